@@ -1,0 +1,33 @@
+GO     ?= go
+TOOLS  := $(GO) tool -modfile=internal/tools/go.mod
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint fuzz bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+build: ## build bin/siglake, static
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/siglake ./cmd/siglake
+
+demo: build ## run the main job on the embedded simulator: no key, no money
+	@bin/siglake demo --lake demo-lake
+
+test: ## all tests, with the race detector, and the DuckDB cross-check
+	@$(TOOLS) gotestsum --format pkgname-and-test-fails -- -race ./...
+	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- ./...
+
+lint: ## vet and lint
+	@$(GO) vet ./...
+	@$(TOOLS) golangci-lint run ./...
+
+fuzz: ## every fuzz target for 60 s each
+	@$(GO) test -run '^$$' -fuzz FuzzCSV -fuzztime 60s ./sources
+	@for f in FuzzDecodeAnswer FuzzClassify FuzzCharge; do $(GO) test -run '^$$' -fuzz $$f'$$' -fuzztime 60s ./internal/signals || exit 1; done
+
+bench: ## benchmarks
+	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what the other targets made
+	@rm -rf bin demo-lake

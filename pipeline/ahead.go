@@ -1,0 +1,60 @@
+package pipeline
+
+import (
+	"context"
+	"iter"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ahead calls do for the values of in, up to n at a time, and yields each value
+// with its result in the order of in.
+//
+// It is the one place where the paid phase is concurrent: it starts every
+// goroutine and has awaited all of them when the walk returns, also when the
+// consumer breaks off. At most n calls run and at most n finished results wait
+// for their turn, so memory is bounded whatever the length of in. in itself is
+// walked by one goroutine.
+//
+// ctx is handed to do and not watched here: whether a cancelled ctx means "do
+// not start" or "give up" is do's to decide, because a call that is being paid
+// for must be waited for.
+func ahead[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(context.Context, T) R) iter.Seq2[T, R] {
+	type slot struct {
+		value  T
+		result chan R
+	}
+	return func(yield func(T, R) bool) {
+		var g errgroup.Group
+		g.SetLimit(n + 1) // n calls and the feeder
+		waiting := make(chan slot, n)
+		stopped := make(chan struct{})
+
+		g.Go(func() error {
+			defer close(waiting)
+			for v := range in {
+				s := slot{v, make(chan R, 1)}
+				select {
+				case <-stopped:
+					return nil
+				case waiting <- s:
+				}
+				g.Go(func() error {
+					s.result <- do(ctx, v)
+					return nil
+				})
+			}
+			return nil
+		})
+
+		defer func() {
+			close(stopped)
+			_ = g.Wait() // the goroutines return nil only
+		}()
+		for s := range waiting {
+			if !yield(s.value, <-s.result) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// MaxBatch is the most entities the API takes in one call.
+const MaxBatch = 100
+
+// Query is what is asked about every entity of one object. It is always
+// explicit: types, start and cap are sent even where the API has defaults,
+// because they decide the bill.
+type Query struct {
+	Object            schema.Object `json:"object"`
+	Signals           []string      `json:"signals"`     // keys, catalogue order, never the vendor's "all" pseudo-key
+	Since             string        `json:"since"`       // YYYY-MM-DD, first day of the window; it ends today
+	MaxResults        int           `json:"max_results"` // newest events kept per entity and type, 1 to 100
+	NewsEventTypes    []string      `json:"news_event_types,omitempty"`
+	HiringDepartments []string      `json:"hiring_departments,omitempty"`
+	HiringLocations   []Location    `json:"hiring_locations,omitempty"`
+}
+
+// Location narrows hiring surges; State needs Country.
+type Location struct {
+	Country string `json:"country"`
+	State   string `json:"state,omitempty"`
+}
+
+// Batch is up to MaxBatch entities of one object, asked in one call: all by
+// Lusha id, or all by another identifier.
+type Batch struct {
+	ID    string // "000012"; the halves of a split batch are "000012.0" and "000012.1"
+	Query *Query
+	ByID  bool
+	Items []Item
+}
+
+// Item is one entity to ask about. Ref is unique within the batch.
+type Item struct {
+	Ref     string
+	Account schema.Account
+}
+
+// Ceiling is the most the batch can cost in credits at the given price of one
+// event: the worst reading of the vendor's contradictory price lists.
+func (b *Batch) Ceiling(price int64) int64 {
+	return int64(len(b.Items)) * int64(len(b.Query.Signals)) * int64(b.Query.MaxResults) * price
+}
+
+// Split halves a batch; the parts keep the items' order. It must hold at least
+// two items.
+func (b *Batch) Split() (first, second *Batch) {
+	mid := len(b.Items) / 2
+	part := func(n int, items []Item) *Batch {
+		return &Batch{ID: fmt.Sprintf("%s.%d", b.ID, n), Query: b.Query, ByID: b.ByID, Items: items}
+	}
+	return part(0, b.Items[:mid:mid]), part(1, b.Items[mid:])
+}
+
+// Reply is what came of a batch: every attempt, and every item's answer.
+type Reply struct {
+	Calls  []Call
+	Items  []ItemReply // one per item, same order; nil until the answer is decoded
+	Strays []ItemReply // paid answers about something that was never asked
+}
+
+// ItemReply is the fate of one item and, when it was answered, its events.
+type ItemReply struct {
+	Status schema.Status // Enriched, NoSignal, NotFound, Rejected, Restricted, Held or Deferred
+	CallID string        // the call that decided it; empty when none was made
+	Reason string        // why, for every status that is not an answer
+	Entity schema.Entity // as answered
+	Events []RawEvent
+	Extra  json.RawMessage // fields of the answer's entry that the client does not know, as one JSON object
+	Notes  []string        // oddities of the entry that were accepted
+}
+
+// RawEvent is one event as received.
+type RawEvent struct {
+	Type string
+	Raw  json.RawMessage
+}
+
+// Outcome says what an attempt means for the bill.
+type Outcome string
+
+// The outcomes. Ambiguous attempts may have been charged and are never resent
+// silently.
+const (
+	Charged    Outcome = "charged"
+	NotCharged Outcome = "not_charged"
+	Ambiguous  Outcome = "ambiguous"
+)
+
+// Charge is the server's own number for a call. Unknown is not zero: the field
+// was missing, null, repeated or odd, and Text keeps what stood there.
+type Charge struct {
+	Known   bool
+	Credits int64
+	Text    string
+}
+
+// Window is one rate window as the answer's headers state it; -1 where they
+// state nothing.
+type Window struct {
+	Limit, Used, Left int64
+}
+
+// Rate is the three windows after a call.
+type Rate struct {
+	Minute, Hour, Day Window
+}
+
+// Call is one attempt: one request that left, or should have left, the client.
+type Call struct {
+	ID       string // "<batch>-<attempt>", unique within the run and independent of timing
+	Batch    string
+	Attempt  int
+	Endpoint string // "POST /api/signals/companies"
+	Object   schema.Object
+	Entities int
+	Types    int
+	Ceiling  int64 // credits it could cost at the most
+
+	Sent     time.Time     // just before the request was handed to the network
+	Duration time.Duration // until the answer was complete, or the attempt failed
+	Status   int           // HTTP status; 0 when no answer came
+	Outcome  Outcome
+	Charge   Charge
+	Rate     Rate
+	Problem  string          // what went wrong, for people; empty when nothing did
+	Body     []byte          // the answer as received
+	Header   []byte          // the answer's header fields that are kept, as one JSON object
+	Extra    json.RawMessage // root fields of the answer that the client does not know
+	Notes    []string        // oddities that were accepted
+
+	StartDate, EndDate string // the window that the answer says it covers
+}
+
+// StopKind says why a run stops asking.
+type StopKind string
+
+// The reasons to stop asking. Everything paid is published all the same.
+const (
+	StopInterrupted StopKind = "interrupted" // a person or the scheduler asked
+	StopAuth        StopKind = "auth"        // key refused, account inactive, feature not in the plan
+	StopCredits     StopKind = "credits"     // the account has no credits left
+	StopQuota       StopKind = "quota"       // a rate window is used up and waiting would take too long
+	StopUnstable    StopKind = "unstable"    // too many calls in a row with an unknown outcome
+	StopBudget      StopKind = "budget"      // the caller's own cap
+	StopRequest     StopKind = "request"     // the API refuses the request itself, whatever the entities
+	StopInput       StopKind = "input"       // the list could not be read to its end
+)
+
+// Stop is the error of a Fetcher that should not be called again.
+type Stop struct {
+	Kind    StopKind
+	Reason  string    // what happened, for people
+	Advice  string    // what to do next
+	RetryAt time.Time // earliest useful time to continue; zero when unknown
+}
+
+func (s *Stop) Error() string {
+	if s.Advice == "" {
+		return s.Reason
+	}
+	return s.Reason + "; " + s.Advice
+}
+
+// stopOf finds the Stop in an error chain.
+func stopOf(err error) *Stop {
+	var s *Stop
+	if errors.As(err, &s) {
+		return s
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package pipeline
+
+import (
+	"math/big"
+	"sort"
+)
+
+// Basis says how a call's charge was spread over what it bought.
+type Basis string
+
+// The bases. Which of the first two the vendor bills by is not settled in its
+// documents, so the numbers decide: whichever count the charge equals.
+const (
+	PerEvent     Basis = "per_event"    // the charge equals the number of events
+	PerType      Basis = "per_type"     // the charge equals the number of (entity, type) pairs that have events
+	Proportional Basis = "proportional" // neither: by events, largest remainder
+	WholeCall    Basis = "whole_call"   // charged without any event
+	UnknownBasis Basis = "unknown"      // the server did not say what it charged
+)
+
+// share is what one (entity, type) pair of an answer holds and costs.
+type share struct {
+	item    int // index in the reply's items; strays follow after them
+	signal  string
+	events  int64
+	credits int64
+}
+
+// allocate spreads a charge over shares so that they sum to it exactly. Without
+// shares the charge stays with the call as a whole.
+func allocate(charge Charge, shares []share) Basis {
+	var events int64
+	for _, s := range shares {
+		events += s.events
+	}
+	switch {
+	case !charge.Known:
+		return UnknownBasis
+	case len(shares) == 0:
+		return WholeCall
+	case charge.Credits == events:
+		for i := range shares {
+			shares[i].credits = shares[i].events
+		}
+		return PerEvent
+	case charge.Credits == int64(len(shares)):
+		for i := range shares {
+			shares[i].credits = 1
+		}
+		return PerType
+	}
+	rest := charge.Credits
+	remainder := make([]int64, len(shares))
+	order := make([]int, len(shares))
+	total, product := big.NewInt(events), new(big.Int)
+	for i := range shares {
+		product.Mul(big.NewInt(charge.Credits), big.NewInt(shares[i].events))
+		quotient, left := new(big.Int).QuoRem(product, total, new(big.Int))
+		shares[i].credits, remainder[i], order[i] = quotient.Int64(), left.Int64(), i
+		rest -= shares[i].credits
+	}
+	sort.SliceStable(order, func(a, b int) bool { return remainder[order[a]] > remainder[order[b]] })
+	for _, i := range order[:rest] {
+		shares[i].credits++
+	}
+	return Proportional
+}

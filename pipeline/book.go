@@ -1,0 +1,331 @@
+package pipeline
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// book writes answers down: events into their tables, lines, calls and charges
+// into the ledger tables, and their sums into the manifest. One goroutine uses
+// it, in the order of the batches.
+type book struct {
+	sink     Sink
+	flat     *flattener
+	manifest *Manifest
+	open     map[schema.Partition]*page
+	bytes    int64 // of strings in open pages
+}
+
+// page collects rows of one partition until they are handed to the sink.
+type page struct {
+	table   schema.Table
+	builder *array.RecordBuilder
+	rows    int
+}
+
+// Rows go to the sink in records of this many rows, or sooner when the strings
+// of all open pages exceed the byte limit.
+const (
+	pageRows  = 4096
+	pageBytes = 8 << 20
+)
+
+func newBook(sink Sink, partitionBy string, m *Manifest) *book {
+	return &book{sink: sink, flat: newFlattener(m.Run.ID, partitionBy), manifest: m, open: map[schema.Partition]*page{}}
+}
+
+// settle writes a line whose fate needed no call.
+func (k *book) settle(ctx context.Context, l line) error {
+	return k.account(ctx, l, ItemReply{}, intValue(0))
+}
+
+// enter writes everything a reply says: its calls, its items with their events,
+// and its strays.
+func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
+	answers := reply.Items
+	if len(reply.Strays) > 0 {
+		answers = append(append([]ItemReply(nil), reply.Items...), reply.Strays...)
+	}
+	fetched := map[string]time.Time{}
+	for _, c := range reply.Calls {
+		fetched[c.ID] = c.Sent.Add(c.Duration)
+	}
+
+	bought := map[string][]share{} // by call
+	for i, a := range answers {
+		from := len(bought[a.CallID])
+		for _, e := range a.Events {
+			if err := k.event(ctx, b, i, a, e, fetched[a.CallID]); err != nil {
+				return err
+			}
+			bought[a.CallID] = tallyShare(bought[a.CallID], from, i, e.Type)
+		}
+		k.manifest.noteCapped(b.Query, bought[a.CallID][from:])
+	}
+
+	paid := make([]int64, len(answers))
+	unknown := map[string]bool{"": false} // calls whose charge is not known
+	for _, c := range reply.Calls {
+		shares := bought[c.ID]
+		var basis Basis
+		unknown[c.ID] = c.Outcome == Ambiguous || c.Outcome == Charged && !c.Charge.Known
+		if c.Outcome == Charged {
+			basis = allocate(c.Charge, shares)
+			if err := k.credits(ctx, b, answers, c, shares, basis); err != nil {
+				return err
+			}
+		}
+		for _, s := range shares {
+			paid[s.item] += s.credits
+		}
+		if err := k.call(ctx, c, shares); err != nil {
+			return err
+		}
+		k.manifest.noteCall(c, b, reply, shares, basis)
+	}
+
+	for i, item := range b.Items {
+		a := reply.Items[i]
+		l := line{account: item.Account, status: a.Status, reason: a.Reason}
+		credits := intValue(paid[i])
+		if unknown[a.CallID] {
+			credits = value{}
+		}
+		if err := k.account(ctx, l, a, credits); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tallyShare counts an event into the share of its (entity, type) pair, which
+// lies at or after from.
+func tallyShare(shares []share, from, item int, signal string) []share {
+	for i := from; i < len(shares); i++ {
+		if shares[i].signal == signal {
+			shares[i].events++
+			return shares
+		}
+	}
+	return append(shares, share{item: item, signal: signal, events: 1})
+}
+
+func (k *book) event(ctx context.Context, b *Batch, item int, a ItemReply, e RawEvent, fetched time.Time) error {
+	key := ""
+	if item < len(b.Items) {
+		key = b.Items[item].Account.Key
+	}
+	rows := k.flat.flatten(schema.Event{
+		Entity: a.Entity, AccountKey: key, Type: e.Type, Raw: e.Raw,
+		CallID: a.CallID, FetchedAt: fetched, Source: "poll",
+	})
+	for _, r := range rows {
+		if err := k.append(ctx, schema.Events[r.table], r.partition, r.values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *book) account(ctx context.Context, l line, a ItemReply, credits value) error {
+	k.manifest.Accounts.Lines++
+	k.manifest.Accounts.ByStatus[l.status]++
+	acc := l.account
+	kind := acc.Identifier()
+	notes := acc.Notes
+	if len(a.Notes) > 0 {
+		notes = append(append([]string(nil), notes...), a.Notes...)
+	}
+	column := ""
+	if acc.Reject != nil {
+		column = acc.Reject.Column
+	}
+	original := value{}
+	if l.duplicateOf > 0 {
+		original = intValue(l.duplicateOf)
+	}
+	return k.append(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
+		stringValue(k.manifest.Run.ID),
+		intValue(acc.Row),
+		optionalString(acc.Key),
+		stringValue(string(l.status)),
+		optionalString(l.reason),
+		optionalString(string(acc.Object)),
+		optionalString(string(kind)),
+		optionalString(identifierText(acc, kind)),
+		optionalString(a.Entity.ID),
+		optionalString(a.Entity.Name),
+		optionalString(a.Entity.Domain),
+		intValue(int64(len(a.Events))),
+		credits,
+		optionalString(a.CallID),
+		original,
+		optionalString(acc.File),
+		intValue(acc.Line),
+		optionalString(column),
+		optionalString(strings.Join(notes, "; ")),
+		optionalString(string(a.Extra)),
+	})
+}
+
+// credits writes the charge of one call, pair by pair; what no pair explains is
+// a row of the call as a whole.
+func (k *book) credits(ctx context.Context, b *Batch, answers []ItemReply, c Call, shares []share, basis Basis) error {
+	put := func(row value, key, entity, signal string, events int64, credits value) error {
+		category := ""
+		if signal != "" {
+			category = string(categoryOf(signal))
+		}
+		return k.append(ctx, schema.Credits, schema.Partition{Table: schema.Credits.Name}, []value{
+			stringValue(k.manifest.Run.ID), stringValue(c.ID), row, optionalString(key), optionalString(entity),
+			stringValue(string(c.Object)), optionalString(signal), optionalString(category),
+			intValue(events), credits, stringValue(string(basis)),
+		})
+	}
+	for _, s := range shares {
+		row, key := value{}, ""
+		if s.item < len(b.Items) {
+			acc := b.Items[s.item].Account
+			row, key = intValue(acc.Row), acc.Key
+		}
+		credits := value{}
+		if c.Charge.Known {
+			credits = intValue(s.credits)
+		}
+		if err := put(row, key, answers[s.item].Entity.ID, s.signal, s.events, credits); err != nil {
+			return err
+		}
+	}
+	if len(shares) > 0 || c.Charge.Known && c.Charge.Credits == 0 {
+		return nil
+	}
+	credits := value{}
+	if c.Charge.Known {
+		credits = intValue(c.Charge.Credits)
+	}
+	return put(value{}, "", "", "", 0, credits)
+}
+
+func (k *book) call(ctx context.Context, c Call, shares []share) error {
+	var events int64
+	for _, s := range shares {
+		events += s.events
+	}
+	charge, left := value{}, func(w Window) value {
+		if w.Left < 0 {
+			return value{}
+		}
+		return intValue(w.Left)
+	}
+	switch {
+	case c.Outcome == NotCharged:
+		charge = intValue(0)
+	case c.Outcome == Charged && c.Charge.Known:
+		charge = intValue(c.Charge.Credits)
+	}
+	date := func(s string) value {
+		n, ok := days(s)
+		return value{set: ok, n: n}
+	}
+	return k.append(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
+		stringValue(k.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),
+		stringValue(c.Endpoint), stringValue(string(c.Object)), intValue(int64(c.Entities)), intValue(int64(c.Types)),
+		timeValue(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
+		charge, optionalString(c.Charge.Text), intValue(c.Ceiling), intValue(events), intValue(int64(len(c.Body))),
+		date(c.StartDate), date(c.EndDate), left(c.Rate.Minute), left(c.Rate.Hour), left(c.Rate.Day),
+		optionalString(c.Problem), optionalString(strings.Join(c.Notes, "; ")), optionalString(string(c.Extra)),
+	})
+}
+
+// append adds a row to its page and hands full pages to the sink.
+func (k *book) append(ctx context.Context, t schema.Table, p schema.Partition, values []value) error {
+	pg := k.open[p]
+	if pg == nil {
+		pg = &page{table: t, builder: array.NewRecordBuilder(memory.DefaultAllocator, arrowSchemas[t.Name])}
+		k.open[p] = pg
+	}
+	for i, v := range values {
+		appendValue(pg.builder.Field(i), v)
+		k.bytes += int64(len(v.s))
+	}
+	pg.rows++
+	if k.bytes > pageBytes {
+		return k.flush(ctx)
+	}
+	if pg.rows >= pageRows {
+		return k.hand(ctx, p, pg)
+	}
+	return nil
+}
+
+// flush hands every open page to the sink, in the order of their names.
+func (k *book) flush(ctx context.Context) error {
+	for _, p := range sortedKeys(k.open, schema.Partition.String) {
+		if err := k.hand(ctx, p, k.open[p]); err != nil {
+			return err
+		}
+	}
+	clear(k.open) // pages of partitions that may never come again
+	k.bytes = 0
+	return nil
+}
+
+func (k *book) hand(ctx context.Context, p schema.Partition, pg *page) error {
+	if pg.rows == 0 {
+		return nil
+	}
+	pg.rows = 0
+	rec := pg.builder.NewRecord()
+	defer rec.Release()
+	return k.sink.Write(ctx, p, rec)
+}
+
+func appendValue(b array.Builder, v value) {
+	if !v.set {
+		b.AppendNull()
+		return
+	}
+	switch b := b.(type) {
+	case *array.StringBuilder:
+		b.Append(v.s)
+	case *array.Int64Builder:
+		b.Append(v.n)
+	case *array.Float64Builder:
+		b.Append(v.double())
+	case *array.BooleanBuilder:
+		b.Append(v.n != 0)
+	case *array.Date32Builder:
+		b.Append(arrow.Date32(v.n))
+	case *array.TimestampBuilder:
+		b.Append(arrow.Timestamp(v.n))
+	default:
+		panic("schema: no builder for " + b.Type().String() + " after " + strconv.Itoa(b.Len()) + " rows")
+	}
+}
+
+// arrowSchemas are made once: a table's layout does not change within a build.
+var arrowSchemas = func() map[string]*arrow.Schema {
+	m := map[string]*arrow.Schema{}
+	for _, list := range [][]schema.Table{schema.Events, schema.Ledger} {
+		for _, t := range list {
+			m[t.Name] = t.Arrow()
+		}
+	}
+	return m
+}()
+
+// categoryOf is the dataset of a signal key, known or not.
+func categoryOf(signal string) schema.Category {
+	if s, ok := schema.Lookup(signal); ok {
+		return s.Category
+	}
+	return schema.CategoryOther
+}

@@ -1,0 +1,33 @@
+// Package pipeline is siglake's main job: a list of accounts becomes typed
+// Parquet with a bill.
+//
+// Read pipeline.go first: it says what the job needs (a [Source] of lines, a
+// [Fetcher] that asks the API, a [Sink] that keeps rows) and run.go tells the
+// job as one story. Nothing here knows HTTP, CSV or Parquet.
+//
+//	Source ──▶ shard ──▶ ahead ──▶ book ──▶ Sink
+//	lines      batches   answers   rows     files, manifest
+//	                     in order
+//
+// shard.go drops duplicates, settles the lines that cannot be asked about and
+// fills batches. ahead.go keeps several batches in flight and hands the answers
+// back in the order of the batches, so that everything after it is sequential
+// and its output a pure function of the answers: concurrency changes neither
+// the rows nor their order. flatten.go types one event, bill.go spreads a
+// call's charge over what it bought, book.go writes both as Arrow records, and
+// manifest.go is the account of it all.
+//
+// # Stopping
+//
+// A stop is not a cancel. When the context ends, or a fetcher returns a [*Stop],
+// no new call is made; calls on the wire are waited for, because they may be
+// charged; the rest of the list is read to its end so that every line gets its
+// one fate, deferred; and what was paid is published.
+//
+// # Money
+//
+// The server's number is the bill. A charge that was not understood is unknown,
+// never zero. An attempt whose fate is unknown is [Ambiguous]: its items are
+// held, itemised in the manifest with the most they can have cost, and never
+// asked again in the same run.
+package pipeline

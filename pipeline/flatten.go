@@ -1,0 +1,373 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// row is one event with every value of its table's columns typed.
+type row struct {
+	table     int // index in schema.Events
+	uid       string
+	partition schema.Partition
+	values    []value // one per column
+}
+
+// value is one typed cell. Strings are in s, everything else in n: an integer,
+// the bits of a double, 0 or 1, days since 1970, or microseconds since 1970.
+type value struct {
+	set bool
+	s   string
+	n   int64
+}
+
+func stringValue(s string) value  { return value{set: true, s: s} }
+func intValue(n int64) value      { return value{set: true, n: n} }
+func doubleValue(f float64) value { return value{set: true, n: int64(math.Float64bits(f))} }
+func timeValue(t time.Time) value { return value{set: true, n: t.UnixMicro()} }
+func (v value) double() float64   { return math.Float64frombits(uint64(v.n)) }
+func optionalString(s string) value {
+	if s == "" {
+		return value{}
+	}
+	return stringValue(s)
+}
+
+// flattener types events. It is made once and used by one goroutine.
+type flattener struct {
+	runID       string
+	partitionBy string // "event_month" or "event_date"
+	plans       []plan // one per schema.Events
+}
+
+// plan says, for one table, where the values of each member of a record go.
+type plan struct {
+	table  schema.Table
+	index  map[string]int      // column name -> position
+	target map[string][]target // record key ("author.id" for nested ones) -> columns
+	nested map[string]bool     // record keys that are looked into
+}
+
+// target is a column that reads a key; a lower rank wins over a higher one.
+type target struct{ column, rank int }
+
+func newFlattener(runID, partitionBy string) *flattener {
+	f := &flattener{runID: runID, partitionBy: partitionBy}
+	for _, t := range schema.Events {
+		p := plan{table: t, index: map[string]int{}, target: map[string][]target{}, nested: map[string]bool{}}
+		for i, c := range t.Columns {
+			p.index[c.Name] = i
+			for rank, key := range c.From {
+				p.target[key] = append(p.target[key], target{i, rank})
+				if outer, _, found := strings.Cut(key, "."); found {
+					p.nested[outer] = true
+				}
+			}
+		}
+		f.plans = append(f.plans, p)
+	}
+	return f
+}
+
+// dateFields is the order in which a record's dates give the event its date.
+// Whether the API's window filters by one or the other is unknown, so an event
+// outside the window is kept.
+var dateFields = []string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
+
+// flatten types one event. It yields one row, but for an intent record that
+// nests several topics: those become one row each, with the same raw.
+func (f *flattener) flatten(e schema.Event) []row {
+	signal, _ := schema.Lookup(e.Type)
+	category := signal.Category
+	if category == "" {
+		category = schema.CategoryOther
+	}
+	p := &f.plans[tableIndex(category)]
+	var topics [][]byte
+	if category == schema.CategoryIntent {
+		for key, raw := range members(e.Raw) {
+			if key == "detectedTopics" {
+				for topic := range elements(raw) {
+					topics = append(topics, topic)
+				}
+			}
+		}
+	}
+	if len(topics) == 0 {
+		return []row{f.row(p, signal, e, nil)}
+	}
+	rows := make([]row, 0, len(topics))
+	for _, topic := range topics {
+		rows = append(rows, f.row(p, signal, e, topic))
+	}
+	return rows
+}
+
+func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []byte) row {
+	r := row{table: tableIndex(schema.Category(p.table.Name)), values: make([]value, len(p.table.Columns))}
+	var notes []string
+	ranks := map[int]int{}
+	p.read(e.Raw, "", &r, ranks, &notes)
+	if topic != nil {
+		p.read(topic, "", &r, ranks, &notes)
+	}
+	set := func(column string, v value) {
+		if i, ok := p.index[column]; ok {
+			r.values[i] = v
+		}
+	}
+	got := func(column string) value {
+		if i, ok := p.index[column]; ok {
+			return r.values[i]
+		}
+		return value{}
+	}
+
+	if rate := got("change_rate_percent"); rate.set {
+		set("change_rate_percent_abs", doubleValue(math.Abs(rate.double())))
+	}
+	set("direction", optionalString(string(signal.Rising)))
+	if signal.Months > 0 {
+		set("window_months", intValue(int64(signal.Months)))
+	}
+	if signal.Risk {
+		set("is_risk", intValue(1))
+	} else {
+		set("is_risk", intValue(0))
+	}
+
+	var date value
+	for _, field := range dateFields {
+		if date = got(field); date.set {
+			break
+		}
+	}
+	entityID := e.Entity.ID
+	if entityID == "" {
+		entityID = got("company_id").s + got("person_id").s // a record has one or the other
+	}
+	r.uid = p.uid(signal, e, entityID, date, got)
+	r.partition = schema.Partition{Table: p.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
+
+	set("event_uid", stringValue(r.uid))
+	set("signal_type", stringValue(e.Type))
+	set("object_type", stringValue(string(e.Entity.Object)))
+	set("entity_id", optionalString(entityID))
+	set("account_key", optionalString(e.AccountKey))
+	set("event_date", date)
+	set("fetched_at", timeValue(e.FetchedAt))
+	set("run_id", stringValue(f.runID))
+	set("call_id", stringValue(e.CallID))
+	set("ingest_source", stringValue(e.Source))
+	set("schema_version", intValue(int64(p.table.Version)))
+	set("notes", optionalString(strings.Join(notes, "; ")))
+	set("raw", stringValue(string(e.Raw)))
+	return r
+}
+
+// read fills the columns that a record's members go to. A member that cannot be
+// typed leaves its column null and adds a note.
+func (p *plan) read(raw []byte, prefix string, r *row, ranks map[int]int, notes *[]string) {
+	for key, val := range members(raw) {
+		path := prefix + key
+		if prefix == "" && p.nested[key] {
+			p.read(val, key+".", r, ranks, notes)
+		}
+		for _, t := range p.target[path] {
+			if best, taken := ranks[t.column]; taken && best < t.rank {
+				continue
+			}
+			v, problem := typed(p.table.Columns[t.column], val)
+			if problem != "" {
+				*notes = append(*notes, fmt.Sprintf("%s: %s", path, problem))
+			}
+			if v.set {
+				r.values[t.column], ranks[t.column] = v, t.rank
+			}
+		}
+	}
+}
+
+// partitionValue is the Hive value of an event date. Dates outside a span in
+// which signals can exist would litter the lake with partitions of one row.
+func (f *flattener) partitionValue(date value) string {
+	if !date.set {
+		return schema.UnknownPartition
+	}
+	t := time.Unix(date.n*86400, 0).UTC()
+	if y := t.Year(); y < 2000 || y > 2099 {
+		return schema.UnknownPartition
+	}
+	if f.partitionBy == "event_date" {
+		return t.Format(time.DateOnly)
+	}
+	return t.Format("2006-01")
+}
+
+// uid derives the event's id from what identifies it: the API's own event id
+// when there is one, else the natural key of the record. Types the catalogue
+// does not know have no known key, so their whole content counts.
+func (p *plan) uid(signal schema.Signal, e schema.Event, entityID string, date value, got func(string) value) string {
+	h := sha256.New()
+	add := func(parts ...string) {
+		for _, part := range parts {
+			var n [8]byte
+			binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+			h.Write(n[:])
+			h.Write([]byte(part))
+		}
+	}
+	day := ""
+	if date.set {
+		day = strconv.FormatInt(date.n, 10)
+	}
+	id := got("signal_id").s
+	switch {
+	case id != "":
+		add("signal", e.Type, id, got("topic_name").s)
+	case signal.Record == "person":
+		person := got("person_id").s
+		if person == "" {
+			person = entityID
+		}
+		add("person", e.Type, person, day, got("current_company_id").s, strings.ToLower(got("current_title").s))
+	case signal.Key != "":
+		add("company", e.Type, entityID, day)
+		for _, column := range []string{"department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url"} {
+			add(got(column).s)
+		}
+	default:
+		add("other", e.Type, entityID, string(e.Raw))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func tableIndex(c schema.Category) int {
+	for i, known := range schema.Categories {
+		if known == c {
+			return i
+		}
+	}
+	return len(schema.Categories) - 1
+}
+
+// typed reads one JSON value as a column's type: liberally where the spelling
+// is clear (a number in quotes, a timestamp for a date), else it says what was
+// odd and leaves the value null.
+func typed(c schema.Column, raw []byte) (v value, problem string) {
+	if isNull(raw) {
+		return value{}, ""
+	}
+	if raw[0] == '{' || raw[0] == '[' {
+		return listed(c, raw)
+	}
+	s := text(raw)
+	if c.Type == schema.String {
+		return stringValue(s), ""
+	}
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return value{}, ""
+	}
+	ok := false
+	switch c.Type {
+	case schema.Int64:
+		v.n, ok = wholeNumber(s)
+	case schema.Double:
+		f, err := strconv.ParseFloat(s, 64)
+		v, ok = doubleValue(f), err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) && !strings.ContainsAny(s, "xX_")
+	case schema.Bool:
+		v.n, ok = map[string]int64{"true": 1, "false": 0}[s]
+	case schema.Date:
+		v.n, ok = days(s)
+	case schema.Time:
+		t, err := time.Parse(time.RFC3339Nano, s)
+		v, ok = timeValue(t), err == nil
+	}
+	if !ok {
+		return value{}, fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), shorten(s, 60))
+	}
+	v.set = true
+	return v, ""
+}
+
+// listed reads a list or an object into a String column.
+func listed(c schema.Column, raw []byte) (value, string) {
+	switch {
+	case c.Type == schema.String && c.List == schema.AsJSON:
+		return stringValue(string(raw)), ""
+	case c.Type == schema.String && c.List == schema.Joined:
+		var parts []string
+		for e := range elements(raw) {
+			if e[0] == '{' {
+				for key, val := range members(e) {
+					if key == "value" && !isNull(val) {
+						parts = append(parts, text(val))
+					}
+				}
+				continue
+			}
+			if !isNull(e) && e[0] != '[' {
+				parts = append(parts, text(e))
+			}
+		}
+		return optionalString(strings.Join(parts, "; ")), ""
+	default:
+		return value{}, fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), shorten(string(raw), 60))
+	}
+}
+
+// wholeNumber reads an integer exactly. A fraction of zeros and an exponent
+// that leaves a whole number are accepted.
+func wholeNumber(s string) (int64, bool) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, true
+	}
+	mantissa, exponent, found := strings.Cut(strings.ToLower(s), "e")
+	shift := 0
+	if found {
+		var err error
+		if shift, err = strconv.Atoi(exponent); err != nil || shift < -30 || shift > 30 {
+			return 0, false
+		}
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := whole + fraction
+	shift -= len(fraction)
+	for ; shift < 0; shift++ {
+		if !strings.HasSuffix(digits, "0") {
+			return 0, false
+		}
+		digits = digits[:len(digits)-1]
+	}
+	n, err := strconv.ParseInt(digits+strings.Repeat("0", shift), 10, 64)
+	return n, err == nil
+}
+
+// days reads a date, or the date of a timestamp, as days since 1970.
+func days(s string) (int64, bool) {
+	if len(s) > 10 && (s[10] == 'T' || s[10] == ' ') {
+		s = s[:10]
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return 0, false
+	}
+	return t.Unix() / 86400, true // midnight UTC: divides exactly, before 1970 too
+}
+
+// shorten cuts a text for a message, at a character's border.
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

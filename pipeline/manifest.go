@@ -1,0 +1,273 @@
+package pipeline
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// Manifest is the account of one run: what was asked, what it cost, what came
+// of every line, and which files it added to the lake. Publishing it is what
+// makes the run exist for manifest readers.
+type Manifest struct {
+	Generation int64 `json:"generation"`         // counts the runs of a lake, from 1
+	Previous   *Link `json:"previous,omitempty"` // the generation before
+
+	Run      RunInfo           `json:"run"`
+	Versions map[string]string `json:"versions"`
+	Input    Input             `json:"input"`
+	Queries  []Query           `json:"queries"`
+	Accounts AccountTotals     `json:"accounts"`
+	Credits  CreditTotals      `json:"credits"`
+	Events   EventTotals       `json:"events"`
+	Calls    CallTotals        `json:"calls"`
+	Held     []Doubt           `json:"held"`
+	Timings  Timings           `json:"timings"`
+	Files    []File            `json:"files"`
+	PerCall  []CallLine        `json:"per_call"`
+}
+
+// Link names the manifest before this one and the digest of its bytes.
+type Link struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+}
+
+// RunInfo says what ran, when, and how it ended.
+type RunInfo struct {
+	ID          string    `json:"id"`
+	Started     time.Time `json:"started"`
+	Finished    time.Time `json:"finished"`
+	Outcome     Outcomes  `json:"outcome"`
+	Stop        *StopInfo `json:"stop,omitempty"`
+	Concurrency int       `json:"concurrency"`
+	BatchSize   int       `json:"batch_size"`
+	Endpoint    string    `json:"endpoint"` // base URL of the API
+}
+
+// Outcomes is how a run ended.
+type Outcomes string
+
+// The ways a run ends, worst last.
+const (
+	Complete    Outcomes = "complete"
+	WithRejects Outcomes = "complete_with_rejects"
+	Incomplete  Outcomes = "deferred"
+	InDoubt     Outcomes = "held"
+	Refused     Outcomes = "refused" // key, account or plan
+)
+
+// StopInfo is a Stop as the manifest keeps it.
+type StopInfo struct {
+	Kind    StopKind   `json:"kind"`
+	Reason  string     `json:"reason"`
+	Advice  string     `json:"advice,omitempty"`
+	RetryAt *time.Time `json:"retry_at,omitempty"`
+}
+
+// Input is the fingerprint of the list that was read.
+type Input struct {
+	URI         string            `json:"uri"`
+	SHA256      string            `json:"sha256"` // of the bytes as stored
+	Bytes       int64             `json:"bytes"`
+	Lines       int64             `json:"lines"` // physical lines
+	Records     int64             `json:"records"`
+	Encoding    string            `json:"encoding,omitempty"`
+	Compression string            `json:"compression,omitempty"`
+	Delimiter   string            `json:"delimiter,omitempty"`
+	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
+}
+
+// AccountTotals counts the input lines by their one fate; the counts sum to Lines.
+type AccountTotals struct {
+	Lines    int64                   `json:"lines"`
+	ByStatus map[schema.Status]int64 `json:"by_status"`
+}
+
+// CreditTotals is the bill in credits, from the server's own numbers.
+type CreditTotals struct {
+	Charged          int64                     `json:"charged"`            // sum of the charges the server stated
+	UnknownCalls     int64                     `json:"unknown_calls"`      // answered, but the charge was not understood
+	UnknownCeiling   int64                     `json:"unknown_ceiling"`    // the most those can have cost
+	AmbiguousCalls   int64                     `json:"ambiguous_calls"`    // whether they were charged is not known
+	AmbiguousCeiling int64                     `json:"ambiguous_ceiling"`  // the most those can have cost
+	WholeCall        int64                     `json:"charged_no_event"`   // charged by calls that returned no event
+	BySignal         map[string]int64          `json:"by_signal_type"`     // allocated, known charges
+	ByCategory       map[schema.Category]int64 `json:"by_category"`        // allocated, known charges
+	ByBasis          map[Basis]int64           `json:"by_basis,omitempty"` // how the shares were found
+}
+
+// EventTotals counts events.
+type EventTotals struct {
+	Returned    int64                     `json:"returned"`     // in paid answers
+	Written     int64                     `json:"written"`      // rows in the event tables
+	Duplicate   int64                     `json:"duplicate"`    // returned again with equal content
+	Strays      int64                     `json:"strays"`       // about something never asked, written all the same
+	CappedPairs int64                     `json:"capped_pairs"` // (entity, type) pairs that reached the cap: there may be older events
+	BySignal    map[string]int64          `json:"by_signal_type"`
+	ByCategory  map[schema.Category]int64 `json:"by_category"`
+}
+
+// CallTotals counts attempts.
+type CallTotals struct {
+	Total     int64             `json:"total"`
+	Retries   int64             `json:"retries"` // attempts after a batch's first
+	ByOutcome map[Outcome]int64 `json:"by_outcome"`
+	ByStatus  map[int]int64     `json:"by_http_status"`
+	PerSecond float64           `json:"per_second"`
+	Last      *Rate             `json:"last_rate,omitempty"` // windows after the last answer that stated them
+}
+
+// Doubt is a call that may have been charged and whose answer is not known.
+type Doubt struct {
+	Call     string    `json:"call_id"`
+	Sent     time.Time `json:"sent"`
+	Problem  string    `json:"problem"`
+	Signals  []string  `json:"signals"`
+	Accounts []string  `json:"account_keys"`
+	Least    int64     `json:"credits_least"`
+	Most     int64     `json:"credits_most"`
+}
+
+// Timings says where the time went, in milliseconds.
+type Timings struct {
+	Ask     int64 `json:"ask_ms"`     // reading, asking and typing, which overlap
+	Stage   int64 `json:"stage_ms"`   // sorting, encoding, reading back
+	Publish int64 `json:"publish_ms"` // until just before the manifest was written
+}
+
+// CallLine is one attempt in the manifest's list of calls; the calls table has
+// the details.
+type CallLine struct {
+	ID       string  `json:"id"`
+	Entities int     `json:"entities"`
+	Status   int     `json:"http_status"`
+	Outcome  Outcome `json:"outcome"`
+	Credits  *int64  `json:"credits"` // null: unknown
+	Events   int64   `json:"events"`
+}
+
+func newManifest(run RunInfo) *Manifest {
+	return &Manifest{
+		Run:      run,
+		Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}},
+		Credits: CreditTotals{
+			BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}, ByBasis: map[Basis]int64{},
+		},
+		Events: EventTotals{BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}},
+		Calls:  CallTotals{ByOutcome: map[Outcome]int64{}, ByStatus: map[int]int64{}},
+		Held:   []Doubt{}, Files: []File{}, PerCall: []CallLine{},
+	}
+}
+
+// noteCall adds one attempt, and what it bought, to the sums.
+func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basis Basis) {
+	m.Calls.Total++
+	m.Calls.ByOutcome[c.Outcome]++
+	m.Calls.ByStatus[c.Status]++
+	if c.Attempt > 1 {
+		m.Calls.Retries++
+	}
+	if c.Rate.Minute.Limit > 0 || c.Rate.Hour.Limit > 0 || c.Rate.Day.Limit > 0 {
+		rate := c.Rate
+		m.Calls.Last = &rate
+	}
+	l := CallLine{ID: c.ID, Entities: c.Entities, Status: c.Status, Outcome: c.Outcome}
+	for _, s := range shares {
+		category := categoryOf(s.signal)
+		l.Events += s.events
+		m.Events.Returned += s.events
+		m.Events.BySignal[s.signal] += s.events
+		m.Events.ByCategory[category] += s.events
+		if s.item >= len(b.Items) {
+			m.Events.Strays += s.events
+		}
+		if basis != UnknownBasis && basis != "" {
+			m.Credits.BySignal[s.signal] += s.credits
+			m.Credits.ByCategory[category] += s.credits
+		}
+	}
+	switch {
+	case c.Outcome == NotCharged:
+		l.Credits = new(int64)
+	case c.Outcome == Ambiguous:
+		m.Credits.AmbiguousCalls++
+		m.Credits.AmbiguousCeiling += c.Ceiling
+		m.Held = append(m.Held, doubt(c, b, reply))
+	case !c.Charge.Known:
+		m.Credits.UnknownCalls++
+		m.Credits.UnknownCeiling += c.Ceiling
+	default:
+		credits := c.Charge.Credits
+		l.Credits = &credits
+		m.Credits.Charged += credits
+		m.Credits.ByBasis[basis] += credits
+		if basis == WholeCall {
+			m.Credits.WholeCall += credits
+		}
+	}
+	m.PerCall = append(m.PerCall, l)
+}
+
+// noteCapped counts the pairs that returned as many events as were allowed:
+// the API says nothing about what it left out.
+func (m *Manifest) noteCapped(q *Query, shares []share) {
+	for _, s := range shares {
+		if s.events >= int64(q.MaxResults) {
+			m.Events.CappedPairs++
+		}
+	}
+}
+
+// settle fills in what only the end of a run knows.
+func (m *Manifest) settle(files []File, stop *Stop) {
+	m.Files = files
+	for _, f := range files {
+		if t, ok := schema.TableNamed(f.Table); ok && t.Unique != "" {
+			m.Events.Written += f.Rows
+			m.Events.Duplicate += f.Duplicate
+		}
+	}
+	by := m.Accounts.ByStatus
+	switch {
+	case stop != nil && stop.Kind == StopAuth:
+		m.Run.Outcome = Refused
+	case by[schema.Held] > 0 || m.Credits.AmbiguousCalls > 0:
+		m.Run.Outcome = InDoubt
+	case stop != nil || by[schema.Deferred] > 0:
+		m.Run.Outcome = Incomplete
+	case by[schema.Rejected] > 0:
+		m.Run.Outcome = WithRejects
+	default:
+		m.Run.Outcome = Complete
+	}
+	if stop != nil {
+		m.Run.Stop = &StopInfo{Kind: stop.Kind, Reason: stop.Reason, Advice: stop.Advice}
+		if !stop.RetryAt.IsZero() {
+			m.Run.Stop.RetryAt = &stop.RetryAt
+		}
+	}
+}
+
+// doubt itemises an ambiguous call: the lines whose fate it decided.
+func doubt(c Call, b *Batch, reply *Reply) Doubt {
+	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling}
+	for i, item := range b.Items {
+		if reply.Items[i].CallID == c.ID {
+			d.Accounts = append(d.Accounts, item.Account.Key)
+		}
+	}
+	return d
+}
+
+// sortedKeys gives a map's keys ordered by what name makes of them.
+func sortedKeys[K comparable, V any, N cmp.Ordered](m map[K]V, name func(K) N) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b K) int { return cmp.Compare(name(a), name(b)) })
+	return keys
+}

@@ -1,0 +1,194 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// Runner runs the main job. The zero value of a field has a stated meaning;
+// Fetcher, Sink, Queries and RunID must be set.
+type Runner struct {
+	Fetcher     Fetcher
+	Sink        Sink
+	Queries     map[schema.Object]*Query // what to ask about each kind of object; lines of a kind without a query are rejected
+	RunID       string                   // names the run's files and rows: letters, digits, '-'
+	Concurrency int                      // batches in flight; 0 means 4
+	BatchSize   int                      // entities in a call, 1 to MaxBatch; 0 means MaxBatch
+	PartitionBy string                   // "event_month" (default) or "event_date"
+	Now         func() time.Time         // nil means time.Now
+	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
+
+	Versions map[string]string // carried into the manifest
+	Endpoint string            // carried into the manifest
+	Input    func() Input      // fingerprint of the source, asked for after it was read; nil: none
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	Lines    int64 // lines with a fate
+	Batches  int64 // batches answered
+	Calls    int64
+	Events   int64
+	Credits  int64 // charged so far, as far as the server said
+	Deferred int64
+	Held     int64
+	Rate     *Rate // windows after the last answer that stated them
+}
+
+// Run reads the source to its end, asks about every line that can be asked
+// about, and publishes what came of it. The manifest says how the run ended;
+// it is nil only with an error, which means that the source could not be read
+// at all or that the sink failed.
+//
+// A source that fails midway, a cancelled ctx and a *Stop from the fetcher all
+// end the asking, not the run: what was paid is published first.
+func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
+	now := r.Now
+	if now == nil {
+		now = time.Now
+	}
+	started := now()
+	m := newManifest(RunInfo{
+		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint,
+		Concurrency: orDefault(r.Concurrency, 4), BatchSize: min(orDefault(r.BatchSize, MaxBatch), MaxBatch),
+	})
+	m.Versions = r.Versions
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		if q := r.Queries[o]; q != nil {
+			m.Queries = append(m.Queries, *q)
+		}
+	}
+	// The lake is written although ctx may be cancelled: what was paid is published.
+	keep := context.WithoutCancel(ctx)
+	lines := newBook(r.Sink, orString(r.PartitionBy, "event_month"), m)
+	shards := &sharder{queries: r.Queries, size: m.Run.BatchSize, seen: map[fingerprint]uint32{}}
+
+	var stopped atomic.Pointer[Stop]
+	ask := func(ctx context.Context, u unit) *Reply {
+		if u.batch == nil {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			stopped.CompareAndSwap(nil, interrupted())
+		}
+		if s := stopped.Load(); s != nil {
+			return deferred(u.batch, s)
+		}
+		reply, err := r.Fetcher.Fetch(ctx, u.batch)
+		if err != nil {
+			s := stopOf(err)
+			if s == nil && ctx.Err() != nil {
+				s = interrupted()
+			}
+			if s == nil {
+				s = &Stop{Kind: StopUnstable, Reason: err.Error()}
+			}
+			stopped.CompareAndSwap(nil, s)
+			reply = whole(u.batch, reply, s)
+		}
+		return reply
+	}
+
+	var batches int64
+	for u, reply := range ahead(ctx, m.Run.Concurrency, shards.units(src.Accounts(keep)), ask) {
+		for _, l := range u.settled {
+			if err := lines.settle(keep, l); err != nil {
+				return nil, err
+			}
+		}
+		if u.batch != nil {
+			batches++
+			if len(reply.Items) != len(u.batch.Items) {
+				return nil, fmt.Errorf("batch %s: %d answers for %d entities: a fetcher must account for each", u.batch.ID, len(reply.Items), len(u.batch.Items))
+			}
+			if err := lines.enter(keep, u.batch, reply); err != nil {
+				return nil, err
+			}
+		}
+		if r.Progress != nil {
+			r.Progress(m.progress(batches))
+		}
+	}
+	if shards.err != nil && m.Accounts.Lines == 0 {
+		return nil, shards.err
+	}
+	if err := lines.flush(keep); err != nil {
+		return nil, err
+	}
+	asked := now()
+	m.Timings.Ask = asked.Sub(started).Milliseconds()
+	if s := asked.Sub(started).Seconds(); s > 0 {
+		m.Calls.PerSecond = float64(m.Calls.Total) / s
+	}
+	if r.Input != nil {
+		m.Input = r.Input()
+	}
+
+	files, err := r.Sink.Stage(keep)
+	if err != nil {
+		return nil, err
+	}
+	staged := now()
+	m.Timings.Stage = staged.Sub(asked).Milliseconds()
+	stop := stopped.Load()
+	if stop == nil && shards.err != nil {
+		stop = &Stop{Kind: StopInput, Reason: shards.err.Error(), Advice: "mend the list and run again"}
+	}
+	m.settle(files, stop)
+	m.Run.Finished = now().UTC()
+	m.Timings.Publish = m.Run.Finished.Sub(staged).Milliseconds()
+	if err := r.Sink.Publish(keep, m); err != nil {
+		return nil, err
+	}
+	return m, shards.err
+}
+
+func (m *Manifest) progress(batches int64) Progress {
+	return Progress{
+		Lines: m.Accounts.Lines, Batches: batches, Calls: m.Calls.Total, Events: m.Events.Returned,
+		Credits: m.Credits.Charged, Deferred: m.Accounts.ByStatus[schema.Deferred],
+		Held: m.Accounts.ByStatus[schema.Held], Rate: m.Calls.Last,
+	}
+}
+
+func interrupted() *Stop {
+	return &Stop{Kind: StopInterrupted, Reason: "stopped on request", Advice: "run the same command again to ask about the rest"}
+}
+
+// deferred is the reply of a batch that was not asked because of a stop.
+func deferred(b *Batch, s *Stop) *Reply { return whole(b, nil, s) }
+
+// whole completes the reply that came with a stop: items it says nothing about
+// were not asked.
+func whole(b *Batch, reply *Reply, s *Stop) *Reply {
+	if reply == nil {
+		reply = &Reply{}
+	}
+	if len(reply.Items) == 0 {
+		reply.Items = make([]ItemReply, len(b.Items))
+	}
+	for i := range reply.Items {
+		if reply.Items[i].Status == "" {
+			reply.Items[i].Status, reply.Items[i].Reason = schema.Deferred, s.Reason
+		}
+	}
+	return reply
+}
+
+func orDefault(n, standard int) int {
+	if n == 0 {
+		return standard
+	}
+	return n
+}
+
+func orString(s, standard string) string {
+	if s == "" {
+		return standard
+	}
+	return s
+}

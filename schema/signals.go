@@ -1,0 +1,129 @@
+package schema
+
+import "strings"
+
+// Availability says how far a signal key is known to be accepted by a dialect
+// of the API.
+type Availability string
+
+// Documented keys stand in the vendor's reference; announced ones only in its
+// help pages, so the options endpoint must list them before they are sent.
+const (
+	Documented Availability = "documented"
+	Announced  Availability = "announced"
+	Absent     Availability = "absent"
+)
+
+// Signal is one entry of the catalogue.
+type Signal struct {
+	Key      string
+	Object   Object
+	Category Category
+	Cadence  string // how often the vendor refreshes it: "daily", "weekly", "monthly" or "not stated"
+	V2, V3   Availability
+	Record   string   // the record layout, a key of Records
+	Risk     bool     // also a risk signal, though it lives in another dataset
+	Rising   Trend    // direction that the key itself states
+	Months   int      // window length that the key itself states; 0 none
+	News     []string // event types that belong to a news key
+}
+
+// Trend is the direction that a key states; the sign of the received rate is
+// undocumented, so the key decides.
+type Trend string
+
+// The two trends; empty where a key states none.
+const (
+	Increase Trend = "increase"
+	Decrease Trend = "decrease"
+)
+
+// Signals is the catalogue: every key the vendor documents or announces.
+// Source: the vendor's V2 and V3 references and its help-centre table.
+var Signals = []Signal{
+	{Key: "companyChange", Object: Contact, Category: CategoryContact, Cadence: "weekly", V2: Documented, V3: Documented, Record: "person"},
+	{Key: "promotion", Object: Contact, Category: CategoryContact, Cadence: "weekly", V2: Documented, V3: Documented, Record: "person"},
+
+	{Key: "headcountIncrease1m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 1},
+	{Key: "headcountIncrease3m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 3},
+	{Key: "headcountIncrease6m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 6},
+	{Key: "headcountIncrease12m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 12},
+	{Key: "surgeInHiring", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surge", Rising: Increase},
+	{Key: "surgeInHiringByDepartment", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surgeDepartment", Rising: Increase},
+	{Key: "surgeInHiringByLocation", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surgeLocation", Rising: Increase},
+	{Key: "newJobPost", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Announced, V3: Announced, Record: "jobPost"},
+	{Key: "newLocation", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Announced, V3: Announced, Record: "location"},
+	{Key: "websiteTrafficIncrease", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "traffic", Rising: Increase},
+	{Key: "itSpendIncrease", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "itSpend", Rising: Increase},
+
+	{Key: "intent", Object: Company, Category: CategoryIntent, Cadence: "weekly", V2: Announced, V3: Announced, Record: "intent"},
+	{Key: "intentByGeography", Object: Company, Category: CategoryIntent, Cadence: "weekly", V2: Announced, V3: Announced, Record: "intentGeography"},
+	{Key: "websiteVisitors", Object: Company, Category: CategoryIntent, Cadence: "daily", V2: Announced, V3: Announced, Record: "visitors"},
+	{Key: "linkedinActivityIntent", Object: Company, Category: CategoryIntent, Cadence: "not stated", V2: Absent, V3: Documented, Record: "activity"},
+
+	{Key: "financialEventsNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
+		News: []string{"Funding Round", "Asset Investment", "Strategic Investment", "IPO"}},
+	{Key: "commercialActivityNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
+		News: []string{"Partnership", "New Customer", "New Vendor"}},
+	{Key: "corporateStrategyNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
+		News: []string{"M&A", "Facilities Expansion", "New Location", "Facility Closure", "Asset Sale", "Lawsuit Filed"}},
+	{Key: "productActivityNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
+		News: []string{"Product Launch", "Product Development", "Product Integration"}},
+	{Key: "peopleNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
+		News: []string{"Executive Hire", "Executive Departure", "Executive Promotion", "Headcount Increase", "Headcount Decrease"}},
+	{Key: "marketIntelligenceNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
+		News: []string{"Event Participation", "Recognition", "Competitor Activity"}},
+	{Key: "riskNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news", Risk: true,
+		News: []string{"Security Issue", "Lawsuit Faced"}},
+
+	{Key: "headcountDecrease1m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 1},
+	{Key: "headcountDecrease3m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 3},
+	{Key: "headcountDecrease6m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 6},
+	{Key: "headcountDecrease12m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 12},
+	{Key: "websiteTrafficDecrease", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "traffic", Risk: true, Rising: Decrease},
+	{Key: "itSpendDecrease", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "itSpend", Risk: true, Rising: Decrease},
+}
+
+// Lookup finds a catalogue entry by its exact key; ok is false for keys the
+// catalogue does not name.
+func Lookup(key string) (s Signal, ok bool) {
+	i, ok := signalIndex[key]
+	if !ok {
+		return Signal{}, false
+	}
+	return Signals[i], true
+}
+
+// Matching expands one word of a --signals list: "all", a category, or a key
+// in any letter case. The risk category also names riskNews, which is stored
+// under news. It returns nil when nothing matches.
+func Matching(word string) []Signal {
+	var out []Signal
+	for _, s := range Signals {
+		switch {
+		case strings.EqualFold(word, "all"),
+			strings.EqualFold(word, string(s.Category)),
+			strings.EqualFold(word, "risk") && s.Risk,
+			strings.EqualFold(word, s.Key):
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Departments is the vendor's vocabulary for hiring surges by department.
+// Answers do not always keep to it.
+var Departments = []string{
+	"Business Development", "Consulting", "Customer Service", "Engineering & Technical",
+	"Finance", "General Management", "Health Care & Medical", "Human Resources",
+	"Information Technology", "Legal", "Marketing", "Operations", "Other", "Product",
+	"Research & Analytics", "Sales",
+}
+
+var signalIndex = func() map[string]int {
+	m := make(map[string]int, len(Signals))
+	for i, s := range Signals {
+		m[s.Key] = i
+	}
+	return m
+}()

@@ -1,0 +1,248 @@
+package schema
+
+// version is the schema version of every event table. It rises when any of
+// them changes.
+const version = 1
+
+// common are the first columns of every event table.
+var common = []Column{
+	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from its content: the same event has the same id in every run and from every source"},
+	{Name: "signal_type", Type: String, Doc: "Signal key, as received"},
+	{Name: "object_type", Type: String, Doc: "What the event is about: contact or company"},
+	{Name: "entity_id", Type: String, Doc: "The API's id of the contact or company"},
+	{Name: "account_key", Type: String, Doc: "The key of the input line that asked first; null when the answer was about something never asked"},
+	{Name: "event_date", Type: Date, Doc: "Date of the event: the first present of the record's signal, publication, effective and activity dates"},
+	{Name: "fetched_at", Type: Time, Doc: "When the answer that holds the event was received"},
+	{Name: "run_id", Type: String, Doc: "Run that bought the event"},
+	{Name: "call_id", Type: String, Doc: "Call that bought the event; joins with ledger/calls and ledger/credits within the run"},
+	{Name: "ingest_source", Type: String, Doc: "How the event came: poll or webhook"},
+	{Name: "schema_version", Type: Int64, Doc: "Version of this table's layout"},
+	{Name: "notes", Type: String, Doc: "What of the record could not be typed, and why; null when all of it could"},
+	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed"},
+}
+
+// company are the identity columns that every company record repeats.
+var company = []Column{
+	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}},
+	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}},
+	{Name: "company_domain", Type: String, Doc: "Company domain in the record", From: []string{"domain"}},
+	{Name: "signal_id", Type: String, Doc: "The API's id of the event", From: []string{"signalId"}},
+}
+
+// rates are the change columns shared by growth and risk.
+var rates = []Column{
+	{Name: "change_rate_percent", Type: Double, Unit: "percent", Doc: "Rate of change, sign as received; the direction column, not the sign, is authoritative", From: []string{"changeRatePercent"}},
+	{Name: "change_rate_percent_abs", Type: Double, Unit: "percent", Doc: "Rate of change without its sign"},
+	{Name: "direction", Type: String, Doc: "increase or decrease, as the signal key states"},
+	{Name: "window_months", Type: Int64, Unit: "months", Doc: "Length of the compared window, as the signal key states"},
+	{Name: "baseline_employees_count", Type: Int64, Unit: "people", Doc: "Headcount at the start of the window", From: []string{"baselineEmployeesCount"}},
+	{Name: "new_employees_count", Type: Int64, Unit: "people", Doc: "Headcount at the end of the window", From: []string{"newEmployeesCount"}},
+	{Name: "last_month_visits", Type: Int64, Unit: "visits", Doc: "Website visits of the last month", From: []string{"lastMonthVisits"}},
+	{Name: "historical_avg", Type: Double, Doc: "Average the new value is compared with, in the unit of that value", From: []string{"historicalAvg"}},
+	{Name: "estimated_annual_it_spend", Type: Int64, Doc: "Estimated yearly IT spend; the vendor does not state the currency", From: []string{"estimatedAnnualItSpend"}},
+}
+
+// visits are the measures of a website-visitors record.
+var visits = []Column{
+	{Name: "score", Type: Double, Doc: "Visitor score", From: []string{"score"}},
+	{Name: "score_band", Type: String, Doc: "Band of the visitor score", From: []string{"scoreBand"}},
+	{Name: "total_sessions", Type: Int64, Unit: "sessions", Doc: "Sessions in the period", From: []string{"totalSessions"}},
+	{Name: "unique_visitors", Type: Int64, Unit: "people", Doc: "Distinct visitors in the period", From: []string{"uniqueVisitors"}},
+	{Name: "avg_session_minutes", Type: Double, Unit: "minutes", Doc: "Average session length", From: []string{"avgSessionMinutes"}},
+	{Name: "days_visited", Type: Int64, Unit: "days", Doc: "Days with at least one visit", From: []string{"daysVisited"}},
+	{Name: "high_intent_pageviews", Type: Int64, Unit: "page views", Doc: "Views of high-intent pages", From: []string{"highIntentPageviews"}},
+	{Name: "last_visit", Type: Date, Doc: "Date of the last visit", From: []string{"lastVisit"}},
+	{Name: "visitor_country", Type: String, Doc: "Country of the visitors", From: []string{"visitorCountry"}},
+}
+
+// activity are the columns of a LinkedIn activity record.
+var activity = []Column{
+	{Name: "signal_category", Type: String, Doc: "Vendor's category of the activity", From: []string{"signalCategory"}},
+	{Name: "intent_topics", Type: String, Doc: "Topics, as a JSON list of {topic, category}", From: []string{"intentTopics"}, List: AsJSON},
+	{Name: "author_id", Type: String, Doc: "The API's id of the author", From: []string{"author.id"}},
+	{Name: "author_full_name", Type: String, Doc: "Author of the activity", From: []string{"author.fullName"}},
+	{Name: "author_linkedin_url", Type: String, Doc: "Author's LinkedIn profile", From: []string{"author.linkedinUrl"}},
+	{Name: "contacts_mentioned", Type: String, Doc: "People mentioned, as a JSON list", From: []string{"contactsMentioned"}, List: AsJSON},
+	{Name: "companies_mentioned", Type: String, Doc: "Companies mentioned, as a JSON list", From: []string{"companiesMentioned"}, List: AsJSON},
+	{Name: "activity_url", Type: String, Doc: "Address of the activity", From: []string{"activityUrl"}},
+	{Name: "activity_summary", Type: String, Doc: "Summary of the activity", From: []string{"activitySummary"}},
+	{Name: "activity_likes", Type: Int64, Doc: "Likes when measured", From: []string{"activityLikes"}},
+	{Name: "activity_comments", Type: Int64, Doc: "Comments when measured", From: []string{"activityComments"}},
+	{Name: "activity_shares", Type: Int64, Doc: "Shares when measured", From: []string{"activityShares"}},
+	{Name: "activity_type", Type: String, Doc: "Kind of activity", From: []string{"activityType"}},
+	{Name: "activity_publication_date", Type: Date, Doc: "Date the activity was published", From: []string{"activityPublicationDate"}},
+}
+
+var signalDate = Column{Name: "signal_date", Type: Date, Doc: "Date of the measurement or change", From: []string{"signalDate"}}
+
+// Events are the event tables, one per category, in the order of Categories.
+var Events = []Table{
+	event(CategoryContact, "People who changed company or were promoted", []Column{
+		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId", "id"}},
+		signalDate,
+		{Name: "current_company_id", Type: String, Doc: "The API's id of the present employer", From: []string{"currentCompanyId"}},
+		{Name: "current_company_name", Type: String, Doc: "Present employer", From: []string{"currentCompanyName", "newCompany"}},
+		{Name: "current_domain", Type: String, Doc: "Domain of the present employer", From: []string{"currentDomain"}},
+		{Name: "current_title", Type: String, Doc: "Present job title", From: []string{"currentTitle"}},
+		{Name: "current_departments", Type: String, Doc: "Present departments, separated by '; '", From: []string{"currentDepartments"}, List: Joined},
+		{Name: "current_seniority_label", Type: String, Doc: "Present seniority; a free vocabulary", From: []string{"currentSeniorityLabel"}},
+		{Name: "previous_company_name", Type: String, Doc: "Former employer; on promotions its meaning is undefined", From: []string{"previousCompanyName", "previousCompany"}},
+		{Name: "previous_domain", Type: String, Doc: "Domain of the former employer; on promotions its meaning is undefined", From: []string{"previousDomain"}},
+		{Name: "previous_title", Type: String, Doc: "Former job title", From: []string{"previousTitle"}},
+	}),
+	event(CategoryGrowth, "Companies that grow: headcount, hiring, locations, traffic, IT spend", company, []Column{signalDate}, rates, []Column{
+		{Name: "new_jobs_posted_last_week", Type: Int64, Unit: "job posts", Doc: "Jobs posted in the last week", From: []string{"newJobsPostedLastWeek"}},
+		{Name: "new_jobs_posted_last_4_weeks", Type: Int64, Unit: "job posts", Doc: "Jobs posted in the last four weeks", From: []string{"newJobsPostedLast4Weeks"}},
+		{Name: "department", Type: String, Doc: "Department of the surge or of the post", From: []string{"department"}},
+		{Name: "country", Type: String, Doc: "Country of the surge, the post or the location", From: []string{"country"}},
+		{Name: "state", Type: String, Doc: "State or region of the surge, the post or the location", From: []string{"state"}},
+		{Name: "city", Type: String, Doc: "City of the post or the location", From: []string{"city"}},
+		{Name: "external_job_id", Type: String, Doc: "Id of the job post at its source", From: []string{"externalJobId"}},
+		{Name: "job_title", Type: String, Doc: "Title of the job post", From: []string{"jobTitle"}},
+		{Name: "job_url", Type: String, Doc: "Address of the job post", From: []string{"jobUrl"}},
+		{Name: "location_source", Type: String, Doc: "What a new location was detected from", From: []string{"source"}},
+	}),
+	event(CategoryIntent, "Companies that show interest: topics, site visits, LinkedIn activity", company, []Column{
+		signalDate,
+		{Name: "topic_name", Type: String, Doc: "Topic of interest", From: []string{"topicName"}},
+		{Name: "topic_score", Type: Double, Doc: "Strength of the interest", From: []string{"topicScore", "metadata.topicScore"}},
+		{Name: "topic_trend", Type: String, Doc: "Trend of the interest, as received", From: []string{"topicTrend", "metadata.topicTrend"}},
+		{Name: "country", Type: String, Doc: "Country of the interest", From: []string{"country"}},
+		{Name: "state", Type: String, Doc: "State or region of the interest", From: []string{"state"}},
+	}, visits, activity),
+	event(CategoryNews, "Companies in the news", company, []Column{
+		{Name: "event_type", Type: String, Doc: "Kind of news, spelling as received", From: []string{"eventType"}},
+		{Name: "event_summary", Type: String, Doc: "Summary of the event", From: []string{"eventSummary"}},
+		{Name: "article_title", Type: String, Doc: "Title of the article", From: []string{"articleTitle"}},
+		{Name: "article_highlight", Type: String, Doc: "Passage of the article", From: []string{"articleHighlight"}},
+		{Name: "article_url", Type: String, Doc: "Address of the article", From: []string{"articleUrl"}},
+		{Name: "article_published_date", Type: Date, Doc: "Date of publication", From: []string{"articlePublishedDate"}},
+		{Name: "event_effective_date", Type: Date, Doc: "Date the event takes effect", From: []string{"eventEffectiveDate"}},
+		{Name: "is_risk", Type: Bool, Doc: "Whether the signal also counts as a risk (riskNews)"},
+	}),
+	event(CategoryRisk, "Companies that shrink: headcount, traffic, IT spend; risk news lies under news with is_risk", company, []Column{signalDate}, rates),
+	event(CategoryOther, "Events of a type this version does not know; nothing paid for is dropped", company, []Column{
+		signalDate,
+		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId"}},
+	}),
+}
+
+// The manifest-side tables: one file of each per run.
+var (
+	Accounts = Table{
+		Name: "accounts", Version: 1,
+		Doc: "Every line of the input list with its one terminal status",
+		Columns: []Column{
+			{Name: "run_id", Type: String, Doc: "The run"},
+			{Name: "row", Type: Int64, Doc: "Ordinal of the record in the input, from 1"},
+			{Name: "account_key", Type: String, Doc: "The caller's own key of the line"},
+			{Name: "status", Type: String, Doc: "enriched, no_signal, not_found, duplicate, cached, rejected, restricted, held or deferred"},
+			{Name: "reason", Type: String, Doc: "Why, for every status that is not an answer"},
+			{Name: "object_type", Type: String, Doc: "contact or company"},
+			{Name: "identifier_type", Type: String, Doc: "What the line was asked by: id, linkedin, email, domain or name"},
+			{Name: "identifier", Type: String, Doc: "The normalised identifier that was asked"},
+			{Name: "entity_id", Type: String, Doc: "The API's id of what was found"},
+			{Name: "entity_name", Type: String, Doc: "Name of what was found"},
+			{Name: "entity_domain", Type: String, Doc: "Domain of what was found"},
+			{Name: "events", Type: Int64, Unit: "events", Doc: "Events the answer held for this line"},
+			{Name: "credits", Type: Int64, Unit: "credits", Doc: "Share of the call's charge; null when the charge is unknown"},
+			{Name: "call_id", Type: String, Doc: "The call that decided the status"},
+			{Name: "duplicate_of_row", Type: Int64, Doc: "The earlier row that asks the same"},
+			{Name: "input_file", Type: String, Doc: "File of the line"},
+			{Name: "input_line", Type: Int64, Doc: "Physical line on which the record starts, from 1"},
+			{Name: "input_column", Type: String, Doc: "Column at fault when the line was rejected"},
+			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer"},
+			{Name: "extra", Type: String, Doc: "Fields of the answer's entry that this version does not know, JSON"},
+		},
+		Sort: []string{"row"},
+	}
+	Credits = Table{
+		Name: "credits", Version: 1,
+		Doc: "The bill, row by row: each call's charge allocated to entities and signal types; sums exactly to the calls",
+		Columns: []Column{
+			{Name: "run_id", Type: String, Doc: "The run"},
+			{Name: "call_id", Type: String, Doc: "The call that was charged"},
+			{Name: "row", Type: Int64, Doc: "Input row of the entity; null for what was never asked and for what cannot be allocated"},
+			{Name: "account_key", Type: String, Doc: "The caller's own key of the entity"},
+			{Name: "entity_id", Type: String, Doc: "The API's id of the entity"},
+			{Name: "object_type", Type: String, Doc: "contact or company"},
+			{Name: "signal_type", Type: String, Doc: "Signal key; null when the share is of the call as a whole"},
+			{Name: "category", Type: String, Doc: "Dataset of the signal"},
+			{Name: "events", Type: Int64, Unit: "events", Doc: "Events returned"},
+			{Name: "credits", Type: Int64, Unit: "credits", Doc: "Share of the charge; null when the charge is unknown"},
+			{Name: "basis", Type: String, Doc: "How the share was found: per_event or per_type when the charge equals that count, proportional or whole_call otherwise, unknown when the server did not say"},
+		},
+		Sort: []string{"call_id", "row", "signal_type"},
+	}
+	Calls = Table{
+		Name: "calls", Version: 1,
+		Doc: "Every attempt that was made, with its outcome and the server's own charge",
+		Columns: []Column{
+			{Name: "run_id", Type: String, Doc: "The run"},
+			{Name: "call_id", Type: String, Doc: "The attempt"},
+			{Name: "batch_id", Type: String, Doc: "The batch it asked about"},
+			{Name: "attempt", Type: Int64, Doc: "Ordinal of the attempt at the batch, from 1"},
+			{Name: "endpoint", Type: String, Doc: "Method and path"},
+			{Name: "object_type", Type: String, Doc: "contact or company"},
+			{Name: "entities", Type: Int64, Doc: "Entities asked about"},
+			{Name: "signal_types", Type: Int64, Doc: "Signal types asked for"},
+			{Name: "sent_at", Type: Time, Doc: "When the request was handed to the network"},
+			{Name: "duration_ms", Type: Int64, Unit: "milliseconds", Doc: "Until the answer was complete or the attempt failed"},
+			{Name: "http_status", Type: Int64, Doc: "HTTP status; 0 when no answer came"},
+			{Name: "outcome", Type: String, Doc: "charged, not_charged or ambiguous"},
+			{Name: "credits", Type: Int64, Unit: "credits", Doc: "The server's own charge; null when it did not say"},
+			{Name: "charge_text", Type: String, Doc: "What stood where the charge belongs, when it was not a whole number"},
+			{Name: "ceiling", Type: Int64, Unit: "credits", Doc: "The most it could have cost"},
+			{Name: "events", Type: Int64, Unit: "events", Doc: "Events returned"},
+			{Name: "answer_bytes", Type: Int64, Unit: "bytes", Doc: "Size of the answer"},
+			{Name: "window_start", Type: Date, Doc: "First day the answer says it covers"},
+			{Name: "window_end", Type: Date, Doc: "Last day the answer says it covers"},
+			{Name: "minute_left", Type: Int64, Doc: "Calls left in the minute, from the answer's headers"},
+			{Name: "hour_left", Type: Int64, Doc: "Calls left in the hour"},
+			{Name: "day_left", Type: Int64, Doc: "Calls left in the day"},
+			{Name: "problem", Type: String, Doc: "What went wrong"},
+			{Name: "notes", Type: String, Doc: "Oddities that were accepted"},
+			{Name: "extra", Type: String, Doc: "Root fields of the answer that this version does not know, JSON"},
+		},
+		Sort: []string{"call_id"},
+	}
+)
+
+// Ledger are the manifest-side tables.
+var Ledger = []Table{Accounts, Calls, Credits}
+
+// TableNamed finds any table by its name.
+func TableNamed(name string) (Table, bool) {
+	for _, list := range [][]Table{Events, Ledger} {
+		for _, t := range list {
+			if t.Name == name {
+				return t, true
+			}
+		}
+	}
+	return Table{}, false
+}
+
+// EventTable is the table of a category; unknown categories go to other.
+func EventTable(c Category) Table {
+	for i, known := range Categories {
+		if known == c {
+			return Events[i]
+		}
+	}
+	return Events[len(Events)-1]
+}
+
+func event(c Category, doc string, groups ...[]Column) Table {
+	t := Table{
+		Name: string(c), Version: version, Doc: doc,
+		Columns: append([]Column(nil), common...),
+		Sort:    []string{"signal_type", "entity_id", "event_date", "event_uid"},
+		Bloom:   []string{"entity_id"},
+		Unique:  "event_uid",
+	}
+	for _, g := range groups {
+		t.Columns = append(t.Columns, g...)
+	}
+	return t
+}
