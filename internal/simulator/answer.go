@@ -1,0 +1,138 @@
+package simulator
+
+import (
+	"cmp"
+	"slices"
+)
+
+// answer is what the world knows about an order, in no dialect.
+type answer struct {
+	order    *order
+	findings []finding
+	price    map[string]int64 // credits by signal type
+	charge   int64            // their sum
+	draw     uint64           // start of every draw about how this answer is written
+	found    int
+}
+
+// finding is what is known about one lookup.
+type finding struct {
+	lookup *lookup
+	known  bool
+	entity entity
+	events [][]event // by order.types, as they will be written
+}
+
+// answer looks everything up that an order asks for and prices it.
+func (s *Server) answer(o *order, draw uint64) *answer {
+	a := &answer{order: o, findings: make([]finding, len(o.lookups)), draw: draw}
+	for i := range o.lookups {
+		f := &a.findings[i]
+		f.lookup = &o.lookups[i]
+		s.investigate(f, o)
+		if f.known {
+			a.found++
+		}
+	}
+	s.price(a)
+	return a
+}
+
+func (s *Server) investigate(f *finding, o *order) {
+	f.entity, f.known = s.world.find(o.object, f.lookup)
+	if !f.known {
+		return
+	}
+	sp := o.span
+	if s.switches.WindowEdges == "exclusive" {
+		sp.from, sp.to = sp.from+1, sp.to-1
+	}
+	h := history{world: s.world, entity: &f.entity, span: sp, filter: &o.filter}
+	f.events = make([][]event, len(o.types))
+	// One backing array serves all types of an entity; the full slice expressions keep a later
+	// append from writing into an earlier list.
+	var all []event
+	for i, sig := range o.types {
+		from := len(all)
+		all = h.events(all, sig)
+		list := all[from:len(all):len(all)]
+		if o.most > 0 && len(list) > o.most {
+			if s.switches.CapKeeps == "oldest" {
+				list = list[:o.most]
+			} else {
+				list = list[len(list)-o.most:]
+			}
+		}
+		f.events[i] = list
+	}
+}
+
+// price adds up what an answer costs: per event, or per type of an entity that has any.
+func (s *Server) price(a *answer) {
+	perType := s.switches.Billing == "per_type" || s.switches.Billing == "per_type_min1"
+	a.price = make(map[string]int64, len(a.order.types))
+	for i := range a.findings {
+		for j, list := range a.findings[i].events {
+			n := int64(len(list))
+			if perType {
+				n = min(n, 1)
+			}
+			if n > 0 {
+				a.price[a.order.types[j].key] += n * priceOf(a.order.object)
+				a.charge += n * priceOf(a.order.object)
+			}
+		}
+	}
+	if a.charge == 0 && (s.switches.Billing == "min1" || s.switches.Billing == "per_type_min1") {
+		a.price[minimumCharge] = 1
+		a.charge = 1
+	}
+}
+
+// arrange brings the events of an answer, oldest first until now, into the order they are
+// written in.
+func (a *answer) arrange(order string) {
+	for i := range a.findings {
+		for _, list := range a.findings[i].events {
+			switch order {
+			case "newest":
+				slices.Reverse(list)
+			case "mixed":
+				slices.SortFunc(list, func(x, y event) int { return cmp.Compare(x.detail, y.detail) })
+			}
+		}
+	}
+}
+
+// tariff is one line of the price list.
+type tariff struct {
+	action             string
+	credits, perAmount int64
+}
+
+var prices = []tariff{
+	{"api_search", 1, 25},
+	{"revealEmail", 1, 1},
+	{"revealPhone", 5, 1},
+	{"reveal_company", 1, 1},
+	{"showSignalsContact", 1, 1},
+	{"showSignalsCompany", 1, 1},
+	{"lookalikeContact", 1, 1},
+	{"lookalikeCompany", 1, 1},
+	{"signal_score_contact_reveal", 1, 1},
+	{"signal_score_company_reveal", 1, 1},
+}
+
+// priceOf is what one event costs.
+func priceOf(o object) int64 {
+	action := "showSignalsCompany"
+	if o == contact {
+		action = "showSignalsContact"
+	}
+	for _, t := range prices {
+		if t.action == action {
+			return t.credits
+		}
+	}
+	return 1
+}

@@ -1,0 +1,77 @@
+package simulator
+
+import "time"
+
+// day counts days since 1970-01-01 in UTC. The API knows no finer time in its windows and
+// events, and an integer makes windows and draws cheap.
+type day int32
+
+// dawn is the first day on which anything happened in this world. It bounds the work a
+// far-reaching startDate can cause.
+var dawn = dayOf(time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC))
+
+func dayOf(t time.Time) day {
+	secs := t.Unix()
+	d := secs / 86400
+	if secs%86400 < 0 {
+		d--
+	}
+	return day(d)
+}
+
+func dayFrom(year int, month time.Month, date int) day {
+	return dayOf(time.Date(year, month, date, 0, 0, 0, 0, time.UTC))
+}
+
+// parseDay accepts YYYY-MM-DD for days that exist, and nothing else.
+func parseDay(s string) (day, bool) {
+	if len(s) != len("2006-01-02") {
+		return 0, false
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return 0, false
+	}
+	return dayOf(t), true
+}
+
+func (d day) civil() (year int, month time.Month, date int) {
+	return time.Unix(int64(d)*86400, 0).UTC().Date()
+}
+
+func (d day) String() string { return string(d.append(nil)) }
+
+func (d day) append(b []byte) []byte {
+	y, m, n := d.civil()
+	return append(b,
+		byte('0'+y/1000%10), byte('0'+y/100%10), byte('0'+y/10%10), byte('0'+y%10), '-',
+		byte('0'+m/10), byte('0'+m%10), '-',
+		byte('0'+n/10), byte('0'+n%10))
+}
+
+// monday returns the Monday on or before d.
+func (d day) monday() day {
+	// Day 0 was a Thursday, three days after a Monday.
+	over := (int(d) + 3) % 7
+	if over < 0 {
+		over += 7
+	}
+	return d - day(over)
+}
+
+// month numbers calendar months without gaps, so that months can be subtracted.
+func (d day) month() int {
+	y, m, _ := d.civil()
+	return y*12 + int(m) - 1
+}
+
+func firstOfMonth(month int) day {
+	return dayFrom(month/12, time.Month(month%12+1), 1)
+}
+
+// monthsBack goes n calendar months back; where that day does not exist, to the month's last.
+func (d day) monthsBack(n int) day {
+	_, _, date := d.civil()
+	target := d.month() - n
+	return min(firstOfMonth(target)+day(date-1), firstOfMonth(target+1)-1)
+}

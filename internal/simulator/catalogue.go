@@ -1,0 +1,183 @@
+package simulator
+
+import "strings"
+
+// object is what a signal is about.
+type object uint8
+
+const (
+	contact object = iota
+	company
+)
+
+func (o object) String() string {
+	if o == contact {
+		return "contact"
+	}
+	return "company"
+}
+
+// record is the shape of an event: which fields it carries and how they are drawn.
+type record uint8
+
+const (
+	jobMove     record = iota // a person changed company or was promoted
+	headcount                 // employees now against employees some months ago
+	hiring                    // postings of one week against the usual
+	hiringDept                // postings of four weeks in one department
+	hiringPlace               // postings of four weeks in one place
+	traffic                   // website visits of a month against the usual
+	itSpend                   // estimated yearly spending on IT
+	news                      // an article
+	jobPost                   // one posting (assumed shape)
+	newSite                   // a new place of business (assumed shape)
+	intent                    // interest in a topic (assumed shape)
+	intentPlace               // interest in a topic, by place (assumed shape)
+	siteVisit                 // visitors on the customer's own site (assumed shape)
+)
+
+// cadence is how often a signal can occur.
+type cadence uint8
+
+const (
+	daily cadence = iota
+	weekly
+	monthly
+)
+
+// signal is one line of the catalogue. Adding a signal type is adding a line.
+type signal struct {
+	key       string
+	object    object
+	record    record
+	cadence   cadence
+	often     float64 // chance of an event at one step of the cadence, for an average entity
+	months    int     // headcount: the window
+	falls     bool    // the decreasing one of a pair
+	announced bool    // named by the help centre only; served under the switch
+	events    []string
+
+	// pair is shared by the two directions of a measurement, so that one draw decides which of
+	// them happens and both can never happen at once.
+	pair string
+	salt uint64
+}
+
+const allSignals = "allSignals"
+
+// catalogue holds every signal the V2 description or the help centre names, in the order the
+// options answer lists them.
+var catalogue = func() []*signal {
+	list := []*signal{
+		{key: "companyChange", object: contact, record: jobMove, cadence: weekly, often: 0.016, pair: "career"},
+		{key: "promotion", object: contact, record: jobMove, cadence: weekly, often: 0.014, pair: "career"},
+
+		{key: "headcountIncrease1m", object: company, record: headcount, cadence: monthly, months: 1, often: 0.04, pair: "headcount"},
+		{key: "headcountIncrease3m", object: company, record: headcount, cadence: monthly, months: 3, often: 0.07, pair: "headcount"},
+		{key: "headcountIncrease6m", object: company, record: headcount, cadence: monthly, months: 6, often: 0.10, pair: "headcount"},
+		{key: "headcountIncrease12m", object: company, record: headcount, cadence: monthly, months: 12, often: 0.15, pair: "headcount"},
+		{key: "headcountDecrease1m", object: company, record: headcount, cadence: monthly, months: 1, falls: true, often: 0.04, pair: "headcount"},
+		{key: "headcountDecrease3m", object: company, record: headcount, cadence: monthly, months: 3, falls: true, often: 0.07, pair: "headcount"},
+		{key: "headcountDecrease6m", object: company, record: headcount, cadence: monthly, months: 6, falls: true, often: 0.10, pair: "headcount"},
+		{key: "headcountDecrease12m", object: company, record: headcount, cadence: monthly, months: 12, falls: true, often: 0.15, pair: "headcount"},
+		{key: "surgeInHiring", object: company, record: hiring, cadence: weekly, often: 0.016},
+		{key: "surgeInHiringByDepartment", object: company, record: hiringDept, cadence: weekly, often: 0.020},
+		{key: "surgeInHiringByLocation", object: company, record: hiringPlace, cadence: weekly, often: 0.020},
+		{key: "websiteTrafficIncrease", object: company, record: traffic, cadence: monthly, often: 0.07, pair: "traffic"},
+		{key: "websiteTrafficDecrease", object: company, record: traffic, cadence: monthly, falls: true, often: 0.06, pair: "traffic"},
+		{key: "itSpendIncrease", object: company, record: itSpend, cadence: monthly, often: 0.05, pair: "itSpend"},
+		{key: "itSpendDecrease", object: company, record: itSpend, cadence: monthly, falls: true, often: 0.04, pair: "itSpend"},
+		{key: "financialEventsNews", object: company, record: news, cadence: weekly, often: 0.010,
+			events: []string{"Funding Round", "Asset Investment", "Strategic Investment", "IPO"}},
+		{key: "commercialActivityNews", object: company, record: news, cadence: weekly, often: 0.022,
+			events: []string{"Partnership", "New Customer", "New Vendor"}},
+		{key: "corporateStrategyNews", object: company, record: news, cadence: weekly, often: 0.014,
+			events: []string{"M&A", "Facilities Expansion", "New Location", "Facility Closure", "Asset Sale", "Lawsuit Filed"}},
+		{key: "productActivityNews", object: company, record: news, cadence: weekly, often: 0.020,
+			events: []string{"Product Launch", "Product Development", "Product Integration"}},
+		{key: "peopleNews", object: company, record: news, cadence: weekly, often: 0.018,
+			events: []string{"Executive Hire", "Executive Departure", "Executive Promotion", "Headcount Increase", "Headcount Decrease"}},
+		{key: "marketIntelligenceNews", object: company, record: news, cadence: weekly, often: 0.016,
+			events: []string{"Event Participation", "Recognition", "Competitor Activity"}},
+		{key: "riskNews", object: company, record: news, cadence: weekly, often: 0.008,
+			events: []string{"Security Issue", "Lawsuit Faced"}},
+
+		{key: "newJobPost", object: company, record: jobPost, cadence: weekly, often: 0.025, announced: true},
+		{key: "newLocation", object: company, record: newSite, cadence: weekly, often: 0.009, announced: true},
+		{key: "intent", object: company, record: intent, cadence: weekly, often: 0.025, announced: true},
+		{key: "intentByGeography", object: company, record: intentPlace, cadence: weekly, often: 0.020, announced: true},
+		{key: "websiteVisitors", object: company, record: siteVisit, cadence: daily, often: 0.004, announced: true},
+	}
+	for _, s := range list {
+		if s.pair == "" {
+			s.pair = s.key
+		}
+		s.salt = hashText(0, s.pair)
+	}
+	return list
+}()
+
+// signalsOf lists the signals of an object that this account may ask for.
+func signalsOf(o object, announced bool) []*signal {
+	var list []*signal
+	for _, s := range catalogue {
+		if s.object == o && (announced || !s.announced) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func signalByKey(key string) *signal {
+	for _, s := range catalogue {
+		if s.key == key {
+			return s
+		}
+	}
+	return nil
+}
+
+// departments are the values of the hiringByDepartments filter.
+var departments = []string{
+	"Business Development", "Consulting", "Customer Service", "Engineering & Technical", "Finance",
+	"General Management", "Health Care & Medical", "Human Resources", "Information Technology", "Legal",
+	"Marketing", "Operations", "Other", "Product", "Research & Analytics", "Sales",
+}
+
+// newsEventTypes are the values of the newsEventTypes filter: those of all news signals.
+func newsEventTypes() []string {
+	var list []string
+	for _, s := range catalogue {
+		list = append(list, s.events...)
+	}
+	return list
+}
+
+// place is a location of the hiringByLocations filter, plus a town for texts.
+type place struct{ country, state, city string }
+
+var places = []place{
+	{"United States", "Ohio", "Columbus"}, {"United States", "Texas", "Austin"},
+	{"United States", "California", "San Diego"}, {"United States", "New York", "Buffalo"},
+	{"United States", "Massachusetts", "Boston"}, {"United States", "Colorado", "Denver"},
+	{"Canada", "Ontario", "Ottawa"}, {"Canada", "Quebec", "Montréal"},
+	{"United Kingdom", "England", "Leeds"}, {"United Kingdom", "Scotland", "Dundee"},
+	{"Germany", "Bavaria", "Nuremberg"}, {"Germany", "Hesse", "Kassel"},
+	{"France", "Occitania", "Toulouse"}, {"France", "Brittany", "Rennes"},
+	{"Norway", "Vestland", "Bergen"}, {"Norway", "", "Oslo"},
+	{"Netherlands", "Utrecht", "Utrecht"}, {"Belgium", "Flanders", "Ghent"},
+	{"Spain", "Aragon", "Zaragoza"}, {"Poland", "Lesser Poland", "Kraków"},
+	{"India", "Karnataka", "Mysuru"}, {"Japan", "Kansai", "大阪"},
+	{"Brazil", "Paraná", "Curitiba"}, {"Singapore", "", "Singapore"},
+	{"Côte d'Ivoire", "", "Abidjan"}, {"Australia", "Victoria", "Geelong"},
+}
+
+// listed reports the spelling of the vocabulary for a value written in any letter case.
+func listed(vocabulary []string, value string) (string, bool) {
+	for _, v := range vocabulary {
+		if strings.EqualFold(v, value) {
+			return v, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,185 @@
+package simulator
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// exchange is one request and what becomes of it.
+type exchange struct {
+	*Server
+	w     http.ResponseWriter
+	r     *http.Request
+	path  string
+	now   time.Time
+	seq   int
+	tally tally
+}
+
+const (
+	jsonType = "application/json; charset=utf-8"
+	htmlType = "text/html"
+)
+
+// problem is a refusal in the API's own words. It is written in one of its error shapes.
+type problem struct {
+	status  int
+	message string
+	errors  []string
+	word    string // the shape of an unauthenticated answer: a word in place of the message
+	gateway bool   // the shape of the gateway, which does not know the API's envelope
+}
+
+func badRequest(errors ...string) *problem {
+	return &problem{status: 400, message: "Bad Request", errors: errors}
+}
+
+var outOfCredits = &problem{status: 402, message: "Not enough credits"}
+
+// refusals are the answers to a batch that holds an item of Config.Refuse. None says which.
+var refusals = map[int]*problem{
+	400: {status: 400, message: "Bad Request", errors: []string{"an item of the request is not acceptable"}},
+	412: {status: 412, message: "Precondition failed", errors: []string{"a name in the request cannot be used"}},
+	422: {status: 422, message: "Unprocessable", errors: []string{"a value in the request cannot be processed"}},
+	451: {status: 451, message: "Unavailable For Legal Reasons", errors: []string{"the request holds an item that may not be looked up"}},
+}
+
+func (p *problem) encode(seq int, seed uint64) []byte {
+	b := []byte{'{'}
+	if p.gateway {
+		b = jsonText(append(b, `"message":`...), p.message)
+		b = append(b, `,"request_id":"`...)
+		b = strconv.AppendUint(b, blend(seed, uint64(seq))|1<<63, 16)
+		return append(b, '"', '}')
+	}
+	b = strconv.AppendInt(append(b, `"statusCode":`...), int64(p.status), 10)
+	if p.word != "" {
+		return append(jsonText(append(b, `,"error":`...), p.word), '}')
+	}
+	b = jsonText(append(b, `,"message":`...), p.message)
+	if len(p.errors) > 0 {
+		b = append(b, `,"errors":[`...)
+		for _, e := range p.errors {
+			b = jsonText(jsonComma(b), e)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+// fail refuses the request; nothing was or will be charged.
+func (x *exchange) fail(p *problem) {
+	x.send(p.status, jsonType, p.encode(x.seq, x.config.Seed), false)
+}
+
+func (x *exchange) limited(f flavour, wait time.Duration) {
+	if x.switches.RetryAfter == "present" {
+		x.w.Header().Set("Retry-After", strconv.FormatInt(seconds(wait), 10))
+	}
+	x.fail(&problem{status: http.StatusTooManyRequests, message: f.message(wait)})
+}
+
+// send writes a whole answer. whole says whether it is the one that was asked for (and paid for)
+// or a stand-in.
+//
+// The bill has to say "delivered" by the time the client can hold the complete answer, and not
+// if the connection breaks on the way. So the last byte is held back: when all others have been
+// handed over, the delivery is booked, and should the last one fail, it is taken back. As
+// everywhere, handed over means accepted by the operating system while the client had not hung
+// up; what the client then makes of it is its own affair.
+func (x *exchange) send(status int, contentType string, body []byte, whole bool) {
+	h := x.w.Header()
+	x.tally.writeTo(h)
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.ledger.answered(x.seq, status)
+	if len(body) == 0 {
+		x.ledger.deliver(x.seq, whole)
+		x.w.WriteHeader(status)
+		return
+	}
+	x.w.WriteHeader(status)
+	if !x.push(body[:len(body)-1]) {
+		return
+	}
+	x.last(body[len(body)-1:], whole)
+}
+
+// push hands bytes over now and reports whether they went out to somebody still listening.
+func (x *exchange) push(b []byte) bool {
+	if _, err := x.w.Write(b); err != nil {
+		return false
+	}
+	return x.flush() == nil && x.r.Context().Err() == nil
+}
+
+func (x *exchange) flush() error {
+	err := http.NewResponseController(x.w).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil // a writer without a connection behind it has nothing to flush
+	}
+	return err
+}
+
+func (x *exchange) last(b []byte, whole bool) {
+	if whole {
+		x.ledger.deliver(x.seq, true)
+	}
+	if _, err := x.w.Write(b); err != nil || x.flush() != nil {
+		x.ledger.deliver(x.seq, false)
+	}
+}
+
+// pause waits, and reports whether the client is still there afterwards. A client that left gets
+// no answer: the exchange ends with nothing written.
+func (x *exchange) pause(d time.Duration) bool {
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-x.r.Context().Done():
+		}
+	}
+	if x.r.Context().Err() != nil {
+		x.hangUp()
+	}
+	return true
+}
+
+// hangUp closes the connection without another byte.
+func (x *exchange) hangUp() { panic(http.ErrAbortHandler) }
+
+// seize takes the connection away from the HTTP server, for faults it would be too polite to
+// commit. It returns nil where that is not possible (HTTP/2, a recorder).
+func (x *exchange) seize() net.Conn {
+	conn, _, err := http.NewResponseController(x.w).Hijack()
+	if err != nil {
+		return nil
+	}
+	return conn
+}
+
+// rawHead is the head of an HTTP/1.1 answer for a seized connection.
+func (x *exchange) rawHead(fields ...string) []byte {
+	h := http.Header{}
+	x.tally.writeTo(h)
+	b := []byte("HTTP/1.1 200 OK\r\nContent-Type: " + jsonType + "\r\n")
+	for name, values := range h {
+		b = append(b, name+": "+values[0]+"\r\n"...)
+	}
+	for _, field := range fields {
+		b = append(b, field+"\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func takeBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+func giveBuffer(b []byte) { buffers.Put(&b) }

@@ -1,0 +1,452 @@
+package simulator
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Fault says which kind of failure to inject and when. Exactly one of At, Every and Rate is set.
+// Requests are counted once they have passed the gate (key, quotas), validation and
+// Config.Refuse: a fault is never wasted on a request that fails by itself.
+type Fault struct {
+	Kind  string  `json:"kind"`            // of FaultKinds
+	At    int     `json:"at,omitempty"`    // the At-th request to a billed operation, from 1
+	Every int     `json:"every,omitempty"` // every Every-th of them
+	Rate  float64 `json:"rate,omitempty"`  // share of them; drawn from seed, request and how often it was sent, not from order
+	Times int     `json:"times,omitempty"` // at most; 0 for no limit
+}
+
+// FaultKind describes one kind of fault.
+type FaultKind struct {
+	Name      string `json:"name"`
+	Doc       string `json:"doc"`
+	Billed    bool   `json:"billed"`    // the charge is booked
+	Delivered bool   `json:"delivered"` // the answer that was asked for reaches a client that reads it to its end
+}
+
+// faultSpec is a kind and what it does: either it refuses in place of the service, or it bends
+// the text of a paid answer, or it delivers that text in its own way. A kind that does none of
+// these would be no fault.
+type faultSpec struct {
+	FaultKind
+	refuse func(x *exchange, draw uint64)
+	bend   func(*quirks)
+	carry  func(x *exchange, text []byte, draw uint64)
+}
+
+var menu = slices.Concat(refusedFaults, lostFaults, bentFaults)
+
+// refusedFaults cost nothing.
+var refusedFaults = []faultSpec{
+	{FaultKind: FaultKind{Name: "429-burst", Doc: "429 without a hint: too fast"}, refuse: limitedBy(overBurst)},
+	{FaultKind: FaultKind{Name: "429-hourly", Doc: "429 of the hourly quota, to be reset in 2 seconds"}, refuse: limitedBy(overHour)},
+	{FaultKind: FaultKind{Name: "429-daily", Doc: "429 of the daily quota"}, refuse: limitedBy(overDay)},
+	{FaultKind: FaultKind{Name: "429-trial", Doc: "429 because the trial is used up"}, refuse: limitedBy(overTrial)},
+	{FaultKind: FaultKind{Name: "400-refused", Doc: "400 that does not name a field"}, refuse: refusedWith(*refusals[400])},
+	{FaultKind: FaultKind{Name: "401-revoked", Doc: "401; the key is dead from here on"}, refuse: revoke},
+	{FaultKind: FaultKind{Name: "402-credits", Doc: "402 although the pool is not empty"}, refuse: refusedWith(*outOfCredits)},
+	{FaultKind: FaultKind{Name: "403-plan", Doc: "403 (or 402 by switch): signals are not in the plan"}, refuse: gated},
+	{FaultKind: FaultKind{Name: "404-none", Doc: "404 in the API's envelope: nothing of the batch matched"},
+		refuse: refusedWith(problem{status: 404, message: "No matches"})},
+	{FaultKind: FaultKind{Name: "404-route", Doc: "404 of the gateway, as for an unknown path"},
+		refuse: refusedWith(problem{status: 404, message: "There is no route for this path", gateway: true})},
+	{FaultKind: FaultKind{Name: "412-name", Doc: "412: some name in the batch cannot be used"}, refuse: refusedWith(*refusals[412])},
+	{FaultKind: FaultKind{Name: "422-value", Doc: "422: some value in the batch cannot be processed"}, refuse: refusedWith(*refusals[422])},
+	{FaultKind: FaultKind{Name: "451-legal", Doc: "451: some item of the batch is restricted"}, refuse: refusedWith(*refusals[451])},
+	{FaultKind: FaultKind{Name: "499-refused", Doc: "499: the service gave up before doing anything"}, refuse: refusedWith(gaveUp)},
+	{FaultKind: FaultKind{Name: "500-refused", Doc: "500 in the API's envelope"}, refuse: refusedWith(problem{status: 500, message: "Internal error, try again"})},
+	{FaultKind: FaultKind{Name: "502-refused", Doc: "502 in the API's envelope"}, refuse: refusedWith(problem{status: 502, message: "Upstream unavailable, try again"})},
+	{FaultKind: FaultKind{Name: "503-refused", Doc: "503 in the API's envelope"}, refuse: refusedWith(problem{status: 503, message: "Service unavailable, try again"})},
+	{FaultKind: FaultKind{Name: "504-refused", Doc: "504 in the API's envelope"}, refuse: refusedWith(problem{status: 504, message: "Upstream timed out, try again"})},
+	{FaultKind: FaultKind{Name: "html-502", Doc: "502 with an HTML page of a proxy"},
+		refuse: func(x *exchange, _ uint64) { x.send(502, htmlType, proxyPage(502), false) }},
+	{FaultKind: FaultKind{Name: "drop-before", Doc: "the connection is closed before anything is done"},
+		refuse: func(x *exchange, _ uint64) { x.hangUp() }},
+	{FaultKind: FaultKind{Name: "error-under-200", Doc: "200 whose body is an error in the API's envelope"}, refuse: errorUnder200},
+	{FaultKind: FaultKind{Name: "redirect", Doc: "307 to another host, with the key at risk"}, refuse: redirect},
+}
+
+// lostFaults cost what the answer costs. Most of them keep the answer back; those at the end
+// deliver it, but not as one is used to.
+var lostFaults = []faultSpec{
+	{FaultKind: FaultKind{Name: "499-billed", Doc: "499 in the API's envelope, charged all the same", Billed: true},
+		carry: func(x *exchange, _ []byte, _ uint64) { x.fail(&gaveUp) }},
+	{FaultKind: FaultKind{Name: "500-billed", Doc: "charged, then a 500 with an HTML page or without a body", Billed: true}, carry: proxyError(500)},
+	{FaultKind: FaultKind{Name: "502-billed", Doc: "charged, then a 502 with an HTML page or without a body", Billed: true}, carry: proxyError(502)},
+	{FaultKind: FaultKind{Name: "503-billed", Doc: "charged, then a 503 with an HTML page or without a body", Billed: true}, carry: proxyError(503)},
+	{FaultKind: FaultKind{Name: "504-billed", Doc: "charged, then a 504 with an HTML page or without a body", Billed: true}, carry: proxyError(504)},
+	{FaultKind: FaultKind{Name: "hang", Doc: "charged, then silence until the client gives up, two minutes at most", Billed: true}, carry: hang},
+	{FaultKind: FaultKind{Name: "drop-after-charge", Doc: "charged, then the connection is closed without an answer", Billed: true},
+		carry: func(x *exchange, _ []byte, _ uint64) { x.hangUp() }},
+	{FaultKind: FaultKind{Name: "reset-mid-body", Doc: "charged, then a connection reset in the middle of the body", Billed: true}, carry: resetMidBody},
+	{FaultKind: FaultKind{Name: "truncated-close", Doc: "charged, then half a body whose end is the end of the connection", Billed: true}, carry: truncatedClose},
+	{FaultKind: FaultKind{Name: "truncated-chunked", Doc: "charged, then half a chunked body", Billed: true}, carry: truncatedChunked},
+	{FaultKind: FaultKind{Name: "empty-200", Doc: "charged, then a 200 without a body", Billed: true},
+		carry: func(x *exchange, _ []byte, _ uint64) { x.send(200, jsonType, nil, false) }},
+	{FaultKind: FaultKind{Name: "garbage-200", Doc: "charged, then a 200 whose body is not JSON", Billed: true}, carry: garbage},
+	{FaultKind: FaultKind{Name: "html-200", Doc: "charged, then a 200 with an HTML page", Billed: true},
+		carry: func(x *exchange, _ []byte, _ uint64) { x.send(200, htmlType, proxyPage(200), false) }},
+
+	{FaultKind: FaultKind{Name: "slow", Doc: "the answer takes ten times as long as usual, a second at least", Billed: true, Delivered: true}, carry: slow},
+	{FaultKind: FaultKind{Name: "slow-drip", Doc: "the answer comes in drops, for about a second", Billed: true, Delivered: true}, carry: slowDrip},
+	{FaultKind: FaultKind{Name: "huge-body", Doc: "the answer is followed by padding: more than 64 MiB, all of it valid JSON", Billed: true, Delivered: true}, carry: hugeBody},
+}
+
+// bentFaults deliver the answer in full, but its text is not as documented.
+var bentFaults = []faultSpec{
+	bent("charge-missing", "no charge in the answer", func(q *quirks) { q.charge = "missing" }),
+	bent("charge-null", "the charge is null", func(q *quirks) { q.charge = "null" }),
+	bent("charge-string", "the charge is a text such as \"3\"", func(q *quirks) { q.charge = "string" }),
+	bent("charge-negative", "the charge is -1", func(q *quirks) { q.charge = "negative" }),
+	bent("charge-fraction", "the charge is half a credit too high", func(q *quirks) { q.charge = "fraction" }),
+	bent("charge-duplicate", "the charge is given twice, first right and then seven too high", func(q *quirks) { q.charge = "duplicate" }),
+	bent("charge-case", "the charge is under CreditCharged", func(q *quirks) { q.charge = "case" }),
+	bent("charge-elsewhere", "the charge is under creditsCharged or billing.creditsCharged", func(q *quirks) { q.charge = "elsewhere" }),
+	bent("extra-fields", "unknown fields at the root, in entities and in events", func(q *quirks) { q.extraFields = true }),
+	bent("unknown-type", "every entity has a signal type that was not asked for", func(q *quirks) { q.unknownType = true }),
+	bent("odd-types", "numbers as texts, texts as numbers, null, lone objects for lists, dates that are none", func(q *quirks) { q.oddTypes = true }),
+	bent("missing-entities-some", "a third of the entities found, the first among them, is charged and left out", func(q *quirks) { q.dropSome = true }),
+	bent("foreign-entity", "an entity nobody asked about, not charged", func(q *quirks) { q.foreign = true }),
+	bent("duplicate-entity-key", "the first entity found comes twice under one key, the second time without events", func(q *quirks) { q.duplicateKey = true }),
+	bent("root-list", "a list of entities, without references, in place of the map", func(q *quirks) { q.rootList = true }),
+	bent("wrong-content-type", "the answer calls itself text/plain", func(q *quirks) { q.contentType = "text/plain" }),
+	bent("201", "the status is 201", func(q *quirks) { q.status = 201 }),
+}
+
+func bent(name, doc string, bend func(*quirks)) faultSpec {
+	return faultSpec{FaultKind: FaultKind{Name: name, Doc: doc, Billed: true, Delivered: true}, bend: bend}
+}
+
+// FaultKinds lists every kind of fault, for help texts and for tests that must cover each.
+func FaultKinds() []FaultKind {
+	kinds := make([]FaultKind, len(menu))
+	for i := range menu {
+		kinds[i] = menu[i].FaultKind
+	}
+	return kinds
+}
+
+func specOf(kind string) (*faultSpec, error) {
+	names := make([]string, len(menu))
+	for i := range menu {
+		if menu[i].Name == kind {
+			return &menu[i], nil
+		}
+		names[i] = menu[i].Name
+	}
+	return nil, fmt.Errorf("simulator: no fault %q; there are %s", kind, strings.Join(names, ", "))
+}
+
+// ParseFault reads a fault such as "drop-after-charge@3" (on the third request),
+// "503-refused%5" (on five in a hundred), "slow/10" (on every tenth); "x2" at the end means at
+// most twice.
+func ParseFault(text string) (Fault, error) {
+	var f Fault
+	at := strings.IndexAny(text, "@%/")
+	if at < 0 {
+		return f, fmt.Errorf("simulator: fault %q does not say when: kind@3 is the third request, kind%%5 five in a hundred, kind/10 every tenth, x2 at the end at most twice", text)
+	}
+	f.Kind = strings.TrimSpace(text[:at])
+	when, times, limited := strings.Cut(text[at+1:], "x")
+	var err error
+	switch text[at] {
+	case '@':
+		f.At, err = strconv.Atoi(strings.TrimSpace(when))
+	case '/':
+		f.Every, err = strconv.Atoi(strings.TrimSpace(when))
+	case '%':
+		f.Rate, err = strconv.ParseFloat(strings.TrimSpace(when), 64)
+		f.Rate /= 100
+	}
+	if err == nil && limited {
+		f.Times, err = strconv.Atoi(strings.TrimSpace(times))
+		if err == nil && f.Times < 1 {
+			err = errors.New("x0")
+		}
+	}
+	if err != nil {
+		return Fault{}, fmt.Errorf("simulator: fault %q: %q is not a number of requests, such as 3 or 3x2", text, text[at+1:])
+	}
+	return f, f.check()
+}
+
+// String is the form ParseFault reads.
+func (f Fault) String() string {
+	text := f.Kind
+	switch {
+	case f.At != 0:
+		text += "@" + strconv.Itoa(f.At)
+	case f.Every != 0:
+		text += "/" + strconv.Itoa(f.Every)
+	default:
+		text += "%" + strconv.FormatFloat(f.Rate*100, 'f', -1, 64)
+	}
+	if f.Times > 0 {
+		text += "x" + strconv.Itoa(f.Times)
+	}
+	return text
+}
+
+func (f Fault) check() error {
+	if _, err := specOf(f.Kind); err != nil {
+		return err
+	}
+	set := 0
+	for _, is := range []bool{f.At != 0, f.Every != 0, f.Rate != 0} {
+		if is {
+			set++
+		}
+	}
+	switch {
+	case set != 1:
+		return fmt.Errorf("simulator: fault %s needs exactly one of At, Every and Rate", f.Kind)
+	case f.At < 0 || f.Every < 0 || f.Times < 0:
+		return fmt.Errorf("simulator: fault %s: At, Every and Times count requests and cannot be negative", f.Kind)
+	case !(f.Rate >= 0 && f.Rate <= 1):
+		return fmt.Errorf("simulator: fault %s: Rate is %v; it can be above 0 and up to 1", f.Kind, f.Rate)
+	}
+	return nil
+}
+
+// faults decides which request meets which fault.
+type faults struct {
+	seed uint64
+
+	mu       sync.Mutex
+	armed    []armed
+	seen     int               // requests counted so far
+	attempts map[uint64]uint32 // how often each request was sent
+}
+
+type armed struct {
+	Fault
+	spec  *faultSpec
+	fired int
+}
+
+func newFaults(seed uint64, list []Fault) (*faults, error) {
+	f := &faults{seed: seed, attempts: map[uint64]uint32{}}
+	for _, fault := range list {
+		if err := fault.check(); err != nil {
+			return nil, err
+		}
+		spec, _ := specOf(fault.Kind) // check has found it
+		f.armed = append(f.armed, armed{Fault: fault, spec: spec})
+	}
+	return f, nil
+}
+
+// next counts a request and returns the fault it meets, if any, with a draw for the fault's own
+// decisions. request identifies the request by its content.
+func (f *faults) next(request uint64) (*faultSpec, uint64) {
+	if len(f.armed) == 0 {
+		return nil, 0
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen++
+	attempt := f.attempts[request]
+	f.attempts[request]++
+	draw := blend(blend(f.seed, request), uint64(attempt))
+	for i := range f.armed {
+		a := &f.armed[i]
+		if a.Times > 0 && a.fired >= a.Times {
+			continue
+		}
+		if f.seen == a.At || a.Every > 0 && f.seen%a.Every == 0 ||
+			a.Rate > 0 && fraction(blend(draw, uint64(i+1))) < a.Rate {
+			a.fired++
+			return a.spec, draw
+		}
+	}
+	return nil, 0
+}
+
+var gaveUp = problem{status: 499, message: "Client Closed Request: the answer took too long"}
+
+func refusedWith(p problem) func(*exchange, uint64) {
+	return func(x *exchange, _ uint64) { x.fail(&p) }
+}
+
+// limitedBy pretends that other users of the account have used the quota up: the headers of this
+// one answer show nothing left in the window in question.
+func limitedBy(f flavour) func(*exchange, uint64) {
+	return func(x *exchange, _ uint64) {
+		drain := func(w *window) {
+			if w.limit > 0 {
+				w.used = w.limit
+			}
+		}
+		switch f {
+		case overHour:
+			drain(&x.tally.hour)
+		case overDay:
+			drain(&x.tally.day)
+		}
+		x.limited(f, 2*time.Second)
+	}
+}
+
+func revoke(x *exchange, _ uint64) {
+	key, _ := x.key()
+	x.mu.Lock()
+	x.revoked[key] = true
+	x.mu.Unlock()
+	x.fail(&problem{status: 401, word: "invalid_request"})
+}
+
+func gated(x *exchange, _ uint64) {
+	status, _ := strconv.Atoi(x.switches.PlanGating)
+	x.fail(&problem{status: status, message: "Not in your plan", errors: []string{"signals are not part of this plan"}})
+}
+
+func errorUnder200(x *exchange, draw uint64) {
+	p := problem{status: []int{400, 429, 500, 503}[draw%4], message: "The request could not be served"}
+	x.send(200, jsonType, p.encode(x.seq, x.config.Seed), false)
+}
+
+func redirect(x *exchange, _ uint64) {
+	x.w.Header().Set("Location", "https://mirror.signals.example"+x.path)
+	x.send(http.StatusTemporaryRedirect, htmlType, []byte("<p>Moved</p>\n"), false)
+}
+
+func proxyPage(status int) []byte {
+	return fmt.Appendf(nil, "<!DOCTYPE html>\n<html><head><title>%d</title></head>\n"+
+		"<body><h1>%[1]d %s</h1><hr>proxy-7</body></html>\n", status, http.StatusText(status))
+}
+
+func proxyError(status int) func(*exchange, []byte, uint64) {
+	return func(x *exchange, _ []byte, draw uint64) {
+		if draw&1 == 0 {
+			x.send(status, htmlType, proxyPage(status), false)
+		} else {
+			x.send(status, htmlType, nil, false)
+		}
+	}
+}
+
+// longestHang bounds the silence, so that a client without a time-out ends as well.
+const longestHang = 2 * time.Minute
+
+func hang(x *exchange, _ []byte, _ uint64) {
+	x.pause(longestHang)
+	x.hangUp()
+}
+
+func resetMidBody(x *exchange, text []byte, _ uint64) {
+	x.ledger.answered(x.seq, 200)
+	conn := x.seize()
+	if conn == nil {
+		x.abandon(text)
+	}
+	defer conn.Close()
+	head := x.rawHead("Content-Length: " + strconv.Itoa(len(text)))
+	if _, err := conn.Write(append(head, text[:len(text)/2]...)); err != nil {
+		return
+	}
+	tcp := conn
+	if over, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
+		tcp = over.NetConn()
+	}
+	if tcp, ok := tcp.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // makes Close send a reset; without it the body is cut all the same
+	}
+	_ = tcp.Close()
+}
+
+func truncatedClose(x *exchange, text []byte, _ uint64) {
+	x.ledger.answered(x.seq, 200)
+	conn := x.seize()
+	if conn == nil {
+		x.abandon(text)
+	}
+	defer conn.Close()
+	// The client is gone or gets its half; there is nobody to tell.
+	_, _ = conn.Write(append(x.rawHead("Connection: close"), text[:len(text)/2]...))
+}
+
+func truncatedChunked(x *exchange, text []byte, _ uint64) {
+	x.ledger.answered(x.seq, 200)
+	x.abandon(text)
+}
+
+// abandon writes half a body of undeclared length and breaks off.
+func (x *exchange) abandon(text []byte) {
+	x.tally.writeTo(x.w.Header())
+	x.w.Header().Set("Content-Type", jsonType)
+	x.push(text[:len(text)/2])
+	x.hangUp()
+}
+
+func garbage(x *exchange, text []byte, draw uint64) {
+	switch draw % 3 {
+	case 0:
+		text = []byte("OK\n")
+	case 1:
+		text = slices.Concat([]byte(")]}',\n"), text)
+	default:
+		text = []byte{0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 0xff, 0x2a, 0x84}
+	}
+	x.send(200, jsonType, text, false)
+}
+
+func slow(x *exchange, text []byte, _ uint64) {
+	x.pause(max(10*x.config.Latency, time.Second))
+	x.send(200, jsonType, text, true)
+}
+
+func slowDrip(x *exchange, text []byte, _ uint64) {
+	const drops = 25
+	x.stream(len(text), func(push func([]byte) bool) bool {
+		size := len(text)/drops + 1
+		for rest := text[:len(text)-1]; len(rest) > 0; {
+			n := min(size, len(rest))
+			if !push(rest[:n]) {
+				return false
+			}
+			rest = rest[n:]
+			x.pause(time.Second / drops)
+		}
+		return true
+	}, text[len(text)-1:])
+}
+
+func hugeBody(x *exchange, text []byte, _ uint64) {
+	const open, most = `,"padding":"`, 64 << 20
+	chunk := make([]byte, 64<<10)
+	for i := range chunk {
+		chunk[i] = 'x'
+	}
+	body := text[:len(text)-1]
+	x.stream(len(body)+len(open)+most+len(`"}`), func(push func([]byte) bool) bool {
+		if !push(body) || !push([]byte(open)) {
+			return false
+		}
+		for sent := 0; sent < most; sent += len(chunk) {
+			if _, err := x.w.Write(chunk); err != nil {
+				return false
+			}
+		}
+		return push([]byte(`"`))
+	}, []byte("}"))
+}
+
+// stream writes an answer in pieces; end is its last byte.
+func (x *exchange) stream(length int, pieces func(push func([]byte) bool) bool, end []byte) {
+	h := x.w.Header()
+	x.tally.writeTo(h)
+	h.Set("Content-Type", jsonType)
+	h.Set("Content-Length", strconv.Itoa(length))
+	x.ledger.answered(x.seq, 200)
+	x.w.WriteHeader(http.StatusOK)
+	if pieces(x.push) {
+		x.last(end, true)
+	}
+}

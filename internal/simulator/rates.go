@@ -1,0 +1,239 @@
+package simulator
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// plan is how many requests an account may make. 0 means no such window.
+type plan struct {
+	name              string
+	minute, hour, day int64
+	unlimited         bool // no burst limit either
+}
+
+var plans = []plan{
+	{name: "scale", minute: 300, hour: 5_000, day: 50_000},
+	{name: "free", minute: 40, day: 100},
+	{name: "pro", minute: 50, hour: 150, day: 1_500},
+	{name: "premium", minute: 300, hour: 1_800, day: 18_000},
+	{name: "legacy", minute: 300, hour: 600, day: 6_000},
+	{name: "unlimited", unlimited: true},
+}
+
+// boundless is what headers show for a window without a limit.
+const boundless = 1_000_000_000
+
+// usageLimit is how often a minute the account page may be read.
+const usageLimit = 5
+
+// window counts requests in a fixed stretch of time.
+type window struct {
+	length time.Duration
+	limit  int64 // 0 = none
+	used   int64
+	start  time.Time
+}
+
+// turn begins a new stretch if the old one is over.
+func (w *window) turn(now time.Time, aligned bool) {
+	switch {
+	case aligned:
+		// Durations since the zero time divide evenly into UTC minutes, hours and days.
+		if start := now.Truncate(w.length); !start.Equal(w.start) {
+			w.start, w.used = start, 0
+		}
+	case w.start.IsZero() || now.Sub(w.start) >= w.length || now.Before(w.start):
+		w.start, w.used = now, 0
+	}
+}
+
+func (w *window) full() bool { return w.limit > 0 && w.used >= w.limit }
+
+func (w *window) left() int64 {
+	if w.limit == 0 {
+		return boundless - w.used
+	}
+	return max(0, w.limit-w.used)
+}
+
+func (w *window) reset(now time.Time) time.Duration { return w.start.Add(w.length).Sub(now) }
+
+// quota is the state of one account (or key): three windows, a bucket for the second, and the
+// small allowance of the account page.
+type quota struct {
+	minute, hour, day, usage window
+
+	burst  float64 // capacity and refill per second; 0 = none
+	tokens float64
+	filled time.Time
+}
+
+// tally is what a quota looked like when a request was counted; the headers are written from it.
+type tally struct{ minute, hour, day window }
+
+// flavour is which limit a request met.
+type flavour uint8
+
+const (
+	withinLimits flavour = iota
+	overBurst
+	overMinute
+	overHour
+	overDay
+	overTrial
+	overUsage
+)
+
+// rates counts requests. Requests that are refused for their number are not counted themselves.
+type rates struct {
+	plan    plan
+	burst   int
+	aligned bool
+	perKey  bool
+
+	mu     sync.Mutex
+	quotas map[string]*quota
+}
+
+func (r *rates) quotaOf(key string) *quota {
+	if !r.perKey {
+		key = ""
+	}
+	q := r.quotas[key]
+	if q == nil {
+		q = &quota{
+			minute: window{length: time.Minute, limit: r.plan.minute},
+			hour:   window{length: time.Hour, limit: r.plan.hour},
+			day:    window{length: 24 * time.Hour, limit: r.plan.day},
+			usage:  window{length: time.Minute, limit: usageLimit},
+			burst:  float64(r.burst),
+			tokens: float64(r.burst),
+		}
+		r.quotas[key] = q
+	}
+	return q
+}
+
+// admit counts a request, or says which limit it met and for how long.
+func (r *rates) admit(key string, now time.Time, isUsage bool) (tally, flavour, time.Duration) {
+	now = now.UTC()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q := r.quotaOf(key)
+	q.turn(now, r.aligned)
+	verdict, wait := q.verdict(now, isUsage)
+	if verdict == withinLimits {
+		q.minute.used++
+		q.hour.used++
+		q.day.used++
+		if isUsage {
+			q.usage.used++
+		}
+		q.tokens--
+	}
+	return tally{q.minute, q.hour, q.day}, verdict, wait
+}
+
+// look returns the counts without adding to them.
+func (r *rates) look(key string, now time.Time) tally {
+	now = now.UTC()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, seen := r.quotas[key]; r.perKey && !seen {
+		// Strangers get to see an untouched quota and leave no trace in the map.
+		blank := rates{plan: r.plan, quotas: map[string]*quota{}}
+		q := blank.quotaOf("")
+		q.turn(now, r.aligned)
+		return tally{q.minute, q.hour, q.day}
+	}
+	q := r.quotaOf(key)
+	q.turn(now, r.aligned)
+	return tally{q.minute, q.hour, q.day}
+}
+
+func (q *quota) turn(now time.Time, aligned bool) {
+	for _, w := range []*window{&q.minute, &q.hour, &q.day, &q.usage} {
+		w.turn(now, aligned)
+	}
+	if q.burst > 0 {
+		if gone := now.Sub(q.filled); gone > 0 {
+			if !q.filled.IsZero() {
+				q.tokens = min(q.burst, q.tokens+gone.Seconds()*q.burst)
+			}
+			q.filled = now
+		}
+	}
+}
+
+// verdict names the longest-lasting limit that is exhausted: there is no use in telling a client
+// to wait a second when its day is over.
+func (q *quota) verdict(now time.Time, isUsage bool) (flavour, time.Duration) {
+	switch {
+	case q.day.full():
+		return overDay, q.day.reset(now)
+	case q.hour.full():
+		return overHour, q.hour.reset(now)
+	case q.minute.full():
+		return overMinute, q.minute.reset(now)
+	case isUsage && q.usage.full():
+		return overUsage, q.usage.reset(now)
+	case q.burst > 0 && q.tokens < 1:
+		return overBurst, time.Duration((1 - q.tokens) / q.burst * float64(time.Second))
+	}
+	return withinLimits, 0
+}
+
+// seconds rounds a wait up, so that whoever waits that long has waited long enough.
+func seconds(wait time.Duration) int64 { return int64((wait + time.Second - 1) / time.Second) }
+
+// message is the only place where an answer tells the flavours apart.
+func (f flavour) message(wait time.Duration) string {
+	switch f {
+	case overHour:
+		return fmt.Sprintf("Hourly request limit reached. Reset in %d seconds", seconds(wait))
+	case overDay:
+		return "Daily request limit reached"
+	case overTrial:
+		return "The requests of your trial are used up"
+	case overUsage:
+		return fmt.Sprintf("Usage can be read %d times a minute", usageLimit)
+	case overMinute:
+		return "Too many requests in this minute"
+	}
+	return "Too many requests, slow down"
+}
+
+var rateHeaders = struct{ minute, hour, day [3]string }{
+	minute: canonical("x-rate-limit-minute", "x-minute-usage", "x-minute-requests-left"),
+	hour:   canonical("x-rate-limit-hourly", "x-hourly-usage", "x-hourly-requests-left"),
+	day:    canonical("x-rate-limit-daily", "x-daily-usage", "x-daily-requests-left"),
+}
+
+func canonical(names ...string) (out [3]string) {
+	for i, name := range names {
+		out[i] = http.CanonicalHeaderKey(name)
+	}
+	return out
+}
+
+// writeTo sets the nine headers every answer carries.
+func (t tally) writeTo(h http.Header) {
+	set := func(names [3]string, w window) {
+		limit := w.limit
+		if limit == 0 {
+			limit = boundless
+		}
+		// One slice for three single values saves two allocations per window.
+		values := []string{strconv.FormatInt(limit, 10), strconv.FormatInt(w.used, 10), strconv.FormatInt(w.left(), 10)}
+		for i, name := range names {
+			h[name] = values[i : i+1 : i+1]
+		}
+	}
+	set(rateHeaders.minute, t.minute)
+	set(rateHeaders.hour, t.hour)
+	set(rateHeaders.day, t.day)
+}

@@ -1,0 +1,384 @@
+package simulator
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config says what kind of account is simulated. The zero value is a Scale account with a
+// million credits, no faults and the most likely reading of every open question.
+type Config struct {
+	Seed     uint64           // another seed is another world
+	Now      func() time.Time // nil: time.Now. Quotas and the event horizon follow it
+	Plan     string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
+	Burst    int              // requests a second; 0: 25 (none on "unlimited"), -1: none
+	Credits  int64            // the pool; 0: 1,000,000, -1: none left
+	Keys     []string         // accepted api keys; empty: any key that is not empty
+	Latency  time.Duration    // typical time of an answer to a valid billed request; 0: at once
+	Switches Switches         // readings of the open questions
+	Faults   []Fault          // at most one fires per request; earlier ones go first
+
+	// Refuse maps identifiers (id, domain, name, e-mail, LinkedIn URL; in any letter case) to a
+	// status (400, 412, 422 or 451). A request holding one is refused as a whole, costs nothing,
+	// and is not told which item was the reason.
+	Refuse map[string]int
+
+	// Log, if set, is called once per request when it has ended, possibly by many requests at
+	// once.
+	Log func(Entry)
+}
+
+// Server is the simulated API. It is an [http.Handler]; use [New] to make one.
+//
+// Faults that cut a connection need a real one, as with net/http/httptest.Server; without it
+// they panic with [http.ErrAbortHandler].
+type Server struct {
+	config   Config
+	now      func() time.Time
+	world    world
+	switches *Switches
+	offered  map[object][]*signal
+	rates    *rates
+	ledger   *ledger
+	faults   *faults
+	refuse   map[string]int
+
+	mu      sync.Mutex
+	revoked map[string]bool
+}
+
+// New checks a Config and makes a Server of it. The error says what is allowed.
+func New(c Config) (*Server, error) {
+	settled, err := c.Switches.settled()
+	if err != nil {
+		return nil, err
+	}
+	armed, err := newFaults(c.Seed, c.Faults)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRates(c, settled)
+	if err != nil {
+		return nil, err
+	}
+	refuse, err := newRefusals(c.Refuse)
+	if err != nil {
+		return nil, err
+	}
+	pool := c.Credits
+	switch {
+	case pool == 0:
+		pool = 1_000_000
+	case pool == -1:
+		pool = 0
+	case pool < -1:
+		return nil, fmt.Errorf("simulator: Credits is %d; it can be a number above 0, 0 for 1,000,000, or -1 for none left", c.Credits)
+	}
+	if c.Latency < 0 {
+		return nil, fmt.Errorf("simulator: Latency is %v; it can be 0 or more", c.Latency)
+	}
+	if slices.Contains(c.Keys, "") {
+		return nil, errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
+	}
+	s := &Server{
+		config: c, now: c.Now, world: world{seed: scramble(c.Seed)}, switches: &settled,
+		offered: map[object][]*signal{
+			contact: signalsOf(contact, settled.Announced == "serve"),
+			company: signalsOf(company, settled.Announced == "serve"),
+		},
+		rates: r, ledger: newLedger(pool), faults: armed, refuse: refuse, revoked: map[string]bool{},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s, nil
+}
+
+func newRates(c Config, sw Switches) (*rates, error) {
+	name := c.Plan
+	if name == "" {
+		name = plans[0].name
+	}
+	at := slices.IndexFunc(plans, func(p plan) bool { return p.name == name })
+	if at < 0 {
+		names := make([]string, len(plans))
+		for i, p := range plans {
+			names[i] = p.name
+		}
+		return nil, fmt.Errorf("simulator: Plan is %q; it can be %s", c.Plan, strings.Join(names, ", "))
+	}
+	burst := c.Burst
+	switch {
+	case burst < -1:
+		return nil, fmt.Errorf("simulator: Burst is %d; it can be a number of requests a second, 0 for 25, or -1 for no limit", c.Burst)
+	case burst == 0 && !plans[at].unlimited:
+		burst = 25
+	case burst == -1:
+		burst = 0
+	}
+	return &rates{
+		plan: plans[at], burst: burst,
+		aligned: sw.Windows == "aligned", perKey: sw.RateScope == "key",
+		quotas: map[string]*quota{},
+	}, nil
+}
+
+func newRefusals(in map[string]int) (map[string]int, error) {
+	out := make(map[string]int, len(in))
+	for _, identifier := range slices.Sorted(maps.Keys(in)) {
+		status := in[identifier]
+		switch status {
+		case 400, 412, 422, 451:
+		default:
+			return nil, fmt.Errorf("simulator: Refuse[%q] is %d; it can be 400, 412, 422 or 451", identifier, status)
+		}
+		if fold(identifier) == "" {
+			return nil, errors.New("simulator: Refuse has an empty identifier")
+		}
+		out[fold(identifier)] = status
+	}
+	return out, nil
+}
+
+// Bill returns what the account owes at this moment. It may be called at any time.
+func (s *Server) Bill() Bill { return s.ledger.bill(true) }
+
+// route is one operation of the API.
+type route struct {
+	method  string
+	serve   func(*exchange)
+	dialect *dialect // of the billed operations
+	usage   bool     // has an allowance of its own
+}
+
+// routes is the whole API by path.
+var routes = map[string]route{
+	"/api/signals/filters/contact":  {method: http.MethodGet, serve: func(x *exchange) { x.options(contact) }},
+	"/api/signals/filters/company":  {method: http.MethodGet, serve: func(x *exchange) { x.options(company) }},
+	"/api/signals/contacts":         {method: http.MethodPost, dialect: v2(v2Form{object: contact, list: "contactIds"})},
+	"/api/signals/contacts/search":  {method: http.MethodPost, dialect: v2(v2Form{object: contact, list: "contacts", search: true})},
+	"/api/signals/companies":        {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companyIds"})},
+	"/api/signals/companies/search": {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companies", search: true})},
+	"/v3/account/usage":             {method: http.MethodGet, serve: (*exchange).usage, usage: true},
+	"/account/usage":                {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
+}
+
+// ownPath is where the simulator answers for itself, outside the API's paths: no key, no quota,
+// no line on the bill.
+const ownPath = "/_simulator/"
+
+// ServeHTTP answers one request to the API, or to the simulator itself below /_simulator/.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, ownPath) {
+		s.serveOwn(w, r)
+		return
+	}
+	x := &exchange{Server: s, w: w, r: r, now: s.now().UTC()}
+	x.path = r.URL.Path
+	route, known := routes[x.path]
+	if len(x.path) > 200 {
+		x.path = x.path[:200]
+	}
+	x.seq = s.ledger.open(x.now, strings.Clone(r.Method), strings.Clone(x.path))
+	if s.config.Log != nil {
+		// Deferred, because faults leave by panicking.
+		defer func() { s.config.Log(s.ledger.entry(x.seq)) }()
+	}
+	if x.enter(route, known) {
+		if route.dialect != nil {
+			x.sell(route.dialect)
+		} else {
+			route.serve(x)
+		}
+	}
+}
+
+// enter is the gate: everything that is refused before anybody looks at the body.
+func (x *exchange) enter(route route, known bool) bool {
+	key, authentic := x.key()
+	x.tally = x.rates.look(key, x.now)
+	switch {
+	case !known:
+		x.fail(&problem{status: 404, message: "There is no route for this path", gateway: true})
+	case x.r.Method != route.method:
+		x.w.Header().Set("Allow", route.method)
+		x.fail(&problem{status: 405, message: "Method Not Allowed"})
+	case !welcome(x.r.UserAgent()):
+		x.fail(&problem{status: 403, message: "Forbidden", errors: []string{"a User-Agent of your own is required"}})
+	case !authentic:
+		x.fail(&problem{status: 401, word: "invalid_request"})
+	default:
+		tally, verdict, wait := x.rates.admit(key, x.now, route.usage)
+		x.tally = tally
+		if verdict == withinLimits {
+			return true
+		}
+		x.limited(verdict, wait)
+	}
+	return false
+}
+
+// key returns the api key of a request and whether it opens the door.
+func (x *exchange) key() (string, bool) {
+	keys := x.r.Header.Values("api_key")
+	if len(keys) == 0 && x.switches.Bearer == "accept" {
+		if token, ok := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer "); ok {
+			keys = []string{token}
+		}
+	}
+	if len(keys) != 1 || keys[0] == "" {
+		return "", false
+	}
+	key := keys[0]
+	if len(x.config.Keys) > 0 && !slices.Contains(x.config.Keys, key) {
+		return "", false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return key, !x.revoked[key]
+}
+
+// defaultAgents begin the User-Agent of HTTP libraries that were told nothing better.
+var defaultAgents = []string{
+	"go-http-client", "python-requests", "python-urllib", "python-httpx", "aiohttp", "axios", "node-fetch", "undici",
+	"okhttp", "java/", "apache-httpclient", "libwww-perl", "ruby",
+}
+
+func welcome(agent string) bool {
+	agent = fold(agent)
+	return agent != "" && !slices.ContainsFunc(defaultAgents, func(d string) bool { return strings.HasPrefix(agent, d) })
+}
+
+// bodyLimit is generous: a hundred search items with long names stay far below it.
+const bodyLimit = 1 << 20
+
+// sell is the path of a billed request behind the gate.
+func (x *exchange) sell(d *dialect) {
+	body, wrong := x.read()
+	if wrong != nil {
+		x.fail(wrong)
+		return
+	}
+	order, wrong := d.parse(x.Server, body, dayOf(x.now))
+	if wrong != nil {
+		x.fail(wrong)
+		return
+	}
+	x.ledger.describe(x.seq, len(order.lookups), order.types)
+	if status := x.refusal(order); status != 0 {
+		x.fail(refusals[status])
+		return
+	}
+	if x.ledger.spentUp() {
+		x.fail(outOfCredits)
+		return
+	}
+
+	draw := blend(x.config.Seed, hashText(hashText(0, x.path), body))
+	spec, attempt := x.faults.next(draw)
+	if spec != nil && spec.refuse != nil {
+		x.ledger.injected(x.seq, spec.Name)
+		spec.refuse(x, attempt)
+		return
+	}
+
+	a := x.answer(order, draw)
+	sw := x.switches.forAnswer(draw)
+	if a.found == 0 && sw.NotFound == "404" {
+		x.fail(&problem{status: 404, message: "No matches"})
+		return
+	}
+	if !x.ledger.charge(x.seq, a.price) {
+		x.fail(outOfCredits)
+		return
+	}
+	// From here on the customer has paid.
+	var q quirks
+	if spec != nil {
+		x.ledger.injected(x.seq, spec.Name)
+		if spec.bend != nil {
+			spec.bend(&q)
+		}
+	}
+	text := d.encode(takeBuffer(), a, sw, &q)
+	defer giveBuffer(text)
+	if !x.pause(latency(x.config.Latency, draw)) {
+		return
+	}
+	if spec != nil && spec.carry != nil {
+		spec.carry(x, text, attempt)
+		return
+	}
+	status := q.status
+	if status == 0 && sw.Status == "201" {
+		status = 201
+	}
+	x.send(max(status, 200), cmp.Or(q.contentType, jsonType), text, true)
+}
+
+// read takes the body in.
+func (x *exchange) read() ([]byte, *problem) {
+	kind, _, _ := strings.Cut(x.r.Header.Get("Content-Type"), ";")
+	if fold(kind) != "application/json" {
+		return nil, badRequest("Content-Type must be application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bodyLimit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &problem{status: 413, message: "Payload Too Large", errors: []string{fmt.Sprintf("body must not exceed %d bytes", bodyLimit)}}
+	case err != nil:
+		x.hangUp() // the client went away in the middle of its own request
+	}
+	return body, nil
+}
+
+// refusal returns the status Config.Refuse has for the first item it names, or 0.
+func (x *exchange) refusal(o *order) int {
+	if len(x.refuse) == 0 {
+		return 0
+	}
+	for i := range o.lookups {
+		for _, key := range o.lookups[i].keys {
+			if status := x.refuse[key]; status != 0 {
+				return status
+			}
+		}
+	}
+	return 0
+}
+
+// latency spreads the typical time of an answer: half to one and a half times as long, and three
+// times as long for one request in twenty.
+func latency(typical time.Duration, draw uint64) time.Duration {
+	d := dice(blend(draw, 'l'))
+	spread := 0.5 + d.float()
+	if d.under(0.05) {
+		spread = 3
+	}
+	return time.Duration(float64(typical) * spread)
+}
+
+// serveOwn answers for the simulator itself.
+func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path != ownPath+"bill":
+		http.NotFound(w, r)
+	case r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		// A reader that has gone away does not need its bill.
+		_ = json.NewEncoder(w).Encode(s.ledger.bill(r.URL.Query().Get("entries") != "0"))
+	}
+}

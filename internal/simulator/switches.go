@@ -1,0 +1,190 @@
+package simulator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Switches answer the questions the public description leaves open. The zero value takes the
+// most likely reading of each. "" always means the first of the values [SwitchNames] lists for
+// the field; [New] refuses a value that is not listed.
+type Switches struct {
+	ChargeField   string // name of the charge in the answer
+	Billing       string // what one credit buys, and whether nothing costs something
+	Status        string // of a successful POST
+	NotFound      string // what stands for an entity the service does not know
+	Empty         string // what stands for a type without events
+	Single        string // what stands for a list with one event
+	IDs           string // JSON type of ids in answers
+	Departments   string // form of currentDepartments
+	DecreaseSign  string // of changeRatePercent when falling
+	EventTypeCase string // letter case of eventType
+	NewsDates     string // which dates a news event carries
+	DefaultWindow string // when startDate is missing
+	WindowEdges   string // whether startDate and today belong to the window
+	MissingCap    string // when maxResultsPerSignal is missing
+	Order         string // of events within a type
+	CapKeeps      string // which events survive maxResultsPerSignal
+	Announced     string // signal keys that only the help centre names
+	AllSignals    string // allSignals next to other keys
+	RateScope     string // whether keys share their quota
+	Windows       string // when a quota window begins
+	RetryAfter    string // header on 429
+	PlanGating    string // status of a feature outside the plan
+	Bearer        string // "Authorization: Bearer <key>" in place of api_key
+	Duplicates    string // one reference twice in a request
+	Over100       string // more than 100 items in a request
+	Chaos         string // a fresh reading of the harmless questions for every answer
+}
+
+// SwitchDoc describes one switch.
+type SwitchDoc struct {
+	Name   string   `json:"name"`
+	Row    int      `json:"row"` // of the register of open questions; 0 for our own
+	Doc    string   `json:"doc"`
+	Values []string `json:"values"` // the first is the default; the second is what the bare name means
+}
+
+type switchDef struct {
+	SwitchDoc
+	field   func(*Switches) *string
+	chaotic bool // only bends the form of an answer, so chaos may turn it per answer
+}
+
+var switchTable = []switchDef{
+	{SwitchDoc{"charge-field", 1, "name of the charge in an answer", []string{"creditCharged", "creditsCharged", "billing"}},
+		func(s *Switches) *string { return &s.ChargeField }, true},
+	{SwitchDoc{"billing", 2, "a credit buys an event or all events of one type of one entity; min1: an empty answer costs one",
+		[]string{"per_event", "per_type", "min1", "per_type_min1"}},
+		func(s *Switches) *string { return &s.Billing }, false},
+	{SwitchDoc{"status", 4, "status of a successful POST", []string{"200", "201"}},
+		func(s *Switches) *string { return &s.Status }, true},
+	{SwitchDoc{"not-found", 5, "an unknown entity is absent, carries an error, or turns a wholly unmatched batch into 404",
+		[]string{"absent", "error", "404"}},
+		func(s *Switches) *string { return &s.NotFound }, true},
+	{SwitchDoc{"empty", 6, "a type without events is an empty list, absent or null", []string{"list", "absent", "null"}},
+		func(s *Switches) *string { return &s.Empty }, true},
+	{SwitchDoc{"single", 7, "a lone event is a list of one, or an object (contacts, or everybody)", []string{"list", "object", "object-all"}},
+		func(s *Switches) *string { return &s.Single }, true},
+	{SwitchDoc{"ids", 8, "ids in answers as documented per field, all text or all numbers", []string{"documented", "text", "number"}},
+		func(s *Switches) *string { return &s.IDs }, true},
+	{SwitchDoc{"departments", 9, "currentDepartments as text, list of texts or list of objects", []string{"text", "list", "objects"}},
+		func(s *Switches) *string { return &s.Departments }, true},
+	{SwitchDoc{"decrease-sign", 11, "sign of changeRatePercent on decreases", []string{"negative", "positive"}},
+		func(s *Switches) *string { return &s.DecreaseSign }, true},
+	{SwitchDoc{"event-type-case", 12, "eventType in title case with a tenth in lower case, all title, or all lower",
+		[]string{"mixed", "title", "lower"}},
+		func(s *Switches) *string { return &s.EventTypeCase }, true},
+	{SwitchDoc{"news-dates", 13, "news carries both dates (a fifth lack the effective one), or one of them",
+		[]string{"both", "publication", "effective"}},
+		func(s *Switches) *string { return &s.NewsDates }, true},
+	{SwitchDoc{"default-window", 14, "where the window begins without startDate", []string{"six-months", "three-months"}},
+		func(s *Switches) *string { return &s.DefaultWindow }, false},
+	{SwitchDoc{"window-edges", 15, "whether startDate itself and today belong to the window", []string{"inclusive", "exclusive"}},
+		func(s *Switches) *string { return &s.WindowEdges }, false},
+	{SwitchDoc{"missing-cap", 16, "events per type and entity without maxResultsPerSignal", []string{"none", "10"}},
+		func(s *Switches) *string { return &s.MissingCap }, false},
+	{SwitchDoc{"order", 17, "order of events within a type", []string{"newest", "oldest", "mixed"}},
+		func(s *Switches) *string { return &s.Order }, true},
+	{SwitchDoc{"cap-keeps", 18, "which events a cap keeps", []string{"newest", "oldest"}},
+		func(s *Switches) *string { return &s.CapKeeps }, false},
+	{SwitchDoc{"announced", 20, "keys that only the help centre names are refused, or served and listed", []string{"refuse", "serve"}},
+		func(s *Switches) *string { return &s.Announced }, false},
+	{SwitchDoc{"all-signals", 21, "allSignals next to other keys is their union, or a 400", []string{"union", "refuse"}},
+		func(s *Switches) *string { return &s.AllSignals }, false},
+	{SwitchDoc{"rate-scope", 22, "quotas are shared by the account, or each key has its own", []string{"account", "key"}},
+		func(s *Switches) *string { return &s.RateScope }, false},
+	{SwitchDoc{"windows", 23, "quota windows are the minutes, hours and days of UTC, or begin with the first request",
+		[]string{"aligned", "first-request"}},
+		func(s *Switches) *string { return &s.Windows }, false},
+	{SwitchDoc{"retry-after", 24, "Retry-After on 429", []string{"absent", "present"}},
+		func(s *Switches) *string { return &s.RetryAfter }, false},
+	{SwitchDoc{"plan-gating", 25, "status of the 403-plan fault", []string{"403", "402"}},
+		func(s *Switches) *string { return &s.PlanGating }, false},
+	{SwitchDoc{"bearer", 33, "a bearer token in place of api_key", []string{"refuse", "accept"}},
+		func(s *Switches) *string { return &s.Bearer }, false},
+	{SwitchDoc{"duplicates", 37, "one reference twice in a request is a 400, or the last one wins", []string{"refuse", "last-wins"}},
+		func(s *Switches) *string { return &s.Duplicates }, false},
+	{SwitchDoc{"over-100", 38, "more than 100 items are a 400, or all after the hundredth are ignored", []string{"refuse", "first-100"}},
+		func(s *Switches) *string { return &s.Over100 }, false},
+	{SwitchDoc{"chaos", 0, "draw the harmless switches anew for every answer, from seed and request", []string{"off", "on"}},
+		func(s *Switches) *string { return &s.Chaos }, false},
+}
+
+// SwitchNames lists every switch with its values, for help texts and for tests that must cover
+// each.
+func SwitchNames() []SwitchDoc {
+	docs := make([]SwitchDoc, len(switchTable))
+	for i, def := range switchTable {
+		docs[i] = def.SwitchDoc
+		docs[i].Values = slices.Clone(def.Values)
+	}
+	return docs
+}
+
+// ParseSwitches reads settings such as "billing=per_type". A bare name stands for its second
+// value, so "announced" is "announced=serve".
+func ParseSwitches(settings []string) (Switches, error) {
+	var s Switches
+	for _, setting := range settings {
+		name, value, valued := strings.Cut(strings.TrimSpace(setting), "=")
+		at := slices.IndexFunc(switchTable, func(d switchDef) bool { return d.Name == name })
+		if at < 0 {
+			names := make([]string, len(switchTable))
+			for i, d := range switchTable {
+				names[i] = d.Name
+			}
+			return Switches{}, fmt.Errorf("simulator: no switch %q; there are %s", name, strings.Join(names, ", "))
+		}
+		def := switchTable[at]
+		if !valued {
+			value = def.Values[1]
+		}
+		if err := def.check(value); err != nil {
+			return Switches{}, err
+		}
+		field := def.field(&s)
+		if *field != "" && *field != value {
+			return Switches{}, fmt.Errorf("simulator: switch %s is set twice, to %s and to %s", name, *field, value)
+		}
+		*field = value
+	}
+	return s, nil
+}
+
+func (d switchDef) check(value string) error {
+	if slices.Contains(d.Values, value) {
+		return nil
+	}
+	return fmt.Errorf("simulator: switch %s is %q; it can be %s", d.Name, value, strings.Join(d.Values, ", "))
+}
+
+// settled returns the switches with every default spelled out.
+func (s Switches) settled() (Switches, error) {
+	for _, def := range switchTable {
+		field := def.field(&s)
+		if *field == "" {
+			*field = def.Values[0]
+		}
+		if err := def.check(*field); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// forAnswer returns the reading one answer is written by.
+func (s *Switches) forAnswer(draw uint64) *Switches {
+	if s.Chaos != "on" {
+		return s
+	}
+	d := dice(draw)
+	bent := *s
+	for _, def := range switchTable {
+		if def.chaotic {
+			*def.field(&bent) = pick(&d, def.Values)
+		}
+	}
+	return &bent
+}

@@ -1,0 +1,262 @@
+package simulator
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseSwitches(t *testing.T) {
+	got, err := ParseSwitches([]string{"announced", "billing=per_type", " charge-field=billing", "announced=serve"})
+	if want := (Switches{Announced: "serve", Billing: "per_type", ChargeField: "billing"}); err != nil || got != want {
+		t.Errorf("ParseSwitches = %+v, %v, want %+v", got, err, want)
+	}
+	for setting, hint := range map[string]string{
+		"anounced": "charge-field", "billing=free": "per_event, per_type", "": "there are", "billing=": "per_event",
+	} {
+		if s, err := ParseSwitches([]string{setting}); err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("ParseSwitches(%q) = %+v, %v, want an error saying %q", setting, s, err, hint)
+		}
+	}
+	if _, err := ParseSwitches([]string{"status=200", "status=201"}); err == nil {
+		t.Error("ParseSwitches of two values of one switch gives no error")
+	}
+}
+
+func TestEverySwitchHasItsField(t *testing.T) {
+	var s Switches
+	seen := map[*string]string{}
+	for _, def := range switchTable {
+		field := def.field(&s)
+		if other, taken := seen[field]; taken {
+			t.Errorf("switches %s and %s share a field", def.Name, other)
+		}
+		seen[field] = def.Name
+		if len(def.Values) < 2 || def.Doc == "" {
+			t.Errorf("switch %s = %+v", def.Name, def.SwitchDoc)
+		}
+	}
+	settled, err := s.settled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// No field may be left over, else the register would have a question without an answer.
+	for i, value := range strings.Split(strings.Trim(fmt.Sprintf("%q", settled), "{}"), " ") {
+		if value == `""` {
+			t.Errorf("field %d of Switches has no switch", i)
+		}
+	}
+	docs := SwitchNames()
+	docs[0].Values[0] = "spoilt"
+	if SwitchNames()[0].Values[0] == "spoilt" {
+		t.Error("SwitchNames lends out its own table")
+	}
+}
+
+// TestFormSwitches sets each switch that bends the form of an answer and looks for the bend.
+func TestFormSwitches(t *testing.T) {
+	companies := `{` + firms("v", 60) + `,"signals":["allSignals"],"startDate":"2025-05-01"}`
+	contacts := `{"contactIds":[11,12,13,14,15,16,17,18,19,20,21,22,23,24,25],"signals":["allSignals"],"startDate":"2024-05-01"}`
+	contains := func(text string) func(string) bool { return func(b string) bool { return strings.Contains(b, text) } }
+	lacks := func(text string) func(string) bool { return func(b string) bool { return !strings.Contains(b, text) } }
+	tests := []struct {
+		setting string
+		path    string
+		shows   func(body string) bool
+	}{
+		{"charge-field=creditCharged", companySearch, contains(`"creditCharged":`)},
+		{"charge-field=creditsCharged", companySearch, contains(`"creditsCharged":`)},
+		{"charge-field=billing", companySearch, contains(`"billing":{"creditsCharged":`)},
+		{"not-found=absent", companySearch, lacks("EMPTY_DATA")},
+		{"not-found=error", companySearch, contains(`{"error":{"code":3,"name":"EMPTY_DATA"`)},
+		{"empty=list", companySearch, contains(`"riskNews":[]`)},
+		{"empty=absent", companySearch, lacks(`[]`)},
+		{"empty=null", companySearch, contains(`"riskNews":null`)},
+		{"single=list", contactIDs, lacks(`"promotion":{`)},
+		{"single=object", contactIDs, contains(`"promotion":{`)},
+		{"single=object", companySearch, lacks(`"riskNews":{`)},
+		{"single=object-all", companySearch, contains(`"riskNews":{`)},
+		{"ids=documented", contactIDs, func(b string) bool {
+			return strings.Contains(b, `"personId":"`) && !strings.Contains(b, `"currentCompanyId":"`)
+		}},
+		{"ids=text", contactIDs, contains(`"currentCompanyId":"`)},
+		{"ids=number", contactIDs, lacks(`"personId":"`)},
+		{"ids=number", companySearch, lacks(`"companyId":"`)},
+		{"departments=text", contactIDs, contains(`"currentDepartments":"`)},
+		{"departments=list", contactIDs, contains(`"currentDepartments":["`)},
+		{"departments=objects", contactIDs, contains(`"currentDepartments":[{"id":`)},
+		{"decrease-sign=negative", companySearch, contains(`"changeRatePercent":-`)},
+		{"decrease-sign=positive", companySearch, lacks(`"changeRatePercent":-`)},
+		{"event-type-case=mixed", companySearch, contains(`"eventType":"New`)},
+		{"event-type-case=title", companySearch, lacks(`"eventType":"partnership`)},
+		{"event-type-case=lower", companySearch, lacks(`"eventType":"P`)},
+		{"news-dates=both", companySearch, contains(`"eventEffectiveDate"`)},
+		{"news-dates=publication", companySearch, lacks(`"eventEffectiveDate"`)},
+		{"news-dates=effective", companySearch, lacks(`"articlePublishedDate"`)},
+	}
+	for _, tt := range tests {
+		sw, err := ParseSwitches([]string{tt.setting})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := rig(t, Config{Switches: sw})
+		body := companies
+		if tt.path == contactIDs {
+			body = contacts
+		}
+		w := post(s, tt.path, body)
+		if w.Code != 200 || !json.Valid(w.Body.Bytes()) || !tt.shows(w.Body.String()) {
+			t.Errorf("%s: POST %s = %d %.600s", tt.setting, tt.path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestBehaviourSwitches(t *testing.T) {
+	status := func(settings ...string) func(path, body string) int {
+		sw, err := ParseSwitches(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := rig(t, Config{Switches: sw, Faults: []Fault{{Kind: "403-plan", At: 2}}})
+		return func(path, body string) int { return post(s, path, body).Code }
+	}
+	hundredOne := `{"companyIds":[` + strings.Repeat("1,", 100) + `2],"signals":["riskNews"]}`
+	twice := `{"companies":[{"id":"a","domain":"a.example"},{"id":"a","domain":"b.example"}],"signals":["riskNews"]}`
+	mixed := `{"companyIds":[1],"signals":["riskNews","allSignals"]}`
+	announced := `{"companyIds":[1],"signals":["newJobPost"]}`
+	for _, tt := range []struct {
+		setting, path, body string
+		want                int
+	}{
+		{"status=200", companyIDs, mixed, 200},
+		{"status=201", companyIDs, mixed, 201},
+		{"all-signals=refuse", companyIDs, mixed, 400},
+		{"announced", companyIDs, announced, 200},
+		{"duplicates=refuse", companySearch, twice, 400},
+		{"duplicates=last-wins", companySearch, twice, 200},
+		{"over-100=refuse", companyIDs, hundredOne, 400},
+		{"over-100=first-100", companyIDs, hundredOne, 200},
+	} {
+		if got := status(tt.setting)(tt.path, tt.body); got != tt.want {
+			t.Errorf("%s: POST %s = %d, want %d", tt.setting, tt.path, got, tt.want)
+		}
+	}
+	for setting, want := range map[string]int{"plan-gating=403": 403, "plan-gating=402": 402} {
+		call := status(setting)
+		call(companyIDs, mixed)
+		if got := call(companyIDs, mixed); got != want {
+			t.Errorf("%s: a gated request = %d, want %d", setting, got, want)
+		}
+	}
+
+	// 404 for a batch without a match, and only for such a batch.
+	s := rig(t, Config{Switches: Switches{NotFound: "404", Billing: "min1"}})
+	w := s.world
+	var stranger, known string
+	for i := 0; stranger == "" || known == ""; i++ {
+		name := fmt.Sprintf("q%d.example", i)
+		id, _ := w.companyByDomain(name)
+		if _, ok := w.find(company, &lookup{id: id}); ok {
+			known = name
+		} else {
+			stranger = name
+		}
+	}
+	item := func(id, domain string) string { return fmt.Sprintf(`{"id":%q,"domain":%q}`, id, domain) }
+	for body, want := range map[string]int{item("a", stranger): 404, item("a", stranger) + "," + item("b", known): 200} {
+		if w := post(s, companySearch, `{"companies":[`+body+`],"signals":["riskNews"]}`); w.Code != want {
+			t.Errorf("not-found=404: %s = %d %s, want %d", body, w.Code, w.Body, want)
+		}
+	}
+	if c := s.Bill().Entries[0]; c.Status == 404 && c.Credits != 0 {
+		t.Errorf("a 404 costs %d", c.Credits)
+	}
+}
+
+func TestLastDuplicateWins(t *testing.T) {
+	s := rig(t, Config{Switches: Switches{Duplicates: "last-wins"}})
+	a := ask(t, s, companySearch, `{"companies":[{"id":"x","domain":"v1.example"},{"id":"x","domain":"v2.example"}],"signals":["allSignals"]}`)
+	b := ask(t, s, companySearch, `{"companies":[{"id":"x","domain":"v2.example"}],"signals":["allSignals"]}`)
+	if diff := cmp.Diff(a, b); diff != "" || s.Bill().Entries[0].Entities != 1 {
+		t.Errorf("the last of two differs from the same alone:\n%s", diff)
+	}
+}
+
+func TestWindowSwitches(t *testing.T) {
+	read := func(sw Switches, rest string) wire {
+		return ask(t, rig(t, Config{Switches: sw}), companySearch, `{`+firms("g", 100)+`,"signals":["surgeInHiring"]`+rest+`}`)
+	}
+	dates := func(a wire) map[string]int {
+		n := map[string]int{}
+		for ref := range a.Companies {
+			for _, e := range a.events(t, ref, "surgeInHiring") {
+				n[e["signalDate"].(string)]++
+			}
+		}
+		return n
+	}
+	const monday = "2026-03-02"
+	if n := dates(read(Switches{}, `,"startDate":"`+monday+`"`)); n[monday] == 0 {
+		t.Errorf("inclusive: dates = %v, want some on %s", n, monday)
+	}
+	if n := dates(read(Switches{WindowEdges: "exclusive"}, `,"startDate":"`+monday+`"`)); n[monday] != 0 || len(n) == 0 {
+		t.Errorf("exclusive: dates = %v, want none on %s", n, monday)
+	}
+	if a := read(Switches{DefaultWindow: "three-months"}, ""); a.StartDate != "2026-02-01" {
+		t.Errorf("three-months: startDate = %s", a.StartDate)
+	}
+	full, capped := read(Switches{}, `,"startDate":"2018-01-01"`), read(Switches{MissingCap: "10"}, `,"startDate":"2018-01-01"`)
+	longest := 0
+	for ref := range full.Companies {
+		all, some := full.events(t, ref, "surgeInHiring"), capped.events(t, ref, "surgeInHiring")
+		longest = max(longest, len(all))
+		if diff := cmp.Diff(all[:min(10, len(all))], some); diff != "" {
+			t.Errorf("missing-cap=10:\n%s", diff)
+		}
+	}
+	if longest <= 10 {
+		t.Errorf("longest list = %d, want more than the cap", longest)
+	}
+	oldest := read(Switches{CapKeeps: "oldest", Order: "oldest"}, `,"startDate":"2018-01-01","maxResultsPerSignal":2`)
+	for ref := range full.Companies {
+		all, two := full.events(t, ref, "surgeInHiring"), oldest.events(t, ref, "surgeInHiring")
+		for i := range two {
+			if diff := cmp.Diff(all[len(all)-1-i], two[i]); diff != "" {
+				t.Errorf("oldest two:\n%s", diff)
+			}
+		}
+	}
+	shuffled := read(Switches{Order: "mixed"}, `,"startDate":"2018-01-01"`)
+	if cmp.Equal(full, shuffled) || *full.Charge != *shuffled.Charge {
+		t.Error("order=mixed changes nothing, or the price")
+	}
+}
+
+func TestChaos(t *testing.T) {
+	s := rig(t, Config{Switches: Switches{Chaos: "on"}})
+	calm := rig(t, Config{})
+	shapes := map[string]bool{}
+	for i := range 40 {
+		body := `{` + firms(fmt.Sprintf("h%d-", i), 5) + `,"signals":["allSignals"]}`
+		one, two := post(s, companySearch, body), post(s, companySearch, body)
+		if !json.Valid(one.Body.Bytes()) || !bytes.Equal(one.Body.Bytes(), two.Body.Bytes()) {
+			t.Errorf("chaos: one request, two answers, or no JSON: %.300s", one.Body)
+		}
+		for _, mark := range []string{`"creditCharged"`, `"billing"`, "null", "EMPTY_DATA", `"companyId":"`} {
+			shapes[fmt.Sprint(mark, strings.Contains(one.Body.String(), mark))] = true
+		}
+		before := calm.Bill().Credits
+		post(calm, companySearch, body)
+		entries := s.Bill().Entries
+		if got, want := entries[len(entries)-1].Credits, calm.Bill().Credits-before; got != want {
+			t.Errorf("chaos: the charge is %d, want %d", got, want)
+		}
+	}
+	if len(shapes) != 10 {
+		t.Errorf("chaos over 40 answers shows %v", shapes)
+	}
+}

@@ -1,0 +1,189 @@
+package simulator
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// jsonObject is a decoded object that keeps the order of its members.
+type jsonObject struct {
+	keys   []string
+	values []any
+}
+
+func (o *jsonObject) get(key string) (any, bool) {
+	for i, k := range o.keys {
+		if k == key {
+			return o.values[i], true
+		}
+	}
+	return nil, false
+}
+
+const deepest = 16
+
+// decodeStrict reads one JSON document: objects as *jsonObject, lists as []any, numbers as
+// json.Number. Unlike encoding/json it refuses a key given twice, because whoever sends one does
+// not know what it asks for.
+func decodeStrict(body []byte) (any, error) {
+	if !utf8.Valid(body) {
+		return nil, errors.New("body is not valid UTF-8")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	v, err := decodeValue(dec, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("body holds more than one JSON value")
+	}
+	return v, nil
+}
+
+func decodeValue(dec *json.Decoder, depth int) (any, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, errors.New("body is not valid JSON")
+	}
+	delim, ok := token.(json.Delim)
+	if !ok {
+		return token, nil
+	}
+	if depth == deepest {
+		return nil, errors.New("body is nested too deeply")
+	}
+	if delim == '[' {
+		list := []any{}
+		for dec.More() {
+			v, err := decodeValue(dec, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		if _, err := dec.Token(); err != nil {
+			return nil, errors.New("body is not valid JSON")
+		}
+		return list, nil
+	}
+	obj := &jsonObject{}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, errors.New("body is not valid JSON")
+		}
+		key, ok := token.(string)
+		if !ok {
+			return nil, errors.New("body is not valid JSON")
+		}
+		if _, twice := obj.get(key); twice {
+			return nil, fmt.Errorf("property %s is given twice", key)
+		}
+		v, err := decodeValue(dec, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		obj.keys, obj.values = append(obj.keys, key), append(obj.values, v)
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, errors.New("body is not valid JSON")
+	}
+	return obj, nil
+}
+
+// complaints collects what is wrong with a request; each names the field at fault.
+type complaints struct {
+	list  []string
+	total int // also those that the list has no room for
+	names int // of these, unusable full names
+}
+
+// A request can be wrong in a hundred places; the answer need not list them all.
+const mostComplaints = 20
+
+func (c *complaints) add(field, format string, args ...any) {
+	c.total++
+	if len(c.list) < mostComplaints {
+		c.list = append(c.list, strings.TrimSpace(field+" "+fmt.Sprintf(format, args...)))
+	}
+}
+
+// members checks that v is an object without keys other than the allowed ones.
+func (c *complaints) members(field string, v any, allowed ...string) *jsonObject {
+	obj, ok := v.(*jsonObject)
+	if !ok {
+		c.add(field, "must be an object")
+		return nil
+	}
+	for _, key := range obj.keys {
+		if !slices.Contains(allowed, key) {
+			c.add(join(field, key), "is not a known property")
+		}
+	}
+	return obj
+}
+
+func join(field, key string) string {
+	if field == "" {
+		return key
+	}
+	return field + "." + key
+}
+
+// text reads an optional text. The second result is false when it is missing or wrong.
+func (c *complaints) text(field string, obj *jsonObject, key string) (string, bool) {
+	v, ok := obj.get(key)
+	if !ok {
+		return "", false
+	}
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		c.add(join(field, key), "must be a string")
+	case strings.TrimSpace(s) == "":
+		c.add(join(field, key), "must not be empty")
+	case len(s) > 2048:
+		c.add(join(field, key), "must not be longer than 2048 bytes")
+	default:
+		return s, true
+	}
+	return "", false
+}
+
+// listOf reads a list of at least so many items.
+func (c *complaints) listOf(field string, obj *jsonObject, required bool, least int) []any {
+	v, ok := obj.get(field)
+	if !ok {
+		if required {
+			c.add(field, "is required")
+		}
+		return nil
+	}
+	items, ok := v.([]any)
+	if !ok {
+		c.add(field, "must be a list")
+		return nil
+	}
+	if len(items) < least {
+		c.add(field, "must contain at least %d items", least)
+	}
+	return items
+}
+
+// integer reads a whole number written without fraction or exponent.
+func integer(v any) (int64, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	i, err := strconv.ParseInt(n.String(), 10, 64)
+	return i, err == nil
+}

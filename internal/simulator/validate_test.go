@@ -1,0 +1,192 @@
+package simulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestValidation(t *testing.T) {
+	many := func(n int) string {
+		b := []byte{'['}
+		for i := range n {
+			b = fmt.Appendf(jsonComma(b), "%d", i+1)
+		}
+		return string(append(b, ']'))
+	}
+	const ok = 200
+	tests := []struct {
+		path, body string
+		status     int
+		names      string // what errors[] has to name
+	}{
+		// the document
+		{companyIDs, ``, 400, "valid JSON"},
+		{companyIDs, `[]`, 400, "object"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"]`, 400, "valid JSON"},
+		{companyIDs, `{"companyIds":[1,],"signals":["riskNews"]}`, 400, "valid JSON"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"]} {}`, 400, "more than one"},
+		{companyIDs, `{"companyIds":[1],"companyIds":[2],"signals":["riskNews"]}`, 400, "companyIds"},
+		{companyIDs, "{\"companyIds\":[1],\"signals\":[\"\xff\"]}", 400, "UTF-8"},
+		{companyIDs, strings.Repeat("[", 100), 400, "deep"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"pageSize":3}`, 400, "pageSize"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"endDate":"2026-01-01"}`, 400, "endDate"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"pad":"` + strings.Repeat("x", bodyLimit) + `"}`, 413, "body"},
+
+		// ids
+		{companyIDs, `{"companyIds":[1,9223372036854775807],"signals":["riskNews"]}`, ok, ""},
+		{companyIDs, `{"companyIds":[7,7,7],"signals":["riskNews"]}`, ok, ""},
+		{companyIDs, `{"companyIds":` + many(100) + `,"signals":["riskNews"]}`, ok, ""},
+		{companyIDs, `{"companyIds":` + many(101) + `,"signals":["riskNews"]}`, 400, "companyIds"},
+		{companyIDs, `{"companyIds":[],"signals":["riskNews"]}`, 400, "companyIds"},
+		{companyIDs, `{"signals":["riskNews"]}`, 400, "companyIds"},
+		{companyIDs, `{"companyIds":null,"signals":["riskNews"]}`, 400, "companyIds"},
+		{companyIDs, `{"companyIds":1,"signals":["riskNews"]}`, 400, "companyIds"},
+		{companyIDs, `{"companyIds":["1"],"signals":["riskNews"]}`, 400, "companyIds.0"},
+		{companyIDs, `{"companyIds":[1,2.5],"signals":["riskNews"]}`, 400, "companyIds.1"},
+		{companyIDs, `{"companyIds":[1e3],"signals":["riskNews"]}`, 400, "companyIds.0"},
+		{companyIDs, `{"companyIds":[0],"signals":["riskNews"]}`, 400, "companyIds.0"},
+		{companyIDs, `{"companyIds":[9223372036854775808],"signals":["riskNews"]}`, 400, "companyIds.0"},
+		{contactIDs, `{"contactIds":[1],"signals":["promotion"]}`, ok, ""},
+		{contactIDs, `{"companyIds":[1],"signals":["promotion"]}`, 400, "contactIds"},
+
+		// signals
+		{companyIDs, `{"companyIds":[1],"signals":[]}`, 400, "signals"},
+		{companyIDs, `{"companyIds":[1]}`, 400, "signals"},
+		{companyIDs, `{"companyIds":[1],"signals":"riskNews"}`, 400, "signals"},
+		{companyIDs, `{"companyIds":[1],"signals":[null]}`, 400, "signals.0"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews","RiskNews"]}`, 400, "signals.1"},
+		{companyIDs, `{"companyIds":[1],"signals":["promotion"]}`, 400, "signals.0"},
+		{companyIDs, `{"companyIds":[1],"signals":["newJobPost"]}`, 400, "newJobPost"},
+		{companyIDs, `{"companyIds":[1],"signals":["linkedinActivityIntent"]}`, 400, "linkedinActivityIntent"},
+		{companyIDs, `{"companyIds":[1],"signals":["headcountGrowth"]}`, 400, "headcountGrowth"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews","allSignals"]}`, ok, ""},
+		{contactIDs, `{"contactIds":[1],"signals":["allSignals"]}`, ok, ""},
+		{contactIDs, `{"contactIds":[1],"signals":["riskNews"]}`, 400, "signals.0"},
+
+		// window and cap
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"startDate":"2026-05-01"}`, ok, ""},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"startDate":"0001-01-01"}`, ok, ""},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"startDate":"2026-05-02"}`, 400, "startDate"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"startDate":"2026-02-30"}`, 400, "startDate"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"startDate":"2026-2-3"}`, 400, "startDate"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"startDate":"2026-02-03T00:00:00Z"}`, 400, "startDate"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"startDate":null}`, 400, "startDate"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"maxResultsPerSignal":1}`, ok, ""},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"maxResultsPerSignal":0}`, 400, "maxResultsPerSignal"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"maxResultsPerSignal":"5"}`, 400, "maxResultsPerSignal"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"maxResultsPerSignal":1.5}`, 400, "maxResultsPerSignal"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"maxResultsPerSignal":null}`, 400, "maxResultsPerSignal"},
+
+		// filters
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{}}`, ok, ""},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"newsEventTypes":["m&a","IPO"],"hiringByDepartments":["sales"],"hiringByLocations":[{"country":"norway"},{"country":"US","state":"Ohio"}]}}}`, ok, ""},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":null}`, 400, "filters"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"exclude":{}}}`, 400, "filters.exclude"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"intentCategories":[]}}}`, 400, "filters.include.intentCategories"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"newsEventTypes":["Merger"]}}}`, 400, "filters.include.newsEventTypes.0"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"newsEventTypes":"IPO"}}}`, 400, "filters.include.newsEventTypes"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"hiringByDepartments":["Sales",1]}}}`, 400, "filters.include.hiringByDepartments.1"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"hiringByLocations":[{"state":"Ohio"}]}}}`, 400, "filters.include.hiringByLocations.0.country"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"hiringByLocations":["Norway"]}}}`, 400, "filters.include.hiringByLocations.0"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"filters":{"include":{"hiringByLocations":[{"country":"Norway","city":"Bergen"}]}}}`, 400, "filters.include.hiringByLocations.0.city"},
+		{contactIDs, `{"contactIds":[1],"signals":["promotion"],"filters":{}}`, 400, "filters"},
+
+		// companies by identifier
+		{companySearch, `{"companies":[{"id":"a","domain":"a.example"},{"id":"b","name":"B"},{"id":"c","name":"C","domain":"c.example"}],"signals":["riskNews"]}`, ok, ""},
+		{companySearch, `{"companies":[{"id":"a","domain":"bücher.example"},{"id":"b","domain":"xn--bcher-kva.example"},{"id":"c","domain":"WWW.A.example."}],"signals":["riskNews"]}`, ok, ""},
+		{companySearch, `{"companies":[{"domain":"a.example"}],"signals":["riskNews"]}`, 400, "companies.0.id"},
+		{companySearch, `{"companies":[{"id":7,"domain":"a.example"}],"signals":["riskNews"]}`, 400, "companies.0.id"},
+		{companySearch, `{"companies":[{"id":"","domain":"a.example"}],"signals":["riskNews"]}`, 400, "companies.0.id"},
+		{companySearch, `{"companies":[{"id":"a"}],"signals":["riskNews"]}`, 400, "companies.0"},
+		{companySearch, `{"companies":["a.example"],"signals":["riskNews"]}`, 400, "companies.0"},
+		{companySearch, `{"companies":[{"id":"a","domain":"https://a.example"}],"signals":["riskNews"]}`, 400, "companies.0.domain"},
+		{companySearch, `{"companies":[{"id":"a","domain":"a.example/about"}],"signals":["riskNews"]}`, 400, "companies.0.domain"},
+		{companySearch, `{"companies":[{"id":"a","domain":"localhost"}],"signals":["riskNews"]}`, 400, "companies.0.domain"},
+		{companySearch, `{"companies":[{"id":"a","domain":""}],"signals":["riskNews"]}`, 400, "companies.0.domain"},
+		{companySearch, `{"companies":[{"id":"a","name":" "}],"signals":["riskNews"]}`, 400, "companies.0.name"},
+		{companySearch, `{"companies":[{"id":"a","domain":"a.example","url":"x"}],"signals":["riskNews"]}`, 400, "companies.0.url"},
+		{companySearch, `{"companies":[{"id":"a","domain":"a.example"},{"id":"a","domain":"b.example"}],"signals":["riskNews"]}`, 400, "companies.1.id"},
+		{companySearch, `{"companyIds":[1],"signals":["riskNews"]}`, 400, "companyIds"},
+
+		// contacts by identifier
+		{contactSearch, `{"contacts":[{"id":"a","email":"a@b.example"},{"id":"b","social_link":"https://www.linkedin.com/in/b"},{"id":"c","full_name":"Ada Sample","companies":[{"name":"Harbor Quill"}]},{"id":"d","full_name":"Ada Sample","companies":[{"domain":"h.example","is_current":false}]}],"signals":["promotion"]}`, ok, ""},
+		{contactSearch, `{"contacts":[{"id":"a"}],"signals":["promotion"]}`, 400, "contacts.0"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample"}],"signals":["promotion"]}`, 400, "contacts.0"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada","companies":[{"name":"x"}]}],"signals":["promotion"]}`, 412, "contacts.0.full_name"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada","companies":[{"name":"x"}]},{"id":"b"}],"signals":["promotion"]}`, 400, "contacts.1"},
+		{contactSearch, `{"contacts":[{"id":"a","email":"a.b.example"}],"signals":["promotion"]}`, 400, "contacts.0.email"},
+		{contactSearch, `{"contacts":[{"id":"a","email":"a@b"}],"signals":["promotion"]}`, 400, "contacts.0.email"},
+		{contactSearch, `{"contacts":[{"id":"a","social_link":"https://example.com/in/a"}],"signals":["promotion"]}`, 400, "contacts.0.social_link"},
+		{contactSearch, `{"contacts":[{"id":"a","social_link":5}],"signals":["promotion"]}`, 400, "contacts.0.social_link"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[{}]}],"signals":["promotion"]}`, 400, "contacts.0.companies.0"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[]}],"signals":["promotion"]}`, 400, "contacts.0.companies"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":{"name":"x"}}],"signals":["promotion"]}`, 400, "contacts.0.companies"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[{"name":"x","is_current":"yes"}]}],"signals":["promotion"]}`, 400, "contacts.0.companies.0.is_current"},
+		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[{"name":"x","fqdn":"x"}]}],"signals":["promotion"]}`, 400, "contacts.0.companies.0.fqdn"},
+	}
+	s := rig(t, Config{})
+	for _, tt := range tests {
+		before := s.Bill().Credits
+		w := post(s, tt.path, tt.body)
+		if w.Code != tt.status {
+			t.Errorf("POST %s %.150s = %d %.300s, want %d", tt.path, tt.body, w.Code, w.Body, tt.status)
+			continue
+		}
+		if tt.status == ok {
+			continue
+		}
+		var p struct {
+			StatusCode int
+			Message    string
+			Errors     []string
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.StatusCode != tt.status || p.Message == "" {
+			t.Errorf("POST %s %.150s = %s, want the envelope (%v)", tt.path, tt.body, w.Body, err)
+		}
+		if !strings.Contains(strings.Join(p.Errors, "\n"), tt.names) || len(p.Errors) == 0 {
+			t.Errorf("POST %s %.150s: errors = %q, want one naming %s", tt.path, tt.body, p.Errors, tt.names)
+		}
+		if s.Bill().Credits != before {
+			t.Errorf("POST %s %.150s was billed", tt.path, tt.body)
+		}
+	}
+}
+
+func TestContentType(t *testing.T) {
+	s := rig(t, Config{})
+	for kind, want := range map[string]int{
+		"application/json": 200, "application/json; charset=utf-8": 200, "Application/JSON": 200,
+		"": 400, "text/plain": 400, "application/x-www-form-urlencoded": 400,
+	} {
+		r := request("POST", companyIDs, `{"companyIds":[1],"signals":["riskNews"]}`)
+		r.Header.Set("Content-Type", kind)
+		if w := do(s, r); w.Code != want {
+			t.Errorf("POST as %q = %d, want %d", kind, w.Code, want)
+		}
+	}
+}
+
+// FuzzRequest throws bodies at the parser: it must not panic, must answer JSON, and must not
+// charge for what it refuses.
+func FuzzRequest(f *testing.F) {
+	f.Add(`{"companies":[{"id":"a","domain":"a.example"}],"signals":["allSignals"],"startDate":"2026-01-01","maxResultsPerSignal":3}`)
+	f.Add(`{"companies":[{"id":"\ud800","name":"-"}],"signals":["riskNews"],"filters":{"include":{"hiringByLocations":[{"country":"x"}]}}}`)
+	f.Add(`{"contacts":[{"id":"c","email":"a+b@c.example","companies":[{"name":"\u0000"}]}],"signals":["promotion"]}`)
+	f.Add(`[[[[[[`)
+	s := rig(f, Config{Credits: 1 << 50})
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, path := range []string{companySearch, contactSearch, companyIDs, contactIDs} {
+			w := post(s, path, body)
+			if !json.Valid(w.Body.Bytes()) {
+				t.Errorf("POST %s %q = %d %q, want JSON", path, body, w.Code, w.Body)
+			}
+			b := s.Bill()
+			if e := b.Entries[len(b.Entries)-1]; e.Credits > 0 && (w.Code != 200 || !e.Delivered) {
+				t.Errorf("POST %s %q: entry %+v is charged", path, body, e)
+			}
+			s.ledger.entries = nil // or the corpus would grow a bill of its own
+		}
+	})
+}

@@ -1,0 +1,468 @@
+package simulator
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// This file is the V2 dialect: how orders and answers are written on the wire.
+
+// order is a request in no dialect: whom it is about, which signals, and which part of their
+// history.
+type order struct {
+	object  object
+	lookups []lookup
+	types   []*signal
+	span    span
+	most    int // events per type and entity; 0 = all
+	filter  include
+}
+
+// dialect is one generation of the API at one path: how an order is read and how the answer to
+// it is written. today is the last day of every window.
+type dialect struct {
+	parse  func(s *Server, body []byte, today day) (*order, *problem)
+	encode func(dst []byte, a *answer, sw *Switches, q *quirks) []byte
+}
+
+// most items in one request.
+const batchLimit = 100
+
+// v2Form says where an operation keeps its items.
+type v2Form struct {
+	object object
+	list   string // name of the list of items, and of the map in the answer when searching
+	search bool   // items are identifiers with a reference, not ids
+}
+
+func v2(form v2Form) *dialect { return &dialect{parse: v2Parse(form), encode: v2Encode} }
+
+func v2Parse(form v2Form) func(*Server, []byte, day) (*order, *problem) {
+	return func(s *Server, body []byte, today day) (*order, *problem) {
+		root, err := decodeStrict(body)
+		if err != nil {
+			return nil, badRequest(err.Error())
+		}
+		c := &complaints{}
+		allowed := []string{form.list, "signals", "startDate", "maxResultsPerSignal"}
+		if form.object == company {
+			allowed = append(allowed, "filters")
+		}
+		obj := c.members("", root, allowed...)
+		if obj == nil {
+			return nil, badRequest("body must be a JSON object")
+		}
+		o := &order{object: form.object}
+		v2Items(c, s, form, obj, o)
+		o.types = v2Signals(c, s, form.object, obj)
+		o.span = v2Span(c, s, obj, today)
+		o.most = v2Most(c, s, obj)
+		if v, ok := obj.get("filters"); ok && form.object == company {
+			o.filter = v2Filters(c, v)
+		}
+		switch {
+		case c.total > 0 && c.total == c.names:
+			// Nothing is wrong but names without a first and a last part: a status of its own.
+			return nil, &problem{status: 412, message: "Precondition failed", errors: c.list}
+		case c.total > 0:
+			return nil, badRequest(c.list...)
+		}
+		return o, nil
+	}
+}
+
+// v2Items reads the ids or identifiers.
+func v2Items(c *complaints, s *Server, form v2Form, obj *jsonObject, o *order) {
+	items := c.listOf(form.list, obj, true, 1)
+	if len(items) > batchLimit {
+		if s.switches.Over100 == "refuse" {
+			c.add(form.list, "must contain no more than %d items", batchLimit)
+			return
+		}
+		items = items[:batchLimit]
+	}
+	o.lookups = make([]lookup, 0, len(items))
+	at := make(map[string]int, len(items))
+	for i, item := range items {
+		field := form.list + "." + strconv.Itoa(i)
+		var l lookup
+		ok := false
+		switch {
+		case !form.search:
+			l, ok = v2ID(c, field, item)
+		case form.object == company:
+			l, ok = v2Company(c, s.world, field, item)
+		default:
+			l, ok = v2Contact(c, s.world, field, item)
+		}
+		if !ok {
+			continue
+		}
+		before, twice := at[l.ref]
+		switch {
+		case !twice:
+			at[l.ref] = len(o.lookups)
+			o.lookups = append(o.lookups, l)
+		case !form.search:
+			// An id twice is one entry, billed once.
+		case s.switches.Duplicates == "refuse":
+			c.add(field+".id", "repeats a reference used before")
+		default:
+			o.lookups[before] = l
+		}
+	}
+}
+
+func v2ID(c *complaints, field string, item any) (lookup, bool) {
+	id, ok := integer(item)
+	if !ok || id < 1 {
+		c.add(field, "must be a positive integer")
+		return lookup{}, false
+	}
+	ref := strconv.FormatInt(id, 10)
+	return lookup{ref: ref, id: id, keys: []string{ref}}, true
+}
+
+func v2Company(c *complaints, w world, field string, item any) (lookup, bool) {
+	obj := c.members(field, item, "id", "name", "domain")
+	if obj == nil {
+		return lookup{}, false
+	}
+	var l lookup
+	ref, ok := v2Reference(c, field, obj)
+	name, named := c.text(field, obj, "name")
+	domain, hosted := v2Domain(c, field, obj)
+	_, hasName := obj.get("name")
+	_, hasDomain := obj.get("domain")
+	if !hasName && !hasDomain {
+		c.add(field, "needs a domain or a name")
+	}
+	if !ok || !named && !hosted {
+		return l, false
+	}
+	l.ref = ref
+	if hosted {
+		l.id, l.domain = w.companyByDomain(domain)
+		l.keys = append(l.keys, fold(domain), l.domain)
+	} else {
+		l.id, l.domain = w.companyByName(name)
+	}
+	if named {
+		l.name = strings.TrimSpace(name)
+		l.keys = append(l.keys, fold(name))
+	}
+	return l, true
+}
+
+func v2Contact(c *complaints, w world, field string, item any) (lookup, bool) {
+	obj := c.members(field, item, "id", "social_link", "email", "full_name", "companies")
+	if obj == nil {
+		return lookup{}, false
+	}
+	ref, ok := v2Reference(c, field, obj)
+	before := c.total
+	link, linked := c.text(field, obj, "social_link")
+	if linked && !isProfile(link) {
+		c.add(field+".social_link", "must be a LinkedIn profile URL")
+	}
+	email, mailed := c.text(field, obj, "email")
+	if mailed && !isEmail(email) {
+		c.add(field+".email", "must be an e-mail address")
+	}
+	name, named := c.text(field, obj, "full_name")
+	employer, employed := v2Employer(c, w, field, obj)
+	if !ok || c.total > before {
+		return lookup{}, false
+	}
+	l := lookup{ref: ref}
+	// Which identifier wins when several are given is not documented; the most specific does.
+	switch {
+	case linked:
+		l.id = w.contactByProfile(link)
+	case mailed:
+		l.id = w.contactByEmail(email)
+	case named && employed:
+		if len(strings.Fields(name)) < 2 {
+			c.names++
+			c.add(field+".full_name", "must have a first and a last part")
+			return l, false
+		}
+		l.id = w.contactByName(name, employer)
+	default:
+		c.add(field, "needs social_link, email, or full_name with companies")
+		return l, false
+	}
+	if linked {
+		l.keys = append(l.keys, fold(link), profileSlug(link))
+	}
+	if mailed {
+		l.keys = append(l.keys, fold(email))
+	}
+	if named {
+		l.keys = append(l.keys, fold(name))
+	}
+	return l, true
+}
+
+// v2Employer reads the companies of a contact and returns the domain of the current one.
+func v2Employer(c *complaints, w world, field string, obj *jsonObject) (string, bool) {
+	v, ok := obj.get("companies")
+	if !ok {
+		return "", false
+	}
+	items, ok := v.([]any)
+	if !ok {
+		c.add(field+".companies", "must be a list")
+		return "", false
+	}
+	if len(items) == 0 {
+		c.add(field+".companies", "must contain at least 1 items")
+		return "", false
+	}
+	var first, current string
+	for i, item := range items {
+		at := field + ".companies." + strconv.Itoa(i)
+		one := c.members(at, item, "name", "domain", "is_current")
+		if one == nil {
+			continue
+		}
+		name, named := c.text(at, one, "name")
+		domain, hosted := v2Domain(c, at, one)
+		_, hasName := one.get("name")
+		_, hasDomain := one.get("domain")
+		if !hasName && !hasDomain {
+			c.add(at, "needs a domain or a name")
+		}
+		isCurrent := true
+		if v, ok := one.get("is_current"); ok {
+			if isCurrent, ok = v.(bool); !ok {
+				c.add(at+".is_current", "must be a boolean")
+			}
+		}
+		switch {
+		case hosted:
+			domain = cleanDomain(domain)
+		case named:
+			_, domain = w.companyByName(name)
+		default:
+			continue
+		}
+		if first == "" {
+			first = domain
+		}
+		if isCurrent && current == "" {
+			current = domain
+		}
+	}
+	if current == "" {
+		current = first
+	}
+	return current, current != ""
+}
+
+func v2Reference(c *complaints, field string, obj *jsonObject) (string, bool) {
+	if _, ok := obj.get("id"); !ok {
+		c.add(field+".id", "is required")
+		return "", false
+	}
+	return c.text(field, obj, "id")
+}
+
+func v2Domain(c *complaints, field string, obj *jsonObject) (string, bool) {
+	domain, ok := c.text(field, obj, "domain")
+	if ok && !isHost(domain) {
+		c.add(field+".domain", "must be a host name, not a URL")
+		return "", false
+	}
+	return domain, ok
+}
+
+func v2Signals(c *complaints, s *Server, o object, obj *jsonObject) []*signal {
+	served := s.offered[o]
+	chosen := make([]bool, len(served))
+	all, others := false, false
+	for i, item := range c.listOf("signals", obj, true, 1) {
+		field := "signals." + strconv.Itoa(i)
+		key, ok := item.(string)
+		if !ok {
+			c.add(field, "must be a string")
+			continue
+		}
+		if key == allSignals {
+			all = true
+			for j := range chosen {
+				chosen[j] = true
+			}
+			continue
+		}
+		others = true
+		known := false
+		for j, sig := range served {
+			if sig.key == key {
+				chosen[j], known = true, true
+			}
+		}
+		if !known {
+			c.add(field, "%q is not a %s signal", shorten(key), o)
+		}
+	}
+	if all && others && s.switches.AllSignals == "refuse" {
+		c.add("signals", "must not name allSignals next to other signals")
+	}
+	var types []*signal
+	for j, sig := range served {
+		if chosen[j] {
+			types = append(types, sig)
+		}
+	}
+	return types
+}
+
+func v2Span(c *complaints, s *Server, obj *jsonObject, today day) span {
+	sp := span{from: today.monthsBack(6), to: today, today: today}
+	if s.switches.DefaultWindow == "three-months" {
+		sp.from = today.monthsBack(3)
+	}
+	if v, ok := obj.get("startDate"); ok {
+		text, _ := v.(string)
+		from, ok := parseDay(text)
+		switch {
+		case !ok:
+			c.add("startDate", "must be a date written YYYY-MM-DD")
+		case from > today:
+			c.add("startDate", "must not be in the future")
+		}
+		sp.from = from
+	}
+	return sp
+}
+
+func v2Most(c *complaints, s *Server, obj *jsonObject) int {
+	v, ok := obj.get("maxResultsPerSignal")
+	if !ok {
+		if s.switches.MissingCap == "10" {
+			return 10
+		}
+		return 0
+	}
+	most, ok := integer(v)
+	if !ok || most < 1 {
+		c.add("maxResultsPerSignal", "must be an integer of at least 1")
+	}
+	return int(min(most, 1<<30))
+}
+
+func v2Filters(c *complaints, v any) include {
+	var f include
+	obj := c.members("filters", v, "include")
+	if obj == nil {
+		return f
+	}
+	v, ok := obj.get("include")
+	if !ok {
+		return f
+	}
+	const at = "filters.include"
+	inner := c.members(at, v, "newsEventTypes", "hiringByDepartments", "hiringByLocations")
+	if inner == nil {
+		return f
+	}
+	f.newsTypes = v2Values(c, at, inner, "newsEventTypes", newsEventTypes())
+	f.departments = v2Values(c, at, inner, "hiringByDepartments", departments)
+	if v, ok := inner.get("hiringByLocations"); ok {
+		items, ok := v.([]any)
+		if !ok {
+			c.add(at+".hiringByLocations", "must be a list")
+		}
+		for i, item := range items {
+			field := at + ".hiringByLocations." + strconv.Itoa(i)
+			one := c.members(field, item, "country", "state")
+			if one == nil {
+				continue
+			}
+			if _, ok := one.get("country"); !ok {
+				c.add(field+".country", "is required")
+			}
+			country, _ := c.text(field, one, "country")
+			state, _ := c.text(field, one, "state")
+			f.places = append(f.places, place{country: strings.TrimSpace(country), state: strings.TrimSpace(state)})
+		}
+	}
+	return f
+}
+
+func v2Values(c *complaints, at string, obj *jsonObject, key string, vocabulary []string) []string {
+	v, ok := obj.get(key)
+	if !ok {
+		return nil
+	}
+	items, ok := v.([]any)
+	if !ok {
+		c.add(at+"."+key, "must be a list")
+		return nil
+	}
+	var values []string
+	for i, item := range items {
+		field := at + "." + key + "." + strconv.Itoa(i)
+		text, ok := item.(string)
+		if !ok {
+			c.add(field, "must be a string")
+			continue
+		}
+		value, ok := listed(vocabulary, text)
+		if !ok {
+			c.add(field, "%q is not one of the values of this filter", shorten(text))
+			continue
+		}
+		values = append(values, value)
+	}
+	return values
+}
+
+func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+func shorten(s string) string {
+	if len(s) > 60 {
+		return strings.ToValidUTF8(s[:60], "") + "..."
+	}
+	return s
+}
+
+// isHost accepts a bare host name of at least two labels, international ones included.
+func isHost(s string) bool {
+	s = strings.TrimSuffix(strings.TrimSpace(s), ".")
+	if len(s) > 253 || !strings.Contains(s, ".") {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, r := range label {
+			if r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isEmail(s string) bool {
+	local, domain, ok := strings.Cut(strings.TrimSpace(s), "@")
+	return ok && local != "" && !strings.ContainsAny(local, " \t\r\n") && isHost(domain)
+}
+
+func isProfile(s string) bool {
+	s = strings.TrimSpace(s)
+	if !strings.Contains(s, "://") {
+		s = "https://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	return (host == "linkedin.com" || strings.HasSuffix(host, ".linkedin.com")) && len(strings.Trim(u.Path, "/")) > 0
+}

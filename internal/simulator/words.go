@@ -1,0 +1,68 @@
+package simulator
+
+// Word lists the world draws its names from. They are invented or everyday words.
+
+var companyFirst = []string{
+	"Harbor", "Tallow", "Cinder", "Marrow", "Juniper", "Copper", "Lantern", "Willow", "Granite", "Saffron",
+	"Otter", "Meridian", "Pebble", "Thistle", "Anchor", "Bramble", "Cobalt", "Drift", "Ember", "Falcon",
+	"Garnet", "Hollow", "Indigo", "Kestrel", "Linden", "Maple", "Northern", "Opal", "Quarry", "Raven",
+	"Silver", "Timber", "Umber", "Violet", "Winter", "Yarrow", "Zephyr", "Alder", "Birch", "Clover",
+}
+
+var companySecond = []string{
+	"Quill", "Finch", "Works", "Bridge", "Systems", "Mills", "Foundry", "Labs", "Freight", "Optics",
+	"Health", "Grid", "Harvest", "Software", "Dynamics", "Textiles", "Energy", "Robotics", "Paper", "Media",
+	"Logistics", "Capital", "Studios", "Materials", "Networks", "Clinics", "Motors", "Foods", "Instruments", "Analytics",
+}
+
+// legalForms are dropped when a company name is compared.
+var legalForms = map[string]bool{
+	"inc": true, "incorporated": true, "ltd": true, "limited": true, "llc": true, "llp": true, "plc": true,
+	"corp": true, "corporation": true, "co": true, "company": true, "gmbh": true, "ag": true, "kg": true,
+	"sa": true, "sas": true, "sarl": true, "bv": true, "nv": true, "ab": true, "as": true, "oy": true,
+	"srl": true, "spa": true, "pty": true,
+}
+
+var givenNames = []string{
+	"Ada", "Ilse", "Tomas", "Priya", "Noor", "Jonas", "Mei", "Carlos", "Aoife", "Samuel", "Fatima", "Erik",
+	"Leila", "Hugo", "Zoë", "Kenji", "Anouk", "Dmitri", "Grace", "Omar", "Søren", "Lucía", "Ruth", "Victor",
+}
+
+var familyNames = []string{
+	"Sample", "Okafor", "Lindqvist", "Marchetti", "O'Hare", "Nakamura", "Vos", "Abbas", "Köhler", "Fontaine",
+	"Petrov", "Ramos", "Whitlock", "Iyer", "Brandt", "Dubois", "Haugen", "Castellan", "Mbeki", "Novak",
+}
+
+// ladder is a career within one department, from the first rung to the last.
+type ladder struct {
+	department string
+	titles     [6]string
+}
+
+var seniorities = [6]string{"entry", "senior", "manager", "director", "vice president", "c-suite"}
+
+var ladders = []ladder{
+	{"Finance", [6]string{"Financial Analyst", "Senior Financial Analyst", "Finance Manager", "Head of Finance", "VP Finance", "Chief Financial Officer"}},
+	{"Sales", [6]string{"Sales Representative", "Senior Account Executive", "Sales Manager", "Director of Sales", "VP Sales", "Chief Revenue Officer"}},
+	{"Engineering & Technical", [6]string{"Software Engineer", "Senior Software Engineer", "Engineering Manager", "Director of Engineering", "VP Engineering", "Chief Technology Officer"}},
+	{"Marketing", [6]string{"Marketing Associate", "Senior Content Strategist", "Marketing Manager", "Director, Brand & Demand", "VP Marketing", "Chief Marketing Officer"}},
+	{"Human Resources", [6]string{"HR Coordinator", "Senior People Partner", "HR Manager", "Director of People", "VP People", "Chief People Officer"}},
+	{"R&D", [6]string{"Research Assistant", "Senior Scientist", "R&D Manager", "Leiter R&D", "VP Research", "Chief Science Officer"}},
+	{"Operations", [6]string{"Operations Analyst", "Senior Planner", "Operations Manager", "Director of Operations", "VP Operations", "Chief Operating Officer"}},
+	{"Information Technology", [6]string{"Systems Administrator", "Senior Systems Engineer", "IT Manager", "Head of IT", "VP Information Systems", "Chief Information Officer"}},
+}
+
+var topics = []string{
+	"Data Warehousing", "Endpoint Security", "Payroll Outsourcing", "Fleet Management", "Customer Data Platform",
+	"Cloud Migration", "Sales Enablement", "Freight Forwarding", "E-Signature", "Observability", "Heat Pumps", "R&D Tax Credits",
+}
+
+// jobTitle names a vacancy in a department.
+func jobTitle(department string, d *dice) string {
+	for _, l := range ladders {
+		if l.department == department {
+			return l.titles[d.upto(4)]
+		}
+	}
+	return department + " " + pick(d, []string{"Specialist", "Coordinator", "Manager", "Lead"})
+}

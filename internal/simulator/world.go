@@ -1,0 +1,189 @@
+package simulator
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// world is the population and its history. It holds nothing but a seed: every question is
+// answered by computation, so it is safe for any number of callers.
+type world struct{ seed uint64 }
+
+// Shares of the identifiers that lead to an entity the service knows.
+const (
+	knownCompanies = 0.86
+	knownContacts  = 0.78
+)
+
+// entity is a company or a contact as one request sees it. What is known of it follows from its
+// id; name and domain are those the caller asked with, where there were any.
+type entity struct {
+	object object
+	id     int64
+	name   string // companies only
+	domain string // companies only
+	root   uint64 // start of every draw about this entity
+
+	activity float64 // how eventful it is; 1 is average
+	home     place
+	size     float64 // employees, around which the headcount moves
+}
+
+// lookup is one thing a caller asks about, with its identifiers already in comparable form.
+type lookup struct {
+	ref    string // key of the answer map
+	id     int64
+	name   string   // company name to show; "" for an invented one
+	domain string   // company domain to show; "" for an invented one
+	keys   []string // everything the caller identified it by, case-folded
+}
+
+// find returns the entity behind an id, or false when the service does not know it.
+func (w world) find(o object, l *lookup) (entity, bool) {
+	root := w.root(o, l.id)
+	share := knownCompanies
+	if o == contact {
+		share = knownContacts
+	}
+	d := dice(blend(root, 'k'))
+	if !d.under(share) {
+		return entity{}, false
+	}
+	e := entity{object: o, id: l.id, root: root, activity: min(0.2+0.8*d.skewed(), 8)}
+	if o == company {
+		e.name, e.domain = w.invent(l.id)
+		if l.domain != "" {
+			e.domain, e.name = l.domain, nameOfDomain(l.domain)
+		}
+		if l.name != "" {
+			e.name = l.name
+		}
+		e.home = pick(&d, places)
+		e.size = 12 * math.Exp(6*d.float()) // 12 to about 5,000
+	}
+	return e, true
+}
+
+func (w world) root(o object, id int64) uint64 {
+	return blend(w.seed^uint64(o+1)<<60, uint64(id))
+}
+
+// idOf turns an identifier in its canonical form into an id. Most ids have ten to twelve
+// digits; one in fifty is beyond what a float64 can hold exactly, because the description calls
+// them 64-bit integers and a reader that goes through float64 should be found out.
+func (w world) idOf(o object, canonical string) int64 {
+	h := hashText(w.seed^uint64(o+11)<<56, canonical)
+	if h%50 == 0 {
+		const beyondFloat = 1 << 53
+		return beyondFloat + int64(scramble(h)%(1<<62))
+	}
+	return 1_000_000_000 + int64(scramble(h)%999_000_000_000)
+}
+
+func (w world) companyByDomain(domain string) (id int64, shown string) {
+	shown = cleanDomain(domain)
+	return w.idOf(company, shown), shown
+}
+
+// companyByName gives a company without a domain the one its name suggests, so that the name
+// and that domain are one company.
+func (w world) companyByName(name string) (id int64, domain string) {
+	domain = stem(name) + ".example"
+	return w.idOf(company, domain), domain
+}
+
+// contactByName is also how an e-mail address is looked up: its local part without punctuation
+// is compared with the name without blanks.
+func (w world) contactByName(name, domain string) int64 {
+	return w.idOf(contact, letters(name)+"@"+cleanDomain(domain))
+}
+
+func (w world) contactByEmail(email string) int64 {
+	local, domain, _ := strings.Cut(strings.ToLower(email), "@")
+	local, _, _ = strings.Cut(local, "+")
+	return w.contactByName(local, domain)
+}
+
+func (w world) contactByProfile(url string) int64 {
+	return w.idOf(contact, "in/"+profileSlug(url))
+}
+
+// invent gives a company that nobody named a name and a domain.
+func (w world) invent(id int64) (name, domain string) {
+	d := dice(blend(w.root(company, id), 'n'))
+	first, second := pick(&d, companyFirst), pick(&d, companySecond)
+	name = first + " " + second
+	domain = strings.ToLower(first+second) + ".example"
+	if d.under(0.5) { // twelve hundred pairs are few; a number tells namesakes apart
+		domain = strings.ToLower(first+second) + strconv.Itoa(d.between(2, 999)) + ".example"
+	}
+	return name, domain
+}
+
+// person names somebody in a news text.
+func person(d *dice) string { return pick(d, givenNames) + " " + pick(d, familyNames) }
+
+func cleanDomain(s string) string {
+	s = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(s)), ".")
+	return strings.TrimPrefix(s, "www.")
+}
+
+// nameOfDomain reads a company name out of a domain: "harbor-quill.co.uk" is "Harbor Quill".
+func nameOfDomain(domain string) string {
+	labels := strings.Split(domain, ".")
+	label := labels[0]
+	if n := len(labels); n >= 2 {
+		label = labels[n-2]
+		if n >= 3 && len(labels[n-1]) == 2 {
+			switch label {
+			case "co", "com", "org", "net", "ac", "gov", "or", "ne":
+				label = labels[n-3]
+			}
+		}
+	}
+	words := strings.FieldsFunc(label, func(r rune) bool { return r == '-' || r == '_' })
+	for i, word := range words {
+		r := []rune(word)
+		r[0] = unicode.ToUpper(r[0])
+		words[i] = string(r)
+	}
+	if len(words) == 0 {
+		return label
+	}
+	return strings.Join(words, " ")
+}
+
+// stem is what is left of a company name without blanks, punctuation and legal form.
+func stem(name string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '\''
+	})
+	for len(words) > 1 && legalForms[words[len(words)-1]] {
+		words = words[:len(words)-1]
+	}
+	return strings.ReplaceAll(strings.Join(words, ""), "'", "")
+}
+
+func letters(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, name)
+}
+
+// profileSlug is the part of a LinkedIn URL that names the person.
+func profileSlug(url string) string {
+	s := strings.ToLower(strings.TrimSpace(url))
+	if _, rest, ok := strings.Cut(s, "linkedin.com/"); ok {
+		s = rest
+	}
+	s, _, _ = strings.Cut(s, "?")
+	s, _, _ = strings.Cut(s, "#")
+	s = strings.TrimPrefix(s, "in/")
+	s = strings.TrimPrefix(s, "pub/")
+	return strings.TrimSuffix(s, "/")
+}

@@ -1,0 +1,480 @@
+package sources
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// The caps of a record. They bound memory, and they bound how much an unclosed
+// quote can swallow before it is noticed.
+const (
+	maxRecord  = 1 << 20
+	maxCell    = 64 << 10
+	maxColumns = 200
+)
+
+// reader splits UTF-8 text into records.
+//
+// The dialect is RFC 4180 with what lists really contain: lines end in LF, CRLF
+// or a lone CR; spaces may stand around a quoted cell; a quote inside an unquoted
+// cell is a plain character. It is stricter than encoding/csv's lazy mode where
+// laziness loses lines: text after a closing quote is a fault, because it nearly
+// always means that a quote further up was never closed.
+//
+// A faulty record is returned with its fault, and the reader resumes:
+//
+//	fault                          resumes at
+//	quote never closed             the line after the one with the opening quote
+//	text after a closing quote     the same
+//	record over the cap, unquoted  the next line
+//	anything else                  the next record
+type reader struct {
+	r          io.Reader
+	delimiter  byte // 0: one column
+	mustBeUTF8 bool
+	maxRecord  int
+	maxCell    int
+
+	buf        []byte
+	start, end int   // the unread part of buf
+	err        error // sticky error of r
+
+	line     int64 // physical line at start, from 1
+	from     int   // start and line of the last record, for reread
+	fromLine int64
+	begun    bool  // whether bytes of that line were consumed already (the last line of a file may lack its end)
+	blank    int64 // blank lines passed
+	cells    [][]byte
+	scratch  []byte // unescaped cells
+}
+
+// record is one record. Its cells are valid until the next call of next.
+type record struct {
+	line, last int64 // first and last physical line
+	cells      [][]byte
+	fault      *fault // why the cells cannot be used; nil when they can
+}
+
+// fault says what is wrong with a record.
+type fault struct {
+	column int    // from 1; 0 when the whole record is at fault
+	value  string // shortened
+	reason string
+	atEnd  bool // the text ended inside a quote; more text might have closed it
+}
+
+func newReader(r io.Reader, delimiter byte) *reader {
+	return &reader{r: r, delimiter: delimiter, maxRecord: maxRecord, maxCell: maxCell, line: 1}
+}
+
+// lines gives the number of physical lines consumed.
+func (r *reader) lines() int64 {
+	if r.begun {
+		return r.line
+	}
+	return r.line - 1
+}
+
+// next gives the next record that is not a blank line. At the end of the text
+// the error is io.EOF; after a broken stream it is the stream's error, and the
+// unfinished record before the break is not returned.
+func (r *reader) next() (record, error) {
+	for {
+		if r.start == r.end {
+			if err := r.fill(); err != nil {
+				return record{}, err
+			}
+		}
+		window := r.buf[r.start:r.end]
+		full := len(window) >= r.maxRecord
+		if full {
+			window = window[:r.maxRecord]
+		}
+		final := r.err == io.EOF && r.start+len(window) == r.end
+		s := r.split(window, final)
+		r.from, r.fromLine = r.start, r.line
+		rec := record{line: r.line, cells: r.cells, fault: s.fault}
+		switch {
+		case s.complete && s.blank:
+			r.consumeLines(s.size, s.lines)
+			r.blank++
+			continue
+		case s.complete:
+			if rec.fault == nil {
+				rec.fault = r.check(window[:s.size])
+			}
+			r.consumeLines(s.size, s.lines)
+			rec.last = r.lines()
+			return rec, nil
+		case full || final:
+			rec.fault = r.overflow(window, s, final)
+			err := r.resync(window, s.quote)
+			rec.last = r.lines()
+			return rec, err
+		}
+		if err := r.fill(); err != nil && err != io.EOF {
+			return record{}, err
+		}
+	}
+}
+
+// reread goes back to the second line of the last record, which must have been
+// without a fault, and gives the line it goes back to.
+func (r *reader) reread() int64 {
+	_, size, _ := lineEnd(r.buf[r.from:r.end], true)
+	r.start, r.line, r.begun = r.from+size, r.fromLine+1, false
+	return r.line
+}
+
+// span is what split found in a window.
+type span struct {
+	complete bool
+	blank    bool
+	size     int   // bytes up to and including the line end; set when complete
+	lines    int64 // line ends within size
+	quote    int   // offset of the quote that is open at the window's end; -1 when none
+	fault    *fault
+}
+
+// split finds the first record of b and puts its cells into r.cells. When b may
+// go on (not final) and does not hold a whole record, complete is false.
+func (r *reader) split(b []byte, final bool) span {
+	r.cells, r.scratch = r.cells[:0], r.scratch[:0]
+	end, size, ok := lineEnd(b, final)
+	if bytes.IndexByte(b[:end], '"') >= 0 {
+		return r.splitQuoted(b, final)
+	}
+	if !ok {
+		return span{quote: -1}
+	}
+	s := span{complete: true, size: size, lines: 1, quote: -1}
+	line := b[:end]
+	if isBlank(line, r.delimiter) {
+		s.blank = true
+		return s
+	}
+	if r.delimiter == 0 {
+		r.cells = append(r.cells, line)
+		return s
+	}
+	for {
+		i := bytes.IndexByte(line, r.delimiter)
+		if i < 0 {
+			break
+		}
+		r.cells = append(r.cells, line[:i])
+		line = line[i+1:]
+	}
+	r.cells = append(r.cells, line)
+	return s
+}
+
+// splitQuoted is split for a record with quotes in it.
+func (r *reader) splitQuoted(b []byte, final bool) span {
+	more := span{quote: -1}
+	for i := 0; ; i++ { // each turn reads one cell, from i
+		open := r.skipSpaces(b, i)
+		if open == len(b) && !final {
+			return more
+		}
+		var end int
+		if open < len(b) && b[open] == '"' {
+			cell, after, ok := r.quoted(b, open)
+			switch after = r.skipSpaces(b, after); {
+			case !ok && !final, ok && after == len(b) && !final:
+				more.quote = open
+				return more
+			case !ok:
+				return span{quote: open}
+			case after < len(b) && !r.ends(b[after]):
+				return r.stray(b, open, after, final)
+			}
+			r.cells = append(r.cells, cell)
+			end = after
+		} else {
+			end = i
+			for end < len(b) && !r.ends(b[end]) {
+				end++
+			}
+			if end == len(b) && !final {
+				return more
+			}
+			r.cells = append(r.cells, b[i:end])
+		}
+		if i = end; i < len(b) && b[i] == r.delimiter && r.delimiter != 0 {
+			continue
+		}
+		_, size, ok := lineEnd(b[i:], final)
+		if !ok {
+			return more
+		}
+		size += i
+		n := countLines(b[:size])
+		if size == i { // the text ends without a line end
+			n++
+		}
+		return span{complete: true, size: size, lines: n, quote: -1}
+	}
+}
+
+// quoted reads the quoted cell that opens at b[open] and gives its text and the
+// offset after its closing quote.
+func (r *reader) quoted(b []byte, open int) (cell []byte, after int, ok bool) {
+	from := len(r.scratch)
+	doubled := false
+	at := open + 1
+	for {
+		n := bytes.IndexByte(b[at:], '"')
+		if n < 0 {
+			return nil, len(b), false
+		}
+		closing := at + n
+		if closing+1 < len(b) && b[closing+1] == '"' {
+			r.scratch = append(r.scratch, b[at:closing+1]...)
+			doubled = true
+			at = closing + 2
+			continue
+		}
+		if !doubled {
+			return b[at:closing], closing + 1, true
+		}
+		r.scratch = append(r.scratch, b[at:closing]...)
+		return r.scratch[from:len(r.scratch):len(r.scratch)], closing + 1, true
+	}
+}
+
+// stray is the span of a record with text after a closing quote. It ends with
+// the line on which that cell opened, so that the lines after it are read anew.
+func (r *reader) stray(b []byte, open, at int, final bool) span {
+	_, size, ok := lineEnd(b[open:], final)
+	if !ok {
+		return span{quote: open}
+	}
+	size += open
+	line := r.line + countLines(b[:open])
+	s := span{complete: true, size: size, lines: line - r.line + 1, quote: -1}
+	s.fault = &fault{column: len(r.cells) + 1, value: shorten(firstLine(b[open:])),
+		reason: fmt.Sprintf("text follows the closing quote of a cell that opens on line %d: a quote is missing, or a quote inside the cell is not doubled", line)}
+	return s
+}
+
+func (r *reader) skipSpaces(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t') && b[i] != r.delimiter {
+		i++
+	}
+	return i
+}
+
+// ends tells whether c ends a cell.
+func (r *reader) ends(c byte) bool {
+	return c == '\n' || c == '\r' || c == r.delimiter && c != 0
+}
+
+// overflow is the fault of a record that does not end within the window.
+func (r *reader) overflow(window []byte, s span, final bool) *fault {
+	switch {
+	case s.quote < 0:
+		return &fault{value: shorten(window), reason: fmt.Sprintf("the line is longer than %d bytes", r.maxRecord)}
+	case final:
+		return &fault{column: len(r.cells) + 1, value: shorten(firstLine(window[s.quote:])), atEnd: true,
+			reason: fmt.Sprintf("the quote that opens on line %d is never closed", r.line+countLines(window[:s.quote]))}
+	default:
+		return &fault{column: len(r.cells) + 1, value: shorten(firstLine(window[s.quote:])),
+			reason: fmt.Sprintf("the quote that opens on line %d is not closed within %d bytes", r.line+countLines(window[:s.quote]), r.maxRecord)}
+	}
+}
+
+// resync moves past an overlong or unclosed record: to the line after the one
+// with the open quote if there is one, else to the next line after the window.
+func (r *reader) resync(window []byte, quote int) error {
+	from := len(window)
+	switch {
+	case quote >= 0:
+		from = quote
+	case window[from-1] == '\r':
+		from-- // a line feed may follow it
+	}
+	r.consume(from)
+	for {
+		b := r.buf[r.start:r.end]
+		if _, size, ok := lineEnd(b, r.err == io.EOF); ok {
+			r.consume(size)
+			return nil
+		}
+		if n := len(b); n > 0 && b[n-1] == '\r' {
+			r.consume(n - 1) // a line feed may follow it
+		} else {
+			r.consume(n)
+		}
+		if err := r.fill(); err != nil && err != io.EOF {
+			return nil // the next call of next reports it
+		}
+		if r.start == r.end {
+			return nil
+		}
+	}
+}
+
+// check looks for what makes the cells of a well-formed record unusable.
+func (r *reader) check(raw []byte) *fault {
+	if len(r.cells) > maxColumns {
+		return &fault{value: shorten(raw), reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
+	}
+	if len(raw) > r.maxCell {
+		for i, c := range r.cells {
+			if len(c) > r.maxCell {
+				return &fault{column: i + 1, value: shorten(c), reason: fmt.Sprintf("the cell is longer than %d bytes", r.maxCell)}
+			}
+		}
+	}
+	if bytes.IndexByte(raw, 0) >= 0 {
+		for i, c := range r.cells {
+			if bytes.IndexByte(c, 0) >= 0 {
+				return &fault{column: i + 1, value: shorten(c), reason: "the cell holds a NUL byte: the file is damaged or not text"}
+			}
+		}
+	}
+	if r.mustBeUTF8 && !utf8.Valid(raw) {
+		for i, c := range r.cells {
+			if !utf8.Valid(c) {
+				return &fault{column: i + 1, value: shorten(c),
+					reason: "the cell is not valid UTF-8, unlike the rest of the file: save the file as UTF-8, or name its encoding"}
+			}
+		}
+	}
+	return nil
+}
+
+// skip consumes n bytes that hold whole lines.
+func (r *reader) skip(n int) error {
+	for r.end-r.start < n {
+		if err := r.fill(); err != nil {
+			return err
+		}
+	}
+	r.consume(n)
+	return nil
+}
+
+// consume moves past n bytes. They must not end between a CR and its LF.
+func (r *reader) consume(n int) {
+	if n > 0 {
+		b := r.buf[r.start : r.start+n]
+		r.line += countLines(b)
+		r.begun = b[n-1] != '\n' && b[n-1] != '\r'
+		r.start += n
+	}
+}
+
+// consumeLines is consume for a size whose lines were counted; the last of them
+// may be without a line end.
+func (r *reader) consumeLines(size int, lines int64) {
+	last := r.buf[r.start+size-1]
+	r.begun = last != '\n' && last != '\r'
+	if r.begun {
+		lines--
+	}
+	r.line += lines
+	r.start += size
+}
+
+// fill reads more into buf, which grows up to the cap of a record. It gives the
+// sticky error of r only when nothing was added.
+func (r *reader) fill() error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.start > 0 {
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+	}
+	if r.end == len(r.buf) {
+		grown := make([]byte, max(2*len(r.buf), 128<<10))
+		copy(grown, r.buf[:r.end])
+		r.buf = grown
+	}
+	for range 100 {
+		n, err := r.r.Read(r.buf[r.end:])
+		r.end += n
+		r.err = err
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.err = io.ErrNoProgress
+	return r.err
+}
+
+// lineEnd finds the end of the first physical line of b: its text is b[:end],
+// the next line begins at size. Without a line end, end is len(b); that is a
+// whole line only when b is the final text.
+func lineEnd(b []byte, final bool) (end, size int, ok bool) {
+	end = bytes.IndexByte(b, '\n')
+	size = end + 1
+	if end < 0 {
+		end, size = len(b), len(b)
+	}
+	if cr := bytes.IndexByte(b[:end], '\r'); cr >= 0 {
+		switch {
+		case cr+1 == end && size > end: // CRLF
+			return cr, size, true
+		case cr+1 == len(b) && !final: // perhaps the first half of one
+			return cr, len(b), false
+		}
+		return cr, cr + 1, true
+	}
+	return end, size, size > end || final
+}
+
+// countLines counts line ends: LF, CRLF and lone CR are one each.
+func countLines(b []byte) int64 {
+	n := bytes.Count(b, []byte{'\n'})
+	for {
+		i := bytes.IndexByte(b, '\r')
+		if i < 0 {
+			return int64(n)
+		}
+		b = b[i+1:]
+		if len(b) == 0 || b[0] != '\n' {
+			n++
+		}
+	}
+}
+
+// isBlank tells whether a line has nothing on it but spaces.
+func isBlank(line []byte, delimiter byte) bool {
+	for _, c := range line {
+		if (c != ' ' && c != '\t') || c == delimiter {
+			return false
+		}
+	}
+	return true
+}
+
+// shorten gives the beginning of a value for a message, as valid UTF-8.
+func shorten[T []byte | string](v T) string {
+	const most = 80
+	cut := len(v)
+	if cut > most {
+		for cut = most; cut > most-utf8.UTFMax && !utf8.RuneStart(v[cut]); {
+			cut--
+		}
+	}
+	s := strings.ToValidUTF8(string(v[:cut]), "\ufffd")
+	if cut < len(v) {
+		s += "…"
+	}
+	return s
+}
+
+// firstLine gives the part of b on its first physical line.
+func firstLine(b []byte) []byte {
+	end, _, _ := lineEnd(b, true)
+	return b[:end]
+}

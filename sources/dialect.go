@@ -1,0 +1,168 @@
+package sources
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// sampleRecords is how many records are looked at to decide on the dialect, the
+// header and the columns.
+const sampleRecords = 100
+
+// delimiters are the candidates, in the order in which ties are broken.
+const delimiters = ",;\t|"
+
+// dialect is how the text of a list is cut into cells, with a first look at it.
+type dialect struct {
+	delimiter byte       // 0: one column
+	preamble  int        // bytes of a "sep=;" line before the first record
+	line      int64      // physical line of the first record
+	sample    [][]string // the first well-formed records, the header included
+}
+
+func (d dialect) name() string {
+	if d.delimiter == 0 {
+		return ""
+	}
+	return string(rune(d.delimiter))
+}
+
+// detectDialect decides on the delimiter from the beginning of the text.
+//
+// A candidate must split the first record. Among those that do, the one whose
+// pieces are known header names wins, then the one that gives most records the
+// same number of cells. Text that a candidate splits often but not consistently,
+// under a first line it does not split, is neither a table nor a plain list: that
+// is an error, because taking "Acme,acme.com" for one name would be paid for.
+func detectDialect(head []byte, whole bool, o Options) (dialect, error) {
+	d := dialect{}
+	sep, preamble := separatorLine(head)
+	d.preamble = preamble
+	head = head[preamble:]
+	switch {
+	case o.Delimiter == '\n':
+	case o.Delimiter != 0:
+		d.delimiter = byte(o.Delimiter)
+	case sep != 0:
+		d.delimiter = sep
+	default:
+		var err error
+		if d.delimiter, err = detectDelimiter(head, whole); err != nil {
+			return d, err
+		}
+	}
+	first, records := sample(head, whole, d.delimiter)
+	d.sample = records
+	if first != nil {
+		d.line = first.line
+		if preamble > 0 {
+			d.line++
+		}
+	}
+	switch {
+	case first == nil:
+		return d, &Error{Problem: "there is nothing in it", Expected: "one account a line", Fix: "check how the list was exported"}
+	case first.fault != nil && o.Header != HeaderNo:
+		return d, &Error{Line: d.line, Column: columnName(nil, first.fault.column), Problem: "the first record cannot be read: " + first.fault.reason,
+			Expected: "a header or an account", Fix: "mend the line; if the list has no header, --header=no rejects only this line"}
+	}
+	return d, nil
+}
+
+// separatorLine reads the "sep=;" line that Excel writes and obeys.
+func separatorLine(head []byte) (delimiter byte, size int) {
+	end, size, ok := lineEnd(head, true)
+	line := bytes.Trim(head[:end], `"`)
+	if !ok || len(line) != 5 || !bytes.EqualFold(line[:4], []byte("sep=")) || line[4] >= 0x80 {
+		return 0, 0
+	}
+	return line[4], size
+}
+
+// sample splits the beginning of the text. first is the very first record, also
+// when it is faulty; records are the well-formed ones, without a last one that
+// the end of the head may have cut.
+func sample(head []byte, whole bool, delimiter byte) (first *record, records [][]string) {
+	r := newReader(bytes.NewReader(head), delimiter)
+	r.mustBeUTF8 = true
+	for len(records) < sampleRecords {
+		rec, err := r.next()
+		if err == io.EOF {
+			break
+		}
+		cut := !whole && (r.start == r.end && r.err == io.EOF || rec.fault != nil && rec.fault.atEnd)
+		if cut && first != nil {
+			break
+		}
+		if first == nil {
+			first = &record{line: rec.line, fault: rec.fault}
+		}
+		if rec.fault == nil {
+			row := make([]string, len(rec.cells))
+			for i, c := range rec.cells {
+				row[i] = tidy(string(c))
+			}
+			records = append(records, row)
+		}
+	}
+	return first, records
+}
+
+func detectDelimiter(head []byte, whole bool) (byte, error) {
+	type score struct {
+		known int
+		share float64
+	}
+	var best byte
+	var most score
+	var splitters []string
+	for _, c := range []byte(delimiters) {
+		_, records := sample(head, whole, c)
+		if len(records) == 0 {
+			continue
+		}
+		width, share, split := consistency(records)
+		if _, _, below := consistency(records[1:]); split >= 0.8 || len(records) > 2 && below >= 0.8 {
+			splitters = append(splitters, fmt.Sprintf("%q", c))
+		}
+		s := score{known: len(recognised(records[0])), share: share}
+		if width != len(records[0]) && s.known == 0 || len(records[0]) == 1 || share < 0.8 && s.known == 0 {
+			continue
+		}
+		if s.known > most.known || s.known == most.known && s.share > most.share {
+			best, most = c, s
+		}
+	}
+	_, plain := sample(head, whole, 0)
+	if len(plain) > 0 && len(recognised(plain[0])) > 0 {
+		return best, nil // such as "Company" over lines such as "Acme, Inc."
+	}
+	if best == 0 && len(splitters) > 0 && len(plain) > 1 {
+		return 0, &Error{Problem: "the number of columns varies from line to line, or the first line is a title: " + strings.Join(splitters, " and ") + " may separate cells",
+			Expected: "the same columns on every line, under at most one header line",
+			Fix:      `remove a title line, or name the delimiter: --delimiter="," for columns, --delimiter=none for one column`}
+	}
+	return best, nil
+}
+
+// consistency gives the commonest number of cells, the share of the records that
+// have it, and the share that has more than one cell.
+func consistency(records [][]string) (width int, share, split float64) {
+	count := map[int]int{}
+	several := 0
+	for _, row := range records {
+		count[len(row)]++
+		if len(row) > 1 {
+			several++
+		}
+	}
+	for w, n := range count {
+		if n > count[width] || n == count[width] && w > width {
+			width = w
+		}
+	}
+	n := float64(max(len(records), 1))
+	return width, float64(count[width]) / n, float64(several) / n
+}

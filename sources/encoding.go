@@ -1,0 +1,220 @@
+package sources
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
+)
+
+// sampleSize is how much of a list is looked at to decide how to read it.
+const sampleSize = 64 << 10
+
+// maxWindow bounds the memory a zstd frame may demand; it admits everything up
+// to "zstd --long=27".
+const maxWindow = 128 << 20
+
+// The encodings a list can have.
+const (
+	utf8Name    = "utf-8"
+	utf16leName = "utf-16le"
+	utf16beName = "utf-16be"
+	cp1252Name  = "windows-1252"
+)
+
+// foreign are the beginnings of files that are often handed over in place of a
+// CSV file. Naming them is kinder than a complaint about columns.
+var foreign = []struct{ magic, what, fix string }{
+	{"PK\x03\x04", "an Excel workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack the archive"},
+	{"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"},
+	{"PAR1", "a Parquet file", "export it as CSV"},
+	{"%PDF", "a PDF document", "export the list as CSV"},
+	{"BZh", "a bzip2 archive", "unpack it, or compress with gzip or zstd"},
+	{"\xfd7zXZ", "an xz archive", "unpack it, or compress with gzip or zstd"},
+	{"7z\xbc\xaf", "a 7z archive", "unpack it"},
+	{"\x04\x22\x4d\x18", "an lz4 file", "unpack it, or compress with gzip or zstd"},
+	{"SQLite format", "an SQLite database", "export the table as CSV"},
+	{"\xff\xfe\x00\x00", "UTF-32 text", "save it as UTF-8"},
+	{"\x00\x00\xfe\xff", "UTF-32 text", "save it as UTF-8"},
+	{"{", "JSON", "export the list as CSV"},
+	{"[{", "JSON", "export the list as CSV"},
+	{"[\"", "JSON", "export the list as CSV"},
+	{"[\n", "JSON", "export the list as CSV"},
+	{"[\r\n", "JSON", "export the list as CSV"},
+	{"<!doctype", "a web page", "check how the file was fetched: the server may have answered with an error page"},
+	{"<html", "a web page", "check how the file was fetched: the server may have answered with an error page"},
+	{"<?xml", "an XML document", "export the list as CSV"},
+	{"\x1f\x8b", "compressed twice", "unpack it once"},
+	{"\x28\xb5\x2f\xfd", "compressed twice", "unpack it once"},
+}
+
+// refuseForeign names a file that is certainly not a list.
+func refuseForeign(head []byte) error {
+	trimmed := bytes.ToLower(bytes.TrimLeft(head[:min(len(head), 256)], "\ufeff \t\r\n"))
+	for _, f := range foreign {
+		if bytes.HasPrefix(head, []byte(f.magic)) || bytes.HasPrefix(trimmed, []byte(f.magic)) {
+			return &Error{Problem: "is " + f.what, Expected: "CSV text, plain or as gzip or zstd", Fix: f.fix}
+		}
+	}
+	return nil
+}
+
+// decompress recognises gzip and zstd by content, whatever the file is called.
+// Both go on over concatenated members. Nothing is read ahead of need, so a
+// decompression bomb meets the caps of the record reader like any long line.
+func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) {
+	p := &preview{r: stored}
+	head, _ := p.peek(4)
+	switch {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(p)
+		if err != nil {
+			return nil, "", &Error{Problem: "the gzip header is damaged: " + err.Error(), Expected: "a complete gzip file",
+				Fix: "fetch or export the file again", Err: err}
+		}
+		return z, "gzip", nil
+	// The second form is a skippable frame, which may precede the data.
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")), len(head) == 4 && head[0]&0xf0 == 0x50 && string(head[1:]) == "\x2a\x4d\x18":
+		z, err := zstd.NewReader(p, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, "", err
+		}
+		return z.IOReadCloser(), "zstd", nil
+	}
+	return io.NopCloser(p), "", nil
+}
+
+// decode turns the bytes of a list into UTF-8 without a byte order mark and
+// names the encoding. UTF-8 is passed on as it is: the record reader rejects
+// single lines that are not valid.
+func decode(plain io.Reader, wanted string) (*preview, string, error) {
+	p := &preview{r: plain}
+	head, whole := p.peek(sampleSize)
+	if err := refuseForeign(head); err != nil {
+		return nil, "", err
+	}
+	name, mark := markedEncoding(head)
+	if wanted != "" {
+		var known bool
+		if wanted, known = knownEncoding(wanted, name); !known {
+			return nil, "", &Error{Problem: "encoding " + wanted + " is not known", Expected: "utf-8, utf-16le, utf-16be or windows-1252"}
+		}
+		if mark > 0 && wanted != name {
+			return nil, "", &Error{Problem: "begins with the byte order mark of " + name, Expected: wanted,
+				Fix: "leave the encoding to be detected"}
+		}
+		name = wanted
+	}
+	if name == "" {
+		name = guessEncoding(head, whole)
+	}
+	p.head = p.head[mark:]
+	var e encoding.Encoding
+	switch name {
+	case utf16leName:
+		e = unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+	case utf16beName:
+		e = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	case cp1252Name:
+		e = charmap.Windows1252
+	default:
+		return p, name, nil
+	}
+	return &preview{r: e.NewDecoder().Reader(p)}, name, nil
+}
+
+// markedEncoding reads the byte order mark and gives its length.
+func markedEncoding(head []byte) (name string, mark int) {
+	switch {
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
+		return utf8Name, 3
+	case bytes.HasPrefix(head, []byte("\xff\xfe")):
+		return utf16leName, 2
+	case bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return utf16beName, 2
+	}
+	return "", 0
+}
+
+// knownEncoding gives our name for an encoding a caller named. "utf-16" without
+// an order means whatever the mark says, little endian without one.
+func knownEncoding(s, marked string) (string, bool) {
+	switch strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)) {
+	case "utf8":
+		return utf8Name, true
+	case "utf16le":
+		return utf16leName, true
+	case "utf16be":
+		return utf16beName, true
+	case "utf16":
+		if marked == utf16beName {
+			return utf16beName, true
+		}
+		return utf16leName, true
+	case "windows1252", "cp1252", "latin1", "iso88591":
+		return cp1252Name, true
+	}
+	return s, false
+}
+
+// guessEncoding decides from the beginning of a file that has no mark.
+//
+// ASCII text in UTF-16 has a NUL in every second byte. Text that is not UTF-8 is
+// Windows-1252, except where valid multi-byte characters outnumber the bad
+// bytes: that is UTF-8 with some damaged lines, and reading all of it as
+// Windows-1252 would garble the good ones.
+func guessEncoding(head []byte, whole bool) string {
+	var zeros [2]int
+	for i, b := range head {
+		if b == 0 {
+			zeros[i&1]++
+		}
+	}
+	half := len(head) / 2
+	switch {
+	case half > 1 && zeros[1] > half/4 && zeros[0] <= half/20:
+		return utf16leName
+	case half > 1 && zeros[0] > half/4 && zeros[1] <= half/20:
+		return utf16beName
+	}
+	if !whole {
+		head = head[:len(head)-cutRune(head)]
+	}
+	var good, bad int
+	for i := 0; i < len(head); {
+		if head[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(head[i:])
+		if r == utf8.RuneError && n == 1 {
+			bad++
+		} else {
+			good++
+		}
+		i += n
+	}
+	if bad > good {
+		return cp1252Name
+	}
+	return utf8Name
+}
+
+// cutRune gives the length of the character that the end of a sample cut in two.
+func cutRune(b []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		if utf8.RuneStart(b[len(b)-n]) {
+			if utf8.FullRune(b[len(b)-n:]) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,653 @@
+package sources
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// field is what a column holds.
+type field int
+
+const (
+	fieldKey field = iota
+	fieldID
+	fieldDomain
+	fieldName
+	fieldFirstName
+	fieldLastName
+	fieldLinkedIn
+	fieldEmail
+	fieldCompanyName
+	fieldCompanyDomain
+	numFields
+)
+
+// fieldNames are the names of --map and of Input.Mapping.
+var fieldNames = [numFields]string{"key", "id", "domain", "name", "first_name", "last_name",
+	"linkedin", "email", "company_name", "company_domain"}
+
+// fieldNamed gives the field of a --map name.
+func fieldNamed(name string) (field, bool) {
+	if name == "website" || name == "url" {
+		return fieldDomain, true
+	}
+	i := slices.Index(fieldNames[:], name)
+	return field(i), i >= 0
+}
+
+// role is what a header name means before it is known whether the list is about
+// companies or contacts: "company" is the name in one and the employer in the
+// other.
+type role int
+
+const (
+	roleKey role = iota
+	rolePersonKey
+	roleID
+	roleCompanyID
+	rolePersonID
+	roleSite
+	roleOrganisation
+	roleName
+	rolePerson
+	roleFirstName
+	roleLastName
+	roleLinkedIn
+	roleEmail
+	numRoles
+)
+
+// synonyms are the header names we know, folded by fold, best first: when two
+// columns have the same role, the one whose name stands further left is used.
+//
+// A plain id is the caller's own key. Only a column that says "Lusha" holds
+// Lusha ids, because an id that is taken for one asks about a stranger.
+var synonyms = [numRoles]string{
+	roleKey: "accountkey key externalkey externalid accountid crmid crmkey customerid clientid companyid organizationid organisationid " +
+		"orgid recordid rowid id sourceid uniqueid uid uuid guid reference ref customernumber accountnumber symbol ticker tickersymbol " +
+		"kundennummer cik",
+	rolePersonKey:    "contactid personid leadid contactkey prospectid",
+	roleID:           "lushaid",
+	roleCompanyID:    "lushacompanyid lushaorganizationid lushaaccountid companylushaid",
+	rolePersonID:     "lushacontactid lushapersonid contactlushaid personlushaid",
+	roleSite:         "domain companydomain domainname companydomainname primarydomain websitedomain emaildomain accountdomain organizationdomain employerdomain website companywebsite websiteurl companywebsiteurl webaddress websiteaddress site homepage homepageurl companyurl organizationurl accountwebsite url companyhomepage siteurl web hostname host webseite internetseite internet siteweb siteinternet sitioweb paginaweb dominio domaine domäne",
+	roleOrganisation: "companyname company organizationname organisationname organization organisation orgname accountname account employer employername currentcompany currentemployer businessname business legalname firmname firm security securityname issuer customername customer clientname client corporatename vendor vendorname brand firma firmenname unternehmen unternehmensname entreprise société societe empresa azienda bedrijf bedrijfsnaam",
+	roleName:         "name",
+	rolePerson:       "fullname contactname personname contactfullname person contact leadname prospectname employeename",
+	roleFirstName:    "firstname givenname forename contactfirstname vorname prénom prenom nombre",
+	roleLastName:     "lastname surname familyname contactlastname nachname nomdefamille apellido apellidos",
+	roleLinkedIn:     "linkedinurl linkedin linkedinprofile linkedinprofileurl personlinkedinurl personlinkedin contactlinkedinurl contactlinkedin linkedinlink profileurl sociallink socialurl linkedinprofilelink linkedinpublicprofile",
+	roleEmail:        "email workemail businessemail emailaddress workemailaddress primaryemail professionalemail corporateemail contactemail personemail mail emailid courriel correo correoelectronico",
+}
+
+// known maps a folded header name to its role and rank.
+var known = func() map[string]meaning {
+	m := map[string]meaning{}
+	for r, names := range synonyms {
+		for rank, name := range strings.Fields(names) {
+			m[name] = meaning{role(r), rank}
+		}
+	}
+	return m
+}()
+
+type meaning struct {
+	role role
+	rank int
+}
+
+// looseRank ranks keys that are recognised by their last word only.
+const looseRank = 1000
+
+// meaningOf tells what a header name means. exact is false for a key that is
+// recognised by its last word ("Salesforce Opportunity Id"), which is too little
+// to take a line for a header.
+func meaningOf(name string) (m meaning, exact, ok bool) {
+	if m, ok = known[fold(name)]; ok {
+		return m, true, true
+	}
+	if before, _, cut := strings.Cut(name, "("); cut { // "Domain (required)"
+		if m, ok = known[fold(before)]; ok {
+			return m, true, true
+		}
+	}
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if n := len(words); n > 1 && (words[n-1] == "id" || words[n-1] == "key") && !slices.Contains(words, "parent") && !slices.Contains(words, "owner") {
+		return meaning{roleKey, looseRank}, false, true
+	}
+	return meaning{}, false, false
+}
+
+// fold drops what differs between spellings of a header name: case, spaces,
+// underscores, hyphens, byte order marks.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, name)
+}
+
+// recognised gives the roles of a record's cells if the record can be a header:
+// at least one known name, and nothing that is data.
+func recognised(cells []string) map[role]bool {
+	roles := map[role]bool{}
+	for _, c := range cells {
+		switch kindOf(c) {
+		case kindEmpty, kindText, kindDigits: // a column may be called 2026
+			if m, exact, ok := meaningOf(c); ok && exact {
+				roles[m.role] = true
+			}
+		default:
+			return nil
+		}
+	}
+	return roles
+}
+
+// kind is what a cell looks like, whatever its column is called.
+type kind int
+
+const (
+	kindEmpty kind = iota
+	kindText
+	kindDigits
+	kindDomain
+	kindEmail
+	kindPerson  // a LinkedIn profile
+	kindCompany // a LinkedIn company page
+	numKinds
+)
+
+var kindFields = map[kind]field{kindDomain: fieldDomain, kindEmail: fieldEmail, kindPerson: fieldLinkedIn}
+
+func kindOf(cell string) kind {
+	lower := strings.ToLower(cell)
+	switch {
+	case cell == "":
+		return kindEmpty
+	case strings.Contains(lower, "linkedin.com/company/"), strings.Contains(lower, "linkedin.com/school/"), strings.Contains(lower, "linkedin.com/showcase/"):
+		return kindCompany
+	case strings.Contains(lower, "linkedin.com/"):
+		return kindPerson
+	case strings.Contains(cell, "@"):
+		if _, _, err := Email(cell); err == nil {
+			return kindEmail
+		}
+		return kindText
+	case strings.Trim(cell, "0123456789") == "":
+		return kindDigits
+	case looksLikeDomain(cell):
+		return kindDomain
+	}
+	return kindText
+}
+
+// layout says which column is which field.
+type layout struct {
+	object    schema.Object
+	columns   [numFields]int // index of the column; -1 when there is none
+	header    []string       // nil when there is no header
+	names     []string       // what the columns are called in messages
+	width     int            // columns a record may fill
+	line      int64          // of the first record
+	delimiter byte
+	notes     []string
+}
+
+func (l *layout) has(f field) bool { return l.columns[f] >= 0 }
+
+// mapping gives the layout as field name -> column name.
+func (l *layout) mapping() map[string]string {
+	m := map[string]string{}
+	for f, i := range l.columns {
+		if i >= 0 {
+			m[fieldNames[f]] = columnName(l.header, i+1)
+		}
+	}
+	return m
+}
+
+// identifies tells whether the columns suffice to ask about an object.
+func (l *layout) identifies(o schema.Object) bool {
+	if o == schema.Contact {
+		person := l.has(fieldName) || l.has(fieldFirstName) && l.has(fieldLastName)
+		employer := l.has(fieldCompanyName) || l.has(fieldCompanyDomain)
+		return l.has(fieldID) || l.has(fieldLinkedIn) || l.has(fieldEmail) || person && employer
+	}
+	return l.has(fieldID) || l.has(fieldDomain) || l.has(fieldName)
+}
+
+// arrange decides on header, object and columns from the first records.
+func arrange(d dialect, o Options) (layout, error) {
+	l := layout{delimiter: d.delimiter, line: d.line}
+	records := d.sample
+	for f := range l.columns {
+		l.columns[f] = -1
+	}
+	var first []string
+	if len(records) > 0 {
+		first = records[0]
+	}
+	isHeader, err := hasHeader(records, o)
+	if err != nil {
+		return l, err
+	}
+	rows := records
+	l.width, _, _ = consistency(records)
+	if isHeader {
+		l.header, rows = first, records[1:]
+		l.width = len(first)
+		for l.width > 1 && first[l.width-1] == "" {
+			l.width--
+		}
+	}
+	for i := range max(l.width, len(first)) {
+		l.names = append(l.names, columnName(l.header, i+1))
+	}
+	if err := l.mapped(o.Map); err != nil {
+		return l, err
+	}
+	roles := l.roles()
+	l.object = o.Object
+	if l.object == "" {
+		if l.object, err = l.decideObject(&roles, rows, o.Map); err != nil {
+			return l, err
+		}
+	}
+	l.adopt(roles)
+	if !isHeader && len(o.Map) == 0 {
+		if err := l.byContent(rows, o.Object); err != nil {
+			return l, err
+		}
+	}
+	if !isHeader && len(o.Map) > 0 {
+		l.notes = append(l.notes, "there is no header: the first line is read as an account")
+	}
+	return l, l.complete(rows)
+}
+
+// hasHeader decides whether the first record is a header.
+func hasHeader(records [][]string, o Options) (bool, error) {
+	switch {
+	case o.Header == HeaderYes:
+		return true, nil
+	case o.Header == HeaderNo || len(records) == 0:
+		return false, nil
+	case len(recognised(records[0])) > 0:
+		return true, nil
+	}
+	for _, column := range o.Map {
+		if findColumn(records[0], column) >= 0 {
+			return true, nil
+		}
+		if _, err := strconv.Atoi(column); err != nil {
+			return true, nil // --map names a header, so there must be one; mapped says that it lacks the name
+		}
+	}
+	// A first record of plain words over a column of domains, addresses or
+	// profiles is a header in a language we do not know.
+	for _, cell := range records[0] {
+		if k := kindOf(cell); k != kindEmpty && k != kindText {
+			return false, nil
+		}
+	}
+	for i := range records[0] {
+		switch columnKind(records[1:], i) {
+		case kindDomain, kindEmail, kindPerson:
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// columnKind is the kind of nine in ten of a column's cells that are not empty;
+// kindEmpty when there are none, kindText when they differ.
+func columnKind(rows [][]string, i int) kind {
+	var count [numKinds]int
+	total := 0
+	for _, row := range rows {
+		if i < len(row) && row[i] != "" {
+			count[kindOf(row[i])]++
+			total++
+		}
+	}
+	for k, n := range count {
+		if n > 0 && n*10 >= total*9 {
+			return kind(k)
+		}
+	}
+	if total == 0 {
+		return kindEmpty
+	}
+	return kindText
+}
+
+// findColumn finds a column by header name: as written, else folded.
+func findColumn(header []string, name string) int {
+	if i := slices.Index(header, strings.TrimSpace(name)); i >= 0 {
+		return i
+	}
+	folded := fold(name)
+	return slices.IndexFunc(header, func(h string) bool { return folded != "" && fold(h) == folded })
+}
+
+// mapped applies --map.
+func (l *layout) mapped(m map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		f, _ := fieldNamed(name)
+		i := findColumn(l.header, m[name])
+		if n, err := strconv.Atoi(m[name]); i < 0 && err == nil && n >= 1 && n <= len(l.names) {
+			i = n - 1
+		}
+		if i < 0 {
+			return &Error{Problem: fmt.Sprintf("--map %s=%s names a column that is not there", name, m[name]),
+				Expected: "one of " + l.list(), Fix: "write the name as in the header, or the column's number from 1"}
+		}
+		l.columns[f] = i
+	}
+	return nil
+}
+
+// roles finds the best column of each role.
+func (l *layout) roles() [numRoles]int {
+	var best [numRoles]int
+	var rank [numRoles]int
+	for r := range best {
+		best[r] = -1
+	}
+	seen := map[string]bool{}
+	for i, name := range l.header {
+		if name == "" {
+			continue
+		}
+		if f := strings.ToLower(name); seen[f] {
+			l.notes = append(l.notes, fmt.Sprintf("the header has %q twice: the first is used", name))
+			continue
+		} else {
+			seen[f] = true
+		}
+		m, _, ok := meaningOf(name)
+		if !ok {
+			continue
+		}
+		switch {
+		case best[m.role] < 0:
+			best[m.role], rank[m.role] = i, m.rank
+		case m.role == roleKey: // lists have many ids; only the best is of use
+			if m.rank < rank[m.role] {
+				best[m.role], rank[m.role] = i, m.rank
+			}
+		default:
+			unused := i
+			if m.rank < rank[m.role] {
+				unused, best[m.role], rank[m.role] = best[m.role], i, m.rank
+			}
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s means the same", l.names[unused], l.names[best[m.role]]))
+		}
+	}
+	return best
+}
+
+// decideObject tells companies from contacts by the columns.
+func (l *layout) decideObject(roles *[numRoles]int, rows [][]string, m map[string]string) (schema.Object, error) {
+	if i := roles[roleLinkedIn]; i >= 0 && columnKind(rows, i) == kindCompany {
+		l.notes = append(l.notes, fmt.Sprintf("%s holds company pages, which cannot be asked about: the column is ignored", l.names[i]))
+		roles[roleLinkedIn] = -1
+	}
+	for _, r := range []role{rolePersonID, rolePersonKey, rolePerson, roleFirstName, roleLastName, roleLinkedIn, roleEmail} {
+		if roles[r] >= 0 {
+			return schema.Contact, nil
+		}
+	}
+	for _, f := range []field{fieldFirstName, fieldLastName, fieldLinkedIn, fieldEmail} {
+		if l.has(f) {
+			return schema.Contact, nil
+		}
+	}
+	if l.has(fieldName) && (l.has(fieldCompanyName) || l.has(fieldCompanyDomain)) {
+		return schema.Contact, nil
+	}
+	if n, c := roles[roleName], roles[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 {
+		return "", &Error{Line: l.line, Problem: fmt.Sprintf("%s and %s may be a person and an employer, or a company twice", l.names[n], l.names[c]),
+			Fix: "say --object=contact or --object=company"}
+	}
+	return schema.Company, nil
+}
+
+// adopt turns roles into fields, as the object has them. What --map named stays.
+func (l *layout) adopt(roles [numRoles]int) {
+	use := func(f field, candidates ...role) {
+		for _, r := range candidates {
+			if i := roles[r]; i >= 0 && !l.has(f) {
+				l.columns[f] = i
+			} else if i >= 0 && l.columns[f] != i {
+				l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s is the %s", l.names[i], l.names[l.columns[f]], fieldNames[f]))
+			}
+		}
+	}
+	if l.object == schema.Contact {
+		// In a contact list "domain" can only be the employer's.
+		if l.has(fieldDomain) && !l.has(fieldCompanyDomain) {
+			l.columns[fieldCompanyDomain] = l.columns[fieldDomain]
+		}
+		l.columns[fieldDomain] = -1
+		use(fieldKey, rolePersonKey, roleKey)
+		use(fieldID, rolePersonID, roleID)
+		use(fieldName, rolePerson, roleName)
+		use(fieldFirstName, roleFirstName)
+		use(fieldLastName, roleLastName)
+		use(fieldLinkedIn, roleLinkedIn)
+		use(fieldEmail, roleEmail)
+		use(fieldCompanyName, roleOrganisation)
+		use(fieldCompanyDomain, roleSite)
+		return
+	}
+	// In a company list "company_name" and "company_domain" are its own.
+	for own, alias := range map[field]field{fieldName: fieldCompanyName, fieldDomain: fieldCompanyDomain} {
+		if l.has(alias) && !l.has(own) {
+			l.columns[own] = l.columns[alias]
+		}
+		l.columns[alias] = -1
+	}
+	use(fieldKey, roleKey, rolePersonKey)
+	use(fieldID, roleCompanyID, roleID)
+	use(fieldDomain, roleSite)
+	use(fieldName, roleOrganisation, roleName)
+	for _, f := range []field{fieldFirstName, fieldLastName, fieldLinkedIn, fieldEmail} {
+		l.columns[f] = -1
+	}
+}
+
+// byContent recognises the columns of a list without a header.
+func (l *layout) byContent(rows [][]string, wanted schema.Object) error {
+	if l.width <= 1 {
+		return l.oneColumn(rows, wanted)
+	}
+	for i := range l.width {
+		f, ok := kindFields[columnKind(rows, i)]
+		if !ok {
+			continue
+		}
+		if l.has(f) {
+			return &Error{Line: l.line, Problem: fmt.Sprintf("there is no header, and columns %d and %d both look like %s", l.columns[f]+1, i+1, fieldNames[f]),
+				Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
+		}
+		l.columns[f] = i
+	}
+	l.object = wanted
+	if wanted == "" {
+		l.object = schema.Company
+		if l.has(fieldEmail) || l.has(fieldLinkedIn) {
+			l.object = schema.Contact
+		}
+	}
+	l.adopt(l.roles()) // settles whose the domain is
+	if !l.identifies(l.object) {
+		return &Error{Line: l.line, Problem: "there is no header, and no column can be recognised by its content",
+			Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
+	}
+	l.notes = append(l.notes, "there is no header: the columns were recognised by their content")
+	return nil
+}
+
+// oneColumn recognises what a list of one column holds, by majority.
+func (l *layout) oneColumn(rows [][]string, wanted schema.Object) error {
+	var count [numKinds]int
+	total := 0
+	for _, row := range rows {
+		if k := kindOf(row[0]); k != kindEmpty {
+			count[k]++
+			total++
+		}
+	}
+	object, f := schema.Company, numFields
+	for k, n := range count {
+		if 2*n <= total || n == 0 {
+			continue
+		}
+		switch kind(k) {
+		case kindText:
+			f = fieldName
+		case kindDigits:
+			f = fieldID
+		case kindDomain:
+			f = fieldDomain
+		case kindEmail:
+			object, f = schema.Contact, fieldEmail
+			if wanted == schema.Company {
+				f = fieldDomain
+			}
+		case kindPerson:
+			object, f = schema.Contact, fieldLinkedIn
+		}
+	}
+	l.object = object
+	if wanted != "" {
+		l.object = wanted
+	}
+	if f == numFields {
+		return &Error{Line: l.line, Problem: "there is no header, and the lines are of several kinds", Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids, one kind",
+			Fix: "add a header line, or name the column: --map domain=1"}
+	}
+	l.columns[f] = 0
+	l.notes = append(l.notes, fmt.Sprintf("there is no header: the one column was taken for %s by its content", fieldNames[f]))
+	return nil
+}
+
+// complete checks that the columns found can be asked about.
+func (l *layout) complete(rows [][]string) error {
+	if len(l.header) > maxColumns {
+		return &Error{Line: l.line, Problem: fmt.Sprintf("the header has %d columns", len(l.header)), Expected: fmt.Sprintf("at most %d", maxColumns)}
+	}
+	if i := l.columns[fieldName]; l.delimiter == 0 && i >= 0 {
+		for _, row := range rows {
+			if c := row[i]; holdsCells(c) {
+				return &Error{Line: l.line, Problem: fmt.Sprintf("there is one column, but %q looks like several", shorten(c)),
+					Expected: "the same columns on every line, under at most one header line", Fix: "remove a title line, or give each column a header"}
+			}
+		}
+	}
+	if l.identifies(l.object) {
+		return nil
+	}
+	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s", l.object, l.list()),
+		Expected: "a column with a domain or a company name", Fix: l.mapAdvice(rows)}
+	if l.object == schema.Contact {
+		e.Expected = "a column with LinkedIn profiles or e-mail addresses, or full names with employers"
+		if company := *l; company.adoptAs(schema.Company) {
+			e.Fix += ", or ask about the companies with --object=company"
+		}
+	}
+	return e
+}
+
+// holdsCells tells whether a name is really several cells with a domain or an
+// address among them.
+func holdsCells(name string) bool {
+	parts := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune(delimiters, r) })
+	return len(parts) > 1 && slices.ContainsFunc(parts, func(p string) bool {
+		_, ok := kindFields[kindOf(strings.TrimSpace(p))]
+		return ok
+	})
+}
+
+// adoptAs tries the header as a list of the other object.
+func (l *layout) adoptAs(o schema.Object) bool {
+	for f := range l.columns {
+		l.columns[f] = -1
+	}
+	l.object, l.notes = o, nil
+	l.adopt(l.roles())
+	return l.identifies(o)
+}
+
+// mapAdvice writes the --map that the content of the columns suggests.
+func (l *layout) mapAdvice(rows [][]string) string {
+	suits := map[kind]field{kindDomain: fieldDomain}
+	if l.object == schema.Contact {
+		suits = map[kind]field{kindEmail: fieldEmail, kindPerson: fieldLinkedIn}
+	}
+	var parts []string
+	for i := range l.names {
+		k := columnKind(rows, i)
+		if f, ok := suits[k]; ok {
+			delete(suits, k)
+			parts = append(parts, fmt.Sprintf("--map %s=%s", fieldNames[f], l.reference(i)))
+		}
+	}
+	switch {
+	case len(parts) > 0:
+		return "write " + strings.Join(parts, " ")
+	case l.object == schema.Contact:
+		return "write --map email=N or --map linkedin=N with the number of the column that holds them"
+	default:
+		return "write --map domain=N or --map name=N with the number of the column that holds them, or --map id=N for Lusha ids"
+	}
+}
+
+// reference is how --map names a column.
+func (l *layout) reference(i int) string {
+	if i < len(l.header) && l.header[i] != "" {
+		if strings.ContainsAny(l.header[i], " ,;|&()'") {
+			return strconv.Quote(l.header[i])
+		}
+		return l.header[i]
+	}
+	return strconv.Itoa(i + 1)
+}
+
+// list gives the columns for a message, with their numbers.
+func (l *layout) list() string {
+	parts := make([]string, 0, len(l.names))
+	for i, name := range l.names {
+		if i == 30 {
+			parts = append(parts, fmt.Sprintf("and %d more", len(l.names)-i))
+			break
+		}
+		if l.header != nil && name != columnName(nil, i+1) {
+			name = fmt.Sprintf("%d %q", i+1, shorten(name))
+		}
+		parts = append(parts, name)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// columnName is what a column is called in messages: its header name, else its
+// number from 1. It is empty for number 0.
+func columnName(header []string, number int) string {
+	switch {
+	case number == 0:
+		return ""
+	case number <= len(header) && header[number-1] != "":
+		return header[number-1]
+	}
+	return fmt.Sprintf("column %d", number)
+}

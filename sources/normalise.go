@@ -1,0 +1,616 @@
+package sources
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+	"golang.org/x/text/unicode/norm"
+)
+
+// The functions of this file turn a cell as its owner wrote it into what can be
+// sent. Each gives the value and, when its meaning was changed and not only its
+// spelling, a note; or an error that says what was found and what was expected.
+// They are pure: the same text gives the same value, always.
+
+// maxName is the longest name, in characters, that is sent.
+const maxName = 255
+
+// Domain gives the registrable domain of a domain, host, URL or e-mail address:
+// "https://www.Careers.Acme.com/jobs" is acme.com, with a note that careers. was
+// cut.
+//
+// A URL or host inside a site that many companies share (see sites.go) is an
+// error, because the registrable domain would be that of the site's owner; the
+// bare domain of such a site stands for its owner. So is an address at a free
+// mail provider. A domain under a private public suffix (acme.github.io) is
+// kept: it belongs to acme, while github.io does not.
+func Domain(s string) (domain, note string, err error) {
+	if isPlainDomain(s) {
+		return registrable(s, "", false)
+	}
+	a, err := splitAddress(s)
+	if err != nil {
+		return "", "", err
+	}
+	host, err := asciiHost(a.host)
+	if err != nil {
+		return "", "", err
+	}
+	if a.mail && freeMail[host] {
+		return "", "", fmt.Errorf("%s is a free mail provider, not the company's own domain", host)
+	}
+	domain, note, err = registrable(host, a.path, a.mail)
+	if err != nil {
+		return "", "", err
+	}
+	if host != a.host {
+		note = join(fmt.Sprintf("%s is written %s", a.host, host), note)
+	}
+	if a.mail {
+		note = join("taken from an e-mail address", note)
+	}
+	return domain, join(a.note, note), nil
+}
+
+// isPlainDomain tells whether s needs no cleaning.
+func isPlainDomain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return s != "" && s[0] != '.' && s[len(s)-1] != '.' && !strings.Contains(s, "xn--")
+}
+
+// address is a URL, host or e-mail address in parts.
+type address struct {
+	host string // lower case, may hold any character
+	path string // with its first slash; case kept
+	mail bool   // the host stood after the @ of an e-mail address
+	note string
+}
+
+// splitAddress takes apart what people write into a domain column.
+func splitAddress(s string) (address, error) {
+	var a address
+	s = strings.ReplaceAll(tidy(s), `\`, "/")
+	if i, j := strings.IndexByte(s, '<'), strings.LastIndexByte(s, '>'); i > 0 && j > i {
+		s = s[i+1 : j] // Ada <ada@acme.com>
+	}
+	s = strings.Trim(s, "<>\"'`()[]{},;: ")
+	if parts := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' || r == '|' }); len(parts) > 1 && allHosts(parts) {
+		a.note = fmt.Sprintf("the first of %d addresses is used", len(parts))
+		s = parts[0]
+	}
+	rest, web := stripScheme(s)
+	rest = strings.TrimLeft(rest, "/")
+	cut := strings.IndexAny(rest, "/?#")
+	if cut < 0 {
+		cut = len(rest)
+	}
+	a.host, a.path = rest[:cut], rest[cut:]
+	if i := strings.LastIndexByte(a.host, '@'); i >= 0 {
+		a.mail = i > 0 && !web
+		a.host = a.host[i+1:]
+	}
+	if host, port, ok := strings.Cut(a.host, ":"); ok {
+		if strings.Contains(port, ":") {
+			return a, fmt.Errorf("is an IP address; expected a domain such as acme.com")
+		}
+		if strings.Trim(port, "0123456789") != "" {
+			return a, fmt.Errorf("%q is not a port; expected a domain such as acme.com", shorten(port))
+		}
+		a.host = host
+	}
+	a.host = strings.ToLower(strings.Trim(a.host, "."))
+	a.host = strings.TrimPrefix(a.host, "*.")
+	if a.host == "" {
+		return a, errors.New("holds no host; expected a domain such as acme.com")
+	}
+	return a, nil
+}
+
+// allHosts tells whether each part has a dot in its host.
+func allHosts(parts []string) bool {
+	for _, p := range parts {
+		p, _ = stripScheme(p)
+		host, _, _ := strings.Cut(p, "/")
+		if i := strings.IndexByte(host, '.'); i <= 0 || i == len(host)-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// stripScheme drops schemes, also mistyped ("http//", "https:/", "http://http://").
+// web is false for mailto and when there is none.
+func stripScheme(s string) (rest string, web bool) {
+	for {
+		n := strings.IndexAny(s, ":/.@?#")
+		if n <= 0 || s[n] != ':' && s[n] != '/' {
+			return s, web
+		}
+		rest := strings.TrimLeft(s[n:], ":/")
+		switch scheme := strings.ToLower(s[:n]); scheme {
+		case "http", "https", "htp", "htps", "htttp", "htttps", "hhttps", "hhttp", "ttps", "ttp", "hxxp", "hxxps", "ftp":
+			s, web = rest, true
+		case "mailto":
+			s = rest
+		default:
+			if strings.HasPrefix(s[n:], "://") {
+				return rest, true
+			}
+			return s, web
+		}
+	}
+}
+
+// idnaProfile maps Unicode hosts as browsers do. It leaves the check of ASCII to
+// registrable, which admits underscores in the labels that are cut.
+var idnaProfile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false))
+
+// asciiHost gives a host in punycode.
+func asciiHost(host string) (string, error) {
+	ascii := true
+	for i := range len(host) {
+		if host[i] >= utf8.RuneSelf {
+			ascii = false
+			break
+		}
+	}
+	if ascii && !strings.Contains(host, "xn--") {
+		return host, nil
+	}
+	h, err := idnaProfile.ToASCII(host)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a valid international domain name", shorten(host))
+	}
+	return strings.Trim(h, "."), nil
+}
+
+// privateTLDs never stand for a company on the internet.
+var privateTLDs = map[string]bool{"local": true, "localhost": true, "localdomain": true, "internal": true, "intranet": true,
+	"lan": true, "home": true, "corp": true, "invalid": true, "arpa": true, "onion": true}
+
+// registrable reduces an ASCII host to the domain that its owner registered.
+// path and mail say how the host was written.
+func registrable(host, path string, mail bool) (domain, note string, err error) {
+	if err := checkHost(host); err != nil {
+		return "", "", err
+	}
+	suffix, icann := publicsuffix.PublicSuffix(host)
+	domain = host
+	switch i := len(host) - len(suffix) - 1; {
+	case i > 0:
+		domain = host[strings.LastIndexByte(host[:i], '.')+1:]
+		// The suffix itself with www. in front, as in www.blogspot.com.
+		if !icann && strings.Contains(suffix, ".") && isWWW(domain[:len(domain)-len(suffix)-1]) {
+			domain = suffix
+		}
+	case icann || !strings.Contains(suffix, "."):
+		return "", "", fmt.Errorf("is the public suffix %s, under which anyone registers; expected a company's domain below it", host)
+	}
+	cut := ""
+	if len(domain) < len(host) {
+		cut = host[:len(host)-len(domain)-1]
+	}
+	www := cut == "" || isWWW(cut)
+	if !mail && (!www || len(path) > 1) {
+		if what := sharedSite(host, path, !www); what != "" {
+			return "", "", fmt.Errorf("%s is %s, not the company's own domain", host, what)
+		}
+	}
+	if strings.ContainsRune(domain, '_') {
+		return "", "", fmt.Errorf("has an underscore in %s; expected letters, digits and hyphens", domain)
+	}
+	if !www {
+		note = fmt.Sprintf("%s reduced to %s", host, domain)
+	}
+	if !icann && !strings.Contains(suffix, ".") {
+		if privateTLDs[suffix] {
+			return "", "", fmt.Errorf("ends in .%s, which is for private networks; expected a domain on the internet", suffix)
+		}
+		note = join(note, fmt.Sprintf("the top-level domain .%s is not on the public suffix list", suffix))
+	}
+	return domain, note, nil
+}
+
+// isWWW tells whether a host prefix is www, www2 and the like.
+func isWWW(prefix string) bool {
+	return strings.HasPrefix(prefix, "www") && strings.Trim(prefix[3:], "0123456789") == ""
+}
+
+// checkHost checks an ASCII host label by label, and that it is a name.
+func checkHost(host string) error {
+	if len(host) > 253 {
+		return fmt.Errorf("is %d characters long; expected a domain of at most 253", len(host))
+	}
+	dots, start := 0, 0
+	for i := 0; i <= len(host); i++ {
+		if i < len(host) && host[i] != '.' {
+			switch c := host[i]; {
+			case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+				continue
+			case c == ' ':
+				return errors.New("has a space in it; expected one domain such as acme.com")
+			default:
+				return fmt.Errorf("has the character %q in it; expected a domain such as acme.com", c)
+			}
+		}
+		label := host[start:i]
+		switch {
+		case label == "":
+			return errors.New("has an empty part between dots; expected a domain such as acme.com")
+		case len(label) > 63:
+			return fmt.Errorf("has a part of %d characters; expected at most 63 between dots", len(label))
+		case label[0] == '-' || label[len(label)-1] == '-':
+			return fmt.Errorf("has a part %q that begins or ends with a hyphen", label)
+		case i == len(host) && dots > 0 && strings.Trim(label, "0123456789") == "":
+			if _, err := netip.ParseAddr(host); err == nil {
+				return errors.New("is an IP address; expected a domain such as acme.com")
+			}
+			return errors.New("ends in a number; expected a domain such as acme.com")
+		}
+		if i < len(host) {
+			dots++
+		}
+		start = i + 1
+	}
+	if dots == 0 {
+		return errors.New("is a single word; expected a domain such as acme.com")
+	}
+	return nil
+}
+
+// looksLikeDomain tells whether a cell is certainly a domain, host or URL, as
+// opposed to a name that happens to have a dot in it.
+func looksLikeDomain(s string) bool {
+	if !strings.Contains(s, ".") {
+		return false
+	}
+	a, err := splitAddress(s)
+	if err != nil {
+		return false
+	}
+	host, err := asciiHost(a.host)
+	if err != nil || checkHost(host) != nil {
+		return false
+	}
+	suffix, icann := publicsuffix.PublicSuffix(host)
+	if rest, web := stripScheme(s); web && rest != "" {
+		return true
+	}
+	return icann || strings.Contains(suffix, ".") || suffix == "example" || suffix == "test"
+}
+
+// LinkedIn gives a person's profile address in its one spelling,
+// https://www.linkedin.com/in/<slug>: host, query and what follows the slug are
+// dropped, the slug is lower case and percent-encoded.
+func LinkedIn(s string) (profile, note string, err error) {
+	s = tidy(s)
+	if lower := strings.ToLower(s); strings.HasPrefix(lower, "in/") || strings.HasPrefix(lower, "/in/") {
+		s = "linkedin.com/" + strings.TrimLeft(s, "/")
+	}
+	a, err := splitAddress(s)
+	if err != nil || a.mail {
+		return "", "", errors.New("is not a LinkedIn address; expected linkedin.com/in/…")
+	}
+	if a.host == "lnkd.in" {
+		return "", "", errors.New("is a LinkedIn short link; open it and use the address it leads to")
+	}
+	if a.host != "linkedin.com" && !strings.HasSuffix(a.host, ".linkedin.com") {
+		return "", "", fmt.Errorf("%s is not LinkedIn; expected linkedin.com/in/…", shorten(a.host))
+	}
+	path, _, _ := strings.Cut(a.path, "?")
+	path, _, _ = strings.Cut(path, "#")
+	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	if len(parts) > 0 && strings.EqualFold(parts[0], "mwlite") {
+		parts = parts[1:]
+	}
+	if len(parts) == 0 {
+		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
+	}
+	section := strings.ToLower(parts[0])
+	if what, ok := linkedInSections[section]; ok {
+		return "", "", fmt.Errorf("is %s; expected a person's profile, linkedin.com/in/…", what)
+	}
+	if section != "in" && section != "pub" {
+		return "", "", fmt.Errorf("/%s is not a person's profile; expected linkedin.com/in/…", shorten(section))
+	}
+	if len(parts) < 2 {
+		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
+	}
+	slug, err := url.PathUnescape(parts[1])
+	if err != nil || !utf8.ValidString(slug) {
+		return "", "", errors.New("has broken percent-encoding")
+	}
+	slug = strings.TrimRight(slug, ".,;:)>\"'")
+	if section == "pub" && len(parts) > 2 {
+		if slug, err = oldSlug(slug, parts[2:]); err != nil {
+			return "", "", err
+		}
+		note = "old public address rewritten as /in/" + slug
+	}
+	slug = norm.NFC.String(slug)
+	if strings.HasPrefix(slug, "ACoAA") || strings.HasPrefix(slug, "ACwAA") {
+		note = join(note, "the address is LinkedIn's internal one, which may not be found")
+	} else {
+		slug = strings.ToLower(slug)
+	}
+	if err := checkSlug(slug); err != nil {
+		return "", "", err
+	}
+	return "https://www.linkedin.com/in/" + url.PathEscape(slug), join(a.note, note), nil
+}
+
+// oldSlug rewrites the tail of an address such as /pub/ada-king/a7/576/b50, which
+// tells people of one name apart: its parts stand in reverse order in the newer
+// address. How short parts were padded is not known, so they are refused.
+func oldSlug(slug string, tail []string) (string, error) {
+	if len(tail) < 3 || len(tail[0]) != 2 || len(tail[1]) != 3 || len(tail[2]) > 3 ||
+		strings.Trim(strings.ToLower(tail[0]+tail[1]+tail[2]), "0123456789abcdef") != "" {
+		return "", errors.New("is an old public address; open it and use the /in/ address it leads to")
+	}
+	return slug + "-" + tail[2] + tail[1] + tail[0], nil
+}
+
+func checkSlug(slug string) error {
+	if n := utf8.RuneCountInString(slug); n == 0 || n > 150 {
+		return errors.New("has no profile in it; expected linkedin.com/in/…")
+	}
+	for _, r := range slug {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || isInvisible(r) || r == utf8.RuneError || strings.ContainsRune(`/\<>"@?#,;:|{}[]()`, r) {
+			return fmt.Errorf("has %q in the profile's name; expected linkedin.com/in/…", r)
+		}
+	}
+	return nil
+}
+
+// Email gives an e-mail address in lower case, its domain in punycode. Of
+// "Ada <ada@acme.com>" it takes the address, of several addresses the first.
+func Email(s string) (address, note string, err error) {
+	s = tidy(s)
+	if i, j := strings.LastIndexByte(s, '<'), strings.LastIndexByte(s, '>'); i >= 0 && j > i {
+		s = s[i+1 : j]
+	}
+	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
+		s, _, _ = strings.Cut(s[7:], "?")
+	}
+	s = strings.Trim(s, "<>\"'`()[],;: ")
+	if parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;|/", r) }); len(parts) > 1 {
+		for _, p := range parts {
+			if strings.Count(p, "@") != 1 {
+				return "", "", errors.New("is not one e-mail address; expected ada@acme.com")
+			}
+		}
+		note = fmt.Sprintf("the first of %d addresses is used", len(parts))
+		s = parts[0]
+	}
+	local, host, ok := strings.Cut(strings.ToLower(s), "@")
+	if !ok || host == "" || strings.Contains(host, "@") {
+		return "", "", errors.New("is not an e-mail address; expected ada@acme.com")
+	}
+	if err := checkLocal(local); err != nil {
+		return "", "", err
+	}
+	host = strings.TrimSuffix(host, ".")
+	ascii, err := asciiHost(host)
+	if err != nil {
+		return "", "", err
+	}
+	if _, _, err := registrable(ascii, "", true); err != nil {
+		return "", "", fmt.Errorf("the part after the @ %w", err)
+	}
+	if ascii != host {
+		note = join(note, fmt.Sprintf("%s is written %s", host, ascii))
+	}
+	return local + "@" + ascii, note, nil
+}
+
+// checkLocal checks the part before the @ as a dot-atom, which is what real
+// addresses are; quoted ones are refused.
+func checkLocal(local string) error {
+	switch {
+	case local == "":
+		return errors.New("has nothing before the @; expected ada@acme.com")
+	case len(local) > 64:
+		return fmt.Errorf("has %d characters before the @; expected at most 64", len(local))
+	case local[0] == '.' || local[len(local)-1] == '.' || strings.Contains(local, ".."):
+		return errors.New("has a misplaced dot before the @")
+	}
+	for _, r := range local {
+		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".!#$%&'*+-/=?^_`{|}~", r) {
+			return fmt.Errorf("has the character %q before the @", r)
+		}
+	}
+	return nil
+}
+
+// Name gives a company's name: white space collapsed, invisible characters
+// dropped, Unicode composed, and without a share class, so that "Alphabet Inc.
+// (Class A)" and "(Class C)" are asked about as one company.
+func Name(s string) (name, note string, err error) {
+	if err := checkText(s); err != nil {
+		return "", "", err
+	}
+	name = tidy(s)
+	if company, class := cutShareClass(name); class != "" {
+		name, note = company, class+" dropped: one company, whatever the share class"
+	}
+	if err := checkName(name); err != nil {
+		return "", "", err
+	}
+	return name, note, nil
+}
+
+// FullName gives a person's name. It must have two parts: the API refuses less.
+func FullName(s string) (name, note string, err error) {
+	if err := checkText(s); err != nil {
+		return "", "", err
+	}
+	name = tidy(s)
+	if err := checkName(name); err != nil {
+		return "", "", err
+	}
+	if !strings.Contains(name, " ") {
+		return "", "", errors.New("has one part; expected a first and a last name")
+	}
+	return name, "", nil
+}
+
+// checkText looks for what a wrong or earlier conversion leaves in a text: tidy
+// would drop it and ask about a name with letters missing.
+func checkText(s string) error {
+	for _, r := range s {
+		switch {
+		case r == utf8.RuneError:
+			return errors.New("has the sign of a failed conversion in it (U+FFFD); expected a name")
+		case r >= 0x80 && r < 0xa0 && r != 0x85:
+			return fmt.Errorf("has the control character %U in it, so the encoding is probably another one; save the list as UTF-8", r)
+		}
+	}
+	return nil
+}
+
+func checkName(name string) error {
+	switch {
+	case !strings.ContainsFunc(name, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }):
+		return errors.New("has no letter or digit in it; expected a name")
+	case strings.Contains(name, "://"):
+		return errors.New("is a URL; expected a name, or map the column as domain")
+	case utf8.RuneCountInString(name) > maxName:
+		return fmt.Errorf("is longer than %d characters; expected a name", maxName)
+	}
+	return nil
+}
+
+// cutShareClass splits "Acme (Class A)" into the company and "Class A".
+func cutShareClass(name string) (company, class string) {
+	i := strings.LastIndexByte(name, '(')
+	if i < 0 || !strings.HasSuffix(name, ")") {
+		return name, ""
+	}
+	class = name[i+1 : len(name)-1]
+	word, letter, _ := strings.Cut(class, " ")
+	if !strings.EqualFold(word, "class") && !strings.EqualFold(word, "series") || len(letter) != 1 {
+		return name, ""
+	}
+	return strings.TrimSpace(name[:i]), class
+}
+
+// ID gives a Lusha id: digits without leading zeros, or an opaque token with a
+// version prefix ("v1.…"). What a spreadsheet made of a number is refused,
+// because digits are lost in it.
+func ID(s string) (id, note string, err error) {
+	s = tidy(s)
+	if rest, ok := strings.CutPrefix(s, "'"); ok {
+		s = rest // a spreadsheet's mark for text
+	}
+	if isToken(s) {
+		return s, "", nil
+	}
+	if whole, ok := strings.CutSuffix(s, ".0"); ok && len(whole) <= 15 && strings.Trim(whole, "0123456789") == "" {
+		s, note = whole, "the id was written as a decimal number"
+	}
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		if strings.ContainsAny(s, "0123456789") && strings.Trim(s, "0123456789.,'+-eE \u00a0") == "" {
+			return "", "", errors.New("was turned into a formatted number by a spreadsheet, and digits may be lost; format the column as text and export again")
+		}
+		return "", "", errors.New("is not a Lusha id; expected digits, or a token such as v1.…")
+	}
+	id = strings.TrimLeft(s, "0")
+	switch {
+	case id == "":
+		return "", "", errors.New("is zero; expected a Lusha id")
+	case len(id) > 19:
+		return "", "", fmt.Errorf("has %d digits; expected at most 19", len(id))
+	case id != s:
+		note = join(note, "leading zeros dropped")
+	}
+	return id, note, nil
+}
+
+// isToken tells whether s is an opaque id such as v1.kJ8x.
+func isToken(s string) bool {
+	if len(s) < 4 || len(s) > 1024 || s[0] != 'v' {
+		return false
+	}
+	version, token, _ := strings.Cut(s[1:], ".")
+	return version != "" && strings.Trim(version, "0123456789") == "" && len(token) > 0 &&
+		strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=") == ""
+}
+
+// isPlaceholder tells whether a cell is empty or says that it is.
+func isPlaceholder(s string) bool {
+	if len(s) > len("undefined") {
+		return false
+	}
+	switch strings.ToLower(s) {
+	case "", "-", "--", "---", "?", ".", "n/a", "#n/a", "n.a.", "na", "null", "<null>", "none", "nan", "nil", "tbd", "unknown",
+		"undefined", `\n`, "(blank)", "#ref!", "#name?", "#value!", "#div/0!", "#null!":
+		return true
+	}
+	return false
+}
+
+// tidy drops invisible and control characters, turns each run of white space
+// into one space, trims, and composes (NFC).
+func tidy(s string) string {
+	if isTidy(s) {
+		return s
+	}
+	var b strings.Builder
+	space := false
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r):
+			space = b.Len() > 0
+			continue
+		case isInvisible(r) || unicode.IsControl(r):
+			continue
+		}
+		if space {
+			b.WriteByte(' ')
+			space = false
+		}
+		b.WriteRune(r)
+	}
+	return norm.NFC.String(b.String())
+}
+
+// isTidy is the quick answer for printable ASCII.
+func isTidy(s string) bool {
+	last := byte(' ')
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c > '~' || c == ' ' && last == ' ' {
+			return false
+		}
+		last = c
+	}
+	return s == "" || last != ' '
+}
+
+// isInvisible tells format characters: zero-width spaces and joiners, soft
+// hyphens, direction marks, byte order marks.
+func isInvisible(r rune) bool {
+	return r >= 0xad && unicode.Is(unicode.Cf, r)
+}
+
+// join puts two notes together.
+func join(a, b string) string {
+	switch {
+	case a == "":
+		return b
+	case b == "":
+		return a
+	}
+	return a + "; " + b
+}
