@@ -30,4 +30,4 @@ bench: ## benchmarks
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 
 clean: ## remove what the other targets made
-	@rm -rf bin demo-lake
+	@rm -rf bin demo-lake demo-lake-accounts.csv

@@ -14,7 +14,7 @@ import (
 // goroutine and has awaited all of them when the walk returns, also when the
 // consumer breaks off. At most n calls run and at most n finished results wait
 // for their turn, so memory is bounded whatever the length of in. in itself is
-// walked by one goroutine.
+// walked by one goroutine. After a break nothing more is started.
 //
 // ctx is handed to do and not watched here: whether a cancelled ctx means "do
 // not start" or "give up" is do's to decide, because a call that is being paid
@@ -40,7 +40,11 @@ func ahead[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(context
 				case waiting <- s:
 				}
 				g.Go(func() error {
-					s.result <- do(ctx, v)
+					select {
+					case <-stopped: // nobody waits for the answer, so it must not be paid for
+					default:
+						s.result <- do(ctx, v)
+					}
 					return nil
 				})
 			}

@@ -38,6 +38,11 @@ type Batch struct {
 	Query *Query
 	ByID  bool
 	Items []Item
+
+	// Attempt is the ordinal that the next attempt at the batch bears in its
+	// call's ID; 0 means 1. Whoever repeats a batch counts it up, and a resumed
+	// run starts beyond the attempts it finds recorded.
+	Attempt int
 }
 
 // Item is one entity to ask about. Ref is unique within the batch.

@@ -139,6 +139,9 @@ func (k *book) account(ctx context.Context, l line, a ItemReply, credits value) 
 	k.manifest.Accounts.Lines++
 	k.manifest.Accounts.ByStatus[l.status]++
 	acc := l.account
+	if l.status == schema.Rejected && len(k.manifest.Accounts.Rejects) < fewRejects {
+		k.manifest.Accounts.Rejects = append(k.manifest.Accounts.Rejects, RejectLine{acc.File, acc.Line, acc.Key, l.reason})
+	}
 	kind := acc.Identifier()
 	notes := acc.Notes
 	if len(a.Notes) > 0 {

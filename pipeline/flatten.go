@@ -1,9 +1,12 @@
 package pipeline
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -152,7 +155,10 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 	}
 	entityID := e.Entity.ID
 	if entityID == "" {
-		entityID = got("company_id").s + got("person_id").s // a record has one or the other
+		person, company := got("person_id").s, got("company_id").s // an unknown record may have both
+		if entityID = cmp.Or(company, person); e.Entity.Object == schema.Contact {
+			entityID = cmp.Or(person, company)
+		}
 	}
 	r.uid = p.uid(signal, e, entityID, date, got)
 	r.partition = schema.Partition{Table: p.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
@@ -178,7 +184,10 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 func (p *plan) read(raw []byte, prefix string, r *row, ranks map[int]int, notes *[]string) {
 	for key, val := range members(raw) {
 		path := prefix + key
-		if prefix == "" && p.nested[key] {
+		if prefix == "" && p.nested[key] && !isNull(val) {
+			if val[0] != '{' {
+				*notes = append(*notes, fmt.Sprintf("%s: not an object: %s", key, shorten(text(val), 60)))
+			}
 			p.read(val, key+".", r, ranks, notes)
 		}
 		for _, t := range p.target[path] {
@@ -266,7 +275,7 @@ func typed(c schema.Column, raw []byte) (v value, problem string) {
 	if isNull(raw) {
 		return value{}, ""
 	}
-	if raw[0] == '{' || raw[0] == '[' {
+	if raw[0] == '{' || raw[0] == '[' || c.List == schema.AsJSON {
 		return listed(c, raw)
 	}
 	s := text(raw)
@@ -299,29 +308,43 @@ func typed(c schema.Column, raw []byte) (v value, problem string) {
 	return v, ""
 }
 
-// listed reads a list or an object into a String column.
-func listed(c schema.Column, raw []byte) (value, string) {
-	switch {
-	case c.Type == schema.String && c.List == schema.AsJSON:
-		return stringValue(string(raw)), ""
-	case c.Type == schema.String && c.List == schema.Joined:
+// listed reads a list or an object into a String column. A single value where
+// JSON text of a list belongs is a list of one.
+func listed(c schema.Column, raw []byte) (v value, problem string) {
+	odd := func(raw []byte) string {
+		return fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), shorten(string(raw), 60))
+	}
+	switch c.List {
+	case schema.AsJSON:
+		var b bytes.Buffer
+		if err := json.Compact(&b, raw); err != nil {
+			return value{}, odd(raw)
+		}
+		if raw[0] != '[' {
+			return stringValue("[" + b.String() + "]"), ""
+		}
+		return stringValue(b.String()), ""
+	case schema.Joined:
 		var parts []string
 		for e := range elements(raw) {
-			if e[0] == '{' {
-				for key, val := range members(e) {
-					if key == "value" && !isNull(val) {
+			named := e[0] != '{' && e[0] != '['
+			if named && !isNull(e) {
+				parts = append(parts, text(e))
+			}
+			for key, val := range members(e) {
+				if key == "value" {
+					if named = true; !isNull(val) {
 						parts = append(parts, text(val))
 					}
 				}
-				continue
 			}
-			if !isNull(e) && e[0] != '[' {
-				parts = append(parts, text(e))
+			if !named && problem == "" {
+				problem = odd(e)
 			}
 		}
-		return optionalString(strings.Join(parts, "; ")), ""
+		return optionalString(strings.Join(parts, "; ")), problem
 	default:
-		return value{}, fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), shorten(string(raw), 60))
+		return value{}, odd(raw)
 	}
 }
 
@@ -332,6 +355,9 @@ func wholeNumber(s string) (int64, bool) {
 		return n, true
 	}
 	mantissa, exponent, found := strings.Cut(strings.ToLower(s), "e")
+	if !strings.ContainsAny(mantissa, "0123456789") {
+		return 0, false
+	}
 	shift := 0
 	if found {
 		var err error

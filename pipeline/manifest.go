@@ -78,13 +78,26 @@ type Input struct {
 	Compression string            `json:"compression,omitempty"`
 	Delimiter   string            `json:"delimiter,omitempty"`
 	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
+	Notes       []string          `json:"notes,omitempty"`   // decisions that the list's owner may want to check
 }
 
 // AccountTotals counts the input lines by their one fate; the counts sum to Lines.
 type AccountTotals struct {
 	Lines    int64                   `json:"lines"`
 	ByStatus map[schema.Status]int64 `json:"by_status"`
+	Rejects  []RejectLine            `json:"first_rejects,omitempty"` // the first few; the accounts table has all
 }
+
+// RejectLine is a rejected line as a person wants to see it.
+type RejectLine struct {
+	File   string `json:"file"`
+	Line   int64  `json:"line"`
+	Key    string `json:"account_key"`
+	Reason string `json:"reason"`
+}
+
+// fewRejects is how many rejected lines the manifest itself shows.
+const fewRejects = 20
 
 // CreditTotals is the bill in credits, from the server's own numbers.
 type CreditTotals struct {

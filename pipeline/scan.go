@@ -51,7 +51,9 @@ func elements(raw []byte) iter.Seq[[]byte] {
 			return
 		}
 		if raw[0] != '[' {
-			yield(raw)
+			if n := valueLength(raw); n > 0 {
+				yield(raw[:n])
+			}
 			return
 		}
 		rest := skipSpace(raw[1:])

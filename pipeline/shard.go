@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,6 @@ type sharder struct {
 	queries map[schema.Object]*Query
 	size    int
 	seen    map[fingerprint]uint32 // row that asked first
-	lines   int64
 	batches int
 	err     error // of the source, after the walk
 }
@@ -50,7 +50,7 @@ const maxRows = 1<<32 - 1
 func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit] {
 	return func(yield func(unit) bool) {
 		open := map[string]*Batch{}
-		var order []string // of open groups, by first line
+		var order []string // of open groups, by the first line of each
 		var settled []line
 		send := func(b *Batch) bool {
 			u := unit{batch: b, settled: settled}
@@ -62,9 +62,8 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				s.err = err
 				break
 			}
-			s.lines++
-			if s.lines > maxRows {
-				s.err = fmt.Errorf("%s: more than %d lines; split the list", a.File, int64(maxRows))
+			if a.Row > maxRows {
+				s.err = fmt.Errorf("%s: row %d: more than %d lines; split the list", a.File, a.Row, int64(maxRows))
 				break
 			}
 			l := s.judge(a)
@@ -86,17 +85,15 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 			b.Items = append(b.Items, Item{Ref: reference(a, byID), Account: a})
 			if len(b.Items) == s.size {
 				delete(open, group)
+				order = slices.DeleteFunc(order, func(g string) bool { return g == group })
 				if !send(s.number(b)) {
 					return
 				}
 			}
 		}
 		for _, group := range order {
-			if b := open[group]; b != nil {
-				delete(open, group)
-				if !send(s.number(b)) {
-					return
-				}
+			if !send(s.number(open[group])) {
+				return
 			}
 		}
 		if len(settled) > 0 {

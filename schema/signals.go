@@ -21,7 +21,7 @@ type Signal struct {
 	Category Category
 	Cadence  string // how often the vendor refreshes it: "daily", "weekly", "monthly" or "not stated"
 	V2, V3   Availability
-	Record   string   // the record layout, a key of Records
+	Record   string   // the record layout; keys that share one have the same fields
 	Risk     bool     // also a risk signal, though it lives in another dataset
 	Rising   Trend    // direction that the key itself states
 	Months   int      // window length that the key itself states; 0 none

@@ -60,7 +60,8 @@ type Listing int
 
 // The listings: by default a list or object is odd and becomes null with a
 // note; Joined writes the elements (or their "value") separated by "; ";
-// AsJSON writes the compact JSON text.
+// AsJSON writes the compact JSON text of the list; a single value is a list of
+// one.
 const (
 	Odd Listing = iota
 	Joined

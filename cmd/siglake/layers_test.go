@@ -1,0 +1,149 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/siglake/siglake/"
+
+// allowed says which packages of the module a folder's code may import. A
+// folder that is not named may import nothing of the module: give a new one its
+// floor here.
+var allowed = map[string][]string{
+	"schema":             {},
+	"internal/simulator": {},
+	"pipeline":           {"schema"},
+	"sources":            {"schema", "pipeline"},
+	"sinks":              {"schema", "pipeline"},
+	"internal/signals":   {"schema", "pipeline"},
+	"cmd/siglake":        {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/simulator"},
+}
+
+// homes says where a third-party package may be imported: files or folders.
+var homes = map[string][]string{
+	"github.com/parquet-go/parquet-go":   {"sinks/parquet.go"},
+	"github.com/apache/arrow/go/v17":     {"schema", "pipeline", "sinks"},
+	"github.com/urfave/cli/v2":           {"cmd/siglake"},
+	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
+	"golang.org/x/term":                  {"cmd/siglake/progress.go"},
+	"golang.org/x/sync":                  {"pipeline/ahead.go"},
+	"golang.org/x/time":                  {"internal/signals", "internal/simulator"},
+	"golang.org/x/net":                   {"sources"},
+	"golang.org/x/text":                  {"sources"},
+	"github.com/klauspost/compress":      {"sources"},
+	"net/http":                           {"cmd/siglake", "internal/signals", "internal/simulator"},
+	"github.com/google/go-cmp":           {},
+	"github.com/rogpeppe/go-internal":    {},
+	"pgregory.net/rapid":                 {},
+	"github.com/aws/aws-sdk-go-v2":       {},
+	"github.com/duckdb/duckdb-go/v2":     {},
+	"github.com/versity/versitygw":       {},
+	"github.com/johannesboyne/gofakes3":  {},
+	"github.com/marcboeker/go-duckdb/v2": {},
+}
+
+// breaches checks the imports of one file against both lists.
+func breaches(file string, imports []string) []string {
+	var out []string
+	folder := filepath.ToSlash(filepath.Dir(file))
+	for _, path := range imports {
+		if name, ours := strings.CutPrefix(path, module); ours {
+			if !slices.Contains(allowed[folder], name) {
+				out = append(out, file+" imports "+name+": a floor may import only those below it")
+			}
+			continue
+		}
+		for dependency, rooms := range homes {
+			if path != dependency && !strings.HasPrefix(path, dependency+"/") {
+				continue
+			}
+			if !slices.Contains(rooms, folder) && !slices.Contains(rooms, filepath.ToSlash(file)) {
+				out = append(out, file+" imports "+path+", which has its home in "+strings.Join(rooms, ", "))
+			}
+		}
+		if strings.Contains(strings.Split(path, "/")[0], ".") && !slices.ContainsFunc(keys(homes), func(h string) bool {
+			return path == h || strings.HasPrefix(path, h+"/")
+		}) {
+			out = append(out, file+" imports "+path+", which has no home yet")
+		}
+	}
+	return out
+}
+
+func TestLayers(t *testing.T) {
+	root := filepath.Join("..", "..")
+	files := 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name != "." && strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"testdata", "crosscheck", "tools"}, d.Name()) {
+				return filepath.SkipDir // nested modules and data
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		files++
+		var imports []string
+		for _, i := range parsed.Imports {
+			p, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			imports = append(imports, p)
+		}
+		for _, b := range breaches(name, imports) {
+			t.Error(b)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 20 {
+		t.Errorf("looked at %d files, want the whole module", files)
+	}
+}
+
+func TestLayersFindBreaches(t *testing.T) {
+	for file, path := range map[string]string{
+		"schema/x.go":             module + "pipeline",
+		"pipeline/x.go":           module + "sinks",
+		"sources/x.go":            module + "sinks",
+		"internal/simulator/x.go": module + "schema",
+		"internal/new/x.go":       module + "schema",
+		"sinks/dir.go":            "github.com/parquet-go/parquet-go",
+		"pipeline/run.go":         "golang.org/x/sync/errgroup",
+		"schema/y.go":             "example.com/no/home",
+	} {
+		if got := breaches(file, []string{path}); len(got) != 1 {
+			t.Errorf("breaches(%q, %q) = %q, want one", file, path, got)
+		}
+	}
+}
+
+func keys(m map[string][]string) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}

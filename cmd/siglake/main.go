@@ -1,0 +1,220 @@
+// Command siglake turns account and contact lists into typed Parquet with a
+// bill, by asking the Lusha Signals API about them.
+//
+// main.go is the program's shell: commands, signals to context, errors to exit
+// codes. wire.go is the one place that knows every part of the module. Each
+// command has a file of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// The exit codes. A scheduler can tell by them what to do next.
+const (
+	exitComplete  = 0  // everything asked and answered
+	exitRejects   = 10 // complete, but some lines could not be asked about
+	exitDeferred  = 20 // part was not asked; run again to continue
+	exitHeld      = 21 // some calls may or may not have been charged; a person should look
+	exitAuth      = 30 // key, account or plan
+	exitStorage   = 40 // disk or lake
+	exitIntegrity = 60 // the lake contradicts itself
+	exitUsage     = 64 // flags or an unreadable list
+	exitKilled    = 130
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stops := make(chan os.Signal, 2)
+	signal.Notify(stops, os.Interrupt, syscall.SIGTERM)
+	go func() { // for the whole life of the process
+		<-stops
+		fmt.Fprintln(os.Stderr, "\nsiglake: stopping: no new calls; waiting for those on the wire, then publishing what is paid (again to kill)")
+		cancel()
+		<-stops
+		os.Exit(exitKilled)
+	}()
+	os.Exit(execute(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// execute runs the program and gives its exit code. It is main without the
+// process, so that tests can run the same code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	app := newApp(stdin, stdout, stderr)
+	err := app.RunContext(ctx, flagsFirst(app, args))
+	if err == nil {
+		return exitComplete
+	}
+	var e *exitError
+	if errors.As(err, &e) {
+		if e.err != nil {
+			fmt.Fprintln(stderr, "siglake: "+e.err.Error())
+		}
+		return e.code
+	}
+	fmt.Fprintln(stderr, "siglake: "+err.Error())
+	return exitCode(err)
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Name:                 "siglake",
+		Usage:                "account and contact lists in, typed signal events in Parquet out, with a bill",
+		Version:              version,
+		HideVersion:          true, // there is a version command, which says more
+		Reader:               stdin,
+		Writer:               stdout,
+		ErrWriter:            stderr,
+		EnableBashCompletion: true,
+		Suggest:              true,
+		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides the code
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usagef("%v; see siglake --help", err)
+		},
+		Commands: []*cli.Command{
+			demoCommand(), runCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("no command %q; see siglake --help", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+// exitError carries an exit code; err is nil when the message is already out.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usagef is an error of the caller's making: a flag, an argument, a list.
+func usagef(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exitCode maps an error that nobody gave a code to one.
+func exitCode(err error) int {
+	var stop *pipeline.Stop
+	var refusal *signals.RefusalError
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &refusal):
+		return refusalCode(refusal.Class)
+	case errors.As(err, &stop):
+		return stopCode(stop.Kind)
+	case errors.As(err, &path), errors.As(err, &link), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
+		return exitStorage
+	default:
+		return exitUsage
+	}
+}
+
+// refusalCode is the exit code when the API refused a free question, before
+// anything was asked that costs.
+func refusalCode(class signals.Class) int {
+	switch class {
+	case signals.ClassCredits, signals.ClassRateBurst, signals.ClassRateHour, signals.ClassRateDay, signals.ClassServer, signals.ClassGaveUp,
+		signals.ClassProxy, signals.ClassUnsent, signals.ClassLost:
+		return exitDeferred
+	default:
+		return exitAuth
+	}
+}
+
+func stopCode(kind pipeline.StopKind) int {
+	switch kind {
+	case pipeline.StopAuth:
+		return exitAuth
+	case pipeline.StopRequest, pipeline.StopInput:
+		return exitUsage
+	case pipeline.StopUnstable:
+		return exitHeld
+	default:
+		return exitDeferred
+	}
+}
+
+// manifestCode is the exit code of a run that published.
+func manifestCode(m *pipeline.Manifest) int {
+	switch m.Run.Outcome {
+	case pipeline.Complete:
+		return exitComplete
+	case pipeline.WithRejects:
+		return exitRejects
+	case pipeline.InDoubt:
+		return exitHeld
+	case pipeline.Refused:
+		return exitAuth
+	default:
+		if s := m.Run.Stop; s != nil && s.Kind != pipeline.StopUnstable {
+			return stopCode(s.Kind)
+		}
+		return exitDeferred
+	}
+}
+
+// flagsFirst lets flags stand after a command's arguments, as people write
+// them ("run LIST --lake DIR"): the library reads flags only before them.
+func flagsFirst(app *cli.App, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	cmd := app.Command(args[1])
+	if cmd == nil {
+		return args
+	}
+	takesValue := map[string]bool{}
+	for _, f := range cmd.Flags {
+		_, isBool := f.(*cli.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	var flags, rest []string
+	for i := 2; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			rest = append(rest, args[i:]...)
+			break
+		}
+		if len(a) < 2 || a[0] != '-' {
+			rest = append(rest, a)
+			continue
+		}
+		flags = append(flags, a)
+		if name := strings.TrimLeft(a, "-"); takesValue[name] && i+1 < len(args) {
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	return append(append([]string{args[0], args[1]}, flags...), rest...)
+}

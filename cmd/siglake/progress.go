@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// meter shows how far a run has come: a bar on a terminal, else a log line
+// every interval, else nothing. Its show method is the runner's Progress.
+type meter struct {
+	show  func(pipeline.Progress)
+	close func()
+}
+
+// logEvery is the least time between two progress lines of an unattended run.
+const logEvery = 15 * time.Second
+
+// newMeter makes a meter. total is the expected number of lines, 0 if unknown.
+func newMeter(w io.Writer, quiet bool, total int64) meter {
+	none := meter{func(pipeline.Progress) {}, func() {}}
+	if quiet {
+		return none
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return barMeter(w, total)
+	}
+	last := time.Now()
+	return meter{
+		show: func(p pipeline.Progress) {
+			if time.Since(last) < logEvery {
+				return
+			}
+			last = time.Now()
+			slog.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.Held)
+		},
+		close: func() {},
+	}
+}
+
+func barMeter(w io.Writer, total int64) meter {
+	var now atomic.Pointer[pipeline.Progress]
+	now.Store(&pipeline.Progress{})
+	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(24), mpb.WithRefreshRate(150*time.Millisecond))
+	text := decor.Any(func(decor.Statistics) string {
+		p := now.Load()
+		s := fmt.Sprintf(" %s batches · %s events · %s credits", thousands(p.Batches), thousands(p.Events), thousands(p.Credits))
+		if p.Rate != nil && p.Rate.Minute.Limit > 0 {
+			s += fmt.Sprintf(" · %d/%d this minute", p.Rate.Minute.Used, p.Rate.Minute.Limit)
+		}
+		if p.Deferred > 0 {
+			s += " · stopping"
+		}
+		return s
+	})
+	var bar *mpb.Bar
+	if total > 0 {
+		bar = bars.AddBar(total,
+			mpb.PrependDecorators(decor.CountersNoUnit("%d / %d lines ")),
+			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), text, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}), "")),
+		)
+	} else {
+		bar = bars.AddSpinner(0, mpb.PrependDecorators(decor.CurrentNoUnit("%d lines ")), mpb.AppendDecorators(text))
+	}
+	return meter{
+		show: func(p pipeline.Progress) {
+			now.Store(&p)
+			if total > 0 && p.Lines > total {
+				bar.SetTotal(p.Lines+1, false)
+			}
+			bar.SetCurrent(p.Lines)
+		},
+		close: func() {
+			bar.SetTotal(-1, true)
+			bars.Wait()
+		},
+	}
+}

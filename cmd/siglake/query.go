@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// queryFlags say what to ask about every entity; together they decide the bill.
+func queryFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to ask",
+			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them"},
+		&cli.StringFlag{Name: "since", Value: "90d", EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to ask",
+			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today"},
+		&cli.IntFlag{Name: "max-results", Value: 10, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to ask",
+			Usage: "newest events per entity and signal, 1 to 100; caps the bill"},
+		&cli.StringSliceFlag{Name: "news-event-types", EnvVars: []string{"SIGLAKE_NEWS_EVENT_TYPES"}, Category: "What to ask",
+			Usage: "only these kinds of news, for example \"Funding Round,IPO\""},
+		&cli.StringSliceFlag{Name: "hiring-departments", EnvVars: []string{"SIGLAKE_HIRING_DEPARTMENTS"}, Category: "What to ask",
+			Usage: "only hiring surges in these departments"},
+		&cli.StringSliceFlag{Name: "hiring-locations", EnvVars: []string{"SIGLAKE_HIRING_LOCATIONS"}, Category: "What to ask",
+			Usage: "only hiring surges in these places, as COUNTRY or COUNTRY:STATE"},
+	}
+}
+
+// oldest is how far back a window may start: nothing is documented beyond it.
+const oldest = 366 * 24 * time.Hour
+
+// queries turns the flags into one query per kind of object, having asked the
+// API (for free) what it offers, so that nothing is paid for a call that the
+// API would refuse.
+func queries(ctx context.Context, c *cli.Context, client *signals.Client, now time.Time) (map[schema.Object]*pipeline.Query, error) {
+	words := splitWords(c.StringSlice("signals"))
+	if len(words) == 0 {
+		return nil, usagef("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
+	}
+	since, err := parseSince(c.String("since"), now)
+	if err != nil {
+		return nil, err
+	}
+	limit := c.Int("max-results")
+	if limit < 1 || limit > 100 {
+		return nil, usagef("--max-results %d: expected 1 to 100", limit)
+	}
+
+	offers := map[schema.Object]*signals.Options{}
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		if !concerns(words, o) {
+			continue
+		}
+		if offers[o], err = client.Options(ctx, o); err != nil {
+			return nil, fmt.Errorf("asking what signals are offered for a %s: %w", o, err)
+		}
+	}
+	chosen, err := choose(words, offers)
+	if err != nil {
+		return nil, err
+	}
+
+	out := map[schema.Object]*pipeline.Query{}
+	for object, keys := range chosen {
+		out[object] = &pipeline.Query{Object: object, Signals: keys, Since: since, MaxResults: limit}
+	}
+	return out, narrow(c, out[schema.Company], offers[schema.Company])
+}
+
+// concerns says whether any of the words may name a signal about the object;
+// words that the catalogue does not know may.
+func concerns(words []string, o schema.Object) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		found := schema.Matching(w)
+		return len(found) == 0 || slices.ContainsFunc(found, func(s schema.Signal) bool { return s.Object == o })
+	})
+}
+
+// choose expands the words to explicit keys that the API offers. A category or
+// "all" leaves out what is not offered; a key by name must be.
+func choose(words []string, offers map[schema.Object]*signals.Options) (map[schema.Object][]string, error) {
+	offered := func(o schema.Object, key string) bool {
+		return offers[o] != nil && slices.Contains(offers[o].Signals, key)
+	}
+	wanted := map[schema.Object]map[string]bool{schema.Contact: {}, schema.Company: {}}
+	var left []string
+	for _, word := range words {
+		found := schema.Matching(word)
+		exact := len(found) == 1 && strings.EqualFold(found[0].Key, word)
+		known := len(found) > 0
+		for _, s := range found {
+			switch {
+			case offered(s.Object, s.Key):
+				wanted[s.Object][s.Key] = true
+			case exact:
+				return nil, usagef("the API does not offer the signal %q to this account; it offers: %s", s.Key, strings.Join(offers[s.Object].Signals, ", "))
+			default:
+				left = append(left, s.Key)
+			}
+		}
+		for _, o := range []schema.Object{schema.Contact, schema.Company} {
+			if !known && offered(o, word) { // new at the vendor, asked for by name
+				wanted[o][word], known = true, true
+			}
+		}
+		if !known {
+			return nil, usagef("no signal type or category %q; siglake signals lists them", word)
+		}
+	}
+	if len(left) > 0 {
+		slog.Info("left out: not offered to this account", "signals", strings.Join(slices.Compact(left), ","))
+	}
+	out := map[schema.Object][]string{}
+	for o, offer := range offers {
+		var unknown []string
+		for _, key := range offer.Signals {
+			if _, ok := schema.Lookup(key); !ok {
+				unknown = append(unknown, key)
+			}
+		}
+		if len(unknown) > 0 {
+			slog.Info("the API offers signals that this version does not know; ask for them by name", "object", o, "signals", strings.Join(unknown, ","))
+		}
+		for _, s := range schema.Signals {
+			if wanted[o][s.Key] {
+				out[o] = append(out[o], s.Key)
+			}
+		}
+		for _, key := range unknown {
+			if wanted[o][key] {
+				out[o] = append(out[o], key)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, usagef("none of the signals asked for is offered to this account")
+	}
+	return out, nil
+}
+
+// narrow adds the sub-filters to the company query.
+func narrow(c *cli.Context, q *pipeline.Query, offer *signals.Options) error {
+	news, departments := splitWords(c.StringSlice("news-event-types")), splitWords(c.StringSlice("hiring-departments"))
+	locations := splitWords(c.StringSlice("hiring-locations"))
+	if q == nil {
+		if len(news)+len(departments)+len(locations) > 0 {
+			return usagef("--news-event-types, --hiring-departments and --hiring-locations narrow company signals, and none is asked for")
+		}
+		return nil
+	}
+	var err error
+	if q.NewsEventTypes, err = offeredWords("--news-event-types", news, offer.NewsEventTypes); err != nil {
+		return err
+	}
+	if q.HiringDepartments, err = offeredWords("--hiring-departments", departments, offer.Departments); err != nil {
+		return err
+	}
+	for _, l := range locations {
+		country, state, _ := strings.Cut(l, ":")
+		if strings.TrimSpace(country) == "" {
+			return usagef("--hiring-locations %q: expected COUNTRY or COUNTRY:STATE", l)
+		}
+		q.HiringLocations = append(q.HiringLocations, pipeline.Location{Country: strings.TrimSpace(country), State: strings.TrimSpace(state)})
+	}
+	for flag, need := range map[string]struct {
+		set    bool
+		family func(string) bool
+	}{
+		"--news-event-types":   {len(news) > 0, func(k string) bool { return strings.HasSuffix(k, "News") }},
+		"--hiring-departments": {len(departments) > 0, func(k string) bool { return k == "surgeInHiringByDepartment" }},
+		"--hiring-locations":   {len(locations) > 0, func(k string) bool { return k == "surgeInHiringByLocation" }},
+	} {
+		if need.set && !slices.ContainsFunc(q.Signals, need.family) {
+			return usagef("%s narrows signals that are not asked for; add them to --signals", flag)
+		}
+	}
+	return nil
+}
+
+// offeredWords gives the words in the vendor's spelling and refuses those it
+// does not offer; a vendor that lists none is taken at the caller's word.
+func offeredWords(flag string, words, offered []string) ([]string, error) {
+	var out []string
+	for _, w := range words {
+		i := slices.IndexFunc(offered, func(o string) bool { return strings.EqualFold(o, w) })
+		switch {
+		case i >= 0:
+			out = append(out, offered[i])
+		case len(offered) == 0:
+			out = append(out, w)
+		default:
+			return nil, usagef("%s %q: the API offers: %s", flag, w, strings.Join(offered, ", "))
+		}
+	}
+	return out, nil
+}
+
+// parseSince reads a date or an age and gives the first day of the window.
+func parseSince(s string, now time.Time) (string, error) {
+	today := now.UTC().Truncate(24 * time.Hour)
+	day, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		n, numeric := 0, error(nil)
+		if len(s) > 1 {
+			n, numeric = strconv.Atoi(s[:len(s)-1])
+		}
+		switch {
+		case len(s) < 2 || numeric != nil || n < 0:
+			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
+		case s[len(s)-1] == 'd':
+			day = today.AddDate(0, 0, -n)
+		case s[len(s)-1] == 'w':
+			day = today.AddDate(0, 0, -7*n)
+		case s[len(s)-1] == 'm':
+			day = today.AddDate(0, -n, 0)
+		default:
+			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
+		}
+	}
+	switch {
+	case day.After(today):
+		return "", usagef("--since %s lies in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
+	case today.Sub(day) > oldest:
+		return "", usagef("--since %s is more than a year back; the API promises nothing beyond, the earliest is %s", day.Format(time.DateOnly), today.Add(-oldest).Format(time.DateOnly))
+	}
+	return day.Format(time.DateOnly), nil
+}
+
+// splitWords trims list values; the library has split them at commas.
+func splitWords(list []string) []string {
+	var out []string
+	for _, w := range list {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+	"github.com/siglake/siglake/sources"
+)
+
+func runCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "ask about every line of a list and write what comes back into a lake",
+		ArgsUsage: "LIST",
+		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input.\n" +
+			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
+			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
+			"21 calls in doubt, 30 key or plan, 40 disk, 64 flags or an unreadable list.",
+		Flags: joinFlags(
+			[]cli.Flag{
+				&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
+				&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
+			},
+			queryFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
+		),
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return usagef("run takes one list, got %d arguments; see siglake run --help", c.NArg())
+			}
+			return runList(c, c.Args().First(), false)
+		},
+	}
+}
+
+// listFlags say how the list is to be read.
+func listFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "map", EnvVars: []string{"SIGLAKE_MAP"}, Category: "List",
+			Usage: "which column holds what, as FIELD=COLUMN (a header or a number); fields: " + "key, id, domain, name, first_name, last_name, linkedin, email, company_name, company_domain"},
+		&cli.StringFlag{Name: "object", Value: "auto", EnvVars: []string{"SIGLAKE_OBJECT"}, Category: "List", Usage: "what the lines are: contact, company or auto"},
+		&cli.StringFlag{Name: "header", Value: "auto", EnvVars: []string{"SIGLAKE_HEADER"}, Category: "List", Usage: "whether the first line names the columns: yes, no or auto"},
+		&cli.StringFlag{Name: "delimiter", Value: "auto", EnvVars: []string{"SIGLAKE_DELIMITER"}, Category: "List", Usage: "what separates the columns: one character, tab, none or auto"},
+		&cli.StringFlag{Name: "encoding", Value: "auto", EnvVars: []string{"SIGLAKE_ENCODING"}, Category: "List", Usage: "utf-8, utf-16le, utf-16be, windows-1252 or auto"},
+	}
+}
+
+// workFlags say how the run works.
+func workFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "concurrency", Value: 8, EnvVars: []string{"SIGLAKE_CONCURRENCY"}, Category: "Work", Usage: "batches in flight, 1 to 64"},
+		&cli.IntFlag{Name: "batch-size", Value: pipeline.MaxBatch, EnvVars: []string{"SIGLAKE_BATCH_SIZE"}, Category: "Work", Usage: "entities in a call, 1 to 100"},
+		&cli.StringFlag{Name: "partition-by", Value: "month", EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work", Usage: "directories by the event's month or date"},
+	}
+}
+
+// outputFlags say what the program prints.
+func outputFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, EnvVars: []string{"SIGLAKE_QUIET"}, Category: "Output", Usage: "no progress and no summary; errors and warnings only"},
+		&cli.StringFlag{Name: "log-format", Value: "text", EnvVars: []string{"SIGLAKE_LOG_FORMAT"}, Category: "Output", Usage: "log lines on standard error as text or json"},
+	}
+}
+
+// runList runs the main job on a list with the flags of c. tour adds what a
+// newcomer wants to see: the tree and the simulator's own bill.
+func runList(c *cli.Context, uri string, tour bool) error {
+	if err := setLog(c); err != nil {
+		return err
+	}
+	lake := c.String("lake")
+	if lake == "" {
+		return usagef("say where to write with --lake DIR")
+	}
+	if err := checkRange(c, "concurrency", 1, 64); err != nil {
+		return err
+	}
+	if err := checkRange(c, "batch-size", 1, pipeline.MaxBatch); err != nil {
+		return err
+	}
+	partition, ok := map[string]string{"month": "event_month", "date": "event_date"}[c.String("partition-by")]
+	if !ok {
+		return usagef("--partition-by %q: expected month or date", c.String("partition-by"))
+	}
+	options, err := listOptions(c)
+	if err != nil {
+		return err
+	}
+	list, err := sources.Open(c.Context, uri, options)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+
+	baseURL, key, bill, closeAPI, err := openAPI(c)
+	if err != nil {
+		return err
+	}
+	defer closeAPI()
+	client, err := newClient(c, baseURL, key)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	asked, err := queries(c.Context, c, client, time.Now())
+	if err != nil {
+		return err
+	}
+	fetcher, err := newFetcher(c, client)
+	if err != nil {
+		return err
+	}
+	runID, err := newRunID(time.Now(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	sink, err := sinks.Open(c.Context, lake, sinks.Options{RunID: runID, Version: version})
+	if err != nil {
+		return &exitError{exitStorage, err}
+	}
+	defer sink.Close() //nolint:errcheck // what matters is published or reported before
+
+	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(uri))
+	runner := &pipeline.Runner{
+		Fetcher: fetcher, Sink: sink, Queries: asked, RunID: runID,
+		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: partition,
+		Progress: show.show, Versions: versions(), Endpoint: baseURL, Input: describe(list),
+	}
+	m, err := runner.Run(c.Context, list)
+	show.close()
+	if m == nil {
+		return runError(err)
+	}
+	if c.String("log-format") == "json" { // the summary is for people
+		slog.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
+			"events", m.Events.Returned, "credits", m.Credits.Charged, "generation", m.Generation)
+	}
+	if m.Credits.UnknownCalls > 0 {
+		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
+	}
+	if !c.Bool("quiet") {
+		printSummary(c.App.Writer, lake, m)
+		if bill != nil {
+			b := bill()
+			fmt.Fprintf(c.App.Writer, "  Simulator's own bill: %s credits, %s of them delivered\n", thousands(b.Credits), thousands(b.Delivered))
+		}
+		if tour {
+			fmt.Fprintln(c.App.Writer)
+			printTree(c.App.Writer, lake, m)
+		}
+	}
+	if err != nil {
+		return runError(err)
+	}
+	if code := manifestCode(m); code != exitComplete {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// runError gives the error of a run its exit code: the list's or the disk's.
+func runError(err error) error {
+	var input *sources.Error
+	if errors.As(err, &input) {
+		return &exitError{exitUsage, err}
+	}
+	if errors.Is(err, sinks.ErrIntegrity) {
+		return &exitError{exitIntegrity, err}
+	}
+	return &exitError{exitStorage, err}
+}
+
+// openAPI gives the address and key of the API, or of an embedded simulator
+// whose bill can be asked for.
+func openAPI(c *cli.Context) (baseURL, key string, bill func() simulatorBill, done func(), err error) {
+	if !c.Bool("simulate") {
+		key, err = apiKey(c)
+		return c.String("base-url"), key, nil, func() {}, err
+	}
+	sim, err := newSimulator(c)
+	if err != nil {
+		return "", "", nil, nil, err
+	}
+	url, stop, err := serve(c.Context, sim)
+	if err != nil {
+		return "", "", nil, nil, err
+	}
+	return url, "simulated-key", sim.Bill, stop, nil
+}
+
+func listOptions(c *cli.Context) (sources.Options, error) {
+	o := sources.Options{Stdin: c.App.Reader, Map: map[string]string{}}
+	for _, m := range splitWords(c.StringSlice("map")) {
+		field, column, found := strings.Cut(m, "=")
+		if !found || column == "" {
+			return o, usagef("--map %q: expected FIELD=COLUMN, for example domain=Website", m)
+		}
+		o.Map[strings.TrimSpace(field)] = strings.TrimSpace(column)
+	}
+	switch object := c.String("object"); object {
+	case "auto":
+	case "contact", "company":
+		o.Object = schema.Object(object)
+	default:
+		return o, usagef("--object %q: expected contact, company or auto", object)
+	}
+	switch header := c.String("header"); header {
+	case "auto":
+		o.Header = sources.HeaderAuto
+	case "yes":
+		o.Header = sources.HeaderYes
+	case "no":
+		o.Header = sources.HeaderNo
+	default:
+		return o, usagef("--header %q: expected yes, no or auto", header)
+	}
+	switch d := []rune(c.String("delimiter")); {
+	case string(d) == "auto":
+	case string(d) == "none":
+		o.Delimiter = '\n' // a line is one cell
+	case string(d) == "tab" || string(d) == `\t`:
+		o.Delimiter = '\t'
+	case len(d) == 1:
+		o.Delimiter = d[0]
+	default:
+		return o, usagef("--delimiter %q: expected one character, tab, none or auto", string(d))
+	}
+	if e := strings.ToLower(c.String("encoding")); e != "auto" {
+		o.Encoding = e
+	}
+	return o, nil
+}
+
+// setLog points the program's log lines at standard error.
+func setLog(c *cli.Context) error {
+	level := slog.LevelInfo
+	if c.Bool("quiet") {
+		level = slog.LevelWarn
+	}
+	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler
+	switch f := c.String("log-format"); f {
+	case "text":
+		h = slog.NewTextHandler(c.App.ErrWriter, options)
+	case "json":
+		h = slog.NewJSONHandler(c.App.ErrWriter, options)
+	default:
+		return usagef("--log-format %q: expected text or json", f)
+	}
+	slog.SetDefault(slog.New(h))
+	return nil
+}
+
+func checkRange(c *cli.Context, flag string, low, high int) error {
+	if n := c.Int(flag); n < low || n > high {
+		return usagef("--%s %d: expected %d to %d", flag, n, low, high)
+	}
+	return nil
+}
+
+// expectedLines counts the lines of a plain local file, for the progress bar; 0
+// when it cannot be known cheaply.
+func expectedLines(uri string) int64 {
+	f, err := os.Open(strings.TrimPrefix(uri, "file://"))
+	if err != nil {
+		return 0
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	var lines int64
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := f.Read(buf)
+		if lines == 0 && n > 4 && (bytes.HasPrefix(buf, []byte{0x1f, 0x8b}) || bytes.HasPrefix(buf, []byte{0x28, 0xb5, 0x2f, 0xfd})) {
+			return 0 // compressed
+		}
+		lines += int64(bytes.Count(buf[:n], []byte{'\n'}))
+		if err == io.EOF {
+			return lines
+		}
+		if err != nil {
+			return 0
+		}
+	}
+}
+
+func joinFlags(groups ...[]cli.Flag) []cli.Flag {
+	var all []cli.Flag
+	for _, g := range groups {
+		all = append(all, g...)
+	}
+	return all
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/schema"
+)
+
+func signalsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "signals",
+		Usage:     "the catalogue of signal types: category, cadence, columns",
+		ArgsUsage: "[KEY | CATEGORY ...]",
+		Description: "Without arguments: every signal type, one a line. With a key or a category: its table,\n" +
+			"column by column. Whether your account is offered a type, the API says at the start of a run.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print as JSON", EnvVars: []string{"SIGLAKE_JSON"}},
+		},
+		Action: func(c *cli.Context) error {
+			chosen := schema.Signals
+			if c.NArg() > 0 {
+				chosen = nil
+				for _, word := range c.Args().Slice() {
+					found := schema.Matching(word)
+					if len(found) == 0 {
+						return usagef("no signal type or category %q; siglake signals lists them", word)
+					}
+					chosen = append(chosen, found...)
+				}
+			}
+			if c.Bool("json") {
+				return printCatalogueJSON(c, chosen)
+			}
+			printCatalogue(c, chosen, c.NArg() > 0)
+			return nil
+		},
+	}
+}
+
+func printCatalogue(c *cli.Context, chosen []schema.Signal, columns bool) {
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tOBJECT\tCATEGORY\tCADENCE\tAPI V2\tAPI V3")
+	for _, s := range chosen {
+		category := string(s.Category)
+		if s.Risk && s.Category != schema.CategoryRisk {
+			category += " (is_risk)"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Key, s.Object, category, s.Cadence, s.V2, s.V3)
+	}
+	_ = w.Flush() // the writer below reports its own errors
+	if !columns {
+		return
+	}
+	shown := map[schema.Category]bool{}
+	for _, s := range chosen {
+		if len(s.News) > 0 {
+			fmt.Fprintf(c.App.Writer, "\n%s event types: %s\n", s.Key, strings.Join(s.News, ", "))
+		}
+		if shown[s.Category] {
+			continue
+		}
+		shown[s.Category] = true
+		t := schema.EventTable(s.Category)
+		fmt.Fprintf(c.App.Writer, "\nTable %s (version %d): %s\n\n", t.Name, t.Version, t.Doc)
+		w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+		for _, col := range t.Columns {
+			doc := col.Doc
+			if col.Unit != "" {
+				doc += " [" + col.Unit + "]"
+			}
+			fmt.Fprintf(w, "  %s\t%s\t%s\n", col.Name, col.Type, doc)
+		}
+		_ = w.Flush()
+	}
+}
+
+func printCatalogueJSON(c *cli.Context, chosen []schema.Signal) error {
+	type column struct {
+		Name string   `json:"name"`
+		Type string   `json:"type"`
+		Doc  string   `json:"doc"`
+		Unit string   `json:"unit,omitempty"`
+		From []string `json:"from,omitempty"`
+	}
+	type entry struct {
+		Key        string   `json:"key"`
+		Object     string   `json:"object"`
+		Category   string   `json:"category"`
+		Cadence    string   `json:"cadence"`
+		V2         string   `json:"v2"`
+		V3         string   `json:"v3"`
+		IsRisk     bool     `json:"is_risk"`
+		EventTypes []string `json:"news_event_types,omitempty"`
+		Columns    []column `json:"columns"`
+	}
+	out := make([]entry, 0, len(chosen))
+	for _, s := range chosen {
+		e := entry{s.Key, string(s.Object), string(s.Category), s.Cadence, string(s.V2), string(s.V3), s.Risk, s.News, nil}
+		for _, col := range schema.EventTable(s.Category).Columns {
+			e.Columns = append(e.Columns, column{col.Name, col.Type.String(), col.Doc, col.Unit, col.From})
+		}
+		out = append(out, e)
+	}
+	enc := json.NewEncoder(c.App.Writer)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}

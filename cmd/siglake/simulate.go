@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/simulator"
+)
+
+// simulatorBill is the simulator's own account of what it charged.
+type simulatorBill = simulator.Bill
+
+func simulateCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "simulate",
+		Usage: "serve the simulated API on a local address, with its own bill",
+		Description: "Point a run at it:\n" +
+			"  siglake simulate --listen 127.0.0.1:8080 &\n" +
+			"  " + keyVariable + "=any siglake run LIST --lake DIR --signals news --base-url http://127.0.0.1:8080\n" +
+			"Its bill stands at /_simulator/bill; Ctrl-C ends it and prints the bill.",
+		Flags: joinFlags(
+			[]cli.Flag{
+				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8080", EnvVars: []string{"SIGLAKE_LISTEN"}, Usage: "`ADDRESS` to serve on; port 0 picks a free one"},
+				&cli.BoolFlag{Name: "list-faults", Usage: "print the kinds of fault and end", EnvVars: []string{"SIGLAKE_LIST_FAULTS"}},
+				&cli.BoolFlag{Name: "list-switches", Usage: "print the switches and end", EnvVars: []string{"SIGLAKE_LIST_SWITCHES"}},
+			},
+			simulatorFlags(), outputFlags(),
+		),
+		Action: func(c *cli.Context) error {
+			switch {
+			case c.Bool("list-faults"):
+				return printFaults(c)
+			case c.Bool("list-switches"):
+				return printSwitches(c)
+			}
+			if err := setLog(c); err != nil {
+				return err
+			}
+			return simulate(c)
+		},
+	}
+}
+
+func simulate(c *cli.Context) error {
+	sim, err := newSimulator(c)
+	if err != nil {
+		return err
+	}
+	l, err := new(net.ListenConfig).Listen(c.Context, "tcp", c.String("listen"))
+	if err != nil {
+		return usagef("--listen: %v", err)
+	}
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
+	fmt.Fprintf(c.App.Writer, "simulator listening on http://%s\n", l.Addr())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }() // ends with Shutdown or Close below
+	select {
+	case err = <-served:
+		return err
+	case <-c.Context.Done():
+	}
+	// The command's own context is over; answers on the wire get a moment to finish.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close()
+	}
+	if err = <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	b := sim.Bill()
+	fmt.Fprintf(c.App.Writer, "bill: %s credits over %s requests; %s credits charged and not delivered\n",
+		thousands(b.Credits), thousands(int64(b.Requests)), thousands(b.Undelivered))
+	return nil
+}
+
+func printFaults(c *cli.Context) error {
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KIND\tBILLED\tDELIVERED\tWHAT HAPPENS")
+	for _, k := range simulator.FaultKinds() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.Name, yesNo(k.Billed), yesNo(k.Delivered), k.Doc)
+	}
+	return w.Flush()
+}
+
+func printSwitches(c *cli.Context) error {
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SWITCH\tVALUES (first is the default)\tOPEN QUESTION")
+	for _, s := range simulator.SwitchNames() {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, strings.Join(s.Values, " "), s.Doc)
+	}
+	return w.Flush()
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

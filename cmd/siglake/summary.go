@@ -1,0 +1,220 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// printSummary is the closing word of a run, for people.
+func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
+	took := m.Run.Finished.Sub(m.Run.Started).Round(100 * time.Millisecond)
+	fmt.Fprintf(w, "\nRun %s: %s in %s\n\n", m.Run.ID, outcomeText(m.Run.Outcome), took)
+
+	row := func(name string, total int64, detail string) {
+		fmt.Fprintf(w, "  %-8s %12s   %s\n", name, thousands(total), detail)
+	}
+	row("Lines", m.Accounts.Lines, statusText(m))
+	row("Calls", m.Calls.Total, callText(m))
+	row("Events", m.Events.Returned, eventText(m))
+	row("Credits", m.Credits.Charged, creditText(m))
+	var bytes, rows int64
+	for _, f := range m.Files {
+		bytes += f.Bytes
+		rows += f.Rows
+	}
+	row("Files", int64(len(m.Files)), fmt.Sprintf("%s, %s rows in %s", byteText(bytes), thousands(rows), lake))
+
+	if m.Events.CappedPairs > 0 {
+		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
+			thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
+	}
+	printRejects(w, m)
+	printDoubts(w, m)
+	if s := m.Run.Stop; s != nil {
+		fmt.Fprintf(w, "\n  Stopped early: %s\n", s.Reason)
+		if s.Advice != "" {
+			fmt.Fprintf(w, "  Next: %s\n", s.Advice)
+		}
+		if s.RetryAt != nil {
+			fmt.Fprintf(w, "  Useful again from %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
+		}
+	}
+	fmt.Fprintf(w, "\n  Manifest  %s\n", path.Join(lake, "_meta", "manifest", fmt.Sprintf("%08d.json", m.Generation)))
+	if m.Events.Written > 0 {
+		fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
+	}
+}
+
+func exampleQuery(lake string) string {
+	return fmt.Sprintf("SELECT signal_type, count(*) AS events, max(event_date) AS newest FROM read_parquet('%s/data/*/*/*.parquet', union_by_name=true) GROUP BY 1 ORDER BY 2 DESC", strings.ReplaceAll(lake, "'", "''"))
+}
+
+func outcomeText(o pipeline.Outcomes) string {
+	switch o {
+	case pipeline.Complete:
+		return "complete"
+	case pipeline.WithRejects:
+		return "complete, with rejected lines"
+	case pipeline.Incomplete:
+		return "incomplete, some lines were not asked about"
+	case pipeline.InDoubt:
+		return "in doubt, some calls may or may not have been charged"
+	case pipeline.Refused:
+		return "refused by the API"
+	}
+	return string(o)
+}
+
+func statusText(m *pipeline.Manifest) string {
+	var parts []string
+	for _, s := range schema.Statuses {
+		if n := m.Accounts.ByStatus[s]; n > 0 {
+			parts = append(parts, thousands(n)+" "+strings.ReplaceAll(string(s), "_", " "))
+		}
+	}
+	return strings.Join(parts, " · ")
+}
+
+func callText(m *pipeline.Manifest) string {
+	parts := []string{fmt.Sprintf("%.1f a second", m.Calls.PerSecond)}
+	if m.Calls.Retries > 0 {
+		parts = append(parts, thousands(m.Calls.Retries)+" retries")
+	}
+	if n := m.Calls.ByOutcome[pipeline.Ambiguous]; n > 0 {
+		parts = append(parts, thousands(n)+" in doubt")
+	}
+	if r := m.Calls.Last; r != nil && r.Day.Limit > 0 {
+		parts = append(parts, fmt.Sprintf("%s of %s left today", thousands(r.Day.Left), thousands(r.Day.Limit)))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func eventText(m *pipeline.Manifest) string {
+	var parts []string
+	for _, c := range schema.Categories {
+		if n := m.Events.ByCategory[c]; n > 0 {
+			parts = append(parts, thousands(n)+" "+string(c))
+		}
+	}
+	if m.Events.Duplicate > 0 {
+		parts = append(parts, thousands(m.Events.Duplicate)+" returned twice, kept once")
+	}
+	return strings.Join(parts, " · ")
+}
+
+func creditText(m *pipeline.Manifest) string {
+	parts := []string{"as charged by the API"}
+	type cost struct {
+		signal  string
+		credits int64
+	}
+	var costs []cost
+	for s, n := range m.Credits.BySignal {
+		costs = append(costs, cost{s, n})
+	}
+	sort.Slice(costs, func(i, j int) bool {
+		return costs[i].credits > costs[j].credits || costs[i].credits == costs[j].credits && costs[i].signal < costs[j].signal
+	})
+	for _, c := range costs[:min(3, len(costs))] {
+		parts = append(parts, thousands(c.credits)+" "+c.signal)
+	}
+	if m.Credits.UnknownCalls > 0 {
+		parts = append(parts, fmt.Sprintf("plus %s answered calls whose charge is unknown (at most %s)", thousands(m.Credits.UnknownCalls), thousands(m.Credits.UnknownCeiling)))
+	}
+	if m.Credits.AmbiguousCalls > 0 {
+		parts = append(parts, fmt.Sprintf("plus between 0 and %s in doubt", thousands(m.Credits.AmbiguousCeiling)))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func printRejects(w io.Writer, m *pipeline.Manifest) {
+	const shown = 5
+	n := m.Accounts.ByStatus[schema.Rejected]
+	if n == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n  Rejected lines (%s):\n", thousands(n))
+	for _, r := range m.Accounts.Rejects[:min(shown, len(m.Accounts.Rejects))] {
+		fmt.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
+	}
+	if n > shown {
+		fmt.Fprintf(w, "    and %s more, in ledger/accounts\n", thousands(n-shown))
+	}
+}
+
+func printDoubts(w io.Writer, m *pipeline.Manifest) {
+	if len(m.Held) == 0 {
+		return
+	}
+	const shown = 5
+	fmt.Fprintf(w, "\n  Calls in doubt (%d): they may have been charged and were not sent again.\n", len(m.Held))
+	for _, d := range m.Held[:min(shown, len(m.Held))] {
+		fmt.Fprintf(w, "    %s: %s; %d lines, 0 to %s credits\n", d.Call, d.Problem, len(d.Accounts), thousands(d.Most))
+	}
+	if len(m.Held) > shown {
+		fmt.Fprintf(w, "    and %d more, in the manifest\n", len(m.Held)-shown)
+	}
+}
+
+// printTree shows what a run wrote, partitions of a table folded together.
+func printTree(w io.Writer, lake string, m *pipeline.Manifest) {
+	fmt.Fprintf(w, "%s/\n", lake)
+	type dir struct {
+		files int
+		rows  int64
+		names []string
+	}
+	dirs := map[string]*dir{}
+	for _, f := range m.Files {
+		d := path.Dir(f.Path)
+		if dirs[d] == nil {
+			dirs[d] = &dir{}
+		}
+		dirs[d].files++
+		dirs[d].rows += f.Rows
+		dirs[d].names = append(dirs[d].names, path.Base(f.Path))
+	}
+	var names []string
+	for d := range dirs {
+		names = append(names, d)
+	}
+	slices.Sort(names)
+	for _, d := range names {
+		fmt.Fprintf(w, "  %-44s %8s rows  %s\n", d+"/", thousands(dirs[d].rows), strings.Join(dirs[d].names, " "))
+	}
+	fmt.Fprintf(w, "  %-44s\n", fmt.Sprintf("_meta/manifest/%08d.json", m.Generation))
+	fmt.Fprintf(w, "  %-44s\n", "_meta/current.json")
+}
+
+// thousands groups digits: 16539 is 16,539.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	sign := ""
+	if n < 0 {
+		sign, s = "-", s[1:]
+	}
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return sign + s
+}
+
+func byteText(n int64) string {
+	switch {
+	case n >= 10<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

@@ -1,0 +1,113 @@
+package pipeline
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func shares(events ...int64) []share {
+	out := make([]share, len(events))
+	for i, n := range events {
+		out[i] = share{item: i, events: n}
+	}
+	return out
+}
+
+func known(n int64) Charge { return Charge{Known: true, Credits: n} }
+
+func TestAllocate(t *testing.T) {
+	const huge = math.MaxInt64
+	for _, c := range []struct {
+		name   string
+		charge Charge
+		events []int64
+		basis  Basis
+		want   []int64
+	}{
+		{"per event", known(6), []int64{1, 2, 3}, PerEvent, []int64{1, 2, 3}},
+		{"per type", known(3), []int64{1, 2, 3}, PerType, []int64{1, 1, 1}},
+		{"both counts are equal", known(2), []int64{1, 1}, PerEvent, []int64{1, 1}},
+		{"twice the events", known(12), []int64{1, 2, 3}, Proportional, []int64{2, 4, 6}},
+		{"largest remainder", known(7), []int64{1, 2, 3}, Proportional, []int64{1, 2, 4}},
+		{"ties go to the first", known(1), []int64{1, 1, 1}, Proportional, []int64{1, 0, 0}},
+		{"free", known(0), []int64{1, 2}, Proportional, []int64{0, 0}},
+		{"no events", known(5), nil, WholeCall, nil},
+		{"no events and no charge", known(0), nil, WholeCall, nil},
+		{"unknown", Charge{Text: "null", Credits: 4}, []int64{4}, UnknownBasis, []int64{0}},
+		{"unknown, no events", Charge{}, nil, UnknownBasis, nil},
+		{"beyond a float", known(1<<53 + 1), []int64{1, 1}, Proportional, []int64{1<<52 + 1, 1 << 52}},
+		{"beyond a product", known(huge), []int64{1 << 60, 1 << 60}, Proportional, []int64{huge/2 + 1, huge / 2}},
+	} {
+		got := shares(c.events...)
+		basis := allocate(c.charge, got)
+		var credits []int64
+		for _, s := range got {
+			credits = append(credits, s.credits)
+		}
+		if diff := cmp.Diff(c.want, credits); diff != "" || basis != c.basis {
+			t.Errorf("%s: allocate(%v, %d) = %d, %s, want %d, %s", c.name, c.charge, c.events, credits, basis, c.want, c.basis)
+		}
+	}
+}
+
+func TestAllocateSumsExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := rapid.SliceOfN(rapid.OneOf(rapid.Int64Range(1, 9), rapid.Int64Range(1, 1<<50)), 1, 60).Draw(t, "events")
+		var total int64
+		for _, n := range events {
+			total += n
+		}
+		charge := rapid.OneOf(
+			rapid.Just(total), rapid.Just(int64(len(events))), rapid.Int64Range(0, 300), rapid.Int64Range(0, math.MaxInt64),
+		).Draw(t, "charge")
+
+		got := shares(events...)
+		basis := allocate(known(charge), got)
+
+		var sum int64
+		for i, s := range got {
+			sum += s.credits
+			if s.events != events[i] || s.item != i {
+				t.Fatalf("allocate changed share %d to %+v", i, s)
+			}
+		}
+		if sum != charge {
+			t.Fatalf("allocate(%d, %d): shares sum to %d, want the charge", charge, events, sum)
+		}
+
+		want := Proportional
+		switch charge {
+		case total:
+			want = PerEvent
+		case int64(len(events)):
+			want = PerType
+		}
+		if basis != want {
+			t.Fatalf("allocate(%d, %d) = %s, want %s", charge, events, basis, want)
+		}
+		if basis == Proportional {
+			for i, s := range got {
+				exact := new(big.Int).Mul(big.NewInt(charge), big.NewInt(s.events))
+				floor := exact.Quo(exact, big.NewInt(total)).Int64()
+				if s.credits != floor && s.credits != floor+1 {
+					t.Fatalf("allocate(%d, %d): share %d = %d, want %d or one more", charge, events, i, s.credits, floor)
+				}
+				for j, other := range got[:i] {
+					if other.events == s.events && other.credits < s.credits {
+						t.Fatalf("allocate(%d, %d): equal shares %d and %d get %d and %d, want the first to get more", charge, events, j, i, other.credits, s.credits)
+					}
+				}
+			}
+		}
+
+		again := shares(events...)
+		allocate(known(charge), again)
+		if diff := cmp.Diff(got, again, cmp.AllowUnexported(share{})); diff != "" {
+			t.Fatalf("allocate(%d, %d) twice (-first +second):\n%s", charge, events, diff)
+		}
+	})
+}

@@ -1,0 +1,50 @@
+// Package sinks writes rows into a lake: a directory of typed, Hive-partitioned
+// Parquet files with a chain of manifests. [Open] gives a [Lake], which is a
+// pipeline.Sink.
+//
+// # What a lake looks like
+//
+//	data/<category>/event_month=2026-03/<run>-<digest8>.parquet
+//	ledger/<table>/<run>-<digest8>.parquet
+//	_meta/manifest/00000001.json    one per publication, never changed, each naming
+//	                                the one before with the SHA-256 of its bytes
+//	_meta/current.json              {generation, path, sha256} of the newest one
+//	_staging/<run>/*.tmp            spilled rows and finished files, before publication
+//
+// A file's name carries the first eight digits of the SHA-256 of its rows (not
+// of its bytes), so writing the same rows again gives the same name. A
+// partition that outgrows the target size in one run becomes several files,
+// numbered -0001, -0002 and so on behind the digest.
+//
+// # How rows become files
+//
+// [Lake.Write] keeps Arrow records. When they exceed the memory allowed for all
+// partitions together, the largest partitions are sorted and spilled to disk as
+// runs, and many runs are merged to one so that only a few are ever open.
+// [Lake.Stage] takes one partition after another, merges its runs and what is
+// still in memory, drops rows that came twice, and streams the rest through one
+// Parquet writer at a time: memory depends on the limits in [Options], not on
+// how many rows or partitions there are. A staged file is synced, read back from
+// the disk and compared with what was meant to be written before Stage names it.
+//
+// # How files become visible
+//
+// Readers glob for *.parquet, hidden directories included, and one torn file
+// fails their whole query. So nothing unfinished ever has a name below data/ or
+// ledger/. [Lake.Publish] then
+//
+//  1. renames every staged file to its final name; each appears whole or not at all,
+//  2. syncs the directories, so that a power cut cannot take a name back,
+//  3. links the next manifest generation, which fails if somebody else has taken it,
+//  4. replaces current.json: from here on, readers of manifests see the run.
+//
+// A crash in between loses nothing and needs no undoing: nothing visible is ever
+// taken back. Publishing the same files again, from the same process or another
+// one that opens the lake with the same run id, finds what is already in place,
+// accepts it if its rows are the same, and goes on from there. A generation that
+// was linked by a process that died before step 4 is found and completed by the
+// next publication.
+//
+// Two promises differ. Someone who globs sees complete, immutable files, one run
+// appearing file by file. Someone who follows current.json sees whole runs.
+package sinks

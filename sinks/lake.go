@@ -1,0 +1,143 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// ErrConflict means that somebody else published to the lake at the same
+// moment. Nothing is lost: publishing again takes the next generation.
+var ErrConflict = errors.New("somebody else published at the same moment")
+
+// ErrIntegrity means that the lake does not hold what it says it holds: a chain
+// of manifests that is broken, or a file with other content than its name says.
+var ErrIntegrity = errors.New("the lake contradicts itself")
+
+// Lake writes one run into a lake. It is a pipeline.Sink and, like one, used by
+// one goroutine. After an error of Write or Stage only Close is of use; Publish
+// may be called again.
+type Lake struct {
+	options Options
+	disk    *dir   // scratch space
+	scratch string // this run's directory in it
+	place   place  // where visible things live
+
+	partitions map[string]*partition
+	memory     int64 // of all partitions
+	spilled    int   // runs written so far
+	encoded    int   // files written so far
+
+	staged []pipeline.File
+	done   bool // staged
+	closed bool
+}
+
+var _ pipeline.Sink = (*Lake)(nil)
+
+// Write keeps the rows of a record. The record must have the layout of the
+// partition's table. Rows of a partition that are equal in the table's sort
+// columns stay in the order in which they were written.
+func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if l.done || l.closed {
+		return fmt.Errorf("write %s: the run has been staged or closed", part)
+	}
+	p, err := l.partition(part)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", part, err)
+	}
+	if err := checkLayout(p.table, rec); err != nil {
+		return fmt.Errorf("write %s: %w", part, err)
+	}
+	if rec.NumRows() == 0 {
+		return nil
+	}
+	l.memory -= p.memory
+	err = p.add(rec)
+	l.memory += p.memory
+	if err != nil {
+		return fmt.Errorf("write %s: %w", part, err)
+	}
+	if l.memory <= l.options.SortMemory {
+		return nil
+	}
+	// Half is freed at once, largest first: few, large runs.
+	for l.memory > l.options.SortMemory/2 {
+		p := l.largest()
+		l.memory -= p.memory
+		if err := l.spill(ctx, p); err != nil {
+			return fmt.Errorf("spill %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// partition finds or begins a partition.
+func (l *Lake) partition(part schema.Partition) (*partition, error) {
+	if p, ok := l.partitions[part.String()]; ok {
+		return p, nil
+	}
+	if _, err := folder(part); err != nil {
+		return nil, err
+	}
+	t, ok := schema.TableNamed(part.Table)
+	if !ok {
+		return nil, fmt.Errorf("no table is called %q", part.Table)
+	}
+	p := &partition{Partition: part, table: &t, arrow: t.Arrow(), order: sortOrder(&t)}
+	l.partitions[part.String()] = p
+	return p, nil
+}
+
+// folder is the directory of a partition.
+func folder(p schema.Partition) (string, error) {
+	if p.Key == "" && p.Value == "" {
+		return ledgerDir + "/" + p.Table, nil
+	}
+	if !validHive.MatchString(p.Key) || !validHive.MatchString(p.Value) {
+		return "", fmt.Errorf("partition %q=%q: want letters, digits, '-' and '_'", p.Key, p.Value)
+	}
+	return dataDir + "/" + p.String(), nil
+}
+
+var validHive = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+
+func (l *Lake) largest() *partition {
+	var largest *partition
+	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
+		if p := l.partitions[name]; largest == nil || p.memory > largest.memory {
+			largest = p
+		}
+	}
+	return largest
+}
+
+// Close drops what was not published and removes the run's scratch directory.
+// Closing again does nothing.
+func (l *Lake) Close() error {
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	for _, p := range l.partitions {
+		p.forget()
+	}
+	l.partitions, l.staged = nil, nil
+	err := l.disk.removeAll(l.scratch)
+	l.disk.prune(stagingDir)
+	if err := errors.Join(err, l.disk.close()); err != nil {
+		return fmt.Errorf("close lake: %w", err)
+	}
+	return nil
+}

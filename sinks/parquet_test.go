@@ -1,0 +1,235 @@
+package sinks
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// news writes one file of the news table with some columns varied.
+func news(t testing.TB, n int, o Options) (*Lake, []values, []pipeline.File) {
+	t.Helper()
+	table := schema.EventTable(schema.CategoryNews)
+	rng := rand.New(rand.NewPCG(9, 9))
+	var rows []values
+	for i := range n {
+		raw := fmt.Sprintf(`{"n":%d,"noise":"%x%x"}`, i, rng.Uint64(), rng.Uint64())
+		rows = append(rows, newsRow(fmt.Sprint("signal", rng.IntN(4)), fmt.Sprint(rng.IntN(1000)), nil, fmt.Sprintf("%016x", rng.Uint64()), raw, fmt.Sprint(i)))
+	}
+	l := open(t, t.TempDir(), o)
+	for piece := range slices.Chunk(rows, 300) {
+		write(t, l, home(table, "2026-03"), record(t, table, piece))
+	}
+	return l, rows, publish(t, l).Files
+}
+
+// TestFileProperties looks at what a query engine uses to read less.
+func TestFileProperties(t *testing.T) {
+	l, rows, files := news(t, 5000, Options{RowGroupRows: 2000, Version: "1.2.3"})
+	if len(files) != 1 || files[0].RowGroups != 3 {
+		t.Fatalf("files = %+v, want one with 3 row groups", files)
+	}
+	table := schema.EventTable(schema.CategoryNews)
+	r, size := openFile(t, l.disk.path(files[0].Path))
+	f, err := parquet.OpenFile(r, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	md := f.Metadata()
+	if md.CreatedBy != "siglake version 1.2.3" {
+		t.Errorf("CreatedBy = %q, want %q", md.CreatedBy, "siglake version 1.2.3")
+	}
+	for key, want := range map[string]string{
+		"siglake.table": "news", "siglake.schema_version": "1", "siglake.doc": table.Doc,
+		"siglake.run_id": "r1", "siglake.version": "1.2.3", "siglake.logical_digest": files[0].Digest,
+	} {
+		if got, _ := f.Lookup(key); got != want {
+			t.Errorf("metadata %s = %q, want %q", key, got, want)
+		}
+	}
+	for _, c := range table.Columns {
+		value, _ := f.Lookup("siglake.column." + c.Name)
+		var doc struct{ Type, Doc, Unit, Source string }
+		if err := json.Unmarshal([]byte(value), &doc); err != nil || doc.Type != c.Type.String() || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Source == "" {
+			t.Errorf("metadata of column %s = %s, %v", c.Name, value, err)
+		}
+	}
+
+	for g, group := range md.RowGroups {
+		var order []string
+		for _, s := range group.SortingColumns {
+			if s.Descending || !s.NullsFirst {
+				t.Errorf("row group %d: sorting column %+v, want ascending, nulls first", g, s)
+			}
+			order = append(order, table.Columns[s.ColumnIdx].Name)
+		}
+		if diff := gocmp.Diff(table.Sort, order); diff != "" {
+			t.Errorf("row group %d: sorting columns (-want +got):\n%s", g, diff)
+		}
+		for i, c := range group.Columns {
+			name := table.Columns[i].Name
+			if got := strings.Join(c.MetaData.PathInSchema, "."); got != name {
+				t.Errorf("column %d is %s, want %s", i, got, name)
+			}
+			if c.MetaData.Codec != format.Zstd || c.ColumnIndexOffset == 0 || c.OffsetIndexOffset == 0 {
+				t.Errorf("column %s: codec %s, indexes at %d and %d, want ZSTD and both", name, c.MetaData.Codec, c.ColumnIndexOffset, c.OffsetIndexOffset)
+			}
+			dictionary := slices.Contains(c.MetaData.Encoding, format.RLEDictionary)
+			switch name {
+			case "raw", "event_uid", "article_url", "event_summary", "is_risk", "schema_version":
+				if dictionary {
+					t.Errorf("column %s has a dictionary, want none", name)
+				}
+			case "signal_type", "entity_id", "run_id", "call_id", "event_date", "fetched_at", "company_name":
+				if !dictionary {
+					t.Errorf("column %s has no dictionary", name)
+				}
+			}
+			if hasBloom := c.MetaData.BloomFilterOffset != 0; hasBloom != slices.Contains(table.Bloom, name) {
+				t.Errorf("column %s: bloom filter %v, want %v", name, hasBloom, !hasBloom)
+			}
+		}
+	}
+
+	// Every entity is found by the filter of a row group; few others are.
+	id := table.Index("entity_id")
+	found := func(value string) (n int) {
+		for _, group := range f.RowGroups() {
+			if ok, err := group.ColumnChunks()[id].BloomFilter().Check(parquet.ValueOf(value)); err != nil {
+				t.Fatal(err)
+			} else if ok {
+				n++
+			}
+		}
+		return n
+	}
+	for _, r := range rows {
+		if found(r[id].(string)) == 0 {
+			t.Errorf("no bloom filter holds %s", r[id])
+		}
+	}
+	strangers := 0
+	for i := range 1000 {
+		strangers += found(fmt.Sprint("stranger", i))
+	}
+	if strangers > 100 {
+		t.Errorf("bloom filters hold %d of 3000 strangers, want about 30", strangers)
+	}
+
+	// The pages of the first sort column are in order and their bounds are true.
+	for g, group := range f.RowGroups() {
+		index, err := group.ColumnChunks()[table.Index("signal_type")].ColumnIndex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !index.IsAscending() && index.NumPages() > 1 {
+			t.Errorf("row group %d: signal_type is not marked as ascending", g)
+		}
+		if lo, hi := index.MinValue(0).String(), index.MaxValue(0).String(); !strings.HasPrefix(lo, "signal") || lo > hi {
+			t.Errorf("row group %d: signal_type from %q to %q", g, lo, hi)
+		}
+		raw, err := group.ColumnChunks()[table.Index("raw")].OffsetIndex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 1; i < raw.NumPages(); i++ {
+			if n := raw.FirstRowIndex(i) - raw.FirstRowIndex(i-1); n*50 > 2*pageSize {
+				t.Errorf("row group %d: a page of raw has %d rows, want about %d bytes", g, n, pageSize)
+			}
+		}
+	}
+}
+
+// TestDigest writes the same rows in different ways, and different rows.
+func TestDigest(t *testing.T) {
+	_, _, base := news(t, 3000, Options{})
+	lBase, _, again := news(t, 3000, Options{SortMemory: 1})
+	lOther, _, other := news(t, 3000, Options{RowGroupRows: 100, Version: "2"})
+	if again[0] != base[0] {
+		t.Errorf("spilled: %+v, want %+v", again[0], base[0])
+	}
+	if other[0].Digest != base[0].Digest || other[0].Path != base[0].Path || other[0].SHA256 == base[0].SHA256 {
+		t.Errorf("other row groups: %+v, want the digest of %+v and other bytes", other[0], base[0])
+	}
+	a, _ := os.ReadFile(lBase.disk.path(again[0].Path))
+	b, _ := os.ReadFile(lOther.disk.path(other[0].Path))
+	if len(a) == 0 || len(b) == 0 {
+		t.Errorf("files of %d and %d bytes", len(a), len(b))
+	}
+
+	table := schema.Table{Name: "t", Version: 1, Columns: []schema.Column{{Name: "a"}, {Name: "b"}}}
+	of := func(table schema.Table, rows ...values) string {
+		d := newDigest(&table)
+		b := newBatch(&table, record(t, table, rows))
+		for i := range rows {
+			d.add(row{b, int32(i)})
+		}
+		return d.sum()
+	}
+	renamed, newer, typed := table, table, table
+	renamed.Columns = []schema.Column{{Name: "a"}, {Name: "c"}}
+	newer.Version = 2
+	typed.Columns = []schema.Column{{Name: "a"}, {Name: "b", Type: schema.Int64}}
+	digests := map[string]string{}
+	for name, sum := range map[string]string{
+		"nothing":       of(table),
+		"a null row":    of(table, values{nil, nil}),
+		"empty texts":   of(table, values{"", ""}),
+		"left":          of(table, values{"x", nil}),
+		"right":         of(table, values{nil, "x"}),
+		"together":      of(table, values{"xy", ""}),
+		"apart":         of(table, values{"x", "y"}),
+		"two rows":      of(table, values{"x", "y"}, values{"z", nil}),
+		"other order":   of(table, values{"z", nil}, values{"x", "y"}),
+		"other name":    of(renamed, values{"x", "y"}),
+		"other version": of(newer, values{"x", "y"}),
+		"other type":    of(typed, values{"x", nil}),
+	} {
+		if same, ok := digests[sum]; ok {
+			t.Errorf("digests of %q and %q are equal", name, same)
+		}
+		digests[sum] = name
+	}
+}
+
+// TestSplit lets a partition outgrow its file.
+func TestSplit(t *testing.T) {
+	l, rows, files := news(t, 20_000, Options{TargetFileSize: 200_000, RowGroupRows: 1000})
+	if len(files) < 3 {
+		t.Fatalf("%d files, want at least 3", len(files))
+	}
+	table := schema.EventTable(schema.CategoryNews)
+	var got []values
+	for i, f := range files {
+		if want := fmt.Sprintf("data/news/event_month=2026-03/r1-%s-%04d.parquet", f.Digest[:8], i+1); !slices.ContainsFunc(files, func(f pipeline.File) bool { return f.Path == want }) && len(files) == i {
+			t.Errorf("file %d is %s, want %s", i, f.Path, want)
+		}
+		if f.Bytes > 400_000 {
+			t.Errorf("%s has %d bytes, want about 200,000", f.Path, f.Bytes)
+		}
+	}
+	slices.SortFunc(files, func(a, b pipeline.File) int {
+		return strings.Compare(a.Path[len(a.Path)-12:], b.Path[len(b.Path)-12:])
+	})
+	for i, f := range files {
+		if suffix := fmt.Sprintf("-%s-%04d.parquet", f.Digest[:8], i+1); !strings.HasSuffix(f.Path, suffix) {
+			t.Errorf("file %d is %s, want …%s", i, f.Path, suffix)
+		}
+		_, part := readArrow(t, l.disk.path(f.Path))
+		got = append(got, part...)
+	}
+	if diff := gocmp.Diff(text(sortRows(table, rows)), text(got)); diff != "" {
+		t.Errorf("rows (-want +got):\n%.2000s", diff)
+	}
+}

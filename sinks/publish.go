@@ -1,0 +1,228 @@
+package sinks
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"regexp"
+	"slices"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// current is the content of _meta/current.json.
+type current struct {
+	Generation int64  `json:"generation"`
+	Path       string `json:"path"`
+	SHA256     string `json:"sha256"`
+}
+
+func (c *current) link() *pipeline.Link {
+	if c.Generation == 0 {
+		return nil
+	}
+	return &pipeline.Link{Path: c.Path, SHA256: c.SHA256}
+}
+
+func manifestName(generation int64) string {
+	return fmt.Sprintf("%s/%08d.json", manifestDir, generation)
+}
+
+// Current says which manifest the lake's current.json names, and its
+// generation. A lake without one gives nil and 0.
+func (l *Lake) Current(ctx context.Context) (*pipeline.Link, int64, error) {
+	c, _, err := l.current(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("current generation: %w", err)
+	}
+	return c.link(), c.Generation, nil
+}
+
+func (l *Lake) current(ctx context.Context) (c current, raw []byte, err error) {
+	raw, err = l.place.read(ctx, currentFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return current{}, nil, nil
+	}
+	if err != nil {
+		return current{}, nil, err
+	}
+	if err := json.Unmarshal(raw, &c); err != nil || c.Generation < 1 || c.Path != manifestName(c.Generation) {
+		return current{}, nil, fmt.Errorf("%w: %s does not name a generation: %.200q", ErrIntegrity, currentFile, raw)
+	}
+	return c, raw, nil
+}
+
+// Publish makes the files that m names visible, then the manifest: it sets m's
+// generation and its link to the generation before. Files are taken as staged
+// by this run id, in this process or an earlier one; a file that is visible
+// already is accepted when its rows are the same, and m then describes it as it
+// is. If the newest generation names the very same files, there is nothing to do
+// and m gets that generation.
+//
+// From the first file that becomes visible the cancellation of ctx is ignored:
+// stopping half-way helps nobody.
+func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
+	if l.closed {
+		return errors.New("publish: the lake is closed")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := l.publish(context.WithoutCancel(ctx), m); err != nil {
+		return fmt.Errorf("publish run %s: %w", l.options.RunID, err)
+	}
+	return nil
+}
+
+func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
+	newest, manifest, raw, err := l.newest(ctx)
+	if err != nil {
+		return err
+	}
+	if manifest != nil && sameFiles(manifest.Files, m.Files) {
+		m.Generation, m.Previous, m.Files = manifest.Generation, manifest.Previous, manifest.Files
+		return l.turn(ctx, raw, newest)
+	}
+
+	for i := range m.Files {
+		if path := m.Files[i].Path; !validFile.MatchString(path) {
+			return fmt.Errorf("%q is not the path of a file of a lake", path)
+		}
+	}
+	for i := range m.Files {
+		if err := l.show(ctx, &m.Files[i]); err != nil {
+			return err
+		}
+	}
+	if err := l.place.settle(ctx); err != nil {
+		return err
+	}
+
+	m.Generation, m.Previous = newest.Generation+1, newest.link()
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	data = append(data, '\n')
+	next := describeManifest(m.Generation, data)
+	if err := l.place.create(ctx, next.Path, data); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("generation %d: %w; the run's files are in place and complete, publish again to name them in the next generation (%w)",
+			m.Generation, ErrConflict, err)
+	} else if err != nil {
+		return err
+	}
+	return l.turn(ctx, raw, next)
+}
+
+var validFile = regexp.MustCompile(`^(` + dataDir + `|` + ledgerDir + `)(/[A-Za-z0-9_=-]+)+\.parquet$`)
+
+func describeManifest(generation int64, data []byte) current {
+	sum := sha256.Sum256(data)
+	return current{Generation: generation, Path: manifestName(generation), SHA256: hex.EncodeToString(sum[:])}
+}
+
+// newest walks from the current generation to the end of the chain. It is
+// longer when a publisher died, or has not come, between linking its manifest
+// and turning current.json; everything such a manifest names is visible. The
+// manifest is nil when there is none; raw is what current.json holds.
+func (l *Lake) newest(ctx context.Context) (at current, m *pipeline.Manifest, raw []byte, err error) {
+	if at, raw, err = l.current(ctx); err != nil {
+		return at, nil, nil, err
+	}
+	if at.Generation > 0 {
+		data, err := l.place.read(ctx, at.Path)
+		if err != nil {
+			return at, nil, nil, err
+		}
+		if got := describeManifest(at.Generation, data); got != at {
+			return at, nil, nil, fmt.Errorf("%w: %s has SHA-256 %s, %s says %s",
+				ErrIntegrity, at.Path, got.SHA256, currentFile, at.SHA256)
+		}
+		if m, err = parseManifest(at.Path, data); err != nil {
+			return at, nil, nil, err
+		}
+	}
+	for {
+		name := manifestName(at.Generation + 1)
+		data, err := l.place.read(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return at, m, raw, nil
+		}
+		if err != nil {
+			return at, nil, nil, err
+		}
+		next, err := parseManifest(name, data)
+		if err != nil {
+			return at, nil, nil, err
+		}
+		if next.Generation != at.Generation+1 || !reflect.DeepEqual(next.Previous, at.link()) {
+			return at, nil, nil, fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, at.Generation)
+		}
+		at, m = describeManifest(next.Generation, data), next
+	}
+}
+
+func parseManifest(name string, data []byte) (*pipeline.Manifest, error) {
+	m := new(pipeline.Manifest)
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrIntegrity, name, err)
+	}
+	return m, nil
+}
+
+// sameFiles says whether two lists name the same content.
+func sameFiles(a, b []pipeline.File) bool {
+	return len(b) > 0 && slices.EqualFunc(a, b, func(a, b pipeline.File) bool {
+		return a.Path == b.Path && a.Digest == b.Digest && a.Rows == b.Rows
+	})
+}
+
+// turn makes current.json name a generation, unless it does already.
+func (l *Lake) turn(ctx context.Context, old []byte, to current) error {
+	data, err := json.MarshalIndent(to, "", "  ")
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	if bytes.Equal(old, data) {
+		return nil
+	}
+	err = l.place.swap(ctx, currentFile, old, data)
+	if !errors.Is(err, errMoved) {
+		return err
+	}
+	// Somebody who came later may have turned it for us, or gone further.
+	if now, _, readErr := l.current(ctx); readErr == nil && now.Generation >= to.Generation {
+		return nil
+	}
+	return fmt.Errorf("generation %d is complete: %w: %w", to.Generation, ErrConflict, err)
+}
+
+// show makes one staged file visible. A file that is there already stays, if it
+// holds the same rows.
+func (l *Lake) show(ctx context.Context, f *pipeline.File) error {
+	err := l.place.promote(ctx, l.stagedName(f.Path), f.Path)
+	if err == nil || !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	o, err := l.place.open(ctx, f.Path)
+	if err != nil {
+		return err
+	}
+	there, err := describe(o)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Path, err)
+	}
+	if there.Digest != f.Digest || there.Rows != f.Rows {
+		return fmt.Errorf("%w: %s exists with %d rows and digest %.16s, this run has %d rows and digest %.16s",
+			ErrIntegrity, f.Path, there.Rows, there.Digest, f.Rows, f.Digest)
+	}
+	f.Bytes, f.SHA256, f.RowGroups = there.Bytes, there.SHA256, there.RowGroups
+	return nil
+}

@@ -1,0 +1,52 @@
+package sinks
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+func TestRoundTrip(t *testing.T) {
+	for _, table := range tables() {
+		t.Run(table.Name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			rows := awkwardRows(table, 500, rng)
+			if i := table.Index(table.Unique); i >= 0 {
+				for _, r := range rows {
+					r[i] = nil // nothing is a duplicate
+				}
+			}
+			lake := t.TempDir()
+			l := open(t, lake, Options{RowGroupRows: 128})
+			write(t, l, home(table, "2026-03"), record(t, table, rows[:1]))
+			write(t, l, home(table, "2026-03"), record(t, table, rows[1:]))
+			m := publish(t, l)
+			if len(m.Files) != 1 || m.Files[0].Rows != 500 || m.Files[0].RowGroups != 4 {
+				t.Fatalf("Files = %+v, want one of 500 rows in 4 row groups", m.Files)
+			}
+			want := text(sortRows(table, rows))
+			path := filepath.Join(lake, m.Files[0].Path)
+			s, got := readArrow(t, path)
+			if diff := gocmp.Diff(want, text(got)); diff != "" {
+				t.Errorf("Arrow's reader (-want +got):\n%.2000s", diff)
+			}
+			for i, f := range table.Arrow().Fields() {
+				g := s.Field(i)
+				if g.Name != f.Name || !arrow.TypeEqual(g.Type, f.Type) || !g.Nullable {
+					t.Errorf("Arrow's field %d = %s, want %s", i, g, f)
+				}
+				for j, key := range f.Metadata.Keys() {
+					if got, _ := g.Metadata.GetValue(key); got != f.Metadata.Values()[j] {
+						t.Errorf("%s of %s = %q, want %q", key, f.Name, got, f.Metadata.Values()[j])
+					}
+				}
+			}
+			if diff := gocmp.Diff(want, text(readParquetGo(t, path, table))); diff != "" {
+				t.Errorf("parquet-go's reader (-want +got):\n%.2000s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,255 @@
+package sinks
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// TestSortKeys compares every two awkward values of every type, as keys and by
+// the reference order, alone and with another column behind them.
+func TestSortKeys(t *testing.T) {
+	for typ, all := range awkward {
+		table := schema.Table{Name: "t", Columns: []schema.Column{{Name: "a", Type: typ}, {Name: "b", Type: schema.Int64}}, Sort: []string{"a", "b"}}
+		var rows []values
+		for _, v := range all {
+			if v != v { // NaN has no place in the reference order
+				continue
+			}
+			rows = append(rows, values{v, int64(1)}, values{v, int64(-1)}, values{v, nil})
+		}
+		b := newBatch(&table, record(t, table, rows))
+		order := sortOrder(&table)
+		for i := range rows {
+			for j := range rows {
+				want := compare(rows[i][0], rows[j][0])
+				if want == 0 && fmt.Sprint(rows[i][0]) == fmt.Sprint(rows[j][0]) {
+					want = compare(rows[i][1], rows[j][1])
+				} else if want == 0 {
+					continue // 0 and -0: equal, but kept apart
+				}
+				got := bytes.Compare(appendKey(nil, order, row{b, int32(i)}), appendKey(nil, order, row{b, int32(j)}))
+				if got != want {
+					t.Errorf("keys of %s %.20q %v and %.20q %v compare as %d, want %d", typ, rows[i][0], rows[i][1], rows[j][0], rows[j][1], got, want)
+				}
+			}
+		}
+	}
+}
+
+// newsRow is a row of the news table with the columns that matter here; note
+// says when it came.
+func newsRow(signal, entity, date, uid, raw any, note string) values {
+	table := schema.EventTable(schema.CategoryNews)
+	r := make(values, len(table.Columns))
+	set := func(name string, v any) { r[table.Index(name)] = v }
+	set("signal_type", signal)
+	set("entity_id", entity)
+	set("event_date", date)
+	set("event_uid", uid)
+	set("raw", raw)
+	set("notes", note)
+	return r
+}
+
+// once is the reference for dropping duplicates: of neighbours with one uid,
+// the first of each raw record stays.
+func once(table schema.Table, sorted []values) []values {
+	uid, raw := table.Index("event_uid"), table.Index("raw")
+	var out []values
+	for i, r := range sorted {
+		repeated := false
+		for j := i - 1; j >= 0 && r[uid] != nil && sorted[j][uid] == r[uid]; j-- {
+			repeated = repeated || sorted[j][raw] == r[raw]
+		}
+		if !repeated {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// TestSorted writes random rows in random pieces with so little memory that
+// they are spilled and merged, and compares with a sort in memory.
+func TestSorted(t *testing.T) {
+	table := schema.EventTable(schema.CategoryNews)
+	dir, n := t.TempDir(), 0
+	rapid.Check(t, func(rt *rapid.T) {
+		few := func(vs ...any) *rapid.Generator[any] { return rapid.SampledFrom(vs) }
+		row := rapid.Custom(func(rt *rapid.T) values {
+			return newsRow(
+				few(nil, "", "a", "a\x00", "ab", "b").Draw(rt, "signal"),
+				few(nil, "1", "10", "2").Draw(rt, "entity"),
+				few(nil, arrow.Date32(-1), arrow.Date32(0), arrow.Date32(20_000)).Draw(rt, "date"),
+				few(nil, "u1", "u2", "u3").Draw(rt, "uid"),
+				few(nil, "", "{}", "[]").Draw(rt, "raw"), "")
+		})
+		rows := rapid.SliceOfN(row, 1, 200).Draw(rt, "rows")
+		for i := range rows {
+			rows[i] = slices.Clone(rows[i])
+			rows[i][table.Index("notes")] = fmt.Sprint(i)
+		}
+		n++
+		lake := filepath.Join(dir, fmt.Sprint(n))
+		l := open(t, lake, Options{SortMemory: rapid.SampledFrom([]int64{1, 60_000, 1 << 20}).Draw(rt, "memory"), RowGroupRows: 50})
+		for rest := rows; len(rest) > 0; {
+			k := min(len(rest), rapid.IntRange(1, 7).Draw(rt, "piece"))
+			write(t, l, home(table, "unknown"), record(t, table, rest[:k]))
+			rest = rest[k:]
+		}
+		m := publish(t, l)
+		if err := l.Close(); err != nil {
+			rt.Fatalf("Close() = %v, want no error", err)
+		}
+		want := once(table, sortRows(table, rows))
+		_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
+		if diff := gocmp.Diff(text(want), text(got)); diff != "" {
+			rt.Fatalf("rows (-want +got):\n%.3000s", diff)
+		}
+		if dropped := int64(len(rows) - len(want)); m.Files[0].Duplicate != dropped {
+			rt.Fatalf("Duplicate = %d, want %d", m.Files[0].Duplicate, dropped)
+		}
+	})
+}
+
+// TestManyRuns makes so many runs that merged runs are merged again.
+func TestManyRuns(t *testing.T) {
+	table := schema.Credits
+	rng := rand.New(rand.NewPCG(3, 4))
+	lake := t.TempDir()
+	l := open(t, lake, Options{SortMemory: 1})
+	var rows []values
+	for i := range 511 {
+		piece := awkwardRows(table, 1+rng.IntN(3), rng)
+		for _, r := range piece {
+			r[table.Index("call_id")] = fmt.Sprint(rng.IntN(10))
+			r[table.Index("row")] = int64(rng.IntN(10))
+			r[table.Index("signal_type")] = nil
+			r[table.Index("entity_id")] = fmt.Sprint(i)
+		}
+		rows = append(rows, piece...)
+		write(t, l, home(table, ""), record(t, table, piece))
+	}
+	p := l.partitions["credits"]
+	if p.runs[0].level != 2 {
+		t.Errorf("level of the first run = %d, want 2: merged twice", p.runs[0].level)
+	}
+	if len(p.runs) <= fanIn {
+		t.Errorf("%d runs, want more than %d, so that Stage has to reduce them", len(p.runs), fanIn)
+	}
+	m := publish(t, l)
+	_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
+	if diff := gocmp.Diff(text(sortRows(table, rows)), text(got)); diff != "" {
+		t.Errorf("rows (-want +got):\n%.3000s", diff)
+	}
+	if m.Files[0].Duplicate != 0 {
+		t.Errorf("Duplicate = %d, want 0: the table has no unique column", m.Files[0].Duplicate)
+	}
+}
+
+func TestDuplicates(t *testing.T) {
+	table := schema.EventTable(schema.CategoryNews)
+	day := arrow.Date32(20_000)
+	rows := []values{
+		newsRow("n", "1", day, "u1", "x", "0 first"),
+		newsRow("n", "1", day, "u1", "x", "1 again"),
+		newsRow("n", "1", day, "u1", "y", "2 other content"),
+		newsRow("n", "1", day, "u1", "x", "3 again, not next to the first"),
+		newsRow("n", "2", day, "u2", nil, "4 no content"),
+		newsRow("n", "2", day, "u2", nil, "5 again"),
+		newsRow("n", "2", day, "u2", "", "6 empty is content"),
+		newsRow("n", "3", day, nil, "x", "7 no id"),
+		newsRow("n", "3", day, nil, "x", "8 no id, nothing to compare"),
+		newsRow("n", "4", day, "", "x", "9 empty id"),
+		newsRow("n", "4", day, "", "x", "10 again"),
+	}
+	for name, memory := range map[string]int64{"in memory": 0, "spilled": 1} {
+		t.Run(name, func(t *testing.T) {
+			lake := t.TempDir()
+			l := open(t, lake, Options{SortMemory: memory})
+			for i := range rows {
+				write(t, l, home(table, "2026-03"), record(t, table, rows[i:i+1]))
+			}
+			m := publish(t, l)
+			_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
+			var notes []string
+			for _, r := range got {
+				number, _, _ := strings.Cut(r[table.Index("notes")].(string), " ")
+				notes = append(notes, number)
+			}
+			if diff := gocmp.Diff([]string{"0", "2", "4", "6", "7", "8", "9"}, notes); diff != "" {
+				t.Errorf("rows that stay (-want +got):\n%s", diff)
+			}
+			if m.Files[0].Duplicate != 4 || m.Files[0].Rows != 7 {
+				t.Errorf("File = %+v, want 7 rows and 4 duplicates", m.Files[0])
+			}
+		})
+	}
+}
+
+// TestSmallRecords writes row by row: the records are joined and the memory
+// that is counted stays near what is kept.
+func TestSmallRecords(t *testing.T) {
+	table := schema.EventTable(schema.CategoryNews)
+	l := open(t, t.TempDir(), Options{})
+	var want []values
+	for i := range 3000 {
+		r := newsRow("n", fmt.Sprint(i%7), nil, fmt.Sprint(i), "x", fmt.Sprint(i))
+		want = append(want, r)
+		write(t, l, home(table, "2026-03"), record(t, table, []values{r}))
+	}
+	p := l.partitions["news/event_month=2026-03"]
+	if len(p.recs) > 3+joinAt {
+		t.Errorf("%d records are kept, want at most %d", len(p.recs), 3+joinAt)
+	}
+	sum := int64(0)
+	for _, rec := range p.recs {
+		sum += memoryOf(rec) + keyMemory*rec.NumRows()
+	}
+	if p.memory != sum || l.memory != sum {
+		t.Errorf("memory = %d and %d, want %d", p.memory, l.memory, sum)
+	}
+	m := publish(t, l)
+	_, got := readArrow(t, l.disk.path(m.Files[0].Path))
+	if diff := gocmp.Diff(text(sortRows(table, want)), text(got)); diff != "" {
+		t.Errorf("rows (-want +got):\n%.3000s", diff)
+	}
+	if l.memory != 0 {
+		t.Errorf("memory after Stage = %d, want 0", l.memory)
+	}
+}
+
+// TestSlices writes windows on one large record.
+func TestSlices(t *testing.T) {
+	for _, table := range tables() {
+		rows := awkwardRows(table, 400, rand.New(rand.NewPCG(5, 6)))
+		if i := table.Index(table.Unique); i >= 0 {
+			for _, r := range rows {
+				r[i] = nil
+			}
+		}
+		for _, memory := range []int64{0, 1} {
+			whole := record(t, table, rows)
+			l := open(t, t.TempDir(), Options{SortMemory: memory})
+			for at := int64(0); at < 400; at += 50 {
+				write(t, l, home(table, "2026-03"), whole.NewSlice(at, at+50))
+			}
+			whole.Release()
+			m := publish(t, l)
+			_, got := readArrow(t, l.disk.path(m.Files[0].Path))
+			if diff := gocmp.Diff(text(sortRows(table, rows)), text(got)); diff != "" {
+				t.Errorf("%s (-want +got):\n%.3000s", table.Name, diff)
+			}
+		}
+	}
+}

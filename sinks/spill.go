@@ -1,0 +1,216 @@
+package sinks
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/ipc"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+)
+
+const (
+	// fanIn is how many runs are merged at a time, and so how many files are open.
+	fanIn = 16
+	// A batch in a run has at most this many rows and, unless one row is larger,
+	// bytes. While merging, two batches of every run are in memory.
+	spillRows  = 1024
+	spillBytes = 512 << 10
+)
+
+// run is a file of sorted rows of one partition, in Arrow's stream format. Runs
+// are scratch: they are not synced and do not outlive the process.
+type run struct {
+	name  string
+	level int // how many merges its rows went through
+}
+
+// spill sorts what the partition has in memory and moves it to disk.
+func (l *Lake) spill(ctx context.Context, p *partition) error {
+	name, err := l.writeRun(ctx, p, []cursor{p.sorted()})
+	if err != nil {
+		return err
+	}
+	p.forget()
+	p.runs = append(p.runs, run{name: name})
+	return l.compact(ctx, p)
+}
+
+// compact merges the newest runs into one as soon as fanIn of them are on the
+// same level, so that each row is rewritten once per level. Neighbours only are
+// merged, so that rows stay in the order they came.
+func (l *Lake) compact(ctx context.Context, p *partition) error {
+	for {
+		level, first := p.runs[len(p.runs)-1].level, len(p.runs)
+		for first > 0 && p.runs[first-1].level == level {
+			first--
+		}
+		if len(p.runs)-first < fanIn {
+			return nil
+		}
+		if err := l.mergeRuns(ctx, p, first, len(p.runs)); err != nil {
+			return err
+		}
+	}
+}
+
+// reduce merges the newest, smallest runs until few enough are left to be read
+// at once.
+func (l *Lake) reduce(ctx context.Context, p *partition) error {
+	for len(p.runs) > fanIn {
+		n := min(fanIn, len(p.runs)-fanIn+1)
+		if err := l.mergeRuns(ctx, p, len(p.runs)-n, len(p.runs)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeRuns replaces neighbouring runs by one.
+func (l *Lake) mergeRuns(ctx context.Context, p *partition, from, to int) error {
+	cursors, err := l.openRuns(p, p.runs[from:to])
+	if err != nil {
+		return err
+	}
+	name, err := l.writeRun(ctx, p, cursors)
+	if err != nil {
+		return err
+	}
+	for _, r := range p.runs[from:to] {
+		if err := l.disk.remove(r.name); err != nil {
+			return err
+		}
+	}
+	merged := run{name: name, level: p.runs[from].level + 1}
+	p.runs = append(append(p.runs[:from:from], merged), p.runs[to:]...)
+	return nil
+}
+
+// writeRun merges the cursors into a new run, and closes them.
+func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (name string, err error) {
+	l.spilled++
+	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", l.scratch, l.spilled)
+	f, err := l.disk.create(name)
+	if err != nil {
+		return "", errors.Join(err, closeAll(cursors))
+	}
+	buffered := bufio.NewWriterSize(f, 256<<10)
+	w := ipc.NewWriter(buffered, ipc.WithSchema(p.arrow), ipc.WithLZ4())
+	b := array.NewRecordBuilder(memory.DefaultAllocator, p.arrow)
+	defer b.Release()
+
+	var rows []row
+	bytes := 0
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		rec := collect(b, p.table, rows)
+		defer rec.Release()
+		rows, bytes = rows[:0], 0
+		return w.Write(rec)
+	}
+	err = merge(ctx, cursors, func(merged []row) error {
+		for _, r := range merged {
+			size := r.size()
+			if len(rows) == spillRows || len(rows) > 0 && bytes+size > spillBytes {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			rows, bytes = append(rows, r), bytes+size
+		}
+		return flush() // the rows are lent for this call only
+	})
+	if err == nil {
+		err = w.Close()
+	}
+	if err == nil {
+		err = buffered.Flush()
+	}
+	return name, errors.Join(err, f.Close())
+}
+
+// openRuns opens runs for merging.
+func (l *Lake) openRuns(p *partition, runs []run) ([]cursor, error) {
+	var cursors []cursor
+	for _, r := range runs {
+		f, err := l.disk.open(r.name)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(cursors))
+		}
+		cursors = append(cursors, &spilled{p: p, file: f, buffered: bufio.NewReaderSize(f, 64<<10)})
+	}
+	return cursors, nil
+}
+
+func closeAll(cursors []cursor) error {
+	var err error
+	for _, c := range cursors {
+		err = errors.Join(err, c.close())
+	}
+	return err
+}
+
+// spilled is a cursor over a run. Its batches are released by whoever has
+// finished with their last row.
+type spilled struct {
+	p        *partition
+	file     *file
+	buffered io.Reader
+	reader   *ipc.Reader
+	batch    *batch
+	keys     keys // of batch
+	at       int32
+}
+
+func (s *spilled) next() (row, []byte, bool, error) {
+	if s.batch == nil || int64(s.at) == s.batch.rec.NumRows() {
+		ok, err := s.load()
+		if !ok || err != nil {
+			return row{}, nil, false, err
+		}
+	}
+	r := row{s.batch, s.at}
+	s.at++
+	return r, s.keys.at(int(r.i)), true, nil
+}
+
+// load reads the next batch and computes its keys.
+func (s *spilled) load() (ok bool, err error) {
+	if s.reader == nil {
+		s.reader, err = ipc.NewReader(s.buffered, ipc.WithSchema(s.p.arrow))
+		if err != nil {
+			return false, s.named(err)
+		}
+	}
+	s.batch = nil
+	rec, err := s.reader.Read()
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	if err != nil {
+		return false, s.named(err)
+	}
+	rec.Retain()
+	s.batch, s.at = newBatch(s.p.table, rec), 0
+	s.keys.reset()
+	for i := range int32(rec.NumRows()) {
+		s.keys.add(s.p.order, row{s.batch, i})
+	}
+	return true, nil
+}
+
+func (s *spilled) named(err error) error {
+	return fmt.Errorf("read spilled rows of %s: %w", s.p, err)
+}
+
+func (s *spilled) close() error {
+	if s.reader != nil {
+		s.reader.Release()
+	}
+	return s.file.Close()
+}
