@@ -1,0 +1,452 @@
+package signals
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// Config says how the API is reached. Only Key is needed.
+type Config struct {
+	BaseURL   string            // empty: https://api.lusha.com
+	AllowHTTP bool              // send the key in clear text to hosts other than this one
+	Key       Key               // sent in the api_key header of every request, shown nowhere
+	UserAgent string            // empty: a siglake agent; the vendor is said to refuse library defaults
+	Timeout   time.Duration     // of one attempt, connection to last byte; 0 means 60 s
+	MaxAnswer int64             // bytes of an answer after decompression; 0 means 64 MiB
+	Price     int64             // credits of one event, for the ceiling; 0 means 1
+	Now       func() time.Time  // nil means time.Now
+	Transport http.RoundTripper // nil: the client's own, which can prove that a request never left
+}
+
+// Client makes single attempts at the API. It never repeats anything, follows
+// no redirect, and takes back nothing that it handed to the network. It may be
+// used concurrently.
+type Client struct {
+	base      *url.URL
+	key       Key
+	agent     string
+	timeout   time.Duration
+	maxAnswer int64
+	price     int64
+	now       func() time.Time
+	transport http.RoundTripper
+	usageMu   sync.Mutex
+	usage     *ledger // the usage endpoint has a quota of its own
+}
+
+// New checks the configuration. It does not touch the network.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.Key.check(); err != nil {
+		return nil, err
+	}
+	base, err := baseURL(cfg.BaseURL, cfg.AllowHTTP)
+	if err != nil {
+		return nil, errors.New(cfg.Key.hide(err.Error())) // who mixes up the two settings is not shown the key
+	}
+	c := &Client{
+		base:      base,
+		key:       cfg.Key,
+		agent:     cfg.UserAgent,
+		timeout:   cfg.Timeout,
+		maxAnswer: cfg.MaxAnswer,
+		price:     cfg.Price,
+		now:       cfg.Now,
+		transport: cfg.Transport,
+		usage:     newLedger(5, time.Minute),
+	}
+	if c.agent == "" {
+		c.agent = "siglake (+https://github.com/siglake/siglake)"
+	}
+	if c.timeout <= 0 {
+		c.timeout = 60 * time.Second
+	}
+	if c.maxAnswer <= 0 {
+		c.maxAnswer = 64 << 20
+	}
+	if c.price <= 0 {
+		c.price = 1
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.transport == nil {
+		c.transport = newTransport(c.timeout, nil)
+	}
+	return c, nil
+}
+
+// baseURL refuses whatever would send the key where it does not belong.
+func baseURL(text string, allowHTTP bool) (*url.URL, error) {
+	if text == "" {
+		text = "https://api.lusha.com"
+	}
+	u, err := url.Parse(strings.TrimRight(text, "/"))
+	if err != nil {
+		return nil, errors.New("the API's address is not a URL") // the parser's error may quote a password
+	}
+	switch {
+	case u.User != nil:
+		return nil, fmt.Errorf("API address %s: no user or password belongs there", u.Redacted())
+	case u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("API address %q: scheme, host and at most a path are expected", text)
+	case u.Scheme == "https":
+		return u, nil
+	case u.Scheme != "http":
+		return nil, fmt.Errorf("API address %q: neither https nor http", text)
+	}
+	host := u.Hostname()
+	ip := net.ParseIP(host)
+	if allowHTTP || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return u, nil
+	}
+	return nil, fmt.Errorf("API address %q: http would send the key in clear text; use https", text)
+}
+
+// Fetch makes one attempt at a batch. The reply holds its one Call with the
+// raw answer, or no Call when nothing was sent; items are left to Decode.
+// The outcome is preliminary: Ambiguous, unless it is proven that no byte of
+// the request left. An error means that the batch must not be sent, or that
+// ctx was done before it was.
+func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	req, err := RequestFor(b)
+	if err != nil {
+		return nothing(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
+	}
+	if len(req.Sent) == 0 {
+		return nothing(b, ""), nil
+	}
+	if ctx.Err() != nil {
+		return interrupted(ctx, b)
+	}
+	attempt := max(b.Attempt, 1)
+	sent := pipeline.Batch{Query: b.Query, Items: make([]pipeline.Item, len(req.Sent))}
+	call := pipeline.Call{
+		ID:       b.ID + "-" + strconv.Itoa(attempt),
+		Batch:    b.ID,
+		Attempt:  attempt,
+		Endpoint: req.Endpoint(),
+		Object:   b.Query.Object,
+		Entities: len(req.Sent),
+		Types:    len(b.Query.Signals),
+		Ceiling:  sent.Ceiling(c.price),
+	}
+	// From here on the request may be charged whatever happens to the caller,
+	// so it is not the caller's any more: cancelling it would not take the
+	// charge back, only lose the answer. It ends by its own time-out.
+	wire, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	defer cancel()
+	c.exchange(wire, req.Method, req.Path, req.Body, &call)
+	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+}
+
+// exchange sends one request and reads its answer into the call.
+func (c *Client) exchange(ctx context.Context, method, path string, body []byte, call *pipeline.Call) {
+	call.Outcome = pipeline.Ambiguous
+	call.Rate = rateOf(nil)
+	var left departure
+	req, err := http.NewRequestWithContext(left.watch(ctx), method, c.base.String()+path, bytes.NewReader(body))
+	if err != nil {
+		call.Outcome = pipeline.NotCharged
+		call.Problem = "not sent: " + c.key.hide(err.Error())
+		return
+	}
+	// net/http sends a request again when a kept-alive connection breaks, if it
+	// can rewind the body or finds an idempotency key. It gets neither.
+	req.GetBody = nil
+	if len(body) == 0 {
+		req.Body = http.NoBody
+	} else {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.agent)
+	req.Header["api_key"] = []string{*c.key.text}
+
+	call.Sent = c.now()
+	// The transport, not an http.Client: a client follows redirects, and takes
+	// the key along.
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		call.Duration = c.now().Sub(call.Sent)
+		call.Problem = c.key.hide(err.Error())
+		if ctx.Err() != nil {
+			call.Problem = fmt.Sprintf("no answer within %s: %s", c.timeout, call.Problem)
+		}
+		if left.never() {
+			call.Outcome = pipeline.NotCharged
+			call.Problem = "not sent: " + call.Problem
+		}
+		return
+	}
+	defer resp.Body.Close()
+	call.Status = resp.StatusCode
+	call.Rate = rateOf(resp.Header)
+	call.Header = keptHeader(resp.Header, c.key)
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, c.maxAnswer+1))
+	call.Duration = c.now().Sub(call.Sent)
+	switch {
+	case int64(len(raw)) > c.maxAnswer:
+		raw = raw[:c.maxAnswer]
+		call.Problem = fmt.Sprintf("the answer is longer than %d bytes and was cut", c.maxAnswer)
+	case err != nil:
+		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", len(raw), c.key.hide(err.Error()))
+	case resp.ContentLength >= 0 && int64(len(raw)) != resp.ContentLength:
+		call.Problem = fmt.Sprintf("the answer has %d bytes, announced were %d", len(raw), resp.ContentLength)
+	}
+	if bytes.Contains(raw, []byte(*c.key.text)) {
+		raw = []byte(c.key.hide(string(raw))) // an answer that quotes the key is stored without it
+	}
+	call.Body = raw
+}
+
+// newTransport is one connection per request in flight, over HTTP/1.1.
+//
+// HTTP/2 is off on purpose: there, one broken connection leaves every request
+// on it in doubt, the transport repeats requests by rules of its own, and the
+// bytes of one request cannot be told from those of another.
+func newTransport(timeout time.Duration, trust *tls.Config) *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	secure := &tls.Config{}
+	if trust != nil {
+		secure = trust.Clone()
+	}
+	secure.MinVersion = tls.VersionTLS12
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		Protocols:       protocols,
+		TLSClientConfig: secure, // for connections through a proxy
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &watchedConn{Conn: conn}, nil
+		},
+		// The watch lies above TLS, so that handshakes and closing alerts do
+		// not count as bytes of a request.
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			host, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				conn.Close()
+				return nil, err
+			}
+			own := secure.Clone()
+			if own.ServerName == "" {
+				own.ServerName = host
+			}
+			own.NextProtos = []string{"http/1.1"}
+			shake, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			tlsConn := tls.Client(conn, own)
+			if err := tlsConn.HandshakeContext(shake); err != nil {
+				conn.Close()
+				return nil, err
+			}
+			return &watchedConn{Conn: tlsConn}, nil
+		},
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  timeout,
+		MaxResponseHeaderBytes: 1 << 20,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    64,
+		MaxConnsPerHost:        64,
+		IdleConnTimeout:        20 * time.Second, // well below what load balancers grant, so that they rarely hang up first
+	}
+}
+
+// departure finds out whether any byte of one request left this machine.
+type departure struct {
+	mu    sync.Mutex
+	asked bool // the transport reports its steps
+	conns []net.Conn
+}
+
+func (d *departure) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.asked = true
+		},
+		GotConn: func(info httptrace.GotConnInfo) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if w := watched(info.Conn); w != nil {
+				w.start()
+			}
+			d.conns = append(d.conns, info.Conn)
+		},
+	})
+}
+
+// never reports whether it is proven that no byte left, and sees to it that
+// none will. A transport that does not report its steps, or brings connections
+// of its own, proves nothing.
+func (d *departure) never() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.asked {
+		return false
+	}
+	for _, conn := range d.conns {
+		if w := watched(conn); w == nil || !w.seal() {
+			return false
+		}
+	}
+	return true
+}
+
+func watched(conn net.Conn) *watchedConn {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	w, _ := conn.(*watchedConn)
+	return w
+}
+
+// watchedConn knows whether the request that holds it has begun to write.
+type watchedConn struct {
+	net.Conn
+	mu     sync.Mutex
+	wrote  bool
+	sealed bool
+}
+
+func (w *watchedConn) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	if w.sealed {
+		w.mu.Unlock()
+		return 0, net.ErrClosed
+	}
+	w.wrote = true
+	w.mu.Unlock()
+	return w.Conn.Write(p)
+}
+
+// start forgets the requests before.
+func (w *watchedConn) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrote = false
+}
+
+// seal reports whether nothing was written since start, and if so keeps it
+// that way: a writer that comes late finds the connection closed.
+func (w *watchedConn) seal() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wrote {
+		return false
+	}
+	w.sealed = true
+	return true
+}
+
+// rateOf reads the nine rate headers.
+func rateOf(h http.Header) pipeline.Rate {
+	number := func(name string) int64 {
+		n, err := strconv.ParseInt(strings.TrimSpace(h.Get(name)), 10, 64)
+		if err != nil || n < 0 {
+			return -1
+		}
+		return n
+	}
+	window := func(long, short string) pipeline.Window {
+		return pipeline.Window{
+			Limit: number("x-rate-limit-" + long),
+			Used:  number("x-" + short + "-usage"),
+			Left:  number("x-" + short + "-requests-left"),
+		}
+	}
+	return pipeline.Rate{Minute: window("minute", "minute"), Hour: window("hourly", "hourly"), Day: window("daily", "daily")}
+}
+
+// kept are the answer's header fields that a call keeps: rates, waiting times,
+// and what tells a proxy from the API. Never cookies.
+var kept = []string{
+	"content-encoding", "content-length", "content-type", "date", "location",
+	"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "server", "via",
+	"x-daily-requests-left", "x-daily-usage", "x-hourly-requests-left", "x-hourly-usage",
+	"x-minute-requests-left", "x-minute-usage", "x-rate-limit-daily", "x-rate-limit-hourly", "x-rate-limit-minute",
+	"x-ratelimit-limit", "x-ratelimit-limit-day", "x-ratelimit-remaining-daily", "x-ratelimit-remaining-day",
+	"x-ratelimit-reset-daily", "x-request-id",
+}
+
+// keptHeader writes the kept fields as one JSON object, names in lower case.
+func keptHeader(h http.Header, key Key) []byte {
+	var out members
+	for _, name := range kept {
+		if v := h.Get(name); v != "" {
+			text := key.hide(v)
+			out.add([]byte(name), appendQuoted(nil, shorten(text, 256)))
+		}
+	}
+	return out.object()
+}
+
+// headerOf reads back what keptHeader wrote.
+func headerOf(call *pipeline.Call) http.Header {
+	fields := map[string]string{}
+	if len(call.Header) == 0 || json.Unmarshal(call.Header, &fields) != nil {
+		return nil
+	}
+	h := make(http.Header, len(fields))
+	for name, value := range fields {
+		h.Set(name, value)
+	}
+	return h
+}
+
+// nothing is the reply to a batch of which nothing was sent: items that never
+// can be are Rejected, the others Deferred.
+func nothing(b *pipeline.Batch, reason string) *pipeline.Reply {
+	return &pipeline.Reply{Items: fates(b, schema.Deferred, reason, "")}
+}
+
+// fates gives every item of a batch the same fate, but for those the dialect
+// cannot express: they are Rejected whatever came of the others.
+func fates(b *pipeline.Batch, status schema.Status, reason, callID string) []pipeline.ItemReply {
+	items := make([]pipeline.ItemReply, len(b.Items))
+	for i := range items {
+		if b.Query != nil {
+			if why := unfit(b, i); why != "" {
+				items[i] = pipeline.ItemReply{Status: schema.Rejected, Reason: why}
+				continue
+			}
+		}
+		items[i] = pipeline.ItemReply{Status: status, Reason: reason, CallID: callID}
+	}
+	return items
+}
+
+// interrupted is the reply when the caller gave up before anything was sent.
+func interrupted(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	const reason = "the run was stopped before this was asked"
+	return nothing(b, reason), &pipeline.Stop{
+		Kind:   pipeline.StopInterrupted,
+		Reason: "stopped: " + context.Cause(ctx).Error(),
+		Advice: "run again to ask for the rest",
+	}
+}

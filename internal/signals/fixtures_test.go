@@ -1,0 +1,305 @@
+package signals
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/api/*.want")
+
+// fixture is one exchange of testdata/api.
+type fixture struct {
+	Name, Doc string
+	Request   struct {
+		Method, Path string
+		Body         json.RawMessage
+	}
+	Response struct {
+		Status  int
+		Headers map[string]string
+		Body    json.RawMessage
+		Text    string
+	}
+}
+
+func (f *fixture) header() http.Header {
+	h := http.Header{}
+	for name, value := range f.Response.Headers {
+		h.Set(name, value)
+	}
+	return h
+}
+
+func (f *fixture) answer() []byte {
+	if f.Response.Body != nil {
+		return f.Response.Body
+	}
+	return []byte(f.Response.Text)
+}
+
+func fixtures(t testing.TB) []fixture {
+	t.Helper()
+	files, err := filepath.Glob("../../testdata/api/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("Glob() = %v, %v, want fixtures", files, err)
+	}
+	var out []fixture
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f fixture
+		if err := json.Unmarshal(text, &f); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// batch rebuilds the batch that a fixture's request is about.
+func (f *fixture) batch(t testing.TB) *pipeline.Batch {
+	t.Helper()
+	var r struct {
+		CompanyIDs []json.Number `json:"companyIds"`
+		ContactIDs []json.Number `json:"contactIds"`
+		Companies  []struct{ ID, Domain, Name string }
+		Contacts   []struct {
+			ID        string
+			LinkedIn  string `json:"social_link"`
+			Email     string
+			FullName  string `json:"full_name"`
+			Companies []struct{ Name, Domain string }
+		}
+		Signals             []string
+		StartDate           string
+		MaxResultsPerSignal int
+		Filters             struct {
+			Include struct {
+				NewsEventTypes     []string
+				HiringByDepartment []string            `json:"hiringByDepartments"`
+				HiringByLocations  []pipeline.Location `json:"hiringByLocations"`
+			}
+		}
+	}
+	if err := json.Unmarshal(f.Request.Body, &r); err != nil {
+		t.Fatalf("%s: request: %v", f.Name, err)
+	}
+	b := &pipeline.Batch{ID: "000001", Query: &pipeline.Query{
+		Object: schema.Company, Signals: r.Signals, Since: r.StartDate, MaxResults: r.MaxResultsPerSignal,
+		NewsEventTypes: r.Filters.Include.NewsEventTypes, HiringDepartments: r.Filters.Include.HiringByDepartment,
+		HiringLocations: r.Filters.Include.HiringByLocations,
+	}}
+	if len(r.ContactIDs)+len(r.Contacts) > 0 {
+		b.Query.Object = schema.Contact
+	}
+	add := func(ref string, a schema.Account) {
+		a.Object = b.Query.Object
+		b.Items = append(b.Items, pipeline.Item{Ref: ref, Account: a})
+	}
+	for i, id := range append(r.CompanyIDs, r.ContactIDs...) {
+		b.ByID = true
+		add(fmt.Sprintf("r%d", i), schema.Account{ID: id.String()})
+	}
+	for _, c := range r.Companies {
+		add(c.ID, schema.Account{Domain: c.Domain, Name: c.Name})
+	}
+	for _, c := range r.Contacts {
+		a := schema.Account{LinkedIn: c.LinkedIn, Email: c.Email, Name: c.FullName}
+		if len(c.Companies) > 0 {
+			a.CompanyName, a.CompanyDomain = c.Companies[0].Name, c.Companies[0].Domain
+		}
+		add(c.ID, a)
+	}
+	return b
+}
+
+// TestFixtures sends every fixture's request to a server that gives its
+// answer, checks the request, and compares what is decoded with a golden.
+func TestFixtures(t *testing.T) {
+	for _, f := range fixtures(t) {
+		t.Run(f.Name, func(t *testing.T) {
+			var met *http.Request
+			var body bytes.Buffer
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				met = r
+				body.ReadFrom(r.Body)
+				for name, value := range f.Response.Headers {
+					w.Header().Set(name, value)
+				}
+				w.WriteHeader(f.Response.Status)
+				w.Write(f.answer())
+			}))
+			defer srv.Close()
+			c := testClient(t, srv.URL)
+			var got string
+			if f.Request.Method == "GET" {
+				got = free(t, c, &f)
+			} else {
+				b := f.batch(t)
+				reply, err := Decode(c).Fetch(t.Context(), b)
+				if err != nil || len(reply.Calls) != 1 {
+					t.Fatalf("Fetch(%s) = %d calls, %v, want 1, nil", f.Name, len(reply.Calls), err)
+				}
+				var want bytes.Buffer
+				json.Compact(&want, f.Request.Body)
+				if diff := cmp.Diff(want.String(), body.String()); diff != "" {
+					t.Errorf("request body (-want +got):\n%s", diff)
+				}
+				got = describe(b, reply, met)
+			}
+			if met.Method != f.Request.Method || met.URL.Path != f.Request.Path {
+				t.Errorf("request = %s %s, want %s %s", met.Method, met.URL.Path, f.Request.Method, f.Request.Path)
+			}
+			got = "# " + f.Doc + "\n" + got
+			golden := filepath.Join("../../testdata/api", f.Name+".want")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", golden, diff)
+			}
+		})
+	}
+}
+
+// free decodes the answers of the free endpoints.
+func free(t *testing.T, c *Client, f *fixture) string {
+	t.Helper()
+	if object, ok := strings.CutPrefix(f.Request.Path, "/api/signals/filters/"); ok {
+		o, err := c.Options(t.Context(), schema.Object(object))
+		if err != nil {
+			t.Fatalf("Options(%s) = %v, want nil", object, err)
+		}
+		return fmt.Sprintf("signals: %s\nnews: %s\ndepartments: %s\nlocations: %v\n",
+			strings.Join(o.Signals, ", "), strings.Join(o.NewsEventTypes, ", "), strings.Join(o.Departments, ", "), o.Locations)
+	}
+	if f.Request.Path == "/account/usage" {
+		// Usage asks the newer endpoint first; the older answers are met as they are.
+		call, err := c.free(t.Context(), f.Request.Path, c.usageTurn)
+		if err != nil {
+			t.Fatalf("free(%s) = %v, want nil", f.Request.Path, err)
+		}
+		u, err := decodeUsage(call.Body)
+		if err != nil {
+			t.Fatalf("decodeUsage(%s) = %v, want nil", call.Body, err)
+		}
+		return describeUsage(u)
+	}
+	u, err := c.Usage(t.Context())
+	if err != nil {
+		t.Fatalf("Usage() = %v, want nil", err)
+	}
+	return describeUsage(u)
+}
+
+func describeUsage(u *Usage) string {
+	out := fmt.Sprintf("credits: total %d, used %d, remaining %d\n", u.Total, u.Used, u.Remaining)
+	for _, w := range []struct {
+		name string
+		w    UsageWindow
+	}{{"minute", u.Minute}, {"hour", u.Hour}, {"day", u.Day}} {
+		out += fmt.Sprintf("%s: limit %d, used %d, left %d", w.name, w.w.Limit, w.w.Used, w.w.Left)
+		if !w.w.Resets.IsZero() {
+			out += ", resets " + w.w.Resets.UTC().Format("2006-01-02 15:04:05")
+		}
+		out += "\n"
+	}
+	if u.Plan != "" {
+		out += "plan: " + u.Plan + "\n"
+	}
+	for _, action := range []string{"api_search", "showSignalsCompany", "showSignalsContact"} {
+		if p, ok := u.Prices[action]; ok {
+			out += fmt.Sprintf("price of %s: %d for %d\n", action, p.Credits, p.PerQuantity)
+		}
+	}
+	return out
+}
+
+// describe writes a decoded reply so that a person can check it.
+func describe(b *pipeline.Batch, reply *pipeline.Reply, met *http.Request) string {
+	var out strings.Builder
+	call := reply.Calls[0]
+	v := verdictOf(&call)
+	fmt.Fprintf(&out, "call %s: %d, %s, class %s\n", call.ID, call.Status, call.Outcome, v.Class)
+	switch {
+	case call.Charge.Known:
+		fmt.Fprintf(&out, "charge: %d of at most %d\n", call.Charge.Credits, call.Ceiling)
+	case call.Charge.Text != "":
+		fmt.Fprintf(&out, "charge: unknown (%s)\n", call.Charge.Text)
+	default:
+		fmt.Fprintf(&out, "charge: not stated\n")
+	}
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&out, "%s: %s\n", name, value)
+		}
+	}
+	line("window", strings.Trim(call.StartDate+" to "+call.EndDate, " to"))
+	line("problem", call.Problem)
+	if v.Wait > 0 {
+		line("wait", v.Wait.String())
+	}
+	line("extra", string(call.Extra))
+	for _, n := range call.Notes {
+		line("note", n)
+	}
+	entity := func(name string, r pipeline.ItemReply) {
+		fmt.Fprintf(&out, "%s: %s", name, r.Status)
+		if r.Entity.ID != "" {
+			fmt.Fprintf(&out, " = %s %q %s", r.Entity.ID, r.Entity.Name, r.Entity.Domain)
+		}
+		if r.Reason != "" {
+			fmt.Fprintf(&out, " (%s)", r.Reason)
+		}
+		out.WriteByte('\n')
+		for _, e := range r.Events {
+			fmt.Fprintf(&out, "\t%s %s\n", e.Type, e.Raw)
+		}
+		if r.Extra != nil {
+			fmt.Fprintf(&out, "\textra %s\n", r.Extra)
+		}
+		for _, n := range r.Notes {
+			fmt.Fprintf(&out, "\tnote: %s\n", n)
+		}
+	}
+	for i, r := range reply.Items {
+		entity(fmt.Sprintf("item %s", answerKey(b, i)), r)
+	}
+	for _, r := range reply.Strays {
+		entity("stray", r)
+	}
+	return out.String()
+}
+
+const canary = "canary-5f1c0d9e-do-not-print"
+
+func testClient(t testing.TB, url string) *Client {
+	t.Helper()
+	c, err := New(Config{BaseURL: url, Key: NewKey(canary)})
+	if err != nil {
+		t.Fatalf("New(%s) = %v, want nil", url, err)
+	}
+	t.Cleanup(func() { c.transport.(*http.Transport).CloseIdleConnections() })
+	return c
+}

@@ -1,0 +1,378 @@
+package signals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// step is what a fake API does with one request. Failures come in pairs: the
+// same sight for the client, once billed and once not.
+type step struct {
+	status int    // 0: no answer
+	body   string // empty: a good answer about every item of the batch
+	header string // Call.Header
+	unsent bool
+	billed bool // the fake's own bill; good answers are always billed
+	takes  time.Duration
+}
+
+var (
+	good      = step{status: 200}
+	refused   = step{status: 500, body: `{"statusCode":500,"message":"try later"}`}
+	lost      = step{billed: true} // charged, not delivered
+	lostFree  = step{}             // not charged, and looks the same
+	unsent    = step{unsent: true} // not charged, provably
+	cut       = step{status: 200, body: `{"companies":{"1001":{`, billed: true}
+	page      = step{status: 502, body: `<html>bad gateway</html>`, billed: true}
+	burst     = step{status: 429, body: `{"statusCode":429,"message":"slow down"}`}
+	hourly    = step{status: 429, body: `{"statusCode":429,"message":"hourly limit hit. Reset in 600 seconds"}`}
+	daily     = step{status: 429, body: `{"statusCode":429,"message":"daily limit hit"}`}
+	trial     = step{status: 429, body: `{"statusCode":429,"message":"trial requests are used up"}`}
+	broke     = step{status: 402, body: `{"statusCode":402,"message":"not enough credits"}`}
+	forbidden = step{status: 403, body: `{"statusCode":403,"message":"not in plan"}`}
+	badKey    = step{status: 401, body: `{"statusCode":401,"error":"invalid_request"}`}
+	noRoute   = step{status: 404, body: `{"message":"no Route matched","request_id":"1"}`}
+	unknown   = step{status: 404, body: `{"statusCode":404,"message":"no match"}`}
+	elsewhere = step{status: 302}
+	wall      = step{status: 403, body: `<html>blocked</html>`, billed: true}
+	badItem   = step{status: 400, body: `{"statusCode":400,"message":"bad field"}`}
+	teapot    = step{status: 418, body: `{"statusCode":418,"message":"no coffee"}`}
+)
+
+// fakeAPI plays steps, then good answers. It stands where the client stands.
+type fakeAPI struct {
+	mu    sync.Mutex
+	steps []step
+	next  func(*pipeline.Batch) step // instead of steps
+	asked map[string]int             // item ref -> requests that were billed for it
+	sent  []time.Time
+	ids   []string
+}
+
+func (f *fakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	if ctx.Err() != nil {
+		return interrupted(ctx, b)
+	}
+	f.mu.Lock()
+	s := good
+	if f.next != nil {
+		s = f.next(b)
+	} else if len(f.steps) > 0 {
+		s, f.steps = f.steps[0], f.steps[1:]
+	}
+	if s.billed || s.status == 200 && s.body == "" {
+		if f.asked == nil {
+			f.asked = map[string]int{}
+		}
+		for _, i := range b.Items {
+			f.asked[i.Ref]++
+		}
+	}
+	call := pipeline.Call{
+		ID: fmt.Sprintf("%s-%d", b.ID, max(b.Attempt, 1)), Batch: b.ID, Attempt: max(b.Attempt, 1),
+		Entities: len(b.Items), Sent: time.Now(), Status: s.status, Outcome: pipeline.Ambiguous, Body: []byte(s.body),
+		Header: []byte(s.header), Rate: rateOf(nil),
+	}
+	f.sent = append(f.sent, call.Sent)
+	f.ids = append(f.ids, call.ID)
+	f.mu.Unlock()
+	time.Sleep(s.takes)
+	if s.status == 200 && s.body == "" {
+		call.Body = goodAnswer(b)
+	}
+	if s.status == 0 {
+		call.Problem = "connection reset"
+	}
+	if s.unsent {
+		call.Outcome = pipeline.NotCharged
+	}
+	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+}
+
+func goodAnswer(b *pipeline.Batch) []byte {
+	var out strings.Builder
+	out.WriteString(`{"companies":{`)
+	for i := range b.Items {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		fmt.Fprintf(&out, `"%s":{"companyId":"%[1]s","surgeInHiring":[{"signalId":"9%[1]s"}]}`, answerKey(b, i))
+	}
+	fmt.Fprintf(&out, `},"creditCharged":%d}`, len(b.Items))
+	return []byte(out.String())
+}
+
+func half() float64 { return 0.5 }
+
+func statuses(items []pipeline.ItemReply) string {
+	var out []string
+	for _, i := range items {
+		out = append(out, string(i.Status))
+	}
+	return strings.Join(out, " ")
+}
+
+// TestRetryTable is the outcome table: what follows each kind of answer.
+func TestRetryTable(t *testing.T) {
+	five := func(s step) []step { return []step{s, s, s, s, s} }
+	for _, tt := range []struct {
+		name   string
+		steps  []step
+		calls  int
+		status string
+		stop   pipeline.StopKind
+		waited time.Duration
+	}{
+		{"good", []step{good}, 1, "enriched", "", 0},
+		{"a failure, then good", []step{refused}, 2, "enriched", "", 500 * time.Millisecond},
+		{"failures to the end", five(refused), 5, "deferred", "", 7500 * time.Millisecond},
+		{"too fast, then good", []step{burst, burst}, 3, "enriched", "", 1500 * time.Millisecond},
+		{"too fast, told how long", []step{{status: 429, body: burst.body, header: `{"retry-after":"7"}`}}, 2, "enriched", "", 7500 * time.Millisecond},
+		{"too fast, told too long", []step{{status: 429, body: burst.body, header: `{"retry-after":"7200"}`}}, 1, "deferred", pipeline.StopQuota, 0},
+		{"failed, told too long", []step{{status: 503, body: `{"statusCode":503}`, header: `{"retry-after":"7200"}`}}, 1, "deferred", pipeline.StopUnstable, 0},
+		{"too fast, told a date", []step{{status: 429, body: burst.body, header: `{"retry-after":"Fri, 01 May 2026 10:00:09 GMT","date":"Fri, 01 May 2026 10:00:00 GMT"}`}}, 2, "enriched", "", 9500 * time.Millisecond},
+		{"not sent, then good", []step{unsent}, 2, "enriched", "", 500 * time.Millisecond},
+		{"the hour", []step{hourly}, 2, "enriched", "", 600*time.Second + 500*time.Millisecond},
+		{"the day", []step{daily}, 1, "deferred", pipeline.StopQuota, 0},
+		{"the trial", []step{trial}, 1, "deferred", pipeline.StopAuth, 0},
+		{"no credits", []step{broke}, 1, "deferred", pipeline.StopCredits, 0},
+		{"not in the plan", []step{forbidden}, 1, "deferred", pipeline.StopAuth, 0},
+		{"bad key", []step{badKey}, 1, "deferred", pipeline.StopAuth, 0},
+		{"no such route", []step{noRoute}, 1, "deferred", pipeline.StopAuth, 0},
+		{"gone", []step{{status: 410, body: `{"code":"X","message":"gone"}`}}, 1, "deferred", pipeline.StopAuth, 0},
+		{"redirect", []step{elsewhere}, 1, "deferred", pipeline.StopAuth, 0},
+		{"see other", []step{{status: 303, billed: true}}, 1, "held", pipeline.StopAuth, 0},
+		{"nobody known", []step{unknown}, 1, "not_found", "", 0},
+		{"bad request", []step{badItem}, 1, "deferred", "", 0},
+		{"an unknown refusal", []step{teapot}, 1, "deferred", "", 0},
+		{"lost, charged", []step{lost}, 1, "held", "", 0},
+		{"lost, not charged", []step{lostFree}, 1, "held", "", 0},
+		{"cut", []step{cut}, 1, "held", "", 0},
+		{"a proxy's page", []step{page}, 1, "held", "", 0},
+		{"a wall's page", []step{wall}, 1, "held", pipeline.StopAuth, 0},
+		{"a failure, then lost", []step{refused, lost}, 2, "held", "", 500 * time.Millisecond},
+		{"too fast under a success", []step{{status: 200, body: burst.body}}, 2, "enriched", "", 500 * time.Millisecond},
+		{"refused with a charge", []step{{status: 500, body: `{"statusCode":500,"creditCharged":1}`, billed: true}}, 1, "held", "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &fakeAPI{steps: tt.steps}
+				start := time.Now()
+				reply, err := Retry(Decode(api), RetryConfig{MaxWait: time.Hour, Jitter: half}).Fetch(t.Context(), companies(1))
+				var stop *pipeline.Stop
+				errors.As(err, &stop)
+				var kind pipeline.StopKind
+				if stop != nil {
+					kind = stop.Kind
+				}
+				if (err == nil) != (kind == "") || kind != tt.stop {
+					t.Errorf("Fetch() error = %v (%s), want %q", err, kind, tt.stop)
+				}
+				if len(reply.Calls) != tt.calls || statuses(reply.Items) != tt.status {
+					t.Errorf("Fetch() = %d calls, %s, want %d, %s", len(reply.Calls), statuses(reply.Items), tt.calls, tt.status)
+				}
+				if d := time.Since(start); d != tt.waited {
+					t.Errorf("Fetch() waited %s, want %s", d, tt.waited)
+				}
+				if n := api.asked["r0"]; n > 1 {
+					t.Errorf("the item was billed %d times", n)
+				}
+				if reply.Items[0].Status != schema.Enriched && reply.Items[0].Reason == "" {
+					t.Errorf("%s without a reason", reply.Items[0].Status)
+				}
+			})
+		})
+	}
+}
+
+// TestRetryAt: a stop for quota says when to come back.
+func TestRetryAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// The bubble's clock starts at midnight UTC, 2000-01-01.
+		time.Sleep(90 * time.Minute)
+		for _, tt := range []struct {
+			step step
+			at   string
+		}{{daily, "2000-01-02 00:00:00"}, {hourly, "2000-01-01 01:40:00"}} {
+			_, err := Retry(Decode(&fakeAPI{steps: []step{tt.step}}), RetryConfig{}).Fetch(t.Context(), companies(1))
+			var stop *pipeline.Stop
+			if !errors.As(err, &stop) || stop.RetryAt.UTC().Format(time.DateTime) != tt.at {
+				t.Errorf("Fetch() after %s = %+v, want RetryAt %s", tt.step.body, stop, tt.at)
+			}
+		}
+	})
+}
+
+func TestRetryIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeAPI{steps: []step{refused, refused}}
+		b := companies(1)
+		b.Attempt = 3
+		if _, err := Retry(Decode(api), RetryConfig{}).Fetch(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"000012-3", "000012-4", "000012-5"}, api.ids); diff != "" {
+			t.Errorf("call ids (-want +got):\n%s", diff)
+		}
+		if b.Attempt != 3 {
+			t.Errorf("the batch's Attempt = %d, want 3, as the caller left it", b.Attempt)
+		}
+	})
+}
+
+// TestBreaker: too many unclear calls in a row end the run, and what waits is
+// turned away without a request.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			name  string
+			steps []step
+			stops int // ordinal of the batch that stops; 0 none
+		}{
+			{"five in a row", []step{lost, cut, page, lostFree, lost}, 5},
+			{"a good one between", []step{lost, lost, lost, lost, good, lost, lost, lost, lost}, 0},
+			{"a refusal between resets nothing", []step{lost, lost, badItem, lost, lost, lost}, 6},
+			{"given up", slices.Repeat([]step{refused}, 25), 5},
+		} {
+			r := Retry(Decode(&fakeAPI{steps: tt.steps}), RetryConfig{})
+			stops := 0
+			for n := 1; n <= 9 && stops == 0; n++ {
+				_, err := r.Fetch(t.Context(), companies(1))
+				var stop *pipeline.Stop
+				if errors.As(err, &stop) {
+					stops = n
+					if stop.Kind != pipeline.StopUnstable {
+						t.Errorf("%s: stop = %s, want unstable", tt.name, stop.Kind)
+					}
+				}
+			}
+			if stops != tt.stops {
+				t.Errorf("%s: stopped at batch %d, want %d", tt.name, stops, tt.stops)
+			}
+			if tt.stops > 0 {
+				reply, err := r.Fetch(t.Context(), companies(2))
+				if err == nil || len(reply.Calls) != 0 || statuses(reply.Items) != "deferred deferred" {
+					t.Errorf("%s: next Fetch() = %+v, %v, want no calls, deferred", tt.name, reply, err)
+				}
+			}
+		}
+	})
+}
+
+// TestStopReachesWaiting: a batch in its back-off is turned away as soon as
+// another one meets a reason to stop; one that is on the wire is not.
+func TestStopReachesWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeAPI{next: func(b *pipeline.Batch) step {
+			switch b.ID {
+			case "waits":
+				return step{status: 429, body: burst.body, header: `{"retry-after":"50"}`}
+			case "on the wire":
+				return step{status: 200, takes: 30 * time.Second}
+			}
+			return step{status: 402, body: broke.body, takes: 10 * time.Second}
+		}}
+		r := Retry(Decode(api), RetryConfig{})
+		var wg sync.WaitGroup
+		for _, tt := range []struct {
+			id, status string
+			after      time.Duration
+			stop       bool
+		}{{"waits", "deferred", 10 * time.Second, true}, {"on the wire", "enriched", 30 * time.Second, false}, {"stops", "deferred", 10 * time.Second, true}} {
+			wg.Go(func() {
+				b := companies(1)
+				b.ID = tt.id
+				start := time.Now()
+				reply, err := r.Fetch(t.Context(), b)
+				var stop *pipeline.Stop
+				if statuses(reply.Items) != tt.status || time.Since(start) != tt.after || errors.As(err, &stop) != tt.stop || tt.stop && stop.Kind != pipeline.StopCredits {
+					t.Errorf("Fetch(%s) = %s, %v after %s, want %s after %s", tt.id, statuses(reply.Items), err, time.Since(start), tt.status, tt.after)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// TestRetryInterrupted: ctx ends a back-off at once; the call is kept.
+func TestRetryInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		reply, err := Retry(Decode(&fakeAPI{steps: []step{refused}}), RetryConfig{Jitter: half}).Fetch(ctx, companies(2))
+		var stop *pipeline.Stop
+		if !errors.As(err, &stop) || stop.Kind != pipeline.StopInterrupted || len(reply.Calls) != 1 || statuses(reply.Items) != "deferred deferred" || time.Since(start) != 100*time.Millisecond {
+			t.Errorf("Fetch() = %d calls, %s, %v, want 1, deferred, interrupted", len(reply.Calls), statuses(reply.Items), err)
+		}
+	})
+}
+
+// TestStackProperties plays random weather against the whole stack.
+func TestStackProperties(t *testing.T) {
+	weather := []step{good, good, good, refused, lost, lostFree, unsent, cut, page, burst, hourly, daily, broke, badItem, badItem, unknown, wall, teapot,
+		{status: 451, body: `{"statusCode":451,"message":"restricted"}`}, {status: 200, body: burst.body}, {status: 200, body: `{"companies":{},"creditCharged":0}`, billed: true}}
+	rapid.Check(t, func(rt *rapid.T) {
+		steps := rapid.SliceOfN(rapid.SampledFrom(weather), 0, 30).Draw(rt, "steps")
+		sizes := rapid.SliceOfN(rapid.IntRange(1, 9), 1, 6).Draw(rt, "sizes")
+		synctest.Test(t, func(*testing.T) {
+			api := &fakeAPI{steps: steps}
+			stack := Bisect(Retry(Limit(Decode(api), LimitConfig{MaxWait: time.Hour}), RetryConfig{MaxWait: time.Hour}))
+			seen := map[string]bool{}
+			for n, size := range sizes {
+				b := companies(size)
+				b.ID = fmt.Sprintf("%06d", n)
+				before := len(api.sent)
+				api.asked = map[string]int{}
+				reply, err := stack.Fetch(context.Background(), b)
+				if len(reply.Items) != size {
+					rt.Fatalf("%d items, want %d", len(reply.Items), size)
+				}
+				if made := len(api.sent) - before; made != len(reply.Calls) {
+					rt.Fatalf("%d calls reported, %d made", len(reply.Calls), made)
+				}
+				for _, c := range reply.Calls {
+					if seen[c.ID] || c.Outcome == "" {
+						rt.Fatalf("call %s: outcome %q, seen before %v", c.ID, c.Outcome, seen[c.ID])
+					}
+					seen[c.ID] = true
+				}
+				for i, item := range reply.Items {
+					if !slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Rejected, schema.Restricted, schema.Held, schema.Deferred}, item.Status) {
+						rt.Fatalf("item %d: status %q", i, item.Status)
+					}
+					if item.Status == schema.Enriched && item.Entity.ID != b.Items[i].Account.ID {
+						rt.Fatalf("item %d has the answer of %s", i, item.Entity.ID)
+					}
+					billed := api.asked[b.Items[i].Ref]
+					if billed > 1 {
+						rt.Fatalf("item %d was billed %d times", i, billed)
+					}
+					if billed == 1 && (item.Status == schema.Deferred || item.Status == schema.Rejected || item.Status == schema.Restricted) {
+						rt.Fatalf("item %d was billed and is %s", i, item.Status)
+					}
+				}
+				if err == nil {
+					for i, item := range reply.Items {
+						if len(reply.Calls) == 0 {
+							rt.Fatalf("item %d is %s without a call or an error", i, item.Status)
+						}
+					}
+				}
+			}
+		})
+	})
+}
