@@ -91,6 +91,9 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// Format prints where the client asks, and nothing of what it holds.
+func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "signals client of ", c.base.Redacted()) }
+
 // baseURL refuses whatever would send the key where it does not belong.
 func baseURL(text string, allowHTTP bool) (*url.URL, error) {
 	if text == "" {

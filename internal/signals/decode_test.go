@@ -136,6 +136,9 @@ func TestDecodeOddities(t *testing.T) {
 		{"white space", "{ \"companies\" : { \"1001\" : { \"surgeInHiring\" : [ { \"signalId\" : \"a \\\" b\" } ] } } }", companies(1), "enriched", 0, func(r []pipeline.ItemReply) string {
 			return differ(string(r[0].Events[0].Raw), `{"signalId":"a \" b"}`)
 		}},
+		{"two entries with unknown fields", `{"companies":{"1001":{"x":1,"error":"gone"},"1001":{"x":2,"y":3,"companyId":"1001"}}}`, companies(1), "no_signal", 0, func(r []pipeline.ItemReply) string {
+			return differ(string(r[0].Extra)+r[0].Entity.ID, `{"x":1,"x#2":2,"y":3}1001`)
+		}},
 		{"both roots of the dialects", `{"companies":{"1001":{"companyId":"1001"}},"results":[{"id":"1002"}]}`, companies(2), "no_signal no_signal", 0, nil},
 		{"entries and an error", `{"statusCode":500,"message":"partly","companies":{"1001":{"companyId":"1001"}}}`, companies(2), "no_signal not_found", 0, nil},
 		{"an unknown field twice", `{"companies":{"1001":{"x":1,"x":2}}}`, companies(1), "no_signal", 0, func(r []pipeline.ItemReply) string { return differ(string(r[0].Extra), `{"x":1,"x#2":2}`) }},

@@ -35,14 +35,6 @@ type fixture struct {
 	}
 }
 
-func (f *fixture) header() http.Header {
-	h := http.Header{}
-	for name, value := range f.Response.Headers {
-		h.Set(name, value)
-	}
-	return h
-}
-
 func (f *fixture) answer() []byte {
 	if f.Response.Body != nil {
 		return f.Response.Body

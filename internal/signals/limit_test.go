@@ -235,3 +235,38 @@ func TestPlanNamed(t *testing.T) {
 		t.Error("PlanNamed(gold) = true, want false")
 	}
 }
+
+// TestLimitGivesBack: a place that was taken and not used is free again,
+// whether the wait between requests was cut short or nothing had to be sent.
+func TestLimitGivesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := Limit(&quotaAPI{}, LimitConfig{PerSecond: 0.1, Plan: Plan{Minute: 5, Day: 5}})
+		if _, err := l.Fetch(t.Context(), companies(1)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var stop *pipeline.Stop
+		if _, err := l.Fetch(ctx, companies(1)); !errors.As(err, &stop) || stop.Kind != pipeline.StopInterrupted {
+			t.Errorf("Fetch() = %v, want interrupted", err)
+		}
+		if l.flying != 0 || l.minute.flying != 0 || l.windows[2].count != 1 {
+			t.Errorf("after a cancelled wait: %d, %d in flight, %d in the day, want 0, 0, 1", l.flying, l.minute.flying, l.windows[2].count)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := playing(t, `200 {}`)
+		l := Limit(c, LimitConfig{Plan: Plan{Minute: 1}})
+		b := companies(1)
+		b.Items[0].Account.ID = "v1.token"
+		start := time.Now()
+		for range 3 {
+			if reply, err := l.Fetch(t.Context(), b); err != nil || statuses(reply.Items) != "rejected" {
+				t.Errorf("Fetch() = %+v, %v, want rejected", reply, err)
+			}
+		}
+		if time.Since(start) > time.Second {
+			t.Errorf("three batches without a request took %s of the quota's time", time.Since(start))
+		}
+	})
+}
