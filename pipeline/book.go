@@ -56,7 +56,9 @@ func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
 	}
 	fetched := map[string]time.Time{}
 	for _, c := range reply.Calls {
-		fetched[c.ID] = c.Sent.Add(c.Duration)
+		if !c.Sent.IsZero() {
+			fetched[c.ID] = c.Sent.Add(c.Duration)
+		}
 	}
 
 	bought := map[string][]share{} // by call
@@ -96,7 +98,7 @@ func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
 		a := reply.Items[i]
 		l := line{account: item.Account, status: a.Status, reason: a.Reason}
 		credits := intValue(paid[i])
-		if unknown[a.CallID] {
+		if unknown[a.CallID] || a.Status == schema.Held {
 			credits = value{}
 		}
 		if err := k.account(ctx, l, a, credits); err != nil {
@@ -223,7 +225,7 @@ func (k *book) call(ctx context.Context, c Call, shares []share) error {
 		events += s.events
 	}
 	charge, left := value{}, func(w Window) value {
-		if w.Left < 0 {
+		if w.Left < 0 || w == (Window{}) {
 			return value{}
 		}
 		return intValue(w.Left)
@@ -241,7 +243,7 @@ func (k *book) call(ctx context.Context, c Call, shares []share) error {
 	return k.append(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
 		stringValue(k.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),
 		stringValue(c.Endpoint), stringValue(string(c.Object)), intValue(int64(c.Entities)), intValue(int64(c.Types)),
-		timeValue(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
+		optionalTime(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
 		charge, optionalString(c.Charge.Text), intValue(c.Ceiling), intValue(events), intValue(int64(len(c.Body))),
 		date(c.StartDate), date(c.EndDate), left(c.Rate.Minute), left(c.Rate.Hour), left(c.Rate.Day),
 		optionalString(c.Problem), optionalString(strings.Join(c.Notes, "; ")), optionalString(string(c.Extra)),
@@ -298,7 +300,7 @@ func appendValue(b array.Builder, v value) {
 	}
 	switch b := b.(type) {
 	case *array.StringBuilder:
-		b.Append(v.s)
+		b.Append(strings.ToValidUTF8(v.s, "\uFFFD")) // some readers refuse a whole file for one odd byte
 	case *array.Int64Builder:
 		b.Append(v.n)
 	case *array.Float64Builder:

@@ -37,6 +37,12 @@ func intValue(n int64) value      { return value{set: true, n: n} }
 func doubleValue(f float64) value { return value{set: true, n: int64(math.Float64bits(f))} }
 func timeValue(t time.Time) value { return value{set: true, n: t.UnixMicro()} }
 func (v value) double() float64   { return math.Float64frombits(uint64(v.n)) }
+func optionalTime(t time.Time) value {
+	if t.IsZero() {
+		return value{}
+	}
+	return timeValue(t)
+}
 func optionalString(s string) value {
 	if s == "" {
 		return value{}
@@ -169,7 +175,7 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 	set("entity_id", optionalString(entityID))
 	set("account_key", optionalString(e.AccountKey))
 	set("event_date", date)
-	set("fetched_at", timeValue(e.FetchedAt))
+	set("fetched_at", optionalTime(e.FetchedAt))
 	set("run_id", stringValue(f.runID))
 	set("call_id", stringValue(e.CallID))
 	set("ingest_source", stringValue(e.Source))

@@ -102,8 +102,8 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 		}
 		if u.batch != nil {
 			batches++
-			if len(reply.Items) != len(u.batch.Items) {
-				return nil, fmt.Errorf("batch %s: %d answers for %d entities: a fetcher must account for each", u.batch.ID, len(reply.Items), len(u.batch.Items))
+			if err := complete(u.batch, reply); err != nil {
+				return nil, err
 			}
 			if err := lines.enter(keep, u.batch, reply); err != nil {
 				return nil, err
@@ -179,8 +179,30 @@ func whole(b *Batch, reply *Reply, s *Stop) *Reply {
 	return reply
 }
 
+// complete refuses a reply that leaves an item without a fate or a call without
+// an outcome: the bill and the accounts table would not add up.
+func complete(b *Batch, reply *Reply) error {
+	if reply == nil {
+		reply = &Reply{}
+	}
+	if len(reply.Items) != len(b.Items) {
+		return fmt.Errorf("batch %s: %d answers for %d entities: a fetcher must account for each", b.ID, len(reply.Items), len(b.Items))
+	}
+	for i, a := range reply.Items {
+		if a.Status == "" {
+			return fmt.Errorf("batch %s: no status for row %d: a fetcher must account for each entity", b.ID, b.Items[i].Account.Row)
+		}
+	}
+	for _, c := range reply.Calls {
+		if c.Outcome != Charged && c.Outcome != NotCharged && c.Outcome != Ambiguous {
+			return fmt.Errorf("batch %s: call %s has the outcome %q: a fetcher must say what each attempt means for the bill", b.ID, c.ID, c.Outcome)
+		}
+	}
+	return nil
+}
+
 func orDefault(n, standard int) int {
-	if n == 0 {
+	if n <= 0 {
 		return standard
 	}
 	return n

@@ -253,8 +253,7 @@ func (d *dir) writeFile(name string, data []byte) error {
 		return err
 	}
 	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return err
+		return errors.Join(err, f.Close())
 	}
 	return f.finish()
 }
@@ -305,13 +304,14 @@ func (d *dir) open(name string) (*file, error) {
 	return f, nil
 }
 
-// drop closes a file whose opening was reported as a failure.
+// drop closes a file whose content does not matter any more.
 func (f *file) drop() {
 	if f.f != nil {
-		f.f.Close()
+		_ = f.f.Close()
 	}
 }
 
+// Size is what has been written, or what there was when the file was opened.
 func (f *file) Size() int64 { return f.size }
 
 func (f *file) Write(p []byte) (n int, err error) {
@@ -327,6 +327,7 @@ func (f *file) Read(p []byte) (n int, err error) {
 	return n, f.reading(func() error { n, err = f.f.Read(p); return err })
 }
 
+// ReadAt is for readers of Parquet files, who jump.
 func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, f.reading(func() error { n, err = f.f.ReadAt(p, off); return err })
 }
@@ -334,8 +335,8 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 // reading keeps io.EOF as it is: readers compare it.
 func (f *file) reading(read func() error) error {
 	err := f.dir.hook("read", f.dir.path(f.name), read)
-	if err == io.EOF {
-		return err
+	if errors.Is(err, io.EOF) {
+		return io.EOF
 	}
 	return f.dir.wrap("read", f.name, err)
 }
@@ -343,8 +344,7 @@ func (f *file) reading(read func() error) error {
 // finish makes the file's content durable and closes it.
 func (f *file) finish() error {
 	if err := f.dir.do("sync", f.name, f.f.Sync); err != nil {
-		f.f.Close()
-		return err
+		return errors.Join(err, f.Close())
 	}
 	return f.Close()
 }
@@ -353,7 +353,7 @@ func (f *file) finish() error {
 func (f *file) Close() error {
 	err := f.dir.do("close", f.name, f.f.Close)
 	if err != nil {
-		f.f.Close() // a second time is harmless; a hook may have prevented the first
+		f.drop() // a second time is harmless; a hook may have prevented the first
 	}
 	return err
 }

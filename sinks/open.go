@@ -88,8 +88,7 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 		partitions: map[string]*partition{},
 	}
 	if err := l.lay(); err != nil {
-		d.close()
-		return nil, fmt.Errorf("open lake: %w", err)
+		return nil, fmt.Errorf("open lake: %w", errors.Join(err, d.close()))
 	}
 	return l, nil
 }
@@ -98,6 +97,11 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 func (l *Lake) lay() error {
 	for _, dir := range []string{manifestDir, l.scratch} {
 		if err := l.disk.mkdirAll(dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{metaDir, "."} {
+		if err := l.disk.syncDir(dir); err != nil {
 			return err
 		}
 	}
@@ -137,7 +141,7 @@ func openDir(path string, hook Hook) (*dir, error) {
 		return nil, err
 	}
 	d := &dir{base: path, hook: hook}
-	if err := d.do("mkdir", "", func() error { return os.MkdirAll(path, 0o777) }); err != nil {
+	if err := d.do("mkdir", "", func() error { return makeDurable(path) }); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(path)
@@ -152,6 +156,32 @@ func openDir(path string, hook Hook) (*dir, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// makeDurable makes a directory and whatever is missing above it, and syncs the
+// directories that got a new name.
+func makeDurable(path string) error {
+	var parents []string
+	for p := path; filepath.Dir(p) != p; p = filepath.Dir(p) {
+		if _, err := os.Stat(p); err == nil {
+			break
+		}
+		parents = append(parents, filepath.Dir(p))
+	}
+	//nolint:gosec // other people read the lake; the umask says how many
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		f, err := os.Open(p)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // notALake finds a name that a lake would not have, in a directory that no lake

@@ -224,6 +224,7 @@ type orderedGroup struct {
 	fields []parquet.Field
 }
 
+// Fields gives the fields in the table's order.
 func (g orderedGroup) Fields() []parquet.Field { return g.fields }
 
 type field struct {
@@ -231,6 +232,7 @@ type field struct {
 	name string
 }
 
+// Name is the column's name.
 func (f *field) Name() string { return f.name }
 
 // Value is asked for by readers of Go structs, of which there are none here.

@@ -62,11 +62,11 @@ func (l *Lake) current(ctx context.Context) (c current, raw []byte, err error) {
 // generation and its link to the generation before. Files are taken as staged
 // by this run id, in this process or an earlier one; a file that is visible
 // already is accepted when its rows are the same, and m then describes it as it
-// is. If the newest generation names the very same files, there is nothing to do
-// and m gets that generation.
+// is. If a generation names the very same files, there is nothing to do and m
+// gets that generation.
 //
-// From the first file that becomes visible the cancellation of ctx is ignored:
-// stopping half-way helps nobody.
+// ctx is not looked at any more once the first file may be visible: stopping
+// half-way helps nobody.
 func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 	if l.closed {
 		return errors.New("publish: the lake is closed")
@@ -81,19 +81,20 @@ func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 }
 
 func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
-	newest, manifest, raw, err := l.newest(ctx)
+	newest, raw, err := l.newest(ctx)
 	if err != nil {
 		return err
 	}
-	if manifest != nil && sameFiles(manifest.Files, m.Files) {
-		m.Generation, m.Previous, m.Files = manifest.Generation, manifest.Previous, manifest.Files
-		return l.turn(ctx, raw, newest)
-	}
-
 	for i := range m.Files {
 		if path := m.Files[i].Path; !validFile.MatchString(path) {
 			return fmt.Errorf("%q is not the path of a file of a lake", path)
 		}
+	}
+	if earlier, err := l.published(ctx, newest, m.Files); err != nil {
+		return err
+	} else if earlier != nil {
+		m.Generation, m.Previous, m.Files = earlier.Generation, earlier.Previous, earlier.Files
+		return l.turn(ctx, raw, newest)
 	}
 	for i := range m.Files {
 		if err := l.show(ctx, &m.Files[i]); err != nil {
@@ -112,8 +113,15 @@ func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
 	data = append(data, '\n')
 	next := describeManifest(m.Generation, data)
 	if err := l.place.create(ctx, next.Path, data); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("generation %d: %w; the run's files are in place and complete, publish again to name them in the next generation (%w)",
-			m.Generation, ErrConflict, err)
+		// It may be ours all the same, if only the answer was lost.
+		there, readErr := l.place.read(ctx, next.Path)
+		if readErr != nil {
+			return errors.Join(err, readErr)
+		}
+		if !bytes.Equal(there, data) {
+			return fmt.Errorf("generation %d: %w; the run's files are in place and complete, publish again to name them in the next generation (%w)",
+				m.Generation, ErrConflict, err)
+		}
 	} else if err != nil {
 		return err
 	}
@@ -129,43 +137,79 @@ func describeManifest(generation int64, data []byte) current {
 
 // newest walks from the current generation to the end of the chain. It is
 // longer when a publisher died, or has not come, between linking its manifest
-// and turning current.json; everything such a manifest names is visible. The
-// manifest is nil when there is none; raw is what current.json holds.
-func (l *Lake) newest(ctx context.Context) (at current, m *pipeline.Manifest, raw []byte, err error) {
+// and turning current.json; everything such a manifest names is visible. raw is
+// what current.json holds.
+func (l *Lake) newest(ctx context.Context) (at current, raw []byte, err error) {
 	if at, raw, err = l.current(ctx); err != nil {
-		return at, nil, nil, err
+		return at, nil, err
 	}
-	if at.Generation > 0 {
-		data, err := l.place.read(ctx, at.Path)
-		if err != nil {
-			return at, nil, nil, err
-		}
-		if got := describeManifest(at.Generation, data); got != at {
-			return at, nil, nil, fmt.Errorf("%w: %s has SHA-256 %s, %s says %s",
-				ErrIntegrity, at.Path, got.SHA256, currentFile, at.SHA256)
-		}
-		if m, err = parseManifest(at.Path, data); err != nil {
-			return at, nil, nil, err
+	if link := at.link(); link != nil {
+		if _, err := l.manifest(ctx, link); err != nil {
+			return at, nil, err
 		}
 	}
 	for {
 		name := manifestName(at.Generation + 1)
 		data, err := l.place.read(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return at, m, raw, nil
+			return at, raw, nil
 		}
 		if err != nil {
-			return at, nil, nil, err
+			return at, nil, err
 		}
 		next, err := parseManifest(name, data)
 		if err != nil {
-			return at, nil, nil, err
+			return at, nil, err
 		}
 		if next.Generation != at.Generation+1 || !reflect.DeepEqual(next.Previous, at.link()) {
-			return at, nil, nil, fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, at.Generation)
+			return at, nil, fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, at.Generation)
 		}
-		at, m = describeManifest(next.Generation, data), next
+		at = describeManifest(next.Generation, data)
 	}
+}
+
+// published finds the generation that names the very same files. It looks
+// through the chain only if the first file is visible already.
+func (l *Lake) published(ctx context.Context, newest current, files []pipeline.File) (*pipeline.Manifest, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	o, err := l.place.open(ctx, files[0].Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = o.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for link := newest.link(); link != nil; {
+		m, err := l.manifest(ctx, link)
+		if err != nil {
+			return nil, err
+		}
+		if sameFiles(m.Files, files) {
+			return m, nil
+		}
+		link = m.Previous
+	}
+	return nil, nil
+}
+
+// manifest reads a manifest and checks it against the link that names it.
+func (l *Lake) manifest(ctx context.Context, link *pipeline.Link) (*pipeline.Manifest, error) {
+	data, err := l.place.read(ctx, link.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if got := describeManifest(0, data).SHA256; got != link.SHA256 {
+		return nil, fmt.Errorf("%w: %s has SHA-256 %s, what names it says %s", ErrIntegrity, link.Path, got, link.SHA256)
+	}
+	return parseManifest(link.Path, data)
 }
 
 func parseManifest(name string, data []byte) (*pipeline.Manifest, error) {
@@ -178,7 +222,7 @@ func parseManifest(name string, data []byte) (*pipeline.Manifest, error) {
 
 // sameFiles says whether two lists name the same content.
 func sameFiles(a, b []pipeline.File) bool {
-	return len(b) > 0 && slices.EqualFunc(a, b, func(a, b pipeline.File) bool {
+	return slices.EqualFunc(a, b, func(a, b pipeline.File) bool {
 		return a.Path == b.Path && a.Digest == b.Digest && a.Rows == b.Rows
 	})
 }

@@ -132,6 +132,10 @@ func TestPublish(t *testing.T) {
 		t.Errorf("the same run again is generation %d, want 3 still", m.Generation)
 	}
 	checkLake(t, lake, 3)
+	if early, err := smallRun(t.Context(), t, lake, "run-0", nil); err != nil || early.Generation != 1 {
+		t.Errorf("the first run again is generation %d, %v, want 1 still", early.Generation, err)
+	}
+	checkLake(t, lake, 3)
 	var names []string
 	for _, f := range m.Files {
 		names = append(names, strings.Replace(f.Path, f.Digest[:8], "DIGEST", 1))
@@ -194,6 +198,7 @@ func TestFaults(t *testing.T) {
 	}
 	for name, fail := range ways {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for at := 1; ; at++ {
 				lake, n := filepath.Join(t.TempDir(), "lake"), 0
 				var failed string
@@ -331,9 +336,14 @@ func TestPublishRefuses(t *testing.T) {
 		}
 	}
 	tests := map[string]func(t *testing.T, lake string){
-		"a changed manifest":           func(t *testing.T, lake string) { overwrite(t, lake, manifestName(1), `{"generation":1}`) },
-		"a torn current.json":          func(t *testing.T, lake string) { overwrite(t, lake, currentFile, `{"genera`) },
-		"a current.json of elsewhere":  func(t *testing.T, lake string) { overwrite(t, lake, currentFile, `{"generation":1,"path":"../x"}`) },
+		"a changed manifest":          func(t *testing.T, lake string) { overwrite(t, lake, manifestName(1), `{"generation":1}`) },
+		"a torn current.json":         func(t *testing.T, lake string) { overwrite(t, lake, currentFile, `{"genera`) },
+		"a current.json of elsewhere": func(t *testing.T, lake string) { overwrite(t, lake, currentFile, `{"generation":1,"path":"../x"}`) },
+		"a missing manifest": func(t *testing.T, lake string) {
+			if err := os.Remove(filepath.Join(lake, manifestName(1))); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"a next generation of nowhere": func(t *testing.T, lake string) { overwrite(t, lake, manifestName(2), `{"generation":2}`) },
 		"a torn next generation":       func(t *testing.T, lake string) { overwrite(t, lake, manifestName(2), `{"gen`) },
 	}

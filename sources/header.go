@@ -288,7 +288,7 @@ func hasHeader(records [][]string, o Options) (bool, error) {
 		if findColumn(records[0], column) >= 0 {
 			return true, nil
 		}
-		if _, err := strconv.Atoi(column); err != nil {
+		if !isNumber(column) {
 			return true, nil // --map names a header, so there must be one; mapped says that it lacks the name
 		}
 	}
@@ -650,4 +650,9 @@ func columnName(header []string, number int) string {
 		return header[number-1]
 	}
 	return fmt.Sprintf("column %d", number)
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
 }

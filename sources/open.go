@@ -129,7 +129,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	}
 	l := &List{file: f, stored: &digest{r: f, sum: sha256.New()}, input: Input{URI: uri}}
 	if err := l.prepare(o); err != nil {
-		l.Close()
+		_ = l.Close() // it was only read; the error in hand matters
 		var known *Error
 		if errors.As(err, &known) {
 			known.File = uri

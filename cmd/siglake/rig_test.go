@@ -182,9 +182,12 @@ func (r *rig) checkSecret() {
 	if strings.Contains(r.stdout+r.stderr, canary) {
 		r.t.Error("the API key was printed")
 	}
-	_ = filepath.WalkDir(r.lake, func(path string, d os.DirEntry, err error) error {
+	if _, err := os.Stat(r.lake); err != nil {
+		return // refused before the lake was opened
+	}
+	err := filepath.WalkDir(r.lake, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil
+			return err
 		}
 		if raw, err := os.ReadFile(path); err != nil {
 			r.t.Error(err)
@@ -196,6 +199,9 @@ func (r *rig) checkSecret() {
 		}
 		return nil
 	})
+	if err != nil {
+		r.t.Error(err)
+	}
 }
 
 // table reads the manifest's files of a table with arrow's own Parquet reader,

@@ -20,9 +20,9 @@ func Example() {
 	}))
 	defer srv.Close()
 
-	client, err := signals.New(signals.Config{BaseURL: srv.URL, Key: signals.NewKey("the account's key")})
+	_, err := signals.New(signals.Config{BaseURL: srv.URL, Key: signals.NewKey("the account's key")})
 	fmt.Println(err)
-	client, err = signals.New(signals.Config{BaseURL: srv.URL, Key: signals.NewKey("5f1c0d9e")})
+	client, err := signals.New(signals.Config{BaseURL: srv.URL, Key: signals.NewKey("5f1c0d9e")})
 	if err != nil {
 		panic(err)
 	}

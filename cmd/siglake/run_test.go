@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/schema"
+)
+
+// TestLists runs the extracts of four real public lists without any
+// preparation; the rig reconciles each bill.
+func TestLists(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "accounts", "*.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, f := range files {
+		if ext := filepath.Ext(f); ext != ".csv" && ext != ".txt" {
+			continue
+		}
+		ran++
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			r := newRig(t, simulator.Config{})
+			r.runContext(context.Background(), strings.NewReader(""), f, "--signals", "all")
+			if r.code != exitComplete && r.code != exitRejects {
+				t.Errorf("exit %d: %s", r.code, r.stderr)
+			}
+			if r.manifest.Events.Written == 0 || r.manifest.Credits.Charged == 0 {
+				t.Errorf("events %+v, credits %+v; want some", r.manifest.Events, r.manifest.Credits)
+			}
+			if r.manifest.Input.SHA256 == "" || r.manifest.Input.Records != r.manifest.Accounts.Lines {
+				t.Errorf("input %+v does not describe %d lines", r.manifest.Input, r.manifest.Accounts.Lines)
+			}
+		})
+	}
+	if ran != 4 {
+		t.Errorf("ran %d lists, want 4", ran)
+	}
+}
+
+// TestConcurrency: the same list and seed give the same rows in the same order
+// whatever the concurrency; only what names the run and the time differs.
+func TestConcurrency(t *testing.T) {
+	var runs []map[string][]map[string]any
+	for _, n := range []string{"1", "16"} {
+		r := newRig(t, simulator.Config{Latency: 3_000_000})
+		r.run(domains(2500), "--signals", "all", "--concurrency", n)
+		if r.code != exitComplete {
+			t.Fatalf("exit %d: %s", r.code, r.stderr)
+		}
+		tables := map[string][]map[string]any{}
+		for _, list := range [][]schema.Table{schema.Events, schema.Ledger} {
+			for _, table := range list {
+				rows := r.table(table)
+				for _, row := range rows {
+					for _, volatile := range []string{"run_id", "fetched_at", "sent_at", "duration_ms", "minute_left", "hour_left", "day_left"} {
+						delete(row, volatile)
+					}
+				}
+				tables[table.Name] = rows
+			}
+		}
+		runs = append(runs, tables)
+	}
+	if len(runs[0]["news"]) < 1000 {
+		t.Fatalf("%d news rows, want enough to tell", len(runs[0]["news"]))
+	}
+	if diff := cmp.Diff(runs[0], runs[1]); diff != "" {
+		t.Errorf("rows differ between concurrency 1 and 16 (-1 +16):\n%.3000s", diff)
+	}
+}
+
+// TestContacts: a contact list is asked about people.
+func TestContacts(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	r.run("crm id,first name,last name,company,email,linkedin url\n"+
+		"c1,Ada,Sample,Harbor Quill,ada.sample@harborquill.example,\n"+
+		"c2,Ilse,Example,Tallow & Finch,,https://www.linkedin.com/in/ilse-example?trk=x\n"+
+		"c3,Jo,Bloggs,Harbor Quill,,\n"+
+		"c4,,,Harbor Quill,,\n"+
+		"c5,Ada,Sample,,ADA.SAMPLE@harborquill.example,\n", "--signals", "contact", "--since", "365d", "--max-results", "100")
+	var got []string
+	for _, row := range r.table(schema.Accounts) {
+		kind, _ := row["identifier_type"].(string)
+		got = append(got, row["account_key"].(string)+" "+kind+" "+row["object_type"].(string))
+	}
+	want := []string{"c1 email contact", "c2 linkedin contact", "c3 name contact", "c4  contact", "c5 email contact"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("accounts (-want +got):\n%s", diff)
+	}
+	if by := r.manifest.Accounts.ByStatus; by[schema.Rejected] != 1 || by[schema.Duplicate] != 1 {
+		t.Errorf("statuses %v, want 1 rejected and 1 duplicate", by)
+	}
+}
+
+// TestRefusedBeforePaying: what the API would not serve, and flags that make no
+// sense, end the run with a usage error before any call is made.
+func TestRefusedBeforePaying(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags []string
+		says  string
+	}{
+		"no signals":        {nil, "--signals"},
+		"unknown signal":    {[]string{"--signals", "newsy"}, `no signal type or category "newsy"`},
+		"not offered":       {[]string{"--signals", "newJobPost"}, "does not offer"},
+		"all pseudo-key":    {[]string{"--signals", "allSignals"}, "no signal type"},
+		"future":            {[]string{"--signals", "news", "--since", "2999-01-01"}, "future"},
+		"too old":           {[]string{"--signals", "news", "--since", "2001-01-01"}, "more than a year"},
+		"no date":           {[]string{"--signals", "news", "--since", "soon"}, "expected a date"},
+		"too many":          {[]string{"--signals", "news", "--max-results", "101"}, "1 to 100"},
+		"news kind":         {[]string{"--signals", "news", "--news-event-types", "Gossip"}, "the API offers: "},
+		"nothing to narrow": {[]string{"--signals", "promotion", "--news-event-types", "IPO"}, "none is asked for"},
+		"wrong family":      {[]string{"--signals", "growth", "--news-event-types", "IPO"}, "not asked for"},
+		"bad place":         {[]string{"--signals", "growth", "--hiring-locations", ":Ohio"}, "COUNTRY"},
+		"batch size":        {[]string{"--signals", "news", "--batch-size", "101"}, "1 to 100"},
+		"concurrency":       {[]string{"--signals", "news", "--concurrency", "0"}, "1 to 64"},
+		"map":               {[]string{"--signals", "news", "--map", "domain"}, "FIELD=COLUMN"},
+		"missing column":    {[]string{"--signals", "news", "--map", "domain=nope"}, "nope"},
+		"plan":              {[]string{"--signals", "news", "--plan", "gold"}, "scale"},
+		"log format":        {[]string{"--signals", "news", "--log-format", "xml"}, "text or json"},
+		"flag":              {[]string{"--sinals", "news"}, "sinals"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Config{})
+			r.run("domain\na.example\n", c.flags...)
+			if r.code != exitUsage {
+				t.Errorf("exit %d, want %d", r.code, exitUsage)
+			}
+			if !strings.Contains(r.stderr, c.says) {
+				t.Errorf("message %q does not say %q", r.stderr, c.says)
+			}
+			if n := r.sim.Bill().Billed; n != 0 || r.manifest != nil {
+				t.Errorf("%d calls were billed and manifest %v; want nothing", n, r.manifest)
+			}
+		})
+	}
+}
+
+// TestAnnouncedSignals: types that the vendor announces, or adds, are asked for by
+// name and kept.
+func TestAnnouncedSignals(t *testing.T) {
+	switches, err := simulator.ParseSwitches([]string{"announced"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, simulator.Config{Switches: switches})
+	r.run(domains(300), "--signals", "all", "--max-results", "100")
+	seen := map[string]bool{}
+	for _, row := range r.events() {
+		seen[row["signal_type"].(string)] = true
+	}
+	var missing []string
+	for _, s := range schema.Signals {
+		if s.Object == schema.Company && s.V2 != schema.Absent && !seen[s.Key] {
+			missing = append(missing, s.Key)
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("no event of %v", missing)
+	}
+}
+
+// TestFilters: the sub-filters reach the API and narrow only their family.
+func TestFilters(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	r.run(domains(800), "--signals", "financialEventsNews,surgeInHiring,surgeInHiringByDepartment", "--news-event-types", "ipo", "--hiring-departments", "sales", "--since", "365d")
+	kinds, departments, others := map[string]bool{}, map[string]bool{}, 0
+	for _, row := range r.events() {
+		switch row["signal_type"] {
+		case "financialEventsNews":
+			kinds[strings.ToLower(row["event_type"].(string))] = true
+		case "surgeInHiringByDepartment":
+			departments[row["department"].(string)] = true
+		default:
+			others++
+		}
+	}
+	if len(kinds) != 1 || !kinds["ipo"] || len(departments) != 1 || !departments["Sales"] || others == 0 {
+		t.Errorf("news %v, departments %v, others %d; want only ipo, only Sales, and some", kinds, departments, others)
+	}
+}
+
+// TestSecondRun: a lake takes many runs; their manifests are chained.
+func TestSecondRun(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	r.run(domains(50), "--signals", "news")
+	first := r.manifest
+	var stdout, stderr bytes.Buffer
+	code := execute(context.Background(), []string{"siglake", "run", "-", "--lake", r.lake, "--base-url", r.server.URL, "--signals", "growth", "--quiet"},
+		strings.NewReader(domains(50)), &stdout, &stderr)
+	second := r.readManifest()
+	if code != exitComplete || second.Generation != 2 || second.Previous == nil {
+		t.Fatalf("exit %d, generation %d, previous %v: %s", code, second.Generation, second.Previous, stderr.String())
+	}
+	if stdout.Len() != 0 || stderr.Len() != 0 {
+		t.Errorf("--quiet printed %q and %q", stdout.String(), stderr.String())
+	}
+	if first.Run.ID == second.Run.ID {
+		t.Error("two runs share a name")
+	}
+}
+
+func TestLogJSON(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	r.run(domains(10), "--signals", "all", "--log-format", "json")
+	for line := range strings.Lines(r.stderr) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry["msg"] == nil {
+			t.Errorf("log line %q is not an object with a msg: %v", line, err)
+		}
+	}
+	if !strings.Contains(r.stderr, `"msg":"run finished"`) {
+		t.Errorf("log %q does not say that the run finished", r.stderr)
+	}
+}
+
+// TestKey: the key comes from the environment or a file, and its absence is
+// said before anything else happens.
+func TestKey(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	t.Setenv(keyVariable, "")
+	r.run(domains(3), "--signals", "news")
+	if r.code != exitUsage || !strings.Contains(r.stderr, keyVariable) {
+		t.Errorf("without a key: exit %d, %q", r.code, r.stderr)
+	}
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(canary+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.run(domains(3), "--signals", "news", "--api-key-file", file)
+	if r.code != exitComplete {
+		t.Errorf("with a key file: exit %d, %q", r.code, r.stderr)
+	}
+	r = newRig(t, simulator.Config{})
+	t.Setenv(keyVariable, "wrong-key")
+	r.run(domains(3), "--signals", "news")
+	if r.code != exitAuth || strings.Contains(r.stderr, "wrong-key") {
+		t.Errorf("with a wrong key: exit %d, %q; want %d and the key nowhere", r.code, r.stderr, exitAuth)
+	}
+}
+
+func TestFlagsFirst(t *testing.T) {
+	app := newApp(nil, nil, nil)
+	for _, c := range []struct{ args, want string }{
+		{"siglake run list.csv --lake x", "siglake run --lake x list.csv"},
+		{"siglake run - --lake x -q --since 3d", "siglake run --lake x -q --since 3d -"},
+		{"siglake run --lake=x list.csv --simulate", "siglake run --lake=x --simulate list.csv"},
+		{"siglake run --lake x -- -odd-name.csv", "siglake run --lake x -- -odd-name.csv"},
+		{"siglake", "siglake"},
+		{"siglake --help", "siglake --help"},
+	} {
+		got := flagsFirst(app, strings.Fields(c.args))
+		if want := strings.Fields(c.want); !slices.Equal(got, want) {
+			t.Errorf("flagsFirst(%q) = %q, want %q", c.args, got, want)
+		}
+	}
+}

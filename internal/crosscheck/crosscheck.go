@@ -1,0 +1,103 @@
+// Package crosscheck reads lakes with DuckDB, an engine that shares no code with
+// the writer. It is a module of its own, for tests only, because DuckDB is a
+// large C++ library linked through cgo: siglake itself is built without.
+package crosscheck
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	_ "github.com/duckdb/duckdb-go/v2" // registers the driver
+)
+
+// DuckDB is an in-memory database.
+type DuckDB struct{ db *sql.DB }
+
+// Open starts an in-memory DuckDB with its clock in UTC and nothing loaded from
+// the network.
+func Open(ctx context.Context) (*DuckDB, error) {
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // settings are per connection, and so is an in-memory database
+	for _, setting := range []string{
+		"SET TimeZone = 'UTC'", "SET threads = 2", "SET memory_limit = '1GB'",
+		"SET autoinstall_known_extensions = false", "SET autoload_known_extensions = false",
+	} {
+		if _, err := db.ExecContext(ctx, setting); err != nil {
+			db.Close()
+			return nil, fmt.Errorf("%s: %w", setting, err)
+		}
+	}
+	return &DuckDB{db}, nil
+}
+
+// Close ends the database.
+func (d *DuckDB) Close() error { return d.db.Close() }
+
+// Scan is the SQL expression that reads a dataset of a lake as the README tells
+// people to: dataset is "data/news" or "ledger/calls".
+func Scan(lake, dataset string) string {
+	glob := filepath.ToSlash(filepath.Join(lake, dataset)) + "/**/*.parquet"
+	return fmt.Sprintf("read_parquet(%s, hive_partitioning = true)", Quote(glob))
+}
+
+// Quote makes a text an SQL literal.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// Query runs SQL and returns the columns' names and all rows. Values are what
+// the driver makes of them: nil, string, int64, float64, bool, time.Time, ...
+func (d *DuckDB) Query(ctx context.Context, query string) (names []string, rows [][]any, err error) {
+	r, err := d.db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", query, err)
+	}
+	defer r.Close()
+	if names, err = r.Columns(); err != nil {
+		return nil, nil, err
+	}
+	for r.Next() {
+		row, into := make([]any, len(names)), make([]any, len(names))
+		for i := range row {
+			into[i] = &row[i]
+		}
+		if err := r.Scan(into...); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", query, err)
+		}
+		rows = append(rows, row)
+	}
+	return names, rows, r.Err()
+}
+
+// Column is a column as DuckDB describes it.
+type Column struct{ Name, Type string }
+
+// Describe gives the columns of what a FROM clause can name.
+func (d *DuckDB) Describe(ctx context.Context, from string) ([]Column, error) {
+	_, rows, err := d.Query(ctx, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM "+from+")")
+	if err != nil {
+		return nil, err
+	}
+	columns := make([]Column, len(rows))
+	for i, r := range rows {
+		columns[i] = Column{Name: r[0].(string), Type: r[1].(string)}
+	}
+	return columns, nil
+}
+
+// Metadata gives the key-value metadata of one Parquet file.
+func (d *DuckDB) Metadata(ctx context.Context, path string) (map[string]string, error) {
+	_, rows, err := d.Query(ctx, "SELECT decode(key), decode(value) FROM parquet_kv_metadata("+Quote(path)+")")
+	if err != nil {
+		return nil, err
+	}
+	md := make(map[string]string, len(rows))
+	for _, r := range rows {
+		md[r[0].(string)] = r[1].(string)
+	}
+	return md, nil
+}

@@ -1,0 +1,301 @@
+package crosscheck
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/apache/arrow/go/v17/parquet/file"
+	"github.com/apache/arrow/go/v17/parquet/pqarrow"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// fill appends n rows to a table's builder: nulls, extremes, awkward texts, and
+// in every text column something that says where it belongs.
+func fill(b *array.RecordBuilder, table schema.Table, n int) {
+	texts := []string{"", "naïve 日本語 👩‍👩‍👧", "a\tb\nc", `{"a":"'\""}`, strings.Repeat("long ", 4000)}
+	longs := []int64{0, -1, math.MaxInt64, math.MinInt64, 1 << 53}
+	reals := []float64{0, -0.1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.Inf(1), math.Inf(-1), math.NaN()}
+	days := []arrow.Date32{0, -1, 20_000, 2_932_896} // up to 9999-12-31
+	times := []arrow.Timestamp{0, -1, 1_772_412_345_678_901, 253_402_300_799_999_999}
+	for row := range n {
+		for i, c := range table.Columns {
+			k := row + 3*i
+			if k%4 == 3 && c.Name != "event_uid" {
+				b.Field(i).AppendNull()
+				continue
+			}
+			switch f := b.Field(i).(type) {
+			case *array.StringBuilder:
+				if k%3 == 0 || c.Name == "event_uid" {
+					f.Append(fmt.Sprintf("%s %05d", c.Name, row))
+				} else {
+					f.Append(texts[k%len(texts)])
+				}
+			case *array.Int64Builder:
+				f.Append(longs[k%len(longs)])
+			case *array.Float64Builder:
+				f.Append(reals[k%len(reals)])
+			case *array.BooleanBuilder:
+				f.Append(k%2 == 0)
+			case *array.Date32Builder:
+				f.Append(days[k%len(days)])
+			case *array.TimestampBuilder:
+				f.Append(times[k%len(times)])
+			}
+		}
+	}
+}
+
+// writeLake writes rows of every table through sinks, events into two months.
+func writeLake(t *testing.T, rows int) (string, *pipeline.Manifest) {
+	t.Helper()
+	lake := t.TempDir()
+	l, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "r1", Version: "test", RowGroupRows: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(table schema.Table, p schema.Partition) {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
+		defer b.Release()
+		fill(b, table, rows)
+		rec := b.NewRecord()
+		defer rec.Release()
+		if err := l.Write(t.Context(), p, rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range schema.Events {
+		for _, month := range []string{"2026-02", "unknown"} {
+			write(table, schema.Partition{Table: table.Name, Key: "event_month", Value: month})
+		}
+	}
+	for _, table := range schema.Ledger {
+		write(table, schema.Partition{Table: table.Name})
+	}
+	files, err := l.Stage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &pipeline.Manifest{Files: files}
+	if err := l.Publish(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return lake, m
+}
+
+// arrowRows reads one file with Arrow, as text that both engines agree on.
+func arrowRows(t *testing.T, path string) [][]string {
+	t.Helper()
+	r, err := file.OpenParquetFile(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	fr, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := fr.ReadTable(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Release()
+	tr := array.NewTableReader(table, 0)
+	defer tr.Release()
+	var rows [][]string
+	for tr.Next() {
+		rec := tr.Record()
+		for i := range int(rec.NumRows()) {
+			row := make([]string, rec.NumCols())
+			for j, a := range rec.Columns() {
+				row[j] = show(arrowValue(a, i))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+func arrowValue(a arrow.Array, i int) any {
+	if a.IsNull(i) {
+		return nil
+	}
+	switch a := a.(type) {
+	case *array.String:
+		return a.Value(i)
+	case *array.Int64:
+		return a.Value(i)
+	case *array.Float64:
+		return a.Value(i)
+	case *array.Boolean:
+		return a.Value(i)
+	case *array.Date32:
+		return time.Unix(int64(a.Value(i))*86_400, 0)
+	case *array.Timestamp:
+		return time.UnixMicro(int64(a.Value(i)))
+	}
+	return fmt.Sprintf("a %s", a.DataType())
+}
+
+func show(v any) string {
+	if at, ok := v.(time.Time); ok {
+		return at.UTC().Format("2006-01-02T15:04:05.000000")
+	}
+	return fmt.Sprintf("%T %v", v, v)
+}
+
+func openDuckDB(t *testing.T) *DuckDB {
+	t.Helper()
+	d, err := Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// duckTypes is what DuckDB calls the column types. A time that is an instant in
+// UTC is a TIMESTAMP WITH TIME ZONE there.
+var duckTypes = map[schema.Type]string{
+	schema.String: "VARCHAR", schema.Int64: "BIGINT", schema.Double: "DOUBLE",
+	schema.Bool: "BOOLEAN", schema.Date: "DATE", schema.Time: "TIMESTAMP WITH TIME ZONE",
+}
+
+func TestDuckDBReadsEveryTable(t *testing.T) {
+	const rows = 500
+	lake, m := writeLake(t, rows)
+	d := openDuckDB(t)
+	for i, table := range slices.Concat(schema.Events, schema.Ledger) {
+		t.Run(table.Name, func(t *testing.T) {
+			event := i < len(schema.Events)
+			dataset, total := "ledger/"+table.Name, rows
+			if event {
+				dataset, total = "data/"+table.Name, 2*rows
+			}
+
+			var want []Column
+			for _, c := range table.Columns {
+				want = append(want, Column{c.Name, duckTypes[c.Type]})
+			}
+			if event {
+				want = append(want, Column{"event_month", "VARCHAR"})
+			}
+			got, err := d.Describe(t.Context(), Scan(lake, dataset))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("Describe(%s) (-want +got):\n%s", dataset, diff)
+			}
+
+			_, counted, err := d.Query(t.Context(), "SELECT count(*) FROM "+Scan(lake, dataset))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := counted[0][0].(int64); n != int64(total) {
+				t.Errorf("count(*) of %s = %d, want %d", dataset, n, total)
+			}
+
+			for _, f := range m.Files {
+				if f.Table != table.Name {
+					continue
+				}
+				path := filepath.Join(lake, f.Path)
+				_, read, err := d.Query(t.Context(), fmt.Sprintf(
+					"SELECT * EXCLUDE (file_row_number) FROM read_parquet(%s, file_row_number = true, hive_partitioning = false) ORDER BY file_row_number", Quote(path)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				shown := make([][]string, len(read))
+				for i, r := range read {
+					for _, v := range r {
+						shown[i] = append(shown[i], show(v))
+					}
+				}
+				if diff := cmp.Diff(arrowRows(t, path), shown); diff != "" {
+					t.Errorf("%s (-Arrow +DuckDB):\n%.3000s", f.Path, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestDuckDBReadsDocumentation(t *testing.T) {
+	lake, m := writeLake(t, 10)
+	d := openDuckDB(t)
+	for _, f := range m.Files {
+		table, _ := schema.TableNamed(f.Table)
+		md, err := d.Metadata(t.Context(), filepath.Join(lake, f.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if md[schema.MetaTable] != f.Table || md[schema.MetaDoc] != table.Doc || md[schema.MetaRun] != "r1" || md["siglake.logical_digest"] != f.Digest {
+			t.Errorf("metadata of %s = %q", f.Path, md)
+		}
+		for _, c := range table.Columns {
+			var doc struct{ Type, Doc, Unit string }
+			if err := json.Unmarshal([]byte(md["siglake.column."+c.Name]), &doc); err != nil || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Type != c.Type.String() {
+				t.Errorf("metadata of column %s = %q, %v, want %+v", c.Name, md["siglake.column."+c.Name], err, c)
+			}
+		}
+	}
+}
+
+// TestDuckDBFilters asks questions that let DuckDB skip files, row groups and
+// bloom filters, and compares with the answer without a file to skip.
+func TestDuckDBFilters(t *testing.T) {
+	lake, _ := writeLake(t, 1000)
+	d := openDuckDB(t)
+	if _, _, err := d.Query(t.Context(), "CREATE TABLE news AS SELECT * FROM "+Scan(lake, "data/news")); err != nil {
+		t.Fatal(err)
+	}
+	for _, where := range []string{
+		"event_month = '2026-02'",
+		"event_month = 'unknown' AND is_risk",
+		"entity_id = 'entity_id 00012'",
+		"entity_id = 'entity_id 99999'",
+		"entity_id = ''",
+		"entity_id IS NULL",
+		"signal_type > 'signal_type 00500'",
+		"signal_type IN ('signal_type 00000', 'signal_type 00003', 'none')",
+		"event_date = DATE '1970-01-01'",
+		"event_date > DATE '9000-01-01'",
+		"fetched_at < TIMESTAMPTZ '1970-01-01 00:00:00+00'",
+		"fetched_at = TIMESTAMPTZ '2026-03-02 00:45:45.678901+00'",
+		"raw LIKE 'long %'",
+		"raw = repeat('long ', 4000)",
+		"schema_version = 9223372036854775807",
+		"is_risk IS NULL",
+	} {
+		query := func(from string) string {
+			return "SELECT count(*), min(event_uid), max(event_uid), count(DISTINCT event_uid) FROM " + from + " WHERE " + where
+		}
+		_, want, err := d.Query(t.Context(), query("news"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, got, err := d.Query(t.Context(), query(Scan(lake, "data/news")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("WHERE %s (-from a table +from files):\n%s", where, diff)
+		}
+	}
+}

@@ -1,0 +1,641 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// companies are n lines that are asked by domain.
+func companies(n int) list {
+	var l list
+	for i := range n {
+		l.accounts = append(l.accounts, company(fmt.Sprintf("c%d.example", i)))
+	}
+	rows(l.accounts...)
+	return l
+}
+
+// paid is a script of one charged call for one event of every item.
+func paid(credits int64, fates ...scriptedFate) script {
+	if len(fates) == 0 {
+		fates = []scriptedFate{{status: schema.Enriched, events: []string{"surgeInHiring"}}}
+	}
+	return script{calls: []scriptedCall{{Charged, known(credits)}}, fates: fates}
+}
+
+func mustRun(t *testing.T, r Runner, src Source) rig {
+	t.Helper()
+	g := run(t, t.Context(), r, src)
+	if g.err != nil {
+		t.Fatalf("Run() = %v, want no error", g.err)
+	}
+	if !g.sink.published || g.sink.manifest != g.manifest {
+		t.Fatal("Run() did not publish the manifest it returned")
+	}
+	return g
+}
+
+func TestRun(t *testing.T) {
+	sc := paid(7,
+		scriptedFate{status: schema.Enriched, events: []string{"surgeInHiring", "surgeInHiring", "riskNews"}},
+		scriptedFate{status: schema.NoSignal},
+		scriptedFate{status: schema.NotFound},
+		scriptedFate{status: schema.Enriched, events: []string{"newsEvent", "surgeInHiring", "surgeInHiring", "surgeInHiring"}},
+		scriptedFate{status: schema.Restricted},
+	)
+	sc.calls = append([]scriptedCall{{outcome: NotCharged}}, sc.calls...)
+	for i := range sc.fates {
+		sc.fates[i].call = 1
+	}
+	src := companies(5)
+	src.accounts = append(src.accounts, src.accounts[1], schema.Account{Key: "odd", File: "list.csv", Line: 9, Object: schema.Company, Reject: &schema.Reject{Column: "domain", Value: "?", Reason: "not a host name"}})
+	src.accounts[5].Row, src.accounts[6].Row = 6, 7
+	queries := bothQueries()
+	queries[schema.Company].MaxResults = 3
+	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}, Queries: queries, Versions: map[string]string{"siglake": "test"}, Endpoint: "https://api.example",
+		Input: func() Input { return Input{Records: 7} }}, src)
+
+	if got, want := g.spelled(), "1 enriched, 2 no_signal, 3 not_found, 4 enriched, 5 restricted, 6 duplicate, 7 rejected"; got != want {
+		t.Errorf("statuses = %s, want %s", got, want)
+	}
+	type billed struct {
+		Row, Events, Credits int64
+		Signal, Basis        string
+	}
+	var bill []billed
+	for _, row := range g.sink.read("credits") {
+		bill = append(bill, billed{row.int("row"), row.int("events"), row.int("credits"), row.text("signal_type"), row.text("basis")})
+	}
+	wantBill := []billed{
+		{1, 2, 2, "surgeInHiring", "per_event"}, {1, 1, 1, "riskNews", "per_event"}, {4, 1, 1, "newsEvent", "per_event"}, {4, 3, 3, "surgeInHiring", "per_event"},
+	}
+	if diff := cmp.Diff(wantBill, bill); diff != "" {
+		t.Errorf("credits table (-want +got):\n%s", diff)
+	}
+	accounts := g.sink.read("accounts")
+	if i := slices.IndexFunc(accounts, func(c cells) bool { return c.int("row") == 6 }); accounts[i].int("duplicate_of_row") != 2 || accounts[i].text("reason") != "asks the same as row 2" {
+		t.Errorf("the duplicate = %v, want it to name row 2", accounts[i])
+	}
+	m := g.manifest
+	wantEvents := EventTotals{
+		Returned: 7, Written: 7, CappedPairs: 1,
+		BySignal:   map[string]int64{"surgeInHiring": 5, "riskNews": 1, "newsEvent": 1},
+		ByCategory: map[schema.Category]int64{schema.CategoryGrowth: 5, schema.CategoryNews: 1, schema.CategoryOther: 1},
+	}
+	if diff := cmp.Diff(wantEvents, m.Events); diff != "" {
+		t.Errorf("manifest's events (-want +got):\n%s", diff)
+	}
+	wantRejects := []RejectLine{{"list.csv", 9, "odd", `domain "?": not a host name`}}
+	if diff := cmp.Diff(wantRejects, m.Accounts.Rejects); diff != "" {
+		t.Errorf("manifest's rejects (-want +got):\n%s", diff)
+	}
+	if m.Run.Outcome != WithRejects || m.Run.Stop != nil || m.Calls.Retries != 1 || m.Input.Records != 7 || m.Versions["siglake"] != "test" || len(m.Queries) != 2 {
+		t.Errorf("manifest = %+v, want a whole run with rejects and one retry", m)
+	}
+	if text, err := json.Marshal(m); err != nil || strings.Contains(string(text), ":null,") {
+		t.Errorf("the manifest as JSON = %s, %v, want no nulls", text, err)
+	}
+}
+
+func TestRunTypesWhatItWrites(t *testing.T) {
+	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+		return &Reply{
+			Calls: []Call{{ID: "1-1", Batch: b.ID, Attempt: 1, Object: schema.Company, Sent: epoch, Duration: 1500 * time.Millisecond, Outcome: Charged, Charge: known(1),
+				Rate: Rate{Minute: Window{-1, -1, -1}, Hour: Window{100, 40, 60}, Day: Window{200, 200, 0}}, StartDate: "2026-01-01", EndDate: "2026-05-07T00:00:00Z", Notes: []string{"a", "b"}}},
+			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Entity: schema.Entity{Object: schema.Company, ID: "50023", Name: "Kestrel Loom", Domain: "kestrelloom.example"},
+				Events: []RawEvent{{"headcountDecrease3m", []byte(shrinking)}}, Extra: json.RawMessage(`{"size":3}`), Notes: []string{"odd"}}},
+		}, nil
+	})
+	src := companies(1)
+	src.accounts[0].Notes = []string{"www. was removed"}
+	g := mustRun(t, Runner{Fetcher: f}, src)
+	for table, want := range map[string]cells{
+		"risk": {
+			"signal_type": "headcountDecrease3m", "object_type": "company", "entity_id": "50023", "account_key": "key 1", "event_date": "2026-04-01",
+			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(1), "raw": shrinking,
+			"company_id": "50023", "company_name": "Kestrel Loom", "company_domain": "kestrelloom.example", "signal_id": "910042", "signal_date": "2026-04-01",
+			"change_rate_percent": -13.0, "change_rate_percent_abs": 13.0, "direction": "decrease", "window_months": int64(3),
+			"baseline_employees_count": int64(276), "new_employees_count": int64(240),
+		},
+		"accounts": {
+			"run_id": "run-1", "row": int64(1), "account_key": "key 1", "status": "enriched", "object_type": "company", "identifier_type": "domain", "identifier": "c0.example",
+			"entity_id": "50023", "entity_name": "Kestrel Loom", "entity_domain": "kestrelloom.example", "events": int64(1), "credits": int64(1), "call_id": "1-1",
+			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`,
+		},
+		"calls": {
+			"run_id": "run-1", "call_id": "1-1", "batch_id": "000001", "attempt": int64(1), "endpoint": "", "object_type": "company", "entities": int64(0), "signal_types": int64(0),
+			"sent_at": epoch, "duration_ms": int64(1500), "http_status": int64(0), "outcome": "charged", "credits": int64(1), "ceiling": int64(0), "events": int64(1), "answer_bytes": int64(0),
+			"window_start": "2026-01-01", "window_end": "2026-05-07", "hour_left": int64(60), "day_left": int64(0), "notes": "a; b",
+		},
+	} {
+		got := g.sink.read(table)
+		if len(got) != 1 {
+			t.Fatalf("%s has %d rows, want 1", table, len(got))
+		}
+		delete(got[0], "event_uid")
+		if diff := cmp.Diff(want, got[0]); diff != "" {
+			t.Errorf("row of %s (-want +got):\n%s", table, diff)
+		}
+	}
+}
+
+// What nobody stated is null, not zero or the year 1.
+func TestRunWritesNothingForWhatWasNotStated(t *testing.T) {
+	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+		return &Reply{
+			Calls: []Call{{ID: "1-1", Batch: b.ID, Attempt: 1, Object: schema.Company, Outcome: NotCharged, Problem: "no connection"}},
+			Items: []ItemReply{{Status: schema.Deferred, Reason: "no connection", CallID: "1-1"}},
+		}, nil
+	})
+	call := mustRun(t, Runner{Fetcher: f}, companies(1)).sink.read("calls")[0]
+	for _, column := range []string{"sent_at", "window_start", "window_end", "minute_left", "hour_left", "day_left", "charge_text"} {
+		if !call.null(column) {
+			t.Errorf("%s of a call that got nowhere = %v, want null", column, call[column])
+		}
+	}
+	if got := call["credits"]; got != int64(0) {
+		t.Errorf("credits of a call that was not charged = %v, want 0", got)
+	}
+}
+
+// A file with text that is not UTF-8 cannot be read by some engines, so one
+// odd byte of an answer must not reach it.
+func TestRunWritesUTF8(t *testing.T) {
+	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+		return &Reply{
+			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: known(1)}},
+			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{"linkedinActivityIntent", []byte("{\"intentTopics\":[\"\xff\"],\"activityLikes\":\"\xfe\"}")}}}},
+		}, nil
+	})
+	row := mustRun(t, Runner{Fetcher: f}, companies(1)).sink.read("intent")[0]
+	want := map[string]string{"raw": "{\"intentTopics\":[\"\uFFFD\"],\"activityLikes\":\"\uFFFD\"}", "intent_topics": "[\"\uFFFD\"]", "notes": "activityLikes: not a bigint: \uFFFD"}
+	got := map[string]string{}
+	for column := range want {
+		got[column] = row.text(column)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("texts with an odd byte (-want +got):\n%s", diff)
+	}
+}
+
+func TestRunPartitionsByDate(t *testing.T) {
+	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+		return &Reply{
+			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: known(2)}},
+			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{"headcountDecrease3m", []byte(shrinking)}, {"riskNews", []byte(`{}`)}}}},
+		}, nil
+	})
+	for by, want := range map[string][]string{
+		"":            {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
+		"event_month": {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
+		"event_date":  {"accounts", "calls", "credits", "news/event_date=unknown", "risk/event_date=2026-04-01"},
+	} {
+		var got []string
+		for _, w := range mustRun(t, Runner{Fetcher: f, PartitionBy: by}, companies(1)).sink.records {
+			got = append(got, w.partition.String())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("partitions by %q, in the order of the writes (-want +got):\n%s", by, diff)
+		}
+	}
+}
+
+func TestRunEmptyList(t *testing.T) {
+	g := mustRun(t, Runner{Fetcher: fetchFunc(func(context.Context, *Batch) (*Reply, error) { panic("nothing to ask") })}, list{})
+	if len(g.sink.records) != 0 || g.manifest.Run.Outcome != Complete {
+		t.Errorf("a run of nothing wrote %d records and ended %s, want none and complete", len(g.sink.records), g.manifest.Run.Outcome)
+	}
+}
+
+func TestRunDefaults(t *testing.T) {
+	for _, c := range []struct{ concurrency, size, wantConcurrency, wantSize int }{
+		{0, 0, 4, MaxBatch}, {-1, -1, 4, MaxBatch}, {1, 1, 1, 1}, {9, MaxBatch + 1, 9, MaxBatch},
+	} {
+		most := 0
+		api := &scripted{scripts: []script{paid(1)}}
+		f := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+			api.mu.Lock()
+			most = max(most, len(b.Items))
+			api.mu.Unlock()
+			return api.Fetch(ctx, b)
+		})
+		g := mustRun(t, Runner{Fetcher: f, Concurrency: c.concurrency, BatchSize: c.size}, companies(2*MaxBatch))
+		if got := g.manifest.Run; got.Concurrency != c.wantConcurrency || got.BatchSize != c.wantSize || most != c.wantSize {
+			t.Errorf("Run with concurrency %d, batch size %d used %d, %d and sent %d items, want %d, %d", c.concurrency, c.size, got.Concurrency, got.BatchSize, most, c.wantConcurrency, c.wantSize)
+		}
+	}
+}
+
+func TestRunProgress(t *testing.T) {
+	var got []Progress
+	api := &scripted{scripts: []script{paid(2)}}
+	mustRun(t, Runner{Fetcher: api, BatchSize: 2, Progress: func(p Progress) { got = append(got, p) }}, companies(5))
+	want := []Progress{
+		{Lines: 2, Batches: 1, Calls: 1, Events: 2, Credits: 2}, {Lines: 4, Batches: 2, Calls: 2, Events: 4, Credits: 4}, {Lines: 5, Batches: 3, Calls: 3, Events: 5, Credits: 6},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+}
+
+// drawScript draws what a batch's calls and items come to: fates only follow
+// from calls that can have such fates.
+func drawScript(t *rapid.T) script {
+	var sc script
+	fates := []scriptedFate{{status: schema.Deferred, call: -1}}
+	signals := []string{"surgeInHiring", "riskNews", "intent", "companyChange", "promotion", "newsEvent"}
+	for i := range rapid.IntRange(1, 3).Draw(t, "calls") {
+		c := scriptedCall{outcome: rapid.SampledFrom([]Outcome{Charged, Charged, NotCharged, Ambiguous}).Draw(t, "outcome")}
+		switch c.outcome {
+		case Charged:
+			switch rapid.IntRange(0, 4).Draw(t, "charge") {
+			case 0:
+				c.charge = Charge{Text: "null"}
+			case 1:
+				c.charge = known(rapid.Int64Range(0, 1<<40).Draw(t, "credits"))
+			default:
+				c.charge = known(rapid.Int64Range(0, 30).Draw(t, "credits"))
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "enriched") {
+				fates = append(fates, scriptedFate{schema.Enriched, i, rapid.SliceOfN(rapid.SampledFrom(signals), 1, 8).Draw(t, "events")})
+			}
+			for _, status := range []schema.Status{schema.NoSignal, schema.NotFound, schema.Restricted} {
+				fates = append(fates, scriptedFate{status: status, call: i})
+			}
+		case NotCharged:
+			fates = append(fates, scriptedFate{status: schema.Rejected, call: i}, scriptedFate{status: schema.Deferred, call: i})
+		case Ambiguous:
+			fates = append(fates, scriptedFate{status: schema.Held, call: i})
+		}
+		sc.calls = append(sc.calls, c)
+	}
+	sc.fates = rapid.Permutation(fates).Draw(t, "fates")
+	sc.strays = rapid.IntRange(0, 3).Draw(t, "strays")
+	return sc
+}
+
+func TestRunReconciles(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		api := &scripted{scripts: rapid.SliceOfN(rapid.Custom(drawScript), 1, 4).Draw(t, "scripts")}
+		g := run(t, context.Background(), Runner{
+			Fetcher: api, BatchSize: rapid.IntRange(1, 9).Draw(t, "size"), Concurrency: rapid.IntRange(1, 5).Draw(t, "concurrency"),
+		}, list{accounts: lines(rapid.IntRange(0, 60).Draw(t, "lines"))})
+		if g.err != nil || !g.sink.published {
+			t.Fatalf("Run() = %v, published %t", g.err, g.sink.published)
+		}
+		c := g.manifest.Credits
+		got := []int64{c.Charged, c.UnknownCalls, c.AmbiguousCalls, g.manifest.Calls.Total, g.manifest.Events.Returned}
+		want := []int64{api.charged, api.unknown, api.doubts, api.calls, api.events}
+		if !slices.Equal(got, want) {
+			t.Fatalf("manifest's charged, unknown, ambiguous, calls, events = %d, want the API's own %d", got, want)
+		}
+		for ref, n := range api.asked {
+			if n != 1 {
+				t.Fatalf("%s was asked about %d times, want once", ref, n)
+			}
+		}
+		for _, d := range g.manifest.Held {
+			if d.Most <= 0 || len(d.Signals) == 0 {
+				t.Fatalf("doubt %+v does not say what it can have cost", d)
+			}
+		}
+		if by := g.manifest.Accounts.ByStatus; g.manifest.Run.Outcome != outcomeOf(by, c.AmbiguousCalls) {
+			t.Fatalf("outcome of %v with %d ambiguous calls = %s, want %s", by, c.AmbiguousCalls, g.manifest.Run.Outcome, outcomeOf(by, c.AmbiguousCalls))
+		}
+	})
+}
+
+func outcomeOf(by map[schema.Status]int64, ambiguous int64) Outcomes {
+	switch {
+	case ambiguous > 0:
+		return InDoubt
+	case by[schema.Deferred] > 0:
+		return Incomplete
+	case by[schema.Rejected] > 0:
+		return WithRejects
+	}
+	return Complete
+}
+
+func TestRunOrderDoesNotDependOnConcurrency(t *testing.T) {
+	var first []string
+	for _, concurrency := range []int{1, 3, 16} {
+		synctest.Test(t, func(t *testing.T) {
+			dice := rand.New(rand.NewPCG(7, uint64(concurrency)))
+			waits := make([]time.Duration, 200)
+			for i := range waits {
+				waits[i] = time.Duration(dice.IntN(5000)) * time.Millisecond
+			}
+			doubtful := script{
+				calls: []scriptedCall{{outcome: Ambiguous}, {Charged, known(9)}},
+				fates: []scriptedFate{{status: schema.Held}, {schema.Enriched, 1, []string{"promotion", "riskNews"}}, {status: schema.NotFound, call: 1}}, strays: 1,
+			}
+			api := &scripted{scripts: []script{paid(3), doubtful, paid(1)}, wait: func(b *Batch) time.Duration {
+				var n int
+				_, _ = fmt.Sscanf(b.ID, "%d", &n)
+				return waits[n]
+			}}
+			g := mustRun(t, Runner{Fetcher: api, BatchSize: 40, Concurrency: concurrency}, list{accounts: lines(6000)})
+			var got []string
+			for _, w := range g.sink.records {
+				text, err := w.record.MarshalJSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, w.partition.String()+" "+string(text))
+			}
+			if first == nil {
+				first = got
+			}
+			if diff := cmp.Diff(first, got); diff != "" {
+				t.Errorf("records with concurrency %d (-with 1 +got):\n%s", concurrency, diff)
+			}
+		})
+	}
+	if len(first) < 8 {
+		t.Errorf("the run wrote %d records, want more: the test shows nothing", len(first))
+	}
+}
+
+// A Stop lets the calls on the wire finish; everything after them is deferred.
+func TestRunStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop := &Stop{Kind: StopQuota, Reason: "the day is used up", Advice: "run again tomorrow", RetryAt: epoch.Add(time.Hour)}
+		api := &scripted{scripts: []script{paid(2)}}
+		var calls atomic.Int64
+		f := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+			calls.Add(1)
+			if b.ID != "000002" {
+				time.Sleep(time.Minute)
+				return api.Fetch(ctx, b)
+			}
+			time.Sleep(time.Second)
+			reply, _ := api.Fetch(ctx, b)
+			reply.Items[1] = ItemReply{} // the second half of a split batch was not asked
+			return reply, fmt.Errorf("batch %s: %w", b.ID, stop)
+		})
+		g := mustRun(t, Runner{Fetcher: f, BatchSize: 2, Concurrency: 3}, companies(20))
+		if got, want := g.spelled(), "1-3 enriched, 4 deferred, 5-6 enriched, 7-20 deferred"; got != want {
+			t.Errorf("statuses after a stop = %s, want %s", got, want)
+		}
+		if calls.Load() != 3 || g.manifest.Credits.Charged != 6 {
+			t.Errorf("%d calls, %d credits, want 3 and 6", calls.Load(), g.manifest.Credits.Charged)
+		}
+		want := &StopInfo{Kind: StopQuota, Reason: stop.Reason, Advice: stop.Advice, RetryAt: &stop.RetryAt}
+		if diff := cmp.Diff(want, g.manifest.Run.Stop); diff != "" || g.manifest.Run.Outcome != Incomplete {
+			t.Errorf("outcome %s, stop (-want +got):\n%s", g.manifest.Run.Outcome, diff)
+		}
+	})
+}
+
+func TestRunStopKinds(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		reply *Reply
+		kind  StopKind
+		want  Outcomes
+	}{
+		{&Stop{Kind: StopAuth, Reason: "key refused"}, nil, StopAuth, Refused},
+		{&Stop{Kind: StopBudget, Reason: "cap reached"}, &Reply{}, StopBudget, Incomplete},
+		{errBroken, nil, StopUnstable, Incomplete},
+		{errBroken, &Reply{Calls: []Call{{ID: "x", Object: schema.Company, Outcome: Ambiguous}}}, StopUnstable, InDoubt},
+	} {
+		f := fetchFunc(func(context.Context, *Batch) (*Reply, error) { return c.reply, c.err })
+		g := mustRun(t, Runner{Fetcher: f, Concurrency: 1, BatchSize: 1}, companies(3))
+		if got := g.manifest.Run; got.Stop == nil || got.Stop.Kind != c.kind || got.Outcome != c.want {
+			t.Errorf("Run with %v ended %s with %+v, want %s with %s", c.err, got.Outcome, got.Stop, c.want, c.kind)
+		}
+		if got, want := g.spelled(), "1-3 deferred"; got != want {
+			t.Errorf("statuses after %v = %s, want %s", c.err, got, want)
+		}
+	}
+}
+
+func TestRunCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		api := &scripted{scripts: []script{paid(2)}}
+		var calls atomic.Int64
+		f := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+			if calls.Add(1) == 2 {
+				cancel()
+			}
+			time.Sleep(time.Second) // on the wire: not cancelled
+			return api.Fetch(ctx, b)
+		})
+		g := run(t, ctx, Runner{Fetcher: f, BatchSize: 2, Concurrency: 2}, companies(12))
+		if g.err != nil || !g.sink.published {
+			t.Fatalf("Run() = %v, published %t, want what was paid published", g.err, g.sink.published)
+		}
+		if got, want := g.spelled(), "1-4 enriched, 5-12 deferred"; got != want || calls.Load() != 2 {
+			t.Errorf("statuses after %d calls = %s, want %s after 2", calls.Load(), got, want)
+		}
+		if got := g.manifest.Run; got.Outcome != Incomplete || got.Stop == nil || got.Stop.Kind != StopInterrupted {
+			t.Errorf("outcome = %s, %+v, want deferred, interrupted", got.Outcome, got.Stop)
+		}
+
+		g = run(t, ctx, Runner{Fetcher: fetchFunc(func(context.Context, *Batch) (*Reply, error) { panic("asked after a cancel") })}, companies(3))
+		if got, want := g.spelled(), "1-3 deferred"; got != want || g.err != nil {
+			t.Errorf("Run with a cancelled context = %v with %s, want %s", g.err, got, want)
+		}
+		// A fetcher that gives up waiting is no fault of the API.
+		ctx, cancel = context.WithCancel(t.Context())
+		g = run(t, ctx, Runner{Fetcher: fetchFunc(func(ctx context.Context, _ *Batch) (*Reply, error) { cancel(); return nil, ctx.Err() })}, companies(3))
+		if g.err != nil || g.manifest.Run.Stop.Kind != StopInterrupted {
+			t.Errorf("Run = %v, stop %+v, want interrupted", g.err, g.manifest.Run.Stop)
+		}
+	})
+}
+
+func TestRunSourceError(t *testing.T) {
+	src := companies(5)
+	src.err = fmt.Errorf("list.csv line 7: %w", errBroken)
+	g := run(t, t.Context(), Runner{Fetcher: &scripted{scripts: []script{paid(1)}}, BatchSize: 2}, src)
+	if !errors.Is(g.err, errBroken) || g.manifest == nil || !g.sink.published {
+		t.Fatalf("Run() = %v, %v, published %t, want the error, a manifest and its publication", g.manifest, g.err, g.sink.published)
+	}
+	if got, want := g.spelled(), "1-5 enriched"; got != want {
+		t.Errorf("statuses = %s, want %s", got, want)
+	}
+	if got := g.manifest.Run; got.Outcome != Incomplete || got.Stop.Kind != StopInput || !strings.Contains(got.Stop.Reason, "line 7") {
+		t.Errorf("outcome = %s, %+v, want deferred by the input", got.Outcome, got.Stop)
+	}
+
+	g = run(t, t.Context(), Runner{Fetcher: &scripted{scripts: []script{paid(1)}}}, list{err: errBroken})
+	if !errors.Is(g.err, errBroken) || g.manifest != nil || g.sink.staged {
+		t.Errorf("Run of a list that cannot be read = %v, %v, staged %t, want the error alone", g.manifest, g.err, g.sink.staged)
+	}
+}
+
+func TestRunSinkErrors(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		sink *memorySink
+	}{
+		{"write", &memorySink{failWrite: errBroken}}, {"stage", &memorySink{failStage: errBroken}}, {"publish", &memorySink{failPublish: errBroken}},
+	} {
+		g := run(t, t.Context(), Runner{Fetcher: &scripted{scripts: []script{paid(1)}}, Sink: c.sink, BatchSize: 1}, companies(30))
+		if !errors.Is(g.err, errBroken) || g.manifest != nil || g.sink.published {
+			t.Errorf("%s: Run() = %v, %v, published %t, want the sink's error alone", c.name, g.manifest, g.err, g.sink.published)
+		}
+	}
+}
+
+// A sink that fails midway ends the asking: what is bought after that is lost.
+func TestRunSinkErrorStopsAsking(t *testing.T) {
+	api := &scripted{scripts: []script{paid(0, scriptedFate{status: schema.NotFound})}}
+	g := run(t, t.Context(), Runner{Fetcher: api, Sink: &memorySink{failWrite: errBroken}, BatchSize: 100, Concurrency: 2}, companies(20*pageRows))
+	if !errors.Is(g.err, errBroken) || g.sink.staged {
+		t.Fatalf("Run() = %v, staged %t, want the sink's error and no staging", g.err, g.sink.staged)
+	}
+	if got, most := api.calls, int64(2*pageRows/100); got > most {
+		t.Errorf("%d batches were asked about, want at most %d: the first full record failed", got, most)
+	}
+}
+
+func TestRunHeldHaveNoCredits(t *testing.T) {
+	for _, call := range []int{0, -1} { // with and without the call that decided it
+		sc := script{
+			calls: []scriptedCall{{outcome: Ambiguous}, {Charged, Charge{Text: "1.5"}}},
+			fates: []scriptedFate{{status: schema.Held, call: call}, {schema.Enriched, 1, []string{"riskNews"}}, {status: schema.Deferred, call: -1}},
+		}
+		g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}}, companies(3))
+		accounts := g.sink.read("accounts")
+		for i, want := range []any{nil, nil, int64(0)} {
+			if got := accounts[i]["credits"]; got != want {
+				t.Errorf("credits of a line that is %s = %v, want %v", accounts[i].text("status"), got, want)
+			}
+		}
+		m := g.manifest
+		wantHeld := []Doubt{{Call: "000001-1", Sent: epoch, Signals: []string{"surgeInHiring", "riskNews", "intent"}, Accounts: []string{}, Most: 45}}
+		if call == 0 {
+			wantHeld[0].Accounts = []string{"key 1"}
+		}
+		if diff := cmp.Diff(wantHeld, m.Held); diff != "" {
+			t.Errorf("held (-want +got):\n%s", diff)
+		}
+		if m.Run.Outcome != InDoubt || m.Credits.AmbiguousCeiling != 45 || m.Credits.UnknownCalls != 1 || m.Credits.UnknownCeiling != 45 || m.Credits.Charged != 0 {
+			t.Errorf("outcome, credits = %s, %+v, want held and 45 in doubt twice", m.Run.Outcome, m.Credits)
+		}
+		if len(m.Credits.BySignal)+len(m.Credits.ByBasis) > 0 {
+			t.Errorf("credits by signal and basis = %v, %v, want none: no charge is known", m.Credits.BySignal, m.Credits.ByBasis)
+		}
+		calls := g.sink.read("calls")
+		if !calls[0].null("credits") || !calls[1].null("credits") || calls[1].text("charge_text") != "1.5" {
+			t.Errorf("calls = %v, want both without credits and the odd charge's text", calls)
+		}
+	}
+}
+
+func TestRunWholeCall(t *testing.T) {
+	sc := paid(1, scriptedFate{status: schema.NotFound})
+	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}}, companies(3))
+	credits := g.sink.read("credits")
+	if len(credits) != 1 || credits[0].int("credits") != 1 || !credits[0].null("row") || !credits[0].null("signal_type") || credits[0].text("basis") != "whole_call" {
+		t.Errorf("credits of a charge for nothing = %v, want one row of the whole call", credits)
+	}
+	if got := g.manifest.Credits.WholeCall; got != 1 {
+		t.Errorf("Credits.WholeCall = %d, want 1", got)
+	}
+}
+
+func TestRunRefusesIncompleteReplies(t *testing.T) {
+	full := func(n int) *Reply {
+		r := &Reply{Items: make([]ItemReply, n)}
+		for i := range r.Items {
+			r.Items[i] = ItemReply{Status: schema.NotFound, Reason: "unknown"}
+		}
+		return r
+	}
+	blank := full(3)
+	blank.Items[1].Status = ""
+	odd := full(3)
+	odd.Calls = []Call{{ID: "1-1", Object: schema.Company, Outcome: "paid", Charge: known(3)}}
+	for name, reply := range map[string]*Reply{
+		"none": nil, "empty": {}, "too few": full(2), "too many": full(4), "an item without a fate": blank, "a call without a known outcome": odd,
+	} {
+		f := fetchFunc(func(context.Context, *Batch) (*Reply, error) { return reply, nil })
+		g := run(t, t.Context(), Runner{Fetcher: f}, companies(3))
+		if g.err == nil || !strings.Contains(g.err.Error(), "000001") || g.sink.published {
+			t.Errorf("%s: Run() = %v, published %t, want an error that names the batch", name, g.err, g.sink.published)
+		}
+	}
+}
+
+// Records stay as they were written although the builders are used again.
+func TestRunRecordsAreTheSinks(t *testing.T) {
+	const n = 2*pageRows + 100
+	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{paid(100)}}}, companies(n))
+	seen := map[string]bool{}
+	for i, row := range g.sink.read("accounts") {
+		if row.int("row") != int64(i+1) || row.text("identifier") != fmt.Sprintf("c%d.example", i) {
+			t.Fatalf("row %d of the accounts table = %v", i+1, row)
+		}
+	}
+	for _, row := range g.sink.read("growth") {
+		seen[row.text("signal_id")] = true
+		if want := fmt.Sprintf(`{"signalId":"%s"`, row.text("signal_id")); !strings.HasPrefix(row.text("raw"), want) {
+			t.Fatalf("raw = %s, want it to begin with %s", row.text("raw"), want)
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d different events were written, want %d", len(seen), n)
+	}
+	for _, w := range g.sink.records {
+		w.record.Release()
+	}
+}
+
+// A flush forgets its pages: a partition may never come again.
+func TestBookForgetsFlushedPages(t *testing.T) {
+	sink := &memorySink{}
+	k := newBook(sink, "event_date", newManifest(RunInfo{ID: "run-1"}))
+	for day := range 28 {
+		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
+		if err := k.event(t.Context(), &Batch{}, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.open) != 28 || len(sink.records) != 0 {
+		t.Errorf("before the flush %d pages are open and %d handed over, want 28 and 0", len(k.open), len(sink.records))
+	}
+	if err := k.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(k.open) != 0 || k.bytes != 0 || len(sink.records) != 28 {
+		t.Errorf("after the flush %d pages of %d bytes are open and %d handed over, want 0, 0 and 28", len(k.open), k.bytes, len(sink.records))
+	}
+}
+
+// Large texts are handed over before a page is full, so memory stays bounded.
+func TestRunHandsOverLargeTextsEarly(t *testing.T) {
+	const n, size = 40, 1 << 20
+	big := fmt.Appendf(nil, `{"signalDate":"2026-04-01","note":%q}`, strings.Repeat("x", size))
+	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+		r := &Reply{Calls: []Call{{ID: b.ID + "-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: known(1)}}}
+		for range b.Items {
+			r.Items = append(r.Items, ItemReply{Status: schema.Enriched, CallID: b.ID + "-1", Events: []RawEvent{{"surgeInHiring", big}}})
+		}
+		return r, nil
+	})
+	g := mustRun(t, Runner{Fetcher: f, BatchSize: 1, Concurrency: 1}, companies(n))
+	for _, w := range g.sink.records {
+		if rows, most := w.record.NumRows(), int64(pageBytes/size+1); w.partition.Table == "growth" && rows > most {
+			t.Errorf("a record holds %d rows of 1 MiB, want at most %d", rows, most)
+		}
+	}
+}
