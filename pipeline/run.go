@@ -128,6 +128,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 		m.Input = r.Input()
 	}
 
+	shards.seen = nil // the largest thing in memory, and no line is left to ask about
 	files, err := r.Sink.Stage(keep)
 	if err != nil {
 		return nil, err

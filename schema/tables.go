@@ -6,27 +6,27 @@ const version = 1
 
 // common are the first columns of every event table.
 var common = []Column{
-	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from its content: the same event has the same id in every run and from every source"},
+	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from its content: the same event has the same id in every run and from every source", Rare: true},
 	{Name: "signal_type", Type: String, Doc: "Signal key, as received"},
 	{Name: "object_type", Type: String, Doc: "What the event is about: contact or company"},
-	{Name: "entity_id", Type: String, Doc: "The API's id of the contact or company"},
-	{Name: "account_key", Type: String, Doc: "The key of the input line that asked first; null when the answer was about something never asked"},
+	{Name: "entity_id", Type: String, Doc: "The API's id of the contact or company", Rare: true},
+	{Name: "account_key", Type: String, Doc: "The key of the input line that asked first; null when the answer was about something never asked", Rare: true},
 	{Name: "event_date", Type: Date, Doc: "Date of the event: the first present of the record's signal, publication, effective and activity dates"},
 	{Name: "fetched_at", Type: Time, Doc: "When the answer that holds the event was received"},
 	{Name: "run_id", Type: String, Doc: "Run that bought the event"},
 	{Name: "call_id", Type: String, Doc: "Call that bought the event; joins with ledger/calls and ledger/credits within the run"},
 	{Name: "ingest_source", Type: String, Doc: "How the event came: poll or webhook"},
 	{Name: "schema_version", Type: Int64, Doc: "Version of this table's layout"},
-	{Name: "notes", Type: String, Doc: "What of the record could not be typed, and why; null when all of it could"},
-	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed"},
+	{Name: "notes", Type: String, Doc: "What of the record could not be typed, and why; null when all of it could", Rare: true},
+	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed", Rare: true},
 }
 
 // company are the identity columns that every company record repeats.
 var company = []Column{
-	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}},
-	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}},
-	{Name: "company_domain", Type: String, Doc: "Company domain in the record", From: []string{"domain"}},
-	{Name: "signal_id", Type: String, Doc: "The API's id of the event", From: []string{"signalId"}},
+	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}, Rare: true},
+	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}, Rare: true},
+	{Name: "company_domain", Type: String, Doc: "Company domain in the record", From: []string{"domain"}, Rare: true},
+	{Name: "signal_id", Type: String, Doc: "The API's id of the event", From: []string{"signalId"}, Rare: true},
 }
 
 // rates are the change columns shared by growth and risk.
@@ -58,14 +58,14 @@ var visits = []Column{
 // activity are the columns of a LinkedIn activity record.
 var activity = []Column{
 	{Name: "signal_category", Type: String, Doc: "Vendor's category of the activity", From: []string{"signalCategory"}},
-	{Name: "intent_topics", Type: String, Doc: "Topics, as a JSON list of {topic, category}", From: []string{"intentTopics"}, List: AsJSON},
-	{Name: "author_id", Type: String, Doc: "The API's id of the author", From: []string{"author.id"}},
-	{Name: "author_full_name", Type: String, Doc: "Author of the activity", From: []string{"author.fullName"}},
-	{Name: "author_linkedin_url", Type: String, Doc: "Author's LinkedIn profile", From: []string{"author.linkedinUrl"}},
-	{Name: "contacts_mentioned", Type: String, Doc: "People mentioned, as a JSON list", From: []string{"contactsMentioned"}, List: AsJSON},
-	{Name: "companies_mentioned", Type: String, Doc: "Companies mentioned, as a JSON list", From: []string{"companiesMentioned"}, List: AsJSON},
-	{Name: "activity_url", Type: String, Doc: "Address of the activity", From: []string{"activityUrl"}},
-	{Name: "activity_summary", Type: String, Doc: "Summary of the activity", From: []string{"activitySummary"}},
+	{Name: "intent_topics", Type: String, Doc: "Topics, as a JSON list of {topic, category}", From: []string{"intentTopics"}, List: AsJSON, Rare: true},
+	{Name: "author_id", Type: String, Doc: "The API's id of the author", From: []string{"author.id"}, Rare: true},
+	{Name: "author_full_name", Type: String, Doc: "Author of the activity", From: []string{"author.fullName"}, Rare: true},
+	{Name: "author_linkedin_url", Type: String, Doc: "Author's LinkedIn profile", From: []string{"author.linkedinUrl"}, Rare: true},
+	{Name: "contacts_mentioned", Type: String, Doc: "People mentioned, as a JSON list", From: []string{"contactsMentioned"}, List: AsJSON, Rare: true},
+	{Name: "companies_mentioned", Type: String, Doc: "Companies mentioned, as a JSON list", From: []string{"companiesMentioned"}, List: AsJSON, Rare: true},
+	{Name: "activity_url", Type: String, Doc: "Address of the activity", From: []string{"activityUrl"}, Rare: true},
+	{Name: "activity_summary", Type: String, Doc: "Summary of the activity", From: []string{"activitySummary"}, Rare: true},
 	{Name: "activity_likes", Type: Int64, Doc: "Likes when measured", From: []string{"activityLikes"}},
 	{Name: "activity_comments", Type: Int64, Doc: "Comments when measured", From: []string{"activityComments"}},
 	{Name: "activity_shares", Type: Int64, Doc: "Shares when measured", From: []string{"activityShares"}},
@@ -78,7 +78,7 @@ var signalDate = Column{Name: "signal_date", Type: Date, Doc: "Date of the measu
 // Events are the event tables, one per category, in the order of Categories.
 var Events = []Table{
 	event(CategoryContact, "People who changed company or were promoted", []Column{
-		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId", "id"}},
+		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId", "id"}, Rare: true},
 		signalDate,
 		{Name: "current_company_id", Type: String, Doc: "The API's id of the present employer", From: []string{"currentCompanyId"}},
 		{Name: "current_company_name", Type: String, Doc: "Present employer", From: []string{"currentCompanyName", "newCompany"}},
@@ -97,9 +97,9 @@ var Events = []Table{
 		{Name: "country", Type: String, Doc: "Country of the surge, the post or the location", From: []string{"country"}},
 		{Name: "state", Type: String, Doc: "State or region of the surge, the post or the location", From: []string{"state"}},
 		{Name: "city", Type: String, Doc: "City of the post or the location", From: []string{"city"}},
-		{Name: "external_job_id", Type: String, Doc: "Id of the job post at its source", From: []string{"externalJobId"}},
+		{Name: "external_job_id", Type: String, Doc: "Id of the job post at its source", From: []string{"externalJobId"}, Rare: true},
 		{Name: "job_title", Type: String, Doc: "Title of the job post", From: []string{"jobTitle"}},
-		{Name: "job_url", Type: String, Doc: "Address of the job post", From: []string{"jobUrl"}},
+		{Name: "job_url", Type: String, Doc: "Address of the job post", From: []string{"jobUrl"}, Rare: true},
 		{Name: "location_source", Type: String, Doc: "What a new location was detected from", From: []string{"source"}},
 	}),
 	event(CategoryIntent, "Companies that show interest: topics, site visits, LinkedIn activity", company, []Column{
@@ -112,10 +112,10 @@ var Events = []Table{
 	}, visits, activity),
 	event(CategoryNews, "Companies in the news", company, []Column{
 		{Name: "event_type", Type: String, Doc: "Kind of news, spelling as received", From: []string{"eventType"}},
-		{Name: "event_summary", Type: String, Doc: "Summary of the event", From: []string{"eventSummary"}},
-		{Name: "article_title", Type: String, Doc: "Title of the article", From: []string{"articleTitle"}},
-		{Name: "article_highlight", Type: String, Doc: "Passage of the article", From: []string{"articleHighlight"}},
-		{Name: "article_url", Type: String, Doc: "Address of the article", From: []string{"articleUrl"}},
+		{Name: "event_summary", Type: String, Doc: "Summary of the event", From: []string{"eventSummary"}, Rare: true},
+		{Name: "article_title", Type: String, Doc: "Title of the article", From: []string{"articleTitle"}, Rare: true},
+		{Name: "article_highlight", Type: String, Doc: "Passage of the article", From: []string{"articleHighlight"}, Rare: true},
+		{Name: "article_url", Type: String, Doc: "Address of the article", From: []string{"articleUrl"}, Rare: true},
 		{Name: "article_published_date", Type: Date, Doc: "Date of publication", From: []string{"articlePublishedDate"}},
 		{Name: "event_effective_date", Type: Date, Doc: "Date the event takes effect", From: []string{"eventEffectiveDate"}},
 		{Name: "is_risk", Type: Bool, Doc: "Whether the signal also counts as a risk (riskNews)"},
@@ -123,7 +123,7 @@ var Events = []Table{
 	event(CategoryRisk, "Companies that shrink: headcount, traffic, IT spend; risk news lies under news with is_risk", company, []Column{signalDate}, rates),
 	event(CategoryOther, "Events of a type this version does not know; nothing paid for is dropped", company, []Column{
 		signalDate,
-		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId"}},
+		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId"}, Rare: true},
 	}),
 }
 
@@ -135,15 +135,15 @@ var (
 		Columns: []Column{
 			{Name: "run_id", Type: String, Doc: "The run"},
 			{Name: "row", Type: Int64, Doc: "Ordinal of the record in the input, from 1"},
-			{Name: "account_key", Type: String, Doc: "The caller's own key of the line"},
+			{Name: "account_key", Type: String, Doc: "The caller's own key of the line", Rare: true},
 			{Name: "status", Type: String, Doc: "enriched, no_signal, not_found, duplicate, cached, rejected, restricted, held or deferred"},
 			{Name: "reason", Type: String, Doc: "Why, for every status that is not an answer"},
 			{Name: "object_type", Type: String, Doc: "contact or company"},
 			{Name: "identifier_type", Type: String, Doc: "What the line was asked by: id, linkedin, email, domain or name"},
-			{Name: "identifier", Type: String, Doc: "The normalised identifier that was asked"},
-			{Name: "entity_id", Type: String, Doc: "The API's id of what was found"},
-			{Name: "entity_name", Type: String, Doc: "Name of what was found"},
-			{Name: "entity_domain", Type: String, Doc: "Domain of what was found"},
+			{Name: "identifier", Type: String, Doc: "The normalised identifier that was asked", Rare: true},
+			{Name: "entity_id", Type: String, Doc: "The API's id of what was found", Rare: true},
+			{Name: "entity_name", Type: String, Doc: "Name of what was found", Rare: true},
+			{Name: "entity_domain", Type: String, Doc: "Domain of what was found", Rare: true},
 			{Name: "events", Type: Int64, Unit: "events", Doc: "Events the answer held for this line"},
 			{Name: "credits", Type: Int64, Unit: "credits", Doc: "Share of the call's charge; null when the charge is unknown"},
 			{Name: "call_id", Type: String, Doc: "The call that decided the status"},
@@ -151,8 +151,8 @@ var (
 			{Name: "input_file", Type: String, Doc: "File of the line"},
 			{Name: "input_line", Type: Int64, Doc: "Physical line on which the record starts, from 1"},
 			{Name: "input_column", Type: String, Doc: "Column at fault when the line was rejected"},
-			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer"},
-			{Name: "extra", Type: String, Doc: "Fields of the answer's entry that this version does not know, JSON"},
+			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer", Rare: true},
+			{Name: "extra", Type: String, Doc: "Fields of the answer's entry that this version does not know, JSON", Rare: true},
 		},
 		Sort: []string{"row"},
 	}
@@ -163,8 +163,8 @@ var (
 			{Name: "run_id", Type: String, Doc: "The run"},
 			{Name: "call_id", Type: String, Doc: "The call that was charged"},
 			{Name: "row", Type: Int64, Doc: "Input row of the entity; null for what was never asked and for what cannot be allocated"},
-			{Name: "account_key", Type: String, Doc: "The caller's own key of the entity"},
-			{Name: "entity_id", Type: String, Doc: "The API's id of the entity"},
+			{Name: "account_key", Type: String, Doc: "The caller's own key of the entity", Rare: true},
+			{Name: "entity_id", Type: String, Doc: "The API's id of the entity", Rare: true},
 			{Name: "object_type", Type: String, Doc: "contact or company"},
 			{Name: "signal_type", Type: String, Doc: "Signal key; null when the share is of the call as a whole"},
 			{Name: "category", Type: String, Doc: "Dataset of the signal"},
@@ -201,8 +201,8 @@ var (
 			{Name: "hour_left", Type: Int64, Doc: "Calls left in the hour"},
 			{Name: "day_left", Type: Int64, Doc: "Calls left in the day"},
 			{Name: "problem", Type: String, Doc: "What went wrong"},
-			{Name: "notes", Type: String, Doc: "Oddities that were accepted"},
-			{Name: "extra", Type: String, Doc: "Root fields of the answer that this version does not know, JSON"},
+			{Name: "notes", Type: String, Doc: "Oddities that were accepted", Rare: true},
+			{Name: "extra", Type: String, Doc: "Root fields of the answer that this version does not know, JSON", Rare: true},
 		},
 		Sort: []string{"call_id"},
 	}

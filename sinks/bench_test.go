@@ -184,13 +184,7 @@ func pqarrowProperties(table schema.Table) *pq.WriterProperties {
 		pq.WithMaxRowGroupLength(defaultRowGroupRows), pq.WithStats(true),
 	}
 	for _, c := range table.Columns {
-		dictionary := c.Type == schema.Date || c.Type == schema.Time
-		if c.Type == schema.String {
-			dictionary = true
-			for _, suffix := range unlike {
-				dictionary = dictionary && !strings.HasSuffix(c.Name, suffix)
-			}
-		}
+		dictionary := c.Type == schema.Date || c.Type == schema.Time || c.Type == schema.String && !c.Rare
 		options = append(options, pq.WithDictionaryFor(c.Name, dictionary))
 		if c.Type == schema.Int64 {
 			options = append(options, pq.WithEncodingFor(c.Name, pq.Encodings.DeltaBinaryPacked))
@@ -203,7 +197,7 @@ func pqarrowProperties(table schema.Table) *pq.WriterProperties {
 // looks at the heap meanwhile.
 func TestMemory(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	recs := newsRecords(t, 10_000, 500)
+	recs := newsRecords(t, 5_000, 500)
 	l := open(t, t.TempDir(), Options{SortMemory: 4 << 20})
 	runtime.GC()
 	var now runtime.MemStats

@@ -19,9 +19,9 @@ type Options struct {
 	RunID   string // names the run's files: letters, digits, '-' and '_', at most 64
 	Version string // the program's version, for the files' metadata; empty: "dev"
 
-	SortMemory     int64 // bytes of rows kept in memory over all partitions; 0 = 48 MiB
+	SortMemory     int64 // bytes of rows kept in memory over all partitions; 0 = 32 MiB
 	TargetFileSize int64 // bytes after which a partition continues in another file; 0 = 256 MiB
-	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 32 MiB
+	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 16 MiB
 
 	// Hook, when set, is called around every operation on the file system, for
 	// tests that inject faults. See [Hook].
@@ -29,7 +29,7 @@ type Options struct {
 }
 
 const (
-	defaultSortMemory     = 48 << 20
+	defaultSortMemory     = 32 << 20
 	defaultTargetFileSize = 256 << 20
 	defaultRowGroupRows   = 122_880
 )

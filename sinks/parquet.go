@@ -8,7 +8,6 @@ import (
 	"io"
 	"reflect"
 	"strconv"
-	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
@@ -27,18 +26,11 @@ const (
 
 // maxRowGroup ends a row group early: until it is complete, its encoded pages
 // and dictionaries are in memory.
-const maxRowGroup = 32 << 20
+const maxRowGroup = 16 << 20
 
 // pageSize is what a page may take before it is encoded. Small pages make the
 // page index worth reading and keep fifty open columns affordable.
 const pageSize = 64 << 10
-
-// unlike are the columns whose values rarely repeat within a file, by name or by
-// the end of the name: a dictionary of them would be a second copy.
-var unlike = []string{
-	"raw", "extra", "notes", "_uid", "_url", "_summary", "_highlight", "article_title",
-	"signal_id", "external_job_id", "identifier", "intent_topics", "_mentioned",
-}
 
 // encoder writes one Parquet file, column by column.
 type encoder struct {
@@ -209,10 +201,8 @@ func leaf(c schema.Column) parquet.Node {
 	case schema.Time:
 		return parquet.Encoded(parquet.Timestamp(parquet.Microsecond), &parquet.RLEDictionary)
 	}
-	for _, suffix := range unlike {
-		if strings.HasSuffix(c.Name, suffix) {
-			return parquet.Encoded(parquet.String(), &parquet.Plain)
-		}
+	if c.Rare {
+		return parquet.Encoded(parquet.String(), &parquet.Plain)
 	}
 	return parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 }

@@ -87,15 +87,9 @@ func TestFileProperties(t *testing.T) {
 				t.Errorf("column %s: codec %s, indexes at %d and %d, want ZSTD and both", name, c.MetaData.Codec, c.ColumnIndexOffset, c.OffsetIndexOffset)
 			}
 			dictionary := slices.Contains(c.MetaData.Encoding, format.RLEDictionary)
-			switch name {
-			case "raw", "event_uid", "article_url", "event_summary", "is_risk", "schema_version":
-				if dictionary {
-					t.Errorf("column %s has a dictionary, want none", name)
-				}
-			case "signal_type", "entity_id", "run_id", "call_id", "event_date", "fetched_at", "company_name":
-				if !dictionary {
-					t.Errorf("column %s has no dictionary", name)
-				}
+			typ := table.Columns[i].Type
+			if want := typ == schema.Date || typ == schema.Time || typ == schema.String && !table.Columns[i].Rare; dictionary != want {
+				t.Errorf("column %s: dictionary %v, want %v", name, dictionary, want)
 			}
 			if hasBloom := c.MetaData.BloomFilterOffset != 0; hasBloom != slices.Contains(table.Bloom, name) {
 				t.Errorf("column %s: bloom filter %v, want %v", name, hasBloom, !hasBloom)

@@ -35,9 +35,9 @@ func smallRun(ctx context.Context, t testing.TB, lake, run string, hook Hook) (m
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	news := schema.EventTable(schema.CategoryNews)
-	for i := range 4 {
+	for i, month := range []string{"2026-01", "2026-02", "2026-01"} {
 		rec := record(t, news, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")})
-		if err := l.Write(ctx, home(news, fmt.Sprintf("2026-0%d", 1+i%2)), rec); err != nil {
+		if err := l.Write(ctx, home(news, month), rec); err != nil {
 			return nil, err
 		}
 	}
@@ -167,8 +167,8 @@ func TestInvisible(t *testing.T) {
 		look()
 		return err
 	})
-	if err != nil || operations < 100 {
-		t.Fatalf("%d operations, %v, want at least 100 and no error", operations, err)
+	if err != nil || operations < 80 {
+		t.Fatalf("%d operations, %v, want at least 80 and no error", operations, err)
 	}
 }
 
@@ -199,7 +199,11 @@ func TestFaults(t *testing.T) {
 	for name, fail := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for at := 1; ; at++ {
+			step := 1
+			if name == "nothing works any more" {
+				step = 4 // much like the first way
+			}
+			for at := 1; ; at += step {
 				lake, n := filepath.Join(t.TempDir(), "lake"), 0
 				var failed string
 				_, err := smallRun(t.Context(), t, lake, "r", func(op, path string, do func() error) error {

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -39,7 +40,16 @@ const (
 	exitKilled    = 130
 )
 
+// collectAt is how much the heap may grow, in percent of what is in use, before
+// it is collected; Go's own default is 100. A run makes much short-lived data
+// beside little that stays, so collecting earlier costs some per cent of time
+// and saves a third of the memory. GOGC overrides it.
+const collectAt = 40
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stops := make(chan os.Signal, 2)
