@@ -65,7 +65,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	// The lake is written although ctx may be cancelled: what was paid is published.
 	keep := context.WithoutCancel(ctx)
 	lines := newBook(r.Sink, orString(r.PartitionBy, "event_month"), m)
-	shards := &sharder{queries: r.Queries, size: m.Run.BatchSize, seen: map[fingerprint]uint32{}}
+	shards := &sharder{queries: r.Queries, size: m.Run.BatchSize, asked: new(seen)}
 
 	var stopped atomic.Pointer[Stop]
 	ask := func(ctx context.Context, u unit) *Reply {
@@ -128,7 +128,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 		m.Input = r.Input()
 	}
 
-	shards.seen = nil // the largest thing in memory, and no line is left to ask about
+	shards.asked = nil // the largest thing in memory, and no line is left to ask about
 	files, err := r.Sink.Stage(keep)
 	if err != nil {
 		return nil, err

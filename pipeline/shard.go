@@ -34,15 +34,10 @@ const settledAtOnce = 4096
 type sharder struct {
 	queries map[schema.Object]*Query
 	size    int
-	seen    map[fingerprint]uint32 // row that asked first
+	asked   *seen // who asked first
 	batches int
 	err     error // of the source, after the walk
 }
-
-// fingerprint stands for an identity in the set of what was asked: 12 bytes, so
-// that with its row a million lines fit in some 25 MB. A collision would lose a
-// line; at 96 bits a hundred million lines make one with probability 6e-14.
-type fingerprint [12]byte
 
 // maxRows is the longest list one run can take: rows are kept in 32 bits.
 const maxRows = 1<<32 - 1
@@ -115,11 +110,10 @@ func (s *sharder) judge(a schema.Account) line {
 		l.status, l.reason = schema.Rejected, fmt.Sprintf("no signal was asked for that applies to a %s; add one with --signals", a.Object)
 	default:
 		key := identity(a, kind)
-		if first, ok := s.seen[key]; ok {
+		row := uint32(a.Row) //nolint:gosec // bounded by maxRows
+		if first := s.asked.first(key, row); first != row {
 			l.status, l.duplicateOf = schema.Duplicate, int64(first)
 			l.reason = fmt.Sprintf("asks the same as row %d", first)
-		} else {
-			s.seen[key] = uint32(a.Row) //nolint:gosec // bounded by maxRows
 		}
 	}
 	return l

@@ -36,7 +36,7 @@ func walk(accounts []schema.Account, err error) iter.Seq2[schema.Account, error]
 }
 
 func newSharder(size int) *sharder {
-	return &sharder{queries: bothQueries(), size: size, seen: map[fingerprint]uint32{}}
+	return &sharder{queries: bothQueries(), size: size, asked: new(seen)}
 }
 
 // rows gives the accounts their rows and keys, from 1.

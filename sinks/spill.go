@@ -14,11 +14,11 @@ import (
 
 const (
 	// fanIn is how many runs are merged at a time, and so how many files are open.
-	fanIn = 16
+	fanIn = 12
 	// A batch in a run has at most this many rows and, unless one row is larger,
 	// bytes. While merging, two batches of every run are in memory.
 	spillRows  = 1024
-	spillBytes = 512 << 10
+	spillBytes = 256 << 10
 )
 
 // run is a file of sorted rows of one partition, in Arrow's stream format. Runs
