@@ -16,15 +16,17 @@ demo: build ## run the main job on the embedded simulator: no key, no money
 
 test: ## all tests, with the race detector, and the DuckDB cross-check
 	@$(TOOLS) gotestsum --format pkgname-and-test-fails -- -race ./...
-	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- ./...
+	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
 
 lint: ## vet and lint
 	@$(GO) vet ./...
 	@$(TOOLS) golangci-lint run ./...
 
 fuzz: ## every fuzz target for 60 s each
-	@$(GO) test -run '^$$' -fuzz FuzzCSV -fuzztime 60s ./sources
-	@for f in FuzzDecodeAnswer FuzzClassify FuzzCharge; do $(GO) test -run '^$$' -fuzz $$f'$$' -fuzztime 60s ./internal/signals || exit 1; done
+	@grep -rho --include='*_test.go' 'func Fuzz[A-Za-z]*' . | sort -u | cut -c6- | while read -r target; do \
+		dir=$$(grep -rl --include='*_test.go' "func $$target(" . | xargs dirname); \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime 60s "$$dir" || exit 1; \
+	done
 
 bench: ## benchmarks
 	@$(GO) test -run '^$$' -bench . -benchmem ./...

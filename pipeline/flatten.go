@@ -53,7 +53,7 @@ func optionalString(s string) value {
 // flattener types events. It is made once and used by one goroutine.
 type flattener struct {
 	runID       string
-	partitionBy string // "event_month" or "event_date"
+	partitionBy string // "event_month" or "event_day"
 	plans       []plan // one per schema.Events
 }
 
@@ -221,7 +221,7 @@ func (f *flattener) partitionValue(date value) string {
 	if y := t.Year(); y < 2000 || y > 2099 {
 		return schema.UnknownPartition
 	}
-	if f.partitionBy == "event_date" {
+	if f.partitionBy == "event_day" {
 		return t.Format(time.DateOnly)
 	}
 	return t.Format("2006-01")
@@ -257,7 +257,7 @@ func (p *plan) uid(signal schema.Signal, e schema.Event, entityID string, date v
 	case signal.Key != "":
 		add("company", e.Type, entityID, day)
 		for _, column := range []string{"department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url"} {
-			add(got(column).s)
+			add(strings.ToLower(got(column).s)) // the API varies the case of its own vocabulary
 		}
 	default:
 		add("other", e.Type, entityID, string(e.Raw))

@@ -18,7 +18,7 @@ type Runner struct {
 	RunID       string                   // names the run's files and rows: letters, digits, '-'
 	Concurrency int                      // batches in flight; 0 means 4
 	BatchSize   int                      // entities in a call, 1 to MaxBatch; 0 means MaxBatch
-	PartitionBy string                   // "event_month" (default) or "event_date"
+	PartitionBy string                   // "event_month" (default) or "event_day"
 	Now         func() time.Time         // nil means time.Now
 	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
 
@@ -44,8 +44,9 @@ type Progress struct {
 // it is nil only with an error, which means that the source could not be read
 // at all or that the sink failed.
 //
-// A source that fails midway, a cancelled ctx and a *Stop from the fetcher all
-// end the asking, not the run: what was paid is published first.
+// A cancelled ctx and a *Stop from the fetcher end the asking, not the run: what
+// was paid is published first. So is what was read of a source that fails
+// midway, having been asked about; its error comes with the manifest.
 func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	now := r.Now
 	if now == nil {

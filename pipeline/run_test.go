@@ -112,6 +112,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunTypesWhatItWrites(t *testing.T) {
+	shrinking := record(t, "headcountDecrease3m")
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
 			Calls: []Call{{ID: "1-1", Batch: b.ID, Attempt: 1, Object: schema.Company, Sent: epoch, Duration: 1500 * time.Millisecond, Outcome: Charged, Charge: known(1),
@@ -193,6 +194,7 @@ func TestRunWritesUTF8(t *testing.T) {
 }
 
 func TestRunPartitionsByDate(t *testing.T) {
+	shrinking := record(t, "headcountDecrease3m")
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
 			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: known(2)}},
@@ -202,7 +204,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 	for by, want := range map[string][]string{
 		"":            {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
 		"event_month": {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
-		"event_date":  {"accounts", "calls", "credits", "news/event_date=unknown", "risk/event_date=2026-04-01"},
+		"event_day":  {"accounts", "calls", "credits", "news/event_day=unknown", "risk/event_day=2026-04-01"},
 	} {
 		var got []string
 		for _, w := range mustRun(t, Runner{Fetcher: f, PartitionBy: by}, companies(1)).sink.records {
@@ -603,7 +605,7 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 // A flush forgets its pages: a partition may never come again.
 func TestBookForgetsFlushedPages(t *testing.T) {
 	sink := &memorySink{}
-	k := newBook(sink, "event_date", newManifest(RunInfo{ID: "run-1"}))
+	k := newBook(sink, "event_day", newManifest(RunInfo{ID: "run-1"}))
 	for day := range 28 {
 		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
 		if err := k.event(t.Context(), &Batch{}, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {

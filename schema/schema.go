@@ -139,7 +139,7 @@ type Event struct {
 // tables the Hive key and value.
 type Partition struct {
 	Table string // dataset name, for example "news" or "accounts"
-	Key   string // "event_month" or "event_date"; empty for unpartitioned tables
+	Key   string // "event_month" or "event_day"; empty for unpartitioned tables
 	Value string // "2026-03", "2026-03-09" or "unknown"
 }
 

@@ -53,7 +53,7 @@ func TestPartitionString(t *testing.T) {
 	}{
 		{Partition{Table: "accounts"}, "accounts"},
 		{Partition{Table: "news", Key: "event_month", Value: "2026-03"}, "news/event_month=2026-03"},
-		{Partition{Table: "news", Key: "event_date", Value: UnknownPartition}, "news/event_date=unknown"},
+		{Partition{Table: "news", Key: "event_day", Value: UnknownPartition}, "news/event_day=unknown"},
 	} {
 		if got := c.p.String(); got != c.want {
 			t.Errorf("%#v.String() = %q, want %q", c.p, got, c.want)

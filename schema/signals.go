@@ -96,12 +96,16 @@ func Lookup(key string) (s Signal, ok bool) {
 
 // Matching expands one word of a --signals list: "all", a category, or a key
 // in any letter case. The risk category also names riskNews, which is stored
-// under news. It returns nil when nothing matches.
+// under news. "intent" is both a category and a key; "key:intent" is the key.
+// It returns nil when nothing matches.
 func Matching(word string) []Signal {
 	var out []Signal
+	key, only := strings.CutPrefix(word, "key:")
 	for _, s := range Signals {
 		switch {
-		case strings.EqualFold(word, "all"),
+		case only && !strings.EqualFold(key, s.Key):
+		case only,
+			strings.EqualFold(word, "all"),
 			strings.EqualFold(word, string(s.Category)),
 			strings.EqualFold(word, "risk") && s.Risk,
 			strings.EqualFold(word, s.Key):

@@ -233,6 +233,9 @@ func TestMatching(t *testing.T) {
 		{"risk", risk},
 		{"RISK", risk},
 		{"intent", strings.Fields(catalogue[CategoryIntent])}, // the category wins over the key of the same name
+		{"key:intent", []string{"intent"}},
+		{"key:promotion", []string{"promotion"}},
+		{"key:news", nil},
 		{"riskNews", []string{"riskNews"}},
 		{"headcountincrease3M", []string{"headcountIncrease3m"}},
 		{"other", nil},

@@ -124,6 +124,9 @@ var Events = []Table{
 	event(CategoryOther, "Events of a type this version does not know; nothing paid for is dropped", company, []Column{
 		signalDate,
 		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId"}, Rare: true},
+		{Name: "article_published_date", Type: Date, Doc: "Date of publication", From: []string{"articlePublishedDate"}},
+		{Name: "event_effective_date", Type: Date, Doc: "Date the event takes effect", From: []string{"eventEffectiveDate"}},
+		{Name: "activity_publication_date", Type: Date, Doc: "Date the activity was published", From: []string{"activityPublicationDate"}},
 	}),
 }
 

@@ -20,7 +20,7 @@ import (
 func queryFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to ask",
-			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them"},
+			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the key where intent is the category"},
 		&cli.StringFlag{Name: "since", Value: "90d", EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to ask",
 			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today"},
 		&cli.IntFlag{Name: "max-results", Value: 10, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to ask",
@@ -94,7 +94,7 @@ func choose(words []string, offers map[schema.Object]*signals.Options) (map[sche
 	var left []string
 	for _, word := range words {
 		found := schema.Matching(word)
-		exact := len(found) == 1 && strings.EqualFold(found[0].Key, word)
+		exact := len(found) == 1 && strings.EqualFold(found[0].Key, strings.TrimPrefix(word, "key:"))
 		known := len(found) > 0
 		for _, s := range found {
 			switch {

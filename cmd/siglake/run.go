@@ -61,7 +61,7 @@ func workFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "concurrency", Value: 8, EnvVars: []string{"SIGLAKE_CONCURRENCY"}, Category: "Work", Usage: "batches in flight, 1 to 64"},
 		&cli.IntFlag{Name: "batch-size", Value: pipeline.MaxBatch, EnvVars: []string{"SIGLAKE_BATCH_SIZE"}, Category: "Work", Usage: "entities in a call, 1 to 100"},
-		&cli.StringFlag{Name: "partition-by", Value: "month", EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work", Usage: "directories by the event's month or date"},
+		&cli.StringFlag{Name: "partition-by", Value: "month", EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work", Usage: "directories by the event's month or day"},
 	}
 }
 
@@ -89,9 +89,9 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	if err := checkRange(c, "batch-size", 1, pipeline.MaxBatch); err != nil {
 		return err
 	}
-	partition, ok := map[string]string{"month": "event_month", "date": "event_date"}[c.String("partition-by")]
+	partition, ok := map[string]string{"month": "event_month", "day": "event_day"}[c.String("partition-by")]
 	if !ok {
-		return usagef("--partition-by %q: expected month or date", c.String("partition-by"))
+		return usagef("--partition-by %q: expected month or day", c.String("partition-by"))
 	}
 	options, err := listOptions(c)
 	if err != nil {

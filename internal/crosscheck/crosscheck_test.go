@@ -85,6 +85,12 @@ func writeLake(t *testing.T, rows int) (string, *pipeline.Manifest) {
 	for _, table := range schema.Ledger {
 		write(table, schema.Partition{Table: table.Name})
 	}
+	return lake, publish(t, l)
+}
+
+// publish publishes what was written, and closes the lake.
+func publish(t *testing.T, l *sinks.Lake) *pipeline.Manifest {
+	t.Helper()
 	files, err := l.Stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -96,35 +102,40 @@ func writeLake(t *testing.T, rows int) (string, *pipeline.Manifest) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return lake, m
+	return m
 }
 
-// arrowRows reads one file with Arrow, as text that both engines agree on.
-func arrowRows(t *testing.T, path string) [][]string {
+// arrowFile opens a file with Arrow's own reader.
+func arrowFile(t *testing.T, path string) *pqarrow.FileReader {
 	t.Helper()
 	r, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	t.Cleanup(func() { r.Close() })
 	fr, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := fr.ReadTable(t.Context())
+	return fr
+}
+
+// arrowRows reads one file with Arrow, as values that DuckDB's driver gives too.
+func arrowRows(t *testing.T, path string) (rows [][]any) {
+	t.Helper()
+	table, err := arrowFile(t, path).ReadTable(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer table.Release()
 	tr := array.NewTableReader(table, 0)
 	defer tr.Release()
-	var rows [][]string
 	for tr.Next() {
 		rec := tr.Record()
 		for i := range int(rec.NumRows()) {
-			row := make([]string, rec.NumCols())
+			row := make([]any, rec.NumCols())
 			for j, a := range rec.Columns() {
-				row[j] = show(arrowValue(a, i))
+				row[j] = arrowValue(a, i)
 			}
 			rows = append(rows, row)
 		}
@@ -151,6 +162,17 @@ func arrowValue(a arrow.Array, i int) any {
 		return time.UnixMicro(int64(a.Value(i)))
 	}
 	return fmt.Sprintf("a %s", a.DataType())
+}
+
+// shown gives rows as text that both engines agree on.
+func shown(rows [][]any) [][]string {
+	out := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, v := range row {
+			out[i] = append(out[i], show(v))
+		}
+	}
+	return out
 }
 
 func show(v any) string {
@@ -222,13 +244,7 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				shown := make([][]string, len(read))
-				for i, r := range read {
-					for _, v := range r {
-						shown[i] = append(shown[i], show(v))
-					}
-				}
-				if diff := cmp.Diff(arrowRows(t, path), shown); diff != "" {
+				if diff := cmp.Diff(shown(arrowRows(t, path)), shown(read)); diff != "" {
 					t.Errorf("%s (-Arrow +DuckDB):\n%.3000s", f.Path, diff)
 				}
 			}
@@ -236,24 +252,48 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 	}
 }
 
-func TestDuckDBReadsDocumentation(t *testing.T) {
-	lake, m := writeLake(t, 10)
+func TestDocumentationTravelsWithTheFiles(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, m := buy(t, lines, f, "event_month")
 	d := openDuckDB(t)
+	seen := map[string]bool{}
 	for _, f := range m.Files {
+		seen[f.Table] = true
 		table, _ := schema.TableNamed(f.Table)
-		md, err := d.Metadata(t.Context(), filepath.Join(lake, f.Path))
+		path := filepath.Join(lake, f.Path)
+		md, err := d.Metadata(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if md[schema.MetaTable] != f.Table || md[schema.MetaDoc] != table.Doc || md[schema.MetaRun] != "r1" || md["siglake.logical_digest"] != f.Digest {
-			t.Errorf("metadata of %s = %q", f.Path, md)
+			t.Errorf("Metadata(%s) = %q, want the table's, the run's and the digest", f.Path, md)
 		}
-		for _, c := range table.Columns {
+		read, err := arrowFile(t, path).Schema()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read.NumFields() != len(table.Columns) {
+			t.Fatalf("Schema(%s) = %d fields, want %d", f.Path, read.NumFields(), len(table.Columns))
+		}
+		for i, c := range table.Columns {
 			var doc struct{ Type, Doc, Unit string }
-			if err := json.Unmarshal([]byte(md["siglake.column."+c.Name]), &doc); err != nil || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Type != c.Type.String() {
-				t.Errorf("metadata of column %s = %q, %v, want %+v", c.Name, md["siglake.column."+c.Name], err, c)
+			if err := json.Unmarshal([]byte(md["siglake.column."+c.Name]), &doc); err != nil || doc.Doc == "" || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Type != c.Type.String() {
+				t.Errorf("Metadata(%s) of column %s = %q, %v, want %+v", f.Path, c.Name, md["siglake.column."+c.Name], err, c)
+			}
+			field := read.Field(i)
+			if field.Name != c.Name || !arrow.TypeEqual(field.Type, c.Type.Arrow()) || !field.Nullable {
+				t.Errorf("Schema(%s).Field(%d) = %s, want %s, a nullable %s", f.Path, i, field, c.Name, c.Type.Arrow())
+			}
+			text, _ := field.Metadata.GetValue("doc")
+			unit, _ := field.Metadata.GetValue("unit")
+			source, _ := field.Metadata.GetValue("source")
+			if text != c.Doc || unit != c.Unit || source == "" {
+				t.Errorf("Schema(%s).Field(%d) has doc %q, unit %q, source %q, want %q, %q and one", f.Path, i, text, unit, source, c.Doc, c.Unit)
 			}
 		}
+	}
+	if want := len(schema.Events) + len(schema.Ledger); len(seen) != want {
+		t.Errorf("files of %d tables, want all %d", len(seen), want)
 	}
 }
 

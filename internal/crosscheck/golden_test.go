@@ -1,0 +1,375 @@
+package crosscheck
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// dataset is where a table lies in a lake.
+func dataset(table schema.Table) string {
+	if table.Unique != "" {
+		return "data/" + table.Name
+	}
+	return "ledger/" + table.Name
+}
+
+// columns is what DuckDB should say of a table of a lake.
+func columns(table schema.Table) (want []Column) {
+	for _, c := range table.Columns {
+		want = append(want, Column{c.Name, duckTypes[c.Type]})
+	}
+	if table.Unique != "" {
+		want = append(want, Column{"event_month", "VARCHAR"})
+	}
+	return want
+}
+
+// arrowTable reads all files of a table with Arrow. As an engine that knows
+// Hive partitions does, it adds the partition's value as the last column.
+func arrowTable(t *testing.T, lake string, m *pipeline.Manifest, table schema.Table) (rows [][]any) {
+	t.Helper()
+	for _, f := range m.Files {
+		if f.Table != table.Name {
+			continue
+		}
+		for _, row := range arrowRows(t, filepath.Join(lake, f.Path)) {
+			if _, value, partitioned := strings.Cut(f.Partition, "="); partitioned {
+				row = append(row, value)
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// duckTable reads a table as the README tells people to.
+func duckTable(t *testing.T, d *DuckDB, lake string, table schema.Table) [][]any {
+	t.Helper()
+	_, rows, err := d.Query(t.Context(), "SELECT * FROM "+Scan(lake, dataset(table)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// unordered makes rows of several files comparable: as text, sorted.
+func unordered(rows [][]any) []string {
+	var out []string
+	for _, row := range shown(rows) {
+		out = append(out, strings.Join(row, " | "))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestBothReadersAgreeOnARun(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, m := buy(t, lines, f, "event_month")
+	d := openDuckDB(t)
+	for _, table := range slices.Concat(schema.Events, schema.Ledger) {
+		t.Run(table.Name, func(t *testing.T) {
+			got, err := d.Describe(t.Context(), Scan(lake, dataset(table)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(columns(table), got); diff != "" {
+				t.Errorf("Describe(%s) (-want +got):\n%s", table.Name, diff)
+			}
+			arrows, ducks := arrowTable(t, lake, m, table), duckTable(t, d, lake, table)
+			if len(ducks) == 0 {
+				t.Errorf("%s has no row, want some: the test shows nothing", table.Name)
+			}
+			if diff := cmp.Diff(unordered(arrows), unordered(ducks)); diff != "" {
+				t.Errorf("%s (-Arrow +DuckDB):\n%s", table.Name, diff)
+			}
+		})
+	}
+}
+
+// TestGoldenRows reads one row of every signal key back and compares it with
+// one that was read by eye against the key's record.
+func TestGoldenRows(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, _ := buy(t, lines, f, "event_month")
+	d := openDuckDB(t)
+	blocks := map[string]string{} // by signal key
+	for _, table := range schema.Events {
+		key := table.Index("signal_type")
+		for _, row := range duckTable(t, d, lake, table) {
+			signal := row[key].(string)
+			if _, twice := blocks[signal]; twice {
+				t.Errorf("%s has two rows, want one", signal)
+			}
+			blocks[signal] = block(fmt.Sprintf("%s (%s)", signal, dataset(table)), columns(table), row)
+		}
+	}
+	var b strings.Builder
+	for _, s := range append(slices.Clone(schema.Signals), schema.Signal{Key: unlisted}) {
+		if blocks[s.Key] == "" {
+			t.Errorf("%s has no row, want one", s.Key)
+		}
+		b.WriteString(blocks[s.Key])
+		delete(blocks, s.Key)
+	}
+	if len(blocks) > 0 {
+		t.Errorf("rows of %q, want none", slices.Sorted(maps.Keys(blocks)))
+	}
+	golden(t, "lake.txt", b.String())
+}
+
+// block is a row for people: what it is of, then a line for each value.
+func block(title string, columns []Column, row []any) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "== %s\n", title)
+	for i, c := range columns {
+		switch v := row[i].(type) {
+		case nil:
+		case time.Time:
+			layout := time.RFC3339Nano
+			if c.Type == "DATE" {
+				layout = time.DateOnly
+			}
+			fmt.Fprintf(&b, "%s = %s\n", c.Name, v.UTC().Format(layout))
+		default:
+			fmt.Fprintf(&b, "%s = %v\n", c.Name, v)
+		}
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("..", "..", "testdata", "golden", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(strings.Split(read(t, path), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s (-want +got; -update writes it anew):\n%s", name, diff)
+	}
+}
+
+// TestLedgerSumsToTheManifest adds the ledger tables up in SQL.
+func TestLedgerSumsToTheManifest(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, m := buy(t, lines, f, "event_month")
+	d := openDuckDB(t)
+	for _, table := range schema.Ledger {
+		if _, _, err := d.Query(t.Context(), fmt.Sprintf("CREATE VIEW %s AS SELECT * FROM %s", table.Name, Scan(lake, dataset(table)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := d.Query(t.Context(), fmt.Sprintf("CREATE VIEW events AS SELECT * FROM read_parquet(%s, union_by_name = true)", Quote(lake+"/data/*/*/*.parquet"))); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, c := range []struct {
+		query string
+		want  int64
+	}{
+		{"count(*) FROM accounts", m.Accounts.Lines},
+		{"count(*) FROM calls", m.Calls.Total},
+		{"count(*) FROM calls WHERE attempt > 1", m.Calls.Retries},
+		{"count(*) FROM events", m.Events.Written},
+		{"sum(events) FROM accounts", m.Events.Returned},
+		{"sum(events) FROM calls", m.Events.Returned},
+		{"sum(events) FROM credits", m.Events.Returned},
+		{"sum(credits) FROM calls", m.Credits.Charged},
+		{"sum(credits) FROM credits", m.Credits.Charged},
+		{"sum(credits) FROM accounts", m.Credits.Charged - m.Credits.WholeCall},
+		{"sum(credits) FROM credits WHERE row IS NULL", m.Credits.WholeCall},
+		{"count(*) FROM calls WHERE outcome = 'ambiguous'", m.Credits.AmbiguousCalls},
+		{"sum(ceiling) FROM calls WHERE outcome = 'ambiguous'", m.Credits.AmbiguousCeiling},
+		{"count(*) FROM calls WHERE outcome = 'charged' AND credits IS NULL", m.Credits.UnknownCalls},
+		{"sum(ceiling) FROM calls WHERE outcome = 'charged' AND credits IS NULL", m.Credits.UnknownCeiling},
+	} {
+		_, rows, err := d.Query(t.Context(), "SELECT CAST((SELECT "+c.query+") AS BIGINT)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rows[0][0]; got != c.want || c.want == 0 {
+			t.Errorf("SELECT %s = %v, want %d, and not 0", c.query, got, c.want)
+		}
+	}
+
+	files := map[string]int64{}
+	for _, f := range m.Files {
+		files[f.Table] += f.Rows
+	}
+	for _, c := range []struct {
+		query string
+		want  map[string]int64
+	}{
+		{"status, count(*) FROM accounts", named(m.Accounts.ByStatus)},
+		{"outcome, count(*) FROM calls", named(m.Calls.ByOutcome)},
+		{"http_status, count(*) FROM calls", named(m.Calls.ByStatus)},
+		{"signal_type, sum(credits) FROM credits WHERE signal_type IS NOT NULL AND credits IS NOT NULL", m.Credits.BySignal},
+		{"category, sum(credits) FROM credits WHERE category IS NOT NULL AND credits IS NOT NULL", named(m.Credits.ByCategory)},
+		{"basis, sum(credits) FROM credits WHERE credits IS NOT NULL", named(m.Credits.ByBasis)},
+		{"signal_type, sum(events) FROM credits WHERE signal_type IS NOT NULL", m.Events.BySignal},
+		{"category, sum(events) FROM credits WHERE category IS NOT NULL", named(m.Events.ByCategory)},
+		{"signal_type, count(*) FROM events", m.Events.BySignal},
+		{"t, count(*) FROM (SELECT 'accounts' AS t FROM accounts UNION ALL SELECT 'calls' FROM calls UNION ALL SELECT 'credits' FROM credits)",
+			map[string]int64{"accounts": files["accounts"], "calls": files["calls"], "credits": files["credits"]}},
+	} {
+		_, rows, err := d.Query(t.Context(), "SELECT "+c.query+" GROUP BY 1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int64{}
+		for _, r := range rows {
+			var n int64
+			if _, err := fmt.Sscan(fmt.Sprint(r[1]), &n); err != nil {
+				t.Fatalf("SELECT %s: %v: %v", c.query, r, err)
+			}
+			got[fmt.Sprint(r[0])] = n
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" || len(got) == 0 {
+			t.Errorf("SELECT %s GROUP BY 1 (-manifest +sums):\n%s", c.query, diff)
+		}
+	}
+
+	_, got, err := d.Query(t.Context(), "SELECT call_id, entities, http_status, outcome, credits, events FROM calls ORDER BY call_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]any
+	for _, c := range m.PerCall {
+		row := []any{c.ID, int64(c.Entities), int64(c.Status), string(c.Outcome), nil, c.Events}
+		if c.Credits != nil {
+			row[4] = *c.Credits
+		}
+		want = append(want, row)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("calls (-manifest +table):\n%s", diff)
+	}
+}
+
+// named gives a map's keys as text.
+func named[K comparable](m map[K]int64) map[string]int64 {
+	out := map[string]int64{}
+	for k, n := range m {
+		out[fmt.Sprint(k)] = n
+	}
+	return out
+}
+
+// mills is a list of n companies and n people who bought the same signals, on
+// dates that move by nine days from one to the next; every seventh has no date.
+func mills(t *testing.T, n int) (list, script) {
+	t.Helper()
+	var lines list
+	f := script{}
+	for i := range 2 * n {
+		o := []schema.Object{schema.Company, schema.Contact}[i%2]
+		key, id, day := fmt.Sprintf("crm-%03d", i), fmt.Sprint(60_000+i), ""
+		if i/2%7 != 6 {
+			day = time.Date(2026, 2, 1+9*(i/2), 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+		}
+		events := bought(t, o, func(raw string) string {
+			raw = dates.ReplaceAllString(raw, `${1}"`+day+`"`)
+			raw = strings.Replace(raw, `"personId":"40117"`, `"personId":"`+id+`"`, 1)
+			return strings.Replace(raw, `"signalId":"9`, `"signalId":"`+id, 1)
+		})
+		lines = append(lines, schema.Account{Key: key, Object: o, ID: id})
+		f[key] = answer{
+			[]pipeline.Call{charged(int64(len(events)))},
+			pipeline.ItemReply{Status: schema.Enriched, Events: events, Entity: schema.Entity{Object: o, ID: id}},
+		}
+	}
+	return lines, f
+}
+
+// dates are the fields of a record that give its event a date.
+var dates = regexp.MustCompile(`("(?:signalDate|articlePublishedDate|activityPublicationDate|eventEffectiveDate)":)"[^"]*"`)
+
+// TestFiltersByTypeAndDate asks for a type since a date, which lets DuckDB skip
+// files and row groups, and takes the same from the rows that Arrow reads.
+func TestFiltersByTypeAndDate(t *testing.T) {
+	lines, f := mills(t, 60)
+	lake, m := buy(t, lines, f, "event_month")
+	d := openDuckDB(t)
+	for _, table := range schema.Events[:len(schema.Events)-1] { // no known key lies in the last, other
+		rows := arrowTable(t, lake, m, table)
+		signal, date := table.Index("signal_type"), table.Index("event_date")
+		found := 0
+		for _, s := range schema.Signals {
+			if s.Category != schema.Category(table.Name) {
+				continue
+			}
+			for _, since := range []string{"1900-01-01", "2026-02-01", "2026-04-18", "2026-04-23", "2026-05-01", "2027-07-17", "2027-07-18", "2099-12-31"} {
+				day, err := time.Parse(time.DateOnly, since)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var want [][]any
+				for _, row := range rows {
+					if at, dated := row[date].(time.Time); dated && row[signal] == s.Key && !at.Before(day) {
+						want = append(want, row)
+					}
+				}
+				query := fmt.Sprintf("SELECT * FROM %s WHERE signal_type = %s AND event_date >= DATE %s", Scan(lake, dataset(table)), Quote(s.Key), Quote(since))
+				_, got, err := d.Query(t.Context(), query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(unordered(want), unordered(got)); diff != "" {
+					t.Errorf("%s since %s (-Arrow +DuckDB):\n%.3000s", s.Key, since, diff)
+				}
+				found += len(got)
+			}
+		}
+		if found == 0 || found >= 8*len(rows) {
+			t.Errorf("%s: the filters let %d of %d rows through, want some and not all: the test shows nothing", table.Name, found, 8*len(rows))
+		}
+	}
+}
+
+// TestEventDatesAreTheFilesOwn reads a lake by date without its directories'
+// names, which DuckDB would take for the column of the same name.
+func TestEventDatesAreTheFilesOwn(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, m := buy(t, lines, f, "event_day")
+	d := openDuckDB(t)
+	for _, table := range schema.Events {
+		from := fmt.Sprintf("read_parquet(%s, hive_partitioning = false)", Quote(lake+"/"+dataset(table)+"/*/*.parquet"))
+		got, err := d.Describe(t.Context(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := columns(table)
+		if diff := cmp.Diff(want[:len(want)-1], got); diff != "" {
+			t.Errorf("Describe(%s) (-want +got):\n%s", from, diff)
+		}
+		_, rows, err := d.Query(t.Context(), "SELECT * FROM "+from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrows := arrowTable(t, lake, m, table)
+		for i := range arrows {
+			arrows[i] = arrows[i][:len(table.Columns)]
+		}
+		if diff := cmp.Diff(unordered(arrows), unordered(rows)); diff != "" {
+			t.Errorf("%s (-Arrow +DuckDB):\n%s", table.Name, diff)
+		}
+	}
+}

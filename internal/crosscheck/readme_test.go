@@ -1,0 +1,150 @@
+package crosscheck
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+func readme(t *testing.T) string {
+	t.Helper()
+	return read(t, filepath.Join("..", "..", "README.md"))
+}
+
+// statements gives the SQL of the README, by the comment above each.
+func statements(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	parts := strings.Split(readme(t), "```sql\n")
+	for _, part := range parts[1:] {
+		block, _, closed := strings.Cut(part, "```")
+		if !closed {
+			t.Fatal("README.md: an SQL block has no end")
+		}
+		for _, statement := range strings.Split(block, ";\n") {
+			if statement = strings.TrimSpace(statement); statement == "" {
+				continue
+			}
+			comment, _, _ := strings.Cut(strings.TrimPrefix(statement, "-- "), "\n")
+			out[comment] = statement
+		}
+	}
+	return out
+}
+
+func TestStatementsOfTheREADME(t *testing.T) {
+	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
+	lines, f := kestrel(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
+	lake, _ := buy(t, lines, f, "event_month")
+	d := openDuckDB(t)
+
+	var news, docs []string
+	for _, s := range schema.Signals {
+		if s.Category == schema.CategoryNews {
+			news = append(news, fmt.Sprintf("[crm-1 %s %s 00:00:00 +0000 UTC Kestrel Loom made the papers.]", s.Key, yesterday))
+		}
+	}
+	for _, c := range schema.EventTable(schema.CategoryNews).Columns {
+		docs = append(docs, fmt.Sprintf("[siglake.column.%s]", c.Name))
+	}
+	got := map[string][]string{}
+	for comment, statement := range statements(t) {
+		if !strings.Contains(statement, "'lake/") {
+			t.Errorf("statement %q = %s, want one that reads the lake", comment, statement)
+		}
+		_, rows, err := d.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(Quote(lake), "'")+"/"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		got[comment] = []string{}
+		for _, row := range rows {
+			if comment == "what the columns mean" {
+				row = row[:1] // what they mean has a test of its own
+			}
+			got[comment] = append(got[comment], fmt.Sprint(row))
+		}
+	}
+	if diff := cmp.Diff(map[string][]string{
+		"what happened to my accounts last month":       news,
+		"what each account cost":                        {fmt.Sprintf("[crm-1 %d]", len(bought(t, schema.Company, asReceived))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
+		"which lines could not be asked about, and why": {`[list.csv 5 Website Website "?": not a host name]`},
+		"what the columns mean":                         docs,
+	}, got, cmp.Transformer("unordered", asSet)); diff != "" {
+		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)
+	}
+}
+
+func asSet(rows []string) map[string]int {
+	out := map[string]int{}
+	for _, r := range rows {
+		out[r]++
+	}
+	return out
+}
+
+// TestMonthsAreText reads the partition column as text: by default where the
+// values are months, and by the README's advice even where they could be dates.
+func TestMonthsAreText(t *testing.T) {
+	const advice = "hive_types = {'event_month': VARCHAR}"
+	if !strings.Contains(readme(t), advice) {
+		t.Errorf("README.md does not say %s", advice)
+	}
+	d := openDuckDB(t)
+	for _, months := range [][]string{{"2026-03", "2026-04"}, {"2026-03", "unknown"}, {"2026-03-01", "2026-04-01"}, {"202603", "202604"}} {
+		lake := t.TempDir()
+		sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "r1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		table := schema.EventTable(schema.CategoryGrowth)
+		for _, month := range months {
+			b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
+			fill(b, table, 8)
+			rec := b.NewRecord()
+			if err := sink.Write(t.Context(), schema.Partition{Table: table.Name, Key: "event_month", Value: month}, rec); err != nil {
+				t.Fatal(err)
+			}
+			rec.Release()
+			b.Release()
+		}
+		publish(t, sink)
+
+		plain := Scan(lake, dataset(table))
+		advised := strings.TrimSuffix(plain, ")") + ", " + advice + ")"
+		for _, from := range []string{plain, advised} {
+			if from == plain && months[0] != "2026-03" {
+				continue // DuckDB makes a date or a number of them
+			}
+			described, err := d.Describe(t.Context(), from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(columns(table), described); diff != "" {
+				t.Errorf("Describe(%s) with %q (-want +got):\n%s", from, months, diff)
+			}
+			_, got, err := d.Query(t.Context(), "SELECT event_month, count(*) FROM "+from+" WHERE event_month LIKE '2026%' GROUP BY 1 ORDER BY 1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want [][]any
+			for _, month := range months {
+				if month != schema.UnknownPartition {
+					want = append(want, []any{month, int64(8)})
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("months %q of %s (-want +got):\n%s", months, from, diff)
+			}
+		}
+	}
+}
