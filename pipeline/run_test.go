@@ -204,7 +204,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 	for by, want := range map[string][]string{
 		"":            {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
 		"event_month": {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
-		"event_day":  {"accounts", "calls", "credits", "news/event_day=unknown", "risk/event_day=2026-04-01"},
+		"event_day":   {"accounts", "calls", "credits", "news/event_day=unknown", "risk/event_day=2026-04-01"},
 	} {
 		var got []string
 		for _, w := range mustRun(t, Runner{Fetcher: f, PartitionBy: by}, companies(1)).sink.records {
