@@ -166,7 +166,7 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 			entityID = cmp.Or(person, company)
 		}
 	}
-	r.uid = p.uid(signal, e, entityID, date, got)
+	r.uid = p.uid(signal, e, topic, entityID, date, got)
 	r.partition = schema.Partition{Table: p.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
 
 	set("event_uid", stringValue(r.uid))
@@ -230,7 +230,7 @@ func (f *flattener) partitionValue(date value) string {
 // uid derives the event's id from what identifies it: the API's own event id
 // when there is one, else the natural key of the record. Types the catalogue
 // does not know have no known key, so their whole content counts.
-func (p *plan) uid(signal schema.Signal, e schema.Event, entityID string, date value, got func(string) value) string {
+func (p *plan) uid(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value, got func(string) value) string {
 	h := sha256.New()
 	add := func(parts ...string) {
 		for _, part := range parts {
@@ -261,6 +261,14 @@ func (p *plan) uid(signal schema.Signal, e schema.Event, entityID string, date v
 		}
 	default:
 		add("other", e.Type, entityID, string(e.Raw))
+	}
+	switch { // topics of one record may bear one name, in several places, or none
+	case topic != nil && got("topic_name").s == "":
+		add(string(topic))
+	case topic != nil && id != "":
+		for _, column := range []string{"country", "state", "city"} {
+			add(strings.ToLower(got(column).s))
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

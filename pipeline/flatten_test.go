@@ -422,6 +422,8 @@ func TestUIDs(t *testing.T) {
 		{"article", "riskNews", `{"articleUrl":"u"}`, `{"articleUrl":"v"}`},
 		{"activity", "linkedinActivityIntent", `{"activityUrl":"u"}`, `{"activityUrl":"v"}`},
 		{"job", "newJobPost", `{"externalJobId":"1"}`, `{"externalJobId":"2"}`},
+		{"places of topics of one name", "intentByGeography", `{"signalId":"9","detectedTopics":[{"topicName":"A","country":"US"}]}`, `{"signalId":"9","detectedTopics":[{"topicName":"A","country":"DE"}]}`},
+		{"topics without a name", "intent", `{"signalId":"9","detectedTopics":[{"topicScore":1}]}`, `{"signalId":"9","detectedTopics":[{"topicScore":2}]}`},
 		{"topic of one event", "intent", `{"signalId":"9","topicName":"A"}`, `{"signalId":"9","topicName":"B"}`},
 		{"content of an unknown type", "newsEvent", `{"score":"high"}`, `{"score":"low"}`},
 	}

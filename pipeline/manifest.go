@@ -44,7 +44,8 @@ type RunInfo struct {
 	Stop        *StopInfo `json:"stop,omitempty"`
 	Concurrency int       `json:"concurrency"`
 	BatchSize   int       `json:"batch_size"`
-	Endpoint    string    `json:"endpoint"` // base URL of the API
+	Endpoint    string    `json:"endpoint"`            // base URL of the API
+	Simulated   bool      `json:"simulated,omitempty"` // an embedded simulator invented the answers
 }
 
 // Outcomes is how a run ended.
@@ -267,6 +268,9 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 // doubt itemises an ambiguous call: the lines whose fate it decided.
 func doubt(c Call, b *Batch, reply *Reply) Doubt {
 	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling}
+	if c.Charge.Known {
+		d.Least = c.Charge.Credits // a refusal that states a charge, say
+	}
 	for i, item := range b.Items {
 		if reply.Items[i].CallID == c.ID {
 			d.Accounts = append(d.Accounts, item.Account.Key)

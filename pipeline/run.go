@@ -22,9 +22,10 @@ type Runner struct {
 	Now         func() time.Time         // nil means time.Now
 	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
 
-	Versions map[string]string // carried into the manifest
-	Endpoint string            // carried into the manifest
-	Input    func() Input      // fingerprint of the source, asked for after it was read; nil: none
+	Versions  map[string]string // carried into the manifest
+	Endpoint  string            // carried into the manifest
+	Simulated bool              // the answers are invented; carried into the manifest
+	Input     func() Input      // fingerprint of the source, asked for after it was read; nil: none
 }
 
 // Progress is how far a run has come.
@@ -54,7 +55,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	}
 	started := now()
 	m := newManifest(RunInfo{
-		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint,
+		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Simulated: r.Simulated,
 		Concurrency: orDefault(r.Concurrency, 4), BatchSize: min(orDefault(r.BatchSize, MaxBatch), MaxBatch),
 	})
 	m.Versions = r.Versions

@@ -42,6 +42,10 @@ type sharder struct {
 // maxRows is the longest list one run can take: rows are kept in 32 bits.
 const maxRows = 1<<32 - 1
 
+// ErrTooLong is what a run ends with whose list has more lines than one run can
+// take; the lines before are asked about.
+var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows))
+
 func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit] {
 	return func(yield func(unit) bool) {
 		open := map[string]*Batch{}
@@ -58,7 +62,7 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				break
 			}
 			if a.Row > maxRows {
-				s.err = fmt.Errorf("%s: row %d: more than %d lines; split the list", a.File, a.Row, int64(maxRows))
+				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
 				break
 			}
 			l := s.judge(a)

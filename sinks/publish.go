@@ -44,6 +44,15 @@ func (l *Lake) Current(ctx context.Context) (*pipeline.Link, int64, error) {
 	return c.link(), c.Generation, nil
 }
 
+// Newest reads the manifest that current.json names; nil when there is none.
+func (l *Lake) Newest(ctx context.Context) (*pipeline.Manifest, error) {
+	link, _, err := l.Current(ctx)
+	if err != nil || link == nil {
+		return nil, err
+	}
+	return l.manifest(ctx, link)
+}
+
 func (l *Lake) current(ctx context.Context) (c current, raw []byte, err error) {
 	raw, err = l.place.read(ctx, currentFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +83,13 @@ func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := l.publish(context.WithoutCancel(ctx), m); err != nil {
+	var err error
+	for range 10 { // somebody who publishes at the same moment wins a generation, not ten
+		if err = l.publish(context.WithoutCancel(ctx), m); !errors.Is(err, ErrConflict) {
+			break
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("publish run %s: %w", l.options.RunID, err)
 	}
 	return nil

@@ -75,6 +75,9 @@ func (r *row) unfit(rec *record) *schema.Reject {
 	if !filled {
 		return &schema.Reject{Reason: "empty record: no cell is filled"}
 	}
+	if r.header == nil && r.width <= 1 && isComment(string(r.cells[0])) {
+		return &schema.Reject{Value: shorten(r.cells[0]), Reason: "a comment, not an account"}
+	}
 	if r.repeatsHeader() {
 		return &schema.Reject{Reason: "repeats the header: was the list pasted together?"}
 	}

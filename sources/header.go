@@ -109,8 +109,14 @@ const looseRank = 1000
 // recognised by its last word ("Salesforce Opportunity Id"), which is too little
 // to take a line for a header.
 func meaningOf(name string) (m meaning, exact, ok bool) {
-	if m, ok = known[fold(name)]; ok {
+	folded := fold(name)
+	if m, ok = known[folded]; ok {
 		return m, true, true
+	}
+	if one, plural := strings.CutSuffix(folded, "s"); plural { // "Domains", "Websites"
+		if m, ok = known[one]; ok {
+			return m, true, true
+		}
 	}
 	if before, _, cut := strings.Cut(name, "("); cut { // "Domain (required)"
 		if m, ok = known[fold(before)]; ok {
@@ -280,6 +286,8 @@ func hasHeader(records [][]string, o Options) (bool, error) {
 	case o.Header == HeaderYes:
 		return true, nil
 	case o.Header == HeaderNo || len(records) == 0:
+		return false, nil
+	case len(records[0]) == 1 && isComment(records[0][0]) && len(o.Map) == 0:
 		return false, nil
 	case len(recognised(records[0])) > 0:
 		return true, nil
@@ -498,12 +506,17 @@ func (l *layout) byContent(rows [][]string, wanted schema.Object) error {
 	return nil
 }
 
-// oneColumn recognises what a list of one column holds, by majority.
+// isComment tells whether a line of a plain list is a remark of its owner.
+func isComment(cell string) bool { return strings.HasPrefix(strings.TrimSpace(cell), "#") }
+
+// oneColumn recognises what a list of one column holds, by majority. Names
+// need two thirds, because a name may look like anything, and a domain that is
+// asked as a name finds a stranger.
 func (l *layout) oneColumn(rows [][]string, wanted schema.Object) error {
 	var count [numKinds]int
 	total := 0
 	for _, row := range rows {
-		if k := kindOf(row[0]); k != kindEmpty {
+		if k := kindOf(row[0]); k != kindEmpty && !isComment(row[0]) {
 			count[k]++
 			total++
 		}
@@ -515,7 +528,9 @@ func (l *layout) oneColumn(rows [][]string, wanted schema.Object) error {
 		}
 		switch kind(k) {
 		case kindText:
-			f = fieldName
+			if 3*n >= 2*total {
+				f = fieldName
+			}
 		case kindDigits:
 			f = fieldID
 		case kindDomain:
@@ -549,7 +564,7 @@ func (l *layout) complete(rows [][]string) error {
 	}
 	if i := l.columns[fieldName]; l.delimiter == 0 && i >= 0 {
 		for _, row := range rows {
-			if c := row[i]; holdsCells(c) {
+			if c := row[i]; holdsCells(c) && !isComment(c) {
 				return &Error{Line: l.line, Problem: fmt.Sprintf("there is one column, but %q looks like several", shorten(c)),
 					Expected: "the same columns on every line, under at most one header line", Fix: "remove a title line, or give each column a header"}
 			}

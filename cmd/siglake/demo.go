@@ -19,7 +19,7 @@ func demoCommand() *cli.Command {
 		Name:  "demo",
 		Usage: "run the main job on a sample list and the embedded simulator: no key, no money",
 		Flags: joinFlags(
-			[]cli.Flag{&cli.StringFlag{Name: "lake", Value: "demo-lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the demo writes to"}},
+			[]cli.Flag{&cli.StringFlag{Name: "lake", Value: "demo-lake", EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` the demo writes to"}},
 			defaults(queryFlags(), map[string]string{"signals": "all"}), defaults(simulatorFlags(), map[string]string{"latency": "40ms"}),
 			hidden(listFlags()), hidden(apiFlags()), workFlags(), outputFlags(),
 			[]cli.Flag{&cli.BoolFlag{Name: "simulate", Value: true, Hidden: true}},

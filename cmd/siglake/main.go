@@ -53,10 +53,10 @@ func main() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stops := make(chan os.Signal, 2)
-	signal.Notify(stops, os.Interrupt, syscall.SIGTERM)
-	go func() { // for the whole life of the process
+	signal.Notify(stops, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
+	go func() {                                                         // for the whole life of the process
 		<-stops
-		fmt.Fprintln(os.Stderr, "\nsiglake: stopping: no new calls; waiting for those on the wire, then publishing what is paid (again to kill)")
+		fmt.Fprintln(os.Stderr, "\nsiglake: stopping; what is under way is finished first (again to kill)")
 		cancel()
 		<-stops
 		os.Exit(exitKilled)
@@ -68,6 +68,9 @@ func main() {
 // process, so that tests can run the same code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := newApp(stdin, stdout, stderr)
+	for _, cmd := range app.Commands {
+		cmd.OnUsageError = app.OnUsageError
+	}
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
 		return exitComplete
@@ -95,8 +98,12 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		EnableBashCompletion: true,
 		Suggest:              true,
 		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides the code
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return usagef("%v; see siglake --help", err)
+		OnUsageError: func(c *cli.Context, err error, _ bool) error {
+			help := "siglake --help"
+			if c.Command != nil && c.Command.Name != "" && c.Command.Name != "siglake" {
+				help = "siglake " + c.Command.Name + " --help"
+			}
+			return usagef("%s; see %s", flagProblem(err), help)
 		},
 		Commands: []*cli.Command{
 			demoCommand(), runCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
@@ -108,6 +115,22 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 	}
+}
+
+// flagProblem says in the user's words what the flag library could not read.
+func flagProblem(err error) string {
+	text := err.Error()
+	if i := strings.Index(text, ": strconv."); i > 0 {
+		text = text[:i]
+	}
+	text = strings.TrimSuffix(text, ": parse error")
+	switch text = strings.ReplaceAll(text, "flag -", "flag --"); {
+	case strings.Contains(text, "duration"), strings.Contains(text, "--timeout"), strings.Contains(text, "--max-wait"), strings.Contains(text, "--latency"):
+		text += ": expected a time such as 90s, 15m or 2h"
+	case strings.Contains(text, "bool"):
+		text += ": expected true or false"
+	}
+	return text
 }
 
 // exitError carries an exit code; err is nil when the message is already out.
@@ -137,6 +160,8 @@ func exitCode(err error) int {
 	var path *fs.PathError
 	var link *os.LinkError
 	switch {
+	case errors.Is(err, context.Canceled):
+		return exitDeferred
 	case errors.As(err, &refusal):
 		return refusalCode(refusal.Class)
 	case errors.As(err, &stop):

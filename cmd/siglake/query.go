@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -60,7 +61,12 @@ func queries(ctx context.Context, c *cli.Context, client *signals.Client, now ti
 			continue
 		}
 		if offers[o], err = client.Options(ctx, o); err != nil {
-			return nil, fmt.Errorf("asking what signals are offered for a %s: %w", o, err)
+			err = fmt.Errorf("asking what signals are offered for a %s: %w", o, err)
+			var refusal *signals.RefusalError
+			if !errors.As(err, &refusal) && ctx.Err() == nil {
+				return nil, &exitError{exitAuth, fmt.Errorf("%w; check the API's address", err)}
+			}
+			return nil, err
 		}
 	}
 	chosen, err := choose(words, offers)
@@ -168,6 +174,9 @@ func narrow(c *cli.Context, q *pipeline.Query, offer *signals.Options) error {
 		if strings.TrimSpace(country) == "" {
 			return usagef("--hiring-locations %q: expected COUNTRY or COUNTRY:STATE", l)
 		}
+		if !offeredPlace(offer.Locations, strings.TrimSpace(country), strings.TrimSpace(state)) {
+			return usagef("--hiring-locations %q: the API offers: %s", l, placeNames(offer.Locations))
+		}
 		q.HiringLocations = append(q.HiringLocations, pipeline.Location{Country: strings.TrimSpace(country), State: strings.TrimSpace(state)})
 	}
 	for flag, need := range map[string]struct {
@@ -183,6 +192,34 @@ func narrow(c *cli.Context, q *pipeline.Query, offer *signals.Options) error {
 		}
 	}
 	return nil
+}
+
+// offeredPlace reports whether the vendor lists a place; one that lists none is
+// taken at the caller's word, and so is a state of a country listed without any.
+func offeredPlace(offered []pipeline.Location, country, state string) bool {
+	stateless := true
+	for _, o := range offered {
+		if !strings.EqualFold(o.Country, country) {
+			continue
+		}
+		if state == "" || strings.EqualFold(o.State, state) {
+			return true
+		}
+		stateless = stateless && o.State == ""
+	}
+	return len(offered) == 0 || stateless && slices.ContainsFunc(offered, func(o pipeline.Location) bool { return strings.EqualFold(o.Country, country) })
+}
+
+func placeNames(offered []pipeline.Location) string {
+	var names []string
+	for _, o := range offered {
+		name := o.Country
+		if o.State != "" {
+			name += ":" + o.State
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // offeredWords gives the words in the vendor's spelling and refuses those it
@@ -213,7 +250,7 @@ func parseSince(s string, now time.Time) (string, error) {
 			n, numeric = strconv.Atoi(s[:len(s)-1])
 		}
 		switch {
-		case len(s) < 2 || numeric != nil || n < 0:
+		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
 			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
@@ -221,6 +258,8 @@ func parseSince(s string, now time.Time) (string, error) {
 			day = today.AddDate(0, 0, -7*n)
 		case s[len(s)-1] == 'm':
 			day = today.AddDate(0, -n, 0)
+		case s[len(s)-1] == 'y' && n <= 1:
+			day = today.AddDate(-n, 0, 0)
 		default:
 			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
 		}

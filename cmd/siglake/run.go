@@ -97,6 +97,9 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	if err != nil {
 		return err
 	}
+	if options.Object == "" {
+		options.Object = onlyObject(splitWords(c.StringSlice("signals")))
+	}
 	list, err := sources.Open(c.Context, uri, options)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -130,11 +133,14 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
 
+	if err := sameWorld(c, sink); err != nil {
+		return err
+	}
 	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(uri))
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Queries: asked, RunID: runID,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: partition,
-		Progress: show.show, Versions: versions(), Endpoint: baseURL, Input: describe(list),
+		Simulated: c.Bool("simulate"), Progress: show.show, Versions: versions(), Endpoint: baseURL, Input: describe(list),
 	}
 	m, err := runner.Run(c.Context, list)
 	show.close()
@@ -147,6 +153,10 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	}
 	if m.Credits.UnknownCalls > 0 {
 		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
+	}
+	if code := manifestCode(m); c.Bool("quiet") && code != exitComplete {
+		slog.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
+			"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.Held], "reason", stopReason(m))
 	}
 	if !c.Bool("quiet") {
 		printSummary(c.App.Writer, lake, m)
@@ -168,10 +178,50 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	return nil
 }
 
+func stopReason(m *pipeline.Manifest) string {
+	if m.Run.Stop == nil {
+		return ""
+	}
+	return m.Run.Stop.Reason
+}
+
+// onlyObject is the one object that all the signals asked for are about; empty
+// when they are about both, or when nobody knows.
+func onlyObject(words []string) (only schema.Object) {
+	for _, w := range words {
+		found := schema.Matching(w)
+		if len(found) == 0 {
+			return ""
+		}
+		for _, s := range found {
+			if only != "" && s.Object != only {
+				return ""
+			}
+			only = s.Object
+		}
+	}
+	return only
+}
+
+// sameWorld keeps invented answers out of a lake of real ones, and the reverse.
+func sameWorld(c *cli.Context, sink *sinks.Lake) error {
+	newest, err := sink.Newest(c.Context)
+	if err != nil {
+		return runError(err)
+	}
+	switch {
+	case newest == nil || newest.Run.Simulated == c.Bool("simulate"):
+		return nil
+	case newest.Run.Simulated:
+		return usagef("the lake %s holds simulated answers; choose another one for real ones", c.String("lake"))
+	}
+	return usagef("the lake %s holds real answers; choose another one for simulated ones", c.String("lake"))
+}
+
 // runError gives the error of a run its exit code: the list's or the disk's.
 func runError(err error) error {
 	var input *sources.Error
-	if errors.As(err, &input) {
+	if errors.As(err, &input) || errors.Is(err, pipeline.ErrTooLong) {
 		return &exitError{exitUsage, err}
 	}
 	if errors.Is(err, sinks.ErrIntegrity) {
@@ -204,6 +254,9 @@ func listOptions(c *cli.Context) (sources.Options, error) {
 		field, column, found := strings.Cut(m, "=")
 		if !found || column == "" {
 			return o, usagef("--map %q: expected FIELD=COLUMN, for example domain=Website", m)
+		}
+		if other, twice := o.Map[strings.TrimSpace(field)]; twice {
+			return o, usagef("--map names %s twice: %s and %s", field, other, column)
 		}
 		o.Map[strings.TrimSpace(field)] = strings.TrimSpace(column)
 	}
@@ -271,7 +324,11 @@ func checkRange(c *cli.Context, flag string, low, high int) error {
 // expectedLines counts the lines of a plain local file, for the progress bar; 0
 // when it cannot be known cheaply.
 func expectedLines(uri string) int64 {
-	f, err := os.Open(strings.TrimPrefix(uri, "file://"))
+	name := strings.TrimPrefix(uri, "file://")
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+		return 0 // a pipe that is opened twice gives its lines to the wrong reader
+	}
+	f, err := os.Open(name)
 	if err != nil {
 		return 0
 	}

@@ -119,11 +119,15 @@ func TestRefusedBeforePaying(t *testing.T) {
 		"no date":           {[]string{"--signals", "news", "--since", "soon"}, "expected a date"},
 		"too many":          {[]string{"--signals", "news", "--max-results", "101"}, "1 to 100"},
 		"news kind":         {[]string{"--signals", "news", "--news-event-types", "Gossip"}, "the API offers: "},
-		"nothing to narrow": {[]string{"--signals", "promotion", "--news-event-types", "IPO"}, "none is asked for"},
+		"nothing to narrow": {[]string{"--signals", "promotion", "--object", "company", "--news-event-types", "IPO"}, "none is asked for"},
 		"wrong family":      {[]string{"--signals", "growth", "--news-event-types", "IPO"}, "not asked for"},
 		"bad place":         {[]string{"--signals", "growth", "--hiring-locations", ":Ohio"}, "COUNTRY"},
 		"batch size":        {[]string{"--signals", "news", "--batch-size", "101"}, "1 to 100"},
 		"concurrency":       {[]string{"--signals", "news", "--concurrency", "0"}, "1 to 64"},
+		"place":             {[]string{"--signals", "growth", "--hiring-locations", "Narnia"}, "the API offers: "},
+		"mapped twice":      {[]string{"--signals", "news", "--map", "domain=a", "--map", "domain=b"}, "twice"},
+		"rate":              {[]string{"--signals", "news", "--rate", "-1"}, "--rate"},
+		"timeout":           {[]string{"--signals", "news", "--timeout", "5"}, "90s"},
 		"map":               {[]string{"--signals", "news", "--map", "domain"}, "FIELD=COLUMN"},
 		"missing column":    {[]string{"--signals", "news", "--map", "domain=nope"}, "nope"},
 		"plan":              {[]string{"--signals", "news", "--plan", "gold"}, "scale"},
@@ -230,7 +234,7 @@ func TestKey(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	t.Setenv(keyVariable, "")
 	r.run(domains(3), "--signals", "news")
-	if r.code != exitUsage || !strings.Contains(r.stderr, keyVariable) {
+	if r.code != exitAuth || !strings.Contains(r.stderr, keyVariable) {
 		t.Errorf("without a key: exit %d, %q", r.code, r.stderr)
 	}
 	file := filepath.Join(t.TempDir(), "key")

@@ -36,6 +36,8 @@ func simulateCommand() *cli.Command {
 		),
 		Action: func(c *cli.Context) error {
 			switch {
+			case c.NArg() > 0:
+				return usagef("simulate takes no arguments, got %q", c.Args().First())
 			case c.Bool("list-faults"):
 				return printFaults(c)
 			case c.Bool("list-switches"):

@@ -16,7 +16,14 @@ import (
 // printSummary is the closing word of a run, for people.
 func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	took := m.Run.Finished.Sub(m.Run.Started).Round(100 * time.Millisecond)
-	fmt.Fprintf(w, "\nRun %s: %s in %s\n\n", m.Run.ID, outcomeText(m.Run.Outcome), took)
+	world := ""
+	if m.Run.Simulated {
+		world = ", simulated"
+	}
+	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcomeText(m.Run.Outcome), took, world)
+	if text := mappingText(m.Input.Mapping); text != "" {
+		fmt.Fprintf(w, "  List          read as %s\n", text)
+	}
 
 	row := func(name string, total int64, detail string) {
 		fmt.Fprintf(w, "  %-8s %12s   %s\n", name, thousands(total), detail)
@@ -51,6 +58,16 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Events.Written > 0 {
 		fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
 	}
+}
+
+// mappingText says which columns of the list were taken for what.
+func mappingText(mapping map[string]string) string {
+	var parts []string
+	for field, column := range mapping {
+		parts = append(parts, field+" = "+column)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " · ")
 }
 
 func exampleQuery(lake string) string {

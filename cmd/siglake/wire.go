@@ -30,7 +30,7 @@ func apiFlags() []cli.Flag {
 		&cli.StringFlag{Name: "base-url", Value: "https://api.lusha.com", EnvVars: []string{"SIGLAKE_BASE_URL"}, Category: "API",
 			Usage: "address of the API"},
 		&cli.StringFlag{Name: "plan", Value: "scale", EnvVars: []string{"SIGLAKE_PLAN"}, Category: "API",
-			Usage: "your plan, for the rate limits to start from: free, pro, premium, scale, legacy, unlimited; answers correct them"},
+			Usage: "your plan, for the rate limits to start from: free, starter, pro, premium, scale, legacy, unlimited; answers correct them"},
 		&cli.Float64Flag{Name: "rate", Value: 25, EnvVars: []string{"SIGLAKE_RATE"}, Category: "API",
 			Usage: "most calls a second; 0 for no such limit"},
 		&cli.DurationFlag{Name: "max-wait", Value: 15 * time.Minute, EnvVars: []string{"SIGLAKE_MAX_WAIT"}, Category: "API",
@@ -102,6 +102,9 @@ func serve(ctx context.Context, h http.Handler) (url string, stop func(), err er
 
 // newClient makes the API client that the flags describe.
 func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
+	if c.Duration("timeout") <= 0 {
+		return nil, fmt.Errorf("--timeout %s: expected a time such as 60s", c.Duration("timeout"))
+	}
 	return signals.New(signals.Config{
 		BaseURL:   baseURL,
 		Key:       signals.NewKey(key),
@@ -121,7 +124,10 @@ func newFetcher(c *cli.Context, client *signals.Client) (pipeline.Fetcher, error
 		plan.Name = "unlimited"
 	}
 	perSecond := c.Float64("rate")
-	if perSecond <= 0 {
+	if perSecond < 0 {
+		return nil, usagef("--rate %g: expected calls a second, or 0 for no limit", perSecond)
+	}
+	if perSecond == 0 {
 		perSecond = noRate
 	}
 	wait := c.Duration("max-wait")
@@ -145,17 +151,17 @@ func apiKey(c *cli.Context) (string, error) {
 	if name := c.String("api-key-file"); name != "" {
 		raw, err := os.ReadFile(name)
 		if err != nil {
-			return "", usagef("--api-key-file: %v", err)
+			return "", &exitError{exitAuth, fmt.Errorf("--api-key-file: %w", err)}
 		}
 		if key := strings.TrimSpace(string(raw)); key != "" {
 			return key, nil
 		}
-		return "", usagef("--api-key-file %s is empty", name)
+		return "", &exitError{exitAuth, fmt.Errorf("--api-key-file %s is empty", name)}
 	}
 	if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
 		return key, nil
 	}
-	return "", usagef("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)
+	return "", &exitError{exitAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}
 }
 
 // describe turns what a source knows of its input into the manifest's fingerprint.

@@ -152,7 +152,7 @@ func refusal(v Verdict, e envelope) Class {
 		}
 		return ClassEntitlement
 	case 404:
-		if e.gateway || containsAny(text, "cannot post", "cannot get", "no route", "route not found", "unknown route", "unknown path", "unknown endpoint", "no such endpoint") {
+		if e.gateway || containsAny(text, "cannot post", "cannot get", "no route", "route not found", "unknown route", "unknown path", "unknown endpoint", "no such endpoint", "endpoint has been", "been removed", "deprecated") || !e.own && len(e.details) == 0 && bare(text) {
 			return ClassRoute
 		}
 		return ClassNotFound
@@ -166,6 +166,13 @@ func refusal(v Verdict, e envelope) Class {
 		return ClassLegal
 	}
 	return ClassUnknown
+}
+
+// bare reports whether a 404 says nothing but "not found": that is how routers
+// speak, while the API says what it did not find.
+func bare(text string) bool {
+	text = strings.Trim(strings.TrimSpace(text), ".!")
+	return text == "" || text == "not found" || text == "404 not found" || text == "page not found" || text == "404 page not found"
 }
 
 // rateClass tells which limit was hit: only the message says so; where it does

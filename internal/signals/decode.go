@@ -268,7 +268,7 @@ func (a *answer) readEntry(key string) {
 		return
 	}
 	a.entries++
-	e.finish()
+	e.finish(func(ref string) bool { return !a.b.ByID && a.byKey[ref] != nil })
 	if key != "" {
 		if at, ok := a.byKey[key]; ok {
 			a.give(at, &e)
@@ -469,9 +469,11 @@ func looksLikeEvents(list json.RawMessage) bool {
 
 // finish derives the entry's fate, and its identity from the first event when
 // the entry itself states none.
-func (e *entry) finish() {
+func (e *entry) finish(asked func(ref string) bool) {
 	r := &e.reply
 	switch {
+	case e.bare != "" && asked(e.bare): // a search is answered under the caller's references, and no id looks like one
+		e.refs = append(e.refs, e.bare)
 	case r.Entity.ID == "":
 		r.Entity.ID = e.bare
 	case e.bare != "" && e.bare != r.Entity.ID:
@@ -645,6 +647,35 @@ func (a *answer) home(e *entry) []int {
 		at, ok := a.byKey[id]
 		if ok && (e.key == "" || a.b.ByID && !a.found[at[0]]) {
 			return at
+		}
+	}
+	if e.key == "" && !a.b.ByID {
+		return a.likeness(e)
+	}
+	return nil
+}
+
+// likeness finds the one item without an answer that asks by the domain, or
+// else by the name, that an entry without a reference states.
+func (a *answer) likeness(e *entry) []int {
+	for _, trait := range []struct {
+		stated string
+		of     func(*schema.Account) string
+	}{
+		{e.reply.Entity.Domain, func(x *schema.Account) string { return x.Domain }},
+		{e.reply.Entity.Name, func(x *schema.Account) string { return x.Name }},
+	} {
+		if trait.stated == "" {
+			continue
+		}
+		var fits []int
+		for i := range a.b.Items {
+			if !a.found[i] && strings.EqualFold(trait.of(&a.b.Items[i].Account), trait.stated) {
+				fits = append(fits, i)
+			}
+		}
+		if len(fits) == 1 {
+			return fits
 		}
 	}
 	return nil

@@ -391,7 +391,7 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 func cancelled(ctx context.Context) *pipeline.Stop {
 	return &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,
-		Reason: "stopped while waiting: " + context.Cause(ctx).Error(),
-		Advice: "run again to ask for the rest",
+		Reason: "stopped on request",
+		Advice: "run again to ask about the rest",
 	}
 }

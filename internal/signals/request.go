@@ -133,12 +133,18 @@ func unfit(b *pipeline.Batch, i int) string {
 		}
 	}
 	switch {
-	case len(id) > 18:
+	case !fitsInt64(id):
 		return fmt.Sprintf("id %q needs V3: too long for a V2 number", shorten(id, 80))
 	case id[0] == '0':
 		return fmt.Sprintf("id %q begins with a zero, as no V2 id does", id)
 	}
 	return ""
+}
+
+// fitsInt64 reports whether digits are a number as the dialect defines ids.
+func fitsInt64(digits string) bool {
+	_, err := strconv.ParseInt(digits, 10, 64)
+	return err == nil
 }
 
 // answerKey is the key under which the answer holds an item.

@@ -85,6 +85,11 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		if err != nil {
 			if stop := r.stopped(); stop != nil && ctx.Err() == nil {
 				err = stop // the wait was ended by another batch's reason to stop
+				for i := range all.Items {
+					if item := &all.Items[i]; item.Status == schema.Deferred {
+						item.Reason = "not asked: " + stop.Reason
+					}
+				}
 			}
 			return r.finish(all, b, err.Error()), err
 		}
@@ -171,6 +176,9 @@ func (r *Retrier) follow(call *pipeline.Call, tries int) (time.Duration, *pipeli
 		r.answered(v.Class == ClassNotFound)
 		return stands, nil
 	case ClassRateDay, ClassRateHour:
+		if tries >= r.cfg.Attempts {
+			return stands, quotaStop(pipeline.StopQuota, v) // it was waited for, and it did not turn
+		}
 		return r.awaitWindow(v)
 	case ClassRateBurst, ClassServer, ClassUnsent:
 		return r.backOff(call, v, tries)
@@ -266,7 +274,7 @@ func stopFor(v Verdict) *pipeline.Stop {
 	switch v.Class {
 	case ClassCredits:
 		stop.Kind = pipeline.StopCredits
-		stop.Advice = "buy credits, then run again: what is paid for is not asked again"
+		stop.Advice = "buy credits, then run again"
 	case ClassAuth:
 		stop.Advice = "check the API key and that the account is active"
 	case ClassEntitlement:
