@@ -9,9 +9,13 @@ import (
 // The scripts ask the program itself for the words that may follow.
 const (
 	bashCompletion = `_siglake() {
-  local words
-  words=$("${COMP_WORDS[@]:0:COMP_CWORD}" --generate-bash-completion 2>/dev/null)
-  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
+  local words cur="${COMP_WORDS[COMP_CWORD]}"
+  if [[ "$cur" == -* ]]; then
+    words=$("${COMP_WORDS[@]:0:COMP_CWORD}" "$cur" --generate-bash-completion 2>/dev/null)
+  elif ((COMP_CWORD == 1)); then
+    words=$("${COMP_WORDS[0]}" --generate-bash-completion 2>/dev/null)
+  fi
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o default -F _siglake siglake
 `

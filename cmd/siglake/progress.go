@@ -31,8 +31,10 @@ func newMeter(w io.Writer, quiet bool, total int64) meter {
 	if quiet {
 		return none
 	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return barMeter(w, total)
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 { // else no terminal, or one that shows nothing
+			return barMeter(w, total)
+		}
 	}
 	last := time.Now()
 	return meter{
