@@ -301,29 +301,41 @@ func TestUnturned(t *testing.T) {
 	checkLake(t, lake, 2)
 }
 
-// TestRace lets somebody else take the generation at the last moment.
+// TestRace lets somebody else take the generation at the last moment: once,
+// and each time.
 func TestRace(t *testing.T) {
-	lake := t.TempDir()
-	raced := false
-	m, err := smallRun(t.Context(), t, lake, "r1", func(op, path string, do func() error) error {
-		if op == "link" && !raced {
-			raced = true
-			if _, err := smallRun(t.Context(), t, lake, "other", nil); err != nil {
-				t.Fatal(err)
+	for _, c := range []struct{ losses, generation int }{{1, 2}, {1000, 0}} {
+		lake := t.TempDir()
+		lost := 0
+		racing := false
+		m, err := smallRun(t.Context(), t, lake, "r1", func(op, path string, do func() error) error {
+			if op == "link" && lost < c.losses && !racing {
+				racing = true
+				lost++
+				if _, err := smallRun(t.Context(), t, lake, fmt.Sprintf("other%d", lost), nil); err != nil {
+					t.Fatal(err)
+				}
+				racing = false
 			}
+			return do()
+		})
+		if c.generation > 0 {
+			if err != nil || m.Generation != int64(c.generation) {
+				t.Errorf("lost %d times: generation %d, %v, want %d", lost, m.Generation, err, c.generation)
+			}
+			continue
 		}
-		return do()
-	})
-	if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "publish again") {
-		t.Fatalf("smallRun() = %v, want ErrConflict and what to do", err)
+		if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "publish again") {
+			t.Fatalf("lost %d times: %v, want ErrConflict and what to do", lost, err)
+		}
+		if n, want := checkVisible(t, lake), (lost+1)*len(m.Files); n != want {
+			t.Errorf("%d files are visible, want %d: nothing is taken back", n, want)
+		}
+		if m, err = smallRun(t.Context(), t, lake, "r1", nil); err != nil || m.Generation != int64(lost)+1 {
+			t.Fatalf("again: generation %d, %v, want %d", m.Generation, err, lost+1)
+		}
+		checkLake(t, lake, int64(lost)+1)
 	}
-	if n := checkVisible(t, lake); n != 2*len(m.Files) {
-		t.Errorf("%d files are visible, want %d: nothing is taken back", n, 2*len(m.Files))
-	}
-	if m, err = smallRun(t.Context(), t, lake, "r1", nil); err != nil || m.Generation != 2 {
-		t.Fatalf("again: generation %d, %v, want 2", m.Generation, err)
-	}
-	checkLake(t, lake, 2)
 }
 
 func TestPublishRefuses(t *testing.T) {
