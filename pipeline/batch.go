@@ -18,7 +18,8 @@ const MaxBatch = 100
 type Query struct {
 	Object            schema.Object `json:"object"`
 	Signals           []string      `json:"signals"`     // keys, catalogue order, never the vendor's "all" pseudo-key
-	Since             string        `json:"since"`       // YYYY-MM-DD, first day of the window; it ends today
+	Since             string        `json:"since"`       // YYYY-MM-DD, first day of the window
+	Until             string        `json:"until"`       // YYYY-MM-DD, the day the run began: the API knows no other end than now
 	MaxResults        int           `json:"max_results"` // newest events kept per entity and type, 1 to 100
 	NewsEventTypes    []string      `json:"news_event_types,omitempty"`
 	HiringDepartments []string      `json:"hiring_departments,omitempty"`
@@ -34,7 +35,7 @@ type Location struct {
 // Batch is up to MaxBatch entities of one object, asked in one call: all by
 // Lusha id, or all by another identifier.
 type Batch struct {
-	ID    string // "000012"; the halves of a split batch are "000012.0" and "000012.1"
+	ID    string // "000012"; halves of a split batch are "000012.0" and "000012.1", parts of one that a budget cut are "000012+0", "000012+1"
 	Query *Query
 	ByID  bool
 	Items []Item
@@ -65,6 +66,11 @@ func (b *Batch) Split() (first, second *Batch) {
 		return &Batch{ID: fmt.Sprintf("%s.%d", b.ID, n), Query: b.Query, ByID: b.ByID, Items: items}
 	}
 	return part(0, b.Items[:mid:mid]), part(1, b.Items[mid:])
+}
+
+// Part is a stretch of a batch that is asked by itself, the number-th.
+func (b *Batch) Part(number, from, to int) *Batch {
+	return &Batch{ID: fmt.Sprintf("%s+%d", b.ID, number), Query: b.Query, ByID: b.ByID, Items: b.Items[from:to:to]}
 }
 
 // Reply is what came of a batch: every attempt, and every item's answer.
@@ -160,6 +166,7 @@ const (
 	StopBudget      StopKind = "budget"      // the caller's own cap
 	StopRequest     StopKind = "request"     // the API refuses the request itself, whatever the entities
 	StopInput       StopKind = "input"       // the list could not be read to its end
+	StopStorage     StopKind = "storage"     // what is asked cannot be written down
 )
 
 // Stop is the error of a Fetcher that should not be called again.

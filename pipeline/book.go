@@ -43,13 +43,61 @@ func newBook(sink Sink, partitionBy string, m *Manifest) *book {
 }
 
 // settle writes a line whose fate needed no call.
-func (k *book) settle(ctx context.Context, l line) error {
-	return k.account(ctx, l, ItemReply{}, intValue(0))
+func (k *book) settle(ctx context.Context, l Line) error {
+	credits := intValue(0)
+	if l.Status == schema.Held {
+		credits = value{}
+	}
+	return k.account(ctx, l, ItemReply{CallID: l.Call}, credits)
 }
 
 // enter writes everything a reply says: its calls, its items with their events,
 // and its strays.
 func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
+	paid, unknown, err := k.bill(ctx, b, reply)
+	if err != nil {
+		return err
+	}
+	for i := range b.Items {
+		if err := k.item(ctx, b, reply, i, paid, unknown); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enterPast writes what an earlier process was answered: of its lines, those
+// that the answer settles and that nothing settled before.
+func (k *book) enterPast(ctx context.Context, b *Batch, reply *Reply, done *rowSet) error {
+	paid, unknown, err := k.bill(ctx, b, reply)
+	if err != nil {
+		return err
+	}
+	for i, item := range b.Items {
+		if !settledByAnswer(reply.Items[i].Status) || done.has(item.Account.Row) {
+			continue
+		}
+		done.add(item.Account.Row)
+		if err := k.item(ctx, b, reply, i, paid, unknown); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// item writes the line behind an item.
+func (k *book) item(ctx context.Context, b *Batch, reply *Reply, i int, paid []int64, unknown map[string]bool) error {
+	a := reply.Items[i]
+	credits := intValue(paid[i])
+	if unknown[a.CallID] || a.Status == schema.Held {
+		credits = value{}
+	}
+	return k.account(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
+}
+
+// bill writes events, calls and charges. It gives what each answer cost, and
+// the calls whose charge is not known.
+func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, unknown map[string]bool, err error) {
 	answers := reply.Items
 	if len(reply.Strays) > 0 {
 		answers = append(append([]ItemReply(nil), reply.Items...), reply.Strays...)
@@ -66,15 +114,15 @@ func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
 		from := len(bought[a.CallID])
 		for _, e := range a.Events {
 			if err := k.event(ctx, b, i, a, e, fetched[a.CallID]); err != nil {
-				return err
+				return nil, nil, err
 			}
 			bought[a.CallID] = tallyShare(bought[a.CallID], from, i, e.Type)
 		}
 		k.manifest.noteCapped(b.Query, bought[a.CallID][from:])
 	}
 
-	paid := make([]int64, len(answers))
-	unknown := map[string]bool{"": false} // calls whose charge is not known
+	paid = make([]int64, len(answers))
+	unknown = map[string]bool{}
 	for _, c := range reply.Calls {
 		shares := bought[c.ID]
 		var basis Basis
@@ -82,30 +130,18 @@ func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
 		if c.Outcome == Charged {
 			basis = allocate(c.Charge, shares)
 			if err := k.credits(ctx, b, answers, c, shares, basis); err != nil {
-				return err
+				return nil, nil, err
 			}
 		}
 		for _, s := range shares {
 			paid[s.item] += s.credits
 		}
 		if err := k.call(ctx, c, shares); err != nil {
-			return err
+			return nil, nil, err
 		}
 		k.manifest.noteCall(c, b, reply, shares, basis)
 	}
-
-	for i, item := range b.Items {
-		a := reply.Items[i]
-		l := line{account: item.Account, status: a.Status, reason: a.Reason}
-		credits := intValue(paid[i])
-		if unknown[a.CallID] || a.Status == schema.Held {
-			credits = value{}
-		}
-		if err := k.account(ctx, l, a, credits); err != nil {
-			return err
-		}
-	}
-	return nil
+	return paid, unknown, nil
 }
 
 // tallyShare counts an event into the share of its (entity, type) pair, which
@@ -137,12 +173,12 @@ func (k *book) event(ctx context.Context, b *Batch, item int, a ItemReply, e Raw
 	return nil
 }
 
-func (k *book) account(ctx context.Context, l line, a ItemReply, credits value) error {
+func (k *book) account(ctx context.Context, l Line, a ItemReply, credits value) error {
 	k.manifest.Accounts.Lines++
-	k.manifest.Accounts.ByStatus[l.status]++
-	acc := l.account
-	if l.status == schema.Rejected && len(k.manifest.Accounts.Rejects) < fewRejects {
-		k.manifest.Accounts.Rejects = append(k.manifest.Accounts.Rejects, RejectLine{acc.File, acc.Line, acc.Key, l.reason})
+	k.manifest.Accounts.ByStatus[l.Status]++
+	acc := l.Account
+	if l.Status == schema.Rejected && len(k.manifest.Accounts.Rejects) < fewRejects {
+		k.manifest.Accounts.Rejects = append(k.manifest.Accounts.Rejects, RejectLine{acc.File, acc.Line, acc.Key, l.Reason})
 	}
 	kind := acc.Identifier()
 	notes := acc.Notes
@@ -154,18 +190,18 @@ func (k *book) account(ctx context.Context, l line, a ItemReply, credits value) 
 		column = acc.Reject.Column
 	}
 	original := value{}
-	if l.duplicateOf > 0 {
-		original = intValue(l.duplicateOf)
+	if l.DuplicateOf > 0 {
+		original = intValue(l.DuplicateOf)
 	}
 	return k.append(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
 		stringValue(k.manifest.Run.ID),
 		intValue(acc.Row),
 		optionalString(acc.Key),
-		stringValue(string(l.status)),
-		optionalString(l.reason),
+		stringValue(string(l.Status)),
+		optionalString(l.Reason),
 		optionalString(string(acc.Object)),
 		optionalString(string(kind)),
-		optionalString(identifierText(acc, kind)),
+		optionalString(identifierText(&acc, kind)),
 		optionalString(a.Entity.ID),
 		optionalString(a.Entity.Name),
 		optionalString(a.Entity.Domain),

@@ -45,6 +45,7 @@ type RunInfo struct {
 	Concurrency int       `json:"concurrency"`
 	BatchSize   int       `json:"batch_size"`
 	Endpoint    string    `json:"endpoint"`            // base URL of the API
+	Continues   string    `json:"continues,omitempty"` // the run that left what this one asked about
 	Simulated   bool      `json:"simulated,omitempty"` // an embedded simulator invented the answers
 }
 

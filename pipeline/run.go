@@ -20,6 +20,11 @@ type Runner struct {
 	BatchSize   int                      // entities in a call, 1 to MaxBatch; 0 means MaxBatch
 	PartitionBy string                   // "event_month" (default) or "event_day"
 	Now         func() time.Time         // nil means time.Now
+	Journal     Journal                  // what was asked before; nil: nothing was, and nothing is remembered
+	Past        *Past                    // what this run did in a process that ended; nil: it begins
+	Batches     int                      // number of the last batch it used then
+	Started     time.Time                // when it began; zero means now
+	Continues   string                   // the run whose rest this one asks about; carried into the manifest
 	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
 
 	Versions  map[string]string // carried into the manifest
@@ -49,25 +54,18 @@ type Progress struct {
 // was paid is published first. So is what was read of a source that fails
 // midway, having been asked about; its error comes with the manifest.
 func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
-	now := r.Now
-	if now == nil {
-		now = time.Now
-	}
+	now := r.clock()
 	started := now()
-	m := newManifest(RunInfo{
-		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Simulated: r.Simulated,
-		Concurrency: orDefault(r.Concurrency, 4), BatchSize: min(orDefault(r.BatchSize, MaxBatch), MaxBatch),
-	})
-	m.Versions = r.Versions
-	for _, o := range []schema.Object{schema.Contact, schema.Company} {
-		if q := r.Queries[o]; q != nil {
-			m.Queries = append(m.Queries, *q)
-		}
-	}
+	m := r.manifest(started)
 	// The lake is written although ctx may be cancelled: what was paid is published.
 	keep := context.WithoutCancel(ctx)
+	journal := r.journal()
 	lines := newBook(r.Sink, orString(r.PartitionBy, "event_month"), m)
-	shards := &sharder{queries: r.Queries, size: m.Run.BatchSize, asked: new(seen)}
+	done, err := lines.recall(keep, r.Past)
+	if err != nil {
+		return nil, err
+	}
+	shards := &sharder{queries: r.Queries, size: m.Run.BatchSize, asked: new(seen), journal: journal, done: done, batches: r.Batches}
 
 	var stopped atomic.Pointer[Stop]
 	ask := func(ctx context.Context, u unit) *Reply {
@@ -97,6 +95,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 
 	var batches int64
 	for u, reply := range ahead(ctx, m.Run.Concurrency, shards.units(src.Accounts(keep)), ask) {
+		left := u.settled
 		for _, l := range u.settled {
 			if err := lines.settle(keep, l); err != nil {
 				return nil, err
@@ -110,6 +109,12 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 			if err := lines.enter(keep, u.batch, reply); err != nil {
 				return nil, err
 			}
+			left = append(left, undecided(u.batch, reply)...)
+		}
+		if len(left) > 0 {
+			if err := journal.Keep(left); err != nil {
+				return nil, err
+			}
 		}
 		if r.Progress != nil {
 			r.Progress(m.progress(batches))
@@ -117,9 +122,6 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	}
 	if shards.err != nil && m.Accounts.Lines == 0 {
 		return nil, shards.err
-	}
-	if err := lines.flush(keep); err != nil {
-		return nil, err
 	}
 	asked := now()
 	m.Timings.Ask = asked.Sub(started).Milliseconds()
@@ -129,25 +131,101 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	if r.Input != nil {
 		m.Input = r.Input()
 	}
-
 	shards.asked = nil // the largest thing in memory, and no line is left to ask about
-	files, err := r.Sink.Stage(keep)
-	if err != nil {
-		return nil, err
-	}
-	staged := now()
-	m.Timings.Stage = staged.Sub(asked).Milliseconds()
 	stop := stopped.Load()
 	if stop == nil && shards.err != nil {
 		stop = &Stop{Kind: StopInput, Reason: shards.err.Error(), Advice: "mend the list and run again"}
 	}
-	m.settle(files, stop)
-	m.Run.Finished = now().UTC()
-	m.Timings.Publish = m.Run.Finished.Sub(staged).Milliseconds()
-	if err := r.Sink.Publish(keep, m); err != nil {
+	if err := r.publish(keep, lines, stop); err != nil {
 		return nil, err
 	}
 	return m, shards.err
+}
+
+// Replay makes the rows of a run from what it did in processes that ended, and
+// publishes them. It asks nothing. Lines that are in neither answers nor kept
+// lines are not in the lake: nobody but the list knows them. stop says why the
+// run ended; nil when it came to its end.
+func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
+	m := r.manifest(r.clock()())
+	lines := newBook(r.Sink, orString(r.PartitionBy, "event_month"), m)
+	done, err := lines.recall(ctx, r.Past)
+	if err != nil {
+		return nil, err
+	}
+	for l, err := range r.Past.Lines {
+		if err != nil {
+			return nil, err
+		}
+		if done.has(l.Account.Row) {
+			continue
+		}
+		done.add(l.Account.Row)
+		if err := lines.settle(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	if r.Input != nil {
+		m.Input = r.Input()
+	}
+	return m, r.publish(ctx, lines, stop)
+}
+
+// publish stages what was written, and makes it visible.
+func (r *Runner) publish(ctx context.Context, lines *book, stop *Stop) error {
+	now, journal, m := r.clock(), r.journal(), lines.manifest
+	begun := now()
+	if err := lines.flush(ctx); err != nil {
+		return err
+	}
+	files, err := r.Sink.Stage(ctx)
+	if err != nil {
+		return err
+	}
+	staged := now()
+	m.Timings.Stage = staged.Sub(begun).Milliseconds()
+	m.settle(files, stop)
+	m.Run.Finished = now().UTC()
+	m.Timings.Publish = m.Run.Finished.Sub(staged).Milliseconds()
+	if err := journal.Prepare(m); err != nil {
+		return err
+	}
+	if err := r.Sink.Publish(ctx, m); err != nil {
+		return err
+	}
+	return journal.Commit(m)
+}
+
+func (r *Runner) clock() func() time.Time {
+	if r.Now == nil {
+		return time.Now
+	}
+	return r.Now
+}
+
+func (r *Runner) journal() Journal {
+	if r.Journal == nil {
+		return nothing{}
+	}
+	return r.Journal
+}
+
+// manifest begins the account of the run.
+func (r *Runner) manifest(started time.Time) *Manifest {
+	if !r.Started.IsZero() {
+		started = r.Started
+	}
+	m := newManifest(RunInfo{
+		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
+		Concurrency: orDefault(r.Concurrency, 4), BatchSize: min(orDefault(r.BatchSize, MaxBatch), MaxBatch),
+	})
+	m.Versions = r.Versions
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		if q := r.Queries[o]; q != nil {
+			m.Queries = append(m.Queries, *q)
+		}
+	}
+	return m
 }
 
 func (m *Manifest) progress(batches int64) Progress {

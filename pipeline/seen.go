@@ -5,11 +5,6 @@ import (
 	"math/bits"
 )
 
-// fingerprint stands for an identity in the set of what was asked. A collision
-// would lose a line; at 96 bits a hundred million lines make one with
-// probability 6e-14.
-type fingerprint [12]byte
-
 // seen remembers which row asked first about each identity. It is the one thing
 // that grows with the list, so it is kept as small as it can be: 16 bytes an
 // identity in flat tables that are about four fifths full, some 20 MB for a
@@ -26,13 +21,13 @@ type shard struct {
 
 // slot is empty when row is 0: rows count from 1.
 type slot struct {
-	key fingerprint
+	key Identity
 	row uint32
 }
 
 // first gives the row that was put in for the key, having put in row if there
 // was none.
-func (s *seen) first(key fingerprint, row uint32) uint32 {
+func (s *seen) first(key Identity, row uint32) uint32 {
 	h := &s.shards[key[0]]
 	if (h.used+1)*8 > len(h.slots)*7 {
 		old := h.slots
@@ -51,9 +46,9 @@ func (s *seen) first(key fingerprint, row uint32) uint32 {
 	return at.row
 }
 
-// find gives the key's slot, or the empty one where it belongs. Fingerprints are
+// find gives the key's slot, or the empty one where it belongs. Identities are
 // evenly spread already, so eight of their bytes scaled to the table are its hash.
-func (h *shard) find(key fingerprint) *slot {
+func (h *shard) find(key Identity) *slot {
 	start, _ := bits.Mul64(binary.LittleEndian.Uint64(key[4:]), uint64(len(h.slots)))
 	for i := int(start); ; i++ {
 		if i == len(h.slots) {

@@ -8,16 +8,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-func key(n uint64) fingerprint {
+func key(n uint64) Identity {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, n))
-	return fingerprint(sum[:12])
+	return Identity(sum[:12])
 }
 
 // TestSeen holds the set against a map, over enough keys that every shard grows
 // several times.
 func TestSeen(t *testing.T) {
 	var s seen
-	model := map[fingerprint]uint32{}
+	model := map[Identity]uint32{}
 	for row := uint32(1); row <= 200_000; row++ {
 		k := key(uint64(row) * 2654435761 % 120_011) // many come back
 		want, again := model[k]
@@ -41,10 +41,10 @@ func TestSeen(t *testing.T) {
 func TestSeenAnyKeys(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s seen
-		model := map[fingerprint]uint32{}
+		model := map[Identity]uint32{}
 		bytes := rapid.SampledFrom([]byte{0, 1, 255})
 		for row := uint32(1); row <= uint32(rapid.IntRange(1, 300).Draw(t, "rows")); row++ {
-			var k fingerprint
+			var k Identity
 			for i := range k {
 				k[i] = bytes.Draw(t, "byte")
 			}

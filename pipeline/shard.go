@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"iter"
 	"slices"
@@ -15,15 +14,7 @@ import (
 // lines read meanwhile whose fate needs no call.
 type unit struct {
 	batch   *Batch
-	settled []line
-}
-
-// line is a line of the list with its fate.
-type line struct {
-	account     schema.Account
-	status      schema.Status
-	reason      string
-	duplicateOf int64 // row, for duplicates
+	settled []Line
 }
 
 // settledAtOnce bounds the lines that wait for a batch to travel with.
@@ -35,8 +26,11 @@ type sharder struct {
 	queries map[schema.Object]*Query
 	size    int
 	asked   *seen // who asked first
+	journal Journal
+	done    rowSet // whose fate is known from before
 	batches int
-	err     error // of the source, after the walk
+	parts   map[string]*Query // queries without what was asked before, by object and types
+	err     error             // of the source, after the walk
 }
 
 // maxRows is the longest list one run can take: rows are kept in 32 bits.
@@ -50,7 +44,7 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 	return func(yield func(unit) bool) {
 		open := map[string]*Batch{}
 		var order []string // of open groups, by the first line of each
-		var settled []line
+		var settled []Line
 		send := func(b *Batch) bool {
 			u := unit{batch: b, settled: settled}
 			settled = nil
@@ -65,8 +59,11 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
 				break
 			}
-			l := s.judge(a)
-			if l.status != "" {
+			l, query := s.judge(a)
+			if s.done.has(a.Row) {
+				continue
+			}
+			if l.Status != "" {
 				settled = append(settled, l)
 				if len(settled) >= settledAtOnce && !send(nil) {
 					return
@@ -74,10 +71,10 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				continue
 			}
 			byID := a.Identifier() == schema.ByID
-			group := string(a.Object) + strconv.FormatBool(byID)
+			group := string(a.Object) + strconv.FormatBool(byID) + " " + strings.Join(query.Signals, " ")
 			b := open[group]
 			if b == nil {
-				b = &Batch{Query: s.queries[a.Object], ByID: byID}
+				b = &Batch{Query: query, ByID: byID}
 				open[group] = b
 				order = append(order, group)
 			}
@@ -101,26 +98,52 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 	}
 }
 
-// judge gives a line its fate if it needs no call.
-func (s *sharder) judge(a schema.Account) line {
-	l := line{account: a}
-	kind := a.Identifier()
+// judge gives a line its fate if it needs no call, else the question to ask.
+func (s *sharder) judge(a schema.Account) (l Line, query *Query) {
+	l = Line{Account: a}
+	query = s.queries[a.Object]
 	switch {
 	case a.Reject != nil:
-		l.status, l.reason = schema.Rejected, a.Reject.String()
-	case kind == "":
-		l.status, l.reason = schema.Rejected, "no identifier that can be asked about"
-	case s.queries[a.Object] == nil:
-		l.status, l.reason = schema.Rejected, fmt.Sprintf("no signal was asked for that applies to a %s; add one with --signals", a.Object)
-	default:
-		key := identity(a, kind)
-		row := uint32(a.Row) //nolint:gosec // bounded by maxRows
-		if first := s.asked.first(key, row); first != row {
-			l.status, l.duplicateOf = schema.Duplicate, int64(first)
-			l.reason = fmt.Sprintf("asks the same as row %d", first)
-		}
+		l.Status, l.Reason = schema.Rejected, a.Reject.String()
+		return l, nil
+	case a.Identifier() == "":
+		l.Status, l.Reason = schema.Rejected, "no identifier that can be asked about"
+		return l, nil
+	case query == nil:
+		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("no signal was asked for that applies to a %s; add one with --signals", a.Object)
+		return l, nil
 	}
-	return l
+	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
+	if first := s.asked.first(IdentityOf(&a), row); first != row {
+		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
+		l.Reason = fmt.Sprintf("asks the same as row %d", first)
+		return l, nil
+	}
+	known := s.journal.Known(&a, query)
+	switch {
+	case known.Doubt != "":
+		l.Status = schema.Held
+		l.Reason = fmt.Sprintf("call %s may have been charged for it and its answer is lost; see siglake held", known.Doubt)
+	case len(known.Missing) == 0:
+		l.Status, l.Reason = schema.Cached, "answered by call "+known.Call
+	case len(known.Missing) < len(query.Signals):
+		query = s.part(query, known.Missing)
+	}
+	return l, query
+}
+
+// part is a query without the types that were asked before.
+func (s *sharder) part(q *Query, missing []string) *Query {
+	name := string(q.Object) + " " + strings.Join(missing, " ")
+	if s.parts[name] == nil {
+		part := *q
+		part.Signals = missing
+		if s.parts == nil {
+			s.parts = map[string]*Query{}
+		}
+		s.parts[name] = &part
+	}
+	return s.parts[name]
 }
 
 func (s *sharder) number(b *Batch) *Batch {
@@ -138,23 +161,9 @@ func reference(a schema.Account, byID bool) string {
 	return "r" + strconv.FormatInt(a.Row, 10)
 }
 
-// identity fingerprints what is asked about: object, identifier family and the
-// normalised identifier, letter case folded where it carries no meaning.
-func identity(a schema.Account, kind schema.Identifier) fingerprint {
-	h := sha256.New()
-	var length [4]byte
-	for _, part := range []string{string(a.Object), string(kind), fold(identifierText(a, kind), kind)} {
-		n := len(part)
-		length = [4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
-		h.Write(length[:])
-		h.Write([]byte(part))
-	}
-	return fingerprint(h.Sum(nil)[:12])
-}
-
 // identifierText is the identifier as it is asked, for identities and for the
 // accounts table.
-func identifierText(a schema.Account, kind schema.Identifier) string {
+func identifierText(a *schema.Account, kind schema.Identifier) string {
 	switch kind {
 	case schema.ByID:
 		return a.ID
@@ -174,13 +183,4 @@ func identifierText(a schema.Account, kind schema.Identifier) string {
 		return a.Name + " @ " + a.CompanyName
 	}
 	return ""
-}
-
-// fold makes spellings of one identifier equal: names differ only in letter
-// case, the others are normalised by their source and ids are opaque.
-func fold(text string, kind schema.Identifier) string {
-	if kind == schema.ByName {
-		return strings.ToLower(text)
-	}
-	return text
 }

@@ -36,7 +36,7 @@ func walk(accounts []schema.Account, err error) iter.Seq2[schema.Account, error]
 }
 
 func newSharder(size int) *sharder {
-	return &sharder{queries: bothQueries(), size: size, asked: new(seen)}
+	return &sharder{queries: bothQueries(), size: size, asked: new(seen), journal: nothing{}}
 }
 
 // rows gives the accounts their rows and keys, from 1.
@@ -56,9 +56,9 @@ func fates(s *sharder, accounts []schema.Account) []string {
 	out := make([]string, len(accounts))
 	for u := range s.units(walk(accounts, nil)) {
 		for _, l := range u.settled {
-			out[l.account.Row-1] = string(l.status)
-			if l.status == schema.Duplicate {
-				out[l.account.Row-1] += fmt.Sprintf(" of %d", l.duplicateOf)
+			out[l.Account.Row-1] = string(l.Status)
+			if l.Status == schema.Duplicate {
+				out[l.Account.Row-1] += fmt.Sprintf(" of %d", l.DuplicateOf)
 			}
 		}
 		if u.batch != nil {
@@ -123,14 +123,14 @@ func TestShardFates(t *testing.T) {
 func TestShardRejectsObjectsWithoutQuery(t *testing.T) {
 	s := newSharder(10)
 	delete(s.queries, schema.Contact)
-	var got []line
+	var got []Line
 	for u := range s.units(walk(rows(schema.Account{Object: schema.Contact, ID: "1"}), nil)) {
 		got = append(got, u.settled...)
 		if u.batch != nil {
 			t.Errorf("units asks about %v, want a rejection", u.batch.Items)
 		}
 	}
-	if len(got) != 1 || got[0].status != schema.Rejected || !strings.Contains(got[0].reason, "contact") {
+	if len(got) != 1 || got[0].Status != schema.Rejected || !strings.Contains(got[0].Reason, "contact") {
 		t.Errorf("units settled %+v, want one rejected line that names the object", got)
 	}
 }
@@ -164,7 +164,7 @@ func TestShardSourceErrorKeepsEarlierLines(t *testing.T) {
 func rowsOf(u unit) []int64 {
 	var out []int64
 	for _, l := range u.settled {
-		out = append(out, l.account.Row)
+		out = append(out, l.Account.Row)
 	}
 	if u.batch != nil {
 		for _, item := range u.batch.Items {
@@ -223,12 +223,12 @@ func TestShardRefusesRowsBeyondItsMemory(t *testing.T) {
 		accounts := []schema.Account{company("a.example"), company("a.example")}
 		accounts[0].Row, accounts[1].Row = row-1, row
 		s := newSharder(10)
-		var got []line
+		var got []Line
 		for u := range s.units(walk(accounts, nil)) {
 			got = append(got, u.settled...)
 		}
 		if row <= maxRows {
-			if s.err != nil || len(got) != 1 || got[0].duplicateOf != row-1 {
+			if s.err != nil || len(got) != 1 || got[0].DuplicateOf != row-1 {
 				t.Errorf("row %d: settled %+v, error %v, want a duplicate of row %d", row, got, s.err, row-1)
 			}
 		} else if s.err == nil {
@@ -313,14 +313,14 @@ func TestShardAccountsForEveryLine(t *testing.T) {
 		}
 		for _, u := range units {
 			for _, l := range u.settled {
-				if l.status != schema.Duplicate {
+				if l.Status != schema.Duplicate {
 					continue
 				}
-				first, ok := asked[l.duplicateOf]
-				kind := l.account.Identifier()
-				if !ok || first.Row >= l.account.Row || first.Object != l.account.Object || first.Identifier() != kind ||
-					!strings.EqualFold(identifierText(first, kind), identifierText(l.account, kind)) {
-					t.Fatalf("row %d is called a duplicate of row %d (%+v, asked %t)", l.account.Row, l.duplicateOf, first, ok)
+				first, ok := asked[l.DuplicateOf]
+				kind := l.Account.Identifier()
+				if !ok || first.Row >= l.Account.Row || first.Object != l.Account.Object || first.Identifier() != kind ||
+					!strings.EqualFold(identifierText(&first, kind), identifierText(&l.Account, kind)) {
+					t.Fatalf("row %d is called a duplicate of row %d (%+v, asked %t)", l.Account.Row, l.DuplicateOf, first, ok)
 				}
 			}
 		}
@@ -329,7 +329,7 @@ func TestShardAccountsForEveryLine(t *testing.T) {
 		for u := range newSharder(size).units(walk(accounts, nil)) {
 			again = append(again, u)
 		}
-		if diff := cmp.Diff(units, again, cmp.AllowUnexported(unit{}, line{})); diff != "" {
+		if diff := cmp.Diff(units, again, cmp.AllowUnexported(unit{}, Line{})); diff != "" {
 			t.Fatalf("units of the same list (-first +second):\n%s", diff)
 		}
 	})

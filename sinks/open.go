@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Options says how a lake is written. RunID must be set, everything else has a
@@ -57,6 +58,31 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 var validRunID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// Check says where a lake lies and that nothing else lies there, without making
+// anything.
+func Check(uri string) (path string, err error) {
+	if path, err = localPath(uri); err != nil {
+		return "", fmt.Errorf("lake %q: %w", uri, err)
+	}
+	entries, err := os.ReadDir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return path, nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return "", fmt.Errorf("%s is a file; a lake is a directory: choose another path", path)
+	case err != nil:
+		return "", err
+	}
+	if stranger, ok := notALake(entries); ok {
+		return "", notLakeError(path, stranger)
+	}
+	return path, nil
+}
+
+func notLakeError(path, stranger string) error {
+	return fmt.Errorf("%s is not a lake: it holds %q and no %s; choose an empty directory, or one that siglake wrote", path, stranger, metaDir)
+}
 
 // Open opens the lake at uri, a directory or a file:// address, and creates it
 // when there is none. It refuses a directory that holds something else than a
@@ -149,8 +175,7 @@ func openDir(path string, hook Hook) (*dir, error) {
 		return nil, err
 	}
 	if stranger, ok := notALake(entries); ok {
-		return nil, fmt.Errorf("%s is not a lake: it holds %q and no %s; choose an empty directory, or one that siglake wrote",
-			path, stranger, metaDir)
+		return nil, notLakeError(path, stranger)
 	}
 	if d.root, err = os.OpenRoot(path); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func demoCommand() *cli.Command {
 		Flags: joinFlags(
 			[]cli.Flag{&cli.StringFlag{Name: "lake", Value: "demo-lake", EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` the demo writes to"}},
 			defaults(queryFlags(), map[string]string{"signals": "all"}), defaults(simulatorFlags(), map[string]string{"latency": "40ms"}),
-			hidden(listFlags()), hidden(apiFlags()), workFlags(), outputFlags(),
+			hidden(moneyFlags()), hidden(listFlags()), hidden(apiFlags()), workFlags(), outputFlags(),
 			[]cli.Flag{&cli.BoolFlag{Name: "simulate", Value: true, Hidden: true}},
 		),
 		Action: func(c *cli.Context) error {
@@ -38,6 +38,11 @@ func demoCommand() *cli.Command {
 			}
 			if !c.Bool("quiet") {
 				fmt.Fprintf(c.App.Writer, "Asking about the accounts in %s; the embedded simulator stands in for the API: no key, no money.\n", list)
+			}
+			for _, again := range []string{"refresh", "new-run"} { // who looks a second time wants to see it all again
+				if err := c.Set(again, "true"); err != nil {
+					return err
+				}
 			}
 			err = runList(c, list, true)
 			var e *exitError
@@ -77,6 +82,8 @@ func hidden(flags []cli.Flag) []cli.Flag {
 		case *cli.DurationFlag:
 			f.Hidden = true
 		case *cli.Float64Flag:
+			f.Hidden = true
+		case *cli.BoolFlag:
 			f.Hidden = true
 		}
 	}

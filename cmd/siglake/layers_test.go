@@ -23,7 +23,9 @@ var allowed = map[string][]string{
 	"sources":            {"schema", "pipeline"},
 	"sinks":              {"schema", "pipeline"},
 	"internal/signals":   {"schema", "pipeline"},
-	"cmd/siglake":        {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/simulator"},
+	"internal/journal":   {"schema", "pipeline"},
+	"internal/quota":     {"schema", "pipeline"},
+	"cmd/siglake":        {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/journal", "internal/quota", "internal/simulator"},
 }
 
 // homes says where a third-party package may be imported: files or folders.
@@ -34,10 +36,10 @@ var homes = map[string][]string{
 	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
 	"golang.org/x/term":                  {"cmd/siglake/progress.go"},
 	"golang.org/x/sync":                  {"pipeline/ahead.go"},
-	"golang.org/x/time":                  {"internal/signals", "internal/simulator"},
+	"golang.org/x/time":                  {"internal/signals", "internal/quota"},
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},
-	"github.com/klauspost/compress":      {"sources"},
+	"github.com/klauspost/compress":      {"sources", "internal/journal"},
 	"net/http":                           {"cmd/siglake", "internal/signals", "internal/simulator"},
 	"github.com/google/go-cmp":           {},
 	"github.com/rogpeppe/go-internal":    {},

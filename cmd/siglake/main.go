@@ -35,6 +35,7 @@ const (
 	exitHeld      = 21 // some calls may or may not have been charged; a person should look
 	exitAuth      = 30 // key, account or plan
 	exitStorage   = 40 // disk or lake
+	exitLocked    = 50 // another run is at work on the lake
 	exitIntegrity = 60 // the lake contradicts itself
 	exitUsage     = 64 // flags or an unreadable list
 	exitKilled    = 130
@@ -191,6 +192,8 @@ func stopCode(kind pipeline.StopKind) int {
 		return exitAuth
 	case pipeline.StopRequest, pipeline.StopInput:
 		return exitUsage
+	case pipeline.StopStorage:
+		return exitStorage
 	case pipeline.StopUnstable:
 		return exitHeld
 	default:
@@ -200,7 +203,14 @@ func stopCode(kind pipeline.StopKind) int {
 
 // manifestCode is the exit code of a run that published.
 func manifestCode(m *pipeline.Manifest) int {
-	switch m.Run.Outcome {
+	if s := m.Run.Stop; m.Run.Outcome == pipeline.Incomplete && s != nil && s.Kind != pipeline.StopUnstable {
+		return stopCode(s.Kind)
+	}
+	return outcomeCode(m.Run.Outcome)
+}
+
+func outcomeCode(o pipeline.Outcomes) int {
+	switch o {
 	case pipeline.Complete:
 		return exitComplete
 	case pipeline.WithRejects:
@@ -210,9 +220,6 @@ func manifestCode(m *pipeline.Manifest) int {
 	case pipeline.Refused:
 		return exitAuth
 	default:
-		if s := m.Run.Stop; s != nil && s.Kind != pipeline.StopUnstable {
-			return stopCode(s.Kind)
-		}
 		return exitDeferred
 	}
 }

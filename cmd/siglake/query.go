@@ -76,7 +76,7 @@ func queries(ctx context.Context, c *cli.Context, client *signals.Client, now ti
 
 	out := map[schema.Object]*pipeline.Query{}
 	for object, keys := range chosen {
-		out[object] = &pipeline.Query{Object: object, Signals: keys, Since: since, MaxResults: limit}
+		out[object] = &pipeline.Query{Object: object, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit}
 	}
 	return out, narrow(c, out[schema.Company], offers[schema.Company])
 }

@@ -8,11 +8,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -27,13 +30,15 @@ func runCommand() *cli.Command {
 		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input.\n" +
 			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
 			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
-			"21 calls in doubt, 30 key or plan, 40 disk, 64 flags or an unreadable list.",
+			"21 calls in doubt, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
+			"journal is damaged, 64 flags or an unreadable list.\n\n" +
+			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
 		Flags: joinFlags(
 			[]cli.Flag{
 				&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
 				&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
 			},
-			queryFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
+			queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
@@ -53,6 +58,20 @@ func listFlags() []cli.Flag {
 		&cli.StringFlag{Name: "header", Value: "auto", EnvVars: []string{"SIGLAKE_HEADER"}, Category: "List", Usage: "whether the first line names the columns: yes, no or auto"},
 		&cli.StringFlag{Name: "delimiter", Value: "auto", EnvVars: []string{"SIGLAKE_DELIMITER"}, Category: "List", Usage: "what separates the columns: one character, tab, none or auto"},
 		&cli.StringFlag{Name: "encoding", Value: "auto", EnvVars: []string{"SIGLAKE_ENCODING"}, Category: "List", Usage: "utf-8, utf-16le, utf-16be, windows-1252 or auto"},
+	}
+}
+
+// moneyFlags say what may be bought.
+func moneyFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "max-credits", EnvVars: []string{"SIGLAKE_MAX_CREDITS"}, Category: "Money",
+			Usage: "most credits the run may cost, whatever is answered: a `NUMBER`, or unlimited; when they do not suffice it publishes what it has and exits 20"},
+		&cli.BoolFlag{Name: "unattended", EnvVars: []string{"SIGLAKE_UNATTENDED"}, Category: "Money",
+			Usage: "refuse to run without --max-credits; for schedulers"},
+		&cli.BoolFlag{Name: "new-run", EnvVars: []string{"SIGLAKE_NEW_RUN"}, Category: "Money",
+			Usage: "leave an unfinished run, publishing what it paid for, and begin another; what was bought before is not bought again"},
+		&cli.BoolFlag{Name: "refresh", EnvVars: []string{"SIGLAKE_REFRESH"}, Category: "Money",
+			Usage: "buy again what was bought before"},
 	}
 }
 
@@ -100,11 +119,35 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	if options.Object == "" {
 		options.Object = onlyObject(splitWords(c.StringSlice("signals")))
 	}
-	list, err := sources.Open(c.Context, uri, options)
+	budget, err := budgetOf(c)
+	if err != nil {
+		return err
+	}
+	in, err := openInput(c.Context, uri, c.App.Reader)
+	if err != nil {
+		return err
+	}
+	defer in.close() //nolint:errcheck // a copy of the list in a temporary directory
+	options.Stdin = in.stdin
+	list, err := sources.Open(c.Context, in.uri, options)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
 	defer list.Close() //nolint:errcheck // it was only read
+
+	lakeState, err := openState(c.Context, lake, "siglake "+c.Command.Name)
+	if err != nil {
+		return err
+	}
+	defer lakeState.close() //nolint:errcheck // what matters is durable before
+	cmd := commandOf(c, in.digest)
+	known, err := lakeState.decide(c.Context, c, cmd)
+	if err != nil {
+		return err
+	}
+	if known.done != nil {
+		return nothingToDo(c, known.done)
+	}
 
 	baseURL, key, bill, closeAPI, err := openAPI(c)
 	if err != nil {
@@ -115,32 +158,40 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	if err != nil {
 		return usagef("%v", err)
 	}
-	asked, err := queries(c.Context, c, client, time.Now())
+	begin, err := beginRun(c, client, known, cmd, budget)
 	if err != nil {
 		return err
 	}
-	fetcher, err := newFetcher(c, client)
-	if err != nil {
-		return err
-	}
-	runID, err := newRunID(time.Now(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	sink, err := sinks.Open(c.Context, lake, sinks.Options{RunID: runID, Version: version})
+	begin.URI, begin.Endpoint, begin.Partition = uri, baseURL, partition
+	sink, err := sinks.Open(c.Context, lake, sinks.Options{RunID: begin.ID, Version: version})
 	if err != nil {
 		return &exitError{exitStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-
 	if err := sameWorld(c, sink); err != nil {
 		return err
 	}
+	fetcher, err := newFetcher(c, client, lakeState.journal, budget, known.resume)
+	if err != nil {
+		return err
+	}
+	run, err := lakeState.journal.Begin(begin)
+	if err != nil {
+		return &exitError{exitStorage, err}
+	}
+
 	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(uri))
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, Queries: asked, RunID: runID,
-		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: partition,
-		Simulated: c.Bool("simulate"), Progress: show.show, Versions: versions(), Endpoint: baseURL, Input: describe(list),
+		Fetcher: fetcher, Sink: sink, Queries: queriesOf(run), RunID: run.ID, Started: run.First, Continues: run.Continues,
+		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: partition, Batches: run.Batches,
+		Journal: lakeState.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: baseURL, Input: describe(list),
+	}
+	if run.Refresh {
+		runner.Journal = afresh{lakeState.journal}
+	}
+	if known.resume != nil {
+		slog.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
+		runner.Past = lakeState.past(c.Context, run)
 	}
 	m, err := runner.Run(c.Context, list)
 	show.close()
@@ -224,10 +275,77 @@ func runError(err error) error {
 	if errors.As(err, &input) || errors.Is(err, pipeline.ErrTooLong) {
 		return &exitError{exitUsage, err}
 	}
-	if errors.Is(err, sinks.ErrIntegrity) {
-		return &exitError{exitIntegrity, err}
+	return &exitError{storageCode(err), err}
+}
+
+// budgetOf reads --max-credits; 0 means no cap.
+func budgetOf(c *cli.Context) (int64, error) {
+	switch text := c.String("max-credits"); text {
+	case "":
+		if c.Bool("unattended") {
+			return 0, usagef("an unattended run needs a budget: say --max-credits N, or --max-credits unlimited; siglake plan tells what to expect")
+		}
+		return 0, nil
+	case "unlimited":
+		return 0, nil
+	default:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 1 {
+			return 0, usagef("--max-credits %q: expected a number of credits from 1, or unlimited", text)
+		}
+		return n, nil
 	}
-	return &exitError{exitStorage, err}
+}
+
+// beginRun says what the run is: a new one, or one more session of one that was
+// not finished, which asks what it asked before.
+func beginRun(c *cli.Context, client *signals.Client, known decision, cmd command, budget int64) (journal.Begin, error) {
+	now := time.Now().UTC()
+	b := journal.Begin{
+		Session: 1, Started: now, Command: cmd.digest(), Settings: cmd.settings, Input: cmd.input, Budget: budget,
+		Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),
+	}
+	switch {
+	case known.resume != nil:
+		b.ID, b.Session, b.Queries, b.Continues = known.resume.ID, known.resume.Session+1, known.resume.Queries, known.resume.Continues
+		b.Refresh = known.resume.Refresh
+		return b, nil
+	case known.continues != nil:
+		b.Queries, b.Continues = known.continues.Queries, known.continues.ID
+	default:
+		asked, err := queries(c.Context, c, client, now)
+		if err != nil {
+			return b, err
+		}
+		for _, o := range []schema.Object{schema.Contact, schema.Company} {
+			if q := asked[o]; q != nil {
+				b.Queries = append(b.Queries, *q)
+			}
+		}
+	}
+	var err error
+	b.ID, err = newRunID(now, rand.Reader)
+	return b, err
+}
+
+// nothingToDo answers a command that a run has carried out already.
+func nothingToDo(c *cli.Context, r *journal.Run) error {
+	code := outcomeCode(r.Done.Outcome)
+	if !c.Bool("quiet") {
+		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\nTomorrow's window is asked tomorrow; --refresh buys it again today.\n",
+			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(r.Done.Outcome), r.Done.Generation)
+	}
+	if code == exitComplete {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// afresh is a journal that knows of no purchase: what it is asked is bought.
+type afresh struct{ *journal.Journal }
+
+func (afresh) Known(_ *schema.Account, q *pipeline.Query) pipeline.Known {
+	return pipeline.Known{Missing: q.Signals}
 }
 
 // openAPI gives the address and key of the API, or of an embedded simulator

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -115,7 +116,7 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 
 // newFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before.
-func newFetcher(c *cli.Context, client *signals.Client) (pipeline.Fetcher, error) {
+func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, budget int64, resumed *journal.Run) (pipeline.Fetcher, error) {
 	plan, ok := signals.PlanNamed(c.String("plan"))
 	if !ok && c.String("plan") != "unlimited" {
 		return nil, usagef("--plan %q: expected %s or unlimited", c.String("plan"), planNames())
@@ -131,8 +132,17 @@ func newFetcher(c *cli.Context, client *signals.Client) (pipeline.Fetcher, error
 		perSecond = noRate
 	}
 	wait := c.Duration("max-wait")
-	limited := signals.Limit(signals.Decode(client), signals.LimitConfig{Plan: plan, PerSecond: perSecond, MaxWait: wait})
-	return signals.Bisect(signals.Retry(limited, signals.RetryConfig{MaxWait: wait})), nil
+	decoded := book.Settle(signals.Decode(book.Record(client)))
+	var f pipeline.Fetcher = signals.Limit(decoded, signals.LimitConfig{Plan: plan, PerSecond: perSecond, MaxWait: wait})
+	f = signals.Retry(f, signals.RetryConfig{MaxWait: wait})
+	if budget > 0 {
+		spent := int64(0)
+		if resumed != nil {
+			spent = resumed.Spent()
+		}
+		f = signals.Budget(f, signals.BudgetConfig{Credits: budget, Spent: spent})
+	}
+	return signals.Bisect(f), nil
 }
 
 // noRate is more calls a second than anybody can make.

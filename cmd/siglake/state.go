@@ -1,0 +1,346 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// stateDir is where a lake's journal and lock lie, inside the lake and outside
+// of what readers of data look at.
+const stateDir = "_state"
+
+// state is a lake's journal, with the lock that keeps other runs away.
+type state struct {
+	lake    string // as the user named it
+	dir     string
+	lock    *journal.Lock
+	store   *journal.Dir
+	journal *journal.Journal
+}
+
+// openState locks a lake and opens its journal.
+func openState(ctx context.Context, lake, who string) (s *state, err error) {
+	path, err := sinks.Check(lake)
+	if err != nil {
+		return nil, &exitError{exitStorage, err}
+	}
+	s = &state{lake: lake, dir: filepath.Join(path, stateDir)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.lock, err = journal.Acquire(s.dir, who); err != nil {
+		code := exitStorage
+		if errors.Is(err, journal.ErrLocked) {
+			code = exitLocked
+		}
+		return s, &exitError{code, fmt.Errorf("lake %s: %w", lake, err)}
+	}
+	if s.store, err = journal.OpenDir(filepath.Join(s.dir, "journal"), nil); err != nil {
+		return s, &exitError{exitStorage, err}
+	}
+	if s.journal, err = journal.Open(ctx, s.store, journal.Options{Decode: decodeAgain}); err != nil {
+		return s, &exitError{storageCode(err), err}
+	}
+	return s, nil
+}
+
+// close lets go of what was opened; what was written is durable before.
+func (s *state) close() (err error) {
+	if s.journal != nil {
+		err = s.journal.Close()
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	s.journal, s.store, s.lock = nil, nil, nil
+	return err
+}
+
+func storageCode(err error) int {
+	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
+		return exitIntegrity
+	}
+	return exitStorage
+}
+
+// decodeAgain reads an answer from the journal as the client read it.
+func decodeAgain(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.ItemReply) {
+	items, strays, _ = signals.DecodeAnswer(b, c) // what is no answer is told by the call's outcome
+	return items, strays
+}
+
+// recoverRuns finishes what processes that died had begun: a run whose files
+// were staged is published.
+func (s *state) recoverRuns(ctx context.Context) error {
+	for _, r := range s.journal.Runs() {
+		if r.Done != nil || r.Staged == nil {
+			continue
+		}
+		m, err := s.journal.Manifest(ctx, r)
+		if err != nil {
+			return err
+		}
+		sink, err := sinks.Open(ctx, s.lake, sinks.Options{RunID: r.ID, Version: version})
+		if err != nil {
+			return err
+		}
+		s.journal.Attach(r)
+		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
+			// The staged files are gone with their directory; the journal has their rows.
+			m, err = s.replay(ctx, r, sink, nil)
+		} else if err == nil {
+			err = s.journal.Commit(m)
+		}
+		if err = errors.Join(err, sink.Close()); err != nil {
+			return fmt.Errorf("completing the publication of run %s: %w", r.ID, err)
+		}
+		slog.Info("completed the publication of a run whose process had ended", "run", r.ID, "generation", m.Generation)
+	}
+	return nil
+}
+
+// abandon publishes what an unfinished run paid for, and ends it.
+func (s *state) abandon(ctx context.Context, r *journal.Run) error {
+	sink, err := sinks.Open(ctx, s.lake, sinks.Options{RunID: r.ID, Version: version})
+	if err != nil {
+		return err
+	}
+	s.journal.Attach(r)
+	m, err := s.replay(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "given up for another run"})
+	if err = errors.Join(err, sink.Close()); err != nil {
+		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
+	}
+	slog.Info("published what an unfinished run had paid for", "run", r.ID, "credits", m.Credits.Charged, "generation", m.Generation)
+	return nil
+}
+
+// replay publishes a run from the journal alone.
+func (s *state) replay(ctx context.Context, r *journal.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	runner := &pipeline.Runner{
+		Sink: sink, Queries: queriesOf(r), RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Journal: s.journal, Past: s.past(ctx, r),
+		Versions: r.Versions, Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
+		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
+	}
+	return runner.Replay(ctx, stop)
+}
+
+func (s *state) past(ctx context.Context, r *journal.Run) *pipeline.Past {
+	return &pipeline.Past{Answers: s.journal.Answers(ctx, r), Lines: s.journal.Lines(ctx, r)}
+}
+
+func queriesOf(r *journal.Run) map[schema.Object]*pipeline.Query {
+	m := map[schema.Object]*pipeline.Query{}
+	for i := range r.Queries {
+		m[r.Queries[i].Object] = &r.Queries[i]
+	}
+	return m
+}
+
+// command is what a user asks for, as far as it decides what is bought and what
+// the rows look like: two runs with the same command are one and the same.
+type command struct {
+	settings map[string]string
+	input    string // SHA-256 of the list
+}
+
+// commandOf collects the settings that matter.
+func commandOf(c *cli.Context, input string) command {
+	cmd := command{settings: map[string]string{}, input: input}
+	for _, name := range []string{"since", "object", "header", "delimiter", "encoding", "partition-by"} {
+		cmd.settings[name] = c.String(name)
+	}
+	for _, name := range []string{"signals", "news-event-types", "hiring-departments", "hiring-locations", "map"} {
+		words := splitWords(c.StringSlice(name))
+		slices.Sort(words)
+		cmd.settings[name] = strings.Join(words, ",")
+	}
+	cmd.settings["max-results"] = fmt.Sprint(c.Int("max-results"))
+	cmd.settings["base-url"] = c.String("base-url")
+	if c.Bool("simulate") {
+		cmd.settings["base-url"] = fmt.Sprintf("simulator, seed %d", c.Uint64("seed"))
+	}
+	return cmd
+}
+
+func (cmd command) digest() string {
+	text, err := json.Marshal(cmd.settings) // keys are sorted
+	if err != nil {
+		panic(err) // of texts
+	}
+	sum := sha256.Sum256(append(text, cmd.input...))
+	return hex.EncodeToString(sum[:])
+}
+
+// differs says what is not as it was in a run.
+func (cmd command) differs(r *journal.Run) string {
+	var parts []string
+	for name, now := range cmd.settings {
+		if was := r.Settings[name]; was != now {
+			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", name, was, now))
+		}
+	}
+	slices.Sort(parts)
+	if r.Input != cmd.input {
+		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// decision is how a command relates to the lake's runs.
+type decision struct {
+	resume    *journal.Run // go on with it
+	continues *journal.Run // ask about what it left
+	done      *journal.Run // nothing is left to do
+}
+
+// decide finds out whether a command begins a run or goes on with one.
+func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decision, error) {
+	if err := s.recoverRuns(ctx); err != nil {
+		return decision{}, &exitError{storageCode(err), err}
+	}
+	runs := s.journal.Runs()
+	if len(runs) == 0 {
+		return decision{}, nil
+	}
+	last := runs[len(runs)-1]
+	same := last.Command == cmd.digest()
+	if last.Done == nil {
+		switch {
+		case same && !c.Bool("new-run"):
+			return decision{resume: last}, nil
+		case !c.Bool("new-run"):
+			return decision{}, usagef("run %s, begun %s, is not finished, and this is another command: %s.\n"+
+				"Repeat its command to go on with it, or add --new-run to leave it; what it paid for is kept either way",
+				last.ID, last.First.Format("2006-01-02 15:04 UTC"), cmd.differs(last))
+		}
+		if err := s.abandon(ctx, last); err != nil {
+			return decision{}, &exitError{storageCode(err), err}
+		}
+		return decision{}, nil
+	}
+	for _, r := range slices.Backward(runs) {
+		if r.Command != cmd.digest() || c.Bool("new-run") || c.Bool("refresh") {
+			continue
+		}
+		today := time.Now().UTC().Truncate(24 * time.Hour)
+		switch until := untilOf(r); {
+		case r.Done.Deferred > 0 && !until.Before(today.AddDate(0, 0, -1)):
+			return decision{continues: r}, nil
+		case r.Done.Deferred == 0 && until.Equal(today):
+			return decision{done: r}, nil
+		}
+		break
+	}
+	return decision{}, nil
+}
+
+// untilOf is the day that a run's window ends.
+func untilOf(r *journal.Run) (day time.Time) {
+	for _, q := range r.Queries {
+		if t, err := time.Parse(time.DateOnly, q.Until); err == nil && t.After(day) {
+			day = t
+		}
+	}
+	return day
+}
+
+// input is a list that can be read twice: once for its digest, once for its
+// lines. A pipe is copied first, so that nothing is paid for before all of it
+// is there.
+type input struct {
+	uri    string
+	stdin  io.Reader // what "-" stands for
+	digest string
+	size   int64
+	spool  *os.File
+}
+
+func openInput(ctx context.Context, uri string, stdin io.Reader) (*input, error) {
+	in := &input{uri: uri, stdin: stdin}
+	path := strings.TrimPrefix(uri, "file://")
+	if uri != "-" {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().IsRegular() || info.IsDir() {
+			return in, in.measure(path, err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		in.uri, in.stdin = "-", f
+	}
+	var err error
+	if in.spool, err = os.CreateTemp("", "siglake-list-*"); err != nil {
+		return nil, &exitError{exitStorage, err}
+	}
+	h := sha256.New()
+	copied := make(chan error, 1)
+	go func() { // ends with the pipe, or with the process: a read cannot be taken back
+		n, err := io.Copy(io.MultiWriter(in.spool, h), in.stdin)
+		in.size = n
+		copied <- err
+	}()
+	select {
+	case err = <-copied:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil {
+		_, err = in.spool.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the list from standard input: %w", err), in.close())
+	}
+	in.digest, in.stdin = hex.EncodeToString(h.Sum(nil)), in.spool
+	return in, nil
+}
+
+// measure takes the digest of a file. One that cannot be read has none: whoever
+// opens it says why.
+func (in *input) measure(path string, err error) error {
+	if err != nil {
+		return nil //nolint:nilerr // the source says it with more detail
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	h := sha256.New()
+	if in.size, err = io.Copy(h, f); err == nil {
+		in.digest = hex.EncodeToString(h.Sum(nil))
+	}
+	return nil
+}
+
+func (in *input) close() error {
+	if in.spool == nil {
+		return nil
+	}
+	return errors.Join(in.spool.Close(), os.Remove(in.spool.Name()))
+}

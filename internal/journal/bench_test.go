@@ -1,0 +1,83 @@
+package journal
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+)
+
+func BenchmarkAppend(b *testing.B) {
+	body := make([]byte, 4<<10)
+	for i := range body {
+		body[i] = byte(i * i)
+	}
+	for _, writers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			var syncs atomic.Int64
+			l := openLog(b, b.TempDir(), func(op, _ string, do func() error) error {
+				if op == "sync" {
+					syncs.Add(1)
+				}
+				return do()
+			}, options{})
+			if _, err := l.append(1, nil, body); err != nil { // makes the segment
+				b.Fatal(err)
+			}
+			syncs.Store(0)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			done := make(chan error)
+			for range writers {
+				go func() {
+					var err error
+					for err == nil && left.Add(-1) >= 0 {
+						_, err = l.append(1, []byte("a head of some bytes"), body)
+					}
+					done <- err
+				}()
+			}
+			for range writers {
+				if err := <-done; err != nil {
+					b.Error(err)
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/float64(syncs.Load()), "appends/sync")
+			if err := l.close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+func BenchmarkWalk(b *testing.B) {
+	body := make([]byte, 4<<10)
+	l := openLog(b, b.TempDir(), nil, options{})
+	const size = 128 << 20
+	for range size / len(body) {
+		if _, err := l.write(1, []byte("a head of some bytes"), body); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := l.flush(); err != nil {
+		b.Fatal(err)
+	}
+	for _, bodies := range []bool{false, true} {
+		b.Run(fmt.Sprintf("bodies=%v", bodies), func(b *testing.B) {
+			b.SetBytes(size)
+			b.ReportAllocs()
+			for range b.N {
+				err := l.walk(b.Context(), bodies, func(position, byte, []byte, int64) error { return nil })
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	if err := l.close(); err != nil {
+		b.Fatal(err)
+	}
+}

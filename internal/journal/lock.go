@@ -1,0 +1,54 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// ErrLocked is in the error when another process holds a lake.
+var ErrLocked = errors.New("another run is at work on this lake")
+
+// Lock keeps every other process off a lake until it is closed, or until this
+// one ends, however it ends.
+type Lock struct{ f *os.File }
+
+// Acquire takes the lock in a directory, which it makes. Who holds it is
+// written into the file, for the message that others get.
+func Acquire(dir, who string) (*Lock, error) {
+	//nolint:gosec // the umask says who may look
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o666) //nolint:gosec // likewise
+	if err != nil {
+		return nil, err
+	}
+	locked, err := tryLock(f)
+	if err != nil || !locked {
+		holder, _ := io.ReadAll(io.LimitReader(f, 200)) // for the message only
+		err = errors.Join(err, f.Close())
+		if err == nil {
+			err = fmt.Errorf("%w: %s", ErrLocked, strings.TrimSpace(string(holder)))
+		}
+		return nil, err
+	}
+	text := fmt.Sprintf("process %d, %s, since %s\n", os.Getpid(), who, time.Now().UTC().Format(time.RFC3339))
+	if err := errors.Join(f.Truncate(0), writeAt(f, text)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Lock{f}, nil
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// Close lets others in. The file stays, emptied: removing it would let two
+// processes hold two files of one name.
+func (l *Lock) Close() error { return errors.Join(l.f.Truncate(0), l.f.Close()) }

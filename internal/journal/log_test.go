@@ -1,0 +1,919 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+var long = flag.Bool("long", false, "run the full numbers of histories and bit flips")
+
+// scratch is an empty directory, in memory where there is such a thing: the
+// tests make their own power cuts and need no real disk.
+func scratch(t testing.TB) string {
+	const memory = "/dev/shm"
+	if _, err := os.Stat(memory); err != nil {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, "journal")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func openDir(t testing.TB, path string, hook Hook) *Dir {
+	t.Helper()
+	d, err := OpenDir(path, hook)
+	if err != nil {
+		t.Fatalf("OpenDir(%s) = %v", path, err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func openLog(t testing.TB, path string, hook Hook, o options) *log {
+	t.Helper()
+	l, err := open(t.Context(), openDir(t, path, hook), o)
+	if err != nil {
+		t.Fatalf("open(%s) = %v", path, err)
+	}
+	return l
+}
+
+// entry is a record as walk and read found it.
+type entry struct {
+	pos        position
+	kind       byte
+	head, body string
+}
+
+// contents walks the log with its bodies and reads every record again.
+func contents(l *log) ([]entry, error) {
+	var all []entry
+	err := l.walk(context.Background(), true, func(p position, kind byte, head []byte, body int64) error {
+		rec, err := l.read(context.Background(), p)
+		if err != nil {
+			return err
+		}
+		if rec.kind != kind || !bytes.Equal(rec.head, head) || int64(len(rec.body)) != body {
+			return fmt.Errorf("read(%v) and walk differ", p)
+		}
+		all = append(all, entry{p, kind, string(head), string(rec.body)})
+		return nil
+	})
+	return all, err
+}
+
+// reopen opens what is in the directory and reads all of it.
+func reopen(path string, hook Hook, o options) ([]entry, error) {
+	d, err := OpenDir(path, hook)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	l, err := open(context.Background(), d, o)
+	if err != nil {
+		return nil, err
+	}
+	all, err := contents(l)
+	return all, errors.Join(err, l.close())
+}
+
+// someBody has a content that only its numbers tell, and that may be all zeros.
+func someBody(rng *rand.Rand, longest int) []byte {
+	body := make([]byte, rng.IntN(longest+1))
+	switch rng.IntN(3) {
+	case 0: // zeros
+	case 1:
+		for i := range body {
+			body[i] = byte(rng.Uint32())
+		}
+	default: // text with holes
+		for i := 0; i < len(body); i += 1 + rng.IntN(700) {
+			body[i] = 'x'
+		}
+	}
+	return body
+}
+
+func snapshotFiles(t testing.TB, dir string) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+func restoreFiles(t testing.TB, dir string, files map[string][]byte) {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		hook Hook
+	}{{"allocated", nil}, {"zeros", withoutAllocate}} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(scratch(t), "a", "b")
+			o := options{segmentSize: 4 << 10}
+			rng := rand.New(rand.NewPCG(1, 2))
+			var want []entry
+			for range 3 {
+				l := openLog(t, dir, tc.hook, o)
+				for i := range 40 {
+					e := entry{kind: byte(i), head: fmt.Sprint("head ", len(want)), body: string(someBody(rng, 1500))}
+					add := l.append
+					if i%3 == 0 {
+						add = l.write
+					}
+					var err error
+					if e.pos, err = add(e.kind, []byte(e.head), []byte(e.body)); err != nil {
+						t.Fatalf("append = %v", err)
+					}
+					rec, err := l.read(t.Context(), e.pos)
+					if err != nil || string(rec.body) != e.body {
+						t.Fatalf("read(%v) = %d bytes, %v; want %d bytes", e.pos, len(rec.body), err, len(e.body))
+					}
+					want = append(want, e)
+				}
+				got, err := contents(l)
+				if err != nil || !slices.Equal(got, want) {
+					t.Fatalf("contents = %d records, %v; want %d", len(got), err, len(want))
+				}
+				if err := l.close(); err != nil {
+					t.Fatalf("close = %v", err)
+				}
+				if _, err := l.append(0, nil, nil); !errors.Is(err, fs.ErrClosed) {
+					t.Fatalf("append after close = %v, want %v", err, fs.ErrClosed)
+				}
+			}
+			got, err := reopen(dir, tc.hook, o)
+			if err != nil || !slices.Equal(got, want) {
+				t.Fatalf("reopen = %d records, %v; want %d", len(got), err, len(want))
+			}
+			// Nothing is left of the room, and opening changed nothing.
+			before := snapshotFiles(t, dir)
+			writes := 0
+			if _, err := reopen(dir, func(op, path string, do func() error) error {
+				if op != "list" && op != "open" && op != "read" {
+					writes++
+				}
+				return do()
+			}, o); err != nil || writes != 0 {
+				t.Errorf("opening a closed journal = %v with %d operations that write", err, writes)
+			}
+			for name, data := range before {
+				if len(data) > dirBlock+segmentHeader && data[len(data)-1] == 0 && bytes.HasSuffix(data, make([]byte, 16)) {
+					t.Errorf("%s ends with zeros", name)
+				}
+			}
+		})
+	}
+}
+
+func withoutAllocate(op, _ string, do func() error) error {
+	if op == "allocate" {
+		return errors.ErrUnsupported
+	}
+	return do()
+}
+
+func TestEmpty(t *testing.T) {
+	dir := scratch(t)
+	l := openLog(t, dir, nil, options{})
+	if _, err := l.read(t.Context(), position{1, segmentHeader}); err == nil {
+		t.Errorf("read from an empty journal = nil")
+	}
+	if err := errors.Join(l.flush(), l.close(), l.close()); err != nil {
+		t.Errorf("flush, close, close = %v", err)
+	}
+	if files := snapshotFiles(t, dir); len(files) != 0 {
+		t.Errorf("an unused journal left %d files", len(files))
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	l := openLog(t, scratch(t), nil, options{})
+	if _, err := l.append(0, make([]byte, maxFrame), nil); err == nil || errors.Is(err, ErrBroken) {
+		t.Errorf("append of %d bytes = %v", maxFrame, err)
+	}
+	if _, err := l.append(0, nil, nil); err != nil {
+		t.Errorf("append after one that was too long = %v", err)
+	}
+	if err := l.close(); err != nil {
+		t.Errorf("close = %v", err)
+	}
+}
+
+// TestOneWriter: a second writer, which no lock kept out, finds a name taken.
+func TestOneWriter(t *testing.T) {
+	dir := scratch(t)
+	a, b := openLog(t, dir, nil, options{}), openLog(t, dir, nil, options{})
+	if _, err := a.append(0, []byte("a"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.append(0, []byte("b"), nil); !errors.Is(err, ErrBroken) || !errors.Is(err, fs.ErrExist) {
+		t.Errorf("append by a second writer = %v, want %v and %v", err, ErrBroken, fs.ErrExist)
+	}
+	// One that comes later takes over, and what the first one still writes is
+	// not passed over in silence.
+	c := openLog(t, dir, nil, options{})
+	if _, err := c.append(0, []byte("c"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.append(0, []byte("a2"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reopen(dir, nil, options{}); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("reopen after two writers = %v, want %v", err, ErrCorrupt)
+	}
+}
+
+// TestMissingSegment: a gap is damage.
+func TestMissingSegment(t *testing.T) {
+	dir := scratch(t)
+	o := options{segmentSize: 100}
+	l := openLog(t, dir, nil, o)
+	for range 4 {
+		if _, err := l.append(0, make([]byte, 100), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.close()
+	files := snapshotFiles(t, dir)
+	if len(files) != 4 {
+		t.Fatalf("%d segments, want 4", len(files))
+	}
+	for _, number := range []int{1, 2, 3} {
+		restoreFiles(t, dir, files)
+		os.Remove(filepath.Join(dir, segmentName(number)+suffix))
+		if _, err := reopen(dir, nil, o); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), segmentName(number)) {
+			t.Errorf("reopen without segment %d = %v", number, err)
+		}
+		restoreFiles(t, dir, files)
+		os.WriteFile(filepath.Join(dir, segmentName(number)+suffix), files[segmentName(number+1)+suffix], 0o600)
+		if _, err := reopen(dir, nil, o); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("reopen with another segment in place of %d = %v", number, err)
+		}
+	}
+}
+
+// TestTruncation cuts the last segment at every byte. Three states of the same
+// journal differ in what is known to be durable.
+func TestTruncation(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	o := options{segmentSize: 1 << 20}
+	rng := rand.New(rand.NewPCG(3, 4))
+	l := openLog(t, dir, nil, o)
+	var old [slotSize * 2]byte // both statements as they were two appends ago
+	var oldDurable int64
+	path := filepath.Join(dir, segmentName(1)+suffix)
+	ends := []int64{segmentHeader}
+	for i := range 6 {
+		if i == 3 {
+			data := snapshotFiles(t, dir)[filepath.Base(path)]
+			copy(old[:slotSize], data[slots[0]:])
+			copy(old[slotSize:], data[slots[1]:])
+			oldDurable = l.end
+		}
+		if _, err := l.write(1, []byte("head"), someBody(rng, 100)); err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, l.tail)
+		if _, err := l.append(1, []byte("head"), someBody(rng, 100)); err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, l.tail)
+	}
+	durable := l.end
+	// A group that was written when the process was killed, before the sync.
+	for range 3 {
+		l.write(1, []byte("head"), someBody(rng, 100))
+		ends = append(ends, l.tail)
+	}
+	finish(l.group, l.segments[0].id, l.end)
+	f := l.active.(*dirSegment)
+	if err := f.write(l.group, dirBlock+l.end); err != nil {
+		t.Fatal(err)
+	}
+	killed := snapshotFiles(t, dir)[filepath.Base(path)]
+	cut := slices.Clone(killed)
+	copy(cut[slots[0]:], old[:slotSize])
+	copy(cut[slots[1]:], old[slotSize:])
+	if _, err := reopen(dir, nil, o); err != nil { // settles and seals
+		t.Fatal(err)
+	}
+	closed := snapshotFiles(t, dir)[filepath.Base(path)]
+
+	for _, state := range []struct {
+		name    string
+		data    []byte
+		durable int64
+	}{
+		{"killed", killed, durable},
+		{"power cut", cut, oldDurable},
+		{"closed", closed, ends[len(ends)-1]},
+	} {
+		torn, refused := 0, 0
+		for size := range len(state.data) + 1 {
+			if state.name != "closed" && size < dirBlock && size%97 != 0 {
+				continue // there is no difference between the states there
+			}
+			restoreFiles(t, dir, map[string][]byte{filepath.Base(path): state.data[:size]})
+			got, err := reopen(dir, nil, o)
+			content := int64(size) - dirBlock
+			if content < state.durable {
+				refused++
+				if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "segment 00000001, offset ") {
+					t.Fatalf("%s, cut at %d below %d: reopen = %v, want %v", state.name, content, state.durable, err, ErrCorrupt)
+				}
+				continue
+			}
+			torn++
+			want := 0
+			for want+1 < len(ends) && ends[want+1] <= content {
+				want++
+			}
+			if err != nil || len(got) != want {
+				t.Fatalf("%s, cut at %d, not below %d: reopen = %d records, %v; want %d", state.name, content, state.durable, len(got), err, want)
+			}
+		}
+		t.Logf("%s: %d cuts: %d refused, %d torn", state.name, refused+torn, refused, torn)
+	}
+}
+
+// TestLostSectors: sectors that read as zeros are a torn append only behind the
+// watermark, whoever states that: the store, or a later record.
+func TestLostSectors(t *testing.T) {
+	dir := scratch(t)
+	l := openLog(t, dir, nil, options{})
+	name := segmentName(1) + suffix
+	durable := []int64{segmentHeader} // after each append
+	files := []map[string][]byte{}
+	for range 6 {
+		if _, err := l.append(1, nil, make([]byte, 1500)); err != nil {
+			t.Fatal(err)
+		}
+		durable = append(durable, l.end)
+		files = append(files, snapshotFiles(t, dir))
+	}
+	last := files[len(files)-1][name]
+	for _, old := range durable {
+		for at := int64(dirBlock); at < int64(len(last)); at += 512 {
+			data := slices.Clone(last)
+			for _, slot := range slots {
+				copy(data[slot:], slotOf(segmentName(1), old))
+			}
+			clear(data[max(at, dirBlock+segmentHeader):min(at+512, int64(len(data)))])
+			restoreFiles(t, dir, map[string][]byte{name: data})
+			got, err := reopen(dir, nil, options{})
+			// The last record says that all before it was durable, and it says so
+			// as long as its own header is there.
+			content := at - dirBlock
+			header := durable[len(durable)-2]
+			lost := content < header+frameHeader && header < content+512
+			switch first := max(content, segmentHeader); {
+			case first < old || first < header && !lost:
+				if !errors.Is(err, ErrCorrupt) {
+					t.Errorf("%d stated, sector at %d lost: reopen = %d records, %v; want %v", old, content, len(got), err, ErrCorrupt)
+				}
+			case lost && first < header:
+				// Then the one before it says so of what is before that.
+				if want := first < durable[len(durable)-3]; errors.Is(err, ErrCorrupt) != want {
+					t.Errorf("%d stated, sector at %d lost: reopen = %d records, %v; damage: %v", old, content, len(got), err, want)
+				}
+			default:
+				if err != nil || len(got) != len(durable)-2 {
+					t.Errorf("%d stated, sector at %d lost: reopen = %d records, %v; want %d", old, content, len(got), err, len(durable)-2)
+				}
+			}
+		}
+	}
+}
+
+// TestFlips changes single bits of journals in all states.
+func TestFlips(t *testing.T) {
+	t.Parallel()
+	flips := 500
+	if *long {
+		flips = 20000
+	}
+	dir := scratch(t)
+	o := options{segmentSize: 6 << 10}
+	rng := rand.New(rand.NewPCG(5, 6))
+	type count struct{ flips, below, found, harmless int }
+	counts := map[string]*count{}
+	states := []string{"closed", "killed", "power cut"}
+	const perJournal = 50
+	for n := 0; n < flips; n += perJournal {
+		state := states[n/perJournal%len(states)]
+		c := counts[state]
+		if c == nil {
+			c = &count{}
+			counts[state] = c
+		}
+		os.RemoveAll(dir)
+		os.Mkdir(dir, 0o700)
+		w := newWorld(dir, rng)
+		w.hook.zeros = rng.IntN(3) == 0
+		w.o = o
+		w.live(t, 4+rng.IntN(12), 0)
+		acked := w.segments() // up to where each segment was acknowledged
+		switch state {
+		case "closed":
+			if err := w.log.close(); err != nil {
+				t.Fatal(err)
+			}
+			acked = w.segments()
+		case "killed":
+			w.unsynced(rng)
+		case "power cut":
+			w.unsynced(rng)
+			w.hook.powerCut(t, dir)
+		}
+		w.dir.Close()
+		files := snapshotFiles(t, dir)
+		want, err := reopen(dir, nil, o)
+		if err != nil {
+			t.Fatalf("%s: reopen = %v", state, err)
+		}
+		names := make([]string, 0, len(files))
+		for name := range files {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for range perJournal {
+			restoreFiles(t, dir, files)
+			name := names[rng.IntN(len(names))]
+			if len(files[name]) == 0 {
+				continue
+			}
+			at := rng.IntN(len(files[name]))
+			if rng.IntN(20) != 0 && len(files[name]) > dirBlock {
+				at = dirBlock + rng.IntN(len(files[name])-dirBlock) // most of them behind the block
+			}
+			data := slices.Clone(files[name])
+			data[at] ^= 1 << rng.IntN(8)
+			os.WriteFile(filepath.Join(dir, name), data, 0o600)
+			c.flips++
+			got, err := reopen(dir, nil, o)
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("%s, flip at %d of %s: reopen = %v", state, at, name, err)
+			}
+			content := int64(at) - dirBlock
+			below := content >= 0 && content < acked[strings.TrimSuffix(name, suffix)]
+			if below {
+				c.below++
+			}
+			switch {
+			case err != nil:
+				c.found++
+			case below:
+				t.Errorf("%s, flip at %d of %s, acknowledged up to %d: not found", state, content, name, acked[strings.TrimSuffix(name, suffix)])
+			case len(got) <= len(want) && slices.Equal(got, want[:len(got)]) && w.holds(got) == nil:
+				c.harmless++
+			default:
+				t.Errorf("%s, flip at %d of %s: other records: %v", state, at, name, w.holds(got))
+			}
+		}
+	}
+	for _, state := range states {
+		c := counts[state]
+		t.Logf("%s: %d flips, %d of them in acknowledged content; %d found, %d changed nothing that was acknowledged", state, c.flips, c.below, c.found, c.harmless)
+	}
+}
+
+// TestFaults fails every single operation of a small history in every way.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	faults := []struct {
+		name string
+		fail func(op, path string, do func() error) error
+	}{
+		{"no space", func(_, _ string, _ func() error) error { return syscall.ENOSPC }},
+		{"not done", func(_, _ string, _ func() error) error { return syscall.EIO }},
+		{"done but failed", func(_, _ string, do func() error) error { return errors.Join(do(), syscall.EIO) }},
+		{"short", shortWrite},
+	}
+	for _, zeros := range []bool{false, true} {
+		for _, f := range faults {
+			name := f.name
+			if zeros {
+				name += " without allocate"
+			}
+			t.Run(name, func(t *testing.T) {
+				n := 1
+				for ; ; n++ {
+					if !faultAt(t, n, zeros, f.fail) {
+						break
+					}
+				}
+				t.Logf("%d operations", n-1)
+			})
+		}
+	}
+}
+
+// shortWrite does a part of a write and says so.
+func shortWrite(op, path string, do func() error) error {
+	if op != "write" {
+		return syscall.EIO
+	}
+	before, _ := os.ReadFile(path)
+	if err := do(); err != nil {
+		return err
+	}
+	after, _ := os.ReadFile(path)
+	from, to := 0, len(after)
+	for from < len(before) && from < to && before[from] == after[from] {
+		from++
+	}
+	if len(before) == len(after) {
+		for to > from && before[to-1] == after[to-1] {
+			to--
+		}
+		half := from + (to-from)/2&^7 // room made of zeros: see doc.go
+		copy(after[half:], before[half:])
+		os.WriteFile(path, after, 0o600)
+	} else {
+		os.Truncate(path, int64(max(len(before), from)+(to-max(len(before), from))/2))
+	}
+	return syscall.ENOSPC
+}
+
+// faultAt lets operation n fail; false when there were fewer.
+func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func() error) error) bool {
+	t.Helper()
+	dir := scratch(t)
+	ops, failed := 0, ""
+	var mu sync.Mutex
+	hook := func(op, path string, do func() error) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if zeros && op == "allocate" {
+			return errors.ErrUnsupported
+		}
+		if ops++; ops == n {
+			failed = op
+			return fail(op, path, do)
+		}
+		return do()
+	}
+	var acked []string
+	// One life writes and is killed, a second one opens that and goes on. What a
+	// failure allows is checked within.
+	o := options{segmentSize: 600}
+	life := func(who string) {
+		d, err := OpenDir(filepath.Join(dir, "j"), hook)
+		if err != nil {
+			return
+		}
+		defer d.Close()
+		l, err := open(t.Context(), d, o)
+		if err != nil {
+			if errors.Is(err, ErrCorrupt) {
+				t.Fatalf("operation %d, %s: open = %v", n, failed, err)
+			}
+			return
+		}
+		defer func() {
+			if l.active != nil {
+				l.active.(*dirSegment).f.Close()
+			}
+		}()
+		var broken error
+		see := func(call string, err error) bool {
+			switch {
+			case broken != nil && !errors.Is(err, ErrBroken):
+				t.Fatalf("operation %d, %s: %s after %v = %v", n, failed, call, broken, err)
+			case errors.Is(err, ErrBroken):
+				broken = err
+			case err != nil && !errors.Is(err, errNoRoom):
+				t.Fatalf("operation %d, %s: %s = %v", n, failed, call, err)
+			}
+			return err == nil
+		}
+		r, err := l.reserve(2, 300)
+		see("reserve", err)
+		var lazy []string
+		for i := range 5 {
+			head := fmt.Sprint(who, " ", i)
+			if _, err := l.write(2, []byte(head+" lazy"), make([]byte, 40)); see("write", err) {
+				lazy = append(lazy, head+" lazy")
+			}
+			add := l.append
+			if i == 3 && r != nil {
+				add = r.append
+			}
+			if _, err := add(1, []byte(head), make([]byte, 150)); see("append", err) {
+				acked = append(append(acked, lazy...), head)
+				lazy = nil
+			}
+		}
+		see("flush", l.flush())
+		if broken != nil {
+			_, err := l.reserve(1, 1)
+			see("reserve", err)
+			see("close", l.close())
+		} else if who == "second" {
+			// Sealing is all that can fail here, and what was written stays.
+			_ = l.close()
+		}
+	}
+	life("first")
+	life("second")
+	if failed == "" {
+		n = 0 // everything must be there
+	}
+	want := acked
+	for again := range 2 {
+		got, err := reopen(filepath.Join(dir, "j"), nil, o)
+		if err != nil {
+			t.Fatalf("operation %d, %s: reopen = %v", n, failed, err)
+		}
+		var heads []string
+		for _, e := range got {
+			heads = append(heads, e.head)
+		}
+		at := 0
+		for _, head := range heads {
+			if at < len(want) && head == want[at] {
+				at++
+			}
+		}
+		if at < len(want) {
+			t.Fatalf("operation %d, %s, opened %d times: %q is missing in %q", n, failed, again+1, want[at], heads)
+		}
+		if again == 0 {
+			l := openLog(t, filepath.Join(dir, "j"), nil, o)
+			if _, err := l.append(1, []byte("after"), nil); err != nil {
+				t.Fatalf("operation %d, %s: append after reopening = %v", n, failed, err)
+			}
+			if err := l.close(); err != nil {
+				t.Fatalf("operation %d, %s: close after reopening = %v", n, failed, err)
+			}
+			want = append(slices.Clone(heads), "after")
+		}
+	}
+	return n != 0
+}
+
+// TestGroupBreaks: everyone in the group hears of the failure.
+func TestGroupBreaks(t *testing.T) {
+	var syncs atomic.Int32
+	release := make(chan struct{})
+	l := openLog(t, scratch(t), func(op, _ string, do func() error) error {
+		if op == "sync" {
+			switch syncs.Add(1) {
+			case 2: // the first append; the others gather behind it
+				<-release
+			case 3:
+				return syscall.EIO
+			}
+		}
+		return do()
+	}, options{})
+	errs := make(chan error)
+	go func() {
+		_, err := l.append(0, []byte("first"), nil)
+		errs <- err
+	}()
+	for syncs.Load() < 2 {
+	}
+	for range 8 {
+		go func() {
+			_, err := l.append(0, []byte("more"), nil)
+			errs <- err
+		}()
+	}
+	for {
+		l.mu.Lock()
+		waiting := len(l.group)
+		l.mu.Unlock()
+		if waiting == int(frameSize(4, 0))*8 {
+			break
+		}
+	}
+	close(release)
+	if err := <-errs; err != nil {
+		t.Errorf("append before the failure = %v", err)
+	}
+	for range 8 {
+		if err := <-errs; !errors.Is(err, ErrBroken) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("append in the failing group = %v, want %v and %v", err, ErrBroken, syscall.EIO)
+		}
+	}
+	if got := syncs.Load(); got != 3 {
+		t.Errorf("%d syncs, want 3: nothing is tried again", got)
+	}
+	if err := l.close(); !errors.Is(err, ErrBroken) {
+		t.Errorf("close = %v, want %v", err, ErrBroken)
+	}
+}
+
+func TestConcurrency(t *testing.T) {
+	const writers, each = 64, 40
+	dir := scratch(t)
+	var syncs atomic.Int32
+	o := options{segmentSize: 64 << 10}
+	l := openLog(t, dir, func(op, _ string, do func() error) error {
+		if op == "sync" {
+			syncs.Add(1)
+		}
+		return do()
+	}, o)
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(7, uint64(w)))
+			for i := range each {
+				head := binary.LittleEndian.AppendUint32([]byte{byte(w)}, uint32(i))
+				body := bytes.Repeat([]byte{byte(w)}, rng.IntN(300))
+				var err error
+				var p position
+				switch rng.IntN(8) {
+				case 0:
+					p, err = l.write(9, head, body)
+				case 1:
+					r, reserveErr := l.reserve(1, 400)
+					if reserveErr != nil {
+						t.Errorf("reserve = %v", reserveErr)
+						return
+					}
+					p, err = r.append(9, head, body)
+					r.release()
+				default:
+					p, err = l.append(9, head, body)
+				}
+				if err != nil {
+					t.Errorf("append = %v", err)
+					return
+				}
+				if rng.IntN(10) == 0 {
+					if rec, err := l.read(context.Background(), p); err != nil || !bytes.Equal(rec.head, head) || !bytes.Equal(rec.body, body) {
+						t.Errorf("read(%v) = %v, %v; want %v", p, rec.head, err, head)
+					}
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 10 {
+			if err := l.walk(context.Background(), true, func(position, byte, []byte, int64) error { return nil }); err != nil {
+				t.Errorf("walk = %v", err)
+			}
+		}
+	})
+	wg.Wait()
+	if l.reserved != 0 {
+		t.Errorf("%d bytes are reserved in the end", l.reserved)
+	}
+	if err := l.close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := reopen(dir, nil, o)
+	if err != nil || len(got) != writers*each {
+		t.Fatalf("reopen = %d records, %v; want %d", len(got), err, writers*each)
+	}
+	var next [writers]uint32
+	for i, e := range got {
+		w, n := e.head[0], binary.LittleEndian.Uint32([]byte(e.head[1:]))
+		if next[w] != n {
+			t.Fatalf("record %d is number %d of writer %d, want %d", i, n, w, next[w])
+		}
+		next[w]++
+	}
+	t.Logf("%d appends, %d syncs", writers*each, syncs.Load())
+	if n := syncs.Load(); n >= writers*each {
+		t.Errorf("%d syncs for %d appends", n, writers*each)
+	}
+}
+
+// TestReservation: on a full disk what was reserved can be appended, also behind
+// the size at which a segment ends, and nothing else can.
+func TestReservation(t *testing.T) {
+	for _, zeros := range []bool{false, true} {
+		t.Run(fmt.Sprintf("zeros=%v", zeros), func(t *testing.T) {
+			full := false
+			var after []string
+			dir := scratch(t)
+			hook := func(op, path string, do func() error) error {
+				if full {
+					after = append(after, op)
+				}
+				switch {
+				case zeros && op == "allocate" && !full:
+					return errors.ErrUnsupported
+				case full && (op == "allocate" || op == "create" || op == "mkdir" || op == "link"):
+					return syscall.ENOSPC
+				case full && op == "write":
+					// A write that makes the file grow must go to blocks that it has.
+					// Where zeros were written it must not make it grow at all.
+					before, _ := os.Stat(path)
+					err := do()
+					now, _ := os.Stat(path)
+					if zeros && now.Size() != before.Size() ||
+						now.Sys().(*syscall.Stat_t).Blocks != before.Sys().(*syscall.Stat_t).Blocks {
+						t.Errorf("a write on the full disk took room")
+					}
+					return err
+				}
+				return do()
+			}
+			o := options{segmentSize: 4 << 10}
+			l := openLog(t, dir, hook, o)
+			first, err := l.reserve(10, 10*2000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.append(1, nil, make([]byte, 3000)); err != nil {
+				t.Fatal(err)
+			}
+			// This begins a second segment, which must take the reservation over.
+			if _, err := l.append(1, nil, make([]byte, 3000)); err != nil {
+				t.Fatal(err)
+			}
+			if len(l.segments) != 2 {
+				t.Fatalf("%d segments, want 2", len(l.segments))
+			}
+			second, err := l.reserve(3, 3*5000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			full = true
+			for range 10 {
+				if _, err := first.append(2, nil, make([]byte, 2000)); err != nil {
+					t.Fatalf("append on a full disk = %v", err)
+				}
+			}
+			for range 3 {
+				if _, err := second.write(3, nil, make([]byte, 5000)); err != nil {
+					t.Fatalf("write on a full disk = %v", err)
+				}
+			}
+			if err := l.flush(); err != nil {
+				t.Fatal(err)
+			}
+			for _, op := range after {
+				if op != "write" && op != "sync" {
+					t.Errorf("an append within a reservation does %q", op)
+				}
+			}
+			if _, err := first.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoRoom) || !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("append beyond the reservation = %v, want %v", err, syscall.ENOSPC)
+			}
+			if _, err := l.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoRoom) {
+				t.Errorf("append on a full disk = %v, want %v", err, errNoRoom)
+			}
+			if _, err := l.reserve(1, 20000); !errors.Is(err, errNoRoom) {
+				t.Errorf("reserve on a full disk = %v, want %v", err, errNoRoom)
+			}
+			full = false
+			if _, err := l.append(4, nil, nil); err != nil {
+				t.Errorf("append when the disk has room again = %v", err)
+			}
+			first.release()
+			second.release()
+			if l.reserved != 0 {
+				t.Errorf("%d bytes are reserved in the end", l.reserved)
+			}
+			if err := l.close(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := reopen(dir, nil, o); err != nil || len(got) != 16 {
+				t.Errorf("reopen = %d records, %v; want 16", len(got), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,448 @@
+package journal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+var errDead = errors.New("the process is dead")
+
+// machine is a disk behind a hook: it knows what of a directory is durable, and
+// can be switched off, at any operation, in a way that only disks can.
+type machine struct {
+	mu     sync.Mutex
+	rng    *rand.Rand
+	dir    string
+	zeros  bool // no allocation
+	ops    int
+	dieAt  int // at this operation the process is gone; 0 for never
+	dead   bool
+	synced map[uint64][]byte // durable contents by inode
+	gone   map[uint64][]byte // last contents of what has lost its last name here
+	names  map[string]uint64 // durable names
+}
+
+func newMachine(dir string, rng *rand.Rand) *machine {
+	m := &machine{dir: dir, rng: rng}
+	m.start()
+	return m
+}
+
+// start makes everything that is there durable.
+func (m *machine) start() {
+	m.synced, m.gone = map[uint64][]byte{}, map[uint64][]byte{}
+	m.names = m.liveNames()
+	for name, ino := range m.names {
+		m.synced[ino], _ = os.ReadFile(filepath.Join(m.dir, name))
+	}
+}
+
+func inode(path string) uint64 {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Sys().(*syscall.Stat_t).Ino
+}
+
+func (m *machine) liveNames() map[string]uint64 {
+	names := map[string]uint64{}
+	entries, _ := os.ReadDir(m.dir)
+	for _, e := range entries {
+		names[e.Name()] = inode(filepath.Join(m.dir, e.Name()))
+	}
+	return names
+}
+
+func (m *machine) hook(op, path string, do func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return errDead
+	}
+	if m.zeros && op == "allocate" {
+		return errors.ErrUnsupported
+	}
+	m.ops++
+	if m.ops == m.dieAt {
+		m.dead = true
+		if m.rng.IntN(2) == 0 {
+			return errDead
+		}
+	}
+	if op == "remove" {
+		if data, err := os.ReadFile(path); err == nil {
+			m.gone[inode(path)] = data
+		}
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	switch op {
+	case "create":
+		delete(m.synced, inode(path))
+	case "sync":
+		m.synced[inode(path)], _ = os.ReadFile(path)
+	case "syncdir":
+		m.names = m.liveNames()
+	}
+	if m.dead {
+		return errDead
+	}
+	return nil
+}
+
+// restart is the end of a process on a machine that runs on.
+func (m *machine) restart(dieAt int) { m.dead, m.ops, m.dieAt = false, 0, dieAt }
+
+// powerCut leaves in the directory what a disk may hold: of every name that was
+// made or removed since the directory was synced, either; of every sector that
+// was written since the file was synced, either.
+func (m *machine) powerCut(t testing.TB, dir string) {
+	t.Helper()
+	live := m.liveNames()
+	after := map[string][]byte{}
+	names := make([]string, 0, 8)
+	for name := range live {
+		names = append(names, name)
+	}
+	for name := range m.names {
+		if _, ok := live[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		ino, kept := m.names[name]
+		if now := live[name]; now != ino && m.rng.IntN(2) == 0 {
+			ino, kept = now, now != 0
+		}
+		if !kept {
+			continue
+		}
+		data, ok := m.gone[ino]
+		if !ok || live[name] == ino {
+			data, _ = os.ReadFile(filepath.Join(m.dir, name))
+		}
+		for other, o := range live {
+			if o == ino {
+				data, _ = os.ReadFile(filepath.Join(m.dir, other))
+			}
+		}
+		after[name] = m.tear(m.synced[ino], data)
+	}
+	restoreFiles(t, dir, after)
+	m.dir = dir
+	m.start()
+}
+
+const sector = 512
+
+// tear mixes sectors of what was synced and what was written since.
+func (m *machine) tear(synced, written []byte) []byte {
+	size := len(written)
+	if low, high := min(len(synced), size), max(len(synced), size); m.rng.IntN(2) == 0 {
+		size = low + m.rng.IntN(high-low+1)
+	}
+	odds := []float64{0, 0.1, 0.5, 0.9, 1}[m.rng.IntN(5)]
+	out := make([]byte, size)
+	copy(out, synced)
+	for at := 0; at < size; at += sector {
+		to := min(at+sector, size)
+		if at < len(written) && m.rng.Float64() < odds {
+			clear(out[at:to])
+			copy(out[at:to], written[at:])
+		}
+	}
+	return out
+}
+
+// world is a journal on a machine, and what is known about its records: some
+// streams of them, each in order, made by one goroutine each.
+type world struct {
+	rng     *rand.Rand
+	hook    *machine
+	o       options
+	dir     *Dir
+	log     *log
+	streams [3]stream
+}
+
+type stream struct {
+	bodies []string // as last tried to append
+	acked  int      // so many must be there
+}
+
+func newWorld(dir string, rng *rand.Rand) *world {
+	return &world{rng: rng, hook: newMachine(dir, rng), o: options{segmentSize: 1 << 10 << rng.IntN(5)}}
+}
+
+// live opens the journal and adds records until it has made steps groups, or the
+// process dies at operation dieAt.
+func (w *world) live(t testing.TB, steps, dieAt int) {
+	t.Helper()
+	w.hook.restart(dieAt)
+	var err error
+	if w.dir, err = OpenDir(w.hook.dir, w.hook.hook); err != nil {
+		t.Fatal(err)
+	}
+	w.log, err = open(context.Background(), w.dir, w.o)
+	if err != nil {
+		if !errors.Is(err, errDead) {
+			t.Fatalf("open = %v", err)
+		}
+		return
+	}
+	if w.rng.IntN(2) == 0 {
+		w.run(t, &w.streams[0], 0, w.rng, steps)
+		return
+	}
+	var wg sync.WaitGroup
+	seed := w.rng.Uint64() // the machine uses rng meanwhile
+	for i := range w.streams {
+		wg.Go(func() { w.run(t, &w.streams[i], i, rand.New(rand.NewPCG(seed, uint64(i))), steps/2) })
+	}
+	wg.Wait()
+}
+
+func (w *world) run(t testing.TB, s *stream, id int, rng *rand.Rand, steps int) {
+	head := func() []byte {
+		return binary.LittleEndian.AppendUint32([]byte{byte(id)}, uint32(len(s.bodies)))
+	}
+	add := func(add func(byte, []byte, []byte) (position, error)) error {
+		h, body := head(), someBody(rng, 1+rng.IntN(3000))
+		s.bodies = append(s.bodies, string(body))
+		_, err := add(7, h, body)
+		return err
+	}
+	for range steps {
+		var err error
+		switch rng.IntN(6) {
+		case 0:
+			err = add(w.log.write)
+		case 1:
+			if err = add(w.log.write); err == nil {
+				err = w.log.flush()
+			}
+			if err == nil {
+				s.acked = len(s.bodies)
+			}
+		case 2:
+			var r *reservation
+			if r, err = w.log.reserve(1, 2000); err == nil {
+				if err = add(r.append); err == nil {
+					s.acked = len(s.bodies)
+				}
+				r.release()
+			}
+		default:
+			if err = add(w.log.append); err == nil {
+				s.acked = len(s.bodies)
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, ErrBroken) || !errors.Is(err, errDead) {
+				t.Errorf("append = %v", err)
+			}
+			return
+		}
+	}
+}
+
+// unsynced leaves a group that was written and not synced.
+func (w *world) unsynced(rng *rand.Rand) {
+	if w.log.active == nil {
+		return
+	}
+	for range 1 + rng.IntN(4) {
+		s := &w.streams[0]
+		body := string(someBody(rng, 2000))
+		if _, err := w.log.write(7, binary.LittleEndian.AppendUint32([]byte{0}, uint32(len(s.bodies))), []byte(body)); err != nil {
+			return
+		}
+		s.bodies = append(s.bodies, body)
+	}
+	group := slices.Clone(w.log.group)
+	finish(group, w.log.segments[len(w.log.segments)-1].id, w.log.end)
+	w.log.active.(*dirSegment).write(group, dirBlock+w.log.end)
+}
+
+// segments is up to where each segment is durable.
+func (w *world) segments() map[string]int64 {
+	ends := map[string]int64{}
+	for _, s := range w.log.snapshot() {
+		ends[s.name] = s.end
+	}
+	return ends
+}
+
+// holds checks records against what was appended: all that was acknowledged is
+// there, and nothing that was never appended, and no stream has a gap.
+func (w *world) holds(got []entry) error {
+	var next [len(w.streams)]int
+	for i, e := range got {
+		id, n := int(e.head[0]), int(binary.LittleEndian.Uint32([]byte(e.head[1:])))
+		s := &w.streams[id]
+		switch {
+		case n != next[id]:
+			return fmt.Errorf("record %d is number %d of stream %d, want %d", i, n, id, next[id])
+		case n >= len(s.bodies) || e.body != s.bodies[n] || e.kind != 7:
+			return fmt.Errorf("record %d, number %d of stream %d, is not what was appended", i, n, id)
+		}
+		next[id]++
+	}
+	for id := range w.streams {
+		if next[id] < w.streams[id].acked {
+			return fmt.Errorf("stream %d has %d records, and %d were acknowledged", id, next[id], w.streams[id].acked)
+		}
+	}
+	return nil
+}
+
+// settle opens the journal, twice, and takes what it holds as given from now on.
+func (w *world) settle(t testing.TB) int {
+	t.Helper()
+	w.hook.restart(0)
+	first, err := w.look()
+	if err != nil {
+		t.Fatalf("open after a crash = %v", err)
+	}
+	if err := w.holds(first); err != nil {
+		t.Fatal(err)
+	}
+	second, err := w.look()
+	if err != nil || !slices.Equal(first, second) {
+		t.Fatalf("opened again = %d records, %v; want the %d of the first time", len(second), err, len(first))
+	}
+	for id := range w.streams {
+		s := &w.streams[id]
+		s.acked = 0
+		for _, e := range first {
+			if int(e.head[0]) == id {
+				s.acked++
+			}
+		}
+		s.bodies = s.bodies[:s.acked]
+	}
+	return len(first)
+}
+
+func (w *world) look() ([]entry, error) {
+	d, err := OpenDir(w.hook.dir, w.hook.hook)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	l, err := open(context.Background(), d, w.o)
+	if err != nil {
+		return nil, err
+	}
+	return contents(l)
+}
+
+// TestPowerLoss lets journals live through kills and power cuts at any operation,
+// those of recovery included.
+func TestPowerLoss(t *testing.T) {
+	t.Parallel()
+	histories := 2000
+	if *long {
+		histories = 100000
+	}
+	const workers = 2
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	cuts, kills, records := 0, 0, 0
+	for worker := range workers {
+		base := scratch(t)
+		wg.Go(func() {
+			for n := worker; n < histories && !t.Failed(); n += workers {
+				c, k, r := history(t, base, uint64(n))
+				mu.Lock()
+				cuts, kills, records = cuts+c, kills+k, records+r
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d histories, %d power cuts, %d kills, %d records in the end", histories, cuts, kills, records)
+}
+
+func history(t testing.TB, base string, seed uint64) (cuts, kills, records int) {
+	rng := rand.New(rand.NewPCG(seed, 8))
+	dir := filepath.Join(base, fmt.Sprint(seed))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Error(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	defer func() {
+		if t.Failed() {
+			t.Logf("history %d", seed)
+		}
+	}()
+	w := newWorld(dir, rng)
+	w.hook.zeros = rng.IntN(4) == 0
+	for range 1 + rng.IntN(4) {
+		steps := 1 + rng.IntN(8)
+		w.live(t, steps, 1+rng.IntN(10+6*steps))
+		switch end := rng.IntN(5); {
+		case end == 0 && w.log != nil:
+			if err := w.log.close(); err == nil {
+				for i := range w.streams {
+					w.streams[i].acked = len(w.streams[i].bodies)
+				}
+			}
+			fallthrough
+		case end == 1:
+			// Only the process ends; what is not synced may still be lost later.
+			w.release()
+			kills++
+		default:
+			w.release()
+			w.hook.powerCut(t, dir)
+			cuts++
+		}
+		// Every other time the next process dies early, in recovery maybe, and the
+		// machine with it.
+		if rng.IntN(2) == 0 {
+			w.hook.restart(1 + rng.IntN(12))
+			if got, err := w.look(); err == nil {
+				if err := w.holds(got); err != nil {
+					t.Errorf("opened between crashes: %v", err)
+				}
+			} else if !errors.Is(err, errDead) {
+				t.Errorf("opened between crashes = %v", err)
+			}
+			if rng.IntN(2) == 0 {
+				w.hook.powerCut(t, dir)
+				cuts++
+			}
+		}
+		records = w.settle(t)
+		// What recovery has shown must be there whatever happens next.
+		if rng.IntN(2) == 0 {
+			w.hook.powerCut(t, dir)
+			cuts++
+			records = w.settle(t)
+		}
+	}
+	return cuts, kills, records
+}
+
+// release closes the files of a process that has ended.
+func (w *world) release() {
+	if w.log != nil && w.log.active != nil {
+		w.log.active.(*dirSegment).f.Close()
+	}
+	w.dir.Close()
+	w.log = nil
+}

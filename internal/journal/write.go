@@ -1,0 +1,335 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// Begin makes durable that a run begins, or goes on in another session, and
+// makes it the run that the other methods write about.
+func (j *Journal) Begin(b Begin) (*Run, error) {
+	head, err := json.Marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := j.log.append(byte(kindRun), head, nil); err != nil {
+		return nil, err
+	}
+	if err := j.takeRun(&b); err != nil {
+		return nil, err
+	}
+	j.run, err = j.runNamed(b.ID)
+	return j.run, err
+}
+
+// Attach makes a run of the past the one that the other methods write about.
+func (j *Journal) Attach(r *Run) { j.run = r }
+
+// Known says what was asked about an account before, by any run.
+func (j *Journal) Known(a *schema.Account, q *pipeline.Query) (known pipeline.Known) {
+	var calls []*Call
+	j.index.calls(pipeline.IdentityOf(a), func(n uint32) { calls = append(calls, j.calls[n-1]) })
+	for _, signal := range q.Signals {
+		answered := false
+		for _, c := range calls {
+			if !covers(c.Query, q, signal) {
+				continue
+			}
+			switch {
+			case c.Outcome == pipeline.Ambiguous && (c.Resolved == "" || c.Resolved == Lost):
+				known.Doubt = c.Run.ID + "/" + c.ID
+			case c.Outcome != pipeline.Ambiguous:
+				known.Call = c.Run.ID + "/" + c.ID
+				answered = true
+			}
+		}
+		if !answered {
+			known.Missing = append(known.Missing, signal)
+		}
+	}
+	if len(known.Missing) == 0 {
+		known.Doubt = "" // what was in doubt was asked again since
+	}
+	return known
+}
+
+// Keep writes down lines that no answer decides.
+func (j *Journal) Keep(kept []pipeline.Line) error {
+	head, err := json.Marshal(lines{Run: j.run.ID, Session: j.run.Session, Lines: len(kept)})
+	if err != nil {
+		return err
+	}
+	body, err := pack(kept)
+	if err != nil {
+		return err
+	}
+	p, err := j.log.write(byte(kindLines), head, body)
+	if err == nil {
+		j.run.lines = append(j.run.lines, p)
+	}
+	return err
+}
+
+// Prepare makes durable that the run's files are staged.
+func (j *Journal) Prepare(m *pipeline.Manifest) error {
+	head, err := json.Marshal(prepare{Run: j.run.ID, Files: len(m.Files), Time: j.now().UTC()})
+	if err != nil {
+		return err
+	}
+	body, err := pack(m)
+	if err != nil {
+		return err
+	}
+	p, err := j.log.append(byte(kindPrepare), head, body)
+	if err == nil {
+		j.run.Staged = &p
+	}
+	return err
+}
+
+// Commit makes durable that the run is published.
+func (j *Journal) Commit(m *pipeline.Manifest) error {
+	c := Commit{
+		Run: j.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
+		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.Held], Time: j.now().UTC(),
+	}
+	head, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if _, err = j.log.append(byte(kindCommit), head, nil); err == nil {
+		j.run.Done = &c
+	}
+	return err
+}
+
+// Resolve makes durable what somebody decided about a doubt.
+func (j *Journal) Resolve(c *Call, how How, why string) error {
+	head, err := json.Marshal(resolution{Run: c.Run.ID, Call: c.ID, How: how, Why: why, Time: j.now().UTC()})
+	if err != nil {
+		return err
+	}
+	if _, err = j.log.append(byte(kindResolved), head, nil); err == nil {
+		c.Resolved = how
+	}
+	return err
+}
+
+// Record wraps the client: what is about to be asked is durable before the
+// first byte leaves, and what came back before anyone reads it.
+func (j *Journal) Record(inner pipeline.Fetcher) pipeline.Fetcher { return &recorder{j, inner} }
+
+type recorder struct {
+	journal *Journal
+	inner   pipeline.Fetcher
+}
+
+func (r *recorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	if ctx.Err() != nil {
+		return r.inner.Fetch(ctx, b) // which will not send it
+	}
+	room, err := r.journal.log.reserve(2, r.journal.answerRoom(b))
+	if err != nil {
+		return nil, storageStop(err)
+	}
+	defer room.release()
+	call, err := r.journal.intend(room, b)
+	if err != nil {
+		return nil, storageStop(err)
+	}
+	reply, err := r.inner.Fetch(ctx, b)
+	if reply == nil {
+		reply = &pipeline.Reply{}
+	}
+	if recordErr := r.journal.respond(room, call, reply); recordErr != nil {
+		// The answer is paid for and cannot be kept. The process must end: the
+		// next one finds the intent without an answer and declares the doubt.
+		return reply, storageStop(errors.Join(recordErr, err))
+	}
+	return reply, err
+}
+
+// storageStop ends a run whose journal cannot be written.
+func storageStop(err error) error {
+	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: "see to the disk, then run the same command again"}
+}
+
+// answerRoom is what an answer to a batch may take in the journal: no call is
+// made unless so much is sure to fit.
+func (j *Journal) answerRoom(b *pipeline.Batch) int64 {
+	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
+	return min(fixed+b.Ceiling(1)*perEvent, most)
+}
+
+// intend makes durable that a call is about to be made.
+func (j *Journal) intend(room *reservation, b *pipeline.Batch) (*Call, error) {
+	body, err := pack(b.Items)
+	if err != nil {
+		return nil, err
+	}
+	attempt := max(b.Attempt, 1)
+	number, err := j.number(b.Query)
+	if err != nil {
+		return nil, err
+	}
+	h := intent{
+		Run: j.run.ID, Call: fmt.Sprintf("%s-%d", b.ID, attempt), Batch: b.ID, Attempt: attempt, ByID: b.ByID, Query: number,
+		Entities: len(b.Items), Ceiling: b.Ceiling(j.price), Time: j.now().UTC(),
+	}
+	head, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	p, err := room.append(byte(kindIntent), head, body)
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.addCall(j.run, p, &h)
+	return j.calls[len(j.calls)-1], nil
+}
+
+// number gives the query's number, having written it down if it has none.
+func (j *Journal) number(q *pipeline.Query) (int, error) {
+	text, err := json.Marshal(q)
+	if err != nil {
+		return 0, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if n := j.numbers[string(text)]; n > 0 {
+		return n, nil
+	}
+	head, err := json.Marshal(query{Number: len(j.queries) + 1, Query: *q})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := j.log.write(byte(kindQuery), head, nil); err != nil {
+		return 0, err
+	}
+	return len(j.queries) + 1, j.addQuery(*q)
+}
+
+// respond makes durable what came of a call, as the wire gave it.
+func (j *Journal) respond(room *reservation, c *Call, reply *pipeline.Reply) error {
+	if len(reply.Calls) == 0 { // it was not sent after all
+		return j.writeSettled(room.append, c, kindNoCharge, settled{Problem: "not sent"}, nil)
+	}
+	call := &reply.Calls[0]
+	head, err := json.Marshal(response{
+		callHead: callHead{c.Run.ID, c.ID}, Endpoint: call.Endpoint, Entities: call.Entities, Sent: call.Sent, Duration: call.Duration,
+		Status: call.Status, Outcome: call.Outcome, Rate: call.Rate, Header: call.Header, Problem: call.Problem,
+	})
+	if err != nil {
+		return err
+	}
+	p, err := room.append(byte(kindResponse), head, deflate(call.Body))
+	if err == nil {
+		c.response = &p
+	}
+	return err
+}
+
+// Settle wraps the decoded client: what an answer means is noted beside it, so
+// that opening the journal need not read all answers again.
+func (j *Journal) Settle(inner pipeline.Fetcher) pipeline.Fetcher { return &settler{j, inner} }
+
+type settler struct {
+	journal *Journal
+	inner   pipeline.Fetcher
+}
+
+func (s *settler) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	reply, err := s.inner.Fetch(ctx, b)
+	if reply == nil || len(reply.Calls) == 0 {
+		return reply, err
+	}
+	call := &reply.Calls[len(reply.Calls)-1]
+	s.journal.mu.Lock()
+	c, noteErr := s.journal.call(s.journal.run.ID, call.ID)
+	s.journal.mu.Unlock()
+	if noteErr == nil {
+		noteErr = s.journal.note(c, call, b, reply.Items)
+	}
+	if noteErr != nil && err == nil {
+		err = storageStop(noteErr)
+	}
+	return reply, err
+}
+
+// note writes down what a call that was read means.
+func (j *Journal) note(c *Call, call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) error {
+	h := settled{Problem: call.Problem}
+	var identities []byte
+	for _, identity := range identitiesOf(b, items) {
+		identities = append(identities, identity[:]...)
+	}
+	switch call.Outcome {
+	case pipeline.Charged:
+		if call.Charge.Known {
+			h.Credits = &call.Charge.Credits
+		}
+		h.Events = tallies(items)
+		return j.writeSettled(j.log.write, c, kindCharged, h, identities)
+	case pipeline.NotCharged:
+		return j.writeSettled(j.log.write, c, kindNoCharge, h, identities)
+	}
+	return j.writeSettled(j.log.write, c, kindAmbiguous, h, identities)
+}
+
+// identitiesOf are those that an answer decided, or that are in doubt, by what
+// they were asked by and by the id that the answer gave them.
+func identitiesOf(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
+	for i := range items {
+		switch items[i].Status {
+		case schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted, schema.Held:
+		default:
+			continue
+		}
+		asked := pipeline.IdentityOf(&b.Items[i].Account)
+		all = append(all, asked)
+		if id := items[i].Entity.ID; id != "" {
+			if byID := pipeline.IdentityByID(b.Query.Object, id); byID != asked {
+				all = append(all, byID)
+			}
+		}
+	}
+	return all
+}
+
+func (j *Journal) writeSettled(write func(byte, []byte, []byte) (position, error), c *Call, k kind, h settled, identities []byte) error {
+	h.callHead = callHead{c.Run.ID, c.ID}
+	head, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	if _, err := write(byte(k), head, identities); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c.set(k, &h)
+	return nil
+}
+
+// tallies counts what a call returned, type by type.
+func tallies(items []pipeline.ItemReply) map[string]tally {
+	all := map[string]tally{}
+	for _, item := range items {
+		own := map[string]int64{}
+		for _, e := range item.Events {
+			own[e.Type]++
+		}
+		for signal, n := range own {
+			t := all[signal]
+			all[signal] = tally{t.Pairs + 1, t.Events + n, t.Square + n*n}
+		}
+	}
+	return all
+}

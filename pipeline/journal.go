@@ -1,0 +1,142 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// Journal remembers what was asked, by this run and by others, and makes a run
+// outlive its process. One goroutine uses it.
+type Journal interface {
+	// Known says what of a question about an account has been asked before.
+	Known(a *schema.Account, q *Query) Known
+	// Keep writes down the fates of lines that no answer decides. It need not
+	// be durable before Prepare: until then the list still has the lines.
+	Keep(lines []Line) error
+	// Prepare makes durable that m's files are staged. From here on the run is
+	// published whatever happens.
+	Prepare(m *Manifest) error
+	// Commit notes that m is published.
+	Commit(m *Manifest) error
+}
+
+// Known is what was asked about one account before. Nothing asked: all of the
+// query's signal types are missing.
+type Known struct {
+	Missing []string // signal types of the query that nobody asked about in its window, in its order
+	Call    string   // the call that answered others, as "run/call"
+	Doubt   string   // a call that may have been charged for others and whose answer is lost; empty when there is none
+}
+
+// Line is a line of the list with its fate.
+type Line struct {
+	Account     schema.Account `json:"account"`
+	Status      schema.Status  `json:"status"`
+	Reason      string         `json:"reason,omitempty"`
+	DuplicateOf int64          `json:"duplicate_of,omitempty"` // row, for duplicates
+	Call        string         `json:"call,omitempty"`         // the call of this run that decided it
+}
+
+// Answered is a call that was made before, with its answer read again.
+type Answered struct {
+	Batch *Batch
+	Reply *Reply
+}
+
+// Past is what a run did before its process ended. Answers come in an order
+// that follows from the run alone; Lines are those that Keep was given by the
+// run's last process.
+type Past struct {
+	Answers iter.Seq2[Answered, error]
+	Lines   iter.Seq2[Line, error]
+}
+
+// Identity stands for what is asked about: object, identifier family and the
+// normalised identifier. A collision would lose a line; at 96 bits a hundred
+// million lines make one with probability 6e-14.
+type Identity [12]byte
+
+// IdentityOf is the identity of an account by the identifier it is asked by.
+func IdentityOf(a *schema.Account) Identity {
+	kind := a.Identifier()
+	return newIdentity(a.Object, kind, identifierText(a, kind))
+}
+
+// IdentityByID is the identity of whatever bears an id of the API.
+func IdentityByID(o schema.Object, id string) Identity { return newIdentity(o, schema.ByID, id) }
+
+func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity {
+	if kind == schema.ByName {
+		text = strings.ToLower(text) // the others are normalised by their source, and ids are opaque
+	}
+	h := sha256.New()
+	var length [4]byte
+	for _, part := range []string{string(o), string(kind), text} {
+		binary.BigEndian.PutUint32(length[:], uint32(len(part))) //nolint:gosec // cells are at most 64 KiB
+		h.Write(length[:])
+		h.Write([]byte(part))
+	}
+	return Identity(h.Sum(nil)[:12])
+}
+
+// nothing is the Journal of a run without one.
+type nothing struct{}
+
+func (nothing) Known(_ *schema.Account, q *Query) Known { return Known{Missing: q.Signals} }
+func (nothing) Keep([]Line) error                       { return nil }
+func (nothing) Prepare(*Manifest) error                 { return nil }
+func (nothing) Commit(*Manifest) error                  { return nil }
+
+// settledByAnswer reports whether a status follows from a recorded answer
+// alone, so that reading the answer again gives it again.
+func settledByAnswer(s schema.Status) bool {
+	return slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Held}, s)
+}
+
+// undecided are the lines of a batch whose fate the answers alone do not give
+// again: what bisection found out, what was not asked.
+func undecided(b *Batch, reply *Reply) (left []Line) {
+	for i, a := range reply.Items {
+		if !settledByAnswer(a.Status) {
+			left = append(left, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason, Call: a.CallID})
+		}
+	}
+	return left
+}
+
+// rowSet is a set of rows.
+type rowSet []uint64
+
+func (r *rowSet) add(row int64) {
+	for int64(len(*r)) <= row/64 {
+		*r = append(*r, 0)
+	}
+	(*r)[row/64] |= 1 << (row % 64)
+}
+
+func (r rowSet) has(row int64) bool {
+	return row/64 < int64(len(r)) && r[row/64]&(1<<(row%64)) != 0
+}
+
+// recall enters what the run did before its process ended, and gives the rows
+// whose fate that decided.
+func (k *book) recall(ctx context.Context, past *Past) (done rowSet, err error) {
+	if past == nil {
+		return nil, nil
+	}
+	for a, err := range past.Answers {
+		if err != nil {
+			return nil, err
+		}
+		if err := k.enterPast(ctx, a.Batch, a.Reply, &done); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
+}
