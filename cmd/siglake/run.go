@@ -163,7 +163,7 @@ func runList(c *cli.Context, uri string, tour bool) error {
 		return err
 	}
 	begin.URI, begin.Endpoint, begin.Partition = uri, baseURL, partition
-	sink, err := sinks.Open(c.Context, lake, sinks.Options{RunID: begin.ID, Version: version})
+	sink, err := openSink(c.Context, lake, begin.ID)
 	if err != nil {
 		return &exitError{exitStorage, err}
 	}

@@ -28,6 +28,15 @@ import (
 // of what readers of data look at.
 const stateDir = "_state"
 
+// fileHook, when a test sets it, is called around every operation on the files
+// of a lake and its journal, to make them fail.
+var fileHook func(op, path string, do func() error) error
+
+// openSink opens a lake for the files of one run.
+func openSink(ctx context.Context, lake, runID string) (*sinks.Lake, error) {
+	return sinks.Open(ctx, lake, sinks.Options{RunID: runID, Version: version, Hook: fileHook})
+}
+
 // state is a lake's journal, with the lock that keeps other runs away.
 type state struct {
 	lake    string // as the user named it
@@ -56,7 +65,7 @@ func openState(ctx context.Context, lake, who string) (s *state, err error) {
 		}
 		return s, &exitError{code, fmt.Errorf("lake %s: %w", lake, err)}
 	}
-	if s.store, err = journal.OpenDir(filepath.Join(s.dir, "journal"), nil); err != nil {
+	if s.store, err = journal.OpenDir(filepath.Join(s.dir, "journal"), fileHook); err != nil {
 		return s, &exitError{exitStorage, err}
 	}
 	if s.journal, err = journal.Open(ctx, s.store, journal.Options{Decode: decodeAgain}); err != nil {
@@ -104,7 +113,7 @@ func (s *state) recoverRuns(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sink, err := sinks.Open(ctx, s.lake, sinks.Options{RunID: r.ID, Version: version})
+		sink, err := openSink(ctx, s.lake, r.ID)
 		if err != nil {
 			return err
 		}
@@ -125,7 +134,7 @@ func (s *state) recoverRuns(ctx context.Context) error {
 
 // abandon publishes what an unfinished run paid for, and ends it.
 func (s *state) abandon(ctx context.Context, r *journal.Run) error {
-	sink, err := sinks.Open(ctx, s.lake, sinks.Options{RunID: r.ID, Version: version})
+	sink, err := openSink(ctx, s.lake, r.ID)
 	if err != nil {
 		return err
 	}

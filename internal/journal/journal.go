@@ -36,8 +36,8 @@ type Journal struct {
 	numbers map[string]int   // by a query's JSON
 	index   index
 
-	price int64 // most credits of one event, for ceilings
-	run   *Run  // the one that is going on; nil: none
+	price int64      // most credits of one event, for ceilings
+	run   *Run       // the one that is going on; nil: none
 	mu    sync.Mutex // guards what calls change while a run goes on
 }
 

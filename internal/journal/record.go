@@ -46,15 +46,15 @@ type Begin struct {
 }
 
 type intent struct {
-	Run      string        `json:"run"`
-	Call     string        `json:"call"`
-	Batch    string        `json:"batch"`
-	Attempt  int           `json:"attempt"`
-	ByID     bool          `json:"by_id,omitempty"`
-	Query    int           `json:"query"` // number of a query record before it
-	Entities int           `json:"entities"`
-	Ceiling  int64         `json:"ceiling"` // credits
-	Time     time.Time     `json:"time"`
+	Run      string    `json:"run"`
+	Call     string    `json:"call"`
+	Batch    string    `json:"batch"`
+	Attempt  int       `json:"attempt"`
+	ByID     bool      `json:"by_id,omitempty"`
+	Query    int       `json:"query"` // number of a query record before it
+	Entities int       `json:"entities"`
+	Ceiling  int64     `json:"ceiling"` // credits
+	Time     time.Time `json:"time"`
 }
 
 // query is a question, numbered from 1 in the order of the journal.
@@ -95,7 +95,7 @@ type settled struct {
 
 // tally counts what one call returned of one signal type.
 type tally struct {
-	Pairs  int64 `json:"pairs"`  // entities with at least one event
+	Pairs  int64 `json:"pairs"` // entities with at least one event
 	Events int64 `json:"events"`
 	Square int64 `json:"square"` // sum over entities of events squared
 }
@@ -115,9 +115,9 @@ type How string
 // The ways. A released pair may be bought again; a lost one is taken to be paid
 // for and is not asked again in its window.
 const (
-	Released   How = "released"     // may be asked again, at the risk of paying twice
-	NotCharged How = "not_charged"  // the account's usage shows that nothing was charged
-	Lost       How = "accept_loss"  // taken as paid and lost
+	Released   How = "released"    // may be asked again, at the risk of paying twice
+	NotCharged How = "not_charged" // the account's usage shows that nothing was charged
+	Lost       How = "accept_loss" // taken as paid and lost
 )
 
 type lines struct {

@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"slices"
 	"strings"
@@ -29,6 +31,7 @@ type Entry struct {
 	Time      time.Time `json:"time"`
 	Method    string    `json:"method"`
 	Path      string    `json:"path"`
+	Request   string    `json:"request,omitempty"`  // of a billed endpoint: SHA-256 of the body, hexadecimal
 	Entities  int       `json:"entities,omitempty"` // asked about
 	Types     []string  `json:"types,omitempty"`    // asked for, allSignals spelled out
 	Status    int       `json:"status"`             // written; 0 when no answer was begun
@@ -65,6 +68,14 @@ func (l *ledger) open(now time.Time, method, path string) int {
 	seq := len(l.entries) + 1
 	l.entries = append(l.entries, Entry{Seq: seq, Time: now.UTC(), Method: method, Path: path})
 	return seq
+}
+
+// received notes the body of a request.
+func (l *ledger) received(seq int, body []byte) {
+	sum := sha256.Sum256(body)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries[seq-1].Request = hex.EncodeToString(sum[:])
 }
 
 // describe notes what a request asks for, once it is understood.

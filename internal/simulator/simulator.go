@@ -268,6 +268,7 @@ func (x *exchange) sell(d *dialect) {
 		x.fail(wrong)
 		return
 	}
+	x.ledger.received(x.seq, body)
 	order, wrong := d.parse(x.Server, body, dayOf(x.now))
 	if wrong != nil {
 		x.fail(wrong)
