@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -107,7 +108,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return usagef("%s; see %s", flagProblem(err), help)
 		},
 		Commands: []*cli.Command{
-			demoCommand(), runCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
+			demoCommand(), runCommand(), verifyCommand(), rebuildCommand(), statusCommand(), heldCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -230,7 +231,17 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
 	}
-	cmd := app.Command(args[1])
+	cmd, from := app.Command(args[1]), 2
+	for cmd != nil && len(cmd.Subcommands) > 0 {
+		if from >= len(args) || strings.HasPrefix(args[from], "-") {
+			return args
+		}
+		i := slices.IndexFunc(cmd.Subcommands, func(sub *cli.Command) bool { return sub.HasName(args[from]) })
+		if i < 0 {
+			return args
+		}
+		cmd, from = cmd.Subcommands[i], from+1
+	}
 	if cmd == nil {
 		return args
 	}
@@ -242,7 +253,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 	}
 	var flags, rest []string
-	for i := 2; i < len(args); i++ {
+	for i := from; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
 			rest = append(rest, args[i:]...)
@@ -258,5 +269,5 @@ func flagsFirst(app *cli.App, args []string) []string {
 			flags = append(flags, args[i])
 		}
 	}
-	return append(append([]string{args[0], args[1]}, flags...), rest...)
+	return slices.Concat(args[:from], flags, rest)
 }

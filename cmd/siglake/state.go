@@ -149,12 +149,22 @@ func (s *state) abandon(ctx context.Context, r *journal.Run) error {
 
 // replay publishes a run from the journal alone.
 func (s *state) replay(ctx context.Context, r *journal.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
-	runner := &pipeline.Runner{
-		Sink: sink, Queries: queriesOf(r), RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Journal: s.journal, Past: s.past(ctx, r),
+	runner := s.replayer(ctx, r, sink)
+	runner.Journal = s.journal
+	return runner.Replay(ctx, stop)
+}
+
+// replayInto makes a run's rows again, elsewhere; the journal does not notice.
+func (s *state) replayInto(ctx context.Context, r *journal.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	return s.replayer(ctx, r, sink).Replay(ctx, stop)
+}
+
+func (s *state) replayer(ctx context.Context, r *journal.Run, sink pipeline.Sink) *pipeline.Runner {
+	return &pipeline.Runner{
+		Sink: sink, Queries: queriesOf(r), RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Past: s.past(ctx, r),
 		Versions: r.Versions, Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
-	return runner.Replay(ctx, stop)
 }
 
 func (s *state) past(ctx context.Context, r *journal.Run) *pipeline.Past {
@@ -257,6 +267,8 @@ func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decisi
 		}
 		today := time.Now().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {
+		case r.Reopened() && until.Equal(today):
+			return decision{continues: r}, nil
 		case r.Done.Deferred > 0 && !until.Before(today.AddDate(0, 0, -1)):
 			return decision{continues: r}, nil
 		case r.Done.Deferred == 0 && until.Equal(today):

@@ -408,7 +408,7 @@ func (r *dirReader) Settle(from, end int64) (err error) {
 		return err
 	}
 	if durable == [2]int64{end, end} && r.Size() == end {
-		return nil // sealed, which its name being durable came before
+		return nil // sealed, and its name was durable before that
 	}
 	s := &dirSegment{dir: r.dir, name: r.name, segment: r.segment}
 	if durable[0] > durable[1] {
@@ -435,6 +435,8 @@ func (r *dirReader) Settle(from, end int64) (err error) {
 	if err := s.do("sync", s.f.Sync); err != nil {
 		return err
 	}
+	// Its creation may have ended before its name was durable. The name of the
+	// next segment must not become so alone.
 	if err := r.dir.syncDir(); err != nil {
 		return err
 	}

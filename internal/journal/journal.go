@@ -50,7 +50,8 @@ type Run struct {
 	Batches int       // highest batch number used
 	Calls   []*Call   // in the order in which they were made
 
-	lines []position // of the last session
+	lines  []position // of the last session
+	sealed position   // of its commit
 }
 
 // Call is one attempt as the journal has it.
@@ -71,6 +72,7 @@ type Call struct {
 
 	intent   position
 	response *position
+	decided  position // of the resolution
 }
 
 // Doubtful reports whether the call may have been charged and nobody decided
@@ -100,6 +102,14 @@ func (r *Run) Spent() (most int64) {
 type Options struct {
 	Decode Decode
 	Price  int64 // most credits of one event, for ceilings; 0 means 1
+}
+
+// Reopened reports whether somebody decided, after the run was published, that
+// what it left in doubt may be asked again.
+func (r *Run) Reopened() bool {
+	return r.Done != nil && slices.ContainsFunc(r.Calls, func(c *Call) bool {
+		return (c.Resolved == Released || c.Resolved == NotCharged) && r.sealed.before(c.decided)
+	})
 }
 
 // Open reads the journal in a store, and makes good what a process that died
@@ -181,7 +191,7 @@ func (j *Journal) take(ctx context.Context, p position, k kind, head []byte) err
 		return take(head, func(h *resolution) error {
 			c, err := j.call(h.Run, h.Call)
 			if err == nil {
-				c.Resolved = h.How
+				c.Resolved, c.decided = h.How, p
 			}
 			return err
 		})
@@ -205,7 +215,7 @@ func (j *Journal) take(ctx context.Context, p position, k kind, head []byte) err
 		return take(head, func(h *Commit) error {
 			r, err := j.runNamed(h.Run)
 			if err == nil {
-				r.Done = h
+				r.Done, r.sealed = h, p
 			}
 			return err
 		})
@@ -379,7 +389,7 @@ func (j *Journal) Answers(ctx context.Context, r *Run) func(yield func(pipeline.
 				return
 			}
 			items, strays := j.decode(b, call)
-			if c.Resolved != "" { // whoever asks again decides the items' fate
+			if c.Resolved != "" && (r.Done == nil || c.decided.before(r.sealed)) { // whoever asks again decides the items' fate
 				for i := range items {
 					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(c.Resolved)}
 				}
@@ -424,4 +434,13 @@ func (j *Journal) Manifest(ctx context.Context, r *Run) (*pipeline.Manifest, err
 	}
 	m := new(pipeline.Manifest)
 	return m, unpack(rec.body, m)
+}
+
+// Items gives what a call asked about.
+func (j *Journal) Items(ctx context.Context, c *Call) ([]pipeline.Item, error) {
+	b, _, err := j.exchange(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return b.Items, nil
 }

@@ -201,7 +201,7 @@ func findEnd(r Reader, s segment) (int64, error) {
 			continue
 		}
 		if off < s.known {
-			return 0, corrupt(s.name, off, fmt.Sprintf("the record here is damaged, and everything up to %d was durable", s.known))
+			break
 		}
 		// Without a header there is no telling how far the frame goes, but then
 		// it is the header that something is missing from.
@@ -222,7 +222,7 @@ func findEnd(r Reader, s segment) (int64, error) {
 		break
 	}
 	if off < s.known {
-		return 0, corrupt(s.name, off, fmt.Sprintf("its records end here, and everything up to %d was durable", s.known))
+		return 0, corrupt(s.name, off, fmt.Sprintf("its records end here or are damaged, and everything up to %d was durable", s.known))
 	}
 	return off, nil
 }

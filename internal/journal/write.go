@@ -102,7 +102,7 @@ func (j *Journal) Commit(m *pipeline.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if _, err = j.log.append(byte(kindCommit), head, nil); err == nil {
+	if j.run.sealed, err = j.log.append(byte(kindCommit), head, nil); err == nil {
 		j.run.Done = &c
 	}
 	return err
@@ -114,8 +114,9 @@ func (j *Journal) Resolve(c *Call, how How, why string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = j.log.append(byte(kindResolved), head, nil); err == nil {
-		c.Resolved = how
+	p, err := j.log.append(byte(kindResolved), head, nil)
+	if err == nil {
+		c.Resolved, c.decided = how, p
 	}
 	return err
 }

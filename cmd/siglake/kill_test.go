@@ -1,0 +1,449 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// beProgram, set in a child's environment, makes the test binary the program.
+// Its value is how many operations on files the child lives to see; it kills
+// itself before the next one, or after it when the number is negative. 0: it
+// lives.
+const beProgram = "SIGLAKE_TEST_BE_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if text, ok := os.LookupEnv(beProgram); ok {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			panic(err)
+		}
+		if n != 0 {
+			fileHook = suicide(n)
+		}
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+func suicide(n int) func(op, path string, do func() error) error {
+	die := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+	seen := 0
+	var turn = make(chan struct{}, 1)
+	return func(_, _ string, do func() error) error {
+		turn <- struct{}{}
+		seen++
+		now := seen
+		<-turn
+		if now == n {
+			die()
+			select {}
+		}
+		err := do()
+		if now == -n {
+			die()
+			select {}
+		}
+		return err
+	}
+}
+
+// full reports whether the long versions of tests are wanted.
+func full() bool { return os.Getenv("SIGLAKE_FULL") != "" }
+
+// world is a simulator in a process of its own, and what an undisturbed run
+// finds in it.
+type world struct {
+	t       *testing.T
+	url     string
+	list    string                   // path
+	flags   []string                 // of every run
+	events  map[string][]string      // event_uids by account key, sorted
+	status  map[string]schema.Status // by account key
+	lake    string
+	before  int    // requests on the bill that are about earlier lakes
+	program string // path of the binary
+}
+
+func newWorld(t *testing.T, program string, seed uint64, lines int, faults ...string) *world {
+	t.Helper()
+	w := &world{t: t, program: program, lake: filepath.Join(t.TempDir(), "lake"), list: filepath.Join(t.TempDir(), "list.csv")}
+	var text strings.Builder
+	text.WriteString("account_id,domain\n")
+	for i := range lines {
+		fmt.Fprintf(&text, "K%05d,company-%d-%04d.example\n", i, seed, i)
+	}
+	if err := os.WriteFile(w.list, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.flags = []string{"--signals", "news,growth", "--plan", "unlimited", "--rate", "0", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet"}
+	t.Setenv(keyVariable, canary)
+
+	calm := newRig(t, simulator.Config{Seed: seed})
+	calm.runContext(context.Background(), nil, w.list, w.flags...)
+	w.events, w.status = found(calm)
+	if calm.code != exitComplete || len(w.events) == 0 {
+		t.Fatalf("the undisturbed run: exit %d, %s", calm.code, calm.stderr)
+	}
+
+	args := []string{"simulate", "--listen", "127.0.0.1:0", "--seed", fmt.Sprint(seed), "--sim-plan", "unlimited", "--latency", "4ms", "--credits", "1000000000"}
+	for _, f := range faults {
+		args = append(args, "--fault", f)
+	}
+	cmd := w.command(0, args...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.url = strings.TrimSpace(strings.TrimPrefix(line, "simulator listening on "))
+	return w
+}
+
+// command is the program as a child process.
+func (w *world) command(lives int, args ...string) *exec.Cmd {
+	cmd := exec.Command(w.program, args...)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", beProgram, lives))
+	return cmd
+}
+
+// run starts a run of the list.
+func (w *world) run(lives int) (*exec.Cmd, *strings.Builder) {
+	cmd := w.command(lives, append([]string{"run", w.list, "--lake", w.lake, "--base-url", w.url}, w.flags...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	return cmd, &stderr
+}
+
+// found collects what a lake holds: events and, from the last manifest,
+// statuses.
+func found(r *rig) (events map[string][]string, status map[string]schema.Status) {
+	events, status = map[string][]string{}, map[string]schema.Status{}
+	for _, row := range r.events() {
+		key := row["account_key"].(string)
+		events[key] = append(events[key], row["event_uid"].(string))
+	}
+	for _, uids := range events {
+		slices.Sort(uids)
+	}
+	for _, row := range r.table(schema.Accounts) {
+		status[row["account_key"].(string)] = schema.Status(row["status"].(string))
+	}
+	return events, status
+}
+
+// bill asks the simulator for its own account.
+func (w *world) bill() *simulator.Bill {
+	w.t.Helper()
+	resp, err := http.Get(w.url + "/_simulator/bill?entries=1")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b := new(simulator.Bill)
+	if err := json.NewDecoder(resp.Body).Decode(b); err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}
+
+// check holds the lake against the simulator's bill and the undisturbed run,
+// and gives the number of calls in doubt.
+func (w *world) check() (doubts int) {
+	w.t.Helper()
+	var stdout, stderr strings.Builder
+	if code := execute(context.Background(), []string{"siglake", "verify", "--lake", w.lake}, nil, &stdout, &stderr); code != exitComplete {
+		w.t.Errorf("verify: exit %d\n%s%s", code, stdout.String(), stderr.String())
+	}
+	doubts = w.reconcile()
+
+	r := &rig{t: w.t, lake: w.lake}
+	if r.manifest = r.readManifest(); r.manifest == nil {
+		w.t.Fatal("no manifest")
+	}
+	r.checkSecret()
+	events, status := found(r)
+	want, wantStatus := maps.Clone(w.events), maps.Clone(w.status)
+	for key, s := range status {
+		if s == schema.Held {
+			delete(want, key)
+			wantStatus[key] = schema.Held
+		}
+	}
+	if diff := cmp.Diff(want, events); diff != "" {
+		w.t.Errorf("events of lines that are not held differ from those of an undisturbed run (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantStatus, status); diff != "" {
+		w.t.Errorf("fates differ from those of an undisturbed run (-want +got):\n%s", diff)
+	}
+	return doubts
+}
+
+// reconcile matches every request that the simulator saw with the attempts that
+// the journal has, by the digest of the body: nothing unknown to the journal,
+// and nothing billed beyond what it knows or declares to be in doubt.
+func (w *world) reconcile() (doubts int) {
+	w.t.Helper()
+	store, err := journal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer store.Close()
+	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer j.Close()
+	type sum struct {
+		attempts, doubts       int
+		charged, most, ceiling int64
+	}
+	ours := map[string]*sum{}
+	for _, run := range j.Runs() {
+		for a, err := range j.Answers(context.Background(), run) {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			req, err := signals.RequestFor(a.Batch)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			digest := sha256.Sum256(req.Body)
+			s := ours[hex.EncodeToString(digest[:])]
+			if s == nil {
+				s = &sum{}
+				ours[hex.EncodeToString(digest[:])] = s
+			}
+			c := a.Reply.Calls[0]
+			s.attempts++
+			switch {
+			case c.Outcome == pipeline.Charged && c.Charge.Known:
+				s.charged += c.Charge.Credits
+			case c.Outcome == pipeline.Charged || c.Outcome == pipeline.Ambiguous:
+				s.doubts++
+				doubts++
+				s.most += c.Ceiling
+			}
+		}
+	}
+	type seen struct {
+		requests int
+		credits  int64
+	}
+	theirs := map[string]*seen{}
+	var billed, declared, ledger int64
+	for _, e := range w.bill().Entries[w.before:] {
+		if e.Request == "" {
+			continue // a free question, or a body that never arrived whole
+		}
+		s := theirs[e.Request]
+		if s == nil {
+			s = &seen{}
+			theirs[e.Request] = s
+		}
+		s.requests++
+		s.credits += e.Credits
+		billed += e.Credits
+	}
+	for digest, s := range theirs {
+		o := ours[digest]
+		if o == nil {
+			w.t.Errorf("the simulator saw a request that the journal does not know, billed %d", s.credits)
+			continue
+		}
+		if s.requests > o.attempts {
+			w.t.Errorf("the simulator saw a request %d times, the journal meant it %d times", s.requests, o.attempts)
+		}
+		rest := s.credits - o.charged
+		if rest < 0 || rest > o.most || rest > 0 && o.doubts == 0 {
+			w.t.Errorf("a request was billed %d, the ledger has %d and declares a doubt of up to %d", s.credits, o.charged, o.most)
+		}
+		declared += rest
+	}
+	for _, o := range ours {
+		ledger += o.charged
+	}
+	if billed != ledger+declared {
+		w.t.Errorf("billed %d, ledger %d + declared %d", billed, ledger, declared)
+	}
+	return doubts
+}
+
+// phase says where a kill landed, from a copy of what it left behind.
+func (w *world) phase() string {
+	copied := filepath.Join(w.t.TempDir(), "journal")
+	if err := os.CopyFS(copied, os.DirFS(filepath.Join(w.lake, stateDir, "journal"))); err != nil {
+		return "before the journal"
+	}
+	store, err := journal.OpenDir(copied, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer store.Close()
+	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
+	if err != nil {
+		w.t.Fatalf("the journal after a kill: %v", err)
+	}
+	defer j.Close()
+	runs := j.Runs()
+	if len(runs) == 0 {
+		return "before the run"
+	}
+	last := runs[len(runs)-1]
+	inFlight := 0
+	for _, c := range last.Calls {
+		if c.Problem == "the process ended while the call was on its way" {
+			inFlight++
+		}
+	}
+	switch {
+	case last.Done != nil:
+		return "after the commit"
+	case last.Staged != nil:
+		return "publishing"
+	case len(last.Calls) == 0:
+		return "before the first call"
+	case inFlight > 0:
+		return "calls on the wire (in this or an earlier life)"
+	}
+	return "asking or staging, nothing on the wire"
+}
+
+// faultMenu is the weather in which processes are killed.
+var faultMenu = []string{"500-refused%4", "503-billed%1", "429-burst%2", "drop-after-charge%1", "reset-mid-body%1", "truncated-close%1"}
+
+// TestKill kills runs at random instants and starts them again until they end:
+// no event lost, none twice, no charge outside declared doubt.
+func TestKill(t *testing.T) {
+	kills := 100
+	if full() {
+		kills = 1000
+	}
+	program := filepath.Join(t.TempDir(), "siglake")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	phases := map[string]int{}
+	landed, doubts, rounds := 0, 0, 0
+	for seed := uint64(1); landed < kills; seed++ {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			w := newWorld(t, program, seed, 1500, faultMenu...)
+			dice := rand.New(rand.NewPCG(seed, 0))
+			rounds++
+			for tries := 0; ; tries++ {
+				cmd, stderr := w.run(0)
+				done := make(chan error, 1)
+				go func() { done <- cmd.Wait() }()
+				// Most kills fall early in a life, so that a run has many of them.
+				patience := time.Duration(dice.ExpFloat64() * float64(60*time.Millisecond))
+				if tries > 60 {
+					patience = time.Minute
+				}
+				select {
+				case err := <-done:
+					if code := exitOf(err); code != exitComplete && code != exitHeld {
+						t.Fatalf("exit %d\n%s", code, stderr)
+					}
+					doubts += w.check()
+					return
+				case <-time.After(patience):
+					_ = cmd.Process.Kill()
+					if exitOf(<-done) != -1 {
+						continue // it ended by itself at the last moment; the next life says how
+					}
+					landed++
+					phases[w.phase()]++
+				}
+			}
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d kills over %d runs, %d calls in doubt; where they landed: %v", landed, rounds, doubts, phases)
+}
+
+// TestCrash kills runs at chosen operations on files, before and after each.
+func TestCrash(t *testing.T) {
+	step := 23
+	if full() {
+		step = 1
+	}
+	phases := map[string]int{}
+	landed, doubts := 0, 0
+	w := newWorld(t, os.Args[0], 99, 300, "500-refused%4", "drop-after-charge%2")
+	for n := 1; ; n += step {
+		crashed := false
+		for _, when := range []int{n, -n} {
+			w.lake, w.before = filepath.Join(t.TempDir(), "lake"), len(w.bill().Entries)
+			cmd, _ := w.run(when)
+			if exitOf(cmd.Wait()) == -1 {
+				crashed = true
+				landed++
+				phases[w.phase()]++
+			}
+			cmd, stderr := w.run(0)
+			if code := exitOf(cmd.Wait()); code != exitComplete && code != exitHeld {
+				t.Fatalf("operation %d: exit %d\n%s", when, code, stderr)
+			}
+			doubts += w.check()
+			if t.Failed() {
+				t.Fatalf("after the crash at operation %d", when)
+			}
+		}
+		if !crashed {
+			break
+		}
+	}
+	t.Logf("%d crashes, %d calls in doubt; where they landed: %v", landed, doubts, phases)
+}
+
+func (w *world) checkAlone() int { return w.check() }
+
+func exitOf(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode() // -1 when a signal ended it
+	}
+	return -2
+}

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+func verifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "verify",
+		Usage: "check a lake and its journal against each other, offline",
+		Description: "Reads every answer again, makes every published file's rows again and compares them with what lies\n" +
+			"in the lake. Asks nothing and changes no data. Exit codes: 0 all holds, 60 something does not.",
+		Flags: joinFlags([]cli.Flag{lakeFlag()}, outputFlags()),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("verify takes no arguments, got %q", c.Args().First())
+			}
+			if err := setLog(c); err != nil {
+				return err
+			}
+			return verify(c)
+		},
+	}
+}
+
+func lakeFlag() cli.Flag {
+	return &cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Required: true, Usage: "`DIR` of the lake"}
+}
+
+// finding is what was found out about one invariant.
+type finding struct {
+	number  int
+	text    string
+	figures string
+	broken  []string // nil when it holds
+}
+
+func verify(c *cli.Context) error {
+	lake := c.String("lake")
+	if _, err := os.Stat(lake); err != nil {
+		return usagef("--lake: %v", err)
+	}
+	s, err := openState(c.Context, lake, "siglake verify")
+	if err != nil {
+		return err
+	}
+	defer s.close() //nolint:errcheck // nothing was written that matters
+	findings, err := s.verify(c.Context, strings.TrimSpace(os.Getenv(keyVariable)))
+	if err != nil {
+		return &exitError{storageCode(err), err}
+	}
+	broken := 0
+	for _, f := range findings {
+		mark := "holds"
+		if len(f.broken) > 0 {
+			mark = "BROKEN"
+			broken++
+		}
+		if !c.Bool("quiet") || len(f.broken) > 0 {
+			fmt.Fprintf(c.App.Writer, "%3d  %-7s %s: %s\n", f.number, mark, f.text, f.figures)
+		}
+		for i, b := range f.broken {
+			if i == 10 {
+				fmt.Fprintf(c.App.Writer, "             and %d more\n", len(f.broken)-i)
+				break
+			}
+			fmt.Fprintf(c.App.Writer, "             %s\n", b)
+		}
+	}
+	if broken > 0 {
+		return &exitError{exitIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", broken, len(findings), lake)}
+	}
+	return nil
+}
+
+// verify checks the invariants of the lake.
+func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
+	var secret func([]byte) bool
+	if len(key) >= 8 {
+		secret = func(p []byte) bool { return bytes.Contains(p, []byte(key)) }
+	}
+	audit, err := s.journal.Audit(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := sinks.Inspect(ctx, s.lake)
+	if err != nil {
+		return nil, err
+	}
+	published, err := s.published(ctx, sink)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.scanFiles(secret, published); err != nil {
+		return nil, err
+	}
+	p := published
+	return []finding{
+		{1, "the ledger is the sum of the charges, and every charge is allocated to the credit",
+			fmt.Sprintf("%s credits over %s answers", thousands(audit.Charged), thousands(int64(audit.Answers))), append(audit.Miscounted, p.unsummed...)},
+		{2, "what the vendor billed lies within the bracket",
+			fmt.Sprintf("between %s and %s credits: %d calls in doubt, %d charges unknown", thousands(audit.Charged), thousands(audit.Charged+audit.Most), audit.Doubts, audit.Unknown), nil},
+		{3, "every attempt was meant before it was made", thousands(int64(audit.Attempts)) + " attempts", audit.Unmeant},
+		{4, "nothing was bought twice without being told to", thousands(audit.Entities) + " identities with an answer", audit.Twice},
+		{5, "published rows are those that the answers give", fmt.Sprintf("%d runs made again, %s event rows", p.runs, thousands(p.events)), p.differing},
+		{6, "nothing is visible that no manifest names", fmt.Sprintf("%d files", p.visible), p.unnamed},
+		{7, "every visible file is whole", byteText(p.bytes) + " read", p.damaged},
+		{8, "the generations are one chain", fmt.Sprintf("%d generations", p.generations), p.unchained},
+		{9, "every line has one fate", thousands(p.lines) + " lines", p.fateless},
+		{10, "no budget could be exceeded at any moment", fmt.Sprintf("%d runs", audit.Runs), audit.Over},
+		{11, "the key stands nowhere", secretFigures(secret, p), append(audit.Secret, p.leaks...)},
+		{12, "a finished run has nothing left to ask", p.finished, p.unfinished},
+	}, nil
+}
+
+func secretFigures(secret func([]byte) bool, p *publication) string {
+	if secret == nil {
+		return "not looked for: " + keyVariable + " is not set"
+	}
+	return byteText(p.scanned) + " read, and every answer"
+}
+
+// publication is what the lake shows, held against the journal.
+type publication struct {
+	runs, generations, visible    int
+	events, lines, bytes, scanned int64
+	finished                      string
+
+	unsummed, differing, unnamed, damaged, unchained, fateless, unfinished, leaks []string
+}
+
+// published makes the rows of every published run again, and compares.
+func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publication, error) {
+	p := &publication{}
+	manifests := map[string]*pipeline.Manifest{}
+	named := map[string]pipeline.File{}
+	chain, err := sink.Chain(ctx)
+	switch {
+	case errors.Is(err, sinks.ErrIntegrity):
+		p.unchained = append(p.unchained, err.Error())
+	case err != nil:
+		return nil, err
+	}
+	for _, m := range chain {
+		p.generations++
+		manifests[m.Run.ID] = m
+		for _, f := range m.Files {
+			named[f.Path] = f
+		}
+		p.checkSums(m)
+	}
+	for _, r := range s.journal.Runs() {
+		if r.Staged != nil && r.Done == nil { // between the two, files may be visible already
+			m, err := s.journal.Manifest(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range m.Files {
+				named[f.Path] = f
+			}
+		}
+		if r.Done == nil {
+			p.finished += fmt.Sprintf("; run %s is not finished: its command goes on with it", r.ID)
+			continue
+		}
+		m := manifests[r.ID]
+		if m == nil {
+			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is not there", r.ID, r.Done.Generation))
+			continue
+		}
+		if m.Versions["schema"] != versions()["schema"] {
+			continue // made by another version: the rows would differ, rightly
+		}
+		if err := s.compare(ctx, r, m, p); err != nil {
+			return nil, err
+		}
+	}
+	p.finished = strings.TrimPrefix(p.finished, "; ")
+	if p.finished == "" {
+		p.finished = fmt.Sprintf("%d runs, all finished", len(s.journal.Runs()))
+	}
+	visible, err := sink.Visible()
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range visible {
+		p.visible++
+		f, ok := named[path]
+		if !ok {
+			p.unnamed = append(p.unnamed, path)
+			continue
+		}
+		got, err := sink.Describe(ctx, path)
+		if err != nil || got.SHA256 != f.SHA256 || got.Bytes != f.Bytes || got.Rows != f.Rows || got.Digest != f.Digest {
+			p.damaged = append(p.damaged, fmt.Sprintf("%s is not what its manifest says: %v", path, err))
+		}
+		p.bytes += f.Bytes
+		delete(named, path)
+	}
+	for path := range named {
+		if manifestNames(chain, path) {
+			p.damaged = append(p.damaged, path+" is named by a manifest and missing")
+		}
+	}
+	return p, nil
+}
+
+func manifestNames(chain []*pipeline.Manifest, path string) bool {
+	for _, m := range chain {
+		for _, f := range m.Files {
+			if f.Path == path {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkSums adds up what a manifest says.
+func (p *publication) checkSums(m *pipeline.Manifest) {
+	p.lines += m.Accounts.Lines
+	var lines, rows, credits int64
+	for _, n := range m.Accounts.ByStatus {
+		lines += n
+	}
+	for _, f := range m.Files {
+		if f.Table == schema.Accounts.Name {
+			rows += f.Rows
+		}
+	}
+	if lines != m.Accounts.Lines || rows != m.Accounts.Lines {
+		p.fateless = append(p.fateless, fmt.Sprintf("run %s: %d lines, %d fates, %d rows", m.Run.ID, m.Accounts.Lines, lines, rows))
+	}
+	for _, n := range m.Credits.BySignal {
+		credits += n
+	}
+	if credits+m.Credits.WholeCall != m.Credits.Charged {
+		p.unsummed = append(p.unsummed, fmt.Sprintf("run %s: %d credits charged, %d allocated", m.Run.ID, m.Credits.Charged, credits+m.Credits.WholeCall))
+	}
+}
+
+// compare makes a run's files again, in a directory of its own, and compares
+// their names, which hold the digests of their rows.
+func (s *state) compare(ctx context.Context, r *journal.Run, m *pipeline.Manifest, p *publication) error {
+	p.runs++
+	p.events += m.Events.Written
+	again, err := s.again(ctx, r)
+	if err != nil {
+		return err
+	}
+	was, is := map[string]pipeline.File{}, map[string]pipeline.File{}
+	for _, f := range m.Files {
+		was[f.Path] = f
+	}
+	for _, f := range again.Files {
+		is[f.Path] = f
+	}
+	for path, f := range is {
+		if w, ok := was[path]; !ok || w.Digest != f.Digest || w.Rows != f.Rows {
+			p.differing = append(p.differing, fmt.Sprintf("%s follows from the answers and is not published", path))
+		}
+	}
+	for path := range was {
+		if _, ok := is[path]; !ok {
+			p.differing = append(p.differing, fmt.Sprintf("%s is published and does not follow from the answers", path))
+		}
+	}
+	if again.Credits.Charged != m.Credits.Charged {
+		p.unsummed = append(p.unsummed, fmt.Sprintf("run %s: the manifest says %d credits, its answers %d", r.ID, m.Credits.Charged, again.Credits.Charged))
+	}
+	return nil
+}
+
+// again makes a run's rows in a temporary lake.
+func (s *state) again(ctx context.Context, r *journal.Run) (m *pipeline.Manifest, err error) {
+	dir, err := os.MkdirTemp("", "siglake-verify-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sink, err := openSink(ctx, dir, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, sink.Close()) }()
+	return s.replayInto(ctx, r, sink, nil)
+}
+
+// scanFiles looks for the key in every file of the lake, its state included.
+func (s *state) scanFiles(secret func([]byte) bool, p *publication) error {
+	if secret == nil {
+		return nil
+	}
+	return filepath.WalkDir(filepath.Dir(s.dir), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		p.scanned += int64(len(raw))
+		if secret(raw) {
+			p.leaks = append(p.leaks, path)
+		}
+		return nil
+	})
+}
