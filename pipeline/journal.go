@@ -31,6 +31,7 @@ type Journal interface {
 type Known struct {
 	Missing []string // signal types of the query that nobody asked about in its window, in its order
 	Call    string   // the call that answered others, as "run/call"
+	Again   bool     // some of what is missing was asked in vain and may be paid twice: it is asked in small batches
 	Doubt   string   // a call that may have been charged for others and whose answer is lost; empty when there is none
 }
 

@@ -59,7 +59,7 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
 				break
 			}
-			l, query := s.judge(a)
+			l, query, size := s.judge(a)
 			if s.done.has(a.Row) {
 				continue
 			}
@@ -71,7 +71,7 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				continue
 			}
 			byID := a.Identifier() == schema.ByID
-			group := string(a.Object) + strconv.FormatBool(byID) + " " + strings.Join(query.Signals, " ")
+			group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.Signals, " ")
 			b := open[group]
 			if b == nil {
 				b = &Batch{Query: query, ByID: byID}
@@ -79,7 +79,7 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				order = append(order, group)
 			}
 			b.Items = append(b.Items, Item{Ref: reference(a, byID), Account: a})
-			if len(b.Items) == s.size {
+			if len(b.Items) == size {
 				delete(open, group)
 				order = slices.DeleteFunc(order, func(g string) bool { return g == group })
 				if !send(s.number(b)) {
@@ -98,26 +98,31 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 	}
 }
 
-// judge gives a line its fate if it needs no call, else the question to ask.
-func (s *sharder) judge(a schema.Account) (l Line, query *Query) {
+// againSize is how many entities are asked in one call that may be paid twice:
+// few, so that another loss loses little.
+const againSize = 10
+
+// judge gives a line its fate if it needs no call, else the question to ask and
+// how many may be asked in one call.
+func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
 	l = Line{Account: a}
 	query = s.queries[a.Object]
 	switch {
 	case a.Reject != nil:
 		l.Status, l.Reason = schema.Rejected, a.Reject.String()
-		return l, nil
+		return l, nil, 0
 	case a.Identifier() == "":
 		l.Status, l.Reason = schema.Rejected, "no identifier that can be asked about"
-		return l, nil
+		return l, nil, 0
 	case query == nil:
 		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("no signal was asked for that applies to a %s; add one with --signals", a.Object)
-		return l, nil
+		return l, nil, 0
 	}
 	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
 	if first := s.asked.first(IdentityOf(&a), row); first != row {
 		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
 		l.Reason = fmt.Sprintf("asks the same as row %d", first)
-		return l, nil
+		return l, nil, 0
 	}
 	known := s.journal.Known(&a, query)
 	switch {
@@ -129,7 +134,10 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query) {
 	case len(known.Missing) < len(query.Signals):
 		query = s.part(query, known.Missing)
 	}
-	return l, query
+	if size = s.size; known.Again {
+		size = min(size, againSize)
+	}
+	return l, query, size
 }
 
 // part is a query without the types that were asked before.

@@ -226,3 +226,23 @@ func notALake(entries []fs.DirEntry) (stranger string, ok bool) {
 	}
 	return entries[i].Name(), true
 }
+
+// Sweep removes what runs that will not be published left in the scratch
+// directory of the lake in a directory. Whoever calls it holds the lake alone;
+// keep is the run that goes on.
+func Sweep(uri, keep string) error {
+	path, err := Check(uri)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(filepath.Join(path, stagingDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if e.Name() != keep {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(path, stagingDir, e.Name())))
+		}
+	}
+	return err
+}

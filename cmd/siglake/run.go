@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -72,6 +73,10 @@ func moneyFlags() []cli.Flag {
 			Usage: "leave an unfinished run, publishing what it paid for, and begin another; what was bought before is not bought again"},
 		&cli.BoolFlag{Name: "refresh", EnvVars: []string{"SIGLAKE_REFRESH"}, Category: "Money",
 			Usage: "buy again what was bought before"},
+		&cli.StringFlag{Name: "in-doubt", Value: inDoubtHold, EnvVars: []string{"SIGLAKE_IN_DOUBT"}, Category: "Money",
+			Usage: "what to do about calls that may have been charged and whose answers are lost: hold them, retry (pay again) within --in-doubt-budget, or probe (read the account's usage first, and pay again only if it cannot tell)"},
+		&cli.StringFlag{Name: "in-doubt-budget", EnvVars: []string{"SIGLAKE_IN_DOUBT_BUDGET"}, Category: "Money",
+			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited"},
 	}
 }
 
@@ -92,141 +97,204 @@ func outputFlags() []cli.Flag {
 	}
 }
 
+// job is one "siglake run" with everything it was told.
+type job struct {
+	c         *cli.Context
+	lake, uri string
+	partition string
+	options   sources.Options
+	budget    int64 // credits; 0 for none
+	in        *input
+	cmd       command
+
+	client  *signals.Client
+	price   int64 // most credits of one event
+	baseURL string
+	bill    func() simulatorBill // of an embedded simulator, else nil
+	tour    bool
+}
+
 // runList runs the main job on a list with the flags of c. tour adds what a
 // newcomer wants to see: the tree and the simulator's own bill.
 func runList(c *cli.Context, uri string, tour bool) error {
 	if err := setLog(c); err != nil {
 		return err
 	}
-	lake := c.String("lake")
-	if lake == "" {
-		return usagef("say where to write with --lake DIR")
-	}
-	if err := checkRange(c, "concurrency", 1, 64); err != nil {
+	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, tour: tour}
+	if err := j.check(); err != nil {
 		return err
 	}
-	if err := checkRange(c, "batch-size", 1, pipeline.MaxBatch); err != nil {
+	var err error
+	if j.in, err = openInput(c.Context, uri, c.App.Reader); err != nil {
 		return err
 	}
-	partition, ok := map[string]string{"month": "event_month", "day": "event_day"}[c.String("partition-by")]
-	if !ok {
-		return usagef("--partition-by %q: expected month or day", c.String("partition-by"))
-	}
-	options, err := listOptions(c)
-	if err != nil {
-		return err
-	}
-	if options.Object == "" {
-		options.Object = onlyObject(splitWords(c.StringSlice("signals")))
-	}
-	budget, err := budgetOf(c)
-	if err != nil {
-		return err
-	}
-	in, err := openInput(c.Context, uri, c.App.Reader)
-	if err != nil {
-		return err
-	}
-	defer in.close() //nolint:errcheck // a copy of the list in a temporary directory
-	options.Stdin = in.stdin
-	list, err := sources.Open(c.Context, in.uri, options)
-	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	defer list.Close() //nolint:errcheck // it was only read
+	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
+	j.cmd = commandOf(c, j.in.digest)
 
-	lakeState, err := openState(c.Context, lake, "siglake "+c.Command.Name)
-	if err != nil {
-		return err
-	}
-	defer lakeState.close() //nolint:errcheck // what matters is durable before
-	cmd := commandOf(c, in.digest)
-	known, err := lakeState.decide(c.Context, c, cmd)
-	if err != nil {
-		return err
-	}
-	if known.done != nil {
-		return nothingToDo(c, known.done)
-	}
-
-	baseURL, key, bill, closeAPI, err := openAPI(c)
-	if err != nil {
+	var key string
+	var closeAPI func()
+	if j.baseURL, key, j.bill, closeAPI, err = openAPI(c); err != nil {
 		return err
 	}
 	defer closeAPI()
-	client, err := newClient(c, baseURL, key)
-	if err != nil {
+	if j.client, err = newClient(c, j.baseURL, key); err != nil {
 		return usagef("%v", err)
 	}
-	begin, err := beginRun(c, client, known, cmd, budget)
-	if err != nil {
+	m, err := j.pass()
+	// What was left in doubt just now is asked again at once, if that was allowed.
+	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil {
+		m, err = j.pass()
+	}
+	if err != nil || m == nil {
 		return err
 	}
-	begin.URI, begin.Endpoint, begin.Partition = uri, baseURL, partition
-	sink, err := openSink(c.Context, lake, begin.ID)
+	if code := manifestCode(m); code != exitComplete {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// check reads the flags that can be wrong by themselves.
+func (j *job) check() (err error) {
+	c := j.c
+	if j.lake == "" {
+		return usagef("say where to write with --lake DIR")
+	}
+	if err := errors.Join(checkRange(c, "concurrency", 1, 64), checkRange(c, "batch-size", 1, pipeline.MaxBatch)); err != nil {
+		return err
+	}
+	var ok bool
+	if j.partition, ok = map[string]string{"month": "event_month", "day": "event_day"}[c.String("partition-by")]; !ok {
+		return usagef("--partition-by %q: expected month or day", c.String("partition-by"))
+	}
+	if j.options, err = listOptions(c); err != nil {
+		return err
+	}
+	if j.options.Object == "" {
+		j.options.Object = onlyObject(splitWords(c.StringSlice("signals")))
+	}
+	if j.budget, err = budgetOf(c); err != nil {
+		return err
+	}
+	return checkDoubtFlags(c)
+}
+
+// pass makes one run, or goes on with one. The manifest is nil when there was
+// nothing to do.
+func (j *job) pass() (*pipeline.Manifest, error) {
+	c := j.c
+	if err := j.in.rewind(); err != nil {
+		return nil, &exitError{exitStorage, err}
+	}
+	j.options.Stdin = j.in.stdin
+	list, err := sources.Open(c.Context, j.in.uri, j.options)
 	if err != nil {
-		return &exitError{exitStorage, err}
+		return nil, &exitError{exitUsage, err}
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	s, err := openState(c.Context, j.lake, "siglake "+c.Command.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close() //nolint:errcheck // what matters is durable before
+	if err := s.settleDoubts(c, j.client); err != nil {
+		return nil, err
+	}
+	known, err := s.decide(c.Context, c, j.cmd)
+	if err != nil {
+		return nil, err
+	}
+	unfinished := ""
+	if known.resume != nil {
+		unfinished = known.resume.ID
+	}
+	if err := sinks.Sweep(j.lake, unfinished); err != nil {
+		return nil, &exitError{exitStorage, err}
+	}
+	if known.done != nil {
+		return nil, nothingToDo(c, known.done)
+	}
+	begin, err := j.begin(known)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := openSink(c.Context, j.lake, begin.ID)
+	if err != nil {
+		return nil, &exitError{exitStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
 	if err := sameWorld(c, sink); err != nil {
-		return err
+		return nil, err
 	}
-	fetcher, err := newFetcher(c, client, lakeState.journal, budget, known.resume)
+	s.journal.SetPrice(j.price)
+	fetcher, err := newFetcher(c, j.client, s.journal, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	run, err := lakeState.journal.Begin(begin)
+	run, err := s.journal.Begin(begin)
 	if err != nil {
-		return &exitError{exitStorage, err}
+		return nil, &exitError{exitStorage, err}
 	}
 
-	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(uri))
+	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri))
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Queries: queriesOf(run), RunID: run.ID, Started: run.First, Continues: run.Continues,
-		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: partition, Batches: run.Batches,
-		Journal: lakeState.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: baseURL, Input: describe(list),
+		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
+		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Input: describe(list),
 	}
 	if run.Refresh {
-		runner.Journal = afresh{lakeState.journal}
+		runner.Journal = afresh{s.journal}
 	}
 	if known.resume != nil {
 		slog.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
-		runner.Past = lakeState.past(c.Context, run)
+		runner.Past = s.past(c.Context, run)
 	}
 	m, err := runner.Run(c.Context, list)
 	show.close()
 	if m == nil {
-		return runError(err)
+		return nil, runError(err)
 	}
-	if c.String("log-format") == "json" { // the summary is for people
+	j.report(m)
+	if err != nil {
+		return nil, runError(err)
+	}
+	return m, nil
+}
+
+// spent is what a run that goes on has cost at the most.
+func spent(resumed *journal.Run) int64 {
+	if resumed == nil {
+		return 0
+	}
+	return resumed.Spent()
+}
+
+// report says how a run ended: in the log, and in a summary for people.
+func (j *job) report(m *pipeline.Manifest) {
+	c := j.c
+	if c.String("log-format") == "json" {
 		slog.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
 			"events", m.Events.Returned, "credits", m.Credits.Charged, "generation", m.Generation)
 	}
 	if m.Credits.UnknownCalls > 0 {
 		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
 	}
-	if code := manifestCode(m); c.Bool("quiet") && code != exitComplete {
-		slog.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
-			"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.Held], "reason", stopReason(m))
-	}
-	if !c.Bool("quiet") {
-		printSummary(c.App.Writer, lake, m)
-		if bill != nil {
-			b := bill()
-			fmt.Fprintf(c.App.Writer, "  Simulator's own bill: %s credits, %s of them delivered\n", thousands(b.Credits), thousands(b.Delivered))
+	if c.Bool("quiet") {
+		if manifestCode(m) != exitComplete {
+			slog.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
+				"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.Held], "reason", stopReason(m))
 		}
-		if tour {
-			fmt.Fprintln(c.App.Writer)
-			printTree(c.App.Writer, lake, m)
-		}
+		return
 	}
-	if err != nil {
-		return runError(err)
+	printSummary(c.App.Writer, j.lake, m)
+	if j.bill != nil {
+		b := j.bill()
+		fmt.Fprintf(c.App.Writer, "  Simulator's own bill: %s credits, %s of them delivered\n", thousands(b.Credits), thousands(b.Delivered))
 	}
-	if code := manifestCode(m); code != exitComplete {
-		return &exitError{code: code}
+	if j.tour {
+		fmt.Fprintln(c.App.Writer)
+		printTree(c.App.Writer, j.lake, m)
 	}
-	return nil
 }
 
 func stopReason(m *pipeline.Manifest) string {
@@ -297,23 +365,26 @@ func budgetOf(c *cli.Context) (int64, error) {
 	}
 }
 
-// beginRun says what the run is: a new one, or one more session of one that was
+// begin says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
-func beginRun(c *cli.Context, client *signals.Client, known decision, cmd command, budget int64) (journal.Begin, error) {
-	now := time.Now().UTC()
+func (j *job) begin(known decision) (journal.Begin, error) {
+	c, now := j.c, time.Now().UTC()
 	b := journal.Begin{
-		Session: 1, Started: now, Command: cmd.digest(), Settings: cmd.settings, Input: cmd.input, Budget: budget,
-		Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),
+		Session: 1, Started: now, Command: j.cmd.digest(), Settings: j.cmd.settings, Input: j.cmd.input, URI: j.uri, Endpoint: j.baseURL,
+		Budget: j.budget, Partition: j.partition, Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),
 	}
-	switch {
-	case known.resume != nil:
-		b.ID, b.Session, b.Queries, b.Continues = known.resume.ID, known.resume.Session+1, known.resume.Queries, known.resume.Continues
-		b.Refresh = known.resume.Refresh
+	if known.resume != nil {
+		old := known.resume
+		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.Used, b.Price = old.ID, old.Session+1, old.Queries, old.Continues, old.Refresh, old.Used, old.Price
+		j.setPrice(b.Price)
 		return b, nil
+	}
+	j.account(&b)
+	switch {
 	case known.continues != nil:
 		b.Queries, b.Continues = known.continues.Queries, known.continues.ID
 	default:
-		asked, err := queries(c.Context, c, client, now)
+		asked, err := queries(c.Context, c, j.client, now)
 		if err != nil {
 			return b, err
 		}
@@ -326,6 +397,33 @@ func beginRun(c *cli.Context, client *signals.Client, known decision, cmd comman
 	var err error
 	b.ID, err = newRunID(now, rand.Reader)
 	return b, err
+}
+
+// account asks the free usage endpoint what the account has used and what
+// events cost. An account without that endpoint, or one whose few requests to it
+// are used up, runs all the same.
+func (j *job) account(b *journal.Begin) {
+	ctx, cancel := context.WithTimeout(j.c.Context, 3*time.Second)
+	defer cancel()
+	u, err := j.client.Usage(ctx)
+	if err != nil {
+		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+		return
+	}
+	if u.Used >= 0 {
+		b.Used = &u.Used
+	}
+	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
+		if p, ok := u.Prices[action]; ok {
+			b.Price = max(b.Price, p.Credits) // for every started PerQuantity: one event at worst
+		}
+	}
+	j.setPrice(b.Price)
+}
+
+func (j *job) setPrice(credits int64) {
+	j.price = max(credits, 1)
+	j.client.SetPrice(j.price)
 }
 
 // nothingToDo answers a command that a run has carried out already.

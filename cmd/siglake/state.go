@@ -359,6 +359,15 @@ func (in *input) measure(path string, err error) error {
 	return nil
 }
 
+// rewind makes the list readable from its beginning again.
+func (in *input) rewind() error {
+	if in.spool == nil {
+		return nil
+	}
+	_, err := in.spool.Seek(0, io.SeekStart)
+	return err
+}
+
 func (in *input) close() error {
 	if in.spool == nil {
 		return nil

@@ -116,7 +116,7 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 
 // newFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before.
-func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, budget int64, resumed *journal.Run) (pipeline.Fetcher, error) {
+func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, budget signals.BudgetConfig) (pipeline.Fetcher, error) {
 	plan, ok := signals.PlanNamed(c.String("plan"))
 	if !ok && c.String("plan") != "unlimited" {
 		return nil, usagef("--plan %q: expected %s or unlimited", c.String("plan"), planNames())
@@ -135,12 +135,8 @@ func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, b
 	decoded := book.Settle(signals.Decode(book.Record(client)))
 	var f pipeline.Fetcher = signals.Limit(decoded, signals.LimitConfig{Plan: plan, PerSecond: perSecond, MaxWait: wait})
 	f = signals.Retry(f, signals.RetryConfig{MaxWait: wait})
-	if budget > 0 {
-		spent := int64(0)
-		if resumed != nil {
-			spent = resumed.Spent()
-		}
-		f = signals.Budget(f, signals.BudgetConfig{Credits: budget, Spent: spent})
+	if budget.Credits > 0 {
+		f = signals.Budget(f, budget)
 	}
 	return signals.Bisect(f), nil
 }

@@ -101,7 +101,6 @@ func (r *Run) Spent() (most int64) {
 // Options says what a journal needs to know of the client. Decode must be set.
 type Options struct {
 	Decode Decode
-	Price  int64 // most credits of one event, for ceilings; 0 means 1
 }
 
 // Reopened reports whether somebody decided, after the run was published, that
@@ -120,7 +119,7 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{log: l, decode: o.Decode, price: max(o.Price, 1), now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}}
+	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}}
 	err = l.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
 		if err := j.take(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)

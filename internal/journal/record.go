@@ -38,6 +38,8 @@ type Begin struct {
 	Endpoint  string            `json:"endpoint"`
 	Queries   []pipeline.Query  `json:"queries"`
 	Budget    int64             `json:"budget,omitempty"` // credits; 0 for none
+	Price     int64             `json:"price,omitempty"`  // most credits of one event; 0 when not known: 1
+	Used      *int64            `json:"used,omitempty"`   // credits the account had used when the run began; absent: not known
 	Continues string            `json:"continues,omitempty"`
 	Simulated bool              `json:"simulated,omitempty"`
 	Refresh   bool              `json:"refresh,omitempty"`

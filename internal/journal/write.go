@@ -27,6 +27,10 @@ func (j *Journal) Begin(b Begin) (*Run, error) {
 	return j.run, err
 }
 
+// SetPrice says what one event costs at the most, for ceilings to come; without
+// it, 1 credit.
+func (j *Journal) SetPrice(credits int64) { j.price = max(credits, 1) }
+
 // Attach makes a run of the past the one that the other methods write about.
 func (j *Journal) Attach(r *Run) { j.run = r }
 
@@ -43,7 +47,9 @@ func (j *Journal) Known(a *schema.Account, q *pipeline.Query) (known pipeline.Kn
 			switch {
 			case c.Outcome == pipeline.Ambiguous && (c.Resolved == "" || c.Resolved == Lost):
 				known.Doubt = c.Run.ID + "/" + c.ID
-			case c.Outcome != pipeline.Ambiguous:
+			case c.Outcome == pipeline.Ambiguous:
+				known.Again = true
+			default:
 				known.Call = c.Run.ID + "/" + c.ID
 				answered = true
 			}

@@ -91,6 +91,10 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// SetPrice says what one event costs at the most. It is for the time before the
+// first batch, when the account's price list has been read.
+func (c *Client) SetPrice(credits int64) { c.price = max(credits, 1) }
+
 // Format prints where the client asks, and nothing of what it holds.
 func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "signals client of ", c.base.Redacted()) }
 

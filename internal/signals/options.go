@@ -128,7 +128,9 @@ func (c *Client) free(ctx context.Context, path string, turn func(context.Contex
 		}
 		longest := time.Second << (try - 1)
 		again := max(time.Duration(rand.Float64()*float64(longest)), v.Wait)
-		if try == freeAttempts || !passing(v.Class) || again > time.Minute {
+		deadline, ends := ctx.Deadline()
+		inVain := ends && time.Until(deadline) < again // there will be no time for another
+		if try == freeAttempts || !passing(v.Class) || again > time.Minute || inVain {
 			return nil, &RefusalError{v}
 		}
 		if !wait(ctx, again, nil) {
