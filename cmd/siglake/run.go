@@ -243,7 +243,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Input: describe(list),
 	}
 	if run.Refresh {
-		runner.Journal = afresh{s.journal}
+		runner.Journal = s.journal.Refreshed(run)
 	}
 	if known.resume != nil {
 		slog.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
@@ -382,7 +382,7 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	j.account(&b)
 	switch {
 	case known.continues != nil:
-		b.Queries, b.Continues = known.continues.Queries, known.continues.ID
+		b.Queries, b.Continues, b.Refresh = known.continues.Queries, known.continues.ID, known.continues.Refresh
 	default:
 		asked, err := queries(c.Context, c, j.client, now)
 		if err != nil {
@@ -437,13 +437,6 @@ func nothingToDo(c *cli.Context, r *journal.Run) error {
 		return nil
 	}
 	return &exitError{code: code}
-}
-
-// afresh is a journal that knows of no purchase: what it is asked is bought.
-type afresh struct{ *journal.Journal }
-
-func (afresh) Known(_ *schema.Account, q *pipeline.Query) pipeline.Known {
-	return pipeline.Known{Missing: q.Signals}
 }
 
 // openAPI gives the address and key of the API, or of an embedded simulator

@@ -262,8 +262,11 @@ func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decisi
 		return decision{}, nil
 	}
 	for _, r := range slices.Backward(runs) {
-		if r.Command != cmd.digest() || c.Bool("new-run") || c.Bool("refresh") {
+		if r.Command != cmd.digest() || c.Bool("new-run") {
 			continue
+		}
+		if c.Bool("refresh") && (!r.Refresh || r.Done.Deferred == 0) {
+			break
 		}
 		today := time.Now().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {

@@ -35,9 +35,41 @@ func (j *Journal) SetPrice(credits int64) { j.price = max(credits, 1) }
 func (j *Journal) Attach(r *Run) { j.run = r }
 
 // Known says what was asked about an account before, by any run.
-func (j *Journal) Known(a *schema.Account, q *pipeline.Query) (known pipeline.Known) {
+func (j *Journal) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
+	return j.known(a, q, func(*Run) bool { return true })
+}
+
+// Refreshed is the journal as a run sees it that buys again what was bought
+// before: it knows only its own purchases, and those of the runs it continues.
+func (j *Journal) Refreshed(r *Run) pipeline.Journal {
+	own := map[string]bool{}
+	for id := r.ID; id != ""; {
+		own[id] = true
+		old, err := j.runNamed(id)
+		if err != nil || !old.Refresh {
+			break
+		}
+		id = old.Continues
+	}
+	return refreshed{j, own}
+}
+
+type refreshed struct {
+	*Journal
+	own map[string]bool // runs
+}
+
+func (f refreshed) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
+	return f.known(a, q, func(r *Run) bool { return f.own[r.ID] })
+}
+
+func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) bool) (known pipeline.Known) {
 	var calls []*Call
-	j.index.calls(pipeline.IdentityOf(a), func(n uint32) { calls = append(calls, j.calls[n-1]) })
+	j.index.calls(pipeline.IdentityOf(a), func(n uint32) {
+		if c := j.calls[n-1]; counts(c.Run) {
+			calls = append(calls, c)
+		}
+	})
 	for _, signal := range q.Signals {
 		answered := false
 		for _, c := range calls {

@@ -1,0 +1,561 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// visit is one command among several on a lake, and what it cost by the
+// simulator's bill.
+type visit struct {
+	code           int
+	stdout, stderr string
+	requests       int // of any kind
+	calls          int // of those, to what costs
+	entities       int // asked about in them
+	credits        int64
+}
+
+// visit runs "siglake run" on a lake that other runs have been at; what rig.run
+// checks holds for the first one only.
+func (r *rig) visit(list string, flags ...string) visit {
+	r.t.Helper()
+	return r.visitContext(context.Background(), list, flags...)
+}
+
+func (r *rig) visitContext(ctx context.Context, list string, flags ...string) visit {
+	r.t.Helper()
+	before := r.sim.Bill()
+	args := append([]string{"siglake", "run", "-", "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, flags...)
+	var stdout, stderr bytes.Buffer
+	v := visit{code: execute(ctx, args, strings.NewReader(list), &stdout, &stderr)}
+	v.stdout, v.stderr = stdout.String(), stderr.String()
+	if strings.Contains(v.stdout+v.stderr, canary) {
+		r.t.Error("the API key was printed")
+	}
+	after := r.sim.Bill()
+	v.requests, v.credits = after.Requests-before.Requests, after.Credits-before.Credits
+	for _, e := range after.Entries[before.Requests:] {
+		if e.Method == http.MethodPost {
+			v.calls++
+			v.entities += e.Entities
+		}
+	}
+	r.manifest = r.readManifest()
+	return v
+}
+
+// generations are the lake's manifests, oldest first.
+func (r *rig) generations() (all []*pipeline.Manifest) {
+	r.t.Helper()
+	for m := r.readManifest(); m != nil; {
+		all = append(all, m)
+		if m.Previous == nil {
+			break
+		}
+		raw, err := os.ReadFile(filepath.Join(r.lake, m.Previous.Path))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		m = new(pipeline.Manifest)
+		r.decode(raw, m)
+	}
+	slices.Reverse(all)
+	return all
+}
+
+// uids counts the rows of every event over some generations.
+func (r *rig) uids(of ...*pipeline.Manifest) map[string]int {
+	r.t.Helper()
+	rows := map[string]int{}
+	for _, m := range of {
+		at := &rig{t: r.t, lake: r.lake, manifest: m}
+		for _, row := range at.events() {
+			rows[row["event_uid"].(string)]++
+		}
+	}
+	return rows
+}
+
+// digests gives the digest of every file of the lake.
+func (r *rig) digests() map[string]string {
+	r.t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(r.lake, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		sum := sha256.Sum256(raw)
+		all[strings.TrimPrefix(path, r.lake)] = hex.EncodeToString(sum[:])
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
+
+// onCopy makes the rig work on a copy of its lake.
+func (r *rig) onCopy() *rig {
+	r.t.Helper()
+	there := *r
+	there.lake = filepath.Join(r.t.TempDir(), "lake")
+	if err := os.CopyFS(there.lake, os.DirFS(r.lake)); err != nil {
+		r.t.Fatal(err)
+	}
+	return &there
+}
+
+// oneDay skips a test that would run across midnight: another day is another
+// window, and is bought.
+func oneDay(t *testing.T) {
+	t.Helper()
+	if now := time.Now().UTC(); now.Add(2*time.Minute).Day() != now.Day() {
+		t.Skip("the day ends (UTC)")
+	}
+}
+
+// dieAt makes every operation on the lake's files fail from the first one on
+// that at accepts. What is left is what a killed process leaves.
+func dieAt(t *testing.T, at func(op, path string) bool) {
+	t.Helper()
+	var dead atomic.Bool
+	fileHook = func(op, path string, do func() error) error {
+		if dead.Load() || at(op, path) {
+			dead.Store(true)
+			return errors.New("the process is dead")
+		}
+		return do()
+	}
+	t.Cleanup(revive)
+}
+
+func revive() { fileHook = nil }
+
+// billed counts the calls that were charged.
+func (r *rig) billed() int { return r.sim.Bill().Billed }
+
+func lined(lines []string) string { return strings.Join(lines, "\n") + "\n" }
+
+// plain are the flags of the purchase that the lists and flags below differ from.
+var plain = []string{"--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "90d"}
+
+const newcomer = "newcomer-11.example" // has events, most days
+
+// purchase is what one run of its own, on an empty lake, would buy.
+type purchase struct {
+	lines []string
+	flags []string
+}
+
+type edit struct {
+	name  string
+	list  string
+	flags []string  // behind those of the first purchase
+	buys  *purchase // nil: nothing
+	twice bool      // buys pairs that were bought before
+	copy  int64     // duplicate lines
+	idle  bool      // the same command to siglake: not even a run
+}
+
+// TestEditedList buys a list of 5,000 lines, edits list or flags, and buys
+// again: only what is new costs anything.
+func TestEditedList(t *testing.T) {
+	oneDay(t)
+	lines := strings.Fields(domains(5000))
+	r := newRig(t, simulator.Config{})
+	r.run(lined(lines), plain...)
+	if r.code != exitComplete {
+		t.Fatalf("exit %d: %s", r.code, r.stderr)
+	}
+	first := r.manifest
+	known := r.uids(first)
+	ids := "lusha company id,domain\n"
+	for i, a := range r.table(schema.Accounts) {
+		if id, ok := a["entity_id"].(string); ok {
+			ids += id + ",\n"
+		} else {
+			ids += "," + lines[i] + "\n"
+		}
+	}
+
+	var spelled []string
+	for i, l := range lines {
+		spelled = append(spelled, fmt.Sprintf([]string{"https://www.%s/", "  %s ", "HTTP://%s/about?x=1", "%s."}[i%4], strings.ToUpper(l)))
+	}
+	reversed := slices.Clone(lines)
+	slices.Reverse(reversed)
+	same := lined(lines)
+	another := &purchase{[]string{newcomer}, plain}
+	all := func(flags ...string) *purchase { return &purchase{lines, flags} }
+	table := []edit{
+		{name: "line inserted at the top", list: newcomer + "\n" + same, buys: another},
+		{name: "line inserted in the middle", list: lined(slices.Insert(slices.Clone(lines), 2500, newcomer)), buys: another},
+		{name: "line inserted, batches of 37", list: lined(slices.Insert(slices.Clone(lines), 2500, newcomer)), flags: []string{"--batch-size", "37"}, buys: another},
+		{name: "line deleted", list: lined(slices.Delete(slices.Clone(lines), 700, 701))},
+		{name: "lines reversed", list: lined(reversed)},
+		{name: "line duplicated", list: lines[41] + "\n" + same, copy: 1},
+		{name: "spelled otherwise", list: lined(spelled)},
+		{name: "by id instead of domain", list: ids},
+		{name: "batches of 37 for 100", list: same, flags: []string{"--batch-size", "37"}, idle: true},
+		{name: "concurrency 3 for 8", list: same, flags: []string{"--concurrency", "3"}, idle: true},
+		{name: "signal type added", list: same, flags: []string{"--signals", "websiteTrafficIncrease"},
+			buys: all("--signals", "websiteTrafficIncrease", "--max-results", "2")},
+		{name: "--max-results 5 for 2", list: same, flags: []string{"--max-results", "5"}, twice: true,
+			buys: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "5")},
+		{name: "--max-results 1 for 2", list: same, flags: []string{"--max-results", "1"}},
+		{name: "--since 120d for 90d", list: same, flags: []string{"--since", "120d"}, twice: true,
+			buys: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "120d")},
+		{name: "--since 30d for 90d", list: same, flags: []string{"--since", "30d"}},
+		{name: "news filter added", list: same, flags: []string{"--news-event-types", "Funding Round"}, twice: true,
+			buys: all("--signals", "financialEventsNews", "--max-results", "2", "--news-event-types", "Funding Round")},
+		{name: "--refresh", list: same, flags: []string{"--refresh"}, twice: true, buys: all(plain...)},
+	}
+
+	var report strings.Builder
+	out := tabwriter.NewWriter(&report, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(out, "edit\tcalls\tcredits\tfree requests\tstatuses\t\n")
+	fmt.Fprintf(out, "(first purchase)\t%d\t%d\t\t%v\t\n", first.Calls.Total, first.Credits.Charged, first.Accounts.ByStatus)
+	for _, e := range table {
+		t.Run(e.name, func(t *testing.T) {
+			alone := newRig(t, simulator.Config{})
+			alone.manifest = &pipeline.Manifest{}
+			if e.buys != nil {
+				alone.run(lined(e.buys.lines), e.buys.flags...)
+			}
+			want := visit{calls: int(alone.manifest.Calls.Total), credits: alone.manifest.Credits.Charged, entities: len(alone.lines())}
+
+			at := r.onCopy()
+			at.t = t
+			got := at.visit(e.list, slices.Concat(plain, e.flags)...)
+			fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%v\t\n", e.name, got.calls, got.credits, got.requests-got.calls, at.manifest.Accounts.ByStatus)
+			if (visit{calls: got.calls, credits: got.credits, entities: got.entities}) != want {
+				t.Errorf("cost %d calls about %d entities, %d credits; want %d, %d, %d", got.calls, got.entities, got.credits, want.calls, want.entities, want.credits)
+			}
+			if got.code != exitComplete {
+				t.Errorf("exit %d, want %d: %s", got.code, exitComplete, got.stderr)
+			}
+			if e.idle {
+				if got.requests != 0 || at.manifest.Generation != 1 {
+					t.Errorf("%d requests, generation %d; want none and the first", got.requests, at.manifest.Generation)
+				}
+				return
+			}
+			at.checkFates(e, alone.manifest.Accounts.ByStatus)
+
+			rows := at.uids(at.generations()...)
+			there := map[string]int{}
+			for _, list := range []map[string]int{known, alone.uids(alone.manifest)} {
+				for uid, n := range list {
+					there[uid] += n
+				}
+			}
+			if diff := cmp.Diff(there, rows); diff != "" {
+				t.Errorf("rows by event_uid differ from those of the two purchases (-want +got):\n%.2000s", diff)
+			}
+			if n := repeated(rows); n > 0 != e.twice {
+				t.Errorf("%d events have several rows; bought again: %v", n, e.twice)
+			}
+			at.checkSecret()
+		})
+	}
+	if err := out.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("extra cost of an edit to a list of %d lines:\n%s", len(lines), report.String())
+}
+
+// lines are the rows of the accounts table; none without a manifest.
+func (r *rig) lines() []map[string]any { return r.table(schema.Accounts) }
+
+// checkFates: what was bought fares as it would on a lake of its own, and all
+// other lines are cached, or repeat another one.
+func (r *rig) checkFates(e edit, bought map[schema.Status]int64) {
+	r.t.Helper()
+	want := map[schema.Status]int64{}
+	rest := int64(len(r.lines())) - e.copy
+	for s, n := range bought {
+		want[s] = n
+		rest -= n
+	}
+	if rest > 0 {
+		want[schema.Cached] = rest
+	}
+	if e.copy > 0 {
+		want[schema.Duplicate] = e.copy
+	}
+	if diff := cmp.Diff(want, r.manifest.Accounts.ByStatus); diff != "" {
+		r.t.Errorf("lines by status (-want +got):\n%s", diff)
+	}
+}
+
+// repeated counts the events with several rows.
+func repeated(rows map[string]int) (n int) {
+	for _, count := range rows {
+		if count > 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// TestFinishedAgain: a command that has been carried out asks nothing, costs
+// nothing and changes nothing, however it had ended, and ends in the same way.
+func TestFinishedAgain(t *testing.T) {
+	oneDay(t)
+	for name, c := range map[string]struct {
+		cfg  simulator.Config
+		list string
+		code int
+	}{
+		"complete":     {code: exitComplete, list: domains(300)},
+		"with rejects": {code: exitRejects, list: domains(300) + "no domain at all\n"},
+		"in doubt":     {code: exitHeld, list: domains(300), cfg: simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, c.cfg)
+			r.run(c.list, plain...)
+			if r.code != c.code {
+				t.Fatalf("exit %d, want %d: %s", r.code, c.code, r.stderr)
+			}
+			before := r.digests()
+			v := r.visit(c.list, plain...)
+			if v.code != c.code || v.requests != 0 || v.credits != 0 {
+				t.Errorf("again: exit %d, %d requests, %d credits; want %d, 0, 0", v.code, v.requests, v.credits, c.code)
+			}
+			if diff := cmp.Diff(before, r.digests()); diff != "" {
+				t.Errorf("files changed (-before +after):\n%s", diff)
+			}
+			if !strings.Contains(v.stdout, "Nothing to do") {
+				t.Errorf("it says %q, want that there is nothing to do", v.stdout)
+			}
+		})
+	}
+}
+
+// TestLocked: while a run is at work on a lake, another one is turned away
+// before it asks anything, whatever it wants.
+func TestLocked(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	tries := 0
+	fileHook = func(op, path string, do func() error) error {
+		if r.billed() == 2 && tries == 0 { // in the middle of the first run, which waits meanwhile
+			tries++
+			for _, flags := range [][]string{plain, {"--signals", "news", "--new-run"}, {"--signals", "news", "--refresh"}} {
+				v := r.visit(domains(300), flags...)
+				if v.code != exitLocked || v.requests != 0 {
+					t.Errorf("%v during another run: exit %d, %d requests; want %d, 0", flags, v.code, v.requests, exitLocked)
+				}
+				if !strings.Contains(v.stderr, fmt.Sprintf("process %d", os.Getpid())) {
+					t.Errorf("message %q does not say who is at work", v.stderr)
+				}
+			}
+		}
+		return do()
+	}
+	defer revive()
+	r.run(domains(300), append([]string{"--concurrency", "1"}, plain...)...)
+	if r.code != exitComplete || tries == 0 {
+		t.Errorf("exit %d, %d others tried; want %d and one: %s", r.code, tries, exitComplete, r.stderr)
+	}
+}
+
+// TestUnfinished: as long as a run is unfinished, only its own command goes on
+// with it. Others are told what differs, and may leave it with --new-run: what
+// it had paid for is published and is not bought again.
+func TestUnfinished(t *testing.T) {
+	oneDay(t)
+	died := map[string]func(r *rig) func(op, path string) bool{
+		// The tenth answer came, and the process died before it wrote it down.
+		"with a call in doubt": func(r *rig) func(op, path string) bool {
+			return func(op, _ string) bool { return op == "write" && r.billed() == 10 }
+		},
+		// It died when it had been written, and not been read.
+		"with an answer unread": func(r *rig) func(op, path string) bool {
+			return func(op, _ string) bool { return op == "sync" && r.billed() == 10 }
+		},
+		"before publication": func(*rig) func(op, path string) bool {
+			return func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") }
+		},
+		"in the middle of publication": func(*rig) func(op, path string) bool {
+			return func(op, path string) bool {
+				return op == "rename" && strings.Contains(path, "event_month=") && strings.HasSuffix(path, ".parquet")
+			}
+		},
+	}
+	list := domains(2000)
+	more := newcomer + "\n" + list
+	undisturbed := newRig(t, simulator.Config{})
+	undisturbed.run(more, plain...)
+	for name, at := range died {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Config{})
+			dieAt(t, at(r))
+			first := r.visit(list, append([]string{"--concurrency", "1"}, plain...)...)
+			revive()
+			if first.code != exitStorage || r.manifest != nil {
+				t.Fatalf("exit %d, manifest %v; want %d and none: %s", first.code, r.manifest, exitStorage, first.stderr)
+			}
+
+			staged := name == "in the middle of publication" // it is only completed
+			for _, other := range []struct {
+				list  string
+				flags []string
+				says  string
+			}{
+				{list, []string{"--max-results", "3"}, `--max-results was "2" and is "3"`},
+				{list, []string{"--signals", "websiteTrafficIncrease"}, `--signals was "financialEventsNews,surgeInHiring" and is "financialEventsNews,surgeInHiring,websiteTrafficIncrease"`},
+				{more, nil, "other content"},
+				{list, []string{"--refresh", "--since", "30d"}, `--since was "90d" and is "30d"`},
+			} {
+				if staged {
+					continue
+				}
+				v := r.visit(other.list, slices.Concat(plain, other.flags)...)
+				if v.code != exitUsage || v.requests != 0 || !strings.Contains(v.stderr, other.says) || !strings.Contains(v.stderr, "--new-run") {
+					t.Errorf("%v: exit %d, %d requests, message %q; want %d, none, and that %s and of --new-run", other.flags, v.code, v.requests, v.stderr, exitUsage, other.says)
+				}
+			}
+
+			second := r.visit(more, append([]string{"--new-run"}, plain...)...)
+			chain := r.generations()
+			if len(chain) != 2 {
+				t.Fatalf("%d generations, want that of the dead run and that of the new one; exit %d: %s", len(chain), second.code, second.stderr)
+			}
+			if n := first.entities + second.entities; n != 2001 {
+				t.Errorf("%d and %d entities were asked about, want each of 2001 once", first.entities, second.entities)
+			}
+			lost := r.sim.Bill().Credits - chain[0].Credits.Charged - chain[1].Credits.Charged
+			if want := chain[0].Credits.AmbiguousCeiling; lost < 0 || lost > want {
+				t.Errorf("%d credits were billed and are in no manifest, want at most the declared %d", lost, want)
+			}
+			want := undisturbed.uids(undisturbed.manifest)
+			held := r.manifest.Accounts.ByStatus[schema.Held]
+			if name == "with a call in doubt" {
+				if second.code != exitHeld || held != 100 || chain[0].Credits.AmbiguousCalls != 1 {
+					t.Errorf("exit %d, %d lines held, %d calls in doubt; want %d, 100, 1", second.code, held, chain[0].Credits.AmbiguousCalls, exitHeld)
+				}
+				for row := range undisturbed.of(r.heldKeys()) {
+					delete(want, row)
+				}
+			} else if second.code != exitComplete || held != 0 || lost != 0 {
+				t.Errorf("exit %d, %d lines held, %d credits lost; want %d, 0, 0: %s", second.code, held, lost, exitComplete, second.stderr)
+			}
+			if diff := cmp.Diff(want, r.uids(chain...)); diff != "" {
+				t.Errorf("rows by event_uid (-want +got):\n%.2000s", diff)
+			}
+			r.checkSecret()
+		})
+	}
+}
+
+// heldKeys are the keys of the lines in doubt.
+func (r *rig) heldKeys() map[string]bool {
+	keys := map[string]bool{}
+	for _, a := range r.lines() {
+		if a["status"] == string(schema.Held) {
+			keys[a["account_key"].(string)] = true
+		}
+	}
+	return keys
+}
+
+// of are the events about some lines.
+func (r *rig) of(keys map[string]bool) map[string]bool {
+	uids := map[string]bool{}
+	for _, row := range r.events() {
+		if key, ok := row["account_key"].(string); ok && keys[key] {
+			uids[row["event_uid"].(string)] = true
+		}
+	}
+	return uids
+}
+
+// TestContinued: a run that was stopped on request goes on with the same
+// command: each pair is bought once in total.
+func TestContinued(t *testing.T) {
+	oneDay(t)
+	list := domains(3000)
+	calm := newRig(t, simulator.Config{})
+	calm.run(list, plain...)
+	for _, n := range []string{"1", "8"} {
+		t.Run("concurrency "+n, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			r := newRig(t, simulator.Config{Latency: 2 * time.Millisecond, Log: func(e simulator.Entry) {
+				if e.Seq >= 6 {
+					cancel()
+				}
+			}})
+			flags := append([]string{"--concurrency", n}, plain...)
+			first := r.visitContext(ctx, list, flags...)
+			before := r.manifest
+			if first.code != exitDeferred || before == nil || before.Accounts.ByStatus[schema.Deferred] == 0 {
+				t.Fatalf("exit %d, %+v; want %d and lines left: %s", first.code, before, exitDeferred, first.stderr)
+			}
+			second := r.visit(list, flags...)
+			if second.code != exitComplete || r.manifest.Run.Continues != before.Run.ID {
+				t.Errorf("exit %d, continues %q; want %d, %q: %s", second.code, r.manifest.Run.Continues, exitComplete, before.Run.ID, second.stderr)
+			}
+			if first.entities+second.entities != 3000 || first.credits+second.credits != calm.manifest.Credits.Charged {
+				t.Errorf("asked about %d + %d entities for %d + %d credits, want 3000 and %d in total",
+					first.entities, second.entities, first.credits, second.credits, calm.manifest.Credits.Charged)
+			}
+			if got, want := r.manifest.Accounts.ByStatus[schema.Cached], int64(first.entities); got != want {
+				t.Errorf("%d lines cached, want the %d that were asked about before", got, want)
+			}
+			if diff := cmp.Diff(calm.uids(calm.manifest), r.uids(r.generations()...)); diff != "" {
+				t.Errorf("rows by event_uid, undisturbed and continued (-want +got):\n%.2000s", diff)
+			}
+			if third := r.visit(list, flags...); third.requests != 0 || third.code != exitComplete {
+				t.Errorf("once more: exit %d, %d requests; want %d, 0", third.code, third.requests, exitComplete)
+			}
+		})
+	}
+}
+
+// TestRefreshContinued: buying again on purpose can be interrupted like any
+// other run, and goes on where it stopped.
+func TestRefreshContinued(t *testing.T) {
+	oneDay(t)
+	list := domains(3000)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var posts atomic.Int64
+	r := newRig(t, simulator.Config{Latency: 2 * time.Millisecond, Log: func(e simulator.Entry) {
+		if e.Method == http.MethodPost && posts.Add(1) == 35 {
+			cancel()
+		}
+	}})
+	r.run(list, plain...)
+	flags := append([]string{"--refresh"}, plain...)
+	first := r.visitContext(ctx, list, flags...)
+	if first.code != exitDeferred || first.entities == 0 {
+		t.Fatalf("exit %d, asked about %d; want %d and some: %s", first.code, first.entities, exitDeferred, first.stderr)
+	}
+	second := r.visit(list, flags...)
+	if n := first.entities + second.entities; n != 3000 || second.code != exitComplete {
+		t.Errorf("refreshing, interrupted: exit %d, asked about %d and %d; want %d, each of 3000 once", second.code, first.entities, second.entities, exitComplete)
+	}
+}
