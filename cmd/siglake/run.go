@@ -108,7 +108,9 @@ type job struct {
 	cmd       command
 
 	client  *signals.Client
-	price   int64 // most credits of one event
+	key     string
+	usage   *signals.Usage // of the account; nil: not known
+	price   int64          // most credits of one event
 	baseURL string
 	bill    func() simulatorBill // of an embedded simulator, else nil
 	tour    bool
@@ -131,13 +133,12 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
 	j.cmd = commandOf(c, j.in.digest)
 
-	var key string
 	var closeAPI func()
-	if j.baseURL, key, j.bill, closeAPI, err = openAPI(c); err != nil {
+	if j.baseURL, j.key, j.bill, closeAPI, err = openAPI(c); err != nil {
 		return err
 	}
 	defer closeAPI()
-	if j.client, err = newClient(c, j.baseURL, key); err != nil {
+	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
 		return usagef("%v", err)
 	}
 	m, err := j.pass()
@@ -227,10 +228,15 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, err
 	}
 	s.journal.SetPrice(j.price)
-	fetcher, err := newFetcher(c, j.client, s.journal, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
+	governor, err := newGovernor(c, j.baseURL, j.key)
 	if err != nil {
 		return nil, err
 	}
+	defer governor.Close() //nolint:errcheck // its counts are kept call by call
+	if u := j.usage; u != nil {
+		governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
+	}
+	fetcher := newFetcher(c, j.client, s.journal, governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
 	run, err := s.journal.Begin(begin)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
@@ -410,6 +416,7 @@ func (j *job) account(b *journal.Begin) {
 		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
 		return
 	}
+	j.usage = u
 	if u.Used >= 0 {
 		b.Used = &u.Used
 	}

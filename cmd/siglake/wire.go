@@ -2,17 +2,22 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/quota"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -34,6 +39,10 @@ func apiFlags() []cli.Flag {
 			Usage: "your plan, for the rate limits to start from: free, starter, pro, premium, scale, legacy, unlimited; answers correct them"},
 		&cli.Float64Flag{Name: "rate", Value: 25, EnvVars: []string{"SIGLAKE_RATE"}, Category: "API",
 			Usage: "most calls a second; 0 for no such limit"},
+		&cli.Float64Flag{Name: "reserve", EnvVars: []string{"SIGLAKE_RESERVE"}, Category: "API",
+			Usage: "share of every rate window left to other users of the account, 0 to 0.9"},
+		&cli.StringFlag{Name: "quota-dir", EnvVars: []string{"SIGLAKE_QUOTA_DIR"}, Category: "API",
+			Usage: "`DIR` where all runs of a key on this machine count their calls; default: siglake/quota in the user's state directory"},
 		&cli.DurationFlag{Name: "max-wait", Value: 15 * time.Minute, EnvVars: []string{"SIGLAKE_MAX_WAIT"}, Category: "API",
 			Usage: "longest wait for a rate window; beyond it the run publishes what it has and exits 20"},
 		&cli.DurationFlag{Name: "timeout", Value: 60 * time.Second, EnvVars: []string{"SIGLAKE_TIMEOUT"}, Category: "API",
@@ -116,13 +125,22 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 
 // newFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before.
-func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, budget signals.BudgetConfig) (pipeline.Fetcher, error) {
-	plan, ok := signals.PlanNamed(c.String("plan"))
-	if !ok && c.String("plan") != "unlimited" {
-		return nil, usagef("--plan %q: expected %s or unlimited", c.String("plan"), planNames())
+func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, governor *quota.Governor, budget signals.BudgetConfig) pipeline.Fetcher {
+	f := book.Settle(signals.Decode(book.Record(client)))
+	f = quota.Limit(f, governor, rateRefusal)
+	f = signals.Retry(f, signals.RetryConfig{MaxWait: c.Duration("max-wait")})
+	if budget.Credits > 0 {
+		f = signals.Budget(f, budget)
 	}
+	return signals.Bisect(f)
+}
+
+// newGovernor makes what keeps calls within the account's rate windows, together
+// with every other run that uses the key on this machine.
+func newGovernor(c *cli.Context, baseURL, key string) (*quota.Governor, error) {
+	plan, ok := quota.PlanNamed(c.String("plan"))
 	if !ok {
-		plan.Name = "unlimited"
+		return nil, usagef("--plan %q: expected %s", c.String("plan"), planNames())
 	}
 	perSecond := c.Float64("rate")
 	if perSecond < 0 {
@@ -131,14 +149,49 @@ func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, b
 	if perSecond == 0 {
 		perSecond = noRate
 	}
-	wait := c.Duration("max-wait")
-	decoded := book.Settle(signals.Decode(book.Record(client)))
-	var f pipeline.Fetcher = signals.Limit(decoded, signals.LimitConfig{Plan: plan, PerSecond: perSecond, MaxWait: wait})
-	f = signals.Retry(f, signals.RetryConfig{MaxWait: wait})
-	if budget.Credits > 0 {
-		f = signals.Budget(f, budget)
+	reserve := c.Float64("reserve")
+	if reserve < 0 || reserve > 0.9 {
+		return nil, usagef("--reserve %g: expected a share from 0 to 0.9", reserve)
 	}
-	return signals.Bisect(f), nil
+	account := sha256.Sum256([]byte("siglake account\n" + baseURL + "\n" + key))
+	g, err := quota.Open(quota.Config{
+		Dir: quotaDir(c), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: quota.Reserve{Share: reserve},
+		PerSecond: perSecond, MaxWait: c.Duration("max-wait"), Timeout: c.Duration("timeout") + 30*time.Second,
+		Note: func(text string) { slog.Info("rate limits: " + text) },
+	})
+	if err != nil {
+		return nil, &exitError{exitStorage, fmt.Errorf("--quota-dir: %w", err)}
+	}
+	return g, nil
+}
+
+// quotaDir is where the counts of calls are kept; empty for a simulator in this
+// process, and where there is no home to keep them in.
+func quotaDir(c *cli.Context) string {
+	if dir := c.String("quota-dir"); dir != "" || c.Bool("simulate") {
+		return dir
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "siglake", "quota")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "siglake", "quota")
+	}
+	return ""
+}
+
+// rateRefusal tells the governor which window a call met.
+func rateRefusal(call *pipeline.Call) (quota.Refusal, time.Duration) {
+	class, wait := signals.RefusalOf(call)
+	switch class {
+	case signals.ClassRateBurst:
+		return quota.Burst, wait
+	case signals.ClassRateHour:
+		return quota.Hour, wait
+	case signals.ClassRateDay:
+		return quota.Day, wait
+	}
+	return quota.None, 0
 }
 
 // noRate is more calls a second than anybody can make.
@@ -146,7 +199,7 @@ const noRate = 1e9
 
 func planNames() string {
 	var names []string
-	for _, p := range signals.Plans {
+	for _, p := range quota.Plans {
 		names = append(names, p.Name)
 	}
 	return strings.Join(names, ", ")

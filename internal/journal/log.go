@@ -399,7 +399,7 @@ func (l *log) commit() {
 	l.mu.Lock()
 	l.busy = false
 	if err != nil {
-		l.fail(err)
+		_ = l.fail(err) // everyone who waits is told
 	} else {
 		l.end += int64(len(group))
 	}

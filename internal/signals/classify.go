@@ -206,6 +206,13 @@ func containsAny(text string, words ...string) bool {
 	return false
 }
 
+// RefusalOf says what kind of refusal a call met and how long it was asked to
+// wait.
+func RefusalOf(call *pipeline.Call) (Class, time.Duration) {
+	v := verdictOf(call)
+	return v.Class, v.Wait
+}
+
 // verdictOf judges a call that was not answered as asked.
 func verdictOf(call *pipeline.Call) Verdict {
 	if call.Status != 0 {

@@ -1,0 +1,82 @@
+package quota_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/siglake/siglake/internal/quota"
+)
+
+// TestForecast: what is foreseen is what happens, within 5 %, or a second and a half,
+// from an untouched account and from one in the middle of its work.
+func TestForecast(t *testing.T) {
+	unlimited, _ := quota.PlanNamed("unlimited")
+	for _, tt := range []struct {
+		plan  quota.Plan
+		sizes []int
+	}{
+		{quota.Plans[0], []int{1, 30, 90, 250}},
+		{quota.Plans[2], []int{20, 200, 2000, 4000}},
+		{quota.Plans[3], []int{500, 5000, 20000}},
+		{quota.Plans[4], []int{1000, 30000}},
+		{quota.Plans[5], []int{250, 1000, 7000}},
+		{unlimited, []int{1, 5000}},
+		{quota.Plan{Name: "minute", Minute: 50}, []int{40, 2000}},
+		{quota.Plan{Name: "slow answers", Minute: 300}, []int{100, 2000}},
+	} {
+		for _, reserve := range []float64{0, 0.1} {
+			for _, before := range []int{0, 35} {
+				for _, n := range tt.sizes {
+					if !full && (n > 10000 && (before > 0 || reserve > 0) || reserve > 0 && before > 0) {
+						continue
+					}
+					name := fmt.Sprintf("%s %d after %d reserve %v", tt.plan.Name, n, before, reserve)
+					synctest.Test(t, func(t *testing.T) {
+						time.Sleep(10*time.Hour + 17*time.Minute + 33*time.Second)
+						answer, workers := 330*time.Millisecond, 8 // the mean of the wire's answers
+						w := newWire(newModel("utc", tt.plan), 10*time.Second, 300*time.Millisecond)
+						if tt.plan.Name == "slow answers" {
+							answer, workers = 4400*time.Millisecond, 4
+							w.answer = 4 * time.Second
+						}
+						g := open(t, quota.Config{Plan: tt.plan, Reserve: quota.Reserve{Share: reserve}, MaxWait: 1000 * time.Hour})
+						f := quota.Limit(w, g, judge)
+						if before > 0 {
+							ask(t.Context(), t, f, before, workers)
+						}
+						foreseen := g.Forecast(int64(n), time.Now(), answer, workers)
+						took, stop := ask(t.Context(), t, f, n, workers)
+						if d := (foreseen - took).Abs(); stop != nil || d > took/20 && d > 1500*time.Millisecond {
+							t.Errorf("%s: foreseen %s, took %s, stop %v", name, foreseen, took, stop)
+						}
+						if count(w.refused) > 0 {
+							t.Errorf("%s: refused %v", name, w.refused)
+						}
+						t.Logf("%s: foreseen %s, took %s, off by %.2f %%", name, foreseen.Round(time.Second), took.Round(time.Second), 100*(foreseen-took).Seconds()/took.Seconds())
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestForecastLarge: a forecast of a year is quick, and changes nothing.
+func TestForecastLarge(t *testing.T) {
+	scale, _ := quota.PlanNamed("scale")
+	g := open(t, quota.Config{Plan: scale})
+	before := g.State()
+	start := time.Now()
+	got := g.Forecast(50000*100, start, 300*time.Millisecond, 8)
+	if days := got.Hours() / 24; days < 99 || days > 101 || time.Since(start) > 10*time.Second {
+		t.Errorf("100 days of calls: foreseen %.1f days, found in %s", days, time.Since(start))
+	}
+	t.Logf("found in %s", time.Since(start))
+	if after := g.State(); after != before {
+		t.Errorf("state %+v, want %+v", after, before)
+	}
+	if got := g.Forecast(0, start, time.Second, 1); got != 0 {
+		t.Errorf("no calls: %s, want 0", got)
+	}
+}

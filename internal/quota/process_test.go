@@ -1,0 +1,152 @@
+//go:build unix
+
+package quota_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/siglake/siglake/internal/quota"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// The windows of the test in real time.
+var (
+	shortSpans = [3]time.Duration{1500 * time.Millisecond, 6 * time.Second, time.Minute}
+	shortPlan  = quota.Plan{Minute: 30, Hour: 60, Day: 500}
+)
+
+const childVariable = "QUOTA_TEST_CHILD" // address of the server and folder of the state
+
+// TestMain becomes the other process when asked to.
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		child()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// child asks until it is killed.
+func child() {
+	var where struct{ URL, Dir string }
+	if err := json.Unmarshal([]byte(os.Getenv(childVariable)), &where); err != nil {
+		panic(err)
+	}
+	cfg := quota.Config{Dir: where.Dir, Account: "a1", Plan: shortPlan, PerSecond: 200, MaxWait: time.Minute, Timeout: 2 * time.Second}
+	cfg.Spans(shortSpans[0], shortSpans[1], shortSpans[2])
+	g, err := quota.Open(cfg)
+	if err != nil {
+		panic(err)
+	}
+	ask := fetcher(func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
+		call := pipeline.Call{Sent: time.Now(), Outcome: pipeline.Charged}
+		resp, err := http.Get(where.URL)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		call.Status = resp.StatusCode
+		call.Header = fmt.Appendf(nil, `{"date":%q}`, resp.Header.Get("Date"))
+		return &pipeline.Reply{Calls: []pipeline.Call{call}}, json.NewDecoder(resp.Body).Decode(&call.Rate)
+	})
+	f := quota.Limit(ask, g, judge)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				if _, err := f.Fetch(context.Background(), batch(1)); err != nil {
+					panic(err)
+				}
+				fmt.Println("answered")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestProcesses: two processes share an account, over a real network, and are
+// killed and replaced at any moment. Nobody is refused, and what is allowed is
+// used but for what the dead had in flight.
+func TestProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s of real time")
+	}
+	for _, lie := range []string{"utc", "rolling"} {
+		t.Run(lie, func(t *testing.T) {
+			t.Parallel()
+			m := newModel(lie, shortPlan)
+			m.spans = shortSpans
+			var mu sync.Mutex
+			let, refused := 0, 0
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				time.Sleep(5 * time.Millisecond)
+				status, _, rate := m.count(time.Now())
+				mu.Lock()
+				if let++; status == 429 {
+					let--
+					refused++
+				}
+				mu.Unlock()
+				w.WriteHeader(status)
+				_ = json.NewEncoder(w).Encode(rate)
+			}))
+			defer server.Close()
+			where, err := json.Marshal(struct{ URL, Dir string }{server.URL, t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := func() (answers <-chan int, kill func()) {
+				cmd := exec.Command(os.Args[0], "-test.run=^$")
+				cmd.Env = append(os.Environ(), childVariable+"="+string(where))
+				cmd.Stderr = os.Stderr
+				out, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				count := make(chan int, 1)
+				go func() { // awaited by whoever reads answers
+					n := 0
+					for lines := bufio.NewScanner(out); lines.Scan(); {
+						n++
+					}
+					count <- n
+				}()
+				kill = sync.OnceFunc(func() { _ = cmd.Process.Kill(); _, _ = cmd.Process.Wait() })
+				t.Cleanup(kill)
+				return count, kill
+			}
+			steady, stop := begin()
+			end := time.Now().Add(8 * time.Second)
+			answers, lives := 0, 0
+			for life := 300 * time.Millisecond; time.Now().Before(end); life += 370 * time.Millisecond {
+				other, kill := begin()
+				time.Sleep(life)
+				kill()
+				answers += <-other
+				lives++
+			}
+			stop()
+			n := <-steady
+			mu.Lock()
+			defer mu.Unlock()
+			// At least one window of 6 s, and the part of another.
+			t.Logf("%s: %d calls were let in, %d refused; %d answers for one process, %d for %d that were killed", lie, let, refused, n, answers, lives)
+			if refused > 0 || let < 90 || n == 0 || answers == 0 {
+				t.Errorf("%d calls were let in, %d refused, %d and %d answers; want 120 or so, none, both", let, refused, n, answers)
+			}
+		})
+	}
+}

@@ -1,0 +1,97 @@
+package quota
+
+import (
+	"testing"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// TestStatements: what a row of statements teaches about an hour with 100
+// calls. Answers arrive out of order, and only some fall into another window.
+// The calls of others are counted a bucket's worth too low, where a window turns.
+func TestStatements(t *testing.T) {
+	type said struct {
+		sent, heard string // times of day
+		used        int64
+	}
+	for _, tt := range []struct {
+		name             string
+		said             []said
+		left, others     int64
+		ends             string
+		shifted, rolling bool
+	}{
+		{"one", []said{{"10:10:00", "10:10:01", 7}}, 93, 6, "11:00:02", false, false},
+		{"more", []said{{"10:10:00", "10:10:01", 1}, {"10:10:02", "10:10:03", 2}}, 98, 0, "11:00:02", false, false},
+		{"overtaken", []said{{"10:10:01", "10:10:02", 9}, {"10:10:00", "10:10:03", 8}}, 91, 8, "11:00:02", false, false},
+		{"turned on the hour", []said{{"10:59:58", "10:59:59", 80}, {"11:00:01", "11:00:20", 3}}, 97, 1, "12:00:02", false, false},
+		{"turned, then a straggler", []said{{"10:59:58", "10:59:59", 80}, {"11:00:01", "11:00:03", 2}, {"10:59:59", "11:00:04", 81}}, 98, 0, "12:00:02", false, false},
+		{"turned between", []said{{"10:20:00", "10:20:01", 80}, {"10:25:00", "10:25:01", 1}}, 99, 0, "11:25:02", true, false},
+		{"turned twice", []said{{"10:20:00", "10:20:01", 80}, {"10:25:00", "10:25:01", 70}, {"10:50:00", "10:50:01", 60}}, 40, 57, "11:50:02", true, true},
+		{"turned unseen", []said{{"10:20:00", "10:20:01", 5}, {"14:20:00", "14:20:01", 50}}, 50, 49, "15:00:02", false, false},
+	} {
+		at := func(clock string) int64 {
+			d, err := time.Parse(time.DateTime, "2026-05-01 "+clock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.UnixNano()
+		}
+		c := clock{-int64(time.Second), int64(time.Second)}
+		w := window{tally: &tally{}, name: "hour", span: int64(time.Hour), plan: 100}
+		for _, s := range tt.said {
+			w.take(at(s.sent), 0, c)
+			w.Ledger.add(1, at(s.heard), w.span)
+			w.learn(pipeline.Window{Limit: 100, Used: s.used, Left: 100 - s.used}, at(s.sent), at(s.heard), 0, c)
+		}
+		if w.Left != tt.left || w.Others != tt.others || w.ends(c) != at(tt.ends) || w.Shifted != tt.shifted || w.Rolling != tt.rolling {
+			t.Errorf("%s: left %d, others %d, ends %s, shifted %v, rolling %v; want %d, %d, %s, %v, %v", tt.name,
+				w.Left, w.Others, time.Unix(0, w.ends(c)).UTC().Format(time.TimeOnly), w.Shifted, w.Rolling, tt.left, tt.others, tt.ends, tt.shifted, tt.rolling)
+		}
+	}
+}
+
+// TestDoubt: a window that was taken to roll is not, once the server counts much
+// less than was asked here.
+func TestDoubt(t *testing.T) {
+	now := time.Date(2026, 5, 1, 10, 30, 0, 0, time.UTC).UnixNano()
+	for used, rolling := range map[int64]bool{50: true, 45: true, 5: false} {
+		w := window{tally: &tally{Rolling: true, Known: true, Used: 50, Left: 50}, span: int64(time.Hour), plan: 100}
+		w.Ledger.add(49, now-int64(20*time.Minute), w.span)
+		w.Ledger.add(1, now, w.span)
+		w.learn(pipeline.Window{Limit: 100, Used: used, Left: 100 - used}, now-1, now, 0, clock{})
+		if w.Rolling != rolling || w.Left != 100-used {
+			t.Errorf("%d used of 50 asked here: rolling %v, left %d, want %v, %d", used, w.Rolling, w.Left, rolling, 100-used)
+		}
+	}
+}
+
+// TestClock: the Date of answers narrows the server's clock down, and starts
+// anew when it was set.
+func TestClock(t *testing.T) {
+	g, err := Open(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
+	for i, ahead := range []time.Duration{17400 * time.Millisecond, 17400 * time.Millisecond, 17400 * time.Millisecond, -time.Hour} {
+		for _, part := range []int{0, 300, 500, 700, 900} {
+			sent := ours.Add(time.Duration(i)*time.Minute + time.Duration(part)*time.Millisecond)
+			date := sent.Add(50*time.Millisecond + ahead).Format("Mon, 02 Jan 2006 15:04:05 GMT")
+			g.date([]byte(`{"date":"`+date+`","server":"x"}`), sent.UnixNano(), sent.Add(100*time.Millisecond).UnixNano())
+			if c := g.state.Clock; c.Least > int64(ahead) || c.Most < int64(ahead) {
+				t.Fatalf("clock = %s to %s, want %s within", time.Duration(c.Least), time.Duration(c.Most), ahead)
+			}
+		}
+		if c := g.state.Clock; c.Most-c.Least > int64(400*time.Millisecond) {
+			t.Errorf("clock = %s to %s, want it narrower", time.Duration(c.Least), time.Duration(c.Most))
+		}
+	}
+	was := g.state.Clock
+	for _, odd := range []string{"", "{}", `{"date":7}`, `{"date":"yesterday"}`} {
+		if g.date([]byte(odd), 0, 1); g.state.Clock != was {
+			t.Errorf("after %q: clock = %v, want %v", odd, g.state.Clock, was)
+		}
+	}
+}
