@@ -64,6 +64,8 @@ func (f refreshed) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
 }
 
 func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) bool) (known pipeline.Known) {
+	j.mu.Lock() // calls are being added to what is looked through
+	defer j.mu.Unlock()
 	var calls []*Call
 	j.index.calls(pipeline.IdentityOf(a), func(n uint32) {
 		if c := j.calls[n-1]; counts(c.Run) {
