@@ -174,12 +174,8 @@ func (k *book) event(ctx context.Context, b *Batch, item int, a ItemReply, e Raw
 }
 
 func (k *book) account(ctx context.Context, l Line, a ItemReply, credits value) error {
-	k.manifest.Accounts.Lines++
-	k.manifest.Accounts.ByStatus[l.Status]++
+	k.manifest.Accounts.add(l)
 	acc := l.Account
-	if l.Status == schema.Rejected && len(k.manifest.Accounts.Rejects) < fewRejects {
-		k.manifest.Accounts.Rejects = append(k.manifest.Accounts.Rejects, RejectLine{acc.File, acc.Line, acc.Key, l.Reason})
-	}
 	kind := acc.Identifier()
 	notes := acc.Notes
 	if len(a.Notes) > 0 {

@@ -90,6 +90,15 @@ type AccountTotals struct {
 	Rejects  []RejectLine            `json:"first_rejects,omitempty"` // the first few; the accounts table has all
 }
 
+// add counts a line with its fate.
+func (t *AccountTotals) add(l Line) {
+	t.Lines++
+	t.ByStatus[l.Status]++
+	if l.Status == schema.Rejected && len(t.Rejects) < fewRejects {
+		t.Rejects = append(t.Rejects, RejectLine{l.Account.File, l.Account.Line, l.Account.Key, l.Reason})
+	}
+}
+
 // RejectLine is a rejected line as a person wants to see it.
 type RejectLine struct {
 	File   string `json:"file"`

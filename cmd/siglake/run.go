@@ -34,13 +34,7 @@ func runCommand() *cli.Command {
 			"21 calls in doubt, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
 			"journal is damaged, 64 flags or an unreadable list.\n\n" +
 			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
-		Flags: joinFlags(
-			[]cli.Flag{
-				&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
-				&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
-			},
-			queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
-		),
+		Flags: runFlags(),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usagef("run takes one list, got %d arguments; see siglake run --help", c.NArg())
@@ -48,6 +42,17 @@ func runCommand() *cli.Command {
 			return runList(c, c.Args().First(), false)
 		},
 	}
+}
+
+// runFlags are everything that a run can be told.
+func runFlags() []cli.Flag {
+	return joinFlags(
+		[]cli.Flag{
+			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
+			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
+		},
+		queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
+	)
 }
 
 // listFlags say how the list is to be read.
@@ -114,6 +119,7 @@ type job struct {
 	baseURL string
 	bill    func() simulatorBill // of an embedded simulator, else nil
 	tour    bool
+	resumes string // run that must be gone on with; empty: any, or a new one
 }
 
 // runList runs the main job on a list with the flags of c. tour adds what a
@@ -123,6 +129,15 @@ func runList(c *cli.Context, uri string, tour bool) error {
 		return err
 	}
 	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, tour: tour}
+	if j.lake == "" {
+		return usagef("say where to write with --lake DIR")
+	}
+	return j.run()
+}
+
+// run carries the job out.
+func (j *job) run() error {
+	c, uri := j.c, j.uri
 	if err := j.check(); err != nil {
 		return err
 	}
@@ -158,9 +173,6 @@ func runList(c *cli.Context, uri string, tour bool) error {
 // check reads the flags that can be wrong by themselves.
 func (j *job) check() (err error) {
 	c := j.c
-	if j.lake == "" {
-		return usagef("say where to write with --lake DIR")
-	}
 	if err := errors.Join(checkRange(c, "concurrency", 1, 64), checkRange(c, "batch-size", 1, pipeline.MaxBatch)); err != nil {
 		return err
 	}
@@ -184,20 +196,19 @@ func (j *job) check() (err error) {
 // nothing to do.
 func (j *job) pass() (*pipeline.Manifest, error) {
 	c := j.c
-	if err := j.in.rewind(); err != nil {
-		return nil, &exitError{exitStorage, err}
-	}
-	j.options.Stdin = j.in.stdin
-	list, err := sources.Open(c.Context, j.in.uri, j.options)
+	list, err := j.openList()
 	if err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, err
 	}
-	defer list.Close() //nolint:errcheck // it was only read
+	defer func() { _ = list.Close() }() // it was only read
 	s, err := openState(c.Context, j.lake, "siglake "+c.Command.Name)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close() //nolint:errcheck // what matters is durable before
+	if err := s.sameWorld(c); err != nil {
+		return nil, err
+	}
 	if err := s.settleDoubts(c, j.client); err != nil {
 		return nil, err
 	}
@@ -215,17 +226,30 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if known.done != nil {
 		return nil, nothingToDo(c, known.done)
 	}
+	if j.resumes != "" && !known.isAbout(j.resumes) {
+		return nil, s.cannotResume(j.resumes, j.cmd)
+	}
+	j.resumes = "" // what was left in doubt meanwhile is another run's
 	begin, err := j.begin(known)
 	if err != nil {
 		return nil, err
+	}
+	if begin.Refresh && known == (decision{}) && !j.tour {
+		if err := j.stateRefresh(s, begin); err != nil {
+			return nil, err
+		}
+		_ = list.Close() // what was read ahead of it is gone
+		if list, err = j.openList(); err != nil {
+			return nil, err
+		}
 	}
 	sink, err := openSink(c.Context, j.lake, begin.ID)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	if err := sameWorld(c, sink); err != nil {
-		return nil, err
+	if _, err := sink.Newest(c.Context); err != nil {
+		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
 	s.journal.SetPrice(j.price)
 	governor, err := newGovernor(c, j.baseURL, j.key)
@@ -244,7 +268,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 
 	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri))
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, Queries: queriesOf(run), RunID: run.ID, Started: run.First, Continues: run.Continues,
+		Fetcher: fetcher, Sink: sink, Queries: byObject(run.Queries), RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
 		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Input: describe(list),
 	}
@@ -265,6 +289,20 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, runError(err)
 	}
 	return m, nil
+}
+
+// openList opens the list at its beginning. Of a list that came by a pipe, the
+// one opened before cannot be read on.
+func (j *job) openList() (*sources.List, error) {
+	if err := j.in.rewind(); err != nil {
+		return nil, &exitError{exitStorage, err}
+	}
+	j.options.Stdin = j.in.stdin
+	list, err := sources.Open(j.c.Context, j.in.uri, j.options)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return list, nil
 }
 
 // spent is what a run that goes on has cost at the most.
@@ -328,21 +366,6 @@ func onlyObject(words []string) (only schema.Object) {
 	return only
 }
 
-// sameWorld keeps invented answers out of a lake of real ones, and the reverse.
-func sameWorld(c *cli.Context, sink *sinks.Lake) error {
-	newest, err := sink.Newest(c.Context)
-	if err != nil {
-		return runError(err)
-	}
-	switch {
-	case newest == nil || newest.Run.Simulated == c.Bool("simulate"):
-		return nil
-	case newest.Run.Simulated:
-		return usagef("the lake %s holds simulated answers; choose another one for real ones", c.String("lake"))
-	}
-	return usagef("the lake %s holds real answers; choose another one for simulated ones", c.String("lake"))
-}
-
 // runError gives the error of a run its exit code: the list's or the disk's.
 func runError(err error) error {
 	var input *sources.Error
@@ -390,14 +413,9 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	case known.continues != nil:
 		b.Queries, b.Continues, b.Refresh = known.continues.Queries, known.continues.ID, known.continues.Refresh
 	default:
-		asked, err := queries(c.Context, c, j.client, now)
-		if err != nil {
+		var err error
+		if b.Queries, err = queries(c.Context, c, j.client.Options, now); err != nil {
 			return b, err
-		}
-		for _, o := range []schema.Object{schema.Contact, schema.Company} {
-			if q := asked[o]; q != nil {
-				b.Queries = append(b.Queries, *q)
-			}
 		}
 	}
 	var err error

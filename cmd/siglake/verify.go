@@ -51,10 +51,7 @@ type finding struct {
 
 func verify(c *cli.Context) error {
 	lake := c.String("lake")
-	if _, err := os.Stat(lake); err != nil {
-		return usagef("--lake: %v", err)
-	}
-	s, err := openState(c.Context, lake, "siglake verify")
+	s, err := openExisting(c, "siglake verify")
 	if err != nil {
 		return err
 	}

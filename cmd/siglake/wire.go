@@ -110,6 +110,10 @@ func serve(ctx context.Context, h http.Handler) (url string, stop func(), err er
 	}, nil
 }
 
+// transport, when a test sets it, carries requests to a simulator without a
+// network, so that time can be virtual.
+var transport http.RoundTripper
+
 // newClient makes the API client that the flags describe.
 func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 	if c.Duration("timeout") <= 0 {
@@ -120,6 +124,7 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 		Key:       signals.NewKey(key),
 		UserAgent: "siglake/" + version,
 		Timeout:   c.Duration("timeout"),
+		Transport: transport,
 	})
 }
 
