@@ -236,7 +236,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if u := j.usage; u != nil {
 		governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
 	}
-	fetcher := newFetcher(c, j.client, s.journal, governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
+	fetcher := newFetcher(c.Duration("max-wait"), j.client, s.journal, governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
 	run, err := s.journal.Begin(begin)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
