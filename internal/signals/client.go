@@ -46,8 +46,7 @@ type Client struct {
 	price     int64
 	now       func() time.Time
 	transport http.RoundTripper
-	usageMu   sync.Mutex
-	usage     *ledger // the usage endpoint has a quota of its own
+	usage     pace // of the usage endpoint, which has a quota of its own
 }
 
 // New checks the configuration. It does not touch the network.
@@ -68,7 +67,6 @@ func New(cfg Config) (*Client, error) {
 		price:     cfg.Price,
 		now:       cfg.Now,
 		transport: cfg.Transport,
-		usage:     newLedger(5, time.Minute),
 	}
 	if c.agent == "" {
 		c.agent = "siglake (+https://github.com/siglake/siglake)"

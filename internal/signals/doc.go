@@ -9,7 +9,7 @@
 //	Client   one attempt: sends, reads, proves what never left
 //	(a journal goes here: it sees raw answers, before anyone reads them)
 //	Decode   raw answer -> outcome, charge, one fate per item
-//	Limit    waits so that no rate window is exceeded
+//	(a rate limiter goes here: it sees every attempt, and what it was refused for)
 //	Retry    repeats what certainly was not charged; ends the run when it must
 //	Bisect   splits a batch that is refused for something in it
 //

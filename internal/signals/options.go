@@ -133,7 +133,7 @@ func (c *Client) free(ctx context.Context, path string, turn func(context.Contex
 		if try == freeAttempts || !passing(v.Class) || again > time.Minute || inVain {
 			return nil, &RefusalError{v}
 		}
-		if !wait(ctx, again, nil) {
+		if !wait(ctx, again) {
 			return nil, context.Cause(ctx)
 		}
 	}

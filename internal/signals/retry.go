@@ -104,8 +104,8 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		if again < 0 {
 			return r.finish(all, b, call.Problem), nil
 		}
-		if !wait(waiting, again, nil) && ctx.Err() != nil {
-			stop := cancelled(ctx)
+		if !wait(waiting, again) && ctx.Err() != nil {
+			stop := cancelled()
 			return r.finish(all, b, stop.Reason+"; last answer: "+call.Problem), stop
 		}
 	}

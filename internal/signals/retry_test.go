@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -318,61 +317,5 @@ func TestRetryInterrupted(t *testing.T) {
 		if !errors.As(err, &stop) || stop.Kind != pipeline.StopInterrupted || len(reply.Calls) != 1 || statuses(reply.Items) != "deferred deferred" || time.Since(start) != 100*time.Millisecond {
 			t.Errorf("Fetch() = %d calls, %s, %v, want 1, deferred, interrupted", len(reply.Calls), statuses(reply.Items), err)
 		}
-	})
-}
-
-// TestStackProperties plays random weather against the whole stack.
-func TestStackProperties(t *testing.T) {
-	weather := []step{good, good, good, refused, lost, lostFree, unsent, cut, page, burst, hourly, daily, broke, badItem, badItem, unknown, wall, teapot,
-		{status: 451, body: `{"statusCode":451,"message":"restricted"}`}, {status: 200, body: burst.body}, {status: 200, body: `{"companies":{},"creditCharged":0}`, billed: true}}
-	rapid.Check(t, func(rt *rapid.T) {
-		steps := rapid.SliceOfN(rapid.SampledFrom(weather), 0, 30).Draw(rt, "steps")
-		sizes := rapid.SliceOfN(rapid.IntRange(1, 9), 1, 6).Draw(rt, "sizes")
-		synctest.Test(t, func(*testing.T) {
-			api := &fakeAPI{steps: steps}
-			stack := Bisect(Retry(Limit(Decode(api), LimitConfig{MaxWait: time.Hour}), RetryConfig{MaxWait: time.Hour}))
-			seen := map[string]bool{}
-			for n, size := range sizes {
-				b := companies(size)
-				b.ID = fmt.Sprintf("%06d", n)
-				before := len(api.sent)
-				api.asked = map[string]int{}
-				reply, err := stack.Fetch(context.Background(), b)
-				if len(reply.Items) != size {
-					rt.Fatalf("%d items, want %d", len(reply.Items), size)
-				}
-				if made := len(api.sent) - before; made != len(reply.Calls) {
-					rt.Fatalf("%d calls reported, %d made", len(reply.Calls), made)
-				}
-				for _, c := range reply.Calls {
-					if seen[c.ID] || c.Outcome == "" {
-						rt.Fatalf("call %s: outcome %q, seen before %v", c.ID, c.Outcome, seen[c.ID])
-					}
-					seen[c.ID] = true
-				}
-				for i, item := range reply.Items {
-					if !slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Rejected, schema.Restricted, schema.Held, schema.Deferred}, item.Status) {
-						rt.Fatalf("item %d: status %q", i, item.Status)
-					}
-					if item.Status == schema.Enriched && item.Entity.ID != b.Items[i].Account.ID {
-						rt.Fatalf("item %d has the answer of %s", i, item.Entity.ID)
-					}
-					billed := api.asked[b.Items[i].Ref]
-					if billed > 1 {
-						rt.Fatalf("item %d was billed %d times", i, billed)
-					}
-					if billed == 1 && (item.Status == schema.Deferred || item.Status == schema.Rejected || item.Status == schema.Restricted) {
-						rt.Fatalf("item %d was billed and is %s", i, item.Status)
-					}
-				}
-				if err == nil {
-					for i, item := range reply.Items {
-						if len(reply.Calls) == 0 {
-							rt.Fatalf("item %d is %s without a call or an error", i, item.Status)
-						}
-					}
-				}
-			}
-		})
 	})
 }
