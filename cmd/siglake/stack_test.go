@@ -96,7 +96,7 @@ func (s *sky) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		now.body = fmt.Sprintf(`{"companies":{%s},"creditCharged":%d}`, strings.Join(entries, ","), len(entries))
 	}
-	h := http.Header{}
+	h := http.Header{"Date": {time.Now().UTC().Format(http.TimeFormat)}}
 	if now.header[0] != "" {
 		h.Set(now.header[0], now.header[1])
 	}
@@ -139,6 +139,21 @@ func newStack(dir string, ahead []weather, patience time.Duration, budget signal
 	return s, nil
 }
 
+// journalDir is a folder for a journal that is used in a bubble. The journal's
+// compressor is made when it is first used; that must not be in a bubble, since
+// its channels belong to where they were made.
+func journalDir(t *testing.T) string {
+	t.Helper()
+	first.Do(func() {
+		if err := weatherthrough(t.TempDir(), nil, []int{1}, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return t.TempDir()
+}
+
+var first sync.Once
+
 // companies is a batch about n of them.
 func companies(id string, n int) *pipeline.Batch {
 	b := &pipeline.Batch{ID: id, ByID: true, Query: &pipeline.Query{
@@ -154,17 +169,13 @@ func companies(id string, n int) *pipeline.Batch {
 // TestStackProperties plays random weather against the whole stack.
 func TestStackProperties(t *testing.T) {
 	kinds := []weather{fair, fair, fair, failing, lost, lostFree, unsent, cut, page, burst, hourly, daily, trial, broke, badItem, badItem, nobody, wall, teapot, illegal, burst200, emptyPaid}
-	// The journal's compressor makes its channels when it is first used: they
-	// must not belong to a bubble.
-	if err := weatherthrough(t.TempDir(), nil, []int{1}, 0, 0); err != nil {
-		t.Fatal(err)
-	}
+	parent := journalDir(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		ahead := rapid.SliceOfN(rapid.SampledFrom(kinds), 0, 30).Draw(rt, "ahead")
 		sizes := rapid.SliceOfN(rapid.IntRange(1, 9), 1, 6).Draw(rt, "sizes")
 		patience := rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 48 * time.Hour}).Draw(rt, "patience")
 		budget := rapid.SampledFrom([]int64{0, 40, 1000}).Draw(rt, "budget")
-		dir, err := os.MkdirTemp(t.TempDir(), "journal-*")
+		dir, err := os.MkdirTemp(parent, "journal-*")
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -256,4 +267,97 @@ func TestRefusedPart(t *testing.T) {
 	if err != nil || len(reply.Calls) != 2 || !slices.Equal(got, want) {
 		t.Errorf("Fetch() = %s in %d calls, %v, want %s in 2", got, len(reply.Calls), err, want)
 	}
+}
+
+// TestStackRefusals: what the four flavours of 429 lead to, by the patience of
+// the run. The first call is made at half past ten in the evening, UTC.
+func TestStackRefusals(t *testing.T) {
+	told := func(w weather, header, text string) weather {
+		w.header = [2]string{header, text}
+		return w
+	}
+	const second, minute, hour = time.Second, time.Minute, time.Hour
+	for _, tt := range []struct {
+		name     string
+		ahead    []weather
+		patience time.Duration
+		calls    int
+		took     time.Duration // give or take a back-off of at most 3 s in all
+		stop     pipeline.StopKind
+		back     time.Duration // RetryAt after the beginning; 0 none
+	}{
+		{"burst", []weather{burst, burst}, 0, 3, 0, "", 0},
+		{"burst, told how long", []weather{told(burst, "Retry-After", "7")}, 0, 2, 7 * second, "", 0},
+		{"burst, told a date", []weather{told(burst, "Retry-After", "Sat, 01 Jan 2000 22:30:09 GMT")}, 0, 2, 9 * second, "", 0},
+		{"burst, told longer than a minute", []weather{told(burst, "Retry-After", "600")}, hour, 2, 600 * second, "", 0},
+		{"burst, told too long", []weather{told(burst, "Retry-After", "7200")}, hour, 1, 0, pipeline.StopQuota, 2 * hour},
+		{"hour", []weather{hourly}, hour, 2, 600 * second, "", 0},
+		{"hour, beyond patience", []weather{hourly}, minute, 1, 0, pipeline.StopQuota, 601 * second},
+		{"hour, twice", []weather{hourly, hourly}, hour, 3, 1201 * second, "", 0},
+		{"hour, without end", slices.Repeat([]weather{hourly}, 9), hour, 5, 4 * 601 * second, pipeline.StopQuota, 4*601*second + 600*second},
+		{"day", []weather{daily}, 48 * hour, 2, 90 * minute, "", 0},
+		{"day, beyond patience", []weather{daily}, hour, 1, 0, pipeline.StopQuota, 90 * minute},
+		{"trial", []weather{trial}, 48 * hour, 1, 0, pipeline.StopAuth, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := journalDir(t)
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(22*hour + 30*minute)
+				s, err := newStack(dir, tt.ahead, tt.patience, signals.BudgetConfig{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.close() //nolint:errcheck // what it wrote is not looked at again
+				begun := time.Now()
+				reply, err := s.Fetch(t.Context(), companies("000001", 1))
+				took := time.Since(begun)
+				var stop pipeline.Stop
+				if at := new(pipeline.Stop); errors.As(err, &at) {
+					stop = *at
+				}
+				if len(reply.Calls) != tt.calls || stop.Kind != tt.stop || took < tt.took || took > tt.took+3*second {
+					t.Errorf("Fetch() = %d calls, %v after %s; want %d, %q after %s", len(reply.Calls), err, took, tt.calls, tt.stop, tt.took)
+				}
+				if want := map[bool]schema.Status{true: schema.Enriched, false: schema.Deferred}[tt.stop == ""]; reply.Items[0].Status != want {
+					t.Errorf("the item is %s, want %s", reply.Items[0].Status, want)
+				}
+				back := time.Duration(0)
+				if !stop.RetryAt.IsZero() {
+					back = stop.RetryAt.Sub(begun)
+				}
+				if back < tt.back || back > tt.back+4*second || tt.back == 0 && back != 0 {
+					t.Errorf("to come back after %s, want %s", back, tt.back)
+				}
+			})
+		})
+	}
+}
+
+// TestClosedWindow: when one batch learns that a window will not open in time,
+// those that wait are turned away with the same time to come back.
+func TestClosedWindow(t *testing.T) {
+	dir := journalDir(t)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour) // from midnight
+		slow := failing
+		slow.header = [2]string{"Retry-After", "50"}
+		s, err := newStack(dir, []weather{slow, daily}, time.Hour, signals.BudgetConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close() //nolint:errcheck // what it wrote is not looked at again
+		var wg sync.WaitGroup
+		begun := time.Now()
+		for _, id := range []string{"000001", "000002"} {
+			wg.Go(func() {
+				reply, err := s.Fetch(t.Context(), companies(id, 1))
+				var stop *pipeline.Stop
+				if !errors.As(err, &stop) || stop.Kind != pipeline.StopQuota || stop.RetryAt.Sub(begun) < 23*time.Hour || stop.RetryAt.Sub(begun) > 23*time.Hour+4*time.Second || time.Since(begun) > time.Second || reply.Items[0].Status != schema.Deferred {
+					t.Errorf("Fetch() = %+v, %v after %s, want a deferred item and quota at once", reply.Items, err, time.Since(begun))
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+	})
 }

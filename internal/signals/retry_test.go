@@ -139,13 +139,15 @@ func TestRetryTable(t *testing.T) {
 		{"a failure, then good", []step{refused}, 2, "enriched", "", 500 * time.Millisecond},
 		{"failures to the end", five(refused), 5, "deferred", "", 7500 * time.Millisecond},
 		{"too fast, then good", []step{burst, burst}, 3, "enriched", "", 1500 * time.Millisecond},
-		{"too fast, told how long", []step{{status: 429, body: burst.body, header: `{"retry-after":"7"}`}}, 2, "enriched", "", 7500 * time.Millisecond},
-		{"too fast, told too long", []step{{status: 429, body: burst.body, header: `{"retry-after":"7200"}`}}, 1, "deferred", pipeline.StopQuota, 0},
+		{"too fast, told how long, which the limiter sees to", []step{{status: 429, body: burst.body, header: `{"retry-after":"7"}`}}, 2, "enriched", "", 500 * time.Millisecond},
+		{"failed, told how long", []step{{status: 503, body: `{"statusCode":503}`, header: `{"retry-after":"7"}`}}, 2, "enriched", "", 7500 * time.Millisecond},
 		{"failed, told too long", []step{{status: 503, body: `{"statusCode":503}`, header: `{"retry-after":"7200"}`}}, 1, "deferred", pipeline.StopUnstable, 0},
-		{"too fast, told a date", []step{{status: 429, body: burst.body, header: `{"retry-after":"Fri, 01 May 2026 10:00:09 GMT","date":"Fri, 01 May 2026 10:00:00 GMT"}`}}, 2, "enriched", "", 9500 * time.Millisecond},
+		{"failed, told a date", []step{{status: 503, body: `{"statusCode":503}`, header: `{"retry-after":"Fri, 01 May 2026 10:00:09 GMT","date":"Fri, 01 May 2026 10:00:00 GMT"}`}}, 2, "enriched", "", 9500 * time.Millisecond},
 		{"not sent, then good", []step{unsent}, 2, "enriched", "", 500 * time.Millisecond},
-		{"the hour", []step{hourly}, 2, "enriched", "", 600*time.Second + 500*time.Millisecond},
-		{"the day", []step{daily}, 1, "deferred", pipeline.StopQuota, 0},
+		{"the hour, which the limiter sees to", []step{hourly}, 2, "enriched", "", 0},
+		{"the hour, again and again", five(hourly), 5, "deferred", pipeline.StopQuota, 0},
+		{"the day, which the limiter sees to", []step{daily}, 2, "enriched", "", 0},
+		{"the day, again and again", five(daily), 5, "deferred", pipeline.StopQuota, 0},
 		{"the trial", []step{trial}, 1, "deferred", pipeline.StopAuth, 0},
 		{"no credits", []step{broke}, 1, "deferred", pipeline.StopCredits, 0},
 		{"not in the plan", []step{forbidden}, 1, "deferred", pipeline.StopAuth, 0},
@@ -197,16 +199,17 @@ func TestRetryTable(t *testing.T) {
 	}
 }
 
-// TestRetryAt: a stop for quota says when to come back.
+// TestRetryAt: a window that does not open, however often it is waited for,
+// ends the run; if the API said when it opens, so does the stop.
 func TestRetryAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// The bubble's clock starts at midnight UTC, 2000-01-01.
-		time.Sleep(90 * time.Minute)
+		time.Sleep(90 * time.Minute) // from midnight UTC, 2000-01-01
 		for _, tt := range []struct {
 			step step
 			at   string
-		}{{daily, "2000-01-02 00:00:00"}, {hourly, "2000-01-01 01:40:00"}} {
-			_, err := Retry(Decode(&fakeAPI{steps: []step{tt.step}}), RetryConfig{}).Fetch(t.Context(), companies(1))
+		}{{daily, "0001-01-01 00:00:00"}, {hourly, "2000-01-01 01:40:00"}} {
+			api := &fakeAPI{next: func(*pipeline.Batch) step { return tt.step }}
+			_, err := Retry(Decode(api), RetryConfig{}).Fetch(t.Context(), companies(1))
 			var stop *pipeline.Stop
 			if !errors.As(err, &stop) || stop.RetryAt.UTC().Format(time.DateTime) != tt.at {
 				t.Errorf("Fetch() after %s = %+v, want RetryAt %s", tt.step.body, stop, tt.at)
@@ -278,7 +281,7 @@ func TestStopReachesWaiting(t *testing.T) {
 		api := &fakeAPI{next: func(b *pipeline.Batch) step {
 			switch b.ID {
 			case "waits":
-				return step{status: 429, body: burst.body, header: `{"retry-after":"50"}`}
+				return step{status: 503, body: `{"statusCode":503}`, header: `{"retry-after":"50"}`}
 			case "on the wire":
 				return step{status: 200, takes: 30 * time.Second}
 			}
