@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/quota"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -107,13 +108,13 @@ type job struct {
 	in        *input
 	cmd       command
 
-	client  *signals.Client
-	key     string
-	usage   *signals.Usage // of the account; nil: not known
-	price   int64          // most credits of one event
-	baseURL string
-	bill    func() simulatorBill // of an embedded simulator, else nil
-	tour    bool
+	client   *signals.Client
+	governor *quota.Governor
+	key      string
+	price    int64 // most credits of one event
+	baseURL  string
+	bill     func() simulatorBill // of an embedded simulator, else nil
+	tour     bool
 }
 
 // runList runs the main job on a list with the flags of c. tour adds what a
@@ -141,6 +142,11 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
 		return usagef("%v", err)
 	}
+	if j.governor, err = newGovernor(c, j.baseURL, j.key); err != nil {
+		return err
+	}
+	defer j.governor.Close() //nolint:errcheck // its counts are kept call by call
+	j.client.CountFree(j.governor.Counted)
 	m, err := j.pass()
 	// What was left in doubt just now is asked again at once, if that was allowed.
 	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil {
@@ -228,15 +234,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, err
 	}
 	s.journal.SetPrice(j.price)
-	governor, err := newGovernor(c, j.baseURL, j.key)
-	if err != nil {
-		return nil, err
-	}
-	defer governor.Close() //nolint:errcheck // its counts are kept call by call
-	if u := j.usage; u != nil {
-		governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
-	}
-	fetcher := newFetcher(c.Duration("max-wait"), j.client, s.journal, governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
+	fetcher := newFetcher(c.Duration("max-wait"), j.client, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
 	run, err := s.journal.Begin(begin)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
@@ -416,7 +414,7 @@ func (j *job) account(b *journal.Begin) {
 		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
 		return
 	}
-	j.usage = u
+	j.governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
 	if u.Used >= 0 {
 		b.Used = &u.Used
 	}
