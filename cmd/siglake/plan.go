@@ -107,11 +107,11 @@ func planList(c *cli.Context, uri string) error {
 	}
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
 	j.cmd = commandOf(c, j.in.digest)
-	done, err := j.connect()
+	disconnect, err := j.connectIfKeyed()
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer disconnect()
 	s, err := j.existingState()
 	if err != nil {
 		return err
@@ -136,22 +136,18 @@ func planList(c *cli.Context, uri string) error {
 	return nil
 }
 
-// connect opens the API for free questions; without a key the plan goes by what
-// is published.
-func (j *job) connect() (done func(), err error) {
+// connectIfKeyed opens the API for free questions; without a key the plan goes
+// by what is published.
+func (j *job) connectIfKeyed() (disconnect func(), err error) {
 	c := j.c
-	if !c.Bool("simulate") && c.String("api-key-file") == "" && strings.TrimSpace(os.Getenv(keyVariable)) == "" {
-		j.baseURL = c.String("base-url")
-		return func() {}, nil
+	if c.Bool("simulate") || c.String("api-key-file") != "" || strings.TrimSpace(os.Getenv(keyVariable)) != "" {
+		return j.connect()
 	}
-	if j.baseURL, j.key, j.bill, done, err = openAPI(c); err != nil {
+	j.baseURL = c.String("base-url")
+	if j.governor, err = newGovernor(c, j.baseURL, ""); err != nil {
 		return nil, err
 	}
-	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
-		done()
-		return nil, usagef("%v", err)
-	}
-	return done, nil
+	return func() { _ = j.governor.Close() }, nil
 }
 
 // existingState opens the lake's journal; nil when there is none. A plan makes
@@ -172,7 +168,9 @@ func (j *job) look(s *state) (*outlook, error) {
 	o := &outlook{List: j.uri, Lake: j.lake, Notes: []string{}}
 	var b journal.Begin
 	if j.client != nil {
-		j.account(&b)
+		if u := j.account(&b); u != nil && u.Remaining >= 0 {
+			o.Left = &u.Remaining
+		}
 	} else {
 		o.note("no API key: signals, prices and windows are those that the vendor publishes")
 	}
@@ -218,12 +216,7 @@ func (j *job) look(s *state) (*outlook, error) {
 	}
 	o.Entities, o.Pairs, o.Calls = plan.Entities(), plan.Pairs(), plan.Calls()
 	o.Credits, o.Price = plan.Estimate(past, j.price), j.price
-	if u := j.usage; u != nil && u.Remaining >= 0 {
-		o.Left = &u.Remaining
-	}
-	if err := j.foresee(o, past); err != nil {
-		return nil, err
-	}
+	j.foresee(o, past)
 	o.advise(j.budget)
 	return o, nil
 }
@@ -257,16 +250,8 @@ func (j *job) survey(asked []pipeline.Query, memory pipeline.Journal) (*pipeline
 const assumedAnswer = 500 * time.Millisecond
 
 // foresee adds how long the calls take under the account's windows.
-func (j *job) foresee(o *outlook, past []pipeline.Experience) error {
+func (j *job) foresee(o *outlook, past []pipeline.Experience) {
 	c := j.c
-	governor, err := newGovernor(c, j.baseURL, j.key)
-	if err != nil {
-		return err
-	}
-	defer governor.Close() //nolint:errcheck // nothing was asked
-	if u := j.usage; u != nil {
-		governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
-	}
 	answer, measured := assumedAnswer, false
 	var calls int64
 	var took time.Duration
@@ -281,9 +266,9 @@ func (j *job) foresee(o *outlook, past []pipeline.Experience) error {
 	if j.client != nil && o.Goes == "" {
 		free = 1 + int64(len(o.Queries)) // usage and options, which the run asks, too
 	}
-	takes := governor.Forecast(o.Calls, free, time.Now(), answer, workers)
+	takes := j.governor.Forecast(o.Calls, free, time.Now(), answer, workers)
 	o.Time = outlookTime{Seconds: takes.Seconds(), Concurrency: workers, AnswerMS: answer.Milliseconds(), Measured: measured}
-	for i, w := range governor.State().Windows {
+	for i, w := range j.governor.State().Windows {
 		line := outlookWindow{Name: w.Name}
 		if w.Limit >= 0 {
 			line.Limit = &w.Limit
@@ -299,7 +284,6 @@ func (j *job) foresee(o *outlook, past []pipeline.Experience) error {
 		}
 		o.Windows = append(o.Windows, line)
 	}
-	return nil
 }
 
 func (o *outlook) note(text string) { o.Notes = append(o.Notes, text) }

@@ -295,7 +295,7 @@ func TestPlanSays(t *testing.T) {
 
 	// Somebody else's run is unfinished: the plan says so and plans all the same.
 	dieAt(t, func(op, _ string) bool { return op == "write" && r.billed() == 1 })
-	r.visit(string(list), plain...)
+	r.visit(string(list), append([]string{"--concurrency", "1"}, plain...)...)
 	revive()
 	code, stdout, stderr := call(t, common...)
 	if code != exitComplete || !strings.Contains(stdout, "is not finished, and this is another command") {

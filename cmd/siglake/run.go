@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/quota"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -112,14 +113,14 @@ type job struct {
 	in        *input
 	cmd       command
 
-	client  *signals.Client
-	key     string
-	usage   *signals.Usage // of the account; nil: not known
-	price   int64          // most credits of one event
-	baseURL string
-	bill    func() simulatorBill // of an embedded simulator, else nil
-	tour    bool
-	resumes string // run that must be gone on with; empty: any, or a new one
+	client   *signals.Client
+	governor *quota.Governor
+	key      string
+	price    int64 // most credits of one event
+	baseURL  string
+	bill     func() simulatorBill // of an embedded simulator, else nil
+	tour     bool
+	resumes  string // run that must be gone on with; empty: any, or a new one
 }
 
 // runList runs the main job on a list with the flags of c. tour adds what a
@@ -148,14 +149,11 @@ func (j *job) run() error {
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
 	j.cmd = commandOf(c, j.in.digest)
 
-	var closeAPI func()
-	if j.baseURL, j.key, j.bill, closeAPI, err = openAPI(c); err != nil {
+	disconnect, err := j.connect()
+	if err != nil {
 		return err
 	}
-	defer closeAPI()
-	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
-		return usagef("%v", err)
-	}
+	defer disconnect()
 	m, err := j.pass()
 	// What was left in doubt just now is asked again at once, if that was allowed.
 	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil {
@@ -168,6 +166,28 @@ func (j *job) run() error {
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// connect opens the API, and the counts of calls to it.
+func (j *job) connect() (disconnect func(), err error) {
+	c := j.c
+	var closeAPI func()
+	if j.baseURL, j.key, j.bill, closeAPI, err = openAPI(c); err != nil {
+		return nil, err
+	}
+	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
+		closeAPI()
+		return nil, usagef("%v", err)
+	}
+	if j.governor, err = newGovernor(c, j.baseURL, j.key); err != nil {
+		closeAPI()
+		return nil, err
+	}
+	j.client.CountFree(j.governor.Counted)
+	return func() {
+		_ = j.governor.Close() // its counts are kept call by call
+		closeAPI()
+	}, nil
 }
 
 // check reads the flags that can be wrong by themselves.
@@ -252,15 +272,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
 	s.journal.SetPrice(j.price)
-	governor, err := newGovernor(c, j.baseURL, j.key)
-	if err != nil {
-		return nil, err
-	}
-	defer governor.Close() //nolint:errcheck // its counts are kept call by call
-	if u := j.usage; u != nil {
-		governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
-	}
-	fetcher := newFetcher(c, j.client, s.journal, governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
+	fetcher := newFetcher(c.Duration("max-wait"), j.client, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
 	run, err := s.journal.Begin(begin)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
@@ -425,16 +437,16 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 
 // account asks the free usage endpoint what the account has used and what
 // events cost. An account without that endpoint, or one whose few requests to it
-// are used up, runs all the same.
-func (j *job) account(b *journal.Begin) {
+// are used up, runs all the same: nil.
+func (j *job) account(b *journal.Begin) (u *signals.Usage) {
 	ctx, cancel := context.WithTimeout(j.c.Context, 3*time.Second)
 	defer cancel()
-	u, err := j.client.Usage(ctx)
-	if err != nil {
+	var err error
+	if u, err = j.client.Usage(ctx); err != nil {
 		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
-		return
+		return nil
 	}
-	j.usage = u
+	j.governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
 	if u.Used >= 0 {
 		b.Used = &u.Used
 	}
@@ -444,11 +456,14 @@ func (j *job) account(b *journal.Begin) {
 		}
 	}
 	j.setPrice(b.Price)
+	return u
 }
 
 func (j *job) setPrice(credits int64) {
 	j.price = max(credits, 1)
-	j.client.SetPrice(j.price)
+	if j.client != nil { // a plan may do without
+		j.client.SetPrice(j.price)
+	}
 }
 
 // nothingToDo answers a command that a run has carried out already.

@@ -84,7 +84,9 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 			}
 			switch {
 			case c.Outcome == pipeline.Ambiguous && (c.Resolved == "" || c.Resolved == Lost):
-				known.Doubt = c.Run.ID + "/" + c.ID
+				known.Doubt = &pipeline.Doubt{
+					Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, Most: c.Ceiling, Accepted: c.Resolved == Lost,
+				}
 			case c.Outcome == pipeline.Ambiguous:
 				known.Again = true
 			default:
@@ -97,7 +99,7 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 		}
 	}
 	if len(known.Missing) == 0 {
-		known.Doubt = "" // what was in doubt was asked again since
+		known.Doubt = nil // what was in doubt was asked again since
 	}
 	return known
 }
