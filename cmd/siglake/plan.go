@@ -189,7 +189,7 @@ func (j *job) look(s *state) (*outlook, error) {
 			offered = j.client.Options
 		}
 		var err error
-		if o.Queries, err = queries(c.Context, c, offered, time.Now().UTC()); err != nil {
+		if o.Queries, err = queries(c.Context, c, offered, today()); err != nil {
 			return nil, err
 		}
 		b.Refresh = c.Bool("refresh")

@@ -409,7 +409,7 @@ func budgetOf(c *cli.Context) (int64, error) {
 // begin says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
 func (j *job) begin(known decision) (journal.Begin, error) {
-	c, now := j.c, time.Now().UTC()
+	c, now := j.c, today().UTC()
 	b := journal.Begin{
 		Session: 1, Started: now, Command: j.cmd.digest(), Settings: j.cmd.settings, Input: j.cmd.input, URI: j.uri, Endpoint: j.baseURL,
 		Budget: j.budget, Partition: j.partition, Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),

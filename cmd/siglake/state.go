@@ -32,6 +32,9 @@ const stateDir = "_state"
 // of a lake and its journal, to make them fail.
 var fileHook func(op, path string, do func() error) error
 
+// today, which a test may stop, is the clock that windows end by.
+var today = time.Now
+
 // openSink opens a lake for the files of one run.
 func openSink(ctx context.Context, lake, runID string) (*sinks.Lake, error) {
 	return sinks.Open(ctx, lake, sinks.Options{RunID: runID, Version: version, Hook: fileHook})
@@ -292,7 +295,7 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		if c.Bool("refresh") && (!r.Refresh || r.Done.Deferred == 0) {
 			break
 		}
-		today := time.Now().UTC().Truncate(24 * time.Hour)
+		today := today().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {
 		case r.Reopened() && until.Equal(today):
 			return decision{continues: r}
