@@ -1,0 +1,398 @@
+package bucket
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+)
+
+// Config says how a bucket is reached and how objects are kept in it. The zero
+// value is AWS with the standard chain of credentials: environment, shared
+// files, single sign-on, container, instance.
+type Config struct {
+	Region    string // empty: as the environment and shared files say, else us-east-1
+	Endpoint  string // address of another store, or of a private one; empty: AWS
+	PathStyle bool   // bucket in the path instead of in the host name
+	Profile   string // of the shared files; empty: as the environment says
+
+	Role       string // ARN of a role to assume; empty: none
+	ExternalID string // that the role asks for
+
+	Encryption   string // "AES256", "aws:kms", or empty for the bucket's default
+	KMSKey       string // id or ARN, for aws:kms; empty: the bucket's
+	StorageClass string // empty: the bucket's default
+	PartSize     int64  // bytes of a part of a large object, at least 5 MiB; 0 means 16 MiB
+	Attempts     int    // at a request, the first included; 0 means 6
+
+	HTTP *http.Client // nil: the SDK's own
+}
+
+// Bucket is one bucket, below a prefix. It may be used concurrently. Names are
+// relative to the prefix, with slashes; errors name the object as an s3:// URI.
+type Bucket struct {
+	client   *s3.Client
+	uploader *manager.Uploader
+	cfg      Config
+	name     string
+	prefix   string // empty, or with a slash at its end
+}
+
+// ErrMoved means that an object is no longer what it was said to be.
+var ErrMoved = errors.New("changed by somebody else in the meantime")
+
+// Object is what a store says of an object.
+type Object struct {
+	Name     string // relative to the bucket's prefix
+	Size     int64
+	ETag     string // names this version of it
+	Modified time.Time
+}
+
+// Split takes an s3:// URI apart.
+func Split(uri string) (bucket, key string, err error) {
+	rest, ok := strings.CutPrefix(uri, "s3://")
+	if !ok {
+		return "", "", fmt.Errorf("%q is no s3://bucket/key", uri)
+	}
+	bucket, key, _ = strings.Cut(rest, "/")
+	if bucket == "" {
+		return "", "", fmt.Errorf("%q names no bucket; expected s3://bucket/key", uri)
+	}
+	return bucket, key, nil
+}
+
+// Open prepares access to a bucket, below the path of an s3:// URI. It asks the
+// store nothing.
+func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
+	name, key, err := Split(uri)
+	if err != nil {
+		return nil, err
+	}
+	prefix := strings.Trim(key, "/")
+	if prefix != "" {
+		prefix += "/"
+	}
+	if cfg.PartSize == 0 {
+		cfg.PartSize = 16 << 20
+	}
+	if cfg.PartSize < manager.MinUploadPartSize {
+		return nil, fmt.Errorf("a part of %d bytes: S3 takes no less than %d", cfg.PartSize, manager.MinUploadPartSize)
+	}
+	if cfg.Attempts <= 0 {
+		cfg.Attempts = 6
+	}
+	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
+		r := retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts = cfg.Attempts
+			o.MaxBackoff = 10 * time.Second
+		})
+		// Two conditional writes that meet: whoever is told so tries again.
+		return retry.AddWithErrorCodes(r, "ConditionalRequestConflict", "OperationAborted")
+	})}
+	if cfg.Region != "" {
+		options = append(options, config.WithRegion(cfg.Region))
+	}
+	if cfg.Profile != "" {
+		options = append(options, config.WithSharedConfigProfile(cfg.Profile))
+	}
+	if cfg.HTTP != nil {
+		options = append(options, config.WithHTTPClient(cfg.HTTP))
+	}
+	if cfg.Endpoint != "" {
+		options = append(options, config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
+			config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired))
+	}
+	loaded, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", uri, err)
+	}
+	if loaded.Region == "" {
+		loaded.Region = "us-east-1"
+	}
+	if cfg.Role != "" {
+		loaded.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), cfg.Role, func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = "siglake"
+			if cfg.ExternalID != "" {
+				o.ExternalID = aws.String(cfg.ExternalID)
+			}
+		}))
+	}
+	b := &Bucket{cfg: cfg, name: name, prefix: prefix}
+	b.client = s3.NewFromConfig(loaded, func(o *s3.Options) {
+		if cfg.Endpoint != "" {
+			o.BaseEndpoint = aws.String(cfg.Endpoint)
+		}
+		o.UsePathStyle = cfg.PathStyle
+	})
+	b.uploader = manager.NewUploader(b.client, func(u *manager.Uploader) {
+		u.PartSize = cfg.PartSize
+		u.Concurrency = 3
+		if cfg.Endpoint != "" {
+			u.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		}
+	})
+	return b, nil
+}
+
+// URI is the address of an object; of the prefix, for an empty name.
+func (b *Bucket) URI(name string) string { return "s3://" + b.name + "/" + b.prefix + name }
+
+func (b *Bucket) key(name string) *string { return aws.String(b.prefix + name) }
+
+// Get reads a whole object. fs.ErrNotExist when there is none.
+func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string, err error) {
+	for attempt := 1; ; attempt++ {
+		out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: b.key(name)})
+		if err != nil {
+			return nil, "", b.fail("read", name, err)
+		}
+		data, err = io.ReadAll(out.Body)
+		_ = out.Body.Close() // it was read to its end, or broke off
+		if err == nil && out.ContentLength != nil && int64(len(data)) != *out.ContentLength {
+			err = io.ErrUnexpectedEOF
+		}
+		if err == nil {
+			return data, aws.ToString(out.ETag), nil
+		}
+		if attempt >= b.cfg.Attempts || ctx.Err() != nil { // a body that breaks off is not the SDK's to repeat
+			return nil, "", b.fail("read", name, err)
+		}
+	}
+}
+
+// Stat says what is under a name; fs.ErrNotExist when nothing is.
+func (b *Bucket) Stat(ctx context.Context, name string) (Object, error) {
+	out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: b.key(name)})
+	if err != nil {
+		return Object{}, b.fail("stat", name, err)
+	}
+	return Object{Name: name, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}, nil
+}
+
+// Range reads n bytes of one version of an object, from off on; n < 0 reads to
+// its end. ErrMoved when the object has another version now. The body may break
+// off: whoever reads it asks for the rest.
+func (b *Bucket) Range(ctx context.Context, o Object, off, n int64) (io.ReadCloser, error) {
+	span := fmt.Sprintf("bytes=%d-", off)
+	if n >= 0 {
+		span = fmt.Sprintf("bytes=%d-%d", off, off+n-1)
+	}
+	in := &s3.GetObjectInput{Bucket: &b.name, Key: b.key(o.Name), Range: &span}
+	if o.ETag != "" {
+		in.IfMatch = &o.ETag
+	}
+	out, err := b.client.GetObject(ctx, in)
+	if err != nil {
+		return nil, b.fail("read", o.Name, err)
+	}
+	return out.Body, nil
+}
+
+// Create writes an object under a name that must be free. fs.ErrExist when
+// something else is there; what is there already and has the same bytes is as
+// good as written.
+func (b *Bucket) Create(ctx context.Context, name string, data []byte) error {
+	in := b.input(name)
+	in.Body, in.IfNoneMatch, in.ContentLength = bytes.NewReader(data), aws.String("*"), aws.Int64(int64(len(data)))
+	_, err := b.client.PutObject(ctx, in)
+	if !refused(err) {
+		return b.fail("create", name, err)
+	}
+	return b.compare(ctx, "create", name, data, fs.ErrExist, err)
+}
+
+// compare finds out whether a refused write had happened before: then what is
+// there is what was given.
+func (b *Bucket) compare(ctx context.Context, op, name string, data []byte, otherwise, refusal error) error {
+	there, _, err := b.Get(ctx, name)
+	switch {
+	case err == nil && bytes.Equal(there, data):
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return errors.Join(err, b.fail(op, name, refusal))
+	}
+	return &fs.PathError{Op: op, Path: b.URI(name), Err: otherwise}
+}
+
+// Upload writes a file under a name that must be free, in parts if it is large.
+// fs.ErrExist when something is there; whether it is the same is the caller's to
+// find out, who knows what the file holds.
+func (b *Bucket) Upload(ctx context.Context, name string, file io.ReadSeeker, size int64) error {
+	in := b.input(name)
+	in.Body, in.IfNoneMatch = file, aws.String("*")
+	var err error
+	if size <= b.cfg.PartSize {
+		in.ContentLength = &size
+		_, err = b.client.PutObject(ctx, in)
+	} else {
+		_, err = b.uploader.Upload(ctx, in)
+	}
+	if refused(err) {
+		return &fs.PathError{Op: "create", Path: b.URI(name), Err: fs.ErrExist}
+	}
+	return b.fail("create", name, err)
+}
+
+// Swap replaces a small object if its version is still the one named; an empty
+// etag means that there must be none. ErrMoved when it is another.
+func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error {
+	in := b.input(name)
+	in.Body, in.ContentLength = bytes.NewReader(data), aws.Int64(int64(len(data)))
+	if etag == "" {
+		in.IfNoneMatch = aws.String("*")
+	} else {
+		in.IfMatch = &etag
+	}
+	_, err := b.client.PutObject(ctx, in)
+	if !refused(err) && !(etag != "" && errors.Is(b.fail("replace", name, err), fs.ErrNotExist)) {
+		return b.fail("replace", name, err)
+	}
+	return b.compare(ctx, "replace", name, data, ErrMoved, err)
+}
+
+// Delete removes an object; one that is not there is no error.
+func (b *Bucket) Delete(ctx context.Context, name string) error {
+	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: b.key(name)})
+	return b.fail("delete", name, err)
+}
+
+// List walks the objects whose names begin with a prefix, in the order of their
+// names. It is no part of any protocol: a store may show late what was written.
+func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
+	return func(yield func(Object, error) bool) {
+		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.key(prefix)})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(Object{}, b.fail("list", prefix, err))
+				return
+			}
+			for _, o := range page.Contents {
+				object := Object{
+					Name: strings.TrimPrefix(aws.ToString(o.Key), b.prefix), Size: aws.ToInt64(o.Size),
+					ETag: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified),
+				}
+				if !yield(object, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ErrUnconditional means that a store takes conditional writes and does not heed
+// their conditions.
+var ErrUnconditional = errors.New("the store ignores the conditions of conditional writes, so two runs could overwrite each other's work; siglake needs a store that heeds If-None-Match and If-Match on PUT")
+
+// Probe finds out whether the store heeds conditions, with an object of its own
+// below dir, which it removes again.
+func (b *Bucket) Probe(ctx context.Context, dir string) (err error) {
+	name := path.Join(dir, "probe-"+strings.ToLower(rand.Text()[:12]))
+	if err := b.Create(ctx, name, []byte("first")); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Delete(context.WithoutCancel(ctx), name)) }() // it is ours and nobody else's
+	o, err := b.Stat(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, try := range []struct {
+		write   func() error
+		refusal error // wanted
+	}{
+		{func() error { return b.Create(ctx, name, []byte("second")) }, fs.ErrExist},
+		{func() error { return b.Swap(ctx, name, `"00000000000000000000000000000000"`, []byte("third")) }, ErrMoved},
+		{func() error { return b.Swap(ctx, name, o.ETag, []byte("fourth")) }, nil},
+		{func() error { return b.Swap(ctx, name, o.ETag, []byte("fifth")) }, ErrMoved},
+	} {
+		switch err := try.write(); {
+		case try.refusal == nil && err != nil:
+			return err
+		case try.refusal != nil && err == nil:
+			return fmt.Errorf("%s: %w", b.URI(""), ErrUnconditional)
+		case try.refusal != nil && !errors.Is(err, try.refusal):
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bucket) input(name string) *s3.PutObjectInput {
+	in := &s3.PutObjectInput{Bucket: &b.name, Key: b.key(name)}
+	if b.cfg.Encryption != "" {
+		in.ServerSideEncryption = types.ServerSideEncryption(b.cfg.Encryption)
+	}
+	if b.cfg.KMSKey != "" {
+		in.SSEKMSKeyId = &b.cfg.KMSKey
+	}
+	if b.cfg.StorageClass != "" {
+		in.StorageClass = types.StorageClass(b.cfg.StorageClass)
+	}
+	return in
+}
+
+// refused reports whether a condition was not met.
+func refused(err error) bool {
+	var answer *awshttp.ResponseError
+	if errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusPreconditionFailed {
+		return true
+	}
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "PreconditionFailed"
+}
+
+// fail gives an error the object's address and, where it has one, its meaning
+// for files.
+func (b *Bucket) fail(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	failure := &fs.PathError{Op: op, Path: b.URI(name), Err: err}
+	var answer *awshttp.ResponseError
+	if !errors.As(err, &answer) {
+		return failure
+	}
+	switch answer.HTTPStatusCode() {
+	case http.StatusNotFound:
+		failure.Err = fmt.Errorf("%w: %s", fs.ErrNotExist, words(err))
+	case http.StatusPreconditionFailed:
+		failure.Err = fmt.Errorf("%w: %s", ErrMoved, words(err))
+	case http.StatusForbidden, http.StatusUnauthorized:
+		failure.Err = fmt.Errorf("%w: %s", fs.ErrPermission, words(err))
+	default:
+		failure.Err = fmt.Errorf("HTTP %d: %w", answer.HTTPStatusCode(), err)
+	}
+	return failure
+}
+
+// words is what the store said, without the SDK's account of how it was asked.
+func words(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		if api.ErrorMessage() == "" {
+			return api.ErrorCode()
+		}
+		return api.ErrorCode() + ": " + api.ErrorMessage()
+	}
+	return err.Error()
+}
