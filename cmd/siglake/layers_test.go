@@ -19,13 +19,14 @@ const module = "github.com/siglake/siglake/"
 var allowed = map[string][]string{
 	"schema":             {},
 	"internal/simulator": {},
+	"internal/bucket":    {},
 	"pipeline":           {"schema"},
-	"sources":            {"schema", "pipeline"},
-	"sinks":              {"schema", "pipeline"},
+	"sources":            {"schema", "pipeline", "internal/bucket"},
+	"sinks":              {"schema", "pipeline", "internal/bucket"},
 	"internal/signals":   {"schema", "pipeline"},
-	"internal/journal":   {"schema", "pipeline"},
+	"internal/journal":   {"schema", "pipeline", "internal/bucket"},
 	"internal/quota":     {"schema", "pipeline"},
-	"cmd/siglake":        {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/journal", "internal/quota", "internal/simulator"},
+	"cmd/siglake":        {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/journal", "internal/quota", "internal/simulator", "internal/bucket"},
 }
 
 // homes says where a third-party package may be imported: files or folders.
@@ -40,11 +41,12 @@ var homes = map[string][]string{
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},
 	"github.com/klauspost/compress":      {"sources", "internal/journal"},
-	"net/http":                           {"cmd/siglake", "internal/signals", "internal/simulator"},
+	"net/http":                           {"cmd/siglake", "internal/signals", "internal/simulator", "internal/bucket"},
 	"github.com/google/go-cmp":           {},
 	"github.com/rogpeppe/go-internal":    {},
 	"pgregory.net/rapid":                 {},
-	"github.com/aws/aws-sdk-go-v2":       {},
+	"github.com/aws/aws-sdk-go-v2":       {"internal/bucket"},
+	"github.com/aws/smithy-go":           {"internal/bucket"},
 	"github.com/duckdb/duckdb-go/v2":     {},
 	"github.com/versity/versitygw":       {},
 	"github.com/johannesboyne/gofakes3":  {},
