@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"path/filepath"
@@ -44,6 +45,15 @@ type place interface {
 	read(ctx context.Context, name string) ([]byte, error)
 	// open gets an object for reading; fs.ErrNotExist when there is none.
 	open(ctx context.Context, name string) (object, error)
+	// prepare makes what must be there before anything is promoted, and proves
+	// that it can be.
+	prepare(ctx context.Context) error
+	// walk gives the names of everything below a folder, or of everything, for
+	// verification: no part of publication depends on it. A folder that is not
+	// there holds nothing.
+	walk(ctx context.Context, folder string) iter.Seq2[string, error]
+	// width is how many objects may be promoted at once.
+	width() int
 }
 
 // object is an object that is being read.
@@ -157,6 +167,39 @@ func (p *dirPlace) read(_ context.Context, name string) (data []byte, err error)
 func (p *dirPlace) open(_ context.Context, name string) (object, error) {
 	return p.dir.open(name)
 }
+
+func (p *dirPlace) prepare(context.Context) error {
+	if err := p.mkdirAll(manifestDir); err != nil {
+		return err
+	}
+	return errors.Join(p.syncDir(metaDir), p.syncDir("."))
+}
+
+func (p *dirPlace) walk(_ context.Context, folder string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if folder == "" {
+			folder = "."
+		}
+		err := fs.WalkDir(p.root.FS(), folder, func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && name == folder:
+				return nil
+			case err != nil:
+				return err
+			case d.IsDir():
+				return nil
+			case !yield(name, nil):
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil {
+			yield("", err)
+		}
+	}
+}
+
+func (p *dirPlace) width() int { return 1 } // a rename is quick, and what it leaves to settle is kept in one list
 
 // Hook stands around one operation on the file system: it calls do, or returns
 // an error in its place, or calls it and returns an error all the same. The

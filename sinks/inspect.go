@@ -6,26 +6,29 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/siglake/siglake/pipeline"
 )
 
 // Inspector reads a lake without changing it.
-type Inspector struct {
-	path string
-	lake *Lake
-}
+type Inspector struct{ lake *Lake }
 
-// Inspect opens a lake for looking at.
-func Inspect(ctx context.Context, uri string) (*Inspector, error) {
-	path, err := Check(uri)
+// Inspect opens a lake for looking at. Of the options only Bucket matters.
+func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
+	o.RunID = "inspect"
+	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	o, err := Options{RunID: "inspect"}.withDefaults()
+	if OnS3(uri) {
+		b, err := o.bucket(ctx, uri)
+		if err != nil {
+			return nil, fmt.Errorf("open lake: %w", err)
+		}
+		return &Inspector{&Lake{options: o, place: &s3Place{bucket: b}}}, ctx.Err()
+	}
+	path, err := Check(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -34,11 +37,16 @@ func Inspect(ctx context.Context, uri string) (*Inspector, error) {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
 	d := &dir{base: path, hook: o.Hook, root: root}
-	return &Inspector{path: path, lake: &Lake{options: o, disk: d, place: &dirPlace{dir: d}}}, ctx.Err()
+	return &Inspector{&Lake{options: o, disk: d, place: &dirPlace{dir: d}}}, ctx.Err()
 }
 
 // Close lets go of the lake.
-func (i *Inspector) Close() error { return i.lake.disk.close() }
+func (i *Inspector) Close() error {
+	if i.lake.disk == nil {
+		return nil
+	}
+	return i.lake.disk.close()
+}
 
 // Chain gives the manifests from the first generation to the one that
 // current.json names. A link that is broken is ErrIntegrity, with the manifests
@@ -69,24 +77,35 @@ func (i *Inspector) Chain(ctx context.Context) (chain []*pipeline.Manifest, err 
 }
 
 // Visible lists the files that someone who globs sees, whatever their names.
-func (i *Inspector) Visible() (paths []string, err error) {
+func (i *Inspector) Visible(ctx context.Context) (paths []string, err error) {
 	for _, top := range []string{dataDir, ledgerDir} {
-		err := filepath.WalkDir(filepath.Join(i.path, top), func(path string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
+		for name, err := range i.lake.place.walk(ctx, top) {
+			if err != nil {
+				return nil, err
 			}
-			if err != nil || d.IsDir() {
-				return err
-			}
-			name, err := filepath.Rel(i.path, path)
-			paths = append(paths, strings.ReplaceAll(name, string(filepath.Separator), "/"))
-			return err
-		})
-		if err != nil {
-			return nil, err
+			paths = append(paths, name)
 		}
 	}
 	return paths, nil
+}
+
+// Scan calls look with every object of the lake and its content, those that are
+// no reader's business too.
+func (i *Inspector) Scan(ctx context.Context, look func(name string, content []byte)) error {
+	for name, err := range i.lake.place.walk(ctx, "") {
+		if err != nil {
+			return err
+		}
+		content, err := i.lake.place.read(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it is gone since it was listed
+		}
+		if err != nil {
+			return err
+		}
+		look(name, content)
+	}
+	return nil
 }
 
 // Describe reads a whole file and says what it holds.

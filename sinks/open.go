@@ -2,6 +2,8 @@ package sinks
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +25,12 @@ type Options struct {
 	SortMemory     int64 // bytes of rows kept in memory over all partitions; 0 = 32 MiB
 	TargetFileSize int64 // bytes after which a partition continues in another file; 0 = 256 MiB
 	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 16 MiB
+
+	// Bucket opens the bucket of a lake on S3; nil: there are none. Scratch is a
+	// local directory for sorting and staging what goes there; empty: one in the
+	// user's cache directory. A lake in a directory has its own.
+	Bucket  func(ctx context.Context, uri string) (Bucket, error)
+	Scratch string
 
 	// Hook, when set, is called around every operation on the file system, for
 	// tests that inject faults. See [Hook].
@@ -98,38 +106,92 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
-	path, err := localPath(uri)
+	l := &Lake{options: o, scratch: stagingDir + "/" + o.RunID, partitions: map[string]*partition{}}
+	if OnS3(uri) {
+		err = l.openBucket(ctx, uri)
+	} else {
+		err = l.openDir(uri)
+	}
+	if err == nil {
+		err = l.lay(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open lake %q: %w", uri, err)
-	}
-	d, err := openDir(path, o.Hook)
-	if err != nil {
-		return nil, fmt.Errorf("open lake: %w", err)
-	}
-	l := &Lake{
-		options:    o,
-		disk:       d,
-		place:      &dirPlace{dir: d, scratch: stagingDir + "/" + o.RunID},
-		scratch:    stagingDir + "/" + o.RunID,
-		partitions: map[string]*partition{},
-	}
-	if err := l.lay(); err != nil {
-		return nil, fmt.Errorf("open lake: %w", errors.Join(err, d.close()))
+		if l.disk != nil {
+			err = errors.Join(err, l.disk.close())
+		}
+		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
 	return l, nil
 }
 
-// lay makes the lake's own directories and proves that it can be written to.
-func (l *Lake) lay() error {
-	for _, dir := range []string{manifestDir, l.scratch} {
-		if err := l.disk.mkdirAll(dir); err != nil {
-			return err
-		}
+func (l *Lake) openDir(uri string) error {
+	path, err := localPath(uri)
+	if err != nil {
+		return err
 	}
-	for _, dir := range []string{metaDir, "."} {
-		if err := l.disk.syncDir(dir); err != nil {
-			return err
+	if l.disk, err = openDir(path, l.options.Hook); err != nil {
+		return err
+	}
+	l.place = &dirPlace{dir: l.disk, scratch: l.scratch}
+	return nil
+}
+
+func (l *Lake) openBucket(ctx context.Context, uri string) error {
+	b, err := l.options.bucket(ctx, uri)
+	if err != nil {
+		return err
+	}
+	scratch, err := scratchOf(uri, l.options.Scratch)
+	if err != nil {
+		return err
+	}
+	if l.disk, err = openScratch(scratch, l.options.Hook); err != nil {
+		return err
+	}
+	l.place = &s3Place{bucket: b, staging: l.disk}
+	return nil
+}
+
+func (o Options) bucket(ctx context.Context, uri string) (Bucket, error) {
+	if o.Bucket == nil {
+		return nil, errors.New("no access to S3 is set up")
+	}
+	return o.Bucket(ctx, uri)
+}
+
+// scratchOf is the local directory of a lake on S3: another one for every lake,
+// the same one for every run of it.
+func scratchOf(uri, base string) (string, error) {
+	if base == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			cache = os.TempDir()
 		}
+		base = filepath.Join(cache, "siglake")
+	}
+	sum := sha256.Sum256([]byte(strings.TrimRight(uri, "/")))
+	return filepath.Abs(filepath.Join(base, hex.EncodeToString(sum[:8])))
+}
+
+// openScratch opens a scratch directory, creating it when it does not exist.
+func openScratch(path string, hook Hook) (*dir, error) {
+	d := &dir{base: path, hook: hook}
+	if err := d.do("mkdir", "", func() error { return os.MkdirAll(path, 0o700) }); err != nil {
+		return nil, err
+	}
+	var err error
+	d.root, err = os.OpenRoot(path)
+	return d, err
+}
+
+// lay makes the lake's own directories and proves that it can be written to,
+// before anything is bought for it.
+func (l *Lake) lay(ctx context.Context) error {
+	if err := l.disk.mkdirAll(l.scratch); err != nil {
+		return err
+	}
+	if err := l.place.prepare(ctx); err != nil {
+		return err
 	}
 	probe := l.scratch + "/probe.tmp"
 	err := l.disk.writeFile(probe, []byte("can this be written?\n"))
@@ -145,7 +207,7 @@ func localPath(uri string) (string, error) {
 	case !isURI:
 		return filepath.Abs(uri)
 	case scheme == "s3":
-		return "", errors.New("lakes on S3 are not supported yet; write to a directory and copy it")
+		return "", errors.New("a lake on S3 has no directory")
 	case scheme != "file":
 		return "", fmt.Errorf("unknown scheme %q; give a directory or file:///path", scheme)
 	}
@@ -228,10 +290,13 @@ func notALake(entries []fs.DirEntry) (stranger string, ok bool) {
 }
 
 // Sweep removes what runs that will not be published left in the scratch
-// directory of the lake in a directory. Whoever calls it holds the lake alone;
-// keep is the run that goes on.
-func Sweep(uri, keep string) error {
-	path, err := Check(uri)
+// directory of a lake on this machine. Whoever calls it holds the lake alone;
+// keep is the run that goes on. scratch is as in Options.
+func Sweep(uri, scratch, keep string) error {
+	path, err := scratchOf(uri, scratch)
+	if !OnS3(uri) {
+		path, err = Check(uri)
+	}
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/siglake/siglake/pipeline"
 )
 
@@ -111,10 +113,13 @@ func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
 		m.Generation, m.Previous, m.Files = earlier.Generation, earlier.Previous, earlier.Files
 		return l.turn(ctx, raw, newest)
 	}
+	var g errgroup.Group // awaited below
+	g.SetLimit(l.place.width())
 	for i := range m.Files {
-		if err := l.show(ctx, &m.Files[i]); err != nil {
-			return err
-		}
+		g.Go(func() error { return l.show(ctx, &m.Files[i]) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	if err := l.place.settle(ctx); err != nil {
 		return err

@@ -459,7 +459,7 @@ func TestOpen(t *testing.T) {
 		{"file://" + dir + "/uri", "r", ""},
 		{"file://localhost" + dir + "/uri%20two", "r", ""},
 		{"file://elsewhere/lake", "r", "three slashes"},
-		{"s3://bucket/lake", "r", "not supported yet"},
+		{"s3://bucket/lake", "r", "no access to S3 is set up"},
 		{"gs://bucket/lake", "r", "unknown scheme"},
 		{dir + "/new", "", "run id"},
 		{dir + "/new", "../r", "run id"},

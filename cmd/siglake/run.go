@@ -240,7 +240,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if known.resume != nil {
 		unfinished = known.resume.ID
 	}
-	if err := sinks.Sweep(j.lake, unfinished); err != nil {
+	if err := sinks.Sweep(j.lake, c.String("scratch"), unfinished); err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
 	if known.done != nil {

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -95,7 +93,7 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink, err := sinks.Inspect(ctx, s.lake)
+	sink, err := sinks.Inspect(ctx, s.lake, sinks.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +101,16 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.scanFiles(secret, published); err != nil {
-		return nil, err
+	if secret != nil {
+		err := sink.Scan(ctx, func(name string, content []byte) {
+			published.scanned += int64(len(content))
+			if secret(content) {
+				published.leaks = append(published.leaks, name)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	p := published
 	return []finding{
@@ -191,7 +197,7 @@ func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publicat
 	if p.finished == "" {
 		p.finished = fmt.Sprintf("%d runs, all finished", len(s.journal.Runs()))
 	}
-	visible, err := sink.Visible()
+	visible, err := sink.Visible(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -313,25 +319,4 @@ func (s *state) again(ctx context.Context, r *journal.Run) (m *pipeline.Manifest
 	}
 	defer func() { err = errors.Join(err, sink.Close()) }()
 	return s.replayInto(ctx, r, sink, nil)
-}
-
-// scanFiles looks for the key in every file of the lake, its state included.
-func (s *state) scanFiles(secret func([]byte) bool, p *publication) error {
-	if secret == nil {
-		return nil
-	}
-	return filepath.WalkDir(filepath.Dir(s.dir), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		raw, err := os.ReadFile(path) //nolint:gosec // the lake is locked, and what is read is only searched
-		if err != nil {
-			return err
-		}
-		p.scanned += int64(len(raw))
-		if secret(raw) {
-			p.leaks = append(p.leaks, path)
-		}
-		return nil
-	})
 }
