@@ -10,7 +10,7 @@ import (
 // TestList: the list has not rotted. What the tests make of it is tried by
 // make weakened.
 func TestList(t *testing.T) {
-	root, err := moduleRoot()
+	root, err := moduleRoot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

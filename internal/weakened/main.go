@@ -62,7 +62,7 @@ func try(ctx context.Context, out io.Writer, pattern string, jobs int, patience 
 	if err != nil {
 		return err
 	}
-	root, err := moduleRoot()
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func try(ctx context.Context, out io.Writer, pattern string, jobs int, patience 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	bad := print(out, list, results)
+	bad := report(out, list, results)
 	fmt.Fprintf(out, "\n%d of %d caught, in %s\n", len(list)-bad, len(list), time.Since(began).Round(time.Second))
 	if bad > 0 {
 		return fmt.Errorf("%d of %d weaknesses were not caught by the tests", bad, len(list))
@@ -92,8 +92,8 @@ func try(ctx context.Context, out io.Writer, pattern string, jobs int, patience 
 	return nil
 }
 
-func moduleRoot() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", err
 	}
@@ -209,6 +209,7 @@ func layOver(dir, original, weakened string) (overlay string, err error) {
 	if err != nil {
 		return "", err
 	}
+	//nolint:gosec // within a directory of our own
 	return overlay, errors.Join(os.WriteFile(copied, []byte(weakened), 0o600), os.WriteFile(overlay, text, 0o600))
 }
 
@@ -224,6 +225,7 @@ func (l *lab) test(ctx context.Context, overlay, pkg, run string) result {
 	// a program that waits, is put an end to a little later.
 	limited, cancel := context.WithTimeout(ctx, l.patience+time.Minute)
 	defer cancel()
+	//nolint:gosec // of texts that stand in list.go
 	cmd := exec.CommandContext(limited, "go", "test", "-json", "-vet=off", "-count=1", "-timeout", l.patience.String(), "-run", run, "./"+pkg)
 	cmd.Dir = l.root
 	if overlay != "" {
@@ -267,9 +269,9 @@ func (l *lab) test(ctx context.Context, overlay, pkg, run string) result {
 	return r
 }
 
-// print reports on every weakness, and gives the number of those that were not
-// caught.
-func print(out io.Writer, list []weakness, results []result) (bad int) {
+// report says what came of every weakness, and gives the number of
+// those that were not caught.
+func report(out io.Writer, list []weakness, results []result) (bad int) {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "WEAKNESS\tOUTCOME\tBY\tTIME")
 	for i, w := range list {
