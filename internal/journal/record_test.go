@@ -104,7 +104,8 @@ func (r *Run) spelled() string {
 	return strings.Join(out, ", ")
 }
 
-// someBatch asks two types about n companies: each can cost 200 credits.
+// someBatch asks two types about n companies: each can bring
+// 200 events.
 func someBatch(number, n int) *pipeline.Batch {
 	b := &pipeline.Batch{
 		ID:    fmt.Sprintf("%06d", number),
@@ -242,6 +243,7 @@ func wantStorageStop(t *testing.T, err error) {
 // TestSpent: what a run that was cut off can have cost, by the journal alone.
 func TestSpent(t *testing.T) {
 	m := newMoney(t)
+	m.journal.SetPrice(3)
 	var cut *Run
 	for n, body := range []string{"paid 3", "paid ?", "", "paid 5"} {
 		_, err := m.ask(someBatch(n+1, 2), func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
@@ -258,7 +260,7 @@ func TestSpent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const ceiling = 2 * 2 * 100
+	const ceiling = 3 * 2 * 2 * 100
 	if got, want := cut.Spent(), int64(3+ceiling+0+ceiling); got != want {
 		t.Errorf("Spent() of %s = %d, want %d", cut.spelled(), got, want)
 	}

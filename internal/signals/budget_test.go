@@ -27,6 +27,7 @@ type till struct {
 	mu      sync.Mutex
 	dice    *rand.Rand
 	lossy   bool  // one call in four is charged, and its answer lost
+	price   int64 // credits of one event
 	most    int64 // charged, in doubt, and on its way
 	highest int64
 	charged int64
@@ -34,7 +35,7 @@ type till struct {
 }
 
 func (f *till) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	call := pipeline.Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Ceiling: b.Ceiling(1)}
+	call := pipeline.Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Ceiling: b.Ceiling(f.price)}
 	f.mu.Lock()
 	f.calls++
 	f.most += call.Ceiling
@@ -66,8 +67,9 @@ func TestBudget(t *testing.T) {
 		for _, lossy := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				const credits, spent = 2000, 300
-				api := &till{dice: rand.New(rand.NewPCG(seed, 1)), lossy: lossy, most: spent}
-				g := Budget(api, BudgetConfig{Credits: credits, Spent: spent})
+				price := 1 + int64(seed%3)
+				api := &till{dice: rand.New(rand.NewPCG(seed, 1)), lossy: lossy, price: price, most: spent}
+				g := Budget(api, BudgetConfig{Credits: credits, Spent: spent, Price: price})
 				var wg sync.WaitGroup
 				numbers := make(chan int)
 				var mu sync.Mutex
@@ -105,7 +107,7 @@ func TestBudget(t *testing.T) {
 				if api.highest > credits {
 					t.Errorf("seed %d, answers lost: %v: %d credits spent or possible, of %d", seed, lossy, api.highest, credits)
 				}
-				one := companies(1).Ceiling(1)
+				one := companies(1).Ceiling(price)
 				if stopped == 0 || left == 0 || api.most <= credits-one {
 					t.Errorf("seed %d, answers lost: %v: %d batches stopped, %d items left, %d credits spent or possible; want it to stop within %d of %d",
 						seed, lossy, stopped, left, api.most, one, credits)
@@ -119,7 +121,7 @@ func TestBudget(t *testing.T) {
 func TestBudgetUsedUp(t *testing.T) {
 	one := companies(1).Ceiling(1)
 	for _, c := range []struct{ spent, asked int64 }{{0, 3}, {one, 2}, {2*one + 1, 0}, {3 * one, 0}, {4 * one, 0}} {
-		api := &till{dice: rand.New(rand.NewPCG(1, 1)), lossy: true}
+		api := &till{dice: rand.New(rand.NewPCG(1, 1)), lossy: true, price: 1}
 		var asked int64
 		ask := fetcherFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 			asked += int64(len(b.Items))
