@@ -64,9 +64,9 @@ func TestAheadKeepsOrderAndBounds(t *testing.T) {
 					if dice.IntN(4) == 0 {
 						time.Sleep(time.Duration(dice.IntN(2000)) * time.Millisecond)
 						synctest.Wait()
-						// One value in the consumer's hand, n in flight or finished, one in the feeder's.
-						if ahead := pulled - next; ahead > n+1 {
-							t.Fatalf("ahead(%d) took %d values more than were yielded, want at most %d", n, ahead, n+1)
+						// One value in the consumer's hand, the others in flight or finished, one in the feeder's.
+						if ahead := pulled - next; ahead > lookAhead*n+1 {
+							t.Fatalf("ahead(%d) took %d values more than were yielded, want at most %d", n, ahead, lookAhead*n+1)
 						}
 					}
 				}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/siglake/siglake/schema"
@@ -24,6 +25,37 @@ type Query struct {
 	NewsEventTypes    []string      `json:"news_event_types,omitempty"`
 	HiringDepartments []string      `json:"hiring_departments,omitempty"`
 	HiringLocations   []Location    `json:"hiring_locations,omitempty"`
+}
+
+// FiltersLike reports whether two questions let through the same events of a
+// signal type, apart from window and cap.
+func (q *Query) FiltersLike(o *Query, signal string) bool {
+	s, _ := schema.Lookup(signal)
+	switch {
+	case s.Category == schema.CategoryNews:
+		return sameSet(q.NewsEventTypes, o.NewsEventTypes)
+	case signal == "surgeInHiringByDepartment":
+		return sameSet(q.HiringDepartments, o.HiringDepartments)
+	case signal == "surgeInHiringByLocation":
+		return sameSet(q.HiringLocations, o.HiringLocations)
+	}
+	return true
+}
+
+func sameSet[T comparable](a, b []T) bool {
+	missing := func(list []T) func(T) bool { return func(v T) bool { return !slices.Contains(list, v) } }
+	return !slices.ContainsFunc(a, missing(b)) && !slices.ContainsFunc(b, missing(a))
+}
+
+// Days is how many days the window has, both ends included; 1 when the dates
+// cannot be read.
+func (q *Query) Days() int {
+	from, err := time.Parse(time.DateOnly, q.Since)
+	until, err2 := time.Parse(time.DateOnly, q.Until)
+	if err != nil || err2 != nil || until.Before(from) {
+		return 1
+	}
+	return int(until.Sub(from)/(24*time.Hour)) + 1
 }
 
 // Location narrows hiring surges; State needs Country.
@@ -55,7 +87,12 @@ type Item struct {
 // Ceiling is the most the batch can cost in credits at the given price of one
 // event: the worst reading of the vendor's contradictory price lists.
 func (b *Batch) Ceiling(price int64) int64 {
-	return int64(len(b.Items)) * int64(len(b.Query.Signals)) * int64(b.Query.MaxResults) * price
+	return int64(len(b.Items)) * b.Query.ceiling(price)
+}
+
+// ceiling is the most that one entity can cost.
+func (q *Query) ceiling(price int64) int64 {
+	return int64(len(q.Signals)) * int64(q.MaxResults) * price
 }
 
 // Split halves a batch; the parts keep the items' order. It must hold at least

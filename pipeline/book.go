@@ -21,7 +21,8 @@ type book struct {
 	flat     *flattener
 	manifest *Manifest
 	open     map[schema.Partition]*page
-	bytes    int64 // of strings in open pages
+	bytes    int64          // of strings in open pages
+	doubts   map[string]int // where the manifest lists calls of earlier runs, by name
 }
 
 // page collects rows of one partition until they are handed to the sink.
@@ -39,7 +40,7 @@ const (
 )
 
 func newBook(sink Sink, partitionBy string, m *Manifest) *book {
-	return &book{sink: sink, flat: newFlattener(m.Run.ID, partitionBy), manifest: m, open: map[schema.Partition]*page{}}
+	return &book{sink: sink, flat: newFlattener(m.Run.ID, partitionBy), manifest: m, open: map[schema.Partition]*page{}, doubts: map[string]int{}}
 }
 
 // settle writes a line whose fate needed no call.
@@ -48,7 +49,23 @@ func (k *book) settle(ctx context.Context, l Line) error {
 	if l.Status == schema.Held {
 		credits = value{}
 	}
+	if l.Doubt != nil {
+		k.hold(l)
+	}
 	return k.account(ctx, l, ItemReply{CallID: l.Call}, credits)
+}
+
+// hold lists a line under the call of an earlier run that holds it.
+func (k *book) hold(l Line) {
+	held := &k.manifest.Held
+	at, listed := k.doubts[l.Doubt.Name()]
+	if !listed {
+		at = len(*held)
+		k.doubts[l.Doubt.Name()] = at
+		*held = append(*held, *l.Doubt)
+		(*held)[at].Accounts = []string{}
+	}
+	(*held)[at].Accounts = append((*held)[at].Accounts, l.Account.Key)
 }
 
 // enter writes everything a reply says: its calls, its items with their events,
@@ -174,12 +191,8 @@ func (k *book) event(ctx context.Context, b *Batch, item int, a ItemReply, e Raw
 }
 
 func (k *book) account(ctx context.Context, l Line, a ItemReply, credits value) error {
-	k.manifest.Accounts.Lines++
-	k.manifest.Accounts.ByStatus[l.Status]++
+	k.manifest.Accounts.add(l)
 	acc := l.Account
-	if l.Status == schema.Rejected && len(k.manifest.Accounts.Rejects) < fewRejects {
-		k.manifest.Accounts.Rejects = append(k.manifest.Accounts.Rejects, RejectLine{acc.File, acc.Line, acc.Key, l.Reason})
-	}
 	kind := acc.Identifier()
 	notes := acc.Notes
 	if len(a.Notes) > 0 {

@@ -32,7 +32,7 @@ type Known struct {
 	Missing []string // signal types of the query that nobody asked about in its window, in its order
 	Call    string   // the call that answered others, as "run/call"
 	Again   bool     // some of what is missing was asked in vain and may be paid twice: it is asked in small batches
-	Doubt   string   // a call that may have been charged for others and whose answer is lost; empty when there is none
+	Doubt   *Doubt   // a call that may have been charged for others and whose answer is lost, with its run, without its accounts; nil when there is none
 }
 
 // Line is a line of the list with its fate.
@@ -42,6 +42,7 @@ type Line struct {
 	Reason      string         `json:"reason,omitempty"`
 	DuplicateOf int64          `json:"duplicate_of,omitempty"` // row, for duplicates
 	Call        string         `json:"call,omitempty"`         // the call of this run that decided it
+	Doubt       *Doubt         `json:"doubt,omitempty"`        // the call of an earlier run that holds it: it may be paid for already
 }
 
 // Answered is a call that was made before, with its answer read again.

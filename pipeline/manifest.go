@@ -23,7 +23,7 @@ type Manifest struct {
 	Credits  CreditTotals      `json:"credits"`
 	Events   EventTotals       `json:"events"`
 	Calls    CallTotals        `json:"calls"`
-	Held     []Doubt           `json:"held"`
+	Held     []Doubt           `json:"held"` // this run's own, in its order, then those of earlier runs
 	Timings  Timings           `json:"timings"`
 	Files    []File            `json:"files"`
 	PerCall  []CallLine        `json:"per_call"`
@@ -90,6 +90,15 @@ type AccountTotals struct {
 	Rejects  []RejectLine            `json:"first_rejects,omitempty"` // the first few; the accounts table has all
 }
 
+// add counts a line with its fate.
+func (t *AccountTotals) add(l Line) {
+	t.Lines++
+	t.ByStatus[l.Status]++
+	if l.Status == schema.Rejected && len(t.Rejects) < fewRejects {
+		t.Rejects = append(t.Rejects, RejectLine{l.Account.File, l.Account.Line, l.Account.Key, l.Reason})
+	}
+}
+
 // RejectLine is a rejected line as a person wants to see it.
 type RejectLine struct {
 	File   string `json:"file"`
@@ -135,15 +144,27 @@ type CallTotals struct {
 	Last      *Rate             `json:"last_rate,omitempty"` // windows after the last answer that stated them
 }
 
-// Doubt is a call that may have been charged and whose answer is not known.
+// Doubt is a call that may have been charged and whose answer is not known. One
+// of an earlier run is listed when lines were not asked about because of it; its
+// credits are in that run's totals and not in this one's.
 type Doubt struct {
+	Run      string    `json:"run_id,omitempty"` // the earlier run that made the call; empty: this one
 	Call     string    `json:"call_id"`
 	Sent     time.Time `json:"sent"`
 	Problem  string    `json:"problem"`
 	Signals  []string  `json:"signals"`
-	Accounts []string  `json:"account_keys"`
+	Accounts []string  `json:"account_keys"` // of this run's lines that it holds
 	Least    int64     `json:"credits_least"`
 	Most     int64     `json:"credits_most"`
+	Accepted bool      `json:"accepted_loss,omitempty"` // somebody took it as paid and lost: nothing is left to decide
+}
+
+// Name is the call as "run/call", or "call" for one of the manifest's own run.
+func (d *Doubt) Name() string {
+	if d.Run == "" {
+		return d.Call
+	}
+	return d.Run + "/" + d.Call
 }
 
 // Timings says where the time went, in milliseconds.
@@ -239,6 +260,12 @@ func (m *Manifest) noteCapped(q *Query, shares []share) {
 // settle fills in what only the end of a run knows.
 func (m *Manifest) settle(files []File, stop *Stop) {
 	m.Files = files
+	slices.SortStableFunc(m.Held, func(a, b Doubt) int {
+		if a.Run == b.Run && a.Run == "" {
+			return 0
+		}
+		return cmp.Or(cmp.Compare(a.Run, b.Run), cmp.Compare(a.Call, b.Call))
+	})
 	for _, f := range files {
 		if t, ok := schema.TableNamed(f.Table); ok && t.Unique != "" {
 			m.Events.Written += f.Rows

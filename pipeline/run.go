@@ -65,7 +65,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	shards := &sharder{queries: r.Queries, size: m.Run.BatchSize, asked: new(seen), journal: journal, done: done, batches: r.Batches}
+	shards := r.sharder(done)
 
 	var stopped atomic.Pointer[Stop]
 	ask := func(ctx context.Context, u unit) *Reply {
@@ -196,6 +196,13 @@ func (r *Runner) publish(ctx context.Context, lines *book, stop *Stop) error {
 	return journal.Commit(m)
 }
 
+// sharder makes the run's batches; the lines in done have their fate already.
+func (r *Runner) sharder(done rowSet) *sharder {
+	return &sharder{queries: r.Queries, size: r.batchSize(), asked: new(seen), journal: r.journal(), done: done, batches: r.Batches}
+}
+
+func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }
+
 func (r *Runner) clock() func() time.Time {
 	if r.Now == nil {
 		return time.Now
@@ -217,7 +224,7 @@ func (r *Runner) manifest(started time.Time) *Manifest {
 	}
 	m := newManifest(RunInfo{
 		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
-		Concurrency: orDefault(r.Concurrency, 4), BatchSize: min(orDefault(r.BatchSize, MaxBatch), MaxBatch),
+		Concurrency: orDefault(r.Concurrency, 4), BatchSize: r.batchSize(),
 	})
 	m.Versions = r.Versions
 	for _, o := range []schema.Object{schema.Contact, schema.Company} {

@@ -509,6 +509,70 @@ func TestRunSinkErrorStopsAsking(t *testing.T) {
 	}
 }
 
+// doubting is a journal in which calls of earlier runs hold some lines, by key.
+type doubting struct {
+	nothing
+	holds map[string]*Doubt
+	kept  []Line
+}
+
+func (d *doubting) Known(a *schema.Account, q *Query) Known {
+	return Known{Missing: q.Signals, Doubt: d.holds[a.Key]}
+}
+
+func (d *doubting) Keep(lines []Line) error {
+	d.kept = append(d.kept, lines...)
+	return nil
+}
+
+// TestEarlierDoubts: lines that calls of earlier runs hold are listed under
+// them, behind the run's own, and add nothing to its bill; nor does it matter
+// in which order they are met, or that they are read from the journal.
+func TestEarlierDoubts(t *testing.T) {
+	first := &Doubt{Run: "run-0", Call: "000001-1", Sent: epoch, Problem: "reset", Signals: []string{"riskNews"}, Most: 9}
+	second := &Doubt{Run: "run-0", Call: "000002-1", Sent: epoch, Signals: []string{"riskNews"}, Least: 1, Most: 5, Accepted: true}
+	j := &doubting{holds: map[string]*Doubt{"key 1": second, "key 2": first, "key 4": second}}
+	sc := script{calls: []scriptedCall{{outcome: Ambiguous}}, fates: []scriptedFate{{status: schema.Held}}}
+	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}, Journal: j}, companies(5))
+
+	itemised := func(d Doubt, keys ...string) Doubt {
+		d.Accounts = keys
+		return d
+	}
+	want := []Doubt{
+		{Call: "000001-1", Sent: epoch, Signals: []string{"surgeInHiring", "riskNews", "intent"}, Accounts: []string{"key 3", "key 5"}, Most: 30},
+		itemised(*first, "key 2"),
+		itemised(*second, "key 1", "key 4"),
+	}
+	if diff := cmp.Diff(want, g.manifest.Held); diff != "" {
+		t.Errorf("held (-want +got):\n%s", diff)
+	}
+	if c := g.manifest.Credits; c.AmbiguousCalls != 1 || c.AmbiguousCeiling != 30 {
+		t.Errorf("in doubt = %d calls, %d credits, want only the run's own: 1, 30", c.AmbiguousCalls, c.AmbiguousCeiling)
+	}
+	if len(j.holds["key 1"].Accounts) > 0 {
+		t.Errorf("the journal's own copy of a doubt was changed: %+v", j.holds["key 1"])
+	}
+
+	past := &Past{
+		Answers: func(func(Answered, error) bool) {},
+		Lines: func(yield func(Line, error) bool) {
+			for _, l := range j.kept {
+				if !yield(l, nil) {
+					return
+				}
+			}
+		},
+	}
+	again, err := (&Runner{Sink: &memorySink{}, Queries: bothQueries(), RunID: "run-1", Past: past}).Replay(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[1:], again.Held); diff != "" {
+		t.Errorf("held, from the kept lines (-want +got):\n%s", diff)
+	}
+}
+
 func TestRunHeldHaveNoCredits(t *testing.T) {
 	for _, call := range []int{0, -1} { // with and without the call that decided it
 		sc := script{

@@ -126,9 +126,12 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
 	}
 	known := s.journal.Known(&a, query)
 	switch {
-	case known.Doubt != "":
-		l.Status = schema.Held
-		l.Reason = fmt.Sprintf("call %s may have been charged for it and its answer is lost; see siglake held", known.Doubt)
+	case known.Doubt != nil:
+		l.Status, l.Doubt = schema.Held, known.Doubt
+		l.Reason = fmt.Sprintf("call %s may have been charged for it and its answer is lost; see siglake held", known.Doubt.Name())
+		if known.Doubt.Accepted {
+			l.Reason = fmt.Sprintf("call %s was taken as paid and lost; it is not asked again in its window", known.Doubt.Name())
+		}
 	case len(known.Missing) == 0:
 		l.Status, l.Reason = schema.Cached, "answered by call "+known.Call
 	case len(known.Missing) < len(query.Signals):

@@ -83,6 +83,8 @@ func hidden(flags []cli.Flag) []cli.Flag {
 			f.Hidden = true
 		case *cli.Float64Flag:
 			f.Hidden = true
+		case *cli.IntFlag:
+			f.Hidden = true
 		case *cli.BoolFlag:
 			f.Hidden = true
 		}

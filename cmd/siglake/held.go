@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -23,10 +22,7 @@ func heldCommand() *cli.Command {
 				&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Usage: "machine-readable output"},
 			}, outputFlags()),
 			Action: func(c *cli.Context) error {
-				if _, err := os.Stat(c.String("lake")); err != nil {
-					return usagef("--lake: %v", err)
-				}
-				s, err := openState(c.Context, c.String("lake"), "siglake held "+name)
+				s, err := openExisting(c, "siglake held "+name)
 				if err != nil {
 					return err
 				}

@@ -412,13 +412,22 @@ func TestKill(t *testing.T) {
 
 // TestCrash kills runs at chosen operations on files, before and after each.
 func TestCrash(t *testing.T) {
-	step := 23
+	step, crashes := 23, 0
 	if full() {
-		step = 1
+		step, crashes = 1, 1000
 	}
 	phases := map[string]int{}
 	landed, doubts := 0, 0
-	w := newWorld(t, os.Args[0], 99, 300, "500-refused%4", "drop-after-charge%2")
+	for seed := uint64(99); seed == 99 || landed < crashes; seed++ {
+		n, d := crashEvery(t, seed, step, phases)
+		landed, doubts = landed+n, doubts+d
+	}
+	t.Logf("%d crashes, %d calls in doubt; where they landed: %v", landed, doubts, phases)
+}
+
+// crashEvery kills runs in one world at every step-th operation.
+func crashEvery(t *testing.T, seed uint64, step int, phases map[string]int) (landed, doubts int) {
+	w := newWorld(t, os.Args[0], seed, 300, "500-refused%4", "drop-after-charge%2")
 	for n := 1; ; n += step {
 		crashed := false
 		for _, when := range []int{n, -n} {
@@ -439,10 +448,9 @@ func TestCrash(t *testing.T) {
 			}
 		}
 		if !crashed {
-			break
+			return landed, doubts
 		}
 	}
-	t.Logf("%d crashes, %d calls in doubt; where they landed: %v", landed, doubts, phases)
 }
 
 func exitOf(err error) int {

@@ -36,7 +36,7 @@ var homes = map[string][]string{
 	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
 	"golang.org/x/term":                  {"cmd/siglake/progress.go"},
 	"golang.org/x/sync":                  {"pipeline/ahead.go"},
-	"golang.org/x/time":                  {"internal/signals", "internal/quota"},
+	"golang.org/x/time":                  {"internal/quota"},
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},
 	"github.com/klauspost/compress":      {"sources", "internal/journal"},

@@ -38,10 +38,13 @@ func queryFlags() []cli.Flag {
 // oldest is how far back a window may start: nothing is documented beyond it.
 const oldest = 366 * 24 * time.Hour
 
+// offers says what may be asked about an object.
+type offers func(context.Context, schema.Object) (*signals.Options, error)
+
 // queries turns the flags into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
 // API would refuse.
-func queries(ctx context.Context, c *cli.Context, client *signals.Client, now time.Time) (map[schema.Object]*pipeline.Query, error) {
+func queries(ctx context.Context, c *cli.Context, offered offers, now time.Time) ([]pipeline.Query, error) {
 	words := splitWords(c.StringSlice("signals"))
 	if len(words) == 0 {
 		return nil, usagef("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
@@ -60,7 +63,7 @@ func queries(ctx context.Context, c *cli.Context, client *signals.Client, now ti
 		if !concerns(words, o) {
 			continue
 		}
-		if offers[o], err = client.Options(ctx, o); err != nil {
+		if offers[o], err = offered(ctx, o); err != nil {
 			err = fmt.Errorf("asking what signals are offered for a %s: %w", o, err)
 			var refusal *signals.RefusalError
 			if !errors.As(err, &refusal) && ctx.Err() == nil {
@@ -74,11 +77,29 @@ func queries(ctx context.Context, c *cli.Context, client *signals.Client, now ti
 		return nil, err
 	}
 
-	out := map[schema.Object]*pipeline.Query{}
-	for object, keys := range chosen {
-		out[object] = &pipeline.Query{Object: object, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit}
+	var out []pipeline.Query
+	var company *pipeline.Query
+	for _, object := range []schema.Object{schema.Contact, schema.Company} {
+		if keys := chosen[object]; len(keys) > 0 {
+			out = append(out, pipeline.Query{Object: object, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit})
+			if object == schema.Company {
+				company = &out[len(out)-1]
+			}
+		}
 	}
-	return out, narrow(c, out[schema.Company], offers[schema.Company])
+	return out, narrow(c, company, offers[schema.Company])
+}
+
+// published is what the vendor's reference documents, for a plan that asks
+// nobody. Filters are taken at the caller's word.
+func published(_ context.Context, o schema.Object) (*signals.Options, error) {
+	options := &signals.Options{Object: o}
+	for _, s := range schema.Signals {
+		if s.Object == o && s.V2 == schema.Documented {
+			options.Signals = append(options.Signals, s.Key)
+		}
+	}
+	return options, nil
 }
 
 // concerns says whether any of the words may name a signal about the object;

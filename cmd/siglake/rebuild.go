@@ -36,10 +36,7 @@ func rebuildCommand() *cli.Command {
 }
 
 func rebuild(c *cli.Context) error {
-	lake, into := c.String("lake"), c.String("into")
-	if _, err := os.Stat(lake); err != nil {
-		return usagef("--lake: %v", err)
-	}
+	into := c.String("into")
 	path, err := sinks.Check(into)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -47,7 +44,7 @@ func rebuild(c *cli.Context) error {
 	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
 		return usagef("--into %s is not empty: a lake is rebuilt into a directory of its own", into)
 	}
-	s, err := openState(c.Context, lake, "siglake rebuild")
+	s, err := openExisting(c, "siglake rebuild")
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/quota"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -34,13 +35,7 @@ func runCommand() *cli.Command {
 			"21 calls in doubt, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
 			"journal is damaged, 64 flags or an unreadable list.\n\n" +
 			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
-		Flags: joinFlags(
-			[]cli.Flag{
-				&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
-				&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
-			},
-			queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
-		),
+		Flags: runFlags(),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usagef("run takes one list, got %d arguments; see siglake run --help", c.NArg())
@@ -48,6 +43,17 @@ func runCommand() *cli.Command {
 			return runList(c, c.Args().First(), false)
 		},
 	}
+}
+
+// runFlags are everything that a run can be told.
+func runFlags() []cli.Flag {
+	return joinFlags(
+		[]cli.Flag{
+			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
+			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
+		},
+		queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
+	)
 }
 
 // listFlags say how the list is to be read.
@@ -107,13 +113,14 @@ type job struct {
 	in        *input
 	cmd       command
 
-	client  *signals.Client
-	key     string
-	usage   *signals.Usage // of the account; nil: not known
-	price   int64          // most credits of one event
-	baseURL string
-	bill    func() simulatorBill // of an embedded simulator, else nil
-	tour    bool
+	client   *signals.Client
+	governor *quota.Governor
+	key      string
+	price    int64 // most credits of one event
+	baseURL  string
+	bill     func() simulatorBill // of an embedded simulator, else nil
+	tour     bool
+	resumes  string // run that must be gone on with; empty: any, or a new one
 }
 
 // runList runs the main job on a list with the flags of c. tour adds what a
@@ -123,6 +130,15 @@ func runList(c *cli.Context, uri string, tour bool) error {
 		return err
 	}
 	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, tour: tour}
+	if j.lake == "" {
+		return usagef("say where to write with --lake DIR")
+	}
+	return j.run()
+}
+
+// run carries the job out.
+func (j *job) run() error {
+	c, uri := j.c, j.uri
 	if err := j.check(); err != nil {
 		return err
 	}
@@ -133,14 +149,11 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
 	j.cmd = commandOf(c, j.in.digest)
 
-	var closeAPI func()
-	if j.baseURL, j.key, j.bill, closeAPI, err = openAPI(c); err != nil {
+	disconnect, err := j.connect()
+	if err != nil {
 		return err
 	}
-	defer closeAPI()
-	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
-		return usagef("%v", err)
-	}
+	defer disconnect()
 	m, err := j.pass()
 	// What was left in doubt just now is asked again at once, if that was allowed.
 	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil {
@@ -155,12 +168,31 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	return nil
 }
 
+// connect opens the API, and the counts of calls to it.
+func (j *job) connect() (disconnect func(), err error) {
+	c := j.c
+	var closeAPI func()
+	if j.baseURL, j.key, j.bill, closeAPI, err = openAPI(c); err != nil {
+		return nil, err
+	}
+	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
+		closeAPI()
+		return nil, usagef("%v", err)
+	}
+	if j.governor, err = newGovernor(c, j.baseURL, j.key); err != nil {
+		closeAPI()
+		return nil, err
+	}
+	j.client.CountFree(j.governor.Counted)
+	return func() {
+		_ = j.governor.Close() // its counts are kept call by call
+		closeAPI()
+	}, nil
+}
+
 // check reads the flags that can be wrong by themselves.
 func (j *job) check() (err error) {
 	c := j.c
-	if j.lake == "" {
-		return usagef("say where to write with --lake DIR")
-	}
 	if err := errors.Join(checkRange(c, "concurrency", 1, 64), checkRange(c, "batch-size", 1, pipeline.MaxBatch)); err != nil {
 		return err
 	}
@@ -184,20 +216,19 @@ func (j *job) check() (err error) {
 // nothing to do.
 func (j *job) pass() (*pipeline.Manifest, error) {
 	c := j.c
-	if err := j.in.rewind(); err != nil {
-		return nil, &exitError{exitStorage, err}
-	}
-	j.options.Stdin = j.in.stdin
-	list, err := sources.Open(c.Context, j.in.uri, j.options)
+	list, err := j.openList()
 	if err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, err
 	}
-	defer list.Close() //nolint:errcheck // it was only read
+	defer func() { _ = list.Close() }() // it was only read
 	s, err := openState(c.Context, j.lake, "siglake "+c.Command.Name)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close() //nolint:errcheck // what matters is durable before
+	if err := s.sameWorld(c); err != nil {
+		return nil, err
+	}
 	if err := s.settleDoubts(c, j.client); err != nil {
 		return nil, err
 	}
@@ -215,28 +246,33 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if known.done != nil {
 		return nil, nothingToDo(c, known.done)
 	}
+	if j.resumes != "" && !known.isAbout(j.resumes) {
+		return nil, s.cannotResume(j.resumes, j.cmd)
+	}
+	j.resumes = "" // what was left in doubt meanwhile is another run's
 	begin, err := j.begin(known)
 	if err != nil {
 		return nil, err
+	}
+	if begin.Refresh && known == (decision{}) && !j.tour {
+		if err := j.stateRefresh(s, begin); err != nil {
+			return nil, err
+		}
+		_ = list.Close() // what was read ahead of it is gone
+		if list, err = j.openList(); err != nil {
+			return nil, err
+		}
 	}
 	sink, err := openSink(c.Context, j.lake, begin.ID)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	if err := sameWorld(c, sink); err != nil {
-		return nil, err
+	if _, err := sink.Newest(c.Context); err != nil {
+		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
 	s.journal.SetPrice(j.price)
-	governor, err := newGovernor(c, j.baseURL, j.key)
-	if err != nil {
-		return nil, err
-	}
-	defer governor.Close() //nolint:errcheck // its counts are kept call by call
-	if u := j.usage; u != nil {
-		governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
-	}
-	fetcher := newFetcher(c, j.client, s.journal, governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
+	fetcher := newFetcher(c.Duration("max-wait"), j.client, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
 	run, err := s.journal.Begin(begin)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
@@ -244,7 +280,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 
 	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri))
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, Queries: queriesOf(run), RunID: run.ID, Started: run.First, Continues: run.Continues,
+		Fetcher: fetcher, Sink: sink, Queries: byObject(run.Queries), RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
 		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Input: describe(list),
 	}
@@ -265,6 +301,20 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, runError(err)
 	}
 	return m, nil
+}
+
+// openList opens the list at its beginning. Of a list that came by a pipe, the
+// one opened before cannot be read on.
+func (j *job) openList() (*sources.List, error) {
+	if err := j.in.rewind(); err != nil {
+		return nil, &exitError{exitStorage, err}
+	}
+	j.options.Stdin = j.in.stdin
+	list, err := sources.Open(j.c.Context, j.in.uri, j.options)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return list, nil
 }
 
 // spent is what a run that goes on has cost at the most.
@@ -328,21 +378,6 @@ func onlyObject(words []string) (only schema.Object) {
 	return only
 }
 
-// sameWorld keeps invented answers out of a lake of real ones, and the reverse.
-func sameWorld(c *cli.Context, sink *sinks.Lake) error {
-	newest, err := sink.Newest(c.Context)
-	if err != nil {
-		return runError(err)
-	}
-	switch {
-	case newest == nil || newest.Run.Simulated == c.Bool("simulate"):
-		return nil
-	case newest.Run.Simulated:
-		return usagef("the lake %s holds simulated answers; choose another one for real ones", c.String("lake"))
-	}
-	return usagef("the lake %s holds real answers; choose another one for simulated ones", c.String("lake"))
-}
-
 // runError gives the error of a run its exit code: the list's or the disk's.
 func runError(err error) error {
 	var input *sources.Error
@@ -374,7 +409,7 @@ func budgetOf(c *cli.Context) (int64, error) {
 // begin says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
 func (j *job) begin(known decision) (journal.Begin, error) {
-	c, now := j.c, time.Now().UTC()
+	c, now := j.c, today().UTC()
 	b := journal.Begin{
 		Session: 1, Started: now, Command: j.cmd.digest(), Settings: j.cmd.settings, Input: j.cmd.input, URI: j.uri, Endpoint: j.baseURL,
 		Budget: j.budget, Partition: j.partition, Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),
@@ -390,14 +425,9 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	case known.continues != nil:
 		b.Queries, b.Continues, b.Refresh = known.continues.Queries, known.continues.ID, known.continues.Refresh
 	default:
-		asked, err := queries(c.Context, c, j.client, now)
-		if err != nil {
+		var err error
+		if b.Queries, err = queries(c.Context, c, j.client.Options, now); err != nil {
 			return b, err
-		}
-		for _, o := range []schema.Object{schema.Contact, schema.Company} {
-			if q := asked[o]; q != nil {
-				b.Queries = append(b.Queries, *q)
-			}
 		}
 	}
 	var err error
@@ -407,16 +437,16 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 
 // account asks the free usage endpoint what the account has used and what
 // events cost. An account without that endpoint, or one whose few requests to it
-// are used up, runs all the same.
-func (j *job) account(b *journal.Begin) {
+// are used up, runs all the same: nil.
+func (j *job) account(b *journal.Begin) (u *signals.Usage) {
 	ctx, cancel := context.WithTimeout(j.c.Context, 3*time.Second)
 	defer cancel()
-	u, err := j.client.Usage(ctx)
-	if err != nil {
+	var err error
+	if u, err = j.client.Usage(ctx); err != nil {
 		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
-		return
+		return nil
 	}
-	j.usage = u
+	j.governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
 	if u.Used >= 0 {
 		b.Used = &u.Used
 	}
@@ -426,11 +456,14 @@ func (j *job) account(b *journal.Begin) {
 		}
 	}
 	j.setPrice(b.Price)
+	return u
 }
 
 func (j *job) setPrice(credits int64) {
 	j.price = max(credits, 1)
-	j.client.SetPrice(j.price)
+	if j.client != nil { // a plan may do without
+		j.client.SetPrice(j.price)
+	}
 }
 
 // nothingToDo answers a command that a run has carried out already.

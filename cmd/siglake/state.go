@@ -32,6 +32,9 @@ const stateDir = "_state"
 // of a lake and its journal, to make them fail.
 var fileHook func(op, path string, do func() error) error
 
+// today, which a test may stop, is the clock that windows end by.
+var today = time.Now
+
 // openSink opens a lake for the files of one run.
 func openSink(ctx context.Context, lake, runID string) (*sinks.Lake, error) {
 	return sinks.Open(ctx, lake, sinks.Options{RunID: runID, Version: version, Hook: fileHook})
@@ -72,6 +75,15 @@ func openState(ctx context.Context, lake, who string) (s *state, err error) {
 		return s, &exitError{storageCode(err), err}
 	}
 	return s, nil
+}
+
+// openExisting opens the journal of a lake that must be there.
+func openExisting(c *cli.Context, who string) (*state, error) {
+	lake := c.String("lake")
+	if _, err := os.Stat(strings.TrimPrefix(lake, "file://")); err != nil {
+		return nil, usagef("--lake: %v", err)
+	}
+	return openState(c.Context, lake, who)
 }
 
 // close lets go of what was opened; what was written is durable before.
@@ -161,7 +173,7 @@ func (s *state) replayInto(ctx context.Context, r *journal.Run, sink pipeline.Si
 
 func (s *state) replayer(ctx context.Context, r *journal.Run, sink pipeline.Sink) *pipeline.Runner {
 	return &pipeline.Runner{
-		Sink: sink, Queries: queriesOf(r), RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Past: s.past(ctx, r),
+		Sink: sink, Queries: byObject(r.Queries), RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Past: s.past(ctx, r),
 		Versions: r.Versions, Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
@@ -171,10 +183,10 @@ func (s *state) past(ctx context.Context, r *journal.Run) *pipeline.Past {
 	return &pipeline.Past{Answers: s.journal.Answers(ctx, r), Lines: s.journal.Lines(ctx, r)}
 }
 
-func queriesOf(r *journal.Run) map[schema.Object]*pipeline.Query {
+func byObject(queries []pipeline.Query) map[schema.Object]*pipeline.Query {
 	m := map[schema.Object]*pipeline.Query{}
-	for i := range r.Queries {
-		m[r.Queries[i].Object] = &r.Queries[i]
+	for i := range queries {
+		m[queries[i].Object] = &queries[i]
 	}
 	return m
 }
@@ -185,6 +197,9 @@ type command struct {
 	settings map[string]string
 	input    string // SHA-256 of the list
 }
+
+// simulatedAddress and a seed stand for the address of an embedded simulator.
+const simulatedAddress = "simulator, seed "
 
 // commandOf collects the settings that matter.
 func commandOf(c *cli.Context, input string) command {
@@ -200,7 +215,7 @@ func commandOf(c *cli.Context, input string) command {
 	cmd.settings["max-results"] = fmt.Sprint(c.Int("max-results"))
 	cmd.settings["base-url"] = c.String("base-url")
 	if c.Bool("simulate") {
-		cmd.settings["base-url"] = fmt.Sprintf("simulator, seed %d", c.Uint64("seed"))
+		cmd.settings["base-url"] = simulatedAddress + fmt.Sprint(c.Uint64("seed"))
 	}
 	return cmd
 }
@@ -234,6 +249,7 @@ type decision struct {
 	resume    *journal.Run // go on with it
 	continues *journal.Run // ask about what it left
 	done      *journal.Run // nothing is left to do
+	other     *journal.Run // another command's, unfinished: it is in the way
 }
 
 // decide finds out whether a command begins a run or goes on with one.
@@ -241,25 +257,36 @@ func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decisi
 	if err := s.recoverRuns(ctx); err != nil {
 		return decision{}, &exitError{storageCode(err), err}
 	}
+	known := s.relate(c, cmd)
+	if known.other == nil {
+		return known, nil
+	}
+	if !c.Bool("new-run") {
+		return decision{}, usagef("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
+			otherCommand(known.other, cmd))
+	}
+	if err := s.abandon(ctx, known.other); err != nil {
+		return decision{}, &exitError{storageCode(err), err}
+	}
+	return decision{}, nil
+}
+
+// otherCommand says that a run is in the way of a command, and why.
+func otherCommand(r *journal.Run, cmd command) string {
+	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.First.Format("2006-01-02 15:04 UTC"), cmd.differs(r))
+}
+
+// relate finds the runs that a command is about. It changes nothing.
+func (s *state) relate(c *cli.Context, cmd command) decision {
 	runs := s.journal.Runs()
 	if len(runs) == 0 {
-		return decision{}, nil
+		return decision{}
 	}
-	last := runs[len(runs)-1]
-	same := last.Command == cmd.digest()
-	if last.Done == nil {
-		switch {
-		case same && !c.Bool("new-run"):
-			return decision{resume: last}, nil
-		case !c.Bool("new-run"):
-			return decision{}, usagef("run %s, begun %s, is not finished, and this is another command: %s.\n"+
-				"Repeat its command to go on with it, or add --new-run to leave it; what it paid for is kept either way",
-				last.ID, last.First.Format("2006-01-02 15:04 UTC"), cmd.differs(last))
+	if last := runs[len(runs)-1]; last.Done == nil {
+		if last.Command == cmd.digest() && !c.Bool("new-run") {
+			return decision{resume: last}
 		}
-		if err := s.abandon(ctx, last); err != nil {
-			return decision{}, &exitError{storageCode(err), err}
-		}
-		return decision{}, nil
+		return decision{other: last}
 	}
 	for _, r := range slices.Backward(runs) {
 		if r.Command != cmd.digest() || c.Bool("new-run") {
@@ -268,18 +295,32 @@ func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decisi
 		if c.Bool("refresh") && (!r.Refresh || r.Done.Deferred == 0) {
 			break
 		}
-		today := time.Now().UTC().Truncate(24 * time.Hour)
+		today := today().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {
 		case r.Reopened() && until.Equal(today):
-			return decision{continues: r}, nil
+			return decision{continues: r}
 		case r.Done.Deferred > 0 && !until.Before(today.AddDate(0, 0, -1)):
-			return decision{continues: r}, nil
+			return decision{continues: r}
 		case r.Done.Deferred == 0 && until.Equal(today):
-			return decision{done: r}, nil
+			return decision{done: r}
 		}
 		break
 	}
-	return decision{}, nil
+	return decision{}
+}
+
+// sameWorld keeps invented answers out of a lake of real ones, and the reverse.
+func (s *state) sameWorld(c *cli.Context) error {
+	for _, r := range s.journal.Runs() {
+		switch {
+		case r.Simulated == c.Bool("simulate"):
+		case r.Simulated:
+			return usagef("the lake %s holds simulated answers; choose another one for real ones", s.lake)
+		default:
+			return usagef("the lake %s holds real answers; choose another one for simulated ones", s.lake)
+		}
+	}
+	return nil
 }
 
 // untilOf is the day that a run's window ends.

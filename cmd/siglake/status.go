@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -19,10 +18,7 @@ func statusCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usagef("status takes no arguments, got %q", c.Args().First())
 			}
-			if _, err := os.Stat(c.String("lake")); err != nil {
-				return usagef("--lake: %v", err)
-			}
-			s, err := openState(c.Context, c.String("lake"), "siglake status")
+			s, err := openExisting(c, "siglake status")
 			if err != nil {
 				return err
 			}

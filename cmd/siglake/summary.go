@@ -44,7 +44,7 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 			thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
 	}
 	printRejects(w, m)
-	printDoubts(w, m)
+	printDoubts(w, lake, m)
 	if s := m.Run.Stop; s != nil {
 		fmt.Fprintf(w, "\n  Stopped early: %s\n", s.Reason)
 		if s.Advice != "" {
@@ -167,18 +167,43 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 	}
 }
 
-func printDoubts(w io.Writer, m *pipeline.Manifest) {
-	if len(m.Held) == 0 {
-		return
+// printDoubts lists the calls that hold lines: the run's own, those of earlier
+// runs that wait for a decision, and those that somebody gave up.
+func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
+	var own, earlier, accepted []pipeline.Doubt
+	for _, d := range m.Held {
+		switch {
+		case d.Accepted:
+			accepted = append(accepted, d)
+		case d.Run != "":
+			earlier = append(earlier, d)
+		default:
+			own = append(own, d)
+		}
 	}
-	const shown = 5
-	fmt.Fprintf(w, "\n  Calls in doubt (%d): they may have been charged and were not sent again.\n", len(m.Held))
-	for _, d := range m.Held[:min(shown, len(m.Held))] {
-		fmt.Fprintf(w, "    %s: %s; %d lines, 0 to %s credits\n", d.Call, d.Problem, len(d.Accounts), thousands(d.Most))
+	list := func(doubts []pipeline.Doubt, title string) {
+		if len(doubts) == 0 {
+			return
+		}
+		lines := 0
+		for _, d := range doubts {
+			lines += len(d.Accounts)
+		}
+		const shown = 5
+		fmt.Fprintf(w, "\n  "+title+"\n", len(doubts), thousands(int64(lines)))
+		for _, d := range doubts[:min(shown, len(doubts))] {
+			fmt.Fprintf(w, "    %s: %s; %d lines, %s to %s credits\n", d.Name(), d.Problem, len(d.Accounts), thousands(d.Least), thousands(d.Most))
+		}
+		if len(doubts) > shown {
+			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(doubts)-shown)
+		}
 	}
-	if len(m.Held) > shown {
-		fmt.Fprintf(w, "    and %d more, in the manifest\n", len(m.Held)-shown)
+	list(own, "Calls in doubt (%d): they may have been charged and were not sent again; %s lines are held.")
+	list(earlier, "Calls of earlier runs in doubt (%d): %s lines were not asked about, since they may be paid for already.")
+	if len(own)+len(earlier) > 0 {
+		fmt.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
+	list(accepted, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
 }
 
 // printTree shows what a run wrote, partitions of a table folded together.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -51,10 +52,7 @@ type finding struct {
 
 func verify(c *cli.Context) error {
 	lake := c.String("lake")
-	if _, err := os.Stat(lake); err != nil {
-		return usagef("--lake: %v", err)
-	}
-	s, err := openState(c.Context, lake, "siglake verify")
+	s, err := openExisting(c, "siglake verify")
 	if err != nil {
 		return err
 	}
@@ -113,7 +111,7 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 		{1, "the ledger is the sum of the charges, and every charge is allocated to the credit",
 			fmt.Sprintf("%s credits over %s answers", thousands(audit.Charged), thousands(int64(audit.Answers))), append(audit.Miscounted, p.unsummed...)},
 		{2, "what the vendor billed lies within the bracket",
-			fmt.Sprintf("between %s and %s credits: %d calls in doubt, %d charges unknown", thousands(audit.Charged), thousands(audit.Charged+audit.Most), audit.Doubts, audit.Unknown), nil},
+			fmt.Sprintf("between %s and %s credits: %d calls in doubt, %d charges unknown", thousands(audit.Charged), thousands(audit.Charged+audit.Most), audit.Doubts, audit.Unknown), p.undeclared},
 		{3, "every attempt was meant before it was made", thousands(int64(audit.Attempts)) + " attempts", audit.Unmeant},
 		{4, "nothing was bought twice without being told to", thousands(audit.Entities) + " identities with an answer", audit.Twice},
 		{5, "published rows are those that the answers give", fmt.Sprintf("%d runs made again, %s event rows", p.runs, thousands(p.events)), p.differing},
@@ -140,7 +138,7 @@ type publication struct {
 	events, lines, bytes, scanned int64
 	finished                      string
 
-	unsummed, differing, unnamed, damaged, unchained, fateless, unfinished, leaks []string
+	unsummed, undeclared, differing, unnamed, damaged, unchained, fateless, unfinished, leaks []string
 }
 
 // published makes the rows of every published run again, and compares.
@@ -279,10 +277,27 @@ func (s *state) compare(ctx context.Context, r *journal.Run, m *pipeline.Manifes
 			p.differing = append(p.differing, fmt.Sprintf("%s is published and does not follow from the answers", path))
 		}
 	}
+	if listed, follow := doubtsOf(m), doubtsOf(again); listed != follow {
+		p.undeclared = append(p.undeclared, fmt.Sprintf("run %s: its manifest lists in doubt: %s; its answers and lines give: %s", r.ID, listed, follow))
+	}
 	if again.Credits.Charged != m.Credits.Charged {
 		p.unsummed = append(p.unsummed, fmt.Sprintf("run %s: the manifest says %d credits, its answers %d", r.ID, m.Credits.Charged, again.Credits.Charged))
 	}
 	return nil
+}
+
+// doubtsOf are the calls in doubt that a manifest lists, with what they hold and
+// may have cost.
+func doubtsOf(m *pipeline.Manifest) string {
+	var parts []string
+	for _, d := range m.Held {
+		parts = append(parts, fmt.Sprintf("%s (%d lines, %d to %d credits)", d.Name(), len(d.Accounts), d.Least, d.Most))
+	}
+	slices.Sort(parts) // answers that are read again come in another order
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // again makes a run's rows in a temporary lake.

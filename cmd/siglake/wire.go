@@ -110,6 +110,10 @@ func serve(ctx context.Context, h http.Handler) (url string, stop func(), err er
 	}, nil
 }
 
+// transport, when a test sets it, carries requests to a simulator without a
+// network, so that time can be virtual.
+var transport http.RoundTripper
+
 // newClient makes the API client that the flags describe.
 func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 	if c.Duration("timeout") <= 0 {
@@ -120,19 +124,24 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 		Key:       signals.NewKey(key),
 		UserAgent: "siglake/" + version,
 		Timeout:   c.Duration("timeout"),
+		Transport: transport,
 	})
 }
 
 // newFetcher stacks what a paid call goes through, from the wire outwards. Each
-// layer is a pipeline.Fetcher around the one before.
-func newFetcher(c *cli.Context, client *signals.Client, book *journal.Journal, governor *quota.Governor, budget signals.BudgetConfig) pipeline.Fetcher {
+// layer is a pipeline.Fetcher around the one before. patience is how long the
+// API may ask a run to wait.
+func newFetcher(patience time.Duration, client *signals.Client, book *journal.Journal, governor *quota.Governor, budget signals.BudgetConfig) pipeline.Fetcher {
 	f := book.Settle(signals.Decode(book.Record(client)))
 	f = quota.Limit(f, governor, rateRefusal)
-	f = signals.Retry(f, signals.RetryConfig{MaxWait: c.Duration("max-wait")})
+	f = signals.Retry(f, signals.RetryConfig{MaxWait: patience})
+	f = signals.Bisect(f)
 	if budget.Credits > 0 {
+		// Outside of Bisect, which takes a refusal to be about all that it asked,
+		// whereas of a batch that a budget cut, other parts may be paid for.
 		f = signals.Budget(f, budget)
 	}
-	return signals.Bisect(f)
+	return f
 }
 
 // newGovernor makes what keeps calls within the account's rate windows, together

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 )
 
 // index finds the calls that asked about an identity. It is the largest thing
@@ -89,22 +88,7 @@ func covers(bought, wanted *pipeline.Query, signal string) bool {
 		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
 		return false
 	}
-	s, _ := schema.Lookup(signal)
-	switch {
-	case s.Category == schema.CategoryNews:
-		return same(bought.NewsEventTypes, wanted.NewsEventTypes)
-	case signal == "surgeInHiringByDepartment":
-		return same(bought.HiringDepartments, wanted.HiringDepartments)
-	case signal == "surgeInHiringByLocation":
-		return same(bought.HiringLocations, wanted.HiringLocations)
-	}
-	return true
-}
-
-// same reports whether two filters let through the same. A broader one would
-// not do: of an answer that reached its cap, the part that the narrower filter
-// lets through may be cut.
-func same[T comparable](bought, wanted []T) bool {
-	among := func(list []T) func(T) bool { return func(v T) bool { return !slices.Contains(list, v) } }
-	return !slices.ContainsFunc(bought, among(wanted)) && !slices.ContainsFunc(wanted, among(bought))
+	// A broader filter would not do: of an answer that reached its cap, the part
+	// that the narrower filter lets through may be cut.
+	return bought.FiltersLike(wanted, signal)
 }

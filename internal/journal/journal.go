@@ -35,6 +35,7 @@ type Journal struct {
 	queries []pipeline.Query // a query's number is its place, from 1
 	numbers map[string]int   // by a query's JSON
 	index   index
+	learned map[int]*pipeline.Experience // by a query's number
 
 	price int64      // most credits of one event, for ceilings
 	run   *Run       // the one that is going on; nil: none
@@ -70,6 +71,8 @@ type Call struct {
 	Problem  string
 	Resolved How // of an ambiguous call; empty while it is in doubt
 
+	number   int           // of its query
+	took     time.Duration // from the request to the end of its answer
 	intent   position
 	response *position
 	decided  position // of the resolution
@@ -119,7 +122,7 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}}
+	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}}
 	err = l.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
 		if err := j.take(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
@@ -167,10 +170,10 @@ func (j *Journal) take(ctx context.Context, p position, k kind, head []byte) err
 	case kindIntent:
 		return take(head, func(h *intent) error { return j.takeIntent(p, h) })
 	case kindResponse:
-		return take(head, func(h *callHead) error {
+		return take(head, func(h *response) error {
 			c, err := j.call(h.Run, h.Call)
 			if err == nil {
-				c.response = &p
+				c.response, c.took = &p, h.Duration
 			}
 			return err
 		})
@@ -277,7 +280,7 @@ func (j *Journal) takeIntent(p position, h *intent) error {
 
 func (j *Journal) addCall(r *Run, p position, h *intent) {
 	c := &Call{
-		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: &j.queries[h.Query-1], ByID: h.ByID,
+		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: &j.queries[h.Query-1], number: h.Query, ByID: h.ByID,
 		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, Credits: -1, intent: p,
 	}
 	j.calls = append(j.calls, c)
@@ -296,6 +299,7 @@ func (j *Journal) settle(c *Call, k kind, h *settled, identities []byte) error {
 		return fmt.Errorf("%w: %d bytes of identities", ErrCorrupt, len(identities))
 	}
 	c.set(k, h)
+	j.learn(c, k, h, len(identities) > 0)
 	number := j.byCall[c.Run.ID+"/"+c.ID]
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 		j.index.add(pipeline.Identity(chunk), number)

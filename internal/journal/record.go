@@ -90,16 +90,10 @@ type callHead struct {
 // that were asked about: by the identifier asked by and by the API's id.
 type settled struct {
 	callHead
-	Credits *int64           `json:"credits,omitempty"` // charged; absent when the server's statement was not understood
-	Events  map[string]tally `json:"events,omitempty"`  // by signal type
-	Problem string           `json:"problem,omitempty"`
-}
-
-// tally counts what one call returned of one signal type.
-type tally struct {
-	Pairs  int64 `json:"pairs"` // entities with at least one event
-	Events int64 `json:"events"`
-	Square int64 `json:"square"` // sum over entities of events squared
+	Credits *int64                    `json:"credits,omitempty"` // charged; absent when the server's statement was not understood
+	Events  map[string]pipeline.Tally `json:"events,omitempty"`  // by signal type
+	All     *pipeline.Tally           `json:"all,omitempty"`     // of all types together
+	Problem string                    `json:"problem,omitempty"`
 }
 
 // resolution ends a doubt.

@@ -41,8 +41,12 @@ func (j *Journal) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
 
 // Refreshed is the journal as a run sees it that buys again what was bought
 // before: it knows only its own purchases, and those of the runs it continues.
+// nil stands for a run that is still to begin.
 func (j *Journal) Refreshed(r *Run) pipeline.Journal {
 	own := map[string]bool{}
+	if r == nil {
+		return refreshed{j, own}
+	}
 	for id := r.ID; id != ""; {
 		own[id] = true
 		old, err := j.runNamed(id)
@@ -80,7 +84,9 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 			}
 			switch {
 			case c.Outcome == pipeline.Ambiguous && (c.Resolved == "" || c.Resolved == Lost):
-				known.Doubt = c.Run.ID + "/" + c.ID
+				known.Doubt = &pipeline.Doubt{
+					Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, Most: c.Ceiling, Accepted: c.Resolved == Lost,
+				}
 			case c.Outcome == pipeline.Ambiguous:
 				known.Again = true
 			default:
@@ -93,7 +99,7 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 		}
 	}
 	if len(known.Missing) == 0 {
-		known.Doubt = "" // what was in doubt was asked again since
+		known.Doubt = nil // what was in doubt was asked again since
 	}
 	return known
 }
@@ -272,7 +278,7 @@ func (j *Journal) respond(room *reservation, c *Call, reply *pipeline.Reply) err
 	}
 	p, err := room.append(byte(kindResponse), head, deflate(call.Body))
 	if err == nil {
-		c.response = &p
+		c.response, c.took = &p, call.Duration
 	}
 	return err
 }
@@ -316,7 +322,7 @@ func (j *Journal) note(c *Call, call *pipeline.Call, b *pipeline.Batch, items []
 		if call.Charge.Known {
 			h.Credits = &call.Charge.Credits
 		}
-		h.Events = tallies(items)
+		h.Events, h.All = tallies(items)
 		return j.writeSettled(j.log.write, c, kindCharged, h, identities)
 	case pipeline.NotCharged:
 		return j.writeSettled(j.log.write, c, kindNoCharge, h, identities)
@@ -356,21 +362,22 @@ func (j *Journal) writeSettled(write func(byte, []byte, []byte) (position, error
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	c.set(k, &h)
+	j.learn(c, k, &h, len(identities) > 0)
 	return nil
 }
 
-// tallies counts what a call returned, type by type.
-func tallies(items []pipeline.ItemReply) map[string]tally {
-	all := map[string]tally{}
+// tallies counts what a call returned, type by type and altogether.
+func tallies(items []pipeline.ItemReply) (bySignal map[string]pipeline.Tally, all *pipeline.Tally) {
+	bySignal, all = map[string]pipeline.Tally{}, new(pipeline.Tally)
 	for _, item := range items {
 		own := map[string]int64{}
 		for _, e := range item.Events {
 			own[e.Type]++
 		}
 		for signal, n := range own {
-			t := all[signal]
-			all[signal] = tally{t.Pairs + 1, t.Events + n, t.Square + n*n}
+			bySignal[signal] = bySignal[signal].Plus(pipeline.TallyOf(n))
 		}
+		*all = all.Plus(pipeline.TallyOf(int64(len(item.Events))))
 	}
-	return all
+	return bySignal, all
 }

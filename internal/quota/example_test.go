@@ -16,6 +16,6 @@ func ExampleGovernor_Forecast() {
 		return
 	}
 	now := time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC)
-	fmt.Println(g.Forecast(12_000, now, 400*time.Millisecond, 8).Round(time.Minute))
+	fmt.Println(g.Forecast(12_000, 0, now, 400*time.Millisecond, 8).Round(time.Minute))
 	// Output: 2h12m0s
 }

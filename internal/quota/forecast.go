@@ -9,8 +9,9 @@ import (
 // each takes answer and up to workers are in flight. It follows the windows
 // from their present counts, with the reserve taken in full by others, and
 // knows of nothing unforeseen. It waits for every window, whatever MaxWait says.
-// Nothing is asked and nothing changes.
-func (g *Governor) Forecast(calls int64, now time.Time, answer time.Duration, workers int) time.Duration {
+// free is how many calls go ahead of them at once, past the governor, that count
+// and take no time to speak of. Nothing is asked and nothing changes.
+func (g *Governor) Forecast(calls, free int64, now time.Time, answer time.Duration, workers int) time.Duration {
 	if calls <= 0 {
 		return 0
 	}
@@ -27,7 +28,10 @@ func (g *Governor) Forecast(calls int64, now time.Time, answer time.Duration, wo
 		if w.limit() < 0 && w.Closed <= start {
 			continue
 		}
-		run = append(run, newHorizon(w, start, s.flying(), s.Clock))
+		h := newHorizon(w, start, s.flying(), s.Clock)
+		h.Ledger.add(free, start, h.span)
+		h.made = free
+		run = append(run, h)
 		step = min(step, w.span/parts)
 	}
 	t := max(start, s.Hold, s.Turn)
@@ -99,7 +103,7 @@ type horizon struct {
 	quota int64 // calls of ours within a span
 	free  int64 // left by the server's count, until it ends
 	ends  int64 // 0 when its count is unknown
-	made  int64 // calls since the beginning
+	made  int64 // calls since the beginning, free ones included
 }
 
 func newHorizon(w window, now, flying int64, c clock) *horizon {

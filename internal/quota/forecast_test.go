@@ -46,7 +46,7 @@ func TestForecast(t *testing.T) {
 						if before > 0 {
 							ask(t.Context(), t, f, before, workers)
 						}
-						foreseen := g.Forecast(int64(n), time.Now(), answer, workers)
+						foreseen := g.Forecast(int64(n), 0, time.Now(), answer, workers)
 						took, stop := ask(t.Context(), t, f, n, workers)
 						if d := (foreseen - took).Abs(); stop != nil || d > took/20 && d > 1500*time.Millisecond {
 							t.Errorf("%s: foreseen %s, took %s, stop %v", name, foreseen, took, stop)
@@ -68,7 +68,7 @@ func TestForecastLarge(t *testing.T) {
 	g := open(t, quota.Config{Plan: scale})
 	before := g.State()
 	start := time.Now()
-	got := g.Forecast(50000*100, start, 300*time.Millisecond, 8)
+	got := g.Forecast(50000*100, 0, start, 300*time.Millisecond, 8)
 	if days := got.Hours() / 24; days < 99 || days > 101 || time.Since(start) > 10*time.Second {
 		t.Errorf("100 days of calls: foreseen %.1f days, found in %s", days, time.Since(start))
 	}
@@ -76,7 +76,7 @@ func TestForecastLarge(t *testing.T) {
 	if after := g.State(); after != before {
 		t.Errorf("state %+v, want %+v", after, before)
 	}
-	if got := g.Forecast(0, start, time.Second, 1); got != 0 {
+	if got := g.Forecast(0, 0, start, time.Second, 1); got != 0 {
 		t.Errorf("no calls: %s, want 0", got)
 	}
 }

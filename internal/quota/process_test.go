@@ -105,7 +105,7 @@ func TestProcesses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			begin := func() (answers <-chan int, kill func()) {
+			begin := func() (up <-chan struct{}, answers <-chan int, kill func()) {
 				cmd := exec.Command(os.Args[0], "-test.run=^$")
 				cmd.Env = append(os.Environ(), childVariable+"="+string(where))
 				cmd.Stderr = os.Stderr
@@ -116,23 +116,29 @@ func TestProcesses(t *testing.T) {
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				count := make(chan int, 1)
+				first, count := make(chan struct{}), make(chan int, 1)
 				go func() { // awaited by whoever reads answers
 					n := 0
-					for lines := bufio.NewScanner(out); lines.Scan(); {
-						n++
+					for lines := bufio.NewScanner(out); lines.Scan(); n++ {
+						if n == 0 {
+							close(first)
+						}
+					}
+					if n == 0 {
+						close(first) // it died before it was answered
 					}
 					count <- n
 				}()
 				kill = sync.OnceFunc(func() { _ = cmd.Process.Kill(); _, _ = cmd.Process.Wait() })
 				t.Cleanup(kill)
-				return count, kill
+				return first, count, kill
 			}
-			steady, stop := begin()
+			up, steady, stop := begin()
+			<-up // the window is soon used up: on a busy machine others may leave it nothing
 			end := time.Now().Add(8 * time.Second)
 			answers, lives := 0, 0
 			for life := 300 * time.Millisecond; time.Now().Before(end); life += 370 * time.Millisecond {
-				other, kill := begin()
+				_, other, kill := begin()
 				time.Sleep(life)
 				kill()
 				answers += <-other

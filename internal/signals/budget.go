@@ -97,7 +97,7 @@ func (g *Budgeter) take(ctx context.Context, n int, one int64) (int, *pipeline.S
 			select {
 			case <-wake:
 			case <-ctx.Done():
-				return 0, cancelled(ctx)
+				return 0, cancelled()
 			}
 			continue
 		case fit <= 0:

@@ -46,8 +46,8 @@ type Client struct {
 	price     int64
 	now       func() time.Time
 	transport http.RoundTripper
-	usageMu   sync.Mutex
-	usage     *ledger // the usage endpoint has a quota of its own
+	count     func(int) // told of free requests; may be nil
+	usage     pace      // of the usage endpoint, which has a quota of its own
 }
 
 // New checks the configuration. It does not touch the network.
@@ -68,7 +68,6 @@ func New(cfg Config) (*Client, error) {
 		price:     cfg.Price,
 		now:       cfg.Now,
 		transport: cfg.Transport,
-		usage:     newLedger(5, time.Minute),
 	}
 	if c.agent == "" {
 		c.agent = "siglake (+https://github.com/siglake/siglake)"
@@ -94,6 +93,11 @@ func New(cfg Config) (*Client, error) {
 // SetPrice says what one event costs at the most. It is for the time before the
 // first batch, when the account's price list has been read.
 func (c *Client) SetPrice(credits int64) { c.price = max(credits, 1) }
+
+// CountFree has every request that is free of charge counted, each attempt of
+// it. They need no admission, and yet take from the account's rate windows. It
+// is for the time before the first request.
+func (c *Client) CountFree(count func(n int)) { c.count = count }
 
 // Format prints where the client asks, and nothing of what it holds.
 func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "signals client of ", c.base.Redacted()) }

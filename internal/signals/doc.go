@@ -9,7 +9,7 @@
 //	Client   one attempt: sends, reads, proves what never left
 //	(a journal goes here: it sees raw answers, before anyone reads them)
 //	Decode   raw answer -> outcome, charge, one fate per item
-//	Limit    waits so that no rate window is exceeded
+//	(a rate limiter goes here: it sees every attempt, and what it was refused for)
 //	Retry    repeats what certainly was not charged; ends the run when it must
 //	Bisect   splits a batch that is refused for something in it
 //
@@ -41,8 +41,8 @@
 //	405 406 415 with a JSON envelope             route        not charged  deferred   stop: auth
 //	410 with a JSON envelope                     gone         not charged  deferred   stop: auth
 //	429, whatever the body                       rate_burst   not charged  deferred   back off, slow down
-//	429 "hourly"                                 rate_hour    not charged  deferred   wait, or stop: quota
-//	429 "daily"                                  rate_day     not charged  deferred   stop: quota
+//	429 "hourly"                                 rate_hour    not charged  deferred   ask again
+//	429 "daily"                                  rate_day     not charged  deferred   ask again
 //	429 "trial"                                  trial        not charged  deferred   stop: auth
 //	408 499 504, whatever the body               gave_up      ambiguous    held       next batch
 //	another 4xx with a JSON envelope             unknown      not charged  deferred   next batch
@@ -57,6 +57,9 @@
 // one also states the status in its body; gateways in front of it write JSON,
 // too, and write it when they stopped waiting for an API that went on working.
 // For the same reason 408, 499 and 504 stay ambiguous in anybody's words.
+//
+// Whoever asks again after a 429 comes to the rate limiter first, which knows
+// when that window turns: it lets the attempt wait, or ends the run.
 //
 // Ambiguous attempts are never repeated here. Five of them without an answer
 // between them stop the run, as do five batches in a row that were given up

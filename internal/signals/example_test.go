@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"time"
 
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
@@ -26,11 +25,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	plan, _ := signals.PlanNamed("scale")
-	const patience = 10 * time.Minute
-	stack := signals.Bisect(signals.Retry(signals.Limit(signals.Decode(client),
-		signals.LimitConfig{Plan: plan, MaxWait: patience}),
-		signals.RetryConfig{MaxWait: patience}))
+	stack := signals.Bisect(signals.Retry(signals.Decode(client), signals.RetryConfig{}))
 
 	reply, err := stack.Fetch(context.Background(), &pipeline.Batch{
 		ID:    "000001",

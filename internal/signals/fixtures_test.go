@@ -188,7 +188,7 @@ func free(t *testing.T, c *Client, f *fixture) string {
 	}
 	if f.Request.Path == "/account/usage" {
 		// Usage asks the newer endpoint first; the older answers are met as they are.
-		call, err := c.free(t.Context(), f.Request.Path, c.usageTurn)
+		call, err := c.free(t.Context(), f.Request.Path, c.usage.turn)
 		if err != nil {
 			t.Fatalf("free(%s) = %v, want nil", f.Request.Path, err)
 		}

@@ -69,9 +69,11 @@ func TestFreeRetries(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := playing(t, tt.answers...)
+			counted := 0
+			c.CountFree(func(n int) { counted += n })
 			o, err := c.Options(t.Context(), schema.Contact)
-			if (err == nil) != tt.ok || len(p.paths) != tt.calls {
-				t.Errorf("%s: Options() = %v in %d calls, want ok %v in %d", tt.name, err, len(p.paths), tt.ok, tt.calls)
+			if (err == nil) != tt.ok || len(p.paths) != tt.calls || counted != tt.calls {
+				t.Errorf("%s: Options() = %v in %d calls, %d counted, want ok %v in %d", tt.name, err, len(p.paths), counted, tt.ok, tt.calls)
 			}
 			if tt.ok && (len(o.Signals) != 1 || o.Signals[0] != "promotion") {
 				t.Errorf("%s: Signals = %v, want promotion only", tt.name, o.Signals)

@@ -119,6 +119,9 @@ func (c *Client) free(ctx context.Context, path string, turn func(context.Contex
 		limited, cancel := context.WithTimeout(ctx, c.timeout)
 		c.exchange(limited, http.MethodGet, path, nil, call)
 		cancel()
+		if c.count != nil && call.Outcome != pipeline.NotCharged { // otherwise it never left
+			c.count(1)
+		}
 		v := verdictOf(call)
 		if call.Status/100 == 2 && call.Problem == "" && v.Status == call.Status {
 			return call, nil // whether it is what was asked for, its decoder says
@@ -133,7 +136,7 @@ func (c *Client) free(ctx context.Context, path string, turn func(context.Contex
 		if try == freeAttempts || !passing(v.Class) || again > time.Minute || inVain {
 			return nil, &RefusalError{v}
 		}
-		if !wait(ctx, again, nil) {
+		if !wait(ctx, again) {
 			return nil, context.Cause(ctx)
 		}
 	}

@@ -2,6 +2,7 @@ package signals
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -16,13 +17,18 @@ type RetryConfig struct {
 	Attempts int            // at one batch, the first included; 0 means 5
 	Base     time.Duration  // first back-off, doubling; 0 means 1 s
 	Cap      time.Duration  // longest back-off; 0 means 60 s
-	MaxWait  time.Duration  // longest wait that a server may ask for; 0 means none beyond Cap
+	MaxWait  time.Duration  // longest wait that a failing server may ask for; 0 means none beyond Cap
 	Breaker  int            // calls in a row with an unknown outcome, or batches in a row given up, that stop the run; 0 means 5
 	Jitter   func() float64 // in [0, 1), spreads the back-off; nil means random
 }
 
 // Retrier asks again where it is certain that nothing was charged, and only
 // there. It may be used concurrently.
+//
+// After a 429 it asks again as well, a bounded number of times. How long that
+// window stays closed, and whether it is worth waiting for, is not decided here
+// but by the rate limiter below, which sees the same refusals, those of other
+// runs, and every attempt before it leaves.
 type Retrier struct {
 	inner pipeline.Fetcher
 	cfg   RetryConfig
@@ -83,6 +89,7 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 			all.Strays = append(all.Strays, reply.Strays...)
 		}
 		if err != nil {
+			r.heed(err)
 			if stop := r.stopped(); stop != nil && ctx.Err() == nil {
 				err = stop // the wait was ended by another batch's reason to stop
 				for i := range all.Items {
@@ -104,8 +111,8 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		if again < 0 {
 			return r.finish(all, b, call.Problem), nil
 		}
-		if !wait(waiting, again, nil) && ctx.Err() != nil {
-			stop := cancelled(ctx)
+		if !wait(waiting, again) && ctx.Err() != nil {
+			stop := cancelled()
 			return r.finish(all, b, stop.Reason+"; last answer: "+call.Problem), stop
 		}
 	}
@@ -136,14 +143,28 @@ func (r *Retrier) stopped() *pipeline.Stop {
 func (r *Retrier) judge(call *pipeline.Call, tries int) (again time.Duration, stop *pipeline.Stop) {
 	again, stop = r.follow(call, tries)
 	if stop != nil {
-		r.mu.Lock()
-		if r.stop == nil {
-			r.stop = stop
-		}
-		r.mu.Unlock()
-		r.halt()
+		r.end(stop)
 	}
 	return again, stop
+}
+
+// heed ends the run for a reason that lies further in, such as a rate window
+// that will not open in time, but not because one caller's waiting was ended.
+func (r *Retrier) heed(err error) {
+	var stop *pipeline.Stop
+	if errors.As(err, &stop) && stop.Kind != pipeline.StopInterrupted {
+		r.end(stop)
+	}
+}
+
+// end turns away whoever waits, and whoever comes.
+func (r *Retrier) end(stop *pipeline.Stop) {
+	r.mu.Lock()
+	if r.stop == nil {
+		r.stop = stop
+	}
+	r.mu.Unlock()
+	r.halt()
 }
 
 const stands = time.Duration(-1)
@@ -177,10 +198,13 @@ func (r *Retrier) follow(call *pipeline.Call, tries int) (time.Duration, *pipeli
 		return stands, nil
 	case ClassRateDay, ClassRateHour:
 		if tries >= r.cfg.Attempts {
-			return stands, quotaStop(pipeline.StopQuota, v) // it was waited for, and it did not turn
+			return stands, later(pipeline.StopQuota, v) // it was waited for, and it did not turn
 		}
-		return r.awaitWindow(v)
-	case ClassRateBurst, ClassServer, ClassUnsent:
+		return 0, nil
+	case ClassRateBurst:
+		v.Wait = 0 // which the limiter keeps, for every batch at once
+		return r.backOff(call, v, tries)
+	case ClassServer, ClassUnsent:
 		return r.backOff(call, v, tries)
 	}
 	if stop := stopFor(v); stop != nil {
@@ -218,41 +242,20 @@ func (r *Retrier) backOff(call *pipeline.Call, v Verdict, tries int) (time.Durat
 		return d, nil
 	}
 	if v.Wait > max(r.cfg.Cap, r.cfg.MaxWait) {
-		kind := pipeline.StopQuota
-		if v.Class == ClassServer {
-			kind = pipeline.StopUnstable
-		}
-		return stands, quotaStop(kind, v)
+		return stands, later(pipeline.StopUnstable, v)
 	}
 	// At least as long as asked, and not all at the same moment.
 	return v.Wait + min(d, time.Second), nil
 }
 
-// awaitWindow waits for the hour to turn, if it turns soon enough. The day is
-// not waited for.
-func (r *Retrier) awaitWindow(v Verdict) (time.Duration, *pipeline.Stop) {
-	span := time.Hour
-	if v.Class == ClassRateDay {
-		span = 24 * time.Hour
+// later stops the run until the time that the answer named, if it did.
+func later(kind pipeline.StopKind, v Verdict) *pipeline.Stop {
+	stop := &pipeline.Stop{Kind: kind, Reason: v.problem(), Advice: "run again later"}
+	if v.Wait > 0 {
+		stop.RetryAt = time.Now().Add(v.Wait)
+		stop.Advice = "run again after " + stop.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
-	if v.Wait == 0 {
-		now := time.Now()
-		v.Wait = now.UTC().Truncate(span).Add(span).Sub(now)
-	}
-	if v.Class == ClassRateDay || v.Wait > r.cfg.MaxWait {
-		return stands, quotaStop(pipeline.StopQuota, v)
-	}
-	return v.Wait + time.Duration(r.cfg.Jitter()*float64(time.Second)), nil
-}
-
-func quotaStop(kind pipeline.StopKind, v Verdict) *pipeline.Stop {
-	at := time.Now().Add(v.Wait)
-	return &pipeline.Stop{
-		Kind:    kind,
-		Reason:  v.problem(),
-		Advice:  "run again after " + at.UTC().Format("2006-01-02 15:04:05 UTC"),
-		RetryAt: at,
-	}
+	return stop
 }
 
 // giveUp leaves a batch for a later run, and the run when that happens too

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/siglake/siglake/pipeline"
@@ -31,7 +32,7 @@ type UnitPrice struct {
 	Credits, PerQuantity int64
 }
 
-// Rate gives the windows in the form in which a Limiter learns them.
+// Rate gives the windows in the form in which answers state them.
 func (u *Usage) Rate() pipeline.Rate {
 	return pipeline.Rate{Minute: u.Minute.Window, Hour: u.Hour.Window, Day: u.Day.Window}
 }
@@ -42,9 +43,9 @@ func (u *Usage) Rate() pipeline.Rate {
 // older one, which states credits only.
 func (c *Client) Usage(ctx context.Context) (*Usage, error) {
 	var refusal *RefusalError
-	call, err := c.free(ctx, "/v3/account/usage", c.usageTurn)
+	call, err := c.free(ctx, "/v3/account/usage", c.usage.turn)
 	if errors.As(err, &refusal) && older(refusal.Class) {
-		call, err = c.free(ctx, "/account/usage", c.usageTurn)
+		call, err = c.free(ctx, "/account/usage", c.usage.turn)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("account usage: %w", err)
@@ -62,21 +63,29 @@ func older(c Class) bool {
 	return c == ClassNotFound || c == ClassRoute || c == ClassGone || c == ClassEntitlement
 }
 
-// usageTurn waits until the endpoint's own quota allows a request; false when
-// ctx ended first.
-func (c *Client) usageTurn(ctx context.Context) bool {
+// pace keeps requests to the usage endpoint within its quota: five in any
+// stretch of a minute.
+type pace struct {
+	mu   sync.Mutex
+	sent [5]time.Time // the last ones, in a ring
+	next int          // the oldest of them
+}
+
+// turn waits until the quota allows a request, and enters it; false when ctx
+// ended first.
+func (p *pace) turn(ctx context.Context) bool {
 	for {
-		c.usageMu.Lock()
-		now := time.Now()
-		at := c.usage.opens(now)
-		if !at.After(now) {
-			c.usage.flying++
-			c.usage.land(now.Add(time.Second)) // it arrives a little later than it leaves
-			c.usageMu.Unlock()
+		p.mu.Lock()
+		oldest := &p.sent[p.next]
+		left := time.Until(oldest.Add(time.Minute + time.Second)) // it arrives a little later than it leaves
+		if left <= 0 {
+			*oldest = time.Now()
+			p.next = (p.next + 1) % len(p.sent)
+			p.mu.Unlock()
 			return true
 		}
-		c.usageMu.Unlock()
-		if !wait(ctx, at.Sub(now), nil) {
+		p.mu.Unlock()
+		if !wait(ctx, left) {
 			return false
 		}
 	}

@@ -1,0 +1,320 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// direct hands requests to a simulator in this process, without a network. What
+// costs takes the same time each time, so that a forecast of the whole can be
+// held against it: a few hundred answers of varying length would not do.
+type direct struct {
+	sim    *simulator.Server
+	answer time.Duration
+}
+
+func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodPost {
+		time.Sleep(d.answer) // of the bubble
+	}
+	w := httptest.NewRecorder()
+	there := req.Clone(req.Context())
+	there.RequestURI, there.Header = req.URL.RequestURI(), http.Header{}
+	for name, values := range req.Header { // as a server reads them off the wire
+		there.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	d.sim.ServeHTTP(w, there)
+	resp := w.Result()
+	resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // a real server's does
+	resp.Request = req
+	return resp, nil
+}
+
+// inBubble, set in a child's environment, makes it run one test in a bubble of
+// virtual time.
+const inBubble = "SIGLAKE_TEST_IN_BUBBLE"
+
+// onVirtualTime runs a test in a bubble whose clock shows a day of 2026. It does
+// so in a process of its own: encoders are pooled, and one that was made in a
+// bubble must not be used outside of it.
+func onVirtualTime(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(inBubble) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), inBubble+"=1")
+		out, err := cmd.CombinedOutput()
+		t.Logf("%s", out)
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	t.Setenv(keyVariable, canary)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC))) // of the bubble: it takes no time
+		defer func() { transport = nil }()
+		test(t)
+	})
+}
+
+// reach makes a simulator the API.
+func reach(t *testing.T, cfg simulator.Config, answer time.Duration) *simulator.Server {
+	t.Helper()
+	cfg.Keys = []string{canary}
+	sim, err := simulator.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport = direct{sim, answer}
+	return sim
+}
+
+// call runs the program and gives its exit code and what it printed.
+func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, problems bytes.Buffer
+	code = execute(context.Background(), append([]string{"siglake"}, args...), strings.NewReader(""), &out, &problems)
+	if strings.Contains(out.String()+problems.String(), canary) {
+		t.Error("the API key was printed")
+	}
+	return code, out.String(), problems.String()
+}
+
+// planned asks for a plan.
+func planned(t *testing.T, args ...string) (o outlook) {
+	t.Helper()
+	code, stdout, stderr := call(t, append([]string{"plan", "--json", "--quiet"}, args...)...)
+	if code != exitComplete {
+		t.Fatalf("plan: exit %d: %s", code, stderr)
+	}
+	if err := json.Unmarshal([]byte(stdout), &o); err != nil {
+		t.Fatalf("plan printed %q: %v", stdout, err)
+	}
+	return o
+}
+
+// writeList writes a list of companies that no other name has.
+func writeList(t *testing.T, name string, lines int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name+".txt")
+	var text strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&text, "%s-%05d.example\n", name, i)
+	}
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestPlan holds plans against what then happens: the bill within the forecast's
+// nine in ten, the calls exactly, the time within 5 %.
+func TestPlan(t *testing.T) { onVirtualTime(t, testPlan) }
+
+func testPlan(t *testing.T) {
+	seeds := uint64(20)
+	if full() {
+		seeds = 100
+	}
+	var measured, guessed tallyOf
+	for seed := uint64(1); seed <= seeds; seed++ {
+		dice := rand.New(rand.NewPCG(seed, 1))
+		one := func(words ...string) string { return words[dice.IntN(len(words))] }
+		plan := one("pro", "premium", "scale", "legacy", "unlimited")
+		signals := one("news", "growth", "all", "risk,news", "surgeInHiring,financialEventsNews", "headcountIncrease3m", "growth,riskNews")
+		billing := one("per_event", "per_event", "per_event", "per_type")
+		first, second, size := 60+dice.IntN(400), 40+dice.IntN(1200), 3+dice.IntN(98)
+		if seed%2 == 0 {
+			size = 3 + dice.IntN(8) // many calls: the windows decide about the time
+		}
+		window := []string{"--since", one("30d", "60d", "90d", "150d"), "--max-results", one("1", "2", "5", "10")}
+		later := window
+		if dice.IntN(3) == 0 {
+			later = []string{"--since", one("45d", "90d", "120d"), "--max-results", one("3", "10")}
+		}
+		cfg := simulator.Config{Seed: seed, Plan: plan}
+		cfg.Switches.Billing = billing
+		sim := reach(t, cfg, time.Duration(100+dice.IntN(600))*time.Millisecond)
+		lake := filepath.Join(t.TempDir(), "lake")
+		common := []string{"--lake", lake, "--base-url", "http://127.0.0.1:1", "--plan", plan, "--quota-dir", t.TempDir(), "--signals", signals,
+			"--batch-size", fmt.Sprint(size), "--concurrency", fmt.Sprint(1 + seed%8), "--max-wait", "100h"}
+
+		buy := func(list string, window []string) (o outlook, m *pipeline.Manifest, took time.Duration) {
+			flags := slices.Concat([]string{list}, common, window)
+			before := sim.Bill().Credits
+			o = planned(t, flags...)
+			if cost := sim.Bill().Credits - before; cost != 0 {
+				t.Errorf("seed %d: the plan cost %d credits", seed, cost)
+			}
+			begun := time.Now()
+			if code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet"}, flags)...); code != exitComplete {
+				t.Fatalf("seed %d: run: exit %d: %s", seed, code, stderr)
+			}
+			took = time.Since(begun)
+			m = (&rig{t: t, lake: lake}).readManifest()
+			if o.Calls != m.Calls.Total || o.Lines != m.Accounts.Lines {
+				t.Errorf("seed %d: planned %d calls for %d lines, the run made %d for %d", seed, o.Calls, o.Lines, m.Calls.Total, m.Accounts.Lines)
+			}
+			if billed := sim.Bill().Credits - before; billed != m.Credits.Charged || billed > o.Credits.Ceiling {
+				t.Errorf("seed %d: billed %d, manifest %d, ceiling %d", seed, billed, m.Credits.Charged, o.Credits.Ceiling)
+			}
+			return o, m, took
+		}
+		o, m, _ := buy(writeList(t, "first", first), window)
+		guessed.count(o.Credits, m.Credits.Charged)
+		if o.Credits.Observed != 0 || o.Time.Measured {
+			t.Errorf("seed %d: an empty lake has experience: %+v", seed, o)
+		}
+		o, m, took := buy(writeList(t, "second", second), later)
+		within := measured.count(o.Credits, m.Credits.Charged)
+		off := math.Abs(o.Time.Seconds - took.Seconds())
+		if off > took.Seconds()/20 && off > 1.5 {
+			t.Errorf("seed %d: %.1f s foreseen, %.1f s taken", seed, o.Time.Seconds, took.Seconds())
+		}
+		t.Logf("seed %d: %s %s of %s, %d entities, %d calls; credits %d to %d, expected %d, cost %d, within: %t; %.1f s foreseen, %.1f s taken, %+.1f %%",
+			seed, plan, billing, signals, o.Entities, o.Calls, o.Credits.P5, o.Credits.P95, o.Credits.P50, m.Credits.Charged, within, o.Time.Seconds, took.Seconds(), 100*(o.Time.Seconds/took.Seconds()-1))
+	}
+	t.Logf("within p5 to p95: %d of %d by experience, %d of %d by the stated guess", measured.within, measured.all, guessed.within, guessed.all)
+	if measured.within*100 < 90*measured.all || guessed.within*100 < 90*guessed.all {
+		t.Error("want at least 90 % of each")
+	}
+}
+
+// tallyOf counts how many bills lay within what was foreseen.
+type tallyOf struct{ within, all int }
+
+func (c *tallyOf) count(e pipeline.Estimate, cost int64) (within bool) {
+	c.all++
+	if within = e.P5 <= cost && cost <= e.P95; within {
+		c.within++
+	}
+	return within
+}
+
+// TestPlanSpendsNothing: a plan leaves no trace: no credit, no lake, no changed
+// byte in the one that is there; with a key or without.
+func TestPlanSpendsNothing(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	path := writeList(t, "plan", 230)
+	flags := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL}, plain)
+
+	o := planned(t, flags...)
+	if _, err := os.Stat(r.lake); !os.IsNotExist(err) {
+		t.Errorf("the plan made a lake: %v", err)
+	}
+	if o.Lines != 230 || o.Entities != 230 || o.Calls != 3 || o.Pairs != 460 || o.Credits.Ceiling != 920 || o.Credits.Observed != 0 || o.Left == nil {
+		t.Errorf("plan of an empty lake: %+v", o)
+	}
+	if bill := r.sim.Bill(); bill.Credits != 0 || bill.Billed != 0 {
+		t.Errorf("the plan was billed: %+v", bill)
+	}
+
+	r.runContext(context.Background(), nil, path, plain...)
+	before := r.digests()
+	o = planned(t, flags...)
+	if o.Entities != 0 || o.Calls != 0 || o.Credits.P95 != 0 || o.Credits.Ceiling != 0 || o.Settled[schema.Cached] != 230 {
+		t.Errorf("plan of what is paid for: %+v", o)
+	}
+	o = planned(t, append([]string{"--refresh"}, flags...)...)
+	if o.Entities != 230 || o.Credits.Observed != 230 || o.Credits.P95 == 0 {
+		t.Errorf("plan of buying again: %+v", o)
+	}
+	if diff := cmp.Diff(before, r.digests()); diff != "" {
+		t.Errorf("plans changed the lake (-before +after):\n%s", diff)
+	}
+
+	t.Setenv(keyVariable, "")
+	bill := r.sim.Bill()
+	o = planned(t, slices.Concat(flags, []string{"--max-results", "7"})...)
+	if o.Entities != 230 || o.Calls != 3 || o.Left != nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0], "no API key") {
+		t.Errorf("plan without a key: %+v", o)
+	}
+	if now := r.sim.Bill(); now.Requests != bill.Requests {
+		t.Errorf("a plan without a key made %d requests", now.Requests-bill.Requests)
+	}
+}
+
+// TestPlanSays: what people read, and what is refused.
+func TestPlanSays(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{Credits: 300})
+	path := writeList(t, "say", 150)
+	list, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append([]byte("say-00001.example\n..\n"), list...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	common := slices.Concat([]string{"plan", path, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "pro"}, plain)
+	for _, tt := range []struct {
+		name  string
+		flags []string
+		code  int
+		says  []string // on standard output, or in the error
+	}{
+		{"people", []string{"--price-per-credit", "0.025 EUR"}, exitComplete, []string{
+			"nothing was spent", "1 duplicate · 1 rejected", "to 600; never more than 600", "to 15.00; never more than 15.00", "the credits are a guess", "--max-credits", path + ":2:", "of 50 left this minute"}},
+		{"a cap too low", []string{"--max-credits", "20"}, exitComplete, []string{"--max-credits 20 may end the run before the list does"}},
+		{"a poor account", []string{"--max-results", "10"}, exitComplete, []string{"the account has 300 credits left, which may not be enough"}},
+		{"no price", []string{"--price-per-credit", "cheap"}, exitUsage, []string{`--price-per-credit "cheap": expected an amount`}},
+		{"a price as a float", []string{"--price-per-credit", "1e-3"}, exitUsage, []string{"expected an amount"}},
+		{"an invented world", []string{"--simulate"}, exitComplete, []string{"nothing was spent"}},
+	} {
+		code, stdout, stderr := call(t, slices.Concat(common, tt.flags)...)
+		for _, want := range tt.says {
+			if code != tt.code || !strings.Contains(stdout+stderr, want) {
+				t.Errorf("%s: exit %d, want %d and %q in:\n%s%s", tt.name, code, tt.code, want, stdout, stderr)
+			}
+		}
+	}
+	if code, _, stderr := call(t, "plan"); code != exitUsage || !strings.Contains(stderr, "takes one list") {
+		t.Errorf("plan without a list: exit %d, %s", code, stderr)
+	}
+
+	// Somebody else's run is unfinished: the plan says so and plans all the same.
+	dieAt(t, func(op, _ string) bool { return op == "write" && r.billed() == 1 })
+	r.visit(string(list), append([]string{"--concurrency", "1"}, plain...)...)
+	revive()
+	code, stdout, stderr := call(t, common...)
+	if code != exitComplete || !strings.Contains(stdout, "is not finished, and this is another command") {
+		t.Errorf("plan beside an unfinished run: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if code, _, stderr = call(t, slices.Concat(common, []string{"--simulate"})...); code != exitUsage || !strings.Contains(stderr, "holds real answers") {
+		t.Errorf("plan of an invented world for a real lake: exit %d, %s", code, stderr)
+	}
+}
+
+// TestRefreshStatesTheCost: whoever buys again is told what that costs before
+// the first call is made.
+func TestRefreshStatesTheCost(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	r.run(domains(120), plain...)
+	again := r.visit(domains(130), append([]string{"--refresh"}, plain...)...)
+	if again.code != exitComplete || !strings.Contains(again.stderr, "buying again what was bought before") ||
+		!strings.Contains(again.stderr, "pairs_again=240") || !strings.Contains(again.stderr, "credits_at_most=520") {
+		t.Errorf("exit %d: %s", again.code, again.stderr)
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/pipeline"
+)
+
+func resumeCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "resume",
+		Usage:     "go on with the run that a lake has unfinished",
+		ArgsUsage: "[LIST]",
+		Description: "The same as repeating the run's command: list, signals and window are the run's own; speed, key and\n" +
+			"budget are set here as for siglake run, and the budget is the run's unless another is named. LIST is needed\n" +
+			"when the list came by standard input or lies elsewhere now; its content must be the same.",
+		Flags: joinFlags(
+			[]cli.Flag{lakeFlag()},
+			moneyFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
+			hidden(queryFlags()), hidden(listFlags()), []cli.Flag{&cli.BoolFlag{Name: "simulate", Hidden: true}},
+		),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 1 {
+				return usagef("resume takes at most one list, got %d arguments; see siglake resume --help", c.NArg())
+			}
+			return resume(c)
+		},
+	}
+}
+
+func resume(c *cli.Context) error {
+	if err := setLog(c); err != nil {
+		return err
+	}
+	for _, flag := range []string{"refresh", "new-run"} {
+		if c.Bool(flag) {
+			return usagef("--%s begins a run; resume goes on with one", flag)
+		}
+	}
+	r, stop, err := lastOpen(c)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		if !c.Bool("quiet") {
+			fmt.Fprintf(c.App.Writer, "Nothing to resume: every run of %s is finished.\n", c.String("lake"))
+		}
+		return nil
+	}
+	uri := r.URI
+	switch {
+	case c.NArg() == 1:
+		uri = c.Args().First()
+	case uri == "-":
+		return usagef("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, c.String("lake"))
+	}
+	if stop != nil && stop.Kind == pipeline.StopBudget && !c.IsSet("max-credits") {
+		return usagef("run %s ended because its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
+	}
+	if err := repeat(c, r); err != nil {
+		return err
+	}
+	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, resumes: r.ID}
+	return j.run()
+}
+
+// lastOpen is the newest run that is not finished, or that left lines, with the
+// reason for which it stopped asking; nil when there is none.
+func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, err error) {
+	s, err := openExisting(c, "siglake resume")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.close() //nolint:errcheck // nothing was written
+	runs := s.journal.Runs()
+	if len(runs) == 0 {
+		return nil, nil, nil
+	}
+	last := runs[len(runs)-1]
+	switch {
+	case last.Done == nil:
+		return last, nil, nil
+	case last.Done.Deferred > 0 || last.Reopened():
+		m, err := s.journal.Manifest(c.Context, last)
+		if err != nil {
+			return nil, nil, &exitError{storageCode(err), err}
+		}
+		return last, m.Run.Stop, nil
+	}
+	return nil, nil, nil
+}
+
+// isAbout reports whether a decision goes on with a run.
+func (d decision) isAbout(id string) bool {
+	return d.resume != nil && d.resume.ID == id || d.continues != nil && d.continues.ID == id
+}
+
+// cannotResume says why a command does not go on with a run.
+func (s *state) cannotResume(id string, cmd command) error {
+	for _, r := range s.journal.Runs() {
+		if r.ID == id && r.Command != cmd.digest() {
+			return usagef("%s; to run it as it is now: siglake run", otherCommand(r, cmd))
+		}
+		if r.ID == id {
+			return usagef("what run %s left belongs to a window that ended on %s; siglake run asks about today's", id, untilOf(r).Format(time.DateOnly))
+		}
+	}
+	return usagef("run %s is not in the journal", id)
+}
+
+// repeat sets the flags to what the run was told.
+func repeat(c *cli.Context, r *journal.Run) error {
+	settings := map[string]string{}
+	for name, value := range r.Settings {
+		settings[name] = value
+	}
+	if r.Budget > 0 && !c.IsSet("max-credits") {
+		settings["max-credits"] = strconv.FormatInt(r.Budget, 10)
+	}
+	if r.Refresh {
+		settings["refresh"] = "true"
+	}
+	if r.Simulated {
+		seed := strings.TrimPrefix(settings["base-url"], simulatedAddress)
+		settings["simulate"], settings["seed"] = "true", seed
+		delete(settings, "base-url")
+	}
+	for name, value := range settings {
+		if value == "" && !slices.Contains(c.FlagNames(), name) {
+			continue // a list of nothing
+		}
+		if err := c.Set(name, value); err != nil {
+			return fmt.Errorf("--%s of run %s: %w", name, r.ID, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,16 @@
+package quota_test
+
+import (
+	"testing"
+
+	"github.com/siglake/siglake/internal/quota"
+)
+
+func TestPlanNamed(t *testing.T) {
+	if p, ok := quota.PlanNamed("Scale"); !ok || p.Day != 50000 {
+		t.Errorf("PlanNamed(Scale) = %+v, %v, want 50000 a day, true", p, ok)
+	}
+	if p, ok := quota.PlanNamed("gold"); ok {
+		t.Errorf("PlanNamed(gold) = %+v, true, want false", p)
+	}
+}

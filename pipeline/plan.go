@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// Plan is what a run would ask, found out without asking.
+type Plan struct {
+	Accounts AccountTotals // lines whose fate needs no call; the rest of Lines are in Asks
+	Asks     []Ask         // in the order in which each is asked first
+}
+
+// Ask is what one question is asked about.
+type Ask struct {
+	Query    *Query
+	Entities int64
+	Calls    int64
+}
+
+// Entities is how many entities would be asked about.
+func (p *Plan) Entities() (n int64) {
+	for _, a := range p.Asks {
+		n += a.Entities
+	}
+	return n
+}
+
+// Calls is how many calls would be made if none had to be repeated or split.
+func (p *Plan) Calls() (n int64) {
+	for _, a := range p.Asks {
+		n += a.Calls
+	}
+	return n
+}
+
+// Pairs is how many pairs of entity and signal type would be asked about.
+func (p *Plan) Pairs() (n int64) {
+	for _, a := range p.Asks {
+		n += a.Entities * int64(len(a.Query.Signals))
+	}
+	return n
+}
+
+// Ceiling is the most that all calls together can cost in credits, by the worst
+// reading of the price list, at the given price of one event.
+func (p *Plan) Ceiling(price int64) (credits int64) {
+	for _, a := range p.Asks {
+		credits += a.Entities * a.Query.ceiling(price)
+	}
+	return credits
+}
+
+// Plan reads the source to its end, as Run would, and counts what Run would ask
+// about; it needs neither Fetcher nor Sink. The batches are those that Run would
+// make: both take them from the same place.
+func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
+	p := &Plan{Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}}}
+	at := map[*Query]int{}
+	shards := r.sharder(nil)
+	for u := range shards.units(src.Accounts(ctx)) {
+		for _, l := range u.settled {
+			p.Accounts.add(l)
+		}
+		if u.batch == nil {
+			continue
+		}
+		i, ok := at[u.batch.Query]
+		if !ok {
+			i = len(p.Asks)
+			at[u.batch.Query] = i
+			p.Asks = append(p.Asks, Ask{Query: u.batch.Query})
+		}
+		p.Asks[i].Calls++
+		p.Asks[i].Entities += int64(len(u.batch.Items))
+		p.Accounts.Lines += int64(len(u.batch.Items))
+	}
+	return p, shards.err
+}
