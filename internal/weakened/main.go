@@ -225,8 +225,12 @@ func (l *lab) test(ctx context.Context, overlay, pkg, run string) result {
 	// a program that waits, is put an end to a little later.
 	limited, cancel := context.WithTimeout(ctx, l.patience+time.Minute)
 	defer cancel()
-	//nolint:gosec // of texts that stand in list.go
-	cmd := exec.CommandContext(limited, "go", "test", "-json", "-vet=off", "-count=1", "-timeout", l.patience.String(), "-run", run, "./"+pkg)
+	args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout", l.patience.String(), "-run", run, "./" + pkg}
+	if l.usesRapid(pkg) {
+		// What it finds out about a weakened build is of no use to other builds.
+		args = append(args, "-rapid.nofailfile")
+	}
+	cmd := exec.CommandContext(limited, "go", args...) //nolint:gosec // of texts that stand in list.go
 	cmd.Dir = l.root
 	if overlay != "" {
 		// Not an argument: some tests build the program themselves.
@@ -267,6 +271,16 @@ func (l *lab) test(ctx context.Context, overlay, pkg, run string) result {
 		r.verdict = broken // no test failed, and yet something did
 	}
 	return r
+}
+
+// usesRapid reports whether tests of a package use pgregory.net/rapid, which
+// writes beside them what has made one fail.
+func (l *lab) usesRapid(pkg string) bool {
+	files, _ := filepath.Glob(filepath.Join(l.root, filepath.FromSlash(pkg), "*_test.go")) // the pattern is good
+	return slices.ContainsFunc(files, func(name string) bool {
+		text, err := os.ReadFile(name)
+		return err == nil && bytes.Contains(text, []byte(`"pgregory.net/rapid"`))
+	})
 }
 
 // report says what came of every weakness, and gives the number of
