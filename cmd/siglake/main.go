@@ -225,12 +225,15 @@ func stopCode(kind pipeline.StopKind) int {
 	}
 }
 
-// manifestCode is the exit code of a run that published.
+// manifestCode is the exit code of a run that published: the gravest of what it
+// left and of why it stopped. A full disk is no less full because calls are in
+// doubt as well.
 func manifestCode(m *pipeline.Manifest) int {
-	if s := m.Run.Stop; m.Run.Outcome == pipeline.Incomplete && s != nil && s.Kind != pipeline.StopUnstable {
-		return stopCode(s.Kind)
+	code := outcomeCode(m.Run.Outcome)
+	if s := m.Run.Stop; s != nil && s.Kind != pipeline.StopUnstable { // of which the outcome says what it left
+		code = max(code, stopCode(s.Kind))
 	}
-	return outcomeCode(m.Run.Outcome)
+	return code
 }
 
 func outcomeCode(o pipeline.Outcomes) int {
