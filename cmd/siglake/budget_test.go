@@ -69,6 +69,7 @@ func newPurse(t *testing.T, seed uint64) *purse {
 	}
 	p.rig = newRig(t, cfg)
 	p.flags = []string{"--signals", strings.Join(types, ","), "--max-results", fmt.Sprint(results), "--batch-size", fmt.Sprint(size),
+		"--since", "20d", // few partitions: files take more time here than money
 		"--concurrency", fmt.Sprint(atOnce), "--timeout", "5s"}
 	return p
 }
@@ -223,7 +224,9 @@ func TestBudget(t *testing.T) {
 				doubts += int(p.manifest.Credits.AmbiguousCalls + p.manifest.Credits.UnknownCalls)
 			}
 			p.checkRefusals()
-			p.verify()
+			if full() || seed%4 == 0 {
+				p.verify()
+			}
 		})
 	}
 	t.Logf("%d seeds, %d runs, of which %d died once and went on: %d credits, %d charges not known; %v", seeds, runs, deaths, credits, doubts, fates)

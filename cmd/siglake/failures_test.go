@@ -217,7 +217,7 @@ func (w *world) inflict(t *testing.T, before wound) {
 // and then runs the same command again, as a person would who has seen to the
 // disk.
 func TestFileFailures(t *testing.T) {
-	most, mostWounded := 5, 2
+	most, mostWounded := 4, 1
 	if full() {
 		most, mostWounded = math.MaxInt, math.MaxInt
 		// One at a time, the n-th operation is always the same one.
