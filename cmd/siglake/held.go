@@ -20,7 +20,7 @@ func heldCommand() *cli.Command {
 			Flags: joinFlags([]cli.Flag{
 				lakeFlag(),
 				&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Usage: "machine-readable output"},
-			}, outputFlags()),
+			}, storeFlags(), outputFlags()),
 			Action: func(c *cli.Context) error {
 				s, err := openExisting(c, "siglake held "+name)
 				if err != nil {

@@ -156,10 +156,10 @@ func (j *job) existingState() (*state, error) {
 	if j.lake == "" {
 		return nil, nil
 	}
-	if _, err := os.Stat(filepath.Join(strings.TrimPrefix(j.lake, "file://"), stateDir)); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+	if there, err := lakeExists(j.c, j.lake); err != nil || !there {
+		return nil, err
 	}
-	return openState(j.c.Context, j.lake, "siglake plan")
+	return openState(j.c, j.lake, "siglake plan")
 }
 
 // look finds out what the command would do.

@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,8 +19,8 @@ func rebuildCommand() *cli.Command {
 			"old one's place: rename it when nobody reads the old one any more.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(),
-			&cli.StringFlag{Name: "into", EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` of the new lake, which must not exist or be empty"},
-		}, outputFlags()),
+			&cli.StringFlag{Name: "into", EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake, which must not exist or be empty"},
+		}, storeFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usagef("rebuild takes no arguments, got %q", c.Args().First())
@@ -37,12 +35,8 @@ func rebuildCommand() *cli.Command {
 
 func rebuild(c *cli.Context) error {
 	into := c.String("into")
-	path, err := sinks.Check(into)
-	if err != nil {
-		return &exitError{exitUsage, err}
-	}
-	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
-		return usagef("--into %s is not empty: a lake is rebuilt into a directory of its own", into)
+	if err := mustBeEmpty(c, into); err != nil {
+		return err
 	}
 	s, err := openExisting(c, "siglake rebuild")
 	if err != nil {
@@ -58,7 +52,7 @@ func rebuild(c *cli.Context) error {
 			fmt.Fprintf(c.App.ErrWriter, "siglake: run %s is not finished and is left to its command\n", r.ID)
 			continue
 		}
-		sink, err := openSink(c.Context, into, r.ID)
+		sink, err := s.sink(c.Context, into, r.ID)
 		if err != nil {
 			return &exitError{exitStorage, err}
 		}
@@ -70,11 +64,11 @@ func rebuild(c *cli.Context) error {
 		rows += m.Events.Written
 		credits += m.Credits.Charged
 	}
-	if err := s.journal.Close(); err != nil {
-		return &exitError{exitStorage, err}
+	store, closer, err := emptyStore(c, into)
+	if err != nil {
+		return err
 	}
-	s.journal = nil
-	if err := copyJournal(filepath.Join(s.dir, "journal"), filepath.Join(path, stateDir, "journal")); err != nil {
+	if err := errors.Join(s.journal.Copy(c.Context, store), closer.Close()); err != nil {
 		return &exitError{exitStorage, err}
 	}
 	if !c.Bool("quiet") {
@@ -83,38 +77,28 @@ func rebuild(c *cli.Context) error {
 	return nil
 }
 
-// copyJournal copies segments, durably. The lock of the old lake is held.
-func copyJournal(from, to string) error {
-	//nolint:gosec // the umask says who may look
-	if err := os.MkdirAll(to, 0o777); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-			return err
+// mustBeEmpty refuses a place for a new lake that holds anything.
+func mustBeEmpty(c *cli.Context, into string) error {
+	occupied := usagef("--into %s is not empty: a lake is rebuilt into a place of its own", into)
+	if sinks.OnS3(into) {
+		b, err := openBucket(c, into)
+		if err != nil {
+			return usagef("%v", err)
 		}
+		for _, err := range b.List(c.Context, "") {
+			if err != nil {
+				return &exitError{exitStorage, err}
+			}
+			return occupied
+		}
+		return nil
 	}
-	d, err := os.Open(to)
+	path, err := sinks.Check(into)
 	if err != nil {
-		return err
+		return &exitError{exitUsage, err}
 	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from) //nolint:gosec // a file of the lake that the user named
-	if err != nil {
-		return err
+	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
+		return occupied
 	}
-	defer in.Close()          //nolint:errcheck // it was only read
-	out, err := os.Create(to) //nolint:gosec // likewise
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
+	return nil
 }

@@ -52,7 +52,7 @@ func runFlags() []cli.Flag {
 			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
 			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
 		},
-		queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
+		queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
 	)
 }
 
@@ -221,7 +221,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, err
 	}
 	defer func() { _ = list.Close() }() // it was only read
-	s, err := openState(c.Context, j.lake, "siglake "+c.Command.Name)
+	s, err := openState(c, j.lake, "siglake "+c.Command.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 			return nil, err
 		}
 	}
-	sink, err := openSink(c.Context, j.lake, begin.ID)
+	sink, err := s.sink(c.Context, j.lake, begin.ID)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
@@ -291,7 +291,9 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		slog.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
 		runner.Past = s.past(c.Context, run)
 	}
-	m, err := runner.Run(c.Context, list)
+	ctx, release := s.guard(c.Context)
+	m, err := runner.Run(ctx, list)
+	release()
 	show.close()
 	if m == nil {
 		return nil, runError(err)

@@ -24,55 +24,25 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// stateDir is where a lake's journal and lock lie, inside the lake and outside
-// of what readers of data look at.
-const stateDir = "_state"
-
-// fileHook, when a test sets it, is called around every operation on the files
-// of a lake and its journal, to make them fail.
-var fileHook func(op, path string, do func() error) error
-
 // today, which a test may stop, is the clock that windows end by.
 var today = time.Now
-
-// openSink opens a lake for the files of one run.
-func openSink(ctx context.Context, lake, runID string) (*sinks.Lake, error) {
-	return sinks.Open(ctx, lake, sinks.Options{RunID: runID, Version: version, Hook: fileHook})
-}
 
 // state is a lake's journal, with the lock that keeps other runs away.
 type state struct {
 	lake    string // as the user named it
-	dir     string
-	lock    *journal.Lock
-	store   *journal.Dir
+	options sinks.Options
+	vault   vault
 	journal *journal.Journal
 }
 
 // openState locks a lake and opens its journal.
-func openState(ctx context.Context, lake, who string) (s *state, err error) {
-	path, err := sinks.Check(lake)
-	if err != nil {
-		return nil, &exitError{exitStorage, err}
+func openState(c *cli.Context, lake, who string) (s *state, err error) {
+	s = &state{lake: lake, options: sinkOptions(c)}
+	if s.vault, err = openVault(c, lake, who); err != nil {
+		return nil, err
 	}
-	s = &state{lake: lake, dir: filepath.Join(path, stateDir)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
-	if s.lock, err = journal.Acquire(s.dir, who); err != nil {
-		code := exitStorage
-		if errors.Is(err, journal.ErrLocked) {
-			code = exitLocked
-		}
-		return s, &exitError{code, fmt.Errorf("lake %s: %w", lake, err)}
-	}
-	if s.store, err = journal.OpenDir(filepath.Join(s.dir, "journal"), fileHook); err != nil {
-		return s, &exitError{exitStorage, err}
-	}
-	if s.journal, err = journal.Open(ctx, s.store, journal.Options{Decode: decodeAgain}); err != nil {
-		return s, &exitError{storageCode(err), err}
+	if s.journal, err = journal.Open(c.Context, s.vault.store, journal.Options{Decode: decodeAgain}); err != nil {
+		return nil, errors.Join(&exitError{storageCode(err), err}, s.close())
 	}
 	return s, nil
 }
@@ -80,10 +50,45 @@ func openState(ctx context.Context, lake, who string) (s *state, err error) {
 // openExisting opens the journal of a lake that must be there.
 func openExisting(c *cli.Context, who string) (*state, error) {
 	lake := c.String("lake")
-	if _, err := os.Stat(strings.TrimPrefix(lake, "file://")); err != nil {
-		return nil, usagef("--lake: %v", err)
+	if there, err := lakeExists(c, lake); err != nil || !there {
+		if err == nil {
+			err = usagef("--lake %s: there is no lake of siglake", lake)
+		}
+		return nil, err
 	}
-	return openState(c.Context, lake, who)
+	return openState(c, lake, who)
+}
+
+// sink opens a lake for the files of one run; it need not be the state's own.
+func (s *state) sink(ctx context.Context, lake, runID string) (*sinks.Lake, error) {
+	o := s.options
+	o.RunID = runID
+	return sinks.Open(ctx, lake, o)
+}
+
+// guard gives a context that ends, too, when another process may have the lock:
+// then no new call is made. release must be called; it waits for the goroutine
+// that watches.
+func (s *state) guard(ctx context.Context) (guarded context.Context, release func()) {
+	guarded, cancel := context.WithCancel(ctx)
+	lost := s.vault.lock.Lost()
+	if lost == nil {
+		return guarded, cancel
+	}
+	done := make(chan struct{})
+	go func() { // ends with the run
+		defer close(done)
+		select {
+		case <-lost:
+			slog.Error("the lock of the lake was lost: nothing more is asked", "lake", s.lake)
+			cancel()
+		case <-guarded.Done():
+		}
+	}()
+	return guarded, func() {
+		cancel()
+		<-done
+	}
 }
 
 // close lets go of what was opened; what was written is durable before.
@@ -91,13 +96,13 @@ func (s *state) close() (err error) {
 	if s.journal != nil {
 		err = s.journal.Close()
 	}
-	if s.store != nil {
-		err = errors.Join(err, s.store.Close())
+	if s.vault.close != nil {
+		err = errors.Join(err, s.vault.close())
 	}
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
+	if s.vault.lock != nil {
+		err = errors.Join(err, s.vault.lock.Close())
 	}
-	s.journal, s.store, s.lock = nil, nil, nil
+	s.journal, s.vault = nil, vault{}
 	return err
 }
 
@@ -125,7 +130,7 @@ func (s *state) recoverRuns(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sink, err := openSink(ctx, s.lake, r.ID)
+		sink, err := s.sink(ctx, s.lake, r.ID)
 		if err != nil {
 			return err
 		}
@@ -146,7 +151,7 @@ func (s *state) recoverRuns(ctx context.Context) error {
 
 // abandon publishes what an unfinished run paid for, and ends it.
 func (s *state) abandon(ctx context.Context, r *journal.Run) error {
-	sink, err := openSink(ctx, s.lake, r.ID)
+	sink, err := s.sink(ctx, s.lake, r.ID)
 	if err != nil {
 		return err
 	}

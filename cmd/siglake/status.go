@@ -13,7 +13,7 @@ func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "what a lake's runs did, cost and left",
-		Flags: joinFlags([]cli.Flag{lakeFlag()}, outputFlags()),
+		Flags: joinFlags([]cli.Flag{lakeFlag()}, storeFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usagef("status takes no arguments, got %q", c.Args().First())

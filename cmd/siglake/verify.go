@@ -23,7 +23,7 @@ func verifyCommand() *cli.Command {
 		Usage: "check a lake and its journal against each other, offline",
 		Description: "Reads every answer again, makes every published file's rows again and compares them with what lies\n" +
 			"in the lake. Asks nothing and changes no data. Exit codes: 0 all holds, 60 something does not.",
-		Flags: joinFlags([]cli.Flag{lakeFlag()}, outputFlags()),
+		Flags: joinFlags([]cli.Flag{lakeFlag()}, storeFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usagef("verify takes no arguments, got %q", c.Args().First())
@@ -37,7 +37,7 @@ func verifyCommand() *cli.Command {
 }
 
 func lakeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Required: true, Usage: "`DIR` of the lake"}
+	return &cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the lake"}
 }
 
 // finding is what was found out about one invariant.
@@ -93,7 +93,7 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink, err := sinks.Inspect(ctx, s.lake, sinks.Options{})
+	sink, err := sinks.Inspect(ctx, s.lake, s.options)
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +313,7 @@ func (s *state) again(ctx context.Context, r *journal.Run) (m *pipeline.Manifest
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	sink, err := openSink(ctx, dir, r.ID)
+	sink, err := s.sink(ctx, dir, r.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,22 @@ type Options struct {
 	Departments    []string
 	Locations      []pipeline.Location
 	Raw            json.RawMessage // the answer as received, compact
+	Clock          *Clock          // nil: the answer bore no date
+}
+
+// Clock is how far the server's clock is ahead of ours, as the date of one answer
+// tells: Ahead, give or take Within.
+type Clock struct{ Ahead, Within time.Duration }
+
+func clockOf(call *pipeline.Call) *Clock {
+	stated, err := http.ParseTime(headerOf(call).Get("Date"))
+	if err != nil {
+		return nil
+	}
+	// It was written at some moment between request and answer, and names the
+	// second that had begun.
+	middle := call.Sent.Add(call.Duration / 2)
+	return &Clock{Ahead: stated.Add(time.Second / 2).Sub(middle), Within: call.Duration/2 + time.Second/2}
 }
 
 // Options asks which signal types and filters the API knows today. It is free
@@ -35,6 +51,7 @@ func (c *Client) Options(ctx context.Context, object schema.Object) (*Options, e
 	if err != nil {
 		return nil, fmt.Errorf("signal options for %s: %w", object, err)
 	}
+	o.Clock = clockOf(call)
 	return o, nil
 }
 

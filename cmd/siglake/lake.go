@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/sinks"
+)
+
+// stateDir is where a lake's journal and lock lie, inside the lake and outside
+// of what readers of data look at.
+const stateDir = "_state"
+
+// fileHook, when a test sets it, is called around every operation on the files
+// of a lake and its journal, to make them fail.
+var fileHook func(op, path string, do func() error) error
+
+// storeFlags say where things are kept.
+func storeFlags() []cli.Flag {
+	return joinFlags([]cli.Flag{
+		&cli.StringFlag{Name: "scratch", EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
+			Usage: "local `DIR` for sorting and staging what goes to a lake on S3; default: siglake in the user's cache directory"},
+		&cli.StringFlag{Name: "state", EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
+			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that a run can be gone on with from any machine"},
+	}, s3Flags())
+}
+
+// openBucket opens the bucket of an s3:// address as the flags say.
+func openBucket(c *cli.Context, uri string) (*bucket.Bucket, error) {
+	cfg, err := bucketConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	return bucket.Open(c.Context, uri, cfg)
+}
+
+// sinkOptions is how a lake is written, whatever the run.
+func sinkOptions(c *cli.Context) sinks.Options {
+	return sinks.Options{
+		Version: version, Hook: fileHook, Scratch: c.String("scratch"),
+		Bucket: func(_ context.Context, uri string) (sinks.Bucket, error) { return openBucket(c, uri) },
+	}
+}
+
+// vault is where a lake's journal is kept, locked.
+type vault struct {
+	lock  journal.Hold
+	store journal.Store
+	close func() error // of the store
+}
+
+// openVault locks a lake and opens the store of its journal.
+func openVault(c *cli.Context, lake, who string) (v vault, err error) {
+	if sinks.OnS3(lake) {
+		return openBucketVault(c, lake, who)
+	}
+	if c.String("state") != "" {
+		return v, usagef("--state is for lakes on S3: the journal of a lake in a directory lies in it")
+	}
+	path, err := sinks.Check(lake)
+	if err != nil {
+		return v, &exitError{exitStorage, err}
+	}
+	dir := filepath.Join(path, stateDir)
+	lock, err := journal.Acquire(dir, who)
+	if err != nil {
+		return v, lockError(lake, err)
+	}
+	store, err := journal.OpenDir(filepath.Join(dir, "journal"), fileHook)
+	if err != nil {
+		return v, &exitError{exitStorage, errors.Join(err, lock.Close())}
+	}
+	return vault{lock, store, store.Close}, nil
+}
+
+func lockError(lake string, err error) error {
+	code := exitStorage
+	if errors.Is(err, journal.ErrLocked) {
+		code = exitLocked
+	}
+	return &exitError{code, fmt.Errorf("lake %s: %w", lake, err)}
+}
+
+// openBucketVault takes the lease of a lake on S3. Its journal lies in the bucket
+// or, if the first run was told so, in a directory of one machine.
+func openBucketVault(c *cli.Context, lake, who string) (v vault, err error) {
+	b, err := openBucket(c, lake)
+	if err != nil {
+		return v, usagef("%v", err)
+	}
+	lease, err := journal.AcquireLease(c.Context, b, stateDir+"/lock.json", who, journal.LeaseOptions{})
+	if err != nil {
+		return v, lockError(lake, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lease.Close())
+		}
+	}()
+	home, err := homeOf(c)
+	if err != nil {
+		return v, err
+	}
+	if err := home.agree(c.Context, b); err != nil {
+		return v, err
+	}
+	if home.Directory == "" {
+		return vault{lease, journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), nil}, nil
+	}
+	store, err := journal.OpenDir(filepath.Join(home.Directory, "journal"), fileHook)
+	if err != nil {
+		return v, &exitError{exitStorage, err}
+	}
+	return vault{lease, store, store.Close}, nil
+}
+
+// home says where the journal of a lake on S3 is. It is written once: a run that
+// looked elsewhere would know nothing of what was paid for, and buy it again.
+type home struct {
+	Host      string `json:"host,omitempty"`
+	Directory string `json:"directory,omitempty"` // empty: the bucket
+}
+
+func homeOf(c *cli.Context) (h home, err error) {
+	if h.Directory = c.String("state"); h.Directory == "" {
+		return h, nil
+	}
+	if h.Directory, err = filepath.Abs(h.Directory); err != nil {
+		return h, err
+	}
+	h.Host, err = os.Hostname()
+	return h, err
+}
+
+func (h home) String() string {
+	if h.Directory == "" {
+		return "in the bucket"
+	}
+	return fmt.Sprintf("in %s on %s", h.Directory, h.Host)
+}
+
+// agree makes sure that the journal is where the lake says it is.
+func (h home) agree(ctx context.Context, b *bucket.Bucket) error {
+	const name = stateDir + "/journal.json"
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	err = b.Create(ctx, name, append(text, '\n'))
+	if !errors.Is(err, fs.ErrExist) {
+		if err != nil {
+			return &exitError{exitStorage, err}
+		}
+		return nil
+	}
+	raw, _, err := b.Get(ctx, name)
+	if err != nil {
+		return &exitError{exitStorage, err}
+	}
+	var there home
+	if err := json.Unmarshal(raw, &there); err != nil {
+		return &exitError{exitIntegrity, fmt.Errorf("%s: %w", b.URI(name), err)}
+	}
+	if there != h {
+		return usagef("the journal of this lake is %s, and --state says %s: what was paid for would not be found; name the same place", there, h)
+	}
+	return nil
+}
+
+// exists reports whether there is a lake with a journal.
+func lakeExists(c *cli.Context, lake string) (bool, error) {
+	if !sinks.OnS3(lake) {
+		_, err := os.Stat(filepath.Join(strings.TrimPrefix(lake, "file://"), stateDir))
+		if errors.Is(err, os.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	b, err := openBucket(c, lake)
+	if err != nil {
+		return false, usagef("%v", err)
+	}
+	_, err = b.Stat(c.Context, stateDir+"/journal.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &exitError{exitStorage, err}
+	}
+	return true, nil
+}
+
+// emptyStore opens the store of a journal that is to be copied somewhere; the
+// place must be empty.
+func emptyStore(c *cli.Context, lake string) (store journal.Store, closer io.Closer, err error) {
+	if sinks.OnS3(lake) {
+		b, err := openBucket(c, lake)
+		if err != nil {
+			return nil, nil, usagef("%v", err)
+		}
+		if err := (home{}).agree(c.Context, b); err != nil {
+			return nil, nil, err
+		}
+		return journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), io.NopCloser(nil), nil
+	}
+	path, err := sinks.Check(lake)
+	if err != nil {
+		return nil, nil, &exitError{exitStorage, err}
+	}
+	dir, err := journal.OpenDir(filepath.Join(path, stateDir, "journal"), fileHook)
+	if err != nil {
+		return nil, nil, &exitError{exitStorage, err}
+	}
+	return dir, dir, nil
+}

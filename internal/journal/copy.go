@@ -1,0 +1,58 @@
+package journal
+
+import (
+	"context"
+	"errors"
+)
+
+// Copy writes the journal's segments into an empty store, record for record as
+// they are. The journal may be read on, and must not be written meanwhile.
+func (j *Journal) Copy(ctx context.Context, to Store) error {
+	if err := j.log.flush(); err != nil {
+		return err
+	}
+	for _, s := range j.log.segments {
+		if err := copySegment(ctx, j.log.store, to, s.name, j.log.endOf(s)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endOf is where the valid content of a segment ends.
+func (l *log) endOf(s segment) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.active != nil && s.name == l.segments[len(l.segments)-1].name {
+		return l.end
+	}
+	return s.end
+}
+
+func copySegment(ctx context.Context, from, to Store, name string, end int64) (err error) {
+	r, err := from.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	head := make([]byte, segmentHeader)
+	if err := readFull(r, head, 0); err != nil {
+		return err
+	}
+	s, err := to.Create(ctx, name, head, end-segmentHeader)
+	if err != nil {
+		return err
+	}
+	const step = 8 << 20
+	for at := int64(segmentHeader); at < end; {
+		p := make([]byte, min(step, end-at))
+		if err := readFull(r, p, at); err != nil {
+			return errors.Join(err, s.Close())
+		}
+		if err := s.Append(p); err != nil {
+			return errors.Join(err, s.Close())
+		}
+		at += int64(len(p))
+	}
+	return errors.Join(s.Seal(), s.Close())
+}
