@@ -37,7 +37,7 @@ var homes = map[string][]string{
 	"github.com/urfave/cli/v2":           {"cmd/siglake"},
 	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
 	"golang.org/x/term":                  {"cmd/siglake/progress.go"},
-	"golang.org/x/sync":                  {"pipeline/ahead.go"},
+	"golang.org/x/sync":                  {"pipeline/ahead.go", "internal/bucket"},
 	"golang.org/x/time":                  {"internal/quota"},
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},

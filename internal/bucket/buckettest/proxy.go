@@ -75,6 +75,7 @@ func TLS(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
 	front := *s
 	front.URL = server.URL
 	front.Client = &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: 16,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it is asked as many hosts
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
@@ -102,6 +103,11 @@ func handler(t testing.TB, s *Store, decide func(*http.Request) Fault) http.Hand
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := decide(r)
 		if f.Delay > 0 {
+			body, err := io.ReadAll(r.Body) // until then a client that gives up goes unnoticed
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
 			select {
 			case <-time.After(f.Delay):
 			case <-r.Context().Done():
