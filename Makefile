@@ -14,7 +14,8 @@ build: ## build bin/siglake, static
 demo: build ## run the main job on the embedded simulator: no key, no money
 	@bin/siglake demo --lake demo-lake
 
-test: ## all tests, with the race detector, and the DuckDB cross-check
+test: ## all tests, with the race detector, real S3 stores and the DuckDB cross-check
+	@$(GO) test -count=1 -run '^TestStart$$' ./internal/bucket/buckettest # builds the stores, minutes once
 	@$(TOOLS) gotestsum --format pkgname-and-test-fails -- -race ./...
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
 

@@ -18,7 +18,7 @@ type Bucket interface {
 	// Create, Upload and Swap write conditionally and find out what a lost answer
 	// said: fs.ErrExist and bucket.ErrMoved mean that something else is there.
 	Create(ctx context.Context, name string, data []byte) error
-	Upload(ctx context.Context, name string, file io.ReadSeeker, size int64) error
+	Upload(ctx context.Context, name string, file io.ReaderAt, size int64) error
 	Swap(ctx context.Context, name, etag string, data []byte) error
 	Get(ctx context.Context, name string) (data []byte, etag string, err error)
 	Stat(ctx context.Context, name string) (bucket.Object, error)
@@ -49,7 +49,7 @@ func (p *s3Place) promote(ctx context.Context, staged, name string) error {
 		return err
 	}
 	defer f.drop()
-	return p.bucket.Upload(ctx, name, io.NewSectionReader(f, 0, f.Size()), f.Size())
+	return p.bucket.Upload(ctx, name, f, f.Size())
 }
 
 func (p *s3Place) settle(context.Context) error { return nil }

@@ -15,15 +15,16 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"golang.org/x/sync/errgroup"
 )
 
 // Config says how a bucket is reached and how objects are kept in it. The zero
@@ -41,20 +42,20 @@ type Config struct {
 	Encryption   string // "AES256", "aws:kms", or empty for the bucket's default
 	KMSKey       string // id or ARN, for aws:kms; empty: the bucket's
 	StorageClass string // empty: the bucket's default
-	PartSize     int64  // bytes of a part of a large object, at least 5 MiB; 0 means 16 MiB
-	Attempts     int    // at a request, the first included; 0 means 6
+	PartSize     int64  // bytes of a part of a large object, 5 MiB to 5 GiB; 0 means 16 MiB
 
-	HTTP *http.Client // nil: the SDK's own
+	Attempts int           // at a request, the first included; 0 means 6
+	Patience time.Duration // longest wait between two of them; 0 means 10 s
+	HTTP     *http.Client  // nil: the SDK's own, which waits a minute for an answer to begin
 }
 
 // Bucket is one bucket, below a prefix. It may be used concurrently. Names are
 // relative to the prefix, with slashes; errors name the object as an s3:// URI.
 type Bucket struct {
-	client   *s3.Client
-	uploader *manager.Uploader
-	cfg      Config
-	name     string
-	prefix   string // empty, or with a slash at its end
+	client *s3.Client
+	cfg    Config
+	name   string
+	prefix string // empty, or with a slash at its end
 }
 
 // ErrMoved means that an object is no longer what it was said to be.
@@ -95,19 +96,43 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	if cfg.PartSize == 0 {
 		cfg.PartSize = 16 << 20
 	}
-	if cfg.PartSize < manager.MinUploadPartSize {
-		return nil, fmt.Errorf("a part of %d bytes: S3 takes no less than %d", cfg.PartSize, manager.MinUploadPartSize)
+	if cfg.PartSize < minPart || cfg.PartSize > maxPart {
+		return nil, fmt.Errorf("parts of %d bytes: S3 takes %d to %d", cfg.PartSize, minPart, maxPart)
 	}
 	if cfg.Attempts <= 0 {
 		cfg.Attempts = 6
 	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = 10 * time.Second
+	}
+	loaded, err := cfg.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", uri, err)
+	}
+	b := &Bucket{cfg: cfg, name: name, prefix: prefix}
+	b.client = s3.NewFromConfig(loaded, func(o *s3.Options) {
+		o.UsePathStyle = cfg.PathStyle
+		if cfg.Endpoint != "" {
+			o.BaseEndpoint = aws.String(cfg.Endpoint)
+		}
+		if o.BaseEndpoint != nil { // or a variable of the SDK's own names one
+			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		}
+	})
+	return b, nil
+}
+
+// load finds region and credentials, and says how often a request is tried.
+func (cfg Config) load(ctx context.Context) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
 		r := retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts = cfg.Attempts
-			o.MaxBackoff = 10 * time.Second
+			o.MaxAttempts, o.MaxBackoff = cfg.Attempts, cfg.Patience
+			o.RateLimiter = ratelimit.None // a night's retries are not one budget: each request has its own
 		})
-		// Two conditional writes that meet: whoever is told so tries again.
-		return retry.AddWithErrorCodes(r, "ConditionalRequestConflict", "OperationAborted")
+		// Two conditional writes that meet: whoever is told so tries again. And a
+		// clock that is wrong: the SDK has learnt the right time from the refusal.
+		return retry.AddWithErrorCodes(r, "ConditionalRequestConflict", "OperationAborted", "RequestTimeTooSkewed")
 	})}
 	if cfg.Region != "" {
 		options = append(options, config.WithRegion(cfg.Region))
@@ -117,41 +142,30 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	}
 	if cfg.HTTP != nil {
 		options = append(options, config.WithHTTPClient(cfg.HTTP))
-	}
-	if cfg.Endpoint != "" {
-		options = append(options, config.WithRequestChecksumCalculation(aws.RequestChecksumCalculationWhenRequired),
-			config.WithResponseChecksumValidation(aws.ResponseChecksumValidationWhenRequired))
+	} else {
+		options = append(options, config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.ResponseHeaderTimeout = time.Minute
+		})))
 	}
 	loaded, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", uri, err)
+		return loaded, err
 	}
 	if loaded.Region == "" {
 		loaded.Region = "us-east-1"
 	}
 	if cfg.Role != "" {
-		loaded.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), cfg.Role, func(o *stscreds.AssumeRoleOptions) {
+		role := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), cfg.Role, func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = "siglake"
 			if cfg.ExternalID != "" {
 				o.ExternalID = aws.String(cfg.ExternalID)
 			}
-		}))
+		})
+		loaded.Credentials = aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) {
+			o.ExpiryWindow = 5 * time.Minute // a request under way must not outlive them
+		})
 	}
-	b := &Bucket{cfg: cfg, name: name, prefix: prefix}
-	b.client = s3.NewFromConfig(loaded, func(o *s3.Options) {
-		if cfg.Endpoint != "" {
-			o.BaseEndpoint = aws.String(cfg.Endpoint)
-		}
-		o.UsePathStyle = cfg.PathStyle
-	})
-	b.uploader = manager.NewUploader(b.client, func(u *manager.Uploader) {
-		u.PartSize = cfg.PartSize
-		u.Concurrency = 3
-		if cfg.Endpoint != "" {
-			u.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-		}
-	})
-	return b, nil
+	return loaded, nil
 }
 
 // URI is the address of an object; of the prefix, for an empty name.
@@ -193,8 +207,11 @@ func (b *Bucket) Stat(ctx context.Context, name string) (Object, error) {
 // its end. ErrMoved when the object has another version now. The body may break
 // off: whoever reads it asks for the rest.
 func (b *Bucket) Range(ctx context.Context, o Object, off, n int64) (io.ReadCloser, error) {
+	if n == 0 {
+		return http.NoBody, nil
+	}
 	span := fmt.Sprintf("bytes=%d-", off)
-	if n >= 0 {
+	if n > 0 {
 		span = fmt.Sprintf("bytes=%d-%d", off, off+n-1)
 	}
 	in := &s3.GetObjectInput{Bucket: &b.name, Key: b.key(o.Name), Range: &span}
@@ -205,7 +222,17 @@ func (b *Bucket) Range(ctx context.Context, o Object, off, n int64) (io.ReadClos
 	if err != nil {
 		return nil, b.fail("read", o.Name, err)
 	}
-	return out.Body, nil
+	// A store that does not heed what it was asked says so by what it answers.
+	switch at := fmt.Sprintf("bytes %d-", off); {
+	case o.ETag != "" && aws.ToString(out.ETag) != o.ETag:
+		err = ErrMoved
+	case !strings.HasPrefix(aws.ToString(out.ContentRange), at):
+		err = fmt.Errorf("the store ignores ranges: asked for %s, got %q", span, aws.ToString(out.ContentRange))
+	default:
+		return out.Body, nil
+	}
+	_ = out.Body.Close() // nothing of it is wanted
+	return nil, &fs.PathError{Op: "read", Path: b.URI(o.Name), Err: err}
 }
 
 // Create writes an object under a name that must be free. fs.ErrExist when
@@ -234,23 +261,97 @@ func (b *Bucket) compare(ctx context.Context, op, name string, data []byte, othe
 	return &fs.PathError{Op: op, Path: b.URI(name), Err: otherwise}
 }
 
-// Upload writes a file under a name that must be free, in parts if it is large.
-// fs.ErrExist when something is there; whether it is the same is the caller's to
-// find out, who knows what the file holds.
-func (b *Bucket) Upload(ctx context.Context, name string, file io.ReadSeeker, size int64) error {
-	in := b.input(name)
-	in.Body, in.IfNoneMatch = file, aws.String("*")
+// Upload writes the first size bytes of a file under a name that must be free,
+// in parts if it is large. fs.ErrExist when something is there; whether it is
+// the same is the caller's to find out, who knows what the file holds.
+func (b *Bucket) Upload(ctx context.Context, name string, file io.ReaderAt, size int64) error {
 	var err error
 	if size <= b.cfg.PartSize {
-		in.ContentLength = &size
+		in := b.input(name)
+		in.Body, in.IfNoneMatch, in.ContentLength = io.NewSectionReader(file, 0, size), aws.String("*"), &size
 		_, err = b.client.PutObject(ctx, in)
 	} else {
-		_, err = b.uploader.Upload(ctx, in)
+		err = b.uploadParts(ctx, name, file, size)
 	}
+	return b.asWritten(name, err)
+}
+
+// asWritten is the outcome of a write under a name that must be free.
+func (b *Bucket) asWritten(name string, err error) error {
 	if refused(err) {
 		return &fs.PathError{Op: "create", Path: b.URI(name), Err: fs.ErrExist}
 	}
 	return b.fail("create", name, err)
+}
+
+// S3's bounds of an object in parts.
+const (
+	minPart  = 5 << 20
+	maxPart  = 5 << 30
+	maxParts = 10_000
+)
+
+// uploadParts writes an object in parts. Its condition is checked when they are
+// put together. A process that dies before that leaves parts that nobody sees
+// and that are paid for: a rule of the bucket's life cycle removes them.
+func (b *Bucket) uploadParts(ctx context.Context, name string, file io.ReaderAt, size int64) error {
+	for attempt := 1; ; attempt++ {
+		err := b.uploadOnce(ctx, name, file, size)
+		var api smithy.APIError
+		if !errors.As(err, &api) || api.ErrorCode() != "NoSuchUpload" {
+			return err
+		}
+		// The upload is no more: it was put together and the answer was lost, or
+		// it was given up for another writer of the name.
+		if _, there := b.Stat(ctx, name); there == nil {
+			return &smithy.GenericAPIError{Code: preconditionFailed, Message: "the object is there"}
+		} else if !errors.Is(there, fs.ErrNotExist) || attempt >= b.cfg.Attempts {
+			return errors.Join(err, there)
+		}
+	}
+}
+
+func (b *Bucket) uploadOnce(ctx context.Context, name string, file io.ReaderAt, size int64) (err error) {
+	in := b.input(name)
+	create := &s3.CreateMultipartUploadInput{
+		Bucket: in.Bucket, Key: in.Key, ServerSideEncryption: in.ServerSideEncryption, SSEKMSKeyId: in.SSEKMSKeyId, StorageClass: in.StorageClass,
+	}
+	if b.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenSupported {
+		create.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // which the SDK sends with each part
+	}
+	begun, err := b.client.CreateMultipartUpload(ctx, create)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil { // also when the caller has given up: parts are paid for
+			_, _ = b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: in.Bucket, Key: in.Key, UploadId: begun.UploadId})
+		}
+	}()
+	length := max(b.cfg.PartSize, (size+maxParts-1)/maxParts)
+	parts := make([]types.CompletedPart, (size+length-1)/length)
+	sending, sendCtx := errgroup.WithContext(ctx) // awaited below
+	sending.SetLimit(3)
+	for i := range parts {
+		sending.Go(func() error {
+			number, off := aws.Int32(int32(i+1)), int64(i)*length
+			n := min(length, size-off)
+			out, err := b.client.UploadPart(sendCtx, &s3.UploadPartInput{
+				Bucket: in.Bucket, Key: in.Key, UploadId: begun.UploadId, PartNumber: number, Body: io.NewSectionReader(file, off, n), ContentLength: &n,
+			})
+			if err == nil {
+				parts[i] = types.CompletedPart{PartNumber: number, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32}
+			}
+			return err
+		})
+	}
+	if err := sending.Wait(); err != nil {
+		return err
+	}
+	_, err = b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: in.Bucket, Key: in.Key, UploadId: begun.UploadId, IfNoneMatch: aws.String("*"), MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+	})
+	return err
 }
 
 // Swap replaces a small object if its version is still the one named; an empty
@@ -302,10 +403,11 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 
 // ErrUnconditional means that a store takes conditional writes and does not heed
 // their conditions.
-var ErrUnconditional = errors.New("the store ignores the conditions of conditional writes, so two runs could overwrite each other's work; siglake needs a store that heeds If-None-Match and If-Match on PUT")
+var ErrUnconditional = errors.New("the store does not heed it, so two runs could overwrite each other's work unseen; siglake needs a store that does")
 
-// Probe finds out whether the store heeds conditions, with an object of its own
-// below dir, which it removes again.
+// Probe finds out whether the store heeds the conditions of all writes that this
+// package makes, with an object of its own below dir, which it removes again.
+// Uploads in parts are left out when no file can be large enough for one.
 func (b *Bucket) Probe(ctx context.Context, dir string) (err error) {
 	name := path.Join(dir, "probe-"+strings.ToLower(rand.Text()[:12]))
 	if err := b.Create(ctx, name, []byte("first")); err != nil {
@@ -316,20 +418,28 @@ func (b *Bucket) Probe(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, try := range []struct {
+	tries := []struct {
+		what    string
 		write   func() error
 		refusal error // wanted
 	}{
-		{func() error { return b.Create(ctx, name, []byte("second")) }, fs.ErrExist},
-		{func() error { return b.Swap(ctx, name, `"00000000000000000000000000000000"`, []byte("third")) }, ErrMoved},
-		{func() error { return b.Swap(ctx, name, o.ETag, []byte("fourth")) }, nil},
-		{func() error { return b.Swap(ctx, name, o.ETag, []byte("fifth")) }, ErrMoved},
-	} {
+		{"If-None-Match of PUT", func() error { return b.Create(ctx, name, []byte("second")) }, fs.ErrExist},
+		{"If-Match of PUT", func() error { return b.Swap(ctx, name, `"00000000000000000000000000000000"`, []byte("third")) }, ErrMoved},
+		{"If-Match of PUT", func() error { return b.Swap(ctx, name, o.ETag, []byte("fourth")) }, nil},
+		{"If-Match of PUT", func() error { return b.Swap(ctx, name, o.ETag, []byte("fifth")) }, ErrMoved},
+		{"If-None-Match of uploads in parts (with parts of 5 GiB there are none)", func() error {
+			return b.asWritten(name, b.uploadOnce(ctx, name, strings.NewReader("sixth"), 5))
+		}, fs.ErrExist},
+	}
+	if b.cfg.PartSize == maxPart {
+		tries = tries[:len(tries)-1]
+	}
+	for _, try := range tries {
 		switch err := try.write(); {
 		case try.refusal == nil && err != nil:
 			return err
 		case try.refusal != nil && err == nil:
-			return fmt.Errorf("%s: %w", b.URI(""), ErrUnconditional)
+			return fmt.Errorf("%s: %s: %w", b.URI(""), try.what, ErrUnconditional)
 		case try.refusal != nil && !errors.Is(err, try.refusal):
 			return err
 		}
@@ -358,8 +468,10 @@ func refused(err error) bool {
 		return true
 	}
 	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == "PreconditionFailed"
+	return errors.As(err, &api) && api.ErrorCode() == preconditionFailed
 }
+
+const preconditionFailed = "PreconditionFailed"
 
 // fail gives an error the object's address and, where it has one, its meaning
 // for files.
@@ -372,15 +484,24 @@ func (b *Bucket) fail(op, name string, err error) error {
 	if !errors.As(err, &answer) {
 		return failure
 	}
-	switch answer.HTTPStatusCode() {
-	case http.StatusNotFound:
+	status, code := answer.HTTPStatusCode(), ""
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		code = api.ErrorCode()
+	}
+	switch {
+	case code == "NoSuchBucket": // which must not be taken for an object that is not there
+		failure.Err = errors.New(words(err))
+	case status == http.StatusNotFound:
 		failure.Err = fmt.Errorf("%w: %s", fs.ErrNotExist, words(err))
-	case http.StatusPreconditionFailed:
+	case status == http.StatusPreconditionFailed:
 		failure.Err = fmt.Errorf("%w: %s", ErrMoved, words(err))
-	case http.StatusForbidden, http.StatusUnauthorized:
+	case status == http.StatusForbidden, status == http.StatusUnauthorized, code == "ExpiredToken":
 		failure.Err = fmt.Errorf("%w: %s", fs.ErrPermission, words(err))
+	case status == http.StatusMovedPermanently:
+		failure.Err = fmt.Errorf("the bucket is in the region %q: %s", answer.Response.Header.Get("X-Amz-Bucket-Region"), words(err))
 	default:
-		failure.Err = fmt.Errorf("HTTP %d: %w", answer.HTTPStatusCode(), err)
+		failure.Err = fmt.Errorf("HTTP %d: %w", status, err)
 	}
 	return failure
 }

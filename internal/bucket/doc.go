@@ -12,6 +12,10 @@
 // means "it is there, and it is what was given", [fs.ErrExist] and [ErrMoved]
 // mean "something else is there", and any other error leaves it open.
 //
+// An upload in parts is conditioned when its parts are put together. If that
+// answer is lost, [Bucket.Upload] may say fs.ErrExist of its own success: the
+// caller, who knows what the file holds, looks at what is there.
+//
 // Stores that ignore conditions answer every write with success. [Bucket.Probe]
 // finds that out before anything depends on it.
 //
@@ -19,5 +23,5 @@
 //
 // For addresses other than AWS's own, checksums are sent only where an operation
 // requires one: many stores refuse the trailing checksums that the SDK adds by
-// default.
+// default. For AWS, every body travels with its CRC32.
 package bucket

@@ -104,7 +104,7 @@ func FuzzSegment(f *testing.F) {
 	f.Add(make([]byte, 100), uint64(2), int64(60))
 	f.Fuzz(func(t *testing.T, data []byte, id uint64, known int64) {
 		data = append(make([]byte, segmentHeader), data...)
-		end, err := findEnd(objectReader{bytes.NewReader(data)}, segment{name: "s", id: id, known: known})
+		end, err := findEnd(&objectReader{Reader: bytes.NewReader(data)}, segment{name: "s", id: id, known: known})
 		if err == nil && (end < segmentHeader || end > int64(len(data)) || end < known) {
 			t.Fatalf("findEnd = %d, of %d with %d durable", end, len(data), known)
 		}

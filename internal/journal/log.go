@@ -115,7 +115,12 @@ func open(ctx context.Context, store Store, o options) (*log, error) {
 		if name != segmentName(i+1) {
 			return nil, corrupt(segmentName(i+1), 0, "it is missing, and "+name+" is there")
 		}
-		if err := l.load(ctx, i == len(names)-1); err != nil {
+		last := i == len(names)-1
+		err := l.load(ctx, last)
+		if errors.Is(err, errGrown) { // by a writer that was thought dead, and that is shut out now
+			err = l.load(ctx, last)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

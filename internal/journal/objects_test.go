@@ -3,117 +3,772 @@ package journal
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"iter"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/siglake/siglake/internal/bucket"
 )
 
-// objects is a Store of objects that are put under names which must be free: one
-// for the head of a segment, and one for every append, named by its offset.
-type objects struct {
+// memory is a bucket in memory, behind a hook around every request: create, get,
+// list, stat and swap. It may be used concurrently.
+type memory struct {
+	hook  Hook          // nil: none
+	naive bool          // refuses what was written before, also by the same request
+	clock time.Duration // how far the store's clock is off
+	late  int           // so many of the newest objects are not listed
+
 	mu   sync.Mutex
-	kept map[string][]byte
+	kept map[string]object
+	n    int
 }
 
-func (o *objects) put(segment string, off int64, data []byte) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	key := fmt.Sprintf("%s/%016x", segment, off)
-	if _, taken := o.kept[key]; taken {
-		return fs.ErrExist
+type object struct {
+	data     []byte
+	etag     string
+	number   int
+	modified time.Time
+}
+
+var errNet = errors.New("connection reset")
+
+func newMemory() *memory { return &memory{kept: map[string]object{}} }
+
+// handle is the same bucket as another process sees it.
+type handle struct {
+	*memory
+	hook Hook
+}
+
+func (m *memory) Create(ctx context.Context, name string, data []byte) error {
+	return handle{m, m.hook}.Create(ctx, name, data)
+}
+
+func (m *memory) Get(ctx context.Context, name string) ([]byte, string, error) {
+	return handle{m, m.hook}.Get(ctx, name)
+}
+
+func (m *memory) Stat(ctx context.Context, name string) (bucket.Object, error) {
+	return handle{m, m.hook}.Stat(ctx, name)
+}
+
+func (m *memory) Swap(ctx context.Context, name, etag string, data []byte) error {
+	return handle{m, m.hook}.Swap(ctx, name, etag, data)
+}
+
+func (m *memory) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
+	return handle{m, m.hook}.List(ctx, prefix)
+}
+
+func (h handle) do(ctx context.Context, op, name string, f func() error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	o.kept[key] = bytes.Clone(data)
+	locked := func() error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return f()
+	}
+	err := error(nil)
+	if h.hook == nil {
+		err = locked()
+	} else {
+		err = h.hook(op, name, locked)
+	}
+	if err != nil {
+		return &fs.PathError{Op: op, Path: name, Err: err}
+	}
 	return nil
 }
 
-func (o *objects) Segments(context.Context) ([]string, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var names []string
-	for key := range maps.Keys(o.kept) {
-		if name, ok := bytes.CutSuffix([]byte(key), []byte("/0000000000000000")); ok {
-			names = append(names, string(name))
+// write is called with mu held.
+func (m *memory) write(name string, data []byte) {
+	m.n++
+	m.kept[name] = object{bytes.Clone(data), fmt.Sprintf("%x", checksum(data)), m.n, time.Now().Add(m.clock).Truncate(time.Second)}
+}
+
+func (h handle) Create(ctx context.Context, name string, data []byte) error {
+	return h.do(ctx, "create", name, func() error {
+		if there, taken := h.kept[name]; taken {
+			if !h.naive && bytes.Equal(there.data, data) {
+				return nil
+			}
+			return fs.ErrExist
 		}
-	}
-	return names, nil
+		h.write(name, data)
+		return nil
+	})
 }
 
-func (o *objects) Create(_ context.Context, name string, head []byte, _ int64) (Segment, error) {
-	return &objectSegment{o, name, int64(len(head))}, o.put(name, 0, head)
-}
-
-func (o *objects) Open(_ context.Context, name string) (Reader, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var all []byte
-	for {
-		next, ok := o.kept[fmt.Sprintf("%s/%016x", name, len(all))]
+func (h handle) Get(ctx context.Context, name string) (data []byte, etag string, err error) {
+	err = h.do(ctx, "get", name, func() error {
+		o, ok := h.kept[name]
 		if !ok {
-			return objectReader{bytes.NewReader(all)}, nil
+			return fs.ErrNotExist
 		}
-		all = append(all, next...)
+		data, etag = bytes.Clone(o.data), o.etag
+		return nil
+	})
+	return data, etag, err
+}
+
+func (h handle) Stat(ctx context.Context, name string) (out bucket.Object, err error) {
+	err = h.do(ctx, "stat", name, func() error {
+		o, ok := h.kept[name]
+		if !ok {
+			return fs.ErrNotExist
+		}
+		out = bucket.Object{Name: name, Size: int64(len(o.data)), ETag: o.etag, Modified: o.modified}
+		return nil
+	})
+	return out, err
+}
+
+func (h handle) Swap(ctx context.Context, name, etag string, data []byte) error {
+	return h.do(ctx, "swap", name, func() error {
+		if there := h.kept[name]; there.etag != etag {
+			if !h.naive && bytes.Equal(there.data, data) {
+				return nil
+			}
+			return bucket.ErrMoved
+		}
+		h.write(name, data)
+		return nil
+	})
+}
+
+func (h handle) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
+	return func(yield func(bucket.Object, error) bool) {
+		var found []bucket.Object
+		err := h.do(ctx, "list", prefix, func() error {
+			found = nil
+			for _, name := range slices.Sorted(maps.Keys(h.kept)) {
+				if o := h.kept[name]; strings.HasPrefix(name, prefix) && o.number <= h.n-h.late {
+					found = append(found, bucket.Object{Name: name, Size: int64(len(o.data)), ETag: o.etag, Modified: o.modified})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			yield(bucket.Object{}, err)
+			return
+		}
+		for _, o := range found {
+			if !yield(o, nil) {
+				return
+			}
+		}
 	}
 }
 
-type objectSegment struct {
-	store *objects
-	name  string
-	size  int64
+// snapshot is all objects, and restore puts them back.
+func (m *memory) snapshot() map[string]object { return maps.Clone(m.kept) }
+
+func (m *memory) restore(kept map[string]object) { m.kept = maps.Clone(kept) }
+
+func (m *memory) names(part string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.kept)), func(name string) bool { return !strings.Contains(name, part) })
 }
 
-func (s *objectSegment) Append(p []byte) error {
-	err := s.store.put(s.name, s.size, p)
-	s.size += int64(len(p))
-	return err
+// impatient is a store that a test can see fail.
+func impatient(b Bucket) *Objects { return NewObjects(b, "j", ObjectsOptions{Patience: -1}) }
+
+func openObjects(t testing.TB, b Bucket, o options) *log {
+	t.Helper()
+	l, err := open(t.Context(), impatient(b), o)
+	if err != nil {
+		t.Fatalf("open = %v", err)
+	}
+	return l
 }
 
-func (s *objectSegment) Room(int64) error { return nil }
-func (s *objectSegment) Seal() error      { return nil }
-func (s *objectSegment) Close() error     { return nil }
+// reread opens what is in the bucket and reads all of it.
+func reread(b Bucket, o options) ([]entry, error) {
+	l, err := open(context.Background(), impatient(b), o)
+	if err != nil {
+		return nil, err
+	}
+	all, err := contents(l)
+	return all, errors.Join(err, l.close())
+}
 
-type objectReader struct{ *bytes.Reader }
+func heads(entries []entry) (all []string) {
+	for _, e := range entries {
+		all = append(all, e.head)
+	}
+	return all
+}
 
-func (r objectReader) Durable() (int64, error)   { return r.Size(), nil }
-func (r objectReader) Settle(int64, int64) error { return nil }
-func (r objectReader) Close() error              { return nil }
+func TestObjectsRoundTrip(t *testing.T) {
+	for _, late := range []int{0, 3, 1000} {
+		t.Run(fmt.Sprintf("%d not listed yet", late), func(t *testing.T) {
+			m := newMemory()
+			m.late = late
+			o := options{segmentSize: 4 << 10}
+			rng := rand.New(rand.NewPCG(1, 2))
+			var want []entry
+			for life := range 4 {
+				l := openObjects(t, m, o)
+				for i := range 40 {
+					e := entry{kind: byte(i), head: fmt.Sprint("head ", len(want)), body: string(someBody(rng, 1500))}
+					add := l.append
+					if i%3 == 0 {
+						add = l.write
+					}
+					var err error
+					if e.pos, err = add(e.kind, []byte(e.head), []byte(e.body)); err != nil {
+						t.Fatalf("append = %v", err)
+					}
+					rec, err := l.read(t.Context(), e.pos)
+					if err != nil || string(rec.body) != e.body {
+						t.Fatalf("read(%v) = %d bytes, %v; want %d bytes", e.pos, len(rec.body), err, len(e.body))
+					}
+					want = append(want, e)
+				}
+				got, err := contents(l)
+				if err != nil || !slices.Equal(got, want) {
+					t.Fatalf("contents = %d records, %v; want %d", len(got), err, len(want))
+				}
+				if life == 2 { // this one is killed
+					if err := l.flush(); err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				if err := l.close(); err != nil {
+					t.Fatalf("close = %v", err)
+				}
+				if _, err := l.append(0, nil, nil); !errors.Is(err, fs.ErrClosed) {
+					t.Fatalf("append after close = %v, want %v", err, fs.ErrClosed)
+				}
+			}
+			if got, err := reread(m, o); err != nil || !slices.Equal(got, want) {
+				t.Fatalf("reread = %d records, %v; want %d", len(got), err, len(want))
+			}
+			// Everything is there as a whole now, and that is all that is read.
+			var ops []string
+			h := handle{m, func(op, name string, do func() error) error {
+				if op == "create" || op == "get" && strings.HasPrefix(name, "j/parts/") {
+					ops = append(ops, op+" "+name)
+				}
+				return do()
+			}}
+			if got, err := reread(h, o); err != nil || !slices.Equal(got, want) || len(ops) > 0 {
+				t.Errorf("reread = %d records, %v, with %q; want %d, with no part read and nothing written", len(got), err, ops, len(want))
+			}
+			// And the parts alone would do.
+			for _, name := range m.names("j/whole/") {
+				delete(m.kept, name)
+			}
+			if got, err := reread(m, o); err != nil || !slices.Equal(got, want) {
+				t.Errorf("reread without wholes = %d records, %v; want %d", len(got), err, len(want))
+			}
+		})
+	}
+}
 
-var _ io.ReaderAt = objectReader{}
-
-// TestObjects: the log asks for nothing that an object store lacks.
-func TestObjects(t *testing.T) {
-	store := &objects{kept: map[string][]byte{}}
-	o := options{segmentSize: 1000}
-	want := 0
-	for range 3 {
-		l, err := open(t.Context(), store, o)
+// TestObjectsMemory: a journal that does not fit into the memory is read again
+// and again, and read right.
+func TestObjectsMemory(t *testing.T) {
+	m := newMemory()
+	l := openObjects(t, m, options{segmentSize: 1000})
+	for i := range 60 {
+		if _, err := l.append(1, fmt.Append(nil, i), make([]byte, 300)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := contents(l)
+	if err != nil || len(want) != 60 {
+		t.Fatalf("contents = %d records, %v; want 60", len(want), err)
+	}
+	if err := l.close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // in parts, as wholes
+		store := NewObjects(m, "j", ObjectsOptions{Memory: 2500})
+		l, err := open(t.Context(), store, options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 5 {
-			l.write(1, []byte("lazy"), nil)
-			if _, err := l.append(1, []byte("head"), make([]byte, 300)); err != nil {
+		if got, err := contents(l); err != nil || !slices.Equal(got, want) {
+			t.Errorf("contents = %d records, %v; want %d", len(got), err, len(want))
+		}
+		sum := 0
+		for _, c := range store.contents {
+			sum += len(c.data)
+		}
+		if len(store.contents) > 4 || sum > 2500+1000 {
+			t.Errorf("%d segments of %d bytes are kept, of 2500 allowed beside the last", len(store.contents), sum)
+		}
+		if err := l.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestObjectsDamage misses every object, and changes every byte of every object.
+func TestObjectsDamage(t *testing.T) {
+	m := newMemory()
+	o := options{segmentSize: 400}
+	for life := range 3 {
+		l := openObjects(t, m, o)
+		for range 4 {
+			if _, err := l.append(1, []byte("head"), make([]byte, 100)); err != nil {
 				t.Fatal(err)
 			}
-			want += 2
 		}
-		if got, err := contents(l); err != nil || len(got) != want {
-			t.Fatalf("contents = %d records, %v; want %d", len(got), err, want)
+		if life == 1 {
+			if err := l.close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		// A process that ends without closing leaves nothing undone.
 	}
-	keys := slices.Sorted(maps.Keys(store.kept))
-	// Every object but the last is missed.
-	for _, key := range keys[:len(keys)-1] {
-		data := store.kept[key]
-		delete(store.kept, key)
-		if _, err := open(t.Context(), store, o); !errors.Is(err, ErrCorrupt) && key[:8] != keys[len(keys)-1][:8] {
-			t.Errorf("open without %s = %v, want %v", key, err, ErrCorrupt)
-		}
-		store.kept[key] = data
+	kept := m.snapshot()
+	last := slices.Max(m.names("j/segments/"))[len("j/segments/"):]
+	want, err := reread(m, o)
+	if err != nil || len(want) != 12 {
+		t.Fatalf("reread = %d records, %v; want 12", len(want), err)
 	}
+	hasWhole := func(name string) bool {
+		for whole := range kept {
+			if segment, ok := strings.CutPrefix(whole, "j/whole/"); ok && strings.Contains(name+"/", "/"+segment+"/") {
+				return true
+			}
+		}
+		return false
+	}
+	end := slices.Max(slices.DeleteFunc(slices.Collect(maps.Keys(kept)), func(name string) bool { return !strings.Contains(name, "/parts/"+last) }))
+	for name := range kept {
+		m.restore(kept)
+		delete(m.kept, name)
+		got, err := reread(m, o)
+		switch {
+		case strings.Contains(name, "/whole/"), strings.Contains(name, "/parts/") && hasWhole(name):
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("reread without %s = %d records, %v; want %d", name, len(got), err, len(want))
+			}
+		case name == end, strings.HasPrefix(name, "j/segments/") && strings.HasSuffix(name, last):
+			// Nothing tells that there was more.
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Errorf("reread without %s = %v", name, err)
+			}
+		case kept[name].data[12] == objectSeal:
+			// Its successor says the same.
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("reread without the seal %s = %d records, %v; want %d", name, len(got), err, len(want))
+			}
+		default:
+			if !strings.HasPrefix(name, "j/segments/") || !hasWhole(name) {
+				if !errors.Is(err, ErrCorrupt) {
+					t.Errorf("reread without %s = %d records, %v; want %v", name, len(got), err, ErrCorrupt)
+				}
+			}
+		}
+		for at := range kept[name].data {
+			m.restore(kept)
+			changed := kept[name]
+			changed.data = bytes.Clone(changed.data)
+			changed.data[at] ^= 1 << (at % 8)
+			m.kept[name] = changed
+			got, err := reread(m, o)
+			if !errors.Is(err, ErrCorrupt) && !(err == nil && slices.Equal(got, want)) {
+				t.Errorf("reread with byte %d of %s changed = %d records, %v; want %v", at, name, len(got), err, ErrCorrupt)
+			}
+			if err == nil && (strings.Contains(name, "/whole/") || !hasWhole(name)) {
+				t.Errorf("byte %d of %s changed, and nobody noticed", at, name)
+			}
+		}
+	}
+	// An object in the place of another one.
+	m.restore(kept)
+	parts := slices.DeleteFunc(m.names("j/parts/"), hasWhole)
+	m.kept[parts[0]] = kept[parts[1]]
+	if got, err := reread(m, o); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("reread with %s in the place of %s = %d records, %v; want %v", parts[1], parts[0], len(got), err, ErrCorrupt)
+	}
+}
+
+// TestObjectsOneWriter: two writers, and neither a lock nor a pause helps the
+// one that was shut out.
+func TestObjectsOneWriter(t *testing.T) {
+	m := newMemory()
+	a, b := openObjects(t, m, options{}), openObjects(t, m, options{})
+	if _, err := a.append(0, []byte("a"), nil); err != nil {
+		t.Fatal(err)
+	}
+	wantFenced := func(call string, err error) {
+		t.Helper()
+		if !errors.Is(err, ErrFenced) || !errors.Is(err, ErrBroken) || !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s = %v, want %v, %v and %v", call, err, ErrBroken, ErrFenced, fs.ErrExist)
+		}
+	}
+	_, err := b.append(0, []byte("b"), nil)
+	wantFenced("append by one that came second", err)
+	c := openObjects(t, m, options{})
+	_, err = a.append(0, []byte("a2"), nil)
+	wantFenced("append by one that was taken over", err)
+	if _, err := c.append(0, []byte("c"), nil); err != nil {
+		t.Fatal(err)
+	}
+	// Nor can it begin another segment, or end its own as if nothing was.
+	d := openObjects(t, m, options{segmentSize: 200})
+	if _, err := d.append(0, make([]byte, 100), nil); err != nil {
+		t.Fatal(err)
+	}
+	e := openObjects(t, m, options{})
+	_, err = d.append(0, make([]byte, 100), nil)
+	wantFenced("append that begins a segment by one that was taken over", err)
+	f := openObjects(t, m, options{})
+	if _, err := e.append(0, []byte("e"), nil); err != nil {
+		t.Fatal(err)
+	}
+	g := openObjects(t, m, options{})
+	if err := e.close(); !errors.Is(err, ErrFenced) {
+		t.Errorf("close by one that was taken over = %v, want %v", err, ErrFenced)
+	}
+	_, err = f.append(0, []byte("f"), nil)
+	wantFenced("append by one that was idle", err)
+	if _, err := g.append(0, []byte("g"), nil); err != nil {
+		t.Fatal(err)
+	}
+	got, err := reread(m, options{})
+	if want := []string{"a", "c", string(make([]byte, 100)), "e", "g"}; err != nil || !slices.Equal(heads(got), want) {
+		t.Errorf("reread = %q, %v; want %q", heads(got), err, want)
+	}
+}
+
+// TestObjectsTakeOverLate: the old process appends while the new one reads.
+func TestObjectsTakeOverLate(t *testing.T) {
+	m := newMemory()
+	old := openObjects(t, m, options{})
+	if _, err := old.append(0, []byte("before"), nil); err != nil {
+		t.Fatal(err)
+	}
+	left := 3
+	l := openObjects(t, handle{m, func(op, name string, do func() error) error {
+		if op == "create" && left > 0 { // the seal
+			left--
+			if _, err := old.append(0, fmt.Append(nil, "late ", left), nil); err != nil {
+				t.Errorf("append before the seal = %v", err)
+			}
+		}
+		return do()
+	}}, options{})
+	if _, err := old.append(0, []byte("too late"), nil); !errors.Is(err, ErrFenced) {
+		t.Errorf("append after the seal = %v, want %v", err, ErrFenced)
+	}
+	got, err := contents(l)
+	if want := []string{"before", "late 2", "late 1", "late 0"}; err != nil || !slices.Equal(heads(got), want) {
+		t.Errorf("contents = %q, %v; want %q", heads(got), err, want)
+	}
+}
+
+// objectFaults are the ways in which one request fails, the second kind after it
+// was done.
+var objectFaults = []struct {
+	name string
+	fail func(op string, do func() error) error
+}{
+	{"not done", func(string, func() error) error { return errNet }},
+	{"done but failed", func(_ string, do func() error) error { return errors.Join(do(), errNet) }},
+	{"done but refused", func(op string, do func() error) error {
+		if op != "create" {
+			return errNet
+		}
+		if err := do(); err != nil {
+			return err
+		}
+		return fs.ErrExist // the client repeated the request itself
+	}},
+}
+
+// TestObjectsFaults fails every single request of a small history in every way,
+// once, and for good from there on.
+func TestObjectsFaults(t *testing.T) {
+	t.Parallel()
+	for _, f := range objectFaults {
+		for _, lasting := range []bool{false, true} {
+			for _, naive := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, lasting %v, naive %v", f.name, lasting, naive), func(t *testing.T) {
+					n := 1
+					for ; objectFaultAt(t, n, lasting, naive, f.fail); n++ {
+					}
+					t.Logf("%d requests", n-1)
+				})
+			}
+		}
+	}
+}
+
+// objectFaultAt lets request n fail, and those of the same process behind it if
+// it lasts; false when there were fewer.
+func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string, do func() error) error) bool {
+	t.Helper()
+	m := newMemory()
+	m.naive = naive
+	ops, failed := 0, ""
+	var acked []string
+	o := options{segmentSize: 600}
+	var mu sync.Mutex
+	life := func(who string) {
+		down := false
+		h := handle{m, func(op, name string, do func() error) error {
+			mu.Lock()
+			ops++
+			hit := ops == n
+			if hit {
+				failed = op + " " + name
+				down = lasting
+			}
+			doomed := hit || down
+			mu.Unlock()
+			if doomed {
+				return fail(op, do)
+			}
+			return do()
+		}}
+		l, err := open(t.Context(), impatient(h), o)
+		if err != nil {
+			if errors.Is(err, ErrCorrupt) || failed == "" {
+				t.Fatalf("request %d, %s: open = %v", n, failed, err)
+			}
+			return
+		}
+		broken := false
+		for i := range 6 {
+			head := fmt.Sprint(who, " ", i)
+			_, err := l.append(1, []byte(head), make([]byte, 150))
+			switch {
+			case err == nil && broken:
+				t.Fatalf("request %d, %s: append after a failure = nil", n, failed)
+			case err == nil:
+				acked = append(acked, head)
+			case !errors.Is(err, ErrBroken) || failed == "":
+				t.Fatalf("request %d, %s: append = %v", n, failed, err)
+			default:
+				broken = true
+			}
+		}
+		if err := l.close(); err == nil && broken {
+			t.Fatalf("request %d, %s: close after a failure = nil", n, failed)
+		}
+	}
+	life("first")
+	life("second")
+	var before []string
+	for range 2 {
+		got, err := reread(m, o)
+		if err != nil {
+			t.Fatalf("request %d, %s: reread = %v", n, failed, err)
+		}
+		all := heads(got)
+		if before != nil && !slices.Equal(before, all) {
+			t.Fatalf("request %d, %s: reread = %q, and %q before", n, failed, all, before)
+		}
+		before = all
+		at := 0
+		for _, head := range all {
+			if at < len(acked) && head == acked[at] {
+				at++
+			}
+		}
+		if at < len(acked) {
+			t.Fatalf("request %d, %s: %q is missing in %q", n, failed, acked[at], all)
+		}
+	}
+	if once := slices.Compact(slices.Sorted(slices.Values(before))); len(once) != len(before) {
+		t.Fatalf("request %d, %s: in %q something is there twice", n, failed, before)
+	}
+	return failed != ""
+}
+
+// TestObjectsPatience: an append waits for a network that comes back.
+func TestObjectsPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		var down time.Time
+		var outage time.Duration
+		requests := 0
+		after := false // requests are done, and their answers lost
+		m.hook = func(op, _ string, do func() error) error {
+			if op == "create" && time.Since(down) < outage {
+				requests++
+				if after {
+					return errors.Join(do(), errNet)
+				}
+				return errNet
+			}
+			return do()
+		}
+		l, err := open(t.Context(), NewObjects(m, "j", ObjectsOptions{}), options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, lost := range []bool{false, true} {
+			down, outage, after, requests = time.Now(), 90*time.Second, lost, 0
+			_, err := l.append(1, fmt.Append(nil, i), nil)
+			if err != nil || requests < 4 || requests > 20 {
+				t.Errorf("append in an outage of %s = %v after %d failures", outage, err, requests)
+			}
+		}
+		down, outage, after = time.Now(), time.Hour, false
+		begun := time.Now()
+		if _, err := l.append(1, nil, nil); !errors.Is(err, ErrBroken) || !errors.Is(err, errNet) || time.Since(begun) > 2*time.Minute {
+			t.Errorf("append in an outage of %s = %v after %s, want %v within 2m", outage, err, time.Since(begun), ErrBroken)
+		}
+		outage = 0
+		if got, err := reread(m, options{}); err != nil || !slices.Equal(heads(got), []string{"0", "1"}) {
+			t.Errorf("reread = %q, %v; want 0 and 1", heads(got), err)
+		}
+	})
+}
+
+func TestObjectsConcurrency(t *testing.T) {
+	const writers, each = 32, 30
+	m := newMemory()
+	o := options{segmentSize: 64 << 10}
+	l := openObjects(t, m, o)
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				head := binary.LittleEndian.AppendUint32([]byte{byte(w)}, uint32(i))
+				body := bytes.Repeat([]byte{byte(w)}, i*10)
+				p, err := l.append(9, head, body)
+				if err != nil {
+					t.Errorf("append = %v", err)
+					return
+				}
+				if i%5 != 0 {
+					continue
+				}
+				if rec, err := l.read(context.Background(), p); err != nil || !bytes.Equal(rec.head, head) || !bytes.Equal(rec.body, body) {
+					t.Errorf("read(%v) = %v, %v; want %v", p, rec.head, err, head)
+				}
+			}
+		})
+	}
+	wg.Go(func() { // another process reads along
+		for range 20 {
+			if _, err := peek(impatient(m)); err != nil {
+				t.Errorf("reading along = %v", err)
+			}
+		}
+	})
+	wg.Wait()
+	if err := l.close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := reread(m, o)
+	if err != nil || len(got) != writers*each {
+		t.Fatalf("reread = %d records, %v; want %d", len(got), err, writers*each)
+	}
+	var next [writers]uint32
+	for i, e := range got {
+		w, n := e.head[0], binary.LittleEndian.Uint32([]byte(e.head[1:]))
+		if next[w] != n {
+			t.Fatalf("record %d is number %d of writer %d, want %d", i, n, w, next[w])
+		}
+		next[w]++
+	}
+	parts := len(m.names("j/parts/"))
+	t.Logf("%d appends, %d objects", writers*each, parts)
+	if parts >= writers*each {
+		t.Errorf("%d objects for %d appends", parts, writers*each)
+	}
+}
+
+// peek reads the heads of a journal without taking it over.
+func peek(store Store) (all []string, err error) {
+	names, err := store.Segments(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if name != segmentName(i+1) {
+			return nil, fmt.Errorf("segment %s is number %d", name, i+1)
+		}
+		r, err := store.Open(context.Background(), name)
+		if err != nil {
+			return nil, err
+		}
+		b := make([]byte, segmentHeader)
+		if err := readFull(r, b, 0); err != nil {
+			return nil, err
+		}
+		h, _ := decodeHeader(b)
+		scan := scanner{src: r, id: h.id, end: r.Size()}
+		for off := int64(segmentHeader); off < r.Size(); {
+			f, whole, err := scan.next(off, true)
+			if err != nil || !whole {
+				return nil, fmt.Errorf("%s@%d: %v", name, off, err)
+			}
+			all = append(all, string(scan.head))
+			off += f.size()
+		}
+	}
+	return all, nil
+}
+
+// TestObjectsManyParts opens a segment of 5,000 parts over a network on which
+// every request takes 20 ms.
+func TestObjectsManyParts(t *testing.T) {
+	const parts, latency = 5000, 20 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		l := openObjects(t, m, options{})
+		for i := range parts {
+			if _, err := l.append(1, fmt.Append(nil, i), make([]byte, 100)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var mu sync.Mutex
+		var requests int
+		open := func() (*log, int, time.Duration) {
+			t.Helper()
+			requests = 0
+			begun := time.Now()
+			l := openObjects(t, handle{m, func(op, name string, do func() error) error {
+				pages := 1
+				if op == "list" { // as many as S3 makes of it, one after another
+					pages += len(m.names(name)) / 1000
+				}
+				mu.Lock()
+				requests += pages
+				mu.Unlock()
+				<-time.After(time.Duration(pages) * latency)
+				return do()
+			}}, options{})
+			return l, requests, time.Since(begun)
+		}
+		l, n, took := open()
+		t.Logf("in parts: %d requests, %s, %d trips one after another", n, took, took/latency)
+		if took > 200*latency {
+			t.Errorf("opening %d parts took %d trips one after another, want at most 200", parts, took/latency)
+		}
+		got, err := contents(l)
+		if err != nil || len(got) != parts {
+			t.Errorf("contents = %d records, %v; want %d", len(got), err, parts)
+		}
+		m.late = 2000
+		delete(m.kept, m.names("whole")[0])
+		_, n, took = open()
+		t.Logf("in parts, the last of which are not listed yet: %d requests, %s, %d trips one after another", n, took, took/latency)
+		m.late = 0
+		_, n, took = open()
+		t.Logf("as a whole: %d requests, %s, %d trips one after another", n, took, took/latency)
+		if n > 6 {
+			t.Errorf("opening a whole took %d requests, want at most 6", n)
+		}
+	})
 }

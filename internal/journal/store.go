@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// Store keeps segments: files of a directory now, and fit for objects that are
-// put under names that must be free. It needs no rename, no overwriting and, in
-// the everyday path, no listing. One process writes at a time; a lock above the
+// Store keeps segments: files of a directory, or objects that are put under names
+// that must be free. It needs no rename, no overwriting and, to find the end, no
+// listing. One process writes at a time; a lock above the
 // journal sees to that, and Create turns a failure of the lock into an error.
 type Store interface {
 	// Segments names all segments, in any order.
@@ -51,7 +51,9 @@ type Reader interface {
 	Durable() (int64, error)
 	// Settle makes the first end bytes durable, and that they are; those before
 	// from are so already. It changes none of them. Only for a segment that
-	// nobody writes any more.
+	// nobody writes any more, as far as is known: where the store can, it sees to
+	// it that nobody will. errGrown when somebody did until just now; then the
+	// segment must be opened again, for what came behind end.
 	Settle(from, end int64) error
 }
 
@@ -63,6 +65,10 @@ var ErrCorrupt = errors.New("the journal is damaged")
 // have dropped what it could not write, so there is nothing to retry: the
 // process ends, and the next one finds out what was kept.
 var ErrBroken = errors.New("the journal cannot be written any more")
+
+// errGrown is Settle's when something was appended behind the given end in the
+// meantime. Nothing more will be.
+var errGrown = errors.New("somebody has gone on writing the journal")
 
 // errNoRoom is the one failure after which a journal can go on: nothing that
 // was asked to be kept depends on the room that there is not.

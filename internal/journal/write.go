@@ -203,7 +203,11 @@ func (r *recorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 
 // storageStop ends a run whose journal cannot be written.
 func storageStop(err error) error {
-	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: "see to the disk, then run the same command again"}
+	advice := "see to the disk, then run the same command again"
+	if errors.Is(err, ErrFenced) {
+		advice = "see what the other run does; when it has ended, run the same command again"
+	}
+	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: advice}
 }
 
 // answerRoom is what an answer to a batch may take in the journal: no call is

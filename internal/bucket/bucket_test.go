@@ -1,0 +1,610 @@
+package bucket
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/bucket/buckettest"
+)
+
+// open opens a folder of a store's bucket, with the shortest waits.
+func open(t *testing.T, s *buckettest.Store, change ...func(*Config)) *Bucket {
+	t.Helper()
+	s.Setenv(t)
+	cfg := Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, PartSize: minPart, Patience: time.Millisecond, HTTP: s.Client}
+	for _, f := range change {
+		f(&cfg)
+	}
+	b, err := Open(t.Context(), s.URI("a folder/"), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// outcome names an error by what callers can tell of it, and makes sure that it
+// gives no credentials away.
+func outcome(t *testing.T, s *buckettest.Store, err error) string {
+	t.Helper()
+	if err == nil {
+		return "done"
+	}
+	if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(text, s.SecretKey) || strings.Contains(text, s.AccessKey) {
+		t.Errorf("error %q gives credentials away", text)
+	}
+	for name, is := range map[string]error{
+		"exists": fs.ErrExist, "moved": ErrMoved, "missing": fs.ErrNotExist, "denied": fs.ErrPermission,
+		"unconditional": ErrUnconditional, "cancelled": context.Canceled,
+	} {
+		if errors.Is(err, is) {
+			return name
+		}
+	}
+	return "open: " + err.Error()
+}
+
+// bytesOf makes content that is nowhere the same.
+func bytesOf(n int) []byte {
+	data, random := make([]byte, n), rand.NewChaCha8([32]byte{byte(n)})
+	_, _ = random.Read(data) // never fails
+	return data
+}
+
+func pass(*http.Request) buckettest.Fault { return buckettest.Fault{} }
+
+func TestStores(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) (*buckettest.Store, *Bucket){
+		"versitygw": func(t *testing.T) (*buckettest.Store, *Bucket) {
+			s := buckettest.Start(t)
+			return s, open(t, s)
+		},
+		"gofakes3": func(t *testing.T) (*buckettest.Store, *Bucket) {
+			s := buckettest.StartFake(t)
+			return s, open(t, s)
+		},
+		"over TLS": func(t *testing.T) (*buckettest.Store, *Bucket) {
+			s := buckettest.TLS(t, buckettest.Start(t), pass)
+			return s, open(t, s)
+		},
+		"by AWS's names, with trailing checksums": func(t *testing.T) (*buckettest.Store, *Bucket) {
+			var trailers atomic.Int32
+			s := buckettest.TLS(t, buckettest.Start(t), func(r *http.Request) buckettest.Fault {
+				if r.Header.Get("X-Amz-Trailer") != "" {
+					trailers.Add(1)
+				}
+				return buckettest.Fault{}
+			})
+			t.Cleanup(func() {
+				if trailers.Load() == 0 {
+					t.Error("no request had a checksum in its trailer, want all that had a body")
+				}
+			})
+			return s, open(t, s, func(c *Config) { c.Endpoint, c.PathStyle = "", false })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, b := start(t)
+			t.Run("small", func(t *testing.T) { small(t, s, b) })
+			t.Run("large", func(t *testing.T) { large(t, s, b) })
+			many := 3
+			if s.Client == nil {
+				many = 130 // of eight: more than a page of 1,000
+			}
+			t.Run("list", func(t *testing.T) { list(t, b, many) })
+		})
+	}
+}
+
+// small tells the life of a small object.
+func small(t *testing.T, s *buckettest.Store, b *Bucket) {
+	ctx := t.Context()
+	var etag string
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want string
+		then string // content
+	}{
+		{"Get of nothing", func() error { _, _, err := b.Get(ctx, "o ü+&"); return err }, "missing", ""},
+		{"Stat of nothing", func() error { _, err := b.Stat(ctx, "o ü+&"); return err }, "missing", ""},
+		{"Range of nothing", func() error { _, err := b.Range(ctx, Object{Name: "o ü+&"}, 0, 5); return err }, "missing", ""},
+		{"Delete of nothing", func() error { return b.Delete(ctx, "o ü+&") }, "done", ""},
+		{"Swap of nothing", func() error { return b.Swap(ctx, "o ü+&", `"0123456789abcdef0123456789abcdef"`, []byte("zero")) }, "moved", ""},
+		{"Swap for nothing", func() error { return b.Swap(ctx, "o ü+&", "", []byte("one")) }, "done", "one"},
+		{"Swap for nothing, again", func() error { return b.Swap(ctx, "o ü+&", "", []byte("one")) }, "done", "one"},
+		{"Swap for nothing, when there is something", func() error { return b.Swap(ctx, "o ü+&", "", []byte("two")) }, "moved", "one"},
+		{"Create of the same", func() error { return b.Create(ctx, "o ü+&", []byte("one")) }, "done", "one"},
+		{"Create of another", func() error { return b.Create(ctx, "o ü+&", []byte("two")) }, "exists", "one"},
+		{"Upload of the same", func() error { return b.Upload(ctx, "o ü+&", strings.NewReader("one"), 3) }, "exists", "one"},
+		{"Swap", func() error {
+			o, err := b.Stat(ctx, "o ü+&")
+			etag = o.ETag
+			return errors.Join(err, b.Swap(ctx, "o ü+&", etag, []byte("three")))
+		}, "done", "three"},
+		{"Swap again", func() error { return b.Swap(ctx, "o ü+&", etag, []byte("three")) }, "done", "three"},
+		{"Swap of what was", func() error { return b.Swap(ctx, "o ü+&", etag, []byte("four")) }, "moved", "three"},
+		{"Range of what was", func() error { _, err := b.Range(ctx, Object{Name: "o ü+&", ETag: etag}, 0, 2); return err }, "moved", "three"},
+		{"Delete", func() error { return b.Delete(ctx, "o ü+&") }, "done", ""},
+		{"Create of nothing at all", func() error { return b.Create(ctx, "o ü+&", nil) }, "done", ""},
+		{"Upload of an empty file", func() error { return b.Upload(ctx, "empty", strings.NewReader(""), 0) }, "done", ""},
+	} {
+		if got := outcome(t, s, step.do()); got != step.want {
+			t.Errorf("%s = %s, want %s", step.name, got, step.want)
+		}
+		data, tag, err := b.Get(ctx, "o ü+&")
+		if err != nil && outcome(t, s, err) != "missing" || string(data) != step.then {
+			t.Errorf("after %s: Get() = %q, %v, want %q", step.name, data, err, step.then)
+		}
+		if o, err := b.Stat(ctx, "o ü+&"); err == nil && (o.ETag != tag || o.Size != int64(len(step.then)) || o.Modified.IsZero()) {
+			t.Errorf("after %s: Stat() = %+v, want %d bytes, ETag %s", step.name, o, len(step.then), tag)
+		}
+	}
+}
+
+// large tells the life of an object in parts.
+func large(t *testing.T, s *buckettest.Store, b *Bucket) {
+	ctx := t.Context()
+	data := bytesOf(2*minPart + 12345)
+	if err := b.Upload(ctx, "large", bytes.NewReader(data), int64(len(data))); err != nil {
+		t.Fatalf("Upload() = %v", err)
+	}
+	o, err := b.Stat(ctx, "large")
+	if err != nil || o.Size != int64(len(data)) {
+		t.Fatalf("Stat() = %+v, %v, want %d bytes", o, err, len(data))
+	}
+	for _, span := range []struct{ off, n int64 }{{0, -1}, {0, 1}, {minPart - 1, 2}, {int64(len(data)) - 5, -1}, {7, 0}} {
+		body, err := b.Range(ctx, o, span.off, span.n)
+		if err != nil {
+			t.Errorf("Range(%d, %d) = %v", span.off, span.n, err)
+			continue
+		}
+		got, err := io.ReadAll(body)
+		body.Close()
+		want := data[span.off:]
+		if span.n >= 0 {
+			want = want[:span.n]
+		}
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("Range(%d, %d) = %d bytes, %v, want %d", span.off, span.n, len(got), err, len(want))
+		}
+	}
+	if got, etag, err := b.Get(ctx, "large"); err != nil || !bytes.Equal(got, data) || etag != o.ETag {
+		t.Errorf("Get() = %d bytes, %s, %v, want %d, %s", len(got), etag, err, len(data), o.ETag)
+	}
+	if err := b.Probe(ctx, "_probe"); err != nil {
+		return // a store that does not heed conditions of uploads in parts; TestProbe is about that
+	}
+	if got := outcome(t, s, b.Upload(ctx, "large", bytes.NewReader(data[1:]), int64(len(data)-1))); got != "exists" {
+		t.Errorf("Upload() again = %s, want exists", got)
+	}
+}
+
+func list(t *testing.T, b *Bucket, many int) {
+	var want []string
+	var writing sync.WaitGroup
+	for i := range 8 {
+		writing.Go(func() {
+			for j := range many {
+				if err := b.Create(t.Context(), fmt.Sprintf("list/%d/%03d", i, j), []byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		for j := range many {
+			want = append(want, fmt.Sprintf("list/%d/%03d", i, j))
+		}
+	}
+	writing.Wait()
+	var got []string
+	for o, err := range b.List(t.Context(), "list/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Size != 1 || o.ETag == "" {
+			t.Errorf("List() gives %+v, want a size of 1 and an ETag", o)
+		}
+		got = append(got, o.Name)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("List() (-want +got):\n%s", diff)
+	}
+	for range b.List(t.Context(), "list/") {
+		break
+	}
+	for o, err := range b.List(t.Context(), "none/") {
+		t.Errorf("List() of nothing gives %+v, %v", o, err)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	real, fake := buckettest.Start(t), buckettest.StartFake(t)
+	without := func(header string) *buckettest.Store {
+		return buckettest.Proxy(t, fake, func(r *http.Request) buckettest.Fault {
+			r.Header.Del(header)
+			return buckettest.Fault{}
+		})
+	}
+	single := func(c *Config) { c.PartSize = maxPart }
+	for name, c := range map[string]struct {
+		store  *buckettest.Store
+		change func(*Config)
+		want   string
+		says   string
+	}{
+		"a store that heeds all":         {store: real, want: "done"},
+		"one that heeds all but parts'":  {store: fake, want: "unconditional", says: "If-None-Match of uploads in parts"},
+		"the same, and there are none":   {store: fake, change: single, want: "done"},
+		"one that ignores If-None-Match": {store: without("If-None-Match"), change: single, want: "unconditional", says: "If-None-Match of PUT"},
+		"one that ignores If-Match":      {store: without("If-Match"), change: single, want: "unconditional", says: "If-Match of PUT"},
+		"no bucket":                      {store: func() *buckettest.Store { s := *real; s.Bucket = "none-such"; return &s }(), want: "open", says: "NoSuchBucket"},
+		"wrong credentials":              {store: func() *buckettest.Store { s := *real; s.SecretKey += "x"; return &s }(), want: "denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.change == nil {
+				c.change = func(*Config) {}
+			}
+			b := open(t, c.store, c.change)
+			err := b.Probe(t.Context(), "_meta")
+			if got := outcome(t, c.store, err); !strings.HasPrefix(got, c.want) || c.says != "" && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("Probe() = %s (%v), want %s with %q", got, err, c.want, c.says)
+			}
+			for o, err := range b.List(t.Context(), "") {
+				if err != nil {
+					break // there is no such bucket, or it may not be listed
+				}
+				t.Errorf("Probe() leaves %s", o.Name)
+			}
+		})
+	}
+}
+
+// TestFaults injects each fault into each request of each operation. Whatever
+// comes of it, nil means that the object is there and whole.
+func TestFaults(t *testing.T) {
+	store := buckettest.Start(t)
+	plain := open(t, store)
+	data := bytesOf(minPart + 1)
+	faults := map[string]buckettest.Fault{
+		"reset": buckettest.Reset, "lost": buckettest.Lost, "slow down": buckettest.SlowDown, "conflict": buckettest.Conflict,
+		"internal": buckettest.Internal, "internal, late": buckettest.InternalLate, "skewed": buckettest.Skewed,
+		"expired": buckettest.ExpiredToken, "denied": buckettest.Denied,
+	}
+	final := map[string]string{"expired": "denied", "denied": "denied"} // what is not tried again
+	coded := []string{"conflict", "skewed", "expired"}                  // what an answer to HEAD cannot tell apart, having no body
+	operations := map[string]struct {
+		method string // of the request that meets the fault
+		query  string // that it must have
+		do     func(ctx context.Context, b *Bucket, name string) error
+		late   string // outcome when the store had acted; empty: done
+		want   []byte
+	}{
+		"Create":           {http.MethodPut, "", func(ctx context.Context, b *Bucket, name string) error { return b.Create(ctx, name, []byte("new")) }, "", []byte("new")},
+		"Swap for nothing": {http.MethodPut, "", func(ctx context.Context, b *Bucket, name string) error { return b.Swap(ctx, name, "", []byte("new")) }, "", []byte("new")},
+		"Swap":             {http.MethodPut, "", swapOld, "", []byte("new")},
+		"Upload": {http.MethodPut, "", func(ctx context.Context, b *Bucket, name string) error {
+			return b.Upload(ctx, name, strings.NewReader("new"), 3)
+		}, "exists", []byte("new")},
+		"Upload, beginning":  {http.MethodPost, "uploads", uploadLarge(data), "", data},
+		"Upload, a part":     {http.MethodPut, "partNumber", uploadLarge(data), "", data},
+		"Upload, completion": {http.MethodPost, "uploadId", uploadLarge(data), "", data}, // versitygw answers a second one as the first
+		"Get":                {http.MethodGet, "", getOld, "", []byte("old")},
+		"Stat":               {http.MethodHead, "", statOld, "", []byte("old")},
+		"Delete":             {http.MethodDelete, "", func(ctx context.Context, b *Bucket, name string) error { return b.Delete(ctx, name) }, "", nil},
+	}
+	for operation, op := range operations {
+		for kind, fault := range faults {
+			if op.method == http.MethodHead && slices.Contains(coded, kind) {
+				continue
+			}
+			name := strings.NewReplacer(" ", "-", ",", "").Replace(operation + "." + kind)
+			t.Run(operation+"/"+kind, func(t *testing.T) {
+				if op.late == "" && (operation == "Swap" || strings.HasSuffix(operation, "et") || operation == "Stat") {
+					if err := plain.Create(t.Context(), name, []byte("old")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var met atomic.Bool
+				front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+					if r.Method == op.method && r.URL.Query().Has(op.query) == (op.query != "") && met.CompareAndSwap(false, true) {
+						return fault
+					}
+					return buckettest.Fault{}
+				})
+				want := "done"
+				if fault.After && op.late != "" {
+					want = op.late
+				}
+				if final[kind] != "" {
+					want = final[kind]
+				}
+				if got := outcome(t, front, op.do(t.Context(), open(t, front), name)); got != want {
+					t.Errorf("%s = %s, want %s", operation, got, want)
+				}
+				if !met.Load() {
+					t.Fatal("no request met the fault")
+				}
+				if want == "denied" {
+					return
+				}
+				if got, _, err := plain.Get(t.Context(), name); !bytes.Equal(got, op.want) || (err != nil) != (op.want == nil) {
+					t.Errorf("after %s: Get() = %d bytes, %v, want %d", operation, len(got), err, len(op.want))
+				}
+			})
+		}
+	}
+}
+
+func swapOld(ctx context.Context, b *Bucket, name string) error {
+	o, err := b.Stat(ctx, name)
+	return errors.Join(err, b.Swap(ctx, name, o.ETag, []byte("new")))
+}
+
+func getOld(ctx context.Context, b *Bucket, name string) error {
+	data, _, err := b.Get(ctx, name)
+	if err == nil && string(data) != "old" {
+		return fmt.Errorf("got %q", data)
+	}
+	return err
+}
+
+func statOld(ctx context.Context, b *Bucket, name string) error {
+	_, err := b.Stat(ctx, name)
+	return err
+}
+
+func uploadLarge(data []byte) func(context.Context, *Bucket, string) error {
+	return func(ctx context.Context, b *Bucket, name string) error {
+		return b.Upload(ctx, name, bytes.NewReader(data), int64(len(data)))
+	}
+}
+
+// TestUploadIsNoMore completes an upload that the store does not know any more:
+// because it was completed before, or because it was given up.
+func TestUploadIsNoMore(t *testing.T) {
+	store := buckettest.Start(t)
+	data := bytesOf(minPart + 1)
+	for want, after := range map[string]bool{"exists": true, "done": false} {
+		var met atomic.Bool
+		front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+			if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && met.CompareAndSwap(false, true) {
+				return buckettest.Fault{Status: http.StatusNotFound, Code: "NoSuchUpload", After: after}
+			}
+			return buckettest.Fault{}
+		})
+		b := open(t, front)
+		if got := outcome(t, front, uploadLarge(data)(t.Context(), b, want)); got != want {
+			t.Errorf("Upload() = %s, want %s", got, want)
+		}
+		if got, _, err := b.Get(t.Context(), want); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("Get() = %d bytes, %v, want %d", len(got), err, len(data))
+		}
+	}
+}
+
+// TestFaultsThatLast meets the same fault at every attempt.
+func TestFaultsThatLast(t *testing.T) {
+	store := buckettest.Start(t)
+	data := bytesOf(minPart + 1)
+	for name, c := range map[string]struct {
+		fault buckettest.Fault
+		want  string
+	}{
+		"reset": {buckettest.Reset, "open: create s3://siglake-test/a folder/"}, "lost": {buckettest.Lost, "open: create s3://siglake-test/a folder/"},
+		"slow down": {buckettest.SlowDown, "open: create s3://siglake-test/a folder/"}, "conflict": {buckettest.Conflict, "open: create s3://siglake-test/a folder/"},
+		"expired": {buckettest.ExpiredToken, "denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int32
+			front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+				requests.Add(1)
+				return c.fault
+			})
+			b := open(t, front, func(c *Config) { c.Attempts = 3 })
+			if got := outcome(t, front, b.Create(t.Context(), "o", []byte("x"))); !strings.HasPrefix(got, c.want) {
+				t.Errorf("Create() = %s, want %s", got, c.want)
+			}
+			if n := requests.Load(); n > 3 {
+				t.Errorf("Create() made %d requests, want 3 at the most", n)
+			}
+			if got := outcome(t, front, b.Upload(t.Context(), "p", bytes.NewReader(data), int64(len(data)))); !strings.HasPrefix(got, c.want) {
+				t.Errorf("Upload() = %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestCut breaks the bodies of answers off.
+func TestCut(t *testing.T) {
+	store := buckettest.Start(t)
+	data := bytesOf(1 << 20)
+	if err := open(t, store).Create(t.Context(), "o", data); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, buckettest.Proxy(t, store, buckettest.Once(http.MethodGet, buckettest.Cut(1000))))
+	if got, _, err := b.Get(t.Context(), "o"); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("Get() = %d bytes, %v, want all %d", len(got), err, len(data))
+	}
+	always := buckettest.Proxy(t, store, func(*http.Request) buckettest.Fault { return buckettest.Cut(1000) })
+	if _, _, err := open(t, always).Get(t.Context(), "o"); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Get() = %v, want io.ErrUnexpectedEOF", err)
+	}
+	body, err := open(t, always).Range(t.Context(), Object{Name: "o"}, 5, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if got, err := io.ReadAll(body); err == nil || !bytes.HasPrefix(data[5:], got) {
+		t.Errorf("Range() reads %d bytes, %v, want a beginning and an error", len(got), err)
+	}
+}
+
+// TestErrorIn200 is what CompleteMultipartUpload answers when something goes
+// wrong after it has begun to answer.
+func TestErrorIn200(t *testing.T) {
+	front := buckettest.Proxy(t, buckettest.Start(t), func() func(*http.Request) buckettest.Fault {
+		var met atomic.Bool
+		return func(r *http.Request) buckettest.Fault {
+			if r.URL.Query().Has("uploadId") && r.Method == http.MethodPost && met.CompareAndSwap(false, true) {
+				return buckettest.ErrorIn200
+			}
+			return buckettest.Fault{}
+		}
+	}())
+	data := bytesOf(minPart + 1)
+	b := open(t, front)
+	if err := b.Upload(t.Context(), "o", bytes.NewReader(data), int64(len(data))); err != nil {
+		t.Errorf("Upload() = %v, want it to try again", err)
+	}
+	if o, err := b.Stat(t.Context(), "o"); err != nil || o.Size != int64(len(data)) {
+		t.Errorf("Stat() = %+v, %v, want %d bytes", o, err, len(data))
+	}
+}
+
+// TestRaces lets two writers meet a hundred times: one wins, the other is told,
+// and what is there is the winner's.
+func TestRaces(t *testing.T) {
+	for name, store := range map[string]*buckettest.Store{"versitygw": buckettest.Start(t), "gofakes3": buckettest.StartFake(t)} {
+		t.Run(name, func(t *testing.T) {
+			b := [2]*Bucket{open(t, store), open(t, store)}
+			etag := ""
+			for round := range 100 {
+				name := fmt.Sprintf("round-%d", round)
+				race(t, store, name, "exists", func(i int, data []byte) error { return b[i].Create(t.Context(), name, data) }, b[0])
+				race(t, store, "current", "moved", func(i int, data []byte) error { return b[i].Swap(t.Context(), "current", etag, data) }, b[0])
+				var err error
+				if _, etag, err = b[0].Get(t.Context(), "current"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func race(t *testing.T, s *buckettest.Store, name, loser string, write func(i int, data []byte) error, b *Bucket) {
+	t.Helper()
+	var got [2]string
+	var data [2][]byte
+	var writers sync.WaitGroup
+	start := make(chan struct{})
+	for i := range got {
+		data[i] = fmt.Appendf(nil, "%s of writer %d, %d", name, i, rand.Uint64())
+		writers.Go(func() {
+			<-start
+			got[i] = outcome(t, s, write(i, data[i]))
+		})
+	}
+	close(start)
+	writers.Wait()
+	winner := slices.Index(got[:], "done")
+	if winner < 0 || got[1-winner] != loser {
+		t.Fatalf("two writers of %s = %s, %s, want one done and one %s", name, got[0], got[1], loser)
+	}
+	if there, _, err := b.Get(t.Context(), name); err != nil || !bytes.Equal(there, data[winner]) {
+		t.Fatalf("%s has %q, %v, want the winner's %q", name, there, err, data[winner])
+	}
+}
+
+func TestCancel(t *testing.T) {
+	store := buckettest.Start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	front := buckettest.Proxy(t, store, func(*http.Request) buckettest.Fault {
+		cancel()
+		return buckettest.Fault{Delay: time.Minute}
+	})
+	if got := outcome(t, front, open(t, front).Create(ctx, "o", []byte("x"))); got != "cancelled" {
+		t.Errorf("Create(cancelled) = %s, want cancelled", got)
+	}
+}
+
+// TestSettings looks at the headers that settings send with every new object.
+func TestSettings(t *testing.T) {
+	store := buckettest.Start(t)
+	var mu sync.Mutex
+	seen := map[string]http.Header{}
+	front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		switch q := r.URL.Query(); {
+		case r.Method == http.MethodPut && !q.Has("partNumber"):
+			seen["PUT"] = r.Header.Clone()
+		case r.Method == http.MethodPost && q.Has("uploads"):
+			seen["uploads"] = r.Header.Clone()
+		}
+		return buckettest.Fault{}
+	})
+	b := open(t, front, func(c *Config) {
+		c.Encryption, c.KMSKey, c.StorageClass = "aws:kms", "alias/lake", "STANDARD_IA"
+	})
+	data := bytesOf(minPart + 1)
+	if err := errors.Join(b.Create(t.Context(), "o", []byte("x")), b.Upload(t.Context(), "p", bytes.NewReader(data), int64(len(data)))); err != nil {
+		t.Fatal(err)
+	}
+	for _, request := range []string{"PUT", "uploads"} {
+		got := map[string]string{}
+		for _, name := range []string{"X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", "X-Amz-Storage-Class", "X-Amz-Checksum-Algorithm"} {
+			got[name] = seen[request].Get(name)
+		}
+		want := map[string]string{
+			"X-Amz-Server-Side-Encryption": "aws:kms", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "alias/lake",
+			"X-Amz-Storage-Class": "STANDARD_IA", "X-Amz-Checksum-Algorithm": "",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("headers of %s (-want +got):\n%s", request, diff)
+		}
+	}
+}
+
+// TestRole takes on a role at a token service of our own, which hands out the
+// store's credentials.
+func TestRole(t *testing.T) {
+	store := buckettest.Start(t)
+	var asked atomic.Value
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		asked.Store(r.Form.Get("RoleArn") + " " + r.Form.Get("ExternalId") + " " + r.Form.Get("RoleSessionName"))
+		fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>
+<Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey><SessionToken></SessionToken><Expiration>%s</Expiration></Credentials>
+</AssumeRoleResult></AssumeRoleResponse>`, store.AccessKey, store.SecretKey, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	}))
+	defer tokens.Close()
+	other := *store
+	other.AccessKey, other.SecretKey = "SOMEBODY", "else"
+	b := open(t, &other, func(c *Config) { c.Role, c.ExternalID = "arn:aws:iam::123456789012:role/lake", "outside" })
+	t.Setenv("AWS_ENDPOINT_URL_STS", tokens.URL)
+	b, err := Open(t.Context(), store.URI(""), b.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Create(t.Context(), "o", []byte("x")); err != nil {
+		t.Errorf("Create() = %v, want it allowed to the role", err)
+	}
+	if got, want := asked.Load(), "arn:aws:iam::123456789012:role/lake outside siglake"; got != want {
+		t.Errorf("the role was asked for as %q, want %q", got, want)
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	for uri, cfg := range map[string]Config{
+		"/a/path": {}, "s3://": {}, "s3:///key": {}, "https://bucket/key": {},
+		"s3://bucket/small-parts": {PartSize: 1 << 20}, "s3://bucket/large-parts": {PartSize: 6 << 30},
+	} {
+		if _, err := Open(t.Context(), uri, cfg); err == nil {
+			t.Errorf("Open(%q, %+v) = nil, want an error", uri, cfg)
+		}
+	}
+}

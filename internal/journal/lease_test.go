@@ -1,0 +1,430 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/siglake/siglake/internal/bucket"
+)
+
+const leaseName = "_state/lock.json"
+
+func acquire(t testing.TB, b LeaseBucket, who string) *Lease {
+	t.Helper()
+	l, err := AcquireLease(t.Context(), b, leaseName, who, LeaseOptions{})
+	if err != nil {
+		t.Fatalf("AcquireLease(%s) = %v", who, err)
+	}
+	return l
+}
+
+func wantLocked(t testing.TB, b LeaseBucket, by string) {
+	t.Helper()
+	l, err := AcquireLease(t.Context(), b, leaseName, "another", LeaseOptions{})
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), ", "+by+", since ") {
+		t.Errorf("AcquireLease while %s has it = %v, want %v", by, err, ErrLocked)
+	}
+	if err == nil {
+		l.Close()
+	}
+}
+
+func isLost(h Hold) bool {
+	select {
+	case <-h.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// after lets time pass, in a bubble.
+func after(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// switched is a bucket whose network can be cut for one process.
+type switched struct {
+	handle
+	cut bool
+}
+
+func newSwitched(m *memory) *switched {
+	s := &switched{}
+	s.handle = handle{m, func(_, _ string, do func() error) error {
+		if s.cut {
+			return errNet
+		}
+		return do()
+	}}
+	return s
+}
+
+// TestLease: it keeps others off for as long as it is renewed, whatever the
+// store's clock says.
+func TestLease(t *testing.T) {
+	for _, off := range []time.Duration{0, 24 * time.Hour, -24 * time.Hour} {
+		t.Run(fmt.Sprintf("store's clock off by %s", off), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.clock = off
+				a := acquire(t, m, "run a")
+				for range 20 {
+					after(29 * time.Second)
+					wantLocked(t, m, "run a")
+					if isLost(a) || !a.Valid() || a.Err() != nil {
+						t.Fatalf("a lease that is renewed is lost: %v", a.Err())
+					}
+				}
+				if err := errors.Join(a.Close(), a.Close()); err != nil {
+					t.Errorf("Close, Close = %v", err)
+				}
+				b := acquire(t, m, "run b")
+				wantLocked(t, m, "run b")
+				if err := b.Close(); err != nil {
+					t.Errorf("Close = %v", err)
+				}
+				if got := len(m.kept); got != 2 {
+					t.Errorf("%d objects are left, want the lease and the clock", got)
+				}
+			})
+		})
+	}
+}
+
+// TestLeaseExpires: a machine is cut off. It gives up before anyone else can
+// take over, and does not disturb who does.
+func TestLeaseExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		net := newSwitched(m)
+		a := acquire(t, net, "run a")
+		after(16 * time.Second) // renewed once
+		net.cut = true
+		begun := time.Now()
+		var lost, taken time.Duration
+		var b *Lease
+		for b == nil {
+			after(time.Second)
+			if lost == 0 && isLost(a) {
+				lost = time.Since(begun)
+			}
+			var err error
+			if b, err = AcquireLease(t.Context(), m, leaseName, "run b", LeaseOptions{}); err == nil {
+				taken = time.Since(begun)
+			} else if !errors.Is(err, ErrLocked) {
+				t.Fatalf("AcquireLease = %v", err)
+			}
+		}
+		if lost == 0 || lost > 53*time.Second || taken < 59*time.Second || taken > 63*time.Second {
+			t.Errorf("cut off, the lease was given up after %s and taken over after %s; want before 53s and after a minute", lost, taken)
+		}
+		if a.Valid() || a.Err() == nil {
+			t.Errorf("Valid, Err of a lease that is lost = %v, %v", a.Valid(), a.Err())
+		}
+		net.cut = false
+		after(time.Minute)
+		if err := a.Close(); err != nil {
+			t.Errorf("Close of a lease that was taken over = %v", err)
+		}
+		if isLost(b) || !b.Valid() {
+			t.Errorf("the lease that was taken over is lost: %v", b.Err())
+		}
+		wantLocked(t, m, "run b")
+		b.Close()
+	})
+}
+
+// TestLeaseComesBack: cut off for a while, a process that nobody replaced goes on
+// renewing, so that what it has on its way has its peace.
+func TestLeaseComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		net := newSwitched(m)
+		a := acquire(t, net, "run a")
+		net.cut = true
+		after(45 * time.Second)
+		if isLost(a) {
+			t.Errorf("the lease is lost after 45s: %v", a.Err())
+		}
+		net.cut = false
+		after(30 * time.Second)
+		if isLost(a) || !a.Valid() {
+			t.Errorf("the lease is lost though it was renewed: %v", a.Err())
+		}
+		net.cut = true
+		after(2 * time.Minute)
+		net.cut = false
+		after(10 * time.Second)
+		if !isLost(a) || a.Valid() {
+			t.Errorf("the lease is not lost after 2m")
+		}
+		wantLocked(t, m, "run a")
+		if err := a.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		acquire(t, m, "run b").Close()
+	})
+}
+
+// TestLeaseSleep: right after waking up, before any timer has run, a process can
+// tell that it slept too long.
+func TestLeaseSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := acquire(t, newMemory(), "run a")
+		defer a.Close()
+		a.mu.Lock() // the wall clock has gone on, the other one has not
+		a.renewed = a.renewed.Round(0).Add(-time.Minute)
+		a.mu.Unlock()
+		if a.Valid() {
+			t.Errorf("Valid() = true, a minute after the last renewal")
+		}
+	})
+}
+
+// TestLeaseTaken: whoever finds another claim in the place of its own has lost.
+func TestLeaseTaken(t *testing.T) {
+	for name, change := range map[string]func(m *memory){
+		"another":    func(m *memory) { m.write(leaseName, []byte(`{"token":"x","command":"thief","ttl_seconds":60}`)) },
+		"unreadable": func(m *memory) { m.write(leaseName, []byte("?")) },
+		"deleted":    func(m *memory) { delete(m.kept, leaseName) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				a := acquire(t, m, "run a")
+				m.mu.Lock()
+				change(m)
+				left := string(m.kept[leaseName].data)
+				m.mu.Unlock()
+				after(16 * time.Second)
+				if !isLost(a) || !errors.Is(a.Err(), errTaken) {
+					t.Errorf("Err() = %v, want %v", a.Err(), errTaken)
+				}
+				if err := a.Close(); err != nil {
+					t.Errorf("Close = %v", err)
+				}
+				if got := string(m.kept[leaseName].data); got != left {
+					t.Errorf("the object became %s, want %s", got, left)
+				}
+				if left != "" { // it counts like any other, for as long
+					if _, err := AcquireLease(t.Context(), m, leaseName, "b", LeaseOptions{}); !errors.Is(err, ErrLocked) {
+						t.Errorf("AcquireLease = %v, want %v", err, ErrLocked)
+					}
+					after(time.Minute)
+				}
+				acquire(t, m, "run b").Close()
+			})
+		})
+	}
+}
+
+// TestLeaseGone: what a process of this machine left is taken at once, where the
+// system tells one machine from another. Nothing is guessed.
+func TestLeaseGone(t *testing.T) {
+	const told = runtime.GOOS == "linux"
+	here := self()
+	child := exec.Command(os.Args[0], "-test.run=^$")
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	dead := here
+	dead.ID = child.Process.Pid
+	again := here // the number was given to another process
+	again.Start += "1"
+	elsewhere := dead
+	elsewhere.Boot = "other"
+	container := dead
+	container.Space = "pid:[1]"
+	for _, tt := range []struct {
+		name string
+		p    process
+		want bool
+	}{
+		{"this process", here, false},
+		{"one that has ended", dead, told},
+		{"one of the same number", again, told},
+		{"one of another machine", elsewhere, false},
+		{"one of another container", container, false},
+		{"unknown", process{ID: dead.ID}, false},
+	} {
+		if got := tt.p.gone(); got != tt.want {
+			t.Errorf("gone(%s: %+v) = %v, want %v", tt.name, tt.p, got, tt.want)
+		}
+		text, err := json.Marshal(claim{Token: "x", Command: "left", TTL: 60, Process: tt.p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMemory()
+		m.write(leaseName, text)
+		if tt.want {
+			acquire(t, m, "run").Close()
+		} else {
+			wantLocked(t, m, "left")
+		}
+	}
+}
+
+// TestLeaseFaults fails every request of a lease's life in every way, alone and
+// while another process wants it: there is never more than one that has it.
+func TestLeaseFaults(t *testing.T) {
+	faults := []struct {
+		name string
+		fail func(op string, do func() error) error
+	}{
+		{"not done", func(string, func() error) error { return errNet }},
+		{"done but failed", func(_ string, do func() error) error { return errors.Join(do(), errNet) }},
+		{"done but refused", func(op string, do func() error) error {
+			err := do()
+			switch {
+			case err == nil && op == "create":
+				return fs.ErrExist
+			case err == nil && op == "swap":
+				return bucket.ErrMoved
+			case err == nil:
+				return errNet
+			}
+			return err
+		}},
+	}
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			n := 1
+			for hit := true; hit; n++ {
+				synctest.Test(t, func(t *testing.T) { hit = leaseFaultAt(t, n, f.fail) })
+			}
+			t.Logf("%d requests", n-2)
+		})
+	}
+}
+
+func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) error) bool {
+	m := newMemory()
+	m.naive = true
+	// There is a claim that has run out.
+	left, err := json.Marshal(claim{Token: "x", Command: "left", TTL: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write(leaseName, left)
+	after(2 * time.Minute)
+	ops, failed := 0, ""
+	h := handle{m, func(op, name string, do func() error) error {
+		if ops++; ops == n {
+			failed = op + " " + name
+			return fail(op, do)
+		}
+		return do()
+	}}
+	a, err := AcquireLease(t.Context(), h, leaseName, "run a", LeaseOptions{})
+	if err != nil {
+		// It may have got it all the same; then it runs out.
+		if failed == "" {
+			t.Errorf("AcquireLease = %v", err)
+		}
+		after(2 * time.Minute)
+		acquire(t, m, "run b").Close()
+		return true
+	}
+	for range 5 {
+		after(13 * time.Second)
+		wantLocked(t, m, "run a")
+		if isLost(a) {
+			t.Errorf("request %d, %s: lost: %v", n, failed, a.Err())
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Errorf("request %d, %s: Close = %v", n, failed, err)
+	}
+	acquire(t, m, "run b").Close()
+	return failed != ""
+}
+
+// TestLeaseRace lets many want one lease at random moments, over networks that
+// fail: at no time do two hold it.
+func TestLeaseRace(t *testing.T) {
+	seeds := 300
+	if *long {
+		seeds = 10000
+	}
+	held, lost := 0, 0
+	for seed := range seeds {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			var mu sync.Mutex
+			var leases [5]*Lease
+			count := func() {
+				mu.Lock()
+				defer mu.Unlock()
+				valid := 0
+				for _, l := range leases {
+					if l != nil && l.Valid() {
+						valid++
+					}
+				}
+				if held += valid; valid > 1 {
+					t.Errorf("seed %d: %d have the lease at once", seed, valid)
+				}
+			}
+			var wg sync.WaitGroup
+			for p := range leases {
+				wg.Go(func() {
+					rng := rand.New(rand.NewPCG(uint64(seed), uint64(p)))
+					var bad time.Time // until then the network is
+					h := handle{m, func(_, _ string, do func() error) error {
+						<-time.After(time.Duration(rng.IntN(400)) * time.Millisecond)
+						if rng.IntN(30) == 0 {
+							bad = time.Now().Add(time.Duration(rng.IntN(150)) * time.Second)
+						}
+						switch {
+						case time.Now().Before(bad):
+							return errNet
+						case rng.IntN(10) == 0:
+							return errors.Join(do(), errNet)
+						}
+						return do()
+					}}
+					for range 8 {
+						<-time.After(time.Duration(rng.IntN(60)) * time.Second)
+						l, err := AcquireLease(context.Background(), h, leaseName, fmt.Sprint("run ", p), LeaseOptions{})
+						if err != nil {
+							continue
+						}
+						mu.Lock()
+						leases[p] = l
+						mu.Unlock()
+						for range rng.IntN(30) {
+							count()
+							<-time.After(time.Duration(rng.IntN(10)) * time.Second)
+						}
+						mu.Lock()
+						leases[p] = nil
+						if isLost(l) {
+							lost++
+						}
+						mu.Unlock()
+						_ = l.Close() // the network may be bad just then
+					}
+				})
+			}
+			wg.Wait()
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d races: found held %d times, lost %d times", seeds, held, lost)
+}
