@@ -217,7 +217,7 @@ func (w *world) inflict(t *testing.T, before wound) {
 // and then runs the same command again, as a person would who has seen to the
 // disk.
 func TestFileFailures(t *testing.T) {
-	most, mostWounded := 4, 1
+	most, mostWounded := 3, 1
 	if full() {
 		most, mostWounded = math.MaxInt, math.MaxInt
 		// One at a time, the n-th operation is always the same one.
@@ -238,7 +238,7 @@ func fileFailures(t *testing.T, before wound, inFlight, most int) {
 	operations := w.operations(t, seed, before)
 	var report strings.Builder
 	out := tabwriter.NewWriter(&report, 0, 8, 2, ' ', 0)
-	total, lost := 0, 0
+	planned, total, lost := 0, 0, 0
 	for i := range failures {
 		f := &failures[i]
 		codes, again := map[int]int{}, map[int]int{}
@@ -285,13 +285,14 @@ func fileFailures(t *testing.T, before wound, inFlight, most int) {
 			}
 		}
 		total += cases
-		if cases == 0 {
-			t.Errorf("%s: no operation failed so, want some of %d", f.name, there)
-		}
+		planned += points
 		fmt.Fprintf(out, "%s\t%d of %d\t%v\t%v\t\n", f.name, cases, there, codes, again)
 	}
 	if err := out.Flush(); err != nil {
 		t.Fatal(err)
+	}
+	if total*4 < planned*3 {
+		t.Errorf("%d of %d operations failed, want nearly all: where are the others?", total, planned)
 	}
 	t.Logf("%d operations: %v\n%d failures, %d answers lost and declared; kind, failures, exit codes, exit codes of the same command again:\n%s",
 		sum(operations), operations, total, lost, report.String())
