@@ -13,8 +13,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// decodeTest reads answers that say nothing but what they cost.
-func decodeTest(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.ItemReply) {
+// decodeCost reads answers that say nothing but what they cost.
+func decodeCost(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.ItemReply) {
 	status := schema.Held
 	if c.Outcome == pipeline.Charged {
 		status = schema.Enriched
@@ -31,7 +31,7 @@ type fetcher func(b *pipeline.Batch) (*pipeline.Reply, error)
 
 func (f fetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) { return f(b) }
 
-func answerOf(b *pipeline.Batch, credits int) *pipeline.Reply {
+func costOf(b *pipeline.Batch, credits int) *pipeline.Reply {
 	return &pipeline.Reply{Calls: []pipeline.Call{{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Status: 200, Outcome: pipeline.Charged, Body: fmt.Append(nil, credits)}}}
 }
 
@@ -51,7 +51,7 @@ func TestOtherMachine(t *testing.T) {
 	begin := Begin{ID: "run", Session: 1, Command: "c"}
 	openOn := func(b Bucket) *Journal {
 		t.Helper()
-		j, err := Open(ctx, impatient(b), Options{Decode: decodeTest})
+		j, err := Open(ctx, impatient(b), Options{Decode: decodeCost})
 		if err != nil {
 			t.Fatalf("Open = %v", err)
 		}
@@ -75,13 +75,13 @@ func TestOtherMachine(t *testing.T) {
 			onWire <- true
 			<-wake
 		}
-		return answerOf(b, 7), nil
+		return costOf(b, 7), nil
 	}))
 	// The first is answered and read, the second is answered and not read.
 	settled := a.Settle(fetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
 		reply, err := record.Fetch(ctx, b)
 		if err == nil {
-			reply.Items, _ = decodeTest(b, &reply.Calls[0])
+			reply.Items, _ = decodeCost(b, &reply.Calls[0])
 		}
 		return reply, err
 	}))

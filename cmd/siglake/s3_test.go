@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
+)
+
+// onS3 gives the flags that reach a lake on a real store.
+func onS3(t *testing.T, store *buckettest.Store) []string {
+	t.Helper()
+	store.Setenv(t)
+	return []string{"--s3-endpoint", store.URL, "--s3-region", store.Region, "--s3-path-style", "--scratch", t.TempDir()}
+}
+
+// bucketOf opens a store's bucket past siglake.
+func bucketOf(t *testing.T, store *buckettest.Store, uri string) *bucket.Bucket {
+	t.Helper()
+	b, err := bucket.Open(t.Context(), uri, bucket.Config{Endpoint: store.URL, Region: store.Region, PathStyle: true, HTTP: store.Client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// generationsOf are the manifests of a lake in a bucket.
+func generationsOf(t *testing.T, store *buckettest.Store, lake string) []*pipeline.Manifest {
+	t.Helper()
+	look, err := sinks.Inspect(t.Context(), lake, sinks.Options{Bucket: func(context.Context, string) (sinks.Bucket, error) {
+		return bucketOf(t, store, lake), nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	chain, err := look.Chain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chain
+}
+
+// shapes says what files hold, whatever run they are of.
+func shapes(files []pipeline.File) (all []string) {
+	for _, f := range files {
+		all = append(all, fmt.Sprintf("%s %s: %d rows, %d duplicate", f.Table, f.Partition, f.Rows, f.Duplicate))
+	}
+	return all
+}
+
+func digestsOf(chain []*pipeline.Manifest) (all []string) {
+	for _, m := range chain {
+		for _, f := range m.Files {
+			all = append(all, f.Path+" "+f.Digest)
+		}
+	}
+	return all
+}
+
+// TestLakeOnS3: the same list into a directory and into a bucket gives the same
+// files, row for row; what is paid is known to another machine, and a lake is
+// made again from the bucket's journal.
+func TestLakeOnS3(t *testing.T) {
+	oneDay(t)
+	store := buckettest.Start(t)
+	r := newRig(t, simulator.Config{})
+	path := writeList(t, "bucket", 700)
+	r.runContext(context.Background(), nil, path, plain...)
+	local := r.manifest
+
+	lake, access := store.URI("lakes/one"), onS3(t, store)
+	run := func(list string, more ...string) (int, string, string) {
+		t.Helper()
+		return call(t, slices.Concat([]string{"run", list, "--lake", lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, plain, access, more)...)
+	}
+	before := r.sim.Bill()
+	code, _, stderr := run(path, "--quiet")
+	if code != exitComplete {
+		t.Fatalf("run: exit %d: %s", code, stderr)
+	}
+	if got, want := r.sim.Bill().Credits-before.Credits, local.Credits.Charged; got != want {
+		t.Errorf("billed %d for the bucket, %d for the directory", got, want)
+	}
+	chain := generationsOf(t, store, lake)
+	if len(chain) != 1 {
+		t.Fatalf("%d generations, want 1", len(chain))
+	}
+	// Names and digests hold the run's id; rows and sizes do not.
+	if diff := cmp.Diff(shapes(local.Files), shapes(chain[0].Files)); diff != "" {
+		t.Errorf("files in the directory and in the bucket (-directory +bucket):\n%s", diff)
+	}
+	for name, args := range map[string][]string{
+		"verify": {"verify", "--lake", lake}, "status": {"status", "--lake", lake}, "doctor": {"doctor", "--lake", lake, "--base-url", r.server.URL},
+	} {
+		if code, stdout, stderr := call(t, slices.Concat(args, access)...); code != exitComplete {
+			t.Errorf("%s: exit %d\n%s%s", name, code, stdout, stderr)
+		}
+	}
+
+	// Another machine: another scratch directory, nothing else.
+	access = onS3(t, store)
+	before = r.sim.Bill()
+	if code, stdout, stderr := run(path); code != exitComplete || !strings.Contains(stdout, "Nothing to do") {
+		t.Errorf("the same command elsewhere: exit %d: %s%s", code, stdout, stderr)
+	}
+	if n := r.sim.Bill().Requests - before.Requests; n != 0 {
+		t.Errorf("the same command elsewhere made %d requests", n)
+	}
+	if code, _, stderr := run(writeList(t, "bucket", 702), "--quiet"); code != exitComplete {
+		t.Errorf("two more lines: exit %d: %s", code, stderr)
+	}
+	if e := r.sim.Bill().Entries; e[len(e)-1].Entities != 2 {
+		t.Errorf("two more lines asked about %d entities", e[len(e)-1].Entities)
+	}
+
+	for _, into := range []string{store.URI("lakes/two"), r.lake + "-again"} {
+		if code, _, stderr := call(t, slices.Concat([]string{"rebuild", "--lake", lake, "--into", into}, access)...); code != exitComplete {
+			t.Fatalf("rebuild into %s: exit %d: %s", into, code, stderr)
+		}
+		if code, stdout, stderr := call(t, slices.Concat([]string{"verify", "--lake", into}, access)...); code != exitComplete {
+			t.Errorf("verify of %s: exit %d\n%s%s", into, code, stdout, stderr)
+		}
+	}
+	twice := generationsOf(t, store, store.URI("lakes/two"))
+	if diff := cmp.Diff(digestsOf(generationsOf(t, store, lake)), digestsOf(twice)); diff != "" {
+		t.Errorf("files of the lake and of the one made again (-lake +again):\n%s", diff)
+	}
+	for o, err := range bucketOf(t, store, store.URI("")).List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _, err := bucketOf(t, store, store.URI("")).Get(t.Context(), o.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{canary, store.SecretKey} {
+			if strings.Contains(string(raw), secret) {
+				t.Errorf("a secret stands in %s", o.Name)
+			}
+		}
+	}
+}
