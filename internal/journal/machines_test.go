@@ -26,10 +26,10 @@ func decodeCost(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.I
 	return items, nil
 }
 
-// fetcher is a client: what it is told, for every batch.
-type fetcher func(b *pipeline.Batch) (*pipeline.Reply, error)
+// costly is a client: what it is told, for every batch.
+type costly func(b *pipeline.Batch) (*pipeline.Reply, error)
 
-func (f fetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) { return f(b) }
+func (f costly) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) { return f(b) }
 
 func costOf(b *pipeline.Batch, credits int) *pipeline.Reply {
 	return &pipeline.Reply{Calls: []pipeline.Call{{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Status: 200, Outcome: pipeline.Charged, Body: fmt.Append(nil, credits)}}}
@@ -69,7 +69,7 @@ func TestOtherMachine(t *testing.T) {
 	}
 	var asked []string
 	onWire, wake, woken := make(chan bool), make(chan bool), make(chan error)
-	record := a.Record(fetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
+	record := a.Record(costly(func(b *pipeline.Batch) (*pipeline.Reply, error) {
 		asked = append(asked, b.ID)
 		if b.ID == "000003" {
 			onWire <- true
@@ -78,7 +78,7 @@ func TestOtherMachine(t *testing.T) {
 		return costOf(b, 7), nil
 	}))
 	// The first is answered and read, the second is answered and not read.
-	settled := a.Settle(fetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
+	settled := a.Settle(costly(func(b *pipeline.Batch) (*pipeline.Reply, error) {
 		reply, err := record.Fetch(ctx, b)
 		if err == nil {
 			reply.Items, _ = decodeCost(b, &reply.Calls[0])
@@ -141,7 +141,7 @@ func TestOtherMachine(t *testing.T) {
 		t.Errorf("Close on the first machine = %v, want %v", err, ErrFenced)
 	}
 
-	if _, err := b.Record(fetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) { return &pipeline.Reply{}, nil })).Fetch(ctx, batchAbout(5)); err != nil {
+	if _, err := b.Record(costly(func(b *pipeline.Batch) (*pipeline.Reply, error) { return &pipeline.Reply{}, nil })).Fetch(ctx, batchAbout(5)); err != nil {
 		t.Errorf("Fetch on the other machine = %v", err)
 	}
 	if err := b.Close(); err != nil {
