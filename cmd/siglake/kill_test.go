@@ -390,39 +390,47 @@ func TestKill(t *testing.T) {
 	for seed := uint64(1); landed < kills; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			w := newWorld(t, program, seed, 1500, faultMenu...)
-			dice := rand.New(rand.NewPCG(seed, 0))
 			rounds++
-			for tries := 0; ; tries++ {
-				cmd, stderr := w.run(0)
-				done := make(chan error, 1)
-				go func() { done <- cmd.Wait() }()
-				// Most kills fall early in a life, so that a run has many of them.
-				patience := time.Duration(dice.ExpFloat64() * float64(60*time.Millisecond))
-				if tries > 60 {
-					patience = time.Minute
-				}
-				select {
-				case err := <-done:
-					if code := exitOf(err); code != exitComplete && code != exitHeld {
-						t.Fatalf("exit %d\n%s", code, stderr)
-					}
-					doubts += w.check()
-					return
-				case <-time.After(patience):
-					_ = cmd.Process.Kill()
-					if exitOf(<-done) != -1 {
-						continue // it ended by itself at the last moment; the next life says how
-					}
-					landed++
-					phases[w.phase()]++
-				}
-			}
+			w.killed(rand.New(rand.NewPCG(seed, 0)), 60*time.Millisecond, func() {
+				landed++
+				phases[w.phase()]++
+			})
+			doubts += w.check()
 		})
 		if t.Failed() {
 			return
 		}
 	}
 	t.Logf("%d kills over %d runs, %d calls in doubt; where they landed: %v", landed, rounds, doubts, phases)
+}
+
+// killed kills runs at random instants, and starts them again, until one ends.
+// Most kills fall early in a life, of that length on average, so that a run has
+// many of them.
+func (w *world) killed(dice *rand.Rand, life time.Duration, landed func()) {
+	w.t.Helper()
+	for tries := 0; ; tries++ {
+		cmd, stderr := w.run(0)
+		done := make(chan error, 1)
+		go func() { done <- cmd.Wait() }()
+		patience := time.Duration(dice.ExpFloat64() * float64(life))
+		if tries > 60 {
+			patience = time.Minute
+		}
+		select {
+		case err := <-done:
+			if code := exitOf(err); code != exitComplete && code != exitHeld {
+				w.t.Fatalf("exit %d\n%s", code, stderr)
+			}
+			return
+		case <-time.After(patience):
+			_ = cmd.Process.Kill()
+			if exitOf(<-done) != -1 {
+				continue // it ended by itself at the last moment; the next life says how
+			}
+			landed()
+		}
+	}
 }
 
 // TestCrash kills runs at chosen operations on files, before and after each.

@@ -3,14 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
@@ -149,4 +155,77 @@ func TestLakeOnS3(t *testing.T) {
 			}
 		}
 	}
+}
+
+// brought is a lake in a bucket as a directory: every object as a file, and the
+// journal record for record.
+func brought(t *testing.T, store *buckettest.Store, lake string) string {
+	t.Helper()
+	b, dir := bucketOf(t, store, lake), filepath.Join(t.TempDir(), "lake")
+	for o, err := range b.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(o.Name, stateDir+"/") {
+			continue
+		}
+		raw, _, err := b.Get(t.Context(), o.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, filepath.FromSlash(o.Name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j, err := journal.Open(t.Context(), journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), journal.Options{Decode: decodeAgain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	to, err := journal.OpenDir(filepath.Join(dir, stateDir, "journal"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if err := j.Copy(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestKillOnS3 is TestKill with lake, journal and lock in a bucket.
+func TestKillOnS3(t *testing.T) {
+	kills := 25
+	if full() {
+		kills = 1000
+	}
+	program := filepath.Join(t.TempDir(), "siglake")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	store := buckettest.Start(t)
+	access := onS3(t, store)
+	landed, doubts, rounds := 0, 0, 0
+	for seed := uint64(1); landed < kills; seed++ {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			w := newWorld(t, program, seed, 1000, faultMenu...)
+			w.lake = store.URI(fmt.Sprintf("lakes/%d", seed))
+			w.flags = append(w.flags, access...)
+			rounds++
+			w.killed(rand.New(rand.NewPCG(seed, 1)), 150*time.Millisecond, func() { landed++ })
+			if code, stdout, stderr := call(t, slices.Concat([]string{"verify", "--lake", w.lake}, access)...); code != exitComplete {
+				t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
+			}
+			w.lake = brought(t, store, w.lake)
+			doubts += w.check()
+		})
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d kills over %d runs, %d calls in doubt", landed, rounds, doubts)
 }
