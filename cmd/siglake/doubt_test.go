@@ -31,6 +31,7 @@ func TestInDoubt(t *testing.T) {
 		{name: "allowed too little", faults: []string{"drop-after-charge@2"}, flags: []string{"--in-doubt", "retry", "--in-doubt-budget", "10"}, held: 100},
 		{name: "allowed", faults: []string{"drop-after-charge@2"}, flags: []string{"--in-doubt", "retry", "--in-doubt-budget", "unlimited"}, again: 10, twice: true},
 		{name: "probed, charged, allowed", faults: []string{"drop-after-charge@2"}, flags: []string{"--in-doubt", "probe", "--in-doubt-budget", "unlimited"}, again: 10, twice: true},
+		{name: "allowed while buying again", faults: []string{"drop-after-charge@2"}, flags: []string{"--refresh", "--in-doubt", "retry", "--in-doubt-budget", "unlimited"}, again: 10, twice: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var cfg simulator.Config

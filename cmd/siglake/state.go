@@ -292,7 +292,7 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		if r.Command != cmd.digest() || c.Bool("new-run") {
 			continue
 		}
-		if c.Bool("refresh") && (!r.Refresh || !r.Left()) {
+		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !r.Reopened()) {
 			break
 		}
 		today := today().UTC().Truncate(24 * time.Hour)
