@@ -269,9 +269,11 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 			return nil, err
 		}
 		_ = list.Close() // what was read ahead of it is gone
-		if list, err = j.openList(); err != nil {
+		again, err := j.openList()
+		if err != nil {
 			return nil, err
 		}
+		list = again
 	}
 	sink, err := openSink(c.Context, j.lake, begin.ID)
 	if err != nil {
