@@ -22,7 +22,7 @@ type book struct {
 	manifest *Manifest
 	open     map[schema.Partition]*page
 	bytes    int64          // of strings in open pages
-	doubts   map[string]int // where the manifest lists calls of earlier runs, by name
+	doubts   map[string]int // where the manifest lists calls in doubt, by name
 }
 
 // page collects rows of one partition until they are handed to the sink.
@@ -55,16 +55,21 @@ func (k *book) settle(ctx context.Context, l Line) error {
 	return k.account(ctx, l, ItemReply{CallID: l.Call}, credits)
 }
 
-// hold lists a line under the call of an earlier run that holds it.
+// hold lists a line under the call that holds it. That is one of an earlier run,
+// or one of this run itself, made by a process that ended: it is listed already.
 func (k *book) hold(l Line) {
-	held := &k.manifest.Held
-	at, listed := k.doubts[l.Doubt.Name()]
+	held, d := &k.manifest.Held, *l.Doubt
+	if d.Run == k.manifest.Run.ID {
+		d.Run = ""
+	}
+	at, listed := k.doubts[d.Name()]
 	if !listed {
 		at = len(*held)
-		k.doubts[l.Doubt.Name()] = at
-		*held = append(*held, *l.Doubt)
-		(*held)[at].Accounts = []string{}
+		k.doubts[d.Name()] = at
+		d.Accounts = []string{}
+		*held = append(*held, d)
 	}
+	(*held)[at].Accepted = d.Accepted
 	(*held)[at].Accounts = append((*held)[at].Accounts, l.Account.Key)
 }
 
@@ -157,6 +162,9 @@ func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, 
 			return nil, nil, err
 		}
 		k.manifest.noteCall(c, b, reply, shares, basis)
+		if c.Outcome == Ambiguous {
+			k.doubts[c.ID] = len(k.manifest.Held) - 1
+		}
 	}
 	return paid, unknown, nil
 }

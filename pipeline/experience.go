@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/siglake/siglake/schema"
 )
 
 // Experience is what earlier calls with one question returned and cost.
@@ -90,13 +92,12 @@ const enough = 200
 // stated prior, taken to err in the same direction.
 func (p *Plan) Estimate(past []Experience, price int64) Estimate {
 	e := Estimate{Ceiling: p.Ceiling(price), BySignal: map[string]int64{}}
-	tariff := tariffOf(past, price)
 	common := commonVariance(past)
 	var mean, sampling, parameter, spread float64
 	var prior [3]float64 // quantiles of the types without experience
 	expected := map[string]float64{}
 	for _, a := range p.Asks {
-		n := float64(a.Entities)
+		n, tariff := float64(a.Entities), tariffOf(past, a.Query.Object, price)
 		var sum, own, thin float64 // of one entity: mean, variance type by type, mean over observed entities
 		for _, signal := range a.Query.Signals {
 			o := observe(past, a.Query, signal)
@@ -143,13 +144,18 @@ func (p *Plan) Estimate(past []Experience, price int64) Estimate {
 const z95 = 1.6449
 
 // gammaQuantile is the quantile of a gamma distribution that a normal one has
-// at z.
+// at z. Upper ones of very skewed distributions are taken to be those at which
+// the approximation turns back: further on it falls to 0, and a plan must not
+// say that what is hardly known costs nothing.
 func gammaQuantile(mean, variance, z float64) float64 {
 	if mean <= 0 {
 		return max(0, z*math.Sqrt(variance))
 	}
-	ninth := variance / (9 * mean * mean)
-	root := max(0, 1-ninth+z*math.Sqrt(ninth))
+	skew := math.Sqrt(variance) / (3 * mean)
+	if z > 0 {
+		skew = min(skew, z/2)
+	}
+	root := max(0, 1-skew*skew+z*skew)
 	return mean * root * root * root
 }
 
@@ -208,14 +214,15 @@ func (e *Experience) seenBy(q *Query, signal string) (o observation) {
 	}
 	was := float64(t.Events) / n
 	o.mean, o.hits, o.variance = was, float64(t.Hits)/n, t.variance(n)
-	if q.MaxResults > e.Query.MaxResults {
+	days := float64(q.Days()) / float64(e.Query.Days())
+	if q.MaxResults > e.Query.MaxResults || days < 1 {
 		o.mean = o.hits * uncapped(o.mean/o.hits, o.hits, e.Query.MaxResults)
 	}
-	if days := float64(q.Days()) / float64(e.Query.Days()); days != 1 {
+	if days != 1 {
 		o.mean *= days
 		o.hits = 1 - math.Pow(1-min(o.hits, 1), days)
 	}
-	if q.MaxResults < e.Query.MaxResults {
+	if q.MaxResults < e.Query.MaxResults || days < 1 {
 		each := max(1, o.mean/o.hits)
 		o.mean = o.hits * each * (1 - math.Pow(1-1/each, float64(q.MaxResults)))
 	}
@@ -240,7 +247,7 @@ func uncapped(each, hits float64, limit int) float64 {
 			high = more
 		}
 	}
-	return 1 / (1 - min(low, 0.95))
+	return min(1/(1-low), max(20, 2*float64(limit))) // where all reach the cap, nobody knows
 }
 
 // commonVariance measures how much some entities have more of everything: the
@@ -274,9 +281,13 @@ type tariff struct {
 	perPair  float64 // when not 0, an entity's events of one type cost this together
 }
 
-func tariffOf(past []Experience, price int64) tariff {
+// tariffOf is that of one object: a contact's events have a price of their own.
+func tariffOf(past []Experience, object schema.Object, price int64) tariff {
 	var calls, perEvent, perPair, events, credits int64
 	for _, e := range past {
+		if e.Query.Object != object {
+			continue
+		}
 		calls += e.Calls
 		perEvent += e.PerEvent
 		perPair += e.PerPair

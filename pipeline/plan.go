@@ -52,6 +52,14 @@ func (p *Plan) Ceiling(price int64) (credits int64) {
 	return credits
 }
 
+// Dearest is the most that one of the entities can cost.
+func (p *Plan) Dearest(price int64) (credits int64) {
+	for _, a := range p.Asks {
+		credits = max(credits, a.Query.ceiling(price))
+	}
+	return credits
+}
+
 // Plan reads the source to its end, as Run would, and counts what Run would ask
 // about; it needs neither Fetcher nor Sink. The batches are those that Run would
 // make: both take them from the same place.

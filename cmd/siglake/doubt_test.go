@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/siglake/siglake/internal/simulator"
@@ -31,6 +32,7 @@ func TestInDoubt(t *testing.T) {
 		{name: "allowed too little", faults: []string{"drop-after-charge@2"}, flags: []string{"--in-doubt", "retry", "--in-doubt-budget", "10"}, held: 100},
 		{name: "allowed", faults: []string{"drop-after-charge@2"}, flags: []string{"--in-doubt", "retry", "--in-doubt-budget", "unlimited"}, again: 10, twice: true},
 		{name: "probed, charged, allowed", faults: []string{"drop-after-charge@2"}, flags: []string{"--in-doubt", "probe", "--in-doubt-budget", "unlimited"}, again: 10, twice: true},
+		{name: "allowed while buying again", faults: []string{"drop-after-charge@2"}, flags: []string{"--refresh", "--in-doubt", "retry", "--in-doubt-budget", "unlimited"}, again: 10, twice: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var cfg simulator.Config
@@ -69,6 +71,20 @@ func TestInDoubt(t *testing.T) {
 				t.Error("nothing was lost: the test shows nothing")
 			}
 		})
+	}
+}
+
+// TestInDoubtWithinBudget: asking again at once what is in doubt is part of the
+// command, and its budget is for all of it.
+func TestInDoubtWithinBudget(t *testing.T) {
+	oneDay(t)
+	for _, budget := range []int64{900, 1500, 5000} {
+		r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+		flags := []string{"--concurrency", "1", "--max-credits", fmt.Sprint(budget), "--in-doubt", "retry", "--in-doubt-budget", "unlimited"}
+		if v := r.visit(domains(1000), append(flags, plain...)...); v.credits > budget {
+			t.Errorf("billed %d with a budget of %d: %s", v.credits, budget, v.stderr)
+		}
+		r.command(exitComplete, "verify")
 	}
 }
 

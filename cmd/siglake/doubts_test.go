@@ -93,6 +93,26 @@ func TestEarlierDoubts(t *testing.T) {
 	r.checkReplay()
 }
 
+// TestOwnDoubtTakenAsLost: a call that somebody gave up before its run was
+// published is listed once, as given up, with the lines it holds.
+func TestOwnDoubtTakenAsLost(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	list, flags := domains(600), append([]string{"--concurrency", "1"}, plain...)
+	dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 4 })
+	r.visit(list, flags...)
+	revive()
+	r.command(exitComplete, "held", "accept-loss")
+	v := r.visit(list, flags...)
+	if held := r.manifest.Held; v.code != exitHeld || len(held) != 1 || held[0].Run != "" || !held[0].Accepted || len(held[0].Accounts) != 100 {
+		t.Errorf("exit %d, held %+v; want %d and one call of its own, given up, with 100 lines", v.code, held, exitHeld)
+	}
+	if !strings.Contains(v.stdout, "taken as paid and lost (1): 100 lines") || strings.Contains(v.stdout, "held list") {
+		t.Errorf("the summary speaks of a doubt that was settled:\n%s", v.stdout)
+	}
+	r.checkReplay()
+}
+
 // checkReplay: the journal alone gives the lists of doubts again, in the order
 // and with the lines that they were published with.
 func (r *rig) checkReplay() {

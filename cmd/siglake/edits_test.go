@@ -559,3 +559,23 @@ func TestRefreshContinued(t *testing.T) {
 		t.Errorf("refreshing, interrupted: exit %d, asked about %d and %d; want %d, each of 3000 once", second.code, first.entities, second.entities, exitComplete)
 	}
 }
+
+// TestGivenUp: a run that was left for another one has lines that nobody read,
+// so its command, when it comes again, has something to do.
+func TestGivenUp(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	list, flags := domains(600), append([]string{"--concurrency", "1"}, plain...)
+	dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 2 })
+	r.visit(list, flags...)
+	revive()
+	if v := r.visit(newcomer, append([]string{"--new-run"}, flags...)...); v.code != exitComplete || v.entities != 1 {
+		t.Fatalf("another run: exit %d, %d entities; want %d and 1: %s", v.code, v.entities, exitComplete, v.stderr)
+	}
+	if v := r.visit(list, flags...); v.code != exitComplete || v.entities != 400 {
+		t.Errorf("the first command again: exit %d, %d entities; want %d and the 400 that were left: %s%s", v.code, v.entities, exitComplete, v.stdout, v.stderr)
+	}
+	if v := r.visit(list, flags...); v.code != exitComplete || v.requests != 0 {
+		t.Errorf("and once more: exit %d, %d requests; want %d and none: %s", v.code, v.requests, exitComplete, v.stdout)
+	}
+}

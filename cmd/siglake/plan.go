@@ -54,6 +54,7 @@ type outlook struct {
 	Queries  []pipeline.Query        `json:"queries"`
 	Credits  pipeline.Estimate       `json:"credits"`
 	Price    int64                   `json:"credits_per_event_at_most"`
+	Enough   int64                   `json:"max_credits_advised"`
 	Money    *money                  `json:"money,omitempty"`
 	Time     outlookTime             `json:"time"`
 	Windows  []outlookWindow         `json:"windows"`
@@ -214,6 +215,11 @@ func (j *job) look(s *state) (*outlook, error) {
 	}
 	o.Entities, o.Pairs, o.Calls = plan.Entities(), plan.Pairs(), plan.Calls()
 	o.Credits, o.Price = plan.Estimate(past, j.price), j.price
+	// An entity is asked about only while the most that it can cost is left.
+	o.Enough = min(o.Credits.P95+plan.Dearest(j.price), o.Credits.Ceiling)
+	if s != nil {
+		j.warnOfDoubts(o, s.journal.Doubts())
+	}
 	j.foresee(o, past)
 	o.advise(j.budget)
 	return o, nil
@@ -227,6 +233,21 @@ func cmpRun(runs ...*journal.Run) *journal.Run {
 		}
 	}
 	return nil
+}
+
+// warnOfDoubts says what the figures leave out: the run decides about calls in
+// doubt before it asks, and then asks again what they hold.
+func (j *job) warnOfDoubts(o *outlook, doubts []*journal.Call) {
+	policy := j.c.String("in-doubt")
+	if policy == inDoubtHold || len(doubts) == 0 {
+		return
+	}
+	var most int64
+	for _, d := range doubts {
+		most += d.Ceiling
+	}
+	o.note(fmt.Sprintf("%d calls of this lake are in doubt, and their lines are not in these figures: with --in-doubt %s the run may ask about them again, for %s credits more at the most",
+		len(doubts), policy, thousands(most)))
 }
 
 // survey counts what a run of the list would ask, given what is known.
@@ -300,7 +321,7 @@ func (o *outlook) advise(budget int64) {
 	if o.Left != nil && *o.Left < e.P95 {
 		o.note(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits %d", thousands(*o.Left), exitDeferred))
 	}
-	if budget > 0 && budget < e.P95 {
+	if budget > 0 && budget < o.Enough {
 		o.note(fmt.Sprintf("--max-credits %d may end the run before the list does", budget))
 	}
 }
@@ -394,7 +415,7 @@ func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
 		fmt.Fprintf(w, "\n  The same command goes on with run %s.\n", o.Goes)
 	}
 	if o.Entities > 0 && c.String("max-credits") == "" {
-		fmt.Fprintf(w, "\n  Next: siglake run with the same flags, and --max-credits %d to be sure\n", e.P95)
+		fmt.Fprintf(w, "\n  Next: siglake run with the same flags, and --max-credits %d to be sure\n", o.Enough)
 	}
 	if o.Entities == 0 {
 		fmt.Fprintln(w, "\n  There is nothing to ask.")

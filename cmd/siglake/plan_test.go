@@ -318,3 +318,28 @@ func TestRefreshStatesTheCost(t *testing.T) {
 		t.Errorf("exit %d: %s", again.code, again.stderr)
 	}
 }
+
+// TestPlanAdvises: the budget that a plan advises is enough also for the last
+// entity, and a plan says what calls in doubt may add.
+func TestPlanAdvises(t *testing.T) {
+	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day: one in twenty is above the forecast
+	today = func() time.Time { return day }
+	t.Cleanup(func() { today = time.Now })
+	r := newRig(t, simulator.Config{Now: today, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	flags := []string{"--signals", "surgeInHiring,financialEventsNews", "--max-results", "10", "--since", "90d", "--concurrency", "1"}
+	r.visit(domains(300), flags...)
+	path := writeList(t, "few", 4)
+	where := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL}, flags)
+	o := planned(t, where...)
+	if o.Credits.P95 >= 20 {
+		t.Fatalf("credits to %d: the test shows nothing", o.Credits.P95)
+	}
+	doubtful := planned(t, append(where, "--in-doubt", "probe")...)
+	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 0 || !strings.Contains(note, "1 calls of this lake are in doubt") || !strings.Contains(note, "2,000 credits more") {
+		t.Errorf("notes %q, and with --in-doubt probe %q; want the latter to speak of a call in doubt", o.Notes, note)
+	}
+	code, _, stderr := call(t, append(slices.Concat([]string{"run", "--quiet"}, where), "--max-credits", fmt.Sprint(o.Enough))...)
+	if m := r.readManifest(); code != exitComplete || m.Accounts.ByStatus[schema.Deferred] != 0 {
+		t.Errorf("with the %d credits advised: exit %d, fates %v: %s", o.Enough, code, m.Accounts.ByStatus, stderr)
+	}
+}

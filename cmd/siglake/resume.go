@@ -19,7 +19,7 @@ func resumeCommand() *cli.Command {
 		Usage:     "go on with the run that a lake has unfinished",
 		ArgsUsage: "[LIST]",
 		Description: "The same as repeating the run's command: list, signals and window are the run's own; speed, key and\n" +
-			"budget are set here as for siglake run, and the budget is the run's unless another is named. LIST is needed\n" +
+			"budget are set here as for siglake run, and the budget is what is left of the run's unless another is named. LIST is needed\n" +
 			"when the list came by standard input or lies elsewhere now; its content must be the same.",
 		Flags: joinFlags(
 			[]cli.Flag{lakeFlag()},
@@ -61,10 +61,11 @@ func resume(c *cli.Context) error {
 	case uri == "-":
 		return usagef("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, c.String("lake"))
 	}
-	if stop != nil && stop.Kind == pipeline.StopBudget && !c.IsSet("max-credits") {
-		return usagef("run %s ended because its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
+	budget := leftOf(r)
+	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !c.IsSet("max-credits") {
+		return usagef("run %s goes no further: its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
 	}
-	if err := repeat(c, r); err != nil {
+	if err := repeat(c, r, budget); err != nil {
 		return err
 	}
 	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, resumes: r.ID}
@@ -85,9 +86,9 @@ func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, err e
 	}
 	last := runs[len(runs)-1]
 	switch {
-	case last.Done == nil:
+	case last.Staged == nil:
 		return last, nil, nil
-	case last.Done.Deferred > 0 || last.Reopened():
+	case last.Done == nil || last.Left() || last.Reopened(): // published, or about to be
 		m, err := s.journal.Manifest(c.Context, last)
 		if err != nil {
 			return nil, nil, &exitError{storageCode(err), err}
@@ -115,14 +116,24 @@ func (s *state) cannotResume(id string, cmd command) error {
 	return usagef("run %s is not in the journal", id)
 }
 
-// repeat sets the flags to what the run was told.
-func repeat(c *cli.Context, r *journal.Run) error {
+// leftOf is what is left of a run's budget for whoever goes on with it. A run
+// that was not staged counts by itself what it has spent; the rest of one that
+// was is asked by another run, which counts from nothing.
+func leftOf(r *journal.Run) int64 {
+	if r.Staged == nil {
+		return r.Budget
+	}
+	return r.Budget - r.Spent()
+}
+
+// repeat sets the flags to what the run was told, with a budget if it had one.
+func repeat(c *cli.Context, r *journal.Run, budget int64) error {
 	settings := map[string]string{}
 	for name, value := range r.Settings {
 		settings[name] = value
 	}
 	if r.Budget > 0 && !c.IsSet("max-credits") {
-		settings["max-credits"] = strconv.FormatInt(r.Budget, 10)
+		settings["max-credits"] = strconv.FormatInt(budget, 10)
 	}
 	if r.Refresh {
 		settings["refresh"] = "true"

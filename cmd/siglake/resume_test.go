@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -95,6 +96,27 @@ func TestResume(t *testing.T) {
 			t.Errorf("resume: exit %d: %s", code, stderr)
 		}
 		bought(r)
+	})
+
+	t.Run("within its budget", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		var posts atomic.Int64
+		r := newRig(t, simulator.Config{Latency: time.Millisecond, Switches: simulator.Switches{Events: "most"}, Log: func(e simulator.Entry) {
+			if e.Method == http.MethodPost && posts.Add(1) == 4 {
+				cancel()
+			}
+		}})
+		const budget = 3000
+		r.runContext(ctx, nil, path, slices.Concat(plain, []string{"--concurrency", "2", "--max-credits", strconv.Itoa(budget)})...)
+		spent := r.sim.Bill().Credits
+		if r.code != exitDeferred || spent == 0 || spent > budget {
+			t.Fatalf("exit %d, %d credits; want %d and at most %d", r.code, spent, exitDeferred, budget)
+		}
+		code, _, stderr := resume(r, "--quiet")
+		if now := r.sim.Bill().Credits; code != exitDeferred || now <= spent || now > budget {
+			t.Errorf("resume: exit %d, %d credits after %d; want %d and at most %d in all: %s", code, now, spent, exitDeferred, budget, stderr)
+		}
 	})
 
 	t.Run("what cannot be", func(t *testing.T) {

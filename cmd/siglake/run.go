@@ -156,7 +156,7 @@ func (j *job) run() error {
 	defer disconnect()
 	m, err := j.pass()
 	// What was left in doubt just now is asked again at once, if that was allowed.
-	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil {
+	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
 		m, err = j.pass()
 	}
 	if err != nil || m == nil {
@@ -166,6 +166,16 @@ func (j *job) run() error {
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// afford takes what a pass cost at the most off the budget, which is one for
+// all passes of a command; false when nothing is left of it.
+func (j *job) afford(m *pipeline.Manifest) bool {
+	if j.budget == 0 { // none was set
+		return true
+	}
+	j.budget -= m.Credits.Charged + m.Credits.UnknownCeiling + m.Credits.AmbiguousCeiling
+	return j.budget > 0
 }
 
 // connect opens the API, and the counts of calls to it.
@@ -259,9 +269,11 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 			return nil, err
 		}
 		_ = list.Close() // what was read ahead of it is gone
-		if list, err = j.openList(); err != nil {
+		again, err := j.openList()
+		if err != nil {
 			return nil, err
 		}
+		list = again
 	}
 	sink, err := s.sink(c.Context, j.lake, begin.ID)
 	if err != nil {

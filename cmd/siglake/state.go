@@ -296,16 +296,16 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		if r.Command != cmd.digest() || c.Bool("new-run") {
 			continue
 		}
-		if c.Bool("refresh") && (!r.Refresh || r.Done.Deferred == 0) {
+		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !r.Reopened()) {
 			break
 		}
 		today := today().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {
 		case r.Reopened() && until.Equal(today):
 			return decision{continues: r}
-		case r.Done.Deferred > 0 && !until.Before(today.AddDate(0, 0, -1)):
+		case r.Left() && !until.Before(today.AddDate(0, 0, -1)):
 			return decision{continues: r}
-		case r.Done.Deferred == 0 && until.Equal(today):
+		case !r.Left() && until.Equal(today):
 			return decision{done: r}
 		}
 		break

@@ -115,6 +115,10 @@ func (r *Run) Reopened() bool {
 	})
 }
 
+// Left reports whether the run was published with lines that it did not ask
+// about.
+func (r *Run) Left() bool { return r.Done != nil && (r.Done.Deferred > 0 || r.Done.Unread) }
+
 // Open reads the journal in a store, and makes good what a process that died
 // left undone: an answer that nobody had read is read, a call without an answer
 // becomes a doubt. It writes nothing unless there is something to make good.

@@ -135,5 +135,6 @@ type Commit struct {
 	Outcome    pipeline.Outcomes `json:"outcome"`
 	Deferred   int64             `json:"deferred"` // lines left for another run
 	Held       int64             `json:"held"`
+	Unread     bool              `json:"unread,omitempty"` // lines may be left that are in no count: the list was not read to its end
 	Time       time.Time         `json:"time"`
 }

@@ -144,6 +144,9 @@ func (j *Journal) Commit(m *pipeline.Manifest) error {
 		Run: j.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
 		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.Held], Time: j.now().UTC(),
 	}
+	if s := m.Run.Stop; s != nil {
+		c.Unread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput
+	}
 	head, err := json.Marshal(c)
 	if err != nil {
 		return err
