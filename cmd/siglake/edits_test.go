@@ -381,6 +381,48 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// TestLookWhileRunning: whoever looks at a lake neither stops a run nor is
+// stopped by one, and writes nothing.
+func TestLookWhileRunning(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{Latency: 3 * time.Millisecond})
+	path := writeList(t, "look", 4000)
+	done := make(chan int)
+	go func() {
+		var out bytes.Buffer
+		done <- execute(context.Background(), slices.Concat([]string{"siglake", "run", path, "--lake", r.lake, "--base-url", r.server.URL,
+			"--plan", "unlimited", "--rate", "0", "--batch-size", "10", "--quiet"}, plain), nil, &out, &out)
+	}()
+	looks := map[string]int{}
+	for running := true; running; {
+		select {
+		case code := <-done:
+			running = false
+			if code != exitComplete {
+				t.Errorf("the run that was looked at: exit %d, want %d", code, exitComplete)
+			}
+		default:
+		}
+		if _, err := os.Stat(filepath.Join(r.lake, stateDir, "journal", "00000001.journal")); err != nil {
+			continue // it has hardly begun
+		}
+		for _, args := range [][]string{{"status"}, {"held", "list"}, {"verify"}, slices.Concat([]string{"plan", path, "--base-url", r.server.URL}, plain)} {
+			code, _, stderr := call(t, slices.Concat(args, []string{"--lake", r.lake})...)
+			if code != exitComplete && (args[0] != "verify" || code != exitLocked) {
+				t.Fatalf("%v: exit %d: %s", args, code, stderr)
+			}
+			looks[fmt.Sprintf("%s: exit %d", args[0], code)]++
+		}
+	}
+	t.Log(looks)
+	if looks["status: exit 0"] < 2 {
+		t.Errorf("%d looks, want some during the run", looks["status: exit 0"])
+	}
+	if got, want := r.sim.Bill().Credits, r.readManifest().Credits.Charged; got != want {
+		t.Errorf("billed %d, manifest says %d", got, want)
+	}
+}
+
 // TestUnfinished: as long as a run is unfinished, only its own command goes on
 // with it. Others are told what differs, and may leave it with --new-run: what
 // it had paid for is published and is not bought again.

@@ -22,7 +22,11 @@ func heldCommand() *cli.Command {
 				&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Usage: "machine-readable output"},
 			}, storeFlags(), outputFlags()),
 			Action: func(c *cli.Context) error {
-				s, err := openExisting(c, "siglake held "+name)
+				who := "siglake held " + name
+				if name == "list" {
+					who = onlooker
+				}
+				s, err := openExisting(c, who)
 				if err != nil {
 					return err
 				}

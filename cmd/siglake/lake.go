@@ -60,8 +60,14 @@ type vault struct {
 	close func() error // of the store
 }
 
-// openVault locks a lake and opens the store of its journal.
+// openVault opens the store of a lake's journal, and locks the lake for who;
+// an onlooker locks nothing.
 func openVault(c *cli.Context, lake, who string) (v vault, err error) {
+	defer func() {
+		if err != nil && v.lock != nil {
+			err = errors.Join(err, v.lock.Close())
+		}
+	}()
 	if sinks.OnS3(lake) {
 		return openBucketVault(c, lake, who)
 	}
@@ -73,15 +79,24 @@ func openVault(c *cli.Context, lake, who string) (v vault, err error) {
 		return v, &exitError{exitStorage, err}
 	}
 	dir := filepath.Join(path, stateDir)
-	lock, err := journal.Acquire(dir, who)
-	if err != nil {
-		return v, lockError(lake, err)
+	if who != onlooker {
+		if v.lock, err = journal.Acquire(dir, who); err != nil {
+			return vault{}, lockError(lake, err)
+		}
 	}
-	store, err := journal.OpenDir(filepath.Join(dir, "journal"), fileHook)
+	return v, v.openDir(filepath.Join(dir, "journal"))
+}
+
+// onlooker is who needs no lock.
+const onlooker = ""
+
+func (v *vault) openDir(path string) error {
+	store, err := journal.OpenDir(path, fileHook)
 	if err != nil {
-		return v, &exitError{exitStorage, errors.Join(err, lock.Close())}
+		return &exitError{exitStorage, err}
 	}
-	return vault{lock, store, store.Close}, nil
+	v.store, v.close = store, store.Close
+	return nil
 }
 
 func lockError(lake string, err error) error {
@@ -99,15 +114,13 @@ func openBucketVault(c *cli.Context, lake, who string) (v vault, err error) {
 	if err != nil {
 		return v, usagef("%v", err)
 	}
-	lease, err := journal.AcquireLease(c.Context, b, stateDir+"/lock.json", who, journal.LeaseOptions{})
-	if err != nil {
-		return v, lockError(lake, err)
-	}
-	defer func() {
+	if who != onlooker {
+		lease, err := journal.AcquireLease(c.Context, b, stateDir+"/lock.json", who, journal.LeaseOptions{})
 		if err != nil {
-			err = errors.Join(err, lease.Close())
+			return v, lockError(lake, err)
 		}
-	}()
+		v.lock = lease
+	}
 	home, err := homeOf(c)
 	if err != nil {
 		return v, err
@@ -115,15 +128,15 @@ func openBucketVault(c *cli.Context, lake, who string) (v vault, err error) {
 	if err := home.agree(c.Context, b); err != nil {
 		return v, err
 	}
-	if home.Directory == "" {
-		return vault{lease, journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), nil}, nil
+	if home.Directory != "" {
+		return v, v.openDir(filepath.Join(home.Directory, "journal"))
 	}
-	store, err := journal.OpenDir(filepath.Join(home.Directory, "journal"), fileHook)
-	if err != nil {
-		return v, &exitError{exitStorage, err}
-	}
-	return vault{lease, store, store.Close}, nil
+	v.store = journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{})
+	return v, nil
 }
+
+// journalPrefix is where a journal lies in a bucket.
+const journalPrefix = stateDir + "/journal/"
 
 // home says where the journal of a lake on S3 is. It is written once: a run that
 // looked elsewhere would know nothing of what was paid for, and buy it again.
@@ -157,14 +170,15 @@ func (h home) agree(ctx context.Context, b *bucket.Bucket) error {
 	if err != nil {
 		return err
 	}
-	err = b.Create(ctx, name, append(text, '\n'))
-	if !errors.Is(err, fs.ErrExist) {
-		if err != nil {
-			return &exitError{exitStorage, err}
-		}
-		return nil
-	}
 	raw, _, err := b.Get(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = b.Create(ctx, name, append(text, '\n')); err == nil {
+			return nil
+		}
+		if errors.Is(err, fs.ErrExist) { // by somebody else at the same moment
+			raw, _, err = b.Get(ctx, name)
+		}
+	}
 	if err != nil {
 		return &exitError{exitStorage, err}
 	}
@@ -212,7 +226,7 @@ func emptyStore(c *cli.Context, lake string) (store journal.Store, closer io.Clo
 		if err := (home{}).agree(c.Context, b); err != nil {
 			return nil, nil, err
 		}
-		return journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), io.NopCloser(nil), nil
+		return journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{}), io.NopCloser(nil), nil
 	}
 	path, err := sinks.Check(lake)
 	if err != nil {

@@ -158,7 +158,7 @@ func (j *job) existingState() (*state, error) {
 	if there, err := lakeExists(j.c, j.lake); err != nil || !there {
 		return nil, err
 	}
-	return openState(j.c, j.lake, "siglake plan")
+	return openState(j.c, j.lake, onlooker)
 }
 
 // look finds out what the command would do.
@@ -265,7 +265,7 @@ func (j *job) survey(asked []pipeline.Query, memory pipeline.Journal) (*pipeline
 	return plan, nil
 }
 
-// assumedAnswer is how long an answer takes as long as nobody has measured it.
+// assumedAnswer is how long an answer takes as long as onlooker has measured it.
 const assumedAnswer = 500 * time.Millisecond
 
 // foresee adds how long the calls take under the account's windows.

@@ -34,13 +34,14 @@ type state struct {
 	journal *journal.Journal
 }
 
-// openState locks a lake and opens its journal.
+// openState locks a lake for who, and opens its journal. Nobody looks only, while
+// others may be at work.
 func openState(c *cli.Context, lake, who string) (s *state, err error) {
 	s = &state{lake: lake, options: sinkOptions(c)}
 	if s.vault, err = openVault(c, lake, who); err != nil {
 		return nil, err
 	}
-	if s.journal, err = journal.Open(c.Context, s.vault.store, journal.Options{Decode: decodeAgain}); err != nil {
+	if s.journal, err = journal.Open(c.Context, s.vault.store, journal.Options{Decode: decodeAgain, ReadOnly: who == onlooker}); err != nil {
 		return nil, errors.Join(&exitError{storageCode(err), err}, s.close())
 	}
 	return s, nil
@@ -56,6 +57,16 @@ func openExisting(c *cli.Context, who string) (*state, error) {
 		return nil, err
 	}
 	return openState(c, lake, who)
+}
+
+// moved reports whether the journal was written since it was opened to be read.
+func (s *state) moved(ctx context.Context) bool {
+	j, err := journal.Open(ctx, s.vault.store, journal.Options{Decode: decodeAgain, ReadOnly: true})
+	if err != nil {
+		return false
+	}
+	defer j.Close() //nolint:errcheck // it was only read
+	return j.Mark() != s.journal.Mark()
 }
 
 // sink opens a lake for the files of one run; it need not be the state's own.

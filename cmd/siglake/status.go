@@ -18,7 +18,7 @@ func statusCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usagef("status takes no arguments, got %q", c.Args().First())
 			}
-			s, err := openExisting(c, "siglake status")
+			s, err := openExisting(c, onlooker)
 			if err != nil {
 				return err
 			}

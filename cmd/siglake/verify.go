@@ -50,7 +50,7 @@ type finding struct {
 
 func verify(c *cli.Context) error {
 	lake := c.String("lake")
-	s, err := openExisting(c, "siglake verify")
+	s, err := openExisting(c, onlooker)
 	if err != nil {
 		return err
 	}
@@ -76,6 +76,9 @@ func verify(c *cli.Context) error {
 			}
 			fmt.Fprintf(c.App.Writer, "             %s\n", b)
 		}
+	}
+	if broken > 0 && s.moved(c.Context) {
+		return &exitError{exitLocked, fmt.Errorf("a run was at work on %s meanwhile, so what was compared does not belong together: verify again when it has ended", lake)}
 	}
 	if broken > 0 {
 		return &exitError{exitIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", broken, len(findings), lake)}

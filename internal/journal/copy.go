@@ -8,8 +8,10 @@ import (
 // Copy writes the journal's segments into an empty store, record for record as
 // they are. The journal may be read on, and must not be written meanwhile.
 func (j *Journal) Copy(ctx context.Context, to Store) error {
-	if err := j.log.flush(); err != nil {
-		return err
+	if !j.log.look {
+		if err := j.log.flush(); err != nil {
+			return err
+		}
 	}
 	for _, s := range j.log.segments {
 		if err := copySegment(ctx, j.log.store, to, s.name, j.log.endOf(s)); err != nil {

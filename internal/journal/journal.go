@@ -104,7 +104,8 @@ func (r *Run) Spent() (most int64) {
 
 // Options says what a journal needs to know of the client. Decode must be set.
 type Options struct {
-	Decode Decode
+	Decode   Decode
+	ReadOnly bool // look only; see Open
 }
 
 // Reopened reports whether somebody decided, after the run was published, that
@@ -122,8 +123,12 @@ func (r *Run) Left() bool { return r.Done != nil && (r.Done.Deferred > 0 || r.Do
 // Open reads the journal in a store, and makes good what a process that died
 // left undone: an answer that nobody had read is read, a call without an answer
 // becomes a doubt. It writes nothing unless there is something to make good.
+//
+// With ReadOnly it never does, and needs no lock: it shows the journal as it was
+// at some moment while somebody else may be writing it. Calls on their way look
+// like calls in doubt then.
 func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
-	l, err := open(ctx, store, options{})
+	l, err := open(ctx, store, options{readOnly: o.ReadOnly})
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +146,16 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 		return nil, errors.Join(err, l.close())
 	}
 	return j, nil
+}
+
+// Mark names the moment that the journal was read at: it differs when something
+// was written since.
+func (j *Journal) Mark() string {
+	n := len(j.log.segments)
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d@%d", n, j.log.endOf(j.log.segments[n-1]))
 }
 
 // Close makes everything durable and lets go of the store.
@@ -338,6 +353,13 @@ func (j *Journal) mend(ctx context.Context) error {
 			return err
 		}
 		items, _ := j.decode(b, call)
+		if j.log.look {
+			k, h, identities := settledBy(call, b, items)
+			if err := j.settle(c, k, &h, identities); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := j.note(c, call, b, items); err != nil {
 			return err
 		}

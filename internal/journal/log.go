@@ -19,6 +19,7 @@ import (
 type log struct {
 	store  Store
 	target int64
+	look   bool // nothing is ever written
 
 	mu       sync.Mutex
 	idle     sync.Cond // signalled when busy ends
@@ -60,6 +61,7 @@ type record struct {
 
 // options change how a log is kept; the zero value is good.
 type options struct {
+	readOnly    bool  // look, and change nothing, while somebody else may be writing
 	segmentSize int64 // bytes after which a new segment begins; 0 means 64 MiB
 }
 
@@ -101,7 +103,7 @@ func decodeHeader(b []byte) (header, bool) {
 // nothing, except that it makes durable what it found; the first record creates
 // a new segment.
 func open(ctx context.Context, store Store, o options) (*log, error) {
-	l := &log{store: store, target: o.segmentSize}
+	l := &log{store: store, target: o.segmentSize, look: o.readOnly}
 	if l.target <= 0 {
 		l.target = 64 << 20
 	}
@@ -132,16 +134,12 @@ func open(ctx context.Context, store Store, o options) (*log, error) {
 func (l *log) load(ctx context.Context, last bool) error {
 	number := len(l.segments) + 1
 	name := segmentName(number)
-	r, err := l.store.Open(ctx, name)
+	r, known, err := l.sized(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	size := r.Size()
-	known, err := r.Durable()
-	if err != nil {
-		return err
-	}
 	if known = max(known, segmentHeader); known > size {
 		return corrupt(name, size, fmt.Sprintf("it ends here, and everything up to %d was durable", known))
 	}
@@ -165,12 +163,34 @@ func (l *log) load(ctx context.Context, last bool) error {
 		if s.end, err = findEnd(r, s); err != nil {
 			return err
 		}
-		if err := r.Settle(known, s.end); err != nil {
-			return err
+		if !l.look {
+			if err := r.Settle(known, s.end); err != nil {
+				return err
+			}
 		}
 	}
 	l.segments = append(l.segments, s)
 	return nil
+}
+
+// sized opens a segment, and says how much of it is known to be durable. When
+// somebody is writing it, that may be more than there was when it was opened:
+// then it is opened again.
+func (l *log) sized(ctx context.Context, name string) (r Reader, known int64, err error) {
+	for try := 0; ; try++ {
+		if r, err = l.store.Open(ctx, name); err != nil {
+			return nil, 0, err
+		}
+		if known, err = r.Durable(); err != nil {
+			return nil, 0, errors.Join(err, r.Close())
+		}
+		if !l.look || known <= r.Size() || try == 3 {
+			return r, known, nil
+		}
+		if err := r.Close(); err != nil {
+			return nil, 0, err
+		}
+	}
 }
 
 // seal sets the end of s, until now the size of what there is, to what its
@@ -361,6 +381,9 @@ func (l *log) close() error {
 func (l *log) usable() error {
 	if l.closed {
 		return fmt.Errorf("journal: %w", fs.ErrClosed)
+	}
+	if l.look {
+		return errReadOnly
 	}
 	return l.broken
 }

@@ -70,6 +70,9 @@ var ErrBroken = errors.New("the journal cannot be written any more")
 // meantime. Nothing more will be.
 var errGrown = errors.New("somebody has gone on writing the journal")
 
+// errReadOnly is what writing to a journal gives that was opened to be read.
+var errReadOnly = errors.New("the journal was opened to be read only")
+
 // errNoRoom is the one failure after which a journal can go on: nothing that
 // was asked to be kept depends on the room that there is not.
 var errNoRoom = errors.New("no room for the journal")

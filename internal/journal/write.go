@@ -325,8 +325,13 @@ func (s *settler) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 
 // note writes down what a call that was read means.
 func (j *Journal) note(c *Call, call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) error {
-	h := settled{Problem: call.Problem}
-	var identities []byte
+	k, h, identities := settledBy(call, b, items)
+	return j.writeSettled(j.log.write, c, k, h, identities)
+}
+
+// settledBy is what a call that was read means.
+func settledBy(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) (k kind, h settled, identities []byte) {
+	h.Problem = call.Problem
 	for _, identity := range identitiesOf(b, items) {
 		identities = append(identities, identity[:]...)
 	}
@@ -336,11 +341,11 @@ func (j *Journal) note(c *Call, call *pipeline.Call, b *pipeline.Batch, items []
 			h.Credits = &call.Charge.Credits
 		}
 		h.Events, h.All = tallies(items)
-		return j.writeSettled(j.log.write, c, kindCharged, h, identities)
+		return kindCharged, h, identities
 	case pipeline.NotCharged:
-		return j.writeSettled(j.log.write, c, kindNoCharge, h, identities)
+		return kindNoCharge, h, identities
 	}
-	return j.writeSettled(j.log.write, c, kindAmbiguous, h, identities)
+	return kindAmbiguous, h, identities
 }
 
 // identitiesOf are those that an answer decided, or that are in doubt, by what
