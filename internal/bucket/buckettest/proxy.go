@@ -76,7 +76,7 @@ func TLS(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
 	front.URL = server.URL
 	front.Client = &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 16,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it is asked as many hosts
+		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it is asked as many hosts
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 		},
