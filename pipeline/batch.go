@@ -212,6 +212,7 @@ type Stop struct {
 	Reason  string    // what happened, for people
 	Advice  string    // what to do next
 	RetryAt time.Time // earliest useful time to continue; zero when unknown
+	Price   int64     // of StopBudget: the most credits that one event can cost; 0 when that is not what stopped it
 }
 
 func (s *Stop) Error() string {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -67,6 +68,7 @@ type StopInfo struct {
 	Reason  string     `json:"reason"`
 	Advice  string     `json:"advice,omitempty"`
 	RetryAt *time.Time `json:"retry_at,omitempty"`
+	Needs   int64      `json:"needs_at_most,omitempty"` // after a budget: credits that suffice for all lines that are left
 }
 
 // Input is the fingerprint of the list that was read.
@@ -290,7 +292,20 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 		if !stop.RetryAt.IsZero() {
 			m.Run.Stop.RetryAt = &stop.RetryAt
 		}
+		if left := by[schema.Deferred]; stop.Price > 0 && left > 0 {
+			m.Run.Stop.Needs = left * m.dearest(stop.Price)
+			m.Run.Stop.Advice += fmt.Sprintf("; the %d lines that are left can cost %d at the most", left, m.Run.Stop.Needs)
+		}
 	}
+}
+
+// dearest is the most that one entity can cost of those that the run asks about.
+func (m *Manifest) dearest(price int64) (credits int64) {
+	for i := range m.Queries {
+		one := Batch{Query: &m.Queries[i], Items: make([]Item, 1)}
+		credits = max(credits, one.Ceiling(price))
+	}
+	return credits
 }
 
 // doubt itemises an ambiguous call: the lines whose fate it decided.

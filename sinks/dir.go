@@ -68,6 +68,12 @@ func (p *dirPlace) promote(_ context.Context, staged, name string) error {
 	if err := p.mkdirAll(parent); err != nil {
 		return err
 	}
+	// Also when the name is taken: whoever took it may have died before it was
+	// durable, or have been told that it failed.
+	for ; parent != "."; parent = path.Dir(parent) {
+		p.touch(parent)
+	}
+	p.touch(".")
 	// A rename would replace silently. Only this run uses the name, so looking
 	// first is enough.
 	switch exists, err := p.exists(name); {
@@ -76,14 +82,7 @@ func (p *dirPlace) promote(_ context.Context, staged, name string) error {
 	case exists:
 		return p.wrap("rename", name, fs.ErrExist)
 	}
-	if err := p.rename(staged, name); err != nil {
-		return err
-	}
-	for ; parent != "."; parent = path.Dir(parent) {
-		p.touch(parent)
-	}
-	p.touch(".")
-	return nil
+	return p.rename(staged, name)
 }
 
 func (p *dirPlace) touch(dir string) {
@@ -139,6 +138,11 @@ func (p *dirPlace) swap(ctx context.Context, name string, old, data []byte) erro
 	}
 	if !bytes.Equal(now, old) {
 		return p.wrap("replace", name, errMoved)
+	}
+	// What the new content names may be there because of a process that died
+	// before the name was durable, or that was told that it failed.
+	if err := errors.Join(p.syncDir(manifestDir), p.syncDir(path.Dir(manifestDir))); err != nil {
+		return err
 	}
 	if err := p.rename(tmp, name); err != nil {
 		return err

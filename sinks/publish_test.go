@@ -338,6 +338,112 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// TestOvertaken: who is overtaken between its manifest and current.json does not
+// take the lake back to its own generation.
+func TestOvertaken(t *testing.T) {
+	for _, generations := range []int64{2, 3} {
+		lake := t.TempDir()
+		if generations == 3 { // there is something to overwrite
+			if _, err := smallRun(t.Context(), t, lake, "r0", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		overtaken := false
+		m, err := smallRun(t.Context(), t, lake, "r1", func(op, path string, do func() error) error {
+			if op == "create" && strings.HasSuffix(path, "current.json.tmp") && !overtaken {
+				overtaken = true
+				if _, err := smallRun(t.Context(), t, lake, "other", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return do()
+		})
+		if err != nil || m.Generation != generations-1 || !overtaken {
+			t.Errorf("the run is generation %d, %v, want %d and no error", m.Generation, err, generations-1)
+		}
+		checkLake(t, lake, generations)
+	}
+}
+
+// TestDurable: what becomes visible is on the disk before, and its name before
+// anything that names it. All of it is when the run counts as published.
+func TestDurable(t *testing.T) {
+	lake := t.TempDir()
+	files, names := map[string]bool{}, map[string]bool{} // written and not synced; folders with names that are not
+	hidden := filepath.Join(lake, stagingDir)
+	visible := func(path string) bool { return !strings.HasPrefix(path, hidden) }
+	unsynced := func(set map[string]bool) (left []string) {
+		for path := range set {
+			left = append(left, path)
+		}
+		slices.Sort(left)
+		return left
+	}
+	watch := func(op, path string, do func() error) error {
+		if (op == "rename" || op == "link") && visible(path) && len(files) > 0 {
+			t.Errorf("%s becomes visible while there are files that were not synced: %v", path, unsynced(files))
+		}
+		if strings.HasPrefix(path, filepath.Join(lake, metaDir)) && (op == "rename" || op == "link") && len(names) > 0 {
+			t.Errorf("%s becomes visible while there are folders that were not synced: %v", path, unsynced(names))
+		}
+		if err := do(); err != nil {
+			return err
+		}
+		if op == "link" && visible(path) {
+			checkNamed(t, lake, path)
+		}
+		switch op {
+		case "create", "write":
+			files[path] = true
+		case "sync":
+			delete(files, path)
+		case "syncdir":
+			delete(names, path)
+		case "remove":
+			for file := range files {
+				if strings.HasPrefix(file, path) {
+					delete(files, file)
+				}
+			}
+		case "mkdir", "rename", "link":
+			for at := path; visible(path) && at != lake; {
+				at = filepath.Dir(at)
+				names[at] = true
+				if op != "mkdir" {
+					break
+				}
+			}
+		}
+		return nil
+	}
+	for _, run := range []string{"r1", "r2"} {
+		if _, err := smallRun(t.Context(), t, lake, run, watch); err != nil {
+			t.Fatal(err)
+		}
+		if len(names) > 0 {
+			t.Errorf("%s is published while there are folders that were not synced: %v", run, unsynced(names))
+		}
+	}
+}
+
+// checkNamed: every file that a manifest names is there.
+func checkNamed(t *testing.T, lake, manifest string) {
+	t.Helper()
+	data, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m pipeline.Manifest
+	if err := json.Unmarshal(data, &m); err != nil || len(m.Files) == 0 {
+		t.Fatalf("%s: %d files, %v", manifest, len(m.Files), err)
+	}
+	for _, f := range m.Files {
+		if _, err := os.Stat(filepath.Join(lake, f.Path)); err != nil {
+			t.Errorf("%s is visible, and a file that it names is not: %v", manifest, err)
+		}
+	}
+}
+
 func TestPublishRefuses(t *testing.T) {
 	newLake := func(t *testing.T) string {
 		lake := t.TempDir()

@@ -85,8 +85,7 @@ func suicide(n int) func(op, path string, do func() error) error {
 // full reports whether the long versions of tests are wanted.
 func full() bool { return os.Getenv("SIGLAKE_FULL") != "" }
 
-// world is a simulator in a process of its own, and what an undisturbed run
-// finds in it.
+// world is a simulator, and what an undisturbed run finds in it.
 type world struct {
 	t       *testing.T
 	url     string
@@ -95,30 +94,16 @@ type world struct {
 	events  map[string][]string      // event_uids by account key, sorted
 	status  map[string]schema.Status // by account key
 	lake    string
-	before  int    // requests on the bill that are about earlier lakes
-	program string // path of the binary
+	bill    func() simulator.Bill // the simulator's own account
+	before  int                   // requests on the bill that are about earlier lakes
+	program string                // path of the binary
 }
 
+// newWorld has its simulator, and its runs, in processes of their own.
 func newWorld(t *testing.T, program string, seed uint64, lines int, faults ...string) *world {
 	t.Helper()
-	w := &world{t: t, program: program, lake: filepath.Join(t.TempDir(), "lake"), list: filepath.Join(t.TempDir(), "list.csv")}
-	var text strings.Builder
-	text.WriteString("account_id,domain\n")
-	for i := range lines {
-		fmt.Fprintf(&text, "K%05d,company-%d-%04d.example\n", i, seed, i)
-	}
-	if err := os.WriteFile(w.list, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.flags = []string{"--signals", "news,growth", "--plan", "unlimited", "--rate", "0", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet"}
-	t.Setenv(keyVariable, canary)
-
-	calm := newRig(t, simulator.Config{Seed: seed})
-	calm.runContext(context.Background(), nil, w.list, w.flags...)
-	w.events, w.status = found(calm)
-	if calm.code != exitComplete || len(w.events) == 0 {
-		t.Fatalf("the undisturbed run: exit %d, %s", calm.code, calm.stderr)
-	}
+	w := calmWorld(t, seed, lines, "--signals", "news,growth", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet")
+	w.program = program
 
 	args := []string{"simulate", "--listen", "127.0.0.1:0", "--seed", fmt.Sprint(seed), "--sim-plan", "unlimited", "--latency", "4ms", "--credits", "1000000000"}
 	for _, f := range faults {
@@ -141,6 +126,32 @@ func newWorld(t *testing.T, program string, seed uint64, lines int, faults ...st
 		t.Fatal(err)
 	}
 	w.url = strings.TrimSpace(strings.TrimPrefix(line, "simulator listening on "))
+	w.bill = w.askBill
+	return w
+}
+
+// calmWorld makes a list, and finds out what a run brings that nothing disturbs.
+// Its simulator is gone then.
+func calmWorld(t *testing.T, seed uint64, lines int, flags ...string) *world {
+	t.Helper()
+	w := &world{t: t, lake: filepath.Join(t.TempDir(), "lake"), list: filepath.Join(t.TempDir(), "list.csv")}
+	var text strings.Builder
+	text.WriteString("account_id,domain\n")
+	for i := range lines {
+		fmt.Fprintf(&text, "K%05d,company-%d-%04d.example\n", i, seed, i)
+	}
+	if err := os.WriteFile(w.list, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.flags = append([]string{"--plan", "unlimited", "--rate", "0"}, flags...)
+	t.Setenv(keyVariable, canary)
+
+	calm := newRig(t, simulator.Config{Seed: seed})
+	calm.runContext(context.Background(), nil, w.list, w.flags...)
+	w.events, w.status = found(calm)
+	if calm.code != exitComplete || len(w.events) == 0 {
+		t.Fatalf("the undisturbed run: exit %d, %s", calm.code, calm.stderr)
+	}
 	return w
 }
 
@@ -162,33 +173,37 @@ func (w *world) run(lives int) (*exec.Cmd, *strings.Builder) {
 	return cmd, &stderr
 }
 
-// found collects what a lake holds: events and, from the last manifest,
-// statuses.
+// found collects what a lake holds over all its generations: events, and the
+// last fate of each line that is more than a note that it was answered before.
 func found(r *rig) (events map[string][]string, status map[string]schema.Status) {
 	events, status = map[string][]string{}, map[string]schema.Status{}
-	for _, row := range r.events() {
-		key := row["account_key"].(string)
-		events[key] = append(events[key], row["event_uid"].(string))
+	for _, m := range r.generations() {
+		at := &rig{t: r.t, lake: r.lake, manifest: m}
+		for _, row := range at.events() {
+			key := row["account_key"].(string)
+			events[key] = append(events[key], row["event_uid"].(string))
+		}
+		for _, row := range at.lines() {
+			if s := schema.Status(row["status"].(string)); s != schema.Cached {
+				status[row["account_key"].(string)] = s
+			}
+		}
 	}
 	for _, uids := range events {
 		slices.Sort(uids)
 	}
-	for _, row := range r.table(schema.Accounts) {
-		status[row["account_key"].(string)] = schema.Status(row["status"].(string))
-	}
 	return events, status
 }
 
-// bill asks the simulator for its own account.
-func (w *world) bill() *simulator.Bill {
+// askBill asks a simulator in another process.
+func (w *world) askBill() (b simulator.Bill) {
 	w.t.Helper()
 	resp, err := http.Get(w.url + "/_simulator/bill?entries=1")
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	b := new(simulator.Bill)
-	if err := json.NewDecoder(resp.Body).Decode(b); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&b); err != nil {
 		w.t.Fatal(err)
 	}
 	return b

@@ -77,15 +77,38 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if err == nil {
 		return exitComplete
 	}
+	code := exitCode(err)
 	var e *exitError
 	if errors.As(err, &e) {
-		if e.err != nil {
-			fmt.Fprintln(stderr, "siglake: "+e.err.Error())
-		}
-		return e.code
+		code, err = e.code, e.err
 	}
-	fmt.Fprintln(stderr, "siglake: "+err.Error())
-	return exitCode(err)
+	if err != nil {
+		fmt.Fprintln(stderr, "siglake: "+err.Error())
+	}
+	if advice := diskAdvice(err); advice != "" && code == exitStorage {
+		fmt.Fprintln(stderr, "  Next: "+advice)
+	}
+	return code
+}
+
+// diskAdvice says what to do when a disk fails; empty when that is not what
+// happened. Whatever a run had got to, the same command finds out and goes on.
+func diskAdvice(err error) string {
+	does := func(codes ...error) bool {
+		return slices.ContainsFunc(codes, func(c error) bool { return errors.Is(err, c) })
+	}
+	what := ""
+	switch {
+	case does(syscall.ENOSPC, syscall.EDQUOT):
+		what = "make room on the disk"
+	case does(fs.ErrPermission, syscall.EROFS):
+		what = "make it possible to write there"
+	case does(syscall.EIO):
+		what = "check the disk"
+	default:
+		return ""
+	}
+	return what + ", then run the same command again: it goes on where this one stopped"
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
@@ -202,12 +225,15 @@ func stopCode(kind pipeline.StopKind) int {
 	}
 }
 
-// manifestCode is the exit code of a run that published.
+// manifestCode is the exit code of a run that published: the gravest of what it
+// left and of why it stopped. A full disk is no less full because calls are in
+// doubt as well.
 func manifestCode(m *pipeline.Manifest) int {
-	if s := m.Run.Stop; m.Run.Outcome == pipeline.Incomplete && s != nil && s.Kind != pipeline.StopUnstable {
-		return stopCode(s.Kind)
+	code := outcomeCode(m.Run.Outcome)
+	if s := m.Run.Stop; s != nil && s.Kind != pipeline.StopUnstable { // of which the outcome says what it left
+		code = max(code, stopCode(s.Kind))
 	}
-	return outcomeCode(m.Run.Outcome)
+	return code
 }
 
 func outcomeCode(o pipeline.Outcomes) int {

@@ -354,10 +354,14 @@ func (j *job) report(m *pipeline.Manifest) {
 }
 
 func stopReason(m *pipeline.Manifest) string {
-	if m.Run.Stop == nil {
+	s := m.Run.Stop
+	switch {
+	case s == nil:
 		return ""
+	case s.Advice == "":
+		return s.Reason
 	}
-	return m.Run.Stop.Reason
+	return s.Reason + "; next: " + s.Advice
 }
 
 // onlyObject is the one object that all the signals asked for are about; empty

@@ -26,8 +26,12 @@ type Audit struct {
 // Audit reads every answer again and checks what can be checked of the journal
 // alone. secret is looked for in every answer; empty: nothing is.
 func (j *Journal) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
-	a := &Audit{Runs: len(j.runs), Attempts: len(j.calls)}
+	a := &Audit{Runs: len(j.runs)}
 	for _, c := range j.calls {
+		if c.unsent != nil {
+			continue
+		}
+		a.Attempts++
 		if c.response != nil && !c.intent.before(*c.response) {
 			a.Unmeant = append(a.Unmeant, name(c))
 		}
@@ -138,7 +142,12 @@ func (j *Journal) overBudget() (over []string) {
 		var steps []step
 		for _, c := range r.Calls {
 			steps = append(steps, step{c.intent, c, c.Ceiling})
-			if c.response != nil {
+			switch {
+			case c.unsent != nil:
+				steps = append(steps, step{*c.unsent, c, -c.Ceiling})
+			case c.Resolved == NotCharged:
+				steps = append(steps, step{c.decided, c, -c.Ceiling})
+			case c.response != nil:
 				steps = append(steps, step{*c.response, c, c.Most() - c.Ceiling})
 			}
 		}

@@ -71,21 +71,23 @@ func (d *Dir) mkdirAll(path string) error {
 	if err := d.mkdirAll(parent); err != nil {
 		return err
 	}
-	err := d.hook("mkdir", path, func() error { return os.Mkdir(path, 0o700) })
+	err := d.at("mkdir", path, func() error { return os.Mkdir(path, 0o700) })
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return d.hook("syncdir", parent, func() error { return syncDir(os.Open(parent)) })
+	return d.at("syncdir", parent, func() error { return syncDir(os.Open(parent)) })
 }
 
 func (d *Dir) path(name string) string { return filepath.Join(d.base, name) }
 
 func (d *Dir) do(op, name string, f func() error) error {
-	return d.wrap(op, name, d.hook(op, d.path(name), f))
+	return d.at(op, d.path(name), f)
 }
 
+func (d *Dir) at(op, path string, f func() error) error { return wrap(op, path, d.hook(op, path, f)) }
+
 // wrap names operation and path once, whatever the error says already.
-func (d *Dir) wrap(op, name string, err error) error {
+func wrap(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -97,7 +99,7 @@ func (d *Dir) wrap(op, name string, err error) error {
 	case errors.As(err, &linkErr):
 		err = linkErr.Err
 	}
-	return &fs.PathError{Op: op, Path: d.path(name), Err: err}
+	return &fs.PathError{Op: op, Path: path, Err: err}
 }
 
 func (d *Dir) syncDir() error {
@@ -363,7 +365,7 @@ func (r *dirReader) ReadAt(p []byte, off int64) (n int, err error) {
 	if err == io.EOF {
 		return n, err
 	}
-	return n, r.dir.wrap("read", r.name, err)
+	return n, wrap("read", r.dir.path(r.name), err)
 }
 
 // Durable is the higher one of the two statements. One of them may be damaged,

@@ -75,7 +75,8 @@ type Call struct {
 	took     time.Duration // from the request to the end of its answer
 	intent   position
 	response *position
-	decided  position // of the resolution
+	unsent   *position // of the note that it was not made after all
+	decided  position  // of the resolution
 }
 
 // Doubtful reports whether the call may have been charged and nobody decided
@@ -182,6 +183,9 @@ func (j *Journal) take(ctx context.Context, p position, k kind, head []byte) err
 			c, err := j.call(h.Run, h.Call)
 			if err != nil {
 				return err
+			}
+			if k == kindNoCharge && c.response == nil {
+				c.unsent = &p
 			}
 			r, err := j.log.read(ctx, p)
 			if err != nil {
@@ -386,6 +390,9 @@ func (j *Journal) Answers(ctx context.Context, r *Run) func(yield func(pipeline.
 	})
 	return func(yield func(pipeline.Answered, error) bool) {
 		for _, c := range calls {
+			if c.unsent != nil {
+				continue // nobody was asked: its lines are among those that were kept
+			}
 			b, call, err := j.exchange(ctx, c)
 			if err != nil {
 				yield(pipeline.Answered{}, err)

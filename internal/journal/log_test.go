@@ -585,6 +585,33 @@ func TestFlips(t *testing.T) {
 	}
 }
 
+// TestReadDamaged: a record that went bad since the journal was opened is not
+// given out, wherever the bit flipped.
+func TestReadDamaged(t *testing.T) {
+	dir := scratch(t)
+	l := openLog(t, dir, nil, options{})
+	p, err := l.append(1, []byte("head"), []byte("an answer that was paid for"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, segmentName(1)+suffix)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := frameHeader + int64(len("head")+len("an answer that was paid for")) // what fills up to a multiple of eight is not read
+	for at := dirBlock + p.offset; at < dirBlock+p.offset+whole; at++ {
+		data[at] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rec, err := l.read(t.Context(), p); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("byte %d flipped: read = %q %q, %v, want %v", at-dirBlock-p.offset, rec.head, rec.body, err, ErrCorrupt)
+		}
+		data[at] ^= 1
+	}
+}
+
 // TestFaults fails every single operation of a small history in every way.
 func TestFaults(t *testing.T) {
 	t.Parallel()

@@ -266,7 +266,13 @@ func (j *Journal) number(q *pipeline.Query) (int, error) {
 // respond makes durable what came of a call, as the wire gave it.
 func (j *Journal) respond(room *reservation, c *Call, reply *pipeline.Reply) error {
 	if len(reply.Calls) == 0 { // it was not sent after all
-		return j.writeSettled(room.append, c, kindNoCharge, settled{Problem: "not sent"}, nil)
+		return j.writeSettled(func(k byte, head, body []byte) (position, error) {
+			p, err := room.append(k, head, body)
+			if err == nil {
+				c.unsent = &p
+			}
+			return p, err
+		}, c, kindNoCharge, settled{Problem: "not sent"}, nil)
 	}
 	call := &reply.Calls[0]
 	head, err := json.Marshal(response{

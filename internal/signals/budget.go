@@ -105,7 +105,8 @@ func (g *Budgeter) take(ctx context.Context, n int, one int64) (int, *pipeline.S
 				Kind: pipeline.StopBudget,
 				Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more entity can cost %d",
 					g.cfg.Credits, g.spent, one),
-				Advice: "run again with a higher --max-credits, or a lower --max-results",
+				Advice: fmt.Sprintf("run the same command again with --max-credits %d or more, or with a lower --max-results", one),
+				Price:  g.cfg.Price,
 			}
 			g.mu.Unlock()
 			return 0, stop

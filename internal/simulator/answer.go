@@ -55,6 +55,9 @@ func (s *Server) investigate(f *finding, o *order) {
 	for i, sig := range o.types {
 		from := len(all)
 		all = h.events(all, sig)
+		if s.switches.Events == "most" {
+			all = h.abound(all, from, sig, cmp.Or(o.most, uncapped))
+		}
 		list := all[from:len(all):len(all)]
 		if o.most > 0 && len(list) > o.most {
 			if s.switches.CapKeeps == "oldest" {
@@ -69,6 +72,7 @@ func (s *Server) investigate(f *finding, o *order) {
 
 // price adds up what an answer costs: per event, or per type of an entity that has any.
 func (s *Server) price(a *answer) {
+	each := s.priceOf(a.order.object)
 	perType := s.switches.Billing == "per_type" || s.switches.Billing == "per_type_min1"
 	a.price = make(map[string]int64, len(a.order.types))
 	for i := range a.findings {
@@ -78,8 +82,8 @@ func (s *Server) price(a *answer) {
 				n = min(n, 1)
 			}
 			if n > 0 {
-				a.price[a.order.types[j].key] += n * priceOf(a.order.object)
-				a.charge += n * priceOf(a.order.object)
+				a.price[a.order.types[j].key] += n * each
+				a.charge += n * each
 			}
 		}
 	}
@@ -123,16 +127,26 @@ var prices = []tariff{
 	{"signal_score_company_reveal", 1, 1},
 }
 
+// eventActions are what the price list calls an event.
+var eventActions = map[object]string{contact: "showSignalsContact", company: "showSignalsCompany"}
+
 // priceOf is what one event costs.
-func priceOf(o object) int64 {
-	action := "showSignalsCompany"
-	if o == contact {
-		action = "showSignalsContact"
-	}
-	for _, t := range prices {
-		if t.action == action {
+func (s *Server) priceOf(o object) int64 {
+	for _, t := range s.tariffs() {
+		if t.action == eventActions[o] {
 			return t.credits
 		}
 	}
 	return 1
+}
+
+// tariffs is the price list of this account.
+func (s *Server) tariffs() []tariff {
+	list := slices.Clone(prices)
+	for i := range list {
+		if s.config.EventPrice > 0 && (list[i].action == eventActions[contact] || list[i].action == eventActions[company]) {
+			list[i].credits = s.config.EventPrice
+		}
+	}
+	return list
 }

@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -161,6 +163,45 @@ func (h *history) draw(dst []event, s *signal, root uint64, step day) []event {
 		}
 	}
 	return dst
+}
+
+// uncapped is how many events of a type are the most when a request states no cap.
+const uncapped = 100
+
+// abound adds events of one signal to those from the given place on until there are n, oldest
+// first. They are drawn for the window that was asked about, not for the history: another window
+// brings others. A filter may leave no kind of event to add.
+func (h *history) abound(all []event, from int, s *signal, n int) []event {
+	days := int(h.span.to-h.span.from) + 1
+	if days < 1 {
+		return all
+	}
+	root := blend(h.entity.root, hashText('m', s.key))
+	for try := 0; len(all)-from < n && try < 64*n; try++ {
+		d := dice(blend(root, uint64(try)))
+		day := h.span.from + day(d.upto(days))
+		e := event{signal: s, date: day, id: signalID(&d), detail: d.next()}
+		switch s.record {
+		case jobMove:
+			e.from = h.hired(&d, d.upto(len(seniorities)))
+			e.to = h.hired(&d, e.from.rung)
+		case headcount:
+			e.was = math.Ceil(h.entity.size * (0.5 + d.float()))
+			e.now = math.Ceil(e.was * (1.1 + d.skewed()))
+			if s.falls {
+				e.was, e.now = e.now, e.was
+			}
+			e.rate = percent(e.now, e.was)
+		default:
+			h.fill(&e, dice(e.detail))
+			e.date = day // of a news event, fill moves it
+		}
+		if h.filter.admits(&e) {
+			all = append(all, e)
+		}
+	}
+	slices.SortStableFunc(all[from:], func(x, y event) int { return cmp.Compare(x.date, y.date) })
+	return all
 }
 
 // repeats reports whether the same day already has an event about the same thing: two surges of

@@ -17,15 +17,16 @@ import (
 // Config says what kind of account is simulated. The zero value is a Scale account with a
 // million credits, no faults and the most likely reading of every open question.
 type Config struct {
-	Seed     uint64           // another seed is another world
-	Now      func() time.Time // nil: time.Now. Quotas and the event horizon follow it
-	Plan     string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
-	Burst    int              // requests a second; 0: 25 (none on "unlimited"), -1: none
-	Credits  int64            // the pool; 0: 1,000,000, -1: none left
-	Keys     []string         // accepted api keys; empty: any key that is not empty
-	Latency  time.Duration    // typical time of an answer to a valid billed request; 0: at once
-	Switches Switches         // readings of the open questions
-	Faults   []Fault          // at most one fires per request; earlier ones go first
+	Seed       uint64           // another seed is another world
+	Now        func() time.Time // nil: time.Now. Quotas and the event horizon follow it
+	Plan       string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
+	Burst      int              // requests a second; 0: 25 (none on "unlimited"), -1: none
+	Credits    int64            // the pool; 0: 1,000,000, -1: none left
+	EventPrice int64            // credits of one event, as the account page states them; 0: 1
+	Keys       []string         // accepted api keys; empty: any key that is not empty
+	Latency    time.Duration    // typical time of an answer to a valid billed request; 0: at once
+	Switches   Switches         // readings of the open questions
+	Faults     []Fault          // at most one fires per request; earlier ones go first
 
 	// Refuse maps identifiers (id, domain, name, e-mail, LinkedIn URL; in any letter case) to a
 	// status (400, 412, 422 or 451). A request holding one is refused as a whole, costs nothing,
@@ -82,6 +83,9 @@ func New(c Config) (*Server, error) {
 		pool = 0
 	case pool < -1:
 		return nil, fmt.Errorf("simulator: Credits is %d; it can be a number above 0, 0 for 1,000,000, or -1 for none left", c.Credits)
+	}
+	if c.EventPrice < 0 {
+		return nil, fmt.Errorf("simulator: EventPrice is %d; it can be a number of credits, or 0 for 1", c.EventPrice)
 	}
 	if c.Latency < 0 {
 		return nil, fmt.Errorf("simulator: Latency is %v; it can be 0 or more", c.Latency)

@@ -260,3 +260,75 @@ func TestChaos(t *testing.T) {
 		t.Errorf("chaos over 40 answers shows %v", shapes)
 	}
 }
+
+// TestEventsMost: under the switch every known entity has as many events of every type as were
+// asked for, and the charge is the most that they can cost.
+func TestEventsMost(t *testing.T) {
+	const price = 3
+	for _, tt := range []struct {
+		path, body string
+		types      []*signal
+	}{
+		{companySearch, firms("v", 30), signalsOf(company, false)},
+		{contactIDs, `"contactIds":[11,12,13,14,15,16,17,18,19,20,21,22,23,24,25]`, signalsOf(contact, false)},
+	} {
+		for _, most := range []int{1, 7, 100} {
+			s := rig(t, Config{Switches: Switches{Events: "most"}, EventPrice: price})
+			body := fmt.Sprintf(`{%s,"signals":["allSignals"],"startDate":"2026-03-01"`, tt.body)
+			if most != uncapped {
+				body += fmt.Sprintf(`,"maxResultsPerSignal":%d`, most)
+			}
+			a := ask(t, s, tt.path, body+`}`)
+			ids := map[string]bool{}
+			for ref := range a.entries() {
+				for _, sig := range tt.types {
+					events := a.events(t, ref, sig.key)
+					if len(events) != most {
+						t.Errorf("%s of %s: %d events, want %d", sig.key, ref, len(events), most)
+					}
+					for _, e := range events {
+						if id, ok := e["signalId"]; ok {
+							ids[fmt.Sprint(id)] = true
+						}
+						if date, ok := e["signalDate"].(string); ok && (date < a.StartDate || date > a.EndDate) {
+							t.Errorf("%s of %s on %s, want it from %s to %s", sig.key, ref, date, a.StartDate, a.EndDate)
+						}
+					}
+				}
+			}
+			n := len(a.entries()) * len(tt.types) * most
+			if tt.path == companySearch && len(ids) != n {
+				t.Errorf("%d events have %d ids, want one each", n, len(ids))
+			}
+			if want := int64(n) * price; *a.Charge != want || s.Bill().Credits != want || want == 0 {
+				t.Errorf("%d events are charged %d and billed %d, want %d", n, *a.Charge, s.Bill().Credits, want)
+			}
+		}
+	}
+	// A filter still holds.
+	s := rig(t, Config{Switches: Switches{Events: "most"}})
+	a := ask(t, s, companySearch, `{`+firms("v", 9)+`,"signals":["riskNews","peopleNews"],"maxResultsPerSignal":5,"filters":{"include":{"newsEventTypes":["Security Issue"]}}}`)
+	for ref := range a.entries() {
+		if risks, people := len(a.events(t, ref, "riskNews")), len(a.events(t, ref, "peopleNews")); risks != 5 || people != 0 {
+			t.Errorf("%s: %d risks and %d people, want 5 and none that pass the filter", ref, risks, people)
+		}
+	}
+}
+
+// TestEventPrice: the account page states what is charged.
+func TestEventPrice(t *testing.T) {
+	if _, err := New(Config{EventPrice: -1}); err == nil || !strings.Contains(err.Error(), "EventPrice") {
+		t.Errorf("New(EventPrice: -1) = %v, want an error that names it", err)
+	}
+	for configured, want := range map[int64]string{0: `{"credits":1,"perQuantity":1}`, 6: `{"credits":6,"perQuantity":1}`} {
+		page := get(rig(t, Config{EventPrice: configured}), accountUsage).Body.String()
+		for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
+			if !strings.Contains(page, `"`+action+`":`+want) {
+				t.Errorf("EventPrice %d: the account page is %s, want %s to be %s", configured, page, action, want)
+			}
+		}
+		if !strings.Contains(page, `"revealPhone":{"credits":5,`) {
+			t.Errorf("EventPrice %d: the account page is %s, want other prices as they were", configured, page)
+		}
+	}
+}
