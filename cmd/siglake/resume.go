@@ -23,7 +23,7 @@ func resumeCommand() *cli.Command {
 			"when the list came by standard input or lies elsewhere now; its content must be the same.",
 		Flags: joinFlags(
 			[]cli.Flag{lakeFlag()},
-			moneyFlags(), apiFlags(), workFlags(), simulatorFlags(), outputFlags(),
+			moneyFlags(), apiFlags(), workFlags(), s3Flags(), simulatorFlags(), outputFlags(),
 			hidden(queryFlags()), hidden(listFlags()), []cli.Flag{&cli.BoolFlag{Name: "simulate", Hidden: true}},
 		),
 		Action: func(c *cli.Context) error {
