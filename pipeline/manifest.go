@@ -74,7 +74,8 @@ type StopInfo struct {
 // Input is the fingerprint of the list that was read.
 type Input struct {
 	URI         string            `json:"uri"`
-	SHA256      string            `json:"sha256"` // of the bytes as stored
+	Objects     []InputObject     `json:"objects,omitempty"` // the files of it, when it lies on S3 or has several
+	SHA256      string            `json:"sha256"`            // of the bytes as stored; of Objects, when there are any
 	Bytes       int64             `json:"bytes"`
 	Lines       int64             `json:"lines"` // physical lines
 	Records     int64             `json:"records"`
@@ -83,6 +84,14 @@ type Input struct {
 	Delimiter   string            `json:"delimiter,omitempty"`
 	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
 	Notes       []string          `json:"notes,omitempty"`   // decisions that the list's owner may want to check
+}
+
+// InputObject is one file of a list, in the version that was read.
+type InputObject struct {
+	URI    string `json:"uri"`
+	ETag   string `json:"etag,omitempty"`   // on S3
+	SHA256 string `json:"sha256,omitempty"` // elsewhere, of the bytes as stored
+	Size   int64  `json:"size"`
 }
 
 // AccountTotals counts the input lines by their one fate; the counts sum to Lines.

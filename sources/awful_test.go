@@ -31,6 +31,12 @@ const accounts = "../testdata/accounts"
 //	        note: <note>
 //	fatal: <error>
 func TestAwful(t *testing.T) {
+	awful(t, func(_ *testing.T, file string) (string, Options) { return file, Options{} })
+}
+
+// awful reads every list where place has put it.
+func awful(t *testing.T, place func(t *testing.T, file string) (uri string, o Options)) {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(accounts, "awful", "*"))
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +53,9 @@ func TestAwful(t *testing.T) {
 				t.Fatal(err)
 			}
 			options, _, _ := strings.Cut(string(want), "\n")
-			got := options + "\n" + fates(t, file, parseOptions(t, options))
+			uri, o := place(t, file)
+			parseOptions(t, options, &o)
+			got := options + "\n" + fates(t, uri, o)
 			if *update {
 				if err := os.WriteFile(file+".want", []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -64,9 +72,8 @@ func TestAwful(t *testing.T) {
 }
 
 // parseOptions reads the first line of a .want file.
-func parseOptions(t *testing.T, line string) Options {
+func parseOptions(t *testing.T, line string, o *Options) {
 	t.Helper()
-	o := Options{}
 	for _, word := range strings.Fields(strings.TrimPrefix(line, "options:")) {
 		key, value, _ := strings.Cut(word, "=")
 		switch key {
@@ -90,7 +97,6 @@ func parseOptions(t *testing.T, line string) Options {
 			t.Fatalf("option %q is not known", word)
 		}
 	}
-	return o
 }
 
 // fates reads a list to its end and writes what became of it.

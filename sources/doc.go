@@ -9,7 +9,9 @@
 //
 // The bytes pass through these steps, each in a file of its own:
 //
-//	open.go       path or standard input -> counted, hashed bytes -> List
+//	find.go       path, folder, pattern or s3:// URI -> the files it names
+//	open.go       files or standard input -> counted, hashed bytes -> List
+//	s3.go         one version of an object -> ranges -> bytes
 //	encoding.go   gzip, zstd; UTF-16, Windows-1252 -> UTF-8
 //	csv.go        UTF-8 -> records with their physical lines, within fixed caps
 //	dialect.go    a sample of the text -> the delimiter
@@ -36,5 +38,18 @@
 // one. When several identifiers are good all are kept; schema.Account.Identifier
 // picks the one to ask by.
 //
-// Memory is constant: one record (at most 1 MiB) and two 64 KiB samples.
+// # Many files
+//
+// A folder or a pattern is one list of many files, in the order of their names:
+// rows are counted across them, and each file is read like a list of its own,
+// with its own header, dialect and encoding. Hidden files (.name, _name) and
+// empty ones are none of it. S3 and local files behave alike.
+//
+// An object on S3 is read in the version that was found: its ETag stands in the
+// fingerprint of the input and in each request, so that an object that is
+// replaced meanwhile ends the reading with an error and never gives lines of two
+// versions. Answers that break off are gone on with where they did.
+//
+// Memory is constant: one record (at most 1 MiB), two 64 KiB samples, and on S3
+// one range (at most 8 MiB).
 package sources

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -37,6 +38,11 @@ type Options struct {
 	Encoding string
 	// Stdin is read for the URI "-". Nil: os.Stdin.
 	Stdin io.Reader
+	// Bucket opens a bucket by its s3:// URI. Nil: there are no lists on S3.
+	Bucket func(ctx context.Context, uri string) (*bucket.Bucket, error)
+	// Objects are what Find found for the URI, to be read in the versions it saw.
+	// Nil: Open looks for them.
+	Objects []Object
 }
 
 // Header says whether a list begins with a header.
@@ -83,18 +89,21 @@ func (e *Error) Error() string {
 // Unwrap gives the cause, so that errors.Is(err, fs.ErrNotExist) works.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Input describes a list that was read, for the manifest.
+// Input describes a list that was read, for the manifest. Where a list has
+// several files, the decisions are those about the first; Notes say which others
+// are read otherwise.
 type Input struct {
 	URI         string
-	SHA256      string // hex, of the bytes as stored; empty when reading was stopped half-way
-	Bytes       int64  // as stored, before decompression
-	Records     int64  // accounts yielded, rejected ones included; the header is not counted
-	Rejected    int64  // of those, how many carry a Reject
-	Lines       int64  // physical lines, all of them
-	Blank       int64  // physical lines with nothing on them
-	Encoding    string // utf-8, utf-16le, utf-16be, windows-1252
-	Compression string // gzip, zstd or empty
-	Delimiter   string // empty when there is one column
+	Objects     []Object // the files of it; nil when it is one local file
+	SHA256      string   // see Fingerprint; empty when reading was stopped half-way
+	Bytes       int64    // as stored, before decompression
+	Records     int64    // accounts yielded, rejected ones included; the header is not counted
+	Rejected    int64    // of those, how many carry a Reject
+	Lines       int64    // physical lines, all of them
+	Blank       int64    // physical lines with nothing on them
+	Encoding    string   // utf-8, utf-16le, utf-16be, windows-1252
+	Compression string   // gzip, zstd or empty
+	Delimiter   string   // empty when there is one column
 	Object      schema.Object
 	Header      []string          // header cells as written; nil when there is no header
 	Mapping     map[string]string // field -> header name, or "column 3" when there is no header
@@ -103,19 +112,31 @@ type Input struct {
 
 // List is an open list. It is read once, by one goroutine.
 type List struct {
-	file   io.Closer
+	objects []Object
+	options Options
+	store   *bucket.Bucket // nil for local files
+	first   *file          // at its beginning until Accounts reads on
+	input   Input
+	begun   bool
+}
+
+// file is a file of a list that is being read.
+type file struct {
+	object Object
+	opened io.ReadCloser
 	stored *digest
 	plain  io.Closer // the decompressor
 	csv    *reader
 	layout layout
-	input  Input
-	begun  bool
+	how    Input // what was decided
 }
 
-// Open opens a list: a path, a file:// URI, or "-" for standard input. It reads
-// the beginning, far enough to know the columns, so that a list that cannot be
-// understood fails here, before anything is asked or paid. Errors are *Error,
-// save the context's own.
+// Open opens a list: a path, a file:// or s3:// URI, or "-" for standard input.
+// A folder, or a pattern such as lists/*.csv, is a list of many files, each of
+// them read like a list of its own. It reads the beginning of every file, far
+// enough to know the columns, so that a list that cannot be understood fails
+// here, before anything is asked or paid. Errors are *Error, save the context's
+// own.
 func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -123,31 +144,77 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err := o.check(uri); err != nil {
 		return nil, err
 	}
-	f, err := openFile(uri, o.Stdin)
-	if err != nil {
-		return nil, err
-	}
-	l := &List{file: f, stored: &digest{r: f, sum: sha256.New()}, input: Input{URI: uri}}
-	if err := l.prepare(o); err != nil {
-		_ = l.Close() // it was only read; the error in hand matters
-		var known *Error
-		if errors.As(err, &known) {
-			known.File = uri
-			return nil, known
+	l := &List{objects: o.Objects, options: o}
+	var err error
+	if l.objects == nil {
+		if l.objects, err = find(ctx, uri, o); err != nil {
+			return nil, err
 		}
-		return nil, l.broken(err)
+	}
+	l.objects = slices.Clone(l.objects) // digests are added
+	if l.objects[0].ETag != "" {
+		if l.store, err = openBucket(ctx, uri, o); err != nil {
+			return nil, err
+		}
+	}
+	var others summary
+	for _, object := range l.objects {
+		f, err := l.open(ctx, object)
+		if err != nil {
+			_ = l.Close() // it was only read
+			return nil, err
+		}
+		if l.first == nil {
+			l.first, l.input = f, f.how
+		} else {
+			f.close()
+		}
+		others.add(object, f.how)
+	}
+	l.input.URI = uri
+	if len(l.objects) > 1 || l.store != nil {
+		l.input.Objects, l.input.Notes = l.objects, others.notes()
 	}
 	return l, nil
 }
 
-// prepare looks at the beginning of the list and decides how to read the rest.
-func (l *List) prepare(o Options) error {
-	in := &l.input
-	plain, compression, err := decompress(l.stored)
+// open opens a file and decides how to read it.
+func (l *List) open(ctx context.Context, object Object) (f *file, err error) {
+	f = &file{object: object}
+	if l.store == nil {
+		if f.opened, err = openFile(object.URI, l.options.Stdin); err != nil {
+			return nil, err
+		}
+		f.stored = &digest{r: f.opened, sum: sha256.New()}
+	} else {
+		if f.opened, err = newRemote(ctx, l.store, object); err != nil {
+			return nil, remoteError(object.URI, err)
+		}
+		f.stored = &digest{r: f.opened}
+	}
+	if err := f.prepare(l.options); err != nil {
+		f.close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		var known *Error
+		if errors.As(err, &known) && f.stored.err == nil {
+			known.File = object.URI
+			return nil, known
+		}
+		return nil, f.broken(err)
+	}
+	return f, nil
+}
+
+// prepare looks at the beginning of the file and decides how to read the rest.
+func (f *file) prepare(o Options) error {
+	in := &f.how
+	plain, compression, err := decompress(f.stored)
 	if err != nil {
 		return err
 	}
-	l.plain, in.Compression = plain, compression
+	f.plain, in.Compression = plain, compression
 
 	text, encoding, err := decode(plain, o.Encoding)
 	if err != nil {
@@ -165,19 +232,19 @@ func (l *List) prepare(o Options) error {
 	}
 	in.Delimiter = d.name()
 
-	l.csv = newReader(text, d.delimiter)
-	l.csv.mustBeUTF8 = encoding == utf8Name
-	if err := l.csv.skip(d.preamble); err != nil {
+	f.csv = newReader(text, d.delimiter)
+	f.csv.mustBeUTF8 = encoding == utf8Name
+	if err := f.csv.skip(d.preamble); err != nil {
 		return err
 	}
-	l.layout, err = arrange(d, o)
+	f.layout, err = arrange(d, o)
 	if err != nil {
 		return err
 	}
-	in.Object, in.Header, in.Notes = l.layout.object, l.layout.header, l.layout.notes
-	in.Mapping = l.layout.mapping()
+	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
+	in.Mapping = f.layout.mapping()
 	if in.Header != nil {
-		_, err = l.csv.next()
+		_, err = f.csv.next()
 	}
 	return err
 }
@@ -193,6 +260,9 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 		}
 		l.begun = true
 		err := l.each(ctx, func(a schema.Account) bool { return yield(a, nil) })
+		if fatal := new(Error); err == nil || errors.As(err, &fatal) {
+			l.input.SHA256 = Fingerprint(l.objects)
+		}
 		if err != nil && err != errStopped {
 			yield(schema.Account{}, err)
 		}
@@ -203,37 +273,62 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 var errStopped = errors.New("stopped")
 
 func (l *List) each(ctx context.Context, yield func(schema.Account) bool) error {
+	for i, object := range l.objects {
+		f := l.first
+		if i == 0 {
+			l.first = nil
+			f.readFor(ctx)
+		} else {
+			var err error
+			if f, err = l.open(ctx, object); err != nil {
+				return err
+			}
+		}
+		err := l.lines(ctx, f, yield)
+		l.objects[i].SHA256 = f.object.SHA256
+		f.close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lines yields the accounts of one file.
+func (l *List) lines(ctx context.Context, f *file, yield func(schema.Account) bool) error {
+	in, linesBefore, blankBefore := &l.input, l.input.Lines, l.input.Blank
 	for {
-		if l.input.Records&1023 == 0 {
+		if in.Records&1023 == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 		}
-		rec, err := l.csv.next()
-		l.input.Lines, l.input.Blank = l.csv.lines(), l.csv.blank
+		rec, err := f.csv.next()
+		in.Lines, in.Blank = linesBefore+f.csv.lines(), blankBefore+f.csv.blank
 		if err != nil {
-			if drained := l.stored.drain(); drained == nil {
-				l.input.SHA256 = hex.EncodeToString(l.stored.sum.Sum(nil))
-			} else if err == io.EOF {
+			if drained := f.finish(); err == io.EOF && drained != nil {
 				err = drained
 			}
-			l.input.Bytes = l.stored.n
-			if err == io.EOF {
+			in.Bytes += f.stored.n
+			switch {
+			case err == io.EOF:
 				return nil
+			case ctx.Err() != nil:
+				return ctx.Err()
 			}
-			return l.broken(err)
+			return f.broken(err)
 		}
 		if rec.fault == nil && rec.last > rec.line {
-			if f := l.layout.swallowed(&rec); f != nil {
-				rec.fault = f
-				rec.last = l.csv.reread() - 1
+			if fault := f.layout.swallowed(&rec); fault != nil {
+				rec.fault = fault
+				rec.last = f.csv.reread() - 1
 			}
 		}
-		l.input.Records++
-		a := l.layout.account(&rec)
-		a.Row, a.File = l.input.Records, l.input.URI
+		in.Records++
+		a := f.layout.account(&rec)
+		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {
-			l.input.Rejected++
+			in.Rejected++
 		}
 		if !yield(a) {
 			return errStopped
@@ -241,13 +336,44 @@ func (l *List) each(ctx context.Context, yield func(schema.Account) bool) error 
 	}
 }
 
-// broken wraps an error of the file or of its decompression.
-func (l *List) broken(err error) error {
-	e := &Error{File: l.input.URI, Problem: "cannot be read: " + err.Error(), Err: err}
-	if l.csv != nil {
-		e.Line = l.csv.line
+// readFor lets a file that was opened for one context be read for another.
+func (f *file) readFor(ctx context.Context) {
+	if r, ok := f.opened.(*remote); ok {
+		r.ctx = ctx
 	}
-	if c := l.input.Compression; c != "" {
+}
+
+// finish completes the digest of a local file. An object's is its ETag: what a
+// decompressor left of it is not fetched.
+func (f *file) finish() error {
+	if f.stored.sum == nil {
+		f.stored.n = f.object.Size
+		return nil
+	}
+	err := f.stored.drain()
+	if err == nil {
+		f.object.SHA256 = hex.EncodeToString(f.stored.sum.Sum(nil))
+	}
+	return err
+}
+
+func (f *file) close() {
+	if f.plain != nil {
+		f.plain.Close() // a decompressor holds memory only; its errors were met while reading
+	}
+	f.opened.Close() // it was only read
+}
+
+// broken wraps an error of the file or of its decompression.
+func (f *file) broken(err error) error {
+	e := &Error{File: f.object.URI, Problem: "cannot be read: " + err.Error(), Err: err}
+	if f.stored.err != nil && f.stored.sum == nil {
+		e = remoteError(f.object.URI, f.stored.err)
+	}
+	if f.csv != nil {
+		e.Line = f.csv.line
+	}
+	if c := f.how.Compression; c != "" && f.stored.err == nil {
 		e.Problem = fmt.Sprintf("the %s data is damaged or cut off (%v)", c, err)
 		if e.Line > 0 {
 			e.Problem += "; the lines before this one were read"
@@ -263,12 +389,14 @@ func (l *List) broken(err error) error {
 // covers the stored bytes to the end even when a fatal error ended the reading.
 func (l *List) Input() Input { return l.input }
 
-// Close releases the file. It does not close a reader given as Options.Stdin.
+// Close releases the file that is open. It does not close a reader given as
+// Options.Stdin.
 func (l *List) Close() error {
-	if l.plain != nil {
-		l.plain.Close() // a decompressor holds memory only; its errors were met while reading
+	if l.first != nil {
+		l.first.close()
+		l.first = nil
 	}
-	return l.file.Close()
+	return nil
 }
 
 // check refuses options that could only be typing errors.
@@ -292,42 +420,41 @@ func (o *Options) check(uri string) error {
 	return nil
 }
 
-// openFile opens what a URI names. Remote schemes are refused by name, so that
-// "s3://bucket/list.csv" is never looked for as a local path.
-func openFile(uri string, stdin io.Reader) (io.ReadCloser, error) {
-	path := uri
+// localPath gives the path that a URI names. Remote schemes are refused by name,
+// so that "s3://bucket/list.csv" is never looked for as a local path.
+func localPath(uri string) (string, error) {
 	scheme, _, hasScheme := strings.Cut(uri, "://")
 	switch {
-	case uri == "-":
+	case uri == "":
+		return "", &Error{File: `""`, Problem: "no list was named", Expected: "a path, a file:// or s3:// URI, or - for standard input"}
+	case hasScheme && strings.EqualFold(scheme, "file"):
+		u, err := url.Parse(uri)
+		if err != nil || (u.Host != "" && u.Host != "localhost") || u.Path == "" {
+			return "", &Error{File: uri, Problem: "is not a local file URI", Expected: "file:///path/to/list.csv", Err: err}
+		}
+		return u.Path, nil
+	case hasScheme && !strings.ContainsAny(scheme, `/\.`):
+		return "", &Error{File: uri, Problem: "lists cannot be read over " + scheme + ":// here",
+			Expected: "a path, a file:// or s3:// URI, or - for standard input", Fix: "copy the list to a local file, or pipe it in and name it -"}
+	}
+	return uri, nil
+}
+
+// openFile opens a local file, or standard input.
+func openFile(uri string, stdin io.Reader) (io.ReadCloser, error) {
+	if uri == "-" {
 		if stdin == nil {
 			stdin = os.Stdin
 		}
 		return io.NopCloser(stdin), nil
-	case uri == "":
-		return nil, &Error{File: `""`, Problem: "no list was named", Expected: "a path, a file:// URI, or - for standard input"}
-	case hasScheme && strings.EqualFold(scheme, "file"):
-		u, err := url.Parse(uri)
-		if err != nil || (u.Host != "" && u.Host != "localhost") || u.Path == "" {
-			return nil, &Error{File: uri, Problem: "is not a local file URI", Expected: "file:///path/to/list.csv", Err: err}
-		}
-		path = u.Path
-	case hasScheme && !strings.ContainsAny(scheme, `/\.`):
-		return nil, &Error{File: uri, Problem: "lists cannot be read over " + scheme + ":// here",
-			Expected: "a path, a file:// URI, or - for standard input", Fix: "copy the list to a local file, or pipe it in and name it -"}
 	}
-	f, err := os.Open(path)
+	name, err := localPath(uri)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, fileError(uri, err)
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = &Error{File: uri, Problem: "is a directory", Expected: "one list", Fix: "name the file in it"}
-	} else if err != nil {
-		err = fileError(uri, err)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
 	}
 	return f, nil
 }
@@ -346,17 +473,24 @@ func fileError(uri string, err error) error {
 	return e
 }
 
-// digest counts and hashes the bytes that pass.
+// digest counts the bytes that pass, and hashes them if it has something to hash
+// them with.
 type digest struct {
 	r   io.Reader
-	sum hash.Hash
+	sum hash.Hash // may be nil
 	n   int64
+	err error // of r, other than its end
 }
 
 func (d *digest) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
-	d.sum.Write(p[:n])
+	if d.sum != nil {
+		d.sum.Write(p[:n])
+	}
 	d.n += int64(n)
+	if err != nil && err != io.EOF {
+		d.err = err
+	}
 	return n, err
 }
 

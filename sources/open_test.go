@@ -81,7 +81,9 @@ func TestOpenErrors(t *testing.T) {
 		is   error
 	}{
 		{uri: "", want: "no list was named"},
-		{uri: dir, want: "is a directory"},
+		{uri: dir, want: "names no file that has anything in it"},
+		{uri: filepath.Join(dir, "*.csv"), want: "names no file that has anything in it"},
+		{uri: filepath.Join(dir, "[a.csv"), want: "cannot be understood"},
 		{uri: filepath.Join(dir, "none.csv"), want: "no such file", is: fs.ErrNotExist},
 		{uri: "file://" + filepath.ToSlash(filepath.Join(dir, "none.csv")), want: "no such file", is: fs.ErrNotExist},
 		{uri: "file://elsewhere/list.csv", want: "not a local file URI"},

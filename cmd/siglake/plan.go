@@ -101,7 +101,7 @@ func planList(c *cli.Context, uri string) error {
 	if err != nil {
 		return err
 	}
-	if j.in, err = openInput(c.Context, uri, c.App.Reader); err != nil {
+	if j.in, err = openInput(c.Context, uri, j.options); err != nil {
 		return err
 	}
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory

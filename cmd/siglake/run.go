@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/quota"
 	"github.com/siglake/siglake/internal/signals"
@@ -29,7 +30,8 @@ func runCommand() *cli.Command {
 		Name:      "run",
 		Usage:     "ask about every line of a list and write what comes back into a lake",
 		ArgsUsage: "LIST",
-		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input.\n" +
+		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input; a folder or a\n" +
+			"pattern (lists/*.csv, lists/**) is one list of many files; all of them may lie on S3: s3://bucket/lists/*.csv.\n" +
 			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
 			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
 			"21 calls in doubt, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
@@ -143,7 +145,7 @@ func (j *job) run() error {
 		return err
 	}
 	var err error
-	if j.in, err = openInput(c.Context, uri, c.App.Reader); err != nil {
+	if j.in, err = openInput(c.Context, uri, j.options); err != nil {
 		return err
 	}
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
@@ -323,7 +325,7 @@ func (j *job) openList() (*sources.List, error) {
 	if err := j.in.rewind(); err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
-	j.options.Stdin = j.in.stdin
+	j.options.Stdin, j.options.Objects = j.in.stdin, j.in.objects
 	list, err := sources.Open(j.c.Context, j.in.uri, j.options)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
@@ -517,6 +519,11 @@ func openAPI(c *cli.Context) (baseURL, key string, bill func() simulatorBill, do
 
 func listOptions(c *cli.Context) (sources.Options, error) {
 	o := sources.Options{Stdin: c.App.Reader, Map: map[string]string{}}
+	s3, err := bucketConfig(c)
+	if err != nil {
+		return o, err
+	}
+	o.Bucket = func(ctx context.Context, uri string) (*bucket.Bucket, error) { return bucket.Open(ctx, uri, s3) }
 	for _, m := range splitWords(c.StringSlice("map")) {
 		field, column, found := strings.Cut(m, "=")
 		if !found || column == "" {

@@ -21,6 +21,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
+	"github.com/siglake/siglake/sources"
 )
 
 // today, which a test may stop, is the clock that windows end by.
@@ -350,22 +351,24 @@ func untilOf(r *journal.Run) (day time.Time) {
 
 // input is a list that can be read twice: once for its digest, once for its
 // lines. A pipe is copied first, so that nothing is paid for before all of it
-// is there.
+// is there. Of objects on S3 the digest is that of their URIs, ETags and sizes,
+// so that a huge one is not fetched twice; they are then read in these versions
+// or not at all.
 type input struct {
-	uri    string
-	stdin  io.Reader // what "-" stands for
-	digest string
-	size   int64
-	spool  *os.File
+	uri     string
+	stdin   io.Reader // what "-" stands for
+	objects []sources.Object
+	digest  string
+	spool   *os.File
 }
 
-func openInput(ctx context.Context, uri string, stdin io.Reader) (*input, error) {
-	in := &input{uri: uri, stdin: stdin}
-	path := strings.TrimPrefix(uri, "file://")
+func openInput(ctx context.Context, uri string, o sources.Options) (*input, error) {
+	in := &input{uri: uri, stdin: o.Stdin}
 	if uri != "-" {
+		path := strings.TrimPrefix(uri, "file://")
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().IsRegular() || info.IsDir() {
-			return in, in.measure(path, err)
+			return in, in.find(ctx, o)
 		}
 		f, err := os.Open(path)
 		if err != nil {
@@ -381,8 +384,7 @@ func openInput(ctx context.Context, uri string, stdin io.Reader) (*input, error)
 	h := sha256.New()
 	copied := make(chan error, 1)
 	go func() { // ends with the pipe, or with the process: a read cannot be taken back
-		n, err := io.Copy(io.MultiWriter(in.spool, h), in.stdin)
-		in.size = n
+		_, err := io.Copy(io.MultiWriter(in.spool, h), in.stdin)
 		copied <- err
 	}()
 	select {
@@ -400,21 +402,15 @@ func openInput(ctx context.Context, uri string, stdin io.Reader) (*input, error)
 	return in, nil
 }
 
-// measure takes the digest of a file. One that cannot be read has none: whoever
-// opens it says why.
-func (in *input) measure(path string, err error) error {
-	if err != nil {
-		return nil //nolint:nilerr // the source says it with more detail
+// find looks for the files of the list.
+func (in *input) find(ctx context.Context, o sources.Options) (err error) {
+	switch in.objects, err = sources.Find(ctx, in.uri, o); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &exitError{exitUsage, err}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil //nolint:nilerr // likewise
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	h := sha256.New()
-	if in.size, err = io.Copy(h, f); err == nil {
-		in.digest = hex.EncodeToString(h.Sum(nil))
-	}
+	in.digest = sources.Fingerprint(in.objects)
 	return nil
 }
 
