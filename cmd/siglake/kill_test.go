@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 		if n != 0 {
 			fileHook = suicide(n)
 		}
+		journalPatience = time.Second
 		main()
 	}
 	// Counts of calls are shared by all runs of a user; those of tests are not.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,6 +26,10 @@ const stateDir = "_state"
 // fileHook, when a test sets it, is called around every operation on the files
 // of a lake and its journal, to make them fail.
 var fileHook func(op, path string, do func() error) error
+
+// journalPatience, when a test shortens it, is how long a journal in a bucket
+// that cannot be written is tried again, while paid answers wait.
+var journalPatience time.Duration
 
 // storeFlags say where things are kept.
 func storeFlags() []cli.Flag {
@@ -131,7 +136,7 @@ func openBucketVault(c *cli.Context, lake, who string) (v vault, err error) {
 	if home.Directory != "" {
 		return v, v.openDir(filepath.Join(home.Directory, "journal"))
 	}
-	v.store = journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{})
+	v.store = journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalPatience})
 	return v, nil
 }
 
@@ -226,7 +231,7 @@ func emptyStore(c *cli.Context, lake string) (store journal.Store, closer io.Clo
 		if err := (home{}).agree(c.Context, b); err != nil {
 			return nil, nil, err
 		}
-		return journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{}), io.NopCloser(nil), nil
+		return journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalPatience}), io.NopCloser(nil), nil
 	}
 	path, err := sinks.Check(lake)
 	if err != nil {
