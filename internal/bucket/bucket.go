@@ -224,7 +224,7 @@ func (b *Bucket) Range(ctx context.Context, o Object, off, n int64) (io.ReadClos
 	}
 	// A store that does not heed what it was asked says so by what it answers.
 	switch at := fmt.Sprintf("bytes %d-", off); {
-	case o.ETag != "" && aws.ToString(out.ETag) != o.ETag:
+	case o.ETag != "" && strings.Trim(aws.ToString(out.ETag), `"`) != strings.Trim(o.ETag, `"`): // a listing may give it bare
 		err = ErrMoved
 	case !strings.HasPrefix(aws.ToString(out.ContentRange), at):
 		err = fmt.Errorf("the store ignores ranges: asked for %s, got %q", span, aws.ToString(out.ContentRange))

@@ -569,6 +569,29 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestEndpointOfTheEnvironment reaches a store by the SDK's own variable: it is
+// another store than AWS then, too, and gets no checksums.
+func TestEndpointOfTheEnvironment(t *testing.T) {
+	var sums atomic.Int32
+	front := buckettest.Proxy(t, buckettest.Start(t), func(r *http.Request) buckettest.Fault {
+		if r.Header.Get("X-Amz-Checksum-Crc32") != "" || r.Header.Get("X-Amz-Trailer") != "" {
+			sums.Add(1)
+		}
+		return buckettest.Fault{}
+	})
+	b := open(t, front)
+	t.Setenv("AWS_ENDPOINT_URL_S3", front.URL)
+	cfg := b.cfg
+	cfg.Endpoint = ""
+	b, err := Open(t.Context(), front.URI(""), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Create(t.Context(), "o", []byte("x")); err != nil || sums.Load() != 0 {
+		t.Errorf("Create() = %v, with %d checksums, want done, with none", err, sums.Load())
+	}
+}
+
 // TestRole takes on a role at a token service of our own, which hands out the
 // store's credentials.
 func TestRole(t *testing.T) {
