@@ -491,7 +491,11 @@ func (o *Objects) listed(ctx context.Context, name string) (map[int64][]byte, er
 // readOn reads a segment from where it is known, from the parts that were
 // fetched and then by asking for the next name, until there is a seal or nothing.
 func (o *Objects) readOn(ctx context.Context, name string, c *content, parts map[int64][]byte) (Reader, error) {
-	data, sealed := c.data, false
+	size := 0
+	for _, b := range parts {
+		size += len(b)
+	}
+	data, sealed := slices.Grow(c.data, size), false
 	for !sealed {
 		off := int64(len(data))
 		b, ok := parts[off]

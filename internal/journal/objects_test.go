@@ -710,8 +710,11 @@ func peek(store Store) (all []string, err error) {
 		scan := scanner{src: r, id: h.id, end: r.Size()}
 		for off := int64(segmentHeader); off < r.Size(); {
 			f, whole, err := scan.next(off, true)
-			if err != nil || !whole {
-				return nil, fmt.Errorf("%s@%d: %v", name, off, err)
+			if err == nil && !whole {
+				err = corrupt(name, off, "the record here is damaged")
+			}
+			if err != nil {
+				return nil, err
 			}
 			all = append(all, string(scan.head))
 			off += f.size()
