@@ -520,7 +520,7 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 	var acked []string
 	o := options{segmentSize: 600}
 	var mu sync.Mutex
-	life := func(who string) {
+	life := func(who string, killed bool) {
 		down := false
 		h := handle{m, func(op, name string, do func() error) error {
 			mu.Lock()
@@ -559,12 +559,16 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 				broken = true
 			}
 		}
+		if killed {
+			return
+		}
 		if err := l.close(); err == nil && broken {
 			t.Fatalf("request %d, %s: close after a failure = nil", n, failed)
 		}
 	}
-	life("first")
-	life("second")
+	life("first", true) // so the second one has to seal what it left
+	life("second", false)
+	life("third", false)
 	var before []string
 	for range 2 {
 		got, err := reread(m, o)
@@ -598,37 +602,54 @@ func TestObjectsPatience(t *testing.T) {
 		m := newMemory()
 		var down time.Time
 		var outage time.Duration
+		trouble := errNet
 		requests := 0
 		after := false // requests are done, and their answers lost
 		m.hook = func(op, _ string, do func() error) error {
 			if op == "create" && time.Since(down) < outage {
 				requests++
 				if after {
-					return errors.Join(do(), errNet)
+					return errors.Join(do(), trouble)
 				}
-				return errNet
+				return trouble
 			}
 			return do()
 		}
+		// At first, a refusal is one for good.
+		down, outage, trouble = time.Now(), time.Hour, fs.ErrPermission
 		l, err := open(t.Context(), NewObjects(m, "j", ObjectsOptions{}), options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, lost := range []bool{false, true} {
-			down, outage, after, requests = time.Now(), 90*time.Second, lost, 0
+		if _, err := l.append(1, nil, nil); !errors.Is(err, ErrBroken) || !errors.Is(err, fs.ErrPermission) || time.Since(down) > 0 {
+			t.Errorf("append without permission = %v after %s, want %v at once", err, time.Since(down), fs.ErrPermission)
+		}
+		outage = 0
+		l, err = open(t.Context(), NewObjects(m, "j", ObjectsOptions{}), options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.append(1, []byte("first"), nil); err != nil {
+			t.Fatal(err)
+		}
+		for i, lost := range []bool{false, true, false} {
+			down, outage, after, requests, trouble = time.Now(), 90*time.Second, lost, 0, errNet
+			if i == 2 {
+				trouble = fs.ErrPermission // a token has run out
+			}
 			_, err := l.append(1, fmt.Append(nil, i), nil)
 			if err != nil || requests < 4 || requests > 20 {
 				t.Errorf("append in an outage of %s = %v after %d failures", outage, err, requests)
 			}
 		}
-		down, outage, after = time.Now(), time.Hour, false
+		down, outage, after, trouble = time.Now(), time.Hour, false, errNet
 		begun := time.Now()
 		if _, err := l.append(1, nil, nil); !errors.Is(err, ErrBroken) || !errors.Is(err, errNet) || time.Since(begun) > 2*time.Minute {
 			t.Errorf("append in an outage of %s = %v after %s, want %v within 2m", outage, err, time.Since(begun), ErrBroken)
 		}
 		outage = 0
-		if got, err := reread(m, options{}); err != nil || !slices.Equal(heads(got), []string{"0", "1"}) {
-			t.Errorf("reread = %q, %v; want 0 and 1", heads(got), err)
+		if got, err := reread(m, options{}); err != nil || !slices.Equal(heads(got), []string{"first", "0", "1", "2"}) {
+			t.Errorf("reread = %q, %v; want first, 0, 1 and 2", heads(got), err)
 		}
 	})
 }
