@@ -70,6 +70,7 @@ type Objects struct {
 	uses     int64
 	active   *objectSegment // nil: none is being written
 	written  bool           // something was: the bucket is there, and we may
+	ours     bool           // this process has taken the journal over
 }
 
 // content is what is known of a segment.
@@ -206,7 +207,7 @@ func (o *Objects) Create(ctx context.Context, name string, head []byte, _ int64)
 	s := &objectSegment{store: o, name: name, content: &content{data: bytes.Clone(head), own: true}}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.active, o.contents[name] = s, s.content
+	o.active, o.contents[name], o.ours = s, s.content, true
 	return s, nil
 }
 
@@ -322,7 +323,8 @@ func (s *objectSegment) Close() error {
 	o := s.store
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s.own = false
+	o.uses++
+	s.own, s.used = false, o.uses
 	if o.active == s {
 		o.active = nil
 	}
@@ -381,7 +383,14 @@ func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
 			return nil, err
 		}
 		c = &content{}
-		return o.readOn(ctx, name, c, parts)
+		r, err := o.readOn(ctx, name, c, parts)
+		o.mu.Lock()
+		ours := o.ours
+		o.mu.Unlock()
+		if err == nil && ours {
+			o.gather(ctx)
+		}
+		return r, err
 	}
 	return o.readOn(ctx, name, c, nil)
 }
@@ -600,6 +609,7 @@ func (r *objectReader) Settle(_, end int64) error {
 	o.fetching.Lock()
 	defer o.fetching.Unlock()
 	o.mu.Lock()
+	o.ours = true
 	c := o.contents[r.name]
 	if c == nil { // it was forgotten meanwhile
 		data := make([]byte, r.Size())
