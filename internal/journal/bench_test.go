@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 )
 
 func BenchmarkAppend(b *testing.B) {
@@ -79,5 +81,36 @@ func BenchmarkWalk(b *testing.B) {
 	}
 	if err := l.close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkObjectsOpen opens a segment of 5,000 parts on a real store, in parts
+// and as a whole.
+func BenchmarkObjectsOpen(b *testing.B) {
+	const parts = 5000
+	bucket := openBucket(b, buckettest.Start(b))
+	l, err := open(b.Context(), NewObjects(bucket, "j", ObjectsOptions{}), options{})
+	for i := 0; i < parts && err == nil; i++ {
+		_, err = l.append(1, fmt.Append(nil, i), make([]byte, 8<<10))
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, whole := range []bool{false, true} {
+		b.Run(fmt.Sprintf("whole=%v", whole), func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				b.StopTimer()
+				if !whole {
+					if err := bucket.Delete(b.Context(), "j/whole/"+segmentName(1)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StartTimer()
+				if _, err := open(b.Context(), NewObjects(bucket, "j", ObjectsOptions{}), options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

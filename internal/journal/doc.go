@@ -35,9 +35,10 @@
 // has taken over, however long any lock waited. It is shut out by the order of
 // writes alone:
 //
-//   - Whoever opens the journal for good ends its last segment with a seal, an
-//     object under the name of the next append, written only if it is free. If
-//     the old process was first, its append is read, and the next name is tried.
+//   - Whoever opens the journal, which is done under its lock, ends its last
+//     segment with a seal: an object under the name of the next append, written
+//     only if it is free. If the old process was first, its append is read, and
+//     the next name is tried.
 //   - From then on the old process cannot append: the one name that it would
 //     write to is taken, and stays so, because neither seals nor first parts are
 //     ever deleted. Nor can it begin another segment: before that it seals its

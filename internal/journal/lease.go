@@ -121,7 +121,7 @@ func AcquireLease(ctx context.Context, b LeaseBucket, name, who string, o LeaseO
 	// It is given back by Close, not when whoever asked for it is cancelled: then
 	// what is on its way is still to be seen through.
 	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go l.keep(ctx)
+	go l.keep(ctx, l.renewed)
 	return l, nil
 }
 
@@ -230,9 +230,9 @@ func (l *Lease) limit() time.Duration { return l.ttl - l.ttl/8 }
 
 // keep renews the lease until it is closed or taken. When it could have run out
 // it is lost; renewing goes on, so that what is on its way has its peace.
-func (l *Lease) keep(ctx context.Context) {
+func (l *Lease) keep(ctx context.Context, renewed time.Time) {
 	defer close(l.stopped)
-	expiry := time.AfterFunc(l.limit()-time.Since(l.renewed), func() {
+	expiry := time.AfterFunc(l.limit()-time.Since(renewed), func() {
 		l.lose(fmt.Errorf("the lock %s was not renewed in time", l.name))
 	})
 	defer expiry.Stop()

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,13 +60,13 @@ func after(d time.Duration) {
 // switched is a bucket whose network can be cut for one process.
 type switched struct {
 	handle
-	cut bool
+	cut atomic.Bool
 }
 
 func newSwitched(m *memory) *switched {
 	s := &switched{}
 	s.handle = handle{m, func(_, _ string, do func() error) error {
-		if s.cut {
+		if s.cut.Load() {
 			return errNet
 		}
 		return do()
@@ -113,7 +114,7 @@ func TestLeaseExpires(t *testing.T) {
 		net := newSwitched(m)
 		a := acquire(t, net, "run a")
 		after(16 * time.Second) // renewed once
-		net.cut = true
+		net.cut.Store(true)
 		begun := time.Now()
 		var lost, taken time.Duration
 		var b *Lease
@@ -135,7 +136,7 @@ func TestLeaseExpires(t *testing.T) {
 		if a.Valid() || a.Err() == nil {
 			t.Errorf("Valid, Err of a lease that is lost = %v, %v", a.Valid(), a.Err())
 		}
-		net.cut = false
+		net.cut.Store(false)
 		after(time.Minute)
 		if err := a.Close(); err != nil {
 			t.Errorf("Close of a lease that was taken over = %v", err)
@@ -155,19 +156,19 @@ func TestLeaseComesBack(t *testing.T) {
 		m := newMemory()
 		net := newSwitched(m)
 		a := acquire(t, net, "run a")
-		net.cut = true
+		net.cut.Store(true)
 		after(45 * time.Second)
 		if isLost(a) {
 			t.Errorf("the lease is lost after 45s: %v", a.Err())
 		}
-		net.cut = false
+		net.cut.Store(false)
 		after(30 * time.Second)
 		if isLost(a) || !a.Valid() {
 			t.Errorf("the lease is lost though it was renewed: %v", a.Err())
 		}
-		net.cut = true
+		net.cut.Store(true)
 		after(2 * time.Minute)
-		net.cut = false
+		net.cut.Store(false)
 		after(10 * time.Second)
 		if !isLost(a) || a.Valid() {
 			t.Errorf("the lease is not lost after 2m")
@@ -382,23 +383,31 @@ func TestLeaseRace(t *testing.T) {
 			var wg sync.WaitGroup
 			for p := range leases {
 				wg.Go(func() {
-					rng := rand.New(rand.NewPCG(uint64(seed), uint64(p)))
+					source := rand.New(rand.NewPCG(uint64(seed), uint64(p)))
+					random := func(n int) int {
+						mu.Lock()
+						defer mu.Unlock()
+						return source.IntN(n)
+					}
 					var bad time.Time // until then the network is
+					turn := make(chan bool, 1)
 					h := handle{m, func(_, _ string, do func() error) error {
-						<-time.After(time.Duration(rng.IntN(400)) * time.Millisecond)
-						if rng.IntN(30) == 0 {
-							bad = time.Now().Add(time.Duration(rng.IntN(150)) * time.Second)
+						turn <- true // a process asks one thing at a time
+						defer func() { <-turn }()
+						<-time.After(time.Duration(random(400)) * time.Millisecond)
+						if random(30) == 0 {
+							bad = time.Now().Add(time.Duration(random(150)) * time.Second)
 						}
 						switch {
 						case time.Now().Before(bad):
 							return errNet
-						case rng.IntN(10) == 0:
+						case random(10) == 0:
 							return errors.Join(do(), errNet)
 						}
 						return do()
 					}}
 					for range 8 {
-						<-time.After(time.Duration(rng.IntN(60)) * time.Second)
+						<-time.After(time.Duration(random(60)) * time.Second)
 						l, err := AcquireLease(context.Background(), h, leaseName, fmt.Sprint("run ", p), LeaseOptions{})
 						if err != nil {
 							continue
@@ -406,9 +415,9 @@ func TestLeaseRace(t *testing.T) {
 						mu.Lock()
 						leases[p] = l
 						mu.Unlock()
-						for range rng.IntN(30) {
+						for range random(30) {
 							count()
-							<-time.After(time.Duration(rng.IntN(10)) * time.Second)
+							<-time.After(time.Duration(random(10)) * time.Second)
 						}
 						mu.Lock()
 						leases[p] = nil

@@ -3,7 +3,6 @@ package journal
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -70,6 +69,8 @@ type Objects struct {
 	contents map[string]*content
 	uses     int64
 	active   *objectSegment // nil: none is being written
+	written  bool           // something was: the bucket is there, and we may
+	ours     bool           // this process has taken the journal over
 }
 
 // content is what is known of a segment.
@@ -107,6 +108,14 @@ func NewObjects(b Bucket, prefix string, o ObjectsOptions) *Objects {
 	return &Objects{bucket: b, prefix: prefix, o: o, contents: map[string]*content{}}
 }
 
+// Close lets go of what was kept in memory.
+func (o *Objects) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.contents)
+	return nil
+}
+
 func (o *Objects) partName(segment string, off int64) string {
 	if off == 0 {
 		return o.prefix + "segments/" + segment
@@ -142,12 +151,6 @@ func decodeObject(b []byte, segment string, off int64) (what byte, p []byte, ok 
 	return b[12], b[objectHeader:], true
 }
 
-func nonce() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // does not fail
-	return binary.LittleEndian.Uint64(b[:])
-}
-
 // Segments lists first parts, and asks for those that the listing may lack.
 func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 	prefix := o.prefix + "segments/"
@@ -156,7 +159,10 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		found[strings.TrimPrefix(object.Name, prefix)] = true
+		name := strings.TrimPrefix(object.Name, prefix)
+		if number, err := strconv.Atoi(name); err == nil && name == segmentName(number) { // whatever else lies there is not ours
+			found[name] = true
+		}
 	}
 	for number := 1; ; number++ {
 		name := segmentName(number)
@@ -195,13 +201,13 @@ func (o *Objects) Create(ctx context.Context, name string, head []byte, _ int64)
 			return nil, err
 		}
 	}
-	if err := o.put(ctx, o.partName(name, 0), encodeObject(objectPart, name, 0, nonce(), head)); err != nil {
+	if err := o.put(ctx, o.partName(name, 0), encodeObject(objectPart, name, 0, randomID(), head)); err != nil {
 		return nil, err
 	}
 	s := &objectSegment{store: o, name: name, content: &content{data: bytes.Clone(head), own: true}}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.active, o.contents[name] = s, s.content
+	o.active, o.contents[name], o.ours = s, s.content, true
 	return s, nil
 }
 
@@ -211,8 +217,7 @@ func (o *Objects) put(ctx context.Context, name string, data []byte) error {
 	begun := time.Now()
 	for wait := time.Second; ; wait = min(2*wait, 16*time.Second) {
 		err := o.putOnce(ctx, name, data)
-		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) ||
-			time.Since(begun)+wait > o.o.Patience {
+		if err == nil || errors.Is(err, ErrFenced) || time.Since(begun)+wait > o.o.Patience || o.hopeless(err) {
 			return err
 		}
 		select {
@@ -223,12 +228,26 @@ func (o *Objects) put(ctx context.Context, name string, data []byte) error {
 	}
 }
 
+// hopeless reports whether a first write was refused in a way that time does not
+// heal. Later on, the same may be a token that somebody renews.
+func (o *Objects) hopeless(err error) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.written && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
+}
+
 // putOnce believes no refusal: if what is there is what was given, an earlier
 // request has written it, and only its answer was lost.
 func (o *Objects) putOnce(ctx context.Context, name string, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(len(data))*10*time.Microsecond)
 	defer cancel()
 	err := o.bucket.Create(ctx, name, data)
+	if err == nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.written = true
+		return nil
+	}
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -252,7 +271,7 @@ type objectSegment struct {
 func (s *objectSegment) Append(p []byte) error {
 	off := int64(len(s.data)) // only this goroutine changes it
 	// What is paid for does not depend on who waits for it.
-	err := s.store.put(context.Background(), s.store.partName(s.name, off), encodeObject(objectPart, s.name, off, nonce(), p))
+	err := s.store.put(context.Background(), s.store.partName(s.name, off), encodeObject(objectPart, s.name, off, randomID(), p))
 	if err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
 	}
@@ -272,7 +291,7 @@ func (s *objectSegment) end(ctx context.Context) error {
 		return nil
 	}
 	off := int64(len(s.data))
-	if err := s.store.put(ctx, s.store.partName(s.name, off), encodeObject(objectSeal, s.name, off, nonce(), nil)); err != nil {
+	if err := s.store.put(ctx, s.store.partName(s.name, off), encodeObject(objectSeal, s.name, off, randomID(), nil)); err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
 	}
 	s.store.mu.Lock()
@@ -304,7 +323,8 @@ func (s *objectSegment) Close() error {
 	o := s.store
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s.own = false
+	o.uses++
+	s.own, s.used = false, o.uses
 	if o.active == s {
 		o.active = nil
 	}
@@ -363,7 +383,14 @@ func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
 			return nil, err
 		}
 		c = &content{}
-		return o.readOn(ctx, name, c, parts)
+		r, err := o.readOn(ctx, name, c, parts)
+		o.mu.Lock()
+		ours := o.ours
+		o.mu.Unlock()
+		if err == nil && ours {
+			o.gather(ctx)
+		}
+		return r, err
 	}
 	return o.readOn(ctx, name, c, nil)
 }
@@ -491,7 +518,11 @@ func (o *Objects) listed(ctx context.Context, name string) (map[int64][]byte, er
 // readOn reads a segment from where it is known, from the parts that were
 // fetched and then by asking for the next name, until there is a seal or nothing.
 func (o *Objects) readOn(ctx context.Context, name string, c *content, parts map[int64][]byte) (Reader, error) {
-	data, sealed := c.data, false
+	size := 0
+	for _, b := range parts {
+		size += len(b)
+	}
+	data, sealed := slices.Grow(c.data, size), false
 	for !sealed {
 		off := int64(len(data))
 		b, ok := parts[off]
@@ -578,6 +609,7 @@ func (r *objectReader) Settle(_, end int64) error {
 	o.fetching.Lock()
 	defer o.fetching.Unlock()
 	o.mu.Lock()
+	o.ours = true
 	c := o.contents[r.name]
 	if c == nil { // it was forgotten meanwhile
 		data := make([]byte, r.Size())
@@ -587,7 +619,7 @@ func (r *objectReader) Settle(_, end int64) error {
 	o.mu.Unlock()
 	for !c.sealed {
 		off := int64(len(c.data))
-		err := o.put(ctx, o.partName(r.name, off), encodeObject(objectSeal, r.name, off, nonce(), nil))
+		err := o.put(ctx, o.partName(r.name, off), encodeObject(objectSeal, r.name, off, randomID(), nil))
 		switch {
 		case err == nil:
 			o.mu.Lock()

@@ -281,27 +281,36 @@ func TestObjectsRoundTrip(t *testing.T) {
 // and again, and read right.
 func TestObjectsMemory(t *testing.T) {
 	m := newMemory()
-	l := openObjects(t, m, options{segmentSize: 1000})
+	small := ObjectsOptions{Memory: 2500}
+	l, err := open(t.Context(), NewObjects(m, "j", small), options{segmentSize: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range 60 {
 		if _, err := l.append(1, fmt.Append(nil, i), make([]byte, 300)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := contents(l)
-	if err != nil || len(want) != 60 {
-		t.Fatalf("contents = %d records, %v; want 60", len(want), err)
-	}
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // in parts, as wholes
-		store := NewObjects(m, "j", ObjectsOptions{Memory: 2500})
+	if whole, all := len(m.names("j/whole/")), len(m.names("j/segments/")); whole == 0 || whole > all/2 {
+		t.Errorf("the writer left %d segments of %d as wholes, want only those that it remembers", whole, all)
+	}
+	for range 2 { // most of them in parts, and as wholes
+		store := NewObjects(m, "j", small)
 		l, err := open(t.Context(), store, options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := contents(l); err != nil || !slices.Equal(got, want) {
-			t.Errorf("contents = %d records, %v; want %d", len(got), err, len(want))
+		got, err := contents(l)
+		if err != nil || len(got) != 60 {
+			t.Errorf("contents = %d records, %v; want 60", len(got), err)
+		}
+		for i, e := range got {
+			if e.head != fmt.Sprint(i) || len(e.body) != 300 {
+				t.Errorf("record %d is %q with %d bytes, want %d with 300", i, e.head, len(e.body), i)
+			}
 		}
 		sum := 0
 		for _, c := range store.contents {
@@ -312,6 +321,9 @@ func TestObjectsMemory(t *testing.T) {
 		}
 		if err := l.close(); err != nil {
 			t.Fatal(err)
+		}
+		if whole, all := len(m.names("j/whole/")), len(m.names("j/segments/")); whole != all {
+			t.Errorf("%d segments of %d are there as wholes after they were read", whole, all)
 		}
 	}
 }
@@ -520,7 +532,7 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 	var acked []string
 	o := options{segmentSize: 600}
 	var mu sync.Mutex
-	life := func(who string) {
+	life := func(who string, killed bool) {
 		down := false
 		h := handle{m, func(op, name string, do func() error) error {
 			mu.Lock()
@@ -559,12 +571,16 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 				broken = true
 			}
 		}
+		if killed {
+			return
+		}
 		if err := l.close(); err == nil && broken {
 			t.Fatalf("request %d, %s: close after a failure = nil", n, failed)
 		}
 	}
-	life("first")
-	life("second")
+	life("first", true) // so the second one has to seal what it left
+	life("second", false)
+	life("third", false)
 	var before []string
 	for range 2 {
 		got, err := reread(m, o)
@@ -598,37 +614,54 @@ func TestObjectsPatience(t *testing.T) {
 		m := newMemory()
 		var down time.Time
 		var outage time.Duration
+		trouble := errNet
 		requests := 0
 		after := false // requests are done, and their answers lost
 		m.hook = func(op, _ string, do func() error) error {
 			if op == "create" && time.Since(down) < outage {
 				requests++
 				if after {
-					return errors.Join(do(), errNet)
+					return errors.Join(do(), trouble)
 				}
-				return errNet
+				return trouble
 			}
 			return do()
 		}
+		// At first, a refusal is one for good.
+		down, outage, trouble = time.Now(), time.Hour, fs.ErrPermission
 		l, err := open(t.Context(), NewObjects(m, "j", ObjectsOptions{}), options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, lost := range []bool{false, true} {
-			down, outage, after, requests = time.Now(), 90*time.Second, lost, 0
+		if _, err := l.append(1, nil, nil); !errors.Is(err, ErrBroken) || !errors.Is(err, fs.ErrPermission) || time.Since(down) > 0 {
+			t.Errorf("append without permission = %v after %s, want %v at once", err, time.Since(down), fs.ErrPermission)
+		}
+		outage = 0
+		l, err = open(t.Context(), NewObjects(m, "j", ObjectsOptions{}), options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.append(1, []byte("first"), nil); err != nil {
+			t.Fatal(err)
+		}
+		for i, lost := range []bool{false, true, false} {
+			down, outage, after, requests, trouble = time.Now(), 90*time.Second, lost, 0, errNet
+			if i == 2 {
+				trouble = fs.ErrPermission // a token has run out
+			}
 			_, err := l.append(1, fmt.Append(nil, i), nil)
 			if err != nil || requests < 4 || requests > 20 {
 				t.Errorf("append in an outage of %s = %v after %d failures", outage, err, requests)
 			}
 		}
-		down, outage, after = time.Now(), time.Hour, false
+		down, outage, after, trouble = time.Now(), time.Hour, false, errNet
 		begun := time.Now()
 		if _, err := l.append(1, nil, nil); !errors.Is(err, ErrBroken) || !errors.Is(err, errNet) || time.Since(begun) > 2*time.Minute {
 			t.Errorf("append in an outage of %s = %v after %s, want %v within 2m", outage, err, time.Since(begun), ErrBroken)
 		}
 		outage = 0
-		if got, err := reread(m, options{}); err != nil || !slices.Equal(heads(got), []string{"0", "1"}) {
-			t.Errorf("reread = %q, %v; want 0 and 1", heads(got), err)
+		if got, err := reread(m, options{}); err != nil || !slices.Equal(heads(got), []string{"first", "0", "1", "2"}) {
+			t.Errorf("reread = %q, %v; want first, 0, 1 and 2", heads(got), err)
 		}
 	})
 }
@@ -710,8 +743,11 @@ func peek(store Store) (all []string, err error) {
 		scan := scanner{src: r, id: h.id, end: r.Size()}
 		for off := int64(segmentHeader); off < r.Size(); {
 			f, whole, err := scan.next(off, true)
-			if err != nil || !whole {
-				return nil, fmt.Errorf("%s@%d: %v", name, off, err)
+			if err == nil && !whole {
+				err = corrupt(name, off, "the record here is damaged")
+			}
+			if err != nil {
+				return nil, err
 			}
 			all = append(all, string(scan.head))
 			off += f.size()

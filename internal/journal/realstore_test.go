@@ -1,0 +1,189 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
+)
+
+var (
+	_ Bucket      = (*bucket.Bucket)(nil)
+	_ LeaseBucket = (*bucket.Bucket)(nil)
+	_ Hold        = (*Lease)(nil)
+	_ Hold        = (*Lock)(nil)
+)
+
+func openBucket(t testing.TB, s *buckettest.Store) *bucket.Bucket {
+	t.Helper()
+	s.Setenv(t)
+	b, err := bucket.Open(t.Context(), s.URI("lake"), bucket.Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, Patience: time.Millisecond, HTTP: s.Client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestRealStore keeps a journal on stores of other people's making, behind a
+// network that loses every fifth request or its answer. Three processes take it
+// over from each other; none of them ends its own.
+func TestRealStore(t *testing.T) {
+	for name, start := range map[string]func(testing.TB) *buckettest.Store{"versitygw": buckettest.Start, "gofakes3": buckettest.StartFake} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			rng := rand.New(rand.NewPCG(3, 4))
+			faults := []buckettest.Fault{buckettest.Reset, buckettest.Lost, buckettest.SlowDown, buckettest.Conflict, buckettest.Internal, buckettest.InternalLate}
+			var mu sync.Mutex
+			requests, failed := 0, 0
+			bad := buckettest.Proxy(t, s, func(*http.Request) buckettest.Fault {
+				mu.Lock()
+				defer mu.Unlock()
+				requests++
+				if rng.IntN(5) != 0 {
+					return buckettest.Fault{}
+				}
+				failed++
+				return faults[rng.IntN(len(faults))]
+			})
+			ctx := t.Context()
+			o := options{segmentSize: 8 << 10}
+			var want []string
+			var old *log
+			for life := range 3 {
+				l, err := open(ctx, NewObjects(openBucket(t, bad), "_state/journal", ObjectsOptions{}), o)
+				if err != nil {
+					t.Fatalf("open = %v", err)
+				}
+				if old != nil {
+					if _, err := old.append(1, []byte("late"), nil); !errors.Is(err, ErrFenced) {
+						t.Errorf("append by one that was taken over = %v, want %v", err, ErrFenced)
+					}
+				}
+				for i := range 40 {
+					head := fmt.Sprintf("life %d, record %d", life, i)
+					if _, err := l.append(1, []byte(head), make([]byte, rng.IntN(1000))); err != nil {
+						t.Fatalf("append = %v", err)
+					}
+					want = append(want, head)
+				}
+				old = l
+			}
+			if err := old.close(); err != nil {
+				t.Errorf("close = %v", err)
+			}
+			l, err := open(ctx, NewObjects(openBucket(t, s), "_state/journal", ObjectsOptions{}), o)
+			if err != nil {
+				t.Fatalf("open = %v", err)
+			}
+			if got, err := contents(l); err != nil || !slices.Equal(heads(got), want) {
+				t.Errorf("contents = %q, %v; want %q", heads(got), err, want)
+			}
+			t.Logf("%d requests, %d of which failed, or their answers", requests, failed)
+		})
+	}
+}
+
+// TestRealStoreRace: of many that begin the same segment, one does.
+func TestRealStoreRace(t *testing.T) {
+	s := buckettest.Start(t)
+	b := openBucket(t, s)
+	for round := range 10 {
+		var wg sync.WaitGroup
+		var logs [8]*log
+		for i := range logs {
+			var err error
+			if logs[i], err = open(t.Context(), NewObjects(b, fmt.Sprint("race ", round), ObjectsOptions{Patience: -1}), options{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		won := make([]bool, len(logs))
+		for i, l := range logs {
+			wg.Go(func() {
+				_, err := l.append(1, fmt.Append(nil, i), nil)
+				if won[i] = err == nil; err != nil && !errors.Is(err, ErrFenced) {
+					t.Errorf("append = %v, want nil or %v", err, ErrFenced)
+				}
+			})
+		}
+		wg.Wait()
+		var winner []string
+		for i := range won {
+			if won[i] {
+				winner = append(winner, fmt.Sprint(i))
+			}
+		}
+		l, err := open(t.Context(), NewObjects(b, fmt.Sprint("race ", round), ObjectsOptions{}), options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := contents(l); err != nil || len(winner) != 1 || !slices.Equal(heads(got), winner) {
+			t.Errorf("%q won, contents = %q, %v; want one, and its record", winner, heads(got), err)
+		}
+	}
+}
+
+// TestRealStoreLease: a lease runs out, is taken, renewed, lost and given back on
+// a real store, by its clock.
+func TestRealStoreLease(t *testing.T) {
+	s := buckettest.Start(t)
+	b := openBucket(t, s)
+	ctx := t.Context()
+	write := func(c claim) {
+		t.Helper()
+		text, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, etag, err := b.Get(ctx, leaseName)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := b.Swap(ctx, leaseName, etag, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(claim{Token: "x", Command: "left", TTL: 1})
+	begun := time.Now()
+	refused := 0
+	l, err := AcquireLease(ctx, b, leaseName, "run", LeaseOptions{})
+	for ; errors.Is(err, ErrLocked); l, err = AcquireLease(ctx, b, leaseName, "run", LeaseOptions{}) {
+		refused++
+	}
+	took := time.Since(begun)
+	if err != nil {
+		t.Fatalf("AcquireLease = %v", err)
+	}
+	t.Logf("taken over after %s", took)
+	if took < time.Second || refused == 0 {
+		t.Errorf("a lease of a second was taken over after %s, and refused %d times before", took, refused)
+	}
+	for range 3 {
+		if err := l.renew(ctx); err != nil {
+			t.Errorf("renew = %v", err)
+		}
+		wantLocked(t, b, "run")
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	if l, err = AcquireLease(ctx, b, leaseName, "run", LeaseOptions{}); err != nil {
+		t.Fatalf("AcquireLease after Close = %v", err)
+	}
+	write(claim{Token: "y", Command: "thief", TTL: 60})
+	if err := l.renew(ctx); !errors.Is(err, errTaken) {
+		t.Errorf("renew of a lease that was taken over = %v, want %v", err, errTaken)
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("Close of a lease that was taken over = %v", err)
+	}
+	wantLocked(t, b, "thief")
+}
