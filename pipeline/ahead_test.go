@@ -28,10 +28,10 @@ func (g *gauge) leave() {
 }
 
 // upTo yields 0 to n-1 and keeps in pulled how many were taken from it.
-func upTo(n int, pulled *int) iter.Seq[int] {
+func upTo(n int, pulled *atomic.Int64) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := range n {
-			*pulled = i + 1
+			pulled.Store(int64(i + 1))
 			if !yield(i) {
 				return
 			}
@@ -50,7 +50,8 @@ func TestAheadKeepsOrderAndBounds(t *testing.T) {
 					took[i] = time.Duration(dice.IntN(1000)) * time.Millisecond
 				}
 				var g gauge
-				var pulled, next int
+				var pulled atomic.Int64
+				next := 0
 				for v, r := range ahead(t.Context(), n, upTo(length, &pulled), func(_ context.Context, v int) string {
 					g.enter()
 					defer g.leave()
@@ -65,7 +66,7 @@ func TestAheadKeepsOrderAndBounds(t *testing.T) {
 						time.Sleep(time.Duration(dice.IntN(2000)) * time.Millisecond)
 						synctest.Wait()
 						// One value in the consumer's hand, the others in flight or finished, one in the feeder's.
-						if ahead := pulled - next; ahead > lookAhead*n+1 {
+						if ahead := int(pulled.Load()) - next; ahead > lookAhead*n+1 {
 							t.Fatalf("ahead(%d) took %d values more than were yielded, want at most %d", n, ahead, lookAhead*n+1)
 						}
 					}
@@ -83,11 +84,11 @@ func TestAheadKeepsOrderAndBounds(t *testing.T) {
 
 func TestAheadStartsOnIteration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pulled := 0
+		var pulled atomic.Int64
 		walk := ahead(t.Context(), 4, upTo(10, &pulled), func(_ context.Context, v int) int { return v })
 		synctest.Wait()
-		if pulled != 0 {
-			t.Errorf("ahead took %d values before it was walked, want 0", pulled)
+		if pulled.Load() != 0 {
+			t.Errorf("ahead took %d values before it was walked, want 0", pulled.Load())
 		}
 		for range walk {
 			break
@@ -97,7 +98,7 @@ func TestAheadStartsOnIteration(t *testing.T) {
 
 func TestAheadEmptyInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pulled := 0
+		var pulled atomic.Int64
 		for v := range ahead(t.Context(), 4, upTo(0, &pulled), func(_ context.Context, v int) int { return v }) {
 			t.Errorf("ahead of nothing yields %d, want nothing", v)
 		}
@@ -158,7 +159,7 @@ func TestAheadLeavesContextToTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		var pulled int
+		var pulled atomic.Int64
 		var got []int
 		for v, cancelled := range ahead(ctx, 3, upTo(5, &pulled), func(ctx context.Context, _ int) bool { return ctx.Err() != nil }) {
 			if !cancelled {

@@ -181,7 +181,8 @@ func (j *job) look(s *state) (*outlook, error) {
 	switch asked := cmpRun(known.resume, known.continues); {
 	case asked != nil:
 		o.Goes, o.Queries, b.Refresh = asked.ID, asked.Queries, asked.Refresh
-		j.setPrice(max(asked.Price, b.Price))
+		b.Price = max(asked.Price, b.Price)
+		j.setPrice(b.Price)
 	default:
 		offered := published
 		if j.client != nil {
@@ -192,6 +193,9 @@ func (j *job) look(s *state) (*outlook, error) {
 			return nil, err
 		}
 		b.Refresh = c.Bool("refresh")
+	}
+	if j.client != nil && b.Price == 0 {
+		o.note("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
 	}
 	if known.other != nil && !c.Bool("new-run") {
 		o.note(otherCommand(known.other, j.cmd) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")

@@ -293,6 +293,20 @@ func TestPlanSays(t *testing.T) {
 		t.Errorf("plan without a list: exit %d, %s", code, stderr)
 	}
 
+	// An account that does not tell its prices has none that a ceiling could hold by.
+	blind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasSuffix(req.URL.Path, "/account/usage") {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"statusCode":404,"message":"Cannot GET"}`)
+			return
+		}
+		r.sim.ServeHTTP(w, req)
+	}))
+	defer blind.Close()
+	if _, stdout, stderr := call(t, append(common, "--base-url", blind.URL)...); !strings.Contains(stdout, "1 credit is assumed") {
+		t.Errorf("a plan that knows no price does not say so:\n%s%s", stdout, stderr)
+	}
+
 	// Somebody else's run is unfinished: the plan says so and plans all the same.
 	dieAt(t, func(op, _ string) bool { return op == "write" && r.billed() == 1 })
 	r.visit(string(list), append([]string{"--concurrency", "1"}, plain...)...)

@@ -88,7 +88,8 @@ func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, err e
 	switch {
 	case last.Staged == nil:
 		return last, nil, nil
-	case last.Done == nil || last.Left() || last.Reopened(): // published, or about to be
+	case last.Done == nil || last.Left() || last.Reopened(), // published, or about to be
+		c.String("in-doubt") != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).Doubtful):
 		m, err := s.journal.Manifest(c.Context, last)
 		if err != nil {
 			return nil, nil, &exitError{storageCode(err), err}

@@ -119,6 +119,18 @@ func TestResume(t *testing.T) {
 		}
 	})
 
+	t.Run("what is in doubt", func(t *testing.T) {
+		r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-before", At: 2}}})
+		r.runContext(context.Background(), nil, path, slices.Concat(plain, []string{"--concurrency", "1"})...)
+		if code, stdout, _ := resume(r); r.code != exitHeld || code != exitComplete || !strings.Contains(stdout, "Nothing to resume") {
+			t.Errorf("run: exit %d; resume, holding: exit %d, %q; want %d, %d and nothing to do", r.code, code, stdout, exitHeld, exitComplete)
+		}
+		if code, _, stderr := resume(r, "--quiet", "--in-doubt", "probe"); code != exitComplete {
+			t.Errorf("resume, probing: exit %d: %s", code, stderr)
+		}
+		bought(r)
+	})
+
 	t.Run("what cannot be", func(t *testing.T) {
 		r := newRig(t, simulator.Config{})
 		list, err := os.ReadFile(path)
