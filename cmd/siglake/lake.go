@@ -16,6 +16,7 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -136,12 +137,32 @@ func openBucketVault(c *cli.Context, lake, who string) (v vault, err error) {
 	if home.Directory != "" {
 		return v, v.openDir(filepath.Join(home.Directory, "journal"))
 	}
-	v.store = journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalPatience})
+	store := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalPatience})
+	v.store, v.close = store, store.Close
 	return v, nil
 }
 
 // journalPrefix is where a journal lies in a bucket.
 const journalPrefix = stateDir + "/journal/"
+
+// whileHeld is the last thing that a call passes before the wire: it leaves only
+// while nobody else can have the lock of the lake. What is recorded of one that
+// does not is that it was never sent.
+type whileHeld struct {
+	pipeline.Fetcher
+	lock journal.Hold
+}
+
+// Fetch asks the client, unless the lock may be another process's by now.
+func (w whileHeld) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	if w.lock.Valid() {
+		return w.Fetcher.Fetch(ctx, b)
+	}
+	return &pipeline.Reply{}, &pipeline.Stop{
+		Kind: pipeline.StopStorage, Reason: "the lock of the lake could not be renewed in time, and may be another run's by now",
+		Advice: "see to the way to the bucket, then run the same command again",
+	}
+}
 
 // home says where the journal of a lake on S3 is. It is written once: a run that
 // looked elsewhere would know nothing of what was paid for, and buy it again.
@@ -231,7 +252,8 @@ func emptyStore(c *cli.Context, lake string) (store journal.Store, closer io.Clo
 		if err := (home{}).agree(c.Context, b); err != nil {
 			return nil, nil, err
 		}
-		return journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalPatience}), io.NopCloser(nil), nil
+		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalPatience})
+		return objects, objects, nil
 	}
 	path, err := sinks.Check(lake)
 	if err != nil {

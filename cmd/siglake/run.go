@@ -286,7 +286,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
 	s.journal.SetPrice(j.price)
-	fetcher := newFetcher(c.Duration("max-wait"), j.client, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
+	fetcher := newFetcher(c.Duration("max-wait"), whileHeld{j.client, s.vault.lock}, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
 	run, err := s.journal.Begin(begin)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}

@@ -131,7 +131,7 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 // newFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before. patience is how long the
 // API may ask a run to wait.
-func newFetcher(patience time.Duration, client *signals.Client, book *journal.Journal, governor *quota.Governor, budget signals.BudgetConfig) pipeline.Fetcher {
+func newFetcher(patience time.Duration, client pipeline.Fetcher, book *journal.Journal, governor *quota.Governor, budget signals.BudgetConfig) pipeline.Fetcher {
 	f := book.Settle(signals.Decode(book.Record(client)))
 	f = quota.Limit(f, governor, rateRefusal)
 	f = signals.Retry(f, signals.RetryConfig{MaxWait: patience})
