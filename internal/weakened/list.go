@@ -587,9 +587,10 @@ var weaknesses = []weakness{
 		harm: "a crash leaves a manifest that names files which are not there",
 		file: "sinks/publish.go",
 		old: `	for i := range m.Files {
-		if err := l.show(ctx, &m.Files[i]); err != nil {
-			return err
-		}
+		g.Go(func() error { return l.show(ctx, &m.Files[i]) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	if err := l.place.settle(ctx); err != nil {
 		return err
@@ -597,9 +598,9 @@ var weaknesses = []weakness{
 `,
 		new: `	defer func() {
 		for i := range m.Files {
-			_ = l.show(ctx, &m.Files[i])
+			g.Go(func() error { return l.show(ctx, &m.Files[i]) })
 		}
-		_ = l.place.settle(ctx)
+		_, _ = g.Wait(), l.place.settle(ctx)
 	}()
 `,
 		pkg: "sinks", run: "TestDurable",
