@@ -84,7 +84,10 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 		return nil, err
 	}
 	m.Run.Simulated, m.Run.Finished = last.Run.Simulated, time.Now().UTC()
-	return m, l.Publish(ctx, m)
+	if err := l.Publish(ctx, m); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // smallFiles gives the files that are worth merging, partition by partition.
