@@ -162,10 +162,10 @@ func TestCompactKeepsRows(t *testing.T) {
 	lake := t.TempDir()
 	rng := rand.New(rand.NewPCG(1, 2))
 	want := map[string][]values{}
-	for run := range 5 {
+	for run := range 3 {
 		l := open(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
 		for _, table := range tables() {
-			rows := awkwardRows(table, 100+rng.IntN(200), rng)
+			rows := awkwardRows(table, 50+rng.IntN(50), rng)
 			write(t, l, home(table, "2026-01"), record(t, table, rows))
 		}
 		files, err := l.Stage(t.Context())
@@ -193,14 +193,14 @@ func TestCompactKeepsRows(t *testing.T) {
 		got[f.Table] = append(got[f.Table], readParquetGo(t, filepath.Join(lake, f.Path), table)...)
 	}
 	for _, table := range tables() {
-		if len(want[table.Name]) < 500 {
+		if len(want[table.Name]) < 150 {
 			t.Fatalf("%d rows of %s, want more", len(want[table.Name]), table.Name)
 		}
 		if diff := gocmp.Diff(text(sortRows(table, want[table.Name])), text(got[table.Name])); diff != "" {
 			t.Errorf("rows of %s (-small files, sorted +compacted):\n%.3000s", table.Name, diff)
 		}
 	}
-	checkLake(t, lake, 6)
+	checkLake(t, lake, 4)
 	if again := compactLake(t, lake, Options{TargetFileSize: 1 << 20}); again != nil {
 		t.Errorf("Compact() again = %d files become %d, want nothing to do", len(again.Replaces), len(again.Files))
 	}
@@ -213,9 +213,14 @@ func TestCompactSplits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for run := range 6 {
 		l := open(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
-		rows := awkwardRows(table, 2000, rng)
+		rows := make([]values, 500)
 		for i := range rows {
-			rows[i][table.Index("raw")] = fmt.Sprintf("%d %d %x", run, rng.Uint64(), rng.Uint64())
+			raw := make([]byte, 400)
+			for j := range raw {
+				raw[j] = byte(rng.Uint32())
+			}
+			rows[i] = make(values, len(table.Columns))
+			rows[i][table.Index("raw")] = fmt.Sprintf("%x", raw)
 		}
 		write(t, l, home(table, "2026-01"), record(t, table, rows))
 		publish(t, l)
@@ -223,10 +228,10 @@ func TestCompactSplits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const target = 400 << 10 // small files have less than half of it
+	const target = 1 << 20
 	m := compactLake(t, lake, Options{TargetFileSize: target})
-	if m == nil || len(m.Replaces) != 6 || len(m.Files) < 2 || len(m.Files) > 5 {
-		t.Fatalf("Compact() = %+v, want that 6 files become 2 to 5", m)
+	if m == nil || len(m.Replaces) != 6 || len(m.Files) < 2 || len(m.Files) > 4 {
+		t.Fatalf("Compact() = %v, want that 6 files become 2 to 4", m)
 	}
 	checkLake(t, lake, 7)
 	if m := compactLake(t, lake, Options{TargetFileSize: target}); m != nil {
@@ -267,14 +272,16 @@ func TestCompactFaults(t *testing.T) {
 			nightly(t, full, 0, 2)
 			operations := 0
 			for at := 1; ; at++ {
-				lake, n := filepath.Join(t.TempDir(), "lake"), 0
+				lake, n, looks := filepath.Join(t.TempDir(), "lake"), 0, 0
 				if err := os.CopyFS(lake, os.DirFS(full)); err != nil {
 					t.Fatal(err)
 				}
 				var failed string
 				_, err := Compact(t.Context(), lake, Options{Hook: func(op, path string, do func() error) error {
-					if way == "died" && !changes(op) && n < at {
-						return do()
+					if !changes(op) && n < at {
+						if looks++; way == "died" || looks%6 > 0 { // few of the many reads are enough
+							return do()
+						}
 					}
 					if n++; n == at {
 						failed = op + " " + strings.TrimPrefix(path, lake)

@@ -179,14 +179,15 @@ func duckView(out *script, t schema.Table) {
 		read = append(read, fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlText(c.Name), sqlText(c.Name), sqlText(duckType(c.Type))))
 		empty = append(empty, fmt.Sprintf("NULL::%s AS %s", duckType(c.Type), c.Name))
 	}
-	month := ""
+	month, option := "", ""
 	if isEvent(t) {
-		month = ", regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1) AS event_month"
+		month = " EXCLUDE (filename), regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1) AS event_month"
+		option = ", filename = true" // a column of the result, or no file is skipped
 		empty = append(empty, "NULL::VARCHAR AS event_month")
 	}
 	out.line("\nCREATE OR REPLACE TEMP VIEW %s AS FROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", t.Name, sqlText(t.Name))
-	out.line("  THEN $$ SELECT *%s FROM read_parquet(getvariable('siglake_files')[%s], hive_partitioning = false, schema = MAP {\n          %s}) $$",
-		month, sqlText(t.Name), strings.Join(read, ",\n          "))
+	out.line("  THEN $$ SELECT *%s FROM read_parquet(getvariable('siglake_files')[%s], hive_partitioning = false%s, schema = MAP {\n          %s}) $$",
+		month, sqlText(t.Name), option, strings.Join(read, ",\n          "))
 	out.line("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
 	out.line("COMMENT ON VIEW %s IS %s;", t.Name, sqlText(t.Doc))
 	for _, c := range t.Columns {
