@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -128,6 +129,60 @@ func TestCompactLake(t *testing.T) {
 	r.verify()
 	if m := r.readManifest(); m.Generation != 4 || m.Snapshot == nil {
 		t.Errorf("the rebuilt lake ends with generation %d and list %v, want 4 with one", m.Generation, m.Snapshot)
+	}
+}
+
+// TestCompactDies: whatever operation on a file a compaction dies before, the
+// invariants hold, and compacting again comes to the same.
+func TestCompactDies(t *testing.T) {
+	step := 29
+	if full() {
+		step = 1
+	}
+	r := newRig(t, simulator.Config{})
+	for _, n := range []int{20, 40} {
+		r.ask(n, "--signals", "news")
+	}
+	calm := r.lake
+	t.Cleanup(func() { fileHook = nil })
+	tried := 0
+	for at := 1; ; at += step {
+		r.lake = filepath.Join(t.TempDir(), "lake")
+		if err := os.CopyFS(r.lake, os.DirFS(calm)); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		fileHook = func(op, path string, do func() error) error {
+			if !strings.HasPrefix(path, filepath.Join(r.lake, stateDir)) {
+				n++
+			}
+			if n >= at {
+				return &os.PathError{Op: op, Path: path, Err: syscall.EIO}
+			}
+			return do()
+		}
+		var stdout, stderr bytes.Buffer
+		code := execute(t.Context(), []string{"siglake", "compact", "--lake", r.lake, "--min-files", "2"}, nil, &stdout, &stderr)
+		fileHook = nil
+		if n < at {
+			break
+		}
+		if code != exitStorage || !strings.Contains(stderr.String(), "check the disk") {
+			t.Errorf("operation %d: compact = exit %d, %q, want %d and what to do", at, code, stderr.String(), exitStorage)
+		}
+		r.verify()
+		r.command(exitComplete, "compact", "--min-files", "2")
+		r.verify()
+		if m := r.readManifest(); m.Generation != 3 || m.Run.Kind != pipeline.OfCompaction {
+			t.Errorf("operation %d: the lake ends with generation %d, %q, want 3, a compaction", at, m.Generation, m.Run.Kind)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+		tried++
+	}
+	if tried < 8 {
+		t.Errorf("%d operations failed, want more: the test shows nothing", tried)
 	}
 }
 
