@@ -548,19 +548,27 @@ func TestCompactRefuses(t *testing.T) {
 			t.Error("no damage was noticed")
 		}
 	})
+	t.Run("other rows", func(t *testing.T) {
+		table := schema.EventTable(schema.CategoryRisk)
+		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(1, 2))), func(string) string { return strings.Repeat("0", 64) })
+		f, size := openFile(t, path)
+		if _, err := readRows(f, size, &table, func(arrow.Record) error { return nil }); !errors.Is(err, ErrIntegrity) {
+			t.Errorf("readRows of a file with another digest = %v, want ErrIntegrity", err)
+		}
+	})
 	t.Run("later", func(t *testing.T) {
 		table := schema.EventTable(schema.CategoryRisk)
 		earlier := table
 		earlier.Columns = table.Columns[:len(table.Columns)-3]
 		earlier.Version = 0
-		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(5, 6))))
+		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(5, 6))), asIs)
 		f, size := openFile(t, path)
 		if _, err := readRows(f, size, &earlier, func(arrow.Record) error { return nil }); err == nil || !strings.Contains(err.Error(), "use the program that wrote it") {
 			t.Errorf("readRows of a later version's file = %v, want what to do", err)
 		}
 		// The other way round, the columns that came later are null.
 		rows := awkwardRows(earlier, 10, rand.New(rand.NewPCG(7, 8)))
-		path = encodeFile(t, earlier, rows)
+		path = encodeFile(t, earlier, rows, asIs)
 		f, size = openFile(t, path)
 		var got []values
 		if _, err := readRows(f, size, &table, func(rec arrow.Record) error {
@@ -578,8 +586,11 @@ func TestCompactRefuses(t *testing.T) {
 	})
 }
 
-// encodeFile writes rows, in their order, to a file.
-func encodeFile(t *testing.T, table schema.Table, rows []values) string {
+func asIs(digest string) string { return digest }
+
+// encodeFile writes rows, in their order, to a file that states what becomes of
+// their digest.
+func encodeFile(t *testing.T, table schema.Table, rows []values, state func(string) string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.parquet")
 	f, err := os.Create(path)
@@ -599,7 +610,7 @@ func encodeFile(t *testing.T, table schema.Table, rows []values) string {
 		all = append(all, row{b, i})
 		d.add(row{b, i})
 	}
-	if err := errors.Join(e.write(all), e.close(d.sum())); err != nil {
+	if err := errors.Join(e.write(all), e.close(state(d.sum()))); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -53,6 +54,9 @@ func compact(c *cli.Context) error {
 		return &exitError{storageCode(err), err}
 	}
 	m, err := s.compact(c.Context, c.Int("min-files"), target)
+	if errors.Is(err, context.Canceled) {
+		return &exitError{exitDeferred, errors.New("stopped before anything was published; run it again when there is time")}
+	}
 	if err != nil {
 		return &exitError{storageCode(err), err}
 	}
