@@ -12,9 +12,13 @@ import (
 // Manifest is the account of one run: what was asked, what it cost, what came
 // of every line, and which files it added to the lake. Publishing it is what
 // makes the run exist for manifest readers.
+//
+// A compaction has one too, in which only what concerns files is filled in: it
+// asks nothing, costs nothing, and its files hold the rows of others.
 type Manifest struct {
-	Generation int64 `json:"generation"`         // counts the runs of a lake, from 1
+	Generation int64 `json:"generation"`         // counts the publications of a lake, from 1
 	Previous   *Link `json:"previous,omitempty"` // the generation before
+	Snapshot   *Link `json:"snapshot,omitempty"` // list of the files that hold every row of the lake as of this generation
 
 	Run      RunInfo           `json:"run"`
 	Versions map[string]string `json:"versions"`
@@ -27,10 +31,11 @@ type Manifest struct {
 	Held     []Doubt           `json:"held"` // this run's own, in its order, then those of earlier runs
 	Timings  Timings           `json:"timings"`
 	Files    []File            `json:"files"`
+	Replaces []string          `json:"replaces,omitempty"` // paths of the files whose rows a compaction's files hold
 	PerCall  []CallLine        `json:"per_call"`
 }
 
-// Link names the manifest before this one and the digest of its bytes.
+// Link names a manifest, or a list of files, and the digest of its bytes.
 type Link struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
@@ -39,6 +44,7 @@ type Link struct {
 // RunInfo says what ran, when, and how it ended.
 type RunInfo struct {
 	ID          string    `json:"id"`
+	Kind        Kind      `json:"kind,omitempty"`
 	Started     time.Time `json:"started"`
 	Finished    time.Time `json:"finished"`
 	Outcome     Outcomes  `json:"outcome"`
@@ -49,6 +55,15 @@ type RunInfo struct {
 	Continues   string    `json:"continues,omitempty"` // the run that left what this one asked about
 	Simulated   bool      `json:"simulated,omitempty"` // an embedded simulator invented the answers
 }
+
+// Kind says what made a generation.
+type Kind string
+
+// The kinds of generations. A run's is empty: it was the only one at first.
+const (
+	OfRun        Kind = ""
+	OfCompaction Kind = "compaction"
+)
 
 // Outcomes is how a run ended.
 type Outcomes string
@@ -196,7 +211,8 @@ type CallLine struct {
 	Events   int64   `json:"events"`
 }
 
-func newManifest(run RunInfo) *Manifest {
+// NewManifest begins the account of a run or a compaction.
+func NewManifest(run RunInfo) *Manifest {
 	return &Manifest{
 		Run:      run,
 		Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}},

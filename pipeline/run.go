@@ -222,7 +222,7 @@ func (r *Runner) manifest(started time.Time) *Manifest {
 	if !r.Started.IsZero() {
 		started = r.Started
 	}
-	m := newManifest(RunInfo{
+	m := NewManifest(RunInfo{
 		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
 		Concurrency: orDefault(r.Concurrency, 4), BatchSize: r.batchSize(),
 	})

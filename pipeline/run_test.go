@@ -669,7 +669,7 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 // A flush forgets its pages: a partition may never come again.
 func TestBookForgetsFlushedPages(t *testing.T) {
 	sink := &memorySink{}
-	k := newBook(sink, "event_day", newManifest(RunInfo{ID: "run-1"}))
+	k := newBook(sink, "event_day", NewManifest(RunInfo{ID: "run-1"}))
 	for day := range 28 {
 		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
 		if err := k.event(t.Context(), &Batch{}, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {

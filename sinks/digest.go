@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"math"
+	"math/bits"
 
 	"github.com/siglake/siglake/schema"
 )
@@ -35,39 +36,49 @@ func newDigest(t *schema.Table) *digest {
 }
 
 func (d *digest) text(s []byte) {
-	d.buf = binary.LittleEndian.AppendUint64(d.buf, uint64(len(s)))
-	d.buf = append(d.buf, s...)
+	d.buf = appendCounted(d.buf, s)
 }
 
-func (d *digest) add(r row) {
+func appendCounted(b, s []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// appendRow writes the row's values as digests take them.
+func appendRow(b []byte, r row) []byte {
 	for i := range r.b.cols {
 		c := &r.b.cols[i]
 		if c.null(r.i) {
-			d.buf = append(d.buf, 0)
+			b = append(b, 0)
 			continue
 		}
-		d.buf = append(d.buf, 1)
+		b = append(b, 1)
 		switch c.typ {
 		case schema.String:
-			d.text(c.str(r.i))
+			b = appendCounted(b, c.str(r.i))
 		case schema.Int64, schema.Time:
-			d.buf = binary.LittleEndian.AppendUint64(d.buf, uint64(c.long(r.i)))
+			b = binary.LittleEndian.AppendUint64(b, uint64(c.long(r.i)))
 		case schema.Double:
 			v := c.real(r.i)
 			if v != v {
 				v = math.NaN()
 			}
-			d.buf = binary.LittleEndian.AppendUint64(d.buf, math.Float64bits(v))
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 		case schema.Date:
-			d.buf = binary.LittleEndian.AppendUint32(d.buf, uint32(c.day(r.i)))
+			b = binary.LittleEndian.AppendUint32(b, uint32(c.day(r.i)))
 		case schema.Bool:
-			b := byte(0)
+			bit := byte(0)
 			if c.bit(r.i) {
-				b = 1
+				bit = 1
 			}
-			d.buf = append(d.buf, b)
+			b = append(b, bit)
 		}
 	}
+	return b
+}
+
+func (d *digest) add(r row) {
+	d.buf = appendRow(d.buf, r)
 	d.rows++
 	if len(d.buf) >= 32<<10 {
 		d.hash.Write(d.buf)
@@ -80,4 +91,20 @@ func (d *digest) sum() string {
 	d.buf = binary.LittleEndian.AppendUint64(d.buf, d.rows)
 	d.hash.Write(d.buf)
 	return hex.EncodeToString(d.hash.Sum(nil))
+}
+
+// Total says which rows some files hold together, in whatever order and however
+// often each: their number and the sum of their SHA-256, as numbers.
+type Total struct {
+	Rows int64
+	Sum  [4]uint64 // least significant first
+}
+
+func (t *Total) add(encoded []byte) {
+	h := sha256.Sum256(encoded)
+	carry := uint64(0)
+	for i := range t.Sum {
+		t.Sum[i], carry = bits.Add64(t.Sum[i], binary.LittleEndian.Uint64(h[8*i:]), carry)
+	}
+	t.Rows++
 }

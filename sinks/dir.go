@@ -19,8 +19,10 @@ import (
 const (
 	dataDir     = "data"
 	ledgerDir   = "ledger"
+	compactDir  = "compact"
 	metaDir     = "_meta"
 	manifestDir = metaDir + "/manifest"
+	snapshotDir = metaDir + "/snapshot"
 	currentFile = metaDir + "/current.json"
 	stagingDir  = "_staging"
 )
@@ -131,10 +133,14 @@ func (p *dirPlace) create(_ context.Context, name string, data []byte) error {
 			err = p.rename(tmp, name)
 		}
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return errors.Join(p.syncDir(path.Dir(name)), p.syncDir(path.Dir(path.Dir(name))))
+	// Also when the name is taken, as in promote.
+	if err := errors.Join(p.syncDir(path.Dir(name)), p.syncDir(path.Dir(path.Dir(name)))); err != nil {
+		return err
+	}
+	return err
 }
 
 func (p *dirPlace) swap(ctx context.Context, name string, old, data []byte) error {
@@ -173,7 +179,7 @@ func (p *dirPlace) open(_ context.Context, name string) (object, error) {
 }
 
 func (p *dirPlace) prepare(context.Context) error {
-	if err := p.mkdirAll(manifestDir); err != nil {
+	if err := errors.Join(p.mkdirAll(manifestDir), p.mkdirAll(snapshotDir)); err != nil {
 		return err
 	}
 	return errors.Join(p.syncDir(metaDir), p.syncDir("."))

@@ -36,10 +36,10 @@ func (n *names) watch(op, path string, do func() error) error {
 	case "rename", "link":
 		made = []string{name}
 		if filepath.Dir(name) == manifestDir {
-			n.expectClean("a manifest appears", dataDir, ledgerDir)
+			n.expectClean("a manifest appears", dataDir, ledgerDir, compactDir, snapshotDir)
 		}
 		if name == currentFile {
-			n.expectClean("a manifest is made the current one", dataDir, ledgerDir, manifestDir)
+			n.expectClean("a manifest is made the current one", dataDir, ledgerDir, compactDir, snapshotDir, manifestDir)
 		}
 	}
 	if err := do(); err != nil {

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"slices"
 
+	"github.com/apache/arrow/go/v17/arrow"
+
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 )
 
 // Inspector reads a lake without changing it.
@@ -48,32 +52,136 @@ func (i *Inspector) Close() error {
 	return i.lake.disk.close()
 }
 
+// Generations walks the manifests from the one that current.json names back to
+// the first. A link that is broken is ErrIntegrity, and the last.
+func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifest, error] {
+	return func(yield func(*pipeline.Manifest, error) bool) {
+		at, _, err := i.lake.current(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		generation := at.Generation
+		for link := at.link(); link != nil; generation-- {
+			m, err := i.lake.manifest(ctx, link)
+			if err == nil && m.Generation != generation {
+				err = fmt.Errorf("%w: %s says it is generation %d, want %d", ErrIntegrity, link.Path, m.Generation, generation)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+			link = m.Previous
+		}
+		if generation != 0 {
+			yield(nil, fmt.Errorf("%w: the chain ends before generation %d", ErrIntegrity, generation))
+		}
+	}
+}
+
 // Chain gives the manifests from the first generation to the one that
 // current.json names. A link that is broken is ErrIntegrity, with the manifests
 // behind it.
 func (i *Inspector) Chain(ctx context.Context) (chain []*pipeline.Manifest, err error) {
+	for m, broken := range i.Generations(ctx) {
+		if broken != nil {
+			err = broken
+			break
+		}
+		chain = append(chain, m)
+	}
+	slices.Reverse(chain)
+	return chain, err
+}
+
+// Snapshot gives the files of a generation, 0 being the newest: the one that
+// current.json names.
+func (i *Inspector) Snapshot(ctx context.Context, generation int64) (*Snapshot, error) {
 	at, _, err := i.lake.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	generation := at.Generation
-	for link := at.link(); link != nil; generation-- {
-		m, err := i.lake.manifest(ctx, link)
-		if err == nil && m.Generation != generation {
-			err = fmt.Errorf("%w: %s says it is generation %d, want %d", ErrIntegrity, link.Path, m.Generation, generation)
+	if generation < 0 || generation > at.Generation {
+		return nil, fmt.Errorf("the lake has no generation %d; the newest is %d", generation, at.Generation)
+	}
+	link := at.link()
+	if generation != 0 && generation != at.Generation {
+		// Its bytes are not held against the chain here: the list is, which they name.
+		data, err := i.lake.place.read(ctx, manifestName(generation))
+		if err != nil {
+			return nil, err
+		}
+		m, err := parseManifest(manifestName(generation), data)
+		if err != nil {
+			return nil, err
+		}
+		described := describeManifest(m, data)
+		link = described.link()
+	}
+	s := &Snapshot{}
+	if link == nil {
+		return s, nil
+	}
+	m, err := i.lake.manifest(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	s.Generation, s.Link = m.Generation, m.Snapshot
+	s.Files, err = i.lake.snapshot(ctx, link)
+	return s, err
+}
+
+// CheckSnapshots makes the list of files of each generation of a chain again,
+// and says which lists are missing or other ones, and which compactions hold
+// other rows than the files that they replaced.
+func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manifest) (broken []string, err error) {
+	var files []Entry
+	for _, m := range chain {
+		after, err := succeed(files, m)
+		if err != nil {
+			return append(broken, fmt.Sprintf("generation %d: %v", m.Generation, err)), nil
+		}
+		if m.Snapshot != nil {
+			link, _, err := encodeSnapshot(m.Generation, after)
+			if err != nil {
+				return nil, err
+			}
+			if *link != *m.Snapshot {
+				broken = append(broken, fmt.Sprintf("generation %d lists its files in %s; those that follow are in %s", m.Generation, m.Snapshot.Path, link.Path))
+			}
+			if _, err := i.lake.readSnapshot(ctx, m.Snapshot); errors.Is(err, ErrIntegrity) {
+				broken = append(broken, err.Error())
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		files = after
+	}
+	return broken, nil
+}
+
+// Total says which rows files hold together, all of one table.
+func (i *Inspector) Total(ctx context.Context, table string, paths []string) (t Total, err error) {
+	of, ok := schema.TableNamed(table)
+	if !ok {
+		return t, fmt.Errorf("no table is called %q", table)
+	}
+	for _, path := range paths {
+		o, err := i.lake.place.open(ctx, path)
+		if err == nil {
+			_, err = readObject(o, &of, func(rec arrow.Record) error {
+				t.addAll(&of, rec)
+				return ctx.Err()
+			})
 		}
 		if err != nil {
-			slices.Reverse(chain)
-			return chain, err
+			return t, fmt.Errorf("%s: %w", path, err)
 		}
-		chain = append(chain, m)
-		link = m.Previous
 	}
-	if generation != 0 {
-		err = fmt.Errorf("%w: the chain ends before generation %d", ErrIntegrity, generation)
-	}
-	slices.Reverse(chain)
-	return chain, err
+	return t, nil
 }
 
 // Visible lists the files that someone who globs sees, whatever their names.
@@ -85,6 +193,18 @@ func (i *Inspector) Visible(ctx context.Context) (paths []string, err error) {
 			}
 			paths = append(paths, name)
 		}
+	}
+	return paths, nil
+}
+
+// Compacted lists the files of compactions, also of those that never became a
+// generation: nobody is told of these, and nobody reads them.
+func (i *Inspector) Compacted(ctx context.Context) (paths []string, err error) {
+	for name, err := range i.lake.place.walk(ctx, compactDir) {
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, name)
 	}
 	return paths, nil
 }

@@ -31,6 +31,7 @@ type Lake struct {
 	scratch string // this run's directory in it
 	place   place  // where visible things live
 
+	under      string // compactDir when the files are a compaction's, which keeps every row
 	partitions map[string]*partition
 	memory     int64 // of all partitions
 	spilled    int   // runs written so far

@@ -35,6 +35,8 @@ type Options struct {
 	// Hook, when set, is called around every operation on the file system, for
 	// tests that inject faults. See [Hook].
 	Hook Hook
+
+	holds []string // the runs whose rows a compaction's files hold, for their metadata
 }
 
 const (
@@ -281,7 +283,7 @@ func notALake(entries []fs.DirEntry) (stranger string, ok bool) {
 	}
 	i := slices.IndexFunc(entries, func(e fs.DirEntry) bool {
 		name := e.Name()
-		return name != dataDir && name != ledgerDir && name[0] != '.' && name[0] != '_'
+		return name != dataDir && name != ledgerDir && name != compactDir && name[0] != '.' && name[0] != '_'
 	})
 	if i < 0 {
 		return "", false

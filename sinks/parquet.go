@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
+	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/siglake/siglake/schema"
@@ -22,6 +27,7 @@ const (
 	metaDigest  = "siglake.logical_digest" // SHA-256 of the rows, as in the manifest
 	metaColumn  = "siglake.column."        // + name: the column's type, doc, unit and source as JSON
 	metaArrow   = "ARROW:schema"           // lets Arrow restore the fields' own metadata
+	metaRuns    = "siglake.runs"           // the runs whose rows a compaction's file holds, separated by commas
 )
 
 // maxRowGroup ends a row group early: until it is complete, its encoded pages
@@ -175,6 +181,182 @@ func readFooter(r io.ReaderAt, size int64) (f footer, err error) {
 	return footer{rows: file.NumRows(), rowGroups: len(file.RowGroups()), digest: digest}, nil
 }
 
+// readRows reads a file of a table and hands its rows over in records, which
+// end with the call, in the layout that the table has now: columns that came
+// later are null. It gives the runs whose rows they are. What was read is held
+// against the digest that the file's footer states, so no value can have been
+// misread.
+func readRows(r io.ReaderAt, size int64, t *schema.Table, take func(arrow.Record) error) (runs []string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("not a readable Parquet file: %v", p)
+		}
+	}()
+	file, err := parquet.OpenFile(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("not a readable Parquet file: %w", err)
+	}
+	was, err := tableOf(file, t)
+	if err != nil {
+		return nil, err
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, was.Arrow())
+	defer b.Release()
+	d := newDigest(was)
+	for _, group := range file.RowGroups() {
+		if err := readGroup(group, b, func(rec arrow.Record) error {
+			batch := newBatch(was, rec)
+			for i := range int32(rec.NumRows()) {
+				d.add(row{batch, i})
+			}
+			rec = widen(t, rec)
+			defer rec.Release()
+			return take(rec)
+		}); err != nil {
+			return nil, err
+		}
+	}
+	stated, _ := file.Lookup(metaDigest)
+	if got := d.sum(); got != stated {
+		return nil, fmt.Errorf("%w: its rows have digest %.16s, its footer says %.16s", ErrIntegrity, got, stated)
+	}
+	text, ok := file.Lookup(metaRuns)
+	if !ok {
+		text, _ = file.Lookup(schema.MetaRun)
+	}
+	return strings.Split(text, ","), nil
+}
+
+// tableOf is the table's layout as it was when the file was written.
+func tableOf(file *parquet.File, t *schema.Table) (*schema.Table, error) {
+	text, _ := file.Lookup(schema.MetaVersion)
+	version, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, fmt.Errorf("it states no schema version: %q", text)
+	}
+	fields := file.Schema().Fields()
+	if version > t.Version || len(fields) > len(t.Columns) {
+		return nil, fmt.Errorf("it has version %d of table %s with %d columns, this program knows version %d with %d: use the program that wrote it", version, t.Name, len(fields), t.Version, len(t.Columns))
+	}
+	was := *t
+	was.Version, was.Columns = version, t.Columns[:len(fields)]
+	for i, f := range fields {
+		if c := was.Columns[i]; f.Name() != c.Name || !f.Optional() || f.Type().Kind() != leaf(c).Type().Kind() {
+			return nil, fmt.Errorf("column %d is %s, a %s; table %s has %s there", i+1, f.Name(), f.Type(), t.Name, c.Name)
+		}
+	}
+	return &was, nil
+}
+
+// widen adds the columns that came later; the record is the caller's.
+func widen(t *schema.Table, rec arrow.Record) arrow.Record {
+	s := t.Arrow()
+	columns := slices.Clone(rec.Columns())
+	for _, f := range s.Fields()[len(columns):] {
+		nulls := array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, int(rec.NumRows()))
+		defer nulls.Release()
+		columns = append(columns, nulls)
+	}
+	return array.NewRecord(s, columns, rec.NumRows())
+}
+
+// readRecord is how many rows are read at a time.
+const readRecord = 1024
+
+// readGroup reads the columns of a row group side by side.
+func readGroup(group parquet.RowGroup, b *array.RecordBuilder, take func(arrow.Record) error) (err error) {
+	var columns []*pages
+	defer func() {
+		for _, c := range columns {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	for _, chunk := range group.ColumnChunks() {
+		columns = append(columns, &pages{Pages: chunk.Pages()})
+	}
+	for left := group.NumRows(); left > 0; {
+		n := min(left, readRecord)
+		for i, c := range columns {
+			if err := c.read(int(n), b.Field(i)); err != nil {
+				return fmt.Errorf("column %s: %w", b.Schema().Field(i).Name, err)
+			}
+		}
+		rec := b.NewRecord()
+		err := take(rec)
+		rec.Release()
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+// pages walks the values of a column chunk.
+type pages struct {
+	parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader
+	buf    [256]parquet.Value
+}
+
+// read appends n values to a builder.
+func (p *pages) read(n int, b array.Builder) (err error) {
+	for n > 0 {
+		if p.page == nil {
+			if p.page, err = p.ReadPage(); errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return err
+			}
+			p.values = p.page.Values()
+		}
+		got, err := p.values.ReadValues(p.buf[:min(n, len(p.buf))])
+		for _, v := range p.buf[:got] {
+			appendValue(b, v)
+		}
+		n -= got
+		if errors.Is(err, io.EOF) {
+			parquet.Release(p.page)
+			p.page = nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pages) close() error {
+	if p.page != nil {
+		parquet.Release(p.page)
+	}
+	return p.Close()
+}
+
+func appendValue(b array.Builder, v parquet.Value) {
+	if v.IsNull() {
+		b.AppendNull()
+		return
+	}
+	switch b := b.(type) {
+	case *array.StringBuilder:
+		b.BinaryBuilder.Append(v.ByteArray())
+	case *array.Int64Builder:
+		b.Append(v.Int64())
+	case *array.TimestampBuilder:
+		b.Append(arrow.Timestamp(v.Int64()))
+	case *array.Float64Builder:
+		b.Append(v.Double())
+	case *array.Date32Builder:
+		b.Append(arrow.Date32(v.Int32()))
+	case *array.BooleanBuilder:
+		b.Append(v.Boolean())
+	default:
+		panic(fmt.Sprintf("no column is built by a %T", b))
+	}
+}
+
 // parquetSchema lays the table out with its columns in their order, all
 // optional.
 func parquetSchema(t *schema.Table) *parquet.Schema {
@@ -239,6 +421,9 @@ func metadata(t *schema.Table, o *Options) map[string]string {
 		schema.MetaRun:     o.RunID,
 		metaVersion:        o.Version,
 		metaArrow:          arrowSchema(t.Arrow()),
+	}
+	if len(o.holds) > 0 {
+		md[metaRuns] = strings.Join(o.holds, ",")
 	}
 	for _, f := range t.Arrow().Fields() {
 		of := func(key string) string {

@@ -20,9 +20,10 @@ import (
 
 // current is the content of _meta/current.json.
 type current struct {
-	Generation int64  `json:"generation"`
-	Path       string `json:"path"`
-	SHA256     string `json:"sha256"`
+	Generation int64          `json:"generation"`
+	Path       string         `json:"path"`
+	SHA256     string         `json:"sha256"`
+	Snapshot   *pipeline.Link `json:"snapshot,omitempty"` // the manifest's own, so that readers need not open it
 }
 
 func (c *current) link() *pipeline.Link {
@@ -110,7 +111,7 @@ func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
 	if earlier, err := l.published(ctx, newest, m.Files); err != nil {
 		return err
 	} else if earlier != nil {
-		m.Generation, m.Previous, m.Files = earlier.Generation, earlier.Previous, earlier.Files
+		m.Generation, m.Previous, m.Snapshot, m.Files = earlier.Generation, earlier.Previous, earlier.Snapshot, earlier.Files
 		return l.turn(ctx, raw, newest)
 	}
 	var g errgroup.Group // awaited below
@@ -126,12 +127,15 @@ func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
 	}
 
 	m.Generation, m.Previous = newest.Generation+1, newest.link()
+	if m.Snapshot, err = l.keepSnapshot(ctx, m); err != nil {
+		return err
+	}
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	data = append(data, '\n')
-	next := describeManifest(m.Generation, data)
+	next := describeManifest(m, data)
 	if err := l.place.create(ctx, next.Path, data); errors.Is(err, fs.ErrExist) {
 		// It may be ours all the same, if only the answer was lost.
 		there, readErr := l.place.read(ctx, next.Path)
@@ -148,11 +152,12 @@ func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
 	return l.turn(ctx, raw, next)
 }
 
-var validFile = regexp.MustCompile(`^(` + dataDir + `|` + ledgerDir + `)(/[A-Za-z0-9_=-]+)+\.parquet$`)
+var validFile = regexp.MustCompile(`^(` + compactDir + `/)?(` + dataDir + `|` + ledgerDir + `)(/[A-Za-z0-9_=-]+)+\.parquet$`)
 
-func describeManifest(generation int64, data []byte) current {
+// describeManifest is what current.json says of a manifest with these bytes.
+func describeManifest(m *pipeline.Manifest, data []byte) current {
 	sum := sha256.Sum256(data)
-	return current{Generation: generation, Path: manifestName(generation), SHA256: hex.EncodeToString(sum[:])}
+	return current{Generation: m.Generation, Path: manifestName(m.Generation), SHA256: hex.EncodeToString(sum[:]), Snapshot: m.Snapshot}
 }
 
 // newest walks from the current generation to the end of the chain. It is
@@ -184,7 +189,7 @@ func (l *Lake) newest(ctx context.Context) (at current, raw []byte, err error) {
 		if next.Generation != at.Generation+1 || !reflect.DeepEqual(next.Previous, at.link()) {
 			return at, nil, fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, at.Generation)
 		}
-		at = describeManifest(next.Generation, data)
+		at = describeManifest(next, data)
 	}
 }
 
@@ -226,8 +231,8 @@ func (l *Lake) manifest(ctx context.Context, link *pipeline.Link) (*pipeline.Man
 	if err != nil {
 		return nil, err
 	}
-	if got := describeManifest(0, data).SHA256; got != link.SHA256 {
-		return nil, fmt.Errorf("%w: %s has SHA-256 %s, what names it says %s", ErrIntegrity, link.Path, got, link.SHA256)
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != link.SHA256 {
+		return nil, fmt.Errorf("%w: %s has SHA-256 %x, what names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
 	}
 	return parseManifest(link.Path, data)
 }

@@ -70,12 +70,12 @@ func checkLake(t testing.TB, lake string, generations int64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := describeManifest(g, data); *got.link() != *link {
-			t.Errorf("generation %d is %+v, want %+v", g, got, link)
-		}
 		var m pipeline.Manifest
 		if err := json.Unmarshal(data, &m); err != nil || m.Generation != g {
 			t.Fatalf("manifest %s: generation %d, %v, want %d", link.Path, m.Generation, err, g)
+		}
+		if got := describeManifest(&m, data); *got.link() != *link {
+			t.Errorf("generation %d is %+v, want %+v", g, got, link)
 		}
 		for _, f := range m.Files {
 			named = append(named, f.Path)
@@ -97,6 +97,50 @@ func checkLake(t testing.TB, lake string, generations int64) {
 	slices.Sort(visible)
 	if diff := gocmp.Diff(named, visible); diff != "" {
 		t.Errorf("files the manifests name and files there are (-named +there):\n%s", diff)
+	}
+	checkSnapshots(t, lake)
+}
+
+// checkSnapshots: the list of every generation is what follows from the chain,
+// and its files hold the rows that someone who globs sees, each as often.
+func checkSnapshots(t testing.TB, lake string) {
+	t.Helper()
+	i, err := Inspect(t.Context(), lake, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	chain, err := i.Chain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if broken, err := i.CheckSnapshots(t.Context(), chain); err != nil || broken != nil {
+		t.Errorf("CheckSnapshots() = %q, %v, want nothing", broken, err)
+	}
+	globbed := map[string][]string{} // paths by table
+	for _, m := range chain {
+		listed := map[string][]string{}
+		for _, f := range m.Files {
+			if m.Run.Kind == pipeline.OfRun {
+				globbed[f.Table] = append(globbed[f.Table], f.Path)
+			}
+		}
+		s, err := i.Snapshot(t.Context(), m.Generation)
+		if err != nil {
+			t.Fatalf("Snapshot(%d) = %v, want no error", m.Generation, err)
+		}
+		for _, f := range s.Files {
+			listed[f.Table] = append(listed[f.Table], f.Path)
+		}
+		for table, paths := range globbed {
+			want, err := i.Total(t.Context(), table, paths)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := i.Total(t.Context(), table, listed[table]); err != nil || got != want {
+				t.Errorf("rows of %s in the list of generation %d are %+v, %v, want those of the runs, %+v", table, m.Generation, got, err, want)
+			}
+		}
 	}
 }
 
@@ -389,7 +433,7 @@ func TestDurable(t *testing.T) {
 		if err := do(); err != nil {
 			return err
 		}
-		if op == "link" && visible(path) {
+		if op == "link" && filepath.Dir(path) == filepath.Join(lake, manifestDir) {
 			checkNamed(t, lake, path)
 		}
 		switch op {
@@ -437,8 +481,12 @@ func checkNamed(t *testing.T, lake, manifest string) {
 	if err := json.Unmarshal(data, &m); err != nil || len(m.Files) == 0 {
 		t.Fatalf("%s: %d files, %v", manifest, len(m.Files), err)
 	}
+	paths := []string{m.Snapshot.Path}
 	for _, f := range m.Files {
-		if _, err := os.Stat(filepath.Join(lake, f.Path)); err != nil {
+		paths = append(paths, f.Path)
+	}
+	for _, path := range paths {
+		if _, err := os.Stat(filepath.Join(lake, path)); err != nil {
 			t.Errorf("%s is visible, and a file that it names is not: %v", manifest, err)
 		}
 	}

@@ -112,6 +112,7 @@ type remote struct {
 	bucket Bucket
 	bucket.Object
 
+	bite int64 // how much is fetched at a time, if that is more than usual
 	at   int64
 	held []byte
 }
@@ -147,9 +148,15 @@ func (r *remote) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
+// hold fetches all of the object, for readers who jump from end to end of it.
+func (r *remote) hold() error {
+	r.bite = r.Size()
+	return r.fetch(0)
+}
+
 // fetch holds the bite that begins at a place.
 func (r *remote) fetch(from int64) (err error) {
-	size := min(bite, r.Size()-from)
+	size := min(max(bite, r.bite), r.Size()-from)
 	for range bites {
 		var body io.ReadCloser
 		if body, err = r.bucket.Range(r.ctx, r.Object, from, size); err != nil {

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -26,17 +27,27 @@ func (l *Lake) Stage(ctx context.Context) ([]pipeline.File, error) {
 		return slices.Clone(l.staged), nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
-		p := l.partitions[name]
-		files, err := l.stage(ctx, p)
-		if err != nil {
-			return nil, fmt.Errorf("stage %s: %w", p, err)
+		if _, err := l.stagePartition(ctx, l.partitions[name]); err != nil {
+			return nil, err
 		}
-		l.staged = append(l.staged, files...)
-		l.memory -= p.memory
-		p.forget()
 	}
-	// The names in the scratch directory must outlive a crash too: they may be
-	// published by another process.
+	return l.settleStaged()
+}
+
+func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.File, error) {
+	files, err := l.stage(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("stage %s: %w", p, err)
+	}
+	l.staged = append(l.staged, files...)
+	l.memory -= p.memory
+	p.forget()
+	return files, nil
+}
+
+// settleStaged makes the names in the scratch directory outlive a crash too:
+// they may be published by another process. It gives the files.
+func (l *Lake) settleStaged() ([]pipeline.File, error) {
 	for _, dir := range []string{l.scratch, stagingDir, "."} {
 		if err := l.disk.syncDir(dir); err != nil {
 			return nil, fmt.Errorf("stage: %w", err)
@@ -75,6 +86,9 @@ func (l *Lake) stage(ctx context.Context, p *partition) ([]pipeline.File, error)
 		return nil
 	}
 	once := newDeduplicate(p.table)
+	if l.under != "" {
+		once.unique = -1 // readers of the small files see all of them
+	}
 	err = merge(ctx, cursors, func(rows []row) error {
 		rows = slices.DeleteFunc(rows, func(r row) bool { return !once.first(r) })
 		if len(rows) == 0 {
@@ -124,7 +138,7 @@ func (l *Lake) name(p *partition, files []pipeline.File, written []string) error
 		if len(files) > 1 {
 			suffix = fmt.Sprintf("-%04d", i+1)
 		}
-		f.Path = fmt.Sprintf("%s/%s-%s%s.parquet", parent, l.options.RunID, f.Digest[:8], suffix)
+		f.Path = path.Join(l.under, parent, fmt.Sprintf("%s-%s%s.parquet", l.options.RunID, f.Digest[:8], suffix))
 		if err := l.disk.rename(written[i], l.stagedName(f.Path)); err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func parseSize(text string) (bytes int64, ok bool) {
 		name  string
 		shift int
 	}{{"GiB", 30}, {"MiB", 20}, {"KiB", 10}, {"B", 0}, {"", 0}} {
-		if number, found := strings.CutSuffix(text, unit.name); found {
+		if number, found := strings.CutSuffix(strings.TrimSpace(text), unit.name); found {
 			n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
 			return n << unit.shift, err == nil && n >= 0 && n <= math.MaxInt64>>unit.shift
 		}

@@ -212,7 +212,7 @@ func (x *examination) lake(lake string) (policy string) {
 	} else {
 		x.disk(strings.TrimPrefix(lake, "file://"), "disk")
 	}
-	inspector, err := sinks.Inspect(c.Context, lake, sinkOptions(c))
+	inspector, err := inspect(c, lake)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		x.ok("lake", "there is none yet: the first run makes it")

@@ -7,12 +7,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
 )
 
 func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
-		Usage: "what a lake's runs did, cost and left",
+		Usage: "what a lake's runs did, cost and left, and its newest generations",
 		Flags: joinFlags([]cli.Flag{lakeFlag()}, storeFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -23,7 +25,13 @@ func statusCommand() *cli.Command {
 				return err
 			}
 			defer s.close() //nolint:errcheck // nothing was written
-			return printStatus(c, s)
+			if err := printStatus(c, s); err != nil {
+				return err
+			}
+			if err := printGenerations(c, s); err != nil {
+				return &exitError{storageCode(err), err}
+			}
+			return nil
 		},
 	}
 }
@@ -59,6 +67,48 @@ func printStatus(c *cli.Context, s *state) error {
 	}
 	fmt.Fprintln(c.App.Writer)
 	return nil
+}
+
+// printGenerations lists the newest publications: runs, and compactions, which
+// ask and cost nothing.
+func printGenerations(c *cli.Context, s *state) error {
+	const shown = 20
+	i, err := sinks.Inspect(c.Context, s.lake, s.options)
+	if err != nil {
+		return err
+	}
+	defer i.Close() //nolint:errcheck // it was only read
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	n := int64(0)
+	for m, err := range i.Generations(c.Context) {
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			fmt.Fprintln(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tFINISHED")
+		}
+		if n++; n > shown {
+			fmt.Fprintf(w, "and %s earlier ones\n", thousands(m.Generation))
+			break
+		}
+		rows := int64(0)
+		for _, f := range m.Files {
+			rows += f.Rows
+		}
+		files := thousands(int64(len(m.Files)))
+		if len(m.Replaces) > 0 {
+			files = fmt.Sprintf("%s for %s", files, thousands(int64(len(m.Replaces))))
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", m.Generation, kindText(m.Run.Kind), m.Run.ID, files, thousands(rows), m.Run.Finished.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	return w.Flush()
+}
+
+func kindText(k pipeline.Kind) string {
+	if k == pipeline.OfRun {
+		return "run"
+	}
+	return string(k)
 }
 
 func runState(r *journal.Run) string {

@@ -100,6 +100,7 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer sink.Close() //nolint:errcheck // it was only read
 	published, err := s.published(ctx, sink)
 	if err != nil {
 		return nil, err
@@ -123,10 +124,10 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 			fmt.Sprintf("between %s and %s credits: %d calls in doubt, %d charges unknown", thousands(audit.Charged), thousands(audit.Charged+audit.Most), audit.Doubts, audit.Unknown), p.undeclared},
 		{3, "every attempt was meant before it was made", thousands(int64(audit.Attempts)) + " attempts", audit.Unmeant},
 		{4, "nothing was bought twice without being told to", thousands(audit.Entities) + " identities with an answer", audit.Twice},
-		{5, "published rows are those that the answers give", fmt.Sprintf("%d runs made again, %s event rows", p.runs, thousands(p.events)), p.differing},
-		{6, "nothing is visible that no manifest names", fmt.Sprintf("%d files", p.visible), p.unnamed},
+		{5, "published rows are those that the answers give", p.rowFigures(), p.differing},
+		{6, "nothing is visible that no manifest names", p.fileFigures(), p.unnamed},
 		{7, "every visible file is whole", byteText(p.bytes) + " read", p.damaged},
-		{8, "the generations are one chain", fmt.Sprintf("%d generations", p.generations), p.unchained},
+		{8, "the generations are one chain, and each lists the files that hold every row", fmt.Sprintf("%d generations", p.generations), p.unchained},
 		{9, "every line has one fate", thousands(p.lines) + " lines", p.fateless},
 		{10, "no budget could be exceeded at any moment", fmt.Sprintf("%d runs", audit.Runs), audit.Over},
 		{11, "the key stands nowhere", secretFigures(secret, p), append(audit.Secret, p.leaks...)},
@@ -144,10 +145,30 @@ func secretFigures(secret func([]byte) bool, p *publication) string {
 // publication is what the lake shows, held against the journal.
 type publication struct {
 	runs, generations, visible    int
+	compactions, compacted, stray int // generations, their files, files of those that never became one
 	events, lines, bytes, scanned int64
 	finished                      string
 
 	unsummed, undeclared, differing, unnamed, damaged, unchained, fateless, unfinished, leaks []string
+}
+
+func (p *publication) rowFigures() string {
+	text := fmt.Sprintf("%d runs made again, %s event rows", p.runs, thousands(p.events))
+	if p.compactions > 0 {
+		text += fmt.Sprintf(", %d compactions read again", p.compactions)
+	}
+	return text
+}
+
+func (p *publication) fileFigures() string {
+	text := fmt.Sprintf("%d files", p.visible)
+	if p.compacted > 0 {
+		text += fmt.Sprintf(", %d of compactions", p.compacted)
+	}
+	if p.stray > 0 {
+		text += fmt.Sprintf("; %d of compactions that came to nothing, which nobody reads", p.stray)
+	}
+	return text
 }
 
 // published makes the rows of every published run again, and compares.
@@ -164,12 +185,23 @@ func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publicat
 	}
 	for _, m := range chain {
 		p.generations++
-		manifests[m.Run.ID] = m
 		for _, f := range m.Files {
 			named[f.Path] = f
 		}
+		if m.Run.Kind == pipeline.OfCompaction {
+			if err := p.checkCompaction(ctx, sink, m, named); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		manifests[m.Run.ID] = m
 		p.checkSums(m)
 	}
+	lists, err := sink.CheckSnapshots(ctx, chain)
+	if err != nil {
+		return nil, err
+	}
+	p.unchained = append(p.unchained, lists...)
 	for _, r := range s.journal.Runs() {
 		if r.Staged != nil && r.Done == nil { // between the two, files may be visible already
 			m, err := s.journal.Manifest(ctx, r)
@@ -206,17 +238,23 @@ func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publicat
 	}
 	for _, path := range visible {
 		p.visible++
-		f, ok := named[path]
-		if !ok {
+		if _, ok := named[path]; !ok {
 			p.unnamed = append(p.unnamed, path)
 			continue
 		}
-		got, err := sink.Describe(ctx, path)
-		if err != nil || got.SHA256 != f.SHA256 || got.Bytes != f.Bytes || got.Rows != f.Rows || got.Digest != f.Digest {
-			p.damaged = append(p.damaged, fmt.Sprintf("%s is not what its manifest says: %v", path, err))
+		p.checkFile(ctx, sink, named, path)
+	}
+	compacted, err := sink.Compacted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range compacted {
+		if _, ok := named[path]; !ok {
+			p.stray++
+			continue
 		}
-		p.bytes += f.Bytes
-		delete(named, path)
+		p.compacted++
+		p.checkFile(ctx, sink, named, path)
 	}
 	for path := range named {
 		if manifestNames(chain, path) {
@@ -224,6 +262,42 @@ func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publicat
 		}
 	}
 	return p, nil
+}
+
+// checkFile holds a file against what its manifest says, and strikes it off.
+func (p *publication) checkFile(ctx context.Context, sink *sinks.Inspector, named map[string]pipeline.File, path string) {
+	f := named[path]
+	got, err := sink.Describe(ctx, path)
+	if err != nil || got.SHA256 != f.SHA256 || got.Bytes != f.Bytes || got.Rows != f.Rows || got.Digest != f.Digest {
+		p.damaged = append(p.damaged, fmt.Sprintf("%s is not what its manifest says: %v", path, err))
+	}
+	p.bytes += f.Bytes
+	delete(named, path)
+}
+
+// checkCompaction compares the rows of a compaction's files with those of the
+// files that it replaced. A file that cannot be read is told of elsewhere, too.
+func (p *publication) checkCompaction(ctx context.Context, sink *sinks.Inspector, m *pipeline.Manifest, named map[string]pipeline.File) error {
+	p.compactions++
+	was, is := map[string][]string{}, map[string][]string{} // paths by table
+	for _, path := range m.Replaces {
+		table := named[path].Table
+		was[table] = append(was[table], path)
+	}
+	for _, f := range m.Files {
+		is[f.Table] = append(is[f.Table], f.Path)
+	}
+	for table := range was {
+		before, err := sink.Total(ctx, table, was[table])
+		after, afterErr := sink.Total(ctx, table, is[table])
+		if err = errors.Join(err, afterErr); ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil || before != after {
+			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: %d rows were replaced by %d others: %v", table, m.Run.ID, before.Rows, after.Rows, err))
+		}
+	}
+	return nil
 }
 
 func manifestNames(chain []*pipeline.Manifest, path string) bool {

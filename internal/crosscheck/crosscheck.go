@@ -73,6 +73,12 @@ func (d *DuckDB) Query(ctx context.Context, query string) (names []string, rows 
 	return names, rows, r.Err()
 }
 
+// Exec runs a script.
+func (d *DuckDB) Exec(ctx context.Context, script string) error {
+	_, err := d.db.ExecContext(ctx, script)
+	return err
+}
+
 // Column is a column as DuckDB describes it.
 type Column struct{ Name, Type string }
 

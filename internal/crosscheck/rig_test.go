@@ -3,6 +3,7 @@ package crosscheck
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -158,22 +159,7 @@ const unlisted = "moodSwing"
 func buy(t *testing.T, lines list, f pipeline.Fetcher, partitionBy string) (string, *pipeline.Manifest) {
 	t.Helper()
 	lake := t.TempDir()
-	sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "r1", Version: "test", RowGroupRows: 100})
-	if err != nil {
-		t.Fatal(err)
-	}
-	queries := map[schema.Object]*pipeline.Query{}
-	for _, s := range schema.Signals {
-		if queries[s.Object] == nil {
-			queries[s.Object] = &pipeline.Query{Object: s.Object, Since: "2026-02-06", MaxResults: 5}
-		}
-		queries[s.Object].Signals = append(queries[s.Object].Signals, s.Key)
-	}
-	r := pipeline.Runner{Fetcher: f, Sink: sink, Queries: queries, RunID: "r1", BatchSize: 1, PartitionBy: partitionBy}
-	if _, err := r.Run(t.Context(), lines); err != nil {
-		t.Fatal(err)
-	}
-	if err := sink.Close(); err != nil {
+	if err := buyInto(t.Context(), lake, "r1", lines, f, partitionBy); err != nil {
 		t.Fatal(err)
 	}
 	var current struct{ Path string }
@@ -185,4 +171,22 @@ func buy(t *testing.T, lines list, f pipeline.Fetcher, partitionBy string) (stri
 		t.Fatal(err)
 	}
 	return lake, &m
+}
+
+// buyInto runs the main job into a lake.
+func buyInto(ctx context.Context, lake, run string, lines list, f pipeline.Fetcher, partitionBy string) error {
+	sink, err := sinks.Open(ctx, lake, sinks.Options{RunID: run, Version: "test", RowGroupRows: 100})
+	if err != nil {
+		return err
+	}
+	queries := map[schema.Object]*pipeline.Query{}
+	for _, s := range schema.Signals {
+		if queries[s.Object] == nil {
+			queries[s.Object] = &pipeline.Query{Object: s.Object, Since: "2026-02-06", MaxResults: 5}
+		}
+		queries[s.Object].Signals = append(queries[s.Object].Signals, s.Key)
+	}
+	r := pipeline.Runner{Fetcher: f, Sink: sink, Queries: queries, RunID: run, BatchSize: 1, PartitionBy: partitionBy}
+	_, err = r.Run(ctx, lines)
+	return errors.Join(err, sink.Close())
 }

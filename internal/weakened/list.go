@@ -619,9 +619,10 @@ var weaknesses = []weakness{
 		harm: "a crash leaves a manifest that names files which are not there",
 		file: "sinks/publish.go",
 		old: `	for i := range m.Files {
-		if err := l.show(ctx, &m.Files[i]); err != nil {
-			return err
-		}
+		g.Go(func() error { return l.show(ctx, &m.Files[i]) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	if err := l.place.settle(ctx); err != nil {
 		return err
@@ -629,9 +630,9 @@ var weaknesses = []weakness{
 `,
 		new: `	defer func() {
 		for i := range m.Files {
-			_ = l.show(ctx, &m.Files[i])
+			g.Go(func() error { return l.show(ctx, &m.Files[i]) })
 		}
-		_ = l.place.settle(ctx)
+		_, _ = g.Wait(), l.place.settle(ctx)
 	}()
 `,
 		pkg: "sinks", run: "TestDurable",
@@ -691,5 +692,69 @@ var weaknesses = []weakness{
 		old:  `	case got.SHA256 != f.SHA256 || got.Bytes != f.Bytes ||`,
 		new:  `	case got.Bytes != f.Bytes ||`,
 		pkg:  "sinks", run: "TestReadBack",
+	},
+
+	// Lists of files, and compactions.
+
+	{
+		name: "the list of files written after the manifest",
+		harm: "a crash leaves a generation that nobody can read, and that nobody can follow",
+		file: "sinks/publish.go",
+		old: `	if m.Snapshot, err = l.keepSnapshot(ctx, m); err != nil {
+		return err
+	}
+`,
+		new: `	defer func() { _, _ = l.keepSnapshot(ctx, m) }()
+	m.Snapshot = &pipeline.Link{Path: snapshotDir + "/later"}
+`,
+		pkg: "sinks", run: "TestDurable",
+	},
+	{
+		name: "a list of files named after its generation alone",
+		harm: "what a run leaves that died keeps every later one from publishing",
+		file: "sinks/snapshot.go",
+		old:  `snapshotDir, generation, sum[:16])`,
+		new:  `snapshotDir, generation, sum[:0])`,
+		pkg:  "sinks", run: "TestSnapshotBlocksNobody",
+	},
+	{
+		name: "what a compaction replaced stays on the list",
+		harm: "every sum over the views counts rows twice",
+		file: "sinks/snapshot.go",
+		old:  `		delete(files, path)`,
+		new:  `		_ = path`,
+		pkg:  "sinks", run: "TestCompact$",
+	},
+	{
+		name: "two compactions of the same files",
+		harm: "every sum over the views counts rows twice",
+		file: "sinks/snapshot.go",
+		old:  `		if _, ok := files[path]; !ok {`,
+		new:  `		if _, ok := files[path]; !ok && len(before) == 0 {`,
+		pkg:  "sinks", run: "TestCompactRaces",
+	},
+	{
+		name: "compactions drop what came in two rows",
+		harm: "views and globs disagree about the same lake",
+		file: "sinks/stage.go",
+		old:  `		once.unique = -1`,
+		new:  `		once.last = nil`,
+		pkg:  "sinks", run: "TestCompactKeepsRows|TestCompactInBucket",
+	},
+	{
+		name: "what a compaction reads is not held against its digest",
+		harm: "a small file that is damaged becomes a large one that is believed",
+		file: "sinks/parquet.go",
+		old:  `	if got := d.sum(); got != stated {`,
+		new:  `	if got := d.sum(); got == "" {`,
+		pkg:  "sinks", run: "TestCompactRefuses",
+	},
+	{
+		name: "a compaction's files lie where people glob",
+		harm: "every sum over the lake counts rows twice",
+		file: "sinks/stage.go",
+		old:  `path.Join(l.under, parent,`,
+		new:  `path.Join(parent,`,
+		pkg:  "sinks", run: "TestCompact$",
 	},
 }

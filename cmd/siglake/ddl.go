@@ -1,0 +1,279 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+func ddlCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "ddl",
+		Usage: "print the SQL that makes a lake readable as tables",
+		Description: "For duckdb: a script of views, one for each dataset, that all read one generation of the lake: the newest\n" +
+			"when the script runs, or a fixed one. Whatever is published meanwhile, queries of a session agree.\n" +
+			"    siglake ddl --lake DIR > lake.sql && duckdb -init lake.sql\n\n" +
+			"For athena: external tables over a lake on S3. They see files as soon as they appear.",
+		Flags: joinFlags([]cli.Flag{
+			lakeFlag(),
+			&cli.StringFlag{Name: "dialect", Value: "duckdb", EnvVars: []string{"SIGLAKE_DIALECT"}, Usage: "whose SQL: duckdb or athena"},
+			&cli.Int64Flag{Name: "generation", EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "read generation `N`, whatever is published later; 0 is the newest when the script runs"},
+		}, storeFlags()),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("ddl takes no arguments, got %q", c.Args().First())
+			}
+			return ddl(c)
+		},
+	}
+}
+
+func ddl(c *cli.Context) error {
+	lake := c.String("lake")
+	dialect, generation := c.String("dialect"), c.Int64("generation")
+	switch {
+	case dialect != "duckdb" && dialect != "athena":
+		return usagef("--dialect %q: expected duckdb or athena", dialect)
+	case dialect == "athena" && !sinks.OnS3(lake):
+		return usagef("--dialect athena: Athena reads lakes on S3, and %s is none", lake)
+	case dialect == "athena" && generation != 0:
+		return usagef("--generation: Athena's tables read what lies under data/ and ledger/, of every generation")
+	}
+	address, err := lakeAddress(lake)
+	if err != nil {
+		return usagef("--lake: %v", err)
+	}
+	i, err := inspect(c, lake)
+	if err != nil {
+		return &exitError{exitStorage, err}
+	}
+	defer i.Close() //nolint:errcheck // it was only read
+	s, err := i.Snapshot(c.Context, generation)
+	if err != nil {
+		code := storageCode(err)
+		if !errors.Is(err, sinks.ErrIntegrity) && generation != 0 {
+			code = exitUsage
+		}
+		return &exitError{code, err}
+	}
+	if dialect == "athena" {
+		return athenaScript(c.App.Writer, address, s)
+	}
+	return duckScript(c.App.Writer, address, s, generation != 0)
+}
+
+// inspect opens a lake for looking at. Readers need no lock.
+func inspect(c *cli.Context, lake string) (*sinks.Inspector, error) {
+	return sinks.Inspect(c.Context, lake, sinkOptions(c))
+}
+
+// lakeAddress is a lake's address as it is understood from everywhere on this
+// machine. The lake must be there.
+func lakeAddress(lake string) (string, error) {
+	if sinks.OnS3(lake) {
+		return strings.TrimRight(lake, "/"), nil
+	}
+	path, err := sinks.Check(lake)
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	return filepath.ToSlash(path), err
+}
+
+// script collects SQL; a failing writer is noticed at its end.
+type script struct{ strings.Builder }
+
+func (s *script) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
+
+// duckScript writes DuckDB's views of a lake. A view is bound anew by every
+// query, and reads the files that one variable of the session names: so all
+// views change together, when the script is run again, and not before.
+//
+// DuckDB has no table without files, so a view chooses between reading and an
+// empty result of the same type. The columns are stated, not taken from the
+// files: files of earlier versions lack some, and opening all of them to find
+// out takes time. Nor is the partition taken from DuckDB's own reading of
+// directories, which refuses a lake that has months and days; a condition on the
+// month still skips files.
+func duckScript(w io.Writer, address string, s *sinks.Snapshot, fixed bool) error {
+	var out script
+	out.line("-- %s, for DuckDB 1.5 or later: a view for each dataset.", address)
+	switch {
+	case fixed:
+		out.line("-- All views read generation %d, whatever is published later.", s.Generation)
+	case s.Generation > 0 && s.Link == nil:
+		out.line("-- All views read generation %d, which an earlier version of siglake published without a list of\n-- all files. From the next run on, siglake ddl prints a script that finds the newest generation itself.", s.Generation)
+		fixed = true
+	default:
+		out.line("-- All views of a session read one generation: the newest when this script runs. Run it again for the next.")
+	}
+	out.line("\nSET VARIABLE siglake_lake = %s;", sqlText(address))
+	switch {
+	case fixed && s.Link == nil:
+		out.line("SET VARIABLE siglake_generation = %d;", s.Generation)
+		out.line("SET VARIABLE siglake_files = %s;", duckFiles(s.Files))
+	case fixed:
+		out.line("SET VARIABLE siglake_generation = %d;", s.Generation)
+		out.line("SET VARIABLE siglake_list = %s;", sqlText(s.Link.Path))
+		out.WriteString(duckList)
+	default:
+		out.WriteString(duckCurrent)
+		out.WriteString(duckList)
+	}
+	for _, t := range slices.Concat(schema.Events, schema.Ledger) {
+		duckView(&out, t)
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// duckCurrent finds the newest generation. Before the first there is none.
+const duckCurrent = `SET VARIABLE siglake_published = (SELECT count(*) FROM glob(getvariable('siglake_lake') || '/_meta/current.json'));
+SET VARIABLE siglake_current = (FROM query(CASE WHEN getvariable('siglake_published') > 0
+  THEN $$ SELECT {generation: generation, list: coalesce(snapshot.path, error('this generation has no list of files; print the script again: siglake ddl'))}
+          FROM read_json(getvariable('siglake_lake') || '/_meta/current.json', columns = {generation: 'BIGINT', snapshot: 'STRUCT(path VARCHAR)'}) $$
+  ELSE $$ SELECT NULL::STRUCT(generation BIGINT, list VARCHAR) $$ END));
+SET VARIABLE siglake_generation = getvariable('siglake_current').generation;
+SET VARIABLE siglake_list = getvariable('siglake_current').list;
+`
+
+// duckList reads the list of a generation's files.
+const duckList = `SET VARIABLE siglake_files = (FROM query(CASE WHEN getvariable('siglake_list') IS NOT NULL
+  THEN $$ SELECT map_from_entries(list((name, files))) FROM (
+            SELECT "table" AS name, list(getvariable('siglake_lake') || '/' || path ORDER BY path) AS files
+            FROM read_json(getvariable('siglake_lake') || '/' || getvariable('siglake_list'), format = 'newline_delimited', columns = {path: 'VARCHAR', "table": 'VARCHAR'})
+            GROUP BY 1) $$
+  ELSE $$ SELECT NULL::MAP(VARCHAR, VARCHAR[]) $$ END));
+`
+
+// duckFiles is the value of siglake_files for files at hand.
+func duckFiles(files []sinks.Entry) string {
+	byTable := map[string][]string{}
+	for _, f := range files {
+		byTable[f.Table] = append(byTable[f.Table], "getvariable('siglake_lake') || "+sqlText("/"+f.Path))
+	}
+	if len(byTable) == 0 {
+		return "NULL::MAP(VARCHAR, VARCHAR[])"
+	}
+	var parts []string
+	for _, table := range slices.Sorted(maps.Keys(byTable)) {
+		parts = append(parts, fmt.Sprintf("\n  %s: [\n    %s]", sqlText(table), strings.Join(byTable[table], ",\n    ")))
+	}
+	return "MAP {" + strings.Join(parts, ",") + "}"
+}
+
+func duckView(out *script, t schema.Table) {
+	var read, empty []string
+	for _, c := range t.Columns {
+		read = append(read, fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlText(c.Name), sqlText(c.Name), sqlText(duckType(c.Type))))
+		empty = append(empty, fmt.Sprintf("NULL::%s AS %s", duckType(c.Type), c.Name))
+	}
+	month, option := "", ""
+	if isEvent(t) {
+		month = " EXCLUDE (filename), regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1) AS event_month"
+		option = ", filename = true" // a column of the result, or no file is skipped
+		empty = append(empty, "NULL::VARCHAR AS event_month")
+	}
+	out.line("\nCREATE OR REPLACE TEMP VIEW %s AS FROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", t.Name, sqlText(t.Name))
+	out.line("  THEN $$ SELECT *%s FROM read_parquet(getvariable('siglake_files')[%s], hive_partitioning = false%s, schema = MAP {\n          %s}) $$",
+		month, sqlText(t.Name), option, strings.Join(read, ",\n          "))
+	out.line("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
+	out.line("COMMENT ON VIEW %s IS %s;", t.Name, sqlText(t.Doc))
+	for _, c := range t.Columns {
+		out.line("COMMENT ON COLUMN %s.%s IS %s;", t.Name, c.Name, sqlText(columnDoc(c)))
+	}
+	if month != "" {
+		out.line("COMMENT ON COLUMN %s.event_month IS %s;", t.Name, sqlText(monthDoc))
+	}
+}
+
+const monthDoc = "Month of the event date, or unknown: the directory that the row lies in"
+
+func isEvent(t schema.Table) bool {
+	return slices.ContainsFunc(schema.Events, func(e schema.Table) bool { return e.Name == t.Name })
+}
+
+func columnDoc(c schema.Column) string {
+	if c.Unit == "" {
+		return c.Doc
+	}
+	return c.Doc + " (" + c.Unit + ")"
+}
+
+func duckType(t schema.Type) string {
+	if t == schema.Time {
+		return "TIMESTAMPTZ" // an instant, in UTC
+	}
+	return t.String()
+}
+
+// sqlText is a text as SQL writes it.
+func sqlText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// athenaScript writes external tables, in Hive's DDL, over what lies under data/
+// and ledger/.
+func athenaScript(w io.Writer, address string, s *sinks.Snapshot) error {
+	keys := map[string]map[string]bool{} // partition keys in use, by table
+	for _, f := range s.Files {
+		if key, _, ok := strings.Cut(f.Partition, "="); ok {
+			if keys[f.Table] == nil {
+				keys[f.Table] = map[string]bool{}
+			}
+			keys[f.Table][key] = true
+		}
+	}
+	var out script
+	out.line("-- %s, for Athena: run one statement after another in the database that the tables shall be in.", address)
+	out.line("-- The tables see every file as soon as it lies there. New months are found by MSCK REPAIR TABLE, to be run after each run.")
+	for _, t := range slices.Concat(schema.Events, schema.Ledger) {
+		var columns []string
+		for _, c := range t.Columns {
+			columns = append(columns, fmt.Sprintf("  `%s` %s COMMENT %s", c.Name, hiveType(c.Type), hiveText(columnDoc(c))))
+		}
+		folder := "ledger"
+		if isEvent(t) {
+			folder = "data"
+		}
+		out.line("\nCREATE EXTERNAL TABLE IF NOT EXISTS `%s` (\n%s\n)", t.Name, strings.Join(columns, ",\n"))
+		out.line("COMMENT %s", hiveText(t.Doc))
+		if folder == "data" {
+			used := slices.Sorted(maps.Keys(keys[t.Name]))
+			if len(used) > 1 {
+				return &exitError{exitUsage, fmt.Errorf("%s is divided by %s: an Athena table has one of them; rebuild the lake with one --partition-by", t.Name, strings.Join(used, " and "))}
+			}
+			key := "event_month"
+			if len(used) == 1 {
+				key = used[0]
+			}
+			out.line("PARTITIONED BY (`%s` string)", key)
+		}
+		out.line("STORED AS PARQUET\nLOCATION %s;", hiveText(fmt.Sprintf("%s/%s/%s/", address, folder, t.Name)))
+		if folder == "data" {
+			out.line("\nMSCK REPAIR TABLE `%s`;", t.Name)
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+func hiveType(t schema.Type) string {
+	if t == schema.String {
+		return "string"
+	}
+	return strings.ToLower(t.String())
+}
+
+// hiveText is a text as Hive writes it.
+func hiveText(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}

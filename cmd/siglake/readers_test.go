@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// ask runs "siglake run" on a list of n domains, in a lake that other runs have
+// been to, and checks the invariants. It gives the manifest.
+func (r *rig) ask(n int, flags ...string) *pipeline.Manifest {
+	r.t.Helper()
+	path := filepath.Join(r.t.TempDir(), "list.csv")
+	if err := os.WriteFile(path, []byte(domains(n)), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	r.command(exitComplete, append([]string{"run", path, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, flags...)...)
+	r.verify()
+	return r.readManifest()
+}
+
+// compacts runs "siglake compact" and expects it to say something.
+func (r *rig) compacts(says string, flags ...string) {
+	r.t.Helper()
+	if out := r.command(exitComplete, append([]string{"compact"}, flags...)...); !strings.Contains(out, says) {
+		r.t.Errorf("siglake compact %q says %q, want %q", flags, out, says)
+	}
+	r.verify()
+}
+
+// verify: all invariants hold, and the newest generation lists every row that
+// someone sees who globs.
+func (r *rig) verify() {
+	r.t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := execute(r.t.Context(), []string{"siglake", "verify", "--lake", r.lake}, nil, &stdout, &stderr); code != exitComplete {
+		r.t.Errorf("siglake verify = exit %d, want 0: %s%s", code, stdout.String(), stderr.String())
+	}
+	i, err := sinks.Inspect(r.t.Context(), r.lake, sinks.Options{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer i.Close()
+	s, err := i.Snapshot(r.t.Context(), 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	visible, err := i.Visible(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, table := range slices.Concat(schema.Events, schema.Ledger) {
+		var listed, globbed []string
+		for _, f := range s.Files {
+			if f.Table == table.Name {
+				listed = append(listed, f.Path)
+			}
+		}
+		for _, path := range visible {
+			if strings.Split(path, "/")[1] == table.Name {
+				globbed = append(globbed, path)
+			}
+		}
+		got, gotErr := i.Total(r.t.Context(), table.Name, listed)
+		want, wantErr := i.Total(r.t.Context(), table.Name, globbed)
+		if err := errors.Join(gotErr, wantErr); err != nil || got != want {
+			r.t.Errorf("rows of %s in the list are %+v, %v, want those of a glob, %+v", table.Name, got, err, want)
+		}
+	}
+}
+
+// TestCompactLake compacts between runs; runs, verify, status and rebuild go on
+// as before, and nothing is asked.
+func TestCompactLake(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	var last *pipeline.Manifest
+	for _, n := range []int{60, 120, 180} {
+		last = r.ask(n, "--signals", "news,growth")
+	}
+	billed := r.sim.Bill()
+
+	r.compacts("Nothing to do")
+	r.compacts("as generation 4; nothing was asked", "--min-files", "2")
+	m := r.readManifest()
+	if m.Run.Kind != pipeline.OfCompaction || len(m.Files) == 0 || len(m.Replaces) < 2*len(m.Files) {
+		t.Errorf("generation 4 is %+v with %d files for %d, want a compaction", m.Run, len(m.Files), len(m.Replaces))
+	}
+	r.compacts("Nothing to do", "--min-files", "2")
+
+	// The last command again is still done.
+	if again := r.ask(180, "--signals", "news,growth"); again.Generation != 4 {
+		t.Errorf("the last command again ends with generation %d, want 4 still", again.Generation)
+	}
+	if now := r.sim.Bill(); now.Billed != billed.Billed || now.Credits != billed.Credits {
+		t.Errorf("the bill is %+v after compacting run %s, want %+v still", now, last.Run.ID, billed)
+	}
+	if next := r.ask(240, "--signals", "news,growth"); next.Generation != 5 {
+		t.Errorf("a run after a compaction is generation %d, want 5", next.Generation)
+	}
+	r.compacts("as generation 6", "--min-files", "2")
+
+	_, out, _ := strings.Cut(r.command(exitComplete, "status"), "GENERATION  KIND")
+	var got []string
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
+		got = append(got, strings.Join(strings.Fields(line)[:2], " "))
+	}
+	if diff := cmp.Diff([]string{"6 compaction", "5 run", "4 compaction", "3 run", "2 run", "1 run"}, got); diff != "" {
+		t.Errorf("generations of status (-want +got):\n%s", diff)
+	}
+
+	// A rebuilt lake has the runs, and nothing to make them fewer files.
+	into := filepath.Join(t.TempDir(), "rebuilt")
+	r.command(exitComplete, "rebuild", "--into", into)
+	r.lake = into
+	r.verify()
+	if m := r.readManifest(); m.Generation != 4 || m.Snapshot == nil {
+		t.Errorf("the rebuilt lake ends with generation %d and list %v, want 4 with one", m.Generation, m.Snapshot)
+	}
+}
+
+// TestCompactDies: whatever operation on a file a compaction dies before, the
+// invariants hold, and compacting again comes to the same.
+func TestCompactDies(t *testing.T) {
+	step := 29
+	if full() {
+		step = 1
+	}
+	r := newRig(t, simulator.Config{})
+	for _, n := range []int{20, 40} {
+		r.ask(n, "--signals", "news")
+	}
+	calm := r.lake
+	t.Cleanup(func() { fileHook = nil })
+	tried := 0
+	for at := 1; ; at += step {
+		r.lake = filepath.Join(t.TempDir(), "lake")
+		if err := os.CopyFS(r.lake, os.DirFS(calm)); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		fileHook = func(op, path string, do func() error) error {
+			if !strings.HasPrefix(path, filepath.Join(r.lake, stateDir)) {
+				n++
+			}
+			if n >= at {
+				return &os.PathError{Op: op, Path: path, Err: syscall.EIO}
+			}
+			return do()
+		}
+		var stdout, stderr bytes.Buffer
+		code := execute(t.Context(), []string{"siglake", "compact", "--lake", r.lake, "--min-files", "2"}, nil, &stdout, &stderr)
+		fileHook = nil
+		if n < at {
+			break
+		}
+		if code != exitStorage || !strings.Contains(stderr.String(), "check the disk") {
+			t.Errorf("operation %d: compact = exit %d, %q, want %d and what to do", at, code, stderr.String(), exitStorage)
+		}
+		r.verify()
+		r.command(exitComplete, "compact", "--min-files", "2")
+		r.verify()
+		if m := r.readManifest(); m.Generation != 3 || m.Run.Kind != pipeline.OfCompaction {
+			t.Errorf("operation %d: the lake ends with generation %d, %q, want 3, a compaction", at, m.Generation, m.Run.Kind)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+		tried++
+	}
+	if tried < 8 {
+		t.Errorf("%d operations failed, want more: the test shows nothing", tried)
+	}
+}
+
+// TestVerifyFindsWhatCompactionsDo breaks what concerns lists and compactions,
+// one thing at a time.
+func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	for _, n := range []int{20, 40} {
+		r.ask(n, "--signals", "news")
+	}
+	r.compacts("as generation 3", "--min-files", "2")
+	m := r.readManifest()
+	for name, c := range map[string]struct {
+		path   string
+		damage func(path string) error
+		says   []string
+	}{
+		"list lost":           {m.Snapshot.Path, os.Remove, []string{"8  BROKEN"}},
+		"list cut":            {m.Snapshot.Path, func(path string) error { return os.Truncate(path, 99) }, []string{"8  BROKEN"}},
+		"compacted file lost": {m.Files[0].Path, os.Remove, []string{"7  BROKEN", "5  BROKEN"}},
+		"compacted file cut":  {m.Files[0].Path, func(path string) error { return os.Truncate(path, 999) }, []string{"7  BROKEN", "5  BROKEN"}},
+		"replaced file lost":  {m.Replaces[0], os.Remove, []string{"7  BROKEN", "5  BROKEN"}},
+	} {
+		lake := filepath.Join(t.TempDir(), "lake")
+		if err := os.CopyFS(lake, os.DirFS(r.lake)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.damage(filepath.Join(lake, c.path)); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		code := execute(t.Context(), []string{"siglake", "verify", "--lake", lake}, nil, &stdout, &stderr)
+		for _, says := range c.says {
+			if code != exitIntegrity || !strings.Contains(stdout.String(), says) {
+				t.Errorf("%s: verify = exit %d, want %d and %q: %s", name, code, exitIntegrity, says, stdout.String())
+			}
+		}
+	}
+	// What a compaction left that died is in nobody's way.
+	stray := filepath.Join(r.lake, "compact", "data", "news", "event_month=2026-01", "compact-00000001-00000000-00000000.parquet")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(stray), 0o777), os.WriteFile(stray, nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if out := r.command(exitComplete, "verify"); !strings.Contains(out, "1 of compactions that came to nothing") {
+		t.Errorf("verify beside a stray file says %q, want that there is one", out)
+	}
+}
+
+func TestReadersRefuse(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	r.run(domains(5), "--signals", "news")
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"ddl --lake " + r.lake + "/nowhere", exitUsage, "no such file"},
+		{"ddl --lake " + file, exitUsage, "is a file"},
+		{"ddl --lake " + r.lake + " --dialect hive", exitUsage, "duckdb or athena"},
+		{"ddl --lake " + r.lake + " --dialect athena", exitUsage, "lakes on S3"},
+		{"ddl --lake s3://bucket/lake --dialect athena --generation 1", exitUsage, "of every generation"},
+		{"ddl --lake " + r.lake + " --generation 2", exitUsage, "the newest is 1"},
+		{"ddl --lake " + r.lake + " --generation -1", exitUsage, "no generation -1"},
+		{"ddl extra --lake " + r.lake, exitUsage, "no arguments"},
+		{"compact extra --lake " + r.lake, exitUsage, "no arguments"},
+		{"compact --lake " + r.lake + "/nowhere", exitUsage, "there is no lake"},
+		{"compact --lake " + r.lake + " --min-files 1", exitUsage, "from 2"},
+		{"compact --lake " + r.lake + " --target-size 1000", exitUsage, "from 1MiB"},
+		{"compact --lake " + r.lake + " --target-size many", exitUsage, "from 1MiB"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := execute(t.Context(), append([]string{"siglake"}, strings.Fields(c.args)...), nil, &stdout, &stderr)
+		if code != c.code || !strings.Contains(stderr.String(), c.says) {
+			t.Errorf("siglake %s = exit %d, %q, want %d and %q", c.args, code, stderr.String(), c.code, c.says)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{"1": 1, "64KiB": 64 << 10, "256MiB": 256 << 20, " 2 GiB ": 2 << 30, "1.5MiB": -1, "MiB": -1, "": -1, "1MB": -1, "99999999999GiB": -1} {
+		got, ok := parseSize(text)
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("parseSize(%q) = %d, %t, want %d", text, got, ok, want)
+		}
+	}
+}
+
+// TestAthena: the tables have every column, in types that Athena knows, over the
+// folders in which the files lie.
+func TestAthena(t *testing.T) {
+	var out bytes.Buffer
+	files := []sinks.Entry{{Path: "data/news/event_day=2026-01-01/x.parquet", Table: "news", Partition: "event_day=2026-01-01"}}
+	if err := athenaScript(&out, "s3://bucket/lake", &sinks.Snapshot{Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	statements := strings.Split(out.String(), ";\n")
+	column := regexp.MustCompile("(?m)^  `([a-z_0-9]+)` (string|bigint|double|boolean|date|timestamp) COMMENT '(?:[^'\\\\]|\\\\'|\\\\\\\\)*',?$")
+	i := 0
+	for _, table := range slices.Concat(schema.Events, schema.Ledger) {
+		create := statements[i]
+		i++
+		folder, partitioned := "ledger", ""
+		if isEvent(table) {
+			folder, partitioned = "data", "PARTITIONED BY (`event_month` string)"
+			i++ // MSCK
+		}
+		if table.Name == "news" {
+			partitioned = "PARTITIONED BY (`event_day` string)"
+		}
+		for _, want := range []string{"CREATE EXTERNAL TABLE IF NOT EXISTS `" + table.Name + "` (", "STORED AS PARQUET", partitioned, fmt.Sprintf("LOCATION 's3://bucket/lake/%s/%s/'", folder, table.Name)} {
+			if !strings.Contains(create, want) {
+				t.Errorf("statement for %s does not say %q:\n%s", table.Name, want, create)
+			}
+		}
+		var got, want []string
+		for _, m := range column.FindAllStringSubmatch(create, -1) {
+			got = append(got, m[1])
+		}
+		for _, c := range table.Columns {
+			want = append(want, c.Name)
+			if doc := columnDoc(c); len(doc) > 255 {
+				t.Errorf("the comment of %s.%s has %d bytes, Athena takes 255", table.Name, c.Name, len(doc))
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("columns of %s (-want +got):\n%s", table.Name, diff)
+		}
+	}
+	both := append(files, sinks.Entry{Path: "data/news/event_month=2026-01/x.parquet", Table: "news", Partition: "event_month=2026-01"})
+	if err := athenaScript(&out, "s3://bucket/lake", &sinks.Snapshot{Files: both}); err == nil || !strings.Contains(err.Error(), "event_day and event_month") {
+		t.Errorf("athenaScript of months and days = %v, want that one table cannot have both", err)
+	}
+}

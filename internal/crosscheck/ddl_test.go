@@ -1,0 +1,431 @@
+package crosscheck
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// built is where the program lies, once a test has asked for it.
+var built string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+	os.Exit(code)
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	var err error
+	if built, err = os.MkdirTemp("", "siglake-crosscheck-*"); err != nil {
+		return "", err
+	}
+	program := filepath.Join(built, "siglake")
+	cmd := exec.Command("go", "build", "-o", program, "./cmd/siglake")
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return program, nil
+})
+
+// ddl is what siglake ddl prints.
+func ddl(t *testing.T, lake string, flags ...string) string {
+	t.Helper()
+	program, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd := exec.Command(program, append([]string{"ddl", "--lake", lake}, flags...)...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("siglake ddl %q = %v, want no error: %s", flags, err, stderr.String())
+	}
+	return string(out)
+}
+
+// session is a DuckDB in which a script has been run.
+func session(t *testing.T, script string) *DuckDB {
+	t.Helper()
+	d := openDuckDB(t)
+	if err := d.Exec(t.Context(), script); err != nil {
+		t.Fatalf("the script as printed: %v", err)
+	}
+	return d
+}
+
+func all() []schema.Table { return slices.Concat(schema.Events, schema.Ledger) }
+
+// globbed gives the rows of every table as someone sees them who globs; a table
+// without a file has none.
+func globbed(t *testing.T, lake string) map[string][]string {
+	t.Helper()
+	d, rows := openDuckDB(t), map[string][]string{}
+	for _, table := range all() {
+		rows[table.Name] = nil
+		files, err := filepath.Glob(filepath.Join(lake, dataset(table), "*.parquet"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isEvent(table) {
+			if files, err = filepath.Glob(filepath.Join(lake, dataset(table), "*", "*.parquet")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(files) == 0 {
+			continue
+		}
+		from := strings.TrimSuffix(Scan(lake, dataset(table)), ")")
+		if isEvent(table) {
+			from += ", hive_types = {'event_month': VARCHAR}"
+		}
+		_, got, err := d.Query(t.Context(), "SELECT * FROM "+from+")")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows[table.Name] = unordered(got)
+	}
+	return rows
+}
+
+// viewed gives the rows of every view.
+func viewed(t *testing.T, d *DuckDB) map[string][]string {
+	t.Helper()
+	rows := map[string][]string{}
+	for _, table := range all() {
+		described, err := d.Describe(t.Context(), table.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(columns(table), described); diff != "" {
+			t.Errorf("Describe(%s) (-want +got):\n%s", table.Name, diff)
+		}
+		_, got, err := d.Query(t.Context(), "SELECT * FROM "+table.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows[table.Name] = unordered(got)
+	}
+	return rows
+}
+
+func isEvent(table schema.Table) bool { return strings.HasPrefix(dataset(table), "data/") }
+
+// compact merges whatever can be.
+func compact(t *testing.T, lake string) {
+	t.Helper()
+	m, err := sinks.Compact(t.Context(), lake, sinks.Options{}, sinks.CompactOptions{MinFiles: 2})
+	if err != nil || m == nil {
+		t.Fatalf("Compact() = %v, %v, want a generation", m, err)
+	}
+}
+
+// TestViewsGiveTheRowsOfGlobbing reads a lake as it grows and is compacted: by
+// views that are printed anew, by a script printed before the first run, by a
+// session that began early, and by views of each generation.
+func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
+	lake := t.TempDir()
+	empty, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := empty.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines, f := kestrel(t, asReceived)
+	few, fewAnswers := mills(t, 3)
+	run := func(name string, lines list, f script) func() {
+		return func() {
+			if err := buyInto(t.Context(), lake, name, lines, f, "event_month"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	first := ddl(t, lake)
+	early := session(t, first)
+	var states []map[string][]string // by generation
+	for _, step := range []struct {
+		name string
+		do   func()
+	}{
+		{"nothing", func() {}},
+		{"a run with few tables", run("r1", few, fewAnswers)},
+		{"a second run", run("r2", lines, f)},
+		{"a third run", run("r3", lines, f)},
+		{"a compaction", func() { compact(t, lake) }},
+		{"a run beside compacted files", run("r4", few, fewAnswers)},
+		{"a compaction of compacted files", func() { compact(t, lake) }},
+	} {
+		step.do()
+		want := globbed(t, lake)
+		states = append(states, want)
+		for how, script := range map[string]string{"printed now": ddl(t, lake), "printed before the first run": first} {
+			if diff := cmp.Diff(want, viewed(t, session(t, script))); diff != "" {
+				t.Errorf("after %s, views of a script %s (-globbed +viewed):\n%.3000s", step.name, how, diff)
+			}
+		}
+		if diff := cmp.Diff(states[0], viewed(t, early)); diff != "" {
+			t.Errorf("after %s, the views of an early session have changed (-before +now):\n%.3000s", step.name, diff)
+		}
+	}
+	for g := 1; g < len(states); g++ {
+		fixed := ddl(t, lake, "--generation", fmt.Sprint(g))
+		if diff := cmp.Diff(states[g], viewed(t, session(t, fixed))); diff != "" {
+			t.Errorf("views of generation %d (-globbed then +viewed now):\n%.3000s", g, diff)
+		}
+	}
+	if err := early.Exec(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(states[len(states)-1], viewed(t, early)); diff != "" {
+		t.Errorf("views of an early session that ran the script again (-globbed +viewed):\n%.3000s", diff)
+	}
+	_, rows, err := early.Query(t.Context(), "SELECT getvariable('siglake_generation')")
+	if err != nil || len(rows) != 1 || rows[0][0] != int64(len(states)-1) {
+		t.Errorf("siglake_generation = %v, %v, want %d", rows, err, len(states)-1)
+	}
+}
+
+// TestViewsDocument: comments say what the columns mean.
+func TestViewsDocument(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, _ := buy(t, lines, f, "event_month")
+	d := session(t, ddl(t, lake))
+	for _, table := range all() {
+		_, rows, err := d.Query(t.Context(), "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = "+Quote(table.Name)+" ORDER BY column_index")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want []string
+		for _, r := range rows {
+			got = append(got, fmt.Sprint(r...))
+		}
+		for _, c := range table.Columns {
+			doc := c.Doc
+			if c.Unit != "" {
+				doc += " (" + c.Unit + ")"
+			}
+			want = append(want, fmt.Sprint(c.Name, doc))
+		}
+		if isEvent(table) {
+			want = append(want, "event_month"+"Month of the event date, or unknown: the directory that the row lies in")
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("comments of %s (-want +got):\n%s", table.Name, diff)
+		}
+		_, rows, err = d.Query(t.Context(), "SELECT comment FROM duckdb_views() WHERE view_name = "+Quote(table.Name))
+		if err != nil || len(rows) != 1 || rows[0][0] != table.Doc {
+			t.Errorf("comment of %s = %v, %v, want %q", table.Name, rows, err, table.Doc)
+		}
+	}
+}
+
+// TestViewsSkipFiles: a condition on the month opens no file of another month.
+func TestViewsSkipFiles(t *testing.T) {
+	lines, f := mills(t, 60)
+	lake, _ := buy(t, lines, f, "event_month")
+	d := session(t, ddl(t, lake))
+	_, months, err := d.Query(t.Context(), "SELECT DISTINCT event_month FROM news ORDER BY 1")
+	if err != nil || len(months) < 2 {
+		t.Fatalf("months of news = %v, %v, want some", months, err)
+	}
+	for _, month := range append(months, []any{"1999-12"}) {
+		_, plan, err := d.Query(t.Context(), "EXPLAIN ANALYZE SELECT count(event_uid) FROM news WHERE event_month = "+Quote(month[0].(string)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "Total Files Read: 1"
+		if month[0] == "1999-12" {
+			want = "Total Files Read: 0"
+		}
+		if text := fmt.Sprint(plan); !strings.Contains(text, want) {
+			t.Errorf("plan for %s does not say %q: %s", month[0], want, text)
+		}
+	}
+}
+
+// TestViewsOfMonthsAndDays: a lake whose runs were divided by months and by days
+// is one that DuckDB does not glob with its directories' names; the views do.
+func TestViewsOfMonthsAndDays(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, _ := buy(t, lines, f, "event_month")
+	if err := buyInto(t.Context(), lake, "r2", lines, f, "event_day"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // before and after a compaction
+		d := session(t, ddl(t, lake))
+		for _, table := range schema.Events {
+			from := fmt.Sprintf("read_parquet(%s, hive_partitioning = false)", Quote(lake+"/"+dataset(table)+"/*/*.parquet"))
+			_, want, err := d.Query(t.Context(), "SELECT *, coalesce(strftime(event_date, '%Y-%m'), 'unknown') FROM "+from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, got, err := d.Query(t.Context(), "SELECT * FROM "+table.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(unordered(want), unordered(got)); diff != "" {
+				t.Errorf("rows of %s (-globbed +viewed):\n%.3000s", table.Name, diff)
+			}
+		}
+		compact(t, lake)
+		if t.Failed() {
+			break
+		}
+		if err := buyInto(t.Context(), lake, "r3", lines, f, "event_day"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestViewsOfLakesWithoutLists: the generations of earlier versions have no list
+// of all files. The views read the newest of them.
+func TestViewsOfLakesWithoutLists(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, _ := buy(t, lines, f, "event_month")
+	if err := buyInto(t.Context(), lake, "r2", lines, f, "event_month"); err != nil {
+		t.Fatal(err)
+	}
+	forgetLists(t, lake, 2)
+	for _, flags := range [][]string{nil, {"--generation", "2"}} {
+		if diff := cmp.Diff(globbed(t, lake), viewed(t, session(t, ddl(t, lake, flags...)))); diff != "" {
+			t.Errorf("views of siglake ddl %q (-globbed +viewed):\n%.3000s", flags, diff)
+		}
+	}
+	if err := buyInto(t.Context(), lake, "r3", lines, f, "event_month"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(globbed(t, lake), viewed(t, session(t, ddl(t, lake)))); diff != "" {
+		t.Errorf("views after the next run (-globbed +viewed):\n%.3000s", diff)
+	}
+}
+
+// forgetLists makes a lake what an earlier version would have written.
+func forgetLists(t *testing.T, lake string, generations int) {
+	t.Helper()
+	var previous any
+	for g := 1; g <= generations; g++ {
+		name := fmt.Sprintf("_meta/manifest/%08d.json", g)
+		manifest := map[string]any{}
+		if err := json.Unmarshal([]byte(read(t, filepath.Join(lake, name))), &manifest); err != nil {
+			t.Fatal(err)
+		}
+		delete(manifest, "snapshot")
+		if previous != nil {
+			manifest["previous"] = previous
+		}
+		current := map[string]any{"generation": g, "path": name, "sha256": rewrite(t, filepath.Join(lake, name), manifest)}
+		rewrite(t, filepath.Join(lake, "_meta", "current.json"), current)
+		previous = map[string]any{"path": name, "sha256": current["sha256"]}
+	}
+	if err := os.RemoveAll(filepath.Join(lake, "_meta", "snapshot")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rewrite replaces a JSON file and gives its SHA-256.
+func rewrite(t *testing.T, path string, value any) string {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err == nil {
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+// TestReadersBesideAWriter reads while runs and compactions are published: each
+// session sees whole runs, the same ones in every view.
+func TestReadersBesideAWriter(t *testing.T) {
+	lines, f := kestrel(t, asReceived)
+	lake, _ := buy(t, lines, f, "event_month")
+	script := ddl(t, lake)
+	perRun := map[string]int64{}
+	for table, rows := range globbed(t, lake) {
+		perRun[table] = int64(len(rows))
+	}
+
+	const runs = 12
+	sampled, written := make(chan struct{}, 1), make(chan error, 1)
+	go func() { // awaited below, by its one send
+		for i := 2; i <= runs; i++ {
+			if err := buyInto(t.Context(), lake, fmt.Sprintf("r%d", i), lines, f, "event_month"); err != nil {
+				written <- err
+				return
+			}
+			if i%4 == 0 {
+				if _, err := sinks.Compact(t.Context(), lake, sinks.Options{}, sinks.CompactOptions{MinFiles: 2}); err != nil {
+					written <- err
+					return
+				}
+			}
+			<-sampled // at least one reader comes between any two
+		}
+		written <- nil
+	}()
+
+	d, samples, seen, newest := openDuckDB(t), 0, map[int64]bool{}, int64(0)
+	sample := func() {
+		if err := d.Exec(t.Context(), script); err != nil {
+			t.Fatalf("sample %d: %v", samples, err)
+		}
+		_, rows, err := d.Query(t.Context(), "SELECT getvariable('siglake_generation'), count(DISTINCT run_id) FROM accounts")
+		if err != nil {
+			t.Fatalf("sample %d: %v", samples, err)
+		}
+		generation, visible := rows[0][0].(int64), rows[0][1].(int64)
+		if generation < newest {
+			t.Errorf("sample %d: generation %d after %d", samples, generation, newest)
+		}
+		newest, seen[generation] = generation, true
+		for _, table := range all() {
+			_, rows, err := d.Query(t.Context(), "SELECT count(*) FROM "+table.Name)
+			if err != nil {
+				t.Fatalf("sample %d: %v", samples, err)
+			}
+			if got, want := rows[0][0].(int64), visible*perRun[table.Name]; got != want {
+				t.Errorf("sample %d: generation %d has %d rows of %s, want %d: those of %d runs", samples, generation, got, table.Name, want, visible)
+			}
+			if _, _, err := d.Query(t.Context(), "SELECT count(*), max(run_id) FROM "+Scan(lake, dataset(table))); err != nil {
+				t.Errorf("sample %d, globbing: %v", samples, err)
+			}
+		}
+		samples++
+		select {
+		case sampled <- struct{}{}:
+		default:
+		}
+	}
+	for writing := true; writing; {
+		select {
+		case err := <-written:
+			if err != nil {
+				t.Fatal(err)
+			}
+			writing = false
+		default:
+		}
+		sample()
+	}
+	if want := int64(runs + runs/4); newest != want || len(seen) < runs/2 {
+		t.Errorf("%d samples saw %d generations, the last was %d; want at least %d, and %d", samples, len(seen), newest, runs/2, want)
+	}
+}

@@ -1,0 +1,207 @@
+package sinks
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// CompactOptions says when a compaction is worth while.
+type CompactOptions struct {
+	MinFiles int               // small files that a partition must have; 0 = 8, at least 2
+	Versions map[string]string // for the manifest
+}
+
+const defaultMinFiles = 8
+
+// compactScratch is the scratch directory of every compaction: there is one at a
+// time in a lake.
+const compactScratch = "compact"
+
+// Compact merges the small files of each partition that has many of them into
+// few large ones, as a generation of its own. Small is what has less than half
+// of the target size. The rows are the same, all of them, in the table's order;
+// rows that came in two runs stay two. The large files lie outside of what
+// people glob, for whom the small ones remain.
+//
+// The manifest is nil when there is nothing to do. Of the options, RunID is not
+// used: a compaction is named after what it merges, so that one that died goes
+// on under the same names when it is called again.
+//
+// Whoever calls it holds the lake alone.
+func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *pipeline.Manifest, err error) {
+	started := time.Now().UTC()
+	o.RunID = compactScratch
+	l, err := Open(ctx, uri, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+
+	newest, raw, err := l.newest(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("compact: %w", err)
+	}
+	files, err := l.snapshot(ctx, newest.link())
+	if err != nil {
+		return nil, fmt.Errorf("compact: %w", err)
+	}
+	groups := smallFiles(files, c.MinFiles, l.options.TargetFileSize)
+	if len(groups) == 0 {
+		if newest.Generation == 0 {
+			return nil, nil
+		}
+		return nil, l.turn(ctx, raw, newest) // whoever made it may have died just before
+	}
+	l.under, l.options.RunID = compactDir, compactionID(newest.Generation, groups, l.options.TargetFileSize)
+	m = pipeline.NewManifest(pipeline.RunInfo{ID: l.options.RunID, Kind: pipeline.OfCompaction, Started: started, Outcome: pipeline.Complete})
+	m.Versions, m.Queries = c.Versions, []pipeline.Query{}
+	for _, group := range groups {
+		if err := l.mergeFiles(ctx, group); err != nil {
+			return nil, fmt.Errorf("compact %s %s: %w", group[0].Table, group[0].Partition, err)
+		}
+		for _, f := range group {
+			m.Replaces = append(m.Replaces, f.Path)
+		}
+	}
+	if m.Files, err = l.settleStaged(); err != nil {
+		return nil, err
+	}
+	last, err := l.manifest(ctx, newest.link())
+	if err != nil {
+		return nil, err
+	}
+	m.Run.Simulated, m.Run.Finished = last.Run.Simulated, time.Now().UTC()
+	if err := l.Publish(ctx, m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// smallFiles gives the files that are worth merging, partition by partition.
+func smallFiles(files []Entry, least int, target int64) (groups [][]Entry) {
+	if least <= 0 {
+		least = defaultMinFiles
+	}
+	small := map[string][]Entry{}
+	for _, f := range files {
+		if _, known := schema.TableNamed(f.Table); known && f.Bytes < target/2 {
+			key := f.Table + "/" + f.Partition
+			small[key] = append(small[key], f)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(small)) {
+		if g := small[key]; len(g) >= max(least, 2) && !merged(g, target) {
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+// merged says whether files are what a compaction made of them, which no other
+// one would better. Their size is foreseen while they are written, so that they
+// can turn out small.
+func merged(files []Entry, target int64) bool {
+	total := int64(0)
+	for _, f := range files {
+		if f.Visible || f.Run != files[0].Run {
+			return false
+		}
+		total += f.Bytes
+	}
+	return total > target/2 // else it was made for a smaller target
+}
+
+// compactionID names a compaction after what it is to do.
+func compactionID(generation int64, groups [][]Entry, target int64) string {
+	text, err := json.Marshal(groups)
+	if err != nil {
+		panic(err) // of texts and numbers
+	}
+	sum := sha256.Sum256(fmt.Appendf(text, "%d", target))
+	return fmt.Sprintf("compact-%08d-%s", generation, hex.EncodeToString(sum[:4]))
+}
+
+// mergeFiles stages the rows of files of one partition, and reads back that
+// they are those rows and no others.
+func (l *Lake) mergeFiles(ctx context.Context, files []Entry) error {
+	part := schema.Partition{Table: files[0].Table}
+	part.Key, part.Value, _ = strings.Cut(files[0].Partition, "=")
+	p, err := l.partition(part)
+	if err != nil {
+		return err
+	}
+	runs := map[string]bool{}
+	var before, after Total
+	for _, f := range files {
+		o, err := l.place.open(ctx, f.Path)
+		if err != nil {
+			return err
+		}
+		of, err := readObject(o, p.table, func(rec arrow.Record) error {
+			before.addAll(p.table, rec)
+			return l.Write(ctx, part, rec)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+		for _, r := range of {
+			runs[r] = true
+		}
+	}
+	l.options.holds = slices.Sorted(maps.Keys(runs))
+	staged, err := l.stagePartition(ctx, p)
+	if err != nil {
+		return err
+	}
+	delete(l.partitions, part.String())
+	for _, f := range staged {
+		o, err := l.disk.open(l.stagedName(f.Path))
+		if err != nil {
+			return err
+		}
+		if _, err := readObject(o, p.table, func(rec arrow.Record) error {
+			after.addAll(p.table, rec)
+			return ctx.Err()
+		}); err != nil {
+			return fmt.Errorf("read back %s: %w", f.Path, err)
+		}
+	}
+	if before != after {
+		return fmt.Errorf("%w: %d rows went in, %d others came out", ErrIntegrity, before.Rows, after.Rows)
+	}
+	return nil
+}
+
+// readObject is readRows of an object, which it closes.
+func readObject(o object, t *schema.Table, take func(arrow.Record) error) (runs []string, err error) {
+	defer func() { err = errors.Join(err, o.Close()) }()
+	if r, ok := o.(*remote); ok {
+		if err := r.hold(); err != nil {
+			return nil, err
+		}
+	}
+	return readRows(o, o.Size(), t, take)
+}
+
+// addAll adds the rows of a record.
+func (t *Total) addAll(table *schema.Table, rec arrow.Record) {
+	b := newBatch(table, rec)
+	var encoded []byte
+	for i := range int32(rec.NumRows()) {
+		encoded = appendRow(encoded[:0], row{b, i})
+		t.add(encoded)
+	}
+}

@@ -1,0 +1,634 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// nightly publishes n small runs.
+func nightly(t testing.TB, lake string, from, n int) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		if _, err := smallRun(t.Context(), t, lake, fmt.Sprintf("run-%02d", i), nil); err != nil {
+			t.Fatalf("run %d: %v", i, err)
+		}
+	}
+}
+
+// compactLake compacts whatever can be.
+func compactLake(t testing.TB, lake string, o Options) *pipeline.Manifest {
+	t.Helper()
+	if o.Hook == nil {
+		o.Hook = unsynced
+	}
+	m, err := Compact(t.Context(), lake, o, CompactOptions{MinFiles: 2})
+	if err != nil {
+		t.Fatalf("Compact() = %v, want no error", err)
+	}
+	return m
+}
+
+// list gives the files of the newest snapshot.
+func list(t testing.TB, lake string) []Entry {
+	t.Helper()
+	i, err := Inspect(t.Context(), lake, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	s, err := i.Snapshot(t.Context(), 0)
+	if err != nil {
+		t.Fatalf("Snapshot(0) = %v, want no error", err)
+	}
+	return s.Files
+}
+
+// names shortens paths: digests and the ids of compactions.
+func shortNames(files []Entry) []string {
+	out := []string{}
+	for _, f := range files {
+		dir, file := filepath.Split(f.Path)
+		if strings.HasPrefix(file, "compact-") {
+			file = file[:len("compact-00000000")]
+		} else {
+			file, _, _ = strings.Cut(file, "-"+f.Digest[:8])
+		}
+		out = append(out, fmt.Sprintf("%s%s %d %t", dir, file, f.Rows, f.Visible))
+	}
+	return out
+}
+
+func TestCompact(t *testing.T) {
+	lake := t.TempDir()
+	nothing := func(when string) {
+		t.Helper()
+		before := walk(t, lake)
+		if m := compactLake(t, lake, Options{}); m != nil {
+			t.Errorf("Compact() %s = generation %d, want nothing to do", when, m.Generation)
+		}
+		if diff := gocmp.Diff(before, walk(t, lake)); diff != "" {
+			t.Errorf("a compaction %s that had nothing to do left (-before +after):\n%s", when, diff)
+		}
+	}
+	nightly(t, lake, 0, 1)
+	nothing("of one run")
+	nightly(t, lake, 1, 2)
+	m := compactLake(t, lake, Options{})
+	if m == nil || m.Generation != 4 || m.Run.Kind != pipeline.OfCompaction || len(m.Files) != 3 || len(m.Replaces) != 9 {
+		t.Fatalf("Compact() = %+v, want generation 4: 9 files become 3", m)
+	}
+	checkLake(t, lake, 4)
+	nothing("again")
+	if diff := gocmp.Diff([]string{
+		"compact/data/news/event_month=2026-01/compact-00000003 6 false",
+		"compact/data/news/event_month=2026-02/compact-00000003 3 false",
+		"compact/ledger/calls/compact-00000003 3 false",
+	}, shortNames(list(t, lake))); diff != "" {
+		t.Errorf("files after a compaction (-want +got):\n%s", diff)
+	}
+
+	// A run comes beside what was compacted; both are compacted together.
+	nightly(t, lake, 3, 1)
+	checkLake(t, lake, 5)
+	if diff := gocmp.Diff([]string{
+		"compact/data/news/event_month=2026-01/compact-00000003 6 false",
+		"compact/data/news/event_month=2026-02/compact-00000003 3 false",
+		"compact/ledger/calls/compact-00000003 3 false",
+		"data/news/event_month=2026-01/run-03 2 true",
+		"data/news/event_month=2026-02/run-03 1 true",
+		"ledger/calls/run-03 1 true",
+	}, shortNames(list(t, lake))); diff != "" {
+		t.Errorf("files after a run after a compaction (-want +got):\n%s", diff)
+	}
+	if m := compactLake(t, lake, Options{}); m == nil || len(m.Files) != 3 || len(m.Replaces) != 6 {
+		t.Fatalf("Compact() of compacted files = %+v, want that 6 become 3", m)
+	}
+	checkLake(t, lake, 6)
+	nothing("of compacted files again")
+
+	path := filepath.Join(lake, list(t, lake)[0].Path)
+	f, size := openFile(t, path)
+	file, err := parquet.OpenFile(f, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := lookup(file, metaRuns), "run-00,run-01,run-02,run-03"; got != want {
+		t.Errorf("%s of %s = %q, want %q", metaRuns, path, got, want)
+	}
+	// A run that was published before is still known, though its files are replaced.
+	if m, err := smallRun(t.Context(), t, lake, "run-00", nil); err != nil || m.Generation != 1 {
+		t.Errorf("the first run again is generation %d, %v, want 1 still", m.Generation, err)
+	}
+	checkLake(t, lake, 6)
+}
+
+func lookup(f *parquet.File, key string) string {
+	value, _ := f.Lookup(key)
+	return value
+}
+
+func TestCompactHasNothingToDo(t *testing.T) {
+	lake := filepath.Join(t.TempDir(), "new")
+	if m := compactLake(t, lake, Options{}); m != nil {
+		t.Errorf("Compact() of an empty lake = %+v, want nothing to do", m)
+	}
+	nightly(t, lake, 0, 4)
+	if m, err := Compact(t.Context(), lake, Options{}, CompactOptions{MinFiles: 5}); err != nil || m != nil {
+		t.Errorf("Compact() of 4 files a partition = %+v, %v, want nothing to do before there are 5", m, err)
+	}
+	if m, err := Compact(t.Context(), lake, Options{TargetFileSize: 1000}, CompactOptions{MinFiles: 2}); err != nil || m != nil {
+		t.Errorf("Compact() of large files = %+v, %v, want nothing to do", m, err)
+	}
+}
+
+// TestCompactKeepsRows compacts rows of every table, with values that tend to
+// get lost, in pieces that are sorted on disk and written into several files.
+func TestCompactKeepsRows(t *testing.T) {
+	lake := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 2))
+	want := map[string][]values{}
+	for run := range 3 {
+		l := open(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
+		for _, table := range tables() {
+			rows := awkwardRows(table, 50+rng.IntN(50), rng)
+			write(t, l, home(table, "2026-01"), record(t, table, rows))
+		}
+		files, err := l.Stage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Publish(t.Context(), &pipeline.Manifest{Files: files}); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files { // as they were written: the run's own duplicates are gone
+			table, _ := schema.TableNamed(f.Table)
+			want[f.Table] = append(want[f.Table], readParquetGo(t, filepath.Join(lake, f.Path), table)...)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := compactLake(t, lake, Options{SortMemory: 1 << 16, TargetFileSize: 1 << 20, RowGroupRows: 64})
+	if m == nil {
+		t.Fatal("Compact() = nothing to do, want a generation")
+	}
+	got := map[string][]values{}
+	for _, f := range m.Files {
+		table, _ := schema.TableNamed(f.Table)
+		got[f.Table] = append(got[f.Table], readParquetGo(t, filepath.Join(lake, f.Path), table)...)
+	}
+	for _, table := range tables() {
+		if len(want[table.Name]) < 150 {
+			t.Fatalf("%d rows of %s, want more", len(want[table.Name]), table.Name)
+		}
+		if diff := gocmp.Diff(text(sortRows(table, want[table.Name])), text(got[table.Name])); diff != "" {
+			t.Errorf("rows of %s (-small files, sorted +compacted):\n%.3000s", table.Name, diff)
+		}
+	}
+	checkLake(t, lake, 4)
+	if again := compactLake(t, lake, Options{TargetFileSize: 1 << 20}); again != nil {
+		t.Errorf("Compact() again = %d files become %d, want nothing to do", len(again.Replaces), len(again.Files))
+	}
+}
+
+// TestCompactSplits: what exceeds the target becomes several files, which stay.
+func TestCompactSplits(t *testing.T) {
+	lake := t.TempDir()
+	table := schema.EventTable(schema.CategoryOther)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for run := range 6 {
+		l := open(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
+		rows := make([]values, 500)
+		for i := range rows {
+			raw := make([]byte, 400)
+			for j := range raw {
+				raw[j] = byte(rng.Uint32())
+			}
+			rows[i] = make(values, len(table.Columns))
+			rows[i][table.Index("raw")] = fmt.Sprintf("%x", raw)
+		}
+		write(t, l, home(table, "2026-01"), record(t, table, rows))
+		publish(t, l)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const target = 1 << 20
+	m := compactLake(t, lake, Options{TargetFileSize: target})
+	if m == nil || len(m.Replaces) != 6 || len(m.Files) < 2 || len(m.Files) > 4 {
+		t.Fatalf("Compact() = %v, want that 6 files become 2 to 4", m)
+	}
+	checkLake(t, lake, 7)
+	if m := compactLake(t, lake, Options{TargetFileSize: target}); m != nil {
+		t.Errorf("Compact() again = %d files become %d, want nothing to do", len(m.Replaces), len(m.Files))
+	}
+	if m := compactLake(t, lake, Options{}); m == nil || len(m.Files) != 1 {
+		t.Errorf("Compact() for larger files = %+v, want one", m)
+	}
+	checkLake(t, lake, 8)
+}
+
+// changes says whether an operation can change what is on the disk. To die before
+// one that cannot is to die before the next one that can.
+func changes(op string) bool { return op != "open" && op != "read" && op != "stat" && op != "close" }
+
+// TestCompactFaults fails every operation of a compaction in turn, in two ways,
+// and compacts again, as a scheduler would: at once, or after a run.
+func TestCompactFaults(t *testing.T) {
+	dead := errors.New("the process is dead")
+	for way, fail := range map[string]func(n, at int, do func() error) error{
+		"done, but failed": func(n, at int, do func() error) error {
+			err := do()
+			if n == at && err == nil {
+				return syscall.ENOSPC
+			}
+			return err
+		},
+		"died": func(n, at int, do func() error) error {
+			if n >= at {
+				return dead
+			}
+			return do()
+		},
+	} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			full := t.TempDir()
+			nightly(t, full, 0, 2)
+			operations := 0
+			for at := 1; ; at++ {
+				lake, n, looks := filepath.Join(t.TempDir(), "lake"), 0, 0
+				if err := os.CopyFS(lake, os.DirFS(full)); err != nil {
+					t.Fatal(err)
+				}
+				var failed string
+				_, err := Compact(t.Context(), lake, Options{Hook: func(op, path string, do func() error) error {
+					if !changes(op) && n < at {
+						if looks++; way == "died" || looks%6 > 0 { // few of the many reads are enough
+							return do()
+						}
+					}
+					if n++; n == at {
+						failed = op + " " + strings.TrimPrefix(path, lake)
+					}
+					return fail(n, at, func() error { return unsynced(op, path, do) })
+				}}, CompactOptions{MinFiles: 2})
+				if n < at {
+					operations = n
+					break
+				}
+				where := fmt.Sprintf("operation %d, %s", at, failed)
+				if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, dead) && !errors.Is(err, ErrConflict) {
+					t.Errorf("%s: %v, want the failure in it", where, err)
+				}
+				checkVisible(t, lake)
+				if at%3 == 0 {
+					checkSnapshots(t, lake)
+					nightly(t, lake, 2, 1)
+				}
+				compactLake(t, lake, Options{})
+				checkSnapshots(t, lake)
+				if files := list(t, lake); len(files) != 3 || files[0].Visible {
+					t.Errorf("%s: after the second attempt the files are %q, want 3 of a compaction", where, shortNames(files))
+				}
+				if m := compactLake(t, lake, Options{}); m != nil {
+					t.Errorf("%s: the third attempt made generation %d, want nothing to do", where, m.Generation)
+				}
+				if t.Failed() {
+					t.Fatal(where)
+				}
+			}
+			if operations < 40 {
+				t.Errorf("a compaction has %d operations, want at least 40: the test shows nothing", operations)
+			}
+		})
+	}
+}
+
+// TestCompactNamesDurable: see TestNamesDurable.
+func TestCompactNamesDurable(t *testing.T) {
+	dead := errors.New("the process is dead")
+	for at := 1; ; at++ {
+		there := &names{t: t, lake: filepath.Join(t.TempDir(), "lake"), dirty: map[string]bool{}}
+		nightly(t, there.lake, 0, 2)
+		n := 0
+		_, _ = Compact(t.Context(), there.lake, Options{Hook: func(op, path string, do func() error) error {
+			// Before something appears outside of the scratch directory, nothing depends on it.
+			if n > 0 && changes(op) || op == "mkdir" && strings.HasPrefix(path, filepath.Join(there.lake, compactDir)) {
+				n++
+			}
+			if n >= at {
+				return dead
+			}
+			return there.watch(op, path, do)
+		}}, CompactOptions{MinFiles: 2})
+		if n < at {
+			return
+		}
+		if _, err := Compact(t.Context(), there.lake, Options{Hook: there.watch}, CompactOptions{MinFiles: 2}); err != nil {
+			t.Fatalf("after operation %d: %v", at, err)
+		}
+		there.expectClean("the compaction is published", dataDir, compactDir, metaDir)
+		if t.Failed() {
+			t.Fatalf("operation %d", at)
+		}
+	}
+}
+
+// TestCompactRaces: whoever comes first decides; a run is not in the way, another
+// compaction of the same files is.
+func TestCompactRaces(t *testing.T) {
+	for name, other := range map[string]func(t *testing.T, lake string){
+		"run":        func(t *testing.T, lake string) { nightly(t, lake, 2, 1) },
+		"compaction": func(t *testing.T, lake string) { compactLake(t, lake, Options{TargetFileSize: 1 << 30}) },
+	} {
+		for _, moment := range []string{snapshotDir, manifestDir, currentFile} {
+			lake := t.TempDir()
+			nightly(t, lake, 0, 2)
+			raced := false
+			m, err := Compact(t.Context(), lake, Options{Hook: func(op, path string, do func() error) error {
+				if (op == "link" || op == "rename") && strings.HasPrefix(path, filepath.Join(lake, moment)) && !raced {
+					raced = true
+					other(t, lake)
+				}
+				return unsynced(op, path, do)
+			}}, CompactOptions{MinFiles: 2})
+			switch {
+			case !raced:
+				t.Fatalf("a %s before %s: nobody raced", name, moment)
+			case name == "run" && err != nil:
+				t.Errorf("a run before %s: Compact() = %v, want no error", moment, err)
+			case name == "compaction" && moment == manifestDir && (!errors.Is(err, errReplaced) || m != nil):
+				t.Errorf("a compaction before %s: Compact() = %v, want %v", moment, err, errReplaced)
+			}
+			checkSnapshots(t, lake)
+			compactLake(t, lake, Options{})
+			if files := list(t, lake); len(files) != 3 {
+				t.Errorf("a %s before %s: the files are %q, want 3", name, moment, shortNames(files))
+			}
+			checkSnapshots(t, lake)
+		}
+	}
+}
+
+// TestSnapshotBlocksNobody: the list of a generation that never came stays
+// behind, and another run takes the generation.
+func TestSnapshotBlocksNobody(t *testing.T) {
+	lake := t.TempDir()
+	dead := errors.New("died")
+	_, err := smallRun(t.Context(), t, lake, "r1", func(op, path string, do func() error) error {
+		if op == "link" && strings.Contains(path, manifestDir) {
+			return dead
+		}
+		return do()
+	})
+	if !errors.Is(err, dead) {
+		t.Fatalf("smallRun() = %v, want %v", err, dead)
+	}
+	for g, run := range []string{"r2", "r1"} {
+		if m, err := smallRun(t.Context(), t, lake, run, nil); err != nil || m.Generation != int64(g+1) {
+			t.Fatalf("run %s is generation %d, %v, want %d", run, m.Generation, err, g+1)
+		}
+	}
+	checkLake(t, lake, 2)
+	lists, err := os.ReadDir(filepath.Join(lake, snapshotDir))
+	if err != nil || len(lists) != 3 {
+		t.Errorf("%d lists, %v, want those of two generations and one that stayed behind", len(lists), err)
+	}
+}
+
+// TestUnlisted: lakes of earlier versions have manifests without a list.
+func TestUnlisted(t *testing.T) {
+	lake := t.TempDir()
+	l := open(t, lake, Options{RunID: "old"})
+	var previous *pipeline.Link
+	for g := range int64(3) {
+		m := &pipeline.Manifest{Generation: g + 1, Previous: previous, Run: pipeline.RunInfo{ID: fmt.Sprint("old-", g)},
+			Files: []pipeline.File{{Path: fmt.Sprintf("data/news/event_month=2026-01/old-%d.parquet", g), Table: "news", Partition: "event_month=2026-01", Rows: 1}}}
+		data := fmt.Appendf(nil, `{"generation":%d,"previous":%s,"run":{"id":%q},"files":[{"path":%q,"table":"news","partition":"event_month=2026-01","rows":1}]}`,
+			m.Generation, linkText(previous), m.Run.ID, m.Files[0].Path)
+		if err := l.place.create(t.Context(), manifestName(m.Generation), data); err != nil {
+			t.Fatal(err)
+		}
+		at := describeManifest(m, data)
+		_, raw, err := l.current(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.turn(t.Context(), raw, at); err != nil {
+			t.Fatal(err)
+		}
+		previous = at.link()
+	}
+	want := []string{
+		"data/news/event_month=2026-01/old-0.parquet 1 true",
+		"data/news/event_month=2026-01/old-1.parquet 1 true",
+		"data/news/event_month=2026-01/old-2.parquet 1 true",
+	}
+	paths := func(files []Entry) (out []string) {
+		for _, f := range files {
+			out = append(out, fmt.Sprintf("%s %d %t", f.Path, f.Rows, f.Visible))
+		}
+		return out
+	}
+	if diff := gocmp.Diff(want, paths(list(t, lake))); diff != "" {
+		t.Errorf("files of a lake without lists (-want +got):\n%s", diff)
+	}
+	m, err := smallRun(t.Context(), t, lake, "new", nil)
+	if err != nil || m.Generation != 4 || m.Snapshot == nil {
+		t.Fatalf("the next run is generation %d with list %v, %v, want 4 with one", m.Generation, m.Snapshot, err)
+	}
+	files := list(t, lake)
+	if got := paths(slices.DeleteFunc(slices.Clone(files), func(e Entry) bool { return e.Run == "new" })); len(files) != 6 || !slices.Equal(got, want) {
+		t.Errorf("files of the next run's generation: %d with %q, want 6 with %q", len(files), got, want)
+	}
+}
+
+func linkText(l *pipeline.Link) string {
+	if l == nil {
+		return "null"
+	}
+	return fmt.Sprintf(`{"path":%q,"sha256":%q}`, l.Path, l.SHA256)
+}
+
+// TestSnapshotsRefuse: lists that are damaged are found out, by readers and by
+// whoever publishes next.
+func TestSnapshotsRefuse(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"missing": os.Remove,
+		"torn":    func(path string) error { return os.Truncate(path, 100) },
+		"emptied": func(path string) error { return os.Truncate(path, 0) },
+	} {
+		lake := t.TempDir()
+		m, err := smallRun(t.Context(), t, lake, "r1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(filepath.Join(lake, m.Snapshot.Path)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := smallRun(t.Context(), t, lake, "r2", nil); !errors.Is(err, ErrIntegrity) {
+			t.Errorf("%s: the next run = %v, want ErrIntegrity", name, err)
+		}
+		if _, err := Compact(t.Context(), lake, Options{}, CompactOptions{}); !errors.Is(err, ErrIntegrity) {
+			t.Errorf("%s: Compact() = %v, want ErrIntegrity", name, err)
+		}
+		i, err := Inspect(t.Context(), lake, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Snapshot(t.Context(), 0); !errors.Is(err, ErrIntegrity) {
+			t.Errorf("%s: Snapshot() = %v, want ErrIntegrity", name, err)
+		}
+		chain, err := i.Chain(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if broken, err := i.CheckSnapshots(t.Context(), chain); err != nil || len(broken) != 1 {
+			t.Errorf("%s: CheckSnapshots() = %q, %v, want one", name, broken, err)
+		}
+		i.Close()
+	}
+}
+
+// TestCompactRefuses: small files that are not what they say, or of a later
+// version of the program, are left alone.
+func TestCompactRefuses(t *testing.T) {
+	t.Run("damaged", func(t *testing.T) {
+		lake := t.TempDir()
+		nightly(t, lake, 0, 2)
+		path := filepath.Join(lake, list(t, lake)[0].Path)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		for at := 4; at < len(data); at += 997 {
+			changed := slices.Clone(data)
+			changed[at] ^= 0x55
+			if err := os.WriteFile(path, changed, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			m, err := Compact(t.Context(), lake, Options{Hook: unsynced}, CompactOptions{MinFiles: 2})
+			if err != nil {
+				refused++
+				if !strings.Contains(err.Error(), filepath.Base(path)) {
+					t.Errorf("Compact() = %v, want the file's name in it", err)
+				}
+				continue
+			}
+			// What was changed is nothing that readers of rows look at.
+			if err := os.WriteFile(path, data, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			checkSnapshots(t, lake)
+			if m == nil {
+				t.Fatal("Compact() = nothing to do, want an error or a generation")
+			}
+			lake = t.TempDir()
+			nightly(t, lake, 0, 2)
+			path = filepath.Join(lake, list(t, lake)[0].Path)
+		}
+		if refused == 0 {
+			t.Error("no damage was noticed")
+		}
+	})
+	t.Run("other rows", func(t *testing.T) {
+		table := schema.EventTable(schema.CategoryRisk)
+		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(1, 2))), func(string) string { return strings.Repeat("0", 64) })
+		f, size := openFile(t, path)
+		if _, err := readRows(f, size, &table, func(arrow.Record) error { return nil }); !errors.Is(err, ErrIntegrity) {
+			t.Errorf("readRows of a file with another digest = %v, want ErrIntegrity", err)
+		}
+	})
+	t.Run("later", func(t *testing.T) {
+		table := schema.EventTable(schema.CategoryRisk)
+		earlier := table
+		earlier.Columns = table.Columns[:len(table.Columns)-3]
+		earlier.Version = 0
+		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(5, 6))), asIs)
+		f, size := openFile(t, path)
+		if _, err := readRows(f, size, &earlier, func(arrow.Record) error { return nil }); err == nil || !strings.Contains(err.Error(), "use the program that wrote it") {
+			t.Errorf("readRows of a later version's file = %v, want what to do", err)
+		}
+		// The other way round, the columns that came later are null.
+		rows := awkwardRows(earlier, 10, rand.New(rand.NewPCG(7, 8)))
+		path = encodeFile(t, earlier, rows, asIs)
+		f, size = openFile(t, path)
+		var got []values
+		if _, err := readRows(f, size, &table, func(rec arrow.Record) error {
+			got = append(got, valuesOf(t, rec)...)
+			return nil
+		}); err != nil {
+			t.Fatalf("readRows of an earlier version's file = %v, want no error", err)
+		}
+		for i := range rows {
+			rows[i] = append(rows[i], nil, nil, nil)
+		}
+		if diff := gocmp.Diff(text(rows), text(got)); diff != "" {
+			t.Errorf("rows of an earlier version's file (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func asIs(digest string) string { return digest }
+
+// encodeFile writes rows, in their order, to a file that states what becomes of
+// their digest.
+func encodeFile(t *testing.T, table schema.Table, rows []values, state func(string) string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.parquet")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	o, err := Options{RunID: "r"}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := record(t, table, rows)
+	defer rec.Release()
+	b, d, e := newBatch(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
+	var all []row
+	for i := range int32(rec.NumRows()) {
+		all = append(all, row{b, i})
+		d.add(row{b, i})
+	}
+	if err := errors.Join(e.write(all), e.close(state(d.sum()))); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCompactStops(t *testing.T) {
+	lake := t.TempDir()
+	nightly(t, lake, 0, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	_, err := Compact(ctx, lake, Options{Hook: func(op, path string, do func() error) error {
+		if n++; n == 30 {
+			cancel()
+		}
+		return unsynced(op, path, do)
+	}}, CompactOptions{MinFiles: 2})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Compact() = %v, want canceled", err)
+	}
+	checkLake(t, lake, 3)
+}

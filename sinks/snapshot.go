@@ -1,0 +1,164 @@
+package sinks
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// Entry is one file of a snapshot.
+type Entry struct {
+	Path      string `json:"path"` // relative to the lake
+	Table     string `json:"table"`
+	Partition string `json:"partition"` // "event_month=2026-03"; empty for unpartitioned tables
+	Rows      int64  `json:"rows"`
+	Bytes     int64  `json:"bytes"`
+	Digest    string `json:"logical_digest"` // of the rows, as in the manifest
+	Run       string `json:"run"`            // that wrote it: a run or a compaction
+	Visible   bool   `json:"visible"`        // to readers who glob data/ and ledger/; a compaction's files are not
+}
+
+// Snapshot is the list of files that hold every row of a lake, each once, as of
+// one generation.
+type Snapshot struct {
+	Generation int64          // 0: nothing has been published
+	Link       *pipeline.Link // where the list lies; nil in generations older than lists, which are put together from the manifests
+	Files      []Entry        // by path
+}
+
+// snapshotName holds the digest of the content: two publishers that prepare the
+// same generation write two lists, and the one whose generation never came does
+// not stand in anybody's way.
+func snapshotName(generation int64, sum string) string {
+	return fmt.Sprintf("%s/%08d-%s.ndjson", snapshotDir, generation, sum[:16])
+}
+
+// encodeSnapshot writes one line of JSON for each file. The same files give the
+// same bytes.
+func encodeSnapshot(generation int64, files []Entry) (*pipeline.Link, []byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	for i := range files {
+		if err := e.Encode(&files[i]); err != nil {
+			return nil, nil, fmt.Errorf("snapshot: %w", err)
+		}
+	}
+	sum := sha256.Sum256(b.Bytes())
+	text := hex.EncodeToString(sum[:])
+	return &pipeline.Link{Path: snapshotName(generation, text), SHA256: text}, b.Bytes(), nil
+}
+
+// keepSnapshot writes the list for the generation that m will be. It must be
+// there before m is.
+func (l *Lake) keepSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeline.Link, error) {
+	before, err := l.snapshot(ctx, m.Previous)
+	if err != nil {
+		return nil, err
+	}
+	after, err := succeed(before, m)
+	if err != nil {
+		return nil, err
+	}
+	link, data, err := encodeSnapshot(m.Generation, after)
+	if err != nil {
+		return nil, err
+	}
+	err = l.place.create(ctx, link.Path, data)
+	if errors.Is(err, fs.ErrExist) { // by the same run, which died before its manifest
+		_, err = l.readSnapshot(ctx, link)
+	}
+	return link, err
+}
+
+// snapshot gives the files of the generation that link names: from its list, or
+// from the manifests since the last generation that has one. Lakes of earlier
+// versions have none, so the first publication reads their whole chain, once.
+func (l *Lake) snapshot(ctx context.Context, link *pipeline.Link) (files []Entry, err error) {
+	var unlisted []*pipeline.Manifest // newest first
+	for link != nil {
+		m, err := l.manifest(ctx, link)
+		if err != nil {
+			return nil, err
+		}
+		if m.Snapshot != nil {
+			if files, err = l.readSnapshot(ctx, m.Snapshot); err != nil {
+				return nil, err
+			}
+			break
+		}
+		unlisted = append(unlisted, m)
+		link = m.Previous
+	}
+	for _, m := range slices.Backward(unlisted) {
+		if files, err = succeed(files, m); err != nil {
+			return nil, fmt.Errorf("%w: generation %d: %w", ErrIntegrity, m.Generation, err)
+		}
+	}
+	return files, nil
+}
+
+// readSnapshot reads a list and checks it against the link that names it.
+func (l *Lake) readSnapshot(ctx context.Context, link *pipeline.Link) (files []Entry, err error) {
+	data, err := l.place.read(ctx, link.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: a list of files is missing: %w", ErrIntegrity, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != link.SHA256 {
+		return nil, fmt.Errorf("%w: %s has SHA-256 %x, what names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
+	}
+	for d := json.NewDecoder(bytes.NewReader(data)); ; {
+		var e Entry
+		err := d.Decode(&e)
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrIntegrity, link.Path, err)
+		}
+		files = append(files, e)
+	}
+}
+
+// succeed gives the files of a generation from those of the generation before.
+func succeed(before []Entry, m *pipeline.Manifest) ([]Entry, error) {
+	files := map[string]Entry{}
+	for _, e := range before {
+		files[e.Path] = e
+	}
+	for _, path := range m.Replaces {
+		if _, ok := files[path]; !ok {
+			return nil, fmt.Errorf("%w: the rows of %s have got into another file", errReplaced, path)
+		}
+		delete(files, path)
+	}
+	for _, f := range m.Files {
+		if was, ok := files[f.Path]; ok && was.Digest != f.Digest {
+			return nil, fmt.Errorf("%w: two generations name %s, with different rows", ErrIntegrity, f.Path)
+		}
+		files[f.Path] = Entry{
+			Path: f.Path, Table: f.Table, Partition: f.Partition, Rows: f.Rows, Bytes: f.Bytes, Digest: f.Digest,
+			Run: m.Run.ID, Visible: !strings.HasPrefix(f.Path, compactDir+"/"),
+		}
+	}
+	after := make([]Entry, 0, len(files))
+	for _, e := range files {
+		after = append(after, e)
+	}
+	slices.SortFunc(after, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return after, nil
+}
+
+var errReplaced = errors.New("another compaction came first; run this one again")
