@@ -1,0 +1,171 @@
+package crosscheck
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// full reports whether the long versions of tests are wanted.
+func full() bool { return os.Getenv("SIGLAKE_FULL") != "" }
+
+// TestReadersBesideKills: people query a lake, by globbing and by its views,
+// while runs are published into it and killed at random instants. No query ever
+// fails, none sees a part of a run's partition, and all views of a session see
+// one generation.
+func TestReadersBesideKills(t *testing.T) {
+	publications, kills, samples := 6, 6, 60
+	if full() {
+		publications, kills, samples = 50, 50, 10_000
+	}
+	program, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	simulator := exec.Command(program, "simulate", "--listen", "127.0.0.1:0", "--sim-plan", "unlimited", "--latency", "3ms", "--credits", "100000000")
+	out, err := simulator.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := simulator.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = simulator.Process.Kill()
+		_ = simulator.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := strings.TrimSpace(strings.TrimPrefix(line, "simulator listening on "))
+	lake, lists := filepath.Join(t.TempDir(), "lake"), t.TempDir()
+	t.Setenv("LUSHA_API_KEY", "any-key-will-do")
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+
+	// run publishes the n-th list, killing it so many times on the way.
+	var landed atomic.Int64
+	dice := rand.New(rand.NewPCG(1, 1))
+	run := func(n, deaths int) error {
+		list := filepath.Join(lists, fmt.Sprintf("%d.txt", n))
+		var text strings.Builder
+		for i := range 120 {
+			fmt.Fprintf(&text, "list-%d-line-%d.example\n", n, i)
+		}
+		if err := os.WriteFile(list, []byte(text.String()), 0o600); err != nil {
+			return err
+		}
+		for {
+			cmd := exec.Command(program, "run", list, "--lake", lake, "--base-url", url, "--plan", "unlimited", "--rate", "0",
+				"--signals", "news,growth", "--batch-size", "20", "--quiet")
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			if deaths > 0 {
+				time.Sleep(time.Duration(dice.ExpFloat64() * float64(120*time.Millisecond))) // as long as it has to live
+				if cmd.Process.Kill() == nil {
+					deaths--
+				}
+			}
+			err := cmd.Wait()
+			switch code := cmd.ProcessState.ExitCode(); {
+			case err == nil, code == 21: // killed with calls on the wire: they are held
+				return nil
+			case code == -1:
+				landed.Add(1)
+			default:
+				return fmt.Errorf("list %d: exit %d: %s", n, code, stderr.String())
+			}
+		}
+	}
+	if err := run(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	script := ddl(t, lake)
+
+	published := make(chan error, 1)
+	go func() { // awaited below, by its one send
+		for n := 1; n < publications || landed.Load() < int64(kills); n++ {
+			if err := run(n, 2); err != nil {
+				published <- err
+				return
+			}
+		}
+		published <- nil
+	}()
+
+	d := openDuckDB(t)
+	seen := map[string]int64{}      // rows of a run in a partition, as first seen
+	runs := map[int64]int64{}       // of a generation
+	perRun := map[string]int64{}    // rows of a run in all views, as first seen
+	generations := map[int64]bool{} // that were seen
+	taken := 0
+	sample := func() {
+		_, rows, err := d.Query(t.Context(), "SELECT regexp_replace(filename, '/[^/]*$', ''), run_id, count(*) FROM read_parquet("+
+			Quote(filepath.Join(lake, "data/*/*/*.parquet"))+", union_by_name = true, filename = true) GROUP BY ALL")
+		if err != nil {
+			t.Fatalf("sample %d, globbing: %v", taken, err)
+		}
+		for _, r := range rows {
+			place, n := fmt.Sprint(r[0], " ", r[1]), r[2].(int64)
+			if was, ok := seen[place]; ok && was != n {
+				t.Errorf("sample %d: %s has %d rows, and had %d", taken, place, n, was)
+			}
+			seen[place] = n
+		}
+		if err := d.Exec(t.Context(), script); err != nil {
+			t.Fatalf("sample %d: %v", taken, err)
+		}
+		var union []string
+		for _, table := range schema.Events {
+			union = append(union, "SELECT run_id FROM "+table.Name)
+		}
+		_, rows, err = d.Query(t.Context(), "SELECT getvariable('siglake_generation'), run_id, count(*) FROM ("+
+			strings.Join(union, " UNION ALL ")+" UNION ALL SELECT run_id FROM accounts) GROUP BY ALL")
+		if err != nil {
+			t.Fatalf("sample %d: %v", taken, err)
+		}
+		generation := rows[0][0].(int64)
+		generations[generation] = true
+		if was, ok := runs[generation]; ok && was != int64(len(rows)) || int64(len(rows)) != generation {
+			t.Errorf("sample %d: generation %d has %d runs", taken, generation, len(rows))
+		}
+		runs[generation] = int64(len(rows))
+		for _, r := range rows {
+			id, n := r[1].(string), r[2].(int64)
+			if was, ok := perRun[id]; ok && was != n {
+				t.Errorf("sample %d: the views have %d rows of run %s, and had %d", taken, n, id, was)
+			}
+			perRun[id] = n
+		}
+		taken++
+	}
+	for publishing := true; publishing || taken < samples; {
+		select {
+		case err := <-published:
+			if err != nil {
+				t.Fatal(err)
+			}
+			publishing = false
+		default:
+		}
+		sample()
+	}
+	// What was seen first is what is there in the end.
+	sample()
+	t.Logf("%d samples of each kind, %d publications, %d kills; %d generations were seen, %d partitions of runs", taken, len(perRun), landed.Load(), len(generations), len(seen))
+	if len(perRun) < publications || landed.Load() < int64(kills) || len(generations) < publications/2 {
+		t.Errorf("%d publications, %d kills, %d generations seen: too few to tell", len(perRun), landed.Load(), len(generations))
+	}
+}
