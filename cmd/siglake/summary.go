@@ -249,6 +249,14 @@ func thousands(n int64) string {
 	return sign + s
 }
 
+// counted is a number with its noun: "1 call", "2 calls".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return thousands(int64(n)) + " " + noun + "s"
+}
+
 func byteText(n int64) string {
 	switch {
 	case n >= 10<<30:

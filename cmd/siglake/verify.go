@@ -111,7 +111,7 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 		{1, "the ledger is the sum of the charges, and every charge is allocated to the credit",
 			fmt.Sprintf("%s credits over %s answers", thousands(audit.Charged), thousands(int64(audit.Answers))), append(audit.Miscounted, p.unsummed...)},
 		{2, "what the vendor billed lies within the bracket",
-			fmt.Sprintf("between %s and %s credits: %d calls in doubt, %d charges unknown", thousands(audit.Charged), thousands(audit.Charged+audit.Most), audit.Doubts, audit.Unknown), p.undeclared},
+			bracketText(audit), p.undeclared},
 		{3, "every attempt was meant before it was made", thousands(int64(audit.Attempts)) + " attempts", audit.Unmeant},
 		{4, "nothing was bought twice without being told to", thousands(audit.Entities) + " identities with an answer", audit.Twice},
 		{5, "published rows are those that the answers give", fmt.Sprintf("%d runs made again, %s event rows", p.runs, thousands(p.events)), p.differing},
@@ -123,6 +123,21 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 		{11, "the key stands nowhere", secretFigures(secret, p), append(audit.Secret, p.leaks...)},
 		{12, "a finished run has nothing left to ask", p.finished, p.unfinished},
 	}, nil
+}
+
+// bracketText is the vendor's bill as far as it is known. What was decided about
+// a doubt does not narrow it.
+func bracketText(a *journal.Audit) string {
+	u := a.Unsettled
+	text := fmt.Sprintf("between %s and %s credits: %s in doubt, %s unknown", thousands(a.Charged), thousands(a.Charged+u.Most),
+		counted(u.Doubts.Calls, "call"), counted(u.Unknown.Calls, "charge"))
+	if n := u.Released.Calls; n > 0 {
+		text += fmt.Sprintf(", %s released to be asked again", counted(n, "call"))
+	}
+	if n := u.Lost.Calls; n > 0 {
+		text += fmt.Sprintf(", %s accepted as lost", counted(n, "call"))
+	}
+	return text
 }
 
 func secretFigures(secret func([]byte) bool, p *publication) string {
