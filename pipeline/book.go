@@ -46,7 +46,7 @@ func newBook(sink Sink, partitionBy string, m *Manifest) *book {
 // settle writes a line whose fate needed no call.
 func (k *book) settle(ctx context.Context, l Line) error {
 	credits := intValue(0)
-	if l.Status == schema.Held {
+	if l.Status == schema.Held || l.Status == schema.Lost {
 		credits = value{}
 	}
 	if l.Doubt != nil {
@@ -69,7 +69,9 @@ func (k *book) hold(l Line) {
 		d.Accounts = []string{}
 		*held = append(*held, d)
 	}
-	(*held)[at].Accepted = d.Accepted
+	if d.Accepted {
+		(*held)[at].Accepted, (*held)[at].Decided = true, d.Decided
+	}
 	(*held)[at].Accounts = append((*held)[at].Accounts, l.Account.Key)
 }
 

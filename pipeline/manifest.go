@@ -159,6 +159,7 @@ type Doubt struct {
 	Least    int64     `json:"credits_least"`
 	Most     int64     `json:"credits_most"`
 	Accepted bool      `json:"accepted_loss,omitempty"` // somebody took it as paid and lost: nothing is left to decide
+	Decided  string    `json:"decided,omitempty"`       // before the run was published: accept_loss, or released or not_charged, and the lines were asked again
 }
 
 // Name is the call as "run/call", or "call" for one of the manifest's own run.
@@ -278,7 +279,7 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 	switch {
 	case stop != nil && stop.Kind == StopAuth:
 		m.Run.Outcome = Refused
-	case by[schema.Held] > 0 || m.Credits.AmbiguousCalls > 0:
+	case by[schema.Held] > 0 || slices.ContainsFunc(m.Held, func(d Doubt) bool { return d.Run == "" && d.Decided == "" }):
 		m.Run.Outcome = InDoubt
 	case stop != nil || by[schema.Deferred] > 0:
 		m.Run.Outcome = Incomplete
@@ -310,7 +311,7 @@ func (m *Manifest) dearest(price int64) (credits int64) {
 
 // doubt itemises an ambiguous call: the lines whose fate it decided.
 func doubt(c Call, b *Batch, reply *Reply) Doubt {
-	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling}
+	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling, Decided: c.Decided}
 	if c.Charge.Known {
 		d.Least = c.Charge.Credits // a refusal that states a charge, say
 	}

@@ -254,7 +254,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 	if known.done != nil {
-		return nil, nothingToDo(c, known.done)
+		return nil, s.nothingToDo(c, known.done)
 	}
 	if j.resumes != "" && !known.isAbout(j.resumes) {
 		return nil, s.cannotResume(j.resumes, j.cmd)
@@ -483,16 +483,36 @@ func (j *job) setPrice(credits int64) {
 }
 
 // nothingToDo answers a command that a run has carried out already.
-func nothingToDo(c *cli.Context, r *journal.Run) error {
-	code := outcomeCode(r.Done.Outcome)
+func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
+	outcome := s.outcomeNow(r)
+	code := outcomeCode(outcome)
 	if !c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\nTomorrow's window is asked tomorrow; --refresh buys it again today.\n",
-			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(r.Done.Outcome), r.Done.Generation)
+		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
+			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(outcome), r.Done.Generation)
+		next := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
+		if waits := s.journal.Waits(r); len(waits) > 0 {
+			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
+				"siglake held retry lets this command ask again about those lines only, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake)
+		}
+		fmt.Fprintln(c.App.Writer, next)
 	}
 	if code == exitComplete {
 		return nil
 	}
 	return &exitError{code: code}
+}
+
+// outcomeNow is how a published run's outcome stands after what was decided
+// since about the calls that it left in doubt. Nothing else of it changes: who
+// asks it has no lines left to ask about.
+func (s *state) outcomeNow(r *journal.Run) pipeline.Outcomes {
+	switch {
+	case r.Done.Outcome != pipeline.InDoubt || len(s.journal.Waits(r)) > 0:
+		return r.Done.Outcome
+	case r.Done.Rejected > 0:
+		return pipeline.WithRejects
+	}
+	return pipeline.Complete
 }
 
 // openAPI gives the address and key of the API, or of an embedded simulator

@@ -292,12 +292,12 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		if r.Command != cmd.digest() || c.Bool("new-run") {
 			continue
 		}
-		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !r.Reopened()) {
+		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !s.journal.Reopened(r)) {
 			break
 		}
 		today := today().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {
-		case r.Reopened() && until.Equal(today):
+		case s.journal.Reopened(r) && until.Equal(today):
 			return decision{continues: r}
 		case r.Left() && !until.Before(today.AddDate(0, 0, -1)):
 			return decision{continues: r}

@@ -147,7 +147,7 @@ func creditText(m *pipeline.Manifest) string {
 		parts = append(parts, fmt.Sprintf("plus %s answered calls whose charge is unknown (at most %s)", thousands(m.Credits.UnknownCalls), thousands(m.Credits.UnknownCeiling)))
 	}
 	if m.Credits.AmbiguousCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus between 0 and %s in doubt", thousands(m.Credits.AmbiguousCeiling)))
+		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", thousands(m.Credits.AmbiguousCeiling)))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -170,11 +170,13 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 // printDoubts lists the calls that hold lines: the run's own, those of earlier
 // runs that wait for a decision, and those that somebody gave up.
 func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
-	var own, earlier, accepted []pipeline.Doubt
+	var own, earlier, accepted, again []pipeline.Doubt
 	for _, d := range m.Held {
 		switch {
 		case d.Accepted:
 			accepted = append(accepted, d)
+		case d.Decided != "":
+			again = append(again, d)
 		case d.Run != "":
 			earlier = append(earlier, d)
 		default:
@@ -203,7 +205,11 @@ func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
 	if len(own)+len(earlier) > 0 {
 		fmt.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
+	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.InDoubt {
+		fmt.Fprintf(w, "  Besides, %s lines were not asked about yet: the same command asks about them, whatever is decided\n", thousands(n))
+	}
 	list(accepted, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
+	list(again, "Calls whose lines were asked again as decided (%d): they may have been charged; %s lines are held.")
 }
 
 // printTree shows what a run wrote, partitions of a table folded together.

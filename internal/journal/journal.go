@@ -108,11 +108,34 @@ type Options struct {
 }
 
 // Reopened reports whether somebody decided, after the run was published, that
-// what it left in doubt may be asked again.
-func (r *Run) Reopened() bool {
-	return r.Done != nil && slices.ContainsFunc(r.Calls, func(c *Call) bool {
+// what it left in doubt may be asked again: calls of its own, or of an earlier
+// run.
+func (j *Journal) Reopened(r *Run) bool {
+	return r.Done != nil && slices.ContainsFunc(j.holders(r), func(c *Call) bool {
 		return (c.Resolved == Released || c.Resolved == NotCharged) && r.sealed.before(c.decided)
 	})
+}
+
+// Waits are the calls that a published run's lines wait for, since nobody has
+// decided about them.
+func (j *Journal) Waits(r *Run) []*Call {
+	return slices.DeleteFunc(j.holders(r), func(c *Call) bool { return !c.Doubtful() })
+}
+
+// holders are the calls that were or are in doubt and that a published run's
+// lines are held by.
+func (j *Journal) holders(r *Run) (calls []*Call) {
+	for _, c := range r.Calls {
+		if c.Outcome == pipeline.Ambiguous {
+			calls = append(calls, c)
+		}
+	}
+	for _, name := range r.Done.Holds {
+		if n := j.byCall[name]; n > 0 {
+			calls = append(calls, j.calls[n-1])
+		}
+	}
+	return calls
 }
 
 // Left reports whether the run was published with lines that it did not ask
@@ -404,6 +427,7 @@ func (j *Journal) Answers(ctx context.Context, r *Run) func(yield func(pipeline.
 			}
 			items, strays := j.decode(b, call)
 			if c.Resolved != "" && (r.Done == nil || c.decided.before(r.sealed)) { // whoever asks again decides the items' fate
+				call.Decided = string(c.Resolved)
 				for i := range items {
 					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(c.Resolved)}
 				}

@@ -135,6 +135,8 @@ type Commit struct {
 	Outcome    pipeline.Outcomes `json:"outcome"`
 	Deferred   int64             `json:"deferred"` // lines left for another run
 	Held       int64             `json:"held"`
+	Rejected   int64             `json:"rejected,omitempty"`
+	Holds      []string          `json:"holds,omitempty"`  // calls of earlier runs, as "run/call", that its lines are held by
 	Unread     bool              `json:"unread,omitempty"` // lines may be left that are in no count: the list was not read to its end
 	Time       time.Time         `json:"time"`
 }
