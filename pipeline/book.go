@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -160,7 +161,7 @@ func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, 
 		for _, s := range shares {
 			paid[s.item] += s.credits
 		}
-		if err := k.call(ctx, c, shares); err != nil {
+		if err := k.call(ctx, c, b.Query, shares); err != nil {
 			return nil, nil, err
 		}
 		k.manifest.noteCall(c, b, reply, shares, basis)
@@ -278,10 +279,15 @@ func (k *book) credits(ctx context.Context, b *Batch, answers []ItemReply, c Cal
 	return put(value{}, "", "", "", 0, credits)
 }
 
-func (k *book) call(ctx context.Context, c Call, shares []share) error {
+func (k *book) call(ctx context.Context, c Call, q *Query, shares []share) error {
 	var events int64
 	for _, s := range shares {
 		events += s.events
+	}
+	if c.Outcome == Charged && c.Charge.Known {
+		if odd := unexplained(c, q, shares); odd != 0 {
+			c.Notes = append(slices.Clone(c.Notes), unexplainedText(odd, events))
+		}
 	}
 	charge, left := value{}, func(w Window) value {
 		if w.Left < 0 || w == (Window{}) {

@@ -114,15 +114,18 @@ const fewRejects = 20
 
 // CreditTotals is the bill in credits, from the server's own numbers.
 type CreditTotals struct {
-	Charged          int64                     `json:"charged"`            // sum of the charges the server stated
-	UnknownCalls     int64                     `json:"unknown_calls"`      // answered, but the charge was not understood
-	UnknownCeiling   int64                     `json:"unknown_ceiling"`    // the most those can have cost
-	AmbiguousCalls   int64                     `json:"ambiguous_calls"`    // whether they were charged is not known
-	AmbiguousCeiling int64                     `json:"ambiguous_ceiling"`  // the most those can have cost
-	WholeCall        int64                     `json:"charged_no_event"`   // charged by calls that returned no event
-	BySignal         map[string]int64          `json:"by_signal_type"`     // allocated, known charges
-	ByCategory       map[schema.Category]int64 `json:"by_category"`        // allocated, known charges
-	ByBasis          map[Basis]int64           `json:"by_basis,omitempty"` // how the shares were found
+	Charged          int64                     `json:"charged"`               // sum of the charges the server stated
+	UnknownCalls     int64                     `json:"unknown_calls"`         // answered, but the charge was not understood
+	UnknownCeiling   int64                     `json:"unknown_ceiling"`       // the most those can have cost
+	AmbiguousCalls   int64                     `json:"ambiguous_calls"`       // whether they were charged is not known
+	AmbiguousCeiling int64                     `json:"ambiguous_ceiling"`     // the most those can have cost
+	WholeCall        int64                     `json:"charged_no_event"`      // charged by calls that returned no event
+	OddCalls         int64                     `json:"unexplained_calls"`     // charged something else than the price of the events they returned
+	Beyond           int64                     `json:"charged_beyond_events"` // what those were charged more, in all
+	Below            int64                     `json:"charged_below_events"`  // and what others of them were charged less
+	BySignal         map[string]int64          `json:"by_signal_type"`        // allocated, known charges
+	ByCategory       map[schema.Category]int64 `json:"by_category"`           // allocated, known charges
+	ByBasis          map[Basis]int64           `json:"by_basis,omitempty"`    // how the shares were found
 }
 
 // EventTotals counts events.
@@ -243,6 +246,11 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 		l.Credits = &credits
 		m.Credits.Charged += credits
 		m.Credits.ByBasis[basis] += credits
+		if odd := unexplained(c, b.Query, shares); odd != 0 {
+			m.Credits.OddCalls++
+			m.Credits.Beyond += max(odd, 0)
+			m.Credits.Below += max(-odd, 0)
+		}
 		if basis == WholeCall {
 			m.Credits.WholeCall += credits
 		}

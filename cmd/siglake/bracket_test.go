@@ -221,3 +221,26 @@ func TestInDoubtAndDeferred(t *testing.T) {
 		t.Errorf("again: exit %d, %d entities, fates %v; want %d, %d and none deferred", v.code, v.entities, n, exitHeld, left)
 	}
 }
+
+// TestUnexplainedCredits: what was charged beyond the returned events is spread
+// over accounts that did not cause it, and that is said.
+func TestUnexplainedCredits(t *testing.T) {
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "missing-entities-some", At: 2}}})
+	r.run(domains(300), "--concurrency", "1", "--signals", "news,growth")
+	c := r.manifest.Credits
+	odd := c.Charged - r.manifest.Events.Returned
+	if odd < 1 || c.Beyond != odd || c.OddCalls != 1 || c.Below != 0 {
+		t.Errorf("%d credits for %d events: the manifest says that %+v is beyond them, want %d by 1 call", c.Charged, r.manifest.Events.Returned, c, odd)
+	}
+	if says := thousands(odd) + " more than the returned events explain"; !strings.Contains(r.stdout, says) {
+		t.Errorf("the summary does not say %q:\n%s", says, r.stdout)
+	}
+	var notes []any
+	for _, row := range r.table(schema.Calls) {
+		notes = append(notes, row["notes"])
+	}
+	if note, _ := notes[1].(string); !strings.Contains(note, fmt.Sprintf("%d credits more than its events explain", odd)) || notes[0] != nil || notes[2] != nil {
+		t.Errorf("calls.notes = %q, want one about %d credits at the second call", notes, odd)
+	}
+	r.command(exitComplete, "verify")
+}

@@ -342,7 +342,10 @@ func (j *job) report(m *pipeline.Manifest) {
 	c := j.c
 	if c.String("log-format") == "json" {
 		slog.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
-			"events", m.Events.Returned, "credits", m.Credits.Charged, "generation", m.Generation)
+			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Beyond, "generation", m.Generation)
+	}
+	if m.Credits.Beyond > 0 {
+		slog.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.OddCalls, "credits", m.Credits.Beyond)
 	}
 	if m.Credits.UnknownCalls > 0 {
 		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)

@@ -20,7 +20,11 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Run.Simulated {
 		world = ", simulated"
 	}
-	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcomeText(m.Run.Outcome), took, world)
+	outcome := outcomeText(m.Run.Outcome)
+	if n := m.Credits.UnknownCalls; n > 0 {
+		outcome += fmt.Sprintf(", %s unknown,", counted(int(n), "charge"))
+	}
+	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, world)
 	if text := mappingText(m.Input.Mapping); text != "" {
 		fmt.Fprintf(w, "  List          read as %s\n", text)
 	}
@@ -142,6 +146,12 @@ func creditText(m *pipeline.Manifest) string {
 	})
 	for _, c := range costs[:min(3, len(costs))] {
 		parts = append(parts, thousands(c.credits)+" "+c.signal)
+	}
+	if m.Credits.Beyond > 0 {
+		parts = append(parts, thousands(m.Credits.Beyond)+" more than the returned events explain, spread over them")
+	}
+	if m.Credits.Below > 0 {
+		parts = append(parts, thousands(m.Credits.Below)+" less than the returned events explain")
 	}
 	if m.Credits.UnknownCalls > 0 {
 		parts = append(parts, fmt.Sprintf("plus %s answered calls whose charge is unknown (at most %s)", thousands(m.Credits.UnknownCalls), thousands(m.Credits.UnknownCeiling)))
