@@ -94,8 +94,13 @@ func unexplainedText(credits, events int64) string {
 	if events == 0 {
 		where = "it returned none"
 	}
+	way := "more"
 	if credits < 0 {
-		return fmt.Sprintf("%d credits less than its events explain; %s", -credits, where)
+		credits, way = -credits, "less"
 	}
-	return fmt.Sprintf("%d credits more than its events explain; %s", credits, where)
+	unit := "credits"
+	if credits == 1 {
+		unit = "credit"
+	}
+	return fmt.Sprintf("%d %s %s than its events explain; %s", credits, unit, way, where)
 }
