@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -243,4 +244,41 @@ func TestUnexplainedCredits(t *testing.T) {
 		t.Errorf("calls.notes = %q, want one about %d credits at the second call", notes, odd)
 	}
 	r.command(exitComplete, "verify")
+}
+
+// TestProbeNarrows: what the account moved by beyond the answers is the most
+// that lost calls can have cost, whoever else uses the account.
+func TestProbeNarrows(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	list, flags := domains(300), append([]string{"--concurrency", "1"}, plain...)
+	r.run(list, flags...)
+	least, most := r.manifest.Credits.Charged, r.manifest.Credits.AmbiguousCeiling
+	lost := r.sim.Bill().Credits - least
+	other := *r // uses the account as well
+	other.lake = filepath.Join(t.TempDir(), "other")
+	others := other.visit("newcomer-11.example\nnewcomer-12.example\nnewcomer-13.example\n", plain...).credits
+	if lost == 0 || others == 0 || lost+others >= most {
+		t.Fatalf("lost %d, others %d, ceiling %d: the test shows nothing", lost, others, most)
+	}
+	if v := r.visit(list, append([]string{"--in-doubt", "probe"}, flags...)...); v.code != exitHeld || v.calls != 0 {
+		t.Errorf("probe: exit %d, %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stderr)
+	}
+	narrow := func() {
+		t.Helper()
+		status, verified := r.command(exitComplete, "status"), r.command(exitComplete, "verify")
+		if says := fmt.Sprintf("%s to %s credits", thousands(least), thousands(least+lost+others)); !strings.Contains(status, says) {
+			t.Errorf("status does not say %q:\n%s", says, status)
+		}
+		if says := fmt.Sprintf("between %s and %s credits", thousands(least), thousands(least+lost+others)); !strings.Contains(verified, says) {
+			t.Errorf("verify does not say %q:\n%s", says, verified)
+		}
+	}
+	narrow()
+	if listed, says := r.command(exitComplete, "held", "list"), fmt.Sprintf("0 to %s credits", thousands(lost+others)); !strings.Contains(listed, says) {
+		t.Errorf("held list does not say %q:\n%s", says, listed)
+	}
+	r.command(exitComplete, "held", "accept-loss")
+	narrow()
+	r.checkReplay()
 }

@@ -89,7 +89,7 @@ func listDoubts(c *cli.Context, s *state, calls []*journal.Call) error {
 		}
 		l := doubtLine{
 			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
-			Since: d.Query.Since, Until: d.Query.Until, Most: d.Ceiling,
+			Since: d.Query.Since, Until: d.Query.Until, Most: s.journal.Most(d),
 		}
 		for _, i := range items {
 			l.Accounts = append(l.Accounts, accountName(i))

@@ -42,7 +42,7 @@ func printStatus(c *cli.Context, s *state) error {
 			generation, deferred = fmt.Sprint(r.Done.Generation), thousands(r.Done.Deferred)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, runState(r), generation, thousands(int64(len(r.Calls))), thousands(chargedOf(r)),
-			spanText(u.Unknown), spanText(u.Doubts), spanText(u.Decided()), deferred, r.URI)
+			spanText(u.Unknown), spanText(u.Doubts), spanText(u.Decided), deferred, r.URI)
 	}
 	if err := w.Flush(); err != nil {
 		return err

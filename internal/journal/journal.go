@@ -36,6 +36,7 @@ type Journal struct {
 	numbers map[string]int   // by a query's JSON
 	index   index
 	learned map[int]*pipeline.Experience // by a query's number
+	bounds  []bound
 
 	price int64      // most credits of one event, for ceilings
 	run   *Run       // the one that is going on; nil: none
@@ -71,6 +72,7 @@ type Call struct {
 	Problem  string
 	Resolved How // of an ambiguous call; empty while it is in doubt
 
+	at       int           // its number, from 1
 	number   int           // of its query
 	took     time.Duration // from the request to the end of its answer
 	intent   position
@@ -228,6 +230,14 @@ func (j *Journal) take(ctx context.Context, p position, k kind, head []byte) err
 			}
 			return err
 		})
+	case kindReading:
+		return take(head, func(h *reading) error {
+			r, err := j.runNamed(h.From)
+			if err == nil {
+				j.bound(r, h.Most)
+			}
+			return err
+		})
 	case kindLines:
 		return take(head, func(h *lines) error {
 			r, err := j.runNamed(h.Run)
@@ -315,6 +325,7 @@ func (j *Journal) addCall(r *Run, p position, h *intent) {
 		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, Credits: -1, intent: p,
 	}
 	j.calls = append(j.calls, c)
+	c.at = len(j.calls)
 	j.byCall[r.ID+"/"+c.ID] = uint32(len(j.calls)) //nolint:gosec // calls take seconds
 	r.Calls = append(r.Calls, c)
 	digits := strings.IndexFunc(c.Batch+".", func(r rune) bool { return r < '0' || r > '9' })

@@ -23,6 +23,7 @@ const (
 	kindPrepare   kind = 9  // the run's files are staged and will be published; head prepare, body the manifest, zstd
 	kindCommit    kind = 10 // they are published; head Commit
 	kindQuery     kind = 11 // a question that intents refer to by its number; head query
+	kindReading   kind = 12 // what the account's usage says of all that is unsettled before it; head reading
 )
 
 // Begin is the head of a run's first record, and of one more for every process
@@ -101,6 +102,15 @@ type resolution struct {
 	Run  string    `json:"run"`
 	Call string    `json:"call"`
 	How  How       `json:"how"`
+	Why  string    `json:"why,omitempty"`
+	Time time.Time `json:"time"`
+}
+
+// reading bounds what the calls before it, from a run's first on, can have cost
+// beside what answers state.
+type reading struct {
+	From string    `json:"from"` // run
+	Most int64     `json:"most"` // credits
 	Why  string    `json:"why,omitempty"`
 	Time time.Time `json:"time"`
 }

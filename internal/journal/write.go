@@ -189,6 +189,31 @@ func (j *Journal) Resolve(c *Call, how How, why string) error {
 	return err
 }
 
+// Read makes durable what the account's usage says: all that is unsettled of
+// the calls made so far, from a run's first on, cost so much at the most. It
+// changes nothing about any call's fate. A reading that says nothing new is not
+// written.
+func (j *Journal) Read(from *Run, most int64, why string) error {
+	var open []*Call
+	for _, c := range j.calls {
+		if new(Unsettled).span(c) != nil && len(from.Calls) > 0 && c.at >= from.Calls[0].at {
+			open = append(open, c)
+		}
+	}
+	if most >= j.Most(open...) {
+		return nil
+	}
+	head, err := json.Marshal(reading{From: from.ID, Most: most, Why: why, Time: j.now().UTC()})
+	if err != nil {
+		return err
+	}
+	if _, err := j.log.append(byte(kindReading), head, nil); err != nil {
+		return err
+	}
+	j.bound(from, most)
+	return nil
+}
+
 // Record wraps the client: what is about to be asked is durable before the
 // first byte leaves, and what came back before anyone reads it.
 func (j *Journal) Record(inner pipeline.Fetcher) pipeline.Fetcher { return &recorder{j, inner} }
