@@ -25,7 +25,11 @@ const (
 func checkDoubtFlags(c *cli.Context) error {
 	policy := c.String("in-doubt")
 	switch policy {
-	case inDoubtHold, inDoubtProbe:
+	case inDoubtHold:
+		if c.String("in-doubt-budget") != "" {
+			return usagef("--in-doubt-budget says what asking again may cost, and --in-doubt hold asks nothing again: add --in-doubt retry or probe")
+		}
+	case inDoubtProbe:
 	case inDoubtRetry:
 		if c.String("in-doubt-budget") == "" {
 			return usagef("--in-doubt retry may pay twice: say how much with --in-doubt-budget N, or unlimited")
@@ -70,9 +74,14 @@ func (s *state) settleDoubts(c *cli.Context, client *signals.Client) error {
 	if err != nil {
 		return err
 	}
-	var released, credits int64
+	budget := left
+	var released, credits, least, all int64
 	for _, d := range doubts {
+		all += d.Ceiling
 		if d.Ceiling > left {
+			if least == 0 || d.Ceiling < least {
+				least = d.Ceiling
+			}
 			continue
 		}
 		left -= d.Ceiling
@@ -84,6 +93,12 @@ func (s *state) settleDoubts(c *cli.Context, client *signals.Client) error {
 	}
 	if released > 0 {
 		slog.Warn("asking again about calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
+	}
+	if kept := int64(len(doubts)) - released; kept > 0 && budget > 0 {
+		// A call is released whole: what is decided about it is one record, and one
+		// fate in the bill. So a budget below its ceiling covers none of its lines.
+		slog.Warn(fmt.Sprintf("calls stay in doubt: a call is asked again only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest of them can cost %d, all of them together with those asked again %d",
+			left, least, all), "calls", kept)
 	}
 	return nil
 }

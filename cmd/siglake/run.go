@@ -82,7 +82,7 @@ func moneyFlags() []cli.Flag {
 		&cli.StringFlag{Name: "in-doubt", Value: inDoubtHold, EnvVars: []string{"SIGLAKE_IN_DOUBT"}, Category: "Money",
 			Usage: "what to do about calls that may have been charged and whose answers are lost: hold them, retry (pay again) within --in-doubt-budget, or probe (read the account's usage first, and pay again only if it cannot tell)"},
 		&cli.StringFlag{Name: "in-doubt-budget", EnvVars: []string{"SIGLAKE_IN_DOUBT_BUDGET"}, Category: "Money",
-			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited"},
+			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited; a call is asked again whole or not at all"},
 	}
 }
 
