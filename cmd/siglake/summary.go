@@ -204,7 +204,7 @@ func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
 		const shown = 5
 		fmt.Fprintf(w, "\n  "+title+"\n", len(doubts), thousands(int64(lines)))
 		for _, d := range doubts[:min(shown, len(doubts))] {
-			fmt.Fprintf(w, "    %s: %s; %d lines, %s to %s credits\n", d.Name(), d.Problem, len(d.Accounts), thousands(d.Least), thousands(d.Most))
+			fmt.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, counted(len(d.Accounts), "line"), thousands(d.Least), thousands(d.Most))
 		}
 		if len(doubts) > shown {
 			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(doubts)-shown)

@@ -114,12 +114,12 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 			bracketText(audit), p.undeclared},
 		{3, "every attempt was meant before it was made", thousands(int64(audit.Attempts)) + " attempts", audit.Unmeant},
 		{4, "nothing was bought twice without being told to", thousands(audit.Entities) + " identities with an answer", audit.Twice},
-		{5, "published rows are those that the answers give", fmt.Sprintf("%d runs made again, %s event rows", p.runs, thousands(p.events)), p.differing},
-		{6, "nothing is visible that no manifest names", fmt.Sprintf("%d files", p.visible), p.unnamed},
+		{5, "published rows are those that the answers give", fmt.Sprintf("%s made again, %s event rows", counted(p.runs, "run"), thousands(p.events)), p.differing},
+		{6, "nothing is visible that no manifest names", counted(p.visible, "file"), p.unnamed},
 		{7, "every visible file is whole", byteText(p.bytes) + " read", p.damaged},
-		{8, "the generations are one chain", fmt.Sprintf("%d generations", p.generations), p.unchained},
+		{8, "the generations are one chain", counted(p.generations, "generation"), p.unchained},
 		{9, "every line has one fate", thousands(p.lines) + " lines", p.fateless},
-		{10, "no budget could be exceeded at any moment", fmt.Sprintf("%d runs", audit.Runs), audit.Over},
+		{10, "no budget could be exceeded at any moment", counted(audit.Runs, "run"), audit.Over},
 		{11, "the key stands nowhere", secretFigures(secret, p), append(audit.Secret, p.leaks...)},
 		{12, "a finished run has nothing left to ask", p.finished, p.unfinished},
 	}, nil
@@ -204,7 +204,7 @@ func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publicat
 	}
 	p.finished = strings.TrimPrefix(p.finished, "; ")
 	if p.finished == "" {
-		p.finished = fmt.Sprintf("%d runs, all finished", len(s.journal.Runs()))
+		p.finished = counted(len(s.journal.Runs()), "run") + ", all finished"
 	}
 	visible, err := sink.Visible()
 	if err != nil {
