@@ -165,6 +165,13 @@ type Doubt struct {
 	Decided  string    `json:"decided,omitempty"`       // before the run was published: accept_loss, or released or not_charged, and the lines were asked again
 }
 
+// ProvenFree is the decision about a doubt for which there is proof that the call
+// was not charged. The others leave open what it cost.
+const ProvenFree = "not_charged"
+
+// Open reports whether nobody has decided about a doubt of the manifest's own run.
+func (d *Doubt) Open() bool { return d.Run == "" && d.Decided == "" }
+
 // Name is the call as "run/call", or "call" for one of the manifest's own run.
 func (d *Doubt) Name() string {
 	if d.Run == "" {
@@ -235,9 +242,13 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 	case c.Outcome == NotCharged:
 		l.Credits = new(int64)
 	case c.Outcome == Ambiguous:
+		d := doubt(c, b, reply)
+		m.Held = append(m.Held, d)
+		if d.Decided == ProvenFree {
+			break
+		}
 		m.Credits.AmbiguousCalls++
 		m.Credits.AmbiguousCeiling += c.Ceiling
-		m.Held = append(m.Held, doubt(c, b, reply))
 	case !c.Charge.Known:
 		m.Credits.UnknownCalls++
 		m.Credits.UnknownCeiling += c.Ceiling
@@ -287,7 +298,7 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 	switch {
 	case stop != nil && stop.Kind == StopAuth:
 		m.Run.Outcome = Refused
-	case by[schema.Held] > 0 || slices.ContainsFunc(m.Held, func(d Doubt) bool { return d.Run == "" && d.Decided == "" }):
+	case by[schema.Held] > 0 || m.Doubtful():
 		m.Run.Outcome = InDoubt
 	case stop != nil || by[schema.Deferred] > 0:
 		m.Run.Outcome = Incomplete
@@ -308,6 +319,12 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 	}
 }
 
+// Doubtful reports whether calls of the run are in doubt that nobody has decided
+// about.
+func (m *Manifest) Doubtful() bool {
+	return slices.ContainsFunc(m.Held, func(d Doubt) bool { return d.Open() })
+}
+
 // dearest is the most that one entity can cost of those that the run asks about.
 func (m *Manifest) dearest(price int64) (credits int64) {
 	for i := range m.Queries {
@@ -320,7 +337,9 @@ func (m *Manifest) dearest(price int64) (credits int64) {
 // doubt itemises an ambiguous call: the lines whose fate it decided.
 func doubt(c Call, b *Batch, reply *Reply) Doubt {
 	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling, Decided: c.Decided}
-	if c.Charge.Known {
+	if c.Decided == ProvenFree {
+		d.Most = 0
+	} else if c.Charge.Known {
 		d.Least = c.Charge.Credits // a refusal that states a charge, say
 	}
 	for i, item := range b.Items {

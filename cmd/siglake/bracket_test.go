@@ -282,3 +282,24 @@ func TestProbeNarrows(t *testing.T) {
 	narrow()
 	r.checkReplay()
 }
+
+// TestProvenBeforePublication: a call that a probe found not charged before its
+// run was published is no money in doubt in its manifest either.
+func TestProvenBeforePublication(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-before", At: 2}}})
+	list, flags := domains(600), append([]string{"--concurrency", "1"}, plain...)
+	dieAt(t, func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") })
+	r.visit(list, flags...)
+	revive()
+	v := r.visit(list, append([]string{"--in-doubt", "probe"}, flags...)...)
+	if held := r.manifest.Held; v.code != exitComplete || len(held) != 1 || held[0].Decided != "not_charged" || held[0].Most != 0 || r.manifest.Credits.AmbiguousCalls != 0 {
+		t.Errorf("exit %d, held %+v, credits %+v; want %d and one call that cost nothing: %s", v.code, held, r.manifest.Credits, exitComplete, v.stderr)
+	}
+	if strings.Contains(v.stdout, "Nothing to do") || !strings.Contains(v.stdout, "Calls that were not charged, by the account's usage (1)") {
+		t.Errorf("the summary:\n%s", v.stdout)
+	}
+	billed := r.sim.Bill().Credits
+	r.brackets(billed, billed)
+	r.checkReplay()
+}

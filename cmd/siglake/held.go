@@ -41,7 +41,8 @@ func heldCommand() *cli.Command {
 		Description: "A call that broke off may have been charged: it is held, never sent again silently. Compare the\n" +
 			"account's usage with the list, then decide, for all or for the calls named (as RUN/CALL):\n" +
 			"  retry        the next run of the list asks again, at the risk of paying twice\n" +
-			"  accept-loss  taken as paid and lost; not asked again for its window",
+			"  accept-loss  taken as paid and lost; not asked again for its window\n" +
+			"Neither changes what was charged: siglake status keeps the credits of both apart, as 0 to N.",
 		Subcommands: []*cli.Command{
 			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", listDoubts),
 			sub("retry", "ask again in the next run", decideDoubts(journal.Released)),
@@ -105,7 +106,11 @@ func listDoubts(c *cli.Context, s *state, calls []*journal.Call) error {
 		fmt.Fprintf(c.App.Writer, "%s  %s  0 to %s credits\n  %s\n  %d %s: %s\n  %s, %s to %s\n\n", l.Call, l.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
 			thousands(l.Most), l.Problem, len(l.Accounts), l.Object, shortList(l.Accounts, 8), shortList(l.Signals, 6), l.Since, l.Until)
 	}
-	fmt.Fprintf(c.App.Writer, "%s in doubt\n", counted(len(lines), "call"))
+	together := ""
+	if len(calls) > 1 {
+		together = fmt.Sprintf(", 0 to %s credits together", thousands(s.journal.Most(slices.Clone(calls)...)))
+	}
+	fmt.Fprintf(c.App.Writer, "%s in doubt%s\n", counted(len(lines), "call"), together)
 	return nil
 }
 

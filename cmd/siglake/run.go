@@ -32,7 +32,7 @@ func runCommand() *cli.Command {
 		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input.\n" +
 			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
 			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
-			"21 calls in doubt, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
+			"21 calls in doubt and perhaps lines that were not asked as well, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
 			"journal is damaged, 64 flags or an unreadable list.\n\n" +
 			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
 		Flags: runFlags(),
@@ -156,7 +156,7 @@ func (j *job) run() error {
 	defer disconnect()
 	m, err := j.pass()
 	// What was left in doubt just now is asked again at once, if that was allowed.
-	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
+	if err == nil && m != nil && m.Doubtful() && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
 		m, err = j.pass()
 	}
 	if err != nil || m == nil {

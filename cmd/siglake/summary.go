@@ -180,11 +180,13 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 // printDoubts lists the calls that hold lines: the run's own, those of earlier
 // runs that wait for a decision, and those that somebody gave up.
 func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
-	var own, earlier, accepted, again []pipeline.Doubt
+	var own, earlier, accepted, again, proven []pipeline.Doubt
 	for _, d := range m.Held {
 		switch {
 		case d.Accepted:
 			accepted = append(accepted, d)
+		case d.Decided == pipeline.ProvenFree:
+			proven = append(proven, d)
 		case d.Decided != "":
 			again = append(again, d)
 		case d.Run != "":
@@ -220,6 +222,7 @@ func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	list(accepted, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
 	list(again, "Calls whose lines were asked again as decided (%d): they may have been charged; %s lines are held.")
+	list(proven, "Calls that were not charged, by the account's usage (%d): their lines were asked again; %s are held.")
 }
 
 // printTree shows what a run wrote, partitions of a table folded together.

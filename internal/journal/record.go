@@ -121,9 +121,9 @@ type How string
 // The ways. A released pair may be bought again; a lost one is taken to be paid
 // for and is not asked again in its window.
 const (
-	Released   How = "released"    // may be asked again, at the risk of paying twice
-	NotCharged How = "not_charged" // the account's usage shows that nothing was charged
-	Lost       How = "accept_loss" // taken as paid and lost
+	Released   How = "released"          // may be asked again, at the risk of paying twice
+	NotCharged How = pipeline.ProvenFree // the account's usage shows that nothing was charged
+	Lost       How = "accept_loss"       // taken as paid and lost
 )
 
 type lines struct {
