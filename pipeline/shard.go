@@ -130,6 +130,7 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
 		l.Status, l.Doubt = schema.Held, known.Doubt
 		l.Reason = fmt.Sprintf("call %s may have been charged for it and its answer is lost; see siglake held", known.Doubt.Name())
 		if known.Doubt.Accepted {
+			l.Status = schema.Lost
 			l.Reason = fmt.Sprintf("call %s was taken as paid and lost; it is not asked again in its window", known.Doubt.Name())
 		}
 	case len(known.Missing) == 0:

@@ -72,8 +72,9 @@ func resume(c *cli.Context) error {
 	return j.run()
 }
 
-// lastOpen is the newest run that is not finished, or that left lines, with the
-// reason for which it stopped asking; nil when there is none.
+// lastOpen is the newest run that is not finished, or that left lines; else the
+// newest one of which something in doubt may be asked again by now. With it comes
+// the reason for which it stopped asking; nil when there is none.
 func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, err error) {
 	s, err := openExisting(c, "siglake resume")
 	if err != nil {
@@ -88,15 +89,33 @@ func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, err e
 	switch {
 	case last.Staged == nil:
 		return last, nil, nil
-	case last.Done == nil || last.Left() || last.Reopened(), // published, or about to be
+	case last.Done == nil || last.Left(), // published, or about to be
 		c.String("in-doubt") != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).Doubtful):
-		m, err := s.journal.Manifest(c.Context, last)
-		if err != nil {
-			return nil, nil, &exitError{storageCode(err), err}
-		}
-		return last, m.Run.Stop, nil
+		open = last
+	default:
+		open = s.reopened()
 	}
-	return nil, nil, nil
+	if open == nil {
+		return nil, nil, nil
+	}
+	m, err := s.journal.Manifest(c.Context, open)
+	if err != nil {
+		return nil, nil, &exitError{storageCode(err), err}
+	}
+	return open, m.Run.Stop, nil
+}
+
+// reopened is the newest run, among the newest of each command, that was
+// reopened and whose window still ends today; nil when there is none.
+func (s *state) reopened() *journal.Run {
+	seen := map[string]bool{}
+	for _, r := range slices.Backward(s.journal.Runs()) {
+		if !seen[r.Command] && s.journal.Reopened(r) && untilOf(r).Equal(today().UTC().Truncate(24*time.Hour)) {
+			return r
+		}
+		seen[r.Command] = true
+	}
+	return nil
 }
 
 // isAbout reports whether a decision goes on with a run.

@@ -32,7 +32,7 @@ func runCommand() *cli.Command {
 		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input.\n" +
 			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
 			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
-			"21 calls in doubt, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
+			"21 calls in doubt and perhaps lines that were not asked as well, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
 			"journal is damaged, 64 flags or an unreadable list.\n\n" +
 			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
 		Flags: runFlags(),
@@ -82,7 +82,7 @@ func moneyFlags() []cli.Flag {
 		&cli.StringFlag{Name: "in-doubt", Value: inDoubtHold, EnvVars: []string{"SIGLAKE_IN_DOUBT"}, Category: "Money",
 			Usage: "what to do about calls that may have been charged and whose answers are lost: hold them, retry (pay again) within --in-doubt-budget, or probe (read the account's usage first, and pay again only if it cannot tell)"},
 		&cli.StringFlag{Name: "in-doubt-budget", EnvVars: []string{"SIGLAKE_IN_DOUBT_BUDGET"}, Category: "Money",
-			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited"},
+			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited; a call is asked again whole or not at all"},
 	}
 }
 
@@ -156,7 +156,7 @@ func (j *job) run() error {
 	defer disconnect()
 	m, err := j.pass()
 	// What was left in doubt just now is asked again at once, if that was allowed.
-	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
+	if err == nil && m != nil && m.Doubtful() && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
 		m, err = j.pass()
 	}
 	if err != nil || m == nil {
@@ -254,7 +254,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 	if known.done != nil {
-		return nil, nothingToDo(c, known.done)
+		return nil, s.nothingToDo(c, known.done)
 	}
 	if j.resumes != "" && !known.isAbout(j.resumes) {
 		return nil, s.cannotResume(j.resumes, j.cmd)
@@ -342,7 +342,10 @@ func (j *job) report(m *pipeline.Manifest) {
 	c := j.c
 	if c.String("log-format") == "json" {
 		slog.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
-			"events", m.Events.Returned, "credits", m.Credits.Charged, "generation", m.Generation)
+			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Beyond, "generation", m.Generation)
+	}
+	if m.Credits.Beyond > 0 {
+		slog.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.OddCalls, "credits", m.Credits.Beyond)
 	}
 	if m.Credits.UnknownCalls > 0 {
 		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
@@ -483,16 +486,36 @@ func (j *job) setPrice(credits int64) {
 }
 
 // nothingToDo answers a command that a run has carried out already.
-func nothingToDo(c *cli.Context, r *journal.Run) error {
-	code := outcomeCode(r.Done.Outcome)
+func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
+	outcome := s.outcomeNow(r)
+	code := outcomeCode(outcome)
 	if !c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\nTomorrow's window is asked tomorrow; --refresh buys it again today.\n",
-			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(r.Done.Outcome), r.Done.Generation)
+		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
+			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(outcome), r.Done.Generation)
+		next := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
+		if waits := s.journal.Waits(r); len(waits) > 0 {
+			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
+				"siglake held retry lets this command ask again about those lines only, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake)
+		}
+		fmt.Fprintln(c.App.Writer, next)
 	}
 	if code == exitComplete {
 		return nil
 	}
 	return &exitError{code: code}
+}
+
+// outcomeNow is how a published run's outcome stands after what was decided
+// since about the calls that it left in doubt. Nothing else of it changes: who
+// asks it has no lines left to ask about.
+func (s *state) outcomeNow(r *journal.Run) pipeline.Outcomes {
+	switch {
+	case r.Done.Outcome != pipeline.InDoubt || len(s.journal.Waits(r)) > 0:
+		return r.Done.Outcome
+	case r.Done.Rejected > 0:
+		return pipeline.WithRejects
+	}
+	return pipeline.Complete
 }
 
 // openAPI gives the address and key of the API, or of an embedded simulator

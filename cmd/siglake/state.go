@@ -292,14 +292,14 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		if r.Command != cmd.digest() || c.Bool("new-run") {
 			continue
 		}
-		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !r.Reopened()) {
+		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !s.journal.Reopened(r)) {
 			break
 		}
 		today := today().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {
-		case r.Reopened() && until.Equal(today):
+		case s.journal.Reopened(r) && until.Equal(today):
 			return decision{continues: r}
-		case r.Left() && !until.Before(today.AddDate(0, 0, -1)):
+		case r.Left() && stillAsked(r):
 			return decision{continues: r}
 		case !r.Left() && until.Equal(today):
 			return decision{done: r}
@@ -307,6 +307,12 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		break
 	}
 	return decision{}
+}
+
+// stillAsked reports whether the lines that a run left are still asked about in
+// its own window: that of today, or of a night that has gone on past midnight.
+func stillAsked(r *journal.Run) bool {
+	return !untilOf(r).Before(today().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
 }
 
 // sameWorld keeps invented answers out of a lake of real ones, and the reverse.

@@ -13,7 +13,14 @@ func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "what a lake's runs did, cost and left",
-		Flags: joinFlags([]cli.Flag{lakeFlag()}, outputFlags()),
+		Description: "CREDITS are those that the API stated. UNKNOWN is what answers can have cost beside them whose charge was not\n" +
+			"understood, IN DOUBT what calls can have cost whose answers are lost, and DECIDED the same of calls that\n" +
+			"siglake held or --in-doubt decided about: what was decided does not change what was charged. DEFERRED are\n" +
+			"lines that are still to be asked about: those of a run that a later run of its command went on with are not.",
+		Flags: joinFlags([]cli.Flag{
+			lakeFlag(),
+			&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Usage: "machine-readable output"},
+		}, outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usagef("status takes no arguments, got %q", c.Args().First())
@@ -28,37 +35,146 @@ func statusCommand() *cli.Command {
 	}
 }
 
-func printStatus(c *cli.Context, s *state) error {
-	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tIN DOUBT\tDEFERRED\tLIST")
-	var credits, doubt int64
-	for _, r := range s.journal.Runs() {
-		var charged, most int64
-		for _, call := range r.Calls {
-			if call.Credits > 0 {
-				charged += call.Credits
-			}
-			if call.Doubtful() {
-				most += call.Ceiling
-			}
-		}
-		credits += charged
-		doubt += most
-		generation, deferred := "-", "-"
+// lakeStatus is what status prints, with --json as it is.
+type lakeStatus struct {
+	Lake       string      `json:"lake"`
+	Runs       []runStatus `json:"runs"` // oldest first
+	Credits    int64       `json:"credits"`
+	Most       int64       `json:"credits_most"` // with all that is unsettled
+	Unsettled  unsettled   `json:"unsettled"`
+	Unfinished string      `json:"unfinished_run,omitempty"`
+	Deferred   int64       `json:"deferred_lines"` // still open: what each command's newest run left
+	Reopened   bool        `json:"reopened"`       // something may be asked again that was in doubt
+	Next       []string    `json:"next"`           // commands that there is a reason for
+}
+
+// runStatus is one run. Open are its deferred lines while no later run of its
+// command took care of them.
+type runStatus struct {
+	Run        string    `json:"run"`
+	State      string    `json:"state"`
+	Generation int64     `json:"generation,omitempty"`
+	Calls      int       `json:"calls"`
+	Credits    int64     `json:"credits"`
+	Unsettled  unsettled `json:"unsettled"`
+	Deferred   int64     `json:"deferred_lines"`
+	Open       int64     `json:"open_lines"`
+	Held       int64     `json:"held_lines"`
+	List       string    `json:"list"`
+}
+
+// unsettled is journal.Unsettled for machines.
+type unsettled struct {
+	Unknown  span `json:"unknown_charges"`
+	Doubts   span `json:"in_doubt"`
+	Released span `json:"decided_released"`
+	Lost     span `json:"decided_accepted_loss"`
+	decided  span
+}
+
+type span struct {
+	Calls int   `json:"calls"`
+	Most  int64 `json:"credits_most"`
+}
+
+func unsettledOf(u journal.Unsettled) unsettled {
+	return unsettled{Unknown: span(u.Unknown), Doubts: span(u.Doubts), Released: span(u.Released), Lost: span(u.Lost), decided: span(u.Decided)}
+}
+
+// status sums the journal up.
+func (s *state) status() *lakeStatus {
+	all := s.journal.Unsettled(nil)
+	l := &lakeStatus{Lake: s.lake, Runs: []runStatus{}, Unsettled: unsettledOf(all), Next: []string{}}
+	runs := s.journal.Runs()
+	newest := map[string]*journal.Run{} // of each command
+	for _, r := range runs {
+		newest[r.Command] = r
+	}
+	for _, r := range runs {
+		line := runStatus{Run: r.ID, State: runState(r), Calls: len(r.Calls), Credits: chargedOf(r), Unsettled: unsettledOf(s.journal.Unsettled(r)), List: r.URI}
 		if r.Done != nil {
-			generation, deferred = fmt.Sprint(r.Done.Generation), thousands(r.Done.Deferred)
+			line.Generation, line.Deferred, line.Held = r.Done.Generation, r.Done.Deferred, r.Done.Held
+			if newest[r.Command] == r && stillAsked(r) {
+				line.Open = line.Deferred
+			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, runState(r), generation, thousands(int64(len(r.Calls))), thousands(charged), doubtText(most), deferred, r.URI)
+		l.Runs = append(l.Runs, line)
+		l.Credits += line.Credits
+		l.Deferred += line.Open
+	}
+	l.Most = l.Credits + all.Most
+	l.Reopened = s.reopened() != nil
+	if len(runs) > 0 {
+		last := runs[len(runs)-1]
+		if last.Done == nil {
+			l.Unfinished = last.ID
+		}
+		if last.Done == nil || last.Left() && stillAsked(last) || l.Reopened {
+			l.Next = append(l.Next, "siglake resume --lake "+s.lake)
+		}
+	}
+	if all.Doubts.Calls > 0 {
+		l.Next = append(l.Next, "siglake held list --lake "+s.lake)
+	}
+	return l
+}
+
+func printStatus(c *cli.Context, s *state) error {
+	l := s.status()
+	if c.Bool("json") {
+		return printJSON(c, l)
+	}
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tLIST")
+	for _, r := range l.Runs {
+		generation, deferred := "-", "-"
+		if r.Generation > 0 {
+			generation, deferred = fmt.Sprint(r.Generation), thousands(r.Open)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, thousands(int64(r.Calls)), thousands(r.Credits),
+			spanText(r.Unsettled.Unknown), spanText(r.Unsettled.Doubts), spanText(r.Unsettled.decided), deferred, r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "\n%d runs, %s credits", len(s.journal.Runs()), thousands(credits))
-	if n := len(s.journal.Doubts()); n > 0 {
-		fmt.Fprintf(c.App.Writer, "; %d calls in doubt, at most %s credits more: siglake held list --lake %s", n, thousands(doubt), s.lake)
+	fmt.Fprintf(c.App.Writer, "\n%s, %s\n", counted(len(l.Runs), "run"), l.totalText())
+	for _, next := range l.Next {
+		fmt.Fprintf(c.App.Writer, "  Next: %s\n", next)
 	}
-	fmt.Fprintln(c.App.Writer)
 	return nil
+}
+
+// chargedOf is what the API stated for a run's calls.
+func chargedOf(r *journal.Run) (credits int64) {
+	for _, call := range r.Calls {
+		credits += max(call.Credits, 0)
+	}
+	return credits
+}
+
+// totalText is the bill of all runs, and what is not known of it.
+func (l *lakeStatus) totalText() string {
+	text := thousands(l.Credits) + " credits"
+	if l.Most > l.Credits {
+		text = fmt.Sprintf("%s to %s credits", thousands(l.Credits), thousands(l.Most))
+	}
+	for _, part := range []struct {
+		span
+		noun, text string
+	}{
+		{l.Unsettled.Unknown, "answered call", "whose charge is unknown, 0 to %s: compare the account's usage"},
+		{l.Unsettled.Doubts, "call", "in doubt, 0 to %s"},
+		{l.Unsettled.Released, "call", "released to be asked again and perhaps charged, 0 to %s"},
+		{l.Unsettled.Lost, "call", "accepted as lost and perhaps charged, 0 to %s"},
+	} {
+		if part.Calls > 0 {
+			text += fmt.Sprintf("\n  %s "+part.text, counted(part.Calls, part.noun), thousands(part.Most))
+		}
+	}
+	if l.Deferred > 0 {
+		text += fmt.Sprintf("\n  %s not asked about yet", counted(int(l.Deferred), "line"))
+	}
+	return text
 }
 
 func runState(r *journal.Run) string {
@@ -71,9 +187,9 @@ func runState(r *journal.Run) string {
 	return "unfinished"
 }
 
-func doubtText(most int64) string {
-	if most == 0 {
+func spanText(s span) string {
+	if s.Calls == 0 {
 		return "-"
 	}
-	return "0 to " + thousands(most)
+	return "0 to " + thousands(s.Most)
 }

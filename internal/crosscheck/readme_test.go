@@ -79,6 +79,10 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		"what each account cost":                        {fmt.Sprintf("[crm-1 %d]", len(bought(t, schema.Company, asReceived))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
 		"which lines could not be asked about, and why": {`[list.csv 5 Website Website "?": not a host name]`},
 		"what the columns mean":                         docs,
+		"calls that charged something else than their events explain: their credits are spread by events": {
+			"[000002-1 5 2 3 credits more than its events explain; spread over its events by their number]",
+			"[000003-1 1 0 1 credit more than its events explain; it returned none]",
+		},
 	}, got, cmp.Transformer("unordered", asSet)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)
 	}

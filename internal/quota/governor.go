@@ -3,6 +3,7 @@ package quota
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -629,9 +630,13 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 }
 
 func cancelled(ctx context.Context) *pipeline.Stop {
+	reason := "stopped on request, while waiting for its turn under the rate limits"
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		reason = "stopped while waiting for its turn under the rate limits: " + cause.Error()
+	}
 	return &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,
-		Reason: "stopped while waiting: " + context.Cause(ctx).Error(),
+		Reason: reason,
 		Advice: "run again to ask for the rest",
 	}
 }

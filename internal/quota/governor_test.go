@@ -370,6 +370,34 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestCancelInWords: who stops a run reads that it was stopped, not how the
+// program noticed.
+func TestCancelInWords(t *testing.T) {
+	for _, tt := range []struct {
+		cause error
+		want  string
+	}{
+		{nil, "stopped on request, while waiting for its turn under the rate limits"},
+		{errors.New("the night is over"), "stopped while waiting for its turn under the rate limits: the night is over"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := open(t, quota.Config{Plan: quota.Plan{Minute: 1}})
+			f := quota.Limit(script(), g, judge)
+			if _, err := f.Fetch(t.Context(), batch(1)); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cancelled := time.AfterFunc(time.Second, func() { cancel(tt.cause) })
+			defer cancelled.Stop()
+			_, err := f.Fetch(ctx, batch(1))
+			var stop *pipeline.Stop
+			if !errors.As(err, &stop) || stop.Reason != tt.want {
+				t.Errorf("Fetch() = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 // TestOnTheWire: ctx does not touch a call that was admitted.
 func TestOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -435,6 +435,32 @@ var weaknesses = []weakness{
 		pkg:  "cmd/siglake", run: "TestInDoubt",
 	},
 	{
+		name: "what was decided about a doubt takes its credits out of the bill",
+		harm: "the bracket that verify certifies does not hold what the vendor billed",
+		file: "internal/journal/unsettled.go",
+		old:  `c.Outcome == pipeline.Ambiguous && c.Resolved == Released:`,
+		new:  `c.Outcome == pipeline.Charged && c.Resolved == Released:`,
+		pkg:  "cmd/siglake", run: "TestDecidedIsNotPaidFor",
+	},
+	{
+		name: "a reading of the account's usage bounds calls made after it",
+		harm: "the bracket that verify certifies does not hold what the vendor billed",
+		file: "internal/journal/unsettled.go",
+		old:  `b.first <= c.at && c.at <= b.last {`,
+		new:  `b.first <= c.at {`,
+		pkg:  "internal/journal", run: "TestMost",
+	},
+	{
+		name: "an accepted loss gives up signals that were never asked about",
+		harm: "lines are reported as done whose other signals nobody asked about",
+		file: "internal/journal/write.go",
+		old:  `		known.Doubt = lost // else the rest is asked about`,
+		new: `	}
+	if lost != nil {
+		known.Doubt = lost`,
+		pkg: "cmd/siglake", run: "TestAcceptedSignalsOnly",
+	},
+	{
 		name: "asking again what is in doubt has no budget",
 		harm: "--in-doubt retry pays twice for more than was allowed",
 		file: "cmd/siglake/doubt.go",
