@@ -10,6 +10,7 @@ import (
 type Plan struct {
 	Accounts AccountTotals // lines whose fate needs no call; the rest of Lines are in Asks
 	Asks     []Ask         // in the order in which each is asked first
+	Again    int64         // pairs that were bought the same day with a lower cap, a shorter window or another filter
 }
 
 // Ask is what one question is asked about.
@@ -84,5 +85,6 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.Asks[i].Entities += int64(len(u.batch.Items))
 		p.Accounts.Lines += int64(len(u.batch.Items))
 	}
+	p.Again = shards.again
 	return p, shards.err
 }

@@ -29,6 +29,7 @@ type sharder struct {
 	journal Journal
 	done    rowSet // whose fate is known from before
 	batches int
+	again   int64             // pairs to ask about that were bought the same day with another question
 	parts   map[string]*Query // queries without what was asked before, by object and types
 	err     error             // of the source, after the walk
 }
@@ -136,6 +137,9 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
 		l.Status, l.Reason = schema.Cached, "answered by call "+known.Call
 	case len(known.Missing) < len(query.Signals):
 		query = s.part(query, known.Missing)
+	}
+	if l.Status == "" {
+		s.again += int64(known.Rebought)
 	}
 	if size = s.size; known.Again {
 		size = min(size, againSize)

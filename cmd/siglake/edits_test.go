@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -222,8 +223,6 @@ func TestEditedList(t *testing.T) {
 		{name: "concurrency 3 for 8", list: same, flags: []string{"--concurrency", "3"}, idle: true},
 		{name: "signal type added", list: same, flags: []string{"--signals", "websiteTrafficIncrease"},
 			buys: all("--signals", "websiteTrafficIncrease", "--max-results", "2")},
-		{name: "--max-results 5 for 2", list: same, flags: []string{"--max-results", "5"}, twice: true,
-			buys: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "5")},
 		{name: "--max-results 1 for 2", list: same, flags: []string{"--max-results", "1"}},
 		{name: "--since 120d for 90d", list: same, flags: []string{"--since", "120d"}, twice: true,
 			buys: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "120d")},
@@ -262,6 +261,9 @@ func TestEditedList(t *testing.T) {
 				}
 				return
 			}
+			if said := strings.Contains(got.stderr, "buying again what was bought before"); said != e.twice {
+				t.Errorf("it says that it buys again: %v; want %v: %s", said, e.twice, got.stderr)
+			}
 			at.checkFates(e, alone.manifest.Accounts.ByStatus)
 
 			rows := at.uids(at.generations()...)
@@ -284,6 +286,52 @@ func TestEditedList(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("extra cost of an edit to a list of %d lines:\n%s", len(lines), report.String())
+}
+
+// TestRaisedCap: a higher cap asks again only about the pairs that reached the
+// lower one. The others brought all there was.
+func TestRaisedCap(t *testing.T) {
+	oneDay(t)
+	list := domains(2000)
+	common := []string{"--signals", "surgeInHiring,financialEventsNews", "--since", "90d"}
+	capped := func(n string) []string { return append([]string{"--max-results", n}, common...) }
+	whole := newRig(t, simulator.Config{})
+	whole.run(list, capped("5")...)
+
+	r := newRig(t, simulator.Config{})
+	r.run(list, capped("2")...)
+	pairs := func(of *rig) map[string]int { // events by account and signal type
+		n := map[string]int{}
+		for _, e := range of.events() {
+			n[fmt.Sprint(e["account_key"], " ", e["signal_type"])]++
+		}
+		return n
+	}
+	entities, credits := map[string]bool{}, 0
+	all := pairs(whole)
+	for pair, n := range pairs(r) {
+		if n == 2 {
+			credits += all[pair]
+			entities[strings.Fields(pair)[0]] = true
+		}
+	}
+	v := r.visit(list, capped("5")...)
+	if v.code != exitComplete || v.credits != int64(credits) || v.entities != len(entities) || v.entities == 0 || v.entities > 1000 {
+		t.Errorf("a higher cap: exit %d, %d credits, %d entities; want %d, %d, %d: %s", v.code, v.credits, v.entities, exitComplete, credits, len(entities), v.stderr)
+	}
+	if !strings.Contains(v.stderr, "buying again what was bought before") {
+		t.Errorf("a higher cap says %q, want that it buys again", v.stderr)
+	}
+	got, want := slices.Sorted(maps.Keys(r.uids(r.generations()...))), slices.Sorted(maps.Keys(whole.uids(whole.manifest)))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events of both purchases (-want +got):\n%.2000s", diff)
+	}
+	if code, _, stderr := call(t, "verify", "--lake", r.lake); code != exitComplete {
+		t.Errorf("verify: exit %d: %s", code, stderr)
+	}
+	if again := r.visit(list, append(capped("6"), "--batch-size", "50")...); again.entities >= v.entities {
+		t.Errorf("a cap of 6 after one of 5: %d entities, want less than the %d of 5 after 2", again.entities, v.entities)
+	}
 }
 
 // lines are the rows of the accounts table; none without a manifest.

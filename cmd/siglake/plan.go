@@ -52,6 +52,7 @@ type outlook struct {
 	Settled  map[schema.Status]int64 `json:"lines_without_a_call"`
 	Entities int64                   `json:"entities"`
 	Pairs    int64                   `json:"entity_signal_pairs"`
+	Again    int64                   `json:"pairs_bought_before"` // the same day, by another question
 	Calls    int64                   `json:"calls"`
 	Queries  []pipeline.Query        `json:"queries"`
 	Credits  pipeline.Estimate       `json:"credits"`
@@ -215,7 +216,10 @@ func (j *job) look(s *state) (*outlook, error) {
 	for _, a := range plan.Asks {
 		o.asked[a.Query.Object] += a.Entities
 	}
-	o.Entities, o.Pairs, o.Calls = plan.Entities(), plan.Pairs(), plan.Calls()
+	o.Entities, o.Pairs, o.Calls, o.Again = plan.Entities(), plan.Pairs(), plan.Calls(), plan.Again
+	if o.Again > 0 {
+		o.note(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(o.Again), whyAgain))
+	}
 	o.Credits, o.Price = plan.Estimate(past, j.price), j.price
 	// An entity is asked about only while the most that it can cost is left.
 	o.Enough = min(o.Credits.P95+plan.Dearest(j.price), o.Credits.Ceiling)
@@ -460,8 +464,30 @@ func (j *job) stateRefresh(s *state, b journal.Begin) error {
 	if err != nil {
 		return err
 	}
-	e := plan.Estimate(s.journal.Experience(), j.price)
-	slog.Info("buying again what was bought before", "pairs_again", plan.Pairs()-before.Pairs(), "pairs", plan.Pairs(), "calls", plan.Calls(),
-		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling)
+	slog.Info(buyingAgain, j.costOf(s, plan, plan.Pairs()-before.Pairs())...)
 	return nil
+}
+
+// stateAgain says, before it is bought, that a run asks for more of what was
+// bought the same day: nobody who raises a cap means to pay twice.
+func (j *job) stateAgain(s *state, b journal.Begin) error {
+	plan, err := j.survey(b.Queries, s.journal)
+	if err == nil && plan.Again > 0 {
+		slog.Warn(buyingAgain+": "+whyAgain, j.costOf(s, plan, plan.Again)...)
+	}
+	return err
+}
+
+const (
+	buyingAgain = "buying again what was bought before"
+	whyAgain    = "with a lower --max-results that it reached, a later --since or another filter"
+)
+
+// costOf are the figures of what is about to be bought, for the log.
+func (j *job) costOf(s *state, plan *pipeline.Plan, again int64) []any {
+	e := plan.Estimate(s.journal.Experience(), j.price)
+	return []any{
+		"pairs_again", again, "pairs", plan.Pairs(), "calls", plan.Calls(),
+		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,
+	}
 }

@@ -264,8 +264,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if begin.Refresh && known == (decision{}) && !j.tour {
-		if err := j.stateRefresh(s, begin); err != nil {
+	state := j.stateAgain
+	if begin.Refresh {
+		state = j.stateRefresh
+	}
+	if known == (decision{}) && !j.tour && (begin.Refresh || s.journal.Overlaps(begin.Queries)) {
+		if err := state(s, begin); err != nil {
 			return nil, err
 		}
 		_ = list.Close() // what was read ahead of it is gone

@@ -110,7 +110,7 @@ func (j *Journal) needless(ctx context.Context, key pipeline.Identity, first, se
 	if first == second || first.Outcome != pipeline.Charged || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return covers(first.Query, second.Query, s) })
+	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return j.answers(first, key, second.Query, s) })
 	if !overlap {
 		return false
 	}

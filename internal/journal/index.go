@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -91,4 +92,78 @@ func covers(bought, wanted *pipeline.Query, signal string) bool {
 	// A broader filter would not do: of an answer that reached its cap, the part
 	// that the narrower filter lets through may be cut.
 	return bought.FiltersLike(wanted, signal)
+}
+
+// answers reports whether what a call brought about an identity answers a type
+// of a question: because what it asked covers it, or because only its cap was
+// too low, and the answer did not reach it. Then a higher one brings nothing
+// more.
+func (j *Journal) answers(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) bool {
+	if covers(c.Query, wanted, signal) {
+		return true
+	}
+	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
+		return false
+	}
+	raised := *c.Query
+	raised.MaxResults = wanted.MaxResults
+	return covers(&raised, wanted, signal) && !j.capped(c, key, signal)
+}
+
+// overlaps reports whether a question asks again, on the same day, for a type
+// that was bought with another one.
+func overlaps(bought, wanted *pipeline.Query, signal string) bool {
+	return bought.Object == wanted.Object && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
+}
+
+// capped reports whether a call brought as many events of a type about an
+// identity as it was allowed to. Its answer is read for it once, and only when
+// somebody asks with a higher cap: a note beside the call would lack in old
+// journals, and would have to be kept in memory.
+func (j *Journal) capped(c *Call, key pipeline.Identity, signal string) bool {
+	full, known := j.full[c]
+	if !known {
+		full = j.fullPairs(c)
+		j.full[c] = full
+	}
+	// Of an answer that cannot be read nothing is known: verify says so, and what
+	// is missing from the lake must not pass as bought.
+	return full == nil || slices.Contains(full[signal], key)
+}
+
+// fullPairs gives the identities of which a call brought as many events as it was
+// allowed to, by type; nil when its answer cannot be read.
+func (j *Journal) fullPairs(c *Call) map[string][]pipeline.Identity {
+	b, call, err := j.exchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+	if err != nil {
+		return nil
+	}
+	items, _ := j.decode(b, call)
+	full := map[string][]pipeline.Identity{}
+	for i := range items {
+		events := map[string]int{}
+		for _, e := range items[i].Events {
+			events[e.Type]++
+		}
+		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
+		for signal, n := range events {
+			if n >= c.Query.MaxResults {
+				full[signal] = append(full[signal], identitiesOf(&one, items[i:i+1])...)
+			}
+		}
+	}
+	return full
+}
+
+// Overlaps reports whether any of the questions asks for more of what was bought
+// before on the same day, so that some of it may be paid again.
+func (j *Journal) Overlaps(wanted []pipeline.Query) bool {
+	for _, bought := range j.queries {
+		for _, w := range wanted {
+			if slices.ContainsFunc(w.Signals, func(s string) bool { return overlaps(&bought, &w, s) && !covers(&bought, &w, s) }) {
+				return true
+			}
+		}
+	}
+	return false
 }

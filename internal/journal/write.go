@@ -71,15 +71,17 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 	j.mu.Lock() // calls are being added to what is looked through
 	defer j.mu.Unlock()
 	var calls []*Call
-	j.index.calls(pipeline.IdentityOf(a), func(n uint32) {
+	key := pipeline.IdentityOf(a)
+	j.index.calls(key, func(n uint32) {
 		if c := j.calls[n-1]; counts(c.Run) {
 			calls = append(calls, c)
 		}
 	})
 	for _, signal := range q.Signals {
-		answered := false
+		answered, bought := false, false
 		for _, c := range calls {
-			if !covers(c.Query, q, signal) {
+			if !j.answers(c, key, q, signal) {
+				bought = bought || c.Outcome == pipeline.Charged && overlaps(c.Query, q, signal)
 				continue
 			}
 			switch {
@@ -96,6 +98,9 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 		}
 		if !answered {
 			known.Missing = append(known.Missing, signal)
+			if bought {
+				known.Rebought++
+			}
 		}
 	}
 	if len(known.Missing) == 0 {

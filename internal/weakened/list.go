@@ -89,6 +89,14 @@ var weaknesses = []weakness{
 		pkg:  "internal/journal", run: "TestCovers",
 	},
 	{
+		name: "an answer that reached its cap taken for a complete one",
+		harm: "events that were asked for with a higher cap are never fetched, and nobody is told",
+		file: "internal/journal/index.go",
+		old:  `return full == nil || slices.Contains(full[signal], key)`,
+		new:  `return full == nil`,
+		pkg:  "cmd/siglake", run: "TestRaisedCap",
+	},
+	{
 		name: "a purchase of a shorter window taken for one of a longer",
 		harm: "events that were asked for are never fetched, and nobody is told",
 		file: "internal/journal/index.go",
