@@ -476,6 +476,7 @@ func TestUnfinished(t *testing.T) {
 				{list, []string{"--signals", "websiteTrafficIncrease"}, `--signals was "financialEventsNews,surgeInHiring" and is "financialEventsNews,surgeInHiring,websiteTrafficIncrease"`},
 				{more, nil, "other content"},
 				{list, []string{"--refresh", "--since", "30d"}, `--since was "90d" and is "30d"`},
+				{list, []string{"--refresh"}, "--refresh was not given and is"},
 			} {
 				if staged {
 					continue
