@@ -61,6 +61,16 @@ func (p *Plan) Dearest(price int64) (credits int64) {
 	return credits
 }
 
+// Cheapest is the least that one of the entities may need left of a budget.
+func (p *Plan) Cheapest(price int64) (credits int64) {
+	for _, a := range p.Asks {
+		if one := a.Query.ceiling(price); credits == 0 || one < credits {
+			credits = one
+		}
+	}
+	return credits
+}
+
 // Plan reads the source to its end, as Run would, and counts what Run would ask
 // about; it needs neither Fetcher nor Sink. The batches are those that Run would
 // make: both take them from the same place.

@@ -109,7 +109,9 @@ type job struct {
 	lake, uri string
 	partition string
 	options   sources.Options
-	budget    int64 // credits; 0 for none
+	budget    int64         // credits; 0 for none
+	object    schema.Object // of the list's lines
+	judged    bool          // whether the signals fit it was said
 	in        *input
 	cmd       command
 
@@ -279,6 +281,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		}
 		list = again
 	}
+	if !j.judged { // else it was said in the pass before
+		j.judged, j.object = true, list.Input().Object
+		if left := unfit(begin.Queries, j.object, splitWords(c.StringSlice("signals"))); len(left) > 0 {
+			slog.Warn(unfitText(j.object), "signals", strings.Join(left, ","))
+		}
+	}
 	sink, err := openSink(c.Context, j.lake, begin.ID)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
@@ -440,13 +448,18 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 		j.setPrice(b.Price)
 		return b, nil
 	}
-	j.account(&b)
+	if _, err := j.usage(&b); err != nil {
+		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+	}
+	if b.Price == 0 && j.budget > 0 {
+		slog.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
+	}
 	switch {
 	case known.continues != nil:
 		b.Queries, b.Continues, b.Refresh = known.continues.Queries, known.continues.ID, known.continues.Refresh
 	default:
 		var err error
-		if b.Queries, err = queries(c.Context, c, j.client.Options, now); err != nil {
+		if b.Queries, err = queries(c.Context, c, j.client.Options, true, now); err != nil {
 			return b, err
 		}
 	}
@@ -455,16 +468,14 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	return b, err
 }
 
-// account asks the free usage endpoint what the account has used and what
-// events cost. An account without that endpoint, or one whose few requests to it
-// are used up, runs all the same: nil.
-func (j *job) account(b *journal.Begin) (u *signals.Usage) {
+// usage asks the free usage endpoint what the account has used and what events
+// cost. An account without that endpoint, or one whose few requests to it are
+// used up, runs all the same: the error is for a note.
+func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 	ctx, cancel := context.WithTimeout(j.c.Context, 3*time.Second)
 	defer cancel()
-	var err error
 	if u, err = j.client.Usage(ctx); err != nil {
-		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
-		return nil
+		return nil, err
 	}
 	j.governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
 	if u.Used >= 0 {
@@ -476,7 +487,7 @@ func (j *job) account(b *journal.Begin) (u *signals.Usage) {
 		}
 	}
 	j.setPrice(b.Price)
-	return u
+	return u, nil
 }
 
 func (j *job) setPrice(credits int64) {
