@@ -171,7 +171,7 @@ func (j *job) existingState() (*state, error) {
 	if _, err := os.Stat(filepath.Join(strings.TrimPrefix(j.lake, "file://"), stateDir)); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	return openState(j.c.Context, j.lake, "siglake plan")
+	return openState(j.c.Context, j.lake, "siglake "+j.c.Command.Name)
 }
 
 // look finds out what the command would do.

@@ -65,12 +65,15 @@ func queries(ctx context.Context, c *cli.Context, offered offers, asked bool, no
 			continue
 		}
 		if offers[o], err = offered(ctx, o); err != nil {
-			err = fmt.Errorf("asking what signals are offered for a %s: %w", o, err)
 			var refusal *signals.RefusalError
-			if !errors.As(err, &refusal) && ctx.Err() == nil {
-				return nil, &exitError{exitAuth, fmt.Errorf("%w; check the API's address", err)}
+			switch known := errors.As(err, &refusal); {
+			case known && refusal.Class == signals.ClassUnsent:
+				return nil, &exitError{exitDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
+					strings.TrimPrefix(refusal.Text(), "not sent: "))}
+			case !known && ctx.Err() == nil:
+				return nil, &exitError{exitAuth, fmt.Errorf("asking what the API offers: %w; check the API's address", err)}
 			}
-			return nil, err
+			return nil, fmt.Errorf("asking what the API offers: %w", err)
 		}
 	}
 	chosen, err := choose(words, offers, asked)
@@ -295,17 +298,17 @@ func parseSince(s string, now time.Time) (string, error) {
 		}
 		switch {
 		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
+			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
 		case s[len(s)-1] == 'w':
 			day = today.AddDate(0, 0, -7*n)
 		case s[len(s)-1] == 'm':
 			day = today.AddDate(0, -n, 0)
-		case s[len(s)-1] == 'y' && n <= 1:
+		case s[len(s)-1] == 'y':
 			day = today.AddDate(-n, 0, 0)
 		default:
-			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
+			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		}
 	}
 	switch {

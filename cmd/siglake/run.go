@@ -221,6 +221,13 @@ func (j *job) check() (err error) {
 	if j.budget, err = budgetOf(c); err != nil {
 		return err
 	}
+	if !c.Bool("simulate") {
+		for _, f := range simulatorFlags() {
+			if name := f.Names()[0]; c.IsSet(name) {
+				return usagef("--%s is about the simulator; add --simulate, or leave it out", name)
+			}
+		}
+	}
 	return checkDoubtFlags(c)
 }
 
@@ -302,7 +309,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 
-	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri))
+	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri, list.Input().Header != nil))
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Queries: byObject(run.Queries), RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
@@ -601,9 +608,9 @@ func checkRange(c *cli.Context, flag string, low, high int) error {
 	return nil
 }
 
-// expectedLines counts the lines of a plain local file, for the progress bar; 0
-// when it cannot be known cheaply.
-func expectedLines(uri string) int64 {
+// expectedLines counts the lines of a plain local file but for its header, for
+// the progress bar; 0 when it cannot be known cheaply.
+func expectedLines(uri string, header bool) int64 {
 	name := strings.TrimPrefix(uri, "file://")
 	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 		return 0 // a pipe that is opened twice gives its lines to the wrong reader
@@ -614,6 +621,7 @@ func expectedLines(uri string) int64 {
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	var lines int64
+	open := false // the last line has no end so far
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := f.Read(buf)
@@ -621,7 +629,16 @@ func expectedLines(uri string) int64 {
 			return 0 // compressed
 		}
 		lines += int64(bytes.Count(buf[:n], []byte{'\n'}))
+		if n > 0 {
+			open = buf[n-1] != '\n'
+		}
 		if err == io.EOF {
+			if open {
+				lines++
+			}
+			if header {
+				lines--
+			}
 			return lines
 		}
 		if err != nil {

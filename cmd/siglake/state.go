@@ -266,6 +266,9 @@ func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decisi
 		return known, nil
 	}
 	if !c.Bool("new-run") {
+		if c.Command.Name == resumeName {
+			return decision{}, s.cannotResume(known.other.ID, cmd)
+		}
 		return decision{}, usagef("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
 			otherCommand(known.other, cmd))
 	}

@@ -229,14 +229,24 @@ func apiKey(c *cli.Context) (string, error) {
 			return "", &exitError{exitAuth, fmt.Errorf("--api-key-file: %w", err)}
 		}
 		if key := strings.TrimSpace(string(raw)); key != "" {
-			return key, nil
+			return key, sendable(key, "the file "+name)
 		}
 		return "", &exitError{exitAuth, fmt.Errorf("--api-key-file %s is empty", name)}
 	}
 	if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
-		return key, nil
+		return key, sendable(key, "the variable "+keyVariable)
 	}
 	return "", &exitError{exitAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}
+}
+
+// sendable says whether a key can stand in a header, without showing it.
+func sendable(key, from string) error {
+	for i, r := range key {
+		if r <= ' ' || r > '~' {
+			return &exitError{exitAuth, fmt.Errorf("the API key in %s holds a character at position %d that cannot be sent, such as a blank or a line break; it must be the key and nothing else", from, i+1)}
+		}
+	}
+	return nil
 }
 
 // describe turns what a source knows of its input into the manifest's fingerprint.
