@@ -18,6 +18,16 @@ type Ask struct {
 	Query    *Query
 	Entities int64
 	Calls    int64
+
+	reached map[string]Reached // by type
+}
+
+// Reached is what is known of the entities of one question and a type, from
+// calls with a lower cap.
+type Reached struct {
+	Full   int64 // entities of which there was as much as the cap let through
+	Events int64 // of those, so many events together
+	Empty  int64 // entities of which there was nothing
 }
 
 // Entities is how many entities would be asked about.
@@ -96,5 +106,8 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.Accounts.Lines += int64(len(u.batch.Items))
 	}
 	p.Again = shards.again
+	for i := range p.Asks {
+		p.Asks[i].reached = shards.reached[p.Asks[i].Query]
+	}
 	return p, shards.err
 }

@@ -334,6 +334,41 @@ func TestRaisedCap(t *testing.T) {
 	}
 }
 
+// TestRaisedCapOfMany: with many types almost every entity lacks others. They are
+// asked about in few calls all the same, since a pair of which there is nothing
+// may come along; the plan knows that such pairs have more than others; and what
+// they bring teaches nothing about other entities.
+func TestRaisedCapOfMany(t *testing.T) {
+	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day
+	today = func() time.Time { return day }
+	t.Cleanup(func() { today = time.Now })
+	r := newRig(t, simulator.Config{Now: today})
+	list := writeList(t, "many", 1500)
+	flags := func(list, limit string) []string {
+		return []string{list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "all", "--max-results", limit, "--plan", "unlimited", "--rate", "0"}
+	}
+	buy := func(limit string) {
+		t.Helper()
+		if code, _, stderr := call(t, append([]string{"run", "--quiet"}, flags(list, limit)...)...); code != exitComplete {
+			t.Fatalf("run: exit %d: %s", code, stderr)
+		}
+	}
+	buy("1")
+	fresh := writeList(t, "fresh", 300)
+	before, o := r.sim.Bill().Credits, planned(t, flags(list, "10")...)
+	unbiased := planned(t, flags(fresh, "10")...).Credits
+	buy("10")
+	if cost := r.sim.Bill().Credits - before; o.Calls > 30 || o.Entities >= 1500 || cost < o.Credits.P5 || cost > o.Credits.P95 {
+		t.Errorf("%d entities in %d calls for %d credits, foreseen %d to %d; want less than 1500, at most 30, and a cost within", o.Entities, o.Calls, cost, o.Credits.P5, o.Credits.P95)
+	}
+	if diff := cmp.Diff(unbiased, planned(t, flags(fresh, "10")...).Credits); diff != "" {
+		t.Errorf("forecast of another list, before and after the higher cap (-before +after):\n%s", diff)
+	}
+	if code, stdout, stderr := call(t, "verify", "--lake", r.lake); code != exitComplete {
+		t.Errorf("verify: exit %d: %s%s", code, stdout, stderr)
+	}
+}
+
 // lines are the rows of the accounts table; none without a manifest.
 func (r *rig) lines() []map[string]any { return r.table(schema.Accounts) }
 

@@ -630,7 +630,7 @@ func expectedLines(uri string, header bool) int64 {
 		}
 		lines += int64(bytes.Count(buf[:n], []byte{'\n'}))
 		if n > 0 {
-			open = buf[n-1] != '\n'
+			open = !bytes.HasSuffix(buf[:n], []byte{'\n'})
 		}
 		if err == io.EOF {
 			if open {

@@ -94,20 +94,33 @@ func covers(bought, wanted *pipeline.Query, signal string) bool {
 	return bought.FiltersLike(wanted, signal)
 }
 
-// answers reports whether what a call brought about an identity answers a type
-// of a question: because what it asked covers it, or because only its cap was
-// too low, and the answer did not reach it. Then a higher one brings nothing
-// more.
-func (j *Journal) answers(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) bool {
+// reach is how far what a call brought about an identity answers a type of a
+// question.
+type reach int
+
+const (
+	apart  reach = iota // not at all
+	capped              // its cap was lower and was reached: there may be more
+	empty               // its cap was lower, and there was nothing
+	whole               // a second call could bring nothing that is missing
+)
+
+// reaches says how far what a call brought about an identity answers a type of a
+// question. Where only its cap was too low and the answer did not reach it, a
+// higher one brings nothing more.
+func (j *Journal) reaches(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) reach {
 	if covers(c.Query, wanted, signal) {
-		return true
+		return whole
 	}
 	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
-		return false
+		return apart
 	}
 	raised := *c.Query
 	raised.MaxResults = wanted.MaxResults
-	return covers(&raised, wanted, signal) && !j.capped(c, key, signal)
+	if !covers(&raised, wanted, signal) {
+		return apart
+	}
+	return j.brought(c, key, signal)
 }
 
 // overlaps reports whether a question asks again, on the same day, for a type
@@ -116,30 +129,41 @@ func overlaps(bought, wanted *pipeline.Query, signal string) bool {
 	return bought.Object == wanted.Object && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
 }
 
-// capped reports whether a call brought as many events of a type about an
-// identity as it was allowed to. Its answer is read for it once, and only when
-// somebody asks with a higher cap: a note beside the call would lack in old
-// journals, and would have to be kept in memory.
-func (j *Journal) capped(c *Call, key pipeline.Identity, signal string) bool {
-	full, known := j.full[c]
-	if !known {
-		full = j.fullPairs(c)
-		j.full[c] = full
-	}
-	// Of an answer that cannot be read nothing is known: verify says so, and what
-	// is missing from the lake must not pass as bought.
-	return full == nil || slices.Contains(full[signal], key)
+// pairs are the identities about which a call brought something, by type, and
+// those of them that reached its cap.
+type pairs struct {
+	some, full map[string][]pipeline.Identity
 }
 
-// fullPairs gives the identities of which a call brought as many events as it was
-// allowed to, by type; nil when its answer cannot be read.
-func (j *Journal) fullPairs(c *Call) map[string][]pipeline.Identity {
+// brought says whether a call brought nothing of a type about an identity, as
+// much as it was allowed to, or something between. Its answer is read for it
+// once, and only when somebody asks with a higher cap: a note beside the call
+// would lack in old journals, and would have to be kept in memory.
+func (j *Journal) brought(c *Call, key pipeline.Identity, signal string) reach {
+	p, known := j.pairs[c]
+	if !known {
+		p = j.pairsOf(c)
+		j.pairs[c] = p
+	}
+	switch {
+	case p == nil || slices.Contains(p.full[signal], key):
+		// Of an answer that cannot be read nothing is known: verify says so, and
+		// what is missing from the lake must not pass as bought.
+		return capped
+	case slices.Contains(p.some[signal], key):
+		return whole
+	}
+	return empty
+}
+
+// pairsOf reads an answer again; nil when it cannot be read.
+func (j *Journal) pairsOf(c *Call) *pairs {
 	b, call, err := j.exchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
 	if err != nil {
 		return nil
 	}
 	items, _ := j.decode(b, call)
-	full := map[string][]pipeline.Identity{}
+	p := &pairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
 	for i := range items {
 		events := map[string]int{}
 		for _, e := range items[i].Events {
@@ -147,12 +171,14 @@ func (j *Journal) fullPairs(c *Call) map[string][]pipeline.Identity {
 		}
 		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
 		for signal, n := range events {
+			keys := identitiesOf(&one, items[i:i+1])
+			p.some[signal] = append(p.some[signal], keys...)
 			if n >= c.Query.MaxResults {
-				full[signal] = append(full[signal], identitiesOf(&one, items[i:i+1])...)
+				p.full[signal] = append(p.full[signal], keys...)
 			}
 		}
 	}
-	return full
+	return p
 }
 
 // Overlaps reports whether any of the questions asks for more of what was bought
@@ -166,4 +192,19 @@ func (j *Journal) Overlaps(wanted []pipeline.Query) bool {
 		}
 	}
 	return false
+}
+
+// again reports whether a call asked about any of its identities with a higher
+// cap than one before: it was chosen for having much.
+func (j *Journal) again(c *Call, identities []byte) (found bool) {
+	lower := func(q *pipeline.Query) bool {
+		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return overlaps(q, c.Query, s) })
+	}
+	if !slices.ContainsFunc(j.queries, func(q pipeline.Query) bool { return lower(&q) }) {
+		return false
+	}
+	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+		j.index.calls(pipeline.Identity(chunk), func(n uint32) { found = found || lower(j.calls[n-1].Query) })
+	}
+	return found
 }

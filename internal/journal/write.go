@@ -78,13 +78,14 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 		}
 	})
 	for _, signal := range q.Signals {
-		answered, bought := false, false
+		answered, bought, nothing, reached := false, false, true, 0
 		for _, c := range calls {
-			if !j.answers(c, key, q, signal) {
-				bought = bought || c.Outcome == pipeline.Charged && overlaps(c.Query, q, signal)
-				continue
-			}
+			far := j.reaches(c, key, q, signal)
 			switch {
+			case far == apart:
+				bought = bought || c.Outcome == pipeline.Charged && overlaps(c.Query, q, signal)
+			case far == capped:
+				bought, reached = true, max(reached, c.Query.MaxResults)
 			case c.Outcome == pipeline.Ambiguous && (c.Resolved == "" || c.Resolved == Lost):
 				known.Doubt = &pipeline.Doubt{
 					Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, Most: c.Ceiling, Accepted: c.Resolved == Lost,
@@ -94,12 +95,22 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 			default:
 				known.Call = c.Run.ID + "/" + c.ID
 				answered = true
+				nothing = nothing && far == empty
 			}
+		}
+		if answered && nothing {
+			known.Empty = append(known.Empty, signal)
 		}
 		if !answered {
 			known.Missing = append(known.Missing, signal)
 			if bought {
 				known.Rebought++
+			}
+			if reached > 0 {
+				if known.Full == nil {
+					known.Full = map[string]int{}
+				}
+				known.Full[signal] = reached
 			}
 		}
 	}
@@ -376,7 +387,7 @@ func (j *Journal) writeSettled(write func(byte, []byte, []byte) (position, error
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	c.set(k, &h)
-	j.learn(c, k, &h, len(identities) > 0)
+	j.learn(c, k, &h, identities)
 	return nil
 }
 

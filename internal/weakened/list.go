@@ -92,8 +92,8 @@ var weaknesses = []weakness{
 		name: "an answer that reached its cap taken for a complete one",
 		harm: "events that were asked for with a higher cap are never fetched, and nobody is told",
 		file: "internal/journal/index.go",
-		old:  `return full == nil || slices.Contains(full[signal], key)`,
-		new:  `return full == nil`,
+		old:  `case p == nil || slices.Contains(p.full[signal], key):`,
+		new:  `case p == nil:`,
 		pkg:  "cmd/siglake", run: "TestRaisedCap",
 	},
 	{
