@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -176,10 +177,25 @@ func (l *List) prepare(o Options) error {
 	}
 	in.Object, in.Header, in.Notes = l.layout.object, l.layout.header, l.layout.notes
 	in.Mapping = l.layout.mapping()
-	if in.Header != nil {
-		_, err = l.csv.next()
+	if in.Header == nil {
+		return nil
 	}
+	if whole && headerOnly(head[d.preamble:], d.delimiter) {
+		// An export that broke off looks like this, and must not pass as done.
+		return &Error{Problem: "there is a header and not one line below it", Expected: "one account a line", Fix: "check how the list was exported"}
+	}
+	_, err = l.csv.next()
 	return err
+}
+
+// headerOnly reports whether the text of a list ends after its first record.
+func headerOnly(text []byte, delimiter byte) bool {
+	r := newReader(bytes.NewReader(text), delimiter)
+	_, err := r.next()
+	if err == nil {
+		_, err = r.next()
+	}
+	return err == io.EOF
 }
 
 // Accounts yields every record of the list once, in order. A fatal error, an

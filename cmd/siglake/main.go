@@ -116,12 +116,10 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		Name:                 "siglake",
 		Usage:                "account and contact lists in, typed signal events in Parquet out, with a bill",
 		Version:              version,
-		HideVersion:          true, // there is a version command, which says more
 		Reader:               stdin,
 		Writer:               stdout,
 		ErrWriter:            stderr,
 		EnableBashCompletion: true,
-		Suggest:              true,
 		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides the code
 		OnUsageError: func(c *cli.Context, err error, _ bool) error {
 			help := "siglake --help"

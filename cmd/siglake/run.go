@@ -109,7 +109,9 @@ type job struct {
 	lake, uri string
 	partition string
 	options   sources.Options
-	budget    int64 // credits; 0 for none
+	budget    int64         // credits; 0 for none
+	object    schema.Object // of the list's lines
+	judged    bool          // whether the signals fit it was said
 	in        *input
 	cmd       command
 
@@ -219,6 +221,13 @@ func (j *job) check() (err error) {
 	if j.budget, err = budgetOf(c); err != nil {
 		return err
 	}
+	if !c.Bool("simulate") {
+		for _, f := range simulatorFlags() {
+			if name := f.Names()[0]; c.IsSet(name) {
+				return usagef("--%s is about the simulator; add --simulate, or leave it out", name)
+			}
+		}
+	}
 	return checkDoubtFlags(c)
 }
 
@@ -264,8 +273,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if begin.Refresh && known == (decision{}) && !j.tour {
-		if err := j.stateRefresh(s, begin); err != nil {
+	state := j.stateAgain
+	if begin.Refresh {
+		state = j.stateRefresh
+	}
+	if known == (decision{}) && !j.tour && (begin.Refresh || s.journal.Overlaps(begin.Queries)) {
+		if err := state(s, begin); err != nil {
 			return nil, err
 		}
 		_ = list.Close() // what was read ahead of it is gone
@@ -274,6 +287,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 			return nil, err
 		}
 		list = again
+	}
+	if !j.judged { // else it was said in the pass before
+		j.judged, j.object = true, list.Input().Object
+		if left := unfit(begin.Queries, j.object, splitWords(c.StringSlice("signals"))); len(left) > 0 {
+			slog.Warn(unfitText(j.object), "signals", strings.Join(left, ","))
+		}
 	}
 	sink, err := openSink(c.Context, j.lake, begin.ID)
 	if err != nil {
@@ -290,7 +309,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 
-	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri))
+	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri, list.Input().Header != nil))
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Queries: byObject(run.Queries), RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
@@ -439,13 +458,18 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 		j.setPrice(b.Price)
 		return b, nil
 	}
-	j.account(&b)
+	if _, err := j.usage(&b); err != nil {
+		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+	}
+	if b.Price == 0 && j.budget > 0 {
+		slog.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
+	}
 	switch {
 	case known.continues != nil:
 		b.Queries, b.Continues, b.Refresh = known.continues.Queries, known.continues.ID, known.continues.Refresh
 	default:
 		var err error
-		if b.Queries, err = queries(c.Context, c, j.client.Options, now); err != nil {
+		if b.Queries, err = queries(c.Context, c, j.client.Options, true, now); err != nil {
 			return b, err
 		}
 	}
@@ -454,16 +478,14 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	return b, err
 }
 
-// account asks the free usage endpoint what the account has used and what
-// events cost. An account without that endpoint, or one whose few requests to it
-// are used up, runs all the same: nil.
-func (j *job) account(b *journal.Begin) (u *signals.Usage) {
+// usage asks the free usage endpoint what the account has used and what events
+// cost. An account without that endpoint, or one whose few requests to it are
+// used up, runs all the same: the error is for a note.
+func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 	ctx, cancel := context.WithTimeout(j.c.Context, 3*time.Second)
 	defer cancel()
-	var err error
 	if u, err = j.client.Usage(ctx); err != nil {
-		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
-		return nil
+		return nil, err
 	}
 	j.governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
 	if u.Used >= 0 {
@@ -475,7 +497,7 @@ func (j *job) account(b *journal.Begin) (u *signals.Usage) {
 		}
 	}
 	j.setPrice(b.Price)
-	return u
+	return u, nil
 }
 
 func (j *job) setPrice(credits int64) {
@@ -609,9 +631,9 @@ func checkRange(c *cli.Context, flag string, low, high int) error {
 	return nil
 }
 
-// expectedLines counts the lines of a plain local file, for the progress bar; 0
-// when it cannot be known cheaply.
-func expectedLines(uri string) int64 {
+// expectedLines counts the lines of a plain local file but for its header, for
+// the progress bar; 0 when it cannot be known cheaply.
+func expectedLines(uri string, header bool) int64 {
 	name := strings.TrimPrefix(uri, "file://")
 	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 		return 0 // a pipe that is opened twice gives its lines to the wrong reader
@@ -622,6 +644,7 @@ func expectedLines(uri string) int64 {
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	var lines int64
+	open := false // the last line has no end so far
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := f.Read(buf)
@@ -629,7 +652,16 @@ func expectedLines(uri string) int64 {
 			return 0 // compressed
 		}
 		lines += int64(bytes.Count(buf[:n], []byte{'\n'}))
+		if n > 0 {
+			open = !bytes.HasSuffix(buf[:n], []byte{'\n'})
+		}
 		if err == io.EOF {
+			if open {
+				lines++
+			}
+			if header {
+				lines--
+			}
 			return lines
 		}
 		if err != nil {

@@ -196,6 +196,7 @@ func byObject(queries []pipeline.Query) map[schema.Object]*pipeline.Query {
 type command struct {
 	settings map[string]string
 	input    string // SHA-256 of the list
+	refresh  bool   // buy again: another purchase of the same
 }
 
 // simulatedAddress and a seed stand for the address of an embedded simulator.
@@ -203,7 +204,7 @@ const simulatedAddress = "simulator, seed "
 
 // commandOf collects the settings that matter.
 func commandOf(c *cli.Context, input string) command {
-	cmd := command{settings: map[string]string{}, input: input}
+	cmd := command{settings: map[string]string{}, input: input, refresh: c.Bool("refresh")}
 	for _, name := range []string{"since", "object", "header", "delimiter", "encoding", "partition-by"} {
 		cmd.settings[name] = c.String(name)
 	}
@@ -238,6 +239,9 @@ func (cmd command) differs(r *journal.Run) string {
 		}
 	}
 	slices.Sort(parts)
+	if cmd.refresh && !r.Refresh {
+		parts = append(parts, "--refresh was not given and is")
+	}
 	if r.Input != cmd.input {
 		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
 	}
@@ -262,6 +266,9 @@ func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decisi
 		return known, nil
 	}
 	if !c.Bool("new-run") {
+		if c.Command.Name == resumeName {
+			return decision{}, s.cannotResume(known.other.ID, cmd)
+		}
 		return decision{}, usagef("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
 			otherCommand(known.other, cmd))
 	}
@@ -283,7 +290,7 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		return decision{}
 	}
 	if last := runs[len(runs)-1]; last.Done == nil {
-		if last.Command == cmd.digest() && !c.Bool("new-run") {
+		if last.Command == cmd.digest() && !c.Bool("new-run") && (last.Refresh || !cmd.refresh) {
 			return decision{resume: last}
 		}
 		return decision{other: last}

@@ -101,7 +101,8 @@ func (j *Journal) needless(ctx context.Context, key pipeline.Identity, first, se
 	if first == second || first.Outcome != pipeline.Charged || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return covers(first.Query, second.Query, s) })
+	// A pair of which there was nothing may be asked along with a higher cap.
+	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return j.reaches(first, key, second.Query, s) == whole })
 	if !overlap {
 		return false
 	}

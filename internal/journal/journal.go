@@ -37,6 +37,7 @@ type Journal struct {
 	index   index
 	learned map[int]*pipeline.Experience // by a query's number
 	bounds  []bound
+	pairs   map[*Call]*pairs // what was brought, of calls that somebody asked about with a higher cap
 
 	price int64      // most credits of one event, for ceilings
 	run   *Run       // the one that is going on; nil: none
@@ -152,7 +153,7 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}}
+	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
 	err = l.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
 		if err := j.take(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
@@ -341,7 +342,7 @@ func (j *Journal) settle(c *Call, k kind, h *settled, identities []byte) error {
 		return fmt.Errorf("%w: %d bytes of identities", ErrCorrupt, len(identities))
 	}
 	c.set(k, h)
-	j.learn(c, k, h, len(identities) > 0)
+	j.learn(c, k, h, identities)
 	number := j.byCall[c.Run.ID+"/"+c.ID]
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 		j.index.add(pipeline.Identity(chunk), number)

@@ -71,20 +71,23 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 	j.mu.Lock() // calls are being added to what is looked through
 	defer j.mu.Unlock()
 	var calls []*Call
-	j.index.calls(pipeline.IdentityOf(a), func(n uint32) {
+	key := pipeline.IdentityOf(a)
+	j.index.calls(key, func(n uint32) {
 		if c := j.calls[n-1]; counts(c.Run) {
 			calls = append(calls, c)
 		}
 	})
 	var lost *pipeline.Doubt
 	for _, signal := range q.Signals {
-		answered := false
+		answered, bought, nothing, reached := false, false, true, 0
 		var doubt *pipeline.Doubt
 		for _, c := range calls {
-			if !covers(c.Query, q, signal) {
-				continue
-			}
+			far := j.reaches(c, key, q, signal)
 			switch {
+			case far == apart:
+				bought = bought || c.Outcome == pipeline.Charged && overlaps(c.Query, q, signal)
+			case far == capped:
+				bought, reached = true, max(reached, c.Query.MaxResults)
 			case c.Outcome == pipeline.Ambiguous && (c.Resolved == "" || c.Resolved == Lost):
 				if doubt != nil && !doubt.Accepted {
 					break // what is still to be decided goes before what was given up
@@ -98,16 +101,29 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 			default:
 				known.Call = c.Run.ID + "/" + c.ID
 				answered = true
+				nothing = nothing && far == empty
 			}
 		}
 		switch {
 		case answered: // what was in doubt was asked again since
+			if nothing {
+				known.Empty = append(known.Empty, signal)
+			}
 		case doubt != nil && doubt.Accepted:
 			lost = doubt
 		default:
 			known.Missing = append(known.Missing, signal)
 			if doubt != nil {
 				known.Doubt = doubt
+			}
+			if bought {
+				known.Rebought++
+			}
+			if reached > 0 {
+				if known.Full == nil {
+					known.Full = map[string]int{}
+				}
+				known.Full[signal] = reached
 			}
 		}
 	}
@@ -415,7 +431,7 @@ func (j *Journal) writeSettled(write func(byte, []byte, []byte) (position, error
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	c.set(k, &h)
-	j.learn(c, k, &h, len(identities) > 0)
+	j.learn(c, k, &h, identities)
 	return nil
 }
 
