@@ -186,6 +186,7 @@ type Call struct {
 	Header   []byte          // the answer's header fields that are kept, as one JSON object
 	Extra    json.RawMessage // root fields of the answer that the client does not know
 	Notes    []string        // oddities that were accepted
+	Decided  string          // what somebody decided about it before its run was published; empty: nothing
 
 	StartDate, EndDate string // the window that the answer says it covers
 }

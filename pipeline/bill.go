@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"math/big"
 	"sort"
 )
@@ -64,4 +65,42 @@ func allocate(charge Charge, shares []share) Basis {
 		shares[i].credits++
 	}
 	return Proportional
+}
+
+// unexplained is how far a charge is from what the returned events explain, by
+// any reading of the price list: above zero when more was charged. What is
+// charged beyond them is spread over them all the same, for want of anything
+// better, and stands on accounts that may not have caused it.
+func unexplained(c Call, q *Query, shares []share) int64 {
+	var events int64
+	for _, s := range shares {
+		events += s.events
+	}
+	price := int64(1)
+	if one := int64(c.Entities) * q.ceiling(1); one > 0 {
+		price = max(1, c.Ceiling/one)
+	}
+	pairs := int64(len(shares))
+	switch c.Charge.Credits {
+	case events, pairs, events * price, pairs * price:
+		return 0
+	}
+	return c.Charge.Credits - events*price
+}
+
+// unexplainedText says it in the notes of the call.
+func unexplainedText(credits, events int64) string {
+	where := "spread over its events by their number"
+	if events == 0 {
+		where = "it returned none"
+	}
+	way := "more"
+	if credits < 0 {
+		credits, way = -credits, "less"
+	}
+	unit := "credits"
+	if credits == 1 {
+		unit = "credit"
+	}
+	return fmt.Sprintf("%d %s %s than its events explain; %s", credits, unit, way, where)
 }

@@ -19,6 +19,35 @@ func shares(events ...int64) []share {
 
 func known(n int64) Charge { return Charge{Known: true, Credits: n} }
 
+// TestUnexplained: what events do not explain, by neither reading of the prices
+// and at no price.
+func TestUnexplained(t *testing.T) {
+	q := &Query{Signals: []string{"a", "b"}, MaxResults: 10}
+	shares := []share{{item: 0, signal: "a", events: 3}, {item: 1, signal: "a", events: 1}, {item: 1, signal: "b", events: 1}}
+	for _, tt := range []struct {
+		price, credits int64
+		shares         []share
+		want           int64
+	}{
+		{1, 5, shares, 0},  // by event
+		{1, 3, shares, 0},  // by pair
+		{1, 7, shares, 2},  // something was charged and left out
+		{1, 4, shares, -1}, // or given free
+		{2, 10, shares, 0}, // by event
+		{2, 6, shares, 0},  // by pair
+		{2, 5, shares, 0},  // the dearer kind's price, and the cheaper kind's events
+		{2, 12, shares, 2},
+		{1, 4, nil, 4},
+		{1, 0, nil, 0},
+		{1, 0, shares, -5},
+	} {
+		c := Call{Entities: 2, Ceiling: 2 * q.ceiling(tt.price), Charge: Charge{Known: true, Credits: tt.credits}}
+		if got := unexplained(c, q, tt.shares); got != tt.want {
+			t.Errorf("unexplained(%d credits at %d for %d pairs) = %d, want %d", tt.credits, tt.price, len(tt.shares), got, tt.want)
+		}
+	}
+}
+
 func TestAllocate(t *testing.T) {
 	const huge = math.MaxInt64
 	for _, c := range []struct {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func newBook(sink Sink, partitionBy string, m *Manifest) *book {
 // settle writes a line whose fate needed no call.
 func (k *book) settle(ctx context.Context, l Line) error {
 	credits := intValue(0)
-	if l.Status == schema.Held {
+	if l.Status == schema.Held || l.Status == schema.Lost {
 		credits = value{}
 	}
 	if l.Doubt != nil {
@@ -69,7 +70,9 @@ func (k *book) hold(l Line) {
 		d.Accounts = []string{}
 		*held = append(*held, d)
 	}
-	(*held)[at].Accepted = d.Accepted
+	if d.Accepted {
+		(*held)[at].Accepted, (*held)[at].Decided = true, d.Decided
+	}
 	(*held)[at].Accounts = append((*held)[at].Accounts, l.Account.Key)
 }
 
@@ -158,7 +161,7 @@ func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, 
 		for _, s := range shares {
 			paid[s.item] += s.credits
 		}
-		if err := k.call(ctx, c, shares); err != nil {
+		if err := k.call(ctx, c, b.Query, shares); err != nil {
 			return nil, nil, err
 		}
 		k.manifest.noteCall(c, b, reply, shares, basis)
@@ -276,10 +279,15 @@ func (k *book) credits(ctx context.Context, b *Batch, answers []ItemReply, c Cal
 	return put(value{}, "", "", "", 0, credits)
 }
 
-func (k *book) call(ctx context.Context, c Call, shares []share) error {
+func (k *book) call(ctx context.Context, c Call, q *Query, shares []share) error {
 	var events int64
 	for _, s := range shares {
 		events += s.events
+	}
+	if c.Outcome == Charged && c.Charge.Known {
+		if odd := unexplained(c, q, shares); odd != 0 {
+			c.Notes = append(slices.Clone(c.Notes), unexplainedText(odd, events))
+		}
 	}
 	charge, left := value{}, func(w Window) value {
 		if w.Left < 0 || w == (Window{}) {

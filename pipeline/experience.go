@@ -101,12 +101,22 @@ func (p *Plan) Estimate(past []Experience, price int64) Estimate {
 		var sum, own, thin float64 // of one entity: mean, variance type by type, mean over observed entities
 		for _, signal := range a.Query.Signals {
 			o := observe(past, a.Query, signal)
+			// Of some entities more is known than of any.
+			r := a.reached[signal]
+			open := 1 - float64(r.Full+r.Empty)/max(n, 1)
+			if r.Full > 0 {
+				credits, variance := tariff.more(o, r, a.Query.MaxResults)
+				expected[signal] += credits
+				mean += credits
+				sampling += variance
+				spread += credits * stretchSpread
+			}
 			if o.entities == 0 {
 				for i, factor := range []float64{1 / priorFactor, 1, priorFactor} {
 					events := min(priorEvents*factor*float64(a.Query.Days())/priorDays, float64(a.Query.MaxResults))
-					prior[i] += n * events * float64(price)
+					prior[i] += n * open * events * float64(price)
 				}
-				expected[signal] += n * priorEvents * float64(a.Query.Days()) / priorDays * float64(price)
+				expected[signal] += n * open * priorEvents * float64(a.Query.Days()) / priorDays * float64(price)
 				if !slices.Contains(e.Unseen, signal) {
 					e.Unseen = append(e.Unseen, signal)
 				}
@@ -114,10 +124,11 @@ func (p *Plan) Estimate(past []Experience, price int64) Estimate {
 			}
 			e.Observed = max(e.Observed, int64(o.entities))
 			credits, variance := tariff.of(o)
+			credits, variance = credits*open, variance*open
 			expected[signal] += n * credits
 			sum += credits
-			own += max(0, variance-common*credits*credits) + tariff.perEvent*tariff.perEvent/o.entities
-			thin += (credits + tariff.perEvent/o.entities) / o.entities
+			own += max(0, variance-common*credits*credits) + open*tariff.perEvent*tariff.perEvent/o.entities
+			thin += (credits + open*tariff.perEvent/o.entities) / o.entities
 			spread += n * credits * (listSpread + stretchSpread*o.stretch)
 		}
 		one := own + common*sum*sum
@@ -311,4 +322,21 @@ func (t tariff) of(o observation) (credits, variance float64) {
 		return o.hits * t.perPair, o.hits * (1 - o.hits) * t.perPair * t.perPair
 	}
 	return o.mean * t.perEvent, o.variance * t.perEvent * t.perEvent
+}
+
+// more gives mean and variance of what all the entities cost that had reached a
+// lower cap: what they had brought comes again, and more as if each event were
+// followed by another with the same probability.
+func (t tariff) more(o observation, r Reached, limit int) (credits, variance float64) {
+	n := float64(r.Full)
+	if t.perPair > 0 {
+		return n * t.perPair, 0
+	}
+	each := 2.0 // as long as nobody knows
+	if o.hits > 0 {
+		each = max(1, uncapped(o.mean/o.hits, o.hits, limit))
+	}
+	next, left := 1-1/each, float64(limit)-float64(r.Events)/n
+	further := next * each * (1 - math.Pow(next, left))
+	return (float64(r.Events) + n*further) * t.perEvent, n * further * each * t.perEvent * t.perEvent
 }

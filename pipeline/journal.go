@@ -29,10 +29,13 @@ type Journal interface {
 // Known is what was asked about one account before. Nothing asked: all of the
 // query's signal types are missing.
 type Known struct {
-	Missing []string // signal types of the query that nobody asked about in its window, in its order
-	Call    string   // the call that answered others, as "run/call"
-	Again   bool     // some of what is missing was asked in vain and may be paid twice: it is asked in small batches
-	Doubt   *Doubt   // a call that may have been charged for others and whose answer is lost, with its run, without its accounts; nil when there is none
+	Missing  []string       // signal types of the query that nobody asked about in its window, in its order; not those taken as paid and lost
+	Call     string         // the call that answered others, as "run/call"
+	Rebought int            // of the missing ones, how many were bought the same day with a lower cap, a shorter window or another filter: their events are paid again
+	Full     map[string]int // of those, the ones that reached a lower cap, and that cap
+	Empty    []string       // types that are not missing, asked with a lower cap, of which there was nothing: asking along costs nothing
+	Again    bool           // some of what is missing was asked in vain and may be paid twice: it is asked in small batches
+	Doubt    *Doubt         // a call that may have been charged for others and whose answer is lost, with its run, without its accounts; one that was taken as lost only when nothing is missing; nil when there is none
 }
 
 // Line is a line of the list with its fate.

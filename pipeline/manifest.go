@@ -138,15 +138,18 @@ const fewRejects = 20
 
 // CreditTotals is the bill in credits, from the server's own numbers.
 type CreditTotals struct {
-	Charged          int64                     `json:"charged"`            // sum of the charges the server stated
-	UnknownCalls     int64                     `json:"unknown_calls"`      // answered, but the charge was not understood
-	UnknownCeiling   int64                     `json:"unknown_ceiling"`    // the most those can have cost
-	AmbiguousCalls   int64                     `json:"ambiguous_calls"`    // whether they were charged is not known
-	AmbiguousCeiling int64                     `json:"ambiguous_ceiling"`  // the most those can have cost
-	WholeCall        int64                     `json:"charged_no_event"`   // charged by calls that returned no event
-	BySignal         map[string]int64          `json:"by_signal_type"`     // allocated, known charges
-	ByCategory       map[schema.Category]int64 `json:"by_category"`        // allocated, known charges
-	ByBasis          map[Basis]int64           `json:"by_basis,omitempty"` // how the shares were found
+	Charged          int64                     `json:"charged"`               // sum of the charges the server stated
+	UnknownCalls     int64                     `json:"unknown_calls"`         // answered, but the charge was not understood
+	UnknownCeiling   int64                     `json:"unknown_ceiling"`       // the most those can have cost
+	AmbiguousCalls   int64                     `json:"ambiguous_calls"`       // whether they were charged is not known
+	AmbiguousCeiling int64                     `json:"ambiguous_ceiling"`     // the most those can have cost
+	WholeCall        int64                     `json:"charged_no_event"`      // charged by calls that returned no event
+	OddCalls         int64                     `json:"unexplained_calls"`     // charged something else than the price of the events they returned
+	Beyond           int64                     `json:"charged_beyond_events"` // what those were charged more, in all
+	Below            int64                     `json:"charged_below_events"`  // and what others of them were charged less
+	BySignal         map[string]int64          `json:"by_signal_type"`        // allocated, known charges
+	ByCategory       map[schema.Category]int64 `json:"by_category"`           // allocated, known charges
+	ByBasis          map[Basis]int64           `json:"by_basis,omitempty"`    // how the shares were found
 }
 
 // EventTotals counts events.
@@ -183,7 +186,15 @@ type Doubt struct {
 	Least    int64     `json:"credits_least"`
 	Most     int64     `json:"credits_most"`
 	Accepted bool      `json:"accepted_loss,omitempty"` // somebody took it as paid and lost: nothing is left to decide
+	Decided  string    `json:"decided,omitempty"`       // before the run was published: accept_loss, or released or not_charged, and the lines were asked again
 }
+
+// ProvenFree is the decision about a doubt for which there is proof that the call
+// was not charged. The others leave open what it cost.
+const ProvenFree = "not_charged"
+
+// Open reports whether nobody has decided about a doubt of the manifest's own run.
+func (d *Doubt) Open() bool { return d.Run == "" && d.Decided == "" }
 
 // Name is the call as "run/call", or "call" for one of the manifest's own run.
 func (d *Doubt) Name() string {
@@ -256,9 +267,13 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 	case c.Outcome == NotCharged:
 		l.Credits = new(int64)
 	case c.Outcome == Ambiguous:
+		d := doubt(c, b, reply)
+		m.Held = append(m.Held, d)
+		if d.Decided == ProvenFree {
+			break
+		}
 		m.Credits.AmbiguousCalls++
 		m.Credits.AmbiguousCeiling += c.Ceiling
-		m.Held = append(m.Held, doubt(c, b, reply))
 	case !c.Charge.Known:
 		m.Credits.UnknownCalls++
 		m.Credits.UnknownCeiling += c.Ceiling
@@ -267,6 +282,11 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 		l.Credits = &credits
 		m.Credits.Charged += credits
 		m.Credits.ByBasis[basis] += credits
+		if odd := unexplained(c, b.Query, shares); odd != 0 {
+			m.Credits.OddCalls++
+			m.Credits.Beyond += max(odd, 0)
+			m.Credits.Below += max(-odd, 0)
+		}
 		if basis == WholeCall {
 			m.Credits.WholeCall += credits
 		}
@@ -303,7 +323,7 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 	switch {
 	case stop != nil && stop.Kind == StopAuth:
 		m.Run.Outcome = Refused
-	case by[schema.Held] > 0 || m.Credits.AmbiguousCalls > 0:
+	case by[schema.Held] > 0 || m.Doubtful():
 		m.Run.Outcome = InDoubt
 	case stop != nil || by[schema.Deferred] > 0:
 		m.Run.Outcome = Incomplete
@@ -324,6 +344,12 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 	}
 }
 
+// Doubtful reports whether calls of the run are in doubt that nobody has decided
+// about.
+func (m *Manifest) Doubtful() bool {
+	return slices.ContainsFunc(m.Held, func(d Doubt) bool { return d.Open() })
+}
+
 // dearest is the most that one entity can cost of those that the run asks about.
 func (m *Manifest) dearest(price int64) (credits int64) {
 	for i := range m.Queries {
@@ -335,8 +361,10 @@ func (m *Manifest) dearest(price int64) (credits int64) {
 
 // doubt itemises an ambiguous call: the lines whose fate it decided.
 func doubt(c Call, b *Batch, reply *Reply) Doubt {
-	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling}
-	if c.Charge.Known {
+	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling, Decided: c.Decided}
+	if c.Decided == ProvenFree {
+		d.Most = 0
+	} else if c.Charge.Known {
 		d.Least = c.Charge.Credits // a refusal that states a charge, say
 	}
 	for i, item := range b.Items {

@@ -10,6 +10,7 @@ import (
 type Plan struct {
 	Accounts AccountTotals // lines whose fate needs no call; the rest of Lines are in Asks
 	Asks     []Ask         // in the order in which each is asked first
+	Again    int64         // pairs that were bought the same day with a lower cap, a shorter window or another filter
 }
 
 // Ask is what one question is asked about.
@@ -17,6 +18,16 @@ type Ask struct {
 	Query    *Query
 	Entities int64
 	Calls    int64
+
+	reached map[string]Reached // by type
+}
+
+// Reached is what is known of the entities of one question and a type, from
+// calls with a lower cap.
+type Reached struct {
+	Full   int64 // entities of which there was as much as the cap let through
+	Events int64 // of those, so many events together
+	Empty  int64 // entities of which there was nothing
 }
 
 // Entities is how many entities would be asked about.
@@ -60,6 +71,16 @@ func (p *Plan) Dearest(price int64) (credits int64) {
 	return credits
 }
 
+// Cheapest is the least that one of the entities may need left of a budget.
+func (p *Plan) Cheapest(price int64) (credits int64) {
+	for _, a := range p.Asks {
+		if one := a.Query.ceiling(price); credits == 0 || one < credits {
+			credits = one
+		}
+	}
+	return credits
+}
+
 // Plan reads the source to its end, as Run would, and counts what Run would ask
 // about; it needs neither Fetcher nor Sink. The batches are those that Run would
 // make: both take them from the same place.
@@ -83,6 +104,10 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.Asks[i].Calls++
 		p.Asks[i].Entities += int64(len(u.batch.Items))
 		p.Accounts.Lines += int64(len(u.batch.Items))
+	}
+	p.Again = shards.again
+	for i := range p.Asks {
+		p.Asks[i].reached = shards.reached[p.Asks[i].Query]
 	}
 	return p, shards.err
 }

@@ -29,8 +29,11 @@ type sharder struct {
 	journal Journal
 	done    rowSet // whose fate is known from before
 	batches int
+	again   int64             // pairs to ask about that were bought the same day with another question
 	parts   map[string]*Query // queries without what was asked before, by object and types
-	err     error             // of the source, after the walk
+	sorts   []*Query          // the same, in the order in which they came up
+	reached map[*Query]map[string]Reached
+	err     error // of the source, after the walk
 }
 
 // maxRows is the longest list one run can take: rows are kept in 32 bits.
@@ -130,12 +133,16 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
 		l.Status, l.Doubt = schema.Held, known.Doubt
 		l.Reason = fmt.Sprintf("call %s may have been charged for it and its answer is lost; see siglake held", known.Doubt.Name())
 		if known.Doubt.Accepted {
+			l.Status = schema.Lost
 			l.Reason = fmt.Sprintf("call %s was taken as paid and lost; it is not asked again in its window", known.Doubt.Name())
 		}
 	case len(known.Missing) == 0:
 		l.Status, l.Reason = schema.Cached, "answered by call "+known.Call
 	case len(known.Missing) < len(query.Signals):
-		query = s.part(query, known.Missing)
+		query = s.fitting(query, known)
+	}
+	if l.Status == "" {
+		s.note(query, known)
 	}
 	if size = s.size; known.Again {
 		size = min(size, againSize)
@@ -143,9 +150,65 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
 	return l, query, size
 }
 
+// manyParts is how many different queries without something may arise before
+// further ones are avoided: each fills calls of its own.
+const manyParts = 16
+
+// fitting is a query without the types that were asked before. When there are
+// many such already, it may ask along for types of which there is nothing.
+func (s *sharder) fitting(q *Query, known Known) *Query {
+	if len(s.sorts) < manyParts || len(known.Empty) == 0 || s.parts[partName(q, known.Missing)] != nil {
+		return s.part(q, known.Missing)
+	}
+	var best *Query
+	within := func(list []string) func(string) bool { return func(w string) bool { return !slices.Contains(list, w) } }
+	may := slices.DeleteFunc(slices.Clone(q.Signals), func(w string) bool { return !slices.Contains(known.Missing, w) && !slices.Contains(known.Empty, w) })
+	for _, p := range s.sorts {
+		if p.Object == q.Object && (best == nil || len(p.Signals) < len(best.Signals)) &&
+			!slices.ContainsFunc(known.Missing, within(p.Signals)) && !slices.ContainsFunc(p.Signals, within(may)) {
+			best = p
+		}
+	}
+	switch {
+	case best != nil:
+		return best
+	case len(may) == len(q.Signals):
+		return q
+	}
+	return s.part(q, may)
+}
+
+// note counts what is known of the pairs that are asked about.
+func (s *sharder) note(query *Query, known Known) {
+	s.again += int64(known.Rebought)
+	if len(known.Full) == 0 {
+		return
+	}
+	if s.reached == nil {
+		s.reached = map[*Query]map[string]Reached{}
+	}
+	if s.reached[query] == nil {
+		s.reached[query] = map[string]Reached{}
+	}
+	for _, signal := range query.Signals {
+		r := s.reached[query][signal]
+		if limit := known.Full[signal]; limit > 0 {
+			r.Full++
+			r.Events += int64(limit)
+		} else if slices.Contains(known.Empty, signal) {
+			r.Empty++
+		}
+		s.reached[query][signal] = r
+	}
+}
+
+func partName(q *Query, missing []string) string {
+	return string(q.Object) + " " + strings.Join(missing, " ")
+}
+
 // part is a query without the types that were asked before.
 func (s *sharder) part(q *Query, missing []string) *Query {
-	name := string(q.Object) + " " + strings.Join(missing, " ")
+	name := partName(q, missing)
 	if s.parts[name] == nil {
 		part := *q
 		part.Signals = missing
@@ -153,6 +216,7 @@ func (s *sharder) part(q *Query, missing []string) *Query {
 			s.parts = map[string]*Query{}
 		}
 		s.parts[name] = &part
+		s.sorts = append(s.sorts, &part)
 	}
 	return s.parts[name]
 }

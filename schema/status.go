@@ -13,10 +13,11 @@ const (
 	Restricted Status = "restricted" // the vendor refuses it on legal grounds
 	Cached     Status = "cached"     // answered from what was paid before
 	Held       Status = "held"       // asked, but whether it was charged is not known; never re-sent silently
+	Lost       Status = "lost"       // as held, until somebody took the call as paid and lost; not asked again in its window
 	Deferred   Status = "deferred"   // not asked yet: quota, credits, budget or a stop; a later run asks
 )
 
 // Statuses lists them in the order of a report.
 var Statuses = []Status{
-	Enriched, NoSignal, NotFound, Duplicate, Cached, Rejected, Restricted, Held, Deferred,
+	Enriched, NoSignal, NotFound, Duplicate, Cached, Rejected, Restricted, Held, Lost, Deferred,
 }

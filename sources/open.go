@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -243,10 +244,25 @@ func (f *file) prepare(o Options) error {
 	}
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
 	in.Mapping = f.layout.mapping()
-	if in.Header != nil {
-		_, err = f.csv.next()
+	if in.Header == nil {
+		return nil
 	}
+	if whole && headerOnly(head[d.preamble:], d.delimiter) {
+		// An export that broke off looks like this, and must not pass as done.
+		return &Error{Problem: "there is a header and not one line below it", Expected: "one account a line", Fix: "check how the list was exported"}
+	}
+	_, err = f.csv.next()
 	return err
+}
+
+// headerOnly reports whether the text of a list ends after its first record.
+func headerOnly(text []byte, delimiter byte) bool {
+	r := newReader(bytes.NewReader(text), delimiter)
+	_, err := r.next()
+	if err == nil {
+		_, err = r.next()
+	}
+	return err == io.EOF
 }
 
 // Accounts yields every record of the list once, in order. A fatal error, an

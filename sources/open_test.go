@@ -93,6 +93,9 @@ func TestOpenErrors(t *testing.T) {
 		{uri: "-", o: Options{Object: "person"}, want: `"person"`},
 		{uri: "-", o: Options{Header: "maybe"}, want: `"maybe"`},
 		{uri: "-", o: Options{Delimiter: '§'}, want: "delimiter"},
+		{uri: "-", o: Options{Stdin: strings.NewReader("")}, want: "there is nothing in it"},
+		{uri: "-", o: Options{Stdin: strings.NewReader("domain\n")}, want: "not one line below it"},
+		{uri: "-", o: Options{Stdin: strings.NewReader("sep=;\naccount_id;domain\n\n  \n")}, want: "not one line below it"},
 		{uri: "-", o: Options{Encoding: "ebcdic", Stdin: strings.NewReader("domain\nacme.com\n")}, want: "ebcdic"},
 	} {
 		_, err := Open(context.Background(), c.uri, c.o)

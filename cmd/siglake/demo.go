@@ -28,6 +28,14 @@ func demoCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usagef("demo takes no list; to run on your own: siglake run LIST --lake DIR --simulate")
 			}
+			// Before anything is written: what is refused leaves nothing behind.
+			if s, err := (&job{c: c, lake: c.String("lake")}).existingState(); err != nil {
+				return err
+			} else if s != nil {
+				if err := errors.Join(s.sameWorld(c), s.close()); err != nil {
+					return &exitError{exitUsage, err}
+				}
+			}
 			list := c.String("lake") + "-accounts.csv"
 			old, err := os.ReadFile(list)
 			if err == nil && !bytes.Equal(old, demoList) {

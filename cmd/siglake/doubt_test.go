@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/siglake/siglake/internal/simulator"
@@ -97,4 +99,28 @@ func (r *rig) creditsOf(t *testing.T, first, last int64) (sum int64) {
 		}
 	}
 	return sum
+}
+
+// TestDoubtBudgetTooSmall: a budget that releases nothing says which would.
+func TestDoubtBudgetTooSmall(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	list, flags := domains(300), append([]string{"--concurrency", "1"}, plain...)
+	r.run(list, flags...)
+	needed := r.manifest.Credits.AmbiguousCeiling
+	tell := func(budget int64, calls int, says string) {
+		t.Helper()
+		v := r.visit(list, append([]string{"--in-doubt", "retry", "--in-doubt-budget", fmt.Sprint(budget)}, flags...)...)
+		if v.calls != calls || says != "" && !strings.Contains(v.stderr, says) {
+			t.Errorf("--in-doubt-budget %d: %d calls, want %d and %q: %s", budget, v.calls, calls, says, v.stderr)
+		}
+	}
+	tell(needed-1, 0, fmt.Sprintf("of which %d is left; the cheapest of them can cost %d", needed-1, needed))
+	tell(needed, 10, "")
+
+	for _, policy := range [][]string{nil, {"--in-doubt", "hold"}} {
+		if v := r.visit(list, slices.Concat(policy, []string{"--in-doubt-budget", "5000"}, flags)...); v.code != exitUsage || !strings.Contains(v.stderr, "--in-doubt retry or probe") {
+			t.Errorf("--in-doubt-budget with %v: exit %d, want %d: %s", policy, v.code, exitUsage, v.stderr)
+		}
+	}
 }

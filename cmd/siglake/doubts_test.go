@@ -80,10 +80,10 @@ func TestEarlierDoubts(t *testing.T) {
 	}
 	r.checkReplay()
 
-	// Taken as lost, they stay held, and nothing is left to decide.
+	// Taken as lost, they are not asked again, and nothing is left to decide.
 	r.command(exitComplete, "held", "accept-loss")
 	third := r.visit("newcomer-12.example\n"+list, plain...)
-	want.Accepted = true
+	want.Accepted, want.Decided = true, "accept_loss"
 	if diff := cmp.Diff([]pipeline.Doubt{want}, r.manifest.Held); diff != "" {
 		t.Errorf("held after accept-loss (-want +got):\n%s", diff)
 	}
@@ -104,8 +104,8 @@ func TestOwnDoubtTakenAsLost(t *testing.T) {
 	revive()
 	r.command(exitComplete, "held", "accept-loss")
 	v := r.visit(list, flags...)
-	if held := r.manifest.Held; v.code != exitHeld || len(held) != 1 || held[0].Run != "" || !held[0].Accepted || len(held[0].Accounts) != 100 {
-		t.Errorf("exit %d, held %+v; want %d and one call of its own, given up, with 100 lines", v.code, held, exitHeld)
+	if held := r.manifest.Held; v.code != exitComplete || len(held) != 1 || held[0].Run != "" || !held[0].Accepted || len(held[0].Accounts) != 100 {
+		t.Errorf("exit %d, held %+v; want %d and one call of its own, given up, with 100 lines", v.code, held, exitComplete)
 	}
 	if !strings.Contains(v.stdout, "taken as paid and lost (1): 100 lines") || strings.Contains(v.stdout, "held list") {
 		t.Errorf("the summary speaks of a doubt that was settled:\n%s", v.stdout)

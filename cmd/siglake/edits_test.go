@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -222,8 +223,6 @@ func TestEditedList(t *testing.T) {
 		{name: "concurrency 3 for 8", list: same, flags: []string{"--concurrency", "3"}, idle: true},
 		{name: "signal type added", list: same, flags: []string{"--signals", "websiteTrafficIncrease"},
 			buys: all("--signals", "websiteTrafficIncrease", "--max-results", "2")},
-		{name: "--max-results 5 for 2", list: same, flags: []string{"--max-results", "5"}, twice: true,
-			buys: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "5")},
 		{name: "--max-results 1 for 2", list: same, flags: []string{"--max-results", "1"}},
 		{name: "--since 120d for 90d", list: same, flags: []string{"--since", "120d"}, twice: true,
 			buys: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "120d")},
@@ -262,6 +261,9 @@ func TestEditedList(t *testing.T) {
 				}
 				return
 			}
+			if said := strings.Contains(got.stderr, "buying again what was bought before"); said != e.twice {
+				t.Errorf("it says that it buys again: %v; want %v: %s", said, e.twice, got.stderr)
+			}
 			at.checkFates(e, alone.manifest.Accounts.ByStatus)
 
 			rows := at.uids(at.generations()...)
@@ -284,6 +286,87 @@ func TestEditedList(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("extra cost of an edit to a list of %d lines:\n%s", len(lines), report.String())
+}
+
+// TestRaisedCap: a higher cap asks again only about the pairs that reached the
+// lower one. The others brought all there was.
+func TestRaisedCap(t *testing.T) {
+	oneDay(t)
+	list := domains(2000)
+	common := []string{"--signals", "surgeInHiring,financialEventsNews", "--since", "90d"}
+	capped := func(n string) []string { return append([]string{"--max-results", n}, common...) }
+	whole := newRig(t, simulator.Config{})
+	whole.run(list, capped("5")...)
+
+	r := newRig(t, simulator.Config{})
+	r.run(list, capped("2")...)
+	pairs := func(of *rig) map[string]int { // events by account and signal type
+		n := map[string]int{}
+		for _, e := range of.events() {
+			n[fmt.Sprint(e["account_key"], " ", e["signal_type"])]++
+		}
+		return n
+	}
+	entities, credits := map[string]bool{}, 0
+	all := pairs(whole)
+	for pair, n := range pairs(r) {
+		if n == 2 {
+			credits += all[pair]
+			entities[strings.Fields(pair)[0]] = true
+		}
+	}
+	v := r.visit(list, capped("5")...)
+	if v.code != exitComplete || v.credits != int64(credits) || v.entities != len(entities) || v.entities == 0 || v.entities > 1000 {
+		t.Errorf("a higher cap: exit %d, %d credits, %d entities; want %d, %d, %d: %s", v.code, v.credits, v.entities, exitComplete, credits, len(entities), v.stderr)
+	}
+	if !strings.Contains(v.stderr, "buying again what was bought before") {
+		t.Errorf("a higher cap says %q, want that it buys again", v.stderr)
+	}
+	got, want := slices.Sorted(maps.Keys(r.uids(r.generations()...))), slices.Sorted(maps.Keys(whole.uids(whole.manifest)))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events of both purchases (-want +got):\n%.2000s", diff)
+	}
+	if code, _, stderr := call(t, "verify", "--lake", r.lake); code != exitComplete {
+		t.Errorf("verify: exit %d: %s", code, stderr)
+	}
+	if again := r.visit(list, append(capped("6"), "--batch-size", "50")...); again.entities >= v.entities {
+		t.Errorf("a cap of 6 after one of 5: %d entities, want less than the %d of 5 after 2", again.entities, v.entities)
+	}
+}
+
+// TestRaisedCapOfMany: with many types almost every entity lacks others. They are
+// asked about in few calls all the same, since a pair of which there is nothing
+// may come along; the plan knows that such pairs have more than others; and what
+// they bring teaches nothing about other entities.
+func TestRaisedCapOfMany(t *testing.T) {
+	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day
+	today = func() time.Time { return day }
+	t.Cleanup(func() { today = time.Now })
+	r := newRig(t, simulator.Config{Now: today})
+	list := writeList(t, "many", 1500)
+	flags := func(list, limit string) []string {
+		return []string{list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "all", "--max-results", limit, "--plan", "unlimited", "--rate", "0"}
+	}
+	buy := func(limit string) {
+		t.Helper()
+		if code, _, stderr := call(t, append([]string{"run", "--quiet"}, flags(list, limit)...)...); code != exitComplete {
+			t.Fatalf("run: exit %d: %s", code, stderr)
+		}
+	}
+	buy("1")
+	fresh := writeList(t, "fresh", 300)
+	before, o := r.sim.Bill().Credits, planned(t, flags(list, "10")...)
+	unbiased := planned(t, flags(fresh, "10")...).Credits
+	buy("10")
+	if cost := r.sim.Bill().Credits - before; o.Calls > 30 || o.Entities >= 1500 || cost < o.Credits.P5 || cost > o.Credits.P95 {
+		t.Errorf("%d entities in %d calls for %d credits, foreseen %d to %d; want less than 1500, at most 30, and a cost within", o.Entities, o.Calls, cost, o.Credits.P5, o.Credits.P95)
+	}
+	if diff := cmp.Diff(unbiased, planned(t, flags(fresh, "10")...).Credits); diff != "" {
+		t.Errorf("forecast of another list, before and after the higher cap (-before +after):\n%s", diff)
+	}
+	if code, stdout, stderr := call(t, "verify", "--lake", r.lake); code != exitComplete {
+		t.Errorf("verify: exit %d: %s%s", code, stdout, stderr)
+	}
 }
 
 // lines are the rows of the accounts table; none without a manifest.
@@ -470,6 +553,7 @@ func TestUnfinished(t *testing.T) {
 				{list, []string{"--signals", "websiteTrafficIncrease"}, `--signals was "financialEventsNews,surgeInHiring" and is "financialEventsNews,surgeInHiring,websiteTrafficIncrease"`},
 				{more, nil, "other content"},
 				{list, []string{"--refresh", "--since", "30d"}, `--since was "90d" and is "30d"`},
+				{list, []string{"--refresh"}, "--refresh was not given and is"},
 			} {
 				if staged {
 					continue

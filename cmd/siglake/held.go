@@ -45,7 +45,8 @@ func heldCommand() *cli.Command {
 		Description: "A call that broke off may have been charged: it is held, never sent again silently. Compare the\n" +
 			"account's usage with the list, then decide, for all or for the calls named (as RUN/CALL):\n" +
 			"  retry        the next run of the list asks again, at the risk of paying twice\n" +
-			"  accept-loss  taken as paid and lost; not asked again for its window",
+			"  accept-loss  taken as paid and lost; not asked again for its window\n" +
+			"Neither changes what was charged: siglake status keeps the credits of both apart, as 0 to N.",
 		Subcommands: []*cli.Command{
 			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", listDoubts),
 			sub("retry", "ask again in the next run", decideDoubts(journal.Released)),
@@ -65,7 +66,9 @@ func chosenDoubts(s *state, names []string) (calls []*journal.Call, err error) {
 		if i < 0 {
 			return nil, usagef("no call in doubt is called %q; siglake held list shows them", name)
 		}
-		calls = append(calls, doubts[i])
+		if !slices.Contains(calls, doubts[i]) {
+			calls = append(calls, doubts[i])
+		}
 	}
 	return calls, nil
 }
@@ -93,7 +96,7 @@ func listDoubts(c *cli.Context, s *state, calls []*journal.Call) error {
 		}
 		l := doubtLine{
 			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
-			Since: d.Query.Since, Until: d.Query.Until, Most: d.Ceiling,
+			Since: d.Query.Since, Until: d.Query.Until, Most: s.journal.Most(d),
 		}
 		for _, i := range items {
 			l.Accounts = append(l.Accounts, accountName(i))
@@ -101,16 +104,24 @@ func listDoubts(c *cli.Context, s *state, calls []*journal.Call) error {
 		lines = append(lines, l)
 	}
 	if c.Bool("json") {
-		e := json.NewEncoder(c.App.Writer)
-		e.SetIndent("", "  ")
-		return e.Encode(lines)
+		return printJSON(c, lines)
 	}
 	for _, l := range lines {
 		fmt.Fprintf(c.App.Writer, "%s  %s  0 to %s credits\n  %s\n  %d %s: %s\n  %s, %s to %s\n\n", l.Call, l.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
 			thousands(l.Most), l.Problem, len(l.Accounts), l.Object, shortList(l.Accounts, 8), shortList(l.Signals, 6), l.Since, l.Until)
 	}
-	fmt.Fprintf(c.App.Writer, "%d calls in doubt\n", len(lines))
+	together := ""
+	if len(calls) > 1 {
+		together = fmt.Sprintf(", 0 to %s credits together", thousands(s.journal.Most(slices.Clone(calls)...)))
+	}
+	fmt.Fprintf(c.App.Writer, "%s in doubt%s\n", counted(len(lines), "call"), together)
 	return nil
+}
+
+func printJSON(c *cli.Context, v any) error {
+	e := json.NewEncoder(c.App.Writer)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // accountName is what the list's owner calls an account.
@@ -128,21 +139,41 @@ func shortList(words []string, n int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(words[:n], ", "), len(words)-n)
 }
 
+// decided is what held retry and accept-loss did, for machines.
+type decided struct {
+	Decision journal.How `json:"decision"`
+	Calls    []string    `json:"calls"`
+	Least    int64       `json:"credits_least"` // that they may have been charged all the same
+	Most     int64       `json:"credits_most"`
+}
+
 func decideDoubts(how journal.How) func(*cli.Context, *state, []*journal.Call) error {
 	return func(c *cli.Context, s *state, calls []*journal.Call) error {
-		var most int64
-		for _, d := range calls {
-			if err := s.journal.Resolve(d, how, "siglake held"); err != nil {
+		d := decided{Decision: how, Calls: []string{}}
+		for _, call := range calls {
+			if err := s.journal.Resolve(call, how, "siglake held"); err != nil {
 				return &exitError{exitStorage, err}
 			}
-			most += d.Ceiling
+			d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)
 		}
-		what := "may be asked again by the next run; what they cost before, 0 to %s credits, may then be paid twice"
-		if how == journal.Lost {
+		d.Most = s.journal.Most(calls...)
+		if c.Bool("json") {
+			return printJSON(c, d)
+		}
+		what := "may be asked again by the next run; what was charged before, 0 to %s credits, may then be paid twice"
+		switch {
+		case len(calls) == 0:
+			what = "in doubt: nothing to decide"
+		case how == journal.Lost && len(calls) == 1:
+			what = "is taken as paid and lost, 0 to %s credits"
+		case how == journal.Lost:
 			what = "are taken as paid and lost, 0 to %s credits"
 		}
+		if len(calls) > 0 {
+			what = fmt.Sprintf(what, thousands(d.Most))
+		}
 		if !c.Bool("quiet") {
-			fmt.Fprintf(c.App.Writer, "%d calls "+what+"\n", len(calls), thousands(most))
+			fmt.Fprintf(c.App.Writer, "%s %s\n", counted(len(calls), "call"), what)
 		}
 		return nil
 	}

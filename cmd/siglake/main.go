@@ -33,7 +33,7 @@ const (
 	exitComplete  = 0  // everything asked and answered
 	exitRejects   = 10 // complete, but some lines could not be asked about
 	exitDeferred  = 20 // part was not asked; run again to continue
-	exitHeld      = 21 // some calls may or may not have been charged; a person should look
+	exitHeld      = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
 	exitAuth      = 30 // key, account or plan
 	exitStorage   = 40 // disk or lake
 	exitLocked    = 50 // another run is at work on the lake
@@ -116,12 +116,10 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		Name:                 "siglake",
 		Usage:                "account and contact lists in, typed signal events in Parquet out, with a bill",
 		Version:              version,
-		HideVersion:          true, // there is a version command, which says more
 		Reader:               stdin,
 		Writer:               stdout,
 		ErrWriter:            stderr,
 		EnableBashCompletion: true,
-		Suggest:              true,
 		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides the code
 		OnUsageError: func(c *cli.Context, err error, _ bool) error {
 			help := "siglake --help"

@@ -8,12 +8,14 @@ import (
 	"math/big"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/quota"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -50,11 +52,13 @@ type outlook struct {
 	Settled  map[schema.Status]int64 `json:"lines_without_a_call"`
 	Entities int64                   `json:"entities"`
 	Pairs    int64                   `json:"entity_signal_pairs"`
+	Again    int64                   `json:"pairs_bought_before"` // the same day, by another question
 	Calls    int64                   `json:"calls"`
 	Queries  []pipeline.Query        `json:"queries"`
 	Credits  pipeline.Estimate       `json:"credits"`
 	Price    int64                   `json:"credits_per_event_at_most"`
-	Enough   int64                   `json:"max_credits_advised"`
+	Spent    int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is gone on with: they count against its budget
+	Enough   int64                   `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
 	Money    *money                  `json:"money,omitempty"`
 	Time     outlookTime             `json:"time"`
 	Windows  []outlookWindow         `json:"windows"`
@@ -62,7 +66,7 @@ type outlook struct {
 	Notes    []string                `json:"notes"`
 
 	rejects []pipeline.RejectLine
-	asked   map[schema.Object]int64 // entities
+	free    int64 // calls that cost nothing, ahead of the others
 }
 
 type outlookTime struct {
@@ -76,6 +80,8 @@ type outlookWindow struct {
 	Name  string `json:"name"`
 	Limit *int64 `json:"limit"` // null: none
 	Left  *int64 `json:"left"`  // null: not known
+
+	Published bool `json:"published,omitempty"` // the account did not say so: the vendor's plan does
 }
 
 // money is a price in the user's currency, as decimal numbers.
@@ -131,6 +137,11 @@ func planList(c *cli.Context, uri string) error {
 		e.SetIndent("", "  ")
 		return e.Encode(o)
 	}
+	if c.Bool("quiet") {
+		fmt.Fprintf(c.App.Writer, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
+			o.List, thousands(o.Entities), thousands(o.Calls), thousands(o.Credits.P50), thousands(o.Credits.Ceiling))
+		return nil
+	}
 	printOutlook(c.App.Writer, o, c)
 	return nil
 }
@@ -167,7 +178,10 @@ func (j *job) look(s *state) (*outlook, error) {
 	o := &outlook{List: j.uri, Lake: j.lake, Notes: []string{}}
 	var b journal.Begin
 	if j.client != nil {
-		if u := j.account(&b); u != nil && u.Remaining >= 0 {
+		u, err := j.usage(&b)
+		if err != nil {
+			o.note(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and an event is taken to cost 1 credit; the page allows 5 requests a minute: %v", err))
+		} else if u.Remaining >= 0 {
 			o.Left = &u.Remaining
 		}
 	} else {
@@ -180,7 +194,7 @@ func (j *job) look(s *state) (*outlook, error) {
 	}
 	switch asked := cmpRun(known.resume, known.continues); {
 	case asked != nil:
-		o.Goes, o.Queries, b.Refresh = asked.ID, asked.Queries, asked.Refresh
+		o.Goes, o.Queries, b.Refresh, o.Spent = asked.ID, asked.Queries, asked.Refresh, spent(known.resume)
 		b.Price = max(asked.Price, b.Price)
 		j.setPrice(b.Price)
 	default:
@@ -189,8 +203,11 @@ func (j *job) look(s *state) (*outlook, error) {
 			offered = j.client.Options
 		}
 		var err error
-		if o.Queries, err = queries(c.Context, c, offered, today()); err != nil {
+		if o.Queries, err = queries(c.Context, c, offered, j.client != nil, today()); err != nil {
 			return nil, err
+		}
+		if j.client != nil {
+			o.free = 1 + int64(len(o.Queries)) // usage and options, which the run asks, too
 		}
 		b.Refresh = c.Bool("refresh")
 	}
@@ -213,19 +230,28 @@ func (j *job) look(s *state) (*outlook, error) {
 		return nil, err
 	}
 	o.Lines, o.Settled, o.rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
-	o.asked = map[schema.Object]int64{}
-	for _, a := range plan.Asks {
-		o.asked[a.Query.Object] += a.Entities
+	if left := unfit(o.Queries, j.object, splitWords(c.StringSlice("signals"))); len(left) > 0 {
+		o.note(unfitText(j.object) + ": " + strings.Join(left, ", "))
 	}
-	o.Entities, o.Pairs, o.Calls = plan.Entities(), plan.Pairs(), plan.Calls()
+	o.Queries = slices.DeleteFunc(slices.Clone(o.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
+	o.Entities, o.Pairs, o.Calls, o.Again = plan.Entities(), plan.Pairs(), plan.Calls(), plan.Again
+	if o.Again > 0 {
+		o.note(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(o.Again), whyAgain))
+	}
 	o.Credits, o.Price = plan.Estimate(past, j.price), j.price
-	// An entity is asked about only while the most that it can cost is left.
-	o.Enough = min(o.Credits.P95+plan.Dearest(j.price), o.Credits.Ceiling)
+	switch {
+	case o.Credits.Observed > 0 && len(o.Credits.Unseen) == 0:
+		// An entity is asked about only while the most that it can cost is left.
+		o.Enough = o.Spent + min(o.Credits.P95+plan.Dearest(j.price), o.Credits.Ceiling)
+	case o.Entities <= sampleLines:
+		o.Enough = o.Spent + o.Credits.Ceiling
+	}
 	if s != nil {
 		j.warnOfDoubts(o, s.journal.Doubts())
 	}
 	j.foresee(o, past)
-	o.advise(j.budget)
+	o.advise()
+	o.adviseBudget(j.budget, plan, j.price)
 	return o, nil
 }
 
@@ -261,6 +287,7 @@ func (j *job) survey(asked []pipeline.Query, memory pipeline.Journal) (*pipeline
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
+	j.object = list.Input().Object
 	runner := &pipeline.Runner{Queries: byObject(asked), BatchSize: j.c.Int("batch-size"), Journal: memory}
 	plan, err := runner.Plan(j.c.Context, list)
 	if err != nil {
@@ -285,14 +312,12 @@ func (j *job) foresee(o *outlook, past []pipeline.Experience) {
 		answer, measured = took/time.Duration(calls), true
 	}
 	workers := c.Int("concurrency")
-	free := int64(0)
-	if j.client != nil && o.Goes == "" {
-		free = 1 + int64(len(o.Queries)) // usage and options, which the run asks, too
-	}
-	takes := j.governor.Forecast(o.Calls, free, time.Now(), answer, workers)
+	takes := j.governor.Forecast(o.Calls, o.free, time.Now(), answer, workers)
 	o.Time = outlookTime{Seconds: takes.Seconds(), Concurrency: workers, AnswerMS: answer.Milliseconds(), Measured: measured}
+	named, _ := quota.PlanNamed(c.String("plan")) // the governor was made with it
+	limits := [3]int64{named.Minute, named.Hour, named.Day}
 	for i, w := range j.governor.State().Windows {
-		line := outlookWindow{Name: w.Name}
+		line := outlookWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
 		if w.Limit >= 0 {
 			line.Limit = &w.Limit
 			left := w.Left
@@ -311,22 +336,50 @@ func (j *job) foresee(o *outlook, past []pipeline.Experience) {
 
 func (o *outlook) note(text string) { o.Notes = append(o.Notes, text) }
 
-// advise adds what the figures mean for the account and for a cap.
-func (o *outlook) advise(budget int64) {
+// sampleLines are enough for a forecast: a run of so many makes it a measurement.
+const sampleLines = 200
+
+// advise adds what the figures mean for the account.
+func (o *outlook) advise() {
 	e := o.Credits
 	switch {
 	case o.Entities == 0:
 		return
 	case e.Observed == 0:
-		o.note("nothing was bought for this lake before, so the credits are a guess: 0.2 events per entity, signal and 90 days, a tenth or ten times that. A run of the first 200 lines makes it a measurement")
+		o.note("nothing was bought for this lake before, so the credits are a guess: 0.2 events per entity, signal and 90 days, a tenth or ten times that")
 	case len(e.Unseen) > 0:
 		o.note("for signals never asked for in this lake the guess stands: " + shortList(e.Unseen, 5))
 	}
 	if o.Left != nil && *o.Left < e.P95 {
 		o.note(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits %d", thousands(*o.Left), exitDeferred))
 	}
-	if budget > 0 && budget < o.Enough {
+}
+
+// adviseBudget adds what a cap means. A run asks about an entity only while the
+// most that it can cost is left.
+func (o *outlook) adviseBudget(budget int64, plan *pipeline.Plan, price int64) {
+	if o.Entities == 0 {
+		return
+	}
+	if o.Spent > 0 {
+		o.note(fmt.Sprintf("run %s has spent %s credits, calls in doubt included, which count against --max-credits", o.Goes, thousands(o.Spent)))
+	}
+	if budget == 0 {
+		return
+	}
+	e, left, one := o.Credits, budget-o.Spent, plan.Dearest(price)
+	switch {
+	case left < plan.Cheapest(price):
+		o.note(fmt.Sprintf("--max-credits %d: nothing can be asked: one entity can cost %s credits, and %s are left", budget, thousands(plan.Cheapest(price)), thousands(max(left, 0))))
+		return
+	case left < min(e.P5+one, e.Ceiling):
+		about := float64(o.Entities) * float64(max(left-one, 0)) / float64(max(e.P50, 1))
+		o.note(fmt.Sprintf("--max-credits %d will end the run before the list does, after about %s of %s entities", budget, thousands(min(int64(about)+1, o.Entities)), thousands(o.Entities)))
+	case left < min(e.P95+one, e.Ceiling):
 		o.note(fmt.Sprintf("--max-credits %d may end the run before the list does", budget))
+	}
+	if left < e.Ceiling {
+		o.note("batches shrink to what is left of --max-credits, so there may be more calls than these")
 	}
 }
 
@@ -377,15 +430,12 @@ func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
 	}
 	row("Lines", thousands(o.Lines), strings.Join(settled, " · "))
 	for _, q := range o.Queries {
-		if o.Entities > 0 && o.asked[q.Object] == 0 {
-			continue // the list has none of these
-		}
 		row("Signals", fmt.Sprint(len(q.Signals)), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults, shortList(q.Signals, 4)))
 	}
 	row("To ask", thousands(o.Entities), thousands(o.Pairs)+" pairs of entity and signal")
 	row("Calls", thousands(o.Calls), windowsText(o.Windows))
 	e := o.Credits
-	basis := "guessed: see below"
+	basis := "guessed: see the note"
 	if e.Observed > 0 {
 		basis = fmt.Sprintf("from %s entities that this lake has asked about", thousands(e.Observed))
 	}
@@ -418,25 +468,34 @@ func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
 	if o.Goes != "" {
 		fmt.Fprintf(w, "\n  The same command goes on with run %s.\n", o.Goes)
 	}
-	if o.Entities > 0 && c.String("max-credits") == "" {
-		fmt.Fprintf(w, "\n  Next: siglake run with the same flags, and --max-credits %d to be sure\n", o.Enough)
-	}
-	if o.Entities == 0 {
+	switch {
+	case o.Entities == 0:
 		fmt.Fprintln(w, "\n  There is nothing to ask.")
+	case o.Enough == 0:
+		fmt.Fprintf(w, "\n  Next: siglake run the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
+			sampleLines, thousands(o.Credits.Ceiling/o.Entities*sampleLines))
+	case c.String("max-credits") == "":
+		fmt.Fprintf(w, "\n  Next: siglake run with the same flags, and --max-credits %d to be sure (near its end batches shrink: more calls)\n", o.Enough)
 	}
 }
 
 func windowsText(windows []outlookWindow) string {
 	var parts []string
+	published := ""
 	for _, w := range windows {
-		if w.Limit != nil {
+		switch {
+		case w.Limit == nil:
+		case w.Published:
+			published = ", by the published plan"
+			parts = append(parts, fmt.Sprintf("%s each %s", thousands(*w.Limit), w.Name))
+		default:
 			parts = append(parts, fmt.Sprintf("%s of %s left this %s", thousands(*w.Left), thousands(*w.Limit), w.Name))
 		}
 	}
 	if len(parts) == 0 {
 		return "no rate windows"
 	}
-	return strings.Join(parts, " · ")
+	return strings.Join(parts, " · ") + published
 }
 
 // durationText is a duration to two units.
@@ -462,8 +521,30 @@ func (j *job) stateRefresh(s *state, b journal.Begin) error {
 	if err != nil {
 		return err
 	}
-	e := plan.Estimate(s.journal.Experience(), j.price)
-	slog.Info("buying again what was bought before", "pairs_again", plan.Pairs()-before.Pairs(), "pairs", plan.Pairs(), "calls", plan.Calls(),
-		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling)
+	slog.Info(buyingAgain, j.costOf(s, plan, plan.Pairs()-before.Pairs())...)
 	return nil
+}
+
+// stateAgain says, before it is bought, that a run asks for more of what was
+// bought the same day: nobody who raises a cap means to pay twice.
+func (j *job) stateAgain(s *state, b journal.Begin) error {
+	plan, err := j.survey(b.Queries, s.journal)
+	if err == nil && plan.Again > 0 {
+		slog.Warn(buyingAgain+": "+whyAgain, j.costOf(s, plan, plan.Again)...)
+	}
+	return err
+}
+
+const (
+	buyingAgain = "buying again what was bought before"
+	whyAgain    = "with a lower --max-results that it reached, a later --since or another filter"
+)
+
+// costOf are the figures of what is about to be bought, for the log.
+func (j *job) costOf(s *state, plan *pipeline.Plan, again int64) []any {
+	e := plan.Estimate(s.journal.Experience(), j.price)
+	return []any{
+		"pairs_again", again, "pairs", plan.Pairs(), "calls", plan.Calls(),
+		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,
+	}
 }

@@ -246,8 +246,8 @@ func TestPlanSpendsNothing(t *testing.T) {
 
 	t.Setenv(keyVariable, "")
 	bill := r.sim.Bill()
-	o = planned(t, slices.Concat(flags, []string{"--max-results", "7"})...)
-	if o.Entities != 230 || o.Calls != 3 || o.Left != nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0], "no API key") {
+	o = planned(t, slices.Concat(flags, []string{"--since", "120d"})...)
+	if o.Entities != 230 || o.Calls != 3 || o.Left != nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0], "no API key") || o.Again == 0 || !o.Windows[0].Published {
 		t.Errorf("plan without a key: %+v", o)
 	}
 	if now := r.sim.Bill(); now.Requests != bill.Requests {
@@ -275,7 +275,7 @@ func TestPlanSays(t *testing.T) {
 		says  []string // on standard output, or in the error
 	}{
 		{"people", []string{"--price-per-credit", "0.025 EUR"}, exitComplete, []string{
-			"nothing was spent", "1 duplicate · 1 rejected", "to 600; never more than 600", "to 15.00; never more than 15.00", "the credits are a guess", "--max-credits", path + ":2:", "of 50 left this minute"}},
+			"nothing was spent", "1 duplicate · 1 rejected", "to 600; never more than 600", "to 15.00; never more than 15.00", "the credits are a guess", "--max-credits", path + ":2:", "50 each minute · 150 each hour · 1,500 each day, by the published plan"}},
 		{"a cap too low", []string{"--max-credits", "20"}, exitComplete, []string{"--max-credits 20 may end the run before the list does"}},
 		{"a poor account", []string{"--max-results", "10"}, exitComplete, []string{"the account has 300 credits left, which may not be enough"}},
 		{"no price", []string{"--price-per-credit", "cheap"}, exitUsage, []string{`--price-per-credit "cheap": expected an amount`}},
@@ -355,5 +355,97 @@ func TestPlanAdvises(t *testing.T) {
 	code, _, stderr := call(t, append(slices.Concat([]string{"run", "--quiet"}, where), "--max-credits", fmt.Sprint(o.Enough))...)
 	if m := r.readManifest(); code != exitComplete || m.Accounts.ByStatus[schema.Deferred] != 0 {
 		t.Errorf("with the %d credits advised: exit %d, fates %v: %s", o.Enough, code, m.Accounts.ByStatus, stderr)
+	}
+}
+
+// TestPlanBudget: a plan says what a cap will do, counts what an unfinished run
+// has spent, and advises no cap as long as it only guesses.
+func TestPlanBudget(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	path := writeList(t, "budget", 900)
+	flags := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL, "--rate", "0", "--plan", "unlimited"}, plain)
+	says := func(want []string, never string, more ...string) {
+		t.Helper()
+		code, stdout, stderr := call(t, slices.Concat([]string{"plan"}, flags, more)...)
+		for _, w := range want {
+			if code != exitComplete || !strings.Contains(stdout, w) {
+				t.Errorf("plan %v: exit %d, want %d and %q in:\n%s%s", more, code, exitComplete, w, stdout, stderr)
+			}
+		}
+		if never != "" && strings.Contains(stdout, never) {
+			t.Errorf("plan %v: want no %q in:\n%s", more, never, stdout)
+		}
+	}
+	says([]string{"Next: siglake run the first 200 lines with the same flags (their calls cost at most 800 credits), then plan again"}, "--max-credits")
+	says([]string{"--max-credits 3: nothing can be asked: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
+
+	dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 7 })
+	code, _, _ := call(t, slices.Concat([]string{"run", "--concurrency", "1", "--quiet"}, flags)...)
+	revive()
+	spent := r.sim.Bill().Credits
+	if code != exitStorage || spent == 0 {
+		t.Fatalf("exit %d, %d credits; want %d and some", code, spent, exitStorage)
+	}
+	says([]string{fmt.Sprintf("has spent %d credits", spent)}, "")
+	says([]string{"will end the run before the list does, after about ", "of 200 entities", "batches shrink"}, "", "--max-credits", fmt.Sprint(spent+10))
+	o := planned(t, flags...)
+	if o.Spent != spent || o.Enough <= spent || o.Enough > spent+o.Credits.Ceiling {
+		t.Errorf("spent %d, advised %d; want %d, and more than that by at most %d", o.Spent, o.Enough, spent, o.Credits.Ceiling)
+	}
+	code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet", "--max-credits", fmt.Sprint(o.Enough)}, flags)...)
+	if left := r.readManifest().Accounts.ByStatus[schema.Deferred]; code != exitComplete || left != 0 {
+		t.Errorf("with the %d credits advised: exit %d, %d lines left: %s", o.Enough, code, left, stderr)
+	}
+	code, stdout, _ := call(t, slices.Concat([]string{"plan", "--quiet"}, flags)...)
+	if want := path + ": 0 entities, 0 calls, 0 credits expected, never more than 0\n"; code != exitComplete || stdout != want {
+		t.Errorf("plan --quiet = exit %d, %q, want %d, %q", code, stdout, exitComplete, want)
+	}
+}
+
+// TestUsageUnread: the usage page answers five times a minute. Then neither
+// credits nor prices are known, and a cap rests on a guess: both are said.
+func TestUsageUnread(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	flags := slices.Concat([]string{writeList(t, "unread", 10), "--lake", r.lake, "--base-url", r.server.URL}, plain)
+	for range 5 {
+		planned(t, flags...)
+	}
+	o := planned(t, flags...)
+	if note := strings.Join(o.Notes, "\n"); o.Left != nil || !strings.Contains(note, "the account's usage could not be read") {
+		t.Errorf("plan when the page is used up: %v credits left, notes %q; want none, and that it was not read", o.Left, note)
+	}
+	const capped = "the price of an event is not known: --max-credits rests on 1 credit an event"
+	code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet", "--max-credits", "1000"}, flags)...)
+	if code != exitComplete || !strings.Contains(stderr, "level=WARN msg=\""+capped) {
+		t.Errorf("run with a cap: exit %d, %q; want %d and the warning %q", code, stderr, exitComplete, capped)
+	}
+}
+
+// TestUnfit: signals that no line can be asked about are named, and a plan does
+// not count them among what it asks.
+func TestUnfit(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	flags := []string{writeList(t, "unfit", 10), "--lake", r.lake, "--base-url", r.server.URL, "--signals", "promotion,riskNews"}
+	const says = "each line of the list is a company: these signals are asked about none"
+	o := planned(t, flags...)
+	if len(o.Queries) != 1 || o.Queries[0].Object != schema.Company || !strings.Contains(strings.Join(o.Notes, "\n"), says+": promotion") {
+		t.Errorf("plan: queries %+v, notes %q; want the one about companies, and a word about promotion", o.Queries, o.Notes)
+	}
+	code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet"}, flags)...)
+	if code != exitComplete || strings.Count(stderr, says) != 1 || !strings.Contains(stderr, "promotion") {
+		t.Errorf("run: exit %d, %q; want %d and %q once", code, stderr, exitComplete, says)
+	}
+	code, _, stderr = call(t, append([]string{"run"}, slices.Concat(flags[:5], []string{"--signals", "all"})...)...)
+	if code != exitComplete || strings.Contains(stderr, says) {
+		t.Errorf("run of all: exit %d, %q; want %d and nothing about what does not fit", code, stderr, exitComplete)
+	}
+
+	t.Setenv(keyVariable, "")
+	code, _, stderr = call(t, slices.Concat([]string{"plan"}, flags[:5], []string{"--signals", "all"})...)
+	if code != exitComplete || strings.Contains(stderr, "to this account") || !strings.Contains(stderr, "left out: not offered by the vendor's reference") {
+		t.Errorf("plan without a key: exit %d, %q; want %d, and no word about an account", code, stderr, exitComplete)
 	}
 }

@@ -43,8 +43,9 @@ type offers func(context.Context, schema.Object) (*signals.Options, error)
 
 // queries turns the flags into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
-// API would refuse.
-func queries(ctx context.Context, c *cli.Context, offered offers, now time.Time) ([]pipeline.Query, error) {
+// API would refuse. asked says that the offers are the account's own, not those
+// of the vendor's reference.
+func queries(ctx context.Context, c *cli.Context, offered offers, asked bool, now time.Time) ([]pipeline.Query, error) {
 	words := splitWords(c.StringSlice("signals"))
 	if len(words) == 0 {
 		return nil, usagef("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
@@ -64,15 +65,18 @@ func queries(ctx context.Context, c *cli.Context, offered offers, now time.Time)
 			continue
 		}
 		if offers[o], err = offered(ctx, o); err != nil {
-			err = fmt.Errorf("asking what signals are offered for a %s: %w", o, err)
 			var refusal *signals.RefusalError
-			if !errors.As(err, &refusal) && ctx.Err() == nil {
-				return nil, &exitError{exitAuth, fmt.Errorf("%w; check the API's address", err)}
+			switch known := errors.As(err, &refusal); {
+			case known && refusal.Class == signals.ClassUnsent:
+				return nil, &exitError{exitDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
+					strings.TrimPrefix(refusal.Text(), "not sent: "))}
+			case !known && ctx.Err() == nil:
+				return nil, &exitError{exitAuth, fmt.Errorf("asking what the API offers: %w; check the API's address", err)}
 			}
-			return nil, err
+			return nil, fmt.Errorf("asking what the API offers: %w", err)
 		}
 	}
-	chosen, err := choose(words, offers)
+	chosen, err := choose(words, offers, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -113,9 +117,13 @@ func concerns(words []string, o schema.Object) bool {
 
 // choose expands the words to explicit keys that the API offers. A category or
 // "all" leaves out what is not offered; a key by name must be.
-func choose(words []string, offers map[schema.Object]*signals.Options) (map[schema.Object][]string, error) {
+func choose(words []string, offers map[schema.Object]*signals.Options, asked bool) (map[schema.Object][]string, error) {
 	offered := func(o schema.Object, key string) bool {
 		return offers[o] != nil && slices.Contains(offers[o].Signals, key)
+	}
+	offer, toWhom := "the API does not offer the signal %q to this account; it offers: %s", "not offered to this account"
+	if !asked {
+		offer, toWhom = "the vendor's reference does not list the signal %q as offered; it lists: %s", "not offered by the vendor's reference"
 	}
 	wanted := map[schema.Object]map[string]bool{schema.Contact: {}, schema.Company: {}}
 	var left []string
@@ -128,7 +136,7 @@ func choose(words []string, offers map[schema.Object]*signals.Options) (map[sche
 			case offered(s.Object, s.Key):
 				wanted[s.Object][s.Key] = true
 			case exact:
-				return nil, usagef("the API does not offer the signal %q to this account; it offers: %s", s.Key, strings.Join(offers[s.Object].Signals, ", "))
+				return nil, usagef(offer, s.Key, strings.Join(offers[s.Object].Signals, ", "))
 			default:
 				left = append(left, s.Key)
 			}
@@ -143,7 +151,7 @@ func choose(words []string, offers map[schema.Object]*signals.Options) (map[sche
 		}
 	}
 	if len(left) > 0 {
-		slog.Info("left out: not offered to this account", "signals", strings.Join(slices.Compact(left), ","))
+		slog.Info("left out: "+toWhom, "signals", strings.Join(slices.Compact(left), ","))
 	}
 	out := map[schema.Object][]string{}
 	for o, offer := range offers {
@@ -168,9 +176,27 @@ func choose(words []string, offers map[schema.Object]*signals.Options) (map[sche
 		}
 	}
 	if len(out) == 0 {
-		return nil, usagef("none of the signals asked for is offered to this account")
+		return nil, usagef("none of the signals asked for is there: each is %s", toWhom)
 	}
 	return out, nil
+}
+
+// unfit are the signals that were asked for and that no line of a list can be
+// asked about. Who asked for all of them meant those that fit.
+func unfit(queries []pipeline.Query, object schema.Object, words []string) (left []string) {
+	if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, "all") }) {
+		return nil
+	}
+	for _, q := range queries {
+		if q.Object != object {
+			left = append(left, q.Signals...)
+		}
+	}
+	return left
+}
+
+func unfitText(object schema.Object) string {
+	return fmt.Sprintf("each line of the list is a %s: these signals are asked about none", object)
 }
 
 // narrow adds the sub-filters to the company query.
@@ -272,17 +298,17 @@ func parseSince(s string, now time.Time) (string, error) {
 		}
 		switch {
 		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
+			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
 		case s[len(s)-1] == 'w':
 			day = today.AddDate(0, 0, -7*n)
 		case s[len(s)-1] == 'm':
 			day = today.AddDate(0, -n, 0)
-		case s[len(s)-1] == 'y' && n <= 1:
+		case s[len(s)-1] == 'y':
 			day = today.AddDate(-n, 0, 0)
 		default:
-			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w or 3m", s)
+			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		}
 	}
 	switch {

@@ -72,7 +72,7 @@ func rebuild(c *cli.Context) error {
 		return &exitError{exitStorage, err}
 	}
 	if !c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "Rebuilt %d runs into %s: %s events, once paid for with %s credits; nothing was asked.\n", runs, into, thousands(rows), thousands(credits))
+		fmt.Fprintf(c.App.Writer, "Rebuilt %s into %s: %s events, once paid for with %s credits; nothing was asked.\n", counted(runs, "run"), into, thousands(rows), thousands(credits))
 	}
 	return nil
 }

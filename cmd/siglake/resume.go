@@ -13,9 +13,11 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
+const resumeName = "resume"
+
 func resumeCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "resume",
+		Name:      resumeName,
 		Usage:     "go on with the run that a lake has unfinished",
 		ArgsUsage: "[LIST]",
 		Description: "The same as repeating the run's command: list, signals and window are the run's own; speed, key and\n" +
@@ -44,13 +46,17 @@ func resume(c *cli.Context) error {
 			return usagef("--%s begins a run; resume goes on with one", flag)
 		}
 	}
-	r, stop, err := lastOpen(c)
+	r, stop, runs, err := lastOpen(c)
 	if err != nil {
 		return err
 	}
 	if r == nil {
+		text := "Nothing to resume: every run of %s is finished.\n"
+		if runs == 0 {
+			text = "Nothing to resume: no run was begun in %s yet.\n"
+		}
 		if !c.Bool("quiet") {
-			fmt.Fprintf(c.App.Writer, "Nothing to resume: every run of %s is finished.\n", c.String("lake"))
+			fmt.Fprintf(c.App.Writer, text, c.String("lake"))
 		}
 		return nil
 	}
@@ -72,31 +78,50 @@ func resume(c *cli.Context) error {
 	return j.run()
 }
 
-// lastOpen is the newest run that is not finished, or that left lines, with the
-// reason for which it stopped asking; nil when there is none.
-func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, err error) {
+// lastOpen is the newest run that is not finished, or that left lines; else the
+// newest one of which something in doubt may be asked again by now. With it comes
+// the reason for which it stopped asking; nil when there is none of so many.
+func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, of int, err error) {
 	s, err := openExisting(c, "siglake resume")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	defer s.close() //nolint:errcheck // nothing was written
 	runs := s.journal.Runs()
 	if len(runs) == 0 {
-		return nil, nil, nil
+		return nil, nil, 0, nil
 	}
 	last := runs[len(runs)-1]
 	switch {
 	case last.Staged == nil:
-		return last, nil, nil
-	case last.Done == nil || last.Left() || last.Reopened(), // published, or about to be
+		return last, nil, len(runs), nil
+	case last.Done == nil || last.Left(), // published, or about to be
 		c.String("in-doubt") != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).Doubtful):
-		m, err := s.journal.Manifest(c.Context, last)
-		if err != nil {
-			return nil, nil, &exitError{storageCode(err), err}
-		}
-		return last, m.Run.Stop, nil
+		open = last
+	default:
+		open = s.reopened()
 	}
-	return nil, nil, nil
+	if open == nil {
+		return nil, nil, len(runs), nil
+	}
+	m, err := s.journal.Manifest(c.Context, open)
+	if err != nil {
+		return nil, nil, 0, &exitError{storageCode(err), err}
+	}
+	return open, m.Run.Stop, len(runs), nil
+}
+
+// reopened is the newest run, among the newest of each command, that was
+// reopened and whose window still ends today; nil when there is none.
+func (s *state) reopened() *journal.Run {
+	seen := map[string]bool{}
+	for _, r := range slices.Backward(s.journal.Runs()) {
+		if !seen[r.Command] && s.journal.Reopened(r) && untilOf(r).Equal(today().UTC().Truncate(24*time.Hour)) {
+			return r
+		}
+		seen[r.Command] = true
+	}
+	return nil
 }
 
 // isAbout reports whether a decision goes on with a run.
@@ -107,6 +132,10 @@ func (d decision) isAbout(id string) bool {
 // cannotResume says why a command does not go on with a run.
 func (s *state) cannotResume(id string, cmd command) error {
 	for _, r := range s.journal.Runs() {
+		if r.ID == id && r.Input != cmd.input {
+			return usagef("the list has other content than that of run %s (%s, begun %s); name that list as it was, or ask about this one with siglake run, adding --new-run if the run is to be left as it is",
+				id, listName(r.URI), r.First.Format("2006-01-02 15:04 UTC"))
+		}
 		if r.ID == id && r.Command != cmd.digest() {
 			return usagef("%s; to run it as it is now: siglake run", otherCommand(r, cmd))
 		}
@@ -115,6 +144,13 @@ func (s *state) cannotResume(id string, cmd command) error {
 		}
 	}
 	return usagef("run %s is not in the journal", id)
+}
+
+func listName(uri string) string {
+	if uri == "-" {
+		return "from standard input"
+	}
+	return uri
 }
 
 // leftOf is what is left of a run's budget for whoever goes on with it. A run

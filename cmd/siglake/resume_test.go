@@ -144,7 +144,7 @@ func TestResume(t *testing.T) {
 			says string
 		}{
 			{nil, "came by standard input; name it: siglake resume LIST"},
-			{[]string{writeList(t, "other", 10), "--max-credits", "9"}, "other content"},
+			{[]string{writeList(t, "other", 10), "--max-credits", "9"}, "name that list as it was"},
 			{[]string{filepath.Join(t.TempDir(), "none.csv"), "--max-credits", "9"}, "none.csv"},
 			{[]string{path}, "its budget of 100 credits was used up"},
 			{[]string{path, "--refresh"}, "--refresh begins a run"},

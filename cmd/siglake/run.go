@@ -34,7 +34,7 @@ func runCommand() *cli.Command {
 			"pattern (lists/*.csv, lists/**) is one list of many files; all of them may lie on S3: s3://bucket/lists/*.csv.\n" +
 			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
 			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
-			"21 calls in doubt, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
+			"21 calls in doubt and perhaps lines that were not asked as well, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
 			"journal is damaged, 64 flags or an unreadable list.\n\n" +
 			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
 		Flags: runFlags(),
@@ -84,7 +84,7 @@ func moneyFlags() []cli.Flag {
 		&cli.StringFlag{Name: "in-doubt", Value: inDoubtHold, EnvVars: []string{"SIGLAKE_IN_DOUBT"}, Category: "Money",
 			Usage: "what to do about calls that may have been charged and whose answers are lost: hold them, retry (pay again) within --in-doubt-budget, or probe (read the account's usage first, and pay again only if it cannot tell)"},
 		&cli.StringFlag{Name: "in-doubt-budget", EnvVars: []string{"SIGLAKE_IN_DOUBT_BUDGET"}, Category: "Money",
-			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited"},
+			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited; a call is asked again whole or not at all"},
 	}
 }
 
@@ -111,7 +111,9 @@ type job struct {
 	lake, uri string
 	partition string
 	options   sources.Options
-	budget    int64 // credits; 0 for none
+	budget    int64         // credits; 0 for none
+	object    schema.Object // of the list's lines
+	judged    bool          // whether the signals fit it was said
 	in        *input
 	cmd       command
 
@@ -158,7 +160,7 @@ func (j *job) run() error {
 	defer disconnect()
 	m, err := j.pass()
 	// What was left in doubt just now is asked again at once, if that was allowed.
-	if err == nil && m != nil && m.Credits.AmbiguousCalls > 0 && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
+	if err == nil && m != nil && m.Doubtful() && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
 		m, err = j.pass()
 	}
 	if err != nil || m == nil {
@@ -221,6 +223,13 @@ func (j *job) check() (err error) {
 	if j.budget, err = budgetOf(c); err != nil {
 		return err
 	}
+	if !c.Bool("simulate") {
+		for _, f := range simulatorFlags() {
+			if name := f.Names()[0]; c.IsSet(name) {
+				return usagef("--%s is about the simulator; add --simulate, or leave it out", name)
+			}
+		}
+	}
 	return checkDoubtFlags(c)
 }
 
@@ -256,7 +265,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 	if known.done != nil {
-		return nil, nothingToDo(c, known.done)
+		return nil, s.nothingToDo(c, known.done)
 	}
 	if j.resumes != "" && !known.isAbout(j.resumes) {
 		return nil, s.cannotResume(j.resumes, j.cmd)
@@ -266,8 +275,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if begin.Refresh && known == (decision{}) && !j.tour {
-		if err := j.stateRefresh(s, begin); err != nil {
+	state := j.stateAgain
+	if begin.Refresh {
+		state = j.stateRefresh
+	}
+	if known == (decision{}) && !j.tour && (begin.Refresh || s.journal.Overlaps(begin.Queries)) {
+		if err := state(s, begin); err != nil {
 			return nil, err
 		}
 		_ = list.Close() // what was read ahead of it is gone
@@ -276,6 +289,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 			return nil, err
 		}
 		list = again
+	}
+	if !j.judged { // else it was said in the pass before
+		j.judged, j.object = true, list.Input().Object
+		if left := unfit(begin.Queries, j.object, splitWords(c.StringSlice("signals"))); len(left) > 0 {
+			slog.Warn(unfitText(j.object), "signals", strings.Join(left, ","))
+		}
 	}
 	sink, err := s.sink(c.Context, j.lake, begin.ID)
 	if err != nil {
@@ -292,7 +311,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 
-	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri))
+	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri, list.Input().Header != nil))
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Queries: byObject(run.Queries), RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
@@ -346,7 +365,10 @@ func (j *job) report(m *pipeline.Manifest) {
 	c := j.c
 	if c.String("log-format") == "json" {
 		slog.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
-			"events", m.Events.Returned, "credits", m.Credits.Charged, "generation", m.Generation)
+			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Beyond, "generation", m.Generation)
+	}
+	if m.Credits.Beyond > 0 {
+		slog.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.OddCalls, "credits", m.Credits.Beyond)
 	}
 	if m.Credits.UnknownCalls > 0 {
 		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
@@ -440,13 +462,18 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 		j.setPrice(b.Price)
 		return b, nil
 	}
-	j.account(&b)
+	if _, err := j.usage(&b); err != nil {
+		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+	}
+	if b.Price == 0 && j.budget > 0 {
+		slog.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
+	}
 	switch {
 	case known.continues != nil:
 		b.Queries, b.Continues, b.Refresh = known.continues.Queries, known.continues.ID, known.continues.Refresh
 	default:
 		var err error
-		if b.Queries, err = queries(c.Context, c, j.client.Options, now); err != nil {
+		if b.Queries, err = queries(c.Context, c, j.client.Options, true, now); err != nil {
 			return b, err
 		}
 	}
@@ -455,16 +482,14 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	return b, err
 }
 
-// account asks the free usage endpoint what the account has used and what
-// events cost. An account without that endpoint, or one whose few requests to it
-// are used up, runs all the same: nil.
-func (j *job) account(b *journal.Begin) (u *signals.Usage) {
+// usage asks the free usage endpoint what the account has used and what events
+// cost. An account without that endpoint, or one whose few requests to it are
+// used up, runs all the same: the error is for a note.
+func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 	ctx, cancel := context.WithTimeout(j.c.Context, 3*time.Second)
 	defer cancel()
-	var err error
 	if u, err = j.client.Usage(ctx); err != nil {
-		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
-		return nil
+		return nil, err
 	}
 	j.governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
 	if u.Used >= 0 {
@@ -476,7 +501,7 @@ func (j *job) account(b *journal.Begin) (u *signals.Usage) {
 		}
 	}
 	j.setPrice(b.Price)
-	return u
+	return u, nil
 }
 
 func (j *job) setPrice(credits int64) {
@@ -487,16 +512,36 @@ func (j *job) setPrice(credits int64) {
 }
 
 // nothingToDo answers a command that a run has carried out already.
-func nothingToDo(c *cli.Context, r *journal.Run) error {
-	code := outcomeCode(r.Done.Outcome)
+func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
+	outcome := s.outcomeNow(r)
+	code := outcomeCode(outcome)
 	if !c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\nTomorrow's window is asked tomorrow; --refresh buys it again today.\n",
-			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(r.Done.Outcome), r.Done.Generation)
+		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
+			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(outcome), r.Done.Generation)
+		next := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
+		if waits := s.journal.Waits(r); len(waits) > 0 {
+			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
+				"siglake held retry lets this command ask again about those lines only, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake)
+		}
+		fmt.Fprintln(c.App.Writer, next)
 	}
 	if code == exitComplete {
 		return nil
 	}
 	return &exitError{code: code}
+}
+
+// outcomeNow is how a published run's outcome stands after what was decided
+// since about the calls that it left in doubt. Nothing else of it changes: who
+// asks it has no lines left to ask about.
+func (s *state) outcomeNow(r *journal.Run) pipeline.Outcomes {
+	switch {
+	case r.Done.Outcome != pipeline.InDoubt || len(s.journal.Waits(r)) > 0:
+		return r.Done.Outcome
+	case r.Done.Rejected > 0:
+		return pipeline.WithRejects
+	}
+	return pipeline.Complete
 }
 
 // openAPI gives the address and key of the API, or of an embedded simulator
@@ -595,9 +640,9 @@ func checkRange(c *cli.Context, flag string, low, high int) error {
 	return nil
 }
 
-// expectedLines counts the lines of a plain local file, for the progress bar; 0
-// when it cannot be known cheaply.
-func expectedLines(uri string) int64 {
+// expectedLines counts the lines of a plain local file but for its header, for
+// the progress bar; 0 when it cannot be known cheaply.
+func expectedLines(uri string, header bool) int64 {
 	name := strings.TrimPrefix(uri, "file://")
 	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 		return 0 // a pipe that is opened twice gives its lines to the wrong reader
@@ -608,6 +653,7 @@ func expectedLines(uri string) int64 {
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	var lines int64
+	open := false // the last line has no end so far
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := f.Read(buf)
@@ -615,7 +661,16 @@ func expectedLines(uri string) int64 {
 			return 0 // compressed
 		}
 		lines += int64(bytes.Count(buf[:n], []byte{'\n'}))
+		if n > 0 {
+			open = !bytes.HasSuffix(buf[:n], []byte{'\n'})
+		}
 		if err == io.EOF {
+			if open {
+				lines++
+			}
+			if header {
+				lines--
+			}
 			return lines
 		}
 		if err != nil {

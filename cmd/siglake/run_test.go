@@ -150,6 +150,28 @@ func TestRefusedBeforePaying(t *testing.T) {
 	}
 }
 
+// TestNoLine: a list without a line is the list's fault, for run and plan, and
+// leaves no run that would be in the way of the next list.
+func TestNoLine(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	for _, list := range []string{"", "account_id,domain\n", "domain\r\n\r\n"} {
+		r.run(list, "--signals", "news")
+		if r.code != exitUsage || !strings.Contains(r.stderr, "check how the list was exported") || r.manifest != nil {
+			t.Errorf("run of %q: exit %d, manifest %v, %q; want %d and none", list, r.code, r.manifest, r.stderr, exitUsage)
+		}
+		path := filepath.Join(t.TempDir(), "list.csv")
+		if err := os.WriteFile(path, []byte(list), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, stderr := call(t, "plan", path, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "news"); code != exitUsage {
+			t.Errorf("plan of %q: exit %d, want %d: %s", list, code, exitUsage, stderr)
+		}
+	}
+	if r.run(domains(2), "--signals", "news"); r.code != exitComplete {
+		t.Errorf("the next list: exit %d, want %d: %s", r.code, exitComplete, r.stderr)
+	}
+}
+
 // TestAnnouncedSignals: types that the vendor announces, or adds, are asked for by
 // name and kept.
 func TestAnnouncedSignals(t *testing.T) {

@@ -212,6 +212,7 @@ func byObject(queries []pipeline.Query) map[schema.Object]*pipeline.Query {
 type command struct {
 	settings map[string]string
 	input    string // SHA-256 of the list
+	refresh  bool   // buy again: another purchase of the same
 }
 
 // simulatedAddress and a seed stand for the address of an embedded simulator.
@@ -219,7 +220,7 @@ const simulatedAddress = "simulator, seed "
 
 // commandOf collects the settings that matter.
 func commandOf(c *cli.Context, input string) command {
-	cmd := command{settings: map[string]string{}, input: input}
+	cmd := command{settings: map[string]string{}, input: input, refresh: c.Bool("refresh")}
 	for _, name := range []string{"since", "object", "header", "delimiter", "encoding", "partition-by"} {
 		cmd.settings[name] = c.String(name)
 	}
@@ -254,6 +255,9 @@ func (cmd command) differs(r *journal.Run) string {
 		}
 	}
 	slices.Sort(parts)
+	if cmd.refresh && !r.Refresh {
+		parts = append(parts, "--refresh was not given and is")
+	}
 	if r.Input != cmd.input {
 		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
 	}
@@ -278,6 +282,9 @@ func (s *state) decide(ctx context.Context, c *cli.Context, cmd command) (decisi
 		return known, nil
 	}
 	if !c.Bool("new-run") {
+		if c.Command.Name == resumeName {
+			return decision{}, s.cannotResume(known.other.ID, cmd)
+		}
 		return decision{}, usagef("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
 			otherCommand(known.other, cmd))
 	}
@@ -299,7 +306,7 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		return decision{}
 	}
 	if last := runs[len(runs)-1]; last.Done == nil {
-		if last.Command == cmd.digest() && !c.Bool("new-run") {
+		if last.Command == cmd.digest() && !c.Bool("new-run") && (last.Refresh || !cmd.refresh) {
 			return decision{resume: last}
 		}
 		return decision{other: last}
@@ -308,14 +315,14 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		if r.Command != cmd.digest() || c.Bool("new-run") {
 			continue
 		}
-		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !r.Reopened()) {
+		if c.Bool("refresh") && (!r.Refresh || !r.Left() && !s.journal.Reopened(r)) {
 			break
 		}
 		today := today().UTC().Truncate(24 * time.Hour)
 		switch until := untilOf(r); {
-		case r.Reopened() && until.Equal(today):
+		case s.journal.Reopened(r) && until.Equal(today):
 			return decision{continues: r}
-		case r.Left() && !until.Before(today.AddDate(0, 0, -1)):
+		case r.Left() && stillAsked(r):
 			return decision{continues: r}
 		case !r.Left() && until.Equal(today):
 			return decision{done: r}
@@ -323,6 +330,12 @@ func (s *state) relate(c *cli.Context, cmd command) decision {
 		break
 	}
 	return decision{}
+}
+
+// stillAsked reports whether the lines that a run left are still asked about in
+// its own window: that of today, or of a night that has gone on past midnight.
+func stillAsked(r *journal.Run) bool {
+	return !untilOf(r).Before(today().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
 }
 
 // sameWorld keeps invented answers out of a lake of real ones, and the reverse.

@@ -20,7 +20,11 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Run.Simulated {
 		world = ", simulated"
 	}
-	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcomeText(m.Run.Outcome), took, world)
+	outcome := outcomeText(m.Run.Outcome)
+	if n := m.Credits.UnknownCalls; n > 0 {
+		outcome += fmt.Sprintf(", %s unknown,", counted(int(n), "charge"))
+	}
+	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, world)
 	if text := mappingText(m.Input.Mapping); text != "" {
 		fmt.Fprintf(w, "  List          read as %s\n", text)
 	}
@@ -143,11 +147,17 @@ func creditText(m *pipeline.Manifest) string {
 	for _, c := range costs[:min(3, len(costs))] {
 		parts = append(parts, thousands(c.credits)+" "+c.signal)
 	}
+	if m.Credits.Beyond > 0 {
+		parts = append(parts, thousands(m.Credits.Beyond)+" more than the returned events explain, spread over them")
+	}
+	if m.Credits.Below > 0 {
+		parts = append(parts, thousands(m.Credits.Below)+" less than the returned events explain")
+	}
 	if m.Credits.UnknownCalls > 0 {
 		parts = append(parts, fmt.Sprintf("plus %s answered calls whose charge is unknown (at most %s)", thousands(m.Credits.UnknownCalls), thousands(m.Credits.UnknownCeiling)))
 	}
 	if m.Credits.AmbiguousCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus between 0 and %s in doubt", thousands(m.Credits.AmbiguousCeiling)))
+		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", thousands(m.Credits.AmbiguousCeiling)))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -170,11 +180,15 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 // printDoubts lists the calls that hold lines: the run's own, those of earlier
 // runs that wait for a decision, and those that somebody gave up.
 func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
-	var own, earlier, accepted []pipeline.Doubt
+	var own, earlier, accepted, again, proven []pipeline.Doubt
 	for _, d := range m.Held {
 		switch {
 		case d.Accepted:
 			accepted = append(accepted, d)
+		case d.Decided == pipeline.ProvenFree:
+			proven = append(proven, d)
+		case d.Decided != "":
+			again = append(again, d)
 		case d.Run != "":
 			earlier = append(earlier, d)
 		default:
@@ -192,7 +206,7 @@ func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
 		const shown = 5
 		fmt.Fprintf(w, "\n  "+title+"\n", len(doubts), thousands(int64(lines)))
 		for _, d := range doubts[:min(shown, len(doubts))] {
-			fmt.Fprintf(w, "    %s: %s; %d lines, %s to %s credits\n", d.Name(), d.Problem, len(d.Accounts), thousands(d.Least), thousands(d.Most))
+			fmt.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, counted(len(d.Accounts), "line"), thousands(d.Least), thousands(d.Most))
 		}
 		if len(doubts) > shown {
 			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(doubts)-shown)
@@ -203,7 +217,12 @@ func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
 	if len(own)+len(earlier) > 0 {
 		fmt.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
+	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.InDoubt {
+		fmt.Fprintf(w, "  Besides, %s lines were not asked about yet: the same command asks about them, whatever is decided\n", thousands(n))
+	}
 	list(accepted, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
+	list(again, "Calls whose lines were asked again as decided (%d): they may have been charged; %s lines are held.")
+	list(proven, "Calls that were not charged, by the account's usage (%d): their lines were asked again; %s are held.")
 }
 
 // printTree shows what a run wrote, partitions of a table folded together.
@@ -247,6 +266,14 @@ func thousands(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return sign + s
+}
+
+// counted is a number with its noun: "1 call", "2 calls".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return thousands(int64(n)) + " " + noun + "s"
 }
 
 func byteText(n int64) string {

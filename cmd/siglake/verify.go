@@ -46,6 +46,7 @@ type finding struct {
 	text    string
 	figures string
 	broken  []string // nil when it holds
+	journal bool     // what is broken, if anything is, another lake from this journal would have too
 }
 
 func verify(c *cli.Context) error {
@@ -81,6 +82,9 @@ func verify(c *cli.Context) error {
 		return &exitError{exitLocked, fmt.Errorf("a run was at work on %s meanwhile, so what was compared does not belong together: verify again when it has ended", lake)}
 	}
 	if broken > 0 {
+		if !slices.ContainsFunc(findings, func(f finding) bool { return len(f.broken) > 0 && f.journal }) {
+			fmt.Fprintf(c.App.Writer, "The journal is sound: siglake rebuild --lake %s --into DIR makes the lake again from it, at no cost.\n", lake)
+		}
 		return &exitError{exitIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", broken, len(findings), lake)}
 	}
 	return nil
@@ -119,20 +123,35 @@ func (s *state) verify(ctx context.Context, key string) ([]finding, error) {
 	p := published
 	return []finding{
 		{1, "the ledger is the sum of the charges, and every charge is allocated to the credit",
-			fmt.Sprintf("%s credits over %s answers", thousands(audit.Charged), thousands(int64(audit.Answers))), append(audit.Miscounted, p.unsummed...)},
+			fmt.Sprintf("%s credits over %s answers", thousands(audit.Charged), thousands(int64(audit.Answers))), append(audit.Miscounted, p.unsummed...), len(audit.Miscounted) > 0},
 		{2, "what the vendor billed lies within the bracket",
-			fmt.Sprintf("between %s and %s credits: %d calls in doubt, %d charges unknown", thousands(audit.Charged), thousands(audit.Charged+audit.Most), audit.Doubts, audit.Unknown), p.undeclared},
-		{3, "every attempt was meant before it was made", thousands(int64(audit.Attempts)) + " attempts", audit.Unmeant},
-		{4, "nothing was bought twice without being told to", thousands(audit.Entities) + " identities with an answer", audit.Twice},
-		{5, "published rows are those that the answers give", p.rowFigures(), p.differing},
-		{6, "nothing is visible that no manifest names", p.fileFigures(), p.unnamed},
-		{7, "every visible file is whole", byteText(p.bytes) + " read", p.damaged},
-		{8, "the generations are one chain, and each lists the files that hold every row", fmt.Sprintf("%d generations", p.generations), p.unchained},
-		{9, "every line has one fate", thousands(p.lines) + " lines", p.fateless},
-		{10, "no budget could be exceeded at any moment", fmt.Sprintf("%d runs", audit.Runs), audit.Over},
-		{11, "the key stands nowhere", secretFigures(secret, p), append(audit.Secret, p.leaks...)},
-		{12, "a finished run has nothing left to ask", p.finished, p.unfinished},
+			bracketText(audit), p.undeclared, false},
+		{3, "every attempt was meant before it was made", thousands(int64(audit.Attempts)) + " attempts", audit.Unmeant, true},
+		{4, "nothing was bought twice without being told to", thousands(audit.Entities) + " identities with an answer", audit.Twice, true},
+		{5, "published rows are those that the answers give", p.rowFigures(), p.differing, false},
+		{6, "nothing is visible that no manifest names", p.fileFigures(), p.unnamed, false},
+		{7, "every visible file is whole", byteText(p.bytes) + " read", p.damaged, false},
+		{8, "the generations are one chain, and each lists the files that hold every row", counted(p.generations, "generation"), p.unchained, false},
+		{9, "every line has one fate", thousands(p.lines) + " lines", p.fateless, false},
+		{10, "no budget could be exceeded at any moment", counted(audit.Runs, "run"), audit.Over, true},
+		{11, "the key stands nowhere", secretFigures(secret, p), append(audit.Secret, p.leaks...), true},
+		{12, "a finished run has nothing left to ask", p.finished, p.unfinished, false},
 	}, nil
+}
+
+// bracketText is the vendor's bill as far as it is known. What was decided about
+// a doubt does not narrow it.
+func bracketText(a *journal.Audit) string {
+	u := a.Unsettled
+	text := fmt.Sprintf("between %s and %s credits: %s in doubt, %s unknown", thousands(a.Charged), thousands(a.Charged+u.Most),
+		counted(u.Doubts.Calls, "call"), counted(u.Unknown.Calls, "charge"))
+	if n := u.Released.Calls; n > 0 {
+		text += fmt.Sprintf(", %s released to be asked again", counted(n, "call"))
+	}
+	if n := u.Lost.Calls; n > 0 {
+		text += fmt.Sprintf(", %s accepted as lost", counted(n, "call"))
+	}
+	return text
 }
 
 func secretFigures(secret func([]byte) bool, p *publication) string {
@@ -153,15 +172,15 @@ type publication struct {
 }
 
 func (p *publication) rowFigures() string {
-	text := fmt.Sprintf("%d runs made again, %s event rows", p.runs, thousands(p.events))
+	text := fmt.Sprintf("%s made again, %s event rows", counted(p.runs, "run"), thousands(p.events))
 	if p.compactions > 0 {
-		text += fmt.Sprintf(", %d compactions read again", p.compactions)
+		text += ", " + counted(p.compactions, "compaction") + " read again"
 	}
 	return text
 }
 
 func (p *publication) fileFigures() string {
-	text := fmt.Sprintf("%d files", p.visible)
+	text := counted(p.visible, "file")
 	if p.compacted > 0 {
 		text += fmt.Sprintf(", %d of compactions", p.compacted)
 	}
@@ -230,7 +249,7 @@ func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publicat
 	}
 	p.finished = strings.TrimPrefix(p.finished, "; ")
 	if p.finished == "" {
-		p.finished = fmt.Sprintf("%d runs, all finished", len(s.journal.Runs()))
+		p.finished = counted(len(s.journal.Runs()), "run") + ", all finished"
 	}
 	visible, err := sink.Visible(ctx)
 	if err != nil {
@@ -267,9 +286,13 @@ func (s *state) published(ctx context.Context, sink *sinks.Inspector) (*publicat
 // checkFile holds a file against what its manifest says, and strikes it off.
 func (p *publication) checkFile(ctx context.Context, sink *sinks.Inspector, named map[string]pipeline.File, path string) {
 	f := named[path]
-	got, err := sink.Describe(ctx, path)
-	if err != nil || got.SHA256 != f.SHA256 || got.Bytes != f.Bytes || got.Rows != f.Rows || got.Digest != f.Digest {
-		p.damaged = append(p.damaged, fmt.Sprintf("%s is not what its manifest says: %v", path, err))
+	switch got, err := sink.Describe(ctx, path); {
+	case err != nil:
+		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", path, err))
+	case got.Bytes != f.Bytes || got.Rows != f.Rows:
+		p.damaged = append(p.damaged, fmt.Sprintf("%s has %d bytes and %d rows, its manifest says %d and %d", path, got.Bytes, got.Rows, f.Bytes, f.Rows))
+	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:
+		p.damaged = append(p.damaged, path+" has another content than its manifest says")
 	}
 	p.bytes += f.Bytes
 	delete(named, path)

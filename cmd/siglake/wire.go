@@ -44,7 +44,7 @@ func apiFlags() []cli.Flag {
 		&cli.StringFlag{Name: "quota-dir", EnvVars: []string{"SIGLAKE_QUOTA_DIR"}, Category: "API",
 			Usage: "`DIR` where all runs of a key on this machine count their calls; default: siglake/quota in the user's state directory"},
 		&cli.DurationFlag{Name: "max-wait", Value: 15 * time.Minute, EnvVars: []string{"SIGLAKE_MAX_WAIT"}, Category: "API",
-			Usage: "longest wait for a rate window; beyond it the run publishes what it has and exits 20"},
+			Usage: "longest wait for the hour's or the day's calls, or that the API asks for; beyond it the run publishes what it has and exits 20. The minute is always waited for"},
 		&cli.DurationFlag{Name: "timeout", Value: 60 * time.Second, EnvVars: []string{"SIGLAKE_TIMEOUT"}, Category: "API",
 			Usage: "patience with one call; a call that exceeds it may have been charged"},
 	}
@@ -167,6 +167,13 @@ func newGovernor(c *cli.Context, baseURL, key string) (*quota.Governor, error) {
 		Dir: quotaDir(c), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: quota.Reserve{Share: reserve},
 		PerSecond: perSecond, MaxWait: c.Duration("max-wait"), Timeout: c.Duration("timeout") + 30*time.Second,
 		Note: func(text string) { slog.Info("rate limits: " + text) },
+		Waiting: func(window string, until time.Time) {
+			text := "waiting: the account's calls for this " + window + " are used up"
+			if window == "hold" {
+				text = "waiting: the API asks for a pause"
+			}
+			slog.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
+		},
 	})
 	if err != nil {
 		return nil, &exitError{exitStorage, fmt.Errorf("--quota-dir: %w", err)}
@@ -222,14 +229,24 @@ func apiKey(c *cli.Context) (string, error) {
 			return "", &exitError{exitAuth, fmt.Errorf("--api-key-file: %w", err)}
 		}
 		if key := strings.TrimSpace(string(raw)); key != "" {
-			return key, nil
+			return key, sendable(key, "the file "+name)
 		}
 		return "", &exitError{exitAuth, fmt.Errorf("--api-key-file %s is empty", name)}
 	}
 	if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
-		return key, nil
+		return key, sendable(key, "the variable "+keyVariable)
 	}
 	return "", &exitError{exitAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}
+}
+
+// sendable says whether a key can stand in a header, without showing it.
+func sendable(key, from string) error {
+	for i, r := range key {
+		if r <= ' ' || r > '~' {
+			return &exitError{exitAuth, fmt.Errorf("the API key in %s holds a character at position %d that cannot be sent, such as a blank or a line break; it must be the key and nothing else", from, i+1)}
+		}
+	}
+	return nil
 }
 
 // describe turns what a source knows of its input into the manifest's fingerprint.

@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
@@ -45,6 +46,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
 	lines, f := kestrel(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
 	lake, _ := buy(t, lines, f, "event_month")
+	again(t, lake, lines)
 	d := openDuckDB(t)
 
 	var news, docs []string
@@ -75,12 +77,55 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[string][]string{
-		"what happened to my accounts last month":       news,
-		"what each account cost":                        {fmt.Sprintf("[crm-1 %d]", len(bought(t, schema.Company, asReceived))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
-		"which lines could not be asked about, and why": {`[list.csv 5 Website Website "?": not a host name]`},
-		"what the columns mean":                         docs,
+		"what happened to my accounts last month": news,
+		"what each account cost":                  {fmt.Sprintf("[crm-1 %d]", len(bought(t, schema.Company, asReceived))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
+		"which lines could not be asked about, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
+		"the latest state of each account, each once, whatever list it came in (a cached line has that of the run that bought it)": {
+			"[crm-1 kestrelloom.example enriched Kestrel Loom <nil> r1]",
+			"[crm-2 https://www.linkedin.com/in/ida-moen enriched Ida Moen <nil> r1]",
+			`[crm-4 <nil> rejected <nil> Website "?": not a host name r2]`,
+			"[crm-5 50099 no_signal Brackwater Mills <nil> r1]",
+			"[crm-6 Quiet & Sons held <nil> the connection broke r1]",
+			"[crm-7 nobody.example not_found <nil> not in the vendor's data r1]",
+			"[crm-8 50031 enriched Fjord Fibre <nil> r1]",
+		},
+		"calls that charged something else than their events explain: their credits are spread by events": {
+			"[000002-1 5 2 3 credits more than its events explain; spread over its events by their number]",
+			"[000003-1 1 0 1 credit more than its events explain; it returned none]",
+		},
+		"what the columns mean": docs,
 	}, got, cmp.Transformer("unordered", asSet)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)
+	}
+}
+
+// cached is a journal in which everything was bought.
+type cached struct{}
+
+func (cached) Known(*schema.Account, *pipeline.Query) pipeline.Known {
+	return pipeline.Known{Call: "r1/000001-1"}
+}
+func (cached) Keep([]pipeline.Line) error       { return nil }
+func (cached) Prepare(*pipeline.Manifest) error { return nil }
+func (cached) Commit(*pipeline.Manifest) error  { return nil }
+
+// again runs a list that was bought: each line has a second row among the accounts.
+func again(t *testing.T, lake string, lines list) {
+	t.Helper()
+	sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "r2", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries := map[schema.Object]*pipeline.Query{}
+	for _, o := range []schema.Object{schema.Company, schema.Contact} {
+		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", MaxResults: 5}
+	}
+	r := pipeline.Runner{Sink: sink, Queries: queries, RunID: "r2", Journal: cached{}}
+	if _, err := r.Run(t.Context(), lines); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

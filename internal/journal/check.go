@@ -10,10 +10,9 @@ import (
 
 // Audit is what reading a whole journal again found.
 type Audit struct {
-	Runs, Attempts, Answers int
+	Runs, Attempts, Answers int   // Answers: complete ones that count, not what a lost call left
 	Charged                 int64 // credits of answers whose charge was understood
-	Unknown, Doubts         int   // answers whose charge was not, calls in doubt
-	Most                    int64 // the most those can have cost
+	Unsettled               Unsettled
 	Entities                int64 // identities with an answer
 
 	Miscounted []string // answers that say something else than what was noted of them
@@ -26,7 +25,7 @@ type Audit struct {
 // Audit reads every answer again and checks what can be checked of the journal
 // alone. secret is looked for in every answer; empty: nothing is.
 func (j *Journal) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
-	a := &Audit{Runs: len(j.runs)}
+	a := &Audit{Runs: len(j.runs), Unsettled: j.Unsettled(nil)}
 	for _, c := range j.calls {
 		if c.unsent != nil {
 			continue
@@ -40,7 +39,7 @@ func (j *Journal) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, 
 			return nil, err
 		}
 		j.decode(b, call)
-		if c.response != nil {
+		if call.Outcome == pipeline.Charged {
 			a.Answers++
 		}
 		if secret != nil && (secret(call.Body) || secret(call.Header) || secret([]byte(call.Problem))) {
@@ -53,14 +52,6 @@ func (j *Journal) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, 
 		}
 		if call.Outcome != c.Outcome || credits != c.Credits {
 			a.Miscounted = append(a.Miscounted, fmt.Sprintf("%s: noted %s %d, its answer says %s %d", name(c), c.Outcome, c.Credits, call.Outcome, credits))
-		}
-		switch {
-		case c.Doubtful():
-			a.Doubts++
-			a.Most += c.Ceiling
-		case c.Outcome == pipeline.Charged && c.Credits < 0:
-			a.Unknown++
-			a.Most += c.Ceiling
 		}
 	}
 	a.Entities, a.Twice = j.boughtTwice(ctx)
@@ -110,7 +101,8 @@ func (j *Journal) needless(ctx context.Context, key pipeline.Identity, first, se
 	if first == second || first.Outcome != pipeline.Charged || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return covers(first.Query, second.Query, s) })
+	// A pair of which there was nothing may be asked along with a higher cap.
+	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return j.reaches(first, key, second.Query, s) == whole })
 	if !overlap {
 		return false
 	}

@@ -138,7 +138,7 @@ func (d *Dir) Create(_ context.Context, name string, head []byte, room int64) (S
 	s := &dirSegment{dir: d, name: nextFile, segment: name}
 	err := s.prepare(head, room)
 	if err != nil {
-		err = noRoom(err)
+		err = noRoom(err, dirBlock+int64(len(head))+room)
 	} else if err = s.publish(name + suffix); err == nil {
 		return s, nil
 	}
@@ -158,10 +158,10 @@ func (d *Dir) remove(name string) error {
 	})
 }
 
-// noRoom marks an error for lack of space.
-func noRoom(err error) error {
+// noRoom marks an error for lack of so much space.
+func noRoom(err error, need int64) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", errNoRoom, err)
+		return fmt.Errorf("%w, which needs %d KiB: %w", errNoRoom, (need+1023)/1024, err)
 	}
 	return err
 }
@@ -298,7 +298,8 @@ func slotOf(segment string, durable int64) []byte {
 }
 
 func (s *dirSegment) Room(n int64) error {
-	return noRoom(s.allocate(dirBlock + s.size + n))
+	to := dirBlock + s.size + n
+	return noRoom(s.allocate(to), to-s.allocated)
 }
 
 func (s *dirSegment) Seal() error {

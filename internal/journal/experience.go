@@ -16,10 +16,11 @@ func (j *Journal) Experience() []pipeline.Experience {
 
 // learn adds a settled call to the experience with its question: one whose
 // charge is known, or one that was certainly free because the API knew none of
-// its entities. decided says whether its answer decided about any.
-func (j *Journal) learn(c *Call, k kind, h *settled, decided bool) {
-	free := k == kindNoCharge && decided
-	if !free && (k != kindCharged || h.Credits == nil || h.All == nil) {
+// its entities. identities are those that its answer decided about. One that asked
+// for more of what had reached its cap teaches nothing about others.
+func (j *Journal) learn(c *Call, k kind, h *settled, identities []byte) {
+	free := k == kindNoCharge && len(identities) > 0
+	if !free && (k != kindCharged || h.Credits == nil || h.All == nil) || j.again(c, identities) {
 		return
 	}
 	e := j.learned[c.number]

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -91,4 +92,119 @@ func covers(bought, wanted *pipeline.Query, signal string) bool {
 	// A broader filter would not do: of an answer that reached its cap, the part
 	// that the narrower filter lets through may be cut.
 	return bought.FiltersLike(wanted, signal)
+}
+
+// reach is how far what a call brought about an identity answers a type of a
+// question.
+type reach int
+
+const (
+	apart  reach = iota // not at all
+	capped              // its cap was lower and was reached: there may be more
+	empty               // its cap was lower, and there was nothing
+	whole               // a second call could bring nothing that is missing
+)
+
+// reaches says how far what a call brought about an identity answers a type of a
+// question. Where only its cap was too low and the answer did not reach it, a
+// higher one brings nothing more.
+func (j *Journal) reaches(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) reach {
+	if covers(c.Query, wanted, signal) {
+		return whole
+	}
+	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
+		return apart
+	}
+	raised := *c.Query
+	raised.MaxResults = wanted.MaxResults
+	if !covers(&raised, wanted, signal) {
+		return apart
+	}
+	return j.brought(c, key, signal)
+}
+
+// overlaps reports whether a question asks again, on the same day, for a type
+// that was bought with another one.
+func overlaps(bought, wanted *pipeline.Query, signal string) bool {
+	return bought.Object == wanted.Object && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
+}
+
+// pairs are the identities about which a call brought something, by type, and
+// those of them that reached its cap.
+type pairs struct {
+	some, full map[string][]pipeline.Identity
+}
+
+// brought says whether a call brought nothing of a type about an identity, as
+// much as it was allowed to, or something between. Its answer is read for it
+// once, and only when somebody asks with a higher cap: a note beside the call
+// would lack in old journals, and would have to be kept in memory.
+func (j *Journal) brought(c *Call, key pipeline.Identity, signal string) reach {
+	p, known := j.pairs[c]
+	if !known {
+		p = j.pairsOf(c)
+		j.pairs[c] = p
+	}
+	switch {
+	case p == nil || slices.Contains(p.full[signal], key):
+		// Of an answer that cannot be read nothing is known: verify says so, and
+		// what is missing from the lake must not pass as bought.
+		return capped
+	case slices.Contains(p.some[signal], key):
+		return whole
+	}
+	return empty
+}
+
+// pairsOf reads an answer again; nil when it cannot be read.
+func (j *Journal) pairsOf(c *Call) *pairs {
+	b, call, err := j.exchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+	if err != nil {
+		return nil
+	}
+	items, _ := j.decode(b, call)
+	p := &pairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
+	for i := range items {
+		events := map[string]int{}
+		for _, e := range items[i].Events {
+			events[e.Type]++
+		}
+		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
+		for signal, n := range events {
+			keys := identitiesOf(&one, items[i:i+1])
+			p.some[signal] = append(p.some[signal], keys...)
+			if n >= c.Query.MaxResults {
+				p.full[signal] = append(p.full[signal], keys...)
+			}
+		}
+	}
+	return p
+}
+
+// Overlaps reports whether any of the questions asks for more of what was bought
+// before on the same day, so that some of it may be paid again.
+func (j *Journal) Overlaps(wanted []pipeline.Query) bool {
+	for _, bought := range j.queries {
+		for _, w := range wanted {
+			if slices.ContainsFunc(w.Signals, func(s string) bool { return overlaps(&bought, &w, s) && !covers(&bought, &w, s) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// again reports whether a call asked about any of its identities with a higher
+// cap than one before: it was chosen for having much.
+func (j *Journal) again(c *Call, identities []byte) (found bool) {
+	lower := func(q *pipeline.Query) bool {
+		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return overlaps(q, c.Query, s) })
+	}
+	if !slices.ContainsFunc(j.queries, func(q pipeline.Query) bool { return lower(&q) }) {
+		return false
+	}
+	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+		j.index.calls(pipeline.Identity(chunk), func(n uint32) { found = found || lower(j.calls[n-1].Query) })
+	}
+	return found
 }

@@ -36,6 +36,8 @@ type Journal struct {
 	numbers map[string]int   // by a query's JSON
 	index   index
 	learned map[int]*pipeline.Experience // by a query's number
+	bounds  []bound
+	pairs   map[*Call]*pairs // what was brought, of calls that somebody asked about with a higher cap
 
 	price int64      // most credits of one event, for ceilings
 	run   *Run       // the one that is going on; nil: none
@@ -71,6 +73,7 @@ type Call struct {
 	Problem  string
 	Resolved How // of an ambiguous call; empty while it is in doubt
 
+	at       int           // its number, from 1
 	number   int           // of its query
 	took     time.Duration // from the request to the end of its answer
 	intent   position
@@ -109,11 +112,34 @@ type Options struct {
 }
 
 // Reopened reports whether somebody decided, after the run was published, that
-// what it left in doubt may be asked again.
-func (r *Run) Reopened() bool {
-	return r.Done != nil && slices.ContainsFunc(r.Calls, func(c *Call) bool {
+// what it left in doubt may be asked again: calls of its own, or of an earlier
+// run.
+func (j *Journal) Reopened(r *Run) bool {
+	return r.Done != nil && slices.ContainsFunc(j.holders(r), func(c *Call) bool {
 		return (c.Resolved == Released || c.Resolved == NotCharged) && r.sealed.before(c.decided)
 	})
+}
+
+// Waits are the calls that a published run's lines wait for, since nobody has
+// decided about them.
+func (j *Journal) Waits(r *Run) []*Call {
+	return slices.DeleteFunc(j.holders(r), func(c *Call) bool { return !c.Doubtful() })
+}
+
+// holders are the calls that were or are in doubt and that a published run's
+// lines are held by.
+func (j *Journal) holders(r *Run) (calls []*Call) {
+	for _, c := range r.Calls {
+		if c.Outcome == pipeline.Ambiguous {
+			calls = append(calls, c)
+		}
+	}
+	for _, name := range r.Done.Holds {
+		if n := j.byCall[name]; n > 0 {
+			calls = append(calls, j.calls[n-1])
+		}
+	}
+	return calls
 }
 
 // Left reports whether the run was published with lines that it did not ask
@@ -132,7 +158,7 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}}
+	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
 	err = l.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
 		if err := j.take(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
@@ -217,6 +243,14 @@ func (j *Journal) take(ctx context.Context, p position, k kind, head []byte) err
 			c, err := j.call(h.Run, h.Call)
 			if err == nil {
 				c.Resolved, c.decided = h.How, p
+			}
+			return err
+		})
+	case kindReading:
+		return take(head, func(h *reading) error {
+			r, err := j.runNamed(h.From)
+			if err == nil {
+				j.bound(r, h.Most)
 			}
 			return err
 		})
@@ -307,6 +341,7 @@ func (j *Journal) addCall(r *Run, p position, h *intent) {
 		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, Credits: -1, intent: p,
 	}
 	j.calls = append(j.calls, c)
+	c.at = len(j.calls)
 	j.byCall[r.ID+"/"+c.ID] = uint32(len(j.calls)) //nolint:gosec // calls take seconds
 	r.Calls = append(r.Calls, c)
 	digits := strings.IndexFunc(c.Batch+".", func(r rune) bool { return r < '0' || r > '9' })
@@ -322,7 +357,7 @@ func (j *Journal) settle(c *Call, k kind, h *settled, identities []byte) error {
 		return fmt.Errorf("%w: %d bytes of identities", ErrCorrupt, len(identities))
 	}
 	c.set(k, h)
-	j.learn(c, k, h, len(identities) > 0)
+	j.learn(c, k, h, identities)
 	number := j.byCall[c.Run.ID+"/"+c.ID]
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 		j.index.add(pipeline.Identity(chunk), number)
@@ -426,6 +461,7 @@ func (j *Journal) Answers(ctx context.Context, r *Run) func(yield func(pipeline.
 			}
 			items, strays := j.decode(b, call)
 			if c.Resolved != "" && (r.Done == nil || c.decided.before(r.sealed)) { // whoever asks again decides the items' fate
+				call.Decided = string(c.Resolved)
 				for i := range items {
 					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(c.Resolved)}
 				}

@@ -997,7 +997,7 @@ func TestReservation(t *testing.T) {
 					t.Errorf("an append within a reservation does %q", op)
 				}
 			}
-			if _, err := first.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoRoom) || !errors.Is(err, syscall.ENOSPC) {
+			if _, err := first.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoRoom) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), " KiB: ") {
 				t.Errorf("append beyond the reservation = %v, want %v", err, syscall.ENOSPC)
 			}
 			if _, err := l.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoRoom) {

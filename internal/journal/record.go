@@ -23,6 +23,7 @@ const (
 	kindPrepare   kind = 9  // the run's files are staged and will be published; head prepare, body the manifest, zstd
 	kindCommit    kind = 10 // they are published; head Commit
 	kindQuery     kind = 11 // a question that intents refer to by its number; head query
+	kindReading   kind = 12 // what the account's usage says of all that is unsettled before it; head reading
 )
 
 // Begin is the head of a run's first record, and of one more for every process
@@ -105,15 +106,24 @@ type resolution struct {
 	Time time.Time `json:"time"`
 }
 
+// reading bounds what the calls before it, from a run's first on, can have cost
+// beside what answers state.
+type reading struct {
+	From string    `json:"from"` // run
+	Most int64     `json:"most"` // credits
+	Why  string    `json:"why,omitempty"`
+	Time time.Time `json:"time"`
+}
+
 // How a doubt ended.
 type How string
 
 // The ways. A released pair may be bought again; a lost one is taken to be paid
 // for and is not asked again in its window.
 const (
-	Released   How = "released"    // may be asked again, at the risk of paying twice
-	NotCharged How = "not_charged" // the account's usage shows that nothing was charged
-	Lost       How = "accept_loss" // taken as paid and lost
+	Released   How = "released"          // may be asked again, at the risk of paying twice
+	NotCharged How = pipeline.ProvenFree // the account's usage shows that nothing was charged
+	Lost       How = "accept_loss"       // taken as paid and lost
 )
 
 type lines struct {
@@ -135,6 +145,8 @@ type Commit struct {
 	Outcome    pipeline.Outcomes `json:"outcome"`
 	Deferred   int64             `json:"deferred"` // lines left for another run
 	Held       int64             `json:"held"`
+	Rejected   int64             `json:"rejected,omitempty"`
+	Holds      []string          `json:"holds,omitempty"`  // calls of earlier runs, as "run/call", that its lines are held by
 	Unread     bool              `json:"unread,omitempty"` // lines may be left that are in no count: the list was not read to its end
 	Time       time.Time         `json:"time"`
 }

@@ -71,35 +71,64 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 	j.mu.Lock() // calls are being added to what is looked through
 	defer j.mu.Unlock()
 	var calls []*Call
-	j.index.calls(pipeline.IdentityOf(a), func(n uint32) {
+	key := pipeline.IdentityOf(a)
+	j.index.calls(key, func(n uint32) {
 		if c := j.calls[n-1]; counts(c.Run) {
 			calls = append(calls, c)
 		}
 	})
+	var lost *pipeline.Doubt
 	for _, signal := range q.Signals {
-		answered := false
+		answered, bought, nothing, reached := false, false, true, 0
+		var doubt *pipeline.Doubt
 		for _, c := range calls {
-			if !covers(c.Query, q, signal) {
-				continue
-			}
+			far := j.reaches(c, key, q, signal)
 			switch {
+			case far == apart:
+				bought = bought || c.Outcome == pipeline.Charged && overlaps(c.Query, q, signal)
+			case far == capped:
+				bought, reached = true, max(reached, c.Query.MaxResults)
 			case c.Outcome == pipeline.Ambiguous && (c.Resolved == "" || c.Resolved == Lost):
-				known.Doubt = &pipeline.Doubt{
-					Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, Most: c.Ceiling, Accepted: c.Resolved == Lost,
+				if doubt != nil && !doubt.Accepted {
+					break // what is still to be decided goes before what was given up
+				}
+				doubt = &pipeline.Doubt{
+					Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, Most: c.Ceiling,
+					Accepted: c.Resolved == Lost, Decided: string(c.Resolved),
 				}
 			case c.Outcome == pipeline.Ambiguous:
 				known.Again = true
 			default:
 				known.Call = c.Run.ID + "/" + c.ID
 				answered = true
+				nothing = nothing && far == empty
 			}
 		}
-		if !answered {
+		switch {
+		case answered: // what was in doubt was asked again since
+			if nothing {
+				known.Empty = append(known.Empty, signal)
+			}
+		case doubt != nil && doubt.Accepted:
+			lost = doubt
+		default:
 			known.Missing = append(known.Missing, signal)
+			if doubt != nil {
+				known.Doubt = doubt
+			}
+			if bought {
+				known.Rebought++
+			}
+			if reached > 0 {
+				if known.Full == nil {
+					known.Full = map[string]int{}
+				}
+				known.Full[signal] = reached
+			}
 		}
 	}
 	if len(known.Missing) == 0 {
-		known.Doubt = nil // what was in doubt was asked again since
+		known.Doubt = lost // else the rest is asked about
 	}
 	return known
 }
@@ -142,7 +171,13 @@ func (j *Journal) Prepare(m *pipeline.Manifest) error {
 func (j *Journal) Commit(m *pipeline.Manifest) error {
 	c := Commit{
 		Run: j.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
-		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.Held], Time: j.now().UTC(),
+		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.Held],
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: j.now().UTC(),
+	}
+	for _, d := range m.Held {
+		if d.Run != "" {
+			c.Holds = append(c.Holds, d.Name())
+		}
 	}
 	if s := m.Run.Stop; s != nil {
 		c.Unread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput
@@ -168,6 +203,31 @@ func (j *Journal) Resolve(c *Call, how How, why string) error {
 		c.Resolved, c.decided = how, p
 	}
 	return err
+}
+
+// Read makes durable what the account's usage says: all that is unsettled of
+// the calls made so far, from a run's first on, cost so much at the most. It
+// changes nothing about any call's fate. A reading that says nothing new is not
+// written.
+func (j *Journal) Read(from *Run, most int64, why string) error {
+	var open []*Call
+	for _, c := range j.calls {
+		if new(Unsettled).span(c) != nil && len(from.Calls) > 0 && c.at >= from.Calls[0].at {
+			open = append(open, c)
+		}
+	}
+	if most >= j.Most(open...) {
+		return nil
+	}
+	head, err := json.Marshal(reading{From: from.ID, Most: most, Why: why, Time: j.now().UTC()})
+	if err != nil {
+		return err
+	}
+	if _, err := j.log.append(byte(kindReading), head, nil); err != nil {
+		return err
+	}
+	j.bound(from, most)
+	return nil
 }
 
 // Record wraps the client: what is about to be asked is durable before the
@@ -380,7 +440,7 @@ func (j *Journal) writeSettled(write func(byte, []byte, []byte) (position, error
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	c.set(k, &h)
-	j.learn(c, k, &h, len(identities) > 0)
+	j.learn(c, k, &h, identities)
 	return nil
 }
 

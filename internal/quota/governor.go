@@ -3,6 +3,7 @@ package quota
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -28,6 +29,12 @@ type Config struct {
 	Timeout   time.Duration // when a call in flight is taken to have died with its process, longer than the client's patience; 0 means 90 s
 
 	Note func(string) // told what went wrong without stopping anything; may be nil
+
+	// Waiting is told that a wait of more than a few seconds begins: for which
+	// window ("minute", "hour", "day", or "hold" when the API asks for a pause),
+	// and until when at the latest. Once per window, however many calls wait for
+	// it; may be nil.
+	Waiting func(window string, until time.Time)
 
 	spans [3]time.Duration // of the windows; zero: minute, hour, day
 }
@@ -55,6 +62,7 @@ type Governor struct {
 	windows [3]window // views of state.Window
 	store   *store    // nil: in memory only
 	wake    chan struct{}
+	told    map[string]int64 // until when Waiting need not be told again, by window
 }
 
 // Open reads the account's state, if there is one. A state that cannot be read
@@ -69,10 +77,13 @@ func Open(cfg Config) (*Governor, error) {
 	if cfg.Note == nil {
 		cfg.Note = func(string) {}
 	}
+	if cfg.Waiting == nil {
+		cfg.Waiting = func(string, time.Time) {}
+	}
 	if cfg.spans == [3]time.Duration{} {
 		cfg.spans = spans
 	}
-	g := &Governor{cfg: cfg, full: cfg.PerSecond, wake: make(chan struct{})}
+	g := &Governor{cfg: cfg, full: cfg.PerSecond, wake: make(chan struct{}), told: map[string]int64{}}
 	switch {
 	case g.full == 0:
 		g.full = 25
@@ -231,10 +242,13 @@ func (g *Governor) admit(ctx context.Context) (ticket, *pipeline.Stop) {
 		var t ticket
 		var stop *pipeline.Stop
 		var pause time.Duration
+		var waits string // for what, when that is news
+		var until int64
 		g.mu.Lock()
 		wake := g.wake
 		g.with(func(now int64) bool {
-			why, until := g.obstacle(now)
+			var why string
+			why, until = g.obstacle(now)
 			if why == "" {
 				t = g.take(now)
 				pause = time.Duration(t.left - now)
@@ -243,11 +257,16 @@ func (g *Governor) admit(ctx context.Context) (ticket, *pipeline.Stop) {
 			pause = time.Duration(until - now)
 			if why != "second" && why != names[0] && pause > g.cfg.MaxWait {
 				stop = g.stop(why, until)
+			} else if g.news(why, until, now) {
+				waits = why
 			}
 			pause = g.doze(pause)
 			return false
 		})
 		g.mu.Unlock()
+		if waits != "" {
+			g.cfg.Waiting(waits, time.Unix(0, until))
+		}
 		switch {
 		case stop != nil:
 			return ticket{}, stop
@@ -260,6 +279,22 @@ func (g *Governor) admit(ctx context.Context) (ticket, *pipeline.Stop) {
 			return t, nil
 		}
 	}
+}
+
+// news reports whether somebody should be told of a wait: of a long one, once
+// per window.
+func (g *Governor) news(why string, until, now int64) bool {
+	const long = 5 * time.Second
+	if why == "second" || until-now <= int64(long) || now < g.told[why] {
+		return false
+	}
+	g.told[why] = until
+	for i, name := range names {
+		if name == why {
+			g.told[why] = max(until, now+int64(g.cfg.spans[i]))
+		}
+	}
+	return true
 }
 
 // obstacle names what one more call has to wait for ("" for nothing) and until
@@ -629,9 +664,13 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 }
 
 func cancelled(ctx context.Context) *pipeline.Stop {
+	reason := "stopped on request, while waiting for its turn under the rate limits"
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		reason = "stopped while waiting for its turn under the rate limits: " + cause.Error()
+	}
 	return &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,
-		Reason: "stopped while waiting: " + context.Cause(ctx).Error(),
+		Reason: reason,
 		Advice: "run again to ask for the rest",
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,6 +339,33 @@ func TestMaxWait(t *testing.T) {
 	}
 }
 
+// TestWaiting: a long wait is told when it begins, once per window, by whichever
+// of the calls that wait meets it first.
+func TestWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(33 * time.Second)
+		plan := quota.Plan{Minute: 40, Hour: 100}
+		var mu sync.Mutex
+		told := map[string]int{}
+		begun := time.Now()
+		cfg := quota.Config{Plan: plan, MaxWait: 2 * time.Hour, Waiting: func(window string, until time.Time) {
+			mu.Lock()
+			defer mu.Unlock()
+			told[window]++
+			if wait := time.Until(until); wait <= 5*time.Second || wait > 61*time.Minute {
+				t.Errorf("told of a wait for the %s of %s", window, wait)
+			}
+		}}
+		w := newWire(newModel("utc", plan), 0, 300*time.Millisecond)
+		if _, stop := ask(t.Context(), t, quota.Limit(w, open(t, cfg), judge), 200, 8); stop != nil {
+			t.Fatal(stop)
+		}
+		if took := time.Since(begun); told["hour"] != 1 || told["minute"] < 2 || told["minute"] > int(took/time.Minute)+1 || len(told) != 2 {
+			t.Errorf("told %v in %s, want of the hour once, and of some minutes", told, took)
+		}
+	})
+}
+
 // TestCancel: waiting ends with ctx, at once, for a window and for the turn,
 // and a place that was not used is free again.
 func TestCancel(t *testing.T) {
@@ -365,6 +393,34 @@ func TestCancel(t *testing.T) {
 			}
 			if s := g.State(); s.InFlight != 0 || name != "unlimited" && s.Windows[0].Here != 1 {
 				t.Errorf("%s: afterwards\n%v want 1 call, none in flight", name, s)
+			}
+		})
+	}
+}
+
+// TestCancelInWords: who stops a run reads that it was stopped, not how the
+// program noticed.
+func TestCancelInWords(t *testing.T) {
+	for _, tt := range []struct {
+		cause error
+		want  string
+	}{
+		{nil, "stopped on request, while waiting for its turn under the rate limits"},
+		{errors.New("the night is over"), "stopped while waiting for its turn under the rate limits: the night is over"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := open(t, quota.Config{Plan: quota.Plan{Minute: 1}})
+			f := quota.Limit(script(), g, judge)
+			if _, err := f.Fetch(t.Context(), batch(1)); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cancelled := time.AfterFunc(time.Second, func() { cancel(tt.cause) })
+			defer cancelled.Stop()
+			_, err := f.Fetch(ctx, batch(1))
+			var stop *pipeline.Stop
+			if !errors.As(err, &stop) || stop.Reason != tt.want {
+				t.Errorf("Fetch() = %v, want %q", err, tt.want)
 			}
 		})
 	}

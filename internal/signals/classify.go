@@ -442,7 +442,7 @@ func (v Verdict) problem() string {
 	switch {
 	case v.Status == 0:
 		return text
-	case text == "":
+	case text == "", text == strconv.Itoa(v.Status): // a body that repeats the status says nothing
 		return fmt.Sprintf("HTTP %d %s", v.Status, http.StatusText(v.Status))
 	}
 	return fmt.Sprintf("HTTP %d: %s", v.Status, text)

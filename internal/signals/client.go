@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/siglake/siglake/pipeline"
@@ -196,6 +197,9 @@ func (c *Client) exchange(ctx context.Context, method, path string, body []byte,
 	if err != nil {
 		call.Duration = c.now().Sub(call.Sent)
 		call.Problem = c.key.hide(err.Error())
+		if how := brokenOff(err); how != "" && !left.never() {
+			call.Problem = how + ": " + call.Problem
+		}
 		if ctx.Err() != nil {
 			call.Problem = fmt.Sprintf("no answer within %s: %s", c.timeout, call.Problem)
 		}
@@ -224,6 +228,18 @@ func (c *Client) exchange(ctx context.Context, method, path string, body []byte,
 		raw = []byte(c.key.hide(string(raw))) // an answer that quotes the key is stored without it
 	}
 	call.Body = raw
+}
+
+// brokenOff says in plain words how a connection ended on which something was
+// sent; empty when the error says it well enough.
+func brokenOff(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNRESET):
+		return "the other side cut the connection off before an answer came"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE):
+		return "the connection broke off before an answer came"
+	}
+	return ""
 }
 
 // newTransport is one connection per request in flight, over HTTP/1.1.

@@ -109,11 +109,12 @@ func TestWire(t *testing.T) {
 		{"chunks without an end", head + "Transfer-Encoding: chunked\r\n\r\n10\r\n" + paid[:16] + "\r\n", pipeline.Ambiguous, schema.Held, "broke off after 16 bytes"},
 		{"zipped", head + "Content-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(zipped.Len()) + "\r\n\r\n" + zipped.String(), pipeline.Charged, schema.Enriched, ""},
 		{"zipped and cut", head + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + zipped.String()[:30], pipeline.Ambiguous, schema.Held, "broke off"},
-		{"no answer", "", pipeline.Ambiguous, schema.Held, "EOF"},
+		{"no answer", "", pipeline.Ambiguous, schema.Held, "the connection broke off before an answer came: EOF"},
 		{"half a head", "HTTP/1.1 200 OK\r\nContent-Ty", pipeline.Ambiguous, schema.Held, "malformed"},
 		{"not HTTP", "SSH-2.0-OpenSSH_9.6\r\n", pipeline.Ambiguous, schema.Held, "malformed HTTP"},
 		{"no content", "HTTP/1.1 204 No Content\r\n\r\n", pipeline.Ambiguous, schema.Held, "not a complete JSON document"},
 		{"a cut error", "HTTP/1.1 500 Oops\r\nContent-Length: 90\r\n\r\n{\"statusCode\":500,", pipeline.Ambiguous, schema.Held, "broke off"},
+		{"a proxy that repeats its status", "HTTP/1.1 503 Sorry\r\nContent-Length: 3\r\n\r\n503", pipeline.Ambiguous, schema.Held, "HTTP 503 Service Unavailable"},
 		{"see other: it was carried out", "HTTP/1.1 303 See Other\r\nLocation: /done\r\nContent-Length: 0\r\n\r\n", pipeline.Ambiguous, schema.Held, "303"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

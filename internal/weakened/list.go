@@ -89,6 +89,14 @@ var weaknesses = []weakness{
 		pkg:  "internal/journal", run: "TestCovers",
 	},
 	{
+		name: "an answer that reached its cap taken for a complete one",
+		harm: "events that were asked for with a higher cap are never fetched, and nobody is told",
+		file: "internal/journal/index.go",
+		old:  `case p == nil || slices.Contains(p.full[signal], key):`,
+		new:  `case p == nil:`,
+		pkg:  "cmd/siglake", run: "TestRaisedCap",
+	},
+	{
 		name: "a purchase of a shorter window taken for one of a longer",
 		harm: "events that were asked for are never fetched, and nobody is told",
 		file: "internal/journal/index.go",
@@ -435,6 +443,32 @@ var weaknesses = []weakness{
 		pkg:  "cmd/siglake", run: "TestInDoubt",
 	},
 	{
+		name: "what was decided about a doubt takes its credits out of the bill",
+		harm: "the bracket that verify certifies does not hold what the vendor billed",
+		file: "internal/journal/unsettled.go",
+		old:  `c.Outcome == pipeline.Ambiguous && c.Resolved == Released:`,
+		new:  `c.Outcome == pipeline.Charged && c.Resolved == Released:`,
+		pkg:  "cmd/siglake", run: "TestDecidedIsNotPaidFor",
+	},
+	{
+		name: "a reading of the account's usage bounds calls made after it",
+		harm: "the bracket that verify certifies does not hold what the vendor billed",
+		file: "internal/journal/unsettled.go",
+		old:  `b.first <= c.at && c.at <= b.last {`,
+		new:  `b.first <= c.at {`,
+		pkg:  "internal/journal", run: "TestMost",
+	},
+	{
+		name: "an accepted loss gives up signals that were never asked about",
+		harm: "lines are reported as done whose other signals nobody asked about",
+		file: "internal/journal/write.go",
+		old:  `		known.Doubt = lost // else the rest is asked about`,
+		new: `	}
+	if lost != nil {
+		known.Doubt = lost`,
+		pkg: "cmd/siglake", run: "TestAcceptedSignalsOnly",
+	},
+	{
 		name: "asking again what is in doubt has no budget",
 		harm: "--in-doubt retry pays twice for more than was allowed",
 		file: "cmd/siglake/doubt.go",
@@ -462,7 +496,7 @@ var weaknesses = []weakness{
 		name: "a reopened refresh begins anew",
 		harm: "for one lost call, the whole list is bought again",
 		file: "cmd/siglake/state.go",
-		old:  `!r.Left() && !r.Reopened()`,
+		old:  `!r.Left() && !s.journal.Reopened(r)`,
 		new:  `!r.Left()`,
 		pkg:  "cmd/siglake", run: "TestInDoubt",
 	},

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/siglake/siglake/internal/simulator"
+)
+
+// TestMessages: what a user is told names what is wrong and what to do next.
+func TestMessages(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	list := writeList(t, "messages", 3)
+	run := []string{"run", list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "news"}
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args  []string
+		code  int
+		says  string
+		never string
+	}{
+		{[]string{"--version"}, exitComplete, "siglake version " + version, ""},
+		{[]string{"held", "bogus"}, exitUsage, "bogus", "Did you mean"},
+		{[]string{"help", "bogus"}, exitUsage, "bogus", "Did you mean"},
+		{slices.Concat(run, []string{"--fault", "drop@1"}), exitUsage, "--fault is about the simulator; add --simulate", ""},
+		{slices.Concat(run, []string{"--seed", "3"}), exitUsage, "--seed is about the simulator", ""},
+		{slices.Concat(run, []string{"--since", "10y"}), exitUsage, "is more than a year back", ""},
+		{slices.Concat(run, []string{"--since", "soon"}), exitUsage, "30d, 6w, 3m or 1y", ""},
+		{[]string{"resume", "--lake", empty}, exitComplete, "no run was begun in " + empty, "finished"},
+	} {
+		code, stdout, stderr := call(t, tt.args...)
+		if said := stdout + stderr; code != tt.code || !strings.Contains(said, tt.says) || tt.never != "" && strings.Contains(said, tt.never) {
+			t.Errorf("%q: exit %d, %q; want %d, %q and no %q", tt.args, code, said, tt.code, tt.says, tt.never)
+		}
+	}
+	if n := r.sim.Bill().Billed; n != 0 {
+		t.Errorf("%d calls were billed, want none", n)
+	}
+
+	t.Setenv(keyVariable, "a key\nof two lines")
+	if code, _, stderr := call(t, run...); code != exitAuth || !strings.Contains(stderr, "a character at position 2 that cannot be sent") || strings.Contains(stderr, "of two lines") {
+		t.Errorf("a key of two lines: exit %d, %q; want %d and not the key", code, stderr, exitAuth)
+	}
+}
+
+// TestUnreachable: without a network a run says so in one sentence, and what to do.
+func TestUnreachable(t *testing.T) {
+	onVirtualTime(t, func(t *testing.T) {
+		code, _, stderr := call(t, "run", writeList(t, "unreachable", 3), "--lake", filepath.Join(t.TempDir(), "lake"), "--base-url", "http://127.0.0.1:1",
+			"--signals", "news", "--quiet")
+		const says = "siglake: the API cannot be reached (dial tcp 127.0.0.1:1: connect: connection refused): check network, proxy and --base-url, then run the same command again\n"
+		if code != exitDeferred || stderr != says {
+			t.Errorf("exit %d, %q; want %d, %q", code, stderr, exitDeferred, says)
+		}
+	})
+}
+
+// TestDemoLeavesRealLakes: a demo that is refused has written nothing.
+func TestDemoLeavesRealLakes(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	r.run(domains(3), plain...)
+	code, _, stderr := call(t, "demo", "--lake", r.lake)
+	if _, err := os.Stat(r.lake + "-accounts.csv"); code != exitUsage || !strings.Contains(stderr, "holds real answers") || !os.IsNotExist(err) {
+		t.Errorf("exit %d, %q, its list: %v; want %d, a refusal, and none", code, stderr, err, exitUsage)
+	}
+}
+
+func TestExpectedLines(t *testing.T) {
+	for _, tt := range []struct {
+		text   string
+		header bool
+		want   int64
+	}{
+		{"a.example\nb.example\n", false, 2},
+		{"a.example\nb.example", false, 2},
+		{"domain\na.example\nb.example\n", true, 2},
+		{"", false, 0},
+	} {
+		path := filepath.Join(t.TempDir(), "list.csv")
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := expectedLines(path, tt.header); got != tt.want {
+			t.Errorf("expectedLines(%q, header %v) = %d, want %d", tt.text, tt.header, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/schema"
+)
+
+// TestVerifySaysWhatToDo: a lake that is broken beside a sound journal can be
+// made again, and verify says so; nothing is said in the program's own words.
+func TestVerifySaysWhatToDo(t *testing.T) {
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	r.run(domains(300), append([]string{"--concurrency", "1"}, plain...)...)
+	if out := r.command(exitComplete, "verify"); strings.Contains(out, "siglake rebuild") || !strings.Contains(out, "credits over 2 answers") {
+		t.Errorf("verify of a sound lake with 2 answers and a lost one:\n%s", out)
+	}
+	var calls, accounts string
+	for _, f := range r.manifest.Files {
+		switch f.Table {
+		case schema.Calls.Name:
+			calls = filepath.Join(r.lake, f.Path)
+		case schema.Accounts.Name:
+			accounts = filepath.Join(r.lake, f.Path)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T)
+		says   string
+	}{
+		{"another file's content", func(t *testing.T) {
+			raw, err := os.ReadFile(calls)
+			if err == nil {
+				err = os.WriteFile(accounts, raw, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, " rows, its manifest says "},
+		{"cut", func(t *testing.T) {
+			if err := os.Truncate(calls, 100); err != nil {
+				t.Fatal(err)
+			}
+		}, " cannot be read: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.damage(t)
+			out := r.command(exitIntegrity, "verify")
+			if !strings.Contains(out, c.says) || strings.Contains(out, "<nil>") {
+				t.Errorf("verify does not say %q, or says <nil>:\n%s", c.says, out)
+			}
+			if says := "siglake rebuild --lake " + r.lake + " --into DIR"; !strings.Contains(out, says) {
+				t.Errorf("verify does not say %q:\n%s", says, out)
+			}
+		})
+	}
+	r.command(exitComplete, "rebuild", "--into", filepath.Join(t.TempDir(), "again"))
+}
