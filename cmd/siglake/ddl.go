@@ -107,7 +107,7 @@ func (s *script) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", 
 // month still skips files.
 func duckScript(w io.Writer, address string, s *sinks.Snapshot, fixed bool) error {
 	var out script
-	out.line("-- %s, for DuckDB 1.5 or later: a view for each dataset.", address)
+	out.line("-- The lake %q, for DuckDB 1.5 or later: a view for each dataset.", address)
 	switch {
 	case fixed:
 		out.line("-- All views read generation %d, whatever is published later.", s.Generation)
@@ -233,7 +233,7 @@ func athenaScript(w io.Writer, address string, s *sinks.Snapshot) error {
 		}
 	}
 	var out script
-	out.line("-- %s, for Athena: run one statement after another in the database that the tables shall be in.", address)
+	out.line("-- The lake %q, for Athena: run one statement after another in the database that the tables shall be in.", address)
 	out.line("-- The tables see every file as soon as it lies there. New months are found by MSCK REPAIR TABLE, to be run after each run.")
 	for _, t := range slices.Concat(schema.Events, schema.Ledger) {
 		var columns []string

@@ -140,7 +140,7 @@ func compact(t *testing.T, lake string) {
 // views that are printed anew, by a script printed before the first run, by a
 // session that began early, and by views of each generation.
 func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
-	lake := t.TempDir()
+	lake := filepath.Join(t.TempDir(), "Ida's lake")
 	empty, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "none"})
 	if err != nil {
 		t.Fatal(err)
