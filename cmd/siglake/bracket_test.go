@@ -155,7 +155,7 @@ func TestAcceptedIsDecided(t *testing.T) {
 			t.Fatalf("exit %d, want %d: %s", r.code, exitHeld, r.stderr)
 		}
 		r.command(exitComplete, "held", "accept-loss")
-		if v := r.visit(c.list, flags...); v.code != c.code || v.calls != 0 || !strings.Contains(v.stdout, "Nothing to do") {
+		if v := r.visit(c.list, flags...); v.code != c.code || v.calls != 0 || !strings.Contains(v.stdout, "Nothing to do") || !strings.Contains(v.stdout, "1 call taken as paid and lost, 0 to ") {
 			t.Errorf("the same command: exit %d after %d calls, want %d after none: %s", v.code, v.calls, c.code, v.stdout)
 		}
 		// A run that meets them has them as lost, and is complete.

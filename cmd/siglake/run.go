@@ -518,6 +518,9 @@ func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
 	if !c.Bool("quiet") {
 		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
 			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(outcome), r.Done.Generation)
+		if lost := s.journal.Accepted(r); len(lost) > 0 {
+			fmt.Fprintf(c.App.Writer, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", counted(len(lost), "call"), thousands(s.journal.Most(lost...)))
+		}
 		next := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
 		if waits := s.journal.Waits(r); len(waits) > 0 {
 			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+

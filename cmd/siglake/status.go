@@ -99,7 +99,7 @@ func (s *state) status() *lakeStatus {
 		newest[r.Command] = r
 	}
 	for _, r := range runs {
-		line := runStatus{Run: r.ID, State: runState(r), Calls: len(r.Calls), Credits: chargedOf(r), Unsettled: unsettledOf(s.journal.Unsettled(r)), List: r.URI}
+		line := runStatus{Run: r.ID, State: s.runState(r), Calls: len(r.Calls), Credits: chargedOf(r), Unsettled: unsettledOf(s.journal.Unsettled(r)), List: r.URI}
 		if r.Done != nil {
 			line.Generation, line.Deferred, line.Held = r.Done.Generation, r.Done.Deferred, r.Done.Held
 			if newest[r.Command] == r && stillAsked(r) {
@@ -253,8 +253,10 @@ func (l *lakeStatus) totalText() string {
 	return text
 }
 
-func runState(r *journal.Run) string {
+func (s *state) runState(r *journal.Run) string {
 	switch {
+	case r.Done != nil && r.Done.Outcome == pipeline.InDoubt && len(s.journal.Waits(r)) == 0:
+		return "held, decided"
 	case r.Done != nil:
 		return string(r.Done.Outcome)
 	case r.Staged != nil:

@@ -77,6 +77,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("held retry --json (-want +got):\n%s", diff)
 	}
 	want.Unsettled = unsettled{Released: span{1, ceiling}}
+	want.Runs[0].State, want.Runs[1].State = "held, decided", "held, decided"
 	want.Runs[0].Unsettled, want.Reopened, want.Next = want.Unsettled, true, []string{resume}
 	if diff := cmp.Diff(want, r.status(), ignore); diff != "" {
 		t.Errorf("status --json after held retry (-want +got):\n%s", diff)

@@ -154,7 +154,7 @@ func creditText(m *pipeline.Manifest) string {
 		parts = append(parts, thousands(m.Credits.Below)+" less than the returned events explain")
 	}
 	if m.Credits.UnknownCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus %s answered calls whose charge is unknown (at most %s)", thousands(m.Credits.UnknownCalls), thousands(m.Credits.UnknownCeiling)))
+		parts = append(parts, fmt.Sprintf("plus %s whose charge is unknown (at most %s)", counted(int(m.Credits.UnknownCalls), "answered call"), thousands(m.Credits.UnknownCeiling)))
 	}
 	if m.Credits.AmbiguousCalls > 0 {
 		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", thousands(m.Credits.AmbiguousCeiling)))

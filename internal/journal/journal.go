@@ -126,6 +126,12 @@ func (j *Journal) Waits(r *Run) []*Call {
 	return slices.DeleteFunc(j.holders(r), func(c *Call) bool { return !c.Doubtful() })
 }
 
+// Accepted are the calls that held lines of a published run and were taken as
+// paid and lost.
+func (j *Journal) Accepted(r *Run) []*Call {
+	return slices.DeleteFunc(j.holders(r), func(c *Call) bool { return c.Resolved != Lost })
+}
+
 // holders are the calls that were or are in doubt and that a published run's
 // lines are held by.
 func (j *Journal) holders(r *Run) (calls []*Call) {
