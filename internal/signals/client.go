@@ -86,7 +86,7 @@ func New(cfg Config) (*Client, error) {
 		c.now = time.Now
 	}
 	if c.transport == nil {
-		c.transport = newTransport(c.timeout, nil)
+		c.transport = newTransport(nil)
 	}
 	return c, nil
 }
@@ -247,7 +247,7 @@ func brokenOff(err error) string {
 // HTTP/2 is off on purpose: there, one broken connection leaves every request
 // on it in doubt, the transport repeats requests by rules of its own, and the
 // bytes of one request cannot be told from those of another.
-func newTransport(timeout time.Duration, trust *tls.Config) *http.Transport {
+func newTransport(trust *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	secure := &tls.Config{}
 	if trust != nil {
@@ -294,7 +294,6 @@ func newTransport(timeout time.Duration, trust *tls.Config) *http.Transport {
 			return &watchedConn{Conn: tlsConn}, nil
 		},
 		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  timeout,
 		MaxResponseHeaderBytes: 1 << 20,
 		MaxIdleConns:           64,
 		MaxIdleConnsPerHost:    64,
