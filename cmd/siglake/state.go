@@ -148,7 +148,7 @@ func (s *state) recoverRuns(ctx context.Context) error {
 		s.journal.Attach(r)
 		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
 			// The staged files are gone with their directory; the journal has their rows.
-			m, err = s.replay(ctx, r, sink, nil)
+			m, err = s.replay(ctx, r, sink, m.Run.Stop.Again())
 		} else if err == nil {
 			err = s.journal.Commit(m)
 		}
