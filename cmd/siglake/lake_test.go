@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,5 +60,25 @@ func TestStopSurvives(t *testing.T) {
 	first := chain[0]
 	if s := first.Run.Stop; s == nil || s.Kind != pipeline.StopInput || first.Run.Outcome != pipeline.Incomplete {
 		t.Errorf("the run that was completed: outcome %s, stop %+v, want %s and %s", first.Run.Outcome, s, pipeline.Incomplete, pipeline.StopInput)
+	}
+}
+
+// TestJournalGone: a lake whose journal was lost is not run on, for all of it
+// would be bought again.
+func TestJournalGone(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	path := writeList(t, "gone", 50)
+	r.runContext(context.Background(), nil, path, plain...)
+	if err := os.RemoveAll(filepath.Join(r.lake, stateDir)); err != nil {
+		t.Fatal(err)
+	}
+	before := r.sim.Bill().Credits
+	r.runContext(context.Background(), nil, path, plain...)
+	if r.code != exitIntegrity || !strings.Contains(r.stderr, "would be bought again") {
+		t.Errorf("exit %d, want %d: %s", r.code, exitIntegrity, r.stderr)
+	}
+	if n := r.sim.Bill().Credits - before; n != 0 {
+		t.Errorf("%d credits were spent", n)
 	}
 }

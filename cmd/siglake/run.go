@@ -301,7 +301,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	if _, err := sink.Newest(c.Context); err != nil {
+	if err := s.mustKnow(c.Context, sink); err != nil {
 		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
 	s.journal.SetPrice(j.price)

@@ -352,6 +352,17 @@ func (s *state) sameWorld(c *cli.Context) error {
 	return nil
 }
 
+// mustKnow makes sure that the journal is the one of what lies in the lake. One
+// that was lost, or has not come along, would let all be bought again.
+func (s *state) mustKnow(ctx context.Context, sink *sinks.Lake) error {
+	newest, err := sink.Newest(ctx)
+	if err == nil && newest != nil && len(s.journal.Runs()) == 0 {
+		err = fmt.Errorf("%w: %s has generation %d, and its journal knows no run: what was paid for would be bought again; bring %s back as it was, or name another lake",
+			sinks.ErrIntegrity, s.lake, newest.Generation, stateDir)
+	}
+	return err
+}
+
 // untilOf is the day that a run's window ends.
 func untilOf(r *journal.Run) (day time.Time) {
 	for _, q := range r.Queries {
