@@ -237,6 +237,10 @@ func (x *examination) lake(lake string) (policy string) {
 
 // journal opens the journal, which reads all of its heads.
 func (x *examination) journal(lake string) {
+	if there, err := lakeExists(x.c, lake); err == nil && !there {
+		x.ok("journal", "there is none yet: the first run makes it")
+		return
+	}
 	s, err := openState(x.c, lake, onlooker)
 	if err != nil {
 		x.fail("journal", err, "siglake verify says more")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
@@ -80,5 +81,70 @@ func TestJournalGone(t *testing.T) {
 	}
 	if n := r.sim.Bill().Credits - before; n != 0 {
 		t.Errorf("%d credits were spent", n)
+	}
+}
+
+// TestLookersLeaveNothing: whoever looks makes nothing, neither where there is no
+// lake yet nor where there is one.
+func TestLookersLeaveNothing(t *testing.T) {
+	r := newRig(t, simulator.Config{})
+	store := buckettest.Start(t)
+	path, access, dir := writeList(t, "look", 10), onS3(t, store), t.TempDir()
+	for _, lake := range []string{dir, store.URI("lakes/look")} {
+		for _, args := range [][]string{
+			{"doctor", "--lake", lake, "--base-url", r.server.URL}, {"status", "--lake", lake}, {"verify", "--lake", lake}, {"held", "list", "--lake", lake},
+			append([]string{"plan", path, "--lake", lake, "--base-url", r.server.URL}, plain...),
+		} {
+			code, _, stderr := call(t, append(args, access...)...)
+			if looks := args[0] == "doctor" || args[0] == "plan"; looks && code != exitComplete || !looks && code != exitUsage {
+				t.Errorf("%s of no lake: exit %d: %s", args[0], code, stderr)
+			}
+		}
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	for o, err := range bucketOf(t, store, store.URI("")).List(t.Context(), "") {
+		t.Errorf("left behind: %s, %v", o.Name, err)
+	}
+}
+
+// TestStateDirectory: the journal of a lake on S3 in a directory of one machine
+// belongs to that lake alone, and must not be lost.
+func TestStateDirectory(t *testing.T) {
+	oneDay(t)
+	r := newRig(t, simulator.Config{})
+	store := buckettest.Start(t)
+	path, access, state := writeList(t, "state", 50), onS3(t, store), filepath.Join(t.TempDir(), "state")
+	run := func(lake, state string) (int, string) {
+		t.Helper()
+		code, stdout, stderr := call(t, slices.Concat([]string{"run", path, "--lake", store.URI(lake), "--state", state, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, plain, access)...)
+		return code, stdout + stderr
+	}
+	if code, output := run("one", state); code != exitComplete {
+		t.Fatalf("exit %d: %s", code, output)
+	}
+	billed := r.sim.Bill().Credits
+	if code, output := run("one/", state); code != exitComplete || !strings.Contains(output, "Nothing to do") {
+		t.Errorf("again: exit %d: %s", code, output)
+	}
+	if code, output := run("two", state); code != exitUsage || !strings.Contains(output, "holds the journal of "+store.URI("one/")) {
+		t.Errorf("another lake with the same --state: exit %d: %s", code, output)
+	}
+	if code, output := run("one", state+"-other"); code != exitUsage || !strings.Contains(output, "name the same place") {
+		t.Errorf("the lake with another --state: exit %d: %s", code, output)
+	}
+	if err := os.Rename(state, state+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	if code, output := run("one", state); code != exitIntegrity || !strings.Contains(output, "is not there any more") {
+		t.Errorf("without the directory: exit %d: %s", code, output)
+	}
+	if n := r.sim.Bill().Credits - billed; n != 0 {
+		t.Errorf("%d credits were spent", n)
+	}
+	if code, output := run("two", t.TempDir()); code != exitComplete {
+		t.Errorf("the other lake with a directory of its own: exit %d: %s", code, output)
 	}
 }

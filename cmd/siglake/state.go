@@ -35,8 +35,8 @@ type state struct {
 	journal *journal.Journal
 }
 
-// openState locks a lake for who, and opens its journal. Nobody looks only, while
-// others may be at work.
+// openState locks a lake for who, and opens its journal. An onlooker locks nothing
+// and writes nothing, while others may be at work.
 func openState(c *cli.Context, lake, who string) (s *state, err error) {
 	s = &state{lake: lake, options: sinkOptions(c)}
 	if s.vault, err = openVault(c, lake, who); err != nil {
