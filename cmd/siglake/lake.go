@@ -257,14 +257,24 @@ func (h home) claim(lake string) error {
 	if owner != "" {
 		return usagef("--state %s holds the journal of %s: name a directory of its own for this lake", h.Directory, owner)
 	}
-	err = os.MkdirAll(h.Directory, 0o700)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(h.Directory, ownerFile), []byte(lake+"\n"), 0o600) // what makes the journal beside it outlive a crash keeps the name, too
-	}
-	if err != nil {
+	if err := h.sign(lake); err != nil {
 		return &exitError{exitStorage, err}
 	}
 	return nil
+}
+
+// sign writes the owner. What makes the journal beside the file outlive a crash
+// does the same for its name.
+func (h home) sign(lake string) error {
+	if err := os.MkdirAll(h.Directory, 0o700); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(h.Directory, ownerFile))
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(lake + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // mustHold makes sure that the directory still has the lake's journal: an empty
