@@ -91,7 +91,7 @@ func (s *state) guard(ctx context.Context) (guarded context.Context, release fun
 		defer close(done)
 		select {
 		case <-lost:
-			slog.Error("the lock of the lake was lost: nothing more is asked", "lake", s.lake)
+			slog.Error("the lock of the lake was lost: nothing more is asked", "lake", s.lake, "error", s.vault.lock.Err())
 			cancel()
 		case <-guarded.Done():
 		}
