@@ -86,6 +86,19 @@ type StopInfo struct {
 	Needs   int64      `json:"needs_at_most,omitempty"` // after a budget: credits that suffice for all lines that are left
 }
 
+// Again is the Stop as far as the manifest keeps it, for one that is made again;
+// nil when there was none.
+func (s *StopInfo) Again() *Stop {
+	if s == nil {
+		return nil
+	}
+	again := &Stop{Kind: s.Kind, Reason: s.Reason, Advice: s.Advice}
+	if s.RetryAt != nil {
+		again.RetryAt = *s.RetryAt
+	}
+	return again
+}
+
 // Input is the fingerprint of the list that was read.
 type Input struct {
 	URI         string            `json:"uri"`

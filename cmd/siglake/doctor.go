@@ -88,9 +88,7 @@ func doctor(c *cli.Context) error {
 		worst = max(worst, d.code)
 	}
 	if c.Bool("json") {
-		e := json.NewEncoder(c.App.Writer)
-		e.SetIndent("", "  ")
-		if err := e.Encode(x.found); err != nil {
+		if err := printJSON(c, x.found); err != nil {
 			return err
 		}
 	} else {
@@ -237,6 +235,10 @@ func (x *examination) lake(lake string) (policy string) {
 
 // journal opens the journal, which reads all of its heads.
 func (x *examination) journal(lake string) {
+	if there, err := lakeExists(x.c, lake); err == nil && !there {
+		x.ok("journal", "there is none yet: the first run makes it")
+		return
+	}
 	s, err := openState(x.c, lake, onlooker)
 	if err != nil {
 		x.fail("journal", err, "siglake verify says more")
@@ -244,9 +246,9 @@ func (x *examination) journal(lake string) {
 	}
 	defer s.close() //nolint:errcheck // nothing was written
 	runs, doubts := s.journal.Runs(), s.journal.Doubts()
-	x.ok("journal", "%d runs", len(runs))
+	x.ok("journal", "%s", counted(len(runs), "run"))
 	if n := len(doubts); n > 0 {
-		x.warn("journal", "siglake held list --lake "+lake+" shows them", "%d calls are in doubt", n)
+		x.warn("journal", "siglake held list --lake "+lake+" shows them", "in doubt: %s", counted(n, "call"))
 	}
 	if n := len(runs); n > 0 && runs[n-1].Done == nil {
 		x.warn("journal", "siglake resume --lake "+lake+" goes on with it", "run %s is not finished", runs[n-1].ID)

@@ -131,7 +131,7 @@ func openBucketVault(c *cli.Context, lake, who string) (v vault, err error) {
 	if err != nil {
 		return v, err
 	}
-	if err := home.agree(c.Context, b); err != nil {
+	if err := home.agree(c.Context, b, who != onlooker); err != nil {
 		return v, err
 	}
 	if home.Directory != "" {
@@ -189,8 +189,9 @@ func (h home) String() string {
 	return fmt.Sprintf("in %s on %s", h.Directory, h.Host)
 }
 
-// agree makes sure that the journal is where the lake says it is.
-func (h home) agree(ctx context.Context, b *bucket.Bucket) error {
+// agree makes sure that the journal is where the lake says it is. If the lake
+// does not say so yet, and settle is set, it is told.
+func (h home) agree(ctx context.Context, b *bucket.Bucket, settle bool) error {
 	const name = stateDir + "/journal.json"
 	text, err := json.Marshal(h)
 	if err != nil {
@@ -198,6 +199,12 @@ func (h home) agree(ctx context.Context, b *bucket.Bucket) error {
 	}
 	raw, _, err := b.Get(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
+		if !settle {
+			return nil
+		}
+		if err := h.claim(b.URI("")); err != nil {
+			return err
+		}
 		if err = b.Create(ctx, name, append(text, '\n')); err == nil {
 			return nil
 		}
@@ -215,17 +222,92 @@ func (h home) agree(ctx context.Context, b *bucket.Bucket) error {
 	if there != h {
 		return usagef("the journal of this lake is %s, and --state says %s: what was paid for would not be found; name the same place", there, h)
 	}
+	return h.mustHold(b.URI(""))
+}
+
+// ownerFile names the lake whose journal lies beside it. It is there before the
+// lake says that its journal is.
+const ownerFile = "lake"
+
+// owner is the lake whose journal lies in the directory; empty: none.
+func (h home) owner() (lake string, err error) {
+	text, err := os.ReadFile(filepath.Join(h.Directory, ownerFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", &exitError{exitStorage, err}
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// claim makes a directory that of a lake's journal. It must not be another's: what
+// was bought for that one would pass as bought for this one, and be in neither.
+func (h home) claim(lake string) error {
+	if h.Directory == "" {
+		return nil
+	}
+	owner, err := h.owner()
+	if err != nil || owner == lake {
+		return err
+	}
+	if owner == "" {
+		owner = "another lake"
+		if _, err := os.Stat(filepath.Join(h.Directory, "journal")); errors.Is(err, fs.ErrNotExist) {
+			owner = ""
+		}
+	}
+	if owner != "" {
+		return usagef("--state %s holds the journal of %s: name a directory of its own for this lake", h.Directory, owner)
+	}
+	if err := h.sign(lake); err != nil {
+		return &exitError{exitStorage, err}
+	}
 	return nil
 }
 
-// exists reports whether there is a lake with a journal.
+// sign writes the owner. What makes the journal beside the file outlive a crash
+// does the same for its name.
+func (h home) sign(lake string) error {
+	if err := os.MkdirAll(h.Directory, 0o700); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(h.Directory, ownerFile))
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(lake + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// mustHold makes sure that the directory still has the lake's journal: an empty
+// one in its place would know nothing of what was paid for.
+func (h home) mustHold(lake string) error {
+	if h.Directory == "" {
+		return nil
+	}
+	switch owner, err := h.owner(); {
+	case err != nil:
+		return err
+	case owner == "":
+		return &exitError{exitIntegrity, fmt.Errorf("the journal of this lake was in %s and is not there any more: restore that directory, or what was paid for would be bought again", h.Directory)}
+	case owner != lake:
+		return usagef("--state %s holds the journal of %s now, not that of %s", h.Directory, owner, lake)
+	}
+	return nil
+}
+
+// lakeExists reports whether there is a lake with a journal.
 func lakeExists(c *cli.Context, lake string) (bool, error) {
 	if !sinks.OnS3(lake) {
-		_, err := os.Stat(filepath.Join(strings.TrimPrefix(lake, "file://"), stateDir))
-		if errors.Is(err, os.ErrNotExist) {
+		path, err := sinks.Check(lake)
+		if err == nil {
+			_, err = os.Stat(filepath.Join(path, stateDir))
+		}
+		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
-		return err == nil, err
+		if err != nil {
+			return false, &exitError{exitStorage, err}
+		}
+		return true, nil
 	}
 	b, err := openBucket(c, lake)
 	if err != nil {
@@ -249,7 +331,7 @@ func emptyStore(c *cli.Context, lake string) (store journal.Store, closer io.Clo
 		if err != nil {
 			return nil, nil, usagef("%v", err)
 		}
-		if err := (home{}).agree(c.Context, b); err != nil {
+		if err := (home{}).agree(c.Context, b, true); err != nil {
 			return nil, nil, err
 		}
 		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalPatience})

@@ -15,8 +15,8 @@ func TestMessages(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	list := writeList(t, "messages", 3)
 	run := []string{"run", list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "news"}
-	empty := filepath.Join(t.TempDir(), "empty")
-	if err := os.Mkdir(empty, 0o700); err != nil {
+	none, empty := t.TempDir(), filepath.Join(t.TempDir(), "empty")
+	if err := os.MkdirAll(filepath.Join(empty, stateDir), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -32,6 +32,7 @@ func TestMessages(t *testing.T) {
 		{slices.Concat(run, []string{"--seed", "3"}), exitUsage, "--seed is about the simulator", ""},
 		{slices.Concat(run, []string{"--since", "10y"}), exitUsage, "is more than a year back", ""},
 		{slices.Concat(run, []string{"--since", "soon"}), exitUsage, "30d, 6w, 3m or 1y", ""},
+		{[]string{"resume", "--lake", none}, exitUsage, none + ": there is no lake of siglake", "resume"},
 		{[]string{"resume", "--lake", empty}, exitComplete, "no run was begun in " + empty, "finished"},
 	} {
 		code, stdout, stderr := call(t, tt.args...)

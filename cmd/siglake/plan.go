@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -133,9 +132,7 @@ func planList(c *cli.Context, uri string) error {
 	}
 	o.Money = inMoney.of(o.Credits)
 	if c.Bool("json") {
-		e := json.NewEncoder(c.App.Writer)
-		e.SetIndent("", "  ")
-		return e.Encode(o)
+		return printJSON(c, o)
 	}
 	if c.Bool("quiet") {
 		fmt.Fprintf(c.App.Writer, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
@@ -296,7 +293,7 @@ func (j *job) survey(asked []pipeline.Query, memory pipeline.Journal) (*pipeline
 	return plan, nil
 }
 
-// assumedAnswer is how long an answer takes as long as onlooker has measured it.
+// assumedAnswer is how long an answer takes as long as nobody has measured it.
 const assumedAnswer = 500 * time.Millisecond
 
 // foresee adds how long the calls take under the account's windows.

@@ -56,7 +56,10 @@ func rebuild(c *cli.Context) error {
 		if err != nil {
 			return &exitError{exitStorage, err}
 		}
-		m, err := s.replayInto(c.Context, r, sink, nil)
+		m, err := s.journal.Manifest(c.Context, r)
+		if err == nil {
+			m, err = s.replayInto(c.Context, r, sink, m.Run.Stop.Again())
+		}
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return &exitError{storageCode(err), fmt.Errorf("run %s: %w", r.ID, err)}
 		}

@@ -34,7 +34,7 @@ func runCommand() *cli.Command {
 			"pattern (lists/*.csv, lists/**) is one list of many files; all of them may lie on S3: s3://bucket/lists/*.csv.\n" +
 			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
 			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
-			"21 calls in doubt and perhaps lines that were not asked as well, 30 key or plan, 40 disk, 50 another run is at work on the lake, 60 the lake or its\n" +
+			"21 calls in doubt and perhaps lines that were not asked as well, 30 key or plan, 40 disk or bucket, 50 another run is at work on the lake, 60 the lake or its\n" +
 			"journal is damaged, 64 flags or an unreadable list.\n\n" +
 			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
 		Flags: runFlags(),
@@ -51,7 +51,7 @@ func runCommand() *cli.Command {
 func runFlags() []cli.Flag {
 	return joinFlags(
 		[]cli.Flag{
-			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` the Parquet files and the manifest go to"},
+			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix the Parquet files and the manifest go to"},
 			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
 		},
 		queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
@@ -135,7 +135,7 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	}
 	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, tour: tour}
 	if j.lake == "" {
-		return usagef("say where to write with --lake DIR")
+		return usagef("say where to write with --lake DIR or --lake s3://bucket/prefix")
 	}
 	return j.run()
 }
@@ -301,7 +301,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	if _, err := sink.Newest(c.Context); err != nil {
+	if err := s.mustKnow(c.Context, sink); err != nil {
 		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
 	s.journal.SetPrice(j.price)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -106,7 +105,5 @@ func printCatalogueJSON(c *cli.Context, chosen []schema.Signal) error {
 		}
 		out = append(out, e)
 	}
-	enc := json.NewEncoder(c.App.Writer)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return printJSON(c, out)
 }

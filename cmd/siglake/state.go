@@ -35,8 +35,8 @@ type state struct {
 	journal *journal.Journal
 }
 
-// openState locks a lake for who, and opens its journal. Nobody looks only, while
-// others may be at work.
+// openState locks a lake for who, and opens its journal. An onlooker locks nothing
+// and writes nothing, while others may be at work.
 func openState(c *cli.Context, lake, who string) (s *state, err error) {
 	s = &state{lake: lake, options: sinkOptions(c)}
 	if s.vault, err = openVault(c, lake, who); err != nil {
@@ -91,7 +91,7 @@ func (s *state) guard(ctx context.Context) (guarded context.Context, release fun
 		defer close(done)
 		select {
 		case <-lost:
-			slog.Error("the lock of the lake was lost: nothing more is asked", "lake", s.lake)
+			slog.Error("the lock of the lake was lost: nothing more is asked", "lake", s.lake, "error", s.vault.lock.Err())
 			cancel()
 		case <-guarded.Done():
 		}
@@ -148,7 +148,7 @@ func (s *state) recoverRuns(ctx context.Context) error {
 		s.journal.Attach(r)
 		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
 			// The staged files are gone with their directory; the journal has their rows.
-			m, err = s.replay(ctx, r, sink, nil)
+			m, err = s.replay(ctx, r, sink, m.Run.Stop.Again())
 		} else if err == nil {
 			err = s.journal.Commit(m)
 		}
@@ -350,6 +350,17 @@ func (s *state) sameWorld(c *cli.Context) error {
 		}
 	}
 	return nil
+}
+
+// mustKnow makes sure that the journal is the one of what lies in the lake. One
+// that was lost, or has not come along, would let all be bought again.
+func (s *state) mustKnow(ctx context.Context, sink *sinks.Lake) error {
+	newest, err := sink.Newest(ctx)
+	if err == nil && newest != nil && len(s.journal.Runs()) == 0 {
+		err = fmt.Errorf("%w: %s has generation %d, and its journal knows no run: what was paid for would be bought again; bring %s back as it was, or name another lake",
+			sinks.ErrIntegrity, s.lake, newest.Generation, stateDir)
+	}
+	return err
 }
 
 // untilOf is the day that a run's window ends.

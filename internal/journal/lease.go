@@ -20,6 +20,8 @@ type Hold interface {
 	// begun that costs money; what is on its way is seen through. It is nil for a
 	// lock that cannot be lost.
 	Lost() <-chan struct{}
+	// Err says why it was lost; nil as long as it is not.
+	Err() error
 	// Valid reports whether nobody else can have the lock yet.
 	Valid() bool
 	// Close lets others in.
@@ -28,6 +30,9 @@ type Hold interface {
 
 // Lost is nil: the lock of a file lasts as long as its process.
 func (l *Lock) Lost() <-chan struct{} { return nil }
+
+// Err is nil.
+func (l *Lock) Err() error { return nil }
 
 // Valid is true.
 func (l *Lock) Valid() bool { return true }
