@@ -192,7 +192,7 @@ func (p *purse) check(v visit, budget int64) fate {
 // own bill never exceeds a run's budget, and a run that stops for its budget
 // could not have asked about one entity more.
 func TestBudget(t *testing.T) {
-	seeds := uint64(60)
+	seeds := uint64(30)
 	if full() {
 		seeds = 1000
 	}

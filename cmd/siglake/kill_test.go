@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		if n != 0 {
 			fileHook = suicide(n)
 		}
-		journalPatience = time.Second
+		journalPatience, bucketPatience = time.Second, 10*time.Millisecond
 		main()
 	}
 	// Counts of calls are shared by all runs of a user; those of tests are not.
@@ -436,7 +436,7 @@ func (w *world) killed(dice *rand.Rand, life time.Duration, landed func()) {
 
 // TestCrash kills runs at chosen operations on files, before and after each.
 func TestCrash(t *testing.T) {
-	step, crashes := 23, 0
+	step, crashes := 47, 0
 	if full() {
 		step, crashes = 1, 1000
 	}

@@ -32,6 +32,10 @@ var fileHook func(op, path string, do func() error) error
 // that cannot be written is tried again, while paid answers wait.
 var journalPatience time.Duration
 
+// bucketPatience, when a test shortens it, is the longest wait between attempts
+// at a request to a bucket.
+var bucketPatience time.Duration
+
 // storeFlags say where things are kept.
 func storeFlags() []cli.Flag {
 	return joinFlags([]cli.Flag{
@@ -48,6 +52,7 @@ func openBucket(c *cli.Context, uri string) (*bucket.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Patience = bucketPatience
 	return bucket.Open(c.Context, uri, cfg)
 }
 
