@@ -23,9 +23,9 @@ func full() bool { return os.Getenv("SIGLAKE_FULL") != "" }
 // fails, none sees a part of a run's partition, and all views of a session see
 // one generation.
 func TestReadersBesideKills(t *testing.T) {
-	publications, kills, samples := 6, 6, 60
+	publications, kills, samples := 6, 6, 60 // samples are pairs: one by globbing, one by the views
 	if full() {
-		publications, kills, samples = 50, 50, 10_000
+		publications, kills, samples = 50, 50, 5000
 	}
 	program, err := build()
 	if err != nil {
@@ -66,7 +66,7 @@ func TestReadersBesideKills(t *testing.T) {
 		}
 		for {
 			cmd := exec.Command(program, "run", list, "--lake", lake, "--base-url", url, "--plan", "unlimited", "--rate", "0",
-				"--signals", "news,growth", "--batch-size", "20", "--quiet")
+				"--signals", "riskNews,surgeInHiring", "--since", "20d", "--batch-size", "20", "--quiet")
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
 			if err := cmd.Start(); err != nil {
@@ -164,7 +164,7 @@ func TestReadersBesideKills(t *testing.T) {
 	}
 	// What was seen first is what is there in the end.
 	sample()
-	t.Logf("%d samples of each kind, %d publications, %d kills; %d generations were seen, %d partitions of runs", taken, len(perRun), landed.Load(), len(generations), len(seen))
+	t.Logf("%d samples, %d publications, %d kills; %d generations were seen, %d partitions of runs", 2*taken, len(perRun), landed.Load(), len(generations), len(seen))
 	if len(perRun) < publications || landed.Load() < int64(kills) || len(generations) < publications/2 {
 		t.Errorf("%d publications, %d kills, %d generations seen: too few to tell", len(perRun), landed.Load(), len(generations))
 	}
