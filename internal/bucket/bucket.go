@@ -132,7 +132,7 @@ func (cfg Config) load(ctx context.Context) (aws.Config, error) {
 		})
 		// Two conditional writes that meet: whoever is told so tries again. And a
 		// clock that is wrong: the SDK has learnt the right time from the refusal.
-		return retry.AddWithErrorCodes(r, "ConditionalRequestConflict", "OperationAborted", "RequestTimeTooSkewed")
+		return retry.AddWithErrorCodes(r, "ConditionalRequestConflict", "OperationAborted", "Conflict", "RequestTimeTooSkewed")
 	})}
 	if cfg.Region != "" {
 		options = append(options, config.WithRegion(cfg.Region))
