@@ -179,7 +179,7 @@ func (x *examination) usage(ctx context.Context, client *signals.Client) {
 	}
 	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
 		if p, ok := u.Prices[action]; ok {
-			x.ok("price", "%s: %d credits for every %d", action, p.Credits, p.PerQuantity)
+			x.ok("price", "%s: %s for every %d", action, counted(int(p.Credits), "credit"), p.PerQuantity)
 		} else {
 			x.warn("price", "", "%s is not priced, which does not mean free", action)
 		}
