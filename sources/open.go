@@ -153,7 +153,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 		}
 	}
 	l.objects = slices.Clone(l.objects) // digests are added
-	if l.objects[0].ETag != "" {
+	if strings.HasPrefix(l.objects[0].URI, "s3://") {
 		if l.store, err = openBucket(ctx, uri, o); err != nil {
 			return nil, err
 		}
@@ -188,6 +188,10 @@ func (l *List) open(ctx context.Context, object Object) (f *file, err error) {
 		}
 		f.stored = &digest{r: f.opened, sum: sha256.New()}
 	} else {
+		if object.ETag == "" {
+			return nil, &Error{File: object.URI, Problem: "the store names no version (ETag) of it, so nobody would notice if it changed while it is read",
+				Expected: "an object that was written through the store", Fix: "write it there again through its S3 interface"}
+		}
 		if f.opened, err = newRemote(ctx, l.store, object); err != nil {
 			return nil, remoteError(object.URI, err)
 		}

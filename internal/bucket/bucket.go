@@ -185,6 +185,9 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string
 		if err == nil && out.ContentLength != nil && int64(len(data)) != *out.ContentLength {
 			err = io.ErrUnexpectedEOF
 		}
+		if err == nil && aws.ToString(out.ETag) == "" {
+			err = errNoVersion
+		}
 		if err == nil {
 			return data, aws.ToString(out.ETag), nil
 		}
@@ -241,11 +244,34 @@ func (b *Bucket) Range(ctx context.Context, o Object, off, n int64) (io.ReadClos
 func (b *Bucket) Create(ctx context.Context, name string, data []byte) error {
 	in := b.input(name)
 	in.Body, in.IfNoneMatch, in.ContentLength = bytes.NewReader(data), aws.String("*"), aws.Int64(int64(len(data)))
-	_, err := b.client.PutObject(ctx, in)
+	err := b.put(ctx, in)
 	if !refused(err) {
 		return b.fail("create", name, err)
 	}
 	return b.compare(ctx, "create", name, data, fs.ErrExist, err)
+}
+
+// errNoVersion is what an answer gives that is none: every object has an ETag,
+// and an error that something on the way answers with a success has not.
+var errNoVersion = errors.New("the answer names no version (ETag) of the object, so it is not the store's")
+
+// put writes an object, and takes only an answer that names its version. As the
+// write is conditional it can be repeated; what it did before is found out then.
+func (b *Bucket) put(ctx context.Context, in *s3.PutObjectInput) error {
+	for attempt := 1; ; attempt++ {
+		out, err := b.client.PutObject(ctx, in)
+		if err != nil || aws.ToString(out.ETag) != "" {
+			return err
+		}
+		if attempt >= b.cfg.Attempts || ctx.Err() != nil {
+			return errNoVersion
+		}
+		if body, ok := in.Body.(io.Seeker); ok {
+			if _, err := body.Seek(0, io.SeekStart); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // compare finds out whether a refused write had happened before: then what is
@@ -269,7 +295,7 @@ func (b *Bucket) Upload(ctx context.Context, name string, file io.ReaderAt, size
 	if size <= b.cfg.PartSize {
 		in := b.input(name)
 		in.Body, in.IfNoneMatch, in.ContentLength = io.NewSectionReader(file, 0, size), aws.String("*"), &size
-		_, err = b.client.PutObject(ctx, in)
+		err = b.put(ctx, in)
 	} else {
 		err = b.uploadParts(ctx, name, file, size)
 	}
@@ -339,6 +365,9 @@ func (b *Bucket) uploadOnce(ctx context.Context, name string, file io.ReaderAt, 
 			out, err := b.client.UploadPart(sendCtx, &s3.UploadPartInput{
 				Bucket: in.Bucket, Key: in.Key, UploadId: begun.UploadId, PartNumber: number, Body: io.NewSectionReader(file, off, n), ContentLength: &n,
 			})
+			if err == nil && aws.ToString(out.ETag) == "" {
+				err = errNoVersion
+			}
 			if err == nil {
 				parts[i] = types.CompletedPart{PartNumber: number, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32}
 			}
@@ -364,7 +393,7 @@ func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error
 	} else {
 		in.IfMatch = &etag
 	}
-	_, err := b.client.PutObject(ctx, in)
+	err := b.put(ctx, in)
 	if !refused(err) && !(etag != "" && errors.Is(b.fail("replace", name, err), fs.ErrNotExist)) {
 		return b.fail("replace", name, err)
 	}

@@ -475,6 +475,35 @@ func TestErrorIn200(t *testing.T) {
 	}
 }
 
+// TestNoVersion: a success that names no version of the object is not the
+// store's; what was to be written is written, and what is read is the object.
+func TestNoVersion(t *testing.T) {
+	store := buckettest.Start(t)
+	var method atomic.Value
+	method.Store("")
+	front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+		if method.CompareAndSwap(r.Method, "") {
+			return buckettest.ErrorIn200
+		}
+		return buckettest.Fault{}
+	})
+	b := open(t, front)
+	for name, write := range map[string]func() error{
+		"created":  func() error { return b.Create(t.Context(), "created", []byte("1")) },
+		"swapped":  func() error { return b.Swap(t.Context(), "swapped", "", []byte("1")) },
+		"uploaded": func() error { return b.Upload(t.Context(), "uploaded", strings.NewReader("1"), 1) },
+	} {
+		method.Store(http.MethodPut)
+		if err := write(); err != nil {
+			t.Errorf("%s: %v, want it to try again", name, err)
+		}
+		method.Store(http.MethodGet)
+		if data, _, err := b.Get(t.Context(), name); string(data) != "1" || err != nil {
+			t.Errorf("Get(%s) = %q, %v, want what was written", name, data, err)
+		}
+	}
+}
+
 // TestRaces lets two writers meet a hundred times: one wins, the other is told,
 // and what is there is the winner's.
 func TestRaces(t *testing.T) {
