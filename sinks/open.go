@@ -143,7 +143,7 @@ func (l *Lake) openBucket(ctx context.Context, uri string) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := scratchOf(uri, l.options.Scratch)
+	scratch, err := Scratch(uri, l.options.Scratch)
 	if err != nil {
 		return err
 	}
@@ -161,9 +161,9 @@ func (o Options) bucket(ctx context.Context, uri string) (Bucket, error) {
 	return o.Bucket(ctx, uri)
 }
 
-// scratchOf is the local directory of a lake on S3: another one for every lake,
+// Scratch is the local directory of a lake on S3: another one for every lake,
 // the same one for every run of it.
-func scratchOf(uri, base string) (string, error) {
+func Scratch(uri, base string) (string, error) {
 	if base == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -206,6 +206,8 @@ func localPath(uri string) (string, error) {
 	switch {
 	case uri == "":
 		return "", errors.New("no address; give a directory, for example ./lake")
+	case strings.HasPrefix(uri, "s3:") && !isURI:
+		return "", fmt.Errorf("%q is no address on S3: s3://bucket/prefix has two slashes", uri)
 	case !isURI:
 		return filepath.Abs(uri)
 	case scheme == "s3":
@@ -295,7 +297,7 @@ func notALake(entries []fs.DirEntry) (stranger string, ok bool) {
 // directory of a lake on this machine. Whoever calls it holds the lake alone;
 // keep is the run that goes on. scratch is as in Options.
 func Sweep(uri, scratch, keep string) error {
-	path, err := scratchOf(uri, scratch)
+	path, err := Scratch(uri, scratch)
 	if !OnS3(uri) {
 		path, err = Check(uri)
 	}

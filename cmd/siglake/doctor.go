@@ -206,7 +206,11 @@ func (x *examination) lake(lake string) (policy string) {
 	c := x.c
 	if sinks.OnS3(lake) {
 		policy = x.bucket(lake)
-		x.disk(c.String("scratch"), "scratch")
+		if scratch, err := sinks.Scratch(lake, c.String("scratch")); err != nil {
+			x.fail("scratch", &exitError{exitStorage, err}, "")
+		} else {
+			x.disk(scratch, "scratch")
+		}
 	} else {
 		x.disk(strings.TrimPrefix(lake, "file://"), "disk")
 	}

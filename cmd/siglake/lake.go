@@ -225,7 +225,11 @@ func (h home) agree(ctx context.Context, b *bucket.Bucket, settle bool) error {
 		return &exitError{exitIntegrity, fmt.Errorf("%s: %w", b.URI(name), err)}
 	}
 	if there != h {
-		return usagef("the journal of this lake is %s, and --state says %s: what was paid for would not be found; name the same place", there, h)
+		mend := "leave --state out"
+		if there.Directory != "" {
+			mend = fmt.Sprintf("run there, with --state %s", there.Directory)
+		}
+		return usagef("the journal of this lake is %s, and would be looked for %s: what was paid for would not be found; %s", there, h, mend)
 	}
 	return h.mustHold(b.URI(""))
 }

@@ -132,7 +132,7 @@ func TestStateDirectory(t *testing.T) {
 	if code, output := run("two", state); code != exitUsage || !strings.Contains(output, "holds the journal of "+store.URI("one/")) {
 		t.Errorf("another lake with the same --state: exit %d: %s", code, output)
 	}
-	if code, output := run("one", state+"-other"); code != exitUsage || !strings.Contains(output, "name the same place") {
+	if code, output := run("one", state+"-other"); code != exitUsage || !strings.Contains(output, "run there, with --state") {
 		t.Errorf("the lake with another --state: exit %d: %s", code, output)
 	}
 	if err := os.Rename(state, state+"-away"); err != nil {

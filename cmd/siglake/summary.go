@@ -58,7 +58,7 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 			fmt.Fprintf(w, "  Useful again from %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
 		}
 	}
-	fmt.Fprintf(w, "\n  Manifest  %s\n", path.Join(lake, "_meta", "manifest", fmt.Sprintf("%08d.json", m.Generation)))
+	fmt.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
 	if m.Events.Written > 0 {
 		fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
 	}

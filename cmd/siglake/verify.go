@@ -156,7 +156,7 @@ func bracketText(a *journal.Audit) string {
 
 func secretFigures(secret func([]byte) bool, p *publication) string {
 	if secret == nil {
-		return "not looked for: " + keyVariable + " is not set"
+		return "not looked for: " + keyVariable + " is not set, or too short to tell it from other text"
 	}
 	return byteText(p.scanned) + " read, and every answer"
 }
