@@ -419,6 +419,9 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.key(prefix)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
+			for attempt := 1; errors.Is(err, io.ErrUnexpectedEOF) && attempt < b.cfg.Attempts && ctx.Err() == nil; attempt++ {
+				page, err = pages.NextPage(ctx) // an answer that breaks off is not the SDK's to repeat
+			}
 			if err != nil {
 				yield(Object{}, b.fail("list", prefix, err))
 				return
