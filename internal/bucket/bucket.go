@@ -127,6 +127,13 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 func (cfg Config) load(ctx context.Context) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
 		r := retry.NewStandard(func(o *retry.StandardOptions) {
+			// The SDK does not repeat what was answered and broke off.
+			o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+				if errors.Is(err, io.ErrUnexpectedEOF) {
+					return aws.TrueTernary
+				}
+				return aws.UnknownTernary
+			}))
 			o.MaxAttempts, o.MaxBackoff = cfg.Attempts, cfg.Patience
 			o.RateLimiter = ratelimit.None // a night's retries are not one budget: each request has its own
 		})
@@ -419,9 +426,6 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.key(prefix)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
-			for attempt := 1; errors.Is(err, io.ErrUnexpectedEOF) && attempt < b.cfg.Attempts && ctx.Err() == nil; attempt++ {
-				page, err = pages.NextPage(ctx) // an answer that breaks off is not the SDK's to repeat
-			}
 			if err != nil {
 				yield(Object{}, b.fail("list", prefix, err))
 				return
