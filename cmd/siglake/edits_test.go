@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -471,11 +472,13 @@ func TestLookWhileRunning(t *testing.T) {
 	r := newRig(t, simulator.Config{Latency: 3 * time.Millisecond})
 	path := writeList(t, "look", 4000)
 	done := make(chan int)
-	go func() {
-		var out bytes.Buffer
-		done <- execute(context.Background(), slices.Concat([]string{"siglake", "run", path, "--lake", r.lake, "--base-url", r.server.URL,
-			"--plan", "unlimited", "--rate", "0", "--batch-size", "10", "--quiet"}, plain), nil, &out, &out)
-	}()
+	cmd := exec.Command(os.Args[0], slices.Concat([]string{"run", path, "--lake", r.lake, "--base-url", r.server.URL,
+		"--plan", "unlimited", "--rate", "0", "--batch-size", "10", "--quiet"}, plain)...)
+	cmd.Env = append(os.Environ(), beProgram+"=0")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- exitOf(cmd.Wait()) }()
 	looks := map[string]int{}
 	for running := true; running; {
 		select {
