@@ -206,17 +206,16 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string
 
 // Stat says what is under a name; fs.ErrNotExist when nothing is.
 func (b *Bucket) Stat(ctx context.Context, name string) (Object, error) {
-	var out *s3.HeadObjectOutput
 	for attempt := 1; ; attempt++ {
-		var err error
-		if out, err = b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: b.key(name)}); err != nil {
+		out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: b.key(name)})
+		if err != nil {
 			return Object{}, b.fail("stat", name, err)
 		}
-		if aws.ToString(out.ETag) != "" || attempt >= b.cfg.Attempts || ctx.Err() != nil { // some gateways know objects without one
-			break
+		o := Object{Name: name, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}
+		if o.ETag != "" || attempt >= b.cfg.Attempts { // some gateways know objects without one
+			return o, nil
 		}
 	}
-	return Object{Name: name, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}, nil
 }
 
 // Range reads n bytes of one version of an object, from off on; n < 0 reads to
