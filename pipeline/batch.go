@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/siglake/siglake/schema"
@@ -13,18 +14,54 @@ import (
 // MaxBatch is the most entities the API takes in one call.
 const MaxBatch = 100
 
+// Service is what is bought: signals, or one of the products beside them.
+type Service string
+
+// The services. Signals come in both dialects of the API, everything else in V3
+// alone. Lookalikes and Visits are paged: a batch is one page about one thing.
+const (
+	Signals    Service = ""           // events, by entity
+	Search     Service = "search"     // the API's id of an identifier
+	Scores     Service = "score"      // one number per entity
+	Lookalikes Service = "lookalikes" // entities like a set of seeds
+	Visits     Service = "visits"     // companies that visited a site
+)
+
+// Paged reports whether answers come page by page, each of which may depend on
+// the one before.
+func (s Service) Paged() bool { return s == Lookalikes || s == Visits }
+
+// Dialect is the generation of the API that a question is put in.
+type Dialect string
+
+// The dialects.
+const (
+	V2 Dialect = ""
+	V3 Dialect = "v3"
+)
+
 // Query is what is asked about every entity of one object. It is always
 // explicit: types, start and cap are sent even where the API has defaults,
 // because they decide the bill.
 type Query struct {
 	Object            schema.Object `json:"object"`
-	Signals           []string      `json:"signals"`     // keys, catalogue order, never the vendor's "all" pseudo-key
+	Service           Service       `json:"service,omitempty"`
+	Dialect           Dialect       `json:"api,omitempty"`
+	Signals           []string      `json:"signals"`     // keys, catalogue order, never the vendor's "all" pseudo-key; of other services their one product
 	Since             string        `json:"since"`       // YYYY-MM-DD, first day of the window
 	Until             string        `json:"until"`       // YYYY-MM-DD, the day the run began: the API knows no other end than now
-	MaxResults        int           `json:"max_results"` // newest events kept per entity and type, 1 to 100
+	MaxResults        int           `json:"max_results"` // newest events kept per entity and type, 1 to 100; of paged services the size of a page
 	NewsEventTypes    []string      `json:"news_event_types,omitempty"`
 	HiringDepartments []string      `json:"hiring_departments,omitempty"`
 	HiringLocations   []Location    `json:"hiring_locations,omitempty"`
+	IntentCategories  []string      `json:"intent_categories,omitempty"` // of linkedinActivityIntent
+	SendFilters       bool          `json:"send_filters,omitempty"`      // V3 is trusted to filter; else the answer is filtered here, having been paid for
+
+	Seeds   []schema.Account `json:"seeds,omitempty"`   // of Lookalikes
+	Exclude []schema.Account `json:"exclude,omitempty"` // of Lookalikes: never returned
+
+	Price int64 `json:"price,omitempty"` // most credits for every started Per results; 0 means 1
+	Per   int64 `json:"per,omitempty"`   // 0 means 1
 }
 
 // FiltersLike reports whether two questions let through the same events of a
@@ -32,6 +69,8 @@ type Query struct {
 func (q *Query) FiltersLike(o *Query, signal string) bool {
 	s, _ := schema.Lookup(signal)
 	switch {
+	case signal == "linkedinActivityIntent":
+		return sameSet(q.IntentCategories, o.IntentCategories)
 	case s.Category == schema.CategoryNews:
 		return sameSet(q.NewsEventTypes, o.NewsEventTypes)
 	case signal == "surgeInHiringByDepartment":
@@ -78,21 +117,69 @@ type Batch struct {
 	Attempt int
 }
 
-// Item is one entity to ask about. Ref is unique within the batch.
+// Item is one entity to ask about, or a page about one thing. Ref is unique
+// within the batch.
 type Item struct {
 	Ref     string
 	Account schema.Account
+	ID      string `json:",omitempty"` // the API's id, found out by a search; empty: Account.ID
+	Page    *Page  `json:",omitempty"` // of paged services
 }
 
-// Ceiling is the most the batch can cost in credits at the given price of one
-// event: the worst reading of the vendor's contradictory price lists.
-func (b *Batch) Ceiling(price int64) int64 {
-	return int64(len(b.Items)) * b.Query.ceiling(price)
+// EntityID is the API's id of what the item is about; empty when none is known.
+func (i *Item) EntityID() string {
+	if i.ID != "" {
+		return i.ID
+	}
+	return i.Account.ID
 }
 
-// ceiling is the most that one entity can cost.
-func (q *Query) ceiling(price int64) int64 {
-	return int64(len(q.Signals)) * int64(q.MaxResults) * price
+// Page says which stretch of a paged answer is asked for.
+type Page struct {
+	Number  int64  `json:"number"`            // from 1
+	Offset  int64  `json:"offset"`            // results that came before it
+	Limit   int    `json:"limit"`             // most results on it
+	Session string `json:"session,omitempty"` // of Lookalikes: whose results are not given again; empty begins one
+}
+
+// Ceiling is the most the batch can cost in credits: the worst reading of the
+// vendor's contradictory price lists.
+func (b *Batch) Ceiling() int64 { return b.Query.cost(b.Results()) }
+
+// Results is the most events, or results of another product, that the batch can
+// bring.
+func (b *Batch) Results() (most int64) {
+	if !b.Query.Service.Paged() {
+		return b.Query.results(len(b.Items))
+	}
+	for i := range b.Items {
+		if page := b.Items[i].Page; page != nil {
+			most += int64(page.Limit)
+		}
+	}
+	return most
+}
+
+// Ceiling is the most that one call about so many entities can cost.
+func (q *Query) Ceiling(entities int) int64 { return q.cost(q.results(entities)) }
+
+func (q *Query) results(entities int) int64 {
+	return int64(entities) * int64(len(q.Signals)) * int64(max(q.MaxResults, 1))
+}
+
+// cost of so many results in one call.
+func (q *Query) cost(results int64) int64 {
+	per := max(q.Per, 1)
+	return (results + per - 1) / per * max(q.Price, 1)
+}
+
+// Fit is how many of n entities one call may ask about without the risk of
+// costing more than so many credits.
+func (q *Query) Fit(n int, credits int64) int {
+	if credits < 0 {
+		return 0
+	}
+	return sort.Search(n, func(i int) bool { return q.Ceiling(i+1) > credits })
 }
 
 // Split halves a batch; the parts keep the items' order. It must hold at least
@@ -124,14 +211,24 @@ type ItemReply struct {
 	Reason string        // why, for every status that is not an answer
 	Entity schema.Entity // as answered
 	Events []RawEvent
+	Beside []RawEvent      // events that were paid for and that the question's filters keep out of the tables
+	Also   []string        // other ids that the answer states for the entity
+	Next   *Next           // of paged services: what the answer says of the pages to come
 	Extra  json.RawMessage // fields of the answer's entry that the client does not know, as one JSON object
 	Notes  []string        // oddities of the entry that were accepted
 }
 
-// RawEvent is one event as received.
+// RawEvent is one event, or one result of another product, as received.
 type RawEvent struct {
 	Type string
 	Raw  json.RawMessage
+}
+
+// Next is what the answer to a page says of those to come.
+type Next struct {
+	Session string // to go on with; empty: there is none
+	More    bool   // there may be more
+	Gone    bool   // the session that was to be gone on with does not exist any more; nothing was charged
 }
 
 // Outcome says what an attempt means for the bill.
@@ -213,7 +310,7 @@ type Stop struct {
 	Reason  string    // what happened, for people
 	Advice  string    // what to do next
 	RetryAt time.Time // earliest useful time to continue; zero when unknown
-	Price   int64     // of StopBudget: the most credits that one event can cost; 0 when that is not what stopped it
+	Short   bool      // of StopBudget: what is left of it is less than one more entity can cost
 }
 
 func (s *Stop) Error() string {

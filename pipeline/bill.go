@@ -76,16 +76,12 @@ func unexplained(c Call, q *Query, shares []share) int64 {
 	for _, s := range shares {
 		events += s.events
 	}
-	price := int64(1)
-	if one := int64(c.Entities) * q.ceiling(1); one > 0 {
-		price = max(1, c.Ceiling/one)
-	}
 	pairs := int64(len(shares))
 	switch c.Charge.Credits {
-	case events, pairs, events * price, pairs * price:
+	case events, pairs, q.cost(events), q.cost(pairs):
 		return 0
 	}
-	return c.Charge.Credits - events*price
+	return c.Charge.Credits - q.cost(events)
 }
 
 // unexplainedText says it in the notes of the call.

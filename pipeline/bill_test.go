@@ -41,8 +41,10 @@ func TestUnexplained(t *testing.T) {
 		{1, 0, nil, 0},
 		{1, 0, shares, -5},
 	} {
-		c := Call{Entities: 2, Ceiling: 2 * q.ceiling(tt.price), Charge: Charge{Known: true, Credits: tt.credits}}
-		if got := unexplained(c, q, tt.shares); got != tt.want {
+		priced := *q
+		priced.Price = tt.price
+		c := Call{Entities: 2, Charge: Charge{Known: true, Credits: tt.credits}}
+		if got := unexplained(c, &priced, tt.shares); got != tt.want {
 			t.Errorf("unexplained(%d credits at %d for %d pairs) = %d, want %d", tt.credits, tt.price, len(tt.shares), got, tt.want)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/siglake/siglake/schema"
 )
 
 // Experience is what earlier calls with one question returned and cost.
@@ -80,8 +78,7 @@ const (
 // looked at then.
 const enough = 200
 
-// Estimate forecasts the credits of a plan at a price of one event, from what
-// calls of the past returned.
+// Estimate forecasts the credits of a plan from what calls of the past returned.
 //
 // The number of events of an entity varies in two ways: by type, and because
 // some entities have more of everything (or are unknown to the API and have
@@ -90,14 +87,15 @@ const enough = 200
 // are those of the gamma distribution with the same mean and variance, by the
 // cube root approximation of Wilson and Hilferty. Types without experience add a
 // stated prior, taken to err in the same direction.
-func (p *Plan) Estimate(past []Experience, price int64) Estimate {
-	e := Estimate{Ceiling: p.Ceiling(price), BySignal: map[string]int64{}}
+func (p *Plan) Estimate(past []Experience) Estimate {
+	e := Estimate{Ceiling: p.Ceiling(), BySignal: map[string]int64{}}
 	common := commonVariance(past)
 	var mean, sampling, parameter, spread float64
 	var prior [3]float64 // quantiles of the types without experience
 	expected := map[string]float64{}
 	for _, a := range p.Asks {
-		n, tariff := float64(a.Entities), tariffOf(past, a.Query.Object, price)
+		price := max(a.Query.Price, 1)
+		n, tariff := float64(a.Entities), tariffOf(past, a.Query)
 		var sum, own, thin float64 // of one entity: mean, variance type by type, mean over observed entities
 		for _, signal := range a.Query.Signals {
 			o := observe(past, a.Query, signal)
@@ -292,11 +290,13 @@ type tariff struct {
 	perPair  float64 // when not 0, an entity's events of one type cost this together
 }
 
-// tariffOf is that of one object: a contact's events have a price of their own.
-func tariffOf(past []Experience, object schema.Object, price int64) tariff {
+// tariffOf is that of one service and object: a contact's events have a price of
+// their own.
+func tariffOf(past []Experience, q *Query) tariff {
+	price := max(q.Price, 1)
 	var calls, perEvent, perPair, events, credits int64
 	for _, e := range past {
-		if e.Query.Object != object {
+		if e.Query.Object != q.Object || e.Query.Service != q.Service {
 			continue
 		}
 		calls += e.Calls

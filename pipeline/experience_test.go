@@ -47,8 +47,10 @@ func TestEstimateAtTheEdges(t *testing.T) {
 		{"companies dearer than contacts", both, company(1, 10, "2026-01-01"), 100, 5, 1000, 2000},
 		{"contacts cheaper than companies", both, asking(schema.Contact, 1, 10, "2026-01-01"), 100, 5, 200, 400},
 	} {
-		plan := Plan{Asks: []Ask{{Query: tt.q, Entities: tt.entities}}}
-		e := plan.Estimate(tt.past, tt.price)
+		q := *tt.q
+		q.Price = tt.price
+		plan := Plan{Asks: []Ask{{Query: &q, Entities: tt.entities, Ceiling: q.Ceiling(int(tt.entities))}}}
+		e := plan.Estimate(tt.past)
 		if e.P95 < tt.least || e.P95 > tt.most || e.P5 > e.P50 || e.P50 > e.P95 || e.P95 > e.Ceiling || e.P5 < 0 {
 			t.Errorf("%s: %d to %d, expected %d, never more than %d; want %d to %d as the upper one", tt.name, e.P5, e.P95, e.P50, e.Ceiling, tt.least, tt.most)
 		}

@@ -350,8 +350,8 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 		if !stop.RetryAt.IsZero() {
 			m.Run.Stop.RetryAt = &stop.RetryAt
 		}
-		if left := by[schema.Deferred]; stop.Price > 0 && left > 0 {
-			m.Run.Stop.Needs = left * m.dearest(stop.Price)
+		if left := by[schema.Deferred]; stop.Short && left > 0 {
+			m.Run.Stop.Needs = left * m.dearest()
 			m.Run.Stop.Advice += fmt.Sprintf("; the %d lines that are left can cost %d at the most", left, m.Run.Stop.Needs)
 		}
 	}
@@ -364,10 +364,9 @@ func (m *Manifest) Doubtful() bool {
 }
 
 // dearest is the most that one entity can cost of those that the run asks about.
-func (m *Manifest) dearest(price int64) (credits int64) {
+func (m *Manifest) dearest() (credits int64) {
 	for i := range m.Queries {
-		one := Batch{Query: &m.Queries[i], Items: make([]Item, 1)}
-		credits = max(credits, one.Ceiling(price))
+		credits = max(credits, m.Queries[i].Ceiling(1))
 	}
 	return credits
 }

@@ -18,6 +18,7 @@ type Ask struct {
 	Query    *Query
 	Entities int64
 	Calls    int64
+	Ceiling  int64 // credits that all calls can cost
 
 	reached map[string]Reached // by type
 }
@@ -55,26 +56,26 @@ func (p *Plan) Pairs() (n int64) {
 }
 
 // Ceiling is the most that all calls together can cost in credits, by the worst
-// reading of the price list, at the given price of one event.
-func (p *Plan) Ceiling(price int64) (credits int64) {
+// reading of the price list.
+func (p *Plan) Ceiling() (credits int64) {
 	for _, a := range p.Asks {
-		credits += a.Entities * a.Query.ceiling(price)
+		credits += a.Ceiling
 	}
 	return credits
 }
 
 // Dearest is the most that one of the entities can cost.
-func (p *Plan) Dearest(price int64) (credits int64) {
+func (p *Plan) Dearest() (credits int64) {
 	for _, a := range p.Asks {
-		credits = max(credits, a.Query.ceiling(price))
+		credits = max(credits, a.Query.Ceiling(1))
 	}
 	return credits
 }
 
 // Cheapest is the least that one of the entities may need left of a budget.
-func (p *Plan) Cheapest(price int64) (credits int64) {
+func (p *Plan) Cheapest() (credits int64) {
 	for _, a := range p.Asks {
-		if one := a.Query.ceiling(price); credits == 0 || one < credits {
+		if one := a.Query.Ceiling(1); credits == 0 || one < credits {
 			credits = one
 		}
 	}
@@ -103,6 +104,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		}
 		p.Asks[i].Calls++
 		p.Asks[i].Entities += int64(len(u.batch.Items))
+		p.Asks[i].Ceiling += u.batch.Ceiling()
 		p.Accounts.Lines += int64(len(u.batch.Items))
 	}
 	p.Again = shards.again

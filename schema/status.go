@@ -8,6 +8,7 @@ const (
 	Enriched   Status = "enriched"   // the API knows it and returned at least one event
 	NoSignal   Status = "no_signal"  // the API knows it and returned no event in the window
 	NotFound   Status = "not_found"  // the API does not know it
+	Resolved   Status = "resolved"   // the API knows it, and nothing but its id was asked for
 	Duplicate  Status = "duplicate"  // an earlier line asks the same; see duplicate_of_row
 	Rejected   Status = "rejected"   // the line, or the API's refusal of it, says why
 	Restricted Status = "restricted" // the vendor refuses it on legal grounds
@@ -19,5 +20,5 @@ const (
 
 // Statuses lists them in the order of a report.
 var Statuses = []Status{
-	Enriched, NoSignal, NotFound, Duplicate, Cached, Rejected, Restricted, Held, Lost, Deferred,
+	Enriched, NoSignal, NotFound, Resolved, Duplicate, Cached, Rejected, Restricted, Held, Lost, Deferred,
 }

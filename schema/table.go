@@ -52,6 +52,7 @@ type Column struct {
 	Unit string   // "credits", "percent", "people"; empty where there is none
 	From []string // the keys it is read from ("author.id" is a nested one), first present wins; empty for columns siglake derives
 	List Listing  // what a String column makes of a list or an object
+	Host bool     // a host name: written in lower case, without a leading www.
 	Rare bool     // values rarely repeat within a file, so that a dictionary of them would be a second copy
 }
 

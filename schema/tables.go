@@ -139,7 +139,7 @@ var (
 			{Name: "run_id", Type: String, Doc: "The run"},
 			{Name: "row", Type: Int64, Doc: "Ordinal of the record in the input, from 1"},
 			{Name: "account_key", Type: String, Doc: "The caller's own key of the line", Rare: true},
-			{Name: "status", Type: String, Doc: "enriched, no_signal, not_found, duplicate, cached, rejected, restricted, held, lost or deferred"},
+			{Name: "status", Type: String, Doc: "enriched, no_signal, not_found, resolved, duplicate, cached, rejected, restricted, held, lost or deferred"},
 			{Name: "reason", Type: String, Doc: "Why, for every status that is not an answer"},
 			{Name: "object_type", Type: String, Doc: "contact or company"},
 			{Name: "identifier_type", Type: String, Doc: "What the line was asked by: id, linkedin, email, domain or name"},
@@ -216,11 +216,9 @@ var Ledger = []Table{Accounts, Calls, Credits}
 
 // TableNamed finds any table by its name.
 func TableNamed(name string) (Table, bool) {
-	for _, list := range [][]Table{Events, Ledger} {
-		for _, t := range list {
-			if t.Name == name {
-				return t, true
-			}
+	for _, t := range Tables {
+		if t.Name == name {
+			return t, true
 		}
 	}
 	return Table{}, false

@@ -193,7 +193,7 @@ func (j *job) look(s *state) (*outlook, error) {
 	case asked != nil:
 		o.Goes, o.Queries, b.Refresh, o.Spent = asked.ID, asked.Queries, asked.Refresh, spent(known.resume)
 		b.Price = max(asked.Price, b.Price)
-		j.setPrice(b.Price)
+		j.price = max(b.Price, 1)
 	default:
 		offered := published
 		if j.client != nil {
@@ -208,6 +208,8 @@ func (j *job) look(s *state) (*outlook, error) {
 		}
 		b.Refresh = c.Bool("refresh")
 	}
+	o.Queries = slices.Clone(o.Queries)
+	j.priced(o.Queries)
 	if j.client != nil && b.Price == 0 {
 		o.note("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
 	}
@@ -235,11 +237,11 @@ func (j *job) look(s *state) (*outlook, error) {
 	if o.Again > 0 {
 		o.note(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(o.Again), whyAgain))
 	}
-	o.Credits, o.Price = plan.Estimate(past, j.price), j.price
+	o.Credits, o.Price = plan.Estimate(past), j.price
 	switch {
 	case o.Credits.Observed > 0 && len(o.Credits.Unseen) == 0:
 		// An entity is asked about only while the most that it can cost is left.
-		o.Enough = o.Spent + min(o.Credits.P95+plan.Dearest(j.price), o.Credits.Ceiling)
+		o.Enough = o.Spent + min(o.Credits.P95+plan.Dearest(), o.Credits.Ceiling)
 	case o.Entities <= sampleLines:
 		o.Enough = o.Spent + o.Credits.Ceiling
 	}
@@ -248,7 +250,7 @@ func (j *job) look(s *state) (*outlook, error) {
 	}
 	j.foresee(o, past)
 	o.advise()
-	o.adviseBudget(j.budget, plan, j.price)
+	o.adviseBudget(j.budget, plan)
 	return o, nil
 }
 
@@ -354,7 +356,7 @@ func (o *outlook) advise() {
 
 // adviseBudget adds what a cap means. A run asks about an entity only while the
 // most that it can cost is left.
-func (o *outlook) adviseBudget(budget int64, plan *pipeline.Plan, price int64) {
+func (o *outlook) adviseBudget(budget int64, plan *pipeline.Plan) {
 	if o.Entities == 0 {
 		return
 	}
@@ -364,10 +366,10 @@ func (o *outlook) adviseBudget(budget int64, plan *pipeline.Plan, price int64) {
 	if budget == 0 {
 		return
 	}
-	e, left, one := o.Credits, budget-o.Spent, plan.Dearest(price)
+	e, left, one := o.Credits, budget-o.Spent, plan.Dearest()
 	switch {
-	case left < plan.Cheapest(price):
-		o.note(fmt.Sprintf("--max-credits %d: nothing can be asked: one entity can cost %s credits, and %s are left", budget, thousands(plan.Cheapest(price)), thousands(max(left, 0))))
+	case left < plan.Cheapest():
+		o.note(fmt.Sprintf("--max-credits %d: nothing can be asked: one entity can cost %s credits, and %s are left", budget, thousands(plan.Cheapest()), thousands(max(left, 0))))
 		return
 	case left < min(e.P5+one, e.Ceiling):
 		about := float64(o.Entities) * float64(max(left-one, 0)) / float64(max(e.P50, 1))
@@ -539,7 +541,7 @@ const (
 
 // costOf are the figures of what is about to be bought, for the log.
 func (j *job) costOf(s *state, plan *pipeline.Plan, again int64) []any {
-	e := plan.Estimate(s.journal.Experience(), j.price)
+	e := plan.Estimate(s.journal.Experience())
 	return []any{
 		"pairs_again", again, "pairs", plan.Pairs(), "calls", plan.Calls(),
 		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -304,8 +305,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if err := s.mustKnow(c.Context, sink); err != nil {
 		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	s.journal.SetPrice(j.price)
-	fetcher := newFetcher(c.Duration("max-wait"), whileHeld{j.client, s.vault.lock}, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume), Price: j.price})
+	fetcher := newFetcher(c.Duration("max-wait"), whileHeld{j.client, s.vault.lock}, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume)})
 	run, err := s.journal.Begin(begin)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
@@ -459,7 +459,12 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	if known.resume != nil {
 		old := known.resume
 		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.Used, b.Price = old.ID, old.Session+1, old.Queries, old.Continues, old.Refresh, old.Used, old.Price
-		j.setPrice(b.Price)
+		j.price = max(b.Price, 1)
+		for i := range b.Queries {
+			if q := &b.Queries[i]; q.Price == 0 {
+				q.Price = b.Price // of a run of an earlier version
+			}
+		}
 		return b, nil
 	}
 	if _, err := j.usage(&b); err != nil {
@@ -470,12 +475,14 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	}
 	switch {
 	case known.continues != nil:
-		b.Queries, b.Continues, b.Refresh = known.continues.Queries, known.continues.ID, known.continues.Refresh
+		b.Queries, b.Continues, b.Refresh = slices.Clone(known.continues.Queries), known.continues.ID, known.continues.Refresh
+		j.priced(b.Queries)
 	default:
 		var err error
 		if b.Queries, err = queries(c.Context, c, j.client.Options, true, now); err != nil {
 			return b, err
 		}
+		j.priced(b.Queries)
 	}
 	var err error
 	b.ID, err = newRunID(now, rand.Reader)
@@ -500,14 +507,14 @@ func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 			b.Price = max(b.Price, p.Credits) // for every started PerQuantity: one event at worst
 		}
 	}
-	j.setPrice(b.Price)
+	j.price = max(b.Price, 1)
 	return u, nil
 }
 
-func (j *job) setPrice(credits int64) {
-	j.price = max(credits, 1)
-	if j.client != nil { // a plan may do without
-		j.client.SetPrice(j.price)
+// priced states in questions what their answers cost at the most.
+func (j *job) priced(queries []pipeline.Query) {
+	for i := range queries {
+		queries[i].Price = j.price
 	}
 }
 

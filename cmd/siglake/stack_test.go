@@ -191,7 +191,7 @@ func TestStackProperties(t *testing.T) {
 // weatherthrough sends batches through a stack and says what must never come
 // of it.
 func weatherthrough(dir string, ahead []weather, sizes []int, patience time.Duration, budget int64) (err error) {
-	s, err := newStack(dir, ahead, patience, signals.BudgetConfig{Credits: budget, Price: 1})
+	s, err := newStack(dir, ahead, patience, signals.BudgetConfig{Credits: budget})
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func weatherthrough(dir string, ahead []weather, sizes []int, patience time.Dura
 // TestRefusedPart: when a budget cuts a batch, and one part is refused for what
 // is in it, the other part, which is paid for, is not asked again.
 func TestRefusedPart(t *testing.T) {
-	s, err := newStack(t.TempDir(), []weather{fair, badItem}, 0, signals.BudgetConfig{Credits: 18, Price: 1})
+	s, err := newStack(t.TempDir(), []weather{fair, badItem}, 0, signals.BudgetConfig{Credits: 18})
 	if err != nil {
 		t.Fatal(err)
 	}

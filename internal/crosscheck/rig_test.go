@@ -52,7 +52,7 @@ func (s script) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, er
 	reply := &pipeline.Reply{}
 	for i, c := range a.calls {
 		c.ID, c.Batch, c.Attempt = fmt.Sprintf("%s-%d", b.ID, i+1), b.ID, i+1
-		c.Endpoint, c.Object, c.Entities, c.Types, c.Ceiling = "POST /signals", b.Query.Object, 1, len(b.Query.Signals), b.Ceiling(1)
+		c.Endpoint, c.Object, c.Entities, c.Types, c.Ceiling = "POST /signals", b.Query.Object, 1, len(b.Query.Signals), b.Ceiling()
 		c.Sent, c.Duration = sent.Add(time.Duration(i)*time.Minute), 1500*time.Millisecond
 		reply.Calls = append(reply.Calls, c)
 		a.item.CallID = c.ID

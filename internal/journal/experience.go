@@ -36,7 +36,7 @@ func (j *Journal) learn(c *Call, k kind, h *settled, identities []byte) {
 		e.PerPair++
 		return
 	}
-	price, pairs := max(c.Run.Price, 1), int64(0)
+	price, pairs := max(c.Query.Price, c.Run.Price, 1), int64(0)
 	for signal, t := range h.Events {
 		e.BySignal[signal] = e.BySignal[signal].Plus(t)
 		pairs += t.Hits

@@ -85,7 +85,7 @@ func (x *index) calls(key pipeline.Identity, yield func(call uint32)) {
 // longer window and a higher cap contain the shorter and lower, because the API
 // keeps the newest events.
 func covers(bought, wanted *pipeline.Query, signal string) bool {
-	if bought.Object != wanted.Object || !slices.Contains(bought.Signals, signal) ||
+	if bought.Object != wanted.Object || bought.Service != wanted.Service || !slices.Contains(bought.Signals, signal) ||
 		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
 		return false
 	}
@@ -126,7 +126,7 @@ func (j *Journal) reaches(c *Call, key pipeline.Identity, wanted *pipeline.Query
 // overlaps reports whether a question asks again, on the same day, for a type
 // that was bought with another one.
 func overlaps(bought, wanted *pipeline.Query, signal string) bool {
-	return bought.Object == wanted.Object && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
+	return bought.Object == wanted.Object && bought.Service == wanted.Service && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
 }
 
 // pairs are the identities about which a call brought something, by type, and

@@ -39,9 +39,8 @@ type Journal struct {
 	bounds  []bound
 	pairs   map[*Call]*pairs // what was brought, of calls that somebody asked about with a higher cap
 
-	price int64      // most credits of one event, for ceilings
-	run   *Run       // the one that is going on; nil: none
-	mu    sync.Mutex // guards what calls change while a run goes on
+	run *Run       // the one that is going on; nil: none
+	mu  sync.Mutex // guards what calls change while a run goes on
 }
 
 // Run is a run as the journal has it.
@@ -164,7 +163,7 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{log: l, decode: o.Decode, price: 1, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
+	j := &Journal{log: l, decode: o.Decode, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
 	err = l.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
 		if err := j.take(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)

@@ -240,13 +240,20 @@ func wantStorageStop(t *testing.T, err error) {
 	}
 }
 
+// priced is a batch at a price of one event.
+func priced(b *pipeline.Batch, credits int64) *pipeline.Batch {
+	q := *b.Query
+	q.Price = credits
+	b.Query = &q
+	return b
+}
+
 // TestSpent: what a run that was cut off can have cost, by the journal alone.
 func TestSpent(t *testing.T) {
 	m := newMoney(t)
-	m.journal.SetPrice(3)
 	var cut *Run
 	for n, body := range []string{"paid 3", "paid ?", "", "paid 5"} {
-		_, err := m.ask(someBatch(n+1, 2), func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+		_, err := m.ask(priced(someBatch(n+1, 2), 3), func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 			if n == 3 {
 				cut = m.left()
 			}

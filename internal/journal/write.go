@@ -27,10 +27,6 @@ func (j *Journal) Begin(b Begin) (*Run, error) {
 	return j.run, err
 }
 
-// SetPrice says what one event costs at the most, for ceilings to come; without
-// it, 1 credit.
-func (j *Journal) SetPrice(credits int64) { j.price = max(credits, 1) }
-
 // Attach makes a run of the past the one that the other methods write about.
 func (j *Journal) Attach(r *Run) { j.run = r }
 
@@ -277,7 +273,7 @@ func storageStop(err error) error {
 // made unless so much is sure to fit.
 func (j *Journal) answerRoom(b *pipeline.Batch) int64 {
 	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
-	return min(fixed+b.Ceiling(1)*perEvent, most)
+	return min(fixed+b.Results()*perEvent, most)
 }
 
 // intend makes durable that a call is about to be made.
@@ -293,7 +289,7 @@ func (j *Journal) intend(room *reservation, b *pipeline.Batch) (*Call, error) {
 	}
 	h := intent{
 		Run: j.run.ID, Call: fmt.Sprintf("%s-%d", b.ID, attempt), Batch: b.ID, Attempt: attempt, ByID: b.ByID, Query: number,
-		Entities: len(b.Items), Ceiling: b.Ceiling(j.price), Time: j.now().UTC(),
+		Entities: len(b.Items), Ceiling: b.Ceiling(), Time: j.now().UTC(),
 	}
 	head, err := json.Marshal(h)
 	if err != nil {

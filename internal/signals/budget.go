@@ -13,7 +13,6 @@ import (
 type BudgetConfig struct {
 	Credits int64 // the cap
 	Spent   int64 // what the run's earlier calls cost at the most
-	Price   int64 // credits of one event; 0 means 1
 }
 
 // Budgeter keeps what a run costs at the most below a cap. Before a call, the
@@ -35,7 +34,6 @@ type Budgeter struct {
 // does not fit is asked in smaller ones, which may wait for calls in flight to
 // give back what they do not cost; when not even one entity fits, the run ends.
 func Budget(inner pipeline.Fetcher, cfg BudgetConfig) *Budgeter {
-	cfg.Price = max(cfg.Price, 1)
 	return &Budgeter{inner: inner, cfg: cfg, spent: cfg.Spent, wake: make(chan struct{})}
 }
 
@@ -44,8 +42,7 @@ func Budget(inner pipeline.Fetcher, cfg BudgetConfig) *Budgeter {
 func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	all := &pipeline.Reply{}
 	for from, part := 0, 0; from < len(b.Items); part++ {
-		one := (&pipeline.Batch{Query: b.Query, Items: b.Items[:1]}).Ceiling(g.cfg.Price)
-		n, stop := g.take(ctx, len(b.Items)-from, one)
+		n, most, stop := g.take(ctx, b, from)
 		if stop != nil {
 			rest := &pipeline.Batch{Items: b.Items[from:]}
 			all.Items = append(all.Items, fates(rest, schema.Deferred, stop.Reason, "")...)
@@ -56,7 +53,7 @@ func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 			piece = b.Part(part, from, from+n)
 		}
 		reply, err := g.inner.Fetch(ctx, piece)
-		stop = g.settle(int64(n)*one, reply)
+		stop = g.settle(most, reply)
 		if reply == nil || len(reply.Items) != n {
 			filled := &pipeline.Reply{Items: fates(piece, schema.Deferred, "not asked", "")}
 			if reply != nil {
@@ -80,43 +77,57 @@ func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 	return all, nil
 }
 
-// take sets aside the cost of as many entities as fit, at most n.
-func (g *Budgeter) take(ctx context.Context, n int, one int64) (int, *pipeline.Stop) {
+// take sets aside the most that as many of the batch's items as fit can cost,
+// from one on.
+func (g *Budgeter) take(ctx context.Context, b *pipeline.Batch, from int) (n int, most int64, _ *pipeline.Stop) {
+	rest := b.Part(0, from, len(b.Items))
 	for {
 		g.mu.Lock()
 		if g.excess != nil {
 			g.mu.Unlock()
-			return 0, g.excess
+			return 0, 0, g.excess
 		}
-		fit := (g.cfg.Credits - g.spent - g.aside) / one
+		n, most = fit(rest, g.cfg.Credits-g.spent-g.aside)
 		switch {
-		case fit >= int64(n):
+		case n == len(rest.Items):
 		case g.aside > 0: // what is on its way may give something back
 			wake := g.wake
 			g.mu.Unlock()
 			select {
 			case <-wake:
 			case <-ctx.Done():
-				return 0, cancelled()
+				return 0, 0, cancelled()
 			}
 			continue
-		case fit <= 0:
+		case n == 0:
+			one := b.Part(0, from, from+1).Ceiling()
 			stop := &pipeline.Stop{
 				Kind: pipeline.StopBudget,
 				Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more entity can cost %d",
 					g.cfg.Credits, g.spent, one),
 				Advice: fmt.Sprintf("run the same command again with --max-credits %d or more, or with a lower --max-results", one),
-				Price:  g.cfg.Price,
+				Short:  true,
 			}
 			g.mu.Unlock()
-			return 0, stop
-		default:
-			n = int(fit)
+			return 0, 0, stop
 		}
-		g.aside += int64(n) * one
+		g.aside += most
 		g.mu.Unlock()
-		return n, nil
+		return n, most, nil
 	}
+}
+
+// fit is how many items of a batch one call may ask about with so many credits,
+// and the most that it can cost.
+func fit(b *pipeline.Batch, credits int64) (n int, most int64) {
+	if most = b.Ceiling(); most <= credits {
+		return len(b.Items), most
+	}
+	if b.Query.Service.Paged() { // pages are asked one by one
+		return 0, 0
+	}
+	n = b.Query.Fit(len(b.Items), credits)
+	return n, b.Query.Ceiling(n)
 }
 
 // settle books what the calls cost and gives the rest back.

@@ -28,7 +28,6 @@ type till struct {
 	mu      sync.Mutex
 	dice    *rand.Rand
 	lossy   bool  // one call in four is charged, and its answer lost
-	price   int64 // credits of one event
 	most    int64 // charged, in doubt, and on its way
 	highest int64
 	charged int64
@@ -36,7 +35,7 @@ type till struct {
 }
 
 func (f *till) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	call := pipeline.Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Ceiling: b.Ceiling(f.price)}
+	call := pipeline.Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Ceiling: b.Ceiling()}
 	f.mu.Lock()
 	f.calls++
 	f.most += call.Ceiling
@@ -61,6 +60,14 @@ func (f *till) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, err
 	return reply, nil
 }
 
+// priced is a batch at a price of one event.
+func priced(b *pipeline.Batch, credits int64) *pipeline.Batch {
+	q := *b.Query
+	q.Price = credits
+	b.Query = &q
+	return b
+}
+
 // TestBudget: whatever calls cost, and however many are on their way, the cap
 // holds at any moment, and most of it is used.
 func TestBudget(t *testing.T) {
@@ -69,8 +76,8 @@ func TestBudget(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const credits, spent = 2000, 300
 				price := 1 + int64(seed%3)
-				api := &till{dice: rand.New(rand.NewPCG(seed, 1)), lossy: lossy, price: price, most: spent}
-				g := Budget(api, BudgetConfig{Credits: credits, Spent: spent, Price: price})
+				api := &till{dice: rand.New(rand.NewPCG(seed, 1)), lossy: lossy, most: spent}
+				g := Budget(api, BudgetConfig{Credits: credits, Spent: spent})
 				var wg sync.WaitGroup
 				numbers := make(chan int)
 				var mu sync.Mutex
@@ -78,7 +85,7 @@ func TestBudget(t *testing.T) {
 				for range 8 {
 					wg.Go(func() {
 						for n := range numbers {
-							b := companies(20)
+							b := priced(companies(20), price)
 							b.ID = fmt.Sprintf("%06d", n)
 							reply, err := g.Fetch(t.Context(), b)
 							var stop *pipeline.Stop
@@ -108,7 +115,7 @@ func TestBudget(t *testing.T) {
 				if api.highest > credits {
 					t.Errorf("seed %d, answers lost: %v: %d credits spent or possible, of %d", seed, lossy, api.highest, credits)
 				}
-				one := companies(1).Ceiling(price)
+				one := priced(companies(1), price).Ceiling()
 				if stopped == 0 || left == 0 || api.most <= credits-one {
 					t.Errorf("seed %d, answers lost: %v: %d batches stopped, %d items left, %d credits spent or possible; want it to stop within %d of %d",
 						seed, lossy, stopped, left, api.most, one, credits)
@@ -120,9 +127,9 @@ func TestBudget(t *testing.T) {
 
 // TestBudgetUsedUp: what a run has cost before it was interrupted counts.
 func TestBudgetUsedUp(t *testing.T) {
-	one := companies(1).Ceiling(1)
+	one := companies(1).Ceiling()
 	for _, c := range []struct{ spent, asked int64 }{{0, 3}, {one, 2}, {2*one + 1, 0}, {3 * one, 0}, {4 * one, 0}} {
-		api := &till{dice: rand.New(rand.NewPCG(1, 1)), lossy: true, price: 1}
+		api := &till{dice: rand.New(rand.NewPCG(1, 1)), lossy: true}
 		var asked int64
 		ask := fetcherFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 			asked += int64(len(b.Items))
@@ -151,7 +158,7 @@ func TestBudgetExceeded(t *testing.T) {
 	g := Budget(fetcherFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		calls++
 		return &pipeline.Reply{Items: fates(b, schema.Enriched, "", "x"), Calls: []pipeline.Call{{
-			ID: "x", Outcome: pipeline.Charged, Ceiling: b.Ceiling(1), Charge: pipeline.Charge{Known: true, Credits: b.Ceiling(1) + 1},
+			ID: "x", Outcome: pipeline.Charged, Ceiling: b.Ceiling(), Charge: pipeline.Charge{Known: true, Credits: b.Ceiling() + 1},
 		}}}, nil
 	}), BudgetConfig{Credits: 1 << 40})
 	for range 2 {
@@ -168,9 +175,8 @@ func TestBudgetExceeded(t *testing.T) {
 
 // vendor charges what it likes, up to what a call can cost, and keeps the bill.
 type vendor struct {
-	t     *testing.T
-	price int64
-	cap   int64
+	t   *testing.T
+	cap int64
 
 	mu       sync.Mutex
 	dice     *rand.Rand
@@ -181,7 +187,7 @@ type vendor struct {
 
 // Fetch makes one or two attempts; only the last one can be charged.
 func (v *vendor) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	ceiling := b.Ceiling(v.price)
+	ceiling := b.Ceiling()
 	v.mu.Lock()
 	v.inFlight++
 	if v.worst += ceiling; v.worst > v.cap {
@@ -232,11 +238,11 @@ func TestBudgetKept(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 2))
 			price := 1 + dice.Int64N(4)
-			q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews", "peopleNews"}[:1+dice.IntN(2)], MaxResults: 1 + dice.IntN(5)}
-			one := (&pipeline.Batch{Query: q, Items: make([]pipeline.Item, 1)}).Ceiling(price)
+			q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews", "peopleNews"}[:1+dice.IntN(2)], MaxResults: 1 + dice.IntN(5), Price: price}
+			one := q.Ceiling(1)
 			spent := dice.Int64N(3 * one)
-			v := &vendor{t: t, price: price, dice: dice, worst: spent, cap: spent + 1 + dice.Int64N(300*one)}
-			budget := Budget(v, BudgetConfig{Credits: v.cap, Spent: spent, Price: price})
+			v := &vendor{t: t, dice: dice, worst: spent, cap: spent + 1 + dice.Int64N(300*one)}
+			budget := Budget(v, BudgetConfig{Credits: v.cap, Spent: spent})
 
 			batches := make(chan *pipeline.Batch, 40)
 			for range cap(batches) {
@@ -256,8 +262,8 @@ func TestBudgetKept(t *testing.T) {
 							continue
 						}
 						var stop *pipeline.Stop
-						if !errors.As(err, &stop) || stop.Kind != pipeline.StopBudget || stop.Price != price || !strings.Contains(stop.Advice, "--max-credits") {
-							t.Errorf("Fetch() = %+v, want a stop for the budget with the price and what to do", err)
+						if !errors.As(err, &stop) || stop.Kind != pipeline.StopBudget || !stop.Short || !strings.Contains(stop.Advice, "--max-credits") {
+							t.Errorf("Fetch() = %+v, want a stop for the budget that says that it falls short, and what to do", err)
 						}
 						if reply.Items[len(reply.Items)-1].Status != schema.Deferred {
 							t.Errorf("Fetch() stopped, and the last item is %s, want %s", reply.Items[len(reply.Items)-1].Status, schema.Deferred)

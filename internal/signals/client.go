@@ -30,7 +30,6 @@ type Config struct {
 	UserAgent string            // empty: a siglake agent; the vendor is said to refuse library defaults
 	Timeout   time.Duration     // of one attempt, connection to last byte; 0 means 60 s
 	MaxAnswer int64             // bytes of an answer after decompression; 0 means 64 MiB
-	Price     int64             // credits of one event, for the ceiling; 0 means 1
 	Now       func() time.Time  // nil means time.Now
 	Transport http.RoundTripper // nil: the client's own, which can prove that a request never left
 }
@@ -44,7 +43,6 @@ type Client struct {
 	agent     string
 	timeout   time.Duration
 	maxAnswer int64
-	price     int64
 	now       func() time.Time
 	transport http.RoundTripper
 	count     func(int) // told of free requests; may be nil
@@ -66,7 +64,6 @@ func New(cfg Config) (*Client, error) {
 		agent:     cfg.UserAgent,
 		timeout:   cfg.Timeout,
 		maxAnswer: cfg.MaxAnswer,
-		price:     cfg.Price,
 		now:       cfg.Now,
 		transport: cfg.Transport,
 	}
@@ -79,9 +76,6 @@ func New(cfg Config) (*Client, error) {
 	if c.maxAnswer <= 0 {
 		c.maxAnswer = 64 << 20
 	}
-	if c.price <= 0 {
-		c.price = 1
-	}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -90,10 +84,6 @@ func New(cfg Config) (*Client, error) {
 	}
 	return c, nil
 }
-
-// SetPrice says what one event costs at the most. It is for the time before the
-// first batch, when the account's price list has been read.
-func (c *Client) SetPrice(credits int64) { c.price = max(credits, 1) }
 
 // CountFree has every request that is free of charge counted, each attempt of
 // it. They need no admission, and yet take from the account's rate windows. It
@@ -156,7 +146,7 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 		Object:   b.Query.Object,
 		Entities: len(req.Sent),
 		Types:    len(b.Query.Signals),
-		Ceiling:  sent.Ceiling(c.price),
+		Ceiling:  sent.Ceiling(),
 	}
 	// From here on the request may be charged whatever happens to the caller,
 	// so it is not the caller's any more: cancelling it would not take the

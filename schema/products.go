@@ -1,0 +1,149 @@
+package schema
+
+import "slices"
+
+// The products: what the API sells beside signals. Each stands where a signal
+// key stands in calls, bills and manifests, and no key of the catalogue bears
+// its name.
+const (
+	ProductMatch     = "search"        // the id of an identifier
+	ProductScore     = "signalScore"   // one number per entity
+	ProductLookalike = "lookalike"     // an entity like the seeds
+	ProductVisit     = "websiteVisits" // a company that visited a site
+)
+
+// The datasets of the products, and of the ids that denote one entity.
+const (
+	CategoryIdentities Category = "identities"
+	CategoryScores     Category = "signal_scores"
+	CategoryLookalikes Category = "lookalikes"
+	CategoryVisits     Category = "website_visits"
+	CategoryAliases    Category = "aliases"
+)
+
+// ProductCategory is the dataset of a product; ok is false for what is none.
+func ProductCategory(product string) (c Category, ok bool) {
+	switch product {
+	case ProductMatch:
+		return CategoryIdentities, true
+	case ProductScore:
+		return CategoryScores, true
+	case ProductLookalike:
+		return CategoryLookalikes, true
+	case ProductVisit:
+		return CategoryVisits, true
+	}
+	return "", false
+}
+
+// product are the first columns of every product table.
+var product = []Column{
+	{Name: "row_uid", Type: String, Doc: "Id of the row, derived from what it says", Rare: true},
+	{Name: "object_type", Type: String, Doc: "What the row is about: contact or company"},
+	{Name: "entity_id", Type: String, Doc: "The API's id of it; opaque", Rare: true},
+	{Name: "account_key", Type: String, Doc: "The key of the input line, seed set or site that asked", Rare: true},
+	{Name: "fetched_at", Type: Time, Doc: "When the answer that holds the row was received"},
+	{Name: "run_id", Type: String, Doc: "Run that bought the row"},
+	{Name: "call_id", Type: String, Doc: "Call that bought the row; joins with ledger/calls and ledger/credits within the run"},
+	{Name: "schema_version", Type: Int64, Doc: "Version of this table's layout"},
+	{Name: "notes", Type: String, Doc: "What of the record could not be typed, and why; null when all of it could", Rare: true},
+	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed", Rare: true},
+}
+
+// profile are the columns of a preview of a contact or a company.
+var profile = []Column{
+	{Name: "name", Type: String, Doc: "Name of the company, or full name of the contact where the answer states it in one", From: []string{"name", "fullName"}, Rare: true},
+	{Name: "domain", Type: String, Doc: "Domain of the company, without www.", From: []string{"domain"}, Host: true, Rare: true},
+	{Name: "industry", Type: String, Doc: "Industry of the company", From: []string{"industry"}},
+	{Name: "employee_count", Type: Int64, Unit: "people", Doc: "Headcount of the company", From: []string{"employeeCount.exact", "employeeCount"}},
+	{Name: "employees_min", Type: Int64, Unit: "people", Doc: "Lower end of the company's size band", From: []string{"employeeCount.min"}},
+	{Name: "employees_max", Type: Int64, Unit: "people", Doc: "Upper end of the company's size band", From: []string{"employeeCount.max"}},
+	{Name: "first_name", Type: String, Doc: "First name of the contact", From: []string{"firstName"}},
+	{Name: "last_name", Type: String, Doc: "Last name of the contact", From: []string{"lastName"}, Rare: true},
+	{Name: "job_title", Type: String, Doc: "Job title of the contact", From: []string{"jobTitle.title", "jobTitle"}},
+	{Name: "departments", Type: String, Doc: "Departments of the contact, separated by '; '", From: []string{"jobTitle.departments"}, List: Joined},
+	{Name: "seniority", Type: String, Doc: "Seniority of the contact; a free vocabulary", From: []string{"jobTitle.seniority"}},
+	{Name: "company_id", Type: String, Doc: "The API's id of the contact's employer", From: []string{"company.id", "company.companyId"}, Rare: true},
+	{Name: "company_name", Type: String, Doc: "The contact's employer", From: []string{"company.name"}, Rare: true},
+	{Name: "company_domain", Type: String, Doc: "Domain of the contact's employer, without www.", From: []string{"company.domain"}, Host: true, Rare: true},
+	{Name: "city", Type: String, Doc: "City", From: []string{"location.city"}},
+	{Name: "state", Type: String, Doc: "State or region", From: []string{"location.state"}},
+	{Name: "country", Type: String, Doc: "Country", From: []string{"location.country"}},
+	{Name: "linkedin_url", Type: String, Doc: "LinkedIn address", From: []string{"socialLinks.linkedin", "linkedinUrl"}, Rare: true},
+}
+
+// Products are the product tables.
+var Products = []Table{
+	productTable(CategoryIdentities, "Identifiers and the ids that the API knows them by, as bought by searches", []Column{
+		{Name: "identifier_type", Type: String, Doc: "What was searched by: id, linkedin, email, domain or name"},
+		{Name: "identifier", Type: String, Doc: "The normalised identifier that was searched", Rare: true},
+	}, profile, []Column{
+		{Name: "available", Type: String, Doc: "What the vendor could reveal besides, separated by '; '", From: []string{"has"}, List: Joined},
+		{Name: "reveal_prices", Type: String, Doc: "What that would cost, as a JSON list of {field, credits}", From: []string{"canReveal"}, List: AsJSON},
+	}),
+	productTable(CategoryScores, "How active an entity's signals are, as one number", []Column{
+		{Name: "signal_score", Type: Double, Doc: "Score from 0 to 1", From: []string{"signalScore"}},
+		{Name: "no_active_signals", Type: Bool, Doc: "Whether no signal is active", From: []string{"noActiveSignals"}},
+		{Name: "score_signals", Type: String, Doc: "Signals that count towards the score, separated by '; '; a vocabulary of its own, which does not join with signal_type", From: []string{"signalTypes"}, List: Joined},
+		{Name: "scored_on", Type: Date, Doc: "Day for which the score was asked"},
+	}, profile[:2], profile[11:14]),
+	productTable(CategoryLookalikes, "Contacts or companies like a set of seeds", []Column{
+		{Name: "seed_set", Type: String, Doc: "Id of the seeds and exclusions together, derived from them; their order does not matter"},
+		{Name: "rank", Type: Int64, Doc: "Place among all that the seed set returned, from 1"},
+		{Name: "session_id", Type: String, Doc: "The API's session that returned it; within one nothing is returned twice"},
+	}, profile),
+	productTable(CategoryVisits, "Companies that visited a site with the vendor's pixel", []Column{
+		{Name: "site", Type: String, Doc: "The visited site, or several separated by '; '"},
+		{Name: "window_start", Type: Date, Doc: "First day of the period"},
+		{Name: "window_end", Type: Date, Doc: "Last day of the period"},
+	}, profile, visits),
+	{
+		Name: string(CategoryAliases), Version: version, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
+		Columns: []Column{
+			{Name: "row_uid", Type: String, Doc: "Id of the row, derived from what it says", Rare: true},
+			{Name: "object_type", Type: String, Doc: "contact or company"},
+			{Name: "entity_id", Type: String, Doc: "The id that the event tables use", Rare: true},
+			{Name: "alias_id", Type: String, Doc: "Another id of the same entity", Rare: true},
+			{Name: "account_key", Type: String, Doc: "The key of the input line that asked", Rare: true},
+			{Name: "fetched_at", Type: Time, Doc: "When the answer that states both was received"},
+			{Name: "run_id", Type: String, Doc: "Run that bought the answer"},
+			{Name: "call_id", Type: String, Doc: "Call that bought the answer"},
+			{Name: "schema_version", Type: Int64, Doc: "Version of this table's layout"},
+			{Name: "raw", Type: String, Doc: "The two ids as JSON, in a fixed order"},
+		},
+		Sort: []string{"object_type", "entity_id", "alias_id"}, Bloom: []string{"entity_id"}, Unique: "row_uid",
+	},
+}
+
+// Rows are the tables whose rows are bought, one by one: events, then products.
+var Rows = slices.Concat(Events, Products)
+
+// Tables are all tables of a lake.
+var Tables = slices.Concat(Events, Products, Ledger)
+
+// IsEvent reports whether a table is one of events, which are divided by date.
+func (t Table) IsEvent() bool { return t.among(Events) }
+
+// IsProduct reports whether a table is one of a product's.
+func (t Table) IsProduct() bool { return t.among(Products) }
+
+func (t Table) among(list []Table) bool {
+	return slices.ContainsFunc(list, func(o Table) bool { return o.Name == t.Name })
+}
+
+func productTable(c Category, doc string, groups ...[]Column) Table {
+	t := Table{
+		Name: string(c), Version: version, Doc: doc,
+		Columns: slices.Clone(product),
+		Sort:    []string{"object_type", "account_key", "entity_id", "row_uid"},
+		Bloom:   []string{"entity_id"},
+		Unique:  "row_uid",
+	}
+	if c == CategoryLookalikes {
+		t.Sort = []string{"object_type", "seed_set", "rank", "row_uid"}
+	}
+	for _, g := range groups {
+		t.Columns = append(t.Columns, g...)
+	}
+	return t
+}
