@@ -53,7 +53,7 @@ var product = []Column{
 // profile are the columns of a preview of a contact or a company.
 var profile = []Column{
 	{Name: "name", Type: String, Doc: "Name of the company, or full name of the contact where the answer states it in one", From: []string{"name", "fullName"}, Rare: true},
-	{Name: "domain", Type: String, Doc: "Domain of the company, without www.", From: []string{"domain"}, Host: true, Rare: true},
+	{Name: "domain", Type: String, Doc: "Domain of the company, without a leading www", From: []string{"domain"}, Host: true, Rare: true},
 	{Name: "industry", Type: String, Doc: "Industry of the company", From: []string{"industry"}},
 	{Name: "employee_count", Type: Int64, Unit: "people", Doc: "Headcount of the company", From: []string{"employeeCount.exact", "employeeCount"}},
 	{Name: "employees_min", Type: Int64, Unit: "people", Doc: "Lower end of the company's size band", From: []string{"employeeCount.min"}},
@@ -65,7 +65,7 @@ var profile = []Column{
 	{Name: "seniority", Type: String, Doc: "Seniority of the contact; a free vocabulary", From: []string{"jobTitle.seniority"}},
 	{Name: "company_id", Type: String, Doc: "The API's id of the contact's employer", From: []string{"company.id", "company.companyId"}, Rare: true},
 	{Name: "company_name", Type: String, Doc: "The contact's employer", From: []string{"company.name"}, Rare: true},
-	{Name: "company_domain", Type: String, Doc: "Domain of the contact's employer, without www.", From: []string{"company.domain"}, Host: true, Rare: true},
+	{Name: "company_domain", Type: String, Doc: "Domain of the contact's employer, without a leading www", From: []string{"company.domain"}, Host: true, Rare: true},
 	{Name: "city", Type: String, Doc: "City", From: []string{"location.city"}},
 	{Name: "state", Type: String, Doc: "State or region", From: []string{"location.state"}},
 	{Name: "country", Type: String, Doc: "Country", From: []string{"location.country"}},
