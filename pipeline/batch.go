@@ -64,6 +64,29 @@ type Query struct {
 	Per   int64 `json:"per,omitempty"`   // 0 means 1
 }
 
+// Action is what the vendor's price list calls what is bought. Site visits are
+// in no list that is published.
+func (q *Query) Action() string {
+	contact := q.Object == schema.Contact
+	switch {
+	case q.Service == Search:
+		return "api_search"
+	case q.Service == Scores && contact:
+		return "signal_score_contact_reveal"
+	case q.Service == Scores:
+		return "signal_score_company_reveal"
+	case q.Service == Lookalikes && contact:
+		return "lookalikeContact"
+	case q.Service == Lookalikes:
+		return "lookalikeCompany"
+	case q.Service == Visits:
+		return "websiteVisits"
+	case contact:
+		return "showSignalsContact"
+	}
+	return "showSignalsCompany"
+}
+
 // FiltersLike reports whether two questions let through the same events of a
 // signal type, apart from window and cap.
 func (q *Query) FiltersLike(o *Query, signal string) bool {

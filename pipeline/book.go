@@ -2,6 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +25,9 @@ type book struct {
 	flat     *flattener
 	manifest *Manifest
 	open     map[schema.Partition]*page
-	bytes    int64          // of strings in open pages
-	doubts   map[string]int // where the manifest lists calls in doubt, by name
+	searched map[int64]int64 // credits of the searches that found out a row's id
+	bytes    int64           // of strings in open pages
+	doubts   map[string]int  // where the manifest lists calls in doubt, by name
 }
 
 // page collects rows of one partition until they are handed to the sink.
@@ -53,7 +57,49 @@ func (k *book) settle(ctx context.Context, l Line) error {
 	if l.Doubt != nil {
 		k.hold(l)
 	}
-	return k.account(ctx, l, ItemReply{CallID: l.Call}, credits)
+	a := ItemReply{CallID: l.Call}
+	if l.Entity != nil {
+		a.Entity = *l.Entity
+	}
+	return k.account(ctx, l, a, credits)
+}
+
+// found writes what a search brought, and the lines whose fate that is. An id
+// that was found is no fate yet: the line is asked about by it. It gives the
+// lines whose fate must be kept, because reading the answer again does not give
+// it.
+func (k *book) found(ctx context.Context, b *Batch, reply *Reply, done *rowSet) (left []Line, err error) {
+	paid, unknown, err := k.bill(ctx, b, reply)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range b.Items {
+		a := reply.Items[i]
+		switch a.Status {
+		case schema.Resolved, schema.Deferred:
+			k.search(item.Account.Row, paid[i])
+			continue
+		}
+		done.add(item.Account.Row)
+		if err := k.item(ctx, b, reply, i, paid, unknown); err != nil {
+			return nil, err
+		}
+		if !settledByAnswer(a.Status) {
+			left = append(left, Line{Account: item.Account, Status: a.Status, Reason: a.Reason, Call: a.CallID})
+		}
+	}
+	return left, nil
+}
+
+// search remembers what finding out the id of a row cost, for its line.
+func (k *book) search(row, credits int64) {
+	if credits == 0 {
+		return
+	}
+	if k.searched == nil {
+		k.searched = map[int64]int64{}
+	}
+	k.searched[row] += credits
 }
 
 // hold lists a line under the call that holds it. That is one of an earlier run,
@@ -99,6 +145,13 @@ func (k *book) enterPast(ctx context.Context, b *Batch, reply *Reply, done *rowS
 		return err
 	}
 	for i, item := range b.Items {
+		if b.Query.Service.Paged() {
+			continue // its lines were kept
+		}
+		if b.Query.Service == Search && !k.onlyIDs() && reply.Items[i].Status == schema.Resolved {
+			k.search(item.Account.Row, paid[i])
+			continue
+		}
 		if !settledByAnswer(reply.Items[i].Status) || done.has(item.Account.Row) {
 			continue
 		}
@@ -108,6 +161,11 @@ func (k *book) enterPast(ctx context.Context, b *Batch, reply *Reply, done *rowS
 		}
 	}
 	return nil
+}
+
+// onlyIDs reports whether the run asks for nothing but ids.
+func (k *book) onlyIDs() bool {
+	return !slices.ContainsFunc(k.manifest.Queries, func(q Query) bool { return q.Service != Search })
 }
 
 // item writes the line behind an item.
@@ -137,13 +195,20 @@ func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, 
 	bought := map[string][]share{} // by call
 	for i, a := range answers {
 		from := len(bought[a.CallID])
-		for _, e := range a.Events {
-			if err := k.event(ctx, b, i, a, e, fetched[a.CallID]); err != nil {
+		for n, e := range a.Events {
+			if err := k.event(ctx, b, i, n, a, e, fetched[a.CallID]); err != nil {
 				return nil, nil, err
 			}
 			bought[a.CallID] = tallyShare(bought[a.CallID], from, i, e.Type)
 		}
+		for _, e := range a.Beside { // paid for, and kept in the journal
+			bought[a.CallID] = tallyShare(bought[a.CallID], from, i, e.Type)
+		}
+		k.manifest.Events.Beside += int64(len(a.Beside))
 		k.manifest.noteCapped(b.Query, bought[a.CallID][from:])
+		if err := k.aliases(ctx, b, i, a, fetched[a.CallID]); err != nil {
+			return nil, nil, err
+		}
 	}
 
 	paid = make([]int64, len(answers))
@@ -184,17 +249,72 @@ func tallyShare(shares []share, from, item int, signal string) []share {
 	return append(shares, share{item: item, signal: signal, events: 1})
 }
 
-func (k *book) event(ctx context.Context, b *Batch, item int, a ItemReply, e RawEvent, fetched time.Time) error {
+// event writes the n-th event of an item, or of a stray.
+func (k *book) event(ctx context.Context, b *Batch, item, n int, a ItemReply, e RawEvent, fetched time.Time) error {
 	key := ""
 	if item < len(b.Items) {
 		key = b.Items[item].Account.Key
 	}
 	rows := k.flat.flatten(schema.Event{
 		Entity: a.Entity, AccountKey: key, Type: e.Type, Raw: e.Raw,
-		CallID: a.CallID, FetchedAt: fetched, Source: "poll",
+		CallID: a.CallID, FetchedAt: fetched, Source: "poll", Asked: askedFor(b, item, n, a),
 	})
 	for _, r := range rows {
-		if err := k.append(ctx, schema.Events[r.table], r.partition, r.values); err != nil {
+		if err := k.append(ctx, schema.Rows[r.table], r.partition, r.values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askedFor says how the n-th result of an item was asked for; nil for events.
+func askedFor(b *Batch, item, n int, a ItemReply) *schema.Asked {
+	q := b.Query
+	if q.Service == Signals || item >= len(b.Items) {
+		return nil
+	}
+	account, page := &b.Items[item].Account, b.Items[item].Page
+	switch q.Service {
+	case Search:
+		kind := account.Identifier()
+		return &schema.Asked{Identifier: kind, Text: identifierText(account, kind)}
+	case Scores:
+		return &schema.Asked{Until: q.Until}
+	case Lookalikes:
+		asked := &schema.Asked{SeedSet: account.Key, Rank: int64(n) + 1}
+		if page != nil {
+			asked.Rank += page.Offset
+		}
+		if a.Next != nil {
+			asked.Session = a.Next.Session
+		}
+		return asked
+	default:
+		return &schema.Asked{Site: account.Key, Since: q.Since, Until: q.Until}
+	}
+}
+
+// aliases writes down which other ids an answer states for an entity.
+func (k *book) aliases(ctx context.Context, b *Batch, item int, a ItemReply, fetched time.Time) error {
+	table := schema.Products[len(schema.Products)-1]
+	for _, other := range a.Also {
+		if a.Entity.ID == "" || other == "" || other == a.Entity.ID {
+			continue
+		}
+		key := ""
+		if item < len(b.Items) {
+			key = b.Items[item].Account.Key
+		}
+		h := sha256.New()
+		addParts(h, "alias", string(b.Query.Object), a.Entity.ID, other)
+		raw, err := json.Marshal([]string{a.Entity.ID, other})
+		if err != nil {
+			return err
+		}
+		if err := k.append(ctx, table, schema.Partition{Table: table.Name}, []value{
+			stringValue(hex.EncodeToString(h.Sum(nil)[:16])), stringValue(string(b.Query.Object)), stringValue(a.Entity.ID), stringValue(other),
+			optionalString(key), optionalTime(fetched), stringValue(k.manifest.Run.ID), stringValue(a.CallID), intValue(int64(table.Version)), stringValue(string(raw)),
+		}); err != nil {
 			return err
 		}
 	}
@@ -216,6 +336,9 @@ func (k *book) account(ctx context.Context, l Line, a ItemReply, credits value) 
 	original := value{}
 	if l.DuplicateOf > 0 {
 		original = intValue(l.DuplicateOf)
+	}
+	if credits.set {
+		credits.n += k.searched[acc.Row]
 	}
 	return k.append(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
 		stringValue(k.manifest.Run.ID),
@@ -301,16 +424,12 @@ func (k *book) call(ctx context.Context, c Call, q *Query, shares []share) error
 	case c.Outcome == Charged && c.Charge.Known:
 		charge = intValue(c.Charge.Credits)
 	}
-	date := func(s string) value {
-		n, ok := days(s)
-		return value{set: ok, n: n}
-	}
 	return k.append(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
 		stringValue(k.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),
 		stringValue(c.Endpoint), stringValue(string(c.Object)), intValue(int64(c.Entities)), intValue(int64(c.Types)),
 		optionalTime(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
 		charge, optionalString(c.Charge.Text), intValue(c.Ceiling), intValue(events), intValue(int64(len(c.Body))),
-		date(c.StartDate), date(c.EndDate), left(c.Rate.Minute), left(c.Rate.Hour), left(c.Rate.Day),
+		dateValue(c.StartDate), dateValue(c.EndDate), left(c.Rate.Minute), left(c.Rate.Hour), left(c.Rate.Day),
 		optionalString(c.Problem), optionalString(strings.Join(c.Notes, "; ")), optionalString(string(c.Extra)),
 	})
 }
@@ -384,18 +503,19 @@ func appendValue(b array.Builder, v value) {
 // arrowSchemas are made once: a table's layout does not change within a build.
 var arrowSchemas = func() map[string]*arrow.Schema {
 	m := map[string]*arrow.Schema{}
-	for _, list := range [][]schema.Table{schema.Events, schema.Ledger} {
-		for _, t := range list {
-			m[t.Name] = t.Arrow()
-		}
+	for _, t := range schema.Tables {
+		m[t.Name] = t.Arrow()
 	}
 	return m
 }()
 
-// categoryOf is the dataset of a signal key, known or not.
+// categoryOf is the dataset of a signal key, known or not, or of a product.
 func categoryOf(signal string) schema.Category {
 	if s, ok := schema.Lookup(signal); ok {
 		return s.Category
+	}
+	if c, ok := schema.ProductCategory(signal); ok {
+		return c
 	}
 	return schema.CategoryOther
 }

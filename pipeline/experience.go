@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/siglake/siglake/schema"
 )
 
 // Experience is what earlier calls with one question returned and cost.
@@ -93,9 +95,21 @@ func (p *Plan) Estimate(past []Experience) Estimate {
 	var mean, sampling, parameter, spread float64
 	var prior [3]float64 // quantiles of the types without experience
 	expected := map[string]float64{}
+	hits := foundShare(past)
 	for _, a := range p.Asks {
+		if a.Query.Service == Search {
+			for i, credits := range a.searching(hits[a.Query.Object]) {
+				prior[i] += credits
+			}
+			expected[schema.ProductMatch] += a.searching(hits[a.Query.Object])[1]
+			e.Observed = max(e.Observed, hits[a.Query.Object].entities)
+			continue
+		}
 		price := max(a.Query.Price, 1)
 		n, tariff := float64(a.Entities), tariffOf(past, a.Query)
+		if byKnownID(past) { // what is known is of entities that the API knows
+			n -= float64(a.Unknown) * (1 - hits[a.Query.Object].share)
+		}
 		var sum, own, thin float64 // of one entity: mean, variance type by type, mean over observed entities
 		for _, signal := range a.Query.Signals {
 			o := observe(past, a.Query, signal)
@@ -282,6 +296,51 @@ func commonVariance(past []Experience) float64 {
 		return 0
 	}
 	return shared / possible
+}
+
+// found is how many of the identifiers that were searched were found.
+type found struct {
+	share    float64
+	entities int64 // searched; 0: nobody has searched, and the share is a guess
+}
+
+// foundGuess is the share of identifiers that are taken to be found as long as
+// nobody has searched.
+const foundGuess = 0.85
+
+// foundShare is what searches of the past tell, by object.
+func foundShare(past []Experience) map[schema.Object]found {
+	m := map[schema.Object]found{schema.Contact: {share: foundGuess}, schema.Company: {share: foundGuess}}
+	hits := map[schema.Object]int64{}
+	for _, e := range past {
+		if e.Query.Service != Search || e.Entities == 0 {
+			continue
+		}
+		f := m[e.Query.Object]
+		f.entities += e.Entities
+		hits[e.Query.Object] += e.All.Hits
+		f.share = float64(hits[e.Query.Object]) / float64(f.entities)
+		m[e.Query.Object] = f
+	}
+	return m
+}
+
+// byKnownID reports whether the signals of the past were asked by ids that had
+// been searched.
+func byKnownID(past []Experience) bool {
+	return slices.ContainsFunc(past, func(e Experience) bool { return e.Query.Service == Signals && e.Query.Dialect == V3 })
+}
+
+// searching is what searches cost: the fifth, fiftieth and ninety-fifth
+// percentile. Only the number of started blocks counts, so there is little to be
+// unsure of.
+func (a *Ask) searching(f found) (credits [3]float64) {
+	each := float64(a.Entities) / float64(max(a.Calls, 1))
+	for i, off := range []float64{-0.1, 0, 0.1} {
+		results := int64(math.Ceil(each * min(1, max(0, f.share+off))))
+		credits[i] = float64(a.Calls) * float64(a.Query.cost(results))
+	}
+	return credits
 }
 
 // tariff is what events cost, as the charges of the past show.

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"math"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 
 // row is one event with every value of its table's columns typed.
 type row struct {
-	table     int // index in schema.Events
+	table     int // index in schema.Rows
 	uid       string
 	partition schema.Partition
 	values    []value // one per column
@@ -37,6 +38,10 @@ func intValue(n int64) value      { return value{set: true, n: n} }
 func doubleValue(f float64) value { return value{set: true, n: int64(math.Float64bits(f))} }
 func timeValue(t time.Time) value { return value{set: true, n: t.UnixMicro()} }
 func (v value) double() float64   { return math.Float64frombits(uint64(v.n)) }
+func dateValue(s string) value {
+	n, ok := days(s)
+	return value{set: ok, n: n}
+}
 func optionalTime(t time.Time) value {
 	if t.IsZero() {
 		return value{}
@@ -54,7 +59,7 @@ func optionalString(s string) value {
 type flattener struct {
 	runID       string
 	partitionBy string // "event_month" or "event_day"
-	plans       []plan // one per schema.Events
+	plans       []plan // one per schema.Rows
 }
 
 // plan says, for one table, where the values of each member of a record go.
@@ -70,7 +75,7 @@ type target struct{ column, rank int }
 
 func newFlattener(runID, partitionBy string) *flattener {
 	f := &flattener{runID: runID, partitionBy: partitionBy}
-	for _, t := range schema.Events {
+	for _, t := range schema.Rows {
 		p := plan{table: t, index: map[string]int{}, target: map[string][]target{}, nested: map[string]bool{}}
 		for i, c := range t.Columns {
 			p.index[c.Name] = i
@@ -95,10 +100,7 @@ var dateFields = []string{"signal_date", "article_published_date", "event_effect
 // nests several topics: those become one row each, with the same raw.
 func (f *flattener) flatten(e schema.Event) []row {
 	signal, _ := schema.Lookup(e.Type)
-	category := signal.Category
-	if category == "" {
-		category = schema.CategoryOther
-	}
+	category := categoryOf(e.Type)
 	p := &f.plans[tableIndex(category)]
 	var topics [][]byte
 	if category == schema.CategoryIntent {
@@ -160,16 +162,34 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 		}
 	}
 	entityID := e.Entity.ID
-	if entityID == "" {
+	switch {
+	case entityID != "":
+	case e.Asked != nil:
+		entityID = resultID(e.Raw)
+	default:
 		person, company := got("person_id").s, got("company_id").s // an unknown record may have both
 		if entityID = cmp.Or(company, person); e.Entity.Object == schema.Contact {
 			entityID = cmp.Or(person, company)
 		}
 	}
-	r.uid = p.uid(signal, e, topic, entityID, date, got)
-	r.partition = schema.Partition{Table: p.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
-
-	set("event_uid", stringValue(r.uid))
+	if a := e.Asked; a != nil {
+		set("identifier_type", optionalString(string(a.Identifier)))
+		set("identifier", optionalString(a.Text))
+		set("seed_set", optionalString(a.SeedSet))
+		set("session_id", optionalString(a.Session))
+		set("rank", intValue(a.Rank))
+		set("site", optionalString(a.Site))
+		set("window_start", dateValue(a.Since))
+		set("window_end", dateValue(a.Until))
+		set("scored_on", dateValue(a.Until))
+		r.uid = productUID(e, entityID)
+		r.partition = schema.Partition{Table: p.table.Name}
+		set("row_uid", stringValue(r.uid))
+	} else {
+		r.uid = p.uid(signal, e, topic, entityID, date, got)
+		r.partition = schema.Partition{Table: p.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
+		set("event_uid", stringValue(r.uid))
+	}
 	set("signal_type", stringValue(e.Type))
 	set("object_type", stringValue(string(e.Entity.Object)))
 	set("entity_id", optionalString(entityID))
@@ -191,7 +211,7 @@ func (p *plan) read(raw []byte, prefix string, r *row, ranks map[int]int, notes 
 	for key, val := range members(raw) {
 		path := prefix + key
 		if prefix == "" && p.nested[key] && !isNull(val) {
-			if val[0] != '{' {
+			if val[0] != '{' && len(p.target[path]) == 0 {
 				*notes = append(*notes, fmt.Sprintf("%s: not an object: %s", key, shorten(text(val), 60)))
 			}
 			p.read(val, key+".", r, ranks, notes)
@@ -232,14 +252,7 @@ func (f *flattener) partitionValue(date value) string {
 // does not know have no known key, so their whole content counts.
 func (p *plan) uid(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value, got func(string) value) string {
 	h := sha256.New()
-	add := func(parts ...string) {
-		for _, part := range parts {
-			var n [8]byte
-			binary.BigEndian.PutUint64(n[:], uint64(len(part)))
-			h.Write(n[:])
-			h.Write([]byte(part))
-		}
-	}
+	add := func(parts ...string) { addParts(h, parts...) }
 	day := ""
 	if date.set {
 		day = strconv.FormatInt(date.n, 10)
@@ -273,14 +286,56 @@ func (p *plan) uid(signal schema.Signal, e schema.Event, topic []byte, entityID 
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-func tableIndex(c schema.Category) int {
-	for i, known := range schema.Categories {
-		if known == c {
-			return i
+// resultID is the id that a result of a product states for itself.
+func resultID(raw []byte) (id string) {
+	for key, val := range members(raw) {
+		switch key {
+		case "id", "contactId", "personId", "companyId":
+			if s := text(val); s != "" && !isNull(val) && (id == "" || key == "id") {
+				id = s
+			}
 		}
 	}
-	return len(schema.Categories) - 1
+	return id
 }
+
+// productUID derives the id of a product's row from what was asked and what it
+// is about.
+func productUID(e schema.Event, entityID string) string {
+	h := sha256.New()
+	a := e.Asked
+	addParts(h, e.Type, string(e.Entity.Object), entityID, string(a.Identifier), a.Text, a.SeedSet, a.Session, a.Site, a.Since, a.Until)
+	if entityID == "" {
+		addParts(h, string(e.Raw))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// addParts hashes texts so that no two lists of them give the same bytes.
+func addParts(h hash.Hash, parts ...string) {
+	for _, part := range parts {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write([]byte(part))
+	}
+}
+
+// tableIndex is the place of a dataset's table in schema.Rows.
+func tableIndex(c schema.Category) int {
+	if i, ok := tablePlaces[c]; ok {
+		return i
+	}
+	return tablePlaces[schema.CategoryOther]
+}
+
+var tablePlaces = func() map[schema.Category]int {
+	m := map[schema.Category]int{}
+	for i, t := range schema.Rows {
+		m[schema.Category(t.Name)] = i
+	}
+	return m
+}()
 
 // typed reads one JSON value as a column's type: liberally where the spelling
 // is clear (a number in quotes, a timestamp for a date), else it says what was
@@ -293,6 +348,9 @@ func typed(c schema.Column, raw []byte) (v value, problem string) {
 		return listed(c, raw)
 	}
 	s := text(raw)
+	if c.Host {
+		return optionalString(schema.Host(s)), ""
+	}
 	if c.Type == schema.String {
 		return stringValue(s), ""
 	}

@@ -16,6 +16,9 @@ import (
 type Journal interface {
 	// Known says what of a question about an account has been asked before.
 	Known(a *schema.Account, q *Query) Known
+	// Identify says what searches have found out about an account's identifier,
+	// and whether that still counts.
+	Identify(a *schema.Account) Identified
 	// Keep writes down the fates of lines that no answer decides. It need not
 	// be durable before Prepare: until then the list still has the lines.
 	Keep(lines []Line) error
@@ -38,6 +41,20 @@ type Known struct {
 	Doubt    *Doubt         // a call that may have been charged for others and whose answer is lost, with its run, without its accounts; one that was taken as lost only when nothing is missing; nil when there is none
 }
 
+// Identified is what is known of an identifier. The zero value: nothing is, or
+// not any more, and a search may be made.
+type Identified struct {
+	Entity schema.Entity // with its ID; empty when none was found
+	Status schema.Status // when there is no ID to ask by: NotFound, Restricted, Held or Lost
+	Reason string
+	Call   string // that found it out, as "run/call"
+	Doubt  *Doubt // the search that holds it
+	Again  bool   // it was searched in vain and may be paid twice: it is asked in small batches
+}
+
+// known reports whether no search is to be made.
+func (i *Identified) known() bool { return i.Entity.ID != "" || i.Status != "" }
+
 // Line is a line of the list with its fate.
 type Line struct {
 	Account     schema.Account `json:"account"`
@@ -46,6 +63,7 @@ type Line struct {
 	DuplicateOf int64          `json:"duplicate_of,omitempty"` // row, for duplicates
 	Call        string         `json:"call,omitempty"`         // the call of this run that decided it
 	Doubt       *Doubt         `json:"doubt,omitempty"`        // the call of an earlier run that holds it: it may be paid for already
+	Entity      *schema.Entity `json:"entity,omitempty"`       // what was found out about it before
 }
 
 // Answered is a call that was made before, with its answer read again.
@@ -94,14 +112,16 @@ func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity 
 type nothing struct{}
 
 func (nothing) Known(_ *schema.Account, q *Query) Known { return Known{Missing: q.Signals} }
+func (nothing) Identify(*schema.Account) Identified     { return Identified{} }
 func (nothing) Keep([]Line) error                       { return nil }
 func (nothing) Prepare(*Manifest) error                 { return nil }
 func (nothing) Commit(*Manifest) error                  { return nil }
 
 // settledByAnswer reports whether a status follows from a recorded answer
-// alone, so that reading the answer again gives it again.
+// alone, so that reading the answer again gives it again. An id that was found
+// settles a line only of a run that asks for nothing else.
 func settledByAnswer(s schema.Status) bool {
-	return slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Held}, s)
+	return slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Resolved, schema.Held}, s)
 }
 
 // undecided are the lines of a batch whose fate the answers alone do not give

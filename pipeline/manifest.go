@@ -28,7 +28,9 @@ type Manifest struct {
 	Credits  CreditTotals      `json:"credits"`
 	Events   EventTotals       `json:"events"`
 	Calls    CallTotals        `json:"calls"`
-	Held     []Doubt           `json:"held"` // this run's own, in its order, then those of earlier runs
+	Held     []Doubt           `json:"held"`            // this run's own, in its order, then those of earlier runs
+	Pages    *PageTotals       `json:"pages,omitempty"` // of a run that asked page by page
+	Account  *AccountMoves     `json:"account,omitempty"`
 	Timings  Timings           `json:"timings"`
 	Files    []File            `json:"files"`
 	Replaces []string          `json:"replaces,omitempty"` // paths of the files whose rows a compaction's files hold
@@ -160,6 +162,7 @@ type CreditTotals struct {
 	OddCalls         int64                     `json:"unexplained_calls"`     // charged something else than the price of the events they returned
 	Beyond           int64                     `json:"charged_beyond_events"` // what those were charged more, in all
 	Below            int64                     `json:"charged_below_events"`  // and what others of them were charged less
+	ByAction         map[string]int64          `json:"by_action,omitempty"`   // what the vendor's price list calls them
 	BySignal         map[string]int64          `json:"by_signal_type"`        // allocated, known charges
 	ByCategory       map[schema.Category]int64 `json:"by_category"`           // allocated, known charges
 	ByBasis          map[Basis]int64           `json:"by_basis,omitempty"`    // how the shares were found
@@ -167,11 +170,12 @@ type CreditTotals struct {
 
 // EventTotals counts events.
 type EventTotals struct {
-	Returned    int64                     `json:"returned"`     // in paid answers
-	Written     int64                     `json:"written"`      // rows in the event tables
-	Duplicate   int64                     `json:"duplicate"`    // returned again with equal content
-	Strays      int64                     `json:"strays"`       // about something never asked, written all the same
-	CappedPairs int64                     `json:"capped_pairs"` // (entity, type) pairs that reached the cap: there may be older events
+	Returned    int64                     `json:"returned"`         // in paid answers
+	Written     int64                     `json:"written"`          // rows in the event tables
+	Beside      int64                     `json:"beside,omitempty"` // kept out of the tables by the run's own filters, though paid for
+	Duplicate   int64                     `json:"duplicate"`        // returned again with equal content
+	Strays      int64                     `json:"strays"`           // about something never asked, written all the same
+	CappedPairs int64                     `json:"capped_pairs"`     // (entity, type) pairs that reached the cap: there may be older events
 	BySignal    map[string]int64          `json:"by_signal_type"`
 	ByCategory  map[schema.Category]int64 `json:"by_category"`
 }
@@ -217,6 +221,33 @@ func (d *Doubt) Name() string {
 	return d.Run + "/" + d.Call
 }
 
+// AccountMoves holds what the account says that it was charged while a run went
+// on against what the run knows of. They differ when others use the account, when
+// something in doubt was charged, or when the vendor books late.
+type AccountMoves struct {
+	Before    *int64 `json:"used_before"`         // credits the account had used when the run began; null: not known
+	After     *int64 `json:"used_after"`          // and when it ended
+	Moved     *int64 `json:"moved,omitempty"`     // by how much
+	Explained int64  `json:"explained"`           // credits that the run's answers state
+	Possible  int64  `json:"possible"`            // most credits besides, of calls in doubt and charges not understood
+	Beyond    *int64 `json:"beyond,omitempty"`    // moved and not explained by the run: less than zero when the account moved less
+	Remaining *int64 `json:"remaining,omitempty"` // credits the account has left
+}
+
+// Settle fills in what follows from the two readings and the bill.
+func (a *AccountMoves) Settle(c *CreditTotals) {
+	a.Explained, a.Possible = c.Charged, c.UnknownCeiling+c.AmbiguousCeiling
+	if a.Before == nil || a.After == nil {
+		return
+	}
+	moved := *a.After - *a.Before
+	beyond := moved - a.Explained
+	if beyond > 0 {
+		beyond = max(0, beyond-a.Possible)
+	}
+	a.Moved, a.Beyond = &moved, &beyond
+}
+
 // Timings says where the time went, in milliseconds.
 type Timings struct {
 	Ask     int64 `json:"ask_ms"`     // reading, asking and typing, which overlap
@@ -241,7 +272,7 @@ func NewManifest(run RunInfo) *Manifest {
 		Run:      run,
 		Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}},
 		Credits: CreditTotals{
-			BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}, ByBasis: map[Basis]int64{},
+			ByAction: map[string]int64{}, BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}, ByBasis: map[Basis]int64{},
 		},
 		Events: EventTotals{BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}},
 		Calls:  CallTotals{ByOutcome: map[Outcome]int64{}, ByStatus: map[int]int64{}},
@@ -295,6 +326,7 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 		l.Credits = &credits
 		m.Credits.Charged += credits
 		m.Credits.ByBasis[basis] += credits
+		m.Credits.ByAction[b.Query.Action()] += credits
 		if odd := unexplained(c, b.Query, shares); odd != 0 {
 			m.Credits.OddCalls++
 			m.Credits.Beyond += max(odd, 0)
@@ -304,12 +336,16 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 			m.Credits.WholeCall += credits
 		}
 	}
+	m.notePage(b, reply)
 	m.PerCall = append(m.PerCall, l)
 }
 
 // noteCapped counts the pairs that returned as many events as were allowed:
 // the API says nothing about what it left out.
 func (m *Manifest) noteCapped(q *Query, shares []share) {
+	if q.Service != Signals {
+		return
+	}
 	for _, s := range shares {
 		if s.events >= int64(q.MaxResults) {
 			m.Events.CappedPairs++

@@ -31,6 +31,7 @@ func (d *diary) step(name string) error {
 }
 
 func (d *diary) Known(_ *schema.Account, q *Query) Known { return Known{Missing: q.Signals} }
+func (d *diary) Identify(*schema.Account) Identified     { return Identified{} }
 func (d *diary) Keep([]Line) error                       { return nil }
 func (d *diary) Prepare(*Manifest) error                 { return d.step("prepare") }
 func (d *diary) Commit(*Manifest) error                  { return d.step("commit") }
@@ -69,6 +70,8 @@ func none[T any]() iter.Seq2[T, error] { return func(func(T, error) bool) {} }
 
 // bought is a journal that has an answer about some rows.
 type bought map[int64]bool
+
+func (bought) Identify(*schema.Account) Identified { return Identified{} }
 
 func (k bought) Known(a *schema.Account, q *Query) Known {
 	if k[a.Row] {

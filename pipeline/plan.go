@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 
 	"github.com/siglake/siglake/schema"
 )
@@ -17,6 +18,7 @@ type Plan struct {
 type Ask struct {
 	Query    *Query
 	Entities int64
+	Unknown  int64 // of the entities: those whose ids a search is to find out first
 	Calls    int64
 	Ceiling  int64 // credits that all calls can cost
 
@@ -31,12 +33,20 @@ type Reached struct {
 	Empty  int64 // entities of which there was nothing
 }
 
-// Entities is how many entities would be asked about.
+// Entities is how many entities would be asked about. Searches for ids by which
+// others are asked do not count.
 func (p *Plan) Entities() (n int64) {
 	for _, a := range p.Asks {
-		n += a.Entities
+		if !p.ahead(a) {
+			n += a.Entities
+		}
 	}
 	return n
+}
+
+// ahead reports whether an ask only finds out ids for others.
+func (p *Plan) ahead(a Ask) bool {
+	return a.Query.Service == Search && slices.ContainsFunc(p.Asks, func(o Ask) bool { return o.Query.Service != Search })
 }
 
 // Calls is how many calls would be made if none had to be repeated or split.
@@ -50,7 +60,9 @@ func (p *Plan) Calls() (n int64) {
 // Pairs is how many pairs of entity and signal type would be asked about.
 func (p *Plan) Pairs() (n int64) {
 	for _, a := range p.Asks {
-		n += a.Entities * int64(len(a.Query.Signals))
+		if !p.ahead(a) {
+			n += a.Entities * int64(len(a.Query.Signals))
+		}
 	}
 	return n
 }
@@ -82,6 +94,19 @@ func (p *Plan) Cheapest() (credits int64) {
 	return credits
 }
 
+// addSearch adds the calls that find out the ids of so many lines.
+func (p *Plan) addSearch(q *Query, lines int64, size int) {
+	if lines == 0 {
+		return
+	}
+	calls := (lines + int64(size) - 1) / int64(size)
+	ceiling := lines / int64(size) * q.Ceiling(size)
+	if rest := int(lines % int64(size)); rest > 0 {
+		ceiling += q.Ceiling(rest)
+	}
+	p.Asks = append(p.Asks, Ask{Query: q, Entities: lines, Calls: calls, Ceiling: ceiling})
+}
+
 // Plan reads the source to its end, as Run would, and counts what Run would ask
 // about; it needs neither Fetcher nor Sink. The batches are those that Run would
 // make: both take them from the same place.
@@ -89,6 +114,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 	p := &Plan{Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}}}
 	at := map[*Query]int{}
 	shards := r.sharder(nil)
+	shards.planning = true
 	for u := range shards.units(src.Accounts(ctx)) {
 		for _, l := range u.settled {
 			p.Accounts.add(l)
@@ -105,7 +131,16 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.Asks[i].Calls++
 		p.Asks[i].Entities += int64(len(u.batch.Items))
 		p.Asks[i].Ceiling += u.batch.Ceiling()
+		for n := range u.batch.Items {
+			if u.batch.ByID && u.batch.Items[n].EntityID() == "" {
+				p.Asks[i].Unknown++
+			}
+		}
 		p.Accounts.Lines += int64(len(u.batch.Items))
+	}
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		p.addSearch(r.Searches[o], shards.unknown[string(o)], r.batchSize())
+		p.addSearch(r.Searches[o], shards.unknown[string(o)+" again"], min(r.batchSize(), againSize))
 	}
 	p.Again = shards.again
 	for i := range p.Asks {

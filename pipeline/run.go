@@ -15,6 +15,8 @@ type Runner struct {
 	Fetcher     Fetcher
 	Sink        Sink
 	Queries     map[schema.Object]*Query // what to ask about each kind of object; lines of a kind without a query are rejected
+	Searches    map[schema.Object]*Query // what to ask ahead about lines without an id, where Queries are asked by id alone; needs Journal and Again
+	Again       func() (Source, error)   // gives the list from its beginning, for a second walk
 	RunID       string                   // names the run's files and rows: letters, digits, '-'
 	Concurrency int                      // batches in flight; 0 means 4
 	BatchSize   int                      // entities in a call, 1 to MaxBatch; 0 means MaxBatch
@@ -25,6 +27,7 @@ type Runner struct {
 	Batches     int                      // number of the last batch it used then
 	Started     time.Time                // when it began; zero means now
 	Continues   string                   // the run whose rest this one asks about; carried into the manifest
+	Usage       func() *AccountMoves     // reads the account's usage once more when all was asked; nil: the manifest does not reconcile it
 	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
 
 	Versions  map[string]string // carried into the manifest
@@ -68,6 +71,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	shards := r.sharder(done)
 
 	var stopped atomic.Pointer[Stop]
+	shards.stopped = stopped.Load
 	ask := func(ctx context.Context, u unit) *Reply {
 		if u.batch == nil {
 			return nil
@@ -94,6 +98,27 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	}
 
 	var batches int64
+	if len(r.Searches) > 0 {
+		for u, reply := range ahead(ctx, m.Run.Concurrency, shards.searches(src.Accounts(keep)), ask) {
+			batches++
+			if err := complete(u.batch, reply); err != nil {
+				return nil, err
+			}
+			left, err := lines.found(keep, u.batch, reply, &shards.done)
+			if err == nil && len(left) > 0 {
+				err = journal.Keep(left)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if r.Progress != nil {
+				r.Progress(m.progress(batches))
+			}
+		}
+		if src, err = r.Again(); err != nil {
+			return nil, err
+		}
+	}
 	for u, reply := range ahead(ctx, m.Run.Concurrency, shards.units(src.Accounts(keep)), ask) {
 		left := u.settled
 		for _, l := range u.settled {
@@ -185,6 +210,11 @@ func (r *Runner) publish(ctx context.Context, lines *book, stop *Stop) error {
 	staged := now()
 	m.Timings.Stage = staged.Sub(begun).Milliseconds()
 	m.settle(files, stop)
+	if r.Usage != nil {
+		if m.Account = r.Usage(); m.Account != nil {
+			m.Account.Settle(&m.Credits)
+		}
+	}
 	m.Run.Finished = now().UTC()
 	m.Timings.Publish = m.Run.Finished.Sub(staged).Milliseconds()
 	if err := journal.Prepare(m); err != nil {
@@ -198,7 +228,7 @@ func (r *Runner) publish(ctx context.Context, lines *book, stop *Stop) error {
 
 // sharder makes the run's batches; the lines in done have their fate already.
 func (r *Runner) sharder(done rowSet) *sharder {
-	return &sharder{queries: r.Queries, size: r.batchSize(), asked: new(seen), journal: r.journal(), done: done, batches: r.Batches}
+	return &sharder{queries: r.Queries, search: r.Searches, size: r.batchSize(), asked: new(seen), journal: r.journal(), done: done, batches: r.Batches}
 }
 
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }
@@ -227,9 +257,11 @@ func (r *Runner) manifest(started time.Time) *Manifest {
 		Concurrency: orDefault(r.Concurrency, 4), BatchSize: r.batchSize(),
 	})
 	m.Versions = r.Versions
-	for _, o := range []schema.Object{schema.Contact, schema.Company} {
-		if q := r.Queries[o]; q != nil {
-			m.Queries = append(m.Queries, *q)
+	for _, list := range []map[schema.Object]*Query{r.Queries, r.Searches} {
+		for _, o := range []schema.Object{schema.Contact, schema.Company} {
+			if q := list[o]; q != nil {
+				m.Queries = append(m.Queries, *q)
+			}
 		}
 	}
 	return m

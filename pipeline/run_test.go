@@ -672,7 +672,7 @@ func TestBookForgetsFlushedPages(t *testing.T) {
 	k := newBook(sink, "event_day", NewManifest(RunInfo{ID: "run-1"}))
 	for day := range 28 {
 		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
-		if err := k.event(t.Context(), &Batch{}, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {
+		if err := k.event(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {
 			t.Fatal(err)
 		}
 	}

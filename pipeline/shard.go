@@ -24,6 +24,7 @@ const settledAtOnce = 4096
 // one object, all by id or all by another identifier.
 type sharder struct {
 	queries map[schema.Object]*Query
+	search  map[schema.Object]*Query // what is asked ahead, where signals are asked by id alone
 	size    int
 	asked   *seen // who asked first
 	journal Journal
@@ -34,6 +35,10 @@ type sharder struct {
 	sorts   []*Query          // the same, in the order in which they came up
 	reached map[*Query]map[string]Reached
 	err     error // of the source, after the walk
+
+	stopped  func() *Stop     // why nothing more is asked; nil, or its result: it goes on
+	planning bool             // nothing is asked: ids that a search would find count as known
+	unknown  map[string]int64 // of a plan: lines to be searched, by group
 }
 
 // maxRows is the longest list one run can take: rows are kept in 32 bits.
@@ -62,7 +67,7 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
 				break
 			}
-			l, query, size := s.judge(a)
+			l, query, size, id := s.judge(a)
 			if s.done.has(a.Row) {
 				continue
 			}
@@ -73,7 +78,7 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				}
 				continue
 			}
-			byID := a.Identifier() == schema.ByID
+			byID := byID(&a, query)
 			group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.Signals, " ")
 			b := open[group]
 			if b == nil {
@@ -81,7 +86,11 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 				open[group] = b
 				order = append(order, group)
 			}
-			b.Items = append(b.Items, Item{Ref: reference(a, byID), Account: a})
+			item := Item{Ref: reference(a, byID), Account: a}
+			if id != a.ID {
+				item.ID, item.Ref = id, id
+			}
+			b.Items = append(b.Items, item)
 			if len(b.Items) == size {
 				delete(open, group)
 				order = slices.DeleteFunc(order, func(g string) bool { return g == group })
@@ -105,29 +114,69 @@ func (s *sharder) units(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit
 // few, so that another loss loses little.
 const againSize = 10
 
-// judge gives a line its fate if it needs no call, else the question to ask and
-// how many may be asked in one call.
-func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
+// byID reports whether a question names an account by the API's id, under which
+// the answer holds it.
+func byID(a *schema.Account, q *Query) bool {
+	return q.Service == Signals && (q.Dialect == V3 || a.Identifier() == schema.ByID)
+}
+
+// judge gives a line its fate if it needs no call, else the question to ask, how
+// many may be asked in one call, and the id to ask by if one is known.
+func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int, id string) {
 	l = Line{Account: a}
 	query = s.queries[a.Object]
 	switch {
 	case a.Reject != nil:
 		l.Status, l.Reason = schema.Rejected, a.Reject.String()
-		return l, nil, 0
+		return l, nil, 0, ""
 	case a.Identifier() == "":
 		l.Status, l.Reason = schema.Rejected, "no identifier that can be asked about"
-		return l, nil, 0
+		return l, nil, 0, ""
 	case query == nil:
 		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("no signal was asked for that applies to a %s; add one with --signals", a.Object)
-		return l, nil, 0
+		return l, nil, 0, ""
 	}
 	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
 	if first := s.asked.first(IdentityOf(&a), row); first != row {
 		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
 		l.Reason = fmt.Sprintf("asks the same as row %d", first)
-		return l, nil, 0
+		return l, nil, 0, ""
+	}
+	if query.Service == Search {
+		return s.judgeSearch(l, query)
 	}
 	known := s.journal.Known(&a, query)
+	id = a.ID
+	if s.search[a.Object] != nil && id == "" && known.Doubt == nil && len(known.Missing) > 0 {
+		found := s.journal.Identify(&a)
+		switch {
+		case found.Entity.ID != "":
+			id = found.Entity.ID
+			if first := s.asked.first(IdentityByID(a.Object, id), row); first != row {
+				l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &found.Entity
+				l.Reason = fmt.Sprintf("is the same %s as row %d", a.Object, first)
+				return l, nil, 0, ""
+			}
+			named := a
+			named.ID = id
+			if other := s.journal.Known(&named, query); other.Doubt != nil || len(other.Missing) < len(known.Missing) {
+				known = other // bought by another identifier of it
+			}
+		case found.Status != "":
+			l.Status, l.Reason, l.Doubt = found.Status, found.Reason, found.Doubt
+			return l, nil, 0, ""
+		case s.planning:
+			s.note(query, known)
+			s.unsearched(string(a.Object), found.Again)
+			return l, query, s.size, ""
+		default:
+			l.Status, l.Reason = schema.Deferred, "its id was not found out: the search for it was not answered"
+			if s.stopped != nil && s.stopped() != nil {
+				l.Reason = s.stopped().Reason
+			}
+			return l, nil, 0, ""
+		}
+	}
 	switch {
 	case known.Doubt != nil:
 		l.Status, l.Doubt = schema.Held, known.Doubt
@@ -147,7 +196,88 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int) {
 	if size = s.size; known.Again {
 		size = min(size, againSize)
 	}
-	return l, query, size
+	return l, query, size, id
+}
+
+// judgeSearch is judge for a run that asks for nothing but ids.
+func (s *sharder) judgeSearch(l Line, q *Query) (_ Line, query *Query, size int, id string) {
+	found := s.journal.Identify(&l.Account)
+	if found.Entity.ID != "" {
+		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+found.Call, &found.Entity
+		return l, nil, 0, ""
+	}
+	if size = s.size; found.Again {
+		size = min(size, againSize)
+	}
+	l.Status, l.Reason, l.Doubt = found.Status, found.Reason, found.Doubt
+	return l, q, size, l.Account.ID
+}
+
+func (s *sharder) unsearched(group string, again bool) {
+	if s.unknown == nil {
+		s.unknown = map[string]int64{}
+	}
+	if again {
+		group += " again"
+	}
+	s.unknown[group]++
+}
+
+// searches are the calls that find out the ids by which the lines of a list are
+// asked about, as far as nobody found them out before. What a line is told by
+// units, it is told there.
+func (s *sharder) searches(accounts iter.Seq2[schema.Account, error]) iter.Seq[unit] {
+	return func(yield func(unit) bool) {
+		type group struct {
+			object schema.Object
+			again  bool
+		}
+		open := map[group]*Batch{}
+		met := new(seen)
+		for a, err := range accounts {
+			if err != nil {
+				break // the walk that follows meets it, too
+			}
+			query, search := s.queries[a.Object], s.search[a.Object]
+			if query == nil || search == nil || a.Reject != nil || a.Row > maxRows || s.done.has(a.Row) {
+				continue
+			}
+			if kind := a.Identifier(); kind == "" || kind == schema.ByID {
+				continue
+			}
+			row := uint32(a.Row) //nolint:gosec // bounded above
+			if met.first(IdentityOf(&a), row) != row {
+				continue
+			}
+			if known := s.journal.Known(&a, query); known.Doubt != nil || len(known.Missing) == 0 {
+				continue
+			}
+			found := s.journal.Identify(&a)
+			if found.known() {
+				continue
+			}
+			g, size := group{a.Object, found.Again}, s.size
+			if found.Again {
+				size = min(size, againSize)
+			}
+			b := open[g]
+			if b == nil {
+				b = &Batch{Query: search}
+				open[g] = b
+			}
+			if b.Items = append(b.Items, Item{Ref: reference(a, false), Account: a}); len(b.Items) == size {
+				delete(open, g)
+				if !yield(unit{batch: s.number(b)}) {
+					return
+				}
+			}
+		}
+		for _, g := range []group{{schema.Contact, false}, {schema.Contact, true}, {schema.Company, false}, {schema.Company, true}} {
+			if b := open[g]; b != nil && !yield(unit{batch: s.number(b)}) {
+				return
+			}
+		}
+	}
 }
 
 // manyParts is how many different queries without something may arise before

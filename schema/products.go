@@ -1,6 +1,9 @@
 package schema
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // The products: what the API sells beside signals. Each stands where a signal
 // key stands in calls, bills and manifests, and no key of the catalogue bears
@@ -34,6 +37,24 @@ func ProductCategory(product string) (c Category, ok bool) {
 		return CategoryVisits, true
 	}
 	return "", false
+}
+
+// Host is a domain as it is compared: the bare host in lower case, without
+// scheme, leading www, port, path or trailing dot. The API writes some domains
+// with www and some without.
+func Host(domain string) string {
+	s := strings.ToLower(strings.TrimSpace(domain))
+	if _, rest, found := strings.Cut(s, "://"); found {
+		s = rest
+	}
+	if end := strings.IndexAny(s, "/?#:"); end >= 0 {
+		s = s[:end]
+	}
+	s = strings.TrimSuffix(s, ".")
+	if bare, found := strings.CutPrefix(s, "www."); found && strings.Contains(bare, ".") {
+		s = bare
+	}
+	return s
 }
 
 // product are the first columns of every product table.

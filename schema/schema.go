@@ -133,6 +133,21 @@ type Event struct {
 	CallID    string
 	FetchedAt time.Time
 	Source    string // "poll" or "webhook"
+
+	Asked *Asked // of products; nil for events
+}
+
+// Asked says how one result of a product was asked for, as far as the result
+// itself does not.
+type Asked struct {
+	Identifier Identifier // what was searched by
+	Text       string     // the identifier
+	SeedSet    string     // of lookalikes
+	Session    string     // of lookalikes: the API's, that returned it
+	Rank       int64      // of lookalikes: place among all of the seed set, from 1
+	Site       string     // of visits
+	Since      string     // YYYY-MM-DD; of visits
+	Until      string     // YYYY-MM-DD; of visits and scores
 }
 
 // Partition names the file set a row belongs to: a table, and for partitioned

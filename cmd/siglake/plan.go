@@ -221,7 +221,7 @@ func (j *job) look(s *state) (*outlook, error) {
 	if s != nil {
 		memory = s.journal
 		if b.Refresh {
-			memory = s.journal.Refreshed(cmpRun(known.resume, known.continues))
+			memory = s.journal.Refreshed(cmpRun(known.resume, known.continues), j.onlyIDs())
 		}
 	}
 	plan, err := j.survey(o.Queries, memory)

@@ -318,7 +318,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Input: describe(list),
 	}
 	if run.Refresh {
-		runner.Journal = s.journal.Refreshed(run)
+		runner.Journal = s.journal.Refreshed(run, j.onlyIDs())
 	}
 	if known.resume != nil {
 		slog.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))

@@ -105,6 +105,8 @@ type cached struct{}
 func (cached) Known(*schema.Account, *pipeline.Query) pipeline.Known {
 	return pipeline.Known{Call: "r1/000001-1"}
 }
+func (cached) Identify(*schema.Account) pipeline.Identified { return pipeline.Identified{} }
+
 func (cached) Keep([]pipeline.Line) error       { return nil }
 func (cached) Prepare(*pipeline.Manifest) error { return nil }
 func (cached) Commit(*pipeline.Manifest) error  { return nil }

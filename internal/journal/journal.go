@@ -38,6 +38,9 @@ type Journal struct {
 	learned map[int]*pipeline.Experience // by a query's number
 	bounds  []bound
 	pairs   map[*Call]*pairs // what was brought, of calls that somebody asked about with a higher cap
+	matches matches
+
+	hits, misses time.Duration // how long what was searched counts
 
 	run *Run       // the one that is going on; nil: none
 	mu  sync.Mutex // guards what calls change while a run goes on
@@ -163,7 +166,7 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{log: l, decode: o.Decode, now: time.Now, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
+	j := &Journal{log: l, decode: o.Decode, now: time.Now, hits: hitLife, misses: missLife, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
 	err = l.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
 		if err := j.take(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
@@ -403,10 +406,13 @@ func (j *Journal) mend(ctx context.Context) error {
 		if err := j.note(c, call, b, items); err != nil {
 			return err
 		}
+		mended = true
+		if c.Query.Service == pipeline.Search {
+			continue // its note did
+		}
 		for _, identity := range identitiesOf(b, items) {
 			j.index.add(identity, uint32(n+1)) //nolint:gosec // calls take seconds
 		}
-		mended = true
 	}
 	if mended {
 		return j.log.flush()

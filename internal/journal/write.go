@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -37,11 +38,13 @@ func (j *Journal) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
 
 // Refreshed is the journal as a run sees it that buys again what was bought
 // before: it knows only its own purchases, and those of the runs it continues.
-// nil stands for a run that is still to begin.
-func (j *Journal) Refreshed(r *Run) pipeline.Journal {
+// nil stands for a run that is still to begin. Ids that were found out are
+// signals' means and are not bought again, unless ids says that they are what
+// the run is about.
+func (j *Journal) Refreshed(r *Run, ids bool) pipeline.Journal {
 	own := map[string]bool{}
 	if r == nil {
-		return refreshed{j, own}
+		return refreshed{j, own, ids}
 	}
 	for id := r.ID; id != ""; {
 		own[id] = true
@@ -51,12 +54,20 @@ func (j *Journal) Refreshed(r *Run) pipeline.Journal {
 		}
 		id = old.Continues
 	}
-	return refreshed{j, own}
+	return refreshed{j, own, ids}
 }
 
 type refreshed struct {
 	*Journal
 	own map[string]bool // runs
+	ids bool
+}
+
+func (f refreshed) Identify(a *schema.Account) pipeline.Identified {
+	if !f.ids {
+		return f.Journal.Identify(a)
+	}
+	return f.identify(a, func(r *Run) bool { return f.own[r.ID] })
 }
 
 func (f refreshed) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
@@ -88,10 +99,7 @@ func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) 
 				if doubt != nil && !doubt.Accepted {
 					break // what is still to be decided goes before what was given up
 				}
-				doubt = &pipeline.Doubt{
-					Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, Most: c.Ceiling,
-					Accepted: c.Resolved == Lost, Decided: string(c.Resolved),
-				}
+				doubt = doubtAbout(c)
 			case c.Outcome == pipeline.Ambiguous:
 				known.Again = true
 			default:
@@ -409,7 +417,7 @@ func settledBy(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 func identitiesOf(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
 	for i := range items {
 		switch items[i].Status {
-		case schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted, schema.Held:
+		case schema.Enriched, schema.NoSignal, schema.NotFound, schema.Resolved, schema.Restricted, schema.Held:
 		default:
 			continue
 		}
@@ -437,6 +445,11 @@ func (j *Journal) writeSettled(write func(byte, []byte, []byte) (position, error
 	defer j.mu.Unlock()
 	c.set(k, &h)
 	j.learn(c, k, &h, identities)
+	if c.Query.Service == pipeline.Search { // the run itself asks by what it finds out
+		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+			j.index.add(pipeline.Identity(chunk), uint32(c.at)) //nolint:gosec // calls take seconds
+		}
+	}
 	return nil
 }
 
