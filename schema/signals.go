@@ -22,6 +22,7 @@ type Signal struct {
 	Cadence  string // how often the vendor refreshes it: "daily", "weekly", "monthly" or "not stated"
 	V2, V3   Availability
 	Record   string   // the record layout; keys that share one have the same fields
+	Personal bool     // names persons who did not ask for it: asked for by its key alone
 	Risk     bool     // also a risk signal, though it lives in another dataset
 	Rising   Trend    // direction that the key itself states
 	Months   int      // window length that the key itself states; 0 none
@@ -59,7 +60,7 @@ var Signals = []Signal{
 	{Key: "intent", Object: Company, Category: CategoryIntent, Cadence: "weekly", V2: Announced, V3: Announced, Record: "intent"},
 	{Key: "intentByGeography", Object: Company, Category: CategoryIntent, Cadence: "weekly", V2: Announced, V3: Announced, Record: "intentGeography"},
 	{Key: "websiteVisitors", Object: Company, Category: CategoryIntent, Cadence: "daily", V2: Announced, V3: Announced, Record: "visitors"},
-	{Key: "linkedinActivityIntent", Object: Company, Category: CategoryIntent, Cadence: "not stated", V2: Absent, V3: Documented, Record: "activity"},
+	{Key: "linkedinActivityIntent", Object: Company, Category: CategoryIntent, Cadence: "not stated", V2: Absent, V3: Documented, Record: "activity", Personal: true},
 
 	{Key: "financialEventsNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
 		News: []string{"Funding Round", "Asset Investment", "Strategic Investment", "IPO"}},

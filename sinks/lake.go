@@ -104,6 +104,9 @@ func (l *Lake) partition(part schema.Partition) (*partition, error) {
 // folder is the directory of a partition.
 func folder(p schema.Partition) (string, error) {
 	if p.Key == "" && p.Value == "" {
+		if t, ok := schema.TableNamed(p.Table); ok && t.IsProduct() {
+			return dataDir + "/" + p.Table, nil
+		}
 		return ledgerDir + "/" + p.Table, nil
 	}
 	if !validHive.MatchString(p.Key) || !validHive.MatchString(p.Value) {

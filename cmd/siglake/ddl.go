@@ -130,7 +130,7 @@ func duckScript(w io.Writer, address string, s *sinks.Snapshot, fixed bool) erro
 		out.WriteString(duckCurrent)
 		out.WriteString(duckList)
 	}
-	for _, t := range slices.Concat(schema.Events, schema.Ledger) {
+	for _, t := range schema.Tables {
 		duckView(&out, t)
 	}
 	_, err := io.WriteString(w, out.String())
@@ -179,7 +179,7 @@ func duckView(out *script, t schema.Table) {
 		empty = append(empty, fmt.Sprintf("NULL::%s AS %s", duckType(c.Type), c.Name))
 	}
 	month, option := "", ""
-	if isEvent(t) {
+	if t.IsEvent() {
 		month = " EXCLUDE (filename), regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1) AS event_month"
 		option = ", filename = true" // a column of the result, or no file is skipped
 		empty = append(empty, "NULL::VARCHAR AS event_month")
@@ -198,10 +198,6 @@ func duckView(out *script, t schema.Table) {
 }
 
 const monthDoc = "Month of the event date, or unknown: the directory that the row lies in"
-
-func isEvent(t schema.Table) bool {
-	return slices.ContainsFunc(schema.Events, func(e schema.Table) bool { return e.Name == t.Name })
-}
 
 func columnDoc(c schema.Column) string {
 	if c.Unit == "" {
@@ -235,18 +231,18 @@ func athenaScript(w io.Writer, address string, s *sinks.Snapshot) error {
 	var out script
 	out.line("-- The lake %q, for Athena: run one statement after another in the database that the tables shall be in.", address)
 	out.line("-- The tables see every file as soon as it lies there. New months are found by MSCK REPAIR TABLE, to be run after each run.")
-	for _, t := range slices.Concat(schema.Events, schema.Ledger) {
+	for _, t := range schema.Tables {
 		var columns []string
 		for _, c := range t.Columns {
 			columns = append(columns, fmt.Sprintf("  `%s` %s COMMENT %s", c.Name, hiveType(c.Type), hiveText(columnDoc(c))))
 		}
 		folder := "ledger"
-		if isEvent(t) {
+		if t.IsEvent() || t.IsProduct() {
 			folder = "data"
 		}
 		out.line("\nCREATE EXTERNAL TABLE IF NOT EXISTS `%s` (\n%s\n)", t.Name, strings.Join(columns, ",\n"))
 		out.line("COMMENT %s", hiveText(t.Doc))
-		if folder == "data" {
+		if t.IsEvent() {
 			used := slices.Sorted(maps.Keys(keys[t.Name]))
 			if len(used) > 1 {
 				return &exitError{exitUsage, fmt.Errorf("%s is divided by %s: an Athena table has one of them; rebuild the lake with one --partition-by", t.Name, strings.Join(used, " and "))}
@@ -258,7 +254,7 @@ func athenaScript(w io.Writer, address string, s *sinks.Snapshot) error {
 			out.line("PARTITIONED BY (`%s` string)", key)
 		}
 		out.line("STORED AS PARQUET\nLOCATION %s;", hiveText(fmt.Sprintf("%s/%s/%s/", address, folder, t.Name)))
-		if folder == "data" {
+		if t.IsEvent() {
 			out.line("\nMSCK REPAIR TABLE `%s`;", t.Name)
 		}
 	}

@@ -129,7 +129,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			return usagef("%s; see %s", flagProblem(err), help)
 		},
 		Commands: []*cli.Command{
-			demoCommand(), planCommand(), runCommand(), resumeCommand(), verifyCommand(), rebuildCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
+			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

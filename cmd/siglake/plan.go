@@ -110,7 +110,9 @@ func planList(c *cli.Context, uri string) error {
 		return err
 	}
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
-	j.cmd = commandOf(c, j.in.digest)
+	if j.cmd, err = j.command(); err != nil {
+		return err
+	}
 	disconnect, err := j.connectIfKeyed()
 	if err != nil {
 		return err
@@ -125,6 +127,7 @@ func planList(c *cli.Context, uri string) error {
 		if err := s.sameWorld(c); err != nil {
 			return err
 		}
+		s.journal.SetLife(j.hits, j.misses)
 	}
 	o, err := j.look(s)
 	if err != nil {
@@ -173,6 +176,7 @@ func (j *job) existingState() (*state, error) {
 func (j *job) look(s *state) (*outlook, error) {
 	c := j.c
 	o := &outlook{List: j.uri, Lake: j.lake, Notes: []string{}}
+	j.note = o.note
 	var b journal.Begin
 	if j.client != nil {
 		u, err := j.usage(&b)
@@ -195,21 +199,17 @@ func (j *job) look(s *state) (*outlook, error) {
 		b.Price = max(asked.Price, b.Price)
 		j.price = max(b.Price, 1)
 	default:
-		offered := published
-		if j.client != nil {
-			offered = j.client.Options
-		}
 		var err error
-		if o.Queries, err = queries(c.Context, c, offered, j.client != nil, today()); err != nil {
+		if o.Queries, err = j.questions(c.Context, today()); err != nil {
 			return nil, err
 		}
 		if j.client != nil {
-			o.free = 1 + int64(len(o.Queries)) // usage and options, which the run asks, too
+			o.free = 2 + int64(len(o.Queries)) // usage before and after, and options, which the run asks, too
 		}
 		b.Refresh = c.Bool("refresh")
 	}
 	o.Queries = slices.Clone(o.Queries)
-	j.priced(o.Queries)
+	j.quote(o.Queries)
 	if j.client != nil && b.Price == 0 {
 		o.note("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
 	}
@@ -287,7 +287,8 @@ func (j *job) survey(asked []pipeline.Query, memory pipeline.Journal) (*pipeline
 	}
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
-	runner := &pipeline.Runner{Queries: byObject(asked), BatchSize: j.c.Int("batch-size"), Journal: memory}
+	runner := &pipeline.Runner{BatchSize: j.c.Int("batch-size"), Journal: memory}
+	runner.Queries, runner.Searches = asks(asked)
 	plan, err := runner.Plan(j.c.Context, list)
 	if err != nil {
 		return nil, runError(err)
@@ -512,7 +513,7 @@ func durationText(d time.Duration) string {
 
 // stateRefresh says what buying again will cost, before it is bought.
 func (j *job) stateRefresh(s *state, b journal.Begin) error {
-	plan, err := j.survey(b.Queries, s.journal.Refreshed(nil))
+	plan, err := j.survey(b.Queries, s.journal.Refreshed(nil, j.onlyIDs()))
 	if err != nil {
 		return err
 	}

@@ -43,9 +43,8 @@ type offers func(context.Context, schema.Object) (*signals.Options, error)
 
 // queries turns the flags into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
-// API would refuse. asked says that the offers are the account's own, not those
-// of the vendor's reference.
-func queries(ctx context.Context, c *cli.Context, offered offers, asked bool, now time.Time) ([]pipeline.Query, error) {
+// API would refuse.
+func queries(ctx context.Context, c *cli.Context, g *generation, now time.Time) ([]pipeline.Query, error) {
 	words := splitWords(c.StringSlice("signals"))
 	if len(words) == 0 {
 		return nil, usagef("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
@@ -64,19 +63,11 @@ func queries(ctx context.Context, c *cli.Context, offered offers, asked bool, no
 		if !concerns(words, o) {
 			continue
 		}
-		if offers[o], err = offered(ctx, o); err != nil {
-			var refusal *signals.RefusalError
-			switch known := errors.As(err, &refusal); {
-			case known && refusal.Class == signals.ClassUnsent:
-				return nil, &exitError{exitDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
-					strings.TrimPrefix(refusal.Text(), "not sent: "))}
-			case !known && ctx.Err() == nil:
-				return nil, &exitError{exitAuth, fmt.Errorf("asking what the API offers: %w; check the API's address", err)}
-			}
-			return nil, fmt.Errorf("asking what the API offers: %w", err)
+		if offers[o], err = g.offered(ctx, o); err != nil {
+			return nil, askError(ctx, fmt.Errorf("asking what the API offers: %w", err))
 		}
 	}
-	chosen, err := choose(words, offers, asked)
+	chosen, err := choose(words, offers, g.asked)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +76,7 @@ func queries(ctx context.Context, c *cli.Context, offered offers, asked bool, no
 	var company *pipeline.Query
 	for _, object := range []schema.Object{schema.Contact, schema.Company} {
 		if keys := chosen[object]; len(keys) > 0 {
-			out = append(out, pipeline.Query{Object: object, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit})
+			out = append(out, pipeline.Query{Object: object, Dialect: g.dialect, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit})
 			if object == schema.Company {
 				company = &out[len(out)-1]
 			}
@@ -94,16 +85,31 @@ func queries(ctx context.Context, c *cli.Context, offered offers, asked bool, no
 	return out, narrow(c, company, offers[schema.Company])
 }
 
-// published is what the vendor's reference documents, for a plan that asks
-// nobody. Filters are taken at the caller's word.
-func published(_ context.Context, o schema.Object) (*signals.Options, error) {
-	options := &signals.Options{Object: o}
-	for _, s := range schema.Signals {
-		if s.Object == o && s.V2 == schema.Documented {
-			options.Signals = append(options.Signals, s.Key)
+// published is what the vendor's reference documents of a dialect, for a plan
+// that asks nobody. Filters are taken at the caller's word.
+func published(d pipeline.Dialect) offers {
+	return func(_ context.Context, o schema.Object) (*signals.Options, error) {
+		options := &signals.Options{Object: o}
+		for _, s := range schema.Signals {
+			if s.Object == o && (d == pipeline.V2 && s.V2 == schema.Documented || d == pipeline.V3 && s.V3 == schema.Documented) {
+				options.Signals = append(options.Signals, s.Key)
+			}
 		}
+		return options, nil
 	}
-	return options, nil
+}
+
+// askError gives the error of a free question its exit code.
+func askError(ctx context.Context, err error) error {
+	var refusal *signals.RefusalError
+	switch known := errors.As(err, &refusal); {
+	case known && refusal.Class == signals.ClassUnsent:
+		return &exitError{exitDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
+			strings.TrimPrefix(refusal.Text(), "not sent: "))}
+	case !known && ctx.Err() == nil:
+		return &exitError{exitAuth, fmt.Errorf("%w; check the API's address", err)}
+	}
+	return err
 }
 
 // concerns says whether any of the words may name a signal about the object;
@@ -126,13 +132,17 @@ func choose(words []string, offers map[schema.Object]*signals.Options, asked boo
 		offer, toWhom = "the vendor's reference does not list the signal %q as offered; it lists: %s", "not offered by the vendor's reference"
 	}
 	wanted := map[schema.Object]map[string]bool{schema.Contact: {}, schema.Company: {}}
-	var left []string
+	var left, personal []string
 	for _, word := range words {
 		found := schema.Matching(word)
 		exact := len(found) == 1 && strings.EqualFold(found[0].Key, strings.TrimPrefix(word, "key:"))
 		known := len(found) > 0
 		for _, s := range found {
 			switch {
+			case s.Personal && !exact:
+				if offered(s.Object, s.Key) && !slices.ContainsFunc(words, named(s.Key)) {
+					personal = append(personal, s.Key)
+				}
 			case offered(s.Object, s.Key):
 				wanted[s.Object][s.Key] = true
 			case exact:
@@ -152,6 +162,9 @@ func choose(words []string, offers map[schema.Object]*signals.Options, asked boo
 	}
 	if len(left) > 0 {
 		slog.Info("left out: "+toWhom, "signals", strings.Join(slices.Compact(left), ","))
+	}
+	if len(personal) > 0 {
+		slog.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(personal), ","))
 	}
 	out := map[schema.Object][]string{}
 	for o, offer := range offers {
@@ -202,14 +215,21 @@ func unfitText(object schema.Object) string {
 // narrow adds the sub-filters to the company query.
 func narrow(c *cli.Context, q *pipeline.Query, offer *signals.Options) error {
 	news, departments := splitWords(c.StringSlice("news-event-types")), splitWords(c.StringSlice("hiring-departments"))
-	locations := splitWords(c.StringSlice("hiring-locations"))
+	locations, categories := splitWords(c.StringSlice("hiring-locations")), splitWords(c.StringSlice("intent-categories"))
 	if q == nil {
-		if len(news)+len(departments)+len(locations) > 0 {
-			return usagef("--news-event-types, --hiring-departments and --hiring-locations narrow company signals, and none is asked for")
+		if len(news)+len(departments)+len(locations)+len(categories) > 0 {
+			return usagef("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is asked for")
 		}
 		return nil
 	}
+	if c.Bool("send-filters") && q.Dialect != pipeline.V3 {
+		return usagef("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
+	}
+	q.SendFilters = c.Bool("send-filters")
 	var err error
+	if q.IntentCategories, err = offeredWords("--intent-categories", categories, offer.IntentCategories); err != nil {
+		return err
+	}
 	if q.NewsEventTypes, err = offeredWords("--news-event-types", news, offer.NewsEventTypes); err != nil {
 		return err
 	}
@@ -232,6 +252,7 @@ func narrow(c *cli.Context, q *pipeline.Query, offer *signals.Options) error {
 	}{
 		"--news-event-types":   {len(news) > 0, func(k string) bool { return strings.HasSuffix(k, "News") }},
 		"--hiring-departments": {len(departments) > 0, func(k string) bool { return k == "surgeInHiringByDepartment" }},
+		"--intent-categories":  {len(categories) > 0, func(k string) bool { return k == "linkedinActivityIntent" }},
 		"--hiring-locations":   {len(locations) > 0, func(k string) bool { return k == "surgeInHiringByLocation" }},
 	} {
 		if need.set && !slices.ContainsFunc(q.Signals, need.family) {

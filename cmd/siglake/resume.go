@@ -26,7 +26,10 @@ func resumeCommand() *cli.Command {
 		Flags: joinFlags(
 			[]cli.Flag{lakeFlag()},
 			moneyFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
-			hidden(queryFlags()), hidden(listFlags()), []cli.Flag{&cli.BoolFlag{Name: "simulate", Hidden: true}},
+			lifeFlags(), hidden(queryFlags()), hidden(dialectFlags()), hidden(listFlags()), []cli.Flag{
+				&cli.BoolFlag{Name: "simulate", Hidden: true}, &cli.StringSliceFlag{Name: "domain", Hidden: true}, &cli.StringFlag{Name: "exclude", Hidden: true},
+				&cli.IntFlag{Name: "limit", Hidden: true}, &cli.IntFlag{Name: "page-size", Hidden: true},
+			},
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
@@ -60,8 +63,9 @@ func resume(c *cli.Context) error {
 		}
 		return nil
 	}
-	uri := r.URI
+	uri, service := r.URI, services[r.Settings[serviceSetting]]
 	switch {
+	case service == pipeline.Visits: // its sites are in its settings
 	case c.NArg() == 1:
 		uri = c.Args().First()
 	case uri == "-":
@@ -74,7 +78,7 @@ func resume(c *cli.Context) error {
 	if err := repeat(c, r, budget); err != nil {
 		return err
 	}
-	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, resumes: r.ID}
+	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, resumes: r.ID, service: service}
 	return j.run()
 }
 
@@ -181,7 +185,7 @@ func repeat(c *cli.Context, r *journal.Run, budget int64) error {
 		delete(settings, "base-url")
 	}
 	for name, value := range settings {
-		if value == "" && !slices.Contains(c.FlagNames(), name) {
+		if name == serviceSetting || value == "" && !slices.Contains(c.FlagNames(), name) {
 			continue // a list of nothing
 		}
 		if err := c.Set(name, value); err != nil {

@@ -55,7 +55,7 @@ func runFlags() []cli.Flag {
 			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix the Parquet files and the manifest go to"},
 			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
 		},
-		queryFlags(), moneyFlags(), listFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
+		queryFlags(), dialectFlags(), moneyFlags(), lifeFlags(), listFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
 	)
 }
 
@@ -118,10 +118,17 @@ type job struct {
 	in        *input
 	cmd       command
 
+	service pipeline.Service
+	paged   *paged // of a service that is asked page by page
+	note    func(string)
+
+	hits, misses time.Duration // how long ids count that were bought
+
 	client   *signals.Client
 	governor *quota.Governor
 	key      string
-	price    int64 // most credits of one event
+	prices   map[string]signals.UnitPrice // by action, as the account states them
+	price    int64                        // most credits of one event
 	baseURL  string
 	bill     func() simulatorBill // of an embedded simulator, else nil
 	tour     bool
@@ -134,25 +141,29 @@ func runList(c *cli.Context, uri string, tour bool) error {
 	if err := setLog(c); err != nil {
 		return err
 	}
-	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, tour: tour}
-	if j.lake == "" {
-		return usagef("say where to write with --lake DIR or --lake s3://bucket/prefix")
-	}
-	return j.run()
+	return (&job{c: c, lake: c.String("lake"), uri: uri, price: 1, tour: tour}).run()
 }
 
 // run carries the job out.
 func (j *job) run() error {
 	c, uri := j.c, j.uri
+	if j.lake == "" {
+		return usagef("say where to write with --lake DIR or --lake s3://bucket/prefix")
+	}
 	if err := j.check(); err != nil {
 		return err
 	}
 	var err error
+	if j.service == pipeline.Visits {
+		j.options.Stdin, j.options.Header, j.options.Object = strings.NewReader(strings.Join(splitWords(c.StringSlice("domain")), "\n")), sources.HeaderNo, schema.Company
+	}
 	if j.in, err = openInput(c.Context, uri, j.options); err != nil {
 		return err
 	}
 	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
-	j.cmd = commandOf(c, j.in.digest)
+	if j.cmd, err = j.command(); err != nil {
+		return err
+	}
 
 	disconnect, err := j.connect()
 	if err != nil {
@@ -218,10 +229,13 @@ func (j *job) check() (err error) {
 	if j.options, err = listOptions(c); err != nil {
 		return err
 	}
-	if j.options.Object == "" {
+	if j.options.Object == "" && j.service == pipeline.Signals {
 		j.options.Object = onlyObject(splitWords(c.StringSlice("signals")))
 	}
 	if j.budget, err = budgetOf(c); err != nil {
+		return err
+	}
+	if j.hits, j.misses, err = lives(c); err != nil {
 		return err
 	}
 	if !c.Bool("simulate") {
@@ -243,6 +257,15 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, err
 	}
 	defer func() { _ = list.Close() }() // it was only read
+	again := func() (pipeline.Source, error) {
+		_ = list.Close() // what was read ahead of it is gone
+		opened, err := j.openList()
+		if err != nil {
+			return nil, err
+		}
+		list = opened
+		return list, nil
+	}
 	s, err := openState(c, j.lake, "siglake "+c.Command.Name)
 	if err != nil {
 		return nil, err
@@ -251,6 +274,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if err := s.sameWorld(c); err != nil {
 		return nil, err
 	}
+	s.journal.SetLife(j.hits, j.misses)
 	if err := s.settleDoubts(c, j.client); err != nil {
 		return nil, err
 	}
@@ -280,18 +304,15 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if begin.Refresh {
 		state = j.stateRefresh
 	}
-	if known == (decision{}) && !j.tour && (begin.Refresh || s.journal.Overlaps(begin.Queries)) {
+	if known == (decision{}) && !j.tour && j.paged == nil && (begin.Refresh || s.journal.Overlaps(begin.Queries)) {
 		if err := state(s, begin); err != nil {
 			return nil, err
 		}
-		_ = list.Close() // what was read ahead of it is gone
-		again, err := j.openList()
-		if err != nil {
+		if _, err := again(); err != nil {
 			return nil, err
 		}
-		list = again
 	}
-	if !j.judged { // else it was said in the pass before
+	if !j.judged && j.service == pipeline.Signals { // else it was said in the pass before
 		j.judged, j.object = true, list.Input().Object
 		if left := unfit(begin.Queries, j.object, splitWords(c.StringSlice("signals"))); len(left) > 0 {
 			slog.Warn(unfitText(j.object), "signals", strings.Join(left, ","))
@@ -313,10 +334,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 
 	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri, list.Input().Header != nil))
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, Queries: byObject(run.Queries), RunID: run.ID, Started: run.First, Continues: run.Continues,
+		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
-		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Input: describe(list),
+		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Again: again,
+		Input: func() pipeline.Input { return describe(list) }, Usage: func() *pipeline.AccountMoves { return j.moves(run) },
 	}
+	runner.Queries, runner.Searches = asks(run.Queries)
 	if run.Refresh {
 		runner.Journal = s.journal.Refreshed(run, j.onlyIDs())
 	}
@@ -325,7 +348,12 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		runner.Past = s.past(c.Context, run)
 	}
 	ctx, release := s.guard(c.Context)
-	m, err := runner.Run(ctx, list)
+	var m *pipeline.Manifest
+	if j.paged == nil {
+		m, err = runner.Run(ctx, list)
+	} else {
+		m, err = j.runPages(ctx, runner, list, s, run)
+	}
 	release()
 	show.close()
 	if m == nil {
@@ -461,7 +489,7 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.Used, b.Price = old.ID, old.Session+1, old.Queries, old.Continues, old.Refresh, old.Used, old.Price
 		j.price = max(b.Price, 1)
 		for i := range b.Queries {
-			if q := &b.Queries[i]; q.Price == 0 {
+			if q := &b.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
 				q.Price = b.Price // of a run of an earlier version
 			}
 		}
@@ -476,13 +504,12 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	switch {
 	case known.continues != nil:
 		b.Queries, b.Continues, b.Refresh = slices.Clone(known.continues.Queries), known.continues.ID, known.continues.Refresh
-		j.priced(b.Queries)
+		j.quote(b.Queries)
 	default:
 		var err error
-		if b.Queries, err = queries(c.Context, c, j.client.Options, true, now); err != nil {
+		if b.Queries, err = j.questions(c.Context, now); err != nil {
 			return b, err
 		}
-		j.priced(b.Queries)
 	}
 	var err error
 	b.ID, err = newRunID(now, rand.Reader)
@@ -502,6 +529,7 @@ func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 	if u.Used >= 0 {
 		b.Used = &u.Used
 	}
+	j.prices = u.Prices
 	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
 		if p, ok := u.Prices[action]; ok {
 			b.Price = max(b.Price, p.Credits) // for every started PerQuantity: one event at worst
@@ -511,11 +539,24 @@ func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 	return u, nil
 }
 
-// priced states in questions what their answers cost at the most.
-func (j *job) priced(queries []pipeline.Query) {
-	for i := range queries {
-		queries[i].Price = j.price
+// moves reads the account's usage once more, when all was asked. An account that
+// does not answer at once is not waited for.
+func (j *job) moves(r *journal.Run) *pipeline.AccountMoves {
+	m := &pipeline.AccountMoves{Before: r.Used}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.c.Context), 3*time.Second) // what was spent is told after a stop, too
+	defer cancel()
+	u, err := j.client.UsageNow(ctx)
+	if err != nil {
+		slog.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
+		return m
 	}
+	if u.Used >= 0 {
+		m.After = &u.Used
+	}
+	if u.Remaining >= 0 {
+		m.Remaining = &u.Remaining
+	}
+	return m
 }
 
 // nothingToDo answers a command that a run has carried out already.

@@ -188,8 +188,9 @@ func (s *state) replayInto(ctx context.Context, r *journal.Run, sink pipeline.Si
 }
 
 func (s *state) replayer(ctx context.Context, r *journal.Run, sink pipeline.Sink) *pipeline.Runner {
+	ask, search := asks(r.Queries)
 	return &pipeline.Runner{
-		Sink: sink, Queries: byObject(r.Queries), RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Past: s.past(ctx, r),
+		Queries: ask, Searches: search, Sink: sink, RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Past: s.past(ctx, r),
 		Versions: r.Versions, Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
@@ -197,14 +198,6 @@ func (s *state) replayer(ctx context.Context, r *journal.Run, sink pipeline.Sink
 
 func (s *state) past(ctx context.Context, r *journal.Run) *pipeline.Past {
 	return &pipeline.Past{Answers: s.journal.Answers(ctx, r), Lines: s.journal.Lines(ctx, r)}
-}
-
-func byObject(queries []pipeline.Query) map[schema.Object]*pipeline.Query {
-	m := map[schema.Object]*pipeline.Query{}
-	for i := range queries {
-		m[queries[i].Object] = &queries[i]
-	}
-	return m
 }
 
 // command is what a user asks for, as far as it decides what is bought and what
@@ -215,11 +208,15 @@ type command struct {
 	refresh  bool   // buy again: another purchase of the same
 }
 
+// serviceSetting holds the name of the command in the settings of every run but
+// those of siglake run.
+const serviceSetting = "service"
+
 // simulatedAddress and a seed stand for the address of an embedded simulator.
 const simulatedAddress = "simulator, seed "
 
 // commandOf collects the settings that matter.
-func commandOf(c *cli.Context, input string) command {
+func commandOf(c *cli.Context, service pipeline.Service, input string) command {
 	cmd := command{settings: map[string]string{}, input: input, refresh: c.Bool("refresh")}
 	for _, name := range []string{"since", "object", "header", "delimiter", "encoding", "partition-by"} {
 		cmd.settings[name] = c.String(name)
@@ -230,6 +227,30 @@ func commandOf(c *cli.Context, input string) command {
 		cmd.settings[name] = strings.Join(words, ",")
 	}
 	cmd.settings["max-results"] = fmt.Sprint(c.Int("max-results"))
+	for name, s := range services {
+		if s == service {
+			cmd.settings[serviceSetting] = name
+		}
+	}
+	// What came later is there only when it says something, so that a command is
+	// known again that an earlier version carried out.
+	if api := c.String("api"); api != "" && api != apiAuto {
+		cmd.settings["api"] = api
+	}
+	if c.Bool("send-filters") {
+		cmd.settings["send-filters"] = "true"
+	}
+	for _, name := range []string{"intent-categories", "domain"} {
+		if words := splitWords(c.StringSlice(name)); len(words) > 0 {
+			slices.Sort(words)
+			cmd.settings[name] = strings.Join(words, ",")
+		}
+	}
+	for _, name := range []string{"limit", "page-size"} {
+		if n := c.Int(name); n > 0 {
+			cmd.settings[name] = fmt.Sprint(n)
+		}
+	}
 	cmd.settings["base-url"] = c.String("base-url")
 	if c.Bool("simulate") {
 		cmd.settings["base-url"] = simulatedAddress + fmt.Sprint(c.Uint64("seed"))

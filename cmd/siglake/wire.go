@@ -250,17 +250,15 @@ func sendable(key, from string) error {
 }
 
 // describe turns what a source knows of its input into the manifest's fingerprint.
-func describe(l *sources.List) func() pipeline.Input {
-	return func() pipeline.Input {
-		in := l.Input()
-		var objects []pipeline.InputObject
-		for _, o := range in.Objects {
-			objects = append(objects, pipeline.InputObject{URI: o.URI, ETag: o.ETag, SHA256: o.SHA256, Size: o.Size})
-		}
-		return pipeline.Input{
-			URI: in.URI, Objects: objects, SHA256: in.SHA256, Bytes: in.Bytes, Lines: in.Lines, Records: in.Records,
-			Encoding: in.Encoding, Compression: in.Compression, Delimiter: in.Delimiter, Mapping: in.Mapping, Notes: in.Notes,
-		}
+func describe(l *sources.List) pipeline.Input {
+	in := l.Input()
+	var objects []pipeline.InputObject
+	for _, o := range in.Objects {
+		objects = append(objects, pipeline.InputObject{URI: o.URI, ETag: o.ETag, SHA256: o.SHA256, Size: o.Size})
+	}
+	return pipeline.Input{
+		URI: in.URI, Objects: objects, SHA256: in.SHA256, Bytes: in.Bytes, Lines: in.Lines, Records: in.Records,
+		Encoding: in.Encoding, Compression: in.Compression, Delimiter: in.Delimiter, Mapping: in.Mapping, Notes: in.Notes,
 	}
 }
 

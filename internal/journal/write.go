@@ -42,9 +42,17 @@ func (j *Journal) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
 // signals' means and are not bought again, unless ids says that they are what
 // the run is about.
 func (j *Journal) Refreshed(r *Run, ids bool) pipeline.Journal {
+	return refreshed{j, j.Own(r), ids}
+}
+
+// Own tells the runs that belong to a purchase that is made again: the run
+// itself and those that it continues. nil stands for a run that is still to
+// begin.
+func (j *Journal) Own(r *Run) func(*Run) bool {
 	own := map[string]bool{}
+	counts := func(r *Run) bool { return own[r.ID] }
 	if r == nil {
-		return refreshed{j, own, ids}
+		return counts
 	}
 	for id := r.ID; id != ""; {
 		own[id] = true
@@ -54,12 +62,12 @@ func (j *Journal) Refreshed(r *Run, ids bool) pipeline.Journal {
 		}
 		id = old.Continues
 	}
-	return refreshed{j, own, ids}
+	return counts
 }
 
 type refreshed struct {
 	*Journal
-	own map[string]bool // runs
+	own func(*Run) bool
 	ids bool
 }
 
@@ -67,11 +75,11 @@ func (f refreshed) Identify(a *schema.Account) pipeline.Identified {
 	if !f.ids {
 		return f.Journal.Identify(a)
 	}
-	return f.identify(a, func(r *Run) bool { return f.own[r.ID] })
+	return f.identify(a, f.own)
 }
 
 func (f refreshed) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
-	return f.known(a, q, func(r *Run) bool { return f.own[r.ID] })
+	return f.known(a, q, f.own)
 }
 
 func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) bool) (known pipeline.Known) {

@@ -1,0 +1,390 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sources"
+)
+
+// services are the commands that buy something else than signals.
+var services = map[string]pipeline.Service{
+	resolveName: pipeline.Search, scoreName: pipeline.Scores, lookalikesName: pipeline.Lookalikes, visitorsName: pipeline.Visits,
+}
+
+const (
+	resolveName    = "resolve"
+	scoreName      = "score"
+	lookalikesName = "lookalikes"
+	visitorsName   = "visitors"
+)
+
+func resolveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      resolveName,
+		Usage:     "find out the API's ids of a list's companies or contacts, and write the matches as a dataset",
+		ArgsUsage: "LIST",
+		Description: "Searches domains, names, e-mail and LinkedIn addresses in full batches; the API charges a credit for every\n" +
+			"started 25 that it finds. What was found counts for --resolve-hits, what was not for --resolve-misses: nothing\n" +
+			"is searched, or paid for, twice within that time, by siglake run --api v3 neither. The matches are in\n" +
+			"data/identities, the fate of every line in ledger/accounts.",
+		Flags:  productFlags(lifeFlags(), listFlags(), workFlags()),
+		Action: listAction(pipeline.Search),
+	}
+}
+
+func scoreCommand() *cli.Command {
+	return &cli.Command{
+		Name:      scoreName,
+		Usage:     "buy one signal score for every line of a list",
+		ArgsUsage: "LIST",
+		Description: "One number from 0 to 1 for each company or contact, and which signals count towards it; one credit for each\n" +
+			"that is scored. The scores are in data/signal_scores; what was bought today is not bought again today.",
+		Flags:  productFlags(listFlags(), workFlags()),
+		Action: listAction(pipeline.Scores),
+	}
+}
+
+func lookalikesCommand() *cli.Command {
+	return &cli.Command{
+		Name:  lookalikesName,
+		Usage: "find contacts or companies like a set of seeds",
+		Description: "5 to 100 seeds, all contacts or all companies; companies by domain. The API charges for each result. What a\n" +
+			"seed set returned is remembered, with the API's session: the same command with a higher --limit goes on behind\n" +
+			"it and buys only what is new. The results are in data/lookalikes, in the order of their likeness.",
+		Flags: productFlags([]cli.Flag{
+			&cli.StringFlag{Name: "seeds", EnvVars: []string{"SIGLAKE_SEEDS"}, Required: true, Usage: "`LIST` of the seeds: a CSV file, or anything else that siglake run reads"},
+			&cli.StringFlag{Name: "exclude", EnvVars: []string{"SIGLAKE_EXCLUDE"}, Usage: "`LIST` of those that must not be returned, at most 100 by one kind of identifier"},
+			&cli.IntFlag{Name: "limit", Value: 25, EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "results in all, those of earlier runs included"},
+			&cli.IntFlag{Name: "page-size", Value: 50, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results in a call, 1 to 100; contacts at most 50"},
+		}, listFlags(), hidden(workFlags())),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("lookalikes takes its list with --seeds, got %q besides", c.Args().First())
+			}
+			return (&job{c: c, lake: c.String("lake"), uri: c.String("seeds"), price: 1, service: pipeline.Lookalikes}).run()
+		},
+	}
+}
+
+func visitorsCommand() *cli.Command {
+	return &cli.Command{
+		Name:  visitorsName,
+		Usage: "list the companies that visited a site with the vendor's pixel",
+		Description: "Pages through the visits of a period of at most three months. What the API charges is not published; one credit\n" +
+			"a result is assumed for --max-credits, and the bill is the API's own number. The visits are in\n" +
+			"data/website_visits; their columns are those of websiteVisitors signals.",
+		Flags: productFlags([]cli.Flag{
+			&cli.StringSliceFlag{Name: "domain", EnvVars: []string{"SIGLAKE_DOMAIN"}, Required: true, Usage: "the visited `SITE`; several are asked about together"},
+			&cli.StringFlag{Name: "since", Value: "30d", EnvVars: []string{"SIGLAKE_SINCE"}, Usage: "first day, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the period ends today"},
+			&cli.IntFlag{Name: "limit", EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "results in all, those of earlier runs included, in whole pages; 0 for all there are"},
+			&cli.IntFlag{Name: "page-size", Value: 100, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results in a call, 1 to 150"},
+		}, hidden(listFlags()), hidden(workFlags())),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("visitors takes its site with --domain, got %q besides", c.Args().First())
+			}
+			return visitors(c).run()
+		},
+	}
+}
+
+// visitors is the job of a command that names sites: they are its list.
+func visitors(c *cli.Context) *job {
+	return &job{c: c, lake: c.String("lake"), uri: "-", price: 1, service: pipeline.Visits}
+}
+
+// productFlags are what all these commands can be told, and some of their own.
+func productFlags(own ...[]cli.Flag) []cli.Flag {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix the Parquet files and the manifest go to"},
+		&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
+	}
+	flags = append(flags, joinFlags(own...)...)
+	return append(flags, joinFlags(moneyFlags(), apiFlags(), storeFlags(), simulatorFlags(), outputFlags())...)
+}
+
+// listAction runs a command that asks about each line of a list.
+func listAction(service pipeline.Service) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.NArg() != 1 {
+			return usagef("%s takes one list, got %d arguments; see siglake %s --help", c.Command.Name, c.NArg(), c.Command.Name)
+		}
+		return (&job{c: c, lake: c.String("lake"), uri: c.Args().First(), price: 1, service: service}).run()
+	}
+}
+
+// onlyIDs reports whether ids are what the job is about.
+func (j *job) onlyIDs() bool { return j.service == pipeline.Search }
+
+// command is what the user asks for. Of a paged service it reads the lists that
+// it needs as a whole.
+func (j *job) command() (command, error) {
+	cmd := commandOf(j.c, j.service, j.in.digest)
+	if !j.service.Paged() {
+		return cmd, nil
+	}
+	var err error
+	if j.paged, err = j.newPaged(); err != nil {
+		return cmd, err
+	}
+	if j.paged.exclude != "" {
+		cmd.settings["exclude"] = j.paged.exclude
+	}
+	return cmd, nil
+}
+
+// paged is what a job asks page by page.
+type paged struct {
+	query   pipeline.Query
+	about   schema.Account
+	want    int64
+	exclude string // URI of that list
+}
+
+// newPaged reads the seeds, or the sites.
+func (j *job) newPaged() (*paged, error) {
+	c, day := j.c, today().UTC()
+	p := &paged{want: int64(c.Int("limit")), exclude: c.String("exclude")}
+	most := 100
+	if j.service == pipeline.Visits {
+		most = 150
+	}
+	size := c.Int("page-size")
+	switch {
+	case size < 1 || size > most:
+		return nil, usagef("--page-size %d: expected 1 to %d", size, most)
+	case p.want < 0 || p.want == 0 && j.service == pipeline.Lookalikes:
+		return nil, usagef("--limit %d: expected a number of results from 1", p.want)
+	}
+	list, err := j.openList()
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	accounts, err := readAll(c.Context, list)
+	if err != nil {
+		return nil, err
+	}
+	p.query = pipeline.Query{Service: j.service, Dialect: pipeline.V3, MaxResults: size, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
+	if j.service == pipeline.Visits {
+		return p, p.sites(c, accounts)
+	}
+	if p.query.Object, err = seedObject(accounts); err != nil {
+		return nil, err
+	}
+	p.query.Signals = []string{schema.ProductLookalike}
+	if p.query.Object == schema.Contact {
+		p.query.MaxResults = min(size, 50) // the vendor's own client stops there
+	}
+	p.query.Seeds = unique(accounts, p.query.Object)
+	if n := len(p.query.Seeds); n < 5 || n > 100 {
+		return nil, usagef("--seeds %s: %s that can be sent (of %d lines); the API takes 5 to 100%s", j.uri, counted(n, "seed"), len(accounts), seedRule(p.query.Object))
+	}
+	if p.exclude != "" {
+		if p.query.Exclude, err = j.readExclude(p.exclude, p.query.Object); err != nil {
+			return nil, err
+		}
+	}
+	id := setID(p.query)
+	p.about = schema.Account{Object: p.query.Object, Key: id, ID: id}
+	return p, nil
+}
+
+func seedRule(o schema.Object) string {
+	if o == schema.Company {
+		return ", and companies by domain alone"
+	}
+	return ""
+}
+
+// sites makes the question about visits.
+func (p *paged) sites(c *cli.Context, accounts []schema.Account) (err error) {
+	q := &p.query
+	q.Object, q.Signals = schema.Company, []string{schema.ProductVisit}
+	for _, a := range accounts {
+		if a.Reject != nil || a.Domain == "" {
+			return usagef("--domain %s: expected the host name of a site, such as shop.example.com", a.Key)
+		}
+	}
+	q.Seeds = unique(accounts, schema.Company)
+	if q.Since, err = parseSince(c.String("since"), today()); err != nil {
+		return err
+	}
+	var names []string
+	for _, a := range q.Seeds {
+		names = append(names, a.Domain)
+	}
+	slices.Sort(names)
+	site := strings.Join(names, "; ")
+	// A page is a page of this size in this period: with another one it is another.
+	p.about = schema.Account{Object: schema.Company, Key: site, ID: fmt.Sprintf("visits of %s, %s to %s, pages of %d", site, q.Since, q.Until, q.MaxResults)}
+	return nil
+}
+
+// readAll reads a list that is sent as a whole.
+func readAll(ctx context.Context, list *sources.List) (accounts []schema.Account, err error) {
+	for a, err := range list.Accounts(ctx) {
+		if err != nil {
+			return nil, runError(err)
+		}
+		if accounts = append(accounts, a); len(accounts) > 10_000 {
+			return nil, usagef("the list has more than 10,000 lines, and the API takes 100 of them")
+		}
+	}
+	return accounts, nil
+}
+
+// seedObject is what the seeds are: all the same.
+func seedObject(accounts []schema.Account) (o schema.Object, err error) {
+	for _, a := range accounts {
+		switch {
+		case a.Reject != nil:
+		case o == "":
+			o = a.Object
+		case a.Object != o:
+			return "", usagef("the seeds are companies and contacts: the API takes one kind at a time; say --object company or --object contact, or split the list (line %d is a %s)", a.Line, a.Object)
+		}
+	}
+	if o == "" {
+		return "", usagef("none of the list's lines can be a seed: %d lines, all rejected; siglake run --simulate says why", len(accounts))
+	}
+	return o, nil
+}
+
+// unique are the accounts that can be sent as seeds, each once, with nothing but
+// what they are asked by.
+func unique(accounts []schema.Account, o schema.Object) (out []schema.Account) {
+	met := map[pipeline.Identity]bool{}
+	for _, a := range accounts {
+		if a.Reject != nil || a.Object != o {
+			continue
+		}
+		s := schema.Account{Object: o, ID: a.ID, LinkedIn: a.LinkedIn, Email: a.Email, Domain: a.Domain}
+		if o == schema.Company {
+			s.ID = "" // the API takes domains of companies, no ids
+			if s.Domain == "" && s.LinkedIn == "" {
+				continue
+			}
+		} else if s.Identifier() == "" {
+			s.Name, s.CompanyName, s.CompanyDomain = a.Name, a.CompanyName, a.CompanyDomain
+			if s.Identifier() == "" {
+				continue
+			}
+		}
+		if id := pipeline.IdentityOf(&s); !met[id] {
+			met[id] = true
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// readExclude reads the list of those that must not be returned.
+func (j *job) readExclude(uri string, o schema.Object) ([]schema.Account, error) {
+	options := j.options
+	options.Stdin, options.Objects = nil, nil
+	options.Object = o
+	list, err := sources.Open(j.c.Context, uri, options)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("--exclude: %w", err)}
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	accounts, err := readAll(j.c.Context, list)
+	if err != nil {
+		return nil, err
+	}
+	out := unique(accounts, o)
+	if len(out) > 100 {
+		return nil, usagef("--exclude %s: %d to exclude; the API takes 100", uri, len(out))
+	}
+	return out, nil
+}
+
+// setID names seeds and exclusions, whatever their order.
+func setID(q pipeline.Query) string {
+	digests := func(list []schema.Account) []string {
+		var out []string
+		for i := range list {
+			id := pipeline.IdentityOf(&list[i])
+			out = append(out, hex.EncodeToString(id[:]))
+		}
+		slices.Sort(out)
+		return out
+	}
+	text, err := json.Marshal([]any{q.Object, digests(q.Seeds), digests(q.Exclude)})
+	if err != nil {
+		panic(err) // of texts
+	}
+	sum := sha256.Sum256(text)
+	return "seeds-" + hex.EncodeToString(sum[:6])
+}
+
+// runPages asks page by page, from where earlier runs have come to.
+func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, list *sources.List, s *state, run *journal.Run) (*pipeline.Manifest, error) {
+	accounts, err := readAll(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	q := &run.Queries[0]
+	counts := func(*journal.Run) bool { return true }
+	if run.Refresh {
+		counts = s.journal.Own(run)
+	}
+	p := pipeline.Paging{Query: q, About: j.paged.about, Lines: accounts, Want: j.paged.want}
+	var given []pipeline.RawEvent
+	if p.From, given, err = s.journal.Pages(ctx, &p.About, q, counts); err != nil {
+		return nil, &exitError{exitIntegrity, err}
+	}
+	if j.budget > 0 {
+		p.Left = func() int64 { return j.budget - run.Spent() }
+	}
+	if q.Service == pipeline.Lookalikes {
+		p.Renew = func() *pipeline.Query { return without(*q, given) }
+		if n := p.From.Results; n > 0 {
+			j.say(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.About.Key))
+		}
+	}
+	return runner.RunPages(ctx, p)
+}
+
+// without is a question for lookalikes that excludes what was returned; nil when
+// the API's list of exclusions does not hold it.
+func without(q pipeline.Query, given []pipeline.RawEvent) *pipeline.Query {
+	q.Exclude = slices.Clone(q.Exclude)
+	for _, e := range given {
+		var r struct {
+			ID        json.RawMessage `json:"id"`
+			ContactID json.RawMessage `json:"contactId"`
+			Domain    string          `json:"domain"`
+		}
+		if err := json.Unmarshal(e.Raw, &r); err != nil {
+			return nil
+		}
+		a := schema.Account{Object: q.Object, Domain: schema.Host(r.Domain)}
+		if q.Object == schema.Contact {
+			a = schema.Account{Object: q.Object, ID: strings.Trim(string(r.ID), `"`)}
+			if len(r.ID) == 0 || string(r.ID) == "null" {
+				a.ID = strings.Trim(string(r.ContactID), `"`)
+			}
+		}
+		if a.Identifier() == "" {
+			return nil
+		}
+		q.Exclude = append(q.Exclude, a)
+	}
+	if len(q.Exclude) > 100 {
+		return nil
+	}
+	return &q
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/signals"
+)
+
+func usageCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "usage",
+		Usage: "show the account's credits, prices and rate windows, and when those reset; free of charge",
+		Description: "Asks the API's usage endpoint, which allows five questions a minute. What is not stated is shown as such:\n" +
+			"an action without a price is not priced, which does not mean free.",
+		Flags: joinFlags([]cli.Flag{
+			&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
+			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
+		}, apiFlags(), simulatorFlags(), outputFlags()),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef("usage takes no arguments, got %q", c.Args().First())
+			}
+			if err := setLog(c); err != nil {
+				return err
+			}
+			return usage(c)
+		},
+	}
+}
+
+// accountUsage is the JSON form of the account's state. What is not stated is null.
+type accountUsage struct {
+	Total     *int64                   `json:"credits_total"`
+	Used      *int64                   `json:"credits_used"`
+	Remaining *int64                   `json:"credits_remaining"`
+	Plan      string                   `json:"plan,omitempty"`
+	Windows   []accountWindow          `json:"windows"`
+	Prices    map[string]accountPrices `json:"prices"`
+}
+
+type accountWindow struct {
+	Name   string     `json:"name"`
+	Limit  *int64     `json:"limit"`
+	Used   *int64     `json:"used"`
+	Left   *int64     `json:"left"`
+	Resets *time.Time `json:"resets_at"`
+}
+
+type accountPrices struct {
+	Credits *int64 `json:"credits"`
+	Per     *int64 `json:"per_started"`
+}
+
+func usage(c *cli.Context) error {
+	j := &job{c: c, price: 1}
+	disconnect, err := j.connect()
+	if err != nil {
+		return err
+	}
+	defer disconnect()
+	u, err := j.client.Usage(c.Context)
+	if err != nil {
+		return askError(c.Context, err)
+	}
+	a := usageOf(u)
+	if c.Bool("json") {
+		return printJSON(c, a)
+	}
+	printUsage(c, a)
+	return nil
+}
+
+func usageOf(u *signals.Usage) accountUsage {
+	a := accountUsage{Total: stated(u.Total), Used: stated(u.Used), Remaining: stated(u.Remaining), Plan: u.Plan, Prices: map[string]accountPrices{}, Windows: []accountWindow{}}
+	for _, w := range []struct {
+		name string
+		signals.UsageWindow
+	}{{"minute", u.Minute}, {"hour", u.Hour}, {"day", u.Day}} {
+		line := accountWindow{Name: w.name, Limit: stated(w.Limit), Used: stated(w.Used), Left: stated(w.Left)}
+		if !w.Resets.IsZero() {
+			line.Resets = &w.Resets
+		}
+		a.Windows = append(a.Windows, line)
+	}
+	for action, p := range u.Prices {
+		a.Prices[action] = accountPrices{stated(p.Credits), stated(p.PerQuantity)}
+	}
+	return a
+}
+
+// stated is a number, or nil for one that the account does not state.
+func stated(n int64) *int64 {
+	if n < 0 {
+		return nil
+	}
+	return &n
+}
+
+func printUsage(c *cli.Context, a accountUsage) {
+	w := c.App.Writer
+	number := func(n *int64) string {
+		if n == nil {
+			return "not stated"
+		}
+		return thousands(*n)
+	}
+	fmt.Fprintf(w, "Credits   %s left, %s used, %s in all\n", number(a.Remaining), number(a.Used), number(a.Total))
+	if a.Plan != "" {
+		fmt.Fprintf(w, "Plan      %s\n", a.Plan)
+	}
+	for _, win := range a.Windows {
+		if win.Limit == nil {
+			fmt.Fprintf(w, "%-9s no limit stated\n", win.Name)
+			continue
+		}
+		line := fmt.Sprintf("%-9s %s of %s calls left", win.Name, number(win.Left), number(win.Limit))
+		if win.Resets != nil {
+			line += ", resets " + win.Resets.UTC().Format("2006-01-02 15:04:05 UTC")
+		}
+		fmt.Fprintln(w, line)
+	}
+	var actions []string
+	for action := range a.Prices {
+		actions = append(actions, action)
+	}
+	slices.Sort(actions)
+	for i, action := range actions {
+		title := ""
+		if i == 0 {
+			title = "Prices"
+		}
+		p := a.Prices[action]
+		per := ""
+		if p.Per != nil && *p.Per != 1 {
+			per = fmt.Sprintf(" for every started %s", thousands(*p.Per))
+		}
+		fmt.Fprintf(w, "%-9s %-28s %s%s\n", title, action, number(p.Credits), per)
+	}
+	if len(actions) == 0 {
+		fmt.Fprintln(w, "Prices    not stated")
+	}
+}
