@@ -27,7 +27,7 @@ func beside(q *pipeline.Query, r *pipeline.ItemReply) {
 	}
 	if r.Events = in; len(in) == 0 && len(r.Beside) > 0 {
 		r.Status = schema.NoSignal
-		r.Notes = note(r.Notes, "of %d events none passes the filters; they are paid for all the same", len(r.Beside))
+		r.Notes = note(r.Notes, "the filters let none of its events through (%d); they are paid for all the same", len(r.Beside))
 	}
 }
 

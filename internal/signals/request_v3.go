@@ -129,7 +129,7 @@ func (r *Request) lookUp(b *pipeline.Batch) error {
 		case b.Query.Object == schema.Contact && family == schema.ByName:
 			body = appendPerson(append(body, ','), &item.Account)
 		default:
-			body = appendQuoted(append(body, ',', '"'), fieldsV3[family])
+			body = appendQuoted(append(body, ','), fieldsV3[family])
 			body = appendQuoted(append(body, ':'), value)
 		}
 		body = append(body, '}')
