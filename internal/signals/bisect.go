@@ -147,22 +147,24 @@ func condemn(p *part) pipeline.ItemReply {
 
 var (
 	// question names what concerns every item of a request.
-	question = regexp.MustCompile(`(?i)(^|[^a-z])(signals|signal ?types?|signal keys?|start ?date|max ?results ?per ?signal|filters|news ?event ?types|hiring ?by ?(departments|locations))([^a-z]|$)`)
+	question = regexp.MustCompile(`(?i)(^|[^a-z])(signals|signal ?types?|signal keys?|(start|end) ?date|pagination|max ?results ?per ?signal|filters|news ?event ?types|hiring ?by ?(departments|locations))([^a-z]|$)`)
 	// anItem names one of them.
-	anItem = regexp.MustCompile(`(?i)(contacts|companies|contact ?ids|company ?ids|items?)\W{0,3}\d`)
+	anItem = regexp.MustCompile(`(?i)(contacts|companies|contact ?ids|company ?ids|(^|[^a-z])ids|items?)\W{0,3}\d`)
+	// aSeed names what the one question about lookalikes is made of.
+	aSeed = regexp.MustCompile(`(?i)(^|[^a-z])(seeds|exclude)([^a-z]|$)`)
 )
 
 // wholeRequest reports whether a refusal is about the question as such, so
 // that no part of the batch can be accepted.
 func wholeRequest(v Verdict) bool {
 	text := v.Text()
-	return v.Class == ClassBadRequest && question.MatchString(text) && !anItem.MatchString(text)
+	return v.Class == ClassBadRequest && (aSeed.MatchString(text) || question.MatchString(text) && !anItem.MatchString(text))
 }
 
 func blame(v Verdict) error {
 	return &pipeline.Stop{
 		Kind:   pipeline.StopRequest,
 		Reason: fmt.Sprintf("the API refuses the question itself: %s", v.problem()),
-		Advice: "check the signal types, the start date and the filters against the API's options",
+		Advice: "check the signal types, the dates, the filters and the seeds against the API's options",
 	}
 }

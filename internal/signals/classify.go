@@ -367,8 +367,10 @@ func readError(value json.RawMessage) (code, text string) {
 func joined(value json.RawMessage) string { return strings.Join(list(value), "; ") }
 
 // list reads a list of texts; a single text is a list of one, and an object in
-// it is kept as it stands.
-func list(value json.RawMessage) []string {
+// it is kept as it stands. It is cut at a length that no list of errors needs.
+func list(value json.RawMessage) []string { return texts(value, 100) }
+
+func texts(value json.RawMessage, most int) []string {
 	if len(value) == 0 || string(value) == "null" {
 		return nil
 	}
@@ -387,7 +389,7 @@ func list(value json.RawMessage) []string {
 	c.open('[')
 	for first := true; c.more(first, ']'); first = false {
 		v := c.value()
-		if c.err != nil || len(out) >= 100 {
+		if c.err != nil || len(out) >= most {
 			break
 		}
 		text, ok := textOf(v)

@@ -137,7 +137,10 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 		return interrupted(ctx, b)
 	}
 	attempt := max(b.Attempt, 1)
-	sent := pipeline.Batch{Query: b.Query, Items: make([]pipeline.Item, len(req.Sent))}
+	sent := pipeline.Batch{Query: b.Query}
+	for _, i := range req.Sent {
+		sent.Items = append(sent.Items, b.Items[i])
+	}
 	call := pipeline.Call{
 		ID:       b.ID + "-" + strconv.Itoa(attempt),
 		Batch:    b.ID,

@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -77,6 +78,9 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, strays []pipel
 		return fates(b, schema.NotFound, call.Problem, call.ID), nil, nil
 	default:
 		items = fates(b, schema.Deferred, call.Problem, call.ID)
+		if v.Class == ClassGone && resumes(b) {
+			items[0].Next = &pipeline.Next{Gone: true}
+		}
 	}
 	return items, nil, &RefusalError{v}
 }
@@ -94,7 +98,10 @@ type answer struct {
 	items []pipeline.ItemReply
 	found []bool           // items that have an entry
 	byKey map[string][]int // answer key -> items; more than one when an id was given twice
+	asked map[string][]int // of look-ups: the id that is asked by -> items
 	types map[string]string
+
+	paging paging // of paged services
 
 	bill    bill
 	extra   members
@@ -115,6 +122,7 @@ type entry struct {
 	err   string
 	code  string
 	extra members
+	also  []string // ids that it states for its entity, apart from its own
 }
 
 func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
@@ -124,12 +132,19 @@ func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
 		items: fates(b, schema.NotFound, "not in the answer", call.ID),
 		found: make([]bool, len(b.Items)),
 		byKey: make(map[string][]int, len(b.Items)),
+		asked: map[string][]int{},
 		types: make(map[string]string, len(b.Query.Signals)),
 	}
 	for i := range b.Items {
-		if unfit(b, i) == "" {
-			key := answerKey(b, i)
-			a.byKey[key] = append(a.byKey[key], i)
+		if b.Query.Service.Paged() || unfit(b, i) != "" {
+			continue
+		}
+		key := answerKey(b, i)
+		a.byKey[key] = append(a.byKey[key], i)
+		if looksUp(b.Query) {
+			if family, id := lookUpBy(b, i); family == schema.ByID {
+				a.asked[id] = append(a.asked[id], i)
+			}
 		}
 	}
 	for _, t := range b.Query.Signals {
@@ -176,6 +191,8 @@ func (a *answer) read() {
 		case "statusCode", "error":
 			a.failure = true
 			a.keep(name, a.value())
+		case "dedupeSessionId", "meta", "pagination":
+			a.readPaging(name, a.value())
 		default:
 			a.keep(name, a.value())
 		}
@@ -241,15 +258,19 @@ func (a *answer) readRoot(name []byte) {
 func (a *answer) readEntry(key string) {
 	e := entry{key: key}
 	e.reply.Entity.Object = a.b.Query.Object
+	if a.b.Query.Service.Paged() {
+		a.readResult()
+		return
+	}
 	switch a.peek() {
 	case '{':
-		a.readFields(&e)
+		a.readObject(&e)
 	case '[': // a list where an object is expected: all of it is about the same
 		a.open('[')
 		e.reply.Notes = note(e.reply.Notes, "the entry is a list; all of it was read")
 		for first := true; a.more(first, ']'); first = false {
 			if a.peek() == '{' {
-				a.readFields(&e)
+				a.readObject(&e)
 			} else if v := a.value(); a.err == nil {
 				e.extra.add([]byte("value"), v)
 			}
@@ -268,7 +289,14 @@ func (a *answer) readEntry(key string) {
 		return
 	}
 	a.entries++
-	e.finish(func(ref string) bool { return !a.b.ByID && a.byKey[ref] != nil })
+	switch q := a.b.Query; {
+	case looksUp(q):
+		e.finishLookUp(q)
+	case inV3(q):
+		e.finishV3(q)
+	default:
+		e.finish(func(ref string) bool { return !a.b.ByID && a.byKey[ref] != nil })
+	}
 	if key != "" {
 		if at, ok := a.byKey[key]; ok {
 			a.give(at, &e)
@@ -276,6 +304,14 @@ func (a *answer) readEntry(key string) {
 		}
 	}
 	a.strays = append(a.strays, e)
+}
+
+func (a *answer) readObject(e *entry) {
+	if looksUp(a.b.Query) {
+		a.readPreview(e)
+		return
+	}
+	a.readFields(e)
 }
 
 // readFields reads an entity's members: identity, error, signal types, rest.
@@ -293,7 +329,9 @@ func (a *answer) readFields(e *entry) {
 		case string(name) == "id":
 			a.readIdentity(e, name, &e.bare)
 		case string(name) == "error":
-			a.readEntryError(e, name)
+			if value := a.value(); a.err == nil {
+				e.fail(value)
+			}
 		case string(name) == "clientReferenceId":
 			e.readReference(name, a.value())
 		default:
@@ -331,6 +369,9 @@ func (a *answer) readIdentity(e *entry, name []byte, field *string) {
 		return
 	}
 	text, ok := textOf(value)
+	if field == &e.reply.Entity.Domain {
+		text = hostOf(text)
+	}
 	switch {
 	case ok && *field == "":
 		*field = text
@@ -347,11 +388,8 @@ func (e *entry) readReference(name []byte, value json.RawMessage) {
 	}
 }
 
-func (a *answer) readEntryError(e *entry, name []byte) {
-	value := a.value()
-	if a.err != nil {
-		return
-	}
+// fail takes what stands under an entry's "error".
+func (e *entry) fail(value json.RawMessage) {
 	switch string(value) {
 	case "null", "false", `""`, "{}", "[]":
 		return
@@ -500,14 +538,14 @@ func (e *entry) finish(asked func(ref string) bool) {
 }
 
 func identify(event json.RawMessage, to *schema.Entity) {
-	from := schema.Entity{}
+	from, bare := schema.Entity{}, ""
 	c := cursor{doc: event}
 	c.open('{')
 	for first := true; c.more(first, '}'); first = false {
 		name := string(c.name())
 		field := identity(to.Object, name, &from)
 		if name == "id" {
-			field = &from.ID
+			field = &bare
 		}
 		value := c.value()
 		if field == nil || c.err != nil || *field != "" {
@@ -515,13 +553,30 @@ func identify(event json.RawMessage, to *schema.Entity) {
 		}
 		*field, _ = textOf(value)
 	}
-	to.ID = from.ID
+	to.ID = cmp.Or(from.ID, bare)
 	if to.Object == schema.Company && to.Name == "" {
 		to.Name = from.Name
 	}
 	if to.Object == schema.Company && to.Domain == "" {
-		to.Domain = from.Domain
+		to.Domain = hostOf(from.Domain)
 	}
+}
+
+// hostOf writes a domain the one way in which domains are compared and stored:
+// lower case, without scheme, leading www., port, path and trailing dot.
+func hostOf(text string) string {
+	host := strings.ToLower(strings.TrimSpace(text))
+	if _, rest, ok := strings.Cut(host, "://"); ok {
+		host = rest
+	}
+	if i := strings.IndexAny(host, "/?#:"); i >= 0 {
+		host = host[:i]
+	}
+	host = strings.TrimRight(host, ".")
+	if rest, ok := strings.CutPrefix(host, "www."); ok && strings.Contains(rest, ".") {
+		host = rest
+	}
+	return host
 }
 
 // give hands an entry to the items it is about. A second entry for an item is
@@ -531,10 +586,11 @@ func (a *answer) give(at []int, e *entry) {
 		r := e.reply
 		r.CallID = a.call.ID
 		r.Notes = slices.Clip(r.Notes)
-		if asked := a.b.Items[i].Account.ID; a.b.ByID && r.Entity.ID == "" {
+		if asked := a.askedID(i); asked != "" && r.Entity.ID == "" && byID(a.b) {
 			r.Entity.ID = asked
-		} else if a.b.ByID && r.Entity.ID != asked {
+		} else if asked != "" && r.Entity.ID != "" && r.Entity.ID != asked && known(r.Status) {
 			r.Notes = note(r.Notes, "the entry states the id %q", shorten(r.Entity.ID, 80))
+			r.Also = alias(slices.Clip(r.Also), r.Entity.ID, asked)
 		}
 		if !a.found[i] {
 			a.found[i] = true
@@ -545,8 +601,34 @@ func (a *answer) give(at []int, e *entry) {
 	}
 }
 
+// askedID is the id by which an item was asked about; empty when it was not.
+func (a *answer) askedID(i int) string {
+	if byID(a.b) {
+		return answerKey(a.b, i)
+	}
+	if looksUp(a.b.Query) {
+		if family, id := lookUpBy(a.b, i); family == schema.ByID {
+			return id
+		}
+	}
+	return ""
+}
+
+// known reports whether an entry is about somebody.
+func known(s schema.Status) bool {
+	return s == schema.Enriched || s == schema.Resolved || s == schema.NoSignal
+}
+
+// alias adds another id of an entity, once.
+func alias(also []string, own, other string) []string {
+	if other == "" || other == own || slices.Contains(also, other) {
+		return also
+	}
+	return append(also, other)
+}
+
 func merge(one, two pipeline.ItemReply) pipeline.ItemReply {
-	rank := []schema.Status{schema.Enriched, schema.Restricted, schema.NoSignal, schema.NotFound}
+	rank := []schema.Status{schema.Enriched, schema.Resolved, schema.Restricted, schema.NoSignal, schema.Deferred, schema.NotFound}
 	if slices.Index(rank, two.Status) < slices.Index(rank, one.Status) {
 		one.Status, one.Reason = two.Status, two.Reason
 	}
@@ -554,6 +636,11 @@ func merge(one, two pipeline.ItemReply) pipeline.ItemReply {
 		one.Entity = two.Entity
 	}
 	one.Events = append(slices.Clip(one.Events), two.Events...)
+	one.Beside = append(slices.Clip(one.Beside), two.Beside...)
+	one.Also = slices.Clip(one.Also)
+	for _, id := range append([]string{two.Entity.ID}, two.Also...) {
+		one.Also = alias(one.Also, one.Entity.ID, id)
+	}
 	one.Extra = mergeExtra(one.Extra, two.Extra)
 	one.Notes = note(one.Notes, "the answer holds more than one entry for this; both were kept")
 	for _, n := range two.Notes {
@@ -598,15 +685,17 @@ func (a *answer) answered() bool {
 
 // settle finds homes for strays, and closes the call.
 func (a *answer) settle() (items, strays []pipeline.ItemReply) {
+	if a.b.Query.Service.Paged() {
+		a.settlePage()
+	}
+	homeless := make([]bool, len(a.strays))
+	for i := range a.strays {
+		homeless[i] = !a.house(&a.strays[i], a.home(&a.strays[i]))
+	}
+	// What only resembles an item comes after what names one.
 	for i := range a.strays {
 		e := &a.strays[i]
-		if at := a.home(e); at != nil {
-			a.give(at, e)
-			if e.key != "" {
-				for _, i := range at {
-					a.items[i].Notes = note(a.items[i].Notes, "the answer's key %q was not asked for; matched by id", shorten(e.key, 80))
-				}
-			}
+		if !homeless[i] || a.house(e, a.resembled(e)) {
 			continue
 		}
 		r := e.reply
@@ -634,22 +723,51 @@ func (a *answer) settle() (items, strays []pipeline.ItemReply) {
 	return a.items, strays
 }
 
+// house gives an entry to items, if there are any.
+func (a *answer) house(e *entry, at []int) bool {
+	if at == nil {
+		return false
+	}
+	a.give(at, e)
+	if e.key != "" {
+		for _, i := range at {
+			a.items[i].Notes = note(a.items[i].Notes, "the answer's key %q was not asked for; matched by id", shorten(e.key, 80))
+		}
+	}
+	return true
+}
+
 // home finds the items that an entry without a known key is about: those whose
 // reference or id it states. An entry under a foreign key only goes to an item
 // that has no entry of its own.
 func (a *answer) home(e *entry) []int {
 	ids := e.refs
-	if a.b.ByID {
+	if byID(a.b) {
 		ids = append([]string{e.reply.Entity.ID}, ids...)
 	}
 	// An entity's own id is never taken for a reference: both may be digits.
 	for _, id := range ids {
 		at, ok := a.byKey[id]
-		if ok && (e.key == "" || a.b.ByID && !a.found[at[0]]) {
+		if ok && (e.key == "" || byID(a.b) && !a.found[at[0]]) {
 			return at
 		}
 	}
-	if e.key == "" && !a.b.ByID {
+	return nil
+}
+
+// resembled finds the items without an answer that an entry is about, going by
+// other ids that it states, or else by what it says of the entity.
+func (a *answer) resembled(e *entry) []int {
+	asked := a.asked
+	if byID(a.b) {
+		asked = a.byKey
+	}
+	for _, id := range append([]string{e.reply.Entity.ID}, e.also...) {
+		if at, ok := asked[id]; ok && id != "" && !a.found[at[0]] {
+			return at
+		}
+	}
+	if e.key == "" && !byID(a.b) {
 		return a.likeness(e)
 	}
 	return nil
@@ -662,7 +780,7 @@ func (a *answer) likeness(e *entry) []int {
 		stated string
 		of     func(*schema.Account) string
 	}{
-		{e.reply.Entity.Domain, func(x *schema.Account) string { return x.Domain }},
+		{e.reply.Entity.Domain, func(x *schema.Account) string { return hostOf(x.Domain) }},
 		{e.reply.Entity.Name, func(x *schema.Account) string { return x.Name }},
 	} {
 		if trait.stated == "" {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -27,6 +28,7 @@ type fixture struct {
 		Method, Path string
 		Body         json.RawMessage
 	}
+	Query    pipeline.Query // what the request does not show: filters that are applied here
 	Response struct {
 		Status  int
 		Headers map[string]string
@@ -66,6 +68,9 @@ func fixtures(t testing.TB) []fixture {
 // batch rebuilds the batch that a fixture's request is about.
 func (f *fixture) batch(t testing.TB) *pipeline.Batch {
 	t.Helper()
+	if strings.HasPrefix(f.Request.Path, "/v3/") {
+		return f.batchV3(t)
+	}
 	var r struct {
 		CompanyIDs []json.Number `json:"companyIds"`
 		ContactIDs []json.Number `json:"contactIds"`
@@ -120,6 +125,121 @@ func (f *fixture) batch(t testing.TB) *pipeline.Batch {
 	return b
 }
 
+// batchV3 does so for V3.
+func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
+	t.Helper()
+	type lookUp struct {
+		Ref           string `json:"clientReferenceId"`
+		ID            string
+		LinkedIn      string `json:"linkedinUrl"`
+		Email         string
+		FirstName     string
+		LastName      string
+		CompanyName   string
+		CompanyDomain string
+		Domain        string
+		Name          string
+	}
+	type lists struct {
+		IDs          []string
+		Domains      []string
+		LinkedInURLs []string
+		Emails       []string
+		Contacts     []lookUp
+	}
+	var r struct {
+		IDs                 []string
+		SignalTypes         []string
+		StartDate, EndDate  string
+		MaxResultsPerSignal int
+		Filters             struct {
+			Include struct {
+				NewsEventTypes      []string
+				HiringByDepartments []string
+				HiringByLocations   []pipeline.Location
+				IntentCategories    []string
+			}
+		}
+		Contacts, Companies []lookUp
+		Seeds, Exclude      lists
+		Limit               int
+		DedupeSessionID     string
+		Domains             []string
+		Pagination          struct {
+			Page int64
+			Size int
+		}
+	}
+	if err := json.Unmarshal(f.Request.Body, &r); err != nil {
+		t.Fatalf("%s: request: %v", f.Name, err)
+	}
+	q := f.Query
+	q.Dialect, q.Object, q.Since, q.Until = pipeline.V3, schema.Company, r.StartDate, r.EndDate
+	if strings.HasPrefix(f.Request.Path, "/v3/contacts/") {
+		q.Object = schema.Contact
+	}
+	b := &pipeline.Batch{ID: "000001", Query: &q}
+	account := func(l lookUp) schema.Account {
+		return schema.Account{
+			Object: q.Object, Key: l.Ref, ID: l.ID, LinkedIn: l.LinkedIn, Email: l.Email, Domain: l.Domain, CompanyName: l.CompanyName, CompanyDomain: l.CompanyDomain,
+			Name: strings.TrimSpace(l.Name + l.FirstName + " " + l.LastName),
+		}
+	}
+	seeds := func(l lists) (out []schema.Account) {
+		for _, v := range l.IDs {
+			out = append(out, account(lookUp{ID: v}))
+		}
+		for _, v := range l.Domains {
+			out = append(out, account(lookUp{Domain: v}))
+		}
+		for _, v := range l.LinkedInURLs {
+			out = append(out, account(lookUp{LinkedIn: v}))
+		}
+		for _, v := range l.Emails {
+			out = append(out, account(lookUp{Email: v}))
+		}
+		for _, v := range l.Contacts {
+			out = append(out, account(v))
+		}
+		return out
+	}
+	path := f.Request.Path
+	switch path[strings.LastIndexByte(path, '/'):] {
+	case "/signals":
+		q.Signals, q.MaxResults = r.SignalTypes, r.MaxResultsPerSignal
+		sent := r.Filters.Include
+		q.IntentCategories = sent.IntentCategories
+		if len(sent.NewsEventTypes)+len(sent.HiringByDepartments)+len(sent.HiringByLocations) > 0 {
+			q.SendFilters = true
+			q.NewsEventTypes, q.HiringDepartments, q.HiringLocations = sent.NewsEventTypes, sent.HiringByDepartments, sent.HiringByLocations
+		}
+		for i, id := range r.IDs {
+			b.Items = append(b.Items, pipeline.Item{Ref: fmt.Sprintf("r%d", i), Account: account(lookUp{ID: id})})
+		}
+	case "/search", "/signal-score":
+		q.Service, q.Signals = pipeline.Search, []string{schema.ProductMatch}
+		if strings.HasSuffix(path, "score") {
+			q.Service, q.Signals = pipeline.Scores, []string{schema.ProductScore}
+		}
+		for _, l := range append(r.Contacts, r.Companies...) {
+			b.Items = append(b.Items, pipeline.Item{Ref: l.Ref, Account: account(l)})
+		}
+	case "/lookalike":
+		q.Service, q.Signals, q.MaxResults = pipeline.Lookalikes, []string{schema.ProductLookalike}, r.Limit
+		q.Seeds, q.Exclude = seeds(r.Seeds), seeds(r.Exclude)
+		b.Items = []pipeline.Item{{Ref: "page", Page: &pipeline.Page{Number: 1, Limit: r.Limit, Session: r.DedupeSessionID}}}
+	case "/website-visits":
+		q.Service, q.Signals, q.MaxResults = pipeline.Visits, []string{schema.ProductVisit}, r.Pagination.Size
+		q.Seeds = seeds(lists{Domains: r.Domains})
+		b.Items = []pipeline.Item{{Ref: "page", Page: &pipeline.Page{
+			Number: r.Pagination.Page, Offset: (r.Pagination.Page - 1) * int64(r.Pagination.Size), Limit: r.Pagination.Size,
+		}}}
+	default:
+		t.Fatalf("%s: no service at %s", f.Name, path)
+	}
+	return b
+}
+
 // TestFixtures sends every fixture's request to a server that gives its
 // answer, checks the request, and compares what is decoded with a golden.
 func TestFixtures(t *testing.T) {
@@ -128,6 +248,11 @@ func TestFixtures(t *testing.T) {
 			var met *http.Request
 			var body bytes.Buffer
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if met != nil && r.URL.Path != f.Request.Path {
+					w.WriteHeader(http.StatusNotFound) // what else is asked for is not there
+					io.WriteString(w, `{"statusCode":404,"message":"nothing is listed here"}`)
+					return
+				}
 				met = r
 				body.ReadFrom(r.Body)
 				for name, value := range f.Response.Headers {
@@ -185,6 +310,26 @@ func free(t *testing.T, c *Client, f *fixture) string {
 		}
 		return fmt.Sprintf("signals: %s\nnews: %s\ndepartments: %s\nlocations: %v\n",
 			strings.Join(o.Signals, ", "), strings.Join(o.NewsEventTypes, ", "), strings.Join(o.Departments, ", "), o.Locations)
+	}
+	if strings.HasPrefix(f.Request.Path, "/v3/") && strings.HasSuffix(f.Request.Path, "/types") {
+		object := schema.Contact
+		if strings.Contains(f.Request.Path, "/companies/") {
+			object = schema.Company
+		}
+		o, err := c.OptionsV3(t.Context(), object)
+		if err != nil {
+			t.Fatalf("OptionsV3(%s) = %v, want nil", object, err)
+		}
+		return fmt.Sprintf("signals: %s\nnews: %s\ndepartments: %s\nlocations: %v\ncategories: %s\nnotes: %s\n", strings.Join(o.Signals, ", "),
+			strings.Join(o.NewsEventTypes, ", "), strings.Join(o.Departments, ", "), o.Locations, strings.Join(o.IntentCategories, ", "), strings.Join(o.Notes, "; "))
+	}
+	if strings.Contains(f.Request.Path, "/signals/filters") {
+		ask := c.valuesV3
+		if strings.HasSuffix(f.Request.Path, "/filters") {
+			ask = c.filtersV3
+		}
+		values, err := ask(t.Context(), f.Request.Path)
+		return fmt.Sprintf("values: %s\nerror: %v\n", strings.Join(values, ", "), err)
 	}
 	if f.Request.Path == "/account/usage" {
 		// Usage asks the newer endpoint first; the older answers are met as they are.
@@ -267,6 +412,15 @@ func describe(b *pipeline.Batch, reply *pipeline.Reply, met *http.Request) strin
 		out.WriteByte('\n')
 		for _, e := range r.Events {
 			fmt.Fprintf(&out, "\t%s %s\n", e.Type, e.Raw)
+		}
+		for _, e := range r.Beside {
+			fmt.Fprintf(&out, "\tbeside %s %s\n", e.Type, e.Raw)
+		}
+		if r.Also != nil {
+			fmt.Fprintf(&out, "\talso %s\n", strings.Join(r.Also, ", "))
+		}
+		if r.Next != nil {
+			fmt.Fprintf(&out, "\tnext: session %q, more %v, gone %v\n", r.Next.Session, r.Next.More, r.Next.Gone)
 		}
 		if r.Extra != nil {
 			fmt.Fprintf(&out, "\textra %s\n", r.Extra)

@@ -14,7 +14,7 @@ import (
 // decide what is bought.
 const allSignals = "allSignals"
 
-// Request is one batch as it goes over the wire, in the V2 dialect.
+// Request is one batch as it goes over the wire.
 type Request struct {
 	Method string
 	Path   string
@@ -35,6 +35,13 @@ func RequestFor(b *pipeline.Batch) (*Request, error) {
 	if err := checkQuery(b); err != nil {
 		return nil, fmt.Errorf("batch %s: %w", b.ID, err)
 	}
+	if inV3(q) {
+		r, err := requestV3(b)
+		if err != nil {
+			return nil, fmt.Errorf("batch %s: %w", b.ID, err)
+		}
+		return r, nil
+	}
 	r := &Request{Method: http.MethodPost, Path: "/api/signals/" + plural(q.Object)}
 	list := plural(q.Object)
 	if b.ByID {
@@ -46,14 +53,9 @@ func RequestFor(b *pipeline.Batch) (*Request, error) {
 	body := appendQuoted([]byte{'{'}, list)
 	body = append(body, ":["...)
 	for i := range b.Items {
-		if reason := unfit(b, i); reason != "" {
-			if r.Refuse == nil {
-				r.Refuse = make(map[int]string)
-			}
-			r.Refuse[i] = reason
+		if !r.admit(b, i) {
 			continue
 		}
-		r.Sent = append(r.Sent, i)
 		key := answerKey(b, i)
 		if keys[key] {
 			if !b.ByID {
@@ -82,6 +84,20 @@ func RequestFor(b *pipeline.Batch) (*Request, error) {
 	return r, nil
 }
 
+// admit enters an item as sent, or else as refused.
+func (r *Request) admit(b *pipeline.Batch, i int) bool {
+	reason := unfit(b, i)
+	if reason == "" {
+		r.Sent = append(r.Sent, i)
+		return true
+	}
+	if r.Refuse == nil {
+		r.Refuse = make(map[int]string)
+	}
+	r.Refuse[i] = reason
+	return false
+}
+
 func checkQuery(b *pipeline.Batch) error {
 	q := b.Query
 	switch {
@@ -91,6 +107,10 @@ func checkQuery(b *pipeline.Batch) error {
 		return fmt.Errorf("unknown object %q", q.Object)
 	case len(b.Items) > pipeline.MaxBatch:
 		return fmt.Errorf("%d items, but the API takes %d", len(b.Items), pipeline.MaxBatch)
+	case q.Dialect != pipeline.V2 && q.Dialect != pipeline.V3:
+		return fmt.Errorf("unknown dialect %q", q.Dialect)
+	case q.Service != pipeline.Signals:
+		return nil // what its own request needs
 	case len(q.Signals) == 0:
 		return fmt.Errorf("no signal types")
 	case slices.Contains(q.Signals, allSignals):
@@ -113,6 +133,9 @@ func plural(o schema.Object) string {
 
 // unfit says why the dialect cannot ask about an item; empty when it can.
 func unfit(b *pipeline.Batch, i int) string {
+	if inV3(b.Query) {
+		return unfitV3(b, i)
+	}
 	item := &b.Items[i]
 	if !b.ByID {
 		switch {
@@ -147,12 +170,24 @@ func fitsInt64(digits string) bool {
 	return err == nil
 }
 
+// byID reports whether the answer tells a batch's entities by their ids, rather
+// than by the references they are asked under.
+func byID(b *pipeline.Batch) bool {
+	if inV3(b.Query) {
+		return b.Query.Service == pipeline.Signals
+	}
+	return b.ByID
+}
+
 // answerKey is the key under which the answer holds an item.
 func answerKey(b *pipeline.Batch, i int) string {
-	if b.ByID {
-		return b.Items[i].Account.ID
+	switch {
+	case !byID(b):
+		return b.Items[i].Ref
+	case inV3(b.Query):
+		return b.Items[i].EntityID()
 	}
-	return b.Items[i].Ref
+	return b.Items[i].Account.ID
 }
 
 // searchFamily picks the one identifier family that is sent: the API's
@@ -209,6 +244,7 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 		return body
 	}
 	var filters []byte
+	sub := !inV3(q) || q.SendFilters // else the answer is filtered here
 	family := func(name string, write func([]byte) []byte) {
 		if filters != nil {
 			filters = append(filters, ',')
@@ -216,13 +252,13 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 		filters = appendQuoted(filters, name)
 		filters = write(append(filters, ':'))
 	}
-	if len(q.NewsEventTypes) > 0 && slices.ContainsFunc(q.Signals, isNews) {
+	if sub && len(q.NewsEventTypes) > 0 && slices.ContainsFunc(q.Signals, isNews) {
 		family("newsEventTypes", func(f []byte) []byte { return appendList(f, q.NewsEventTypes) })
 	}
-	if len(q.HiringDepartments) > 0 && slices.Contains(q.Signals, "surgeInHiringByDepartment") {
+	if sub && len(q.HiringDepartments) > 0 && slices.Contains(q.Signals, "surgeInHiringByDepartment") {
 		family("hiringByDepartments", func(f []byte) []byte { return appendList(f, q.HiringDepartments) })
 	}
-	if len(q.HiringLocations) > 0 && slices.Contains(q.Signals, "surgeInHiringByLocation") {
+	if sub && len(q.HiringLocations) > 0 && slices.Contains(q.Signals, "surgeInHiringByLocation") {
 		family("hiringByLocations", func(f []byte) []byte {
 			f = append(f, '[')
 			for i, l := range q.HiringLocations {
@@ -237,6 +273,9 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 			}
 			return append(f, ']')
 		})
+	}
+	if inV3(q) && len(q.IntentCategories) > 0 && slices.Contains(q.Signals, "linkedinActivityIntent") {
+		family("intentCategories", func(f []byte) []byte { return appendList(f, q.IntentCategories) })
 	}
 	if filters == nil {
 		return body

@@ -104,7 +104,7 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 			return r.finish(all, b, "not asked"), nil
 		}
 		call := &reply.Calls[len(reply.Calls)-1]
-		again, stop := r.judge(call, try+1)
+		again, stop := r.judge(b, call, try+1)
 		if stop != nil {
 			return r.finish(all, b, stop.Reason), stop
 		}
@@ -140,8 +140,8 @@ func (r *Retrier) stopped() *pipeline.Stop {
 
 // judge decides what follows an attempt: the wait before the next one, or
 // less than nothing when this one stands; or the reason to stop the run.
-func (r *Retrier) judge(call *pipeline.Call, tries int) (again time.Duration, stop *pipeline.Stop) {
-	again, stop = r.follow(call, tries)
+func (r *Retrier) judge(b *pipeline.Batch, call *pipeline.Call, tries int) (again time.Duration, stop *pipeline.Stop) {
+	again, stop = r.follow(b, call, tries)
 	if stop != nil {
 		r.end(stop)
 	}
@@ -169,7 +169,7 @@ func (r *Retrier) end(stop *pipeline.Stop) {
 
 const stands = time.Duration(-1)
 
-func (r *Retrier) follow(call *pipeline.Call, tries int) (time.Duration, *pipeline.Stop) {
+func (r *Retrier) follow(b *pipeline.Batch, call *pipeline.Call, tries int) (time.Duration, *pipeline.Stop) {
 	if call.Outcome == pipeline.Charged {
 		r.answered(true)
 		return stands, nil
@@ -206,6 +206,11 @@ func (r *Retrier) follow(call *pipeline.Call, tries int) (time.Duration, *pipeli
 		return r.backOff(call, v, tries)
 	case ClassServer, ClassUnsent:
 		return r.backOff(call, v, tries)
+	case ClassGone:
+		if resumes(b) { // the session is gone, not the endpoint: whoever asked begins another
+			r.answered(false)
+			return stands, nil
+		}
 	}
 	if stop := stopFor(v); stop != nil {
 		return stands, stop

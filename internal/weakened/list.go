@@ -376,8 +376,8 @@ var weaknesses = []weakness{
 		name: "budget settled only, nothing set aside",
 		harm: "concurrent calls spend the same credits, and exceed the budget together",
 		file: "internal/signals/budget.go",
-		old:  `(g.cfg.Credits - g.spent - g.aside) / one`,
-		new:  `(g.cfg.Credits - g.spent) / one`,
+		old:  `fit(rest, g.cfg.Credits-g.spent-g.aside)`,
+		new:  `fit(rest, g.cfg.Credits-g.spent)`,
 		pkg:  "internal/signals", run: "TestBudget",
 	},
 	{
