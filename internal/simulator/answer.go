@@ -13,6 +13,8 @@ type answer struct {
 	charge   int64            // their sum
 	draw     uint64           // start of every draw about how this answer is written
 	found    int
+
+	unmatched bool // nothing of what was asked about is known
 }
 
 // finding is what is known about one lookup.
@@ -34,6 +36,7 @@ func (s *Server) answer(o *order, draw uint64) *answer {
 			a.found++
 		}
 	}
+	a.unmatched = a.found == 0
 	s.price(a)
 	return a
 }

@@ -55,6 +55,7 @@ type signal struct {
 	months    int     // headcount: the window
 	falls     bool    // the decreasing one of a pair
 	announced bool    // named by the help centre only; served under the switch
+	since     int     // generation of the API that first has it; 0 for all
 	events    []string
 
 	// pair is shared by the two directions of a measurement, so that one draw decides which of
@@ -117,11 +118,18 @@ var catalogue = func() []*signal {
 	return list
 }()
 
-// signalsOf lists the signals of an object that this account may ask for.
-func signalsOf(o object, announced bool) []*signal {
+// Generations of the API.
+const (
+	generation2 = 2
+	generation3 = 3
+)
+
+// signalsOf lists the signals of an object that this account may ask for in a generation of the
+// API.
+func signalsOf(generation int, o object, announced bool) []*signal {
 	var list []*signal
 	for _, s := range catalogue {
-		if s.object == o && (announced || !s.announced) {
+		if s.object == o && s.since <= generation && (announced || !s.announced) {
 			list = append(list, s)
 		}
 	}

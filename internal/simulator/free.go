@@ -12,7 +12,7 @@ import (
 func (x *exchange) options(o object) {
 	b := append([]byte(`{"objectType":"`), o.String()...)
 	b = append(b, `","signals":["`+allSignals+`"`...)
-	for _, s := range x.offered[o] {
+	for _, s := range x.offered[generation2][o] {
 		b = jsonText(append(b, ','), s.key)
 	}
 	b = append(b, ']')

@@ -47,7 +47,7 @@ type Server struct {
 	now      func() time.Time
 	world    world
 	switches *Switches
-	offered  map[object][]*signal
+	offered  map[int]map[object][]*signal // by generation of the API
 	rates    *rates
 	ledger   *ledger
 	faults   *faults
@@ -95,14 +95,17 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, now: c.Now, world: world{seed: scramble(c.Seed)}, switches: &settled,
-		offered: map[object][]*signal{
-			contact: signalsOf(contact, settled.Announced == "serve"),
-			company: signalsOf(company, settled.Announced == "serve"),
-		},
-		rates: r, ledger: newLedger(pool), faults: armed, refuse: refuse, revoked: map[string]bool{},
+		offered: map[int]map[object][]*signal{},
+		rates:   r, ledger: newLedger(pool), faults: armed, refuse: refuse, revoked: map[string]bool{},
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	for _, generation := range []int{generation2, generation3} {
+		s.offered[generation] = map[object][]*signal{
+			contact: signalsOf(generation, contact, settled.Announced == "serve"),
+			company: signalsOf(generation, company, settled.Announced == "serve"),
+		}
 	}
 	return s, nil
 }
@@ -273,12 +276,12 @@ func (x *exchange) sell(d *dialect) {
 		return
 	}
 	x.ledger.received(x.seq, body)
-	order, wrong := d.parse(x.Server, body, dayOf(x.now))
+	order, wrong := d.parse(x.Server, body, x.now)
 	if wrong != nil {
 		x.fail(wrong)
 		return
 	}
-	x.ledger.describe(x.seq, len(order.lookups), order.types)
+	x.ledger.describe(x.seq, len(order.lookups), order.wants())
 	if status := x.refusal(order); status != 0 {
 		x.fail(refusals[status])
 		return
@@ -296,9 +299,9 @@ func (x *exchange) sell(d *dialect) {
 		return
 	}
 
-	a := x.answer(order, draw)
+	a := d.answer(x.Server, order, draw)
 	sw := x.switches.forAnswer(draw)
-	if a.found == 0 && sw.NotFound == "404" {
+	if a.unmatched && sw.NotFound == "404" {
 		x.fail(&problem{status: 404, message: "No matches"})
 		return
 	}

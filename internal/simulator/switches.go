@@ -54,7 +54,8 @@ type switchDef struct {
 }
 
 var switchTable = []switchDef{
-	{SwitchDoc{"charge-field", 1, "name of the charge in an answer", []string{"creditCharged", "creditsCharged", "billing"}},
+	{SwitchDoc{"charge-field", 1, "name of the charge in an answer; documented: creditCharged in V2, billing.creditsCharged in V3, creditsCharged on the older lookalike paths",
+		[]string{"documented", "creditCharged", "creditsCharged", "billing"}},
 		func(s *Switches) *string { return &s.ChargeField }, true},
 	{SwitchDoc{"billing", 2, "a credit buys an event or all events of one type of one entity; min1: an empty answer costs one",
 		[]string{"per_event", "per_type", "min1", "per_type_min1"}},

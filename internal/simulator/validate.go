@@ -158,9 +158,10 @@ func (c *complaints) text(field string, obj *jsonObject, key string) (string, bo
 	return "", false
 }
 
-// listOf reads a list of at least so many items.
-func (c *complaints) listOf(field string, obj *jsonObject, required bool, least int) []any {
-	v, ok := obj.get(field)
+// listAt reads a list of at least so many items.
+func (c *complaints) listAt(field string, obj *jsonObject, key string, required bool, least int) []any {
+	v, ok := obj.get(key)
+	field = join(field, key)
 	if !ok {
 		if required {
 			c.add(field, "is required")

@@ -1,34 +1,12 @@
 package simulator
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
+	"time"
 )
 
-// This file is the V2 dialect: how orders and answers are written on the wire.
-
-// order is a request in no dialect: whom it is about, which signals, and which part of their
-// history.
-type order struct {
-	object  object
-	lookups []lookup
-	types   []*signal
-	span    span
-	most    int // events per type and entity; 0 = all
-	filter  include
-}
-
-// dialect is one generation of the API at one path: how an order is read and how the answer to
-// it is written. today is the last day of every window.
-type dialect struct {
-	parse  func(s *Server, body []byte, today day) (*order, *problem)
-	encode func(dst []byte, a *answer, sw *Switches, q *quirks) []byte
-}
-
-// most items in one request.
-const batchLimit = 100
+// This file is the V2 dialect: how its orders are read.
 
 // v2Form says where an operation keeps its items.
 type v2Form struct {
@@ -37,10 +15,12 @@ type v2Form struct {
 	search bool   // items are identifiers with a reference, not ids
 }
 
-func v2(form v2Form) *dialect { return &dialect{parse: v2Parse(form), encode: v2Encode} }
+func v2(form v2Form) *dialect {
+	return &dialect{parse: v2Parse(form), answer: (*Server).answer, encode: v2Encode}
+}
 
-func v2Parse(form v2Form) func(*Server, []byte, day) (*order, *problem) {
-	return func(s *Server, body []byte, today day) (*order, *problem) {
+func v2Parse(form v2Form) func(*Server, []byte, time.Time) (*order, *problem) {
+	return func(s *Server, body []byte, now time.Time) (*order, *problem) {
 		root, err := decodeStrict(body)
 		if err != nil {
 			return nil, badRequest(err.Error())
@@ -54,11 +34,11 @@ func v2Parse(form v2Form) func(*Server, []byte, day) (*order, *problem) {
 		if obj == nil {
 			return nil, badRequest("body must be a JSON object")
 		}
-		o := &order{object: form.object}
+		o := &order{object: form.object, now: now}
 		v2Items(c, s, form, obj, o)
-		o.types = v2Signals(c, s, form.object, obj)
-		o.span = v2Span(c, s, obj, today)
-		o.most = v2Most(c, s, obj)
+		o.types = readSignals(c, s, form.object, s.offered[generation2][form.object], "", obj, "signals")
+		o.span = readSpan(c, s, "", obj, dayOf(now))
+		o.most = readMost(c, s, "", obj, 0)
 		if v, ok := obj.get("filters"); ok && form.object == company {
 			o.filter = v2Filters(c, v)
 		}
@@ -75,7 +55,7 @@ func v2Parse(form v2Form) func(*Server, []byte, day) (*order, *problem) {
 
 // v2Items reads the ids or identifiers.
 func v2Items(c *complaints, s *Server, form v2Form, obj *jsonObject, o *order) {
-	items := c.listOf(form.list, obj, true, 1)
+	items := c.listAt("", obj, form.list, true, 1)
 	if len(items) > batchLimit {
 		if s.switches.Over100 == "refuse" {
 			c.add(form.list, "must contain no more than %d items", batchLimit)
@@ -279,81 +259,6 @@ func v2Domain(c *complaints, field string, obj *jsonObject) (string, bool) {
 	return domain, ok
 }
 
-func v2Signals(c *complaints, s *Server, o object, obj *jsonObject) []*signal {
-	served := s.offered[o]
-	chosen := make([]bool, len(served))
-	all, others := false, false
-	for i, item := range c.listOf("signals", obj, true, 1) {
-		field := "signals." + strconv.Itoa(i)
-		key, ok := item.(string)
-		if !ok {
-			c.add(field, "must be a string")
-			continue
-		}
-		if key == allSignals {
-			all = true
-			for j := range chosen {
-				chosen[j] = true
-			}
-			continue
-		}
-		others = true
-		known := false
-		for j, sig := range served {
-			if sig.key == key {
-				chosen[j], known = true, true
-			}
-		}
-		if !known {
-			c.add(field, "%q is not a %s signal", shorten(key), o)
-		}
-	}
-	if all && others && s.switches.AllSignals == "refuse" {
-		c.add("signals", "must not name allSignals next to other signals")
-	}
-	var types []*signal
-	for j, sig := range served {
-		if chosen[j] {
-			types = append(types, sig)
-		}
-	}
-	return types
-}
-
-func v2Span(c *complaints, s *Server, obj *jsonObject, today day) span {
-	sp := span{from: today.monthsBack(6), to: today, today: today}
-	if s.switches.DefaultWindow == "three-months" {
-		sp.from = today.monthsBack(3)
-	}
-	if v, ok := obj.get("startDate"); ok {
-		text, _ := v.(string)
-		from, ok := parseDay(text)
-		switch {
-		case !ok:
-			c.add("startDate", "must be a date written YYYY-MM-DD")
-		case from > today:
-			c.add("startDate", "must not be in the future")
-		}
-		sp.from = from
-	}
-	return sp
-}
-
-func v2Most(c *complaints, s *Server, obj *jsonObject) int {
-	v, ok := obj.get("maxResultsPerSignal")
-	if !ok {
-		if s.switches.MissingCap == "10" {
-			return 10
-		}
-		return 0
-	}
-	most, ok := integer(v)
-	if !ok || most < 1 {
-		c.add("maxResultsPerSignal", "must be an integer of at least 1")
-	}
-	return int(min(most, 1<<30))
-}
-
 func v2Filters(c *complaints, v any) include {
 	var f include
 	obj := c.members("filters", v, "include")
@@ -369,8 +274,8 @@ func v2Filters(c *complaints, v any) include {
 	if inner == nil {
 		return f
 	}
-	f.newsTypes = v2Values(c, at, inner, "newsEventTypes", newsEventTypes())
-	f.departments = v2Values(c, at, inner, "hiringByDepartments", departments)
+	f.newsTypes = readValues(c, at, inner, "newsEventTypes", newsEventTypes())
+	f.departments = readValues(c, at, inner, "hiringByDepartments", departments)
 	if v, ok := inner.get("hiringByLocations"); ok {
 		items, ok := v.([]any)
 		if !ok {
@@ -391,78 +296,4 @@ func v2Filters(c *complaints, v any) include {
 		}
 	}
 	return f
-}
-
-func v2Values(c *complaints, at string, obj *jsonObject, key string, vocabulary []string) []string {
-	v, ok := obj.get(key)
-	if !ok {
-		return nil
-	}
-	items, ok := v.([]any)
-	if !ok {
-		c.add(at+"."+key, "must be a list")
-		return nil
-	}
-	var values []string
-	for i, item := range items {
-		field := at + "." + key + "." + strconv.Itoa(i)
-		text, ok := item.(string)
-		if !ok {
-			c.add(field, "must be a string")
-			continue
-		}
-		value, ok := listed(vocabulary, text)
-		if !ok {
-			c.add(field, "%q is not one of the values of this filter", shorten(text))
-			continue
-		}
-		values = append(values, value)
-	}
-	return values
-}
-
-func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
-
-func shorten(s string) string {
-	if len(s) > 60 {
-		return strings.ToValidUTF8(s[:60], "") + "..."
-	}
-	return s
-}
-
-// isHost accepts a bare host name of at least two labels, international ones included.
-func isHost(s string) bool {
-	s = strings.TrimSuffix(strings.TrimSpace(s), ".")
-	if len(s) > 253 || !strings.Contains(s, ".") {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for _, r := range label {
-			if r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func isEmail(s string) bool {
-	local, domain, ok := strings.Cut(strings.TrimSpace(s), "@")
-	return ok && local != "" && !strings.ContainsAny(local, " \t\r\n") && isHost(domain)
-}
-
-func isProfile(s string) bool {
-	s = strings.TrimSpace(s)
-	if !strings.Contains(s, "://") {
-		s = "https://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return false
-	}
-	host := strings.ToLower(u.Hostname())
-	return (host == "linkedin.com" || strings.HasSuffix(host, ".linkedin.com")) && len(strings.Trim(u.Path, "/")) > 0
 }

@@ -33,11 +33,12 @@ type entity struct {
 
 // lookup is one thing a caller asks about, with its identifiers already in comparable form.
 type lookup struct {
-	ref    string // key of the answer map
-	id     int64
-	name   string   // company name to show; "" for an invented one
-	domain string   // company domain to show; "" for an invented one
-	keys   []string // everything the caller identified it by, case-folded
+	ref      string // key of the answer map
+	id       int64
+	referred bool     // ref is a reference of the caller's own
+	name     string   // company name to show; "" for an invented one
+	domain   string   // company domain to show; "" for an invented one
+	keys     []string // everything the caller identified it by, case-folded
 }
 
 // find returns the entity behind an id, or false when the service does not know it.
