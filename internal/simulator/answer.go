@@ -8,6 +8,7 @@ import (
 // answer is what the world knows about an order, in no dialect.
 type answer struct {
 	order    *order
+	world    world
 	findings []finding
 	price    map[string]int64 // credits by signal type
 	charge   int64            // their sum
@@ -27,7 +28,7 @@ type finding struct {
 
 // answer looks everything up that an order asks for and prices it.
 func (s *Server) answer(o *order, draw uint64) *answer {
-	a := &answer{order: o, findings: make([]finding, len(o.lookups)), draw: draw}
+	a := &answer{order: o, world: s.world, findings: make([]finding, len(o.lookups)), draw: draw}
 	for i := range o.lookups {
 		f := &a.findings[i]
 		f.lookup = &o.lookups[i]
@@ -56,17 +57,20 @@ func (s *Server) investigate(f *finding, o *order) {
 	// append from writing into an earlier list.
 	var all []event
 	for i, sig := range o.types {
-		from := len(all)
+		from, most := len(all), o.most
+		if sig.record == social {
+			most = min(cmp.Or(most, socialMost), socialMost)
+		}
 		all = h.events(all, sig)
 		if s.switches.Events == "most" {
-			all = h.abound(all, from, sig, cmp.Or(o.most, uncapped))
+			all = h.abound(all, from, sig, cmp.Or(most, uncapped))
 		}
 		list := all[from:len(all):len(all)]
-		if o.most > 0 && len(list) > o.most {
+		if most > 0 && len(list) > most {
 			if s.switches.CapKeeps == "oldest" {
-				list = list[:o.most]
+				list = list[:most]
 			} else {
-				list = list[len(list)-o.most:]
+				list = list[len(list)-most:]
 			}
 		}
 		f.events[i] = list

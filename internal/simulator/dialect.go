@@ -44,9 +44,6 @@ type dialect struct {
 	encode func(dst []byte, a *answer, sw *Switches, q *quirks) []byte
 }
 
-// most items in one request.
-const batchLimit = 100
-
 // readSignals reads the list of signal keys under a field, served being those there are.
 func readSignals(c *complaints, s *Server, o object, served []*signal, at string, obj *jsonObject, name string) []*signal {
 	chosen := make([]bool, len(served))
@@ -125,6 +122,50 @@ func readMost(c *complaints, s *Server, at string, obj *jsonObject, limit int64)
 		c.add(join(at, "maxResultsPerSignal"), "must be an integer of at least 1")
 	}
 	return int(min(most, 1<<30))
+}
+
+// subFilters are the filters that V2 documents for signals.
+var subFilters = []string{"newsEventTypes", "hiringByDepartments", "hiringByLocations"}
+
+// readFilters reads the filters of signals, of which only the known ones may be there.
+func readFilters(c *complaints, v any, known []string) include {
+	var f include
+	obj := c.members("filters", v, "include")
+	if obj == nil {
+		return f
+	}
+	v, ok := obj.get("include")
+	if !ok {
+		return f
+	}
+	const at = "filters.include"
+	inner := c.members(at, v, known...)
+	if inner == nil {
+		return f
+	}
+	f.newsTypes = readValues(c, at, inner, "newsEventTypes", newsEventTypes())
+	f.categories = readValues(c, at, inner, "intentCategories", intentCategories())
+	f.departments = readValues(c, at, inner, "hiringByDepartments", departments)
+	if v, ok := inner.get("hiringByLocations"); ok {
+		items, ok := v.([]any)
+		if !ok {
+			c.add(at+".hiringByLocations", "must be a list")
+		}
+		for i, item := range items {
+			field := at + ".hiringByLocations." + strconv.Itoa(i)
+			one := c.members(field, item, "country", "state")
+			if one == nil {
+				continue
+			}
+			if _, ok := one.get("country"); !ok {
+				c.add(field+".country", "is required")
+			}
+			country, _ := c.text(field, one, "country")
+			state, _ := c.text(field, one, "state")
+			f.places = append(f.places, place{country: strings.TrimSpace(country), state: strings.TrimSpace(state)})
+		}
+	}
+	return f
 }
 
 // readValues reads a list of words from a vocabulary, in any letter case.

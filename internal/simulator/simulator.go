@@ -175,8 +175,19 @@ var routes = map[string]route{
 	"/api/signals/contacts/search":  {method: http.MethodPost, dialect: v2(v2Form{object: contact, list: "contacts", search: true})},
 	"/api/signals/companies":        {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companyIds"})},
 	"/api/signals/companies/search": {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companies", search: true})},
-	"/v3/account/usage":             {method: http.MethodGet, serve: (*exchange).usage, usage: true},
-	"/account/usage":                {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
+
+	"/v3/contacts/signals":                              {method: http.MethodPost, dialect: v3Signals(contact)},
+	"/v3/companies/signals":                             {method: http.MethodPost, dialect: v3Signals(company)},
+	"/v3/contacts/signals/types":                        {method: http.MethodGet, serve: func(x *exchange) { x.signalTypes(contact) }},
+	"/v3/companies/signals/types":                       {method: http.MethodGet, serve: func(x *exchange) { x.signalTypes(company) }},
+	"/v3/companies/signals/filters":                     {method: http.MethodGet, serve: (*exchange).filters},
+	"/v3/companies/signals/filters/newsEventTypes":      {method: http.MethodGet, serve: filterValues(newsEventTypes(), false)},
+	"/v3/companies/signals/filters/hiringByDepartments": {method: http.MethodGet, serve: filterValues(departments, false)},
+	"/v3/companies/signals/filters/hiringByLocations":   {method: http.MethodGet, serve: (*exchange).placeValues},
+	"/v3/companies/signals/filters/intentCategories":    {method: http.MethodGet, serve: filterValues(intentCategories(), true)},
+
+	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).usage, usage: true},
+	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
 }
 
 // ownPath is where the simulator answers for itself, outside the API's paths: no key, no quota,

@@ -179,6 +179,22 @@ func (c *complaints) listAt(field string, obj *jsonObject, key string, required 
 	return items
 }
 
+// most items in one request.
+const batchLimit = 100
+
+// batch reads the list of what a request is about: one item at least, a hundred at most.
+func (c *complaints) batch(s *Server, field string, obj *jsonObject, key string) []any {
+	items := c.listAt(field, obj, key, true, 1)
+	if len(items) <= batchLimit {
+		return items
+	}
+	if s.switches.Over100 == "refuse" {
+		c.add(join(field, key), "must contain no more than %d items", batchLimit)
+		return nil
+	}
+	return items[:batchLimit]
+}
+
 // integer reads a whole number written without fraction or exponent.
 func integer(v any) (int64, bool) {
 	n, ok := v.(json.Number)

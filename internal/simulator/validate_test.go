@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -125,6 +126,32 @@ func TestValidation(t *testing.T) {
 		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":{"name":"x"}}],"signals":["promotion"]}`, 400, "contacts.0.companies"},
 		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[{"name":"x","is_current":"yes"}]}],"signals":["promotion"]}`, 400, "contacts.0.companies.0.is_current"},
 		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[{"name":"x","fqdn":"x"}]}],"signals":["promotion"]}`, 400, "contacts.0.companies.0.fqdn"},
+
+		// V3 signals
+		{companySignals3, `{"ids":["1","9223372036854775807"],"signalTypes":["riskNews","linkedinActivityIntent"]}`, ok, ""},
+		{companySignals3, `{"ids":["1","1"],"signalTypes":["riskNews"],"maxResultsPerSignal":100}`, ok, ""},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"filters":{"include":{"intentCategories":["Security"]}}}`, ok, ""},
+		{companySignals3, `{"ids":["1"]}`, 400, "signalTypes"},
+		{companySignals3, `{"ids":["1"],"signalTypes":[]}`, 400, "signalTypes"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["promotion"]}`, 400, "signalTypes.0"},
+		{companySignals3, `{"ids":["1"],"signals":["riskNews"]}`, 400, "signals"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["newJobPost"]}`, 400, "newJobPost"},
+		{companySignals3, `{"signalTypes":["riskNews"]}`, 400, "ids"},
+		{companySignals3, `{"ids":[],"signalTypes":["riskNews"]}`, 400, "ids"},
+		{companySignals3, `{"ids":[1],"signalTypes":["riskNews"]}`, 400, "ids.0"},
+		{companySignals3, `{"ids":["1","x"],"signalTypes":["riskNews"]}`, 400, "ids.1"},
+		{companySignals3, `{"ids":["v1.AAAAAAAAAAAAAAAA"],"signalTypes":["riskNews"]}`, 400, "ids.0"},
+		{companySignals3, `{"ids":["0"],"signalTypes":["riskNews"]}`, 400, "ids.0"},
+		{companySignals3, `{"ids":` + numbers(1, 101, `"`) + `,"signalTypes":["riskNews"]}`, 400, "ids"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"maxResultsPerSignal":0}`, 400, "maxResultsPerSignal"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"maxResultsPerSignal":101}`, 400, "maxResultsPerSignal"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"startDate":"2026-05-02"}`, 400, "startDate"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"endDate":"2026-05-01"}`, 400, "endDate"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"tableId":"t"}`, 400, "tableId"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"filters":{"include":{"intentCategories":["Nonsense"]}}}`, 400, "filters.include.intentCategories.0"},
+		{contactSignals3, `{"ids":["1"],"signalTypes":["allSignals"]}`, ok, ""},
+		{contactSignals3, `{"ids":["1"],"signalTypes":["linkedinActivityIntent"]}`, 400, "signalTypes.0"},
+		{contactSignals3, `{"ids":["1"],"signalTypes":["promotion"],"filters":{}}`, 400, "filters"},
 	}
 	s := rig(t, Config{})
 	for _, tt := range tests {
@@ -168,16 +195,29 @@ func TestContentType(t *testing.T) {
 	}
 }
 
+// billedPaths are the operations that can cost something.
+func billedPaths() []string {
+	var paths []string
+	for path, r := range routes {
+		if r.dialect != nil {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
 // FuzzRequest throws bodies at the parser: it must not panic, must answer JSON, and must not
 // charge for what it refuses.
 func FuzzRequest(f *testing.F) {
 	f.Add(`{"companies":[{"id":"a","domain":"a.example"}],"signals":["allSignals"],"startDate":"2026-01-01","maxResultsPerSignal":3}`)
 	f.Add(`{"companies":[{"id":"\ud800","name":"-"}],"signals":["riskNews"],"filters":{"include":{"hiringByLocations":[{"country":"x"}]}}}`)
 	f.Add(`{"contacts":[{"id":"c","email":"a+b@c.example","companies":[{"name":"\u0000"}]}],"signals":["promotion"]}`)
+	f.Add(`{"ids":["1","v1.AAAAAAAAAAAAAAAA"],"signalTypes":["allSignals"],"filters":{"include":{"intentCategories":["security"]}}}`)
 	f.Add(`[[[[[[`)
 	s := rig(f, Config{Credits: 1 << 50})
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, path := range []string{companySearch, contactSearch, companyIDs, contactIDs} {
+		for _, path := range billedPaths() {
 			w := post(s, path, body)
 			if !json.Valid(w.Body.Bytes()) {
 				t.Errorf("POST %s %q = %d %q, want JSON", path, body, w.Code, w.Body)

@@ -40,7 +40,7 @@ func v2Parse(form v2Form) func(*Server, []byte, time.Time) (*order, *problem) {
 		o.span = readSpan(c, s, "", obj, dayOf(now))
 		o.most = readMost(c, s, "", obj, 0)
 		if v, ok := obj.get("filters"); ok && form.object == company {
-			o.filter = v2Filters(c, v)
+			o.filter = readFilters(c, v, subFilters)
 		}
 		switch {
 		case c.total > 0 && c.total == c.names:
@@ -55,14 +55,7 @@ func v2Parse(form v2Form) func(*Server, []byte, time.Time) (*order, *problem) {
 
 // v2Items reads the ids or identifiers.
 func v2Items(c *complaints, s *Server, form v2Form, obj *jsonObject, o *order) {
-	items := c.listAt("", obj, form.list, true, 1)
-	if len(items) > batchLimit {
-		if s.switches.Over100 == "refuse" {
-			c.add(form.list, "must contain no more than %d items", batchLimit)
-			return
-		}
-		items = items[:batchLimit]
-	}
+	items := c.batch(s, "", obj, form.list)
 	o.lookups = make([]lookup, 0, len(items))
 	at := make(map[string]int, len(items))
 	for i, item := range items {
@@ -257,43 +250,4 @@ func v2Domain(c *complaints, field string, obj *jsonObject) (string, bool) {
 		return "", false
 	}
 	return domain, ok
-}
-
-func v2Filters(c *complaints, v any) include {
-	var f include
-	obj := c.members("filters", v, "include")
-	if obj == nil {
-		return f
-	}
-	v, ok := obj.get("include")
-	if !ok {
-		return f
-	}
-	const at = "filters.include"
-	inner := c.members(at, v, "newsEventTypes", "hiringByDepartments", "hiringByLocations")
-	if inner == nil {
-		return f
-	}
-	f.newsTypes = readValues(c, at, inner, "newsEventTypes", newsEventTypes())
-	f.departments = readValues(c, at, inner, "hiringByDepartments", departments)
-	if v, ok := inner.get("hiringByLocations"); ok {
-		items, ok := v.([]any)
-		if !ok {
-			c.add(at+".hiringByLocations", "must be a list")
-		}
-		for i, item := range items {
-			field := at + ".hiringByLocations." + strconv.Itoa(i)
-			one := c.members(field, item, "country", "state")
-			if one == nil {
-				continue
-			}
-			if _, ok := one.get("country"); !ok {
-				c.add(field+".country", "is required")
-			}
-			country, _ := c.text(field, one, "country")
-			state, _ := c.text(field, one, "state")
-			f.places = append(f.places, place{country: strings.TrimSpace(country), state: strings.TrimSpace(state)})
-		}
-	}
-	return f
 }

@@ -52,9 +52,14 @@ var ladders = []ladder{
 	{"Information Technology", [6]string{"Systems Administrator", "Senior Systems Engineer", "IT Manager", "Head of IT", "VP Information Systems", "Chief Information Officer"}},
 }
 
-var topics = []string{
-	"Data Warehousing", "Endpoint Security", "Payroll Outsourcing", "Fleet Management", "Customer Data Platform",
-	"Cloud Migration", "Sales Enablement", "Freight Forwarding", "E-Signature", "Observability", "Heat Pumps", "R&D Tax Credits",
+// topic is a subject of interest.
+type topic struct{ name, category string }
+
+var topics = []topic{
+	{"Data Warehousing", "Data & Analytics"}, {"Endpoint Security", "Security"}, {"Payroll Outsourcing", "Human Resources"},
+	{"Fleet Management", "Logistics"}, {"Customer Data Platform", "Data & Analytics"}, {"Cloud Migration", "Infrastructure"},
+	{"Sales Enablement", "Sales & Marketing"}, {"Freight Forwarding", "Logistics"}, {"E-Signature", "Sales & Marketing"},
+	{"Observability", "Infrastructure"}, {"Heat Pumps", "Energy"}, {"R&D Tax Credits", "Finance"},
 }
 
 // jobTitle names a vacancy in a department.

@@ -123,6 +123,22 @@ func (w world) invent(id int64) (name, domain string) {
 	return name, domain
 }
 
+// inventPerson gives a contact that nobody named a name.
+func (w world) inventPerson(id int64) (first, last string) {
+	d := dice(blend(w.root(contact, id), 'n'))
+	return pick(&d, givenNames), pick(&d, familyNames)
+}
+
+// profileURL is the address of a person's profile.
+func profileURL(first, last string, id int64) string {
+	return "https://www.linkedin.com/in/" + stem(first+last) + "-" + strconv.FormatInt(id, 36)
+}
+
+// companyURL is the address of a company's profile; its last part leads back to the name.
+func companyURL(name string) string {
+	return "https://www.linkedin.com/company/" + strings.Join(strings.Fields(strings.ToLower(name)), "-")
+}
+
 // person names somebody in a news text.
 func person(d *dice) string { return pick(d, givenNames) + " " + pick(d, familyNames) }
 

@@ -37,7 +37,7 @@ type writer struct {
 
 func newWriter(dst []byte, a *answer, sw *Switches, q *quirks) *writer {
 	a.arrange(sw.Order)
-	return &writer{b: dst, sw: sw, q: q, odd: dice(blend(a.draw, 'o'))}
+	return &writer{b: dst, sw: sw, q: q, world: a.world, odd: dice(blend(a.draw, 'o'))}
 }
 
 // open begins an answer.
@@ -183,6 +183,10 @@ func (w *writer) event(e *entity, ev *event) {
 		w.move(e, ev)
 		return
 	}
+	if ev.signal.record == social {
+		w.social(e, ev)
+		return
+	}
 	w.company(e, e.domain)
 	w.string("signalId", strconv.FormatUint(ev.id, 10))
 	if ev.signal.record == news {
@@ -278,26 +282,110 @@ func (w *writer) news(e *entity, ev *event) {
 	}
 }
 
+// move writes a job move under the names of V2, those of the one sample that V3 gives, or both.
 func (w *writer) move(e *entity, ev *event) {
 	d := dice(blend(ev.detail, 'd'))
-	w.id("personId", e.id, false)
-	w.id("currentCompanyId", ev.to.companyID, true)
-	w.string("currentCompanyName", ev.to.company)
-	w.string("currentDomain", ev.to.domain)
-	w.string("currentTitle", ev.to.title())
-	w.departments(ev.to)
-	if !d.under(0.1) {
-		w.string("currentSeniorityLabel", ev.to.seniority())
+	names := "v2"
+	if w.generation == generation3 {
+		names = w.sw.V3Events
 	}
 	promoted := ev.signal.key == "promotion"
-	if promoted && d.under(0.5) {
-		w.string("previousTitle", ev.from.title())
+	labelled := !d.under(0.1)
+	titled := promoted && d.under(0.5)
+	moved := !promoted || d.under(0.7)
+	if names != "v2" {
+		w.id("id", e.id, false)
+		if moved {
+			w.string("previousCompany", ev.from.company)
+		}
+		w.string("newCompany", ev.to.company)
 	}
-	if !promoted || d.under(0.7) {
-		w.string("previousCompanyName", ev.from.company)
-		w.string("previousDomain", ev.from.domain)
+	if names != "sample" {
+		w.id("personId", e.id, false)
+		w.id("currentCompanyId", ev.to.companyID, true)
+		w.string("currentCompanyName", ev.to.company)
+		w.string("currentDomain", ev.to.domain)
+		w.string("currentTitle", ev.to.title())
+		w.departments(ev.to)
+		if labelled {
+			w.string("currentSeniorityLabel", ev.to.seniority())
+		}
+		if titled {
+			w.string("previousTitle", ev.from.title())
+		}
+		if moved {
+			w.string("previousCompanyName", ev.from.company)
+			w.string("previousDomain", ev.from.domain)
+		}
 	}
 	w.date("signalDate", ev.date)
+}
+
+var (
+	socialCategories = []string{"Vendor evaluation", "Budget planning", "Team growth", "Pain point"}
+	socialKinds      = []string{"post", "comment", "reaction", "share"}
+)
+
+// social writes a public activity with the people and companies it speaks of. Some of them the
+// service does not know: they have no id.
+func (w *writer) social(e *entity, ev *event) {
+	d := dice(blend(ev.detail, 'd'))
+	w.id("companyId", e.id, true)
+	w.date("activityPublicationDate", ev.date)
+	w.string("signalCategory", pick(&d, socialCategories))
+	w.b = append(jsonKey(w.b, "intentTopics"), '[')
+	for _, t := range interests(ev) {
+		w.b = append(jsonComma(w.b), '{')
+		w.string("topic", t.name)
+		w.string("category", t.category)
+		w.b = append(w.b, '}')
+	}
+	w.b = append(w.b, ']')
+	w.b = jsonKey(w.b, "author")
+	w.mention(&d, contact)
+	for _, list := range []struct {
+		name string
+		of   object
+	}{{"contactsMentioned", contact}, {"companiesMentioned", company}} {
+		w.b = append(jsonKey(w.b, list.name), '[')
+		for range d.upto(3) {
+			w.b = jsonComma(w.b)
+			w.mention(&d, list.of)
+		}
+		w.b = append(w.b, ']')
+	}
+	activity := strconv.FormatUint(ev.id, 10)
+	w.string("activityUrl", "https://www.linkedin.com/feed/update/urn:li:activity:"+activity)
+	if d.under(0.2) {
+		w.b = append(jsonKey(w.b, "activitySummary"), "null"...)
+	} else {
+		w.string("activitySummary", person(&d)+" asks about "+ev.topic+" & what it costs.")
+	}
+	w.number("activityLikes", float64(d.upto(400)))
+	w.number("activityComments", float64(d.upto(60)))
+	w.number("activityShares", float64(d.upto(20)))
+	w.string("activityType", pick(&d, socialKinds))
+}
+
+// mention writes a person or a company that an activity speaks of.
+func (w *writer) mention(d *dice, o object) {
+	id := w.world.idOf(o, "mentioned/"+strconv.Itoa(d.upto(100_000)))
+	w.b = append(w.b, '{')
+	if d.under(0.3) {
+		w.b = append(jsonKey(w.b, "id"), "null"...)
+	} else {
+		w.id("id", id, false)
+	}
+	if o == contact {
+		first, last := w.world.inventPerson(id)
+		w.string("fullName", first+" "+last)
+		w.string("linkedinUrl", profileURL(first, last, id))
+	} else {
+		name, _ := w.world.invent(id)
+		w.string("name", name)
+		w.string("linkedinUrl", companyURL(name))
+	}
+	w.b = append(w.b, '}')
 }
 
 func (w *writer) departments(s *stint) {
