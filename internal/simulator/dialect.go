@@ -197,6 +197,16 @@ func readValues(c *complaints, at string, obj *jsonObject, key string, vocabular
 	return values
 }
 
+// readDomain reads an optional host name.
+func readDomain(c *complaints, field string, obj *jsonObject, key string) (string, bool) {
+	domain, ok := c.text(field, obj, key)
+	if ok && !isHost(domain) {
+		c.add(join(field, key), "must be a host name, not a URL")
+		return "", false
+	}
+	return domain, ok
+}
+
 func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
 func shorten(s string) string {

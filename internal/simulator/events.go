@@ -94,6 +94,7 @@ type history struct {
 
 	levels    []float64 // headcount by month, 0 where not yet known
 	career    []event   // both contact signals, oldest first
+	job       *stint    // the last one the service knows of
 	hasCareer bool
 }
 
@@ -403,6 +404,7 @@ func (h *history) lifetime() []event {
 	root := blend(h.entity.root, change.salt)
 	start := dice(root)
 	job := h.hired(&start, 0)
+	h.job = job
 	for week := (dawn + 6).monday(); week <= h.span.to; week += 7 {
 		roll := blend(root, uint64(week))
 		luck := fraction(roll)
@@ -425,8 +427,11 @@ func (h *history) lifetime() []event {
 			next.rung++
 		}
 		e := event{signal: s, date: week, detail: d.next(), from: job, to: next}
-		if h.span.holds(e.date) && h.published(&e) {
-			h.career = append(h.career, e)
+		if h.published(&e) {
+			h.job = next
+			if h.span.holds(e.date) {
+				h.career = append(h.career, e)
+			}
 		}
 		job = next
 	}

@@ -135,7 +135,7 @@ func (x *exchange) usage() {
 	b = append(b, `","endDate":"`...)
 	b = time.Date(year+1, 1, 1, 0, 0, 0, 0, time.UTC).AppendFormat(b, timestamp)
 	b = append(b, `"},"pricing":{`...)
-	for _, t := range x.tariffs() {
+	for _, t := range x.prices {
 		b = append(jsonKey(b, t.action), `{"credits":`...)
 		b = append(strconv.AppendInt(b, t.credits, 10), `,"perQuantity":`...)
 		b = append(strconv.AppendInt(b, t.perAmount, 10), '}')

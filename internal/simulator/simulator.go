@@ -52,6 +52,8 @@ type Server struct {
 	ledger   *ledger
 	faults   *faults
 	refuse   map[string]int
+	prices   []tariff          // in the order of the account page
+	tariffs  map[string]tariff // the same by action
 
 	mu      sync.Mutex
 	revoked map[string]bool
@@ -100,6 +102,10 @@ func New(c Config) (*Server, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	s.prices, s.tariffs = priceList(c.EventPrice), map[string]tariff{}
+	for _, t := range s.prices {
+		s.tariffs[t.action] = t
 	}
 	for _, generation := range []int{generation2, generation3} {
 		s.offered[generation] = map[object][]*signal{
@@ -185,6 +191,9 @@ var routes = map[string]route{
 	"/v3/companies/signals/filters/hiringByDepartments": {method: http.MethodGet, serve: filterValues(departments, false)},
 	"/v3/companies/signals/filters/hiringByLocations":   {method: http.MethodGet, serve: (*exchange).placeValues},
 	"/v3/companies/signals/filters/intentCategories":    {method: http.MethodGet, serve: filterValues(intentCategories(), true)},
+
+	"/v3/contacts/search":  {method: http.MethodPost, dialect: v3Search(contact)},
+	"/v3/companies/search": {method: http.MethodPost, dialect: v3Search(company)},
 
 	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).usage, usage: true},
 	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},

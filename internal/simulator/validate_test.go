@@ -152,6 +152,37 @@ func TestValidation(t *testing.T) {
 		{contactSignals3, `{"ids":["1"],"signalTypes":["allSignals"]}`, ok, ""},
 		{contactSignals3, `{"ids":["1"],"signalTypes":["linkedinActivityIntent"]}`, 400, "signalTypes.0"},
 		{contactSignals3, `{"ids":["1"],"signalTypes":["promotion"],"filters":{}}`, 400, "filters"},
+
+		// V3 search
+		{companySearch3, `{"companies":[{"domain":"a.example"},{"clientReferenceId":"r","name":"A"},{"id":"7"}],"options":{"includePartialProfiles":false}}`, ok, ""},
+		{companySearch3, `{"companies":[{"clientReferenceId":"` + strings.Repeat("é", 256) + `","name":"A"}]}`, ok, ""},
+		{companySearch3, `{"companies":[{"clientReferenceId":"` + strings.Repeat("x", 257) + `","name":"A"}]}`, 400, "companies.0.clientReferenceId"},
+		{companySearch3, `{"companies":[{"clientReferenceId":7,"name":"A"}]}`, 400, "companies.0.clientReferenceId"},
+		{companySearch3, `{"companies":[]}`, 400, "companies"},
+		{companySearch3, `{"options":{}}`, 400, "companies"},
+		{companySearch3, `{"companies":[{"clientReferenceId":"a"}]}`, 400, "companies.0"},
+		{companySearch3, `{"companies":[{"domain":"a.example","name":"A"}]}`, 400, "companies.0"},
+		{companySearch3, `{"companies":[{"id":7}]}`, 400, "companies.0.id"},
+		{companySearch3, `{"companies":[{"domain":"https://a.example"}]}`, 400, "companies.0.domain"},
+		{companySearch3, `{"companies":[{"name":" "}]}`, 400, "companies.0.name"},
+		{companySearch3, `{"companies":[{"email":"a@b.example"}]}`, 400, "companies.0.email"},
+		{companySearch3, `{"companies":[{"name":"A"}],"options":{"includePartialProfiles":"yes"}}`, 400, "options.includePartialProfiles"},
+		{companySearch3, `{"companies":[{"name":"A"}],"options":{"partial":true}}`, 400, "options.partial"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{}}`, 400, "signals.types"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{"types":["riskNews"],"startDate":"2026-13-01"}}`, 400, "signals.startDate"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{"types":["riskNews"],"maxResultsPerSignal":101}}`, 400, "signals.maxResultsPerSignal"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{"types":["promotion"]}}`, 400, "signals.types.0"},
+		{companySearch3, `{"companies":[{"name":"A"}],"reveal":["emails"]}`, 400, "reveal"},
+		{contactSearch3, `{"contacts":[{"email":"a@b.example"},{"linkedinUrl":"linkedin.com/in/a"},{"id":"7"},{"firstName":"A","lastName":"B","companyName":"C","companyDomain":"c.example"}]}`, ok, ""},
+		{contactSearch3, `{"contacts":[{"email":"a@b.example","id":"7"}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{"email":"a@b.example","firstName":"A"}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{"firstName":"A","companyName":"C"}]}`, 400, "contacts.0.lastName"},
+		{contactSearch3, `{"contacts":[{"firstName":"A","lastName":"B"}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{"firstName":"A","lastName":"B","companyDomain":"c"}]}`, 400, "contacts.0.companyDomain"},
+		{contactSearch3, `{"contacts":[{"email":"nobody"}]}`, 400, "contacts.0.email"},
+		{contactSearch3, `{"contacts":[{"linkedinUrl":"https://example.com/in/a"}]}`, 400, "contacts.0.linkedinUrl"},
+		{contactSearch3, `{"contacts":[{"full_name":"Ada Sample"}]}`, 400, "contacts.0.full_name"},
 	}
 	s := rig(t, Config{})
 	for _, tt := range tests {
@@ -214,6 +245,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(`{"companies":[{"id":"\ud800","name":"-"}],"signals":["riskNews"],"filters":{"include":{"hiringByLocations":[{"country":"x"}]}}}`)
 	f.Add(`{"contacts":[{"id":"c","email":"a+b@c.example","companies":[{"name":"\u0000"}]}],"signals":["promotion"]}`)
 	f.Add(`{"ids":["1","v1.AAAAAAAAAAAAAAAA"],"signalTypes":["allSignals"],"filters":{"include":{"intentCategories":["security"]}}}`)
+	f.Add(`{"contacts":[{"clientReferenceId":"\u0000","firstName":" ","lastName":"-","companyName":"'"}],"signals":{"types":["allSignals"]}}`)
 	f.Add(`[[[[[[`)
 	s := rig(f, Config{Credits: 1 << 50})
 	f.Fuzz(func(t *testing.T, body string) {

@@ -106,7 +106,7 @@ func v2Company(c *complaints, w world, field string, item any) (lookup, bool) {
 	var l lookup
 	ref, ok := v2Reference(c, field, obj)
 	name, named := c.text(field, obj, "name")
-	domain, hosted := v2Domain(c, field, obj)
+	domain, hosted := readDomain(c, field, obj, "domain")
 	_, hasName := obj.get("name")
 	_, hasDomain := obj.get("domain")
 	if !hasName && !hasDomain {
@@ -202,7 +202,7 @@ func v2Employer(c *complaints, w world, field string, obj *jsonObject) (string, 
 			continue
 		}
 		name, named := c.text(at, one, "name")
-		domain, hosted := v2Domain(c, at, one)
+		domain, hosted := readDomain(c, at, one, "domain")
 		_, hasName := one.get("name")
 		_, hasDomain := one.get("domain")
 		if !hasName && !hasDomain {
@@ -241,13 +241,4 @@ func v2Reference(c *complaints, field string, obj *jsonObject) (string, bool) {
 		return "", false
 	}
 	return c.text(field, obj, "id")
-}
-
-func v2Domain(c *complaints, field string, obj *jsonObject) (string, bool) {
-	domain, ok := c.text(field, obj, "domain")
-	if ok && !isHost(domain) {
-		c.add(field+".domain", "must be a host name, not a URL")
-		return "", false
-	}
-	return domain, ok
 }

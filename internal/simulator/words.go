@@ -33,6 +33,23 @@ var familyNames = []string{
 	"Petrov", "Ramos", "Whitlock", "Iyer", "Brandt", "Dubois", "Haugen", "Castellan", "Mbeki", "Novak",
 }
 
+// seniorityNames are the rungs as V3 previews spell them.
+var seniorityNames = [6]string{"Entry", "Senior", "Manager", "Director", "Vice President", "C-Suite"}
+
+var industries = []string{
+	"Software", "Manufacturing", "Logistics & Freight", "Healthcare", "Financial Services", "Retail", "Energy", "Media",
+	"Construction", "Education", "Food & Beverage", "Professional Services",
+}
+
+// countries says what else is known of the countries of the places.
+var countries = map[string]struct{ iso, continent string }{
+	"United States": {"US", "North America"}, "Canada": {"CA", "North America"}, "United Kingdom": {"GB", "Europe"},
+	"Germany": {"DE", "Europe"}, "France": {"FR", "Europe"}, "Norway": {"NO", "Europe"}, "Netherlands": {"NL", "Europe"},
+	"Belgium": {"BE", "Europe"}, "Spain": {"ES", "Europe"}, "Poland": {"PL", "Europe"}, "India": {"IN", "Asia"},
+	"Japan": {"JP", "Asia"}, "Brazil": {"BR", "South America"}, "Singapore": {"SG", "Asia"},
+	"Côte d'Ivoire": {"CI", "Africa"}, "Australia": {"AU", "Oceania"},
+}
+
 // ladder is a career within one department, from the first rung to the last.
 type ladder struct {
 	department string

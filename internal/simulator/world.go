@@ -33,15 +33,18 @@ type entity struct {
 
 // lookup is one thing a caller asks about, with its identifiers already in comparable form.
 type lookup struct {
-	ref      string // key of the answer map
+	ref      string // key of the answer map, or what the caller calls it
+	referred bool   // ref is a reference of the caller's own, not an id
 	id       int64
-	referred bool     // ref is a reference of the caller's own
-	name     string   // company name to show; "" for an invented one
-	domain   string   // company domain to show; "" for an invented one
+	name     string   // of the company, or of a contact's employer; "" for an invented one
+	domain   string   // likewise
+	first    string   // of a contact; "" for an invented one
+	last     string   // likewise
+	url      string   // profile the caller knows a contact by
 	keys     []string // everything the caller identified it by, case-folded
 }
 
-// find returns the entity behind an id, or false when the service does not know it.
+// find returns the entity behind an id, and false when the service does not know it.
 func (w world) find(o object, l *lookup) (entity, bool) {
 	root := w.root(o, l.id)
 	share := knownCompanies
@@ -49,9 +52,7 @@ func (w world) find(o object, l *lookup) (entity, bool) {
 		share = knownContacts
 	}
 	d := dice(blend(root, 'k'))
-	if !d.under(share) {
-		return entity{}, false
-	}
+	known := d.under(share)
 	e := entity{object: o, id: l.id, root: root, activity: min(0.2+0.8*d.skewed(), 8)}
 	if o == company {
 		e.name, e.domain = w.invent(l.id)
@@ -63,8 +64,10 @@ func (w world) find(o object, l *lookup) (entity, bool) {
 		}
 		e.home = pick(&d, places)
 		e.size = 12 * math.Exp(6*d.float()) // 12 to about 5,000
+	} else {
+		e.home = pick(&d, places)
 	}
-	return e, true
+	return e, known
 }
 
 func (w world) root(o object, id int64) uint64 {

@@ -120,16 +120,16 @@ func (w *writer) window(o *order) {
 	w.b = append(o.span.to.append(w.b), '"')
 }
 
-// extras writes the members of an entity that nobody documented.
-func (w *writer) extras() {
+// extras writes members of an entity that nobody documented, the first under the given name.
+func (w *writer) extras(name string) {
 	if w.q.extraFields {
-		w.b = append(jsonComma(w.b), `"industry":{"main":"Manufacturing","sub":["Valves & Pumps"]},"isCustomer":false`...)
+		w.b = append(jsonKey(w.b, name), `{"main":"Manufacturing","sub":["Valves & Pumps"]},"isCustomer":false`...)
 	}
 }
 
 // lists writes the events of an entity, one list per type asked for.
 func (w *writer) lists(o *order, f *finding) {
-	w.extras()
+	w.extras("industry")
 	for i, sig := range o.types {
 		w.list(sig.key, &f.entity, f.events[i])
 	}
