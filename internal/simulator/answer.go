@@ -28,6 +28,7 @@ type finding struct {
 
 	trouble string   // code of the item error of an entity that is not known
 	kinds   []string // keys or words for what is going on with it
+	score   float64  // how much it is, from 0 to 1
 }
 
 func (s *Server) newAnswer(o *order, draw uint64) *answer {
@@ -154,8 +155,13 @@ var prices = []tariff{
 var eventActions = map[object]string{contact: "showSignalsContact", company: "showSignalsCompany"}
 
 // priceList is the price list of an account.
-func priceList(eventPrice int64) []tariff {
+func priceList(eventPrice int64, sw *Switches) []tariff {
 	list := slices.Clone(prices)
+	if sw.ScorePrice == "unpriced" {
+		list = slices.DeleteFunc(list, func(t tariff) bool {
+			return t.action == scoreActions[contact] || t.action == scoreActions[company]
+		})
+	}
 	for i := range list {
 		if eventPrice > 0 && (list[i].action == eventActions[contact] || list[i].action == eventActions[company]) {
 			list[i].credits = eventPrice

@@ -103,7 +103,7 @@ func New(c Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.prices, s.tariffs = priceList(c.EventPrice), map[string]tariff{}
+	s.prices, s.tariffs = priceList(c.EventPrice, &settled), map[string]tariff{}
 	for _, t := range s.prices {
 		s.tariffs[t.action] = t
 	}
@@ -194,6 +194,9 @@ var routes = map[string]route{
 
 	"/v3/contacts/search":  {method: http.MethodPost, dialect: v3Search(contact)},
 	"/v3/companies/search": {method: http.MethodPost, dialect: v3Search(company)},
+
+	"/v3/contacts/signal-score":  {method: http.MethodPost, dialect: v3Score(contact)},
+	"/v3/companies/signal-score": {method: http.MethodPost, dialect: v3Score(company)},
 
 	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).usage, usage: true},
 	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},

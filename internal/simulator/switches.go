@@ -39,6 +39,7 @@ type Switches struct {
 	Bearer        string // "Authorization: Bearer <key>" in place of api_key
 	Duplicates    string // one reference twice in a request
 	Over100       string // more than 100 items in a request
+	ScorePrice    string // of a scored row
 	Restricted    string // entities that V3 search may not show
 	Events        string // how much happens to an entity
 	Chaos         string // a fresh reading of the harmless questions for every answer
@@ -124,6 +125,8 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.Duplicates }, false},
 	{SwitchDoc{"over-100", 38, "more than 100 items are a 400, or all after the hundredth are ignored", []string{"refuse", "first-100"}},
 		func(s *Switches) *string { return &s.Over100 }, false},
+	{SwitchDoc{"score-price", 0, "a scored row costs what the price list says, or is not on the list and free", []string{"priced", "unpriced"}},
+		func(s *Switches) *string { return &s.ScorePrice }, false},
 	{SwitchDoc{"restricted", 0, "one in 200 entities is COMPLIANCE_RESTRICTED in V3 search", []string{"none", "some"}},
 		func(s *Switches) *string { return &s.Restricted }, false},
 	{SwitchDoc{"events", 0, "what happened is drawn; or every known entity has as many events of every type as maxResultsPerSignal lets through, " +

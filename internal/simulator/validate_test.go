@@ -183,6 +183,14 @@ func TestValidation(t *testing.T) {
 		{contactSearch3, `{"contacts":[{"email":"nobody"}]}`, 400, "contacts.0.email"},
 		{contactSearch3, `{"contacts":[{"linkedinUrl":"https://example.com/in/a"}]}`, 400, "contacts.0.linkedinUrl"},
 		{contactSearch3, `{"contacts":[{"full_name":"Ada Sample"}]}`, 400, "contacts.0.full_name"},
+
+		// V3 score
+		{companyScore, `{"companies":[{"email":"a@b.example"},{"clientReferenceId":"r","name":"A"}]}`, ok, ""},
+		{companyScore, `{"companies":[{"email":"a.example"}]}`, 400, "companies.0.email"},
+		{companyScore, `{"companies":[{"email":"a@b.example","id":"7"}]}`, 400, "companies.0"},
+		{companyScore, `{"companies":[{"name":"A"}],"signals":{"types":["riskNews"]}}`, 400, "signals"},
+		{contactScore, `{"companies":[{"name":"A"}]}`, 400, "contacts"},
+		{contactScore, `{"contacts":[{"firstName":"A","lastName":"B","companyName":"C"}]}`, ok, ""},
 	}
 	s := rig(t, Config{})
 	for _, tt := range tests {
