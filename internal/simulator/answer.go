@@ -17,6 +17,10 @@ type answer struct {
 	tariffs  map[string]tariff // price list of the account, by action
 
 	unmatched bool // nothing of what was asked about is known
+
+	session string          // lookalikes: the session they were given in
+	more    bool            // whether there is another page
+	settle  func(paid bool) // called once when the charge is booked or refused; may be nil
 }
 
 // finding is what is known about one lookup.

@@ -22,6 +22,7 @@ type order struct {
 	span    span
 	most    int // events per type and entity; 0 = all
 	filter  include
+	like    *likeOrder // lookalikes only
 }
 
 // wants names what an order asks for, as the bill has it.
@@ -38,8 +39,11 @@ func (o *order) wants() []string {
 
 // dialect is one generation of the API at one path: how an order is read, what the world has to
 // say to it, and how that is written. The day of now is the last one of every window.
+//
+// check, which may be nil, refuses an order that was read well but cannot be filled.
 type dialect struct {
 	parse  func(s *Server, body []byte, now time.Time) (*order, *problem)
+	check  func(s *Server, o *order) *problem
 	answer func(s *Server, o *order, draw uint64) *answer
 	encode func(dst []byte, a *answer, sw *Switches, q *quirks) []byte
 }

@@ -17,16 +17,17 @@ import (
 // Config says what kind of account is simulated. The zero value is a Scale account with a
 // million credits, no faults and the most likely reading of every open question.
 type Config struct {
-	Seed       uint64           // another seed is another world
-	Now        func() time.Time // nil: time.Now. Quotas and the event horizon follow it
-	Plan       string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
-	Burst      int              // requests a second; 0: 25 (none on "unlimited"), -1: none
-	Credits    int64            // the pool; 0: 1,000,000, -1: none left
-	EventPrice int64            // credits of one event, as the account page states them; 0: 1
-	Keys       []string         // accepted api keys; empty: any key that is not empty
-	Latency    time.Duration    // typical time of an answer to a valid billed request; 0: at once
-	Switches   Switches         // readings of the open questions
-	Faults     []Fault          // at most one fires per request; earlier ones go first
+	Seed        uint64           // another seed is another world
+	Now         func() time.Time // nil: time.Now. Quotas and the event horizon follow it
+	Plan        string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
+	Burst       int              // requests a second; 0: 25 (none on "unlimited"), -1: none
+	Credits     int64            // the pool; 0: 1,000,000, -1: none left
+	EventPrice  int64            // credits of one event, as the account page states them; 0: 1
+	Keys        []string         // accepted api keys; empty: any key that is not empty
+	Latency     time.Duration    // typical time of an answer to a valid billed request; 0: at once
+	Switches    Switches         // readings of the open questions
+	SessionLife time.Duration    // of a lookalike session after its last use; 0: 30 days
+	Faults      []Fault          // at most one fires per request; earlier ones go first
 
 	// Refuse maps identifiers (id, domain, name, e-mail, LinkedIn URL; in any letter case) to a
 	// status (400, 412, 422 or 451). A request holding one is refused as a whole, costs nothing,
@@ -51,6 +52,7 @@ type Server struct {
 	rates    *rates
 	ledger   *ledger
 	faults   *faults
+	sessions sessions
 	refuse   map[string]int
 	prices   []tariff          // in the order of the account page
 	tariffs  map[string]tariff // the same by action
@@ -92,6 +94,9 @@ func New(c Config) (*Server, error) {
 	if c.Latency < 0 {
 		return nil, fmt.Errorf("simulator: Latency is %v; it can be 0 or more", c.Latency)
 	}
+	if c.SessionLife < 0 {
+		return nil, fmt.Errorf("simulator: SessionLife is %v; it can be a time, or 0 for 30 days", c.SessionLife)
+	}
 	if slices.Contains(c.Keys, "") {
 		return nil, errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
 	}
@@ -103,6 +108,7 @@ func New(c Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.sessions = sessions{life: cmp.Or(c.SessionLife, 30*24*time.Hour), byID: map[string]*session{}, started: map[uint64]int{}}
 	s.prices, s.tariffs = priceList(c.EventPrice, &settled), map[string]tariff{}
 	for _, t := range s.prices {
 		s.tariffs[t.action] = t
@@ -197,6 +203,11 @@ var routes = map[string]route{
 
 	"/v3/contacts/signal-score":  {method: http.MethodPost, dialect: v3Score(contact)},
 	"/v3/companies/signal-score": {method: http.MethodPost, dialect: v3Score(company)},
+
+	"/v3/contacts/lookalike":  {method: http.MethodPost, dialect: v3Lookalike(contact, false)},
+	"/v3/companies/lookalike": {method: http.MethodPost, dialect: v3Lookalike(company, false)},
+	"/v3/lookalike/contacts":  {method: http.MethodPost, dialect: v3Lookalike(contact, true)},
+	"/v3/lookalike/companies": {method: http.MethodPost, dialect: v3Lookalike(company, true)},
 
 	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).usage, usage: true},
 	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
@@ -314,6 +325,13 @@ func (x *exchange) sell(d *dialect) {
 		return
 	}
 
+	if d.check != nil {
+		if wrong := d.check(x.Server, order); wrong != nil {
+			x.fail(wrong)
+			return
+		}
+	}
+
 	draw := blend(x.config.Seed, hashText(hashText(0, x.path), body))
 	spec, attempt := x.faults.next(draw)
 	if spec != nil && spec.refuse != nil {
@@ -328,7 +346,11 @@ func (x *exchange) sell(d *dialect) {
 		x.fail(&problem{status: 404, message: "No matches"})
 		return
 	}
-	if !x.ledger.charge(x.seq, a.price) {
+	paid := x.ledger.charge(x.seq, a.price)
+	if a.settle != nil {
+		a.settle(paid)
+	}
+	if !paid {
 		x.fail(outOfCredits)
 		return
 	}

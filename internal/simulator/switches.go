@@ -34,6 +34,7 @@ type Switches struct {
 	Windows       string // when a quota window begins
 	RetryAfter    string // header on 429
 	PlanGating    string // status of a feature outside the plan
+	SessionExpiry string // a lookalike session that has ended
 	V3IDs         string // how V3 writes ids
 	V3WWW         string // domains in V3
 	Bearer        string // "Authorization: Bearer <key>" in place of api_key
@@ -115,6 +116,9 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.RetryAfter }, false},
 	{SwitchDoc{"plan-gating", 25, "status of the 403-plan fault", []string{"403", "402"}},
 		func(s *Switches) *string { return &s.PlanGating }, false},
+	{SwitchDoc{"session-expiry", 26, "a lookalike session that has ended is a 410 with a code, a 410 in the usual envelope, or silently a new one",
+		[]string{"code", "envelope", "restart"}},
+		func(s *Switches) *string { return &s.SessionExpiry }, false},
 	{SwitchDoc{"bearer", 33, "a bearer token in place of api_key", []string{"refuse", "accept"}},
 		func(s *Switches) *string { return &s.Bearer }, false},
 	{SwitchDoc{"v3-ids", 34, "V3 writes ids in digits, or as opaque tokens; it accepts both", []string{"numeric", "tokens"}},

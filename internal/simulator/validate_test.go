@@ -191,6 +191,29 @@ func TestValidation(t *testing.T) {
 		{companyScore, `{"companies":[{"name":"A"}],"signals":{"types":["riskNews"]}}`, 400, "signals"},
 		{contactScore, `{"companies":[{"name":"A"}]}`, 400, "contacts"},
 		{contactScore, `{"contacts":[{"firstName":"A","lastName":"B","companyName":"C"}]}`, ok, ""},
+
+		// lookalikes
+		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example"],"linkedinUrls":["https://www.linkedin.com/company/d","linkedin.com/company/e/"]}}`, ok, ""},
+		{companyLike, `{` + seeds(companyLike, "a", 100) + `,"exclude":{"domains":["x.example"]},"limit":100,"dedupeSessionId":null}`, ok, ""},
+		{companyLike, `{"limit":5}`, 400, "seeds"},
+		{companyLike, `{"seeds":[]}`, 400, "seeds"},
+		{companyLike, `{` + seeds(companyLike, "a", 4) + `}`, 400, "seeds"},
+		{companyLike, `{` + seeds(companyLike, "a", 101) + `}`, 400, "seeds.domains"},
+		{companyLike, `{"seeds":{"domains":` + string(jsonTexts(nil, slices.Repeat([]string{"a.example"}, 60))) + `,"linkedinUrls":` + string(jsonTexts(nil, slices.Repeat([]string{"linkedin.com/company/a"}, 41))) + `}}`, 400, "seeds"},
+		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example","d.example","e"]}}`, 400, "seeds.domains.4"},
+		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example","d.example"],"linkedinUrls":["linkedin.com/in/e"]}}`, 400, "seeds.linkedinUrls.0"},
+		{companyLike, `{"seeds":{"ids":["1","2","3","4","5"]}}`, 400, "seeds.ids"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"limit":0}`, 400, "limit"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"limit":101}`, 400, "limit"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"exclude":{"emails":[]}}`, 400, "exclude.emails"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"dedupeSessionId":"7"}`, 400, "dedupeSessionId"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"tableId":"7"}`, 400, "tableId"},
+		{companyLikeOld, `{` + seeds(companyLike, "a", 4) + `}`, 400, "seeds"},
+		{contactLike, `{"seeds":{"ids":["1"],"contactIds":[2],"linkedinUrls":["linkedin.com/in/c"],"emails":["d@x.example"],"contacts":[{"firstName":"E","lastName":"E","companyName":"X"}]},"limit":50}`, ok, ""},
+		{contactLike, `{` + seeds(contactLike, "a", 5) + `,"limit":51}`, 400, "limit"},
+		{contactLike, `{"seeds":{"ids":[1],"contactIds":["2"],"linkedinUrls":["c"],"emails":["d"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contactIds.0"},
+		{contactLike, `{"seeds":{"ids":["1","2","3","4"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contacts.0.lastName"},
+		{contactLikeOld, `{` + seeds(contactLike, "a", 5) + `,"page":2}`, 400, "page"},
 	}
 	s := rig(t, Config{})
 	for _, tt := range tests {
@@ -254,6 +277,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(`{"contacts":[{"id":"c","email":"a+b@c.example","companies":[{"name":"\u0000"}]}],"signals":["promotion"]}`)
 	f.Add(`{"ids":["1","v1.AAAAAAAAAAAAAAAA"],"signalTypes":["allSignals"],"filters":{"include":{"intentCategories":["security"]}}}`)
 	f.Add(`{"contacts":[{"clientReferenceId":"\u0000","firstName":" ","lastName":"-","companyName":"'"}],"signals":{"types":["allSignals"]}}`)
+	f.Add(`{"seeds":{"domains":["a.example","b.example","c.example","d.example","e.example"]},"exclude":{"linkedinUrls":["linkedin.com/company/-"]},"limit":3}`)
 	f.Add(`[[[[[[`)
 	s := rig(f, Config{Credits: 1 << 50})
 	f.Fuzz(func(t *testing.T, body string) {
