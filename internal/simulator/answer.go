@@ -8,11 +8,19 @@ import (
 // answer is what the world knows about an order, in no dialect.
 type answer struct {
 	order    *order
+	world    world
 	findings []finding
-	price    map[string]int64 // credits by signal type
+	price    map[string]int64 // credits by signal type or product
 	charge   int64            // their sum
 	draw     uint64           // start of every draw about how this answer is written
 	found    int
+	tariffs  map[string]tariff // price list of the account, by action
+
+	unmatched bool // nothing of what was asked about is known
+
+	session string          // lookalikes: the session they were given in
+	more    bool            // whether there is another page
+	settle  func(paid bool) // called once when the charge is booked or refused; may be nil
 }
 
 // finding is what is known about one lookup.
@@ -21,28 +29,50 @@ type finding struct {
 	known  bool
 	entity entity
 	events [][]event // by order.types, as they will be written
+
+	trouble string   // code of the item error of an entity that is not known
+	kinds   []string // keys or words for what is going on with it
+	score   float64  // how much it is, from 0 to 1
 }
 
-// answer looks everything up that an order asks for and prices it.
+func (s *Server) newAnswer(o *order, draw uint64) *answer {
+	a := &answer{order: o, world: s.world, draw: draw, findings: make([]finding, len(o.lookups)), price: map[string]int64{}, tariffs: s.tariffs}
+	for i := range o.lookups {
+		a.findings[i].lookup = &o.lookups[i]
+	}
+	return a
+}
+
+// bill adds to what an answer costs.
+func (a *answer) bill(product string, credits int64) {
+	if credits != 0 {
+		a.price[product] += credits
+		a.charge += credits
+	}
+}
+
+// minimum reports whether an answer without results costs a credit all the same.
+func (s *Server) minimum() bool {
+	return s.switches.Billing == "min1" || s.switches.Billing == "per_type_min1"
+}
+
+// answer looks up what happened to everybody an order asks about, and prices it.
 func (s *Server) answer(o *order, draw uint64) *answer {
-	a := &answer{order: o, findings: make([]finding, len(o.lookups)), draw: draw}
+	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
 		f := &a.findings[i]
-		f.lookup = &o.lookups[i]
-		s.investigate(f, o)
-		if f.known {
+		if f.entity, f.known = s.world.find(o.object, f.lookup); f.known {
+			s.recall(f, o)
 			a.found++
 		}
 	}
+	a.unmatched = a.found == 0
 	s.price(a)
 	return a
 }
 
-func (s *Server) investigate(f *finding, o *order) {
-	f.entity, f.known = s.world.find(o.object, f.lookup)
-	if !f.known {
-		return
-	}
+// recall fills in what happened to an entity.
+func (s *Server) recall(f *finding, o *order) {
 	sp := o.span
 	if s.switches.WindowEdges == "exclusive" {
 		sp.from, sp.to = sp.from+1, sp.to-1
@@ -53,43 +83,41 @@ func (s *Server) investigate(f *finding, o *order) {
 	// append from writing into an earlier list.
 	var all []event
 	for i, sig := range o.types {
-		from := len(all)
+		from, most := len(all), o.most
+		if sig.record == social {
+			most = min(cmp.Or(most, socialMost), socialMost)
+		}
 		all = h.events(all, sig)
 		if s.switches.Events == "most" {
-			all = h.abound(all, from, sig, cmp.Or(o.most, uncapped))
+			all = h.abound(all, from, sig, cmp.Or(most, uncapped))
 		}
 		list := all[from:len(all):len(all)]
-		if o.most > 0 && len(list) > o.most {
+		if most > 0 && len(list) > most {
 			if s.switches.CapKeeps == "oldest" {
-				list = list[:o.most]
+				list = list[:most]
 			} else {
-				list = list[len(list)-o.most:]
+				list = list[len(list)-most:]
 			}
 		}
 		f.events[i] = list
 	}
 }
 
-// price adds up what an answer costs: per event, or per type of an entity that has any.
+// price adds up what events cost: each of them, or each type of an entity that has any.
 func (s *Server) price(a *answer) {
-	each := s.priceOf(a.order.object)
+	each := a.tariffs[eventActions[a.order.object]].credits
 	perType := s.switches.Billing == "per_type" || s.switches.Billing == "per_type_min1"
-	a.price = make(map[string]int64, len(a.order.types))
 	for i := range a.findings {
 		for j, list := range a.findings[i].events {
 			n := int64(len(list))
 			if perType {
 				n = min(n, 1)
 			}
-			if n > 0 {
-				a.price[a.order.types[j].key] += n * each
-				a.charge += n * each
-			}
+			a.bill(a.order.types[j].key, n*each)
 		}
 	}
-	if a.charge == 0 && (s.switches.Billing == "min1" || s.switches.Billing == "per_type_min1") {
-		a.price[minimumCharge] = 1
-		a.charge = 1
+	if a.charge == 0 && s.minimum() {
+		a.bill(minimumCharge, 1)
 	}
 }
 
@@ -130,22 +158,17 @@ var prices = []tariff{
 // eventActions are what the price list calls an event.
 var eventActions = map[object]string{contact: "showSignalsContact", company: "showSignalsCompany"}
 
-// priceOf is what one event costs.
-func (s *Server) priceOf(o object) int64 {
-	for _, t := range s.tariffs() {
-		if t.action == eventActions[o] {
-			return t.credits
-		}
-	}
-	return 1
-}
-
-// tariffs is the price list of this account.
-func (s *Server) tariffs() []tariff {
+// priceList is the price list of an account.
+func priceList(eventPrice int64, sw *Switches) []tariff {
 	list := slices.Clone(prices)
+	if sw.ScorePrice == "unpriced" {
+		list = slices.DeleteFunc(list, func(t tariff) bool {
+			return t.action == scoreActions[contact] || t.action == scoreActions[company]
+		})
+	}
 	for i := range list {
-		if s.config.EventPrice > 0 && (list[i].action == eventActions[contact] || list[i].action == eventActions[company]) {
-			list[i].credits = s.config.EventPrice
+		if eventPrice > 0 && (list[i].action == eventActions[contact] || list[i].action == eventActions[company]) {
+			list[i].credits = eventPrice
 		}
 	}
 	return list

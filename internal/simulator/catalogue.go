@@ -34,6 +34,7 @@ const (
 	intent                    // interest in a topic (assumed shape)
 	intentPlace               // interest in a topic, by place (assumed shape)
 	siteVisit                 // visitors on the customer's own site (assumed shape)
+	social                    // somebody of the company shows interest in public
 )
 
 // cadence is how often a signal can occur.
@@ -55,6 +56,7 @@ type signal struct {
 	months    int     // headcount: the window
 	falls     bool    // the decreasing one of a pair
 	announced bool    // named by the help centre only; served under the switch
+	since     int     // generation of the API that first has it; 0 for all
 	events    []string
 
 	// pair is shared by the two directions of a measurement, so that one draw decides which of
@@ -65,7 +67,7 @@ type signal struct {
 
 const allSignals = "allSignals"
 
-// catalogue holds every signal the V2 description or the help centre names, in the order the
+// catalogue holds every signal the description or the help centre names, in the order the
 // options answer lists them.
 var catalogue = func() []*signal {
 	list := []*signal{
@@ -101,6 +103,7 @@ var catalogue = func() []*signal {
 			events: []string{"Event Participation", "Recognition", "Competitor Activity"}},
 		{key: "riskNews", object: company, record: news, cadence: weekly, often: 0.008,
 			events: []string{"Security Issue", "Lawsuit Faced"}},
+		{key: "linkedinActivityIntent", object: company, record: social, cadence: daily, often: 0.02, since: generation3},
 
 		{key: "newJobPost", object: company, record: jobPost, cadence: weekly, often: 0.025, announced: true},
 		{key: "newLocation", object: company, record: newSite, cadence: weekly, often: 0.009, announced: true},
@@ -117,11 +120,18 @@ var catalogue = func() []*signal {
 	return list
 }()
 
-// signalsOf lists the signals of an object that this account may ask for.
-func signalsOf(o object, announced bool) []*signal {
+// Generations of the API.
+const (
+	generation2 = 2
+	generation3 = 3
+)
+
+// signalsOf lists the signals of an object that this account may ask for in a generation of the
+// API.
+func signalsOf(generation int, o object, announced bool) []*signal {
 	var list []*signal
 	for _, s := range catalogue {
-		if s.object == o && (announced || !s.announced) {
+		if s.object == o && s.since <= generation && (announced || !s.announced) {
 			list = append(list, s)
 		}
 	}
@@ -142,6 +152,17 @@ var departments = []string{
 	"Business Development", "Consulting", "Customer Service", "Engineering & Technical", "Finance",
 	"General Management", "Health Care & Medical", "Human Resources", "Information Technology", "Legal",
 	"Marketing", "Operations", "Other", "Product", "Research & Analytics", "Sales",
+}
+
+// intentCategories are the values of the intentCategories filter, in order of their first topic.
+func intentCategories() []string {
+	var list []string
+	for _, t := range topics {
+		if !has(list, t.category) {
+			list = append(list, t.category)
+		}
+	}
+	return list
 }
 
 // newsEventTypes are the values of the newsEventTypes filter: those of all news signals.

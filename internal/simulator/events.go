@@ -49,6 +49,7 @@ type include struct {
 	newsTypes   []string
 	departments []string
 	places      []place // state "" takes the whole country
+	categories  []string
 }
 
 func (f *include) admits(e *event) bool {
@@ -59,6 +60,8 @@ func (f *include) admits(e *event) bool {
 		return f.departments == nil || has(f.departments, e.topic)
 	case hiringPlace:
 		return f.places == nil || f.admitsPlace(e.place)
+	case social:
+		return f.categories == nil || slices.ContainsFunc(interests(e), func(t topic) bool { return has(f.categories, t.category) })
 	}
 	return true
 }
@@ -91,6 +94,7 @@ type history struct {
 
 	levels    []float64 // headcount by month, 0 where not yet known
 	career    []event   // both contact signals, oldest first
+	job       *stint    // the last one the service knows of
 	hasCareer bool
 }
 
@@ -105,7 +109,7 @@ func (h *history) events(dst []event, s *signal) []event {
 		return dst
 	}
 	root := blend(h.entity.root, s.salt)
-	from := max(h.span.from, dawn)
+	from := max(h.since(s), dawn)
 	switch s.cadence {
 	case daily:
 		for d := from; d <= h.span.to; d++ {
@@ -131,6 +135,34 @@ func (h *history) events(dst []event, s *signal) []event {
 		}
 	}
 	return dst
+}
+
+// The service looks back a quarter for public activity and returns at most so much of it,
+// whatever is asked.
+const (
+	socialDays = 90
+	socialMost = 50
+)
+
+// since is the first day of the window of a signal.
+func (h *history) since(s *signal) day {
+	if s.record == social {
+		return max(h.span.from, h.span.today-socialDays+1)
+	}
+	return h.span.from
+}
+
+// interests are the topics of a public activity, the event's own first.
+func interests(e *event) []topic {
+	d := dice(blend(e.detail, 't'))
+	at := slices.IndexFunc(topics, func(t topic) bool { return t.name == e.topic })
+	list := []topic{topics[at]}
+	for d.under(0.35) {
+		if t := pick(&d, topics); !slices.Contains(list, t) {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 // draw decides whether something happened at one step of the cadence and, if so, what.
@@ -172,14 +204,15 @@ const uncapped = 100
 // first. They are drawn for the window that was asked about, not for the history: another window
 // brings others. A filter may leave no kind of event to add.
 func (h *history) abound(all []event, from int, s *signal, n int) []event {
-	days := int(h.span.to-h.span.from) + 1
+	first := h.since(s)
+	days := int(h.span.to-first) + 1
 	if days < 1 {
 		return all
 	}
 	root := blend(h.entity.root, hashText('m', s.key))
 	for try := 0; len(all)-from < n && try < 64*n; try++ {
 		d := dice(blend(root, uint64(try)))
-		day := h.span.from + day(d.upto(days))
+		day := first + day(d.upto(days))
 		e := event{signal: s, date: day, id: signalID(&d), detail: d.next()}
 		switch s.record {
 		case jobMove:
@@ -275,11 +308,13 @@ func (h *history) fill(e *event, d dice) {
 		e.place = h.somewhere(&d)
 	case newSite:
 		e.place = pick(&d, places)
+	case social:
+		e.topic = pick(&d, topics).name
 	case intent:
-		e.topic = pick(&d, topics)
+		e.topic = pick(&d, topics).name
 		e.now = float64(d.between(55, 98))
 	case intentPlace:
-		e.topic = pick(&d, topics)
+		e.topic = pick(&d, topics).name
 		e.now = float64(d.between(55, 98))
 		e.place = h.somewhere(&d)
 	case siteVisit:
@@ -369,6 +404,7 @@ func (h *history) lifetime() []event {
 	root := blend(h.entity.root, change.salt)
 	start := dice(root)
 	job := h.hired(&start, 0)
+	h.job = job
 	for week := (dawn + 6).monday(); week <= h.span.to; week += 7 {
 		roll := blend(root, uint64(week))
 		luck := fraction(roll)
@@ -391,8 +427,11 @@ func (h *history) lifetime() []event {
 			next.rung++
 		}
 		e := event{signal: s, date: week, detail: d.next(), from: job, to: next}
-		if h.span.holds(e.date) && h.published(&e) {
-			h.career = append(h.career, e)
+		if h.published(&e) {
+			h.job = next
+			if h.span.holds(e.date) {
+				h.career = append(h.career, e)
+			}
 		}
 		job = next
 	}

@@ -31,6 +31,7 @@ type problem struct {
 	message string
 	errors  []string
 	word    string // the shape of an unauthenticated answer: a word in place of the message
+	code    string // the shape of an ended session: a code in place of the status
 	gateway bool   // the shape of the gateway, which does not know the API's envelope
 }
 
@@ -55,6 +56,10 @@ func (p *problem) encode(seq int, seed uint64) []byte {
 		b = append(b, `,"request_id":"`...)
 		b = strconv.AppendUint(b, blend(seed, uint64(seq))|1<<63, 16)
 		return append(b, '"', '}')
+	}
+	if p.code != "" {
+		b = jsonText(append(b, `"code":`...), p.code)
+		return append(jsonText(append(b, `,"message":`...), p.message), '}')
 	}
 	b = strconv.AppendInt(append(b, `"statusCode":`...), int64(p.status), 10)
 	if p.word != "" {

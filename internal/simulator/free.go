@@ -3,7 +3,9 @@ package simulator
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // This file holds the operations that cost nothing: the options and the account page.
@@ -12,7 +14,7 @@ import (
 func (x *exchange) options(o object) {
 	b := append([]byte(`{"objectType":"`), o.String()...)
 	b = append(b, `","signals":["`+allSignals+`"`...)
-	for _, s := range x.offered[o] {
+	for _, s := range x.offered[generation2][o] {
 		b = jsonText(append(b, ','), s.key)
 	}
 	b = append(b, ']')
@@ -23,11 +25,7 @@ func (x *exchange) options(o object) {
 		b = jsonTexts(b, departments)
 		b = append(b, `,"hiringByLocations":[`...)
 		for _, p := range places {
-			b = jsonText(append(jsonComma(b), `{"country":`...), p.country)
-			if p.state != "" {
-				b = jsonText(append(b, `,"state":`...), p.state)
-			}
-			b = append(b, '}')
+			b = jsonPlace(jsonComma(b), p)
 		}
 		b = append(b, `]}`...)
 	}
@@ -40,6 +38,83 @@ func jsonTexts(b []byte, list []string) []byte {
 		b = jsonText(jsonComma(b), s)
 	}
 	return append(b, ']')
+}
+
+func jsonPlace(b []byte, p place) []byte {
+	b = jsonText(append(b, `{"country":`...), p.country)
+	if p.state != "" {
+		b = jsonText(append(b, `,"state":`...), p.state)
+	}
+	return append(b, '}')
+}
+
+// signalTypes lists the signals of an object, as V3 has it.
+func (x *exchange) signalTypes(o object) {
+	keys := []string{allSignals}
+	for _, s := range x.offered[generation3][o] {
+		keys = append(keys, s.key)
+	}
+	x.send(200, jsonType, append(jsonTexts([]byte(`{"signalTypes":`), keys), '}'), true)
+}
+
+// filters says which filters there are and which of them want a query.
+func (x *exchange) filters() {
+	x.send(200, jsonType, []byte(`{"availableFilters":[{"filterType":"newsEventTypes","requiresQuery":false},`+
+		`{"filterType":"hiringByDepartments","requiresQuery":false},{"filterType":"hiringByLocations","requiresQuery":true},`+
+		`{"filterType":"intentCategories","requiresQuery":false}]}`), true)
+}
+
+// filterValues lists the values of a filter that hold the query. Some filters refuse one.
+func filterValues(values []string, unsearchable bool) func(*exchange) {
+	return func(x *exchange) {
+		query, wrong := x.query()
+		if wrong == nil && unsearchable && query != "" {
+			wrong = badRequest("query is not supported by this filter")
+		}
+		if wrong != nil {
+			x.fail(wrong)
+			return
+		}
+		var list []string
+		for _, v := range values {
+			if strings.Contains(fold(v), query) {
+				list = append(list, v)
+			}
+		}
+		x.send(200, jsonType, append(jsonTexts([]byte(`{"values":`), list), '}'), true)
+	}
+}
+
+// placeValues lists the places whose country or state holds the query, which has to be there.
+func (x *exchange) placeValues() {
+	query, wrong := x.query()
+	if wrong == nil && query == "" {
+		wrong = badRequest("query is required by this filter")
+	}
+	if wrong != nil {
+		x.fail(wrong)
+		return
+	}
+	b := []byte(`{"values":[`)
+	for _, p := range places {
+		if strings.Contains(fold(p.country), query) || strings.Contains(fold(p.state), query) {
+			b = jsonPlace(jsonComma(b), p)
+		}
+	}
+	x.send(200, jsonType, append(b, ']', '}'), true)
+}
+
+// query reads the one parameter of filter values, in comparable form; "" when it is not there.
+func (x *exchange) query() (string, *problem) {
+	given := x.r.URL.Query()["query"]
+	if len(given) == 0 {
+		return "", nil
+	}
+	text := fold(given[0])
+	if n := utf8.RuneCountInString(text); len(given) > 1 || n < 2 || n > 256 {
+		return "", badRequest("query must have 2 to 256 characters")
+	}
+	return text, nil
 }
 
 const timestamp = "2006-01-02T15:04:05.000Z"
@@ -60,7 +135,7 @@ func (x *exchange) usage() {
 	b = append(b, `","endDate":"`...)
 	b = time.Date(year+1, 1, 1, 0, 0, 0, 0, time.UTC).AppendFormat(b, timestamp)
 	b = append(b, `"},"pricing":{`...)
-	for _, t := range x.tariffs() {
+	for _, t := range x.prices {
 		b = append(jsonKey(b, t.action), `{"credits":`...)
 		b = append(strconv.AppendInt(b, t.credits, 10), `,"perQuantity":`...)
 		b = append(strconv.AppendInt(b, t.perAmount, 10), '}')

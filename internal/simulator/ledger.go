@@ -79,11 +79,7 @@ func (l *ledger) received(seq int, body []byte) {
 }
 
 // describe notes what a request asks for, once it is understood.
-func (l *ledger) describe(seq, entities int, types []*signal) {
-	keys := make([]string, len(types))
-	for i, s := range types {
-		keys[i] = s.key
-	}
+func (l *ledger) describe(seq, entities int, keys []string) {
 	joined := strings.Join(keys, " ")
 	l.mu.Lock()
 	defer l.mu.Unlock()

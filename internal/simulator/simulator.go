@@ -17,16 +17,17 @@ import (
 // Config says what kind of account is simulated. The zero value is a Scale account with a
 // million credits, no faults and the most likely reading of every open question.
 type Config struct {
-	Seed       uint64           // another seed is another world
-	Now        func() time.Time // nil: time.Now. Quotas and the event horizon follow it
-	Plan       string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
-	Burst      int              // requests a second; 0: 25 (none on "unlimited"), -1: none
-	Credits    int64            // the pool; 0: 1,000,000, -1: none left
-	EventPrice int64            // credits of one event, as the account page states them; 0: 1
-	Keys       []string         // accepted api keys; empty: any key that is not empty
-	Latency    time.Duration    // typical time of an answer to a valid billed request; 0: at once
-	Switches   Switches         // readings of the open questions
-	Faults     []Fault          // at most one fires per request; earlier ones go first
+	Seed        uint64           // another seed is another world
+	Now         func() time.Time // nil: time.Now. Quotas and the event horizon follow it
+	Plan        string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
+	Burst       int              // requests a second; 0: 25 (none on "unlimited"), -1: none
+	Credits     int64            // the pool; 0: 1,000,000, -1: none left
+	EventPrice  int64            // credits of one event, as the account page states them; 0: 1
+	Keys        []string         // accepted api keys; empty: any key that is not empty
+	Latency     time.Duration    // typical time of an answer to a valid billed request; 0: at once
+	Switches    Switches         // readings of the open questions
+	SessionLife time.Duration    // of a lookalike session after its last use; 0: 30 days
+	Faults      []Fault          // at most one fires per request; earlier ones go first
 
 	// Refuse maps identifiers (id, domain, name, e-mail, LinkedIn URL; in any letter case) to a
 	// status (400, 412, 422 or 451). A request holding one is refused as a whole, costs nothing,
@@ -47,11 +48,14 @@ type Server struct {
 	now      func() time.Time
 	world    world
 	switches *Switches
-	offered  map[object][]*signal
+	offered  map[int]map[object][]*signal // by generation of the API
 	rates    *rates
 	ledger   *ledger
 	faults   *faults
+	sessions sessions
 	refuse   map[string]int
+	prices   []tariff          // in the order of the account page
+	tariffs  map[string]tariff // the same by action
 
 	mu      sync.Mutex
 	revoked map[string]bool
@@ -90,19 +94,30 @@ func New(c Config) (*Server, error) {
 	if c.Latency < 0 {
 		return nil, fmt.Errorf("simulator: Latency is %v; it can be 0 or more", c.Latency)
 	}
+	if c.SessionLife < 0 {
+		return nil, fmt.Errorf("simulator: SessionLife is %v; it can be a time, or 0 for 30 days", c.SessionLife)
+	}
 	if slices.Contains(c.Keys, "") {
 		return nil, errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
 	}
 	s := &Server{
 		config: c, now: c.Now, world: world{seed: scramble(c.Seed)}, switches: &settled,
-		offered: map[object][]*signal{
-			contact: signalsOf(contact, settled.Announced == "serve"),
-			company: signalsOf(company, settled.Announced == "serve"),
-		},
-		rates: r, ledger: newLedger(pool), faults: armed, refuse: refuse, revoked: map[string]bool{},
+		offered: map[int]map[object][]*signal{},
+		rates:   r, ledger: newLedger(pool), faults: armed, refuse: refuse, revoked: map[string]bool{},
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	s.sessions = sessions{life: cmp.Or(c.SessionLife, 30*24*time.Hour), byID: map[string]*session{}, started: map[uint64]int{}}
+	s.prices, s.tariffs = priceList(c.EventPrice, &settled), map[string]tariff{}
+	for _, t := range s.prices {
+		s.tariffs[t.action] = t
+	}
+	for _, generation := range []int{generation2, generation3} {
+		s.offered[generation] = map[object][]*signal{
+			contact: signalsOf(generation, contact, settled.Announced == "serve"),
+			company: signalsOf(generation, company, settled.Announced == "serve"),
+		}
 	}
 	return s, nil
 }
@@ -172,8 +187,30 @@ var routes = map[string]route{
 	"/api/signals/contacts/search":  {method: http.MethodPost, dialect: v2(v2Form{object: contact, list: "contacts", search: true})},
 	"/api/signals/companies":        {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companyIds"})},
 	"/api/signals/companies/search": {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companies", search: true})},
-	"/v3/account/usage":             {method: http.MethodGet, serve: (*exchange).usage, usage: true},
-	"/account/usage":                {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
+
+	"/v3/contacts/signals":                              {method: http.MethodPost, dialect: v3Signals(contact)},
+	"/v3/companies/signals":                             {method: http.MethodPost, dialect: v3Signals(company)},
+	"/v3/contacts/signals/types":                        {method: http.MethodGet, serve: func(x *exchange) { x.signalTypes(contact) }},
+	"/v3/companies/signals/types":                       {method: http.MethodGet, serve: func(x *exchange) { x.signalTypes(company) }},
+	"/v3/companies/signals/filters":                     {method: http.MethodGet, serve: (*exchange).filters},
+	"/v3/companies/signals/filters/newsEventTypes":      {method: http.MethodGet, serve: filterValues(newsEventTypes(), false)},
+	"/v3/companies/signals/filters/hiringByDepartments": {method: http.MethodGet, serve: filterValues(departments, false)},
+	"/v3/companies/signals/filters/hiringByLocations":   {method: http.MethodGet, serve: (*exchange).placeValues},
+	"/v3/companies/signals/filters/intentCategories":    {method: http.MethodGet, serve: filterValues(intentCategories(), true)},
+
+	"/v3/contacts/search":  {method: http.MethodPost, dialect: v3Search(contact)},
+	"/v3/companies/search": {method: http.MethodPost, dialect: v3Search(company)},
+
+	"/v3/contacts/signal-score":  {method: http.MethodPost, dialect: v3Score(contact)},
+	"/v3/companies/signal-score": {method: http.MethodPost, dialect: v3Score(company)},
+
+	"/v3/contacts/lookalike":  {method: http.MethodPost, dialect: v3Lookalike(contact, false)},
+	"/v3/companies/lookalike": {method: http.MethodPost, dialect: v3Lookalike(company, false)},
+	"/v3/lookalike/contacts":  {method: http.MethodPost, dialect: v3Lookalike(contact, true)},
+	"/v3/lookalike/companies": {method: http.MethodPost, dialect: v3Lookalike(company, true)},
+
+	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).usage, usage: true},
+	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
 }
 
 // ownPath is where the simulator answers for itself, outside the API's paths: no key, no quota,
@@ -273,12 +310,12 @@ func (x *exchange) sell(d *dialect) {
 		return
 	}
 	x.ledger.received(x.seq, body)
-	order, wrong := d.parse(x.Server, body, dayOf(x.now))
+	order, wrong := d.parse(x.Server, body, x.now)
 	if wrong != nil {
 		x.fail(wrong)
 		return
 	}
-	x.ledger.describe(x.seq, len(order.lookups), order.types)
+	x.ledger.describe(x.seq, len(order.lookups), order.wants())
 	if status := x.refusal(order); status != 0 {
 		x.fail(refusals[status])
 		return
@@ -286,6 +323,13 @@ func (x *exchange) sell(d *dialect) {
 	if x.ledger.spentUp() {
 		x.fail(outOfCredits)
 		return
+	}
+
+	if d.check != nil {
+		if wrong := d.check(x.Server, order); wrong != nil {
+			x.fail(wrong)
+			return
+		}
 	}
 
 	draw := blend(x.config.Seed, hashText(hashText(0, x.path), body))
@@ -296,13 +340,17 @@ func (x *exchange) sell(d *dialect) {
 		return
 	}
 
-	a := x.answer(order, draw)
+	a := d.answer(x.Server, order, draw)
 	sw := x.switches.forAnswer(draw)
-	if a.found == 0 && sw.NotFound == "404" {
+	if a.unmatched && sw.NotFound == "404" {
 		x.fail(&problem{status: 404, message: "No matches"})
 		return
 	}
-	if !x.ledger.charge(x.seq, a.price) {
+	paid := x.ledger.charge(x.seq, a.price)
+	if a.settle != nil {
+		a.settle(paid)
+	}
+	if !paid {
 		x.fail(outOfCredits)
 		return
 	}

@@ -18,6 +18,7 @@ type Switches struct {
 	Single        string // what stands for a list with one event
 	IDs           string // JSON type of ids in answers
 	Departments   string // form of currentDepartments
+	V3Events      string // field names of events in V3
 	DecreaseSign  string // of changeRatePercent when falling
 	EventTypeCase string // letter case of eventType
 	NewsDates     string // which dates a news event carries
@@ -26,15 +27,21 @@ type Switches struct {
 	MissingCap    string // when maxResultsPerSignal is missing
 	Order         string // of events within a type
 	CapKeeps      string // which events survive maxResultsPerSignal
+	V3Filters     string // sub-filters that V3 documents for another interface
 	Announced     string // signal keys that only the help centre names
 	AllSignals    string // allSignals next to other keys
 	RateScope     string // whether keys share their quota
 	Windows       string // when a quota window begins
 	RetryAfter    string // header on 429
 	PlanGating    string // status of a feature outside the plan
+	SessionExpiry string // a lookalike session that has ended
+	V3IDs         string // how V3 writes ids
+	V3WWW         string // domains in V3
 	Bearer        string // "Authorization: Bearer <key>" in place of api_key
 	Duplicates    string // one reference twice in a request
 	Over100       string // more than 100 items in a request
+	ScorePrice    string // of a scored row
+	Restricted    string // entities that V3 search may not show
 	Events        string // how much happens to an entity
 	Chaos         string // a fresh reading of the harmless questions for every answer
 }
@@ -54,7 +61,8 @@ type switchDef struct {
 }
 
 var switchTable = []switchDef{
-	{SwitchDoc{"charge-field", 1, "name of the charge in an answer", []string{"creditCharged", "creditsCharged", "billing"}},
+	{SwitchDoc{"charge-field", 1, "name of the charge in an answer; documented: creditCharged in V2, billing.creditsCharged in V3, creditsCharged on the older lookalike paths",
+		[]string{"documented", "creditCharged", "creditsCharged", "billing"}},
 		func(s *Switches) *string { return &s.ChargeField }, true},
 	{SwitchDoc{"billing", 2, "a credit buys an event or all events of one type of one entity; min1: an empty answer costs one",
 		[]string{"per_event", "per_type", "min1", "per_type_min1"}},
@@ -72,6 +80,9 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.IDs }, true},
 	{SwitchDoc{"departments", 9, "currentDepartments as text, list of texts or list of objects", []string{"text", "list", "objects"}},
 		func(s *Switches) *string { return &s.Departments }, true},
+	{SwitchDoc{"v3-events", 10, "field names of contact events in V3: those of its sample and those of V2, or one kind alone",
+		[]string{"union", "sample", "v2"}},
+		func(s *Switches) *string { return &s.V3Events }, true},
 	{SwitchDoc{"decrease-sign", 11, "sign of changeRatePercent on decreases", []string{"negative", "positive"}},
 		func(s *Switches) *string { return &s.DecreaseSign }, true},
 	{SwitchDoc{"event-type-case", 12, "eventType in title case with a tenth in lower case, all title, or all lower",
@@ -90,6 +101,8 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.Order }, true},
 	{SwitchDoc{"cap-keeps", 18, "which events a cap keeps", []string{"newest", "oldest"}},
 		func(s *Switches) *string { return &s.CapKeeps }, false},
+	{SwitchDoc{"v3-filters", 19, "the sub-filters of V2 in a V3 request are an unknown key, or applied as in V2", []string{"refuse", "lenient"}},
+		func(s *Switches) *string { return &s.V3Filters }, false},
 	{SwitchDoc{"announced", 20, "keys that only the help centre names are refused, or served and listed", []string{"refuse", "serve"}},
 		func(s *Switches) *string { return &s.Announced }, false},
 	{SwitchDoc{"all-signals", 21, "allSignals next to other keys is their union, or a 400", []string{"union", "refuse"}},
@@ -103,14 +116,25 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.RetryAfter }, false},
 	{SwitchDoc{"plan-gating", 25, "status of the 403-plan fault", []string{"403", "402"}},
 		func(s *Switches) *string { return &s.PlanGating }, false},
+	{SwitchDoc{"session-expiry", 26, "a lookalike session that has ended is a 410 with a code, a 410 in the usual envelope, or silently a new one",
+		[]string{"code", "envelope", "restart"}},
+		func(s *Switches) *string { return &s.SessionExpiry }, false},
 	{SwitchDoc{"bearer", 33, "a bearer token in place of api_key", []string{"refuse", "accept"}},
 		func(s *Switches) *string { return &s.Bearer }, false},
+	{SwitchDoc{"v3-ids", 34, "V3 writes ids in digits, or as opaque tokens; it accepts both", []string{"numeric", "tokens"}},
+		func(s *Switches) *string { return &s.V3IDs }, false},
+	{SwitchDoc{"v3-www", 36, "half of the domains in V3 begin with www., or none, or all", []string{"half", "never", "always"}},
+		func(s *Switches) *string { return &s.V3WWW }, true},
 	{SwitchDoc{"duplicates", 37, "one reference twice in a request is a 400, or the last one wins", []string{"refuse", "last-wins"}},
 		func(s *Switches) *string { return &s.Duplicates }, false},
 	{SwitchDoc{"over-100", 38, "more than 100 items are a 400, or all after the hundredth are ignored", []string{"refuse", "first-100"}},
 		func(s *Switches) *string { return &s.Over100 }, false},
+	{SwitchDoc{"score-price", 0, "a scored row costs what the price list says, or is not on the list and free", []string{"priced", "unpriced"}},
+		func(s *Switches) *string { return &s.ScorePrice }, false},
+	{SwitchDoc{"restricted", 0, "one in 200 entities is COMPLIANCE_RESTRICTED in V3 search", []string{"none", "some"}},
+		func(s *Switches) *string { return &s.Restricted }, false},
 	{SwitchDoc{"events", 0, "what happened is drawn; or every known entity has as many events of every type as maxResultsPerSignal lets through, " +
-		"100 without it, so that an answer costs the most it can",
+		"100 without it, so that an answer costs the most it can; in V3 everybody is found and scored and every page is full",
 		[]string{"drawn", "most"}},
 		func(s *Switches) *string { return &s.Events }, false},
 	{SwitchDoc{"chaos", 0, "draw the harmless switches anew for every answer, from seed and request", []string{"off", "on"}},

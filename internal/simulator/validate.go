@@ -158,9 +158,10 @@ func (c *complaints) text(field string, obj *jsonObject, key string) (string, bo
 	return "", false
 }
 
-// listOf reads a list of at least so many items.
-func (c *complaints) listOf(field string, obj *jsonObject, required bool, least int) []any {
-	v, ok := obj.get(field)
+// listAt reads a list of at least so many items.
+func (c *complaints) listAt(field string, obj *jsonObject, key string, required bool, least int) []any {
+	v, ok := obj.get(key)
+	field = join(field, key)
 	if !ok {
 		if required {
 			c.add(field, "is required")
@@ -176,6 +177,22 @@ func (c *complaints) listOf(field string, obj *jsonObject, required bool, least 
 		c.add(field, "must contain at least %d items", least)
 	}
 	return items
+}
+
+// most items in one request.
+const batchLimit = 100
+
+// batch reads the list of what a request is about: one item at least, a hundred at most.
+func (c *complaints) batch(s *Server, field string, obj *jsonObject, key string) []any {
+	items := c.listAt(field, obj, key, true, 1)
+	if len(items) <= batchLimit {
+		return items
+	}
+	if s.switches.Over100 == "refuse" {
+		c.add(join(field, key), "must contain no more than %d items", batchLimit)
+		return nil
+	}
+	return items[:batchLimit]
 }
 
 // integer reads a whole number written without fraction or exponent.

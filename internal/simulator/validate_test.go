@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -125,6 +126,94 @@ func TestValidation(t *testing.T) {
 		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":{"name":"x"}}],"signals":["promotion"]}`, 400, "contacts.0.companies"},
 		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[{"name":"x","is_current":"yes"}]}],"signals":["promotion"]}`, 400, "contacts.0.companies.0.is_current"},
 		{contactSearch, `{"contacts":[{"id":"a","full_name":"Ada Sample","companies":[{"name":"x","fqdn":"x"}]}],"signals":["promotion"]}`, 400, "contacts.0.companies.0.fqdn"},
+
+		// V3 signals
+		{companySignals3, `{"ids":["1","9223372036854775807"],"signalTypes":["riskNews","linkedinActivityIntent"]}`, ok, ""},
+		{companySignals3, `{"ids":["1","1"],"signalTypes":["riskNews"],"maxResultsPerSignal":100}`, ok, ""},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"filters":{"include":{"intentCategories":["Security"]}}}`, ok, ""},
+		{companySignals3, `{"ids":["1"]}`, 400, "signalTypes"},
+		{companySignals3, `{"ids":["1"],"signalTypes":[]}`, 400, "signalTypes"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["promotion"]}`, 400, "signalTypes.0"},
+		{companySignals3, `{"ids":["1"],"signals":["riskNews"]}`, 400, "signals"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["newJobPost"]}`, 400, "newJobPost"},
+		{companySignals3, `{"signalTypes":["riskNews"]}`, 400, "ids"},
+		{companySignals3, `{"ids":[],"signalTypes":["riskNews"]}`, 400, "ids"},
+		{companySignals3, `{"ids":[1],"signalTypes":["riskNews"]}`, 400, "ids.0"},
+		{companySignals3, `{"ids":["1","x"],"signalTypes":["riskNews"]}`, 400, "ids.1"},
+		{companySignals3, `{"ids":["v1.AAAAAAAAAAAAAAAA"],"signalTypes":["riskNews"]}`, 400, "ids.0"},
+		{companySignals3, `{"ids":["0"],"signalTypes":["riskNews"]}`, 400, "ids.0"},
+		{companySignals3, `{"ids":` + numbers(1, 101, `"`) + `,"signalTypes":["riskNews"]}`, 400, "ids"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"maxResultsPerSignal":0}`, 400, "maxResultsPerSignal"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"maxResultsPerSignal":101}`, 400, "maxResultsPerSignal"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"startDate":"2026-05-02"}`, 400, "startDate"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"endDate":"2026-05-01"}`, 400, "endDate"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"tableId":"t"}`, 400, "tableId"},
+		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"filters":{"include":{"intentCategories":["Nonsense"]}}}`, 400, "filters.include.intentCategories.0"},
+		{contactSignals3, `{"ids":["1"],"signalTypes":["allSignals"]}`, ok, ""},
+		{contactSignals3, `{"ids":["1"],"signalTypes":["linkedinActivityIntent"]}`, 400, "signalTypes.0"},
+		{contactSignals3, `{"ids":["1"],"signalTypes":["promotion"],"filters":{}}`, 400, "filters"},
+
+		// V3 search
+		{companySearch3, `{"companies":[{"domain":"a.example"},{"clientReferenceId":"r","name":"A"},{"id":"7"}],"options":{"includePartialProfiles":false}}`, ok, ""},
+		{companySearch3, `{"companies":[{"clientReferenceId":"` + strings.Repeat("é", 256) + `","name":"A"}]}`, ok, ""},
+		{companySearch3, `{"companies":[{"clientReferenceId":"` + strings.Repeat("x", 257) + `","name":"A"}]}`, 400, "companies.0.clientReferenceId"},
+		{companySearch3, `{"companies":[{"clientReferenceId":7,"name":"A"}]}`, 400, "companies.0.clientReferenceId"},
+		{companySearch3, `{"companies":[]}`, 400, "companies"},
+		{companySearch3, `{"options":{}}`, 400, "companies"},
+		{companySearch3, `{"companies":[{"clientReferenceId":"a"}]}`, 400, "companies.0"},
+		{companySearch3, `{"companies":[{"domain":"a.example","name":"A"}]}`, 400, "companies.0"},
+		{companySearch3, `{"companies":[{"id":7}]}`, 400, "companies.0.id"},
+		{companySearch3, `{"companies":[{"domain":"https://a.example"}]}`, 400, "companies.0.domain"},
+		{companySearch3, `{"companies":[{"name":" "}]}`, 400, "companies.0.name"},
+		{companySearch3, `{"companies":[{"email":"a@b.example"}]}`, 400, "companies.0.email"},
+		{companySearch3, `{"companies":[{"name":"A"}],"options":{"includePartialProfiles":"yes"}}`, 400, "options.includePartialProfiles"},
+		{companySearch3, `{"companies":[{"name":"A"}],"options":{"partial":true}}`, 400, "options.partial"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{}}`, 400, "signals.types"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{"types":["riskNews"],"startDate":"2026-13-01"}}`, 400, "signals.startDate"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{"types":["riskNews"],"maxResultsPerSignal":101}}`, 400, "signals.maxResultsPerSignal"},
+		{companySearch3, `{"companies":[{"name":"A"}],"signals":{"types":["promotion"]}}`, 400, "signals.types.0"},
+		{companySearch3, `{"companies":[{"name":"A"}],"reveal":["emails"]}`, 400, "reveal"},
+		{contactSearch3, `{"contacts":[{"email":"a@b.example"},{"linkedinUrl":"linkedin.com/in/a"},{"id":"7"},{"firstName":"A","lastName":"B","companyName":"C","companyDomain":"c.example"}]}`, ok, ""},
+		{contactSearch3, `{"contacts":[{"email":"a@b.example","id":"7"}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{"email":"a@b.example","firstName":"A"}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{"firstName":"A","companyName":"C"}]}`, 400, "contacts.0.lastName"},
+		{contactSearch3, `{"contacts":[{"firstName":"A","lastName":"B"}]}`, 400, "contacts.0"},
+		{contactSearch3, `{"contacts":[{"firstName":"A","lastName":"B","companyDomain":"c"}]}`, 400, "contacts.0.companyDomain"},
+		{contactSearch3, `{"contacts":[{"email":"nobody"}]}`, 400, "contacts.0.email"},
+		{contactSearch3, `{"contacts":[{"linkedinUrl":"https://example.com/in/a"}]}`, 400, "contacts.0.linkedinUrl"},
+		{contactSearch3, `{"contacts":[{"full_name":"Ada Sample"}]}`, 400, "contacts.0.full_name"},
+
+		// V3 score
+		{companyScore, `{"companies":[{"email":"a@b.example"},{"clientReferenceId":"r","name":"A"}]}`, ok, ""},
+		{companyScore, `{"companies":[{"email":"a.example"}]}`, 400, "companies.0.email"},
+		{companyScore, `{"companies":[{"email":"a@b.example","id":"7"}]}`, 400, "companies.0"},
+		{companyScore, `{"companies":[{"name":"A"}],"signals":{"types":["riskNews"]}}`, 400, "signals"},
+		{contactScore, `{"companies":[{"name":"A"}]}`, 400, "contacts"},
+		{contactScore, `{"contacts":[{"firstName":"A","lastName":"B","companyName":"C"}]}`, ok, ""},
+
+		// lookalikes
+		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example"],"linkedinUrls":["https://www.linkedin.com/company/d","linkedin.com/company/e/"]}}`, ok, ""},
+		{companyLike, `{` + seeds(companyLike, "a", 100) + `,"exclude":{"domains":["x.example"]},"limit":100,"dedupeSessionId":null}`, ok, ""},
+		{companyLike, `{"limit":5}`, 400, "seeds"},
+		{companyLike, `{"seeds":[]}`, 400, "seeds"},
+		{companyLike, `{` + seeds(companyLike, "a", 4) + `}`, 400, "seeds"},
+		{companyLike, `{` + seeds(companyLike, "a", 101) + `}`, 400, "seeds.domains"},
+		{companyLike, `{"seeds":{"domains":` + string(jsonTexts(nil, slices.Repeat([]string{"a.example"}, 60))) + `,"linkedinUrls":` + string(jsonTexts(nil, slices.Repeat([]string{"linkedin.com/company/a"}, 41))) + `}}`, 400, "seeds"},
+		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example","d.example","e"]}}`, 400, "seeds.domains.4"},
+		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example","d.example"],"linkedinUrls":["linkedin.com/in/e"]}}`, 400, "seeds.linkedinUrls.0"},
+		{companyLike, `{"seeds":{"ids":["1","2","3","4","5"]}}`, 400, "seeds.ids"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"limit":0}`, 400, "limit"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"limit":101}`, 400, "limit"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"exclude":{"emails":[]}}`, 400, "exclude.emails"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"dedupeSessionId":"7"}`, 400, "dedupeSessionId"},
+		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"tableId":"7"}`, 400, "tableId"},
+		{companyLikeOld, `{` + seeds(companyLike, "a", 4) + `}`, 400, "seeds"},
+		{contactLike, `{"seeds":{"ids":["1"],"contactIds":[2],"linkedinUrls":["linkedin.com/in/c"],"emails":["d@x.example"],"contacts":[{"firstName":"E","lastName":"E","companyName":"X"}]},"limit":50}`, ok, ""},
+		{contactLike, `{` + seeds(contactLike, "a", 5) + `,"limit":51}`, 400, "limit"},
+		{contactLike, `{"seeds":{"ids":[1],"contactIds":["2"],"linkedinUrls":["c"],"emails":["d"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contactIds.0"},
+		{contactLike, `{"seeds":{"ids":["1","2","3","4"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contacts.0.lastName"},
+		{contactLikeOld, `{` + seeds(contactLike, "a", 5) + `,"page":2}`, 400, "page"},
 	}
 	s := rig(t, Config{})
 	for _, tt := range tests {
@@ -168,16 +257,31 @@ func TestContentType(t *testing.T) {
 	}
 }
 
+// billedPaths are the operations that can cost something.
+func billedPaths() []string {
+	var paths []string
+	for path, r := range routes {
+		if r.dialect != nil {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
 // FuzzRequest throws bodies at the parser: it must not panic, must answer JSON, and must not
 // charge for what it refuses.
 func FuzzRequest(f *testing.F) {
 	f.Add(`{"companies":[{"id":"a","domain":"a.example"}],"signals":["allSignals"],"startDate":"2026-01-01","maxResultsPerSignal":3}`)
 	f.Add(`{"companies":[{"id":"\ud800","name":"-"}],"signals":["riskNews"],"filters":{"include":{"hiringByLocations":[{"country":"x"}]}}}`)
 	f.Add(`{"contacts":[{"id":"c","email":"a+b@c.example","companies":[{"name":"\u0000"}]}],"signals":["promotion"]}`)
+	f.Add(`{"ids":["1","v1.AAAAAAAAAAAAAAAA"],"signalTypes":["allSignals"],"filters":{"include":{"intentCategories":["security"]}}}`)
+	f.Add(`{"contacts":[{"clientReferenceId":"\u0000","firstName":" ","lastName":"-","companyName":"'"}],"signals":{"types":["allSignals"]}}`)
+	f.Add(`{"seeds":{"domains":["a.example","b.example","c.example","d.example","e.example"]},"exclude":{"linkedinUrls":["linkedin.com/company/-"]},"limit":3}`)
 	f.Add(`[[[[[[`)
 	s := rig(f, Config{Credits: 1 << 50})
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, path := range []string{companySearch, contactSearch, companyIDs, contactIDs} {
+		for _, path := range billedPaths() {
 			w := post(s, path, body)
 			if !json.Valid(w.Body.Bytes()) {
 				t.Errorf("POST %s %q = %d %q, want JSON", path, body, w.Code, w.Body)

@@ -1,34 +1,12 @@
 package simulator
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
+	"time"
 )
 
-// This file is the V2 dialect: how orders and answers are written on the wire.
-
-// order is a request in no dialect: whom it is about, which signals, and which part of their
-// history.
-type order struct {
-	object  object
-	lookups []lookup
-	types   []*signal
-	span    span
-	most    int // events per type and entity; 0 = all
-	filter  include
-}
-
-// dialect is one generation of the API at one path: how an order is read and how the answer to
-// it is written. today is the last day of every window.
-type dialect struct {
-	parse  func(s *Server, body []byte, today day) (*order, *problem)
-	encode func(dst []byte, a *answer, sw *Switches, q *quirks) []byte
-}
-
-// most items in one request.
-const batchLimit = 100
+// This file is the V2 dialect: how its orders are read.
 
 // v2Form says where an operation keeps its items.
 type v2Form struct {
@@ -37,10 +15,12 @@ type v2Form struct {
 	search bool   // items are identifiers with a reference, not ids
 }
 
-func v2(form v2Form) *dialect { return &dialect{parse: v2Parse(form), encode: v2Encode} }
+func v2(form v2Form) *dialect {
+	return &dialect{parse: v2Parse(form), answer: (*Server).answer, encode: v2Encode}
+}
 
-func v2Parse(form v2Form) func(*Server, []byte, day) (*order, *problem) {
-	return func(s *Server, body []byte, today day) (*order, *problem) {
+func v2Parse(form v2Form) func(*Server, []byte, time.Time) (*order, *problem) {
+	return func(s *Server, body []byte, now time.Time) (*order, *problem) {
 		root, err := decodeStrict(body)
 		if err != nil {
 			return nil, badRequest(err.Error())
@@ -54,13 +34,13 @@ func v2Parse(form v2Form) func(*Server, []byte, day) (*order, *problem) {
 		if obj == nil {
 			return nil, badRequest("body must be a JSON object")
 		}
-		o := &order{object: form.object}
+		o := &order{object: form.object, now: now}
 		v2Items(c, s, form, obj, o)
-		o.types = v2Signals(c, s, form.object, obj)
-		o.span = v2Span(c, s, obj, today)
-		o.most = v2Most(c, s, obj)
+		o.types = readSignals(c, s, form.object, s.offered[generation2][form.object], "", obj, "signals")
+		o.span = readSpan(c, s, "", obj, dayOf(now))
+		o.most = readMost(c, s, "", obj, 0)
 		if v, ok := obj.get("filters"); ok && form.object == company {
-			o.filter = v2Filters(c, v)
+			o.filter = readFilters(c, v, subFilters)
 		}
 		switch {
 		case c.total > 0 && c.total == c.names:
@@ -75,14 +55,7 @@ func v2Parse(form v2Form) func(*Server, []byte, day) (*order, *problem) {
 
 // v2Items reads the ids or identifiers.
 func v2Items(c *complaints, s *Server, form v2Form, obj *jsonObject, o *order) {
-	items := c.listOf(form.list, obj, true, 1)
-	if len(items) > batchLimit {
-		if s.switches.Over100 == "refuse" {
-			c.add(form.list, "must contain no more than %d items", batchLimit)
-			return
-		}
-		items = items[:batchLimit]
-	}
+	items := c.batch(s, "", obj, form.list)
 	o.lookups = make([]lookup, 0, len(items))
 	at := make(map[string]int, len(items))
 	for i, item := range items {
@@ -133,7 +106,7 @@ func v2Company(c *complaints, w world, field string, item any) (lookup, bool) {
 	var l lookup
 	ref, ok := v2Reference(c, field, obj)
 	name, named := c.text(field, obj, "name")
-	domain, hosted := v2Domain(c, field, obj)
+	domain, hosted := readDomain(c, field, obj, "domain")
 	_, hasName := obj.get("name")
 	_, hasDomain := obj.get("domain")
 	if !hasName && !hasDomain {
@@ -229,7 +202,7 @@ func v2Employer(c *complaints, w world, field string, obj *jsonObject) (string, 
 			continue
 		}
 		name, named := c.text(at, one, "name")
-		domain, hosted := v2Domain(c, at, one)
+		domain, hosted := readDomain(c, at, one, "domain")
 		_, hasName := one.get("name")
 		_, hasDomain := one.get("domain")
 		if !hasName && !hasDomain {
@@ -268,201 +241,4 @@ func v2Reference(c *complaints, field string, obj *jsonObject) (string, bool) {
 		return "", false
 	}
 	return c.text(field, obj, "id")
-}
-
-func v2Domain(c *complaints, field string, obj *jsonObject) (string, bool) {
-	domain, ok := c.text(field, obj, "domain")
-	if ok && !isHost(domain) {
-		c.add(field+".domain", "must be a host name, not a URL")
-		return "", false
-	}
-	return domain, ok
-}
-
-func v2Signals(c *complaints, s *Server, o object, obj *jsonObject) []*signal {
-	served := s.offered[o]
-	chosen := make([]bool, len(served))
-	all, others := false, false
-	for i, item := range c.listOf("signals", obj, true, 1) {
-		field := "signals." + strconv.Itoa(i)
-		key, ok := item.(string)
-		if !ok {
-			c.add(field, "must be a string")
-			continue
-		}
-		if key == allSignals {
-			all = true
-			for j := range chosen {
-				chosen[j] = true
-			}
-			continue
-		}
-		others = true
-		known := false
-		for j, sig := range served {
-			if sig.key == key {
-				chosen[j], known = true, true
-			}
-		}
-		if !known {
-			c.add(field, "%q is not a %s signal", shorten(key), o)
-		}
-	}
-	if all && others && s.switches.AllSignals == "refuse" {
-		c.add("signals", "must not name allSignals next to other signals")
-	}
-	var types []*signal
-	for j, sig := range served {
-		if chosen[j] {
-			types = append(types, sig)
-		}
-	}
-	return types
-}
-
-func v2Span(c *complaints, s *Server, obj *jsonObject, today day) span {
-	sp := span{from: today.monthsBack(6), to: today, today: today}
-	if s.switches.DefaultWindow == "three-months" {
-		sp.from = today.monthsBack(3)
-	}
-	if v, ok := obj.get("startDate"); ok {
-		text, _ := v.(string)
-		from, ok := parseDay(text)
-		switch {
-		case !ok:
-			c.add("startDate", "must be a date written YYYY-MM-DD")
-		case from > today:
-			c.add("startDate", "must not be in the future")
-		}
-		sp.from = from
-	}
-	return sp
-}
-
-func v2Most(c *complaints, s *Server, obj *jsonObject) int {
-	v, ok := obj.get("maxResultsPerSignal")
-	if !ok {
-		if s.switches.MissingCap == "10" {
-			return 10
-		}
-		return 0
-	}
-	most, ok := integer(v)
-	if !ok || most < 1 {
-		c.add("maxResultsPerSignal", "must be an integer of at least 1")
-	}
-	return int(min(most, 1<<30))
-}
-
-func v2Filters(c *complaints, v any) include {
-	var f include
-	obj := c.members("filters", v, "include")
-	if obj == nil {
-		return f
-	}
-	v, ok := obj.get("include")
-	if !ok {
-		return f
-	}
-	const at = "filters.include"
-	inner := c.members(at, v, "newsEventTypes", "hiringByDepartments", "hiringByLocations")
-	if inner == nil {
-		return f
-	}
-	f.newsTypes = v2Values(c, at, inner, "newsEventTypes", newsEventTypes())
-	f.departments = v2Values(c, at, inner, "hiringByDepartments", departments)
-	if v, ok := inner.get("hiringByLocations"); ok {
-		items, ok := v.([]any)
-		if !ok {
-			c.add(at+".hiringByLocations", "must be a list")
-		}
-		for i, item := range items {
-			field := at + ".hiringByLocations." + strconv.Itoa(i)
-			one := c.members(field, item, "country", "state")
-			if one == nil {
-				continue
-			}
-			if _, ok := one.get("country"); !ok {
-				c.add(field+".country", "is required")
-			}
-			country, _ := c.text(field, one, "country")
-			state, _ := c.text(field, one, "state")
-			f.places = append(f.places, place{country: strings.TrimSpace(country), state: strings.TrimSpace(state)})
-		}
-	}
-	return f
-}
-
-func v2Values(c *complaints, at string, obj *jsonObject, key string, vocabulary []string) []string {
-	v, ok := obj.get(key)
-	if !ok {
-		return nil
-	}
-	items, ok := v.([]any)
-	if !ok {
-		c.add(at+"."+key, "must be a list")
-		return nil
-	}
-	var values []string
-	for i, item := range items {
-		field := at + "." + key + "." + strconv.Itoa(i)
-		text, ok := item.(string)
-		if !ok {
-			c.add(field, "must be a string")
-			continue
-		}
-		value, ok := listed(vocabulary, text)
-		if !ok {
-			c.add(field, "%q is not one of the values of this filter", shorten(text))
-			continue
-		}
-		values = append(values, value)
-	}
-	return values
-}
-
-func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
-
-func shorten(s string) string {
-	if len(s) > 60 {
-		return strings.ToValidUTF8(s[:60], "") + "..."
-	}
-	return s
-}
-
-// isHost accepts a bare host name of at least two labels, international ones included.
-func isHost(s string) bool {
-	s = strings.TrimSuffix(strings.TrimSpace(s), ".")
-	if len(s) > 253 || !strings.Contains(s, ".") {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for _, r := range label {
-			if r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func isEmail(s string) bool {
-	local, domain, ok := strings.Cut(strings.TrimSpace(s), "@")
-	return ok && local != "" && !strings.ContainsAny(local, " \t\r\n") && isHost(domain)
-}
-
-func isProfile(s string) bool {
-	s = strings.TrimSpace(s)
-	if !strings.Contains(s, "://") {
-		s = "https://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return false
-	}
-	host := strings.ToLower(u.Hostname())
-	return (host == "linkedin.com" || strings.HasSuffix(host, ".linkedin.com")) && len(strings.Trim(u.Path, "/")) > 0
 }

@@ -33,6 +33,23 @@ var familyNames = []string{
 	"Petrov", "Ramos", "Whitlock", "Iyer", "Brandt", "Dubois", "Haugen", "Castellan", "Mbeki", "Novak",
 }
 
+// seniorityNames are the rungs as V3 previews spell them.
+var seniorityNames = [6]string{"Entry", "Senior", "Manager", "Director", "Vice President", "C-Suite"}
+
+var industries = []string{
+	"Software", "Manufacturing", "Logistics & Freight", "Healthcare", "Financial Services", "Retail", "Energy", "Media",
+	"Construction", "Education", "Food & Beverage", "Professional Services",
+}
+
+// countries says what else is known of the countries of the places.
+var countries = map[string]struct{ iso, continent string }{
+	"United States": {"US", "North America"}, "Canada": {"CA", "North America"}, "United Kingdom": {"GB", "Europe"},
+	"Germany": {"DE", "Europe"}, "France": {"FR", "Europe"}, "Norway": {"NO", "Europe"}, "Netherlands": {"NL", "Europe"},
+	"Belgium": {"BE", "Europe"}, "Spain": {"ES", "Europe"}, "Poland": {"PL", "Europe"}, "India": {"IN", "Asia"},
+	"Japan": {"JP", "Asia"}, "Brazil": {"BR", "South America"}, "Singapore": {"SG", "Asia"},
+	"Côte d'Ivoire": {"CI", "Africa"}, "Australia": {"AU", "Oceania"},
+}
+
 // ladder is a career within one department, from the first rung to the last.
 type ladder struct {
 	department string
@@ -52,9 +69,14 @@ var ladders = []ladder{
 	{"Information Technology", [6]string{"Systems Administrator", "Senior Systems Engineer", "IT Manager", "Head of IT", "VP Information Systems", "Chief Information Officer"}},
 }
 
-var topics = []string{
-	"Data Warehousing", "Endpoint Security", "Payroll Outsourcing", "Fleet Management", "Customer Data Platform",
-	"Cloud Migration", "Sales Enablement", "Freight Forwarding", "E-Signature", "Observability", "Heat Pumps", "R&D Tax Credits",
+// topic is a subject of interest.
+type topic struct{ name, category string }
+
+var topics = []topic{
+	{"Data Warehousing", "Data & Analytics"}, {"Endpoint Security", "Security"}, {"Payroll Outsourcing", "Human Resources"},
+	{"Fleet Management", "Logistics"}, {"Customer Data Platform", "Data & Analytics"}, {"Cloud Migration", "Infrastructure"},
+	{"Sales Enablement", "Sales & Marketing"}, {"Freight Forwarding", "Logistics"}, {"E-Signature", "Sales & Marketing"},
+	{"Observability", "Infrastructure"}, {"Heat Pumps", "Energy"}, {"R&D Tax Credits", "Finance"},
 }
 
 // jobTitle names a vacancy in a department.

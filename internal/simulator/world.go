@@ -33,14 +33,18 @@ type entity struct {
 
 // lookup is one thing a caller asks about, with its identifiers already in comparable form.
 type lookup struct {
-	ref    string // key of the answer map
-	id     int64
-	name   string   // company name to show; "" for an invented one
-	domain string   // company domain to show; "" for an invented one
-	keys   []string // everything the caller identified it by, case-folded
+	ref      string // key of the answer map, or what the caller calls it
+	referred bool   // ref is a reference of the caller's own, not an id
+	id       int64
+	name     string   // of the company, or of a contact's employer; "" for an invented one
+	domain   string   // likewise
+	first    string   // of a contact; "" for an invented one
+	last     string   // likewise
+	url      string   // profile the caller knows a contact by
+	keys     []string // everything the caller identified it by, case-folded
 }
 
-// find returns the entity behind an id, or false when the service does not know it.
+// find returns the entity behind an id, and false when the service does not know it.
 func (w world) find(o object, l *lookup) (entity, bool) {
 	root := w.root(o, l.id)
 	share := knownCompanies
@@ -48,9 +52,7 @@ func (w world) find(o object, l *lookup) (entity, bool) {
 		share = knownContacts
 	}
 	d := dice(blend(root, 'k'))
-	if !d.under(share) {
-		return entity{}, false
-	}
+	known := d.under(share)
 	e := entity{object: o, id: l.id, root: root, activity: min(0.2+0.8*d.skewed(), 8)}
 	if o == company {
 		e.name, e.domain = w.invent(l.id)
@@ -62,8 +64,10 @@ func (w world) find(o object, l *lookup) (entity, bool) {
 		}
 		e.home = pick(&d, places)
 		e.size = 12 * math.Exp(6*d.float()) // 12 to about 5,000
+	} else {
+		e.home = pick(&d, places)
 	}
-	return e, true
+	return e, known
 }
 
 func (w world) root(o object, id int64) uint64 {
@@ -120,6 +124,22 @@ func (w world) invent(id int64) (name, domain string) {
 		domain = strings.ToLower(first+second) + strconv.Itoa(d.between(2, 999)) + ".example"
 	}
 	return name, domain
+}
+
+// inventPerson gives a contact that nobody named a name.
+func (w world) inventPerson(id int64) (first, last string) {
+	d := dice(blend(w.root(contact, id), 'n'))
+	return pick(&d, givenNames), pick(&d, familyNames)
+}
+
+// profileURL is the address of a person's profile.
+func profileURL(first, last string, id int64) string {
+	return "https://www.linkedin.com/in/" + stem(first+last) + "-" + strconv.FormatInt(id, 36)
+}
+
+// companyURL is the address of a company's profile; its last part leads back to the name.
+func companyURL(name string) string {
+	return "https://www.linkedin.com/company/" + strings.Join(strings.Fields(strings.ToLower(name)), "-")
 }
 
 // person names somebody in a news text.

@@ -43,7 +43,7 @@ func TestDomainNameAndIDAgree(t *testing.T) {
 			if string(other["companyId"]) != string(byDomain["companyId"]) {
 				t.Errorf("%s: companyId = %s, want %s", firm.domain, other["companyId"], byDomain["companyId"])
 			}
-			for _, sig := range signalsOf(company, false) {
+			for _, sig := range signalsOf(generation2, company, false) {
 				if diff := cmp.Diff(bare(t, byDomain[sig.key]), bare(t, other[sig.key])); diff != "" {
 					t.Errorf("%s: %s differs:\n%s", firm.domain, sig.key, diff)
 				}
@@ -110,7 +110,7 @@ func TestOverlappingWindowsAgree(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		set := rapid.SampledFrom(sets).Draw(r, "object")
 		firm := rapid.IntRange(0, 5000).Draw(r, "firm")
-		sig := rapid.SampledFrom(s.offered[set.object]).Draw(r, "signal")
+		sig := rapid.SampledFrom(s.offered[generation2][set.object]).Draw(r, "signal")
 		long := rapid.IntRange(30, 1000).Draw(r, "long")
 		short := rapid.IntRange(0, long).Draw(r, "short")
 		later := rapid.IntRange(0, 40).Draw(r, "later")
@@ -183,7 +183,7 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 			t.Fatalf("entry %s has %d fields, want 3 of identity and 27 types", ref, len(entry))
 		}
 		employees := map[day]float64{}
-		for _, sig := range signalsOf(company, true) {
+		for _, sig := range signalsOf(generation2, company, true) {
 			last := day(math.MaxInt32)
 			for _, e := range a.events(t, ref, sig.key) {
 				counts[sig.key]++
@@ -213,7 +213,7 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 		}
 	}
 	total := 0
-	for _, sig := range signalsOf(company, true) {
+	for _, sig := range signalsOf(generation2, company, true) {
 		if counts[sig.key] == 0 {
 			t.Errorf("no %s in a year of 100 companies", sig.key)
 		}
@@ -297,7 +297,7 @@ func TestNewsIsAwkward(t *testing.T) {
 	for batch := range 8 {
 		a := everything(t, firms(fmt.Sprintf("n%d-", batch), 100), `,"startDate":"2024-01-01"`)
 		for ref := range a.Companies {
-			for _, sig := range signalsOf(company, false) {
+			for _, sig := range signalsOf(generation2, company, false) {
 				if sig.record != news {
 					continue
 				}
@@ -404,7 +404,7 @@ func TestFiltersNarrowTheirFamilyOnly(t *testing.T) {
 	some := everything(t, items, `,"startDate":"2025-01-01","filters":{"include":{"newsEventTypes":["ipo","PARTNERSHIP"],"hiringByDepartments":["sales"],"hiringByLocations":[{"country":"NORWAY"},{"country":"united states","state":"ohio"}]}}`)
 	kept := map[record]int{}
 	for ref := range all.Companies {
-		for _, sig := range signalsOf(company, true) {
+		for _, sig := range signalsOf(generation2, company, true) {
 			var want []map[string]any
 			for _, e := range all.events(t, ref, sig.key) {
 				keep := true
@@ -440,7 +440,7 @@ func TestCapKeepsTheNewest(t *testing.T) {
 	two := everything(t, items, `,"startDate":"2024-01-01","maxResultsPerSignal":2`)
 	cut := 0
 	for ref := range all.Companies {
-		for _, sig := range signalsOf(company, true) {
+		for _, sig := range signalsOf(generation2, company, true) {
 			want := all.events(t, ref, sig.key)
 			if len(want) > 2 {
 				want = want[:2]

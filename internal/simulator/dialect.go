@@ -1,0 +1,258 @@
+package simulator
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// This file holds what all dialects share: what a request becomes, and how its common parts are
+// read.
+
+// order is a request in no dialect: whom it is about, which signals, and which part of their
+// history.
+type order struct {
+	product string // what is bought; "" for events
+	object  object
+	now     time.Time
+	lookups []lookup
+	types   []*signal
+	span    span
+	most    int // events per type and entity; 0 = all
+	filter  include
+	like    *likeOrder // lookalikes only
+}
+
+// wants names what an order asks for, as the bill has it.
+func (o *order) wants() []string {
+	if o.product != "" {
+		return []string{o.product}
+	}
+	keys := make([]string, len(o.types))
+	for i, s := range o.types {
+		keys[i] = s.key
+	}
+	return keys
+}
+
+// dialect is one generation of the API at one path: how an order is read, what the world has to
+// say to it, and how that is written. The day of now is the last one of every window.
+//
+// check, which may be nil, refuses an order that was read well but cannot be filled.
+type dialect struct {
+	parse  func(s *Server, body []byte, now time.Time) (*order, *problem)
+	check  func(s *Server, o *order) *problem
+	answer func(s *Server, o *order, draw uint64) *answer
+	encode func(dst []byte, a *answer, sw *Switches, q *quirks) []byte
+}
+
+// readSignals reads the list of signal keys under a field, served being those there are.
+func readSignals(c *complaints, s *Server, o object, served []*signal, at string, obj *jsonObject, name string) []*signal {
+	chosen := make([]bool, len(served))
+	all, others := false, false
+	for i, item := range c.listAt(at, obj, name, true, 1) {
+		field := join(at, name) + "." + strconv.Itoa(i)
+		key, ok := item.(string)
+		if !ok {
+			c.add(field, "must be a string")
+			continue
+		}
+		if key == allSignals {
+			all = true
+			for j := range chosen {
+				chosen[j] = true
+			}
+			continue
+		}
+		others = true
+		known := false
+		for j, sig := range served {
+			if sig.key == key {
+				chosen[j], known = true, true
+			}
+		}
+		if !known {
+			c.add(field, "%q is not a %s signal", shorten(key), o)
+		}
+	}
+	if all && others && s.switches.AllSignals == "refuse" {
+		c.add(join(at, name), "must not name allSignals next to other signals")
+	}
+	var types []*signal
+	for j, sig := range served {
+		if chosen[j] {
+			types = append(types, sig)
+		}
+	}
+	return types
+}
+
+// readSpan reads the window of a request, which always ends today.
+func readSpan(c *complaints, s *Server, at string, obj *jsonObject, today day) span {
+	sp := span{from: today.monthsBack(6), to: today, today: today}
+	if s.switches.DefaultWindow == "three-months" {
+		sp.from = today.monthsBack(3)
+	}
+	if v, ok := obj.get("startDate"); ok {
+		text, _ := v.(string)
+		from, ok := parseDay(text)
+		switch {
+		case !ok:
+			c.add(join(at, "startDate"), "must be a date written YYYY-MM-DD")
+		case from > today:
+			c.add(join(at, "startDate"), "must not be in the future")
+		}
+		sp.from = from
+	}
+	return sp
+}
+
+// readMost reads the cap on the events of a type; limit is the largest there may be, 0 for any.
+func readMost(c *complaints, s *Server, at string, obj *jsonObject, limit int64) int {
+	v, ok := obj.get("maxResultsPerSignal")
+	if !ok {
+		if s.switches.MissingCap == "10" {
+			return 10
+		}
+		return 0
+	}
+	most, ok := integer(v)
+	switch {
+	case limit > 0 && (!ok || most < 1 || most > limit):
+		c.add(join(at, "maxResultsPerSignal"), "must be an integer from 1 to %d", limit)
+	case !ok || most < 1:
+		c.add(join(at, "maxResultsPerSignal"), "must be an integer of at least 1")
+	}
+	return int(min(most, 1<<30))
+}
+
+// subFilters are the filters that V2 documents for signals.
+var subFilters = []string{"newsEventTypes", "hiringByDepartments", "hiringByLocations"}
+
+// readFilters reads the filters of signals, of which only the known ones may be there.
+func readFilters(c *complaints, v any, known []string) include {
+	var f include
+	obj := c.members("filters", v, "include")
+	if obj == nil {
+		return f
+	}
+	v, ok := obj.get("include")
+	if !ok {
+		return f
+	}
+	const at = "filters.include"
+	inner := c.members(at, v, known...)
+	if inner == nil {
+		return f
+	}
+	f.newsTypes = readValues(c, at, inner, "newsEventTypes", newsEventTypes())
+	f.categories = readValues(c, at, inner, "intentCategories", intentCategories())
+	f.departments = readValues(c, at, inner, "hiringByDepartments", departments)
+	if v, ok := inner.get("hiringByLocations"); ok {
+		items, ok := v.([]any)
+		if !ok {
+			c.add(at+".hiringByLocations", "must be a list")
+		}
+		for i, item := range items {
+			field := at + ".hiringByLocations." + strconv.Itoa(i)
+			one := c.members(field, item, "country", "state")
+			if one == nil {
+				continue
+			}
+			if _, ok := one.get("country"); !ok {
+				c.add(field+".country", "is required")
+			}
+			country, _ := c.text(field, one, "country")
+			state, _ := c.text(field, one, "state")
+			f.places = append(f.places, place{country: strings.TrimSpace(country), state: strings.TrimSpace(state)})
+		}
+	}
+	return f
+}
+
+// readValues reads a list of words from a vocabulary, in any letter case.
+func readValues(c *complaints, at string, obj *jsonObject, key string, vocabulary []string) []string {
+	v, ok := obj.get(key)
+	if !ok {
+		return nil
+	}
+	items, ok := v.([]any)
+	if !ok {
+		c.add(at+"."+key, "must be a list")
+		return nil
+	}
+	var values []string
+	for i, item := range items {
+		field := at + "." + key + "." + strconv.Itoa(i)
+		text, ok := item.(string)
+		if !ok {
+			c.add(field, "must be a string")
+			continue
+		}
+		value, ok := listed(vocabulary, text)
+		if !ok {
+			c.add(field, "%q is not one of the values of this filter", shorten(text))
+			continue
+		}
+		values = append(values, value)
+	}
+	return values
+}
+
+// readDomain reads an optional host name.
+func readDomain(c *complaints, field string, obj *jsonObject, key string) (string, bool) {
+	domain, ok := c.text(field, obj, key)
+	if ok && !isHost(domain) {
+		c.add(join(field, key), "must be a host name, not a URL")
+		return "", false
+	}
+	return domain, ok
+}
+
+func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+func shorten(s string) string {
+	if len(s) > 60 {
+		return strings.ToValidUTF8(s[:60], "") + "..."
+	}
+	return s
+}
+
+// isHost accepts a bare host name of at least two labels, international ones included.
+func isHost(s string) bool {
+	s = strings.TrimSuffix(strings.TrimSpace(s), ".")
+	if len(s) > 253 || !strings.Contains(s, ".") {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, r := range label {
+			if r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isEmail(s string) bool {
+	local, domain, ok := strings.Cut(strings.TrimSpace(s), "@")
+	return ok && local != "" && !strings.ContainsAny(local, " \t\r\n") && isHost(domain)
+}
+
+func isProfile(s string) bool {
+	s = strings.TrimSpace(s)
+	if !strings.Contains(s, "://") {
+		s = "https://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	return (host == "linkedin.com" || strings.HasSuffix(host, ".linkedin.com")) && len(strings.Trim(u.Path, "/")) > 0
+}

@@ -1,0 +1,70 @@
+package simulator
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+	"strings"
+)
+
+// This file turns ids into opaque tokens and back. A token is as good as the digits it stands
+// for, and says nothing to whoever holds it.
+
+const tokenVersion = "v1."
+
+// token hides an id.
+func (w world) token(o object, id int64) string {
+	hidden := w.shuffle(o, uint64(id), false)
+	b := binary.BigEndian.AppendUint64(nil, hidden)
+	b = binary.BigEndian.AppendUint32(b, w.seal(o, hidden))
+	return tokenVersion + base64.RawURLEncoding.EncodeToString(b)
+}
+
+// idOfToken finds the id again. It is false for a token of another world or another object, and
+// for a text that is none.
+func (w world) idOfToken(o object, token string) (int64, bool) {
+	text, ok := strings.CutPrefix(token, tokenVersion)
+	if !ok {
+		return 0, false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) != 12 {
+		return 0, false
+	}
+	hidden := binary.BigEndian.Uint64(b)
+	id := int64(w.shuffle(o, hidden, true))
+	return id, binary.BigEndian.Uint32(b[8:]) == w.seal(o, hidden) && id > 0
+}
+
+// seal tells the tokens of one world and object from all others.
+func (w world) seal(o object, hidden uint64) uint32 {
+	return uint32(blend(w.seed^uint64(o+31)<<48, hidden))
+}
+
+// shuffle is a permutation of the 64-bit numbers: a Feistel network, whose rounds are undone by
+// running them backwards.
+func (w world) shuffle(o object, x uint64, back bool) uint64 {
+	const rounds = 4
+	left, right := uint32(x>>32), uint32(x)
+	for i := range rounds {
+		if back {
+			i = rounds - 1 - i
+			left, right = right^uint32(blend(w.seed+uint64(o), uint64(i)<<32|uint64(left))), left
+			continue
+		}
+		left, right = right, left^uint32(blend(w.seed+uint64(o), uint64(i)<<32|uint64(right)))
+	}
+	return uint64(left)<<32 | uint64(right)
+}
+
+// idOfText reads an id in digits or as a token.
+func (w world) idOfText(o object, text string) (int64, bool) {
+	if id, ok := w.idOfToken(o, text); ok {
+		return id, true
+	}
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	id, err := strconv.ParseInt(text, 10, 64)
+	return id, err == nil && id > 0
+}

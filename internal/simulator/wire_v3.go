@@ -1,0 +1,168 @@
+package simulator
+
+import (
+	"strconv"
+	"time"
+)
+
+// This file is the V3 dialect: signals by id. The other operations of that generation have files
+// of their own: search.go, score.go, lookalike.go and visits.go.
+
+// v3Read is how every V3 operation begins to read: the body is an object without unknown keys.
+// fill does the rest.
+func v3Read(body []byte, allowed []string, fill func(c *complaints, obj *jsonObject)) *problem {
+	root, err := decodeStrict(body)
+	if err != nil {
+		return badRequest(err.Error())
+	}
+	c := &complaints{}
+	obj := c.members("", root, allowed...)
+	if obj == nil {
+		return badRequest("body must be a JSON object")
+	}
+	fill(c, obj)
+	if c.total > 0 {
+		return badRequest(c.list...)
+	}
+	return nil
+}
+
+// most events of one type that V3 lets one ask for.
+const v3Most = 100
+
+func v3Signals(of object) *dialect {
+	return &dialect{
+		parse: func(s *Server, body []byte, now time.Time) (*order, *problem) {
+			allowed := []string{"ids", "signalTypes", "startDate", "maxResultsPerSignal"}
+			if of == company {
+				allowed = append(allowed, "filters")
+			}
+			o := &order{object: of, now: now}
+			return o, v3Read(body, allowed, func(c *complaints, obj *jsonObject) {
+				o.lookups = v3IDs(c, s, of, obj)
+				o.types = readSignals(c, s, of, s.offered[generation3][of], "", obj, "signalTypes")
+				o.span = readSpan(c, s, "", obj, dayOf(now))
+				o.most = readMost(c, s, "", obj, v3Most)
+				if v, ok := obj.get("filters"); ok && of == company {
+					o.filter = v3Filters(c, s, v)
+				}
+			})
+		},
+		answer: (*Server).answer,
+		encode: v3EncodeSignals,
+	}
+}
+
+func v3IDs(c *complaints, s *Server, of object, obj *jsonObject) []lookup {
+	items := c.batch(s, "", obj, "ids")
+	lookups := make([]lookup, 0, len(items))
+	seen := make(map[string]bool, len(items))
+	for i, item := range items {
+		l, ok := v3ID(c, s, of, "ids."+strconv.Itoa(i), item)
+		if ok && !seen[l.ref] { // an id twice is one entry, billed once
+			seen[l.ref] = true
+			lookups = append(lookups, l)
+		}
+	}
+	return lookups
+}
+
+func v3ID(c *complaints, s *Server, of object, field string, item any) (lookup, bool) {
+	text, ok := item.(string)
+	if !ok {
+		c.add(field, "must be a string")
+		return lookup{}, false
+	}
+	id, ok := s.world.idOfText(of, text)
+	if !ok {
+		c.add(field, "%q is not an id", shorten(text))
+	}
+	return lookup{ref: text, id: id, keys: []string{fold(text), strconv.FormatInt(id, 10)}}, ok
+}
+
+// v3Filters reads the one filter that V3 documents for signals, and by switch those of V2.
+func v3Filters(c *complaints, s *Server, v any) include {
+	known := []string{"intentCategories"}
+	if s.switches.V3Filters == "lenient" {
+		known = append(known, subFilters...)
+	}
+	return readFilters(c, v, known)
+}
+
+func v3EncodeSignals(dst []byte, a *answer, sw *Switches, q *quirks) []byte {
+	w := newWriter(dst, a, sw, q)
+	w.generation, w.charged = generation3, "billing"
+	w.open()
+	w.entries("results", a, q.rootList, w.v3Entry, func(f *finding) bool {
+		if sw.NotFound != "error" {
+			return false
+		}
+		w.b = append(w.b, '{')
+		w.echo("id", f.lookup.ref)
+		w.itemError(notFound)
+		w.b = append(w.b, '}')
+		return true
+	})
+	w.window(a.order)
+	w.charge(a)
+	return append(w.b, '}')
+}
+
+func (w *writer) v3Entry(a *answer, f *finding) {
+	w.b = append(w.b, '{')
+	w.echo("id", f.lookup.ref)
+	if f.entity.object == company {
+		w.string("companyName", f.entity.name)
+		w.string("domain", w.www(&f.entity))
+	}
+	w.lists(a.order, f)
+	w.b = append(w.b, '}')
+}
+
+// Codes of what can be wrong with one item of a batch.
+const (
+	notFound   = "NOT_FOUND"
+	restricted = "COMPLIANCE_RESTRICTED"
+	noScore    = "NO_SCORE"
+)
+
+var itemMessages = map[string]string{
+	notFound:   "Nothing is known under these identifiers",
+	restricted: "This entry may not be looked up",
+	noScore:    "There is no score for this entry",
+}
+
+func (w *writer) itemError(code string) {
+	w.b = append(jsonKey(w.b, "error"), `{"code":`...)
+	w.b = append(jsonText(w.b, code), `,"message":`...)
+	w.b = append(jsonText(w.b, itemMessages[code]), '}')
+}
+
+// echo writes an id as it was asked for.
+func (w *writer) echo(key, id string) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != id {
+		w.b = jsonText(jsonKey(w.b, key), id) // a token, or zeros before the number
+		return
+	}
+	w.id(key, n, false)
+}
+
+// entityID writes an id as V3 gives them out.
+func (w *writer) entityID(key string, of object, id int64) {
+	if w.sw.V3IDs == "tokens" {
+		w.b = jsonText(jsonKey(w.b, key), w.world.token(of, id))
+		return
+	}
+	w.id(key, id, false)
+}
+
+// www is the domain of a company as V3 has it.
+func (w *writer) www(e *entity) string { return w.hosted(e.id, e.domain) }
+
+func (w *writer) hosted(id int64, domain string) string {
+	if w.sw.V3WWW == "always" || w.sw.V3WWW == "half" && blend(uint64(id), 'w')&1 == 0 {
+		return "www." + domain
+	}
+	return domain
+}

@@ -1,0 +1,508 @@
+package simulator
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// This file holds what all dialects share of writing an answer: events, values and the charge.
+
+// quirks are the ways in which a fault bends the text of an answer that was paid for. The zero
+// value bends nothing.
+type quirks struct {
+	charge       string // how the charge is written; "" as it should be
+	extraFields  bool   // fields nobody documented
+	unknownType  bool   // a signal type nobody asked for
+	oddTypes     bool   // values of another JSON type than documented
+	dropSome     bool   // entities that were found and paid for are left out
+	foreign      bool   // an entity nobody asked about
+	duplicateKey bool   // one entity twice, with different content
+	rootList     bool   // a list in place of the map, or the reverse
+	status       int    // in place of the usual one
+	contentType  string // in place of the usual one
+}
+
+// writer writes one answer, in any dialect.
+type writer struct {
+	b          []byte
+	sw         *Switches
+	q          *quirks
+	odd        dice // decides which values oddTypes touches
+	world      world
+	generation int
+	charged    string // documented place of the charge: a name, or "billing" for one inside it
+}
+
+func newWriter(dst []byte, a *answer, sw *Switches, q *quirks) *writer {
+	a.arrange(sw.Order)
+	return &writer{b: dst, sw: sw, q: q, world: a.world, odd: dice(blend(a.draw, 'o'))}
+}
+
+// open begins an answer.
+func (w *writer) open() {
+	w.b = append(w.b, '{')
+	if w.q.extraFields {
+		w.b = append(w.b, `"apiRevision":"2031-04","trace":{"hops":[1,2,3],"region":null}`...)
+	}
+}
+
+// entries writes the findings under a name, as a map by reference or as a list. missing writes
+// what stands for an entity that is not known, or nothing and false.
+func (w *writer) entries(name string, a *answer, asMap bool, known func(*answer, *finding), missing func(*finding) bool) {
+	brackets := "[]"
+	if asMap {
+		brackets = "{}"
+	}
+	w.b = append(jsonKey(w.b, name), brackets[0])
+	next := func(f *finding) {
+		w.b = jsonComma(w.b)
+		if asMap {
+			w.b = append(jsonText(w.b, f.lookup.ref), ':')
+		}
+	}
+	nth, doubled := 0, false
+	for i := range a.findings {
+		f := &a.findings[i]
+		if !f.known {
+			before := len(w.b)
+			next(f)
+			if !missing(f) {
+				w.b = w.b[:before]
+			}
+			continue
+		}
+		nth++
+		if w.q.dropSome && nth%3 == 1 {
+			continue
+		}
+		next(f)
+		known(a, f)
+		if w.q.duplicateKey && !doubled {
+			doubled = true
+			bare := *f
+			bare.events = make([][]event, len(f.events))
+			next(f)
+			known(a, &bare)
+		}
+	}
+	if w.q.foreign {
+		f := stranger(a)
+		next(f)
+		known(a, f)
+	}
+	w.b = append(w.b, brackets[1])
+}
+
+// stranger is an entity that nobody asked about.
+func stranger(a *answer) *finding {
+	id := int64(700_000_000_000 + a.draw%90_000_000_000)
+	for i := range a.order.lookups {
+		if a.order.lookups[i].id == id {
+			id++
+		}
+	}
+	f := &finding{lookup: &lookup{ref: strconv.FormatInt(id, 10), id: id, referred: true}, known: true,
+		entity: entity{object: a.order.object, id: id, root: a.draw, name: "Stranger & Sons", domain: "stranger.example"},
+		events: make([][]event, len(a.order.types))}
+	if len(a.order.types) > 0 && a.order.types[0].record == hiring {
+		f.events[0] = []event{{signal: a.order.types[0], id: 900_000_000_000_000_001, date: a.order.span.from, now: 30, was: 10, rate: 200}}
+	}
+	return f
+}
+
+// window writes the days an answer covers.
+func (w *writer) window(o *order) {
+	w.b = append(jsonKey(w.b, "startDate"), '"')
+	w.b = append(o.span.from.append(w.b), '"')
+	w.b = append(jsonKey(w.b, "endDate"), '"')
+	w.b = append(o.span.to.append(w.b), '"')
+}
+
+// extras writes members of an entity that nobody documented, the first under the given name.
+func (w *writer) extras(name string) {
+	if w.q.extraFields {
+		w.b = append(jsonKey(w.b, name), `{"main":"Manufacturing","sub":["Valves & Pumps"]},"isCustomer":false`...)
+	}
+}
+
+// lists writes the events of an entity, one list per type asked for.
+func (w *writer) lists(o *order, f *finding) {
+	w.extras("industry")
+	for i, sig := range o.types {
+		w.list(sig.key, &f.entity, f.events[i])
+	}
+	w.unasked(o)
+}
+
+// unasked writes a key of an older generation, with the value words it used to have.
+func (w *writer) unasked(o *order) {
+	if w.q.unknownType {
+		w.b = append(jsonKey(w.b, "headcountGrowth"), `[{"score":"high","oldValue":120,"newValue":180,"signalDate":"`...)
+		w.b = append(o.span.from.append(w.b), `"}]`...)
+	}
+}
+
+func (w *writer) company(e *entity, domain string) {
+	w.id("companyId", e.id, false)
+	w.string("companyName", e.name)
+	w.string("domain", domain)
+}
+
+func (w *writer) list(key string, e *entity, events []event) {
+	asObject := len(events) == 1 &&
+		(w.sw.Single == "object-all" || w.sw.Single == "object" && e.object == contact || w.q.oddTypes && w.odd.under(0.3))
+	switch {
+	case len(events) == 0 && w.sw.Empty == "absent":
+		return
+	case len(events) == 0 && (w.sw.Empty == "null" || w.q.oddTypes && w.odd.under(0.3)):
+		w.b = append(jsonKey(w.b, key), "null"...)
+		return
+	}
+	w.b = jsonKey(w.b, key)
+	if !asObject {
+		w.b = append(w.b, '[')
+	}
+	for i := range events {
+		w.b = jsonComma(w.b)
+		w.b = append(w.b, '{')
+		w.event(e, &events[i])
+		if w.q.extraFields {
+			w.b = append(w.b, `,"confidence":0.875,"lineage":{"model":"m-7","parts":[{"n":1},{"n":2}]}`...)
+		}
+		w.b = append(w.b, '}')
+	}
+	if !asObject {
+		w.b = append(w.b, ']')
+	}
+}
+
+func (w *writer) event(e *entity, ev *event) {
+	if ev.signal.record == jobMove {
+		w.move(e, ev)
+		return
+	}
+	if ev.signal.record == social {
+		w.social(e, ev)
+		return
+	}
+	w.company(e, e.domain)
+	w.string("signalId", strconv.FormatUint(ev.id, 10))
+	if ev.signal.record == news {
+		w.news(e, ev)
+		return
+	}
+	w.date("signalDate", ev.date)
+	d := dice(blend(ev.detail, 'd'))
+	switch ev.signal.record {
+	case headcount:
+		w.number("baselineEmployeesCount", ev.was)
+		w.number("newEmployeesCount", ev.now)
+		w.rate(ev)
+	case hiring:
+		w.number("newJobsPostedLastWeek", ev.now)
+		w.number("historicalAvg", ev.was)
+		w.rate(ev)
+	case hiringDept:
+		spelled := ev.topic
+		if spelled == "Engineering & Technical" && d.under(0.5) {
+			spelled = "Engineering" // answers do not always spell as the filter does
+		}
+		w.string("department", spelled)
+		w.number("newJobsPostedLast4Weeks", ev.now)
+		w.number("historicalAvg", ev.was)
+		w.rate(ev)
+	case hiringPlace:
+		w.where(ev.place)
+		w.number("newJobsPostedLast4Weeks", ev.now)
+		w.number("historicalAvg", ev.was)
+		w.rate(ev)
+	case traffic:
+		w.number("lastMonthVisits", ev.now)
+		w.number("historicalAvg", ev.was)
+		w.rate(ev)
+	case itSpend:
+		w.number("estimatedAnnualItSpend", ev.now)
+		w.rate(ev)
+	case jobPost:
+		job := strconv.FormatUint(ev.id%1_000_000_007, 36)
+		w.string("externalJobId", "job-"+job)
+		w.string("jobTitle", jobTitle(ev.topic, &d))
+		w.string("department", ev.topic)
+		w.where(ev.place)
+		w.string("city", ev.place.city)
+		w.string("jobUrl", "https://jobs.example/"+job)
+	case newSite:
+		w.where(ev.place)
+		w.string("city", ev.place.city)
+		w.string("source", pick(&d, []string{"news", "jobs"}))
+	case intent, intentPlace:
+		w.string("topicName", ev.topic)
+		w.number("topicScore", ev.now)
+		w.string("topicTrend", strings.Replace("+"+strconv.Itoa(d.between(-12, 25)), "+-", "-", 1))
+		if ev.signal.record == intentPlace {
+			w.where(ev.place)
+		}
+	case siteVisit:
+		w.visits(ev, &d)
+	}
+}
+
+func (w *writer) visits(ev *event, d *dice) {
+	sessions := d.between(1, 40)
+	w.number("score", ev.now)
+	w.string("scoreBand", []string{"cold", "warm", "hot"}[int(ev.now-1)/34])
+	w.number("totalSessions", float64(sessions))
+	w.number("uniqueVisitors", float64(d.between(1, sessions)))
+	w.number("avgSessionMinutes", float64(d.between(2, 90))/4)
+	w.number("daysVisited", float64(d.between(1, min(sessions, 7))))
+	w.number("highIntentPageviews", float64(d.upto(sessions)))
+	w.date("lastVisit", ev.date)
+	w.string("visitorCountry", pick(d, []string{"US", "DE", "NO", "FR", "GB", "IN"}))
+}
+
+func (w *writer) news(e *entity, ev *event) {
+	d := dice(blend(ev.detail, 'd'))
+	a := written(ev, e.name)
+	kind := ev.topic
+	if lower := d.under(0.1); w.sw.EventTypeCase == "lower" || lower && w.sw.EventTypeCase == "mixed" {
+		kind = strings.ToLower(kind)
+	}
+	w.string("eventType", kind)
+	w.string("eventSummary", a.summary)
+	w.string("articleTitle", a.title)
+	w.string("articleHighlight", a.highlight)
+	w.string("articleUrl", a.url)
+	if w.sw.NewsDates != "effective" {
+		w.date("articlePublishedDate", ev.date)
+	}
+	if known := !d.under(0.2); w.sw.NewsDates == "effective" || known && w.sw.NewsDates == "both" {
+		w.date("eventEffectiveDate", ev.took)
+	}
+}
+
+// move writes a job move under the names of V2, those of the one sample that V3 gives, or both.
+func (w *writer) move(e *entity, ev *event) {
+	d := dice(blend(ev.detail, 'd'))
+	names := "v2"
+	if w.generation == generation3 {
+		names = w.sw.V3Events
+	}
+	promoted := ev.signal.key == "promotion"
+	labelled := !d.under(0.1)
+	titled := promoted && d.under(0.5)
+	moved := !promoted || d.under(0.7)
+	if names != "v2" {
+		w.id("id", e.id, false)
+		if moved {
+			w.string("previousCompany", ev.from.company)
+		}
+		w.string("newCompany", ev.to.company)
+	}
+	if names != "sample" {
+		w.id("personId", e.id, false)
+		w.id("currentCompanyId", ev.to.companyID, true)
+		w.string("currentCompanyName", ev.to.company)
+		w.string("currentDomain", ev.to.domain)
+		w.string("currentTitle", ev.to.title())
+		w.departments(ev.to)
+		if labelled {
+			w.string("currentSeniorityLabel", ev.to.seniority())
+		}
+		if titled {
+			w.string("previousTitle", ev.from.title())
+		}
+		if moved {
+			w.string("previousCompanyName", ev.from.company)
+			w.string("previousDomain", ev.from.domain)
+		}
+	}
+	w.date("signalDate", ev.date)
+}
+
+var (
+	socialCategories = []string{"Vendor evaluation", "Budget planning", "Team growth", "Pain point"}
+	socialKinds      = []string{"post", "comment", "reaction", "share"}
+)
+
+// social writes a public activity with the people and companies it speaks of. Some of them the
+// service does not know: they have no id.
+func (w *writer) social(e *entity, ev *event) {
+	d := dice(blend(ev.detail, 'd'))
+	w.id("companyId", e.id, true)
+	w.date("activityPublicationDate", ev.date)
+	w.string("signalCategory", pick(&d, socialCategories))
+	w.b = append(jsonKey(w.b, "intentTopics"), '[')
+	for _, t := range interests(ev) {
+		w.b = append(jsonComma(w.b), '{')
+		w.string("topic", t.name)
+		w.string("category", t.category)
+		w.b = append(w.b, '}')
+	}
+	w.b = append(w.b, ']')
+	w.b = jsonKey(w.b, "author")
+	w.mention(&d, contact)
+	for _, list := range []struct {
+		name string
+		of   object
+	}{{"contactsMentioned", contact}, {"companiesMentioned", company}} {
+		w.b = append(jsonKey(w.b, list.name), '[')
+		for range d.upto(3) {
+			w.b = jsonComma(w.b)
+			w.mention(&d, list.of)
+		}
+		w.b = append(w.b, ']')
+	}
+	activity := strconv.FormatUint(ev.id, 10)
+	w.string("activityUrl", "https://www.linkedin.com/feed/update/urn:li:activity:"+activity)
+	if d.under(0.2) {
+		w.b = append(jsonKey(w.b, "activitySummary"), "null"...)
+	} else {
+		w.string("activitySummary", person(&d)+" asks about "+ev.topic+" & what it costs.")
+	}
+	w.number("activityLikes", float64(d.upto(400)))
+	w.number("activityComments", float64(d.upto(60)))
+	w.number("activityShares", float64(d.upto(20)))
+	w.string("activityType", pick(&d, socialKinds))
+}
+
+// mention writes a person or a company that an activity speaks of.
+func (w *writer) mention(d *dice, o object) {
+	id := w.world.idOf(o, "mentioned/"+strconv.Itoa(d.upto(100_000)))
+	w.b = append(w.b, '{')
+	if d.under(0.3) {
+		w.b = append(jsonKey(w.b, "id"), "null"...)
+	} else {
+		w.id("id", id, false)
+	}
+	if o == contact {
+		first, last := w.world.inventPerson(id)
+		w.string("fullName", first+" "+last)
+		w.string("linkedinUrl", profileURL(first, last, id))
+	} else {
+		name, _ := w.world.invent(id)
+		w.string("name", name)
+		w.string("linkedinUrl", companyURL(name))
+	}
+	w.b = append(w.b, '}')
+}
+
+func (w *writer) departments(s *stint) {
+	switch w.sw.Departments {
+	case "list":
+		w.b = append(jsonText(append(jsonKey(w.b, "currentDepartments"), '['), s.department()), ']')
+	case "objects":
+		w.b = append(jsonKey(w.b, "currentDepartments"), `[{"id":`...)
+		w.b = strconv.AppendInt(w.b, int64(s.ladder+1), 10)
+		w.b = append(jsonText(append(w.b, `,"value":`...), s.department()), '}', ']')
+	default:
+		w.string("currentDepartments", s.department())
+	}
+}
+
+func (w *writer) where(p place) {
+	w.string("country", p.country)
+	if p.state != "" {
+		w.string("state", p.state)
+	}
+}
+
+func (w *writer) rate(ev *event) {
+	rate := float64(ev.rate)
+	if w.sw.DecreaseSign == "positive" {
+		rate = math.Abs(rate)
+	}
+	w.number("changeRatePercent", rate)
+}
+
+func (w *writer) string(key, value string) {
+	w.b = jsonKey(w.b, key)
+	switch {
+	case w.q.oddTypes && w.odd.under(0.04):
+		w.b = strconv.AppendInt(w.b, int64(w.odd.upto(100000)), 10)
+	case w.q.oddTypes && w.odd.under(0.04):
+		w.b = append(w.b, "null"...)
+	default:
+		w.b = jsonText(w.b, value)
+	}
+}
+
+func (w *writer) number(key string, value float64) {
+	w.b = jsonKey(w.b, key)
+	if w.q.oddTypes && w.odd.under(0.3) {
+		w.b = append(jsonNumber(append(w.b, '"'), value), '"')
+		return
+	}
+	w.b = jsonNumber(w.b, value)
+}
+
+// id writes an id as documented for its field, or as the switch has it.
+func (w *writer) id(key string, id int64, asNumber bool) {
+	switch w.sw.IDs {
+	case "text":
+		asNumber = false
+	case "number":
+		asNumber = true
+	}
+	if w.q.oddTypes && w.odd.under(0.3) {
+		asNumber = !asNumber
+	}
+	w.b = jsonKey(w.b, key)
+	if asNumber {
+		w.b = strconv.AppendInt(w.b, id, 10)
+		return
+	}
+	w.b = append(strconv.AppendInt(append(w.b, '"'), id, 10), '"')
+}
+
+var oddDates = []string{`"31/12/2026"`, `"2026-02-30"`, `"soon"`, `""`, `1767225600`, `"2026-W07"`, `null`, `"0000-00-00"`, `"12026-01-01"`}
+
+func (w *writer) date(key string, d day) {
+	w.b = jsonKey(w.b, key)
+	if w.q.oddTypes && w.odd.under(0.3) {
+		w.b = append(w.b, pick(&w.odd, oddDates)...)
+		return
+	}
+	w.b = append(d.append(append(w.b, '"')), '"')
+}
+
+// charge writes what the call cost, in one of the many ways a fault can have it.
+func (w *writer) charge(a *answer) {
+	field := w.sw.ChargeField
+	if field == "documented" {
+		field = w.charged
+	}
+	if w.q.charge == "elsewhere" {
+		others := slices.DeleteFunc([]string{"creditCharged", "creditsCharged", "billing"}, func(f string) bool { return f == field })
+		field = others[a.draw&1]
+	}
+	if field != "billing" {
+		w.credits(field, a.charge)
+		return
+	}
+	w.b = append(jsonKey(w.b, "billing"), '{')
+	w.credits("creditsCharged", a.charge)
+	w.b = append(strconv.AppendInt(jsonKey(w.b, "resultsReturned"), int64(a.found), 10), '}')
+}
+
+func (w *writer) credits(key string, n int64) {
+	switch w.q.charge {
+	case "missing":
+	case "null":
+		w.b = append(jsonKey(w.b, key), "null"...)
+	case "string":
+		w.b = append(strconv.AppendInt(append(jsonKey(w.b, key), '"'), n, 10), '"')
+	case "negative":
+		w.b = append(jsonKey(w.b, key), "-1"...)
+	case "fraction":
+		w.b = append(strconv.AppendInt(jsonKey(w.b, key), n, 10), ".5"...)
+	case "duplicate":
+		w.b = strconv.AppendInt(jsonKey(w.b, key), n, 10)
+		w.b = strconv.AppendInt(jsonKey(w.b, key), n+7, 10)
+	case "case":
+		w.b = strconv.AppendInt(jsonKey(w.b, "C"+key[1:]), n, 10)
+	default:
+		w.b = strconv.AppendInt(jsonKey(w.b, key), n, 10)
+	}
+}
