@@ -27,6 +27,7 @@ type Manifest struct {
 	Accounts AccountTotals     `json:"accounts"`
 	Credits  CreditTotals      `json:"credits"`
 	Events   EventTotals       `json:"events"`
+	Products map[string]int64  `json:"products,omitempty"` // results of what was bought beside signals: ids found, scores, lookalikes, visits
 	Calls    CallTotals        `json:"calls"`
 	Held     []Doubt           `json:"held"`            // this run's own, in its order, then those of earlier runs
 	Pages    *PageTotals       `json:"pages,omitempty"` // of a run that asked page by page
@@ -274,9 +275,10 @@ func NewManifest(run RunInfo) *Manifest {
 		Credits: CreditTotals{
 			ByAction: map[string]int64{}, BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}, ByBasis: map[Basis]int64{},
 		},
-		Events: EventTotals{BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}},
-		Calls:  CallTotals{ByOutcome: map[Outcome]int64{}, ByStatus: map[int]int64{}},
-		Held:   []Doubt{}, Files: []File{}, PerCall: []CallLine{},
+		Products: map[string]int64{},
+		Events:   EventTotals{BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}},
+		Calls:    CallTotals{ByOutcome: map[Outcome]int64{}, ByStatus: map[int]int64{}},
+		Held:     []Doubt{}, Files: []File{}, PerCall: []CallLine{},
 	}
 }
 
@@ -296,11 +298,15 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 	for _, s := range shares {
 		category := categoryOf(s.signal)
 		l.Events += s.events
-		m.Events.Returned += s.events
-		m.Events.BySignal[s.signal] += s.events
-		m.Events.ByCategory[category] += s.events
-		if s.item >= len(b.Items) {
-			m.Events.Strays += s.events
+		if b.Query.Service == Signals {
+			m.Events.Returned += s.events
+			m.Events.BySignal[s.signal] += s.events
+			m.Events.ByCategory[category] += s.events
+			if s.item >= len(b.Items) {
+				m.Events.Strays += s.events
+			}
+		} else {
+			m.Products[s.signal] += s.events
 		}
 		if basis != UnknownBasis && basis != "" {
 			m.Credits.BySignal[s.signal] += s.credits
@@ -363,7 +369,7 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 		return cmp.Or(cmp.Compare(a.Run, b.Run), cmp.Compare(a.Call, b.Call))
 	})
 	for _, f := range files {
-		if t, ok := schema.TableNamed(f.Table); ok && t.Unique != "" {
+		if t, ok := schema.TableNamed(f.Table); ok && t.IsEvent() {
 			m.Events.Written += f.Rows
 			m.Events.Duplicate += f.Duplicate
 		}

@@ -292,7 +292,7 @@ func TestAthena(t *testing.T) {
 		create := statements[i]
 		i++
 		folder, partitioned := "ledger", ""
-		if isEvent(table) {
+		if table.IsEvent() {
 			folder, partitioned = "data", "PARTITIONED BY (`event_month` string)"
 			i++ // MSCK
 		}

@@ -19,7 +19,6 @@ import (
 	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 	"github.com/siglake/siglake/sources"
 )

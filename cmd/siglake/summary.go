@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -34,7 +35,12 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	row("Lines", m.Accounts.Lines, statusText(m))
 	row("Calls", m.Calls.Total, callText(m))
-	row("Events", m.Events.Returned, eventText(m))
+	if m.Events.Returned > 0 || len(m.Products) == 0 {
+		row("Events", m.Events.Returned, eventText(m))
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Products)) {
+		row(productNames[name][0], m.Products[name], productNames[name][1])
+	}
 	row("Credits", m.Credits.Charged, creditText(m))
 	var bytes, rows int64
 	for _, f := range m.Files {
@@ -46,6 +52,12 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Events.CappedPairs > 0 {
 		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
 			thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
+	}
+	if a := m.Account; a != nil && a.Moved != nil {
+		fmt.Fprintf(w, "\n  Account       moved by %s credits while this ran: %s\n", thousands(*a.Moved), accountText(a))
+	}
+	if p := m.Pages; p != nil && p.Ended {
+		fmt.Fprintf(w, "\n  %s has no more results.\n", p.About)
 	}
 	printRejects(w, m)
 	printDoubts(w, lake, m)
@@ -62,6 +74,14 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Events.Written > 0 {
 		fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
 	}
+}
+
+// productNames are what people call products, and where their rows lie.
+var productNames = map[string][2]string{
+	schema.ProductMatch:     {"Ids", "found by searches, in data/identities"},
+	schema.ProductScore:     {"Scores", "in data/signal_scores"},
+	schema.ProductLookalike: {"Results", "lookalikes, in data/lookalikes"},
+	schema.ProductVisit:     {"Visits", "companies, in data/website_visits"},
 }
 
 // mappingText says which columns of the list were taken for what.
@@ -118,12 +138,28 @@ func callText(m *pipeline.Manifest) string {
 	return strings.Join(parts, " · ")
 }
 
+// accountText says how the account's movement and the bill agree.
+func accountText(a *pipeline.AccountMoves) string {
+	switch {
+	case *a.Beyond > 0:
+		return fmt.Sprintf("%s as charged by these calls, and %s that these calls do not explain (others use the account, or the vendor books late)", thousands(a.Explained), thousands(*a.Beyond))
+	case *a.Beyond < 0:
+		return fmt.Sprintf("%s less than these calls were charged: the vendor may book late", thousands(-*a.Beyond))
+	case *a.Moved > a.Explained:
+		return fmt.Sprintf("%s as charged by these calls, the rest by calls in doubt", thousands(a.Explained))
+	}
+	return "as charged by these calls, exactly"
+}
+
 func eventText(m *pipeline.Manifest) string {
 	var parts []string
 	for _, c := range schema.Categories {
 		if n := m.Events.ByCategory[c]; n > 0 {
 			parts = append(parts, thousands(n)+" "+string(c))
 		}
+	}
+	if m.Events.Beside > 0 {
+		parts = append(parts, thousands(m.Events.Beside)+" paid for and kept out by the filters")
 	}
 	if m.Events.Duplicate > 0 {
 		parts = append(parts, thousands(m.Events.Duplicate)+" returned twice, kept once")
