@@ -103,6 +103,15 @@ func TestAliases(t *testing.T) {
 			}
 		})
 	}
+	// Events that are about everybody do not make everybody one.
+	var events []string
+	for i := range 100 {
+		events = append(events, fmt.Sprintf(`{"companyId":%d}`, i))
+	}
+	_, many, _, _ := decodeText(token(schema.Company, "v1.a"), `{"results":[{"id":"v1.a","surgeInHiring":[`+strings.Join(events, ",")+`]}]}`)
+	if len(many[0].Also) != alsoMax || len(many[0].Notes) != 1 || len(many[0].Events) != 100 {
+		t.Errorf("100 other ids: %d listed, notes %q, %d events, want %d, one, 100", len(many[0].Also), many[0].Notes, len(many[0].Events), alsoMax)
+	}
 	// V2 is asked by numbers and may state another.
 	_, items, _, _ := decodeText(companies(1), `{"companies":{"1001":{"companyId":"v1.a"}}}`)
 	if diff := cmp.Diff([]string{"1001"}, items[0].Also); diff != "" {
