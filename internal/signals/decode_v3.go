@@ -2,7 +2,6 @@ package signals
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/pipeline"
@@ -20,36 +19,42 @@ func looksUp(q *pipeline.Query) bool {
 // name of the same entity.
 func (e *entry) finishV3(q *pipeline.Query) {
 	if e.bare != "" {
-		e.also = append(e.also, e.reply.Entity.ID)
+		e.also = alias(e.also, e.bare, e.reply.Entity.ID)
 		e.reply.Entity.ID, e.bare = e.bare, ""
 	}
 	e.finish(func(string) bool { return false })
 	for _, event := range e.reply.Events {
-		e.also = stated(e.also, q.Object, event.Raw)
+		if e.also = stated(e.also, e.reply.Entity.ID, q.Object, event.Raw); len(e.also) >= alsoMax {
+			e.reply.Notes = note(e.reply.Notes, "the events state %d other ids or more; the first are listed", alsoMax)
+			break
+		}
 	}
 	e.others()
 	beside(q, &e.reply)
 }
 
-// stated adds the ids that an event states for the entity it is about. A
-// company's event may have an "id" of its own.
-func stated(ids []string, o schema.Object, event json.RawMessage) []string {
+// alsoMax bounds the other ids of one entity. Two or three are expected.
+const alsoMax = 20
+
+// stated adds the ids that an event states for the entity it is about, apart
+// from the entity's own. A company's event may have an "id" that is the event's.
+func stated(ids []string, own string, o schema.Object, event json.RawMessage) []string {
 	c := cursor{doc: event}
 	c.open('{')
 	for first := true; c.more(first, '}'); first = false {
-		var own bool
+		var its bool
 		switch string(c.name()) {
 		case "companyId":
-			own = o == schema.Company
+			its = o == schema.Company
 		case "personId", "contactId", "id":
-			own = o == schema.Contact
+			its = o == schema.Contact
 		}
-		if !own {
+		if !its {
 			c.skip()
 			continue
 		}
-		if id, _ := textOf(c.value()); c.err == nil && !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		if id, _ := textOf(c.value()); c.err == nil && len(ids) < alsoMax {
+			ids = alias(ids, own, id)
 		}
 	}
 	return ids
@@ -101,7 +106,7 @@ func (a *answer) readPreview(e *entry) {
 			case field == &e.reply.Entity.Domain:
 				*field = hostOf(text)
 			case field == &e.reply.Entity.ID:
-				e.also = append(e.also, text)
+				e.also = alias(e.also, "", text)
 			case field != nil && *field == "":
 				*field = text
 			}

@@ -1,5 +1,7 @@
 // Package signals asks the Lusha Signals API, so that no paid answer is lost
-// and none is silently bought twice. It speaks the V2 dialect.
+// and none is silently bought twice. It speaks both dialects of the API: V2,
+// which knows signals only, and V3, which sells ids, scores, lookalikes and
+// site visits beside them.
 //
 // The API charges per answer and has no sandbox, no idempotency key and no
 // request id. So the one question about every attempt is what it means for the
@@ -13,9 +15,50 @@
 //	Retry    repeats what certainly was not charged; ends the run when it must
 //	Bisect   splits a batch that is refused for something in it
 //
-// Client, Options and Usage are the only parts that touch the network.
+// Client, its Options and its Usage are the only parts that touch the network.
 // [RequestFor], [DecodeAnswer] and [Classify] are pure functions, so a journal
 // of raw answers can be read again at any time, for free.
+//
+// # Dialects and services
+//
+// A question says what it is put in and what it is about; the bytes that leave
+// and the answer that is expected follow from that alone.
+//
+//	               asked by                           answered under         one event is
+//	------------------------------------------------------------------------------------------------
+//	V2 signals     id, or else another identifier     id, or our reference   an event
+//	V3 signals     id, of any form                    id                     an event
+//	V3 search      one identifier of any kind         our reference          the preview found
+//	V3 scores      id if there is one, else as above  our reference          the score
+//	V3 lookalikes  5 to 100 seeds, page by page       -                      one result
+//	V3 visits      domains, page by page              -                      one result
+//
+// Ids are opaque: V3 has some that are digits and some that are tokens, and
+// calls one entity by both. What an answer states for an entity beside the id
+// that its entry bears, and the id that was asked by when it is another, is
+// listed in Also. An entry under an id that nobody asked by still finds its item
+// through those.
+//
+// A result that is found is a match, one that has a score is enriched. One that
+// is refused with an error that is not documented as final is deferred, though
+// its call was charged: it is asked again.
+//
+// # Filters
+//
+// V2 filters by kind of news, department and place, and its answers are taken as
+// they come. Of V3 only the filter by intent category is documented, and others
+// may be refused. They are sent when the question says so; else they are applied
+// to the answer here. What they keep out was paid for and is told apart, in
+// Beside. Letter case does not matter, and an event that cannot be judged stays.
+//
+// # Sessions
+//
+// The pages of lookalikes belong to a session, in which nothing is returned, and
+// paid for, twice. Next says how to go on. A session can end in three ways: with
+// a 410 in either of two shapes, which costs nothing and is told by Next.Gone;
+// or without a word, when the answer names another session, which is noted on
+// the item, since what comes may have been paid for before. An empty page is the
+// last one, whatever it announces.
 //
 // # Outcomes
 //
@@ -40,6 +83,7 @@
 //	404 with any other JSON envelope             not_found    not charged  not_found  done
 //	405 406 415 with a JSON envelope             route        not charged  deferred   stop: auth
 //	410 with a JSON envelope                     gone         not charged  deferred   stop: auth
+//	410 to a page that goes on with a session    gone         not charged  deferred   done: Next.Gone
 //	429, whatever the body                       rate_burst   not charged  deferred   back off, slow down
 //	429 "hourly"                                 rate_hour    not charged  deferred   ask again
 //	429 "daily"                                  rate_day     not charged  deferred   ask again

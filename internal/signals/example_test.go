@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
@@ -49,4 +50,47 @@ func Example() {
 	// 000001-1 POST /api/signals/companies/search charged 1 of at most 20
 	// enriched 88003321 1
 	// not_found  0
+}
+
+// The pages of lookalikes belong to a session. One that is gone costs nothing,
+// and is begun anew.
+func Example_lookalikes() {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case strings.Contains(string(body), "too-old"):
+			w.WriteHeader(http.StatusGone)
+			io.WriteString(w, `{"code":"DEDUPE_SESSION_INVALID","message":"begin again"}`)
+		case strings.Contains(string(body), "fresh"):
+			io.WriteString(w, `{"dedupeSessionId":"fresh","results":[{"id":"3"}],"meta":{"hasMore":false},"billing":{"creditsCharged":1}}`)
+		default:
+			io.WriteString(w, `{"dedupeSessionId":"fresh","results":[{"id":"1"},{"id":"2"}],"meta":{"hasMore":true},"billing":{"creditsCharged":2}}`)
+		}
+	}))
+	defer srv.Close()
+	client, err := signals.New(signals.Config{BaseURL: srv.URL, Key: signals.NewKey("5f1c0d9e")})
+	if err != nil {
+		panic(err)
+	}
+	stack := signals.Bisect(signals.Retry(signals.Decode(client), signals.RetryConfig{}))
+
+	query := &pipeline.Query{Object: schema.Company, Service: pipeline.Lookalikes, Dialect: pipeline.V3, Signals: []string{schema.ProductLookalike}}
+	for _, domain := range []string{"a.example", "b.example", "c.example", "d.example", "e.example"} {
+		query.Seeds = append(query.Seeds, schema.Account{Object: schema.Company, Domain: domain})
+	}
+	page := pipeline.Page{Number: 1, Limit: 2, Session: "too-old"}
+	for more := true; more; page.Number++ {
+		reply, err := stack.Fetch(context.Background(), &pipeline.Batch{ID: fmt.Sprintf("%06d", page.Number), Query: query, Items: []pipeline.Item{{Ref: "page", Page: &page}}})
+		if err != nil {
+			panic(err)
+		}
+		item := reply.Items[0]
+		fmt.Println(reply.Calls[0].Status, reply.Calls[0].Charge.Credits, item.Status, len(item.Events))
+		page.Session, page.Offset = item.Next.Session, page.Offset+int64(len(item.Events))
+		more = item.Next.More || item.Next.Gone
+	}
+	// Output:
+	// 410 0 deferred 0
+	// 200 2 enriched 2
+	// 200 1 enriched 1
 }
