@@ -184,6 +184,7 @@ func (g *generation) text() string {
 
 // opaqueIDs is an id of the list that is no number; empty when there is none.
 func (j *job) opaqueIDs(ctx context.Context) (string, error) {
+	j.walked = true
 	list, err := j.openList()
 	if err != nil {
 		return "", err
@@ -224,7 +225,7 @@ func (j *job) questions(ctx context.Context, now time.Time) ([]pipeline.Query, e
 		if err != nil {
 			return nil, err
 		}
-		if g.why != "" {
+		if g.why != "" && !(g.dialect == pipeline.V2 && j.client == nil) {
 			j.say(g.text())
 		}
 		if out, err = queries(ctx, j.c, g, now); err != nil {

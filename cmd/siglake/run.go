@@ -122,6 +122,8 @@ type job struct {
 	paged   *paged // of a service that is asked page by page
 	note    func(string)
 
+	walked bool // the list was opened once more meanwhile
+
 	hits, misses time.Duration // how long ids count that were bought
 
 	client   *signals.Client
@@ -299,6 +301,11 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	begin, err := j.begin(known)
 	if err != nil {
 		return nil, err
+	}
+	if j.walked { // a list that came by a pipe has one place at which it is read
+		if _, err := again(); err != nil {
+			return nil, err
+		}
 	}
 	state := j.stateAgain
 	if begin.Refresh {
