@@ -187,13 +187,11 @@ func seedPage(c *complaints, s *Server, field string, item any) (l lookup, ok bo
 	text, ok := seedText(c, field, item, isCompanyPage, "a LinkedIn company URL")
 	if ok {
 		slug := profileSlug(text)
-		l.id, l.domain = s.world.companyByName(strings.ReplaceAll(strings.TrimPrefix(slug, companyPage), "-", " "))
+		l.id, l.domain = s.world.companyByPage(slug)
 		l.keys = []string{fold(text), slug}
 	}
 	return l, ok
 }
-
-const companyPage = "company/"
 
 func isCompanyPage(s string) bool {
 	name, ok := strings.CutPrefix(profileSlug(s), companyPage)

@@ -110,6 +110,13 @@ func (w world) contactByEmail(email string) int64 {
 	return w.contactByName(local, domain)
 }
 
+// companyByPage reads the name out of the address of a company's page.
+func (w world) companyByPage(slug string) (id int64, domain string) {
+	return w.companyByName(strings.ReplaceAll(strings.TrimPrefix(slug, companyPage), "-", " "))
+}
+
+const companyPage = "company/"
+
 func (w world) contactByProfile(url string) int64 {
 	return w.idOf(contact, "in/"+profileSlug(url))
 }
