@@ -65,6 +65,9 @@
 // numbers agree between all of them, only the display name (also where news texts quote it)
 // differs. Events of contacts name no person at all and agree letter by letter.
 //
+// Lookalikes and visitors, whom nobody named, are shown under identifiers that do lead to their
+// ids.
+//
 // An event exists, or not, because of a draw over (seed, id, series, date), so windows that
 // overlap return the same events. Weekly events fall on Mondays (news is found weekly, but an
 // article bears the day it was printed), monthly ones on the first, and each becomes visible

@@ -299,20 +299,20 @@ func (s *Server) callers(o *order) []finding {
 		}
 		for n := uint64(0); count > 0; n++ {
 			d := dice(blend(root, n))
-			id := s.world.idOf(company, "visitor/"+strconv.FormatUint(d.next()%of, 10))
-			e, known := s.world.find(company, &lookup{id: id})
+			l := s.world.resident(company, d.next()%of)
+			e, known := s.world.find(company, l)
 			if !known {
 				continue
 			}
 			count--
-			if seen[id] {
+			if seen[l.id] {
 				continue
 			}
-			seen[id] = true
+			seen[l.id] = true
 			for range tries {
 				v := visited(d.between(1, 100), last-day(d.upto(days)), days, &d)
 				if o.visits.admits(&v) {
-					list = append(list, finding{known: true, entity: e, visit: &v, lookup: &lookup{id: id, ref: strconv.FormatInt(id, 10)}})
+					list = append(list, finding{known: true, entity: e, visit: &v, lookup: l})
 					break
 				}
 			}

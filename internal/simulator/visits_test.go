@@ -84,9 +84,10 @@ func TestVisits(t *testing.T) {
 	if p := visitsOf(t, s, `,"pagination":{"page":1000000}`); len(p.Results) != 0 || s.Bill().Credits != b.Credits {
 		t.Errorf("a page after the last has %d rows", len(p.Results))
 	}
-	// Who visits is known, and is named as ever.
+	// Who visits is known by its id and by its domain.
 	a := ask3(t, s, companySignals3, fmt.Sprintf(`{"ids":[%q],"signalTypes":["riskNews"]}`, rows[0].ID))
-	if len(a.Results) != 1 || text(t, a.Results[0], "companyName") != rows[0].Name {
+	c := ask3(t, s, companySearch3, fmt.Sprintf(`{"companies":[{"domain":%q}]}`, rows[0].Domain))
+	if len(a.Results) != 1 || text(t, c.Results[0], "id") != rows[0].ID {
 		t.Errorf("visitor %+v is known as %v", rows[0], a.Results)
 	}
 }

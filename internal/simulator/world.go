@@ -139,6 +139,24 @@ func (w world) inventPerson(id int64) (first, last string) {
 	return pick(&d, givenNames), pick(&d, familyNames)
 }
 
+// resident is the n-th of the entities that answers give without being asked for them by name.
+// The identifiers they are shown with lead back to their ids.
+func (w world) resident(o object, n uint64) *lookup {
+	d := dice(blend(w.root(o, 0), n))
+	number := strconv.FormatUint(n, 10)
+	l := &lookup{}
+	if o == contact {
+		l.url = "https://www.linkedin.com/in/" + strings.ToLower(pick(&d, companyFirst)) + "-" + number
+		l.id = w.contactByProfile(l.url)
+	} else {
+		l.name = pick(&d, companyFirst) + " " + pick(&d, companySecond)
+		l.url = companyURL(l.name + " " + number)
+		l.id, l.domain = w.companyByName(l.name + number)
+	}
+	l.ref = strconv.FormatInt(l.id, 10)
+	return l
+}
+
 // profileURL is the address of a person's profile.
 func profileURL(first, last string, id int64) string {
 	return "https://www.linkedin.com/in/" + stem(first+last) + "-" + strconv.FormatInt(id, 36)
