@@ -20,6 +20,7 @@ type answer struct {
 
 	session string          // lookalikes: the session they were given in
 	more    bool            // whether there is another page
+	total   int             // visits: on all pages
 	settle  func(paid bool) // called once when the charge is booked or refused; may be nil
 }
 
@@ -33,6 +34,7 @@ type finding struct {
 	trouble string   // code of the item error of an entity that is not known
 	kinds   []string // keys or words for what is going on with it
 	score   float64  // how much it is, from 0 to 1
+	visit   *visit   // how it visited the customer's site
 }
 
 func (s *Server) newAnswer(o *order, draw uint64) *answer {

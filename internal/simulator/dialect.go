@@ -22,7 +22,8 @@ type order struct {
 	span    span
 	most    int // events per type and entity; 0 = all
 	filter  include
-	like    *likeOrder // lookalikes only
+	like    *likeOrder  // lookalikes only
+	visits  *visitOrder // visits only
 }
 
 // wants names what an order asks for, as the bill has it.

@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// This file holds the operations that cost nothing: the options and the account page.
+// This file holds the operations that cost nothing: the options, what
+// V3 has in their place, and the account page.
 
 // options lists the signals of an object and the values of its filters.
 func (x *exchange) options(o object) {

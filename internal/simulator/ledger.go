@@ -21,7 +21,7 @@ type Bill struct {
 	Requests    int              `json:"requests"`    // every request but those to the simulator itself
 	Billed      int              `json:"billed"`      // requests that cost something
 	ByEndpoint  map[string]int64 `json:"byEndpoint"`  // credits by path
-	ByType      map[string]int64 `json:"byType"`      // credits by signal type; "minimum" for min1 charges
+	ByType      map[string]int64 `json:"byType"`      // credits by signal type or product; "minimum" for min1 charges
 	Entries     []Entry          `json:"entries,omitempty"`
 }
 
@@ -33,7 +33,7 @@ type Entry struct {
 	Path      string    `json:"path"`
 	Request   string    `json:"request,omitempty"`  // of a billed endpoint: SHA-256 of the body, hexadecimal
 	Entities  int       `json:"entities,omitempty"` // asked about
-	Types     []string  `json:"types,omitempty"`    // asked for, allSignals spelled out
+	Types     []string  `json:"types,omitempty"`    // asked for, allSignals spelled out; or the one product
 	Status    int       `json:"status"`             // written; 0 when no answer was begun
 	Fault     string    `json:"fault,omitempty"`    // kind that was injected
 	Credits   int64     `json:"credits"`            // charged

@@ -187,13 +187,11 @@ func seedPage(c *complaints, s *Server, field string, item any) (l lookup, ok bo
 	text, ok := seedText(c, field, item, isCompanyPage, "a LinkedIn company URL")
 	if ok {
 		slug := profileSlug(text)
-		l.id, l.domain = s.world.companyByName(strings.ReplaceAll(strings.TrimPrefix(slug, companyPage), "-", " "))
+		l.id, l.domain = s.world.companyByPage(slug)
 		l.keys = []string{fold(text), slug}
 	}
 	return l, ok
 }
-
-const companyPage = "company/"
 
 func isCompanyPage(s string) bool {
 	name, ok := strings.CutPrefix(profileSlug(s), companyPage)
@@ -264,12 +262,12 @@ func (s *Server) lookalike(o *order, draw uint64) *answer {
 		current = &session{of: o.object, given: map[int64]bool{}}
 		a.session = uuid(blend(blend(draw, 'n'), uint64(t.started[draw])))
 	}
-	s.rank(o, current.given, func(e entity) bool {
+	s.rank(o, current.given, func(f finding) bool {
 		if len(a.findings) == o.like.limit {
 			a.more = true
 			return false
 		}
-		a.findings = append(a.findings, finding{known: true, entity: e, lookup: &lookup{id: e.id, ref: strconv.FormatInt(e.id, 10)}})
+		a.findings = append(a.findings, f)
 		return true
 	})
 	a.found = len(a.findings)
@@ -312,7 +310,7 @@ const (
 // rank hands over the lookalikes of the seeds in their order, without those already given, the
 // seeds themselves and the excluded ones, until give has enough. The order of the seeds does not
 // matter.
-func (s *Server) rank(o *order, given map[int64]bool, give func(entity) bool) {
+func (s *Server) rank(o *order, given map[int64]bool, give func(finding) bool) {
 	barred := newBarrier(o)
 	root, seeds := uint64(0), map[int64]bool{}
 	for i := range o.lookups {
@@ -328,29 +326,28 @@ func (s *Server) rank(o *order, given map[int64]bool, give func(entity) bool) {
 	}
 	seen := make(map[int64]bool, mostAlikes)
 	for i := uint64(0); pool > 0; i++ {
-		n := blend(root, i) % of
-		id := s.world.idOf(o.object, "lookalike/"+strconv.FormatUint(n, 10))
-		if seen[id] {
+		l := s.world.resident(o.object, blend(root, i)%of)
+		if seen[l.id] {
 			continue
 		}
-		seen[id] = true
-		e, known := s.world.find(o.object, &lookup{id: id})
+		seen[l.id] = true
+		e, known := s.world.find(o.object, l)
 		if !known {
 			continue
 		}
 		pool--
-		if !given[id] && !barred.holds(s.world, &e, o.span.today) && !give(e) {
+		f := finding{known: true, entity: e, lookup: l}
+		if !given[l.id] && !barred.holds(s.world, &f, o.span.today) && !give(f) {
 			return
 		}
 	}
 }
 
-// barrier keeps entities out of an answer by everything that they may be known by: what an
-// answer shows of an entity leads back to it here, although an identifier in general is a hash.
+// barrier keeps entities out of an answer: by id, or a contact by name and employer as an answer
+// shows them.
 type barrier struct {
-	ids    map[int64]bool
-	names  map[string]bool
-	people bool // some are named by first and last name and company
+	ids   map[int64]bool
+	names map[string]bool
 }
 
 func newBarrier(o *order) *barrier {
@@ -359,11 +356,7 @@ func newBarrier(o *order) *barrier {
 		for i := range list {
 			l := &list[i]
 			b.ids[l.id] = true
-			for _, key := range l.keys {
-				b.names[key] = true
-			}
 			if l.first != "" {
-				b.people = true
 				b.names[letters(l.first+l.last)+"@"+l.domain] = true
 			}
 		}
@@ -371,21 +364,11 @@ func newBarrier(o *order) *barrier {
 	return b
 }
 
-func (b *barrier) holds(w world, e *entity, today day) bool {
-	if b.ids[e.id] {
-		return true
+func (b *barrier) holds(w world, f *finding, today day) bool {
+	if b.ids[f.entity.id] || len(b.names) == 0 {
+		return b.ids[f.entity.id]
 	}
-	if e.object == company {
-		return b.names[e.domain] || b.names[profileSlug(companyURL(e.name))]
-	}
-	first, last := w.inventPerson(e.id)
-	if b.names[profileSlug(profileURL(first, last, e.id))] {
-		return true
-	}
-	if !b.people {
-		return false
-	}
-	p := w.profile(&finding{entity: *e, lookup: &lookup{}}, today)
+	p := w.profile(f, today)
 	return b.names[letters(p.first+p.last)+"@"+p.job.domain]
 }
 
@@ -404,7 +387,7 @@ func (w *writer) alike(a *answer, f *finding) {
 		w.b = append(w.b, '}')
 		w.string("industry", w.world.industry(&f.entity))
 		w.location(f.entity.home, false, true)
-		w.links(companyURL(f.entity.name))
+		w.links(companyLink(f))
 	}
 	w.extras("segment")
 }
@@ -418,7 +401,7 @@ func (w *writer) alikeBefore(a *answer, f *finding) {
 	} else {
 		w.string("name", f.entity.name)
 		w.string("domain", w.www(&f.entity))
-		w.string("linkedinUrl", companyURL(f.entity.name))
+		w.string("linkedinUrl", companyLink(f))
 		w.number("employeeCount", float64(w.world.employees(&f.entity, today)))
 		w.string("industry", w.world.industry(&f.entity))
 		w.location(f.entity.home, false, true)

@@ -208,6 +208,28 @@ func TestLookalikesAreKnown(t *testing.T) {
 	if len(a.Results) != 50 {
 		t.Errorf("%d of 50 lookalikes are known", len(a.Results))
 	}
+	// The identifiers they are shown with lead to the same ids.
+	for i, r := range p.Results {
+		var link struct{ Linkedin string }
+		if err := json.Unmarshal(r["socialLinks"], &link); err != nil {
+			t.Fatal(err)
+		}
+		b := ask3(t, s, contactSearch3, fmt.Sprintf(`{"contacts":[{"linkedinUrl":%q}]}`, link.Linkedin))
+		if diff := cmp.Diff(string(r["id"]), string(b.Results[0]["id"])); diff != "" {
+			t.Errorf("lookalike %d by its profile:\n%s", i, diff)
+		}
+		for _, key := range []string{"firstName", "lastName", "jobTitle", "company"} {
+			if diff := cmp.Diff(string(r[key]), string(b.Results[0][key])); diff != "" {
+				t.Errorf("%s of lookalike %d by its profile:\n%s", key, i, diff)
+			}
+		}
+	}
+	for _, r := range leaf(t, s, companyLike, `{`+seeds(companyLike, "known", 5)+`,"limit":50}`).Results {
+		b := ask3(t, s, companySearch3, fmt.Sprintf(`{"companies":[{"domain":%s}]}`, r["domain"]))
+		if diff := cmp.Diff(string(r["id"]), string(b.Results[0]["id"])); diff != "" {
+			t.Errorf("lookalike %s by its domain:\n%s", r["domain"], diff)
+		}
+	}
 	for key := range maps.Keys(p.Results[0]) {
 		if !slices.Contains([]string{"id", "firstName", "lastName", "company", "jobTitle", "location", "socialLinks"}, key) {
 			t.Errorf("a lookalike has %s", key)

@@ -71,7 +71,7 @@ func (w *writer) preview(a *answer, f *finding) {
 	} else {
 		w.firm(&f.entity, today)
 		w.location(f.entity.home, true, false)
-		w.links(companyURL(f.entity.name))
+		w.links(companyLink(f))
 	}
 	w.offers(a, f)
 }
@@ -126,6 +126,13 @@ func (w *writer) location(p place, full, null bool) {
 		w.string("continent", countries[p.country].continent)
 	}
 	w.b = append(w.b, '}')
+}
+
+func companyLink(f *finding) string {
+	if f.lookup.url != "" {
+		return f.lookup.url
+	}
+	return companyURL(f.entity.name)
 }
 
 func (w *writer) links(url string) {

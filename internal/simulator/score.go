@@ -59,7 +59,7 @@ func (s *Server) score(o *order, draw uint64) *answer {
 			f.score = math.Round(1e4*(n+d.float())/(n+2)) / 1e4
 		}
 	}
-	a.unmatched = a.found == 0
+	a.unmatched = a.nobody()
 	a.bill(productScore, int64(a.found)*a.tariffs[scoreActions[o.object]].credits)
 	return a
 }

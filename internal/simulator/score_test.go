@@ -82,6 +82,23 @@ func TestScorePrice(t *testing.T) {
 	}
 }
 
+// TestScoreIsNotSearch: an entity without a score is known all the same, and nobody is restricted.
+func TestScoreIsNotSearch(t *testing.T) {
+	s := rig(t, Config{Switches: Switches{NotFound: "404", Restricted: "some"}})
+	seen := map[string]int{}
+	for i := range 400 {
+		w := post(s, companyScore, `{"companies":[{"name":"Firm `+spelled(i)+spelled(i*7)+`"}]}`)
+		for _, mark := range []string{noScore, restricted, notFound, `"statusCode":404`} {
+			if strings.Contains(w.Body.String(), mark) {
+				seen[mark]++
+			}
+		}
+	}
+	if seen[noScore] == 0 || seen[restricted] != 0 || seen[notFound] != 0 || seen[`"statusCode":404`] == 0 {
+		t.Errorf("not-found=404 with restricted=some: %v", seen)
+	}
+}
+
 // TestScoreByMail: a company can be named by an e-mail address here, and is the one of its host.
 func TestScoreByMail(t *testing.T) {
 	s := rig(t, Config{})

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -292,7 +293,7 @@ func (s *Server) search(o *order, draw uint64) *answer {
 			a.found++
 		}
 	}
-	a.unmatched = a.found == 0
+	a.unmatched = a.nobody()
 	t := a.tariffs["api_search"]
 	blocks := (int64(a.found) + t.perAmount - 1) / t.perAmount
 	a.bill(productSearch, blocks*t.credits)
@@ -300,6 +301,11 @@ func (s *Server) search(o *order, draw uint64) *answer {
 		a.bill(minimumCharge, 1)
 	}
 	return a
+}
+
+// nobody reports that every single lookup led nowhere.
+func (a *answer) nobody() bool {
+	return !slices.ContainsFunc(a.findings, func(f finding) bool { return f.trouble != notFound })
 }
 
 // identify finds out who is behind a lookup, or why nobody is.
@@ -312,7 +318,7 @@ func (s *Server) identify(f *finding, o *order) {
 	switch {
 	case !f.known:
 		f.trouble = notFound
-	case s.switches.Restricted == "some" && fraction(blend(f.entity.root, 'c')) < restrictedShare:
+	case o.product == productSearch && s.switches.Restricted == "some" && fraction(blend(f.entity.root, 'c')) < restrictedShare:
 		f.known, f.trouble = false, restricted
 	}
 }

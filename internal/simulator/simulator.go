@@ -209,6 +209,8 @@ var routes = map[string]route{
 	"/v3/lookalike/contacts":  {method: http.MethodPost, dialect: v3Lookalike(contact, true)},
 	"/v3/lookalike/companies": {method: http.MethodPost, dialect: v3Lookalike(company, true)},
 
+	"/v3/companies/website-visits": {method: http.MethodPost, dialect: v3Visits()},
+
 	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).usage, usage: true},
 	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
 }

@@ -35,6 +35,7 @@ type Switches struct {
 	RetryAfter    string // header on 429
 	PlanGating    string // status of a feature outside the plan
 	SessionExpiry string // a lookalike session that has ended
+	Pagination    string // names in the pagination of website visits
 	V3IDs         string // how V3 writes ids
 	V3WWW         string // domains in V3
 	Bearer        string // "Authorization: Bearer <key>" in place of api_key
@@ -119,6 +120,9 @@ var switchTable = []switchDef{
 	{SwitchDoc{"session-expiry", 26, "a lookalike session that has ended is a 410 with a code, a 410 in the usual envelope, or silently a new one",
 		[]string{"code", "envelope", "restart"}},
 		func(s *Switches) *string { return &s.SessionExpiry }, false},
+	{SwitchDoc{"pagination", 32, "the pagination of website visits names page and size, or limit and offset, or is absent",
+		[]string{"page-size", "limit-offset", "absent"}},
+		func(s *Switches) *string { return &s.Pagination }, true},
 	{SwitchDoc{"bearer", 33, "a bearer token in place of api_key", []string{"refuse", "accept"}},
 		func(s *Switches) *string { return &s.Bearer }, false},
 	{SwitchDoc{"v3-ids", 34, "V3 writes ids in digits, or as opaque tokens; it accepts both", []string{"numeric", "tokens"}},

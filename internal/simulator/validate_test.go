@@ -214,6 +214,30 @@ func TestValidation(t *testing.T) {
 		{contactLike, `{"seeds":{"ids":[1],"contactIds":["2"],"linkedinUrls":["c"],"emails":["d"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contactIds.0"},
 		{contactLike, `{"seeds":{"ids":["1","2","3","4"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contacts.0.lastName"},
 		{contactLikeOld, `{` + seeds(contactLike, "a", 5) + `,"page":2}`, 400, "page"},
+
+		// visits
+		{websiteVisits, `{"domains":["a.example","b.example","a.example"],"startDate":"2026-02-01","endDate":"2026-05-01","pagination":{},"sort":{},"filters":{}}`, ok, ""},
+		{websiteVisits, `{"startDate":"2026-02-01","endDate":"2026-05-01"}`, 400, "domains"},
+		{websiteVisits, `{"domains":[],"startDate":"2026-02-01","endDate":"2026-05-01"}`, 400, "domains"},
+		{websiteVisits, `{"domains":["a.example","Untracked7.example"],"startDate":"2026-02-01","endDate":"2026-05-01"}`, 400, "domains.1"},
+		{websiteVisits, `{"domains":["https://a.example"],"startDate":"2026-02-01","endDate":"2026-05-01"}`, 400, "domains.0"},
+		{websiteVisits, `{"domains":["a.example"],"endDate":"2026-05-01"}`, 400, "startDate"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-02-01"}`, 400, "endDate"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-01-31","endDate":"2026-05-01"}`, 400, "endDate"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-04-02","endDate":"2026-04-01"}`, 400, "endDate"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-02","endDate":"2026-05-03"}`, 400, "startDate"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-03"}`, ok, ""},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","pagination":{"page":0}}`, 400, "pagination.page"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","pagination":{"size":151}}`, 400, "pagination.size"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","pagination":{"limit":5}}`, 400, "pagination.limit"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","sort":{"by":"mood"}}`, 400, "sort.by"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","sort":{"by":"score","order":"up"}}`, 400, "sort.order"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","filters":{"scoreBands":["boiling"]}}`, 400, "filters.scoreBands.0"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","filters":{"visitorCountries":{"include":["USA"]}}}`, 400, "filters.visitorCountries.include.0"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","filters":{"visitorCountries":["US"]}}`, 400, "filters.visitorCountries"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","filters":{"score":{"min":"5"}}}`, 400, "filters.score.min"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","filters":{"score":{"min":5,"max":4}}}`, 400, "filters.score"},
+		{websiteVisits, `{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","filters":{"lastVisit":{}}}`, 400, "filters.lastVisit"},
 	}
 	s := rig(t, Config{})
 	for _, tt := range tests {
@@ -278,6 +302,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(`{"ids":["1","v1.AAAAAAAAAAAAAAAA"],"signalTypes":["allSignals"],"filters":{"include":{"intentCategories":["security"]}}}`)
 	f.Add(`{"contacts":[{"clientReferenceId":"\u0000","firstName":" ","lastName":"-","companyName":"'"}],"signals":{"types":["allSignals"]}}`)
 	f.Add(`{"seeds":{"domains":["a.example","b.example","c.example","d.example","e.example"]},"exclude":{"linkedinUrls":["linkedin.com/company/-"]},"limit":3}`)
+	f.Add(`{"domains":["a.example"],"startDate":"2026-05-01","endDate":"2026-05-01","pagination":{"page":9},"filters":{"score":{"min":1e3}}}`)
 	f.Add(`[[[[[[`)
 	s := rig(f, Config{Credits: 1 << 50})
 	f.Fuzz(func(t *testing.T, body string) {

@@ -110,6 +110,13 @@ func (w world) contactByEmail(email string) int64 {
 	return w.contactByName(local, domain)
 }
 
+// companyByPage reads the name out of the address of a company's page.
+func (w world) companyByPage(slug string) (id int64, domain string) {
+	return w.companyByName(strings.ReplaceAll(strings.TrimPrefix(slug, companyPage), "-", " "))
+}
+
+const companyPage = "company/"
+
 func (w world) contactByProfile(url string) int64 {
 	return w.idOf(contact, "in/"+profileSlug(url))
 }
@@ -130,6 +137,24 @@ func (w world) invent(id int64) (name, domain string) {
 func (w world) inventPerson(id int64) (first, last string) {
 	d := dice(blend(w.root(contact, id), 'n'))
 	return pick(&d, givenNames), pick(&d, familyNames)
+}
+
+// resident is the n-th of the entities that answers give without being asked for them by name.
+// The identifiers they are shown with lead back to their ids.
+func (w world) resident(o object, n uint64) *lookup {
+	d := dice(blend(w.root(o, 0), n))
+	number := strconv.FormatUint(n, 10)
+	l := &lookup{}
+	if o == contact {
+		l.url = "https://www.linkedin.com/in/" + strings.ToLower(pick(&d, companyFirst)) + "-" + number
+		l.id = w.contactByProfile(l.url)
+	} else {
+		l.name = pick(&d, companyFirst) + " " + pick(&d, companySecond)
+		l.url = companyURL(l.name + " " + number)
+		l.id, l.domain = w.companyByName(l.name + number)
+	}
+	l.ref = strconv.FormatInt(l.id, 10)
+	return l
 }
 
 // profileURL is the address of a person's profile.

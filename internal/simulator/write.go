@@ -245,21 +245,9 @@ func (w *writer) event(e *entity, ev *event) {
 			w.where(ev.place)
 		}
 	case siteVisit:
-		w.visits(ev, &d)
+		v := visited(int(ev.now), ev.date, 7, &d)
+		w.visit(&v)
 	}
-}
-
-func (w *writer) visits(ev *event, d *dice) {
-	sessions := d.between(1, 40)
-	w.number("score", ev.now)
-	w.string("scoreBand", []string{"cold", "warm", "hot"}[int(ev.now-1)/34])
-	w.number("totalSessions", float64(sessions))
-	w.number("uniqueVisitors", float64(d.between(1, sessions)))
-	w.number("avgSessionMinutes", float64(d.between(2, 90))/4)
-	w.number("daysVisited", float64(d.between(1, min(sessions, 7))))
-	w.number("highIntentPageviews", float64(d.upto(sessions)))
-	w.date("lastVisit", ev.date)
-	w.string("visitorCountry", pick(d, []string{"US", "DE", "NO", "FR", "GB", "IN"}))
 }
 
 func (w *writer) news(e *entity, ev *event) {
