@@ -349,8 +349,8 @@ func TestPlanAdvises(t *testing.T) {
 		t.Fatalf("credits to %d: the test shows nothing", o.Credits.P95)
 	}
 	doubtful := planned(t, append(where, "--in-doubt", "probe")...)
-	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 0 || !strings.Contains(note, "1 calls of this lake are in doubt") || !strings.Contains(note, "2,000 credits more") {
-		t.Errorf("notes %q, and with --in-doubt probe %q; want the latter to speak of a call in doubt", o.Notes, note)
+	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 1 || !strings.Contains(note, "1 calls of this lake are in doubt") || !strings.Contains(note, "2,000 credits more") {
+		t.Errorf("notes %q, and with --in-doubt probe %q; want the dialect, and the latter to speak of a call in doubt", o.Notes, note)
 	}
 	code, _, stderr := call(t, append(slices.Concat([]string{"run", "--quiet"}, where), "--max-credits", fmt.Sprint(o.Enough))...)
 	if m := r.readManifest(); code != exitComplete || m.Accounts.ByStatus[schema.Deferred] != 0 {

@@ -288,10 +288,13 @@ func TestAthena(t *testing.T) {
 	statements := strings.Split(out.String(), ";\n")
 	column := regexp.MustCompile("(?m)^  `([a-z_0-9]+)` (string|bigint|double|boolean|date|timestamp) COMMENT '(?:[^'\\\\]|\\\\'|\\\\\\\\)*',?$")
 	i := 0
-	for _, table := range slices.Concat(schema.Events, schema.Ledger) {
+	for _, table := range schema.Tables {
 		create := statements[i]
 		i++
 		folder, partitioned := "ledger", ""
+		if table.IsProduct() {
+			folder = "data"
+		}
 		if table.IsEvent() {
 			folder, partitioned = "data", "PARTITIONED BY (`event_month` string)"
 			i++ // MSCK
