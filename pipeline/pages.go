@@ -56,11 +56,20 @@ func (c *Cursor) Follow(b *Batch, reply *Reply) {
 
 // PageTotals is what a manifest says of a paged run.
 type PageTotals struct {
-	About   string `json:"about"` // seed set or site
-	Pages   int64  `json:"pages"` // answered in this run
-	Results int64  `json:"results"`
+	About   string `json:"about"`             // seed set or site
+	Before  int64  `json:"before"`            // results that earlier runs had
+	Pages   int64  `json:"pages"`             // answered in this run
+	Results int64  `json:"results"`           // in this run
 	Session string `json:"session,omitempty"` // the last one
 	Ended   bool   `json:"exhausted"`         // there are no more
+}
+
+// pagesOf is what is there, or nothing so far.
+func pagesOf(t *PageTotals) *PageTotals {
+	if t == nil {
+		return &PageTotals{}
+	}
+	return t
 }
 
 // notePage adds an answered page to what the manifest says.
@@ -68,9 +77,7 @@ func (m *Manifest) notePage(b *Batch, reply *Reply) {
 	if !b.Query.Service.Paged() || len(b.Items) != 1 {
 		return
 	}
-	if m.Pages == nil {
-		m.Pages = &PageTotals{}
-	}
+	m.Pages = pagesOf(m.Pages)
 	c := Cursor{Session: m.Pages.Session, Results: m.Pages.Results, Ended: m.Pages.Ended}
 	c.Follow(b, reply)
 	m.Pages.About, m.Pages.Pages = b.Items[0].Account.Key, m.Pages.Pages+c.Calls
@@ -91,6 +98,9 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 		return nil, err
 	}
 	at, query, number := p.From, p.Query, r.Batches
+	m.Pages = pagesOf(m.Pages)
+	m.Pages.About, m.Pages.Before = p.About.Key, at.Results-m.Pages.Results
+	m.Pages.Session, m.Pages.Ended = at.Session, at.Ended
 	fate, stop := Line{Doubt: at.Doubt}, (*Stop)(nil)
 	if at.Doubt != nil {
 		fate.Status = schema.Held
@@ -183,7 +193,7 @@ func sessionGone(results int64) *Stop {
 	return &Stop{
 		Kind:   StopRequest,
 		Reason: fmt.Sprintf("the API has forgotten the session, and so which %d results it gave: a new one would return them, and charge for them, again", results),
-		Advice: "add --new-session to buy them again, or be content with what there is",
+		Advice: "add --refresh to buy them again, or be content with what there is",
 	}
 }
 

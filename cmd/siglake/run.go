@@ -490,6 +490,7 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 	b := journal.Begin{
 		Session: 1, Started: now, Command: j.cmd.digest(), Settings: j.cmd.settings, Input: j.cmd.input, URI: j.uri, Endpoint: j.baseURL,
 		Budget: j.budget, Partition: j.partition, Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),
+		Hits: j.hits, Misses: j.misses,
 	}
 	if known.resume != nil {
 		old := known.resume
@@ -503,6 +504,10 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 		return b, nil
 	}
 	if _, err := j.usage(&b); err != nil {
+		var refusal *signals.RefusalError
+		if errors.As(err, &refusal) && refusal.Class == signals.ClassUnsent {
+			return b, askError(c.Context, err)
+		}
 		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
 	}
 	if b.Price == 0 && j.budget > 0 {
@@ -577,6 +582,9 @@ func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
 			fmt.Fprintf(c.App.Writer, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", counted(len(lost), "call"), thousands(s.journal.Most(lost...)))
 		}
 		next := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
+		if services[r.Settings[serviceSetting]] == pipeline.Lookalikes {
+			next = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
+		}
 		if waits := s.journal.Waits(r); len(waits) > 0 {
 			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
 				"siglake held retry lets this command ask again about those lines only, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake)

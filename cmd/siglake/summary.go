@@ -56,8 +56,12 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if a := m.Account; a != nil && a.Moved != nil {
 		fmt.Fprintf(w, "\n  Account       moved by %s credits while this ran: %s\n", thousands(*a.Moved), accountText(a))
 	}
-	if p := m.Pages; p != nil && p.Ended {
-		fmt.Fprintf(w, "\n  %s has no more results.\n", p.About)
+	if p := m.Pages; p != nil {
+		more := "there may be more"
+		if p.Ended {
+			more = "there are no more"
+		}
+		fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.About, thousands(p.Results), thousands(p.Before), more)
 	}
 	printRejects(w, m)
 	printDoubts(w, lake, m)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -101,6 +102,14 @@ func (j *Journal) needless(ctx context.Context, key pipeline.Identity, first, se
 	if first == second || first.Outcome != pipeline.Charged || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
+	switch {
+	case first.Query.Service != second.Query.Service:
+		return false
+	case second.Query.Service == pipeline.Search:
+		return j.searchedAgain(ctx, key, first, second)
+	case second.Query.Service.Paged():
+		return j.samePage(ctx, first, second)
+	}
 	// A pair of which there was nothing may be asked along with a higher cap.
 	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return j.reaches(first, key, second.Query, s) == whole })
 	if !overlap {
@@ -116,7 +125,38 @@ func (j *Journal) needless(ctx context.Context, key pipeline.Identity, first, se
 
 func (j *Journal) asks(ctx context.Context, c *Call, key pipeline.Identity) bool {
 	b, _, err := j.exchange(ctx, c)
-	return err != nil || slices.ContainsFunc(b.Items, func(i pipeline.Item) bool { return pipeline.IdentityOf(&i.Account) == key })
+	return err != nil || slices.ContainsFunc(b.Items, func(i pipeline.Item) bool {
+		return pipeline.IdentityOf(&i.Account) == key || i.ID != "" && pipeline.IdentityByID(c.Query.Object, i.ID) == key
+	})
+}
+
+// searchedAgain reports whether an identifier was searched while what an earlier
+// search had found out still counted.
+func (j *Journal) searchedAgain(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
+	m, known := j.match(first, key)
+	if !known || !j.asks(ctx, second, key) {
+		return false
+	}
+	life := cmp.Or(second.Run.Misses, missLife)
+	if m.entity.ID != "" {
+		life = cmp.Or(second.Run.Hits, hitLife)
+	}
+	return second.Time.Sub(first.Time) < life
+}
+
+// samePage reports whether two calls bought one page: the same number of the
+// same pages, or a session begun again although nothing was excluded.
+func (j *Journal) samePage(ctx context.Context, first, second *Call) bool {
+	one, _, err := j.exchange(ctx, first)
+	two, _, err2 := j.exchange(ctx, second)
+	if err != nil || err2 != nil || len(one.Items) != 1 || len(two.Items) != 1 || one.Items[0].Page == nil || two.Items[0].Page == nil {
+		return true
+	}
+	a, b := one.Items[0].Page, two.Items[0].Page
+	if second.Query.Service == pipeline.Visits {
+		return a.Number == b.Number
+	}
+	return b.Session == "" && len(second.Query.Exclude) <= len(first.Query.Exclude) && a.Limit > 0
 }
 
 // overBudget walks the journal in the order in which it was written and adds up

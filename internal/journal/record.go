@@ -38,9 +38,11 @@ type Begin struct {
 	URI       string            `json:"uri"`
 	Endpoint  string            `json:"endpoint"`
 	Queries   []pipeline.Query  `json:"queries"`
-	Budget    int64             `json:"budget,omitempty"` // credits; 0 for none
-	Price     int64             `json:"price,omitempty"`  // most credits of one event; 0 when not known: 1
-	Used      *int64            `json:"used,omitempty"`   // credits the account had used when the run began; absent: not known
+	Budget    int64             `json:"budget,omitempty"`            // credits; 0 for none
+	Price     int64             `json:"price,omitempty"`             // most credits of one event; 0 when not known: 1
+	Used      *int64            `json:"used,omitempty"`              // credits the account had used when the run began; absent: not known
+	Hits      time.Duration     `json:"resolve_hits_ns,omitempty"`   // how long ids that were found counted; 0: as usual
+	Misses    time.Duration     `json:"resolve_misses_ns,omitempty"` // and that none was
 	Continues string            `json:"continues,omitempty"`
 	Simulated bool              `json:"simulated,omitempty"`
 	Refresh   bool              `json:"refresh,omitempty"`
