@@ -27,7 +27,7 @@ type Runner struct {
 	Batches     int                      // number of the last batch it used then
 	Started     time.Time                // when it began; zero means now
 	Continues   string                   // the run whose rest this one asks about; carried into the manifest
-	Usage       func() *AccountMoves     // reads the account's usage once more when all was asked; nil: the manifest does not reconcile it
+	Usage       func() *AccountMoves     // reads the account's usage once more when anything was asked; nil: the manifest does not reconcile it
 	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
 
 	Versions  map[string]string // carried into the manifest
@@ -210,7 +210,7 @@ func (r *Runner) publish(ctx context.Context, lines *book, stop *Stop) error {
 	staged := now()
 	m.Timings.Stage = staged.Sub(begun).Milliseconds()
 	m.settle(files, stop)
-	if r.Usage != nil {
+	if r.Usage != nil && m.Calls.Total > 0 {
 		if m.Account = r.Usage(); m.Account != nil {
 			m.Account.Settle(&m.Credits)
 		}

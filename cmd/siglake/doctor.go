@@ -142,11 +142,21 @@ func (x *examination) account() {
 	ctx, cancel := context.WithTimeout(c.Context, 30*time.Second)
 	defer cancel()
 	options, err := client.Options(ctx, schema.Company)
+	newer, newerErr := client.OptionsV3(ctx, schema.Company)
+	if gone := ended(err); gone != "" && newerErr == nil {
+		x.warn("api", "siglake run goes on with v3", "v2 answers: %s", gone)
+		options, err = newer, nil
+	}
 	if err != nil {
 		x.fail("key", err, "check the key, the account and --base-url")
 		return
 	}
 	x.ok("key", "%s accepts it and offers %d signal types for companies", baseURL, len(options.Signals))
+	if newerErr != nil {
+		x.warn("api", "siglake run --api v2 does without it; ids, scores, lookalikes and visitors do not", "v3 is not to be had: %v", newerErr)
+	} else {
+		x.ok("api", "v3 offers %d signal types for companies", len(newer.Signals))
+	}
 	switch clock := options.Clock; {
 	case clock == nil:
 		x.warn("clock", "", "the API's answers bear no date")

@@ -30,6 +30,7 @@ func planCommand() *cli.Command {
 			"a stated guess. The ceiling holds whatever is answered.",
 		Flags: joinFlags([]cli.Flag{
 			&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
+			&cli.StringFlag{Name: "for", Value: "run", EnvVars: []string{"SIGLAKE_FOR"}, Usage: "the command that is planned: run, resolve or score"},
 			&cli.StringFlag{Name: "price-per-credit", EnvVars: []string{"SIGLAKE_PRICE_PER_CREDIT"}, Category: "Money",
 				Usage: "what you pay for a credit, as `AMOUNT` with or without a currency (0.025, \"0.025 EUR\"); shows the costs in money, too"},
 		}, runFlags()),
@@ -99,6 +100,13 @@ func planList(c *cli.Context, uri string) error {
 		return err
 	}
 	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1}
+	switch command := c.String("for"); command {
+	case "run":
+	case resolveName, scoreName:
+		j.service = services[command]
+	default:
+		return usagef("--for %q: expected run, resolve or score; what lookalikes and visitors can cost is --limit times the price of a result", command)
+	}
 	if err := j.check(); err != nil {
 		return err
 	}
@@ -181,7 +189,11 @@ func (j *job) look(s *state) (*outlook, error) {
 	if j.client != nil {
 		u, err := j.usage(&b)
 		if err != nil {
-			o.note(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and an event is taken to cost 1 credit; the page allows 5 requests a minute: %v", err))
+			prices := "an event is taken to cost 1 credit"
+			if day := j.remember(&b, s.runs()); day != "" {
+				prices = "prices are those that it stated on " + day
+			}
+			o.note(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s; the page allows 5 requests a minute: %v", prices, err))
 		} else if u.Remaining >= 0 {
 			o.Left = &u.Remaining
 		}
@@ -430,6 +442,14 @@ func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
 	}
 	row("Lines", thousands(o.Lines), strings.Join(settled, " · "))
 	for _, q := range o.Queries {
+		switch q.Service {
+		case pipeline.Search:
+			row("Ids", "", fmt.Sprintf("of each %s that has none, by a search: %s", q.Object, priceText(q)))
+			continue
+		case pipeline.Scores:
+			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
+			continue
+		}
 		row("Signals", fmt.Sprint(len(q.Signals)), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults, shortList(q.Signals, 4)))
 	}
 	row("To ask", thousands(o.Entities), thousands(o.Pairs)+" pairs of entity and signal")
@@ -475,8 +495,15 @@ func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
 		fmt.Fprintf(w, "\n  Next: siglake run the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
 			sampleLines, thousands(o.Credits.Ceiling/o.Entities*sampleLines))
 	case c.String("max-credits") == "":
-		fmt.Fprintf(w, "\n  Next: siglake run with the same flags, and --max-credits %d to be sure (near its end batches shrink: more calls)\n", o.Enough)
+		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d to be sure (near its end batches shrink: more calls)\n", c.String("for"), o.Enough)
 	}
+}
+
+func priceText(q pipeline.Query) string {
+	if q.Per > 1 {
+		return fmt.Sprintf("%s for every started %d", counted(int(q.Price), "credit"), q.Per)
+	}
+	return counted(int(q.Price), "credit") + " each at the most"
 }
 
 func windowsText(windows []outlookWindow) string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -178,7 +179,7 @@ func (j *job) newPaged() (*paged, error) {
 	}
 	p.query = pipeline.Query{Service: j.service, Dialect: pipeline.V3, MaxResults: size, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
 	if j.service == pipeline.Visits {
-		return p, p.sites(c, accounts)
+		return p, p.sites(c)
 	}
 	if p.query.Object, err = seedObject(accounts); err != nil {
 		return nil, err
@@ -208,24 +209,30 @@ func seedRule(o schema.Object) string {
 	return ""
 }
 
-// sites makes the question about visits.
-func (p *paged) sites(c *cli.Context, accounts []schema.Account) (err error) {
+// sites makes the question about visits. A site is a host, not the domain that it
+// belongs to: the pixel may stand on one shop of several.
+func (p *paged) sites(c *cli.Context) (err error) {
 	q := &p.query
 	q.Object, q.Signals = schema.Company, []string{schema.ProductVisit}
-	for _, a := range accounts {
-		if a.Reject != nil || a.Domain == "" {
-			return usagef("--domain %s: expected the host name of a site, such as shop.example.com", a.Key)
-		}
-	}
-	q.Seeds = unique(accounts, schema.Company)
 	if q.Since, err = parseSince(c.String("since"), today()); err != nil {
 		return err
 	}
+	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(today().UTC().AddDate(0, -3, -1)) {
+		return usagef("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
+	}
 	var names []string
-	for _, a := range q.Seeds {
-		names = append(names, a.Domain)
+	for _, word := range splitWords(c.StringSlice("domain")) {
+		host := schema.Host(word)
+		if !strings.Contains(host, ".") || strings.ContainsAny(host, " @_,;") {
+			return usagef("--domain %q: expected the host name of a site, such as shop.example.com", word)
+		}
+		names = append(names, host)
 	}
 	slices.Sort(names)
+	names = slices.Compact(names)
+	for _, name := range names {
+		q.Seeds = append(q.Seeds, schema.Account{Object: schema.Company, Domain: name})
+	}
 	site := strings.Join(names, "; ")
 	// A page is a page of this size in this period: with another one it is another.
 	p.about = schema.Account{Object: schema.Company, Key: site, ID: fmt.Sprintf("visits of %s, %s to %s, pages of %d", site, q.Since, q.Until, q.MaxResults)}

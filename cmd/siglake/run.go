@@ -149,6 +149,9 @@ func runList(c *cli.Context, uri string, tour bool) error {
 // run carries the job out.
 func (j *job) run() error {
 	c, uri := j.c, j.uri
+	if err := setLog(c); err != nil {
+		return err
+	}
 	if j.lake == "" {
 		return usagef("say where to write with --lake DIR or --lake s3://bucket/prefix")
 	}
@@ -298,7 +301,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, s.cannotResume(j.resumes, j.cmd)
 	}
 	j.resumes = "" // what was left in doubt meanwhile is another run's
-	begin, err := j.begin(known)
+	begin, err := j.begin(known, s.journal.Runs())
 	if err != nil {
 		return nil, err
 	}
@@ -485,7 +488,7 @@ func budgetOf(c *cli.Context) (int64, error) {
 
 // begin says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
-func (j *job) begin(known decision) (journal.Begin, error) {
+func (j *job) begin(known decision, before []*journal.Run) (journal.Begin, error) {
 	c, now := j.c, today().UTC()
 	b := journal.Begin{
 		Session: 1, Started: now, Command: j.cmd.digest(), Settings: j.cmd.settings, Input: j.cmd.input, URI: j.uri, Endpoint: j.baseURL,
@@ -508,7 +511,11 @@ func (j *job) begin(known decision) (journal.Begin, error) {
 		if errors.As(err, &refusal) && refusal.Class == signals.ClassUnsent {
 			return b, askError(c.Context, err)
 		}
-		slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+		if day := j.remember(&b, before); day != "" {
+			slog.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
+		} else {
+			slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+		}
 	}
 	if b.Price == 0 && j.budget > 0 {
 		slog.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
@@ -541,7 +548,10 @@ func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 	if u.Used >= 0 {
 		b.Used = &u.Used
 	}
-	j.prices = u.Prices
+	j.prices, b.Prices = u.Prices, map[string]journal.Price{}
+	for action, p := range u.Prices {
+		b.Prices[action] = journal.Price(p)
+	}
 	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
 		if p, ok := u.Prices[action]; ok {
 			b.Price = max(b.Price, p.Credits) // for every started PerQuantity: one event at worst
@@ -549,6 +559,23 @@ func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 	}
 	j.price = max(b.Price, 1)
 	return u, nil
+}
+
+// remember takes the prices that the account stated when an earlier run began,
+// and gives the day; it is empty when none is known.
+func (j *job) remember(b *journal.Begin, before []*journal.Run) (day string) {
+	for _, r := range slices.Backward(before) {
+		if len(r.Prices) == 0 {
+			continue
+		}
+		b.Price, b.Prices = r.Price, r.Prices
+		j.price, j.prices = max(b.Price, 1), map[string]signals.UnitPrice{}
+		for action, p := range r.Prices {
+			j.prices[action] = signals.UnitPrice(p)
+		}
+		return r.First.UTC().Format(time.DateOnly)
+	}
+	return ""
 }
 
 // moves reads the account's usage once more, when all was asked. An account that

@@ -49,6 +49,9 @@ func printCatalogue(c *cli.Context, chosen []schema.Signal, columns bool) {
 		if s.Risk && s.Category != schema.CategoryRisk {
 			category += " (is_risk)"
 		}
+		if s.Personal {
+			category += " (by its key only)"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Key, s.Object, category, s.Cadence, s.V2, s.V3)
 	}
 	_ = w.Flush() // the writer below reports its own errors
@@ -95,11 +98,12 @@ func printCatalogueJSON(c *cli.Context, chosen []schema.Signal) error {
 		V3         string   `json:"v3"`
 		IsRisk     bool     `json:"is_risk"`
 		EventTypes []string `json:"news_event_types,omitempty"`
+		ByKeyOnly  bool     `json:"by_key_only"` // names persons: no category includes it
 		Columns    []column `json:"columns"`
 	}
 	out := make([]entry, 0, len(chosen))
 	for _, s := range chosen {
-		e := entry{s.Key, string(s.Object), string(s.Category), s.Cadence, string(s.V2), string(s.V3), s.Risk, s.News, nil}
+		e := entry{s.Key, string(s.Object), string(s.Category), s.Cadence, string(s.V2), string(s.V3), s.Risk, s.News, s.Personal, nil}
 		for _, col := range schema.EventTable(s.Category).Columns {
 			e.Columns = append(e.Columns, column{col.Name, col.Type.String(), col.Doc, col.Unit, col.From})
 		}

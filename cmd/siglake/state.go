@@ -69,6 +69,14 @@ func (s *state) moved(ctx context.Context) bool {
 	return j.Mark() != s.journal.Mark()
 }
 
+// runs are those of the journal; none of a lake that is not there.
+func (s *state) runs() []*journal.Run {
+	if s == nil {
+		return nil
+	}
+	return s.journal.Runs()
+}
+
 // sink opens a lake for the files of one run; it need not be the state's own.
 func (s *state) sink(ctx context.Context, lake, runID string) (*sinks.Lake, error) {
 	o := s.options

@@ -69,6 +69,7 @@ type runStatus struct {
 	Open       int64     `json:"open_lines"`
 	Held       int64     `json:"held_lines"`
 	List       string    `json:"list"`
+	Service    string    `json:"service"` // the command that began it
 }
 
 // unsettled is journal.Unsettled for machines.
@@ -99,7 +100,10 @@ func (s *state) status() *lakeStatus {
 		newest[r.Command] = r
 	}
 	for _, r := range runs {
-		line := runStatus{Run: r.ID, State: s.runState(r), Calls: len(r.Calls), Credits: chargedOf(r), Unsettled: unsettledOf(s.journal.Unsettled(r)), List: r.URI}
+		line := runStatus{Run: r.ID, State: s.runState(r), Calls: len(r.Calls), Credits: chargedOf(r), Unsettled: unsettledOf(s.journal.Unsettled(r)), List: r.URI, Service: wordOr(r.Settings[serviceSetting], "run")}
+		if line.Service == visitorsName {
+			line.List = r.Settings["domain"]
+		}
 		if r.Done != nil {
 			line.Generation, line.Deferred, line.Held = r.Done.Generation, r.Done.Deferred, r.Done.Held
 			if newest[r.Command] == r && stillAsked(r) {
@@ -137,14 +141,14 @@ func printStatus(c *cli.Context, s *state) error {
 		return printJSON(c, l)
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tLIST")
+	fmt.Fprintln(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST")
 	for _, r := range l.Runs {
 		generation, deferred := "-", "-"
 		if r.Generation > 0 {
 			generation, deferred = fmt.Sprint(r.Generation), thousands(r.Open)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, thousands(int64(r.Calls)), thousands(r.Credits),
-			spanText(r.Unsettled.Unknown), spanText(r.Unsettled.Doubts), spanText(r.Unsettled.decided), deferred, r.List)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, thousands(int64(r.Calls)), thousands(r.Credits),
+			spanText(r.Unsettled.Unknown), spanText(r.Unsettled.Doubts), spanText(r.Unsettled.decided), deferred, r.Service, r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err

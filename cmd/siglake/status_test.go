@@ -45,7 +45,7 @@ func TestStatus(t *testing.T) {
 	ignore := cmpopts.IgnoreUnexported(unsettled{})
 	line := runStatus{
 		Run: first.Run.ID, State: "held", Generation: 1, Calls: int(first.Calls.Total), Credits: first.Credits.Charged, Unsettled: lost,
-		Deferred: left, Open: left, Held: 50, List: "-",
+		Deferred: left, Open: left, Held: 50, List: "-", Service: "run",
 	}
 	want := lakeStatus{
 		Lake: r.lake, Runs: []runStatus{line}, Credits: line.Credits, Most: line.Credits + ceiling, Unsettled: lost, Deferred: left, Next: []string{resume, held},
@@ -58,7 +58,7 @@ func TestStatus(t *testing.T) {
 	second := r.manifest
 	line.Open = 0
 	want.Runs = []runStatus{line, {
-		Run: second.Run.ID, State: "held", Generation: 2, Calls: int(second.Calls.Total), Credits: second.Credits.Charged, Held: 50, List: "-",
+		Run: second.Run.ID, State: "held", Generation: 2, Calls: int(second.Calls.Total), Credits: second.Credits.Charged, Held: 50, List: "-", Service: "run",
 	}}
 	want.Credits += second.Credits.Charged
 	want.Most += second.Credits.Charged

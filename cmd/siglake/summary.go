@@ -77,6 +77,13 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	fmt.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
 	if m.Events.Written > 0 {
 		fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
+		return
+	}
+	for _, f := range m.Files {
+		if t, ok := schema.TableNamed(f.Table); ok && t.IsProduct() && t.Name != string(schema.CategoryAliases) {
+			fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", productQuery(lake, t))
+			return
+		}
 	}
 }
 
@@ -100,6 +107,16 @@ func mappingText(mapping map[string]string) string {
 
 func exampleQuery(lake string) string {
 	return fmt.Sprintf("SELECT signal_type, count(*) AS events, max(event_date) AS newest FROM read_parquet('%s/data/*/*/*.parquet', union_by_name=true) GROUP BY 1 ORDER BY 2 DESC", strings.ReplaceAll(lake, "'", "''"))
+}
+
+// productQuery shows the first rows of a product.
+func productQuery(lake string, t schema.Table) string {
+	columns := map[string]string{
+		string(schema.CategoryIdentities): "account_key, identifier, entity_id, name", string(schema.CategoryScores): "account_key, name, signal_score, score_signals",
+		string(schema.CategoryLookalikes): "rank, entity_id, name, domain", string(schema.CategoryVisits): "site, name, domain, score, total_sessions, last_visit",
+	}
+	order := map[string]string{string(schema.CategoryScores): " ORDER BY signal_score DESC", string(schema.CategoryLookalikes): " ORDER BY seed_set, rank", string(schema.CategoryVisits): " ORDER BY score DESC"}
+	return fmt.Sprintf("SELECT %s FROM read_parquet('%s/data/%s/*.parquet')%s LIMIT 10", columns[t.Name], strings.ReplaceAll(lake, "'", "''"), t.Name, order[t.Name])
 }
 
 func outcomeText(o pipeline.Outcomes) string {

@@ -40,6 +40,7 @@ type Begin struct {
 	Queries   []pipeline.Query  `json:"queries"`
 	Budget    int64             `json:"budget,omitempty"`            // credits; 0 for none
 	Price     int64             `json:"price,omitempty"`             // most credits of one event; 0 when not known: 1
+	Prices    map[string]Price  `json:"prices,omitempty"`            // as the account stated them, by action
 	Used      *int64            `json:"used,omitempty"`              // credits the account had used when the run began; absent: not known
 	Hits      time.Duration     `json:"resolve_hits_ns,omitempty"`   // how long ids that were found counted; 0: as usual
 	Misses    time.Duration     `json:"resolve_misses_ns,omitempty"` // and that none was
@@ -48,6 +49,13 @@ type Begin struct {
 	Refresh   bool              `json:"refresh,omitempty"`
 	Partition string            `json:"partition,omitempty"` // how its rows are partitioned
 	Versions  map[string]string `json:"versions,omitempty"`
+}
+
+// Price is what an action costs: Credits for every started PerQuantity; -1 where
+// the account does not say.
+type Price struct {
+	Credits     int64 `json:"credits"`
+	PerQuantity int64 `json:"per_quantity"`
 }
 
 type intent struct {
