@@ -54,9 +54,10 @@ type RunInfo struct {
 	Stop        *StopInfo `json:"stop,omitempty"`
 	Concurrency int       `json:"concurrency"`
 	BatchSize   int       `json:"batch_size"`
-	Endpoint    string    `json:"endpoint"`            // base URL of the API
-	Continues   string    `json:"continues,omitempty"` // the run that left what this one asked about
-	Simulated   bool      `json:"simulated,omitempty"` // an embedded simulator invented the answers
+	Endpoint    string    `json:"endpoint"`             // base URL of the API
+	Choice      string    `json:"api_choice,omitempty"` // the dialect of the API, and why that one
+	Continues   string    `json:"continues,omitempty"`  // the run that left what this one asked about
+	Simulated   bool      `json:"simulated,omitempty"`  // an embedded simulator invented the answers
 }
 
 // Kind says what made a generation.

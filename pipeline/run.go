@@ -32,6 +32,7 @@ type Runner struct {
 
 	Versions  map[string]string // carried into the manifest
 	Endpoint  string            // carried into the manifest
+	Choice    string            // carried into the manifest
 	Simulated bool              // the answers are invented; carried into the manifest
 	Input     func() Input      // fingerprint of the source, asked for after it was read; nil: none
 }
@@ -253,7 +254,7 @@ func (r *Runner) manifest(started time.Time) *Manifest {
 		started = r.Started
 	}
 	m := NewManifest(RunInfo{
-		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
+		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Choice: r.Choice, Simulated: r.Simulated, Continues: r.Continues,
 		Concurrency: orDefault(r.Concurrency, 4), BatchSize: r.batchSize(),
 	})
 	m.Versions = r.Versions

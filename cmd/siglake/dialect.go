@@ -225,7 +225,8 @@ func (j *job) questions(ctx context.Context, now time.Time) ([]pipeline.Query, e
 		if err != nil {
 			return nil, err
 		}
-		if g.why != "" && !(g.dialect == pipeline.V2 && j.client == nil) {
+		j.choice = g.text()
+		if g.why != "" && !j.tour && !(g.dialect == pipeline.V2 && j.client == nil) {
 			j.say(g.text())
 		}
 		if out, err = queries(ctx, j.c, g, now); err != nil {

@@ -122,7 +122,8 @@ type job struct {
 	paged   *paged // of a service that is asked page by page
 	note    func(string)
 
-	walked bool // the list was opened once more meanwhile
+	walked bool   // the list was opened once more meanwhile
+	choice string // which dialect was chosen, and why
 
 	hits, misses time.Duration // how long ids count that were bought
 
@@ -346,7 +347,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
-		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Again: again,
+		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Choice: j.choice, Again: again,
 		Input: func() pipeline.Input { return describe(list) }, Usage: func() *pipeline.AccountMoves { return j.moves(run) },
 	}
 	runner.Queries, runner.Searches = asks(run.Queries)
