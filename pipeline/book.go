@@ -214,6 +214,9 @@ func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, 
 	paid = make([]int64, len(answers))
 	unknown = map[string]bool{}
 	for _, c := range reply.Calls {
+		if b.Query.Service.Paged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
+			c.Notes = slices.Concat(c.Notes, reply.Items[0].Notes)
+		}
 		shares := bought[c.ID]
 		var basis Basis
 		unknown[c.ID] = c.Outcome == Ambiguous || c.Outcome == Charged && !c.Charge.Known

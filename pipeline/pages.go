@@ -18,10 +18,12 @@ type Paging struct {
 	From  Cursor           // how far earlier runs, and this one's ended processes, have come
 	Left  func() int64     // credits that are left for another page; nil: no cap
 
-	// Renew gives the question to begin a new session with, so that nothing of
-	// the old one is bought again, when the API does not know that one any more.
+	Given []RawEvent // results that earlier runs have, of Lookalikes
+
+	// Renew gives the question to begin a new session with, so that nothing that
+	// was given is bought again, when the API does not know the session any more.
 	// Its result is nil, and Renew may be, when that cannot be had.
-	Renew func() *Query
+	Renew func(given []RawEvent) *Query
 }
 
 // Cursor is how far the pages about one thing have come.
@@ -106,6 +108,7 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 		fate.Status = schema.Held
 		fate.Reason = fmt.Sprintf("call %s may have been charged and its answer is lost, and with it the way to the next page; see siglake held", at.Doubt.Name())
 	}
+	given := p.given()
 	for fate.Status == "" && !at.Ended && (p.Want == 0 || at.Results < p.Want) {
 		if ctx.Err() != nil {
 			stop = interrupted()
@@ -126,15 +129,19 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 		if _, _, err := lines.bill(keep, b, reply); err != nil {
 			return nil, err
 		}
+		asked := at.Session
 		at.Follow(b, reply)
+		a := reply.Items[0]
+		again := given.add(a.Events)
 		if r.Progress != nil {
 			r.Progress(m.progress(int64(number)))
 		}
-		a := reply.Items[0]
 		switch {
+		case stop == nil && asked != "" && at.Session != asked && again > 0:
+			stop = sessionRestarted(again)
 		case a.Status == schema.Enriched || a.Status == schema.NoSignal:
 		case a.Next != nil && a.Next.Gone && stop == nil:
-			if query = p.renewed(); query == nil {
+			if query = p.renewed(given.list()); query == nil {
 				stop = sessionGone(at.Results)
 				break
 			}
@@ -182,11 +189,58 @@ func (p *Paging) page(q *Query, at *Cursor) *Page {
 	return &Page{Number: at.Page + 1, Offset: at.Results, Limit: int(limit), Session: at.Session}
 }
 
-func (p *Paging) renewed() *Query {
+func (p *Paging) renewed(given []RawEvent) *Query {
 	if p.Renew == nil {
 		return nil
 	}
-	return p.Renew()
+	return p.Renew(given)
+}
+
+// results are what pages have returned, of lookalikes: the API's sessions are to
+// keep them from coming twice, and may fail to.
+type results struct {
+	events []RawEvent
+	met    map[string]bool // by id
+}
+
+func (p *Paging) given() *results {
+	if p.Query.Service != Lookalikes {
+		return nil
+	}
+	g := &results{met: map[string]bool{}}
+	g.add(p.Given)
+	return g
+}
+
+func (g *results) list() []RawEvent {
+	if g == nil {
+		return nil
+	}
+	return g.events
+}
+
+// add takes results, and says how many of them there were before.
+func (g *results) add(events []RawEvent) (again int) {
+	if g == nil {
+		return 0
+	}
+	g.events = append(g.events, events...)
+	for _, e := range events {
+		if id := resultID(e.Raw); id != "" && g.met[id] {
+			again++
+		} else if id != "" {
+			g.met[id] = true
+		}
+	}
+	return again
+}
+
+func sessionRestarted(again int) *Stop {
+	return &Stop{
+		Kind:   StopRequest,
+		Reason: fmt.Sprintf("the API did not go on with the session but began another, and charged again for %d results that were bought before", again),
+		Advice: "compare the account's usage with the vendor's terms; the same command goes on in the new session",
+	}
 }
 
 func sessionGone(results int64) *Stop {

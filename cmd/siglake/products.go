@@ -349,15 +349,20 @@ func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, list *sourc
 		counts = s.journal.Own(run)
 	}
 	p := pipeline.Paging{Query: q, About: j.paged.about, Lines: accounts, Want: j.paged.want}
-	var given []pipeline.RawEvent
-	if p.From, given, err = s.journal.Pages(ctx, &p.About, q, counts); err != nil {
+	var last *pipeline.Query
+	if p.From, p.Given, last, err = s.journal.Pages(ctx, &p.About, q, counts); err != nil {
 		return nil, &exitError{exitIntegrity, err}
+	}
+	if len(last.Exclude) > len(q.Exclude) { // of a session that was begun after another one
+		renewed := *q
+		renewed.Exclude = last.Exclude
+		p.Query = &renewed
 	}
 	if j.budget > 0 {
 		p.Left = func() int64 { return j.budget - run.Spent() }
 	}
 	if q.Service == pipeline.Lookalikes {
-		p.Renew = func() *pipeline.Query { return without(*q, given) }
+		p.Renew = func(given []pipeline.RawEvent) *pipeline.Query { return without(*q, given) }
 		if n := p.From.Results; n > 0 {
 			j.say(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.About.Key))
 		}

@@ -143,10 +143,11 @@ func (j *Journal) readMatches(c *Call) map[pipeline.Identity]match {
 	return known
 }
 
-// Pages says how far the pages about one thing have come, by all runs, and the
-// entities that they returned, oldest first. With fresh, only calls of the runs
-// in it count.
-func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.Query, counts func(*Run) bool) (at pipeline.Cursor, given []pipeline.RawEvent, err error) {
+// Pages says how far the pages about one thing have come by the runs that count,
+// what they returned, oldest first, and what the last of them asked: a session is
+// gone on with by the question that it was begun with.
+func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.Query, counts func(*Run) bool) (at pipeline.Cursor, given []pipeline.RawEvent, last *pipeline.Query, err error) {
+	last = q
 	var calls []*Call
 	j.index.calls(pipeline.IdentityOf(about), func(n uint32) {
 		if c := j.calls[n-1]; c.Query.Service == q.Service && c.Query.Object == q.Object && counts(c.Run) {
@@ -157,7 +158,7 @@ func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.
 	for _, c := range calls {
 		b, call, err := j.exchange(ctx, c)
 		if err != nil {
-			return at, nil, err
+			return at, nil, q, err
 		}
 		if c.Outcome == pipeline.Ambiguous {
 			switch c.Resolved {
@@ -178,6 +179,9 @@ func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.
 		for i := range items {
 			given = append(given, items[i].Events...)
 		}
+		if c.Outcome == pipeline.Charged {
+			last = c.Query
+		}
 	}
-	return at, given, nil
+	return at, given, last, nil
 }
