@@ -1,0 +1,218 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// shop sells lookalikes page by page, out of so many, in one session.
+type shop struct {
+	stock   int64
+	session string // it knows; empty: it takes any
+	renews  string // the session that it answers with, when it is not the one asked
+	repeats bool   // a session that it begins anew gives from the beginning
+	lose    int64  // number of a page whose answer is lost; 0: none
+	asked   []Page
+	queries []*Query
+}
+
+func (s *shop) Fetch(_ context.Context, b *Batch) (*Reply, error) {
+	page := *b.Items[0].Page
+	s.asked, s.queries = append(s.asked, page), append(s.queries, b.Query)
+	c := Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: 1, Types: 1, Ceiling: b.Ceiling(), Sent: epoch, Outcome: Charged, Status: 200}
+	item := ItemReply{CallID: c.ID, Status: schema.Enriched, Entity: schema.Entity{Object: b.Query.Object}}
+	switch {
+	case s.session != "" && page.Session != "" && page.Session != s.session:
+		c.Outcome, c.Status = NotCharged, 410
+		item.Status, item.Reason, item.Next = schema.Deferred, "the session is gone", &Next{Gone: true}
+		return &Reply{Calls: []Call{c}, Items: []ItemReply{item}}, nil
+	case page.Number == s.lose:
+		c.Outcome, c.Status = Ambiguous, 0
+		item.Status, item.Reason = schema.Held, "lost"
+		return &Reply{Calls: []Call{c}, Items: []ItemReply{item}}, nil
+	}
+	from := page.Offset
+	session := "one"
+	if s.renews != "" && page.Session != "" {
+		session = s.renews
+		if s.repeats {
+			from = 0
+		}
+	} else if s.session != "" {
+		session = s.session
+	}
+	for n := from; n < min(s.stock, from+int64(page.Limit)); n++ {
+		item.Events = append(item.Events, RawEvent{schema.ProductLookalike, fmt.Appendf(nil, `{"id":"c%d"}`, n)})
+	}
+	if len(item.Events) == 0 {
+		item.Status = schema.NoSignal
+	}
+	item.Next = &Next{Session: session, More: from+int64(page.Limit) < s.stock}
+	c.Charge = Charge{Known: true, Credits: int64(len(item.Events))}
+	return &Reply{Calls: []Call{c}, Items: []ItemReply{item}}, nil
+}
+
+// paging asks for lookalikes of five seeds, ten a page.
+func paging() Paging {
+	q := &Query{Object: schema.Company, Service: Lookalikes, Dialect: V3, Signals: []string{schema.ProductLookalike}, MaxResults: 10}
+	var lines []schema.Account
+	for n := range 5 {
+		a := schema.Account{Row: int64(n + 1), Key: fmt.Sprint("seed", n), Object: schema.Company, Domain: fmt.Sprintf("s%d.example", n)}
+		q.Seeds = append(q.Seeds, schema.Account{Object: a.Object, Domain: a.Domain})
+		lines = append(lines, a)
+	}
+	lines = append(lines, schema.Account{Row: 6, Object: schema.Company, Domain: "s0.example"},
+		schema.Account{Row: 7, Object: schema.Company, Reject: &schema.Reject{Reason: "empty"}})
+	return Paging{Query: q, About: schema.Account{Object: schema.Company, Key: "set", ID: "set"}, Lines: lines}
+}
+
+// TestPages: pages follow one another until there are enough or no more, each
+// with what the one before said, and every seed has a fate.
+func TestPages(t *testing.T) {
+	gone := Cursor{Session: "old", Results: 20, Page: 2}
+	var twenty []RawEvent
+	for n := range 20 {
+		twenty = append(twenty, RawEvent{schema.ProductLookalike, fmt.Appendf(nil, `{"id":"c%d"}`, n)})
+	}
+	for _, tt := range []struct {
+		name   string
+		shop   shop
+		edit   func(*Paging)
+		asked  []Page
+		status schema.Status
+		stop   StopKind
+		rows   int
+	}{
+		{"enough", shop{stock: 100}, func(p *Paging) { p.Want = 25 },
+			[]Page{{1, 0, 10, ""}, {2, 10, 10, "one"}, {3, 20, 5, "one"}}, schema.Enriched, "", 25},
+		{"no more", shop{stock: 12}, func(p *Paging) { p.Want = 25 },
+			[]Page{{1, 0, 10, ""}, {2, 10, 10, "one"}}, schema.Enriched, "", 12},
+		{"none at all", shop{}, func(p *Paging) { p.Want = 25 }, []Page{{1, 0, 10, ""}}, schema.NoSignal, "", 0},
+		{"behind an earlier run", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 25, Cursor{Session: "one", Results: 20, Page: 2} },
+			[]Page{{3, 20, 5, "one"}}, schema.Enriched, "", 5},
+		{"an earlier run had enough", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 20, Cursor{Session: "one", Results: 20, Page: 2} },
+			nil, schema.Enriched, "", 0},
+		{"an earlier run had all", shop{stock: 20}, func(p *Paging) { p.Want, p.From = 50, Cursor{Session: "one", Results: 20, Page: 2, Ended: true} },
+			nil, schema.Enriched, "", 0},
+		{"an answer is lost", shop{stock: 100, lose: 2}, func(p *Paging) { p.Want = 25 },
+			[]Page{{1, 0, 10, ""}, {2, 10, 10, "one"}}, schema.Held, "", 10},
+		{"an earlier answer is lost", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 25, Cursor{Doubt: &Doubt{Run: "run-0", Call: "000001-1"}} },
+			nil, schema.Held, "", 0},
+		{"a budget for less than a page", shop{stock: 100}, func(p *Paging) { p.Want, p.Left = 10, func() int64 { return 3 } },
+			[]Page{{1, 0, 3, ""}, {2, 3, 3, "one"}, {3, 6, 3, "one"}, {4, 9, 1, "one"}}, schema.Enriched, "", 10},
+		{"a session that is gone", shop{stock: 100, session: "new"}, func(p *Paging) { p.Want, p.From, p.Given = 30, gone, twenty },
+			[]Page{{3, 20, 10, "old"}}, schema.Deferred, StopRequest, 0},
+		{"a session that is gone, and can be renewed", shop{stock: 100, session: "new"}, func(p *Paging) {
+			p.Want, p.From, p.Given = 30, gone, twenty
+			p.Renew = func(given []RawEvent) *Query {
+				q := *p.Query
+				for range given {
+					q.Exclude = append(q.Exclude, schema.Account{})
+				}
+				return &q
+			}
+		}, []Page{{3, 20, 10, "old"}, {3, 20, 10, ""}}, schema.Enriched, "", 10},
+		{"a session begun anew without a word", shop{stock: 100, renews: "two", repeats: true}, func(p *Paging) { p.Want, p.From, p.Given = 50, gone, twenty },
+			[]Page{{3, 20, 10, "old"}}, schema.Deferred, StopRequest, 10},
+		{"a session of another name that goes on", shop{stock: 100, renews: "two"}, func(p *Paging) { p.Want, p.From, p.Given = 40, gone, twenty },
+			[]Page{{3, 20, 10, "old"}, {4, 30, 10, "two"}}, schema.Enriched, "", 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, sink := paging(), &memorySink{}
+			tt.edit(&p)
+			r := &Runner{Fetcher: &tt.shop, Sink: sink, RunID: "run-1", Queries: map[schema.Object]*Query{schema.Company: p.Query}}
+			m, err := r.RunPages(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.asked, tt.shop.asked); diff != "" {
+				t.Errorf("pages that were asked for (-want +got):\n%s", diff)
+			}
+			want := map[schema.Status]int64{tt.status: 5, schema.Duplicate: 1, schema.Rejected: 1}
+			if diff := cmp.Diff(want, m.Accounts.ByStatus); diff != "" {
+				t.Errorf("lines by status (-want +got):\n%s", diff)
+			}
+			if got := stopKind(m); got != tt.stop {
+				t.Errorf("the run stopped for %q, want %q", got, tt.stop)
+			}
+			rows := sink.read(string(schema.CategoryLookalikes))
+			if len(rows) != tt.rows || m.Credits.Charged != int64(tt.rows) {
+				t.Errorf("%d rows, %d credits, want %d of each", len(rows), m.Credits.Charged, tt.rows)
+			}
+			if len(rows) > 0 && !(rows[0]["rank"] == p.From.Results+1 && rows[0]["seed_set"] == "set") {
+				t.Errorf("the first row has rank %v of %v, want %d of the set", rows[0]["rank"], rows[0]["seed_set"], p.From.Results+1)
+			}
+			if last := tt.shop.queries; len(tt.asked) > 1 && tt.asked[len(tt.asked)-1].Session == "" && len(last[len(last)-1].Exclude) != 20 {
+				t.Errorf("the renewed session excludes %d, want the 20 that were given", len(last[len(last)-1].Exclude))
+			}
+		})
+	}
+}
+
+func stopKind(m *Manifest) StopKind {
+	if m.Run.Stop == nil {
+		return ""
+	}
+	return m.Run.Stop.Kind
+}
+
+// TestPagesStop: a run that is stopped leaves its seeds for later, and keeps what
+// it has.
+func TestPagesStop(t *testing.T) {
+	p, sink, api := paging(), &memorySink{}, &shop{stock: 100}
+	p.Want = 100
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	r := &Runner{Sink: sink, RunID: "run-1", Queries: map[schema.Object]*Query{schema.Company: p.Query}, Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+		if calls++; calls == 2 {
+			cancel()
+		}
+		return api.Fetch(ctx, b)
+	})}
+	m, err := r.RunPages(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Accounts.ByStatus[schema.Deferred] != 5 || stopKind(m) != StopInterrupted || m.Credits.Charged != 20 || m.Pages.Results != 20 || m.Pages.Session != "one" {
+		t.Errorf("lines %v, stopped for %q, %d credits, pages %+v; want five deferred, on request, 20 results paid and their session", m.Accounts.ByStatus, stopKind(m), m.Credits.Charged, m.Pages)
+	}
+	failing := errors.New("no network")
+	r.Fetcher = fetchFunc(func(context.Context, *Batch) (*Reply, error) { return nil, failing })
+	if m, err = r.RunPages(t.Context(), paging()); err != nil || stopKind(m) != StopUnstable {
+		t.Errorf("RunPages() = %v, %v; want a manifest that says what stopped it", m, err)
+	}
+}
+
+// TestCeilings: what a call can cost, by service.
+func TestCeilings(t *testing.T) {
+	items := func(n int, page *Page) []Item { return slices.Repeat([]Item{{Page: page}}, n) }
+	for _, tt := range []struct {
+		name string
+		b    Batch
+		want int64
+	}{
+		{"signals", Batch{Query: &Query{Signals: []string{"a", "b"}, MaxResults: 10, Price: 3}, Items: items(7, nil)}, 420},
+		{"signals at a price that nobody stated", Batch{Query: &Query{Signals: []string{"a"}, MaxResults: 10}, Items: items(7, nil)}, 70},
+		{"a search", Batch{Query: &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Price: 1, Per: 25}, Items: items(100, nil)}, 4},
+		{"a search of one more than a block", Batch{Query: &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Price: 2, Per: 25}, Items: items(26, nil)}, 4},
+		{"scores", Batch{Query: &Query{Service: Scores, Signals: []string{"signalScore"}, MaxResults: 1}, Items: items(9, nil)}, 9},
+		{"a page", Batch{Query: &Query{Service: Lookalikes, Signals: []string{"lookalike"}, MaxResults: 50, Price: 2}, Items: items(1, &Page{Limit: 20})}, 40},
+	} {
+		if got := tt.b.Ceiling(); got != tt.want {
+			t.Errorf("%s: Ceiling() = %d, want %d", tt.name, got, tt.want)
+		}
+	}
+	q := &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Per: 25}
+	for credits, want := range map[int64]int{-1: 0, 0: 0, 1: 25, 3: 75, 4: 80, 1000: 80} {
+		if got := q.Fit(80, credits); got != want {
+			t.Errorf("Fit(80, %d) = %d, want %d", credits, got, want)
+		}
+	}
+}
