@@ -393,7 +393,7 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 		if !stop.RetryAt.IsZero() {
 			m.Run.Stop.RetryAt = &stop.RetryAt
 		}
-		if left := by[schema.Deferred]; stop.Short && left > 0 {
+		if left := by[schema.Deferred]; stop.Short && left > 0 && m.Pages == nil { // the lines behind pages cost nothing by themselves
 			m.Run.Stop.Needs = left * m.dearest()
 			m.Run.Stop.Advice += fmt.Sprintf("; the %d lines that are left can cost %d at the most", left, m.Run.Stop.Needs)
 		}
@@ -406,10 +406,14 @@ func (m *Manifest) Doubtful() bool {
 	return slices.ContainsFunc(m.Held, func(d Doubt) bool { return d.Open() })
 }
 
-// dearest is the most that one entity can cost of those that the run asks about.
+// dearest is the most that one entity can cost of those that the run asks about,
+// by all that it asks about them: a search may come before the signals.
 func (m *Manifest) dearest() (credits int64) {
+	all := map[schema.Object]int64{}
 	for i := range m.Queries {
-		credits = max(credits, m.Queries[i].Ceiling(1))
+		q := &m.Queries[i]
+		all[q.Object] += q.Ceiling(1)
+		credits = max(credits, all[q.Object])
 	}
 	return credits
 }

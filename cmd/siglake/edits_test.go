@@ -47,8 +47,15 @@ func (r *rig) visit(list string, flags ...string) visit {
 
 func (r *rig) visitContext(ctx context.Context, list string, flags ...string) visit {
 	r.t.Helper()
+	return r.carry(ctx, []string{"run", "-"}, list, flags...)
+}
+
+// carry carries out a command that costs.
+func (r *rig) carry(ctx context.Context, words []string, list string, flags ...string) visit {
+	r.t.Helper()
 	before := r.sim.Bill()
-	args := append([]string{"siglake", "run", "-", "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, flags...)
+	args := append(append([]string{"siglake"}, words...), "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0")
+	args = append(args, flags...)
 	var stdout, stderr bytes.Buffer
 	v := visit{code: execute(ctx, args, strings.NewReader(list), &stdout, &stderr)}
 	v.stdout, v.stderr = stdout.String(), stderr.String()

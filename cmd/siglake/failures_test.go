@@ -159,7 +159,7 @@ func (w *world) serve(t *testing.T, seed uint64) {
 func (w *world) here() (code int, output string) {
 	w.t.Helper()
 	var out bytes.Buffer
-	code = execute(context.Background(), append([]string{"siglake", "run", w.list, "--lake", w.lake, "--base-url", w.url}, w.flags...), nil, &out, &out)
+	code = execute(context.Background(), append([]string{"siglake"}, w.args(w.lake, w.url)...), nil, &out, &out)
 	return code, out.String()
 }
 

@@ -91,6 +91,7 @@ type world struct {
 	t       *testing.T
 	url     string
 	list    string                   // path
+	verb    []string                 // the command and what it is about
 	flags   []string                 // of every run
 	events  map[string][]string      // event_uids by account key, sorted
 	status  map[string]schema.Status // by account key
@@ -104,8 +105,16 @@ type world struct {
 func newWorld(t *testing.T, program string, seed uint64, lines int, faults ...string) *world {
 	t.Helper()
 	w := calmWorld(t, seed, lines, "--signals", "news,growth", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet")
-	w.program = program
+	w.apart(program, seed, faults...)
+	return w
+}
 
+// apart gives the world a simulator in a process of its own, and lets its runs
+// be such processes, too.
+func (w *world) apart(program string, seed uint64, faults ...string) {
+	t := w.t
+	t.Helper()
+	w.program = program
 	args := []string{"simulate", "--listen", "127.0.0.1:0", "--seed", fmt.Sprint(seed), "--sim-plan", "unlimited", "--latency", "4ms", "--credits", "1000000000"}
 	for _, f := range faults {
 		args = append(args, "--fault", f)
@@ -128,32 +137,50 @@ func newWorld(t *testing.T, program string, seed uint64, lines int, faults ...st
 	}
 	w.url = strings.TrimSpace(strings.TrimPrefix(line, "simulator listening on "))
 	w.bill = w.askBill
-	return w
 }
 
 // calmWorld makes a list, and finds out what a run brings that nothing disturbs.
 // Its simulator is gone then.
 func calmWorld(t *testing.T, seed uint64, lines int, flags ...string) *world {
 	t.Helper()
-	w := &world{t: t, lake: filepath.Join(t.TempDir(), "lake"), list: filepath.Join(t.TempDir(), "list.csv")}
 	var text strings.Builder
 	text.WriteString("account_id,domain\n")
 	for i := range lines {
 		fmt.Fprintf(&text, "K%05d,company-%d-%04d.example\n", i, seed, i)
 	}
-	if err := os.WriteFile(w.list, []byte(text.String()), 0o600); err != nil {
+	return worldOf(t, seed, text.String(), nil, flags...)
+}
+
+// worldOf makes a world of the text of a list. verb is the command up to where
+// the path of the list comes; nil: it is "siglake run".
+func worldOf(t *testing.T, seed uint64, list string, verb []string, flags ...string) *world {
+	t.Helper()
+	w := &world{t: t, lake: filepath.Join(t.TempDir(), "lake"), list: filepath.Join(t.TempDir(), "list.csv")}
+	if err := os.WriteFile(w.list, []byte(list), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if verb == nil {
+		verb = []string{"run"}
+	}
+	w.verb = append(slices.Clone(verb), w.list)
 	w.flags = append([]string{"--plan", "unlimited", "--rate", "0"}, flags...)
 	t.Setenv(keyVariable, canary)
 
 	calm := newRig(t, simulator.Config{Seed: seed})
-	calm.runContext(context.Background(), nil, w.list, w.flags...)
-	w.events, w.status = found(calm)
-	if calm.code != exitComplete || len(w.events) == 0 {
-		t.Fatalf("the undisturbed run: exit %d, %s", calm.code, calm.stderr)
+	code, _, stderr := call(t, w.args(calm.lake, calm.server.URL)...)
+	if calm.manifest = calm.readManifest(); calm.manifest != nil {
+		calm.check()
+		w.events, w.status = found(calm)
+	}
+	if code != exitComplete || len(w.events) == 0 {
+		t.Fatalf("the undisturbed run: exit %d, %s", code, stderr)
 	}
 	return w
+}
+
+// args are the command, on a lake and against an API.
+func (w *world) args(lake, url string) []string {
+	return slices.Concat(w.verb, []string{"--lake", lake, "--base-url", url}, w.flags)
 }
 
 // command is the program as a child process.
@@ -165,7 +192,7 @@ func (w *world) command(lives int, args ...string) *exec.Cmd {
 
 // run starts a run of the list.
 func (w *world) run(lives int) (*exec.Cmd, *strings.Builder) {
-	cmd := w.command(lives, append([]string{"run", w.list, "--lake", w.lake, "--base-url", w.url}, w.flags...)...)
+	cmd := w.command(lives, w.args(w.lake, w.url)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -174,8 +201,8 @@ func (w *world) run(lives int) (*exec.Cmd, *strings.Builder) {
 	return cmd, &stderr
 }
 
-// found collects what a lake holds over all its generations: events, and the
-// last fate of each line that is more than a note that it was answered before.
+// found collects what a lake holds over all its generations: events and rows of
+// products, and the last fate of each line that is more than a note that it was answered before.
 func found(r *rig) (events map[string][]string, status map[string]schema.Status) {
 	events, status = map[string][]string{}, map[string]schema.Status{}
 	for _, m := range r.generations() {
@@ -183,6 +210,10 @@ func found(r *rig) (events map[string][]string, status map[string]schema.Status)
 		for _, row := range at.events() {
 			key := row["account_key"].(string)
 			events[key] = append(events[key], row["event_uid"].(string))
+		}
+		for _, row := range at.products() {
+			key := row["account_key"].(string)
+			events[key] = append(events[key], row["row_uid"].(string))
 		}
 		for _, row := range at.lines() {
 			if s := schema.Status(row["status"].(string)); s != schema.Cached {
@@ -228,10 +259,17 @@ func (w *world) check() (doubts int) {
 	events, status := found(r)
 	want, wantStatus := maps.Clone(w.events), maps.Clone(w.status)
 	for key, s := range status {
-		if s == schema.Held {
-			delete(want, key)
-			wantStatus[key] = schema.Held
+		if s != schema.Held {
+			continue
 		}
+		for _, uid := range events[key] { // its id may be known
+			if !slices.Contains(want[key], uid) {
+				w.t.Errorf("%s is held and has the row %s, which an undisturbed run does not bring", key, uid)
+			}
+		}
+		delete(want, key)
+		delete(events, key)
+		wantStatus[key] = schema.Held
 	}
 	if diff := cmp.Diff(want, events); diff != "" {
 		w.t.Errorf("events of lines that are not held differ from those of an undisturbed run (-want +got):\n%s", diff)
@@ -378,31 +416,48 @@ var faultMenu = []string{"500-refused%4", "503-billed%1", "429-burst%2", "drop-a
 // TestKill kills runs at random instants and starts them again until they end:
 // no event lost, none twice, no charge outside declared doubt.
 func TestKill(t *testing.T) {
-	kills := 100
+	killLoop(t, 100, 1000, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+		return newWorld(t, program, seed, 1500, faultMenu...), 60 * time.Millisecond
+	}, func(w *world, _ *rand.Rand) int { return w.check() })
+}
+
+// killLoop kills runs in one world after another, and checks each when a run
+// has come to its end.
+func killLoop(t *testing.T, few, many int, begin func(t *testing.T, program string, seed uint64) (*world, time.Duration), check func(*world, *rand.Rand) int) {
+	t.Helper()
+	kills := few
 	if full() {
-		kills = 1000
+		kills = many
 	}
-	program := filepath.Join(t.TempDir(), "siglake")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	program := buildProgram(t)
 	phases := map[string]int{}
 	landed, doubts, rounds := 0, 0, 0
 	for seed := uint64(1); landed < kills; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			w := newWorld(t, program, seed, 1500, faultMenu...)
+			w, life := begin(t, program, seed)
 			rounds++
-			w.killed(rand.New(rand.NewPCG(seed, 0)), 60*time.Millisecond, func() {
+			dice := rand.New(rand.NewPCG(seed, 0))
+			w.killed(dice, life, func() {
 				landed++
 				phases[w.phase()]++
 			})
-			doubts += w.check()
+			doubts += check(w, dice)
 		})
 		if t.Failed() {
 			return
 		}
 	}
 	t.Logf("%d kills over %d runs, %d calls in doubt; where they landed: %v", landed, rounds, doubts, phases)
+}
+
+// buildProgram makes the real binary.
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "siglake")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
 }
 
 // killed kills runs at random instants, and starts them again, until one ends.
@@ -436,22 +491,30 @@ func (w *world) killed(dice *rand.Rand, life time.Duration, landed func()) {
 
 // TestCrash kills runs at chosen operations on files, before and after each.
 func TestCrash(t *testing.T) {
-	step, crashes := 47, 0
+	crashLoop(t, 47, func(t *testing.T, seed uint64) *world {
+		return newWorld(t, os.Args[0], seed, 300, "500-refused%4", "drop-after-charge%2")
+	}, (*world).check)
+}
+
+// crashLoop kills runs at every step-th operation on files, at every one when
+// the long version is wanted.
+func crashLoop(t *testing.T, step int, begin func(t *testing.T, seed uint64) *world, check func(*world) int) {
+	t.Helper()
+	crashes := 0
 	if full() {
-		step, crashes = 1, 1000
+		step, crashes = 1, 500
 	}
 	phases := map[string]int{}
 	landed, doubts := 0, 0
 	for seed := uint64(99); seed == 99 || landed < crashes; seed++ {
-		n, d := crashEvery(t, seed, step, phases)
+		n, d := crashEvery(t, begin(t, seed), step, phases, check)
 		landed, doubts = landed+n, doubts+d
 	}
 	t.Logf("%d crashes, %d calls in doubt; where they landed: %v", landed, doubts, phases)
 }
 
 // crashEvery kills runs in one world at every step-th operation.
-func crashEvery(t *testing.T, seed uint64, step int, phases map[string]int) (landed, doubts int) {
-	w := newWorld(t, os.Args[0], seed, 300, "500-refused%4", "drop-after-charge%2")
+func crashEvery(t *testing.T, w *world, step int, phases map[string]int, check func(*world) int) (landed, doubts int) {
 	for n := 1; ; n += step {
 		crashed := false
 		for _, when := range []int{n, -n} {
@@ -466,7 +529,7 @@ func crashEvery(t *testing.T, seed uint64, step int, phases map[string]int) (lan
 			if code := exitOf(cmd.Wait()); code != exitComplete && code != exitHeld {
 				t.Fatalf("operation %d: exit %d\n%s", when, code, stderr)
 			}
-			doubts += w.check()
+			doubts += check(w)
 			if t.Failed() {
 				t.Fatalf("after the crash at operation %d", when)
 			}

@@ -227,6 +227,18 @@ func (r *rig) events() []map[string]any {
 	return rows
 }
 
+// products are the rows of the product tables that were bought one by one.
+func (r *rig) products() []map[string]any {
+	r.t.Helper()
+	var rows []map[string]any
+	for _, t := range schema.Products {
+		if t.Name != string(schema.CategoryAliases) { // they come along
+			rows = append(rows, r.table(t)...)
+		}
+	}
+	return rows
+}
+
 func (r *rig) sum(t schema.Table, column string) int64 {
 	r.t.Helper()
 	var sum int64

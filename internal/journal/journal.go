@@ -115,10 +115,11 @@ type Options struct {
 
 // Reopened reports whether somebody decided, after the run was published, that
 // what it left in doubt may be asked again: calls of its own, or of an earlier
-// run.
+// run. A lost page holds those behind it as well: given up, it lets them be asked.
 func (j *Journal) Reopened(r *Run) bool {
 	return r.Done != nil && slices.ContainsFunc(j.holders(r), func(c *Call) bool {
-		return (c.Resolved == Released || c.Resolved == NotCharged) && r.sealed.before(c.decided)
+		again := c.Resolved == Released || c.Resolved == NotCharged || c.Resolved == Lost && c.Query.Service.Paged()
+		return again && r.sealed.before(c.decided)
 	})
 }
 

@@ -100,20 +100,31 @@ func (g *Budgeter) take(ctx context.Context, b *pipeline.Batch, from int) (n int
 			}
 			continue
 		case n == 0:
-			one := b.Part(0, from, from+1).Ceiling()
-			stop := &pipeline.Stop{
-				Kind: pipeline.StopBudget,
-				Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more entity can cost %d",
-					g.cfg.Credits, g.spent, one),
-				Advice: fmt.Sprintf("run the same command again with --max-credits %d or more, or with a lower --max-results", one),
-				Short:  true,
-			}
+			stop := g.short(b.Part(0, from, from+1))
 			g.mu.Unlock()
 			return 0, 0, stop
 		}
 		g.aside += most
 		g.mu.Unlock()
 		return n, most, nil
+	}
+}
+
+// short ends a run that cannot pay for one more entity, or page.
+func (g *Budgeter) short(one *pipeline.Batch) *pipeline.Stop {
+	what, advice := "entity", ""
+	switch {
+	case one.Query.Service.Paged():
+		what = "page"
+	case one.Query.Service == pipeline.Signals:
+		advice = ", or with a lower --max-results"
+	}
+	return &pipeline.Stop{
+		Kind: pipeline.StopBudget,
+		Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more %s can cost %d",
+			g.cfg.Credits, g.spent, what, one.Ceiling()),
+		Advice: fmt.Sprintf("run the same command again with --max-credits %d or more%s", one.Ceiling(), advice),
+		Short:  true,
 	}
 }
 

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// mixedList is a list of which most lines name a domain, and some the id of a
+// company that no other line names.
+func mixedList(t *testing.T, seed uint64, lines int) string {
+	t.Helper()
+	r := newRig(t, simulator.Config{Seed: seed})
+	var others strings.Builder
+	for i := range lines / 8 {
+		fmt.Fprintf(&others, "other-%d-%04d.example\n", seed, i)
+	}
+	r.product("resolve", others.String())
+	var text strings.Builder
+	text.WriteString("account_id,domain,lusha company id\n")
+	ids := r.products()
+	for i := range lines {
+		if i%9 == 4 && len(ids) > 0 {
+			fmt.Fprintf(&text, "K%05d,,%s\n", i, ids[0]["entity_id"])
+			ids = ids[1:]
+			continue
+		}
+		fmt.Fprintf(&text, "K%05d,company-%d-%04d.example,\n", i, seed, i)
+	}
+	return text.String()
+}
+
+// seedList is a list of contacts or companies that others can be like.
+func seedList(o schema.Object, seed uint64) string {
+	var text strings.Builder
+	text.WriteString(map[schema.Object]string{schema.Contact: "email\n", schema.Company: "domain\n"}[o])
+	for i := range 8 {
+		if o == schema.Contact {
+			fmt.Fprintf(&text, "ada.sample%c@company-%d.example\n", 'a'+i, seed)
+		} else {
+			fmt.Fprintf(&text, "company-%d-%04d.example\n", seed, i)
+		}
+	}
+	return text.String()
+}
+
+// product runs a command other than "siglake run" on a list that comes by
+// standard input, if it takes one.
+func (r *rig) product(name, list string, flags ...string) visit {
+	r.t.Helper()
+	words := []string{name}
+	switch name {
+	case lookalikesName:
+		words = append(words, "--seeds", "-")
+	case visitorsName:
+	default:
+		words = append(words, "-")
+	}
+	return r.carry(context.Background(), words, list, flags...)
+}
+
+// mixedWorld is one of "siglake run --api v3": ids are searched, then signals
+// are asked for by id.
+func mixedWorld(t *testing.T, seed uint64, lines int) *world {
+	t.Helper()
+	return worldOf(t, seed, mixedList(t, seed, lines), nil,
+		"--api", "v3", "--signals", "news,growth", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet")
+}
+
+// likeWorld is one of "siglake lookalikes".
+func likeWorld(t *testing.T, o schema.Object, seed uint64, limit int) *world {
+	t.Helper()
+	return worldOf(t, seed, seedList(o, seed), []string{lookalikesName, "--seeds"},
+		"--limit", fmt.Sprint(limit), "--page-size", "20", "--timeout", "5s", "--quiet")
+}
+
+// goesOn decides about the pages that were lost, and repeats the command, until
+// there is nothing left to ask. Every other time they are given up.
+func (w *world) goesOn(dice *rand.Rand) (lost int) {
+	w.t.Helper()
+	for range 60 {
+		how := []string{"retry", "accept-loss"}[dice.IntN(2)]
+		if code, _, stderr := call(w.t, "held", how, "--lake", w.lake); code != exitComplete {
+			w.t.Fatalf("held %s: exit %d\n%s", how, code, stderr)
+		}
+		cmd, stderr := w.run(0)
+		switch code := exitOf(cmd.Wait()); code {
+		case exitComplete:
+			return lost
+		case exitHeld:
+			lost++
+		default:
+			w.t.Fatalf("after held %s: exit %d\n%s", how, code, stderr)
+		}
+	}
+	w.t.Fatal("it does not come to an end")
+	return lost
+}
+
+// checkPages holds a lake of pages against the simulator's bill and against the
+// undisturbed run.
+func (w *world) checkPages() (doubts int) {
+	w.t.Helper()
+	if code, stdout, stderr := call(w.t, "verify", "--lake", w.lake); code != exitComplete {
+		w.t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
+	}
+	doubts = w.reconcile()
+	r := &rig{t: w.t, lake: w.lake}
+	r.checkSecret()
+	firstLost, begun := w.pages()
+	met := map[string]bool{}
+	sessions := map[string]bool{}
+	for i, row := range r.ranked() {
+		who := fmt.Sprint(row["entity_id"], row["domain"])
+		if met[who] {
+			w.t.Errorf("%s is in the lake twice", who)
+		}
+		met[who] = true
+		sessions[fmt.Sprint(row["session_id"])] = true
+		if got := row["rank"].(int64); got != int64(i)+1 {
+			w.t.Errorf("the %d-th result has the rank %d", i+1, got)
+			break
+		}
+	}
+	if begun > 1+firstLost {
+		w.t.Errorf("a session was begun %d times, and the first page was lost %d times", begun, firstLost)
+	}
+	if len(sessions) != 1 {
+		w.t.Errorf("results of %d sessions, want one", len(sessions))
+	}
+	// A lost page may have taken results out of the session.
+	want := 0
+	for _, rows := range w.events {
+		want = len(rows)
+	}
+	if n := len(met); n > want || n < want-20*doubts {
+		w.t.Errorf("%d results with %d pages lost, want as many as an undisturbed run's %d but for the lost ones", n, doubts, want)
+	}
+	if doubts > 0 {
+		return doubts
+	}
+	events, status := found(&rig{t: w.t, lake: w.lake})
+	if diff := cmp.Diff(w.events, events); diff != "" {
+		w.t.Errorf("results differ from those of an undisturbed run (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(w.status, status); diff != "" {
+		w.t.Errorf("fates differ from those of an undisturbed run (-want +got):\n%s", diff)
+	}
+	return doubts
+}
+
+// ranked are the lookalikes of all generations, by their rank.
+func (r *rig) ranked() (rows []map[string]any) {
+	r.t.Helper()
+	for _, m := range r.generations() {
+		at := &rig{t: r.t, lake: r.lake, manifest: m}
+		rows = append(rows, at.products()...)
+	}
+	slices.SortFunc(rows, func(a, b map[string]any) int { return int(a["rank"].(int64) - b["rank"].(int64)) })
+	return rows
+}
+
+// pages counts the requests by which sessions were begun, and those of them
+// whose answers were lost.
+func (w *world) pages() (lost, begun int) {
+	w.t.Helper()
+	store, err := journal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer store.Close()
+	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer j.Close()
+	for _, run := range j.Runs() {
+		for a, err := range j.Answers(context.Background(), run) {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			c := a.Reply.Calls[0]
+			if a.Batch.Items[0].Page.Session != "" || c.Outcome == pipeline.NotCharged {
+				continue
+			}
+			begun++
+			if c.Outcome == pipeline.Ambiguous {
+				lost++
+			}
+		}
+	}
+	return lost, begun
+}
+
+// TestKillV3 kills runs that search ids before they ask by them.
+func TestKillV3(t *testing.T) {
+	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+		w := mixedWorld(t, seed, 900)
+		w.apart(program, seed, faultMenu...)
+		return w, 60 * time.Millisecond
+	}, func(w *world, _ *rand.Rand) int { return w.check() })
+}
+
+// TestKillPages kills runs that ask for page after page of lookalikes, of
+// contacts and of companies.
+func TestKillPages(t *testing.T) {
+	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+		w := likeWorld(t, []schema.Object{schema.Contact, schema.Company}[seed%2], seed, 300)
+		w.apart(program, seed, faultMenu...)
+		return w, 60 * time.Millisecond
+	}, func(w *world, dice *rand.Rand) int {
+		w.goesOn(dice)
+		return w.checkPages()
+	})
+}
+
+// TestCrashV3 and TestCrashPages kill runs at chosen operations on files, before
+// and after each.
+func TestCrashV3(t *testing.T) {
+	crashLoop(t, 53, func(t *testing.T, seed uint64) *world {
+		w := mixedWorld(t, seed, 120)
+		w.apart(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
+		return w
+	}, (*world).check)
+}
+
+func TestCrashPages(t *testing.T) {
+	crashLoop(t, 31, func(t *testing.T, seed uint64) *world {
+		w := likeWorld(t, schema.Company, seed, 160)
+		w.apart(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
+		return w
+	}, func(w *world) int {
+		w.goesOn(rand.New(rand.NewPCG(1, 1)))
+		return w.checkPages()
+	})
+}
