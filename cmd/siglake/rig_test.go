@@ -171,7 +171,7 @@ func (r *rig) check() {
 	if rows != m.Events.Written {
 		r.t.Errorf("event tables have %d rows, manifest says %d written", rows, m.Events.Written)
 	}
-	if m.Events.Written+m.Events.Duplicate != m.Events.Returned {
+	if m.Events.Written+m.Events.Duplicate+m.Events.Beside != m.Events.Returned {
 		r.t.Errorf("%d written + %d duplicate, want %d returned", m.Events.Written, m.Events.Duplicate, m.Events.Returned)
 	}
 }
