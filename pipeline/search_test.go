@@ -1,0 +1,192 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// registry is a vendor that knows who bears which domain, sells ids and signals,
+// and a journal that remembers what it said. Companies without "known" in their
+// domain are not known; one with "same" is the same as "known0.example".
+type registry struct {
+	nothing
+	mu    sync.Mutex
+	found map[Identity]Identified
+	asked []string // "search 3", "signals 2": calls with their entities
+	fail  string   // service whose calls are stopped
+}
+
+func (g *registry) Identify(a *schema.Account) Identified {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.found[IdentityOf(a)]
+}
+
+func (g *registry) Fetch(_ context.Context, b *Batch) (*Reply, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	name := "signals"
+	if b.Query.Service == Search {
+		name = "search"
+	}
+	if g.fail == name {
+		return nil, &Stop{Kind: StopCredits, Reason: "no credits"}
+	}
+	g.asked = append(g.asked, fmt.Sprintf("%s %d", name, len(b.Items)))
+	c := Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Object: b.Query.Object, Entities: len(b.Items), Ceiling: b.Ceiling(), Sent: epoch, Outcome: Charged}
+	reply := &Reply{Items: make([]ItemReply, len(b.Items))}
+	results := int64(0)
+	for i := range b.Items {
+		item := &b.Items[i]
+		a := ItemReply{CallID: c.ID, Status: schema.NotFound, Reason: "unknown"}
+		switch domain := item.Account.Domain; {
+		case b.Query.Service == Signals:
+			a = ItemReply{CallID: c.ID, Status: schema.Enriched, Entity: schema.Entity{Object: schema.Company, ID: item.EntityID()},
+				Events: []RawEvent{{"surgeInHiring", fmt.Appendf(nil, `{"signalId":"s-%s","signalDate":"2026-04-01"}`, item.EntityID())}}}
+			results++
+		case strings.Contains(domain, "known"):
+			id := "id-" + domain
+			if strings.Contains(domain, "same") {
+				id = "id-known0.example"
+			}
+			a = ItemReply{CallID: c.ID, Status: schema.Resolved, Entity: schema.Entity{Object: schema.Company, ID: id}, Events: []RawEvent{{schema.ProductMatch, []byte(`{"id":"` + id + `"}`)}}}
+			results++
+		case strings.Contains(domain, "secret"):
+			a.Status, a.Reason = schema.Restricted, "may not be spoken of"
+		case strings.Contains(domain, "later"):
+			a.Status, a.Reason = schema.Deferred, "could not be looked up"
+		}
+		if b.Query.Service == Search {
+			known := Identified{Entity: a.Entity, Call: c.ID}
+			if a.Status != schema.Resolved {
+				known.Status = a.Status
+			}
+			if a.Status != schema.Deferred {
+				g.found[IdentityOf(&item.Account)] = known
+			}
+		}
+		reply.Items[i] = a
+	}
+	c.Charge = Charge{Known: true, Credits: b.Query.cost(results)}
+	reply.Calls = []Call{c}
+	return reply, nil
+}
+
+// TestSearchAhead: lines without an id are searched first, in full batches; who is
+// found is asked about by the id, each entity once; everybody else has a fate by
+// the search; and what it cost stands on the lines that it was about.
+func TestSearchAhead(t *testing.T) {
+	var accounts []schema.Account
+	add := func(a schema.Account) {
+		a.Row, a.Line, a.Object = int64(len(accounts)+1), int64(len(accounts)+1), schema.Company
+		a.Key = fmt.Sprint("k", a.Row)
+		accounts = append(accounts, a)
+	}
+	for n := range 30 {
+		add(schema.Account{Domain: fmt.Sprintf("known%d.example", n)})
+	}
+	add(schema.Account{Domain: "same-known.example"})
+	add(schema.Account{Domain: "known3.example"}) // again
+	add(schema.Account{ID: "77"})
+	add(schema.Account{Domain: "nobody.example"})
+	add(schema.Account{Domain: "secret.example"})
+	add(schema.Account{Domain: "later.example"})
+	add(schema.Account{Reject: &schema.Reject{Reason: "no"}})
+
+	ask := &Query{Object: schema.Company, Dialect: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5, Since: "2026-01-01", Until: "2026-05-07"}
+	search := &Query{Object: schema.Company, Service: Search, Dialect: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1, Per: 25}
+	for _, concurrency := range []int{1, 7} {
+		g, sink := &registry{found: map[Identity]Identified{}}, &memorySink{}
+		runner := &Runner{
+			Fetcher: g, Journal: g, Sink: sink, RunID: "run-1", BatchSize: 10, Concurrency: concurrency, Now: func() time.Time { return epoch },
+			Queries: map[schema.Object]*Query{schema.Company: ask}, Searches: map[schema.Object]*Query{schema.Company: search},
+			Again: func() (Source, error) { return list{accounts: accounts}, nil },
+		}
+		plan, err := runner.Plan(t.Context(), list{accounts: accounts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan.Calls() != 4+4 || plan.Entities() != 35 || plan.Ceiling() != 4+35*5 {
+			t.Errorf("Plan(): %d calls, %d entities, %d credits at most; want 8, 35 and 179", plan.Calls(), plan.Entities(), plan.Ceiling())
+		}
+		m, err := runner.Run(t.Context(), list{accounts: accounts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[schema.Status]int64{
+			schema.Enriched: 31, schema.Duplicate: 2, schema.NotFound: 1, schema.Restricted: 1, schema.Deferred: 1, schema.Rejected: 1,
+		}
+		if diff := cmp.Diff(want, m.Accounts.ByStatus); diff != "" {
+			t.Errorf("concurrency %d: lines by status (-want +got):\n%s", concurrency, diff)
+		}
+		calls := map[string]int{}
+		for _, c := range g.asked {
+			calls[c]++
+		}
+		if diff := cmp.Diff(map[string]int{"search 10": 3, "search 4": 1, "signals 10": 3, "signals 1": 1}, calls); diff != "" {
+			t.Errorf("concurrency %d: calls (-want +got):\n%s", concurrency, diff)
+		}
+		if diff := cmp.Diff(map[string]int64{"api_search": 4, "showSignalsCompany": 31}, m.Credits.ByAction); diff != "" {
+			t.Errorf("concurrency %d: credits (-want +got):\n%s", concurrency, diff)
+		}
+		var onLines int64
+		for _, row := range sink.read("accounts") {
+			onLines += row.int("credits")
+		}
+		if onLines != 35 {
+			t.Errorf("concurrency %d: the lines bear %d credits, want the 35 that were charged", concurrency, onLines)
+		}
+		if got := len(sink.read(string(schema.CategoryIdentities))); got != 31 {
+			t.Errorf("concurrency %d: %d identities, want 31", concurrency, got)
+		}
+
+		// The same again: nothing is searched that was found out.
+		g.asked = nil
+		runner.Sink = &memorySink{}
+		if _, err := runner.Run(t.Context(), list{accounts: accounts}); err != nil {
+			t.Fatal(err)
+		}
+		searched := 0
+		for _, c := range g.asked {
+			if strings.HasPrefix(c, "search") {
+				searched++
+			}
+		}
+		if searched != 1 || !strings.Contains(strings.Join(g.asked, " "), "search 1") {
+			t.Errorf("concurrency %d: the second run asks %v; want one search, of the one that could not be looked up", concurrency, g.asked)
+		}
+	}
+}
+
+// TestSearchStopped: when searches end the run, no signal is asked for, and what
+// was not found out is left for later.
+func TestSearchStopped(t *testing.T) {
+	accounts := []schema.Account{{Row: 1, Object: schema.Company, Domain: "known1.example"}, {Row: 2, Object: schema.Company, ID: "77"}}
+	g, sink := &registry{found: map[Identity]Identified{}, fail: "search"}, &memorySink{}
+	runner := &Runner{
+		Fetcher: g, Journal: g, Sink: sink, RunID: "run-1", Now: func() time.Time { return epoch },
+		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, Dialect: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5}},
+		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, Service: Search, Dialect: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1}},
+		Again:    func() (Source, error) { return list{accounts: accounts}, nil },
+	}
+	m, err := runner.Run(t.Context(), list{accounts: accounts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Accounts.ByStatus[schema.Deferred] != 2 || len(g.asked) != 0 || stopKind(m) != StopCredits {
+		t.Errorf("lines %v, calls %v, stopped for %q; want two deferred, no call, for credits", m.Accounts.ByStatus, g.asked, stopKind(m))
+	}
+	for _, row := range sink.read("accounts") {
+		if row.text("reason") != "no credits" {
+			t.Errorf("row %d: reason %q, want what ended the run", row.int("row"), row.text("reason"))
+		}
+	}
+}
