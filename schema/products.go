@@ -50,7 +50,7 @@ func Host(domain string) string {
 	if end := strings.IndexAny(s, "/?#:"); end >= 0 {
 		s = s[:end]
 	}
-	s = strings.TrimSuffix(s, ".")
+	s = strings.TrimRight(s, ".")
 	if bare, found := strings.CutPrefix(s, "www."); found && strings.Contains(bare, ".") {
 		s = bare
 	}

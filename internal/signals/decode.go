@@ -370,7 +370,7 @@ func (a *answer) readIdentity(e *entry, name []byte, field *string) {
 	}
 	text, ok := textOf(value)
 	if field == &e.reply.Entity.Domain {
-		text = hostOf(text)
+		text = schema.Host(text)
 	}
 	switch {
 	case ok && *field == "":
@@ -558,25 +558,8 @@ func identify(event json.RawMessage, to *schema.Entity) {
 		to.Name = from.Name
 	}
 	if to.Object == schema.Company && to.Domain == "" {
-		to.Domain = hostOf(from.Domain)
+		to.Domain = schema.Host(from.Domain)
 	}
-}
-
-// hostOf writes a domain the one way in which domains are compared and stored:
-// lower case, without scheme, leading www., port, path and trailing dot.
-func hostOf(text string) string {
-	host := strings.ToLower(strings.TrimSpace(text))
-	if _, rest, ok := strings.Cut(host, "://"); ok {
-		host = rest
-	}
-	if i := strings.IndexAny(host, "/?#:"); i >= 0 {
-		host = host[:i]
-	}
-	host = strings.TrimRight(host, ".")
-	if rest, ok := strings.CutPrefix(host, "www."); ok && strings.Contains(rest, ".") {
-		host = rest
-	}
-	return host
 }
 
 // give hands an entry to the items it is about. A second entry for an item is
@@ -780,7 +763,7 @@ func (a *answer) likeness(e *entry) []int {
 		stated string
 		of     func(*schema.Account) string
 	}{
-		{e.reply.Entity.Domain, func(x *schema.Account) string { return hostOf(x.Domain) }},
+		{e.reply.Entity.Domain, func(x *schema.Account) string { return schema.Host(x.Domain) }},
 		{e.reply.Entity.Name, func(x *schema.Account) string { return x.Name }},
 	} {
 		if trait.stated == "" {

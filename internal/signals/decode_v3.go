@@ -104,7 +104,7 @@ func (a *answer) readPreview(e *entry) {
 		default:
 			switch field := identity(a.b.Query.Object, name, &e.reply.Entity); {
 			case field == &e.reply.Entity.Domain:
-				*field = hostOf(text)
+				*field = schema.Host(text)
 			case field == &e.reply.Entity.ID:
 				e.also = alias(e.also, "", text)
 			case field != nil && *field == "":

@@ -125,8 +125,8 @@ func TestHostOf(t *testing.T) {
 		"http://harbor.example:8080": "harbor.example", "www2.harbor.example": "www2.harbor.example", "www.com": "www.com", "www.www.example": "www.example",
 		" harbor.example ": "harbor.example", "": "", "https://": "", "wwwharbor.example": "wwwharbor.example", "bücher.example": "bücher.example",
 	} {
-		if got := hostOf(text); got != want {
-			t.Errorf("hostOf(%q) = %q, want %q", text, got, want)
+		if got := schema.Host(text); got != want {
+			t.Errorf("schema.Host(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
@@ -538,8 +538,8 @@ func FuzzDecodeAnswerV3(f *testing.F) {
 			if r.Extra != nil && !isCompact(r.Extra) {
 				t.Fatalf("extra %s", r.Extra)
 			}
-			if host := r.Entity.Domain; host != hostOf(host) && !strings.HasPrefix(host, "www.") {
-				t.Fatalf("domain %q, want %q", host, hostOf(host))
+			if host := r.Entity.Domain; host != schema.Host(host) && !strings.HasPrefix(host, "www.") {
+				t.Fatalf("domain %q, want %q", host, schema.Host(host))
 			}
 		}
 		if call.Extra != nil && !isCompact(call.Extra) {
