@@ -17,6 +17,24 @@
 // call's charge over what it bought, book.go writes both as Arrow records, and
 // manifest.go is the account of it all.
 //
+// # What is asked
+//
+// A [Query] says what is bought ([Service]), in which generation of the API
+// ([Dialect]) and what it costs at the most. Signals are one service among
+// several, and all go the same way: through the same stack of fetchers, the same
+// journal, bill and tables. A service differs in how its requests are written and
+// its answers read, which is the fetcher's business, and in what its rows look
+// like, which is schema's.
+//
+// Where signals are asked by id alone, the list is walked twice: first to search
+// the ids that nobody has found out yet (searches, in shard.go), then to ask by
+// them. So both kinds of calls are full, and each walk is sequential in its
+// effects like one. What was found out is asked of the [Journal], not kept here.
+//
+// Services whose answers come page by page have a loop of their own, pages.go:
+// what a page is asked with stands in the answer before it, so there is nothing to
+// do at the same time. A page whose answer is lost ends the run.
+//
 // # Stopping
 //
 // A stop is not a cancel. When the context ends, or a fetcher returns a [*Stop],

@@ -60,4 +60,13 @@
 // Two processes that take over at the same time both read the same end, and both
 // want to begin the next segment: its first part, too, is written only if its name
 // is free, so one of them breaks at its first record, before it has asked anything.
+//
+// # What is known
+//
+// An index leads from an identity, that of an identifier or of an id of the API,
+// to the calls that asked about it. What they brought is read from their answers
+// when somebody asks: whether a pair was bought ([Journal.Known]), which id a
+// search found and whether that still counts ([Journal.Identify]), how far pages
+// have come and in which session ([Journal.Pages]). Nothing of this is noted a
+// second time, so nothing of it can disagree with what was paid.
 package journal
