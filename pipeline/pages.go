@@ -147,6 +147,10 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 			}
 			at.Session = ""
 			continue
+		case a.Status == schema.NotFound && at.Results > 0: // of what is behind the results, that is
+			at.Ended = true
+		case stop == nil && (a.Status == schema.Rejected || a.Status == schema.Restricted): // a page has no items to blame
+			stop = pageRefused(a.Reason)
 		default:
 			fate.Status, fate.Reason, fate.Call = a.Status, a.Reason, a.CallID
 		}
@@ -248,6 +252,14 @@ func sessionGone(results int64) *Stop {
 		Kind:   StopRequest,
 		Reason: fmt.Sprintf("the API has forgotten the session, and so which %d results it gave: a new one would return them, and charge for them, again", results),
 		Advice: "add --refresh to buy them again, or be content with what there is",
+	}
+}
+
+func pageRefused(reason string) *Stop {
+	return &Stop{
+		Kind:   StopRequest,
+		Reason: "the API refuses the page: " + reason,
+		Advice: "mend what it objects to, or run the same command again: it goes on at this page",
 	}
 }
 

@@ -23,7 +23,8 @@ import (
 	"github.com/siglake/siglake/sources"
 )
 
-// today, which a test may stop, is the clock that windows end by.
+// today, which a test may stop, is the clock that windows end by, and that ids
+// age by.
 var today = time.Now
 
 // state is a lake's journal, with the lock that keeps other runs away.
@@ -41,7 +42,7 @@ func openState(c *cli.Context, lake, who string) (s *state, err error) {
 	if s.vault, err = openVault(c, lake, who); err != nil {
 		return nil, err
 	}
-	if s.journal, err = journal.Open(c.Context, s.vault.store, journal.Options{Decode: decodeAgain, ReadOnly: who == onlooker}); err != nil {
+	if s.journal, err = journal.Open(c.Context, s.vault.store, journal.Options{Decode: decodeAgain, ReadOnly: who == onlooker, Now: today}); err != nil {
 		return nil, errors.Join(&exitError{storageCode(err), err}, s.close())
 	}
 	return s, nil

@@ -110,7 +110,8 @@ func (r *Run) Spent() (most int64) {
 // Options says what a journal needs to know of the client. Decode must be set.
 type Options struct {
 	Decode   Decode
-	ReadOnly bool // look only; see Open
+	ReadOnly bool             // look only; see Open
+	Now      func() time.Time // what ids age by, and calls are dated by; nil means time.Now
 }
 
 // Reopened reports whether somebody decided, after the run was published, that
@@ -167,7 +168,10 @@ func Open(ctx context.Context, store Store, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{log: l, decode: o.Decode, now: time.Now, hits: hitLife, misses: missLife, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
+	j := &Journal{log: l, decode: o.Decode, now: o.Now, hits: hitLife, misses: missLife, byCall: map[string]uint32{}, numbers: map[string]int{}, learned: map[int]*pipeline.Experience{}, pairs: map[*Call]*pairs{}}
+	if j.now == nil {
+		j.now = time.Now
+	}
 	err = l.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
 		if err := j.take(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
