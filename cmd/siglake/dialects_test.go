@@ -238,4 +238,3 @@ func TestDialectsAgree(t *testing.T) {
 		})
 	}
 }
-
