@@ -258,8 +258,12 @@ func (k *book) event(ctx context.Context, b *Batch, item, n int, a ItemReply, e 
 	if item < len(b.Items) {
 		key = b.Items[item].Account.Key
 	}
+	about := a.Entity
+	if about.Object == "" {
+		about.Object = b.Query.Object // of a page, whose results are many entities
+	}
 	rows := k.flat.flatten(schema.Event{
-		Entity: a.Entity, AccountKey: key, Type: e.Type, Raw: e.Raw,
+		Entity: about, AccountKey: key, Type: e.Type, Raw: e.Raw,
 		CallID: a.CallID, FetchedAt: fetched, Source: "poll", Asked: askedFor(b, item, n, a),
 	})
 	for _, r := range rows {
@@ -385,7 +389,9 @@ func (k *book) credits(ctx context.Context, b *Batch, answers []ItemReply, c Cal
 		row, key := value{}, ""
 		if s.item < len(b.Items) {
 			acc := b.Items[s.item].Account
-			row, key = intValue(acc.Row), acc.Key
+			if key = acc.Key; acc.Row > 0 { // a page is about no line of the list
+				row = intValue(acc.Row)
+			}
 		}
 		credits := value{}
 		if c.Charge.Known {

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/simulator"
-	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -239,5 +238,3 @@ func TestDialectsAgree(t *testing.T) {
 		})
 	}
 }
-
-var _ = pipeline.V3

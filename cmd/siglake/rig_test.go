@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,7 +69,14 @@ func (r *rig) run(list string, flags ...string) {
 
 func (r *rig) runContext(ctx context.Context, stdin io.Reader, uri string, flags ...string) {
 	r.t.Helper()
-	args := append([]string{"siglake", "run", uri, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, flags...)
+	r.buys(ctx, stdin, append([]string{"run", uri}, flags...)...)
+}
+
+// buys runs a command that buys something, and checks what must hold after the
+// first of them on a lake.
+func (r *rig) buys(ctx context.Context, stdin io.Reader, words ...string) {
+	r.t.Helper()
+	args := slices.Concat([]string{"siglake"}, words, []string{"--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"})
 	var stdout, stderr bytes.Buffer
 	r.code = execute(ctx, args, stdin, &stdout, &stderr)
 	r.stdout, r.stderr = stdout.String(), stderr.String()
@@ -170,6 +178,26 @@ func (r *rig) check() {
 	}
 	if rows != m.Events.Written {
 		r.t.Errorf("event tables have %d rows, manifest says %d written", rows, m.Events.Written)
+	}
+	for product, n := range m.Products {
+		category, _ := schema.ProductCategory(product)
+		table, _ := schema.TableNamed(string(category))
+		rows := int64(len(r.table(table)))
+		for _, f := range m.Files {
+			if f.Table == table.Name {
+				rows += f.Duplicate
+			}
+		}
+		if rows != n {
+			r.t.Errorf("%s has %d rows, the duplicates counted, manifest says %d", table.Name, rows, n)
+		}
+	}
+	var byAction int64
+	for _, n := range m.Credits.ByAction {
+		byAction += n
+	}
+	if byAction != m.Credits.Charged {
+		r.t.Errorf("by action %d credits, want %d", byAction, m.Credits.Charged)
 	}
 	if m.Events.Written+m.Events.Duplicate+m.Events.Beside != m.Events.Returned {
 		r.t.Errorf("%d written + %d duplicate, want %d returned", m.Events.Written, m.Events.Duplicate, m.Events.Returned)

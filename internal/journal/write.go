@@ -82,7 +82,35 @@ func (f refreshed) Known(a *schema.Account, q *pipeline.Query) pipeline.Known {
 	return f.known(a, q, f.own)
 }
 
-func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) bool) (known pipeline.Known) {
+// known says what counts of an account's own identifier, or, where a search has
+// found out whose that is, of the entity: it may have been bought by its id, or by
+// another name. A question in V3 is asked by id and looks for itself.
+func (j *Journal) known(a *schema.Account, q *pipeline.Query, counts func(*Run) bool) pipeline.Known {
+	known := j.knownBy(a, q, counts)
+	if q.Service != pipeline.Signals || q.Dialect != pipeline.V2 || a.ID != "" || known.Doubt != nil || len(known.Missing) == 0 || !j.searched(a) {
+		return known
+	}
+	if found := j.Identify(a); found.Entity.ID != "" {
+		named := *a
+		named.ID = found.Entity.ID
+		if other := j.knownBy(&named, q, counts); other.Doubt != nil || len(other.Missing) < len(known.Missing) {
+			return other
+		}
+	}
+	return known
+}
+
+// searched reports whether an account's identifier was ever searched.
+func (j *Journal) searched(a *schema.Account) (searched bool) {
+	j.mu.Lock() // calls are being added to what is looked through
+	defer j.mu.Unlock()
+	j.index.calls(pipeline.IdentityOf(a), func(n uint32) {
+		searched = searched || j.calls[n-1].Query.Service == pipeline.Search
+	})
+	return searched
+}
+
+func (j *Journal) knownBy(a *schema.Account, q *pipeline.Query, counts func(*Run) bool) (known pipeline.Known) {
 	j.mu.Lock() // calls are being added to what is looked through
 	defer j.mu.Unlock()
 	var calls []*Call

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -32,7 +33,7 @@ func (s *Bisector) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 	q := search{inner: s.inner}
 	p := q.ask(ctx, b)
 	if p.err == nil && p.refused && len(b.Items) == 1 && wholeRequest(p.verdict) {
-		p.err = blame(p.verdict)
+		p.err = blame(p.verdict, p.b.Query)
 	}
 	q.split(ctx, &p, true)
 	return p.reply, p.err
@@ -97,7 +98,7 @@ func (q *search) split(ctx context.Context, p *part, top bool) {
 		return
 	}
 	if !q.accepted && q.same >= fruitless {
-		p.err = blame(p.verdict)
+		p.err = blame(p.verdict, p.b.Query)
 		return
 	}
 	b0, b1 := p.b.Split()
@@ -107,7 +108,7 @@ func (q *search) split(ctx context.Context, p *part, top bool) {
 		two = q.ask(ctx, b1)
 	}
 	if top && one.refused && two.refused && one.verdict.Text() == two.verdict.Text() && wholeRequest(one.verdict) {
-		one.err = blame(one.verdict)
+		one.err = blame(one.verdict, p.b.Query)
 	}
 	// What stops one half stops the other, but takes nothing from it.
 	if one.err == nil && two.err == nil {
@@ -161,10 +162,14 @@ func wholeRequest(v Verdict) bool {
 	return v.Class == ClassBadRequest && (aSeed.MatchString(text) || question.MatchString(text) && !anItem.MatchString(text))
 }
 
-func blame(v Verdict) error {
+func blame(v Verdict, q *pipeline.Query) error {
+	advice := "check the signal types, the dates, the filters and the seeds against the API's options"
+	if q.SendFilters && strings.Contains(v.Text(), "filters") {
+		advice = "leave out --send-filters: then the events are filtered here, and those that are kept out are paid for as well"
+	}
 	return &pipeline.Stop{
 		Kind:   pipeline.StopRequest,
 		Reason: fmt.Sprintf("the API refuses the question itself: %s", v.problem()),
-		Advice: "check the signal types, the dates, the filters and the seeds against the API's options",
+		Advice: advice,
 	}
 }

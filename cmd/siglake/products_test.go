@@ -1,0 +1,464 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+func (r *rig) product(c schema.Category) []map[string]any {
+	r.t.Helper()
+	table, ok := schema.TableNamed(string(c))
+	if !ok {
+		r.t.Fatalf("no table %s", c)
+	}
+	return r.table(table)
+}
+
+// again runs a command once more, or another one after it, and gives what it cost.
+func (r *rig) again(words ...string) (credits int64) {
+	r.t.Helper()
+	before := r.sim.Bill().Credits
+	args := slices.Concat([]string{"siglake"}, words, []string{"--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"})
+	var stdout, stderr bytes.Buffer
+	r.code = execute(r.t.Context(), args, nil, &stdout, &stderr)
+	r.stdout, r.stderr, r.manifest = stdout.String(), stderr.String(), r.readManifest()
+	return r.sim.Bill().Credits - before
+}
+
+// domainList writes a list of n domains.
+func domainList(t *testing.T, n int) string {
+	t.Helper()
+	return filepath.Join(folder(t, map[string]string{"list.txt": domains(n)}), "list.txt")
+}
+
+// TestResolve: what was searched is a dataset, and is not searched again.
+func TestResolve(t *testing.T) {
+	r := newRig(t, switched(t, "restricted=some"))
+	list := domainList(t, 900) // some of them may not be shown
+	r.buys(t.Context(), nil, "resolve", list)
+	by := r.manifest.Accounts.ByStatus
+	if r.code != exitComplete || by[schema.Resolved] < 500 || by[schema.NotFound] < 50 || by[schema.Restricted] < 1 || by[schema.Resolved]+by[schema.NotFound]+by[schema.Restricted] != 900 {
+		t.Errorf("exit %d, fates %v; want %d, and all three", r.code, by, exitComplete)
+	}
+	if m := r.manifest; len(m.Credits.ByAction) != 1 || m.Credits.ByAction["api_search"] != m.Credits.Charged || m.Credits.Charged < by[schema.Resolved]/25 || m.Events.Returned != 0 {
+		t.Errorf("credits %+v, events %+v; want searches alone, one for every started 25 of %d", m.Credits, m.Events, by[schema.Resolved])
+	}
+	ids := map[any]any{}
+	for _, row := range r.product(schema.CategoryIdentities) {
+		ids[row["account_key"]] = row["entity_id"]
+		if row["identifier_type"] != "domain" || row["identifier"] != row["account_key"] || row["domain"] != row["identifier"] || row["object_type"] != "company" || row["name"] == nil || row["country"] == nil {
+			t.Errorf("identity %v is not the match of a domain", row)
+		}
+	}
+	for _, row := range r.table(schema.Accounts) {
+		if row["entity_id"] != ids[row["account_key"]] || (row["status"] == "resolved") != (row["entity_id"] != nil) {
+			t.Errorf("line %v is %v with id %v, want %v", row["account_key"], row["status"], row["entity_id"], ids[row["account_key"]])
+		}
+	}
+	if n := r.again("resolve", list); n != 0 || !strings.Contains(r.stdout, "Nothing to do") {
+		t.Errorf("the same command: %d credits: %s", n, r.stdout)
+	}
+	// Another list with the same lines, and one more.
+	longer := domainList(t, 901)
+	if n := r.again("resolve", longer); n > 1 || r.manifest.Accounts.ByStatus[schema.Cached] != by[schema.Resolved] {
+		t.Errorf("a list with one more line: %d credits, %v; want 1 at most, and %d cached", n, r.manifest.Accounts.ByStatus, by[schema.Resolved])
+	}
+	// Signals in V3 need no further search.
+	r.again("run", list, "--api", "v3", "--signals", "surgeInHiring")
+	if n := r.manifest.Credits.ByAction["api_search"]; n != 0 || r.manifest.Events.Written == 0 {
+		t.Errorf("a run in V3 after it: %d credits for searches, %d events", n, r.manifest.Events.Written)
+	}
+	r.checkReplay()
+}
+
+// TestScore: one number for each line, once a day; what has none costs nothing.
+func TestScore(t *testing.T) {
+	for _, price := range []string{"priced", "unpriced"} {
+		r := newRig(t, switched(t, "score-price="+price))
+		list := byName(t, 60)
+		r.buys(t.Context(), nil, "score", list)
+		by, rows := r.manifest.Accounts.ByStatus, r.product(schema.CategoryScores)
+		if r.code != exitRejects || by[schema.Enriched] < 50 || by[schema.NoSignal] < 1 || by[schema.NotFound] < 1 || int64(len(rows)) != by[schema.Enriched] {
+			t.Errorf("%s: exit %d, fates %v, %d scores; want %d and a score for each enriched line", price, r.code, by, len(rows), exitRejects)
+		}
+		objects := map[any]int{}
+		for _, row := range rows {
+			objects[row["object_type"]]++
+			score, ok := row["signal_score"].(float64)
+			if !ok || score < 0 || score > 1 || (row["no_active_signals"] == true) != (score == 0) || (row["score_signals"] == nil) != (score == 0) || row["scored_on"] != "2026-05-06" || row["name"] == nil {
+				t.Errorf("score %v", row)
+			}
+		}
+		if objects["contact"] == 0 || objects["company"] == 0 {
+			t.Errorf("scores of %v, want both", objects)
+		}
+		want := map[string]int64{"signal_score_company_reveal": int64(objects["company"]), "signal_score_contact_reveal": int64(objects["contact"])}
+		if price == "unpriced" {
+			want = map[string]int64{"signal_score_company_reveal": 0, "signal_score_contact_reveal": 0}
+		}
+		if diff := cmp.Diff(want, r.manifest.Credits.ByAction); diff != "" {
+			t.Errorf("%s: credits by action (-want +got):\n%s", price, diff)
+		}
+		for _, row := range r.table(schema.Accounts) {
+			if reason, _ := row["reason"].(string); row["status"] == "no_signal" && !strings.HasPrefix(reason, "NO_SCORE") {
+				t.Errorf("line %v has no score because of %q", row["account_key"], reason)
+			}
+		}
+		if n := r.again("score", list); n != 0 {
+			t.Errorf("%s: the same command: %d credits", price, n)
+		}
+		r.checkReplay()
+	}
+}
+
+// TestVisitors: pages follow each other whatever the API says of them, and no
+// visit comes twice.
+func TestVisitors(t *testing.T) {
+	var all []string
+	for _, pagination := range []string{"page-size", "limit-offset", "absent"} {
+		t.Run("row 32 pagination="+pagination, func(t *testing.T) {
+			r := newRig(t, switched(t, "pagination="+pagination))
+			r.buys(t.Context(), nil, "visitors", "--domain", "https://www.shop.example/", "--page-size", "50")
+			var got []string
+			for _, row := range r.product(schema.CategoryVisits) {
+				got = append(got, fmt.Sprint(row["row_uid"]))
+				if row["object_type"] != "company" || row["site"] != "shop.example" || row["window_end"] != "2026-05-06" || row["entity_id"] == nil || row["last_visit"] == nil || row["score"] == nil {
+					t.Errorf("visit %v", row)
+				}
+			}
+			slices.Sort(got)
+			if all == nil {
+				all = got
+			}
+			if p := r.manifest.Pages; r.code != exitComplete || len(got) < 60 || !slices.Equal(got, all) || !p.Ended || p.Results != int64(len(got)) {
+				t.Errorf("exit %d, %d visits, pages %+v; want %d, and the same %d to the end", r.code, len(got), p, exitComplete, len(all))
+			}
+			if c := r.manifest.Credits; c.ByAction["websiteVisits"] != int64(len(got)) || c.WholeCall != 0 {
+				t.Errorf("credits %+v, want one for each of %d", c, len(got))
+			}
+			for _, row := range r.table(schema.Credits) {
+				if row["row"] != nil {
+					t.Errorf("credits of a page are those of row %v, want none: it is about no line", row["row"])
+				}
+			}
+		})
+	}
+	t.Run("limit", func(t *testing.T) {
+		r := newRig(t, switched(t))
+		r.buys(t.Context(), nil, "visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "30")
+		if p := r.manifest.Pages; p.Results != 40 || p.Ended || p.Pages != 2 {
+			t.Errorf("--limit 30 in pages of 20: %+v, want two whole pages", p)
+		}
+		if n := r.again("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 20 || r.manifest.Pages.Before != 40 {
+			t.Errorf("--limit 60 after it: %d credits, %+v; want one page more", n, r.manifest.Pages)
+		}
+		if n := r.again("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 0 {
+			t.Errorf("the same command: %d credits", n)
+		}
+		r.checkReplay()
+	})
+	t.Run("a site without pixel", func(t *testing.T) {
+		r := newRig(t, switched(t))
+		r.buys(t.Context(), nil, "visitors", "--domain", "untracked.example")
+		if r.code != exitRejects || !strings.Contains(r.stdout, "is not a tracked site of this account") {
+			t.Errorf("exit %d, want %d and why: %s%s", r.code, exitRejects, r.stdout, r.stderr)
+		}
+	})
+}
+
+// seeds writes a list of five that resemble nobody in particular.
+func seeds(t *testing.T, o schema.Object) string {
+	t.Helper()
+	text := "key,domain\n"
+	if o == schema.Contact {
+		text = "key,email\n"
+	}
+	for i := range 5 {
+		text += map[schema.Object]string{
+			schema.Company: fmt.Sprintf("s%d,company-%04d.example\n", i, i), schema.Contact: fmt.Sprintf("s%d,%s.sample@harborquill.example\n", i, letters(i)),
+		}[o]
+	}
+	return filepath.Join(folder(t, map[string]string{"seeds.csv": text}), "seeds.csv")
+}
+
+// TestLookalikes: results have their place, go on where they ended, and leave out
+// whom they are told to.
+func TestLookalikes(t *testing.T) {
+	for _, o := range []schema.Object{schema.Company, schema.Contact} {
+		t.Run(string(o), func(t *testing.T) {
+			r := newRig(t, switched(t))
+			list := seeds(t, o)
+			r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "30", "--page-size", "20")
+			met := map[any]bool{}
+			var set, session any
+			check := func(from, to int) {
+				t.Helper()
+				rows := r.product(schema.CategoryLookalikes)
+				ranks := map[int64]bool{}
+				for _, row := range rows {
+					ranks[row["rank"].(int64)] = true
+					set, session = row["seed_set"], row["session_id"]
+					if met[row["entity_id"]] || row["entity_id"] == nil || row["object_type"] != string(o) || row["account_key"] != set || session == nil {
+						t.Errorf("lookalike %v", row)
+					}
+					met[row["entity_id"]] = true
+				}
+				for i := from; i <= to; i++ {
+					if !ranks[int64(i)] {
+						t.Errorf("nobody has rank %d", i)
+					}
+				}
+				if len(ranks) != to-from+1 || len(rows) != len(ranks) {
+					t.Errorf("%d rows, %d ranks, want %d to %d", len(rows), len(ranks), from, to)
+				}
+			}
+			check(1, 30)
+			if c := r.manifest.Credits; r.code != exitComplete || c.Charged != 30 || len(c.ByAction) != 1 {
+				t.Errorf("exit %d, credits %+v", r.code, c)
+			}
+			first := set
+			if n := r.again("lookalikes", "--seeds", list, "--limit", "45", "--page-size", "20"); n != 15 {
+				t.Errorf("--limit 45 after 30: %d credits, want 15: %s", n, r.stderr)
+			}
+			check(31, 45)
+			if set != first || r.manifest.Pages.Before != 30 {
+				t.Errorf("seed set %v after %v, %+v", set, first, r.manifest.Pages)
+			}
+			if n := r.again("lookalikes", "--seeds", list, "--limit", "45", "--page-size", "20"); n != 0 {
+				t.Errorf("the same command: %d credits", n)
+			}
+			r.checkReplay()
+		})
+	}
+	t.Run("exclude", func(t *testing.T) {
+		r := newRig(t, switched(t))
+		list := seeds(t, schema.Company)
+		r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
+		barred := "key,domain\n"
+		out := map[any]bool{}
+		for i, row := range r.product(schema.CategoryLookalikes) {
+			barred += fmt.Sprintf("x%d,%s\n", i, row["domain"])
+			out[row["domain"]] = true
+		}
+		exclude := filepath.Join(folder(t, map[string]string{"x.csv": barred}), "x.csv")
+		if n := r.again("lookalikes", "--seeds", list, "--limit", "10", "--exclude", exclude); n != 10 || r.manifest.Pages.Before != 0 {
+			t.Errorf("with exclusions: %d credits, %+v; want 10 of another set: %s", n, r.manifest.Pages, r.stderr)
+		}
+		for _, row := range r.product(schema.CategoryLookalikes) {
+			if out[row["domain"]] {
+				t.Errorf("%v was excluded", row["domain"])
+			}
+		}
+	})
+}
+
+// TestProductSwitches runs the products through every reading of the questions
+// that concern them.
+func TestProductSwitches(t *testing.T) {
+	companies := seeds(t, schema.Company)
+	list := byName(t, 12)
+	commands := [][]string{
+		{"resolve", list}, {"score", list}, {"lookalikes", "--seeds", companies, "--limit", "6", "--page-size", "3"}, {"visitors", "--domain", "shop.example", "--limit", "6", "--page-size", "3"},
+	}
+	concern := []string{"charge-field", "status", "not-found", "ids", "session-expiry", "pagination", "v3-ids", "v3-www", "score-price", "restricted", "chaos", "billing"}
+	results := func(m *pipeline.Manifest) (n int64) {
+		for _, v := range m.Products {
+			n += v
+		}
+		return n
+	}
+	usual := map[string]int64{}
+	for _, doc := range simulator.SwitchNames() {
+		for i, value := range doc.Values {
+			setting := doc.Name + "=" + value
+			if (i == 0 || !slices.Contains(concern, doc.Name)) && setting != "charge-field=documented" && !full() {
+				continue
+			}
+			for _, words := range commands {
+				t.Run(fmt.Sprintf("row %d %s %s", doc.Row, setting, words[0]), func(t *testing.T) {
+					r := newRig(t, switched(t, setting))
+					r.buys(t.Context(), nil, words...)
+					if r.code != exitComplete && r.code != exitRejects {
+						t.Fatalf("exit %d: %s", r.code, r.stderr)
+					}
+					if usual[words[0]] == 0 {
+						usual[words[0]] = results(r.manifest)
+					}
+					if n := results(r.manifest); n < 5 || n != usual[words[0]] && doc.Name != "restricted" && doc.Name != "events" {
+						t.Errorf("%d results, want %d", n, usual[words[0]])
+					}
+					for _, c := range []schema.Category{schema.CategoryIdentities, schema.CategoryScores, schema.CategoryLookalikes, schema.CategoryVisits} {
+						for _, row := range r.product(c) {
+							for _, column := range []string{"domain", "company_domain"} {
+								if host, _ := row[column].(string); strings.HasPrefix(host, "www.") {
+									t.Errorf("%s is %s", column, host)
+								}
+							}
+							if id := fmt.Sprint(row["entity_id"]); (setting == "v3-ids=tokens") != strings.HasPrefix(id, "v1.") {
+								t.Errorf("%s of %s: id %s", c, setting, id)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestSessionExpiry: a session that has ended goes on with another, in which
+// nothing is bought again.
+func TestSessionExpiry(t *testing.T) {
+	for _, expiry := range []string{"code", "envelope", "restart"} {
+		t.Run("row 26 session-expiry="+expiry, func(t *testing.T) {
+			cfg := switched(t, "session-expiry="+expiry)
+			var passed atomic.Int64
+			cfg.Now = func() time.Time { return today().Add(time.Duration(passed.Load())) }
+			r := newRig(t, cfg)
+			list := seeds(t, schema.Company)
+			r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
+			seen := map[any]bool{}
+			for _, row := range r.product(schema.CategoryLookalikes) {
+				seen[row["entity_id"]] = true
+			}
+			passed.Store(int64(40 * 24 * time.Hour)) // for the simulator alone
+			r.again("lookalikes", "--seeds", list, "--limit", "16")
+			var twice int
+			rows := r.product(schema.CategoryLookalikes)
+			for _, row := range rows {
+				if seen[row["entity_id"]] {
+					twice++
+				}
+			}
+			if expiry != "restart" && (len(rows) != 6 || twice != 0 || r.code != exitComplete) {
+				t.Errorf("exit %d, %d rows, %d of them bought before; want %d, 6, none: %s", r.code, len(rows), twice, exitComplete, r.stderr)
+			}
+			if expiry == "restart" && !slices.ContainsFunc(r.table(schema.Calls), func(row map[string]any) bool {
+				return strings.Contains(fmt.Sprint(row["notes"]), "session was not continued")
+			}) && !strings.Contains(r.stdout+r.stderr, "session") {
+				t.Errorf("nobody is told that the session was not continued: %s%s", r.stdout, r.stderr)
+			}
+			r.checkReplay()
+		})
+	}
+}
+
+// TestUsage shows what the account states, and what it does not.
+func TestUsage(t *testing.T) {
+	ask := func(r *rig, more ...string) string {
+		t.Helper()
+		args := append([]string{"usage", "--base-url", r.server.URL, "--plan", "unlimited"}, more...)
+		code, stdout, stderr := call(t, args...)
+		if code != exitComplete {
+			t.Errorf("usage %q: exit %d: %s", more, code, stderr)
+		}
+		return stdout
+	}
+	for _, c := range []struct {
+		plan, body string
+		says       []string
+		windows    []bool // whether minute, hour and day have a limit
+		prices     int
+	}{
+		{plan: "premium", windows: []bool{true, true, true}, prices: 5, says: []string{"Plan      premium", "api_search", "for every started 25", "calls left, resets 2026-05-06"}},
+		{plan: "unlimited", windows: []bool{false, false, false}, prices: 5, says: []string{"Credits   1,000,000 left, 0 used, 1,000,000 in all", "no limit stated"}},
+		{body: `{"credits":{"used":7}}`, windows: []bool{false, false, false}, says: []string{"not stated left, 7 used, not stated in all", "minute    no limit stated", "Prices    not stated"}},
+		{body: `{"credits":{"total":10,"used":3,"remaining":7},"rateLimits":{"daily":{"limit":100},"hourly":null},"pricing":{"api_search":{"credits":1}}}`, windows: []bool{false, false, true}, prices: 1,
+			says: []string{"Credits   7 left, 3 used, 10 in all", "not stated of 100 calls left", "api_search"}},
+	} {
+		cfg := switched(t)
+		cfg.Plan = c.plan
+		r := newRig(t, cfg)
+		if c.body != "" {
+			r.behind(func(w http.ResponseWriter, q *http.Request) bool {
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(c.body)) // of a test's own server
+				return true
+			})
+		}
+		text := ask(r)
+		for _, says := range c.says {
+			if !strings.Contains(text, says) {
+				t.Errorf("usage of %s%s does not say %q:\n%s", c.plan, c.body, says, text)
+			}
+		}
+		var a accountUsage
+		r.decode([]byte(ask(r, "--json")), &a)
+		var windows []bool
+		for _, w := range a.Windows {
+			windows = append(windows, w.Limit != nil)
+		}
+		if !slices.Equal(windows, c.windows) || len(a.Prices) < c.prices || c.prices == 0 && len(a.Prices) > 0 || a.Used == nil {
+			t.Errorf("usage --json of %s%s = %+v", c.plan, c.body, a)
+		}
+		if b := r.sim.Bill(); b.Credits != 0 {
+			t.Errorf("usage cost %d credits", b.Credits)
+		}
+	}
+}
+
+// TestAccountMoves: the manifest holds the account's own count against the bill,
+// and others who use the account show.
+func TestAccountMoves(t *testing.T) {
+	r := newRig(t, switched(t))
+	r.run(domains(60), "--signals", "news", "--since", "180d")
+	a, charged := r.manifest.Account, r.manifest.Credits.Charged
+	if a == nil || *a.Before != 0 || *a.After != charged || *a.Moved != charged || a.Explained != charged || a.Possible != 0 || *a.Beyond != 0 || *a.Remaining != 1_000_000-charged || charged == 0 {
+		t.Errorf("account %s, want all of %d explained", asJSON(t, a), charged)
+	}
+	if !strings.Contains(r.stdout, "as charged by these calls, exactly") {
+		t.Errorf("the summary:\n%s", r.stdout)
+	}
+	// Somebody else charges the account while a run is at it. (The account can be
+	// read five times a minute: this one is another.)
+	r = newRig(t, switched(t))
+	other, once := *r, false
+	other.lake = filepath.Join(t.TempDir(), "other")
+	var others int64
+	simServer := r.server
+	r.behind(func(_ http.ResponseWriter, q *http.Request) bool {
+		if !once && q.Method == http.MethodPost {
+			once = true
+			other.server = simServer
+			others = other.again("run", domainList(t, 40), "--signals", "growth", "--since", "180d", "--quiet")
+		}
+		return false
+	})
+	spent := r.again("run", domainList(t, 90), "--signals", "growth,news", "--since", "180d", "--api", "v3")
+	a, c := r.manifest.Account, r.manifest.Credits
+	if a.Beyond == nil {
+		t.Fatalf("account %s, want both readings: %s", asJSON(t, a), r.stderr)
+	}
+	if others == 0 || spent != c.Charged+others || *a.Beyond != others || *a.Moved != spent || a.Explained != c.Charged || *a.After-*a.Before != spent {
+		t.Errorf("account %s, want %d beyond %d", asJSON(t, a), others, c.Charged)
+	}
+	if says := fmt.Sprintf("%d", others); !strings.Contains(r.stdout, "Account       moved by") || !strings.Contains(r.stdout, says) {
+		t.Errorf("the summary does not say %q:\n%s", says, r.stdout)
+	}
+	if got := slices.Sorted(maps.Keys(c.ByAction)); !slices.Equal(got, []string{"api_search", "showSignalsCompany"}) {
+		t.Errorf("actions %v, want searches and company signals", got)
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,50 @@
+package schema
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// columnNamed gives a column of a dataset without what only its writer needs.
+func columnNamed(t *testing.T, table, name string) (c Column, ok bool) {
+	t.Helper()
+	found, known := TableNamed(table)
+	if !known {
+		t.Fatalf("TableNamed(%s) = none", table)
+	}
+	i := slices.IndexFunc(found.Columns, func(c Column) bool { return c.Name == name })
+	if i < 0 {
+		return Column{}, false
+	}
+	return found.Columns[i], true
+}
+
+// TestVisitsAndVisitorsAgree: what a visits page and a websiteVisitors signal both
+// say of a company lies in columns of one name and type.
+func TestVisitsAndVisitorsAgree(t *testing.T) {
+	for _, name := range []string{
+		"score", "score_band", "total_sessions", "unique_visitors", "avg_session_minutes", "days_visited", "high_intent_pageviews", "last_visit", "visitor_country",
+	} {
+		signal, inSignals := columnNamed(t, string(CategoryIntent), name)
+		visit, inVisits := columnNamed(t, string(CategoryVisits), name)
+		if diff := cmp.Diff(signal, visit); diff != "" || !inSignals || !inVisits {
+			t.Errorf("%s, in intent %t, in website_visits %t (-intent +website_visits):\n%s", name, inSignals, inVisits, diff)
+		}
+	}
+}
+
+// TestColumnsOfOneName: a column means the same type in every table that has it,
+// or a UNION of tables, and a join, surprises.
+func TestColumnsOfOneName(t *testing.T) {
+	types := map[string]Type{}
+	for _, table := range Tables {
+		for _, c := range table.Columns {
+			if was, met := types[c.Name]; met && was != c.Type {
+				t.Errorf("%s.%s is a %s, elsewhere a %s", table.Name, c.Name, c.Type, was)
+			}
+			types[c.Name] = c.Type
+		}
+	}
+}
