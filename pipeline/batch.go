@@ -163,6 +163,7 @@ type Page struct {
 	Offset  int64  `json:"offset"`            // results that came before it
 	Limit   int    `json:"limit"`             // most results on it
 	Session string `json:"session,omitempty"` // of Lookalikes: whose results are not given again; empty begins one
+	Apart   bool   `json:"apart,omitempty"`   // of Lookalikes: the question excludes all that came before it
 }
 
 // Ceiling is the most the batch can cost in credits: the worst reading of the

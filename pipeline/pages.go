@@ -16,12 +16,13 @@ type Paging struct {
 	Lines []schema.Account // of the list behind it; those that are no Reject share one fate
 	Want  int64            // results in all, those of earlier runs included; 0: all there are
 	From  Cursor           // how far earlier runs, and this one's ended processes, have come
+	Given []RawEvent       // what came before From
 	Left  func() int64     // credits that are left for another page; nil: no cap
 
-	// Renew gives the question to begin a new session with, so that nothing of
-	// the old one is bought again, when the API does not know that one any more.
-	// Its result is nil, and Renew may be, when that cannot be had.
-	Renew func() *Query
+	// Without gives a question by which nothing is bought again that was given,
+	// whatever the API remembers of its session. Its result is nil, and Without
+	// may be, when that cannot be had.
+	Without func(given []RawEvent) *Query
 }
 
 // Cursor is how far the pages about one thing have come.
@@ -30,8 +31,11 @@ type Cursor struct {
 	Results int64  // that were returned
 	Page    int64  // number of the last page
 	Ended   bool   // there are no more
+	Anew    bool   // the session was once begun anew, without a word, and gave again what came before
 	Calls   int64  // that were answered
 	Doubt   *Doubt // a page that may have been charged and whose answer is lost
+
+	Exclude []schema.Account // by the last question: what the session need not know of
 }
 
 // Follow moves the cursor on by one answered page.
@@ -49,7 +53,10 @@ func (c *Cursor) Follow(b *Batch, reply *Reply) {
 	c.Page = b.Items[0].Page.Number
 	c.Results += int64(len(a.Events))
 	c.Ended = len(a.Events) == 0
+	c.Exclude = b.Query.Exclude
 	if a.Next != nil {
+		asked := b.Items[0].Page
+		c.Anew = c.Anew || !asked.Apart && asked.Session != "" && a.Next.Session != "" && a.Next.Session != asked.Session
 		c.Session, c.Ended = a.Next.Session, c.Ended || !a.Next.More
 	}
 }
@@ -97,7 +104,13 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 	if _, err := lines.recall(keep, r.Past); err != nil {
 		return nil, err
 	}
-	at, query, number := p.From, p.Query, r.Batches
+	at, number := p.From, r.Batches
+	asks := question{Query: p.Query, of: &p, given: p.Given}
+	if at.Results > 0 && !asks.exclude() && len(at.Exclude) > len(p.Query.Exclude) { // the session may have ended since
+		known := *p.Query
+		known.Exclude = at.Exclude
+		asks.Query = &known
+	}
 	m.Pages = pagesOf(m.Pages)
 	m.Pages.About, m.Pages.Before = p.About.Key, at.Results-m.Pages.Results
 	m.Pages.Session, m.Pages.Ended = at.Session, at.Ended
@@ -111,8 +124,12 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 			stop = interrupted()
 			break
 		}
+		if at.Anew && !asks.exclude() { // sessions are not relied on any more
+			stop = sessionAnew()
+			break
+		}
 		number++
-		b := &Batch{ID: fmt.Sprintf("%06d", number), Query: query, Items: []Item{{Ref: "1", Account: p.About, Page: p.page(query, &at)}}}
+		b := &Batch{ID: fmt.Sprintf("%06d", number), Query: asks.Query, Items: []Item{{Ref: "1", Account: p.About, Page: asks.page(&at)}}}
 		reply, err := r.Fetcher.Fetch(ctx, b)
 		if err != nil {
 			if stop = stopOf(err); stop == nil {
@@ -133,8 +150,12 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 		a := reply.Items[0]
 		switch {
 		case a.Status == schema.Enriched || a.Status == schema.NoSignal:
+			asks.given = append(asks.given, a.Events...)
+			if at.Anew && stop == nil && !asks.exclude() {
+				stop = sessionAnew()
+			}
 		case a.Next != nil && a.Next.Gone && stop == nil:
-			if query = p.renewed(); query == nil {
+			if !asks.exclude() {
 				stop = sessionGone(at.Results)
 				break
 			}
@@ -170,9 +191,31 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 	return m, r.publish(keep, lines, stop)
 }
 
+// question is what pages are asked with while a run goes on.
+type question struct {
+	*Query
+	of       *Paging
+	given    []RawEvent // by the pages so far
+	excluded int        // how many of them it excludes
+}
+
+// exclude makes it one by which nothing comes again that was given; false, and
+// nothing is changed, when that cannot be had.
+func (q *question) exclude() bool {
+	if q.of.Without == nil {
+		return false
+	}
+	without := q.of.Without(q.given)
+	if without != nil {
+		q.Query, q.excluded = without, len(q.given)
+	}
+	return without != nil
+}
+
 // page is what is asked for next: no more than is wanted, nor, where a page may
 // be shorter than others, than can be paid for.
-func (p *Paging) page(q *Query, at *Cursor) *Page {
+func (q *question) page(at *Cursor) *Page {
+	p := q.of
 	limit := int64(q.MaxResults)
 	if q.Service == Lookalikes {
 		if p.Want > 0 {
@@ -183,14 +226,8 @@ func (p *Paging) page(q *Query, at *Cursor) *Page {
 			}
 		}
 	}
-	return &Page{Number: at.Page + 1, Offset: at.Results, Limit: int(limit), Session: at.Session}
-}
-
-func (p *Paging) renewed() *Query {
-	if p.Renew == nil {
-		return nil
-	}
-	return p.Renew()
+	apart := len(q.given) > 0 && q.excluded == len(q.given)
+	return &Page{Number: at.Page + 1, Offset: at.Results, Limit: int(limit), Session: at.Session, Apart: apart}
 }
 
 func sessionGone(results int64) *Stop {
@@ -198,6 +235,14 @@ func sessionGone(results int64) *Stop {
 		Kind:   StopRequest,
 		Reason: fmt.Sprintf("the API has forgotten the session, and so which %d results it gave: a new one would return them, and charge for them, again", results),
 		Advice: "add --refresh to buy them again, or be content with what there is",
+	}
+}
+
+func sessionAnew() *Stop {
+	return &Stop{
+		Kind:   StopRequest,
+		Reason: "the API began the session anew, without a word: what it returned before comes, and is charged for, again",
+		Advice: "add --refresh to buy it all again, or be content with what there is",
 	}
 }
 

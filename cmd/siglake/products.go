@@ -342,15 +342,14 @@ func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, list *sourc
 		counts = s.journal.Own(run)
 	}
 	p := pipeline.Paging{Query: q, About: j.paged.about, Lines: accounts, Want: j.paged.want}
-	var given []pipeline.RawEvent
-	if p.From, given, err = s.journal.Pages(ctx, &p.About, q, counts); err != nil {
+	if p.From, p.Given, err = s.journal.Pages(ctx, &p.About, q, counts); err != nil {
 		return nil, &exitError{exitIntegrity, err}
 	}
 	if j.budget > 0 {
 		p.Left = func() int64 { return j.budget - run.Spent() }
 	}
 	if q.Service == pipeline.Lookalikes {
-		p.Renew = func() *pipeline.Query { return without(*q, given) }
+		p.Without = func(given []pipeline.RawEvent) *pipeline.Query { return without(*q, given) }
 		if n := p.From.Results; n > 0 {
 			j.say(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.About.Key))
 		}
