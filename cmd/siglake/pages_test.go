@@ -53,19 +53,6 @@ func more(limit int, flags ...string) []string {
 	return append([]string{"--limit", fmt.Sprint(limit), "--page-size", "20"}, flags...)
 }
 
-// twice are the results that the lake has more than once.
-func (r *rig) twice() (n int) {
-	met := map[string]bool{}
-	for _, row := range r.ranked() {
-		who := fmt.Sprint(row["entity_id"], row["domain"])
-		if met[who] {
-			n++
-		}
-		met[who] = true
-	}
-	return n
-}
-
 // TestSessionEnds: when the API forgets a session, in whatever way, nothing is
 // bought again as long as all that it gave can be excluded. Else the run stops
 // and says so, and buys it all again when told to.
