@@ -104,6 +104,12 @@ func (q *Query) FiltersLike(o *Query, signal string) bool {
 	return true
 }
 
+// FiltersHere reports whether events of a signal type are filtered after they were
+// bought: the API's cap counts those that do not pass.
+func (q *Query) FiltersHere(signal string) bool {
+	return q.Dialect == V3 && !q.SendFilters && signal != "linkedinActivityIntent" && !q.FiltersLike(&Query{}, signal)
+}
+
 func sameSet[T comparable](a, b []T) bool {
 	missing := func(list []T) func(T) bool { return func(v T) bool { return !slices.Contains(list, v) } }
 	return !slices.ContainsFunc(a, missing(b)) && !slices.ContainsFunc(b, missing(a))
@@ -162,6 +168,7 @@ type Page struct {
 	Number  int64  `json:"number"`            // from 1
 	Offset  int64  `json:"offset"`            // results that came before it
 	Limit   int    `json:"limit"`             // most results on it
+	Apart   bool   `json:"apart,omitempty"`   // of Lookalikes: the question excludes all that came before it
 	Session string `json:"session,omitempty"` // of Lookalikes: whose results are not given again; empty begins one
 }
 
@@ -324,6 +331,7 @@ const (
 	StopBudget      StopKind = "budget"      // the caller's own cap
 	StopRequest     StopKind = "request"     // the API refuses the request itself, whatever the entities
 	StopInput       StopKind = "input"       // the list could not be read to its end
+	StopSession     StopKind = "session"     // what comes next would be bought a second time
 	StopStorage     StopKind = "storage"     // what is asked cannot be written down
 )
 

@@ -25,7 +25,7 @@ type book struct {
 	flat     *flattener
 	manifest *Manifest
 	open     map[schema.Partition]*page
-	searched map[int64]int64 // credits of the searches that found out a row's id
+	searched map[int64]int64 // credits of the searches that found out a row's id; -1 when a charge is not known
 	bytes    int64           // of strings in open pages
 	doubts   map[string]int  // where the manifest lists calls in doubt, by name
 }
@@ -57,7 +57,7 @@ func (k *book) settle(ctx context.Context, l Line) error {
 	if l.Doubt != nil {
 		k.hold(l)
 	}
-	a := ItemReply{CallID: l.Call}
+	a := ItemReply{CallID: l.Call, Extra: l.Extra, Notes: l.Notes}
 	if l.Entity != nil {
 		a.Entity = *l.Entity
 	}
@@ -77,27 +77,32 @@ func (k *book) found(ctx context.Context, b *Batch, reply *Reply, done *rowSet) 
 		a := reply.Items[i]
 		switch a.Status {
 		case schema.Resolved, schema.Deferred:
-			k.search(item.Account.Row, paid[i])
+			k.search(item.Account.Row, paid[i], unknown[a.CallID])
 			continue
 		}
 		done.add(item.Account.Row)
 		if err := k.item(ctx, b, reply, i, paid, unknown); err != nil {
 			return nil, err
 		}
-		if !settledByAnswer(a.Status) {
-			left = append(left, Line{Account: item.Account, Status: a.Status, Reason: a.Reason, Call: a.CallID})
+	}
+	for _, l := range undecided(b, reply) {
+		if l.Status != schema.Deferred {
+			left = append(left, l)
 		}
 	}
 	return left, nil
 }
 
 // search remembers what finding out the id of a row cost, for its line.
-func (k *book) search(row, credits int64) {
-	if credits == 0 {
+func (k *book) search(row, credits int64, unknown bool) {
+	if credits == 0 && !unknown {
 		return
 	}
 	if k.searched == nil {
 		k.searched = map[int64]int64{}
+	}
+	if unknown || k.searched[row] < 0 {
+		credits = -1 - k.searched[row]
 	}
 	k.searched[row] += credits
 }
@@ -149,7 +154,7 @@ func (k *book) enterPast(ctx context.Context, b *Batch, reply *Reply, done *rowS
 			continue // its lines were kept
 		}
 		if b.Query.Service == Search && !k.onlyIDs() && reply.Items[i].Status == schema.Resolved {
-			k.search(item.Account.Row, paid[i])
+			k.search(item.Account.Row, paid[i], unknown[reply.Items[i].CallID])
 			continue
 		}
 		if !settledByAnswer(reply.Items[i].Status) || done.has(item.Account.Row) {
@@ -277,8 +282,11 @@ func (k *book) event(ctx context.Context, b *Batch, item, n int, a ItemReply, e 
 // askedFor says how the n-th result of an item was asked for; nil for events.
 func askedFor(b *Batch, item, n int, a ItemReply) *schema.Asked {
 	q := b.Query
-	if q.Service == Signals || item >= len(b.Items) {
+	if q.Service == Signals {
 		return nil
+	}
+	if item >= len(b.Items) {
+		return &schema.Asked{Until: q.Until}
 	}
 	account, page := &b.Items[item].Account, b.Items[item].Page
 	switch q.Service {
@@ -303,7 +311,7 @@ func askedFor(b *Batch, item, n int, a ItemReply) *schema.Asked {
 
 // aliases writes down which other ids an answer states for an entity.
 func (k *book) aliases(ctx context.Context, b *Batch, item int, a ItemReply, fetched time.Time) error {
-	table := schema.Products[len(schema.Products)-1]
+	table := schema.Aliases
 	for _, other := range a.Also {
 		if a.Entity.ID == "" || other == "" || other == a.Entity.ID {
 			continue
@@ -344,8 +352,10 @@ func (k *book) account(ctx context.Context, l Line, a ItemReply, credits value) 
 	if l.DuplicateOf > 0 {
 		original = intValue(l.DuplicateOf)
 	}
-	if credits.set {
-		credits.n += k.searched[acc.Row]
+	if search := k.searched[acc.Row]; search < 0 {
+		credits = value{}
+	} else if credits.set {
+		credits.n += search
 	}
 	return k.append(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
 		stringValue(k.manifest.Run.ID),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"iter"
 	"slices"
 	"strings"
@@ -63,7 +64,10 @@ type Line struct {
 	DuplicateOf int64          `json:"duplicate_of,omitempty"` // row, for duplicates
 	Call        string         `json:"call,omitempty"`         // the call of this run that decided it
 	Doubt       *Doubt         `json:"doubt,omitempty"`        // the call of an earlier run that holds it: it may be paid for already
-	Entity      *schema.Entity `json:"entity,omitempty"`       // what was found out about it before
+	Entity      *schema.Entity `json:"entity,omitempty"`       // what is known of it all the same
+
+	Extra json.RawMessage `json:"extra,omitempty"` // as in ItemReply
+	Notes []string        `json:"notes,omitempty"` // as in ItemReply
 }
 
 // Answered is a call that was made before, with its answer read again.
@@ -121,18 +125,27 @@ func (nothing) Commit(*Manifest) error                  { return nil }
 // alone, so that reading the answer again gives it again. An id that was found
 // settles a line only of a run that asks for nothing else.
 func settledByAnswer(s schema.Status) bool {
-	return slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Resolved, schema.Held}, s)
+	return slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted, schema.Resolved, schema.Held}, s)
 }
 
 // undecided are the lines of a batch whose fate the answers alone do not give
 // again: what bisection found out, what was not asked.
 func undecided(b *Batch, reply *Reply) (left []Line) {
 	for i, a := range reply.Items {
-		if !settledByAnswer(a.Status) {
-			left = append(left, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason, Call: a.CallID})
+		if !settledByAnswer(a.Status) || a.Status == schema.Restricted { // which may have been found out by asking about it alone
+			left = append(left, lineOf(&b.Items[i], &a))
 		}
 	}
 	return left
+}
+
+// lineOf is the line behind an item, with all that its row says.
+func lineOf(item *Item, a *ItemReply) Line {
+	l := Line{Account: item.Account, Status: a.Status, Reason: a.Reason, Call: a.CallID, Extra: a.Extra, Notes: a.Notes}
+	if a.Entity != (schema.Entity{}) {
+		l.Entity = &a.Entity
+	}
+	return l
 }
 
 // rowSet is a set of rows.
@@ -143,6 +156,16 @@ func (r *rowSet) add(row int64) {
 		*r = append(*r, 0)
 	}
 	(*r)[row/64] |= 1 << (row % 64)
+}
+
+func (r *rowSet) join(o rowSet) {
+	for i, rows := range o {
+		if i == len(*r) {
+			*r = append(*r, o[i:]...)
+			break
+		}
+		(*r)[i] |= rows
+	}
 }
 
 func (r rowSet) has(row int64) bool {

@@ -427,7 +427,7 @@ func doubt(c Call, b *Batch, reply *Reply) Doubt {
 		d.Least = c.Charge.Credits // a refusal that states a charge, say
 	}
 	for i, item := range b.Items {
-		if reply.Items[i].CallID == c.ID {
+		if reply.Items[i].CallID == c.ID && item.Page == nil { // the lines behind a page are listed one by one
 			d.Accounts = append(d.Accounts, item.Account.Key)
 		}
 	}

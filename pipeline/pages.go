@@ -16,14 +16,13 @@ type Paging struct {
 	Lines []schema.Account // of the list behind it; those that are no Reject share one fate
 	Want  int64            // results in all, those of earlier runs included; 0: all there are
 	From  Cursor           // how far earlier runs, and this one's ended processes, have come
+	Given []RawEvent       // what came before From
 	Left  func() int64     // credits that are left for another page; nil: no cap
 
-	Given []RawEvent // results that earlier runs have, of Lookalikes
-
-	// Renew gives the question to begin a new session with, so that nothing that
-	// was given is bought again, when the API does not know the session any more.
-	// Its result is nil, and Renew may be, when that cannot be had.
-	Renew func(given []RawEvent) *Query
+	// Without gives a question by which nothing is bought again that was given,
+	// whatever the API remembers of its session. Its result is nil, and Without
+	// may be, when that cannot be had.
+	Without func(given []RawEvent) *Query
 }
 
 // Cursor is how far the pages about one thing have come.
@@ -33,7 +32,13 @@ type Cursor struct {
 	Page    int64  // number of the last page
 	Ended   bool   // there are no more
 	Calls   int64  // that were answered
+	Again   int64  // results that came a second time, and were charged for
+	Deaf    bool   // some of them although they had been excluded
 	Doubt   *Doubt // a page that may have been charged and whose answer is lost
+
+	Exclude []schema.Account // by the last question: what the session need not know of
+
+	met map[string]bool // ids that were returned, of Lookalikes
 }
 
 // Follow moves the cursor on by one answered page.
@@ -51,8 +56,32 @@ func (c *Cursor) Follow(b *Batch, reply *Reply) {
 	c.Page = b.Items[0].Page.Number
 	c.Results += int64(len(a.Events))
 	c.Ended = len(a.Events) == 0
+	c.Exclude = b.Query.Exclude
 	if a.Next != nil {
-		c.Session, c.Ended = a.Next.Session, c.Ended || !a.Next.More
+		if a.Next.Session != "" {
+			c.Session = a.Next.Session
+		}
+		c.Ended = c.Ended || !a.Next.More
+	}
+	if b.Query.Service == Lookalikes {
+		again := c.Again
+		c.meet(a.Events)
+		c.Deaf = c.Deaf || c.Again > again && b.Items[0].Page.Apart
+	}
+}
+
+// meet counts results that were returned before: sessions are to keep them from
+// coming twice, and may fail to.
+func (c *Cursor) meet(events []RawEvent) {
+	if c.met == nil {
+		c.met = map[string]bool{}
+	}
+	for _, e := range events {
+		id := resultID(e.Raw)
+		if id != "" && c.met[id] {
+			c.Again++
+		}
+		c.met[id] = true
 	}
 }
 
@@ -64,6 +93,7 @@ type PageTotals struct {
 	Results int64  `json:"results"`           // in this run
 	Session string `json:"session,omitempty"` // the last one
 	Ended   bool   `json:"exhausted"`         // there are no more
+	Again   int64  `json:"again,omitempty"`   // results that came a second time, and were charged for, earlier runs' included
 }
 
 // pagesOf is what is there, or nothing so far.
@@ -99,23 +129,41 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 	if _, err := lines.recall(keep, r.Past); err != nil {
 		return nil, err
 	}
-	at, query, number := p.From, p.Query, r.Batches
+	at, number := p.From, r.Batches
+	if at.met == nil && p.Query.Service == Lookalikes { // else the given ones are known
+		at.meet(p.Given)
+		at.Again = p.From.Again
+	}
+	asks := question{Query: p.Query, of: &p, given: p.Given}
+	if at.Results > 0 && !asks.exclude() && len(at.Exclude) > len(p.Query.Exclude) { // the session may have ended since
+		known := *p.Query
+		known.Exclude = at.Exclude
+		asks.Query = &known
+	}
 	m.Pages = pagesOf(m.Pages)
 	m.Pages.About, m.Pages.Before = p.About.Key, at.Results-m.Pages.Results
 	m.Pages.Session, m.Pages.Ended = at.Session, at.Ended
 	fate, stop := Line{Doubt: at.Doubt}, (*Stop)(nil)
-	if at.Doubt != nil {
+	switch enough := at.Ended || p.Want > 0 && at.Results >= p.Want; {
+	case at.Doubt == nil || enough:
+		fate.Doubt = nil
+	case at.Doubt.Accepted:
+		fate.Status = schema.Lost
+		fate.Reason = fmt.Sprintf("call %s, which began the session, was taken as paid and lost; --refresh begins another and may buy the same", at.Doubt.Name())
+	default:
 		fate.Status = schema.Held
 		fate.Reason = fmt.Sprintf("call %s may have been charged and its answer is lost, and with it the way to the next page; see siglake held", at.Doubt.Name())
 	}
-	given := p.given()
 	for fate.Status == "" && !at.Ended && (p.Want == 0 || at.Results < p.Want) {
 		if ctx.Err() != nil {
 			stop = interrupted()
 			break
 		}
+		if stop = asks.doubtful(&at); stop != nil {
+			break
+		}
 		number++
-		b := &Batch{ID: fmt.Sprintf("%06d", number), Query: query, Items: []Item{{Ref: "1", Account: p.About, Page: p.page(query, &at)}}}
+		b := &Batch{ID: fmt.Sprintf("%06d", number), Query: asks.Query, Items: []Item{{Ref: "1", Account: p.About, Page: asks.page(&at)}}}
 		reply, err := r.Fetcher.Fetch(ctx, b)
 		if err != nil {
 			if stop = stopOf(err); stop == nil {
@@ -129,19 +177,16 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 		if _, _, err := lines.bill(keep, b, reply); err != nil {
 			return nil, err
 		}
-		asked := at.Session
 		at.Follow(b, reply)
-		a := reply.Items[0]
-		again := given.add(a.Events)
 		if r.Progress != nil {
 			r.Progress(m.progress(int64(number)))
 		}
+		a := reply.Items[0]
 		switch {
-		case stop == nil && asked != "" && at.Session != asked && again > 0:
-			stop = sessionRestarted(again)
 		case a.Status == schema.Enriched || a.Status == schema.NoSignal:
+			asks.given = append(asks.given, a.Events...)
 		case a.Next != nil && a.Next.Gone && stop == nil:
-			if query = p.renewed(given.list()); query == nil {
+			if !asks.exclude() {
 				stop = sessionGone(at.Results)
 				break
 			}
@@ -162,12 +207,18 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 	case fate.Status != "":
 	case stop != nil:
 		fate.Status, fate.Reason = schema.Deferred, stop.Reason
-	case at.Results > 0:
-		fate.Status = schema.Enriched
 	default:
-		fate.Status = schema.NoSignal
+		fate.Status, fate.Reason = schema.Seed, fmt.Sprintf("%s returned %d results in all", p.About.Key, at.Results)
 	}
-	m.Timings.Ask = now().Sub(started).Milliseconds()
+	if fate.Status == schema.Held && fate.Doubt == nil { // a call of this run: it is listed with the lines that wait for it
+		fate.Doubt = &Doubt{Run: r.RunID, Call: fate.Call}
+	}
+	m.Pages.Again = at.Again
+	asked := now()
+	m.Timings.Ask = asked.Sub(started).Milliseconds()
+	if s := asked.Sub(started).Seconds(); s > 0 {
+		m.Calls.PerSecond = float64(m.Calls.Total) / s
+	}
 	if r.Input != nil {
 		m.Input = r.Input()
 	}
@@ -177,81 +228,78 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 	return m, r.publish(keep, lines, stop)
 }
 
-// page is what is asked for next: no more than is wanted, nor, where a page may
-// be shorter than others, than can be paid for.
-func (p *Paging) page(q *Query, at *Cursor) *Page {
+// question is what pages are asked with while a run goes on.
+type question struct {
+	*Query
+	of       *Paging
+	given    []RawEvent // by the pages so far
+	excluded int        // how many of them it excludes
+}
+
+// exclude makes it one by which nothing comes again that was given; false, and
+// nothing is changed, when that cannot be had.
+func (q *question) exclude() bool {
+	if q.of.Without == nil {
+		return false
+	}
+	without := q.of.Without(q.given)
+	if without != nil {
+		q.Query, q.excluded = without, len(q.given)
+	}
+	return without != nil
+}
+
+// doubtful says why no more is asked for: what came would come again. As long as
+// it can be excluded it does not matter what the API remembers.
+func (q *question) doubtful(at *Cursor) *Stop {
+	switch {
+	case q.Service != Lookalikes || at.Results == 0:
+	case at.Deaf:
+		return sessionAnew(at.Again)
+	case at.Session == "" && !q.exclude():
+		return sessionGone(at.Results)
+	case at.Again > 0 && !q.exclude():
+		return sessionAnew(at.Again)
+	}
+	return nil
+}
+
+// page is what is asked for next: no more than is wanted, nor than can be paid
+// for.
+func (q *question) page(at *Cursor) *Page {
+	p := q.of
 	limit := int64(q.MaxResults)
-	if q.Service == Lookalikes {
-		if p.Want > 0 {
-			limit = min(limit, p.Want-at.Results)
-		}
-		if p.Left != nil {
-			for left := p.Left(); limit > 1 && q.cost(limit) > left; limit-- { // there are at most a hundred
-			}
+	if p.Want > 0 {
+		limit = min(limit, p.Want-at.Results)
+	}
+	if p.Left != nil {
+		for left := p.Left(); limit > 1 && q.cost(limit) > left; limit-- { // there are at most some hundred
 		}
 	}
-	return &Page{Number: at.Page + 1, Offset: at.Results, Limit: int(limit), Session: at.Session}
-}
-
-func (p *Paging) renewed(given []RawEvent) *Query {
-	if p.Renew == nil {
-		return nil
-	}
-	return p.Renew(given)
-}
-
-// results are what pages have returned, of lookalikes: the API's sessions are to
-// keep them from coming twice, and may fail to.
-type results struct {
-	events []RawEvent
-	met    map[string]bool // by id
-}
-
-func (p *Paging) given() *results {
-	if p.Query.Service != Lookalikes {
-		return nil
-	}
-	g := &results{met: map[string]bool{}}
-	g.add(p.Given)
-	return g
-}
-
-func (g *results) list() []RawEvent {
-	if g == nil {
-		return nil
-	}
-	return g.events
-}
-
-// add takes results, and says how many of them there were before.
-func (g *results) add(events []RawEvent) (again int) {
-	if g == nil {
-		return 0
-	}
-	g.events = append(g.events, events...)
-	for _, e := range events {
-		if id := resultID(e.Raw); id != "" && g.met[id] {
-			again++
-		} else if id != "" {
-			g.met[id] = true
+	number := at.Page + 1
+	if q.Service == Visits { // a page is told by its number and size: what came before it must be whole pages of that size
+		for at.Results%limit != 0 {
+			limit--
 		}
+		number = at.Results/limit + 1
 	}
-	return again
-}
-
-func sessionRestarted(again int) *Stop {
-	return &Stop{
-		Kind:   StopRequest,
-		Reason: fmt.Sprintf("the API did not go on with the session but began another, and charged again for %d results that were bought before", again),
-		Advice: "compare the account's usage with the vendor's terms; the same command goes on in the new session",
-	}
+	apart := len(q.given) > 0 && q.excluded == len(q.given)
+	return &Page{Number: number, Offset: at.Results, Limit: int(limit), Session: at.Session, Apart: apart}
 }
 
 func sessionGone(results int64) *Stop {
 	return &Stop{
-		Kind:   StopRequest,
+		Kind:   StopSession,
 		Reason: fmt.Sprintf("the API has forgotten the session, and so which %d results it gave: a new one would return them, and charge for them, again", results),
 		Advice: "add --refresh to buy them again, or be content with what there is",
+	}
+}
+
+func sessionAnew(again int64) *Stop {
+	return &Stop{
+		Kind:   StopSession,
+		Reason: fmt.Sprintf("%d results came, and were charged for, a second time, and more would: the API does not keep to its session", again),
+		Advice: "add --refresh to buy it all again, or be content with what there is",
 	}
 }
 

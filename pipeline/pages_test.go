@@ -17,6 +17,8 @@ type shop struct {
 	stock   int64
 	session string // it knows; empty: it takes any
 	renews  string // the session that it answers with, when it is not the one asked
+	mute    bool   // it states no session, and gives from the beginning what is not excluded
+	deaf    bool   // and what is excluded, too
 	repeats bool   // a session that it begins anew gives from the beginning
 	lose    int64  // number of a page whose answer is lost; 0: none
 	asked   []Page
@@ -25,6 +27,7 @@ type shop struct {
 
 func (s *shop) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	page := *b.Items[0].Page
+	page.Apart = false
 	s.asked, s.queries = append(s.asked, page), append(s.queries, b.Query)
 	c := Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: 1, Types: 1, Ceiling: b.Ceiling(), Sent: epoch, Outcome: Charged, Status: 200}
 	item := ItemReply{CallID: c.ID, Status: schema.Enriched, Entity: schema.Entity{Object: b.Query.Object}}
@@ -40,7 +43,12 @@ func (s *shop) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	}
 	from := page.Offset
 	session := "one"
-	if s.renews != "" && page.Session != "" {
+	if s.mute {
+		session = ""
+		if len(b.Query.Exclude) == 0 || s.deaf {
+			from = 0
+		}
+	} else if s.renews != "" && page.Session != "" {
 		session = s.renews
 		if s.repeats {
 			from = 0
@@ -57,6 +65,22 @@ func (s *shop) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	item.Next = &Next{Session: session, More: from+int64(page.Limit) < s.stock}
 	c.Charge = Charge{Known: true, Credits: int64(len(item.Events))}
 	return &Reply{Calls: []Call{c}, Items: []ItemReply{item}}, nil
+}
+
+func pageOf(number, offset int64, limit int, session string) Page {
+	return Page{Number: number, Offset: offset, Limit: limit, Session: session}
+}
+
+// excluding makes questions that exclude what was given, up to a hundred.
+func excluding(p *Paging) {
+	p.Without = func(given []RawEvent) *Query {
+		q := *p.Query
+		if len(given) > 100 {
+			return nil
+		}
+		q.Exclude = make([]schema.Account, len(given))
+		return &q
+	}
 }
 
 // paging asks for lookalikes of five seeds, ten a page.
@@ -91,38 +115,46 @@ func TestPages(t *testing.T) {
 		rows   int
 	}{
 		{"enough", shop{stock: 100}, func(p *Paging) { p.Want = 25 },
-			[]Page{{1, 0, 10, ""}, {2, 10, 10, "one"}, {3, 20, 5, "one"}}, schema.Enriched, "", 25},
+			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "one"), pageOf(3, 20, 5, "one")}, schema.Seed, "", 25},
 		{"no more", shop{stock: 12}, func(p *Paging) { p.Want = 25 },
-			[]Page{{1, 0, 10, ""}, {2, 10, 10, "one"}}, schema.Enriched, "", 12},
-		{"none at all", shop{}, func(p *Paging) { p.Want = 25 }, []Page{{1, 0, 10, ""}}, schema.NoSignal, "", 0},
+			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "one")}, schema.Seed, "", 12},
+		{"none at all", shop{}, func(p *Paging) { p.Want = 25 }, []Page{pageOf(1, 0, 10, "")}, schema.Seed, "", 0},
 		{"behind an earlier run", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 25, Cursor{Session: "one", Results: 20, Page: 2} },
-			[]Page{{3, 20, 5, "one"}}, schema.Enriched, "", 5},
+			[]Page{pageOf(3, 20, 5, "one")}, schema.Seed, "", 5},
 		{"an earlier run had enough", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 20, Cursor{Session: "one", Results: 20, Page: 2} },
-			nil, schema.Enriched, "", 0},
+			nil, schema.Seed, "", 0},
 		{"an earlier run had all", shop{stock: 20}, func(p *Paging) { p.Want, p.From = 50, Cursor{Session: "one", Results: 20, Page: 2, Ended: true} },
-			nil, schema.Enriched, "", 0},
+			nil, schema.Seed, "", 0},
 		{"an answer is lost", shop{stock: 100, lose: 2}, func(p *Paging) { p.Want = 25 },
-			[]Page{{1, 0, 10, ""}, {2, 10, 10, "one"}}, schema.Held, "", 10},
+			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "one")}, schema.Held, "", 10},
 		{"an earlier answer is lost", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 25, Cursor{Doubt: &Doubt{Run: "run-0", Call: "000001-1"}} },
 			nil, schema.Held, "", 0},
 		{"a budget for less than a page", shop{stock: 100}, func(p *Paging) { p.Want, p.Left = 10, func() int64 { return 3 } },
-			[]Page{{1, 0, 3, ""}, {2, 3, 3, "one"}, {3, 6, 3, "one"}, {4, 9, 1, "one"}}, schema.Enriched, "", 10},
+			[]Page{pageOf(1, 0, 3, ""), pageOf(2, 3, 3, "one"), pageOf(3, 6, 3, "one"), pageOf(4, 9, 1, "one")}, schema.Seed, "", 10},
 		{"a session that is gone", shop{stock: 100, session: "new"}, func(p *Paging) { p.Want, p.From, p.Given = 30, gone, twenty },
-			[]Page{{3, 20, 10, "old"}}, schema.Deferred, StopRequest, 0},
+			[]Page{pageOf(3, 20, 10, "old")}, schema.Deferred, StopSession, 0},
 		{"a session that is gone, and can be renewed", shop{stock: 100, session: "new"}, func(p *Paging) {
 			p.Want, p.From, p.Given = 30, gone, twenty
-			p.Renew = func(given []RawEvent) *Query {
-				q := *p.Query
-				for range given {
-					q.Exclude = append(q.Exclude, schema.Account{})
-				}
-				return &q
-			}
-		}, []Page{{3, 20, 10, "old"}, {3, 20, 10, ""}}, schema.Enriched, "", 10},
+			excluding(p)
+		}, []Page{pageOf(3, 20, 10, "old"), pageOf(3, 20, 10, "")}, schema.Seed, "", 10},
 		{"a session begun anew without a word", shop{stock: 100, renews: "two", repeats: true}, func(p *Paging) { p.Want, p.From, p.Given = 50, gone, twenty },
-			[]Page{{3, 20, 10, "old"}}, schema.Deferred, StopRequest, 10},
+			[]Page{pageOf(3, 20, 10, "old")}, schema.Deferred, StopSession, 10},
+		{"no session, and nothing to exclude with", shop{stock: 100, mute: true}, func(p *Paging) { p.Want = 30 },
+			[]Page{pageOf(1, 0, 10, "")}, schema.Deferred, StopSession, 10},
+		{"no session, and exclusions instead", shop{stock: 100, mute: true}, func(p *Paging) { p.Want = 30; excluding(p) },
+			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, ""), pageOf(3, 20, 10, "")}, schema.Seed, "", 30},
+		{"exclusions that are not heeded", shop{stock: 100, mute: true, deaf: true}, func(p *Paging) { p.Want = 30; excluding(p) },
+			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "")}, schema.Deferred, StopSession, 20},
+		{"a doubt about what is not needed", shop{stock: 100}, func(p *Paging) {
+			p.Want, p.From = 20, Cursor{Session: "one", Results: 20, Page: 2, Doubt: &Doubt{Run: "run-0", Call: "000003-1"}}
+		},
+			nil, schema.Seed, "", 0},
+		{"the page that began the session was given up", shop{stock: 100}, func(p *Paging) {
+			p.Want, p.From = 20, Cursor{Doubt: &Doubt{Run: "run-0", Call: "000001-1", Accepted: true}}
+		},
+			nil, schema.Lost, "", 0},
 		{"a session of another name that goes on", shop{stock: 100, renews: "two"}, func(p *Paging) { p.Want, p.From, p.Given = 40, gone, twenty },
-			[]Page{{3, 20, 10, "old"}, {4, 30, 10, "two"}}, schema.Enriched, "", 20},
+			[]Page{pageOf(3, 20, 10, "old"), pageOf(4, 30, 10, "two")}, schema.Seed, "", 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, sink := paging(), &memorySink{}
@@ -149,7 +181,7 @@ func TestPages(t *testing.T) {
 			if len(rows) > 0 && !(rows[0]["rank"] == p.From.Results+1 && rows[0]["seed_set"] == "set") {
 				t.Errorf("the first row has rank %v of %v, want %d of the set", rows[0]["rank"], rows[0]["seed_set"], p.From.Results+1)
 			}
-			if last := tt.shop.queries; len(tt.asked) > 1 && tt.asked[len(tt.asked)-1].Session == "" && len(last[len(last)-1].Exclude) != 20 {
+			if last := tt.shop.queries; len(tt.asked) > 1 && tt.asked[len(tt.asked)-1].Session == "" && len(last[len(last)-1].Exclude) != 20 && tt.shop.session != "" {
 				t.Errorf("the renewed session excludes %d, want the 20 that were given", len(last[len(last)-1].Exclude))
 			}
 		})
@@ -187,6 +219,34 @@ func TestPagesStop(t *testing.T) {
 	r.Fetcher = fetchFunc(func(context.Context, *Batch) (*Reply, error) { return nil, failing })
 	if m, err = r.RunPages(t.Context(), paging()); err != nil || stopKind(m) != StopUnstable {
 		t.Errorf("RunPages() = %v, %v; want a manifest that says what stopped it", m, err)
+	}
+}
+
+// TestVisitPages: pages of visits are told by number and size, so what came before
+// one must be whole pages of its size; and no more is bought than is wanted, or
+// can be paid for.
+func TestVisitPages(t *testing.T) {
+	for _, tt := range []struct {
+		results, want, left int64
+		size                int
+		expect              Page
+	}{
+		{0, 0, -1, 100, pageOf(1, 0, 100, "")},
+		{0, 10, -1, 100, pageOf(1, 0, 10, "")},
+		{10, 50, -1, 100, pageOf(2, 10, 10, "")},
+		{100, 150, -1, 100, pageOf(3, 100, 50, "")},
+		{100, 0, -1, 70, pageOf(3, 100, 50, "")},
+		{60, 0, 7, 100, pageOf(11, 60, 6, "")},
+		{7, 0, -1, 5, pageOf(8, 7, 1, "")},
+	} {
+		p := &Paging{Query: &Query{Service: Visits, Signals: []string{schema.ProductVisit}, MaxResults: tt.size}, Want: tt.want}
+		if tt.left >= 0 {
+			p.Left = func() int64 { return tt.left }
+		}
+		q := question{Query: p.Query, of: p}
+		if got := q.page(&Cursor{Results: tt.results}); *got != tt.expect {
+			t.Errorf("after %d results, of %d wanted, pages of %d, %d credits left: %+v, want %+v", tt.results, tt.want, tt.size, tt.left, *got, tt.expect)
+		}
 	}
 }
 

@@ -100,12 +100,13 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 
 	var batches int64
 	if len(r.Searches) > 0 {
+		var found rowSet // beside what the walk reads meanwhile
 		for u, reply := range ahead(ctx, m.Run.Concurrency, shards.searches(src.Accounts(keep)), ask) {
 			batches++
 			if err := complete(u.batch, reply); err != nil {
 				return nil, err
 			}
-			left, err := lines.found(keep, u.batch, reply, &shards.done)
+			left, err := lines.found(keep, u.batch, reply, &found)
 			if err == nil && len(left) > 0 {
 				err = journal.Keep(left)
 			}
@@ -116,6 +117,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 				r.Progress(m.progress(batches))
 			}
 		}
+		shards.done.join(found)
 		if src, err = r.Again(); err != nil {
 			return nil, err
 		}

@@ -147,10 +147,10 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int, id st
 	}
 	known := s.journal.Known(&a, query)
 	id = a.ID
-	if s.search[a.Object] != nil && id == "" && known.Doubt == nil && len(known.Missing) > 0 {
-		found := s.journal.Identify(&a)
+	if s.search[a.Object] != nil && id == "" {
+		found, open := s.journal.Identify(&a), known.Doubt == nil && len(known.Missing) > 0
 		switch {
-		case found.Entity.ID != "":
+		case found.Entity.ID != "": // also of a line that is settled: those behind it may be the same
 			id = found.Entity.ID
 			if first := s.asked.first(IdentityByID(a.Object, id), row); first != row {
 				l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &found.Entity
@@ -162,13 +162,12 @@ func (s *sharder) judge(a schema.Account) (l Line, query *Query, size int, id st
 			if other := s.journal.Known(&named, query); other.Doubt != nil || len(other.Missing) < len(known.Missing) {
 				known = other // bought by another identifier of it
 			}
+		case !open:
 		case found.Status != "":
 			l.Status, l.Reason, l.Doubt = found.Status, found.Reason, found.Doubt
 			return l, nil, 0, ""
 		case s.planning:
-			s.note(query, known)
 			s.unsearched(string(a.Object), found.Again)
-			return l, query, s.size, ""
 		default:
 			l.Status, l.Reason = schema.Deferred, "its id was not found out: the search for it was not answered"
 			if s.stopped != nil && s.stopped() != nil {

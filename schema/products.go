@@ -93,6 +93,24 @@ var profile = []Column{
 	{Name: "linkedin_url", Type: String, Doc: "LinkedIn address", From: []string{"socialLinks.linkedin", "linkedinUrl"}, Rare: true},
 }
 
+// Aliases are ids of one entity, side by side.
+var Aliases = Table{
+	Name: string(CategoryAliases), Version: version, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
+	Columns: []Column{
+		{Name: "row_uid", Type: String, Doc: "Id of the row, derived from what it says", Rare: true},
+		{Name: "object_type", Type: String, Doc: "contact or company"},
+		{Name: "entity_id", Type: String, Doc: "The id that the event tables use", Rare: true},
+		{Name: "alias_id", Type: String, Doc: "Another id of the same entity", Rare: true},
+		{Name: "account_key", Type: String, Doc: "The key of the input line that asked", Rare: true},
+		{Name: "fetched_at", Type: Time, Doc: "When the answer that states both was received"},
+		{Name: "run_id", Type: String, Doc: "Run that bought the answer"},
+		{Name: "call_id", Type: String, Doc: "Call that bought the answer"},
+		{Name: "schema_version", Type: Int64, Doc: "Version of this table's layout"},
+		{Name: "raw", Type: String, Doc: "The two ids as JSON, in a fixed order"},
+	},
+	Sort: []string{"object_type", "entity_id", "alias_id"}, Bloom: []string{"entity_id"}, Unique: "row_uid",
+}
+
 // Products are the product tables.
 var Products = []Table{
 	productTable(CategoryIdentities, "Identifiers and the ids that the API knows them by, as bought by searches", []Column{
@@ -118,22 +136,7 @@ var Products = []Table{
 		{Name: "window_start", Type: Date, Doc: "First day of the period"},
 		{Name: "window_end", Type: Date, Doc: "Last day of the period"},
 	}, profile, visits),
-	{
-		Name: string(CategoryAliases), Version: version, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
-		Columns: []Column{
-			{Name: "row_uid", Type: String, Doc: "Id of the row, derived from what it says", Rare: true},
-			{Name: "object_type", Type: String, Doc: "contact or company"},
-			{Name: "entity_id", Type: String, Doc: "The id that the event tables use", Rare: true},
-			{Name: "alias_id", Type: String, Doc: "Another id of the same entity", Rare: true},
-			{Name: "account_key", Type: String, Doc: "The key of the input line that asked", Rare: true},
-			{Name: "fetched_at", Type: Time, Doc: "When the answer that states both was received"},
-			{Name: "run_id", Type: String, Doc: "Run that bought the answer"},
-			{Name: "call_id", Type: String, Doc: "Call that bought the answer"},
-			{Name: "schema_version", Type: Int64, Doc: "Version of this table's layout"},
-			{Name: "raw", Type: String, Doc: "The two ids as JSON, in a fixed order"},
-		},
-		Sort: []string{"object_type", "entity_id", "alias_id"}, Bloom: []string{"entity_id"}, Unique: "row_uid",
-	},
+	Aliases,
 }
 
 // Rows are the tables whose rows are bought, one by one: events, then products.

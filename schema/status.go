@@ -9,6 +9,7 @@ const (
 	NoSignal   Status = "no_signal"  // the API knows it and returned no event in the window
 	NotFound   Status = "not_found"  // the API does not know it
 	Resolved   Status = "resolved"   // the API knows it, and nothing but its id was asked for
+	Seed       Status = "seed"       // results were asked for by it and others together, or by it as a site: the results have no lines
 	Duplicate  Status = "duplicate"  // an earlier line asks the same; see duplicate_of_row
 	Rejected   Status = "rejected"   // the line, or the API's refusal of it, says why
 	Restricted Status = "restricted" // the vendor refuses it on legal grounds
@@ -20,5 +21,5 @@ const (
 
 // Statuses lists them in the order of a report.
 var Statuses = []Status{
-	Enriched, NoSignal, NotFound, Resolved, Duplicate, Cached, Rejected, Restricted, Held, Lost, Deferred,
+	Enriched, NoSignal, NotFound, Resolved, Seed, Duplicate, Cached, Rejected, Restricted, Held, Lost, Deferred,
 }

@@ -100,11 +100,23 @@ var faultReports = map[string]faultReport{
 // TestFaults strikes each fault at the second of three batches and says what
 // the run must report. The rig reconciles the bill each time.
 func TestFaults(t *testing.T) {
+	strikeEach(t, nil, func(r *rig) {
+		r.run(domains(250), "--signals", "news,growth", "--concurrency", "1", "--timeout", "3s")
+	})
+}
+
+// strikeEach lets a command meet each fault at its second call that costs.
+// others are the reports that differ from those of "siglake run".
+func strikeEach(t *testing.T, others map[string]faultReport, carry func(r *rig)) {
+	t.Helper()
 	calm := newRig(t, simulator.Config{})
-	calm.run(domains(250), "--signals", "news,growth", "--concurrency", "1")
+	carry(calm)
 	for _, kind := range simulator.FaultKinds() {
 		t.Run(kind.Name, func(t *testing.T) {
-			want, ok := faultReports[kind.Name]
+			want, ok := others[kind.Name]
+			if !ok {
+				want, ok = faultReports[kind.Name]
+			}
 			if !ok {
 				t.Fatalf("the simulator's menu has %q and nothing says what a run reports", kind.Name)
 			}
@@ -113,39 +125,45 @@ func TestFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := newRig(t, simulator.Config{Faults: []simulator.Fault{fault}})
-			r.run(domains(250), "--signals", "news,growth", "--concurrency", "1", "--timeout", "3s")
-			m := r.manifest
-			if m == nil {
-				t.Fatalf("no manifest; exit %d, %s", r.code, r.stderr)
-			}
-			got := faultReport{
-				code: r.code, outcome: m.Run.Outcome, calls: m.Calls.Total, unknown: m.Credits.UnknownCalls,
-				held: m.Accounts.ByStatus[schema.Held], deferred: m.Accounts.ByStatus[schema.Deferred], says: want.says, notFound: want.notFound,
-			}
-			if m.Run.Stop != nil {
-				got.stop = m.Run.Stop.Kind
-			}
-			if want.calls == 0 {
-				got.calls = 0
-			}
-			if got != want {
-				t.Errorf("run reports %+v, want %+v\n%s", got, want, r.stdout)
-			}
-			if n := m.Accounts.ByStatus[schema.NotFound]; n < want.notFound {
-				t.Errorf("%d lines not found, want at least %d", n, want.notFound)
-			}
-			mended := want == unharmed || want == retried || want == bisected || want == unknown || want == (faultReport{code: exitComplete, outcome: pipeline.Complete})
-			if mended && kind.Name != "unknown-type" { // whose events enrich lines that have no others
-				if diff := cmp.Diff(calm.manifest.Accounts.ByStatus, m.Accounts.ByStatus); diff != "" {
-					t.Errorf("the fault does no harm, and yet lines fare otherwise than without it (-without +with):\n%s", diff)
-				}
-			}
-			if !strings.Contains(r.stdout, want.says) {
-				t.Errorf("the summary does not say %q:\n%s", want.says, r.stdout)
-			}
-			r.checkBill(kind)
+			carry(r)
+			r.reports(want, kind, calm.manifest)
 		})
 	}
+}
+
+// reports holds what a run says of a fault against what it must say.
+func (r *rig) reports(want faultReport, kind simulator.FaultKind, calm *pipeline.Manifest) {
+	r.t.Helper()
+	m := r.manifest
+	if m == nil {
+		r.t.Fatalf("no manifest; exit %d, %s", r.code, r.stderr)
+	}
+	got := faultReport{
+		code: r.code, outcome: m.Run.Outcome, calls: m.Calls.Total, unknown: m.Credits.UnknownCalls,
+		held: m.Accounts.ByStatus[schema.Held], deferred: m.Accounts.ByStatus[schema.Deferred], says: want.says, notFound: want.notFound,
+	}
+	if m.Run.Stop != nil {
+		got.stop = m.Run.Stop.Kind
+	}
+	if want.calls == 0 {
+		got.calls = 0
+	}
+	if got != want {
+		r.t.Errorf("run reports %+v, want %+v\n%s", got, want, r.stdout)
+	}
+	if n := m.Accounts.ByStatus[schema.NotFound]; n < want.notFound {
+		r.t.Errorf("%d lines not found, want at least %d", n, want.notFound)
+	}
+	mended := want.code == exitComplete && want.stop == "" && want.notFound == 0
+	if mended && kind.Name != "unknown-type" { // whose events enrich lines that have no others
+		if diff := cmp.Diff(calm.Accounts.ByStatus, m.Accounts.ByStatus); diff != "" {
+			r.t.Errorf("the fault does no harm, and yet lines fare otherwise than without it (-without +with):\n%s", diff)
+		}
+	}
+	if !strings.Contains(r.stdout, want.says) {
+		r.t.Errorf("the summary does not say %q:\n%s", want.says, r.stdout)
+	}
+	r.checkBill(kind)
 }
 
 // checkBill holds what the run declared against what the simulator booked for

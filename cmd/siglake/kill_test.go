@@ -95,6 +95,7 @@ type world struct {
 	flags   []string                 // of every run
 	events  map[string][]string      // event_uids by account key, sorted
 	status  map[string]schema.Status // by account key
+	ranked  []string                 // lookalikes, in their order
 	lake    string
 	bill    func() simulator.Bill // the simulator's own account
 	before  int                   // requests on the bill that are about earlier lakes
@@ -171,6 +172,7 @@ func worldOf(t *testing.T, seed uint64, list string, verb []string, flags ...str
 	if calm.manifest = calm.readManifest(); calm.manifest != nil {
 		calm.check()
 		w.events, w.status = found(calm)
+		w.ranked = calm.alike()
 	}
 	if code != exitComplete || len(w.events) == 0 {
 		t.Fatalf("the undisturbed run: exit %d, %s", code, stderr)

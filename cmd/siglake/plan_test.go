@@ -127,6 +127,16 @@ func writeList(t *testing.T, name string, lines int) string {
 	return path
 }
 
+// writeText writes a list.
+func writeText(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "list.csv")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // TestPlan holds plans against what then happens: the bill within the forecast's
 // nine in ten, the calls exactly, the time within 5 %.
 func TestPlan(t *testing.T) { onVirtualTime(t, testPlan) }

@@ -37,7 +37,7 @@ func resolveCommand() *cli.Command {
 		ArgsUsage: "LIST",
 		Description: "Searches domains, names, e-mail and LinkedIn addresses in full batches; the API charges a credit for every\n" +
 			"started 25 that it finds. What was found counts for --resolve-hits, what was not for --resolve-misses: nothing\n" +
-			"is searched, or paid for, twice within that time, by siglake run --api v3 neither. The matches are in\n" +
+			"is searched, or paid for, twice within that time, not by siglake run --api v3 either. The matches are in\n" +
 			"data/identities, the fate of every line in ledger/accounts.",
 		Flags:  productFlags(lifeFlags(), listFlags(), workFlags()),
 		Action: listAction(pipeline.Search),
@@ -64,14 +64,17 @@ func lookalikesCommand() *cli.Command {
 			"seed set returned is remembered, with the API's session: the same command with a higher --limit goes on behind\n" +
 			"it and buys only what is new. The results are in data/lookalikes, in the order of their likeness.",
 		Flags: productFlags([]cli.Flag{
-			&cli.StringFlag{Name: "seeds", EnvVars: []string{"SIGLAKE_SEEDS"}, Required: true, Usage: "`LIST` of the seeds: a CSV file, or anything else that siglake run reads"},
+			&cli.StringFlag{Name: "seeds", EnvVars: []string{"SIGLAKE_SEEDS"}, Usage: "`LIST` of the seeds: a CSV file, or anything else that siglake run reads"},
 			&cli.StringFlag{Name: "exclude", EnvVars: []string{"SIGLAKE_EXCLUDE"}, Usage: "`LIST` of those that must not be returned, at most 100 by one kind of identifier"},
 			&cli.IntFlag{Name: "limit", Value: 25, EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "results in all, those of earlier runs included"},
 			&cli.IntFlag{Name: "page-size", Value: 50, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results in a call, 1 to 100; contacts at most 50"},
 		}, listFlags(), hidden(workFlags())),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("lookalikes takes its list with --seeds, got %q besides", c.Args().First())
+				return usagef("lookalikes takes its list behind --seeds, got %q by itself", c.Args().First())
+			}
+			if c.String("seeds") == "" {
+				return usagef("say whom results are to be like with --seeds LIST; see siglake lookalikes --help")
 			}
 			return (&job{c: c, lake: c.String("lake"), uri: c.String("seeds"), price: 1, service: pipeline.Lookalikes}).run()
 		},
@@ -86,14 +89,17 @@ func visitorsCommand() *cli.Command {
 			"a result is assumed for --max-credits, and the bill is the API's own number. The visits are in\n" +
 			"data/website_visits; their columns are those of websiteVisitors signals.",
 		Flags: productFlags([]cli.Flag{
-			&cli.StringSliceFlag{Name: "domain", EnvVars: []string{"SIGLAKE_DOMAIN"}, Required: true, Usage: "the visited `SITE`; several are asked about together"},
+			&cli.StringSliceFlag{Name: "domain", EnvVars: []string{"SIGLAKE_DOMAIN"}, Usage: "the visited `SITE`; several are asked about together"},
 			&cli.StringFlag{Name: "since", Value: "30d", EnvVars: []string{"SIGLAKE_SINCE"}, Usage: "first day, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the period ends today"},
-			&cli.IntFlag{Name: "limit", EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "results in all, those of earlier runs included, in whole pages; 0 for all there are"},
+			&cli.IntFlag{Name: "limit", EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "results in all, those of earlier runs included; 0 for all there are"},
 			&cli.IntFlag{Name: "page-size", Value: 100, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results in a call, 1 to 150"},
 		}, hidden(listFlags()), hidden(workFlags())),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("visitors takes its site with --domain, got %q besides", c.Args().First())
+				return usagef("visitors takes its site behind --domain, got %q by itself", c.Args().First())
+			}
+			if len(splitWords(c.StringSlice("domain"))) == 0 {
+				return usagef("say which site with --domain SITE; see siglake visitors --help")
 			}
 			return visitors(c).run()
 		},
@@ -151,6 +157,7 @@ type paged struct {
 	about   schema.Account
 	want    int64
 	exclude string // URI of that list
+	lines   []schema.Account
 }
 
 // newPaged reads the seeds, or the sites.
@@ -165,22 +172,20 @@ func (j *job) newPaged() (*paged, error) {
 	switch {
 	case size < 1 || size > most:
 		return nil, usagef("--page-size %d: expected 1 to %d", size, most)
-	case p.want < 0 || p.want == 0 && j.service == pipeline.Lookalikes:
-		return nil, usagef("--limit %d: expected a number of results from 1", p.want)
-	}
-	list, err := j.openList()
-	if err != nil {
-		return nil, err
-	}
-	defer list.Close() //nolint:errcheck // it was only read
-	accounts, err := readAll(c.Context, list)
-	if err != nil {
-		return nil, err
+	case p.want == 0 && j.service == pipeline.Lookalikes:
+		return nil, usagef("--limit 0: expected a number of results from 1")
+	case p.want < 0:
+		return nil, usagef("--limit %d: expected a number of results", p.want)
 	}
 	p.query = pipeline.Query{Service: j.service, Dialect: pipeline.V3, MaxResults: size, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
 	if j.service == pipeline.Visits {
 		return p, p.sites(c)
 	}
+	accounts, err := j.seeds()
+	if err != nil {
+		return nil, err
+	}
+	p.lines = accounts
 	if p.query.Object, err = seedObject(accounts); err != nil {
 		return nil, err
 	}
@@ -188,25 +193,50 @@ func (j *job) newPaged() (*paged, error) {
 	if p.query.Object == schema.Contact {
 		p.query.MaxResults = min(size, 50) // the vendor's own client stops there
 	}
-	p.query.Seeds = unique(accounts, p.query.Object)
+	if p.query.Seeds, err = unique("--seeds "+j.uri, accounts, p.query.Object); err != nil {
+		return nil, err
+	}
 	if n := len(p.query.Seeds); n < 5 || n > 100 {
-		return nil, usagef("--seeds %s: %s that can be sent (of %d lines); the API takes 5 to 100%s", j.uri, counted(n, "seed"), len(accounts), seedRule(p.query.Object))
+		return nil, usagef("--seeds %s: %s (of %d lines); the API takes 5 to 100", j.uri, counted(n, "seed"), len(accounts))
 	}
 	if p.exclude != "" {
 		if p.query.Exclude, err = j.readExclude(p.exclude, p.query.Object); err != nil {
 			return nil, err
 		}
 	}
-	id := setID(p.query)
-	p.about = schema.Account{Object: p.query.Object, Key: id, ID: id}
+	p.about = aboutOf(p.query)
 	return p, nil
 }
 
-func seedRule(o schema.Object) string {
-	if o == schema.Company {
-		return ", and companies by domain alone"
+// aboutOf is what the pages of a question are about.
+func aboutOf(q pipeline.Query) schema.Account {
+	if q.Service == pipeline.Lookalikes {
+		id := setID(q)
+		return schema.Account{Object: q.Object, Key: id, ID: id}
 	}
-	return ""
+	var names []string
+	for _, a := range q.Seeds {
+		names = append(names, a.Domain)
+	}
+	site := strings.Join(names, "; ")
+	return schema.Account{Object: q.Object, Key: site, ID: fmt.Sprintf("visits of %s, %s to %s", site, q.Since, q.Until)}
+}
+
+// seeds reads the list of seeds.
+func (j *job) seeds() ([]schema.Account, error) {
+	list, err := j.openList()
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	return readAll(j.c.Context, list)
+}
+
+// sites are the words of --domain, in an order that does not matter.
+func sites(c *cli.Context) []string {
+	words := splitWords(c.StringSlice("domain"))
+	slices.Sort(words)
+	return words
 }
 
 // sites makes the question about visits. A site is a host, not the domain that it
@@ -221,7 +251,7 @@ func (p *paged) sites(c *cli.Context) (err error) {
 		return usagef("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
 	}
 	var names []string
-	for _, word := range splitWords(c.StringSlice("domain")) {
+	for _, word := range sites(c) {
 		host := schema.Host(word)
 		if !strings.Contains(host, ".") || strings.ContainsAny(host, " @_,;") {
 			return usagef("--domain %q: expected the host name of a site, such as shop.example.com", word)
@@ -233,9 +263,10 @@ func (p *paged) sites(c *cli.Context) (err error) {
 	for _, name := range names {
 		q.Seeds = append(q.Seeds, schema.Account{Object: schema.Company, Domain: name})
 	}
-	site := strings.Join(names, "; ")
-	// A page is a page of this size in this period: with another one it is another.
-	p.about = schema.Account{Object: schema.Company, Key: site, ID: fmt.Sprintf("visits of %s, %s to %s, pages of %d", site, q.Since, q.Until, q.MaxResults)}
+	p.about = aboutOf(*q)
+	for i, name := range names {
+		p.lines = append(p.lines, schema.Account{Row: int64(i + 1), File: "--domain", Line: int64(i + 1), Key: name, Object: schema.Company, Domain: name})
+	}
 	return nil
 }
 
@@ -260,7 +291,7 @@ func seedObject(accounts []schema.Account) (o schema.Object, err error) {
 		case o == "":
 			o = a.Object
 		case a.Object != o:
-			return "", usagef("the seeds are companies and contacts: the API takes one kind at a time; say --object company or --object contact, or split the list (line %d is a %s)", a.Line, a.Object)
+			return "", usagef("the seeds are companies and contacts, and the API takes one kind at a time: split the list (line %d is a %s)", a.Line, a.Object)
 		}
 	}
 	if o == "" {
@@ -269,32 +300,33 @@ func seedObject(accounts []schema.Account) (o schema.Object, err error) {
 	return o, nil
 }
 
-// unique are the accounts that can be sent as seeds, each once, with nothing but
-// what they are asked by.
-func unique(accounts []schema.Account, o schema.Object) (out []schema.Account) {
+// unique are the accounts of a list, each once, with nothing but what they are
+// asked by. One that cannot be sent is an error: without it, other results would
+// be bought than those that were asked for.
+func unique(list string, accounts []schema.Account, o schema.Object) (out []schema.Account, err error) {
 	met := map[pipeline.Identity]bool{}
 	for _, a := range accounts {
-		if a.Reject != nil || a.Object != o {
-			continue
+		if a.Reject != nil {
+			return nil, usagef("%s, line %d cannot be sent: %s", list, a.Line, a.Reject)
+		}
+		if a.Object != o {
+			return nil, usagef("%s, line %d is a %s, and the others are not: the API takes one kind at a time; split the list", list, a.Line, a.Object)
 		}
 		s := schema.Account{Object: o, ID: a.ID, LinkedIn: a.LinkedIn, Email: a.Email, Domain: a.Domain}
 		if o == schema.Company {
-			s.ID = "" // the API takes domains of companies, no ids
-			if s.Domain == "" && s.LinkedIn == "" {
-				continue
+			s = schema.Account{Object: o, Domain: a.Domain} // the API takes no ids of companies
+			if s.Domain == "" {
+				return nil, usagef("%s, line %d: the API takes companies by their domain here, and the line has none; --map domain=COLUMN names its column", list, a.Line)
 			}
 		} else if s.Identifier() == "" {
 			s.Name, s.CompanyName, s.CompanyDomain = a.Name, a.CompanyName, a.CompanyDomain
-			if s.Identifier() == "" {
-				continue
-			}
 		}
 		if id := pipeline.IdentityOf(&s); !met[id] {
 			met[id] = true
 			out = append(out, s)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // readExclude reads the list of those that must not be returned.
@@ -311,7 +343,10 @@ func (j *job) readExclude(uri string, o schema.Object) ([]schema.Account, error)
 	if err != nil {
 		return nil, err
 	}
-	out := unique(accounts, o)
+	out, err := unique("--exclude "+uri, accounts, o)
+	if err != nil {
+		return nil, err
+	}
 	if len(out) > 100 {
 		return nil, usagef("--exclude %s: %d to exclude; the API takes 100", uri, len(out))
 	}
@@ -337,32 +372,52 @@ func setID(q pipeline.Query) string {
 	return "seeds-" + hex.EncodeToString(sum[:6])
 }
 
-// runPages asks page by page, from where earlier runs have come to.
-func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, list *sources.List, s *state, run *journal.Run) (*pipeline.Manifest, error) {
-	accounts, err := readAll(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	q := &run.Queries[0]
+// cursor is how far the pages of the job have come. A run that buys again counts
+// its own only; nil stands for one that is still to begin.
+func (j *job) cursor(ctx context.Context, s *state, q *pipeline.Query, run *journal.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
 	counts := func(*journal.Run) bool { return true }
-	if run.Refresh {
+	if run != nil && run.Refresh {
 		counts = s.journal.Own(run)
 	}
-	p := pipeline.Paging{Query: q, About: j.paged.about, Lines: accounts, Want: j.paged.want}
-	var last *pipeline.Query
-	if p.From, p.Given, last, err = s.journal.Pages(ctx, &p.About, q, counts); err != nil {
-		return nil, &exitError{exitIntegrity, err}
+	at, given, err := s.journal.Pages(ctx, &j.paged.about, q, counts)
+	if err != nil {
+		err = &exitError{exitIntegrity, err}
 	}
-	if len(last.Exclude) > len(q.Exclude) { // of a session that was begun after another one
-		renewed := *q
-		renewed.Exclude = last.Exclude
-		p.Query = &renewed
+	return at, given, err
+}
+
+// hadEnough says that earlier runs have bought what the job wants; it is empty
+// when they have not.
+func (j *job) hadEnough(s *state) (string, error) {
+	if j.paged == nil || j.c.Bool("refresh") {
+		return "", nil
+	}
+	at, _, err := j.cursor(j.c.Context, s, &j.paged.query, nil)
+	switch {
+	case err != nil || at.Calls == 0 || at.Doubt != nil:
+		return "", err
+	case at.Ended:
+		return fmt.Sprintf("Nothing to do: %s has returned all %s results that there are.", j.paged.about.Key, thousands(at.Results)), nil
+	case j.paged.want > 0 && at.Results >= j.paged.want:
+		return fmt.Sprintf("Nothing to do: %s has returned %s results, which is not less than --limit %d; a higher one goes on behind them.", j.paged.about.Key, thousands(at.Results), j.paged.want), nil
+	}
+	return "", nil
+}
+
+// runPages asks page by page, from where earlier runs have come to.
+func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, s *state, run *journal.Run) (*pipeline.Manifest, error) {
+	q := &run.Queries[0]
+	j.paged.about = aboutOf(*q) // a run that goes on past midnight asks about its own period
+	p := pipeline.Paging{Query: q, About: j.paged.about, Lines: j.paged.lines, Want: j.paged.want}
+	var err error
+	if p.From, p.Given, err = j.cursor(ctx, s, q, run); err != nil {
+		return nil, err
 	}
 	if j.budget > 0 {
 		p.Left = func() int64 { return j.budget - run.Spent() }
 	}
 	if q.Service == pipeline.Lookalikes {
-		p.Renew = func(given []pipeline.RawEvent) *pipeline.Query { return without(*q, given) }
+		p.Without = func(given []pipeline.RawEvent) *pipeline.Query { return without(*q, given) }
 		if n := p.From.Results; n > 0 {
 			j.say(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.About.Key))
 		}

@@ -179,13 +179,19 @@ func repeat(c *cli.Context, r *journal.Run, budget int64) error {
 	if r.Refresh {
 		settings["refresh"] = "true"
 	}
+	for name, life := range map[string]time.Duration{"resolve-hits": r.Hits, "resolve-misses": r.Misses} {
+		if life > 0 && !c.IsSet(name) {
+			settings[name] = fmt.Sprintf("%dd", life/(24*time.Hour))
+		}
+	}
 	if r.Simulated {
 		seed := strings.TrimPrefix(settings["base-url"], simulatedAddress)
 		settings["simulate"], settings["seed"] = "true", seed
 		delete(settings, "base-url")
 	}
 	for name, value := range settings {
-		if name == serviceSetting || value == "" && !slices.Contains(c.FlagNames(), name) {
+		_, text := c.Value(name).(string) // which a command without the flag has as nothing, whatever it is by default here
+		if name == serviceSetting || value == "" && !text && !slices.Contains(c.FlagNames(), name) {
 			continue // a list of nothing
 		}
 		if err := c.Set(name, value); err != nil {

@@ -84,6 +84,15 @@ func (r *rig) buys(ctx context.Context, stdin io.Reader, words ...string) {
 	r.check()
 }
 
+// only carries out a command other than "siglake run" on a new lake, and checks
+// what must hold then.
+func (r *rig) only(name, list string, flags ...string) {
+	r.t.Helper()
+	v := r.product(name, list, flags...)
+	r.code, r.stdout, r.stderr = v.code, v.stdout, v.stderr
+	r.check()
+}
+
 // readManifest follows current.json; nil when the lake has no generation.
 func (r *rig) readManifest() *pipeline.Manifest {
 	r.t.Helper()

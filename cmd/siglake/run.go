@@ -161,7 +161,7 @@ func (j *job) run() error {
 	}
 	var err error
 	if j.service == pipeline.Visits {
-		j.options.Stdin, j.options.Header, j.options.Object = strings.NewReader(strings.Join(splitWords(c.StringSlice("domain")), "\n")), sources.HeaderNo, schema.Company
+		j.options.Stdin, j.options.Header, j.options.Object = strings.NewReader(strings.Join(sites(c), "\n")), sources.HeaderNo, schema.Company
 	}
 	if j.in, err = openInput(c.Context, uri, j.options); err != nil {
 		return err
@@ -301,6 +301,17 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if j.resumes != "" && !known.isAbout(j.resumes) {
 		return nil, s.cannotResume(j.resumes, j.cmd)
 	}
+	if known == (decision{}) {
+		switch text, err := j.hadEnough(s); {
+		case err != nil:
+			return nil, err
+		case text != "":
+			if !c.Bool("quiet") {
+				fmt.Fprintln(c.App.Writer, text)
+			}
+			return nil, nil
+		}
+	}
 	j.resumes = "" // what was left in doubt meanwhile is another run's
 	begin, err := j.begin(known, s.journal.Runs())
 	if err != nil {
@@ -347,8 +358,8 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.First, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
-		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Choice: j.choice, Again: again,
-		Input: func() pipeline.Input { return describe(list) }, Usage: func() *pipeline.AccountMoves { return j.moves(run) },
+		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Choice: run.Choice, Again: again,
+		Input: func() pipeline.Input { return j.input(list) }, Usage: func() *pipeline.AccountMoves { return j.moves(run) },
 	}
 	runner.Queries, runner.Searches = asks(run.Queries)
 	if run.Refresh {
@@ -363,7 +374,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if j.paged == nil {
 		m, err = runner.Run(ctx, list)
 	} else {
-		m, err = j.runPages(ctx, runner, list, s, run)
+		m, err = j.runPages(ctx, runner, s, run)
 	}
 	release()
 	show.close()
@@ -375,6 +386,14 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, runError(err)
 	}
 	return m, nil
+}
+
+// input is the fingerprint of what was read.
+func (j *job) input(list *sources.List) pipeline.Input {
+	if j.service == pipeline.Visits {
+		return pipeline.Input{URI: "--domain " + j.paged.about.Key, SHA256: j.in.digest, Records: int64(len(j.paged.lines))}
+	}
+	return describe(list)
 }
 
 // openList opens the list at its beginning. Of a list that came by a pipe, the
@@ -491,6 +510,7 @@ func budgetOf(c *cli.Context) (int64, error) {
 // not finished, which asks what it asked before.
 func (j *job) begin(known decision, before []*journal.Run) (journal.Begin, error) {
 	c, now := j.c, today().UTC()
+	j.choice = ""
 	b := journal.Begin{
 		Session: 1, Started: now, Command: j.cmd.digest(), Settings: j.cmd.settings, Input: j.cmd.input, URI: j.uri, Endpoint: j.baseURL,
 		Budget: j.budget, Partition: j.partition, Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),
@@ -499,6 +519,7 @@ func (j *job) begin(known decision, before []*journal.Run) (journal.Begin, error
 	if known.resume != nil {
 		old := known.resume
 		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.Used, b.Price = old.ID, old.Session+1, old.Queries, old.Continues, old.Refresh, old.Used, old.Price
+		b.Choice, b.Prices = old.Choice, old.Prices
 		j.price = max(b.Price, 1)
 		for i := range b.Queries {
 			if q := &b.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
@@ -530,6 +551,7 @@ func (j *job) begin(known decision, before []*journal.Run) (journal.Begin, error
 		if b.Queries, err = j.questions(c.Context, now); err != nil {
 			return b, err
 		}
+		b.Choice = j.choice
 	}
 	var err error
 	b.ID, err = newRunID(now, rand.Reader)

@@ -199,7 +199,7 @@ func (s *state) replayer(ctx context.Context, r *journal.Run, sink pipeline.Sink
 	ask, search := asks(r.Queries)
 	return &pipeline.Runner{
 		Queries: ask, Searches: search, Sink: sink, RunID: r.ID, PartitionBy: r.Partition, Started: r.First, Past: s.past(ctx, r),
-		Versions: r.Versions, Endpoint: r.Endpoint, Simulated: r.Simulated, Continues: r.Continues,
+		Versions: r.Versions, Endpoint: r.Endpoint, Choice: r.Choice, Simulated: r.Simulated, Continues: r.Continues,
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
 }

@@ -54,7 +54,7 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 			thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
 	}
 	if a := m.Account; a != nil && a.Moved != nil {
-		fmt.Fprintf(w, "\n  Account       moved by %s credits while this ran: %s\n", thousands(*a.Moved), accountText(a))
+		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", credits(*a.Moved), accountText(a))
 	}
 	if p := m.Pages; p != nil {
 		more := "there may be more"
@@ -62,6 +62,9 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 			more = "there are no more"
 		}
 		fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.About, thousands(p.Results), thousands(p.Before), more)
+	}
+	if p := m.Pages; p != nil && p.Again > 0 {
+		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", thousands(p.Again))
 	}
 	printRejects(w, m)
 	printDoubts(w, lake, m)
@@ -201,6 +204,10 @@ func creditText(m *pipeline.Manifest) string {
 	sort.Slice(costs, func(i, j int) bool {
 		return costs[i].credits > costs[j].credits || costs[i].credits == costs[j].credits && costs[i].signal < costs[j].signal
 	})
+	if n := m.Credits.ByAction["api_search"]; n > 0 && n < m.Credits.Charged {
+		parts = append(parts, thousands(n)+" of them for searches")
+		costs = slices.DeleteFunc(costs, func(c cost) bool { return c.signal == schema.ProductMatch })
+	}
 	for _, c := range costs[:min(3, len(costs))] {
 		parts = append(parts, thousands(c.credits)+" "+c.signal)
 	}
@@ -331,6 +338,14 @@ func counted(n int, noun string) string {
 		return "1 " + noun
 	}
 	return thousands(int64(n)) + " " + noun + "s"
+}
+
+// credits is a number of credits.
+func credits(n int64) string {
+	if n == 1 || n == -1 {
+		return thousands(n) + " credit"
+	}
+	return thousands(n) + " credits"
 }
 
 func byteText(n int64) string {

@@ -99,7 +99,16 @@ func (j *Journal) boughtTwice(ctx context.Context) (entities int64, twice []stri
 // needless reports whether the second of two charged calls bought something
 // that the first had brought, without being told to.
 func (j *Journal) needless(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
-	if first == second || first.Outcome != pipeline.Charged || second.Outcome != pipeline.Charged || second.Run.Refresh {
+	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
+		return false
+	}
+	if first.Outcome == pipeline.Ambiguous { // what is in doubt is asked again when somebody has decided so, and not before
+		decided := first.Resolved != "" && first.decided.before(second.intent)
+		asked := first.Query.Service == second.Query.Service && !first.Query.Service.Paged() &&
+			slices.ContainsFunc(second.Query.Signals, func(s string) bool { return covers(first.Query, second.Query, s) })
+		return asked && !decided && j.asks(ctx, first, key) && j.asks(ctx, second, key)
+	}
+	if first.Outcome != pipeline.Charged {
 		return false
 	}
 	switch {
@@ -154,7 +163,7 @@ func (j *Journal) samePage(ctx context.Context, first, second *Call) bool {
 	}
 	a, b := one.Items[0].Page, two.Items[0].Page
 	if second.Query.Service == pipeline.Visits {
-		return a.Number == b.Number
+		return a.Offset <= b.Offset && b.Offset < a.Offset+int64(a.Limit) && first.Outcome == pipeline.Charged
 	}
 	return b.Session == "" && len(second.Query.Exclude) <= len(first.Query.Exclude) && a.Limit > 0
 }

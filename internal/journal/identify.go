@@ -45,6 +45,9 @@ func (j *Journal) identify(a *schema.Account, counts func(*Run) bool) (found pip
 	slices.SortFunc(calls, func(a, b *Call) int { return b.at - a.at }) // the newest first
 	for _, c := range calls {
 		age, searched := j.now().Sub(c.Time), c.Query.Service == pipeline.Search
+		if c.Run == j.run { // what a run has found out counts as long as it goes on
+			age = 0
+		}
 		switch {
 		case c.Outcome == pipeline.Ambiguous && !searched:
 		case c.Outcome == pipeline.Ambiguous && c.Resolved == "":
@@ -72,7 +75,7 @@ func (j *Journal) identify(a *schema.Account, counts func(*Run) bool) (found pip
 					cmp.Or(m.reason, "not known to the API"), found.Call, c.Time.UTC().Format(time.DateOnly), c.Time.Add(j.misses).UTC().Format(time.DateOnly))
 				return found
 			case searched: // it has had its time, and so have those before it
-				return pipeline.Identified{}
+				return pipeline.Identified{Again: found.Again}
 			}
 		}
 	}
@@ -144,10 +147,8 @@ func (j *Journal) readMatches(c *Call) map[pipeline.Identity]match {
 }
 
 // Pages says how far the pages about one thing have come by the runs that count,
-// what they returned, oldest first, and what the last of them asked: a session is
-// gone on with by the question that it was begun with.
-func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.Query, counts func(*Run) bool) (at pipeline.Cursor, given []pipeline.RawEvent, last *pipeline.Query, err error) {
-	last = q
+// and what they returned, oldest first.
+func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.Query, counts func(*Run) bool) (at pipeline.Cursor, given []pipeline.RawEvent, err error) {
 	var calls []*Call
 	j.index.calls(pipeline.IdentityOf(about), func(n uint32) {
 		if c := j.calls[n-1]; c.Query.Service == q.Service && c.Query.Object == q.Object && counts(c.Run) {
@@ -155,20 +156,25 @@ func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.
 		}
 	})
 	slices.SortFunc(calls, func(a, b *Call) int { return a.at - b.at })
+	var before pipeline.Cursor // of a purchase that was made again since
 	for _, c := range calls {
 		b, call, err := j.exchange(ctx, c)
 		if err != nil {
-			return at, nil, q, err
+			return at, nil, err
+		}
+		page := b.Items[0].Page
+		if page == nil {
+			continue
+		}
+		if c.Run.Refresh && page.Offset == 0 && at.Results > 0 {
+			before, at = farther(before, at), pipeline.Cursor{}
 		}
 		if c.Outcome == pipeline.Ambiguous {
-			switch c.Resolved {
-			case "":
-				at.Doubt = doubtAbout(c)
-			case Lost: // what stood on it is given up
-				if page := b.Items[0].Page; page != nil && q.Service == pipeline.Visits {
-					at.Page, at.Results = page.Number, at.Results+int64(page.Limit)
-				}
-				at.Doubt = nil
+			switch {
+			case c.Resolved == "", c.Resolved == Lost && q.Service == pipeline.Lookalikes && page.Session == "":
+				at.Doubt = doubtAbout(c) // lost, too, is the session that it began
+			case c.Resolved == Lost && q.Service == pipeline.Visits: // what stood on it is given up
+				at.Page, at.Results, at.Doubt = page.Number, at.Results+int64(page.Limit), nil
 			default:
 				at.Doubt = nil
 			}
@@ -179,9 +185,15 @@ func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.
 		for i := range items {
 			given = append(given, items[i].Events...)
 		}
-		if c.Outcome == pipeline.Charged {
-			last = c.Query
-		}
 	}
-	return at, given, last, nil
+	return farther(before, at), given, nil
+}
+
+// farther is the cursor of the purchase that came farther: what the other one
+// brought is known by it, too.
+func farther(before, at pipeline.Cursor) pipeline.Cursor {
+	if at.Doubt == nil && before.Results > at.Results {
+		return before
+	}
+	return at
 }

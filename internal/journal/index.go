@@ -109,14 +109,15 @@ const (
 // question. Where only its cap was too low and the answer did not reach it, a
 // higher one brings nothing more.
 func (j *Journal) reaches(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) reach {
-	if covers(c.Query, wanted, signal) {
+	here := c.Query.FiltersHere(signal)
+	if covers(c.Query, wanted, signal) && (!here || wanted.FiltersHere(signal)) {
 		return whole
 	}
 	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
 		return apart
 	}
 	raised := *c.Query
-	raised.MaxResults = wanted.MaxResults
+	raised.MaxResults = max(raised.MaxResults, wanted.MaxResults)
 	if !covers(&raised, wanted, signal) {
 		return apart
 	}
@@ -166,8 +167,10 @@ func (j *Journal) pairsOf(c *Call) *pairs {
 	p := &pairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
 	for i := range items {
 		events := map[string]int{}
-		for _, e := range items[i].Events {
-			events[e.Type]++
+		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Beside} { // the cap counts both
+			for _, e := range list {
+				events[e.Type]++
+			}
 		}
 		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
 		for signal, n := range events {

@@ -45,6 +45,7 @@ type Begin struct {
 	Hits      time.Duration     `json:"resolve_hits_ns,omitempty"`   // how long ids that were found counted; 0: as usual
 	Misses    time.Duration     `json:"resolve_misses_ns,omitempty"` // and that none was
 	Continues string            `json:"continues,omitempty"`
+	Choice    string            `json:"api_choice,omitempty"` // which dialect, and why
 	Simulated bool              `json:"simulated,omitempty"`
 	Refresh   bool              `json:"refresh,omitempty"`
 	Partition string            `json:"partition,omitempty"` // how its rows are partitioned

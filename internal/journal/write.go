@@ -449,7 +449,8 @@ func settledBy(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 }
 
 // identitiesOf are those that an answer decided, or that are in doubt, by what
-// they were asked by and by the id that the answer gave them.
+// they were asked by, by the id that a search had found out for that, and by every
+// id that the answer states.
 func identitiesOf(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
 	for i := range items {
 		switch items[i].Status {
@@ -457,10 +458,13 @@ func identitiesOf(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline
 		default:
 			continue
 		}
-		asked := pipeline.IdentityOf(&b.Items[i].Account)
-		all = append(all, asked)
-		if id := items[i].Entity.ID; id != "" {
-			if byID := pipeline.IdentityByID(b.Query.Object, id); byID != asked {
+		from := len(all)
+		all = append(all, pipeline.IdentityOf(&b.Items[i].Account))
+		for _, id := range append([]string{b.Items[i].ID, items[i].Entity.ID}, items[i].Also...) {
+			if id == "" {
+				continue
+			}
+			if byID := pipeline.IdentityByID(b.Query.Object, id); !slices.Contains(all[from:], byID) {
 				all = append(all, byID)
 			}
 		}

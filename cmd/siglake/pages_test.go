@@ -1,0 +1,310 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// likeFlags are the flags of a purchase of three pages.
+var likeFlags = []string{"--limit", "60", "--page-size", "20", "--timeout", "2s"}
+
+// TestFaultsOfSearches is TestFaults for the searches of ids.
+func TestFaultsOfSearches(t *testing.T) {
+	strikeEach(t, nil, func(r *rig) {
+		r.only(resolveName, domains(250), "--concurrency", "1", "--timeout", "2s")
+	})
+}
+
+// TestFaultsOfPages is TestFaults for pages: nothing goes on behind one that is
+// refused or lost, and the eight seeds share one fate.
+func TestFaultsOfPages(t *testing.T) {
+	reports := map[string]faultReport{}
+	for name, want := range faultReports {
+		switch {
+		case want.held > 0:
+			want.held, want.calls = 8, 2
+		case want.deferred > 0:
+			want.deferred = 8
+		case want == bisected:
+			want = faultReport{code: exitUsage, outcome: pipeline.Incomplete, stop: pipeline.StopRequest, deferred: 8, calls: 2, says: "the API refuses the page"}
+		case name == "404-none": // there are no more
+			want = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 2, says: "20 results"}
+		case name == "missing-entities-some": // a short page
+			want = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 4}
+		}
+		reports[name] = want
+	}
+	strikeEach(t, reports, func(r *rig) {
+		r.only(lookalikesName, seedList(schema.Company, 7), likeFlags...)
+	})
+}
+
+// more are the flags of a purchase of so many results in pages of 20.
+func more(limit int, flags ...string) []string {
+	return append([]string{"--limit", fmt.Sprint(limit), "--page-size", "20"}, flags...)
+}
+
+// TestSessionEnds: when the API forgets a session, in whatever way, nothing is
+// bought again as long as all that it gave can be excluded. Else the run stops
+// and says so, and buys it all again when told to.
+func TestSessionEnds(t *testing.T) {
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		for _, how := range []string{"code", "envelope", "restart"} {
+			t.Run(fmt.Sprint(o, " ", how), func(t *testing.T) {
+				cfg, pass := days(t)
+				cfg.Switches.SessionExpiry = how
+				cfg.Switches.Events = "most" // there are always more
+				r := newRig(t, cfg)
+				seeds := seedList(o, 3)
+				buy := func(limit, code, results int, flags ...string) visit {
+					t.Helper()
+					v := r.product(lookalikesName, seeds, more(limit, flags...)...)
+					if v.code != code || v.credits != int64(results) {
+						t.Errorf("--limit %d: exit %d, %d credits; want %d, %d: %s%s", limit, v.code, v.credits, code, results, v.stdout, v.stderr)
+					}
+					return v
+				}
+				buy(60, exitComplete, 60)
+				buy(80, exitComplete, 20) // in the session
+				pass(31)
+				buy(100, exitComplete, 20) // in a new one
+				buy(140, exitComplete, 40) // in that, which knows nothing of the first
+				if n := r.twice(); n > 0 {
+					t.Errorf("%d results were bought twice", n)
+				}
+				pass(31)
+				says := "the API has forgotten the session, and so which 140 results it gave"
+				paid := 0
+				if how == "restart" {
+					says, paid = "the API began the session anew", 20 // nobody could know
+				}
+				if v := buy(160, exitUsage, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
+					t.Errorf("it does not say %q, and what to do:\n%s", says, v.stdout)
+				}
+				if n := r.twice(); n > paid {
+					t.Errorf("%d results were bought twice, want at most the %d of one page", n, paid)
+				}
+				buy(180, exitUsage, 0)
+				if ranks := r.ranked(); len(ranks) != 140+paid || ranks[len(ranks)-1]["rank"].(int64) != int64(len(ranks)) {
+					t.Errorf("%d results, want %d, with ranks without a gap", len(ranks), 140+paid)
+				}
+				r.checkReplay()
+				buy(40, exitComplete, 40, "--refresh", "--new-run")
+				r.checkReplay()
+			})
+		}
+	}
+}
+
+// TestSessionEndsUnderWay: a session that ends between two pages of one run.
+func TestSessionEndsUnderWay(t *testing.T) {
+	for _, how := range []string{"code", "envelope", "restart"} {
+		r := newRig(t, simulator.Config{SessionLife: time.Nanosecond, Switches: simulator.Switches{SessionExpiry: how, Events: "most"}})
+		v := r.product(lookalikesName, seedList(schema.Company, 3), more(60)...)
+		paid := 0
+		if how == "restart" {
+			paid = 20 // the second page, until the answer says that it is another session's
+		}
+		if n := r.twice(); v.code != exitComplete || v.credits != 60 || n > paid {
+			t.Errorf("%s: exit %d, %d credits, %d results twice; want %d, 60, at most %d: %s", how, v.code, v.credits, n, exitComplete, paid, v.stderr)
+		}
+		v = r.product(lookalikesName, seedList(schema.Company, 3), more(200)...)
+		if n := r.twice(); v.code != exitUsage || n > paid {
+			t.Errorf("%s: exit %d, %d results twice; want %d, at most %d: %s", how, v.code, n, exitUsage, paid, v.stdout)
+		}
+		r.checkReplay()
+	}
+}
+
+// pagingOf is a command that asks for page after page, of 20 results each.
+type pagingOf struct {
+	name  string
+	words []string // up to its flags
+	list  string
+	table schema.Category
+}
+
+var pagings = []pagingOf{
+	{"contacts", []string{lookalikesName, "--seeds"}, seedList(schema.Contact, 5), schema.CategoryLookalikes},
+	{"companies", []string{lookalikesName, "--seeds"}, seedList(schema.Company, 5), schema.CategoryLookalikes},
+	{"visitors", []string{visitorsName, "--domain", "shop.example"}, "", schema.CategoryVisits},
+}
+
+// TestLostPages: a page whose answer is lost holds all behind it until somebody
+// decides; then the same command, or siglake resume, goes on.
+func TestLostPages(t *testing.T) {
+	oneDay(t)
+	for _, p := range pagings {
+		for _, decide := range []string{"retry", "accept-loss"} {
+			for _, resume := range []bool{false, true} {
+				for at := 1; at <= 2; at++ {
+					t.Run(fmt.Sprint(p.name, " ", decide, " ", resume, " ", at), func(t *testing.T) {
+						r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: at}}, Switches: simulator.Switches{Events: "most"}})
+						words := slices.Clone(p.words)
+						if p.list != "" {
+							words = append(words, writeText(t, p.list))
+						}
+						carry := func() visit { return r.carry(t.Context(), words, "", more(60)...) }
+						v := carry()
+						if v.code != exitHeld || v.calls != at || !strings.Contains(v.stdout, "held list") {
+							t.Errorf("exit %d after %d calls, want %d and %d: %s", v.code, v.calls, exitHeld, at, v.stdout)
+						}
+						if listed := r.command(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 20 credits") || !strings.Contains(listed, "1 call in doubt") {
+							t.Errorf("held list:\n%s", listed)
+						}
+						if v := carry(); v.code != exitHeld || v.calls != 0 || !strings.Contains(v.stdout, "Nothing to do") {
+							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+						}
+						r.checkReplay()
+						r.command(exitComplete, "held", decide)
+						if resume {
+							v = r.carry(t.Context(), []string{"resume"}, "")
+						} else {
+							v = carry()
+						}
+						want := 4 - at // pages that are left
+						if decide == "accept-loss" && p.table == schema.CategoryVisits {
+							want-- // its place is known, and it is not asked for again
+						}
+						if v.code != exitComplete || v.calls != want {
+							t.Errorf("decided: exit %d after %d calls, want %d and %d: %s%s", v.code, v.calls, exitComplete, want, v.stdout, v.stderr)
+						}
+						if n := r.results(); n != int64(20*(at-1+want)) {
+							t.Errorf("%d results, want %d", n, 20*(at-1+want))
+						}
+						r.brackets(int64(20*(at-1+want)), int64(20*(at+want)))
+						if v := carry(); v.code != exitComplete || v.calls != 0 {
+							t.Errorf("once more: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitComplete, v.stdout)
+						}
+						r.checkReplay()
+					})
+				}
+			}
+		}
+	}
+}
+
+// results counts what pages brought, over all generations.
+func (r *rig) results() (n int64) {
+	r.t.Helper()
+	for _, m := range r.generations() {
+		for _, brought := range m.Products {
+			n += brought
+		}
+	}
+	return n
+}
+
+// TestLostSearches: a search whose answer is lost holds its lines until somebody
+// decides; then only they are searched, and asked about.
+func TestLostSearches(t *testing.T) {
+	oneDay(t)
+	for _, product := range []string{"run", resolveName} {
+		for _, decide := range []string{"retry", "accept-loss"} {
+			for _, resume := range []bool{false, true} {
+				t.Run(fmt.Sprint(product, " ", decide, " ", resume), func(t *testing.T) {
+					r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+					words, flags := []string{product, writeText(t, domains(250))}, []string{"--concurrency", "1"}
+					if product == "run" {
+						flags = append(flags, inV3...)
+					}
+					carry := func() visit { return r.carry(t.Context(), words, "", flags...) }
+					v := carry()
+					if n := r.manifest.Accounts.ByStatus[schema.Held]; v.code != exitHeld || n != 100 {
+						t.Errorf("exit %d, %d lines held; want %d, 100: %s", v.code, n, exitHeld, v.stdout)
+					}
+					if listed := r.command(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 4 credits") || !strings.Contains(listed, "100 compan") {
+						t.Errorf("held list:\n%s", listed)
+					}
+					if v := carry(); v.code != exitHeld || v.calls != 0 {
+						t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+					}
+					r.checkReplay()
+					r.command(exitComplete, "held", decide)
+					v, got := r.tells(func() visit {
+						if resume {
+							return r.carry(t.Context(), []string{"resume"}, "")
+						}
+						return carry()
+					})
+					searched := 0
+					if decide == "retry" {
+						searched = 100
+					}
+					if v.code != exitComplete || got.searched != searched || got.entities > searched || got.entities > 0 != (searched > 0 && product == "run") {
+						t.Errorf("decided: exit %d, %+v; want %d, %d searched and only they asked about: %s", v.code, got, exitComplete, searched, v.stderr)
+					}
+					if v := carry(); v.code != exitComplete || v.calls != 0 {
+						t.Errorf("once more: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitComplete, v.stdout)
+					}
+					status := r.command(exitComplete, "status")
+					if says := map[string]string{"retry": "1 call released", "accept-loss": "1 call accepted as lost"}[decide]; !strings.Contains(status, says) {
+						t.Errorf("status does not say %q:\n%s", says, status)
+					}
+					r.checkReplay()
+				})
+			}
+		}
+	}
+}
+
+// TestResumeOf: siglake resume goes on with a run of any command whose process
+// died.
+func TestResumeOf(t *testing.T) {
+	oneDay(t)
+	list := []string{"--concurrency", "1", "--batch-size", "50"}
+	for _, c := range []struct {
+		name  string
+		words []string
+		text  string
+		flags []string
+		calls int
+	}{
+		{"signals", []string{"run"}, domains(200), slices.Concat(list, inV3), 0},
+		{resolveName, []string{resolveName}, domains(200), list, 4},
+		{scoreName, []string{scoreName}, domains(200), list, 4},
+		{"contacts", pagings[0].words, pagings[0].list, more(80), 4},
+		{"companies", pagings[1].words, pagings[1].list, more(80), 4},
+		{"visitors", pagings[2].words, "", more(80), 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := simulator.Config{Switches: simulator.Switches{Events: "most"}}
+			words := slices.Clone(c.words)
+			if c.text != "" {
+				words = append(words, writeText(t, c.text))
+			}
+			calm := newRig(t, cfg)
+			calm.carry(t.Context(), words, "", c.flags...)
+			want, _ := found(calm)
+
+			r := newRig(t, cfg)
+			dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 2 })
+			first := r.carry(t.Context(), words, "", c.flags...)
+			revive()
+			if first.code != exitStorage || first.calls != 2 {
+				t.Fatalf("exit %d after %d calls, want %d after 2: %s", first.code, first.calls, exitStorage, first.stderr)
+			}
+			v := r.carry(t.Context(), []string{"resume"}, "", list...)
+			if v.code != exitComplete || c.calls > 0 && v.calls != c.calls-2 || r.billed() != calm.billed() {
+				t.Errorf("resume: exit %d after %d calls, %d billed in all; want %d, and %d in all: %s", v.code, v.calls, r.billed(), exitComplete, calm.billed(), v.stderr)
+			}
+			got, _ := found(r)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("rows, undisturbed and resumed (-want +got):\n%.2000s", diff)
+			}
+			r.checkReplay()
+			if v := r.carry(t.Context(), []string{"resume"}, ""); v.code != exitComplete || !strings.Contains(v.stdout, "Nothing to resume") {
+				t.Errorf("once more: exit %d: %s%s", v.code, v.stdout, v.stderr)
+			}
+		})
+	}
+}
