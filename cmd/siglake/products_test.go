@@ -20,7 +20,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-func (r *rig) product(c schema.Category) []map[string]any {
+func (r *rig) rowsOf(c schema.Category) []map[string]any {
 	r.t.Helper()
 	table, ok := schema.TableNamed(string(c))
 	if !ok {
@@ -59,7 +59,7 @@ func TestResolve(t *testing.T) {
 		t.Errorf("credits %+v, events %+v; want searches alone, one for every started 25 of %d", m.Credits, m.Events, by[schema.Resolved])
 	}
 	ids := map[any]any{}
-	for _, row := range r.product(schema.CategoryIdentities) {
+	for _, row := range r.rowsOf(schema.CategoryIdentities) {
 		ids[row["account_key"]] = row["entity_id"]
 		if row["identifier_type"] != "domain" || row["identifier"] != row["account_key"] || row["domain"] != row["identifier"] || row["object_type"] != "company" || row["name"] == nil || row["country"] == nil {
 			t.Errorf("identity %v is not the match of a domain", row)
@@ -92,7 +92,7 @@ func TestScore(t *testing.T) {
 		r := newRig(t, switched(t, "score-price="+price))
 		list := byName(t, 60)
 		r.buys(t.Context(), nil, "score", list)
-		by, rows := r.manifest.Accounts.ByStatus, r.product(schema.CategoryScores)
+		by, rows := r.manifest.Accounts.ByStatus, r.rowsOf(schema.CategoryScores)
 		if r.code != exitRejects || by[schema.Enriched] < 50 || by[schema.NoSignal] < 1 || by[schema.NotFound] < 1 || int64(len(rows)) != by[schema.Enriched] {
 			t.Errorf("%s: exit %d, fates %v, %d scores; want %d and a score for each enriched line", price, r.code, by, len(rows), exitRejects)
 		}
@@ -135,7 +135,7 @@ func TestVisitors(t *testing.T) {
 			r := newRig(t, switched(t, "pagination="+pagination))
 			r.buys(t.Context(), nil, "visitors", "--domain", "https://www.shop.example/", "--page-size", "50")
 			var got []string
-			for _, row := range r.product(schema.CategoryVisits) {
+			for _, row := range r.rowsOf(schema.CategoryVisits) {
 				got = append(got, fmt.Sprint(row["row_uid"]))
 				if row["object_type"] != "company" || row["site"] != "shop.example" || row["window_end"] != "2026-05-06" || row["entity_id"] == nil || row["last_visit"] == nil || row["score"] == nil {
 					t.Errorf("visit %v", row)
@@ -208,7 +208,7 @@ func TestLookalikes(t *testing.T) {
 			var set, session any
 			check := func(from, to int) {
 				t.Helper()
-				rows := r.product(schema.CategoryLookalikes)
+				rows := r.rowsOf(schema.CategoryLookalikes)
 				ranks := map[int64]bool{}
 				for _, row := range rows {
 					ranks[row["rank"].(int64)] = true
@@ -251,7 +251,7 @@ func TestLookalikes(t *testing.T) {
 		r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
 		barred := "key,domain\n"
 		out := map[any]bool{}
-		for i, row := range r.product(schema.CategoryLookalikes) {
+		for i, row := range r.rowsOf(schema.CategoryLookalikes) {
 			barred += fmt.Sprintf("x%d,%s\n", i, row["domain"])
 			out[row["domain"]] = true
 		}
@@ -259,7 +259,7 @@ func TestLookalikes(t *testing.T) {
 		if n := r.again("lookalikes", "--seeds", list, "--limit", "10", "--exclude", exclude); n != 10 || r.manifest.Pages.Before != 0 {
 			t.Errorf("with exclusions: %d credits, %+v; want 10 of another set: %s", n, r.manifest.Pages, r.stderr)
 		}
-		for _, row := range r.product(schema.CategoryLookalikes) {
+		for _, row := range r.rowsOf(schema.CategoryLookalikes) {
 			if out[row["domain"]] {
 				t.Errorf("%v was excluded", row["domain"])
 			}
@@ -303,7 +303,7 @@ func TestProductSwitches(t *testing.T) {
 						t.Errorf("%d results, want %d", n, usual[words[0]])
 					}
 					for _, c := range []schema.Category{schema.CategoryIdentities, schema.CategoryScores, schema.CategoryLookalikes, schema.CategoryVisits} {
-						for _, row := range r.product(c) {
+						for _, row := range r.rowsOf(c) {
 							for _, column := range []string{"domain", "company_domain"} {
 								if host, _ := row[column].(string); strings.HasPrefix(host, "www.") {
 									t.Errorf("%s is %s", column, host)
@@ -332,13 +332,13 @@ func TestSessionExpiry(t *testing.T) {
 			list := seeds(t, schema.Company)
 			r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
 			seen := map[any]bool{}
-			for _, row := range r.product(schema.CategoryLookalikes) {
+			for _, row := range r.rowsOf(schema.CategoryLookalikes) {
 				seen[row["entity_id"]] = true
 			}
 			passed.Store(int64(40 * 24 * time.Hour)) // for the simulator alone
 			r.again("lookalikes", "--seeds", list, "--limit", "16")
 			var twice int
-			rows := r.product(schema.CategoryLookalikes)
+			rows := r.rowsOf(schema.CategoryLookalikes)
 			for _, row := range rows {
 				if seen[row["entity_id"]] {
 					twice++
