@@ -113,7 +113,7 @@ func (j *job) generation(ctx context.Context, words []string) (*generation, erro
 			return j.offers(pipeline.V3, "v2 answers: "+gone), nil
 		}
 		if err != nil {
-			return two, nil // the same question tells of it
+			return two, nil //nolint:nilerr // the same question tells of it
 		}
 		for _, w := range words {
 			if len(schema.Matching(w)) > 0 || slices.Contains(offer.Signals, w) {
