@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -220,6 +221,9 @@ func (p *paged) sites(c *cli.Context, accounts []schema.Account) (err error) {
 	q.Seeds = unique(accounts, schema.Company)
 	if q.Since, err = parseSince(c.String("since"), today()); err != nil {
 		return err
+	}
+	if first := today().UTC().AddDate(0, -3, 0).Format(time.DateOnly); q.Since < first {
+		return usagef("--since %s: the API takes periods of at most three months, from %s on", q.Since, first)
 	}
 	var names []string
 	for _, a := range q.Seeds {
