@@ -33,9 +33,8 @@ func (r *rig) rowsOf(c schema.Category) []map[string]any {
 func (r *rig) again(words ...string) (credits int64) {
 	r.t.Helper()
 	before := r.sim.Bill().Credits
-	args := slices.Concat([]string{"siglake"}, words, []string{"--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"})
 	var stdout, stderr bytes.Buffer
-	r.code = execute(r.t.Context(), args, nil, &stdout, &stderr)
+	r.code = execute(r.t.Context(), r.args(words), nil, &stdout, &stderr)
 	r.stdout, r.stderr, r.manifest = stdout.String(), stderr.String(), r.readManifest()
 	return r.sim.Bill().Credits - before
 }
