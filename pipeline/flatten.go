@@ -268,7 +268,8 @@ func (p *plan) uid(signal schema.Signal, e schema.Event, topic []byte, entityID 
 		}
 		add("person", e.Type, person, day, got("current_company_id").s, strings.ToLower(got("current_title").s))
 	case signal.Key != "":
-		add("company", e.Type, entityID, day)
+		// The record's own id, as for persons: the entity may have been asked for by a token.
+		add("company", e.Type, cmp.Or(got("company_id").s, entityID), day)
 		for _, column := range []string{"department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url"} {
 			add(strings.ToLower(got(column).s)) // the API varies the case of its own vocabulary
 		}

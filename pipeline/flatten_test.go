@@ -499,3 +499,16 @@ func TestFlattenAnything(t *testing.T) {
 		}
 	})
 }
+
+// TestDomainsOfEvents: domains are as they are in product tables and accounts, so
+// that they join; raw has them as received.
+func TestDomainsOfEvents(t *testing.T) {
+	row := one(t, "surgeInHiring", `{"companyId":"50023","domain":"www.KestrelLoom.example","signalId":"7"}`)
+	if got := row.cells["company_domain"]; got != "kestrelloom.example" {
+		t.Errorf("company_domain = %s, want kestrelloom.example", got)
+	}
+	row = one(t, "companyChange", `{"id":"40117","currentDomain":"HTTPS://www.Kestrel.example/","previousDomain":"www.brackwater.example"}`)
+	if got := row.cells["current_domain"] + " " + row.cells["previous_domain"]; got != "kestrel.example brackwater.example" {
+		t.Errorf("domains = %s, want kestrel.example brackwater.example", got)
+	}
+}

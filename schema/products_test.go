@@ -35,16 +35,21 @@ func TestVisitsAndVisitorsAgree(t *testing.T) {
 	}
 }
 
-// TestColumnsOfOneName: a column means the same type in every table that has it,
+// TestColumnsOfOneName: a column has the same form in every table that has it,
 // or a UNION of tables, and a join, surprises.
 func TestColumnsOfOneName(t *testing.T) {
-	types := map[string]Type{}
+	type form struct {
+		Type Type
+		Host bool // a domain as it is compared
+	}
+	forms := map[string]form{}
 	for _, table := range Tables {
 		for _, c := range table.Columns {
-			if was, met := types[c.Name]; met && was != c.Type {
-				t.Errorf("%s.%s is a %s, elsewhere a %s", table.Name, c.Name, c.Type, was)
+			is := form{c.Type, c.Host}
+			if was, met := forms[c.Name]; met && was != is {
+				t.Errorf("%s.%s is %+v, elsewhere %+v", table.Name, c.Name, is, was)
 			}
-			types[c.Name] = c.Type
+			forms[c.Name] = is
 		}
 	}
 }

@@ -25,7 +25,7 @@ var common = []Column{
 var company = []Column{
 	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}, Rare: true},
 	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}, Rare: true},
-	{Name: "company_domain", Type: String, Doc: "Company domain in the record", From: []string{"domain"}, Rare: true},
+	{Name: "company_domain", Type: String, Doc: "Company domain in the record, without a leading www", From: []string{"domain"}, Host: true, Rare: true},
 	{Name: "signal_id", Type: String, Doc: "The API's id of the event", From: []string{"signalId"}, Rare: true},
 }
 
@@ -82,12 +82,12 @@ var Events = []Table{
 		signalDate,
 		{Name: "current_company_id", Type: String, Doc: "The API's id of the present employer", From: []string{"currentCompanyId"}},
 		{Name: "current_company_name", Type: String, Doc: "Present employer", From: []string{"currentCompanyName", "newCompany"}},
-		{Name: "current_domain", Type: String, Doc: "Domain of the present employer", From: []string{"currentDomain"}},
+		{Name: "current_domain", Type: String, Doc: "Domain of the present employer, without a leading www", From: []string{"currentDomain"}, Host: true},
 		{Name: "current_title", Type: String, Doc: "Present job title", From: []string{"currentTitle"}},
 		{Name: "current_departments", Type: String, Doc: "Present departments, separated by '; '", From: []string{"currentDepartments"}, List: Joined},
 		{Name: "current_seniority_label", Type: String, Doc: "Present seniority; a free vocabulary", From: []string{"currentSeniorityLabel"}},
 		{Name: "previous_company_name", Type: String, Doc: "Former employer; on promotions its meaning is undefined", From: []string{"previousCompanyName", "previousCompany"}},
-		{Name: "previous_domain", Type: String, Doc: "Domain of the former employer; on promotions its meaning is undefined", From: []string{"previousDomain"}},
+		{Name: "previous_domain", Type: String, Doc: "Domain of the former employer, without a leading www; on promotions its meaning is undefined", From: []string{"previousDomain"}, Host: true},
 		{Name: "previous_title", Type: String, Doc: "Former job title", From: []string{"previousTitle"}},
 	}),
 	event(CategoryGrowth, "Companies that grow: headcount, hiring, locations, traffic, IT spend", company, []Column{signalDate}, rates, []Column{

@@ -195,8 +195,8 @@ func TestActivityByItsKeyAlone(t *testing.T) {
 // TestChangeOfDialect: what was bought in one dialect is not bought again in the
 // other; only ids are searched.
 func TestChangeOfDialect(t *testing.T) {
-	for _, c := range []struct{ first, second string }{{"v2", "v3"}, {"v3", "v2"}} {
-		r := newRig(t, switched(t))
+	for _, c := range []struct{ first, second, ids string }{{"v2", "v3", "numeric"}, {"v3", "v2", "numeric"}, {"v2", "v3", "tokens"}, {"v3", "v2", "tokens"}} {
+		r := newRig(t, switched(t, "v3-ids="+c.ids))
 		list := byName(t, 30)
 		r.runContext(t.Context(), nil, list, "--signals", "all", "--api", c.first)
 		signals := func(entries []simulator.Entry) (n int64) {
@@ -219,6 +219,18 @@ func TestChangeOfDialect(t *testing.T) {
 			t.Errorf("%s after %s: exit %d, %d credits for signals, want %d and 0; %v", c.second, c.first, code, n, exitRejects, r.manifest.Accounts.ByStatus)
 		}
 		r.command(exitComplete, "verify")
+	}
+}
+
+// TestTokensNeedV3: a line with an opaque id is not sent to V2, which is said, and
+// costs nothing; the others are.
+func TestTokensNeedV3(t *testing.T) {
+	token := newRig(t, switched(t)).token(t)
+	r := newRig(t, switched(t))
+	r.run("key,lusha company id\n1,88003321\n2,"+token+"\n", "--signals", "surgeInHiring", "--api", "v2")
+	rows := r.table(schema.Accounts)
+	if reason, _ := rows[1]["reason"].(string); r.code != exitRejects || rows[0]["status"] == "rejected" || rows[1]["status"] != "rejected" || !strings.Contains(reason, "V3") {
+		t.Errorf("exit %d, lines %v and %v; want %d, the second rejected because it needs V3", r.code, rows[0]["status"], rows[1], exitRejects)
 	}
 }
 

@@ -202,7 +202,7 @@ func TestDialectsAgree(t *testing.T) {
 		{"by name, with filters", byName, nil, filters, sorted(always, searched, filtered)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			list := c.list(t, 80)
+			list := c.list(t, 60)
 			ask := func(api string) *rig {
 				r := newRig(t, switched(t, append([]string{"announced"}, c.switches...)...))
 				r.runContext(t.Context(), nil, list, append([]string{"--signals", "all", "--max-results", "100", "--since", "180d", "--api", api}, c.flags...)...)

@@ -33,9 +33,8 @@ func (r *rig) rowsOf(c schema.Category) []map[string]any {
 func (r *rig) again(words ...string) (credits int64) {
 	r.t.Helper()
 	before := r.sim.Bill().Credits
-	args := slices.Concat([]string{"siglake"}, words, []string{"--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"})
 	var stdout, stderr bytes.Buffer
-	r.code = execute(r.t.Context(), args, nil, &stdout, &stderr)
+	r.code = execute(r.t.Context(), r.args(words), nil, &stdout, &stderr)
 	r.stdout, r.stderr, r.manifest = stdout.String(), stderr.String(), r.readManifest()
 	return r.sim.Bill().Credits - before
 }
@@ -461,4 +460,32 @@ func asJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestProductsRefuse: what the API would refuse is refused before it is asked.
+func TestProductsRefuse(t *testing.T) {
+	four := filepath.Join(folder(t, map[string]string{"four.csv": "domain\na.example\nb.example\nc.example\nd.example\nd.example\n"}), "four.csv")
+	people := folder(t, map[string]string{"a.csv": "email\na.b@c.example\n", "b.csv": "domain\na.example\n"})
+	for name, c := range map[string]struct {
+		words []string
+		says  string
+	}{
+		"too few seeds":    {[]string{"lookalikes", "--seeds", four}, "4 seeds that can be sent (of 5 lines); the API takes 5 to 100"},
+		"both kinds":       {[]string{"lookalikes", "--seeds", people}, "one kind at a time"},
+		"no result":        {[]string{"lookalikes", "--seeds", seeds(t, schema.Company), "--limit", "0"}, "--limit 0"},
+		"page too long":    {[]string{"visitors", "--domain", "shop.example", "--page-size", "151"}, "1 to 150"},
+		"period too long":  {[]string{"visitors", "--domain", "shop.example", "--since", "200d"}, "three months"},
+		"no site":          {[]string{"visitors", "--domain", "not a site"}, "host name of a site"},
+		"no list":          {[]string{"resolve"}, "takes one list"},
+		"nothing excluded": {[]string{"lookalikes", "--seeds", seeds(t, schema.Company), "--exclude", "nowhere.csv"}, "nowhere.csv"},
+		"an odd age":       {[]string{"resolve", four, "--resolve-hits", "1h"}, "30d or 6w"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, switched(t))
+			r.buys(t.Context(), nil, c.words...)
+			if r.code != exitUsage || !strings.Contains(r.stderr, c.says) || r.sim.Bill().Credits != 0 || r.manifest != nil {
+				t.Errorf("exit %d, want %d and %q: %s", r.code, exitUsage, c.says, r.stderr)
+			}
+		})
+	}
 }

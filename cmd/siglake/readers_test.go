@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,7 +62,7 @@ func (r *rig) verify() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for _, table := range slices.Concat(schema.Events, schema.Ledger) {
+	for _, table := range schema.Tables {
 		var listed, globbed []string
 		for _, f := range s.Files {
 			if f.Table == table.Name {

@@ -76,7 +76,7 @@ func (r *rig) runContext(ctx context.Context, stdin io.Reader, uri string, flags
 // first of them on a lake.
 func (r *rig) buys(ctx context.Context, stdin io.Reader, words ...string) {
 	r.t.Helper()
-	args := slices.Concat([]string{"siglake"}, words, []string{"--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"})
+	args := r.args(words)
 	var stdout, stderr bytes.Buffer
 	r.code = execute(ctx, args, stdin, &stdout, &stderr)
 	r.stdout, r.stderr = stdout.String(), stderr.String()
@@ -91,6 +91,11 @@ func (r *rig) only(name, list string, flags ...string) {
 	v := r.product(name, list, flags...)
 	r.code, r.stdout, r.stderr = v.code, v.stdout, v.stderr
 	r.check()
+}
+
+// args are those of a command, the rig's own before the others.
+func (r *rig) args(words []string) []string {
+	return slices.Concat([]string{"siglake", words[0], "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, words[1:])
 }
 
 // readManifest follows current.json; nil when the lake has no generation.

@@ -175,24 +175,22 @@ func TestNoLine(t *testing.T) {
 // TestAnnouncedSignals: types that the vendor announces, or adds, are asked for by
 // name and kept.
 func TestAnnouncedSignals(t *testing.T) {
-	switches, err := simulator.ParseSwitches([]string{"announced"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRig(t, simulator.Config{Switches: switches})
-	r.run(domains(300), "--signals", "all", "--max-results", "100")
-	seen := map[string]bool{}
-	for _, row := range r.events() {
-		seen[row["signal_type"].(string)] = true
-	}
-	var missing []string
-	for _, s := range schema.Signals {
-		if s.Object == schema.Company && s.V2 != schema.Absent && !seen[s.Key] {
-			missing = append(missing, s.Key)
+	for _, api := range []string{"v2", "v3"} {
+		r := newRig(t, switched(t, "announced"))
+		r.run(domains(300), "--signals", "all", "--max-results", "100", "--api", api)
+		seen := map[string]bool{}
+		for _, row := range r.events() {
+			seen[row["signal_type"].(string)] = true
 		}
-	}
-	if len(missing) > 0 {
-		t.Errorf("no event of %v", missing)
+		var missing []string
+		for _, s := range schema.Signals {
+			if s.Object == schema.Company && s.V2 != schema.Absent && !seen[s.Key] {
+				missing = append(missing, s.Key)
+			}
+		}
+		if len(missing) > 0 {
+			t.Errorf("%s: no event of %v", api, missing)
+		}
 	}
 }
 

@@ -33,13 +33,13 @@ func fill(b *array.RecordBuilder, table schema.Table, n int) {
 	for row := range n {
 		for i, c := range table.Columns {
 			k := row + 3*i
-			if k%4 == 3 && c.Name != "event_uid" {
+			if k%4 == 3 && c.Name != table.Unique {
 				b.Field(i).AppendNull()
 				continue
 			}
 			switch f := b.Field(i).(type) {
 			case *array.StringBuilder:
-				if k%3 == 0 || c.Name == "event_uid" {
+				if k%3 == 0 || c.Name == table.Unique {
 					f.Append(fmt.Sprintf("%s %05d", c.Name, row))
 				} else {
 					f.Append(texts[k%len(texts)])
@@ -82,7 +82,7 @@ func writeLake(t *testing.T, rows int) (string, *pipeline.Manifest) {
 			write(table, schema.Partition{Table: table.Name, Key: "event_month", Value: month})
 		}
 	}
-	for _, table := range schema.Ledger {
+	for _, table := range slices.Concat(schema.Products, schema.Ledger) {
 		write(table, schema.Partition{Table: table.Name})
 	}
 	return lake, publish(t, l)
@@ -203,20 +203,11 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 	const rows = 500
 	lake, m := writeLake(t, rows)
 	d := openDuckDB(t)
-	for i, table := range slices.Concat(schema.Events, schema.Ledger) {
+	for _, table := range schema.Tables {
 		t.Run(table.Name, func(t *testing.T) {
-			event := i < len(schema.Events)
-			dataset, total := "ledger/"+table.Name, rows
-			if event {
-				dataset, total = "data/"+table.Name, 2*rows
-			}
-
-			var want []Column
-			for _, c := range table.Columns {
-				want = append(want, Column{c.Name, duckTypes[c.Type]})
-			}
-			if event {
-				want = append(want, Column{"event_month", "VARCHAR"})
+			dataset, total, want := dataset(table), rows, columns(table)
+			if table.IsEvent() {
+				total = 2 * rows
 			}
 			got, err := d.Describe(t.Context(), Scan(lake, dataset))
 			if err != nil {

@@ -3,7 +3,6 @@ package crosscheck
 import (
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden file anew")
 
 // dataset is where a table lies in a lake.
 func dataset(table schema.Table) string {
-	if table.Unique != "" {
+	if table.IsEvent() || table.IsProduct() {
 		return "data/" + table.Name
 	}
 	return "ledger/" + table.Name
@@ -33,7 +32,7 @@ func columns(table schema.Table) (want []Column) {
 	for _, c := range table.Columns {
 		want = append(want, Column{c.Name, duckTypes[c.Type]})
 	}
-	if table.Unique != "" {
+	if table.IsEvent() {
 		want = append(want, Column{"event_month", "VARCHAR"})
 	}
 	return want
@@ -77,6 +76,9 @@ func unordered(rows [][]any) []string {
 	return out
 }
 
+// diffRows compares what Arrow and DuckDB read.
+func diffRows(arrows, ducks [][]any) string { return cmp.Diff(unordered(arrows), unordered(ducks)) }
+
 func TestBothReadersAgreeOnARun(t *testing.T) {
 	lines, f := kestrel(t, asReceived)
 	lake, m := buy(t, lines, f, "event_month")
@@ -94,42 +96,11 @@ func TestBothReadersAgreeOnARun(t *testing.T) {
 			if len(ducks) == 0 {
 				t.Errorf("%s has no row, want some: the test shows nothing", table.Name)
 			}
-			if diff := cmp.Diff(unordered(arrows), unordered(ducks)); diff != "" {
+			if diff := diffRows(arrows, ducks); diff != "" {
 				t.Errorf("%s (-Arrow +DuckDB):\n%s", table.Name, diff)
 			}
 		})
 	}
-}
-
-// TestGoldenRows reads one row of every signal key back and compares it with
-// one that was read by eye against the key's record.
-func TestGoldenRows(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, _ := buy(t, lines, f, "event_month")
-	d := openDuckDB(t)
-	blocks := map[string]string{} // by signal key
-	for _, table := range schema.Events {
-		key := table.Index("signal_type")
-		for _, row := range duckTable(t, d, lake, table) {
-			signal := row[key].(string)
-			if _, twice := blocks[signal]; twice {
-				t.Errorf("%s has two rows, want one", signal)
-			}
-			blocks[signal] = block(fmt.Sprintf("%s (%s)", signal, dataset(table)), columns(table), row)
-		}
-	}
-	var b strings.Builder
-	for _, s := range append(slices.Clone(schema.Signals), schema.Signal{Key: unlisted}) {
-		if blocks[s.Key] == "" {
-			t.Errorf("%s has no row, want one", s.Key)
-		}
-		b.WriteString(blocks[s.Key])
-		delete(blocks, s.Key)
-	}
-	if len(blocks) > 0 {
-		t.Errorf("rows of %q, want none", slices.Sorted(maps.Keys(blocks)))
-	}
-	golden(t, "lake.txt", b.String())
 }
 
 // block is a row for people: what it is of, then a line for each value.
