@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"iter"
 	"slices"
 	"strings"
@@ -63,7 +64,19 @@ type Line struct {
 	DuplicateOf int64          `json:"duplicate_of,omitempty"` // row, for duplicates
 	Call        string         `json:"call,omitempty"`         // the call of this run that decided it
 	Doubt       *Doubt         `json:"doubt,omitempty"`        // the call of an earlier run that holds it: it may be paid for already
-	Entity      *schema.Entity `json:"entity,omitempty"`       // what was found out about it before
+	Entity      *schema.Entity `json:"entity,omitempty"`       // what was found out about it
+
+	Extra json.RawMessage `json:"extra,omitempty"` // of the answer's entry, as are the notes
+	Notes []string        `json:"notes,omitempty"`
+}
+
+// lineOf is a line with the fate that a reply gives it.
+func lineOf(account schema.Account, a ItemReply) Line {
+	l := Line{Account: account, Status: a.Status, Reason: a.Reason, Call: a.CallID, Extra: a.Extra, Notes: a.Notes}
+	if a.Entity != (schema.Entity{}) {
+		l.Entity = &a.Entity
+	}
+	return l
 }
 
 // Answered is a call that was made before, with its answer read again.
@@ -129,7 +142,7 @@ func settledByAnswer(s schema.Status) bool {
 func undecided(b *Batch, reply *Reply) (left []Line) {
 	for i, a := range reply.Items {
 		if !settledByAnswer(a.Status) {
-			left = append(left, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason, Call: a.CallID})
+			left = append(left, lineOf(b.Items[i].Account, a))
 		}
 	}
 	return left
