@@ -28,6 +28,7 @@ type book struct {
 	searched map[int64]int64 // credits of the searches that found out a row's id; -1 when a charge is not known
 	bytes    int64           // of strings in open pages
 	doubts   map[string]int  // where the manifest lists calls in doubt, by name
+	unknown  map[string]bool // calls of which nobody knows what they cost
 }
 
 // page collects rows of one partition until they are handed to the sink.
@@ -45,13 +46,14 @@ const (
 )
 
 func newBook(sink Sink, partitionBy string, m *Manifest) *book {
-	return &book{sink: sink, flat: newFlattener(m.Run.ID, partitionBy), manifest: m, open: map[schema.Partition]*page{}, doubts: map[string]int{}}
+	return &book{sink: sink, flat: newFlattener(m.Run.ID, partitionBy), manifest: m, open: map[schema.Partition]*page{}, doubts: map[string]int{}, unknown: map[string]bool{}}
 }
 
-// settle writes a line whose fate needed no call.
+// settle writes a line whose fate needed no call, or is not what answers alone
+// say.
 func (k *book) settle(ctx context.Context, l Line) error {
 	credits := intValue(0)
-	if l.Status == schema.Held || l.Status == schema.Lost {
+	if l.Status == schema.Held || l.Status == schema.Lost || k.unknown[l.Call] {
 		credits = value{}
 	}
 	if l.Doubt != nil {
@@ -69,7 +71,7 @@ func (k *book) settle(ctx context.Context, l Line) error {
 // lines whose fate must be kept, because reading the answer again does not give
 // it.
 func (k *book) found(ctx context.Context, b *Batch, reply *Reply, done *rowSet) (left []Line, err error) {
-	paid, unknown, err := k.bill(ctx, b, reply)
+	paid, err := k.bill(ctx, b, reply)
 	if err != nil {
 		return nil, err
 	}
@@ -77,11 +79,11 @@ func (k *book) found(ctx context.Context, b *Batch, reply *Reply, done *rowSet) 
 		a := reply.Items[i]
 		switch a.Status {
 		case schema.Resolved, schema.Deferred:
-			k.search(item.Account.Row, paid[i], unknown[a.CallID])
+			k.search(item.Account.Row, paid[i], k.unknown[a.CallID])
 			continue
 		}
 		done.add(item.Account.Row)
-		if err := k.item(ctx, b, reply, i, paid, unknown); err != nil {
+		if err := k.item(ctx, b, reply, i, paid); err != nil {
 			return nil, err
 		}
 	}
@@ -130,12 +132,12 @@ func (k *book) hold(l Line) {
 // enter writes everything a reply says: its calls, its items with their events,
 // and its strays.
 func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
-	paid, unknown, err := k.bill(ctx, b, reply)
+	paid, err := k.bill(ctx, b, reply)
 	if err != nil {
 		return err
 	}
 	for i := range b.Items {
-		if err := k.item(ctx, b, reply, i, paid, unknown); err != nil {
+		if err := k.item(ctx, b, reply, i, paid); err != nil {
 			return err
 		}
 	}
@@ -145,7 +147,7 @@ func (k *book) enter(ctx context.Context, b *Batch, reply *Reply) error {
 // enterPast writes what an earlier process was answered: of its lines, those
 // that the answer settles and that nothing settled before.
 func (k *book) enterPast(ctx context.Context, b *Batch, reply *Reply, done *rowSet) error {
-	paid, unknown, err := k.bill(ctx, b, reply)
+	paid, err := k.bill(ctx, b, reply)
 	if err != nil {
 		return err
 	}
@@ -154,14 +156,14 @@ func (k *book) enterPast(ctx context.Context, b *Batch, reply *Reply, done *rowS
 			continue // its lines were kept
 		}
 		if b.Query.Service == Search && !k.onlyIDs() && reply.Items[i].Status == schema.Resolved {
-			k.search(item.Account.Row, paid[i], unknown[reply.Items[i].CallID])
+			k.search(item.Account.Row, paid[i], k.unknown[reply.Items[i].CallID])
 			continue
 		}
 		if !settledByAnswer(reply.Items[i].Status) || done.has(item.Account.Row) {
 			continue
 		}
 		done.add(item.Account.Row)
-		if err := k.item(ctx, b, reply, i, paid, unknown); err != nil {
+		if err := k.item(ctx, b, reply, i, paid); err != nil {
 			return err
 		}
 	}
@@ -174,10 +176,13 @@ func (k *book) onlyIDs() bool {
 }
 
 // item writes the line behind an item.
-func (k *book) item(ctx context.Context, b *Batch, reply *Reply, i int, paid []int64, unknown map[string]bool) error {
+func (k *book) item(ctx context.Context, b *Batch, reply *Reply, i int, paid []int64) error {
 	a := reply.Items[i]
+	if !settledByAnswer(a.Status) {
+		return k.settle(ctx, lineOf(&b.Items[i], &a)) // as it is when it is read again
+	}
 	credits := intValue(paid[i])
-	if unknown[a.CallID] || a.Status == schema.Held {
+	if k.unknown[a.CallID] || a.Status == schema.Held {
 		credits = value{}
 	}
 	return k.account(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
@@ -185,7 +190,7 @@ func (k *book) item(ctx context.Context, b *Batch, reply *Reply, i int, paid []i
 
 // bill writes events, calls and charges. It gives what each answer cost, and
 // the calls whose charge is not known.
-func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, unknown map[string]bool, err error) {
+func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, err error) {
 	answers := reply.Items
 	if len(reply.Strays) > 0 {
 		answers = append(append([]ItemReply(nil), reply.Items...), reply.Strays...)
@@ -202,7 +207,7 @@ func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, 
 		from := len(bought[a.CallID])
 		for n, e := range a.Events {
 			if err := k.event(ctx, b, i, n, a, e, fetched[a.CallID]); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			bought[a.CallID] = tallyShare(bought[a.CallID], from, i, e.Type)
 		}
@@ -212,37 +217,38 @@ func (k *book) bill(ctx context.Context, b *Batch, reply *Reply) (paid []int64, 
 		k.manifest.Events.Beside += int64(len(a.Beside))
 		k.manifest.noteCapped(b.Query, bought[a.CallID][from:])
 		if err := k.aliases(ctx, b, i, a, fetched[a.CallID]); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 
 	paid = make([]int64, len(answers))
-	unknown = map[string]bool{}
 	for _, c := range reply.Calls {
 		if b.Query.Service.Paged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
 			c.Notes = slices.Concat(c.Notes, reply.Items[0].Notes)
 		}
 		shares := bought[c.ID]
 		var basis Basis
-		unknown[c.ID] = c.Outcome == Ambiguous || c.Outcome == Charged && !c.Charge.Known
+		if c.Outcome == Ambiguous || c.Outcome == Charged && !c.Charge.Known {
+			k.unknown[c.ID] = true
+		}
 		if c.Outcome == Charged {
 			basis = allocate(c.Charge, shares)
 			if err := k.credits(ctx, b, answers, c, shares, basis); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
 		for _, s := range shares {
 			paid[s.item] += s.credits
 		}
 		if err := k.call(ctx, c, b.Query, shares); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		k.manifest.noteCall(c, b, reply, shares, basis)
 		if c.Outcome == Ambiguous {
 			k.doubts[c.ID] = len(k.manifest.Held) - 1
 		}
 	}
-	return paid, unknown, nil
+	return paid, nil
 }
 
 // tallyShare counts an event into the share of its (entity, type) pair, which

@@ -174,7 +174,7 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 		if err := complete(b, reply); err != nil {
 			return nil, err
 		}
-		if _, _, err := lines.bill(keep, b, reply); err != nil {
+		if _, err := lines.bill(keep, b, reply); err != nil {
 			return nil, err
 		}
 		at.Follow(b, reply)

@@ -214,9 +214,6 @@ func aboutOf(q pipeline.Query) schema.Account {
 		id := setID(q)
 		return schema.Account{Object: q.Object, Key: id, ID: id}
 	}
-	if first := today().UTC().AddDate(0, -3, 0).Format(time.DateOnly); q.Since < first {
-		return usagef("--since %s: the API takes periods of at most three months, from %s on", q.Since, first)
-	}
 	var names []string
 	for _, a := range q.Seeds {
 		names = append(names, a.Domain)

@@ -1,0 +1,205 @@
+package conformance
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Judge stands between one test and a mock. It asks the mock for the kind of
+// answer that the test wants, and reports whatever the mock finds wrong with a
+// request. The fields are for the time before the first request.
+type Judge struct {
+	URL string
+
+	Prefer  func(path string) string // the mock's Prefer header; nil: a plain answer
+	Reroute map[string]string        // paths that are asked for at another one
+	Aim     bool                     // answers are made to be about what was asked: made up, they are about nobody
+	Report  func(string)             // of what is wrong; nil: an error of the test
+
+	mock *Mock
+	mu   sync.Mutex
+	seen []Exchange
+}
+
+// Exchange is a request that was judged, and its answer as the client received
+// it.
+type Exchange struct {
+	Operation string // "POST /v3/contacts/search"; what varies in a path is {}
+	Status    int
+	Answer    []byte
+}
+
+// Judge begins to judge on behalf of a test, and ends with it.
+func (m *Mock) Judge(t testing.TB) *Judge {
+	j := &Judge{mock: m}
+	j.Report = func(text string) { t.Error(text) }
+	server := httptest.NewServer(j)
+	t.Cleanup(server.Close)
+	j.URL = server.URL
+	return j
+}
+
+// Seen gives what was judged so far, in the order of the answers.
+func (j *Judge) Seen() []Exchange {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.seen)
+}
+
+func (j *Judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		j.Report(fmt.Sprintf("%s %s: %v", r.Method, r.URL.Path, err))
+		return
+	}
+	path := r.URL.Path
+	if other := j.Reroute[path]; other != "" {
+		path = other
+	}
+	asked := *r.URL
+	asked.Path = path
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, j.mock.URL+asked.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		j.Report(err.Error())
+		return
+	}
+	req.Header = r.Header.Clone()
+	if j.Prefer != nil {
+		req.Header.Set("Prefer", j.Prefer(path))
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		j.Report(fmt.Sprintf("%s %s: the mock: %v", r.Method, path, err))
+		return
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		j.Report(fmt.Sprintf("%s %s: the mock: %v", r.Method, path, err))
+		return
+	}
+	for _, wrong := range violations(resp, answer) {
+		j.Report(fmt.Sprintf("%s %s (prefer %q): %s\nrequest: %.2000s", r.Method, path, req.Header.Get("Prefer"), wrong, body))
+	}
+	if j.Aim && resp.StatusCode/100 == 2 {
+		answer = aim(body, answer)
+	}
+	j.mu.Lock()
+	j.seen = append(j.seen, Exchange{operation(r.Method, path), resp.StatusCode, answer})
+	j.mu.Unlock()
+	maps.Copy(w.Header(), resp.Header)
+	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	w.WriteHeader(resp.StatusCode)
+	_, _ = w.Write(answer) // a client that went away misses nothing
+}
+
+// operation names what the description has under a path with parameters.
+func operation(method, path string) string {
+	for _, prefix := range []string{"/api/signals/filters/", "/v3/companies/signals/filters/"} {
+		if strings.HasPrefix(path, prefix) {
+			path = prefix + "{}"
+		}
+	}
+	return method + " " + path
+}
+
+// violations lists what the mock finds wrong, with a request or with its own
+// answer to it.
+func violations(resp *http.Response, answer []byte) (wrong []string) {
+	if text := resp.Header.Get("sl-violations"); text != "" {
+		var found []struct {
+			Location []string
+			Message  string
+		}
+		if err := json.Unmarshal([]byte(text), &found); err != nil {
+			return []string{text}
+		}
+		for _, v := range found {
+			wrong = append(wrong, strings.Join(v.Location, ".")+": "+v.Message)
+		}
+	}
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
+		wrong = append(wrong, string(answer))
+	}
+	return wrong
+}
+
+// aim gives the entities of an answer, one after the other, the ids or references
+// that the request asks by.
+func aim(request, answer []byte) []byte {
+	var asked struct {
+		ContactIDs []json.Number     `json:"contactIds"`
+		CompanyIDs []json.Number     `json:"companyIds"`
+		IDs        []json.RawMessage `json:"ids"`
+		Contacts   []map[string]any  `json:"contacts"`
+		Companies  []map[string]any  `json:"companies"`
+	}
+	var doc map[string]any
+	if json.Unmarshal(request, &asked) != nil || decode(answer, &doc) != nil {
+		return answer
+	}
+	var names []string
+	for _, n := range append(asked.ContactIDs, asked.CompanyIDs...) {
+		names = append(names, n.String())
+	}
+	member := "id"
+	for _, one := range append(asked.Contacts, asked.Companies...) {
+		name, ok := one["id"].(string)
+		if ref, isRef := one["clientReferenceId"].(string); isRef {
+			name, ok, member = ref, true, "clientReferenceId"
+		}
+		if ok {
+			names = append(names, name)
+		}
+	}
+	for _, id := range asked.IDs {
+		var text string
+		if json.Unmarshal(id, &text) == nil {
+			names = append(names, text)
+		}
+	}
+	for _, root := range []string{"contacts", "companies"} {
+		entries, ok := doc[root].(map[string]any)
+		if !ok {
+			continue
+		}
+		aimed := map[string]any{}
+		for i, key := range slices.Sorted(maps.Keys(entries)) {
+			if i < len(names) {
+				aimed[names[i]] = entries[key]
+			} else {
+				aimed[key] = entries[key]
+			}
+		}
+		doc[root] = aimed
+	}
+	if results, ok := doc["results"].([]any); ok {
+		for i, r := range results {
+			if entry, ok := r.(map[string]any); ok && i < len(names) {
+				entry[member] = names[i]
+			}
+		}
+	}
+	aimed, err := json.Marshal(doc)
+	if err != nil {
+		return answer
+	}
+	return aimed
+}
+
+// decode reads JSON and keeps numbers as they are written.
+func decode(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d.Decode(into)
+}

@@ -1,0 +1,127 @@
+// Package conformance holds the client against a mock of the API that was not
+// written here: Prism, which judges every request by a description of the API
+// and makes up answers that the description allows. The simulator and the
+// client come from one hand and may share a misreading; the mock shares nothing
+// with either but the description, which is data.
+//
+// The module is for tests only and needs Node.js with npm. It asks the npm
+// registry once, for what package-lock.json names.
+//
+//	signals.Client or siglake -> Judge, one for each test -> Mock, one for all
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// Mock is a mock server for a description of the API, on a loopback port of its
+// own.
+type Mock struct {
+	URL string
+
+	process *exec.Cmd
+	stdin   io.Closer
+	done    chan struct{} // closed when all that the process printed is read
+}
+
+// startPatience is how long a mock may take until it listens.
+const startPatience = 60 * time.Second
+
+var listening = regexp.MustCompile(`Prism is listening on (http://\S+)`)
+
+// Start installs the mock in this folder, unless it is there, and has it serve a
+// description.
+func Start(ctx context.Context, description string) (*Mock, error) {
+	node, err := install(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &Mock{done: make(chan struct{})}
+	m.process = exec.CommandContext(ctx, node, "--require", "./stdin.cjs", "node_modules/@stoplight/prism-cli/dist/index.js",
+		"mock", "--errors", "--port", "0", "--verboseLevel", "info", description) //nolint:gosec // node, and a path that the caller names
+	m.process.Env = append(os.Environ(), "NO_COLOR=1", "FORCE_COLOR=0")
+	if m.stdin, err = m.process.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := m.process.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	m.process.Stderr = m.process.Stdout
+	if err := m.process.Start(); err != nil {
+		return nil, err
+	}
+	address := make(chan string, 1)
+	var said bytes.Buffer // until it listens
+	go func() {           // awaited by Close
+		defer close(m.done)
+		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, 1<<20)
+		for found := false; lines.Scan(); {
+			if found {
+				continue
+			}
+			fmt.Fprintln(&said, lines.Text())
+			if match := listening.FindSubmatch(lines.Bytes()); match != nil {
+				found = true
+				address <- string(match[1])
+			}
+		}
+		_, _ = io.Copy(io.Discard, out) // what is left after a line that is too long
+	}()
+	select {
+	case m.URL = <-address:
+		return m, nil
+	case <-m.done:
+		err = fmt.Errorf("the mock ended before it listened:\n%s", said.String())
+	case <-time.After(startPatience):
+		err = fmt.Errorf("the mock does not listen within %s", startPatience)
+	}
+	return nil, errors.Join(err, m.Close())
+}
+
+// Close ends the mock and awaits it.
+func (m *Mock) Close() error {
+	_ = m.stdin.Close()
+	select {
+	case <-m.done:
+	case <-time.After(5 * time.Second):
+		_ = m.process.Process.Kill()
+		<-m.done
+	}
+	return m.process.Wait()
+}
+
+// install makes node_modules what package-lock.json says, and finds node.
+func install(ctx context.Context) (node string, err error) {
+	npm, err := exec.LookPath("npm")
+	if err == nil {
+		node, err = exec.LookPath("node")
+	}
+	if err != nil {
+		return "", fmt.Errorf("these tests need Node.js 18.20 or newer with npm in the PATH: %w", err)
+	}
+	lock, err := os.ReadFile("package-lock.json")
+	if err != nil {
+		return "", err
+	}
+	stamp := filepath.Join("node_modules", ".installed")
+	if have, err := os.ReadFile(stamp); err == nil && bytes.Equal(have, lock) {
+		return node, nil
+	}
+	out, err := exec.CommandContext(ctx, npm, "ci", "--no-audit", "--no-fund").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	return node, os.WriteFile(stamp, lock, 0o600)
+}

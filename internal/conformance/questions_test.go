@@ -1,0 +1,223 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+var (
+	objects  = []schema.Object{schema.Contact, schema.Company}
+	families = map[schema.Object][]schema.Identifier{
+		schema.Contact: {schema.ByLinkedIn, schema.ByEmail, schema.ByName},
+		schema.Company: {schema.ByDomain, schema.ByName},
+	}
+	plurals = map[schema.Object]string{schema.Contact: "contacts", schema.Company: "companies"}
+)
+
+// items are n entities, each known by one kind of identifier. Their names hold
+// what JSON has to escape.
+func items(o schema.Object, by schema.Identifier, n int) []pipeline.Item {
+	out := make([]pipeline.Item, n)
+	for i := range out {
+		a := &out[i].Account
+		out[i].Ref = fmt.Sprintf("row-%d", i)
+		a.Object = o
+		switch by {
+		case schema.ByID:
+			a.ID = fmt.Sprint(5_000_000_000 + i)
+		case schema.ByLinkedIn:
+			a.LinkedIn = fmt.Sprintf("https://www.linkedin.com/in/person-%d", i)
+		case schema.ByEmail:
+			a.Email = fmt.Sprintf("person+%d@kestrelloom.example", i)
+		case schema.ByDomain:
+			a.Domain = fmt.Sprintf("kestrelloom-%d.example", i)
+		case schema.ByName:
+			a.Name = fmt.Sprintf("Ida \"Ö\" <Moen> & \\ \u2028 %d", i)
+			if o == schema.Contact && i%3 != 1 {
+				a.CompanyName = "Kestrel Loom\tAS"
+			}
+			if o == schema.Contact && i%3 != 0 {
+				a.CompanyDomain = "kestrelloom.example"
+			}
+		}
+	}
+	return out
+}
+
+// keys are the signal keys that a dialect has for an object.
+func keys(o schema.Object, d pipeline.Dialect) (out []string) {
+	for _, s := range schema.Signals {
+		if s.Object == o && (s.V2 != schema.Absent || d == pipeline.V3) {
+			out = append(out, s.Key)
+		}
+	}
+	return out
+}
+
+// ask is a question about n entities.
+func ask(o schema.Object, d pipeline.Dialect, s pipeline.Service, by schema.Identifier, n int) *pipeline.Batch {
+	q := &pipeline.Query{Object: o, Dialect: d, Service: s, Since: "2026-02-06", Until: "2026-05-06", MaxResults: 10}
+	if s == pipeline.Signals {
+		q.Signals = keys(o, d)
+	}
+	b := &pipeline.Batch{Query: q, ByID: by == schema.ByID, Items: items(o, by, n)}
+	return named(b, fmt.Sprintf("%s%s %s by %s, %d", d, s, plurals[o], by, n))
+}
+
+func named(b *pipeline.Batch, name string) *pipeline.Batch {
+	b.ID = strings.ReplaceAll(name, " ", "_")
+	return b
+}
+
+// page is a question of a paged service.
+func page(o schema.Object, s pipeline.Service, p pipeline.Page, seeds, exclude []schema.Account) *pipeline.Batch {
+	q := &pipeline.Query{Object: o, Dialect: pipeline.V3, Service: s, Since: "2026-02-06", Until: "2026-05-06", Seeds: seeds, Exclude: exclude}
+	b := &pipeline.Batch{Query: q, Items: []pipeline.Item{{Ref: "page", Page: &p}}}
+	return named(b, fmt.Sprintf("%s %s of %d seeds, %d excluded, page %+v", s, plurals[o], len(seeds), len(exclude), p))
+}
+
+// accounts are the entities of several lists of items.
+func accounts(lists ...[]pipeline.Item) (out []schema.Account) {
+	for _, item := range slices.Concat(lists...) {
+		out = append(out, item.Account)
+	}
+	return out
+}
+
+const session = "3f0c4c55-9f43-4f7c-8a7f-1d205a0d2a58"
+
+// typical has one question for each operation that is paid for.
+func typical() map[string]*pipeline.Batch {
+	const n = 7
+	out := map[string]*pipeline.Batch{
+		"POST /v3/companies/website-visits": page(schema.Company, pipeline.Visits, pipeline.Page{Number: 1, Limit: 50}, accounts(items(schema.Company, schema.ByDomain, 1)), nil),
+	}
+	for _, o := range objects {
+		seeds := families[o][0]
+		alike := page(o, pipeline.Lookalikes, pipeline.Page{Number: 2, Offset: 25, Limit: 25, Session: session}, accounts(items(o, seeds, n)), nil)
+		for path, b := range map[string]*pipeline.Batch{
+			"/api/signals/%s":        ask(o, pipeline.V2, pipeline.Signals, schema.ByID, n),
+			"/api/signals/%s/search": ask(o, pipeline.V2, pipeline.Signals, families[o][0], n),
+			"/v3/%s/signals":         ask(o, pipeline.V3, pipeline.Signals, schema.ByID, n),
+			"/v3/%s/search":          ask(o, pipeline.V3, pipeline.Search, families[o][0], n),
+			"/v3/%s/signal-score":    ask(o, pipeline.V3, pipeline.Scores, families[o][0], n),
+			"/v3/%s/lookalike":       alike,
+			"/v3/lookalike/%s":       alike,
+		} {
+			out["POST "+fmt.Sprintf(path, plurals[o])] = b
+		}
+	}
+	return out
+}
+
+// olderPaths are those of the lookalikes before, which the client does not ask
+// at; their answers are asked for in its name.
+var olderPaths = map[string]string{
+	"/v3/contacts/lookalike":  "/v3/lookalike/contacts",
+	"/v3/companies/lookalike": "/v3/lookalike/companies",
+}
+
+// reroutes are the detours that lead to an operation.
+func reroutes(op string) map[string]string {
+	for path, older := range olderPaths {
+		if op == "POST "+older {
+			return map[string]string{path: older}
+		}
+	}
+	return nil
+}
+
+// everything is every kind of question that the client can put.
+func everything() (all []*pipeline.Batch) {
+	one := func(b *pipeline.Batch, name string, change func(q *pipeline.Query)) {
+		change(b.Query)
+		all = append(all, named(b, b.ID+" "+name))
+	}
+	for _, o := range objects {
+		for _, n := range []int{1, 100} {
+			all = append(all, ask(o, pipeline.V2, pipeline.Signals, schema.ByID, n), ask(o, pipeline.V3, pipeline.Signals, schema.ByID, n))
+			for _, by := range families[o] {
+				all = append(all, ask(o, pipeline.V2, pipeline.Signals, by, n), ask(o, pipeline.V3, pipeline.Search, by, n), ask(o, pipeline.V3, pipeline.Scores, by, n))
+			}
+			all = append(all, ask(o, pipeline.V3, pipeline.Search, schema.ByID, n), ask(o, pipeline.V3, pipeline.Scores, schema.ByID, n))
+			for _, cap := range []int{1, 100} {
+				one(ask(o, pipeline.V2, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
+				one(ask(o, pipeline.V3, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
+			}
+		}
+		for _, d := range []pipeline.Dialect{pipeline.V2, pipeline.V3} {
+			for _, key := range keys(o, d) {
+				one(ask(o, d, pipeline.Signals, schema.ByID, 2), key, func(q *pipeline.Query) { q.Signals = []string{key} })
+			}
+		}
+		// A token, and the same entity twice.
+		odd := ask(o, pipeline.V3, pipeline.Signals, schema.ByID, 3)
+		odd.Items[0].Account.ID, odd.Items[1].ID, odd.Items[2].ID = "v1.Zm9v-_.YmFy", "v1.same", "v1.same"
+		all = append(all, named(odd, odd.ID+" tokens"))
+		twice := ask(o, pipeline.V2, pipeline.Signals, schema.ByID, 2)
+		twice.Items[1].Account.ID = twice.Items[0].Account.ID
+		all = append(all, named(twice, twice.ID+" twice"))
+	}
+	for name, change := range filters() {
+		one(ask(schema.Company, pipeline.V2, pipeline.Signals, schema.ByID, 2), name, change)
+		one(ask(schema.Company, pipeline.V2, pipeline.Signals, schema.ByDomain, 2), name, change)
+		one(ask(schema.Company, pipeline.V3, pipeline.Signals, schema.ByID, 2), name, change)
+	}
+	return append(all, pages()...)
+}
+
+// filters are the ways to narrow what is asked about companies.
+func filters() map[string]func(*pipeline.Query) {
+	var news []string
+	for _, s := range schema.Signals {
+		news = append(news, s.News...)
+	}
+	places := []pipeline.Location{{Country: "Norway"}, {Country: "United States", State: "Ohio"}}
+	return map[string]func(*pipeline.Query){
+		"news":       func(q *pipeline.Query) { q.NewsEventTypes = news },
+		"department": func(q *pipeline.Query) { q.HiringDepartments = []string{"Sales", "Health Care & Medical"} },
+		"place":      func(q *pipeline.Query) { q.HiringLocations = places },
+		"intent":     func(q *pipeline.Query) { q.IntentCategories = []string{"Hiring & growth"} },
+		"all": func(q *pipeline.Query) {
+			q.NewsEventTypes, q.HiringDepartments, q.HiringLocations, q.IntentCategories = news[:2], []string{"Legal"}, places[:1], []string{"Funding"}
+		},
+		"without its key": func(q *pipeline.Query) {
+			q.Signals, q.NewsEventTypes, q.HiringDepartments = []string{"intent"}, news[:1], []string{"Legal"}
+		},
+	}
+}
+
+// pages are the questions of the paged services.
+func pages() (all []*pipeline.Batch) {
+	for _, o := range objects {
+		most := 100
+		if o == schema.Contact {
+			most = 50
+		}
+		var mixed, full []schema.Account
+		for _, by := range families[o] {
+			if o == schema.Contact || by == schema.ByDomain {
+				mixed = append(mixed, accounts(items(o, by, 5))...)
+				full = accounts(items(o, by, 100))
+				all = append(all, page(o, pipeline.Lookalikes, pipeline.Page{Number: 1, Limit: 1}, accounts(items(o, by, 5)), nil))
+			}
+		}
+		if o == schema.Contact {
+			mixed = append(mixed, accounts(items(o, schema.ByID, 5))...)
+		} else {
+			mixed = append(mixed, schema.Account{Object: o, LinkedIn: "https://www.linkedin.com/company/kestrel-loom"})
+		}
+		all = append(all,
+			page(o, pipeline.Lookalikes, pipeline.Page{Number: 1, Limit: most}, mixed, mixed),
+			page(o, pipeline.Lookalikes, pipeline.Page{Number: 3, Offset: 50, Limit: 25, Session: session}, full, full),
+		)
+	}
+	for _, p := range []pipeline.Page{{Number: 1, Limit: 1}, {Number: 9, Offset: 1200, Limit: 150}} {
+		all = append(all, page(schema.Company, pipeline.Visits, p, accounts(items(schema.Company, schema.ByDomain, 3)), nil))
+	}
+	return all
+}

@@ -1,0 +1,361 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/big"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// descriptionVariable names another description than the one that lies here,
+// such as the vendor's own.
+const descriptionVariable = "SIGLAKE_OPENAPI"
+
+var (
+	mock      *Mock       // of all tests
+	described description // what it was made from
+	whole     bool        // the description is ours, so all of it must be met
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	file := os.Getenv(descriptionVariable)
+	if whole = file == ""; whole {
+		file = filepath.Join("..", "..", "testdata", "api", "openapi.yaml")
+	}
+	var err error
+	if described, err = describe(file); err != nil {
+		return 1, err
+	}
+	if mock, err = Start(context.Background(), file); err != nil {
+		return 1, err
+	}
+	// Most of the time goes by waiting, as the client does before it asks again.
+	if err := flag.Set("test.parallel", "64"); err != nil {
+		return 1, err
+	}
+	code := m.Run()
+	_ = mock.Close() // it ends as it is told to, or is killed
+	return code, nil
+}
+
+// description says, for every operation, which answers it has: the names of the
+// examples of each status code, if there are any.
+type description map[string]map[int][]string
+
+var parameter = regexp.MustCompile(`\{[^}]*\}`)
+
+func describe(file string) (description, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	type response struct {
+		Ref     string `yaml:"$ref"`
+		Content map[string]struct{ Examples map[string]any }
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]response
+		}
+		Components struct{ Responses map[string]response }
+	}
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	d := description{}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			answers := map[int][]string{}
+			for status, r := range op.Responses {
+				code, err := strconv.Atoi(status)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %s %s: status %q", file, method, path, status)
+				}
+				if name, ok := strings.CutPrefix(r.Ref, "#/components/responses/"); ok {
+					r = doc.Components.Responses[name]
+				}
+				answers[code] = slices.Sorted(maps.Keys(r.Content["application/json"].Examples))
+			}
+			d[strings.ToUpper(method)+" "+parameter.ReplaceAllString(path, "{}")] = answers
+		}
+	}
+	return d, nil
+}
+
+// plain asks the mock for an example of an answer, by its name if it has one.
+func plain(code int, example string) string {
+	prefer := "code=" + strconv.Itoa(code)
+	if example != "" {
+		prefer += ", example=" + example
+	}
+	return prefer
+}
+
+// invented asks the mock for an answer that it makes up; the same seed gives the
+// same.
+func invented(code int, seed string) string {
+	return fmt.Sprintf("code=%d, dynamic=true, seed=%s", code, seed)
+}
+
+// always prefers the same.
+func always(prefer string) func(string) string { return func(string) string { return prefer } }
+
+// client asks through a judge. Each has its own allowance of the usage endpoint.
+func client(t *testing.T, j *Judge) *signals.Client {
+	t.Helper()
+	c, err := signals.New(signals.Config{BaseURL: j.URL, Key: signals.NewKey("a-key")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// fetch asks about one batch, decoded.
+func fetch(t *testing.T, j *Judge, b *pipeline.Batch) *pipeline.Reply {
+	t.Helper()
+	reply, err := signals.Decode(client(t, j)).Fetch(t.Context(), b)
+	if err != nil || len(reply.Calls) != 1 || len(reply.Items) != len(b.Items) {
+		t.Fatalf("Fetch(%s) = %+v, %v, want one call and a reply to each of %d items", b.ID, reply, err, len(b.Items))
+	}
+	return reply
+}
+
+// tally counts what was held against the client, for the log.
+var tally struct {
+	sync.Mutex
+	operations map[string]bool
+	requests   int // that were judged
+	answers    int // that were decoded
+	events     int // in them
+}
+
+// count enters what a judge saw.
+func count(j *Judge, events int) {
+	tally.Lock()
+	defer tally.Unlock()
+	if tally.operations == nil {
+		tally.operations = map[string]bool{}
+	}
+	for _, x := range j.Seen() {
+		tally.operations[x.Operation] = true
+		tally.requests++
+		tally.answers++
+	}
+	tally.events += events
+}
+
+// want is what an answer holds, read with encoding/json and no knowledge of the
+// client.
+type want struct {
+	events  []string // "type JSON", sorted
+	fates   []schema.Status
+	charge  pipeline.Charge
+	session string
+	more    bool
+}
+
+// read reads an answer to a batch of the given service.
+func read(t *testing.T, b *pipeline.Batch, answer []byte) (w want) {
+	t.Helper()
+	var doc map[string]any
+	if err := decode(answer, &doc); err != nil {
+		t.Fatalf("the mock's answer is no JSON object: %v\n%s", err, answer)
+	}
+	for _, entry := range entries(doc) {
+		n := len(w.events)
+		code := ""
+		if fault, ok := entry["error"].(map[string]any); ok {
+			code = text(fault["code"])
+		}
+		switch b.Query.Service {
+		case pipeline.Signals:
+			for _, s := range schema.Signals {
+				w.hold(s.Key, entry[s.Key])
+			}
+		case pipeline.Search:
+			if text(entry["id"]) != "" && entry["error"] == nil {
+				w.hold(schema.ProductMatch, entry)
+			}
+		case pipeline.Scores:
+			if entry["signalScore"] != nil || entry["noActiveSignals"] != nil {
+				w.hold(schema.ProductScore, entry)
+			}
+		case pipeline.Lookalikes:
+			w.hold(schema.ProductLookalike, entry)
+		case pipeline.Visits:
+			w.hold(schema.ProductVisit, entry)
+		}
+		w.fates = append(w.fates, fate(b, len(w.events) > n, code))
+	}
+	slices.Sort(w.events)
+	w.charge = charge(doc)
+	w.session = text(doc["dedupeSessionId"])
+	if meta, ok := doc["meta"].(map[string]any); ok {
+		w.more = meta["hasMore"] == true && len(w.events) > 0
+	}
+	return w
+}
+
+// entries are what an answer says of each entity, in the order of their keys.
+func entries(doc map[string]any) (out []map[string]any) {
+	var list []any
+	for _, root := range []string{"contacts", "companies", "results"} {
+		switch at := doc[root].(type) {
+		case []any:
+			list = append(list, at...)
+		case map[string]any:
+			for _, key := range slices.Sorted(maps.Keys(at)) {
+				list = append(list, at[key])
+			}
+		}
+	}
+	for _, one := range list {
+		if entry, ok := one.(map[string]any); ok {
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
+// hold enters the events that stand under a key: a list of them, or one alone.
+func (w *want) hold(key string, value any) {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	for _, one := range list {
+		if event, ok := one.(map[string]any); ok && (len(event) > 0 || len(list) > 1) {
+			raw, _ := json.Marshal(event) // cannot fail: it was JSON
+			w.events = append(w.events, key+" "+string(raw))
+		}
+	}
+}
+
+// fate is what the documentation makes of an entry about an entity.
+func fate(b *pipeline.Batch, bought bool, code string) schema.Status {
+	switch service := b.Query.Service; {
+	case bought && service == pipeline.Search:
+		return schema.Resolved
+	case bought:
+		return schema.Enriched
+	case code == "":
+		return schema.NoSignal
+	case code == "COMPLIANCE_RESTRICTED":
+		return schema.Restricted
+	case code == "NOT_FOUND" || service == pipeline.Signals:
+		return schema.NotFound
+	case code == "NO_SCORE" && service == pipeline.Scores:
+		return schema.NoSignal
+	}
+	return schema.Deferred
+}
+
+func text(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}
+
+// charge is known when all that state it agree on one whole number.
+func charge(doc map[string]any) (c pipeline.Charge) {
+	stated := []any{doc["creditCharged"], doc["creditsCharged"]}
+	if billing, ok := doc["billing"].(map[string]any); ok {
+		stated = append(stated, billing["creditsCharged"])
+	}
+	for _, one := range stated {
+		if one == nil {
+			continue
+		}
+		number, ok := new(big.Rat).SetString(text(one))
+		if !ok || !number.IsInt() || number.Sign() < 0 || c.Known && c.Credits != number.Num().Int64() {
+			return pipeline.Charge{}
+		}
+		c = pipeline.Charge{Known: true, Credits: number.Num().Int64()}
+	}
+	return c
+}
+
+// check holds a decoded reply against the answer as the mock gave it.
+func check(t *testing.T, j *Judge, b *pipeline.Batch, reply *pipeline.Reply) {
+	t.Helper()
+	seen := j.Seen()
+	last := seen[len(seen)-1]
+	w, call := read(t, b, last.Answer), &reply.Calls[0]
+	defer count(j, len(w.events))
+	wrong := func(what string, got, want any) {
+		t.Helper()
+		t.Errorf("%s, batch %s: %s = %v, want %v\nanswer: %.4000s", last.Operation, b.ID, what, got, want, last.Answer)
+	}
+	if call.Status != last.Status || call.Outcome != pipeline.Charged {
+		wrong("call", fmt.Sprintf("status %d, %s: %s", call.Status, call.Outcome, call.Problem), "charged")
+		return
+	}
+	if call.Charge.Text = ""; call.Charge != w.charge {
+		wrong("charge", call.Charge, w.charge)
+	}
+	var got []string
+	var answered []schema.Status
+	for i, item := range slices.Concat(reply.Items, reply.Strays) {
+		for _, e := range slices.Concat(item.Events, item.Beside) {
+			var event map[string]any
+			if err := decode(e.Raw, &event); err != nil {
+				wrong("event", err, "JSON")
+			}
+			raw, _ := json.Marshal(event) // cannot fail: it was JSON
+			got = append(got, e.Type+" "+string(raw))
+		}
+		if i >= len(b.Items) || !strings.HasPrefix(item.Reason, "not in the answer") {
+			answered = append(answered, item.Status)
+		}
+		if len(item.Beside) > 0 && len(item.Events) == 0 {
+			answered[len(answered)-1] = schema.Enriched // but for the filters
+		}
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(w.events, got); diff != "" {
+		wrong("events (-want +got)", diff, "all of them, once")
+	}
+	if b.Query.Service.Paged() {
+		next := reply.Items[0].Next
+		if next == nil || next.Session != w.session || b.Query.Service == pipeline.Lookalikes && next.More != w.more {
+			wrong("next page", fmt.Sprintf("%+v", next), fmt.Sprintf("session %q, more %t", w.session, w.more))
+		}
+		return
+	}
+	slices.Sort(answered)
+	slices.Sort(w.fates)
+	if !slices.Equal(answered, w.fates) {
+		wrong("fates", answered, w.fates)
+	}
+}
