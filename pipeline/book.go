@@ -384,6 +384,7 @@ func (k *book) account(ctx context.Context, l Line, a ItemReply, credits value) 
 		optionalString(column),
 		optionalString(strings.Join(notes, "; ")),
 		optionalString(string(a.Extra)),
+		stringValue(k.manifest.command()),
 	})
 }
 

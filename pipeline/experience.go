@@ -105,10 +105,22 @@ func (p *Plan) Estimate(past []Experience) Estimate {
 			e.Observed = max(e.Observed, hits[a.Query.Object].entities)
 			continue
 		}
+		if share := hits[a.Query.Object].share; a.Query.Service == Scores && !scored(past) {
+			for i, credits := range a.scoring(share) {
+				prior[i] += credits
+			}
+			expected[schema.ProductScore] += a.scoring(share)[1]
+			continue
+		}
 		price := max(a.Query.Price, 1)
+		past, known := likely(past, a.Query)
 		n, tariff := float64(a.Entities), tariffOf(past, a.Query)
-		if byKnownID(past) { // what is known is of entities that the API knows
-			n -= float64(a.Unknown) * (1 - hits[a.Query.Object].share)
+		switch share := hits[a.Query.Object].share; {
+		case a.Query.Service != Signals:
+		case known: // what is known is of entities that the API knows
+			n -= float64(a.Unknown) * (1 - share)
+		case a.Query.Dialect == V3: // what is known is of lines, some of which the API did not know
+			n += float64(a.Entities-a.Unknown) * (1/max(share, 0.1) - 1)
 		}
 		var sum, own, thin float64 // of one entity: mean, variance type by type, mean over observed entities
 		for _, signal := range a.Query.Signals {
@@ -325,10 +337,36 @@ func foundShare(past []Experience) map[schema.Object]found {
 	return m
 }
 
-// byKnownID reports whether the signals of the past were asked by ids that had
-// been searched.
-func byKnownID(past []Experience) bool {
-	return slices.ContainsFunc(past, func(e Experience) bool { return e.Query.Service == Signals && e.Query.Dialect == V3 })
+// likely is the part of the past that a question is foreseen by: what was asked in
+// its own dialect, if anything was. byID says that those signals were asked by ids
+// that had been searched, so of entities that the API knew.
+func likely(past []Experience, q *Query) (like []Experience, byID bool) {
+	for _, e := range past {
+		if e.Query.Service == q.Service && e.Query.Dialect == q.Dialect && e.Query.Object == q.Object {
+			like = append(like, e)
+		}
+	}
+	if len(like) == 0 {
+		like = past
+	}
+	return like, slices.ContainsFunc(like, func(e Experience) bool {
+		return e.Query.Service == Signals && e.Query.Dialect == V3 && e.Query.Object == q.Object
+	})
+}
+
+// scored reports whether scores were ever bought.
+func scored(past []Experience) bool {
+	return slices.ContainsFunc(past, func(e Experience) bool { return e.Query.Service == Scores && e.Entities > 0 })
+}
+
+// scoring is what scores cost as long as nobody has bought any: one for most of
+// those that the API knows.
+func (a *Ask) scoring(share float64) (credits [3]float64) {
+	for i, scored := range []float64{0.7, 0.93, 1} {
+		credits[i] = float64(a.Query.cost(int64(math.Ceil(float64(a.Entities) * min(1, share*scored)))))
+	}
+	credits[2] = float64(a.Query.cost(a.Entities))
+	return credits
 }
 
 // searching is what searches cost: the fifth, fiftieth and ninety-fifth

@@ -283,6 +283,24 @@ func NewManifest(run RunInfo) *Manifest {
 	}
 }
 
+// command names what the lines of the list were given to.
+func (m *Manifest) command() string {
+	name := "resolve"
+	for i := range m.Queries {
+		switch m.Queries[i].Service {
+		case Signals:
+			return "run"
+		case Scores:
+			name = "score"
+		case Lookalikes:
+			name = "lookalikes"
+		case Visits:
+			name = "visitors"
+		}
+	}
+	return name
+}
+
 // noteCall adds one attempt, and what it bought, to the sums.
 func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basis Basis) {
 	m.Calls.Total++
@@ -394,7 +412,7 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 			m.Run.Stop.RetryAt = &stop.RetryAt
 		}
 		if left := by[schema.Deferred]; stop.Short && left > 0 && m.Pages == nil { // the lines behind pages cost nothing by themselves
-			m.Run.Stop.Needs = left * m.dearest()
+			m.Run.Stop.Needs = m.dearest(left)
 			m.Run.Stop.Advice += fmt.Sprintf("; the %d lines that are left can cost %d at the most", left, m.Run.Stop.Needs)
 		}
 	}
@@ -406,13 +424,14 @@ func (m *Manifest) Doubtful() bool {
 	return slices.ContainsFunc(m.Held, func(d Doubt) bool { return d.Open() })
 }
 
-// dearest is the most that one entity can cost of those that the run asks about,
-// by all that it asks about them: a search may come before the signals.
-func (m *Manifest) dearest() (credits int64) {
+// dearest is the most that so many lines can cost of those that the run asks
+// about, by all that it asks about them: a search may come before the signals.
+func (m *Manifest) dearest(lines int64) (credits int64) {
 	all := map[schema.Object]int64{}
 	for i := range m.Queries {
 		q := &m.Queries[i]
-		all[q.Object] += q.Ceiling(1)
+		whole, rest := lines/MaxBatch, int(lines%MaxBatch)
+		all[q.Object] += whole*q.Ceiling(MaxBatch) + q.Ceiling(rest)
 		credits = max(credits, all[q.Object])
 	}
 	return credits

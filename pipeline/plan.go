@@ -18,7 +18,7 @@ type Plan struct {
 type Ask struct {
 	Query    *Query
 	Entities int64
-	Unknown  int64 // of the entities: those whose ids a search is to find out first
+	Unknown  int64 // of the entities: those whose ids are not known, and so whether the API knows them
 	Calls    int64
 	Ceiling  int64 // credits that all calls can cost
 
@@ -132,7 +132,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.Asks[i].Entities += int64(len(u.batch.Items))
 		p.Asks[i].Ceiling += u.batch.Ceiling()
 		for n := range u.batch.Items {
-			if u.batch.ByID && u.batch.Items[n].EntityID() == "" {
+			if u.batch.Items[n].EntityID() == "" {
 				p.Asks[i].Unknown++
 			}
 		}

@@ -44,22 +44,22 @@ var Categories = []Category{
 // key. Identifiers that were absent are empty. A line that cannot be asked
 // about carries Reject and no identifiers that may be sent.
 type Account struct {
-	Row    int64  // ordinal of the record in the whole input, from 1; the header is not counted
-	File   string // URI of the file, as the caller named it ("-" for standard input)
-	Line   int64  // physical line on which the record starts, from 1
-	Key    string // account_key: the caller's own key, else the identifier as written
-	Object Object
+	Row    int64  `json:",omitempty"` // ordinal of the record in the whole input, from 1; the header is not counted
+	File   string `json:",omitempty"` // URI of the file, as the caller named it ("-" for standard input)
+	Line   int64  `json:",omitempty"` // physical line on which the record starts, from 1
+	Key    string `json:",omitempty"` // account_key: the caller's own key, else the identifier as written
+	Object Object `json:",omitempty"`
 
-	ID            string // Lusha id, opaque
-	Domain        string // company: registrable domain, lower case, punycode
-	Name          string // company: name; contact: full name
-	LinkedIn      string // contact: https://www.linkedin.com/in/<slug>
-	Email         string // contact: lower-case address
-	CompanyName   string // contact: employer's name
-	CompanyDomain string // contact: employer's registrable domain
+	ID            string `json:",omitempty"` // Lusha id, opaque
+	Domain        string `json:",omitempty"` // company: registrable domain, lower case, punycode
+	Name          string `json:",omitempty"` // company: name; contact: full name
+	LinkedIn      string `json:",omitempty"` // contact: https://www.linkedin.com/in/<slug>
+	Email         string `json:",omitempty"` // contact: lower-case address
+	CompanyName   string `json:",omitempty"` // contact: employer's name
+	CompanyDomain string `json:",omitempty"` // contact: employer's registrable domain
 
-	Notes  []string // what normalisation changed or set aside, for the accounts table
-	Reject *Reject  // why the line cannot be asked about; nil when it can
+	Notes  []string `json:",omitempty"` // what normalisation changed or set aside, for the accounts table
+	Reject *Reject  `json:",omitempty"` // why the line cannot be asked about; nil when it can
 }
 
 // Reject says why a line was refused, where, and what to do about it.

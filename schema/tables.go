@@ -2,7 +2,7 @@ package schema
 
 // version is the schema version of every event table. It rises when any of
 // them changes.
-const version = 1
+const version = 2
 
 // common are the first columns of every event table.
 var common = []Column{
@@ -133,13 +133,13 @@ var Events = []Table{
 // The manifest-side tables: one file of each per run.
 var (
 	Accounts = Table{
-		Name: "accounts", Version: 1,
+		Name: "accounts", Version: version,
 		Doc: "Every line of the input list with its one terminal status",
 		Columns: []Column{
 			{Name: "run_id", Type: String, Doc: "The run"},
 			{Name: "row", Type: Int64, Doc: "Ordinal of the record in the input, from 1"},
 			{Name: "account_key", Type: String, Doc: "The caller's own key of the line", Rare: true},
-			{Name: "status", Type: String, Doc: "enriched, no_signal, not_found, resolved, duplicate, cached, rejected, restricted, held, lost or deferred"},
+			{Name: "status", Type: String, Doc: "enriched, no_signal, not_found, resolved, seed, duplicate, cached, rejected, restricted, held, lost or deferred"},
 			{Name: "reason", Type: String, Doc: "Why, for every status that is not an answer"},
 			{Name: "object_type", Type: String, Doc: "contact or company"},
 			{Name: "identifier_type", Type: String, Doc: "What the line was asked by: id, linkedin, email, domain or name"},
@@ -156,6 +156,7 @@ var (
 			{Name: "input_column", Type: String, Doc: "Column at fault when the line was rejected"},
 			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer", Rare: true},
 			{Name: "extra", Type: String, Doc: "Fields of the answer's entry that this version does not know, JSON", Rare: true},
+			{Name: "command", Type: String, Doc: "What the line was given to: run (signals), resolve, score, lookalikes or visitors; a status means another thing for each"},
 		},
 		Sort: []string{"row"},
 	}

@@ -80,14 +80,11 @@ type generation struct {
 // generation chooses the dialect in which signals are asked for. Only free
 // endpoints are asked for it.
 func (j *job) generation(ctx context.Context, words []string) (*generation, error) {
-	switch api := j.c.String("api"); api {
+	switch j.c.String("api") { // check has looked at it
 	case apiV2:
 		return j.offers(pipeline.V2, ""), nil
 	case apiV3:
 		return j.offers(pipeline.V3, ""), nil
-	case apiAuto, "":
-	default:
-		return nil, usagef("--api %q: expected v2, v3 or auto", api)
 	}
 	for _, s := range schema.Signals {
 		if s.V2 == schema.Absent && s.V3 != schema.Absent && slices.ContainsFunc(words, named(s.Key)) {
@@ -231,6 +228,11 @@ func (j *job) questions(ctx context.Context, now time.Time) ([]pipeline.Query, e
 		}
 		if out, err = queries(ctx, j.c, g, now); err != nil {
 			return nil, err
+		}
+		for _, q := range out {
+			if slices.ContainsFunc(q.Signals, q.FiltersHere) {
+				j.say("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
+			}
 		}
 		if g.dialect == pipeline.V3 {
 			for _, q := range slices.Clone(out) {

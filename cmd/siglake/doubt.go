@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -58,9 +59,9 @@ func doubtBudget(c *cli.Context) (int64, error) {
 
 // settleDoubts decides about calls in doubt as the policy says, before a run
 // looks at what is known.
-func (s *state) settleDoubts(c *cli.Context, client *signals.Client) error {
+func (s *state) settleDoubts(c *cli.Context, client *signals.Client, asks func(*journal.Call) bool) error {
 	policy := c.String("in-doubt")
-	doubts := s.journal.Doubts()
+	doubts := slices.DeleteFunc(s.journal.Doubts(), func(d *journal.Call) bool { return !asks(d) })
 	if policy == inDoubtHold || len(doubts) == 0 {
 		return nil
 	}

@@ -82,6 +82,9 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if errors.As(err, &e) {
 		code, err = e.code, e.err
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // before a run was begun, or it would have ended by itself
+		code, err = exitDeferred, errors.New("stopped on request, before anything was asked that costs; run the same command again")
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "siglake: "+err.Error())
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/quota"
+	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -193,7 +195,14 @@ func (j *job) look(s *state) (*outlook, error) {
 			if day := j.remember(&b, s.runs()); day != "" {
 				prices = "prices are those that it stated on " + day
 			}
-			o.note(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s; the page allows 5 requests a minute: %v", prices, err))
+			var refusal *signals.RefusalError
+			switch {
+			case errors.As(err, &refusal) && refusal.Class == signals.ClassUnsent:
+				return nil, askError(c.Context, err)
+			case errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst:
+				prices += "; the page can be read five times a minute"
+			}
+			o.note(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
 		} else if u.Remaining >= 0 {
 			o.Left = &u.Remaining
 		}
@@ -241,7 +250,7 @@ func (j *job) look(s *state) (*outlook, error) {
 		return nil, err
 	}
 	o.Lines, o.Settled, o.rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
-	if left := unfit(o.Queries, j.object, splitWords(c.StringSlice("signals"))); len(left) > 0 {
+	if left := unfit(o.Queries, j.object, splitWords(c.StringSlice("signals"))); j.service == pipeline.Signals && len(left) > 0 {
 		o.note(unfitText(j.object) + ": " + strings.Join(left, ", "))
 	}
 	o.Queries = slices.DeleteFunc(slices.Clone(o.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
@@ -254,14 +263,14 @@ func (j *job) look(s *state) (*outlook, error) {
 	case o.Credits.Observed > 0 && len(o.Credits.Unseen) == 0:
 		// An entity is asked about only while the most that it can cost is left.
 		o.Enough = o.Spent + min(o.Credits.P95+plan.Dearest(), o.Credits.Ceiling)
-	case o.Entities <= sampleLines:
+	case o.Entities <= sampleLines || j.service != pipeline.Signals: // a result a line at the most: there is little to find out
 		o.Enough = o.Spent + o.Credits.Ceiling
 	}
 	if s != nil {
 		j.warnOfDoubts(o, s.journal.Doubts())
 	}
 	j.foresee(o, past)
-	o.advise()
+	o.advise(j.service)
 	o.adviseBudget(j.budget, plan)
 	return o, nil
 }
@@ -352,11 +361,14 @@ func (o *outlook) note(text string) { o.Notes = append(o.Notes, text) }
 const sampleLines = 200
 
 // advise adds what the figures mean for the account.
-func (o *outlook) advise() {
+func (o *outlook) advise(service pipeline.Service) {
 	e := o.Credits
 	switch {
 	case o.Entities == 0:
 		return
+	case service != pipeline.Signals && e.Observed == 0:
+		o.note("nothing of the kind was bought for this lake before: the credits rest on how many of such lines the API usually knows, 85 of 100")
+	case service != pipeline.Signals:
 	case e.Observed == 0:
 		o.note("nothing was bought for this lake before, so the credits are a guess: 0.2 events per entity, signal and 90 days, a tenth or ten times that")
 	case len(e.Unseen) > 0:
@@ -492,10 +504,10 @@ func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
 	case o.Entities == 0:
 		fmt.Fprintln(w, "\n  There is nothing to ask.")
 	case o.Enough == 0:
-		fmt.Fprintf(w, "\n  Next: siglake run the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
-			sampleLines, thousands(o.Credits.Ceiling/o.Entities*sampleLines))
+		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
+			c.String("for"), sampleLines, thousands(o.Credits.Ceiling/o.Entities*sampleLines))
 	case c.String("max-credits") == "":
-		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d to be sure (near its end batches shrink: more calls)\n", c.String("for"), o.Enough)
+		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", c.String("for"), o.Enough)
 	}
 }
 

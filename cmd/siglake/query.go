@@ -67,7 +67,7 @@ func queries(ctx context.Context, c *cli.Context, g *generation, now time.Time) 
 			return nil, askError(ctx, fmt.Errorf("asking what the API offers: %w", err))
 		}
 	}
-	chosen, err := choose(words, offers, g.asked)
+	chosen, err := choose(words, offers, g)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +108,8 @@ func askError(ctx context.Context, err error) error {
 			strings.TrimPrefix(refusal.Text(), "not sent: "))}
 	case !known && ctx.Err() == nil:
 		return &exitError{exitAuth, fmt.Errorf("%w; check the API's address", err)}
+	case known && refusal.Advice() != "":
+		return fmt.Errorf("%w; next: %s", err, refusal.Advice())
 	}
 	return err
 }
@@ -123,12 +125,12 @@ func concerns(words []string, o schema.Object) bool {
 
 // choose expands the words to explicit keys that the API offers. A category or
 // "all" leaves out what is not offered; a key by name must be.
-func choose(words []string, offers map[schema.Object]*signals.Options, asked bool) (map[schema.Object][]string, error) {
+func choose(words []string, offers map[schema.Object]*signals.Options, g *generation) (map[schema.Object][]string, error) {
 	offered := func(o schema.Object, key string) bool {
 		return offers[o] != nil && slices.Contains(offers[o].Signals, key)
 	}
 	offer, toWhom := "the API does not offer the signal %q to this account; it offers: %s", "not offered to this account"
-	if !asked {
+	if !g.asked {
 		offer, toWhom = "the vendor's reference does not list the signal %q as offered; it lists: %s", "not offered by the vendor's reference"
 	}
 	wanted := map[schema.Object]map[string]bool{schema.Contact: {}, schema.Company: {}}
@@ -145,6 +147,8 @@ func choose(words []string, offers map[schema.Object]*signals.Options, asked boo
 				}
 			case offered(s.Object, s.Key):
 				wanted[s.Object][s.Key] = true
+			case exact && g.dialect == pipeline.V2 && s.V2 == schema.Absent:
+				return nil, usagef("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
 			case exact:
 				return nil, usagef(offer, s.Key, strings.Join(offers[s.Object].Signals, ", "))
 			default:
@@ -187,6 +191,9 @@ func choose(words []string, offers map[schema.Object]*signals.Options, asked boo
 				out[o] = append(out[o], key)
 			}
 		}
+	}
+	if len(out) == 0 && len(personal) > 0 {
+		return nil, usagef("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(personal), ", "))
 	}
 	if len(out) == 0 {
 		return nil, usagef("none of the signals asked for is there: each is %s", toWhom)

@@ -141,7 +141,7 @@ func (s *state) cannotResume(id string, cmd command) error {
 				id, listName(r.URI), r.First.Format("2006-01-02 15:04 UTC"))
 		}
 		if r.ID == id && r.Command != cmd.digest() {
-			return usagef("%s; to run it as it is now: siglake run", otherCommand(r, cmd))
+			return usagef("%s; to run it as it is now: siglake %s", otherCommand(r, cmd), wordOr(r.Settings[serviceSetting], "run"))
 		}
 		if r.ID == id {
 			return usagef("what run %s left belongs to a window that ended on %s; siglake run asks about today's", id, untilOf(r).Format(time.DateOnly))

@@ -241,6 +241,11 @@ func (j *job) check() (err error) {
 	if j.budget, err = budgetOf(c); err != nil {
 		return err
 	}
+	switch api := c.String("api"); api {
+	case "", apiAuto, apiV2, apiV3:
+	default:
+		return usagef("--api %q: expected v2, v3 or auto", api)
+	}
 	if j.hits, j.misses, err = lives(c); err != nil {
 		return err
 	}
@@ -281,7 +286,7 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		return nil, err
 	}
 	s.journal.SetLife(j.hits, j.misses)
-	if err := s.settleDoubts(c, j.client); err != nil {
+	if err := s.settleDoubts(c, j.client, j.asksLike); err != nil {
 		return nil, err
 	}
 	known, err := s.decide(c.Context, c, j.cmd)
@@ -601,6 +606,11 @@ func (j *job) remember(b *journal.Begin, before []*journal.Run) (day string) {
 	return ""
 }
 
+// asksLike reports whether a call is one that the job could make again.
+func (j *job) asksLike(d *journal.Call) bool {
+	return d.Query.Service == j.service || d.Query.Service == pipeline.Search && j.service == pipeline.Signals
+}
+
 // moves reads the account's usage once more, when all was asked. An account that
 // does not answer at once is not waited for.
 func (j *job) moves(r *journal.Run) *pipeline.AccountMoves {
@@ -636,8 +646,12 @@ func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
 			next = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
 		}
 		if waits := s.journal.Waits(r); len(waits) > 0 {
+			again := "about those lines only"
+			if services[r.Settings[serviceSetting]].Paged() {
+				again = "for that page, and then for those behind it, which were not asked for yet"
+			}
 			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
-				"siglake held retry lets this command ask again about those lines only, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake)
+				"siglake held retry lets this command ask again %s, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake, again)
 		}
 		fmt.Fprintln(c.App.Writer, next)
 	}

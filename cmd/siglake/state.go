@@ -277,6 +277,9 @@ func (cmd command) digest() string {
 
 // differs says what is not as it was in a run.
 func (cmd command) differs(r *journal.Run) string {
+	if now, was := wordOr(cmd.settings[serviceSetting], "run"), wordOr(r.Settings[serviceSetting], "run"); now != was {
+		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", was, now)
+	}
 	var parts []string
 	for name, now := range cmd.settings {
 		if was := r.Settings[name]; was != now {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -64,6 +65,10 @@ func usage(c *cli.Context) error {
 	defer disconnect()
 	u, err := j.client.Usage(c.Context)
 	if err != nil {
+		var refusal *signals.RefusalError
+		if errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst {
+			return &exitError{exitDeferred, errors.New("the account's usage can be read five times a minute, and it was, by siglake or by others: try again in a minute")}
+		}
 		return askError(c.Context, err)
 	}
 	a := usageOf(u)

@@ -119,13 +119,17 @@ func (g *Budgeter) short(one *pipeline.Batch) *pipeline.Stop {
 	case one.Query.Service == pipeline.Signals:
 		advice = ", or with a lower --max-results"
 	}
-	return &pipeline.Stop{
+	stop := &pipeline.Stop{
 		Kind: pipeline.StopBudget,
 		Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more %s can cost %d",
 			g.cfg.Credits, g.spent, what, one.Ceiling()),
 		Advice: fmt.Sprintf("run the same command again with --max-credits %d or more%s", one.Ceiling(), advice),
 		Short:  true,
 	}
+	if one.Query.Service == pipeline.Search { // what is asked by the ids comes on top
+		stop.Advice = "run the same command again with a higher --max-credits"
+	}
+	return stop
 }
 
 // fit is how many items of a batch one call may ask about with so many credits,

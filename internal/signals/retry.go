@@ -276,6 +276,15 @@ func (r *Retrier) giveUp(call *pipeline.Call, tries int) (time.Duration, *pipeli
 	return stands, nil
 }
 
+// Advice is what to do about a refusal that whoever asks next would meet, too;
+// empty for others.
+func (r *RefusalError) Advice() string {
+	if stop := stopFor(r.Verdict); stop != nil {
+		return stop.Advice
+	}
+	return ""
+}
+
 // stopFor names the refusals that every further batch would meet, too.
 func stopFor(v Verdict) *pipeline.Stop {
 	stop := &pipeline.Stop{Kind: pipeline.StopAuth, Reason: v.problem()}
@@ -290,7 +299,7 @@ func stopFor(v Verdict) *pipeline.Stop {
 	case ClassTrial:
 		stop.Advice = "the trial is used up; ask the account's administrator"
 	case ClassRoute, ClassGone, ClassRedirect:
-		stop.Advice = "check the API's address; this version of the API may have ended"
+		stop.Advice = "check the API's address; if this generation of the API has ended, --api v3 asks in the newer one"
 	default:
 		return nil
 	}
