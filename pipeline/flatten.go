@@ -173,6 +173,9 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 		}
 	}
 	if a := e.Asked; a != nil {
+		if name := strings.TrimSpace(got("first_name").s + " " + got("last_name").s); !got("name").set {
+			set("name", optionalString(name))
+		}
 		set("identifier_type", optionalString(string(a.Identifier)))
 		set("identifier", optionalString(a.Text))
 		set("seed_set", optionalString(a.SeedSet))

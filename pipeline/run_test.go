@@ -127,7 +127,7 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 	for table, want := range map[string]cells{
 		"risk": {
 			"signal_type": "headcountDecrease3m", "object_type": "company", "entity_id": "50023", "account_key": "key 1", "event_date": "2026-04-01",
-			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(1), "raw": shrinking,
+			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(2), "raw": shrinking,
 			"company_id": "50023", "company_name": "Kestrel Loom", "company_domain": "kestrelloom.example", "signal_id": "910042", "signal_date": "2026-04-01",
 			"change_rate_percent": -13.0, "change_rate_percent_abs": 13.0, "direction": "decrease", "window_months": int64(3),
 			"baseline_employees_count": int64(276), "new_employees_count": int64(240),
@@ -135,7 +135,7 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 		"accounts": {
 			"run_id": "run-1", "row": int64(1), "account_key": "key 1", "status": "enriched", "object_type": "company", "identifier_type": "domain", "identifier": "c0.example",
 			"entity_id": "50023", "entity_name": "Kestrel Loom", "entity_domain": "kestrelloom.example", "events": int64(1), "credits": int64(1), "call_id": "1-1",
-			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`,
+			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`, "command": "run",
 		},
 		"calls": {
 			"run_id": "run-1", "call_id": "1-1", "batch_id": "000001", "attempt": int64(1), "endpoint": "", "object_type": "company", "entities": int64(0), "signal_types": int64(0),

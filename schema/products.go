@@ -73,7 +73,7 @@ var product = []Column{
 
 // profile are the columns of a preview of a contact or a company.
 var profile = []Column{
-	{Name: "name", Type: String, Doc: "Name of the company, or full name of the contact where the answer states it in one", From: []string{"name", "fullName"}, Rare: true},
+	{Name: "name", Type: String, Doc: "Name of the company, or full name of the contact", From: []string{"name", "fullName"}, Rare: true},
 	{Name: "domain", Type: String, Doc: "Domain of the company, without a leading www", From: []string{"domain"}, Host: true, Rare: true},
 	{Name: "industry", Type: String, Doc: "Industry of the company", From: []string{"industry"}},
 	{Name: "employee_count", Type: Int64, Unit: "people", Doc: "Headcount of the company", From: []string{"employeeCount.exact", "employeeCount"}},

@@ -47,6 +47,8 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	lines, f := kestrel(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
 	lake, _ := buy(t, lines, f, "event_month")
 	again(t, lake, lines)
+	beside, _ := buy(t, lines, f, "event_month") // with what there is beside signals
+	buyProducts(t, beside, "p")
 	d := openDuckDB(t)
 
 	var news, docs []string
@@ -63,7 +65,11 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		if !strings.Contains(statement, "'lake/") {
 			t.Errorf("statement %q = %s, want one that reads the lake", comment, statement)
 		}
-		_, rows, err := d.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(Quote(lake), "'")+"/"))
+		in := lake
+		if strings.Contains(comment, "(after siglake ") {
+			in = beside
+		}
+		_, rows, err := d.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(Quote(in), "'")+"/"))
 		if err != nil {
 			t.Error(err)
 			continue
@@ -93,6 +99,8 @@ func TestStatementsOfTheREADME(t *testing.T) {
 			"[000002-1 5 2 3 credits more than its events explain; spread over its events by their number]",
 			"[000003-1 1 0 1 credit more than its events explain; it returned none]",
 		},
+		"lookalikes that are not on my lists yet, best first (after siglake lookalikes)": {"[1 Fjord Fibre fjordfibre.example Textiles 95 Norway]"},
+		"accounts with their score beside their news (after siglake score)":              {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
 		"what the columns mean": docs,
 	}, got, cmp.Transformer("unordered", asSet)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)

@@ -228,6 +228,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Server: s, w: w, r: r, now: s.now().UTC()}
 	x.path = r.URL.Path
 	route, known := routes[x.path]
+	if s.switches.V2 == "ended" && strings.HasPrefix(x.path, "/api/signals/") {
+		known = false
+	}
 	if len(x.path) > 200 {
 		x.path = x.path[:200]
 	}

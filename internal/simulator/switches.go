@@ -44,6 +44,7 @@ type Switches struct {
 	ScorePrice    string // of a scored row
 	Restricted    string // entities that V3 search may not show
 	Events        string // how much happens to an entity
+	V2            string // whether the older generation of the API is still there
 	Chaos         string // a fresh reading of the harmless questions for every answer
 }
 
@@ -141,6 +142,8 @@ var switchTable = []switchDef{
 		"100 without it, so that an answer costs the most it can; in V3 everybody is found and scored and every page is full",
 		[]string{"drawn", "most"}},
 		func(s *Switches) *string { return &s.Events }, false},
+	{SwitchDoc{"v2", 0, "the signals of the older generation are served, or have ended: no route leads there", []string{"served", "ended"}},
+		func(s *Switches) *string { return &s.V2 }, false},
 	{SwitchDoc{"chaos", 0, "draw the harmless switches anew for every answer, from seed and request", []string{"off", "on"}},
 		func(s *Switches) *string { return &s.Chaos }, false},
 }
