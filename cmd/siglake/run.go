@@ -586,8 +586,12 @@ func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
 			next = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
 		}
 		if waits := s.journal.Waits(r); len(waits) > 0 {
+			again, lost := "about those lines only", "gives them up for today"
+			if services[r.Settings[serviceSetting]].Paged() {
+				again, lost = "for that page, and for those behind it", "gives it up, and lets this command go on behind it"
+			}
 			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
-				"siglake held retry lets this command ask again about those lines only, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake)
+				"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", counted(len(waits), "call"), s.lake, again, lost)
 		}
 		fmt.Fprintln(c.App.Writer, next)
 	}
