@@ -78,24 +78,25 @@ func TestSessionEnds(t *testing.T) {
 				pass(31)
 				buy(100, exitComplete, 20) // in a new one
 				buy(140, exitComplete, 40) // in that, which knows nothing of the first
+				buy(160, exitComplete, 20) // and more than can be excluded
 				if n := r.twice(); n > 0 {
 					t.Errorf("%d results were bought twice", n)
 				}
 				pass(31)
-				says := "the API has forgotten the session, and so which 140 results it gave"
+				says := "the API has forgotten the session, and so which 160 results it gave"
 				paid := 0
 				if how == "restart" {
 					says, paid = "the API began the session anew", 20 // nobody could know
 				}
-				if v := buy(160, exitUsage, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
+				if v := buy(180, exitUsage, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
 					t.Errorf("it does not say %q, and what to do:\n%s", says, v.stdout)
 				}
 				if n := r.twice(); n > paid {
 					t.Errorf("%d results were bought twice, want at most the %d of one page", n, paid)
 				}
-				buy(180, exitUsage, 0)
-				if ranks := r.ranked(); len(ranks) != 140+paid || ranks[len(ranks)-1]["rank"].(int64) != int64(len(ranks)) {
-					t.Errorf("%d results, want %d, with ranks without a gap", len(ranks), 140+paid)
+				buy(200, exitUsage, 0)
+				if ranks := r.ranked(); len(ranks) != 160+paid || ranks[len(ranks)-1]["rank"].(int64) != int64(len(ranks)) {
+					t.Errorf("%d results, want %d, with ranks without a gap", len(ranks), 160+paid)
 				}
 				r.checkReplay()
 				buy(40, exitComplete, 40, "--refresh", "--new-run")
@@ -161,8 +162,11 @@ func TestLostPages(t *testing.T) {
 						if listed := r.command(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 20 credits") || !strings.Contains(listed, "1 call in doubt") {
 							t.Errorf("held list:\n%s", listed)
 						}
-						if v := carry(); v.code != exitHeld || v.calls != 0 || !strings.Contains(v.stdout, "Nothing to do") {
+						if v := carry(); v.code != exitHeld || v.calls != 0 || !strings.Contains(v.stdout, "lets this command go on behind it") {
 							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+						}
+						if v := r.onCopy().carry(t.Context(), words, "", more(80)...); v.code != exitHeld || v.calls != 0 {
+							t.Errorf("undecided, and more wanted: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
 						}
 						r.checkReplay()
 						r.command(exitComplete, "held", decide)
@@ -225,9 +229,13 @@ func TestLostSearches(t *testing.T) {
 					if listed := r.command(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 4 credits") || !strings.Contains(listed, "100 compan") {
 						t.Errorf("held list:\n%s", listed)
 					}
-					if v := carry(); v.code != exitHeld || v.calls != 0 {
-						t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+					for _, at := range []*rig{r, r.onCopy()} {
+						if v := at.carry(t.Context(), words, "", flags...); v.code != exitHeld || v.calls != 0 {
+							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+						}
+						flags = append(flags, "--new-run")
 					}
+					flags = flags[:len(flags)-2]
 					r.checkReplay()
 					r.command(exitComplete, "held", decide)
 					v, got := r.tells(func() visit {

@@ -388,8 +388,8 @@ func (j *job) cursor(ctx context.Context, s *state, q *pipeline.Query, run *jour
 
 // hadEnough says that earlier runs have bought what the job wants; it is empty
 // when they have not.
-func (j *job) hadEnough(s *state) (string, error) {
-	if j.paged == nil || j.c.Bool("refresh") {
+func (j *job) hadEnough(s *state, known decision) (string, error) {
+	if j.paged == nil || j.c.Bool("refresh") || known.resume != nil || known.continues != nil {
 		return "", nil
 	}
 	at, _, err := j.cursor(j.c.Context, s, &j.paged.query, nil)

@@ -300,22 +300,17 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 	if err := sinks.Sweep(j.lake, c.String("scratch"), unfinished); err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
+	if text, err := j.hadEnough(s, known); text != "" || err != nil {
+		if err == nil && !c.Bool("quiet") {
+			fmt.Fprintln(c.App.Writer, text)
+		}
+		return nil, err
+	}
 	if known.done != nil {
 		return nil, s.nothingToDo(c, known.done)
 	}
 	if j.resumes != "" && !known.isAbout(j.resumes) {
 		return nil, s.cannotResume(j.resumes, j.cmd)
-	}
-	if known == (decision{}) {
-		switch text, err := j.hadEnough(s); {
-		case err != nil:
-			return nil, err
-		case text != "":
-			if !c.Bool("quiet") {
-				fmt.Fprintln(c.App.Writer, text)
-			}
-			return nil, nil
-		}
 	}
 	j.resumes = "" // what was left in doubt meanwhile is another run's
 	begin, err := j.begin(known, s.journal.Runs())
@@ -646,12 +641,12 @@ func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
 			next = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
 		}
 		if waits := s.journal.Waits(r); len(waits) > 0 {
-			again := "about those lines only"
+			again, lost := "about those lines only", "gives them up for today"
 			if services[r.Settings[serviceSetting]].Paged() {
-				again = "for that page, and then for those behind it, which were not asked for yet"
+				again, lost = "for that page, and for those behind it", "gives it up, and lets this command go on behind it"
 			}
 			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
-				"siglake held retry lets this command ask again %s, siglake held accept-loss gives them up for today.", counted(len(waits), "call"), s.lake, again)
+				"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", counted(len(waits), "call"), s.lake, again, lost)
 		}
 		fmt.Fprintln(c.App.Writer, next)
 	}
