@@ -3,10 +3,10 @@ TOOLS  := $(GO) tool -modfile=internal/tools/go.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint weakened fuzz bench clean
+.PHONY: help build demo test conformance lint weakened fuzz bench clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 build: ## build bin/siglake, static
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/siglake ./cmd/siglake
@@ -18,6 +18,9 @@ test: ## all tests, with the race detector, real S3 stores and the DuckDB cross-
 	@$(GO) test -count=1 -run '^TestStart$$' ./internal/bucket/buckettest # builds the stores, minutes once
 	@$(TOOLS) gotestsum --format pkgname-and-test-fails -- -race -timeout 25m ./...
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
+
+conformance: ## the client against a mock made from a description of the API; needs Node
+	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
 
 lint: ## vet and lint
 	@$(GO) vet ./...

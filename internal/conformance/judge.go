@@ -2,12 +2,14 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,10 +23,11 @@ import (
 type Judge struct {
 	URL string
 
-	Prefer  func(path string) string // the mock's Prefer header; nil: a plain answer
-	Reroute map[string]string        // paths that are asked for at another one
-	Aim     bool                     // answers are made to be about what was asked: made up, they are about nobody
-	Report  func(string)             // of what is wrong; nil: an error of the test
+	Prefer    func(path string) string // the mock's Prefer header; nil: a plain answer
+	Reroute   map[string]string        // paths that are asked for at another one
+	Aim       bool                     // answers are made to be about what was asked: made up, they are about nobody
+	Boundless bool                     // answers state no rate limits: made up, they may be reached
+	Report    func(string)             // of what is wrong; nil: an error of the test
 
 	mock *Mock
 	mu   sync.Mutex
@@ -38,6 +41,8 @@ type Exchange struct {
 	Status    int
 	Answer    []byte
 }
+
+var limits = regexp.MustCompile(`(?i)^x-(rate-limit|minute|hourly|daily)-`)
 
 // Judge begins to judge on behalf of a test, and ends with it.
 func (m *Mock) Judge(t testing.TB) *Judge {
@@ -68,7 +73,8 @@ func (j *Judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	asked := *r.URL
 	asked.Path = path
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, j.mock.URL+asked.RequestURI(), bytes.NewReader(body))
+	// Whoever gives up waiting is judged all the same.
+	req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, j.mock.URL+asked.RequestURI(), bytes.NewReader(body)) //nolint:gosec // to the mock, whatever the path
 	if err != nil {
 		j.Report(err.Error())
 		return
@@ -98,6 +104,9 @@ func (j *Judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	j.seen = append(j.seen, Exchange{operation(r.Method, path), resp.StatusCode, answer})
 	j.mu.Unlock()
 	maps.Copy(w.Header(), resp.Header)
+	if j.Boundless {
+		maps.DeleteFunc(w.Header(), func(name string, _ []string) bool { return limits.MatchString(name) })
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	w.WriteHeader(resp.StatusCode)
 	_, _ = w.Write(answer) // a client that went away misses nothing

@@ -47,8 +47,8 @@ func Start(ctx context.Context, description string) (*Mock, error) {
 		return nil, err
 	}
 	m := &Mock{done: make(chan struct{})}
-	m.process = exec.CommandContext(ctx, node, "--require", "./stdin.cjs", "node_modules/@stoplight/prism-cli/dist/index.js",
-		"mock", "--errors", "--port", "0", "--verboseLevel", "info", description) //nolint:gosec // node, and a path that the caller names
+	m.process = exec.CommandContext(ctx, node, "--require", "./stdin.cjs", "node_modules/@stoplight/prism-cli/dist/index.js", //nolint:gosec // node, and a path that the caller names
+		"mock", "--errors", "--port", "0", "--verboseLevel", "info", description)
 	m.process.Env = append(os.Environ(), "NO_COLOR=1", "FORCE_COLOR=0")
 	if m.stdin, err = m.process.StdinPipe(); err != nil {
 		return nil, err
@@ -119,9 +119,9 @@ func install(ctx context.Context) (node string, err error) {
 	if have, err := os.ReadFile(stamp); err == nil && bytes.Equal(have, lock) {
 		return node, nil
 	}
-	out, err := exec.CommandContext(ctx, npm, "ci", "--no-audit", "--no-fund").CombinedOutput()
+	out, err := exec.CommandContext(ctx, npm, "ci", "--no-audit", "--no-fund").CombinedOutput() //nolint:gosec // npm
 	if err != nil {
 		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
 	}
-	return node, os.WriteFile(stamp, lock, 0o600)
+	return node, os.WriteFile(stamp, lock, 0o600) //nolint:gosec // a name that stands above
 }
