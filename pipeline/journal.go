@@ -158,16 +158,6 @@ func (r *rowSet) add(row int64) {
 	(*r)[row/64] |= 1 << (row % 64)
 }
 
-func (r *rowSet) join(o rowSet) {
-	for i, rows := range o {
-		if i == len(*r) {
-			*r = append(*r, o[i:]...)
-			break
-		}
-		(*r)[i] |= rows
-	}
-}
-
 func (r rowSet) has(row int64) bool {
 	return row/64 < int64(len(r)) && r[row/64]&(1<<(row%64)) != 0
 }

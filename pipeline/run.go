@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -100,13 +101,13 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 
 	var batches int64
 	if len(r.Searches) > 0 {
-		var found rowSet // beside what the walk reads meanwhile
+		settled := slices.Clone(done) // by searches; done is read meanwhile by the walk that makes them
 		for u, reply := range ahead(ctx, m.Run.Concurrency, shards.searches(src.Accounts(keep)), ask) {
 			batches++
 			if err := complete(u.batch, reply); err != nil {
 				return nil, err
 			}
-			left, err := lines.found(keep, u.batch, reply, &found)
+			left, err := lines.found(keep, u.batch, reply, &settled)
 			if err == nil && len(left) > 0 {
 				err = journal.Keep(left)
 			}
@@ -117,7 +118,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 				r.Progress(m.progress(batches))
 			}
 		}
-		shards.done.join(found)
+		shards.done = settled
 		if src, err = r.Again(); err != nil {
 			return nil, err
 		}
