@@ -425,13 +425,18 @@ func (m *Manifest) Doubtful() bool {
 }
 
 // dearest is the most that so many lines can cost of those that the run asks
-// about, by all that it asks about them: a search may come before the signals.
+// about, by all that it asks about them: a search may come before the signals,
+// and its price is for many together, of which there may be few in a call.
 func (m *Manifest) dearest(lines int64) (credits int64) {
 	all := map[schema.Object]int64{}
+	size := int64(min(orDefault(m.Run.BatchSize, MaxBatch), againSize))
 	for i := range m.Queries {
 		q := &m.Queries[i]
-		whole, rest := lines/MaxBatch, int(lines%MaxBatch)
-		all[q.Object] += whole*q.Ceiling(MaxBatch) + q.Ceiling(rest)
+		if q.Per > 1 {
+			all[q.Object] += (lines + size - 1) / size * q.Ceiling(int(size))
+		} else {
+			all[q.Object] += lines * q.Ceiling(1)
+		}
 		credits = max(credits, all[q.Object])
 	}
 	return credits

@@ -17,6 +17,7 @@ type Paging struct {
 	Want  int64            // results in all, those of earlier runs included; 0: all there are
 	From  Cursor           // how far earlier runs, and this one's ended processes, have come
 	Given []RawEvent       // what came before From
+	Known int64            // results that came a second time in earlier runs: it was said then
 	Left  func() int64     // credits that are left for another page; nil: no cap
 
 	// Without gives a question by which nothing is bought again that was given,
@@ -144,8 +145,8 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 	m.Pages.About, m.Pages.Before = p.About.Key, at.Results-m.Pages.Results
 	m.Pages.Session, m.Pages.Ended = at.Session, at.Ended
 	fate, stop := Line{Doubt: at.Doubt}, (*Stop)(nil)
-	switch enough := at.Ended || p.Want > 0 && at.Results >= p.Want; {
-	case at.Doubt == nil || enough:
+	switch {
+	case at.Doubt == nil || at.Ended || p.Want > 0 && at.Results >= p.Want:
 		fate.Doubt = nil
 	case at.Doubt.Accepted:
 		fate.Status = schema.Lost
@@ -203,9 +204,13 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 			break
 		}
 	}
+	enough := at.Ended || p.Want > 0 && at.Results >= p.Want
+	if stop == nil && at.Again > p.Known { // nobody is to learn of it by the bill
+		stop = sessionAnew(at.Again - p.Known)
+	}
 	switch {
 	case fate.Status != "":
-	case stop != nil:
+	case stop != nil && !enough:
 		fate.Status, fate.Reason = schema.Deferred, stop.Reason
 	default:
 		fate.Status, fate.Reason = schema.Seed, fmt.Sprintf("%s returned %d results in all", p.About.Key, at.Results)
@@ -298,8 +303,8 @@ func sessionGone(results int64) *Stop {
 func sessionAnew(again int64) *Stop {
 	return &Stop{
 		Kind:   StopSession,
-		Reason: fmt.Sprintf("%d results came, and were charged for, a second time, and more would: the API does not keep to its session", again),
-		Advice: "add --refresh to buy it all again, or be content with what there is",
+		Reason: fmt.Sprintf("%d results came, and were charged for, a second time: the API does not keep to its session", again),
+		Advice: "compare the account's usage with the vendor's terms; add --refresh to buy it all again, or be content with what there is",
 	}
 }
 

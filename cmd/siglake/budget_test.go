@@ -28,6 +28,7 @@ type purse struct {
 	first int64 // and of finding out its id
 	batch int64 // and of one batch
 	most  int64 // and of the whole list
+	size  int64 // of a batch
 	paged bool
 
 	limit atomic.Int64 // the bill must never be higher
@@ -67,7 +68,7 @@ func (p *purse) signals(t *testing.T, seed uint64) {
 	}
 	size := 1 + p.dice.IntN(min(100, max(lines/4, 2)))
 	price := 1 + p.dice.Int64N(7)
-	p.one = price * int64(len(types)*results)
+	p.one, p.size = price*int64(len(types)*results), int64(size)
 	p.batch, p.most = p.one*int64(min(size, lines)), p.one*int64(lines)
 
 	p.open(t, simulator.Config{Seed: seed, EventPrice: price})
@@ -199,9 +200,9 @@ func (p *purse) check(v visit, budget int64) fate {
 	}
 	says := []string{fmt.Sprintf("--max-credits %d or more", p.one)}
 	if !p.paged {
-		says = append(says, fmt.Sprintf("%d lines that are left can cost %d at the most", deferred, deferred*(p.one+p.first)))
+		says = append(says, fmt.Sprintf("%d lines that are left can cost %d at the most", deferred, p.needs(deferred)))
 	}
-	if p.first > 0 && strings.Contains(stop.Advice, fmt.Sprintf("--max-credits %d or more;", p.first)) {
+	if p.first > 0 && strings.Contains(stop.Advice, "with a higher --max-credits;") {
 		says = says[1:] // it stopped while it searched
 	}
 	for _, want := range says {
@@ -210,6 +211,13 @@ func (p *purse) check(v visit, budget int64) fate {
 		}
 	}
 	return "stopped: budget"
+}
+
+// needs is what so many lines can cost: each its signals, and a search for every
+// ten, which is the fewest that a call may be about when there are more.
+func (p *purse) needs(lines int64) int64 {
+	together := max(1, min(p.size, 10))
+	return lines*p.one + (lines+together-1)/together*p.first
 }
 
 // newPurseV3 buys signals by ids that are searched first: both share the budget.
@@ -232,7 +240,6 @@ func newPurseOf(t *testing.T, seed uint64) *purse {
 		p.flags = append(p.flags, "--limit", fmt.Sprint(lines), "--page-size", fmt.Sprint(size))
 	case 2:
 		p.verb, p.paged = []string{visitorsName, "--domain", "shop.example"}, true
-		p.one = int64(size) // a page is bought whole
 		p.flags = append(p.flags, "--limit", fmt.Sprint(lines), "--page-size", fmt.Sprint(size))
 	default:
 		p.verb, p.list = []string{scoreName, "-"}, domains(lines)

@@ -93,6 +93,9 @@ func (w *world) goesOn(dice *rand.Rand) (lost int) {
 	w.t.Helper()
 	for range 60 {
 		how := []string{"retry", "accept-loss"}[dice.IntN(2)]
+		if len((&rig{t: w.t, lake: w.lake}).ranked()) == 0 {
+			how = "retry" // else the session would be given up, and all with it
+		}
 		if code, _, stderr := call(w.t, "held", how, "--lake", w.lake); code != exitComplete {
 			w.t.Fatalf("held %s: exit %d\n%s", how, code, stderr)
 		}

@@ -413,6 +413,13 @@ func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, s *state, r
 	if p.From, p.Given, err = j.cursor(ctx, s, q, run); err != nil {
 		return nil, err
 	}
+	if p.From.Again > 0 {
+		before, _, err := s.journal.Pages(ctx, &j.paged.about, q, func(r *journal.Run) bool { return r != run })
+		if err != nil {
+			return nil, &exitError{exitIntegrity, err}
+		}
+		p.Known = before.Again
+	}
 	if j.budget > 0 {
 		p.Left = func() int64 { return j.budget - run.Spent() }
 	}

@@ -160,11 +160,11 @@ func TestVisitors(t *testing.T) {
 	t.Run("limit", func(t *testing.T) {
 		r := newRig(t, switched(t))
 		r.buys(t.Context(), nil, "visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "30")
-		if p := r.manifest.Pages; p.Results != 40 || p.Ended || p.Pages != 2 {
-			t.Errorf("--limit 30 in pages of 20: %+v, want two whole pages", p)
+		if p := r.manifest.Pages; p.Results != 30 || p.Ended || p.Pages != 2 {
+			t.Errorf("--limit 30 in pages of 20: %+v, want two pages, the second a short one", p)
 		}
-		if n := r.again("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 20 || r.manifest.Pages.Before != 40 {
-			t.Errorf("--limit 60 after it: %d credits, %+v; want one page more", n, r.manifest.Pages)
+		if n := r.again("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 30 || r.manifest.Pages.Before != 30 {
+			t.Errorf("--limit 60 after it: %d credits, %+v; want the other 30", n, r.manifest.Pages)
 		}
 		if n := r.again("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 0 {
 			t.Errorf("the same command: %d credits", n)
@@ -174,8 +174,8 @@ func TestVisitors(t *testing.T) {
 	t.Run("a site without pixel", func(t *testing.T) {
 		r := newRig(t, switched(t))
 		r.buys(t.Context(), nil, "visitors", "--domain", "untracked.example")
-		if r.code != exitRejects || !strings.Contains(r.stdout, "is not a tracked site of this account") {
-			t.Errorf("exit %d, want %d and why: %s%s", r.code, exitRejects, r.stdout, r.stderr)
+		if r.code != exitUsage || !strings.Contains(r.stdout, "is not a tracked site of this account") {
+			t.Errorf("exit %d, want %d and why: %s%s", r.code, exitUsage, r.stdout, r.stderr)
 		}
 	})
 }
@@ -470,7 +470,7 @@ func TestProductsRefuse(t *testing.T) {
 		words []string
 		says  string
 	}{
-		"too few seeds":    {[]string{"lookalikes", "--seeds", four}, "4 seeds that can be sent (of 5 lines); the API takes 5 to 100"},
+		"too few seeds":    {[]string{"lookalikes", "--seeds", four}, "4 seeds (of 5 lines); the API takes 5 to 100"},
 		"both kinds":       {[]string{"lookalikes", "--seeds", people}, "one kind at a time"},
 		"no result":        {[]string{"lookalikes", "--seeds", seeds(t, schema.Company), "--limit", "0"}, "--limit 0"},
 		"page too long":    {[]string{"visitors", "--domain", "shop.example", "--page-size", "151"}, "1 to 150"},

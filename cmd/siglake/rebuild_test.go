@@ -70,13 +70,13 @@ func olderProgram(t *testing.T, line string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const version = "const version = 1"
+	const version = "const version = 2"
 	if strings.Count(string(text), line) != 1 || !strings.Contains(string(text), version) {
 		t.Fatalf("the tables do not have the line once: %s", line)
 	}
 	dir := t.TempDir()
 	changed := filepath.Join(dir, "tables.go")
-	old := strings.ReplaceAll(strings.Replace(string(text), line, "", 1), version, "const version = 0")
+	old := strings.ReplaceAll(strings.Replace(string(text), line, "", 1), version, "const version = 1")
 	if err := os.WriteFile(changed, []byte(old), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ type effect struct {
 	uids     string // the rows: "" the same, "fewer", "more", "people" (the same but for people's), "other" ones
 	statuses bool   // the fates of lines may be others
 	credits  bool   // so may be the bill
+	ended    string // the dialect in which nothing is to be had any more
 }
 
 // effects are those that have one. What is said of a switch holds for all its
@@ -30,6 +31,7 @@ var effects = map[string]effect{
 	"restricted":       {uids: "fewer", statuses: true, credits: true},
 	"events":           {uids: "other", statuses: true, credits: true},
 	"chaos":            {uids: "people"},
+	"v2":               {ended: apiV2},
 	"session-expiry":   {}, // of lookalikes
 	"pagination":       {}, // of website visits
 	"score-price":      {}, // of scores
@@ -135,6 +137,12 @@ func TestRegister(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					r := newRig(t, switched(t, setting))
 					r.runContext(t.Context(), nil, list, flags[api]...)
+					if expected.ended == api {
+						if r.code != exitAuth || !strings.Contains(r.stderr, "--api v3") {
+							t.Errorf("exit %d, want %d and what to do: %s", r.code, exitAuth, r.stderr)
+						}
+						return
+					}
 					if r.code != exitRejects { // the list has such lines
 						t.Fatalf("exit %d, want %d: %s", r.code, exitRejects, r.stderr)
 					}

@@ -563,8 +563,8 @@ var weaknesses = []weakness{
 		name: "a lost page passed over",
 		harm: "a page that may have been charged is asked for again, silently",
 		file: "pipeline/pages.go",
-		old:  `	case at.Doubt == nil || enough:`,
-		new:  `	case at.Doubt == nil || enough || !at.Doubt.Accepted:`,
+		old:  `	case at.Doubt == nil || at.Ended || p.Want`,
+		new:  `	case at.Doubt == nil || !at.Doubt.Accepted || p.Want`,
 		pkg:  "pipeline", run: "TestPages",
 	},
 	{
