@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -54,23 +55,80 @@ func TestReplayOfUndecided(t *testing.T) {
 	}
 }
 
+// TestReplayOfSearches: what a search cost that found nothing out, or that nobody
+// knows what it cost, stands on its line at first and again.
+func TestReplayOfSearches(t *testing.T) {
+	var accounts []schema.Account
+	for n, domain := range []string{"known1.example", "later.example", "nobody.example", "secret.example"} {
+		accounts = append(accounts, schema.Account{Row: int64(n + 1), Key: domain, Object: schema.Company, Domain: domain})
+	}
+	g, j := &registry{found: map[Identity]Identified{}}, &keeping{}
+	var past []Answered
+	ask := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+		reply, err := g.Fetch(ctx, b)
+		if b.Query.Service == Search {
+			reply.Calls[0].Charge = Charge{Text: "some"}
+		}
+		past = append(past, Answered{b, reply})
+		return reply, err
+	})
+	sink := &memorySink{}
+	runner := &Runner{
+		Fetcher: ask, Journal: both{g, j}, Sink: sink, RunID: "run-1", Concurrency: 1, Now: func() time.Time { return epoch },
+		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, Dialect: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5}},
+		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, Service: Search, Dialect: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1}},
+		Again:    func() (Source, error) { return list{accounts: accounts}, nil },
+	}
+	if _, err := runner.Run(t.Context(), list{accounts: accounts}); err != nil {
+		t.Fatal(err)
+	}
+	again := &memorySink{}
+	replay := &Runner{Sink: again, Queries: runner.Queries, Searches: runner.Searches, RunID: "run-1", Past: &Past{Answers: j.answers(past), Lines: j.lines}}
+	if _, err := replay.Replay(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	rows := func(s *memorySink) map[string]cells {
+		out := map[string]cells{}
+		for _, row := range s.read("accounts") {
+			if out[row.text("account_key")] = row; !row.null("credits") {
+				t.Errorf("%s bears %d credits, and nobody knows what was charged", row.text("account_key"), row.int("credits"))
+			}
+		}
+		return out
+	}
+	if diff := cmp.Diff(rows(sink), rows(again)); diff != "" || len(rows(again)) != len(accounts) {
+		t.Errorf("accounts (-run +made again):\n%s", diff)
+	}
+}
+
+// both knows what the registry does, and keeps.
+type both struct {
+	*registry
+	keeper *keeping
+}
+
+func (b both) Keep(lines []Line) error { return b.keeper.Keep(lines) }
+
 // keeping is a journal that gives back what it was given, as text.
 type keeping struct {
 	nothing
-	kept []byte
+	kept [][]byte
 }
 
-func (k *keeping) Keep(lines []Line) (err error) {
-	k.kept, err = json.Marshal(lines)
+func (k *keeping) Keep(lines []Line) error {
+	text, err := json.Marshal(lines)
+	k.kept = append(k.kept, text)
 	return err
 }
 
 func (k *keeping) lines(yield func(Line, error) bool) {
-	var lines []Line
-	err := json.Unmarshal(k.kept, &lines)
-	for _, l := range lines {
-		if !yield(l, err) {
-			return
+	for _, text := range k.kept {
+		var lines []Line
+		err := json.Unmarshal(text, &lines)
+		for _, l := range lines {
+			if !yield(l, err) {
+				return
+			}
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (i *Item) EntityID() string {
 // Page says which stretch of a paged answer is asked for.
 type Page struct {
 	Number  int64  `json:"number"`            // from 1
-	Offset  int64  `json:"offset"`            // results that came before it
+	Offset  int64  `json:"offset"`            // results that came before it, or of Visits have their place before it
 	Limit   int    `json:"limit"`             // most results on it
 	Apart   bool   `json:"apart,omitempty"`   // of Lookalikes: the question excludes all that came before it
 	Session string `json:"session,omitempty"` // of Lookalikes: whose results are not given again; empty begins one

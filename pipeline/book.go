@@ -155,7 +155,7 @@ func (k *book) enterPast(ctx context.Context, b *Batch, reply *Reply, done *rowS
 		if b.Query.Service.Paged() {
 			continue // its lines were kept
 		}
-		if b.Query.Service == Search && !k.onlyIDs() && reply.Items[i].Status == schema.Resolved {
+		if status := reply.Items[i].Status; b.Query.Service == Search && !k.onlyIDs() && (status == schema.Resolved || status == schema.Deferred) {
 			k.search(item.Account.Row, paid[i], k.unknown[reply.Items[i].CallID])
 			continue
 		}

@@ -31,6 +31,7 @@ type Cursor struct {
 	Session string // of the last answer
 	Results int64  // that were returned
 	Page    int64  // number of the last page
+	Place   int64  // of Visits: how many results lie before the next page, those included that a page left out
 	Ended   bool   // there are no more
 	Calls   int64  // that were answered
 	Again   int64  // results that came a second time, and were charged for
@@ -63,6 +64,14 @@ func (c *Cursor) Follow(b *Batch, reply *Reply) {
 			c.Session = a.Next.Session
 		}
 		c.Ended = c.Ended || !a.Next.More
+	}
+	if b.Query.Service == Visits {
+		// A page is a stretch of the API's list: what is left out of it moves up
+		// none of those behind.
+		c.Place = b.Items[0].Page.Offset + int64(len(a.Events))
+		if !c.Ended {
+			c.Place = max(c.Place, b.Items[0].Page.Offset+int64(b.Items[0].Page.Limit))
+		}
 	}
 	if b.Query.Service == Lookalikes {
 		again := c.Again
@@ -281,15 +290,15 @@ func (q *question) page(at *Cursor) *Page {
 		for left := p.Left(); limit > 1 && q.cost(limit) > left; limit-- { // there are at most some hundred
 		}
 	}
-	number := at.Page + 1
+	number, offset := at.Page+1, at.Results
 	if q.Service == Visits { // a page is told by its number and size: what came before it must be whole pages of that size
-		for at.Results%limit != 0 {
+		for offset = at.Place; offset%limit != 0; {
 			limit--
 		}
-		number = at.Results/limit + 1
+		number = offset/limit + 1
 	}
 	apart := len(q.given) > 0 && q.excluded == len(q.given)
-	return &Page{Number: number, Offset: at.Results, Limit: int(limit), Session: at.Session, Apart: apart}
+	return &Page{Number: number, Offset: offset, Limit: int(limit), Session: at.Session, Apart: apart}
 }
 
 func sessionGone(results int64) *Stop {

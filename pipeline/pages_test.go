@@ -244,7 +244,7 @@ func TestVisitPages(t *testing.T) {
 			p.Left = func() int64 { return tt.left }
 		}
 		q := question{Query: p.Query, of: p}
-		if got := q.page(&Cursor{Results: tt.results}); *got != tt.expect {
+		if got := q.page(&Cursor{Results: tt.results, Place: tt.results}); *got != tt.expect {
 			t.Errorf("after %d results, of %d wanted, pages of %d, %d credits left: %+v, want %+v", tt.results, tt.want, tt.size, tt.left, *got, tt.expect)
 		}
 	}

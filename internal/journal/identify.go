@@ -174,7 +174,7 @@ func (j *Journal) Pages(ctx context.Context, about *schema.Account, q *pipeline.
 			case c.Resolved == "", c.Resolved == Lost && q.Service == pipeline.Lookalikes && page.Session == "":
 				at.Doubt = doubtAbout(c) // lost, too, is the session that it began
 			case c.Resolved == Lost && q.Service == pipeline.Visits: // what stood on it is given up
-				at.Page, at.Results, at.Doubt = page.Number, at.Results+int64(page.Limit), nil
+				at.Page, at.Results, at.Place, at.Doubt = page.Number, at.Results+int64(page.Limit), page.Offset+int64(page.Limit), nil
 			default:
 				at.Doubt = nil
 			}
