@@ -86,11 +86,16 @@ func (c *Cursor) meet(events []RawEvent) {
 	if c.met == nil {
 		c.met = map[string]bool{}
 	}
+	var ids []string
 	for _, e := range events {
-		id := resultID(e.Raw)
-		if id != "" && c.met[id] {
-			c.Again++
+		if id := resultID(e.Raw); id != "" {
+			ids = append(ids, id)
+			if c.met[id] {
+				c.Again++
+			}
 		}
+	}
+	for _, id := range ids { // one that stands twice on a page says nothing of the session
 		c.met[id] = true
 	}
 }
@@ -312,7 +317,7 @@ func sessionGone(results int64) *Stop {
 func sessionAnew(again int64) *Stop {
 	return &Stop{
 		Kind:   StopSession,
-		Reason: fmt.Sprintf("%d results came, and were charged for, a second time: the API does not keep to its session", again),
+		Reason: fmt.Sprintf("results came, and were charged for, a second time (%d): the API does not keep to its session", again),
 		Advice: "compare the account's usage with the vendor's terms; add --refresh to buy it all again, or be content with what there is",
 	}
 }

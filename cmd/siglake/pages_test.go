@@ -86,7 +86,7 @@ func TestSessionEnds(t *testing.T) {
 				says := "the API has forgotten the session, and so which 160 results it gave"
 				paid := 0
 				if how == "restart" {
-					says, paid = "20 results came, and were charged for, a second time", 20 // nobody could know
+					says, paid = "results came, and were charged for, a second time (20)", 20 // nobody could know
 				}
 				if v := buy(180, exitDeferred, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
 					t.Errorf("it does not say %q, and what to do:\n%s", says, v.stdout)
