@@ -201,11 +201,7 @@ func (r *Runner) RunPages(ctx context.Context, p Paging) (*Manifest, error) {
 		case a.Status == schema.Enriched || a.Status == schema.NoSignal:
 			asks.given = append(asks.given, a.Events...)
 		case a.Next != nil && a.Next.Gone && stop == nil:
-			if !asks.exclude() {
-				stop = sessionGone(at.Results)
-				break
-			}
-			at.Session = ""
+			at.Session = "" // whether that matters is seen above
 			continue
 		case a.Status == schema.NotFound && at.Results > 0: // of what is behind the results, that is
 			at.Ended = true

@@ -529,11 +529,9 @@ var weaknesses = []weakness{
 		name: "a forgotten session begun anew, without a word",
 		harm: "all that it gave is bought again",
 		file: "pipeline/pages.go",
-		old: `			if !asks.exclude() {
-				stop = sessionGone(at.Results)`,
-		new: `			if !asks.exclude() && at.Results < 0 {
-				stop = sessionGone(at.Results)`,
-		pkg: "cmd/siglake", run: "TestSessionEnds",
+		old:  `	case at.Session == "" && !q.exclude():`,
+		new:  `	case at.Session == "" && !q.exclude() && at.Results < 0:`,
+		pkg:  "pipeline", run: "TestPages",
 	},
 	{
 		name: "a session begun anew by the API gone on with",
