@@ -3,7 +3,7 @@ TOOLS  := $(GO) tool -modfile=internal/tools/go.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test conformance lint weakened fuzz bench clean
+.PHONY: help build demo test test-program test-commands test-packages conformance lint weakened fuzz bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -16,8 +16,19 @@ demo: build ## run the main job on the embedded simulator: no key, no money
 
 test: ## all tests, with the race detector, real S3 stores and the DuckDB cross-check
 	@$(GO) test -count=1 -run '^TestStart$$' ./internal/bucket/buckettest # builds the stores, minutes once
-	@$(TOOLS) gotestsum --format pkgname-and-test-fails -- -race -timeout 25m ./...
+	@$(MAKE) --no-print-directory -j3 -O test-program test-commands test-packages # all at once, each printed when it is done
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
+
+RACE := gotestsum --format pkgname-and-test-fails -- -race -timeout 25m
+
+test-program: # the tests of cmd/siglake take longest: in two halves
+	@$(TOOLS) $(RACE) -run '^Test[A-F]' ./cmd/siglake
+
+test-commands:
+	@$(TOOLS) $(RACE) -skip '^Test[A-F]' ./cmd/siglake
+
+test-packages:
+	@$(TOOLS) $(RACE) $$($(GO) list ./... | grep -v /cmd/siglake)
 
 conformance: ## the client against a mock made from a description of the API; needs Node
 	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
@@ -27,7 +38,7 @@ lint: ## vet and lint
 	@$(TOOLS) golangci-lint run ./...
 
 weakened: ## make one mistake about money at a time and expect the tests to notice
-	@$(GO) run ./internal/weakened
+	@$(GO) run ./internal/weakened $(WEAKENED)
 
 fuzz: ## every fuzz target for 60 s each
 	@grep -rho --include='*_test.go' 'func Fuzz[A-Za-z]*' . | sort -u | cut -c6- | while read -r target; do \

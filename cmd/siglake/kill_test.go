@@ -493,7 +493,7 @@ func (w *world) killed(dice *rand.Rand, life time.Duration, landed func()) {
 
 // TestCrash kills runs at chosen operations on files, before and after each.
 func TestCrash(t *testing.T) {
-	crashLoop(t, 47, func(t *testing.T, seed uint64) *world {
+	crashLoop(t, 97, func(t *testing.T, seed uint64) *world {
 		return newWorld(t, os.Args[0], seed, 300, "500-refused%4", "drop-after-charge%2")
 	}, (*world).check)
 }

@@ -246,7 +246,7 @@ func TestKillPages(t *testing.T) {
 // TestCrashV3 and TestCrashPages kill runs at chosen operations on files, before
 // and after each.
 func TestCrashV3(t *testing.T) {
-	crashLoop(t, 53, func(t *testing.T, seed uint64) *world {
+	crashLoop(t, 131, func(t *testing.T, seed uint64) *world {
 		w := mixedWorld(t, seed, 120)
 		w.apart(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w
@@ -254,7 +254,7 @@ func TestCrashV3(t *testing.T) {
 }
 
 func TestCrashPages(t *testing.T) {
-	crashLoop(t, 31, func(t *testing.T, seed uint64) *world {
+	crashLoop(t, 83, func(t *testing.T, seed uint64) *world {
 		w := likeWorld(t, schema.Company, seed, 160)
 		w.apart(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w

@@ -57,6 +57,9 @@ func newRig(t *testing.T, cfg simulator.Config) *rig {
 	r := &rig{t: t, sim: sim, server: httptest.NewServer(sim), lake: filepath.Join(t.TempDir(), "lake")}
 	t.Cleanup(r.server.Close)
 	t.Setenv(keyVariable, canary)
+	// Calls are counted by address, and ports come again: another test's account
+	// must not be taken for this one's.
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	return r
 }
 
