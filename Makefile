@@ -14,18 +14,22 @@ build: ## build bin/siglake, static
 demo: build ## run the main job on the embedded simulator: no key, no money
 	@bin/siglake demo --lake demo-lake
 
-test: ## all tests, with the race detector, real S3 stores and the DuckDB cross-check
+test: ## all tests, most with the race detector, real S3 stores and the DuckDB cross-check
 	@$(GO) test -count=1 -run '^TestStart$$' ./internal/bucket/buckettest # builds the stores, minutes once
 	@$(MAKE) --no-print-directory -j3 -O test-program test-commands test-packages # all at once, each printed when it is done
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
 
-RACE := gotestsum --format pkgname-and-test-fails -- -race -timeout 25m
+GOTESTSUM := gotestsum --format pkgname-and-test-fails -- -timeout 25m
+RACE      := $(GOTESTSUM) -race
+# The tests that kill processes, or run hundreds of commands, would take four times
+# as long under the race detector; what they run is under it in the others.
+LONG      := ^Test(Crash|Kill|Edit|Faults|FileFailures|Budget|Register|Session|Lost|Dialects|Raised|ProductSwitches|Plan$$)
 
-test-program: # the tests of cmd/siglake take longest: in two halves
-	@$(TOOLS) $(RACE) -run '^Test[A-F]' ./cmd/siglake
+test-program:
+	@$(TOOLS) $(GOTESTSUM) -run '$(LONG)' ./cmd/siglake
 
 test-commands:
-	@$(TOOLS) $(RACE) -skip '^Test[A-F]' ./cmd/siglake
+	@$(TOOLS) $(RACE) -skip '$(LONG)' ./cmd/siglake
 
 test-packages:
 	@$(TOOLS) $(RACE) $$($(GO) list ./... | grep -v /cmd/siglake)
