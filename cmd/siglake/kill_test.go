@@ -282,21 +282,28 @@ func (w *world) check() (doubts int) {
 	return doubts
 }
 
-// reconcile matches every request that the simulator saw with the attempts that
-// the journal has, by the digest of the body: nothing unknown to the journal,
-// and nothing billed beyond what it knows or declares to be in doubt.
-func (w *world) reconcile() (doubts int) {
+// openJournal opens the journal of the lake, until the test ends.
+func (w *world) openJournal() *journal.Journal {
 	w.t.Helper()
 	store, err := journal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer store.Close()
+	w.t.Cleanup(func() { _ = store.Close() })
 	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	defer j.Close()
+	w.t.Cleanup(func() { _ = j.Close() })
+	return j
+}
+
+// reconcile matches every request that the simulator saw with the attempts that
+// the journal has, by the digest of the body: nothing unknown to the journal,
+// and nothing billed beyond what it knows or declares to be in doubt.
+func (w *world) reconcile() (doubts int) {
+	w.t.Helper()
+	j := w.openJournal()
 	type sum struct {
 		attempts, doubts int
 		charged, most    int64

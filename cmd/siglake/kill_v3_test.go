@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -193,16 +191,7 @@ func (r *rig) ranked() (rows []map[string]any) {
 // whose answers were lost.
 func (w *world) pages() (lost, begun int) {
 	w.t.Helper()
-	store, err := journal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer store.Close()
-	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer j.Close()
+	j := w.openJournal()
 	for _, run := range j.Runs() {
 		for a, err := range j.Answers(context.Background(), run) {
 			if err != nil {
