@@ -3,7 +3,7 @@ TOOLS  := $(GO) tool -modfile=internal/tools/go.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-program test-commands test-packages conformance lint weakened fuzz bench clean
+.PHONY: help build demo test test-program test-commands test-packages conformance lint mutants fuzz bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -41,8 +41,8 @@ lint: ## vet and lint
 	@$(GO) vet ./...
 	@$(TOOLS) golangci-lint run ./...
 
-weakened: ## make one mistake about money at a time and expect the tests to notice
-	@$(GO) run ./internal/weakened $(WEAKENED)
+mutants: ## make one mistake about money at a time and expect the tests to notice
+	@$(GO) run ./internal/mutants $(MUTANTS)
 
 fuzz: ## every fuzz target for 60 s each
 	@grep -rho --include='*_test.go' 'func Fuzz[A-Za-z]*' . | sort -u | cut -c6- | while read -r target; do \

@@ -1,0 +1,325 @@
+// Command mutants asks whether the tests notice a mistake about money or
+// durability. Each file of list/ is one mutant: a title that says what the mistake
+// costs, what it is, the tests that must kill it, and the change itself as a
+// unified diff. The program is built with one mutant at a time, and those tests
+// must fail. A mutant that survives is a test that is missing.
+//
+// The working tree is not touched: the mutated copy of a file is laid over it for
+// the one build (go help build, -overlay).
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	only := flag.String("only", "", "run the mutants whose name or file matches this `pattern`")
+	jobs := flag.Int("jobs", runtime.NumCPU(), "builds at a time")
+	trust := flag.Bool("trust", false, "skip the tests of the unmutated program: they are known to pass")
+	timeout := flag.Duration("timeout", 2*time.Minute, "for the tests of one mutant")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := runMutants(ctx, os.Stdout, *only, *jobs, *timeout, *trust); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// runMutants checks that the tests pass on the unmutated program, and then runs
+// every mutant that matches a pattern.
+func runMutants(ctx context.Context, out io.Writer, pattern string, jobs int, timeout time.Duration, trust bool) error {
+	match, err := regexp.Compile(pattern)
+	if err != nil {
+		return err
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := readMutants(filepath.Join(root, "internal", "mutants", "list"))
+	if err != nil {
+		return err
+	}
+	list = slices.DeleteFunc(list, func(m mutant) bool {
+		return !match.MatchString(m.name) && !slices.ContainsFunc(m.files, match.MatchString)
+	})
+	scratch, err := os.MkdirTemp("", "siglake-mutants-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch) //nolint:errcheck // a scratch folder that stays does no harm
+	began := time.Now()
+	r := runner{root: root, scratch: scratch, timeout: timeout}
+	if !trust {
+		if err := r.checkBaseline(ctx, list); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "The tests pass on the unmutated program (%s).\n\n", time.Since(began).Round(time.Second))
+	}
+	results := r.runAll(ctx, list, jobs)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	bad := printResults(out, list, results)
+	fmt.Fprintf(out, "\n%d of %d mutants killed, in %s\n", len(list)-bad, len(list), time.Since(began).Round(time.Second))
+	if bad > 0 {
+		return fmt.Errorf("%d of %d mutants were not killed by the tests", bad, len(list))
+	}
+	return nil
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Dir(strings.TrimSpace(string(out))), nil
+}
+
+// verdict is the outcome of a mutant.
+type verdict string
+
+// Only the first is good. A build that fails proves nothing about the tests, and
+// a test that hangs does not say what is wrong.
+const (
+	killed   verdict = "killed"
+	survived verdict = "SURVIVED"
+	hung     verdict = "HUNG"
+	broken   verdict = "NO BUILD"
+	stale    verdict = "STALE" // the diff does not apply any more
+)
+
+type result struct {
+	verdict verdict
+	by      []string // the tests that failed
+	output  string
+	took    time.Duration
+}
+
+// runner builds and tests mutants.
+type runner struct {
+	root    string // the module's
+	scratch string // for mutated files
+	timeout time.Duration
+}
+
+// checkBaseline runs every test that the list relies on, without a mutant: a test
+// that fails anyway kills nothing.
+func (l *runner) checkBaseline(ctx context.Context, list []mutant) error {
+	runs := map[string][]string{}
+	for _, m := range list {
+		if !slices.Contains(runs[m.pkg], m.run) {
+			runs[m.pkg] = append(runs[m.pkg], m.run)
+		}
+	}
+	for pkg, patterns := range runs {
+		r := l.test(ctx, "", pkg, strings.Join(patterns, "|"))
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case r.verdict != survived:
+			return fmt.Errorf("the tests of %s do not pass as things are: %s\n%s", pkg, strings.Join(r.by, ", "), r.output)
+		}
+	}
+	return nil
+}
+
+// runAll runs the mutants, a few at a time, and waits for all of them.
+func (l *runner) runAll(ctx context.Context, list []mutant, jobs int) []result {
+	results := make([]result, len(list))
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, max(jobs, 1))
+	for i := range list {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			if ctx.Err() == nil {
+				results[i] = l.runMutant(ctx, i, &list[i])
+			}
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// runMutant builds the program with one mutant and runs its tests.
+func (l *runner) runMutant(ctx context.Context, number int, m *mutant) result {
+	overlay, err := l.overlay(ctx, filepath.Join(l.scratch, fmt.Sprint(number)), m)
+	if err != nil {
+		return result{verdict: stale, output: err.Error()}
+	}
+	began := time.Now()
+	r := l.test(ctx, overlay, m.pkg, m.run)
+	r.took = time.Since(began)
+	return r
+}
+
+// overlay applies a mutant to copies of its files in a folder, and writes the file
+// by which the go command takes the copies for the originals.
+func (l *runner) overlay(ctx context.Context, dir string, m *mutant) (string, error) {
+	replace := map[string]string{}
+	for _, file := range m.files {
+		original := filepath.Join(l.root, filepath.FromSlash(file))
+		text, err := os.ReadFile(original)
+		if err != nil {
+			return "", err
+		}
+		mutated := filepath.Join(dir, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(mutated), 0o700); err != nil {
+			return "", err
+		}
+		//nolint:gosec // within a folder of our own
+		if err := os.WriteFile(mutated, text, 0o600); err != nil {
+			return "", err
+		}
+		replace[original] = mutated
+	}
+	apply := exec.CommandContext(ctx, "git", "apply", "-")
+	apply.Dir = dir
+	// git must not take the folder for a part of a repository around it.
+	apply.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir))
+	apply.Stdin = strings.NewReader(m.diff)
+	if out, err := apply.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("mutant %q does not apply: %w\n%s", m.name, err, out)
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, text, 0o600) //nolint:gosec // within a folder of our own
+}
+
+// event is a line of go test -json.
+type event struct {
+	Action, Test, Output string
+	FailedBuild          string
+}
+
+// test runs some tests of a package, under an overlay unless it is empty.
+func (l *runner) test(ctx context.Context, overlay, pkg, run string) result {
+	// go test enforces its own time-out. A process that a test started and that
+	// still waits is killed a little later.
+	limited, cancel := context.WithTimeout(ctx, l.timeout+time.Minute)
+	defer cancel()
+	args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout", l.timeout.String(), "-run", run, "./" + pkg}
+	if l.usesRapid(pkg) {
+		// A failure file of a mutant is of no use to other builds.
+		args = append(args, "-rapid.nofailfile")
+	}
+	cmd := exec.CommandContext(limited, "go", args...) //nolint:gosec // the words come from list/
+	cmd.Dir = l.root
+	if overlay != "" {
+		// Not an argument: some tests build the program themselves.
+		cmd.Env = append(os.Environ(), "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+overlay))
+	}
+	defer group(cmd)()
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	cmd.WaitDelay = time.Second // for pipes that such a program keeps open
+	out, err := cmd.Output()
+	r := result{verdict: survived}
+	var text strings.Builder
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			continue
+		}
+		text.WriteString(e.Output)
+		switch {
+		case e.FailedBuild != "" || e.Action == "build-fail":
+			r.verdict = broken
+		case strings.HasPrefix(e.Output, "panic: test timed out"):
+			r.verdict = hung
+		case e.Action == "fail" && e.Test != "":
+			r.by = append(r.by, e.Test)
+		}
+	}
+	r.output = text.String() + errs.String()
+	switch {
+	case r.verdict != survived:
+	case limited.Err() != nil:
+		r.verdict = hung
+	case len(r.by) > 0:
+		r.verdict = killed
+	case err != nil:
+		r.verdict = broken // something else than a test failed
+	}
+	return r
+}
+
+// usesRapid reports whether tests of a package use pgregory.net/rapid, which
+// writes failure files into the package's folder.
+func (l *runner) usesRapid(pkg string) bool {
+	files, _ := filepath.Glob(filepath.Join(l.root, filepath.FromSlash(pkg), "*_test.go")) // the pattern is good
+	return slices.ContainsFunc(files, func(name string) bool {
+		text, err := os.ReadFile(name)
+		return err == nil && bytes.Contains(text, []byte(`"pgregory.net/rapid"`))
+	})
+}
+
+// printResults prints a line per mutant and the details of those that were not
+// killed, and returns the number of the latter.
+func printResults(out io.Writer, list []mutant, results []result) (bad int) {
+	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(table, "MUTANT\tOUTCOME\tBY\tTIME")
+	for i, m := range list {
+		r := results[i]
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.1fs\n", m.name, r.verdict, killers(m.pkg, r.by), r.took.Seconds())
+	}
+	_ = table.Flush() // to where everything else is printed, too
+	for i, m := range list {
+		r := results[i]
+		if r.verdict == killed {
+			continue
+		}
+		bad++
+		fmt.Fprintf(out, "\n%s: %s\n  consequence: %s\n  list/%s, tests of %s: %s\n%s\n", r.verdict, m.name, m.consequence, m.path, m.pkg, m.run, shorten(r.output))
+	}
+	return bad
+}
+
+// killers names the package and the innermost tests that failed: the first, and the
+// number of others.
+func killers(pkg string, failed []string) string {
+	inner := slices.DeleteFunc(slices.Clone(failed), func(t string) bool {
+		return slices.ContainsFunc(failed, func(other string) bool { return strings.HasPrefix(other, t+"/") })
+	})
+	switch len(inner) {
+	case 0:
+		return "-"
+	case 1:
+		return pkg + " " + inner[0]
+	}
+	slices.Sort(inner)
+	return fmt.Sprintf("%s %s and %d more", pkg, inner[0], len(inner)-1)
+}
+
+func shorten(text string) string {
+	const most = 2000
+	if len(text) > most {
+		text = "…" + text[len(text)-most:]
+	}
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
+}
