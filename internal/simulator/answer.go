@@ -5,23 +5,25 @@ import (
 	"slices"
 )
 
-// answer is what the world knows about an order, in no dialect.
+// answer is what the world knows about an order, independent of the wire format.
 type answer struct {
 	order    *order
 	world    world
 	findings []finding
 	price    map[string]int64 // credits by signal type or product
-	charge   int64            // their sum
-	draw     uint64           // start of every draw about how this answer is written
-	found    int
-	tariffs  map[string]tariff // price list of the account, by action
+	charge   int64            // sum of price
+	// Start of every draw about how this answer is written.
+	draw    uint64
+	found   int
+	tariffs map[string]tariff // price list of the account, by action
 
-	unmatched bool // nothing of what was asked about is known
+	unmatched bool // no lookup of the order matched
 
-	session string          // lookalikes: the session they were given in
-	more    bool            // whether there is another page
-	total   int             // visits: on all pages
-	settle  func(paid bool) // called once when the charge is booked or refused; may be nil
+	session string // lookalikes: the session that returned them
+	more    bool   // reports whether there is another page
+	total   int    // visits: rows on all pages
+	// Called once when the charge is booked or refused; may be nil.
+	settle func(paid bool)
 }
 
 // finding is what is known about one lookup.
@@ -29,12 +31,15 @@ type finding struct {
 	lookup *lookup
 	known  bool
 	entity entity
-	events [][]event // by order.types, as they will be written
+	// In the order of the requested types, oldest first until they are sorted for writing.
+	events [][]event
 
-	trouble string   // code of the item error of an entity that is not known
-	kinds   []string // keys or words for what is going on with it
-	score   float64  // how much it is, from 0 to 1
-	visit   *visit   // how it visited the customer's site
+	trouble string // error code of an entity without a result
+	// Signal keys, or names of the score's vocabulary, of the active signals.
+	kinds []string
+	score float64 // from 0 to 1
+	// Website visits: how the entity visited the customer's site.
+	visit *visit
 }
 
 func (s *Server) newAnswer(o *order, draw uint64) *answer {
@@ -45,7 +50,7 @@ func (s *Server) newAnswer(o *order, draw uint64) *answer {
 	return a
 }
 
-// bill adds to what an answer costs.
+// bill adds credits to the price of an answer.
 func (a *answer) bill(product string, credits int64) {
 	if credits != 0 {
 		a.price[product] += credits
@@ -53,12 +58,12 @@ func (a *answer) bill(product string, credits int64) {
 	}
 }
 
-// minimum reports whether an answer without results costs a credit all the same.
+// minimum reports whether an answer without results costs one credit.
 func (s *Server) minimum() bool {
 	return s.switches.Billing == "min1" || s.switches.Billing == "per_type_min1"
 }
 
-// answer looks up what happened to everybody an order asks about, and prices it.
+// answer looks up the events of every entity in an order and prices them.
 func (s *Server) answer(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
@@ -73,7 +78,7 @@ func (s *Server) answer(o *order, draw uint64) *answer {
 	return a
 }
 
-// recall fills in what happened to an entity.
+// recall fills in the events of an entity.
 func (s *Server) recall(f *finding, o *order) {
 	sp := o.span
 	if s.switches.WindowEdges == "exclusive" {
@@ -105,7 +110,7 @@ func (s *Server) recall(f *finding, o *order) {
 	}
 }
 
-// price adds up what events cost: each of them, or each type of an entity that has any.
+// price adds up the cost of the events: each event, or each type of an entity that has any.
 func (s *Server) price(a *answer) {
 	each := a.tariffs[eventActions[a.order.object]].credits
 	perType := s.switches.Billing == "per_type" || s.switches.Billing == "per_type_min1"
@@ -123,8 +128,8 @@ func (s *Server) price(a *answer) {
 	}
 }
 
-// arrange brings the events of an answer, oldest first until now, into the order they are
-// written in.
+// arrange sorts the events of an answer, oldest first until now, into the order in which they are
+// written.
 func (a *answer) arrange(order string) {
 	for i := range a.findings {
 		for _, list := range a.findings[i].events {
@@ -157,10 +162,10 @@ var prices = []tariff{
 	{"signal_score_company_reveal", 1, 1},
 }
 
-// eventActions are what the price list calls an event.
+// eventActions names an event in the price list.
 var eventActions = map[object]string{contact: "showSignalsContact", company: "showSignalsCompany"}
 
-// priceList is the price list of an account.
+// priceList returns the price list of an account.
 func priceList(eventPrice int64, sw *Switches) []tariff {
 	list := slices.Clone(prices)
 	if sw.ScorePrice == "unpriced" {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// sink takes an answer and forgets it, as a connection would.
+// sink discards an answer and counts its bytes, like a connection.
 type sink struct {
 	header http.Header
 	size   int64
@@ -23,7 +23,7 @@ func (s *sink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// BenchmarkAnswer is a whole request for 100 companies, from its bytes to the bytes of the
+// BenchmarkAnswer measures a whole request for 100 companies, from its bytes to the bytes of the
 // answer, for a narrow and for a full choice of signals.
 func BenchmarkAnswer(b *testing.B) {
 	for name, signals := range map[string]string{

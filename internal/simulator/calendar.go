@@ -2,12 +2,12 @@ package simulator
 
 import "time"
 
-// day counts days since 1970-01-01 in UTC. The API knows no finer time in its windows and
-// events, and an integer makes windows and draws cheap.
+// day counts days since 1970-01-01 in UTC. Windows and events of the API have no finer
+// resolution, and an integer makes windows and draws cheap.
 type day int32
 
-// dawn is the first day on which anything happened in this world. It bounds the work a
-// far-reaching startDate can cause.
+// dawn is the first day of the simulated history. It bounds the work that an early startDate can
+// cause.
 var dawn = dayOf(time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC))
 
 func dayOf(t time.Time) day {
@@ -69,7 +69,8 @@ func firstOfMonth(month int) day {
 	return dayFrom(month/12, time.Month(month%12+1), 1)
 }
 
-// monthsBack goes n calendar months back; where that day does not exist, to the month's last.
+// monthsBack goes n calendar months back. A day that the target month lacks becomes the month's
+// last.
 func (d day) monthsBack(n int) day {
 	_, _, date := d.civil()
 	target := d.month() - n

@@ -22,19 +22,19 @@ type record uint8
 
 const (
 	jobMove     record = iota // a person changed company or was promoted
-	headcount                 // employees now against employees some months ago
-	hiring                    // postings of one week against the usual
-	hiringDept                // postings of four weeks in one department
-	hiringPlace               // postings of four weeks in one place
-	traffic                   // website visits of a month against the usual
-	itSpend                   // estimated yearly spending on IT
+	headcount                 // employees now and some months ago
+	hiring                    // postings of one week, with the average
+	hiringDept                // postings of four weeks, by department
+	hiringPlace               // postings of four weeks, by place
+	traffic                   // website visits of a month, with average
+	itSpend                   // estimated yearly IT spending
 	news                      // an article
 	jobPost                   // one posting (assumed shape)
 	newSite                   // a new place of business (assumed shape)
 	intent                    // interest in a topic (assumed shape)
-	intentPlace               // interest in a topic, by place (assumed shape)
-	siteVisit                 // visitors on the customer's own site (assumed shape)
-	social                    // somebody of the company shows interest in public
+	intentPlace               // interest by place (assumed shape)
+	siteVisit                 // visits to the customer's site (assumed shape)
+	social                    // public interest by people of the company
 )
 
 // cadence is how often a signal can occur.
@@ -48,27 +48,30 @@ const (
 
 // signal is one line of the catalogue. Adding a signal type is adding a line.
 type signal struct {
-	key       string
-	object    object
-	record    record
-	cadence   cadence
-	often     float64 // chance of an event at one step of the cadence, for an average entity
-	months    int     // headcount: the window
-	falls     bool    // the decreasing one of a pair
-	announced bool    // named by the help centre only; served under the switch
-	since     int     // generation of the API that first has it; 0 for all
-	events    []string
+	key     string
+	object  object
+	record  record
+	cadence cadence
+	// Probability of an event at one step of the cadence, for an average entity.
+	often  float64
+	months int  // headcount: length of the window
+	falls  bool // the decreasing signal of a pair
+	// Named only by the help centre; served when the switch says so.
+	announced bool
+	// Version of the API that first has the signal; 0 for all.
+	since  int
+	events []string
 
-	// pair is shared by the two directions of a measurement, so that one draw decides which of
-	// them happens and both can never happen at once.
+	// pair is shared by the two directions of a measurement. One draw decides between them, so
+	// both never happen at once.
 	pair string
 	salt uint64
 }
 
 const allSignals = "allSignals"
 
-// catalogue holds every signal the description or the help centre names, in the order the
-// options answer lists them.
+// catalogue holds every signal that the description or the help centre names, in the order of the
+// options answer.
 var catalogue = func() []*signal {
 	list := []*signal{
 		{key: "companyChange", object: contact, record: jobMove, cadence: weekly, often: 0.016, pair: "career"},
@@ -120,13 +123,13 @@ var catalogue = func() []*signal {
 	return list
 }()
 
-// Generations of the API.
+// Versions of the API.
 const (
 	generation2 = 2
 	generation3 = 3
 )
 
-// signalsOf lists the signals of an object that this account may ask for in a generation of the
+// signalsOf lists the signals of an object that this account may request in one version of the
 // API.
 func signalsOf(generation int, o object, announced bool) []*signal {
 	var list []*signal
@@ -154,7 +157,8 @@ var departments = []string{
 	"Marketing", "Operations", "Other", "Product", "Research & Analytics", "Sales",
 }
 
-// intentCategories are the values of the intentCategories filter, in order of their first topic.
+// intentCategories returns the values of the intentCategories filter, in order of their first
+// topic.
 func intentCategories() []string {
 	var list []string
 	for _, t := range topics {
@@ -165,7 +169,8 @@ func intentCategories() []string {
 	return list
 }
 
-// newsEventTypes are the values of the newsEventTypes filter: those of all news signals.
+// newsEventTypes returns the values of the newsEventTypes filter: the event types of all news
+// signals.
 func newsEventTypes() []string {
 	var list []string
 	for _, s := range catalogue {
@@ -193,7 +198,7 @@ var places = []place{
 	{"Côte d'Ivoire", "", "Abidjan"}, {"Australia", "Victoria", "Geelong"},
 }
 
-// listed reports the spelling of the vocabulary for a value written in any letter case.
+// listed returns the vocabulary's spelling of a value written in any letter case.
 func listed(vocabulary []string, value string) (string, bool) {
 	for _, v := range vocabulary {
 		if strings.EqualFold(v, value) {

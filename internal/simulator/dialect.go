@@ -8,25 +8,25 @@ import (
 	"unicode"
 )
 
-// This file holds what all dialects share: what a request becomes, and how its common parts are
-// read.
+// This file holds what all billed operations share: the order that a request becomes, and the
+// parsing of its common parts.
 
-// order is a request in no dialect: whom it is about, which signals, and which part of their
-// history.
+// order is a parsed request, independent of the wire format: entities, signals, and the part of
+// their history.
 type order struct {
-	product string // what is bought; "" for events
+	product string // billed product; "" for events
 	object  object
 	now     time.Time
 	lookups []lookup
 	types   []*signal
 	span    span
-	most    int // events per type and entity; 0 = all
+	most    int // events per type and entity; 0: all
 	filter  include
 	like    *likeOrder  // lookalikes only
 	visits  *visitOrder // visits only
 }
 
-// wants names what an order asks for, as the bill has it.
+// wants returns the types or the product of an order, as the bill names them.
 func (o *order) wants() []string {
 	if o.product != "" {
 		return []string{o.product}
@@ -38,10 +38,11 @@ func (o *order) wants() []string {
 	return keys
 }
 
-// dialect is one generation of the API at one path: how an order is read, what the world has to
-// say to it, and how that is written. The day of now is the last one of every window.
+// dialect is one billed operation at one path of the API. It parses a request into an order,
+// answers the order from the world, and encodes the answer. The day of now is the last one of
+// every window.
 //
-// check, which may be nil, refuses an order that was read well but cannot be filled.
+// check, which may be nil, refuses an order that is well formed but cannot be served.
 type dialect struct {
 	parse  func(s *Server, body []byte, now time.Time) (*order, *problem)
 	check  func(s *Server, o *order) *problem
@@ -49,7 +50,7 @@ type dialect struct {
 	encode func(dst []byte, a *answer, sw *Switches, q *quirks) []byte
 }
 
-// readSignals reads the list of signal keys under a field, served being those there are.
+// readSignals reads a list of signal keys; served holds the signals that exist.
 func readSignals(c *complaints, s *Server, o object, served []*signal, at string, obj *jsonObject, name string) []*signal {
 	chosen := make([]bool, len(served))
 	all, others := false, false
@@ -110,7 +111,7 @@ func readSpan(c *complaints, s *Server, at string, obj *jsonObject, today day) s
 	return sp
 }
 
-// readMost reads the cap on the events of a type; limit is the largest there may be, 0 for any.
+// readMost reads the cap on the events of a type; limit is the largest one allowed, 0 for any.
 func readMost(c *complaints, s *Server, at string, obj *jsonObject, limit int64) int {
 	v, ok := obj.get("maxResultsPerSignal")
 	if !ok {
@@ -132,7 +133,7 @@ func readMost(c *complaints, s *Server, at string, obj *jsonObject, limit int64)
 // subFilters are the filters that V2 documents for signals.
 var subFilters = []string{"newsEventTypes", "hiringByDepartments", "hiringByLocations"}
 
-// readFilters reads the filters of signals, of which only the known ones may be there.
+// readFilters reads the filters of signals and refuses any outside known.
 func readFilters(c *complaints, v any, known []string) include {
 	var f include
 	obj := c.members("filters", v, "include")

@@ -2,7 +2,7 @@ package simulator
 
 import "math"
 
-// scramble is the finaliser of splitmix64: every bit of x touches every bit of the result.
+// scramble is the finaliser of splitmix64: every bit of x affects every bit of the result.
 func scramble(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -12,8 +12,8 @@ func scramble(x uint64) uint64 {
 
 func blend(a, b uint64) uint64 { return scramble(a ^ scramble(b)) }
 
-// hashText is a seeded FNV-1a with a final scramble. It has to be the same in every process and
-// on every machine, which hash/maphash promises not to be.
+// hashText is a seeded FNV-1a with a final mixing step. Its result is the same in every process
+// and on every machine, which hash/maphash does not promise.
 func hashText[T string | []byte](seed uint64, s T) uint64 {
 	h := seed ^ 0xcbf29ce484222325
 	for i := range len(s) {
@@ -25,7 +25,7 @@ func hashText[T string | []byte](seed uint64, s T) uint64 {
 // fraction maps a draw to [0,1).
 func fraction(x uint64) float64 { return float64(x>>11) / (1 << 53) }
 
-// dice is a small deterministic random stream: the same start gives the same throws.
+// dice is a small deterministic random stream: the same start yields the same draws.
 type dice uint64
 
 func (d *dice) next() uint64 {
@@ -38,7 +38,7 @@ func (d *dice) under(p float64) bool   { return d.float() < p }
 func (d *dice) upto(n int) int         { return int(d.next() >> 33 % uint64(n)) }
 func (d *dice) between(lo, hi int) int { return lo + d.upto(hi-lo+1) }
 
-// skewed draws a positive number with mean 1 where most are small and a few are large.
+// skewed draws a positive number with mean 1; most are small and a few are large.
 func (d *dice) skewed() float64 { return -math.Log(1 - d.float()) }
 
 func pick[T any](d *dice, from []T) T { return from[d.upto(len(from))] }

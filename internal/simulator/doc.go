@@ -1,57 +1,58 @@
-// Package simulator is a fake of the Lusha Signals API in both its generations: an
-// [http.Handler] with a population, a clock, quotas, faults and, above all, its own bill.
+// Package simulator simulates the Lusha Signals API in both its versions: an [http.Handler] with
+// a population, a clock, quotas, faults and, above all, its own bill.
 //
-// The real service costs money and has no sandbox, so this package is the judge in every
-// end-to-end test and the engine behind the demo. It shares no code with the client it judges
-// and imports nothing from its module: what the two agree on, they agree on because both follow
-// the public description of the API.
+// The real service costs money and has no sandbox. This package is therefore the judge in every
+// end-to-end test and the engine behind the demo. It shares no code with the client it judges and
+// imports nothing from its module: the two agree only because both follow the public description
+// of the API.
 //
 // # How a request travels
 //
-//	arrival ── ledger.open: every request gets a line on the bill, whatever becomes of it
+//	arrival ──── every request gets an entry in the ledger, whatever its outcome
 //	   │
-//	gate ───── route (404, 405), user agent (403), key (401), quotas (429)
+//	gate ─────── route (404, 405), user agent (403), key (401), quotas (429)
 //	   │
-//	dialect ── the wire text becomes an order: whom, which signals, which window (400, 412)
+//	parsing ──── the request body becomes an order: entities, signals, window (400, 412)
 //	   │
-//	refuse ─── identifiers the account may not ask about (Config.Refuse), the batch as a whole;
-//	   │       lookalike sessions that have ended (410)
+//	refusal ──── identifiers that the account may not look up (Config.Refuse) reject the whole
+//	   │         batch; lookalike sessions that have ended (410)
 //	   │
-//	fault ──── at most one per request; a fault that is not billed ends the journey here
+//	fault ────── at most one per request; a fault that is not billed ends the request here
 //	   │
-//	world ──── the order becomes findings: a pure function of seed, order and clock
+//	world ────── the order becomes findings: a pure function of seed, order and clock
 //	   │
-//	ledger ─── the charge is booked (402). From here on the customer has paid
+//	ledger ───── the charge is booked (402). From here on the customer has paid
 //	   │
-//	dialect ── findings become wire text, bent by the switches and by the fault
+//	encoding ─── findings become a response body, shaped by the switches and by the fault
 //	   │
-//	delivery ─ the text is written. Delivered is marked only when all of it was handed over
+//	delivery ─── the body is written. The ledger marks it delivered only when all of it was written
 //
-// World, ledger, rates and faults know nothing about wire formats. A dialect is a few lines in
-// the route table, a parser and an encoder. V2 is in wire_v2.go; of V3, signals are in wire_v3.go
-// and the other products in files named for them: search, score, lookalikes and visits. Both
-// generations write events, values and the charge with one writer (write.go), so an event that
-// both have is the same text in both.
+// World, ledger, rate limiter and faults know nothing about wire formats. A billed operation is a
+// few lines in the route table, a parser and an encoder. V2 is in wire_v2.go. Of V3, signals are
+// in wire_v3.go and the other products in files named after them: search, score, lookalikes and
+// visits. Both versions write events, values and the charge with one writer (write.go), so an
+// event that both have is the same text in both.
 //
 // # What V3 adds
 //
-// Signals are asked for by id alone; search turns identifiers into ids, the ones the V2 search
-// finds. Ids are digits, or by switch opaque tokens, which only the simulator can turn back;
-// wherever V3 takes an id it takes either. Items that fail carry an error of their own.
+// V3 takes ids only when signals are requested. Search turns identifiers into ids, the same ids
+// that the V2 search finds. Ids are digits or, by switch, opaque tokens that only the simulator
+// can decode; V3 accepts either form wherever it takes an id. Items that fail carry an error of
+// their own.
 //
-// A lookalike session is the one thing that is stored. It remembers whom its answers have given
-// and is brought up to date while the charge is booked, under one lock: it has given exactly what
-// was billed in it, delivered or not. Sessions end some time after their last use
+// Lookalike sessions are the only stored state. A session remembers the entities it has returned.
+// It is updated while the charge is booked, under one lock: it has returned exactly what was
+// billed in it, delivered or not. Sessions expire some time after their last use
 // (Config.SessionLife) and do not outlive the Server.
 //
-// Not served: search-and-enrich, decision makers and buying groups, tables, and whatever else
-// spends credits on other things than signals and the way to them.
+// Not served: search-and-enrich, decision makers and buying groups, tables, and everything else
+// that spends credits on other things than signals and the way to them.
 //
 // # The world
 //
 // Everything is computed and, sessions aside, nothing is stored, so a million companies cost
-// nothing. The entity id is the primary thing: whether an entity is known, how large it is, what
-// happened to it and when are functions of (seed, id). An identifier leads to an id by hash:
+// nothing. The entity id is primary: whether the service knows an entity, how large it is, what
+// happened to it and when are functions of (seed, id). A hash maps an identifier to an id:
 //
 //	domain        harborquill.example             -> id
 //	company name  "Harbor Quill Ltd"              -> harborquill.example -> the same id
@@ -60,41 +61,41 @@
 //	profile URL   linkedin.com/in/ada-sample      -> an id of its own
 //	company URL   linkedin.com/company/harbor-quill  -> as the name "harbor quill"
 //
-// A hash cannot be turned round. So an answer shows the domain or the name the caller asked
-// with, and an answer by id shows an invented name and domain; ids, events, signalIds, dates and
-// numbers agree between all of them, only the display name (also where news texts quote it)
-// differs. Events of contacts name no person at all and agree letter by letter.
+// A hash cannot be inverted. An answer therefore shows the domain or the name that the caller
+// asked with, and an answer by id shows an invented name and domain. Ids, events, signalIds,
+// dates and numbers agree between all of them; only the display name differs, also where news
+// texts quote it. Events of contacts name no person and agree letter by letter.
 //
-// Lookalikes and visitors, whom nobody named, are shown under identifiers that do lead to their
-// ids.
+// Lookalikes and visitors are not named by the caller. They are shown under identifiers that do
+// lead to their ids.
 //
-// An event exists, or not, because of a draw over (seed, id, series, date), so windows that
-// overlap return the same events. Weekly events fall on Mondays (news is found weekly, but an
-// article bears the day it was printed), monthly ones on the first, and each becomes visible
-// some days after its date, a few of them weeks after, as the real ones do. Nothing
-// happened before 2018.
+// A draw over (seed, id, series, date) decides whether an event exists, so overlapping windows
+// return the same events. Weekly events fall on Mondays (news is drawn weekly, but an article
+// bears its publication date), monthly ones on the first. Each event becomes visible some days
+// after its date, a few of them weeks after, as the real ones do. Nothing happened before 2018.
 //
 // # The money
 //
-// The charge is booked at the moment the real service would take it: after the answer is known
-// and before a byte of it is written. Whether the answer arrives is another matter, and the bill
-// keeps the two apart. A request is refused with 402, unbilled, when nothing is left in the pool
-// or when its charge would exceed what is left: the pool never goes below zero and a refusal
-// never costs anything, which keeps "credits on the bill = pool - remaining" exact.
+// The charge is booked at the moment the real service would take it: when the answer is known and
+// before its first byte is written. Whether the answer arrives is a separate question, and the
+// bill keeps the two apart. A request is refused with 402, unbilled, when the pool is empty or
+// when the charge would exceed what is left. The pool never goes below zero and a refusal never
+// costs anything, which keeps "credits on the bill = pool - remaining" exact.
 //
 // Events are on the bill under their signal. The other products of V3 are under the names search,
-// signalScore, lookalikeContact, lookalikeCompany and websiteVisits; all but the last, whose price
-// is nowhere given and taken to be one credit a row, cost what the account page says.
+// signalScore, lookalikeContact, lookalikeCompany and websiteVisits. All but the last cost what
+// the account page says; the price of a visit is documented nowhere and assumed to be one credit
+// a row.
 //
 // # Faults come in pairs
 //
-// For most ways to fail there are two kinds: refused and not billed, and billed and not
-// delivered. To the client several of them look alike, which is the point. [FaultKinds] lists
-// them with what each does to the bill.
+// Most ways to fail exist in two kinds: refused and not billed, and billed and not delivered.
+// Several of them look alike to the client, which is the point. [FaultKinds] lists them with what
+// each does to the bill.
 //
 // # Where the evidence is thin
 //
 // The public description contradicts itself in places. Each open question is a switch
-// ([SwitchNames]) whose first value is the most likely reading; chaos draws a fresh reading for
-// every answer.
+// ([SwitchNames]) that defaults to the most likely reading; chaos draws a fresh reading for every
+// answer.
 package simulator

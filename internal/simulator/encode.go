@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// jsonText appends s as a JSON string. Only what JSON demands is escaped: <, > and & stay as
-// they are, as with most serialisers outside Go.
+// jsonText appends s as a JSON string. It escapes only what JSON demands: <, > and & stay as they
+// are, as in most serialisers outside Go.
 func jsonText(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
@@ -48,7 +48,7 @@ func jsonText(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// jsonKey appends the name of a member, with the comma that is due before it.
+// jsonKey appends the name of a member, after a comma where one is due.
 func jsonKey(b []byte, key string) []byte {
 	b = jsonComma(b)
 	b = append(b, '"')

@@ -8,23 +8,27 @@ import (
 	"strings"
 )
 
-// event is one thing that happened, in no wire format. Which fields are set depends on the
-// record of its signal.
+// event is one thing that happened, independent of the wire format. The shape of its signal
+// decides which fields are set.
 type event struct {
 	signal *signal
-	id     uint64 // signalId; contacts have none
-	date   day    // of the measurement, the move or the publication
+	id     uint64 // the signalId; contacts have none
+	// Date of the measurement, the move or the publication.
+	date   day
 	detail uint64 // start of the draws about texts and spelling
 
-	now, was float64 // measured value, and what it is compared with
-	rate     int     // change in percent, negative when falling
+	// Measured value, and the value it is compared with.
+	now, was float64
+	rate     int // change in percent, negative for a decrease
 	place    place
-	topic    string // department, news event type or topic of intent
-	took     day    // news: the day it took effect; 0 when not known
+	// Department, news event type or topic of intent.
+	topic string
+	// News: the day it took effect; 0 when not known.
+	took     day
 	from, to *stint // contacts: the job before and the job after
 }
 
-// stint is one job of a person's career.
+// stint is one job in a person's career.
 type stint struct {
 	companyID    int64
 	company      string
@@ -36,10 +40,11 @@ func (s *stint) title() string      { return ladders[s.ladder].titles[s.rung] }
 func (s *stint) seniority() string  { return seniorities[s.rung] }
 func (s *stint) department() string { return ladders[s.ladder].department }
 
-// span is a window of days with the clock it is seen at.
+// span is a window of days, together with the day on which the request is made.
 type span struct {
 	from, to day // inclusive
-	today    day // events not yet published by this day do not exist
+	// Events published after this day do not exist yet.
+	today day
 }
 
 func (s span) holds(d day) bool { return d >= s.from && d <= s.to }
@@ -48,7 +53,7 @@ func (s span) holds(d day) bool { return d >= s.from && d <= s.to }
 type include struct {
 	newsTypes   []string
 	departments []string
-	places      []place // state "" takes the whole country
+	places      []place // state "" matches the whole country
 	categories  []string
 }
 
@@ -84,21 +89,22 @@ func has(list []string, value string) bool {
 	return false
 }
 
-// history draws the events of one entity. It is made per entity because the headcount and the
-// career are shared by several signals.
+// history draws the events of one entity. Each entity has its own, because several signals share
+// the headcount and the career.
 type history struct {
 	world  world
 	entity *entity
 	span   span
 	filter *include
 
-	levels    []float64 // headcount by month, 0 where not yet known
-	career    []event   // both contact signals, oldest first
-	job       *stint    // the last one the service knows of
+	levels []float64 // headcount by month, 0 where not yet drawn
+	// Events of both contact signals, oldest first.
+	career    []event
+	job       *stint // the last job that the service knows of
 	hasCareer bool
 }
 
-// events appends what happened under one signal within the window, oldest first.
+// events appends the events of one signal within the window, oldest first.
 func (h *history) events(dst []event, s *signal) []event {
 	if s.record == jobMove {
 		for _, e := range h.lifetime() {
@@ -116,8 +122,8 @@ func (h *history) events(dst []event, s *signal) []event {
 			dst = h.draw(dst, s, root, d)
 		}
 	case weekly:
-		// News is drawn for its week and printed on one of its days, so the week that holds the
-		// first day of the window counts too; draw checks the day itself.
+		// News is drawn for its week and published on one of its days. The week that holds the
+		// first day of the window therefore counts too; the draw checks the day itself.
 		for d := from.monday(); d <= h.span.to; d += 7 {
 			dst = h.draw(dst, s, root, d)
 		}
@@ -137,14 +143,14 @@ func (h *history) events(dst []event, s *signal) []event {
 	return dst
 }
 
-// The service looks back a quarter for public activity and returns at most so much of it,
-// whatever is asked.
+// The service looks back a quarter for public activity and caps the number of events, whatever
+// the request says.
 const (
 	socialDays = 90
 	socialMost = 50
 )
 
-// since is the first day of the window of a signal.
+// since returns the first day of a signal's window.
 func (h *history) since(s *signal) day {
 	if s.record == social {
 		return max(h.span.from, h.span.today-socialDays+1)
@@ -152,7 +158,7 @@ func (h *history) since(s *signal) day {
 	return h.span.from
 }
 
-// interests are the topics of a public activity, the event's own first.
+// interests returns the topics of a public activity, the event's own first.
 func interests(e *event) []topic {
 	d := dice(blend(e.detail, 't'))
 	at := slices.IndexFunc(topics, func(t topic) bool { return t.name == e.topic })
@@ -165,13 +171,13 @@ func interests(e *event) []topic {
 	return list
 }
 
-// draw decides whether something happened at one step of the cadence and, if so, what.
+// draw decides whether an event happened at one step of the cadence and, if so, draws it.
 func (h *history) draw(dst []event, s *signal, root uint64, step day) []event {
 	roll := blend(root, uint64(step))
 	luck := fraction(roll)
 	chance := min(s.often*h.entity.activity, 0.6)
 	if s.falls {
-		// The falling direction takes the upper end of the draw that both directions share.
+		// The decreasing signal takes the upper end of the draw that both directions share.
 		luck = 1 - luck
 		chance = min(chance, 0.4)
 	}
@@ -197,12 +203,12 @@ func (h *history) draw(dst []event, s *signal, root uint64, step day) []event {
 	return dst
 }
 
-// uncapped is how many events of a type are the most when a request states no cap.
+// uncapped is the number of events of a type under events=most when a request states no cap.
 const uncapped = 100
 
-// abound adds events of one signal to those from the given place on until there are n, oldest
-// first. They are drawn for the window that was asked about, not for the history: another window
-// brings others. A filter may leave no kind of event to add.
+// abound adds events of one signal to all[from:] up to the given number, oldest first. They are
+// drawn for the requested window and not for the history: another window has other events. A
+// filter may leave no event to add.
 func (h *history) abound(all []event, from int, s *signal, n int) []event {
 	first := h.since(s)
 	days := int(h.span.to-first) + 1
@@ -227,7 +233,8 @@ func (h *history) abound(all []event, from int, s *signal, n int) []event {
 			e.rate = percent(e.now, e.was)
 		default:
 			h.fill(&e, dice(e.detail))
-			e.date = day // of a news event, fill moves it
+			// The drawn details move the date of a news event.
+			e.date = day
 		}
 		if h.filter.admits(&e) {
 			all = append(all, e)
@@ -237,7 +244,7 @@ func (h *history) abound(all []event, from int, s *signal, n int) []event {
 	return all
 }
 
-// repeats reports whether the same day already has an event about the same thing: two surges of
+// repeats reports whether the same day already has an event about the same subject: two surges of
 // one department in one week would be one surge.
 func repeats(same []event, e *event) bool {
 	for i := range same {
@@ -248,11 +255,11 @@ func repeats(same []event, e *event) bool {
 	return false
 }
 
-// signalID has eighteen digits: wide enough never to meet its like in one lake.
+// signalID draws eighteen digits, wide enough to be unique within a lake.
 func signalID(d *dice) uint64 { return 100_000_000_000_000_000 + d.next()%900_000_000_000_000_000 }
 
-// published reports whether the service knows of the event yet. Measurements take days to
-// appear, and one in twenty takes weeks.
+// published reports whether the service knows of the event yet. Measurements take days to appear,
+// and one in twenty takes weeks.
 func (h *history) published(e *event) bool {
 	d := dice(blend(e.detail, 'p'))
 	var lag int
@@ -332,7 +339,7 @@ func (h *history) somewhere(d *dice) place {
 	return pick(d, places)
 }
 
-// halves rounds to half a unit: averages are not always whole.
+// halves rounds to half a unit: averages are not always integers.
 func halves(x float64) float64 { return math.Round(x*2) / 2 }
 
 func percent(now, was float64) int { return int(math.Round((now/was - 1) * 100)) }
@@ -349,7 +356,7 @@ func (h *history) drawHeadcount(dst []event, s *signal, root uint64, month int) 
 		return dst
 	}
 	roll := dice(blend(root, uint64(month*16+s.months)))
-	if roll.under(0.35) { // not every month of a long rise is reported
+	if roll.under(0.35) { // a long rise is not reported every month
 		return dst
 	}
 	e := event{signal: s, date: firstOfMonth(month), id: signalID(&roll), detail: roll.next(),
@@ -360,8 +367,8 @@ func (h *history) drawHeadcount(dst []event, s *signal, root uint64, month int) 
 	return dst
 }
 
-// level is the number of employees on the first of a month: a steady trend, slow swings and some
-// monthly unrest.
+// level returns the number of employees on the first of a month: a steady trend, slow swings and
+// some monthly noise.
 func (h *history) level(month int) float64 {
 	first := max(h.span.from, dawn).month() - longestWindow
 	if h.levels == nil {
@@ -381,7 +388,7 @@ func (h *history) level(month int) float64 {
 	return v
 }
 
-// longestWindow is the farthest a headcount signal looks back, in months.
+// longestWindow is the longest window of a headcount signal, in months.
 const longestWindow = 12
 
 // swing is smooth noise in [-1,1] with a knot every period months.
@@ -392,8 +399,8 @@ func swing(root uint64, month, period int) float64 {
 	return knot(at)*(1-t) + knot(at+1)*t
 }
 
-// lifetime walks a person's career from the dawn, because a move starts where the last one
-// ended. Job moves and promotions share one draw a week, so they never fall together.
+// lifetime draws a person's career from its start, because each move begins where the last one
+// ended. Job moves and promotions share one draw a week, so they never coincide.
 func (h *history) lifetime() []event {
 	if h.hasCareer {
 		return h.career
@@ -438,7 +445,7 @@ func (h *history) lifetime() []event {
 	return h.career
 }
 
-// hired draws a new job near the rung the person stands on.
+// hired draws a new job near the given rung.
 func (h *history) hired(d *dice, rung int) *stint {
 	id := h.world.idOf(company, "employer/"+strconv.Itoa(d.upto(3_000_000)))
 	name, domain := h.world.invent(id)

@@ -11,7 +11,8 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
-// A purchase whose answer is lost on the way, and a second one that arrives: both are on the bill.
+// The answer of the first purchase is lost in transit; the second one arrives. Both are on the
+// bill.
 func Example() {
 	lost, err := simulator.ParseFault("drop-after-charge@1")
 	if err != nil {

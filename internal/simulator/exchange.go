@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// exchange is one request and what becomes of it.
+// exchange is one request and its response.
 type exchange struct {
 	*Server
 	w     http.ResponseWriter
@@ -25,14 +25,17 @@ const (
 	htmlType = "text/html"
 )
 
-// problem is a refusal in the API's own words. It is written in one of its error shapes.
+// problem is a refusal in the API's own words, encoded in one of its error shapes.
 type problem struct {
 	status  int
 	message string
 	errors  []string
-	word    string // the shape of an unauthenticated answer: a word in place of the message
-	code    string // the shape of an ended session: a code in place of the status
-	gateway bool   // the shape of the gateway, which does not know the API's envelope
+	// Unauthenticated answers: this word takes the place of the message.
+	word string
+	// Ended sessions: this code takes the place of the status.
+	code string
+	// Errors of the gateway do not have the API's envelope.
+	gateway bool
 }
 
 func badRequest(errors ...string) *problem {
@@ -41,7 +44,7 @@ func badRequest(errors ...string) *problem {
 
 var outOfCredits = &problem{status: 402, message: "Not enough credits"}
 
-// refusals are the answers to a batch that holds an item of Config.Refuse. None says which.
+// refusals are the answers to a batch that holds an item of Config.Refuse. None names the item.
 var refusals = map[int]*problem{
 	400: {status: 400, message: "Bad Request", errors: []string{"an item of the request is not acceptable"}},
 	412: {status: 412, message: "Precondition failed", errors: []string{"a name in the request cannot be used"}},
@@ -76,7 +79,7 @@ func (p *problem) encode(seq int, seed uint64) []byte {
 	return append(b, '}')
 }
 
-// fail refuses the request; nothing was or will be charged.
+// fail refuses the request. The request is not charged.
 func (x *exchange) fail(p *problem) {
 	x.send(p.status, jsonType, p.encode(x.seq, x.config.Seed), false)
 }
@@ -88,14 +91,14 @@ func (x *exchange) limited(f flavour, wait time.Duration) {
 	x.fail(&problem{status: http.StatusTooManyRequests, message: f.message(wait)})
 }
 
-// send writes a whole answer. whole says whether it is the one that was asked for (and paid for)
-// or a stand-in.
+// send writes a complete response. The last argument says whether it is the answer that was
+// requested (and paid for), or a stand-in.
 //
-// The bill has to say "delivered" by the time the client can hold the complete answer, and not
-// if the connection breaks on the way. So the last byte is held back: when all others have been
-// handed over, the delivery is booked, and should the last one fail, it is taken back. As
-// everywhere, handed over means accepted by the operating system while the client had not hung
-// up; what the client then makes of it is its own affair.
+// The bill must say "delivered" by the time the client can hold the complete answer, and must not
+// say so if the connection breaks on the way. The last byte is therefore held back: once all
+// others are written, the delivery is booked, and it is taken back if the last byte fails. Here,
+// as in the whole package, "written" means that the operating system accepted the bytes while the
+// client was connected; what the client does with them is out of scope.
 func (x *exchange) send(status int, contentType string, body []byte, whole bool) {
 	h := x.w.Header()
 	x.tally.writeTo(h)
@@ -114,7 +117,7 @@ func (x *exchange) send(status int, contentType string, body []byte, whole bool)
 	x.last(body[len(body)-1:], whole)
 }
 
-// push hands bytes over now and reports whether they went out to somebody still listening.
+// push writes bytes immediately and reports whether they went out to a connected client.
 func (x *exchange) push(b []byte) bool {
 	if _, err := x.w.Write(b); err != nil {
 		return false
@@ -125,7 +128,8 @@ func (x *exchange) push(b []byte) bool {
 func (x *exchange) flush() error {
 	err := http.NewResponseController(x.w).Flush()
 	if errors.Is(err, http.ErrNotSupported) {
-		return nil // a writer without a connection behind it has nothing to flush
+		// A writer without a connection has nothing to flush.
+		return nil
 	}
 	return err
 }
@@ -139,8 +143,8 @@ func (x *exchange) last(b []byte, whole bool) {
 	}
 }
 
-// pause waits, and reports whether the client is still there afterwards. A client that left gets
-// no answer: the exchange ends with nothing written.
+// pause waits, and reports whether the client is still connected afterwards. A client that left
+// gets no answer: the exchange ends with nothing written.
 func (x *exchange) pause(d time.Duration) bool {
 	if d > 0 {
 		timer := time.NewTimer(d)
@@ -159,8 +163,8 @@ func (x *exchange) pause(d time.Duration) bool {
 // hangUp closes the connection without another byte.
 func (x *exchange) hangUp() { panic(http.ErrAbortHandler) }
 
-// seize takes the connection away from the HTTP server, for faults it would be too polite to
-// commit. It returns nil where that is not possible (HTTP/2, a recorder).
+// seize takes the connection away from the HTTP server, for faults that the server would not
+// produce. It returns nil where that is not possible (HTTP/2, a recorder).
 func (x *exchange) seize() net.Conn {
 	conn, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
@@ -169,7 +173,7 @@ func (x *exchange) seize() net.Conn {
 	return conn
 }
 
-// rawHead is the head of an HTTP/1.1 answer for a seized connection.
+// rawHead returns the head of an HTTP/1.1 response for a hijacked connection.
 func (x *exchange) rawHead(fields ...string) []byte {
 	h := http.Header{}
 	x.tally.writeTo(h)

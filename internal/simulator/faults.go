@@ -14,26 +14,29 @@ import (
 
 // Fault says which kind of failure to inject and when. Exactly one of At, Every and Rate is set.
 // Requests are counted once they have passed the gate (key, quotas), validation and
-// Config.Refuse: a fault is never wasted on a request that fails by itself.
+// Config.Refuse: a fault is never wasted on a request that fails for another reason.
 type Fault struct {
-	Kind  string  `json:"kind"`            // of FaultKinds
-	At    int     `json:"at,omitempty"`    // the At-th request to a billed operation, from 1
-	Every int     `json:"every,omitempty"` // every Every-th of them
-	Rate  float64 `json:"rate,omitempty"`  // share of them; drawn from seed, request and how often it was sent, not from order
-	Times int     `json:"times,omitempty"` // at most; 0 for no limit
+	Kind string `json:"kind"` // one of FaultKinds
+	// Position of the request among those to billed operations, from 1.
+	At    int `json:"at,omitempty"`
+	Every int `json:"every,omitempty"` // fires on every Every-th of them
+	// Share of them. The draw depends on the seed, the request and how often the request was
+	// sent, not on the order of requests.
+	Rate  float64 `json:"rate,omitempty"`
+	Times int     `json:"times,omitempty"` // largest number of firings; 0 for no limit
 }
 
 // FaultKind describes one kind of fault.
 type FaultKind struct {
-	Name      string `json:"name"`
-	Doc       string `json:"doc"`
-	Billed    bool   `json:"billed"`    // the charge is booked
-	Delivered bool   `json:"delivered"` // the answer that was asked for reaches a client that reads it to its end
+	Name   string `json:"name"`
+	Doc    string `json:"doc"`
+	Billed bool   `json:"billed"` // the charge is booked
+	// The requested answer reaches a client that reads it to its end.
+	Delivered bool `json:"delivered"`
 }
 
-// faultSpec is a kind and what it does: either it refuses in place of the service, or it bends
-// the text of a paid answer, or it delivers that text in its own way. A kind that does none of
-// these would be no fault.
+// faultSpec is a kind and its effect: it refuses in place of the service, distorts the text of a
+// paid answer, or delivers that text in its own way. Every kind does at least one of these.
 type faultSpec struct {
 	FaultKind
 	refuse func(x *exchange, draw uint64)
@@ -73,8 +76,8 @@ var refusedFaults = []faultSpec{
 	{FaultKind: FaultKind{Name: "redirect", Doc: "307 to another host, with the key at risk"}, refuse: redirect},
 }
 
-// lostFaults cost what the answer costs. Most of them keep the answer back; those at the end
-// deliver it, but not as one is used to.
+// lostFaults cost what the answer costs. Most of them withhold the answer; those at the end
+// deliver it in an unusual way.
 var lostFaults = []faultSpec{
 	{FaultKind: FaultKind{Name: "499-billed", Doc: "499 in the API's envelope, charged all the same", Billed: true},
 		carry: func(x *exchange, _ []byte, _ uint64) { x.fail(&gaveUp) }},
@@ -144,9 +147,8 @@ func specOf(kind string) (*faultSpec, error) {
 	return nil, fmt.Errorf("simulator: no fault %q; there are %s", kind, strings.Join(names, ", "))
 }
 
-// ParseFault reads a fault such as "drop-after-charge@3" (on the third request),
-// "503-refused%5" (on five in a hundred), "slow/10" (on every tenth); "x2" at the end means at
-// most twice.
+// ParseFault reads a fault such as "drop-after-charge@3" (on the third request), "503-refused%5"
+// (on five in a hundred) or "slow/10" (on every tenth); "x2" at the end means at most twice.
 func ParseFault(text string) (Fault, error) {
 	var f Fault
 	at := strings.IndexAny(text, "@%/")
@@ -177,7 +179,7 @@ func ParseFault(text string) (Fault, error) {
 	return f, f.check()
 }
 
-// String is the form ParseFault reads.
+// String returns the form that ParseFault reads.
 func (f Fault) String() string {
 	text := f.Kind
 	switch {
@@ -222,7 +224,7 @@ type faults struct {
 	mu       sync.Mutex
 	armed    []armed
 	seen     int               // requests counted so far
-	attempts map[uint64]uint32 // how often each request was sent
+	attempts map[uint64]uint32 // number of times each request was sent
 }
 
 type armed struct {
@@ -237,7 +239,7 @@ func newFaults(seed uint64, list []Fault) (*faults, error) {
 		if err := fault.check(); err != nil {
 			return nil, err
 		}
-		spec, _ := specOf(fault.Kind) // check has found it
+		spec, _ := specOf(fault.Kind) // the check above has found it
 		f.armed = append(f.armed, armed{Fault: fault, spec: spec})
 	}
 	return f, nil
@@ -275,8 +277,8 @@ func refusedWith(p problem) func(*exchange, uint64) {
 	return func(x *exchange, _ uint64) { x.fail(&p) }
 }
 
-// limitedBy pretends that other users of the account have used the quota up: the headers of this
-// one answer show nothing left in the window in question.
+// limitedBy pretends that other users of the account have exhausted the quota: the headers of
+// this one answer show nothing left in the window in question.
 func limitedBy(f flavour) func(*exchange, uint64) {
 	return func(x *exchange, _ uint64) {
 		drain := func(w *window) {
@@ -332,7 +334,7 @@ func proxyError(status int) func(*exchange, []byte, uint64) {
 	}
 }
 
-// longestHang bounds the silence, so that a client without a time-out ends as well.
+// longestHang bounds the silence, so that a client without a timeout ends as well.
 const longestHang = 2 * time.Minute
 
 func hang(x *exchange, _ []byte, _ uint64) {
@@ -356,7 +358,8 @@ func resetMidBody(x *exchange, text []byte, _ uint64) {
 		tcp = over.NetConn()
 	}
 	if tcp, ok := tcp.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // makes Close send a reset; without it the body is cut all the same
+		// Close now sends a reset; without it the body is still truncated.
+		_ = tcp.SetLinger(0)
 	}
 	_ = tcp.Close()
 }
@@ -368,7 +371,7 @@ func truncatedClose(x *exchange, text []byte, _ uint64) {
 		x.abandon(text)
 	}
 	defer conn.Close()
-	// The client is gone or gets its half; there is nobody to tell.
+	// The client has gone or gets its half; an error has no reader.
 	_, _ = conn.Write(append(x.rawHead("Connection: close"), text[:len(text)/2]...))
 }
 
@@ -377,7 +380,7 @@ func truncatedChunked(x *exchange, text []byte, _ uint64) {
 	x.abandon(text)
 }
 
-// abandon writes half a body of undeclared length and breaks off.
+// abandon writes half a body of undeclared length and closes the connection.
 func (x *exchange) abandon(text []byte) {
 	x.tally.writeTo(x.w.Header())
 	x.w.Header().Set("Content-Type", jsonType)

@@ -19,8 +19,7 @@ import (
 	"time"
 )
 
-// pipes is a network without an operating system, so that time-outs can be tested in a bubble
-// of synthetic time.
+// pipes is an in-memory network, so that timeouts can be tested in a synctest bubble.
 type pipes struct {
 	dialled chan net.Conn
 	closed  chan struct{}
@@ -57,7 +56,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// serve starts s behind pipes and returns a client of it, to be used in a synctest bubble.
+// serve starts s behind pipes and returns a client of it, for use in a synctest bubble.
 func serve(s *Server) (client *http.Client, stop func()) {
 	p := newPipes()
 	srv := &http.Server{Handler: s}
@@ -80,7 +79,7 @@ type outcome struct {
 	status int
 	header http.Header
 	body   []byte
-	err    error // of the connection, or of reading the body
+	err    error // of the connection, or of the body
 }
 
 func (o outcome) String() string {
@@ -91,7 +90,7 @@ func (o outcome) String() string {
 	return fmt.Sprintf("%d %s %v", o.status, body, o.err)
 }
 
-// send posts a body within a time-out and reads the answer to its end.
+// send posts a body with a timeout and reads the answer to its end.
 func send(client *http.Client, base, path, key, body string, patience time.Duration) outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -113,7 +112,8 @@ func send(client *http.Client, base, path, key, body string, patience time.Durat
 
 const patience = 5 * time.Minute
 
-// looks says what a client must see of each kind of fault. A kind without a line fails the test.
+// looks holds what a client must see of each kind of fault. A kind without an entry fails the
+// test.
 var looks = map[string]func(o outcome, plain wire) error{
 	"429-burst":   enveloped(429, "slow"),
 	"429-hourly":  enveloped(429, "reset in 2 seconds"),
@@ -219,7 +219,7 @@ func want(ok bool) error {
 	return errors.New("not as documented")
 }
 
-// enveloped is an answer in the API's own words.
+// enveloped expects an error in the API's own envelope.
 func enveloped(status int, hint string) func(outcome, wire) error {
 	return func(o outcome, _ wire) error {
 		var p struct{ StatusCode int }
@@ -228,14 +228,14 @@ func enveloped(status int, hint string) func(outcome, wire) error {
 	}
 }
 
-// foreignTo is an answer that is not the API's.
+// foreignTo expects an answer that does not come from the API.
 func foreignTo(status int) func(outcome, wire) error {
 	return func(o outcome, _ wire) error {
 		return want(o.err == nil && o.status == status && o.header.Get("Content-Type") == htmlType && !json.Valid(o.body))
 	}
 }
 
-// same is the answer that was asked for, but for the words that come on top.
+// same expects the requested answer, plus the given words.
 func same(status int, more []string) func(outcome, wire) error {
 	return func(o outcome, p wire) error {
 		a, err := decoded(o)
@@ -260,8 +260,8 @@ func decoded(o outcome) (a wire, err error) {
 	return a, json.Unmarshal(o.body, &a)
 }
 
-// TestFaultKinds meets every kind twice: over a network of pipes in synthetic time, and those
-// that need no waiting over a real one.
+// TestFaultKinds injects every kind twice: over a network of pipes in synthetic time and, for
+// kinds that need no waiting, over a real one.
 func TestFaultKinds(t *testing.T) {
 	body := `{` + firms("k", 40) + `,"signals":["allSignals"]}`
 	plain := ask(t, rig(t, Config{}), companySearch, body)
@@ -302,7 +302,8 @@ func TestFaultKinds(t *testing.T) {
 				client, stop := serve(s)
 				defer stop()
 				o := send(client, "http://simulator.test", companySearch, "key-1", body, patience)
-				synctest.Wait() // the handler may end after the client has what it gets
+				// The handler may end after the client has its answer.
+				synctest.Wait()
 				check(t, s, o)
 				after := send(client, "http://simulator.test", companySearch, "key-1", body, patience)
 				wantAfter := 200
@@ -315,7 +316,7 @@ func TestFaultKinds(t *testing.T) {
 			})
 		})
 		if slices.Contains([]string{"slow", "slow-drip", "hang", "huge-body"}, kind.Name) {
-			continue // these take their time; once is enough
+			continue // slow kinds run once
 		}
 		t.Run("net/"+kind.Name, func(t *testing.T) {
 			s := rig(t, config)
@@ -382,7 +383,7 @@ func TestLatencyVariesAndRepeats(t *testing.T) {
 	})
 }
 
-// TestClientLeaves: the charge stands, the delivery does not.
+// TestClientLeaves checks that a disconnect leaves the charge in place and books no delivery.
 func TestClientLeaves(t *testing.T) {
 	body := `{` + firms("l", 60) + `,"signals":["allSignals"]}`
 	t.Run("while it waits", func(t *testing.T) {
@@ -421,8 +422,8 @@ func TestClientLeaves(t *testing.T) {
 	})
 }
 
-// TestManyClientsEveryFault is the balance sheet after the worst day: 64 clients at once, every
-// kind of fault, impatient time-outs, and still every credit is accounted for once.
+// TestManyClientsEveryFault checks the bill under the worst load: 64 concurrent clients, every
+// kind of fault and short timeouts. Every credit must be accounted for once.
 func TestManyClientsEveryFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var faults []Fault
@@ -514,8 +515,8 @@ func total(entries []Entry, of func(Entry) bool) (sum int64) {
 	return sum
 }
 
-// TestClientsCanTrustPlainAnswers: when nothing bends the charge, the charges clients read add
-// up to what the bill calls delivered.
+// TestClientsCanTrustPlainAnswers checks that the charges clients read add up to the delivered
+// credits on the bill, as no fault distorts the charge.
 func TestClientsCanTrustPlainAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var faults []Fault
@@ -551,8 +552,8 @@ func TestClientsCanTrustPlainAnswers(t *testing.T) {
 	})
 }
 
-// TestRatesDoNotDependOnOrder: which requests meet a fault of a given rate is settled by their
-// content and by how often they were sent.
+// TestRatesDoNotDependOnOrder checks that the content of a request and the number of times it was
+// sent decide whether it meets a fault of a given rate.
 func TestRatesDoNotDependOnOrder(t *testing.T) {
 	play := func(order func(i int) int) map[string][]string {
 		s := rig(t, Config{Seed: 9, Faults: []Fault{{Kind: "503-refused", Rate: 0.3}, {Kind: "garbage-200", Rate: 0.2}}})

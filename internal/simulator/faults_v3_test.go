@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 )
 
-// generation3Calls has a request that finds something for every billed operation of V3.
+// generation3Calls holds, for every billed operation of V3, a request that finds something.
 var generation3Calls = map[string]string{
 	contactSignals3: `{"ids":` + numbers(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2024-05-01"}`,
 	companySignals3: `{"ids":` + numbers(1, 40, `"`) + `,"signalTypes":["allSignals"]}`,
@@ -25,7 +25,7 @@ var generation3Calls = map[string]string{
 	websiteVisits:   `{"domains":["mine.example"],"startDate":"2026-03-01","endDate":"2026-05-01"}`,
 }
 
-// bends says what a client must see of each fault that bends an answer. n is the charge and
+// bends holds what a client must see of each fault that distorts an answer. n is the charge and
 // before the number of results of the plain answer.
 var bends = map[string]func(body []byte, older bool, n int64, before int) bool{
 	"charge-missing":   func(b []byte, _ bool, _ int64, _ int) bool { return !bytes.Contains(b, []byte("reditsCharged")) },
@@ -70,7 +70,7 @@ func chargeSays(format string) func([]byte, bool, int64, int) bool {
 	}
 }
 
-// listed3 counts the results of an answer; -1 when they are no list.
+// listed3 counts the results of an answer; -1 when they are not a list.
 func listed3(b []byte) int {
 	var a struct{ Results []json.RawMessage }
 	if json.Unmarshal(b, &a) != nil {
@@ -79,7 +79,7 @@ func listed3(b []byte) int {
 	return len(a.Results)
 }
 
-// TestFaultKindsOnV3 meets every kind of fault on every operation.
+// TestFaultKindsOnV3 injects every kind of fault into every operation.
 func TestFaultKindsOnV3(t *testing.T) {
 	for _, path := range billedPaths() {
 		body, ok := generation3Calls[path]
@@ -97,7 +97,7 @@ func TestFaultKindsOnV3(t *testing.T) {
 		}
 		for _, kind := range FaultKinds() {
 			if slices.Contains([]string{"slow", "slow-drip", "hang", "huge-body"}, kind.Name) && path != companyLike {
-				continue // these take their time; once is enough
+				continue // slow kinds run once
 			}
 			t.Run(path+"/"+kind.Name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -105,7 +105,8 @@ func TestFaultKindsOnV3(t *testing.T) {
 					client, stop := serve(s)
 					defer stop()
 					o := send(client, "http://simulator.test", path, "key-1", body, patience)
-					synctest.Wait() // the handler may end after the client has what it gets
+					// The handler may end after the client has its answer.
+					synctest.Wait()
 					wantCredits := int64(0)
 					if kind.Billed {
 						wantCredits = cost
@@ -131,8 +132,8 @@ func TestFaultKindsOnV3(t *testing.T) {
 	}
 }
 
-// TestV3UnderChaos: whatever the switches are turned to, answers are JSON, one request has one
-// answer, and the bill is the one of calm days.
+// TestV3UnderChaos checks that, whatever the switches draw, answers are JSON, equal requests have
+// equal answers, and the bill is the one without chaos.
 func TestV3UnderChaos(t *testing.T) {
 	shapes := map[string]bool{}
 	for i := range 12 {
@@ -162,7 +163,7 @@ func TestV3UnderChaos(t *testing.T) {
 	}
 }
 
-// TestV3PerType: the switch about what a credit buys holds for V3 events, and for nothing else.
+// TestV3PerType checks that the billing switch affects V3 events and nothing else.
 func TestV3PerType(t *testing.T) {
 	for path, body := range generation3Calls {
 		event, kind := rig(t, Config{}), rig(t, Config{Switches: Switches{Billing: "per_type"}})
@@ -175,7 +176,7 @@ func TestV3PerType(t *testing.T) {
 	}
 }
 
-// TestV3IsDear: with the most events every V3 request costs what it can cost at most.
+// TestV3IsDear checks that events=most charges every V3 request its highest possible price.
 func TestV3IsDear(t *testing.T) {
 	for path, body := range generation3Calls {
 		drawn, most := rig(t, Config{}), rig(t, Config{Switches: Switches{Events: "most"}})
@@ -187,7 +188,8 @@ func TestV3IsDear(t *testing.T) {
 	}
 }
 
-// TestV3PoolIsNeverOverdrawn: every product stops at the pool, and a refusal is free.
+// TestV3PoolIsNeverOverdrawn checks that every product stops at the pool and that a refusal is
+// free.
 func TestV3PoolIsNeverOverdrawn(t *testing.T) {
 	for path, body := range generation3Calls {
 		s := rig(t, Config{Credits: 60})
@@ -203,7 +205,7 @@ func TestV3PoolIsNeverOverdrawn(t *testing.T) {
 	}
 }
 
-// TestV3Quotas: V3 requests count against the same quotas, lists included.
+// TestV3Quotas checks that V3 requests count against the same quotas, lists included.
 func TestV3Quotas(t *testing.T) {
 	s := rig(t, Config{Plan: "free", Burst: -1})
 	for i := range 45 {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// This file holds the operations that cost nothing: the options, what
-// V3 has in their place, and the account page.
+// This file holds the unbilled operations: the options, their counterparts in V3, and the account
+// page.
 
 // options lists the signals of an object and the values of its filters.
 func (x *exchange) options(o object) {
@@ -49,7 +49,7 @@ func jsonPlace(b []byte, p place) []byte {
 	return append(b, '}')
 }
 
-// signalTypes lists the signals of an object, as V3 has it.
+// signalTypes lists the signals of an object in the form of V3.
 func (x *exchange) signalTypes(o object) {
 	keys := []string{allSignals}
 	for _, s := range x.offered[generation3][o] {
@@ -58,14 +58,14 @@ func (x *exchange) signalTypes(o object) {
 	x.send(200, jsonType, append(jsonTexts([]byte(`{"signalTypes":`), keys), '}'), true)
 }
 
-// filters says which filters there are and which of them want a query.
+// filters lists the filters and whether each requires a query.
 func (x *exchange) filters() {
 	x.send(200, jsonType, []byte(`{"availableFilters":[{"filterType":"newsEventTypes","requiresQuery":false},`+
 		`{"filterType":"hiringByDepartments","requiresQuery":false},{"filterType":"hiringByLocations","requiresQuery":true},`+
 		`{"filterType":"intentCategories","requiresQuery":false}]}`), true)
 }
 
-// filterValues lists the values of a filter that hold the query. Some filters refuse one.
+// filterValues lists the values of a filter that contain the query. Some filters refuse one.
 func filterValues(values []string, unsearchable bool) func(*exchange) {
 	return func(x *exchange) {
 		query, wrong := x.query()
@@ -86,7 +86,8 @@ func filterValues(values []string, unsearchable bool) func(*exchange) {
 	}
 }
 
-// placeValues lists the places whose country or state holds the query, which has to be there.
+// placeValues lists the places that contain the query in their country or state. The query is
+// required.
 func (x *exchange) placeValues() {
 	query, wrong := x.query()
 	if wrong == nil && query == "" {
@@ -105,7 +106,7 @@ func (x *exchange) placeValues() {
 	x.send(200, jsonType, append(b, ']', '}'), true)
 }
 
-// query reads the one parameter of filter values, in comparable form; "" when it is not there.
+// query reads the one parameter of filter values, in comparable form; "" when it is absent.
 func (x *exchange) query() (string, *problem) {
 	given := x.r.URL.Query()["query"]
 	if len(given) == 0 {
@@ -158,7 +159,7 @@ func jsonCredits(b []byte, pool, spent int64) []byte {
 	return append(b, '}')
 }
 
-// jsonWindow writes a window, or null for one without a limit.
+// jsonWindow appends a window, or null for one without a limit.
 func jsonWindow(b []byte, w window, now time.Time) []byte {
 	if w.limit == 0 {
 		return append(b, "null"...)

@@ -10,41 +10,49 @@ import (
 	"time"
 )
 
-// Bill is what the account owes and why. It is the simulator's own account of the truth,
-// whatever the answers claimed.
+// Bill is what the account owes and why. It is the simulator's own record, whatever the answers
+// claimed.
 type Bill struct {
-	Credits     int64            `json:"credits"`     // charged in all
-	Delivered   int64            `json:"delivered"`   // of these, credits whose full answer was written
-	Undelivered int64            `json:"undelivered"` // the others, requests still under way among them
-	Pool        int64            `json:"pool"`        // credits the account began with
-	Remaining   int64            `json:"remaining"`   // credits it has left
-	Requests    int              `json:"requests"`    // every request but those to the simulator itself
-	Billed      int              `json:"billed"`      // requests that cost something
-	ByEndpoint  map[string]int64 `json:"byEndpoint"`  // credits by path
-	ByType      map[string]int64 `json:"byType"`      // credits by signal type or product; "minimum" for min1 charges
-	Entries     []Entry          `json:"entries,omitempty"`
+	Credits int64 `json:"credits"` // total charged
+	// Credits of answers that were written completely.
+	Delivered int64 `json:"delivered"`
+	// The other credits, those of requests in flight included.
+	Undelivered int64 `json:"undelivered"`
+	Pool        int64 `json:"pool"`      // credits that the account began with
+	Remaining   int64 `json:"remaining"` // credits that the account has left
+	// All requests except those to the simulator itself.
+	Requests   int              `json:"requests"`
+	Billed     int              `json:"billed"`     // requests that cost something
+	ByEndpoint map[string]int64 `json:"byEndpoint"` // credits by path
+	// Credits by signal type or product; "minimum" for min1 charges.
+	ByType  map[string]int64 `json:"byType"`
+	Entries []Entry          `json:"entries,omitempty"`
 }
 
 // Entry is one request on the bill.
 type Entry struct {
-	Seq       int       `json:"seq"` // from 1, in order of arrival
-	Time      time.Time `json:"time"`
-	Method    string    `json:"method"`
-	Path      string    `json:"path"`
-	Request   string    `json:"request,omitempty"`  // of a billed endpoint: SHA-256 of the body, hexadecimal
-	Entities  int       `json:"entities,omitempty"` // asked about
-	Types     []string  `json:"types,omitempty"`    // asked for, allSignals spelled out; or the one product
-	Status    int       `json:"status"`             // written; 0 when no answer was begun
-	Fault     string    `json:"fault,omitempty"`    // kind that was injected
-	Credits   int64     `json:"credits"`            // charged
-	Delivered bool      `json:"delivered"`          // the complete answer was handed to the connection
+	Seq    int       `json:"seq"` // from 1, in order of arrival
+	Time   time.Time `json:"time"`
+	Method string    `json:"method"`
+	Path   string    `json:"path"`
+	// SHA-256 of the body, hexadecimal; billed operations only.
+	Request  string `json:"request,omitempty"`
+	Entities int    `json:"entities,omitempty"` // number of entities in the request
+	// Requested signals, allSignals spelled out; or the one product.
+	Types []string `json:"types,omitempty"`
+	// Status written; 0 when no response was begun.
+	Status  int    `json:"status"`
+	Fault   string `json:"fault,omitempty"` // kind of the injected fault
+	Credits int64  `json:"credits"`         // credits charged
+	// The complete answer was written to the connection.
+	Delivered bool `json:"delivered"`
 }
 
-// minimumCharge is the key in Bill.ByType for charges that no event accounts for.
+// minimumCharge is the key in Bill.ByType for charges without an event behind them.
 const minimumCharge = "minimum"
 
-// ledger books charges. An entry exists from the moment its request arrives, so a snapshot at
-// any instant adds up, requests in flight included.
+// ledger books charges. An entry exists from the moment its request arrives, so a snapshot at any
+// instant adds up, requests in flight included.
 type ledger struct {
 	mu         sync.Mutex
 	pool       int64
@@ -54,14 +62,14 @@ type ledger struct {
 	entries    []Entry
 	byEndpoint map[string]int64
 	byType     map[string]int64
-	typeLists  map[string][]string // entries asking for the same types share one list
+	typeLists  map[string][]string // entries with the same types share one list
 }
 
 func newLedger(pool int64) *ledger {
 	return &ledger{pool: pool, byEndpoint: map[string]int64{}, byType: map[string]int64{}, typeLists: map[string][]string{}}
 }
 
-// open adds a line to the bill and returns its number.
+// open adds an entry to the bill and returns its number.
 func (l *ledger) open(now time.Time, method, path string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +78,7 @@ func (l *ledger) open(now time.Time, method, path string) int {
 	return seq
 }
 
-// received notes the body of a request.
+// received records the hash of a request's body.
 func (l *ledger) received(seq int, body []byte) {
 	sum := sha256.Sum256(body)
 	l.mu.Lock()
@@ -78,7 +86,7 @@ func (l *ledger) received(seq int, body []byte) {
 	l.entries[seq-1].Request = hex.EncodeToString(sum[:])
 }
 
-// describe notes what a request asks for, once it is understood.
+// describe records what a request asks for, once it is parsed.
 func (l *ledger) describe(seq, entities int, keys []string) {
 	joined := strings.Join(keys, " ")
 	l.mu.Lock()
@@ -91,7 +99,7 @@ func (l *ledger) describe(seq, entities int, keys []string) {
 	l.entries[seq-1].Entities, l.entries[seq-1].Types = entities, keys
 }
 
-// spentUp reports that nothing is left in the pool.
+// spentUp reports whether the pool is empty.
 func (l *ledger) spentUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,21 +133,21 @@ func (l *ledger) charge(seq int, price map[string]int64) bool {
 	return true
 }
 
-// injected notes the fault a request ran into.
+// injected records the fault that a request met.
 func (l *ledger) injected(seq int, kind string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries[seq-1].Fault = kind
 }
 
-// answered notes the status about to be written.
+// answered records the status about to be written.
 func (l *ledger) answered(seq, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries[seq-1].Status = status
 }
 
-// deliver notes that all of an answer was handed over, or takes that back.
+// deliver records that all of an answer was written, or takes that back.
 func (l *ledger) deliver(seq int, whole bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,7 +167,7 @@ func (l *ledger) entry(seq int) Entry {
 	return l.entries[seq-1]
 }
 
-// credits returns the pool and what was taken from it.
+// credits returns the pool and the credits spent from it.
 func (l *ledger) credits() (pool, spent int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// This file is the lookalikes of V3: entities similar to some seeds, page by page within a
-// session that gives nobody twice.
+// This file is the lookalikes of V3: entities similar to a set of seeds, page by page within a
+// session that returns each entity once.
 
-// lookalikeActions are what the price list, and with it the bill, calls a lookalike.
+// lookalikeActions names a lookalike in the price list and on the bill.
 var lookalikeActions = map[object]string{contact: "lookalikeContact", company: "lookalikeCompany"}
 
 const (
 	leastSeeds = 5
 	mostSeeds  = 100
-	likeLimit  = 25 // when a request states none
+	likeLimit  = 25 // when the request states none
 )
 
 // mostLikes is the largest page.
 var mostLikes = map[object]int64{contact: 50, company: 100}
 
-// likeOrder is what a request for lookalikes asks beyond its seeds.
+// likeOrder is what a request for lookalikes holds in addition to its seeds.
 type likeOrder struct {
 	limit   int
 	session string // "" for a new one
 	exclude []lookup
 }
 
-// v3Lookalike is the operation at its present path, or in the older form at its older one.
+// v3Lookalike is the operation at its present path, or the older form at the older path.
 func v3Lookalike(of object, older bool) *dialect {
 	d := &dialect{
 		parse: func(s *Server, body []byte, now time.Time) (*order, *problem) {
@@ -92,7 +92,7 @@ func readLookalike(c *complaints, s *Server, obj *jsonObject, o *order) {
 	}
 }
 
-// seedKind is a list of seeds and how one of them is read.
+// seedKind is a list of seeds and the reader of its items.
 type seedKind struct {
 	list string
 	read func(c *complaints, s *Server, field string, item any) (lookup, bool)
@@ -103,7 +103,7 @@ var seedKinds = map[object][]seedKind{
 	company: {{"domains", seedDomain}, {"linkedinUrls", seedPage}},
 }
 
-// readSeeds reads all lists of seeds and counts what they hold, repetitions too.
+// readSeeds reads all lists of seeds and counts their items, repetitions included.
 func readSeeds(c *complaints, s *Server, of object, at string, v any) (seeds []lookup, given int) {
 	kinds := seedKinds[of]
 	names := make([]string, len(kinds))
@@ -138,7 +138,7 @@ func seedNumber(c *complaints, _ *Server, field string, item any) (lookup, bool)
 	return v2ID(c, field, item)
 }
 
-// seedText reads a seed that is a text of some form.
+// seedText reads a seed that is a text of a given form.
 func seedText(c *complaints, field string, item any, is func(string) bool, what string) (string, bool) {
 	text, ok := item.(string)
 	if !ok || len(text) > 2048 || !is(text) {
@@ -198,7 +198,7 @@ func isCompanyPage(s string) bool {
 	return ok && isProfile(s) && name != ""
 }
 
-// session remembers whom its answers have given.
+// session remembers the entities that its answers have returned.
 type session struct {
 	of    object
 	given map[int64]bool
@@ -206,18 +206,18 @@ type session struct {
 }
 
 // sessions are the lookalike sessions of an account. The lock is held from the choice of a page
-// until its charge is booked, so what a session has given is what the bill says was sold: a page
-// that was refused for want of credits has not been given, and two requests at once do not get
-// the same page.
+// until its charge is booked, so the entities that a session has returned are those that the bill
+// says were sold: a page refused for lack of credits has not been returned, and two concurrent
+// requests do not get the same page.
 type sessions struct {
 	mu      sync.Mutex
 	life    time.Duration
 	byID    map[string]*session
-	started map[uint64]int // how often each request has begun a session
+	started map[uint64]int // sessions begun by each request
 }
 
-// checkSession refuses a session that is not or no longer known, or lets the request begin a new
-// one.
+// checkSession refuses a session that is unknown or has ended, or by switch lets the request
+// begin a new one.
 func (s *Server) checkSession(o *order) *problem {
 	id := o.like.session
 	if id == "" {
@@ -241,7 +241,7 @@ func (s *Server) checkSession(o *order) *problem {
 
 const invalidSession = "DEDUPE_SESSION_INVALID"
 
-// live returns a session that still is one, for this kind of object.
+// live returns a session that has not ended and is for this kind of object.
 func (t *sessions) live(id string, o *order) *session {
 	known := t.byID[id]
 	if known == nil || known.of != o.object || !o.now.Before(known.ends) {
@@ -250,7 +250,8 @@ func (t *sessions) live(id string, o *order) *session {
 	return known
 }
 
-// lookalike chooses the next page. The sessions stay locked until the answer is settled.
+// lookalike chooses the next page. The sessions stay locked until the charge is booked or
+// refused.
 func (s *Server) lookalike(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	a.findings = nil
@@ -299,16 +300,16 @@ func (t *sessions) forget(now time.Time) {
 	}
 }
 
-// alikes is how many entities can be somebody's lookalike, of whom one set of seeds has some. They
-// are few enough for the pools of different seeds to overlap.
+// alikes is the number of entities that can be a lookalike; each set of seeds has some of them.
+// They are few enough for the lookalikes of different seeds to overlap.
 const (
 	alikes      = 6000
 	leastAlikes = 60
 	mostAlikes  = 400
 )
 
-// rank hands over the lookalikes of the seeds in their order, without those already given, the
-// seeds themselves and the excluded ones, until give has enough. The order of the seeds does not
+// rank yields the lookalikes of the seeds in order until the callback returns false. It skips the
+// entities already returned, the seeds and the excluded ones. The order of the seeds does not
 // matter.
 func (s *Server) rank(o *order, given map[int64]bool, give func(finding) bool) {
 	barred := newBarrier(o)
@@ -392,7 +393,7 @@ func (w *writer) alike(a *answer, f *finding) {
 	w.extras("segment")
 }
 
-// alikeBefore writes one lookalike as the older paths have it.
+// alikeBefore writes one lookalike in the form of the older paths.
 func (w *writer) alikeBefore(a *answer, f *finding) {
 	today := dayOf(a.order.now)
 	if f.entity.object == contact {

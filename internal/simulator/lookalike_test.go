@@ -54,7 +54,7 @@ func leaf(t testing.TB, s *Server, path, body string) page {
 	return p
 }
 
-// seeds is a set of n seeds that differs by its name.
+// seeds returns n seeds that differ by name.
 func seeds(path, name string, n int) string {
 	b := []byte{'['}
 	for i := range n {
@@ -77,7 +77,7 @@ func inSession(id string) string {
 	return `,"dedupeSessionId":"` + id + `"`
 }
 
-// TestSessionNeverRepeats turns all pages of a session, and pages of other seeds within it.
+// TestSessionNeverRepeats reads all pages of a session, and pages of other seeds within it.
 func TestSessionNeverRepeats(t *testing.T) {
 	for _, path := range []string{contactLike, companyLike} {
 		for _, ids := range []string{"numeric", "tokens"} {
@@ -109,7 +109,7 @@ func TestSessionNeverRepeats(t *testing.T) {
 			if p := leaf(t, s, path, `{`+seeds(path, "seed", 6)+inSession(session)+`}`); len(p.Results) != 0 || p.Meta.HasMore || s.Bill().Credits != before {
 				t.Errorf("the page after the last = %d results for %d", len(p.Results), s.Bill().Credits-before)
 			}
-			// Other seeds have some lookalikes in common, which this session gives no more.
+			// Other seeds have some lookalikes in common, which this session no longer returns.
 			overlap := 0
 			for i := range 12 {
 				name := "other" + spelled(i)
@@ -139,8 +139,8 @@ func TestSessionNeverRepeats(t *testing.T) {
 	}
 }
 
-// TestRanking: a request without a session always begins the same list, whatever the order of
-// its seeds, and seeds and the excluded are not on it.
+// TestRanking checks that a request without a session always begins the same list, whatever the
+// order of its seeds, and that the list holds neither seeds nor excluded entities.
 func TestRanking(t *testing.T) {
 	s := rig(t, Config{Switches: Switches{V3WWW: "never"}})
 	body := `{` + seeds(companyLike, "rank", 5) + `,"limit":100}`
@@ -200,7 +200,7 @@ func TestRanking(t *testing.T) {
 	}
 }
 
-// TestLookalikesAreKnown: who is given can be asked about.
+// TestLookalikesAreKnown checks that requests can look up every returned lookalike.
 func TestLookalikesAreKnown(t *testing.T) {
 	s := rig(t, Config{})
 	p := leaf(t, s, contactLike, `{`+seeds(contactLike, "known", 5)+`,"limit":50}`)
@@ -247,7 +247,7 @@ func TestSessionExpiry(t *testing.T) {
 		c := &clock{t: noon}
 		s := rig(t, Config{Now: c.now, SessionLife: time.Hour, Switches: Switches{SessionExpiry: setting}})
 		first := leaf(t, s, companyLike, `{`+seeds(companyLike, "x", 5)+`}`)
-		for range 3 { // each use extends it
+		for range 3 { // each use extends the session
 			c.pass(50 * time.Minute)
 			if code, body := ask(s, first.DedupeSessionID); code != 200 {
 				t.Fatalf("a session in use = %d %s", code, body)
@@ -273,7 +273,7 @@ func TestSessionExpiry(t *testing.T) {
 		}
 		audit(t, s)
 	}
-	// The default life, and a session of the other kind of object.
+	// The default lifetime, and a session of the other kind of object.
 	c := &clock{t: noon}
 	s := rig(t, Config{Now: c.now})
 	session := leaf(t, s, companyLike, `{`+seeds(companyLike, "x", 5)+`}`).DedupeSessionID
@@ -293,8 +293,8 @@ func TestSessionExpiry(t *testing.T) {
 	}
 }
 
-// TestSessionAgreesWithBill: what is billed has been given, what is not has not, however the
-// answer fares.
+// TestSessionAgreesWithBill checks that a session has returned exactly the billed entities,
+// whatever happens to the answer.
 func TestSessionAgreesWithBill(t *testing.T) {
 	s := rig(t, Config{Credits: 70, Faults: []Fault{{Kind: "503-refused", At: 2}, {Kind: "500-billed", At: 3}}})
 	body := func(session string) string { return `{` + seeds(companyLike, "b", 5) + inSession(session) + `}` }
@@ -305,7 +305,7 @@ func TestSessionAgreesWithBill(t *testing.T) {
 			t.Fatalf("status %d, want %d", w.Code, want)
 		}
 	}
-	// 50 of 70 are spent; a page of 25 is too dear and is not given.
+	// 50 of 70 are spent; a page of 25 exceeds the pool and is not returned.
 	if w := post(s, companyLike, body(first.DedupeSessionID)); w.Code != 402 {
 		t.Errorf("a page beyond the pool = %d", w.Code)
 	}
@@ -321,7 +321,8 @@ func TestSessionAgreesWithBill(t *testing.T) {
 	}
 }
 
-// TestSessionsUnderLoad: requests at once within one session share its list between them.
+// TestSessionsUnderLoad checks that concurrent requests within one session share its list between
+// them.
 func TestSessionsUnderLoad(t *testing.T) {
 	s := rig(t, Config{})
 	session := leaf(t, s, companyLike, `{`+seeds(companyLike, "load", 5)+`,"limit":1}`)
@@ -372,7 +373,7 @@ func TestOlderLookalikes(t *testing.T) {
 		} else if r["id"] != nil || text(t, r, "contactId") == "" || !strings.Contains(string(r["company"]), `"companyId":"`) {
 			t.Errorf("POST %s = %s", path, r)
 		}
-		// One session for both paths.
+		// Both paths share one session.
 		next := leaf(t, s, now, `{`+seeds(now, "old", 5)+inSession(p.DedupeSessionID)+`}`)
 		plain := leaf(t, s, now, `{`+seeds(now, "old", 5)+`,"limit":50}`)
 		if diff := cmp.Diff(plain.ids(t)[25:], next.ids(t)); diff != "" {

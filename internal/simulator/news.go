@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// article is the text side of a news event.
+// article is the text of a news event.
 type article struct{ title, summary, highlight, url string }
 
 // headline is a pair of sentence patterns for one kind of news. {c} is the company, {p} another
@@ -57,12 +57,12 @@ var rightToLeft = []string{
 
 var pictures = []string{"🚀", "📈", "👩🏽‍💻", "🏭", "🇳🇴", "⚖️", "✨"}
 
-// filler is what very long articles are made of.
+// filler is repeated to make very long articles.
 const filler = "The company gave no further details on the matter, but people close to it expect more news soon.\n\t\u2013 "
 
-// written makes the texts of a news event about a company of the given name. One text in a few
-// is of a kind that breaks careless readers: HTML entities, emoji, right-to-left script, quotes
-// and backslashes, line breaks, or some kilobytes of it.
+// written returns the texts of a news event about a company of the given name. A few texts are of
+// a kind that breaks careless readers: HTML entities, emoji, right-to-left script, quotes and
+// backslashes, line breaks, or several kilobytes of text.
 func written(e *event, name string) article {
 	d := dice(blend(e.detail, 'w'))
 	h := headlines[e.topic]
@@ -93,10 +93,11 @@ func written(e *event, name string) article {
 	return a
 }
 
-// cast says who plays the parts of a sentence pattern; it is indexed by the part's letter.
+// cast holds the values of the placeholders in a sentence pattern, indexed by the placeholder's
+// letter.
 type cast ['w' + 1]string
 
-// play puts the cast into a pattern.
+// play replaces the placeholders of a pattern.
 func (c *cast) play(pattern string) string {
 	b := make([]byte, 0, len(pattern)+64)
 	for i := 0; i < len(pattern); i++ {
@@ -110,7 +111,7 @@ func (c *cast) play(pattern string) string {
 	return string(b)
 }
 
-// slug makes the last part of an article's address out of its title.
+// slug turns a title into the last part of the article's URL.
 func slug(title string) string {
 	b := make([]byte, 0, len(title))
 	for i := range len(title) {

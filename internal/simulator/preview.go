@@ -4,12 +4,12 @@ import (
 	"strings"
 )
 
-// This file is what V3 shows of an entity without its events: enough to recognise it by.
+// This file is what V3 shows of an entity without its events: enough to recognise it.
 
-// bands are the sizes companies are sorted into, by employees.
+// bands are the size classes of companies, by employees.
 var bands = [][2]int{{1, 10}, {11, 50}, {51, 200}, {201, 500}, {501, 1000}, {1001, 5000}, {5001, 10_000}, {10_001, 100_000}}
 
-// employees is the headcount of a company this month, the one its signals start from.
+// employees returns the headcount of a company this month, the value its signals start from.
 func (w world) employees(e *entity, today day) int {
 	h := history{world: w, entity: e, span: span{from: today, to: today, today: today}}
 	return int(h.level(today.month()))
@@ -20,11 +20,12 @@ func (w world) industry(e *entity) string {
 	return pick(&d, industries)
 }
 
-// profile is what is shown of a contact.
+// profile is what an answer shows of a contact.
 type profile struct {
 	first, last string
-	job         stint // with the employer the caller named, where one was named
-	url         string
+	// Its employer is the one the caller named, if any.
+	job stint
+	url string
 }
 
 func (w world) profile(f *finding, today day) profile {
@@ -55,7 +56,7 @@ var reveals = map[object][]reveal{
 	company: {{"description", "competitors", "reveal_company"}, {"technologies", "technologies", "reveal_company"}},
 }
 
-// preview writes an entity as search has it, without the braces around it.
+// preview writes an entity in the form of search results, without the braces around it.
 func (w *writer) preview(a *answer, f *finding) {
 	w.reference(f.lookup)
 	w.entityID("id", f.entity.object, f.entity.id)
@@ -110,7 +111,7 @@ func (w *writer) employer(idKey string, job *stint) {
 	w.b = append(w.b, '}')
 }
 
-// location writes a place: in full with codes, and with null or nothing for a state it has not.
+// location writes a place: in full with codes, and with null or nothing for a missing state.
 func (w *writer) location(p place, full, null bool) {
 	w.b = append(jsonKey(w.b, "location"), '{')
 	w.string("city", p.city)
@@ -141,7 +142,7 @@ func (w *writer) links(url string) {
 	w.b = append(w.b, '}')
 }
 
-// offers writes which data there is and what it would cost.
+// offers writes which data exists and its price.
 func (w *writer) offers(a *answer, f *finding) {
 	d := dice(blend(f.entity.root, 'r'))
 	var there []reveal
@@ -164,26 +165,26 @@ func (w *writer) offers(a *answer, f *finding) {
 	w.b = append(w.b, ']')
 }
 
-// reference writes the caller's own reference, if it gave one. Faults leave it alone: without it
-// nobody could tell what they did.
+// reference writes the caller's own reference, if there is one. Faults leave it unchanged:
+// without it, their effect could not be attributed.
 func (w *writer) reference(l *lookup) {
 	if l.referred {
 		w.b = jsonText(jsonKey(w.b, "clientReferenceId"), l.ref)
 	}
 }
 
-// requestID writes the identity of an answer, which follows from what was asked.
+// requestID writes the id of an answer, a function of the request.
 func (w *writer) requestID(a *answer) {
 	w.b = jsonText(jsonKey(w.b, "requestId"), uuid(blend(a.draw, 'q')))
 }
 
-// uuid makes a random-looking identifier of a draw.
+// uuid derives a random-looking UUID from a draw.
 func uuid(draw uint64) string {
 	const hex = "0123456789abcdef"
 	d := dice(draw)
 	words := [2]uint64{d.next(), d.next()}
 	words[0] = words[0]&^0xf000 | 0x4000 // version 4
-	words[1] = words[1]&^(3<<62) | 2<<62 // the variant that goes with it
+	words[1] = words[1]&^(3<<62) | 2<<62 // the variant that belongs to it
 	b := make([]byte, 0, 36)
 	for i := range 32 {
 		switch i {
@@ -195,7 +196,7 @@ func uuid(draw uint64) string {
 	return string(b)
 }
 
-// isUUID accepts the usual way to write one.
+// isUUID accepts the canonical form of a UUID.
 func isUUID(s string) bool {
 	if len(s) != 36 {
 		return false

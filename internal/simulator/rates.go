@@ -38,7 +38,7 @@ type window struct {
 	start  time.Time
 }
 
-// turn begins a new stretch if the old one is over.
+// turn begins a new stretch when the old one is over.
 func (w *window) turn(now time.Time, aligned bool) {
 	switch {
 	case aligned:
@@ -67,15 +67,15 @@ func (w *window) reset(now time.Time) time.Duration { return w.start.Add(w.lengt
 type quota struct {
 	minute, hour, day, usage window
 
-	burst  float64 // capacity and refill per second; 0 = none
+	burst  float64 // capacity and refill per second; 0: none
 	tokens float64
 	filled time.Time
 }
 
-// tally is what a quota looked like when a request was counted; the headers are written from it.
+// tally is the state of a quota when a request was counted; the headers report it.
 type tally struct{ minute, hour, day window }
 
-// flavour is which limit a request met.
+// flavour says which limit a request exceeded.
 type flavour uint8
 
 const (
@@ -88,7 +88,7 @@ const (
 	overUsage
 )
 
-// rates counts requests. Requests that are refused for their number are not counted themselves.
+// rates counts requests. A request that exceeds a limit is not counted itself.
 type rates struct {
 	plan    plan
 	burst   int
@@ -118,7 +118,7 @@ func (r *rates) quotaOf(key string) *quota {
 	return q
 }
 
-// admit counts a request, or says which limit it met and for how long.
+// admit counts a request, or returns the limit it exceeds and for how long.
 func (r *rates) admit(key string, now time.Time, isUsage bool) (tally, flavour, time.Duration) {
 	now = now.UTC()
 	r.mu.Lock()
@@ -144,7 +144,7 @@ func (r *rates) look(key string, now time.Time) tally {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, seen := r.quotas[key]; r.perKey && !seen {
-		// Strangers get to see an untouched quota and leave no trace in the map.
+		// Unknown keys see an untouched quota and leave no trace in the map.
 		blank := rates{plan: r.plan, quotas: map[string]*quota{}}
 		q := blank.quotaOf("")
 		q.turn(now, r.aligned)
@@ -169,8 +169,8 @@ func (q *quota) turn(now time.Time, aligned bool) {
 	}
 }
 
-// verdict names the longest-lasting limit that is exhausted: there is no use in telling a client
-// to wait a second when its day is over.
+// verdict returns the longest-lasting limit that is exhausted: a client should not wait a second
+// when its day is over.
 func (q *quota) verdict(now time.Time, isUsage bool) (flavour, time.Duration) {
 	switch {
 	case q.day.full():
@@ -187,10 +187,11 @@ func (q *quota) verdict(now time.Time, isUsage bool) (flavour, time.Duration) {
 	return withinLimits, 0
 }
 
-// seconds rounds a wait up, so that whoever waits that long has waited long enough.
+// seconds rounds a wait up, so that a client that waits for the stated time has waited long
+// enough.
 func seconds(wait time.Duration) int64 { return int64((wait + time.Second - 1) / time.Second) }
 
-// message is the only place where an answer tells the flavours apart.
+// message is the only place where an answer distinguishes the limits.
 func (f flavour) message(wait time.Duration) string {
 	switch f {
 	case overHour:
@@ -220,7 +221,7 @@ func canonical(names ...string) (out [3]string) {
 	return out
 }
 
-// writeTo sets the nine headers every answer carries.
+// writeTo sets the nine headers that every answer carries.
 func (t tally) writeTo(h http.Header) {
 	set := func(names [3]string, w window) {
 		limit := w.limit

@@ -48,7 +48,7 @@ func TestWindows(t *testing.T) {
 		}
 	}
 
-	spend(50) // the minute's
+	spend(50) // the quota of the minute
 	expect429("minute", "hourly", "daily", "trial")
 	expect429("minute", "hourly", "daily", "trial")
 	w := call()
@@ -62,7 +62,8 @@ func TestWindows(t *testing.T) {
 		}
 	}
 
-	now.pass(30 * time.Second) // a new minute of the clock, though not 60 s after the first request
+	// A new minute of the clock, though not 60 s after the first request.
+	now.pass(30 * time.Second)
 	spend(50)
 	now.pass(time.Minute)
 	spend(50)
@@ -161,7 +162,7 @@ func TestRateScope(t *testing.T) {
 			t.Errorf("rate-scope %s: a second key after the first is exhausted = %d, want %d", scope, w.Code, want)
 		}
 	}
-	// Strangers must not fill the memory.
+	// Unknown keys must not fill the memory.
 	s := rig(t, Config{Keys: []string{"a"}, Switches: Switches{RateScope: "key"}})
 	for i := range 100 {
 		r := request("GET", companyOptions, "")

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// This file is the V3 signal score: one number for how much is going on with an entity.
+// This file is the V3 signal score: one number for the recent activity of an entity.
 
 const productScore = "signalScore"
 
-// scoreActions are what the price list calls a scored row.
+// scoreActions names a scored row in the price list.
 var scoreActions = map[object]string{contact: "signal_score_contact_reveal", company: "signal_score_company_reveal"}
 
-// scoreDays is how far back a signal counts as active.
+// scoreDays is the number of days for which a signal counts as active.
 const scoreDays = 90
 
 func v3Score(of object) *dialect {
@@ -32,10 +32,10 @@ func v3Score(of object) *dialect {
 	}
 }
 
-// noScoreShare is how many of the known entities the service has no score for.
+// noScoreShare is the share of known entities for which the service has no score.
 const noScoreShare = 0.05
 
-// score weighs what happened lately to everybody an order asks about.
+// score weighs the recent events of every entity in an order.
 func (s *Server) score(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
@@ -64,7 +64,7 @@ func (s *Server) score(o *order, draw uint64) *answer {
 	return a
 }
 
-// scoreWord is what the score calls a signal: a vocabulary of its own.
+// scoreWord returns the name that the score uses for a signal: it has a vocabulary of its own.
 func (s *signal) scoreWord() string {
 	direction := "Increase"
 	if s.falls {

@@ -12,7 +12,7 @@ const (
 	companyScore = "/v3/companies/signal-score"
 )
 
-// TestScore looks at every row and at what they cost together.
+// TestScore checks every row and the total price.
 func TestScore(t *testing.T) {
 	for path, items := range map[string]string{contactScore: people3("s", 100), companyScore: firms3("s", 100)} {
 		s := rig(t, Config{})
@@ -82,7 +82,8 @@ func TestScorePrice(t *testing.T) {
 	}
 }
 
-// TestScoreIsNotSearch: an entity without a score is known all the same, and nobody is restricted.
+// TestScoreIsNotSearch checks that an entity without a score is still known, and that the score
+// restricts no entity.
 func TestScoreIsNotSearch(t *testing.T) {
 	s := rig(t, Config{Switches: Switches{NotFound: "404", Restricted: "some"}})
 	seen := map[string]int{}
@@ -99,7 +100,7 @@ func TestScoreIsNotSearch(t *testing.T) {
 	}
 }
 
-// TestScoreByMail: a company can be named by an e-mail address here, and is the one of its host.
+// TestScoreByMail checks that an e-mail address names a company, the one of its host.
 func TestScoreByMail(t *testing.T) {
 	s := rig(t, Config{})
 	for _, domain := range []string{"a.example", "b.example", "c.example", "d.example"} {

@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// This file is the V3 search: identifiers become ids, with a preview of whom they belong to.
+// This file is the V3 search: it resolves identifiers to ids, with a preview of each entity.
 
 const productSearch = "search"
 
-// v3List is what the list of items is called.
+// v3List returns the name of the list of items.
 func v3List(of object) string {
 	if of == contact {
 		return "contacts"
@@ -44,7 +44,7 @@ func v3Search(of object) *dialect {
 	}
 }
 
-// v3Options reads options that change nothing here: there are no partial profiles in this world.
+// v3Options reads options that have no effect here: this world has no partial profiles.
 func v3Options(c *complaints, obj *jsonObject) {
 	v, ok := obj.get("options")
 	if !ok {
@@ -61,8 +61,8 @@ func v3Options(c *complaints, obj *jsonObject) {
 	}
 }
 
-// v3Items reads identifiers, each with a reference of the caller's own or without. Companies
-// have the given families of identifiers.
+// v3Items reads identifiers, each with or without a reference of the caller's own. Companies
+// accept the given kinds of identifiers.
 func v3Items(c *complaints, s *Server, of object, obj *jsonObject, families ...string) []lookup {
 	items := c.batch(s, "", obj, v3List(of))
 	lookups := make([]lookup, 0, len(items))
@@ -98,7 +98,7 @@ func v3Items(c *complaints, s *Server, of object, obj *jsonObject, families ...s
 	return lookups
 }
 
-// longestReference is how many characters a reference can have.
+// longestReference is the largest number of characters in a reference.
 const longestReference = 256
 
 func v3Reference(c *complaints, field string, obj *jsonObject, l *lookup) {
@@ -156,7 +156,7 @@ func v3Company(c *complaints, s *Server, field string, item any, families []stri
 	return l, c.total == before
 }
 
-// contactFamilies say for each member by which a contact is identified what family it is of.
+// contactFamilies maps each identifying member of a contact to its kind of identifier.
 var contactFamilies = map[string]string{
 	"id": "id", "linkedinUrl": "linkedinUrl", "email": "email",
 	"firstName": "name", "lastName": "name", "companyName": "name", "companyDomain": "name",
@@ -271,8 +271,8 @@ func v3Profile(c *complaints, field string, obj *jsonObject) (string, bool) {
 	return link, ok
 }
 
-// search looks up who is meant. With signals in the request, only those count as found to whom
-// something of the kind happened.
+// search resolves the lookups of an order. With signals in the request, only entities that have
+// such an event count as found.
 func (s *Server) search(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
@@ -303,12 +303,12 @@ func (s *Server) search(o *order, draw uint64) *answer {
 	return a
 }
 
-// nobody reports that every single lookup led nowhere.
+// nobody reports that no lookup matched.
 func (a *answer) nobody() bool {
 	return !slices.ContainsFunc(a.findings, func(f finding) bool { return f.trouble != notFound })
 }
 
-// identify finds out who is behind a lookup, or why nobody is.
+// identify finds the entity behind a lookup, or the error code that stands for it.
 func (s *Server) identify(f *finding, o *order) {
 	f.entity, f.known = s.world.find(o.object, f.lookup)
 	if s.switches.Events == "most" {
@@ -323,10 +323,10 @@ func (s *Server) identify(f *finding, o *order) {
 	}
 }
 
-// restrictedShare is how many entities may not be looked up, where there are such.
+// restrictedShare is the share of entities that may not be looked up, under the switch.
 const restrictedShare = 1.0 / 200
 
-// v3Encode writes answers that have an identity, results with an error per item, and a bill.
+// v3Encode writes answers that have a request id, results with an error per item, and a bill.
 // entry writes one result without the braces around it.
 func v3Encode(entry func(*writer, *answer, *finding)) func([]byte, *answer, *Switches, *quirks) []byte {
 	return func(dst []byte, a *answer, sw *Switches, q *quirks) []byte {

@@ -14,7 +14,7 @@ const (
 	companySearch3 = "/v3/companies/search"
 )
 
-// firms3 is the items part of a V3 request about n companies.
+// firms3 returns the items of a V3 request about n companies.
 func firms3(prefix string, n int) string {
 	b := []byte(`"companies":[`)
 	for i := range n {
@@ -23,10 +23,11 @@ func firms3(prefix string, n int) string {
 	return string(append(b, ']'))
 }
 
-// spelled is a number in letters, the only thing by which the service tells names apart.
+// spelled returns a number in letters, the only characters by which the service distinguishes
+// names.
 func spelled(i int) string { return string([]byte{'a' + byte(i/26%26), 'a' + byte(i%26)}) }
 
-// people3 is the items part of a V3 request about n contacts.
+// people3 returns the items of a V3 request about n contacts.
 func people3(prefix string, n int) string {
 	b := []byte(`"contacts":[`)
 	for i := range n {
@@ -35,7 +36,7 @@ func people3(prefix string, n int) string {
 	return string(append(b, ']'))
 }
 
-// TestBothSearchesFindTheSame compares the ids of V2 and V3 for every way to name somebody.
+// TestBothSearchesFindTheSame compares the ids of V2 and V3 for every way to identify an entity.
 func TestBothSearchesFindTheSame(t *testing.T) {
 	s := rig(t, Config{})
 	found := 0
@@ -76,7 +77,7 @@ func TestBothSearchesFindTheSame(t *testing.T) {
 	audit(t, s)
 }
 
-// TestSearchShows reads previews as a client would and looks at every field.
+// TestSearchShows reads previews as a client would and checks every field.
 func TestSearchShows(t *testing.T) {
 	s := rig(t, Config{Switches: Switches{V3WWW: "never"}})
 	type firm struct {
@@ -158,7 +159,7 @@ func TestSearchShows(t *testing.T) {
 	}
 }
 
-// TestJobOfTheLastMove: what search shows of a contact is where its last known event left it.
+// TestJobOfTheLastMove checks that search shows a contact in the job of its last known event.
 func TestJobOfTheLastMove(t *testing.T) {
 	s := rig(t, Config{})
 	moved := 0
@@ -220,7 +221,7 @@ func TestSearchPrice(t *testing.T) {
 			t.Errorf("entry = %+v", e)
 		}
 	}
-	// Somebody whom the service does not know.
+	// A company that the service does not know.
 	s := rig(t, Config{})
 	nobody := ""
 	for i := 0; nobody == ""; i++ {
@@ -245,7 +246,8 @@ func TestSearchPrice(t *testing.T) {
 	}
 }
 
-// TestSearchBySignals keeps those to whom something happened, and names it.
+// TestSearchBySignals keeps the entities that have such events, and checks the names of the
+// signals.
 func TestSearchBySignals(t *testing.T) {
 	s := rig(t, Config{})
 	items := firms3("s", 100)
@@ -340,7 +342,7 @@ func TestSearchSwitches(t *testing.T) {
 	}
 }
 
-// TestV3Refuses: Config.Refuse holds for every way V3 has to name somebody.
+// TestV3Refuses checks Config.Refuse for every way in which V3 identifies an entity.
 func TestV3Refuses(t *testing.T) {
 	s := rig(t, Config{Refuse: map[string]int{"bad.example": 451, "Ada Sample": 412, "ada@x.example": 400, "https://www.linkedin.com/in/ada": 422, "77": 451, "Bad Firm": 400}})
 	for _, tt := range []struct {

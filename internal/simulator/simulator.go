@@ -14,54 +14,62 @@ import (
 	"time"
 )
 
-// Config says what kind of account is simulated. The zero value is a Scale account with a
-// million credits, no faults and the most likely reading of every open question.
+// Config says what kind of account is simulated. The zero value is a Scale account with a million
+// credits, no faults and the most likely reading of every open question.
 type Config struct {
-	Seed        uint64           // another seed is another world
-	Now         func() time.Time // nil: time.Now. Quotas and the event horizon follow it
-	Plan        string           // "scale" (default), "free", "pro", "premium", "legacy", "unlimited"
-	Burst       int              // requests a second; 0: 25 (none on "unlimited"), -1: none
-	Credits     int64            // the pool; 0: 1,000,000, -1: none left
-	EventPrice  int64            // credits of one event, as the account page states them; 0: 1
-	Keys        []string         // accepted api keys; empty: any key that is not empty
-	Latency     time.Duration    // typical time of an answer to a valid billed request; 0: at once
-	Switches    Switches         // readings of the open questions
-	SessionLife time.Duration    // of a lookalike session after its last use; 0: 30 days
-	Faults      []Fault          // at most one fires per request; earlier ones go first
+	Seed uint64 // another seed is another world
+	// Clock of the quotas and of the event horizon; nil: time.Now.
+	Now func() time.Time
+	// One of "scale" (default), "free", "pro", "premium", "legacy", "unlimited".
+	Plan string
+	// Requests a second; 0: 25 (none on "unlimited"), -1: no limit.
+	Burst int
+	// Credits in the pool; 0: 1,000,000, -1: none left.
+	Credits int64
+	// Credits of one event, as the account page states them; 0: 1.
+	EventPrice int64
+	// Accepted API keys; empty: any key that is not empty.
+	Keys []string
+	// Typical time of an answer to a valid billed request; 0: no delay.
+	Latency  time.Duration
+	Switches Switches // readings of the open questions
+	// Lifetime of a lookalike session after its last use; 0: 30 days.
+	SessionLife time.Duration
+	// At most one fires per request; earlier ones take precedence.
+	Faults []Fault
 
 	// Refuse maps identifiers (id, domain, name, e-mail, LinkedIn URL; in any letter case) to a
-	// status (400, 412, 422 or 451). A request holding one is refused as a whole, costs nothing,
-	// and is not told which item was the reason.
+	// status (400, 412, 422 or 451). A request that holds one is refused as a whole, costs
+	// nothing, and the answer does not say which item was the reason.
 	Refuse map[string]int
 
-	// Log, if set, is called once per request when it has ended, possibly by many requests at
-	// once.
+	// Log, if set, is called once per request when it has ended, possibly concurrently.
 	Log func(Entry)
 }
 
-// Server is the simulated API. It is an [http.Handler]; use [New] to make one.
+// Server is the simulated API. It is an [http.Handler]; [New] makes one.
 //
-// Faults that cut a connection need a real one, as with net/http/httptest.Server; without it
-// they panic with [http.ErrAbortHandler].
+// Faults that cut a connection need a real one, as with net/http/httptest.Server; without it they
+// panic with [http.ErrAbortHandler].
 type Server struct {
 	config   Config
 	now      func() time.Time
 	world    world
 	switches *Switches
-	offered  map[int]map[object][]*signal // by generation of the API
+	offered  map[int]map[object][]*signal // by API version
 	rates    *rates
 	ledger   *ledger
 	faults   *faults
 	sessions sessions
 	refuse   map[string]int
 	prices   []tariff          // in the order of the account page
-	tariffs  map[string]tariff // the same by action
+	tariffs  map[string]tariff // prices by action
 
 	mu      sync.Mutex
 	revoked map[string]bool
 }
 
-// New checks a Config and makes a Server of it. The error says what is allowed.
+// New checks a Config and makes a Server of it. The error says which values are allowed.
 func New(c Config) (*Server, error) {
 	settled, err := c.Switches.settled()
 	if err != nil {
@@ -168,15 +176,15 @@ func newRefusals(in map[string]int) (map[string]int, error) {
 	return out, nil
 }
 
-// Bill returns what the account owes at this moment. It may be called at any time.
+// Bill returns what the account owes at this moment. It is safe for concurrent use.
 func (s *Server) Bill() Bill { return s.ledger.bill(true) }
 
 // route is one operation of the API.
 type route struct {
 	method  string
 	serve   func(*exchange)
-	dialect *dialect // of the billed operations
-	usage   bool     // has an allowance of its own
+	dialect *dialect // billed operations only
+	usage   bool     // has a quota of its own
 }
 
 // routes is the whole API by path.
@@ -215,8 +223,8 @@ var routes = map[string]route{
 	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
 }
 
-// ownPath is where the simulator answers for itself, outside the API's paths: no key, no quota,
-// no line on the bill.
+// ownPath is the prefix of the simulator's own endpoints, outside the API's paths. They need no
+// key, have no quota and are not on the bill.
 const ownPath = "/_simulator/"
 
 // ServeHTTP answers one request to the API, or to the simulator itself below /_simulator/.
@@ -248,7 +256,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter is the gate: everything that is refused before anybody looks at the body.
+// enter is the gate: it refuses what can be refused without reading the body.
 func (x *exchange) enter(route route, known bool) bool {
 	key, authentic := x.key()
 	x.tally = x.rates.look(key, x.now)
@@ -273,7 +281,7 @@ func (x *exchange) enter(route route, known bool) bool {
 	return false
 }
 
-// key returns the api key of a request and whether it opens the door.
+// key returns the API key of a request and whether it is valid.
 func (x *exchange) key() (string, bool) {
 	keys := x.r.Header.Values("api_key")
 	if len(keys) == 0 && x.switches.Bearer == "accept" {
@@ -293,7 +301,7 @@ func (x *exchange) key() (string, bool) {
 	return key, !x.revoked[key]
 }
 
-// defaultAgents begin the User-Agent of HTTP libraries that were told nothing better.
+// defaultAgents are the prefixes of the default User-Agents of HTTP libraries.
 var defaultAgents = []string{
 	"go-http-client", "python-requests", "python-urllib", "python-httpx", "aiohttp", "axios", "node-fetch", "undici",
 	"okhttp", "java/", "apache-httpclient", "libwww-perl", "ruby",
@@ -307,7 +315,7 @@ func welcome(agent string) bool {
 // bodyLimit is generous: a hundred search items with long names stay far below it.
 const bodyLimit = 1 << 20
 
-// sell is the path of a billed request behind the gate.
+// sell serves a billed request that has passed the gate.
 func (x *exchange) sell(d *dialect) {
 	body, wrong := x.read()
 	if wrong != nil {
@@ -383,7 +391,7 @@ func (x *exchange) sell(d *dialect) {
 	x.send(max(status, 200), cmp.Or(q.contentType, jsonType), text, true)
 }
 
-// read takes the body in.
+// read reads the body of a request.
 func (x *exchange) read() ([]byte, *problem) {
 	kind, _, _ := strings.Cut(x.r.Header.Get("Content-Type"), ";")
 	if fold(kind) != "application/json" {
@@ -395,12 +403,13 @@ func (x *exchange) read() ([]byte, *problem) {
 	case errors.As(err, &tooLarge):
 		return nil, &problem{status: 413, message: "Payload Too Large", errors: []string{fmt.Sprintf("body must not exceed %d bytes", bodyLimit)}}
 	case err != nil:
-		x.hangUp() // the client went away in the middle of its own request
+		x.hangUp() // the client left while sending its request
 	}
 	return body, nil
 }
 
-// refusal returns the status Config.Refuse has for the first item it names, or 0.
+// refusal returns the status that Config.Refuse has for the first listed identifier of an order,
+// or 0.
 func (x *exchange) refusal(o *order) int {
 	if len(x.refuse) == 0 {
 		return 0
@@ -436,7 +445,7 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET", http.StatusMethodNotAllowed)
 	default:
 		w.Header().Set("Content-Type", "application/json")
-		// A reader that has gone away does not need its bill.
+		// A client that has disconnected does not need its bill.
 		_ = json.NewEncoder(w).Encode(s.ledger.bill(r.URL.Query().Get("entries") != "0"))
 	}
 }

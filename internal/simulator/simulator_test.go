@@ -21,10 +21,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// noon is the moment most tests stand still at: a Friday.
+// noon is the fixed time of most tests: a Friday.
 var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// clock is a clock that moves when it is told to.
+// clock is a clock that tests set.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -91,7 +91,7 @@ const (
 	accountUsageOld = "/account/usage"
 )
 
-// wire is a decoded answer. Entries are kept raw, since much of what is tested is their form.
+// wire is a decoded answer. Entries are kept raw, since the tests check their form.
 type wire struct {
 	Companies map[string]map[string]json.RawMessage
 	Contacts  map[string]map[string]json.RawMessage
@@ -132,7 +132,7 @@ func ask(t testing.TB, s *Server, path, body string) wire {
 	return a
 }
 
-// firms is the items part of a search for n companies.
+// firms returns the items of a search for n companies.
 func firms(prefix string, n int) string {
 	b := []byte(`"companies":[`)
 	for i := range n {
@@ -451,7 +451,7 @@ func TestLogSeesEveryRequestOnce(t *testing.T) {
 	}
 }
 
-// TestImportsNothingOfItsModule keeps judge and judged apart.
+// TestImportsNothingOfItsModule keeps the simulator independent of the client it judges.
 func TestImportsNothingOfItsModule(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {
@@ -469,7 +469,8 @@ func TestImportsNothingOfItsModule(t *testing.T) {
 			path, _ := strconv.Unquote(imp.Path.Value)
 			outside := strings.Contains(strings.Split(path, "/")[0], ".")
 			if path == "github.com/siglake/siglake/internal/simulator" && f.Name() == "example_test.go" {
-				continue // the example shows the package from outside
+				// The example uses the package from outside.
+				continue
 			}
 			if strings.HasPrefix(path, "github.com/siglake/") || outside && !strings.HasSuffix(f.Name(), "_test.go") {
 				t.Errorf("%s imports %s; the simulator stands on the standard library alone", f.Name(), path)
@@ -496,7 +497,7 @@ func TestRealConnection(t *testing.T) {
 	if err != nil || int64(len(body)) != resp.ContentLength {
 		t.Errorf("body = %d bytes of %d, %v", len(body), resp.ContentLength, err)
 	}
-	// No waiting: whoever holds the whole answer finds it delivered on the bill.
+	// No waiting: a client that holds the whole answer finds it delivered on the bill.
 	if b := s.Bill(); b.Delivered == 0 || b.Undelivered != 0 {
 		t.Errorf("Bill() = %d delivered, %d not; want all delivered", b.Delivered, b.Undelivered)
 	}

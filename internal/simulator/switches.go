@@ -6,60 +6,74 @@ import (
 	"strings"
 )
 
-// Switches answer the questions the public description leaves open. The zero value takes the
-// most likely reading of each. "" always means the first of the values [SwitchNames] lists for
-// the field; [New] refuses a value that is not listed.
+// Switches answer the questions that the public description leaves open. The zero value takes the
+// most likely reading of each. "" always means the first of the values that [SwitchNames] lists
+// for the field; [New] refuses a value that is not listed.
 type Switches struct {
-	ChargeField   string // name of the charge in the answer
-	Billing       string // what one credit buys, and whether nothing costs something
-	Status        string // of a successful POST
-	NotFound      string // what stands for an entity the service does not know
-	Empty         string // what stands for a type without events
-	Single        string // what stands for a list with one event
+	ChargeField string // name of the charge in the answer
+	// What one credit buys, and whether an empty answer costs something.
+	Billing string
+	Status  string // status of a successful POST
+	// How an answer represents an entity that the service does not know.
+	NotFound string
+	// How an answer represents a type without events.
+	Empty string
+	// How an answer represents a list with one event.
+	Single        string
 	IDs           string // JSON type of ids in answers
 	Departments   string // form of currentDepartments
 	V3Events      string // field names of events in V3
-	DecreaseSign  string // of changeRatePercent when falling
+	DecreaseSign  string // sign of changeRatePercent on a decrease
 	EventTypeCase string // letter case of eventType
-	NewsDates     string // which dates a news event carries
-	DefaultWindow string // when startDate is missing
-	WindowEdges   string // whether startDate and today belong to the window
-	MissingCap    string // when maxResultsPerSignal is missing
-	Order         string // of events within a type
-	CapKeeps      string // which events survive maxResultsPerSignal
-	V3Filters     string // sub-filters that V3 documents for another interface
-	Announced     string // signal keys that only the help centre names
-	AllSignals    string // allSignals next to other keys
-	RateScope     string // whether keys share their quota
-	Windows       string // when a quota window begins
-	RetryAfter    string // header on 429
-	PlanGating    string // status of a feature outside the plan
-	SessionExpiry string // a lookalike session that has ended
+	NewsDates     string // dates that a news event carries
+	DefaultWindow string // window when startDate is missing
+	// Whether startDate and today belong to the window.
+	WindowEdges string
+	MissingCap  string // cap when maxResultsPerSignal is missing
+	Order       string // order of events within a type
+	CapKeeps    string // which events maxResultsPerSignal keeps
+	// Sub-filters that V3 documents for another interface.
+	V3Filters  string
+	Announced  string // signal keys that only the help centre names
+	AllSignals string // effect of allSignals next to other keys
+	RateScope  string // whether keys share their quota
+	Windows    string // when a quota window begins
+	RetryAfter string // whether a 429 has a Retry-After header
+	PlanGating string // status of a feature outside the plan
+	// Answer to a lookalike session that has ended.
+	SessionExpiry string
 	Pagination    string // names in the pagination of website visits
 	V3IDs         string // how V3 writes ids
-	V3WWW         string // domains in V3
-	Bearer        string // "Authorization: Bearer <key>" in place of api_key
-	Duplicates    string // one reference twice in a request
-	Over100       string // more than 100 items in a request
-	ScorePrice    string // of a scored row
-	Restricted    string // entities that V3 search may not show
-	Events        string // how much happens to an entity
-	V2            string // whether the older generation of the API is still there
-	Chaos         string // a fresh reading of the harmless questions for every answer
+	V3WWW         string // how V3 writes domains
+	// Whether "Authorization: Bearer <key>" can replace api_key.
+	Bearer     string
+	Duplicates string // effect of one reference twice in a request
+	Over100    string // effect of more than 100 items in a request
+	ScorePrice string // price of a scored row
+	// Whether there are entities that V3 search may not show.
+	Restricted string
+	Events     string // how many events an entity has
+	// Whether the older version of the API still exists.
+	V2 string
+	// Whether every answer draws a fresh reading of the harmless questions.
+	Chaos string
 }
 
 // SwitchDoc describes one switch.
 type SwitchDoc struct {
-	Name   string   `json:"name"`
-	Row    int      `json:"row"` // of the register of open questions; 0 for our own
-	Doc    string   `json:"doc"`
-	Values []string `json:"values"` // the first is the default; the second is what the bare name means
+	Name string `json:"name"`
+	// Row in the register of open questions; 0 for the simulator's own.
+	Row int    `json:"row"`
+	Doc string `json:"doc"`
+	// The first value is the default; the second is the meaning of the bare name.
+	Values []string `json:"values"`
 }
 
 type switchDef struct {
 	SwitchDoc
-	field   func(*Switches) *string
-	chaotic bool // only bends the form of an answer, so chaos may turn it per answer
+	field func(*Switches) *string
+	// The switch affects only the form of an answer, so chaos may draw it per answer.
+	chaotic bool
 }
 
 var switchTable = []switchDef{
@@ -210,7 +224,7 @@ func (s Switches) settled() (Switches, error) {
 	return s, nil
 }
 
-// forAnswer returns the reading one answer is written by.
+// forAnswer returns the readings that apply to one answer.
 func (s *Switches) forAnswer(draw uint64) *Switches {
 	if s.Chaos != "on" {
 		return s

@@ -44,7 +44,7 @@ func TestEverySwitchHasItsField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// No field may be left over, else the register would have a question without an answer.
+	// A field without a switch would be an open question without a setting.
 	for i, value := range strings.Split(strings.Trim(fmt.Sprintf("%q", settled), "{}"), " ") {
 		if value == `""` {
 			t.Errorf("field %d of Switches has no switch", i)
@@ -57,7 +57,7 @@ func TestEverySwitchHasItsField(t *testing.T) {
 	}
 }
 
-// TestFormSwitches sets each switch that bends the form of an answer and looks for the bend.
+// TestFormSwitches sets each switch that affects the form of an answer and checks the effect.
 func TestFormSwitches(t *testing.T) {
 	companies := `{` + firms("v", 60) + `,"signals":["allSignals"],"startDate":"2025-05-01"}`
 	contacts := `{"contactIds":[11,12,13,14,15,16,17,18,19,20,21,22,23,24,25],"signals":["allSignals"],"startDate":"2024-05-01"}`
@@ -261,8 +261,8 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// TestEventsMost: under the switch every known entity has as many events of every type as were
-// asked for, and the charge is the most that they can cost.
+// TestEventsMost checks that under the switch every known entity has as many events of every type
+// as requested, and that the charge is the most they can cost.
 func TestEventsMost(t *testing.T) {
 	const price = 3
 	for _, tt := range []struct {
@@ -305,7 +305,7 @@ func TestEventsMost(t *testing.T) {
 			}
 		}
 	}
-	// A filter still holds.
+	// A filter still applies.
 	s := rig(t, Config{Switches: Switches{Events: "most"}})
 	a := ask(t, s, companySearch, `{`+firms("v", 9)+`,"signals":["riskNews","peopleNews"],"maxResultsPerSignal":5,"filters":{"include":{"newsEventTypes":["Security Issue"]}}}`)
 	for ref := range a.entries() {
@@ -315,7 +315,7 @@ func TestEventsMost(t *testing.T) {
 	}
 }
 
-// TestEventPrice: the account page states what is charged.
+// TestEventPrice checks that the account page states the price that is charged.
 func TestEventPrice(t *testing.T) {
 	if _, err := New(Config{EventPrice: -1}); err == nil || !strings.Contains(err.Error(), "EventPrice") {
 		t.Errorf("New(EventPrice: -1) = %v, want an error that names it", err)

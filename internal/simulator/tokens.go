@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// This file turns ids into opaque tokens and back. A token is as good as the digits it stands
-// for, and says nothing to whoever holds it.
+// This file encodes ids as opaque tokens and decodes them. A token works wherever the digits do,
+// and reveals nothing to its holder.
 
 const tokenVersion = "v1."
 
-// token hides an id.
+// token encodes an id.
 func (w world) token(o object, id int64) string {
 	hidden := w.shuffle(o, uint64(id), false)
 	b := binary.BigEndian.AppendUint64(nil, hidden)
@@ -20,8 +20,8 @@ func (w world) token(o object, id int64) string {
 	return tokenVersion + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// idOfToken finds the id again. It is false for a token of another world or another object, and
-// for a text that is none.
+// idOfToken decodes a token. It returns false for a token of another world or another object, and
+// for a text that is not a token.
 func (w world) idOfToken(o object, token string) (int64, bool) {
 	text, ok := strings.CutPrefix(token, tokenVersion)
 	if !ok {
@@ -36,13 +36,13 @@ func (w world) idOfToken(o object, token string) (int64, bool) {
 	return id, binary.BigEndian.Uint32(b[8:]) == w.seal(o, hidden) && id > 0
 }
 
-// seal tells the tokens of one world and object from all others.
+// seal distinguishes the tokens of one world and object from all others.
 func (w world) seal(o object, hidden uint64) uint32 {
 	return uint32(blend(w.seed^uint64(o+31)<<48, hidden))
 }
 
-// shuffle is a permutation of the 64-bit numbers: a Feistel network, whose rounds are undone by
-// running them backwards.
+// shuffle is a permutation of the 64-bit numbers: a Feistel network. Running its rounds backwards
+// undoes it.
 func (w world) shuffle(o object, x uint64, back bool) uint64 {
 	const rounds = 4
 	left, right := uint32(x>>32), uint32(x)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestV2Ended: the older generation is gone wherever it was, and nothing else is.
+// TestV2Ended checks that every path of the older version is gone, and nothing else.
 func TestV2Ended(t *testing.T) {
 	sim, err := New(Config{Switches: Switches{V2: "ended"}})
 	if err != nil {

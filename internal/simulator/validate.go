@@ -30,8 +30,8 @@ func (o *jsonObject) get(key string) (any, bool) {
 const deepest = 16
 
 // decodeStrict reads one JSON document: objects as *jsonObject, lists as []any, numbers as
-// json.Number. Unlike encoding/json it refuses a key given twice, because whoever sends one does
-// not know what it asks for.
+// json.Number. Unlike encoding/json it refuses a repeated key, because the meaning of such a
+// request is ambiguous.
 func decodeStrict(body []byte) (any, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("body is not valid UTF-8")
@@ -99,14 +99,14 @@ func decodeValue(dec *json.Decoder, depth int) (any, error) {
 	return obj, nil
 }
 
-// complaints collects what is wrong with a request; each names the field at fault.
+// complaints collects what is wrong with a request; each message names the field at fault.
 type complaints struct {
 	list  []string
-	total int // also those that the list has no room for
+	total int // includes those beyond the list's capacity
 	names int // of these, unusable full names
 }
 
-// A request can be wrong in a hundred places; the answer need not list them all.
+// A request can be wrong in a hundred places; the answer does not list them all.
 const mostComplaints = 20
 
 func (c *complaints) add(field, format string, args ...any) {
@@ -158,7 +158,7 @@ func (c *complaints) text(field string, obj *jsonObject, key string) (string, bo
 	return "", false
 }
 
-// listAt reads a list of at least so many items.
+// listAt reads a list with a minimum number of items.
 func (c *complaints) listAt(field string, obj *jsonObject, key string, required bool, least int) []any {
 	v, ok := obj.get(key)
 	field = join(field, key)
@@ -179,10 +179,10 @@ func (c *complaints) listAt(field string, obj *jsonObject, key string, required 
 	return items
 }
 
-// most items in one request.
+// batchLimit is the largest number of items in one request.
 const batchLimit = 100
 
-// batch reads the list of what a request is about: one item at least, a hundred at most.
+// batch reads the list of items of a request: at least one, at most a hundred.
 func (c *complaints) batch(s *Server, field string, obj *jsonObject, key string) []any {
 	items := c.listAt(field, obj, key, true, 1)
 	if len(items) <= batchLimit {
@@ -195,7 +195,7 @@ func (c *complaints) batch(s *Server, field string, obj *jsonObject, key string)
 	return items[:batchLimit]
 }
 
-// integer reads a whole number written without fraction or exponent.
+// integer reads an integer written without fraction or exponent.
 func integer(v any) (int64, bool) {
 	n, ok := v.(json.Number)
 	if !ok {

@@ -293,7 +293,7 @@ func billedPaths() []string {
 	return paths
 }
 
-// FuzzRequest throws bodies at the parser: it must not panic, must answer JSON, and must not
+// FuzzRequest sends bodies to the parser: it must not panic, must answer JSON, and must not
 // charge for what it refuses.
 func FuzzRequest(f *testing.F) {
 	f.Add(`{"companies":[{"id":"a","domain":"a.example"}],"signals":["allSignals"],"startDate":"2026-01-01","maxResultsPerSignal":3}`)
@@ -315,7 +315,7 @@ func FuzzRequest(f *testing.F) {
 			if e := b.Entries[len(b.Entries)-1]; e.Credits > 0 && (w.Code != 200 || !e.Delivered) {
 				t.Errorf("POST %s %q: entry %+v is charged", path, body, e)
 			}
-			s.ledger.entries = nil // or the corpus would grow a bill of its own
+			s.ledger.entries = nil // otherwise the corpus would grow the bill
 		}
 	})
 }

@@ -13,18 +13,18 @@ import (
 
 const productVisits = "websiteVisits"
 
-// visit is what is measured of the visitors from one company.
+// visit holds the measures of the visitors from one company.
 type visit struct {
 	score, sessions, visitors int
 	minutes                   float64 // of an average session
-	days, pages               int     // days with visits, pages that show intent
+	days, pages               int     // days with visits, high-intent pages
 	last                      day
 	country                   string
 }
 
 var visitorCountries = []string{"US", "DE", "NO", "FR", "GB", "IN"}
 
-// visited draws the measures behind a score; days bounds those with visits.
+// visited draws the measures behind a score; days bounds the number of days with visits.
 func visited(score int, last day, days int, d *dice) visit {
 	v := visit{score: score, last: last, sessions: d.between(1, 40)}
 	v.visitors = d.between(1, v.sessions)
@@ -39,8 +39,8 @@ var scoreBands = []string{"cold", "warm", "hot"}
 
 func (v *visit) band() string { return scoreBands[(v.score-1)/34] }
 
-// visitMeasures are the numbers of a visit by which it can be sorted, and most by which it can be
-// filtered.
+// visitMeasures are the numbers of a visit that a request can sort by. Most of them can be
+// filtered by, too.
 var visitMeasures = map[string]func(*visit) float64{
 	"score":               func(v *visit) float64 { return float64(v.score) },
 	"totalSessions":       func(v *visit) float64 { return float64(v.sessions) },
@@ -52,13 +52,13 @@ var visitMeasures = map[string]func(*visit) float64{
 
 const lastVisit, daysSinceLast = "lastVisit", "daysSinceLastVisit"
 
-// visitOrder is which part of the visits a request asks for.
+// visitOrder is the part of the visits that a request asks for.
 type visitOrder struct {
 	page, size int
-	measure    func(*visit) float64 // they are sorted by
+	measure    func(*visit) float64 // sort key
 	rising     bool
 	bands      []string // nil: all
-	in, out    []string // countries, likewise
+	in, out    []string // countries; nil: all
 	ranges     []visitRange
 }
 
@@ -95,13 +95,13 @@ func v3Visits() *dialect {
 	}
 }
 
-// A page of visits has so many companies when the request does not say, and at most so many.
+// Companies on a page of visits: by default, and at most.
 const (
 	visitPage  = 25
 	visitLimit = 150
 )
 
-// untracked begins the name of a site without the pixel that counts visits.
+// untracked is the name prefix of sites without the pixel that counts visits.
 const untracked = "untracked"
 
 func readSites(c *complaints, s *Server, obj *jsonObject, o *order) {
@@ -257,7 +257,7 @@ func (c *complaints) number(field string, obj *jsonObject, key string) *float64 
 	return &n
 }
 
-// visitors lists who visited the sites of an order and cuts its page out of the list.
+// visitors lists the companies that visited the sites of an order and returns the requested page.
 func (s *Server) visitors(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	all := s.callers(o)
@@ -276,15 +276,15 @@ func (s *Server) visitors(o *order, draw uint64) *answer {
 	return a
 }
 
-// A site has up to so many visitors in a window, of all the companies that could visit any.
+// A site has up to mostVisitors visitors in a window, out of all companies that can visit any.
 const (
 	mostVisitors = 600
 	passersBy    = 20_000
-	fullVisits   = 20_000 // where every page is to be full, up to this one's end
+	fullVisits   = 20_000 // events=most fills pages up to this row
 )
 
 // callers draws the companies that visited the sites and pass the filters. A company that visited
-// several of the sites is counted once, as it was seen at the first.
+// several of the sites counts once, with its visit to the first.
 func (s *Server) callers(o *order) []finding {
 	var list []finding
 	seen := map[int64]bool{}
@@ -336,7 +336,8 @@ func (w *writer) caller(a *answer, f *finding) {
 	w.preview(a, f)
 	w.extras("segment")
 	v := f.visit
-	if v == nil { // somebody who never called
+	// The entity that a fault added has no visit.
+	if v == nil {
 		v = &visit{score: 50, sessions: 1, visitors: 1, minutes: 1, days: 1, last: a.order.span.from, country: "US"}
 	}
 	w.visit(v)

@@ -47,7 +47,7 @@ func visitsOf(t testing.TB, s *Server, rest string) guestPage {
 	return p
 }
 
-// TestVisits turns all pages and looks at every row and at what they cost.
+// TestVisits reads all pages and checks every row and the total price.
 func TestVisits(t *testing.T) {
 	s := rig(t, Config{})
 	seen, rows := map[string]bool{}, []guest{}
@@ -84,7 +84,7 @@ func TestVisits(t *testing.T) {
 	if p := visitsOf(t, s, `,"pagination":{"page":1000000}`); len(p.Results) != 0 || s.Bill().Credits != b.Credits {
 		t.Errorf("a page after the last has %d rows", len(p.Results))
 	}
-	// Who visits is known by its id and by its domain.
+	// A visitor can be looked up by its id and by its domain.
 	a := ask3(t, s, companySignals3, fmt.Sprintf(`{"ids":[%q],"signalTypes":["riskNews"]}`, rows[0].ID))
 	c := ask3(t, s, companySearch3, fmt.Sprintf(`{"companies":[{"domain":%q}]}`, rows[0].Domain))
 	if len(a.Results) != 1 || text(t, c.Results[0], "id") != rows[0].ID {
@@ -92,7 +92,8 @@ func TestVisits(t *testing.T) {
 	}
 }
 
-// TestVisitsLikeTheSignal: the measures have the names and types of the signal about visits.
+// TestVisitsLikeTheSignal checks that the measures have the names and types of the signal about
+// visits.
 func TestVisitsLikeTheSignal(t *testing.T) {
 	s := rig(t, Config{Switches: switched(t, "announced")})
 	var signals, pages struct{ Results []map[string]json.RawMessage }

@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// This file is the V2 dialect: how its orders are read.
+// This file is V2: how its requests are read.
 
 // v2Form says where an operation keeps its items.
 type v2Form struct {
 	object object
-	list   string // name of the list of items, and of the map in the answer when searching
-	search bool   // items are identifiers with a reference, not ids
+	// Name of the list of items, and of the map in the answer when searching.
+	list string
+	// Items are identifiers with a reference, not ids.
+	search bool
 }
 
 func v2(form v2Form) *dialect {
@@ -44,7 +46,8 @@ func v2Parse(form v2Form) func(*Server, []byte, time.Time) (*order, *problem) {
 		}
 		switch {
 		case c.total > 0 && c.total == c.names:
-			// Nothing is wrong but names without a first and a last part: a status of its own.
+			// Only names without a first and a last part are wrong: they have a status of their
+			// own.
 			return nil, &problem{status: 412, message: "Precondition failed", errors: c.list}
 		case c.total > 0:
 			return nil, badRequest(c.list...)
@@ -79,7 +82,7 @@ func v2Items(c *complaints, s *Server, form v2Form, obj *jsonObject, o *order) {
 			at[l.ref] = len(o.lookups)
 			o.lookups = append(o.lookups, l)
 		case !form.search:
-			// An id twice is one entry, billed once.
+			// A repeated id is one entry, billed once.
 		case s.switches.Duplicates == "refuse":
 			c.add(field+".id", "repeats a reference used before")
 		default:
@@ -150,7 +153,8 @@ func v2Contact(c *complaints, w world, field string, item any) (lookup, bool) {
 		return lookup{}, false
 	}
 	l := lookup{ref: ref}
-	// Which identifier wins when several are given is not documented; the most specific does.
+	// Which identifier wins when several are given is not documented; here the most specific one
+	// wins.
 	switch {
 	case linked:
 		l.id = w.contactByProfile(link)

@@ -1,6 +1,6 @@
 package simulator
 
-// This file is the V2 dialect: how its answers are written.
+// This file is V2: how its answers are written.
 
 func v2Encode(dst []byte, a *answer, sw *Switches, q *quirks) []byte {
 	w := newWriter(dst, a, sw, q)
@@ -22,7 +22,7 @@ func v2Encode(dst []byte, a *answer, sw *Switches, q *quirks) []byte {
 	return append(w.b, '}')
 }
 
-// v2Entry writes what is known about one entity: who it is, and one list per type asked for.
+// v2Entry writes what is known about one entity: its identity, and one list per requested type.
 func (w *writer) v2Entry(a *answer, f *finding) {
 	w.b = append(w.b, '{')
 	if f.entity.object == contact {

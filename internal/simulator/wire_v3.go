@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// This file is the V3 dialect: signals by id. The other operations of that generation have files
-// of their own: search.go, score.go, lookalike.go and visits.go.
+// This file is V3: signals by id. The other operations of this version have files of their own:
+// search.go, score.go, lookalike.go and visits.go.
 
-// v3Read is how every V3 operation begins to read: the body is an object without unknown keys.
-// fill does the rest.
+// v3Read decodes the body of a V3 request: an object without unknown keys. The callback reads its
+// members.
 func v3Read(body []byte, allowed []string, fill func(c *complaints, obj *jsonObject)) *problem {
 	root, err := decodeStrict(body)
 	if err != nil {
@@ -27,7 +27,7 @@ func v3Read(body []byte, allowed []string, fill func(c *complaints, obj *jsonObj
 	return nil
 }
 
-// most events of one type that V3 lets one ask for.
+// v3Most is the largest cap on the events of one type in V3.
 const v3Most = 100
 
 func v3Signals(of object) *dialect {
@@ -59,7 +59,7 @@ func v3IDs(c *complaints, s *Server, of object, obj *jsonObject) []lookup {
 	seen := make(map[string]bool, len(items))
 	for i, item := range items {
 		l, ok := v3ID(c, s, of, "ids."+strconv.Itoa(i), item)
-		if ok && !seen[l.ref] { // an id twice is one entry, billed once
+		if ok && !seen[l.ref] { // a repeated id is one entry, billed once
 			seen[l.ref] = true
 			lookups = append(lookups, l)
 		}
@@ -119,7 +119,7 @@ func (w *writer) v3Entry(a *answer, f *finding) {
 	w.b = append(w.b, '}')
 }
 
-// Codes of what can be wrong with one item of a batch.
+// Error codes of one item of a batch.
 const (
 	notFound   = "NOT_FOUND"
 	restricted = "COMPLIANCE_RESTRICTED"
@@ -138,17 +138,17 @@ func (w *writer) itemError(code string) {
 	w.b = append(jsonText(w.b, itemMessages[code]), '}')
 }
 
-// echo writes an id as it was asked for.
+// echo writes an id in the form of the request.
 func (w *writer) echo(key, id string) {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != id {
-		w.b = jsonText(jsonKey(w.b, key), id) // a token, or zeros before the number
+		w.b = jsonText(jsonKey(w.b, key), id) // a token, or a number with leading zeros
 		return
 	}
 	w.id(key, n, false)
 }
 
-// entityID writes an id as V3 gives them out.
+// entityID writes an id in the form that V3 assigns.
 func (w *writer) entityID(key string, of object, id int64) {
 	if w.sw.V3IDs == "tokens" {
 		w.b = jsonText(jsonKey(w.b, key), w.world.token(of, id))
@@ -157,7 +157,7 @@ func (w *writer) entityID(key string, of object, id int64) {
 	w.id(key, id, false)
 }
 
-// www is the domain of a company as V3 has it.
+// www returns the domain of a company in the form of V3.
 func (w *writer) www(e *entity) string { return w.hosted(e.id, e.domain) }
 
 func (w *writer) hosted(id int64, domain string) string {

@@ -16,8 +16,7 @@ const (
 	companySignals3 = "/v3/companies/signals"
 )
 
-// wire3 is a decoded answer of V3. Results are kept raw, since much of what is tested is their
-// form.
+// wire3 is a decoded answer of V3. Results are kept raw, since the tests check their form.
 type wire3 struct {
 	RequestID string
 	Results   []map[string]json.RawMessage
@@ -26,7 +25,7 @@ type wire3 struct {
 	Billing   struct{ CreditsCharged, ResultsReturned int64 }
 }
 
-// text reads a member of a result that is a string; "" when it is not there.
+// text reads a member of a result that is a string; "" when it is absent.
 func text(t testing.TB, r map[string]json.RawMessage, key string) string {
 	t.Helper()
 	raw, ok := r[key]
@@ -40,7 +39,7 @@ func text(t testing.TB, r map[string]json.RawMessage, key string) string {
 	return s
 }
 
-// itemCode is the code of an item error; "" when there is none.
+// itemCode returns the code of an item error; "" when there is none.
 func itemCode(t testing.TB, r map[string]json.RawMessage) string {
 	t.Helper()
 	var e struct{ Code, Message string }
@@ -65,7 +64,7 @@ func ask3(t testing.TB, s *Server, path, body string) wire3 {
 	return a
 }
 
-// audit checks that a bill adds up in every way it is cut.
+// audit checks that all totals of a bill agree.
 func audit(t testing.TB, s *Server) Bill {
 	t.Helper()
 	b := s.Bill()
@@ -84,7 +83,7 @@ func audit(t testing.TB, s *Server) Bill {
 	return b
 }
 
-// numbers is a list of n ids from the given one on, between quotes or not.
+// numbers returns a list of n consecutive ids, with or without quotes.
 func numbers(from, n int, quote string) string {
 	b := []byte{'['}
 	for i := range n {
@@ -102,7 +101,8 @@ func switched(t testing.TB, settings ...string) Switches {
 	return sw
 }
 
-// TestBothDialectsTellTheSame asks for the same entities in both, byte by byte.
+// TestBothDialectsTellTheSame requests the same entities in both versions and compares byte by
+// byte.
 func TestBothDialectsTellTheSame(t *testing.T) {
 	for _, tt := range []struct {
 		old, now, list string
@@ -170,7 +170,7 @@ func TestV3EventNames(t *testing.T) {
 	}
 }
 
-// TestV3FormSwitches sets each switch that bends the form of a V3 answer and looks for the bend.
+// TestV3FormSwitches sets each switch that affects the form of a V3 answer and checks the effect.
 func TestV3FormSwitches(t *testing.T) {
 	companies := `{"ids":` + numbers(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2025-05-01"}`
 	contacts := `{"ids":` + numbers(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2024-05-01"}`
@@ -229,8 +229,8 @@ func TestV3FormSwitches(t *testing.T) {
 	}
 }
 
-// TestSocialIntent: the signal that only V3 has is bounded whatever is asked, and V2 does not
-// know it.
+// TestSocialIntent checks that the signal that only V3 has is bounded whatever the request says,
+// and that V2 does not know it.
 func TestSocialIntent(t *testing.T) {
 	const key = "linkedinActivityIntent"
 	type mention struct{ ID, FullName, Name, LinkedinURL *string }
@@ -311,8 +311,8 @@ func TestSocialIntent(t *testing.T) {
 	}
 }
 
-// TestV3Filters: sub-filters that V3 documents elsewhere are refused by name, or by switch
-// narrow as in V2.
+// TestV3Filters checks that V3 refuses by name the sub-filters it documents elsewhere, and that
+// by switch they narrow as in V2.
 func TestV3Filters(t *testing.T) {
 	const include = `"filters":{"include":{"newsEventTypes":["ipo"],"hiringByDepartments":["Sales"],"hiringByLocations":[{"country":"Norway"}]}}`
 	ids, window := numbers(1, 100, `"`), `,"startDate":"2024-05-01",`
@@ -332,7 +332,8 @@ func TestV3Filters(t *testing.T) {
 	}
 }
 
-// TestTokens: a token stands for one id, leads back to it, and is good wherever digits are.
+// TestTokens checks that a token stands for one id, leads back to it, and works wherever digits
+// do.
 func TestTokens(t *testing.T) {
 	w := world{seed: scramble(7)}
 	seen := map[string]bool{}

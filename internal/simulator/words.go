@@ -1,6 +1,6 @@
 package simulator
 
-// Word lists the world draws its names from. They are invented or everyday words.
+// This file holds the word lists for names. They are invented or everyday words.
 
 var companyFirst = []string{
 	"Harbor", "Tallow", "Cinder", "Marrow", "Juniper", "Copper", "Lantern", "Willow", "Granite", "Saffron",
@@ -15,7 +15,7 @@ var companySecond = []string{
 	"Logistics", "Capital", "Studios", "Materials", "Networks", "Clinics", "Motors", "Foods", "Instruments", "Analytics",
 }
 
-// legalForms are dropped when a company name is compared.
+// legalForms are dropped when company names are compared.
 var legalForms = map[string]bool{
 	"inc": true, "incorporated": true, "ltd": true, "limited": true, "llc": true, "llp": true, "plc": true,
 	"corp": true, "corporation": true, "co": true, "company": true, "gmbh": true, "ag": true, "kg": true,
@@ -41,7 +41,7 @@ var industries = []string{
 	"Construction", "Education", "Food & Beverage", "Professional Services",
 }
 
-// countries says what else is known of the countries of the places.
+// countries holds code and continent of the countries in places.
 var countries = map[string]struct{ iso, continent string }{
 	"United States": {"US", "North America"}, "Canada": {"CA", "North America"}, "United Kingdom": {"GB", "Europe"},
 	"Germany": {"DE", "Europe"}, "France": {"FR", "Europe"}, "Norway": {"NO", "Europe"}, "Netherlands": {"NL", "Europe"},

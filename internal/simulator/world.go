@@ -7,18 +7,18 @@ import (
 	"unicode"
 )
 
-// world is the population and its history. It holds nothing but a seed: every question is
-// answered by computation, so it is safe for any number of callers.
+// world is the population and its history. It holds nothing but a seed and computes every answer,
+// so it is safe for concurrent use.
 type world struct{ seed uint64 }
 
-// Shares of the identifiers that lead to an entity the service knows.
+// Shares of the identifiers that lead to an entity known to the service.
 const (
 	knownCompanies = 0.86
 	knownContacts  = 0.78
 )
 
-// entity is a company or a contact as one request sees it. What is known of it follows from its
-// id; name and domain are those the caller asked with, where there were any.
+// entity is a company or a contact as one request sees it. All that is known of it follows from
+// its id; name and domain are those the caller asked with, if any.
 type entity struct {
 	object object
 	id     int64
@@ -28,20 +28,27 @@ type entity struct {
 
 	activity float64 // how eventful it is; 1 is average
 	home     place
-	size     float64 // employees, around which the headcount moves
+	size     float64 // employees; the headcount varies around it
 }
 
-// lookup is one thing a caller asks about, with its identifiers already in comparable form.
+// lookup is one item of a request, with its identifiers already in comparable form.
 type lookup struct {
-	ref      string // key of the answer map, or what the caller calls it
-	referred bool   // ref is a reference of the caller's own, not an id
+	// Key of the answer map, or the caller's reference.
+	ref string
+	// Reports that ref is a reference of the caller's own, not an id.
+	referred bool
 	id       int64
-	name     string   // of the company, or of a contact's employer; "" for an invented one
-	domain   string   // likewise
-	first    string   // of a contact; "" for an invented one
-	last     string   // likewise
-	url      string   // profile the caller knows a contact by
-	keys     []string // everything the caller identified it by, case-folded
+	// Name of the company, or of a contact's employer; "" for an invented one.
+	name string
+	// Domain of the company, or of a contact's employer; "" for an invented one.
+	domain string
+	// First name of a contact; "" for an invented one.
+	first string
+	// Last name of a contact; "" for an invented one.
+	last string
+	url  string // profile by which the caller knows a contact
+	// Every identifier that the caller gave, case-folded.
+	keys []string
 }
 
 // find returns the entity behind an id, and false when the service does not know it.
@@ -74,9 +81,9 @@ func (w world) root(o object, id int64) uint64 {
 	return blend(w.seed^uint64(o+1)<<60, uint64(id))
 }
 
-// idOf turns an identifier in its canonical form into an id. Most ids have ten to twelve
-// digits; one in fifty is beyond what a float64 can hold exactly, because the description calls
-// them 64-bit integers and a reader that goes through float64 should be found out.
+// idOf turns an identifier in its canonical form into an id. Most ids have ten to twelve digits.
+// One in fifty is beyond what a float64 can hold exactly, because the description calls ids
+// 64-bit integers and tests should expose a reader that goes through float64.
 func (w world) idOf(o object, canonical string) int64 {
 	h := hashText(w.seed^uint64(o+11)<<56, canonical)
 	if h%50 == 0 {
@@ -91,15 +98,15 @@ func (w world) companyByDomain(domain string) (id int64, shown string) {
 	return w.idOf(company, shown), shown
 }
 
-// companyByName gives a company without a domain the one its name suggests, so that the name
-// and that domain are one company.
+// companyByName derives a domain from the name of a company without one, so that the name and
+// that domain are one company.
 func (w world) companyByName(name string) (id int64, domain string) {
 	domain = stem(name) + ".example"
 	return w.idOf(company, domain), domain
 }
 
-// contactByName is also how an e-mail address is looked up: its local part without punctuation
-// is compared with the name without blanks.
+// contactByName also resolves e-mail addresses: their local part without punctuation is compared
+// with the name without blanks.
 func (w world) contactByName(name, domain string) int64 {
 	return w.idOf(contact, letters(name)+"@"+cleanDomain(domain))
 }
@@ -110,7 +117,7 @@ func (w world) contactByEmail(email string) int64 {
 	return w.contactByName(local, domain)
 }
 
-// companyByPage reads the name out of the address of a company's page.
+// companyByPage reads the name from the URL of a company's page.
 func (w world) companyByPage(slug string) (id int64, domain string) {
 	return w.companyByName(strings.ReplaceAll(strings.TrimPrefix(slug, companyPage), "-", " "))
 }
@@ -121,26 +128,27 @@ func (w world) contactByProfile(url string) int64 {
 	return w.idOf(contact, "in/"+profileSlug(url))
 }
 
-// invent gives a company that nobody named a name and a domain.
+// invent returns a name and a domain for a company that the caller did not name.
 func (w world) invent(id int64) (name, domain string) {
 	d := dice(blend(w.root(company, id), 'n'))
 	first, second := pick(&d, companyFirst), pick(&d, companySecond)
 	name = first + " " + second
 	domain = strings.ToLower(first+second) + ".example"
-	if d.under(0.5) { // twelve hundred pairs are few; a number tells namesakes apart
+	// Twelve hundred pairs are few; a number distinguishes namesakes.
+	if d.under(0.5) {
 		domain = strings.ToLower(first+second) + strconv.Itoa(d.between(2, 999)) + ".example"
 	}
 	return name, domain
 }
 
-// inventPerson gives a contact that nobody named a name.
+// inventPerson returns a name for a contact that the caller did not name.
 func (w world) inventPerson(id int64) (first, last string) {
 	d := dice(blend(w.root(contact, id), 'n'))
 	return pick(&d, givenNames), pick(&d, familyNames)
 }
 
-// resident is the n-th of the entities that answers give without being asked for them by name.
-// The identifiers they are shown with lead back to their ids.
+// resident returns the n-th entity that answers show without a request by name. The identifiers
+// in the answer lead back to its id.
 func (w world) resident(o object, n uint64) *lookup {
 	d := dice(blend(w.root(o, 0), n))
 	number := strconv.FormatUint(n, 10)
@@ -157,17 +165,17 @@ func (w world) resident(o object, n uint64) *lookup {
 	return l
 }
 
-// profileURL is the address of a person's profile.
+// profileURL returns the URL of a person's profile.
 func profileURL(first, last string, id int64) string {
 	return "https://www.linkedin.com/in/" + stem(first+last) + "-" + strconv.FormatInt(id, 36)
 }
 
-// companyURL is the address of a company's profile; its last part leads back to the name.
+// companyURL returns the URL of a company's profile; its last part leads back to the name.
 func companyURL(name string) string {
 	return "https://www.linkedin.com/company/" + strings.Join(strings.Fields(strings.ToLower(name)), "-")
 }
 
-// person names somebody in a news text.
+// person draws the name of a person in a news text.
 func person(d *dice) string { return pick(d, givenNames) + " " + pick(d, familyNames) }
 
 func cleanDomain(s string) string {
@@ -175,7 +183,7 @@ func cleanDomain(s string) string {
 	return strings.TrimPrefix(s, "www.")
 }
 
-// nameOfDomain reads a company name out of a domain: "harbor-quill.co.uk" is "Harbor Quill".
+// nameOfDomain derives a company name from a domain: "harbor-quill.co.uk" is "Harbor Quill".
 func nameOfDomain(domain string) string {
 	labels := strings.Split(domain, ".")
 	label := labels[0]
@@ -200,7 +208,7 @@ func nameOfDomain(domain string) string {
 	return strings.Join(words, " ")
 }
 
-// stem is what is left of a company name without blanks, punctuation and legal form.
+// stem returns a company name without blanks, punctuation and legal form.
 func stem(name string) string {
 	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '\''
@@ -220,7 +228,7 @@ func letters(name string) string {
 	}, name)
 }
 
-// profileSlug is the part of a LinkedIn URL that names the person.
+// profileSlug returns the part of a LinkedIn URL that names the person.
 func profileSlug(url string) string {
 	s := strings.ToLower(strings.TrimSpace(url))
 	if _, rest, ok := strings.Cut(s, "linkedin.com/"); ok {

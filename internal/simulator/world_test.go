@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// everything is a query for every type the account can see, with the announced ones.
+// everything requests every type that the account can see, with the announced ones.
 func everything(t testing.TB, items, rest string) wire {
 	t.Helper()
 	s := rig(t, Config{Switches: Switches{Announced: "serve"}})
@@ -58,7 +58,7 @@ func TestDomainNameAndIDAgree(t *testing.T) {
 	}
 }
 
-// bare drops what depends on the name an entity is shown under.
+// bare drops what depends on the display name of an entity.
 func bare(t testing.TB, raw json.RawMessage) []map[string]any {
 	var list []map[string]any
 	if err := json.Unmarshal(raw, &list); err != nil {
@@ -94,9 +94,9 @@ func TestContactIdentifiersAgree(t *testing.T) {
 	}
 }
 
-// TestOverlappingWindowsAgree is the property a nightly job lives on: what one window shows, any
-// other that covers the day shows too, letter by letter, also later and under a smaller choice
-// of types and entities.
+// TestOverlappingWindowsAgree checks the property that a nightly job depends on: every window
+// that covers a day shows the same events of that day, letter by letter, also later and for a
+// smaller choice of types and entities.
 func TestOverlappingWindowsAgree(t *testing.T) {
 	now := &clock{t: noon}
 	s := rig(t, Config{Now: now.now, Switches: Switches{Announced: "serve"}})

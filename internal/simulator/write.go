@@ -7,32 +7,34 @@ import (
 	"strings"
 )
 
-// This file holds what all dialects share of writing an answer: events, values and the charge.
+// This file holds the encoding that all operations share: events, values and the charge.
 
-// quirks are the ways in which a fault bends the text of an answer that was paid for. The zero
-// value bends nothing.
+// quirks are the ways in which a fault distorts the text of a paid answer. The zero value changes
+// nothing.
 type quirks struct {
-	charge       string // how the charge is written; "" as it should be
-	extraFields  bool   // fields nobody documented
-	unknownType  bool   // a signal type nobody asked for
-	oddTypes     bool   // values of another JSON type than documented
-	dropSome     bool   // entities that were found and paid for are left out
-	foreign      bool   // an entity nobody asked about
+	charge      string // form of the charge; "" for the normal one
+	extraFields bool   // undocumented fields
+	unknownType bool   // a signal type that was not requested
+	oddTypes    bool   // values of another JSON type than documented
+	// Entities that were found and paid for are left out.
+	dropSome     bool
+	foreign      bool   // an entity that was not requested
 	duplicateKey bool   // one entity twice, with different content
 	rootList     bool   // a list in place of the map, or the reverse
-	status       int    // in place of the usual one
-	contentType  string // in place of the usual one
+	status       int    // in place of the usual status
+	contentType  string // in place of the usual content type
 }
 
-// writer writes one answer, in any dialect.
+// writer writes one answer, in either version of the API.
 type writer struct {
 	b          []byte
 	sw         *Switches
 	q          *quirks
-	odd        dice // decides which values oddTypes touches
+	odd        dice // decides which values are odd
 	world      world
 	generation int
-	charged    string // documented place of the charge: a name, or "billing" for one inside it
+	// Documented place of the charge: a name, or "billing" for one inside that object.
+	charged string
 }
 
 func newWriter(dst []byte, a *answer, sw *Switches, q *quirks) *writer {
@@ -49,7 +51,7 @@ func (w *writer) open() {
 }
 
 // entries writes the findings under a name, as a map by reference or as a list. missing writes
-// what stands for an entity that is not known, or nothing and false.
+// the stand-in for an entity that is not known, or returns false.
 func (w *writer) entries(name string, a *answer, asMap bool, known func(*answer, *finding), missing func(*finding) bool) {
 	brackets := "[]"
 	if asMap {
@@ -95,7 +97,7 @@ func (w *writer) entries(name string, a *answer, asMap bool, known func(*answer,
 	w.b = append(w.b, brackets[1])
 }
 
-// stranger is an entity that nobody asked about.
+// stranger returns an entity that was not requested.
 func stranger(a *answer) *finding {
 	id := int64(700_000_000_000 + a.draw%90_000_000_000)
 	for i := range a.order.lookups {
@@ -112,7 +114,7 @@ func stranger(a *answer) *finding {
 	return f
 }
 
-// window writes the days an answer covers.
+// window writes the days that an answer covers.
 func (w *writer) window(o *order) {
 	w.b = append(jsonKey(w.b, "startDate"), '"')
 	w.b = append(o.span.from.append(w.b), '"')
@@ -120,14 +122,14 @@ func (w *writer) window(o *order) {
 	w.b = append(o.span.to.append(w.b), '"')
 }
 
-// extras writes members of an entity that nobody documented, the first under the given name.
+// extras writes undocumented members of an entity, the first under the given name.
 func (w *writer) extras(name string) {
 	if w.q.extraFields {
 		w.b = append(jsonKey(w.b, name), `{"main":"Manufacturing","sub":["Valves & Pumps"]},"isCustomer":false`...)
 	}
 }
 
-// lists writes the events of an entity, one list per type asked for.
+// lists writes the events of an entity, one list per requested type.
 func (w *writer) lists(o *order, f *finding) {
 	w.extras("industry")
 	for i, sig := range o.types {
@@ -136,7 +138,7 @@ func (w *writer) lists(o *order, f *finding) {
 	w.unasked(o)
 }
 
-// unasked writes a key of an older generation, with the value words it used to have.
+// unasked writes a key of an older version of the API, with the value words it had there.
 func (w *writer) unasked(o *order) {
 	if w.q.unknownType {
 		w.b = append(jsonKey(w.b, "headcountGrowth"), `[{"score":"high","oldValue":120,"newValue":180,"signalDate":"`...)
@@ -207,7 +209,8 @@ func (w *writer) event(e *entity, ev *event) {
 	case hiringDept:
 		spelled := ev.topic
 		if spelled == "Engineering & Technical" && d.under(0.5) {
-			spelled = "Engineering" // answers do not always spell as the filter does
+			// Answers do not always use the filter's spelling.
+			spelled = "Engineering"
 		}
 		w.string("department", spelled)
 		w.number("newJobsPostedLast4Weeks", ev.now)
@@ -314,8 +317,8 @@ var (
 	socialKinds      = []string{"post", "comment", "reaction", "share"}
 )
 
-// social writes a public activity with the people and companies it speaks of. Some of them the
-// service does not know: they have no id.
+// social writes a public activity with the people and companies it mentions. Some of them are
+// unknown to the service and have no id.
 func (w *writer) social(e *entity, ev *event) {
 	d := dice(blend(ev.detail, 'd'))
 	w.id("companyId", e.id, true)
@@ -355,7 +358,7 @@ func (w *writer) social(e *entity, ev *event) {
 	w.string("activityType", pick(&d, socialKinds))
 }
 
-// mention writes a person or a company that an activity speaks of.
+// mention writes a person or a company that an activity mentions.
 func (w *writer) mention(d *dice, o object) {
 	id := w.world.idOf(o, "mentioned/"+strconv.Itoa(d.upto(100_000)))
 	w.b = append(w.b, '{')
@@ -425,7 +428,7 @@ func (w *writer) number(key string, value float64) {
 	w.b = jsonNumber(w.b, value)
 }
 
-// id writes an id as documented for its field, or as the switch has it.
+// id writes an id as documented for its field, or in the form of the switch.
 func (w *writer) id(key string, id int64, asNumber bool) {
 	switch w.sw.IDs {
 	case "text":
@@ -455,7 +458,7 @@ func (w *writer) date(key string, d day) {
 	w.b = append(d.append(append(w.b, '"')), '"')
 }
 
-// charge writes what the call cost, in one of the many ways a fault can have it.
+// charge writes what the call cost, in the form that a fault may impose.
 func (w *writer) charge(a *answer) {
 	field := w.sw.ChargeField
 	if field == "documented" {
