@@ -27,17 +27,17 @@ const (
 	Visits     Service = "visits"     // companies that visited a site
 )
 
-// Paged reports whether answers come page by page, each of which may depend on
+// IsPaged reports whether answers come page by page, each of which may depend on
 // the one before.
-func (s Service) Paged() bool { return s == Lookalikes || s == Visits }
+func (s Service) IsPaged() bool { return s == Lookalikes || s == Visits }
 
-// Dialect is the generation of the API that a question is put in.
-type Dialect string
+// APIVersion is the generation of the API that a question is put in.
+type APIVersion string
 
 // The dialects.
 const (
-	V2 Dialect = ""
-	V3 Dialect = "v3"
+	V2 APIVersion = ""
+	V3 APIVersion = "v3"
 )
 
 // Query is what is asked about every entity of one object. It is always
@@ -46,7 +46,7 @@ const (
 type Query struct {
 	Object            schema.Object `json:"object"`
 	Service           Service       `json:"service,omitempty"`
-	Dialect           Dialect       `json:"api,omitempty"`
+	APIVersion        APIVersion    `json:"api,omitempty"`
 	Signals           []string      `json:"signals"`     // keys, catalogue order, never the vendor's "all" pseudo-key; of other services their one product
 	Since             string        `json:"since"`       // YYYY-MM-DD, first day of the window
 	Until             string        `json:"until"`       // YYYY-MM-DD, the day the run began: the API knows no other end than now
@@ -87,10 +87,10 @@ func (q *Query) Action() string {
 	return "showSignalsCompany"
 }
 
-// FiltersLike reports whether two questions let through the same events of a
+// SameFilters reports whether two questions let through the same events of a
 // signal type, apart from window and cap.
-func (q *Query) FiltersLike(o *Query, signal string) bool {
-	s, _ := schema.Lookup(signal)
+func (q *Query) SameFilters(o *Query, signal string) bool {
+	s, _ := schema.LookupSignal(signal)
 	switch {
 	case signal == "linkedinActivityIntent":
 		return sameSet(q.IntentCategories, o.IntentCategories)
@@ -104,20 +104,20 @@ func (q *Query) FiltersLike(o *Query, signal string) bool {
 	return true
 }
 
-// FiltersHere reports whether events of a signal type are filtered after they were
+// FiltersClientSide reports whether events of a signal type are filtered after they were
 // bought: the API's cap counts those that do not pass.
-func (q *Query) FiltersHere(signal string) bool {
-	return q.Dialect == V3 && !q.SendFilters && signal != "linkedinActivityIntent" && !q.FiltersLike(&Query{}, signal)
+func (q *Query) FiltersClientSide(signal string) bool {
+	return q.APIVersion == V3 && !q.SendFilters && signal != "linkedinActivityIntent" && !q.SameFilters(&Query{}, signal)
 }
 
 func sameSet[T comparable](a, b []T) bool {
-	missing := func(list []T) func(T) bool { return func(v T) bool { return !slices.Contains(list, v) } }
-	return !slices.ContainsFunc(a, missing(b)) && !slices.ContainsFunc(b, missing(a))
+	notIn := func(list []T) func(T) bool { return func(v T) bool { return !slices.Contains(list, v) } }
+	return !slices.ContainsFunc(a, notIn(b)) && !slices.ContainsFunc(b, notIn(a))
 }
 
-// Days is how many days the window has, both ends included; 1 when the dates
+// WindowDays is how many days the window has, both ends included; 1 when the dates
 // cannot be read.
-func (q *Query) Days() int {
+func (q *Query) WindowDays() int {
 	from, err := time.Parse(time.DateOnly, q.Since)
 	until, err2 := time.Parse(time.DateOnly, q.Until)
 	if err != nil || err2 != nil || until.Before(from) {
@@ -140,10 +140,10 @@ type Batch struct {
 	ByID  bool
 	Items []Item
 
-	// Attempt is the ordinal that the next attempt at the batch bears in its
+	// NextAttempt is the ordinal that the next attempt at the batch bears in its
 	// call's ID; 0 means 1. Whoever repeats a batch counts it up, and a resumed
 	// run starts beyond the attempts it finds recorded.
-	Attempt int
+	NextAttempt int
 }
 
 // Item is one entity to ask about, or a page about one thing. Ref is unique
@@ -165,47 +165,47 @@ func (i *Item) EntityID() string {
 
 // Page says which stretch of a paged answer is asked for.
 type Page struct {
-	Number  int64  `json:"number"`            // from 1
-	Offset  int64  `json:"offset"`            // results that came before it, or of Visits have their place before it
-	Limit   int    `json:"limit"`             // most results on it
-	Apart   bool   `json:"apart,omitempty"`   // of Lookalikes: the question excludes all that came before it
-	Session string `json:"session,omitempty"` // of Lookalikes: whose results are not given again; empty begins one
+	Number        int64  `json:"number"`            // from 1
+	Offset        int64  `json:"offset"`            // results that came before it, or of Visits have their place before it
+	Limit         int    `json:"limit"`             // most results on it
+	ExcludesPrior bool   `json:"apart,omitempty"`   // of Lookalikes: the question excludes all that came before it
+	Session       string `json:"session,omitempty"` // of Lookalikes: whose results are not given again; empty begins one
 }
 
 // Ceiling is the most the batch can cost in credits: the worst reading of the
 // vendor's contradictory price lists.
-func (b *Batch) Ceiling() int64 { return b.Query.cost(b.Results()) }
+func (b *Batch) Ceiling() int64 { return b.Query.costOf(b.ResultCeiling()) }
 
-// Results is the most events, or results of another product, that the batch can
+// ResultCeiling is the most events, or results of another product, that the batch can
 // bring.
-func (b *Batch) Results() (most int64) {
-	if !b.Query.Service.Paged() {
-		return b.Query.results(len(b.Items))
+func (b *Batch) ResultCeiling() (total int64) {
+	if !b.Query.Service.IsPaged() {
+		return b.Query.resultCeiling(len(b.Items))
 	}
 	for i := range b.Items {
 		if page := b.Items[i].Page; page != nil {
-			most += int64(page.Limit)
+			total += int64(page.Limit)
 		}
 	}
-	return most
+	return total
 }
 
 // Ceiling is the most that one call about so many entities can cost.
-func (q *Query) Ceiling(entities int) int64 { return q.cost(q.results(entities)) }
+func (q *Query) Ceiling(entities int) int64 { return q.costOf(q.resultCeiling(entities)) }
 
-func (q *Query) results(entities int) int64 {
+func (q *Query) resultCeiling(entities int) int64 {
 	return int64(entities) * int64(len(q.Signals)) * int64(max(q.MaxResults, 1))
 }
 
-// cost of so many results in one call.
-func (q *Query) cost(results int64) int64 {
+// costOf of so many results in one call.
+func (q *Query) costOf(results int64) int64 {
 	per := max(q.Per, 1)
 	return (results + per - 1) / per * max(q.Price, 1)
 }
 
-// Fit is how many of n entities one call may ask about without the risk of
+// MaxEntities is how many of n entities one call may ask about without the risk of
 // costing more than so many credits.
-func (q *Query) Fit(n int, credits int64) int {
+func (q *Query) MaxEntities(n int, credits int64) int {
 	if credits < 0 {
 		return 0
 	}
@@ -222,30 +222,30 @@ func (b *Batch) Split() (first, second *Batch) {
 	return part(0, b.Items[:mid:mid]), part(1, b.Items[mid:])
 }
 
-// Part is a stretch of a batch that is asked by itself, the number-th.
-func (b *Batch) Part(number, from, to int) *Batch {
+// SubBatch is a stretch of a batch that is asked by itself, the number-th.
+func (b *Batch) SubBatch(number, from, to int) *Batch {
 	return &Batch{ID: fmt.Sprintf("%s+%d", b.ID, number), Query: b.Query, ByID: b.ByID, Items: b.Items[from:to:to]}
 }
 
 // Reply is what came of a batch: every attempt, and every item's answer.
 type Reply struct {
-	Calls  []Call
-	Items  []ItemReply // one per item, same order; nil until the answer is decoded
-	Strays []ItemReply // paid answers about something that was never asked
+	Calls     []Call
+	Items     []ItemReply // one per item, same order; nil until the answer is decoded
+	Unmatched []ItemReply // paid answers about something that was never asked
 }
 
 // ItemReply is the fate of one item and, when it was answered, its events.
 type ItemReply struct {
-	Status schema.Status // Enriched, NoSignal, NotFound, Rejected, Restricted, Held or Deferred
-	CallID string        // the call that decided it; empty when none was made
-	Reason string        // why, for every status that is not an answer
-	Entity schema.Entity // as answered
-	Events []RawEvent
-	Beside []RawEvent      // events that were paid for and that the question's filters keep out of the tables
-	Also   []string        // other ids that the answer states for the entity
-	Next   *Next           // of paged services: what the answer says of the pages to come
-	Extra  json.RawMessage // fields of the answer's entry that the client does not know, as one JSON object
-	Notes  []string        // oddities of the entry that were accepted
+	Status        schema.Status // Enriched, NoSignal, NotFound, Rejected, Restricted, Held or Deferred
+	CallID        string        // the call that decided it; empty when none was made
+	Reason        string        // why, for every status that is not an answer
+	Entity        schema.Entity // as answered
+	Events        []RawEvent
+	Filtered      []RawEvent      // events that were paid for and that the question's filters keep out of the tables
+	Aliases       []string        // other ids that the answer states for the entity
+	Next          *NextPage       // of paged services: what the answer says of the pages to come
+	UnknownFields json.RawMessage // fields of the answer's entry that the client does not know, as one JSON object
+	Warnings      []string        // oddities of the entry that were accepted
 }
 
 // RawEvent is one event, or one result of another product, as received.
@@ -254,11 +254,11 @@ type RawEvent struct {
 	Raw  json.RawMessage
 }
 
-// Next is what the answer to a page says of those to come.
-type Next struct {
-	Session string // to go on with; empty: there is none
-	More    bool   // there may be more
-	Gone    bool   // the session that was to be gone on with does not exist any more; nothing was charged
+// NextPage is what the answer to a page says of those to come.
+type NextPage struct {
+	Session        string // to go on with; empty: there is none
+	HasMore        bool   // there may be more
+	SessionExpired bool   // the session that was to be gone on with does not exist any more; nothing was charged
 }
 
 // Outcome says what an attempt means for the bill.
@@ -269,7 +269,7 @@ type Outcome string
 const (
 	Charged    Outcome = "charged"
 	NotCharged Outcome = "not_charged"
-	Ambiguous  Outcome = "ambiguous"
+	InDoubt    Outcome = "ambiguous"
 )
 
 // Charge is the server's own number for a call. Unknown is not zero: the field
@@ -302,18 +302,18 @@ type Call struct {
 	Types    int
 	Ceiling  int64 // credits it could cost at the most
 
-	Sent     time.Time     // just before the request was handed to the network
-	Duration time.Duration // until the answer was complete, or the attempt failed
-	Status   int           // HTTP status; 0 when no answer came
-	Outcome  Outcome
-	Charge   Charge
-	Rate     Rate
-	Problem  string          // what went wrong, for people; empty when nothing did
-	Body     []byte          // the answer as received
-	Header   []byte          // the answer's header fields that are kept, as one JSON object
-	Extra    json.RawMessage // root fields of the answer that the client does not know
-	Notes    []string        // oddities that were accepted
-	Decided  string          // what somebody decided about it before its run was published; empty: nothing
+	Sent          time.Time     // just before the request was handed to the network
+	Duration      time.Duration // until the answer was complete, or the attempt failed
+	Status        int           // HTTP status; 0 when no answer came
+	Outcome       Outcome
+	Charge        Charge
+	Rate          Rate
+	Problem       string          // what went wrong, for people; empty when nothing did
+	Body          []byte          // the answer as received
+	Header        []byte          // the answer's header fields that are kept, as one JSON object
+	UnknownFields json.RawMessage // root fields of the answer that the client does not know
+	Warnings      []string        // oddities that were accepted
+	Decision      string          // what somebody decided about it before its run was published; empty: nothing
 
 	StartDate, EndDate string // the window that the answer says it covers
 }
@@ -337,11 +337,11 @@ const (
 
 // Stop is the error of a Fetcher that should not be called again.
 type Stop struct {
-	Kind    StopKind
-	Reason  string    // what happened, for people
-	Advice  string    // what to do next
-	RetryAt time.Time // earliest useful time to continue; zero when unknown
-	Short   bool      // of StopBudget: what is left of it is less than one more entity can cost
+	Kind      StopKind
+	Reason    string    // what happened, for people
+	Advice    string    // what to do next
+	RetryAt   time.Time // earliest useful time to continue; zero when unknown
+	Exhausted bool      // of StopBudget: what is left of it is less than one more entity can cost
 }
 
 func (s *Stop) Error() string {

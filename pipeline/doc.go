@@ -9,27 +9,27 @@
 //	lines      batches   answers   rows     files, manifest
 //	                     in order
 //
-// shard.go drops duplicates, settles the lines that cannot be asked about and
-// fills batches. ahead.go keeps several batches in flight and hands the answers
+// idTable.go drops duplicates, settles the lines that cannot be asked about and
+// fills batches. prefetch.go keeps several batches in flight and hands the answers
 // back in the order of the batches, so that everything after it is sequential
 // and its output a pure function of the answers: concurrency changes neither
 // the rows nor their order. flatten.go types one event, bill.go spreads a
-// call's charge over what it bought, book.go writes both as Arrow records, and
+// call's charge over what it bought, recorder.go writes both as Arrow records, and
 // manifest.go is the account of it all.
 //
 // # What is asked
 //
 // A [Query] says what is bought ([Service]), in which generation of the API
-// ([Dialect]) and what it costs at the most. Signals are one service among
+// ([APIVersion]) and what it costs at the most. Signals are one service among
 // several, and all go the same way: through the same stack of fetchers, the same
 // journal, bill and tables. A service differs in how its requests are written and
 // its answers read, which is the fetcher's business, and in what its rows look
 // like, which is schema's.
 //
 // Where signals are asked by id alone, the list is walked twice: first to search
-// the ids that nobody has found out yet (searches, in shard.go), then to ask by
+// the ids that nobody has found out yet (searches, in idTable.go), then to ask by
 // them. So both kinds of calls are full, and each walk is sequential in its
-// effects like one. What was found out is asked of the [Journal], not kept here.
+// effects like one. What was found out is asked of the [Ledger], not kept here.
 //
 // Services whose answers come page by page have a loop of their own, pages.go:
 // what a page is asked with stands in the answer before it, so there is nothing to
@@ -45,7 +45,7 @@
 // # Money
 //
 // The server's number is the bill. A charge that was not understood is unknown,
-// never zero. An attempt whose fate is unknown is [Ambiguous]: its items are
+// never zero. An attempt whose fate is unknown is [InDoubt]: its items are
 // held, itemised in the manifest with the most they can have cost, and never
 // asked again in the same run.
 package pipeline

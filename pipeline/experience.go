@@ -9,53 +9,53 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Experience is what earlier calls with one question returned and cost.
-type Experience struct {
+// History is what earlier calls with one question returned and cost.
+type History struct {
 	Query    Query
 	Calls    int64
-	Entities int64            // asked about, known to the API or not
-	BySignal map[string]Tally // what came back, by signal type
-	All      Tally            // what came back of all types together
+	Entities int64              // asked about, known to the API or not
+	BySignal map[string]Moments // what came back, by signal type
+	All      Moments            // what came back of all types together
 	Credits  int64
 	PerEvent int64         // calls that cost the price of their events, exactly
 	PerPair  int64         // calls that cost the price of their entity-type pairs with an event
 	Took     time.Duration // sum over the calls, from request to answer
 }
 
-// Tally counts events over entities.
-type Tally struct {
-	Hits   int64 `json:"hits"` // entities with at least one event
-	Events int64 `json:"events"`
-	Square int64 `json:"square"` // sum over entities of events squared
+// Moments counts events over entities.
+type Moments struct {
+	Hits       int64 `json:"hits"` // entities with at least one event
+	Events     int64 `json:"events"`
+	SumSquares int64 `json:"square"` // sum over entities of events squared
 }
 
-// TallyOf counts one entity's events.
-func TallyOf(events int64) Tally {
-	return Tally{Hits: min(events, 1), Events: events, Square: events * events}
+// MomentsOf counts one entity's events.
+func MomentsOf(events int64) Moments {
+	return Moments{Hits: min(events, 1), Events: events, SumSquares: events * events}
 }
 
-// Plus adds two tallies of different entities.
-func (t Tally) Plus(o Tally) Tally {
-	return Tally{t.Hits + o.Hits, t.Events + o.Events, t.Square + o.Square}
+// Add adds two tallies of different entities.
+func (t Moments) Add(o Moments) Moments {
+	return Moments{t.Hits + o.Hits, t.Events + o.Events, t.SumSquares + o.SumSquares}
 }
 
 // variance of the events of one of n entities.
-func (t Tally) variance(n float64) float64 {
+func (t Moments) variance(n float64) float64 {
 	mean := float64(t.Events) / n
-	return max(0, float64(t.Square)/n-mean*mean)
+	return max(0, float64(t.SumSquares)/n-mean*mean)
 }
 
 // Estimate is what a plan is expected to cost, in credits. It is a forecast, and
 // the one place where credits are floating-point numbers meanwhile; nothing is
 // booked by it. Ceiling is exact.
 type Estimate struct {
-	P5       int64            `json:"p5"` // one time in twenty it costs less
-	P50      int64            `json:"p50"`
-	P95      int64            `json:"p95"`     // one time in twenty it costs more
-	Ceiling  int64            `json:"ceiling"` // it cannot cost more, whatever is answered
-	Observed int64            `json:"observed_entities"`
-	Unseen   []string         `json:"signals_without_experience,omitempty"`
-	BySignal map[string]int64 `json:"expected_by_signal_type"`
+	P5               int64            `json:"p5"` // one time in twenty it costs less
+	P50              int64            `json:"p50"`
+	P95              int64            `json:"p95"`     // one time in twenty it costs more
+	Ceiling          int64            `json:"ceiling"` // it cannot cost more, whatever is answered
+	ObservedEntities int64            `json:"observed_entities"`
+	WithoutHistory   []string         `json:"signals_without_experience,omitempty"`
+	BySignal         map[string]int64 `json:"expected_by_signal_type"`
 }
 
 // What is assumed of a signal type that this lake has never asked for: so many
@@ -72,13 +72,13 @@ const (
 // share: lists are no random samples. Extrapolating to another window or cap
 // adds to it.
 const (
-	listSpread    = 0.10
-	stretchSpread = 0.30
+	listSpread          = 0.10
+	extrapolationSpread = 0.30
 )
 
-// enough entities are those of the closest questions; more distant ones are not
+// minSample entities are those of the closest questions; more distant ones are not
 // looked at then.
-const enough = 200
+const minSample = 200
 
 // Estimate forecasts the credits of a plan from what calls of the past returned.
 //
@@ -89,77 +89,77 @@ const enough = 200
 // are those of the gamma distribution with the same mean and variance, by the
 // cube root approximation of Wilson and Hilferty. Types without experience add a
 // stated prior, taken to err in the same direction.
-func (p *Plan) Estimate(past []Experience) Estimate {
+func (p *Plan) Estimate(history []History) Estimate {
 	e := Estimate{Ceiling: p.Ceiling(), BySignal: map[string]int64{}}
-	common := commonVariance(past)
+	common := commonVariance(history)
 	var mean, sampling, parameter, spread float64
 	var prior [3]float64 // quantiles of the types without experience
 	expected := map[string]float64{}
-	hits := foundShare(past)
-	for _, a := range p.Asks {
+	rates := matchRates(history)
+	for _, a := range p.Queries {
 		if a.Query.Service == Search {
-			for i, credits := range a.searching(hits[a.Query.Object]) {
+			for i, credits := range a.searchCost(rates[a.Query.Object]) {
 				prior[i] += credits
 			}
-			expected[schema.ProductMatch] += a.searching(hits[a.Query.Object])[1]
-			e.Observed = max(e.Observed, hits[a.Query.Object].entities)
+			expected[schema.ProductMatch] += a.searchCost(rates[a.Query.Object])[1]
+			e.ObservedEntities = max(e.ObservedEntities, rates[a.Query.Object].entities)
 			continue
 		}
-		if share := hits[a.Query.Object].share; a.Query.Service == Scores && !scored(past) {
-			for i, credits := range a.scoring(share) {
+		if share := rates[a.Query.Object].share; a.Query.Service == Scores && !hasScores(history) {
+			for i, credits := range a.scoreCost(share) {
 				prior[i] += credits
 			}
-			expected[schema.ProductScore] += a.scoring(share)[1]
+			expected[schema.ProductScore] += a.scoreCost(share)[1]
 			continue
 		}
 		price := max(a.Query.Price, 1)
-		past, known := likely(past, a.Query)
-		n, tariff := float64(a.Entities), tariffOf(past, a.Query)
-		switch share := hits[a.Query.Object].share; {
+		history, byID := relevant(history, a.Query)
+		n, tariff := float64(a.Entities), tariffOf(history, a.Query)
+		switch share := rates[a.Query.Object].share; {
 		case a.Query.Service != Signals:
-		case known: // what is known is of entities that the API knows
-			n -= float64(a.Unknown) * (1 - share)
-		case a.Query.Dialect == V3: // what is known is of lines, some of which the API did not know
-			n += float64(a.Entities-a.Unknown) * (1/max(share, 0.1) - 1)
+		case byID: // what is known is of entities that the API knows
+			n -= float64(a.Unresolved) * (1 - share)
+		case a.Query.APIVersion == V3: // what is known is of lines, some of which the API did not know
+			n += float64(a.Entities-a.Unresolved) * (1/max(share, 0.1) - 1)
 		}
-		var sum, own, thin float64 // of one entity: mean, variance type by type, mean over observed entities
+		var sum, ownVariance, thin float64 // of one entity: mean, variance type by type, mean over observed entities
 		for _, signal := range a.Query.Signals {
-			o := observe(past, a.Query, signal)
+			o := sample(history, a.Query, signal)
 			// Of some entities more is known than of any.
-			r := a.reached[signal]
-			open := 1 - float64(r.Full+r.Empty)/max(n, 1)
-			if r.Full > 0 {
-				credits, variance := tariff.more(o, r, a.Query.MaxResults)
+			r := a.priorCoverage[signal]
+			openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
+			if r.Capped > 0 {
+				credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults)
 				expected[signal] += credits
 				mean += credits
 				sampling += variance
-				spread += credits * stretchSpread
+				spread += credits * extrapolationSpread
 			}
 			if o.entities == 0 {
 				for i, factor := range []float64{1 / priorFactor, 1, priorFactor} {
-					events := min(priorEvents*factor*float64(a.Query.Days())/priorDays, float64(a.Query.MaxResults))
-					prior[i] += n * open * events * float64(price)
+					events := min(priorEvents*factor*float64(a.Query.WindowDays())/priorDays, float64(a.Query.MaxResults))
+					prior[i] += n * openShare * events * float64(price)
 				}
-				expected[signal] += n * open * priorEvents * float64(a.Query.Days()) / priorDays * float64(price)
-				if !slices.Contains(e.Unseen, signal) {
-					e.Unseen = append(e.Unseen, signal)
+				expected[signal] += n * openShare * priorEvents * float64(a.Query.WindowDays()) / priorDays * float64(price)
+				if !slices.Contains(e.WithoutHistory, signal) {
+					e.WithoutHistory = append(e.WithoutHistory, signal)
 				}
 				continue
 			}
-			e.Observed = max(e.Observed, int64(o.entities))
-			credits, variance := tariff.of(o)
-			credits, variance = credits*open, variance*open
+			e.ObservedEntities = max(e.ObservedEntities, int64(o.entities))
+			credits, variance := tariff.entityCost(o)
+			credits, variance = credits*openShare, variance*openShare
 			expected[signal] += n * credits
 			sum += credits
-			own += max(0, variance-common*credits*credits) + open*tariff.perEvent*tariff.perEvent/o.entities
-			thin += (credits + open*tariff.perEvent/o.entities) / o.entities
-			spread += n * credits * (listSpread + stretchSpread*o.stretch)
+			ownVariance += max(0, variance-common*credits*credits) + openShare*tariff.perEvent*tariff.perEvent/o.entities
+			thin += (credits + openShare*tariff.perEvent/o.entities) / o.entities
+			spread += n * credits * (listSpread + extrapolationSpread*o.distance)
 		}
-		one := own + common*sum*sum
+		entityVariance := ownVariance + common*sum*sum
 		mean += n * sum
-		sampling += n * one
+		sampling += n * entityVariance
 		if thin > 0 {
-			parameter += n * math.Sqrt(one*thin/max(sum, thin))
+			parameter += n * math.Sqrt(entityVariance*thin/max(sum, thin))
 		}
 	}
 	variance := sampling + parameter*parameter + spread*spread
@@ -200,58 +200,58 @@ type observation struct {
 	entities       float64
 	mean, variance float64
 	hits           float64 // share of entities with at least one
-	stretch        float64 // how far the questions observed are from this one
+	distance       float64 // how far the questions observed are from this one
 }
 
-// observe takes the questions closest to q, until they are about enough
+// sample takes the questions closest to q, until they are about enough
 // entities, and reads off what they say about q.
-func observe(past []Experience, q *Query, signal string) (o observation) {
+func sample(history []History, q *Query, signal string) (o observation) {
 	type near struct {
-		*Experience
+		*History
 		distance float64
 	}
-	var found []near
-	for i := range past {
-		e := &past[i]
-		if e.Entities == 0 || e.Query.Object != q.Object || !slices.Contains(e.Query.Signals, signal) || !e.Query.FiltersLike(q, signal) {
+	var nearest []near
+	for i := range history {
+		e := &history[i]
+		if e.Entities == 0 || e.Query.Object != q.Object || !slices.Contains(e.Query.Signals, signal) || !e.Query.SameFilters(q, signal) {
 			continue
 		}
-		days := math.Abs(math.Log(float64(q.Days()) / float64(e.Query.Days())))
+		days := math.Abs(math.Log(float64(q.WindowDays()) / float64(e.Query.WindowDays())))
 		limit := math.Abs(math.Log(float64(q.MaxResults) / float64(e.Query.MaxResults)))
-		found = append(found, near{e, days + limit/2})
+		nearest = append(nearest, near{e, days + limit/2})
 	}
-	slices.SortStableFunc(found, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
-	for i, f := range found {
-		if o.entities >= enough && f.distance > found[i-1].distance {
+	slices.SortStableFunc(nearest, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
+	for i, f := range nearest {
+		if o.entities >= minSample && f.distance > nearest[i-1].distance {
 			break
 		}
 		n := float64(f.Entities)
-		one := f.seenBy(q, signal)
-		o.mean += n * one.mean
-		o.variance += n * one.variance
-		o.hits += n * one.hits
-		o.stretch += n * f.distance
+		stats := f.extrapolate(q, signal)
+		o.mean += n * stats.mean
+		o.variance += n * stats.variance
+		o.hits += n * stats.hits
+		o.distance += n * f.distance
 		o.entities += n
 	}
 	if o.entities > 0 {
-		o.mean, o.variance, o.hits, o.stretch = o.mean/o.entities, o.variance/o.entities, o.hits/o.entities, o.stretch/o.entities
+		o.mean, o.variance, o.hits, o.distance = o.mean/o.entities, o.variance/o.entities, o.hits/o.entities, o.distance/o.entities
 	}
 	return o
 }
 
-// seenBy carries what was observed over to another window and cap: events grow
+// extrapolate carries what was observed over to another window and cap: events grow
 // with the days, and those of an entity are spread geometrically, so that a
 // lower cap cuts off a known share.
-func (e *Experience) seenBy(q *Query, signal string) (o observation) {
+func (e *History) extrapolate(q *Query, signal string) (o observation) {
 	n, t := float64(e.Entities), e.BySignal[signal]
 	if t.Events == 0 {
 		return o
 	}
-	was := float64(t.Events) / n
-	o.mean, o.hits, o.variance = was, float64(t.Hits)/n, t.variance(n)
-	days := float64(q.Days()) / float64(e.Query.Days())
+	observedMean := float64(t.Events) / n
+	o.mean, o.hits, o.variance = observedMean, float64(t.Hits)/n, t.variance(n)
+	days := float64(q.WindowDays()) / float64(e.Query.WindowDays())
 	if q.MaxResults > e.Query.MaxResults || days < 1 {
-		o.mean = o.hits * uncapped(o.mean/o.hits, o.hits, e.Query.MaxResults)
+		o.mean = o.hits * uncappedMean(o.mean/o.hits, o.hits, e.Query.MaxResults)
 	}
 	if days != 1 {
 		o.mean *= days
@@ -262,14 +262,14 @@ func (e *Experience) seenBy(q *Query, signal string) (o observation) {
 		o.mean = o.hits * each * (1 - math.Pow(1-1/each, float64(q.MaxResults)))
 	}
 	o.mean = min(o.mean, o.hits*float64(q.MaxResults))
-	o.variance *= math.Pow(o.mean/was, 1.5) // between that of a count and that of a multiple
+	o.variance *= math.Pow(o.mean/observedMean, 1.5) // between that of a count and that of a multiple
 	return o
 }
 
-// uncapped is how many events an entity that has any has, when a cap let through
+// uncappedMean is how many events an entity that has any has, when a cap let through
 // so many of them. A cap of one tells nothing but how many have any: then the
 // events are taken to come independently of each other.
-func uncapped(each, hits float64, limit int) float64 {
+func uncappedMean(each, hits float64, limit int) float64 {
 	if limit == 1 {
 		return -math.Log(1-min(hits, 0.95)) / hits
 	}
@@ -287,9 +287,9 @@ func uncapped(each, hits float64, limit int) float64 {
 
 // commonVariance measures how much some entities have more of everything: the
 // variance, as a share of the squared mean, that all types of an entity share.
-func commonVariance(past []Experience) float64 {
+func commonVariance(history []History) float64 {
 	var shared, possible float64
-	for _, e := range past {
+	for _, e := range history {
 		n := float64(e.Entities)
 		if n < 2 {
 			continue
@@ -310,21 +310,21 @@ func commonVariance(past []Experience) float64 {
 	return shared / possible
 }
 
-// found is how many of the identifiers that were searched were found.
-type found struct {
+// matchRate is how many of the identifiers that were searched were found.
+type matchRate struct {
 	share    float64
 	entities int64 // searched; 0: nobody has searched, and the share is a guess
 }
 
-// foundGuess is the share of identifiers that are taken to be found as long as
+// defaultMatchRate is the share of identifiers that are taken to be found as long as
 // nobody has searched.
-const foundGuess = 0.85
+const defaultMatchRate = 0.85
 
-// foundShare is what searches of the past tell, by object.
-func foundShare(past []Experience) map[schema.Object]found {
-	m := map[schema.Object]found{schema.Contact: {share: foundGuess}, schema.Company: {share: foundGuess}}
+// matchRates is what searches of the past tell, by object.
+func matchRates(history []History) map[schema.Object]matchRate {
+	m := map[schema.Object]matchRate{schema.Contact: {share: defaultMatchRate}, schema.Company: {share: defaultMatchRate}}
 	hits := map[schema.Object]int64{}
-	for _, e := range past {
+	for _, e := range history {
 		if e.Query.Service != Search || e.Entities == 0 {
 			continue
 		}
@@ -337,46 +337,46 @@ func foundShare(past []Experience) map[schema.Object]found {
 	return m
 }
 
-// likely is the part of the past that a question is foreseen by: what was asked in
-// its own dialect, if anything was. byID says that those signals were asked by ids
+// relevant is the part of the past that a question is foreseen by: what was asked in
+// its own dialect, if anything was. asksByID says that those signals were asked by ids
 // that had been searched, so of entities that the API knew.
-func likely(past []Experience, q *Query) (like []Experience, byID bool) {
-	for _, e := range past {
-		if e.Query.Service == q.Service && e.Query.Dialect == q.Dialect && e.Query.Object == q.Object {
-			like = append(like, e)
+func relevant(history []History, q *Query) (matching []History, byID bool) {
+	for _, e := range history {
+		if e.Query.Service == q.Service && e.Query.APIVersion == q.APIVersion && e.Query.Object == q.Object {
+			matching = append(matching, e)
 		}
 	}
-	if len(like) == 0 {
-		like = past
+	if len(matching) == 0 {
+		matching = history
 	}
-	return like, slices.ContainsFunc(like, func(e Experience) bool {
-		return e.Query.Service == Signals && e.Query.Dialect == V3 && e.Query.Object == q.Object
+	return matching, slices.ContainsFunc(matching, func(e History) bool {
+		return e.Query.Service == Signals && e.Query.APIVersion == V3 && e.Query.Object == q.Object
 	})
 }
 
-// scored reports whether scores were ever bought.
-func scored(past []Experience) bool {
-	return slices.ContainsFunc(past, func(e Experience) bool { return e.Query.Service == Scores && e.Entities > 0 })
+// hasScores reports whether scores were ever bought.
+func hasScores(history []History) bool {
+	return slices.ContainsFunc(history, func(e History) bool { return e.Query.Service == Scores && e.Entities > 0 })
 }
 
-// scoring is what scores cost as long as nobody has bought any: one for most of
+// scoreCost is what scores cost as long as nobody has bought any: one for most of
 // those that the API knows.
-func (a *Ask) scoring(share float64) (credits [3]float64) {
+func (a *PlannedQuery) scoreCost(share float64) (credits [3]float64) {
 	for i, scored := range []float64{0.7, 0.93, 1} {
-		credits[i] = float64(a.Query.cost(int64(math.Ceil(float64(a.Entities) * min(1, share*scored)))))
+		credits[i] = float64(a.Query.costOf(int64(math.Ceil(float64(a.Entities) * min(1, share*scored)))))
 	}
-	credits[2] = float64(a.Query.cost(a.Entities))
+	credits[2] = float64(a.Query.costOf(a.Entities))
 	return credits
 }
 
-// searching is what searches cost: the fifth, fiftieth and ninety-fifth
+// searchCost is what searches cost: the fifth, fiftieth and ninety-fifth
 // percentile. Only the number of started blocks counts, so there is little to be
 // unsure of.
-func (a *Ask) searching(f found) (credits [3]float64) {
+func (a *PlannedQuery) searchCost(f matchRate) (credits [3]float64) {
 	each := float64(a.Entities) / float64(max(a.Calls, 1))
 	for i, off := range []float64{-0.1, 0, 0.1} {
 		results := int64(math.Ceil(each * min(1, max(0, f.share+off))))
-		credits[i] = float64(a.Calls) * float64(a.Query.cost(results))
+		credits[i] = float64(a.Calls) * float64(a.Query.costOf(results))
 	}
 	return credits
 }
@@ -389,10 +389,10 @@ type tariff struct {
 
 // tariffOf is that of one service and object: a contact's events have a price of
 // their own.
-func tariffOf(past []Experience, q *Query) tariff {
+func tariffOf(history []History, q *Query) tariff {
 	price := max(q.Price, 1)
 	var calls, perEvent, perPair, events, credits int64
-	for _, e := range past {
+	for _, e := range history {
 		if e.Query.Object != q.Object || e.Query.Service != q.Service {
 			continue
 		}
@@ -413,27 +413,27 @@ func tariffOf(past []Experience, q *Query) tariff {
 	return t
 }
 
-// of gives mean and variance of what one entity costs.
-func (t tariff) of(o observation) (credits, variance float64) {
+// entityCost gives mean and variance of what one entity costs.
+func (t tariff) entityCost(o observation) (credits, variance float64) {
 	if t.perPair > 0 {
 		return o.hits * t.perPair, o.hits * (1 - o.hits) * t.perPair * t.perPair
 	}
 	return o.mean * t.perEvent, o.variance * t.perEvent * t.perEvent
 }
 
-// more gives mean and variance of what all the entities cost that had reached a
+// raisedCapCost gives mean and variance of what all the entities cost that had reached a
 // lower cap: what they had brought comes again, and more as if each event were
 // followed by another with the same probability.
-func (t tariff) more(o observation, r Reached, limit int) (credits, variance float64) {
-	n := float64(r.Full)
+func (t tariff) raisedCapCost(o observation, r PriorCoverage, limit int) (credits, variance float64) {
+	n := float64(r.Capped)
 	if t.perPair > 0 {
 		return n * t.perPair, 0
 	}
 	each := 2.0 // as long as nobody knows
 	if o.hits > 0 {
-		each = max(1, uncapped(o.mean/o.hits, o.hits, limit))
+		each = max(1, uncappedMean(o.mean/o.hits, o.hits, limit))
 	}
-	next, left := 1-1/each, float64(limit)-float64(r.Events)/n
-	further := next * each * (1 - math.Pow(next, left))
-	return (float64(r.Events) + n*further) * t.perEvent, n * further * each * t.perEvent * t.perEvent
+	another, headroom := 1-1/each, float64(limit)-float64(r.CappedEvents)/n
+	additional := another * each * (1 - math.Pow(another, headroom))
+	return (float64(r.CappedEvents) + n*additional) * t.perEvent, n * additional * each * t.perEvent * t.perEvent
 }

@@ -19,7 +19,7 @@ import (
 
 // row is one event with every value of its table's columns typed.
 type row struct {
-	table     int // index in schema.Rows
+	table     int // index in schema.RowTables
 	uid       string
 	partition schema.Partition
 	values    []value // one per column
@@ -39,7 +39,7 @@ func doubleValue(f float64) value { return value{set: true, n: int64(math.Float6
 func timeValue(t time.Time) value { return value{set: true, n: t.UnixMicro()} }
 func (v value) double() float64   { return math.Float64frombits(uint64(v.n)) }
 func dateValue(s string) value {
-	n, ok := days(s)
+	n, ok := parseDate(s)
 	return value{set: ok, n: n}
 }
 func optionalTime(t time.Time) value {
@@ -58,35 +58,35 @@ func optionalString(s string) value {
 // flattener types events. It is made once and used by one goroutine.
 type flattener struct {
 	runID       string
-	partitionBy string // "event_month" or "event_day"
-	plans       []plan // one per schema.Rows
+	partitionBy string        // "event_month" or "event_day"
+	layouts     []tableLayout // one per schema.RowTables
 }
 
-// plan says, for one table, where the values of each member of a record go.
-type plan struct {
-	table  schema.Table
-	index  map[string]int      // column name -> position
-	target map[string][]target // record key ("author.id" for nested ones) -> columns
-	nested map[string]bool     // record keys that are looked into
+// tableLayout says, for one table, where the values of each member of a record go.
+type tableLayout struct {
+	table   schema.Table
+	index   map[string]int            // column name -> position
+	targets map[string][]columnTarget // record key ("author.id" for nested ones) -> columns
+	nested  map[string]bool           // record keys that are looked into
 }
 
-// target is a column that reads a key; a lower rank wins over a higher one.
-type target struct{ column, rank int }
+// columnTarget is a column that reads a key; a lower rank wins over a higher one.
+type columnTarget struct{ column, rank int }
 
 func newFlattener(runID, partitionBy string) *flattener {
 	f := &flattener{runID: runID, partitionBy: partitionBy}
-	for _, t := range schema.Rows {
-		p := plan{table: t, index: map[string]int{}, target: map[string][]target{}, nested: map[string]bool{}}
+	for _, t := range schema.RowTables {
+		layout := tableLayout{table: t, index: map[string]int{}, targets: map[string][]columnTarget{}, nested: map[string]bool{}}
 		for i, c := range t.Columns {
-			p.index[c.Name] = i
+			layout.index[c.Name] = i
 			for rank, key := range c.From {
-				p.target[key] = append(p.target[key], target{i, rank})
+				layout.targets[key] = append(layout.targets[key], columnTarget{i, rank})
 				if outer, _, found := strings.Cut(key, "."); found {
-					p.nested[outer] = true
+					layout.nested[outer] = true
 				}
 			}
 		}
-		f.plans = append(f.plans, p)
+		f.layouts = append(f.layouts, layout)
 	}
 	return f
 }
@@ -96,12 +96,12 @@ func newFlattener(runID, partitionBy string) *flattener {
 // outside the window is kept.
 var dateFields = []string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
 
-// flatten types one event. It yields one row, but for an intent record that
+// flattenEvent types one event. It yields one row, but for an intent record that
 // nests several topics: those become one row each, with the same raw.
-func (f *flattener) flatten(e schema.Event) []row {
-	signal, _ := schema.Lookup(e.Type)
+func (f *flattener) flattenEvent(e schema.Event) []row {
+	signal, _ := schema.LookupSignal(e.Type)
 	category := categoryOf(e.Type)
-	p := &f.plans[tableIndex(category)]
+	layout := &f.layouts[tableIndex(category)]
 	var topics [][]byte
 	if category == schema.CategoryIntent {
 		for key, raw := range members(e.Raw) {
@@ -113,41 +113,41 @@ func (f *flattener) flatten(e schema.Event) []row {
 		}
 	}
 	if len(topics) == 0 {
-		return []row{f.row(p, signal, e, nil)}
+		return []row{f.newRow(layout, signal, e, nil)}
 	}
 	rows := make([]row, 0, len(topics))
 	for _, topic := range topics {
-		rows = append(rows, f.row(p, signal, e, topic))
+		rows = append(rows, f.newRow(layout, signal, e, topic))
 	}
 	return rows
 }
 
-func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []byte) row {
-	r := row{table: tableIndex(schema.Category(p.table.Name)), values: make([]value, len(p.table.Columns))}
+func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
+	r := row{table: tableIndex(schema.Category(layout.table.Name)), values: make([]value, len(layout.table.Columns))}
 	var notes []string
 	ranks := map[int]int{}
-	p.read(e.Raw, "", &r, ranks, &notes)
+	layout.readRecord(e.Raw, "", &r, ranks, &notes)
 	if topic != nil {
-		p.read(topic, "", &r, ranks, &notes)
+		layout.readRecord(topic, "", &r, ranks, &notes)
 	}
 	set := func(column string, v value) {
-		if i, ok := p.index[column]; ok {
+		if i, ok := layout.index[column]; ok {
 			r.values[i] = v
 		}
 	}
-	got := func(column string) value {
-		if i, ok := p.index[column]; ok {
+	get := func(column string) value {
+		if i, ok := layout.index[column]; ok {
 			return r.values[i]
 		}
 		return value{}
 	}
 
-	if rate := got("change_rate_percent"); rate.set {
+	if rate := get("change_rate_percent"); rate.set {
 		set("change_rate_percent_abs", doubleValue(math.Abs(rate.double())))
 	}
-	set("direction", optionalString(string(signal.Rising)))
-	if signal.Months > 0 {
-		set("window_months", intValue(int64(signal.Months)))
+	set("direction", optionalString(string(signal.Trend)))
+	if signal.WindowMonths > 0 {
+		set("window_months", intValue(int64(signal.WindowMonths)))
 	}
 	if signal.Risk {
 		set("is_risk", intValue(1))
@@ -157,23 +157,23 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 
 	var date value
 	for _, field := range dateFields {
-		if date = got(field); date.set {
+		if date = get(field); date.set {
 			break
 		}
 	}
 	entityID := e.Entity.ID
 	switch {
 	case entityID != "":
-	case e.Asked != nil:
+	case e.Origin != nil:
 		entityID = resultID(e.Raw)
 	default:
-		person, company := got("person_id").s, got("company_id").s // an unknown record may have both
+		person, company := get("person_id").s, get("company_id").s // an unknown record may have both
 		if entityID = cmp.Or(company, person); e.Entity.Object == schema.Contact {
 			entityID = cmp.Or(person, company)
 		}
 	}
-	if a := e.Asked; a != nil {
-		if name := strings.TrimSpace(got("first_name").s + " " + got("last_name").s); !got("name").set {
+	if a := e.Origin; a != nil {
+		if name := strings.TrimSpace(get("first_name").s + " " + get("last_name").s); !get("name").set {
 			set("name", optionalString(name))
 		}
 		set("identifier_type", optionalString(string(a.Identifier)))
@@ -186,11 +186,11 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 		set("window_end", dateValue(a.Until))
 		set("scored_on", dateValue(a.Until))
 		r.uid = productUID(e, entityID)
-		r.partition = schema.Partition{Table: p.table.Name}
+		r.partition = schema.Partition{Table: layout.table.Name}
 		set("row_uid", stringValue(r.uid))
 	} else {
-		r.uid = p.uid(signal, e, topic, entityID, date, got)
-		r.partition = schema.Partition{Table: p.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
+		r.uid = layout.eventUID(signal, e, topic, entityID, date, get)
+		r.partition = schema.Partition{Table: layout.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
 		set("event_uid", stringValue(r.uid))
 	}
 	set("signal_type", stringValue(e.Type))
@@ -202,28 +202,28 @@ func (f *flattener) row(p *plan, signal schema.Signal, e schema.Event, topic []b
 	set("run_id", stringValue(f.runID))
 	set("call_id", stringValue(e.CallID))
 	set("ingest_source", stringValue(e.Source))
-	set("schema_version", intValue(int64(p.table.Version)))
+	set("schema_version", intValue(int64(layout.table.Version)))
 	set("notes", optionalString(strings.Join(notes, "; ")))
 	set("raw", stringValue(string(e.Raw)))
 	return r
 }
 
-// read fills the columns that a record's members go to. A member that cannot be
+// readRecord fills the columns that a record's members go to. A member that cannot be
 // typed leaves its column null and adds a note.
-func (p *plan) read(raw []byte, prefix string, r *row, ranks map[int]int, notes *[]string) {
+func (l *tableLayout) readRecord(raw []byte, prefix string, r *row, ranks map[int]int, notes *[]string) {
 	for key, val := range members(raw) {
 		path := prefix + key
-		if prefix == "" && p.nested[key] && !isNull(val) {
-			if val[0] != '{' && len(p.target[path]) == 0 {
-				*notes = append(*notes, fmt.Sprintf("%s: not an object: %s", key, shorten(text(val), 60)))
+		if prefix == "" && l.nested[key] && !isNull(val) {
+			if val[0] != '{' && len(l.targets[path]) == 0 {
+				*notes = append(*notes, fmt.Sprintf("%s: not an object: %s", key, truncate(text(val), 60)))
 			}
-			p.read(val, key+".", r, ranks, notes)
+			l.readRecord(val, key+".", r, ranks, notes)
 		}
-		for _, t := range p.target[path] {
-			if best, taken := ranks[t.column]; taken && best < t.rank {
+		for _, t := range l.targets[path] {
+			if rank, ok := ranks[t.column]; ok && rank < t.rank {
 				continue
 			}
-			v, problem := typed(p.table.Columns[t.column], val)
+			v, problem := parseValue(l.table.Columns[t.column], val)
 			if problem != "" {
 				*notes = append(*notes, fmt.Sprintf("%s: %s", path, problem))
 			}
@@ -250,41 +250,41 @@ func (f *flattener) partitionValue(date value) string {
 	return t.Format("2006-01")
 }
 
-// uid derives the event's id from what identifies it: the API's own event id
+// eventUID derives the event's id from what identifies it: the API's own event id
 // when there is one, else the natural key of the record. Types the catalogue
 // does not know have no known key, so their whole content counts.
-func (p *plan) uid(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value, got func(string) value) string {
+func (l *tableLayout) eventUID(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value, get func(string) value) string {
 	h := sha256.New()
-	add := func(parts ...string) { addParts(h, parts...) }
+	add := func(parts ...string) { hashParts(h, parts...) }
 	day := ""
 	if date.set {
 		day = strconv.FormatInt(date.n, 10)
 	}
-	id := got("signal_id").s
+	id := get("signal_id").s
 	switch {
 	case id != "":
-		add("signal", e.Type, id, got("topic_name").s)
+		add("signal", e.Type, id, get("topic_name").s)
 	case signal.Record == "person":
-		person := got("person_id").s
+		person := get("person_id").s
 		if person == "" {
 			person = entityID
 		}
-		add("person", e.Type, person, day, got("current_company_id").s, strings.ToLower(got("current_title").s))
+		add("person", e.Type, person, day, get("current_company_id").s, strings.ToLower(get("current_title").s))
 	case signal.Key != "":
 		// The record's own id, as for persons: the entity may have been asked for by a token.
-		add("company", e.Type, cmp.Or(got("company_id").s, entityID), day)
+		add("company", e.Type, cmp.Or(get("company_id").s, entityID), day)
 		for _, column := range []string{"department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url"} {
-			add(strings.ToLower(got(column).s)) // the API varies the case of its own vocabulary
+			add(strings.ToLower(get(column).s)) // the API varies the case of its own vocabulary
 		}
 	default:
 		add("other", e.Type, entityID, string(e.Raw))
 	}
 	switch { // topics of one record may bear one name, in several places, or none
-	case topic != nil && got("topic_name").s == "":
+	case topic != nil && get("topic_name").s == "":
 		add(string(topic))
 	case topic != nil && id != "":
 		for _, column := range []string{"country", "state", "city"} {
-			add(strings.ToLower(got(column).s))
+			add(strings.ToLower(get(column).s))
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
@@ -307,16 +307,16 @@ func resultID(raw []byte) (id string) {
 // is about.
 func productUID(e schema.Event, entityID string) string {
 	h := sha256.New()
-	a := e.Asked
-	addParts(h, e.Type, string(e.Entity.Object), entityID, string(a.Identifier), a.Text, a.SeedSet, a.Session, a.Site, a.Since, a.Until)
+	a := e.Origin
+	hashParts(h, e.Type, string(e.Entity.Object), entityID, string(a.Identifier), a.Text, a.SeedSet, a.Session, a.Site, a.Since, a.Until)
 	if entityID == "" {
-		addParts(h, string(e.Raw))
+		hashParts(h, string(e.Raw))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// addParts hashes texts so that no two lists of them give the same bytes.
-func addParts(h hash.Hash, parts ...string) {
+// hashParts hashes texts so that no two lists of them give the same bytes.
+func hashParts(h hash.Hash, parts ...string) {
 	for _, part := range parts {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
@@ -325,35 +325,35 @@ func addParts(h hash.Hash, parts ...string) {
 	}
 }
 
-// tableIndex is the place of a dataset's table in schema.Rows.
+// tableIndex is the place of a dataset's table in schema.RowTables.
 func tableIndex(c schema.Category) int {
-	if i, ok := tablePlaces[c]; ok {
+	if i, ok := tableIndexes[c]; ok {
 		return i
 	}
-	return tablePlaces[schema.CategoryOther]
+	return tableIndexes[schema.CategoryOther]
 }
 
-var tablePlaces = func() map[schema.Category]int {
+var tableIndexes = func() map[schema.Category]int {
 	m := map[schema.Category]int{}
-	for i, t := range schema.Rows {
+	for i, t := range schema.RowTables {
 		m[schema.Category(t.Name)] = i
 	}
 	return m
 }()
 
-// typed reads one JSON value as a column's type: liberally where the spelling
+// parseValue reads one JSON value as a column's type: liberally where the spelling
 // is clear (a number in quotes, a timestamp for a date), else it says what was
 // odd and leaves the value null.
-func typed(c schema.Column, raw []byte) (v value, problem string) {
+func parseValue(c schema.Column, raw []byte) (v value, problem string) {
 	if isNull(raw) {
 		return value{}, ""
 	}
-	if raw[0] == '{' || raw[0] == '[' || c.List == schema.AsJSON {
-		return listed(c, raw)
+	if raw[0] == '{' || raw[0] == '[' || c.List == schema.ListJSON {
+		return parseList(c, raw)
 	}
 	s := text(raw)
 	if c.Host {
-		return optionalString(schema.Host(s)), ""
+		return optionalString(schema.BareHost(s)), ""
 	}
 	if c.Type == schema.String {
 		return stringValue(s), ""
@@ -365,42 +365,42 @@ func typed(c schema.Column, raw []byte) (v value, problem string) {
 	ok := false
 	switch c.Type {
 	case schema.Int64:
-		v.n, ok = wholeNumber(s)
+		v.n, ok = parseInteger(s)
 	case schema.Double:
 		f, err := strconv.ParseFloat(s, 64)
 		v, ok = doubleValue(f), err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) && !strings.ContainsAny(s, "xX_")
 	case schema.Bool:
 		v.n, ok = map[string]int64{"true": 1, "false": 0}[s]
 	case schema.Date:
-		v.n, ok = days(s)
+		v.n, ok = parseDate(s)
 	case schema.Time:
 		t, err := time.Parse(time.RFC3339Nano, s)
 		v, ok = timeValue(t), err == nil
 	}
 	if !ok {
-		return value{}, fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), shorten(s, 60))
+		return value{}, fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), truncate(s, 60))
 	}
 	v.set = true
 	return v, ""
 }
 
-// listed reads a list or an object into a String column. A single value where
+// parseList reads a list or an object into a String column. A single value where
 // JSON text of a list belongs is a list of one.
-func listed(c schema.Column, raw []byte) (v value, problem string) {
-	odd := func(raw []byte) string {
-		return fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), shorten(string(raw), 60))
+func parseList(c schema.Column, raw []byte) (v value, problem string) {
+	problemWith := func(raw []byte) string {
+		return fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), truncate(string(raw), 60))
 	}
 	switch c.List {
-	case schema.AsJSON:
+	case schema.ListJSON:
 		var b bytes.Buffer
 		if err := json.Compact(&b, raw); err != nil {
-			return value{}, odd(raw)
+			return value{}, problemWith(raw)
 		}
 		if raw[0] != '[' {
 			return stringValue("[" + b.String() + "]"), ""
 		}
 		return stringValue(b.String()), ""
-	case schema.Joined:
+	case schema.ListJoined:
 		var parts []string
 		for e := range elements(raw) {
 			named := e[0] != '{' && e[0] != '['
@@ -415,34 +415,34 @@ func listed(c schema.Column, raw []byte) (v value, problem string) {
 				}
 			}
 			if !named && problem == "" {
-				problem = odd(e)
+				problem = problemWith(e)
 			}
 		}
 		return optionalString(strings.Join(parts, "; ")), problem
 	default:
-		return value{}, odd(raw)
+		return value{}, problemWith(raw)
 	}
 }
 
-// wholeNumber reads an integer exactly. A fraction of zeros and an exponent
+// parseInteger reads an integer exactly. A fraction of zeros and an exponent
 // that leaves a whole number are accepted.
-func wholeNumber(s string) (int64, bool) {
+func parseInteger(s string) (int64, bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, true
 	}
-	mantissa, exponent, found := strings.Cut(strings.ToLower(s), "e")
+	mantissa, exponent, hasExponent := strings.Cut(strings.ToLower(s), "e")
 	if !strings.ContainsAny(mantissa, "0123456789") {
 		return 0, false
 	}
 	shift := 0
-	if found {
+	if hasExponent {
 		var err error
 		if shift, err = strconv.Atoi(exponent); err != nil || shift < -30 || shift > 30 {
 			return 0, false
 		}
 	}
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	digits := whole + fraction
+	integer, fraction, _ := strings.Cut(mantissa, ".")
+	digits := integer + fraction
 	shift -= len(fraction)
 	for ; shift < 0; shift++ {
 		if !strings.HasSuffix(digits, "0") {
@@ -454,8 +454,8 @@ func wholeNumber(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// days reads a date, or the date of a timestamp, as days since 1970.
-func days(s string) (int64, bool) {
+// parseDate reads a date, or the date of a timestamp, as days since 1970.
+func parseDate(s string) (int64, bool) {
 	if len(s) > 10 && (s[10] == 'T' || s[10] == ' ') {
 		s = s[:10]
 	}
@@ -466,8 +466,8 @@ func days(s string) (int64, bool) {
 	return t.Unix() / 86400, true // midnight UTC: divides exactly, before 1970 too
 }
 
-// shorten cuts a text for a message, at a character's border.
-func shorten(s string, limit int) string {
+// truncate cuts a text for a message, at a character's border.
+func truncate(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}

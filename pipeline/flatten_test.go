@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// firm is how a company record begins.
-const firm = `"companyId":"50023","companyName":"Kestrel Loom","domain":"kestrelloom.example"`
+// companyFields is how a company record begins.
+const companyFields = `"companyId":"50023","companyName":"Kestrel Loom","domain":"kestrelloom.example"`
 
 // record is the documented-shape record of a key, as the API would send it.
 func record(t testing.TB, key string) string {
@@ -39,7 +39,7 @@ func event(key, raw string) schema.Event {
 		Entity: schema.Entity{Object: schema.Company, ID: "50023", Name: "Kestrel Loom"}, AccountKey: "crm-9", Type: key, Raw: json.RawMessage(raw),
 		CallID: "000003-1", FetchedAt: time.Date(2026, 5, 7, 2, 30, 0, 123456789, time.UTC), Source: "poll",
 	}
-	if s, _ := schema.Lookup(key); s.Object == schema.Contact {
+	if s, _ := schema.LookupSignal(key); s.Object == schema.Contact {
 		e.Entity = schema.Entity{Object: schema.Contact, ID: "40117"}
 	}
 	return e
@@ -54,15 +54,15 @@ type typedRow struct {
 func typedRows(t testing.TB, e schema.Event) []typedRow {
 	t.Helper()
 	var out []typedRow
-	for _, r := range newFlattener("run-1", "event_month").flatten(e) {
-		columns := schema.Events[r.table].Columns
+	for _, r := range newFlattener("run-1", "event_month").flattenEvent(e) {
+		columns := schema.EventTables[r.table].Columns
 		if len(r.values) != len(columns) {
 			t.Fatalf("flatten(%s) gives %d values, want %d", e.Raw, len(r.values), len(columns))
 		}
 		tr := typedRow{r.partition.String(), map[string]string{}}
 		for i, c := range columns {
 			if r.values[i].set {
-				tr.cells[c.Name] = spell(c.Type, r.values[i])
+				tr.cells[c.Name] = formatCell(c.Type, r.values[i])
 			}
 		}
 		if tr.cells["event_uid"] != r.uid {
@@ -73,8 +73,8 @@ func typedRows(t testing.TB, e schema.Event) []typedRow {
 	return out
 }
 
-// one flattens an event that must become one row.
-func one(t testing.TB, key, raw string) typedRow {
+// flattenOne flattens an event that must become one row.
+func flattenOne(t testing.TB, key, raw string) typedRow {
 	t.Helper()
 	got := typedRows(t, event(key, raw))
 	if len(got) != 1 {
@@ -86,7 +86,7 @@ func one(t testing.TB, key, raw string) typedRow {
 	return got[0]
 }
 
-func spell(typ schema.Type, v value) string {
+func formatCell(typ schema.Type, v value) string {
 	switch typ {
 	case schema.Int64:
 		return strconv.FormatInt(v.n, 10)
@@ -107,7 +107,7 @@ func TestFlattenGolden(t *testing.T) {
 	for _, s := range schema.Signals {
 		t.Run(s.Key, func(t *testing.T) {
 			raw := record(t, s.Key)
-			got := one(t, s.Key, raw)
+			got := flattenOne(t, s.Key, raw)
 			table := schema.EventTable(s.Category)
 			var b strings.Builder
 			fmt.Fprintf(&b, "%s\n\n", got.partition)
@@ -123,7 +123,7 @@ func TestFlattenGolden(t *testing.T) {
 			// Every field of the record has its column: none was forgotten or noted.
 			for _, c := range table.Columns {
 				for _, field := range c.From {
-					if _, set := got.cells[c.Name]; !set && carries(raw, field) {
+					if _, set := got.cells[c.Name]; !set && hasField(raw, field) {
 						t.Errorf("flatten(%s): %s = null, want the record's %s", s.Key, c.Name, field)
 					}
 				}
@@ -135,12 +135,12 @@ func TestFlattenGolden(t *testing.T) {
 	}
 }
 
-// carries says whether a record has a field; "author.id" is a nested one.
-func carries(record, field string) bool {
+// hasField says whether a record has a field; "author.id" is a nested one.
+func hasField(record, field string) bool {
 	outer, inner, nested := strings.Cut(field, ".")
 	for key, val := range members([]byte(record)) {
 		if key == outer {
-			return !nested || carries(string(val), inner)
+			return !nested || hasField(string(val), inner)
 		}
 	}
 	return false
@@ -176,7 +176,7 @@ type cellCase struct {
 func checkCells(t *testing.T, cases []cellCase) {
 	t.Helper()
 	for _, c := range cases {
-		row := one(t, c.key, c.raw)
+		row := flattenOne(t, c.key, c.raw)
 		got := map[string]string{}
 		for column := range c.want {
 			got[column] = "null"
@@ -200,7 +200,7 @@ func TestFlattenReadsNumbersExactly(t *testing.T) {
 		`9007199254740993`: "9007199254740993", `"9007199254740993"`: "9007199254740993", `9007199254740993.0`: "9007199254740993",
 		`9223372036854775807`: "9223372036854775807", `-9223372036854775808`: "-9223372036854775808",
 	} {
-		row := one(t, "headcountIncrease1m", `{"newEmployeesCount":`+spelled+`}`)
+		row := flattenOne(t, "headcountIncrease1m", `{"newEmployeesCount":`+spelled+`}`)
 		if got := row.cells[column]; got != want || row.cells["notes"] != "" {
 			t.Errorf("flatten: %s = %q, notes %q of %s, want %s and none", column, got, row.cells["notes"], spelled, want)
 		}
@@ -208,7 +208,7 @@ func TestFlattenReadsNumbersExactly(t *testing.T) {
 	for _, spelled := range []string{
 		`2.5`, `"2.5"`, `240.01`, `24e-1`, `9223372036854775808`, `1e19`, `1e400`, `"many"`, `"e5"`, `"-e2"`, `"."`, `".e1"`, `"1e"`, `"0x10"`, `"1_000"`, `"1,000"`, `"1.2.0"`, `true`, `[1]`, `{"n":1}`,
 	} {
-		row := one(t, "headcountIncrease1m", `{"newEmployeesCount":`+spelled+`,"baselineEmployeesCount":3}`)
+		row := flattenOne(t, "headcountIncrease1m", `{"newEmployeesCount":`+spelled+`,"baselineEmployeesCount":3}`)
 		if got, set := row.cells[column]; set {
 			t.Errorf("flatten: %s = %q of %s, want null", column, got, spelled)
 		}
@@ -220,31 +220,31 @@ func TestFlattenReadsNumbersExactly(t *testing.T) {
 		}
 	}
 	for _, nothing := range []string{`null`, `""`, `" "`} {
-		row := one(t, "headcountIncrease1m", `{"newEmployeesCount":`+nothing+`}`)
+		row := flattenOne(t, "headcountIncrease1m", `{"newEmployeesCount":`+nothing+`}`)
 		if got, set := row.cells[column]; set || row.cells["notes"] != "" {
 			t.Errorf("flatten: %s = %q, notes %q of %s, want null and none", column, got, row.cells["notes"], nothing)
 		}
 	}
 }
 
-func TestWholeNumberNeverRounds(t *testing.T) {
+func TestParseIntegerNeverRounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64().Draw(t, "n")
 		s := strconv.FormatInt(n, 10)
 		zeros := rapid.IntRange(0, 5).Draw(t, "zeros")
 		for _, spelled := range []string{s, s + "." + strings.Repeat("0", zeros+1), s + strings.Repeat("0", zeros) + "e-" + strconv.Itoa(zeros)} {
-			if got, ok := wholeNumber(spelled); !ok || got != n {
+			if got, ok := parseInteger(spelled); !ok || got != n {
 				t.Fatalf("wholeNumber(%q) = %d, %t, want %d", spelled, got, ok, n)
 			}
 		}
 		fraction := s + "." + strings.Repeat("0", zeros) + strconv.Itoa(rapid.IntRange(1, 9).Draw(t, "digit"))
-		if got, ok := wholeNumber(fraction); ok {
+		if got, ok := parseInteger(fraction); ok {
 			t.Fatalf("wholeNumber(%q) = %d, true, want false", fraction, got)
 		}
 	})
 }
 
-func TestFlattenIsLenient(t *testing.T) {
+func TestFlattenLenient(t *testing.T) {
 	checkCells(t, []cellCase{
 		{"number for text", "companyChange", `{"personId":40117,"currentTitle":7}`, map[string]string{"person_id": "40117", "current_title": "7"}},
 		{"long id stays text", "companyChange", `{"currentCompanyId":123456789012345678901}`, map[string]string{"current_company_id": "123456789012345678901"}},
@@ -334,7 +334,7 @@ func TestFlattenDates(t *testing.T) {
 	for raw, want := range map[string]string{
 		`{"signalDate":"2026-04-20"}`: "contact/event_day=2026-04-20", `{"signalDate":"0001-01-01"}`: "contact/event_day=unknown", `{}`: "contact/event_day=unknown",
 	} {
-		if got := f.flatten(event("promotion", raw))[0].partition.String(); got != want {
+		if got := f.flattenEvent(event("promotion", raw))[0].partition.String(); got != want {
 			t.Errorf("partition of %s by date = %s, want %s", raw, got, want)
 		}
 	}
@@ -342,7 +342,7 @@ func TestFlattenDates(t *testing.T) {
 
 func TestFlattenKeepsUnknownTypes(t *testing.T) {
 	for _, raw := range []string{`{"companyId":"7","companyName":"N","signalId":"1","signalDate":"2026-04-20","score":"high"}`, `"just text"`, `null`, `[1]`, `{}`} {
-		row := one(t, "newsEvent", raw)
+		row := flattenOne(t, "newsEvent", raw)
 		if row.cells["signal_type"] != "newsEvent" || !strings.HasPrefix(row.partition, "other/") {
 			t.Errorf("flatten(newsEvent, %s) = %s in %s, want newsEvent in other", raw, row.cells["signal_type"], row.partition)
 		}
@@ -356,7 +356,7 @@ func TestFlattenKeepsUnknownTypes(t *testing.T) {
 }
 
 func TestFlattenNestedTopics(t *testing.T) {
-	const raw = `{"signalId":"9",` + firm + `,"signalDate":"2026-05-04","topicCount":3,"detectedTopics":[` +
+	const raw = `{"signalId":"9",` + companyFields + `,"signalDate":"2026-05-04","topicCount":3,"detectedTopics":[` +
 		`{"topicName":"Looms","metadata":{"topicScore":71,"topicTrend":"+7"}},{"topicName":"Yarn","metadata":{"topicScore":"12.5"}},{"topicName":"Dye","topicScore":3}]}`
 	type topicCells struct{ Name, Score, Trend, Date, Company string }
 	var got []topicCells
@@ -383,12 +383,12 @@ func TestFlattenNestedTopics(t *testing.T) {
 			t.Errorf("flatten(intent, %s) gives %d rows, want 1", raw, len(got))
 		}
 	}
-	one(t, "surgeInHiring", `{"detectedTopics":[{},{}]}`) // topics are an intent record's only
+	flattenOne(t, "surgeInHiring", `{"detectedTopics":[{},{}]}`) // topics are an intent record's only
 }
 
 func uidOf(t testing.TB, key, raw string) string {
 	t.Helper()
-	return one(t, key, raw).cells["event_uid"]
+	return flattenOne(t, key, raw).cells["event_uid"]
 }
 
 func TestUIDs(t *testing.T) {
@@ -449,12 +449,12 @@ func TestUIDs(t *testing.T) {
 	}
 	a, b := event("surgeInHiring", `{"signalDate":"2026-04-20"}`), event("surgeInHiring", `{"signalDate":"2026-04-20"}`)
 	b.Entity.ID = "50024"
-	if f := newFlattener("run-1", "event_month"); f.flatten(a)[0].uid == f.flatten(b)[0].uid {
+	if f := newFlattener("run-1", "event_month"); f.flattenEvent(a)[0].uid == f.flattenEvent(b)[0].uid {
 		t.Error("two companies' events without an id have one uid, want two")
 	}
 	b = a
 	b.AccountKey, b.CallID, b.FetchedAt, b.Source = "other", "other", time.Time{}, "webhook"
-	if f, g := newFlattener("run-1", "event_month"), newFlattener("run-2", "event_day"); f.flatten(a)[0].uid != g.flatten(b)[0].uid {
+	if f, g := newFlattener("run-1", "event_month"), newFlattener("run-2", "event_day"); f.flattenEvent(a)[0].uid != g.flattenEvent(b)[0].uid {
 		t.Error("the uid of an event differs between runs, want it stable")
 	}
 }
@@ -467,7 +467,7 @@ func TestFlattenAnything(t *testing.T) {
 	for _, s := range schema.Signals {
 		keys = append(keys, s.Key)
 	}
-	for _, table := range schema.Events {
+	for _, table := range schema.EventTables {
 		for _, c := range table.Columns {
 			fields = append(fields, c.From...)
 		}
@@ -483,16 +483,16 @@ func TestFlattenAnything(t *testing.T) {
 		}
 		b.WriteByte('}')
 		e := event(rapid.SampledFrom(keys).Draw(t, "key"), b.String())
-		rows := newFlattener("run-1", "event_month").flatten(e)
+		rows := newFlattener("run-1", "event_month").flattenEvent(e)
 		if len(rows) == 0 {
 			t.Fatalf("flatten(%s) gives no row", e.Raw)
 		}
 		for _, r := range rows {
-			if got := r.values[schema.Events[r.table].Index("raw")].s; got != string(e.Raw) {
+			if got := r.values[schema.EventTables[r.table].ColumnIndex("raw")].s; got != string(e.Raw) {
 				t.Fatalf("flatten(%s): raw = %s", e.Raw, got)
 			}
-			for i, c := range schema.Events[r.table].Columns {
-				if c.List == schema.AsJSON && r.values[i].set && !json.Valid([]byte(r.values[i].s)) {
+			for i, c := range schema.EventTables[r.table].Columns {
+				if c.List == schema.ListJSON && r.values[i].set && !json.Valid([]byte(r.values[i].s)) {
 					t.Fatalf("flatten(%s): %s = %s, want JSON", e.Raw, c.Name, r.values[i].s)
 				}
 			}
@@ -503,11 +503,11 @@ func TestFlattenAnything(t *testing.T) {
 // TestDomainsOfEvents: domains are as they are in product tables and accounts, so
 // that they join; raw has them as received.
 func TestDomainsOfEvents(t *testing.T) {
-	row := one(t, "surgeInHiring", `{"companyId":"50023","domain":"www.KestrelLoom.example","signalId":"7"}`)
+	row := flattenOne(t, "surgeInHiring", `{"companyId":"50023","domain":"www.KestrelLoom.example","signalId":"7"}`)
 	if got := row.cells["company_domain"]; got != "kestrelloom.example" {
 		t.Errorf("company_domain = %s, want kestrelloom.example", got)
 	}
-	row = one(t, "companyChange", `{"id":"40117","currentDomain":"HTTPS://www.Kestrel.example/","previousDomain":"www.brackwater.example"}`)
+	row = flattenOne(t, "companyChange", `{"id":"40117","currentDomain":"HTTPS://www.Kestrel.example/","previousDomain":"www.brackwater.example"}`)
 	if got := row.cells["current_domain"] + " " + row.cells["previous_domain"]; got != "kestrel.example brackwater.example" {
 		t.Errorf("domains = %s, want kestrel.example brackwater.example", got)
 	}

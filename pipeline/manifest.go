@@ -20,22 +20,22 @@ type Manifest struct {
 	Previous   *Link `json:"previous,omitempty"` // the generation before
 	Snapshot   *Link `json:"snapshot,omitempty"` // list of the files that hold every row of the lake as of this generation
 
-	Run      RunInfo           `json:"run"`
-	Versions map[string]string `json:"versions"`
-	Input    Input             `json:"input"`
-	Queries  []Query           `json:"queries"`
-	Accounts AccountTotals     `json:"accounts"`
-	Credits  CreditTotals      `json:"credits"`
-	Events   EventTotals       `json:"events"`
-	Products map[string]int64  `json:"products,omitempty"` // results of what was bought beside signals: ids found, scores, lookalikes, visits
-	Calls    CallTotals        `json:"calls"`
-	Held     []Doubt           `json:"held"`            // this run's own, in its order, then those of earlier runs
-	Pages    *PageTotals       `json:"pages,omitempty"` // of a run that asked page by page
-	Account  *AccountMoves     `json:"account,omitempty"`
-	Timings  Timings           `json:"timings"`
-	Files    []File            `json:"files"`
-	Replaces []string          `json:"replaces,omitempty"` // paths of the files whose rows a compaction's files hold
-	PerCall  []CallLine        `json:"per_call"`
+	Run            RunInfo           `json:"run"`
+	Versions       map[string]string `json:"versions"`
+	Input          Input             `json:"input"`
+	Queries        []Query           `json:"queries"`
+	Accounts       AccountTotals     `json:"accounts"`
+	Credits        CreditTotals      `json:"credits"`
+	Events         EventTotals       `json:"events"`
+	Products       map[string]int64  `json:"products,omitempty"` // results of what was bought beside signals: ids found, scores, lookalikes, visits
+	Calls          CallTotals        `json:"calls"`
+	InDoubt        []InDoubtCall     `json:"held"`            // this run's own, in its order, then those of earlier runs
+	Pages          *PageTotals       `json:"pages,omitempty"` // of a run that asked page by page
+	Reconciliation *Reconciliation   `json:"account,omitempty"`
+	Timings        Timings           `json:"timings"`
+	Files          []File            `json:"files"`
+	Replaces       []string          `json:"replaces,omitempty"` // paths of the files whose rows a compaction's files hold
+	PerCall        []CallSummary     `json:"per_call"`
 }
 
 // Link names a manifest, or a list of files, and the digest of its bytes.
@@ -46,61 +46,61 @@ type Link struct {
 
 // RunInfo says what ran, when, and how it ended.
 type RunInfo struct {
-	ID          string    `json:"id"`
-	Kind        Kind      `json:"kind,omitempty"`
-	Started     time.Time `json:"started"`
-	Finished    time.Time `json:"finished"`
-	Outcome     Outcomes  `json:"outcome"`
-	Stop        *StopInfo `json:"stop,omitempty"`
-	Concurrency int       `json:"concurrency"`
-	BatchSize   int       `json:"batch_size"`
-	Endpoint    string    `json:"endpoint"`             // base URL of the API
-	Choice      string    `json:"api_choice,omitempty"` // the dialect of the API, and why that one
-	Continues   string    `json:"continues,omitempty"`  // the run that left what this one asked about
-	Simulated   bool      `json:"simulated,omitempty"`  // an embedded simulator invented the answers
+	ID          string         `json:"id"`
+	Kind        GenerationKind `json:"kind,omitempty"`
+	Started     time.Time      `json:"started"`
+	Finished    time.Time      `json:"finished"`
+	Outcome     RunOutcome     `json:"outcome"`
+	Stop        *StopInfo      `json:"stop,omitempty"`
+	Concurrency int            `json:"concurrency"`
+	BatchSize   int            `json:"batch_size"`
+	Endpoint    string         `json:"endpoint"`             // base URL of the API
+	APIChoice   string         `json:"api_choice,omitempty"` // the dialect of the API, and why that one
+	Continues   string         `json:"continues,omitempty"`  // the run that left what this one asked about
+	Simulated   bool           `json:"simulated,omitempty"`  // an embedded simulator invented the answers
 }
 
-// Kind says what made a generation.
-type Kind string
+// GenerationKind says what made a generation.
+type GenerationKind string
 
 // The kinds of generations. A run's is empty: it was the only one at first.
 const (
-	OfRun        Kind = ""
-	OfCompaction Kind = "compaction"
+	RunGeneration        GenerationKind = ""
+	CompactionGeneration GenerationKind = "compaction"
 )
 
-// Outcomes is how a run ended.
-type Outcomes string
+// RunOutcome is how a run ended.
+type RunOutcome string
 
 // The ways a run ends, worst last.
 const (
-	Complete    Outcomes = "complete"
-	WithRejects Outcomes = "complete_with_rejects"
-	Incomplete  Outcomes = "deferred"
-	InDoubt     Outcomes = "held"
-	Refused     Outcomes = "refused" // key, account or plan
+	RunComplete    RunOutcome = "complete"
+	RunWithRejects RunOutcome = "complete_with_rejects"
+	RunDeferred    RunOutcome = "deferred"
+	RunInDoubt     RunOutcome = "held"
+	RunRefused     RunOutcome = "refused" // key, account or plan
 )
 
 // StopInfo is a Stop as the manifest keeps it.
 type StopInfo struct {
-	Kind    StopKind   `json:"kind"`
-	Reason  string     `json:"reason"`
-	Advice  string     `json:"advice,omitempty"`
-	RetryAt *time.Time `json:"retry_at,omitempty"`
-	Needs   int64      `json:"needs_at_most,omitempty"` // after a budget: credits that suffice for all lines that are left
+	Kind          StopKind   `json:"kind"`
+	Reason        string     `json:"reason"`
+	Advice        string     `json:"advice,omitempty"`
+	RetryAt       *time.Time `json:"retry_at,omitempty"`
+	CreditsNeeded int64      `json:"needs_at_most,omitempty"` // after a budget: credits that suffice for all lines that are left
 }
 
-// Again is the Stop as far as the manifest keeps it, for one that is made again;
+// Stop is the Stop as far as the manifest keeps it, for one that is made again;
 // nil when there was none.
-func (s *StopInfo) Again() *Stop {
+func (s *StopInfo) Stop() *Stop {
 	if s == nil {
 		return nil
 	}
-	again := &Stop{Kind: s.Kind, Reason: s.Reason, Advice: s.Advice}
+	stop := &Stop{Kind: s.Kind, Reason: s.Reason, Advice: s.Advice}
 	if s.RetryAt != nil {
-		again.RetryAt = *s.RetryAt
+		stop.RetryAt = *s.RetryAt
 	}
-	return again
+	return stop
 }
 
 // Input is the fingerprint of the list that was read.
@@ -133,11 +133,11 @@ type AccountTotals struct {
 	Rejects  []RejectLine            `json:"first_rejects,omitempty"` // the first few; the accounts table has all
 }
 
-// add counts a line with its fate.
-func (t *AccountTotals) add(l Line) {
+// addLine counts a line with its fate.
+func (t *AccountTotals) addLine(l Line) {
 	t.Lines++
 	t.ByStatus[l.Status]++
-	if l.Status == schema.Rejected && len(t.Rejects) < fewRejects {
+	if l.Status == schema.Rejected && len(t.Rejects) < maxRejectsShown {
 		t.Rejects = append(t.Rejects, RejectLine{l.Account.File, l.Account.Line, l.Account.Key, l.Reason})
 	}
 }
@@ -150,33 +150,33 @@ type RejectLine struct {
 	Reason string `json:"reason"`
 }
 
-// fewRejects is how many rejected lines the manifest itself shows.
-const fewRejects = 20
+// maxRejectsShown is how many rejected lines the manifest itself shows.
+const maxRejectsShown = 20
 
 // CreditTotals is the bill in credits, from the server's own numbers.
 type CreditTotals struct {
-	Charged          int64                     `json:"charged"`               // sum of the charges the server stated
-	UnknownCalls     int64                     `json:"unknown_calls"`         // answered, but the charge was not understood
-	UnknownCeiling   int64                     `json:"unknown_ceiling"`       // the most those can have cost
-	AmbiguousCalls   int64                     `json:"ambiguous_calls"`       // whether they were charged is not known
-	AmbiguousCeiling int64                     `json:"ambiguous_ceiling"`     // the most those can have cost
-	WholeCall        int64                     `json:"charged_no_event"`      // charged by calls that returned no event
-	OddCalls         int64                     `json:"unexplained_calls"`     // charged something else than the price of the events they returned
-	Beyond           int64                     `json:"charged_beyond_events"` // what those were charged more, in all
-	Below            int64                     `json:"charged_below_events"`  // and what others of them were charged less
-	ByAction         map[string]int64          `json:"by_action,omitempty"`   // what the vendor's price list calls them
-	BySignal         map[string]int64          `json:"by_signal_type"`        // allocated, known charges
-	ByCategory       map[schema.Category]int64 `json:"by_category"`           // allocated, known charges
-	ByBasis          map[Basis]int64           `json:"by_basis,omitempty"`    // how the shares were found
+	Charged        int64                     `json:"charged"`               // sum of the charges the server stated
+	UnknownCalls   int64                     `json:"unknown_calls"`         // answered, but the charge was not understood
+	UnknownCeiling int64                     `json:"unknown_ceiling"`       // the most those can have cost
+	InDoubtCalls   int64                     `json:"ambiguous_calls"`       // whether they were charged is not known
+	InDoubtCeiling int64                     `json:"ambiguous_ceiling"`     // the most those can have cost
+	WholeCall      int64                     `json:"charged_no_event"`      // charged by calls that returned no event
+	Discrepancies  int64                     `json:"unexplained_calls"`     // charged something else than the price of the events they returned
+	Excess         int64                     `json:"charged_beyond_events"` // what those were charged more, in all
+	Shortfall      int64                     `json:"charged_below_events"`  // and what others of them were charged less
+	ByAction       map[string]int64          `json:"by_action,omitempty"`   // what the vendor's price list calls them
+	BySignal       map[string]int64          `json:"by_signal_type"`        // allocated, known charges
+	ByCategory     map[schema.Category]int64 `json:"by_category"`           // allocated, known charges
+	ByBasis        map[Basis]int64           `json:"by_basis,omitempty"`    // how the shares were found
 }
 
 // EventTotals counts events.
 type EventTotals struct {
 	Returned    int64                     `json:"returned"`         // in paid answers
 	Written     int64                     `json:"written"`          // rows in the event tables
-	Beside      int64                     `json:"beside,omitempty"` // kept out of the tables by the run's own filters, though paid for
+	Filtered    int64                     `json:"beside,omitempty"` // kept out of the tables by the run's own filters, though paid for
 	Duplicate   int64                     `json:"duplicate"`        // returned again with equal content
-	Strays      int64                     `json:"strays"`           // about something never asked, written all the same
+	Unmatched   int64                     `json:"strays"`           // about something never asked, written all the same
 	CappedPairs int64                     `json:"capped_pairs"`     // (entity, type) pairs that reached the cap: there may be older events
 	BySignal    map[string]int64          `json:"by_signal_type"`
 	ByCategory  map[schema.Category]int64 `json:"by_category"`
@@ -189,65 +189,65 @@ type CallTotals struct {
 	ByOutcome map[Outcome]int64 `json:"by_outcome"`
 	ByStatus  map[int]int64     `json:"by_http_status"`
 	PerSecond float64           `json:"per_second"`
-	Last      *Rate             `json:"last_rate,omitempty"` // windows after the last answer that stated them
+	LastRate  *Rate             `json:"last_rate,omitempty"` // windows after the last answer that stated them
 }
 
-// Doubt is a call that may have been charged and whose answer is not known. One
+// InDoubtCall is a call that may have been charged and whose answer is not known. One
 // of an earlier run is listed when lines were not asked about because of it; its
 // credits are in that run's totals and not in this one's.
-type Doubt struct {
-	Run      string    `json:"run_id,omitempty"` // the earlier run that made the call; empty: this one
-	Call     string    `json:"call_id"`
-	Sent     time.Time `json:"sent"`
-	Problem  string    `json:"problem"`
-	Signals  []string  `json:"signals"`
-	Accounts []string  `json:"account_keys"` // of this run's lines that it holds
-	Least    int64     `json:"credits_least"`
-	Most     int64     `json:"credits_most"`
-	Accepted bool      `json:"accepted_loss,omitempty"` // somebody took it as paid and lost: nothing is left to decide
-	Decided  string    `json:"decided,omitempty"`       // before the run was published: accept_loss, or released or not_charged, and the lines were asked again
+type InDoubtCall struct {
+	Run        string    `json:"run_id,omitempty"` // the earlier run that made the call; empty: this one
+	Call       string    `json:"call_id"`
+	Sent       time.Time `json:"sent"`
+	Problem    string    `json:"problem"`
+	Signals    []string  `json:"signals"`
+	Accounts   []string  `json:"account_keys"` // of this run's lines that it holds
+	MinCredits int64     `json:"credits_least"`
+	MaxCredits int64     `json:"credits_most"`
+	WrittenOff bool      `json:"accepted_loss,omitempty"` // somebody took it as paid and lost: nothing is left to decide
+	Decision   string    `json:"decided,omitempty"`       // before the run was published: accept_loss, or released or not_charged, and the lines were asked again
 }
 
-// ProvenFree is the decision about a doubt for which there is proof that the call
+// DecisionNotCharged is the decision about a doubt for which there is proof that the call
 // was not charged. The others leave open what it cost.
-const ProvenFree = "not_charged"
+const DecisionNotCharged = "not_charged"
 
-// Open reports whether nobody has decided about a doubt of the manifest's own run.
-func (d *Doubt) Open() bool { return d.Run == "" && d.Decided == "" }
+// IsOpen reports whether nobody has decided about a doubt of the manifest's own run.
+func (d *InDoubtCall) IsOpen() bool { return d.Run == "" && d.Decision == "" }
 
 // Name is the call as "run/call", or "call" for one of the manifest's own run.
-func (d *Doubt) Name() string {
+func (d *InDoubtCall) Name() string {
 	if d.Run == "" {
 		return d.Call
 	}
 	return d.Run + "/" + d.Call
 }
 
-// AccountMoves holds what the account says that it was charged while a run went
+// Reconciliation holds what the account says that it was charged while a run went
 // on against what the run knows of. They differ when others use the account, when
 // something in doubt was charged, or when the vendor books late.
-type AccountMoves struct {
+type Reconciliation struct {
 	Before    *int64 `json:"used_before"`         // credits the account had used when the run began; null: not known
 	After     *int64 `json:"used_after"`          // and when it ended
-	Moved     *int64 `json:"moved,omitempty"`     // by how much
-	Explained int64  `json:"explained"`           // credits that the run's answers state
-	Possible  int64  `json:"possible"`            // most credits besides, of calls in doubt and charges not understood
-	Beyond    *int64 `json:"beyond,omitempty"`    // moved and not explained by the run: less than zero when the account moved less
+	Change    *int64 `json:"moved,omitempty"`     // by how much
+	Matched   int64  `json:"explained"`           // credits that the run's answers state
+	Liability int64  `json:"possible"`            // most credits besides, of calls in doubt and charges not understood
+	Unmatched *int64 `json:"beyond,omitempty"`    // moved and not explained by the run: less than zero when the account moved less
 	Remaining *int64 `json:"remaining,omitempty"` // credits the account has left
 }
 
-// Settle fills in what follows from the two readings and the bill.
-func (a *AccountMoves) Settle(c *CreditTotals) {
-	a.Explained, a.Possible = c.Charged, c.UnknownCeiling+c.AmbiguousCeiling
+// Reconcile fills in what follows from the two readings and the bill.
+func (a *Reconciliation) Reconcile(c *CreditTotals) {
+	a.Matched, a.Liability = c.Charged, c.UnknownCeiling+c.InDoubtCeiling
 	if a.Before == nil || a.After == nil {
 		return
 	}
-	moved := *a.After - *a.Before
-	beyond := moved - a.Explained
-	if beyond > 0 {
-		beyond = max(0, beyond-a.Possible)
+	change := *a.After - *a.Before
+	unmatched := change - a.Matched
+	if unmatched > 0 {
+		unmatched = max(0, unmatched-a.Liability)
 	}
-	a.Moved, a.Beyond = &moved, &beyond
+	a.Change, a.Unmatched = &change, &unmatched
 }
 
 // Timings says where the time went, in milliseconds.
@@ -257,9 +257,9 @@ type Timings struct {
 	Publish int64 `json:"publish_ms"` // until just before the manifest was written
 }
 
-// CallLine is one attempt in the manifest's list of calls; the calls table has
+// CallSummary is one attempt in the manifest's list of calls; the calls table has
 // the details.
-type CallLine struct {
+type CallSummary struct {
 	ID       string  `json:"id"`
 	Entities int     `json:"entities"`
 	Status   int     `json:"http_status"`
@@ -279,12 +279,12 @@ func NewManifest(run RunInfo) *Manifest {
 		Products: map[string]int64{},
 		Events:   EventTotals{BySignal: map[string]int64{}, ByCategory: map[schema.Category]int64{}},
 		Calls:    CallTotals{ByOutcome: map[Outcome]int64{}, ByStatus: map[int]int64{}},
-		Held:     []Doubt{}, Files: []File{}, PerCall: []CallLine{},
+		InDoubt:  []InDoubtCall{}, Files: []File{}, PerCall: []CallSummary{},
 	}
 }
 
-// command names what the lines of the list were given to.
-func (m *Manifest) command() string {
+// commandName names what the lines of the list were given to.
+func (m *Manifest) commandName() string {
 	name := "resolve"
 	for i := range m.Queries {
 		switch m.Queries[i].Service {
@@ -301,8 +301,8 @@ func (m *Manifest) command() string {
 	return name
 }
 
-// noteCall adds one attempt, and what it bought, to the sums.
-func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basis Basis) {
+// addCall adds one attempt, and what it bought, to the sums.
+func (m *Manifest) addCall(c Call, b *Batch, reply *Reply, shares []share, basis Basis) {
 	m.Calls.Total++
 	m.Calls.ByOutcome[c.Outcome]++
 	m.Calls.ByStatus[c.Status]++
@@ -311,9 +311,9 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 	}
 	if c.Rate.Minute.Limit > 0 || c.Rate.Hour.Limit > 0 || c.Rate.Day.Limit > 0 {
 		rate := c.Rate
-		m.Calls.Last = &rate
+		m.Calls.LastRate = &rate
 	}
-	l := CallLine{ID: c.ID, Entities: c.Entities, Status: c.Status, Outcome: c.Outcome}
+	l := CallSummary{ID: c.ID, Entities: c.Entities, Status: c.Status, Outcome: c.Outcome}
 	for _, s := range shares {
 		category := categoryOf(s.signal)
 		l.Events += s.events
@@ -322,7 +322,7 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 			m.Events.BySignal[s.signal] += s.events
 			m.Events.ByCategory[category] += s.events
 			if s.item >= len(b.Items) {
-				m.Events.Strays += s.events
+				m.Events.Unmatched += s.events
 			}
 		} else {
 			m.Products[s.signal] += s.events
@@ -335,14 +335,14 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 	switch {
 	case c.Outcome == NotCharged:
 		l.Credits = new(int64)
-	case c.Outcome == Ambiguous:
-		d := doubt(c, b, reply)
-		m.Held = append(m.Held, d)
-		if d.Decided == ProvenFree {
+	case c.Outcome == InDoubt:
+		d := newInDoubtCall(c, b, reply)
+		m.InDoubt = append(m.InDoubt, d)
+		if d.Decision == DecisionNotCharged {
 			break
 		}
-		m.Credits.AmbiguousCalls++
-		m.Credits.AmbiguousCeiling += c.Ceiling
+		m.Credits.InDoubtCalls++
+		m.Credits.InDoubtCeiling += c.Ceiling
 	case !c.Charge.Known:
 		m.Credits.UnknownCalls++
 		m.Credits.UnknownCeiling += c.Ceiling
@@ -352,22 +352,22 @@ func (m *Manifest) noteCall(c Call, b *Batch, reply *Reply, shares []share, basi
 		m.Credits.Charged += credits
 		m.Credits.ByBasis[basis] += credits
 		m.Credits.ByAction[b.Query.Action()] += credits
-		if odd := unexplained(c, b.Query, shares); odd != 0 {
-			m.Credits.OddCalls++
-			m.Credits.Beyond += max(odd, 0)
-			m.Credits.Below += max(-odd, 0)
+		if excess := discrepancy(c, b.Query, shares); excess != 0 {
+			m.Credits.Discrepancies++
+			m.Credits.Excess += max(excess, 0)
+			m.Credits.Shortfall += max(-excess, 0)
 		}
 		if basis == WholeCall {
 			m.Credits.WholeCall += credits
 		}
 	}
-	m.notePage(b, reply)
+	m.addPage(b, reply)
 	m.PerCall = append(m.PerCall, l)
 }
 
-// noteCapped counts the pairs that returned as many events as were allowed:
+// countCapped counts the pairs that returned as many events as were allowed:
 // the API says nothing about what it left out.
-func (m *Manifest) noteCapped(q *Query, shares []share) {
+func (m *Manifest) countCapped(q *Query, shares []share) {
 	if q.Service != Signals {
 		return
 	}
@@ -378,10 +378,10 @@ func (m *Manifest) noteCapped(q *Query, shares []share) {
 	}
 }
 
-// settle fills in what only the end of a run knows.
-func (m *Manifest) settle(files []File, stop *Stop) {
+// finish fills in what only the end of a run knows.
+func (m *Manifest) finish(files []File, stop *Stop) {
 	m.Files = files
-	slices.SortStableFunc(m.Held, func(a, b Doubt) int {
+	slices.SortStableFunc(m.InDoubt, func(a, b InDoubtCall) int {
 		if a.Run == b.Run && a.Run == "" {
 			return 0
 		}
@@ -393,62 +393,62 @@ func (m *Manifest) settle(files []File, stop *Stop) {
 			m.Events.Duplicate += f.Duplicate
 		}
 	}
-	by := m.Accounts.ByStatus
+	byStatus := m.Accounts.ByStatus
 	switch {
 	case stop != nil && stop.Kind == StopAuth:
-		m.Run.Outcome = Refused
-	case by[schema.Held] > 0 || m.Doubtful():
-		m.Run.Outcome = InDoubt
-	case stop != nil || by[schema.Deferred] > 0:
-		m.Run.Outcome = Incomplete
-	case by[schema.Rejected] > 0:
-		m.Run.Outcome = WithRejects
+		m.Run.Outcome = RunRefused
+	case byStatus[schema.InDoubt] > 0 || m.HasInDoubt():
+		m.Run.Outcome = RunInDoubt
+	case stop != nil || byStatus[schema.Deferred] > 0:
+		m.Run.Outcome = RunDeferred
+	case byStatus[schema.Rejected] > 0:
+		m.Run.Outcome = RunWithRejects
 	default:
-		m.Run.Outcome = Complete
+		m.Run.Outcome = RunComplete
 	}
 	if stop != nil {
 		m.Run.Stop = &StopInfo{Kind: stop.Kind, Reason: stop.Reason, Advice: stop.Advice}
 		if !stop.RetryAt.IsZero() {
 			m.Run.Stop.RetryAt = &stop.RetryAt
 		}
-		if left := by[schema.Deferred]; stop.Short && left > 0 && m.Pages == nil { // the lines behind pages cost nothing by themselves
-			m.Run.Stop.Needs = m.dearest(left)
-			m.Run.Stop.Advice += fmt.Sprintf("; the %d lines that are left can cost %d at the most", left, m.Run.Stop.Needs)
+		if deferred := byStatus[schema.Deferred]; stop.Exhausted && deferred > 0 && m.Pages == nil { // the lines behind pages cost nothing by themselves
+			m.Run.Stop.CreditsNeeded = m.maxCost(deferred)
+			m.Run.Stop.Advice += fmt.Sprintf("; the %d lines that are left can cost %d at the most", deferred, m.Run.Stop.CreditsNeeded)
 		}
 	}
 }
 
-// Doubtful reports whether calls of the run are in doubt that nobody has decided
+// HasInDoubt reports whether calls of the run are in doubt that nobody has decided
 // about.
-func (m *Manifest) Doubtful() bool {
-	return slices.ContainsFunc(m.Held, func(d Doubt) bool { return d.Open() })
+func (m *Manifest) HasInDoubt() bool {
+	return slices.ContainsFunc(m.InDoubt, func(d InDoubtCall) bool { return d.IsOpen() })
 }
 
-// dearest is the most that so many lines can cost of those that the run asks
+// maxCost is the most that so many lines can cost of those that the run asks
 // about, by all that it asks about them: a search may come before the signals,
 // and its price is for many together, of which there may be few in a call.
-func (m *Manifest) dearest(lines int64) (credits int64) {
-	all := map[schema.Object]int64{}
-	size := int64(min(orDefault(m.Run.BatchSize, MaxBatch), againSize))
+func (m *Manifest) maxCost(lines int64) (credits int64) {
+	byObject := map[schema.Object]int64{}
+	size := int64(min(orDefault(m.Run.BatchSize, MaxBatch), retryBatchSize))
 	for i := range m.Queries {
 		q := &m.Queries[i]
 		if q.Per > 1 {
-			all[q.Object] += (lines + size - 1) / size * q.Ceiling(int(size))
+			byObject[q.Object] += (lines + size - 1) / size * q.Ceiling(int(size))
 		} else {
-			all[q.Object] += lines * q.Ceiling(1)
+			byObject[q.Object] += lines * q.Ceiling(1)
 		}
-		credits = max(credits, all[q.Object])
+		credits = max(credits, byObject[q.Object])
 	}
 	return credits
 }
 
-// doubt itemises an ambiguous call: the lines whose fate it decided.
-func doubt(c Call, b *Batch, reply *Reply) Doubt {
-	d := Doubt{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Most: c.Ceiling, Decided: c.Decided}
-	if c.Decided == ProvenFree {
-		d.Most = 0
+// newInDoubtCall itemises an ambiguous call: the lines whose fate it decided.
+func newInDoubtCall(c Call, b *Batch, reply *Reply) InDoubtCall {
+	d := InDoubtCall{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, MaxCredits: c.Ceiling, Decision: c.Decision}
+	if c.Decision == DecisionNotCharged {
+		d.MaxCredits = 0
 	} else if c.Charge.Known {
-		d.Least = c.Charge.Credits // a refusal that states a charge, say
+		d.MinCredits = c.Charge.Credits // a refusal that states a charge, say
 	}
 	for i, item := range b.Items {
 		if reply.Items[i].CallID == c.ID && item.Page == nil { // the lines behind a page are listed one by one

@@ -12,45 +12,45 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// shop sells lookalikes page by page, out of so many, in one session.
-type shop struct {
-	stock   int64
-	session string // it knows; empty: it takes any
-	renews  string // the session that it answers with, when it is not the one asked
-	mute    bool   // it states no session, and gives from the beginning what is not excluded
-	deaf    bool   // and what is excluded, too
-	repeats bool   // a session that it begins anew gives from the beginning
-	lose    int64  // number of a page whose answer is lost; 0: none
-	asked   []Page
-	queries []*Query
+// pageVendor sells lookalikes page by page, out of so many, in one session.
+type pageVendor struct {
+	stock             int64
+	session           string // it knows; empty: it takes any
+	newSession        string // the session that it answers with, when it is not the one asked
+	noSessions        bool   // it states no session, and gives from the beginning what is not excluded
+	ignoresExclusions bool   // and what is excluded, too
+	restarts          bool   // a session that it begins anew gives from the beginning
+	lostPage          int64  // number of a page whose answer is lost; 0: none
+	asked             []Page
+	queries           []*Query
 }
 
-func (s *shop) Fetch(_ context.Context, b *Batch) (*Reply, error) {
+func (s *pageVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	page := *b.Items[0].Page
-	page.Apart = false
+	page.ExcludesPrior = false
 	s.asked, s.queries = append(s.asked, page), append(s.queries, b.Query)
 	c := Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: 1, Types: 1, Ceiling: b.Ceiling(), Sent: epoch, Outcome: Charged, Status: 200}
 	item := ItemReply{CallID: c.ID, Status: schema.Enriched, Entity: schema.Entity{Object: b.Query.Object}}
 	switch {
 	case s.session != "" && page.Session != "" && page.Session != s.session:
 		c.Outcome, c.Status = NotCharged, 410
-		item.Status, item.Reason, item.Next = schema.Deferred, "the session is gone", &Next{Gone: true}
+		item.Status, item.Reason, item.Next = schema.Deferred, "the session is gone", &NextPage{SessionExpired: true}
 		return &Reply{Calls: []Call{c}, Items: []ItemReply{item}}, nil
-	case page.Number == s.lose:
-		c.Outcome, c.Status = Ambiguous, 0
-		item.Status, item.Reason = schema.Held, "lost"
+	case page.Number == s.lostPage:
+		c.Outcome, c.Status = InDoubt, 0
+		item.Status, item.Reason = schema.InDoubt, "lost"
 		return &Reply{Calls: []Call{c}, Items: []ItemReply{item}}, nil
 	}
 	from := page.Offset
 	session := "one"
-	if s.mute {
+	if s.noSessions {
 		session = ""
-		if len(b.Query.Exclude) == 0 || s.deaf {
+		if len(b.Query.Exclude) == 0 || s.ignoresExclusions {
 			from = 0
 		}
-	} else if s.renews != "" && page.Session != "" {
-		session = s.renews
-		if s.repeats {
+	} else if s.newSession != "" && page.Session != "" {
+		session = s.newSession
+		if s.restarts {
 			from = 0
 		}
 	} else if s.session != "" {
@@ -62,7 +62,7 @@ func (s *shop) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	if len(item.Events) == 0 {
 		item.Status = schema.NoSignal
 	}
-	item.Next = &Next{Session: session, More: from+int64(page.Limit) < s.stock}
+	item.Next = &NextPage{Session: session, HasMore: from+int64(page.Limit) < s.stock}
 	c.Charge = Charge{Known: true, Credits: int64(len(item.Events))}
 	return &Reply{Calls: []Call{c}, Items: []ItemReply{item}}, nil
 }
@@ -71,21 +71,21 @@ func pageOf(number, offset int64, limit int, session string) Page {
 	return Page{Number: number, Offset: offset, Limit: limit, Session: session}
 }
 
-// excluding makes questions that exclude what was given, up to a hundred.
-func excluding(p *Paging) {
-	p.Without = func(given []RawEvent) *Query {
+// allowExclusions makes questions that exclude what was given, up to a hundred.
+func allowExclusions(p *PagedQuery) {
+	p.ExcludeQuery = func(received []RawEvent) *Query {
 		q := *p.Query
-		if len(given) > 100 {
+		if len(received) > 100 {
 			return nil
 		}
-		q.Exclude = make([]schema.Account, len(given))
+		q.Exclude = make([]schema.Account, len(received))
 		return &q
 	}
 }
 
-// paging asks for lookalikes of five seeds, ten a page.
-func paging() Paging {
-	q := &Query{Object: schema.Company, Service: Lookalikes, Dialect: V3, Signals: []string{schema.ProductLookalike}, MaxResults: 10}
+// lookalikeQuery asks for lookalikes of five seeds, ten a page.
+func lookalikeQuery() PagedQuery {
+	q := &Query{Object: schema.Company, Service: Lookalikes, APIVersion: V3, Signals: []string{schema.ProductLookalike}, MaxResults: 10}
 	var lines []schema.Account
 	for n := range 5 {
 		a := schema.Account{Row: int64(n + 1), Key: fmt.Sprint("seed", n), Object: schema.Company, Domain: fmt.Sprintf("s%d.example", n)}
@@ -94,7 +94,7 @@ func paging() Paging {
 	}
 	lines = append(lines, schema.Account{Row: 6, Object: schema.Company, Domain: "s0.example"},
 		schema.Account{Row: 7, Object: schema.Company, Reject: &schema.Reject{Reason: "empty"}})
-	return Paging{Query: q, About: schema.Account{Object: schema.Company, Key: "set", ID: "set"}, Lines: lines}
+	return PagedQuery{Query: q, Subject: schema.Account{Object: schema.Company, Key: "set", ID: "set"}, Lines: lines}
 }
 
 // TestPages: pages follow one another until there are enough or no more, each
@@ -107,57 +107,61 @@ func TestPages(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		shop   shop
-		edit   func(*Paging)
+		shop   pageVendor
+		edit   func(*PagedQuery)
 		asked  []Page
 		status schema.Status
 		stop   StopKind
 		rows   int
 	}{
-		{"enough", shop{stock: 100}, func(p *Paging) { p.Want = 25 },
+		{"enough", pageVendor{stock: 100}, func(p *PagedQuery) { p.MaxTotal = 25 },
 			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "one"), pageOf(3, 20, 5, "one")}, schema.Seed, "", 25},
-		{"no more", shop{stock: 12}, func(p *Paging) { p.Want = 25 },
+		{"no more", pageVendor{stock: 12}, func(p *PagedQuery) { p.MaxTotal = 25 },
 			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "one")}, schema.Seed, "", 12},
-		{"none at all", shop{}, func(p *Paging) { p.Want = 25 }, []Page{pageOf(1, 0, 10, "")}, schema.Seed, "", 0},
-		{"behind an earlier run", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 25, Cursor{Session: "one", Results: 20, Page: 2} },
+		{"none at all", pageVendor{}, func(p *PagedQuery) { p.MaxTotal = 25 }, []Page{pageOf(1, 0, 10, "")}, schema.Seed, "", 0},
+		{"behind an earlier run", pageVendor{stock: 100}, func(p *PagedQuery) { p.MaxTotal, p.Cursor = 25, Cursor{Session: "one", Results: 20, Page: 2} },
 			[]Page{pageOf(3, 20, 5, "one")}, schema.Seed, "", 5},
-		{"an earlier run had enough", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 20, Cursor{Session: "one", Results: 20, Page: 2} },
+		{"an earlier run had enough", pageVendor{stock: 100}, func(p *PagedQuery) { p.MaxTotal, p.Cursor = 20, Cursor{Session: "one", Results: 20, Page: 2} },
 			nil, schema.Seed, "", 0},
-		{"an earlier run had all", shop{stock: 20}, func(p *Paging) { p.Want, p.From = 50, Cursor{Session: "one", Results: 20, Page: 2, Ended: true} },
+		{"an earlier run had all", pageVendor{stock: 20}, func(p *PagedQuery) {
+			p.MaxTotal, p.Cursor = 50, Cursor{Session: "one", Results: 20, Page: 2, Exhausted: true}
+		},
 			nil, schema.Seed, "", 0},
-		{"an answer is lost", shop{stock: 100, lose: 2}, func(p *Paging) { p.Want = 25 },
-			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "one")}, schema.Held, "", 10},
-		{"an earlier answer is lost", shop{stock: 100}, func(p *Paging) { p.Want, p.From = 25, Cursor{Doubt: &Doubt{Run: "run-0", Call: "000001-1"}} },
-			nil, schema.Held, "", 0},
-		{"a budget for less than a page", shop{stock: 100}, func(p *Paging) { p.Want, p.Left = 10, func() int64 { return 3 } },
+		{"an answer is lost", pageVendor{stock: 100, lostPage: 2}, func(p *PagedQuery) { p.MaxTotal = 25 },
+			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "one")}, schema.InDoubt, "", 10},
+		{"an earlier answer is lost", pageVendor{stock: 100}, func(p *PagedQuery) {
+			p.MaxTotal, p.Cursor = 25, Cursor{InDoubt: &InDoubtCall{Run: "run-0", Call: "000001-1"}}
+		},
+			nil, schema.InDoubt, "", 0},
+		{"a budget for less than a page", pageVendor{stock: 100}, func(p *PagedQuery) { p.MaxTotal, p.RemainingCredits = 10, func() int64 { return 3 } },
 			[]Page{pageOf(1, 0, 3, ""), pageOf(2, 3, 3, "one"), pageOf(3, 6, 3, "one"), pageOf(4, 9, 1, "one")}, schema.Seed, "", 10},
-		{"a session that is gone", shop{stock: 100, session: "new"}, func(p *Paging) { p.Want, p.From, p.Given = 30, gone, twenty },
+		{"a session that is gone", pageVendor{stock: 100, session: "new"}, func(p *PagedQuery) { p.MaxTotal, p.Cursor, p.PriorResults = 30, gone, twenty },
 			[]Page{pageOf(3, 20, 10, "old")}, schema.Deferred, StopSession, 0},
-		{"a session that is gone, and can be renewed", shop{stock: 100, session: "new"}, func(p *Paging) {
-			p.Want, p.From, p.Given = 30, gone, twenty
-			excluding(p)
+		{"a session that is gone, and can be renewed", pageVendor{stock: 100, session: "new"}, func(p *PagedQuery) {
+			p.MaxTotal, p.Cursor, p.PriorResults = 30, gone, twenty
+			allowExclusions(p)
 		}, []Page{pageOf(3, 20, 10, "old"), pageOf(3, 20, 10, "")}, schema.Seed, "", 10},
-		{"a session begun anew without a word", shop{stock: 100, renews: "two", repeats: true}, func(p *Paging) { p.Want, p.From, p.Given = 50, gone, twenty },
+		{"a session begun anew without a word", pageVendor{stock: 100, newSession: "two", restarts: true}, func(p *PagedQuery) { p.MaxTotal, p.Cursor, p.PriorResults = 50, gone, twenty },
 			[]Page{pageOf(3, 20, 10, "old")}, schema.Deferred, StopSession, 10},
-		{"no session, and nothing to exclude with", shop{stock: 100, mute: true}, func(p *Paging) { p.Want = 30 },
+		{"no session, and nothing to exclude with", pageVendor{stock: 100, noSessions: true}, func(p *PagedQuery) { p.MaxTotal = 30 },
 			[]Page{pageOf(1, 0, 10, "")}, schema.Deferred, StopSession, 10},
-		{"no session, and exclusions instead", shop{stock: 100, mute: true}, func(p *Paging) { p.Want = 30; excluding(p) },
+		{"no session, and exclusions instead", pageVendor{stock: 100, noSessions: true}, func(p *PagedQuery) { p.MaxTotal = 30; allowExclusions(p) },
 			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, ""), pageOf(3, 20, 10, "")}, schema.Seed, "", 30},
-		{"exclusions that are not heeded", shop{stock: 100, mute: true, deaf: true}, func(p *Paging) { p.Want = 30; excluding(p) },
+		{"exclusions that are not heeded", pageVendor{stock: 100, noSessions: true, ignoresExclusions: true}, func(p *PagedQuery) { p.MaxTotal = 30; allowExclusions(p) },
 			[]Page{pageOf(1, 0, 10, ""), pageOf(2, 10, 10, "")}, schema.Deferred, StopSession, 20},
-		{"a doubt about what is not needed", shop{stock: 100}, func(p *Paging) {
-			p.Want, p.From = 20, Cursor{Session: "one", Results: 20, Page: 2, Doubt: &Doubt{Run: "run-0", Call: "000003-1"}}
+		{"a doubt about what is not needed", pageVendor{stock: 100}, func(p *PagedQuery) {
+			p.MaxTotal, p.Cursor = 20, Cursor{Session: "one", Results: 20, Page: 2, InDoubt: &InDoubtCall{Run: "run-0", Call: "000003-1"}}
 		},
 			nil, schema.Seed, "", 0},
-		{"the page that began the session was given up", shop{stock: 100}, func(p *Paging) {
-			p.Want, p.From = 20, Cursor{Doubt: &Doubt{Run: "run-0", Call: "000001-1", Accepted: true}}
+		{"the page that began the session was given up", pageVendor{stock: 100}, func(p *PagedQuery) {
+			p.MaxTotal, p.Cursor = 20, Cursor{InDoubt: &InDoubtCall{Run: "run-0", Call: "000001-1", WrittenOff: true}}
 		},
-			nil, schema.Lost, "", 0},
-		{"a session of another name that goes on", shop{stock: 100, renews: "two"}, func(p *Paging) { p.Want, p.From, p.Given = 40, gone, twenty },
+			nil, schema.WrittenOff, "", 0},
+		{"a session of another name that goes on", pageVendor{stock: 100, newSession: "two"}, func(p *PagedQuery) { p.MaxTotal, p.Cursor, p.PriorResults = 40, gone, twenty },
 			[]Page{pageOf(3, 20, 10, "old"), pageOf(4, 30, 10, "two")}, schema.Seed, "", 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, sink := paging(), &memorySink{}
+			p, sink := lookalikeQuery(), &memorySink{}
 			tt.edit(&p)
 			r := &Runner{Fetcher: &tt.shop, Sink: sink, RunID: "run-1", Queries: map[schema.Object]*Query{schema.Company: p.Query}}
 			m, err := r.RunPages(t.Context(), p)
@@ -178,8 +182,8 @@ func TestPages(t *testing.T) {
 			if len(rows) != tt.rows || m.Credits.Charged != int64(tt.rows) {
 				t.Errorf("%d rows, %d credits, want %d of each", len(rows), m.Credits.Charged, tt.rows)
 			}
-			if len(rows) > 0 && !(rows[0]["rank"] == p.From.Results+1 && rows[0]["seed_set"] == "set") {
-				t.Errorf("the first row has rank %v of %v, want %d of the set", rows[0]["rank"], rows[0]["seed_set"], p.From.Results+1)
+			if len(rows) > 0 && !(rows[0]["rank"] == p.Cursor.Results+1 && rows[0]["seed_set"] == "set") {
+				t.Errorf("the first row has rank %v of %v, want %d of the set", rows[0]["rank"], rows[0]["seed_set"], p.Cursor.Results+1)
 			}
 			if last := tt.shop.queries; len(tt.asked) > 1 && tt.asked[len(tt.asked)-1].Session == "" && len(last[len(last)-1].Exclude) != 20 && tt.shop.session != "" {
 				t.Errorf("the renewed session excludes %d, want the 20 that were given", len(last[len(last)-1].Exclude))
@@ -198,8 +202,8 @@ func stopKind(m *Manifest) StopKind {
 // TestPagesStop: a run that is stopped leaves its seeds for later, and keeps what
 // it has.
 func TestPagesStop(t *testing.T) {
-	p, sink, api := paging(), &memorySink{}, &shop{stock: 100}
-	p.Want = 100
+	p, sink, api := lookalikeQuery(), &memorySink{}, &pageVendor{stock: 100}
+	p.MaxTotal = 100
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
 	r := &Runner{Sink: sink, RunID: "run-1", Queries: map[schema.Object]*Query{schema.Company: p.Query}, Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
@@ -217,7 +221,7 @@ func TestPagesStop(t *testing.T) {
 	}
 	failing := errors.New("no network")
 	r.Fetcher = fetchFunc(func(context.Context, *Batch) (*Reply, error) { return nil, failing })
-	if m, err = r.RunPages(t.Context(), paging()); err != nil || stopKind(m) != StopUnstable {
+	if m, err = r.RunPages(t.Context(), lookalikeQuery()); err != nil || stopKind(m) != StopUnstable {
 		t.Errorf("RunPages() = %v, %v; want a manifest that says what stopped it", m, err)
 	}
 }
@@ -239,12 +243,12 @@ func TestVisitPages(t *testing.T) {
 		{60, 0, 7, 100, pageOf(11, 60, 6, "")},
 		{7, 0, -1, 5, pageOf(8, 7, 1, "")},
 	} {
-		p := &Paging{Query: &Query{Service: Visits, Signals: []string{schema.ProductVisit}, MaxResults: tt.size}, Want: tt.want}
+		p := &PagedQuery{Query: &Query{Service: Visits, Signals: []string{schema.ProductVisit}, MaxResults: tt.size}, MaxTotal: tt.want}
 		if tt.left >= 0 {
-			p.Left = func() int64 { return tt.left }
+			p.RemainingCredits = func() int64 { return tt.left }
 		}
-		q := question{Query: p.Query, of: p}
-		if got := q.page(&Cursor{Results: tt.results, Place: tt.results}); *got != tt.expect {
+		q := pageQuery{Query: p.Query, paged: p}
+		if got := q.nextPage(&Cursor{Results: tt.results, Offset: tt.results}); *got != tt.expect {
 			t.Errorf("after %d results, of %d wanted, pages of %d, %d credits left: %+v, want %+v", tt.results, tt.want, tt.size, tt.left, *got, tt.expect)
 		}
 	}
@@ -271,7 +275,7 @@ func TestCeilings(t *testing.T) {
 	}
 	q := &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Per: 25}
 	for credits, want := range map[int64]int{-1: 0, 0: 0, 1: 25, 3: 75, 4: 80, 1000: 80} {
-		if got := q.Fit(80, credits); got != want {
+		if got := q.MaxEntities(80, credits); got != want {
 			t.Errorf("Fit(80, %d) = %d, want %d", credits, got, want)
 		}
 	}

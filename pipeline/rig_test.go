@@ -27,8 +27,8 @@ type list struct {
 func (l list) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 	return func(yield func(schema.Account, error) bool) {
 		for a, err := range walk(l.accounts, l.err) {
-			if gone := ctx.Err(); gone != nil {
-				yield(schema.Account{}, gone)
+			if ctxErr := ctx.Err(); ctxErr != nil {
+				yield(schema.Account{}, ctxErr)
 				return
 			}
 			if !yield(a, err) {
@@ -142,7 +142,7 @@ func (c cells) int(name string) int64   { n, _ := c[name].(int64); return n }
 func (c cells) null(name string) bool   { _, set := c[name]; return !set }
 
 var eventTables = func() (names []string) {
-	for _, t := range schema.Events {
+	for _, t := range schema.EventTables {
 		names = append(names, t.Name)
 	}
 	return names
@@ -150,9 +150,9 @@ var eventTables = func() (names []string) {
 
 // script says what a scripted API makes of a batch.
 type script struct {
-	calls  []scriptedCall
-	fates  []scriptedFate // of the items, in turn
-	strays int
+	calls     []scriptedCall
+	items     []scriptedItem // of the items, in turn
+	unmatched int
 }
 
 type scriptedCall struct {
@@ -160,15 +160,15 @@ type scriptedCall struct {
 	charge  Charge
 }
 
-type scriptedFate struct {
+type scriptedItem struct {
 	status schema.Status
 	call   int // index in calls; -1: none was made
 	events []string
 }
 
-// scripted answers every batch by its script, in turn, and keeps a bill of its
+// scriptedAPI answers every batch by its script, in turn, and keeps a bill of its
 // own. Answers come after wait, so that concurrent ones overtake each other.
-type scripted struct {
+type scriptedAPI struct {
 	scripts []script
 	wait    func(b *Batch) time.Duration // nil: at once
 
@@ -176,14 +176,14 @@ type scripted struct {
 	asked   map[string]int // by item reference and object
 	charged int64
 	unknown int64
-	doubts  int64
+	inDoubt int64
 	events  int64
 	calls   int64
 }
 
 var epoch = time.Date(2026, 5, 7, 2, 30, 0, 0, time.UTC)
 
-func (s *scripted) Fetch(_ context.Context, b *Batch) (*Reply, error) {
+func (s *scriptedAPI) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	if s.wait != nil {
 		time.Sleep(s.wait(b)) // in a bubble only
 	}
@@ -202,8 +202,8 @@ func (s *scripted) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		})
 		s.calls++
 		switch {
-		case c.outcome == Ambiguous:
-			s.doubts++
+		case c.outcome == InDoubt:
+			s.inDoubt++
 		case c.outcome == Charged && c.charge.Known:
 			s.charged += c.charge.Credits
 		case c.outcome == Charged:
@@ -217,14 +217,14 @@ func (s *scripted) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		s.asked[string(b.Query.Object)+item.Ref]++
 		reply.Items = append(reply.Items, s.answer(b, sc, i, item.Ref))
 	}
-	for i := range sc.strays {
-		reply.Strays = append(reply.Strays, s.answer(b, sc, i, fmt.Sprintf("stray %d", i)))
+	for i := range sc.unmatched {
+		reply.Unmatched = append(reply.Unmatched, s.answer(b, sc, i, fmt.Sprintf("stray %d", i)))
 	}
 	return reply, nil
 }
 
-func (s *scripted) answer(b *Batch, sc script, i int, ref string) ItemReply {
-	f := sc.fates[i%len(sc.fates)]
+func (s *scriptedAPI) answer(b *Batch, sc script, i int, ref string) ItemReply {
+	f := sc.items[i%len(sc.items)]
 	a := ItemReply{Status: f.status}
 	if f.call >= 0 {
 		a.CallID = fmt.Sprintf("%s-%d", b.ID, f.call+1)
@@ -311,27 +311,27 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		if !ok || !w.record.Schema().Equal(table.Arrow()) {
 			t.Errorf("a record of %s is not laid out as its table", w.partition)
 		}
-		if n := w.record.NumRows(); n < 1 || n > pageRows {
-			t.Errorf("a record of %s has %d rows, want 1 to %d", w.partition, n, pageRows)
+		if n := w.record.NumRows(); n < 1 || n > maxBufferRows {
+			t.Errorf("a record of %s has %d rows, want 1 to %d", w.partition, n, maxBufferRows)
 		}
 	}
 
 	// Every line has one fate.
-	fate := map[int64]cells{}
-	by := map[schema.Status]int64{}
+	byRow := map[int64]cells{}
+	byStatus := map[schema.Status]int64{}
 	var accountCredits int64
 	for _, row := range g.sink.read("accounts") {
-		if _, twice := fate[row.int("row")]; twice {
+		if _, dup := byRow[row.int("row")]; dup {
 			t.Errorf("row %d has two fates", row.int("row"))
 		}
-		fate[row.int("row")] = row
+		byRow[row.int("row")] = row
 		status := schema.Status(row.text("status"))
 		if !slices.Contains(schema.Statuses, status) {
 			t.Errorf("row %d has status %q, want a known one", row.int("row"), status)
 		}
-		by[status]++
+		byStatus[status]++
 		accountCredits += row.int("credits")
-		if status == schema.Held && !row.null("credits") {
+		if status == schema.InDoubt && !row.null("credits") {
 			t.Errorf("row %d is held and has %d credits, want null", row.int("row"), row.int("credits"))
 		}
 		answer := status == schema.Enriched || status == schema.NoSignal
@@ -340,16 +340,16 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		}
 	}
 	for _, a := range accounts {
-		row, ok := fate[a.Row]
+		row, ok := byRow[a.Row]
 		if !ok || row.text("account_key") != a.Key || row.text("input_file") != a.File || row.int("input_line") != a.Line {
 			t.Errorf("row %d (%s) is %v in the accounts table, want it", a.Row, a.Key, row)
 		}
 	}
-	equal("lines in the accounts table", int64(len(fate)), int64(len(accounts)))
+	equal("lines in the accounts table", int64(len(byRow)), int64(len(accounts)))
 	equal("Accounts.Lines", m.Accounts.Lines, int64(len(accounts)))
 	var statuses int64
 	for status, n := range m.Accounts.ByStatus {
-		equal("Accounts.ByStatus "+string(status), n, by[status])
+		equal("Accounts.ByStatus "+string(status), n, byStatus[status])
 		statuses += n
 	}
 	equal("sum of Accounts.ByStatus", statuses, m.Accounts.Lines)
@@ -372,7 +372,7 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 	}
 	equal("credits table's sum", total, m.Credits.Charged)
 	equal("accounts table's credits", accountCredits, allocated)
-	for n, row := range fate {
+	for n, row := range byRow {
 		if unknown := unknownRow[n]; !unknown && !row.null("credits") {
 			equal(fmt.Sprintf("credits of row %d", n), row.int("credits"), perRow[n])
 		} else if unknown && !row.null("credits") {
@@ -382,7 +382,7 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 	calls := g.sink.read("calls")
 	equal("calls table", int64(len(calls)), m.Calls.Total)
 	equal("PerCall", int64(len(m.PerCall)), m.Calls.Total)
-	var events, ambiguous, charged int64
+	var callEvents, inDoubt, charged int64
 	for i, row := range calls {
 		id, outcome := row.text("call_id"), Outcome(row.text("outcome"))
 		if outcome == Charged && !row.null("credits") {
@@ -392,21 +392,21 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		if c := m.PerCall[i]; c.ID != id || c.Outcome != outcome || (c.Credits == nil) != row.null("credits") || c.Credits != nil && *c.Credits != row.int("credits") || c.Events != row.int("events") {
 			t.Errorf("PerCall[%d] = %+v, want %v", i, c, row)
 		}
-		if outcome == Ambiguous {
-			ambiguous++
+		if outcome == InDoubt {
+			inDoubt++
 		}
-		events += row.int("events")
+		callEvents += row.int("events")
 	}
 	equal("calls table's credits", charged, m.Credits.Charged)
 	own := int64(0)
-	for _, d := range m.Held {
+	for _, d := range m.InDoubt {
 		if d.Run == "" {
 			own++
 		}
 	}
-	equal("own calls in Held", own, ambiguous)
-	equal("Credits.AmbiguousCalls", m.Credits.AmbiguousCalls, ambiguous)
-	equal("events of the calls", events, m.Events.Returned)
+	equal("own calls in Held", own, inDoubt)
+	equal("Credits.AmbiguousCalls", m.Credits.InDoubtCalls, inDoubt)
+	equal("events of the calls", callEvents, m.Events.Returned)
 	if sum := sumOf(m.Credits.BySignal) + m.Credits.WholeCall; sum != m.Credits.Charged || sumOf(m.Credits.ByCategory) != sumOf(m.Credits.BySignal) || sumOf(m.Credits.ByBasis) != m.Credits.Charged {
 		t.Errorf("Credits by signal, category and basis = %v, %v, %v, want each to sum to %d with %d of calls without events",
 			m.Credits.BySignal, m.Credits.ByCategory, m.Credits.ByBasis, m.Credits.Charged, m.Credits.WholeCall)
@@ -417,11 +417,11 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 	for _, a := range accounts {
 		keys[a.Key] = true
 	}
-	var strays int64
-	found := g.sink.read(eventTables...)
-	for _, row := range found {
+	var unmatched int64
+	eventRows := g.sink.read(eventTables...)
+	for _, row := range eventRows {
 		if row.null("account_key") {
-			strays++
+			unmatched++
 		} else if !keys[row.text("account_key")] {
 			t.Errorf("an event belongs to %q, want a key of the list", row.text("account_key"))
 		}
@@ -429,9 +429,9 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 			t.Errorf("an event's call, time and run = %v, %v, %v", row["call_id"], row["fetched_at"], row["run_id"])
 		}
 	}
-	equal("Events.Returned", m.Events.Returned, int64(len(found)))
-	equal("Events.Written", m.Events.Written, int64(len(found)))
-	equal("Events.Strays", m.Events.Strays, strays)
+	equal("Events.Returned", m.Events.Returned, int64(len(eventRows)))
+	equal("Events.Written", m.Events.Written, int64(len(eventRows)))
+	equal("Events.Strays", m.Events.Unmatched, unmatched)
 	equal("sum of Events.BySignal", sumOf(m.Events.BySignal), m.Events.Returned)
 	equal("sum of Events.ByCategory", sumOf(m.Events.ByCategory), m.Events.Returned)
 	if m.Credits.Charged > 0 && pairs > m.Events.Returned {
@@ -455,8 +455,8 @@ func (g rig) statuses() map[int64]schema.Status {
 	return out
 }
 
-// spelled gives statuses by row for a comparison: "1-3 enriched, 4 deferred".
-func (g rig) spelled() string {
+// statusRanges gives statuses by row for a comparison: "1-3 enriched, 4 deferred".
+func (g rig) statusRanges() string {
 	by := g.statuses()
 	var out []string
 	for first := int64(1); first <= int64(len(by)); {

@@ -17,23 +17,23 @@ type Runner struct {
 	Sink        Sink
 	Queries     map[schema.Object]*Query // what to ask about each kind of object; lines of a kind without a query are rejected
 	Searches    map[schema.Object]*Query // what to ask ahead about lines without an id, where Queries are asked by id alone; needs Journal and Again
-	Again       func() (Source, error)   // gives the list from its beginning, for a second walk
+	Reopen      func() (Source, error)   // gives the list from its beginning, for a second walk
 	RunID       string                   // names the run's files and rows: letters, digits, '-'
 	Concurrency int                      // batches in flight; 0 means 4
 	BatchSize   int                      // entities in a call, 1 to MaxBatch; 0 means MaxBatch
 	PartitionBy string                   // "event_month" (default) or "event_day"
 	Now         func() time.Time         // nil means time.Now
-	Journal     Journal                  // what was asked before; nil: nothing was, and nothing is remembered
-	Past        *Past                    // what this run did in a process that ended; nil: it begins
-	Batches     int                      // number of the last batch it used then
+	Ledger      Ledger                   // what was asked before; nil: nothing was, and nothing is remembered
+	Recorded    *RunLog                  // what this run did in a process that ended; nil: it begins
+	LastBatch   int                      // number of the last batch it used then
 	Started     time.Time                // when it began; zero means now
 	Continues   string                   // the run whose rest this one asks about; carried into the manifest
-	Usage       func() *AccountMoves     // reads the account's usage once more when anything was asked; nil: the manifest does not reconcile it
+	ReadUsage   func() *Reconciliation   // reads the account's usage once more when anything was asked; nil: the manifest does not reconcile it
 	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
 
 	Versions  map[string]string // carried into the manifest
 	Endpoint  string            // carried into the manifest
-	Choice    string            // carried into the manifest
+	APIChoice string            // carried into the manifest
 	Simulated bool              // the answers are invented; carried into the manifest
 	Input     func() Input      // fingerprint of the source, asked for after it was read; nil: none
 }
@@ -46,7 +46,7 @@ type Progress struct {
 	Events   int64
 	Credits  int64 // charged so far, as far as the server said
 	Deferred int64
-	Held     int64
+	InDoubt  int64
 	Rate     *Rate // windows after the last answer that stated them
 }
 
@@ -61,114 +61,114 @@ type Progress struct {
 func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	now := r.clock()
 	started := now()
-	m := r.manifest(started)
+	m := r.newManifest(started)
 	// The lake is written although ctx may be cancelled: what was paid is published.
-	keep := context.WithoutCancel(ctx)
-	journal := r.journal()
-	lines := newBook(r.Sink, orString(r.PartitionBy, "event_month"), m)
-	done, err := lines.recall(keep, r.Past)
+	writeCtx := context.WithoutCancel(ctx)
+	ledger := r.ledger()
+	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
+	done, err := rec.recoverRows(writeCtx, r.Recorded)
 	if err != nil {
 		return nil, err
 	}
-	shards := r.sharder(done)
+	batcher := r.newBatcher(done)
 
 	var stopped atomic.Pointer[Stop]
-	shards.stopped = stopped.Load
-	ask := func(ctx context.Context, u unit) *Reply {
-		if u.batch == nil {
+	batcher.stopped = stopped.Load
+	ask := func(ctx context.Context, item workItem) *Reply {
+		if item.batch == nil {
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
-			stopped.CompareAndSwap(nil, interrupted())
+			stopped.CompareAndSwap(nil, interruptedStop())
 		}
 		if s := stopped.Load(); s != nil {
-			return deferred(u.batch, s)
+			return allDeferred(item.batch, s)
 		}
-		reply, err := r.Fetcher.Fetch(ctx, u.batch)
+		reply, err := r.Fetcher.Fetch(ctx, item.batch)
 		if err != nil {
 			s := stopOf(err)
 			if s == nil && ctx.Err() != nil {
-				s = interrupted()
+				s = interruptedStop()
 			}
 			if s == nil {
 				s = &Stop{Kind: StopUnstable, Reason: err.Error()}
 			}
 			stopped.CompareAndSwap(nil, s)
-			reply = whole(u.batch, reply, s)
+			reply = fillDeferred(item.batch, reply, s)
 		}
 		return reply
 	}
 
 	var batches int64
 	if len(r.Searches) > 0 {
-		settled := slices.Clone(done) // by searches; done is read meanwhile by the walk that makes them
-		for u, reply := range ahead(ctx, m.Run.Concurrency, shards.searches(src.Accounts(keep)), ask) {
+		searchDone := slices.Clone(done) // by searches; done is read meanwhile by the walk that makes them
+		for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.searchItems(src.Accounts(writeCtx)), ask) {
 			batches++
-			if err := complete(u.batch, reply); err != nil {
+			if err := validateReply(item.batch, reply); err != nil {
 				return nil, err
 			}
-			left, err := lines.found(keep, u.batch, reply, &settled)
-			if err == nil && len(left) > 0 {
-				err = journal.Keep(left)
+			toRecord, err := rec.recordResolution(writeCtx, item.batch, reply, &searchDone)
+			if err == nil && len(toRecord) > 0 {
+				err = ledger.RecordLines(toRecord)
 			}
 			if err != nil {
 				return nil, err
 			}
 			if r.Progress != nil {
-				r.Progress(m.progress(batches))
+				r.Progress(m.newProgress(batches))
 			}
 		}
-		shards.done = settled
-		if src, err = r.Again(); err != nil {
+		batcher.done = searchDone
+		if src, err = r.Reopen(); err != nil {
 			return nil, err
 		}
 	}
-	for u, reply := range ahead(ctx, m.Run.Concurrency, shards.units(src.Accounts(keep)), ask) {
-		left := u.settled
-		for _, l := range u.settled {
-			if err := lines.settle(keep, l); err != nil {
+	for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.items(src.Accounts(writeCtx)), ask) {
+		toRecord := item.lines
+		for _, l := range item.lines {
+			if err := rec.recordLine(writeCtx, l); err != nil {
 				return nil, err
 			}
 		}
-		if u.batch != nil {
+		if item.batch != nil {
 			batches++
-			if err := complete(u.batch, reply); err != nil {
+			if err := validateReply(item.batch, reply); err != nil {
 				return nil, err
 			}
-			if err := lines.enter(keep, u.batch, reply); err != nil {
+			if err := rec.recordBatch(writeCtx, item.batch, reply); err != nil {
 				return nil, err
 			}
-			left = append(left, undecided(u.batch, reply)...)
+			toRecord = append(toRecord, unreplayableLines(item.batch, reply)...)
 		}
-		if len(left) > 0 {
-			if err := journal.Keep(left); err != nil {
+		if len(toRecord) > 0 {
+			if err := ledger.RecordLines(toRecord); err != nil {
 				return nil, err
 			}
 		}
 		if r.Progress != nil {
-			r.Progress(m.progress(batches))
+			r.Progress(m.newProgress(batches))
 		}
 	}
-	if shards.err != nil && m.Accounts.Lines == 0 {
-		return nil, shards.err
+	if batcher.err != nil && m.Accounts.Lines == 0 {
+		return nil, batcher.err
 	}
-	asked := now()
-	m.Timings.Ask = asked.Sub(started).Milliseconds()
-	if s := asked.Sub(started).Seconds(); s > 0 {
+	askEnd := now()
+	m.Timings.Ask = askEnd.Sub(started).Milliseconds()
+	if s := askEnd.Sub(started).Seconds(); s > 0 {
 		m.Calls.PerSecond = float64(m.Calls.Total) / s
 	}
 	if r.Input != nil {
 		m.Input = r.Input()
 	}
-	shards.asked = nil // the largest thing in memory, and no line is left to ask about
+	batcher.identities = nil // the largest thing in memory, and no line is left to ask about
 	stop := stopped.Load()
-	if stop == nil && shards.err != nil {
-		stop = &Stop{Kind: StopInput, Reason: shards.err.Error(), Advice: "mend the list and run again"}
+	if stop == nil && batcher.err != nil {
+		stop = &Stop{Kind: StopInput, Reason: batcher.err.Error(), Advice: "mend the list and run again"}
 	}
-	if err := r.publish(keep, lines, stop); err != nil {
+	if err := r.publish(writeCtx, rec, stop); err != nil {
 		return nil, err
 	}
-	return m, shards.err
+	return m, batcher.err
 }
 
 // Replay makes the rows of a run from what it did in processes that ended, and
@@ -176,13 +176,13 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 // lines are not in the lake: nobody but the list knows them. stop says why the
 // run ended; nil when it came to its end.
 func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
-	m := r.manifest(r.clock()())
-	lines := newBook(r.Sink, orString(r.PartitionBy, "event_month"), m)
-	done, err := lines.recall(ctx, r.Past)
+	m := r.newManifest(r.clock()())
+	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
+	done, err := rec.recoverRows(ctx, r.Recorded)
 	if err != nil {
 		return nil, err
 	}
-	for l, err := range r.Past.Lines {
+	for l, err := range r.Recorded.Lines {
 		if err != nil {
 			return nil, err
 		}
@@ -190,49 +190,49 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 			continue
 		}
 		done.add(l.Account.Row)
-		if err := lines.settle(ctx, l); err != nil {
+		if err := rec.recordLine(ctx, l); err != nil {
 			return nil, err
 		}
 	}
 	if r.Input != nil {
 		m.Input = r.Input()
 	}
-	return m, r.publish(ctx, lines, stop)
+	return m, r.publish(ctx, rec, stop)
 }
 
 // publish stages what was written, and makes it visible.
-func (r *Runner) publish(ctx context.Context, lines *book, stop *Stop) error {
-	now, journal, m := r.clock(), r.journal(), lines.manifest
-	begun := now()
-	if err := lines.flush(ctx); err != nil {
+func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
+	now, ledger, m := r.clock(), r.ledger(), rec.manifest
+	stageStart := now()
+	if err := rec.flushAll(ctx); err != nil {
 		return err
 	}
 	files, err := r.Sink.Stage(ctx)
 	if err != nil {
 		return err
 	}
-	staged := now()
-	m.Timings.Stage = staged.Sub(begun).Milliseconds()
-	m.settle(files, stop)
-	if r.Usage != nil && m.Calls.Total > 0 {
-		if m.Account = r.Usage(); m.Account != nil {
-			m.Account.Settle(&m.Credits)
+	stageEnd := now()
+	m.Timings.Stage = stageEnd.Sub(stageStart).Milliseconds()
+	m.finish(files, stop)
+	if r.ReadUsage != nil && m.Calls.Total > 0 {
+		if m.Reconciliation = r.ReadUsage(); m.Reconciliation != nil {
+			m.Reconciliation.Reconcile(&m.Credits)
 		}
 	}
 	m.Run.Finished = now().UTC()
-	m.Timings.Publish = m.Run.Finished.Sub(staged).Milliseconds()
-	if err := journal.Prepare(m); err != nil {
+	m.Timings.Publish = m.Run.Finished.Sub(stageEnd).Milliseconds()
+	if err := ledger.Prepare(m); err != nil {
 		return err
 	}
 	if err := r.Sink.Publish(ctx, m); err != nil {
 		return err
 	}
-	return journal.Commit(m)
+	return ledger.Commit(m)
 }
 
-// sharder makes the run's batches; the lines in done have their fate already.
-func (r *Runner) sharder(done rowSet) *sharder {
-	return &sharder{queries: r.Queries, search: r.Searches, size: r.batchSize(), asked: new(seen), journal: r.journal(), done: done, batches: r.Batches}
+// newBatcher makes the run's batches; the lines in done have their fate already.
+func (r *Runner) newBatcher(done rowSet) *batcher {
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idMap), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }
@@ -244,20 +244,20 @@ func (r *Runner) clock() func() time.Time {
 	return r.Now
 }
 
-func (r *Runner) journal() Journal {
-	if r.Journal == nil {
-		return nothing{}
+func (r *Runner) ledger() Ledger {
+	if r.Ledger == nil {
+		return noLedger{}
 	}
-	return r.Journal
+	return r.Ledger
 }
 
-// manifest begins the account of the run.
-func (r *Runner) manifest(started time.Time) *Manifest {
+// newManifest begins the account of the run.
+func (r *Runner) newManifest(started time.Time) *Manifest {
 	if !r.Started.IsZero() {
 		started = r.Started
 	}
 	m := NewManifest(RunInfo{
-		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, Choice: r.Choice, Simulated: r.Simulated, Continues: r.Continues,
+		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, APIChoice: r.APIChoice, Simulated: r.Simulated, Continues: r.Continues,
 		Concurrency: orDefault(r.Concurrency, 4), BatchSize: r.batchSize(),
 	})
 	m.Versions = r.Versions
@@ -271,24 +271,24 @@ func (r *Runner) manifest(started time.Time) *Manifest {
 	return m
 }
 
-func (m *Manifest) progress(batches int64) Progress {
+func (m *Manifest) newProgress(batches int64) Progress {
 	return Progress{
 		Lines: m.Accounts.Lines, Batches: batches, Calls: m.Calls.Total, Events: m.Events.Returned,
 		Credits: m.Credits.Charged, Deferred: m.Accounts.ByStatus[schema.Deferred],
-		Held: m.Accounts.ByStatus[schema.Held], Rate: m.Calls.Last,
+		InDoubt: m.Accounts.ByStatus[schema.InDoubt], Rate: m.Calls.LastRate,
 	}
 }
 
-func interrupted() *Stop {
+func interruptedStop() *Stop {
 	return &Stop{Kind: StopInterrupted, Reason: "stopped on request", Advice: "run the same command again to ask about the rest"}
 }
 
-// deferred is the reply of a batch that was not asked because of a stop.
-func deferred(b *Batch, s *Stop) *Reply { return whole(b, nil, s) }
+// allDeferred is the reply of a batch that was not asked because of a stop.
+func allDeferred(b *Batch, s *Stop) *Reply { return fillDeferred(b, nil, s) }
 
-// whole completes the reply that came with a stop: items it says nothing about
+// fillDeferred completes the reply that came with a stop: items it says nothing about
 // were not asked.
-func whole(b *Batch, reply *Reply, s *Stop) *Reply {
+func fillDeferred(b *Batch, reply *Reply, s *Stop) *Reply {
 	if reply == nil {
 		reply = &Reply{}
 	}
@@ -303,9 +303,9 @@ func whole(b *Batch, reply *Reply, s *Stop) *Reply {
 	return reply
 }
 
-// complete refuses a reply that leaves an item without a fate or a call without
+// validateReply refuses a reply that leaves an item without a fate or a call without
 // an outcome: the bill and the accounts table would not add up.
-func complete(b *Batch, reply *Reply) error {
+func validateReply(b *Batch, reply *Reply) error {
 	if reply == nil {
 		reply = &Reply{}
 	}
@@ -318,7 +318,7 @@ func complete(b *Batch, reply *Reply) error {
 		}
 	}
 	for _, c := range reply.Calls {
-		if c.Outcome != Charged && c.Outcome != NotCharged && c.Outcome != Ambiguous {
+		if c.Outcome != Charged && c.Outcome != NotCharged && c.Outcome != InDoubt {
 			return fmt.Errorf("batch %s: call %s has the outcome %q: a fetcher must say what each attempt means for the bill", b.ID, c.ID, c.Outcome)
 		}
 	}

@@ -29,12 +29,12 @@ func companies(n int) list {
 	return l
 }
 
-// paid is a script of one charged call for one event of every item.
-func paid(credits int64, fates ...scriptedFate) script {
-	if len(fates) == 0 {
-		fates = []scriptedFate{{status: schema.Enriched, events: []string{"surgeInHiring"}}}
+// paidScript is a script of one charged call for one event of every item.
+func paidScript(credits int64, items ...scriptedItem) script {
+	if len(items) == 0 {
+		items = []scriptedItem{{status: schema.Enriched, events: []string{"surgeInHiring"}}}
 	}
-	return script{calls: []scriptedCall{{Charged, known(credits)}}, fates: fates}
+	return script{calls: []scriptedCall{{Charged, knownCharge(credits)}}, items: items}
 }
 
 func mustRun(t *testing.T, r Runner, src Source) rig {
@@ -50,26 +50,26 @@ func mustRun(t *testing.T, r Runner, src Source) rig {
 }
 
 func TestRun(t *testing.T) {
-	sc := paid(7,
-		scriptedFate{status: schema.Enriched, events: []string{"surgeInHiring", "surgeInHiring", "riskNews"}},
-		scriptedFate{status: schema.NoSignal},
-		scriptedFate{status: schema.NotFound},
-		scriptedFate{status: schema.Enriched, events: []string{"newsEvent", "surgeInHiring", "surgeInHiring", "surgeInHiring"}},
-		scriptedFate{status: schema.Restricted},
+	sc := paidScript(7,
+		scriptedItem{status: schema.Enriched, events: []string{"surgeInHiring", "surgeInHiring", "riskNews"}},
+		scriptedItem{status: schema.NoSignal},
+		scriptedItem{status: schema.NotFound},
+		scriptedItem{status: schema.Enriched, events: []string{"newsEvent", "surgeInHiring", "surgeInHiring", "surgeInHiring"}},
+		scriptedItem{status: schema.Restricted},
 	)
 	sc.calls = append([]scriptedCall{{outcome: NotCharged}}, sc.calls...)
-	for i := range sc.fates {
-		sc.fates[i].call = 1
+	for i := range sc.items {
+		sc.items[i].call = 1
 	}
 	src := companies(5)
 	src.accounts = append(src.accounts, src.accounts[1], schema.Account{Key: "odd", File: "list.csv", Line: 9, Object: schema.Company, Reject: &schema.Reject{Column: "domain", Value: "?", Reason: "not a host name"}})
 	src.accounts[5].Row, src.accounts[6].Row = 6, 7
 	queries := bothQueries()
 	queries[schema.Company].MaxResults = 3
-	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}, Queries: queries, Versions: map[string]string{"siglake": "test"}, Endpoint: "https://api.example",
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Queries: queries, Versions: map[string]string{"siglake": "test"}, Endpoint: "https://api.example",
 		Input: func() Input { return Input{Records: 7} }}, src)
 
-	if got, want := g.spelled(), "1 enriched, 2 no_signal, 3 not_found, 4 enriched, 5 restricted, 6 duplicate, 7 rejected"; got != want {
+	if got, want := g.statusRanges(), "1 enriched, 2 no_signal, 3 not_found, 4 enriched, 5 restricted, 6 duplicate, 7 rejected"; got != want {
 		t.Errorf("statuses = %s, want %s", got, want)
 	}
 	type billed struct {
@@ -103,7 +103,7 @@ func TestRun(t *testing.T) {
 	if diff := cmp.Diff(wantRejects, m.Accounts.Rejects); diff != "" {
 		t.Errorf("manifest's rejects (-want +got):\n%s", diff)
 	}
-	if m.Run.Outcome != WithRejects || m.Run.Stop != nil || m.Calls.Retries != 1 || m.Input.Records != 7 || m.Versions["siglake"] != "test" || len(m.Queries) != 2 {
+	if m.Run.Outcome != RunWithRejects || m.Run.Stop != nil || m.Calls.Retries != 1 || m.Input.Records != 7 || m.Versions["siglake"] != "test" || len(m.Queries) != 2 {
 		t.Errorf("manifest = %+v, want a whole run with rejects and one retry", m)
 	}
 	if text, err := json.Marshal(m); err != nil || strings.Contains(string(text), ":null,") {
@@ -115,10 +115,10 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 	shrinking := record(t, "headcountDecrease3m")
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
-			Calls: []Call{{ID: "1-1", Batch: b.ID, Attempt: 1, Object: schema.Company, Sent: epoch, Duration: 1500 * time.Millisecond, Outcome: Charged, Charge: known(1),
-				Rate: Rate{Minute: Window{-1, -1, -1}, Hour: Window{100, 40, 60}, Day: Window{200, 200, 0}}, StartDate: "2026-01-01", EndDate: "2026-05-07T00:00:00Z", Notes: []string{"a", "b"}}},
+			Calls: []Call{{ID: "1-1", Batch: b.ID, Attempt: 1, Object: schema.Company, Sent: epoch, Duration: 1500 * time.Millisecond, Outcome: Charged, Charge: knownCharge(1),
+				Rate: Rate{Minute: Window{-1, -1, -1}, Hour: Window{100, 40, 60}, Day: Window{200, 200, 0}}, StartDate: "2026-01-01", EndDate: "2026-05-07T00:00:00Z", Warnings: []string{"a", "b"}}},
 			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Entity: schema.Entity{Object: schema.Company, ID: "50023", Name: "Kestrel Loom", Domain: "kestrelloom.example"},
-				Events: []RawEvent{{"headcountDecrease3m", []byte(shrinking)}}, Extra: json.RawMessage(`{"size":3}`), Notes: []string{"odd"}}},
+				Events: []RawEvent{{"headcountDecrease3m", []byte(shrinking)}}, UnknownFields: json.RawMessage(`{"size":3}`), Warnings: []string{"odd"}}},
 		}, nil
 	})
 	src := companies(1)
@@ -178,7 +178,7 @@ func TestRunWritesNothingForWhatWasNotStated(t *testing.T) {
 func TestRunWritesUTF8(t *testing.T) {
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
-			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: known(1)}},
+			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: knownCharge(1)}},
 			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{"linkedinActivityIntent", []byte("{\"intentTopics\":[\"\xff\"],\"activityLikes\":\"\xfe\"}")}}}},
 		}, nil
 	})
@@ -197,7 +197,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 	shrinking := record(t, "headcountDecrease3m")
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
-			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: known(2)}},
+			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: knownCharge(2)}},
 			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{"headcountDecrease3m", []byte(shrinking)}, {"riskNews", []byte(`{}`)}}}},
 		}, nil
 	})
@@ -218,7 +218,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 
 func TestRunEmptyList(t *testing.T) {
 	g := mustRun(t, Runner{Fetcher: fetchFunc(func(context.Context, *Batch) (*Reply, error) { panic("nothing to ask") })}, list{})
-	if len(g.sink.records) != 0 || g.manifest.Run.Outcome != Complete {
+	if len(g.sink.records) != 0 || g.manifest.Run.Outcome != RunComplete {
 		t.Errorf("a run of nothing wrote %d records and ended %s, want none and complete", len(g.sink.records), g.manifest.Run.Outcome)
 	}
 }
@@ -228,7 +228,7 @@ func TestRunDefaults(t *testing.T) {
 		{0, 0, 4, MaxBatch}, {-1, -1, 4, MaxBatch}, {1, 1, 1, 1}, {9, MaxBatch + 1, 9, MaxBatch},
 	} {
 		most := 0
-		api := &scripted{scripts: []script{paid(1)}}
+		api := &scriptedAPI{scripts: []script{paidScript(1)}}
 		f := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
 			api.mu.Lock()
 			most = max(most, len(b.Items))
@@ -244,7 +244,7 @@ func TestRunDefaults(t *testing.T) {
 
 func TestRunProgress(t *testing.T) {
 	var got []Progress
-	api := &scripted{scripts: []script{paid(2)}}
+	api := &scriptedAPI{scripts: []script{paidScript(2)}}
 	mustRun(t, Runner{Fetcher: api, BatchSize: 2, Progress: func(p Progress) { got = append(got, p) }}, companies(5))
 	want := []Progress{
 		{Lines: 2, Batches: 1, Calls: 1, Events: 2, Credits: 2}, {Lines: 4, Batches: 2, Calls: 2, Events: 4, Credits: 4}, {Lines: 5, Batches: 3, Calls: 3, Events: 5, Credits: 6},
@@ -258,41 +258,41 @@ func TestRunProgress(t *testing.T) {
 // from calls that can have such fates.
 func drawScript(t *rapid.T) script {
 	var sc script
-	fates := []scriptedFate{{status: schema.Deferred, call: -1}}
+	items := []scriptedItem{{status: schema.Deferred, call: -1}}
 	signals := []string{"surgeInHiring", "riskNews", "intent", "companyChange", "promotion", "newsEvent"}
 	for i := range rapid.IntRange(1, 3).Draw(t, "calls") {
-		c := scriptedCall{outcome: rapid.SampledFrom([]Outcome{Charged, Charged, NotCharged, Ambiguous}).Draw(t, "outcome")}
+		c := scriptedCall{outcome: rapid.SampledFrom([]Outcome{Charged, Charged, NotCharged, InDoubt}).Draw(t, "outcome")}
 		switch c.outcome {
 		case Charged:
 			switch rapid.IntRange(0, 4).Draw(t, "charge") {
 			case 0:
 				c.charge = Charge{Text: "null"}
 			case 1:
-				c.charge = known(rapid.Int64Range(0, 1<<40).Draw(t, "credits"))
+				c.charge = knownCharge(rapid.Int64Range(0, 1<<40).Draw(t, "credits"))
 			default:
-				c.charge = known(rapid.Int64Range(0, 30).Draw(t, "credits"))
+				c.charge = knownCharge(rapid.Int64Range(0, 30).Draw(t, "credits"))
 			}
 			for range rapid.IntRange(0, 3).Draw(t, "enriched") {
-				fates = append(fates, scriptedFate{schema.Enriched, i, rapid.SliceOfN(rapid.SampledFrom(signals), 1, 8).Draw(t, "events")})
+				items = append(items, scriptedItem{schema.Enriched, i, rapid.SliceOfN(rapid.SampledFrom(signals), 1, 8).Draw(t, "events")})
 			}
 			for _, status := range []schema.Status{schema.NoSignal, schema.NotFound, schema.Restricted} {
-				fates = append(fates, scriptedFate{status: status, call: i})
+				items = append(items, scriptedItem{status: status, call: i})
 			}
 		case NotCharged:
-			fates = append(fates, scriptedFate{status: schema.Rejected, call: i}, scriptedFate{status: schema.Deferred, call: i})
-		case Ambiguous:
-			fates = append(fates, scriptedFate{status: schema.Held, call: i})
+			items = append(items, scriptedItem{status: schema.Rejected, call: i}, scriptedItem{status: schema.Deferred, call: i})
+		case InDoubt:
+			items = append(items, scriptedItem{status: schema.InDoubt, call: i})
 		}
 		sc.calls = append(sc.calls, c)
 	}
-	sc.fates = rapid.Permutation(fates).Draw(t, "fates")
-	sc.strays = rapid.IntRange(0, 3).Draw(t, "strays")
+	sc.items = rapid.Permutation(items).Draw(t, "fates")
+	sc.unmatched = rapid.IntRange(0, 3).Draw(t, "strays")
 	return sc
 }
 
 func TestRunReconciles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		api := &scripted{scripts: rapid.SliceOfN(rapid.Custom(drawScript), 1, 4).Draw(t, "scripts")}
+		api := &scriptedAPI{scripts: rapid.SliceOfN(rapid.Custom(drawScript), 1, 4).Draw(t, "scripts")}
 		g := run(t, context.Background(), Runner{
 			Fetcher: api, BatchSize: rapid.IntRange(1, 9).Draw(t, "size"), Concurrency: rapid.IntRange(1, 5).Draw(t, "concurrency"),
 		}, list{accounts: lines(rapid.IntRange(0, 60).Draw(t, "lines"))})
@@ -300,8 +300,8 @@ func TestRunReconciles(t *testing.T) {
 			t.Fatalf("Run() = %v, published %t", g.err, g.sink.published)
 		}
 		c := g.manifest.Credits
-		got := []int64{c.Charged, c.UnknownCalls, c.AmbiguousCalls, g.manifest.Calls.Total, g.manifest.Events.Returned}
-		want := []int64{api.charged, api.unknown, api.doubts, api.calls, api.events}
+		got := []int64{c.Charged, c.UnknownCalls, c.InDoubtCalls, g.manifest.Calls.Total, g.manifest.Events.Returned}
+		want := []int64{api.charged, api.unknown, api.inDoubt, api.calls, api.events}
 		if !slices.Equal(got, want) {
 			t.Fatalf("manifest's charged, unknown, ambiguous, calls, events = %d, want the API's own %d", got, want)
 		}
@@ -310,27 +310,27 @@ func TestRunReconciles(t *testing.T) {
 				t.Fatalf("%s was asked about %d times, want once", ref, n)
 			}
 		}
-		for _, d := range g.manifest.Held {
-			if d.Most <= 0 || len(d.Signals) == 0 {
+		for _, d := range g.manifest.InDoubt {
+			if d.MaxCredits <= 0 || len(d.Signals) == 0 {
 				t.Fatalf("doubt %+v does not say what it can have cost", d)
 			}
 		}
-		if by := g.manifest.Accounts.ByStatus; g.manifest.Run.Outcome != outcomeOf(by, c.AmbiguousCalls) {
-			t.Fatalf("outcome of %v with %d ambiguous calls = %s, want %s", by, c.AmbiguousCalls, g.manifest.Run.Outcome, outcomeOf(by, c.AmbiguousCalls))
+		if by := g.manifest.Accounts.ByStatus; g.manifest.Run.Outcome != outcomeOf(by, c.InDoubtCalls) {
+			t.Fatalf("outcome of %v with %d ambiguous calls = %s, want %s", by, c.InDoubtCalls, g.manifest.Run.Outcome, outcomeOf(by, c.InDoubtCalls))
 		}
 	})
 }
 
-func outcomeOf(by map[schema.Status]int64, ambiguous int64) Outcomes {
+func outcomeOf(by map[schema.Status]int64, inDoubt int64) RunOutcome {
 	switch {
-	case ambiguous > 0:
-		return InDoubt
+	case inDoubt > 0:
+		return RunInDoubt
 	case by[schema.Deferred] > 0:
-		return Incomplete
+		return RunDeferred
 	case by[schema.Rejected] > 0:
-		return WithRejects
+		return RunWithRejects
 	}
-	return Complete
+	return RunComplete
 }
 
 func TestRunOrderDoesNotDependOnConcurrency(t *testing.T) {
@@ -342,11 +342,11 @@ func TestRunOrderDoesNotDependOnConcurrency(t *testing.T) {
 			for i := range waits {
 				waits[i] = time.Duration(dice.IntN(5000)) * time.Millisecond
 			}
-			doubtful := script{
-				calls: []scriptedCall{{outcome: Ambiguous}, {Charged, known(9)}},
-				fates: []scriptedFate{{status: schema.Held}, {schema.Enriched, 1, []string{"promotion", "riskNews"}}, {status: schema.NotFound, call: 1}}, strays: 1,
+			inDoubt := script{
+				calls: []scriptedCall{{outcome: InDoubt}, {Charged, knownCharge(9)}},
+				items: []scriptedItem{{status: schema.InDoubt}, {schema.Enriched, 1, []string{"promotion", "riskNews"}}, {status: schema.NotFound, call: 1}}, unmatched: 1,
 			}
-			api := &scripted{scripts: []script{paid(3), doubtful, paid(1)}, wait: func(b *Batch) time.Duration {
+			api := &scriptedAPI{scripts: []script{paidScript(3), inDoubt, paidScript(1)}, wait: func(b *Batch) time.Duration {
 				var n int
 				_, _ = fmt.Sscanf(b.ID, "%d", &n)
 				return waits[n]
@@ -377,7 +377,7 @@ func TestRunOrderDoesNotDependOnConcurrency(t *testing.T) {
 func TestRunStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop := &Stop{Kind: StopQuota, Reason: "the day is used up", Advice: "run again tomorrow", RetryAt: epoch.Add(time.Hour)}
-		api := &scripted{scripts: []script{paid(2)}}
+		api := &scriptedAPI{scripts: []script{paidScript(2)}}
 		var calls atomic.Int64
 		f := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
 			calls.Add(1)
@@ -391,14 +391,14 @@ func TestRunStop(t *testing.T) {
 			return reply, fmt.Errorf("batch %s: %w", b.ID, stop)
 		})
 		g := mustRun(t, Runner{Fetcher: f, BatchSize: 2, Concurrency: 3}, companies(20))
-		if got, want := g.spelled(), "1-3 enriched, 4 deferred, 5-6 enriched, 7-20 deferred"; got != want {
+		if got, want := g.statusRanges(), "1-3 enriched, 4 deferred, 5-6 enriched, 7-20 deferred"; got != want {
 			t.Errorf("statuses after a stop = %s, want %s", got, want)
 		}
 		if calls.Load() != 3 || g.manifest.Credits.Charged != 6 {
 			t.Errorf("%d calls, %d credits, want 3 and 6", calls.Load(), g.manifest.Credits.Charged)
 		}
 		want := &StopInfo{Kind: StopQuota, Reason: stop.Reason, Advice: stop.Advice, RetryAt: &stop.RetryAt}
-		if diff := cmp.Diff(want, g.manifest.Run.Stop); diff != "" || g.manifest.Run.Outcome != Incomplete {
+		if diff := cmp.Diff(want, g.manifest.Run.Stop); diff != "" || g.manifest.Run.Outcome != RunDeferred {
 			t.Errorf("outcome %s, stop (-want +got):\n%s", g.manifest.Run.Outcome, diff)
 		}
 	})
@@ -409,19 +409,19 @@ func TestRunStopKinds(t *testing.T) {
 		err   error
 		reply *Reply
 		kind  StopKind
-		want  Outcomes
+		want  RunOutcome
 	}{
-		{&Stop{Kind: StopAuth, Reason: "key refused"}, nil, StopAuth, Refused},
-		{&Stop{Kind: StopBudget, Reason: "cap reached"}, &Reply{}, StopBudget, Incomplete},
-		{errBroken, nil, StopUnstable, Incomplete},
-		{errBroken, &Reply{Calls: []Call{{ID: "x", Object: schema.Company, Outcome: Ambiguous}}}, StopUnstable, InDoubt},
+		{&Stop{Kind: StopAuth, Reason: "key refused"}, nil, StopAuth, RunRefused},
+		{&Stop{Kind: StopBudget, Reason: "cap reached"}, &Reply{}, StopBudget, RunDeferred},
+		{errBroken, nil, StopUnstable, RunDeferred},
+		{errBroken, &Reply{Calls: []Call{{ID: "x", Object: schema.Company, Outcome: InDoubt}}}, StopUnstable, RunInDoubt},
 	} {
 		f := fetchFunc(func(context.Context, *Batch) (*Reply, error) { return c.reply, c.err })
 		g := mustRun(t, Runner{Fetcher: f, Concurrency: 1, BatchSize: 1}, companies(3))
 		if got := g.manifest.Run; got.Stop == nil || got.Stop.Kind != c.kind || got.Outcome != c.want {
 			t.Errorf("Run with %v ended %s with %+v, want %s with %s", c.err, got.Outcome, got.Stop, c.want, c.kind)
 		}
-		if got, want := g.spelled(), "1-3 deferred"; got != want {
+		if got, want := g.statusRanges(), "1-3 deferred"; got != want {
 			t.Errorf("statuses after %v = %s, want %s", c.err, got, want)
 		}
 	}
@@ -430,7 +430,7 @@ func TestRunStopKinds(t *testing.T) {
 func TestRunCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		api := &scripted{scripts: []script{paid(2)}}
+		api := &scriptedAPI{scripts: []script{paidScript(2)}}
 		var calls atomic.Int64
 		f := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
 			if calls.Add(1) == 2 {
@@ -443,15 +443,15 @@ func TestRunCancelled(t *testing.T) {
 		if g.err != nil || !g.sink.published {
 			t.Fatalf("Run() = %v, published %t, want what was paid published", g.err, g.sink.published)
 		}
-		if got, want := g.spelled(), "1-4 enriched, 5-12 deferred"; got != want || calls.Load() != 2 {
+		if got, want := g.statusRanges(), "1-4 enriched, 5-12 deferred"; got != want || calls.Load() != 2 {
 			t.Errorf("statuses after %d calls = %s, want %s after 2", calls.Load(), got, want)
 		}
-		if got := g.manifest.Run; got.Outcome != Incomplete || got.Stop == nil || got.Stop.Kind != StopInterrupted {
+		if got := g.manifest.Run; got.Outcome != RunDeferred || got.Stop == nil || got.Stop.Kind != StopInterrupted {
 			t.Errorf("outcome = %s, %+v, want deferred, interrupted", got.Outcome, got.Stop)
 		}
 
 		g = run(t, ctx, Runner{Fetcher: fetchFunc(func(context.Context, *Batch) (*Reply, error) { panic("asked after a cancel") })}, companies(3))
-		if got, want := g.spelled(), "1-3 deferred"; got != want || g.err != nil {
+		if got, want := g.statusRanges(), "1-3 deferred"; got != want || g.err != nil {
 			t.Errorf("Run with a cancelled context = %v with %s, want %s", g.err, got, want)
 		}
 		// A fetcher that gives up waiting is no fault of the API.
@@ -466,18 +466,18 @@ func TestRunCancelled(t *testing.T) {
 func TestRunSourceError(t *testing.T) {
 	src := companies(5)
 	src.err = fmt.Errorf("list.csv line 7: %w", errBroken)
-	g := run(t, t.Context(), Runner{Fetcher: &scripted{scripts: []script{paid(1)}}, BatchSize: 2}, src)
+	g := run(t, t.Context(), Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(1)}}, BatchSize: 2}, src)
 	if !errors.Is(g.err, errBroken) || g.manifest == nil || !g.sink.published {
 		t.Fatalf("Run() = %v, %v, published %t, want the error, a manifest and its publication", g.manifest, g.err, g.sink.published)
 	}
-	if got, want := g.spelled(), "1-5 enriched"; got != want {
+	if got, want := g.statusRanges(), "1-5 enriched"; got != want {
 		t.Errorf("statuses = %s, want %s", got, want)
 	}
-	if got := g.manifest.Run; got.Outcome != Incomplete || got.Stop.Kind != StopInput || !strings.Contains(got.Stop.Reason, "line 7") {
+	if got := g.manifest.Run; got.Outcome != RunDeferred || got.Stop.Kind != StopInput || !strings.Contains(got.Stop.Reason, "line 7") {
 		t.Errorf("outcome = %s, %+v, want deferred by the input", got.Outcome, got.Stop)
 	}
 
-	g = run(t, t.Context(), Runner{Fetcher: &scripted{scripts: []script{paid(1)}}}, list{err: errBroken})
+	g = run(t, t.Context(), Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(1)}}}, list{err: errBroken})
 	if !errors.Is(g.err, errBroken) || g.manifest != nil || g.sink.staged {
 		t.Errorf("Run of a list that cannot be read = %v, %v, staged %t, want the error alone", g.manifest, g.err, g.sink.staged)
 	}
@@ -490,7 +490,7 @@ func TestRunSinkErrors(t *testing.T) {
 	}{
 		{"write", &memorySink{failWrite: errBroken}}, {"stage", &memorySink{failStage: errBroken}}, {"publish", &memorySink{failPublish: errBroken}},
 	} {
-		g := run(t, t.Context(), Runner{Fetcher: &scripted{scripts: []script{paid(1)}}, Sink: c.sink, BatchSize: 1}, companies(30))
+		g := run(t, t.Context(), Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(1)}}, Sink: c.sink, BatchSize: 1}, companies(30))
 		if !errors.Is(g.err, errBroken) || g.manifest != nil || g.sink.published {
 			t.Errorf("%s: Run() = %v, %v, published %t, want the sink's error alone", c.name, g.manifest, g.err, g.sink.published)
 		}
@@ -499,87 +499,87 @@ func TestRunSinkErrors(t *testing.T) {
 
 // A sink that fails midway ends the asking: what is bought after that is lost.
 func TestRunSinkErrorStopsAsking(t *testing.T) {
-	api := &scripted{scripts: []script{paid(0, scriptedFate{status: schema.NotFound})}}
-	g := run(t, t.Context(), Runner{Fetcher: api, Sink: &memorySink{failWrite: errBroken}, BatchSize: 100, Concurrency: 2}, companies(20*pageRows))
+	api := &scriptedAPI{scripts: []script{paidScript(0, scriptedItem{status: schema.NotFound})}}
+	g := run(t, t.Context(), Runner{Fetcher: api, Sink: &memorySink{failWrite: errBroken}, BatchSize: 100, Concurrency: 2}, companies(20*maxBufferRows))
 	if !errors.Is(g.err, errBroken) || g.sink.staged {
 		t.Fatalf("Run() = %v, staged %t, want the sink's error and no staging", g.err, g.sink.staged)
 	}
-	if got, most := api.calls, int64(2*pageRows/100); got > most {
+	if got, most := api.calls, int64(2*maxBufferRows/100); got > most {
 		t.Errorf("%d batches were asked about, want at most %d: the first full record failed", got, most)
 	}
 }
 
-// doubting is a journal in which calls of earlier runs hold some lines, by key.
-type doubting struct {
-	nothing
-	holds map[string]*Doubt
-	kept  []Line
+// inDoubtLedger is a journal in which calls of earlier runs hold some lines, by key.
+type inDoubtLedger struct {
+	noLedger
+	inDoubt  map[string]*InDoubtCall
+	recorded []Line
 }
 
-func (d *doubting) Known(a *schema.Account, q *Query) Known {
-	return Known{Missing: q.Signals, Doubt: d.holds[a.Key]}
+func (d *inDoubtLedger) Coverage(a *schema.Account, q *Query) Coverage {
+	return Coverage{Missing: q.Signals, InDoubt: d.inDoubt[a.Key]}
 }
 
-func (d *doubting) Keep(lines []Line) error {
-	d.kept = append(d.kept, lines...)
+func (d *inDoubtLedger) RecordLines(lines []Line) error {
+	d.recorded = append(d.recorded, lines...)
 	return nil
 }
 
-// TestEarlierDoubts: lines that calls of earlier runs hold are listed under
+// TestEarlierInDoubtCalls: lines that calls of earlier runs hold are listed under
 // them, behind the run's own, and add nothing to its bill; nor does it matter
 // in which order they are met, or that they are read from the journal.
-func TestEarlierDoubts(t *testing.T) {
-	first := &Doubt{Run: "run-0", Call: "000001-1", Sent: epoch, Problem: "reset", Signals: []string{"riskNews"}, Most: 9}
-	second := &Doubt{Run: "run-0", Call: "000002-1", Sent: epoch, Signals: []string{"riskNews"}, Least: 1, Most: 5, Accepted: true}
-	j := &doubting{holds: map[string]*Doubt{"key 1": second, "key 2": first, "key 4": second}}
-	sc := script{calls: []scriptedCall{{outcome: Ambiguous}}, fates: []scriptedFate{{status: schema.Held}}}
-	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}, Journal: j}, companies(5))
+func TestEarlierInDoubtCalls(t *testing.T) {
+	first := &InDoubtCall{Run: "run-0", Call: "000001-1", Sent: epoch, Problem: "reset", Signals: []string{"riskNews"}, MaxCredits: 9}
+	second := &InDoubtCall{Run: "run-0", Call: "000002-1", Sent: epoch, Signals: []string{"riskNews"}, MinCredits: 1, MaxCredits: 5, WrittenOff: true}
+	j := &inDoubtLedger{inDoubt: map[string]*InDoubtCall{"key 1": second, "key 2": first, "key 4": second}}
+	sc := script{calls: []scriptedCall{{outcome: InDoubt}}, items: []scriptedItem{{status: schema.InDoubt}}}
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Ledger: j}, companies(5))
 
-	itemised := func(d Doubt, keys ...string) Doubt {
+	itemised := func(d InDoubtCall, keys ...string) InDoubtCall {
 		d.Accounts = keys
 		return d
 	}
-	want := []Doubt{
-		{Call: "000001-1", Sent: epoch, Signals: []string{"surgeInHiring", "riskNews", "intent"}, Accounts: []string{"key 3", "key 5"}, Most: 30},
+	want := []InDoubtCall{
+		{Call: "000001-1", Sent: epoch, Signals: []string{"surgeInHiring", "riskNews", "intent"}, Accounts: []string{"key 3", "key 5"}, MaxCredits: 30},
 		itemised(*first, "key 2"),
 		itemised(*second, "key 1", "key 4"),
 	}
-	if diff := cmp.Diff(want, g.manifest.Held); diff != "" {
+	if diff := cmp.Diff(want, g.manifest.InDoubt); diff != "" {
 		t.Errorf("held (-want +got):\n%s", diff)
 	}
-	if c := g.manifest.Credits; c.AmbiguousCalls != 1 || c.AmbiguousCeiling != 30 {
-		t.Errorf("in doubt = %d calls, %d credits, want only the run's own: 1, 30", c.AmbiguousCalls, c.AmbiguousCeiling)
+	if c := g.manifest.Credits; c.InDoubtCalls != 1 || c.InDoubtCeiling != 30 {
+		t.Errorf("in doubt = %d calls, %d credits, want only the run's own: 1, 30", c.InDoubtCalls, c.InDoubtCeiling)
 	}
-	if len(j.holds["key 1"].Accounts) > 0 {
-		t.Errorf("the journal's own copy of a doubt was changed: %+v", j.holds["key 1"])
+	if len(j.inDoubt["key 1"].Accounts) > 0 {
+		t.Errorf("the journal's own copy of a doubt was changed: %+v", j.inDoubt["key 1"])
 	}
 
-	past := &Past{
-		Answers: func(func(Answered, error) bool) {},
+	log := &RunLog{
+		Answers: func(func(AnsweredBatch, error) bool) {},
 		Lines: func(yield func(Line, error) bool) {
-			for _, l := range j.kept {
+			for _, l := range j.recorded {
 				if !yield(l, nil) {
 					return
 				}
 			}
 		},
 	}
-	again, err := (&Runner{Sink: &memorySink{}, Queries: bothQueries(), RunID: "run-1", Past: past}).Replay(t.Context(), nil)
+	replayed, err := (&Runner{Sink: &memorySink{}, Queries: bothQueries(), RunID: "run-1", Recorded: log}).Replay(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want[1:], again.Held); diff != "" {
+	if diff := cmp.Diff(want[1:], replayed.InDoubt); diff != "" {
 		t.Errorf("held, from the kept lines (-want +got):\n%s", diff)
 	}
 }
 
-func TestRunHeldHaveNoCredits(t *testing.T) {
+func TestRunInDoubtHasNoCredits(t *testing.T) {
 	for _, call := range []int{0, -1} { // with and without the call that decided it
 		sc := script{
-			calls: []scriptedCall{{outcome: Ambiguous}, {Charged, Charge{Text: "1.5"}}},
-			fates: []scriptedFate{{status: schema.Held, call: call}, {schema.Enriched, 1, []string{"riskNews"}}, {status: schema.Deferred, call: -1}},
+			calls: []scriptedCall{{outcome: InDoubt}, {Charged, Charge{Text: "1.5"}}},
+			items: []scriptedItem{{status: schema.InDoubt, call: call}, {schema.Enriched, 1, []string{"riskNews"}}, {status: schema.Deferred, call: -1}},
 		}
-		g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}}, companies(3))
+		g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}}, companies(3))
 		accounts := g.sink.read("accounts")
 		for i, want := range []any{nil, nil, int64(0)} {
 			if got := accounts[i]["credits"]; got != want {
@@ -587,14 +587,14 @@ func TestRunHeldHaveNoCredits(t *testing.T) {
 			}
 		}
 		m := g.manifest
-		wantHeld := []Doubt{{Call: "000001-1", Sent: epoch, Signals: []string{"surgeInHiring", "riskNews", "intent"}, Accounts: []string{}, Most: 45}}
+		wantHeld := []InDoubtCall{{Call: "000001-1", Sent: epoch, Signals: []string{"surgeInHiring", "riskNews", "intent"}, Accounts: []string{}, MaxCredits: 45}}
 		if call == 0 {
 			wantHeld[0].Accounts = []string{"key 1"}
 		}
-		if diff := cmp.Diff(wantHeld, m.Held); diff != "" {
+		if diff := cmp.Diff(wantHeld, m.InDoubt); diff != "" {
 			t.Errorf("held (-want +got):\n%s", diff)
 		}
-		if m.Run.Outcome != InDoubt || m.Credits.AmbiguousCeiling != 45 || m.Credits.UnknownCalls != 1 || m.Credits.UnknownCeiling != 45 || m.Credits.Charged != 0 {
+		if m.Run.Outcome != RunInDoubt || m.Credits.InDoubtCeiling != 45 || m.Credits.UnknownCalls != 1 || m.Credits.UnknownCeiling != 45 || m.Credits.Charged != 0 {
 			t.Errorf("outcome, credits = %s, %+v, want held and 45 in doubt twice", m.Run.Outcome, m.Credits)
 		}
 		if len(m.Credits.BySignal)+len(m.Credits.ByBasis) > 0 {
@@ -608,8 +608,8 @@ func TestRunHeldHaveNoCredits(t *testing.T) {
 }
 
 func TestRunWholeCall(t *testing.T) {
-	sc := paid(1, scriptedFate{status: schema.NotFound})
-	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{sc}}}, companies(3))
+	sc := paidScript(1, scriptedItem{status: schema.NotFound})
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}}, companies(3))
 	credits := g.sink.read("credits")
 	if len(credits) != 1 || credits[0].int("credits") != 1 || !credits[0].null("row") || !credits[0].null("signal_type") || credits[0].text("basis") != "whole_call" {
 		t.Errorf("credits of a charge for nothing = %v, want one row of the whole call", credits)
@@ -630,7 +630,7 @@ func TestRunRefusesIncompleteReplies(t *testing.T) {
 	blank := full(3)
 	blank.Items[1].Status = ""
 	odd := full(3)
-	odd.Calls = []Call{{ID: "1-1", Object: schema.Company, Outcome: "paid", Charge: known(3)}}
+	odd.Calls = []Call{{ID: "1-1", Object: schema.Company, Outcome: "paid", Charge: knownCharge(3)}}
 	for name, reply := range map[string]*Reply{
 		"none": nil, "empty": {}, "too few": full(2), "too many": full(4), "an item without a fate": blank, "a call without a known outcome": odd,
 	} {
@@ -644,8 +644,8 @@ func TestRunRefusesIncompleteReplies(t *testing.T) {
 
 // Records stay as they were written although the builders are used again.
 func TestRunRecordsAreTheSinks(t *testing.T) {
-	const n = 2*pageRows + 100
-	g := mustRun(t, Runner{Fetcher: &scripted{scripts: []script{paid(100)}}}, companies(n))
+	const n = 2*maxBufferRows + 100
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(100)}}}, companies(n))
 	seen := map[string]bool{}
 	for i, row := range g.sink.read("accounts") {
 		if row.int("row") != int64(i+1) || row.text("identifier") != fmt.Sprintf("c%d.example", i) {
@@ -667,32 +667,32 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 }
 
 // A flush forgets its pages: a partition may never come again.
-func TestBookForgetsFlushedPages(t *testing.T) {
+func TestRecorderDropsFlushedBuffers(t *testing.T) {
 	sink := &memorySink{}
-	k := newBook(sink, "event_day", NewManifest(RunInfo{ID: "run-1"}))
+	r := newRecorder(sink, "event_day", NewManifest(RunInfo{ID: "run-1"}))
 	for day := range 28 {
 		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
-		if err := k.event(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {
+		if err := r.writeEvent(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(k.open) != 28 || len(sink.records) != 0 {
-		t.Errorf("before the flush %d pages are open and %d handed over, want 28 and 0", len(k.open), len(sink.records))
+	if len(r.buffers) != 28 || len(sink.records) != 0 {
+		t.Errorf("before the flush %d pages are open and %d handed over, want 28 and 0", len(r.buffers), len(sink.records))
 	}
-	if err := k.flush(t.Context()); err != nil {
+	if err := r.flushAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(k.open) != 0 || k.bytes != 0 || len(sink.records) != 28 {
-		t.Errorf("after the flush %d pages of %d bytes are open and %d handed over, want 0, 0 and 28", len(k.open), k.bytes, len(sink.records))
+	if len(r.buffers) != 0 || r.bufferedBytes != 0 || len(sink.records) != 28 {
+		t.Errorf("after the flush %d pages of %d bytes are open and %d handed over, want 0, 0 and 28", len(r.buffers), r.bufferedBytes, len(sink.records))
 	}
 }
 
 // Large texts are handed over before a page is full, so memory stays bounded.
-func TestRunHandsOverLargeTextsEarly(t *testing.T) {
+func TestRunFlushesLargeTextsEarly(t *testing.T) {
 	const n, size = 40, 1 << 20
 	big := fmt.Appendf(nil, `{"signalDate":"2026-04-01","note":%q}`, strings.Repeat("x", size))
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
-		r := &Reply{Calls: []Call{{ID: b.ID + "-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: known(1)}}}
+		r := &Reply{Calls: []Call{{ID: b.ID + "-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: knownCharge(1)}}}
 		for range b.Items {
 			r.Items = append(r.Items, ItemReply{Status: schema.Enriched, CallID: b.ID + "-1", Events: []RawEvent{{"surgeInHiring", big}}})
 		}
@@ -700,7 +700,7 @@ func TestRunHandsOverLargeTextsEarly(t *testing.T) {
 	})
 	g := mustRun(t, Runner{Fetcher: f, BatchSize: 1, Concurrency: 1}, companies(n))
 	for _, w := range g.sink.records {
-		if rows, most := w.record.NumRows(), int64(pageBytes/size+1); w.partition.Table == "growth" && rows > most {
+		if rows, most := w.record.NumRows(), int64(maxBufferBytes/size+1); w.partition.Table == "growth" && rows > most {
 			t.Errorf("a record holds %d rows of 1 MiB, want at most %d", rows, most)
 		}
 	}

@@ -13,31 +13,31 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// registry is a vendor that knows who bears which domain, sells ids and signals,
+// searchVendor is a vendor that knows who bears which domain, sells ids and signals,
 // and a journal that remembers what it said. Companies without "known" in their
 // domain are not known; one with "same" is the same as "known0.example".
-type registry struct {
-	nothing
-	mu    sync.Mutex
-	found map[Identity]Identified
-	asked []string // "search 3", "signals 2": calls with their entities
-	fail  string   // service whose calls are stopped
+type searchVendor struct {
+	noLedger
+	mu          sync.Mutex
+	resolutions map[Identity]Resolution
+	asked       []string // "search 3", "signals 2": calls with their entities
+	failService string   // service whose calls are stopped
 }
 
-func (g *registry) Identify(a *schema.Account) Identified {
+func (g *searchVendor) Resolve(a *schema.Account) Resolution {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.found[IdentityOf(a)]
+	return g.resolutions[IdentityOf(a)]
 }
 
-func (g *registry) Fetch(_ context.Context, b *Batch) (*Reply, error) {
+func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	name := "signals"
 	if b.Query.Service == Search {
 		name = "search"
 	}
-	if g.fail == name {
+	if g.failService == name {
 		return nil, &Stop{Kind: StopCredits, Reason: "no credits"}
 	}
 	g.asked = append(g.asked, fmt.Sprintf("%s %d", name, len(b.Items)))
@@ -65,25 +65,25 @@ func (g *registry) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 			a.Status, a.Reason = schema.Deferred, "could not be looked up"
 		}
 		if b.Query.Service == Search {
-			known := Identified{Entity: a.Entity, Call: c.ID}
+			resolution := Resolution{Entity: a.Entity, Call: c.ID}
 			if a.Status != schema.Resolved {
-				known.Status = a.Status
+				resolution.Status = a.Status
 			}
 			if a.Status != schema.Deferred {
-				g.found[IdentityOf(&item.Account)] = known
+				g.resolutions[IdentityOf(&item.Account)] = resolution
 			}
 		}
 		reply.Items[i] = a
 	}
-	c.Charge = Charge{Known: true, Credits: b.Query.cost(results)}
+	c.Charge = Charge{Known: true, Credits: b.Query.costOf(results)}
 	reply.Calls = []Call{c}
 	return reply, nil
 }
 
-// TestSearchAhead: lines without an id are searched first, in full batches; who is
+// TestSearchFirst: lines without an id are searched first, in full batches; who is
 // found is asked about by the id, each entity once; everybody else has a fate by
 // the search; and what it cost stands on the lines that it was about.
-func TestSearchAhead(t *testing.T) {
+func TestSearchFirst(t *testing.T) {
 	var accounts []schema.Account
 	add := func(a schema.Account) {
 		a.Row, a.Line, a.Object = int64(len(accounts)+1), int64(len(accounts)+1), schema.Company
@@ -101,14 +101,14 @@ func TestSearchAhead(t *testing.T) {
 	add(schema.Account{Domain: "later.example"})
 	add(schema.Account{Reject: &schema.Reject{Reason: "no"}})
 
-	ask := &Query{Object: schema.Company, Dialect: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5, Since: "2026-01-01", Until: "2026-05-07"}
-	search := &Query{Object: schema.Company, Service: Search, Dialect: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1, Per: 25}
+	ask := &Query{Object: schema.Company, APIVersion: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5, Since: "2026-01-01", Until: "2026-05-07"}
+	search := &Query{Object: schema.Company, Service: Search, APIVersion: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1, Per: 25}
 	for _, concurrency := range []int{1, 7} {
-		g, sink := &registry{found: map[Identity]Identified{}}, &memorySink{}
+		g, sink := &searchVendor{resolutions: map[Identity]Resolution{}}, &memorySink{}
 		runner := &Runner{
-			Fetcher: g, Journal: g, Sink: sink, RunID: "run-1", BatchSize: 10, Concurrency: concurrency, Now: func() time.Time { return epoch },
+			Fetcher: g, Ledger: g, Sink: sink, RunID: "run-1", BatchSize: 10, Concurrency: concurrency, Now: func() time.Time { return epoch },
 			Queries: map[schema.Object]*Query{schema.Company: ask}, Searches: map[schema.Object]*Query{schema.Company: search},
-			Again: func() (Source, error) { return list{accounts: accounts}, nil },
+			Reopen: func() (Source, error) { return list{accounts: accounts}, nil },
 		}
 		plan, err := runner.Plan(t.Context(), list{accounts: accounts})
 		if err != nil {
@@ -170,12 +170,12 @@ func TestSearchAhead(t *testing.T) {
 // was not found out is left for later.
 func TestSearchStopped(t *testing.T) {
 	accounts := []schema.Account{{Row: 1, Object: schema.Company, Domain: "known1.example"}, {Row: 2, Object: schema.Company, ID: "77"}}
-	g, sink := &registry{found: map[Identity]Identified{}, fail: "search"}, &memorySink{}
+	g, sink := &searchVendor{resolutions: map[Identity]Resolution{}, failService: "search"}, &memorySink{}
 	runner := &Runner{
-		Fetcher: g, Journal: g, Sink: sink, RunID: "run-1", Now: func() time.Time { return epoch },
-		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, Dialect: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5}},
-		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, Service: Search, Dialect: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1}},
-		Again:    func() (Source, error) { return list{accounts: accounts}, nil },
+		Fetcher: g, Ledger: g, Sink: sink, RunID: "run-1", Now: func() time.Time { return epoch },
+		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5}},
+		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, Service: Search, APIVersion: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1}},
+		Reopen:   func() (Source, error) { return list{accounts: accounts}, nil },
 	}
 	m, err := runner.Run(t.Context(), list{accounts: accounts})
 	if err != nil {

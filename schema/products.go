@@ -39,10 +39,10 @@ func ProductCategory(product string) (c Category, ok bool) {
 	return "", false
 }
 
-// Host is a domain as it is compared: the bare host in lower case, without
+// BareHost is a domain as it is compared: the bare host in lower case, without
 // scheme, leading www, port, path or trailing dot. The API writes some domains
 // with www and some without.
-func Host(domain string) string {
+func BareHost(domain string) string {
 	s := strings.ToLower(strings.TrimSpace(domain))
 	if _, rest, found := strings.Cut(s, "://"); found {
 		s = rest
@@ -51,14 +51,14 @@ func Host(domain string) string {
 		s = s[:end]
 	}
 	s = strings.TrimRight(s, ".")
-	if bare, found := strings.CutPrefix(s, "www."); found && strings.Contains(bare, ".") {
-		s = bare
+	if host, found := strings.CutPrefix(s, "www."); found && strings.Contains(host, ".") {
+		s = host
 	}
 	return s
 }
 
-// product are the first columns of every product table.
-var product = []Column{
+// productColumns are the first columns of every product table.
+var productColumns = []Column{
 	{Name: "row_uid", Type: String, Doc: "Id of the row, derived from what it says", Rare: true},
 	{Name: "object_type", Type: String, Doc: "What the row is about: contact or company"},
 	{Name: "entity_id", Type: String, Doc: "The API's id of it; opaque", Rare: true},
@@ -71,8 +71,8 @@ var product = []Column{
 	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed", Rare: true},
 }
 
-// profile are the columns of a preview of a contact or a company.
-var profile = []Column{
+// profileColumns are the columns of a preview of a contact or a company.
+var profileColumns = []Column{
 	{Name: "name", Type: String, Doc: "Name of the company, or full name of the contact", From: []string{"name", "fullName"}, Rare: true},
 	{Name: "domain", Type: String, Doc: "Domain of the company, without a leading www", From: []string{"domain"}, Host: true, Rare: true},
 	{Name: "industry", Type: String, Doc: "Industry of the company", From: []string{"industry"}},
@@ -82,7 +82,7 @@ var profile = []Column{
 	{Name: "first_name", Type: String, Doc: "First name of the contact", From: []string{"firstName"}},
 	{Name: "last_name", Type: String, Doc: "Last name of the contact", From: []string{"lastName"}, Rare: true},
 	{Name: "job_title", Type: String, Doc: "Job title of the contact", From: []string{"jobTitle.title", "jobTitle"}},
-	{Name: "departments", Type: String, Doc: "Departments of the contact, separated by '; '", From: []string{"jobTitle.departments"}, List: Joined},
+	{Name: "departments", Type: String, Doc: "Departments of the contact, separated by '; '", From: []string{"jobTitle.departments"}, List: ListJoined},
 	{Name: "seniority", Type: String, Doc: "Seniority of the contact; a free vocabulary", From: []string{"jobTitle.seniority"}},
 	{Name: "company_id", Type: String, Doc: "The API's id of the contact's employer", From: []string{"company.id", "company.companyId"}, Rare: true},
 	{Name: "company_name", Type: String, Doc: "The contact's employer", From: []string{"company.name"}, Rare: true},
@@ -111,54 +111,54 @@ var Aliases = Table{
 	Sort: []string{"object_type", "entity_id", "alias_id"}, Bloom: []string{"entity_id"}, Unique: "row_uid",
 }
 
-// Products are the product tables.
-var Products = []Table{
-	productTable(CategoryIdentities, "Identifiers and the ids that the API knows them by, as bought by searches", []Column{
+// ProductTables are the product tables.
+var ProductTables = []Table{
+	newProductTable(CategoryIdentities, "Identifiers and the ids that the API knows them by, as bought by searches", []Column{
 		{Name: "identifier_type", Type: String, Doc: "What was searched by: id, linkedin, email, domain or name"},
 		{Name: "identifier", Type: String, Doc: "The normalised identifier that was searched", Rare: true},
-	}, profile, []Column{
-		{Name: "available", Type: String, Doc: "What the vendor could reveal besides, separated by '; '", From: []string{"has"}, List: Joined},
-		{Name: "reveal_prices", Type: String, Doc: "What that would cost, as a JSON list of {field, credits}", From: []string{"canReveal"}, List: AsJSON},
+	}, profileColumns, []Column{
+		{Name: "available", Type: String, Doc: "What the vendor could reveal besides, separated by '; '", From: []string{"has"}, List: ListJoined},
+		{Name: "reveal_prices", Type: String, Doc: "What that would cost, as a JSON list of {field, credits}", From: []string{"canReveal"}, List: ListJSON},
 	}),
-	productTable(CategoryScores, "How active an entity's signals are, as one number", []Column{
+	newProductTable(CategoryScores, "How active an entity's signals are, as one number", []Column{
 		{Name: "signal_score", Type: Double, Doc: "Score from 0 to 1", From: []string{"signalScore"}},
 		{Name: "no_active_signals", Type: Bool, Doc: "Whether no signal is active", From: []string{"noActiveSignals"}},
-		{Name: "score_signals", Type: String, Doc: "Signals that count towards the score, separated by '; '; a vocabulary of its own, which does not join with signal_type", From: []string{"signalTypes"}, List: Joined},
+		{Name: "score_signals", Type: String, Doc: "Signals that count towards the score, separated by '; '; a vocabulary of its own, which does not join with signal_type", From: []string{"signalTypes"}, List: ListJoined},
 		{Name: "scored_on", Type: Date, Doc: "Day for which the score was asked"},
-	}, profile[:2], profile[11:14]),
-	productTable(CategoryLookalikes, "Contacts or companies like a set of seeds", []Column{
+	}, profileColumns[:2], profileColumns[11:14]),
+	newProductTable(CategoryLookalikes, "Contacts or companies like a set of seeds", []Column{
 		{Name: "seed_set", Type: String, Doc: "Id of the seeds and exclusions together, derived from them; their order does not matter"},
 		{Name: "rank", Type: Int64, Doc: "Place among all that the seed set returned, from 1"},
 		{Name: "session_id", Type: String, Doc: "The API's session that returned it; within one nothing is returned twice"},
-	}, profile),
-	productTable(CategoryVisits, "Companies that visited a site with the vendor's pixel", []Column{
+	}, profileColumns),
+	newProductTable(CategoryVisits, "Companies that visited a site with the vendor's pixel", []Column{
 		{Name: "site", Type: String, Doc: "The visited site, or several separated by '; '"},
 		{Name: "window_start", Type: Date, Doc: "First day of the period"},
 		{Name: "window_end", Type: Date, Doc: "Last day of the period"},
-	}, profile, visits),
+	}, profileColumns, visitColumns),
 	Aliases,
 }
 
-// Rows are the tables whose rows are bought, one by one: events, then products.
-var Rows = slices.Concat(Events, Products)
+// RowTables are the tables whose rows are bought, one by one: events, then products.
+var RowTables = slices.Concat(EventTables, ProductTables)
 
 // Tables are all tables of a lake.
-var Tables = slices.Concat(Events, Products, Ledger)
+var Tables = slices.Concat(EventTables, ProductTables, LedgerTables)
 
 // IsEvent reports whether a table is one of events, which are divided by date.
-func (t Table) IsEvent() bool { return t.among(Events) }
+func (t Table) IsEvent() bool { return t.isOneOf(EventTables) }
 
 // IsProduct reports whether a table is one of a product's.
-func (t Table) IsProduct() bool { return t.among(Products) }
+func (t Table) IsProduct() bool { return t.isOneOf(ProductTables) }
 
-func (t Table) among(list []Table) bool {
+func (t Table) isOneOf(list []Table) bool {
 	return slices.ContainsFunc(list, func(o Table) bool { return o.Name == t.Name })
 }
 
-func productTable(c Category, doc string, groups ...[]Column) Table {
+func newProductTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
 		Name: string(c), Version: version, Doc: doc,
-		Columns: slices.Clone(product),
+		Columns: slices.Clone(productColumns),
 		Sort:    []string{"object_type", "account_key", "entity_id", "row_uid"},
 		Bloom:   []string{"entity_id"},
 		Unique:  "row_uid",

@@ -46,7 +46,7 @@ func TestColumnsOfOneName(t *testing.T) {
 	for _, table := range Tables {
 		for _, c := range table.Columns {
 			is := form{c.Type, c.Host}
-			if was, met := forms[c.Name]; met && was != is {
+			if was, seen := forms[c.Name]; seen && was != is {
 				t.Errorf("%s.%s is %+v, elsewhere %+v", table.Name, c.Name, is, was)
 			}
 			forms[c.Name] = is

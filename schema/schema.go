@@ -134,12 +134,12 @@ type Event struct {
 	FetchedAt time.Time
 	Source    string // "poll" or "webhook"
 
-	Asked *Asked // of products; nil for events
+	Origin *Origin // of products; nil for events
 }
 
-// Asked says how one result of a product was asked for, as far as the result
+// Origin says how one result of a product was asked for, as far as the result
 // itself does not.
-type Asked struct {
+type Origin struct {
 	Identifier Identifier // what was searched by
 	Text       string     // the identifier
 	SeedSet    string     // of lookalikes

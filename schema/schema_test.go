@@ -62,7 +62,7 @@ func TestPartitionString(t *testing.T) {
 }
 
 func TestStatusesAreEachListedOnce(t *testing.T) {
-	want := []Status{Enriched, NoSignal, NotFound, Resolved, Seed, Duplicate, Rejected, Restricted, Cached, Held, Lost, Deferred}
+	want := []Status{Enriched, NoSignal, NotFound, Resolved, Seed, Duplicate, Rejected, Restricted, Cached, InDoubt, WrittenOff, Deferred}
 	got := slices.Clone(Statuses)
 	slices.Sort(got)
 	slices.Sort(want)

@@ -16,17 +16,17 @@ const (
 
 // Signal is one entry of the catalogue.
 type Signal struct {
-	Key      string
-	Object   Object
-	Category Category
-	Cadence  string // how often the vendor refreshes it: "daily", "weekly", "monthly" or "not stated"
-	V2, V3   Availability
-	Record   string   // the record layout; keys that share one have the same fields
-	Personal bool     // names persons who did not ask for it: asked for by its key alone
-	Risk     bool     // also a risk signal, though it lives in another dataset
-	Rising   Trend    // direction that the key itself states
-	Months   int      // window length that the key itself states; 0 none
-	News     []string // event types that belong to a news key
+	Key            string
+	Object         Object
+	Category       Category
+	Cadence        string // how often the vendor refreshes it: "daily", "weekly", "monthly" or "not stated"
+	V2, V3         Availability
+	Record         string   // the record layout; keys that share one have the same fields
+	Personal       bool     // names persons who did not ask for it: asked for by its key alone
+	Risk           bool     // also a risk signal, though it lives in another dataset
+	Trend          Trend    // direction that the key itself states
+	WindowMonths   int      // window length that the key itself states; 0 none
+	NewsEventTypes []string // event types that belong to a news key
 }
 
 // Trend is the direction that a key states; the sign of the received rate is
@@ -45,17 +45,17 @@ var Signals = []Signal{
 	{Key: "companyChange", Object: Contact, Category: CategoryContact, Cadence: "weekly", V2: Documented, V3: Documented, Record: "person"},
 	{Key: "promotion", Object: Contact, Category: CategoryContact, Cadence: "weekly", V2: Documented, V3: Documented, Record: "person"},
 
-	{Key: "headcountIncrease1m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 1},
-	{Key: "headcountIncrease3m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 3},
-	{Key: "headcountIncrease6m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 6},
-	{Key: "headcountIncrease12m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Rising: Increase, Months: 12},
-	{Key: "surgeInHiring", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surge", Rising: Increase},
-	{Key: "surgeInHiringByDepartment", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surgeDepartment", Rising: Increase},
-	{Key: "surgeInHiringByLocation", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surgeLocation", Rising: Increase},
+	{Key: "headcountIncrease1m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Trend: Increase, WindowMonths: 1},
+	{Key: "headcountIncrease3m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Trend: Increase, WindowMonths: 3},
+	{Key: "headcountIncrease6m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Trend: Increase, WindowMonths: 6},
+	{Key: "headcountIncrease12m", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Trend: Increase, WindowMonths: 12},
+	{Key: "surgeInHiring", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surge", Trend: Increase},
+	{Key: "surgeInHiringByDepartment", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surgeDepartment", Trend: Increase},
+	{Key: "surgeInHiringByLocation", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Documented, V3: Documented, Record: "surgeLocation", Trend: Increase},
 	{Key: "newJobPost", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Announced, V3: Announced, Record: "jobPost"},
 	{Key: "newLocation", Object: Company, Category: CategoryGrowth, Cadence: "weekly", V2: Announced, V3: Announced, Record: "location"},
-	{Key: "websiteTrafficIncrease", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "traffic", Rising: Increase},
-	{Key: "itSpendIncrease", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "itSpend", Rising: Increase},
+	{Key: "websiteTrafficIncrease", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "traffic", Trend: Increase},
+	{Key: "itSpendIncrease", Object: Company, Category: CategoryGrowth, Cadence: "monthly", V2: Documented, V3: Documented, Record: "itSpend", Trend: Increase},
 
 	{Key: "intent", Object: Company, Category: CategoryIntent, Cadence: "weekly", V2: Announced, V3: Announced, Record: "intent"},
 	{Key: "intentByGeography", Object: Company, Category: CategoryIntent, Cadence: "weekly", V2: Announced, V3: Announced, Record: "intentGeography"},
@@ -63,31 +63,31 @@ var Signals = []Signal{
 	{Key: "linkedinActivityIntent", Object: Company, Category: CategoryIntent, Cadence: "not stated", V2: Absent, V3: Documented, Record: "activity", Personal: true},
 
 	{Key: "financialEventsNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
-		News: []string{"Funding Round", "Asset Investment", "Strategic Investment", "IPO"}},
+		NewsEventTypes: []string{"Funding Round", "Asset Investment", "Strategic Investment", "IPO"}},
 	{Key: "commercialActivityNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
-		News: []string{"Partnership", "New Customer", "New Vendor"}},
+		NewsEventTypes: []string{"Partnership", "New Customer", "New Vendor"}},
 	{Key: "corporateStrategyNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
-		News: []string{"M&A", "Facilities Expansion", "New Location", "Facility Closure", "Asset Sale", "Lawsuit Filed"}},
+		NewsEventTypes: []string{"M&A", "Facilities Expansion", "New Location", "Facility Closure", "Asset Sale", "Lawsuit Filed"}},
 	{Key: "productActivityNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
-		News: []string{"Product Launch", "Product Development", "Product Integration"}},
+		NewsEventTypes: []string{"Product Launch", "Product Development", "Product Integration"}},
 	{Key: "peopleNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
-		News: []string{"Executive Hire", "Executive Departure", "Executive Promotion", "Headcount Increase", "Headcount Decrease"}},
+		NewsEventTypes: []string{"Executive Hire", "Executive Departure", "Executive Promotion", "Headcount Increase", "Headcount Decrease"}},
 	{Key: "marketIntelligenceNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news",
-		News: []string{"Event Participation", "Recognition", "Competitor Activity"}},
+		NewsEventTypes: []string{"Event Participation", "Recognition", "Competitor Activity"}},
 	{Key: "riskNews", Object: Company, Category: CategoryNews, Cadence: "weekly", V2: Documented, V3: Documented, Record: "news", Risk: true,
-		News: []string{"Security Issue", "Lawsuit Faced"}},
+		NewsEventTypes: []string{"Security Issue", "Lawsuit Faced"}},
 
-	{Key: "headcountDecrease1m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 1},
-	{Key: "headcountDecrease3m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 3},
-	{Key: "headcountDecrease6m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 6},
-	{Key: "headcountDecrease12m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Rising: Decrease, Months: 12},
-	{Key: "websiteTrafficDecrease", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "traffic", Risk: true, Rising: Decrease},
-	{Key: "itSpendDecrease", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "itSpend", Risk: true, Rising: Decrease},
+	{Key: "headcountDecrease1m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Trend: Decrease, WindowMonths: 1},
+	{Key: "headcountDecrease3m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Trend: Decrease, WindowMonths: 3},
+	{Key: "headcountDecrease6m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Trend: Decrease, WindowMonths: 6},
+	{Key: "headcountDecrease12m", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "headcount", Risk: true, Trend: Decrease, WindowMonths: 12},
+	{Key: "websiteTrafficDecrease", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "traffic", Risk: true, Trend: Decrease},
+	{Key: "itSpendDecrease", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "itSpend", Risk: true, Trend: Decrease},
 }
 
-// Lookup finds a catalogue entry by its exact key; ok is false for keys the
+// LookupSignal finds a catalogue entry by its exact key; ok is false for keys the
 // catalogue does not name.
-func Lookup(key string) (s Signal, ok bool) {
+func LookupSignal(key string) (s Signal, ok bool) {
 	i, ok := signalIndex[key]
 	if !ok {
 		return Signal{}, false
@@ -95,11 +95,11 @@ func Lookup(key string) (s Signal, ok bool) {
 	return Signals[i], true
 }
 
-// Matching expands one word of a --signals list: "all", a category, or a key
+// MatchSignals expands one word of a --signals list: "all", a category, or a key
 // in any letter case. The risk category also names riskNews, which is stored
 // under news. "intent" is both a category and a key; "key:intent" is the key.
 // It returns nil when nothing matches.
-func Matching(word string) []Signal {
+func MatchSignals(word string) []Signal {
 	var out []Signal
 	key, only := strings.CutPrefix(word, "key:")
 	for _, s := range Signals {

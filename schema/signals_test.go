@@ -106,7 +106,7 @@ func TestCatalogueNamesEveryKeyOnce(t *testing.T) {
 	}
 }
 
-func TestCatalogueEntriesAreWhole(t *testing.T) {
+func TestCatalogueEntriesAreComplete(t *testing.T) {
 	announced := []string{"newJobPost", "newLocation", "intent", "intentByGeography", "websiteVisitors"}
 	for _, s := range Signals {
 		wantObject, wantV2, wantV3 := Company, Documented, Documented
@@ -128,7 +128,7 @@ func TestCatalogueEntriesAreWhole(t *testing.T) {
 		if want := s.Category == CategoryRisk || s.Key == "riskNews"; s.Risk != want {
 			t.Errorf("%s: Risk = %t, want %t", s.Key, s.Risk, want)
 		}
-		if got, want := len(s.News) > 0, s.Category == CategoryNews; got != want {
+		if got, want := len(s.NewsEventTypes) > 0, s.Category == CategoryNews; got != want {
 			t.Errorf("%s: has news types = %t, want %t", s.Key, got, want)
 		}
 		if got := s.Record != "" && (s.Record == "news") == (s.Category == CategoryNews); !got {
@@ -167,8 +167,8 @@ func TestTrendAndWindowAreTheKeys(t *testing.T) {
 				months = n
 			}
 		}
-		if s.Rising != trend || s.Months != months {
-			t.Errorf("%s: trend, months = %q, %d, want %q, %d", s.Key, s.Rising, s.Months, trend, months)
+		if s.Trend != trend || s.WindowMonths != months {
+			t.Errorf("%s: trend, months = %q, %d, want %q, %d", s.Key, s.Trend, s.WindowMonths, trend, months)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestTrendAndWindowAreTheKeys(t *testing.T) {
 func TestNewsTypesBelongToOneKey(t *testing.T) {
 	owner := map[string]string{}
 	for _, s := range Signals {
-		for _, n := range s.News {
+		for _, n := range s.NewsEventTypes {
 			if other, taken := owner[strings.ToLower(n)]; taken {
 				t.Errorf("news type %q belongs to %s and %s, want one", n, other, s.Key)
 			}
@@ -205,20 +205,20 @@ func TestDepartmentsAreTheVocabulary(t *testing.T) {
 	}
 }
 
-func TestLookup(t *testing.T) {
+func TestLookupSignal(t *testing.T) {
 	for _, s := range Signals {
-		if got, ok := Lookup(s.Key); !ok || got.Key != s.Key {
+		if got, ok := LookupSignal(s.Key); !ok || got.Key != s.Key {
 			t.Errorf("Lookup(%q) = %q, %t, want itself", s.Key, got.Key, ok)
 		}
 	}
 	for _, key := range []string{"", "allSignals", "PROMOTION", "newsEvent"} {
-		if got, ok := Lookup(key); ok || got.Key != "" {
+		if got, ok := LookupSignal(key); ok || got.Key != "" {
 			t.Errorf("Lookup(%q) = %q, %t, want none", key, got.Key, ok)
 		}
 	}
 }
 
-func TestMatching(t *testing.T) {
+func TestMatchSignals(t *testing.T) {
 	everything := keysOf(Signals)
 	risk := append(strings.Fields("riskNews"), strings.Fields(catalogue[CategoryRisk])...)
 	for _, c := range []struct {
@@ -243,7 +243,7 @@ func TestMatching(t *testing.T) {
 		{"head", nil},
 		{"", nil},
 	} {
-		if diff := cmp.Diff(c.want, keysOf(Matching(c.word))); diff != "" {
+		if diff := cmp.Diff(c.want, keysOf(MatchSignals(c.word))); diff != "" {
 			t.Errorf("Matching(%q) (-want +got):\n%s", c.word, diff)
 		}
 	}

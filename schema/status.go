@@ -14,12 +14,12 @@ const (
 	Rejected   Status = "rejected"   // the line, or the API's refusal of it, says why
 	Restricted Status = "restricted" // the vendor refuses it on legal grounds
 	Cached     Status = "cached"     // answered from what was paid before
-	Held       Status = "held"       // asked, but whether it was charged is not known; never re-sent silently
-	Lost       Status = "lost"       // as held, until somebody took the call as paid and lost; not asked again in its window
+	InDoubt    Status = "held"       // asked, but whether it was charged is not known; never re-sent silently
+	WrittenOff Status = "lost"       // as held, until somebody took the call as paid and lost; not asked again in its window
 	Deferred   Status = "deferred"   // not asked yet: quota, credits, budget or a stop; a later run asks
 )
 
 // Statuses lists them in the order of a report.
 var Statuses = []Status{
-	Enriched, NoSignal, NotFound, Resolved, Seed, Duplicate, Cached, Rejected, Restricted, Held, Lost, Deferred,
+	Enriched, NoSignal, NotFound, Resolved, Seed, Duplicate, Cached, Rejected, Restricted, InDoubt, WrittenOff, Deferred,
 }

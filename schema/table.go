@@ -51,23 +51,23 @@ type Column struct {
 	Doc  string   // what it means, one sentence
 	Unit string   // "credits", "percent", "people"; empty where there is none
 	From []string // the keys it is read from ("author.id" is a nested one), first present wins; empty for columns siglake derives
-	List Listing  // what a String column makes of a list or an object
+	List ListMode // what a String column makes of a list or an object
 	Host bool     // a host name: written in lower case, without a leading www.
 	Rare bool     // values rarely repeat within a file, so that a dictionary of them would be a second copy
 }
 
-// Listing is what a String column does with a JSON list or object. No column is
+// ListMode is what a String column does with a JSON list or object. No column is
 // nested, so that every engine reads every column.
-type Listing int
+type ListMode int
 
 // The listings: by default a list or object is odd and becomes null with a
 // note; Joined writes the elements (or their "value") separated by "; ";
-// AsJSON writes the compact JSON text of the list; a single value is a list of
+// ListJSON writes the compact JSON text of the list; a single value is a list of
 // one.
 const (
-	Odd Listing = iota
-	Joined
-	AsJSON
+	ListRejected ListMode = iota
+	ListJoined
+	ListJSON
 )
 
 // Table is a dataset's layout. Version rises when a column is added, renamed or
@@ -96,7 +96,7 @@ const (
 func (t Table) Arrow() *arrow.Schema {
 	fields := make([]arrow.Field, len(t.Columns))
 	for i, c := range t.Columns {
-		fields[i] = arrow.Field{Name: c.Name, Type: c.Type.Arrow(), Nullable: true, Metadata: c.metadata()}
+		fields[i] = arrow.Field{Name: c.Name, Type: c.Type.Arrow(), Nullable: true, Metadata: c.arrowMetadata()}
 	}
 	md := arrow.NewMetadata(
 		[]string{MetaTable, MetaVersion, MetaDoc},
@@ -105,25 +105,25 @@ func (t Table) Arrow() *arrow.Schema {
 	return arrow.NewSchema(fields, &md)
 }
 
-func (c Column) metadata() arrow.Metadata {
+func (c Column) arrowMetadata() arrow.Metadata {
 	keys, values := []string{"doc"}, []string{c.Doc}
 	if c.Unit != "" {
 		keys, values = append(keys, "unit"), append(values, c.Unit)
 	}
-	keys, values = append(keys, "source"), append(values, c.source())
+	keys, values = append(keys, "source"), append(values, c.sourceDoc())
 	return arrow.NewMetadata(keys, values)
 }
 
-// source says where the column's values come from: the answer's fields, or siglake.
-func (c Column) source() string {
+// sourceDoc says where the column's values come from: the answer's fields, or siglake.
+func (c Column) sourceDoc() string {
 	if len(c.From) == 0 {
 		return "siglake"
 	}
 	return "answer field " + strings.Join(c.From, ", else ")
 }
 
-// Index is the position of a column, or -1.
-func (t Table) Index(column string) int {
+// ColumnIndex is the position of a column, or -1.
+func (t Table) ColumnIndex(column string) int {
 	for i, c := range t.Columns {
 		if c.Name == column {
 			return i

@@ -4,8 +4,8 @@ package schema
 // them changes.
 const version = 2
 
-// common are the first columns of every event table.
-var common = []Column{
+// eventColumns are the first columns of every event table.
+var eventColumns = []Column{
 	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from its content: the same event has the same id in every run and from every source", Rare: true},
 	{Name: "signal_type", Type: String, Doc: "Signal key, as received"},
 	{Name: "object_type", Type: String, Doc: "What the event is about: contact or company"},
@@ -21,16 +21,16 @@ var common = []Column{
 	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed", Rare: true},
 }
 
-// company are the identity columns that every company record repeats.
-var company = []Column{
+// companyColumns are the identity columns that every company record repeats.
+var companyColumns = []Column{
 	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}, Rare: true},
 	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}, Rare: true},
 	{Name: "company_domain", Type: String, Doc: "Company domain in the record, without a leading www", From: []string{"domain"}, Host: true, Rare: true},
 	{Name: "signal_id", Type: String, Doc: "The API's id of the event", From: []string{"signalId"}, Rare: true},
 }
 
-// rates are the change columns shared by growth and risk.
-var rates = []Column{
+// rateColumns are the change columns shared by growth and risk.
+var rateColumns = []Column{
 	{Name: "change_rate_percent", Type: Double, Unit: "percent", Doc: "Rate of change, sign as received; the direction column, not the sign, is authoritative", From: []string{"changeRatePercent"}},
 	{Name: "change_rate_percent_abs", Type: Double, Unit: "percent", Doc: "Rate of change without its sign"},
 	{Name: "direction", Type: String, Doc: "increase or decrease, as the signal key states"},
@@ -42,8 +42,8 @@ var rates = []Column{
 	{Name: "estimated_annual_it_spend", Type: Int64, Doc: "Estimated yearly IT spend; the vendor does not state the currency", From: []string{"estimatedAnnualItSpend"}},
 }
 
-// visits are the measures of a website-visitors record.
-var visits = []Column{
+// visitColumns are the measures of a website-visitors record.
+var visitColumns = []Column{
 	{Name: "score", Type: Double, Doc: "Visitor score", From: []string{"score"}},
 	{Name: "score_band", Type: String, Doc: "Band of the visitor score", From: []string{"scoreBand"}},
 	{Name: "total_sessions", Type: Int64, Unit: "sessions", Doc: "Sessions in the period", From: []string{"totalSessions"}},
@@ -55,15 +55,15 @@ var visits = []Column{
 	{Name: "visitor_country", Type: String, Doc: "Country of the visitors", From: []string{"visitorCountry"}},
 }
 
-// activity are the columns of a LinkedIn activity record.
-var activity = []Column{
+// activityColumns are the columns of a LinkedIn activity record.
+var activityColumns = []Column{
 	{Name: "signal_category", Type: String, Doc: "Vendor's category of the activity", From: []string{"signalCategory"}},
-	{Name: "intent_topics", Type: String, Doc: "Topics, as a JSON list of {topic, category}", From: []string{"intentTopics"}, List: AsJSON, Rare: true},
+	{Name: "intent_topics", Type: String, Doc: "Topics, as a JSON list of {topic, category}", From: []string{"intentTopics"}, List: ListJSON, Rare: true},
 	{Name: "author_id", Type: String, Doc: "The API's id of the author", From: []string{"author.id"}, Rare: true},
 	{Name: "author_full_name", Type: String, Doc: "Author of the activity", From: []string{"author.fullName"}, Rare: true},
 	{Name: "author_linkedin_url", Type: String, Doc: "Author's LinkedIn profile", From: []string{"author.linkedinUrl"}, Rare: true},
-	{Name: "contacts_mentioned", Type: String, Doc: "People mentioned, as a JSON list", From: []string{"contactsMentioned"}, List: AsJSON, Rare: true},
-	{Name: "companies_mentioned", Type: String, Doc: "Companies mentioned, as a JSON list", From: []string{"companiesMentioned"}, List: AsJSON, Rare: true},
+	{Name: "contacts_mentioned", Type: String, Doc: "People mentioned, as a JSON list", From: []string{"contactsMentioned"}, List: ListJSON, Rare: true},
+	{Name: "companies_mentioned", Type: String, Doc: "Companies mentioned, as a JSON list", From: []string{"companiesMentioned"}, List: ListJSON, Rare: true},
 	{Name: "activity_url", Type: String, Doc: "Address of the activity", From: []string{"activityUrl"}, Rare: true},
 	{Name: "activity_summary", Type: String, Doc: "Summary of the activity", From: []string{"activitySummary"}, Rare: true},
 	{Name: "activity_likes", Type: Int64, Doc: "Likes when measured", From: []string{"activityLikes"}},
@@ -75,22 +75,22 @@ var activity = []Column{
 
 var signalDate = Column{Name: "signal_date", Type: Date, Doc: "Date of the measurement or change", From: []string{"signalDate"}}
 
-// Events are the event tables, one per category, in the order of Categories.
-var Events = []Table{
-	event(CategoryContact, "People who changed company or were promoted", []Column{
+// EventTables are the event tables, one per category, in the order of Categories.
+var EventTables = []Table{
+	newEventTable(CategoryContact, "People who changed company or were promoted", []Column{
 		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId", "id"}, Rare: true},
 		signalDate,
 		{Name: "current_company_id", Type: String, Doc: "The API's id of the present employer", From: []string{"currentCompanyId"}},
 		{Name: "current_company_name", Type: String, Doc: "Present employer", From: []string{"currentCompanyName", "newCompany"}},
 		{Name: "current_domain", Type: String, Doc: "Domain of the present employer, without a leading www", From: []string{"currentDomain"}, Host: true},
 		{Name: "current_title", Type: String, Doc: "Present job title", From: []string{"currentTitle"}},
-		{Name: "current_departments", Type: String, Doc: "Present departments, separated by '; '", From: []string{"currentDepartments"}, List: Joined},
+		{Name: "current_departments", Type: String, Doc: "Present departments, separated by '; '", From: []string{"currentDepartments"}, List: ListJoined},
 		{Name: "current_seniority_label", Type: String, Doc: "Present seniority; a free vocabulary", From: []string{"currentSeniorityLabel"}},
 		{Name: "previous_company_name", Type: String, Doc: "Former employer; on promotions its meaning is undefined", From: []string{"previousCompanyName", "previousCompany"}},
 		{Name: "previous_domain", Type: String, Doc: "Domain of the former employer, without a leading www; on promotions its meaning is undefined", From: []string{"previousDomain"}, Host: true},
 		{Name: "previous_title", Type: String, Doc: "Former job title", From: []string{"previousTitle"}},
 	}),
-	event(CategoryGrowth, "Companies that grow: headcount, hiring, locations, traffic, IT spend", company, []Column{signalDate}, rates, []Column{
+	newEventTable(CategoryGrowth, "Companies that grow: headcount, hiring, locations, traffic, IT spend", companyColumns, []Column{signalDate}, rateColumns, []Column{
 		{Name: "new_jobs_posted_last_week", Type: Int64, Unit: "job posts", Doc: "Jobs posted in the last week", From: []string{"newJobsPostedLastWeek"}},
 		{Name: "new_jobs_posted_last_4_weeks", Type: Int64, Unit: "job posts", Doc: "Jobs posted in the last four weeks", From: []string{"newJobsPostedLast4Weeks"}},
 		{Name: "department", Type: String, Doc: "Department of the surge or of the post", From: []string{"department"}},
@@ -102,15 +102,15 @@ var Events = []Table{
 		{Name: "job_url", Type: String, Doc: "Address of the job post", From: []string{"jobUrl"}, Rare: true},
 		{Name: "location_source", Type: String, Doc: "What a new location was detected from", From: []string{"source"}},
 	}),
-	event(CategoryIntent, "Companies that show interest: topics, site visits, LinkedIn activity", company, []Column{
+	newEventTable(CategoryIntent, "Companies that show interest: topics, site visits, LinkedIn activity", companyColumns, []Column{
 		signalDate,
 		{Name: "topic_name", Type: String, Doc: "Topic of interest", From: []string{"topicName"}},
 		{Name: "topic_score", Type: Double, Doc: "Strength of the interest", From: []string{"topicScore", "metadata.topicScore"}},
 		{Name: "topic_trend", Type: String, Doc: "Trend of the interest, as received", From: []string{"topicTrend", "metadata.topicTrend"}},
 		{Name: "country", Type: String, Doc: "Country of the interest", From: []string{"country"}},
 		{Name: "state", Type: String, Doc: "State or region of the interest", From: []string{"state"}},
-	}, visits, activity),
-	event(CategoryNews, "Companies in the news", company, []Column{
+	}, visitColumns, activityColumns),
+	newEventTable(CategoryNews, "Companies in the news", companyColumns, []Column{
 		{Name: "event_type", Type: String, Doc: "Kind of news, spelling as received", From: []string{"eventType"}},
 		{Name: "event_summary", Type: String, Doc: "Summary of the event", From: []string{"eventSummary"}, Rare: true},
 		{Name: "article_title", Type: String, Doc: "Title of the article", From: []string{"articleTitle"}, Rare: true},
@@ -120,8 +120,8 @@ var Events = []Table{
 		{Name: "event_effective_date", Type: Date, Doc: "Date the event takes effect", From: []string{"eventEffectiveDate"}},
 		{Name: "is_risk", Type: Bool, Doc: "Whether the signal also counts as a risk (riskNews)"},
 	}),
-	event(CategoryRisk, "Companies that shrink: headcount, traffic, IT spend; risk news lies under news with is_risk", company, []Column{signalDate}, rates),
-	event(CategoryOther, "Events of a type this version does not know; nothing paid for is dropped", company, []Column{
+	newEventTable(CategoryRisk, "Companies that shrink: headcount, traffic, IT spend; risk news lies under news with is_risk", companyColumns, []Column{signalDate}, rateColumns),
+	newEventTable(CategoryOther, "Events of a type this version does not know; nothing paid for is dropped", companyColumns, []Column{
 		signalDate,
 		{Name: "person_id", Type: String, Doc: "The API's contact id in the record", From: []string{"personId"}, Rare: true},
 		{Name: "article_published_date", Type: Date, Doc: "Date of publication", From: []string{"articlePublishedDate"}},
@@ -212,8 +212,8 @@ var (
 	}
 )
 
-// Ledger are the manifest-side tables.
-var Ledger = []Table{Accounts, Calls, Credits}
+// LedgerTables are the manifest-side tables.
+var LedgerTables = []Table{Accounts, Calls, Credits}
 
 // TableNamed finds any table by its name.
 func TableNamed(name string) (Table, bool) {
@@ -227,18 +227,18 @@ func TableNamed(name string) (Table, bool) {
 
 // EventTable is the table of a category; unknown categories go to other.
 func EventTable(c Category) Table {
-	for i, known := range Categories {
-		if known == c {
-			return Events[i]
+	for i, category := range Categories {
+		if category == c {
+			return EventTables[i]
 		}
 	}
-	return Events[len(Events)-1]
+	return EventTables[len(EventTables)-1]
 }
 
-func event(c Category, doc string, groups ...[]Column) Table {
+func newEventTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
 		Name: string(c), Version: version, Doc: doc,
-		Columns: append([]Column(nil), common...),
+		Columns: append([]Column(nil), eventColumns...),
 		Sort:    []string{"signal_type", "entity_id", "event_date", "event_uid"},
 		Bloom:   []string{"entity_id"},
 		Unique:  "event_uid",

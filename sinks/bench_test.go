@@ -57,7 +57,7 @@ func newsRecords(t testing.TB, rows, perRecord int) []arrow.Record {
 			"raises_funding", summary, title, prose(15), url, day, nil, rng.IntN(4) == 0,
 		})
 		if len(batch) == perRecord || i == rows-1 {
-			recs = append(recs, record(t, table, batch))
+			recs = append(recs, newRecord(t, table, batch))
 			batch = batch[:0]
 		}
 	}
@@ -71,16 +71,16 @@ func BenchmarkNews(b *testing.B) {
 	const rows = 200_000
 	recs := newsRecords(b, rows, 4096)
 	table := schema.EventTable(schema.CategoryNews)
-	p := home(table, "2026-03")
+	p := partitionOf(table, "2026-03")
 
 	all := &partition{Partition: p, table: &table, arrow: table.Arrow(), order: sortOrder(&table)}
 	for _, rec := range recs {
-		if err := all.add(rec); err != nil {
+		if err := all.addRecord(rec); err != nil {
 			b.Fatal(err)
 		}
 	}
 	var sorted []row
-	if err := merge(b.Context(), []cursor{all.sorted()}, func(rows []row) error {
+	if err := mergeSorted(b.Context(), []cursor{all.sortRecords()}, func(rows []row) error {
 		sorted = append(sorted, rows...)
 		return nil
 	}); err != nil {
@@ -89,7 +89,7 @@ func BenchmarkNews(b *testing.B) {
 	builder := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
 	var sortedRecs []arrow.Record
 	for i := 0; i < len(sorted); i += 4096 {
-		sortedRecs = append(sortedRecs, collect(builder, &table, sorted[i:min(i+4096, len(sorted))]))
+		sortedRecs = append(sortedRecs, buildRecord(builder, &table, sorted[i:min(i+4096, len(sorted))]))
 	}
 
 	report := func(b *testing.B, size int64) {
@@ -120,12 +120,12 @@ func BenchmarkNews(b *testing.B) {
 			defer f.Close()
 			o, _ := Options{RunID: "r"}.withDefaults()
 			e := newEncoder(f, &table, &o)
-			for i := 0; i < len(sorted); i += handOverRows {
-				if err := e.write(sorted[i:min(i+handOverRows, len(sorted))]); err != nil {
+			for i := 0; i < len(sorted); i += yieldRows {
+				if err := e.writeRows(sorted[i:min(i+yieldRows, len(sorted))]); err != nil {
 					b.Fatal(err)
 				}
 			}
-			if err := e.close(""); err != nil {
+			if err := e.closeWithDigest(""); err != nil {
 				b.Fatal(err)
 			}
 			info, _ := f.Stat()
@@ -161,13 +161,13 @@ func BenchmarkNews(b *testing.B) {
 			return info.Size()
 		})
 		measured("lake/"+round, func(b *testing.B, path string) int64 {
-			l := open(b, path, Options{Hook: func(_, _ string, do func() error) error { return do() }})
+			l := openLake(b, path, Options{Hook: func(_, _ string, do func() error) error { return do() }})
 			for _, rec := range recs {
 				if err := l.Write(b.Context(), p, rec); err != nil {
 					b.Fatal(err)
 				}
 			}
-			m := publish(b, l)
+			m := stageAndPublish(b, l)
 			if err := l.Close(); err != nil {
 				b.Fatal(err)
 			}
@@ -198,28 +198,28 @@ func pqarrowProperties(table schema.Table) *pq.WriterProperties {
 func TestMemory(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	recs := newsRecords(t, 5_000, 500)
-	l := open(t, t.TempDir(), Options{SortMemory: 4 << 20})
+	l := openLake(t, t.TempDir(), Options{SortMemory: 4 << 20})
 	runtime.GC()
 	var now runtime.MemStats
 	runtime.ReadMemStats(&now)
 	base, peak, calls := now.HeapInuse, now.HeapInuse, 0
-	l.disk.hook = func(op, path string, do func() error) error {
+	l.dir.hook = func(op, path string, do func() error) error {
 		if calls++; calls%20 == 0 {
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapInuse)
 		}
-		return unsynced(op, path, do)
+		return skipSync(op, path, do)
 	}
 	written := int64(0)
 	for i := range 10 * len(recs) {
 		rec := recs[i%len(recs)]
-		p := home(schema.EventTable(schema.CategoryNews), fmt.Sprintf("2026-%02d", 1+i%12))
+		p := partitionOf(schema.EventTable(schema.CategoryNews), fmt.Sprintf("2026-%02d", 1+i%12))
 		if err := l.Write(t.Context(), p, rec); err != nil {
 			t.Fatal(err)
 		}
-		written += memoryOf(rec)
+		written += recordMemory(rec)
 	}
-	publish(t, l)
+	stageAndPublish(t, l)
 	t.Logf("%d MiB written, heap peaked %d MiB above the input", written>>20, int64(peak-base)>>20)
 	if peak-base > 48<<20 {
 		t.Errorf("heap peaked %d MiB above the input, want at most 48", int64(peak-base)>>20)

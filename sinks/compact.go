@@ -50,36 +50,36 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 
-	newest, raw, err := l.newest(ctx)
+	newest, raw, err := l.newestGeneration(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("compact: %w", err)
 	}
-	files, err := l.snapshot(ctx, newest.link())
+	files, err := l.generationFiles(ctx, newest.manifestLink())
 	if err != nil {
 		return nil, fmt.Errorf("compact: %w", err)
 	}
-	groups := smallFiles(files, c.MinFiles, l.options.TargetFileSize)
+	groups := groupSmallFiles(files, c.MinFiles, l.options.TargetFileSize)
 	if len(groups) == 0 {
 		if newest.Generation == 0 {
 			return nil, nil
 		}
-		return nil, l.turn(ctx, raw, newest) // whoever made it may have died just before
+		return nil, l.swapCurrent(ctx, raw, newest) // whoever made it may have died just before
 	}
-	l.under, l.options.RunID = compactDir, compactionID(newest.Generation, groups, l.options.TargetFileSize)
-	m = pipeline.NewManifest(pipeline.RunInfo{ID: l.options.RunID, Kind: pipeline.OfCompaction, Started: started, Outcome: pipeline.Complete})
+	l.prefix, l.options.RunID = compactDir, compactionID(newest.Generation, groups, l.options.TargetFileSize)
+	m = pipeline.NewManifest(pipeline.RunInfo{ID: l.options.RunID, Kind: pipeline.CompactionGeneration, Started: started, Outcome: pipeline.RunComplete})
 	m.Versions, m.Queries = c.Versions, []pipeline.Query{}
 	for _, group := range groups {
-		if err := l.mergeFiles(ctx, group); err != nil {
+		if err := l.compactFiles(ctx, group); err != nil {
 			return nil, fmt.Errorf("compact %s %s: %w", group[0].Table, group[0].Partition, err)
 		}
 		for _, f := range group {
 			m.Replaces = append(m.Replaces, f.Path)
 		}
 	}
-	if m.Files, err = l.settleStaged(); err != nil {
+	if m.Files, err = l.finishStaging(); err != nil {
 		return nil, err
 	}
-	last, err := l.manifest(ctx, newest.link())
+	last, err := l.readManifest(ctx, newest.manifestLink())
 	if err != nil {
 		return nil, err
 	}
@@ -90,12 +90,12 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	return m, nil
 }
 
-// smallFiles gives the files that are worth merging, partition by partition.
-func smallFiles(files []Entry, least int, target int64) (groups [][]Entry) {
-	if least <= 0 {
-		least = defaultMinFiles
+// groupSmallFiles gives the files that are worth merging, partition by partition.
+func groupSmallFiles(files []DataFile, minFiles int, target int64) (groups [][]DataFile) {
+	if minFiles <= 0 {
+		minFiles = defaultMinFiles
 	}
-	small := map[string][]Entry{}
+	small := map[string][]DataFile{}
 	for _, f := range files {
 		if _, known := schema.TableNamed(f.Table); known && f.Bytes < target/2 {
 			key := f.Table + "/" + f.Partition
@@ -103,20 +103,20 @@ func smallFiles(files []Entry, least int, target int64) (groups [][]Entry) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(small)) {
-		if g := small[key]; len(g) >= max(least, 2) && !merged(g, target) {
+		if g := small[key]; len(g) >= max(minFiles, 2) && !isCompacted(g, target) {
 			groups = append(groups, g)
 		}
 	}
 	return groups
 }
 
-// merged says whether files are what a compaction made of them, which no other
+// isCompacted says whether files are what a compaction made of them, which no other
 // one would better. Their size is foreseen while they are written, so that they
 // can turn out small.
-func merged(files []Entry, target int64) bool {
+func isCompacted(files []DataFile, target int64) bool {
 	total := int64(0)
 	for _, f := range files {
-		if f.Visible || f.Run != files[0].Run {
+		if f.Globbed || f.Run != files[0].Run {
 			return false
 		}
 		total += f.Bytes
@@ -125,7 +125,7 @@ func merged(files []Entry, target int64) bool {
 }
 
 // compactionID names a compaction after what it is to do.
-func compactionID(generation int64, groups [][]Entry, target int64) string {
+func compactionID(generation int64, groups [][]DataFile, target int64) string {
 	text, err := json.Marshal(groups)
 	if err != nil {
 		panic(err) // of texts and numbers
@@ -134,46 +134,46 @@ func compactionID(generation int64, groups [][]Entry, target int64) string {
 	return fmt.Sprintf("compact-%08d-%s", generation, hex.EncodeToString(sum[:4]))
 }
 
-// mergeFiles stages the rows of files of one partition, and reads back that
+// compactFiles stages the rows of files of one partition, and reads back that
 // they are those rows and no others.
-func (l *Lake) mergeFiles(ctx context.Context, files []Entry) error {
+func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
 	part := schema.Partition{Table: files[0].Table}
 	part.Key, part.Value, _ = strings.Cut(files[0].Partition, "=")
-	p, err := l.partition(part)
+	p, err := l.partitionFor(part)
 	if err != nil {
 		return err
 	}
 	runs := map[string]bool{}
-	var before, after Total
+	var before, after MultisetHash
 	for _, f := range files {
-		o, err := l.place.open(ctx, f.Path)
+		o, err := l.backend.openObject(ctx, f.Path)
 		if err != nil {
 			return err
 		}
-		of, err := readObject(o, p.table, func(rec arrow.Record) error {
-			before.addAll(p.table, rec)
+		fileRuns, err := readObjectRows(o, p.table, func(rec arrow.Record) error {
+			before.addRecord(p.table, rec)
 			return l.Write(ctx, part, rec)
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Path, err)
 		}
-		for _, r := range of {
+		for _, r := range fileRuns {
 			runs[r] = true
 		}
 	}
-	l.options.holds = slices.Sorted(maps.Keys(runs))
+	l.options.sourceRuns = slices.Sorted(maps.Keys(runs))
 	staged, err := l.stagePartition(ctx, p)
 	if err != nil {
 		return err
 	}
 	delete(l.partitions, part.String())
 	for _, f := range staged {
-		o, err := l.disk.open(l.stagedName(f.Path))
+		o, err := l.dir.open(l.stagedName(f.Path))
 		if err != nil {
 			return err
 		}
-		if _, err := readObject(o, p.table, func(rec arrow.Record) error {
-			after.addAll(p.table, rec)
+		if _, err := readObjectRows(o, p.table, func(rec arrow.Record) error {
+			after.addRecord(p.table, rec)
 			return ctx.Err()
 		}); err != nil {
 			return fmt.Errorf("read back %s: %w", f.Path, err)
@@ -185,23 +185,23 @@ func (l *Lake) mergeFiles(ctx context.Context, files []Entry) error {
 	return nil
 }
 
-// readObject is readRows of an object, which it closes.
-func readObject(o object, t *schema.Table, take func(arrow.Record) error) (runs []string, err error) {
+// readObjectRows is readRows of an object, which it closes.
+func readObjectRows(o object, t *schema.Table, yield func(arrow.Record) error) (runs []string, err error) {
 	defer func() { err = errors.Join(err, o.Close()) }()
-	if r, ok := o.(*remote); ok {
-		if err := r.hold(); err != nil {
+	if r, ok := o.(*s3Object); ok {
+		if err := r.bufferAll(); err != nil {
 			return nil, err
 		}
 	}
-	return readRows(o, o.Size(), t, take)
+	return readRows(o, o.Size(), t, yield)
 }
 
-// addAll adds the rows of a record.
-func (t *Total) addAll(table *schema.Table, rec arrow.Record) {
-	b := newBatch(table, rec)
+// addRecord adds the rows of a record.
+func (t *MultisetHash) addRecord(table *schema.Table, rec arrow.Record) {
+	b := newRecordView(table, rec)
 	var encoded []byte
 	for i := range int32(rec.NumRows()) {
 		encoded = appendRow(encoded[:0], row{b, i})
-		t.add(encoded)
+		t.addEncoded(encoded)
 	}
 }

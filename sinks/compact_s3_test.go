@@ -24,10 +24,10 @@ import (
 
 // memoryBucket is a bucket without a store: it keeps the conditions, and counts.
 type memoryBucket struct {
-	mu      sync.Mutex
-	objects map[string][]byte
-	ranges  int // pieces that were read
-	listed  int
+	mu         sync.Mutex
+	objects    map[string][]byte
+	rangeReads int // pieces that were read
+	listCalls  int
 }
 
 func (b *memoryBucket) etag(name string) string {
@@ -37,8 +37,8 @@ func (b *memoryBucket) etag(name string) string {
 func (b *memoryBucket) Create(_ context.Context, name string, data []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if there, ok := b.objects[name]; ok {
-		if bytes.Equal(there, data) {
+	if existing, ok := b.objects[name]; ok {
+		if bytes.Equal(existing, data) {
 			return nil
 		}
 		return &fs.PathError{Op: "create", Path: b.URI(name), Err: fs.ErrExist}
@@ -59,7 +59,7 @@ func (b *memoryBucket) Swap(_ context.Context, name, etag string, data []byte) e
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.objects[name]; ok != (etag != "") || ok && b.etag(name) != etag {
-		return bucket.ErrMoved
+		return bucket.ErrChanged
 	}
 	b.objects[name] = bytes.Clone(data)
 	return nil
@@ -80,21 +80,21 @@ func (b *memoryBucket) Stat(ctx context.Context, name string) (bucket.Object, er
 	return bucket.Object{Name: name, Size: int64(len(data)), ETag: etag}, err
 }
 
-func (b *memoryBucket) Range(ctx context.Context, o bucket.Object, off, n int64) (io.ReadCloser, error) {
+func (b *memoryBucket) ReadRange(ctx context.Context, o bucket.Object, off, n int64) (io.ReadCloser, error) {
 	data, _, err := b.Get(ctx, o.Name)
 	if err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ranges++
+	b.rangeReads++
 	return io.NopCloser(bytes.NewReader(data[off : off+n])), nil
 }
 
 func (b *memoryBucket) List(_ context.Context, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		b.mu.Lock()
-		b.listed++
+		b.listCalls++
 		names := slices.Sorted(maps.Keys(b.objects))
 		b.mu.Unlock()
 		for _, name := range names {
@@ -105,18 +105,18 @@ func (b *memoryBucket) List(_ context.Context, prefix string) iter.Seq2[bucket.O
 	}
 }
 
-func (b *memoryBucket) Probe(context.Context, string) error { return nil }
-func (b *memoryBucket) URI(name string) string              { return "s3://memory/lake/" + name }
+func (b *memoryBucket) ProbeConditions(context.Context, string) error { return nil }
+func (b *memoryBucket) URI(name string) string                        { return "s3://memory/lake/" + name }
 
 // TestCompactInBucket publishes and compacts the same runs in a bucket and in a
 // directory, and finds the same rows under the same names.
 func TestCompactInBucket(t *testing.T) {
 	b := &memoryBucket{objects: map[string][]byte{}}
-	options := Options{Hook: unsynced, Scratch: t.TempDir(), Bucket: func(context.Context, string) (Bucket, error) { return b, nil }}
-	there, here := "s3://memory/lake", filepath.Join(t.TempDir(), "lake")
+	options := Options{Hook: skipSync, Scratch: t.TempDir(), Bucket: func(context.Context, string) (Bucket, error) { return b, nil }}
+	bucketURI, dirURI := "s3://memory/lake", filepath.Join(t.TempDir(), "lake")
 	table := schema.EventTable(schema.CategoryNews)
 	for run := range 3 {
-		for _, uri := range []string{there, here} {
+		for _, uri := range []string{bucketURI, dirURI} {
 			o := options
 			o.RunID = fmt.Sprintf("run-%d", run)
 			l, err := Open(t.Context(), uri, o)
@@ -124,22 +124,22 @@ func TestCompactInBucket(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 20 {
-				write(t, l, home(table, "2026-01"), record(t, table, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
+				writeRecord(t, l, partitionOf(table, "2026-01"), newRecord(t, table, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
 			}
-			publish(t, l)
+			stageAndPublish(t, l)
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	look := func(uri string) (files []Entry) {
+	snapshotFiles := func(uri string) (files []DataFile) {
 		t.Helper()
 		i, err := Inspect(t.Context(), uri, options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer i.Close()
-		chain, err := i.Chain(t.Context())
+		chain, err := i.ReadChain(t.Context())
 		if err != nil || len(chain) != 4 {
 			t.Fatalf("Chain() of %s = %d generations, %v, want 4", uri, len(chain), err)
 		}
@@ -147,33 +147,33 @@ func TestCompactInBucket(t *testing.T) {
 			t.Errorf("CheckSnapshots() of %s = %q, %v, want nothing", uri, broken, err)
 		}
 		last := chain[3]
-		before, err := i.Total(t.Context(), "news", last.Replaces)
+		before, err := i.HashRows(t.Context(), "news", last.Replaces)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if after, err := i.Total(t.Context(), "news", []string{last.Files[0].Path}); err != nil || after != before || after.Rows != 60 {
+		if after, err := i.HashRows(t.Context(), "news", []string{last.Files[0].Path}); err != nil || after != before || after.Rows != 60 {
 			t.Errorf("rows of the compaction of %s = %+v, %v, want %+v", uri, after, err, before)
 		}
-		s, err := i.Snapshot(t.Context(), 0)
+		s, err := i.ReadSnapshot(t.Context(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s.Files
 	}
-	for _, uri := range []string{there, here} {
-		b.ranges, b.listed = 0, 0
+	for _, uri := range []string{bucketURI, dirURI} {
+		b.rangeReads, b.listCalls = 0, 0
 		m, err := Compact(t.Context(), uri, options, CompactOptions{MinFiles: 2})
-		if err != nil || m == nil || m.Run.Kind != pipeline.OfCompaction {
+		if err != nil || m == nil || m.Run.Kind != pipeline.CompactionGeneration {
 			t.Fatalf("Compact(%s) = %v, %v, want a generation", uri, m, err)
 		}
-		if uri == there && (b.ranges != 3 || b.listed != 0) {
-			t.Errorf("a compaction of 3 objects read %d pieces and listed %d times, want one of each object, and never", b.ranges, b.listed)
+		if uri == bucketURI && (b.rangeReads != 3 || b.listCalls != 0) {
+			t.Errorf("a compaction of 3 objects read %d pieces and listed %d times, want one of each object, and never", b.rangeReads, b.listCalls)
 		}
 	}
-	if diff := gocmp.Diff(shortNames(look(here)), shortNames(look(there))); diff != "" {
+	if diff := gocmp.Diff(shortNames(snapshotFiles(dirURI)), shortNames(snapshotFiles(bucketURI))); diff != "" {
 		t.Errorf("files of a directory and of a bucket (-directory +bucket):\n%s", diff)
 	}
-	if m, err := Compact(t.Context(), there, options, CompactOptions{MinFiles: 2}); m != nil || err != nil {
+	if m, err := Compact(t.Context(), bucketURI, options, CompactOptions{MinFiles: 2}); m != nil || err != nil {
 		t.Errorf("Compact() again = %v, %v, want nothing to do", m, err)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// nightly publishes n small runs.
-func nightly(t testing.TB, lake string, from, n int) {
+// publishRuns publishes n small runs.
+func publishRuns(t testing.TB, lake string, from, n int) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
 		if _, err := smallRun(t.Context(), t, lake, fmt.Sprintf("run-%02d", i), nil); err != nil {
@@ -34,7 +34,7 @@ func nightly(t testing.TB, lake string, from, n int) {
 func compactLake(t testing.TB, lake string, o Options) *pipeline.Manifest {
 	t.Helper()
 	if o.Hook == nil {
-		o.Hook = unsynced
+		o.Hook = skipSync
 	}
 	m, err := Compact(t.Context(), lake, o, CompactOptions{MinFiles: 2})
 	if err != nil {
@@ -43,15 +43,15 @@ func compactLake(t testing.TB, lake string, o Options) *pipeline.Manifest {
 	return m
 }
 
-// list gives the files of the newest snapshot.
-func list(t testing.TB, lake string) []Entry {
+// currentFiles gives the files of the newest snapshot.
+func currentFiles(t testing.TB, lake string) []DataFile {
 	t.Helper()
 	i, err := Inspect(t.Context(), lake, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer i.Close()
-	s, err := i.Snapshot(t.Context(), 0)
+	s, err := i.ReadSnapshot(t.Context(), 0)
 	if err != nil {
 		t.Fatalf("Snapshot(0) = %v, want no error", err)
 	}
@@ -59,7 +59,7 @@ func list(t testing.TB, lake string) []Entry {
 }
 
 // names shortens paths: digests and the ids of compactions.
-func shortNames(files []Entry) []string {
+func shortNames(files []DataFile) []string {
 	out := []string{}
 	for _, f := range files {
 		dir, file := filepath.Split(f.Path)
@@ -68,42 +68,42 @@ func shortNames(files []Entry) []string {
 		} else {
 			file, _, _ = strings.Cut(file, "-"+f.Digest[:8])
 		}
-		out = append(out, fmt.Sprintf("%s%s %d %t", dir, file, f.Rows, f.Visible))
+		out = append(out, fmt.Sprintf("%s%s %d %t", dir, file, f.Rows, f.Globbed))
 	}
 	return out
 }
 
 func TestCompact(t *testing.T) {
 	lake := t.TempDir()
-	nothing := func(when string) {
+	expectNothingToDo := func(when string) {
 		t.Helper()
-		before := walk(t, lake)
+		before := listFiles(t, lake)
 		if m := compactLake(t, lake, Options{}); m != nil {
 			t.Errorf("Compact() %s = generation %d, want nothing to do", when, m.Generation)
 		}
-		if diff := gocmp.Diff(before, walk(t, lake)); diff != "" {
+		if diff := gocmp.Diff(before, listFiles(t, lake)); diff != "" {
 			t.Errorf("a compaction %s that had nothing to do left (-before +after):\n%s", when, diff)
 		}
 	}
-	nightly(t, lake, 0, 1)
-	nothing("of one run")
-	nightly(t, lake, 1, 2)
+	publishRuns(t, lake, 0, 1)
+	expectNothingToDo("of one run")
+	publishRuns(t, lake, 1, 2)
 	m := compactLake(t, lake, Options{})
-	if m == nil || m.Generation != 4 || m.Run.Kind != pipeline.OfCompaction || len(m.Files) != 3 || len(m.Replaces) != 9 {
+	if m == nil || m.Generation != 4 || m.Run.Kind != pipeline.CompactionGeneration || len(m.Files) != 3 || len(m.Replaces) != 9 {
 		t.Fatalf("Compact() = %+v, want generation 4: 9 files become 3", m)
 	}
 	checkLake(t, lake, 4)
-	nothing("again")
+	expectNothingToDo("again")
 	if diff := gocmp.Diff([]string{
 		"compact/data/news/event_month=2026-01/compact-00000003 6 false",
 		"compact/data/news/event_month=2026-02/compact-00000003 3 false",
 		"compact/ledger/calls/compact-00000003 3 false",
-	}, shortNames(list(t, lake))); diff != "" {
+	}, shortNames(currentFiles(t, lake))); diff != "" {
 		t.Errorf("files after a compaction (-want +got):\n%s", diff)
 	}
 
 	// A run comes beside what was compacted; both are compacted together.
-	nightly(t, lake, 3, 1)
+	publishRuns(t, lake, 3, 1)
 	checkLake(t, lake, 5)
 	if diff := gocmp.Diff([]string{
 		"compact/data/news/event_month=2026-01/compact-00000003 6 false",
@@ -112,16 +112,16 @@ func TestCompact(t *testing.T) {
 		"data/news/event_month=2026-01/run-03 2 true",
 		"data/news/event_month=2026-02/run-03 1 true",
 		"ledger/calls/run-03 1 true",
-	}, shortNames(list(t, lake))); diff != "" {
+	}, shortNames(currentFiles(t, lake))); diff != "" {
 		t.Errorf("files after a run after a compaction (-want +got):\n%s", diff)
 	}
 	if m := compactLake(t, lake, Options{}); m == nil || len(m.Files) != 3 || len(m.Replaces) != 6 {
 		t.Fatalf("Compact() of compacted files = %+v, want that 6 become 3", m)
 	}
 	checkLake(t, lake, 6)
-	nothing("of compacted files again")
+	expectNothingToDo("of compacted files again")
 
-	path := filepath.Join(lake, list(t, lake)[0].Path)
+	path := filepath.Join(lake, currentFiles(t, lake)[0].Path)
 	f, size := openFile(t, path)
 	file, err := parquet.OpenFile(f, size)
 	if err != nil {
@@ -147,7 +147,7 @@ func TestCompactHasNothingToDo(t *testing.T) {
 	if m := compactLake(t, lake, Options{}); m != nil {
 		t.Errorf("Compact() of an empty lake = %+v, want nothing to do", m)
 	}
-	nightly(t, lake, 0, 4)
+	publishRuns(t, lake, 0, 4)
 	if m, err := Compact(t.Context(), lake, Options{}, CompactOptions{MinFiles: 5}); err != nil || m != nil {
 		t.Errorf("Compact() of 4 files a partition = %+v, %v, want nothing to do before there are 5", m, err)
 	}
@@ -163,10 +163,10 @@ func TestCompactKeepsRows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	want := map[string][]values{}
 	for run := range 3 {
-		l := open(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
-		for _, table := range tables() {
+		l := openLake(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
+		for _, table := range allTables() {
 			rows := awkwardRows(table, 50+rng.IntN(50), rng)
-			write(t, l, home(table, "2026-01"), record(t, table, rows))
+			writeRecord(t, l, partitionOf(table, "2026-01"), newRecord(t, table, rows))
 		}
 		files, err := l.Stage(t.Context())
 		if err != nil {
@@ -192,17 +192,17 @@ func TestCompactKeepsRows(t *testing.T) {
 		table, _ := schema.TableNamed(f.Table)
 		got[f.Table] = append(got[f.Table], readParquetGo(t, filepath.Join(lake, f.Path), table)...)
 	}
-	for _, table := range tables() {
+	for _, table := range allTables() {
 		if len(want[table.Name]) < 150 {
 			t.Fatalf("%d rows of %s, want more", len(want[table.Name]), table.Name)
 		}
-		if diff := gocmp.Diff(text(sortRows(table, want[table.Name])), text(got[table.Name])); diff != "" {
+		if diff := gocmp.Diff(formatRows(sortRows(table, want[table.Name])), formatRows(got[table.Name])); diff != "" {
 			t.Errorf("rows of %s (-small files, sorted +compacted):\n%.3000s", table.Name, diff)
 		}
 	}
 	checkLake(t, lake, 4)
-	if again := compactLake(t, lake, Options{TargetFileSize: 1 << 20}); again != nil {
-		t.Errorf("Compact() again = %d files become %d, want nothing to do", len(again.Replaces), len(again.Files))
+	if repeated := compactLake(t, lake, Options{TargetFileSize: 1 << 20}); repeated != nil {
+		t.Errorf("Compact() again = %d files become %d, want nothing to do", len(repeated.Replaces), len(repeated.Files))
 	}
 }
 
@@ -212,7 +212,7 @@ func TestCompactSplits(t *testing.T) {
 	table := schema.EventTable(schema.CategoryOther)
 	rng := rand.New(rand.NewPCG(3, 4))
 	for run := range 6 {
-		l := open(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
+		l := openLake(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
 		rows := make([]values, 500)
 		for i := range rows {
 			raw := make([]byte, 400)
@@ -220,10 +220,10 @@ func TestCompactSplits(t *testing.T) {
 				raw[j] = byte(rng.Uint32())
 			}
 			rows[i] = make(values, len(table.Columns))
-			rows[i][table.Index("raw")] = fmt.Sprintf("%x", raw)
+			rows[i][table.ColumnIndex("raw")] = fmt.Sprintf("%x", raw)
 		}
-		write(t, l, home(table, "2026-01"), record(t, table, rows))
-		publish(t, l)
+		writeRecord(t, l, partitionOf(table, "2026-01"), newRecord(t, table, rows))
+		stageAndPublish(t, l)
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -243,9 +243,9 @@ func TestCompactSplits(t *testing.T) {
 	checkLake(t, lake, 8)
 }
 
-// changes says whether an operation can change what is on the disk. To die before
+// isMutation says whether an operation can change what is on the disk. To die before
 // one that cannot is to die before the next one that can.
-func changes(op string) bool { return op != "open" && op != "read" && op != "stat" && op != "close" }
+func isMutation(op string) bool { return op != "open" && op != "read" && op != "stat" && op != "close" }
 
 // TestCompactFaults fails every operation of a compaction in turn, in two ways,
 // and compacts again, as a scheduler would: at once, or after a run.
@@ -269,24 +269,24 @@ func TestCompactFaults(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			full := t.TempDir()
-			nightly(t, full, 0, 2)
+			publishRuns(t, full, 0, 2)
 			operations := 0
 			for at := 1; ; at++ {
-				lake, n, looks := filepath.Join(t.TempDir(), "lake"), 0, 0
+				lake, n, reads := filepath.Join(t.TempDir(), "lake"), 0, 0
 				if err := os.CopyFS(lake, os.DirFS(full)); err != nil {
 					t.Fatal(err)
 				}
 				var failed string
 				_, err := Compact(t.Context(), lake, Options{Hook: func(op, path string, do func() error) error {
-					if !changes(op) && n < at {
-						if looks++; way == "died" || looks%6 > 0 { // few of the many reads are enough
+					if !isMutation(op) && n < at {
+						if reads++; way == "died" || reads%6 > 0 { // few of the many reads are enough
 							return do()
 						}
 					}
 					if n++; n == at {
 						failed = op + " " + strings.TrimPrefix(path, lake)
 					}
-					return fail(n, at, func() error { return unsynced(op, path, do) })
+					return fail(n, at, func() error { return skipSync(op, path, do) })
 				}}, CompactOptions{MinFiles: 2})
 				if n < at {
 					operations = n
@@ -299,11 +299,11 @@ func TestCompactFaults(t *testing.T) {
 				checkVisible(t, lake)
 				if at%3 == 0 {
 					checkSnapshots(t, lake)
-					nightly(t, lake, 2, 1)
+					publishRuns(t, lake, 2, 1)
 				}
 				compactLake(t, lake, Options{})
 				checkSnapshots(t, lake)
-				if files := list(t, lake); len(files) != 3 || files[0].Visible {
+				if files := currentFiles(t, lake); len(files) != 3 || files[0].Globbed {
 					t.Errorf("%s: after the second attempt the files are %q, want 3 of a compaction", where, shortNames(files))
 				}
 				if m := compactLake(t, lake, Options{}); m != nil {
@@ -324,26 +324,26 @@ func TestCompactFaults(t *testing.T) {
 func TestCompactNamesDurable(t *testing.T) {
 	dead := errors.New("the process is dead")
 	for at := 1; ; at++ {
-		there := &names{t: t, lake: filepath.Join(t.TempDir(), "lake"), dirty: map[string]bool{}}
-		nightly(t, there.lake, 0, 2)
+		tracker := &nameTracker{t: t, lake: filepath.Join(t.TempDir(), "lake"), unsynced: map[string]bool{}}
+		publishRuns(t, tracker.lake, 0, 2)
 		n := 0
-		_, _ = Compact(t.Context(), there.lake, Options{Hook: func(op, path string, do func() error) error {
+		_, _ = Compact(t.Context(), tracker.lake, Options{Hook: func(op, path string, do func() error) error {
 			// Before something appears outside of the scratch directory, nothing depends on it.
-			if n > 0 && changes(op) || op == "mkdir" && strings.HasPrefix(path, filepath.Join(there.lake, compactDir)) {
+			if n > 0 && isMutation(op) || op == "mkdir" && strings.HasPrefix(path, filepath.Join(tracker.lake, compactDir)) {
 				n++
 			}
 			if n >= at {
 				return dead
 			}
-			return there.watch(op, path, do)
+			return tracker.track(op, path, do)
 		}}, CompactOptions{MinFiles: 2})
 		if n < at {
 			return
 		}
-		if _, err := Compact(t.Context(), there.lake, Options{Hook: there.watch}, CompactOptions{MinFiles: 2}); err != nil {
+		if _, err := Compact(t.Context(), tracker.lake, Options{Hook: tracker.track}, CompactOptions{MinFiles: 2}); err != nil {
 			t.Fatalf("after operation %d: %v", at, err)
 		}
-		there.expectClean("the compaction is published", dataDir, compactDir, metaDir)
+		tracker.expectClean("the compaction is published", dataDir, compactDir, metaDir)
 		if t.Failed() {
 			t.Fatalf("operation %d", at)
 		}
@@ -354,19 +354,19 @@ func TestCompactNamesDurable(t *testing.T) {
 // compaction of the same files is.
 func TestCompactRaces(t *testing.T) {
 	for name, other := range map[string]func(t *testing.T, lake string){
-		"run":        func(t *testing.T, lake string) { nightly(t, lake, 2, 1) },
+		"run":        func(t *testing.T, lake string) { publishRuns(t, lake, 2, 1) },
 		"compaction": func(t *testing.T, lake string) { compactLake(t, lake, Options{TargetFileSize: 1 << 30}) },
 	} {
 		for _, moment := range []string{snapshotDir, manifestDir, currentFile} {
 			lake := t.TempDir()
-			nightly(t, lake, 0, 2)
+			publishRuns(t, lake, 0, 2)
 			raced := false
 			m, err := Compact(t.Context(), lake, Options{Hook: func(op, path string, do func() error) error {
 				if (op == "link" || op == "rename") && strings.HasPrefix(path, filepath.Join(lake, moment)) && !raced {
 					raced = true
 					other(t, lake)
 				}
-				return unsynced(op, path, do)
+				return skipSync(op, path, do)
 			}}, CompactOptions{MinFiles: 2})
 			switch {
 			case !raced:
@@ -378,7 +378,7 @@ func TestCompactRaces(t *testing.T) {
 			}
 			checkSnapshots(t, lake)
 			compactLake(t, lake, Options{})
-			if files := list(t, lake); len(files) != 3 {
+			if files := currentFiles(t, lake); len(files) != 3 {
 				t.Errorf("a %s before %s: the files are %q, want 3", name, moment, shortNames(files))
 			}
 			checkSnapshots(t, lake)
@@ -412,54 +412,54 @@ func TestSnapshotBlocksNobody(t *testing.T) {
 	}
 }
 
-// TestUnlisted: lakes of earlier versions have manifests without a list.
-func TestUnlisted(t *testing.T) {
+// TestLakeWithoutSnapshots: lakes of earlier versions have manifests without a list.
+func TestLakeWithoutSnapshots(t *testing.T) {
 	lake := t.TempDir()
-	l := open(t, lake, Options{RunID: "old"})
+	l := openLake(t, lake, Options{RunID: "old"})
 	var previous *pipeline.Link
 	for g := range int64(3) {
 		m := &pipeline.Manifest{Generation: g + 1, Previous: previous, Run: pipeline.RunInfo{ID: fmt.Sprint("old-", g)},
 			Files: []pipeline.File{{Path: fmt.Sprintf("data/news/event_month=2026-01/old-%d.parquet", g), Table: "news", Partition: "event_month=2026-01", Rows: 1}}}
 		data := fmt.Appendf(nil, `{"generation":%d,"previous":%s,"run":{"id":%q},"files":[{"path":%q,"table":"news","partition":"event_month=2026-01","rows":1}]}`,
-			m.Generation, linkText(previous), m.Run.ID, m.Files[0].Path)
-		if err := l.place.create(t.Context(), manifestName(m.Generation), data); err != nil {
+			m.Generation, linkJSON(previous), m.Run.ID, m.Files[0].Path)
+		if err := l.backend.createObject(t.Context(), manifestName(m.Generation), data); err != nil {
 			t.Fatal(err)
 		}
-		at := describeManifest(m, data)
-		_, raw, err := l.current(t.Context())
+		at := newGenerationRef(m, data)
+		_, raw, err := l.readCurrent(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.turn(t.Context(), raw, at); err != nil {
+		if err := l.swapCurrent(t.Context(), raw, at); err != nil {
 			t.Fatal(err)
 		}
-		previous = at.link()
+		previous = at.manifestLink()
 	}
 	want := []string{
 		"data/news/event_month=2026-01/old-0.parquet 1 true",
 		"data/news/event_month=2026-01/old-1.parquet 1 true",
 		"data/news/event_month=2026-01/old-2.parquet 1 true",
 	}
-	paths := func(files []Entry) (out []string) {
+	paths := func(files []DataFile) (out []string) {
 		for _, f := range files {
-			out = append(out, fmt.Sprintf("%s %d %t", f.Path, f.Rows, f.Visible))
+			out = append(out, fmt.Sprintf("%s %d %t", f.Path, f.Rows, f.Globbed))
 		}
 		return out
 	}
-	if diff := gocmp.Diff(want, paths(list(t, lake))); diff != "" {
+	if diff := gocmp.Diff(want, paths(currentFiles(t, lake))); diff != "" {
 		t.Errorf("files of a lake without lists (-want +got):\n%s", diff)
 	}
 	m, err := smallRun(t.Context(), t, lake, "new", nil)
 	if err != nil || m.Generation != 4 || m.Snapshot == nil {
 		t.Fatalf("the next run is generation %d with list %v, %v, want 4 with one", m.Generation, m.Snapshot, err)
 	}
-	files := list(t, lake)
-	if got := paths(slices.DeleteFunc(slices.Clone(files), func(e Entry) bool { return e.Run == "new" })); len(files) != 6 || !slices.Equal(got, want) {
+	files := currentFiles(t, lake)
+	if got := paths(slices.DeleteFunc(slices.Clone(files), func(e DataFile) bool { return e.Run == "new" })); len(files) != 6 || !slices.Equal(got, want) {
 		t.Errorf("files of the next run's generation: %d with %q, want 6 with %q", len(files), got, want)
 	}
 }
 
-func linkText(l *pipeline.Link) string {
+func linkJSON(l *pipeline.Link) string {
 	if l == nil {
 		return "null"
 	}
@@ -492,10 +492,10 @@ func TestSnapshotsRefuse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := i.Snapshot(t.Context(), 0); !errors.Is(err, ErrIntegrity) {
+		if _, err := i.ReadSnapshot(t.Context(), 0); !errors.Is(err, ErrIntegrity) {
 			t.Errorf("%s: Snapshot() = %v, want ErrIntegrity", name, err)
 		}
-		chain, err := i.Chain(t.Context())
+		chain, err := i.ReadChain(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -511,8 +511,8 @@ func TestSnapshotsRefuse(t *testing.T) {
 func TestCompactRefuses(t *testing.T) {
 	t.Run("damaged", func(t *testing.T) {
 		lake := t.TempDir()
-		nightly(t, lake, 0, 2)
-		path := filepath.Join(lake, list(t, lake)[0].Path)
+		publishRuns(t, lake, 0, 2)
+		path := filepath.Join(lake, currentFiles(t, lake)[0].Path)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -524,7 +524,7 @@ func TestCompactRefuses(t *testing.T) {
 			if err := os.WriteFile(path, changed, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			m, err := Compact(t.Context(), lake, Options{Hook: unsynced}, CompactOptions{MinFiles: 2})
+			m, err := Compact(t.Context(), lake, Options{Hook: skipSync}, CompactOptions{MinFiles: 2})
 			if err != nil {
 				refused++
 				if !strings.Contains(err.Error(), filepath.Base(path)) {
@@ -541,8 +541,8 @@ func TestCompactRefuses(t *testing.T) {
 				t.Fatal("Compact() = nothing to do, want an error or a generation")
 			}
 			lake = t.TempDir()
-			nightly(t, lake, 0, 2)
-			path = filepath.Join(lake, list(t, lake)[0].Path)
+			publishRuns(t, lake, 0, 2)
+			path = filepath.Join(lake, currentFiles(t, lake)[0].Path)
 		}
 		if refused == 0 {
 			t.Error("no damage was noticed")
@@ -561,14 +561,14 @@ func TestCompactRefuses(t *testing.T) {
 		earlier := table
 		earlier.Columns = table.Columns[:len(table.Columns)-3]
 		earlier.Version = 0
-		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(5, 6))), asIs)
+		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(5, 6))), unchanged)
 		f, size := openFile(t, path)
 		if _, err := readRows(f, size, &earlier, func(arrow.Record) error { return nil }); err == nil || !strings.Contains(err.Error(), "use the program that wrote it") {
 			t.Errorf("readRows of a later version's file = %v, want what to do", err)
 		}
 		// The other way round, the columns that came later are null.
 		rows := awkwardRows(earlier, 10, rand.New(rand.NewPCG(7, 8)))
-		path = encodeFile(t, earlier, rows, asIs)
+		path = encodeFile(t, earlier, rows, unchanged)
 		f, size = openFile(t, path)
 		var got []values
 		if _, err := readRows(f, size, &table, func(rec arrow.Record) error {
@@ -580,17 +580,17 @@ func TestCompactRefuses(t *testing.T) {
 		for i := range rows {
 			rows[i] = append(rows[i], nil, nil, nil)
 		}
-		if diff := gocmp.Diff(text(rows), text(got)); diff != "" {
+		if diff := gocmp.Diff(formatRows(rows), formatRows(got)); diff != "" {
 			t.Errorf("rows of an earlier version's file (-want +got):\n%s", diff)
 		}
 	})
 }
 
-func asIs(digest string) string { return digest }
+func unchanged(digest string) string { return digest }
 
 // encodeFile writes rows, in their order, to a file that states what becomes of
 // their digest.
-func encodeFile(t *testing.T, table schema.Table, rows []values, state func(string) string) string {
+func encodeFile(t *testing.T, table schema.Table, rows []values, alterDigest func(string) string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.parquet")
 	f, err := os.Create(path)
@@ -602,15 +602,15 @@ func encodeFile(t *testing.T, table schema.Table, rows []values, state func(stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := record(t, table, rows)
+	rec := newRecord(t, table, rows)
 	defer rec.Release()
-	b, d, e := newBatch(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
+	b, d, e := newRecordView(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
 	var all []row
 	for i := range int32(rec.NumRows()) {
 		all = append(all, row{b, i})
-		d.add(row{b, i})
+		d.addRow(row{b, i})
 	}
-	if err := errors.Join(e.write(all), e.close(state(d.sum()))); err != nil {
+	if err := errors.Join(e.writeRows(all), e.closeWithDigest(alterDigest(d.hexSum()))); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -618,14 +618,14 @@ func encodeFile(t *testing.T, table schema.Table, rows []values, state func(stri
 
 func TestCompactStops(t *testing.T) {
 	lake := t.TempDir()
-	nightly(t, lake, 0, 3)
+	publishRuns(t, lake, 0, 3)
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
 	_, err := Compact(ctx, lake, Options{Hook: func(op, path string, do func() error) error {
 		if n++; n == 30 {
 			cancel()
 		}
-		return unsynced(op, path, do)
+		return skipSync(op, path, do)
 	}}, CompactOptions{MinFiles: 2})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Compact() = %v, want canceled", err)

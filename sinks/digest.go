@@ -24,51 +24,51 @@ type digest struct {
 
 func newDigest(t *schema.Table) *digest {
 	d := &digest{hash: sha256.New(), buf: make([]byte, 0, 64<<10)}
-	d.text([]byte("siglake rows 1"))
-	d.text([]byte(t.Name))
+	d.addText([]byte("siglake rows 1"))
+	d.addText([]byte(t.Name))
 	d.buf = binary.LittleEndian.AppendUint64(d.buf, uint64(t.Version))
 	d.buf = binary.LittleEndian.AppendUint64(d.buf, uint64(len(t.Columns)))
 	for _, c := range t.Columns {
-		d.text([]byte(c.Name))
-		d.text([]byte(c.Type.String()))
+		d.addText([]byte(c.Name))
+		d.addText([]byte(c.Type.String()))
 	}
 	return d
 }
 
-func (d *digest) text(s []byte) {
-	d.buf = appendCounted(d.buf, s)
+func (d *digest) addText(s []byte) {
+	d.buf = appendLengthPrefixed(d.buf, s)
 }
 
-func appendCounted(b, s []byte) []byte {
+func appendLengthPrefixed(b, s []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(s)))
 	return append(b, s...)
 }
 
 // appendRow writes the row's values as digests take them.
 func appendRow(b []byte, r row) []byte {
-	for i := range r.b.cols {
-		c := &r.b.cols[i]
-		if c.null(r.i) {
+	for i := range r.view.columns {
+		c := &r.view.columns[i]
+		if c.isNull(r.index) {
 			b = append(b, 0)
 			continue
 		}
 		b = append(b, 1)
 		switch c.typ {
 		case schema.String:
-			b = appendCounted(b, c.str(r.i))
+			b = appendLengthPrefixed(b, c.textAt(r.index))
 		case schema.Int64, schema.Time:
-			b = binary.LittleEndian.AppendUint64(b, uint64(c.long(r.i)))
+			b = binary.LittleEndian.AppendUint64(b, uint64(c.int64At(r.index)))
 		case schema.Double:
-			v := c.real(r.i)
+			v := c.float64At(r.index)
 			if v != v {
 				v = math.NaN()
 			}
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 		case schema.Date:
-			b = binary.LittleEndian.AppendUint32(b, uint32(c.day(r.i)))
+			b = binary.LittleEndian.AppendUint32(b, uint32(c.dateAt(r.index)))
 		case schema.Bool:
 			bit := byte(0)
-			if c.bit(r.i) {
+			if c.boolAt(r.index) {
 				bit = 1
 			}
 			b = append(b, bit)
@@ -77,7 +77,7 @@ func appendRow(b []byte, r row) []byte {
 	return b
 }
 
-func (d *digest) add(r row) {
+func (d *digest) addRow(r row) {
 	d.buf = appendRow(d.buf, r)
 	d.rows++
 	if len(d.buf) >= 32<<10 {
@@ -86,21 +86,21 @@ func (d *digest) add(r row) {
 	}
 }
 
-// sum ends the digest and gives it in hexadecimal.
-func (d *digest) sum() string {
+// hexSum ends the digest and gives it in hexadecimal.
+func (d *digest) hexSum() string {
 	d.buf = binary.LittleEndian.AppendUint64(d.buf, d.rows)
 	d.hash.Write(d.buf)
 	return hex.EncodeToString(d.hash.Sum(nil))
 }
 
-// Total says which rows some files hold together, in whatever order and however
+// MultisetHash says which rows some files hold together, in whatever order and however
 // often each: their number and the sum of their SHA-256, as numbers.
-type Total struct {
+type MultisetHash struct {
 	Rows int64
 	Sum  [4]uint64 // least significant first
 }
 
-func (t *Total) add(encoded []byte) {
+func (t *MultisetHash) addEncoded(encoded []byte) {
 	h := sha256.Sum256(encoded)
 	carry := uint64(0)
 	for i := range t.Sum {

@@ -27,35 +27,35 @@ const (
 	stagingDir  = "_staging"
 )
 
-// place keeps a lake's visible objects. Names are relative to the lake, with
+// backend keeps a lake's visible objects. Names are relative to the lake, with
 // slashes. The verbs are those that a directory and an object store with
 // conditional writes both have: publication must not need a rename, a listing
 // or an overwrite that cannot be conditioned.
-type place interface {
-	// promote makes a complete local file visible under name. It never replaces
+type backend interface {
+	// publishFile makes a complete local file visible under name. It never replaces
 	// anything: a name that is taken is fs.ErrExist.
-	promote(ctx context.Context, staged, name string) error
-	// settle returns when everything promoted so far is durable.
-	settle(ctx context.Context) error
-	// create keeps a small object under a name that must be free, durably;
+	publishFile(ctx context.Context, staged, name string) error
+	// syncPublished returns when everything promoted so far is durable.
+	syncPublished(ctx context.Context) error
+	// createObject keeps a small object under a name that must be free, durably;
 	// fs.ErrExist when it is not.
-	create(ctx context.Context, name string, data []byte) error
-	// swap replaces a small object, durably, if it still holds old; nil means
-	// that it must not exist. errMoved when it holds something else.
-	swap(ctx context.Context, name string, old, data []byte) error
-	// read gets a small object; fs.ErrNotExist when there is none.
-	read(ctx context.Context, name string) ([]byte, error)
-	// open gets an object for reading; fs.ErrNotExist when there is none.
-	open(ctx context.Context, name string) (object, error)
-	// prepare makes what must be there before anything is promoted, and proves
+	createObject(ctx context.Context, name string, data []byte) error
+	// swapObject replaces a small object, durably, if it still holds old; nil means
+	// that it must not exist. errChanged when it holds something else.
+	swapObject(ctx context.Context, name string, old, data []byte) error
+	// readObjectRows gets a small object; fs.ErrNotExist when there is none.
+	readObject(ctx context.Context, name string) ([]byte, error)
+	// openObject gets an object for reading; fs.ErrNotExist when there is none.
+	openObject(ctx context.Context, name string) (object, error)
+	// prepareWrites makes what must be there before anything is promoted, and proves
 	// that it can be.
-	prepare(ctx context.Context) error
-	// walk gives the names of everything below a folder, or of everything, for
+	prepareWrites(ctx context.Context) error
+	// listNames gives the names of everything below a folder, or of everything, for
 	// verification: no part of publication depends on it. A folder that is not
 	// there holds nothing.
-	walk(ctx context.Context, folder string) iter.Seq2[string, error]
-	// width is how many objects may be promoted at once.
-	width() int
+	listNames(ctx context.Context, folder string) iter.Seq2[string, error]
+	// maxParallel is how many objects may be promoted at once.
+	maxParallel() int
 }
 
 // object is an object that is being read.
@@ -65,17 +65,17 @@ type object interface {
 	Size() int64
 }
 
-var errMoved = errors.New("changed by somebody else in the meantime")
+var errChanged = errors.New("changed by somebody else in the meantime")
 
-// dirPlace is a lake in a directory. Its scratch directory lies on the same
+// dirBackend is a lake in a directory. Its scratch directory lies on the same
 // file system, so promotion is a rename.
-type dirPlace struct {
+type dirBackend struct {
 	*dir
-	scratch string
-	dirty   []string // directories with new entries, not synced yet
+	runDir   string
+	unsynced []string // directories with new entries, not synced yet
 }
 
-func (p *dirPlace) promote(_ context.Context, staged, name string) error {
+func (p *dirBackend) publishFile(_ context.Context, staged, name string) error {
 	parent := path.Dir(name)
 	if err := p.mkdirAll(parent); err != nil {
 		return err
@@ -83,39 +83,39 @@ func (p *dirPlace) promote(_ context.Context, staged, name string) error {
 	// Also when the name is taken: whoever took it may have died before it was
 	// durable, or have been told that it failed.
 	for ; parent != "."; parent = path.Dir(parent) {
-		p.touch(parent)
+		p.markUnsynced(parent)
 	}
-	p.touch(".")
+	p.markUnsynced(".")
 	// A rename would replace silently. Only this run uses the name, so looking
 	// first is enough.
 	switch exists, err := p.exists(name); {
 	case err != nil:
 		return err
 	case exists:
-		return p.wrap("rename", name, fs.ErrExist)
+		return p.pathError("rename", name, fs.ErrExist)
 	}
 	return p.rename(staged, name)
 }
 
-func (p *dirPlace) touch(dir string) {
-	if !slices.Contains(p.dirty, dir) {
-		p.dirty = append(p.dirty, dir)
+func (p *dirBackend) markUnsynced(dir string) {
+	if !slices.Contains(p.unsynced, dir) {
+		p.unsynced = append(p.unsynced, dir)
 	}
 }
 
-func (p *dirPlace) settle(context.Context) error {
-	for len(p.dirty) > 0 {
-		last := len(p.dirty) - 1
-		if err := p.syncDir(p.dirty[last]); err != nil {
+func (p *dirBackend) syncPublished(context.Context) error {
+	for len(p.unsynced) > 0 {
+		last := len(p.unsynced) - 1
+		if err := p.syncDir(p.unsynced[last]); err != nil {
 			return err
 		}
-		p.dirty = p.dirty[:last]
+		p.unsynced = p.unsynced[:last]
 	}
 	return nil
 }
 
-func (p *dirPlace) create(_ context.Context, name string, data []byte) error {
-	tmp := p.scratch + "/" + path.Base(name) + ".tmp"
+func (p *dirBackend) createObject(_ context.Context, name string, data []byte) error {
+	tmp := p.runDir + "/" + path.Base(name) + ".tmp"
 	if err := p.writeFile(tmp, data); err != nil {
 		return err
 	}
@@ -123,12 +123,12 @@ func (p *dirPlace) create(_ context.Context, name string, data []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		// Some file systems have no hard links. Without them the name is looked
 		// up first, which leaves a moment in which two writers can collide.
-		exists, lookErr := p.exists(name)
+		exists, statErr := p.exists(name)
 		switch {
-		case lookErr != nil:
-			return lookErr
+		case statErr != nil:
+			return statErr
 		case exists:
-			err = p.wrap("link", name, fs.ErrExist)
+			err = p.pathError("link", name, fs.ErrExist)
 		case errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission):
 			err = p.rename(tmp, name)
 		}
@@ -143,17 +143,17 @@ func (p *dirPlace) create(_ context.Context, name string, data []byte) error {
 	return err
 }
 
-func (p *dirPlace) swap(ctx context.Context, name string, old, data []byte) error {
-	tmp := p.scratch + "/" + path.Base(name) + ".tmp"
+func (p *dirBackend) swapObject(ctx context.Context, name string, old, data []byte) error {
+	tmp := p.runDir + "/" + path.Base(name) + ".tmp"
 	if err := p.writeFile(tmp, data); err != nil {
 		return err
 	}
-	now, err := p.read(ctx, name)
+	stored, err := p.readObject(ctx, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if !bytes.Equal(now, old) {
-		return p.wrap("replace", name, errMoved)
+	if !bytes.Equal(stored, old) {
+		return p.pathError("replace", name, errChanged)
 	}
 	// What the new content names may be there because of a process that died
 	// before the name was durable, or that was told that it failed.
@@ -166,26 +166,26 @@ func (p *dirPlace) swap(ctx context.Context, name string, old, data []byte) erro
 	return p.syncDir(path.Dir(name))
 }
 
-func (p *dirPlace) read(_ context.Context, name string) (data []byte, err error) {
-	err = p.do("read", name, func() error {
+func (p *dirBackend) readObject(_ context.Context, name string) (data []byte, err error) {
+	err = p.runHooked("read", name, func() error {
 		data, err = p.root.ReadFile(name)
 		return err
 	})
 	return data, err
 }
 
-func (p *dirPlace) open(_ context.Context, name string) (object, error) {
+func (p *dirBackend) openObject(_ context.Context, name string) (object, error) {
 	return p.dir.open(name)
 }
 
-func (p *dirPlace) prepare(context.Context) error {
+func (p *dirBackend) prepareWrites(context.Context) error {
 	if err := errors.Join(p.mkdirAll(manifestDir), p.mkdirAll(snapshotDir)); err != nil {
 		return err
 	}
 	return errors.Join(p.syncDir(metaDir), p.syncDir("."))
 }
 
-func (p *dirPlace) walk(_ context.Context, folder string) iter.Seq2[string, error] {
+func (p *dirBackend) listNames(_ context.Context, folder string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if folder == "" {
 			folder = "."
@@ -209,7 +209,7 @@ func (p *dirPlace) walk(_ context.Context, folder string) iter.Seq2[string, erro
 	}
 }
 
-func (p *dirPlace) width() int { return 1 } // a rename is quick, and what it leaves to settle is kept in one list
+func (p *dirBackend) maxParallel() int { return 1 } // a rename is quick, and what it leaves to settle is kept in one list
 
 // Hook stands around one operation on the file system: it calls do, or returns
 // an error in its place, or calls it and returns an error all the same. The
@@ -227,14 +227,14 @@ type dir struct {
 
 func (d *dir) close() error { return d.root.Close() }
 
-func (d *dir) path(name string) string { return filepath.Join(d.base, filepath.FromSlash(name)) }
+func (d *dir) absPath(name string) string { return filepath.Join(d.base, filepath.FromSlash(name)) }
 
-func (d *dir) do(op, name string, f func() error) error {
-	return d.wrap(op, name, d.hook(op, d.path(name), f))
+func (d *dir) runHooked(op, name string, f func() error) error {
+	return d.pathError(op, name, d.hook(op, d.absPath(name), f))
 }
 
-// wrap names operation and path once, whatever the error says already.
-func (d *dir) wrap(op, name string, err error) error {
+// pathError names operation and path once, whatever the error says already.
+func (d *dir) pathError(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -246,23 +246,23 @@ func (d *dir) wrap(op, name string, err error) error {
 	case errors.As(err, &linkErr):
 		err = linkErr.Err
 	}
-	return &fs.PathError{Op: op, Path: d.path(name), Err: err}
+	return &fs.PathError{Op: op, Path: d.absPath(name), Err: err}
 }
 
 func (d *dir) mkdirAll(name string) error {
-	return d.do("mkdir", name, func() error { return d.root.MkdirAll(name, 0o777) })
+	return d.runHooked("mkdir", name, func() error { return d.root.MkdirAll(name, 0o777) })
 }
 
 func (d *dir) rename(from, to string) error {
-	return d.do("rename", to, func() error { return d.root.Rename(from, to) })
+	return d.runHooked("rename", to, func() error { return d.root.Rename(from, to) })
 }
 
 func (d *dir) link(from, to string) error {
-	return d.do("link", to, func() error { return d.root.Link(from, to) })
+	return d.runHooked("link", to, func() error { return d.root.Link(from, to) })
 }
 
 func (d *dir) remove(name string) error {
-	return d.do("remove", name, func() error {
+	return d.runHooked("remove", name, func() error {
 		if err := d.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -271,14 +271,14 @@ func (d *dir) remove(name string) error {
 }
 
 func (d *dir) removeAll(name string) error {
-	return d.do("remove", name, func() error { return d.root.RemoveAll(name) })
+	return d.runHooked("remove", name, func() error { return d.root.RemoveAll(name) })
 }
 
-// prune removes a directory if it is empty.
-func (d *dir) prune(name string) { _ = d.root.Remove(name) }
+// removeEmpty removes a directory if it is empty.
+func (d *dir) removeEmpty(name string) { _ = d.root.Remove(name) }
 
 func (d *dir) exists(name string) (bool, error) {
-	err := d.do("stat", name, func() error {
+	err := d.runHooked("stat", name, func() error {
 		_, err := d.root.Lstat(name)
 		return err
 	})
@@ -290,7 +290,7 @@ func (d *dir) exists(name string) (bool, error) {
 
 // syncDir makes the names in a directory durable.
 func (d *dir) syncDir(name string) error {
-	return d.do("syncdir", name, func() error {
+	return d.runHooked("syncdir", name, func() error {
 		f, err := d.root.Open(name)
 		if err != nil {
 			return err
@@ -301,14 +301,14 @@ func (d *dir) syncDir(name string) error {
 
 // writeFile writes and syncs a whole file, replacing what was there.
 func (d *dir) writeFile(name string, data []byte) error {
-	f, err := d.create(name)
+	f, err := d.createTemp(name)
 	if err != nil {
 		return err
 	}
 	if _, err := f.Write(data); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	return f.finish()
+	return f.syncAndClose()
 }
 
 // file is a file that is being written or read.
@@ -319,19 +319,19 @@ type file struct {
 	size int64
 }
 
-// create opens a file for writing and empties it. Only names that end in .tmp
+// createTemp opens a file for writing and empties it. Only names that end in .tmp
 // are ever written to: everything else appears complete.
-func (d *dir) create(name string) (*file, error) {
+func (d *dir) createTemp(name string) (*file, error) {
 	if !strings.HasSuffix(name, ".tmp") {
-		return nil, fmt.Errorf("create %s: only .tmp files are written in place", d.path(name))
+		return nil, fmt.Errorf("create %s: only .tmp files are written in place", d.absPath(name))
 	}
 	f := &file{dir: d, name: name}
-	err := d.do("create", name, func() (err error) {
+	err := d.runHooked("create", name, func() (err error) {
 		f.f, err = d.root.Create(name)
 		return err
 	})
 	if err != nil {
-		f.drop()
+		f.discard()
 		return nil, err
 	}
 	return f, nil
@@ -339,7 +339,7 @@ func (d *dir) create(name string) (*file, error) {
 
 func (d *dir) open(name string) (*file, error) {
 	f := &file{dir: d, name: name}
-	err := d.do("open", name, func() (err error) {
+	err := d.runHooked("open", name, func() (err error) {
 		if f.f, err = d.root.Open(name); err != nil {
 			return err
 		}
@@ -351,14 +351,14 @@ func (d *dir) open(name string) (*file, error) {
 		return nil
 	})
 	if err != nil {
-		f.drop()
+		f.discard()
 		return nil, err
 	}
 	return f, nil
 }
 
-// drop closes a file whose content does not matter any more.
-func (f *file) drop() {
+// discard closes a file whose content does not matter any more.
+func (f *file) discard() {
 	if f.f != nil {
 		_ = f.f.Close()
 	}
@@ -368,7 +368,7 @@ func (f *file) drop() {
 func (f *file) Size() int64 { return f.size }
 
 func (f *file) Write(p []byte) (n int, err error) {
-	err = f.dir.do("write", f.name, func() error {
+	err = f.dir.runHooked("write", f.name, func() error {
 		n, err = f.f.Write(p)
 		return err
 	})
@@ -377,26 +377,26 @@ func (f *file) Write(p []byte) (n int, err error) {
 }
 
 func (f *file) Read(p []byte) (n int, err error) {
-	return n, f.reading(func() error { n, err = f.f.Read(p); return err })
+	return n, f.readHooked(func() error { n, err = f.f.Read(p); return err })
 }
 
 // ReadAt is for readers of Parquet files, who jump.
 func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
-	return n, f.reading(func() error { n, err = f.f.ReadAt(p, off); return err })
+	return n, f.readHooked(func() error { n, err = f.f.ReadAt(p, off); return err })
 }
 
-// reading keeps io.EOF as it is: readers compare it.
-func (f *file) reading(read func() error) error {
-	err := f.dir.hook("read", f.dir.path(f.name), read)
+// readHooked keeps io.EOF as it is: readers compare it.
+func (f *file) readHooked(read func() error) error {
+	err := f.dir.hook("read", f.dir.absPath(f.name), read)
 	if errors.Is(err, io.EOF) {
 		return io.EOF
 	}
-	return f.dir.wrap("read", f.name, err)
+	return f.dir.pathError("read", f.name, err)
 }
 
-// finish makes the file's content durable and closes it.
-func (f *file) finish() error {
-	if err := f.dir.do("sync", f.name, f.f.Sync); err != nil {
+// syncAndClose makes the file's content durable and closes it.
+func (f *file) syncAndClose() error {
+	if err := f.dir.runHooked("sync", f.name, f.f.Sync); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	return f.Close()
@@ -404,9 +404,9 @@ func (f *file) finish() error {
 
 // Close closes the file, even if it has to say that closing failed.
 func (f *file) Close() error {
-	err := f.dir.do("close", f.name, f.f.Close)
+	err := f.dir.runHooked("close", f.name, f.f.Close)
 	if err != nil {
-		f.drop() // a second time is harmless; a hook may have prevented the first
+		f.discard() // a second time is harmless; a hook may have prevented the first
 	}
 	return err
 }

@@ -10,31 +10,31 @@ import (
 	"testing"
 )
 
-// names knows which directories have entries that a power cut may take. It
+// nameTracker knows which directories have entries that a power cut may take. It
 // outlives the processes that made them.
-type names struct {
-	t     *testing.T
-	lake  string
-	dirty map[string]bool // relative to the lake
+type nameTracker struct {
+	t        *testing.T
+	lake     string
+	unsynced map[string]bool // relative to the lake
 }
 
-// watch does one operation and complains when something becomes visible before
+// track does one operation and complains when something becomes visible before
 // what it depends on is sure to stay.
-func (n *names) watch(op, path string, do func() error) error {
+func (n *nameTracker) track(op, path string, do func() error) error {
 	name, err := filepath.Rel(n.lake, path)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	var made []string // with the operation, if it succeeds
+	var created []string // with the operation, if it succeeds
 	switch op {
 	case "mkdir":
 		for p := name; p != "."; p = filepath.Dir(p) {
 			if _, err := os.Stat(filepath.Join(n.lake, p)); errors.Is(err, os.ErrNotExist) {
-				made = append(made, p)
+				created = append(created, p)
 			}
 		}
 	case "rename", "link":
-		made = []string{name}
+		created = []string{name}
 		if filepath.Dir(name) == manifestDir {
 			n.expectClean("a manifest appears", dataDir, ledgerDir, compactDir, snapshotDir)
 		}
@@ -45,18 +45,18 @@ func (n *names) watch(op, path string, do func() error) error {
 	if err := do(); err != nil {
 		return err
 	}
-	for _, m := range made {
-		n.dirty[filepath.Dir(m)] = true
+	for _, m := range created {
+		n.unsynced[filepath.Dir(m)] = true
 	}
 	if op == "syncdir" {
-		delete(n.dirty, name)
+		delete(n.unsynced, name)
 	}
 	return nil
 }
 
-func (n *names) expectClean(when string, trees ...string) {
+func (n *nameTracker) expectClean(when string, trees ...string) {
 	n.t.Helper()
-	for _, dir := range slices.Sorted(maps.Keys(n.dirty)) {
+	for _, dir := range slices.Sorted(maps.Keys(n.unsynced)) {
 		if slices.ContainsFunc(trees, func(tree string) bool { return strings.HasPrefix(dir+"/", tree+"/") }) {
 			n.t.Errorf("%s, and the names in %s are not durable", when, dir)
 		}
@@ -94,22 +94,22 @@ func TestNamesDurable(t *testing.T) {
 	} {
 		t.Run(way, func(t *testing.T) {
 			for at := first; ; at++ {
-				there := &names{t: t, lake: filepath.Join(t.TempDir(), "lake"), dirty: map[string]bool{}}
+				tracker := &nameTracker{t: t, lake: filepath.Join(t.TempDir(), "lake"), unsynced: map[string]bool{}}
 				n := 0
 				var failed string
-				_, _ = smallRun(t.Context(), t, there.lake, "r", func(op, path string, do func() error) error {
+				_, _ = smallRun(t.Context(), t, tracker.lake, "r", func(op, path string, do func() error) error {
 					if n++; n == at {
 						failed = op + " " + path
 					}
-					return fail(n, at, func() error { return there.watch(op, path, do) })
+					return fail(n, at, func() error { return tracker.track(op, path, do) })
 				})
 				if n < at {
 					return
 				}
-				if _, err := smallRun(t.Context(), t, there.lake, "r", there.watch); err != nil {
+				if _, err := smallRun(t.Context(), t, tracker.lake, "r", tracker.track); err != nil {
 					t.Fatalf("after operation %d: %v", at, err)
 				}
-				there.expectClean("the run is published", dataDir, ledgerDir, metaDir)
+				tracker.expectClean("the run is published", dataDir, ledgerDir, metaDir)
 				if t.Failed() {
 					t.Fatalf("operation %d was %s", at, failed)
 				}

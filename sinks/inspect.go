@@ -26,13 +26,13 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 		return nil, err
 	}
 	if OnS3(uri) {
-		b, err := o.bucket(ctx, uri)
+		b, err := o.openBucket(ctx, uri)
 		if err != nil {
 			return nil, fmt.Errorf("open lake: %w", err)
 		}
-		return &Inspector{&Lake{options: o, place: &s3Place{bucket: b}}}, ctx.Err()
+		return &Inspector{&Lake{options: o, backend: &s3Backend{bucket: b}}}, ctx.Err()
 	}
-	path, err := Check(uri)
+	path, err := CheckDir(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -41,29 +41,29 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
 	d := &dir{base: path, hook: o.Hook, root: root}
-	return &Inspector{&Lake{options: o, disk: d, place: &dirPlace{dir: d}}}, ctx.Err()
+	return &Inspector{&Lake{options: o, dir: d, backend: &dirBackend{dir: d}}}, ctx.Err()
 }
 
 // Close lets go of the lake.
 func (i *Inspector) Close() error {
-	if i.lake.disk == nil {
+	if i.lake.dir == nil {
 		return nil
 	}
-	return i.lake.disk.close()
+	return i.lake.dir.close()
 }
 
-// Generations walks the manifests from the one that current.json names back to
+// Generations walks the manifests from the one that generationRef.json names back to
 // the first. A link that is broken is ErrIntegrity, and the last.
 func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifest, error] {
 	return func(yield func(*pipeline.Manifest, error) bool) {
-		at, _, err := i.lake.current(ctx)
+		current, _, err := i.lake.readCurrent(ctx)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		generation := at.Generation
-		for link := at.link(); link != nil; generation-- {
-			m, err := i.lake.manifest(ctx, link)
+		generation := current.Generation
+		for link := current.manifestLink(); link != nil; generation-- {
+			m, err := i.lake.readManifest(ctx, link)
 			if err == nil && m.Generation != generation {
 				err = fmt.Errorf("%w: %s says it is generation %d, want %d", ErrIntegrity, link.Path, m.Generation, generation)
 			}
@@ -82,10 +82,10 @@ func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifes
 	}
 }
 
-// Chain gives the manifests from the first generation to the one that
-// current.json names. A link that is broken is ErrIntegrity, with the manifests
+// ReadChain gives the manifests from the first generation to the one that
+// generationRef.json names. A link that is broken is ErrIntegrity, with the manifests
 // behind it.
-func (i *Inspector) Chain(ctx context.Context) (chain []*pipeline.Manifest, err error) {
+func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, err error) {
 	for m, broken := range i.Generations(ctx) {
 		if broken != nil {
 			err = broken
@@ -97,20 +97,20 @@ func (i *Inspector) Chain(ctx context.Context) (chain []*pipeline.Manifest, err 
 	return chain, err
 }
 
-// Snapshot gives the files of a generation, 0 being the newest: the one that
-// current.json names.
-func (i *Inspector) Snapshot(ctx context.Context, generation int64) (*Snapshot, error) {
-	at, _, err := i.lake.current(ctx)
+// ReadSnapshot gives the files of a generation, 0 being the newest: the one that
+// generationRef.json names.
+func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapshot, error) {
+	current, _, err := i.lake.readCurrent(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if generation < 0 || generation > at.Generation {
-		return nil, fmt.Errorf("the lake has no generation %d; the newest is %d", generation, at.Generation)
+	if generation < 0 || generation > current.Generation {
+		return nil, fmt.Errorf("the lake has no generation %d; the newest is %d", generation, current.Generation)
 	}
-	link := at.link()
-	if generation != 0 && generation != at.Generation {
+	link := current.manifestLink()
+	if generation != 0 && generation != current.Generation {
 		// Its bytes are not held against the chain here: the list is, which they name.
-		data, err := i.lake.place.read(ctx, manifestName(generation))
+		data, err := i.lake.backend.readObject(ctx, manifestName(generation))
 		if err != nil {
 			return nil, err
 		}
@@ -118,19 +118,19 @@ func (i *Inspector) Snapshot(ctx context.Context, generation int64) (*Snapshot, 
 		if err != nil {
 			return nil, err
 		}
-		described := describeManifest(m, data)
-		link = described.link()
+		described := newGenerationRef(m, data)
+		link = described.manifestLink()
 	}
 	s := &Snapshot{}
 	if link == nil {
 		return s, nil
 	}
-	m, err := i.lake.manifest(ctx, link)
+	m, err := i.lake.readManifest(ctx, link)
 	if err != nil {
 		return nil, err
 	}
 	s.Generation, s.Link = m.Generation, m.Snapshot
-	s.Files, err = i.lake.snapshot(ctx, link)
+	s.Files, err = i.lake.generationFiles(ctx, link)
 	return s, err
 }
 
@@ -138,9 +138,9 @@ func (i *Inspector) Snapshot(ctx context.Context, generation int64) (*Snapshot, 
 // and says which lists are missing or other ones, and which compactions hold
 // other rows than the files that they replaced.
 func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manifest) (broken []string, err error) {
-	var files []Entry
+	var files []DataFile
 	for _, m := range chain {
-		after, err := succeed(files, m)
+		after, err := applyManifest(files, m)
 		if err != nil {
 			return append(broken, fmt.Sprintf("generation %d: %v", m.Generation, err)), nil
 		}
@@ -163,17 +163,17 @@ func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manife
 	return broken, nil
 }
 
-// Total says which rows files hold together, all of one table.
-func (i *Inspector) Total(ctx context.Context, table string, paths []string) (t Total, err error) {
-	of, ok := schema.TableNamed(table)
+// HashRows says which rows files hold together, all of one table.
+func (i *Inspector) HashRows(ctx context.Context, table string, paths []string) (t MultisetHash, err error) {
+	definition, ok := schema.TableNamed(table)
 	if !ok {
 		return t, fmt.Errorf("no table is called %q", table)
 	}
 	for _, path := range paths {
-		o, err := i.lake.place.open(ctx, path)
+		o, err := i.lake.backend.openObject(ctx, path)
 		if err == nil {
-			_, err = readObject(o, &of, func(rec arrow.Record) error {
-				t.addAll(&of, rec)
+			_, err = readObjectRows(o, &definition, func(rec arrow.Record) error {
+				t.addRecord(&definition, rec)
 				return ctx.Err()
 			})
 		}
@@ -184,10 +184,10 @@ func (i *Inspector) Total(ctx context.Context, table string, paths []string) (t 
 	return t, nil
 }
 
-// Visible lists the files that someone who globs sees, whatever their names.
-func (i *Inspector) Visible(ctx context.Context) (paths []string, err error) {
+// ListGlobbed lists the files that someone who globs sees, whatever their names.
+func (i *Inspector) ListGlobbed(ctx context.Context) (paths []string, err error) {
 	for _, top := range []string{dataDir, ledgerDir} {
-		for name, err := range i.lake.place.walk(ctx, top) {
+		for name, err := range i.lake.backend.listNames(ctx, top) {
 			if err != nil {
 				return nil, err
 			}
@@ -197,10 +197,10 @@ func (i *Inspector) Visible(ctx context.Context) (paths []string, err error) {
 	return paths, nil
 }
 
-// Compacted lists the files of compactions, also of those that never became a
+// ListCompacted lists the files of compactions, also of those that never became a
 // generation: nobody is told of these, and nobody reads them.
-func (i *Inspector) Compacted(ctx context.Context) (paths []string, err error) {
-	for name, err := range i.lake.place.walk(ctx, compactDir) {
+func (i *Inspector) ListCompacted(ctx context.Context) (paths []string, err error) {
+	for name, err := range i.lake.backend.listNames(ctx, compactDir) {
 		if err != nil {
 			return nil, err
 		}
@@ -209,30 +209,30 @@ func (i *Inspector) Compacted(ctx context.Context) (paths []string, err error) {
 	return paths, nil
 }
 
-// Scan calls look with every object of the lake and its content, those that are
+// ScanObjects calls look with every object of the lake and its content, those that are
 // no reader's business too.
-func (i *Inspector) Scan(ctx context.Context, look func(name string, content []byte)) error {
-	for name, err := range i.lake.place.walk(ctx, "") {
+func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, content []byte)) error {
+	for name, err := range i.lake.backend.listNames(ctx, "") {
 		if err != nil {
 			return err
 		}
-		content, err := i.lake.place.read(ctx, name)
+		content, err := i.lake.backend.readObject(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it is gone since it was listed
 		}
 		if err != nil {
 			return err
 		}
-		look(name, content)
+		visit(name, content)
 	}
 	return nil
 }
 
-// Describe reads a whole file and says what it holds.
-func (i *Inspector) Describe(ctx context.Context, path string) (pipeline.File, error) {
-	o, err := i.lake.place.open(ctx, path)
+// DescribeFile reads a whole file and says what it holds.
+func (i *Inspector) DescribeFile(ctx context.Context, path string) (pipeline.File, error) {
+	o, err := i.lake.backend.openObject(ctx, path)
 	if err != nil {
 		return pipeline.File{}, err
 	}
-	return describe(o)
+	return describeFile(o)
 }

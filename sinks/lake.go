@@ -27,19 +27,19 @@ var ErrIntegrity = errors.New("the lake contradicts itself")
 // may be called again.
 type Lake struct {
 	options Options
-	disk    *dir   // scratch space
-	scratch string // this run's directory in it
-	place   place  // where visible things live
+	dir     *dir    // scratch space
+	runDir  string  // this run's directory in it
+	backend backend // where visible things live
 
-	under      string // compactDir when the files are a compaction's, which keeps every row
+	prefix     string // compactDir when the files are a compaction's, which keeps every row
 	partitions map[string]*partition
 	memory     int64 // of all partitions
-	spilled    int   // runs written so far
-	encoded    int   // files written so far
+	runCount   int   // runs written so far
+	fileCount  int   // files written so far
 
-	staged []pipeline.File
-	done   bool // staged
-	closed bool
+	staged    []pipeline.File
+	allStaged bool // staged
+	closed    bool
 }
 
 var _ pipeline.Sink = (*Lake)(nil)
@@ -51,10 +51,10 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if l.done || l.closed {
+	if l.allStaged || l.closed {
 		return fmt.Errorf("write %s: the run has been staged or closed", part)
 	}
-	p, err := l.partition(part)
+	p, err := l.partitionFor(part)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
 	}
@@ -65,7 +65,7 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 		return nil
 	}
 	l.memory -= p.memory
-	err = p.add(rec)
+	err = p.addRecord(rec)
 	l.memory += p.memory
 	if err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
@@ -75,21 +75,21 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	}
 	// Half is freed at once, largest first: few, large runs.
 	for l.memory > l.options.SortMemory/2 {
-		p := l.largest()
+		p := l.largestPartition()
 		l.memory -= p.memory
-		if err := l.spill(ctx, p); err != nil {
+		if err := l.spillPartition(ctx, p); err != nil {
 			return fmt.Errorf("spill %s: %w", p, err)
 		}
 	}
 	return nil
 }
 
-// partition finds or begins a partition.
-func (l *Lake) partition(part schema.Partition) (*partition, error) {
+// partitionFor finds or begins a partition.
+func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	if p, ok := l.partitions[part.String()]; ok {
 		return p, nil
 	}
-	if _, err := folder(part); err != nil {
+	if _, err := partitionDir(part); err != nil {
 		return nil, err
 	}
 	t, ok := schema.TableNamed(part.Table)
@@ -101,8 +101,8 @@ func (l *Lake) partition(part schema.Partition) (*partition, error) {
 	return p, nil
 }
 
-// folder is the directory of a partition.
-func folder(p schema.Partition) (string, error) {
+// partitionDir is the directory of a partition.
+func partitionDir(p schema.Partition) (string, error) {
 	if p.Key == "" && p.Value == "" {
 		if t, ok := schema.TableNamed(p.Table); ok && t.IsProduct() {
 			return dataDir + "/" + p.Table, nil
@@ -117,7 +117,7 @@ func folder(p schema.Partition) (string, error) {
 
 var validHive = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-func (l *Lake) largest() *partition {
+func (l *Lake) largestPartition() *partition {
 	var largest *partition
 	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
 		if p := l.partitions[name]; largest == nil || p.memory > largest.memory {
@@ -135,12 +135,12 @@ func (l *Lake) Close() error {
 	}
 	l.closed = true
 	for _, p := range l.partitions {
-		p.forget()
+		p.releaseRecords()
 	}
 	l.partitions, l.staged = nil, nil
-	err := l.disk.removeAll(l.scratch)
-	l.disk.prune(stagingDir)
-	if err := errors.Join(err, l.disk.close()); err != nil {
+	err := l.dir.removeAll(l.runDir)
+	l.dir.removeEmpty(stagingDir)
+	if err := errors.Join(err, l.dir.close()); err != nil {
 		return fmt.Errorf("close lake: %w", err)
 	}
 	return nil

@@ -27,8 +27,8 @@ import (
 // arrow.Timestamp.
 type values []any
 
-// record builds a record of a table.
-func record(t testing.TB, table schema.Table, rows []values) arrow.Record {
+// newRecord builds a record of a table.
+func newRecord(t testing.TB, table schema.Table, rows []values) arrow.Record {
 	t.Helper()
 	b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
 	defer b.Release()
@@ -114,12 +114,12 @@ func awkwardRows(table schema.Table, n int, rng *rand.Rand) []values {
 	return rows
 }
 
-// tables are all there are.
-func tables() []schema.Table { return slices.Concat(schema.Events, schema.Ledger) }
+// allTables are all there are.
+func allTables() []schema.Table { return slices.Concat(schema.EventTables, schema.LedgerTables) }
 
-// home is a partition that the table may have.
-func home(table schema.Table, month string) schema.Partition {
-	for _, l := range schema.Ledger {
+// partitionOf is a partition that the table may have.
+func partitionOf(table schema.Table, month string) schema.Partition {
+	for _, l := range schema.LedgerTables {
 		if l.Name == table.Name {
 			return schema.Partition{Table: table.Name}
 		}
@@ -127,11 +127,11 @@ func home(table schema.Table, month string) schema.Partition {
 	return schema.Partition{Table: table.Name, Key: "event_month", Value: month}
 }
 
-func open(t testing.TB, dir string, o Options) *Lake {
+func openLake(t testing.TB, dir string, o Options) *Lake {
 	t.Helper()
 	o.RunID = cmp.Or(o.RunID, "r1")
 	if o.Hook == nil {
-		o.Hook = unsynced
+		o.Hook = skipSync
 	}
 	l, err := Open(t.Context(), dir, o)
 	if err != nil {
@@ -141,16 +141,16 @@ func open(t testing.TB, dir string, o Options) *Lake {
 	return l
 }
 
-// unsynced is a hook that leaves out what only a power cut would show and takes
+// skipSync is a hook that leaves out what only a power cut would show and takes
 // the most time.
-func unsynced(op, _ string, do func() error) error {
+func skipSync(op, _ string, do func() error) error {
 	if op == "sync" || op == "syncdir" {
 		return nil
 	}
 	return do()
 }
 
-func write(t testing.TB, l *Lake, p schema.Partition, rec arrow.Record) {
+func writeRecord(t testing.TB, l *Lake, p schema.Partition, rec arrow.Record) {
 	t.Helper()
 	err := l.Write(t.Context(), p, rec)
 	rec.Release()
@@ -159,8 +159,8 @@ func write(t testing.TB, l *Lake, p schema.Partition, rec arrow.Record) {
 	}
 }
 
-// publish stages and publishes what was written.
-func publish(t testing.TB, l *Lake) *pipeline.Manifest {
+// stageAndPublish stages and publishes what was written.
+func stageAndPublish(t testing.TB, l *Lake) *pipeline.Manifest {
 	t.Helper()
 	files, err := l.Stage(t.Context())
 	if err != nil {
@@ -261,8 +261,8 @@ func openFile(t testing.TB, path string) (*os.File, int64) {
 	return f, info.Size()
 }
 
-// text makes values comparable and short: NaN equals itself, -0 is not 0.
-func text(rows []values) []string {
+// formatRows makes values comparable and short: NaN equals itself, -0 is not 0.
+func formatRows(rows []values) []string {
 	out := make([]string, len(rows))
 	for i, r := range rows {
 		var b strings.Builder
@@ -277,8 +277,8 @@ func text(rows []values) []string {
 	return out
 }
 
-// compare is the reference order: nulls first, then by value.
-func compare(a, b any) int {
+// compareValues is the reference order: nulls first, then by value.
+func compareValues(a, b any) int {
 	switch {
 	case a == nil && b == nil:
 		return 0
@@ -314,7 +314,7 @@ func sortRows(table schema.Table, rows []values) []values {
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, func(a, b values) int {
 		for _, name := range table.Sort {
-			if c := compare(a[table.Index(name)], b[table.Index(name)]); c != 0 {
+			if c := compareValues(a[table.ColumnIndex(name)], b[table.ColumnIndex(name)]); c != 0 {
 				return c
 			}
 		}
@@ -323,8 +323,8 @@ func sortRows(table schema.Table, rows []values) []values {
 	return rows
 }
 
-// walk lists the files below a lake, relative to it.
-func walk(t testing.TB, lake string) []string {
+// listFiles lists the files below a lake, relative to it.
+func listFiles(t testing.TB, lake string) []string {
 	t.Helper()
 	var names []string
 	err := filepath.WalkDir(lake, func(path string, d fs.DirEntry, err error) error {
@@ -343,7 +343,7 @@ func walk(t testing.TB, lake string) []string {
 // checkVisible fails when anything below data/ or ledger/ is not a whole file.
 func checkVisible(t testing.TB, lake string) (files int) {
 	t.Helper()
-	for _, name := range walk(t, lake) {
+	for _, name := range listFiles(t, lake) {
 		if !strings.HasPrefix(name, "data/") && !strings.HasPrefix(name, "ledger/") {
 			continue
 		}

@@ -9,72 +9,72 @@ import (
 )
 
 // cursor walks sorted rows. A key is valid until the next call, a row until the
-// next hand-over of [merge].
+// next hand-over of [mergeSorted].
 type cursor interface {
-	next() (r row, key []byte, ok bool, err error)
+	nextRow() (r row, key []byte, ok bool, err error)
 	close() error
 }
 
 // handOver is how many rows, or how many finished batches, merge hands over at
 // a time.
 const (
-	handOverRows    = 1024
-	handOverBatches = 16
+	yieldRows    = 1024
+	yieldBatches = 16
 )
 
-// merge reads sorted cursors into one order and hands the rows over in slices
+// mergeSorted reads sorted cursors into one order and hands the rows over in slices
 // that the receiver must not keep. Rows with equal keys come in the order of
 // the cursors. It closes the cursors.
-func merge(ctx context.Context, cursors []cursor, take func([]row) error) (err error) {
+func mergeSorted(ctx context.Context, cursors []cursor, yield func([]row) error) (err error) {
 	defer func() {
 		for _, c := range cursors {
 			err = errors.Join(err, c.close())
 		}
 	}()
 
-	var h heap
+	var h sourceHeap
 	for i, c := range cursors {
-		hd := &head{cursor: c, rank: i}
-		ok, err := hd.advance()
+		src := &source{cursor: c, order: i}
+		ok, err := src.advance()
 		if err != nil {
 			return err
 		}
 		if ok {
-			h = append(h, hd)
+			h = append(h, src)
 		}
 	}
-	h.build()
+	h.initHeap()
 
-	rows := make([]row, 0, handOverRows)
-	var finished []*batch
+	rows := make([]row, 0, yieldRows)
+	var finished []*recordView
 	flush := func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := take(rows)
+		err := yield(rows)
 		for _, b := range finished {
-			b.rec.Release()
+			b.record.Release()
 		}
 		rows, finished = rows[:0], finished[:0]
 		return err
 	}
 	for len(h) > 0 {
 		top := h[0]
-		now := top.row
-		rows = append(rows, now)
+		current := top.row
+		rows = append(rows, current)
 		ok, err := top.advance()
 		if err != nil {
 			return err
 		}
-		if _, borrowed := top.cursor.(*spilled); borrowed && (!ok || top.row.b != now.b) {
-			finished = append(finished, now.b)
+		if _, borrowed := top.cursor.(*runCursor); borrowed && (!ok || top.row.view != current.view) {
+			finished = append(finished, current.view)
 		}
 		if !ok {
 			h[0] = h[len(h)-1]
 			h = h[:len(h)-1]
 		}
-		h.down(0)
-		if len(rows) == handOverRows || len(finished) == handOverBatches {
+		h.siftDown(0)
+		if len(rows) == yieldRows || len(finished) == yieldBatches {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -83,36 +83,36 @@ func merge(ctx context.Context, cursors []cursor, take func([]row) error) (err e
 	return flush()
 }
 
-// head is a cursor with the row it stands on.
-type head struct {
+// source is a cursor with the row it stands on.
+type source struct {
 	cursor cursor
-	rank   int
+	order  int
 	row    row
 	key    []byte
 }
 
-func (h *head) advance() (ok bool, err error) {
-	h.row, h.key, ok, err = h.cursor.next()
+func (h *source) advance() (ok bool, err error) {
+	h.row, h.key, ok, err = h.cursor.nextRow()
 	return ok, err
 }
 
-// heap keeps the head with the least key first, equal keys by rank.
-type heap []*head
+// sourceHeap keeps the head with the least key first, equal keys by rank.
+type sourceHeap []*source
 
-func (h heap) less(a, b *head) bool {
+func (h sourceHeap) less(a, b *source) bool {
 	if c := bytes.Compare(a.key, b.key); c != 0 {
 		return c < 0
 	}
-	return a.rank < b.rank
+	return a.order < b.order
 }
 
-func (h heap) build() {
+func (h sourceHeap) initHeap() {
 	for i := len(h)/2 - 1; i >= 0; i-- {
-		h.down(i)
+		h.siftDown(i)
 	}
 }
 
-func (h heap) down(i int) {
+func (h sourceHeap) siftDown(i int) {
 	for {
 		child := 2*i + 1
 		if child >= len(h) {
@@ -129,16 +129,16 @@ func (h heap) down(i int) {
 	}
 }
 
-// deduplicate drops rows that came before: neighbours with the same value in
+// deduplicator drops rows that came before: neighbours with the same value in
 // the table's unique column and the same raw record. The first stays. When the
 // raw record differs, both stay. Rows without a unique value all stay.
-type deduplicate struct {
-	unique, raw int // columns; -1 when the table has none
-	dropped     int64
+type deduplicator struct {
+	uniqueColumn, rawColumn int // columns; -1 when the table has none
+	dropped                 int64
 
-	last []byte    // unique value of the group at hand
-	seen []variant // its different raw records
-	kept int       // how many of seen are in use
+	lastUnique []byte    // unique value of the group at hand
+	variants   []variant // its different raw records
+	used       int       // how many of seen are in use
 }
 
 type variant struct {
@@ -150,46 +150,46 @@ type variant struct {
 // remembered.
 const maxVariants = 64
 
-func newDeduplicate(t *schema.Table) *deduplicate {
-	d := &deduplicate{unique: -1}
+func newDeduplicator(t *schema.Table) *deduplicator {
+	d := &deduplicator{uniqueColumn: -1}
 	if t.Unique != "" {
-		d.unique, d.raw = t.Index(t.Unique), t.Index("raw")
+		d.uniqueColumn, d.rawColumn = t.ColumnIndex(t.Unique), t.ColumnIndex("raw")
 	}
 	return d
 }
 
-// first says whether the row is the first of its kind.
-func (d *deduplicate) first(r row) bool {
-	if d.unique < 0 || d.raw < 0 {
+// isFirst says whether the row is the first of its kind.
+func (d *deduplicator) isFirst(r row) bool {
+	if d.uniqueColumn < 0 || d.rawColumn < 0 {
 		return true
 	}
-	id, record := &r.b.cols[d.unique], &r.b.cols[d.raw]
-	if id.null(r.i) {
-		d.kept = 0
+	id, record := &r.view.columns[d.uniqueColumn], &r.view.columns[d.rawColumn]
+	if id.isNull(r.index) {
+		d.used = 0
 		return true
 	}
-	now := variant{null: record.null(r.i)}
-	if !now.null {
-		now.raw = record.str(r.i)
+	candidate := variant{null: record.isNull(r.index)}
+	if !candidate.null {
+		candidate.raw = record.textAt(r.index)
 	}
-	if d.kept == 0 || !bytes.Equal(d.last, id.str(r.i)) {
-		d.last = append(d.last[:0], id.str(r.i)...)
-		d.kept = 0
+	if d.used == 0 || !bytes.Equal(d.lastUnique, id.textAt(r.index)) {
+		d.lastUnique = append(d.lastUnique[:0], id.textAt(r.index)...)
+		d.used = 0
 	}
-	for _, s := range d.seen[:d.kept] {
-		if s.null == now.null && bytes.Equal(s.raw, now.raw) {
+	for _, s := range d.variants[:d.used] {
+		if s.null == candidate.null && bytes.Equal(s.raw, candidate.raw) {
 			d.dropped++
 			return false
 		}
 	}
-	if d.kept == maxVariants {
+	if d.used == maxVariants {
 		return true
 	}
-	if d.kept == len(d.seen) {
-		d.seen = append(d.seen, variant{})
+	if d.used == len(d.variants) {
+		d.variants = append(d.variants, variant{})
 	}
-	s := &d.seen[d.kept] // its memory is used again
-	s.raw, s.null = append(s.raw[:0], now.raw...), now.null
-	d.kept++
+	s := &d.variants[d.used] // its memory is used again
+	s.raw, s.null = append(s.raw[:0], candidate.raw...), candidate.null
+	d.used++
 	return true
 }

@@ -36,7 +36,7 @@ type Options struct {
 	// tests that inject faults. See [Hook].
 	Hook Hook
 
-	holds []string // the runs whose rows a compaction's files hold, for their metadata
+	sourceRuns []string // the runs whose rows a compaction's files hold, for their metadata
 }
 
 const (
@@ -69,9 +69,9 @@ func (o Options) withDefaults() (Options, error) {
 
 var validRunID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
-// Check says where a lake lies and that nothing else lies there, without making
+// CheckDir says where a lake lies and that nothing else lies there, without making
 // anything.
-func Check(uri string) (path string, err error) {
+func CheckDir(uri string) (path string, err error) {
 	if path, err = localPath(uri); err != nil {
 		return "", fmt.Errorf("lake %q: %w", uri, err)
 	}
@@ -84,14 +84,14 @@ func Check(uri string) (path string, err error) {
 	case err != nil:
 		return "", err
 	}
-	if stranger, ok := notALake(entries); ok {
-		return "", notLakeError(path, stranger)
+	if foreign, ok := findForeign(entries); ok {
+		return "", notLakeError(path, foreign)
 	}
 	return path, nil
 }
 
-func notLakeError(path, stranger string) error {
-	return fmt.Errorf("%s is not a lake: it holds %q and no %s; choose an empty directory, or one that siglake wrote", path, stranger, metaDir)
+func notLakeError(path, foreign string) error {
+	return fmt.Errorf("%s is not a lake: it holds %q and no %s; choose an empty directory, or one that siglake wrote", path, foreign, metaDir)
 }
 
 // Open opens the lake at uri, a directory or a file:// address, and creates it
@@ -108,62 +108,62 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
-	l := &Lake{options: o, scratch: stagingDir + "/" + o.RunID, partitions: map[string]*partition{}}
+	l := &Lake{options: o, runDir: stagingDir + "/" + o.RunID, partitions: map[string]*partition{}}
 	if OnS3(uri) {
-		err = l.openBucket(ctx, uri)
+		err = l.openS3(ctx, uri)
 	} else {
-		err = l.openDir(uri)
+		err = l.openLocal(uri)
 	}
 	if err == nil {
-		err = l.lay(ctx)
+		err = l.initLayout(ctx)
 	}
 	if err != nil {
-		if l.disk != nil {
-			err = errors.Join(err, l.disk.close())
+		if l.dir != nil {
+			err = errors.Join(err, l.dir.close())
 		}
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
 	return l, nil
 }
 
-func (l *Lake) openDir(uri string) error {
+func (l *Lake) openLocal(uri string) error {
 	path, err := localPath(uri)
 	if err != nil {
 		return err
 	}
-	if l.disk, err = openDir(path, l.options.Hook); err != nil {
+	if l.dir, err = openLakeDir(path, l.options.Hook); err != nil {
 		return err
 	}
-	l.place = &dirPlace{dir: l.disk, scratch: l.scratch}
+	l.backend = &dirBackend{dir: l.dir, runDir: l.runDir}
 	return nil
 }
 
-func (l *Lake) openBucket(ctx context.Context, uri string) error {
-	b, err := l.options.bucket(ctx, uri)
+func (l *Lake) openS3(ctx context.Context, uri string) error {
+	b, err := l.options.openBucket(ctx, uri)
 	if err != nil {
 		return err
 	}
-	scratch, err := Scratch(uri, l.options.Scratch)
+	scratch, err := ScratchDir(uri, l.options.Scratch)
 	if err != nil {
 		return err
 	}
-	if l.disk, err = openScratch(scratch, l.options.Hook); err != nil {
+	if l.dir, err = openScratch(scratch, l.options.Hook); err != nil {
 		return err
 	}
-	l.place = &s3Place{bucket: b, staging: l.disk}
+	l.backend = &s3Backend{bucket: b, staging: l.dir}
 	return nil
 }
 
-func (o Options) bucket(ctx context.Context, uri string) (Bucket, error) {
+func (o Options) openBucket(ctx context.Context, uri string) (Bucket, error) {
 	if o.Bucket == nil {
 		return nil, errors.New("no access to S3 is set up")
 	}
 	return o.Bucket(ctx, uri)
 }
 
-// Scratch is the local directory of a lake on S3: another one for every lake,
+// ScratchDir is the local directory of a lake on S3: another one for every lake,
 // the same one for every run of it.
-func Scratch(uri, base string) (string, error) {
+func ScratchDir(uri, base string) (string, error) {
 	if base == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -178,7 +178,7 @@ func Scratch(uri, base string) (string, error) {
 // openScratch opens a scratch directory, creating it when it does not exist.
 func openScratch(path string, hook Hook) (*dir, error) {
 	d := &dir{base: path, hook: hook}
-	if err := d.do("mkdir", "", func() error { return os.MkdirAll(path, 0o700) }); err != nil {
+	if err := d.runHooked("mkdir", "", func() error { return os.MkdirAll(path, 0o700) }); err != nil {
 		return nil, err
 	}
 	var err error
@@ -186,18 +186,18 @@ func openScratch(path string, hook Hook) (*dir, error) {
 	return d, err
 }
 
-// lay makes the lake's own directories and proves that it can be written to,
+// initLayout makes the lake's own directories and proves that it can be written to,
 // before anything is bought for it.
-func (l *Lake) lay(ctx context.Context) error {
-	if err := l.disk.mkdirAll(l.scratch); err != nil {
+func (l *Lake) initLayout(ctx context.Context) error {
+	if err := l.dir.mkdirAll(l.runDir); err != nil {
 		return err
 	}
-	if err := l.place.prepare(ctx); err != nil {
+	if err := l.backend.prepareWrites(ctx); err != nil {
 		return err
 	}
-	probe := l.scratch + "/probe.tmp"
-	err := l.disk.writeFile(probe, []byte("can this be written?\n"))
-	return errors.Join(err, l.disk.remove(probe))
+	probe := l.runDir + "/probe.tmp"
+	err := l.dir.writeFile(probe, []byte("can this be written?\n"))
+	return errors.Join(err, l.dir.remove(probe))
 }
 
 // localPath turns a lake's address into an absolute path.
@@ -225,23 +225,23 @@ func localPath(uri string) (string, error) {
 	return filepath.FromSlash(u.Path), nil
 }
 
-// openDir opens the lake's directory, creating it when it does not exist.
-func openDir(path string, hook Hook) (*dir, error) {
+// openLakeDir opens the lake's directory, creating it when it does not exist.
+func openLakeDir(path string, hook Hook) (*dir, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file; a lake is a directory: choose another path", path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	d := &dir{base: path, hook: hook}
-	if err := d.do("mkdir", "", func() error { return makeDurable(path) }); err != nil {
+	if err := d.runHooked("mkdir", "", func() error { return mkdirDurable(path) }); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, err
 	}
-	if stranger, ok := notALake(entries); ok {
-		return nil, notLakeError(path, stranger)
+	if foreign, ok := findForeign(entries); ok {
+		return nil, notLakeError(path, foreign)
 	}
 	if d.root, err = os.OpenRoot(path); err != nil {
 		return nil, err
@@ -249,9 +249,9 @@ func openDir(path string, hook Hook) (*dir, error) {
 	return d, nil
 }
 
-// makeDurable makes a directory and whatever is missing above it, and syncs the
+// mkdirDurable makes a directory and whatever is missing above it, and syncs the
 // directories that got a new name.
-func makeDurable(path string) error {
+func mkdirDurable(path string) error {
 	var parents []string
 	for p := path; filepath.Dir(p) != p; p = filepath.Dir(p) {
 		if _, err := os.Stat(p); err == nil {
@@ -275,9 +275,9 @@ func makeDurable(path string) error {
 	return nil
 }
 
-// notALake finds a name that a lake would not have, in a directory that no lake
+// findForeign finds a name that a lake would not have, in a directory that no lake
 // has marked as its own. Names that readers skip are nobody's business.
-func notALake(entries []fs.DirEntry) (stranger string, ok bool) {
+func findForeign(entries []fs.DirEntry) (foreign string, ok bool) {
 	for _, e := range entries {
 		if e.Name() == metaDir && e.IsDir() {
 			return "", false
@@ -293,13 +293,13 @@ func notALake(entries []fs.DirEntry) (stranger string, ok bool) {
 	return entries[i].Name(), true
 }
 
-// Sweep removes what runs that will not be published left in the scratch
+// SweepScratch removes what runs that will not be published left in the scratch
 // directory of a lake on this machine. Whoever calls it holds the lake alone;
 // keep is the run that goes on. scratch is as in Options.
-func Sweep(uri, scratch, keep string) error {
-	path, err := Scratch(uri, scratch)
+func SweepScratch(uri, scratch, keep string) error {
+	path, err := ScratchDir(uri, scratch)
 	if !OnS3(uri) {
-		path, err = Check(uri)
+		path, err = CheckDir(uri)
 	}
 	if err != nil {
 		return err

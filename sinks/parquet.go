@@ -30,9 +30,9 @@ const (
 	metaRuns    = "siglake.runs"           // the runs whose rows a compaction's file holds, separated by commas
 )
 
-// maxRowGroup ends a row group early: until it is complete, its encoded pages
+// maxRowGroupBytes ends a row group early: until it is complete, its encoded pages
 // and dictionaries are in memory.
-const maxRowGroup = 16 << 20
+const maxRowGroupBytes = 16 << 20
 
 // pageSize is what a page may take before it is encoded. Small pages make the
 // page index worth reading and keep fifty open columns affordable.
@@ -40,12 +40,12 @@ const pageSize = 64 << 10
 
 // encoder writes one Parquet file, column by column.
 type encoder struct {
-	w       *parquet.GenericWriter[any]
-	columns []*parquet.ColumnWriter
-	values  []parquet.Value
-	most    int   // rows of a row group
-	rows    int   // in the row group at hand
-	flushed int64 // size of the file when the last row group ended
+	w          *parquet.GenericWriter[any]
+	columns    []*parquet.ColumnWriter
+	values     []parquet.Value
+	maxRows    int   // rows of a row group
+	groupRows  int   // in the row group at hand
+	groupStart int64 // size of the file when the last row group ended
 }
 
 func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
@@ -74,25 +74,25 @@ func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
 		}
 		options = append(options, parquet.BloomFilters(filters...))
 	}
-	for key, value := range metadata(t, o) {
+	for key, value := range fileMetadata(t, o) {
 		options = append(options, parquet.KeyValueMetadata(key, value))
 	}
 	w := parquet.NewGenericWriter[any](out, options...)
-	return &encoder{w: w, columns: w.ColumnWriters(), most: o.RowGroupRows}
+	return &encoder{w: w, columns: w.ColumnWriters(), maxRows: o.RowGroupRows}
 }
 
-// write appends rows; it keeps nothing of them.
-func (e *encoder) write(rows []row) error {
+// writeRows appends rows; it keeps nothing of them.
+func (e *encoder) writeRows(rows []row) error {
 	for len(rows) > 0 {
-		n := min(len(rows), e.most-e.rows)
+		n := min(len(rows), e.maxRows-e.groupRows)
 		for i, c := range e.columns {
 			if err := e.writeColumn(c, i, rows[:n]); err != nil {
 				return err
 			}
 		}
-		e.rows += n
+		e.groupRows += n
 		rows = rows[n:]
-		if e.rows == e.most || e.w.Size()-e.flushed > maxRowGroup {
+		if e.groupRows == e.maxRows || e.w.Size()-e.groupStart > maxRowGroupBytes {
 			if err := e.endRowGroup(); err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ func (e *encoder) endRowGroup() error {
 	if err := e.w.Flush(); err != nil {
 		return err
 	}
-	e.rows, e.flushed = 0, e.w.Size()
+	e.groupRows, e.groupStart = 0, e.w.Size()
 	return nil
 }
 
@@ -114,24 +114,24 @@ func (e *encoder) endRowGroup() error {
 func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []row) error {
 	values, text := e.values[:0], 0
 	for _, r := range rows {
-		c := &r.b.cols[index]
-		if c.null(r.i) {
+		c := &r.view.columns[index]
+		if c.isNull(r.index) {
 			values = append(values, parquet.Value{}.Level(0, 0, index))
 			continue
 		}
 		var v parquet.Value
 		switch c.typ {
 		case schema.String:
-			s := c.str(r.i)
+			s := c.textAt(r.index)
 			v, text = parquet.ByteArrayValue(s), text+len(s)
 		case schema.Int64, schema.Time:
-			v = parquet.Int64Value(c.long(r.i))
+			v = parquet.Int64Value(c.int64At(r.index))
 		case schema.Double:
-			v = parquet.DoubleValue(c.real(r.i))
+			v = parquet.DoubleValue(c.float64At(r.index))
 		case schema.Date:
-			v = parquet.Int32Value(c.day(r.i))
+			v = parquet.Int32Value(c.dateAt(r.index))
 		case schema.Bool:
-			v = parquet.BooleanValue(c.bit(r.i))
+			v = parquet.BooleanValue(c.boolAt(r.index))
 		}
 		values = append(values, v.Level(0, 1, index))
 		if text >= pageSize/4 {
@@ -149,11 +149,11 @@ func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []row) er
 	return err
 }
 
-// size is how large the file is so far, pages in memory included.
-func (e *encoder) size() int64 { return e.w.Size() }
+// encodedSize is how large the file is so far, pages in memory included.
+func (e *encoder) encodedSize() int64 { return e.w.Size() }
 
-// close writes the footer, with the digest of the rows.
-func (e *encoder) close(digest string) error {
+// closeWithDigest writes the footer, with the digest of the rows.
+func (e *encoder) closeWithDigest(digest string) error {
 	e.w.SetKeyValueMetadata(metaDigest, digest)
 	return e.w.Close()
 }
@@ -186,7 +186,7 @@ func readFooter(r io.ReaderAt, size int64) (f footer, err error) {
 // later are null. It gives the runs whose rows they are. What was read is held
 // against the digest that the file's footer states, so no value can have been
 // misread.
-func readRows(r io.ReaderAt, size int64, t *schema.Table, take func(arrow.Record) error) (runs []string, err error) {
+func readRows(r io.ReaderAt, size int64, t *schema.Table, yield func(arrow.Record) error) (runs []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("not a readable Parquet file: %v", p)
@@ -196,28 +196,28 @@ func readRows(r io.ReaderAt, size int64, t *schema.Table, take func(arrow.Record
 	if err != nil {
 		return nil, fmt.Errorf("not a readable Parquet file: %w", err)
 	}
-	was, err := tableOf(file, t)
+	written, err := tableAsWritten(file, t)
 	if err != nil {
 		return nil, err
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, was.Arrow())
+	b := array.NewRecordBuilder(memory.DefaultAllocator, written.Arrow())
 	defer b.Release()
-	d := newDigest(was)
+	d := newDigest(written)
 	for _, group := range file.RowGroups() {
-		if err := readGroup(group, b, func(rec arrow.Record) error {
-			batch := newBatch(was, rec)
+		if err := readRowGroup(group, b, func(rec arrow.Record) error {
+			view := newRecordView(written, rec)
 			for i := range int32(rec.NumRows()) {
-				d.add(row{batch, i})
+				d.addRow(row{view, i})
 			}
-			rec = widen(t, rec)
+			rec = addMissingColumns(t, rec)
 			defer rec.Release()
-			return take(rec)
+			return yield(rec)
 		}); err != nil {
 			return nil, err
 		}
 	}
 	stated, _ := file.Lookup(metaDigest)
-	if got := d.sum(); got != stated {
+	if got := d.hexSum(); got != stated {
 		return nil, fmt.Errorf("%w: its rows have digest %.16s, its footer says %.16s", ErrIntegrity, got, stated)
 	}
 	text, ok := file.Lookup(metaRuns)
@@ -227,8 +227,8 @@ func readRows(r io.ReaderAt, size int64, t *schema.Table, take func(arrow.Record
 	return strings.Split(text, ","), nil
 }
 
-// tableOf is the table's layout as it was when the file was written.
-func tableOf(file *parquet.File, t *schema.Table) (*schema.Table, error) {
+// tableAsWritten is the table's layout as it was when the file was written.
+func tableAsWritten(file *parquet.File, t *schema.Table) (*schema.Table, error) {
 	text, _ := file.Lookup(schema.MetaVersion)
 	version, err := strconv.Atoi(text)
 	if err != nil {
@@ -238,18 +238,18 @@ func tableOf(file *parquet.File, t *schema.Table) (*schema.Table, error) {
 	if version > t.Version || len(fields) > len(t.Columns) {
 		return nil, fmt.Errorf("it has version %d of table %s with %d columns, this program knows version %d with %d: use the program that wrote it", version, t.Name, len(fields), t.Version, len(t.Columns))
 	}
-	was := *t
-	was.Version, was.Columns = version, t.Columns[:len(fields)]
+	written := *t
+	written.Version, written.Columns = version, t.Columns[:len(fields)]
 	for i, f := range fields {
-		if c := was.Columns[i]; f.Name() != c.Name || !f.Optional() || f.Type().Kind() != leaf(c).Type().Kind() {
+		if c := written.Columns[i]; f.Name() != c.Name || !f.Optional() || f.Type().Kind() != leafNode(c).Type().Kind() {
 			return nil, fmt.Errorf("column %d is %s, a %s; table %s has %s there", i+1, f.Name(), f.Type(), t.Name, c.Name)
 		}
 	}
-	return &was, nil
+	return &written, nil
 }
 
-// widen adds the columns that came later; the record is the caller's.
-func widen(t *schema.Table, rec arrow.Record) arrow.Record {
+// addMissingColumns adds the columns that came later; the record is the caller's.
+func addMissingColumns(t *schema.Table, rec arrow.Record) arrow.Record {
 	s := t.Arrow()
 	columns := slices.Clone(rec.Columns())
 	for _, f := range s.Fields()[len(columns):] {
@@ -260,48 +260,48 @@ func widen(t *schema.Table, rec arrow.Record) arrow.Record {
 	return array.NewRecord(s, columns, rec.NumRows())
 }
 
-// readRecord is how many rows are read at a time.
-const readRecord = 1024
+// readBatchRows is how many rows are read at a time.
+const readBatchRows = 1024
 
-// readGroup reads the columns of a row group side by side.
-func readGroup(group parquet.RowGroup, b *array.RecordBuilder, take func(arrow.Record) error) (err error) {
-	var columns []*pages
+// readRowGroup reads the columns of a row group side by side.
+func readRowGroup(group parquet.RowGroup, b *array.RecordBuilder, yield func(arrow.Record) error) (err error) {
+	var columns []*columnReader
 	defer func() {
 		for _, c := range columns {
-			err = errors.Join(err, c.close())
+			err = errors.Join(err, c.closePages())
 		}
 	}()
 	for _, chunk := range group.ColumnChunks() {
-		columns = append(columns, &pages{Pages: chunk.Pages()})
+		columns = append(columns, &columnReader{Pages: chunk.Pages()})
 	}
-	for left := group.NumRows(); left > 0; {
-		n := min(left, readRecord)
+	for remaining := group.NumRows(); remaining > 0; {
+		n := min(remaining, readBatchRows)
 		for i, c := range columns {
-			if err := c.read(int(n), b.Field(i)); err != nil {
+			if err := c.readInto(int(n), b.Field(i)); err != nil {
 				return fmt.Errorf("column %s: %w", b.Schema().Field(i).Name, err)
 			}
 		}
 		rec := b.NewRecord()
-		err := take(rec)
+		err := yield(rec)
 		rec.Release()
 		if err != nil {
 			return err
 		}
-		left -= n
+		remaining -= n
 	}
 	return nil
 }
 
-// pages walks the values of a column chunk.
-type pages struct {
+// columnReader walks the values of a column chunk.
+type columnReader struct {
 	parquet.Pages
 	page   parquet.Page
 	values parquet.ValueReader
 	buf    [256]parquet.Value
 }
 
-// read appends n values to a builder.
-func (p *pages) read(n int, b array.Builder) (err error) {
+// readInto appends n values to a builder.
+func (p *columnReader) readInto(n int, b array.Builder) (err error) {
 	for n > 0 {
 		if p.page == nil {
 			if p.page, err = p.ReadPage(); errors.Is(err, io.EOF) {
@@ -327,7 +327,7 @@ func (p *pages) read(n int, b array.Builder) (err error) {
 	return nil
 }
 
-func (p *pages) close() error {
+func (p *columnReader) closePages() error {
 	if p.page != nil {
 		parquet.Release(p.page)
 	}
@@ -362,15 +362,15 @@ func appendValue(b array.Builder, v parquet.Value) {
 func parquetSchema(t *schema.Table) *parquet.Schema {
 	root := orderedGroup{Group: parquet.Group{}}
 	for _, c := range t.Columns {
-		node := parquet.Optional(leaf(c))
+		node := parquet.Optional(leafNode(c))
 		root.Group[c.Name] = node
-		root.fields = append(root.fields, &field{Node: node, name: c.Name})
+		root.fields = append(root.fields, &columnField{Node: node, name: c.Name})
 	}
 	return parquet.NewSchema(t.Name, root)
 }
 
-// leaf picks a column's type and encoding.
-func leaf(c schema.Column) parquet.Node {
+// leafNode picks a column's type and encoding.
+func leafNode(c schema.Column) parquet.Node {
 	switch c.Type {
 	case schema.Int64:
 		return parquet.Encoded(parquet.Int(64), &parquet.DeltaBinaryPacked)
@@ -399,34 +399,34 @@ type orderedGroup struct {
 // Fields gives the fields in the table's order.
 func (g orderedGroup) Fields() []parquet.Field { return g.fields }
 
-type field struct {
+type columnField struct {
 	parquet.Node
 	name string
 }
 
 // Name is the column's name.
-func (f *field) Name() string { return f.name }
+func (f *columnField) Name() string { return f.name }
 
 // Value is asked for by readers of Go structs, of which there are none here.
-func (f *field) Value(base reflect.Value) reflect.Value {
+func (f *columnField) Value(base reflect.Value) reflect.Value {
 	return base.MapIndex(reflect.ValueOf(f.name))
 }
 
-// metadata is what a file says about itself to readers, down to each column.
-func metadata(t *schema.Table, o *Options) map[string]string {
+// fileMetadata is what a file says about itself to readers, down to each column.
+func fileMetadata(t *schema.Table, o *Options) map[string]string {
 	md := map[string]string{
 		schema.MetaTable:   t.Name,
 		schema.MetaVersion: strconv.Itoa(t.Version),
 		schema.MetaDoc:     t.Doc,
 		schema.MetaRun:     o.RunID,
 		metaVersion:        o.Version,
-		metaArrow:          arrowSchema(t.Arrow()),
+		metaArrow:          encodeArrowSchema(t.Arrow()),
 	}
-	if len(o.holds) > 0 {
-		md[metaRuns] = strings.Join(o.holds, ",")
+	if len(o.sourceRuns) > 0 {
+		md[metaRuns] = strings.Join(o.sourceRuns, ",")
 	}
 	for _, f := range t.Arrow().Fields() {
-		of := func(key string) string {
+		fieldMeta := func(key string) string {
 			value, _ := f.Metadata.GetValue(key)
 			return value
 		}
@@ -435,15 +435,15 @@ func metadata(t *schema.Table, o *Options) map[string]string {
 			Doc    string `json:"doc"`
 			Unit   string `json:"unit,omitempty"`
 			Source string `json:"source"`
-		}{t.Columns[t.Index(f.Name)].Type.String(), of("doc"), of("unit"), of("source")})
+		}{t.Columns[t.ColumnIndex(f.Name)].Type.String(), fieldMeta("doc"), fieldMeta("unit"), fieldMeta("source")})
 		md[metaColumn+f.Name] = string(doc)
 	}
 	return md
 }
 
-// arrowSchema is the schema as an empty Arrow stream, in base64, as Arrow's own
+// encodeArrowSchema is the schema as an empty Arrow stream, in base64, as Arrow's own
 // Parquet writers keep it.
-func arrowSchema(s *arrow.Schema) string {
+func encodeArrowSchema(s *arrow.Schema) string {
 	var b bytes.Buffer
 	w := ipc.NewWriter(&b, ipc.WithSchema(s))
 	if err := w.Close(); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// news writes one file of the news table with some columns varied.
-func news(t testing.TB, n int, o Options) (*Lake, []values, []pipeline.File) {
+// writeNews writes one file of the news table with some columns varied.
+func writeNews(t testing.TB, n int, o Options) (*Lake, []values, []pipeline.File) {
 	t.Helper()
 	table := schema.EventTable(schema.CategoryNews)
 	rng := rand.New(rand.NewPCG(9, 9))
@@ -28,21 +28,21 @@ func news(t testing.TB, n int, o Options) (*Lake, []values, []pipeline.File) {
 		raw := fmt.Sprintf(`{"n":%d,"noise":"%x%x"}`, i, rng.Uint64(), rng.Uint64())
 		rows = append(rows, newsRow(fmt.Sprint("signal", rng.IntN(4)), fmt.Sprint(rng.IntN(1000)), nil, fmt.Sprintf("%016x", rng.Uint64()), raw, fmt.Sprint(i)))
 	}
-	l := open(t, t.TempDir(), o)
+	l := openLake(t, t.TempDir(), o)
 	for piece := range slices.Chunk(rows, 300) {
-		write(t, l, home(table, "2026-03"), record(t, table, piece))
+		writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, piece))
 	}
-	return l, rows, publish(t, l).Files
+	return l, rows, stageAndPublish(t, l).Files
 }
 
 // TestFileProperties looks at what a query engine uses to read less.
 func TestFileProperties(t *testing.T) {
-	l, rows, files := news(t, 5000, Options{RowGroupRows: 2000, Version: "1.2.3"})
+	l, rows, files := writeNews(t, 5000, Options{RowGroupRows: 2000, Version: "1.2.3"})
 	if len(files) != 1 || files[0].RowGroups != 3 {
 		t.Fatalf("files = %+v, want one with 3 row groups", files)
 	}
 	table := schema.EventTable(schema.CategoryNews)
-	r, size := openFile(t, l.disk.path(files[0].Path))
+	r, size := openFile(t, l.dir.absPath(files[0].Path))
 	f, err := parquet.OpenFile(r, size)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestFileProperties(t *testing.T) {
 	}
 
 	// Every entity is found by the filter of a row group; few others are.
-	id := table.Index("entity_id")
+	id := table.ColumnIndex("entity_id")
 	found := func(value string) (n int) {
 		for _, group := range f.RowGroups() {
 			if ok, err := group.ColumnChunks()[id].BloomFilter().Check(parquet.ValueOf(value)); err != nil {
@@ -114,17 +114,17 @@ func TestFileProperties(t *testing.T) {
 			t.Errorf("no bloom filter holds %s", r[id])
 		}
 	}
-	strangers := 0
+	falsePositives := 0
 	for i := range 1000 {
-		strangers += found(fmt.Sprint("stranger", i))
+		falsePositives += found(fmt.Sprint("stranger", i))
 	}
-	if strangers > 100 {
-		t.Errorf("bloom filters hold %d of 3000 strangers, want about 30", strangers)
+	if falsePositives > 100 {
+		t.Errorf("bloom filters hold %d of 3000 strangers, want about 30", falsePositives)
 	}
 
 	// The pages of the first sort column are in order and their bounds are true.
 	for g, group := range f.RowGroups() {
-		index, err := group.ColumnChunks()[table.Index("signal_type")].ColumnIndex()
+		index, err := group.ColumnChunks()[table.ColumnIndex("signal_type")].ColumnIndex()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestFileProperties(t *testing.T) {
 		if lo, hi := index.MinValue(0).String(), index.MaxValue(0).String(); !strings.HasPrefix(lo, "signal") || lo > hi {
 			t.Errorf("row group %d: signal_type from %q to %q", g, lo, hi)
 		}
-		raw, err := group.ColumnChunks()[table.Index("raw")].OffsetIndex()
+		raw, err := group.ColumnChunks()[table.ColumnIndex("raw")].OffsetIndex()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,23 +148,23 @@ func TestFileProperties(t *testing.T) {
 
 // TestDigest writes the same rows in different ways, and different rows.
 func TestDigest(t *testing.T) {
-	_, _, base := news(t, 3000, Options{})
-	_, _, again := news(t, 3000, Options{SortMemory: 1})
-	_, _, other := news(t, 3000, Options{RowGroupRows: 100, Version: "2"})
-	if again[0] != base[0] {
-		t.Errorf("spilled: %+v, want %+v, down to the bytes", again[0], base[0])
+	_, _, base := writeNews(t, 3000, Options{})
+	_, _, spilled := writeNews(t, 3000, Options{SortMemory: 1})
+	_, _, other := writeNews(t, 3000, Options{RowGroupRows: 100, Version: "2"})
+	if spilled[0] != base[0] {
+		t.Errorf("spilled: %+v, want %+v, down to the bytes", spilled[0], base[0])
 	}
 	if other[0].Digest != base[0].Digest || other[0].Path != base[0].Path || other[0].SHA256 == base[0].SHA256 {
 		t.Errorf("other row groups: %+v, want the digest of %+v and other bytes", other[0], base[0])
 	}
 	table := schema.Table{Name: "t", Version: 1, Columns: []schema.Column{{Name: "a"}, {Name: "b"}}}
-	of := func(table schema.Table, rows ...values) string {
+	digestOf := func(table schema.Table, rows ...values) string {
 		d := newDigest(&table)
-		b := newBatch(&table, record(t, table, rows))
+		b := newRecordView(&table, newRecord(t, table, rows))
 		for i := range rows {
-			d.add(row{b, int32(i)})
+			d.addRow(row{b, int32(i)})
 		}
-		return d.sum()
+		return d.hexSum()
 	}
 	renamed, newer, typed := table, table, table
 	renamed.Columns = []schema.Column{{Name: "a"}, {Name: "c"}}
@@ -172,18 +172,18 @@ func TestDigest(t *testing.T) {
 	typed.Columns = []schema.Column{{Name: "a"}, {Name: "b", Type: schema.Int64}}
 	digests := map[string]string{}
 	for name, sum := range map[string]string{
-		"nothing":       of(table),
-		"a null row":    of(table, values{nil, nil}),
-		"empty texts":   of(table, values{"", ""}),
-		"left":          of(table, values{"x", nil}),
-		"right":         of(table, values{nil, "x"}),
-		"together":      of(table, values{"xy", ""}),
-		"apart":         of(table, values{"x", "y"}),
-		"two rows":      of(table, values{"x", "y"}, values{"z", nil}),
-		"other order":   of(table, values{"z", nil}, values{"x", "y"}),
-		"other name":    of(renamed, values{"x", "y"}),
-		"other version": of(newer, values{"x", "y"}),
-		"other type":    of(typed, values{"x", nil}),
+		"nothing":       digestOf(table),
+		"a null row":    digestOf(table, values{nil, nil}),
+		"empty texts":   digestOf(table, values{"", ""}),
+		"left":          digestOf(table, values{"x", nil}),
+		"right":         digestOf(table, values{nil, "x"}),
+		"together":      digestOf(table, values{"xy", ""}),
+		"apart":         digestOf(table, values{"x", "y"}),
+		"two rows":      digestOf(table, values{"x", "y"}, values{"z", nil}),
+		"other order":   digestOf(table, values{"z", nil}, values{"x", "y"}),
+		"other name":    digestOf(renamed, values{"x", "y"}),
+		"other version": digestOf(newer, values{"x", "y"}),
+		"other type":    digestOf(typed, values{"x", nil}),
 	} {
 		if same, ok := digests[sum]; ok {
 			t.Errorf("digests of %q and %q are equal", name, same)
@@ -194,7 +194,7 @@ func TestDigest(t *testing.T) {
 
 // TestSplit lets a partition outgrow its file.
 func TestSplit(t *testing.T) {
-	l, rows, files := news(t, 20_000, Options{TargetFileSize: 200_000, RowGroupRows: 1000})
+	l, rows, files := writeNews(t, 20_000, Options{TargetFileSize: 200_000, RowGroupRows: 1000})
 	if len(files) < 3 {
 		t.Fatalf("%d files, want at least 3", len(files))
 	}
@@ -210,10 +210,10 @@ func TestSplit(t *testing.T) {
 		if f.Bytes > 400_000 {
 			t.Errorf("%s has %d bytes, want about 200,000", f.Path, f.Bytes)
 		}
-		_, part := readArrow(t, l.disk.path(f.Path))
+		_, part := readArrow(t, l.dir.absPath(f.Path))
 		got = append(got, part...)
 	}
-	if diff := gocmp.Diff(text(sortRows(table, rows)), text(got)); diff != "" {
+	if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.2000s", diff)
 	}
 }
@@ -221,8 +221,8 @@ func TestSplit(t *testing.T) {
 // TestReadFooterDamaged changes a file's tail byte by byte: an error or not, but
 // nothing worse.
 func TestReadFooterDamaged(t *testing.T) {
-	l, _, files := news(t, 10, Options{})
-	data, err := os.ReadFile(l.disk.path(files[0].Path))
+	l, _, files := writeNews(t, 10, Options{})
+	data, err := os.ReadFile(l.dir.absPath(files[0].Path))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,15 +18,15 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// current is the content of _meta/current.json.
-type current struct {
+// generationRef is the content of _meta/generationRef.json.
+type generationRef struct {
 	Generation int64          `json:"generation"`
 	Path       string         `json:"path"`
 	SHA256     string         `json:"sha256"`
 	Snapshot   *pipeline.Link `json:"snapshot,omitempty"` // the manifest's own, so that readers need not open it
 }
 
-func (c *current) link() *pipeline.Link {
+func (c *generationRef) manifestLink() *pipeline.Link {
 	if c.Generation == 0 {
 		return nil
 	}
@@ -37,35 +37,35 @@ func manifestName(generation int64) string {
 	return fmt.Sprintf("%s/%08d.json", manifestDir, generation)
 }
 
-// Current says which manifest the lake's current.json names, and its
+// CurrentGeneration says which manifest the lake's generationRef.json names, and its
 // generation. A lake without one gives nil and 0.
-func (l *Lake) Current(ctx context.Context) (*pipeline.Link, int64, error) {
-	c, _, err := l.current(ctx)
+func (l *Lake) CurrentGeneration(ctx context.Context) (*pipeline.Link, int64, error) {
+	c, _, err := l.readCurrent(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("current generation: %w", err)
 	}
-	return c.link(), c.Generation, nil
+	return c.manifestLink(), c.Generation, nil
 }
 
-// Newest reads the manifest that current.json names; nil when there is none.
-func (l *Lake) Newest(ctx context.Context) (*pipeline.Manifest, error) {
-	link, _, err := l.Current(ctx)
+// CurrentManifest reads the manifest that generationRef.json names; nil when there is none.
+func (l *Lake) CurrentManifest(ctx context.Context) (*pipeline.Manifest, error) {
+	link, _, err := l.CurrentGeneration(ctx)
 	if err != nil || link == nil {
 		return nil, err
 	}
-	return l.manifest(ctx, link)
+	return l.readManifest(ctx, link)
 }
 
-func (l *Lake) current(ctx context.Context) (c current, raw []byte, err error) {
-	raw, err = l.place.read(ctx, currentFile)
+func (l *Lake) readCurrent(ctx context.Context) (c generationRef, raw []byte, err error) {
+	raw, err = l.backend.readObject(ctx, currentFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return current{}, nil, nil
+		return generationRef{}, nil, nil
 	}
 	if err != nil {
-		return current{}, nil, err
+		return generationRef{}, nil, err
 	}
 	if err := json.Unmarshal(raw, &c); err != nil || c.Generation < 1 || c.Path != manifestName(c.Generation) {
-		return current{}, nil, fmt.Errorf("%w: %s does not name a generation: %.200q", ErrIntegrity, currentFile, raw)
+		return generationRef{}, nil, fmt.Errorf("%w: %s does not name a generation: %.200q", ErrIntegrity, currentFile, raw)
 	}
 	return c, raw, nil
 }
@@ -88,7 +88,7 @@ func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 	}
 	var err error
 	for range 10 { // somebody who publishes at the same moment wins a generation, not ten
-		if err = l.publish(context.WithoutCancel(ctx), m); !errors.Is(err, ErrConflict) {
+		if err = l.publishOnce(context.WithoutCancel(ctx), m); !errors.Is(err, ErrConflict) {
 			break
 		}
 	}
@@ -98,8 +98,8 @@ func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 	return nil
 }
 
-func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
-	newest, raw, err := l.newest(ctx)
+func (l *Lake) publishOnce(ctx context.Context, m *pipeline.Manifest) error {
+	newest, raw, err := l.newestGeneration(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,26 +108,26 @@ func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
 			return fmt.Errorf("%q is not the path of a file of a lake", path)
 		}
 	}
-	if earlier, err := l.published(ctx, newest, m.Files); err != nil {
+	if earlier, err := l.findPublished(ctx, newest, m.Files); err != nil {
 		return err
 	} else if earlier != nil {
 		m.Generation, m.Previous, m.Snapshot, m.Files = earlier.Generation, earlier.Previous, earlier.Snapshot, earlier.Files
-		return l.turn(ctx, raw, newest)
+		return l.swapCurrent(ctx, raw, newest)
 	}
 	var g errgroup.Group // awaited below
-	g.SetLimit(l.place.width())
+	g.SetLimit(l.backend.maxParallel())
 	for i := range m.Files {
-		g.Go(func() error { return l.show(ctx, &m.Files[i]) })
+		g.Go(func() error { return l.publishStaged(ctx, &m.Files[i]) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := l.place.settle(ctx); err != nil {
+	if err := l.backend.syncPublished(ctx); err != nil {
 		return err
 	}
 
-	m.Generation, m.Previous = newest.Generation+1, newest.link()
-	if m.Snapshot, err = l.keepSnapshot(ctx, m); err != nil {
+	m.Generation, m.Previous = newest.Generation+1, newest.manifestLink()
+	if m.Snapshot, err = l.writeSnapshot(ctx, m); err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(m, "", "  ")
@@ -135,71 +135,71 @@ func (l *Lake) publish(ctx context.Context, m *pipeline.Manifest) error {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	data = append(data, '\n')
-	next := describeManifest(m, data)
-	if err := l.place.create(ctx, next.Path, data); errors.Is(err, fs.ErrExist) {
+	next := newGenerationRef(m, data)
+	if err := l.backend.createObject(ctx, next.Path, data); errors.Is(err, fs.ErrExist) {
 		// It may be ours all the same, if only the answer was lost.
-		there, readErr := l.place.read(ctx, next.Path)
+		existing, readErr := l.backend.readObject(ctx, next.Path)
 		if readErr != nil {
 			return errors.Join(err, readErr)
 		}
-		if !bytes.Equal(there, data) {
+		if !bytes.Equal(existing, data) {
 			return fmt.Errorf("generation %d: %w; the run's files are in place and complete, publish again to name them in the next generation (%w)",
 				m.Generation, ErrConflict, err)
 		}
 	} else if err != nil {
 		return err
 	}
-	return l.turn(ctx, raw, next)
+	return l.swapCurrent(ctx, raw, next)
 }
 
 var validFile = regexp.MustCompile(`^(` + compactDir + `/)?(` + dataDir + `|` + ledgerDir + `)(/[A-Za-z0-9_=-]+)+\.parquet$`)
 
-// describeManifest is what current.json says of a manifest with these bytes.
-func describeManifest(m *pipeline.Manifest, data []byte) current {
+// newGenerationRef is what generationRef.json says of a manifest with these bytes.
+func newGenerationRef(m *pipeline.Manifest, data []byte) generationRef {
 	sum := sha256.Sum256(data)
-	return current{Generation: m.Generation, Path: manifestName(m.Generation), SHA256: hex.EncodeToString(sum[:]), Snapshot: m.Snapshot}
+	return generationRef{Generation: m.Generation, Path: manifestName(m.Generation), SHA256: hex.EncodeToString(sum[:]), Snapshot: m.Snapshot}
 }
 
-// newest walks from the current generation to the end of the chain. It is
+// newestGeneration walks from the current generation to the end of the chain. It is
 // longer when a publisher died, or has not come, between linking its manifest
-// and turning current.json; everything such a manifest names is visible. raw is
-// what current.json holds.
-func (l *Lake) newest(ctx context.Context) (at current, raw []byte, err error) {
-	if at, raw, err = l.current(ctx); err != nil {
-		return at, nil, err
+// and turning generationRef.json; everything such a manifest names is visible. raw is
+// what generationRef.json holds.
+func (l *Lake) newestGeneration(ctx context.Context) (newest generationRef, raw []byte, err error) {
+	if newest, raw, err = l.readCurrent(ctx); err != nil {
+		return newest, nil, err
 	}
-	if link := at.link(); link != nil {
-		if _, err := l.manifest(ctx, link); err != nil {
-			return at, nil, err
+	if link := newest.manifestLink(); link != nil {
+		if _, err := l.readManifest(ctx, link); err != nil {
+			return newest, nil, err
 		}
 	}
 	for {
-		name := manifestName(at.Generation + 1)
-		data, err := l.place.read(ctx, name)
+		name := manifestName(newest.Generation + 1)
+		data, err := l.backend.readObject(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return at, raw, nil
+			return newest, raw, nil
 		}
 		if err != nil {
-			return at, nil, err
+			return newest, nil, err
 		}
 		next, err := parseManifest(name, data)
 		if err != nil {
-			return at, nil, err
+			return newest, nil, err
 		}
-		if next.Generation != at.Generation+1 || !reflect.DeepEqual(next.Previous, at.link()) {
-			return at, nil, fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, at.Generation)
+		if next.Generation != newest.Generation+1 || !reflect.DeepEqual(next.Previous, newest.manifestLink()) {
+			return newest, nil, fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, newest.Generation)
 		}
-		at = describeManifest(next, data)
+		newest = newGenerationRef(next, data)
 	}
 }
 
-// published finds the generation that names the very same files. It looks
+// findPublished finds the generation that names the very same files. It looks
 // through the chain only if the first file is visible already.
-func (l *Lake) published(ctx context.Context, newest current, files []pipeline.File) (*pipeline.Manifest, error) {
+func (l *Lake) findPublished(ctx context.Context, newest generationRef, files []pipeline.File) (*pipeline.Manifest, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
-	o, err := l.place.open(ctx, files[0].Path)
+	o, err := l.backend.openObject(ctx, files[0].Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -209,8 +209,8 @@ func (l *Lake) published(ctx context.Context, newest current, files []pipeline.F
 	if err != nil {
 		return nil, err
 	}
-	for link := newest.link(); link != nil; {
-		m, err := l.manifest(ctx, link)
+	for link := newest.manifestLink(); link != nil; {
+		m, err := l.readManifest(ctx, link)
 		if err != nil {
 			return nil, err
 		}
@@ -222,9 +222,9 @@ func (l *Lake) published(ctx context.Context, newest current, files []pipeline.F
 	return nil, nil
 }
 
-// manifest reads a manifest and checks it against the link that names it.
-func (l *Lake) manifest(ctx context.Context, link *pipeline.Link) (*pipeline.Manifest, error) {
-	data, err := l.place.read(ctx, link.Path)
+// readManifest reads a manifest and checks it against the link that names it.
+func (l *Lake) readManifest(ctx context.Context, link *pipeline.Link) (*pipeline.Manifest, error) {
+	data, err := l.backend.readObject(ctx, link.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)
 	}
@@ -252,9 +252,9 @@ func sameFiles(a, b []pipeline.File) bool {
 	})
 }
 
-// turn makes current.json name a generation, unless it does already.
-func (l *Lake) turn(ctx context.Context, old []byte, to current) error {
-	data, err := json.MarshalIndent(to, "", "  ")
+// swapCurrent makes generationRef.json name a generation, unless it does already.
+func (l *Lake) swapCurrent(ctx context.Context, old []byte, next generationRef) error {
+	data, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -262,36 +262,36 @@ func (l *Lake) turn(ctx context.Context, old []byte, to current) error {
 	if bytes.Equal(old, data) {
 		return nil
 	}
-	err = l.place.swap(ctx, currentFile, old, data)
-	if !errors.Is(err, errMoved) {
+	err = l.backend.swapObject(ctx, currentFile, old, data)
+	if !errors.Is(err, errChanged) {
 		return err
 	}
 	// Somebody who came later may have turned it for us, or gone further.
-	if now, _, readErr := l.current(ctx); readErr == nil && now.Generation >= to.Generation {
+	if current, _, readErr := l.readCurrent(ctx); readErr == nil && current.Generation >= next.Generation {
 		return nil
 	}
-	return fmt.Errorf("generation %d is complete: %w: %w", to.Generation, ErrConflict, err)
+	return fmt.Errorf("generation %d is complete: %w: %w", next.Generation, ErrConflict, err)
 }
 
-// show makes one staged file visible. A file that is there already stays, if it
+// publishStaged makes one staged file visible. A file that is there already stays, if it
 // holds the same rows.
-func (l *Lake) show(ctx context.Context, f *pipeline.File) error {
-	err := l.place.promote(ctx, l.stagedName(f.Path), f.Path)
+func (l *Lake) publishStaged(ctx context.Context, f *pipeline.File) error {
+	err := l.backend.publishFile(ctx, l.stagedName(f.Path), f.Path)
 	if err == nil || !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	o, err := l.place.open(ctx, f.Path)
+	o, err := l.backend.openObject(ctx, f.Path)
 	if err != nil {
 		return err
 	}
-	there, err := describe(o)
+	existing, err := describeFile(o)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Path, err)
 	}
-	if there.Digest != f.Digest || there.Rows != f.Rows {
+	if existing.Digest != f.Digest || existing.Rows != f.Rows {
 		return fmt.Errorf("%w: %s exists with %d rows and digest %.16s, this run has %d rows and digest %.16s",
-			ErrIntegrity, f.Path, there.Rows, there.Digest, f.Rows, f.Digest)
+			ErrIntegrity, f.Path, existing.Rows, existing.Digest, f.Rows, f.Digest)
 	}
-	f.Bytes, f.SHA256, f.RowGroups = there.Bytes, there.SHA256, there.RowGroups
+	f.Bytes, f.SHA256, f.RowGroups = existing.Bytes, existing.SHA256, existing.RowGroups
 	return nil
 }

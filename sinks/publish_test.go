@@ -28,7 +28,7 @@ func smallRun(ctx context.Context, t testing.TB, lake, run string, hook Hook) (m
 		hook = func(_, _ string, do func() error) error { return do() }
 	}
 	l, err := Open(ctx, lake, Options{RunID: run, SortMemory: 1, Hook: func(op, path string, do func() error) error {
-		return hook(op, path, func() error { return unsynced(op, path, do) })
+		return hook(op, path, func() error { return skipSync(op, path, do) })
 	}})
 	if err != nil {
 		return nil, err
@@ -36,13 +36,13 @@ func smallRun(ctx context.Context, t testing.TB, lake, run string, hook Hook) (m
 	defer func() { err = errors.Join(err, l.Close()) }()
 	news := schema.EventTable(schema.CategoryNews)
 	for i, month := range []string{"2026-01", "2026-02", "2026-01"} {
-		rec := record(t, news, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")})
-		if err := l.Write(ctx, home(news, month), rec); err != nil {
+		rec := newRecord(t, news, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")})
+		if err := l.Write(ctx, partitionOf(news, month), rec); err != nil {
 			return nil, err
 		}
 	}
-	rec := record(t, schema.Calls, []values{make(values, len(schema.Calls.Columns))})
-	if err := l.Write(ctx, home(schema.Calls, ""), rec); err != nil {
+	rec := newRecord(t, schema.Calls, []values{make(values, len(schema.Calls.Columns))})
+	if err := l.Write(ctx, partitionOf(schema.Calls, ""), rec); err != nil {
 		return nil, err
 	}
 	files, err := l.Stage(ctx)
@@ -58,8 +58,8 @@ func smallRun(ctx context.Context, t testing.TB, lake, run string, hook Hook) (m
 func checkLake(t testing.TB, lake string, generations int64) {
 	t.Helper()
 	checkVisible(t, lake)
-	l := open(t, lake, Options{RunID: "reader"})
-	link, generation, err := l.Current(t.Context())
+	l := openLake(t, lake, Options{RunID: "reader"})
+	link, generation, err := l.CurrentGeneration(t.Context())
 	if err != nil || generation != generations {
 		t.Fatalf("Current() = %v, %d, %v, want generation %d", link, generation, err, generations)
 	}
@@ -74,16 +74,16 @@ func checkLake(t testing.TB, lake string, generations int64) {
 		if err := json.Unmarshal(data, &m); err != nil || m.Generation != g {
 			t.Fatalf("manifest %s: generation %d, %v, want %d", link.Path, m.Generation, err, g)
 		}
-		if got := describeManifest(&m, data); *got.link() != *link {
+		if got := newGenerationRef(&m, data); *got.manifestLink() != *link {
 			t.Errorf("generation %d is %+v, want %+v", g, got, link)
 		}
 		for _, f := range m.Files {
 			named = append(named, f.Path)
-			o, err := openDisk(lake, f.Path)
+			o, err := openLocalObject(lake, f.Path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := describe(o)
+			got, err := describeFile(o)
 			if err != nil || got.SHA256 != f.SHA256 || got.Bytes != f.Bytes || got.Rows != f.Rows || got.Digest != f.Digest || got.RowGroups != f.RowGroups {
 				t.Errorf("%s is %+v, %v, want %+v", f.Path, got, err, f)
 			}
@@ -92,7 +92,7 @@ func checkLake(t testing.TB, lake string, generations int64) {
 			t.Fatalf("generation %d has predecessor %v", g, link)
 		}
 	}
-	visible := slices.DeleteFunc(walk(t, lake), func(name string) bool { return strings.HasPrefix(name, "_") })
+	visible := slices.DeleteFunc(listFiles(t, lake), func(name string) bool { return strings.HasPrefix(name, "_") })
 	slices.Sort(named)
 	slices.Sort(visible)
 	if diff := gocmp.Diff(named, visible); diff != "" {
@@ -110,7 +110,7 @@ func checkSnapshots(t testing.TB, lake string) {
 		t.Fatal(err)
 	}
 	defer i.Close()
-	chain, err := i.Chain(t.Context())
+	chain, err := i.ReadChain(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,11 +121,11 @@ func checkSnapshots(t testing.TB, lake string) {
 	for _, m := range chain {
 		listed := map[string][]string{}
 		for _, f := range m.Files {
-			if m.Run.Kind == pipeline.OfRun {
+			if m.Run.Kind == pipeline.RunGeneration {
 				globbed[f.Table] = append(globbed[f.Table], f.Path)
 			}
 		}
-		s, err := i.Snapshot(t.Context(), m.Generation)
+		s, err := i.ReadSnapshot(t.Context(), m.Generation)
 		if err != nil {
 			t.Fatalf("Snapshot(%d) = %v, want no error", m.Generation, err)
 		}
@@ -133,11 +133,11 @@ func checkSnapshots(t testing.TB, lake string) {
 			listed[f.Table] = append(listed[f.Table], f.Path)
 		}
 		for table, paths := range globbed {
-			want, err := i.Total(t.Context(), table, paths)
+			want, err := i.HashRows(t.Context(), table, paths)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := i.Total(t.Context(), table, listed[table]); err != nil || got != want {
+			if got, err := i.HashRows(t.Context(), table, listed[table]); err != nil || got != want {
 				t.Errorf("rows of %s in the list of generation %d are %+v, %v, want those of the runs, %+v", table, m.Generation, got, err, want)
 			}
 		}
@@ -154,7 +154,7 @@ func (o osObject) Size() int64 {
 	return info.Size()
 }
 
-func openDisk(lake, name string) (object, error) {
+func openLocalObject(lake, name string) (object, error) {
 	f, err := os.Open(filepath.Join(lake, name))
 	return osObject{f}, err
 }
@@ -176,8 +176,8 @@ func TestPublish(t *testing.T) {
 		t.Errorf("the same run again is generation %d, want 3 still", m.Generation)
 	}
 	checkLake(t, lake, 3)
-	if early, err := smallRun(t.Context(), t, lake, "run-0", nil); err != nil || early.Generation != 1 {
-		t.Errorf("the first run again is generation %d, %v, want 1 still", early.Generation, err)
+	if first, err := smallRun(t.Context(), t, lake, "run-0", nil); err != nil || first.Generation != 1 {
+		t.Errorf("the first run again is generation %d, %v, want 1 still", first.Generation, err)
 	}
 	checkLake(t, lake, 3)
 	var names []string
@@ -197,9 +197,9 @@ func TestPublish(t *testing.T) {
 func TestInvisible(t *testing.T) {
 	lake := t.TempDir()
 	operations := 0
-	look := func() {
+	check := func() {
 		checkVisible(t, lake)
-		for _, name := range walk(t, lake) {
+		for _, name := range listFiles(t, lake) {
 			if strings.HasSuffix(name, ".tmp") != strings.HasPrefix(name, stagingDir+"/") {
 				t.Errorf("%s exists, want .tmp below %s and nowhere else", name, stagingDir)
 			}
@@ -208,7 +208,7 @@ func TestInvisible(t *testing.T) {
 	_, err := smallRun(t.Context(), t, lake, "r", func(op, path string, do func() error) error {
 		operations++
 		err := do()
-		look()
+		check()
 		return err
 	})
 	if err != nil || operations < 80 {
@@ -272,7 +272,7 @@ func TestFaults(t *testing.T) {
 				}
 				checkVisible(t, lake)
 				if !strings.HasPrefix(failed, "remove") && name != "nothing works any more" {
-					for _, left := range walk(t, lake) {
+					for _, left := range listFiles(t, lake) {
 						if strings.HasPrefix(left, stagingDir) {
 							t.Errorf("%s: %s is left after Close", where, left)
 						}
@@ -292,26 +292,26 @@ func TestFaults(t *testing.T) {
 // crash.
 func TestOtherProcess(t *testing.T) {
 	lake := t.TempDir()
-	first := open(t, lake, Options{})
+	first := openLake(t, lake, Options{})
 	table := schema.EventTable(schema.CategoryRisk)
 	for _, month := range []string{"2026-01", "2026-02"} {
-		write(t, first, home(table, month), record(t, table, []values{make(values, len(table.Columns))}))
+		writeRecord(t, first, partitionOf(table, month), newRecord(t, table, []values{make(values, len(table.Columns))}))
 	}
 	files, err := first.Stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := first.Stage(t.Context()); err != nil || !slices.Equal(again, files) {
-		t.Errorf("Stage() again = %v, %v, want %v", again, err, files)
+	if repeated, err := first.Stage(t.Context()); err != nil || !slices.Equal(repeated, files) {
+		t.Errorf("Stage() again = %v, %v, want %v", repeated, err, files)
 	}
 	if n := checkVisible(t, lake); n != 0 {
 		t.Errorf("%d files are visible after Stage, want none", n)
 	}
 	// The first process got as far as one rename, then died.
-	if err := first.place.promote(t.Context(), first.stagedName(files[0].Path), files[0].Path); err != nil {
+	if err := first.backend.publishFile(t.Context(), first.stagedName(files[0].Path), files[0].Path); err != nil {
 		t.Fatal(err)
 	}
-	second := open(t, lake, Options{})
+	second := openLake(t, lake, Options{})
 	if err := second.Publish(t.Context(), &pipeline.Manifest{Files: files}); err != nil {
 		t.Fatalf("Publish() = %v, want no error", err)
 	}
@@ -321,8 +321,8 @@ func TestOtherProcess(t *testing.T) {
 	checkLake(t, lake, 1)
 }
 
-// TestUnturned completes a publication that died before it turned current.json.
-func TestUnturned(t *testing.T) {
+// TestInterruptedPublication completes a publication that died before it turned generationRef.json.
+func TestInterruptedPublication(t *testing.T) {
 	lake := t.TempDir()
 	dead := errors.New("died")
 	_, err := smallRun(t.Context(), t, lake, "r1", func(op, path string, do func() error) error {
@@ -334,8 +334,8 @@ func TestUnturned(t *testing.T) {
 	if !errors.Is(err, dead) {
 		t.Fatalf("smallRun() = %v, want %v", err, dead)
 	}
-	reader := open(t, lake, Options{RunID: "x"})
-	if link, g, err := reader.Current(t.Context()); link != nil || g != 0 || err != nil {
+	reader := openLake(t, lake, Options{RunID: "x"})
+	if link, g, err := reader.CurrentGeneration(t.Context()); link != nil || g != 0 || err != nil {
 		t.Errorf("Current() = %v, %d, %v, want nothing yet", link, g, err)
 	}
 	m, err := smallRun(t.Context(), t, lake, "r2", nil)
@@ -382,7 +382,7 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestOvertaken: who is overtaken between its manifest and current.json does not
+// TestOvertaken: who is overtaken between its manifest and generationRef.json does not
 // take the lake back to its own generation.
 func TestOvertaken(t *testing.T) {
 	for _, generations := range []int64{2, 3} {
@@ -416,19 +416,19 @@ func TestDurable(t *testing.T) {
 	files, names := map[string]bool{}, map[string]bool{} // written and not synced; folders with names that are not
 	hidden := filepath.Join(lake, stagingDir)
 	visible := func(path string) bool { return !strings.HasPrefix(path, hidden) }
-	unsynced := func(set map[string]bool) (left []string) {
+	sortedPaths := func(set map[string]bool) (left []string) {
 		for path := range set {
 			left = append(left, path)
 		}
 		slices.Sort(left)
 		return left
 	}
-	watch := func(op, path string, do func() error) error {
+	hook := func(op, path string, do func() error) error {
 		if (op == "rename" || op == "link") && visible(path) && len(files) > 0 {
-			t.Errorf("%s becomes visible while there are files that were not synced: %v", path, unsynced(files))
+			t.Errorf("%s becomes visible while there are files that were not synced: %v", path, sortedPaths(files))
 		}
 		if strings.HasPrefix(path, filepath.Join(lake, metaDir)) && (op == "rename" || op == "link") && len(names) > 0 {
-			t.Errorf("%s becomes visible while there are folders that were not synced: %v", path, unsynced(names))
+			t.Errorf("%s becomes visible while there are folders that were not synced: %v", path, sortedPaths(names))
 		}
 		if err := do(); err != nil {
 			return err
@@ -461,11 +461,11 @@ func TestDurable(t *testing.T) {
 		return nil
 	}
 	for _, run := range []string{"r1", "r2"} {
-		if _, err := smallRun(t.Context(), t, lake, run, watch); err != nil {
+		if _, err := smallRun(t.Context(), t, lake, run, hook); err != nil {
 			t.Fatal(err)
 		}
 		if len(names) > 0 {
-			t.Errorf("%s is published while there are folders that were not synced: %v", run, unsynced(names))
+			t.Errorf("%s is published while there are folders that were not synced: %v", run, sortedPaths(names))
 		}
 	}
 }
@@ -528,9 +528,9 @@ func TestPublishRefuses(t *testing.T) {
 	}
 	t.Run("a file with other rows", func(t *testing.T) {
 		lake := t.TempDir()
-		l := open(t, lake, Options{})
+		l := openLake(t, lake, Options{})
 		table := schema.EventTable(schema.CategoryRisk)
-		write(t, l, home(table, "2026-01"), record(t, table, []values{make(values, len(table.Columns))}))
+		writeRecord(t, l, partitionOf(table, "2026-01"), newRecord(t, table, []values{make(values, len(table.Columns))}))
 		files, err := l.Stage(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -538,7 +538,7 @@ func TestPublishRefuses(t *testing.T) {
 		files[0].Digest = strings.Repeat("0", 64)
 		files[0].Path = strings.Replace(files[0].Path, "2026-01", "2026-02", 1)
 		staged := newLake(t)
-		for _, name := range walk(t, staged) {
+		for _, name := range listFiles(t, staged) {
 			if strings.HasPrefix(name, "data/") {
 				data, _ := os.ReadFile(filepath.Join(staged, name))
 				os.MkdirAll(filepath.Dir(filepath.Join(lake, files[0].Path)), 0o777)
@@ -554,7 +554,7 @@ func TestPublishRefuses(t *testing.T) {
 		}
 	})
 	t.Run("a path outside", func(t *testing.T) {
-		l := open(t, t.TempDir(), Options{})
+		l := openLake(t, t.TempDir(), Options{})
 		for _, path := range []string{"", "x.parquet", "data/../x.parquet", "/etc/x.parquet", "_meta/x.parquet", "data/x.tmp", "data//x.parquet"} {
 			if err := l.Publish(t.Context(), &pipeline.Manifest{Files: []pipeline.File{{Path: path}}}); err == nil {
 				t.Errorf("Publish(%q) = nil, want an error", path)
@@ -645,10 +645,10 @@ func TestOpen(t *testing.T) {
 }
 
 func TestWriteRefuses(t *testing.T) {
-	l := open(t, t.TempDir(), Options{})
+	l := openLake(t, t.TempDir(), Options{})
 	news := schema.EventTable(schema.CategoryNews)
-	rec := record(t, news, []values{make(values, len(news.Columns))})
-	calls := record(t, schema.Calls, nil)
+	rec := newRecord(t, news, []values{make(values, len(news.Columns))})
+	calls := newRecord(t, schema.Calls, nil)
 	for _, p := range []schema.Partition{
 		{Table: "nothing"}, {Table: "news", Key: "event_month"}, {Table: "news", Key: "event_month", Value: "../../x"},
 		{Table: "news", Key: "a=b", Value: "c"}, {Table: "../x"}, {Table: "calls"},
@@ -657,18 +657,18 @@ func TestWriteRefuses(t *testing.T) {
 			t.Errorf("Write(%s) = nil, want an error", p)
 		}
 	}
-	if err := l.Write(t.Context(), home(news, "2026-01"), calls); err == nil {
+	if err := l.Write(t.Context(), partitionOf(news, "2026-01"), calls); err == nil {
 		t.Error("Write of another table's record = nil, want an error")
 	}
 	if err := l.Write(t.Context(), schema.Partition{Table: "calls"}, calls); err != nil {
 		t.Errorf("Write of no rows = %v, want no error", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := l.Write(ctx, home(news, "2026-01"), rec); err != nil {
+	if err := l.Write(ctx, partitionOf(news, "2026-01"), rec); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := l.Write(ctx, home(news, "2026-01"), rec); !errors.Is(err, context.Canceled) {
+	if err := l.Write(ctx, partitionOf(news, "2026-01"), rec); !errors.Is(err, context.Canceled) {
 		t.Errorf("Write() = %v, want canceled", err)
 	}
 	if _, err := l.Stage(ctx); !errors.Is(err, context.Canceled) {
@@ -679,8 +679,8 @@ func TestWriteRefuses(t *testing.T) {
 // TestEmpty publishes a run that wrote nothing.
 func TestEmpty(t *testing.T) {
 	lake := t.TempDir()
-	l := open(t, lake, Options{})
-	m := publish(t, l)
+	l := openLake(t, lake, Options{})
+	m := stageAndPublish(t, l)
 	if len(m.Files) != 0 || m.Generation != 1 {
 		t.Errorf("manifest = %+v, want generation 1 without files", m)
 	}

@@ -11,45 +11,45 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// batch is a record whose columns can be read without asking for their type
+// recordView is a record whose columns can be read without asking for their type
 // each time.
-type batch struct {
-	rec  arrow.Record
-	cols []column
+type recordView struct {
+	record  arrow.Record
+	columns []columnView
 }
 
-// column is one column of a batch. Only the field of its type is set.
-type column struct {
+// columnView is one column of a batch. Only the field of its type is set.
+type columnView struct {
 	typ    schema.Type
 	valid  []byte // validity bitmap; nil when nothing is null
 	offset int    // of row 0 in valid and bits
 
-	starts []int32 // String: rows+1 positions in text
-	text   []byte
-	longs  []int64 // Int64, Time
-	reals  []float64
-	days   []int32
-	bits   []byte // Bool
+	offsets  []int32 // String: rows+1 positions in text
+	text     []byte
+	int64s   []int64 // Int64, Time
+	float64s []float64
+	dates    []int32
+	bools    []byte // Bool
 }
 
 // row is one row of a batch.
 type row struct {
-	b *batch
-	i int32
+	view  *recordView
+	index int32
 }
 
-// newBatch opens a record that has the table's layout. It shares the record's
+// newRecordView opens a record that has the table's layout. It shares the record's
 // memory and holds no reference of its own.
-func newBatch(t *schema.Table, rec arrow.Record) *batch {
-	b := &batch{rec: rec, cols: make([]column, len(t.Columns))}
+func newRecordView(t *schema.Table, rec arrow.Record) *recordView {
+	b := &recordView{record: rec, columns: make([]columnView, len(t.Columns))}
 	for i, c := range t.Columns {
-		b.cols[i] = openColumn(c.Type, rec.Column(i))
+		b.columns[i] = newColumnView(c.Type, rec.Column(i))
 	}
 	return b
 }
 
-func openColumn(t schema.Type, a arrow.Array) column {
-	c := column{typ: t, offset: a.Data().Offset()}
+func newColumnView(t schema.Type, a arrow.Array) columnView {
+	c := columnView{typ: t, offset: a.Data().Offset()}
 	if a.NullN() > 0 {
 		c.valid = a.NullBitmapBytes()
 	}
@@ -58,46 +58,46 @@ func openColumn(t schema.Type, a arrow.Array) column {
 	}
 	switch a := a.(type) {
 	case *array.String:
-		c.starts = a.ValueOffsets()
+		c.offsets = a.ValueOffsets()
 		if b := a.Data().Buffers()[2]; b != nil {
 			c.text = b.Bytes()
 		}
 	case *array.Int64:
-		c.longs = a.Int64Values()
+		c.int64s = a.Int64Values()
 	case *array.Timestamp:
 		values := a.Data().Buffers()[1].Bytes()
-		c.longs = arrow.Int64Traits.CastFromBytes(values)[c.offset : c.offset+a.Len()]
+		c.int64s = arrow.Int64Traits.CastFromBytes(values)[c.offset : c.offset+a.Len()]
 	case *array.Float64:
-		c.reals = a.Float64Values()
+		c.float64s = a.Float64Values()
 	case *array.Date32:
 		values := a.Data().Buffers()[1].Bytes()
-		c.days = arrow.Int32Traits.CastFromBytes(values)[c.offset : c.offset+a.Len()]
+		c.dates = arrow.Int32Traits.CastFromBytes(values)[c.offset : c.offset+a.Len()]
 	case *array.Boolean:
-		c.bits = a.Data().Buffers()[1].Bytes()
+		c.bools = a.Data().Buffers()[1].Bytes()
 	}
 	return c
 }
 
-func (c *column) null(i int32) bool {
+func (c *columnView) isNull(i int32) bool {
 	return c.valid != nil && bitutil.BitIsNotSet(c.valid, c.offset+int(i))
 }
 
-// str, long, real, day and bit are a row's value, which must not be null. The
+// textAt, long, real, day and bit are a row's value, which must not be null. The
 // bytes of str belong to the record.
-func (c *column) str(i int32) []byte   { return c.text[c.starts[i]:c.starts[i+1]] }
-func (c *column) long(i int32) int64   { return c.longs[i] }
-func (c *column) real(i int32) float64 { return c.reals[i] }
-func (c *column) day(i int32) int32    { return c.days[i] }
-func (c *column) bit(i int32) bool     { return bitutil.BitIsSet(c.bits, c.offset+int(i)) }
+func (c *columnView) textAt(i int32) []byte     { return c.text[c.offsets[i]:c.offsets[i+1]] }
+func (c *columnView) int64At(i int32) int64     { return c.int64s[i] }
+func (c *columnView) float64At(i int32) float64 { return c.float64s[i] }
+func (c *columnView) dateAt(i int32) int32      { return c.dates[i] }
+func (c *columnView) boolAt(i int32) bool       { return bitutil.BitIsSet(c.bools, c.offset+int(i)) }
 
-// size is about how many bytes the row takes.
-func (r row) size() int {
+// byteSize is about how many bytes the row takes.
+func (r row) byteSize() int {
 	n := 0
-	for i := range r.b.cols {
-		c := &r.b.cols[i]
+	for i := range r.view.columns {
+		c := &r.view.columns[i]
 		n += 8
-		if c.starts != nil {
-			n += int(c.starts[r.i+1] - c.starts[r.i])
+		if c.offsets != nil {
+			n += int(c.offsets[r.index+1] - c.offsets[r.index])
 		}
 	}
 	return n
@@ -119,8 +119,8 @@ func checkLayout(t *schema.Table, rec arrow.Record) error {
 	return nil
 }
 
-// memoryOf is about how much memory a record keeps alive.
-func memoryOf(rec arrow.Record) int64 {
+// recordMemory is about how much memory a record keeps alive.
+func recordMemory(rec arrow.Record) int64 {
 	const perColumn = 512 // headers of the array, its data and its buffers
 	n := int64(0)
 	for _, a := range rec.Columns() {
@@ -134,9 +134,9 @@ func memoryOf(rec arrow.Record) int64 {
 	return n
 }
 
-// isPart says whether the record is a window on larger arrays, which it would
+// isSlice says whether the record is a window on larger arrays, which it would
 // keep alive as a whole.
-func isPart(rec arrow.Record) bool {
+func isSlice(rec arrow.Record) bool {
 	for _, a := range rec.Columns() {
 		if a.Data().Offset() != 0 {
 			return true
@@ -148,8 +148,8 @@ func isPart(rec arrow.Record) bool {
 	return false
 }
 
-// concat copies records into one, in order.
-func concat(s *arrow.Schema, recs []arrow.Record) (arrow.Record, error) {
+// concatRecords copies records into one, in order.
+func concatRecords(s *arrow.Schema, recs []arrow.Record) (arrow.Record, error) {
 	rows := int64(0)
 	for _, r := range recs {
 		rows += r.NumRows()
@@ -170,35 +170,35 @@ func concat(s *arrow.Schema, recs []arrow.Record) (arrow.Record, error) {
 	return array.NewRecord(s, cols, rows), nil
 }
 
-// collect copies rows into a record.
-func collect(b *array.RecordBuilder, t *schema.Table, rows []row) arrow.Record {
+// buildRecord copies rows into a record.
+func buildRecord(b *array.RecordBuilder, t *schema.Table, rows []row) arrow.Record {
 	for i, c := range t.Columns {
 		switch f := b.Field(i).(type) {
 		case *array.StringBuilder:
 			text := 0
 			for _, r := range rows {
-				if c := &r.b.cols[i]; c.starts != nil {
-					text += len(c.str(r.i))
+				if c := &r.view.columns[i]; c.offsets != nil {
+					text += len(c.textAt(r.index))
 				}
 			}
 			f.Reserve(len(rows))
 			f.ReserveData(text)
-			each(rows, i, f, func(c *column, at int32) { f.BinaryBuilder.Append(c.str(at)) })
+			appendColumn(rows, i, f, func(c *columnView, at int32) { f.BinaryBuilder.Append(c.textAt(at)) })
 		case *array.Int64Builder:
 			f.Reserve(len(rows))
-			each(rows, i, f, func(c *column, at int32) { f.UnsafeAppend(c.long(at)) })
+			appendColumn(rows, i, f, func(c *columnView, at int32) { f.UnsafeAppend(c.int64At(at)) })
 		case *array.TimestampBuilder:
 			f.Reserve(len(rows))
-			each(rows, i, f, func(c *column, at int32) { f.UnsafeAppend(arrow.Timestamp(c.long(at))) })
+			appendColumn(rows, i, f, func(c *columnView, at int32) { f.UnsafeAppend(arrow.Timestamp(c.int64At(at))) })
 		case *array.Float64Builder:
 			f.Reserve(len(rows))
-			each(rows, i, f, func(c *column, at int32) { f.UnsafeAppend(c.real(at)) })
+			appendColumn(rows, i, f, func(c *columnView, at int32) { f.UnsafeAppend(c.float64At(at)) })
 		case *array.Date32Builder:
 			f.Reserve(len(rows))
-			each(rows, i, f, func(c *column, at int32) { f.UnsafeAppend(arrow.Date32(c.day(at))) })
+			appendColumn(rows, i, f, func(c *columnView, at int32) { f.UnsafeAppend(arrow.Date32(c.dateAt(at))) })
 		case *array.BooleanBuilder:
 			f.Reserve(len(rows))
-			each(rows, i, f, func(c *column, at int32) { f.UnsafeAppend(c.bit(at)) })
+			appendColumn(rows, i, f, func(c *columnView, at int32) { f.UnsafeAppend(c.boolAt(at)) })
 		default:
 			panic(fmt.Sprintf("column %s of table %s has no builder", c.Name, t.Name))
 		}
@@ -206,14 +206,14 @@ func collect(b *array.RecordBuilder, t *schema.Table, rows []row) arrow.Record {
 	return b.NewRecord()
 }
 
-// each walks one column of the rows; nulls go straight to the builder.
-func each(rows []row, col int, b array.Builder, value func(c *column, at int32)) {
+// appendColumn walks one column of the rows; nulls go straight to the builder.
+func appendColumn(rows []row, col int, b array.Builder, value func(c *columnView, at int32)) {
 	for _, r := range rows {
-		c := &r.b.cols[col]
-		if c.null(r.i) {
+		c := &r.view.columns[col]
+		if c.isNull(r.index) {
 			b.AppendNull()
 			continue
 		}
-		value(c, r.i)
+		value(c, r.index)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Entry is one file of a snapshot.
-type Entry struct {
+// DataFile is one file of a snapshot.
+type DataFile struct {
 	Path      string `json:"path"` // relative to the lake
 	Table     string `json:"table"`
 	Partition string `json:"partition"` // "event_month=2026-03"; empty for unpartitioned tables
@@ -25,7 +25,7 @@ type Entry struct {
 	Bytes     int64  `json:"bytes"`
 	Digest    string `json:"logical_digest"` // of the rows, as in the manifest
 	Run       string `json:"run"`            // that wrote it: a run or a compaction
-	Visible   bool   `json:"visible"`        // to readers who glob data/ and ledger/; a compaction's files are not
+	Globbed   bool   `json:"visible"`        // to readers who glob data/ and ledger/; a compaction's files are not
 }
 
 // Snapshot is the list of files that hold every row of a lake, each once, as of
@@ -33,7 +33,7 @@ type Entry struct {
 type Snapshot struct {
 	Generation int64          // 0: nothing has been published
 	Link       *pipeline.Link // where the list lies; nil in generations older than lists, which are put together from the manifests
-	Files      []Entry        // by path
+	Files      []DataFile     // by path
 }
 
 // snapshotName holds the digest of the content: two publishers that prepare the
@@ -45,7 +45,7 @@ func snapshotName(generation int64, sum string) string {
 
 // encodeSnapshot writes one line of JSON for each file. The same files give the
 // same bytes.
-func encodeSnapshot(generation int64, files []Entry) (*pipeline.Link, []byte, error) {
+func encodeSnapshot(generation int64, files []DataFile) (*pipeline.Link, []byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	for i := range files {
@@ -58,14 +58,14 @@ func encodeSnapshot(generation int64, files []Entry) (*pipeline.Link, []byte, er
 	return &pipeline.Link{Path: snapshotName(generation, text), SHA256: text}, b.Bytes(), nil
 }
 
-// keepSnapshot writes the list for the generation that m will be. It must be
+// writeSnapshot writes the list for the generation that m will be. It must be
 // there before m is.
-func (l *Lake) keepSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeline.Link, error) {
-	before, err := l.snapshot(ctx, m.Previous)
+func (l *Lake) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeline.Link, error) {
+	before, err := l.generationFiles(ctx, m.Previous)
 	if err != nil {
 		return nil, err
 	}
-	after, err := succeed(before, m)
+	after, err := applyManifest(before, m)
 	if err != nil {
 		return nil, err
 	}
@@ -73,20 +73,20 @@ func (l *Lake) keepSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipelin
 	if err != nil {
 		return nil, err
 	}
-	err = l.place.create(ctx, link.Path, data)
+	err = l.backend.createObject(ctx, link.Path, data)
 	if errors.Is(err, fs.ErrExist) { // by the same run, which died before its manifest
 		_, err = l.readSnapshot(ctx, link)
 	}
 	return link, err
 }
 
-// snapshot gives the files of the generation that link names: from its list, or
+// generationFiles gives the files of the generation that link names: from its list, or
 // from the manifests since the last generation that has one. Lakes of earlier
 // versions have none, so the first publication reads their whole chain, once.
-func (l *Lake) snapshot(ctx context.Context, link *pipeline.Link) (files []Entry, err error) {
+func (l *Lake) generationFiles(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
 	var unlisted []*pipeline.Manifest // newest first
 	for link != nil {
-		m, err := l.manifest(ctx, link)
+		m, err := l.readManifest(ctx, link)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func (l *Lake) snapshot(ctx context.Context, link *pipeline.Link) (files []Entry
 		link = m.Previous
 	}
 	for _, m := range slices.Backward(unlisted) {
-		if files, err = succeed(files, m); err != nil {
+		if files, err = applyManifest(files, m); err != nil {
 			return nil, fmt.Errorf("%w: generation %d: %w", ErrIntegrity, m.Generation, err)
 		}
 	}
@@ -108,8 +108,8 @@ func (l *Lake) snapshot(ctx context.Context, link *pipeline.Link) (files []Entry
 }
 
 // readSnapshot reads a list and checks it against the link that names it.
-func (l *Lake) readSnapshot(ctx context.Context, link *pipeline.Link) (files []Entry, err error) {
-	data, err := l.place.read(ctx, link.Path)
+func (l *Lake) readSnapshot(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
+	data, err := l.backend.readObject(ctx, link.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: a list of files is missing: %w", ErrIntegrity, err)
 	}
@@ -120,7 +120,7 @@ func (l *Lake) readSnapshot(ctx context.Context, link *pipeline.Link) (files []E
 		return nil, fmt.Errorf("%w: %s has SHA-256 %x, what names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
 	}
 	for d := json.NewDecoder(bytes.NewReader(data)); ; {
-		var e Entry
+		var e DataFile
 		err := d.Decode(&e)
 		if errors.Is(err, io.EOF) {
 			return files, nil
@@ -132,9 +132,9 @@ func (l *Lake) readSnapshot(ctx context.Context, link *pipeline.Link) (files []E
 	}
 }
 
-// succeed gives the files of a generation from those of the generation before.
-func succeed(before []Entry, m *pipeline.Manifest) ([]Entry, error) {
-	files := map[string]Entry{}
+// applyManifest gives the files of a generation from those of the generation before.
+func applyManifest(before []DataFile, m *pipeline.Manifest) ([]DataFile, error) {
+	files := map[string]DataFile{}
 	for _, e := range before {
 		files[e.Path] = e
 	}
@@ -148,16 +148,16 @@ func succeed(before []Entry, m *pipeline.Manifest) ([]Entry, error) {
 		if was, ok := files[f.Path]; ok && was.Digest != f.Digest {
 			return nil, fmt.Errorf("%w: two generations name %s, with different rows", ErrIntegrity, f.Path)
 		}
-		files[f.Path] = Entry{
+		files[f.Path] = DataFile{
 			Path: f.Path, Table: f.Table, Partition: f.Partition, Rows: f.Rows, Bytes: f.Bytes, Digest: f.Digest,
-			Run: m.Run.ID, Visible: !strings.HasPrefix(f.Path, compactDir+"/"),
+			Run: m.Run.ID, Globbed: !strings.HasPrefix(f.Path, compactDir+"/"),
 		}
 	}
-	after := make([]Entry, 0, len(files))
+	after := make([]DataFile, 0, len(files))
 	for _, e := range files {
 		after = append(after, e)
 	}
-	slices.SortFunc(after, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(after, func(a, b DataFile) int { return strings.Compare(a.Path, b.Path) })
 	return after, nil
 }
 

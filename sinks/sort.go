@@ -16,72 +16,72 @@ import (
 // order they came, older ones in sorted runs on disk.
 type partition struct {
 	schema.Partition
-	table  *schema.Table
-	arrow  *arrow.Schema
-	order  []sortColumn
-	recs   []arrow.Record
-	memory int64 // of recs, with what sorting them will take
-	runs   []run // in the order the rows came
+	table   *schema.Table
+	arrow   *arrow.Schema
+	order   []sortColumn
+	records []arrow.Record
+	memory  int64       // of recs, with what sorting them will take
+	runs    []sortedRun // in the order the rows came
 }
 
 const (
-	// smallRecord is how many rows a record must have to be kept as it came.
+	// smallRecordRows is how many rows a record must have to be kept as it came.
 	// Smaller ones are joined, since every array costs some hundred bytes
 	// whatever it holds.
-	smallRecord = 1024
-	joinAt      = 64 // this many small records
-	keyMemory   = 64 // bytes a row takes while it is sorted
+	smallRecordRows  = 1024
+	joinThreshold    = 64 // this many small records
+	sortMemoryPerRow = 64 // bytes a row takes while it is sorted
 )
 
-// add keeps a record.
-func (p *partition) add(rec arrow.Record) error {
-	if isPart(rec) {
-		whole, err := concat(p.arrow, []arrow.Record{rec})
+// addRecord keeps a record.
+func (p *partition) addRecord(rec arrow.Record) error {
+	if isSlice(rec) {
+		copied, err := concatRecords(p.arrow, []arrow.Record{rec})
 		if err != nil {
 			return err
 		}
-		p.keep(whole)
+		p.keepRecord(copied)
 	} else {
 		rec.Retain()
-		p.keep(rec)
+		p.keepRecord(rec)
 	}
-	return p.join()
+	return p.joinSmall()
 }
 
-func (p *partition) keep(rec arrow.Record) {
-	p.recs = append(p.recs, rec)
-	p.memory += memoryOf(rec) + keyMemory*rec.NumRows()
+func (p *partition) keepRecord(rec arrow.Record) {
+	p.records = append(p.records, rec)
+	p.memory += recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
 }
 
-// join makes one record of the small ones at the end, when they are many.
-func (p *partition) join() error {
-	first := len(p.recs)
-	for first > 0 && p.recs[first-1].NumRows() < smallRecord {
+// joinSmall makes one record of the small ones at the end, when they are many.
+func (p *partition) joinSmall() error {
+	first := len(p.records)
+	for first > 0 && p.records[first-1].NumRows() < smallRecordRows {
 		first--
 	}
-	small := p.recs[first:]
-	if len(small) < joinAt {
+	small := p.records[first:]
+	if len(small) < joinThreshold {
 		return nil
 	}
-	whole, err := concat(p.arrow, small)
+	joined, err := concatRecords(p.arrow, small)
 	if err != nil {
 		return err
 	}
 	for _, rec := range small {
-		p.memory -= memoryOf(rec) + keyMemory*rec.NumRows()
+		p.memory -= recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
 		rec.Release()
 	}
-	p.recs = p.recs[:first]
-	p.keep(whole)
+	p.records = p.records[:first]
+	p.keepRecord(joined)
 	return nil
 }
 
-// forget drops what is in memory.
-func (p *partition) forget() {
-	for _, rec := range p.recs {
+// releaseRecords drops what is in memory.
+func (p *partition) releaseRecords() {
+	for _, rec := range p.records {
 		rec.Release()
 	}
-	p.recs, p.memory = nil, 0
+	p.records, p.memory = nil, 0
 }
 
 // sortColumn is a column that orders rows.
@@ -93,7 +93,7 @@ type sortColumn struct {
 func sortOrder(t *schema.Table) []sortColumn {
 	var order []sortColumn
 	for _, name := range t.Sort {
-		i := t.Index(name)
+		i := t.ColumnIndex(name)
 		order = append(order, sortColumn{i, t.Columns[i].Type})
 	}
 	return order
@@ -104,19 +104,19 @@ func sortOrder(t *schema.Table) []sortColumn {
 // the infinity of its sign.
 func appendKey(key []byte, order []sortColumn, r row) []byte {
 	for _, s := range order {
-		c := &r.b.cols[s.index]
-		if c.null(r.i) {
+		c := &r.view.columns[s.index]
+		if c.isNull(r.index) {
 			key = append(key, 0)
 			continue
 		}
 		key = append(key, 1)
 		switch s.typ {
 		case schema.String:
-			key = appendText(key, c.str(r.i))
+			key = appendTextKey(key, c.textAt(r.index))
 		case schema.Int64, schema.Time:
-			key = binary.BigEndian.AppendUint64(key, uint64(c.long(r.i))^1<<63)
+			key = binary.BigEndian.AppendUint64(key, uint64(c.int64At(r.index))^1<<63)
 		case schema.Double:
-			u := math.Float64bits(c.real(r.i))
+			u := math.Float64bits(c.float64At(r.index))
 			if u>>63 == 1 {
 				u = ^u
 			} else {
@@ -124,10 +124,10 @@ func appendKey(key []byte, order []sortColumn, r row) []byte {
 			}
 			key = binary.BigEndian.AppendUint64(key, u)
 		case schema.Date:
-			key = binary.BigEndian.AppendUint32(key, uint32(c.day(r.i))^1<<31)
+			key = binary.BigEndian.AppendUint32(key, uint32(c.dateAt(r.index))^1<<31)
 		case schema.Bool:
 			b := byte(0)
-			if c.bit(r.i) {
+			if c.boolAt(r.index) {
 				b = 1
 			}
 			key = append(key, b)
@@ -136,9 +136,9 @@ func appendKey(key []byte, order []sortColumn, r row) []byte {
 	return key
 }
 
-// appendText ends a text with 0 1, which sorts before any byte that can follow
+// appendTextKey ends a text with 0 1, which sorts before any byte that can follow
 // within a longer text, since a zero within becomes 0 255.
-func appendText(key, s []byte) []byte {
+func appendTextKey(key, s []byte) []byte {
 	for {
 		i := bytes.IndexByte(s, 0)
 		if i < 0 {
@@ -151,20 +151,20 @@ func appendText(key, s []byte) []byte {
 	}
 }
 
-// keys are the sort keys of many rows, back to back.
-type keys struct {
+// sortKeys are the sort keys of many rows, back to back.
+type sortKeys struct {
 	bytes []byte
 	ends  []int
 }
 
-func (k *keys) reset() { k.bytes, k.ends = k.bytes[:0], k.ends[:0] }
+func (k *sortKeys) reset() { k.bytes, k.ends = k.bytes[:0], k.ends[:0] }
 
-func (k *keys) add(order []sortColumn, r row) {
+func (k *sortKeys) addKey(order []sortColumn, r row) {
 	k.bytes = appendKey(k.bytes, order, r)
 	k.ends = append(k.ends, len(k.bytes))
 }
 
-func (k *keys) at(i int) []byte {
+func (k *sortKeys) keyAt(i int) []byte {
 	start := 0
 	if i > 0 {
 		start = k.ends[i-1]
@@ -172,28 +172,28 @@ func (k *keys) at(i int) []byte {
 	return k.bytes[start:k.ends[i]]
 }
 
-// sorted is a cursor over the partition's rows in memory, in order; rows with
+// sortRecords is a cursor over the partition's rows in memory, in order; rows with
 // equal keys in the order they came. The partition must not change meanwhile.
-func (p *partition) sorted() *sortedRows {
+func (p *partition) sortRecords() *memoryCursor {
 	total := 0
-	for _, rec := range p.recs {
+	for _, rec := range p.records {
 		total += int(rec.NumRows())
 	}
-	s := &sortedRows{rows: make([]row, 0, total), order: make([]int32, total)}
+	s := &memoryCursor{rows: make([]row, 0, total), order: make([]int32, total)}
 	s.keys.ends = make([]int, 0, total)
-	for _, rec := range p.recs {
-		b := newBatch(p.table, rec)
+	for _, rec := range p.records {
+		b := newRecordView(p.table, rec)
 		for i := range int32(rec.NumRows()) {
 			r := row{b, i}
 			s.rows = append(s.rows, r)
-			s.keys.add(p.order, r)
+			s.keys.addKey(p.order, r)
 		}
 	}
 	for i := range s.order {
 		s.order[i] = int32(i)
 	}
 	slices.SortFunc(s.order, func(a, b int32) int {
-		if c := bytes.Compare(s.keys.at(int(a)), s.keys.at(int(b))); c != 0 {
+		if c := bytes.Compare(s.keys.keyAt(int(a)), s.keys.keyAt(int(b))); c != 0 {
 			return c
 		}
 		return cmp.Compare(a, b)
@@ -201,20 +201,20 @@ func (p *partition) sorted() *sortedRows {
 	return s
 }
 
-type sortedRows struct {
-	rows  []row
-	keys  keys
-	order []int32
-	at    int
+type memoryCursor struct {
+	rows     []row
+	keys     sortKeys
+	order    []int32
+	position int
 }
 
-func (s *sortedRows) next() (row, []byte, bool, error) {
-	if s.at == len(s.order) {
+func (s *memoryCursor) nextRow() (row, []byte, bool, error) {
+	if s.position == len(s.order) {
 		return row{}, nil, false, nil
 	}
-	i := s.order[s.at]
-	s.at++
-	return s.rows[i], s.keys.at(int(i)), true, nil
+	i := s.order[s.position]
+	s.position++
+	return s.rows[i], s.keys.keyAt(int(i)), true, nil
 }
 
-func (s *sortedRows) close() error { return nil }
+func (s *memoryCursor) close() error { return nil }

@@ -28,13 +28,13 @@ func TestSortKeys(t *testing.T) {
 			}
 			rows = append(rows, values{v, int64(1)}, values{v, int64(-1)}, values{v, nil})
 		}
-		b := newBatch(&table, record(t, table, rows))
+		b := newRecordView(&table, newRecord(t, table, rows))
 		order := sortOrder(&table)
 		for i := range rows {
 			for j := range rows {
-				want := compare(rows[i][0], rows[j][0])
+				want := compareValues(rows[i][0], rows[j][0])
 				if want == 0 && fmt.Sprint(rows[i][0]) == fmt.Sprint(rows[j][0]) {
-					want = compare(rows[i][1], rows[j][1])
+					want = compareValues(rows[i][1], rows[j][1])
 				} else if want == 0 {
 					continue // 0 and -0: equal, but kept apart
 				}
@@ -52,7 +52,7 @@ func TestSortKeys(t *testing.T) {
 func newsRow(signal, entity, date, uid, raw any, note string) values {
 	table := schema.EventTable(schema.CategoryNews)
 	r := make(values, len(table.Columns))
-	set := func(name string, v any) { r[table.Index(name)] = v }
+	set := func(name string, v any) { r[table.ColumnIndex(name)] = v }
 	set("signal_type", signal)
 	set("entity_id", entity)
 	set("event_date", date)
@@ -62,21 +62,21 @@ func newsRow(signal, entity, date, uid, raw any, note string) values {
 	return r
 }
 
-// once is the reference for dropping duplicates: of neighbours with one uid,
+// dedupRows is the reference for dropping duplicates: of neighbours with one uid,
 // the first of each raw record stays.
-func once(table schema.Table, sorted []values) []values {
-	uid, raw := table.Index("event_uid"), table.Index("raw")
-	var out []values
+func dedupRows(table schema.Table, sorted []values) []values {
+	uid, raw := table.ColumnIndex("event_uid"), table.ColumnIndex("raw")
+	var kept []values
 	for i, r := range sorted {
-		repeated := false
+		duplicate := false
 		for j := i - 1; j >= 0 && r[uid] != nil && sorted[j][uid] == r[uid]; j-- {
-			repeated = repeated || sorted[j][raw] == r[raw]
+			duplicate = duplicate || sorted[j][raw] == r[raw]
 		}
-		if !repeated {
-			out = append(out, r)
+		if !duplicate {
+			kept = append(kept, r)
 		}
 	}
-	return out
+	return kept
 }
 
 // TestSorted writes random rows in random pieces with so little memory that
@@ -85,35 +85,35 @@ func TestSorted(t *testing.T) {
 	table := schema.EventTable(schema.CategoryNews)
 	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		few := func(vs ...any) *rapid.Generator[any] { return rapid.SampledFrom(vs) }
+		oneOf := func(vs ...any) *rapid.Generator[any] { return rapid.SampledFrom(vs) }
 		row := rapid.Custom(func(rt *rapid.T) values {
 			return newsRow(
-				few(nil, "", "a", "a\x00", "ab", "b").Draw(rt, "signal"),
-				few(nil, "1", "10", "2").Draw(rt, "entity"),
-				few(nil, arrow.Date32(-1), arrow.Date32(0), arrow.Date32(20_000)).Draw(rt, "date"),
-				few(nil, "u1", "u2", "u3").Draw(rt, "uid"),
-				few(nil, "", "{}", "[]").Draw(rt, "raw"), "")
+				oneOf(nil, "", "a", "a\x00", "ab", "b").Draw(rt, "signal"),
+				oneOf(nil, "1", "10", "2").Draw(rt, "entity"),
+				oneOf(nil, arrow.Date32(-1), arrow.Date32(0), arrow.Date32(20_000)).Draw(rt, "date"),
+				oneOf(nil, "u1", "u2", "u3").Draw(rt, "uid"),
+				oneOf(nil, "", "{}", "[]").Draw(rt, "raw"), "")
 		})
 		rows := rapid.SliceOfN(row, 1, 200).Draw(rt, "rows")
 		for i := range rows {
 			rows[i] = slices.Clone(rows[i])
-			rows[i][table.Index("notes")] = fmt.Sprint(i)
+			rows[i][table.ColumnIndex("notes")] = fmt.Sprint(i)
 		}
 		n++
 		lake := filepath.Join(dir, fmt.Sprint(n))
-		l := open(t, lake, Options{SortMemory: rapid.SampledFrom([]int64{1, 60_000, 1 << 20}).Draw(rt, "memory"), RowGroupRows: 50})
+		l := openLake(t, lake, Options{SortMemory: rapid.SampledFrom([]int64{1, 60_000, 1 << 20}).Draw(rt, "memory"), RowGroupRows: 50})
 		for rest := rows; len(rest) > 0; {
 			k := min(len(rest), rapid.IntRange(1, 7).Draw(rt, "piece"))
-			write(t, l, home(table, "unknown"), record(t, table, rest[:k]))
+			writeRecord(t, l, partitionOf(table, "unknown"), newRecord(t, table, rest[:k]))
 			rest = rest[k:]
 		}
-		m := publish(t, l)
+		m := stageAndPublish(t, l)
 		if err := l.Close(); err != nil {
 			rt.Fatalf("Close() = %v, want no error", err)
 		}
-		want := once(table, sortRows(table, rows))
+		want := dedupRows(table, sortRows(table, rows))
 		_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
-		if diff := gocmp.Diff(text(want), text(got)); diff != "" {
+		if diff := gocmp.Diff(formatRows(want), formatRows(got)); diff != "" {
 			rt.Fatalf("rows (-want +got):\n%.3000s", diff)
 		}
 		if dropped := int64(len(rows) - len(want)); m.Files[0].Duplicate != dropped {
@@ -127,29 +127,29 @@ func TestManyRuns(t *testing.T) {
 	table := schema.Credits
 	rng := rand.New(rand.NewPCG(3, 4))
 	lake := t.TempDir()
-	l := open(t, lake, Options{SortMemory: 1})
+	l := openLake(t, lake, Options{SortMemory: 1})
 	var rows []values
 	for i := range 511 {
 		piece := awkwardRows(table, 1+rng.IntN(3), rng)
 		for _, r := range piece {
-			r[table.Index("call_id")] = fmt.Sprint(rng.IntN(10))
-			r[table.Index("row")] = int64(rng.IntN(10))
-			r[table.Index("signal_type")] = nil
-			r[table.Index("entity_id")] = fmt.Sprint(i)
+			r[table.ColumnIndex("call_id")] = fmt.Sprint(rng.IntN(10))
+			r[table.ColumnIndex("row")] = int64(rng.IntN(10))
+			r[table.ColumnIndex("signal_type")] = nil
+			r[table.ColumnIndex("entity_id")] = fmt.Sprint(i)
 		}
 		rows = append(rows, piece...)
-		write(t, l, home(table, ""), record(t, table, piece))
+		writeRecord(t, l, partitionOf(table, ""), newRecord(t, table, piece))
 	}
 	p := l.partitions["credits"]
 	if p.runs[0].level != 2 {
 		t.Errorf("level of the first run = %d, want 2: merged twice", p.runs[0].level)
 	}
-	if len(p.runs) <= fanIn {
-		t.Errorf("%d runs, want more than %d, so that Stage has to reduce them", len(p.runs), fanIn)
+	if len(p.runs) <= mergeFanIn {
+		t.Errorf("%d runs, want more than %d, so that Stage has to reduce them", len(p.runs), mergeFanIn)
 	}
-	m := publish(t, l)
+	m := stageAndPublish(t, l)
 	_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
-	if diff := gocmp.Diff(text(sortRows(table, rows)), text(got)); diff != "" {
+	if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.3000s", diff)
 	}
 	if m.Files[0].Duplicate != 0 {
@@ -176,15 +176,15 @@ func TestDuplicates(t *testing.T) {
 	for name, memory := range map[string]int64{"in memory": 0, "spilled": 1} {
 		t.Run(name, func(t *testing.T) {
 			lake := t.TempDir()
-			l := open(t, lake, Options{SortMemory: memory})
+			l := openLake(t, lake, Options{SortMemory: memory})
 			for i := range rows {
-				write(t, l, home(table, "2026-03"), record(t, table, rows[i:i+1]))
+				writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, rows[i:i+1]))
 			}
-			m := publish(t, l)
+			m := stageAndPublish(t, l)
 			_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
 			var notes []string
 			for _, r := range got {
-				number, _, _ := strings.Cut(r[table.Index("notes")].(string), " ")
+				number, _, _ := strings.Cut(r[table.ColumnIndex("notes")].(string), " ")
 				notes = append(notes, number)
 			}
 			if diff := gocmp.Diff([]string{"0", "2", "4", "6", "7", "8", "9"}, notes); diff != "" {
@@ -201,27 +201,27 @@ func TestDuplicates(t *testing.T) {
 // that is counted stays near what is kept.
 func TestSmallRecords(t *testing.T) {
 	table := schema.EventTable(schema.CategoryNews)
-	l := open(t, t.TempDir(), Options{})
+	l := openLake(t, t.TempDir(), Options{})
 	var want []values
 	for i := range 3000 {
 		r := newsRow("n", fmt.Sprint(i%7), nil, fmt.Sprint(i), "x", fmt.Sprint(i))
 		want = append(want, r)
-		write(t, l, home(table, "2026-03"), record(t, table, []values{r}))
+		writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, []values{r}))
 	}
 	p := l.partitions["news/event_month=2026-03"]
-	if len(p.recs) > 3+joinAt {
-		t.Errorf("%d records are kept, want at most %d", len(p.recs), 3+joinAt)
+	if len(p.records) > 3+joinThreshold {
+		t.Errorf("%d records are kept, want at most %d", len(p.records), 3+joinThreshold)
 	}
 	sum := int64(0)
-	for _, rec := range p.recs {
-		sum += memoryOf(rec) + keyMemory*rec.NumRows()
+	for _, rec := range p.records {
+		sum += recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
 	}
 	if p.memory != sum || l.memory != sum {
 		t.Errorf("memory = %d and %d, want %d", p.memory, l.memory, sum)
 	}
-	m := publish(t, l)
-	_, got := readArrow(t, l.disk.path(m.Files[0].Path))
-	if diff := gocmp.Diff(text(sortRows(table, want)), text(got)); diff != "" {
+	m := stageAndPublish(t, l)
+	_, got := readArrow(t, l.dir.absPath(m.Files[0].Path))
+	if diff := gocmp.Diff(formatRows(sortRows(table, want)), formatRows(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.3000s", diff)
 	}
 	if l.memory != 0 {
@@ -233,21 +233,21 @@ func TestSmallRecords(t *testing.T) {
 func TestSlices(t *testing.T) {
 	for _, table := range []schema.Table{schema.EventTable(schema.CategoryGrowth), schema.EventTable(schema.CategoryNews), schema.Calls} {
 		rows := awkwardRows(table, 200, rand.New(rand.NewPCG(5, 6)))
-		if i := table.Index(table.Unique); i >= 0 {
+		if i := table.ColumnIndex(table.Unique); i >= 0 {
 			for _, r := range rows {
 				r[i] = nil
 			}
 		}
 		for _, memory := range []int64{0, 1} {
-			whole := record(t, table, rows)
-			l := open(t, t.TempDir(), Options{SortMemory: memory})
+			all := newRecord(t, table, rows)
+			l := openLake(t, t.TempDir(), Options{SortMemory: memory})
 			for at := int64(0); at < 200; at += 50 {
-				write(t, l, home(table, "2026-03"), whole.NewSlice(at, at+50))
+				writeRecord(t, l, partitionOf(table, "2026-03"), all.NewSlice(at, at+50))
 			}
-			whole.Release()
-			m := publish(t, l)
-			_, got := readArrow(t, l.disk.path(m.Files[0].Path))
-			if diff := gocmp.Diff(text(sortRows(table, rows)), text(got)); diff != "" {
+			all.Release()
+			m := stageAndPublish(t, l)
+			_, got := readArrow(t, l.dir.absPath(m.Files[0].Path))
+			if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
 				t.Errorf("%s (-want +got):\n%.3000s", table.Name, diff)
 			}
 		}

@@ -13,42 +13,42 @@ import (
 )
 
 const (
-	// fanIn is how many runs are merged at a time, and so how many files are open.
-	fanIn = 12
+	// mergeFanIn is how many runs are merged at a time, and so how many files are open.
+	mergeFanIn = 12
 	// A batch in a run has at most this many rows and, unless one row is larger,
 	// bytes. While merging, two batches of every run are in memory.
-	spillRows  = 1024
-	spillBytes = 256 << 10
+	maxBatchRows  = 1024
+	maxBatchBytes = 256 << 10
 )
 
-// run is a file of sorted rows of one partition, in Arrow's stream format. Runs
+// sortedRun is a file of sorted rows of one partition, in Arrow's stream format. Runs
 // are scratch: they are not synced and do not outlive the process.
-type run struct {
+type sortedRun struct {
 	name  string
 	level int // how many merges its rows went through
 }
 
-// spill sorts what the partition has in memory and moves it to disk.
-func (l *Lake) spill(ctx context.Context, p *partition) error {
-	name, err := l.writeRun(ctx, p, []cursor{p.sorted()})
+// spillPartition sorts what the partition has in memory and moves it to disk.
+func (l *Lake) spillPartition(ctx context.Context, p *partition) error {
+	name, err := l.writeRun(ctx, p, []cursor{p.sortRecords()})
 	if err != nil {
 		return err
 	}
-	p.forget()
-	p.runs = append(p.runs, run{name: name})
-	return l.compact(ctx, p)
+	p.releaseRecords()
+	p.runs = append(p.runs, sortedRun{name: name})
+	return l.mergeLevels(ctx, p)
 }
 
-// compact merges the newest runs into one as soon as fanIn of them are on the
+// mergeLevels merges the newest runs into one as soon as mergeFanIn of them are on the
 // same level, so that each row is rewritten once per level. Neighbours only are
 // merged, so that rows stay in the order they came.
-func (l *Lake) compact(ctx context.Context, p *partition) error {
+func (l *Lake) mergeLevels(ctx context.Context, p *partition) error {
 	for {
 		level, first := p.runs[len(p.runs)-1].level, len(p.runs)
 		for first > 0 && p.runs[first-1].level == level {
 			first--
 		}
-		if len(p.runs)-first < fanIn {
+		if len(p.runs)-first < mergeFanIn {
 			return nil
 		}
 		if err := l.mergeRuns(ctx, p, first, len(p.runs)); err != nil {
@@ -57,11 +57,11 @@ func (l *Lake) compact(ctx context.Context, p *partition) error {
 	}
 }
 
-// reduce merges the newest, smallest runs until few enough are left to be read
+// reduceRuns merges the newest, smallest runs until few enough are left to be read
 // at once.
-func (l *Lake) reduce(ctx context.Context, p *partition) error {
-	for len(p.runs) > fanIn {
-		n := min(fanIn, len(p.runs)-fanIn+1)
+func (l *Lake) reduceRuns(ctx context.Context, p *partition) error {
+	for len(p.runs) > mergeFanIn {
+		n := min(mergeFanIn, len(p.runs)-mergeFanIn+1)
 		if err := l.mergeRuns(ctx, p, len(p.runs)-n, len(p.runs)); err != nil {
 			return err
 		}
@@ -80,22 +80,22 @@ func (l *Lake) mergeRuns(ctx context.Context, p *partition, from, to int) error 
 		return err
 	}
 	for _, r := range p.runs[from:to] {
-		if err := l.disk.remove(r.name); err != nil {
+		if err := l.dir.remove(r.name); err != nil {
 			return err
 		}
 	}
-	merged := run{name: name, level: p.runs[from].level + 1}
+	merged := sortedRun{name: name, level: p.runs[from].level + 1}
 	p.runs = append(append(p.runs[:from:from], merged), p.runs[to:]...)
 	return nil
 }
 
 // writeRun merges the cursors into a new run, and closes them.
 func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (name string, err error) {
-	l.spilled++
-	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", l.scratch, l.spilled)
-	f, err := l.disk.create(name)
+	l.runCount++
+	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", l.runDir, l.runCount)
+	f, err := l.dir.createTemp(name)
 	if err != nil {
-		return "", errors.Join(err, closeAll(cursors))
+		return "", errors.Join(err, closeCursors(cursors))
 	}
 	buffered := bufio.NewWriterSize(f, 256<<10)
 	w := ipc.NewWriter(buffered, ipc.WithSchema(p.arrow), ipc.WithLZ4())
@@ -108,15 +108,15 @@ func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (na
 		if len(rows) == 0 {
 			return nil
 		}
-		rec := collect(b, p.table, rows)
+		rec := buildRecord(b, p.table, rows)
 		defer rec.Release()
 		rows, bytes = rows[:0], 0
 		return w.Write(rec)
 	}
-	err = merge(ctx, cursors, func(merged []row) error {
+	err = mergeSorted(ctx, cursors, func(merged []row) error {
 		for _, r := range merged {
-			size := r.size()
-			if len(rows) == spillRows || len(rows) > 0 && bytes+size > spillBytes {
+			size := r.byteSize()
+			if len(rows) == maxBatchRows || len(rows) > 0 && bytes+size > maxBatchBytes {
 				if err := flush(); err != nil {
 					return err
 				}
@@ -135,19 +135,19 @@ func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (na
 }
 
 // openRuns opens runs for merging.
-func (l *Lake) openRuns(p *partition, runs []run) ([]cursor, error) {
+func (l *Lake) openRuns(p *partition, runs []sortedRun) ([]cursor, error) {
 	var cursors []cursor
 	for _, r := range runs {
-		f, err := l.disk.open(r.name)
+		f, err := l.dir.open(r.name)
 		if err != nil {
-			return nil, errors.Join(err, closeAll(cursors))
+			return nil, errors.Join(err, closeCursors(cursors))
 		}
-		cursors = append(cursors, &spilled{p: p, file: f, buffered: bufio.NewReaderSize(f, 64<<10)})
+		cursors = append(cursors, &runCursor{p: p, file: f, buffered: bufio.NewReaderSize(f, 64<<10)})
 	}
 	return cursors, nil
 }
 
-func closeAll(cursors []cursor) error {
+func closeCursors(cursors []cursor) error {
 	var err error
 	for _, c := range cursors {
 		err = errors.Join(err, c.close())
@@ -155,60 +155,60 @@ func closeAll(cursors []cursor) error {
 	return err
 }
 
-// spilled is a cursor over a run. Its batches are released by whoever has
+// runCursor is a cursor over a run. Its batches are released by whoever has
 // finished with their last row.
-type spilled struct {
+type runCursor struct {
 	p        *partition
 	file     *file
 	buffered io.Reader
 	reader   *ipc.Reader
-	batch    *batch
-	keys     keys // of batch
-	at       int32
+	view     *recordView
+	keys     sortKeys // of batch
+	position int32
 }
 
-func (s *spilled) next() (row, []byte, bool, error) {
-	if s.batch == nil || int64(s.at) == s.batch.rec.NumRows() {
-		ok, err := s.load()
+func (s *runCursor) nextRow() (row, []byte, bool, error) {
+	if s.view == nil || int64(s.position) == s.view.record.NumRows() {
+		ok, err := s.readBatch()
 		if !ok || err != nil {
 			return row{}, nil, false, err
 		}
 	}
-	r := row{s.batch, s.at}
-	s.at++
-	return r, s.keys.at(int(r.i)), true, nil
+	r := row{s.view, s.position}
+	s.position++
+	return r, s.keys.keyAt(int(r.index)), true, nil
 }
 
-// load reads the next batch and computes its keys.
-func (s *spilled) load() (ok bool, err error) {
+// readBatch reads the next batch and computes its keys.
+func (s *runCursor) readBatch() (ok bool, err error) {
 	if s.reader == nil {
 		s.reader, err = ipc.NewReader(s.buffered, ipc.WithSchema(s.p.arrow))
 		if err != nil {
-			return false, s.named(err)
+			return false, s.readError(err)
 		}
 	}
-	s.batch = nil
+	s.view = nil
 	rec, err := s.reader.Read()
 	if errors.Is(err, io.EOF) {
 		return false, nil
 	}
 	if err != nil {
-		return false, s.named(err)
+		return false, s.readError(err)
 	}
 	rec.Retain()
-	s.batch, s.at = newBatch(s.p.table, rec), 0
+	s.view, s.position = newRecordView(s.p.table, rec), 0
 	s.keys.reset()
 	for i := range int32(rec.NumRows()) {
-		s.keys.add(s.p.order, row{s.batch, i})
+		s.keys.addKey(s.p.order, row{s.view, i})
 	}
 	return true, nil
 }
 
-func (s *spilled) named(err error) error {
+func (s *runCursor) readError(err error) error {
 	return fmt.Errorf("read spilled rows of %s: %w", s.p, err)
 }
 
-func (s *spilled) close() error {
+func (s *runCursor) close() error {
 	if s.reader != nil {
 		s.reader.Release()
 	}

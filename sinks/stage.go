@@ -23,7 +23,7 @@ func (l *Lake) Stage(ctx context.Context) ([]pipeline.File, error) {
 	if l.closed {
 		return nil, errors.New("stage: the lake is closed")
 	}
-	if l.done {
+	if l.allStaged {
 		return slices.Clone(l.staged), nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
@@ -31,104 +31,104 @@ func (l *Lake) Stage(ctx context.Context) ([]pipeline.File, error) {
 			return nil, err
 		}
 	}
-	return l.settleStaged()
+	return l.finishStaging()
 }
 
 func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.File, error) {
-	files, err := l.stage(ctx, p)
+	files, err := l.writeFiles(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", p, err)
 	}
 	l.staged = append(l.staged, files...)
 	l.memory -= p.memory
-	p.forget()
+	p.releaseRecords()
 	return files, nil
 }
 
-// settleStaged makes the names in the scratch directory outlive a crash too:
+// finishStaging makes the names in the scratch directory outlive a crash too:
 // they may be published by another process. It gives the files.
-func (l *Lake) settleStaged() ([]pipeline.File, error) {
-	for _, dir := range []string{l.scratch, stagingDir, "."} {
-		if err := l.disk.syncDir(dir); err != nil {
+func (l *Lake) finishStaging() ([]pipeline.File, error) {
+	for _, dir := range []string{l.runDir, stagingDir, "."} {
+		if err := l.dir.syncDir(dir); err != nil {
 			return nil, fmt.Errorf("stage: %w", err)
 		}
 	}
 	slices.SortFunc(l.staged, func(a, b pipeline.File) int { return strings.Compare(a.Path, b.Path) })
-	l.done = true
+	l.allStaged = true
 	return slices.Clone(l.staged), nil
 }
 
-// stage writes the files of one partition.
-func (l *Lake) stage(ctx context.Context, p *partition) ([]pipeline.File, error) {
-	if err := l.reduce(ctx, p); err != nil {
+// writeFiles writes the files of one partition.
+func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, error) {
+	if err := l.reduceRuns(ctx, p); err != nil {
 		return nil, err
 	}
 	cursors, err := l.openRuns(p, p.runs)
 	if err != nil {
 		return nil, err
 	}
-	cursors = append(cursors, p.sorted())
+	cursors = append(cursors, p.sortRecords())
 
 	var files []pipeline.File
 	var names []string
-	var open *output
+	var out *outputFile
 	defer func() {
-		if open != nil {
-			open.file.drop()
+		if out != nil {
+			out.file.discard()
 		}
 	}()
 	finish := func() error {
-		f, err := open.finish()
+		f, err := out.finishFile()
 		if err != nil {
 			return err
 		}
-		files, names, open = append(files, f), append(names, open.file.name), nil
+		files, names, out = append(files, f), append(names, out.file.name), nil
 		return nil
 	}
-	once := newDeduplicate(p.table)
-	if l.under != "" {
-		once.unique = -1 // readers of the small files see all of them
+	dedup := newDeduplicator(p.table)
+	if l.prefix != "" {
+		dedup.uniqueColumn = -1 // readers of the small files see all of them
 	}
-	err = merge(ctx, cursors, func(rows []row) error {
-		rows = slices.DeleteFunc(rows, func(r row) bool { return !once.first(r) })
+	err = mergeSorted(ctx, cursors, func(rows []row) error {
+		rows = slices.DeleteFunc(rows, func(r row) bool { return !dedup.isFirst(r) })
 		if len(rows) == 0 {
 			return nil
 		}
-		if open != nil && open.encoder.size() >= l.options.TargetFileSize {
+		if out != nil && out.encoder.encodedSize() >= l.options.TargetFileSize {
 			if err := finish(); err != nil {
 				return err
 			}
 		}
-		if open == nil {
+		if out == nil {
 			var err error
-			if open, err = l.newOutput(p); err != nil {
+			if out, err = l.newOutput(p); err != nil {
 				return err
 			}
 		}
-		return open.write(rows)
+		return out.writeRows(rows)
 	})
-	if err == nil && open != nil {
+	if err == nil && out != nil {
 		err = finish()
 	}
 	if err != nil {
 		return nil, err
 	}
 	if len(files) > 0 {
-		files[len(files)-1].Duplicate = once.dropped
+		files[len(files)-1].Duplicate = dedup.dropped
 	}
 	for _, r := range p.runs {
-		if err := l.disk.remove(r.name); err != nil {
+		if err := l.dir.remove(r.name); err != nil {
 			return nil, err
 		}
 	}
 	p.runs = nil
-	return files, l.name(p, files, names)
+	return files, l.nameFiles(p, files, names)
 }
 
-// name gives the files of a partition their names, and finds each in the
+// nameFiles gives the files of a partition their names, and finds each in the
 // scratch directory under a name that follows from the final one.
-func (l *Lake) name(p *partition, files []pipeline.File, written []string) error {
-	parent, err := folder(p.Partition)
+func (l *Lake) nameFiles(p *partition, files []pipeline.File, written []string) error {
+	parent, err := partitionDir(p.Partition)
 	if err != nil {
 		return err
 	}
@@ -138,8 +138,8 @@ func (l *Lake) name(p *partition, files []pipeline.File, written []string) error
 		if len(files) > 1 {
 			suffix = fmt.Sprintf("-%04d", i+1)
 		}
-		f.Path = path.Join(l.under, parent, fmt.Sprintf("%s-%s%s.parquet", l.options.RunID, f.Digest[:8], suffix))
-		if err := l.disk.rename(written[i], l.stagedName(f.Path)); err != nil {
+		f.Path = path.Join(l.prefix, parent, fmt.Sprintf("%s-%s%s.parquet", l.options.RunID, f.Digest[:8], suffix))
+		if err := l.dir.rename(written[i], l.stagedName(f.Path)); err != nil {
 			return err
 		}
 	}
@@ -147,11 +147,11 @@ func (l *Lake) name(p *partition, files []pipeline.File, written []string) error
 }
 
 func (l *Lake) stagedName(path string) string {
-	return l.scratch + "/" + strings.ReplaceAll(path, "/", "+") + ".tmp"
+	return l.runDir + "/" + strings.ReplaceAll(path, "/", "+") + ".tmp"
 }
 
-// output is a file that is being encoded.
-type output struct {
+// outputFile is a file that is being encoded.
+type outputFile struct {
 	lake    *Lake
 	p       *partition
 	file    *file
@@ -160,31 +160,31 @@ type output struct {
 	bytes   hash.Hash // of what was encoded
 }
 
-func (l *Lake) newOutput(p *partition) (*output, error) {
-	l.encoded++
-	f, err := l.disk.create(fmt.Sprintf("%s/file-%06d.parquet.tmp", l.scratch, l.encoded))
+func (l *Lake) newOutput(p *partition) (*outputFile, error) {
+	l.fileCount++
+	f, err := l.dir.createTemp(fmt.Sprintf("%s/file-%06d.parquet.tmp", l.runDir, l.fileCount))
 	if err != nil {
 		return nil, err
 	}
-	o := &output{lake: l, p: p, file: f, digest: newDigest(p.table), bytes: sha256.New()}
+	o := &outputFile{lake: l, p: p, file: f, digest: newDigest(p.table), bytes: sha256.New()}
 	o.encoder = newEncoder(io.MultiWriter(f, o.bytes), p.table, &l.options)
 	return o, nil
 }
 
-func (o *output) write(rows []row) error {
+func (o *outputFile) writeRows(rows []row) error {
 	for _, r := range rows {
-		o.digest.add(r)
+		o.digest.addRow(r)
 	}
-	return o.encoder.write(rows)
+	return o.encoder.writeRows(rows)
 }
 
-// finish completes the file, makes it durable, reads it back and describes it.
-func (o *output) finish() (pipeline.File, error) {
-	digest := o.digest.sum()
-	if err := o.encoder.close(digest); err != nil {
+// finishFile completes the file, makes it durable, reads it back and describes it.
+func (o *outputFile) finishFile() (pipeline.File, error) {
+	digest := o.digest.hexSum()
+	if err := o.encoder.closeWithDigest(digest); err != nil {
 		return pipeline.File{}, err
 	}
-	if err := o.file.finish(); err != nil {
+	if err := o.file.syncAndClose(); err != nil {
 		return pipeline.File{}, err
 	}
 	f := pipeline.File{
@@ -194,26 +194,26 @@ func (o *output) finish() (pipeline.File, error) {
 	if o.p.Key != "" {
 		f.Partition = o.p.Key + "=" + o.p.Value
 	}
-	back, err := o.lake.disk.open(o.file.name)
+	reread, err := o.lake.dir.open(o.file.name)
 	if err != nil {
 		return pipeline.File{}, err
 	}
-	got, err := describe(back)
+	got, err := describeFile(reread)
 	switch {
 	case err != nil:
 	case got.SHA256 != f.SHA256 || got.Bytes != f.Bytes || got.Rows != f.Rows || got.Digest != f.Digest:
 		err = errors.New("what was read back is not what was written; check the disk")
 	}
 	if err != nil {
-		return pipeline.File{}, fmt.Errorf("read back %s: %w", o.lake.disk.path(o.file.name), err)
+		return pipeline.File{}, fmt.Errorf("read back %s: %w", o.lake.dir.absPath(o.file.name), err)
 	}
 	f.RowGroups = got.RowGroups
 	return f, nil
 }
 
-// describe reads a whole file: the digest of its bytes, then its footer. It
+// describeFile reads a whole file: the digest of its bytes, then its footer. It
 // closes the file.
-func describe(o object) (f pipeline.File, err error) {
+func describeFile(o object) (f pipeline.File, err error) {
 	defer func() { err = errors.Join(err, o.Close()) }()
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(o, 0, o.Size())); err != nil {

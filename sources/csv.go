@@ -32,23 +32,23 @@ const (
 //	record over the cap, unquoted  the next line
 //	anything else                  the next record
 type reader struct {
-	r          io.Reader
-	delimiter  byte // 0: one column
-	mustBeUTF8 bool
-	maxRecord  int
-	maxCell    int
+	r           io.Reader
+	delimiter   byte // 0: one column
+	requireUTF8 bool
+	maxRecord   int
+	maxCell     int
 
 	buf        []byte
 	start, end int   // the unread part of buf
 	err        error // sticky error of r
 
-	line     int64 // physical line at start, from 1
-	from     int   // start and line of the last record, for reread
-	fromLine int64
-	begun    bool  // whether bytes of that line were consumed already (the last line of a file may lack its end)
-	blank    int64 // blank lines passed
-	cells    [][]byte
-	scratch  []byte // unescaped cells
+	line        int64 // physical line at start, from 1
+	recordStart int   // start and line of the last record, for reread
+	recordLine  int64
+	midLine     bool  // whether bytes of that line were consumed already (the last line of a file may lack its end)
+	blank       int64 // blank lines passed
+	cells       [][]byte
+	scratch     []byte // unescaped cells
 }
 
 // record is one record. Its cells are valid until the next call of next.
@@ -70,9 +70,9 @@ func newReader(r io.Reader, delimiter byte) *reader {
 	return &reader{r: r, delimiter: delimiter, maxRecord: maxRecord, maxCell: maxCell, line: 1}
 }
 
-// lines gives the number of physical lines consumed.
-func (r *reader) lines() int64 {
-	if r.begun {
+// lineCount gives the number of physical lines consumed.
+func (r *reader) lineCount() int64 {
+	if r.midLine {
 		return r.line
 	}
 	return r.line - 1
@@ -84,7 +84,7 @@ func (r *reader) lines() int64 {
 func (r *reader) next() (record, error) {
 	for {
 		if r.start == r.end {
-			if err := r.fill(); err != nil {
+			if err := r.fillBuffer(); err != nil {
 				return record{}, err
 			}
 		}
@@ -95,7 +95,7 @@ func (r *reader) next() (record, error) {
 		}
 		final := r.err == io.EOF && r.start+len(window) == r.end
 		s := r.split(window, final)
-		r.from, r.fromLine = r.start, r.line
+		r.recordStart, r.recordLine = r.start, r.line
 		rec := record{line: r.line, cells: r.cells, fault: s.fault}
 		switch {
 		case s.complete && s.blank:
@@ -104,28 +104,28 @@ func (r *reader) next() (record, error) {
 			continue
 		case s.complete:
 			if rec.fault == nil {
-				rec.fault = r.check(window[:s.size])
+				rec.fault = r.checkCells(window[:s.size])
 			}
 			r.consumeLines(s.size, s.lines)
-			rec.last = r.lines()
+			rec.last = r.lineCount()
 			return rec, nil
 		case full || final:
-			rec.fault = r.overflow(window, s, final)
-			err := r.resync(window, s.quote)
-			rec.last = r.lines()
+			rec.fault = r.overflowFault(window, s, final)
+			err := r.skipFaulty(window, s.quote)
+			rec.last = r.lineCount()
 			return rec, err
 		}
-		if err := r.fill(); err != nil && err != io.EOF {
+		if err := r.fillBuffer(); err != nil && err != io.EOF {
 			return record{}, err
 		}
 	}
 }
 
-// reread goes back to the second line of the last record, which must have been
+// rewindRecord goes back to the second line of the last record, which must have been
 // without a fault, and gives the line it goes back to.
-func (r *reader) reread() int64 {
-	_, size, _ := lineEnd(r.buf[r.from:r.end], true)
-	r.start, r.line, r.begun = r.from+size, r.fromLine+1, false
+func (r *reader) rewindRecord() int64 {
+	_, size, _ := lineEnd(r.buf[r.recordStart:r.end], true)
+	r.start, r.line, r.midLine = r.recordStart+size, r.recordLine+1, false
 	return r.line
 }
 
@@ -174,33 +174,33 @@ func (r *reader) split(b []byte, final bool) span {
 
 // splitQuoted is split for a record with quotes in it.
 func (r *reader) splitQuoted(b []byte, final bool) span {
-	more := span{quote: -1}
+	incomplete := span{quote: -1}
 	for i := 0; ; i++ { // each turn reads one cell, from i
 		open := r.skipSpaces(b, i)
 		if open == len(b) && !final {
-			return more
+			return incomplete
 		}
 		var end int
 		if open < len(b) && b[open] == '"' {
-			cell, after, ok := r.quoted(b, open)
+			cell, after, ok := r.readQuoted(b, open)
 			switch after = r.skipSpaces(b, after); {
 			case !ok && !final, ok && after == len(b) && !final:
-				more.quote = open
-				return more
+				incomplete.quote = open
+				return incomplete
 			case !ok:
 				return span{quote: open}
-			case after < len(b) && !r.ends(b[after]):
-				return r.stray(b, open, after, final)
+			case after < len(b) && !r.endsCell(b[after]):
+				return r.textAfterQuote(b, open, after, final)
 			}
 			r.cells = append(r.cells, cell)
 			end = after
 		} else {
 			end = i
-			for end < len(b) && !r.ends(b[end]) {
+			for end < len(b) && !r.endsCell(b[end]) {
 				end++
 			}
 			if end == len(b) && !final {
-				return more
+				return incomplete
 			}
 			r.cells = append(r.cells, b[i:end])
 		}
@@ -209,7 +209,7 @@ func (r *reader) splitQuoted(b []byte, final bool) span {
 		}
 		_, size, ok := lineEnd(b[i:], final)
 		if !ok {
-			return more
+			return incomplete
 		}
 		size += i
 		n := countLines(b[:size])
@@ -220,9 +220,9 @@ func (r *reader) splitQuoted(b []byte, final bool) span {
 	}
 }
 
-// quoted reads the quoted cell that opens at b[open] and gives its text and the
+// readQuoted reads the quoted cell that opens at b[open] and gives its text and the
 // offset after its closing quote.
-func (r *reader) quoted(b []byte, open int) (cell []byte, after int, ok bool) {
+func (r *reader) readQuoted(b []byte, open int) (cell []byte, after int, ok bool) {
 	from := len(r.scratch)
 	doubled := false
 	at := open + 1
@@ -246,9 +246,9 @@ func (r *reader) quoted(b []byte, open int) (cell []byte, after int, ok bool) {
 	}
 }
 
-// stray is the span of a record with text after a closing quote. It ends with
+// textAfterQuote is the span of a record with text after a closing quote. It ends with
 // the line on which that cell opened, so that the lines after it are read anew.
-func (r *reader) stray(b []byte, open, at int, final bool) span {
+func (r *reader) textAfterQuote(b []byte, open, at int, final bool) span {
 	_, size, ok := lineEnd(b[open:], final)
 	if !ok {
 		return span{quote: open}
@@ -256,7 +256,7 @@ func (r *reader) stray(b []byte, open, at int, final bool) span {
 	size += open
 	line := r.line + countLines(b[:open])
 	s := span{complete: true, size: size, lines: line - r.line + 1, quote: -1}
-	s.fault = &fault{column: len(r.cells) + 1, value: shorten(firstLine(b[open:])),
+	s.fault = &fault{column: len(r.cells) + 1, value: truncate(firstLine(b[open:])),
 		reason: fmt.Sprintf("text follows the closing quote of a cell that opens on line %d: a quote is missing, or a quote inside the cell is not doubled", line)}
 	return s
 }
@@ -268,28 +268,28 @@ func (r *reader) skipSpaces(b []byte, i int) int {
 	return i
 }
 
-// ends tells whether c ends a cell.
-func (r *reader) ends(c byte) bool {
+// endsCell tells whether c ends a cell.
+func (r *reader) endsCell(c byte) bool {
 	return c == '\n' || c == '\r' || c == r.delimiter && c != 0
 }
 
-// overflow is the fault of a record that does not end within the window.
-func (r *reader) overflow(window []byte, s span, final bool) *fault {
+// overflowFault is the fault of a record that does not end within the window.
+func (r *reader) overflowFault(window []byte, s span, final bool) *fault {
 	switch {
 	case s.quote < 0:
-		return &fault{value: shorten(window), reason: fmt.Sprintf("the line is longer than %d bytes", r.maxRecord)}
+		return &fault{value: truncate(window), reason: fmt.Sprintf("the line is longer than %d bytes", r.maxRecord)}
 	case final:
-		return &fault{column: len(r.cells) + 1, value: shorten(firstLine(window[s.quote:])), atEnd: true,
+		return &fault{column: len(r.cells) + 1, value: truncate(firstLine(window[s.quote:])), atEnd: true,
 			reason: fmt.Sprintf("the quote that opens on line %d is never closed", r.line+countLines(window[:s.quote]))}
 	default:
-		return &fault{column: len(r.cells) + 1, value: shorten(firstLine(window[s.quote:])),
+		return &fault{column: len(r.cells) + 1, value: truncate(firstLine(window[s.quote:])),
 			reason: fmt.Sprintf("the quote that opens on line %d is not closed within %d bytes", r.line+countLines(window[:s.quote]), r.maxRecord)}
 	}
 }
 
-// resync moves past an overlong or unclosed record: to the line after the one
+// skipFaulty moves past an overlong or unclosed record: to the line after the one
 // with the open quote if there is one, else to the next line after the window.
-func (r *reader) resync(window []byte, quote int) error {
+func (r *reader) skipFaulty(window []byte, quote int) error {
 	from := len(window)
 	switch {
 	case quote >= 0:
@@ -309,7 +309,7 @@ func (r *reader) resync(window []byte, quote int) error {
 		} else {
 			r.consume(n)
 		}
-		if err := r.fill(); err != nil && err != io.EOF {
+		if err := r.fillBuffer(); err != nil && err != io.EOF {
 			return nil // the next call of next reports it
 		}
 		if r.start == r.end {
@@ -318,29 +318,29 @@ func (r *reader) resync(window []byte, quote int) error {
 	}
 }
 
-// check looks for what makes the cells of a well-formed record unusable.
-func (r *reader) check(raw []byte) *fault {
+// checkCells looks for what makes the cells of a well-formed record unusable.
+func (r *reader) checkCells(raw []byte) *fault {
 	if len(r.cells) > maxColumns {
-		return &fault{value: shorten(raw), reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
+		return &fault{value: truncate(raw), reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
 	}
 	if len(raw) > r.maxCell {
 		for i, c := range r.cells {
 			if len(c) > r.maxCell {
-				return &fault{column: i + 1, value: shorten(c), reason: fmt.Sprintf("the cell is longer than %d bytes", r.maxCell)}
+				return &fault{column: i + 1, value: truncate(c), reason: fmt.Sprintf("the cell is longer than %d bytes", r.maxCell)}
 			}
 		}
 	}
 	if bytes.IndexByte(raw, 0) >= 0 {
 		for i, c := range r.cells {
 			if bytes.IndexByte(c, 0) >= 0 {
-				return &fault{column: i + 1, value: shorten(c), reason: "the cell holds a NUL byte: the file is damaged or not text"}
+				return &fault{column: i + 1, value: truncate(c), reason: "the cell holds a NUL byte: the file is damaged or not text"}
 			}
 		}
 	}
-	if r.mustBeUTF8 && !utf8.Valid(raw) {
+	if r.requireUTF8 && !utf8.Valid(raw) {
 		for i, c := range r.cells {
 			if !utf8.Valid(c) {
-				return &fault{column: i + 1, value: shorten(c),
+				return &fault{column: i + 1, value: truncate(c),
 					reason: "the cell is not valid UTF-8, unlike the rest of the file: save the file as UTF-8, or name its encoding"}
 			}
 		}
@@ -348,10 +348,10 @@ func (r *reader) check(raw []byte) *fault {
 	return nil
 }
 
-// skip consumes n bytes that hold whole lines.
-func (r *reader) skip(n int) error {
+// skipBytes consumes n bytes that hold whole lines.
+func (r *reader) skipBytes(n int) error {
 	for r.end-r.start < n {
-		if err := r.fill(); err != nil {
+		if err := r.fillBuffer(); err != nil {
 			return err
 		}
 	}
@@ -364,7 +364,7 @@ func (r *reader) consume(n int) {
 	if n > 0 {
 		b := r.buf[r.start : r.start+n]
 		r.line += countLines(b)
-		r.begun = b[n-1] != '\n' && b[n-1] != '\r'
+		r.midLine = b[n-1] != '\n' && b[n-1] != '\r'
 		r.start += n
 	}
 }
@@ -373,17 +373,17 @@ func (r *reader) consume(n int) {
 // may be without a line end.
 func (r *reader) consumeLines(size int, lines int64) {
 	last := r.buf[r.start+size-1]
-	r.begun = last != '\n' && last != '\r'
-	if r.begun {
+	r.midLine = last != '\n' && last != '\r'
+	if r.midLine {
 		lines--
 	}
 	r.line += lines
 	r.start += size
 }
 
-// fill reads more into buf, which grows up to the cap of a record. It gives the
+// fillBuffer reads more into buf, which grows up to the cap of a record. It gives the
 // sticky error of r only when nothing was added.
-func (r *reader) fill() error {
+func (r *reader) fillBuffer() error {
 	if r.err != nil {
 		return r.err
 	}
@@ -457,12 +457,12 @@ func isBlank(line []byte, delimiter byte) bool {
 	return true
 }
 
-// shorten gives the beginning of a value for a message, as valid UTF-8.
-func shorten[T []byte | string](v T) string {
-	const most = 80
+// truncate gives the beginning of a value for a message, as valid UTF-8.
+func truncate[T []byte | string](v T) string {
+	const limit = 80
 	cut := len(v)
-	if cut > most {
-		for cut = most; cut > most-utf8.UTFMax && !utf8.RuneStart(v[cut]); {
+	if cut > limit {
+		for cut = limit; cut > limit-utf8.UTFMax && !utf8.RuneStart(v[cut]); {
 			cut--
 		}
 	}

@@ -31,8 +31,8 @@ func readAll(t *testing.T, r *reader) ([]readRecord, error) {
 	for {
 		rec, err := r.next()
 		if err != nil {
-			if err == io.EOF && covered+r.blank != r.lines() {
-				t.Errorf("%d lines in records and %d blank, want %d lines", covered, r.blank, r.lines())
+			if err == io.EOF && covered+r.blank != r.lineCount() {
+				t.Errorf("%d lines in records and %d blank, want %d lines", covered, r.blank, r.lineCount())
 			}
 			return all, err
 		}
@@ -121,7 +121,7 @@ func FuzzCSV(f *testing.F) {
 			var runs [2][]readRecord
 			for i, in := range []io.Reader{bytes.NewReader(text), iotest.OneByteReader(bytes.NewReader(text))} {
 				r := newReader(in, delimiter)
-				r.maxRecord, r.maxCell, r.mustBeUTF8 = 64, 32, true
+				r.maxRecord, r.maxCell, r.requireUTF8 = 64, 32, true
 				runs[i], _ = readAll(t, r)
 			}
 			if diff := cmp.Diff(runs[0], runs[1]); diff != "" {

@@ -14,15 +14,15 @@ const sampleRecords = 100
 // delimiters are the candidates, in the order in which ties are broken.
 const delimiters = ",;\t|"
 
-// dialect is how the text of a list is cut into cells, with a first look at it.
-type dialect struct {
+// csvDialect is how the text of a list is cut into cells, with a first look at it.
+type csvDialect struct {
 	delimiter byte       // 0: one column
 	preamble  int        // bytes of a "sep=;" line before the first record
 	line      int64      // physical line of the first record
 	sample    [][]string // the first well-formed records, the header included
 }
 
-func (d dialect) name() string {
+func (d csvDialect) delimiterName() string {
 	if d.delimiter == 0 {
 		return ""
 	}
@@ -36,8 +36,8 @@ func (d dialect) name() string {
 // same number of cells. Text that a candidate splits often but not consistently,
 // under a first line it does not split, is neither a table nor a plain list: that
 // is an error, because taking "Acme,acme.com" for one name would be paid for.
-func detectDialect(head []byte, whole bool, o Options) (dialect, error) {
-	d := dialect{}
+func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
+	d := csvDialect{}
 	sep, preamble := separatorLine(head)
 	d.preamble = preamble
 	head = head[preamble:]
@@ -49,11 +49,11 @@ func detectDialect(head []byte, whole bool, o Options) (dialect, error) {
 		d.delimiter = sep
 	default:
 		var err error
-		if d.delimiter, err = detectDelimiter(head, whole); err != nil {
+		if d.delimiter, err = detectDelimiter(head, atEOF); err != nil {
 			return d, err
 		}
 	}
-	first, records := sample(head, whole, d.delimiter)
+	first, records := readSample(head, atEOF, d.delimiter)
 	d.sample = records
 	if first != nil {
 		d.line = first.line
@@ -81,18 +81,18 @@ func separatorLine(head []byte) (delimiter byte, size int) {
 	return line[4], size
 }
 
-// sample splits the beginning of the text. first is the very first record, also
+// readSample splits the beginning of the text. first is the very first record, also
 // when it is faulty; records are the well-formed ones, without a last one that
 // the end of the head may have cut.
-func sample(head []byte, whole bool, delimiter byte) (first *record, records [][]string) {
+func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records [][]string) {
 	r := newReader(bytes.NewReader(head), delimiter)
-	r.mustBeUTF8 = true
+	r.requireUTF8 = true
 	for len(records) < sampleRecords {
 		rec, err := r.next()
 		if err == io.EOF {
 			break
 		}
-		cut := !whole && (r.start == r.end && r.err == io.EOF || rec.fault != nil && rec.fault.atEnd)
+		cut := !atEOF && (r.start == r.end && r.err == io.EOF || rec.fault != nil && rec.fault.atEnd)
 		if cut && first != nil {
 			break
 		}
@@ -102,7 +102,7 @@ func sample(head []byte, whole bool, delimiter byte) (first *record, records [][
 		if rec.fault == nil {
 			row := make([]string, len(rec.cells))
 			for i, c := range rec.cells {
-				row[i] = tidy(string(c))
+				row[i] = tidyText(string(c))
 			}
 			records = append(records, row)
 		}
@@ -110,33 +110,33 @@ func sample(head []byte, whole bool, delimiter byte) (first *record, records [][
 	return first, records
 }
 
-func detectDelimiter(head []byte, whole bool) (byte, error) {
+func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 	type score struct {
 		known int
 		share float64
 	}
 	var best byte
-	var most score
+	var bestScore score
 	var splitters []string
 	for _, c := range []byte(delimiters) {
-		_, records := sample(head, whole, c)
+		_, records := readSample(head, atEOF, c)
 		if len(records) == 0 {
 			continue
 		}
-		width, share, split := consistency(records)
-		if _, _, below := consistency(records[1:]); split >= 0.8 || len(records) > 2 && below >= 0.8 {
+		width, share, split := columnStats(records)
+		if _, _, below := columnStats(records[1:]); split >= 0.8 || len(records) > 2 && below >= 0.8 {
 			splitters = append(splitters, fmt.Sprintf("%q", c))
 		}
-		s := score{known: len(recognised(records[0])), share: share}
+		s := score{known: len(headerRoles(records[0])), share: share}
 		if width != len(records[0]) && s.known == 0 || len(records[0]) == 1 || share < 0.8 && s.known == 0 {
 			continue
 		}
-		if s.known > most.known || s.known == most.known && s.share > most.share {
-			best, most = c, s
+		if s.known > bestScore.known || s.known == bestScore.known && s.share > bestScore.share {
+			best, bestScore = c, s
 		}
 	}
-	_, plain := sample(head, whole, 0)
-	if len(plain) > 0 && len(recognised(plain[0])) > 0 {
+	_, plain := readSample(head, atEOF, 0)
+	if len(plain) > 0 && len(headerRoles(plain[0])) > 0 {
 		return best, nil // such as "Company" over lines such as "Acme, Inc."
 	}
 	if best == 0 && len(splitters) > 0 && len(plain) > 1 {
@@ -147,9 +147,9 @@ func detectDelimiter(head []byte, whole bool) (byte, error) {
 	return best, nil
 }
 
-// consistency gives the commonest number of cells, the share of the records that
+// columnStats gives the commonest number of cells, the share of the records that
 // have it, and the share that has more than one cell.
-func consistency(records [][]string) (width int, share, split float64) {
+func columnStats(records [][]string) (width int, share, split float64) {
 	count := map[int]int{}
 	several := 0
 	for _, row := range records {

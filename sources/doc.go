@@ -9,16 +9,16 @@
 //
 // The bytes pass through these steps, each in a file of its own:
 //
-//	find.go       path, folder, pattern or s3:// URI -> the files it names
+//	findObjects.go       path, folder, pattern or s3:// URI -> the files it names
 //	open.go       files or standard input -> counted, hashed bytes -> List
 //	s3.go         one version of an object -> ranges -> bytes
 //	encoding.go   gzip, zstd; UTF-16, Windows-1252 -> UTF-8
 //	csv.go        UTF-8 -> records with their physical lines, within fixed caps
-//	dialect.go    a sample of the text -> the delimiter
+//	csvDialect.go    a sample of the text -> the delimiter
 //	header.go     header cells or column content -> which column is which field
 //	account.go    record -> schema.Account, or the reason why not
 //	normalise.go  one cell -> the identifier the API understands (pure functions)
-//	sites.go      hosts that many companies share, as data
+//	sharedSites.go      hosts that many companies share, as data
 //
 // # One fate for each line
 //

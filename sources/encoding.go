@@ -28,9 +28,9 @@ const (
 	cp1252Name  = "windows-1252"
 )
 
-// foreign are the beginnings of files that are often handed over in place of a
+// foreignFormats are the beginnings of files that are often handed over in place of a
 // CSV file. Naming them is kinder than a complaint about columns.
-var foreign = []struct{ magic, what, fix string }{
+var foreignFormats = []struct{ magic, what, fix string }{
 	{"PK\x03\x04", "an Excel workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack the archive"},
 	{"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"},
 	{"PAR1", "a Parquet file", "export it as CSV"},
@@ -54,10 +54,10 @@ var foreign = []struct{ magic, what, fix string }{
 	{"\x28\xb5\x2f\xfd", "compressed twice", "unpack it once"},
 }
 
-// refuseForeign names a file that is certainly not a list.
-func refuseForeign(head []byte) error {
+// rejectForeign names a file that is certainly not a list.
+func rejectForeign(head []byte) error {
 	trimmed := bytes.ToLower(bytes.TrimLeft(head[:min(len(head), 256)], "\ufeff \t\r\n"))
-	for _, f := range foreign {
+	for _, f := range foreignFormats {
 		if bytes.HasPrefix(head, []byte(f.magic)) || bytes.HasPrefix(trimmed, []byte(f.magic)) {
 			return &Error{Problem: "is " + f.what, Expected: "CSV text, plain or as gzip or zstd", Fix: f.fix}
 		}
@@ -90,31 +90,31 @@ func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) 
 	return io.NopCloser(p), "", nil
 }
 
-// decode turns the bytes of a list into UTF-8 without a byte order mark and
+// decodeText turns the bytes of a list into UTF-8 without a byte order mark and
 // names the encoding. UTF-8 is passed on as it is: the record reader rejects
 // single lines that are not valid.
-func decode(plain io.Reader, wanted string) (*preview, string, error) {
+func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
 	p := &preview{r: plain}
-	head, whole := p.peek(sampleSize)
-	if err := refuseForeign(head); err != nil {
+	head, atEOF := p.peek(sampleSize)
+	if err := rejectForeign(head); err != nil {
 		return nil, "", err
 	}
-	name, mark := markedEncoding(head)
+	name, bomSize := encodingFromBOM(head)
 	if wanted != "" {
-		var known bool
-		if wanted, known = knownEncoding(wanted, name); !known {
+		var ok bool
+		if wanted, ok = knownEncoding(wanted, name); !ok {
 			return nil, "", &Error{Problem: "encoding " + wanted + " is not known", Expected: "utf-8, utf-16le, utf-16be or windows-1252"}
 		}
-		if mark > 0 && wanted != name {
+		if bomSize > 0 && wanted != name {
 			return nil, "", &Error{Problem: "begins with the byte order mark of " + name, Expected: wanted,
 				Fix: "leave the encoding to be detected"}
 		}
 		name = wanted
 	}
 	if name == "" {
-		name = guessEncoding(head, whole)
+		name = guessEncoding(head, atEOF)
 	}
-	p.head = p.head[mark:]
+	p.head = p.head[bomSize:]
 	var e encoding.Encoding
 	switch name {
 	case utf16leName:
@@ -129,8 +129,8 @@ func decode(plain io.Reader, wanted string) (*preview, string, error) {
 	return &preview{r: e.NewDecoder().Reader(p)}, name, nil
 }
 
-// markedEncoding reads the byte order mark and gives its length.
-func markedEncoding(head []byte) (name string, mark int) {
+// encodingFromBOM reads the byte order mark and gives its length.
+func encodingFromBOM(head []byte) (name string, bomSize int) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
 		return utf8Name, 3
@@ -169,7 +169,7 @@ func knownEncoding(s, marked string) (string, bool) {
 // Windows-1252, except where valid multi-byte characters outnumber the bad
 // bytes: that is UTF-8 with some damaged lines, and reading all of it as
 // Windows-1252 would garble the good ones.
-func guessEncoding(head []byte, whole bool) string {
+func guessEncoding(head []byte, atEOF bool) string {
 	var zeros [2]int
 	for i, b := range head {
 		if b == 0 {
@@ -183,8 +183,8 @@ func guessEncoding(head []byte, whole bool) string {
 	case half > 1 && zeros[0] > half/4 && zeros[1] <= half/20:
 		return utf16beName
 	}
-	if !whole {
-		head = head[:len(head)-cutRune(head)]
+	if !atEOF {
+		head = head[:len(head)-partialRuneLen(head)]
 	}
 	var good, bad int
 	for i := 0; i < len(head); {
@@ -206,8 +206,8 @@ func guessEncoding(head []byte, whole bool) string {
 	return utf8Name
 }
 
-// cutRune gives the length of the character that the end of a sample cut in two.
-func cutRune(b []byte) int {
+// partialRuneLen gives the length of the character that the end of a sample cut in two.
+func partialRuneLen(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if utf8.RuneStart(b[len(b)-n]) {
 			if utf8.FullRune(b[len(b)-n:]) {

@@ -86,8 +86,8 @@ var synonyms = [numRoles]string{
 	roleEmail:        "email workemail businessemail emailaddress workemailaddress primaryemail professionalemail corporateemail contactemail personemail mail emailid courriel correo correoelectronico",
 }
 
-// known maps a folded header name to its role and rank.
-var known = func() map[string]meaning {
+// headerMeanings maps a folded header name to its role and rank.
+var headerMeanings = func() map[string]meaning {
 	m := map[string]meaning{}
 	for r, names := range synonyms {
 		for rank, name := range strings.Fields(names) {
@@ -109,17 +109,17 @@ const looseRank = 1000
 // recognised by its last word ("Salesforce Opportunity Id"), which is too little
 // to take a line for a header.
 func meaningOf(name string) (m meaning, exact, ok bool) {
-	folded := fold(name)
-	if m, ok = known[folded]; ok {
+	folded := foldName(name)
+	if m, ok = headerMeanings[folded]; ok {
 		return m, true, true
 	}
-	if one, plural := strings.CutSuffix(folded, "s"); plural { // "Domains", "Websites"
-		if m, ok = known[one]; ok {
+	if singular, plural := strings.CutSuffix(folded, "s"); plural { // "Domains", "Websites"
+		if m, ok = headerMeanings[singular]; ok {
 			return m, true, true
 		}
 	}
 	if before, _, cut := strings.Cut(name, "("); cut { // "Domain (required)"
-		if m, ok = known[fold(before)]; ok {
+		if m, ok = headerMeanings[foldName(before)]; ok {
 			return m, true, true
 		}
 	}
@@ -130,9 +130,9 @@ func meaningOf(name string) (m meaning, exact, ok bool) {
 	return meaning{}, false, false
 }
 
-// fold drops what differs between spellings of a header name: case, spaces,
+// foldName drops what differs between spellings of a header name: case, spaces,
 // underscores, hyphens, byte order marks.
-func fold(name string) string {
+func foldName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return unicode.ToLower(r)
@@ -141,9 +141,9 @@ func fold(name string) string {
 	}, name)
 }
 
-// recognised gives the roles of a record's cells if the record can be a header:
+// headerRoles gives the roles of a record's cells if the record can be a header:
 // at least one known name, and nothing that is data.
-func recognised(cells []string) map[role]bool {
+func headerRoles(cells []string) map[role]bool {
 	roles := map[role]bool{}
 	for _, c := range cells {
 		switch kindOf(c) {
@@ -210,8 +210,8 @@ type layout struct {
 
 func (l *layout) has(f field) bool { return l.columns[f] >= 0 }
 
-// mapping gives the layout as field name -> column name.
-func (l *layout) mapping() map[string]string {
+// fieldMapping gives the layout as field name -> column name.
+func (l *layout) fieldMapping() map[string]string {
 	m := map[string]string{}
 	for f, i := range l.columns {
 		if i >= 0 {
@@ -221,8 +221,8 @@ func (l *layout) mapping() map[string]string {
 	return m
 }
 
-// identifies tells whether the columns suffice to ask about an object.
-func (l *layout) identifies(o schema.Object) bool {
+// canIdentify tells whether the columns suffice to ask about an object.
+func (l *layout) canIdentify(o schema.Object) bool {
 	if o == schema.Contact {
 		person := l.has(fieldName) || l.has(fieldFirstName) && l.has(fieldLastName)
 		employer := l.has(fieldCompanyName) || l.has(fieldCompanyDomain)
@@ -231,8 +231,8 @@ func (l *layout) identifies(o schema.Object) bool {
 	return l.has(fieldID) || l.has(fieldDomain) || l.has(fieldName)
 }
 
-// arrange decides on header, object and columns from the first records.
-func arrange(d dialect, o Options) (layout, error) {
+// newLayout decides on header, object and columns from the first records.
+func newLayout(d csvDialect, o Options) (layout, error) {
 	l := layout{delimiter: d.delimiter, line: d.line}
 	records := d.sample
 	for f := range l.columns {
@@ -247,7 +247,7 @@ func arrange(d dialect, o Options) (layout, error) {
 		return l, err
 	}
 	rows := records
-	l.width, _, _ = consistency(records)
+	l.width, _, _ = columnStats(records)
 	if isHeader {
 		l.header, rows = first, records[1:]
 		l.width = len(first)
@@ -258,26 +258,26 @@ func arrange(d dialect, o Options) (layout, error) {
 	for i := range max(l.width, len(first)) {
 		l.names = append(l.names, columnName(l.header, i+1))
 	}
-	if err := l.mapped(o.Map); err != nil {
+	if err := l.applyMap(o.Map); err != nil {
 		return l, err
 	}
-	roles := l.roles()
+	roles := l.bestColumns()
 	l.object = o.Object
 	if l.object == "" {
 		if l.object, err = l.decideObject(&roles, rows, o.Map); err != nil {
 			return l, err
 		}
 	}
-	l.adopt(roles)
+	l.assignFields(roles)
 	if !isHeader && len(o.Map) == 0 {
-		if err := l.byContent(rows, o.Object); err != nil {
+		if err := l.inferColumns(rows, o.Object); err != nil {
 			return l, err
 		}
 	}
 	if !isHeader && len(o.Map) > 0 {
 		l.notes = append(l.notes, "there is no header: the first line is read as an account")
 	}
-	return l, l.complete(rows)
+	return l, l.validateColumns(rows)
 }
 
 // hasHeader decides whether the first record is a header.
@@ -289,7 +289,7 @@ func hasHeader(records [][]string, o Options) (bool, error) {
 		return false, nil
 	case len(records[0]) == 1 && isComment(records[0][0]) && len(o.Map) == 0:
 		return false, nil
-	case len(recognised(records[0])) > 0:
+	case len(headerRoles(records[0])) > 0:
 		return true, nil
 	}
 	for _, column := range o.Map {
@@ -343,12 +343,12 @@ func findColumn(header []string, name string) int {
 	if i := slices.Index(header, strings.TrimSpace(name)); i >= 0 {
 		return i
 	}
-	folded := fold(name)
-	return slices.IndexFunc(header, func(h string) bool { return folded != "" && fold(h) == folded })
+	folded := foldName(name)
+	return slices.IndexFunc(header, func(h string) bool { return folded != "" && foldName(h) == folded })
 }
 
-// mapped applies --map.
-func (l *layout) mapped(m map[string]string) error {
+// applyMap applies --map.
+func (l *layout) applyMap(m map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		f, _ := fieldNamed(name)
 		i := findColumn(l.header, m[name])
@@ -357,15 +357,15 @@ func (l *layout) mapped(m map[string]string) error {
 		}
 		if i < 0 {
 			return &Error{Problem: fmt.Sprintf("--map %s=%s names a column that is not there", name, m[name]),
-				Expected: "one of " + l.list(), Fix: "write the name as in the header, or the column's number from 1"}
+				Expected: "one of " + l.columnList(), Fix: "write the name as in the header, or the column's number from 1"}
 		}
 		l.columns[f] = i
 	}
 	return nil
 }
 
-// roles finds the best column of each role.
-func (l *layout) roles() [numRoles]int {
+// bestColumns finds the best column of each role.
+func (l *layout) bestColumns() [numRoles]int {
 	var best [numRoles]int
 	var rank [numRoles]int
 	for r := range best {
@@ -430,9 +430,9 @@ func (l *layout) decideObject(roles *[numRoles]int, rows [][]string, m map[strin
 	return schema.Company, nil
 }
 
-// adopt turns roles into fields, as the object has them. What --map named stays.
-func (l *layout) adopt(roles [numRoles]int) {
-	use := func(f field, candidates ...role) {
+// assignFields turns roles into fields, as the object has them. What --map named stays.
+func (l *layout) assignFields(roles [numRoles]int) {
+	assign := func(f field, candidates ...role) {
 		for _, r := range candidates {
 			if i := roles[r]; i >= 0 && !l.has(f) {
 				l.columns[f] = i
@@ -447,15 +447,15 @@ func (l *layout) adopt(roles [numRoles]int) {
 			l.columns[fieldCompanyDomain] = l.columns[fieldDomain]
 		}
 		l.columns[fieldDomain] = -1
-		use(fieldKey, rolePersonKey, roleKey)
-		use(fieldID, rolePersonID, roleID)
-		use(fieldName, rolePerson, roleName)
-		use(fieldFirstName, roleFirstName)
-		use(fieldLastName, roleLastName)
-		use(fieldLinkedIn, roleLinkedIn)
-		use(fieldEmail, roleEmail)
-		use(fieldCompanyName, roleOrganisation)
-		use(fieldCompanyDomain, roleSite)
+		assign(fieldKey, rolePersonKey, roleKey)
+		assign(fieldID, rolePersonID, roleID)
+		assign(fieldName, rolePerson, roleName)
+		assign(fieldFirstName, roleFirstName)
+		assign(fieldLastName, roleLastName)
+		assign(fieldLinkedIn, roleLinkedIn)
+		assign(fieldEmail, roleEmail)
+		assign(fieldCompanyName, roleOrganisation)
+		assign(fieldCompanyDomain, roleSite)
 		return
 	}
 	// In a company list "company_name" and "company_domain" are its own.
@@ -465,19 +465,19 @@ func (l *layout) adopt(roles [numRoles]int) {
 		}
 		l.columns[alias] = -1
 	}
-	use(fieldKey, roleKey, rolePersonKey)
-	use(fieldID, roleCompanyID, roleID)
-	use(fieldDomain, roleSite)
-	use(fieldName, roleOrganisation, roleName)
+	assign(fieldKey, roleKey, rolePersonKey)
+	assign(fieldID, roleCompanyID, roleID)
+	assign(fieldDomain, roleSite)
+	assign(fieldName, roleOrganisation, roleName)
 	for _, f := range []field{fieldFirstName, fieldLastName, fieldLinkedIn, fieldEmail} {
 		l.columns[f] = -1
 	}
 }
 
-// byContent recognises the columns of a list without a header.
-func (l *layout) byContent(rows [][]string, wanted schema.Object) error {
+// inferColumns recognises the columns of a list without a header.
+func (l *layout) inferColumns(rows [][]string, wanted schema.Object) error {
 	if l.width <= 1 {
-		return l.oneColumn(rows, wanted)
+		return l.inferOneColumn(rows, wanted)
 	}
 	for i := range l.width {
 		f, ok := kindFields[columnKind(rows, i)]
@@ -497,8 +497,8 @@ func (l *layout) byContent(rows [][]string, wanted schema.Object) error {
 			l.object = schema.Contact
 		}
 	}
-	l.adopt(l.roles()) // settles whose the domain is
-	if !l.identifies(l.object) {
+	l.assignFields(l.bestColumns()) // settles whose the domain is
+	if !l.canIdentify(l.object) {
 		return &Error{Line: l.line, Problem: "there is no header, and no column can be recognised by its content",
 			Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
 	}
@@ -509,10 +509,10 @@ func (l *layout) byContent(rows [][]string, wanted schema.Object) error {
 // isComment tells whether a line of a plain list is a remark of its owner.
 func isComment(cell string) bool { return strings.HasPrefix(strings.TrimSpace(cell), "#") }
 
-// oneColumn recognises what a list of one column holds, by majority. Names
+// inferOneColumn recognises what a list of one column holds, by majority. Names
 // need two thirds, because a name may look like anything, and a domain that is
 // asked as a name finds a stranger.
-func (l *layout) oneColumn(rows [][]string, wanted schema.Object) error {
+func (l *layout) inferOneColumn(rows [][]string, wanted schema.Object) error {
 	var count [numKinds]int
 	total := 0
 	for _, row := range rows {
@@ -557,27 +557,27 @@ func (l *layout) oneColumn(rows [][]string, wanted schema.Object) error {
 	return nil
 }
 
-// complete checks that the columns found can be asked about.
-func (l *layout) complete(rows [][]string) error {
+// validateColumns checks that the columns found can be asked about.
+func (l *layout) validateColumns(rows [][]string) error {
 	if len(l.header) > maxColumns {
 		return &Error{Line: l.line, Problem: fmt.Sprintf("the header has %d columns", len(l.header)), Expected: fmt.Sprintf("at most %d", maxColumns)}
 	}
 	if i := l.columns[fieldName]; l.delimiter == 0 && i >= 0 {
 		for _, row := range rows {
 			if c := row[i]; holdsCells(c) && !isComment(c) {
-				return &Error{Line: l.line, Problem: fmt.Sprintf("there is one column, but %q looks like several", shorten(c)),
+				return &Error{Line: l.line, Problem: fmt.Sprintf("there is one column, but %q looks like several", truncate(c)),
 					Expected: "the same columns on every line, under at most one header line", Fix: "remove a title line, or give each column a header"}
 			}
 		}
 	}
-	if l.identifies(l.object) {
+	if l.canIdentify(l.object) {
 		return nil
 	}
-	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s", l.object, l.list()),
+	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s", l.object, l.columnList()),
 		Expected: "a column with a domain or a company name", Fix: l.mapAdvice(rows)}
 	if l.object == schema.Contact {
 		e.Expected = "a column with LinkedIn profiles or e-mail addresses, or full names with employers"
-		if company := *l; company.adoptAs(schema.Company) {
+		if company := *l; company.fitsObject(schema.Company) {
 			e.Fix += ", or ask about the companies with --object=company"
 		}
 	}
@@ -594,28 +594,28 @@ func holdsCells(name string) bool {
 	})
 }
 
-// adoptAs tries the header as a list of the other object.
-func (l *layout) adoptAs(o schema.Object) bool {
+// fitsObject tries the header as a list of the other object.
+func (l *layout) fitsObject(o schema.Object) bool {
 	for f := range l.columns {
 		l.columns[f] = -1
 	}
 	l.object, l.notes = o, nil
-	l.adopt(l.roles())
-	return l.identifies(o)
+	l.assignFields(l.bestColumns())
+	return l.canIdentify(o)
 }
 
 // mapAdvice writes the --map that the content of the columns suggests.
 func (l *layout) mapAdvice(rows [][]string) string {
-	suits := map[kind]field{kindDomain: fieldDomain}
+	fieldOf := map[kind]field{kindDomain: fieldDomain}
 	if l.object == schema.Contact {
-		suits = map[kind]field{kindEmail: fieldEmail, kindPerson: fieldLinkedIn}
+		fieldOf = map[kind]field{kindEmail: fieldEmail, kindPerson: fieldLinkedIn}
 	}
 	var parts []string
 	for i := range l.names {
 		k := columnKind(rows, i)
-		if f, ok := suits[k]; ok {
-			delete(suits, k)
-			parts = append(parts, fmt.Sprintf("--map %s=%s", fieldNames[f], l.reference(i)))
+		if f, ok := fieldOf[k]; ok {
+			delete(fieldOf, k)
+			parts = append(parts, fmt.Sprintf("--map %s=%s", fieldNames[f], l.mapReference(i)))
 		}
 	}
 	switch {
@@ -628,8 +628,8 @@ func (l *layout) mapAdvice(rows [][]string) string {
 	}
 }
 
-// reference is how --map names a column.
-func (l *layout) reference(i int) string {
+// mapReference is how --map names a column.
+func (l *layout) mapReference(i int) string {
 	if i < len(l.header) && l.header[i] != "" {
 		if strings.ContainsAny(l.header[i], " ,;|&()'") {
 			return strconv.Quote(l.header[i])
@@ -639,8 +639,8 @@ func (l *layout) reference(i int) string {
 	return strconv.Itoa(i + 1)
 }
 
-// list gives the columns for a message, with their numbers.
-func (l *layout) list() string {
+// columnList gives the columns for a message, with their numbers.
+func (l *layout) columnList() string {
 	parts := make([]string, 0, len(l.names))
 	for i, name := range l.names {
 		if i == 30 {
@@ -648,7 +648,7 @@ func (l *layout) list() string {
 			break
 		}
 		if l.header != nil && name != columnName(nil, i+1) {
-			name = fmt.Sprintf("%d %q", i+1, shorten(name))
+			name = fmt.Sprintf("%d %q", i+1, truncate(name))
 		}
 		parts = append(parts, name)
 	}

@@ -26,16 +26,16 @@ const maxName = 255
 // "https://www.Careers.Acme.com/jobs" is acme.com, with a note that careers. was
 // cut.
 //
-// A URL or host inside a site that many companies share (see sites.go) is an
+// A URL or host inside a site that many companies share (see sharedSites.go) is an
 // error, because the registrable domain would be that of the site's owner; the
 // bare domain of such a site stands for its owner. So is an address at a free
 // mail provider. A domain under a private public suffix (acme.github.io) is
 // kept: it belongs to acme, while github.io does not.
 func Domain(s string) (domain, note string, err error) {
 	if isPlainDomain(s) {
-		return registrable(s, "", false)
+		return registrableDomain(s, "", false)
 	}
-	a, err := splitAddress(s)
+	a, err := parseAddress(s)
 	if err != nil {
 		return "", "", err
 	}
@@ -46,17 +46,17 @@ func Domain(s string) (domain, note string, err error) {
 	if a.mail && freeMail[host] {
 		return "", "", fmt.Errorf("%s is a free mail provider, not the company's own domain", host)
 	}
-	domain, note, err = registrable(host, a.path, a.mail)
+	domain, note, err = registrableDomain(host, a.path, a.mail)
 	if err != nil {
 		return "", "", err
 	}
 	if host != a.host {
-		note = join(fmt.Sprintf("%s is written %s", a.host, host), note)
+		note = joinNotes(fmt.Sprintf("%s is written %s", a.host, host), note)
 	}
 	if a.mail {
-		note = join("taken from an e-mail address", note)
+		note = joinNotes("taken from an e-mail address", note)
 	}
-	return domain, join(a.note, note), nil
+	return domain, joinNotes(a.note, note), nil
 }
 
 // isPlainDomain tells whether s needs no cleaning.
@@ -77,10 +77,10 @@ type address struct {
 	note string
 }
 
-// splitAddress takes apart what people write into a domain column.
-func splitAddress(s string) (address, error) {
+// parseAddress takes apart what people write into a domain column.
+func parseAddress(s string) (address, error) {
 	var a address
-	s = strings.ReplaceAll(tidy(s), `\`, "/")
+	s = strings.ReplaceAll(tidyText(s), `\`, "/")
 	if i, j := strings.IndexByte(s, '<'), strings.LastIndexByte(s, '>'); i > 0 && j > i {
 		s = s[i+1 : j] // Ada <ada@acme.com>
 	}
@@ -105,7 +105,7 @@ func splitAddress(s string) (address, error) {
 			return a, fmt.Errorf("is an IP address; expected a domain such as acme.com")
 		}
 		if strings.Trim(port, "0123456789") != "" {
-			return a, fmt.Errorf("%q is not a port; expected a domain such as acme.com", shorten(port))
+			return a, fmt.Errorf("%q is not a port; expected a domain such as acme.com", truncate(port))
 		}
 		a.host = host
 	}
@@ -170,7 +170,7 @@ func asciiHost(host string) (string, error) {
 	}
 	h, err := idnaProfile.ToASCII(host)
 	if err != nil {
-		return "", fmt.Errorf("%q is not a valid international domain name", shorten(host))
+		return "", fmt.Errorf("%q is not a valid international domain name", truncate(host))
 	}
 	return strings.Trim(h, "."), nil
 }
@@ -179,9 +179,9 @@ func asciiHost(host string) (string, error) {
 var privateTLDs = map[string]bool{"local": true, "localhost": true, "localdomain": true, "internal": true, "intranet": true,
 	"lan": true, "home": true, "corp": true, "invalid": true, "arpa": true, "onion": true}
 
-// registrable reduces an ASCII host to the domain that its owner registered.
+// registrableDomain reduces an ASCII host to the domain that its owner registered.
 // path and mail say how the host was written.
-func registrable(host, path string, mail bool) (domain, note string, err error) {
+func registrableDomain(host, path string, mail bool) (domain, note string, err error) {
 	if err := checkHost(host); err != nil {
 		return "", "", err
 	}
@@ -203,8 +203,8 @@ func registrable(host, path string, mail bool) (domain, note string, err error) 
 	}
 	www := cut == "" || isWWW(cut)
 	if !mail && (!www || len(path) > 1) {
-		if what := sharedSite(host, path, !www); what != "" {
-			return "", "", fmt.Errorf("%s is %s, not the company's own domain", host, what)
+		if site := sharedSiteKind(host, path, !www); site != "" {
+			return "", "", fmt.Errorf("%s is %s, not the company's own domain", host, site)
 		}
 	}
 	if strings.ContainsRune(domain, '_') {
@@ -217,7 +217,7 @@ func registrable(host, path string, mail bool) (domain, note string, err error) 
 		if privateTLDs[suffix] {
 			return "", "", fmt.Errorf("ends in .%s, which is for private networks; expected a domain on the internet", suffix)
 		}
-		note = join(note, fmt.Sprintf("the top-level domain .%s is not on the public suffix list", suffix))
+		note = joinNotes(note, fmt.Sprintf("the top-level domain .%s is not on the public suffix list", suffix))
 	}
 	return domain, note, nil
 }
@@ -275,7 +275,7 @@ func looksLikeDomain(s string) bool {
 	if !strings.Contains(s, ".") {
 		return false
 	}
-	a, err := splitAddress(s)
+	a, err := parseAddress(s)
 	if err != nil {
 		return false
 	}
@@ -294,11 +294,11 @@ func looksLikeDomain(s string) bool {
 // https://www.linkedin.com/in/<slug>: host, query and what follows the slug are
 // dropped, the slug is lower case and percent-encoded.
 func LinkedIn(s string) (profile, note string, err error) {
-	s = tidy(s)
+	s = tidyText(s)
 	if lower := strings.ToLower(s); strings.HasPrefix(lower, "in/") || strings.HasPrefix(lower, "/in/") {
 		s = "linkedin.com/" + strings.TrimLeft(s, "/")
 	}
-	a, err := splitAddress(s)
+	a, err := parseAddress(s)
 	if err != nil || a.mail {
 		return "", "", errors.New("is not a LinkedIn address; expected linkedin.com/in/…")
 	}
@@ -306,7 +306,7 @@ func LinkedIn(s string) (profile, note string, err error) {
 		return "", "", errors.New("is a LinkedIn short link; open it and use the address it leads to")
 	}
 	if a.host != "linkedin.com" && !strings.HasSuffix(a.host, ".linkedin.com") {
-		return "", "", fmt.Errorf("%s is not LinkedIn; expected linkedin.com/in/…", shorten(a.host))
+		return "", "", fmt.Errorf("%s is not LinkedIn; expected linkedin.com/in/…", truncate(a.host))
 	}
 	path, _, _ := strings.Cut(a.path, "?")
 	path, _, _ = strings.Cut(path, "#")
@@ -318,11 +318,11 @@ func LinkedIn(s string) (profile, note string, err error) {
 		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
 	}
 	section := strings.ToLower(parts[0])
-	if what, ok := linkedInSections[section]; ok {
-		return "", "", fmt.Errorf("is %s; expected a person's profile, linkedin.com/in/…", what)
+	if page, ok := linkedInSections[section]; ok {
+		return "", "", fmt.Errorf("is %s; expected a person's profile, linkedin.com/in/…", page)
 	}
 	if section != "in" && section != "pub" {
-		return "", "", fmt.Errorf("/%s is not a person's profile; expected linkedin.com/in/…", shorten(section))
+		return "", "", fmt.Errorf("/%s is not a person's profile; expected linkedin.com/in/…", truncate(section))
 	}
 	if len(parts) < 2 {
 		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
@@ -333,27 +333,27 @@ func LinkedIn(s string) (profile, note string, err error) {
 	}
 	slug = strings.TrimRight(slug, ".,;:)>\"'")
 	if section == "pub" && len(parts) > 2 {
-		if slug, err = oldSlug(slug, parts[2:]); err != nil {
+		if slug, err = slugFromOldURL(slug, parts[2:]); err != nil {
 			return "", "", err
 		}
 		note = "old public address rewritten as /in/" + slug
 	}
 	slug = norm.NFC.String(slug)
 	if strings.HasPrefix(slug, "ACoAA") || strings.HasPrefix(slug, "ACwAA") {
-		note = join(note, "the address is LinkedIn's internal one, which may not be found")
+		note = joinNotes(note, "the address is LinkedIn's internal one, which may not be found")
 	} else {
 		slug = strings.ToLower(slug)
 	}
 	if err := checkSlug(slug); err != nil {
 		return "", "", err
 	}
-	return "https://www.linkedin.com/in/" + url.PathEscape(slug), join(a.note, note), nil
+	return "https://www.linkedin.com/in/" + url.PathEscape(slug), joinNotes(a.note, note), nil
 }
 
-// oldSlug rewrites the tail of an address such as /pub/ada-king/a7/576/b50, which
+// slugFromOldURL rewrites the tail of an address such as /pub/ada-king/a7/576/b50, which
 // tells people of one name apart: its parts stand in reverse order in the newer
 // address. How short parts were padded is not known, so they are refused.
-func oldSlug(slug string, tail []string) (string, error) {
+func slugFromOldURL(slug string, tail []string) (string, error) {
 	if len(tail) < 3 || len(tail[0]) != 2 || len(tail[1]) != 3 || len(tail[2]) > 3 ||
 		strings.Trim(strings.ToLower(tail[0]+tail[1]+tail[2]), "0123456789abcdef") != "" {
 		return "", errors.New("is an old public address; open it and use the /in/ address it leads to")
@@ -376,7 +376,7 @@ func checkSlug(slug string) error {
 // Email gives an e-mail address in lower case, its domain in punycode. Of
 // "Ada <ada@acme.com>" it takes the address, of several addresses the first.
 func Email(s string) (address, note string, err error) {
-	s = tidy(s)
+	s = tidyText(s)
 	if i, j := strings.LastIndexByte(s, '<'), strings.LastIndexByte(s, '>'); i >= 0 && j > i {
 		s = s[i+1 : j]
 	}
@@ -405,11 +405,11 @@ func Email(s string) (address, note string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if _, _, err := registrable(ascii, "", true); err != nil {
+	if _, _, err := registrableDomain(ascii, "", true); err != nil {
 		return "", "", fmt.Errorf("the part after the @ %w", err)
 	}
 	if ascii != host {
-		note = join(note, fmt.Sprintf("%s is written %s", host, ascii))
+		note = joinNotes(note, fmt.Sprintf("%s is written %s", host, ascii))
 	}
 	return local + "@" + ascii, note, nil
 }
@@ -440,7 +440,7 @@ func Name(s string) (name, note string, err error) {
 	if err := checkText(s); err != nil {
 		return "", "", err
 	}
-	name = tidy(s)
+	name = tidyText(s)
 	if company, class := cutShareClass(name); class != "" {
 		name, note = company, class+" dropped: one company, whatever the share class"
 	}
@@ -455,7 +455,7 @@ func FullName(s string) (name, note string, err error) {
 	if err := checkText(s); err != nil {
 		return "", "", err
 	}
-	name = tidy(s)
+	name = tidyText(s)
 	if err := checkName(name); err != nil {
 		return "", "", err
 	}
@@ -509,15 +509,15 @@ func cutShareClass(name string) (company, class string) {
 // version prefix ("v1.…"). What a spreadsheet made of a number is refused,
 // because digits are lost in it.
 func ID(s string) (id, note string, err error) {
-	s = tidy(s)
+	s = tidyText(s)
 	if rest, ok := strings.CutPrefix(s, "'"); ok {
 		s = rest // a spreadsheet's mark for text
 	}
 	if isToken(s) {
 		return s, "", nil
 	}
-	if whole, ok := strings.CutSuffix(s, ".0"); ok && len(whole) <= 15 && strings.Trim(whole, "0123456789") == "" {
-		s, note = whole, "the id was written as a decimal number"
+	if digits, ok := strings.CutSuffix(s, ".0"); ok && len(digits) <= 15 && strings.Trim(digits, "0123456789") == "" {
+		s, note = digits, "the id was written as a decimal number"
 	}
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		if strings.ContainsAny(s, "0123456789") && strings.Trim(s, "0123456789.,'+-eE \u00a0") == "" {
@@ -532,7 +532,7 @@ func ID(s string) (id, note string, err error) {
 	case len(id) > 19:
 		return "", "", fmt.Errorf("has %d digits; expected at most 19", len(id))
 	case id != s:
-		note = join(note, "leading zeros dropped")
+		note = joinNotes(note, "leading zeros dropped")
 	}
 	return id, note, nil
 }
@@ -560,9 +560,9 @@ func isPlaceholder(s string) bool {
 	return false
 }
 
-// tidy drops invisible and control characters, turns each run of white space
+// tidyText drops invisible and control characters, turns each run of white space
 // into one space, trims, and composes (NFC).
-func tidy(s string) string {
+func tidyText(s string) string {
 	if isTidy(s) {
 		return s
 	}
@@ -604,8 +604,8 @@ func isInvisible(r rune) bool {
 	return r >= 0xad && unicode.Is(unicode.Cf, r)
 }
 
-// join puts two notes together.
-func join(a, b string) string {
+// joinNotes puts two notes together.
+func joinNotes(a, b string) string {
 	switch {
 	case a == "":
 		return b

@@ -186,9 +186,9 @@ func TestID(t *testing.T) {
 	}
 }
 
-// stable checks that normalising a normalised value changes nothing, so that an
+// checkStable checks that normalising a normalised value changes nothing, so that an
 // account is the same entity however often it went through siglake.
-func stable(t *testing.T, name, in string, f func(string) (string, string, error)) {
+func checkStable(t *testing.T, name, in string, f func(string) (string, string, error)) {
 	t.Helper()
 	once, _, err := f(in)
 	if err != nil {
@@ -204,7 +204,7 @@ func FuzzDomain(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		stable(t, "Domain", s, Domain)
+		checkStable(t, "Domain", s, Domain)
 		d, _, err := Domain(s)
 		if err == nil && (!strings.Contains(d, ".") || strings.ToLower(d) != d || strings.ContainsAny(d, " /@:_") || len(d) > 253) {
 			t.Errorf("Domain(%q) = %q, want a lower-case domain", s, d)
@@ -217,7 +217,7 @@ func FuzzLinkedIn(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		stable(t, "LinkedIn", s, LinkedIn)
+		checkStable(t, "LinkedIn", s, LinkedIn)
 		p, _, err := LinkedIn(s)
 		if slug, ok := strings.CutPrefix(p, "https://www.linkedin.com/in/"); err == nil && (!ok || slug == "" || strings.ContainsAny(slug, "/ ?#")) {
 			t.Errorf("LinkedIn(%q) = %q, want a profile", s, p)
@@ -230,7 +230,7 @@ func FuzzEmail(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		stable(t, "Email", s, Email)
+		checkStable(t, "Email", s, Email)
 		if e, _, err := Email(s); err == nil && (strings.Count(e, "@") != 1 || strings.ToLower(e) != e) {
 			t.Errorf("Email(%q) = %q, want one lower-case address", s, e)
 		}
@@ -242,8 +242,8 @@ func FuzzName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		stable(t, "FullName", s, FullName)
-		stable(t, "ID", s, ID)
+		checkStable(t, "FullName", s, FullName)
+		checkStable(t, "ID", s, ID)
 		if n, _, err := Name(s); err == nil && (n == "" || n != strings.TrimSpace(n) || strings.ContainsAny(n, "\n\r\t\x00")) {
 			t.Errorf("Name(%q) = %q, want a trimmed line", s, n)
 		}

@@ -118,18 +118,18 @@ type List struct {
 	store   *bucket.Bucket // nil for local files
 	first   *file          // at its beginning until Accounts reads on
 	input   Input
-	begun   bool
+	walked  bool
 }
 
 // file is a file of a list that is being read.
 type file struct {
-	object Object
-	opened io.ReadCloser
-	stored *digest
-	plain  io.Closer // the decompressor
-	csv    *reader
-	layout layout
-	how    Input // what was decided
+	object   Object
+	opened   io.ReadCloser
+	stored   *digest
+	plain    io.Closer // the decompressor
+	csv      *reader
+	layout   layout
+	detected Input // what was decided
 }
 
 // Open opens a list: a path, a file:// or s3:// URI, or "-" for standard input.
@@ -142,13 +142,13 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := o.check(uri); err != nil {
+	if err := o.validate(uri); err != nil {
 		return nil, err
 	}
 	l := &List{objects: o.Objects, options: o}
 	var err error
 	if l.objects == nil {
-		if l.objects, err = find(ctx, uri, o); err != nil {
+		if l.objects, err = findObjects(ctx, uri, o); err != nil {
 			return nil, err
 		}
 	}
@@ -158,29 +158,29 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 			return nil, err
 		}
 	}
-	var others summary
+	var notes fileNotes
 	for _, object := range l.objects {
-		f, err := l.open(ctx, object)
+		f, err := l.openObject(ctx, object)
 		if err != nil {
 			_ = l.Close() // it was only read
 			return nil, err
 		}
 		if l.first == nil {
-			l.first, l.input = f, f.how
+			l.first, l.input = f, f.detected
 		} else {
 			f.close()
 		}
-		others.add(object, f.how)
+		notes.addFile(object, f.detected)
 	}
 	l.input.URI = uri
 	if len(l.objects) > 1 || l.store != nil {
-		l.input.Objects, l.input.Notes = l.objects, others.notes()
+		l.input.Objects, l.input.Notes = l.objects, notes.mergeNotes()
 	}
 	return l, nil
 }
 
-// open opens a file and decides how to read it.
-func (l *List) open(ctx context.Context, object Object) (f *file, err error) {
+// openObject opens a file and decides how to read it.
+func (l *List) openObject(ctx context.Context, object Object) (f *file, err error) {
 	f = &file{object: object}
 	if l.store == nil {
 		if f.opened, err = openFile(object.URI, l.options.Stdin); err != nil {
@@ -197,61 +197,61 @@ func (l *List) open(ctx context.Context, object Object) (f *file, err error) {
 		}
 		f.stored = &digest{r: f.opened}
 	}
-	if err := f.prepare(l.options); err != nil {
+	if err := f.detectFormat(l.options); err != nil {
 		f.close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		var known *Error
-		if errors.As(err, &known) && f.stored.err == nil {
-			known.File = object.URI
-			return nil, known
+		var fault *Error
+		if errors.As(err, &fault) && f.stored.err == nil {
+			fault.File = object.URI
+			return nil, fault
 		}
-		return nil, f.broken(err)
+		return nil, f.readError(err)
 	}
 	return f, nil
 }
 
-// prepare looks at the beginning of the file and decides how to read the rest.
-func (f *file) prepare(o Options) error {
-	in := &f.how
+// detectFormat looks at the beginning of the file and decides how to read the rest.
+func (f *file) detectFormat(o Options) error {
+	in := &f.detected
 	plain, compression, err := decompress(f.stored)
 	if err != nil {
 		return err
 	}
 	f.plain, in.Compression = plain, compression
 
-	text, encoding, err := decode(plain, o.Encoding)
+	text, encoding, err := decodeText(plain, o.Encoding)
 	if err != nil {
 		return err
 	}
 	in.Encoding = encoding
 
-	head, whole := text.peek(sampleSize)
+	head, atEOF := text.peek(sampleSize)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
 		return text.err
 	}
-	d, err := detectDialect(head, whole, o)
+	d, err := detectDialect(head, atEOF, o)
 	if err != nil {
 		return err
 	}
-	in.Delimiter = d.name()
+	in.Delimiter = d.delimiterName()
 
 	f.csv = newReader(text, d.delimiter)
-	f.csv.mustBeUTF8 = encoding == utf8Name
-	if err := f.csv.skip(d.preamble); err != nil {
+	f.csv.requireUTF8 = encoding == utf8Name
+	if err := f.csv.skipBytes(d.preamble); err != nil {
 		return err
 	}
-	f.layout, err = arrange(d, o)
+	f.layout, err = newLayout(d, o)
 	if err != nil {
 		return err
 	}
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
-	in.Mapping = f.layout.mapping()
+	in.Mapping = f.layout.fieldMapping()
 	if in.Header == nil {
 		return nil
 	}
-	if whole && headerOnly(head[d.preamble:], d.delimiter) {
+	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
 		// An export that broke off looks like this, and must not pass as done.
 		return &Error{Problem: "there is a header and not one line below it", Expected: "one account a line", Fix: "check how the list was exported"}
 	}
@@ -274,37 +274,37 @@ func headerOnly(text []byte, delimiter byte) bool {
 // can be walked once.
 func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 	return func(yield func(schema.Account, error) bool) {
-		if l.begun {
+		if l.walked {
 			yield(schema.Account{}, &Error{File: l.input.URI, Problem: "the list was already read", Fix: "open it again"})
 			return
 		}
-		l.begun = true
-		err := l.each(ctx, func(a schema.Account) bool { return yield(a, nil) })
+		l.walked = true
+		err := l.readFiles(ctx, func(a schema.Account) bool { return yield(a, nil) })
 		if fatal := new(Error); err == nil || errors.As(err, &fatal) {
 			l.input.SHA256 = Fingerprint(l.objects)
 		}
-		if err != nil && err != errStopped {
+		if err != nil && err != errBreak {
 			yield(schema.Account{}, err)
 		}
 	}
 }
 
-// errStopped says that the caller broke off the iteration.
-var errStopped = errors.New("stopped")
+// errBreak says that the caller broke off the iteration.
+var errBreak = errors.New("stopped")
 
-func (l *List) each(ctx context.Context, yield func(schema.Account) bool) error {
+func (l *List) readFiles(ctx context.Context, yield func(schema.Account) bool) error {
 	for i, object := range l.objects {
 		f := l.first
 		if i == 0 {
 			l.first = nil
-			f.readFor(ctx)
+			f.setContext(ctx)
 		} else {
 			var err error
-			if f, err = l.open(ctx, object); err != nil {
+			if f, err = l.openObject(ctx, object); err != nil {
 				return err
 			}
 		}
-		err := l.lines(ctx, f, yield)
+		err := l.readFile(ctx, f, yield)
 		l.objects[i].SHA256 = f.object.SHA256
 		f.close()
 		if err != nil {
@@ -314,8 +314,8 @@ func (l *List) each(ctx context.Context, yield func(schema.Account) bool) error 
 	return nil
 }
 
-// lines yields the accounts of one file.
-func (l *List) lines(ctx context.Context, f *file, yield func(schema.Account) bool) error {
+// readFile yields the accounts of one file.
+func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account) bool) error {
 	in, linesBefore, blankBefore := &l.input, l.input.Lines, l.input.Blank
 	for {
 		if in.Records&1023 == 0 {
@@ -324,9 +324,9 @@ func (l *List) lines(ctx context.Context, f *file, yield func(schema.Account) bo
 			}
 		}
 		rec, err := f.csv.next()
-		in.Lines, in.Blank = linesBefore+f.csv.lines(), blankBefore+f.csv.blank
+		in.Lines, in.Blank = linesBefore+f.csv.lineCount(), blankBefore+f.csv.blank
 		if err != nil {
-			if drained := f.finish(); err == io.EOF && drained != nil {
+			if drained := f.finishDigest(); err == io.EOF && drained != nil {
 				err = drained
 			}
 			in.Bytes += f.stored.n
@@ -336,41 +336,41 @@ func (l *List) lines(ctx context.Context, f *file, yield func(schema.Account) bo
 			case ctx.Err() != nil:
 				return ctx.Err()
 			}
-			return f.broken(err)
+			return f.readError(err)
 		}
 		if rec.fault == nil && rec.last > rec.line {
-			if fault := f.layout.swallowed(&rec); fault != nil {
+			if fault := f.layout.unclosedQuote(&rec); fault != nil {
 				rec.fault = fault
-				rec.last = f.csv.reread() - 1
+				rec.last = f.csv.rewindRecord() - 1
 			}
 		}
 		in.Records++
-		a := f.layout.account(&rec)
+		a := f.layout.parseAccount(&rec)
 		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {
 			in.Rejected++
 		}
 		if !yield(a) {
-			return errStopped
+			return errBreak
 		}
 	}
 }
 
-// readFor lets a file that was opened for one context be read for another.
-func (f *file) readFor(ctx context.Context) {
-	if r, ok := f.opened.(*remote); ok {
+// setContext lets a file that was opened for one context be read for another.
+func (f *file) setContext(ctx context.Context) {
+	if r, ok := f.opened.(*remoteReader); ok {
 		r.ctx = ctx
 	}
 }
 
-// finish completes the digest of a local file. An object's is its ETag: what a
+// finishDigest completes the digest of a local file. An object's is its ETag: what a
 // decompressor left of it is not fetched.
-func (f *file) finish() error {
+func (f *file) finishDigest() error {
 	if f.stored.sum == nil {
 		f.stored.n = f.object.Size
 		return nil
 	}
-	err := f.stored.drain()
+	err := f.stored.readRest()
 	if err == nil {
 		f.object.SHA256 = hex.EncodeToString(f.stored.sum.Sum(nil))
 	}
@@ -384,8 +384,8 @@ func (f *file) close() {
 	f.opened.Close() // it was only read
 }
 
-// broken wraps an error of the file or of its decompression.
-func (f *file) broken(err error) error {
+// readError wraps an error of the file or of its decompression.
+func (f *file) readError(err error) error {
 	e := &Error{File: f.object.URI, Problem: "cannot be read: " + err.Error(), Err: err}
 	if f.stored.err != nil && f.stored.sum == nil {
 		e = remoteError(f.object.URI, f.stored.err)
@@ -393,7 +393,7 @@ func (f *file) broken(err error) error {
 	if f.csv != nil {
 		e.Line = f.csv.line
 	}
-	if c := f.how.Compression; c != "" && f.stored.err == nil {
+	if c := f.detected.Compression; c != "" && f.stored.err == nil {
 		e.Problem = fmt.Sprintf("the %s data is damaged or cut off (%v)", c, err)
 		if e.Line > 0 {
 			e.Problem += "; the lines before this one were read"
@@ -419,22 +419,22 @@ func (l *List) Close() error {
 	return nil
 }
 
-// check refuses options that could only be typing errors.
-func (o *Options) check(uri string) error {
-	bad := func(format string, args ...any) error {
+// validate refuses options that could only be typing errors.
+func (o *Options) validate(uri string) error {
+	errorf := func(format string, args ...any) error {
 		return &Error{File: uri, Problem: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case o.Object != "" && o.Object != schema.Company && o.Object != schema.Contact:
-		return bad("object %q is not known; expected company or contact", o.Object)
+		return errorf("object %q is not known; expected company or contact", o.Object)
 	case o.Header != HeaderAuto && o.Header != "auto" && o.Header != HeaderYes && o.Header != HeaderNo:
-		return bad("header %q is not known; expected auto, yes or no", o.Header)
+		return errorf("header %q is not known; expected auto, yes or no", o.Header)
 	case o.Delimiter >= 0x80 || o.Delimiter < 0 || o.Delimiter == '"' || o.Delimiter == '\r':
-		return bad("delimiter %q cannot be used; expected one ASCII character that is not a quote", o.Delimiter)
+		return errorf("delimiter %q cannot be used; expected one ASCII character that is not a quote", o.Delimiter)
 	}
 	for name := range o.Map {
 		if _, ok := fieldNamed(name); !ok {
-			return bad("--map names the field %q; expected one of %s", name, strings.Join(fieldNames[:], ", "))
+			return errorf("--map names the field %q; expected one of %s", name, strings.Join(fieldNames[:], ", "))
 		}
 	}
 	return nil
@@ -514,9 +514,9 @@ func (d *digest) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// drain reads what a decompressor left behind its last frame, so that the
+// readRest reads what a decompressor left behind its last frame, so that the
 // digest covers the file and not only the part of it that was needed.
-func (d *digest) drain() error {
+func (d *digest) readRest() error {
 	_, err := io.Copy(io.Discard, d)
 	return err
 }
@@ -530,7 +530,7 @@ type preview struct {
 
 // peek gives up to n bytes and whether the stream ends with them. A read error
 // ends the head too; it is kept and comes back when Read reaches that place.
-func (p *preview) peek(n int) (head []byte, whole bool) {
+func (p *preview) peek(n int) (head []byte, atEOF bool) {
 	for len(p.head) < n && p.err == nil {
 		p.head = slices.Grow(p.head, n-len(p.head))
 		var m int

@@ -12,40 +12,40 @@ import (
 )
 
 // The first range of an object is enough to know its columns; later ones double
-// up to the largest. A range whose answer breaks off maxHangUps times is given up.
+// up to the largest. A range whose answer breaks off maxInterruptions times is given up.
 const (
-	firstRange   = 256 << 10
-	largestRange = 8 << 20
-	maxHangUps   = 6
+	firstRange       = 256 << 10
+	largestRange     = 8 << 20
+	maxInterruptions = 6
 )
 
-// remote reads one version of an object, range by range. Each range is fetched
+// remoteReader reads one version of an object, range by range. Each range is fetched
 // whole, so that no answer is left open while lines are asked about: that may
 // take hours, and stores hang up.
-type remote struct {
-	ctx    context.Context // of whoever reads at the time; io.Reader takes none
-	store  *bucket.Bucket
-	object bucket.Object
-	off    int64  // of what is fetched next
-	size   int64  // of the next range
-	buf    []byte // fetched and not read
-	space  []byte
+type remoteReader struct {
+	ctx     context.Context // of whoever reads at the time; io.Reader takes none
+	store   *bucket.Bucket
+	object  bucket.Object
+	off     int64  // of what is fetched next
+	size    int64  // of the next range
+	buf     []byte // fetched and not read
+	storage []byte
 }
 
-func newRemote(ctx context.Context, store *bucket.Bucket, o Object) (*remote, error) {
-	_, key, err := bucket.Split(o.URI)
+func newRemote(ctx context.Context, store *bucket.Bucket, o Object) (*remoteReader, error) {
+	_, key, err := bucket.SplitURI(o.URI)
 	if err != nil {
 		return nil, err
 	}
-	return &remote{ctx: ctx, store: store, object: bucket.Object{Name: key, Size: o.Size, ETag: o.ETag}, size: firstRange}, nil
+	return &remoteReader{ctx: ctx, store: store, object: bucket.Object{Name: key, Size: o.Size, ETag: o.ETag}, size: firstRange}, nil
 }
 
-func (r *remote) Read(p []byte) (int, error) {
+func (r *remoteReader) Read(p []byte) (int, error) {
 	if len(r.buf) == 0 {
 		if r.off >= r.object.Size {
 			return 0, io.EOF
 		}
-		if err := r.fetch(); err != nil {
+		if err := r.fetchRange(); err != nil {
 			return 0, err
 		}
 	}
@@ -54,42 +54,42 @@ func (r *remote) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fetch gets the next range, and goes on with it where an answer breaks off.
-func (r *remote) fetch() error {
+// fetchRange gets the next range, and goes on with it where an answer breaks off.
+func (r *remoteReader) fetchRange() error {
 	n := min(r.size, r.object.Size-r.off)
-	if int64(len(r.space)) < n {
-		r.space = make([]byte, n)
+	if int64(len(r.storage)) < n {
+		r.storage = make([]byte, n)
 	}
 	got := int64(0)
-	for breaks := 0; got < n; {
-		body, err := r.store.Range(r.ctx, r.object, r.off+got, n-got)
+	for interruptions := 0; got < n; {
+		body, err := r.store.ReadRange(r.ctx, r.object, r.off+got, n-got)
 		if err != nil {
 			return err // a request that fails was tried again already
 		}
-		m, err := io.ReadFull(body, r.space[got:n])
+		m, err := io.ReadFull(body, r.storage[got:n])
 		body.Close()
 		got += int64(m)
 		if err == nil {
 			break
 		}
-		if breaks++; breaks == maxHangUps {
-			return fmt.Errorf("its answers broke off %d times, the last one at byte %d: %w", breaks, r.off+got, err)
+		if interruptions++; interruptions == maxInterruptions {
+			return fmt.Errorf("its answers broke off %d times, the last one at byte %d: %w", interruptions, r.off+got, err)
 		}
 		select {
 		case <-r.ctx.Done():
 			return r.ctx.Err()
-		case <-time.After(10 * time.Millisecond << breaks):
+		case <-time.After(10 * time.Millisecond << interruptions):
 		}
 	}
-	r.buf, r.off, r.size = r.space[:n], r.off+n, min(2*r.size, largestRange)
+	r.buf, r.off, r.size = r.storage[:n], r.off+n, min(2*r.size, largestRange)
 	return nil
 }
 
-func (r *remote) Close() error { return nil }
+func (r *remoteReader) Close() error { return nil }
 
 // openBucket opens all of the bucket that an s3:// URI is about.
 func openBucket(ctx context.Context, uri string, o Options) (*bucket.Bucket, error) {
-	name, _, err := bucket.Split(uri)
+	name, _, err := bucket.SplitURI(uri)
 	if err != nil {
 		return nil, &Error{File: uri, Problem: "is no address on S3", Expected: "s3://bucket/key", Err: err}
 	}
@@ -104,7 +104,7 @@ func openBucket(ctx context.Context, uri string, o Options) (*bucket.Bucket, err
 func remoteError(uri string, err error) *Error {
 	e := &Error{File: uri, Problem: "cannot be read: " + err.Error(), Err: err}
 	switch {
-	case errors.Is(err, bucket.ErrMoved):
+	case errors.Is(err, bucket.ErrChanged):
 		e.Problem, e.Fix = "was replaced by another version since it was looked at", "run again when it is no longer written to"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Problem, e.Fix = "there is no such object", "check bucket and key; for all objects below it, put a / at its end"

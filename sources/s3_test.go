@@ -30,14 +30,14 @@ func onStore(t *testing.T, s *buckettest.Store) Options {
 	t.Helper()
 	s.Setenv(t)
 	return Options{Bucket: func(ctx context.Context, uri string) (*bucket.Bucket, error) {
-		return bucket.Open(ctx, uri, bucket.Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, Patience: time.Millisecond, HTTP: s.Client})
+		return bucket.Open(ctx, uri, bucket.Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, MaxBackoff: time.Millisecond, HTTP: s.Client})
 	}}
 }
 
-// put writes an object, over another if need be.
-func put(t *testing.T, o Options, uri string, data []byte) {
+// putObject writes an object, over another if need be.
+func putObject(t *testing.T, o Options, uri string, data []byte) {
 	t.Helper()
-	name, key, err := bucket.Split(uri)
+	name, key, err := bucket.SplitURI(uri)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,24 +54,24 @@ func put(t *testing.T, o Options, uri string, data []byte) {
 	}
 }
 
-// TestAwfulOnS3 reads the awful lists from a store, over a network that breaks
-// off every third answer, and wants what TestAwful wants.
-func TestAwfulOnS3(t *testing.T) {
+// TestMalformedOnS3 reads the awful lists from a store, over a network that breaks
+// off every third answer, and wants what TestMalformed wants.
+func TestMalformedOnS3(t *testing.T) {
 	store := buckettest.Start(t)
 	var answers atomic.Int32
-	o := onStore(t, buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+	o := onStore(t, buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 		if r.Method == http.MethodGet && answers.Add(1)%3 == 0 {
-			return buckettest.Cut(20)
+			return buckettest.CutAfter(20)
 		}
 		return buckettest.Fault{}
 	}))
-	awful(t, func(t *testing.T, file string) (string, Options) {
+	checkMalformed(t, func(t *testing.T, file string) (string, Options) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		uri := store.URI("awful/" + filepath.Base(file))
-		put(t, o, uri, data)
+		putObject(t, o, uri, data)
 		return uri, o
 	})
 }
@@ -101,7 +101,7 @@ func TestManyFiles(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		put(t, remote, store.URI(name), []byte(text))
+		putObject(t, remote, store.URI(name), []byte(text))
 	}
 	a, a1 := []string{"lists/a.csv:2 acme.com", "lists/a.csv:3 beta.com"}, []string{"lists/a-1.csv:1 gamma.com", "lists/a-1.csv:2 delta.com"}
 	b := []string{"lists/b.csv:2 acme.de", "lists/b.csv:4 rejected"}
@@ -136,7 +136,7 @@ func TestManyFiles(t *testing.T) {
 				if strings.HasPrefix(root, "file:") && strings.ContainsAny(test.name, "[?") {
 					continue // these mean something else there
 				}
-				got, in := walk(t, root+test.name, o, root)
+				got, in := readList(t, root+test.name, o, root)
 				if len(got) == 1 && strings.HasPrefix(got[0], "error: ") && strings.HasPrefix(got[0], test.want[0]) {
 					continue
 				}
@@ -157,7 +157,7 @@ func TestManyFiles(t *testing.T) {
 				}
 				prints = append(prints, in.SHA256)
 				o.Objects = found
-				if again, _ := walk(t, root+test.name, o, root); !cmp.Equal(got, again) {
+				if again, _ := readList(t, root+test.name, o, root); !cmp.Equal(got, again) {
 					t.Errorf("accounts of what was found = %q, want %q", again, got)
 				}
 			}
@@ -165,8 +165,8 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
-// walk reads a list and writes where each account stands, below a root.
-func walk(t *testing.T, uri string, o Options, root string) (rows []string, in Input) {
+// readList reads a list and writes where each account stands, below a root.
+func readList(t *testing.T, uri string, o Options, root string) (rows []string, in Input) {
 	t.Helper()
 	l, err := Open(t.Context(), uri, o)
 	if err != nil {
@@ -218,7 +218,7 @@ func bigList(n int) []byte {
 func TestRanges(t *testing.T) {
 	store := buckettest.Start(t)
 	data := bigList(50_000)
-	put(t, onStore(t, store), store.URI("big.csv"), data)
+	putObject(t, onStore(t, store), store.URI("big.csv"), data)
 	for name, c := range map[string]struct {
 		decide   func(n int32) buckettest.Fault // of the n-th GET
 		want     int
@@ -227,15 +227,17 @@ func TestRanges(t *testing.T) {
 	}{
 		"whole": {func(int32) buckettest.Fault { return buckettest.Fault{} }, 50_000, "", 4},
 		"cut": {func(n int32) buckettest.Fault {
-			return map[bool]buckettest.Fault{true: buckettest.Cut(100_000)}[n%2 == 1]
+			return map[bool]buckettest.Fault{true: buckettest.CutAfter(100_000)}[n%2 == 1]
 		}, 50_000, "", 8},
-		"refused":    {func(n int32) buckettest.Fault { return map[bool]buckettest.Fault{true: buckettest.SlowDown}[n%2 == 1] }, 50_000, "", 8},
-		"cut always": {func(n int32) buckettest.Fault { return map[bool]buckettest.Fault{true: buckettest.Cut(1000)}[n > 1] }, 9_000, "broke off 6 times", 8},
-		"forbidden":  {func(n int32) buckettest.Fault { return map[bool]buckettest.Fault{true: buckettest.Denied}[n > 1] }, 9_000, "may not be read", 2},
+		"refused": {func(n int32) buckettest.Fault { return map[bool]buckettest.Fault{true: buckettest.SlowDown}[n%2 == 1] }, 50_000, "", 8},
+		"cut always": {func(n int32) buckettest.Fault {
+			return map[bool]buckettest.Fault{true: buckettest.CutAfter(1000)}[n > 1]
+		}, 9_000, "broke off 6 times", 8},
+		"forbidden": {func(n int32) buckettest.Fault { return map[bool]buckettest.Fault{true: buckettest.Denied}[n > 1] }, 9_000, "may not be read", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var requests atomic.Int32
-			front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+			front := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 				if r.Method != http.MethodGet {
 					return buckettest.Fault{}
 				}
@@ -273,7 +275,7 @@ func TestReplaced(t *testing.T) {
 	o := onStore(t, store)
 	big := bigList(20_000)
 	for name, change := range map[string]func(uri string){
-		"replaced": func(uri string) { put(t, o, uri, append(big, "one.more.example.com\n"...)) },
+		"replaced": func(uri string) { putObject(t, o, uri, append(big, "one.more.example.com\n"...)) },
 		"deleted": func(uri string) {
 			b, err := o.Bucket(t.Context(), store.URI(""))
 			if err != nil {
@@ -287,8 +289,8 @@ func TestReplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, file := range []string{"1.csv", "2.csv"} { // that is being read, that comes next
-				put(t, o, store.URI(name+"/1.csv"), big)
-				put(t, o, store.URI(name+"/2.csv"), big)
+				putObject(t, o, store.URI(name+"/1.csv"), big)
+				putObject(t, o, store.URI(name+"/2.csv"), big)
 				l, err := Open(t.Context(), store.URI(name+"/"), o)
 				if err != nil {
 					t.Fatal(err)
@@ -315,8 +317,8 @@ func TestReplaced(t *testing.T) {
 func TestEveryFileIsLookedAt(t *testing.T) {
 	store := buckettest.Start(t)
 	o := onStore(t, store)
-	put(t, o, store.URI("lists/1.csv"), []byte("domain\nacme.com\n"))
-	put(t, o, store.URI("lists/2.csv"), []byte("PK\x03\x04 a workbook"))
+	putObject(t, o, store.URI("lists/1.csv"), []byte("domain\nacme.com\n"))
+	putObject(t, o, store.URI("lists/2.csv"), []byte("PK\x03\x04 a workbook"))
 	_, err := Open(t.Context(), store.URI("lists/*.csv"), o)
 	if want := store.URI("lists/2.csv") + ": is an Excel workbook"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("Open() = %v, want %s", err, want)
@@ -326,7 +328,7 @@ func TestEveryFileIsLookedAt(t *testing.T) {
 func TestOnS3Errors(t *testing.T) {
 	store := buckettest.Start(t)
 	o := onStore(t, store)
-	put(t, o, store.URI("lists/1.csv"), []byte("domain\nacme.com\n"))
+	putObject(t, o, store.URI("lists/1.csv"), []byte("domain\nacme.com\n"))
 	stranger := *store
 	stranger.SecretKey += "x"
 	for name, c := range map[string]struct {
@@ -362,11 +364,11 @@ func TestOnS3Errors(t *testing.T) {
 // TestCancelledOnS3 stops a reader that waits for a range.
 func TestCancelledOnS3(t *testing.T) {
 	store := buckettest.Start(t)
-	put(t, onStore(t, store), store.URI("big.csv"), bigList(20_000))
+	putObject(t, onStore(t, store), store.URI("big.csv"), bigList(20_000))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var gets atomic.Int32
-	front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+	front := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 		if r.Method == http.MethodGet && gets.Add(1) == 2 {
 			cancel()
 			return buckettest.Fault{Delay: time.Minute}
@@ -405,11 +407,11 @@ func TestPattern(t *testing.T) {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
-			if got := p.matches(name); got != names[name] {
+			if got := p.matchName(name); got != names[name] {
 				t.Errorf("%q matches %q = %t, want %t", text, name, got, names[name])
 			}
-			if names[name] && !strings.HasPrefix(name, p.literal()) {
-				t.Errorf("%q matches %q, which does not begin with %q", text, name, p.literal())
+			if names[name] && !strings.HasPrefix(name, p.literalPrefix()) {
+				t.Errorf("%q matches %q, which does not begin with %q", text, name, p.literalPrefix())
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import "strings"
 // a path or is below the registrable domain. The bare domain ("greenhouse.io",
 // "facebook.com") stands for the company that owns it. An entry with a slash
 // matches one first part of the path only.
-var sites = siteTable(map[string]string{
+var sharedSites = newSiteTable(map[string]string{
 	"an applicant-tracking site": `
 		applicantpool.com applicantpro.com applicantstack.com applytojob.com ashbyhq.com avature.net
 		bamboohr.com bamboohr.co.uk breezy.hr brassring.com careerplug.com catsone.com clearcompany.com comeet.com comeet.co
@@ -58,7 +58,7 @@ var sites = siteTable(map[string]string{
 		tinyurl.com trib.al`,
 })
 
-func siteTable(byKind map[string]string) map[string]string {
+func newSiteTable(byKind map[string]string) map[string]string {
 	m := map[string]string{}
 	for kind, hosts := range byKind {
 		for _, h := range strings.Fields(hosts) {
@@ -68,9 +68,9 @@ func siteTable(byKind map[string]string) map[string]string {
 	return m
 }
 
-// sharedSite says what kind of shared site an address lies in; it is empty for a
+// sharedSiteKind says what kind of shared site an address lies in; it is empty for a
 // company's own. below tells that the host is below its registrable domain.
-func sharedSite(host, path string, below bool) string {
+func sharedSiteKind(host, path string, below bool) string {
 	first := strings.TrimLeft(path, "/")
 	if i := strings.IndexAny(first, "/?#"); i >= 0 {
 		first = first[:i]
@@ -80,11 +80,11 @@ func sharedSite(host, path string, below bool) string {
 	}
 	for h := host; ; {
 		if first != "" {
-			if kind := sites[h+"/"+strings.ToLower(first)]; kind != "" {
+			if kind := sharedSites[h+"/"+strings.ToLower(first)]; kind != "" {
 				return kind
 			}
 		}
-		if kind := sites[h]; kind != "" && (below || first != "") {
+		if kind := sharedSites[h]; kind != "" && (below || first != "") {
 			return kind
 		}
 		_, parent, ok := strings.Cut(h, ".")
@@ -97,11 +97,11 @@ func sharedSite(host, path string, below bool) string {
 
 // ownPages are paths that belong to a site's owner also where the rest of its
 // paths are other companies': github.com/about is GitHub.
-var ownPages = set("about careers career")
+var ownPages = wordSet("about careers career")
 
 // freeMail are providers of mail addresses for everyone: an address there says
 // nothing about the company. As a bare domain they stand for themselves.
-var freeMail = set(`
+var freeMail = wordSet(`
 	126.com 139.com 163.com 189.cn aol.com aol.de arcor.de att.net bellsouth.net bigpond.com bluewin.ch bol.com.br btinternet.com
 	charter.net comcast.net cox.net daum.net duck.com earthlink.net email.com fastmail.com fastmail.fm foxmail.com free.fr
 	freenet.de frontier.com gmail.com gmx.at gmx.ch gmx.com gmx.de gmx.net googlemail.com hanmail.net hey.com hotmail.ca
@@ -135,7 +135,7 @@ var linkedInSections = map[string]string{
 	"events":    "an event",
 }
 
-func set(words string) map[string]bool {
+func wordSet(words string) map[string]bool {
 	m := map[string]bool{}
 	for _, w := range strings.Fields(words) {
 		m[w] = true

@@ -25,33 +25,33 @@ func compactCommand() *cli.Command {
 		}, storeFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("compact takes no arguments, got %q", c.Args().First())
+				return usageErrorf("compact takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLog(c); err != nil {
+			if err := setLogger(c); err != nil {
 				return err
 			}
-			return compact(c)
+			return runCompact(c)
 		},
 	}
 }
 
-func compact(c *cli.Context) error {
+func runCompact(c *cli.Context) error {
 	target, ok := parseSize(c.String("target-size"))
 	if !ok || target < 1<<20 {
-		return usagef("--target-size %q: expected a size from 1MiB, such as 64MiB or 1GiB", c.String("target-size"))
+		return usageErrorf("--target-size %q: expected a size from 1MiB, such as 64MiB or 1GiB", c.String("target-size"))
 	}
 	if c.Int("min-files") < 2 {
-		return usagef("--min-files %d: expected a number from 2", c.Int("min-files"))
+		return usageErrorf("--min-files %d: expected a number from 2", c.Int("min-files"))
 	}
-	s, err := openExisting(c, "siglake compact")
+	l, err := openExistingLake(c, "siglake compact")
 	if err != nil {
 		return err
 	}
-	defer s.close() //nolint:errcheck // nothing was written that matters
-	if err := s.recoverRuns(c.Context); err != nil {
+	defer l.close() //nolint:errcheck // nothing was written that matters
+	if err := l.recoverRuns(c.Context); err != nil {
 		return &exitError{storageCode(err), err}
 	}
-	m, err := s.compact(c.Context, c.Int("min-files"), target)
+	m, err := l.compact(c.Context, c.Int("min-files"), target)
 	if errors.Is(err, context.Canceled) {
 		return &exitError{exitDeferred, errors.New("stopped before anything was published; run it again when there is time")}
 	}
@@ -62,7 +62,7 @@ func compact(c *cli.Context) error {
 		return nil
 	}
 	if m == nil {
-		fmt.Fprintf(c.App.Writer, "Nothing to do: no partition of %s has %d files or more that are small.\n", s.lake, c.Int("min-files"))
+		fmt.Fprintf(c.App.Writer, "Nothing to do: no partition of %s has %d files or more that are small.\n", l.uri, c.Int("min-files"))
 		return nil
 	}
 	var rows, bytes int64
@@ -76,8 +76,8 @@ func compact(c *cli.Context) error {
 }
 
 // compact merges the lake's small files; nil when there are too few.
-func (s *state) compact(ctx context.Context, least int, target int64) (*pipeline.Manifest, error) {
-	o := s.options
+func (l *lake) compact(ctx context.Context, minFiles int, target int64) (*pipeline.Manifest, error) {
+	o := l.options
 	o.TargetFileSize = target
-	return sinks.Compact(ctx, s.lake, o, sinks.CompactOptions{MinFiles: least, Versions: versions()})
+	return sinks.Compact(ctx, l.uri, o, sinks.CompactOptions{MinFiles: minFiles, Versions: componentVersions()})
 }

@@ -50,7 +50,7 @@ func completionCommand() *cli.Command {
 				}
 				fmt.Fprint(c.App.Writer, script)
 			default:
-				return usagef("completion knows bash, zsh and fish, not %q", shell)
+				return usageErrorf("completion knows bash, zsh and fish, not %q", shell)
 			}
 			return nil
 		},

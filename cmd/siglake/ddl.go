@@ -31,34 +31,34 @@ func ddlCommand() *cli.Command {
 		}, storeFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("ddl takes no arguments, got %q", c.Args().First())
+				return usageErrorf("ddl takes no arguments, got %q", c.Args().First())
 			}
-			return ddl(c)
+			return runDDL(c)
 		},
 	}
 }
 
-func ddl(c *cli.Context) error {
+func runDDL(c *cli.Context) error {
 	lake := c.String("lake")
-	dialect, generation := c.String("dialect"), c.Int64("generation")
+	sqlDialect, generation := c.String("dialect"), c.Int64("generation")
 	switch {
-	case dialect != "duckdb" && dialect != "athena":
-		return usagef("--dialect %q: expected duckdb or athena", dialect)
-	case dialect == "athena" && !sinks.OnS3(lake):
-		return usagef("--dialect athena: Athena reads lakes on S3, and %s is none", lake)
-	case dialect == "athena" && generation != 0:
-		return usagef("--generation: Athena's tables read what lies under data/ and ledger/, of every generation")
+	case sqlDialect != "duckdb" && sqlDialect != "athena":
+		return usageErrorf("--dialect %q: expected duckdb or athena", sqlDialect)
+	case sqlDialect == "athena" && !sinks.OnS3(lake):
+		return usageErrorf("--dialect athena: Athena reads lakes on S3, and %s is none", lake)
+	case sqlDialect == "athena" && generation != 0:
+		return usageErrorf("--generation: Athena's tables read what lies under data/ and ledger/, of every generation")
 	}
 	address, err := lakeAddress(lake)
 	if err != nil {
-		return usagef("--lake: %v", err)
+		return usageErrorf("--lake: %v", err)
 	}
-	i, err := inspect(c, lake)
+	inspector, err := inspectLake(c, lake)
 	if err != nil {
 		return &exitError{exitStorage, err}
 	}
-	defer i.Close() //nolint:errcheck // it was only read
-	s, err := i.Snapshot(c.Context, generation)
+	defer inspector.Close() //nolint:errcheck // it was only read
+	snapshot, err := inspector.ReadSnapshot(c.Context, generation)
 	if err != nil {
 		code := storageCode(err)
 		if !errors.Is(err, sinks.ErrIntegrity) && generation != 0 {
@@ -66,14 +66,14 @@ func ddl(c *cli.Context) error {
 		}
 		return &exitError{code, err}
 	}
-	if dialect == "athena" {
-		return athenaScript(c.App.Writer, address, s)
+	if sqlDialect == "athena" {
+		return writeAthena(c.App.Writer, address, snapshot)
 	}
-	return duckScript(c.App.Writer, address, s, generation != 0)
+	return writeDuckDB(c.App.Writer, address, snapshot, generation != 0)
 }
 
-// inspect opens a lake for looking at. Readers need no lock.
-func inspect(c *cli.Context, lake string) (*sinks.Inspector, error) {
+// inspectLake opens a lake for looking at. Readers need no lock.
+func inspectLake(c *cli.Context, lake string) (*sinks.Inspector, error) {
 	return sinks.Inspect(c.Context, lake, sinkOptions(c))
 }
 
@@ -83,19 +83,19 @@ func lakeAddress(lake string) (string, error) {
 	if sinks.OnS3(lake) {
 		return strings.TrimRight(lake, "/"), nil
 	}
-	path, err := sinks.Check(lake)
+	path, err := sinks.CheckDir(lake)
 	if err == nil {
 		_, err = os.Stat(path)
 	}
 	return filepath.ToSlash(path), err
 }
 
-// script collects SQL; a failing writer is noticed at its end.
-type script struct{ strings.Builder }
+// sqlScript collects SQL; a failing writer is noticed at its end.
+type sqlScript struct{ strings.Builder }
 
-func (s *script) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
+func (s *sqlScript) writeLine(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
 
-// duckScript writes DuckDB's views of a lake. A view is bound anew by every
+// writeDuckDB writes DuckDB's views of a lake. A view is bound anew by every
 // query, and reads the files that one variable of the session names: so all
 // views change together, when the script is run again, and not before.
 //
@@ -105,40 +105,40 @@ func (s *script) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", 
 // out takes time. Nor is the partition taken from DuckDB's own reading of
 // directories, which refuses a lake that has months and days; a condition on the
 // month still skips files.
-func duckScript(w io.Writer, address string, s *sinks.Snapshot, fixed bool) error {
-	var out script
-	out.line("-- The lake %q, for DuckDB 1.5 or later: a view for each dataset.", address)
+func writeDuckDB(w io.Writer, address string, s *sinks.Snapshot, pinned bool) error {
+	var out sqlScript
+	out.writeLine("-- The lake %q, for DuckDB 1.5 or later: a view for each dataset.", address)
 	switch {
-	case fixed:
-		out.line("-- All views read generation %d, whatever is published later.", s.Generation)
+	case pinned:
+		out.writeLine("-- All views read generation %d, whatever is published later.", s.Generation)
 	case s.Generation > 0 && s.Link == nil:
-		out.line("-- All views read generation %d, which an earlier version of siglake published without a list of\n-- all files. From the next run on, siglake ddl prints a script that finds the newest generation itself.", s.Generation)
-		fixed = true
+		out.writeLine("-- All views read generation %d, which an earlier version of siglake published without a list of\n-- all files. From the next run on, siglake ddl prints a script that finds the newest generation itself.", s.Generation)
+		pinned = true
 	default:
-		out.line("-- All views of a session read one generation: the newest when this script runs. Run it again for the next.")
+		out.writeLine("-- All views of a session read one generation: the newest when this script runs. Run it again for the next.")
 	}
-	out.line("\nSET VARIABLE siglake_lake = %s;", sqlText(address))
+	out.writeLine("\nSET VARIABLE siglake_lake = %s;", sqlString(address))
 	switch {
-	case fixed && s.Link == nil:
-		out.line("SET VARIABLE siglake_generation = %d;", s.Generation)
-		out.line("SET VARIABLE siglake_files = %s;", duckFiles(s.Files))
-	case fixed:
-		out.line("SET VARIABLE siglake_generation = %d;", s.Generation)
-		out.line("SET VARIABLE siglake_list = %s;", sqlText(s.Link.Path))
-		out.WriteString(duckList)
+	case pinned && s.Link == nil:
+		out.writeLine("SET VARIABLE siglake_generation = %d;", s.Generation)
+		out.writeLine("SET VARIABLE siglake_files = %s;", duckFileMap(s.Files))
+	case pinned:
+		out.writeLine("SET VARIABLE siglake_generation = %d;", s.Generation)
+		out.writeLine("SET VARIABLE siglake_list = %s;", sqlString(s.Link.Path))
+		out.WriteString(duckListSQL)
 	default:
-		out.WriteString(duckCurrent)
-		out.WriteString(duckList)
+		out.WriteString(duckCurrentSQL)
+		out.WriteString(duckListSQL)
 	}
 	for _, t := range schema.Tables {
-		duckView(&out, t)
+		writeDuckView(&out, t)
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
 }
 
-// duckCurrent finds the newest generation. Before the first there is none.
-const duckCurrent = `SET VARIABLE siglake_published = (SELECT count(*) FROM glob(getvariable('siglake_lake') || '/_meta/current.json'));
+// duckCurrentSQL finds the newest generation. Before the first there is none.
+const duckCurrentSQL = `SET VARIABLE siglake_published = (SELECT count(*) FROM glob(getvariable('siglake_lake') || '/_meta/current.json'));
 SET VARIABLE siglake_current = (FROM query(CASE WHEN getvariable('siglake_published') > 0
   THEN $$ SELECT {generation: generation, list: coalesce(snapshot.path, error('this generation has no list of files; print the script again: siglake ddl'))}
           FROM read_json(getvariable('siglake_lake') || '/_meta/current.json', columns = {generation: 'BIGINT', snapshot: 'STRUCT(path VARCHAR)'}) $$
@@ -147,8 +147,8 @@ SET VARIABLE siglake_generation = getvariable('siglake_current').generation;
 SET VARIABLE siglake_list = getvariable('siglake_current').list;
 `
 
-// duckList reads the list of a generation's files.
-const duckList = `SET VARIABLE siglake_files = (FROM query(CASE WHEN getvariable('siglake_list') IS NOT NULL
+// duckListSQL reads the list of a generation's files.
+const duckListSQL = `SET VARIABLE siglake_files = (FROM query(CASE WHEN getvariable('siglake_list') IS NOT NULL
   THEN $$ SELECT map_from_entries(list((name, files))) FROM (
             SELECT "table" AS name, list(getvariable('siglake_lake') || '/' || path ORDER BY path) AS files
             FROM read_json(getvariable('siglake_lake') || '/' || getvariable('siglake_list'), format = 'newline_delimited', columns = {path: 'VARCHAR', "table": 'VARCHAR'})
@@ -156,26 +156,26 @@ const duckList = `SET VARIABLE siglake_files = (FROM query(CASE WHEN getvariable
   ELSE $$ SELECT NULL::MAP(VARCHAR, VARCHAR[]) $$ END));
 `
 
-// duckFiles is the value of siglake_files for files at hand.
-func duckFiles(files []sinks.Entry) string {
+// duckFileMap is the value of siglake_files for files at hand.
+func duckFileMap(files []sinks.DataFile) string {
 	byTable := map[string][]string{}
 	for _, f := range files {
-		byTable[f.Table] = append(byTable[f.Table], "getvariable('siglake_lake') || "+sqlText("/"+f.Path))
+		byTable[f.Table] = append(byTable[f.Table], "getvariable('siglake_lake') || "+sqlString("/"+f.Path))
 	}
 	if len(byTable) == 0 {
 		return "NULL::MAP(VARCHAR, VARCHAR[])"
 	}
 	var parts []string
 	for _, table := range slices.Sorted(maps.Keys(byTable)) {
-		parts = append(parts, fmt.Sprintf("\n  %s: [\n    %s]", sqlText(table), strings.Join(byTable[table], ",\n    ")))
+		parts = append(parts, fmt.Sprintf("\n  %s: [\n    %s]", sqlString(table), strings.Join(byTable[table], ",\n    ")))
 	}
 	return "MAP {" + strings.Join(parts, ",") + "}"
 }
 
-func duckView(out *script, t schema.Table) {
+func writeDuckView(out *sqlScript, t schema.Table) {
 	var read, empty []string
 	for _, c := range t.Columns {
-		read = append(read, fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlText(c.Name), sqlText(c.Name), sqlText(duckType(c.Type))))
+		read = append(read, fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlString(c.Name), sqlString(c.Name), sqlString(duckType(c.Type))))
 		empty = append(empty, fmt.Sprintf("NULL::%s AS %s", duckType(c.Type), c.Name))
 	}
 	month, option := "", ""
@@ -184,16 +184,16 @@ func duckView(out *script, t schema.Table) {
 		option = ", filename = true" // a column of the result, or no file is skipped
 		empty = append(empty, "NULL::VARCHAR AS event_month")
 	}
-	out.line("\nCREATE OR REPLACE TEMP VIEW %s AS FROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", t.Name, sqlText(t.Name))
-	out.line("  THEN $$ SELECT *%s FROM read_parquet(getvariable('siglake_files')[%s], hive_partitioning = false%s, schema = MAP {\n          %s}) $$",
-		month, sqlText(t.Name), option, strings.Join(read, ",\n          "))
-	out.line("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
-	out.line("COMMENT ON VIEW %s IS %s;", t.Name, sqlText(t.Doc))
+	out.writeLine("\nCREATE OR REPLACE TEMP VIEW %s AS FROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", t.Name, sqlString(t.Name))
+	out.writeLine("  THEN $$ SELECT *%s FROM read_parquet(getvariable('siglake_files')[%s], hive_partitioning = false%s, schema = MAP {\n          %s}) $$",
+		month, sqlString(t.Name), option, strings.Join(read, ",\n          "))
+	out.writeLine("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
+	out.writeLine("COMMENT ON VIEW %s IS %s;", t.Name, sqlString(t.Doc))
 	for _, c := range t.Columns {
-		out.line("COMMENT ON COLUMN %s.%s IS %s;", t.Name, c.Name, sqlText(columnDoc(c)))
+		out.writeLine("COMMENT ON COLUMN %s.%s IS %s;", t.Name, c.Name, sqlString(columnDoc(c)))
 	}
 	if month != "" {
-		out.line("COMMENT ON COLUMN %s.event_month IS %s;", t.Name, sqlText(monthDoc))
+		out.writeLine("COMMENT ON COLUMN %s.event_month IS %s;", t.Name, sqlString(monthDoc))
 	}
 }
 
@@ -213,12 +213,12 @@ func duckType(t schema.Type) string {
 	return t.String()
 }
 
-// sqlText is a text as SQL writes it.
-func sqlText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+// sqlString is a text as SQL writes it.
+func sqlString(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// athenaScript writes external tables, in Hive's DDL, over what lies under data/
+// writeAthena writes external tables, in Hive's DDL, over what lies under data/
 // and ledger/.
-func athenaScript(w io.Writer, address string, s *sinks.Snapshot) error {
+func writeAthena(w io.Writer, address string, s *sinks.Snapshot) error {
 	keys := map[string]map[string]bool{} // partition keys in use, by table
 	for _, f := range s.Files {
 		if key, _, ok := strings.Cut(f.Partition, "="); ok {
@@ -228,20 +228,20 @@ func athenaScript(w io.Writer, address string, s *sinks.Snapshot) error {
 			keys[f.Table][key] = true
 		}
 	}
-	var out script
-	out.line("-- The lake %q, for Athena: run one statement after another in the database that the tables shall be in.", address)
-	out.line("-- The tables see every file as soon as it lies there. New months are found by MSCK REPAIR TABLE, to be run after each run.")
+	var out sqlScript
+	out.writeLine("-- The lake %q, for Athena: run one statement after another in the database that the tables shall be in.", address)
+	out.writeLine("-- The tables see every file as soon as it lies there. New months are found by MSCK REPAIR TABLE, to be run after each run.")
 	for _, t := range schema.Tables {
 		var columns []string
 		for _, c := range t.Columns {
-			columns = append(columns, fmt.Sprintf("  `%s` %s COMMENT %s", c.Name, hiveType(c.Type), hiveText(columnDoc(c))))
+			columns = append(columns, fmt.Sprintf("  `%s` %s COMMENT %s", c.Name, hiveType(c.Type), hiveString(columnDoc(c))))
 		}
 		folder := "ledger"
 		if t.IsEvent() || t.IsProduct() {
 			folder = "data"
 		}
-		out.line("\nCREATE EXTERNAL TABLE IF NOT EXISTS `%s` (\n%s\n)", t.Name, strings.Join(columns, ",\n"))
-		out.line("COMMENT %s", hiveText(t.Doc))
+		out.writeLine("\nCREATE EXTERNAL TABLE IF NOT EXISTS `%s` (\n%s\n)", t.Name, strings.Join(columns, ",\n"))
+		out.writeLine("COMMENT %s", hiveString(t.Doc))
 		if t.IsEvent() {
 			used := slices.Sorted(maps.Keys(keys[t.Name]))
 			if len(used) > 1 {
@@ -251,11 +251,11 @@ func athenaScript(w io.Writer, address string, s *sinks.Snapshot) error {
 			if len(used) == 1 {
 				key = used[0]
 			}
-			out.line("PARTITIONED BY (`%s` string)", key)
+			out.writeLine("PARTITIONED BY (`%s` string)", key)
 		}
-		out.line("STORED AS PARQUET\nLOCATION %s;", hiveText(fmt.Sprintf("%s/%s/%s/", address, folder, t.Name)))
+		out.writeLine("STORED AS PARQUET\nLOCATION %s;", hiveString(fmt.Sprintf("%s/%s/%s/", address, folder, t.Name)))
 		if t.IsEvent() {
-			out.line("\nMSCK REPAIR TABLE `%s`;", t.Name)
+			out.writeLine("\nMSCK REPAIR TABLE `%s`;", t.Name)
 		}
 	}
 	_, err := io.WriteString(w, out.String())
@@ -269,7 +269,7 @@ func hiveType(t schema.Type) string {
 	return strings.ToLower(t.String())
 }
 
-// hiveText is a text as Hive writes it.
-func hiveText(s string) string {
+// hiveString is a text as Hive writes it.
+func hiveString(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }

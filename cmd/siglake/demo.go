@@ -20,26 +20,26 @@ func demoCommand() *cli.Command {
 		Usage: "run the main job on a sample list and the embedded simulator: no key, no money",
 		Flags: joinFlags(
 			[]cli.Flag{&cli.StringFlag{Name: "lake", Value: "demo-lake", EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` the demo writes to"}},
-			defaults(queryFlags(), map[string]string{"signals": "all"}), defaults(simulatorFlags(), map[string]string{"latency": "40ms"}),
-			hidden(moneyFlags()), hidden(listFlags()), hidden(apiFlags()), workFlags(), outputFlags(),
+			setDefaults(queryFlags(), map[string]string{"signals": "all"}), setDefaults(simulatorFlags(), map[string]string{"latency": "40ms"}),
+			hideFlags(moneyFlags()), hideFlags(listFlags()), hideFlags(apiFlags()), workFlags(), outputFlags(),
 			[]cli.Flag{&cli.BoolFlag{Name: "simulate", Value: true, Hidden: true}},
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("demo takes no list; to run on your own: siglake run LIST --lake DIR --simulate")
+				return usageErrorf("demo takes no list; to run on your own: siglake run LIST --lake DIR --simulate")
 			}
 			// Before anything is written: what is refused leaves nothing behind.
-			if s, err := (&job{c: c, lake: c.String("lake")}).existingState(); err != nil {
+			if l, err := (&job{c: c, lakeURI: c.String("lake")}).openIfExists(); err != nil {
 				return err
-			} else if s != nil {
-				if err := errors.Join(s.sameWorld(c), s.close()); err != nil {
+			} else if l != nil {
+				if err := errors.Join(l.checkSimulated(c), l.close()); err != nil {
 					return &exitError{exitUsage, err}
 				}
 			}
 			list := c.String("lake") + "-accounts.csv"
-			old, err := os.ReadFile(list)
-			if err == nil && !bytes.Equal(old, demoList) {
-				return usagef("%s is in the way of the demo's list; name another lake with --lake DIR", list)
+			existing, err := os.ReadFile(list)
+			if err == nil && !bytes.Equal(existing, demoList) {
+				return usageErrorf("%s is in the way of the demo's list; name another lake with --lake DIR", list)
 			}
 			if err := os.WriteFile(list, demoList, 0o600); err != nil {
 				return err
@@ -47,8 +47,8 @@ func demoCommand() *cli.Command {
 			if !c.Bool("quiet") {
 				fmt.Fprintf(c.App.Writer, "Asking about the accounts in %s; the embedded simulator stands in for the API: no key, no money.\n", list)
 			}
-			for _, again := range []string{"refresh", "new-run"} { // who looks a second time wants to see it all again
-				if err := c.Set(again, "true"); err != nil {
+			for _, flag := range []string{"refresh", "new-run"} { // who looks a second time wants to see it all again
+				if err := c.Set(flag, "true"); err != nil {
 					return err
 				}
 			}
@@ -62,8 +62,8 @@ func demoCommand() *cli.Command {
 	}
 }
 
-// defaults gives flags other default values.
-func defaults(flags []cli.Flag, values map[string]string) []cli.Flag {
+// setDefaults gives flags other default values.
+func setDefaults(flags []cli.Flag, values map[string]string) []cli.Flag {
 	for _, f := range flags {
 		v, ok := values[f.Names()[0]]
 		if !ok {
@@ -79,8 +79,8 @@ func defaults(flags []cli.Flag, values map[string]string) []cli.Flag {
 	return flags
 }
 
-// hidden keeps flags that a command needs but a reader of its help does not.
-func hidden(flags []cli.Flag) []cli.Flag {
+// hideFlags keeps flags that a command needs but a reader of its help does not.
+func hideFlags(flags []cli.Flag) []cli.Flag {
 	for _, f := range flags {
 		switch f := f.(type) {
 		case *cli.StringFlag:

@@ -33,19 +33,19 @@ func doctorCommand() *cli.Command {
 		}, storeFlags(), apiFlags(), simulatorFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("doctor takes no arguments, got %q", c.Args().First())
+				return usageErrorf("doctor takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLog(c); err != nil {
+			if err := setLogger(c); err != nil {
 				return err
 			}
-			return doctor(c)
+			return runDoctor(c)
 		},
 	}
 }
 
 // A diagnosis is one finding: ok, a warning, or a failure with the exit code
 // that a run would end with.
-type diagnosis struct {
+type checkResult struct {
 	Name   string `json:"check"`
 	State  string `json:"state"` // ok, warning, failed
 	Detail string `json:"detail"`
@@ -53,46 +53,46 @@ type diagnosis struct {
 	code   int
 }
 
-// examination collects diagnoses.
-type examination struct {
-	c     *cli.Context
-	found []diagnosis
+// checkup collects diagnoses.
+type checkup struct {
+	c       *cli.Context
+	results []checkResult
 }
 
-func (x *examination) ok(name, detail string, args ...any) {
-	x.found = append(x.found, diagnosis{Name: name, State: "ok", Detail: fmt.Sprintf(detail, args...)})
+func (x *checkup) addOK(name, detail string, args ...any) {
+	x.results = append(x.results, checkResult{Name: name, State: "ok", Detail: fmt.Sprintf(detail, args...)})
 }
 
-func (x *examination) warn(name, advice, detail string, args ...any) {
-	x.found = append(x.found, diagnosis{Name: name, State: "warning", Detail: fmt.Sprintf(detail, args...), Advice: advice})
+func (x *checkup) addWarning(name, advice, detail string, args ...any) {
+	x.results = append(x.results, checkResult{Name: name, State: "warning", Detail: fmt.Sprintf(detail, args...), Advice: advice})
 }
 
-func (x *examination) fail(name string, err error, advice string) {
-	d := diagnosis{Name: name, State: "failed", Detail: err.Error(), Advice: advice, code: exitCode(err)}
+func (x *checkup) addFailure(name string, err error, advice string) {
+	d := checkResult{Name: name, State: "failed", Detail: err.Error(), Advice: advice, code: exitCode(err)}
 	var e *exitError
 	if errors.As(err, &e) {
 		d.code = e.code
 	}
-	x.found = append(x.found, d)
+	x.results = append(x.results, d)
 }
 
-func doctor(c *cli.Context) error {
-	x := &examination{c: c}
-	x.account()
+func runDoctor(c *cli.Context) error {
+	x := &checkup{c: c}
+	x.checkAccount()
 	var policy string
 	if lake := c.String("lake"); lake != "" {
-		policy = x.lake(lake)
+		policy = x.checkLake(lake)
 	}
 	worst := 0
-	for _, d := range x.found {
+	for _, d := range x.results {
 		worst = max(worst, d.code)
 	}
 	if c.Bool("json") {
-		if err := printJSON(c, x.found); err != nil {
+		if err := printJSON(c, x.results); err != nil {
 			return err
 		}
 	} else {
-		printExamination(c, x.found, policy)
+		printCheckup(c, x.results, policy)
 	}
 	if worst > 0 {
 		return &exitError{code: worst}
@@ -100,8 +100,8 @@ func doctor(c *cli.Context) error {
 	return nil
 }
 
-func printExamination(c *cli.Context, found []diagnosis, policy string) {
-	for _, d := range found {
+func printCheckup(c *cli.Context, results []checkResult, policy string) {
+	for _, d := range results {
 		if c.Bool("quiet") && d.State == "ok" {
 			continue
 		}
@@ -118,165 +118,165 @@ func printExamination(c *cli.Context, found []diagnosis, policy string) {
 // clockTolerance is how far clocks may differ before rate windows are misjudged.
 const clockTolerance = 30 * time.Second
 
-// account looks at key, options, usage and clock.
-func (x *examination) account() {
+// checkAccount looks at key, options, usage and clock.
+func (x *checkup) checkAccount() {
 	c := x.c
 	baseURL, key, _, done, err := openAPI(c)
 	if err != nil {
-		x.fail("key", err, "")
+		x.addFailure("key", err, "")
 		return
 	}
 	defer done()
 	client, err := newClient(c, baseURL, key)
 	if err != nil {
-		x.fail("key", usagef("%v", err), "")
+		x.addFailure("key", usageErrorf("%v", err), "")
 		return
 	}
-	governor, err := newGovernor(c, baseURL, key)
+	limiter, err := newLimiter(c, baseURL, key)
 	if err != nil {
-		x.fail("quota", err, "")
+		x.addFailure("quota", err, "")
 		return
 	}
-	defer governor.Close() //nolint:errcheck // its counts are kept call by call
-	client.CountFree(governor.Counted)
+	defer limiter.Close() //nolint:errcheck // its counts are kept call by call
+	client.OnFreeRequest(limiter.AddCalls)
 	ctx, cancel := context.WithTimeout(c.Context, 30*time.Second)
 	defer cancel()
-	options, err := client.Options(ctx, schema.Company)
-	newer, newerErr := client.OptionsV3(ctx, schema.Company)
-	if gone := ended(err); gone != "" && newerErr == nil {
-		x.warn("api", "siglake run goes on with v3", "v2 answers: %s", gone)
-		options, err = newer, nil
+	options, err := client.FetchOptions(ctx, schema.Company)
+	optionsV3, errV3 := client.FetchOptionsV3(ctx, schema.Company)
+	if unserved := unservedText(err); unserved != "" && errV3 == nil {
+		x.addWarning("api", "siglake run goes on with v3", "v2 answers: %s", unserved)
+		options, err = optionsV3, nil
 	}
 	if err != nil {
-		x.fail("key", err, "check the key, the account and --base-url")
+		x.addFailure("key", err, "check the key, the account and --base-url")
 		return
 	}
-	x.ok("key", "%s accepts it and offers %d signal types for companies", baseURL, len(options.Signals))
-	if newerErr != nil {
-		x.warn("api", "siglake run --api v2 does without it; ids, scores, lookalikes and visitors do not", "v3 is not to be had: %v", newerErr)
+	x.addOK("key", "%s accepts it and offers %d signal types for companies", baseURL, len(options.Signals))
+	if errV3 != nil {
+		x.addWarning("api", "siglake run --api v2 does without it; ids, scores, lookalikes and visitors do not", "v3 is not to be had: %v", errV3)
 	} else {
-		x.ok("api", "v3 offers %d signal types for companies", len(newer.Signals))
+		x.addOK("api", "v3 offers %d signal types for companies", len(optionsV3.Signals))
 	}
-	switch clock := options.Clock; {
+	switch clock := options.ClockOffset; {
 	case clock == nil:
-		x.warn("clock", "", "the API's answers bear no date")
-	case clock.Ahead.Abs()-clock.Within > clockTolerance:
-		x.warn("clock", "set this machine's clock, for example with NTP", "it is %s off the API's: days and rate windows are misjudged", clock.Ahead.Abs().Round(time.Second))
+		x.addWarning("clock", "", "the API's answers bear no date")
+	case clock.Ahead.Abs()-clock.Tolerance > clockTolerance:
+		x.addWarning("clock", "set this machine's clock, for example with NTP", "it is %s off the API's: days and rate windows are misjudged", clock.Ahead.Abs().Round(time.Second))
 	default:
-		x.ok("clock", "within %s of the API's", (clock.Ahead.Abs() + clock.Within).Round(100*time.Millisecond))
+		x.addOK("clock", "within %s of the API's", (clock.Ahead.Abs() + clock.Tolerance).Round(100*time.Millisecond))
 	}
-	x.usage(ctx, client)
-	for _, w := range governor.State().Windows {
+	x.checkUsage(ctx, client)
+	for _, w := range limiter.State().Windows {
 		if w.Limit >= 0 {
-			x.ok("rate", "%s: %s of %s calls left", w.Name, knownText(w.Left), thousands(w.Limit))
+			x.addOK("rate", "%s: %s of %s calls left", w.Name, countOrUnknown(w.Left), thousands(w.Limit))
 		}
 	}
 }
 
-func (x *examination) usage(ctx context.Context, client *signals.Client) {
-	u, err := client.Usage(ctx)
+func (x *checkup) checkUsage(ctx context.Context, client *signals.Client) {
+	u, err := client.FetchUsage(ctx)
 	if err != nil {
-		x.warn("account", "the run goes on without prices: it takes an event to cost 1 credit, and windows from --plan", "its usage is not known: %v", err)
+		x.addWarning("account", "the run goes on without prices: it takes an event to cost 1 credit, and windows from --plan", "its usage is not known: %v", err)
 		return
 	}
 	switch {
 	case u.Remaining == 0:
-		x.fail("account", &exitError{exitDeferred, errors.New("no credits are left")}, "buy credits first")
+		x.addFailure("account", &exitError{exitDeferred, errors.New("no credits are left")}, "buy credits first")
 	case u.Remaining < 0:
-		x.warn("account", "", "it does not say how many credits are left")
+		x.addWarning("account", "", "it does not say how many credits are left")
 	default:
-		x.ok("account", "%s credits left, plan %s", thousands(u.Remaining), wordOr(u.Plan, "not stated"))
+		x.addOK("account", "%s credits left, plan %s", thousands(u.Remaining), orDefault(u.Plan, "not stated"))
 	}
 	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
 		if p, ok := u.Prices[action]; ok {
-			x.ok("price", "%s: %s for every %d", action, counted(int(p.Credits), "credit"), p.PerQuantity)
+			x.addOK("price", "%s: %s for every %d", action, countText(int(p.Credits), "credit"), p.PerQuantity)
 		} else {
-			x.warn("price", "", "%s is not priced, which does not mean free", action)
+			x.addWarning("price", "", "%s is not priced, which does not mean free", action)
 		}
 	}
 }
 
-func knownText(n int64) string {
+func countOrUnknown(n int64) string {
 	if n < 0 {
 		return "an unknown number"
 	}
 	return thousands(n)
 }
 
-func wordOr(s, otherwise string) string {
+func orDefault(s, fallback string) string {
 	if s == "" {
-		return otherwise
+		return fallback
 	}
 	return s
 }
 
-// lake looks at everything that keeps what was paid for. It gives the policy
+// checkLake looks at everything that keeps what was paid for. It gives the policy
 // that a bucket needs.
-func (x *examination) lake(lake string) (policy string) {
+func (x *checkup) checkLake(uri string) (policy string) {
 	c := x.c
-	if sinks.OnS3(lake) {
-		policy = x.bucket(lake)
-		if scratch, err := sinks.Scratch(lake, c.String("scratch")); err != nil {
-			x.fail("scratch", &exitError{exitStorage, err}, "")
+	if sinks.OnS3(uri) {
+		policy = x.checkBucket(uri)
+		if scratch, err := sinks.ScratchDir(uri, c.String("scratch")); err != nil {
+			x.addFailure("scratch", &exitError{exitStorage, err}, "")
 		} else {
-			x.disk(scratch, "scratch")
+			x.checkDisk(scratch, "scratch")
 		}
 	} else {
-		x.disk(strings.TrimPrefix(lake, "file://"), "disk")
+		x.checkDisk(strings.TrimPrefix(uri, "file://"), "disk")
 	}
-	inspector, err := inspect(c, lake)
+	inspector, err := inspectLake(c, uri)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		x.ok("lake", "there is none yet: the first run makes it")
+		x.addOK("lake", "there is none yet: the first run makes it")
 		return policy
 	case err != nil:
-		x.fail("lake", &exitError{exitStorage, err}, "")
+		x.addFailure("lake", &exitError{exitStorage, err}, "")
 		return policy
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
-	chain, err := inspector.Chain(c.Context)
+	chain, err := inspector.ReadChain(c.Context)
 	if err != nil {
-		x.fail("lake", &exitError{storageCode(err), err}, "siglake verify says more")
+		x.addFailure("lake", &exitError{storageCode(err), err}, "siglake verify says more")
 	} else if len(chain) == 0 {
-		x.ok("lake", "empty")
+		x.addOK("lake", "empty")
 	} else {
 		newest := chain[len(chain)-1]
-		x.ok("lake", "%d generations, the newest of %s", newest.Generation, newest.Run.Finished.UTC().Format("2006-01-02 15:04 UTC"))
+		x.addOK("lake", "%d generations, the newest of %s", newest.Generation, newest.Run.Finished.UTC().Format("2006-01-02 15:04 UTC"))
 	}
-	x.journal(lake)
+	x.checkJournal(uri)
 	return policy
 }
 
-// journal opens the journal, which reads all of its heads.
-func (x *examination) journal(lake string) {
-	if there, err := lakeExists(x.c, lake); err == nil && !there {
-		x.ok("journal", "there is none yet: the first run makes it")
+// checkJournal opens the journal, which reads all of its heads.
+func (x *checkup) checkJournal(uri string) {
+	if exists, err := lakeExists(x.c, uri); err == nil && !exists {
+		x.addOK("journal", "there is none yet: the first run makes it")
 		return
 	}
-	s, err := openState(x.c, lake, onlooker)
+	l, err := openLake(x.c, uri, readOnly)
 	if err != nil {
-		x.fail("journal", err, "siglake verify says more")
+		x.addFailure("journal", err, "siglake verify says more")
 		return
 	}
-	defer s.close() //nolint:errcheck // nothing was written
-	runs, doubts := s.journal.Runs(), s.journal.Doubts()
-	x.ok("journal", "%s", counted(len(runs), "run"))
-	if n := len(doubts); n > 0 {
-		x.warn("journal", "siglake held list --lake "+lake+" shows them", "in doubt: %s", counted(n, "call"))
+	defer l.close() //nolint:errcheck // nothing was written
+	runs, inDoubt := l.ledger.Runs(), l.ledger.CallsInDoubt()
+	x.addOK("journal", "%s", countText(len(runs), "run"))
+	if n := len(inDoubt); n > 0 {
+		x.addWarning("journal", "siglake held list --lake "+uri+" shows them", "in doubt: %s", countText(n, "call"))
 	}
-	if n := len(runs); n > 0 && runs[n-1].Done == nil {
-		x.warn("journal", "siglake resume --lake "+lake+" goes on with it", "run %s is not finished", runs[n-1].ID)
+	if n := len(runs); n > 0 && runs[n-1].Published == nil {
+		x.addWarning("journal", "siglake resume --lake "+uri+" goes on with it", "run %s is not finished", runs[n-1].ID)
 	}
 }
 
-// wantedRoom is how much free disk a run should find.
-const wantedRoom = 1 << 30
+// minFreeDisk is how much free disk a run should find.
+const minFreeDisk = 1 << 30
 
-// disk tries a durable write where a directory is or will be.
-func (x *examination) disk(path, name string) {
+// checkDisk tries a durable write where a directory is or will be.
+func (x *checkup) checkDisk(path, name string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		x.fail(name, &exitError{exitStorage, err}, "")
+		x.addFailure(name, &exitError{exitStorage, err}, "")
 		return
 	}
 	for {
@@ -288,58 +288,58 @@ func (x *examination) disk(path, name string) {
 		}
 		path = filepath.Dir(path)
 	}
-	took, err := syncTime(path)
+	took, err := timeSync(path)
 	if err != nil {
-		x.fail(name, &exitError{exitStorage, err}, "siglake must be able to write there")
+		x.addFailure(name, &exitError{exitStorage, err}, "siglake must be able to write there")
 		return
 	}
-	room, known := freeRoom(path)
+	free, known := freeSpace(path)
 	switch {
-	case known && room < wantedRoom:
-		x.warn(name, "make room before a large run", "%s: %s free, a durable write takes %s", path, byteText(room), took.Round(100*time.Microsecond))
+	case known && free < minFreeDisk:
+		x.addWarning(name, "make room before a large run", "%s: %s free, a durable write takes %s", path, byteText(free), took.Round(100*time.Microsecond))
 	case known:
-		x.ok(name, "%s: %s free, a durable write takes %s", path, byteText(room), took.Round(100*time.Microsecond))
+		x.addOK(name, "%s: %s free, a durable write takes %s", path, byteText(free), took.Round(100*time.Microsecond))
 	default:
-		x.ok(name, "%s: a durable write takes %s", path, took.Round(100*time.Microsecond))
+		x.addOK(name, "%s: a durable write takes %s", path, took.Round(100*time.Microsecond))
 	}
 }
 
-// syncTime makes a small file durable and removes it again.
-func syncTime(dir string) (took time.Duration, err error) {
+// timeSync makes a small file durable and removes it again.
+func timeSync(dir string) (took time.Duration, err error) {
 	f, err := os.CreateTemp(dir, ".siglake-doctor-*")
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	begun := time.Now()
+	started := time.Now()
 	_, err = f.WriteString("can this be written?\n")
 	err = errors.Join(err, f.Sync(), f.Close())
-	return time.Since(begun), err
+	return time.Since(started), err
 }
 
-// bucket tries what everything rests on, and gives the policy that allows it.
-func (x *examination) bucket(lake string) (policy string) {
+// checkBucket tries what everything rests on, and gives the policy that allows it.
+func (x *checkup) checkBucket(uri string) (policy string) {
 	c := x.c
-	name, key, err := bucket.Split(lake)
+	name, key, err := bucket.SplitURI(uri)
 	if err != nil {
-		x.fail("bucket", usagef("%v", err), "")
+		x.addFailure("bucket", usageErrorf("%v", err), "")
 		return ""
 	}
 	policy = bucketPolicy(name, strings.Trim(key, "/"), c.String("s3-kms-key"))
-	b, err := openBucket(c, lake)
+	b, err := openBucket(c, uri)
 	if err != nil {
-		x.fail("bucket", usagef("%v", err), "")
+		x.addFailure("bucket", usageErrorf("%v", err), "")
 		return policy
 	}
-	begun := time.Now()
-	if err := b.Probe(c.Context, stateDir); err != nil {
-		x.fail("bucket", &exitError{exitStorage, err}, "the policy below is what siglake needs; a store without conditional writes cannot be used")
+	started := time.Now()
+	if err := b.ProbeConditions(c.Context, stateDir); err != nil {
+		x.addFailure("bucket", &exitError{exitStorage, err}, "the policy below is what siglake needs; a store without conditional writes cannot be used")
 		return policy
 	}
-	x.ok("bucket", "%s heeds conditional writes; seven requests took %s", b.URI(""), time.Since(begun).Round(time.Millisecond))
+	x.addOK("bucket", "%s heeds conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
 	for _, err := range b.List(c.Context, "_meta/") {
 		if err != nil {
-			x.fail("bucket", &exitError{exitStorage, err}, "without s3:ListBucket a store answers 403 for what is not there, which cannot be told from a refusal")
+			x.addFailure("bucket", &exitError{exitStorage, err}, "without s3:ListBucket a store answers 403 for what is not there, which cannot be told from a refusal")
 		}
 		break
 	}

@@ -16,7 +16,7 @@ import (
 // TestDoctor: what is wrong is named with what to do, and ends as a run would;
 // nothing is spent, and nothing is made where there was nothing.
 func TestDoctor(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	api := []string{"--base-url", r.server.URL}
 	file := filepath.Join(t.TempDir(), "file")
@@ -52,7 +52,7 @@ func TestDoctor(t *testing.T) {
 			if tt.store != nil {
 				tt.store.Setenv(t)
 			}
-			code, stdout, stderr := call(t, append([]string{"doctor"}, tt.args...)...)
+			code, stdout, stderr := runProgram(t, append([]string{"doctor"}, tt.args...)...)
 			for _, want := range tt.says {
 				if code != tt.code || !strings.Contains(stdout+stderr, want) {
 					t.Errorf("exit %d, want %d and %q in:\n%s%s", code, tt.code, want, stdout, stderr)
@@ -67,19 +67,19 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("the doctor was billed: %+v", bill)
 	}
 	store.Setenv(t)
-	for o, err := range bucketOf(t, store, store.URI("doctor")).List(t.Context(), "") {
+	for o, err := range openTestBucket(t, store, store.URI("doctor")).List(t.Context(), "") {
 		t.Errorf("the doctor left %s behind, %v", o.Name, err)
 	}
 
 	// A lake with a doubt: said, and no failure.
 	r = newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
-	r.run(domains(150), plain...)
-	code, stdout, stderr := call(t, "doctor", "--json", "--base-url", r.server.URL, "--lake", r.lake)
-	var found []diagnosis
+	r.run(domainLines(150), baseFlags...)
+	code, stdout, stderr := runProgram(t, "doctor", "--json", "--base-url", r.server.URL, "--lake", r.lake)
+	var found []checkResult
 	if err := json.Unmarshal([]byte(stdout), &found); err != nil || code != exitComplete {
 		t.Fatalf("doctor --json: exit %d, %v: %s%s", code, err, stdout, stderr)
 	}
-	if !slices.ContainsFunc(found, func(d diagnosis) bool {
+	if !slices.ContainsFunc(found, func(d checkResult) bool {
 		return d.Name == "journal" && d.State == "warning" && strings.Contains(d.Detail, "in doubt") && strings.Contains(d.Advice, "held list")
 	}) {
 		t.Errorf("no word of the call in doubt: %s", fmt.Sprint(found))

@@ -27,9 +27,9 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// visit is one command among several on a lake, and what it cost by the
+// runResult is one command among several on a lake, and what it cost by the
 // simulator's bill.
-type visit struct {
+type runResult struct {
 	code           int
 	stdout, stderr string
 	requests       int // of any kind
@@ -38,26 +38,26 @@ type visit struct {
 	credits        int64
 }
 
-// visit runs "siglake run" on a lake that other runs have been at; what rig.run
+// rerun runs "siglake run" on a lake that other runs have been at; what rig.run
 // checks holds for the first one only.
-func (r *rig) visit(list string, flags ...string) visit {
+func (r *rig) rerun(list string, flags ...string) runResult {
 	r.t.Helper()
-	return r.visitContext(context.Background(), list, flags...)
+	return r.rerunContext(context.Background(), list, flags...)
 }
 
-func (r *rig) visitContext(ctx context.Context, list string, flags ...string) visit {
+func (r *rig) rerunContext(ctx context.Context, list string, flags ...string) runResult {
 	r.t.Helper()
-	return r.carry(ctx, []string{"run", "-"}, list, flags...)
+	return r.exec(ctx, []string{"run", "-"}, list, flags...)
 }
 
-// carry carries out a command that costs.
-func (r *rig) carry(ctx context.Context, words []string, list string, flags ...string) visit {
+// exec carries out a command that costs.
+func (r *rig) exec(ctx context.Context, words []string, list string, flags ...string) runResult {
 	r.t.Helper()
 	before := r.sim.Bill()
 	args := append(append([]string{"siglake"}, words...), "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0")
 	args = append(args, flags...)
 	var stdout, stderr bytes.Buffer
-	v := visit{code: execute(ctx, args, strings.NewReader(list), &stdout, &stderr)}
+	v := runResult{code: execute(ctx, args, strings.NewReader(list), &stdout, &stderr)}
 	v.stdout, v.stderr = stdout.String(), stderr.String()
 	if strings.Contains(v.stdout+v.stderr, canary) {
 		r.t.Error("the API key was printed")
@@ -136,41 +136,41 @@ func (r *rig) onCopy() *rig {
 	return &there
 }
 
-// oneDay keeps a test within the day in which it began: another day is another
+// freezeDay keeps a test within the day in which it began: another day is another
 // window, and is bought.
-func oneDay(t *testing.T) {
+func freezeDay(t *testing.T) {
 	t.Helper()
 	begun := time.Now()
-	today = func() time.Time { return begun }
-	t.Cleanup(func() { today = time.Now })
+	timeNow = func() time.Time { return begun }
+	t.Cleanup(func() { timeNow = time.Now })
 }
 
-// dieAt makes every operation on the lake's files fail from the first one on
+// crashAt makes every operation on the lake's files fail from the first one on
 // that at accepts. What is left is what a killed process leaves.
-func dieAt(t *testing.T, at func(op, path string) bool) {
+func crashAt(t *testing.T, matches func(op, path string) bool) {
 	t.Helper()
-	var dead atomic.Bool
+	var crashed atomic.Bool
 	fileHook = func(op, path string, do func() error) error {
-		if dead.Load() || at(op, path) {
-			dead.Store(true)
+		if crashed.Load() || matches(op, path) {
+			crashed.Store(true)
 			return errors.New("the process is dead")
 		}
 		return do()
 	}
-	t.Cleanup(revive)
+	t.Cleanup(clearFileHook)
 }
 
-func revive() { fileHook = nil }
+func clearFileHook() { fileHook = nil }
 
-// billed counts the calls that were charged.
-func (r *rig) billed() int { return r.sim.Bill().Billed }
+// billedCalls counts the calls that were charged.
+func (r *rig) billedCalls() int { return r.sim.Bill().Billed }
 
-func lined(lines []string) string { return strings.Join(lines, "\n") + "\n" }
+func joinLines(lines []string) string { return strings.Join(lines, "\n") + "\n" }
 
-// plain are the flags of the purchase that the lists and flags below differ from.
-var plain = []string{"--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "90d"}
+// baseFlags are the flags of the purchase that the lists and flags below differ from.
+var baseFlags = []string{"--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "90d"}
 
-const newcomer = "newcomer-11.example" // has events, most days
+const extraDomain = "newcomer-11.example" // has events, most days
 
 // purchase is what one run of its own, on an empty lake, would buy.
 type purchase struct {
@@ -179,22 +179,22 @@ type purchase struct {
 }
 
 type edit struct {
-	name  string
-	list  string
-	flags []string  // behind those of the first purchase
-	buys  *purchase // nil: nothing
-	twice bool      // buys pairs that were bought before
-	copy  int64     // duplicate lines
-	idle  bool      // the same command to siglake: not even a run
+	name        string
+	list        string
+	flags       []string  // behind those of the first purchase
+	purchase    *purchase // nil: nothing
+	repurchases bool      // buys pairs that were bought before
+	duplicates  int64     // duplicate lines
+	nothingToDo bool      // the same command to siglake: not even a run
 }
 
 // TestEditedList buys a list of 5,000 lines, edits list or flags, and buys
 // again: only what is new costs anything.
 func TestEditedList(t *testing.T) {
-	oneDay(t)
-	lines := strings.Fields(domains(5000))
+	freezeDay(t)
+	lines := strings.Fields(domainLines(5000))
 	r := newRig(t, simulator.Config{})
-	r.run(lined(lines), plain...)
+	r.run(joinLines(lines), baseFlags...)
 	if r.code != exitComplete {
 		t.Fatalf("exit %d: %s", r.code, r.stderr)
 	}
@@ -215,29 +215,29 @@ func TestEditedList(t *testing.T) {
 	}
 	reversed := slices.Clone(lines)
 	slices.Reverse(reversed)
-	same := lined(lines)
-	another := &purchase{[]string{newcomer}, plain}
+	same := joinLines(lines)
+	another := &purchase{[]string{extraDomain}, baseFlags}
 	all := func(flags ...string) *purchase { return &purchase{lines, flags} }
 	table := []edit{
-		{name: "line inserted at the top", list: newcomer + "\n" + same, buys: another},
-		{name: "line inserted in the middle", list: lined(slices.Insert(slices.Clone(lines), 2500, newcomer)), buys: another},
-		{name: "line inserted, batches of 37", list: lined(slices.Insert(slices.Clone(lines), 2500, newcomer)), flags: []string{"--batch-size", "37"}, buys: another},
-		{name: "line deleted", list: lined(slices.Delete(slices.Clone(lines), 700, 701))},
-		{name: "lines reversed", list: lined(reversed)},
-		{name: "line duplicated", list: lines[41] + "\n" + same, copy: 1},
-		{name: "spelled otherwise", list: lined(spelled)},
+		{name: "line inserted at the top", list: extraDomain + "\n" + same, purchase: another},
+		{name: "line inserted in the middle", list: joinLines(slices.Insert(slices.Clone(lines), 2500, extraDomain)), purchase: another},
+		{name: "line inserted, batches of 37", list: joinLines(slices.Insert(slices.Clone(lines), 2500, extraDomain)), flags: []string{"--batch-size", "37"}, purchase: another},
+		{name: "line deleted", list: joinLines(slices.Delete(slices.Clone(lines), 700, 701))},
+		{name: "lines reversed", list: joinLines(reversed)},
+		{name: "line duplicated", list: lines[41] + "\n" + same, duplicates: 1},
+		{name: "spelled otherwise", list: joinLines(spelled)},
 		{name: "by id instead of domain", list: ids},
-		{name: "batches of 37 for 100", list: same, flags: []string{"--batch-size", "37"}, idle: true},
-		{name: "concurrency 3 for 8", list: same, flags: []string{"--concurrency", "3"}, idle: true},
+		{name: "batches of 37 for 100", list: same, flags: []string{"--batch-size", "37"}, nothingToDo: true},
+		{name: "concurrency 3 for 8", list: same, flags: []string{"--concurrency", "3"}, nothingToDo: true},
 		{name: "signal type added", list: same, flags: []string{"--signals", "websiteTrafficIncrease"},
-			buys: all("--signals", "websiteTrafficIncrease", "--max-results", "2")},
+			purchase: all("--signals", "websiteTrafficIncrease", "--max-results", "2")},
 		{name: "--max-results 1 for 2", list: same, flags: []string{"--max-results", "1"}},
-		{name: "--since 120d for 90d", list: same, flags: []string{"--since", "120d"}, twice: true,
-			buys: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "120d")},
+		{name: "--since 120d for 90d", list: same, flags: []string{"--since", "120d"}, repurchases: true,
+			purchase: all("--signals", "surgeInHiring,financialEventsNews", "--max-results", "2", "--since", "120d")},
 		{name: "--since 30d for 90d", list: same, flags: []string{"--since", "30d"}},
-		{name: "news filter added", list: same, flags: []string{"--news-event-types", "Funding Round"}, twice: true,
-			buys: all("--signals", "financialEventsNews", "--max-results", "2", "--news-event-types", "Funding Round")},
-		{name: "--refresh", list: same, flags: []string{"--refresh"}, twice: true, buys: all(plain...)},
+		{name: "news filter added", list: same, flags: []string{"--news-event-types", "Funding Round"}, repurchases: true,
+			purchase: all("--signals", "financialEventsNews", "--max-results", "2", "--news-event-types", "Funding Round")},
+		{name: "--refresh", list: same, flags: []string{"--refresh"}, repurchases: true, purchase: all(baseFlags...)},
 	}
 
 	var report strings.Builder
@@ -248,31 +248,31 @@ func TestEditedList(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			alone := newRig(t, simulator.Config{})
 			alone.manifest = &pipeline.Manifest{}
-			if e.buys != nil {
-				alone.run(lined(e.buys.lines), e.buys.flags...)
+			if e.purchase != nil {
+				alone.run(joinLines(e.purchase.lines), e.purchase.flags...)
 			}
-			want := visit{calls: int(alone.manifest.Calls.Total), credits: alone.manifest.Credits.Charged, entities: len(alone.lines())}
+			want := runResult{calls: int(alone.manifest.Calls.Total), credits: alone.manifest.Credits.Charged, entities: len(alone.accountRows())}
 
 			at := r.onCopy()
 			at.t = t
-			got := at.visit(e.list, slices.Concat(plain, e.flags)...)
+			got := at.rerun(e.list, slices.Concat(baseFlags, e.flags)...)
 			fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%v\t\n", e.name, got.calls, got.credits, got.requests-got.calls, at.manifest.Accounts.ByStatus)
-			if (visit{calls: got.calls, credits: got.credits, entities: got.entities}) != want {
+			if (runResult{calls: got.calls, credits: got.credits, entities: got.entities}) != want {
 				t.Errorf("cost %d calls about %d entities, %d credits; want %d, %d, %d", got.calls, got.entities, got.credits, want.calls, want.entities, want.credits)
 			}
 			if got.code != exitComplete {
 				t.Errorf("exit %d, want %d: %s", got.code, exitComplete, got.stderr)
 			}
-			if e.idle {
+			if e.nothingToDo {
 				if got.requests != 0 || at.manifest.Generation != 1 {
 					t.Errorf("%d requests, generation %d; want none and the first", got.requests, at.manifest.Generation)
 				}
 				return
 			}
-			if said := strings.Contains(got.stderr, "buying again what was bought before"); said != e.twice {
-				t.Errorf("it says that it buys again: %v; want %v: %s", said, e.twice, got.stderr)
+			if said := strings.Contains(got.stderr, "buying again what was bought before"); said != e.repurchases {
+				t.Errorf("it says that it buys again: %v; want %v: %s", said, e.repurchases, got.stderr)
 			}
-			at.checkFates(e, alone.manifest.Accounts.ByStatus)
+			at.checkStatuses(e, alone.manifest.Accounts.ByStatus)
 
 			rows := at.uids(at.generations()...)
 			there := map[string]int{}
@@ -284,8 +284,8 @@ func TestEditedList(t *testing.T) {
 			if diff := cmp.Diff(there, rows); diff != "" {
 				t.Errorf("rows by event_uid differ from those of the two purchases (-want +got):\n%.2000s", diff)
 			}
-			if n := repeated(rows); n > 0 != e.twice {
-				t.Errorf("%d events have several rows; bought again: %v", n, e.twice)
+			if n := countRepeated(rows); n > 0 != e.repurchases {
+				t.Errorf("%d events have several rows; bought again: %v", n, e.repurchases)
 			}
 			at.checkSecret()
 		})
@@ -299,8 +299,8 @@ func TestEditedList(t *testing.T) {
 // TestRaisedCap: a higher cap asks again only about the pairs that reached the
 // lower one. The others brought all there was.
 func TestRaisedCap(t *testing.T) {
-	oneDay(t)
-	list := domains(2000)
+	freezeDay(t)
+	list := domainLines(2000)
 	common := []string{"--signals", "surgeInHiring,financialEventsNews", "--since", "90d"}
 	capped := func(n string) []string { return append([]string{"--max-results", n}, common...) }
 	whole := newRig(t, simulator.Config{})
@@ -323,7 +323,7 @@ func TestRaisedCap(t *testing.T) {
 			entities[strings.Fields(pair)[0]] = true
 		}
 	}
-	v := r.visit(list, capped("5")...)
+	v := r.rerun(list, capped("5")...)
 	if v.code != exitComplete || v.credits != int64(credits) || v.entities != len(entities) || v.entities == 0 || v.entities > 1000 {
 		t.Errorf("a higher cap: exit %d, %d credits, %d entities; want %d, %d, %d: %s", v.code, v.credits, v.entities, exitComplete, credits, len(entities), v.stderr)
 	}
@@ -334,10 +334,10 @@ func TestRaisedCap(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events of both purchases (-want +got):\n%.2000s", diff)
 	}
-	if code, _, stderr := call(t, "verify", "--lake", r.lake); code != exitComplete {
+	if code, _, stderr := runProgram(t, "verify", "--lake", r.lake); code != exitComplete {
 		t.Errorf("verify: exit %d: %s", code, stderr)
 	}
-	if again := r.visit(list, append(capped("6"), "--batch-size", "50")...); again.entities >= v.entities {
+	if again := r.rerun(list, append(capped("6"), "--batch-size", "50")...); again.entities >= v.entities {
 		t.Errorf("a cap of 6 after one of 5: %d entities, want less than the %d of 5 after 2", again.entities, v.entities)
 	}
 }
@@ -348,44 +348,44 @@ func TestRaisedCap(t *testing.T) {
 // they bring teaches nothing about other entities.
 func TestRaisedCapOfMany(t *testing.T) {
 	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day
-	today = func() time.Time { return day }
-	t.Cleanup(func() { today = time.Now })
-	r := newRig(t, simulator.Config{Now: today})
+	timeNow = func() time.Time { return day }
+	t.Cleanup(func() { timeNow = time.Now })
+	r := newRig(t, simulator.Config{Now: timeNow})
 	list := writeList(t, "many", 1500)
 	flags := func(list, limit string) []string {
 		return []string{list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "all", "--max-results", limit, "--plan", "unlimited", "--rate", "0"}
 	}
 	buy := func(limit string) {
 		t.Helper()
-		if code, _, stderr := call(t, append([]string{"run", "--quiet"}, flags(list, limit)...)...); code != exitComplete {
+		if code, _, stderr := runProgram(t, append([]string{"run", "--quiet"}, flags(list, limit)...)...); code != exitComplete {
 			t.Fatalf("run: exit %d: %s", code, stderr)
 		}
 	}
 	buy("1")
 	fresh := writeList(t, "fresh", 300)
-	before, o := r.sim.Bill().Credits, planned(t, flags(list, "10")...)
-	unbiased := planned(t, flags(fresh, "10")...).Credits
+	before, o := r.sim.Bill().Credits, planJSON(t, flags(list, "10")...)
+	unbiased := planJSON(t, flags(fresh, "10")...).Credits
 	buy("10")
 	if cost := r.sim.Bill().Credits - before; o.Calls > 30 || o.Entities >= 1500 || cost < o.Credits.P5 || cost > o.Credits.P95 {
 		t.Errorf("%d entities in %d calls for %d credits, foreseen %d to %d; want less than 1500, at most 30, and a cost within", o.Entities, o.Calls, cost, o.Credits.P5, o.Credits.P95)
 	}
-	if diff := cmp.Diff(unbiased, planned(t, flags(fresh, "10")...).Credits); diff != "" {
+	if diff := cmp.Diff(unbiased, planJSON(t, flags(fresh, "10")...).Credits); diff != "" {
 		t.Errorf("forecast of another list, before and after the higher cap (-before +after):\n%s", diff)
 	}
-	if code, stdout, stderr := call(t, "verify", "--lake", r.lake); code != exitComplete {
+	if code, stdout, stderr := runProgram(t, "verify", "--lake", r.lake); code != exitComplete {
 		t.Errorf("verify: exit %d: %s%s", code, stdout, stderr)
 	}
 }
 
-// lines are the rows of the accounts table; none without a manifest.
-func (r *rig) lines() []map[string]any { return r.table(schema.Accounts) }
+// accountRows are the rows of the accounts table; none without a manifest.
+func (r *rig) accountRows() []map[string]any { return r.table(schema.Accounts) }
 
-// checkFates: what was bought fares as it would on a lake of its own, and all
+// checkStatuses: what was bought fares as it would on a lake of its own, and all
 // other lines are cached, or repeat another one.
-func (r *rig) checkFates(e edit, bought map[schema.Status]int64) {
+func (r *rig) checkStatuses(e edit, bought map[schema.Status]int64) {
 	r.t.Helper()
 	want := map[schema.Status]int64{}
-	rest := int64(len(r.lines())) - e.copy
+	rest := int64(len(r.accountRows())) - e.duplicates
 	for s, n := range bought {
 		want[s] = n
 		rest -= n
@@ -393,16 +393,16 @@ func (r *rig) checkFates(e edit, bought map[schema.Status]int64) {
 	if rest > 0 {
 		want[schema.Cached] = rest
 	}
-	if e.copy > 0 {
-		want[schema.Duplicate] = e.copy
+	if e.duplicates > 0 {
+		want[schema.Duplicate] = e.duplicates
 	}
 	if diff := cmp.Diff(want, r.manifest.Accounts.ByStatus); diff != "" {
 		r.t.Errorf("lines by status (-want +got):\n%s", diff)
 	}
 }
 
-// repeated counts the events with several rows.
-func repeated(rows map[string]int) (n int) {
+// countRepeated counts the events with several rows.
+func countRepeated(rows map[string]int) (n int) {
 	for _, count := range rows {
 		if count > 1 {
 			n++
@@ -414,24 +414,24 @@ func repeated(rows map[string]int) (n int) {
 // TestFinishedAgain: a command that has been carried out asks nothing, costs
 // nothing and changes nothing, however it had ended, and ends in the same way.
 func TestFinishedAgain(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	for name, c := range map[string]struct {
 		cfg  simulator.Config
 		list string
 		code int
 	}{
-		"complete":     {code: exitComplete, list: domains(300)},
-		"with rejects": {code: exitRejects, list: domains(300) + "no domain at all\n"},
-		"in doubt":     {code: exitHeld, list: domains(300), cfg: simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}}},
+		"complete":     {code: exitComplete, list: domainLines(300)},
+		"with rejects": {code: exitRejects, list: domainLines(300) + "no domain at all\n"},
+		"in doubt":     {code: exitInDoubt, list: domainLines(300), cfg: simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, c.cfg)
-			r.run(c.list, plain...)
+			r.run(c.list, baseFlags...)
 			if r.code != c.code {
 				t.Fatalf("exit %d, want %d: %s", r.code, c.code, r.stderr)
 			}
 			before := r.digests()
-			v := r.visit(c.list, plain...)
+			v := r.rerun(c.list, baseFlags...)
 			if v.code != c.code || v.requests != 0 || v.credits != 0 {
 				t.Errorf("again: exit %d, %d requests, %d credits; want %d, 0, 0", v.code, v.requests, v.credits, c.code)
 			}
@@ -451,10 +451,10 @@ func TestLocked(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	tries := 0
 	fileHook = func(op, path string, do func() error) error {
-		if r.billed() == 2 && tries == 0 { // in the middle of the first run, which waits meanwhile
+		if r.billedCalls() == 2 && tries == 0 { // in the middle of the first run, which waits meanwhile
 			tries++
-			for _, flags := range [][]string{plain, {"--signals", "news", "--new-run"}, {"--signals", "news", "--refresh"}} {
-				v := r.visit(domains(300), flags...)
+			for _, flags := range [][]string{baseFlags, {"--signals", "news", "--new-run"}, {"--signals", "news", "--refresh"}} {
+				v := r.rerun(domainLines(300), flags...)
 				if v.code != exitLocked || v.requests != 0 {
 					t.Errorf("%v during another run: exit %d, %d requests; want %d, 0", flags, v.code, v.requests, exitLocked)
 				}
@@ -465,23 +465,23 @@ func TestLocked(t *testing.T) {
 		}
 		return do()
 	}
-	defer revive()
-	r.run(domains(300), append([]string{"--concurrency", "1"}, plain...)...)
+	defer clearFileHook()
+	r.run(domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	if r.code != exitComplete || tries == 0 {
 		t.Errorf("exit %d, %d others tried; want %d and one: %s", r.code, tries, exitComplete, r.stderr)
 	}
 }
 
-// TestLookWhileRunning: whoever looks at a lake neither stops a run nor is
+// TestReadWhileRunning: whoever looks at a lake neither stops a run nor is
 // stopped by one, and writes nothing.
-func TestLookWhileRunning(t *testing.T) {
-	oneDay(t)
+func TestReadWhileRunning(t *testing.T) {
+	freezeDay(t)
 	r := newRig(t, simulator.Config{Latency: 3 * time.Millisecond})
 	path := writeList(t, "look", 4000)
 	done := make(chan int)
 	cmd := exec.Command(os.Args[0], slices.Concat([]string{"run", path, "--lake", r.lake, "--base-url", r.server.URL,
-		"--plan", "unlimited", "--rate", "0", "--batch-size", "10", "--quiet"}, plain)...)
-	cmd.Env = append(os.Environ(), beProgram+"=0")
+		"--plan", "unlimited", "--rate", "0", "--batch-size", "10", "--quiet"}, baseFlags)...)
+	cmd.Env = append(os.Environ(), runAsProgram+"=0")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -499,8 +499,8 @@ func TestLookWhileRunning(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(r.lake, stateDir, "journal", "00000001.journal")); err != nil {
 			continue // it has hardly begun
 		}
-		for _, args := range [][]string{{"status"}, {"held", "list"}, {"verify"}, slices.Concat([]string{"plan", path, "--base-url", r.server.URL}, plain)} {
-			code, _, stderr := call(t, slices.Concat(args, []string{"--lake", r.lake})...)
+		for _, args := range [][]string{{"status"}, {"held", "list"}, {"verify"}, slices.Concat([]string{"plan", path, "--base-url", r.server.URL}, baseFlags)} {
+			code, _, stderr := runProgram(t, slices.Concat(args, []string{"--lake", r.lake})...)
 			if code != exitComplete && (args[0] != "verify" || code != exitLocked) {
 				t.Fatalf("%v: exit %d: %s", args, code, stderr)
 			}
@@ -520,15 +520,15 @@ func TestLookWhileRunning(t *testing.T) {
 // with it. Others are told what differs, and may leave it with --new-run: what
 // it had paid for is published and is not bought again.
 func TestUnfinished(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	died := map[string]func(r *rig) func(op, path string) bool{
 		// The tenth answer came, and the process died before it wrote it down.
 		"with a call in doubt": func(r *rig) func(op, path string) bool {
-			return func(op, _ string) bool { return op == "write" && r.billed() == 10 }
+			return func(op, _ string) bool { return op == "write" && r.billedCalls() == 10 }
 		},
 		// It died when it had been written, and not been read.
 		"with an answer unread": func(r *rig) func(op, path string) bool {
-			return func(op, _ string) bool { return op == "sync" && r.billed() == 10 }
+			return func(op, _ string) bool { return op == "sync" && r.billedCalls() == 10 }
 		},
 		"before publication": func(*rig) func(op, path string) bool {
 			return func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") }
@@ -539,16 +539,16 @@ func TestUnfinished(t *testing.T) {
 			}
 		},
 	}
-	list := domains(2000)
-	more := newcomer + "\n" + list
+	list := domainLines(2000)
+	more := extraDomain + "\n" + list
 	undisturbed := newRig(t, simulator.Config{})
-	undisturbed.run(more, plain...)
+	undisturbed.run(more, baseFlags...)
 	for name, at := range died {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, simulator.Config{})
-			dieAt(t, at(r))
-			first := r.visit(list, append([]string{"--concurrency", "1"}, plain...)...)
-			revive()
+			crashAt(t, at(r))
+			first := r.rerun(list, append([]string{"--concurrency", "1"}, baseFlags...)...)
+			clearFileHook()
 			if first.code != exitStorage || r.manifest != nil {
 				t.Fatalf("exit %d, manifest %v; want %d and none: %s", first.code, r.manifest, exitStorage, first.stderr)
 			}
@@ -568,13 +568,13 @@ func TestUnfinished(t *testing.T) {
 				if staged {
 					continue
 				}
-				v := r.visit(other.list, slices.Concat(plain, other.flags)...)
+				v := r.rerun(other.list, slices.Concat(baseFlags, other.flags)...)
 				if v.code != exitUsage || v.requests != 0 || !strings.Contains(v.stderr, other.says) || !strings.Contains(v.stderr, "--new-run") {
 					t.Errorf("%v: exit %d, %d requests, message %q; want %d, none, and that %s and of --new-run", other.flags, v.code, v.requests, v.stderr, exitUsage, other.says)
 				}
 			}
 
-			second := r.visit(more, append([]string{"--new-run"}, plain...)...)
+			second := r.rerun(more, append([]string{"--new-run"}, baseFlags...)...)
 			chain := r.generations()
 			if len(chain) != 2 {
 				t.Fatalf("%d generations, want that of the dead run and that of the new one; exit %d: %s", len(chain), second.code, second.stderr)
@@ -583,16 +583,16 @@ func TestUnfinished(t *testing.T) {
 				t.Errorf("%d and %d entities were asked about, want each of 2001 once", first.entities, second.entities)
 			}
 			lost := r.sim.Bill().Credits - chain[0].Credits.Charged - chain[1].Credits.Charged
-			if want := chain[0].Credits.AmbiguousCeiling; lost < 0 || lost > want {
+			if want := chain[0].Credits.InDoubtCeiling; lost < 0 || lost > want {
 				t.Errorf("%d credits were billed and are in no manifest, want at most the declared %d", lost, want)
 			}
 			want := undisturbed.uids(undisturbed.manifest)
-			held := r.manifest.Accounts.ByStatus[schema.Held]
+			held := r.manifest.Accounts.ByStatus[schema.InDoubt]
 			if name == "with a call in doubt" {
-				if second.code != exitHeld || held != 100 || chain[0].Credits.AmbiguousCalls != 1 {
-					t.Errorf("exit %d, %d lines held, %d calls in doubt; want %d, 100, 1", second.code, held, chain[0].Credits.AmbiguousCalls, exitHeld)
+				if second.code != exitInDoubt || held != 100 || chain[0].Credits.InDoubtCalls != 1 {
+					t.Errorf("exit %d, %d lines held, %d calls in doubt; want %d, 100, 1", second.code, held, chain[0].Credits.InDoubtCalls, exitInDoubt)
 				}
-				for row := range undisturbed.of(r.heldKeys()) {
+				for row := range undisturbed.uidsOf(r.inDoubtKeys()) {
 					delete(want, row)
 				}
 			} else if second.code != exitComplete || held != 0 || lost != 0 {
@@ -606,19 +606,19 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
-// heldKeys are the keys of the lines in doubt.
-func (r *rig) heldKeys() map[string]bool {
+// inDoubtKeys are the keys of the lines in doubt.
+func (r *rig) inDoubtKeys() map[string]bool {
 	keys := map[string]bool{}
-	for _, a := range r.lines() {
-		if a["status"] == string(schema.Held) {
+	for _, a := range r.accountRows() {
+		if a["status"] == string(schema.InDoubt) {
 			keys[a["account_key"].(string)] = true
 		}
 	}
 	return keys
 }
 
-// of are the events about some lines.
-func (r *rig) of(keys map[string]bool) map[string]bool {
+// uidsOf are the events about some lines.
+func (r *rig) uidsOf(keys map[string]bool) map[string]bool {
 	uids := map[string]bool{}
 	for _, row := range r.events() {
 		if key, ok := row["account_key"].(string); ok && keys[key] {
@@ -631,10 +631,10 @@ func (r *rig) of(keys map[string]bool) map[string]bool {
 // TestContinued: a run that was stopped on request goes on with the same
 // command: each pair is bought once in total.
 func TestContinued(t *testing.T) {
-	oneDay(t)
-	list := domains(3000)
-	calm := newRig(t, simulator.Config{})
-	calm.run(list, plain...)
+	freezeDay(t)
+	list := domainLines(3000)
+	baseline := newRig(t, simulator.Config{})
+	baseline.run(list, baseFlags...)
 	for _, n := range []string{"1", "8"} {
 		t.Run("concurrency "+n, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
@@ -644,27 +644,27 @@ func TestContinued(t *testing.T) {
 					cancel()
 				}
 			}})
-			flags := append([]string{"--concurrency", n}, plain...)
-			first := r.visitContext(ctx, list, flags...)
+			flags := append([]string{"--concurrency", n}, baseFlags...)
+			first := r.rerunContext(ctx, list, flags...)
 			before := r.manifest
 			if first.code != exitDeferred || before == nil || before.Accounts.ByStatus[schema.Deferred] == 0 {
 				t.Fatalf("exit %d, %+v; want %d and lines left: %s", first.code, before, exitDeferred, first.stderr)
 			}
-			second := r.visit(list, flags...)
+			second := r.rerun(list, flags...)
 			if second.code != exitComplete || r.manifest.Run.Continues != before.Run.ID {
 				t.Errorf("exit %d, continues %q; want %d, %q: %s", second.code, r.manifest.Run.Continues, exitComplete, before.Run.ID, second.stderr)
 			}
-			if first.entities+second.entities != 3000 || first.credits+second.credits != calm.manifest.Credits.Charged {
+			if first.entities+second.entities != 3000 || first.credits+second.credits != baseline.manifest.Credits.Charged {
 				t.Errorf("asked about %d + %d entities for %d + %d credits, want 3000 and %d in total",
-					first.entities, second.entities, first.credits, second.credits, calm.manifest.Credits.Charged)
+					first.entities, second.entities, first.credits, second.credits, baseline.manifest.Credits.Charged)
 			}
 			if got, want := r.manifest.Accounts.ByStatus[schema.Cached], int64(first.entities); got != want {
 				t.Errorf("%d lines cached, want the %d that were asked about before", got, want)
 			}
-			if diff := cmp.Diff(calm.uids(calm.manifest), r.uids(r.generations()...)); diff != "" {
+			if diff := cmp.Diff(baseline.uids(baseline.manifest), r.uids(r.generations()...)); diff != "" {
 				t.Errorf("rows by event_uid, undisturbed and continued (-want +got):\n%.2000s", diff)
 			}
-			if third := r.visit(list, flags...); third.requests != 0 || third.code != exitComplete {
+			if third := r.rerun(list, flags...); third.requests != 0 || third.code != exitComplete {
 				t.Errorf("once more: exit %d, %d requests; want %d, 0", third.code, third.requests, exitComplete)
 			}
 		})
@@ -674,8 +674,8 @@ func TestContinued(t *testing.T) {
 // TestRefreshContinued: buying again on purpose can be interrupted like any
 // other run, and goes on where it stopped.
 func TestRefreshContinued(t *testing.T) {
-	oneDay(t)
-	list := domains(3000)
+	freezeDay(t)
+	list := domainLines(3000)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var posts atomic.Int64
@@ -684,13 +684,13 @@ func TestRefreshContinued(t *testing.T) {
 			cancel()
 		}
 	}})
-	r.run(list, plain...)
-	flags := append([]string{"--refresh"}, plain...)
-	first := r.visitContext(ctx, list, flags...)
+	r.run(list, baseFlags...)
+	flags := append([]string{"--refresh"}, baseFlags...)
+	first := r.rerunContext(ctx, list, flags...)
 	if first.code != exitDeferred || first.entities == 0 {
 		t.Fatalf("exit %d, asked about %d; want %d and some: %s", first.code, first.entities, exitDeferred, first.stderr)
 	}
-	second := r.visit(list, flags...)
+	second := r.rerun(list, flags...)
 	if n := first.entities + second.entities; n != 3000 || second.code != exitComplete {
 		t.Errorf("refreshing, interrupted: exit %d, asked about %d and %d; want %d, each of 3000 once", second.code, first.entities, second.entities, exitComplete)
 	}
@@ -699,19 +699,19 @@ func TestRefreshContinued(t *testing.T) {
 // TestGivenUp: a run that was left for another one has lines that nobody read,
 // so its command, when it comes again, has something to do.
 func TestGivenUp(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{})
-	list, flags := domains(600), append([]string{"--concurrency", "1"}, plain...)
-	dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 2 })
-	r.visit(list, flags...)
-	revive()
-	if v := r.visit(newcomer, append([]string{"--new-run"}, flags...)...); v.code != exitComplete || v.entities != 1 {
+	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)
+	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 2 })
+	r.rerun(list, flags...)
+	clearFileHook()
+	if v := r.rerun(extraDomain, append([]string{"--new-run"}, flags...)...); v.code != exitComplete || v.entities != 1 {
 		t.Fatalf("another run: exit %d, %d entities; want %d and 1: %s", v.code, v.entities, exitComplete, v.stderr)
 	}
-	if v := r.visit(list, flags...); v.code != exitComplete || v.entities != 400 {
+	if v := r.rerun(list, flags...); v.code != exitComplete || v.entities != 400 {
 		t.Errorf("the first command again: exit %d, %d entities; want %d and the 400 that were left: %s%s", v.code, v.entities, exitComplete, v.stdout, v.stderr)
 	}
-	if v := r.visit(list, flags...); v.code != exitComplete || v.requests != 0 {
+	if v := r.rerun(list, flags...); v.code != exitComplete || v.requests != 0 {
 		t.Errorf("and once more: exit %d, %d requests; want %d and none: %s", v.code, v.requests, exitComplete, v.stdout)
 	}
 }

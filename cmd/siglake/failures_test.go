@@ -20,39 +20,39 @@ import (
 
 // failure is a way in which an operation on a file fails.
 type failure struct {
-	name  string
-	on    []string // the operations that can fail so
-	err   syscall.Errno
-	how   func(path string, do func() error) error // what is done of the operation all the same; nil: nothing
-	lasts bool                                     // from then on, every such operation fails
-	then  *failure                                 // in this way; nil: in the same one
+	name      string
+	ops       []string // the operations that can fail so
+	err       syscall.Errno
+	effect    func(path string, do func() error) error // what is done of the operation all the same; nil: nothing
+	permanent bool                                     // from then on, every such operation fails
+	next      *failure                                 // in this way; nil: in the same one
 }
 
 var (
-	taking   = []string{"mkdir", "create", "allocate", "write", "sync", "syncdir", "link", "rename"} // room on the disk
-	changing = append([]string{"truncate", "remove", "close"}, taking...)
-	every    = append([]string{"list", "open", "read", "stat"}, changing...)
-	syncing  = []string{"sync", "syncdir"}
+	spaceOps    = []string{"mkdir", "create", "allocate", "write", "sync", "syncdir", "link", "rename"} // room on the disk
+	mutatingOps = append([]string{"truncate", "remove", "close"}, spaceOps...)
+	allOps      = append([]string{"list", "open", "read", "stat"}, mutatingOps...)
+	syncOps     = []string{"sync", "syncdir"}
 
-	diskFull = failure{name: "disk full", on: taking, err: syscall.ENOSPC, lasts: true}
+	diskFull = failure{name: "disk full", ops: spaceOps, err: syscall.ENOSPC, permanent: true}
 )
 
 var failures = []failure{
-	{name: "no space once", on: taking, err: syscall.ENOSPC},
+	{name: "no space once", ops: spaceOps, err: syscall.ENOSPC},
 	diskFull,
-	{name: "no large room", on: []string{"allocate"}, err: syscall.ENOSPC, lasts: true},
-	{name: "input/output error once", on: every, err: syscall.EIO},
-	{name: "disk gone", on: every, err: syscall.EIO, lasts: true},
-	{name: "short write once", on: []string{"write"}, err: syscall.ENOSPC, how: half},
-	{name: "short write, then disk full", on: []string{"write"}, err: syscall.ENOSPC, how: half, lasts: true, then: &diskFull},
-	{name: "sync error once", on: syncing, err: syscall.EIO},
-	{name: "sync errors", on: syncing, err: syscall.EIO, lasts: true},
-	{name: "done, and reported as failed", on: changing, err: syscall.EIO, how: whole}, // the answer was lost, as over a network
+	{name: "no large room", ops: []string{"allocate"}, err: syscall.ENOSPC, permanent: true},
+	{name: "input/output error once", ops: allOps, err: syscall.EIO},
+	{name: "disk gone", ops: allOps, err: syscall.EIO, permanent: true},
+	{name: "short write once", ops: []string{"write"}, err: syscall.ENOSPC, effect: doHalf},
+	{name: "short write, then disk full", ops: []string{"write"}, err: syscall.ENOSPC, effect: doHalf, permanent: true, next: &diskFull},
+	{name: "sync error once", ops: syncOps, err: syscall.EIO},
+	{name: "sync errors", ops: syncOps, err: syscall.EIO, permanent: true},
+	{name: "done, and reported as failed", ops: mutatingOps, err: syscall.EIO, effect: doFully}, // the answer was lost, as over a network
 }
 
-// absorbed are the failures that a run may survive: it ends as if nothing had
+// tolerated are the failures that a run may survive: it ends as if nothing had
 // been, and is then really complete.
-var absorbed = []struct {
+var tolerated = []struct {
 	on   []string // operations
 	path string   // what the path ends in, or below the lake begins with
 	why  string
@@ -64,11 +64,11 @@ var absorbed = []struct {
 	{[]string{"remove"}, "/_staging/", "all is published by then, and the next run sweeps the scratch directory"},
 }
 
-func whole(_ string, do func() error) error { return do() }
+func doFully(_ string, do func() error) error { return do() }
 
-// half writes, and then makes the file's latter half of what was written what
+// doHalf writes, and then makes the file's latter half of what was written what
 // it was before.
-func half(path string, do func() error) error {
+func doHalf(path string, do func() error) error {
 	before, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -102,9 +102,9 @@ func half(path string, do func() error) error {
 	return f.Truncate(int64(max(middle, len(before))))
 }
 
-// strike makes the n-th operation fail that can fail so, until the hook is
+// injectFailure makes the n-th operation fail that can fail so, until the hook is
 // removed, and gives what has failed.
-func strike(t *testing.T, f *failure, n int) (struck func() []operation) {
+func injectFailure(t *testing.T, f *failure, n int) (failures func() []operation) {
 	t.Helper()
 	var mu sync.Mutex
 	var failed []operation
@@ -112,21 +112,21 @@ func strike(t *testing.T, f *failure, n int) (struck func() []operation) {
 	fileHook = func(op, path string, do func() error) error {
 		mu.Lock()
 		now := f
-		if len(failed) > 0 && f.then != nil {
-			now = f.then
+		if len(failed) > 0 && f.next != nil {
+			now = f.next
 		}
-		can := slices.Contains(now.on, op)
+		can := slices.Contains(now.ops, op)
 		if can {
 			seen++
 		}
-		if !can || len(failed) == 0 && seen < n || len(failed) > 0 && !f.lasts {
+		if !can || len(failed) == 0 && seen < n || len(failed) > 0 && !f.permanent {
 			mu.Unlock()
 			return do()
 		}
 		failed = append(failed, operation{op, path})
 		mu.Unlock()
-		if now.how != nil {
-			if err := now.how(path, do); err != nil {
+		if now.effect != nil {
+			if err := now.effect(path, do); err != nil {
 				return err // it would have failed anyway: a file that is not there
 			}
 		}
@@ -143,8 +143,8 @@ type operation struct{ op, path string }
 
 func (o operation) String() string { return o.op + " " + o.path }
 
-// serve gives the world a new simulator in this process.
-func (w *world) serve(t *testing.T, seed uint64) {
+// startSimulator gives the world a new simulator in this process.
+func (w *world) startSimulator(t *testing.T, seed uint64) {
 	t.Helper()
 	sim, err := simulator.New(simulator.Config{Seed: seed, Plan: "unlimited", Keys: []string{canary}})
 	if err != nil {
@@ -152,28 +152,28 @@ func (w *world) serve(t *testing.T, seed uint64) {
 	}
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
-	w.t, w.url, w.bill, w.lake = t, server.URL, sim.Bill, filepath.Join(t.TempDir(), "lake")
+	w.t, w.url, w.readBill, w.lake = t, server.URL, sim.Bill, filepath.Join(t.TempDir(), "lake")
 }
 
-// here runs the list in this process.
-func (w *world) here() (code int, output string) {
+// runInProcess runs the list in this process.
+func (w *world) runInProcess() (code int, output string) {
 	w.t.Helper()
 	var out bytes.Buffer
 	code = execute(context.Background(), append([]string{"siglake"}, w.args(w.lake, w.url)...), nil, &out, &out)
 	return code, out.String()
 }
 
-// wound is what the process before left behind.
-type wound struct {
-	name   string
-	at     func() func(op, path string) bool // where it died; nil: there was none
-	doubts bool                              // it may have left calls in doubt
+// priorCrash is what the process before left behind.
+type priorCrash struct {
+	name          string
+	crashPoint    func() func(op, path string) bool // where it died; nil: there was none
+	leavesInDoubt bool                              // it may have left calls in doubt
 }
 
 var (
-	unhurt = wound{name: "new lake"}
-	wounds = []wound{
-		{name: "calls were on the wire", doubts: true, at: func() func(op, path string) bool {
+	noCrash      = priorCrash{name: "new lake"}
+	priorCrashes = []priorCrash{
+		{name: "calls were on the wire", leavesInDoubt: true, crashPoint: func() func(op, path string) bool {
 			syncs := 0
 			return func(op, path string) bool {
 				if op == "sync" && strings.HasSuffix(path, ".journal") {
@@ -182,7 +182,7 @@ var (
 				return syncs == 6
 			}
 		}},
-		{name: "half of the files were visible", at: func() func(op, path string) bool {
+		{name: "half of the files were visible", crashPoint: func() func(op, path string) bool {
 			shown := 0
 			return func(op, path string) bool {
 				if op == "rename" && strings.Contains(path, "/ledger/") && strings.HasSuffix(path, ".parquet") {
@@ -194,21 +194,21 @@ var (
 	}
 )
 
-// inflict lets a run die on the new lake.
-func (w *world) inflict(t *testing.T, before wound) {
+// crashFirst lets a run die on the new lake.
+func (w *world) crashFirst(t *testing.T, before priorCrash) {
 	t.Helper()
-	if before.at == nil {
+	if before.crashPoint == nil {
 		return
 	}
 	var mu sync.Mutex
-	at := before.at()
-	dieAt(t, func(op, path string) bool {
+	at := before.crashPoint()
+	crashAt(t, func(op, path string) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return at(op, path)
 	})
-	defer revive()
-	if code, output := w.here(); code != exitStorage {
+	defer clearFileHook()
+	if code, output := w.runInProcess(); code != exitStorage {
 		t.Fatalf("%s: exit %d, want %d\n%s", before.name, code, exitStorage, output)
 	}
 }
@@ -218,24 +218,24 @@ func (w *world) inflict(t *testing.T, before wound) {
 // disk.
 func TestFileFailures(t *testing.T) {
 	most, mostWounded := 3, 1
-	if full() {
+	if longTests() {
 		most, mostWounded = math.MaxInt, math.MaxInt
 		// One at a time, the n-th operation is always the same one.
-		t.Run("one call at a time", func(t *testing.T) { fileFailures(t, unhurt, 1, most) })
+		t.Run("one call at a time", func(t *testing.T) { fileFailures(t, noCrash, 1, most) })
 	}
-	t.Run(unhurt.name, func(t *testing.T) { fileFailures(t, unhurt, 3, most) })
-	for _, before := range wounds {
+	t.Run(noCrash.name, func(t *testing.T) { fileFailures(t, noCrash, 3, most) })
+	for _, before := range priorCrashes {
 		t.Run(before.name, func(t *testing.T) { fileFailures(t, before, 3, mostWounded) })
 	}
 }
 
 // fileFailures strikes, with each kind of failure, every operation that it can
 // befall, or as many as given, other ones for each kind.
-func fileFailures(t *testing.T, before wound, inFlight, most int) {
+func fileFailures(t *testing.T, before priorCrash, inFlight, most int) {
 	const seed, lines = 5, 60
-	w := calmWorld(t, seed, lines, "--signals", "surgeInHiring,riskNews", "--since", "60d", "--max-results", "100",
+	w := baselineWorld(t, seed, lines, "--signals", "surgeInHiring,riskNews", "--since", "60d", "--max-results", "100",
 		"--batch-size", "10", "--concurrency", fmt.Sprint(inFlight), "--timeout", "5s")
-	operations := w.operations(t, seed, before)
+	operations := w.countOperations(t, seed, before)
 	var report strings.Builder
 	out := tabwriter.NewWriter(&report, 0, 8, 2, ' ', 0)
 	planned, total, lost := 0, 0, 0
@@ -244,11 +244,11 @@ func fileFailures(t *testing.T, before wound, inFlight, most int) {
 		codes, again := map[int]int{}, map[int]int{}
 		cases := 0
 		there := 0
-		for _, op := range f.on {
+		for _, op := range f.ops {
 			there += operations[op]
 		}
 		points, reach := min(there, most), there
-		if before.doubts && points < there {
+		if before.leavesInDoubt && points < there {
 			reach = there * 3 / 4 // how much there is to do depends on which answers were lost
 		}
 		for k := range points {
@@ -260,11 +260,11 @@ func fileFailures(t *testing.T, before wound, inFlight, most int) {
 				// How answers share a write is a matter of chance, and with it the
 				// number of operations: there may be none of so high a number.
 				for ; len(failed) == 0 && n > 0; n /= 2 {
-					w.serve(t, seed)
-					w.inflict(t, before)
-					struck := strike(t, f, n)
-					code, output = w.here()
-					revive()
+					w.startSimulator(t, seed)
+					w.crashFirst(t, before)
+					struck := injectFailure(t, f, n)
+					code, output = w.runInProcess()
+					clearFileHook()
 					failed = struck()
 				}
 				if len(failed) == 0 {
@@ -276,11 +276,11 @@ func fileFailures(t *testing.T, before wound, inFlight, most int) {
 				if n%2 == 0 {
 					w.verifyAfter(failed)
 				}
-				second, doubts := w.completes(failed, code)
+				second, doubts := w.rerunAndCheck(failed, code)
 				again[second]++
 				lost += doubts
 				allowed := 0
-				if before.doubts {
+				if before.leavesInDoubt {
 					allowed += inFlight
 				}
 				if slices.ContainsFunc(failed, operation.onJournal) {
@@ -305,14 +305,14 @@ func fileFailures(t *testing.T, before wound, inFlight, most int) {
 		t.Errorf("%d of %d operations failed, want nearly all: where are the others?", total, planned)
 	}
 	t.Logf("%d operations: %v\n%d failures, %d answers lost and declared; kind, failures, exit codes, exit codes of the same command again:\n%s",
-		sum(operations), operations, total, lost, report.String())
+		sumCounts(operations), operations, total, lost, report.String())
 }
 
-// operations counts those of an undisturbed run.
-func (w *world) operations(t *testing.T, seed uint64, before wound) map[string]int {
+// countOperations counts those of an undisturbed run.
+func (w *world) countOperations(t *testing.T, seed uint64, before priorCrash) map[string]int {
 	t.Helper()
-	w.serve(t, seed)
-	w.inflict(t, before)
+	w.startSimulator(t, seed)
+	w.crashFirst(t, before)
 	var mu sync.Mutex
 	count := map[string]int{}
 	fileHook = func(op, _ string, do func() error) error {
@@ -321,34 +321,34 @@ func (w *world) operations(t *testing.T, seed uint64, before wound) map[string]i
 		mu.Unlock()
 		return do()
 	}
-	defer revive()
-	if code, output := w.here(); code != exitComplete && !(before.doubts && code == exitHeld) {
+	defer clearFileHook()
+	if code, output := w.runInProcess(); code != exitComplete && !(before.leavesInDoubt && code == exitInDoubt) {
 		t.Fatalf("exit %d, want %d\n%s", code, exitComplete, output)
 	}
 	return count
 }
 
-func sum(counts map[string]int) (n int) {
+func sumCounts(counts map[string]int) (n int) {
 	for _, c := range counts {
 		n += c
 	}
 	return n
 }
 
-// completes runs the same command again and holds what is there then against
+// rerunAndCheck runs the same command again and holds what is there then against
 // what an undisturbed run finds. first is how the one that failed ended.
-func (w *world) completes(failed []operation, first int) (code, doubts int) {
+func (w *world) rerunAndCheck(failed []operation, first int) (code, inDoubt int) {
 	w.t.Helper()
-	before := w.bill().Requests
-	code, output := w.here()
-	if code != exitComplete && code != exitHeld {
-		w.t.Fatalf("%v failed; the same command again: exit %d, want %d or %d\n%s", failed[0], code, exitComplete, exitHeld, output)
+	before := w.readBill().Requests
+	code, output := w.runInProcess()
+	if code != exitComplete && code != exitInDoubt {
+		w.t.Fatalf("%v failed; the same command again: exit %d, want %d or %d\n%s", failed[0], code, exitComplete, exitInDoubt, output)
 	}
-	doubts = w.check()
-	if (code == exitHeld) != (doubts > 0) {
-		w.t.Errorf("%v failed; the same command again: exit %d with %d calls in doubt", failed[0], code, doubts)
+	inDoubt = w.check()
+	if (code == exitInDoubt) != (inDoubt > 0) {
+		w.t.Errorf("%v failed; the same command again: exit %d with %d calls in doubt", failed[0], code, inDoubt)
 	}
-	bill := w.bill()
+	bill := w.readBill()
 	if first != exitStorage && bill.Requests != before {
 		w.t.Errorf("%v failed, the run survived it, and the same command again asks %d times", failed[0], bill.Requests-before)
 	}
@@ -356,23 +356,23 @@ func (w *world) completes(failed []operation, first int) (code, doubts int) {
 	for _, e := range bill.Entries {
 		asked += e.Entities
 	}
-	if lines := len(w.status); asked > lines || asked < lines && doubts == 0 {
+	if lines := len(w.status); asked > lines || asked < lines && inDoubt == 0 {
 		w.t.Errorf("%v failed: %d entities were asked about in both runs, want each of %d once", failed[0], asked, lines)
 	}
-	return code, doubts
+	return code, inDoubt
 }
 
 // checkFailed looks at a run among whose operations some have failed.
-func (w *world) checkFailed(before wound, failed []operation, code int, output string) {
+func (w *world) checkFailed(before priorCrash, failed []operation, code int, output string) {
 	w.t.Helper()
 	survived := exitComplete
-	if before.doubts && code == exitHeld {
-		survived = exitHeld
+	if before.leavesInDoubt && code == exitInDoubt {
+		survived = exitInDoubt
 	}
 	switch code {
 	case survived:
 		for _, o := range failed {
-			if !o.absorbed(w.lake) {
+			if !o.isTolerated(w.lake) {
 				w.t.Errorf("%v failed: exit %d, want %d\n%s", o, code, exitStorage, output)
 			}
 		}
@@ -419,8 +419,8 @@ func (w *world) verifyAfter(failed []operation) {
 
 func (o operation) onJournal() bool { return strings.Contains(o.path, "/"+stateDir+"/journal/") }
 
-func (o operation) absorbed(lake string) bool {
-	for _, a := range absorbed {
+func (o operation) isTolerated(lake string) bool {
+	for _, a := range tolerated {
 		if slices.Contains(a.on, o.op) && (strings.HasSuffix(o.path, a.path) || strings.HasPrefix(strings.TrimPrefix(o.path, lake), a.path)) {
 			return true
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// domains is a list of n domains, none of which stands in it twice.
-func domains(n int) string {
+// domainLines is a list of n domains, none of which stands in it twice.
+func domainLines(n int) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "company-%04d.example\n", i)
@@ -27,9 +27,9 @@ func domains(n int) string {
 // batches.
 type faultReport struct {
 	code     int
-	outcome  pipeline.Outcomes
+	outcome  pipeline.RunOutcome
 	stop     pipeline.StopKind // empty: the run went on
-	held     int64             // lines
+	inDoubt  int64             // lines
 	deferred int64
 	notFound int64 // at least
 	calls    int64 // attempts; 0: not looked at
@@ -38,79 +38,79 @@ type faultReport struct {
 }
 
 var (
-	unharmed  = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 3}
-	retried   = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 4}
-	bisected  = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 5}
-	inDoubt   = faultReport{code: exitHeld, outcome: pipeline.InDoubt, held: 100, calls: 3, says: "may have been charged"}
-	unknown   = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 3, unknown: 1, says: "charge is unknown"}
-	forbidden = faultReport{code: exitAuth, outcome: pipeline.Refused, stop: pipeline.StopAuth, deferred: 150, calls: 2, says: "Stopped early"}
+	reportUnharmed  = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 3}
+	reportRetried   = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 4}
+	reportBisected  = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 5}
+	reportInDoubt   = faultReport{code: exitInDoubt, outcome: pipeline.RunInDoubt, inDoubt: 100, calls: 3, says: "may have been charged"}
+	reportUnknown   = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 3, unknown: 1, says: "charge is unknown"}
+	reportForbidden = faultReport{code: exitAuth, outcome: pipeline.RunRefused, stop: pipeline.StopAuth, deferred: 150, calls: 2, says: "Stopped early"}
 )
 
 // faultReports has every kind of the simulator's menu.
 var faultReports = map[string]faultReport{
-	"429-burst":   retried,
-	"429-hourly":  retried,
-	"429-daily":   {code: exitDeferred, outcome: pipeline.Incomplete, stop: pipeline.StopQuota, deferred: 150, calls: 2, says: "Useful again from"},
-	"429-trial":   forbidden,
-	"400-refused": bisected,
-	"401-revoked": forbidden,
-	"402-credits": {code: exitDeferred, outcome: pipeline.Incomplete, stop: pipeline.StopCredits, deferred: 150, calls: 2, says: "Stopped early"},
-	"403-plan":    forbidden,
-	"404-none":    {code: exitComplete, outcome: pipeline.Complete, notFound: 100, calls: 3},
-	"404-route":   forbidden,
-	"412-name":    bisected,
-	"422-value":   bisected,
-	"451-legal":   bisected,
-	"499-refused": inDoubt,
-	"500-refused": retried, "502-refused": retried, "503-refused": retried,
-	"504-refused":     inDoubt, // whoever answers "timed out" does not know what the one behind did
-	"html-502":        inDoubt,
-	"drop-before":     inDoubt,
-	"error-under-200": {code: exitComplete, outcome: pipeline.Complete}, // a 400 or a 5xx, as the day's dice fall: bisected or retried
-	"redirect":        forbidden,
+	"429-burst":   reportRetried,
+	"429-hourly":  reportRetried,
+	"429-daily":   {code: exitDeferred, outcome: pipeline.RunDeferred, stop: pipeline.StopQuota, deferred: 150, calls: 2, says: "Useful again from"},
+	"429-trial":   reportForbidden,
+	"400-refused": reportBisected,
+	"401-revoked": reportForbidden,
+	"402-credits": {code: exitDeferred, outcome: pipeline.RunDeferred, stop: pipeline.StopCredits, deferred: 150, calls: 2, says: "Stopped early"},
+	"403-plan":    reportForbidden,
+	"404-none":    {code: exitComplete, outcome: pipeline.RunComplete, notFound: 100, calls: 3},
+	"404-route":   reportForbidden,
+	"412-name":    reportBisected,
+	"422-value":   reportBisected,
+	"451-legal":   reportBisected,
+	"499-refused": reportInDoubt,
+	"500-refused": reportRetried, "502-refused": reportRetried, "503-refused": reportRetried,
+	"504-refused":     reportInDoubt, // whoever answers "timed out" does not know what the one behind did
+	"html-502":        reportInDoubt,
+	"drop-before":     reportInDoubt,
+	"error-under-200": {code: exitComplete, outcome: pipeline.RunComplete}, // a 400 or a 5xx, as the day's dice fall: bisected or retried
+	"redirect":        reportForbidden,
 
-	"499-billed": inDoubt,
-	"500-billed": inDoubt, "502-billed": inDoubt, "503-billed": inDoubt, "504-billed": inDoubt,
-	"hang":              inDoubt,
-	"drop-after-charge": inDoubt,
-	"reset-mid-body":    inDoubt,
-	"truncated-close":   inDoubt,
-	"truncated-chunked": inDoubt,
-	"empty-200":         inDoubt,
-	"garbage-200":       inDoubt,
-	"html-200":          inDoubt,
-	"huge-body":         inDoubt,
-	"slow":              unharmed,
-	"slow-drip":         unharmed,
+	"499-billed": reportInDoubt,
+	"500-billed": reportInDoubt, "502-billed": reportInDoubt, "503-billed": reportInDoubt, "504-billed": reportInDoubt,
+	"hang":              reportInDoubt,
+	"drop-after-charge": reportInDoubt,
+	"reset-mid-body":    reportInDoubt,
+	"truncated-close":   reportInDoubt,
+	"truncated-chunked": reportInDoubt,
+	"empty-200":         reportInDoubt,
+	"garbage-200":       reportInDoubt,
+	"html-200":          reportInDoubt,
+	"huge-body":         reportInDoubt,
+	"slow":              reportUnharmed,
+	"slow-drip":         reportUnharmed,
 
-	"charge-missing": unknown, "charge-null": unknown, "charge-string": unknown, "charge-negative": unknown,
-	"charge-fraction": unknown, "charge-duplicate": unknown, "charge-case": unknown,
-	"charge-elsewhere":      unharmed,
-	"extra-fields":          unharmed,
-	"unknown-type":          unharmed,
-	"odd-types":             unharmed,
-	"missing-entities-some": {code: exitComplete, outcome: pipeline.Complete, notFound: 20, calls: 3},
-	"foreign-entity":        unharmed,
-	"duplicate-entity-key":  unharmed,
-	"root-list":             unharmed,
-	"wrong-content-type":    unharmed,
-	"201":                   unharmed,
+	"charge-missing": reportUnknown, "charge-null": reportUnknown, "charge-string": reportUnknown, "charge-negative": reportUnknown,
+	"charge-fraction": reportUnknown, "charge-duplicate": reportUnknown, "charge-case": reportUnknown,
+	"charge-elsewhere":      reportUnharmed,
+	"extra-fields":          reportUnharmed,
+	"unknown-type":          reportUnharmed,
+	"odd-types":             reportUnharmed,
+	"missing-entities-some": {code: exitComplete, outcome: pipeline.RunComplete, notFound: 20, calls: 3},
+	"foreign-entity":        reportUnharmed,
+	"duplicate-entity-key":  reportUnharmed,
+	"root-list":             reportUnharmed,
+	"wrong-content-type":    reportUnharmed,
+	"201":                   reportUnharmed,
 }
 
 // TestFaults strikes each fault at the second of three batches and says what
 // the run must report. The rig reconciles the bill each time.
 func TestFaults(t *testing.T) {
-	strikeEach(t, nil, func(r *rig) {
-		r.run(domains(250), "--signals", "news,growth", "--concurrency", "1", "--timeout", "3s")
+	forEachFault(t, nil, func(r *rig) {
+		r.run(domainLines(250), "--signals", "news,growth", "--concurrency", "1", "--timeout", "3s")
 	})
 }
 
-// strikeEach lets a command meet each fault at its second call that costs.
+// forEachFault lets a command meet each fault at its second call that costs.
 // others are the reports that differ from those of "siglake run".
-func strikeEach(t *testing.T, others map[string]faultReport, carry func(r *rig)) {
+func forEachFault(t *testing.T, others map[string]faultReport, exec func(r *rig)) {
 	t.Helper()
-	calm := newRig(t, simulator.Config{})
-	carry(calm)
+	baseline := newRig(t, simulator.Config{})
+	exec(baseline)
 	for _, kind := range simulator.FaultKinds() {
 		t.Run(kind.Name, func(t *testing.T) {
 			want, ok := others[kind.Name]
@@ -125,14 +125,14 @@ func strikeEach(t *testing.T, others map[string]faultReport, carry func(r *rig))
 				t.Fatal(err)
 			}
 			r := newRig(t, simulator.Config{Faults: []simulator.Fault{fault}})
-			carry(r)
-			r.reports(want, kind, calm.manifest)
+			exec(r)
+			r.checkReport(want, kind, baseline.manifest)
 		})
 	}
 }
 
-// reports holds what a run says of a fault against what it must say.
-func (r *rig) reports(want faultReport, kind simulator.FaultKind, calm *pipeline.Manifest) {
+// checkReport holds what a run says of a fault against what it must say.
+func (r *rig) checkReport(want faultReport, kind simulator.FaultKind, calm *pipeline.Manifest) {
 	r.t.Helper()
 	m := r.manifest
 	if m == nil {
@@ -140,7 +140,7 @@ func (r *rig) reports(want faultReport, kind simulator.FaultKind, calm *pipeline
 	}
 	got := faultReport{
 		code: r.code, outcome: m.Run.Outcome, calls: m.Calls.Total, unknown: m.Credits.UnknownCalls,
-		held: m.Accounts.ByStatus[schema.Held], deferred: m.Accounts.ByStatus[schema.Deferred], says: want.says, notFound: want.notFound,
+		inDoubt: m.Accounts.ByStatus[schema.InDoubt], deferred: m.Accounts.ByStatus[schema.Deferred], says: want.says, notFound: want.notFound,
 	}
 	if m.Run.Stop != nil {
 		got.stop = m.Run.Stop.Kind
@@ -181,14 +181,14 @@ func (r *rig) checkBill(kind simulator.FaultKind) {
 	}
 	c := r.manifest.Credits
 	declared := int64(0)
-	if c.UnknownCalls > 0 || c.AmbiguousCalls > 0 {
+	if c.UnknownCalls > 0 || c.InDoubtCalls > 0 {
 		declared = struck
 	}
 	if got, want := c.Charged+declared, r.sim.Bill().Credits; got != want {
 		r.t.Errorf("charged %d + booked for declared doubt %d = %d, want the simulator's %d", c.Charged, declared, got, want)
 	}
-	for _, d := range r.manifest.Held {
-		if len(d.Accounts) == 0 || len(d.Signals) == 0 || d.Problem == "" || d.Most < struck {
+	for _, d := range r.manifest.InDoubt {
+		if len(d.Accounts) == 0 || len(d.Signals) == 0 || d.Problem == "" || d.MaxCredits < struck {
 			r.t.Errorf("held call is not itemised: %+v", d)
 		}
 	}
@@ -197,11 +197,11 @@ func (r *rig) checkBill(kind simulator.FaultKind) {
 // TestBreaker: a service that charges and never answers is not fed a whole list.
 func TestBreaker(t *testing.T) {
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", Every: 1}}})
-	r.run(domains(3000), "--signals", "news", "--concurrency", "1")
-	if r.code != exitHeld {
-		t.Errorf("exit %d, want %d", r.code, exitHeld)
+	r.run(domainLines(3000), "--signals", "news", "--concurrency", "1")
+	if r.code != exitInDoubt {
+		t.Errorf("exit %d, want %d", r.code, exitInDoubt)
 	}
-	if n := r.manifest.Calls.ByOutcome[pipeline.Ambiguous]; n > 8 {
+	if n := r.manifest.Calls.ByOutcome[pipeline.InDoubt]; n > 8 {
 		t.Errorf("%d calls in doubt before the run stopped, want a handful", n)
 	}
 	if n := r.manifest.Accounts.ByStatus[schema.Deferred]; n < 2000 {
@@ -212,9 +212,9 @@ func TestBreaker(t *testing.T) {
 // TestRefusedItems: identifiers that the API refuses do not sink their batch.
 func TestRefusedItems(t *testing.T) {
 	r := newRig(t, simulator.Config{Refuse: map[string]int{"company-0003.example": 400, "company-0040.example": 451, "company-0077.example": 422}})
-	r.run(domains(100), "--signals", "news")
+	r.run(domainLines(100), "--signals", "news")
 	by := r.manifest.Accounts.ByStatus
-	if by[schema.Rejected] != 2 || by[schema.Restricted] != 1 || by[schema.Deferred]+by[schema.Held] != 0 {
+	if by[schema.Rejected] != 2 || by[schema.Restricted] != 1 || by[schema.Deferred]+by[schema.InDoubt] != 0 {
 		t.Errorf("statuses %v, want 2 rejected, 1 restricted, all others answered", by)
 	}
 	if r.code != exitRejects {
@@ -235,9 +235,9 @@ func TestInterrupted(t *testing.T) {
 			cancel()
 		}
 	}})
-	r.runContext(ctx, strings.NewReader(domains(5000)), "-", "--signals", "news", "--concurrency", "2")
+	r.runList(ctx, strings.NewReader(domainLines(5000)), "-", "--signals", "news", "--concurrency", "2")
 	by := r.manifest.Accounts.ByStatus
-	if r.code != exitDeferred || by[schema.Deferred] == 0 || by[schema.Deferred] == 5000 || by[schema.Held] != 0 {
+	if r.code != exitDeferred || by[schema.Deferred] == 0 || by[schema.Deferred] == 5000 || by[schema.InDoubt] != 0 {
 		t.Errorf("exit %d, statuses %v; want %d, some answered and the rest deferred", r.code, by, exitDeferred)
 	}
 	if r.manifest.Run.Stop == nil || r.manifest.Run.Stop.Kind != pipeline.StopInterrupted {

@@ -14,7 +14,7 @@ import (
 )
 
 func heldCommand() *cli.Command {
-	sub := func(name, usage string, action func(*cli.Context, *state, []*journal.Call) error) *cli.Command {
+	sub := func(name, usage string, action func(*cli.Context, *lake, []*journal.Call) error) *cli.Command {
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: "[CALL …]",
 			Flags: joinFlags([]cli.Flag{
@@ -22,20 +22,20 @@ func heldCommand() *cli.Command {
 				&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Usage: "machine-readable output"},
 			}, storeFlags(), outputFlags()),
 			Action: func(c *cli.Context) error {
-				who := "siglake held " + name
+				holder := "siglake held " + name
 				if name == "list" {
-					who = onlooker
+					holder = readOnly
 				}
-				s, err := openExisting(c, who)
+				l, err := openExistingLake(c, holder)
 				if err != nil {
 					return err
 				}
-				defer s.close() //nolint:errcheck // what was decided is durable before
-				calls, err := chosenDoubts(s, c.Args().Slice())
+				defer l.close() //nolint:errcheck // what was decided is durable before
+				calls, err := selectInDoubt(l, c.Args().Slice())
 				if err != nil {
 					return err
 				}
-				return action(c, s, calls)
+				return action(c, l, calls)
 			},
 		}
 	}
@@ -48,33 +48,33 @@ func heldCommand() *cli.Command {
 			"  accept-loss  taken as paid and lost; not asked again for its window\n" +
 			"Neither changes what was charged: siglake status keeps the credits of both apart, as 0 to N.",
 		Subcommands: []*cli.Command{
-			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", listDoubts),
-			sub("retry", "ask again in the next run", decideDoubts(journal.Released)),
-			sub("accept-loss", "take them as paid and lost", decideDoubts(journal.Lost)),
+			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", listInDoubt),
+			sub("retry", "ask again in the next run", decideInDoubt(journal.Retry)),
+			sub("accept-loss", "take them as paid and lost", decideInDoubt(journal.WriteOff)),
 		},
 	}
 }
 
-// chosenDoubts are the doubts named, or all.
-func chosenDoubts(s *state, names []string) (calls []*journal.Call, err error) {
-	doubts := s.journal.Doubts()
+// selectInDoubt are the doubts named, or all.
+func selectInDoubt(l *lake, names []string) (calls []*journal.Call, err error) {
+	inDoubt := l.ledger.CallsInDoubt()
 	if len(names) == 0 {
-		return doubts, nil
+		return inDoubt, nil
 	}
 	for _, name := range names {
-		i := slices.IndexFunc(doubts, func(c *journal.Call) bool { return name == c.Run.ID+"/"+c.ID || name == c.ID })
+		i := slices.IndexFunc(inDoubt, func(c *journal.Call) bool { return name == c.Run.ID+"/"+c.ID || name == c.ID })
 		if i < 0 {
-			return nil, usagef("no call in doubt is called %q; siglake held list shows them", name)
+			return nil, usageErrorf("no call in doubt is called %q; siglake held list shows them", name)
 		}
-		if !slices.Contains(calls, doubts[i]) {
-			calls = append(calls, doubts[i])
+		if !slices.Contains(calls, inDoubt[i]) {
+			calls = append(calls, inDoubt[i])
 		}
 	}
 	return calls, nil
 }
 
-// doubtLine is a doubt as held list shows it.
-type doubtLine struct {
+// inDoubtCall is a doubt as held list shows it.
+type inDoubtCall struct {
 	Call     string    `json:"call"`
 	Time     time.Time `json:"time"`
 	Problem  string    `json:"problem"`
@@ -83,38 +83,38 @@ type doubtLine struct {
 	Since    string    `json:"since"`
 	Until    string    `json:"until"`
 	Accounts []string  `json:"accounts"`
-	Least    int64     `json:"credits_least"`
-	Most     int64     `json:"credits_most"`
+	MinCost  int64     `json:"credits_least"`
+	MaxCost  int64     `json:"credits_most"`
 }
 
-func listDoubts(c *cli.Context, s *state, calls []*journal.Call) error {
-	lines := []doubtLine{}
+func listInDoubt(c *cli.Context, l *lake, calls []*journal.Call) error {
+	listed := []inDoubtCall{}
 	for _, d := range calls {
-		items, err := s.journal.Items(c.Context, d)
+		items, err := l.ledger.CallItems(c.Context, d)
 		if err != nil {
 			return &exitError{storageCode(err), err}
 		}
-		l := doubtLine{
+		line := inDoubtCall{
 			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
-			Since: d.Query.Since, Until: d.Query.Until, Most: s.journal.Most(d),
+			Since: d.Query.Since, Until: d.Query.Until, MaxCost: l.ledger.MaxCost(d),
 		}
 		for _, i := range items {
-			l.Accounts = append(l.Accounts, accountName(i))
+			line.Accounts = append(line.Accounts, accountName(i))
 		}
-		lines = append(lines, l)
+		listed = append(listed, line)
 	}
 	if c.Bool("json") {
-		return printJSON(c, lines)
+		return printJSON(c, listed)
 	}
-	for _, l := range lines {
-		fmt.Fprintf(c.App.Writer, "%s  %s  0 to %s credits\n  %s\n  %d %s: %s\n  %s, %s to %s\n\n", l.Call, l.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
-			thousands(l.Most), l.Problem, len(l.Accounts), l.Object, shortList(l.Accounts, 8), shortList(l.Signals, 6), l.Since, l.Until)
+	for _, line := range listed {
+		fmt.Fprintf(c.App.Writer, "%s  %s  0 to %s credits\n  %s\n  %d %s: %s\n  %s, %s to %s\n\n", line.Call, line.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
+			thousands(line.MaxCost), line.Problem, len(line.Accounts), line.Object, shortList(line.Accounts, 8), shortList(line.Signals, 6), line.Since, line.Until)
 	}
 	together := ""
 	if len(calls) > 1 {
-		together = fmt.Sprintf(", 0 to %s credits together", thousands(s.journal.Most(slices.Clone(calls)...)))
+		together = fmt.Sprintf(", 0 to %s credits together", thousands(l.ledger.MaxCost(slices.Clone(calls)...)))
 	}
-	fmt.Fprintf(c.App.Writer, "%s in doubt%s\n", counted(len(lines), "call"), together)
+	fmt.Fprintf(c.App.Writer, "%s in doubt%s\n", countText(len(listed), "call"), together)
 	return nil
 }
 
@@ -139,41 +139,41 @@ func shortList(words []string, n int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(words[:n], ", "), len(words)-n)
 }
 
-// decided is what held retry and accept-loss did, for machines.
-type decided struct {
-	Decision journal.How `json:"decision"`
-	Calls    []string    `json:"calls"`
-	Least    int64       `json:"credits_least"` // that they may have been charged all the same
-	Most     int64       `json:"credits_most"`
+// decisionReport is what held retry and accept-loss did, for machines.
+type decisionReport struct {
+	Decision journal.Decision `json:"decision"`
+	Calls    []string         `json:"calls"`
+	MinCost  int64            `json:"credits_least"` // that they may have been charged all the same
+	MaxCost  int64            `json:"credits_most"`
 }
 
-func decideDoubts(how journal.How) func(*cli.Context, *state, []*journal.Call) error {
-	return func(c *cli.Context, s *state, calls []*journal.Call) error {
-		d := decided{Decision: how, Calls: []string{}}
+func decideInDoubt(decision journal.Decision) func(*cli.Context, *lake, []*journal.Call) error {
+	return func(c *cli.Context, l *lake, calls []*journal.Call) error {
+		d := decisionReport{Decision: decision, Calls: []string{}}
 		for _, call := range calls {
-			if err := s.journal.Resolve(call, how, "siglake held"); err != nil {
+			if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
 				return &exitError{exitStorage, err}
 			}
 			d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)
 		}
-		d.Most = s.journal.Most(calls...)
+		d.MaxCost = l.ledger.MaxCost(calls...)
 		if c.Bool("json") {
 			return printJSON(c, d)
 		}
-		what := "may be asked again by the next run; what was charged before, 0 to %s credits, may then be paid twice"
+		effect := "may be asked again by the next run; what was charged before, 0 to %s credits, may then be paid twice"
 		switch {
 		case len(calls) == 0:
-			what = "in doubt: nothing to decide"
-		case how == journal.Lost && len(calls) == 1:
-			what = "is taken as paid and lost, 0 to %s credits"
-		case how == journal.Lost:
-			what = "are taken as paid and lost, 0 to %s credits"
+			effect = "in doubt: nothing to decide"
+		case decision == journal.WriteOff && len(calls) == 1:
+			effect = "is taken as paid and lost, 0 to %s credits"
+		case decision == journal.WriteOff:
+			effect = "are taken as paid and lost, 0 to %s credits"
 		}
 		if len(calls) > 0 {
-			what = fmt.Sprintf(what, thousands(d.Most))
+			effect = fmt.Sprintf(effect, thousands(d.MaxCost))
 		}
 		if !c.Bool("quiet") {
-			fmt.Fprintf(c.App.Writer, "%s %s\n", counted(len(calls), "call"), what)
+			fmt.Fprintf(c.App.Writer, "%s %s\n", countText(len(calls), "call"), effect)
 		}
 		return nil
 	}

@@ -30,22 +30,22 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// beProgram, set in a child's environment, makes the test binary the program.
+// runAsProgram, set in a child's environment, makes the test binary the program.
 // Its value is how many operations on files the child lives to see; it kills
 // itself before the next one, or after it when the number is negative. 0: it
 // lives.
-const beProgram = "SIGLAKE_TEST_BE_PROGRAM"
+const runAsProgram = "SIGLAKE_TEST_BE_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if text, ok := os.LookupEnv(beProgram); ok {
+	if text, ok := os.LookupEnv(runAsProgram); ok {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			panic(err)
 		}
 		if n != 0 {
-			fileHook = suicide(n)
+			fileHook = killAt(n)
 		}
-		journalPatience, bucketPatience = time.Second, 10*time.Millisecond
+		journalRetryFor, bucketMaxBackoff = time.Second, 10*time.Millisecond
 		main()
 	}
 	// Counts of calls are shared by all runs of a user; those of tests are not.
@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func suicide(n int) func(op, path string, do func() error) error {
+func killAt(n int) func(op, path string, do func() error) error {
 	die := func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 	seen := 0
 	var turn = make(chan struct{}, 1)
@@ -83,36 +83,36 @@ func suicide(n int) func(op, path string, do func() error) error {
 	}
 }
 
-// full reports whether the long versions of tests are wanted.
-func full() bool { return os.Getenv("SIGLAKE_FULL") != "" }
+// longTests reports whether the long versions of tests are wanted.
+func longTests() bool { return os.Getenv("SIGLAKE_FULL") != "" }
 
 // world is a simulator, and what an undisturbed run finds in it.
 type world struct {
-	t       *testing.T
-	url     string
-	list    string                   // path
-	verb    []string                 // the command and what it is about
-	flags   []string                 // of every run
-	events  map[string][]string      // event_uids by account key, sorted
-	status  map[string]schema.Status // by account key
-	ranked  []string                 // lookalikes, in their order
-	lake    string
-	bill    func() simulator.Bill // the simulator's own account
-	before  int                   // requests on the bill that are about earlier lakes
-	program string                // path of the binary
+	t        *testing.T
+	url      string
+	list     string                   // path
+	argv     []string                 // the command and what it is about
+	flags    []string                 // of every run
+	events   map[string][]string      // event_uids by account key, sorted
+	status   map[string]schema.Status // by account key
+	ranked   []string                 // lookalikes, in their order
+	lake     string
+	readBill func() simulator.Bill // the simulator's own account
+	before   int                   // requests on the bill that are about earlier lakes
+	program  string                // path of the binary
 }
 
 // newWorld has its simulator, and its runs, in processes of their own.
 func newWorld(t *testing.T, program string, seed uint64, lines int, faults ...string) *world {
 	t.Helper()
-	w := calmWorld(t, seed, lines, "--signals", "news,growth", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet")
-	w.apart(program, seed, faults...)
+	w := baselineWorld(t, seed, lines, "--signals", "news,growth", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet")
+	w.startProcesses(program, seed, faults...)
 	return w
 }
 
-// apart gives the world a simulator in a process of its own, and lets its runs
+// startProcesses gives the world a simulator in a process of its own, and lets its runs
 // be such processes, too.
-func (w *world) apart(program string, seed uint64, faults ...string) {
+func (w *world) startProcesses(program string, seed uint64, faults ...string) {
 	t := w.t
 	t.Helper()
 	w.program = program
@@ -120,7 +120,7 @@ func (w *world) apart(program string, seed uint64, faults ...string) {
 	for _, f := range faults {
 		args = append(args, "--fault", f)
 	}
-	cmd := w.command(0, args...)
+	cmd := w.childCommand(0, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -137,42 +137,42 @@ func (w *world) apart(program string, seed uint64, faults ...string) {
 		t.Fatal(err)
 	}
 	w.url = strings.TrimSpace(strings.TrimPrefix(line, "simulator listening on "))
-	w.bill = w.askBill
+	w.readBill = w.fetchBill
 }
 
-// calmWorld makes a list, and finds out what a run brings that nothing disturbs.
+// baselineWorld makes a list, and finds out what a run brings that nothing disturbs.
 // Its simulator is gone then.
-func calmWorld(t *testing.T, seed uint64, lines int, flags ...string) *world {
+func baselineWorld(t *testing.T, seed uint64, lines int, flags ...string) *world {
 	t.Helper()
-	var text strings.Builder
-	text.WriteString("account_id,domain\n")
+	var list strings.Builder
+	list.WriteString("account_id,domain\n")
 	for i := range lines {
-		fmt.Fprintf(&text, "K%05d,company-%d-%04d.example\n", i, seed, i)
+		fmt.Fprintf(&list, "K%05d,company-%d-%04d.example\n", i, seed, i)
 	}
-	return worldOf(t, seed, text.String(), nil, flags...)
+	return listWorld(t, seed, list.String(), nil, flags...)
 }
 
-// worldOf makes a world of the text of a list. verb is the command up to where
+// listWorld makes a world of the text of a list. verb is the command up to where
 // the path of the list comes; nil: it is "siglake run".
-func worldOf(t *testing.T, seed uint64, list string, verb []string, flags ...string) *world {
+func listWorld(t *testing.T, seed uint64, list string, argv []string, flags ...string) *world {
 	t.Helper()
 	w := &world{t: t, lake: filepath.Join(t.TempDir(), "lake"), list: filepath.Join(t.TempDir(), "list.csv")}
 	if err := os.WriteFile(w.list, []byte(list), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if verb == nil {
-		verb = []string{"run"}
+	if argv == nil {
+		argv = []string{"run"}
 	}
-	w.verb = append(slices.Clone(verb), w.list)
+	w.argv = append(slices.Clone(argv), w.list)
 	w.flags = append([]string{"--plan", "unlimited", "--rate", "0"}, flags...)
 	t.Setenv(keyVariable, canary)
 
-	calm := newRig(t, simulator.Config{Seed: seed})
-	code, _, stderr := call(t, w.args(calm.lake, calm.server.URL)...)
-	if calm.manifest = calm.readManifest(); calm.manifest != nil {
-		calm.check()
-		w.events, w.status = found(calm)
-		w.ranked = calm.alike()
+	baseline := newRig(t, simulator.Config{Seed: seed})
+	code, _, stderr := runProgram(t, w.args(baseline.lake, baseline.server.URL)...)
+	if baseline.manifest = baseline.readManifest(); baseline.manifest != nil {
+		baseline.check()
+		w.events, w.status = lakeRowsByKey(baseline)
+		w.ranked = baseline.lookalikeNames()
 	}
 	if code != exitComplete || len(w.events) == 0 {
 		t.Fatalf("the undisturbed run: exit %d, %s", code, stderr)
@@ -182,19 +182,19 @@ func worldOf(t *testing.T, seed uint64, list string, verb []string, flags ...str
 
 // args are the command, on a lake and against an API.
 func (w *world) args(lake, url string) []string {
-	return slices.Concat(w.verb, []string{"--lake", lake, "--base-url", url}, w.flags)
+	return slices.Concat(w.argv, []string{"--lake", lake, "--base-url", url}, w.flags)
 }
 
-// command is the program as a child process.
-func (w *world) command(lives int, args ...string) *exec.Cmd {
+// childCommand is the program as a child process.
+func (w *world) childCommand(killAfter int, args ...string) *exec.Cmd {
 	cmd := exec.Command(w.program, args...)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", beProgram, lives))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", runAsProgram, killAfter))
 	return cmd
 }
 
-// run starts a run of the list.
-func (w *world) run(lives int) (*exec.Cmd, *strings.Builder) {
-	cmd := w.command(lives, w.args(w.lake, w.url)...)
+// startRun starts a run of the list.
+func (w *world) startRun(killAfter int) (*exec.Cmd, *strings.Builder) {
+	cmd := w.childCommand(killAfter, w.args(w.lake, w.url)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -203,9 +203,9 @@ func (w *world) run(lives int) (*exec.Cmd, *strings.Builder) {
 	return cmd, &stderr
 }
 
-// found collects what a lake holds over all its generations: events and rows of
+// lakeRowsByKey collects what a lake holds over all its generations: events and rows of
 // products, and the last fate of each line that is more than a note that it was answered before.
-func found(r *rig) (events map[string][]string, status map[string]schema.Status) {
+func lakeRowsByKey(r *rig) (events map[string][]string, status map[string]schema.Status) {
 	events, status = map[string][]string{}, map[string]schema.Status{}
 	for _, m := range r.generations() {
 		at := &rig{t: r.t, lake: r.lake, manifest: m}
@@ -217,7 +217,7 @@ func found(r *rig) (events map[string][]string, status map[string]schema.Status)
 			key := row["account_key"].(string)
 			events[key] = append(events[key], row["row_uid"].(string))
 		}
-		for _, row := range at.lines() {
+		for _, row := range at.accountRows() {
 			if s := schema.Status(row["status"].(string)); s != schema.Cached {
 				status[row["account_key"].(string)] = s
 			}
@@ -229,8 +229,8 @@ func found(r *rig) (events map[string][]string, status map[string]schema.Status)
 	return events, status
 }
 
-// askBill asks a simulator in another process.
-func (w *world) askBill() (b simulator.Bill) {
+// fetchBill asks a simulator in another process.
+func (w *world) fetchBill() (b simulator.Bill) {
 	w.t.Helper()
 	resp, err := http.Get(w.url + "/_simulator/bill?entries=1")
 	if err != nil {
@@ -258,10 +258,10 @@ func (w *world) check() (doubts int) {
 		w.t.Fatal("no manifest")
 	}
 	r.checkSecret()
-	events, status := found(r)
+	events, status := lakeRowsByKey(r)
 	want, wantStatus := maps.Clone(w.events), maps.Clone(w.status)
 	for key, s := range status {
-		if s != schema.Held {
+		if s != schema.InDoubt {
 			continue
 		}
 		for _, uid := range events[key] { // its id may be known
@@ -271,7 +271,7 @@ func (w *world) check() (doubts int) {
 		}
 		delete(want, key)
 		delete(events, key)
-		wantStatus[key] = schema.Held
+		wantStatus[key] = schema.InDoubt
 	}
 	if diff := cmp.Diff(want, events); diff != "" {
 		w.t.Errorf("events of lines that are not held differ from those of an undisturbed run (-want +got):\n%s", diff)
@@ -283,14 +283,14 @@ func (w *world) check() (doubts int) {
 }
 
 // openJournal opens the journal of the lake, until the test ends.
-func (w *world) openJournal() *journal.Journal {
+func (w *world) openJournal() *journal.Ledger {
 	w.t.Helper()
 	store, err := journal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = store.Close() })
-	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
+	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeRecorded})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func (w *world) reconcile() (doubts int) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			req, err := signals.RequestFor(a.Batch)
+			req, err := signals.NewRequest(a.Batch)
 			if err != nil {
 				w.t.Fatal(err)
 			}
@@ -329,7 +329,7 @@ func (w *world) reconcile() (doubts int) {
 			switch {
 			case c.Outcome == pipeline.Charged && c.Charge.Known:
 				s.charged += c.Charge.Credits
-			case c.Outcome == pipeline.Charged || c.Outcome == pipeline.Ambiguous:
+			case c.Outcome == pipeline.Charged || c.Outcome == pipeline.InDoubt:
 				s.doubts++
 				doubts++
 				s.most += c.Ceiling
@@ -342,7 +342,7 @@ func (w *world) reconcile() (doubts int) {
 	}
 	theirs := map[string]*seen{}
 	var billed, declared, ledger int64
-	for _, e := range w.bill().Entries[w.before:] {
+	for _, e := range w.readBill().Entries[w.before:] {
 		if e.Request == "" {
 			continue // a free question, or a body that never arrived whole
 		}
@@ -379,8 +379,8 @@ func (w *world) reconcile() (doubts int) {
 	return doubts
 }
 
-// phase says where a kill landed, from a copy of what it left behind.
-func (w *world) phase() string {
+// crashPhase says where a kill landed, from a copy of what it left behind.
+func (w *world) crashPhase() string {
 	copied := filepath.Join(w.t.TempDir(), "journal")
 	if err := os.CopyFS(copied, os.DirFS(filepath.Join(w.lake, stateDir, "journal"))); err != nil {
 		return "before the journal"
@@ -390,7 +390,7 @@ func (w *world) phase() string {
 		w.t.Fatal(err)
 	}
 	defer store.Close()
-	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
+	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeRecorded})
 	if err != nil {
 		w.t.Fatalf("the journal after a kill: %v", err)
 	}
@@ -407,9 +407,9 @@ func (w *world) phase() string {
 		}
 	}
 	switch {
-	case last.Done != nil:
+	case last.Published != nil:
 		return "after the commit"
-	case last.Staged != nil:
+	case last.Prepared != nil:
 		return "publishing"
 	case len(last.Calls) == 0:
 		return "before the first call"
@@ -435,7 +435,7 @@ func TestKill(t *testing.T) {
 func killLoop(t *testing.T, few, many int, begin func(t *testing.T, program string, seed uint64) (*world, time.Duration), check func(*world, *rand.Rand) int) {
 	t.Helper()
 	kills := few
-	if full() {
+	if longTests() {
 		kills = many
 	}
 	program := buildProgram(t)
@@ -445,12 +445,12 @@ func killLoop(t *testing.T, few, many int, begin func(t *testing.T, program stri
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			w, life := begin(t, program, seed)
 			rounds++
-			dice := rand.New(rand.NewPCG(seed, 0))
-			w.killed(dice, life, func() {
+			rng := rand.New(rand.NewPCG(seed, 0))
+			w.runWithKills(rng, life, func() {
 				landed++
-				phases[w.phase()]++
+				phases[w.crashPhase()]++
 			})
-			doubts += check(w, dice)
+			doubts += check(w, rng)
 		})
 		if t.Failed() {
 			return
@@ -469,26 +469,26 @@ func buildProgram(t *testing.T) string {
 	return program
 }
 
-// killed kills runs at random instants, and starts them again, until one ends.
+// runWithKills kills runs at random instants, and starts them again, until one ends.
 // Most kills fall early in a life, of that length on average, so that a run has
 // many of them.
-func (w *world) killed(dice *rand.Rand, life time.Duration, landed func()) {
+func (w *world) runWithKills(rng *rand.Rand, meanLife time.Duration, landed func()) {
 	w.t.Helper()
 	for tries := 0; ; tries++ {
-		cmd, stderr := w.run(0)
+		cmd, stderr := w.startRun(0)
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
-		patience := time.Duration(dice.ExpFloat64() * float64(life))
+		lifetime := time.Duration(rng.ExpFloat64() * float64(meanLife))
 		if tries > 60 {
-			patience = time.Minute
+			lifetime = time.Minute
 		}
 		select {
 		case err := <-done:
-			if code := exitOf(err); code != exitComplete && code != exitHeld {
+			if code := exitOf(err); code != exitComplete && code != exitInDoubt {
 				w.t.Fatalf("exit %d\n%s", code, stderr)
 			}
 			return
-		case <-time.After(patience):
+		case <-time.After(lifetime):
 			_ = cmd.Process.Kill()
 			if exitOf(<-done) != -1 {
 				continue // it ended by itself at the last moment; the next life says how
@@ -510,7 +510,7 @@ func TestCrash(t *testing.T) {
 func crashLoop(t *testing.T, step int, begin func(t *testing.T, seed uint64) *world, check func(*world) int) {
 	t.Helper()
 	crashes := 0
-	if full() {
+	if longTests() {
 		step, crashes = 1, 500
 	}
 	phases := map[string]int{}
@@ -527,15 +527,15 @@ func crashEvery(t *testing.T, w *world, step int, phases map[string]int, check f
 	for n := 1; ; n += step {
 		crashed := false
 		for _, when := range []int{n, -n} {
-			w.lake, w.before = filepath.Join(t.TempDir(), "lake"), len(w.bill().Entries)
-			cmd, _ := w.run(when)
+			w.lake, w.before = filepath.Join(t.TempDir(), "lake"), len(w.readBill().Entries)
+			cmd, _ := w.startRun(when)
 			if exitOf(cmd.Wait()) == -1 {
 				crashed = true
 				landed++
-				phases[w.phase()]++
+				phases[w.crashPhase()]++
 			}
-			cmd, stderr := w.run(0)
-			if code := exitOf(cmd.Wait()); code != exitComplete && code != exitHeld {
+			cmd, stderr := w.startRun(0)
+			if code := exitOf(cmd.Wait()); code != exitComplete && code != exitInDoubt {
 				t.Fatalf("operation %d: exit %d\n%s", when, code, stderr)
 			}
 			doubts += check(w)

@@ -26,7 +26,7 @@ func mixedList(t *testing.T, seed uint64, lines int) string {
 	for i := range lines / 8 {
 		fmt.Fprintf(&others, "other-%d-%04d.example\n", seed, i)
 	}
-	r.product("resolve", others.String())
+	r.runProduct("resolve", others.String())
 	var text strings.Builder
 	text.WriteString("account_id,domain,lusha company id\n")
 	ids := r.products()
@@ -55,9 +55,9 @@ func seedList(o schema.Object, seed uint64) string {
 	return text.String()
 }
 
-// product runs a command other than "siglake run" on a list that comes by
+// runProduct runs a command other than "siglake run" on a list that comes by
 // standard input, if it takes one.
-func (r *rig) product(name, list string, flags ...string) visit {
+func (r *rig) runProduct(name, list string, flags ...string) runResult {
 	r.t.Helper()
 	words := []string{name}
 	switch name {
@@ -67,44 +67,44 @@ func (r *rig) product(name, list string, flags ...string) visit {
 	default:
 		words = append(words, "-")
 	}
-	return r.carry(context.Background(), words, list, flags...)
+	return r.exec(context.Background(), words, list, flags...)
 }
 
 // mixedWorld is one of "siglake run --api v3": ids are searched, then signals
 // are asked for by id.
 func mixedWorld(t *testing.T, seed uint64, lines int) *world {
 	t.Helper()
-	return worldOf(t, seed, mixedList(t, seed, lines), nil,
+	return listWorld(t, seed, mixedList(t, seed, lines), nil,
 		"--api", "v3", "--signals", "news,growth", "--timeout", "5s", "--batch-size", "25", "--concurrency", "8", "--quiet")
 }
 
-// likeWorld is one of "siglake lookalikes".
-func likeWorld(t *testing.T, o schema.Object, seed uint64, limit int) *world {
+// lookalikesWorld is one of "siglake lookalikes".
+func lookalikesWorld(t *testing.T, o schema.Object, seed uint64, limit int) *world {
 	t.Helper()
-	return worldOf(t, seed, seedList(o, seed), []string{lookalikesName, "--seeds"},
+	return listWorld(t, seed, seedList(o, seed), []string{lookalikesName, "--seeds"},
 		"--limit", fmt.Sprint(limit), "--page-size", "20", "--timeout", "5s", "--quiet")
 }
 
-// goesOn decides about the pages that were lost, and repeats the command, until
+// rerunUntilDone decides about the pages that were lost, and repeats the command, until
 // there is nothing left to ask. Every other time they are given up.
-func (w *world) goesOn(dice *rand.Rand) (lost int) {
+func (w *world) rerunUntilDone(rng *rand.Rand) (lost int) {
 	w.t.Helper()
 	for range 60 {
-		how := []string{"retry", "accept-loss"}[dice.IntN(2)]
-		if len((&rig{t: w.t, lake: w.lake}).ranked()) == 0 {
-			how = "retry" // else the session would be given up, and all with it
+		decision := []string{"retry", "accept-loss"}[rng.IntN(2)]
+		if len((&rig{t: w.t, lake: w.lake}).rankedLookalikes()) == 0 {
+			decision = "retry" // else the session would be given up, and all with it
 		}
-		if code, _, stderr := call(w.t, "held", how, "--lake", w.lake); code != exitComplete {
-			w.t.Fatalf("held %s: exit %d\n%s", how, code, stderr)
+		if code, _, stderr := runProgram(w.t, "held", decision, "--lake", w.lake); code != exitComplete {
+			w.t.Fatalf("held %s: exit %d\n%s", decision, code, stderr)
 		}
-		cmd, stderr := w.run(0)
+		cmd, stderr := w.startRun(0)
 		switch code := exitOf(cmd.Wait()); code {
 		case exitComplete:
 			return lost
-		case exitHeld:
+		case exitInDoubt:
 			lost++
 		default:
-			w.t.Fatalf("after held %s: exit %d\n%s", how, code, stderr)
+			w.t.Fatalf("after held %s: exit %d\n%s", decision, code, stderr)
 		}
 	}
 	w.t.Fatal("it does not come to an end")
@@ -115,22 +115,22 @@ func (w *world) goesOn(dice *rand.Rand) (lost int) {
 // undisturbed run.
 func (w *world) checkPages() (doubts int) {
 	w.t.Helper()
-	if code, stdout, stderr := call(w.t, "verify", "--lake", w.lake); code != exitComplete {
+	if code, stdout, stderr := runProgram(w.t, "verify", "--lake", w.lake); code != exitComplete {
 		w.t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
 	}
 	doubts = w.reconcile()
 	r := &rig{t: w.t, lake: w.lake}
 	r.checkSecret()
-	firstLost, begun := w.pages()
+	firstLost, begun := w.countSessions()
 	sessions := map[string]bool{}
-	for i, row := range r.ranked() {
+	for i, row := range r.rankedLookalikes() {
 		sessions[fmt.Sprint(row["session_id"])] = true
 		if got := row["rank"].(int64); got != int64(i)+1 {
 			w.t.Errorf("the %d-th result has the rank %d", i+1, got)
 			break
 		}
 	}
-	if n := r.twice(); n > 0 {
+	if n := r.countTwice(); n > 0 {
 		w.t.Errorf("%d results are in the lake twice", n)
 	}
 	if begun > 1+firstLost {
@@ -140,7 +140,7 @@ func (w *world) checkPages() (doubts int) {
 		w.t.Errorf("results of %d sessions, want one", len(sessions))
 	}
 	// A lost page may have taken results out of the session.
-	got, want := r.alike(), w.ranked
+	got, want := r.lookalikeNames(), w.ranked
 	if n := len(got); n > len(want) || n < len(want)-20*doubts {
 		w.t.Errorf("%d results with %d pages lost, want as many as an undisturbed run's %d but for the lost ones", n, doubts, len(want))
 	}
@@ -150,33 +150,33 @@ func (w *world) checkPages() (doubts int) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		w.t.Errorf("results differ from those of an undisturbed run (-want +got):\n%s", diff)
 	}
-	_, status := found(r)
+	_, status := lakeRowsByKey(r)
 	if diff := cmp.Diff(w.status, status); diff != "" {
 		w.t.Errorf("fates differ from those of an undisturbed run (-want +got):\n%s", diff)
 	}
 	return doubts
 }
 
-// alike names the lookalikes of all generations, by their rank.
-func (r *rig) alike() (names []string) {
+// lookalikeNames names the lookalikes of all generations, by their rank.
+func (r *rig) lookalikeNames() (names []string) {
 	r.t.Helper()
-	for _, row := range r.ranked() {
+	for _, row := range r.rankedLookalikes() {
 		names = append(names, fmt.Sprint(row["entity_id"], " ", row["domain"]))
 	}
 	return names
 }
 
-// twice are the results that the lake has more than once.
-func (r *rig) twice() int {
+// countTwice are the results that the lake has more than once.
+func (r *rig) countTwice() int {
 	r.t.Helper()
-	names := r.alike()
+	names := r.lookalikeNames()
 	all := len(names)
 	slices.Sort(names)
 	return all - len(slices.Compact(names))
 }
 
-// ranked are the lookalikes of all generations, by their rank.
-func (r *rig) ranked() (rows []map[string]any) {
+// rankedLookalikes are the lookalikes of all generations, by their rank.
+func (r *rig) rankedLookalikes() (rows []map[string]any) {
 	r.t.Helper()
 	t, _ := schema.TableNamed(string(schema.CategoryLookalikes))
 	for _, m := range r.generations() {
@@ -187,9 +187,9 @@ func (r *rig) ranked() (rows []map[string]any) {
 	return rows
 }
 
-// pages counts the requests by which sessions were begun, and those of them
+// countSessions counts the requests by which sessions were begun, and those of them
 // whose answers were lost.
-func (w *world) pages() (lost, begun int) {
+func (w *world) countSessions() (lost, begun int) {
 	w.t.Helper()
 	j := w.openJournal()
 	for _, run := range j.Runs() {
@@ -202,7 +202,7 @@ func (w *world) pages() (lost, begun int) {
 				continue
 			}
 			begun++
-			if c.Outcome == pipeline.Ambiguous {
+			if c.Outcome == pipeline.InDoubt {
 				lost++
 			}
 		}
@@ -214,7 +214,7 @@ func (w *world) pages() (lost, begun int) {
 func TestKillV3(t *testing.T) {
 	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := mixedWorld(t, seed, 900)
-		w.apart(program, seed, faultMenu...)
+		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
 	}, func(w *world, _ *rand.Rand) int { return w.check() })
 }
@@ -223,11 +223,11 @@ func TestKillV3(t *testing.T) {
 // contacts and of companies.
 func TestKillPages(t *testing.T) {
 	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
-		w := likeWorld(t, []schema.Object{schema.Contact, schema.Company}[seed%2], seed, 300)
-		w.apart(program, seed, faultMenu...)
+		w := lookalikesWorld(t, []schema.Object{schema.Contact, schema.Company}[seed%2], seed, 300)
+		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
-	}, func(w *world, dice *rand.Rand) int {
-		w.goesOn(dice)
+	}, func(w *world, rng *rand.Rand) int {
+		w.rerunUntilDone(rng)
 		return w.checkPages()
 	})
 }
@@ -237,18 +237,18 @@ func TestKillPages(t *testing.T) {
 func TestCrashV3(t *testing.T) {
 	crashLoop(t, 131, func(t *testing.T, seed uint64) *world {
 		w := mixedWorld(t, seed, 120)
-		w.apart(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
+		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w
 	}, (*world).check)
 }
 
 func TestCrashPages(t *testing.T) {
 	crashLoop(t, 83, func(t *testing.T, seed uint64) *world {
-		w := likeWorld(t, schema.Company, seed, 160)
-		w.apart(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
+		w := lookalikesWorld(t, schema.Company, seed, 160)
+		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w
 	}, func(w *world) int {
-		w.goesOn(rand.New(rand.NewPCG(1, 1)))
+		w.rerunUntilDone(rand.New(rand.NewPCG(1, 1)))
 		return w.checkPages()
 	})
 }

@@ -30,14 +30,14 @@ var allowed = map[string][]string{
 	"cmd/siglake":                {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/journal", "internal/quota", "internal/simulator", "internal/bucket"},
 }
 
-// homes says where a third-party package may be imported: files or folders.
-var homes = map[string][]string{
+// importRooms says where a third-party package may be imported: files or folders.
+var importRooms = map[string][]string{
 	"github.com/parquet-go/parquet-go":   {"sinks/parquet.go"},
 	"github.com/apache/arrow/go/v17":     {"schema", "pipeline", "sinks"},
 	"github.com/urfave/cli/v2":           {"cmd/siglake"},
 	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
 	"golang.org/x/term":                  {"cmd/siglake/progress.go"},
-	"golang.org/x/sync":                  {"pipeline/ahead.go", "sinks/publish.go", "internal/bucket"},
+	"golang.org/x/sync":                  {"pipeline/prefetch.go", "sinks/publish.go", "internal/bucket"},
 	"golang.org/x/time":                  {"internal/quota"},
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},
@@ -54,8 +54,8 @@ var homes = map[string][]string{
 	"github.com/marcboeker/go-duckdb/v2": {},
 }
 
-// breaches checks the imports of one file against both lists.
-func breaches(file string, imports []string) []string {
+// layerViolations checks the imports of one file against both lists.
+func layerViolations(file string, imports []string) []string {
 	var out []string
 	folder := filepath.ToSlash(filepath.Dir(file))
 	for _, path := range imports {
@@ -65,7 +65,7 @@ func breaches(file string, imports []string) []string {
 			}
 			continue
 		}
-		for dependency, rooms := range homes {
+		for dependency, rooms := range importRooms {
 			if path != dependency && !strings.HasPrefix(path, dependency+"/") {
 				continue
 			}
@@ -73,7 +73,7 @@ func breaches(file string, imports []string) []string {
 				out = append(out, file+" imports "+path+", which has its home in "+strings.Join(rooms, ", "))
 			}
 		}
-		if strings.Contains(strings.Split(path, "/")[0], ".") && !slices.ContainsFunc(keys(homes), func(h string) bool {
+		if strings.Contains(strings.Split(path, "/")[0], ".") && !slices.ContainsFunc(mapKeys(importRooms), func(h string) bool {
 			return path == h || strings.HasPrefix(path, h+"/")
 		}) {
 			out = append(out, file+" imports "+path+", which has no home yet")
@@ -115,7 +115,7 @@ func TestLayers(t *testing.T) {
 			}
 			imports = append(imports, p)
 		}
-		for _, b := range breaches(name, imports) {
+		for _, b := range layerViolations(name, imports) {
 			t.Error(b)
 		}
 		return nil
@@ -139,13 +139,13 @@ func TestLayersFindBreaches(t *testing.T) {
 		"pipeline/run.go":         "golang.org/x/sync/errgroup",
 		"schema/y.go":             "example.com/no/home",
 	} {
-		if got := breaches(file, []string{path}); len(got) != 1 {
+		if got := layerViolations(file, []string{path}); len(got) != 1 {
 			t.Errorf("breaches(%q, %q) = %q, want one", file, path, got)
 		}
 	}
 }
 
-func keys(m map[string][]string) []string {
+func mapKeys(m map[string][]string) []string {
 	var out []string
 	for k := range m {
 		out = append(out, k)

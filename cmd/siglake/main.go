@@ -33,7 +33,7 @@ const (
 	exitComplete  = 0  // everything asked and answered
 	exitRejects   = 10 // complete, but some lines could not be asked about
 	exitDeferred  = 20 // part was not asked; run again to continue
-	exitHeld      = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
+	exitInDoubt   = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
 	exitAuth      = 30 // key, account or plan
 	exitStorage   = 40 // disk or lake
 	exitLocked    = 50 // another run is at work on the lake
@@ -42,25 +42,25 @@ const (
 	exitKilled    = 130
 )
 
-// collectAt is how much the heap may grow, in percent of what is in use, before
+// gcPercent is how much the heap may grow, in percent of what is in use, before
 // it is collected; Go's own default is 100. A run makes much short-lived data
 // beside little that stays, so collecting earlier costs some per cent of time
 // and saves a third of the memory. GOGC overrides it.
-const collectAt = 40
+const gcPercent = 40
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
+		debug.SetGCPercent(gcPercent)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	stops := make(chan os.Signal, 2)
-	signal.Notify(stops, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
-	go func() {                                                         // for the whole life of the process
-		<-stops
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
+	go func() {                                                              // for the whole life of the process
+		<-interrupts
 		fmt.Fprintln(os.Stderr, "\nsiglake: stopping; what is under way is finished first (again to kill)")
 		cancel()
-		<-stops
+		<-interrupts
 		os.Exit(exitKilled)
 	}()
 	os.Exit(execute(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
@@ -69,11 +69,11 @@ func main() {
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	app := newApp(stdin, stdout, stderr)
-	for _, cmd := range app.Commands {
-		cmd.OnUsageError = app.OnUsageError
+	program := newCLI(stdin, stdout, stderr)
+	for _, cmd := range program.Commands {
+		cmd.OnUsageError = program.OnUsageError
 	}
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	err := program.RunContext(ctx, flagsFirst(program, args))
 	if err == nil {
 		return exitComplete
 	}
@@ -97,24 +97,24 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 // diskAdvice says what to do when a disk fails; empty when that is not what
 // happened. Whatever a run had got to, the same command finds out and goes on.
 func diskAdvice(err error) string {
-	does := func(codes ...error) bool {
+	isAny := func(codes ...error) bool {
 		return slices.ContainsFunc(codes, func(c error) bool { return errors.Is(err, c) })
 	}
-	what := ""
+	action := ""
 	switch {
-	case does(syscall.ENOSPC, syscall.EDQUOT):
-		what = "make room on the disk"
-	case does(fs.ErrPermission, syscall.EROFS):
-		what = "make it possible to write there"
-	case does(syscall.EIO):
-		what = "check the disk"
+	case isAny(syscall.ENOSPC, syscall.EDQUOT):
+		action = "make room on the disk"
+	case isAny(fs.ErrPermission, syscall.EROFS):
+		action = "make it possible to write there"
+	case isAny(syscall.EIO):
+		action = "check the disk"
 	default:
 		return ""
 	}
-	return what + ", then run the same command again: it goes on where this one stopped"
+	return action + ", then run the same command again: it goes on where this one stopped"
 }
 
-func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
+func newCLI(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:                 "siglake",
 		Usage:                "account and contact lists in, typed signal events in Parquet out, with a bill",
@@ -129,14 +129,14 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 			if c.Command != nil && c.Command.Name != "" && c.Command.Name != "siglake" {
 				help = "siglake " + c.Command.Name + " --help"
 			}
-			return usagef("%s; see %s", flagProblem(err), help)
+			return usageErrorf("%s; see %s", flagProblem(err), help)
 		},
 		Commands: []*cli.Command{
 			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("no command %q; see siglake --help", c.Args().First())
+				return usageErrorf("no command %q; see siglake --help", c.Args().First())
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -174,8 +174,8 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// usagef is an error of the caller's making: a flag, an argument, a list.
-func usagef(format string, args ...any) error {
+// usageErrorf is an error of the caller's making: a flag, an argument, a list.
+func usageErrorf(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
@@ -203,7 +203,7 @@ func exitCode(err error) int {
 // anything was asked that costs.
 func refusalCode(class signals.Class) int {
 	switch class {
-	case signals.ClassCredits, signals.ClassRateBurst, signals.ClassRateHour, signals.ClassRateDay, signals.ClassServer, signals.ClassGaveUp,
+	case signals.ClassCredits, signals.ClassRateBurst, signals.ClassRateHour, signals.ClassRateDay, signals.ClassServer, signals.ClassTimedOut,
 		signals.ClassProxy, signals.ClassUnsent, signals.ClassLost:
 		return exitDeferred
 	default:
@@ -220,7 +220,7 @@ func stopCode(kind pipeline.StopKind) int {
 	case pipeline.StopStorage:
 		return exitStorage
 	case pipeline.StopUnstable:
-		return exitHeld
+		return exitInDoubt
 	default:
 		return exitDeferred
 	}
@@ -237,15 +237,15 @@ func manifestCode(m *pipeline.Manifest) int {
 	return code
 }
 
-func outcomeCode(o pipeline.Outcomes) int {
+func outcomeCode(o pipeline.RunOutcome) int {
 	switch o {
-	case pipeline.Complete:
+	case pipeline.RunComplete:
 		return exitComplete
-	case pipeline.WithRejects:
+	case pipeline.RunWithRejects:
 		return exitRejects
-	case pipeline.InDoubt:
-		return exitHeld
-	case pipeline.Refused:
+	case pipeline.RunInDoubt:
+		return exitInDoubt
+	case pipeline.RunRefused:
 		return exitAuth
 	default:
 		return exitDeferred
@@ -254,11 +254,11 @@ func outcomeCode(o pipeline.Outcomes) int {
 
 // flagsFirst lets flags stand after a command's arguments, as people write
 // them ("run LIST --lake DIR"): the library reads flags only before them.
-func flagsFirst(app *cli.App, args []string) []string {
+func flagsFirst(program *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
 	}
-	cmd, from := app.Command(args[1]), 2
+	cmd, from := program.Command(args[1]), 2
 	for cmd != nil && len(cmd.Subcommands) > 0 {
 		if from >= len(args) || strings.HasPrefix(args[from], "-") {
 			return args

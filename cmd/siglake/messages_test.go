@@ -35,7 +35,7 @@ func TestMessages(t *testing.T) {
 		{[]string{"resume", "--lake", none}, exitUsage, none + ": there is no lake of siglake", "resume"},
 		{[]string{"resume", "--lake", empty}, exitComplete, "no run was begun in " + empty, "finished"},
 	} {
-		code, stdout, stderr := call(t, tt.args...)
+		code, stdout, stderr := runProgram(t, tt.args...)
 		if said := stdout + stderr; code != tt.code || !strings.Contains(said, tt.says) || tt.never != "" && strings.Contains(said, tt.never) {
 			t.Errorf("%q: exit %d, %q; want %d, %q and no %q", tt.args, code, said, tt.code, tt.says, tt.never)
 		}
@@ -45,7 +45,7 @@ func TestMessages(t *testing.T) {
 	}
 
 	t.Setenv(keyVariable, "a key\nof two lines")
-	if code, _, stderr := call(t, run...); code != exitAuth || !strings.Contains(stderr, "a character at position 2 that cannot be sent") || strings.Contains(stderr, "of two lines") {
+	if code, _, stderr := runProgram(t, run...); code != exitAuth || !strings.Contains(stderr, "a character at position 2 that cannot be sent") || strings.Contains(stderr, "of two lines") {
 		t.Errorf("a key of two lines: exit %d, %q; want %d and not the key", code, stderr, exitAuth)
 	}
 }
@@ -53,7 +53,7 @@ func TestMessages(t *testing.T) {
 // TestUnreachable: without a network a run says so in one sentence, and what to do.
 func TestUnreachable(t *testing.T) {
 	onVirtualTime(t, func(t *testing.T) {
-		code, _, stderr := call(t, "run", writeList(t, "unreachable", 3), "--lake", filepath.Join(t.TempDir(), "lake"), "--base-url", "http://127.0.0.1:1",
+		code, _, stderr := runProgram(t, "run", writeList(t, "unreachable", 3), "--lake", filepath.Join(t.TempDir(), "lake"), "--base-url", "http://127.0.0.1:1",
 			"--signals", "news", "--quiet")
 		const says = "siglake: the API cannot be reached (dial tcp 127.0.0.1:1: connect: connection refused): check network, proxy and --base-url, then run the same command again\n"
 		if code != exitDeferred || stderr != says {
@@ -65,8 +65,8 @@ func TestUnreachable(t *testing.T) {
 // TestDemoLeavesRealLakes: a demo that is refused has written nothing.
 func TestDemoLeavesRealLakes(t *testing.T) {
 	r := newRig(t, simulator.Config{})
-	r.run(domains(3), plain...)
-	code, _, stderr := call(t, "demo", "--lake", r.lake)
+	r.run(domainLines(3), baseFlags...)
+	code, _, stderr := runProgram(t, "demo", "--lake", r.lake)
 	if _, err := os.Stat(r.lake + "-accounts.csv"); code != exitUsage || !strings.Contains(stderr, "holds real answers") || !os.IsNotExist(err) {
 		t.Errorf("exit %d, %q, its list: %v; want %d, a refusal, and none", code, stderr, err, exitUsage)
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// likeFlags are the flags of a purchase of three pages.
-var likeFlags = []string{"--limit", "60", "--page-size", "20", "--timeout", "2s"}
+// threePageFlags are the flags of a purchase of three pages.
+var threePageFlags = []string{"--limit", "60", "--page-size", "20", "--timeout", "2s"}
 
 // TestFaultsOfSearches is TestFaults for the searches of ids.
 func TestFaultsOfSearches(t *testing.T) {
-	strikeEach(t, nil, func(r *rig) {
-		r.only(resolveName, domains(250), "--concurrency", "1", "--timeout", "2s")
+	forEachFault(t, nil, func(r *rig) {
+		r.runProductChecked(resolveName, domainLines(250), "--concurrency", "1", "--timeout", "2s")
 	})
 }
 
@@ -30,26 +30,26 @@ func TestFaultsOfPages(t *testing.T) {
 	reports := map[string]faultReport{}
 	for name, want := range faultReports {
 		switch {
-		case want.held > 0:
-			want.held, want.calls = 8, 2
+		case want.inDoubt > 0:
+			want.inDoubt, want.calls = 8, 2
 		case want.deferred > 0:
 			want.deferred = 8
-		case want == bisected:
-			want = faultReport{code: exitUsage, outcome: pipeline.Incomplete, stop: pipeline.StopRequest, deferred: 8, calls: 2, says: "the API refuses the page"}
+		case want == reportBisected:
+			want = faultReport{code: exitUsage, outcome: pipeline.RunDeferred, stop: pipeline.StopRequest, deferred: 8, calls: 2, says: "the API refuses the page"}
 		case name == "404-none": // there are no more
-			want = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 2, says: "20 results"}
+			want = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 2, says: "20 results"}
 		case name == "missing-entities-some": // a short page
-			want = faultReport{code: exitComplete, outcome: pipeline.Complete, calls: 4}
+			want = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 4}
 		}
 		reports[name] = want
 	}
-	strikeEach(t, reports, func(r *rig) {
-		r.only(lookalikesName, seedList(schema.Company, 7), likeFlags...)
+	forEachFault(t, reports, func(r *rig) {
+		r.runProductChecked(lookalikesName, seedList(schema.Company, 7), threePageFlags...)
 	})
 }
 
-// more are the flags of a purchase of so many results in pages of 20.
-func more(limit int, flags ...string) []string {
+// pageFlags are the flags of a purchase of so many results in pages of 20.
+func pageFlags(limit int, flags ...string) []string {
 	return append([]string{"--limit", fmt.Sprint(limit), "--page-size", "20"}, flags...)
 }
 
@@ -60,14 +60,14 @@ func TestSessionEnds(t *testing.T) {
 	for _, o := range []schema.Object{schema.Contact, schema.Company} {
 		for _, how := range []string{"code", "envelope", "restart"} {
 			t.Run(fmt.Sprint(o, " ", how), func(t *testing.T) {
-				cfg, pass := days(t)
+				cfg, pass := fakeClock(t)
 				cfg.Switches.SessionExpiry = how
 				cfg.Switches.Events = "most" // there are always more
 				r := newRig(t, cfg)
 				seeds := seedList(o, 3)
-				buy := func(limit, code, results int, flags ...string) visit {
+				buy := func(limit, code, results int, flags ...string) runResult {
 					t.Helper()
-					v := r.product(lookalikesName, seeds, more(limit, flags...)...)
+					v := r.runProduct(lookalikesName, seeds, pageFlags(limit, flags...)...)
 					if v.code != code || v.credits != int64(results) {
 						t.Errorf("--limit %d: exit %d, %d credits; want %d, %d: %s%s", limit, v.code, v.credits, code, results, v.stdout, v.stderr)
 					}
@@ -79,7 +79,7 @@ func TestSessionEnds(t *testing.T) {
 				buy(100, exitComplete, 20) // in a new one
 				buy(140, exitComplete, 40) // in that, which knows nothing of the first
 				buy(160, exitComplete, 20) // and more than can be excluded
-				if n := r.twice(); n > 0 {
+				if n := r.countTwice(); n > 0 {
 					t.Errorf("%d results were bought twice", n)
 				}
 				pass(31)
@@ -91,16 +91,16 @@ func TestSessionEnds(t *testing.T) {
 				if v := buy(180, exitDeferred, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
 					t.Errorf("it does not say %q, and what to do:\n%s", says, v.stdout)
 				}
-				if n := r.twice(); n > paid {
+				if n := r.countTwice(); n > paid {
 					t.Errorf("%d results were bought twice, want at most the %d of one page", n, paid)
 				}
 				buy(200, exitDeferred, 0)
-				if ranks := r.ranked(); len(ranks) != 160+paid || ranks[len(ranks)-1]["rank"].(int64) != int64(len(ranks)) {
+				if ranks := r.rankedLookalikes(); len(ranks) != 160+paid || ranks[len(ranks)-1]["rank"].(int64) != int64(len(ranks)) {
 					t.Errorf("%d results, want %d, with ranks without a gap", len(ranks), 160+paid)
 				}
-				r.checkReplay()
+				r.checkRebuild()
 				buy(40, exitComplete, 40, "--refresh", "--new-run")
-				r.checkReplay()
+				r.checkRebuild()
 			})
 		}
 	}
@@ -110,31 +110,31 @@ func TestSessionEnds(t *testing.T) {
 func TestSessionEndsUnderWay(t *testing.T) {
 	for _, how := range []string{"code", "envelope", "restart"} {
 		r := newRig(t, simulator.Config{SessionLife: time.Nanosecond, Switches: simulator.Switches{SessionExpiry: how, Events: "most"}})
-		v := r.product(lookalikesName, seedList(schema.Company, 3), more(60)...)
+		v := r.runProduct(lookalikesName, seedList(schema.Company, 3), pageFlags(60)...)
 		paid, code := 0, exitComplete
 		if how == "restart" {
 			paid, code = 20, exitDeferred // the second page, until its results are seen to be those of the first
 		}
-		if n := r.twice(); v.code != code || v.credits != 60 || n > paid {
+		if n := r.countTwice(); v.code != code || v.credits != 60 || n > paid {
 			t.Errorf("%s: exit %d, %d credits, %d results twice; want %d, 60, at most %d: %s", how, v.code, v.credits, n, code, paid, v.stderr)
 		}
-		v = r.product(lookalikesName, seedList(schema.Company, 3), more(200)...)
-		if n := r.twice(); v.code != exitDeferred || n > paid {
+		v = r.runProduct(lookalikesName, seedList(schema.Company, 3), pageFlags(200)...)
+		if n := r.countTwice(); v.code != exitDeferred || n > paid {
 			t.Errorf("%s: exit %d, %d results twice; want %d, at most %d: %s", how, v.code, n, exitDeferred, paid, v.stdout)
 		}
-		r.checkReplay()
+		r.checkRebuild()
 	}
 }
 
-// pagingOf is a command that asks for page after page, of 20 results each.
-type pagingOf struct {
+// pagedCommand is a command that asks for page after page, of 20 results each.
+type pagedCommand struct {
 	name  string
 	words []string // up to its flags
 	list  string
 	table schema.Category
 }
 
-var pagings = []pagingOf{
+var pagedCommands = []pagedCommand{
 	{"contacts", []string{lookalikesName, "--seeds"}, seedList(schema.Contact, 5), schema.CategoryLookalikes},
 	{"companies", []string{lookalikesName, "--seeds"}, seedList(schema.Company, 5), schema.CategoryLookalikes},
 	{"visitors", []string{visitorsName, "--domain", "shop.example"}, "", schema.CategoryVisits},
@@ -143,12 +143,12 @@ var pagings = []pagingOf{
 // TestLostPages: a page whose answer is lost holds all behind it until somebody
 // decides; then the same command, or siglake resume, goes on.
 func TestLostPages(t *testing.T) {
-	oneDay(t)
-	for _, p := range pagings {
+	freezeDay(t)
+	for _, p := range pagedCommands {
 		for _, decide := range []string{"retry", "accept-loss"} {
 			for _, resume := range []bool{false, true} {
 				for at := 1; at <= 2; at++ {
-					if !full() && resume == (at == 1) {
+					if !longTests() && resume == (at == 1) {
 						continue
 					}
 					t.Run(fmt.Sprint(p.name, " ", decide, " ", resume, " ", at), func(t *testing.T) {
@@ -157,24 +157,24 @@ func TestLostPages(t *testing.T) {
 						if p.list != "" {
 							words = append(words, writeText(t, p.list))
 						}
-						carry := func() visit { return r.carry(t.Context(), words, "", more(60)...) }
+						carry := func() runResult { return r.exec(t.Context(), words, "", pageFlags(60)...) }
 						v := carry()
-						if v.code != exitHeld || v.calls != at || !strings.Contains(v.stdout, "held list") {
-							t.Errorf("exit %d after %d calls, want %d and %d: %s", v.code, v.calls, exitHeld, at, v.stdout)
+						if v.code != exitInDoubt || v.calls != at || !strings.Contains(v.stdout, "held list") {
+							t.Errorf("exit %d after %d calls, want %d and %d: %s", v.code, v.calls, exitInDoubt, at, v.stdout)
 						}
-						if listed := r.command(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 20 credits") || !strings.Contains(listed, "1 call in doubt") {
+						if listed := r.mustExit(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 20 credits") || !strings.Contains(listed, "1 call in doubt") {
 							t.Errorf("held list:\n%s", listed)
 						}
-						if v := carry(); v.code != exitHeld || v.calls != 0 || !strings.Contains(v.stdout, "lets this command go on behind it") {
-							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+						if v := carry(); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, "lets this command go on behind it") {
+							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitInDoubt, v.stdout)
 						}
-						if v := r.onCopy().carry(t.Context(), words, "", more(80)...); v.code != exitHeld || v.calls != 0 {
-							t.Errorf("undecided, and more wanted: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+						if v := r.onCopy().exec(t.Context(), words, "", pageFlags(80)...); v.code != exitInDoubt || v.calls != 0 {
+							t.Errorf("undecided, and more wanted: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitInDoubt, v.stdout)
 						}
-						r.checkReplay()
-						r.command(exitComplete, "held", decide)
+						r.checkRebuild()
+						r.mustExit(exitComplete, "held", decide)
 						if resume {
-							v = r.carry(t.Context(), []string{"resume"}, "")
+							v = r.exec(t.Context(), []string{"resume"}, "")
 						} else {
 							v = carry()
 						}
@@ -188,17 +188,17 @@ func TestLostPages(t *testing.T) {
 						if v.code != exitComplete || v.calls != want {
 							t.Errorf("decided: exit %d after %d calls, want %d and %d: %s%s", v.code, v.calls, exitComplete, want, v.stdout, v.stderr)
 						}
-						if n := r.results(); n != int64(20*(at-1+want)) {
+						if n := r.countResults(); n != int64(20*(at-1+want)) {
 							t.Errorf("%d results, want %d", n, 20*(at-1+want))
 						}
-						r.brackets(int64(20*(at-1+want)), int64(20*(at+want)))
-						if decide == "accept-loss" && want == 0 && r.manifest.Accounts.ByStatus[schema.Lost] == 0 && !resume {
+						r.checkInterval(int64(20*(at-1+want)), int64(20*(at+want)))
+						if decide == "accept-loss" && want == 0 && r.manifest.Accounts.ByStatus[schema.WrittenOff] == 0 && !resume {
 							t.Errorf("lines %v, want the seeds lost", r.manifest.Accounts.ByStatus)
 						}
 						if v := carry(); v.code != exitComplete || v.calls != 0 {
 							t.Errorf("once more: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitComplete, v.stdout)
 						}
-						r.checkReplay()
+						r.checkRebuild()
 					})
 				}
 			}
@@ -206,8 +206,8 @@ func TestLostPages(t *testing.T) {
 	}
 }
 
-// results counts what pages brought, over all generations.
-func (r *rig) results() (n int64) {
+// countResults counts what pages brought, over all generations.
+func (r *rig) countResults() (n int64) {
 	r.t.Helper()
 	for _, m := range r.generations() {
 		for _, brought := range m.Products {
@@ -220,36 +220,36 @@ func (r *rig) results() (n int64) {
 // TestLostSearches: a search whose answer is lost holds its lines until somebody
 // decides; then only they are searched, and asked about.
 func TestLostSearches(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	for _, product := range []string{"run", resolveName} {
 		for _, decide := range []string{"retry", "accept-loss"} {
 			for _, resume := range []bool{false, true} {
 				t.Run(fmt.Sprint(product, " ", decide, " ", resume), func(t *testing.T) {
 					r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
-					words, flags := []string{product, writeText(t, domains(250))}, []string{"--concurrency", "1"}
+					words, flags := []string{product, writeText(t, domainLines(250))}, []string{"--concurrency", "1"}
 					if product == "run" {
-						flags = append(flags, inV3...)
+						flags = append(flags, v3Flags...)
 					}
-					carry := func() visit { return r.carry(t.Context(), words, "", flags...) }
+					carry := func() runResult { return r.exec(t.Context(), words, "", flags...) }
 					v := carry()
-					if n := r.manifest.Accounts.ByStatus[schema.Held]; v.code != exitHeld || n != 100 {
-						t.Errorf("exit %d, %d lines held; want %d, 100: %s", v.code, n, exitHeld, v.stdout)
+					if n := r.manifest.Accounts.ByStatus[schema.InDoubt]; v.code != exitInDoubt || n != 100 {
+						t.Errorf("exit %d, %d lines held; want %d, 100: %s", v.code, n, exitInDoubt, v.stdout)
 					}
-					if listed := r.command(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 4 credits") || !strings.Contains(listed, "100 compan") {
+					if listed := r.mustExit(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 4 credits") || !strings.Contains(listed, "100 compan") {
 						t.Errorf("held list:\n%s", listed)
 					}
 					for _, at := range []*rig{r, r.onCopy()} {
-						if v := at.carry(t.Context(), words, "", flags...); v.code != exitHeld || v.calls != 0 {
-							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitHeld, v.stdout)
+						if v := at.exec(t.Context(), words, "", flags...); v.code != exitInDoubt || v.calls != 0 {
+							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitInDoubt, v.stdout)
 						}
 						flags = append(flags, "--new-run")
 					}
 					flags = flags[:len(flags)-2]
-					r.checkReplay()
-					r.command(exitComplete, "held", decide)
-					v, got := r.tells(func() visit {
+					r.checkRebuild()
+					r.mustExit(exitComplete, "held", decide)
+					v, got := r.countCalls(func() runResult {
 						if resume {
-							return r.carry(t.Context(), []string{"resume"}, "")
+							return r.exec(t.Context(), []string{"resume"}, "")
 						}
 						return carry()
 					})
@@ -263,11 +263,11 @@ func TestLostSearches(t *testing.T) {
 					if v := carry(); v.code != exitComplete || v.calls != 0 {
 						t.Errorf("once more: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitComplete, v.stdout)
 					}
-					status := r.command(exitComplete, "status")
+					status := r.mustExit(exitComplete, "status")
 					if says := map[string]string{"retry": "1 call released", "accept-loss": "1 call accepted as lost"}[decide]; !strings.Contains(status, says) {
 						t.Errorf("status does not say %q:\n%s", says, status)
 					}
-					r.checkReplay()
+					r.checkRebuild()
 				})
 			}
 		}
@@ -277,7 +277,7 @@ func TestLostSearches(t *testing.T) {
 // TestResumeOf: siglake resume goes on with a run of any command whose process
 // died.
 func TestResumeOf(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	list := []string{"--concurrency", "1", "--batch-size", "50"}
 	for _, c := range []struct {
 		name  string
@@ -286,12 +286,12 @@ func TestResumeOf(t *testing.T) {
 		flags []string
 		calls int
 	}{
-		{"signals", []string{"run"}, domains(200), slices.Concat(list, inV3), 0},
-		{resolveName, []string{resolveName}, domains(200), list, 4},
-		{scoreName, []string{scoreName}, domains(200), list, 4},
-		{"contacts", pagings[0].words, pagings[0].list, more(80), 4},
-		{"companies", pagings[1].words, pagings[1].list, more(80), 4},
-		{"visitors", pagings[2].words, "", more(80), 4},
+		{"signals", []string{"run"}, domainLines(200), slices.Concat(list, v3Flags), 0},
+		{resolveName, []string{resolveName}, domainLines(200), list, 4},
+		{scoreName, []string{scoreName}, domainLines(200), list, 4},
+		{"contacts", pagedCommands[0].words, pagedCommands[0].list, pageFlags(80), 4},
+		{"companies", pagedCommands[1].words, pagedCommands[1].list, pageFlags(80), 4},
+		{"visitors", pagedCommands[2].words, "", pageFlags(80), 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := simulator.Config{Switches: simulator.Switches{Events: "most"}}
@@ -299,27 +299,27 @@ func TestResumeOf(t *testing.T) {
 			if c.text != "" {
 				words = append(words, writeText(t, c.text))
 			}
-			calm := newRig(t, cfg)
-			calm.carry(t.Context(), words, "", c.flags...)
-			want, _ := found(calm)
+			baseline := newRig(t, cfg)
+			baseline.exec(t.Context(), words, "", c.flags...)
+			want, _ := lakeRowsByKey(baseline)
 
 			r := newRig(t, cfg)
-			dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 2 })
-			first := r.carry(t.Context(), words, "", c.flags...)
-			revive()
+			crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 2 })
+			first := r.exec(t.Context(), words, "", c.flags...)
+			clearFileHook()
 			if first.code != exitStorage || first.calls != 2 {
 				t.Fatalf("exit %d after %d calls, want %d after 2: %s", first.code, first.calls, exitStorage, first.stderr)
 			}
-			v := r.carry(t.Context(), []string{"resume"}, "", list...)
-			if v.code != exitComplete || c.calls > 0 && v.calls != c.calls-2 || r.billed() != calm.billed() {
-				t.Errorf("resume: exit %d after %d calls, %d billed in all; want %d, and %d in all: %s", v.code, v.calls, r.billed(), exitComplete, calm.billed(), v.stderr)
+			v := r.exec(t.Context(), []string{"resume"}, "", list...)
+			if v.code != exitComplete || c.calls > 0 && v.calls != c.calls-2 || r.billedCalls() != baseline.billedCalls() {
+				t.Errorf("resume: exit %d after %d calls, %d billed in all; want %d, and %d in all: %s", v.code, v.calls, r.billedCalls(), exitComplete, baseline.billedCalls(), v.stderr)
 			}
-			got, _ := found(r)
+			got, _ := lakeRowsByKey(r)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("rows, undisturbed and resumed (-want +got):\n%.2000s", diff)
 			}
-			r.checkReplay()
-			if v := r.carry(t.Context(), []string{"resume"}, ""); v.code != exitComplete || !strings.Contains(v.stdout, "Nothing to resume") {
+			r.checkRebuild()
+			if v := r.exec(t.Context(), []string{"resume"}, ""); v.code != exitComplete || !strings.Contains(v.stdout, "Nothing to resume") {
 				t.Errorf("once more: exit %d: %s%s", v.code, v.stdout, v.stderr)
 			}
 		})

@@ -38,47 +38,47 @@ func planCommand() *cli.Command {
 		}, runFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
-				return usagef("plan takes one list, got %d arguments; see siglake plan --help", c.NArg())
+				return usageErrorf("plan takes one list, got %d arguments; see siglake plan --help", c.NArg())
 			}
-			return planList(c, c.Args().First())
+			return runPlan(c, c.Args().First())
 		},
 	}
 }
 
-// outlook is everything a plan says. Its JSON form is what --json prints.
-type outlook struct {
-	List     string                  `json:"list"`
-	Lake     string                  `json:"lake,omitempty"`
-	Goes     string                  `json:"goes_on_with,omitempty"` // run that the same command would go on with
-	Lines    int64                   `json:"lines"`
-	Settled  map[schema.Status]int64 `json:"lines_without_a_call"`
-	Entities int64                   `json:"entities"`
-	Pairs    int64                   `json:"entity_signal_pairs"`
-	Again    int64                   `json:"pairs_bought_before"` // the same day, by another question
-	Calls    int64                   `json:"calls"`
-	Queries  []pipeline.Query        `json:"queries"`
-	Credits  pipeline.Estimate       `json:"credits"`
-	Price    int64                   `json:"credits_per_event_at_most"`
-	Spent    int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is gone on with: they count against its budget
-	Enough   int64                   `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
-	Money    *money                  `json:"money,omitempty"`
-	Time     outlookTime             `json:"time"`
-	Windows  []outlookWindow         `json:"windows"`
-	Left     *int64                  `json:"account_credits_left,omitempty"`
-	Notes    []string                `json:"notes"`
+// planReport is everything a plan says. Its JSON form is what --json prints.
+type planReport struct {
+	List             string                  `json:"list"`
+	Lake             string                  `json:"lake,omitempty"`
+	ResumesRun       string                  `json:"goes_on_with,omitempty"` // run that the same command would go on with
+	Lines            int64                   `json:"lines"`
+	WithoutCall      map[schema.Status]int64 `json:"lines_without_a_call"`
+	Entities         int64                   `json:"entities"`
+	Pairs            int64                   `json:"entity_signal_pairs"`
+	RepurchasedPairs int64                   `json:"pairs_bought_before"` // the same day, by another question
+	Calls            int64                   `json:"calls"`
+	Queries          []pipeline.Query        `json:"queries"`
+	Credits          pipeline.Estimate       `json:"credits"`
+	MaxEventPrice    int64                   `json:"credits_per_event_at_most"`
+	SpentBefore      int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is gone on with: they count against its budget
+	AdvisedBudget    int64                   `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
+	Money            *moneyEstimate          `json:"money,omitempty"`
+	Time             planTime                `json:"time"`
+	Windows          []planWindow            `json:"windows"`
+	CreditsLeft      *int64                  `json:"account_credits_left,omitempty"`
+	Notes            []string                `json:"notes"`
 
-	rejects []pipeline.RejectLine
-	free    int64 // calls that cost nothing, ahead of the others
+	rejects   []pipeline.RejectLine
+	freeCalls int64 // calls that cost nothing, ahead of the others
 }
 
-type outlookTime struct {
+type planTime struct {
 	Seconds     float64 `json:"seconds"`
 	Concurrency int     `json:"concurrency"`
-	AnswerMS    int64   `json:"answer_ms"`
+	LatencyMS   int64   `json:"answer_ms"`
 	Measured    bool    `json:"answer_measured"`
 }
 
-type outlookWindow struct {
+type planWindow struct {
 	Name  string `json:"name"`
 	Limit *int64 `json:"limit"` // null: none
 	Left  *int64 `json:"left"`  // null: not known
@@ -86,8 +86,8 @@ type outlookWindow struct {
 	Published bool `json:"published,omitempty"` // the account did not say so: the vendor's plan does
 }
 
-// money is a price in the user's currency, as decimal numbers.
-type money struct {
+// moneyEstimate is a price in the user's currency, as decimal numbers.
+type moneyEstimate struct {
 	PerCredit string `json:"per_credit"`
 	Currency  string `json:"currency,omitempty"`
 	P5        string `json:"p5"`
@@ -96,103 +96,103 @@ type money struct {
 	Ceiling   string `json:"ceiling"`
 }
 
-// planList plans a run of a list with the flags of c.
-func planList(c *cli.Context, uri string) error {
-	if err := setLog(c); err != nil {
+// runPlan plans a run of a list with the flags of c.
+func runPlan(c *cli.Context, uri string) error {
+	if err := setLogger(c); err != nil {
 		return err
 	}
-	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1}
+	j := &job{c: c, lakeURI: c.String("lake"), listURI: uri, maxEventPrice: 1}
 	switch command := c.String("for"); command {
 	case "run":
 	case resolveName, scoreName:
 		j.service = services[command]
 	default:
-		return usagef("--for %q: expected run, resolve or score; what lookalikes and visitors can cost is --limit times the price of a result", command)
+		return usageErrorf("--for %q: expected run, resolve or score; what lookalikes and visitors can cost is --limit times the price of a result", command)
 	}
-	if err := j.check(); err != nil {
+	if err := j.parseFlags(); err != nil {
 		return err
 	}
-	inMoney, err := moneyOf(c.String("price-per-credit"))
+	price, err := parseCreditPrice(c.String("price-per-credit"))
 	if err != nil {
 		return err
 	}
-	if j.in, err = openInput(c.Context, uri, j.options); err != nil {
+	if j.listInput, err = openListInput(c.Context, uri, j.listOptions); err != nil {
 		return err
 	}
-	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
-	if j.cmd, err = j.command(); err != nil {
+	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
+	if j.identity, err = j.readIdentity(); err != nil {
 		return err
 	}
-	disconnect, err := j.connectIfKeyed()
+	disconnect, err := j.connectIfPossible()
 	if err != nil {
 		return err
 	}
 	defer disconnect()
-	s, err := j.existingState()
+	l, err := j.openIfExists()
 	if err != nil {
 		return err
 	}
-	if s != nil {
-		defer s.close() //nolint:errcheck // nothing was written
-		if err := s.sameWorld(c); err != nil {
+	if l != nil {
+		defer l.close() //nolint:errcheck // nothing was written
+		if err := l.checkSimulated(c); err != nil {
 			return err
 		}
-		s.journal.SetLife(j.hits, j.misses)
+		l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
 	}
-	o, err := j.look(s)
+	p, err := j.buildPlan(l)
 	if err != nil {
 		return err
 	}
-	o.Money = inMoney.of(o.Credits)
+	p.Money = price.costOf(p.Credits)
 	if c.Bool("json") {
-		return printJSON(c, o)
+		return printJSON(c, p)
 	}
 	if c.Bool("quiet") {
 		fmt.Fprintf(c.App.Writer, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
-			o.List, thousands(o.Entities), thousands(o.Calls), thousands(o.Credits.P50), thousands(o.Credits.Ceiling))
+			p.List, thousands(p.Entities), thousands(p.Calls), thousands(p.Credits.P50), thousands(p.Credits.Ceiling))
 		return nil
 	}
-	printOutlook(c.App.Writer, o, c)
+	printPlan(c.App.Writer, p, c)
 	return nil
 }
 
-// connectIfKeyed opens the API for free questions; without a key the plan goes
+// connectIfPossible opens the API for free questions; without a key the plan goes
 // by what is published.
-func (j *job) connectIfKeyed() (disconnect func(), err error) {
+func (j *job) connectIfPossible() (disconnect func(), err error) {
 	c := j.c
 	if c.Bool("simulate") || c.String("api-key-file") != "" || strings.TrimSpace(os.Getenv(keyVariable)) != "" {
-		return j.connect()
+		return j.connectAPI()
 	}
 	j.baseURL = c.String("base-url")
-	if j.governor, err = newGovernor(c, j.baseURL, ""); err != nil {
+	if j.limiter, err = newLimiter(c, j.baseURL, ""); err != nil {
 		return nil, err
 	}
-	return func() { _ = j.governor.Close() }, nil
+	return func() { _ = j.limiter.Close() }, nil
 }
 
-// existingState opens the lake's journal; nil when there is none. A plan makes
+// openIfExists opens the lake's journal; nil when there is none. A plan makes
 // no lake.
-func (j *job) existingState() (*state, error) {
-	if j.lake == "" {
+func (j *job) openIfExists() (*lake, error) {
+	if j.lakeURI == "" {
 		return nil, nil
 	}
-	if there, err := lakeExists(j.c, j.lake); err != nil || !there {
+	if exists, err := lakeExists(j.c, j.lakeURI); err != nil || !exists {
 		return nil, err
 	}
-	return openState(j.c, j.lake, onlooker)
+	return openLake(j.c, j.lakeURI, readOnly)
 }
 
-// look finds out what the command would do.
-func (j *job) look(s *state) (*outlook, error) {
+// buildPlan finds out what the command would do.
+func (j *job) buildPlan(l *lake) (*planReport, error) {
 	c := j.c
-	o := &outlook{List: j.uri, Lake: j.lake, Notes: []string{}}
-	j.note = o.note
-	var b journal.Begin
+	p := &planReport{List: j.listURI, Lake: j.lakeURI, Notes: []string{}}
+	j.addNote = p.addNote
+	var b journal.RunStart
 	if j.client != nil {
-		u, err := j.usage(&b)
+		u, err := j.readUsage(&b)
 		if err != nil {
 			prices := "an event is taken to cost 1 credit"
-			if day := j.remember(&b, s.runs()); day != "" {
+			if day := j.restorePrices(&b, l.runs()); day != "" {
 				prices = "prices are those that it stated on " + day
 			}
 			var refusal *signals.RefusalError
@@ -202,81 +202,81 @@ func (j *job) look(s *state) (*outlook, error) {
 			case errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst:
 				prices += "; the page can be read five times a minute"
 			}
-			o.note(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
+			p.addNote(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
 		} else if u.Remaining >= 0 {
-			o.Left = &u.Remaining
+			p.CreditsLeft = &u.Remaining
 		}
 	} else {
-		o.note("no API key: signals, prices and windows are those that the vendor publishes")
+		p.addNote("no API key: signals, prices and windows are those that the vendor publishes")
 	}
-	var known decision
-	var past []pipeline.Experience
-	if s != nil {
-		known, past = s.relate(c, j.cmd), s.journal.Experience()
+	var match runMatch
+	var past []pipeline.History
+	if l != nil {
+		match, past = l.findMatch(c, j.identity), l.ledger.History()
 	}
-	switch asked := cmpRun(known.resume, known.continues); {
-	case asked != nil:
-		o.Goes, o.Queries, b.Refresh, o.Spent = asked.ID, asked.Queries, asked.Refresh, spent(known.resume)
-		b.Price = max(asked.Price, b.Price)
-		j.price = max(b.Price, 1)
+	switch continued := firstRun(match.resume, match.continues); {
+	case continued != nil:
+		p.ResumesRun, p.Queries, b.Refresh, p.SpentBefore = continued.ID, continued.Queries, continued.Refresh, spentBefore(match.resume)
+		b.Price = max(continued.Price, b.Price)
+		j.maxEventPrice = max(b.Price, 1)
 	default:
 		var err error
-		if o.Queries, err = j.questions(c.Context, today()); err != nil {
+		if p.Queries, err = j.buildQueries(c.Context, timeNow()); err != nil {
 			return nil, err
 		}
 		if j.client != nil {
-			o.free = 2 + int64(len(o.Queries)) // usage before and after, and options, which the run asks, too
+			p.freeCalls = 2 + int64(len(p.Queries)) // usage before and after, and options, which the run asks, too
 		}
 		b.Refresh = c.Bool("refresh")
 	}
-	o.Queries = slices.Clone(o.Queries)
-	j.quote(o.Queries)
+	p.Queries = slices.Clone(p.Queries)
+	j.priceQueries(p.Queries)
 	if j.client != nil && b.Price == 0 {
-		o.note("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
+		p.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
 	}
-	if known.other != nil && !c.Bool("new-run") {
-		o.note(otherCommand(known.other, j.cmd) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
+	if match.blocking != nil && !c.Bool("new-run") {
+		p.addNote(blockingText(match.blocking, j.identity) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
 	}
 
-	var memory pipeline.Journal
-	if s != nil {
-		memory = s.journal
+	var ledger pipeline.Ledger
+	if l != nil {
+		ledger = l.ledger
 		if b.Refresh {
-			memory = s.journal.Refreshed(cmpRun(known.resume, known.continues), j.onlyIDs())
+			ledger = l.ledger.ForRefresh(firstRun(match.resume, match.continues), j.resolvesIDs())
 		}
 	}
-	plan, err := j.survey(o.Queries, memory)
+	plan, err := j.dryRun(p.Queries, ledger)
 	if err != nil {
 		return nil, err
 	}
-	o.Lines, o.Settled, o.rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
-	if left := unfit(o.Queries, j.object, splitWords(c.StringSlice("signals"))); j.service == pipeline.Signals && len(left) > 0 {
-		o.note(unfitText(j.object) + ": " + strings.Join(left, ", "))
+	p.Lines, p.WithoutCall, p.rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
+	if inapplicable := inapplicableSignals(p.Queries, j.object, splitWords(c.StringSlice("signals"))); j.service == pipeline.Signals && len(inapplicable) > 0 {
+		p.addNote(inapplicableText(j.object) + ": " + strings.Join(inapplicable, ", "))
 	}
-	o.Queries = slices.DeleteFunc(slices.Clone(o.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
-	o.Entities, o.Pairs, o.Calls, o.Again = plan.Entities(), plan.Pairs(), plan.Calls(), plan.Again
-	if o.Again > 0 {
-		o.note(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(o.Again), whyAgain))
+	p.Queries = slices.DeleteFunc(slices.Clone(p.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
+	p.Entities, p.Pairs, p.Calls, p.RepurchasedPairs = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs
+	if p.RepurchasedPairs > 0 {
+		p.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(p.RepurchasedPairs), repurchaseReason))
 	}
-	o.Credits, o.Price = plan.Estimate(past), j.price
+	p.Credits, p.MaxEventPrice = plan.Estimate(past), j.maxEventPrice
 	switch {
-	case o.Credits.Observed > 0 && len(o.Credits.Unseen) == 0:
+	case p.Credits.ObservedEntities > 0 && len(p.Credits.WithoutHistory) == 0:
 		// An entity is asked about only while the most that it can cost is left.
-		o.Enough = o.Spent + min(o.Credits.P95+plan.Dearest(), o.Credits.Ceiling)
-	case o.Entities <= sampleLines || j.service != pipeline.Signals: // a result a line at the most: there is little to find out
-		o.Enough = o.Spent + o.Credits.Ceiling
+		p.AdvisedBudget = p.SpentBefore + min(p.Credits.P95+plan.MaxUnitCost(), p.Credits.Ceiling)
+	case p.Entities <= sampleLines || j.service != pipeline.Signals: // a result a line at the most: there is little to find out
+		p.AdvisedBudget = p.SpentBefore + p.Credits.Ceiling
 	}
-	if s != nil {
-		j.warnOfDoubts(o, s.journal.Doubts())
+	if l != nil {
+		j.noteInDoubt(p, l.ledger.CallsInDoubt())
 	}
-	j.foresee(o, past)
-	o.advise(j.service)
-	o.adviseBudget(j.budget, plan)
-	return o, nil
+	j.estimateTime(p, past)
+	p.addAdvice(j.service)
+	p.addBudgetAdvice(j.budget, plan)
+	return p, nil
 }
 
-// cmpRun is the first run that there is.
-func cmpRun(runs ...*journal.Run) *journal.Run {
+// firstRun is the first run that there is.
+func firstRun(runs ...*journal.Run) *journal.Run {
 	for _, r := range runs {
 		if r != nil {
 			return r
@@ -285,31 +285,31 @@ func cmpRun(runs ...*journal.Run) *journal.Run {
 	return nil
 }
 
-// warnOfDoubts says what the figures leave out: the run decides about calls in
+// noteInDoubt says what the figures leave out: the run decides about calls in
 // doubt before it asks, and then asks again what they hold.
-func (j *job) warnOfDoubts(o *outlook, doubts []*journal.Call) {
+func (j *job) noteInDoubt(p *planReport, inDoubt []*journal.Call) {
 	policy := j.c.String("in-doubt")
-	if policy == inDoubtHold || len(doubts) == 0 {
+	if policy == inDoubtHold || len(inDoubt) == 0 {
 		return
 	}
-	var most int64
-	for _, d := range doubts {
-		most += d.Ceiling
+	var maxCost int64
+	for _, d := range inDoubt {
+		maxCost += d.Ceiling
 	}
-	o.note(fmt.Sprintf("%d calls of this lake are in doubt, and their lines are not in these figures: with --in-doubt %s the run may ask about them again, for %s credits more at the most",
-		len(doubts), policy, thousands(most)))
+	p.addNote(fmt.Sprintf("%d calls of this lake are in doubt, and their lines are not in these figures: with --in-doubt %s the run may ask about them again, for %s credits more at the most",
+		len(inDoubt), policy, thousands(maxCost)))
 }
 
-// survey counts what a run of the list would ask, given what is known.
-func (j *job) survey(asked []pipeline.Query, memory pipeline.Journal) (*pipeline.Plan, error) {
+// dryRun counts what a run of the list would ask, given what is known.
+func (j *job) dryRun(asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
 	list, err := j.openList()
 	if err != nil {
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
-	runner := &pipeline.Runner{BatchSize: j.c.Int("batch-size"), Journal: memory}
-	runner.Queries, runner.Searches = asks(asked)
+	runner := &pipeline.Runner{BatchSize: j.c.Int("batch-size"), Ledger: ledger}
+	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(j.c.Context, list)
 	if err != nil {
 		return nil, runError(err)
@@ -317,143 +317,143 @@ func (j *job) survey(asked []pipeline.Query, memory pipeline.Journal) (*pipeline
 	return plan, nil
 }
 
-// assumedAnswer is how long an answer takes as long as nobody has measured it.
-const assumedAnswer = 500 * time.Millisecond
+// assumedLatency is how long an answer takes as long as nobody has measured it.
+const assumedLatency = 500 * time.Millisecond
 
-// foresee adds how long the calls take under the account's windows.
-func (j *job) foresee(o *outlook, past []pipeline.Experience) {
+// estimateTime adds how long the calls take under the account's windows.
+func (j *job) estimateTime(p *planReport, past []pipeline.History) {
 	c := j.c
-	answer, measured := assumedAnswer, false
+	latency, measured := assumedLatency, false
 	var calls int64
 	var took time.Duration
 	for _, e := range past {
 		calls, took = calls+e.Calls, took+e.Took
 	}
 	if calls > 0 {
-		answer, measured = took/time.Duration(calls), true
+		latency, measured = took/time.Duration(calls), true
 	}
 	workers := c.Int("concurrency")
-	takes := j.governor.Forecast(o.Calls, o.free, time.Now(), answer, workers)
-	o.Time = outlookTime{Seconds: takes.Seconds(), Concurrency: workers, AnswerMS: answer.Milliseconds(), Measured: measured}
-	named, _ := quota.PlanNamed(c.String("plan")) // the governor was made with it
-	limits := [3]int64{named.Minute, named.Hour, named.Day}
-	for i, w := range j.governor.State().Windows {
-		line := outlookWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
+	estimate := j.limiter.EstimateDuration(p.Calls, p.freeCalls, time.Now(), latency, workers)
+	p.Time = planTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
+	published, _ := quota.PlanByName(c.String("plan")) // the governor was made with it
+	limits := [3]int64{published.Minute, published.Hour, published.Day}
+	for i, w := range j.limiter.State().Windows {
+		line := planWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
 		if w.Limit >= 0 {
 			line.Limit = &w.Limit
 			left := w.Left
 			if left < 0 {
-				left = max(0, w.Limit-w.Here)
+				left = max(0, w.Limit-w.Recent)
 			}
 			line.Left = &left
-			if i > 0 && o.Calls > left {
-				o.note(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits %d, and the same command goes on",
+			if i > 0 && p.Calls > left {
+				p.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits %d, and the same command goes on",
 					w.Name, thousands(left), c.Duration("max-wait"), exitDeferred))
 			}
 		}
-		o.Windows = append(o.Windows, line)
+		p.Windows = append(p.Windows, line)
 	}
 }
 
-func (o *outlook) note(text string) { o.Notes = append(o.Notes, text) }
+func (p *planReport) addNote(text string) { p.Notes = append(p.Notes, text) }
 
 // sampleLines are enough for a forecast: a run of so many makes it a measurement.
 const sampleLines = 200
 
-// advise adds what the figures mean for the account.
-func (o *outlook) advise(service pipeline.Service) {
-	e := o.Credits
+// addAdvice adds what the figures mean for the account.
+func (p *planReport) addAdvice(service pipeline.Service) {
+	e := p.Credits
 	switch {
-	case o.Entities == 0:
+	case p.Entities == 0:
 		return
-	case service != pipeline.Signals && e.Observed == 0:
-		o.note("nothing of the kind was bought for this lake before: the credits rest on how many of such lines the API usually knows, 85 of 100")
+	case service != pipeline.Signals && e.ObservedEntities == 0:
+		p.addNote("nothing of the kind was bought for this lake before: the credits rest on how many of such lines the API usually knows, 85 of 100")
 	case service != pipeline.Signals:
-	case e.Observed == 0:
-		o.note("nothing was bought for this lake before, so the credits are a guess: 0.2 events per entity, signal and 90 days, a tenth or ten times that")
-	case len(e.Unseen) > 0:
-		o.note("for signals never asked for in this lake the guess stands: " + shortList(e.Unseen, 5))
+	case e.ObservedEntities == 0:
+		p.addNote("nothing was bought for this lake before, so the credits are a guess: 0.2 events per entity, signal and 90 days, a tenth or ten times that")
+	case len(e.WithoutHistory) > 0:
+		p.addNote("for signals never asked for in this lake the guess stands: " + shortList(e.WithoutHistory, 5))
 	}
-	if o.Left != nil && *o.Left < e.P95 {
-		o.note(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits %d", thousands(*o.Left), exitDeferred))
+	if p.CreditsLeft != nil && *p.CreditsLeft < e.P95 {
+		p.addNote(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits %d", thousands(*p.CreditsLeft), exitDeferred))
 	}
 }
 
-// adviseBudget adds what a cap means. A run asks about an entity only while the
+// addBudgetAdvice adds what a cap means. A run asks about an entity only while the
 // most that it can cost is left.
-func (o *outlook) adviseBudget(budget int64, plan *pipeline.Plan) {
-	if o.Entities == 0 {
+func (p *planReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
+	if p.Entities == 0 {
 		return
 	}
-	if o.Spent > 0 {
-		o.note(fmt.Sprintf("run %s has spent %s credits, calls in doubt included, which count against --max-credits", o.Goes, thousands(o.Spent)))
+	if p.SpentBefore > 0 {
+		p.addNote(fmt.Sprintf("run %s has spent %s credits, calls in doubt included, which count against --max-credits", p.ResumesRun, thousands(p.SpentBefore)))
 	}
 	if budget == 0 {
 		return
 	}
-	e, left, one := o.Credits, budget-o.Spent, plan.Dearest()
+	e, left, maxEntity := p.Credits, budget-p.SpentBefore, plan.MaxUnitCost()
 	switch {
-	case left < plan.Cheapest():
-		o.note(fmt.Sprintf("--max-credits %d: nothing can be asked: one entity can cost %s credits, and %s are left", budget, thousands(plan.Cheapest()), thousands(max(left, 0))))
+	case left < plan.MinUnitCost():
+		p.addNote(fmt.Sprintf("--max-credits %d: nothing can be asked: one entity can cost %s credits, and %s are left", budget, thousands(plan.MinUnitCost()), thousands(max(left, 0))))
 		return
-	case left < min(e.P5+one, e.Ceiling):
-		about := float64(o.Entities) * float64(max(left-one, 0)) / float64(max(e.P50, 1))
-		o.note(fmt.Sprintf("--max-credits %d will end the run before the list does, after about %s of %s entities", budget, thousands(min(int64(about)+1, o.Entities)), thousands(o.Entities)))
-	case left < min(e.P95+one, e.Ceiling):
-		o.note(fmt.Sprintf("--max-credits %d may end the run before the list does", budget))
+	case left < min(e.P5+maxEntity, e.Ceiling):
+		about := float64(p.Entities) * float64(max(left-maxEntity, 0)) / float64(max(e.P50, 1))
+		p.addNote(fmt.Sprintf("--max-credits %d will end the run before the list does, after about %s of %s entities", budget, thousands(min(int64(about)+1, p.Entities)), thousands(p.Entities)))
+	case left < min(e.P95+maxEntity, e.Ceiling):
+		p.addNote(fmt.Sprintf("--max-credits %d may end the run before the list does", budget))
 	}
 	if left < e.Ceiling {
-		o.note("batches shrink to what is left of --max-credits, so there may be more calls than these")
+		p.addNote("batches shrink to what is left of --max-credits, so there may be more calls than these")
 	}
 }
 
-var amount = regexp.MustCompile(`^([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\s*([A-Za-z]{3}|[€$£¥]))?$`)
+var pricePattern = regexp.MustCompile(`^([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\s*([A-Za-z]{3}|[€$£¥]))?$`)
 
-// pricing is the price of one credit; the zero value is none.
-type pricing struct {
+// creditPrice is the price of one credit; the zero value is none.
+type creditPrice struct {
 	text, currency string
 	perCredit      *big.Rat
 }
 
-func moneyOf(text string) (p pricing, err error) {
+func parseCreditPrice(text string) (p creditPrice, err error) {
 	if text = strings.TrimSpace(text); text == "" {
 		return p, nil
 	}
-	parts := amount.FindStringSubmatch(text)
+	parts := pricePattern.FindStringSubmatch(text)
 	if parts == nil {
-		return p, usagef("--price-per-credit %q: expected an amount such as 0.025, with or without a currency such as EUR", text)
+		return p, usageErrorf("--price-per-credit %q: expected an amount such as 0.025, with or without a currency such as EUR", text)
 	}
 	p.text, p.currency = parts[1], strings.ToUpper(parts[2])
 	p.perCredit, _ = new(big.Rat).SetString(parts[1]) // the pattern sees to it
 	return p, nil
 }
 
-// of gives the cost of an estimate, to the hundredth.
-func (p pricing) of(e pipeline.Estimate) *money {
+// costAttrs gives the cost of an estimate, to the hundredth.
+func (p creditPrice) costOf(e pipeline.Estimate) *moneyEstimate {
 	if p.perCredit == nil {
 		return nil
 	}
 	cost := func(credits int64) string {
 		return new(big.Rat).Mul(p.perCredit, new(big.Rat).SetInt64(credits)).FloatString(2)
 	}
-	return &money{PerCredit: p.text, Currency: p.currency, P5: cost(e.P5), P50: cost(e.P50), P95: cost(e.P95), Ceiling: cost(e.Ceiling)}
+	return &moneyEstimate{PerCredit: p.text, Currency: p.currency, P5: cost(e.P5), P50: cost(e.P50), P95: cost(e.P95), Ceiling: cost(e.Ceiling)}
 }
 
-// printOutlook is a plan for people.
-func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
-	fmt.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", o.List)
+// printPlan is a plan for people.
+func printPlan(w io.Writer, p *planReport, c *cli.Context) {
+	fmt.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
 	row := func(name, figure, detail string) { fmt.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
-	var settled []string
+	var withoutCall []string
 	for _, s := range schema.Statuses {
-		if n := o.Settled[s]; n > 0 {
-			settled = append(settled, thousands(n)+" "+string(s))
+		if n := p.WithoutCall[s]; n > 0 {
+			withoutCall = append(withoutCall, thousands(n)+" "+string(s))
 		}
 	}
-	if len(settled) == 0 {
-		settled = []string{"each is to be asked about"}
+	if len(withoutCall) == 0 {
+		withoutCall = []string{"each is to be asked about"}
 	}
-	row("Lines", thousands(o.Lines), strings.Join(settled, " · "))
-	for _, q := range o.Queries {
+	row("Lines", thousands(p.Lines), strings.Join(withoutCall, " · "))
+	for _, q := range p.Queries {
 		switch q.Service {
 		case pipeline.Search:
 			row("Ids", "", fmt.Sprintf("of each %s that has none, by a search: %s", q.Object, priceText(q)))
@@ -464,61 +464,61 @@ func printOutlook(w io.Writer, o *outlook, c *cli.Context) {
 		}
 		row("Signals", fmt.Sprint(len(q.Signals)), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults, shortList(q.Signals, 4)))
 	}
-	row("To ask", thousands(o.Entities), thousands(o.Pairs)+" pairs of entity and signal")
-	row("Calls", thousands(o.Calls), windowsText(o.Windows))
-	e := o.Credits
+	row("To ask", thousands(p.Entities), thousands(p.Pairs)+" pairs of entity and signal")
+	row("Calls", thousands(p.Calls), windowsText(p.Windows))
+	e := p.Credits
 	basis := "guessed: see the note"
-	if e.Observed > 0 {
-		basis = fmt.Sprintf("from %s entities that this lake has asked about", thousands(e.Observed))
+	if e.ObservedEntities > 0 {
+		basis = fmt.Sprintf("from %s entities that this lake has asked about", thousands(e.ObservedEntities))
 	}
 	row("Credits", thousands(e.P50), fmt.Sprintf("expected; nine times in ten %s to %s; never more than %s", thousands(e.P5), thousands(e.P95), thousands(e.Ceiling)))
 	row("", "", basis)
-	if m := o.Money; m != nil {
+	if m := p.Money; m != nil {
 		row("Money", m.P50, strings.TrimSpace(fmt.Sprintf("%s expected; nine times in ten %s to %s; never more than %s", m.Currency, m.P5, m.P95, m.Ceiling)))
 	}
-	if o.Left != nil {
-		row("Account", thousands(*o.Left), "credits left")
+	if p.CreditsLeft != nil {
+		row("Account", thousands(*p.CreditsLeft), "credits left")
 	}
 	how := "assumed"
-	if o.Time.Measured {
+	if p.Time.Measured {
 		how = "as measured"
 	}
-	takes := time.Duration(o.Time.Seconds * float64(time.Second))
-	row("Time", durationText(takes), fmt.Sprintf("%d calls at a time, %d ms an answer (%s)", o.Time.Concurrency, o.Time.AnswerMS, how))
-	if len(o.rejects) > 0 {
-		fmt.Fprintf(w, "\n  Rejected lines (%s):\n", thousands(o.Settled[schema.Rejected]))
-		for _, r := range o.rejects[:min(5, len(o.rejects))] {
+	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
+	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms an answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
+	if len(p.rejects) > 0 {
+		fmt.Fprintf(w, "\n  Rejected lines (%s):\n", thousands(p.WithoutCall[schema.Rejected]))
+		for _, r := range p.rejects[:min(5, len(p.rejects))] {
 			fmt.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
 		}
 	}
-	for i, n := range o.Notes {
+	for i, n := range p.Notes {
 		if i == 0 {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "  Note: %s\n", n)
 	}
-	if o.Goes != "" {
-		fmt.Fprintf(w, "\n  The same command goes on with run %s.\n", o.Goes)
+	if p.ResumesRun != "" {
+		fmt.Fprintf(w, "\n  The same command goes on with run %s.\n", p.ResumesRun)
 	}
 	switch {
-	case o.Entities == 0:
+	case p.Entities == 0:
 		fmt.Fprintln(w, "\n  There is nothing to ask.")
-	case o.Enough == 0:
+	case p.AdvisedBudget == 0:
 		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
-			c.String("for"), sampleLines, thousands(o.Credits.Ceiling/o.Entities*sampleLines))
+			c.String("for"), sampleLines, thousands(p.Credits.Ceiling/p.Entities*sampleLines))
 	case c.String("max-credits") == "":
-		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", c.String("for"), o.Enough)
+		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", c.String("for"), p.AdvisedBudget)
 	}
 }
 
 func priceText(q pipeline.Query) string {
 	if q.Per > 1 {
-		return fmt.Sprintf("%s for every started %d", counted(int(q.Price), "credit"), q.Per)
+		return fmt.Sprintf("%s for every started %d", countText(int(q.Price), "credit"), q.Per)
 	}
-	return counted(int(q.Price), "credit") + " each at the most"
+	return countText(int(q.Price), "credit") + " each at the most"
 }
 
-func windowsText(windows []outlookWindow) string {
+func windowsText(windows []planWindow) string {
 	var parts []string
 	published := ""
 	for _, w := range windows {
@@ -550,40 +550,40 @@ func durationText(d time.Duration) string {
 	return fmt.Sprintf("%.1fs", d.Seconds())
 }
 
-// stateRefresh says what buying again will cost, before it is bought.
-func (j *job) stateRefresh(s *state, b journal.Begin) error {
-	plan, err := j.survey(b.Queries, s.journal.Refreshed(nil, j.onlyIDs()))
+// announceRefresh says what buying again will cost, before it is bought.
+func (j *job) announceRefresh(l *lake, b journal.RunStart) error {
+	plan, err := j.dryRun(b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}
-	before, err := j.survey(b.Queries, s.journal)
+	before, err := j.dryRun(b.Queries, l.ledger)
 	if err != nil {
 		return err
 	}
-	slog.Info(buyingAgain, j.costOf(s, plan, plan.Pairs()-before.Pairs())...)
+	slog.Info(repurchaseText, j.costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
 	return nil
 }
 
-// stateAgain says, before it is bought, that a run asks for more of what was
+// announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: nobody who raises a cap means to pay twice.
-func (j *job) stateAgain(s *state, b journal.Begin) error {
-	plan, err := j.survey(b.Queries, s.journal)
-	if err == nil && plan.Again > 0 {
-		slog.Warn(buyingAgain+": "+whyAgain, j.costOf(s, plan, plan.Again)...)
+func (j *job) announceRepurchase(l *lake, b journal.RunStart) error {
+	plan, err := j.dryRun(b.Queries, l.ledger)
+	if err == nil && plan.RepurchasedPairs > 0 {
+		slog.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}
 	return err
 }
 
 const (
-	buyingAgain = "buying again what was bought before"
-	whyAgain    = "with a lower --max-results that it reached, a later --since or another filter"
+	repurchaseText   = "buying again what was bought before"
+	repurchaseReason = "with a lower --max-results that it reached, a later --since or another filter"
 )
 
-// costOf are the figures of what is about to be bought, for the log.
-func (j *job) costOf(s *state, plan *pipeline.Plan, again int64) []any {
-	e := plan.Estimate(s.journal.Experience())
+// costAttrs are the figures of what is about to be bought, for the log.
+func (j *job) costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
+	e := plan.Estimate(l.ledger.History())
 	return []any{
-		"pairs_again", again, "pairs", plan.Pairs(), "calls", plan.Calls(),
+		"pairs_again", repurchased, "pairs", plan.Pairs(), "calls", plan.Calls(),
 		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,
 	}
 }

@@ -25,17 +25,17 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// direct hands requests to a simulator in this process, without a network. What
+// inProcessTransport hands requests to a simulator in this process, without a network. What
 // costs takes the same time each time, so that a forecast of the whole can be
 // held against it: a few hundred answers of varying length would not do.
-type direct struct {
-	sim    *simulator.Server
-	answer time.Duration
+type inProcessTransport struct {
+	sim     *simulator.Server
+	latency time.Duration
 }
 
-func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
+func (d inProcessTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodPost {
-		time.Sleep(d.answer) // of the bubble
+		time.Sleep(d.latency) // of the bubble
 	}
 	w := httptest.NewRecorder()
 	there := req.Clone(req.Context())
@@ -77,20 +77,20 @@ func onVirtualTime(t *testing.T, test func(t *testing.T)) {
 	})
 }
 
-// reach makes a simulator the API.
-func reach(t *testing.T, cfg simulator.Config, answer time.Duration) *simulator.Server {
+// useSimulator makes a simulator the API.
+func useSimulator(t *testing.T, cfg simulator.Config, answer time.Duration) *simulator.Server {
 	t.Helper()
 	cfg.Keys = []string{canary}
 	sim, err := simulator.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport = direct{sim, answer}
+	transport = inProcessTransport{sim, answer}
 	return sim
 }
 
-// call runs the program and gives its exit code and what it printed.
-func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// runProgram runs the program and gives its exit code and what it printed.
+func runProgram(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, problems bytes.Buffer
 	code = execute(context.Background(), append([]string{"siglake"}, args...), strings.NewReader(""), &out, &problems)
@@ -100,10 +100,10 @@ func call(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), problems.String()
 }
 
-// planned asks for a plan.
-func planned(t *testing.T, args ...string) (o outlook) {
+// planJSON asks for a plan.
+func planJSON(t *testing.T, args ...string) (o planReport) {
 	t.Helper()
-	code, stdout, stderr := call(t, append([]string{"plan", "--json", "--quiet"}, args...)...)
+	code, stdout, stderr := runProgram(t, append([]string{"plan", "--json", "--quiet"}, args...)...)
 	if code != exitComplete {
 		t.Fatalf("plan: exit %d: %s", code, stderr)
 	}
@@ -143,41 +143,41 @@ func TestPlan(t *testing.T) { onVirtualTime(t, testPlan) }
 
 func testPlan(t *testing.T) {
 	seeds := uint64(20)
-	if full() {
+	if longTests() {
 		seeds = 100
 	}
-	var measured, guessed tallyOf
+	var measured, guessed forecastTally
 	for seed := uint64(1); seed <= seeds; seed++ {
-		dice := rand.New(rand.NewPCG(seed, 1))
-		one := func(words ...string) string { return words[dice.IntN(len(words))] }
+		rng := rand.New(rand.NewPCG(seed, 1))
+		one := func(words ...string) string { return words[rng.IntN(len(words))] }
 		plan := one("pro", "premium", "scale", "legacy", "unlimited")
 		signals := one("news", "growth", "all", "risk,news", "surgeInHiring,financialEventsNews", "headcountIncrease3m", "growth,riskNews")
 		billing := one("per_event", "per_event", "per_event", "per_type")
-		first, second, size := 60+dice.IntN(400), 40+dice.IntN(1200), 3+dice.IntN(98)
+		first, second, size := 60+rng.IntN(400), 40+rng.IntN(1200), 3+rng.IntN(98)
 		if seed%2 == 0 {
-			size = 3 + dice.IntN(8) // many calls: the windows decide about the time
+			size = 3 + rng.IntN(8) // many calls: the windows decide about the time
 		}
 		window := []string{"--since", one("30d", "60d", "90d", "150d"), "--max-results", one("1", "2", "5", "10")}
 		later := window
-		if dice.IntN(3) == 0 {
+		if rng.IntN(3) == 0 {
 			later = []string{"--since", one("45d", "90d", "120d"), "--max-results", one("3", "10")}
 		}
 		cfg := simulator.Config{Seed: seed, Plan: plan}
 		cfg.Switches.Billing = billing
-		sim := reach(t, cfg, time.Duration(100+dice.IntN(600))*time.Millisecond)
+		sim := useSimulator(t, cfg, time.Duration(100+rng.IntN(600))*time.Millisecond)
 		lake := filepath.Join(t.TempDir(), "lake")
 		common := []string{"--lake", lake, "--base-url", "http://127.0.0.1:1", "--plan", plan, "--quota-dir", t.TempDir(), "--signals", signals,
 			"--batch-size", fmt.Sprint(size), "--concurrency", fmt.Sprint(1 + seed%8), "--max-wait", "100h"}
 
-		buy := func(list string, window []string) (o outlook, m *pipeline.Manifest, took time.Duration) {
+		buy := func(list string, window []string) (o planReport, m *pipeline.Manifest, took time.Duration) {
 			flags := slices.Concat([]string{list}, common, window)
 			before := sim.Bill().Credits
-			o = planned(t, flags...)
+			o = planJSON(t, flags...)
 			if cost := sim.Bill().Credits - before; cost != 0 {
 				t.Errorf("seed %d: the plan cost %d credits", seed, cost)
 			}
 			begun := time.Now()
-			if code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet"}, flags)...); code != exitComplete {
+			if code, _, stderr := runProgram(t, slices.Concat([]string{"run", "--quiet"}, flags)...); code != exitComplete {
 				t.Fatalf("seed %d: run: exit %d: %s", seed, code, stderr)
 			}
 			took = time.Since(begun)
@@ -192,7 +192,7 @@ func testPlan(t *testing.T) {
 		}
 		o, m, _ := buy(writeList(t, "first", first), window)
 		guessed.count(o.Credits, m.Credits.Charged)
-		if o.Credits.Observed != 0 || o.Time.Measured {
+		if o.Credits.ObservedEntities != 0 || o.Time.Measured {
 			t.Errorf("seed %d: an empty lake has experience: %+v", seed, o)
 		}
 		o, m, took := buy(writeList(t, "second", second), later)
@@ -210,10 +210,10 @@ func testPlan(t *testing.T) {
 	}
 }
 
-// tallyOf counts how many bills lay within what was foreseen.
-type tallyOf struct{ within, all int }
+// forecastTally counts how many bills lay within what was foreseen.
+type forecastTally struct{ within, all int }
 
-func (c *tallyOf) count(e pipeline.Estimate, cost int64) (within bool) {
+func (c *forecastTally) count(e pipeline.Estimate, cost int64) (within bool) {
 	c.all++
 	if within = e.P5 <= cost && cost <= e.P95; within {
 		c.within++
@@ -224,30 +224,30 @@ func (c *tallyOf) count(e pipeline.Estimate, cost int64) (within bool) {
 // TestPlanSpendsNothing: a plan leaves no trace: no credit, no lake, no changed
 // byte in the one that is there; with a key or without.
 func TestPlanSpendsNothing(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	path := writeList(t, "plan", 230)
-	flags := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL}, plain)
+	flags := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL}, baseFlags)
 
-	o := planned(t, flags...)
+	o := planJSON(t, flags...)
 	if _, err := os.Stat(r.lake); !os.IsNotExist(err) {
 		t.Errorf("the plan made a lake: %v", err)
 	}
-	if o.Lines != 230 || o.Entities != 230 || o.Calls != 3 || o.Pairs != 460 || o.Credits.Ceiling != 920 || o.Credits.Observed != 0 || o.Left == nil {
+	if o.Lines != 230 || o.Entities != 230 || o.Calls != 3 || o.Pairs != 460 || o.Credits.Ceiling != 920 || o.Credits.ObservedEntities != 0 || o.CreditsLeft == nil {
 		t.Errorf("plan of an empty lake: %+v", o)
 	}
 	if bill := r.sim.Bill(); bill.Credits != 0 || bill.Billed != 0 {
 		t.Errorf("the plan was billed: %+v", bill)
 	}
 
-	r.runContext(context.Background(), nil, path, plain...)
+	r.runList(context.Background(), nil, path, baseFlags...)
 	before := r.digests()
-	o = planned(t, flags...)
-	if o.Entities != 0 || o.Calls != 0 || o.Credits.P95 != 0 || o.Credits.Ceiling != 0 || o.Settled[schema.Cached] != 230 {
+	o = planJSON(t, flags...)
+	if o.Entities != 0 || o.Calls != 0 || o.Credits.P95 != 0 || o.Credits.Ceiling != 0 || o.WithoutCall[schema.Cached] != 230 {
 		t.Errorf("plan of what is paid for: %+v", o)
 	}
-	o = planned(t, append([]string{"--refresh"}, flags...)...)
-	if o.Entities != 230 || o.Credits.Observed != 230 || o.Credits.P95 == 0 {
+	o = planJSON(t, append([]string{"--refresh"}, flags...)...)
+	if o.Entities != 230 || o.Credits.ObservedEntities != 230 || o.Credits.P95 == 0 {
 		t.Errorf("plan of buying again: %+v", o)
 	}
 	if diff := cmp.Diff(before, r.digests()); diff != "" {
@@ -256,8 +256,8 @@ func TestPlanSpendsNothing(t *testing.T) {
 
 	t.Setenv(keyVariable, "")
 	bill := r.sim.Bill()
-	o = planned(t, slices.Concat(flags, []string{"--since", "120d"})...)
-	if o.Entities != 230 || o.Calls != 3 || o.Left != nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0], "no API key") || o.Again == 0 || !o.Windows[0].Published {
+	o = planJSON(t, slices.Concat(flags, []string{"--since", "120d"})...)
+	if o.Entities != 230 || o.Calls != 3 || o.CreditsLeft != nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0], "no API key") || o.RepurchasedPairs == 0 || !o.Windows[0].Published {
 		t.Errorf("plan without a key: %+v", o)
 	}
 	if now := r.sim.Bill(); now.Requests != bill.Requests {
@@ -267,7 +267,7 @@ func TestPlanSpendsNothing(t *testing.T) {
 
 // TestPlanSays: what people read, and what is refused.
 func TestPlanSays(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{Credits: 300})
 	path := writeList(t, "say", 150)
 	list, err := os.ReadFile(path)
@@ -277,7 +277,7 @@ func TestPlanSays(t *testing.T) {
 	if err := os.WriteFile(path, append([]byte("say-00001.example\n..\n"), list...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	common := slices.Concat([]string{"plan", path, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "pro"}, plain)
+	common := slices.Concat([]string{"plan", path, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "pro"}, baseFlags)
 	for _, tt := range []struct {
 		name  string
 		flags []string
@@ -292,14 +292,14 @@ func TestPlanSays(t *testing.T) {
 		{"a price as a float", []string{"--price-per-credit", "1e-3"}, exitUsage, []string{"expected an amount"}},
 		{"an invented world", []string{"--simulate"}, exitComplete, []string{"nothing was spent"}},
 	} {
-		code, stdout, stderr := call(t, slices.Concat(common, tt.flags)...)
+		code, stdout, stderr := runProgram(t, slices.Concat(common, tt.flags)...)
 		for _, want := range tt.says {
 			if code != tt.code || !strings.Contains(stdout+stderr, want) {
 				t.Errorf("%s: exit %d, want %d and %q in:\n%s%s", tt.name, code, tt.code, want, stdout, stderr)
 			}
 		}
 	}
-	if code, _, stderr := call(t, "plan"); code != exitUsage || !strings.Contains(stderr, "takes one list") {
+	if code, _, stderr := runProgram(t, "plan"); code != exitUsage || !strings.Contains(stderr, "takes one list") {
 		t.Errorf("plan without a list: exit %d, %s", code, stderr)
 	}
 
@@ -313,19 +313,19 @@ func TestPlanSays(t *testing.T) {
 		r.sim.ServeHTTP(w, req)
 	}))
 	defer blind.Close()
-	if _, stdout, stderr := call(t, append(common, "--base-url", blind.URL)...); !strings.Contains(stdout, "1 credit is assumed") {
+	if _, stdout, stderr := runProgram(t, append(common, "--base-url", blind.URL)...); !strings.Contains(stdout, "1 credit is assumed") {
 		t.Errorf("a plan that knows no price does not say so:\n%s%s", stdout, stderr)
 	}
 
 	// Somebody else's run is unfinished: the plan says so and plans all the same.
-	dieAt(t, func(op, _ string) bool { return op == "write" && r.billed() == 1 })
-	r.visit(string(list), append([]string{"--concurrency", "1"}, plain...)...)
-	revive()
-	code, stdout, stderr := call(t, common...)
+	crashAt(t, func(op, _ string) bool { return op == "write" && r.billedCalls() == 1 })
+	r.rerun(string(list), append([]string{"--concurrency", "1"}, baseFlags...)...)
+	clearFileHook()
+	code, stdout, stderr := runProgram(t, common...)
 	if code != exitComplete || !strings.Contains(stdout, "is not finished, and this is another command") {
 		t.Errorf("plan beside an unfinished run: exit %d\n%s%s", code, stdout, stderr)
 	}
-	if code, _, stderr = call(t, slices.Concat(common, []string{"--simulate"})...); code != exitUsage || !strings.Contains(stderr, "holds real answers") {
+	if code, _, stderr = runProgram(t, slices.Concat(common, []string{"--simulate"})...); code != exitUsage || !strings.Contains(stderr, "holds real answers") {
 		t.Errorf("plan of an invented world for a real lake: exit %d, %s", code, stderr)
 	}
 }
@@ -333,10 +333,10 @@ func TestPlanSays(t *testing.T) {
 // TestRefreshStatesTheCost: whoever buys again is told what that costs before
 // the first call is made.
 func TestRefreshStatesTheCost(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{})
-	r.run(domains(120), plain...)
-	again := r.visit(domains(130), append([]string{"--refresh"}, plain...)...)
+	r.run(domainLines(120), baseFlags...)
+	again := r.rerun(domainLines(130), append([]string{"--refresh"}, baseFlags...)...)
 	if again.code != exitComplete || !strings.Contains(again.stderr, "buying again what was bought before") ||
 		!strings.Contains(again.stderr, "pairs_again=240") || !strings.Contains(again.stderr, "credits_at_most=520") {
 		t.Errorf("exit %d: %s", again.code, again.stderr)
@@ -347,37 +347,37 @@ func TestRefreshStatesTheCost(t *testing.T) {
 // entity, and a plan says what calls in doubt may add.
 func TestPlanAdvises(t *testing.T) {
 	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day: one in twenty is above the forecast
-	today = func() time.Time { return day }
-	t.Cleanup(func() { today = time.Now })
-	r := newRig(t, simulator.Config{Now: today, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	timeNow = func() time.Time { return day }
+	t.Cleanup(func() { timeNow = time.Now })
+	r := newRig(t, simulator.Config{Now: timeNow, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	flags := []string{"--signals", "surgeInHiring,financialEventsNews", "--max-results", "10", "--since", "90d", "--concurrency", "1"}
-	r.visit(domains(300), flags...)
+	r.rerun(domainLines(300), flags...)
 	path := writeList(t, "few", 4)
 	where := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL}, flags)
-	o := planned(t, where...)
+	o := planJSON(t, where...)
 	if o.Credits.P95 >= 20 {
 		t.Fatalf("credits to %d: the test shows nothing", o.Credits.P95)
 	}
-	doubtful := planned(t, append(where, "--in-doubt", "probe")...)
+	doubtful := planJSON(t, append(where, "--in-doubt", "probe")...)
 	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 1 || !strings.Contains(note, "1 calls of this lake are in doubt") || !strings.Contains(note, "2,000 credits more") {
 		t.Errorf("notes %q, and with --in-doubt probe %q; want the dialect, and the latter to speak of a call in doubt", o.Notes, note)
 	}
-	code, _, stderr := call(t, append(slices.Concat([]string{"run", "--quiet"}, where), "--max-credits", fmt.Sprint(o.Enough))...)
+	code, _, stderr := runProgram(t, append(slices.Concat([]string{"run", "--quiet"}, where), "--max-credits", fmt.Sprint(o.AdvisedBudget))...)
 	if m := r.readManifest(); code != exitComplete || m.Accounts.ByStatus[schema.Deferred] != 0 {
-		t.Errorf("with the %d credits advised: exit %d, fates %v: %s", o.Enough, code, m.Accounts.ByStatus, stderr)
+		t.Errorf("with the %d credits advised: exit %d, fates %v: %s", o.AdvisedBudget, code, m.Accounts.ByStatus, stderr)
 	}
 }
 
 // TestPlanBudget: a plan says what a cap will do, counts what an unfinished run
 // has spent, and advises no cap as long as it only guesses.
 func TestPlanBudget(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	path := writeList(t, "budget", 900)
-	flags := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL, "--rate", "0", "--plan", "unlimited"}, plain)
+	flags := slices.Concat([]string{path, "--lake", r.lake, "--base-url", r.server.URL, "--rate", "0", "--plan", "unlimited"}, baseFlags)
 	says := func(want []string, never string, more ...string) {
 		t.Helper()
-		code, stdout, stderr := call(t, slices.Concat([]string{"plan"}, flags, more)...)
+		code, stdout, stderr := runProgram(t, slices.Concat([]string{"plan"}, flags, more)...)
 		for _, w := range want {
 			if code != exitComplete || !strings.Contains(stdout, w) {
 				t.Errorf("plan %v: exit %d, want %d and %q in:\n%s%s", more, code, exitComplete, w, stdout, stderr)
@@ -390,24 +390,24 @@ func TestPlanBudget(t *testing.T) {
 	says([]string{"Next: siglake run the first 200 lines with the same flags (their calls cost at most 800 credits), then plan again"}, "--max-credits")
 	says([]string{"--max-credits 3: nothing can be asked: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
 
-	dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 7 })
-	code, _, _ := call(t, slices.Concat([]string{"run", "--concurrency", "1", "--quiet"}, flags)...)
-	revive()
+	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })
+	code, _, _ := runProgram(t, slices.Concat([]string{"run", "--concurrency", "1", "--quiet"}, flags)...)
+	clearFileHook()
 	spent := r.sim.Bill().Credits
 	if code != exitStorage || spent == 0 {
 		t.Fatalf("exit %d, %d credits; want %d and some", code, spent, exitStorage)
 	}
 	says([]string{fmt.Sprintf("has spent %d credits", spent)}, "")
 	says([]string{"will end the run before the list does, after about ", "of 200 entities", "batches shrink"}, "", "--max-credits", fmt.Sprint(spent+10))
-	o := planned(t, flags...)
-	if o.Spent != spent || o.Enough <= spent || o.Enough > spent+o.Credits.Ceiling {
-		t.Errorf("spent %d, advised %d; want %d, and more than that by at most %d", o.Spent, o.Enough, spent, o.Credits.Ceiling)
+	o := planJSON(t, flags...)
+	if o.SpentBefore != spent || o.AdvisedBudget <= spent || o.AdvisedBudget > spent+o.Credits.Ceiling {
+		t.Errorf("spent %d, advised %d; want %d, and more than that by at most %d", o.SpentBefore, o.AdvisedBudget, spent, o.Credits.Ceiling)
 	}
-	code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet", "--max-credits", fmt.Sprint(o.Enough)}, flags)...)
+	code, _, stderr := runProgram(t, slices.Concat([]string{"run", "--quiet", "--max-credits", fmt.Sprint(o.AdvisedBudget)}, flags)...)
 	if left := r.readManifest().Accounts.ByStatus[schema.Deferred]; code != exitComplete || left != 0 {
-		t.Errorf("with the %d credits advised: exit %d, %d lines left: %s", o.Enough, code, left, stderr)
+		t.Errorf("with the %d credits advised: exit %d, %d lines left: %s", o.AdvisedBudget, code, left, stderr)
 	}
-	code, stdout, _ := call(t, slices.Concat([]string{"plan", "--quiet"}, flags)...)
+	code, stdout, _ := runProgram(t, slices.Concat([]string{"plan", "--quiet"}, flags)...)
 	if want := path + ": 0 entities, 0 calls, 0 credits expected, never more than 0\n"; code != exitComplete || stdout != want {
 		t.Errorf("plan --quiet = exit %d, %q, want %d, %q", code, stdout, exitComplete, want)
 	}
@@ -416,45 +416,45 @@ func TestPlanBudget(t *testing.T) {
 // TestUsageUnread: the usage page answers five times a minute. Then neither
 // credits nor prices are known, and a cap rests on a guess: both are said.
 func TestUsageUnread(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{})
-	flags := slices.Concat([]string{writeList(t, "unread", 10), "--lake", r.lake, "--base-url", r.server.URL}, plain)
+	flags := slices.Concat([]string{writeList(t, "unread", 10), "--lake", r.lake, "--base-url", r.server.URL}, baseFlags)
 	for range 5 {
-		planned(t, flags...)
+		planJSON(t, flags...)
 	}
-	o := planned(t, flags...)
-	if note := strings.Join(o.Notes, "\n"); o.Left != nil || !strings.Contains(note, "the account's usage could not be read") {
-		t.Errorf("plan when the page is used up: %v credits left, notes %q; want none, and that it was not read", o.Left, note)
+	o := planJSON(t, flags...)
+	if note := strings.Join(o.Notes, "\n"); o.CreditsLeft != nil || !strings.Contains(note, "the account's usage could not be read") {
+		t.Errorf("plan when the page is used up: %v credits left, notes %q; want none, and that it was not read", o.CreditsLeft, note)
 	}
 	const capped = "the price of an event is not known: --max-credits rests on 1 credit an event"
-	code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet", "--max-credits", "1000"}, flags)...)
+	code, _, stderr := runProgram(t, slices.Concat([]string{"run", "--quiet", "--max-credits", "1000"}, flags)...)
 	if code != exitComplete || !strings.Contains(stderr, "level=WARN msg=\""+capped) {
 		t.Errorf("run with a cap: exit %d, %q; want %d and the warning %q", code, stderr, exitComplete, capped)
 	}
 }
 
-// TestUnfit: signals that no line can be asked about are named, and a plan does
+// TestInapplicableSignals: signals that no line can be asked about are named, and a plan does
 // not count them among what it asks.
-func TestUnfit(t *testing.T) {
-	oneDay(t)
+func TestInapplicableSignals(t *testing.T) {
+	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	flags := []string{writeList(t, "unfit", 10), "--lake", r.lake, "--base-url", r.server.URL, "--signals", "promotion,riskNews"}
 	const says = "each line of the list is a company: these signals are asked about none"
-	o := planned(t, flags...)
+	o := planJSON(t, flags...)
 	if len(o.Queries) != 1 || o.Queries[0].Object != schema.Company || !strings.Contains(strings.Join(o.Notes, "\n"), says+": promotion") {
 		t.Errorf("plan: queries %+v, notes %q; want the one about companies, and a word about promotion", o.Queries, o.Notes)
 	}
-	code, _, stderr := call(t, slices.Concat([]string{"run", "--quiet"}, flags)...)
+	code, _, stderr := runProgram(t, slices.Concat([]string{"run", "--quiet"}, flags)...)
 	if code != exitComplete || strings.Count(stderr, says) != 1 || !strings.Contains(stderr, "promotion") {
 		t.Errorf("run: exit %d, %q; want %d and %q once", code, stderr, exitComplete, says)
 	}
-	code, _, stderr = call(t, append([]string{"run"}, slices.Concat(flags[:5], []string{"--signals", "all"})...)...)
+	code, _, stderr = runProgram(t, append([]string{"run"}, slices.Concat(flags[:5], []string{"--signals", "all"})...)...)
 	if code != exitComplete || strings.Contains(stderr, says) {
 		t.Errorf("run of all: exit %d, %q; want %d and nothing about what does not fit", code, stderr, exitComplete)
 	}
 
 	t.Setenv(keyVariable, "")
-	code, _, stderr = call(t, slices.Concat([]string{"plan"}, flags[:5], []string{"--signals", "all"})...)
+	code, _, stderr = runProgram(t, slices.Concat([]string{"plan"}, flags[:5], []string{"--signals", "all"})...)
 	if code != exitComplete || strings.Contains(stderr, "to this account") || !strings.Contains(stderr, "left out: not offered by the vendor's reference") {
 		t.Errorf("plan without a key: exit %d, %q; want %d, and no word about an account", code, stderr, exitComplete)
 	}

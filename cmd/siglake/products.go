@@ -39,7 +39,7 @@ func resolveCommand() *cli.Command {
 			"started 25 that it finds. What was found counts for --resolve-hits, what was not for --resolve-misses: nothing\n" +
 			"is searched, or paid for, twice within that time, not by siglake run --api v3 either. The matches are in\n" +
 			"data/identities, the fate of every line in ledger/accounts.",
-		Flags:  productFlags(lifeFlags(), listFlags(), workFlags()),
+		Flags:  productFlags(ttlFlags(), listFlags(), workFlags()),
 		Action: listAction(pipeline.Search),
 	}
 }
@@ -68,15 +68,15 @@ func lookalikesCommand() *cli.Command {
 			&cli.StringFlag{Name: "exclude", EnvVars: []string{"SIGLAKE_EXCLUDE"}, Usage: "`LIST` of those that must not be returned, at most 100 by one kind of identifier"},
 			&cli.IntFlag{Name: "limit", Value: 25, EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "results in all, those of earlier runs included"},
 			&cli.IntFlag{Name: "page-size", Value: 50, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results in a call, 1 to 100; contacts at most 50"},
-		}, listFlags(), hidden(workFlags())),
+		}, listFlags(), hideFlags(workFlags())),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("lookalikes takes its list behind --seeds, got %q by itself", c.Args().First())
+				return usageErrorf("lookalikes takes its list behind --seeds, got %q by itself", c.Args().First())
 			}
 			if c.String("seeds") == "" {
-				return usagef("say whom results are to be like with --seeds LIST; see siglake lookalikes --help")
+				return usageErrorf("say whom results are to be like with --seeds LIST; see siglake lookalikes --help")
 			}
-			return (&job{c: c, lake: c.String("lake"), uri: c.String("seeds"), price: 1, service: pipeline.Lookalikes}).run()
+			return (&job{c: c, lakeURI: c.String("lake"), listURI: c.String("seeds"), maxEventPrice: 1, service: pipeline.Lookalikes}).run()
 		},
 	}
 }
@@ -93,31 +93,31 @@ func visitorsCommand() *cli.Command {
 			&cli.StringFlag{Name: "since", Value: "30d", EnvVars: []string{"SIGLAKE_SINCE"}, Usage: "first day, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the period ends today"},
 			&cli.IntFlag{Name: "limit", EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "results in all, those of earlier runs included; 0 for all there are"},
 			&cli.IntFlag{Name: "page-size", Value: 100, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results in a call, 1 to 150"},
-		}, hidden(listFlags()), hidden(workFlags())),
+		}, hideFlags(listFlags()), hideFlags(workFlags())),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("visitors takes its site behind --domain, got %q by itself", c.Args().First())
+				return usageErrorf("visitors takes its site behind --domain, got %q by itself", c.Args().First())
 			}
 			if len(splitWords(c.StringSlice("domain"))) == 0 {
-				return usagef("say which site with --domain SITE; see siglake visitors --help")
+				return usageErrorf("say which site with --domain SITE; see siglake visitors --help")
 			}
-			return visitors(c).run()
+			return newVisitorsJob(c).run()
 		},
 	}
 }
 
-// visitors is the job of a command that names sites: they are its list.
-func visitors(c *cli.Context) *job {
-	return &job{c: c, lake: c.String("lake"), uri: "-", price: 1, service: pipeline.Visits}
+// newVisitorsJob is the job of a command that names sites: they are its list.
+func newVisitorsJob(c *cli.Context) *job {
+	return &job{c: c, lakeURI: c.String("lake"), listURI: "-", maxEventPrice: 1, service: pipeline.Visits}
 }
 
 // productFlags are what all these commands can be told, and some of their own.
-func productFlags(own ...[]cli.Flag) []cli.Flag {
+func productFlags(extra ...[]cli.Flag) []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix the Parquet files and the manifest go to"},
 		&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
 	}
-	flags = append(flags, joinFlags(own...)...)
+	flags = append(flags, joinFlags(extra...)...)
 	return append(flags, joinFlags(moneyFlags(), apiFlags(), storeFlags(), simulatorFlags(), outputFlags())...)
 }
 
@@ -125,67 +125,67 @@ func productFlags(own ...[]cli.Flag) []cli.Flag {
 func listAction(service pipeline.Service) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if c.NArg() != 1 {
-			return usagef("%s takes one list, got %d arguments; see siglake %s --help", c.Command.Name, c.NArg(), c.Command.Name)
+			return usageErrorf("%s takes one list, got %d arguments; see siglake %s --help", c.Command.Name, c.NArg(), c.Command.Name)
 		}
-		return (&job{c: c, lake: c.String("lake"), uri: c.Args().First(), price: 1, service: service}).run()
+		return (&job{c: c, lakeURI: c.String("lake"), listURI: c.Args().First(), maxEventPrice: 1, service: service}).run()
 	}
 }
 
-// onlyIDs reports whether ids are what the job is about.
-func (j *job) onlyIDs() bool { return j.service == pipeline.Search }
+// resolvesIDs reports whether ids are what the job is about.
+func (j *job) resolvesIDs() bool { return j.service == pipeline.Search }
 
-// command is what the user asks for. Of a paged service it reads the lists that
+// readIdentity is what the user asks for. Of a paged service it reads the lists that
 // it needs as a whole.
-func (j *job) command() (command, error) {
-	cmd := commandOf(j.c, j.service, j.in.digest)
-	if !j.service.Paged() {
-		return cmd, nil
+func (j *job) readIdentity() (runIdentity, error) {
+	id := newRunIdentity(j.c, j.service, j.listInput.digest)
+	if !j.service.IsPaged() {
+		return id, nil
 	}
 	var err error
-	if j.paged, err = j.newPaged(); err != nil {
-		return cmd, err
+	if j.paged, err = j.newPagedQuery(); err != nil {
+		return id, err
 	}
-	if j.paged.exclude != "" {
-		cmd.settings["exclude"] = j.paged.exclude
+	if j.paged.excludeURI != "" {
+		id.settings["exclude"] = j.paged.excludeURI
 	}
-	return cmd, nil
+	return id, nil
 }
 
-// paged is what a job asks page by page.
-type paged struct {
-	query   pipeline.Query
-	about   schema.Account
-	want    int64
-	exclude string // URI of that list
-	lines   []schema.Account
+// pagedQuery is what a job asks page by page.
+type pagedQuery struct {
+	query      pipeline.Query
+	subject    schema.Account
+	limit      int64
+	excludeURI string // URI of that list
+	accounts   []schema.Account
 }
 
-// newPaged reads the seeds, or the sites.
-func (j *job) newPaged() (*paged, error) {
-	c, day := j.c, today().UTC()
-	p := &paged{want: int64(c.Int("limit")), exclude: c.String("exclude")}
-	most := 100
+// newPagedQuery reads the seeds, or the sites.
+func (j *job) newPagedQuery() (*pagedQuery, error) {
+	c, day := j.c, timeNow().UTC()
+	p := &pagedQuery{limit: int64(c.Int("limit")), excludeURI: c.String("exclude")}
+	maxSize := 100
 	if j.service == pipeline.Visits {
-		most = 150
+		maxSize = 150
 	}
 	size := c.Int("page-size")
 	switch {
-	case size < 1 || size > most:
-		return nil, usagef("--page-size %d: expected 1 to %d", size, most)
-	case p.want == 0 && j.service == pipeline.Lookalikes:
-		return nil, usagef("--limit 0: expected a number of results from 1")
-	case p.want < 0:
-		return nil, usagef("--limit %d: expected a number of results", p.want)
+	case size < 1 || size > maxSize:
+		return nil, usageErrorf("--page-size %d: expected 1 to %d", size, maxSize)
+	case p.limit == 0 && j.service == pipeline.Lookalikes:
+		return nil, usageErrorf("--limit 0: expected a number of results from 1")
+	case p.limit < 0:
+		return nil, usageErrorf("--limit %d: expected a number of results", p.limit)
 	}
-	p.query = pipeline.Query{Service: j.service, Dialect: pipeline.V3, MaxResults: size, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
+	p.query = pipeline.Query{Service: j.service, APIVersion: pipeline.V3, MaxResults: size, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
 	if j.service == pipeline.Visits {
-		return p, p.sites(c)
+		return p, p.addSites(c)
 	}
-	accounts, err := j.seeds()
+	accounts, err := j.readSeeds()
 	if err != nil {
 		return nil, err
 	}
-	p.lines = accounts
+	p.accounts = accounts
 	if p.query.Object, err = seedObject(accounts); err != nil {
 		return nil, err
 	}
@@ -193,25 +193,25 @@ func (j *job) newPaged() (*paged, error) {
 	if p.query.Object == schema.Contact {
 		p.query.MaxResults = min(size, 50) // the vendor's own client stops there
 	}
-	if p.query.Seeds, err = unique("--seeds "+j.uri, accounts, p.query.Object); err != nil {
+	if p.query.Seeds, err = uniqueAccounts("--seeds "+j.listURI, accounts, p.query.Object); err != nil {
 		return nil, err
 	}
 	if n := len(p.query.Seeds); n < 5 || n > 100 {
-		return nil, usagef("--seeds %s: %s (of %d lines); the API takes 5 to 100", j.uri, counted(n, "seed"), len(accounts))
+		return nil, usageErrorf("--seeds %s: %s (of %d lines); the API takes 5 to 100", j.listURI, countText(n, "seed"), len(accounts))
 	}
-	if p.exclude != "" {
-		if p.query.Exclude, err = j.readExclude(p.exclude, p.query.Object); err != nil {
+	if p.excludeURI != "" {
+		if p.query.Exclude, err = j.readExclude(p.excludeURI, p.query.Object); err != nil {
 			return nil, err
 		}
 	}
-	p.about = aboutOf(p.query)
+	p.subject = pageSubject(p.query)
 	return p, nil
 }
 
-// aboutOf is what the pages of a question are about.
-func aboutOf(q pipeline.Query) schema.Account {
+// pageSubject is what the pages of a question are about.
+func pageSubject(q pipeline.Query) schema.Account {
 	if q.Service == pipeline.Lookalikes {
-		id := setID(q)
+		id := seedSetID(q)
 		return schema.Account{Object: q.Object, Key: id, ID: id}
 	}
 	var names []string
@@ -222,39 +222,39 @@ func aboutOf(q pipeline.Query) schema.Account {
 	return schema.Account{Object: q.Object, Key: site, ID: fmt.Sprintf("visits of %s, %s to %s", site, q.Since, q.Until)}
 }
 
-// seeds reads the list of seeds.
-func (j *job) seeds() ([]schema.Account, error) {
+// readSeeds reads the list of seeds.
+func (j *job) readSeeds() ([]schema.Account, error) {
 	list, err := j.openList()
 	if err != nil {
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	return readAll(j.c.Context, list)
+	return readAccounts(j.c.Context, list)
 }
 
-// sites are the words of --domain, in an order that does not matter.
-func sites(c *cli.Context) []string {
+// siteNames are the words of --domain, in an order that does not matter.
+func siteNames(c *cli.Context) []string {
 	words := splitWords(c.StringSlice("domain"))
 	slices.Sort(words)
 	return words
 }
 
-// sites makes the question about visits. A site is a host, not the domain that it
+// addSites makes the question about visits. A site is a host, not the domain that it
 // belongs to: the pixel may stand on one shop of several.
-func (p *paged) sites(c *cli.Context) (err error) {
+func (p *pagedQuery) addSites(c *cli.Context) (err error) {
 	q := &p.query
 	q.Object, q.Signals = schema.Company, []string{schema.ProductVisit}
-	if q.Since, err = parseSince(c.String("since"), today()); err != nil {
+	if q.Since, err = parseSince(c.String("since"), timeNow()); err != nil {
 		return err
 	}
-	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(today().UTC().AddDate(0, -3, -1)) {
-		return usagef("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
+	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(timeNow().UTC().AddDate(0, -3, -1)) {
+		return usageErrorf("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
 	}
 	var names []string
-	for _, word := range sites(c) {
-		host := schema.Host(word)
+	for _, word := range siteNames(c) {
+		host := schema.BareHost(word)
 		if !strings.Contains(host, ".") || strings.ContainsAny(host, " @_,;") {
-			return usagef("--domain %q: expected the host name of a site, such as shop.example.com", word)
+			return usageErrorf("--domain %q: expected the host name of a site, such as shop.example.com", word)
 		}
 		names = append(names, host)
 	}
@@ -263,21 +263,21 @@ func (p *paged) sites(c *cli.Context) (err error) {
 	for _, name := range names {
 		q.Seeds = append(q.Seeds, schema.Account{Object: schema.Company, Domain: name})
 	}
-	p.about = aboutOf(*q)
+	p.subject = pageSubject(*q)
 	for i, name := range names {
-		p.lines = append(p.lines, schema.Account{Row: int64(i + 1), File: "--domain", Line: int64(i + 1), Key: name, Object: schema.Company, Domain: name})
+		p.accounts = append(p.accounts, schema.Account{Row: int64(i + 1), File: "--domain", Line: int64(i + 1), Key: name, Object: schema.Company, Domain: name})
 	}
 	return nil
 }
 
-// readAll reads a list that is sent as a whole.
-func readAll(ctx context.Context, list *sources.List) (accounts []schema.Account, err error) {
+// readAccounts reads a list that is sent as a whole.
+func readAccounts(ctx context.Context, list *sources.List) (accounts []schema.Account, err error) {
 	for a, err := range list.Accounts(ctx) {
 		if err != nil {
 			return nil, runError(err)
 		}
 		if accounts = append(accounts, a); len(accounts) > 10_000 {
-			return nil, usagef("the list has more than 10,000 lines, and the API takes 100 of them")
+			return nil, usageErrorf("the list has more than 10,000 lines, and the API takes 100 of them")
 		}
 	}
 	return accounts, nil
@@ -291,38 +291,38 @@ func seedObject(accounts []schema.Account) (o schema.Object, err error) {
 		case o == "":
 			o = a.Object
 		case a.Object != o:
-			return "", usagef("the seeds are companies and contacts, and the API takes one kind at a time: split the list (line %d is a %s)", a.Line, a.Object)
+			return "", usageErrorf("the seeds are companies and contacts, and the API takes one kind at a time: split the list (line %d is a %s)", a.Line, a.Object)
 		}
 	}
 	if o == "" {
-		return "", usagef("none of the list's lines can be a seed: %d lines, all rejected; siglake run --simulate says why", len(accounts))
+		return "", usageErrorf("none of the list's lines can be a seed: %d lines, all rejected; siglake run --simulate says why", len(accounts))
 	}
 	return o, nil
 }
 
-// unique are the accounts of a list, each once, with nothing but what they are
+// uniqueAccounts are the accounts of a list, each once, with nothing but what they are
 // asked by. One that cannot be sent is an error: without it, other results would
 // be bought than those that were asked for.
-func unique(list string, accounts []schema.Account, o schema.Object) (out []schema.Account, err error) {
-	met := map[pipeline.Identity]bool{}
+func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (out []schema.Account, err error) {
+	seen := map[pipeline.Identity]bool{}
 	for _, a := range accounts {
 		if a.Reject != nil {
-			return nil, usagef("%s, line %d cannot be sent: %s", list, a.Line, a.Reject)
+			return nil, usageErrorf("%s, line %d cannot be sent: %s", list, a.Line, a.Reject)
 		}
 		if a.Object != o {
-			return nil, usagef("%s, line %d is a %s, and the others are not: the API takes one kind at a time; split the list", list, a.Line, a.Object)
+			return nil, usageErrorf("%s, line %d is a %s, and the others are not: the API takes one kind at a time; split the list", list, a.Line, a.Object)
 		}
 		s := schema.Account{Object: o, ID: a.ID, LinkedIn: a.LinkedIn, Email: a.Email, Domain: a.Domain}
 		if o == schema.Company {
 			s = schema.Account{Object: o, Domain: a.Domain} // the API takes no ids of companies
 			if s.Domain == "" {
-				return nil, usagef("%s, line %d: the API takes companies by their domain here, and the line has none; --map domain=COLUMN names its column", list, a.Line)
+				return nil, usageErrorf("%s, line %d: the API takes companies by their domain here, and the line has none; --map domain=COLUMN names its column", list, a.Line)
 			}
 		} else if s.Identifier() == "" {
 			s.Name, s.CompanyName, s.CompanyDomain = a.Name, a.CompanyName, a.CompanyDomain
 		}
-		if id := pipeline.IdentityOf(&s); !met[id] {
-			met[id] = true
+		if id := pipeline.IdentityOf(&s); !seen[id] {
+			seen[id] = true
 			out = append(out, s)
 		}
 	}
@@ -331,7 +331,7 @@ func unique(list string, accounts []schema.Account, o schema.Object) (out []sche
 
 // readExclude reads the list of those that must not be returned.
 func (j *job) readExclude(uri string, o schema.Object) ([]schema.Account, error) {
-	options := j.options
+	options := j.listOptions
 	options.Stdin, options.Objects = nil, nil
 	options.Object = o
 	list, err := sources.Open(j.c.Context, uri, options)
@@ -339,22 +339,22 @@ func (j *job) readExclude(uri string, o schema.Object) ([]schema.Account, error)
 		return nil, &exitError{exitUsage, fmt.Errorf("--exclude: %w", err)}
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	accounts, err := readAll(j.c.Context, list)
+	accounts, err := readAccounts(j.c.Context, list)
 	if err != nil {
 		return nil, err
 	}
-	out, err := unique("--exclude "+uri, accounts, o)
+	out, err := uniqueAccounts("--exclude "+uri, accounts, o)
 	if err != nil {
 		return nil, err
 	}
 	if len(out) > 100 {
-		return nil, usagef("--exclude %s: %d to exclude; the API takes 100", uri, len(out))
+		return nil, usageErrorf("--exclude %s: %d to exclude; the API takes 100", uri, len(out))
 	}
 	return out, nil
 }
 
-// setID names seeds and exclusions, whatever their order.
-func setID(q pipeline.Query) string {
+// seedSetID names seeds and exclusions, whatever their order.
+func seedSetID(q pipeline.Query) string {
 	digests := func(list []schema.Account) []string {
 		var out []string
 		for i := range list {
@@ -372,71 +372,71 @@ func setID(q pipeline.Query) string {
 	return "seeds-" + hex.EncodeToString(sum[:6])
 }
 
-// cursor is how far the pages of the job have come. A run that buys again counts
+// pageProgress is how far the pages of the job have come. A run that buys again counts
 // its own only; nil stands for one that is still to begin.
-func (j *job) cursor(ctx context.Context, s *state, q *pipeline.Query, run *journal.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
-	counts := func(*journal.Run) bool { return true }
+func (j *job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run *journal.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
+	include := func(*journal.Run) bool { return true }
 	if run != nil && run.Refresh {
-		counts = s.journal.Own(run)
+		include = l.ledger.SamePurchase(run)
 	}
-	at, given, err := s.journal.Pages(ctx, &j.paged.about, q, counts)
+	cursor, returned, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, include)
 	if err != nil {
 		err = &exitError{exitIntegrity, err}
 	}
-	return at, given, err
+	return cursor, returned, err
 }
 
-// hadEnough says that earlier runs have bought what the job wants; it is empty
+// alreadySatisfied says that earlier runs have bought what the job wants; it is empty
 // when they have not.
-func (j *job) hadEnough(s *state, known decision) (string, error) {
-	if j.paged == nil || j.c.Bool("refresh") || known.resume != nil || known.continues != nil {
+func (j *job) alreadySatisfied(l *lake, match runMatch) (string, error) {
+	if j.paged == nil || j.c.Bool("refresh") || match.resume != nil || match.continues != nil {
 		return "", nil
 	}
-	at, _, err := j.cursor(j.c.Context, s, &j.paged.query, nil)
+	cursor, _, err := j.pageProgress(j.c.Context, l, &j.paged.query, nil)
 	switch {
-	case err != nil || at.Calls == 0 || at.Doubt != nil:
+	case err != nil || cursor.Calls == 0 || cursor.InDoubt != nil:
 		return "", err
-	case at.Ended:
-		return fmt.Sprintf("Nothing to do: %s has returned all %s results that there are.", j.paged.about.Key, thousands(at.Results)), nil
-	case j.paged.want > 0 && at.Results >= j.paged.want:
-		return fmt.Sprintf("Nothing to do: %s has returned %s results, which is not less than --limit %d; a higher one goes on behind them.", j.paged.about.Key, thousands(at.Results), j.paged.want), nil
+	case cursor.Exhausted:
+		return fmt.Sprintf("Nothing to do: %s has returned all %s results that there are.", j.paged.subject.Key, thousands(cursor.Results)), nil
+	case j.paged.limit > 0 && cursor.Results >= j.paged.limit:
+		return fmt.Sprintf("Nothing to do: %s has returned %s results, which is not less than --limit %d; a higher one goes on behind them.", j.paged.subject.Key, thousands(cursor.Results), j.paged.limit), nil
 	}
 	return "", nil
 }
 
 // runPages asks page by page, from where earlier runs have come to.
-func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, s *state, run *journal.Run) (*pipeline.Manifest, error) {
+func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *journal.Run) (*pipeline.Manifest, error) {
 	q := &run.Queries[0]
-	j.paged.about = aboutOf(*q) // a run that goes on past midnight asks about its own period
-	p := pipeline.Paging{Query: q, About: j.paged.about, Lines: j.paged.lines, Want: j.paged.want}
+	j.paged.subject = pageSubject(*q) // a run that goes on past midnight asks about its own period
+	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit}
 	var err error
-	if p.From, p.Given, err = j.cursor(ctx, s, q, run); err != nil {
+	if p.Cursor, p.PriorResults, err = j.pageProgress(ctx, l, q, run); err != nil {
 		return nil, err
 	}
-	if p.From.Again > 0 {
-		before, _, err := s.journal.Pages(ctx, &j.paged.about, q, func(r *journal.Run) bool { return r != run })
+	if p.Cursor.Repeated > 0 {
+		before, _, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, func(r *journal.Run) bool { return r != run })
 		if err != nil {
 			return nil, &exitError{exitIntegrity, err}
 		}
-		p.Known = before.Again
+		p.ReportedRepeats = before.Repeated
 	}
 	if j.budget > 0 {
-		p.Left = func() int64 { return j.budget - run.Spent() }
+		p.RemainingCredits = func() int64 { return j.budget - run.MaxCost() }
 	}
 	if q.Service == pipeline.Lookalikes {
-		p.Without = func(given []pipeline.RawEvent) *pipeline.Query { return without(*q, given) }
-		if n := p.From.Results; n > 0 {
-			j.say(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.About.Key))
+		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
+		if n := p.Cursor.Results; n > 0 {
+			j.logOrNote(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.Subject.Key))
 		}
 	}
 	return runner.RunPages(ctx, p)
 }
 
-// without is a question for lookalikes that excludes what was returned; nil when
+// excludeReturned is a question for lookalikes that excludes what was returned; nil when
 // the API's list of exclusions does not hold it.
-func without(q pipeline.Query, given []pipeline.RawEvent) *pipeline.Query {
+func excludeReturned(q pipeline.Query, returned []pipeline.RawEvent) *pipeline.Query {
 	q.Exclude = slices.Clone(q.Exclude)
-	for _, e := range given {
+	for _, e := range returned {
 		var r struct {
 			ID        json.RawMessage `json:"id"`
 			ContactID json.RawMessage `json:"contactId"`
@@ -445,7 +445,7 @@ func without(q pipeline.Query, given []pipeline.RawEvent) *pipeline.Query {
 		if err := json.Unmarshal(e.Raw, &r); err != nil {
 			return nil
 		}
-		a := schema.Account{Object: q.Object, Domain: schema.Host(r.Domain)}
+		a := schema.Account{Object: q.Object, Domain: schema.BareHost(r.Domain)}
 		if q.Object == schema.Contact {
 			a = schema.Account{Object: q.Object, ID: strings.Trim(string(r.ID), `"`)}
 			if len(r.ID) == 0 || string(r.ID) == "null" {

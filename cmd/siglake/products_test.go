@@ -29,8 +29,8 @@ func (r *rig) rowsOf(c schema.Category) []map[string]any {
 	return r.table(table)
 }
 
-// again runs a command once more, or another one after it, and gives what it cost.
-func (r *rig) again(words ...string) (credits int64) {
+// rerunCost runs a command once more, or another one after it, and gives what it cost.
+func (r *rig) rerunCost(words ...string) (credits int64) {
 	r.t.Helper()
 	before := r.sim.Bill().Credits
 	var stdout, stderr bytes.Buffer
@@ -39,17 +39,17 @@ func (r *rig) again(words ...string) (credits int64) {
 	return r.sim.Bill().Credits - before
 }
 
-// domainList writes a list of n domains.
-func domainList(t *testing.T, n int) string {
+// writeDomains writes a list of n domains.
+func writeDomains(t *testing.T, n int) string {
 	t.Helper()
-	return filepath.Join(folder(t, map[string]string{"list.txt": domains(n)}), "list.txt")
+	return filepath.Join(writeFiles(t, map[string]string{"list.txt": domainLines(n)}), "list.txt")
 }
 
 // TestResolve: what was searched is a dataset, and is not searched again.
 func TestResolve(t *testing.T) {
-	r := newRig(t, switched(t, "restricted=some"))
-	list := domainList(t, 900) // some of them may not be shown
-	r.buys(t.Context(), nil, "resolve", list)
+	r := newRig(t, fixedDayConfig(t, "restricted=some"))
+	list := writeDomains(t, 900) // some of them may not be shown
+	r.runChecked(t.Context(), nil, "resolve", list)
 	by := r.manifest.Accounts.ByStatus
 	if r.code != exitComplete || by[schema.Resolved] < 500 || by[schema.NotFound] < 50 || by[schema.Restricted] < 1 || by[schema.Resolved]+by[schema.NotFound]+by[schema.Restricted] != 900 {
 		t.Errorf("exit %d, fates %v; want %d, and all three", r.code, by, exitComplete)
@@ -69,28 +69,28 @@ func TestResolve(t *testing.T) {
 			t.Errorf("line %v is %v with id %v, want %v", row["account_key"], row["status"], row["entity_id"], ids[row["account_key"]])
 		}
 	}
-	if n := r.again("resolve", list); n != 0 || !strings.Contains(r.stdout, "Nothing to do") {
+	if n := r.rerunCost("resolve", list); n != 0 || !strings.Contains(r.stdout, "Nothing to do") {
 		t.Errorf("the same command: %d credits: %s", n, r.stdout)
 	}
 	// Another list with the same lines, and one more.
-	longer := domainList(t, 901)
-	if n := r.again("resolve", longer); n > 1 || r.manifest.Accounts.ByStatus[schema.Cached] != by[schema.Resolved] {
+	longer := writeDomains(t, 901)
+	if n := r.rerunCost("resolve", longer); n > 1 || r.manifest.Accounts.ByStatus[schema.Cached] != by[schema.Resolved] {
 		t.Errorf("a list with one more line: %d credits, %v; want 1 at most, and %d cached", n, r.manifest.Accounts.ByStatus, by[schema.Resolved])
 	}
 	// Signals in V3 need no further search.
-	r.again("run", list, "--api", "v3", "--signals", "surgeInHiring")
+	r.rerunCost("run", list, "--api", "v3", "--signals", "surgeInHiring")
 	if n := r.manifest.Credits.ByAction["api_search"]; n != 0 || r.manifest.Events.Written == 0 {
 		t.Errorf("a run in V3 after it: %d credits for searches, %d events", n, r.manifest.Events.Written)
 	}
-	r.checkReplay()
+	r.checkRebuild()
 }
 
 // TestScore: one number for each line, once a day; what has none costs nothing.
 func TestScore(t *testing.T) {
 	for _, price := range []string{"priced", "unpriced"} {
-		r := newRig(t, switched(t, "score-price="+price))
-		list := byName(t, 60)
-		r.buys(t.Context(), nil, "score", list)
+		r := newRig(t, fixedDayConfig(t, "score-price="+price))
+		list := listByName(t, 60)
+		r.runChecked(t.Context(), nil, "score", list)
 		by, rows := r.manifest.Accounts.ByStatus, r.rowsOf(schema.CategoryScores)
 		if r.code != exitRejects || by[schema.Enriched] < 50 || by[schema.NoSignal] < 1 || by[schema.NotFound] < 1 || int64(len(rows)) != by[schema.Enriched] {
 			t.Errorf("%s: exit %d, fates %v, %d scores; want %d and a score for each enriched line", price, r.code, by, len(rows), exitRejects)
@@ -118,10 +118,10 @@ func TestScore(t *testing.T) {
 				t.Errorf("line %v has no score because of %q", row["account_key"], reason)
 			}
 		}
-		if n := r.again("score", list); n != 0 {
+		if n := r.rerunCost("score", list); n != 0 {
 			t.Errorf("%s: the same command: %d credits", price, n)
 		}
-		r.checkReplay()
+		r.checkRebuild()
 	}
 }
 
@@ -131,8 +131,8 @@ func TestVisitors(t *testing.T) {
 	var all []string
 	for _, pagination := range []string{"page-size", "limit-offset", "absent"} {
 		t.Run("row 32 pagination="+pagination, func(t *testing.T) {
-			r := newRig(t, switched(t, "pagination="+pagination))
-			r.buys(t.Context(), nil, "visitors", "--domain", "https://www.shop.example/", "--page-size", "50")
+			r := newRig(t, fixedDayConfig(t, "pagination="+pagination))
+			r.runChecked(t.Context(), nil, "visitors", "--domain", "https://www.shop.example/", "--page-size", "50")
 			var got []string
 			for _, row := range r.rowsOf(schema.CategoryVisits) {
 				got = append(got, fmt.Sprint(row["row_uid"]))
@@ -144,7 +144,7 @@ func TestVisitors(t *testing.T) {
 			if all == nil {
 				all = got
 			}
-			if p := r.manifest.Pages; r.code != exitComplete || len(got) < 60 || !slices.Equal(got, all) || !p.Ended || p.Results != int64(len(got)) {
+			if p := r.manifest.Pages; r.code != exitComplete || len(got) < 60 || !slices.Equal(got, all) || !p.Exhausted || p.Results != int64(len(got)) {
 				t.Errorf("exit %d, %d visits, pages %+v; want %d, and the same %d to the end", r.code, len(got), p, exitComplete, len(all))
 			}
 			if c := r.manifest.Credits; c.ByAction["websiteVisits"] != int64(len(got)) || c.WholeCall != 0 {
@@ -158,30 +158,30 @@ func TestVisitors(t *testing.T) {
 		})
 	}
 	t.Run("limit", func(t *testing.T) {
-		r := newRig(t, switched(t))
-		r.buys(t.Context(), nil, "visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "30")
-		if p := r.manifest.Pages; p.Results != 30 || p.Ended || p.Pages != 2 {
+		r := newRig(t, fixedDayConfig(t))
+		r.runChecked(t.Context(), nil, "visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "30")
+		if p := r.manifest.Pages; p.Results != 30 || p.Exhausted || p.Pages != 2 {
 			t.Errorf("--limit 30 in pages of 20: %+v, want two pages, the second a short one", p)
 		}
-		if n := r.again("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 30 || r.manifest.Pages.Before != 30 {
+		if n := r.rerunCost("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 30 || r.manifest.Pages.PriorResults != 30 {
 			t.Errorf("--limit 60 after it: %d credits, %+v; want the other 30", n, r.manifest.Pages)
 		}
-		if n := r.again("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 0 {
+		if n := r.rerunCost("visitors", "--domain", "shop.example", "--page-size", "20", "--limit", "60"); n != 0 {
 			t.Errorf("the same command: %d credits", n)
 		}
-		r.checkReplay()
+		r.checkRebuild()
 	})
 	t.Run("a site without pixel", func(t *testing.T) {
-		r := newRig(t, switched(t))
-		r.buys(t.Context(), nil, "visitors", "--domain", "untracked.example")
+		r := newRig(t, fixedDayConfig(t))
+		r.runChecked(t.Context(), nil, "visitors", "--domain", "untracked.example")
 		if r.code != exitUsage || !strings.Contains(r.stdout, "is not a tracked site of this account") {
 			t.Errorf("exit %d, want %d and why: %s%s", r.code, exitUsage, r.stdout, r.stderr)
 		}
 	})
 }
 
-// seeds writes a list of five that resemble nobody in particular.
-func seeds(t *testing.T, o schema.Object) string {
+// writeSeeds writes a list of five that resemble nobody in particular.
+func writeSeeds(t *testing.T, o schema.Object) string {
 	t.Helper()
 	text := "key,domain\n"
 	if o == schema.Contact {
@@ -192,7 +192,7 @@ func seeds(t *testing.T, o schema.Object) string {
 			schema.Company: fmt.Sprintf("s%d,company-%04d.example\n", i, i), schema.Contact: fmt.Sprintf("s%d,%s.sample@harborquill.example\n", i, letters(i)),
 		}[o]
 	}
-	return filepath.Join(folder(t, map[string]string{"seeds.csv": text}), "seeds.csv")
+	return filepath.Join(writeFiles(t, map[string]string{"seeds.csv": text}), "seeds.csv")
 }
 
 // TestLookalikes: results have their place, go on where they ended, and leave out
@@ -200,9 +200,9 @@ func seeds(t *testing.T, o schema.Object) string {
 func TestLookalikes(t *testing.T) {
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
 		t.Run(string(o), func(t *testing.T) {
-			r := newRig(t, switched(t))
-			list := seeds(t, o)
-			r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "30", "--page-size", "20")
+			r := newRig(t, fixedDayConfig(t))
+			list := writeSeeds(t, o)
+			r.runChecked(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "30", "--page-size", "20")
 			met := map[any]bool{}
 			var set, session any
 			check := func(from, to int) {
@@ -231,31 +231,31 @@ func TestLookalikes(t *testing.T) {
 				t.Errorf("exit %d, credits %+v", r.code, c)
 			}
 			first := set
-			if n := r.again("lookalikes", "--seeds", list, "--limit", "45", "--page-size", "20"); n != 15 {
+			if n := r.rerunCost("lookalikes", "--seeds", list, "--limit", "45", "--page-size", "20"); n != 15 {
 				t.Errorf("--limit 45 after 30: %d credits, want 15: %s", n, r.stderr)
 			}
 			check(31, 45)
-			if set != first || r.manifest.Pages.Before != 30 {
+			if set != first || r.manifest.Pages.PriorResults != 30 {
 				t.Errorf("seed set %v after %v, %+v", set, first, r.manifest.Pages)
 			}
-			if n := r.again("lookalikes", "--seeds", list, "--limit", "45", "--page-size", "20"); n != 0 {
+			if n := r.rerunCost("lookalikes", "--seeds", list, "--limit", "45", "--page-size", "20"); n != 0 {
 				t.Errorf("the same command: %d credits", n)
 			}
-			r.checkReplay()
+			r.checkRebuild()
 		})
 	}
 	t.Run("exclude", func(t *testing.T) {
-		r := newRig(t, switched(t))
-		list := seeds(t, schema.Company)
-		r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
+		r := newRig(t, fixedDayConfig(t))
+		list := writeSeeds(t, schema.Company)
+		r.runChecked(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
 		barred := "key,domain\n"
 		out := map[any]bool{}
 		for i, row := range r.rowsOf(schema.CategoryLookalikes) {
 			barred += fmt.Sprintf("x%d,%s\n", i, row["domain"])
 			out[row["domain"]] = true
 		}
-		exclude := filepath.Join(folder(t, map[string]string{"x.csv": barred}), "x.csv")
-		if n := r.again("lookalikes", "--seeds", list, "--limit", "10", "--exclude", exclude); n != 10 || r.manifest.Pages.Before != 0 {
+		exclude := filepath.Join(writeFiles(t, map[string]string{"x.csv": barred}), "x.csv")
+		if n := r.rerunCost("lookalikes", "--seeds", list, "--limit", "10", "--exclude", exclude); n != 10 || r.manifest.Pages.PriorResults != 0 {
 			t.Errorf("with exclusions: %d credits, %+v; want 10 of another set: %s", n, r.manifest.Pages, r.stderr)
 		}
 		for _, row := range r.rowsOf(schema.CategoryLookalikes) {
@@ -269,8 +269,8 @@ func TestLookalikes(t *testing.T) {
 // TestProductSwitches runs the products through every reading of the questions
 // that concern them.
 func TestProductSwitches(t *testing.T) {
-	companies := seeds(t, schema.Company)
-	list := byName(t, 12)
+	companies := writeSeeds(t, schema.Company)
+	list := listByName(t, 12)
 	commands := [][]string{
 		{"resolve", list}, {"score", list}, {"lookalikes", "--seeds", companies, "--limit", "6", "--page-size", "3"}, {"visitors", "--domain", "shop.example", "--limit", "6", "--page-size", "3"},
 	}
@@ -282,16 +282,16 @@ func TestProductSwitches(t *testing.T) {
 		return n
 	}
 	usual := map[string]int64{}
-	for _, doc := range simulator.SwitchNames() {
+	for _, doc := range simulator.SwitchDocs() {
 		for i, value := range doc.Values {
 			setting := doc.Name + "=" + value
-			if (i == 0 || !slices.Contains(concern, doc.Name)) && setting != "charge-field=documented" && !full() {
+			if (i == 0 || !slices.Contains(concern, doc.Name)) && setting != "charge-field=documented" && !longTests() {
 				continue
 			}
 			for _, words := range commands {
 				t.Run(fmt.Sprintf("row %d %s %s", doc.Row, setting, words[0]), func(t *testing.T) {
-					r := newRig(t, switched(t, setting))
-					r.buys(t.Context(), nil, words...)
+					r := newRig(t, fixedDayConfig(t, setting))
+					r.runChecked(t.Context(), nil, words...)
 					if r.code != exitComplete && r.code != exitRejects {
 						t.Fatalf("exit %d: %s", r.code, r.stderr)
 					}
@@ -324,18 +324,18 @@ func TestProductSwitches(t *testing.T) {
 func TestSessionExpiry(t *testing.T) {
 	for _, expiry := range []string{"code", "envelope", "restart"} {
 		t.Run("row 26 session-expiry="+expiry, func(t *testing.T) {
-			cfg := switched(t, "session-expiry="+expiry)
+			cfg := fixedDayConfig(t, "session-expiry="+expiry)
 			var passed atomic.Int64
-			cfg.Now = func() time.Time { return today().Add(time.Duration(passed.Load())) }
+			cfg.Now = func() time.Time { return timeNow().Add(time.Duration(passed.Load())) }
 			r := newRig(t, cfg)
-			list := seeds(t, schema.Company)
-			r.buys(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
+			list := writeSeeds(t, schema.Company)
+			r.runChecked(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")
 			seen := map[any]bool{}
 			for _, row := range r.rowsOf(schema.CategoryLookalikes) {
 				seen[row["entity_id"]] = true
 			}
 			passed.Store(int64(40 * 24 * time.Hour)) // for the simulator alone
-			r.again("lookalikes", "--seeds", list, "--limit", "16")
+			r.rerunCost("lookalikes", "--seeds", list, "--limit", "16")
 			var twice int
 			rows := r.rowsOf(schema.CategoryLookalikes)
 			for _, row := range rows {
@@ -351,7 +351,7 @@ func TestSessionExpiry(t *testing.T) {
 			}) && !strings.Contains(r.stdout+r.stderr, "session") {
 				t.Errorf("nobody is told that the session was not continued: %s%s", r.stdout, r.stderr)
 			}
-			r.checkReplay()
+			r.checkRebuild()
 		})
 	}
 }
@@ -361,7 +361,7 @@ func TestUsage(t *testing.T) {
 	ask := func(r *rig, more ...string) string {
 		t.Helper()
 		args := append([]string{"usage", "--base-url", r.server.URL, "--plan", "unlimited"}, more...)
-		code, stdout, stderr := call(t, args...)
+		code, stdout, stderr := runProgram(t, args...)
 		if code != exitComplete {
 			t.Errorf("usage %q: exit %d: %s", more, code, stderr)
 		}
@@ -379,11 +379,11 @@ func TestUsage(t *testing.T) {
 		{body: `{"credits":{"total":10,"used":3,"remaining":7},"rateLimits":{"daily":{"limit":100},"hourly":null},"pricing":{"api_search":{"credits":1}}}`, windows: []bool{false, false, true}, prices: 1,
 			says: []string{"Credits   7 left, 3 used, 10 in all", "not stated of 100 calls left", "api_search"}},
 	} {
-		cfg := switched(t)
+		cfg := fixedDayConfig(t)
 		cfg.Plan = c.plan
 		r := newRig(t, cfg)
 		if c.body != "" {
-			r.behind(func(w http.ResponseWriter, q *http.Request) bool {
+			r.useProxy(func(w http.ResponseWriter, q *http.Request) bool {
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = w.Write([]byte(c.body)) // of a test's own server
 				return true
@@ -410,13 +410,13 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestAccountMoves: the manifest holds the account's own count against the bill,
+// TestReconcileAccount: the manifest holds the account's own count against the bill,
 // and others who use the account show.
-func TestAccountMoves(t *testing.T) {
-	r := newRig(t, switched(t))
-	r.run(domains(60), "--signals", "news", "--since", "180d")
-	a, charged := r.manifest.Account, r.manifest.Credits.Charged
-	if a == nil || *a.Before != 0 || *a.After != charged || *a.Moved != charged || a.Explained != charged || a.Possible != 0 || *a.Beyond != 0 || *a.Remaining != 1_000_000-charged || charged == 0 {
+func TestReconcileAccount(t *testing.T) {
+	r := newRig(t, fixedDayConfig(t))
+	r.run(domainLines(60), "--signals", "news", "--since", "180d")
+	a, charged := r.manifest.Reconciliation, r.manifest.Credits.Charged
+	if a == nil || *a.Before != 0 || *a.After != charged || *a.Change != charged || a.Matched != charged || a.Liability != 0 || *a.Unmatched != 0 || *a.Remaining != 1_000_000-charged || charged == 0 {
 		t.Errorf("account %s, want all of %d explained", asJSON(t, a), charged)
 	}
 	if !strings.Contains(r.stdout, "as charged by these calls, exactly") {
@@ -424,25 +424,25 @@ func TestAccountMoves(t *testing.T) {
 	}
 	// Somebody else charges the account while a run is at it. (The account can be
 	// read five times a minute: this one is another.)
-	r = newRig(t, switched(t))
+	r = newRig(t, fixedDayConfig(t))
 	other, once := *r, false
 	other.lake = filepath.Join(t.TempDir(), "other")
 	var others int64
 	simServer := r.server
-	r.behind(func(_ http.ResponseWriter, q *http.Request) bool {
+	r.useProxy(func(_ http.ResponseWriter, q *http.Request) bool {
 		if !once && q.Method == http.MethodPost {
 			once = true
 			other.server = simServer
-			others = other.again("run", domainList(t, 40), "--signals", "growth", "--since", "180d", "--quiet")
+			others = other.rerunCost("run", writeDomains(t, 40), "--signals", "growth", "--since", "180d", "--quiet")
 		}
 		return false
 	})
-	spent := r.again("run", domainList(t, 90), "--signals", "growth,news", "--since", "180d", "--api", "v3")
-	a, c := r.manifest.Account, r.manifest.Credits
-	if a.Beyond == nil {
+	spent := r.rerunCost("run", writeDomains(t, 90), "--signals", "growth,news", "--since", "180d", "--api", "v3")
+	a, c := r.manifest.Reconciliation, r.manifest.Credits
+	if a.Unmatched == nil {
 		t.Fatalf("account %s, want both readings: %s", asJSON(t, a), r.stderr)
 	}
-	if others == 0 || spent != c.Charged+others || *a.Beyond != others || *a.Moved != spent || a.Explained != c.Charged || *a.After-*a.Before != spent {
+	if others == 0 || spent != c.Charged+others || *a.Unmatched != others || *a.Change != spent || a.Matched != c.Charged || *a.After-*a.Before != spent {
 		t.Errorf("account %s, want %d beyond %d", asJSON(t, a), others, c.Charged)
 	}
 	if says := fmt.Sprintf("%d", others); !strings.Contains(r.stdout, "Account       moved by") || !strings.Contains(r.stdout, says) {
@@ -464,25 +464,25 @@ func asJSON(t *testing.T, v any) string {
 
 // TestProductsRefuse: what the API would refuse is refused before it is asked.
 func TestProductsRefuse(t *testing.T) {
-	four := filepath.Join(folder(t, map[string]string{"four.csv": "domain\na.example\nb.example\nc.example\nd.example\nd.example\n"}), "four.csv")
-	people := folder(t, map[string]string{"a.csv": "email\na.b@c.example\n", "b.csv": "domain\na.example\n"})
+	four := filepath.Join(writeFiles(t, map[string]string{"four.csv": "domain\na.example\nb.example\nc.example\nd.example\nd.example\n"}), "four.csv")
+	people := writeFiles(t, map[string]string{"a.csv": "email\na.b@c.example\n", "b.csv": "domain\na.example\n"})
 	for name, c := range map[string]struct {
 		words []string
 		says  string
 	}{
 		"too few seeds":    {[]string{"lookalikes", "--seeds", four}, "4 seeds (of 5 lines); the API takes 5 to 100"},
 		"both kinds":       {[]string{"lookalikes", "--seeds", people}, "one kind at a time"},
-		"no result":        {[]string{"lookalikes", "--seeds", seeds(t, schema.Company), "--limit", "0"}, "--limit 0"},
+		"no result":        {[]string{"lookalikes", "--seeds", writeSeeds(t, schema.Company), "--limit", "0"}, "--limit 0"},
 		"page too long":    {[]string{"visitors", "--domain", "shop.example", "--page-size", "151"}, "1 to 150"},
 		"period too long":  {[]string{"visitors", "--domain", "shop.example", "--since", "200d"}, "three months"},
 		"no site":          {[]string{"visitors", "--domain", "not a site"}, "host name of a site"},
 		"no list":          {[]string{"resolve"}, "takes one list"},
-		"nothing excluded": {[]string{"lookalikes", "--seeds", seeds(t, schema.Company), "--exclude", "nowhere.csv"}, "nowhere.csv"},
+		"nothing excluded": {[]string{"lookalikes", "--seeds", writeSeeds(t, schema.Company), "--exclude", "nowhere.csv"}, "nowhere.csv"},
 		"an odd age":       {[]string{"resolve", four, "--resolve-hits", "1h"}, "30d or 6w"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, switched(t))
-			r.buys(t.Context(), nil, c.words...)
+			r := newRig(t, fixedDayConfig(t))
+			r.runChecked(t.Context(), nil, c.words...)
 			if r.code != exitUsage || !strings.Contains(r.stderr, c.says) || r.sim.Bill().Credits != 0 || r.manifest != nil {
 				t.Errorf("exit %d, want %d and %q: %s", r.code, exitUsage, c.says, r.stderr)
 			}

@@ -22,8 +22,8 @@ type meter struct {
 	close func()
 }
 
-// logEvery is the least time between two progress lines of an unattended run.
-const logEvery = 15 * time.Second
+// logInterval is the least time between two progress lines of an unattended run.
+const logInterval = 15 * time.Second
 
 // newMeter makes a meter. total is the expected number of lines, 0 if unknown.
 func newMeter(w io.Writer, quiet bool, total int64) meter {
@@ -33,23 +33,23 @@ func newMeter(w io.Writer, quiet bool, total int64) meter {
 	}
 	if f, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 { // else no terminal, or one that shows nothing
-			return barMeter(w, total)
+			return newBarMeter(w, total)
 		}
 	}
-	last := time.Now()
+	lastLogged := time.Now()
 	return meter{
 		show: func(p pipeline.Progress) {
-			if time.Since(last) < logEvery {
+			if time.Since(lastLogged) < logInterval {
 				return
 			}
-			last = time.Now()
-			slog.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.Held)
+			lastLogged = time.Now()
+			slog.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.InDoubt)
 		},
 		close: func() {},
 	}
 }
 
-func barMeter(w io.Writer, total int64) meter {
+func newBarMeter(w io.Writer, total int64) meter {
 	var now atomic.Pointer[pipeline.Progress]
 	now.Store(&pipeline.Progress{})
 	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(24), mpb.WithRefreshRate(150*time.Millisecond))

@@ -35,19 +35,19 @@ func queryFlags() []cli.Flag {
 	}
 }
 
-// oldest is how far back a window may start: nothing is documented beyond it.
-const oldest = 366 * 24 * time.Hour
+// maxWindow is how far back a window may start: nothing is documented beyond it.
+const maxWindow = 366 * 24 * time.Hour
 
-// offers says what may be asked about an object.
-type offers func(context.Context, schema.Object) (*signals.Options, error)
+// optionsFunc says what may be asked about an object.
+type optionsFunc func(context.Context, schema.Object) (*signals.Options, error)
 
-// queries turns the flags into one query per kind of object, having asked the
+// signalQueries turns the flags into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
 // API would refuse.
-func queries(ctx context.Context, c *cli.Context, g *generation, now time.Time) ([]pipeline.Query, error) {
+func signalQueries(ctx context.Context, c *cli.Context, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
 	words := splitWords(c.StringSlice("signals"))
 	if len(words) == 0 {
-		return nil, usagef("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
+		return nil, usageErrorf("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
 	}
 	since, err := parseSince(c.String("since"), now)
 	if err != nil {
@@ -55,19 +55,19 @@ func queries(ctx context.Context, c *cli.Context, g *generation, now time.Time) 
 	}
 	limit := c.Int("max-results")
 	if limit < 1 || limit > 100 {
-		return nil, usagef("--max-results %d: expected 1 to 100", limit)
+		return nil, usageErrorf("--max-results %d: expected 1 to 100", limit)
 	}
 
-	offers := map[schema.Object]*signals.Options{}
+	offered := map[schema.Object]*signals.Options{}
 	for _, o := range []schema.Object{schema.Contact, schema.Company} {
-		if !concerns(words, o) {
+		if !mayConcern(words, o) {
 			continue
 		}
-		if offers[o], err = g.offered(ctx, o); err != nil {
+		if offered[o], err = v.options(ctx, o); err != nil {
 			return nil, askError(ctx, fmt.Errorf("asking what the API offers: %w", err))
 		}
 	}
-	chosen, err := choose(words, offers, g)
+	chosen, err := chooseSignals(words, offered, v)
 	if err != nil {
 		return nil, err
 	}
@@ -76,18 +76,18 @@ func queries(ctx context.Context, c *cli.Context, g *generation, now time.Time) 
 	var company *pipeline.Query
 	for _, object := range []schema.Object{schema.Contact, schema.Company} {
 		if keys := chosen[object]; len(keys) > 0 {
-			out = append(out, pipeline.Query{Object: object, Dialect: g.dialect, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit})
+			out = append(out, pipeline.Query{Object: object, APIVersion: v.version, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit})
 			if object == schema.Company {
 				company = &out[len(out)-1]
 			}
 		}
 	}
-	return out, narrow(c, company, offers[schema.Company])
+	return out, addFilters(c, company, offered[schema.Company])
 }
 
-// published is what the vendor's reference documents of a dialect, for a plan
+// publishedOptions is what the vendor's reference documents of a dialect, for a plan
 // that asks nobody. Filters are taken at the caller's word.
-func published(d pipeline.Dialect) offers {
+func publishedOptions(d pipeline.APIVersion) optionsFunc {
 	return func(_ context.Context, o schema.Object) (*signals.Options, error) {
 		options := &signals.Options{Object: o}
 		for _, s := range schema.Signals {
@@ -105,7 +105,7 @@ func askError(ctx context.Context, err error) error {
 	switch known := errors.As(err, &refusal); {
 	case known && refusal.Class == signals.ClassUnsent:
 		return &exitError{exitDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
-			strings.TrimPrefix(refusal.Text(), "not sent: "))}
+			strings.TrimPrefix(refusal.FullMessage(), "not sent: "))}
 	case !known && ctx.Err() == nil:
 		return &exitError{exitAuth, fmt.Errorf("%w; check the API's address", err)}
 	case known && refusal.Advice() != "":
@@ -114,45 +114,45 @@ func askError(ctx context.Context, err error) error {
 	return err
 }
 
-// concerns says whether any of the words may name a signal about the object;
+// mayConcern says whether any of the words may name a signal about the object;
 // words that the catalogue does not know may.
-func concerns(words []string, o schema.Object) bool {
+func mayConcern(words []string, o schema.Object) bool {
 	return slices.ContainsFunc(words, func(w string) bool {
-		found := schema.Matching(w)
+		found := schema.MatchSignals(w)
 		return len(found) == 0 || slices.ContainsFunc(found, func(s schema.Signal) bool { return s.Object == o })
 	})
 }
 
-// choose expands the words to explicit keys that the API offers. A category or
+// chooseSignals expands the words to explicit keys that the API offers. A category or
 // "all" leaves out what is not offered; a key by name must be.
-func choose(words []string, offers map[schema.Object]*signals.Options, g *generation) (map[schema.Object][]string, error) {
+func chooseSignals(words []string, options map[schema.Object]*signals.Options, v *apiVersion) (map[schema.Object][]string, error) {
 	offered := func(o schema.Object, key string) bool {
-		return offers[o] != nil && slices.Contains(offers[o].Signals, key)
+		return options[o] != nil && slices.Contains(options[o].Signals, key)
 	}
-	offer, toWhom := "the API does not offer the signal %q to this account; it offers: %s", "not offered to this account"
-	if !g.asked {
-		offer, toWhom = "the vendor's reference does not list the signal %q as offered; it lists: %s", "not offered by the vendor's reference"
+	notOffered, leftOutReason := "the API does not offer the signal %q to this account; it offers: %s", "not offered to this account"
+	if !v.fromAccount {
+		notOffered, leftOutReason = "the vendor's reference does not list the signal %q as offered; it lists: %s", "not offered by the vendor's reference"
 	}
 	wanted := map[schema.Object]map[string]bool{schema.Contact: {}, schema.Company: {}}
-	var left, personal []string
+	var leftOut, personal []string
 	for _, word := range words {
-		found := schema.Matching(word)
+		found := schema.MatchSignals(word)
 		exact := len(found) == 1 && strings.EqualFold(found[0].Key, strings.TrimPrefix(word, "key:"))
 		known := len(found) > 0
 		for _, s := range found {
 			switch {
 			case s.Personal && !exact:
-				if offered(s.Object, s.Key) && !slices.ContainsFunc(words, named(s.Key)) {
+				if offered(s.Object, s.Key) && !slices.ContainsFunc(words, matchesKey(s.Key)) {
 					personal = append(personal, s.Key)
 				}
 			case offered(s.Object, s.Key):
 				wanted[s.Object][s.Key] = true
-			case exact && g.dialect == pipeline.V2 && s.V2 == schema.Absent:
-				return nil, usagef("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
+			case exact && v.version == pipeline.V2 && s.V2 == schema.Absent:
+				return nil, usageErrorf("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
 			case exact:
-				return nil, usagef(offer, s.Key, strings.Join(offers[s.Object].Signals, ", "))
+				return nil, usageErrorf(notOffered, s.Key, strings.Join(options[s.Object].Signals, ", "))
 			default:
-				left = append(left, s.Key)
+				leftOut = append(leftOut, s.Key)
 			}
 		}
 		for _, o := range []schema.Object{schema.Contact, schema.Company} {
@@ -161,20 +161,20 @@ func choose(words []string, offers map[schema.Object]*signals.Options, g *genera
 			}
 		}
 		if !known {
-			return nil, usagef("no signal type or category %q; siglake signals lists them", word)
+			return nil, usageErrorf("no signal type or category %q; siglake signals lists them", word)
 		}
 	}
-	if len(left) > 0 {
-		slog.Info("left out: "+toWhom, "signals", strings.Join(slices.Compact(left), ","))
+	if len(leftOut) > 0 {
+		slog.Info("left out: "+leftOutReason, "signals", strings.Join(slices.Compact(leftOut), ","))
 	}
 	if len(personal) > 0 {
 		slog.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(personal), ","))
 	}
 	out := map[schema.Object][]string{}
-	for o, offer := range offers {
+	for o, notOffered := range options {
 		var unknown []string
-		for _, key := range offer.Signals {
-			if _, ok := schema.Lookup(key); !ok {
+		for _, key := range notOffered.Signals {
+			if _, ok := schema.LookupSignal(key); !ok {
 				unknown = append(unknown, key)
 			}
 		}
@@ -193,67 +193,67 @@ func choose(words []string, offers map[schema.Object]*signals.Options, g *genera
 		}
 	}
 	if len(out) == 0 && len(personal) > 0 {
-		return nil, usagef("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(personal), ", "))
+		return nil, usageErrorf("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(personal), ", "))
 	}
 	if len(out) == 0 {
-		return nil, usagef("none of the signals asked for is there: each is %s", toWhom)
+		return nil, usageErrorf("none of the signals asked for is there: each is %s", leftOutReason)
 	}
 	return out, nil
 }
 
-// unfit are the signals that were asked for and that no line of a list can be
+// inapplicableSignals are the signals that were asked for and that no line of a list can be
 // asked about. Who asked for all of them meant those that fit.
-func unfit(queries []pipeline.Query, object schema.Object, words []string) (left []string) {
+func inapplicableSignals(queries []pipeline.Query, object schema.Object, words []string) (inapplicable []string) {
 	if slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, "all") }) {
 		return nil
 	}
 	for _, q := range queries {
 		if q.Object != object {
-			left = append(left, q.Signals...)
+			inapplicable = append(inapplicable, q.Signals...)
 		}
 	}
-	return left
+	return inapplicable
 }
 
-func unfitText(object schema.Object) string {
+func inapplicableText(object schema.Object) string {
 	return fmt.Sprintf("each line of the list is a %s: these signals are asked about none", object)
 }
 
-// narrow adds the sub-filters to the company query.
-func narrow(c *cli.Context, q *pipeline.Query, offer *signals.Options) error {
+// addFilters adds the sub-filters to the company query.
+func addFilters(c *cli.Context, q *pipeline.Query, offered *signals.Options) error {
 	news, departments := splitWords(c.StringSlice("news-event-types")), splitWords(c.StringSlice("hiring-departments"))
 	locations, categories := splitWords(c.StringSlice("hiring-locations")), splitWords(c.StringSlice("intent-categories"))
 	if q == nil {
 		if len(news)+len(departments)+len(locations)+len(categories) > 0 {
-			return usagef("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is asked for")
+			return usageErrorf("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is asked for")
 		}
 		return nil
 	}
-	if c.Bool("send-filters") && q.Dialect != pipeline.V3 {
-		return usagef("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
+	if c.Bool("send-filters") && q.APIVersion != pipeline.V3 {
+		return usageErrorf("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
 	}
 	q.SendFilters = c.Bool("send-filters")
 	var err error
-	if q.IntentCategories, err = offeredWords("--intent-categories", categories, offer.IntentCategories); err != nil {
+	if q.IntentCategories, err = matchOffered("--intent-categories", categories, offered.IntentCategories); err != nil {
 		return err
 	}
-	if q.NewsEventTypes, err = offeredWords("--news-event-types", news, offer.NewsEventTypes); err != nil {
+	if q.NewsEventTypes, err = matchOffered("--news-event-types", news, offered.NewsEventTypes); err != nil {
 		return err
 	}
-	if q.HiringDepartments, err = offeredWords("--hiring-departments", departments, offer.Departments); err != nil {
+	if q.HiringDepartments, err = matchOffered("--hiring-departments", departments, offered.Departments); err != nil {
 		return err
 	}
 	for _, l := range locations {
 		country, state, _ := strings.Cut(l, ":")
 		if strings.TrimSpace(country) == "" {
-			return usagef("--hiring-locations %q: expected COUNTRY or COUNTRY:STATE", l)
+			return usageErrorf("--hiring-locations %q: expected COUNTRY or COUNTRY:STATE", l)
 		}
-		if !offeredPlace(offer.Locations, strings.TrimSpace(country), strings.TrimSpace(state)) {
-			return usagef("--hiring-locations %q: the API offers: %s", l, placeNames(offer.Locations))
+		if !isOfferedPlace(offered.Locations, strings.TrimSpace(country), strings.TrimSpace(state)) {
+			return usageErrorf("--hiring-locations %q: the API offers: %s", l, placeNames(offered.Locations))
 		}
 		q.HiringLocations = append(q.HiringLocations, pipeline.Location{Country: strings.TrimSpace(country), State: strings.TrimSpace(state)})
 	}
-	for flag, need := range map[string]struct {
+	for flag, filter := range map[string]struct {
 		set    bool
 		family func(string) bool
 	}{
@@ -262,16 +262,16 @@ func narrow(c *cli.Context, q *pipeline.Query, offer *signals.Options) error {
 		"--intent-categories":  {len(categories) > 0, func(k string) bool { return k == "linkedinActivityIntent" }},
 		"--hiring-locations":   {len(locations) > 0, func(k string) bool { return k == "surgeInHiringByLocation" }},
 	} {
-		if need.set && !slices.ContainsFunc(q.Signals, need.family) {
-			return usagef("%s narrows signals that are not asked for; add them to --signals", flag)
+		if filter.set && !slices.ContainsFunc(q.Signals, filter.family) {
+			return usageErrorf("%s narrows signals that are not asked for; add them to --signals", flag)
 		}
 	}
 	return nil
 }
 
-// offeredPlace reports whether the vendor lists a place; one that lists none is
+// isOfferedPlace reports whether the vendor lists a place; one that lists none is
 // taken at the caller's word, and so is a state of a country listed without any.
-func offeredPlace(offered []pipeline.Location, country, state string) bool {
+func isOfferedPlace(offered []pipeline.Location, country, state string) bool {
 	stateless := true
 	for _, o := range offered {
 		if !strings.EqualFold(o.Country, country) {
@@ -297,9 +297,9 @@ func placeNames(offered []pipeline.Location) string {
 	return strings.Join(names, ", ")
 }
 
-// offeredWords gives the words in the vendor's spelling and refuses those it
+// matchOffered gives the words in the vendor's spelling and refuses those it
 // does not offer; a vendor that lists none is taken at the caller's word.
-func offeredWords(flag string, words, offered []string) ([]string, error) {
+func matchOffered(flag string, words, offered []string) ([]string, error) {
 	var out []string
 	for _, w := range words {
 		i := slices.IndexFunc(offered, func(o string) bool { return strings.EqualFold(o, w) })
@@ -309,7 +309,7 @@ func offeredWords(flag string, words, offered []string) ([]string, error) {
 		case len(offered) == 0:
 			out = append(out, w)
 		default:
-			return nil, usagef("%s %q: the API offers: %s", flag, w, strings.Join(offered, ", "))
+			return nil, usageErrorf("%s %q: the API offers: %s", flag, w, strings.Join(offered, ", "))
 		}
 	}
 	return out, nil
@@ -326,7 +326,7 @@ func parseSince(s string, now time.Time) (string, error) {
 		}
 		switch {
 		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return "", usageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
 		case s[len(s)-1] == 'w':
@@ -336,14 +336,14 @@ func parseSince(s string, now time.Time) (string, error) {
 		case s[len(s)-1] == 'y':
 			day = today.AddDate(-n, 0, 0)
 		default:
-			return "", usagef("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return "", usageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		}
 	}
 	switch {
 	case day.After(today):
-		return "", usagef("--since %s lies in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
-	case today.Sub(day) > oldest:
-		return "", usagef("--since %s is more than a year back; the API promises nothing beyond, the earliest is %s", day.Format(time.DateOnly), today.Add(-oldest).Format(time.DateOnly))
+		return "", usageErrorf("--since %s lies in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
+	case today.Sub(day) > maxWindow:
+		return "", usageErrorf("--since %s is more than a year back; the API promises nothing beyond, the earliest is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
 	}
 	return day.Format(time.DateOnly), nil
 }

@@ -19,31 +19,31 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// ask runs "siglake run" on a list of n domains, in a lake that other runs have
+// buyDomains runs "siglake run" on a list of n domains, in a lake that other runs have
 // been to, and checks the invariants. It gives the manifest.
-func (r *rig) ask(n int, flags ...string) *pipeline.Manifest {
+func (r *rig) buyDomains(n int, flags ...string) *pipeline.Manifest {
 	r.t.Helper()
 	path := filepath.Join(r.t.TempDir(), "list.csv")
-	if err := os.WriteFile(path, []byte(domains(n)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(domainLines(n)), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
-	r.command(exitComplete, append([]string{"run", path, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, flags...)...)
-	r.verify()
+	r.mustExit(exitComplete, append([]string{"run", path, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, flags...)...)
+	r.checkInvariants()
 	return r.readManifest()
 }
 
-// compacts runs "siglake compact" and expects it to say something.
-func (r *rig) compacts(says string, flags ...string) {
+// compactLake runs "siglake compact" and expects it to say something.
+func (r *rig) compactLake(says string, flags ...string) {
 	r.t.Helper()
-	if out := r.command(exitComplete, append([]string{"compact"}, flags...)...); !strings.Contains(out, says) {
+	if out := r.mustExit(exitComplete, append([]string{"compact"}, flags...)...); !strings.Contains(out, says) {
 		r.t.Errorf("siglake compact %q says %q, want %q", flags, out, says)
 	}
-	r.verify()
+	r.checkInvariants()
 }
 
-// verify: all invariants hold, and the newest generation lists every row that
+// checkInvariants: all invariants hold, and the newest generation lists every row that
 // someone sees who globs.
-func (r *rig) verify() {
+func (r *rig) checkInvariants() {
 	r.t.Helper()
 	var stdout, stderr bytes.Buffer
 	if code := execute(r.t.Context(), []string{"siglake", "verify", "--lake", r.lake}, nil, &stdout, &stderr); code != exitComplete {
@@ -54,11 +54,11 @@ func (r *rig) verify() {
 		r.t.Fatal(err)
 	}
 	defer i.Close()
-	s, err := i.Snapshot(r.t.Context(), 0)
+	s, err := i.ReadSnapshot(r.t.Context(), 0)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	visible, err := i.Visible(r.t.Context())
+	visible, err := i.ListGlobbed(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -74,8 +74,8 @@ func (r *rig) verify() {
 				globbed = append(globbed, path)
 			}
 		}
-		got, gotErr := i.Total(r.t.Context(), table.Name, listed)
-		want, wantErr := i.Total(r.t.Context(), table.Name, globbed)
+		got, gotErr := i.HashRows(r.t.Context(), table.Name, listed)
+		want, wantErr := i.HashRows(r.t.Context(), table.Name, globbed)
 		if err := errors.Join(gotErr, wantErr); err != nil || got != want {
 			r.t.Errorf("rows of %s in the list are %+v, %v, want those of a glob, %+v", table.Name, got, err, want)
 		}
@@ -88,31 +88,31 @@ func TestCompactLake(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	var last *pipeline.Manifest
 	for _, n := range []int{60, 120, 180} {
-		last = r.ask(n, "--signals", "news,growth")
+		last = r.buyDomains(n, "--signals", "news,growth")
 	}
 	billed := r.sim.Bill()
 
-	r.compacts("Nothing to do")
-	r.compacts("as generation 4; nothing was asked", "--min-files", "2")
+	r.compactLake("Nothing to do")
+	r.compactLake("as generation 4; nothing was asked", "--min-files", "2")
 	m := r.readManifest()
-	if m.Run.Kind != pipeline.OfCompaction || len(m.Files) == 0 || len(m.Replaces) < 2*len(m.Files) {
+	if m.Run.Kind != pipeline.CompactionGeneration || len(m.Files) == 0 || len(m.Replaces) < 2*len(m.Files) {
 		t.Errorf("generation 4 is %+v with %d files for %d, want a compaction", m.Run, len(m.Files), len(m.Replaces))
 	}
-	r.compacts("Nothing to do", "--min-files", "2")
+	r.compactLake("Nothing to do", "--min-files", "2")
 
 	// The last command again is still done.
-	if again := r.ask(180, "--signals", "news,growth"); again.Generation != 4 {
+	if again := r.buyDomains(180, "--signals", "news,growth"); again.Generation != 4 {
 		t.Errorf("the last command again ends with generation %d, want 4 still", again.Generation)
 	}
 	if now := r.sim.Bill(); now.Billed != billed.Billed || now.Credits != billed.Credits {
 		t.Errorf("the bill is %+v after compacting run %s, want %+v still", now, last.Run.ID, billed)
 	}
-	if next := r.ask(240, "--signals", "news,growth"); next.Generation != 5 {
+	if next := r.buyDomains(240, "--signals", "news,growth"); next.Generation != 5 {
 		t.Errorf("a run after a compaction is generation %d, want 5", next.Generation)
 	}
-	r.compacts("as generation 6", "--min-files", "2")
+	r.compactLake("as generation 6", "--min-files", "2")
 
-	_, out, _ := strings.Cut(r.command(exitComplete, "status"), "GENERATION  KIND")
+	_, out, _ := strings.Cut(r.mustExit(exitComplete, "status"), "GENERATION  KIND")
 	var got []string
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
 		got = append(got, strings.Join(strings.Fields(line)[:2], " "))
@@ -123,9 +123,9 @@ func TestCompactLake(t *testing.T) {
 
 	// A rebuilt lake has the runs, and nothing to make them fewer files.
 	into := filepath.Join(t.TempDir(), "rebuilt")
-	r.command(exitComplete, "rebuild", "--into", into)
+	r.mustExit(exitComplete, "rebuild", "--into", into)
 	r.lake = into
-	r.verify()
+	r.checkInvariants()
 	if m := r.readManifest(); m.Generation != 4 || m.Snapshot == nil {
 		t.Errorf("the rebuilt lake ends with generation %d and list %v, want 4 with one", m.Generation, m.Snapshot)
 	}
@@ -135,19 +135,19 @@ func TestCompactLake(t *testing.T) {
 // invariants hold, and compacting again comes to the same.
 func TestCompactDies(t *testing.T) {
 	step := 29
-	if full() {
+	if longTests() {
 		step = 1
 	}
 	r := newRig(t, simulator.Config{})
 	for _, n := range []int{20, 40} {
-		r.ask(n, "--signals", "news")
+		r.buyDomains(n, "--signals", "news")
 	}
-	calm := r.lake
+	baseline := r.lake
 	t.Cleanup(func() { fileHook = nil })
 	tried := 0
 	for at := 1; ; at += step {
 		r.lake = filepath.Join(t.TempDir(), "lake")
-		if err := os.CopyFS(r.lake, os.DirFS(calm)); err != nil {
+		if err := os.CopyFS(r.lake, os.DirFS(baseline)); err != nil {
 			t.Fatal(err)
 		}
 		n := 0
@@ -169,10 +169,10 @@ func TestCompactDies(t *testing.T) {
 		if code != exitStorage || !strings.Contains(stderr.String(), "check the disk") {
 			t.Errorf("operation %d: compact = exit %d, %q, want %d and what to do", at, code, stderr.String(), exitStorage)
 		}
-		r.verify()
-		r.command(exitComplete, "compact", "--min-files", "2")
-		r.verify()
-		if m := r.readManifest(); m.Generation != 3 || m.Run.Kind != pipeline.OfCompaction {
+		r.checkInvariants()
+		r.mustExit(exitComplete, "compact", "--min-files", "2")
+		r.checkInvariants()
+		if m := r.readManifest(); m.Generation != 3 || m.Run.Kind != pipeline.CompactionGeneration {
 			t.Errorf("operation %d: the lake ends with generation %d, %q, want 3, a compaction", at, m.Generation, m.Run.Kind)
 		}
 		if t.Failed() {
@@ -190,9 +190,9 @@ func TestCompactDies(t *testing.T) {
 func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	for _, n := range []int{20, 40} {
-		r.ask(n, "--signals", "news")
+		r.buyDomains(n, "--signals", "news")
 	}
-	r.compacts("as generation 3", "--min-files", "2")
+	r.compactLake("as generation 3", "--min-files", "2")
 	m := r.readManifest()
 	for name, c := range map[string]struct {
 		path   string
@@ -225,14 +225,14 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(stray), 0o777), os.WriteFile(stray, nil, 0o666)); err != nil {
 		t.Fatal(err)
 	}
-	if out := r.command(exitComplete, "verify"); !strings.Contains(out, "1 of compactions that came to nothing") {
+	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "1 of compactions that came to nothing") {
 		t.Errorf("verify beside a stray file says %q, want that there is one", out)
 	}
 }
 
 func TestReadersRefuse(t *testing.T) {
 	r := newRig(t, simulator.Config{})
-	r.run(domains(5), "--signals", "news")
+	r.run(domainLines(5), "--signals", "news")
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -280,8 +280,8 @@ func TestParseSize(t *testing.T) {
 // folders in which the files lie.
 func TestAthena(t *testing.T) {
 	var out bytes.Buffer
-	files := []sinks.Entry{{Path: "data/news/event_day=2026-01-01/x.parquet", Table: "news", Partition: "event_day=2026-01-01"}}
-	if err := athenaScript(&out, "s3://bucket/lake", &sinks.Snapshot{Files: files}); err != nil {
+	files := []sinks.DataFile{{Path: "data/news/event_day=2026-01-01/x.parquet", Table: "news", Partition: "event_day=2026-01-01"}}
+	if err := writeAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: files}); err != nil {
 		t.Fatal(err)
 	}
 	statements := strings.Split(out.String(), ";\n")
@@ -320,8 +320,8 @@ func TestAthena(t *testing.T) {
 			t.Errorf("columns of %s (-want +got):\n%s", table.Name, diff)
 		}
 	}
-	both := append(files, sinks.Entry{Path: "data/news/event_month=2026-01/x.parquet", Table: "news", Partition: "event_month=2026-01"})
-	if err := athenaScript(&out, "s3://bucket/lake", &sinks.Snapshot{Files: both}); err == nil || !strings.Contains(err.Error(), "event_day and event_month") {
+	both := append(files, sinks.DataFile{Path: "data/news/event_month=2026-01/x.parquet", Table: "news", Partition: "event_month=2026-01"})
+	if err := writeAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: both}); err == nil || !strings.Contains(err.Error(), "event_day and event_month") {
 		t.Errorf("athenaScript of months and days = %v, want that one table cannot have both", err)
 	}
 }

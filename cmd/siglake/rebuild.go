@@ -23,42 +23,42 @@ func rebuildCommand() *cli.Command {
 		}, storeFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("rebuild takes no arguments, got %q", c.Args().First())
+				return usageErrorf("rebuild takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLog(c); err != nil {
+			if err := setLogger(c); err != nil {
 				return err
 			}
-			return rebuild(c)
+			return runRebuild(c)
 		},
 	}
 }
 
-func rebuild(c *cli.Context) error {
+func runRebuild(c *cli.Context) error {
 	into := c.String("into")
-	if err := mustBeEmpty(c, into); err != nil {
+	if err := checkEmpty(c, into); err != nil {
 		return err
 	}
-	s, err := openExisting(c, "siglake rebuild")
+	l, err := openExistingLake(c, "siglake rebuild")
 	if err != nil {
 		return err
 	}
-	defer s.close() //nolint:errcheck // nothing was written that matters
-	if err := s.recoverRuns(c.Context); err != nil {
+	defer l.close() //nolint:errcheck // nothing was written that matters
+	if err := l.recoverRuns(c.Context); err != nil {
 		return &exitError{storageCode(err), err}
 	}
 	runs, rows, credits := 0, int64(0), int64(0)
-	for _, r := range s.journal.Runs() {
-		if r.Done == nil {
+	for _, r := range l.ledger.Runs() {
+		if r.Published == nil {
 			fmt.Fprintf(c.App.ErrWriter, "siglake: run %s is not finished and is left to its command\n", r.ID)
 			continue
 		}
-		sink, err := s.sink(c.Context, into, r.ID)
+		sink, err := l.openSink(c.Context, into, r.ID)
 		if err != nil {
 			return &exitError{exitStorage, err}
 		}
-		m, err := s.journal.Manifest(c.Context, r)
+		m, err := l.ledger.PreparedManifest(c.Context, r)
 		if err == nil {
-			m, err = s.replayInto(c.Context, r, sink, m.Run.Stop.Again())
+			m, err = l.rebuildInto(c.Context, r, sink, m.Run.Stop.Stop())
 		}
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return &exitError{storageCode(err), fmt.Errorf("run %s: %w", r.ID, err)}
@@ -67,26 +67,26 @@ func rebuild(c *cli.Context) error {
 		rows += m.Events.Written
 		credits += m.Credits.Charged
 	}
-	store, closer, err := emptyStore(c, into)
+	store, closer, err := openEmptyStore(c, into)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.journal.Copy(c.Context, store), closer.Close()); err != nil {
+	if err := errors.Join(l.ledger.CopyTo(c.Context, store), closer.Close()); err != nil {
 		return &exitError{exitStorage, err}
 	}
 	if !c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "Rebuilt %s into %s: %s events, once paid for with %s credits; nothing was asked.\n", counted(runs, "run"), into, thousands(rows), thousands(credits))
+		fmt.Fprintf(c.App.Writer, "Rebuilt %s into %s: %s events, once paid for with %s credits; nothing was asked.\n", countText(runs, "run"), into, thousands(rows), thousands(credits))
 	}
 	return nil
 }
 
-// mustBeEmpty refuses a place for a new lake that holds anything.
-func mustBeEmpty(c *cli.Context, into string) error {
-	occupied := usagef("--into %s is not empty: a lake is rebuilt into a place of its own", into)
+// checkEmpty refuses a place for a new lake that holds anything.
+func checkEmpty(c *cli.Context, into string) error {
+	occupied := usageErrorf("--into %s is not empty: a lake is rebuilt into a place of its own", into)
 	if sinks.OnS3(into) {
 		b, err := openBucket(c, into)
 		if err != nil {
-			return usagef("%v", err)
+			return usageErrorf("%v", err)
 		}
 		for _, err := range b.List(c.Context, "") {
 			if err != nil {
@@ -96,7 +96,7 @@ func mustBeEmpty(c *cli.Context, into string) error {
 		}
 		return nil
 	}
-	path, err := sinks.Check(into)
+	path, err := sinks.CheckDir(into)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

@@ -18,7 +18,7 @@ import (
 func TestRebuildNewerSchema(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	list := filepath.Join(t.TempDir(), "list.txt")
-	if err := os.WriteFile(list, []byte(domains(60)), 0o600); err != nil {
+	if err := os.WriteFile(list, []byte(domainLines(60)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	older := olderProgram(t, `		{Name: "article_url", Type: String, Doc: "Address of the article", From: []string{"articleUrl"}, Rare: true},
@@ -43,11 +43,11 @@ func TestRebuildNewerSchema(t *testing.T) {
 	if rows == 0 || filled != 0 {
 		t.Fatalf("the earlier version wrote %d rows, %d with the column; want some, none", rows, filled)
 	}
-	if out := r.command(exitComplete, "verify"); !strings.Contains(out, "holds") {
+	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "holds") {
 		t.Errorf("verify of the earlier version's lake:\n%s", out)
 	}
 	again := filepath.Join(t.TempDir(), "again")
-	r.command(exitComplete, "rebuild", "--into", again)
+	r.mustExit(exitComplete, "rebuild", "--into", again)
 	if n, full := column(again); n != rows || full == 0 {
 		t.Errorf("made again: %d rows, %d with the column; want %d, most", n, full, rows)
 	}
@@ -55,7 +55,7 @@ func TestRebuildNewerSchema(t *testing.T) {
 		t.Errorf("making it again made %d requests", now.Requests-before.Requests)
 	}
 	r.lake = again
-	r.command(exitComplete, "verify")
+	r.mustExit(exitComplete, "verify")
 }
 
 // olderProgram builds the program without a line of its tables, as a version

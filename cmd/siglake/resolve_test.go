@@ -12,18 +12,18 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// days gives a test a clock for the program and its simulator, and what turns
+// fakeClock gives a test a clock for the program and its simulator, and what turns
 // it by so many days.
-func days(t *testing.T) (cfg simulator.Config, pass func(n int)) {
+func fakeClock(t *testing.T) (cfg simulator.Config, advance func(n int)) {
 	t.Helper()
 	at := time.Now()
-	today = func() time.Time { return at }
-	t.Cleanup(func() { today = time.Now })
+	timeNow = func() time.Time { return at }
+	t.Cleanup(func() { timeNow = time.Now })
 	return simulator.Config{Now: func() time.Time { return at }}, func(n int) { at = at.Add(time.Duration(n) * 24 * time.Hour) }
 }
 
-// searches are the simulator's entries for searches, from one on.
-func (r *rig) searches(from int) (calls, entities int, credits int64) {
+// searchCalls are the simulator's entries for searches, from one on.
+func (r *rig) searchCalls(from int) (calls, entities int, credits int64) {
 	for _, e := range r.sim.Bill().Entries[from:] {
 		if strings.HasSuffix(e.Path, "/search") && strings.HasPrefix(e.Path, "/v3/") {
 			calls++
@@ -34,23 +34,23 @@ func (r *rig) searches(from int) (calls, entities int, credits int64) {
 	return calls, entities, credits
 }
 
-// told is what a command cost, apart by what it bought.
-type told struct {
+// callCounts is what a command cost, apart by what it bought.
+type callCounts struct {
 	searches, searched int // calls, and the entities in them
 	calls, entities    int // others
 }
 
-func (r *rig) tells(do func() visit) (v visit, bought told) {
+func (r *rig) countCalls(do func() runResult) (v runResult, bought callCounts) {
 	r.t.Helper()
 	from := r.sim.Bill().Requests
 	v = do()
-	bought.searches, bought.searched, _ = r.searches(from)
+	bought.searches, bought.searched, _ = r.searchCalls(from)
 	bought.calls, bought.entities = v.calls-bought.searches, v.entities-bought.searched
 	return v, bought
 }
 
-// inV3 are the flags of the purchase that the edits below differ from.
-var inV3 = append([]string{"--api", "v3"}, plain...)
+// v3Flags are the flags of the purchase that the edits below differ from.
+var v3Flags = append([]string{"--api", "v3"}, baseFlags...)
 
 // TestEditsV3: whatever is done to a list, and whenever it is asked about again,
 // ids are searched once for as long as they count, and signals once a day.
@@ -58,14 +58,14 @@ func TestEditsV3(t *testing.T) {
 	for _, ids := range []string{"numeric", "tokens"} {
 		t.Run(ids, func(t *testing.T) {
 			const lines = 240
-			cfg, pass := days(t)
+			cfg, pass := fakeClock(t)
 			cfg.Switches.V3IDs = ids
 			r := newRig(t, cfg)
-			list := domains(lines)
-			r.run(list, inV3...)
+			list := domainLines(lines)
+			r.run(list, v3Flags...)
 			known, missed := 0, 0
 			byID := "lusha company id\n"
-			for _, a := range r.lines() {
+			for _, a := range r.accountRows() {
 				switch schema.Status(a["status"].(string)) {
 				case schema.NotFound:
 					missed++
@@ -85,31 +85,31 @@ func TestEditsV3(t *testing.T) {
 				days  int
 				list  string
 				flags []string
-				want  told
+				want  callCounts
 			}{
 				{name: "the same list"},
 				{name: "by id instead of domain", list: byID},
-				{name: "a line inserted", list: newcomer + "\n" + list, want: told{1, 1, 1, 1}},
-				{name: "the next day", days: 1, want: told{0, 0, full(known), known}},
+				{name: "a line inserted", list: extraDomain + "\n" + list, want: callCounts{1, 1, 1, 1}},
+				{name: "the next day", days: 1, want: callCounts{0, 0, full(known), known}},
 				{name: "by id, that day", list: byID},
-				{name: "what was not found counts for a day", flags: []string{"--resolve-misses", "1d", "--new-run"}, want: told{full(missed), missed, 0, 0}},
-				{name: "after eight days more", days: 8, want: told{full(missed), missed, full(known), known}},
-				{name: "what was found counts for a week", days: 1, flags: []string{"--resolve-hits", "1w"}, want: told{full(known), known, full(known), known}},
-				{name: "after thirty days more", days: 30, want: told{full(lines), lines, full(known), known}},
+				{name: "what was not found counts for a day", flags: []string{"--resolve-misses", "1d", "--new-run"}, want: callCounts{full(missed), missed, 0, 0}},
+				{name: "after eight days more", days: 8, want: callCounts{full(missed), missed, full(known), known}},
+				{name: "what was found counts for a week", days: 1, flags: []string{"--resolve-hits", "1w"}, want: callCounts{full(known), known, full(known), known}},
+				{name: "after thirty days more", days: 30, want: callCounts{full(lines), lines, full(known), known}},
 				{name: "the last time, once more"},
-				{name: "after four weeks, with a long memory", days: 28, flags: []string{"--resolve-misses", "8w"}, want: told{0, 0, full(known), known}},
+				{name: "after four weeks, with a long memory", days: 28, flags: []string{"--resolve-misses", "8w"}, want: callCounts{0, 0, full(known), known}},
 			} {
 				pass(c.days)
 				if c.list == "" {
 					c.list = list
 				}
-				v, got := r.tells(func() visit { return r.visit(c.list, append(c.flags, inV3...)...) })
-				if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(told{})); diff != "" || v.code != exitComplete {
+				v, got := r.countCalls(func() runResult { return r.rerun(c.list, append(c.flags, v3Flags...)...) })
+				if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(callCounts{})); diff != "" || v.code != exitComplete {
 					t.Errorf("%s: exit %d, bought (-want +got):\n%s%s", c.name, v.code, diff, v.stderr)
 				}
 			}
-			r.verify()
-			r.checkReplay()
+			r.checkInvariants()
+			r.checkRebuild()
 		})
 	}
 }
@@ -117,67 +117,67 @@ func TestEditsV3(t *testing.T) {
 // TestResolvedBefore: ids that siglake resolve found out are searched by nobody
 // else, and what was bought in one dialect is not bought in the other.
 func TestResolvedBefore(t *testing.T) {
-	oneDay(t)
-	list := domains(250)
+	freezeDay(t)
+	list := domainLines(250)
 	for _, ids := range []string{"numeric", "tokens"} {
 		r := newRig(t, simulator.Config{Switches: simulator.Switches{V3IDs: ids}})
-		if v, got := r.tells(func() visit { return r.product(resolveName, list) }); v.code != exitComplete || got.searches != 3 || got.calls != 0 {
+		if v, got := r.countCalls(func() runResult { return r.runProduct(resolveName, list) }); v.code != exitComplete || got.searches != 3 || got.calls != 0 {
 			t.Errorf("resolve: exit %d, %+v; want %d and 3 searches: %s", v.code, got, exitComplete, v.stderr)
 		}
 		r.check()
-		v, got := r.tells(func() visit { return r.visit(list, inV3...) })
+		v, got := r.countCalls(func() runResult { return r.rerun(list, v3Flags...) })
 		if v.code != exitComplete || got.searches != 0 || got.calls == 0 {
 			t.Errorf("after resolve: exit %d, %+v; want %d and no search: %s", v.code, got, exitComplete, v.stderr)
 		}
-		if v, got := r.tells(func() visit { return r.product(resolveName, list, "--new-run") }); v.code != exitComplete || got != (told{}) {
+		if v, got := r.countCalls(func() runResult { return r.runProduct(resolveName, list, "--new-run") }); v.code != exitComplete || got != (callCounts{}) {
 			t.Errorf("resolve again: exit %d, %+v; want %d and nothing: %s", v.code, got, exitComplete, v.stderr)
 		}
-		if v, got := r.tells(func() visit { return r.product(resolveName, list, "--refresh") }); v.code != exitComplete || got.searches != 3 {
+		if v, got := r.countCalls(func() runResult { return r.runProduct(resolveName, list, "--refresh") }); v.code != exitComplete || got.searches != 3 {
 			t.Errorf("resolve --refresh: exit %d, %+v; want %d and 3 searches: %s", v.code, got, exitComplete, v.stderr)
 		}
-		if _, got := r.tells(func() visit { return r.visit(list, append([]string{"--refresh"}, inV3...)...) }); got.searches != 0 || got.calls == 0 {
+		if _, got := r.countCalls(func() runResult { return r.rerun(list, append([]string{"--refresh"}, v3Flags...)...) }); got.searches != 0 || got.calls == 0 {
 			t.Errorf("signals refreshed: %+v, want them bought again by the ids that are known", got)
 		}
-		r.verify()
-		r.checkReplay()
+		r.checkInvariants()
+		r.checkRebuild()
 	}
 }
 
-// TestOtherDialect: signals that were bought in V2 are not bought again in V3 on
+// TestOtherAPIVersion: signals that were bought in V2 are not bought again in V3 on
 // the same day, and the reverse; nor is an id searched that an answer stated.
-func TestOtherDialect(t *testing.T) {
-	oneDay(t)
-	list := domains(250)
-	in := func(api string) []string { return append([]string{"--api", api}, plain...) }
+func TestOtherAPIVersion(t *testing.T) {
+	freezeDay(t)
+	list := domainLines(250)
+	in := func(api string) []string { return append([]string{"--api", api}, baseFlags...) }
 	for _, first := range []string{"v2", "v3"} {
 		second := map[string]string{"v2": "v3", "v3": "v2"}[first]
 		r := newRig(t, simulator.Config{})
 		r.run(list, in(first)...)
 		missed := int(r.manifest.Accounts.ByStatus[schema.NotFound])
-		v, got := r.tells(func() visit { return r.visit(list, in(second)...) })
+		v, got := r.countCalls(func() runResult { return r.rerun(list, in(second)...) })
 		// Of whom the search knew nothing, V2 was not asked.
-		want := told{}
+		want := callCounts{}
 		if first == "v3" && missed > 0 {
-			want = told{0, 0, 1, missed}
+			want = callCounts{0, 0, 1, missed}
 		}
 		if v.code != exitComplete || got != want {
 			t.Errorf("%s after %s: exit %d, %+v; want %d, %+v: %s", second, first, v.code, got, exitComplete, want, v.stderr)
 		}
 		// One more signal needs no search of who was answered.
-		v, got = r.tells(func() visit { return r.visit(list, append(in("v3"), "--signals", "websiteTrafficIncrease")...) })
+		v, got = r.countCalls(func() runResult { return r.rerun(list, append(in("v3"), "--signals", "websiteTrafficIncrease")...) })
 		if first == "v2" && (v.code != exitComplete || got.searched > missed || got.entities == 0) {
 			t.Errorf("one more signal in v3: exit %d, %+v; want at most the %d unknown ones searched: %s", v.code, got, missed, v.stderr)
 		}
-		r.verify()
+		r.checkInvariants()
 	}
 }
 
 // TestOneCompanyTwice: a line by domain and one by id that are one company are
 // asked about once, whichever comes first.
 func TestOneCompanyTwice(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	ids := newRig(t, simulator.Config{})
-	ids.product(resolveName, "company-0003.example\n")
+	ids.runProduct(resolveName, "company-0003.example\n")
 	rows := ids.products()
 	if len(rows) != 1 {
 		t.Fatalf("%d ids, want one: %s", len(rows), ids.stderr)
@@ -189,12 +189,12 @@ func TestOneCompanyTwice(t *testing.T) {
 		"domain,linkedin\ncompany-0003.example,\nwww.company-0003.example,\n",
 	} {
 		r := newRig(t, simulator.Config{})
-		r.run(list, inV3...)
+		r.run(list, v3Flags...)
 		by := r.manifest.Accounts.ByStatus
 		if r.code != exitComplete || by[schema.Duplicate] != 1 || len(by) != 2 {
 			t.Errorf("exit %d, %v; want %d and one line a duplicate: %s", r.code, by, exitComplete, r.stderr)
 		}
-		r.verify()
-		r.checkReplay()
+		r.checkInvariants()
+		r.checkRebuild()
 	}
 }

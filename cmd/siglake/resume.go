@@ -26,30 +26,30 @@ func resumeCommand() *cli.Command {
 		Flags: joinFlags(
 			[]cli.Flag{lakeFlag()},
 			moneyFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
-			lifeFlags(), hidden(queryFlags()), hidden(dialectFlags()), hidden(listFlags()), []cli.Flag{
+			ttlFlags(), hideFlags(queryFlags()), hideFlags(apiVersionFlags()), hideFlags(listFlags()), []cli.Flag{
 				&cli.BoolFlag{Name: "simulate", Hidden: true}, &cli.StringSliceFlag{Name: "domain", Hidden: true}, &cli.StringFlag{Name: "exclude", Hidden: true},
 				&cli.IntFlag{Name: "limit", Hidden: true}, &cli.IntFlag{Name: "page-size", Hidden: true},
 			},
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
-				return usagef("resume takes at most one list, got %d arguments; see siglake resume --help", c.NArg())
+				return usageErrorf("resume takes at most one list, got %d arguments; see siglake resume --help", c.NArg())
 			}
-			return resume(c)
+			return runResume(c)
 		},
 	}
 }
 
-func resume(c *cli.Context) error {
-	if err := setLog(c); err != nil {
+func runResume(c *cli.Context) error {
+	if err := setLogger(c); err != nil {
 		return err
 	}
 	for _, flag := range []string{"refresh", "new-run"} {
 		if c.Bool(flag) {
-			return usagef("--%s begins a run; resume goes on with one", flag)
+			return usageErrorf("--%s begins a run; resume goes on with one", flag)
 		}
 	}
-	r, stop, runs, err := lastOpen(c)
+	r, stop, runs, err := findResumable(c)
 	if err != nil {
 		return err
 	}
@@ -69,85 +69,85 @@ func resume(c *cli.Context) error {
 	case c.NArg() == 1:
 		uri = c.Args().First()
 	case uri == "-":
-		return usagef("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, c.String("lake"))
+		return usageErrorf("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, c.String("lake"))
 	}
-	budget := leftOf(r)
+	budget := remainingBudget(r)
 	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !c.IsSet("max-credits") {
-		return usagef("run %s goes no further: its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
+		return usageErrorf("run %s goes no further: its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
 	}
-	if err := repeat(c, r, budget); err != nil {
+	if err := restoreFlags(c, r, budget); err != nil {
 		return err
 	}
-	j := &job{c: c, lake: c.String("lake"), uri: uri, price: 1, resumes: r.ID, service: service}
+	j := &job{c: c, lakeURI: c.String("lake"), listURI: uri, maxEventPrice: 1, resumeRunID: r.ID, service: service}
 	return j.run()
 }
 
-// lastOpen is the newest run that is not finished, or that left lines; else the
+// findResumable is the newest run that is not finished, or that left lines; else the
 // newest one of which something in doubt may be asked again by now. With it comes
 // the reason for which it stopped asking; nil when there is none of so many.
-func lastOpen(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, of int, err error) {
-	s, err := openExisting(c, "siglake resume")
+func findResumable(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, total int, err error) {
+	l, err := openExistingLake(c, "siglake resume")
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	defer s.close() //nolint:errcheck // nothing was written
-	runs := s.journal.Runs()
+	defer l.close() //nolint:errcheck // nothing was written
+	runs := l.ledger.Runs()
 	if len(runs) == 0 {
 		return nil, nil, 0, nil
 	}
 	last := runs[len(runs)-1]
 	switch {
-	case last.Staged == nil:
+	case last.Prepared == nil:
 		return last, nil, len(runs), nil
-	case last.Done == nil || last.Left(), // published, or about to be
-		c.String("in-doubt") != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).Doubtful):
+	case last.Published == nil || last.HasUnaskedLines(), // published, or about to be
+		c.String("in-doubt") != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).InDoubt):
 		open = last
 	default:
-		open = s.reopened()
+		open = l.reopenedRun()
 	}
 	if open == nil {
 		return nil, nil, len(runs), nil
 	}
-	m, err := s.journal.Manifest(c.Context, open)
+	m, err := l.ledger.PreparedManifest(c.Context, open)
 	if err != nil {
 		return nil, nil, 0, &exitError{storageCode(err), err}
 	}
 	return open, m.Run.Stop, len(runs), nil
 }
 
-// reopened is the newest run, among the newest of each command, that was
+// reopenedRun is the newest run, among the newest of each command, that was
 // reopened and whose window still ends today; nil when there is none.
-func (s *state) reopened() *journal.Run {
+func (l *lake) reopenedRun() *journal.Run {
 	seen := map[string]bool{}
-	for _, r := range slices.Backward(s.journal.Runs()) {
-		if !seen[r.Command] && s.journal.Reopened(r) && untilOf(r).Equal(today().UTC().Truncate(24*time.Hour)) {
+	for _, r := range slices.Backward(l.ledger.Runs()) {
+		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(timeNow().UTC().Truncate(24*time.Hour)) {
 			return r
 		}
-		seen[r.Command] = true
+		seen[r.CommandDigest] = true
 	}
 	return nil
 }
 
-// isAbout reports whether a decision goes on with a run.
-func (d decision) isAbout(id string) bool {
-	return d.resume != nil && d.resume.ID == id || d.continues != nil && d.continues.ID == id
+// resumesRun reports whether a decision goes on with a run.
+func (m runMatch) resumesRun(runID string) bool {
+	return m.resume != nil && m.resume.ID == runID || m.continues != nil && m.continues.ID == runID
 }
 
-// cannotResume says why a command does not go on with a run.
-func (s *state) cannotResume(id string, cmd command) error {
-	for _, r := range s.journal.Runs() {
-		if r.ID == id && r.Input != cmd.input {
-			return usagef("the list has other content than that of run %s (%s, begun %s); name that list as it was, or ask about this one with siglake run, adding --new-run if the run is to be left as it is",
-				id, listName(r.URI), r.First.Format("2006-01-02 15:04 UTC"))
+// resumeError says why a command does not go on with a run.
+func (l *lake) resumeError(runID string, identity runIdentity) error {
+	for _, r := range l.ledger.Runs() {
+		if r.ID == runID && r.Input != identity.inputDigest {
+			return usageErrorf("the list has other content than that of run %s (%s, begun %s); name that list as it was, or ask about this one with siglake run, adding --new-run if the run is to be left as it is",
+				runID, listName(r.URI), r.FirstStarted.Format("2006-01-02 15:04 UTC"))
 		}
-		if r.ID == id && r.Command != cmd.digest() {
-			return usagef("%s; to run it as it is now: siglake %s", otherCommand(r, cmd), wordOr(r.Settings[serviceSetting], "run"))
+		if r.ID == runID && r.CommandDigest != identity.digest() {
+			return usageErrorf("%s; to run it as it is now: siglake %s", blockingText(r, identity), orDefault(r.Settings[serviceSetting], "run"))
 		}
-		if r.ID == id {
-			return usagef("what run %s left belongs to a window that ended on %s; siglake run asks about today's", id, untilOf(r).Format(time.DateOnly))
+		if r.ID == runID {
+			return usageErrorf("what run %s left belongs to a window that ended on %s; siglake run asks about today's", runID, windowEnd(r).Format(time.DateOnly))
 		}
 	}
-	return usagef("run %s is not in the journal", id)
+	return usageErrorf("run %s is not in the journal", runID)
 }
 
 func listName(uri string) string {
@@ -157,18 +157,18 @@ func listName(uri string) string {
 	return uri
 }
 
-// leftOf is what is left of a run's budget for whoever goes on with it. A run
+// remainingBudget is what is left of a run's budget for whoever goes on with it. A run
 // that was not staged counts by itself what it has spent; the rest of one that
 // was is asked by another run, which counts from nothing.
-func leftOf(r *journal.Run) int64 {
-	if r.Staged == nil {
+func remainingBudget(r *journal.Run) int64 {
+	if r.Prepared == nil {
 		return r.Budget
 	}
-	return r.Budget - r.Spent()
+	return r.Budget - r.MaxCost()
 }
 
-// repeat sets the flags to what the run was told, with a budget if it had one.
-func repeat(c *cli.Context, r *journal.Run, budget int64) error {
+// restoreFlags sets the flags to what the run was told, with a budget if it had one.
+func restoreFlags(c *cli.Context, r *journal.Run, budget int64) error {
 	settings := map[string]string{}
 	for name, value := range r.Settings {
 		settings[name] = value
@@ -179,9 +179,9 @@ func repeat(c *cli.Context, r *journal.Run, budget int64) error {
 	if r.Refresh {
 		settings["refresh"] = "true"
 	}
-	for name, life := range map[string]time.Duration{"resolve-hits": r.Hits, "resolve-misses": r.Misses} {
-		if life > 0 && !c.IsSet(name) {
-			settings[name] = fmt.Sprintf("%dd", life/(24*time.Hour))
+	for name, ttl := range map[string]time.Duration{"resolve-hits": r.PositiveTTL, "resolve-misses": r.NegativeTTL} {
+		if ttl > 0 && !c.IsSet(name) {
+			settings[name] = fmt.Sprintf("%dd", ttl/(24*time.Hour))
 		}
 	}
 	if r.Simulated {

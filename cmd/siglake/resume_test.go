@@ -20,31 +20,31 @@ import (
 
 // TestResume: "siglake resume" does what the run's own command would.
 func TestResume(t *testing.T) {
-	oneDay(t)
-	calm := newRig(t, simulator.Config{})
+	freezeDay(t)
+	baseline := newRig(t, simulator.Config{})
 	path := writeList(t, "resume", 1500)
-	calm.runContext(context.Background(), nil, path, plain...)
+	baseline.runList(context.Background(), nil, path, baseFlags...)
 	resume := func(r *rig, flags ...string) (int, string, string) {
-		code, stdout, stderr := call(t, slices.Concat([]string{"resume", "--lake", r.lake, "--plan", "unlimited", "--rate", "0"}, flags)...)
+		code, stdout, stderr := runProgram(t, slices.Concat([]string{"resume", "--lake", r.lake, "--plan", "unlimited", "--rate", "0"}, flags)...)
 		r.manifest = r.readManifest()
 		return code, stdout, stderr
 	}
 	bought := func(r *rig) {
 		t.Helper()
-		if got, want := r.sim.Bill().Credits, calm.sim.Bill().Credits; got != want {
+		if got, want := r.sim.Bill().Credits, baseline.sim.Bill().Credits; got != want {
 			t.Errorf("billed %d in all, want %d", got, want)
 		}
-		if diff := cmp.Diff(calm.uids(calm.manifest), r.uids(r.generations()...)); diff != "" {
+		if diff := cmp.Diff(baseline.uids(baseline.manifest), r.uids(r.generations()...)); diff != "" {
 			t.Errorf("rows by event_uid, undisturbed and resumed (-want +got):\n%.2000s", diff)
 		}
 	}
 
 	t.Run("after a crash", func(t *testing.T) {
 		r := newRig(t, simulator.Config{})
-		dieAt(t, func(op, _ string) bool { return op == "sync" && r.billed() == 7 })
-		args := slices.Concat([]string{"run", path, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0", "--concurrency", "1", "--quiet"}, plain)
-		code, _, _ := call(t, args...)
-		revive()
+		crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })
+		args := slices.Concat([]string{"run", path, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0", "--concurrency", "1", "--quiet"}, baseFlags)
+		code, _, _ := runProgram(t, args...)
+		clearFileHook()
 		if code != exitStorage {
 			t.Fatalf("exit %d, want %d", code, exitStorage)
 		}
@@ -66,7 +66,7 @@ func TestResume(t *testing.T) {
 				cancel()
 			}
 		}})
-		r.runContext(ctx, nil, path, plain...)
+		r.runList(ctx, nil, path, baseFlags...)
 		if r.code != exitDeferred || r.manifest.Accounts.ByStatus[schema.Deferred] == 0 {
 			t.Fatalf("exit %d, want %d and lines left", r.code, exitDeferred)
 		}
@@ -78,7 +78,7 @@ func TestResume(t *testing.T) {
 
 	t.Run("with another budget", func(t *testing.T) {
 		r := newRig(t, simulator.Config{})
-		r.runContext(context.Background(), nil, path, slices.Concat(plain, []string{"--max-credits", "200", "--unattended"})...)
+		r.runList(context.Background(), nil, path, slices.Concat(baseFlags, []string{"--max-credits", "200", "--unattended"})...)
 		spent := r.sim.Bill().Credits
 		if r.code != exitDeferred || spent > 200 {
 			t.Fatalf("exit %d, %d credits; want %d and at most 200", r.code, spent, exitDeferred)
@@ -108,7 +108,7 @@ func TestResume(t *testing.T) {
 			}
 		}})
 		const budget = 3000
-		r.runContext(ctx, nil, path, slices.Concat(plain, []string{"--concurrency", "2", "--max-credits", strconv.Itoa(budget)})...)
+		r.runList(ctx, nil, path, slices.Concat(baseFlags, []string{"--concurrency", "2", "--max-credits", strconv.Itoa(budget)})...)
 		spent := r.sim.Bill().Credits
 		if r.code != exitDeferred || spent == 0 || spent > budget {
 			t.Fatalf("exit %d, %d credits; want %d and at most %d", r.code, spent, exitDeferred, budget)
@@ -121,9 +121,9 @@ func TestResume(t *testing.T) {
 
 	t.Run("what is in doubt", func(t *testing.T) {
 		r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-before", At: 2}}})
-		r.runContext(context.Background(), nil, path, slices.Concat(plain, []string{"--concurrency", "1"})...)
-		if code, stdout, _ := resume(r); r.code != exitHeld || code != exitComplete || !strings.Contains(stdout, "Nothing to resume") {
-			t.Errorf("run: exit %d; resume, holding: exit %d, %q; want %d, %d and nothing to do", r.code, code, stdout, exitHeld, exitComplete)
+		r.runList(context.Background(), nil, path, slices.Concat(baseFlags, []string{"--concurrency", "1"})...)
+		if code, stdout, _ := resume(r); r.code != exitInDoubt || code != exitComplete || !strings.Contains(stdout, "Nothing to resume") {
+			t.Errorf("run: exit %d; resume, holding: exit %d, %q; want %d, %d and nothing to do", r.code, code, stdout, exitInDoubt, exitComplete)
 		}
 		if code, _, stderr := resume(r, "--quiet", "--in-doubt", "probe"); code != exitComplete {
 			t.Errorf("resume, probing: exit %d: %s", code, stderr)
@@ -137,7 +137,7 @@ func TestResume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.run(string(list), slices.Concat(plain, []string{"--max-credits", "100"})...)
+		r.run(string(list), slices.Concat(baseFlags, []string{"--max-credits", "100"})...)
 		before := r.sim.Bill().Requests
 		for _, tt := range []struct {
 			args []string
@@ -165,11 +165,11 @@ func TestResume(t *testing.T) {
 
 	t.Run("in an invented world", func(t *testing.T) {
 		lake := filepath.Join(t.TempDir(), "lake")
-		args := slices.Concat([]string{"run", path, "--lake", lake, "--simulate", "--seed", "5", "--sim-plan", "unlimited", "--plan", "unlimited", "--rate", "0", "--quiet", "--max-credits", "100"}, plain)
-		if code, _, stderr := call(t, args...); code != exitDeferred {
+		args := slices.Concat([]string{"run", path, "--lake", lake, "--simulate", "--seed", "5", "--sim-plan", "unlimited", "--plan", "unlimited", "--rate", "0", "--quiet", "--max-credits", "100"}, baseFlags)
+		if code, _, stderr := runProgram(t, args...); code != exitDeferred {
 			t.Fatalf("exit %d: %s", code, stderr)
 		}
-		code, _, stderr := call(t, "resume", "--lake", lake, "--sim-plan", "unlimited", "--plan", "unlimited", "--rate", "0", "--quiet", "--max-credits", "unlimited")
+		code, _, stderr := runProgram(t, "resume", "--lake", lake, "--sim-plan", "unlimited", "--plan", "unlimited", "--rate", "0", "--quiet", "--max-credits", "unlimited")
 		if m := (&rig{t: t, lake: lake}).readManifest(); code != exitComplete || m.Accounts.ByStatus[schema.Cached] == 0 {
 			t.Errorf("exit %d, fates %v: %s", code, m.Accounts.ByStatus, stderr)
 		}

@@ -67,17 +67,17 @@ func newRig(t *testing.T, cfg simulator.Config) *rig {
 // any run whatever.
 func (r *rig) run(list string, flags ...string) {
 	r.t.Helper()
-	r.runContext(context.Background(), strings.NewReader(list), "-", flags...)
+	r.runList(context.Background(), strings.NewReader(list), "-", flags...)
 }
 
-func (r *rig) runContext(ctx context.Context, stdin io.Reader, uri string, flags ...string) {
+func (r *rig) runList(ctx context.Context, stdin io.Reader, uri string, flags ...string) {
 	r.t.Helper()
-	r.buys(ctx, stdin, append([]string{"run", uri}, flags...)...)
+	r.runChecked(ctx, stdin, append([]string{"run", uri}, flags...)...)
 }
 
-// buys runs a command that buys something, and checks what must hold after the
+// runChecked runs a command that buys something, and checks what must hold after the
 // first of them on a lake.
-func (r *rig) buys(ctx context.Context, stdin io.Reader, words ...string) {
+func (r *rig) runChecked(ctx context.Context, stdin io.Reader, words ...string) {
 	r.t.Helper()
 	args := r.args(words)
 	var stdout, stderr bytes.Buffer
@@ -87,11 +87,11 @@ func (r *rig) buys(ctx context.Context, stdin io.Reader, words ...string) {
 	r.check()
 }
 
-// only carries out a command other than "siglake run" on a new lake, and checks
+// runProductChecked carries out a command other than "siglake run" on a new lake, and checks
 // what must hold then.
-func (r *rig) only(name, list string, flags ...string) {
+func (r *rig) runProductChecked(name, list string, flags ...string) {
 	r.t.Helper()
-	v := r.product(name, list, flags...)
+	v := r.runProduct(name, list, flags...)
 	r.code, r.stdout, r.stderr = v.code, v.stdout, v.stderr
 	r.check()
 }
@@ -163,7 +163,7 @@ func (r *rig) check() {
 		}
 	}
 
-	ledger, calls := r.sum(schema.Credits, "credits"), r.sum(schema.Calls, "credits")
+	ledger, calls := r.sumColumn(schema.Credits, "credits"), r.sumColumn(schema.Calls, "credits")
 	if ledger != m.Credits.Charged || calls != m.Credits.Charged {
 		r.t.Errorf("credits table sums to %d, calls table to %d, manifest says %d", ledger, calls, m.Credits.Charged)
 	}
@@ -181,11 +181,11 @@ func (r *rig) check() {
 	}
 
 	billed := r.sim.Bill().Credits
-	most := m.Credits.Charged + m.Credits.UnknownCeiling + m.Credits.AmbiguousCeiling
+	most := m.Credits.Charged + m.Credits.UnknownCeiling + m.Credits.InDoubtCeiling
 	if billed < m.Credits.Charged || billed > most {
 		r.t.Errorf("simulator billed %d, manifest brackets it by %d and %d", billed, m.Credits.Charged, most)
 	}
-	if m.Credits.UnknownCalls == 0 && m.Credits.AmbiguousCalls == 0 && billed != m.Credits.Charged {
+	if m.Credits.UnknownCalls == 0 && m.Credits.InDoubtCalls == 0 && billed != m.Credits.Charged {
 		r.t.Errorf("simulator billed %d, manifest says %d and declares no doubt", billed, m.Credits.Charged)
 	}
 
@@ -216,7 +216,7 @@ func (r *rig) check() {
 	if byAction != m.Credits.Charged {
 		r.t.Errorf("by action %d credits, want %d", byAction, m.Credits.Charged)
 	}
-	if m.Events.Written+m.Events.Duplicate+m.Events.Beside != m.Events.Returned {
+	if m.Events.Written+m.Events.Duplicate+m.Events.Filtered != m.Events.Returned {
 		r.t.Errorf("%d written + %d duplicate, want %d returned", m.Events.Written, m.Events.Duplicate, m.Events.Returned)
 	}
 }
@@ -266,7 +266,7 @@ func (r *rig) table(t schema.Table) []map[string]any {
 func (r *rig) events() []map[string]any {
 	r.t.Helper()
 	var rows []map[string]any
-	for _, t := range schema.Events {
+	for _, t := range schema.EventTables {
 		rows = append(rows, r.table(t)...)
 	}
 	return rows
@@ -276,7 +276,7 @@ func (r *rig) events() []map[string]any {
 func (r *rig) products() []map[string]any {
 	r.t.Helper()
 	var rows []map[string]any
-	for _, t := range schema.Products {
+	for _, t := range schema.ProductTables {
 		if t.Name != string(schema.CategoryAliases) { // they come along
 			rows = append(rows, r.table(t)...)
 		}
@@ -284,7 +284,7 @@ func (r *rig) products() []map[string]any {
 	return rows
 }
 
-func (r *rig) sum(t schema.Table, column string) int64 {
+func (r *rig) sumColumn(t schema.Table, column string) int64 {
 	r.t.Helper()
 	var sum int64
 	for _, row := range r.table(t) {
@@ -319,7 +319,7 @@ func readParquet(t *testing.T, path string) []map[string]any {
 		at := 0
 		for _, chunk := range tbl.Column(c).Data().Chunks() {
 			for i := range chunk.Len() {
-				rows[at][tbl.Column(c).Name()] = cell(chunk, i)
+				rows[at][tbl.Column(c).Name()] = cellValue(chunk, i)
 				at++
 			}
 		}
@@ -327,7 +327,7 @@ func readParquet(t *testing.T, path string) []map[string]any {
 	return rows
 }
 
-func cell(a arrow.Array, i int) any {
+func cellValue(a arrow.Array, i int) any {
 	if a.IsNull(i) {
 		return nil
 	}

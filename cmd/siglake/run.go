@@ -41,7 +41,7 @@ func runCommand() *cli.Command {
 		Flags: runFlags(),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
-				return usagef("run takes one list, got %d arguments; see siglake run --help", c.NArg())
+				return usageErrorf("run takes one list, got %d arguments; see siglake run --help", c.NArg())
 			}
 			return runList(c, c.Args().First(), false)
 		},
@@ -55,7 +55,7 @@ func runFlags() []cli.Flag {
 			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix the Parquet files and the manifest go to"},
 			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
 		},
-		queryFlags(), dialectFlags(), moneyFlags(), lifeFlags(), listFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
+		queryFlags(), apiVersionFlags(), moneyFlags(), ttlFlags(), listFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
 	)
 }
 
@@ -108,78 +108,78 @@ func outputFlags() []cli.Flag {
 
 // job is one "siglake run" with everything it was told.
 type job struct {
-	c         *cli.Context
-	lake, uri string
-	partition string
-	options   sources.Options
-	budget    int64         // credits; 0 for none
-	object    schema.Object // of the list's lines
-	judged    bool          // whether the signals fit it was said
-	in        *input
-	cmd       command
+	c                *cli.Context
+	lakeURI, listURI string
+	partition        string
+	listOptions      sources.Options
+	budget           int64         // credits; 0 for none
+	object           schema.Object // of the list's lines
+	unfitReported    bool          // whether the signals fit it was said
+	listInput        *listInput
+	identity         runIdentity
 
 	service pipeline.Service
-	paged   *paged // of a service that is asked page by page
-	note    func(string)
+	paged   *pagedQuery // of a service that is asked page by page
+	addNote func(string)
 
-	walked bool   // the list was opened once more meanwhile
-	choice string // which dialect was chosen, and why
+	listReread bool   // the list was opened once more meanwhile
+	apiChoice  string // which dialect was chosen, and why
 
-	hits, misses time.Duration // how long ids count that were bought
+	positiveTTL, negativeTTL time.Duration // how long ids count that were bought
 
-	client   *signals.Client
-	governor *quota.Governor
-	key      string
-	prices   map[string]signals.UnitPrice // by action, as the account states them
-	price    int64                        // most credits of one event
-	baseURL  string
-	bill     func() simulatorBill // of an embedded simulator, else nil
-	tour     bool
-	resumes  string // run that must be gone on with; empty: any, or a new one
+	client        *signals.Client
+	limiter       *quota.Limiter
+	apiKey        string
+	prices        map[string]signals.UnitPrice // by action, as the account states them
+	maxEventPrice int64                        // most credits of one event
+	baseURL       string
+	simBill       func() simulatorBill // of an embedded simulator, else nil
+	demo          bool
+	resumeRunID   string // run that must be gone on with; empty: any, or a new one
 }
 
 // runList runs the main job on a list with the flags of c. tour adds what a
 // newcomer wants to see: the tree and the simulator's own bill.
-func runList(c *cli.Context, uri string, tour bool) error {
-	if err := setLog(c); err != nil {
+func runList(c *cli.Context, uri string, demo bool) error {
+	if err := setLogger(c); err != nil {
 		return err
 	}
-	return (&job{c: c, lake: c.String("lake"), uri: uri, price: 1, tour: tour}).run()
+	return (&job{c: c, lakeURI: c.String("lake"), listURI: uri, maxEventPrice: 1, demo: demo}).run()
 }
 
 // run carries the job out.
 func (j *job) run() error {
-	c, uri := j.c, j.uri
-	if err := setLog(c); err != nil {
+	c, uri := j.c, j.listURI
+	if err := setLogger(c); err != nil {
 		return err
 	}
-	if j.lake == "" {
-		return usagef("say where to write with --lake DIR or --lake s3://bucket/prefix")
+	if j.lakeURI == "" {
+		return usageErrorf("say where to write with --lake DIR or --lake s3://bucket/prefix")
 	}
-	if err := j.check(); err != nil {
+	if err := j.parseFlags(); err != nil {
 		return err
 	}
 	var err error
 	if j.service == pipeline.Visits {
-		j.options.Stdin, j.options.Header, j.options.Object = strings.NewReader(strings.Join(sites(c), "\n")), sources.HeaderNo, schema.Company
+		j.listOptions.Stdin, j.listOptions.Header, j.listOptions.Object = strings.NewReader(strings.Join(siteNames(c), "\n")), sources.HeaderNo, schema.Company
 	}
-	if j.in, err = openInput(c.Context, uri, j.options); err != nil {
+	if j.listInput, err = openListInput(c.Context, uri, j.listOptions); err != nil {
 		return err
 	}
-	defer j.in.close() //nolint:errcheck // a copy of the list in a temporary directory
-	if j.cmd, err = j.command(); err != nil {
+	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
+	if j.identity, err = j.readIdentity(); err != nil {
 		return err
 	}
 
-	disconnect, err := j.connect()
+	disconnect, err := j.connectAPI()
 	if err != nil {
 		return err
 	}
 	defer disconnect()
-	m, err := j.pass()
+	m, err := j.runOnce()
 	// What was left in doubt just now is asked again at once, if that was allowed.
-	if err == nil && m != nil && m.Doubtful() && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.afford(m) {
-		m, err = j.pass()
+	if err == nil && m != nil && m.HasInDoubt() && c.String("in-doubt") != inDoubtHold && c.Context.Err() == nil && j.reduceBudget(m) {
+		m, err = j.runOnce()
 	}
 	if err != nil || m == nil {
 		return err
@@ -190,85 +190,85 @@ func (j *job) run() error {
 	return nil
 }
 
-// afford takes what a pass cost at the most off the budget, which is one for
+// reduceBudget takes what a pass cost at the most off the budget, which is one for
 // all passes of a command; false when nothing is left of it.
-func (j *job) afford(m *pipeline.Manifest) bool {
+func (j *job) reduceBudget(m *pipeline.Manifest) bool {
 	if j.budget == 0 { // none was set
 		return true
 	}
-	j.budget -= m.Credits.Charged + m.Credits.UnknownCeiling + m.Credits.AmbiguousCeiling
+	j.budget -= m.Credits.Charged + m.Credits.UnknownCeiling + m.Credits.InDoubtCeiling
 	return j.budget > 0
 }
 
-// connect opens the API, and the counts of calls to it.
-func (j *job) connect() (disconnect func(), err error) {
+// connectAPI opens the API, and the counts of calls to it.
+func (j *job) connectAPI() (disconnect func(), err error) {
 	c := j.c
 	var closeAPI func()
-	if j.baseURL, j.key, j.bill, closeAPI, err = openAPI(c); err != nil {
+	if j.baseURL, j.apiKey, j.simBill, closeAPI, err = openAPI(c); err != nil {
 		return nil, err
 	}
-	if j.client, err = newClient(c, j.baseURL, j.key); err != nil {
+	if j.client, err = newClient(c, j.baseURL, j.apiKey); err != nil {
 		closeAPI()
-		return nil, usagef("%v", err)
+		return nil, usageErrorf("%v", err)
 	}
-	if j.governor, err = newGovernor(c, j.baseURL, j.key); err != nil {
+	if j.limiter, err = newLimiter(c, j.baseURL, j.apiKey); err != nil {
 		closeAPI()
 		return nil, err
 	}
-	j.client.CountFree(j.governor.Counted)
+	j.client.OnFreeRequest(j.limiter.AddCalls)
 	return func() {
-		_ = j.governor.Close() // its counts are kept call by call
+		_ = j.limiter.Close() // its counts are kept call by call
 		closeAPI()
 	}, nil
 }
 
-// check reads the flags that can be wrong by themselves.
-func (j *job) check() (err error) {
+// parseFlags reads the flags that can be wrong by themselves.
+func (j *job) parseFlags() (err error) {
 	c := j.c
 	if err := errors.Join(checkRange(c, "concurrency", 1, 64), checkRange(c, "batch-size", 1, pipeline.MaxBatch)); err != nil {
 		return err
 	}
 	var ok bool
 	if j.partition, ok = map[string]string{"month": "event_month", "day": "event_day"}[c.String("partition-by")]; !ok {
-		return usagef("--partition-by %q: expected month or day", c.String("partition-by"))
+		return usageErrorf("--partition-by %q: expected month or day", c.String("partition-by"))
 	}
-	if j.options, err = listOptions(c); err != nil {
+	if j.listOptions, err = listOptions(c); err != nil {
 		return err
 	}
-	if j.options.Object == "" && j.service == pipeline.Signals {
-		j.options.Object = onlyObject(splitWords(c.StringSlice("signals")))
+	if j.listOptions.Object == "" && j.service == pipeline.Signals {
+		j.listOptions.Object = soleObject(splitWords(c.StringSlice("signals")))
 	}
-	if j.budget, err = budgetOf(c); err != nil {
+	if j.budget, err = parseBudget(c); err != nil {
 		return err
 	}
 	switch api := c.String("api"); api {
 	case "", apiAuto, apiV2, apiV3:
 	default:
-		return usagef("--api %q: expected v2, v3 or auto", api)
+		return usageErrorf("--api %q: expected v2, v3 or auto", api)
 	}
-	if j.hits, j.misses, err = lives(c); err != nil {
+	if j.positiveTTL, j.negativeTTL, err = parseTTLs(c); err != nil {
 		return err
 	}
 	if !c.Bool("simulate") {
 		for _, f := range simulatorFlags() {
 			if name := f.Names()[0]; c.IsSet(name) {
-				return usagef("--%s is about the simulator; add --simulate, or leave it out", name)
+				return usageErrorf("--%s is about the simulator; add --simulate, or leave it out", name)
 			}
 		}
 	}
-	return checkDoubtFlags(c)
+	return checkInDoubtFlags(c)
 }
 
-// pass makes one run, or goes on with one. The manifest is nil when there was
+// runOnce makes one run, or goes on with one. The manifest is nil when there was
 // nothing to do.
-func (j *job) pass() (*pipeline.Manifest, error) {
+func (j *job) runOnce() (*pipeline.Manifest, error) {
 	c := j.c
 	list, err := j.openList()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = list.Close() }() // it was only read
-	again := func() (pipeline.Source, error) {
+	reopen := func() (pipeline.Source, error) {
 		_ = list.Close() // what was read ahead of it is gone
 		opened, err := j.openList()
 		if err != nil {
@@ -277,156 +277,156 @@ func (j *job) pass() (*pipeline.Manifest, error) {
 		list = opened
 		return list, nil
 	}
-	s, err := openState(c, j.lake, "siglake "+c.Command.Name)
+	l, err := openLake(c, j.lakeURI, "siglake "+c.Command.Name)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close() //nolint:errcheck // what matters is durable before
-	if err := s.sameWorld(c); err != nil {
+	defer l.close() //nolint:errcheck // what matters is durable before
+	if err := l.checkSimulated(c); err != nil {
 		return nil, err
 	}
-	s.journal.SetLife(j.hits, j.misses)
-	if err := s.settleDoubts(c, j.client, j.asksLike); err != nil {
+	l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
+	if err := l.applyInDoubtPolicy(c, j.client, j.canRepeat); err != nil {
 		return nil, err
 	}
-	known, err := s.decide(c.Context, c, j.cmd)
+	match, err := l.matchRun(c.Context, c, j.identity)
 	if err != nil {
 		return nil, err
 	}
-	unfinished := ""
-	if known.resume != nil {
-		unfinished = known.resume.ID
+	unfinishedID := ""
+	if match.resume != nil {
+		unfinishedID = match.resume.ID
 	}
-	if err := sinks.Sweep(j.lake, c.String("scratch"), unfinished); err != nil {
+	if err := sinks.SweepScratch(j.lakeURI, c.String("scratch"), unfinishedID); err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
-	if text, err := j.hadEnough(s, known); text != "" || err != nil {
+	if text, err := j.alreadySatisfied(l, match); text != "" || err != nil {
 		if err == nil && !c.Bool("quiet") {
 			fmt.Fprintln(c.App.Writer, text)
 		}
 		return nil, err
 	}
-	if known.done != nil {
-		return nil, s.nothingToDo(c, known.done)
+	if match.done != nil {
+		return nil, l.reportNothingToDo(c, match.done)
 	}
-	if j.resumes != "" && !known.isAbout(j.resumes) {
-		return nil, s.cannotResume(j.resumes, j.cmd)
+	if j.resumeRunID != "" && !match.resumesRun(j.resumeRunID) {
+		return nil, l.resumeError(j.resumeRunID, j.identity)
 	}
-	j.resumes = "" // what was left in doubt meanwhile is another run's
-	begin, err := j.begin(known, s.journal.Runs())
+	j.resumeRunID = "" // what was left in doubt meanwhile is another run's
+	start, err := j.newRunStart(match, l.ledger.Runs())
 	if err != nil {
 		return nil, err
 	}
-	if j.walked { // a list that came by a pipe has one place at which it is read
-		if _, err := again(); err != nil {
+	if j.listReread { // a list that came by a pipe has one place at which it is read
+		if _, err := reopen(); err != nil {
 			return nil, err
 		}
 	}
-	state := j.stateAgain
-	if begin.Refresh {
-		state = j.stateRefresh
+	announce := j.announceRepurchase
+	if start.Refresh {
+		announce = j.announceRefresh
 	}
-	if known == (decision{}) && !j.tour && j.paged == nil && (begin.Refresh || s.journal.Overlaps(begin.Queries)) {
-		if err := state(s, begin); err != nil {
+	if match == (runMatch{}) && !j.demo && j.paged == nil && (start.Refresh || l.ledger.MayRepurchase(start.Queries)) {
+		if err := announce(l, start); err != nil {
 			return nil, err
 		}
-		if _, err := again(); err != nil {
+		if _, err := reopen(); err != nil {
 			return nil, err
 		}
 	}
-	if !j.judged && j.service == pipeline.Signals { // else it was said in the pass before
-		j.judged, j.object = true, list.Input().Object
-		if left := unfit(begin.Queries, j.object, splitWords(c.StringSlice("signals"))); len(left) > 0 {
-			slog.Warn(unfitText(j.object), "signals", strings.Join(left, ","))
+	if !j.unfitReported && j.service == pipeline.Signals { // else it was said in the pass before
+		j.unfitReported, j.object = true, list.Input().Object
+		if inapplicable := inapplicableSignals(start.Queries, j.object, splitWords(c.StringSlice("signals"))); len(inapplicable) > 0 {
+			slog.Warn(inapplicableText(j.object), "signals", strings.Join(inapplicable, ","))
 		}
 	}
-	sink, err := s.sink(c.Context, j.lake, begin.ID)
+	sink, err := l.openSink(c.Context, j.lakeURI, start.ID)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	if err := s.mustKnow(c.Context, sink); err != nil {
+	if err := l.checkJournalMatches(c.Context, sink); err != nil {
 		return nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	fetcher := newFetcher(c.Duration("max-wait"), whileHeld{j.client, s.vault.lock}, s.journal, j.governor, signals.BudgetConfig{Credits: j.budget, Spent: spent(known.resume)})
-	run, err := s.journal.Begin(begin)
+	fetcher := newFetcher(c.Duration("max-wait"), lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, signals.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
+	run, err := l.ledger.BeginRun(start)
 	if err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
 
-	show := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.uri, list.Input().Header != nil))
+	meter := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.listURI, list.Input().Header != nil))
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.First, Continues: run.Continues,
-		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, Batches: run.Batches,
-		Journal: s.journal, Simulated: run.Simulated, Progress: show.show, Versions: versions(), Endpoint: j.baseURL, Choice: run.Choice, Again: again,
-		Input: func() pipeline.Input { return j.input(list) }, Usage: func() *pipeline.AccountMoves { return j.moves(run) },
+		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
+		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, LastBatch: run.LastBatch,
+		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.show, Versions: componentVersions(), Endpoint: j.baseURL, APIChoice: run.APIChoice, Reopen: reopen,
+		Input: func() pipeline.Input { return j.manifestInput(list) }, ReadUsage: func() *pipeline.Reconciliation { return j.reconcileAccount(run) },
 	}
-	runner.Queries, runner.Searches = asks(run.Queries)
+	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if run.Refresh {
-		runner.Journal = s.journal.Refreshed(run, j.onlyIDs())
+		runner.Ledger = l.ledger.ForRefresh(run, j.resolvesIDs())
 	}
-	if known.resume != nil {
+	if match.resume != nil {
 		slog.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
-		runner.Past = s.past(c.Context, run)
+		runner.Recorded = l.replayInput(c.Context, run)
 	}
-	ctx, release := s.guard(c.Context)
+	ctx, stopWatch := l.watchLock(c.Context)
 	var m *pipeline.Manifest
 	if j.paged == nil {
 		m, err = runner.Run(ctx, list)
 	} else {
-		m, err = j.runPages(ctx, runner, s, run)
+		m, err = j.runPages(ctx, runner, l, run)
 	}
-	release()
-	show.close()
+	stopWatch()
+	meter.close()
 	if m == nil {
 		return nil, runError(err)
 	}
-	j.report(m)
+	j.reportRun(m)
 	if err != nil {
 		return nil, runError(err)
 	}
 	return m, nil
 }
 
-// input is the fingerprint of what was read.
-func (j *job) input(list *sources.List) pipeline.Input {
+// manifestInput is the fingerprint of what was read.
+func (j *job) manifestInput(list *sources.List) pipeline.Input {
 	if j.service == pipeline.Visits {
-		return pipeline.Input{URI: "--domain " + j.paged.about.Key, SHA256: j.in.digest, Records: int64(len(j.paged.lines))}
+		return pipeline.Input{URI: "--domain " + j.paged.subject.Key, SHA256: j.listInput.digest, Records: int64(len(j.paged.accounts))}
 	}
-	return describe(list)
+	return describeList(list)
 }
 
 // openList opens the list at its beginning. Of a list that came by a pipe, the
 // one opened before cannot be read on.
 func (j *job) openList() (*sources.List, error) {
-	if err := j.in.rewind(); err != nil {
+	if err := j.listInput.rewind(); err != nil {
 		return nil, &exitError{exitStorage, err}
 	}
-	j.options.Stdin, j.options.Objects = j.in.stdin, j.in.objects
-	list, err := sources.Open(j.c.Context, j.in.uri, j.options)
+	j.listOptions.Stdin, j.listOptions.Objects = j.listInput.stdin, j.listInput.objects
+	list, err := sources.Open(j.c.Context, j.listInput.uri, j.listOptions)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
 	return list, nil
 }
 
-// spent is what a run that goes on has cost at the most.
-func spent(resumed *journal.Run) int64 {
+// spentBefore is what a run that goes on has cost at the most.
+func spentBefore(resumed *journal.Run) int64 {
 	if resumed == nil {
 		return 0
 	}
-	return resumed.Spent()
+	return resumed.MaxCost()
 }
 
-// report says how a run ended: in the log, and in a summary for people.
-func (j *job) report(m *pipeline.Manifest) {
+// reportRun says how a run ended: in the log, and in a summary for people.
+func (j *job) reportRun(m *pipeline.Manifest) {
 	c := j.c
 	if c.String("log-format") == "json" {
 		slog.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
-			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Beyond, "generation", m.Generation)
+			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
 	}
-	if m.Credits.Beyond > 0 {
-		slog.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.OddCalls, "credits", m.Credits.Beyond)
+	if m.Credits.Excess > 0 {
+		slog.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
 	}
 	if m.Credits.UnknownCalls > 0 {
 		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
@@ -434,18 +434,18 @@ func (j *job) report(m *pipeline.Manifest) {
 	if c.Bool("quiet") {
 		if manifestCode(m) != exitComplete {
 			slog.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
-				"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.Held], "reason", stopReason(m))
+				"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.InDoubt], "reason", stopReason(m))
 		}
 		return
 	}
-	printSummary(c.App.Writer, j.lake, m)
-	if j.bill != nil {
-		b := j.bill()
+	printSummary(c.App.Writer, j.lakeURI, m)
+	if j.simBill != nil {
+		b := j.simBill()
 		fmt.Fprintf(c.App.Writer, "  Simulator's own bill: %s credits, %s of them delivered\n", thousands(b.Credits), thousands(b.Delivered))
 	}
-	if j.tour {
+	if j.demo {
 		fmt.Fprintln(c.App.Writer)
-		printTree(c.App.Writer, j.lake, m)
+		printTree(c.App.Writer, j.lakeURI, m)
 	}
 }
 
@@ -460,11 +460,11 @@ func stopReason(m *pipeline.Manifest) string {
 	return s.Reason + "; next: " + s.Advice
 }
 
-// onlyObject is the one object that all the signals asked for are about; empty
+// soleObject is the one object that all the signals asked for are about; empty
 // when they are about both, or when nobody knows.
-func onlyObject(words []string) (only schema.Object) {
+func soleObject(words []string) (only schema.Object) {
 	for _, w := range words {
-		found := schema.Matching(w)
+		found := schema.MatchSignals(w)
 		if len(found) == 0 {
 			return ""
 		}
@@ -487,12 +487,12 @@ func runError(err error) error {
 	return &exitError{storageCode(err), err}
 }
 
-// budgetOf reads --max-credits; 0 means no cap.
-func budgetOf(c *cli.Context) (int64, error) {
+// parseBudget reads --max-credits; 0 means no cap.
+func parseBudget(c *cli.Context) (int64, error) {
 	switch text := c.String("max-credits"); text {
 	case "":
 		if c.Bool("unattended") {
-			return 0, usagef("an unattended run needs a budget: say --max-credits N, or --max-credits unlimited; siglake plan tells what to expect")
+			return 0, usageErrorf("an unattended run needs a budget: say --max-credits N, or --max-credits unlimited; siglake plan tells what to expect")
 		}
 		return 0, nil
 	case "unlimited":
@@ -500,27 +500,27 @@ func budgetOf(c *cli.Context) (int64, error) {
 	default:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 1 {
-			return 0, usagef("--max-credits %q: expected a number of credits from 1, or unlimited", text)
+			return 0, usageErrorf("--max-credits %q: expected a number of credits from 1, or unlimited", text)
 		}
 		return n, nil
 	}
 }
 
-// begin says what the run is: a new one, or one more session of one that was
+// newRunStart says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
-func (j *job) begin(known decision, before []*journal.Run) (journal.Begin, error) {
-	c, now := j.c, today().UTC()
-	j.choice = ""
-	b := journal.Begin{
-		Session: 1, Started: now, Command: j.cmd.digest(), Settings: j.cmd.settings, Input: j.cmd.input, URI: j.uri, Endpoint: j.baseURL,
-		Budget: j.budget, Partition: j.partition, Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: versions(),
-		Hits: j.hits, Misses: j.misses,
+func (j *job) newRunStart(match runMatch, before []*journal.Run) (journal.RunStart, error) {
+	c, now := j.c, timeNow().UTC()
+	j.apiChoice = ""
+	b := journal.RunStart{
+		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.settings, Input: j.identity.inputDigest, URI: j.listURI, Endpoint: j.baseURL,
+		Budget: j.budget, Partition: j.partition, Simulated: c.Bool("simulate"), Refresh: c.Bool("refresh"), Versions: componentVersions(),
+		PositiveTTL: j.positiveTTL, NegativeTTL: j.negativeTTL,
 	}
-	if known.resume != nil {
-		old := known.resume
-		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.Used, b.Price = old.ID, old.Session+1, old.Queries, old.Continues, old.Refresh, old.Used, old.Price
-		b.Choice, b.Prices = old.Choice, old.Prices
-		j.price = max(b.Price, 1)
+	if match.resume != nil {
+		resumed := match.resume
+		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.UsedCredits, b.Price = resumed.ID, resumed.Session+1, resumed.Queries, resumed.Continues, resumed.Refresh, resumed.UsedCredits, resumed.Price
+		b.APIChoice, b.Prices = resumed.APIChoice, resumed.Prices
+		j.maxEventPrice = max(b.Price, 1)
 		for i := range b.Queries {
 			if q := &b.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
 				q.Price = b.Price // of a run of an earlier version
@@ -528,12 +528,12 @@ func (j *job) begin(known decision, before []*journal.Run) (journal.Begin, error
 		}
 		return b, nil
 	}
-	if _, err := j.usage(&b); err != nil {
+	if _, err := j.readUsage(&b); err != nil {
 		var refusal *signals.RefusalError
 		if errors.As(err, &refusal) && refusal.Class == signals.ClassUnsent {
 			return b, askError(c.Context, err)
 		}
-		if day := j.remember(&b, before); day != "" {
+		if day := j.restorePrices(&b, before); day != "" {
 			slog.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
 		} else {
 			slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
@@ -543,33 +543,33 @@ func (j *job) begin(known decision, before []*journal.Run) (journal.Begin, error
 		slog.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
 	}
 	switch {
-	case known.continues != nil:
-		b.Queries, b.Continues, b.Refresh = slices.Clone(known.continues.Queries), known.continues.ID, known.continues.Refresh
-		j.quote(b.Queries)
+	case match.continues != nil:
+		b.Queries, b.Continues, b.Refresh = slices.Clone(match.continues.Queries), match.continues.ID, match.continues.Refresh
+		j.priceQueries(b.Queries)
 	default:
 		var err error
-		if b.Queries, err = j.questions(c.Context, now); err != nil {
+		if b.Queries, err = j.buildQueries(c.Context, now); err != nil {
 			return b, err
 		}
-		b.Choice = j.choice
+		b.APIChoice = j.apiChoice
 	}
 	var err error
 	b.ID, err = newRunID(now, rand.Reader)
 	return b, err
 }
 
-// usage asks the free usage endpoint what the account has used and what events
+// readUsage asks the free usage endpoint what the account has used and what events
 // cost. An account without that endpoint, or one whose few requests to it are
 // used up, runs all the same: the error is for a note.
-func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
+func (j *job) readUsage(b *journal.RunStart) (u *signals.Usage, err error) {
 	ctx, cancel := context.WithTimeout(j.c.Context, 3*time.Second)
 	defer cancel()
-	if u, err = j.client.Usage(ctx); err != nil {
+	if u, err = j.client.FetchUsage(ctx); err != nil {
 		return nil, err
 	}
-	j.governor.Learn(u.Rate(), [3]time.Time{u.Minute.Resets, u.Hour.Resets, u.Day.Resets})
+	j.limiter.UpdateWindows(u.Rate(), [3]time.Time{u.Minute.ResetAt, u.Hour.ResetAt, u.Day.ResetAt})
 	if u.Used >= 0 {
-		b.Used = &u.Used
+		b.UsedCredits = &u.Used
 	}
 	j.prices, b.Prices = u.Prices, map[string]journal.Price{}
 	for action, p := range u.Prices {
@@ -580,39 +580,39 @@ func (j *job) usage(b *journal.Begin) (u *signals.Usage, err error) {
 			b.Price = max(b.Price, p.Credits) // for every started PerQuantity: one event at worst
 		}
 	}
-	j.price = max(b.Price, 1)
+	j.maxEventPrice = max(b.Price, 1)
 	return u, nil
 }
 
-// remember takes the prices that the account stated when an earlier run began,
+// restorePrices takes the prices that the account stated when an earlier run began,
 // and gives the day; it is empty when none is known.
-func (j *job) remember(b *journal.Begin, before []*journal.Run) (day string) {
+func (j *job) restorePrices(b *journal.RunStart, before []*journal.Run) (day string) {
 	for _, r := range slices.Backward(before) {
 		if len(r.Prices) == 0 {
 			continue
 		}
 		b.Price, b.Prices = r.Price, r.Prices
-		j.price, j.prices = max(b.Price, 1), map[string]signals.UnitPrice{}
+		j.maxEventPrice, j.prices = max(b.Price, 1), map[string]signals.UnitPrice{}
 		for action, p := range r.Prices {
 			j.prices[action] = signals.UnitPrice(p)
 		}
-		return r.First.UTC().Format(time.DateOnly)
+		return r.FirstStarted.UTC().Format(time.DateOnly)
 	}
 	return ""
 }
 
-// asksLike reports whether a call is one that the job could make again.
-func (j *job) asksLike(d *journal.Call) bool {
+// canRepeat reports whether a call is one that the job could make again.
+func (j *job) canRepeat(d *journal.Call) bool {
 	return d.Query.Service == j.service || d.Query.Service == pipeline.Search && j.service == pipeline.Signals
 }
 
-// moves reads the account's usage once more, when all was asked. An account that
+// reconcileAccount reads the account's usage once more, when all was asked. An account that
 // does not answer at once is not waited for.
-func (j *job) moves(r *journal.Run) *pipeline.AccountMoves {
-	m := &pipeline.AccountMoves{Before: r.Used}
+func (j *job) reconcileAccount(r *journal.Run) *pipeline.Reconciliation {
+	m := &pipeline.Reconciliation{Before: r.UsedCredits}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.c.Context), 3*time.Second) // what was spent is told after a stop, too
 	defer cancel()
-	u, err := j.client.UsageNow(ctx)
+	u, err := j.client.TryFetchUsage(ctx)
 	if err != nil {
 		slog.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
 		return m
@@ -626,29 +626,29 @@ func (j *job) moves(r *journal.Run) *pipeline.AccountMoves {
 	return m
 }
 
-// nothingToDo answers a command that a run has carried out already.
-func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
-	outcome := s.outcomeNow(r)
+// reportNothingToDo answers a command that a run has carried out already.
+func (l *lake) reportNothingToDo(c *cli.Context, r *journal.Run) error {
+	outcome := l.currentOutcome(r)
 	code := outcomeCode(outcome)
 	if !c.Bool("quiet") {
 		fmt.Fprintf(c.App.Writer, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
-			r.ID, r.First.Format("2006-01-02 15:04 UTC"), outcomeText(outcome), r.Done.Generation)
-		if lost := s.journal.Accepted(r); len(lost) > 0 {
-			fmt.Fprintf(c.App.Writer, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", counted(len(lost), "call"), thousands(s.journal.Most(lost...)))
+			r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), outcomeText(outcome), r.Published.Generation)
+		if writtenOff := l.ledger.WrittenOffCalls(r); len(writtenOff) > 0 {
+			fmt.Fprintf(c.App.Writer, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", countText(len(writtenOff), "call"), thousands(l.ledger.MaxCost(writtenOff...)))
 		}
-		next := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
+		advice := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
 		if services[r.Settings[serviceSetting]] == pipeline.Lookalikes {
-			next = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
+			advice = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
 		}
-		if waits := s.journal.Waits(r); len(waits) > 0 {
-			again, lost := "about those lines only", "gives them up for today"
-			if services[r.Settings[serviceSetting]].Paged() {
-				again, lost = "for that page, and for those behind it", "gives it up, and lets this command go on behind it"
+		if inDoubt := l.ledger.UndecidedCalls(r); len(inDoubt) > 0 {
+			retry, writtenOff := "about those lines only", "gives them up for today"
+			if services[r.Settings[serviceSetting]].IsPaged() {
+				retry, writtenOff = "for that page, and for those behind it", "gives it up, and lets this command go on behind it"
 			}
-			next = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
-				"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", counted(len(waits), "call"), s.lake, again, lost)
+			advice = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
+				"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", countText(len(inDoubt), "call"), l.uri, retry, writtenOff)
 		}
-		fmt.Fprintln(c.App.Writer, next)
+		fmt.Fprintln(c.App.Writer, advice)
 	}
 	if code == exitComplete {
 		return nil
@@ -656,22 +656,22 @@ func (s *state) nothingToDo(c *cli.Context, r *journal.Run) error {
 	return &exitError{code: code}
 }
 
-// outcomeNow is how a published run's outcome stands after what was decided
+// currentOutcome is how a published run's outcome stands after what was decided
 // since about the calls that it left in doubt. Nothing else of it changes: who
 // asks it has no lines left to ask about.
-func (s *state) outcomeNow(r *journal.Run) pipeline.Outcomes {
+func (l *lake) currentOutcome(r *journal.Run) pipeline.RunOutcome {
 	switch {
-	case r.Done.Outcome != pipeline.InDoubt || len(s.journal.Waits(r)) > 0:
-		return r.Done.Outcome
-	case r.Done.Rejected > 0:
-		return pipeline.WithRejects
+	case r.Published.Outcome != pipeline.RunInDoubt || len(l.ledger.UndecidedCalls(r)) > 0:
+		return r.Published.Outcome
+	case r.Published.Rejected > 0:
+		return pipeline.RunWithRejects
 	}
-	return pipeline.Complete
+	return pipeline.RunComplete
 }
 
 // openAPI gives the address and key of the API, or of an embedded simulator
 // whose bill can be asked for.
-func openAPI(c *cli.Context) (baseURL, key string, bill func() simulatorBill, done func(), err error) {
+func openAPI(c *cli.Context) (baseURL, key string, bill func() simulatorBill, closeAPI func(), err error) {
 	if !c.Bool("simulate") {
 		key, err = apiKey(c)
 		return c.String("base-url"), key, nil, func() {}, err
@@ -680,7 +680,7 @@ func openAPI(c *cli.Context) (baseURL, key string, bill func() simulatorBill, do
 	if err != nil {
 		return "", "", nil, nil, err
 	}
-	url, stop, err := serve(c.Context, sim)
+	url, stop, err := serveLocal(c.Context, sim)
 	if err != nil {
 		return "", "", nil, nil, err
 	}
@@ -697,10 +697,10 @@ func listOptions(c *cli.Context) (sources.Options, error) {
 	for _, m := range splitWords(c.StringSlice("map")) {
 		field, column, found := strings.Cut(m, "=")
 		if !found || column == "" {
-			return o, usagef("--map %q: expected FIELD=COLUMN, for example domain=Website", m)
+			return o, usageErrorf("--map %q: expected FIELD=COLUMN, for example domain=Website", m)
 		}
 		if other, twice := o.Map[strings.TrimSpace(field)]; twice {
-			return o, usagef("--map names %s twice: %s and %s", field, other, column)
+			return o, usageErrorf("--map names %s twice: %s and %s", field, other, column)
 		}
 		o.Map[strings.TrimSpace(field)] = strings.TrimSpace(column)
 	}
@@ -709,7 +709,7 @@ func listOptions(c *cli.Context) (sources.Options, error) {
 	case "contact", "company":
 		o.Object = schema.Object(object)
 	default:
-		return o, usagef("--object %q: expected contact, company or auto", object)
+		return o, usageErrorf("--object %q: expected contact, company or auto", object)
 	}
 	switch header := c.String("header"); header {
 	case "auto":
@@ -719,7 +719,7 @@ func listOptions(c *cli.Context) (sources.Options, error) {
 	case "no":
 		o.Header = sources.HeaderNo
 	default:
-		return o, usagef("--header %q: expected yes, no or auto", header)
+		return o, usageErrorf("--header %q: expected yes, no or auto", header)
 	}
 	switch d := []rune(c.String("delimiter")); {
 	case string(d) == "auto":
@@ -730,7 +730,7 @@ func listOptions(c *cli.Context) (sources.Options, error) {
 	case len(d) == 1:
 		o.Delimiter = d[0]
 	default:
-		return o, usagef("--delimiter %q: expected one character, tab, none or auto", string(d))
+		return o, usageErrorf("--delimiter %q: expected one character, tab, none or auto", string(d))
 	}
 	if e := strings.ToLower(c.String("encoding")); e != "auto" {
 		o.Encoding = e
@@ -738,8 +738,8 @@ func listOptions(c *cli.Context) (sources.Options, error) {
 	return o, nil
 }
 
-// setLog points the program's log lines at standard error.
-func setLog(c *cli.Context) error {
+// setLogger points the program's log lines at standard error.
+func setLogger(c *cli.Context) error {
 	level := slog.LevelInfo
 	if c.Bool("quiet") {
 		level = slog.LevelWarn
@@ -752,7 +752,7 @@ func setLog(c *cli.Context) error {
 	case "json":
 		h = slog.NewJSONHandler(c.App.ErrWriter, options)
 	default:
-		return usagef("--log-format %q: expected text or json", f)
+		return usageErrorf("--log-format %q: expected text or json", f)
 	}
 	slog.SetDefault(slog.New(h))
 	return nil
@@ -760,7 +760,7 @@ func setLog(c *cli.Context) error {
 
 func checkRange(c *cli.Context, flag string, low, high int) error {
 	if n := c.Int(flag); n < low || n > high {
-		return usagef("--%s %d: expected %d to %d", flag, n, low, high)
+		return usageErrorf("--%s %d: expected %d to %d", flag, n, low, high)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func TestLists(t *testing.T) {
 		ran++
 		t.Run(filepath.Base(f), func(t *testing.T) {
 			r := newRig(t, simulator.Config{})
-			r.runContext(context.Background(), strings.NewReader(""), f, "--signals", "all")
+			r.runList(context.Background(), strings.NewReader(""), f, "--signals", "all")
 			if r.code != exitComplete && r.code != exitRejects {
 				t.Errorf("exit %d: %s", r.code, r.stderr)
 			}
@@ -54,12 +54,12 @@ func TestConcurrency(t *testing.T) {
 	var runs []map[string][]map[string]any
 	for _, n := range []string{"1", "16"} {
 		r := newRig(t, simulator.Config{Latency: 3_000_000})
-		r.run(domains(2500), "--signals", "all", "--concurrency", n)
+		r.run(domainLines(2500), "--signals", "all", "--concurrency", n)
 		if r.code != exitComplete {
 			t.Fatalf("exit %d: %s", r.code, r.stderr)
 		}
 		tables := map[string][]map[string]any{}
-		for _, list := range [][]schema.Table{schema.Events, schema.Ledger} {
+		for _, list := range [][]schema.Table{schema.EventTables, schema.LedgerTables} {
 			for _, table := range list {
 				rows := r.table(table)
 				for _, row := range rows {
@@ -163,11 +163,11 @@ func TestNoLine(t *testing.T) {
 		if err := os.WriteFile(path, []byte(list), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if code, _, stderr := call(t, "plan", path, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "news"); code != exitUsage {
+		if code, _, stderr := runProgram(t, "plan", path, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "news"); code != exitUsage {
 			t.Errorf("plan of %q: exit %d, want %d: %s", list, code, exitUsage, stderr)
 		}
 	}
-	if r.run(domains(2), "--signals", "news"); r.code != exitComplete {
+	if r.run(domainLines(2), "--signals", "news"); r.code != exitComplete {
 		t.Errorf("the next list: exit %d, want %d: %s", r.code, exitComplete, r.stderr)
 	}
 }
@@ -176,8 +176,8 @@ func TestNoLine(t *testing.T) {
 // name and kept.
 func TestAnnouncedSignals(t *testing.T) {
 	for _, api := range []string{"v2", "v3"} {
-		r := newRig(t, switched(t, "announced"))
-		r.run(domains(300), "--signals", "all", "--max-results", "100", "--api", api)
+		r := newRig(t, fixedDayConfig(t, "announced"))
+		r.run(domainLines(300), "--signals", "all", "--max-results", "100", "--api", api)
 		seen := map[string]bool{}
 		for _, row := range r.events() {
 			seen[row["signal_type"].(string)] = true
@@ -197,7 +197,7 @@ func TestAnnouncedSignals(t *testing.T) {
 // TestFilters: the sub-filters reach the API and narrow only their family.
 func TestFilters(t *testing.T) {
 	r := newRig(t, simulator.Config{})
-	r.run(domains(800), "--signals", "financialEventsNews,surgeInHiring,surgeInHiringByDepartment", "--news-event-types", "ipo", "--hiring-departments", "sales", "--since", "365d")
+	r.run(domainLines(800), "--signals", "financialEventsNews,surgeInHiring,surgeInHiringByDepartment", "--news-event-types", "ipo", "--hiring-departments", "sales", "--since", "365d")
 	kinds, departments, others := map[string]bool{}, map[string]bool{}, 0
 	for _, row := range r.events() {
 		switch row["signal_type"] {
@@ -217,11 +217,11 @@ func TestFilters(t *testing.T) {
 // TestSecondRun: a lake takes many runs; their manifests are chained.
 func TestSecondRun(t *testing.T) {
 	r := newRig(t, simulator.Config{})
-	r.run(domains(50), "--signals", "news")
+	r.run(domainLines(50), "--signals", "news")
 	first := r.manifest
 	var stdout, stderr bytes.Buffer
 	code := execute(context.Background(), []string{"siglake", "run", "-", "--lake", r.lake, "--base-url", r.server.URL, "--signals", "growth", "--quiet"},
-		strings.NewReader(domains(50)), &stdout, &stderr)
+		strings.NewReader(domainLines(50)), &stdout, &stderr)
 	second := r.readManifest()
 	if code != exitComplete || second.Generation != 2 || second.Previous == nil {
 		t.Fatalf("exit %d, generation %d, previous %v: %s", code, second.Generation, second.Previous, stderr.String())
@@ -236,7 +236,7 @@ func TestSecondRun(t *testing.T) {
 
 func TestLogJSON(t *testing.T) {
 	r := newRig(t, simulator.Config{})
-	r.run(domains(10), "--signals", "all", "--log-format", "json")
+	r.run(domainLines(10), "--signals", "all", "--log-format", "json")
 	for line := range strings.Lines(r.stderr) {
 		var entry map[string]any
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry["msg"] == nil {
@@ -253,7 +253,7 @@ func TestLogJSON(t *testing.T) {
 func TestKey(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	t.Setenv(keyVariable, "")
-	r.run(domains(3), "--signals", "news")
+	r.run(domainLines(3), "--signals", "news")
 	if r.code != exitAuth || !strings.Contains(r.stderr, keyVariable) {
 		t.Errorf("without a key: exit %d, %q", r.code, r.stderr)
 	}
@@ -261,20 +261,20 @@ func TestKey(t *testing.T) {
 	if err := os.WriteFile(file, []byte(canary+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.run(domains(3), "--signals", "news", "--api-key-file", file)
+	r.run(domainLines(3), "--signals", "news", "--api-key-file", file)
 	if r.code != exitComplete {
 		t.Errorf("with a key file: exit %d, %q", r.code, r.stderr)
 	}
 	r = newRig(t, simulator.Config{})
 	t.Setenv(keyVariable, "wrong-key")
-	r.run(domains(3), "--signals", "news")
+	r.run(domainLines(3), "--signals", "news")
 	if r.code != exitAuth || strings.Contains(r.stderr, "wrong-key") {
 		t.Errorf("with a wrong key: exit %d, %q; want %d and the key nowhere", r.code, r.stderr, exitAuth)
 	}
 }
 
 func TestFlagsFirst(t *testing.T) {
-	app := newApp(nil, nil, nil)
+	app := newCLI(nil, nil, nil)
 	for _, c := range []struct{ args, want string }{
 		{"siglake run list.csv --lake x", "siglake run --lake x list.csv"},
 		{"siglake run - --lake x -q --since 3d", "siglake run --lake x -q --since 3d -"},

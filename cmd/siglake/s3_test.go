@@ -23,15 +23,15 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// onS3 gives the flags that reach a lake on a real store.
-func onS3(t *testing.T, store *buckettest.Store) []string {
+// s3LakeFlags gives the flags that reach a lake on a real store.
+func s3LakeFlags(t *testing.T, store *buckettest.Store) []string {
 	t.Helper()
 	store.Setenv(t)
 	return []string{"--s3-endpoint", store.URL, "--s3-region", store.Region, "--s3-path-style", "--scratch", t.TempDir()}
 }
 
-// bucketOf opens a store's bucket past siglake.
-func bucketOf(t *testing.T, store *buckettest.Store, uri string) *bucket.Bucket {
+// openTestBucket opens a store's bucket past siglake.
+func openTestBucket(t *testing.T, store *buckettest.Store, uri string) *bucket.Bucket {
 	t.Helper()
 	b, err := bucket.Open(t.Context(), uri, bucket.Config{Endpoint: store.URL, Region: store.Region, PathStyle: true, HTTP: store.Client})
 	if err != nil {
@@ -40,32 +40,32 @@ func bucketOf(t *testing.T, store *buckettest.Store, uri string) *bucket.Bucket 
 	return b
 }
 
-// generationsOf are the manifests of a lake in a bucket.
-func generationsOf(t *testing.T, store *buckettest.Store, lake string) []*pipeline.Manifest {
+// bucketGenerations are the manifests of a lake in a bucket.
+func bucketGenerations(t *testing.T, store *buckettest.Store, lake string) []*pipeline.Manifest {
 	t.Helper()
 	look, err := sinks.Inspect(t.Context(), lake, sinks.Options{Bucket: func(context.Context, string) (sinks.Bucket, error) {
-		return bucketOf(t, store, lake), nil
+		return openTestBucket(t, store, lake), nil
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer look.Close()
-	chain, err := look.Chain(t.Context())
+	chain, err := look.ReadChain(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return chain
 }
 
-// shapes says what files hold, whatever run they are of.
-func shapes(files []pipeline.File) (all []string) {
+// fileShapes says what files hold, whatever run they are of.
+func fileShapes(files []pipeline.File) (all []string) {
 	for _, f := range files {
 		all = append(all, fmt.Sprintf("%s %s: %d rows, %d duplicate", f.Table, f.Partition, f.Rows, f.Duplicate))
 	}
 	return all
 }
 
-func digestsOf(chain []*pipeline.Manifest) (all []string) {
+func fileDigests(chain []*pipeline.Manifest) (all []string) {
 	for _, m := range chain {
 		for _, f := range m.Files {
 			all = append(all, f.Path+" "+f.Digest)
@@ -74,14 +74,14 @@ func digestsOf(chain []*pipeline.Manifest) (all []string) {
 	return all
 }
 
-// rowsOf are all rows of all tables of a lake in a directory, in the order of
+// lakeRows are all rows of all tables of a lake in a directory, in the order of
 // its files.
-func rowsOf(t *testing.T, lake string) (rows []map[string]any) {
+func lakeRows(t *testing.T, lake string) (rows []map[string]any) {
 	t.Helper()
 	at := &rig{t: t, lake: lake}
 	for _, m := range at.generations() {
 		at.manifest = m
-		for _, table := range slices.Concat(schema.Events, schema.Ledger) {
+		for _, table := range slices.Concat(schema.EventTables, schema.LedgerTables) {
 			rows = append(rows, at.table(table)...)
 		}
 	}
@@ -92,17 +92,17 @@ func rowsOf(t *testing.T, lake string) (rows []map[string]any) {
 // files, row for row; what is paid is known to another machine, and a lake is
 // made again from the bucket's journal.
 func TestLakeOnS3(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	store := buckettest.Start(t)
 	r := newRig(t, simulator.Config{})
 	path := writeList(t, "bucket", 700)
-	r.runContext(context.Background(), nil, path, plain...)
+	r.runList(context.Background(), nil, path, baseFlags...)
 	local := r.manifest
 
-	lake, access := store.URI("lakes/one"), onS3(t, store)
+	lake, access := store.URI("lakes/one"), s3LakeFlags(t, store)
 	run := func(list string, more ...string) (int, string, string) {
 		t.Helper()
-		return call(t, slices.Concat([]string{"run", list, "--lake", lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, plain, access, more)...)
+		return runProgram(t, slices.Concat([]string{"run", list, "--lake", lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0"}, baseFlags, access, more)...)
 	}
 	before := r.sim.Bill()
 	code, _, stderr := run(path, "--quiet")
@@ -112,24 +112,24 @@ func TestLakeOnS3(t *testing.T) {
 	if got, want := r.sim.Bill().Credits-before.Credits, local.Credits.Charged; got != want {
 		t.Errorf("billed %d for the bucket, %d for the directory", got, want)
 	}
-	chain := generationsOf(t, store, lake)
+	chain := bucketGenerations(t, store, lake)
 	if len(chain) != 1 {
 		t.Fatalf("%d generations, want 1", len(chain))
 	}
 	// Names and digests hold the run's id; rows and sizes do not.
-	if diff := cmp.Diff(shapes(local.Files), shapes(chain[0].Files)); diff != "" {
+	if diff := cmp.Diff(fileShapes(local.Files), fileShapes(chain[0].Files)); diff != "" {
 		t.Errorf("files in the directory and in the bucket (-directory +bucket):\n%s", diff)
 	}
 	for name, args := range map[string][]string{
 		"verify": {"verify", "--lake", lake}, "status": {"status", "--lake", lake}, "doctor": {"doctor", "--lake", lake, "--base-url", r.server.URL},
 	} {
-		if code, stdout, stderr := call(t, slices.Concat(args, access)...); code != exitComplete {
+		if code, stdout, stderr := runProgram(t, slices.Concat(args, access)...); code != exitComplete {
 			t.Errorf("%s: exit %d\n%s%s", name, code, stdout, stderr)
 		}
 	}
 
 	// Another machine: another scratch directory, nothing else.
-	access = onS3(t, store)
+	access = s3LakeFlags(t, store)
 	before = r.sim.Bill()
 	if code, stdout, stderr := run(path); code != exitComplete || !strings.Contains(stdout, "Nothing to do") {
 		t.Errorf("the same command elsewhere: exit %d: %s%s", code, stdout, stderr)
@@ -149,26 +149,26 @@ func TestLakeOnS3(t *testing.T) {
 	}
 
 	for _, into := range []string{store.URI("lakes/two"), r.lake + "-again"} {
-		if code, _, stderr := call(t, slices.Concat([]string{"rebuild", "--lake", lake, "--into", into}, access)...); code != exitComplete {
+		if code, _, stderr := runProgram(t, slices.Concat([]string{"rebuild", "--lake", lake, "--into", into}, access)...); code != exitComplete {
 			t.Fatalf("rebuild into %s: exit %d: %s", into, code, stderr)
 		}
-		if code, stdout, stderr := call(t, slices.Concat([]string{"verify", "--lake", into}, access)...); code != exitComplete {
+		if code, stdout, stderr := runProgram(t, slices.Concat([]string{"verify", "--lake", into}, access)...); code != exitComplete {
 			t.Errorf("verify of %s: exit %d\n%s%s", into, code, stdout, stderr)
 		}
 	}
-	twice := generationsOf(t, store, store.URI("lakes/two"))
-	if diff := cmp.Diff(digestsOf(generationsOf(t, store, lake)), digestsOf(twice)); diff != "" {
+	twice := bucketGenerations(t, store, store.URI("lakes/two"))
+	if diff := cmp.Diff(fileDigests(bucketGenerations(t, store, lake)), fileDigests(twice)); diff != "" {
 		t.Errorf("files of the lake and of the one made again (-lake +again):\n%s", diff)
 	}
 	// Arrow's reader finds the same rows in both.
-	if diff := cmp.Diff(rowsOf(t, r.lake+"-again"), rowsOf(t, brought(t, store, lake))); diff != "" {
+	if diff := cmp.Diff(lakeRows(t, r.lake+"-again"), lakeRows(t, downloadLake(t, store, lake))); diff != "" {
 		t.Errorf("rows of the journal's lake in a directory and of that in the bucket (-directory +bucket):\n%.2000s", diff)
 	}
-	for o, err := range bucketOf(t, store, store.URI("")).List(t.Context(), "") {
+	for o, err := range openTestBucket(t, store, store.URI("")).List(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, _, err := bucketOf(t, store, store.URI("")).Get(t.Context(), o.Name)
+		raw, _, err := openTestBucket(t, store, store.URI("")).Get(t.Context(), o.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,11 +180,11 @@ func TestLakeOnS3(t *testing.T) {
 	}
 }
 
-// brought is a lake in a bucket as a directory: every object as a file, and the
+// downloadLake is a lake in a bucket as a directory: every object as a file, and the
 // journal record for record.
-func brought(t *testing.T, store *buckettest.Store, lake string) string {
+func downloadLake(t *testing.T, store *buckettest.Store, lake string) string {
 	t.Helper()
-	b, dir := bucketOf(t, store, lake), filepath.Join(t.TempDir(), "lake")
+	b, dir := openTestBucket(t, store, lake), filepath.Join(t.TempDir(), "lake")
 	for o, err := range b.List(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
@@ -204,7 +204,7 @@ func brought(t *testing.T, store *buckettest.Store, lake string) string {
 			t.Fatal(err)
 		}
 	}
-	j, err := journal.Open(t.Context(), journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), journal.Options{Decode: decodeAgain})
+	j, err := journal.Open(t.Context(), journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), journal.Options{Decode: decodeRecorded})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func brought(t *testing.T, store *buckettest.Store, lake string) string {
 		t.Fatal(err)
 	}
 	defer to.Close()
-	if err := j.Copy(t.Context(), to); err != nil {
+	if err := j.CopyTo(t.Context(), to); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -223,7 +223,7 @@ func brought(t *testing.T, store *buckettest.Store, lake string) string {
 // TestKillOnS3 is TestKill with lake, journal and lock in a bucket.
 func TestKillOnS3(t *testing.T) {
 	kills := 25
-	if full() {
+	if longTests() {
 		kills = 1000
 	}
 	program := filepath.Join(t.TempDir(), "siglake")
@@ -231,7 +231,7 @@ func TestKillOnS3(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	store := buckettest.Start(t)
-	access := onS3(t, store)
+	access := s3LakeFlags(t, store)
 	landed, doubts, rounds := 0, 0, 0
 	for seed := uint64(1); landed < kills; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -239,11 +239,11 @@ func TestKillOnS3(t *testing.T) {
 			w.lake = store.URI(fmt.Sprintf("lakes/%d", seed))
 			w.flags = append(w.flags, access...)
 			rounds++
-			w.killed(rand.New(rand.NewPCG(seed, 1)), 150*time.Millisecond, func() { landed++ })
-			if code, stdout, stderr := call(t, slices.Concat([]string{"verify", "--lake", w.lake}, access)...); code != exitComplete {
+			w.runWithKills(rand.New(rand.NewPCG(seed, 1)), 150*time.Millisecond, func() { landed++ })
+			if code, stdout, stderr := runProgram(t, slices.Concat([]string{"verify", "--lake", w.lake}, access)...); code != exitComplete {
 				t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
 			}
-			w.lake = brought(t, store, w.lake)
+			w.lake = downloadLake(t, store, w.lake)
 			doubts += w.check()
 		})
 		if t.Failed() {

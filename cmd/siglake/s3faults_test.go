@@ -26,12 +26,12 @@ var s3Faults = []struct {
 }{
 	{"503 slow down", buckettest.SlowDown, false},
 	{"reset before effect", buckettest.Reset, false},
-	{"reset after effect", buckettest.Lost, false},
+	{"reset after effect", buckettest.ResetLate, false},
 	{"409", buckettest.Conflict, false},
 	{"500", buckettest.Internal, false},
 	{"500 after effect", buckettest.InternalLate, false},
 	{"200 with an error", buckettest.ErrorIn200, false},
-	{"answer cut", buckettest.Cut(7), false},
+	{"answer cut", buckettest.CutAfter(7), false},
 	{"expired token", buckettest.ExpiredToken, true},
 	{"clock skew", buckettest.Skewed, true},
 	{"access denied", buckettest.Denied, true},
@@ -42,17 +42,17 @@ var s3Faults = []struct {
 // stays is told, and either way what is paid is kept and bought once.
 func TestS3Faults(t *testing.T) {
 	most := 1
-	if full() {
+	if longTests() {
 		most = math.MaxInt
 	}
 	const seed = 5
 	store := buckettest.Start(t)
-	access := onS3(t, store)
-	w := calmWorld(t, seed, 60, "--signals", "surgeInHiring,riskNews", "--since", "60d", "--batch-size", "20", "--concurrency", "2", "--s3-part-size", "5242880")
+	access := s3LakeFlags(t, store)
+	w := baselineWorld(t, seed, 60, "--signals", "surgeInHiring,riskNews", "--since", "60d", "--batch-size", "20", "--concurrency", "2", "--s3-part-size", "5242880")
 	w.program = os.Args[0]
 	flags := w.flags
 	var strike atomic.Pointer[func(*http.Request) buckettest.Fault]
-	proxy := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+	proxy := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 		if f := strike.Load(); f != nil {
 			return (*f)(r)
 		}
@@ -62,7 +62,7 @@ func TestS3Faults(t *testing.T) {
 	lakes := 0
 	fresh := func(t *testing.T) {
 		lakes++
-		w.serve(t, seed)
+		w.startSimulator(t, seed)
 		w.lake = store.URI(fmt.Sprintf("faults/%d", lakes))
 		w.flags = slices.Concat(flags, through)
 	}
@@ -72,7 +72,7 @@ func TestS3Faults(t *testing.T) {
 	var requests atomic.Int64
 	count := func(*http.Request) buckettest.Fault { requests.Add(1); return buckettest.Fault{} }
 	strike.Store(&count)
-	if code, output := w.here(); code != exitComplete {
+	if code, output := w.runInProcess(); code != exitComplete {
 		t.Fatalf("exit %d\n%s", code, output)
 	}
 	there := int(requests.Load())
@@ -96,7 +96,7 @@ func TestS3Faults(t *testing.T) {
 				strike.Store(&hit)
 				// In a process of its own: a lock that could not be given back is known
 				// to be nobody's by its process being gone.
-				cmd, stderr := w.run(0)
+				cmd, stderr := w.startRun(0)
 				code := exitOf(cmd.Wait())
 				output := stderr.String()
 				strike.Store(nil)
@@ -114,11 +114,11 @@ func TestS3Faults(t *testing.T) {
 					t.Errorf("exit %d, want %d: one fault is borne\n%s", code, exitComplete, output)
 				}
 				w.t = t
-				code, output = w.here()
-				if again[code]++; code != exitComplete && code != exitHeld {
+				code, output = w.runInProcess()
+				if again[code]++; code != exitComplete && code != exitInDoubt {
 					t.Errorf("the same command again: exit %d\n%s", code, output)
 				}
-				w.lake = brought(t, store, w.lake)
+				w.lake = downloadLake(t, store, w.lake)
 				doubts := w.check()
 				if doubts > 0 && !f.lasting {
 					t.Errorf("%d calls in doubt after a fault that passed", doubts)
@@ -141,22 +141,22 @@ func TestS3Faults(t *testing.T) {
 // nothing is bought twice and no generation is lost.
 func TestTwoWriters(t *testing.T) {
 	rounds := 5
-	if full() {
+	if longTests() {
 		rounds = 50
 	}
 	store := buckettest.Start(t)
 	outcomes := map[string]int{}
 	for round := range rounds {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
-			w := calmWorld(t, uint64(100+round), 300, "--signals", "surgeInHiring,riskNews", "--batch-size", "10", "--concurrency", "4", "--quiet")
-			w.serve(t, uint64(100+round))
+			w := baselineWorld(t, uint64(100+round), 300, "--signals", "surgeInHiring,riskNews", "--batch-size", "10", "--concurrency", "4", "--quiet")
+			w.startSimulator(t, uint64(100+round))
 			w.lake = store.URI(fmt.Sprintf("two/%d", round))
 			flags := w.flags
 			w.program = os.Args[0] // two processes, as two machines are
 			var writers []*exec.Cmd
 			for range 2 {
-				args := slices.Concat([]string{"run", w.list, "--lake", w.lake, "--base-url", w.url, "--scratch", filepath.Join(t.TempDir(), "scratch")}, flags, onS3(t, store)[:5])
-				cmd := w.command(0, args...)
+				args := slices.Concat([]string{"run", w.list, "--lake", w.lake, "--base-url", w.url, "--scratch", filepath.Join(t.TempDir(), "scratch")}, flags, s3LakeFlags(t, store)[:5])
+				cmd := w.childCommand(0, args...)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
@@ -167,12 +167,12 @@ func TestTwoWriters(t *testing.T) {
 			if min(first, second) != exitComplete || max(first, second) != exitComplete && max(first, second) != exitLocked {
 				t.Errorf("exit %d and %d, want %d and %d, or %[3]d and %[3]d", first, second, exitComplete, exitLocked)
 			}
-			w.lake = brought(t, store, w.lake)
+			w.lake = downloadLake(t, store, w.lake)
 			if doubts := w.check(); doubts != 0 {
 				t.Errorf("%d calls in doubt", doubts)
 			}
 			for key, s := range w.status {
-				if s == schema.Held {
+				if s == schema.InDoubt {
 					t.Errorf("%s is held", key)
 				}
 			}

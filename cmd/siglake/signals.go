@@ -25,9 +25,9 @@ func signalsCommand() *cli.Command {
 			if c.NArg() > 0 {
 				chosen = nil
 				for _, word := range c.Args().Slice() {
-					found := schema.Matching(word)
+					found := schema.MatchSignals(word)
 					if len(found) == 0 {
-						return usagef("no signal type or category %q; siglake signals lists them", word)
+						return usageErrorf("no signal type or category %q; siglake signals lists them", word)
 					}
 					chosen = append(chosen, found...)
 				}
@@ -60,8 +60,8 @@ func printCatalogue(c *cli.Context, chosen []schema.Signal, columns bool) {
 	}
 	shown := map[schema.Category]bool{}
 	for _, s := range chosen {
-		if len(s.News) > 0 {
-			fmt.Fprintf(c.App.Writer, "\n%s event types: %s\n", s.Key, strings.Join(s.News, ", "))
+		if len(s.NewsEventTypes) > 0 {
+			fmt.Fprintf(c.App.Writer, "\n%s event types: %s\n", s.Key, strings.Join(s.NewsEventTypes, ", "))
 		}
 		if shown[s.Category] {
 			continue
@@ -103,7 +103,7 @@ func printCatalogueJSON(c *cli.Context, chosen []schema.Signal) error {
 	}
 	out := make([]entry, 0, len(chosen))
 	for _, s := range chosen {
-		e := entry{s.Key, string(s.Object), string(s.Category), s.Cadence, string(s.V2), string(s.V3), s.Risk, s.News, s.Personal, nil}
+		e := entry{s.Key, string(s.Object), string(s.Category), s.Cadence, string(s.V2), string(s.V3), s.Risk, s.NewsEventTypes, s.Personal, nil}
 		for _, col := range schema.EventTable(s.Category).Columns {
 			e.Columns = append(e.Columns, column{col.Name, col.Type.String(), col.Doc, col.Unit, col.From})
 		}

@@ -37,35 +37,35 @@ func simulateCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			switch {
 			case c.NArg() > 0:
-				return usagef("simulate takes no arguments, got %q", c.Args().First())
+				return usageErrorf("simulate takes no arguments, got %q", c.Args().First())
 			case c.Bool("list-faults"):
 				return printFaults(c)
 			case c.Bool("list-switches"):
 				return printSwitches(c)
 			}
-			if err := setLog(c); err != nil {
+			if err := setLogger(c); err != nil {
 				return err
 			}
-			return simulate(c)
+			return runSimulate(c)
 		},
 	}
 }
 
-func simulate(c *cli.Context) error {
+func runSimulate(c *cli.Context) error {
 	sim, err := newSimulator(c)
 	if err != nil {
 		return err
 	}
 	l, err := new(net.ListenConfig).Listen(c.Context, "tcp", c.String("listen"))
 	if err != nil {
-		return usagef("--listen: %v", err)
+		return usageErrorf("--listen: %v", err)
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(c.App.Writer, "simulator listening on http://%s\n", l.Addr())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }() // ends with Shutdown or Close below
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }() // ends with Shutdown or Close below
 	select {
-	case err = <-served:
+	case err = <-done:
 		return err
 	case <-c.Context.Done():
 	}
@@ -75,7 +75,7 @@ func simulate(c *cli.Context) error {
 	if server.Shutdown(ctx) != nil {
 		_ = server.Close()
 	}
-	if err = <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err = <-done; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	b := sim.Bill()
@@ -96,7 +96,7 @@ func printFaults(c *cli.Context) error {
 func printSwitches(c *cli.Context) error {
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SWITCH\tVALUES (first is the default)\tOPEN QUESTION")
-	for _, s := range simulator.SwitchNames() {
+	for _, s := range simulator.SwitchDocs() {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, strings.Join(s.Values, " "), s.Doc)
 	}
 	return w.Flush()

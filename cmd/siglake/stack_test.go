@@ -25,9 +25,9 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// weather is what becomes of one request. Failures come in pairs: the same
+// scriptedReply is what becomes of one request. Failures come in pairs: the same
 // sight for the client, once billed and once not.
-type weather struct {
+type scriptedReply struct {
 	status int    // 0: no answer
 	body   string // empty under 200: a good answer about every company asked for
 	header [2]string
@@ -36,41 +36,41 @@ type weather struct {
 }
 
 var (
-	fair      = weather{status: 200}
-	failing   = weather{status: 500, body: `{"statusCode":500,"message":"try later"}`}
-	lost      = weather{billed: true} // charged, not delivered
-	lostFree  = weather{}             // not charged, and looks the same
-	unsent    = weather{unsent: true} // not charged, provably
-	cut       = weather{status: 200, body: `{"companies":{"1001":{`, billed: true}
-	page      = weather{status: 502, body: `<html>bad gateway</html>`, billed: true}
-	burst     = weather{status: 429, body: `{"statusCode":429,"message":"slow down"}`}
-	burst200  = weather{status: 200, body: burst.body}
-	hourly    = weather{status: 429, body: `{"statusCode":429,"message":"hourly limit hit. Reset in 600 seconds"}`}
-	daily     = weather{status: 429, body: `{"statusCode":429,"message":"daily limit hit"}`}
-	trial     = weather{status: 429, body: `{"statusCode":429,"message":"trial requests are used up"}`}
-	broke     = weather{status: 402, body: `{"statusCode":402,"message":"not enough credits"}`}
-	nobody    = weather{status: 404, body: `{"statusCode":404,"message":"no match"}`}
-	wall      = weather{status: 403, body: `<html>blocked</html>`, billed: true}
-	badItem   = weather{status: 400, body: `{"statusCode":400,"message":"bad field"}`}
-	illegal   = weather{status: 451, body: `{"statusCode":451,"message":"restricted"}`}
-	teapot    = weather{status: 418, body: `{"statusCode":418,"message":"no coffee"}`}
-	emptyPaid = weather{status: 200, body: `{"companies":{},"creditCharged":0}`, billed: true}
+	reply200      = scriptedReply{status: 200}
+	reply500      = scriptedReply{status: 500, body: `{"statusCode":500,"message":"try later"}`}
+	lostCharged   = scriptedReply{billed: true} // charged, not delivered
+	lostUncharged = scriptedReply{}             // not charged, and looks the same
+	unsent        = scriptedReply{unsent: true} // not charged, provably
+	truncated200  = scriptedReply{status: 200, body: `{"companies":{"1001":{`, billed: true}
+	html502       = scriptedReply{status: 502, body: `<html>bad gateway</html>`, billed: true}
+	burst429      = scriptedReply{status: 429, body: `{"statusCode":429,"message":"slow down"}`}
+	burstUnder200 = scriptedReply{status: 200, body: burst429.body}
+	hourly429     = scriptedReply{status: 429, body: `{"statusCode":429,"message":"hourly limit hit. Reset in 600 seconds"}`}
+	daily429      = scriptedReply{status: 429, body: `{"statusCode":429,"message":"daily limit hit"}`}
+	trial429      = scriptedReply{status: 429, body: `{"statusCode":429,"message":"trial requests are used up"}`}
+	noCredits402  = scriptedReply{status: 402, body: `{"statusCode":402,"message":"not enough credits"}`}
+	noMatch404    = scriptedReply{status: 404, body: `{"statusCode":404,"message":"no match"}`}
+	html403       = scriptedReply{status: 403, body: `<html>blocked</html>`, billed: true}
+	badItem400    = scriptedReply{status: 400, body: `{"statusCode":400,"message":"bad field"}`}
+	restricted451 = scriptedReply{status: 451, body: `{"statusCode":451,"message":"restricted"}`}
+	reply418      = scriptedReply{status: 418, body: `{"statusCode":418,"message":"no coffee"}`}
+	emptyCharged  = scriptedReply{status: 200, body: `{"companies":{},"creditCharged":0}`, billed: true}
 )
 
-// sky is a network that plays weather, then is fair.
-type sky struct {
-	mu    sync.Mutex
-	ahead []weather
-	sent  []time.Time
-	bills map[json.Number]int // by company: requests that were billed for it
+// scriptedNet is a network that plays weather, then is fair.
+type scriptedNet struct {
+	mu     sync.Mutex
+	script []scriptedReply
+	sent   []time.Time
+	billed map[json.Number]int // by company: requests that were billed for it
 }
 
-func (s *sky) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *scriptedNet) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := fair
-	if len(s.ahead) > 0 {
-		now, s.ahead = s.ahead[0], s.ahead[1:]
+	now := reply200
+	if len(s.script) > 0 {
+		now, s.script = s.script[0], s.script[1:]
 	}
 	s.sent = append(s.sent, time.Now())
 	var asked struct{ CompanyIDs []json.Number }
@@ -80,7 +80,7 @@ func (s *sky) RoundTrip(r *http.Request) (*http.Response, error) {
 	good := now.status == 200 && now.body == ""
 	if now.billed || good {
 		for _, id := range asked.CompanyIDs {
-			s.bills[id]++
+			s.billed[id]++
 		}
 	}
 	if now.unsent {
@@ -106,20 +106,20 @@ func (s *sky) RoundTrip(r *http.Request) (*http.Response, error) {
 // stack is what a paid call goes through, under a sky, with a journal in dir.
 type stack struct {
 	pipeline.Fetcher
-	sky     *sky
-	journal *journal.Journal
-	run     *journal.Run
-	close   func() error
+	net    *scriptedNet
+	ledger *journal.Ledger
+	run    *journal.Run
+	close  func() error
 }
 
-func newStack(dir string, ahead []weather, patience time.Duration, budget signals.BudgetConfig) (*stack, error) {
-	s := &stack{sky: &sky{ahead: ahead, bills: map[json.Number]int{}}}
-	client, err := signals.New(signals.Config{BaseURL: "https://api.test", Key: signals.NewKey(canary), Transport: s.sky})
+func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget signals.BudgetConfig) (*stack, error) {
+	s := &stack{net: &scriptedNet{script: script, billed: map[json.Number]int{}}}
+	client, err := signals.New(signals.Config{BaseURL: "https://api.test", Key: signals.NewKey(canary), Transport: s.net})
 	if err != nil {
 		return nil, err
 	}
-	plan, _ := quota.PlanNamed("scale")
-	governor, err := quota.Open(quota.Config{Plan: plan, MaxWait: patience})
+	plan, _ := quota.PlanByName("scale")
+	limiter, err := quota.Open(quota.Config{Plan: plan, MaxWait: maxWait})
 	if err != nil {
 		return nil, err
 	}
@@ -127,15 +127,15 @@ func newStack(dir string, ahead []weather, patience time.Duration, budget signal
 	if err != nil {
 		return nil, err
 	}
-	s.journal, err = journal.Open(context.Background(), store, journal.Options{Decode: decodeAgain})
+	s.ledger, err = journal.Open(context.Background(), store, journal.Options{Decode: decodeRecorded})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	s.close = func() error { return errors.Join(s.journal.Close(), store.Close(), governor.Close()) }
-	if s.run, err = s.journal.Begin(journal.Begin{ID: "run-1", Session: 1}); err != nil {
+	s.close = func() error { return errors.Join(s.ledger.Close(), store.Close(), limiter.Close()) }
+	if s.run, err = s.ledger.BeginRun(journal.RunStart{ID: "run-1", Session: 1}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.Fetcher = newFetcher(patience, client, s.journal, governor, budget)
+	s.Fetcher = newFetcher(maxWait, client, s.ledger, limiter, budget)
 	return s, nil
 }
 
@@ -144,15 +144,15 @@ func newStack(dir string, ahead []weather, patience time.Duration, budget signal
 // its channels belong to where they were made.
 func journalDir(t *testing.T) string {
 	t.Helper()
-	first.Do(func() {
-		if err := weatherthrough(t.TempDir(), nil, []int{1}, 0, 0); err != nil {
+	warmUp.Do(func() {
+		if err := runScript(t.TempDir(), nil, []int{1}, 0, 0); err != nil {
 			t.Fatal(err)
 		}
 	})
 	return t.TempDir()
 }
 
-var first sync.Once
+var warmUp sync.Once
 
 // companies is a batch about n of them.
 func companies(id string, n int) *pipeline.Batch {
@@ -168,19 +168,19 @@ func companies(id string, n int) *pipeline.Batch {
 
 // TestStackProperties plays random weather against the whole stack.
 func TestStackProperties(t *testing.T) {
-	kinds := []weather{fair, fair, fair, failing, lost, lostFree, unsent, cut, page, burst, hourly, daily, trial, broke, badItem, badItem, nobody, wall, teapot, illegal, burst200, emptyPaid}
+	kinds := []scriptedReply{reply200, reply200, reply200, reply500, lostCharged, lostUncharged, unsent, truncated200, html502, burst429, hourly429, daily429, trial429, noCredits402, badItem400, badItem400, noMatch404, html403, reply418, restricted451, burstUnder200, emptyCharged}
 	parent := journalDir(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		ahead := rapid.SliceOfN(rapid.SampledFrom(kinds), 0, 30).Draw(rt, "ahead")
+		script := rapid.SliceOfN(rapid.SampledFrom(kinds), 0, 30).Draw(rt, "ahead")
 		sizes := rapid.SliceOfN(rapid.IntRange(1, 9), 1, 6).Draw(rt, "sizes")
-		patience := rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 48 * time.Hour}).Draw(rt, "patience")
+		maxWait := rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 48 * time.Hour}).Draw(rt, "patience")
 		budget := rapid.SampledFrom([]int64{0, 40, 1000}).Draw(rt, "budget")
 		dir, err := os.MkdirTemp(parent, "journal-*")
 		if err != nil {
 			rt.Fatal(err)
 		}
 		synctest.Test(t, func(*testing.T) { // rapid's failures are panics, which have to stay outside
-			err = weatherthrough(dir, ahead, sizes, patience, budget)
+			err = runScript(dir, script, sizes, maxWait, budget)
 		})
 		if err != nil {
 			rt.Fatal(err)
@@ -188,10 +188,10 @@ func TestStackProperties(t *testing.T) {
 	})
 }
 
-// weatherthrough sends batches through a stack and says what must never come
+// runScript sends batches through a stack and says what must never come
 // of it.
-func weatherthrough(dir string, ahead []weather, sizes []int, patience time.Duration, budget int64) (err error) {
-	s, err := newStack(dir, ahead, patience, signals.BudgetConfig{Credits: budget})
+func runScript(dir string, script []scriptedReply, sizes []int, maxWait time.Duration, budget int64) (err error) {
+	s, err := newStack(dir, script, maxWait, signals.BudgetConfig{Credits: budget})
 	if err != nil {
 		return err
 	}
@@ -200,13 +200,13 @@ func weatherthrough(dir string, ahead []weather, sizes []int, patience time.Dura
 	var doubts []string
 	for n, size := range sizes {
 		b := companies(fmt.Sprintf("%06d", n+1), size)
-		before := len(s.sky.sent)
-		clear(s.sky.bills)
+		before := len(s.net.sent)
+		clear(s.net.billed)
 		reply, stopped := s.Fetch(context.Background(), b)
 		if len(reply.Items) != size {
 			return fmt.Errorf("%d items, want %d", len(reply.Items), size)
 		}
-		if made := len(s.sky.sent) - before; made != len(reply.Calls) {
+		if made := len(s.net.sent) - before; made != len(reply.Calls) {
 			return fmt.Errorf("%d calls reported, %d made", len(reply.Calls), made)
 		}
 		for _, c := range reply.Calls {
@@ -214,18 +214,18 @@ func weatherthrough(dir string, ahead []weather, sizes []int, patience time.Dura
 				return fmt.Errorf("call %s: outcome %q, seen before %v", c.ID, c.Outcome, seen[c.ID])
 			}
 			seen[c.ID] = true
-			if c.Outcome == pipeline.Ambiguous {
+			if c.Outcome == pipeline.InDoubt {
 				doubts = append(doubts, c.ID)
 			}
 		}
 		for i, item := range reply.Items {
-			if !slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Rejected, schema.Restricted, schema.Held, schema.Deferred}, item.Status) {
+			if !slices.Contains([]schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Rejected, schema.Restricted, schema.InDoubt, schema.Deferred}, item.Status) {
 				return fmt.Errorf("item %d: status %q", i, item.Status)
 			}
 			if item.Status == schema.Enriched && item.Entity.ID != b.Items[i].Account.ID {
 				return fmt.Errorf("item %d has the answer of %s", i, item.Entity.ID)
 			}
-			billed := s.sky.bills[json.Number(b.Items[i].Account.ID)]
+			billed := s.net.billed[json.Number(b.Items[i].Account.ID)]
 			if billed > 1 {
 				return fmt.Errorf("item %d was billed %d times", i, billed)
 			}
@@ -238,13 +238,13 @@ func weatherthrough(dir string, ahead []weather, sizes []int, patience time.Dura
 		}
 	}
 	var noted []string
-	for _, c := range s.journal.Doubts() {
+	for _, c := range s.ledger.CallsInDoubt() {
 		noted = append(noted, c.ID)
 	}
 	if len(s.run.Calls) != len(seen) || !slices.Equal(noted, doubts) {
 		return fmt.Errorf("the journal has %d calls, in doubt %q; made were %d, in doubt %q", len(s.run.Calls), noted, len(seen), doubts)
 	}
-	if most := s.run.Spent(); budget > 0 && most > budget {
+	if most := s.run.MaxCost(); budget > 0 && most > budget {
 		return fmt.Errorf("%d credits may be spent, of a budget of %d", most, budget)
 	}
 	return nil
@@ -253,7 +253,7 @@ func weatherthrough(dir string, ahead []weather, sizes []int, patience time.Dura
 // TestRefusedPart: when a budget cuts a batch, and one part is refused for what
 // is in it, the other part, which is paid for, is not asked again.
 func TestRefusedPart(t *testing.T) {
-	s, err := newStack(t.TempDir(), []weather{fair, badItem}, 0, signals.BudgetConfig{Credits: 18})
+	s, err := newStack(t.TempDir(), []scriptedReply{reply200, badItem400}, 0, signals.BudgetConfig{Credits: 18})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,32 +272,32 @@ func TestRefusedPart(t *testing.T) {
 // TestStackRefusals: what the four flavours of 429 lead to, by the patience of
 // the run. The first call is made at half past ten in the evening, UTC.
 func TestStackRefusals(t *testing.T) {
-	told := func(w weather, header, text string) weather {
+	withHeader := func(w scriptedReply, header, text string) scriptedReply {
 		w.header = [2]string{header, text}
 		return w
 	}
 	const second, minute, hour = time.Second, time.Minute, time.Hour
 	for _, tt := range []struct {
 		name     string
-		ahead    []weather
+		ahead    []scriptedReply
 		patience time.Duration
 		calls    int
 		took     time.Duration // give or take a back-off of at most 3 s in all
 		stop     pipeline.StopKind
 		back     time.Duration // RetryAt after the beginning; 0 none
 	}{
-		{"burst", []weather{burst, burst}, 0, 3, 0, "", 0},
-		{"burst, told how long", []weather{told(burst, "Retry-After", "7")}, 0, 2, 7 * second, "", 0},
-		{"burst, told a date", []weather{told(burst, "Retry-After", "Sat, 01 Jan 2000 22:30:09 GMT")}, 0, 2, 9 * second, "", 0},
-		{"burst, told longer than a minute", []weather{told(burst, "Retry-After", "600")}, hour, 2, 600 * second, "", 0},
-		{"burst, told too long", []weather{told(burst, "Retry-After", "7200")}, hour, 1, 0, pipeline.StopQuota, 2 * hour},
-		{"hour", []weather{hourly}, hour, 2, 600 * second, "", 0},
-		{"hour, beyond patience", []weather{hourly}, minute, 1, 0, pipeline.StopQuota, 601 * second},
-		{"hour, twice", []weather{hourly, hourly}, hour, 3, 1201 * second, "", 0},
-		{"hour, without end", slices.Repeat([]weather{hourly}, 9), hour, 5, 4 * 601 * second, pipeline.StopQuota, 4*601*second + 600*second},
-		{"day", []weather{daily}, 48 * hour, 2, 90 * minute, "", 0},
-		{"day, beyond patience", []weather{daily}, hour, 1, 0, pipeline.StopQuota, 90 * minute},
-		{"trial", []weather{trial}, 48 * hour, 1, 0, pipeline.StopAuth, 0},
+		{"burst", []scriptedReply{burst429, burst429}, 0, 3, 0, "", 0},
+		{"burst, told how long", []scriptedReply{withHeader(burst429, "Retry-After", "7")}, 0, 2, 7 * second, "", 0},
+		{"burst, told a date", []scriptedReply{withHeader(burst429, "Retry-After", "Sat, 01 Jan 2000 22:30:09 GMT")}, 0, 2, 9 * second, "", 0},
+		{"burst, told longer than a minute", []scriptedReply{withHeader(burst429, "Retry-After", "600")}, hour, 2, 600 * second, "", 0},
+		{"burst, told too long", []scriptedReply{withHeader(burst429, "Retry-After", "7200")}, hour, 1, 0, pipeline.StopQuota, 2 * hour},
+		{"hour", []scriptedReply{hourly429}, hour, 2, 600 * second, "", 0},
+		{"hour, beyond patience", []scriptedReply{hourly429}, minute, 1, 0, pipeline.StopQuota, 601 * second},
+		{"hour, twice", []scriptedReply{hourly429, hourly429}, hour, 3, 1201 * second, "", 0},
+		{"hour, without end", slices.Repeat([]scriptedReply{hourly429}, 9), hour, 5, 4 * 601 * second, pipeline.StopQuota, 4*601*second + 600*second},
+		{"day", []scriptedReply{daily429}, 48 * hour, 2, 90 * minute, "", 0},
+		{"day, beyond patience", []scriptedReply{daily429}, hour, 1, 0, pipeline.StopQuota, 90 * minute},
+		{"trial", []scriptedReply{trial429}, 48 * hour, 1, 0, pipeline.StopAuth, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := journalDir(t)
@@ -339,9 +339,9 @@ func TestClosedWindow(t *testing.T) {
 	dir := journalDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Hour) // from midnight
-		slow := failing
+		slow := reply500
 		slow.header = [2]string{"Retry-After", "50"}
-		s, err := newStack(dir, []weather{slow, daily}, time.Hour, signals.BudgetConfig{})
+		s, err := newStack(dir, []scriptedReply{slow, daily429}, time.Hour, signals.BudgetConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}

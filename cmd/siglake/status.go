@@ -28,14 +28,14 @@ func statusCommand() *cli.Command {
 		}, storeFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("status takes no arguments, got %q", c.Args().First())
+				return usageErrorf("status takes no arguments, got %q", c.Args().First())
 			}
-			s, err := openExisting(c, onlooker)
+			l, err := openExistingLake(c, readOnly)
 			if err != nil {
 				return err
 			}
-			defer s.close() //nolint:errcheck // nothing was written
-			return printStatus(c, s)
+			defer l.close() //nolint:errcheck // nothing was written
+			return printStatus(c, l)
 		},
 	}
 }
@@ -45,10 +45,10 @@ type lakeStatus struct {
 	Lake       string      `json:"lake"`
 	Runs       []runStatus `json:"runs"` // oldest first
 	Credits    int64       `json:"credits"`
-	Most       int64       `json:"credits_most"` // with all that is unsettled
-	Unsettled  unsettled   `json:"unsettled"`
+	MaxCost    int64       `json:"credits_most"` // with all that is unsettled
+	Liability  liability   `json:"unsettled"`
 	Unfinished string      `json:"unfinished_run,omitempty"`
-	Deferred   int64       `json:"deferred_lines"` // still open: what each command's newest run left
+	OpenLines  int64       `json:"deferred_lines"` // still open: what each command's newest run left
 	Reopened   bool        `json:"reopened"`       // something may be asked again that was in doubt
 	Next       []string    `json:"next"`           // commands that there is a reason for
 
@@ -64,100 +64,100 @@ type runStatus struct {
 	Generation int64     `json:"generation,omitempty"`
 	Calls      int       `json:"calls"`
 	Credits    int64     `json:"credits"`
-	Unsettled  unsettled `json:"unsettled"`
+	Liability  liability `json:"unsettled"`
 	Deferred   int64     `json:"deferred_lines"`
 	Open       int64     `json:"open_lines"`
-	Held       int64     `json:"held_lines"`
+	InDoubt    int64     `json:"held_lines"`
 	List       string    `json:"list"`
 	Service    string    `json:"service"` // the command that began it
 }
 
-// unsettled is journal.Unsettled for machines.
-type unsettled struct {
-	Unknown  span `json:"unknown_charges"`
-	Doubts   span `json:"in_doubt"`
-	Released span `json:"decided_released"`
-	Lost     span `json:"decided_accepted_loss"`
-	decided  span
+// liability is journal.Liability for machines.
+type liability struct {
+	UnknownCharge share `json:"unknown_charges"`
+	InDoubt       share `json:"in_doubt"`
+	Retry         share `json:"decided_released"`
+	WrittenOff    share `json:"decided_accepted_loss"`
+	decided       share
 }
 
-type span struct {
-	Calls int   `json:"calls"`
-	Most  int64 `json:"credits_most"`
+type share struct {
+	Calls   int   `json:"calls"`
+	MaxCost int64 `json:"credits_most"`
 }
 
-func unsettledOf(u journal.Unsettled) unsettled {
-	return unsettled{Unknown: span(u.Unknown), Doubts: span(u.Doubts), Released: span(u.Released), Lost: span(u.Lost), decided: span(u.Decided)}
+func newLiability(u journal.Liability) liability {
+	return liability{UnknownCharge: share(u.UnknownCharge), InDoubt: share(u.InDoubt), Retry: share(u.Retry), WrittenOff: share(u.WrittenOff), decided: share(u.Decided)}
 }
 
 // status sums the journal up.
-func (s *state) status() *lakeStatus {
-	all := s.journal.Unsettled(nil)
-	l := &lakeStatus{Lake: s.lake, Runs: []runStatus{}, Unsettled: unsettledOf(all), Next: []string{}}
-	runs := s.journal.Runs()
+func (l *lake) status() *lakeStatus {
+	total := l.ledger.Liability(nil)
+	status := &lakeStatus{Lake: l.uri, Runs: []runStatus{}, Liability: newLiability(total), Next: []string{}}
+	runs := l.ledger.Runs()
 	newest := map[string]*journal.Run{} // of each command
 	for _, r := range runs {
-		newest[r.Command] = r
+		newest[r.CommandDigest] = r
 	}
 	for _, r := range runs {
-		line := runStatus{Run: r.ID, State: s.runState(r), Calls: len(r.Calls), Credits: chargedOf(r), Unsettled: unsettledOf(s.journal.Unsettled(r)), List: r.URI, Service: wordOr(r.Settings[serviceSetting], "run")}
+		line := runStatus{Run: r.ID, State: l.runState(r), Calls: len(r.Calls), Credits: chargedCredits(r), Liability: newLiability(l.ledger.Liability(r)), List: r.URI, Service: orDefault(r.Settings[serviceSetting], "run")}
 		if line.Service == visitorsName {
 			line.List = r.Settings["domain"]
 		}
-		if r.Done != nil {
-			line.Generation, line.Deferred, line.Held = r.Done.Generation, r.Done.Deferred, r.Done.Held
-			if newest[r.Command] == r && stillAsked(r) {
+		if r.Published != nil {
+			line.Generation, line.Deferred, line.InDoubt = r.Published.Generation, r.Published.Deferred, r.Published.Held
+			if newest[r.CommandDigest] == r && windowOpen(r) {
 				line.Open = line.Deferred
 			}
 		}
-		l.Runs = append(l.Runs, line)
-		l.Credits += line.Credits
-		l.Deferred += line.Open
+		status.Runs = append(status.Runs, line)
+		status.Credits += line.Credits
+		status.OpenLines += line.Open
 	}
-	l.Most = l.Credits + all.Most
-	l.Reopened = s.reopened() != nil
+	status.MaxCost = status.Credits + total.MaxCost
+	status.Reopened = l.reopenedRun() != nil
 	if len(runs) > 0 {
 		last := runs[len(runs)-1]
-		if last.Done == nil {
-			l.Unfinished = last.ID
+		if last.Published == nil {
+			status.Unfinished = last.ID
 		}
-		if last.Done == nil || last.Left() && stillAsked(last) || l.Reopened {
-			l.Next = append(l.Next, "siglake resume --lake "+s.lake)
+		if last.Published == nil || last.HasUnaskedLines() && windowOpen(last) || status.Reopened {
+			status.Next = append(status.Next, "siglake resume --lake "+l.uri)
 		}
 	}
-	if all.Doubts.Calls > 0 {
-		l.Next = append(l.Next, "siglake held list --lake "+s.lake)
+	if total.InDoubt.Calls > 0 {
+		status.Next = append(status.Next, "siglake held list --lake "+l.uri)
 	}
-	return l
+	return status
 }
 
-func printStatus(c *cli.Context, s *state) error {
-	l := s.status()
+func printStatus(c *cli.Context, l *lake) error {
+	status := l.status()
 	var err error
-	if l.Generations, l.Earlier, err = s.generations(c.Context, 20); err != nil {
+	if status.Generations, status.Earlier, err = l.generations(c.Context, 20); err != nil {
 		return &exitError{storageCode(err), err}
 	}
 	if c.Bool("json") {
-		return printJSON(c, l)
+		return printJSON(c, status)
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST")
-	for _, r := range l.Runs {
+	for _, r := range status.Runs {
 		generation, deferred := "-", "-"
 		if r.Generation > 0 {
 			generation, deferred = fmt.Sprint(r.Generation), thousands(r.Open)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, thousands(int64(r.Calls)), thousands(r.Credits),
-			spanText(r.Unsettled.Unknown), spanText(r.Unsettled.Doubts), spanText(r.Unsettled.decided), deferred, r.Service, r.List)
+			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.decided), deferred, r.Service, r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "\n%s, %s\n", counted(len(l.Runs), "run"), l.totalText())
-	for _, next := range l.Next {
+	fmt.Fprintf(c.App.Writer, "\n%s, %s\n", countText(len(status.Runs), "run"), status.totalText())
+	for _, next := range status.Next {
 		fmt.Fprintf(c.App.Writer, "  Next: %s\n", next)
 	}
-	return l.printGenerations(c.App.Writer)
+	return status.printGenerations(c.App.Writer)
 }
 
 // generationStatus is one publication: a run, or a compaction, which asks and
@@ -174,17 +174,17 @@ type generationStatus struct {
 
 // generations are the newest publications, newest first, at most so many, and
 // how many there are before them.
-func (s *state) generations(ctx context.Context, most int) (all []generationStatus, earlier int64, err error) {
-	i, err := sinks.Inspect(ctx, s.lake, s.options)
+func (l *lake) generations(ctx context.Context, maxCount int) (all []generationStatus, earlier int64, err error) {
+	inspector, err := sinks.Inspect(ctx, l.uri, l.options)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer i.Close() //nolint:errcheck // it was only read
-	for m, err := range i.Generations(ctx) {
+	defer inspector.Close() //nolint:errcheck // it was only read
+	for m, err := range inspector.Generations(ctx) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if len(all) == most {
+		if len(all) == maxCount {
 			return all, m.Generation, nil
 		}
 		g := generationStatus{
@@ -198,34 +198,34 @@ func (s *state) generations(ctx context.Context, most int) (all []generationStat
 	return all, 0, nil
 }
 
-func (l *lakeStatus) printGenerations(out io.Writer) error {
-	if len(l.Generations) == 0 {
+func (s *lakeStatus) printGenerations(out io.Writer) error {
+	if len(s.Generations) == 0 {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tFINISHED")
-	for _, g := range l.Generations {
+	for _, g := range s.Generations {
 		files := thousands(int64(g.Files))
 		if g.Replaces > 0 {
 			files += " for " + thousands(int64(g.Replaces))
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, thousands(g.Rows), g.Finished.Format("2006-01-02 15:04 UTC"))
 	}
-	if l.Earlier > 0 {
-		fmt.Fprintf(w, "and %s earlier ones\n", thousands(l.Earlier))
+	if s.Earlier > 0 {
+		fmt.Fprintf(w, "and %s earlier ones\n", thousands(s.Earlier))
 	}
 	return w.Flush()
 }
 
-func kindText(k pipeline.Kind) string {
-	if k == pipeline.OfRun {
+func kindText(k pipeline.GenerationKind) string {
+	if k == pipeline.RunGeneration {
 		return "run"
 	}
 	return string(k)
 }
 
-// chargedOf is what the API stated for a run's calls.
-func chargedOf(r *journal.Run) (credits int64) {
+// chargedCredits is what the API stated for a run's calls.
+func chargedCredits(r *journal.Run) (credits int64) {
 	for _, call := range r.Calls {
 		credits += max(call.Credits, 0)
 	}
@@ -233,45 +233,45 @@ func chargedOf(r *journal.Run) (credits int64) {
 }
 
 // totalText is the bill of all runs, and what is not known of it.
-func (l *lakeStatus) totalText() string {
-	text := thousands(l.Credits) + " credits"
-	if l.Most > l.Credits {
-		text = fmt.Sprintf("%s to %s credits", thousands(l.Credits), thousands(l.Most))
+func (s *lakeStatus) totalText() string {
+	text := thousands(s.Credits) + " credits"
+	if s.MaxCost > s.Credits {
+		text = fmt.Sprintf("%s to %s credits", thousands(s.Credits), thousands(s.MaxCost))
 	}
 	for _, part := range []struct {
-		span
+		share
 		noun, text string
 	}{
-		{l.Unsettled.Unknown, "answered call", "whose charge is unknown, 0 to %s: compare the account's usage"},
-		{l.Unsettled.Doubts, "call", "in doubt, 0 to %s"},
-		{l.Unsettled.Released, "call", "released to be asked again and perhaps charged, 0 to %s"},
-		{l.Unsettled.Lost, "call", "accepted as lost and perhaps charged, 0 to %s"},
+		{s.Liability.UnknownCharge, "answered call", "whose charge is unknown, 0 to %s: compare the account's usage"},
+		{s.Liability.InDoubt, "call", "in doubt, 0 to %s"},
+		{s.Liability.Retry, "call", "released to be asked again and perhaps charged, 0 to %s"},
+		{s.Liability.WrittenOff, "call", "accepted as lost and perhaps charged, 0 to %s"},
 	} {
 		if part.Calls > 0 {
-			text += fmt.Sprintf("\n  %s "+part.text, counted(part.Calls, part.noun), thousands(part.Most))
+			text += fmt.Sprintf("\n  %s "+part.text, countText(part.Calls, part.noun), thousands(part.MaxCost))
 		}
 	}
-	if l.Deferred > 0 {
-		text += fmt.Sprintf("\n  %s not asked about yet", counted(int(l.Deferred), "line"))
+	if s.OpenLines > 0 {
+		text += fmt.Sprintf("\n  %s not asked about yet", countText(int(s.OpenLines), "line"))
 	}
 	return text
 }
 
-func (s *state) runState(r *journal.Run) string {
+func (l *lake) runState(r *journal.Run) string {
 	switch {
-	case r.Done != nil && r.Done.Outcome == pipeline.InDoubt && len(s.journal.Waits(r)) == 0:
+	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(l.ledger.UndecidedCalls(r)) == 0:
 		return "held, decided"
-	case r.Done != nil:
-		return string(r.Done.Outcome)
-	case r.Staged != nil:
+	case r.Published != nil:
+		return string(r.Published.Outcome)
+	case r.Prepared != nil:
 		return "being published"
 	}
 	return "unfinished"
 }
 
-func spanText(s span) string {
+func shareText(s share) string {
 	if s.Calls == 0 {
 		return "-"
 	}
-	return "0 to " + thousands(s.Most)
+	return "0 to " + thousands(s.MaxCost)
 }

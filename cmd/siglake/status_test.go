@@ -11,10 +11,10 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
-// status is what status --json says of the rig's lake.
-func (r *rig) status() (l lakeStatus) {
+// statusJSON is what status --json says of the rig's lake.
+func (r *rig) statusJSON() (l lakeStatus) {
 	r.t.Helper()
-	r.decode([]byte(r.command(exitComplete, "status", "--json")), &l)
+	r.decode([]byte(r.mustExit(exitComplete, "status", "--json")), &l)
 	for i, g := range l.Generations {
 		if want := int64(len(l.Generations) - i); g.Generation != want || g.Kind != "run" || g.Files == 0 || g.Rows == 0 {
 			r.t.Errorf("status --json: generation %+v, want the files of run %d", g, want)
@@ -30,60 +30,60 @@ func (r *rig) status() (l lakeStatus) {
 // TestStatus: what is open is what the newest run left, and what can be done
 // about it is named.
 func TestStatus(t *testing.T) {
-	oneDay(t)
+	freezeDay(t)
 	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
-	list, flags := domains(300), append([]string{"--concurrency", "1", "--batch-size", "50"}, plain...)
+	list, flags := domainLines(300), append([]string{"--concurrency", "1", "--batch-size", "50"}, baseFlags...)
 	resume, held := "siglake resume --lake "+r.lake, "siglake held list --lake "+r.lake
 
 	r.run(list, append([]string{"--max-credits", "700"}, flags...)...)
-	first, ceiling := r.manifest, r.manifest.Credits.AmbiguousCeiling
+	first, ceiling := r.manifest, r.manifest.Credits.InDoubtCeiling
 	left := first.Accounts.ByStatus["deferred"]
 	if left == 0 || ceiling == 0 {
 		t.Fatalf("%d lines left, %d credits in doubt: the test shows nothing", left, ceiling)
 	}
-	lost := unsettled{Doubts: span{1, ceiling}}
-	ignore := cmpopts.IgnoreUnexported(unsettled{})
+	lost := liability{InDoubt: share{1, ceiling}}
+	ignore := cmpopts.IgnoreUnexported(liability{})
 	line := runStatus{
-		Run: first.Run.ID, State: "held", Generation: 1, Calls: int(first.Calls.Total), Credits: first.Credits.Charged, Unsettled: lost,
-		Deferred: left, Open: left, Held: 50, List: "-", Service: "run",
+		Run: first.Run.ID, State: "held", Generation: 1, Calls: int(first.Calls.Total), Credits: first.Credits.Charged, Liability: lost,
+		Deferred: left, Open: left, InDoubt: 50, List: "-", Service: "run",
 	}
 	want := lakeStatus{
-		Lake: r.lake, Runs: []runStatus{line}, Credits: line.Credits, Most: line.Credits + ceiling, Unsettled: lost, Deferred: left, Next: []string{resume, held},
+		Lake: r.lake, Runs: []runStatus{line}, Credits: line.Credits, MaxCost: line.Credits + ceiling, Liability: lost, OpenLines: left, Next: []string{resume, held},
 	}
-	if diff := cmp.Diff(want, r.status(), ignore); diff != "" {
+	if diff := cmp.Diff(want, r.statusJSON(), ignore); diff != "" {
 		t.Errorf("status --json after the first run (-want +got):\n%s", diff)
 	}
 
-	r.visit(list, append([]string{"--max-credits", "unlimited"}, flags...)...)
+	r.rerun(list, append([]string{"--max-credits", "unlimited"}, flags...)...)
 	second := r.manifest
 	line.Open = 0
 	want.Runs = []runStatus{line, {
-		Run: second.Run.ID, State: "held", Generation: 2, Calls: int(second.Calls.Total), Credits: second.Credits.Charged, Held: 50, List: "-", Service: "run",
+		Run: second.Run.ID, State: "held", Generation: 2, Calls: int(second.Calls.Total), Credits: second.Credits.Charged, InDoubt: 50, List: "-", Service: "run",
 	}}
 	want.Credits += second.Credits.Charged
-	want.Most += second.Credits.Charged
-	want.Deferred, want.Next = 0, []string{held}
-	if diff := cmp.Diff(want, r.status(), ignore); diff != "" {
+	want.MaxCost += second.Credits.Charged
+	want.OpenLines, want.Next = 0, []string{held}
+	if diff := cmp.Diff(want, r.statusJSON(), ignore); diff != "" {
 		t.Errorf("status --json after the second run (-want +got):\n%s", diff)
 	}
-	if text := r.command(exitComplete, "status"); !strings.Contains(text, "2 runs, ") || !strings.Contains(text, "1 call in doubt") || !strings.Contains(text, "Next: "+held) || strings.Contains(text, "not asked about") {
+	if text := r.mustExit(exitComplete, "status"); !strings.Contains(text, "2 runs, ") || !strings.Contains(text, "1 call in doubt") || !strings.Contains(text, "Next: "+held) || strings.Contains(text, "not asked about") {
 		t.Errorf("status:\n%s", text)
 	}
 
-	var done decided
-	r.decode([]byte(r.command(exitComplete, "held", "retry", "--json")), &done)
-	name := first.Run.ID + "/" + first.Held[0].Call
-	if diff := cmp.Diff(decided{Decision: "released", Calls: []string{name}, Most: ceiling}, done); diff != "" {
+	var done decisionReport
+	r.decode([]byte(r.mustExit(exitComplete, "held", "retry", "--json")), &done)
+	name := first.Run.ID + "/" + first.InDoubt[0].Call
+	if diff := cmp.Diff(decisionReport{Decision: "released", Calls: []string{name}, MaxCost: ceiling}, done); diff != "" {
 		t.Errorf("held retry --json (-want +got):\n%s", diff)
 	}
-	want.Unsettled = unsettled{Released: span{1, ceiling}}
+	want.Liability = liability{Retry: share{1, ceiling}}
 	want.Runs[0].State, want.Runs[1].State = "held, decided", "held, decided"
-	want.Runs[0].Unsettled, want.Reopened, want.Next = want.Unsettled, true, []string{resume}
-	if diff := cmp.Diff(want, r.status(), ignore); diff != "" {
+	want.Runs[0].Liability, want.Reopened, want.Next = want.Liability, true, []string{resume}
+	if diff := cmp.Diff(want, r.statusJSON(), ignore); diff != "" {
 		t.Errorf("status --json after held retry (-want +got):\n%s", diff)
 	}
-	var none decided
-	if raw := r.command(exitComplete, "held", "accept-loss", "--json"); json.Unmarshal([]byte(raw), &none) != nil || none.Calls == nil || len(none.Calls) != 0 {
+	var none decisionReport
+	if raw := r.mustExit(exitComplete, "held", "accept-loss", "--json"); json.Unmarshal([]byte(raw), &none) != nil || none.Calls == nil || len(none.Calls) != 0 {
 		t.Errorf("held accept-loss --json with nothing in doubt: %s", raw)
 	}
 }

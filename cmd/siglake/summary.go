@@ -17,15 +17,15 @@ import (
 // printSummary is the closing word of a run, for people.
 func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	took := m.Run.Finished.Sub(m.Run.Started).Round(100 * time.Millisecond)
-	world := ""
+	simulated := ""
 	if m.Run.Simulated {
-		world = ", simulated"
+		simulated = ", simulated"
 	}
 	outcome := outcomeText(m.Run.Outcome)
 	if n := m.Credits.UnknownCalls; n > 0 {
-		outcome += fmt.Sprintf(", %s unknown,", counted(int(n), "charge"))
+		outcome += fmt.Sprintf(", %s unknown,", countText(int(n), "charge"))
 	}
-	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, world)
+	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
 	if text := mappingText(m.Input.Mapping); text != "" {
 		fmt.Fprintf(w, "  List          read as %s\n", text)
 	}
@@ -39,9 +39,9 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		row("Events", m.Events.Returned, eventText(m))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Products)) {
-		row(productNames[name][0], m.Products[name], productNames[name][1])
+		row(productLabels[name][0], m.Products[name], productLabels[name][1])
 	}
-	row("Credits", m.Credits.Charged, creditText(m))
+	row("Credits", m.Credits.Charged, chargeText(m))
 	var bytes, rows int64
 	for _, f := range m.Files {
 		bytes += f.Bytes
@@ -53,21 +53,21 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
 			thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
 	}
-	if a := m.Account; a != nil && a.Moved != nil {
-		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", credits(*a.Moved), accountText(a))
+	if a := m.Reconciliation; a != nil && a.Change != nil {
+		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", creditsText(*a.Change), accountText(a))
 	}
 	if p := m.Pages; p != nil {
 		more := "there may be more"
-		if p.Ended {
+		if p.Exhausted {
 			more = "there are no more"
 		}
-		fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.About, thousands(p.Results), thousands(p.Before), more)
+		fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.Subject, thousands(p.Results), thousands(p.PriorResults), more)
 	}
-	if p := m.Pages; p != nil && p.Again > 0 {
-		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", thousands(p.Again))
+	if p := m.Pages; p != nil && p.Repeated > 0 {
+		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", thousands(p.Repeated))
 	}
 	printRejects(w, m)
-	printDoubts(w, lake, m)
+	printInDoubt(w, lake, m)
 	if s := m.Run.Stop; s != nil {
 		fmt.Fprintf(w, "\n  Stopped early: %s\n", s.Reason)
 		if s.Advice != "" {
@@ -90,8 +90,8 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 }
 
-// productNames are what people call products, and where their rows lie.
-var productNames = map[string][2]string{
+// productLabels are what people call products, and where their rows lie.
+var productLabels = map[string][2]string{
 	schema.ProductMatch:     {"Ids", "found by searches, in data/identities"},
 	schema.ProductScore:     {"Scores", "in data/signal_scores"},
 	schema.ProductLookalike: {"Results", "lookalikes, in data/lookalikes"},
@@ -122,17 +122,17 @@ func productQuery(lake string, t schema.Table) string {
 	return fmt.Sprintf("SELECT %s FROM read_parquet('%s/data/%s/*.parquet')%s LIMIT 10", columns[t.Name], strings.ReplaceAll(lake, "'", "''"), t.Name, order[t.Name])
 }
 
-func outcomeText(o pipeline.Outcomes) string {
+func outcomeText(o pipeline.RunOutcome) string {
 	switch o {
-	case pipeline.Complete:
+	case pipeline.RunComplete:
 		return "complete"
-	case pipeline.WithRejects:
+	case pipeline.RunWithRejects:
 		return "complete, with rejected lines"
-	case pipeline.Incomplete:
+	case pipeline.RunDeferred:
 		return "incomplete, some lines were not asked about"
-	case pipeline.InDoubt:
+	case pipeline.RunInDoubt:
 		return "in doubt, some calls may or may not have been charged"
-	case pipeline.Refused:
+	case pipeline.RunRefused:
 		return "refused by the API"
 	}
 	return string(o)
@@ -153,24 +153,24 @@ func callText(m *pipeline.Manifest) string {
 	if m.Calls.Retries > 0 {
 		parts = append(parts, thousands(m.Calls.Retries)+" retries")
 	}
-	if n := m.Calls.ByOutcome[pipeline.Ambiguous]; n > 0 {
+	if n := m.Calls.ByOutcome[pipeline.InDoubt]; n > 0 {
 		parts = append(parts, thousands(n)+" in doubt")
 	}
-	if r := m.Calls.Last; r != nil && r.Day.Limit > 0 {
+	if r := m.Calls.LastRate; r != nil && r.Day.Limit > 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s left today", thousands(r.Day.Left), thousands(r.Day.Limit)))
 	}
 	return strings.Join(parts, " · ")
 }
 
 // accountText says how the account's movement and the bill agree.
-func accountText(a *pipeline.AccountMoves) string {
+func accountText(a *pipeline.Reconciliation) string {
 	switch {
-	case *a.Beyond > 0:
-		return fmt.Sprintf("%s as charged by these calls, and %s that these calls do not explain (others use the account, or the vendor books late)", thousands(a.Explained), thousands(*a.Beyond))
-	case *a.Beyond < 0:
-		return fmt.Sprintf("%s less than these calls were charged: the vendor may book late", thousands(-*a.Beyond))
-	case *a.Moved > a.Explained:
-		return fmt.Sprintf("%s as charged by these calls, the rest by calls in doubt", thousands(a.Explained))
+	case *a.Unmatched > 0:
+		return fmt.Sprintf("%s as charged by these calls, and %s that these calls do not explain (others use the account, or the vendor books late)", thousands(a.Matched), thousands(*a.Unmatched))
+	case *a.Unmatched < 0:
+		return fmt.Sprintf("%s less than these calls were charged: the vendor may book late", thousands(-*a.Unmatched))
+	case *a.Change > a.Matched:
+		return fmt.Sprintf("%s as charged by these calls, the rest by calls in doubt", thousands(a.Matched))
 	}
 	return "as charged by these calls, exactly"
 }
@@ -182,8 +182,8 @@ func eventText(m *pipeline.Manifest) string {
 			parts = append(parts, thousands(n)+" "+string(c))
 		}
 	}
-	if m.Events.Beside > 0 {
-		parts = append(parts, thousands(m.Events.Beside)+" paid for and kept out by the filters")
+	if m.Events.Filtered > 0 {
+		parts = append(parts, thousands(m.Events.Filtered)+" paid for and kept out by the filters")
 	}
 	if m.Events.Duplicate > 0 {
 		parts = append(parts, thousands(m.Events.Duplicate)+" returned twice, kept once")
@@ -191,7 +191,7 @@ func eventText(m *pipeline.Manifest) string {
 	return strings.Join(parts, " · ")
 }
 
-func creditText(m *pipeline.Manifest) string {
+func chargeText(m *pipeline.Manifest) string {
 	parts := []string{"as charged by the API"}
 	type cost struct {
 		signal  string
@@ -211,17 +211,17 @@ func creditText(m *pipeline.Manifest) string {
 	for _, c := range costs[:min(3, len(costs))] {
 		parts = append(parts, thousands(c.credits)+" "+c.signal)
 	}
-	if m.Credits.Beyond > 0 {
-		parts = append(parts, thousands(m.Credits.Beyond)+" more than the returned events explain, spread over them")
+	if m.Credits.Excess > 0 {
+		parts = append(parts, thousands(m.Credits.Excess)+" more than the returned events explain, spread over them")
 	}
-	if m.Credits.Below > 0 {
-		parts = append(parts, thousands(m.Credits.Below)+" less than the returned events explain")
+	if m.Credits.Shortfall > 0 {
+		parts = append(parts, thousands(m.Credits.Shortfall)+" less than the returned events explain")
 	}
 	if m.Credits.UnknownCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus %s whose charge is unknown (at most %s)", counted(int(m.Credits.UnknownCalls), "answered call"), thousands(m.Credits.UnknownCeiling)))
+		parts = append(parts, fmt.Sprintf("plus %s whose charge is unknown (at most %s)", countText(int(m.Credits.UnknownCalls), "answered call"), thousands(m.Credits.UnknownCeiling)))
 	}
-	if m.Credits.AmbiguousCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", thousands(m.Credits.AmbiguousCeiling)))
+	if m.Credits.InDoubtCalls > 0 {
+		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", thousands(m.Credits.InDoubtCeiling)))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -241,39 +241,39 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 	}
 }
 
-// printDoubts lists the calls that hold lines: the run's own, those of earlier
+// printInDoubt lists the calls that hold lines: the run's own, those of earlier
 // runs that wait for a decision, and those that somebody gave up.
-func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
-	var own, earlier, accepted, again, proven []pipeline.Doubt
-	for _, d := range m.Held {
+func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
+	var own, earlier, writtenOff, retried, notCharged []pipeline.InDoubtCall
+	for _, d := range m.InDoubt {
 		switch {
-		case d.Accepted:
-			accepted = append(accepted, d)
-		case d.Decided == pipeline.ProvenFree:
-			proven = append(proven, d)
-		case d.Decided != "":
-			again = append(again, d)
+		case d.WrittenOff:
+			writtenOff = append(writtenOff, d)
+		case d.Decision == pipeline.DecisionNotCharged:
+			notCharged = append(notCharged, d)
+		case d.Decision != "":
+			retried = append(retried, d)
 		case d.Run != "":
 			earlier = append(earlier, d)
 		default:
 			own = append(own, d)
 		}
 	}
-	list := func(doubts []pipeline.Doubt, title string) {
-		if len(doubts) == 0 {
+	list := func(calls []pipeline.InDoubtCall, title string) {
+		if len(calls) == 0 {
 			return
 		}
 		lines := 0
-		for _, d := range doubts {
+		for _, d := range calls {
 			lines += len(d.Accounts)
 		}
 		const shown = 5
-		fmt.Fprintf(w, "\n  "+title+"\n", len(doubts), thousands(int64(lines)))
-		for _, d := range doubts[:min(shown, len(doubts))] {
-			fmt.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, counted(len(d.Accounts), "line"), thousands(d.Least), thousands(d.Most))
+		fmt.Fprintf(w, "\n  "+title+"\n", len(calls), thousands(int64(lines)))
+		for _, d := range calls[:min(shown, len(calls))] {
+			fmt.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, countText(len(d.Accounts), "line"), thousands(d.MinCredits), thousands(d.MaxCredits))
 		}
-		if len(doubts) > shown {
-			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(doubts)-shown)
+		if len(calls) > shown {
+			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(calls)-shown)
 		}
 	}
 	list(own, "Calls in doubt (%d): they may have been charged and were not sent again; %s lines are held.")
@@ -281,12 +281,12 @@ func printDoubts(w io.Writer, lake string, m *pipeline.Manifest) {
 	if len(own)+len(earlier) > 0 {
 		fmt.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
-	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.InDoubt {
+	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.RunInDoubt {
 		fmt.Fprintf(w, "  Besides, %s lines were not asked about yet: the same command asks about them, whatever is decided\n", thousands(n))
 	}
-	list(accepted, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
-	list(again, "Calls whose lines were asked again as decided (%d): they may have been charged; %s lines are held.")
-	list(proven, "Calls that were not charged, by the account's usage (%d): their lines were asked again; %s are held.")
+	list(writtenOff, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
+	list(retried, "Calls whose lines were asked again as decided (%d): they may have been charged; %s lines are held.")
+	list(notCharged, "Calls that were not charged, by the account's usage (%d): their lines were asked again; %s are held.")
 }
 
 // printTree shows what a run wrote, partitions of a table folded together.
@@ -332,16 +332,16 @@ func thousands(n int64) string {
 	return sign + s
 }
 
-// counted is a number with its noun: "1 call", "2 calls".
-func counted(n int, noun string) string {
+// countText is a number with its noun: "1 call", "2 calls".
+func countText(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return thousands(int64(n)) + " " + noun + "s"
 }
 
-// credits is a number of credits.
-func credits(n int64) string {
+// creditsText is a number of credits.
+func creditsText(n int64) string {
 	if n == 1 || n == -1 {
 		return thousands(n) + " credit"
 	}

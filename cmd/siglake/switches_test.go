@@ -14,24 +14,24 @@ import (
 
 // effect is what another reading of an open question does to the lake.
 type effect struct {
-	uids     string // the rows: "" the same, "fewer", "more", "people" (the same but for people's), "other" ones
+	rows     string // the rows: "" the same, "fewer", "more", "people" (the same but for people's), "other" ones
 	statuses bool   // the fates of lines may be others
 	credits  bool   // so may be the bill
-	ended    string // the dialect in which nothing is to be had any more
+	unserved string // the dialect in which nothing is to be had any more
 }
 
 // effects are those that have one. What is said of a switch holds for all its
 // values, unless one is listed by itself.
 var effects = map[string]effect{
 	"billing":          {credits: true},
-	"v3-events=sample": {uids: "people"},
-	"window-edges":     {uids: "fewer", statuses: true, credits: true},
-	"cap-keeps":        {uids: "other"},
-	"announced":        {uids: "more", statuses: true, credits: true},
-	"restricted":       {uids: "fewer", statuses: true, credits: true},
-	"events":           {uids: "other", statuses: true, credits: true},
-	"chaos":            {uids: "people"},
-	"v2":               {ended: apiV2},
+	"v3-events=sample": {rows: "people"},
+	"window-edges":     {rows: "fewer", statuses: true, credits: true},
+	"cap-keeps":        {rows: "other"},
+	"announced":        {rows: "more", statuses: true, credits: true},
+	"restricted":       {rows: "fewer", statuses: true, credits: true},
+	"events":           {rows: "other", statuses: true, credits: true},
+	"chaos":            {rows: "people"},
+	"v2":               {unserved: apiV2},
 	"session-expiry":   {}, // of lookalikes
 	"pagination":       {}, // of website visits
 	"score-price":      {}, // of scores
@@ -62,15 +62,15 @@ var effects = map[string]effect{
 	"not-found":        {},
 }
 
-// bought is what a lake holds, for comparison.
-type bought struct {
+// lakeContents is what a lake holds, for comparison.
+type lakeContents struct {
 	people, companies []string // event_uids
 	statuses          []string // by row
 	credits           int64
 	matches           int64
 }
 
-func (r *rig) bought() (b bought) {
+func (r *rig) lakeContents() (b lakeContents) {
 	for _, row := range r.events() {
 		if row["object_type"] == "contact" {
 			b.people = append(b.people, row["event_uid"].(string))
@@ -87,8 +87,8 @@ func (r *rig) bought() (b bought) {
 	return b
 }
 
-// subset reports whether a sorted list has nothing that another lacks.
-func subset(a, b []string) bool {
+// isSubset reports whether a sorted list has nothing that another lacks.
+func isSubset(a, b []string) bool {
 	return !slices.ContainsFunc(a, func(s string) bool { _, found := slices.BinarySearch(b, s); return !found })
 }
 
@@ -97,24 +97,24 @@ func subset(a, b []string) bool {
 // be as it was is compared.
 func TestRegister(t *testing.T) {
 	flags := map[string][]string{}
-	usual := map[string]bought{}
-	list := byName(t, 104) // more than fit into a call
+	usual := map[string]lakeContents{}
+	list := listByName(t, 104) // more than fit into a call
 	for _, api := range []string{"v2", "v3"} {
 		flags[api] = []string{"--signals", "contact,news,headcountDecrease3m,surgeInHiring", "--since", "36d", "--max-results", "2", "--api", api}
-		r := newRig(t, switched(t))
-		r.runContext(t.Context(), nil, list, flags[api]...)
-		if usual[api] = r.bought(); len(usual[api].people) < 3 || len(usual[api].companies) < 20 {
+		r := newRig(t, fixedDayConfig(t))
+		r.runList(t.Context(), nil, list, flags[api]...)
+		if usual[api] = r.lakeContents(); len(usual[api].people) < 3 || len(usual[api].companies) < 20 {
 			t.Fatalf("%s: %d events of people, %d of companies; want some", api, len(usual[api].people), len(usual[api].companies))
 		}
 	}
-	for _, doc := range simulator.SwitchNames() {
+	for _, doc := range simulator.SwitchDocs() {
 		for i, value := range doc.Values {
 			setting := doc.Name + "=" + value
 			expected, listed := effects[setting]
 			if !listed {
 				expected, listed = effects[doc.Name]
 			}
-			if i == 0 && !full() {
+			if i == 0 && !longTests() {
 				continue // what was run above
 			}
 			if !listed && i > 0 {
@@ -131,13 +131,13 @@ func TestRegister(t *testing.T) {
 				case strings.HasSuffix(setting, "min1"): // which answers another question as well
 					name = fmt.Sprintf("row %d %s %s", 3, setting, api)
 				}
-				if api == "v2" && strings.HasPrefix(doc.Name, "v3-") && !full() {
+				if api == "v2" && strings.HasPrefix(doc.Name, "v3-") && !longTests() {
 					continue
 				}
 				t.Run(name, func(t *testing.T) {
-					r := newRig(t, switched(t, setting))
-					r.runContext(t.Context(), nil, list, flags[api]...)
-					if expected.ended == api {
+					r := newRig(t, fixedDayConfig(t, setting))
+					r.runList(t.Context(), nil, list, flags[api]...)
+					if expected.unserved == api {
 						if r.code != exitAuth || !strings.Contains(r.stderr, "--api v3") {
 							t.Errorf("exit %d, want %d and what to do: %s", r.code, exitAuth, r.stderr)
 						}
@@ -146,14 +146,14 @@ func TestRegister(t *testing.T) {
 					if r.code != exitRejects { // the list has such lines
 						t.Fatalf("exit %d, want %d: %s", r.code, exitRejects, r.stderr)
 					}
-					expected.compare(t, usual[api], r.bought())
+					expected.checkContents(t, usual[api], r.lakeContents())
 				})
 			}
 		}
 	}
 }
 
-func (e effect) compare(t *testing.T, usual, is bought) {
+func (e effect) checkContents(t *testing.T, usual, is lakeContents) {
 	t.Helper()
 	if !e.statuses {
 		if diff := cmp.Diff(usual.statuses, is.statuses); diff != "" {
@@ -165,19 +165,19 @@ func (e effect) compare(t *testing.T, usual, is bought) {
 	}
 	same := slices.Equal(usual.people, is.people) && slices.Equal(usual.companies, is.companies)
 	var ok bool
-	switch e.uids {
+	switch e.rows {
 	case "":
 		ok = same
 	case "people":
 		ok = slices.Equal(usual.companies, is.companies) && len(usual.people) == len(is.people)
 	case "fewer":
-		ok = subset(is.people, usual.people) && subset(is.companies, usual.companies)
+		ok = isSubset(is.people, usual.people) && isSubset(is.companies, usual.companies)
 	case "more":
-		ok = subset(usual.people, is.people) && subset(usual.companies, is.companies)
+		ok = isSubset(usual.people, is.people) && isSubset(usual.companies, is.companies)
 	default:
 		ok = len(is.companies) >= len(usual.companies) && len(is.people) >= len(usual.people)
 	}
 	if !ok {
-		t.Errorf("%d events of people, %d of companies; usually %d and %d; want %q", len(is.people), len(is.companies), len(usual.people), len(usual.companies), e.uids)
+		t.Errorf("%d events of people, %d of companies; usually %d and %d; want %q", len(is.people), len(is.companies), len(usual.people), len(usual.companies), e.rows)
 	}
 }

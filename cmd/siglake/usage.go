@@ -23,24 +23,24 @@ func usageCommand() *cli.Command {
 		}, apiFlags(), simulatorFlags(), outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef("usage takes no arguments, got %q", c.Args().First())
+				return usageErrorf("usage takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLog(c); err != nil {
+			if err := setLogger(c); err != nil {
 				return err
 			}
-			return usage(c)
+			return runUsage(c)
 		},
 	}
 }
 
 // accountUsage is the JSON form of the account's state. What is not stated is null.
 type accountUsage struct {
-	Total     *int64                   `json:"credits_total"`
-	Used      *int64                   `json:"credits_used"`
-	Remaining *int64                   `json:"credits_remaining"`
-	Plan      string                   `json:"plan,omitempty"`
-	Windows   []accountWindow          `json:"windows"`
-	Prices    map[string]accountPrices `json:"prices"`
+	Total     *int64                  `json:"credits_total"`
+	Used      *int64                  `json:"credits_used"`
+	Remaining *int64                  `json:"credits_remaining"`
+	Plan      string                  `json:"plan,omitempty"`
+	Windows   []accountWindow         `json:"windows"`
+	Prices    map[string]accountPrice `json:"prices"`
 }
 
 type accountWindow struct {
@@ -51,19 +51,19 @@ type accountWindow struct {
 	Resets *time.Time `json:"resets_at"`
 }
 
-type accountPrices struct {
+type accountPrice struct {
 	Credits *int64 `json:"credits"`
 	Per     *int64 `json:"per_started"`
 }
 
-func usage(c *cli.Context) error {
-	j := &job{c: c, price: 1}
-	disconnect, err := j.connect()
+func runUsage(c *cli.Context) error {
+	j := &job{c: c, maxEventPrice: 1}
+	disconnect, err := j.connectAPI()
 	if err != nil {
 		return err
 	}
 	defer disconnect()
-	u, err := j.client.Usage(c.Context)
+	u, err := j.client.FetchUsage(c.Context)
 	if err != nil {
 		var refusal *signals.RefusalError
 		if errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst {
@@ -71,7 +71,7 @@ func usage(c *cli.Context) error {
 		}
 		return askError(c.Context, err)
 	}
-	a := usageOf(u)
+	a := newAccountUsage(u)
 	if c.Bool("json") {
 		return printJSON(c, a)
 	}
@@ -79,26 +79,26 @@ func usage(c *cli.Context) error {
 	return nil
 }
 
-func usageOf(u *signals.Usage) accountUsage {
-	a := accountUsage{Total: stated(u.Total), Used: stated(u.Used), Remaining: stated(u.Remaining), Plan: u.Plan, Prices: map[string]accountPrices{}, Windows: []accountWindow{}}
+func newAccountUsage(u *signals.Usage) accountUsage {
+	a := accountUsage{Total: statedOrNil(u.Total), Used: statedOrNil(u.Used), Remaining: statedOrNil(u.Remaining), Plan: u.Plan, Prices: map[string]accountPrice{}, Windows: []accountWindow{}}
 	for _, w := range []struct {
 		name string
 		signals.UsageWindow
 	}{{"minute", u.Minute}, {"hour", u.Hour}, {"day", u.Day}} {
-		line := accountWindow{Name: w.name, Limit: stated(w.Limit), Used: stated(w.Used), Left: stated(w.Left)}
-		if !w.Resets.IsZero() {
-			line.Resets = &w.Resets
+		line := accountWindow{Name: w.name, Limit: statedOrNil(w.Limit), Used: statedOrNil(w.Used), Left: statedOrNil(w.Left)}
+		if !w.ResetAt.IsZero() {
+			line.Resets = &w.ResetAt
 		}
 		a.Windows = append(a.Windows, line)
 	}
 	for action, p := range u.Prices {
-		a.Prices[action] = accountPrices{stated(p.Credits), stated(p.PerQuantity)}
+		a.Prices[action] = accountPrice{statedOrNil(p.Credits), statedOrNil(p.PerQuantity)}
 	}
 	return a
 }
 
-// stated is a number, or nil for one that the account does not state.
-func stated(n int64) *int64 {
+// statedOrNil is a number, or nil for one that the account does not state.
+func statedOrNil(n int64) *int64 {
 	if n < 0 {
 		return nil
 	}

@@ -14,8 +14,8 @@ import (
 // made again, and verify says so; nothing is said in the program's own words.
 func TestVerifySaysWhatToDo(t *testing.T) {
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
-	r.run(domains(300), append([]string{"--concurrency", "1"}, plain...)...)
-	if out := r.command(exitComplete, "verify"); strings.Contains(out, "siglake rebuild") || !strings.Contains(out, "credits over 2 answers") {
+	r.run(domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)...)
+	if out := r.mustExit(exitComplete, "verify"); strings.Contains(out, "siglake rebuild") || !strings.Contains(out, "credits over 2 answers") {
 		t.Errorf("verify of a sound lake with 2 answers and a lost one:\n%s", out)
 	}
 	var calls, accounts string
@@ -49,7 +49,7 @@ func TestVerifySaysWhatToDo(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.damage(t)
-			out := r.command(exitIntegrity, "verify")
+			out := r.mustExit(exitIntegrity, "verify")
 			if !strings.Contains(out, c.says) || strings.Contains(out, "<nil>") {
 				t.Errorf("verify does not say %q, or says <nil>:\n%s", c.says, out)
 			}
@@ -58,5 +58,5 @@ func TestVerifySaysWhatToDo(t *testing.T) {
 			}
 		})
 	}
-	r.command(exitComplete, "rebuild", "--into", filepath.Join(t.TempDir(), "again"))
+	r.mustExit(exitComplete, "rebuild", "--into", filepath.Join(t.TempDir(), "again"))
 }

@@ -16,7 +16,7 @@ func versionCommand() *cli.Command {
 		Name:  "version",
 		Usage: "version of the program, its parts and its schemas",
 		Action: func(c *cli.Context) error {
-			v := versions()
+			v := componentVersions()
 			for _, part := range []string{"siglake", "go", "platform", "arrow", "parquet-go", "schema"} {
 				fmt.Fprintf(c.App.Writer, "%-12s %s\n", part, v[part])
 			}
@@ -25,13 +25,13 @@ func versionCommand() *cli.Command {
 	}
 }
 
-// versions names the parts whose version decides what a file looks like.
-func versions() map[string]string {
+// componentVersions names the parts whose version decides what a file looks like.
+func componentVersions() map[string]string {
 	v := map[string]string{
 		"siglake":  version,
 		"go":       runtime.Version(),
 		"platform": runtime.GOOS + "/" + runtime.GOARCH,
-		"schema":   strconv.Itoa(schema.Events[0].Version),
+		"schema":   strconv.Itoa(schema.EventTables[0].Version),
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -76,24 +76,24 @@ func newSimulator(c *cli.Context) (*simulator.Server, error) {
 	for _, text := range c.StringSlice("fault") {
 		f, err := simulator.ParseFault(text)
 		if err != nil {
-			return nil, usagef("--fault %s: %v", text, err)
+			return nil, usageErrorf("--fault %s: %v", text, err)
 		}
 		cfg.Faults = append(cfg.Faults, f)
 	}
 	var err error
 	if cfg.Switches, err = simulator.ParseSwitches(c.StringSlice("switch")); err != nil {
-		return nil, usagef("--switch: %v", err)
+		return nil, usageErrorf("--switch: %v", err)
 	}
 	sim, err := simulator.New(cfg)
 	if err != nil {
-		return nil, usagef("%v", err)
+		return nil, usageErrorf("%v", err)
 	}
 	return sim, nil
 }
 
-// serve hosts a handler on a loopback port of the system's choosing until stop
+// serveLocal hosts a handler on a loopback port of the system's choosing until stop
 // is called.
-func serve(ctx context.Context, h http.Handler) (url string, stop func(), err error) {
+func serveLocal(ctx context.Context, h http.Handler) (url string, stop func(), err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
@@ -131,10 +131,10 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 // newFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before. patience is how long the
 // API may ask a run to wait.
-func newFetcher(patience time.Duration, client pipeline.Fetcher, book *journal.Journal, governor *quota.Governor, budget signals.BudgetConfig) pipeline.Fetcher {
-	f := book.Settle(signals.Decode(book.Record(client)))
-	f = quota.Limit(f, governor, rateRefusal)
-	f = signals.Retry(f, signals.RetryConfig{MaxWait: patience})
+func newFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *journal.Ledger, limiter *quota.Limiter, budget signals.BudgetConfig) pipeline.Fetcher {
+	f := ledger.RecordOutcomes(signals.Decode(ledger.RecordCalls(client)))
+	f = quota.Limit(f, limiter, rateRefusal)
+	f = signals.Retry(f, signals.RetryConfig{MaxWait: maxWait})
 	f = signals.Bisect(f)
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
@@ -144,30 +144,30 @@ func newFetcher(patience time.Duration, client pipeline.Fetcher, book *journal.J
 	return f
 }
 
-// newGovernor makes what keeps calls within the account's rate windows, together
+// newLimiter makes what keeps calls within the account's rate windows, together
 // with every other run that uses the key on this machine.
-func newGovernor(c *cli.Context, baseURL, key string) (*quota.Governor, error) {
-	plan, ok := quota.PlanNamed(c.String("plan"))
+func newLimiter(c *cli.Context, baseURL, key string) (*quota.Limiter, error) {
+	plan, ok := quota.PlanByName(c.String("plan"))
 	if !ok {
-		return nil, usagef("--plan %q: expected %s", c.String("plan"), planNames())
+		return nil, usageErrorf("--plan %q: expected %s", c.String("plan"), planNames())
 	}
 	perSecond := c.Float64("rate")
 	if perSecond < 0 {
-		return nil, usagef("--rate %g: expected calls a second, or 0 for no limit", perSecond)
+		return nil, usageErrorf("--rate %g: expected calls a second, or 0 for no limit", perSecond)
 	}
 	if perSecond == 0 {
-		perSecond = noRate
+		perSecond = unlimitedRate
 	}
 	reserve := c.Float64("reserve")
 	if reserve < 0 || reserve > 0.9 {
-		return nil, usagef("--reserve %g: expected a share from 0 to 0.9", reserve)
+		return nil, usageErrorf("--reserve %g: expected a share from 0 to 0.9", reserve)
 	}
 	account := sha256.Sum256([]byte("siglake account\n" + baseURL + "\n" + key))
 	g, err := quota.Open(quota.Config{
 		Dir: quotaDir(c), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: quota.Reserve{Share: reserve},
 		PerSecond: perSecond, MaxWait: c.Duration("max-wait"), Timeout: c.Duration("timeout") + 30*time.Second,
-		Note: func(text string) { slog.Info("rate limits: " + text) },
-		Waiting: func(window string, until time.Time) {
+		Warn: func(text string) { slog.Info("rate limits: " + text) },
+		OnWait: func(window string, until time.Time) {
 			text := "waiting: the account's calls for this " + window + " are used up"
 			if window == "hold" {
 				text = "waiting: the API asks for a pause"
@@ -198,7 +198,7 @@ func quotaDir(c *cli.Context) string {
 
 // rateRefusal tells the governor which window a call met.
 func rateRefusal(call *pipeline.Call) (quota.Refusal, time.Duration) {
-	class, wait := signals.RefusalOf(call)
+	class, wait := signals.RefusalClass(call)
 	switch class {
 	case signals.ClassRateBurst:
 		return quota.Burst, wait
@@ -207,11 +207,11 @@ func rateRefusal(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	case signals.ClassRateDay:
 		return quota.Day, wait
 	}
-	return quota.None, 0
+	return quota.NoRefusal, 0
 }
 
-// noRate is more calls a second than anybody can make.
-const noRate = 1e9
+// unlimitedRate is more calls a second than anybody can make.
+const unlimitedRate = 1e9
 
 func planNames() string {
 	var names []string
@@ -229,18 +229,18 @@ func apiKey(c *cli.Context) (string, error) {
 			return "", &exitError{exitAuth, fmt.Errorf("--api-key-file: %w", err)}
 		}
 		if key := strings.TrimSpace(string(raw)); key != "" {
-			return key, sendable(key, "the file "+name)
+			return key, checkKeyText(key, "the file "+name)
 		}
 		return "", &exitError{exitAuth, fmt.Errorf("--api-key-file %s is empty", name)}
 	}
 	if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
-		return key, sendable(key, "the variable "+keyVariable)
+		return key, checkKeyText(key, "the variable "+keyVariable)
 	}
 	return "", &exitError{exitAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}
 }
 
-// sendable says whether a key can stand in a header, without showing it.
-func sendable(key, from string) error {
+// checkKeyText says whether a key can stand in a header, without showing it.
+func checkKeyText(key, from string) error {
 	for i, r := range key {
 		if r <= ' ' || r > '~' {
 			return &exitError{exitAuth, fmt.Errorf("the API key in %s holds a character at position %d that cannot be sent, such as a blank or a line break; it must be the key and nothing else", from, i+1)}
@@ -249,8 +249,8 @@ func sendable(key, from string) error {
 	return nil
 }
 
-// describe turns what a source knows of its input into the manifest's fingerprint.
-func describe(l *sources.List) pipeline.Input {
+// describeList turns what a source knows of its input into the manifest's fingerprint.
+func describeList(l *sources.List) pipeline.Input {
 	in := l.Input()
 	var objects []pipeline.InputObject
 	for _, o := range in.Objects {

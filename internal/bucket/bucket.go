@@ -44,9 +44,9 @@ type Config struct {
 	StorageClass string // empty: the bucket's default
 	PartSize     int64  // bytes of a part of a large object, 5 MiB to 5 GiB; 0 means 16 MiB
 
-	Attempts int           // at a request, the first included; 0 means 6
-	Patience time.Duration // longest wait between two of them; 0 means 10 s
-	HTTP     *http.Client  // nil: the SDK's own, which waits a minute for an answer to begin
+	MaxAttempts int           // at a request, the first included; 0 means 6
+	MaxBackoff  time.Duration // longest wait between two of them; 0 means 10 s
+	HTTP        *http.Client  // nil: the SDK's own, which waits a minute for an answer to begin
 }
 
 // Bucket is one bucket, below a prefix. It may be used concurrently. Names are
@@ -58,8 +58,8 @@ type Bucket struct {
 	prefix string // empty, or with a slash at its end
 }
 
-// ErrMoved means that an object is no longer what it was said to be.
-var ErrMoved = errors.New("changed by somebody else in the meantime")
+// ErrChanged means that an object is no longer what it was said to be.
+var ErrChanged = errors.New("changed by somebody else in the meantime")
 
 // Object is what a store says of an object.
 type Object struct {
@@ -69,8 +69,8 @@ type Object struct {
 	Modified time.Time
 }
 
-// Split takes an s3:// URI apart.
-func Split(uri string) (bucket, key string, err error) {
+// SplitURI takes an s3:// URI apart.
+func SplitURI(uri string) (bucket, key string, err error) {
 	rest, ok := strings.CutPrefix(uri, "s3://")
 	if !ok {
 		return "", "", fmt.Errorf("%q is no s3://bucket/key", uri)
@@ -85,7 +85,7 @@ func Split(uri string) (bucket, key string, err error) {
 // Open prepares access to a bucket, below the path of an s3:// URI. It asks the
 // store nothing.
 func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
-	name, key, err := Split(uri)
+	name, key, err := SplitURI(uri)
 	if err != nil {
 		return nil, err
 	}
@@ -96,16 +96,16 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	if cfg.PartSize == 0 {
 		cfg.PartSize = 16 << 20
 	}
-	if cfg.PartSize < minPart || cfg.PartSize > maxPart {
-		return nil, fmt.Errorf("parts of %d bytes: S3 takes %d to %d", cfg.PartSize, minPart, maxPart)
+	if cfg.PartSize < minPartSize || cfg.PartSize > maxPartSize {
+		return nil, fmt.Errorf("parts of %d bytes: S3 takes %d to %d", cfg.PartSize, minPartSize, maxPartSize)
 	}
-	if cfg.Attempts <= 0 {
-		cfg.Attempts = 6
+	if cfg.MaxAttempts <= 0 {
+		cfg.MaxAttempts = 6
 	}
-	if cfg.Patience <= 0 {
-		cfg.Patience = 10 * time.Second
+	if cfg.MaxBackoff <= 0 {
+		cfg.MaxBackoff = 10 * time.Second
 	}
-	loaded, err := cfg.load(ctx)
+	loaded, err := cfg.loadAWS(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", uri, err)
 	}
@@ -123,8 +123,8 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	return b, nil
 }
 
-// load finds region and credentials, and says how often a request is tried.
-func (cfg Config) load(ctx context.Context) (aws.Config, error) {
+// loadAWS finds region and credentials, and says how often a request is tried.
+func (cfg Config) loadAWS(ctx context.Context) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
 		r := retry.NewStandard(func(o *retry.StandardOptions) {
 			// The SDK does not repeat what was answered and broke off.
@@ -134,7 +134,7 @@ func (cfg Config) load(ctx context.Context) (aws.Config, error) {
 				}
 				return aws.UnknownTernary
 			}))
-			o.MaxAttempts, o.MaxBackoff = cfg.Attempts, cfg.Patience
+			o.MaxAttempts, o.MaxBackoff = cfg.MaxAttempts, cfg.MaxBackoff
 			o.RateLimiter = ratelimit.None // a night's retries are not one budget: each request has its own
 		})
 		// Two conditional writes that meet: whoever is told so tries again. And a
@@ -178,14 +178,14 @@ func (cfg Config) load(ctx context.Context) (aws.Config, error) {
 // URI is the address of an object; of the prefix, for an empty name.
 func (b *Bucket) URI(name string) string { return "s3://" + b.name + "/" + b.prefix + name }
 
-func (b *Bucket) key(name string) *string { return aws.String(b.prefix + name) }
+func (b *Bucket) objectKey(name string) *string { return aws.String(b.prefix + name) }
 
 // Get reads a whole object. fs.ErrNotExist when there is none.
 func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string, err error) {
 	for attempt := 1; ; attempt++ {
-		out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: b.key(name)})
+		out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: b.objectKey(name)})
 		if err != nil {
-			return nil, "", b.fail("read", name, err)
+			return nil, "", b.pathError("read", name, err)
 		}
 		data, err = io.ReadAll(out.Body)
 		_ = out.Body.Close() // it was read to its end, or broke off
@@ -193,13 +193,13 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string
 			err = io.ErrUnexpectedEOF
 		}
 		if err == nil && aws.ToString(out.ETag) == "" {
-			err = errNoVersion
+			err = errNoETag
 		}
 		if err == nil {
 			return data, aws.ToString(out.ETag), nil
 		}
-		if attempt >= b.cfg.Attempts || ctx.Err() != nil { // a body that breaks off is not the SDK's to repeat
-			return nil, "", b.fail("read", name, err)
+		if attempt >= b.cfg.MaxAttempts || ctx.Err() != nil { // a body that breaks off is not the SDK's to repeat
+			return nil, "", b.pathError("read", name, err)
 		}
 	}
 }
@@ -207,42 +207,42 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string
 // Stat says what is under a name; fs.ErrNotExist when nothing is.
 func (b *Bucket) Stat(ctx context.Context, name string) (Object, error) {
 	for attempt := 1; ; attempt++ {
-		out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: b.key(name)})
+		out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: b.objectKey(name)})
 		if err != nil {
-			return Object{}, b.fail("stat", name, err)
+			return Object{}, b.pathError("stat", name, err)
 		}
 		o := Object{Name: name, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}
-		if o.ETag != "" || attempt >= b.cfg.Attempts { // some gateways know objects without one
+		if o.ETag != "" || attempt >= b.cfg.MaxAttempts { // some gateways know objects without one
 			return o, nil
 		}
 	}
 }
 
-// Range reads n bytes of one version of an object, from off on; n < 0 reads to
-// its end. ErrMoved when the object has another version now. The body may break
+// ReadRange reads n bytes of one version of an object, from off on; n < 0 reads to
+// its end. ErrChanged when the object has another version now. The body may break
 // off: whoever reads it asks for the rest.
-func (b *Bucket) Range(ctx context.Context, o Object, off, n int64) (io.ReadCloser, error) {
+func (b *Bucket) ReadRange(ctx context.Context, o Object, off, n int64) (io.ReadCloser, error) {
 	if n == 0 {
 		return http.NoBody, nil
 	}
-	span := fmt.Sprintf("bytes=%d-", off)
+	byteRange := fmt.Sprintf("bytes=%d-", off)
 	if n > 0 {
-		span = fmt.Sprintf("bytes=%d-%d", off, off+n-1)
+		byteRange = fmt.Sprintf("bytes=%d-%d", off, off+n-1)
 	}
-	in := &s3.GetObjectInput{Bucket: &b.name, Key: b.key(o.Name), Range: &span}
+	in := &s3.GetObjectInput{Bucket: &b.name, Key: b.objectKey(o.Name), Range: &byteRange}
 	if o.ETag != "" {
 		in.IfMatch = &o.ETag
 	}
 	out, err := b.client.GetObject(ctx, in)
 	if err != nil {
-		return nil, b.fail("read", o.Name, err)
+		return nil, b.pathError("read", o.Name, err)
 	}
 	// A store that does not heed what it was asked says so by what it answers.
-	switch at := fmt.Sprintf("bytes %d-", off); {
+	switch wantPrefix := fmt.Sprintf("bytes %d-", off); {
 	case o.ETag != "" && strings.Trim(aws.ToString(out.ETag), `"`) != strings.Trim(o.ETag, `"`): // a listing may give it bare
-		err = ErrMoved
-	case !strings.HasPrefix(aws.ToString(out.ContentRange), at):
-		err = fmt.Errorf("the store ignores ranges: asked for %s, got %q", span, aws.ToString(out.ContentRange))
+		err = ErrChanged
+	case !strings.HasPrefix(aws.ToString(out.ContentRange), wantPrefix):
+		err = fmt.Errorf("the store ignores ranges: asked for %s, got %q", byteRange, aws.ToString(out.ContentRange))
 	default:
 		return out.Body, nil
 	}
@@ -254,29 +254,29 @@ func (b *Bucket) Range(ctx context.Context, o Object, off, n int64) (io.ReadClos
 // something else is there; what is there already and has the same bytes is as
 // good as written.
 func (b *Bucket) Create(ctx context.Context, name string, data []byte) error {
-	in := b.input(name)
+	in := b.putInput(name)
 	in.Body, in.IfNoneMatch, in.ContentLength = bytes.NewReader(data), aws.String("*"), aws.Int64(int64(len(data)))
-	err := b.put(ctx, in)
-	if !refused(err) {
-		return b.fail("create", name, err)
+	err := b.putConditional(ctx, in)
+	if !isConditionFailed(err) {
+		return b.pathError("create", name, err)
 	}
-	return b.compare(ctx, "create", name, data, fs.ErrExist, err)
+	return b.resolveConflict(ctx, "create", name, data, fs.ErrExist, err)
 }
 
-// errNoVersion is what an answer gives that is none: every object has an ETag,
+// errNoETag is what an answer gives that is none: every object has an ETag,
 // and an error that something on the way answers with a success has not.
-var errNoVersion = errors.New("the answer names no version (ETag) of the object, so it is not the store's")
+var errNoETag = errors.New("the answer names no version (ETag) of the object, so it is not the store's")
 
-// put writes an object, and takes only an answer that names its version. As the
+// putConditional writes an object, and takes only an answer that names its version. As the
 // write is conditional it can be repeated; what it did before is found out then.
-func (b *Bucket) put(ctx context.Context, in *s3.PutObjectInput) error {
+func (b *Bucket) putConditional(ctx context.Context, in *s3.PutObjectInput) error {
 	for attempt := 1; ; attempt++ {
 		out, err := b.client.PutObject(ctx, in)
 		if err != nil || aws.ToString(out.ETag) != "" {
 			return err
 		}
-		if attempt >= b.cfg.Attempts || ctx.Err() != nil {
-			return errNoVersion
+		if attempt >= b.cfg.MaxAttempts || ctx.Err() != nil {
+			return errNoETag
 		}
 		if body, ok := in.Body.(io.Seeker); ok {
 			if _, err := body.Seek(0, io.SeekStart); err != nil {
@@ -286,17 +286,17 @@ func (b *Bucket) put(ctx context.Context, in *s3.PutObjectInput) error {
 	}
 }
 
-// compare finds out whether a refused write had happened before: then what is
+// resolveConflict finds out whether a refused write had happened before: then what is
 // there is what was given.
-func (b *Bucket) compare(ctx context.Context, op, name string, data []byte, otherwise, refusal error) error {
-	there, _, err := b.Get(ctx, name)
+func (b *Bucket) resolveConflict(ctx context.Context, op, name string, data []byte, mismatch, writeErr error) error {
+	stored, _, err := b.Get(ctx, name)
 	switch {
-	case err == nil && bytes.Equal(there, data):
+	case err == nil && bytes.Equal(stored, data):
 		return nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return errors.Join(err, b.fail(op, name, refusal))
+		return errors.Join(err, b.pathError(op, name, writeErr))
 	}
-	return &fs.PathError{Op: op, Path: b.URI(name), Err: otherwise}
+	return &fs.PathError{Op: op, Path: b.URI(name), Err: mismatch}
 }
 
 // Upload writes the first size bytes of a file under a name that must be free,
@@ -305,80 +305,80 @@ func (b *Bucket) compare(ctx context.Context, op, name string, data []byte, othe
 func (b *Bucket) Upload(ctx context.Context, name string, file io.ReaderAt, size int64) error {
 	var err error
 	if size <= b.cfg.PartSize {
-		in := b.input(name)
+		in := b.putInput(name)
 		in.Body, in.IfNoneMatch, in.ContentLength = io.NewSectionReader(file, 0, size), aws.String("*"), &size
-		err = b.put(ctx, in)
+		err = b.putConditional(ctx, in)
 	} else {
-		err = b.uploadParts(ctx, name, file, size)
+		err = b.uploadMultipart(ctx, name, file, size)
 	}
-	return b.asWritten(name, err)
+	return b.createError(name, err)
 }
 
-// asWritten is the outcome of a write under a name that must be free.
-func (b *Bucket) asWritten(name string, err error) error {
-	if refused(err) {
+// createError is the outcome of a write under a name that must be free.
+func (b *Bucket) createError(name string, err error) error {
+	if isConditionFailed(err) {
 		return &fs.PathError{Op: "create", Path: b.URI(name), Err: fs.ErrExist}
 	}
-	return b.fail("create", name, err)
+	return b.pathError("create", name, err)
 }
 
 // S3's bounds of an object in parts.
 const (
-	minPart  = 5 << 20
-	maxPart  = 5 << 30
-	maxParts = 10_000
+	minPartSize = 5 << 20
+	maxPartSize = 5 << 30
+	maxParts    = 10_000
 )
 
-// uploadParts writes an object in parts. Its condition is checked when they are
+// uploadMultipart writes an object in parts. Its condition is checked when they are
 // put together. A process that dies before that leaves parts that nobody sees
 // and that are paid for: a rule of the bucket's life cycle removes them.
-func (b *Bucket) uploadParts(ctx context.Context, name string, file io.ReaderAt, size int64) error {
+func (b *Bucket) uploadMultipart(ctx context.Context, name string, file io.ReaderAt, size int64) error {
 	for attempt := 1; ; attempt++ {
-		err := b.uploadOnce(ctx, name, file, size)
+		err := b.tryMultipart(ctx, name, file, size)
 		var api smithy.APIError
 		if !errors.As(err, &api) || api.ErrorCode() != "NoSuchUpload" {
 			return err
 		}
 		// The upload is no more: it was put together and the answer was lost, or
 		// it was given up for another writer of the name.
-		if _, there := b.Stat(ctx, name); there == nil {
+		if _, statErr := b.Stat(ctx, name); statErr == nil {
 			return &smithy.GenericAPIError{Code: preconditionFailed, Message: "the object is there"}
-		} else if !errors.Is(there, fs.ErrNotExist) || attempt >= b.cfg.Attempts {
-			return errors.Join(err, there)
+		} else if !errors.Is(statErr, fs.ErrNotExist) || attempt >= b.cfg.MaxAttempts {
+			return errors.Join(err, statErr)
 		}
 	}
 }
 
-func (b *Bucket) uploadOnce(ctx context.Context, name string, file io.ReaderAt, size int64) (err error) {
-	in := b.input(name)
+func (b *Bucket) tryMultipart(ctx context.Context, name string, file io.ReaderAt, size int64) (err error) {
+	in := b.putInput(name)
 	create := &s3.CreateMultipartUploadInput{
 		Bucket: in.Bucket, Key: in.Key, ServerSideEncryption: in.ServerSideEncryption, SSEKMSKeyId: in.SSEKMSKeyId, StorageClass: in.StorageClass,
 	}
 	if b.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenSupported {
 		create.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // which the SDK sends with each part
 	}
-	begun, err := b.client.CreateMultipartUpload(ctx, create)
+	upload, err := b.client.CreateMultipartUpload(ctx, create)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil { // also when the caller has given up: parts are paid for
-			_, _ = b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: in.Bucket, Key: in.Key, UploadId: begun.UploadId})
+			_, _ = b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: in.Bucket, Key: in.Key, UploadId: upload.UploadId})
 		}
 	}()
 	length := max(b.cfg.PartSize, (size+maxParts-1)/maxParts)
 	parts := make([]types.CompletedPart, (size+length-1)/length)
-	sending, sendCtx := errgroup.WithContext(ctx) // awaited below
-	sending.SetLimit(3)
+	group, groupCtx := errgroup.WithContext(ctx) // awaited below
+	group.SetLimit(3)
 	for i := range parts {
-		sending.Go(func() error {
+		group.Go(func() error {
 			number, off := aws.Int32(int32(i+1)), int64(i)*length
 			n := min(length, size-off)
-			out, err := b.client.UploadPart(sendCtx, &s3.UploadPartInput{
-				Bucket: in.Bucket, Key: in.Key, UploadId: begun.UploadId, PartNumber: number, Body: io.NewSectionReader(file, off, n), ContentLength: &n,
+			out, err := b.client.UploadPart(groupCtx, &s3.UploadPartInput{
+				Bucket: in.Bucket, Key: in.Key, UploadId: upload.UploadId, PartNumber: number, Body: io.NewSectionReader(file, off, n), ContentLength: &n,
 			})
 			if err == nil && aws.ToString(out.ETag) == "" {
-				err = errNoVersion
+				err = errNoETag
 			}
 			if err == nil {
 				parts[i] = types.CompletedPart{PartNumber: number, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32}
@@ -386,47 +386,47 @@ func (b *Bucket) uploadOnce(ctx context.Context, name string, file io.ReaderAt, 
 			return err
 		})
 	}
-	if err := sending.Wait(); err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	_, err = b.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
-		Bucket: in.Bucket, Key: in.Key, UploadId: begun.UploadId, IfNoneMatch: aws.String("*"), MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		Bucket: in.Bucket, Key: in.Key, UploadId: upload.UploadId, IfNoneMatch: aws.String("*"), MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	return err
 }
 
 // Swap replaces a small object if its version is still the one named; an empty
-// etag means that there must be none. ErrMoved when it is another.
+// etag means that there must be none. ErrChanged when it is another.
 func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error {
-	in := b.input(name)
+	in := b.putInput(name)
 	in.Body, in.ContentLength = bytes.NewReader(data), aws.Int64(int64(len(data)))
 	if etag == "" {
 		in.IfNoneMatch = aws.String("*")
 	} else {
 		in.IfMatch = &etag
 	}
-	err := b.put(ctx, in)
-	if !refused(err) && !(etag != "" && errors.Is(b.fail("replace", name, err), fs.ErrNotExist)) {
-		return b.fail("replace", name, err)
+	err := b.putConditional(ctx, in)
+	if !isConditionFailed(err) && !(etag != "" && errors.Is(b.pathError("replace", name, err), fs.ErrNotExist)) {
+		return b.pathError("replace", name, err)
 	}
-	return b.compare(ctx, "replace", name, data, ErrMoved, err)
+	return b.resolveConflict(ctx, "replace", name, data, ErrChanged, err)
 }
 
 // Delete removes an object; one that is not there is no error.
 func (b *Bucket) Delete(ctx context.Context, name string) error {
-	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: b.key(name)})
-	return b.fail("delete", name, err)
+	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: b.objectKey(name)})
+	return b.pathError("delete", name, err)
 }
 
 // List walks the objects whose names begin with a prefix, in the order of their
 // names. It is no part of any protocol: a store may show late what was written.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.key(prefix)})
+		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.objectKey(prefix)})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				yield(Object{}, b.fail("list", prefix, err))
+				yield(Object{}, b.pathError("list", prefix, err))
 				return
 			}
 			for _, o := range page.Contents {
@@ -446,10 +446,10 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 // their conditions.
 var ErrUnconditional = errors.New("the store does not heed it, so two runs could overwrite each other's work unseen; siglake needs a store that does")
 
-// Probe finds out whether the store heeds the conditions of all writes that this
+// ProbeConditions finds out whether the store heeds the conditions of all writes that this
 // package makes, with an object of its own below dir, which it removes again.
 // Uploads in parts are left out when no file can be large enough for one.
-func (b *Bucket) Probe(ctx context.Context, dir string) (err error) {
+func (b *Bucket) ProbeConditions(ctx context.Context, dir string) (err error) {
 	name := path.Join(dir, "probe-"+strings.ToLower(rand.Text()[:12]))
 	if err := b.Create(ctx, name, []byte("first")); err != nil {
 		return err
@@ -459,37 +459,37 @@ func (b *Bucket) Probe(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	tries := []struct {
+	checks := []struct {
 		what    string
 		write   func() error
 		refusal error // wanted
 	}{
 		{"If-None-Match of PUT", func() error { return b.Create(ctx, name, []byte("second")) }, fs.ErrExist},
-		{"If-Match of PUT", func() error { return b.Swap(ctx, name, `"00000000000000000000000000000000"`, []byte("third")) }, ErrMoved},
+		{"If-Match of PUT", func() error { return b.Swap(ctx, name, `"00000000000000000000000000000000"`, []byte("third")) }, ErrChanged},
 		{"If-Match of PUT", func() error { return b.Swap(ctx, name, o.ETag, []byte("fourth")) }, nil},
-		{"If-Match of PUT", func() error { return b.Swap(ctx, name, o.ETag, []byte("fifth")) }, ErrMoved},
+		{"If-Match of PUT", func() error { return b.Swap(ctx, name, o.ETag, []byte("fifth")) }, ErrChanged},
 		{"If-None-Match of uploads in parts (with parts of 5 GiB there are none)", func() error {
-			return b.asWritten(name, b.uploadOnce(ctx, name, strings.NewReader("sixth"), 5))
+			return b.createError(name, b.tryMultipart(ctx, name, strings.NewReader("sixth"), 5))
 		}, fs.ErrExist},
 	}
-	if b.cfg.PartSize == maxPart {
-		tries = tries[:len(tries)-1]
+	if b.cfg.PartSize == maxPartSize {
+		checks = checks[:len(checks)-1]
 	}
-	for _, try := range tries {
-		switch err := try.write(); {
-		case try.refusal == nil && err != nil:
+	for _, check := range checks {
+		switch err := check.write(); {
+		case check.refusal == nil && err != nil:
 			return err
-		case try.refusal != nil && err == nil:
-			return fmt.Errorf("%s: %s: %w", b.URI(""), try.what, ErrUnconditional)
-		case try.refusal != nil && !errors.Is(err, try.refusal):
+		case check.refusal != nil && err == nil:
+			return fmt.Errorf("%s: %s: %w", b.URI(""), check.what, ErrUnconditional)
+		case check.refusal != nil && !errors.Is(err, check.refusal):
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Bucket) input(name string) *s3.PutObjectInput {
-	in := &s3.PutObjectInput{Bucket: &b.name, Key: b.key(name)}
+func (b *Bucket) putInput(name string) *s3.PutObjectInput {
+	in := &s3.PutObjectInput{Bucket: &b.name, Key: b.objectKey(name)}
 	if b.cfg.Encryption != "" {
 		in.ServerSideEncryption = types.ServerSideEncryption(b.cfg.Encryption)
 	}
@@ -502,10 +502,10 @@ func (b *Bucket) input(name string) *s3.PutObjectInput {
 	return in
 }
 
-// refused reports whether a condition was not met.
-func refused(err error) bool {
-	var answer *awshttp.ResponseError
-	if errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusPreconditionFailed {
+// isConditionFailed reports whether a condition was not met.
+func isConditionFailed(err error) bool {
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) && response.HTTPStatusCode() == http.StatusPreconditionFailed {
 		return true
 	}
 	var api smithy.APIError
@@ -514,41 +514,41 @@ func refused(err error) bool {
 
 const preconditionFailed = "PreconditionFailed"
 
-// fail gives an error the object's address and, where it has one, its meaning
+// pathError gives an error the object's address and, where it has one, its meaning
 // for files.
-func (b *Bucket) fail(op, name string, err error) error {
+func (b *Bucket) pathError(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	failure := &fs.PathError{Op: op, Path: b.URI(name), Err: err}
-	var answer *awshttp.ResponseError
-	if !errors.As(err, &answer) {
-		return failure
+	pathErr := &fs.PathError{Op: op, Path: b.URI(name), Err: err}
+	var response *awshttp.ResponseError
+	if !errors.As(err, &response) {
+		return pathErr
 	}
-	status, code := answer.HTTPStatusCode(), ""
+	status, code := response.HTTPStatusCode(), ""
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		code = api.ErrorCode()
 	}
 	switch {
 	case code == "NoSuchBucket": // which must not be taken for an object that is not there
-		failure.Err = errors.New(words(err))
+		pathErr.Err = errors.New(storeMessage(err))
 	case status == http.StatusNotFound:
-		failure.Err = fmt.Errorf("%w: %s", fs.ErrNotExist, words(err))
+		pathErr.Err = fmt.Errorf("%w: %s", fs.ErrNotExist, storeMessage(err))
 	case status == http.StatusPreconditionFailed:
-		failure.Err = fmt.Errorf("%w: %s", ErrMoved, words(err))
+		pathErr.Err = fmt.Errorf("%w: %s", ErrChanged, storeMessage(err))
 	case status == http.StatusForbidden, status == http.StatusUnauthorized, code == "ExpiredToken":
-		failure.Err = fmt.Errorf("%w: %s", fs.ErrPermission, words(err))
+		pathErr.Err = fmt.Errorf("%w: %s", fs.ErrPermission, storeMessage(err))
 	case status == http.StatusMovedPermanently:
-		failure.Err = fmt.Errorf("the bucket is in the region %q: %s", answer.Response.Header.Get("X-Amz-Bucket-Region"), words(err))
+		pathErr.Err = fmt.Errorf("the bucket is in the region %q: %s", response.Response.Header.Get("X-Amz-Bucket-Region"), storeMessage(err))
 	default:
-		failure.Err = fmt.Errorf("HTTP %d: %w", status, err)
+		pathErr.Err = fmt.Errorf("HTTP %d: %w", status, err)
 	}
-	return failure
+	return pathErr
 }
 
-// words is what the store said, without the SDK's account of how it was asked.
-func words(err error) string {
+// storeMessage is what the store said, without the SDK's account of how it was asked.
+func storeMessage(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		if api.ErrorMessage() == "" {

@@ -22,11 +22,11 @@ import (
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 )
 
-// open opens a folder of a store's bucket, with the shortest waits.
-func open(t *testing.T, s *buckettest.Store, change ...func(*Config)) *Bucket {
+// openBucket opens a folder of a store's bucket, with the shortest waits.
+func openBucket(t *testing.T, s *buckettest.Store, change ...func(*Config)) *Bucket {
 	t.Helper()
 	s.Setenv(t)
-	cfg := Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, PartSize: minPart, Patience: time.Millisecond, HTTP: s.Client}
+	cfg := Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, PartSize: minPartSize, MaxBackoff: time.Millisecond, HTTP: s.Client}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -37,9 +37,9 @@ func open(t *testing.T, s *buckettest.Store, change ...func(*Config)) *Bucket {
 	return b
 }
 
-// outcome names an error by what callers can tell of it, and makes sure that it
+// errorKind names an error by what callers can tell of it, and makes sure that it
 // gives no credentials away.
-func outcome(t *testing.T, s *buckettest.Store, err error) string {
+func errorKind(t *testing.T, s *buckettest.Store, err error) string {
 	t.Helper()
 	if err == nil {
 		return "done"
@@ -48,7 +48,7 @@ func outcome(t *testing.T, s *buckettest.Store, err error) string {
 		t.Errorf("error %q gives credentials away", text)
 	}
 	for name, is := range map[string]error{
-		"exists": fs.ErrExist, "moved": ErrMoved, "missing": fs.ErrNotExist, "denied": fs.ErrPermission,
+		"exists": fs.ErrExist, "moved": ErrChanged, "missing": fs.ErrNotExist, "denied": fs.ErrPermission,
 		"unconditional": ErrUnconditional, "cancelled": context.Canceled,
 	} {
 		if errors.Is(err, is) {
@@ -58,32 +58,32 @@ func outcome(t *testing.T, s *buckettest.Store, err error) string {
 	return "open: " + err.Error()
 }
 
-// bytesOf makes content that is nowhere the same.
-func bytesOf(n int) []byte {
+// randomBytes makes content that is nowhere the same.
+func randomBytes(n int) []byte {
 	data, random := make([]byte, n), rand.NewChaCha8([32]byte{byte(n)})
 	_, _ = random.Read(data) // never fails
 	return data
 }
 
-func pass(*http.Request) buckettest.Fault { return buckettest.Fault{} }
+func noFault(*http.Request) buckettest.Fault { return buckettest.Fault{} }
 
 func TestStores(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) (*buckettest.Store, *Bucket){
 		"versitygw": func(t *testing.T) (*buckettest.Store, *Bucket) {
 			s := buckettest.Start(t)
-			return s, open(t, s)
+			return s, openBucket(t, s)
 		},
 		"gofakes3": func(t *testing.T) (*buckettest.Store, *Bucket) {
 			s := buckettest.StartFake(t)
-			return s, open(t, s)
+			return s, openBucket(t, s)
 		},
 		"over TLS": func(t *testing.T) (*buckettest.Store, *Bucket) {
-			s := buckettest.TLS(t, buckettest.Start(t), pass)
-			return s, open(t, s)
+			s := buckettest.StartTLSProxy(t, buckettest.Start(t), noFault)
+			return s, openBucket(t, s)
 		},
 		"by AWS's names, with trailing checksums": func(t *testing.T) (*buckettest.Store, *Bucket) {
 			var trailers atomic.Int32
-			s := buckettest.TLS(t, buckettest.Start(t), func(r *http.Request) buckettest.Fault {
+			s := buckettest.StartTLSProxy(t, buckettest.Start(t), func(r *http.Request) buckettest.Fault {
 				if r.Header.Get("X-Amz-Trailer") != "" {
 					trailers.Add(1)
 				}
@@ -94,24 +94,24 @@ func TestStores(t *testing.T) {
 					t.Error("no request had a checksum in its trailer, want all that had a body")
 				}
 			})
-			return s, open(t, s, func(c *Config) { c.Endpoint, c.PathStyle = "", false })
+			return s, openBucket(t, s, func(c *Config) { c.Endpoint, c.PathStyle = "", false })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, b := start(t)
-			t.Run("small", func(t *testing.T) { small(t, s, b) })
-			t.Run("large", func(t *testing.T) { large(t, s, b) })
+			t.Run("small", func(t *testing.T) { testSmallObject(t, s, b) })
+			t.Run("large", func(t *testing.T) { testLargeObject(t, s, b) })
 			many := 3
 			if s.Client == nil {
 				many = 130 // of eight: more than a page of 1,000
 			}
-			t.Run("list", func(t *testing.T) { list(t, b, many) })
+			t.Run("list", func(t *testing.T) { testList(t, b, many) })
 		})
 	}
 }
 
-// small tells the life of a small object.
-func small(t *testing.T, s *buckettest.Store, b *Bucket) {
+// testSmallObject tells the life of a small object.
+func testSmallObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 	ctx := t.Context()
 	var etag string
 	for _, step := range []struct {
@@ -122,7 +122,7 @@ func small(t *testing.T, s *buckettest.Store, b *Bucket) {
 	}{
 		{"Get of nothing", func() error { _, _, err := b.Get(ctx, "o ü+&"); return err }, "missing", ""},
 		{"Stat of nothing", func() error { _, err := b.Stat(ctx, "o ü+&"); return err }, "missing", ""},
-		{"Range of nothing", func() error { _, err := b.Range(ctx, Object{Name: "o ü+&"}, 0, 5); return err }, "missing", ""},
+		{"Range of nothing", func() error { _, err := b.ReadRange(ctx, Object{Name: "o ü+&"}, 0, 5); return err }, "missing", ""},
 		{"Delete of nothing", func() error { return b.Delete(ctx, "o ü+&") }, "done", ""},
 		{"Swap of nothing", func() error { return b.Swap(ctx, "o ü+&", `"0123456789abcdef0123456789abcdef"`, []byte("zero")) }, "moved", ""},
 		{"Swap for nothing", func() error { return b.Swap(ctx, "o ü+&", "", []byte("one")) }, "done", "one"},
@@ -138,16 +138,16 @@ func small(t *testing.T, s *buckettest.Store, b *Bucket) {
 		}, "done", "three"},
 		{"Swap again", func() error { return b.Swap(ctx, "o ü+&", etag, []byte("three")) }, "done", "three"},
 		{"Swap of what was", func() error { return b.Swap(ctx, "o ü+&", etag, []byte("four")) }, "moved", "three"},
-		{"Range of what was", func() error { _, err := b.Range(ctx, Object{Name: "o ü+&", ETag: etag}, 0, 2); return err }, "moved", "three"},
+		{"Range of what was", func() error { _, err := b.ReadRange(ctx, Object{Name: "o ü+&", ETag: etag}, 0, 2); return err }, "moved", "three"},
 		{"Delete", func() error { return b.Delete(ctx, "o ü+&") }, "done", ""},
 		{"Create of nothing at all", func() error { return b.Create(ctx, "o ü+&", nil) }, "done", ""},
 		{"Upload of an empty file", func() error { return b.Upload(ctx, "empty", strings.NewReader(""), 0) }, "done", ""},
 	} {
-		if got := outcome(t, s, step.do()); got != step.want {
+		if got := errorKind(t, s, step.do()); got != step.want {
 			t.Errorf("%s = %s, want %s", step.name, got, step.want)
 		}
 		data, tag, err := b.Get(ctx, "o ü+&")
-		if err != nil && outcome(t, s, err) != "missing" || string(data) != step.then {
+		if err != nil && errorKind(t, s, err) != "missing" || string(data) != step.then {
 			t.Errorf("after %s: Get() = %q, %v, want %q", step.name, data, err, step.then)
 		}
 		if o, err := b.Stat(ctx, "o ü+&"); err == nil && (o.ETag != tag || o.Size != int64(len(step.then)) || o.Modified.IsZero()) {
@@ -156,10 +156,10 @@ func small(t *testing.T, s *buckettest.Store, b *Bucket) {
 	}
 }
 
-// large tells the life of an object in parts.
-func large(t *testing.T, s *buckettest.Store, b *Bucket) {
+// testLargeObject tells the life of an object in parts.
+func testLargeObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 	ctx := t.Context()
-	data := bytesOf(2*minPart + 12345)
+	data := randomBytes(2*minPartSize + 12345)
 	if err := b.Upload(ctx, "large", bytes.NewReader(data), int64(len(data))); err != nil {
 		t.Fatalf("Upload() = %v", err)
 	}
@@ -167,8 +167,8 @@ func large(t *testing.T, s *buckettest.Store, b *Bucket) {
 	if err != nil || o.Size != int64(len(data)) {
 		t.Fatalf("Stat() = %+v, %v, want %d bytes", o, err, len(data))
 	}
-	for _, span := range []struct{ off, n int64 }{{0, -1}, {0, 1}, {minPart - 1, 2}, {int64(len(data)) - 5, -1}, {7, 0}} {
-		body, err := b.Range(ctx, o, span.off, span.n)
+	for _, span := range []struct{ off, n int64 }{{0, -1}, {0, 1}, {minPartSize - 1, 2}, {int64(len(data)) - 5, -1}, {7, 0}} {
+		body, err := b.ReadRange(ctx, o, span.off, span.n)
 		if err != nil {
 			t.Errorf("Range(%d, %d) = %v", span.off, span.n, err)
 			continue
@@ -186,15 +186,15 @@ func large(t *testing.T, s *buckettest.Store, b *Bucket) {
 	if got, etag, err := b.Get(ctx, "large"); err != nil || !bytes.Equal(got, data) || etag != o.ETag {
 		t.Errorf("Get() = %d bytes, %s, %v, want %d, %s", len(got), etag, err, len(data), o.ETag)
 	}
-	if err := b.Probe(ctx, "_probe"); err != nil {
+	if err := b.ProbeConditions(ctx, "_probe"); err != nil {
 		return // a store that does not heed conditions of uploads in parts; TestProbe is about that
 	}
-	if got := outcome(t, s, b.Upload(ctx, "large", bytes.NewReader(data[1:]), int64(len(data)-1))); got != "exists" {
+	if got := errorKind(t, s, b.Upload(ctx, "large", bytes.NewReader(data[1:]), int64(len(data)-1))); got != "exists" {
 		t.Errorf("Upload() again = %s, want exists", got)
 	}
 }
 
-func list(t *testing.T, b *Bucket, many int) {
+func testList(t *testing.T, b *Bucket, many int) {
 	var want []string
 	var writing sync.WaitGroup
 	for i := range 8 {
@@ -234,12 +234,12 @@ func list(t *testing.T, b *Bucket, many int) {
 func TestProbe(t *testing.T) {
 	real, fake := buckettest.Start(t), buckettest.StartFake(t)
 	without := func(header string) *buckettest.Store {
-		return buckettest.Proxy(t, fake, func(r *http.Request) buckettest.Fault {
+		return buckettest.StartProxy(t, fake, func(r *http.Request) buckettest.Fault {
 			r.Header.Del(header)
 			return buckettest.Fault{}
 		})
 	}
-	single := func(c *Config) { c.PartSize = maxPart }
+	single := func(c *Config) { c.PartSize = maxPartSize }
 	for name, c := range map[string]struct {
 		store  *buckettest.Store
 		change func(*Config)
@@ -258,9 +258,9 @@ func TestProbe(t *testing.T) {
 			if c.change == nil {
 				c.change = func(*Config) {}
 			}
-			b := open(t, c.store, c.change)
-			err := b.Probe(t.Context(), "_meta")
-			if got := outcome(t, c.store, err); !strings.HasPrefix(got, c.want) || c.says != "" && !strings.Contains(err.Error(), c.says) {
+			b := openBucket(t, c.store, c.change)
+			err := b.ProbeConditions(t.Context(), "_meta")
+			if got := errorKind(t, c.store, err); !strings.HasPrefix(got, c.want) || c.says != "" && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("Probe() = %s (%v), want %s with %q", got, err, c.want, c.says)
 			}
 			for o, err := range b.List(t.Context(), "") {
@@ -277,10 +277,10 @@ func TestProbe(t *testing.T) {
 // comes of it, nil means that the object is there and whole.
 func TestFaults(t *testing.T) {
 	store := buckettest.Start(t)
-	plain := open(t, store)
-	data := bytesOf(minPart + 1)
+	plain := openBucket(t, store)
+	data := randomBytes(minPartSize + 1)
 	faults := map[string]buckettest.Fault{
-		"reset": buckettest.Reset, "lost": buckettest.Lost, "slow down": buckettest.SlowDown, "conflict": buckettest.Conflict,
+		"reset": buckettest.Reset, "lost": buckettest.ResetLate, "slow down": buckettest.SlowDown, "conflict": buckettest.Conflict,
 		"internal": buckettest.Internal, "internal, late": buckettest.InternalLate, "skewed": buckettest.Skewed,
 		"expired": buckettest.ExpiredToken, "denied": buckettest.Denied,
 	}
@@ -319,20 +319,20 @@ func TestFaults(t *testing.T) {
 					}
 				}
 				var met atomic.Bool
-				front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+				front := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 					if r.Method == op.method && r.URL.Query().Has(op.query) == (op.query != "") && met.CompareAndSwap(false, true) {
 						return fault
 					}
 					return buckettest.Fault{}
 				})
 				want := "done"
-				if fault.After && op.late != "" {
+				if fault.Late && op.late != "" {
 					want = op.late
 				}
 				if final[kind] != "" {
 					want = final[kind]
 				}
-				if got := outcome(t, front, op.do(t.Context(), open(t, front), name)); got != want {
+				if got := errorKind(t, front, op.do(t.Context(), openBucket(t, front), name)); got != want {
 					t.Errorf("%s = %s, want %s", operation, got, want)
 				}
 				if !met.Load() {
@@ -373,21 +373,21 @@ func uploadLarge(data []byte) func(context.Context, *Bucket, string) error {
 	}
 }
 
-// TestUploadIsNoMore completes an upload that the store does not know any more:
+// TestUploadForgotten completes an upload that the store does not know any more:
 // because it was completed before, or because it was given up.
-func TestUploadIsNoMore(t *testing.T) {
+func TestUploadForgotten(t *testing.T) {
 	store := buckettest.Start(t)
-	data := bytesOf(minPart + 1)
+	data := randomBytes(minPartSize + 1)
 	for want, after := range map[string]bool{"exists": true, "done": false} {
 		var met atomic.Bool
-		front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+		front := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 			if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") && met.CompareAndSwap(false, true) {
-				return buckettest.Fault{Status: http.StatusNotFound, Code: "NoSuchUpload", After: after}
+				return buckettest.Fault{Status: http.StatusNotFound, Code: "NoSuchUpload", Late: after}
 			}
 			return buckettest.Fault{}
 		})
-		b := open(t, front)
-		if got := outcome(t, front, uploadLarge(data)(t.Context(), b, want)); got != want {
+		b := openBucket(t, front)
+		if got := errorKind(t, front, uploadLarge(data)(t.Context(), b, want)); got != want {
 			t.Errorf("Upload() = %s, want %s", got, want)
 		}
 		if got, _, err := b.Get(t.Context(), want); err != nil || !bytes.Equal(got, data) {
@@ -396,32 +396,32 @@ func TestUploadIsNoMore(t *testing.T) {
 	}
 }
 
-// TestFaultsThatLast meets the same fault at every attempt.
-func TestFaultsThatLast(t *testing.T) {
+// TestPersistentFaults meets the same fault at every attempt.
+func TestPersistentFaults(t *testing.T) {
 	store := buckettest.Start(t)
-	data := bytesOf(minPart + 1)
+	data := randomBytes(minPartSize + 1)
 	for name, c := range map[string]struct {
 		fault buckettest.Fault
 		want  string
 	}{
-		"reset": {buckettest.Reset, "open: create s3://siglake-test/a folder/"}, "lost": {buckettest.Lost, "open: create s3://siglake-test/a folder/"},
+		"reset": {buckettest.Reset, "open: create s3://siglake-test/a folder/"}, "lost": {buckettest.ResetLate, "open: create s3://siglake-test/a folder/"},
 		"slow down": {buckettest.SlowDown, "open: create s3://siglake-test/a folder/"}, "conflict": {buckettest.Conflict, "open: create s3://siglake-test/a folder/"},
 		"expired": {buckettest.ExpiredToken, "denied"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var requests atomic.Int32
-			front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+			front := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 				requests.Add(1)
 				return c.fault
 			})
-			b := open(t, front, func(c *Config) { c.Attempts = 3 })
-			if got := outcome(t, front, b.Create(t.Context(), "o", []byte("x"))); !strings.HasPrefix(got, c.want) {
+			b := openBucket(t, front, func(c *Config) { c.MaxAttempts = 3 })
+			if got := errorKind(t, front, b.Create(t.Context(), "o", []byte("x"))); !strings.HasPrefix(got, c.want) {
 				t.Errorf("Create() = %s, want %s", got, c.want)
 			}
 			if n := requests.Load(); n > 3 {
 				t.Errorf("Create() made %d requests, want 3 at the most", n)
 			}
-			if got := outcome(t, front, b.Upload(t.Context(), "p", bytes.NewReader(data), int64(len(data)))); !strings.HasPrefix(got, c.want) {
+			if got := errorKind(t, front, b.Upload(t.Context(), "p", bytes.NewReader(data), int64(len(data)))); !strings.HasPrefix(got, c.want) {
 				t.Errorf("Upload() = %s, want %s", got, c.want)
 			}
 		})
@@ -431,19 +431,19 @@ func TestFaultsThatLast(t *testing.T) {
 // TestCut breaks the bodies of answers off.
 func TestCut(t *testing.T) {
 	store := buckettest.Start(t)
-	data := bytesOf(1 << 20)
-	if err := open(t, store).Create(t.Context(), "o", data); err != nil {
+	data := randomBytes(1 << 20)
+	if err := openBucket(t, store).Create(t.Context(), "o", data); err != nil {
 		t.Fatal(err)
 	}
-	b := open(t, buckettest.Proxy(t, store, buckettest.Once(http.MethodGet, buckettest.Cut(1000))))
+	b := openBucket(t, buckettest.StartProxy(t, store, buckettest.FaultOnce(http.MethodGet, buckettest.CutAfter(1000))))
 	if got, _, err := b.Get(t.Context(), "o"); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("Get() = %d bytes, %v, want all %d", len(got), err, len(data))
 	}
-	always := buckettest.Proxy(t, store, func(*http.Request) buckettest.Fault { return buckettest.Cut(1000) })
-	if _, _, err := open(t, always).Get(t.Context(), "o"); !errors.Is(err, io.ErrUnexpectedEOF) {
+	always := buckettest.StartProxy(t, store, func(*http.Request) buckettest.Fault { return buckettest.CutAfter(1000) })
+	if _, _, err := openBucket(t, always).Get(t.Context(), "o"); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("Get() = %v, want io.ErrUnexpectedEOF", err)
 	}
-	body, err := open(t, always).Range(t.Context(), Object{Name: "o"}, 5, -1)
+	body, err := openBucket(t, always).ReadRange(t.Context(), Object{Name: "o"}, 5, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +456,7 @@ func TestCut(t *testing.T) {
 // TestErrorIn200 is what CompleteMultipartUpload answers when something goes
 // wrong after it has begun to answer.
 func TestErrorIn200(t *testing.T) {
-	front := buckettest.Proxy(t, buckettest.Start(t), func() func(*http.Request) buckettest.Fault {
+	front := buckettest.StartProxy(t, buckettest.Start(t), func() func(*http.Request) buckettest.Fault {
 		var met atomic.Bool
 		return func(r *http.Request) buckettest.Fault {
 			if r.URL.Query().Has("uploadId") && r.Method == http.MethodPost && met.CompareAndSwap(false, true) {
@@ -465,8 +465,8 @@ func TestErrorIn200(t *testing.T) {
 			return buckettest.Fault{}
 		}
 	}())
-	data := bytesOf(minPart + 1)
-	b := open(t, front)
+	data := randomBytes(minPartSize + 1)
+	b := openBucket(t, front)
 	if err := b.Upload(t.Context(), "o", bytes.NewReader(data), int64(len(data))); err != nil {
 		t.Errorf("Upload() = %v, want it to try again", err)
 	}
@@ -481,13 +481,13 @@ func TestNoVersion(t *testing.T) {
 	store := buckettest.Start(t)
 	var method atomic.Value
 	method.Store("")
-	front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+	front := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 		if method.CompareAndSwap(r.Method, "") {
 			return buckettest.ErrorIn200
 		}
 		return buckettest.Fault{}
 	})
-	b := open(t, front)
+	b := openBucket(t, front)
 	for name, write := range map[string]func() error{
 		"created":  func() error { return b.Create(t.Context(), "created", []byte("1")) },
 		"swapped":  func() error { return b.Swap(t.Context(), "swapped", "", []byte("1")) },
@@ -509,12 +509,12 @@ func TestNoVersion(t *testing.T) {
 func TestRaces(t *testing.T) {
 	for name, store := range map[string]*buckettest.Store{"versitygw": buckettest.Start(t), "gofakes3": buckettest.StartFake(t)} {
 		t.Run(name, func(t *testing.T) {
-			b := [2]*Bucket{open(t, store), open(t, store)}
+			b := [2]*Bucket{openBucket(t, store), openBucket(t, store)}
 			etag := ""
 			for round := range 100 {
 				name := fmt.Sprintf("round-%d", round)
-				race(t, store, name, "exists", func(i int, data []byte) error { return b[i].Create(t.Context(), name, data) }, b[0])
-				race(t, store, "current", "moved", func(i int, data []byte) error { return b[i].Swap(t.Context(), "current", etag, data) }, b[0])
+				raceWriters(t, store, name, "exists", func(i int, data []byte) error { return b[i].Create(t.Context(), name, data) }, b[0])
+				raceWriters(t, store, "current", "moved", func(i int, data []byte) error { return b[i].Swap(t.Context(), "current", etag, data) }, b[0])
 				var err error
 				if _, etag, err = b[0].Get(t.Context(), "current"); err != nil {
 					t.Fatal(err)
@@ -524,7 +524,7 @@ func TestRaces(t *testing.T) {
 	}
 }
 
-func race(t *testing.T, s *buckettest.Store, name, loser string, write func(i int, data []byte) error, b *Bucket) {
+func raceWriters(t *testing.T, s *buckettest.Store, name, loser string, write func(i int, data []byte) error, b *Bucket) {
 	t.Helper()
 	var got [2]string
 	var data [2][]byte
@@ -534,7 +534,7 @@ func race(t *testing.T, s *buckettest.Store, name, loser string, write func(i in
 		data[i] = fmt.Appendf(nil, "%s of writer %d, %d", name, i, rand.Uint64())
 		writers.Go(func() {
 			<-start
-			got[i] = outcome(t, s, write(i, data[i]))
+			got[i] = errorKind(t, s, write(i, data[i]))
 		})
 	}
 	close(start)
@@ -543,19 +543,19 @@ func race(t *testing.T, s *buckettest.Store, name, loser string, write func(i in
 	if winner < 0 || got[1-winner] != loser {
 		t.Fatalf("two writers of %s = %s, %s, want one done and one %s", name, got[0], got[1], loser)
 	}
-	if there, _, err := b.Get(t.Context(), name); err != nil || !bytes.Equal(there, data[winner]) {
-		t.Fatalf("%s has %q, %v, want the winner's %q", name, there, err, data[winner])
+	if stored, _, err := b.Get(t.Context(), name); err != nil || !bytes.Equal(stored, data[winner]) {
+		t.Fatalf("%s has %q, %v, want the winner's %q", name, stored, err, data[winner])
 	}
 }
 
 func TestCancel(t *testing.T) {
 	store := buckettest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	front := buckettest.Proxy(t, store, func(*http.Request) buckettest.Fault {
+	front := buckettest.StartProxy(t, store, func(*http.Request) buckettest.Fault {
 		cancel()
 		return buckettest.Fault{Delay: time.Minute}
 	})
-	if got := outcome(t, front, open(t, front).Create(ctx, "o", []byte("x"))); got != "cancelled" {
+	if got := errorKind(t, front, openBucket(t, front).Create(ctx, "o", []byte("x"))); got != "cancelled" {
 		t.Errorf("Create(cancelled) = %s, want cancelled", got)
 	}
 }
@@ -565,7 +565,7 @@ func TestSettings(t *testing.T) {
 	store := buckettest.Start(t)
 	var mu sync.Mutex
 	seen := map[string]http.Header{}
-	front := buckettest.Proxy(t, store, func(r *http.Request) buckettest.Fault {
+	front := buckettest.StartProxy(t, store, func(r *http.Request) buckettest.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		switch q := r.URL.Query(); {
@@ -576,10 +576,10 @@ func TestSettings(t *testing.T) {
 		}
 		return buckettest.Fault{}
 	})
-	b := open(t, front, func(c *Config) {
+	b := openBucket(t, front, func(c *Config) {
 		c.Encryption, c.KMSKey, c.StorageClass = "aws:kms", "alias/lake", "STANDARD_IA"
 	})
-	data := bytesOf(minPart + 1)
+	data := randomBytes(minPartSize + 1)
 	if err := errors.Join(b.Create(t.Context(), "o", []byte("x")), b.Upload(t.Context(), "p", bytes.NewReader(data), int64(len(data)))); err != nil {
 		t.Fatal(err)
 	}
@@ -602,13 +602,13 @@ func TestSettings(t *testing.T) {
 // another store than AWS then, too, and gets no checksums.
 func TestEndpointOfTheEnvironment(t *testing.T) {
 	var sums atomic.Int32
-	front := buckettest.Proxy(t, buckettest.Start(t), func(r *http.Request) buckettest.Fault {
+	front := buckettest.StartProxy(t, buckettest.Start(t), func(r *http.Request) buckettest.Fault {
 		if r.Header.Get("X-Amz-Checksum-Crc32") != "" || r.Header.Get("X-Amz-Trailer") != "" {
 			sums.Add(1)
 		}
 		return buckettest.Fault{}
 	})
-	b := open(t, front)
+	b := openBucket(t, front)
 	t.Setenv("AWS_ENDPOINT_URL_S3", front.URL)
 	cfg := b.cfg
 	cfg.Endpoint = ""
@@ -636,7 +636,7 @@ func TestRole(t *testing.T) {
 	defer tokens.Close()
 	other := *store
 	other.AccessKey, other.SecretKey = "SOMEBODY", "else"
-	b := open(t, &other, func(c *Config) { c.Role, c.ExternalID = "arn:aws:iam::123456789012:role/lake", "outside" })
+	b := openBucket(t, &other, func(c *Config) { c.Role, c.ExternalID = "arn:aws:iam::123456789012:role/lake", "outside" })
 	t.Setenv("AWS_ENDPOINT_URL_STS", tokens.URL)
 	b, err := Open(t.Context(), store.URI(""), b.cfg)
 	if err != nil {

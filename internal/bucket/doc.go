@@ -9,14 +9,14 @@
 // A write whose answer was lost may have happened. Every write here is
 // conditional, so the request can be repeated: if it had happened, the repeated
 // one is refused (412), and what lies there is read back and compared. So nil
-// means "it is there, and it is what was given", [fs.ErrExist] and [ErrMoved]
+// means "it is there, and it is what was given", [fs.ErrExist] and [ErrChanged]
 // mean "something else is there", and any other error leaves it open.
 //
 // An upload in parts is conditioned when its parts are put together. If that
 // answer is lost, [Bucket.Upload] may say fs.ErrExist of its own success: the
 // caller, who knows what the file holds, looks at what is there.
 //
-// Stores that ignore conditions answer every write with success. [Bucket.Probe]
+// Stores that ignore conditions answer every write with success. [Bucket.ProbeConditions]
 // finds that out before anything depends on it.
 //
 // # Checksums

@@ -34,15 +34,15 @@ type Mock struct {
 	done    chan struct{} // closed when all that the process printed is read
 }
 
-// startPatience is how long a mock may take until it listens.
-const startPatience = 60 * time.Second
+// startTimeout is how long a mock may take until it listens.
+const startTimeout = 60 * time.Second
 
 var listening = regexp.MustCompile(`Prism is listening on (http://\S+)`)
 
-// Start installs the mock in this folder, unless it is there, and has it serve a
+// StartMock installs the mock in this folder, unless it is there, and has it serve a
 // description.
-func Start(ctx context.Context, description string) (*Mock, error) {
-	node, err := install(ctx)
+func StartMock(ctx context.Context, description string) (*Mock, error) {
+	node, err := installPrism(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,8 @@ func Start(ctx context.Context, description string) (*Mock, error) {
 		return nil, err
 	}
 	address := make(chan string, 1)
-	var said bytes.Buffer // until it listens
-	go func() {           // awaited by Close
+	var output bytes.Buffer // until it listens
+	go func() {             // awaited by Close
 		defer close(m.done)
 		lines := bufio.NewScanner(out)
 		lines.Buffer(nil, 1<<20)
@@ -71,7 +71,7 @@ func Start(ctx context.Context, description string) (*Mock, error) {
 			if found {
 				continue
 			}
-			fmt.Fprintln(&said, lines.Text())
+			fmt.Fprintln(&output, lines.Text())
 			if match := listening.FindSubmatch(lines.Bytes()); match != nil {
 				found = true
 				address <- string(match[1])
@@ -83,9 +83,9 @@ func Start(ctx context.Context, description string) (*Mock, error) {
 	case m.URL = <-address:
 		return m, nil
 	case <-m.done:
-		err = fmt.Errorf("the mock ended before it listened:\n%s", said.String())
-	case <-time.After(startPatience):
-		err = fmt.Errorf("the mock does not listen within %s", startPatience)
+		err = fmt.Errorf("the mock ended before it listened:\n%s", output.String())
+	case <-time.After(startTimeout):
+		err = fmt.Errorf("the mock does not listen within %s", startTimeout)
 	}
 	return nil, errors.Join(err, m.Close())
 }
@@ -102,8 +102,8 @@ func (m *Mock) Close() error {
 	return m.process.Wait()
 }
 
-// install makes node_modules what package-lock.json says, and finds node.
-func install(ctx context.Context) (node string, err error) {
+// installPrism makes node_modules what package-lock.json says, and finds node.
+func installPrism(ctx context.Context) (node string, err error) {
 	npm, err := exec.LookPath("npm")
 	if err == nil {
 		node, err = exec.LookPath("node")

@@ -22,8 +22,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// program builds siglake, once.
-var program = sync.OnceValues(func() (string, error) {
+// buildProgram builds siglake, once.
+var buildProgram = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "siglake-conformance-")
 	if err != nil {
 		return "", err
@@ -37,9 +37,9 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// lists are what the program is given to ask about. They hold every kind of
+// inputFiles are what the program is given to ask about. They hold every kind of
 // identifier.
-var lists = map[string]string{
+var inputFiles = map[string]string{
 	"companies.csv": `account_id,company,website,lusha_id
 c-1,Kestrel Loom,https://www.kestrelloom.example/about,
 c-2,"Brackwater & Sons, Inc.",,
@@ -65,8 +65,8 @@ oresund.example
 `,
 }
 
-// stages are commands that belong together, since each lake is one.
-var stages = map[string][][]string{
+// commandSets are commands that belong together, since each lake is one.
+var commandSets = map[string][][]string{
 	"v2": {
 		{"run", "companies.csv", "--api", "v2", "--signals", "all"},
 		{"run", "contacts.csv", "--api", "v2", "--signals", "all", "--batch-size", "2"},
@@ -97,37 +97,37 @@ const rounds = 2
 // The program takes whatever the description allows as answers, comes to an end
 // that it accounts for, and leaves a lake that holds.
 func TestProgram(t *testing.T) {
-	bin, err := program()
+	bin, err := buildProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(bin)) })
-	for name, commands := range stages {
+	for name, commands := range commandSets {
 		for round := range rounds {
 			t.Run(fmt.Sprintf("%s, round %d", name, round), func(t *testing.T) {
 				t.Parallel()
-				j := mock.Judge(t)
-				j.Aim, j.Boundless = round > 0, true
+				proxy := mock.NewProxy(t)
+				proxy.AlignEntities, proxy.NoRateLimits = round > 0, true
 				var seed atomic.Int64
 				seed.Store(int64(round) * 1000)
-				j.Prefer = func(path string) string {
+				proxy.Prefer = func(path string) string {
 					if isFree(path) { // what is offered, and what is left of the account, makes sense
-						return plain(200, exampleOf(path))
+						return preferExample(200, exampleOf(path))
 					}
-					return invented(200, fmt.Sprint(seed.Add(1)))
+					return preferGenerated(200, fmt.Sprint(seed.Add(1)))
 				}
-				r := &runs{t: t, bin: bin, dir: t.TempDir(), judge: j}
-				for file, text := range lists {
+				r := &lakeRig{t: t, bin: bin, dir: t.TempDir(), proxy: proxy}
+				for file, text := range inputFiles {
 					if err := os.WriteFile(filepath.Join(r.dir, file), []byte(text), 0o600); err != nil {
 						t.Fatal(err)
 					}
 				}
 				for _, args := range commands {
-					if args[0] != "visitors" || described["POST /v3/companies/website-visits"] != nil {
-						r.run(args...)
+					if args[0] != "visitors" || operations["POST /v3/companies/website-visits"] != nil {
+						r.runCommand(args...)
 					}
 				}
-				r.hold()
+				r.checkLake()
 			})
 		}
 	}
@@ -145,22 +145,22 @@ func exampleOf(path string) string {
 	return ""
 }
 
-// runs are those of one lake.
-type runs struct {
+// lakeRig are those of one lake.
+type lakeRig struct {
 	t     *testing.T
 	bin   string
 	dir   string
-	judge *Judge
+	proxy *Proxy
 	seen  int // exchanges of the runs before
 }
 
-// call runs the program to its end.
-func (r *runs) call(args ...string) (code int, printed string) {
+// execProgram runs the program to its end.
+func (r *lakeRig) execProgram(args ...string) (code int, printed string) {
 	r.t.Helper()
 	cmd := exec.CommandContext(r.t.Context(), r.bin, args...)
 	cmd.Dir = r.dir
 	cmd.Env = []string{
-		"LUSHA_API_KEY=a-key", "HOME=" + r.dir, "PATH=" + os.Getenv("PATH"), "SIGLAKE_BASE_URL=" + r.judge.URL,
+		"LUSHA_API_KEY=a-key", "HOME=" + r.dir, "PATH=" + os.Getenv("PATH"), "SIGLAKE_BASE_URL=" + r.proxy.URL,
 		"SIGLAKE_QUOTA_DIR=" + filepath.Join(r.dir, "quota"), "SIGLAKE_PLAN=unlimited", "SIGLAKE_RATE=0", "SIGLAKE_MAX_WAIT=1s",
 	}
 	out, err := cmd.CombinedOutput()
@@ -171,58 +171,58 @@ func (r *runs) call(args ...string) (code int, printed string) {
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// run runs a command that asks, and holds its account against what was answered.
-func (r *runs) run(args ...string) {
+// runCommand runs a command that asks, and holds its account against what was answered.
+func (r *lakeRig) runCommand(args ...string) {
 	r.t.Helper()
 	if args[0] == "usage" {
-		if code, out := r.call(args...); code != 0 {
+		if code, out := r.execProgram(args...); code != 0 {
 			r.t.Errorf("siglake %v = %d, want 0\n%s", args, code, out)
 		}
 		return
 	}
-	code, out := r.call(append(args, "--lake", "lake")...)
+	code, out := r.execProgram(append(args, "--lake", "lake")...)
 	// An entity whose answer is an error that may pass is left for the next run.
 	// Lookalikes that have no session, and of which some cannot be excluded, cannot
 	// be gone on with.
-	m := r.manifest()
+	m := r.readManifest()
 	lost := args[0] == "lookalikes" && code == 64 && m.Run.Stop != nil && m.Run.Stop.Kind == pipeline.StopRequest
 	if code != 0 && code != 20 && !lost {
 		r.t.Fatalf("siglake %v = %d, want 0 or 20\n%s", args, code, out)
 	}
 	var charged, calls int64
-	seen := r.judge.Seen()
+	seen := r.proxy.Exchanges()
 	for _, x := range seen[r.seen:] {
 		if !strings.HasPrefix(x.Operation, "POST ") {
 			continue
 		}
 		var doc map[string]any
-		if err := decode(x.Answer, &doc); err != nil {
+		if err := decodeJSON(x.Answer, &doc); err != nil {
 			r.t.Fatal(err)
 		}
-		charged += charge(doc).Credits
+		charged += statedCharge(doc).Credits
 		calls++
 	}
 	r.seen = len(seen)
 	if m.Credits.Charged != charged || int64(len(m.PerCall)) != calls || calls == 0 {
 		r.t.Errorf("siglake %v accounts for %d credits of %d calls, answered were %d credits of %d\n%s", args, m.Credits.Charged, len(m.PerCall), charged, calls, out)
 	}
-	if by := m.Accounts.ByStatus; by[schema.Held] > 0 || code == 0 && by[schema.Deferred] > 0 {
+	if by := m.Accounts.ByStatus; by[schema.InDoubt] > 0 || code == 0 && by[schema.Deferred] > 0 {
 		r.t.Errorf("siglake %v = %d, with %v\n%s", args, code, by, out)
 	}
 }
 
-// manifest gives the account of the lake's last run.
-func (r *runs) manifest() *pipeline.Manifest {
+// readManifest gives the account of the lake's last run.
+func (r *lakeRig) readManifest() *pipeline.Manifest {
 	r.t.Helper()
 	var current struct{ Path string }
 	m := new(pipeline.Manifest)
-	r.parse(filepath.Join("_meta", "current.json"), &current)
-	r.parse(current.Path, m)
+	r.parseJSON(filepath.Join("_meta", "current.json"), &current)
+	r.parseJSON(current.Path, m)
 	return m
 }
 
-// parse reads a JSON file of the lake.
-func (r *runs) parse(path string, into any) {
+// parseJSON reads a JSON file of the lake.
+func (r *lakeRig) parseJSON(path string, into any) {
 	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, "lake", filepath.FromSlash(path)))
 	if err == nil {
@@ -233,12 +233,12 @@ func (r *runs) parse(path string, into any) {
 	}
 }
 
-// hold checks the lake: by the program itself, and by a reader of Parquet that
+// checkLake checks the lake: by the program itself, and by a reader of Parquet that
 // shares no code with its writer.
-func (r *runs) hold() {
+func (r *lakeRig) checkLake() {
 	r.t.Helper()
-	count(r.judge, 0)
-	if code, out := r.call("verify", "--lake", "lake"); code != 0 {
+	addTotals(r.proxy, 0)
+	if code, out := r.execProgram("verify", "--lake", "lake"); code != 0 {
 		r.t.Errorf("siglake verify = %d, want 0\n%s", code, out)
 	}
 	rows := map[string]int64{}
@@ -252,7 +252,7 @@ func (r *runs) hold() {
 			return err
 		}
 		dataset := strings.Join(strings.Split(filepath.ToSlash(name), "/")[:2], "/")
-		n, err := readable(r.t.Context(), path)
+		n, err := countRows(r.t.Context(), path)
 		rows[dataset] += n
 		return err
 	})
@@ -262,11 +262,11 @@ func (r *runs) hold() {
 	if rows["ledger/accounts"] == 0 || rows["ledger/calls"] == 0 {
 		r.t.Errorf("the lake's rows = %v, want accounts and calls among them", rows)
 	}
-	r.t.Logf("%d requests, rows %v", len(r.judge.Seen()), rows)
+	r.t.Logf("%d requests, rows %v", len(r.proxy.Exchanges()), rows)
 }
 
-// readable reads all of a file, and gives its number of rows.
-func readable(ctx context.Context, path string) (int64, error) {
+// countRows reads all of a file, and gives its number of rows.
+func countRows(ctx context.Context, path string) (int64, error) {
 	f, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)

@@ -10,17 +10,17 @@ import (
 )
 
 var (
-	objects  = []schema.Object{schema.Contact, schema.Company}
-	families = map[schema.Object][]schema.Identifier{
+	objects     = []schema.Object{schema.Contact, schema.Company}
+	identifiers = map[schema.Object][]schema.Identifier{
 		schema.Contact: {schema.ByLinkedIn, schema.ByEmail, schema.ByName},
 		schema.Company: {schema.ByDomain, schema.ByName},
 	}
 	plurals = map[schema.Object]string{schema.Contact: "contacts", schema.Company: "companies"}
 )
 
-// items are n entities, each known by one kind of identifier. Their names hold
+// newItems are n entities, each known by one kind of identifier. Their names hold
 // what JSON has to escape.
-func items(o schema.Object, by schema.Identifier, n int) []pipeline.Item {
+func newItems(o schema.Object, by schema.Identifier, n int) []pipeline.Item {
 	out := make([]pipeline.Item, n)
 	for i := range out {
 		a := &out[i].Account
@@ -48,8 +48,8 @@ func items(o schema.Object, by schema.Identifier, n int) []pipeline.Item {
 	return out
 }
 
-// keys are the signal keys that a dialect has for an object.
-func keys(o schema.Object, d pipeline.Dialect) (out []string) {
+// signalKeys are the signal keys that a dialect has for an object.
+func signalKeys(o schema.Object, d pipeline.APIVersion) (out []string) {
 	for _, s := range schema.Signals {
 		if s.Object == o && (s.V2 != schema.Absent || d == pipeline.V3) {
 			out = append(out, s.Key)
@@ -58,55 +58,55 @@ func keys(o schema.Object, d pipeline.Dialect) (out []string) {
 	return out
 }
 
-// ask is a question about n entities.
-func ask(o schema.Object, d pipeline.Dialect, s pipeline.Service, by schema.Identifier, n int) *pipeline.Batch {
-	q := &pipeline.Query{Object: o, Dialect: d, Service: s, Since: "2026-02-06", Until: "2026-05-06", MaxResults: 10}
+// newBatch is a question about n entities.
+func newBatch(o schema.Object, d pipeline.APIVersion, s pipeline.Service, by schema.Identifier, n int) *pipeline.Batch {
+	q := &pipeline.Query{Object: o, APIVersion: d, Service: s, Since: "2026-02-06", Until: "2026-05-06", MaxResults: 10}
 	if s == pipeline.Signals {
-		q.Signals = keys(o, d)
+		q.Signals = signalKeys(o, d)
 	}
-	b := &pipeline.Batch{Query: q, ByID: by == schema.ByID, Items: items(o, by, n)}
-	return named(b, fmt.Sprintf("%s%s %s by %s, %d", d, s, plurals[o], by, n))
+	b := &pipeline.Batch{Query: q, ByID: by == schema.ByID, Items: newItems(o, by, n)}
+	return withID(b, fmt.Sprintf("%s%s %s by %s, %d", d, s, plurals[o], by, n))
 }
 
-func named(b *pipeline.Batch, name string) *pipeline.Batch {
+func withID(b *pipeline.Batch, name string) *pipeline.Batch {
 	b.ID = strings.ReplaceAll(name, " ", "_")
 	return b
 }
 
-// page is a question of a paged service.
-func page(o schema.Object, s pipeline.Service, p pipeline.Page, seeds, exclude []schema.Account) *pipeline.Batch {
-	q := &pipeline.Query{Object: o, Dialect: pipeline.V3, Service: s, Since: "2026-02-06", Until: "2026-05-06", Seeds: seeds, Exclude: exclude}
+// newPageBatch is a question of a paged service.
+func newPageBatch(o schema.Object, s pipeline.Service, p pipeline.Page, seeds, exclude []schema.Account) *pipeline.Batch {
+	q := &pipeline.Query{Object: o, APIVersion: pipeline.V3, Service: s, Since: "2026-02-06", Until: "2026-05-06", Seeds: seeds, Exclude: exclude}
 	b := &pipeline.Batch{Query: q, Items: []pipeline.Item{{Ref: "page", Page: &p}}}
-	return named(b, fmt.Sprintf("%s %s of %d seeds, %d excluded, page %+v", s, plurals[o], len(seeds), len(exclude), p))
+	return withID(b, fmt.Sprintf("%s %s of %d seeds, %d excluded, page %+v", s, plurals[o], len(seeds), len(exclude), p))
 }
 
-// accounts are the entities of several lists of items.
-func accounts(lists ...[]pipeline.Item) (out []schema.Account) {
+// accountsOf are the entities of several lists of items.
+func accountsOf(lists ...[]pipeline.Item) (out []schema.Account) {
 	for _, item := range slices.Concat(lists...) {
 		out = append(out, item.Account)
 	}
 	return out
 }
 
-const session = "3f0c4c55-9f43-4f7c-8a7f-1d205a0d2a58"
+const sessionID = "3f0c4c55-9f43-4f7c-8a7f-1d205a0d2a58"
 
-// typical has one question for each operation that is paid for.
-func typical() map[string]*pipeline.Batch {
+// typicalBatches has one question for each operation that is paid for.
+func typicalBatches() map[string]*pipeline.Batch {
 	const n = 7
 	out := map[string]*pipeline.Batch{
-		"POST /v3/companies/website-visits": page(schema.Company, pipeline.Visits, pipeline.Page{Number: 1, Limit: 50}, accounts(items(schema.Company, schema.ByDomain, 1)), nil),
+		"POST /v3/companies/website-visits": newPageBatch(schema.Company, pipeline.Visits, pipeline.Page{Number: 1, Limit: 50}, accountsOf(newItems(schema.Company, schema.ByDomain, 1)), nil),
 	}
 	for _, o := range objects {
-		seeds := families[o][0]
-		alike := page(o, pipeline.Lookalikes, pipeline.Page{Number: 2, Offset: 25, Limit: 25, Session: session}, accounts(items(o, seeds, n)), nil)
+		seeds := identifiers[o][0]
+		lookalike := newPageBatch(o, pipeline.Lookalikes, pipeline.Page{Number: 2, Offset: 25, Limit: 25, Session: sessionID}, accountsOf(newItems(o, seeds, n)), nil)
 		for path, b := range map[string]*pipeline.Batch{
-			"/api/signals/%s":        ask(o, pipeline.V2, pipeline.Signals, schema.ByID, n),
-			"/api/signals/%s/search": ask(o, pipeline.V2, pipeline.Signals, families[o][0], n),
-			"/v3/%s/signals":         ask(o, pipeline.V3, pipeline.Signals, schema.ByID, n),
-			"/v3/%s/search":          ask(o, pipeline.V3, pipeline.Search, families[o][0], n),
-			"/v3/%s/signal-score":    ask(o, pipeline.V3, pipeline.Scores, families[o][0], n),
-			"/v3/%s/lookalike":       alike,
-			"/v3/lookalike/%s":       alike,
+			"/api/signals/%s":        newBatch(o, pipeline.V2, pipeline.Signals, schema.ByID, n),
+			"/api/signals/%s/search": newBatch(o, pipeline.V2, pipeline.Signals, identifiers[o][0], n),
+			"/v3/%s/signals":         newBatch(o, pipeline.V3, pipeline.Signals, schema.ByID, n),
+			"/v3/%s/search":          newBatch(o, pipeline.V3, pipeline.Search, identifiers[o][0], n),
+			"/v3/%s/signal-score":    newBatch(o, pipeline.V3, pipeline.Scores, identifiers[o][0], n),
+			"/v3/%s/lookalike":       lookalike,
+			"/v3/lookalike/%s":       lookalike,
 		} {
 			out["POST "+fmt.Sprintf(path, plurals[o])] = b
 		}
@@ -121,8 +121,8 @@ var olderPaths = map[string]string{
 	"/v3/companies/lookalike": "/v3/lookalike/companies",
 }
 
-// reroutes are the detours that lead to an operation.
-func reroutes(op string) map[string]string {
+// reroutesOf are the detours that lead to an operation.
+func reroutesOf(op string) map[string]string {
 	for path, older := range olderPaths {
 		if op == "POST "+older {
 			return map[string]string{path: older}
@@ -131,50 +131,50 @@ func reroutes(op string) map[string]string {
 	return nil
 }
 
-// everything is every kind of question that the client can put.
-func everything() (all []*pipeline.Batch) {
-	one := func(b *pipeline.Batch, name string, change func(q *pipeline.Query)) {
+// allBatches is every kind of question that the client can put.
+func allBatches() (all []*pipeline.Batch) {
+	add := func(b *pipeline.Batch, name string, change func(q *pipeline.Query)) {
 		change(b.Query)
-		all = append(all, named(b, b.ID+" "+name))
+		all = append(all, withID(b, b.ID+" "+name))
 	}
 	for _, o := range objects {
 		for _, n := range []int{1, 100} {
-			all = append(all, ask(o, pipeline.V2, pipeline.Signals, schema.ByID, n), ask(o, pipeline.V3, pipeline.Signals, schema.ByID, n))
-			for _, by := range families[o] {
-				all = append(all, ask(o, pipeline.V2, pipeline.Signals, by, n), ask(o, pipeline.V3, pipeline.Search, by, n), ask(o, pipeline.V3, pipeline.Scores, by, n))
+			all = append(all, newBatch(o, pipeline.V2, pipeline.Signals, schema.ByID, n), newBatch(o, pipeline.V3, pipeline.Signals, schema.ByID, n))
+			for _, by := range identifiers[o] {
+				all = append(all, newBatch(o, pipeline.V2, pipeline.Signals, by, n), newBatch(o, pipeline.V3, pipeline.Search, by, n), newBatch(o, pipeline.V3, pipeline.Scores, by, n))
 			}
-			all = append(all, ask(o, pipeline.V3, pipeline.Search, schema.ByID, n), ask(o, pipeline.V3, pipeline.Scores, schema.ByID, n))
+			all = append(all, newBatch(o, pipeline.V3, pipeline.Search, schema.ByID, n), newBatch(o, pipeline.V3, pipeline.Scores, schema.ByID, n))
 			for _, cap := range []int{1, 100} {
-				one(ask(o, pipeline.V2, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
-				one(ask(o, pipeline.V3, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
+				add(newBatch(o, pipeline.V2, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
+				add(newBatch(o, pipeline.V3, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
 			}
 		}
-		for _, d := range []pipeline.Dialect{pipeline.V2, pipeline.V3} {
-			for _, key := range keys(o, d) {
-				one(ask(o, d, pipeline.Signals, schema.ByID, 2), key, func(q *pipeline.Query) { q.Signals = []string{key} })
+		for _, d := range []pipeline.APIVersion{pipeline.V2, pipeline.V3} {
+			for _, key := range signalKeys(o, d) {
+				add(newBatch(o, d, pipeline.Signals, schema.ByID, 2), key, func(q *pipeline.Query) { q.Signals = []string{key} })
 			}
 		}
 		// A token, and the same entity twice.
-		odd := ask(o, pipeline.V3, pipeline.Signals, schema.ByID, 3)
+		odd := newBatch(o, pipeline.V3, pipeline.Signals, schema.ByID, 3)
 		odd.Items[0].Account.ID, odd.Items[1].ID, odd.Items[2].ID = "v1.Zm9v-_.YmFy", "v1.same", "v1.same"
-		all = append(all, named(odd, odd.ID+" tokens"))
-		twice := ask(o, pipeline.V2, pipeline.Signals, schema.ByID, 2)
+		all = append(all, withID(odd, odd.ID+" tokens"))
+		twice := newBatch(o, pipeline.V2, pipeline.Signals, schema.ByID, 2)
 		twice.Items[1].Account.ID = twice.Items[0].Account.ID
-		all = append(all, named(twice, twice.ID+" twice"))
+		all = append(all, withID(twice, twice.ID+" twice"))
 	}
-	for name, change := range filters() {
-		one(ask(schema.Company, pipeline.V2, pipeline.Signals, schema.ByID, 2), name, change)
-		one(ask(schema.Company, pipeline.V2, pipeline.Signals, schema.ByDomain, 2), name, change)
-		one(ask(schema.Company, pipeline.V3, pipeline.Signals, schema.ByID, 2), name, change)
+	for name, change := range filterVariants() {
+		add(newBatch(schema.Company, pipeline.V2, pipeline.Signals, schema.ByID, 2), name, change)
+		add(newBatch(schema.Company, pipeline.V2, pipeline.Signals, schema.ByDomain, 2), name, change)
+		add(newBatch(schema.Company, pipeline.V3, pipeline.Signals, schema.ByID, 2), name, change)
 	}
-	return append(all, pages()...)
+	return append(all, pageBatches()...)
 }
 
-// filters are the ways to narrow what is asked about companies.
-func filters() map[string]func(*pipeline.Query) {
+// filterVariants are the ways to narrow what is asked about companies.
+func filterVariants() map[string]func(*pipeline.Query) {
 	var news []string
 	for _, s := range schema.Signals {
-		news = append(news, s.News...)
+		news = append(news, s.NewsEventTypes...)
 	}
 	places := []pipeline.Location{{Country: "Norway"}, {Country: "United States", State: "Ohio"}}
 	return map[string]func(*pipeline.Query){
@@ -191,33 +191,33 @@ func filters() map[string]func(*pipeline.Query) {
 	}
 }
 
-// pages are the questions of the paged services.
-func pages() (all []*pipeline.Batch) {
+// pageBatches are the questions of the paged services.
+func pageBatches() (all []*pipeline.Batch) {
 	for _, o := range objects {
-		most := 100
+		maxLimit := 100
 		if o == schema.Contact {
-			most = 50
+			maxLimit = 50
 		}
 		var mixed, full []schema.Account
-		for _, by := range families[o] {
+		for _, by := range identifiers[o] {
 			if o == schema.Contact || by == schema.ByDomain {
-				mixed = append(mixed, accounts(items(o, by, 5))...)
-				full = accounts(items(o, by, 100))
-				all = append(all, page(o, pipeline.Lookalikes, pipeline.Page{Number: 1, Limit: 1}, accounts(items(o, by, 5)), nil))
+				mixed = append(mixed, accountsOf(newItems(o, by, 5))...)
+				full = accountsOf(newItems(o, by, 100))
+				all = append(all, newPageBatch(o, pipeline.Lookalikes, pipeline.Page{Number: 1, Limit: 1}, accountsOf(newItems(o, by, 5)), nil))
 			}
 		}
 		if o == schema.Contact {
-			mixed = append(mixed, accounts(items(o, schema.ByID, 5))...)
+			mixed = append(mixed, accountsOf(newItems(o, schema.ByID, 5))...)
 		} else {
 			mixed = append(mixed, schema.Account{Object: o, LinkedIn: "https://www.linkedin.com/company/kestrel-loom"})
 		}
 		all = append(all,
-			page(o, pipeline.Lookalikes, pipeline.Page{Number: 1, Limit: most}, mixed, mixed),
-			page(o, pipeline.Lookalikes, pipeline.Page{Number: 3, Offset: 50, Limit: 25, Session: session}, full, full),
+			newPageBatch(o, pipeline.Lookalikes, pipeline.Page{Number: 1, Limit: maxLimit}, mixed, mixed),
+			newPageBatch(o, pipeline.Lookalikes, pipeline.Page{Number: 3, Offset: 50, Limit: 25, Session: sessionID}, full, full),
 		)
 	}
 	for _, p := range []pipeline.Page{{Number: 1, Limit: 1}, {Number: 9, Offset: 1200, Limit: 150}} {
-		all = append(all, page(schema.Company, pipeline.Visits, p, accounts(items(schema.Company, schema.ByDomain, 3)), nil))
+		all = append(all, newPageBatch(schema.Company, pipeline.Visits, p, accountsOf(newItems(schema.Company, schema.ByDomain, 3)), nil))
 	}
 	return all
 }

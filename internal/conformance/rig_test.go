@@ -30,13 +30,13 @@ import (
 const descriptionVariable = "SIGLAKE_OPENAPI"
 
 var (
-	mock      *Mock       // of all tests
-	described description // what it was made from
-	whole     bool        // the description is ours, so all of it must be met
+	mock           *Mock       // of all tests
+	operations     description // what it was made from
+	ownDescription bool        // the description is ours, so all of it must be met
 )
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
+	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -44,16 +44,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (int, error) {
+func runTests(m *testing.M) (int, error) {
 	file := os.Getenv(descriptionVariable)
-	if whole = file == ""; whole {
+	if ownDescription = file == ""; ownDescription {
 		file = filepath.Join("..", "..", "testdata", "api", "openapi.yaml")
 	}
 	var err error
-	if described, err = describe(file); err != nil {
+	if operations, err = readDescription(file); err != nil {
 		return 1, err
 	}
-	if mock, err = Start(context.Background(), file); err != nil {
+	if mock, err = StartMock(context.Background(), file); err != nil {
 		return 1, err
 	}
 	// Most of the time goes by waiting, as the client does before it asks again.
@@ -71,7 +71,7 @@ type description map[string]map[int][]string
 
 var parameter = regexp.MustCompile(`\{[^}]*\}`)
 
-func describe(file string) (description, error) {
+func readDescription(file string) (description, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -109,8 +109,8 @@ func describe(file string) (description, error) {
 	return d, nil
 }
 
-// plain asks the mock for an example of an answer, by its name if it has one.
-func plain(code int, example string) string {
+// preferExample asks the mock for an example of an answer, by its name if it has one.
+func preferExample(code int, example string) string {
 	prefer := "code=" + strconv.Itoa(code)
 	if example != "" {
 		prefer += ", example=" + example
@@ -118,37 +118,37 @@ func plain(code int, example string) string {
 	return prefer
 }
 
-// invented asks the mock for an answer that it makes up; the same seed gives the
+// preferGenerated asks the mock for an answer that it makes up; the same seed gives the
 // same.
-func invented(code int, seed string) string {
+func preferGenerated(code int, seed string) string {
 	return fmt.Sprintf("code=%d, dynamic=true, seed=%s", code, seed)
 }
 
-// always prefers the same.
-func always(prefer string) func(string) string { return func(string) string { return prefer } }
+// alwaysPrefer prefers the same.
+func alwaysPrefer(prefer string) func(string) string { return func(string) string { return prefer } }
 
-// client asks through a judge. Each has its own allowance of the usage endpoint.
-func client(t *testing.T, j *Judge) *signals.Client {
+// newClient asks through a judge. Each has its own allowance of the usage endpoint.
+func newClient(t *testing.T, proxy *Proxy) *signals.Client {
 	t.Helper()
-	c, err := signals.New(signals.Config{BaseURL: j.URL, Key: signals.NewKey("a-key")})
+	c, err := signals.New(signals.Config{BaseURL: proxy.URL, Key: signals.NewKey("a-key")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// fetch asks about one batch, decoded.
-func fetch(t *testing.T, j *Judge, b *pipeline.Batch) *pipeline.Reply {
+// fetchBatch asks about one batch, decoded.
+func fetchBatch(t *testing.T, proxy *Proxy, b *pipeline.Batch) *pipeline.Reply {
 	t.Helper()
-	reply, err := signals.Decode(client(t, j)).Fetch(t.Context(), b)
+	reply, err := signals.Decode(newClient(t, proxy)).Fetch(t.Context(), b)
 	if err != nil || len(reply.Calls) != 1 || len(reply.Items) != len(b.Items) {
 		t.Fatalf("Fetch(%s) = %+v, %v, want one call and a reply to each of %d items", b.ID, reply, err, len(b.Items))
 	}
 	return reply
 }
 
-// tally counts what was held against the client, for the log.
-var tally struct {
+// totals counts what was held against the client, for the log.
+var totals struct {
 	sync.Mutex
 	operations map[string]bool
 	requests   int // that were judged
@@ -156,75 +156,75 @@ var tally struct {
 	events     int // in them
 }
 
-// count enters what a judge saw.
-func count(j *Judge, events int) {
-	tally.Lock()
-	defer tally.Unlock()
-	if tally.operations == nil {
-		tally.operations = map[string]bool{}
+// addTotals enters what a judge saw.
+func addTotals(proxy *Proxy, events int) {
+	totals.Lock()
+	defer totals.Unlock()
+	if totals.operations == nil {
+		totals.operations = map[string]bool{}
 	}
-	for _, x := range j.Seen() {
-		tally.operations[x.Operation] = true
-		tally.requests++
-		tally.answers++
+	for _, x := range proxy.Exchanges() {
+		totals.operations[x.Operation] = true
+		totals.requests++
+		totals.answers++
 	}
-	tally.events += events
+	totals.events += events
 }
 
-// want is what an answer holds, read with encoding/json and no knowledge of the
+// expectation is what an answer holds, read with encoding/json and no knowledge of the
 // client.
-type want struct {
-	events  []string // "type JSON", sorted
-	fates   []schema.Status
-	charge  pipeline.Charge
-	session string
-	more    bool
+type expectation struct {
+	events   []string // "type JSON", sorted
+	statuses []schema.Status
+	charge   pipeline.Charge
+	session  string
+	more     bool
 }
 
-// read reads an answer to a batch of the given service.
-func read(t *testing.T, b *pipeline.Batch, answer []byte) (w want) {
+// readAnswer reads an answer to a batch of the given service.
+func readAnswer(t *testing.T, b *pipeline.Batch, answer []byte) (w expectation) {
 	t.Helper()
 	var doc map[string]any
-	if err := decode(answer, &doc); err != nil {
+	if err := decodeJSON(answer, &doc); err != nil {
 		t.Fatalf("the mock's answer is no JSON object: %v\n%s", err, answer)
 	}
-	for _, entry := range entries(doc) {
+	for _, entry := range listEntries(doc) {
 		n := len(w.events)
 		code := ""
 		if fault, ok := entry["error"].(map[string]any); ok {
-			code = text(fault["code"])
+			code = asText(fault["code"])
 		}
 		switch b.Query.Service {
 		case pipeline.Signals:
 			for _, s := range schema.Signals {
-				w.hold(s.Key, entry[s.Key])
+				w.addEvents(s.Key, entry[s.Key])
 			}
 		case pipeline.Search:
-			if text(entry["id"]) != "" && entry["error"] == nil {
-				w.hold(schema.ProductMatch, entry)
+			if asText(entry["id"]) != "" && entry["error"] == nil {
+				w.addEvents(schema.ProductMatch, entry)
 			}
 		case pipeline.Scores:
 			if entry["signalScore"] != nil || entry["noActiveSignals"] != nil {
-				w.hold(schema.ProductScore, entry)
+				w.addEvents(schema.ProductScore, entry)
 			}
 		case pipeline.Lookalikes:
-			w.hold(schema.ProductLookalike, entry)
+			w.addEvents(schema.ProductLookalike, entry)
 		case pipeline.Visits:
-			w.hold(schema.ProductVisit, entry)
+			w.addEvents(schema.ProductVisit, entry)
 		}
-		w.fates = append(w.fates, fate(b, len(w.events) > n, code))
+		w.statuses = append(w.statuses, wantStatus(b, len(w.events) > n, code))
 	}
 	slices.Sort(w.events)
-	w.charge = charge(doc)
-	w.session = text(doc["dedupeSessionId"])
+	w.charge = statedCharge(doc)
+	w.session = asText(doc["dedupeSessionId"])
 	if meta, ok := doc["meta"].(map[string]any); ok {
 		w.more = meta["hasMore"] == true && len(w.events) > 0
 	}
 	return w
 }
 
-// entries are what an answer says of each entity, in the order of their keys.
-func entries(doc map[string]any) (out []map[string]any) {
+// listEntries are what an answer says of each entity, in the order of their keys.
+func listEntries(doc map[string]any) (out []map[string]any) {
 	var list []any
 	for _, root := range []string{"contacts", "companies", "results"} {
 		switch at := doc[root].(type) {
@@ -244,8 +244,8 @@ func entries(doc map[string]any) (out []map[string]any) {
 	return out
 }
 
-// hold enters the events that stand under a key: a list of them, or one alone.
-func (w *want) hold(key string, value any) {
+// addEvents enters the events that stand under a key: a list of them, or one alone.
+func (w *expectation) addEvents(key string, value any) {
 	list, ok := value.([]any)
 	if !ok {
 		list = []any{value}
@@ -258,8 +258,8 @@ func (w *want) hold(key string, value any) {
 	}
 }
 
-// fate is what the documentation makes of an entry about an entity.
-func fate(b *pipeline.Batch, bought bool, code string) schema.Status {
+// wantStatus is what the documentation makes of an entry about an entity.
+func wantStatus(b *pipeline.Batch, bought bool, code string) schema.Status {
 	switch service := b.Query.Service; {
 	case bought && service == pipeline.Search:
 		return schema.Resolved
@@ -277,7 +277,7 @@ func fate(b *pipeline.Batch, bought bool, code string) schema.Status {
 	return schema.Deferred
 }
 
-func text(v any) string {
+func asText(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -287,8 +287,8 @@ func text(v any) string {
 	return ""
 }
 
-// charge is known when all that state it agree on one whole number.
-func charge(doc map[string]any) (c pipeline.Charge) {
+// statedCharge is known when all that state it agree on one whole number.
+func statedCharge(doc map[string]any) (c pipeline.Charge) {
 	stated := []any{doc["creditCharged"], doc["creditsCharged"]}
 	if billing, ok := doc["billing"].(map[string]any); ok {
 		stated = append(stated, billing["creditsCharged"])
@@ -297,7 +297,7 @@ func charge(doc map[string]any) (c pipeline.Charge) {
 		if one == nil {
 			continue
 		}
-		number, ok := new(big.Rat).SetString(text(one))
+		number, ok := new(big.Rat).SetString(asText(one))
 		if !ok || !number.IsInt() || number.Sign() < 0 || c.Known && c.Credits != number.Num().Int64() {
 			return pipeline.Charge{}
 		}
@@ -306,31 +306,31 @@ func charge(doc map[string]any) (c pipeline.Charge) {
 	return c
 }
 
-// check holds a decoded reply against the answer as the mock gave it.
-func check(t *testing.T, j *Judge, b *pipeline.Batch, reply *pipeline.Reply) {
+// checkReply holds a decoded reply against the answer as the mock gave it.
+func checkReply(t *testing.T, proxy *Proxy, b *pipeline.Batch, reply *pipeline.Reply) {
 	t.Helper()
-	seen := j.Seen()
+	seen := proxy.Exchanges()
 	last := seen[len(seen)-1]
-	w, call := read(t, b, last.Answer), &reply.Calls[0]
-	defer count(j, len(w.events))
-	wrong := func(what string, got, want any) {
+	w, call := readAnswer(t, b, last.Answer), &reply.Calls[0]
+	defer addTotals(proxy, len(w.events))
+	report := func(what string, got, want any) {
 		t.Helper()
 		t.Errorf("%s, batch %s: %s = %v, want %v\nanswer: %.4000s", last.Operation, b.ID, what, got, want, last.Answer)
 	}
 	if call.Status != last.Status || call.Outcome != pipeline.Charged {
-		wrong("call", fmt.Sprintf("status %d, %s: %s", call.Status, call.Outcome, call.Problem), "charged")
+		report("call", fmt.Sprintf("status %d, %s: %s", call.Status, call.Outcome, call.Problem), "charged")
 		return
 	}
 	if call.Charge.Text = ""; call.Charge != w.charge {
-		wrong("charge", call.Charge, w.charge)
+		report("charge", call.Charge, w.charge)
 	}
 	var got []string
 	var answered []schema.Status
-	for i, item := range slices.Concat(reply.Items, reply.Strays) {
-		for _, e := range slices.Concat(item.Events, item.Beside) {
+	for i, item := range slices.Concat(reply.Items, reply.Unmatched) {
+		for _, e := range slices.Concat(item.Events, item.Filtered) {
 			var event map[string]any
-			if err := decode(e.Raw, &event); err != nil {
-				wrong("event", err, "JSON")
+			if err := decodeJSON(e.Raw, &event); err != nil {
+				report("event", err, "JSON")
 			}
 			raw, _ := json.Marshal(event) // cannot fail: it was JSON
 			got = append(got, e.Type+" "+string(raw))
@@ -338,24 +338,24 @@ func check(t *testing.T, j *Judge, b *pipeline.Batch, reply *pipeline.Reply) {
 		if i >= len(b.Items) || !strings.HasPrefix(item.Reason, "not in the answer") {
 			answered = append(answered, item.Status)
 		}
-		if len(item.Beside) > 0 && len(item.Events) == 0 {
+		if len(item.Filtered) > 0 && len(item.Events) == 0 {
 			answered[len(answered)-1] = schema.Enriched // but for the filters
 		}
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff(w.events, got); diff != "" {
-		wrong("events (-want +got)", diff, "all of them, once")
+		report("events (-want +got)", diff, "all of them, once")
 	}
-	if b.Query.Service.Paged() {
+	if b.Query.Service.IsPaged() {
 		next := reply.Items[0].Next
-		if next == nil || next.Session != w.session || b.Query.Service == pipeline.Lookalikes && next.More != w.more {
-			wrong("next page", fmt.Sprintf("%+v", next), fmt.Sprintf("session %q, more %t", w.session, w.more))
+		if next == nil || next.Session != w.session || b.Query.Service == pipeline.Lookalikes && next.HasMore != w.more {
+			report("next page", fmt.Sprintf("%+v", next), fmt.Sprintf("session %q, more %t", w.session, w.more))
 		}
 		return
 	}
 	slices.Sort(answered)
-	slices.Sort(w.fates)
-	if !slices.Equal(answered, w.fates) {
-		wrong("fates", answered, w.fates)
+	slices.Sort(w.statuses)
+	if !slices.Equal(answered, w.statuses) {
+		report("fates", answered, w.statuses)
 	}
 }

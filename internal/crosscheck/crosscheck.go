@@ -16,9 +16,9 @@ import (
 // DuckDB is an in-memory database.
 type DuckDB struct{ db *sql.DB }
 
-// Open starts an in-memory DuckDB with its clock in UTC and nothing loaded from
+// OpenDuckDB starts an in-memory DuckDB with its clock in UTC and nothing loaded from
 // the network.
-func Open(ctx context.Context) (*DuckDB, error) {
+func OpenDuckDB(ctx context.Context) (*DuckDB, error) {
 	db, err := sql.Open("duckdb", "")
 	if err != nil {
 		return nil, err
@@ -39,15 +39,15 @@ func Open(ctx context.Context) (*DuckDB, error) {
 // Close ends the database.
 func (d *DuckDB) Close() error { return d.db.Close() }
 
-// Scan is the SQL expression that reads a dataset of a lake as the README tells
+// ScanExpr is the SQL expression that reads a dataset of a lake as the README tells
 // people to: dataset is "data/news" or "ledger/calls".
-func Scan(lake, dataset string) string {
+func ScanExpr(lake, dataset string) string {
 	glob := filepath.ToSlash(filepath.Join(lake, dataset)) + "/**/*.parquet"
-	return fmt.Sprintf("read_parquet(%s, hive_partitioning = true)", Quote(glob))
+	return fmt.Sprintf("read_parquet(%s, hive_partitioning = true)", QuoteLiteral(glob))
 }
 
-// Quote makes a text an SQL literal.
-func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+// QuoteLiteral makes a text an SQL literal.
+func QuoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // Query runs SQL and returns the columns' names and all rows. Values are what
 // the driver makes of them: nil, string, int64, float64, bool, time.Time, ...
@@ -61,11 +61,11 @@ func (d *DuckDB) Query(ctx context.Context, query string) (names []string, rows 
 		return nil, nil, err
 	}
 	for r.Next() {
-		row, into := make([]any, len(names)), make([]any, len(names))
+		row, targets := make([]any, len(names)), make([]any, len(names))
 		for i := range row {
-			into[i] = &row[i]
+			targets[i] = &row[i]
 		}
-		if err := r.Scan(into...); err != nil {
+		if err := r.Scan(targets...); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", query, err)
 		}
 		rows = append(rows, row)
@@ -82,8 +82,8 @@ func (d *DuckDB) Exec(ctx context.Context, script string) error {
 // Column is a column as DuckDB describes it.
 type Column struct{ Name, Type string }
 
-// Describe gives the columns of what a FROM clause can name.
-func (d *DuckDB) Describe(ctx context.Context, from string) ([]Column, error) {
+// DescribeColumns gives the columns of what a FROM clause can name.
+func (d *DuckDB) DescribeColumns(ctx context.Context, from string) ([]Column, error) {
 	_, rows, err := d.Query(ctx, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM "+from+")")
 	if err != nil {
 		return nil, err
@@ -95,9 +95,9 @@ func (d *DuckDB) Describe(ctx context.Context, from string) ([]Column, error) {
 	return columns, nil
 }
 
-// Metadata gives the key-value metadata of one Parquet file.
-func (d *DuckDB) Metadata(ctx context.Context, path string) (map[string]string, error) {
-	_, rows, err := d.Query(ctx, "SELECT decode(key), decode(value) FROM parquet_kv_metadata("+Quote(path)+")")
+// FileMetadata gives the key-value metadata of one Parquet file.
+func (d *DuckDB) FileMetadata(ctx context.Context, path string) (map[string]string, error) {
+	_, rows, err := d.Query(ctx, "SELECT decode(key), decode(value) FROM parquet_kv_metadata("+QuoteLiteral(path)+")")
 	if err != nil {
 		return nil, err
 	}

@@ -22,9 +22,9 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// fill appends n rows to a table's builder: nulls, extremes, awkward texts, and
+// appendRows appends n rows to a table's builder: nulls, extremes, awkward texts, and
 // in every text column something that says where it belongs.
-func fill(b *array.RecordBuilder, table schema.Table, n int) {
+func appendRows(b *array.RecordBuilder, table schema.Table, n int) {
 	texts := []string{"", "naïve 日本語 👩‍👩‍👧", "a\tb\nc", `{"a":"'\""}`, strings.Repeat("long ", 4000)}
 	longs := []int64{0, -1, math.MaxInt64, math.MinInt64, 1 << 53}
 	reals := []float64{0, -0.1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.Inf(1), math.Inf(-1), math.NaN()}
@@ -70,26 +70,26 @@ func writeLake(t *testing.T, rows int) (string, *pipeline.Manifest) {
 	write := func(table schema.Table, p schema.Partition) {
 		b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
 		defer b.Release()
-		fill(b, table, rows)
+		appendRows(b, table, rows)
 		rec := b.NewRecord()
 		defer rec.Release()
 		if err := l.Write(t.Context(), p, rec); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, table := range schema.Events {
+	for _, table := range schema.EventTables {
 		for _, month := range []string{"2026-02", "unknown"} {
 			write(table, schema.Partition{Table: table.Name, Key: "event_month", Value: month})
 		}
 	}
-	for _, table := range slices.Concat(schema.Products, schema.Ledger) {
+	for _, table := range slices.Concat(schema.ProductTables, schema.LedgerTables) {
 		write(table, schema.Partition{Table: table.Name})
 	}
-	return lake, publish(t, l)
+	return lake, publishAndClose(t, l)
 }
 
-// publish publishes what was written, and closes the lake.
-func publish(t *testing.T, l *sinks.Lake) *pipeline.Manifest {
+// publishAndClose publishes what was written, and closes the lake.
+func publishAndClose(t *testing.T, l *sinks.Lake) *pipeline.Manifest {
 	t.Helper()
 	files, err := l.Stage(t.Context())
 	if err != nil {
@@ -164,18 +164,18 @@ func arrowValue(a arrow.Array, i int) any {
 	return fmt.Sprintf("a %s", a.DataType())
 }
 
-// shown gives rows as text that both engines agree on.
-func shown(rows [][]any) [][]string {
+// formatRows gives rows as text that both engines agree on.
+func formatRows(rows [][]any) [][]string {
 	out := make([][]string, len(rows))
 	for i, row := range rows {
 		for _, v := range row {
-			out[i] = append(out[i], show(v))
+			out[i] = append(out[i], formatValue(v))
 		}
 	}
 	return out
 }
 
-func show(v any) string {
+func formatValue(v any) string {
 	if at, ok := v.(time.Time); ok {
 		return at.UTC().Format("2006-01-02T15:04:05.000000")
 	}
@@ -184,7 +184,7 @@ func show(v any) string {
 
 func openDuckDB(t *testing.T) *DuckDB {
 	t.Helper()
-	d, err := Open(t.Context())
+	d, err := OpenDuckDB(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,11 +205,11 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 	d := openDuckDB(t)
 	for _, table := range schema.Tables {
 		t.Run(table.Name, func(t *testing.T) {
-			dataset, total, want := dataset(table), rows, columns(table)
+			dataset, total, want := datasetPath(table), rows, wantColumns(table)
 			if table.IsEvent() {
 				total = 2 * rows
 			}
-			got, err := d.Describe(t.Context(), Scan(lake, dataset))
+			got, err := d.DescribeColumns(t.Context(), ScanExpr(lake, dataset))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -217,7 +217,7 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 				t.Errorf("Describe(%s) (-want +got):\n%s", dataset, diff)
 			}
 
-			_, counted, err := d.Query(t.Context(), "SELECT count(*) FROM "+Scan(lake, dataset))
+			_, counted, err := d.Query(t.Context(), "SELECT count(*) FROM "+ScanExpr(lake, dataset))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,11 +231,11 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 				}
 				path := filepath.Join(lake, f.Path)
 				_, read, err := d.Query(t.Context(), fmt.Sprintf(
-					"SELECT * EXCLUDE (file_row_number) FROM read_parquet(%s, file_row_number = true, hive_partitioning = false) ORDER BY file_row_number", Quote(path)))
+					"SELECT * EXCLUDE (file_row_number) FROM read_parquet(%s, file_row_number = true, hive_partitioning = false) ORDER BY file_row_number", QuoteLiteral(path)))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(shown(arrowRows(t, path)), shown(read)); diff != "" {
+				if diff := cmp.Diff(formatRows(arrowRows(t, path)), formatRows(read)); diff != "" {
 					t.Errorf("%s (-Arrow +DuckDB):\n%.3000s", f.Path, diff)
 				}
 			}
@@ -244,15 +244,15 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 }
 
 func TestDocumentationTravelsWithTheFiles(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, m := buy(t, lines, f, "event_month")
+	lines, f := kestrelFixture(t, unedited)
+	lake, m := runIntoNewLake(t, lines, f, "event_month")
 	d := openDuckDB(t)
 	seen := map[string]bool{}
 	for _, f := range m.Files {
 		seen[f.Table] = true
 		table, _ := schema.TableNamed(f.Table)
 		path := filepath.Join(lake, f.Path)
-		md, err := d.Metadata(t.Context(), path)
+		md, err := d.FileMetadata(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +283,7 @@ func TestDocumentationTravelsWithTheFiles(t *testing.T) {
 			}
 		}
 	}
-	if want := len(schema.Events) + len(schema.Ledger); len(seen) != want {
+	if want := len(schema.EventTables) + len(schema.LedgerTables); len(seen) != want {
 		t.Errorf("files of %d tables, want all %d", len(seen), want)
 	}
 }
@@ -293,7 +293,7 @@ func TestDocumentationTravelsWithTheFiles(t *testing.T) {
 func TestDuckDBFilters(t *testing.T) {
 	lake, _ := writeLake(t, 1000)
 	d := openDuckDB(t)
-	if _, _, err := d.Query(t.Context(), "CREATE TABLE news AS SELECT * FROM "+Scan(lake, "data/news")); err != nil {
+	if _, _, err := d.Query(t.Context(), "CREATE TABLE news AS SELECT * FROM "+ScanExpr(lake, "data/news")); err != nil {
 		t.Fatal(err)
 	}
 	for _, where := range []string{
@@ -321,7 +321,7 @@ func TestDuckDBFilters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, got, err := d.Query(t.Context(), query(Scan(lake, "data/news")))
+		_, got, err := d.Query(t.Context(), query(ScanExpr(lake, "data/news")))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,23 +18,23 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// built is where the program lies, once a test has asked for it.
-var built string
+// buildDir is where the program lies, once a test has asked for it.
+var buildDir string
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built)
+	if buildDir != "" {
+		_ = os.RemoveAll(buildDir)
 	}
 	os.Exit(code)
 }
 
-var build = sync.OnceValues(func() (string, error) {
+var buildProgram = sync.OnceValues(func() (string, error) {
 	var err error
-	if built, err = os.MkdirTemp("", "siglake-crosscheck-*"); err != nil {
+	if buildDir, err = os.MkdirTemp("", "siglake-crosscheck-*"); err != nil {
 		return "", err
 	}
-	program := filepath.Join(built, "siglake")
+	program := filepath.Join(buildDir, "siglake")
 	cmd := exec.Command("go", "build", "-o", program, "./cmd/siglake")
 	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -43,10 +43,10 @@ var build = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// ddl is what siglake ddl prints.
-func ddl(t *testing.T, lake string, flags ...string) string {
+// printDDL is what siglake ddl prints.
+func printDDL(t *testing.T, lake string, flags ...string) string {
 	t.Helper()
-	program, err := build()
+	program, err := buildProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +60,8 @@ func ddl(t *testing.T, lake string, flags ...string) string {
 	return string(out)
 }
 
-// session is a DuckDB in which a script has been run.
-func session(t *testing.T, script string) *DuckDB {
+// openSession is a DuckDB in which a script has been run.
+func openSession(t *testing.T, script string) *DuckDB {
 	t.Helper()
 	d := openDuckDB(t)
 	if err := d.Exec(t.Context(), script); err != nil {
@@ -70,28 +70,28 @@ func session(t *testing.T, script string) *DuckDB {
 	return d
 }
 
-func all() []schema.Table { return schema.Tables }
+func allTables() []schema.Table { return schema.Tables }
 
-// globbed gives the rows of every table as someone sees them who globs; a table
+// readGlobs gives the rows of every table as someone sees them who globs; a table
 // without a file has none.
-func globbed(t *testing.T, lake string) map[string][]string {
+func readGlobs(t *testing.T, lake string) map[string][]string {
 	t.Helper()
 	d, rows := openDuckDB(t), map[string][]string{}
-	for _, table := range all() {
+	for _, table := range allTables() {
 		rows[table.Name] = nil
-		files, err := filepath.Glob(filepath.Join(lake, dataset(table), "*.parquet"))
+		files, err := filepath.Glob(filepath.Join(lake, datasetPath(table), "*.parquet"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if table.IsEvent() {
-			if files, err = filepath.Glob(filepath.Join(lake, dataset(table), "*", "*.parquet")); err != nil {
+			if files, err = filepath.Glob(filepath.Join(lake, datasetPath(table), "*", "*.parquet")); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if len(files) == 0 {
 			continue
 		}
-		from := strings.TrimSuffix(Scan(lake, dataset(table)), ")")
+		from := strings.TrimSuffix(ScanExpr(lake, datasetPath(table)), ")")
 		if table.IsEvent() {
 			from += ", hive_types = {'event_month': VARCHAR}"
 		}
@@ -99,34 +99,34 @@ func globbed(t *testing.T, lake string) map[string][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows[table.Name] = unordered(got)
+		rows[table.Name] = sortedRows(got)
 	}
 	return rows
 }
 
-// viewed gives the rows of every view.
-func viewed(t *testing.T, d *DuckDB) map[string][]string {
+// readViews gives the rows of every view.
+func readViews(t *testing.T, d *DuckDB) map[string][]string {
 	t.Helper()
 	rows := map[string][]string{}
-	for _, table := range all() {
-		described, err := d.Describe(t.Context(), table.Name)
+	for _, table := range allTables() {
+		described, err := d.DescribeColumns(t.Context(), table.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(columns(table), described); diff != "" {
+		if diff := cmp.Diff(wantColumns(table), described); diff != "" {
 			t.Errorf("Describe(%s) (-want +got):\n%s", table.Name, diff)
 		}
 		_, got, err := d.Query(t.Context(), "SELECT * FROM "+table.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows[table.Name] = unordered(got)
+		rows[table.Name] = sortedRows(got)
 	}
 	return rows
 }
 
-// compact merges whatever can be.
-func compact(t *testing.T, lake string) {
+// compactLake merges whatever can be.
+func compactLake(t *testing.T, lake string) {
 	t.Helper()
 	m, err := sinks.Compact(t.Context(), lake, sinks.Options{}, sinks.CompactOptions{MinFiles: 2})
 	if err != nil || m == nil {
@@ -146,17 +146,17 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 	if err := empty.Close(); err != nil {
 		t.Fatal(err)
 	}
-	lines, f := kestrel(t, asReceived)
-	few, fewAnswers := mills(t, 3)
-	run := func(name string, lines list, f script) func() {
+	lines, f := kestrelFixture(t, unedited)
+	few, fewAnswers := millsFixture(t, 3)
+	run := func(name string, lines accountList, f scriptedFetcher) func() {
 		return func() {
-			if err := buyInto(t.Context(), lake, name, lines, f, "event_month"); err != nil {
+			if err := runInto(t.Context(), lake, name, lines, f, "event_month"); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	first := ddl(t, lake)
-	early := session(t, first)
+	first := printDDL(t, lake)
+	early := openSession(t, first)
 	var states []map[string][]string // by generation
 	for _, step := range []struct {
 		name string
@@ -166,32 +166,32 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 		{"a run with few tables", run("r1", few, fewAnswers)},
 		{"a second run", run("r2", lines, f)},
 		{"a third run", run("r3", lines, f)},
-		{"a compaction", func() { compact(t, lake) }},
+		{"a compaction", func() { compactLake(t, lake) }},
 		{"a run beside compacted files", run("r4", few, fewAnswers)},
-		{"a compaction of compacted files", func() { compact(t, lake) }},
+		{"a compaction of compacted files", func() { compactLake(t, lake) }},
 	} {
 		step.do()
-		want := globbed(t, lake)
+		want := readGlobs(t, lake)
 		states = append(states, want)
-		for how, script := range map[string]string{"printed now": ddl(t, lake), "printed before the first run": first} {
-			if diff := cmp.Diff(want, viewed(t, session(t, script))); diff != "" {
+		for how, script := range map[string]string{"printed now": printDDL(t, lake), "printed before the first run": first} {
+			if diff := cmp.Diff(want, readViews(t, openSession(t, script))); diff != "" {
 				t.Errorf("after %s, views of a script %s (-globbed +viewed):\n%.3000s", step.name, how, diff)
 			}
 		}
-		if diff := cmp.Diff(states[0], viewed(t, early)); diff != "" {
+		if diff := cmp.Diff(states[0], readViews(t, early)); diff != "" {
 			t.Errorf("after %s, the views of an early session have changed (-before +now):\n%.3000s", step.name, diff)
 		}
 	}
 	for g := 1; g < len(states); g++ {
-		fixed := ddl(t, lake, "--generation", fmt.Sprint(g))
-		if diff := cmp.Diff(states[g], viewed(t, session(t, fixed))); diff != "" {
+		fixed := printDDL(t, lake, "--generation", fmt.Sprint(g))
+		if diff := cmp.Diff(states[g], readViews(t, openSession(t, fixed))); diff != "" {
 			t.Errorf("views of generation %d (-globbed then +viewed now):\n%.3000s", g, diff)
 		}
 	}
 	if err := early.Exec(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(states[len(states)-1], viewed(t, early)); diff != "" {
+	if diff := cmp.Diff(states[len(states)-1], readViews(t, early)); diff != "" {
 		t.Errorf("views of an early session that ran the script again (-globbed +viewed):\n%.3000s", diff)
 	}
 	_, rows, err := early.Query(t.Context(), "SELECT getvariable('siglake_generation')")
@@ -203,8 +203,8 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 // TestViewsOfProducts: products are read as events are, before the first of them,
 // after the second, and compacted.
 func TestViewsOfProducts(t *testing.T) {
-	lake, _ := wired(t, pipeline.V2) // without any
-	first := ddl(t, lake)
+	lake, _ := buyWireLake(t, pipeline.V2) // without any
+	first := printDDL(t, lake)
 	for _, step := range []struct {
 		name string
 		do   func()
@@ -213,15 +213,15 @@ func TestViewsOfProducts(t *testing.T) {
 		{"none", func() {}, 0},
 		{"one of each", func() { buyProducts(t, lake, "p1") }, 2},
 		{"two of each", func() { buyProducts(t, lake, "p2") }, 4},
-		{"a compaction", func() { compact(t, lake) }, 4},
+		{"a compaction", func() { compactLake(t, lake) }, 4},
 	} {
 		step.do()
-		want := globbed(t, lake)
+		want := readGlobs(t, lake)
 		if n := len(want["lookalikes"]); n != step.rows {
 			t.Errorf("%s: %d lookalikes, want %d", step.name, n, step.rows)
 		}
-		for how, script := range map[string]string{"printed now": ddl(t, lake), "printed before": first} {
-			if diff := cmp.Diff(want, viewed(t, session(t, script))); diff != "" {
+		for how, script := range map[string]string{"printed now": printDDL(t, lake), "printed before": first} {
+			if diff := cmp.Diff(want, readViews(t, openSession(t, script))); diff != "" {
 				t.Errorf("%s, views of a script %s (-globbed +viewed):\n%.3000s", step.name, how, diff)
 			}
 		}
@@ -230,11 +230,11 @@ func TestViewsOfProducts(t *testing.T) {
 
 // TestViewsDocument: comments say what the columns mean.
 func TestViewsDocument(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, _ := buy(t, lines, f, "event_month")
-	d := session(t, ddl(t, lake))
-	for _, table := range all() {
-		_, rows, err := d.Query(t.Context(), "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = "+Quote(table.Name)+" ORDER BY column_index")
+	lines, f := kestrelFixture(t, unedited)
+	lake, _ := runIntoNewLake(t, lines, f, "event_month")
+	d := openSession(t, printDDL(t, lake))
+	for _, table := range allTables() {
+		_, rows, err := d.Query(t.Context(), "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = "+QuoteLiteral(table.Name)+" ORDER BY column_index")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func TestViewsDocument(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("comments of %s (-want +got):\n%s", table.Name, diff)
 		}
-		_, rows, err = d.Query(t.Context(), "SELECT comment FROM duckdb_views() WHERE view_name = "+Quote(table.Name))
+		_, rows, err = d.Query(t.Context(), "SELECT comment FROM duckdb_views() WHERE view_name = "+QuoteLiteral(table.Name))
 		if err != nil || len(rows) != 1 || rows[0][0] != table.Doc {
 			t.Errorf("comment of %s = %v, %v, want %q", table.Name, rows, err, table.Doc)
 		}
@@ -264,15 +264,15 @@ func TestViewsDocument(t *testing.T) {
 
 // TestViewsSkipFiles: a condition on the month opens no file of another month.
 func TestViewsSkipFiles(t *testing.T) {
-	lines, f := mills(t, 60)
-	lake, _ := buy(t, lines, f, "event_month")
-	d := session(t, ddl(t, lake))
+	lines, f := millsFixture(t, 60)
+	lake, _ := runIntoNewLake(t, lines, f, "event_month")
+	d := openSession(t, printDDL(t, lake))
 	_, months, err := d.Query(t.Context(), "SELECT DISTINCT event_month FROM news ORDER BY 1")
 	if err != nil || len(months) < 2 {
 		t.Fatalf("months of news = %v, %v, want some", months, err)
 	}
 	for _, month := range append(months, []any{"1999-12"}) {
-		_, plan, err := d.Query(t.Context(), "EXPLAIN ANALYZE SELECT count(event_uid) FROM news WHERE event_month = "+Quote(month[0].(string)))
+		_, plan, err := d.Query(t.Context(), "EXPLAIN ANALYZE SELECT count(event_uid) FROM news WHERE event_month = "+QuoteLiteral(month[0].(string)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,15 +289,15 @@ func TestViewsSkipFiles(t *testing.T) {
 // TestViewsOfMonthsAndDays: a lake whose runs were divided by months and by days
 // is one that DuckDB does not glob with its directories' names; the views do.
 func TestViewsOfMonthsAndDays(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, _ := buy(t, lines, f, "event_month")
-	if err := buyInto(t.Context(), lake, "r2", lines, f, "event_day"); err != nil {
+	lines, f := kestrelFixture(t, unedited)
+	lake, _ := runIntoNewLake(t, lines, f, "event_month")
+	if err := runInto(t.Context(), lake, "r2", lines, f, "event_day"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // before and after a compaction
-		d := session(t, ddl(t, lake))
-		for _, table := range schema.Events {
-			from := fmt.Sprintf("read_parquet(%s, hive_partitioning = false)", Quote(lake+"/"+dataset(table)+"/*/*.parquet"))
+		d := openSession(t, printDDL(t, lake))
+		for _, table := range schema.EventTables {
+			from := fmt.Sprintf("read_parquet(%s, hive_partitioning = false)", QuoteLiteral(lake+"/"+datasetPath(table)+"/*/*.parquet"))
 			_, want, err := d.Query(t.Context(), "SELECT *, coalesce(strftime(event_date, '%Y-%m'), 'unknown') FROM "+from)
 			if err != nil {
 				t.Fatal(err)
@@ -306,58 +306,58 @@ func TestViewsOfMonthsAndDays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(unordered(want), unordered(got)); diff != "" {
+			if diff := cmp.Diff(sortedRows(want), sortedRows(got)); diff != "" {
 				t.Errorf("rows of %s (-globbed +viewed):\n%.3000s", table.Name, diff)
 			}
 		}
-		compact(t, lake)
+		compactLake(t, lake)
 		if t.Failed() {
 			break
 		}
-		if err := buyInto(t.Context(), lake, "r3", lines, f, "event_day"); err != nil {
+		if err := runInto(t.Context(), lake, "r3", lines, f, "event_day"); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// TestViewsOfLakesWithoutLists: the generations of earlier versions have no list
+// TestViewsOfLakesWithoutSnapshots: the generations of earlier versions have no list
 // of all files. The views read the newest of them.
-func TestViewsOfLakesWithoutLists(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, _ := buy(t, lines, f, "event_month")
-	if err := buyInto(t.Context(), lake, "r2", lines, f, "event_month"); err != nil {
+func TestViewsOfLakesWithoutSnapshots(t *testing.T) {
+	lines, f := kestrelFixture(t, unedited)
+	lake, _ := runIntoNewLake(t, lines, f, "event_month")
+	if err := runInto(t.Context(), lake, "r2", lines, f, "event_month"); err != nil {
 		t.Fatal(err)
 	}
-	forgetLists(t, lake, 2)
+	dropSnapshots(t, lake, 2)
 	for _, flags := range [][]string{nil, {"--generation", "2"}} {
-		if diff := cmp.Diff(globbed(t, lake), viewed(t, session(t, ddl(t, lake, flags...)))); diff != "" {
+		if diff := cmp.Diff(readGlobs(t, lake), readViews(t, openSession(t, printDDL(t, lake, flags...)))); diff != "" {
 			t.Errorf("views of siglake ddl %q (-globbed +viewed):\n%.3000s", flags, diff)
 		}
 	}
-	if err := buyInto(t.Context(), lake, "r3", lines, f, "event_month"); err != nil {
+	if err := runInto(t.Context(), lake, "r3", lines, f, "event_month"); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(globbed(t, lake), viewed(t, session(t, ddl(t, lake)))); diff != "" {
+	if diff := cmp.Diff(readGlobs(t, lake), readViews(t, openSession(t, printDDL(t, lake)))); diff != "" {
 		t.Errorf("views after the next run (-globbed +viewed):\n%.3000s", diff)
 	}
 }
 
-// forgetLists makes a lake what an earlier version would have written.
-func forgetLists(t *testing.T, lake string, generations int) {
+// dropSnapshots makes a lake what an earlier version would have written.
+func dropSnapshots(t *testing.T, lake string, generations int) {
 	t.Helper()
 	var previous any
 	for g := 1; g <= generations; g++ {
 		name := fmt.Sprintf("_meta/manifest/%08d.json", g)
 		manifest := map[string]any{}
-		if err := json.Unmarshal([]byte(read(t, filepath.Join(lake, name))), &manifest); err != nil {
+		if err := json.Unmarshal([]byte(readFile(t, filepath.Join(lake, name))), &manifest); err != nil {
 			t.Fatal(err)
 		}
 		delete(manifest, "snapshot")
 		if previous != nil {
 			manifest["previous"] = previous
 		}
-		current := map[string]any{"generation": g, "path": name, "sha256": rewrite(t, filepath.Join(lake, name), manifest)}
-		rewrite(t, filepath.Join(lake, "_meta", "current.json"), current)
+		current := map[string]any{"generation": g, "path": name, "sha256": rewriteJSON(t, filepath.Join(lake, name), manifest)}
+		rewriteJSON(t, filepath.Join(lake, "_meta", "current.json"), current)
 		previous = map[string]any{"path": name, "sha256": current["sha256"]}
 	}
 	if err := os.RemoveAll(filepath.Join(lake, "_meta", "snapshot")); err != nil {
@@ -365,8 +365,8 @@ func forgetLists(t *testing.T, lake string, generations int) {
 	}
 }
 
-// rewrite replaces a JSON file and gives its SHA-256.
-func rewrite(t *testing.T, path string, value any) string {
+// rewriteJSON replaces a JSON file and gives its SHA-256.
+func rewriteJSON(t *testing.T, path string, value any) string {
 	t.Helper()
 	data, err := json.Marshal(value)
 	if err == nil {
@@ -378,14 +378,14 @@ func rewrite(t *testing.T, path string, value any) string {
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
-// TestReadersBesideAWriter reads while runs and compactions are published: each
+// TestReadersDuringWrites reads while runs and compactions are published: each
 // session sees whole runs, the same ones in every view.
-func TestReadersBesideAWriter(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, _ := buy(t, lines, f, "event_month")
-	script := ddl(t, lake)
+func TestReadersDuringWrites(t *testing.T) {
+	lines, f := kestrelFixture(t, unedited)
+	lake, _ := runIntoNewLake(t, lines, f, "event_month")
+	script := printDDL(t, lake)
 	perRun := map[string]int64{}
-	for table, rows := range globbed(t, lake) {
+	for table, rows := range readGlobs(t, lake) {
 		perRun[table] = int64(len(rows))
 	}
 
@@ -393,7 +393,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 	sampled, written := make(chan struct{}, 1), make(chan error, 1)
 	go func() { // awaited below, by its one send
 		for i := 2; i <= runs; i++ {
-			if err := buyInto(t.Context(), lake, fmt.Sprintf("r%d", i), lines, f, "event_month"); err != nil {
+			if err := runInto(t.Context(), lake, fmt.Sprintf("r%d", i), lines, f, "event_month"); err != nil {
 				written <- err
 				return
 			}
@@ -422,7 +422,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 			t.Errorf("sample %d: generation %d after %d", samples, generation, newest)
 		}
 		newest, seen[generation] = generation, true
-		for _, table := range all() {
+		for _, table := range allTables() {
 			_, rows, err := d.Query(t.Context(), "SELECT count(*) FROM "+table.Name)
 			if err != nil {
 				t.Fatalf("sample %d: %v", samples, err)
@@ -433,7 +433,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 			if perRun[table.Name] == 0 {
 				continue // there is no file
 			}
-			if _, _, err := d.Query(t.Context(), "SELECT count(*), max(run_id) FROM "+Scan(lake, dataset(table))); err != nil {
+			if _, _, err := d.Query(t.Context(), "SELECT count(*), max(run_id) FROM "+ScanExpr(lake, datasetPath(table))); err != nil {
 				t.Errorf("sample %d, globbing: %v", samples, err)
 			}
 		}

@@ -19,16 +19,16 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file anew")
 
-// dataset is where a table lies in a lake.
-func dataset(table schema.Table) string {
+// datasetPath is where a table lies in a lake.
+func datasetPath(table schema.Table) string {
 	if table.IsEvent() || table.IsProduct() {
 		return "data/" + table.Name
 	}
 	return "ledger/" + table.Name
 }
 
-// columns is what DuckDB should say of a table of a lake.
-func columns(table schema.Table) (want []Column) {
+// wantColumns is what DuckDB should say of a table of a lake.
+func wantColumns(table schema.Table) (want []Column) {
 	for _, c := range table.Columns {
 		want = append(want, Column{c.Name, duckTypes[c.Type]})
 	}
@@ -59,17 +59,17 @@ func arrowTable(t *testing.T, lake string, m *pipeline.Manifest, table schema.Ta
 // duckTable reads a table as the README tells people to.
 func duckTable(t *testing.T, d *DuckDB, lake string, table schema.Table) [][]any {
 	t.Helper()
-	_, rows, err := d.Query(t.Context(), "SELECT * FROM "+Scan(lake, dataset(table)))
+	_, rows, err := d.Query(t.Context(), "SELECT * FROM "+ScanExpr(lake, datasetPath(table)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return rows
 }
 
-// unordered makes rows of several files comparable: as text, sorted.
-func unordered(rows [][]any) []string {
+// sortedRows makes rows of several files comparable: as text, sorted.
+func sortedRows(rows [][]any) []string {
 	var out []string
-	for _, row := range shown(rows) {
+	for _, row := range formatRows(rows) {
 		out = append(out, strings.Join(row, " | "))
 	}
 	slices.Sort(out)
@@ -77,19 +77,19 @@ func unordered(rows [][]any) []string {
 }
 
 // diffRows compares what Arrow and DuckDB read.
-func diffRows(arrows, ducks [][]any) string { return cmp.Diff(unordered(arrows), unordered(ducks)) }
+func diffRows(arrows, ducks [][]any) string { return cmp.Diff(sortedRows(arrows), sortedRows(ducks)) }
 
 func TestBothReadersAgreeOnARun(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, m := buy(t, lines, f, "event_month")
+	lines, f := kestrelFixture(t, unedited)
+	lake, m := runIntoNewLake(t, lines, f, "event_month")
 	d := openDuckDB(t)
-	for _, table := range slices.Concat(schema.Events, schema.Ledger) {
+	for _, table := range slices.Concat(schema.EventTables, schema.LedgerTables) {
 		t.Run(table.Name, func(t *testing.T) {
-			got, err := d.Describe(t.Context(), Scan(lake, dataset(table)))
+			got, err := d.DescribeColumns(t.Context(), ScanExpr(lake, datasetPath(table)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(columns(table), got); diff != "" {
+			if diff := cmp.Diff(wantColumns(table), got); diff != "" {
 				t.Errorf("Describe(%s) (-want +got):\n%s", table.Name, diff)
 			}
 			arrows, ducks := arrowTable(t, lake, m, table), duckTable(t, d, lake, table)
@@ -103,8 +103,8 @@ func TestBothReadersAgreeOnARun(t *testing.T) {
 	}
 }
 
-// block is a row for people: what it is of, then a line for each value.
-func block(title string, columns []Column, row []any) string {
+// formatBlock is a row for people: what it is of, then a line for each value.
+func formatBlock(title string, columns []Column, row []any) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "== %s\n", title)
 	for i, c := range columns {
@@ -124,7 +124,7 @@ func block(title string, columns []Column, row []any) string {
 	return b.String()
 }
 
-func golden(t *testing.T, name, got string) {
+func checkGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("..", "..", "testdata", "golden", name)
 	if *update {
@@ -133,22 +133,22 @@ func golden(t *testing.T, name, got string) {
 		}
 		return
 	}
-	if diff := cmp.Diff(strings.Split(read(t, path), "\n"), strings.Split(got, "\n")); diff != "" {
+	if diff := cmp.Diff(strings.Split(readFile(t, path), "\n"), strings.Split(got, "\n")); diff != "" {
 		t.Errorf("%s (-want +got; -update writes it anew):\n%s", name, diff)
 	}
 }
 
 // TestLedgerSumsToTheManifest adds the ledger tables up in SQL.
 func TestLedgerSumsToTheManifest(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, m := buy(t, lines, f, "event_month")
+	lines, f := kestrelFixture(t, unedited)
+	lake, m := runIntoNewLake(t, lines, f, "event_month")
 	d := openDuckDB(t)
-	for _, table := range schema.Ledger {
-		if _, _, err := d.Query(t.Context(), fmt.Sprintf("CREATE VIEW %s AS SELECT * FROM %s", table.Name, Scan(lake, dataset(table)))); err != nil {
+	for _, table := range schema.LedgerTables {
+		if _, _, err := d.Query(t.Context(), fmt.Sprintf("CREATE VIEW %s AS SELECT * FROM %s", table.Name, ScanExpr(lake, datasetPath(table)))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := d.Query(t.Context(), fmt.Sprintf("CREATE VIEW events AS SELECT * FROM read_parquet(%s, union_by_name = true)", Quote(lake+"/data/*/*/*.parquet"))); err != nil {
+	if _, _, err := d.Query(t.Context(), fmt.Sprintf("CREATE VIEW events AS SELECT * FROM read_parquet(%s, union_by_name = true)", QuoteLiteral(lake+"/data/*/*/*.parquet"))); err != nil {
 		t.Fatal(err)
 	}
 
@@ -167,8 +167,8 @@ func TestLedgerSumsToTheManifest(t *testing.T) {
 		{"sum(credits) FROM credits", m.Credits.Charged},
 		{"sum(credits) FROM accounts", m.Credits.Charged - m.Credits.WholeCall},
 		{"sum(credits) FROM credits WHERE row IS NULL", m.Credits.WholeCall},
-		{"count(*) FROM calls WHERE outcome = 'ambiguous'", m.Credits.AmbiguousCalls},
-		{"sum(ceiling) FROM calls WHERE outcome = 'ambiguous'", m.Credits.AmbiguousCeiling},
+		{"count(*) FROM calls WHERE outcome = 'ambiguous'", m.Credits.InDoubtCalls},
+		{"sum(ceiling) FROM calls WHERE outcome = 'ambiguous'", m.Credits.InDoubtCeiling},
 		{"count(*) FROM calls WHERE outcome = 'charged' AND credits IS NULL", m.Credits.UnknownCalls},
 		{"sum(ceiling) FROM calls WHERE outcome = 'charged' AND credits IS NULL", m.Credits.UnknownCeiling},
 	} {
@@ -189,14 +189,14 @@ func TestLedgerSumsToTheManifest(t *testing.T) {
 		query string
 		want  map[string]int64
 	}{
-		{"status, count(*) FROM accounts", named(m.Accounts.ByStatus)},
-		{"outcome, count(*) FROM calls", named(m.Calls.ByOutcome)},
-		{"http_status, count(*) FROM calls", named(m.Calls.ByStatus)},
+		{"status, count(*) FROM accounts", textKeys(m.Accounts.ByStatus)},
+		{"outcome, count(*) FROM calls", textKeys(m.Calls.ByOutcome)},
+		{"http_status, count(*) FROM calls", textKeys(m.Calls.ByStatus)},
 		{"signal_type, sum(credits) FROM credits WHERE signal_type IS NOT NULL AND credits IS NOT NULL", m.Credits.BySignal},
-		{"category, sum(credits) FROM credits WHERE category IS NOT NULL AND credits IS NOT NULL", named(m.Credits.ByCategory)},
-		{"basis, sum(credits) FROM credits WHERE credits IS NOT NULL", named(m.Credits.ByBasis)},
+		{"category, sum(credits) FROM credits WHERE category IS NOT NULL AND credits IS NOT NULL", textKeys(m.Credits.ByCategory)},
+		{"basis, sum(credits) FROM credits WHERE credits IS NOT NULL", textKeys(m.Credits.ByBasis)},
 		{"signal_type, sum(events) FROM credits WHERE signal_type IS NOT NULL", m.Events.BySignal},
-		{"category, sum(events) FROM credits WHERE category IS NOT NULL", named(m.Events.ByCategory)},
+		{"category, sum(events) FROM credits WHERE category IS NOT NULL", textKeys(m.Events.ByCategory)},
 		{"signal_type, count(*) FROM events", m.Events.BySignal},
 		{"t, count(*) FROM (SELECT 'accounts' AS t FROM accounts UNION ALL SELECT 'calls' FROM calls UNION ALL SELECT 'credits' FROM credits)",
 			map[string]int64{"accounts": files["accounts"], "calls": files["calls"], "credits": files["credits"]}},
@@ -235,8 +235,8 @@ func TestLedgerSumsToTheManifest(t *testing.T) {
 	}
 }
 
-// named gives a map's keys as text.
-func named[K comparable](m map[K]int64) map[string]int64 {
+// textKeys gives a map's keys as text.
+func textKeys[K comparable](m map[K]int64) map[string]int64 {
 	out := map[string]int64{}
 	for k, n := range m {
 		out[fmt.Sprint(k)] = n
@@ -244,25 +244,25 @@ func named[K comparable](m map[K]int64) map[string]int64 {
 	return out
 }
 
-// mills is a list of n companies and n people who bought the same signals, on
+// millsFixture is a list of n companies and n people who bought the same signals, on
 // dates that move by nine days from one to the next; every seventh has no date.
-func mills(t *testing.T, n int) (list, script) {
+func millsFixture(t *testing.T, n int) (accountList, scriptedFetcher) {
 	t.Helper()
-	var lines list
-	f := script{}
+	var lines accountList
+	f := scriptedFetcher{}
 	for i := range 2 * n {
 		o := []schema.Object{schema.Company, schema.Contact}[i%2]
 		key, id, day := fmt.Sprintf("crm-%03d", i), fmt.Sprint(60_000+i), ""
 		if i/2%7 != 6 {
 			day = time.Date(2026, 2, 1+9*(i/2), 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 		}
-		events := bought(t, o, func(raw string) string {
-			raw = dates.ReplaceAllString(raw, `${1}"`+day+`"`)
+		events := eventsOf(t, o, func(raw string) string {
+			raw = dateFields.ReplaceAllString(raw, `${1}"`+day+`"`)
 			raw = strings.Replace(raw, `"personId":"40117"`, `"personId":"`+id+`"`, 1)
 			return strings.Replace(raw, `"signalId":"9`, `"signalId":"`+id, 1)
 		})
 		lines = append(lines, schema.Account{Key: key, Object: o, ID: id})
-		f[key] = answer{
+		f[key] = scriptedAnswer{
 			[]pipeline.Call{charged(int64(len(events)))},
 			pipeline.ItemReply{Status: schema.Enriched, Events: events, Entity: schema.Entity{Object: o, ID: id}},
 		}
@@ -270,18 +270,18 @@ func mills(t *testing.T, n int) (list, script) {
 	return lines, f
 }
 
-// dates are the fields of a record that give its event a date.
-var dates = regexp.MustCompile(`("(?:signalDate|articlePublishedDate|activityPublicationDate|eventEffectiveDate)":)"[^"]*"`)
+// dateFields are the fields of a record that give its event a date.
+var dateFields = regexp.MustCompile(`("(?:signalDate|articlePublishedDate|activityPublicationDate|eventEffectiveDate)":)"[^"]*"`)
 
 // TestFiltersByTypeAndDate asks for a type since a date, which lets DuckDB skip
 // files and row groups, and takes the same from the rows that Arrow reads.
 func TestFiltersByTypeAndDate(t *testing.T) {
-	lines, f := mills(t, 60)
-	lake, m := buy(t, lines, f, "event_month")
+	lines, f := millsFixture(t, 60)
+	lake, m := runIntoNewLake(t, lines, f, "event_month")
 	d := openDuckDB(t)
-	for _, table := range schema.Events[:len(schema.Events)-1] { // no known key lies in the last, other
+	for _, table := range schema.EventTables[:len(schema.EventTables)-1] { // no known key lies in the last, other
 		rows := arrowTable(t, lake, m, table)
-		signal, date := table.Index("signal_type"), table.Index("event_date")
+		signal, date := table.ColumnIndex("signal_type"), table.ColumnIndex("event_date")
 		found := 0
 		for _, s := range schema.Signals {
 			if s.Category != schema.Category(table.Name) {
@@ -298,12 +298,12 @@ func TestFiltersByTypeAndDate(t *testing.T) {
 						want = append(want, row)
 					}
 				}
-				query := fmt.Sprintf("SELECT * FROM %s WHERE signal_type = %s AND event_date >= DATE %s", Scan(lake, dataset(table)), Quote(s.Key), Quote(since))
+				query := fmt.Sprintf("SELECT * FROM %s WHERE signal_type = %s AND event_date >= DATE %s", ScanExpr(lake, datasetPath(table)), QuoteLiteral(s.Key), QuoteLiteral(since))
 				_, got, err := d.Query(t.Context(), query)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(unordered(want), unordered(got)); diff != "" {
+				if diff := cmp.Diff(sortedRows(want), sortedRows(got)); diff != "" {
 					t.Errorf("%s since %s (-Arrow +DuckDB):\n%.3000s", s.Key, since, diff)
 				}
 				found += len(got)
@@ -318,16 +318,16 @@ func TestFiltersByTypeAndDate(t *testing.T) {
 // TestEventDatesAreTheFilesOwn reads a lake by date without its directories'
 // names, which DuckDB would take for the column of the same name.
 func TestEventDatesAreTheFilesOwn(t *testing.T) {
-	lines, f := kestrel(t, asReceived)
-	lake, m := buy(t, lines, f, "event_day")
+	lines, f := kestrelFixture(t, unedited)
+	lake, m := runIntoNewLake(t, lines, f, "event_day")
 	d := openDuckDB(t)
-	for _, table := range schema.Events {
-		from := fmt.Sprintf("read_parquet(%s, hive_partitioning = false)", Quote(lake+"/"+dataset(table)+"/*/*.parquet"))
-		got, err := d.Describe(t.Context(), from)
+	for _, table := range schema.EventTables {
+		from := fmt.Sprintf("read_parquet(%s, hive_partitioning = false)", QuoteLiteral(lake+"/"+datasetPath(table)+"/*/*.parquet"))
+		got, err := d.DescribeColumns(t.Context(), from)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := columns(table)
+		want := wantColumns(table)
 		if diff := cmp.Diff(want[:len(want)-1], got); diff != "" {
 			t.Errorf("Describe(%s) (-want +got):\n%s", from, diff)
 		}
@@ -339,7 +339,7 @@ func TestEventDatesAreTheFilesOwn(t *testing.T) {
 		for i := range arrows {
 			arrows[i] = arrows[i][:len(table.Columns)]
 		}
-		if diff := cmp.Diff(unordered(arrows), unordered(rows)); diff != "" {
+		if diff := cmp.Diff(sortedRows(arrows), sortedRows(rows)); diff != "" {
 			t.Errorf("%s (-Arrow +DuckDB):\n%s", table.Name, diff)
 		}
 	}

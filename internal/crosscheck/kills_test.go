@@ -15,19 +15,19 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// full reports whether the long versions of tests are wanted.
-func full() bool { return os.Getenv("SIGLAKE_FULL") != "" }
+// isFullRun reports whether the long versions of tests are wanted.
+func isFullRun() bool { return os.Getenv("SIGLAKE_FULL") != "" }
 
-// TestReadersBesideKills: people query a lake, by globbing and by its views,
+// TestReadersDuringKills: people query a lake, by globbing and by its views,
 // while runs are published into it and killed at random instants. No query ever
 // fails, none sees a part of a run's partition, and all views of a session see
 // one generation.
-func TestReadersBesideKills(t *testing.T) {
-	publications, kills, samples := 6, 6, 60 // samples are pairs: one by globbing, one by the views
-	if full() {
-		publications, kills, samples = 50, 50, 5000
+func TestReadersDuringKills(t *testing.T) {
+	publications, wantKills, samples := 6, 6, 60 // samples are pairs: one by globbing, one by the views
+	if isFullRun() {
+		publications, wantKills, samples = 50, 50, 5000
 	}
-	program, err := build()
+	program, err := buildProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestReadersBesideKills(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 
 	// run publishes the n-th list, killing it so many times on the way.
-	var landed atomic.Int64
+	var kills atomic.Int64
 	dice := rand.New(rand.NewPCG(1, 1))
 	run := func(n, deaths int) error {
 		list := filepath.Join(lists, fmt.Sprintf("%d.txt", n))
@@ -83,7 +83,7 @@ func TestReadersBesideKills(t *testing.T) {
 			case err == nil, code == 21: // killed with calls on the wire: they are held
 				return nil
 			case code == -1:
-				landed.Add(1)
+				kills.Add(1)
 			default:
 				return fmt.Errorf("list %d: exit %d: %s", n, code, stderr.String())
 			}
@@ -92,11 +92,11 @@ func TestReadersBesideKills(t *testing.T) {
 	if err := run(0, 0); err != nil {
 		t.Fatal(err)
 	}
-	script := ddl(t, lake)
+	script := printDDL(t, lake)
 
 	published := make(chan error, 1)
 	go func() { // awaited below, by its one send
-		for n := 1; n < publications || landed.Load() < int64(kills); n++ {
+		for n := 1; n < publications || kills.Load() < int64(wantKills); n++ {
 			if err := run(n, 2); err != nil {
 				published <- err
 				return
@@ -110,48 +110,48 @@ func TestReadersBesideKills(t *testing.T) {
 	runs := map[int64]int64{}       // of a generation
 	perRun := map[string]int64{}    // rows of a run in all views, as first seen
 	generations := map[int64]bool{} // that were seen
-	taken := 0
+	sampled := 0
 	sample := func() {
 		_, rows, err := d.Query(t.Context(), "SELECT regexp_replace(filename, '/[^/]*$', ''), run_id, count(*) FROM read_parquet("+
-			Quote(filepath.Join(lake, "data/*/*/*.parquet"))+", union_by_name = true, filename = true) GROUP BY ALL")
+			QuoteLiteral(filepath.Join(lake, "data/*/*/*.parquet"))+", union_by_name = true, filename = true) GROUP BY ALL")
 		if err != nil {
-			t.Fatalf("sample %d, globbing: %v", taken, err)
+			t.Fatalf("sample %d, globbing: %v", sampled, err)
 		}
 		for _, r := range rows {
-			place, n := fmt.Sprint(r[0], " ", r[1]), r[2].(int64)
-			if was, ok := seen[place]; ok && was != n {
-				t.Errorf("sample %d: %s has %d rows, and had %d", taken, place, n, was)
+			partition, n := fmt.Sprint(r[0], " ", r[1]), r[2].(int64)
+			if was, ok := seen[partition]; ok && was != n {
+				t.Errorf("sample %d: %s has %d rows, and had %d", sampled, partition, n, was)
 			}
-			seen[place] = n
+			seen[partition] = n
 		}
 		if err := d.Exec(t.Context(), script); err != nil {
-			t.Fatalf("sample %d: %v", taken, err)
+			t.Fatalf("sample %d: %v", sampled, err)
 		}
 		var union []string
-		for _, table := range schema.Events {
+		for _, table := range schema.EventTables {
 			union = append(union, "SELECT run_id FROM "+table.Name)
 		}
 		_, rows, err = d.Query(t.Context(), "SELECT getvariable('siglake_generation'), run_id, count(*) FROM ("+
 			strings.Join(union, " UNION ALL ")+" UNION ALL SELECT run_id FROM accounts) GROUP BY ALL")
 		if err != nil {
-			t.Fatalf("sample %d: %v", taken, err)
+			t.Fatalf("sample %d: %v", sampled, err)
 		}
 		generation := rows[0][0].(int64)
 		generations[generation] = true
 		if was, ok := runs[generation]; ok && was != int64(len(rows)) || int64(len(rows)) != generation {
-			t.Errorf("sample %d: generation %d has %d runs", taken, generation, len(rows))
+			t.Errorf("sample %d: generation %d has %d runs", sampled, generation, len(rows))
 		}
 		runs[generation] = int64(len(rows))
 		for _, r := range rows {
 			id, n := r[1].(string), r[2].(int64)
 			if was, ok := perRun[id]; ok && was != n {
-				t.Errorf("sample %d: the views have %d rows of run %s, and had %d", taken, n, id, was)
+				t.Errorf("sample %d: the views have %d rows of run %s, and had %d", sampled, n, id, was)
 			}
 			perRun[id] = n
 		}
-		taken++
+		sampled++
 	}
-	for publishing := true; publishing || taken < samples; {
+	for publishing := true; publishing || sampled < samples; {
 		select {
 		case err := <-published:
 			if err != nil {
@@ -164,8 +164,8 @@ func TestReadersBesideKills(t *testing.T) {
 	}
 	// What was seen first is what is there in the end.
 	sample()
-	t.Logf("%d samples, %d publications, %d kills; %d generations were seen, %d partitions of runs", 2*taken, len(perRun), landed.Load(), len(generations), len(seen))
-	if len(perRun) < publications || landed.Load() < int64(kills) || len(generations) < publications/2 {
-		t.Errorf("%d publications, %d kills, %d generations seen: too few to tell", len(perRun), landed.Load(), len(generations))
+	t.Logf("%d samples, %d publications, %d kills; %d generations were seen, %d partitions of runs", 2*sampled, len(perRun), kills.Load(), len(generations), len(seen))
+	if len(perRun) < publications || kills.Load() < int64(wantKills) || len(generations) < publications/2 {
+		t.Errorf("%d publications, %d kills, %d generations seen: too few to tell", len(perRun), kills.Load(), len(generations))
 	}
 }

@@ -16,16 +16,16 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-func readme(t *testing.T) string {
+func readREADME(t *testing.T) string {
 	t.Helper()
-	return read(t, filepath.Join("..", "..", "README.md"))
+	return readFile(t, filepath.Join("..", "..", "README.md"))
 }
 
-// statements gives the SQL of the README, by the comment above each.
-func statements(t *testing.T) map[string]string {
+// readmeStatements gives the SQL of the README, by the comment above each.
+func readmeStatements(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	parts := strings.Split(readme(t), "```sql\n")
+	parts := strings.Split(readREADME(t), "```sql\n")
 	for _, part := range parts[1:] {
 		block, _, closed := strings.Cut(part, "```")
 		if !closed {
@@ -44,11 +44,11 @@ func statements(t *testing.T) map[string]string {
 
 func TestStatementsOfTheREADME(t *testing.T) {
 	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
-	lines, f := kestrel(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
-	lake, _ := buy(t, lines, f, "event_month")
-	again(t, lake, lines)
-	beside, _ := buy(t, lines, f, "event_month") // with what there is beside signals
-	buyProducts(t, beside, "p")
+	lines, f := kestrelFixture(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
+	lake, _ := runIntoNewLake(t, lines, f, "event_month")
+	rerunCached(t, lake, lines)
+	productLake, _ := runIntoNewLake(t, lines, f, "event_month") // with what there is beside signals
+	buyProducts(t, productLake, "p")
 	d := openDuckDB(t)
 
 	var news, docs []string
@@ -61,15 +61,15 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		docs = append(docs, fmt.Sprintf("[siglake.column.%s]", c.Name))
 	}
 	got := map[string][]string{}
-	for comment, statement := range statements(t) {
+	for comment, statement := range readmeStatements(t) {
 		if !strings.Contains(statement, "'lake/") {
 			t.Errorf("statement %q = %s, want one that reads the lake", comment, statement)
 		}
 		in := lake
 		if strings.Contains(comment, "(after siglake ") {
-			in = beside
+			in = productLake
 		}
-		_, rows, err := d.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(Quote(in), "'")+"/"))
+		_, rows, err := d.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(QuoteLiteral(in), "'")+"/"))
 		if err != nil {
 			t.Error(err)
 			continue
@@ -84,7 +84,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string][]string{
 		"what happened to my accounts last month": news,
-		"what each account cost":                  {fmt.Sprintf("[crm-1 %d]", len(bought(t, schema.Company, asReceived))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
+		"what each account cost":                  {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
 		"which lines could not be asked about, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
 		"the latest state of each account, each once, whatever list it came in (a cached line has that of the run that bought it)": {
 			"[crm-1 kestrelloom.example enriched Kestrel Loom <nil> r1]",
@@ -102,25 +102,25 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		"lookalikes that are not on my lists yet, best first (after siglake lookalikes)": {"[1 Fjord Fibre fjordfibre.example Textiles 95 Norway]"},
 		"accounts with their score beside their news (after siglake score)":              {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
 		"what the columns mean": docs,
-	}, got, cmp.Transformer("unordered", asSet)); diff != "" {
+	}, got, cmp.Transformer("unordered", countRows)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)
 	}
 }
 
-// cached is a journal in which everything was bought.
-type cached struct{}
+// fullJournal is a journal in which everything was bought.
+type fullJournal struct{}
 
-func (cached) Known(*schema.Account, *pipeline.Query) pipeline.Known {
-	return pipeline.Known{Call: "r1/000001-1"}
+func (fullJournal) Coverage(*schema.Account, *pipeline.Query) pipeline.Coverage {
+	return pipeline.Coverage{Call: "r1/000001-1"}
 }
-func (cached) Identify(*schema.Account) pipeline.Identified { return pipeline.Identified{} }
+func (fullJournal) Resolve(*schema.Account) pipeline.Resolution { return pipeline.Resolution{} }
 
-func (cached) Keep([]pipeline.Line) error       { return nil }
-func (cached) Prepare(*pipeline.Manifest) error { return nil }
-func (cached) Commit(*pipeline.Manifest) error  { return nil }
+func (fullJournal) RecordLines([]pipeline.Line) error { return nil }
+func (fullJournal) Prepare(*pipeline.Manifest) error  { return nil }
+func (fullJournal) Commit(*pipeline.Manifest) error   { return nil }
 
-// again runs a list that was bought: each line has a second row among the accounts.
-func again(t *testing.T, lake string, lines list) {
+// rerunCached runs a list that was bought: each line has a second row among the accounts.
+func rerunCached(t *testing.T, lake string, lines accountList) {
 	t.Helper()
 	sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "r2", Version: "test"})
 	if err != nil {
@@ -130,7 +130,7 @@ func again(t *testing.T, lake string, lines list) {
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
 		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", MaxResults: 5}
 	}
-	r := pipeline.Runner{Sink: sink, Queries: queries, RunID: "r2", Journal: cached{}}
+	r := pipeline.Runner{Sink: sink, Queries: queries, RunID: "r2", Ledger: fullJournal{}}
 	if _, err := r.Run(t.Context(), lines); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func again(t *testing.T, lake string, lines list) {
 	}
 }
 
-func asSet(rows []string) map[string]int {
+func countRows(rows []string) map[string]int {
 	out := map[string]int{}
 	for _, r := range rows {
 		out[r]++
@@ -151,7 +151,7 @@ func asSet(rows []string) map[string]int {
 // values are months, and by the README's advice even where they could be dates.
 func TestMonthsAreText(t *testing.T) {
 	const advice = "hive_types = {'event_month': VARCHAR}"
-	if !strings.Contains(readme(t), advice) {
+	if !strings.Contains(readREADME(t), advice) {
 		t.Errorf("README.md does not say %s", advice)
 	}
 	d := openDuckDB(t)
@@ -164,7 +164,7 @@ func TestMonthsAreText(t *testing.T) {
 		table := schema.EventTable(schema.CategoryGrowth)
 		for _, month := range months {
 			b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
-			fill(b, table, 8)
+			appendRows(b, table, 8)
 			rec := b.NewRecord()
 			if err := sink.Write(t.Context(), schema.Partition{Table: table.Name, Key: "event_month", Value: month}, rec); err != nil {
 				t.Fatal(err)
@@ -172,19 +172,19 @@ func TestMonthsAreText(t *testing.T) {
 			rec.Release()
 			b.Release()
 		}
-		publish(t, sink)
+		publishAndClose(t, sink)
 
-		plain := Scan(lake, dataset(table))
+		plain := ScanExpr(lake, datasetPath(table))
 		advised := strings.TrimSuffix(plain, ")") + ", " + advice + ")"
 		for _, from := range []string{plain, advised} {
 			if from == plain && months[0] != "2026-03" {
 				continue // DuckDB makes a date or a number of them
 			}
-			described, err := d.Describe(t.Context(), from)
+			described, err := d.DescribeColumns(t.Context(), from)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(columns(table), described); diff != "" {
+			if diff := cmp.Diff(wantColumns(table), described); diff != "" {
 				t.Errorf("Describe(%s) with %q (-want +got):\n%s", from, months, diff)
 			}
 			_, got, err := d.Query(t.Context(), "SELECT event_month, count(*) FROM "+from+" WHERE event_month LIKE '2026%' GROUP BY 1 ORDER BY 1")

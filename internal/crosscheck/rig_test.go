@@ -17,10 +17,10 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// list is a Source of lines at hand.
-type list []schema.Account
+// accountList is a Source of lines at hand.
+type accountList []schema.Account
 
-func (l list) Accounts(context.Context) iter.Seq2[schema.Account, error] {
+func (l accountList) Accounts(context.Context) iter.Seq2[schema.Account, error] {
 	return func(yield func(schema.Account, error) bool) {
 		for i, a := range l {
 			a.Row, a.File, a.Line = int64(i+1), "list.csv", int64(i+2)
@@ -31,33 +31,33 @@ func (l list) Accounts(context.Context) iter.Seq2[schema.Account, error] {
 	}
 }
 
-// script is a Fetcher that asks about one line at a time and knows the answer
+// scriptedFetcher is a Fetcher that asks about one line at a time and knows the answer
 // to each by the line's key.
-type script map[string]answer
+type scriptedFetcher map[string]scriptedAnswer
 
-// answer is what comes of a line: the attempts, of which the last decides, and
+// scriptedAnswer is what comes of a line: the attempts, of which the last decides, and
 // the fate.
-type answer struct {
+type scriptedAnswer struct {
 	calls []pipeline.Call
 	item  pipeline.ItemReply
 }
 
-var sent = time.Date(2026, 5, 7, 2, 30, 0, 123_456_789, time.UTC)
+var sentAt = time.Date(2026, 5, 7, 2, 30, 0, 123_456_789, time.UTC)
 
-func (s script) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	a, ok := s[b.Items[0].Account.Key]
+func (s scriptedFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	scripted, ok := s[b.Items[0].Account.Key]
 	if !ok || len(b.Items) != 1 {
 		return nil, fmt.Errorf("batch %s: the script has no answer for %d lines beginning with %s", b.ID, len(b.Items), b.Items[0].Account.Key)
 	}
 	reply := &pipeline.Reply{}
-	for i, c := range a.calls {
+	for i, c := range scripted.calls {
 		c.ID, c.Batch, c.Attempt = fmt.Sprintf("%s-%d", b.ID, i+1), b.ID, i+1
 		c.Endpoint, c.Object, c.Entities, c.Types, c.Ceiling = "POST /signals", b.Query.Object, 1, len(b.Query.Signals), b.Ceiling()
-		c.Sent, c.Duration = sent.Add(time.Duration(i)*time.Minute), 1500*time.Millisecond
+		c.Sent, c.Duration = sentAt.Add(time.Duration(i)*time.Minute), 1500*time.Millisecond
 		reply.Calls = append(reply.Calls, c)
-		a.item.CallID = c.ID
+		scripted.item.CallID = c.ID
 	}
-	reply.Items = []pipeline.ItemReply{a.item}
+	reply.Items = []pipeline.ItemReply{scripted.item}
 	return reply, nil
 }
 
@@ -66,16 +66,16 @@ func charged(credits int64) pipeline.Call {
 	return pipeline.Call{Status: 200, Outcome: pipeline.Charged, Charge: pipeline.Charge{Known: true, Credits: credits}}
 }
 
-// record is the documented-shape record of a key, one of those that the
+// readRecord is the documented-shape record of a key, one of those that the
 // pipeline's tests flatten.
-func record(t *testing.T, key string) string {
+func readRecord(t *testing.T, key string) string {
 	t.Helper()
-	return strings.TrimSpace(read(t, filepath.Join("..", "..", "testdata", "golden", "records", key+".json")))
+	return strings.TrimSpace(readFile(t, filepath.Join("..", "..", "testdata", "golden", "records", key+".json")))
 }
 
-// read gives a file's text. The go command does not watch files outside this
+// readFile gives a file's text. The go command does not watch files outside this
 // module, so after a change to one of them alone these tests need -count=1.
-func read(t *testing.T, path string) string {
+func readFile(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -84,25 +84,25 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// bought gives one event of every key of an object.
-func bought(t *testing.T, o schema.Object, edit func(raw string) string) (events []pipeline.RawEvent) {
+// eventsOf gives one event of every key of an object.
+func eventsOf(t *testing.T, o schema.Object, edit func(raw string) string) (events []pipeline.RawEvent) {
 	t.Helper()
 	for _, s := range schema.Signals {
 		if s.Object == o {
-			events = append(events, pipeline.RawEvent{Type: s.Key, Raw: json.RawMessage(edit(record(t, s.Key)))})
+			events = append(events, pipeline.RawEvent{Type: s.Key, Raw: json.RawMessage(edit(readRecord(t, s.Key)))})
 		}
 	}
 	return events
 }
 
-func asReceived(raw string) string { return raw }
+func unedited(raw string) string { return raw }
 
-// kestrel is a list whose lines meet most fates; its first two lines buy one
+// kestrelFixture is a list whose lines meet most fates; its first two lines buy one
 // event of every key, its last one an event that the catalogue does not know.
 // Edit may change the records.
-func kestrel(t *testing.T, edit func(raw string) string) (list, script) {
+func kestrelFixture(t *testing.T, edit func(raw string) string) (accountList, scriptedFetcher) {
 	t.Helper()
-	lines := list{
+	lines := accountList{
 		{Key: "crm-1", Object: schema.Company, Domain: "kestrelloom.example", Notes: []string{"www. was removed"}},
 		{Key: "crm-2", Object: schema.Contact, LinkedIn: "https://www.linkedin.com/in/ida-moen"},
 		{Key: "crm-3", Object: schema.Company, Domain: "kestrelloom.example"},
@@ -112,16 +112,16 @@ func kestrel(t *testing.T, edit func(raw string) string) (list, script) {
 		{Key: "crm-7", Object: schema.Company, Domain: "nobody.example"},
 		{Key: "crm-8", Object: schema.Company, ID: "50031"},
 	}
-	company, contact := bought(t, schema.Company, edit), bought(t, schema.Contact, edit)
+	company, contact := eventsOf(t, schema.Company, edit), eventsOf(t, schema.Contact, edit)
 	first := charged(int64(len(company)))
 	first.Rate = pipeline.Rate{Minute: pipeline.Window{Limit: -1, Used: -1, Left: -1}, Hour: pipeline.Window{Limit: 100, Used: 40, Left: 60}, Day: pipeline.Window{Limit: 200, Used: 200}}
 	first.StartDate, first.EndDate, first.Body = "2026-02-06", "2026-05-07T00:00:00Z", []byte("{}")
-	first.Notes, first.Extra = []string{"an odd header", "a new field"}, json.RawMessage(`{"page":1}`)
-	return lines, script{
+	first.Warnings, first.UnknownFields = []string{"an odd header", "a new field"}, json.RawMessage(`{"page":1}`)
+	return lines, scriptedFetcher{
 		"crm-1": {
 			[]pipeline.Call{{Status: 503, Outcome: pipeline.NotCharged, Problem: "overloaded"}, first},
 			pipeline.ItemReply{
-				Status: schema.Enriched, Events: company, Extra: json.RawMessage(`{"size":3}`), Notes: []string{"an odd size"},
+				Status: schema.Enriched, Events: company, UnknownFields: json.RawMessage(`{"size":3}`), Warnings: []string{"an odd size"},
 				Entity: schema.Entity{Object: schema.Company, ID: "50023", Name: "Kestrel Loom", Domain: "kestrelloom.example"},
 			},
 		},
@@ -134,8 +134,8 @@ func kestrel(t *testing.T, edit func(raw string) string) (list, script) {
 			pipeline.ItemReply{Status: schema.NoSignal, Entity: schema.Entity{Object: schema.Company, ID: "50099", Name: "Brackwater Mills"}},
 		},
 		"crm-6": {
-			[]pipeline.Call{{Outcome: pipeline.Ambiguous, Problem: "the connection broke"}},
-			pipeline.ItemReply{Status: schema.Held, Reason: "the connection broke"},
+			[]pipeline.Call{{Outcome: pipeline.InDoubt, Problem: "the connection broke"}},
+			pipeline.ItemReply{Status: schema.InDoubt, Reason: "the connection broke"},
 		},
 		"crm-7": {
 			[]pipeline.Call{charged(0)},
@@ -145,36 +145,36 @@ func kestrel(t *testing.T, edit func(raw string) string) (list, script) {
 			[]pipeline.Call{{Status: 200, Outcome: pipeline.Charged, Charge: pipeline.Charge{Text: `"some"`}}},
 			pipeline.ItemReply{
 				Status: schema.Enriched, Entity: schema.Entity{Object: schema.Company, ID: "50031", Name: "Fjord Fibre"},
-				Events: []pipeline.RawEvent{{Type: unlisted, Raw: json.RawMessage(`{"companyId":50031,"companyName":"Fjord Fibre","mood":"high"}`)}},
+				Events: []pipeline.RawEvent{{Type: uncataloguedKey, Raw: json.RawMessage(`{"companyId":50031,"companyName":"Fjord Fibre","mood":"high"}`)}},
 			},
 		},
 	}
 }
 
-// unlisted is a signal key that the catalogue does not name.
-const unlisted = "moodSwing"
+// uncataloguedKey is a signal key that the catalogue does not name.
+const uncataloguedKey = "moodSwing"
 
-// buy runs the main job into a new lake, and gives the lake and its manifest as
+// runIntoNewLake runs the main job into a new lake, and gives the lake and its manifest as
 // a reader finds it.
-func buy(t *testing.T, lines list, f pipeline.Fetcher, partitionBy string) (string, *pipeline.Manifest) {
+func runIntoNewLake(t *testing.T, lines accountList, f pipeline.Fetcher, partitionBy string) (string, *pipeline.Manifest) {
 	t.Helper()
 	lake := t.TempDir()
-	if err := buyInto(t.Context(), lake, "r1", lines, f, partitionBy); err != nil {
+	if err := runInto(t.Context(), lake, "r1", lines, f, partitionBy); err != nil {
 		t.Fatal(err)
 	}
 	var current struct{ Path string }
 	var m pipeline.Manifest
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(lake, "_meta", "current.json"))), &current); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, filepath.Join(lake, "_meta", "current.json"))), &current); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(lake, current.Path))), &m); err != nil {
+	if err := json.Unmarshal([]byte(readFile(t, filepath.Join(lake, current.Path))), &m); err != nil {
 		t.Fatal(err)
 	}
 	return lake, &m
 }
 
-// buyInto runs the main job into a lake.
-func buyInto(ctx context.Context, lake, run string, lines list, f pipeline.Fetcher, partitionBy string) error {
+// runInto runs the main job into a lake.
+func runInto(ctx context.Context, lake, run string, lines accountList, f pipeline.Fetcher, partitionBy string) error {
 	sink, err := sinks.Open(ctx, lake, sinks.Options{RunID: run, Version: "test", RowGroupRows: 100})
 	if err != nil {
 		return err

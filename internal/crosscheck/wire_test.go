@@ -16,19 +16,19 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// wire answers each question in the words of its dialect, with the records that
+// wireFetcher answers each question in the words of its dialect, with the records that
 // are at hand; Decode reads them. So a row is that of a record as the API sends it.
-type wire struct{ t *testing.T }
+type wireFetcher struct{ t *testing.T }
 
-func (w wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+func (w wireFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	return &pipeline.Reply{Calls: []pipeline.Call{{
 		ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Object: b.Query.Object, Endpoint: "POST /signals", Entities: len(b.Items), Types: len(b.Query.Signals),
-		Status: 200, Sent: sent, Duration: 1500 * time.Millisecond, Ceiling: b.Ceiling(), Body: []byte(w.answer(b)),
+		Status: 200, Sent: sentAt, Duration: 1500 * time.Millisecond, Ceiling: b.Ceiling(), Body: []byte(w.answerBody(b)),
 	}}}, nil
 }
 
-// answer is about the first item of a batch: there is no other.
-func (w wire) answer(b *pipeline.Batch) string {
+// answerBody is about the first item of a batch: there is no other.
+func (w wireFetcher) answerBody(b *pipeline.Batch) string {
 	q, company := b.Query, b.Query.Object == schema.Company
 	const window, billing = `"startDate":"2026-02-06","endDate":"2026-05-07"`, `"billing":{"creditsCharged":%d,"resultsReturned":1}`
 	switch {
@@ -38,56 +38,56 @@ func (w wire) answer(b *pipeline.Batch) string {
 			session = `"dedupeSessionId":"0b7e6a52-35c8-4c1e-9a0f-6d2f0c5b9e11","meta":{"returned":1,"hasMore":false},`
 		}
 		return fmt.Sprintf(`{%s"results":[%s],`+billing+`}`, session, productRecord(w.t, q), 1)
-	case q.Dialect == pipeline.V2:
-		lists, n := w.lists(q)
-		root, own := "contacts", `"personId":"40117"`
+	case q.APIVersion == pipeline.V2:
+		lists, n := w.eventLists(q)
+		root, identity := "contacts", `"personId":"40117"`
 		if company {
-			root, own = "companies", `"companyId":"50023","companyName":"Kestrel Loom","domain":"kestrelloom.example"`
+			root, identity = "companies", `"companyId":"50023","companyName":"Kestrel Loom","domain":"kestrelloom.example"`
 		}
-		return fmt.Sprintf(`{%q:{%q:{%s%s}},%s,"creditCharged":%d}`, root, b.Items[0].Ref, own, lists, window, n)
+		return fmt.Sprintf(`{%q:{%q:{%s%s}},%s,"creditCharged":%d}`, root, b.Items[0].Ref, identity, lists, window, n)
 	default:
-		lists, n := w.lists(q)
-		own := `"id":"40117"`
+		lists, n := w.eventLists(q)
+		identity := `"id":"40117"`
 		if company { // asked by a number, known by a token
-			own = `"id":"v1.S2VzdHJlbA","companyName":"Kestrel Loom","domain":"www.kestrelloom.example"`
+			identity = `"id":"v1.S2VzdHJlbA","companyName":"Kestrel Loom","domain":"www.kestrelloom.example"`
 		}
-		return fmt.Sprintf(`{"results":[{%s%s}],%s,`+billing+`}`, own, lists, window, n)
+		return fmt.Sprintf(`{"results":[{%s%s}],%s,`+billing+`}`, identity, lists, window, n)
 	}
 }
 
-// lists are an entity's events, by signal, and how many they are.
-func (w wire) lists(q *pipeline.Query) (text string, n int) {
+// eventLists are an entity's events, by signal, and how many they are.
+func (w wireFetcher) eventLists(q *pipeline.Query) (text string, n int) {
 	for _, key := range q.Signals {
-		records := wireRecords(w.t, key, q.Dialect)
+		records := wireRecords(w.t, key, q.APIVersion)
 		text += fmt.Sprintf(",%q:[%s]", key, strings.Join(records, ","))
 		n += len(records)
 	}
-	return text + fmt.Sprintf(",%q:[%s]", unlisted, `{"signalDate":"2026-05-01","mood":"high"}`), n + 1
+	return text + fmt.Sprintf(",%q:[%s]", uncataloguedKey, `{"signalDate":"2026-05-01","mood":"high"}`), n + 1
 }
 
 // wireRecords are the records of a key: one, but two of people in V3, which has
 // names of its own for their fields, beside those of V2 or alone.
-func wireRecords(t *testing.T, key string, dialect pipeline.Dialect) []string {
-	if s, _ := schema.Lookup(key); dialect == pipeline.V3 && s.Object == schema.Contact {
-		return strings.Split(record(t, key+".v3"), "\n")
+func wireRecords(t *testing.T, key string, dialect pipeline.APIVersion) []string {
+	if s, _ := schema.LookupSignal(key); dialect == pipeline.V3 && s.Object == schema.Contact {
+		return strings.Split(readRecord(t, key+".v3"), "\n")
 	}
-	return []string{record(t, key)}
+	return []string{readRecord(t, key)}
 }
 
 // productRecord is the one result of a product.
 func productRecord(t *testing.T, q *pipeline.Query) string {
 	t.Helper()
 	name := map[pipeline.Service]string{pipeline.Search: "search", pipeline.Scores: "score", pipeline.Lookalikes: "lookalike", pipeline.Visits: "visit"}[q.Service]
-	return record(t, filepath.Join("products", string(q.Object)+"-"+name))
+	return readRecord(t, filepath.Join("products", string(q.Object)+"-"+name))
 }
 
-// wired buys a lake with the signals that a dialect has.
-func wired(t *testing.T, dialect pipeline.Dialect) (string, *pipeline.Manifest) {
+// buyWireLake buys a lake with the signals that a dialect has.
+func buyWireLake(t *testing.T, dialect pipeline.APIVersion) (string, *pipeline.Manifest) {
 	t.Helper()
 	lake := t.TempDir()
 	queries := map[schema.Object]*pipeline.Query{}
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
-		q := &pipeline.Query{Object: o, Dialect: dialect, Since: "2026-02-06", Until: "2026-05-07", MaxResults: 5}
+		q := &pipeline.Query{Object: o, APIVersion: dialect, Since: "2026-02-06", Until: "2026-05-07", MaxResults: 5}
 		for _, s := range schema.Signals {
 			if s.Object == o && (dialect == pipeline.V3 && s.V3 != schema.Absent || dialect == pipeline.V2 && s.V2 != schema.Absent) {
 				q.Signals = append(q.Signals, s.Key)
@@ -95,11 +95,11 @@ func wired(t *testing.T, dialect pipeline.Dialect) (string, *pipeline.Manifest) 
 		}
 		queries[o] = q
 	}
-	lines := list{
+	lines := accountList{
 		{Key: "crm-1", Object: schema.Company, ID: "50023"},
 		{Key: "crm-2", Object: schema.Contact, ID: "40117"},
 	}
-	m := wireRun(t, lake, "r1", func(ctx context.Context, r *pipeline.Runner) (*pipeline.Manifest, error) {
+	m := runWireJob(t, lake, "r1", func(ctx context.Context, r *pipeline.Runner) (*pipeline.Manifest, error) {
 		r.Queries = queries
 		return r.Run(ctx, lines)
 	})
@@ -109,14 +109,14 @@ func wired(t *testing.T, dialect pipeline.Dialect) (string, *pipeline.Manifest) 
 	return lake, m
 }
 
-// wireRun runs one job into a lake.
-func wireRun(t *testing.T, lake, id string, job func(context.Context, *pipeline.Runner) (*pipeline.Manifest, error)) *pipeline.Manifest {
+// runWireJob runs one job into a lake.
+func runWireJob(t *testing.T, lake, id string, job func(context.Context, *pipeline.Runner) (*pipeline.Manifest, error)) *pipeline.Manifest {
 	t.Helper()
 	sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: id, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := job(t.Context(), &pipeline.Runner{Fetcher: signals.Decode(wire{t}), Sink: sink, RunID: id, BatchSize: 1})
+	m, err := job(t.Context(), &pipeline.Runner{Fetcher: signals.Decode(wireFetcher{t}), Sink: sink, RunID: id, BatchSize: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,18 +143,18 @@ func buyProducts(t *testing.T, lake, prefix string) (files []pipeline.File) {
 		{pipeline.Visits, schema.ProductVisit, schema.Account{Key: "shop.example", ID: "visits of shop.example", Object: schema.Company}},
 	} {
 		o := p.about.Object
-		q := &pipeline.Query{Object: o, Service: p.service, Dialect: pipeline.V3, Signals: []string{p.product}, Since: "2026-05-07", Until: "2026-05-07", MaxResults: 1}
+		q := &pipeline.Query{Object: o, Service: p.service, APIVersion: pipeline.V3, Signals: []string{p.product}, Since: "2026-05-07", Until: "2026-05-07", MaxResults: 1}
 		if p.service == pipeline.Visits {
 			q.Since = "2026-04-07"
 		}
 		p.about.Row = 1
 		id := fmt.Sprintf("%s-%s-%s", prefix, strings.ToLower(p.product), o)
-		m := wireRun(t, lake, id, func(ctx context.Context, r *pipeline.Runner) (*pipeline.Manifest, error) {
+		m := runWireJob(t, lake, id, func(ctx context.Context, r *pipeline.Runner) (*pipeline.Manifest, error) {
 			r.Queries = map[schema.Object]*pipeline.Query{o: q}
-			if !p.service.Paged() {
-				return r.Run(ctx, list{p.about})
+			if !p.service.IsPaged() {
+				return r.Run(ctx, accountList{p.about})
 			}
-			return r.RunPages(ctx, pipeline.Paging{Query: q, About: p.about, Lines: []schema.Account{p.about}, Want: 1})
+			return r.RunPages(ctx, pipeline.PagedQuery{Query: q, Subject: p.about, Lines: []schema.Account{p.about}, MaxTotal: 1})
 		})
 		if m.Products[p.product] != 1 || m.Credits.Charged != 1 {
 			t.Fatalf("%s: products %v, credits %+v, want one", id, m.Products, m.Credits)
@@ -164,8 +164,8 @@ func buyProducts(t *testing.T, lake, prefix string) (files []pipeline.File) {
 	return files
 }
 
-// rowsOf reads a table with both readers, which must agree.
-func rowsOf(t *testing.T, d *DuckDB, lake string, files []pipeline.File, table schema.Table) (ducks [][]any) {
+// readBoth reads a table with both readers, which must agree.
+func readBoth(t *testing.T, d *DuckDB, lake string, files []pipeline.File, table schema.Table) (ducks [][]any) {
 	t.Helper()
 	arrows := arrowTable(t, lake, &pipeline.Manifest{Files: files}, table)
 	if len(arrows) == 0 {
@@ -181,24 +181,24 @@ func rowsOf(t *testing.T, d *DuckDB, lake string, files []pipeline.File, table s
 // TestGoldenRows reads the rows of every signal key back, in both dialects, and
 // compares them with ones that were read by eye against the key's records.
 func TestGoldenRows(t *testing.T) {
-	for dialect, name := range map[pipeline.Dialect]string{pipeline.V2: "lake-v2.txt", pipeline.V3: "lake-v3.txt"} {
+	for dialect, name := range map[pipeline.APIVersion]string{pipeline.V2: "lake-v2.txt", pipeline.V3: "lake-v3.txt"} {
 		t.Run(name, func(t *testing.T) {
-			lake, m := wired(t, dialect)
+			lake, m := buyWireLake(t, dialect)
 			d := openDuckDB(t)
 			blocks := map[string][]string{} // by signal key
-			for _, table := range schema.Events {
-				key, date := table.Index("signal_type"), table.Index("event_date")
-				rows := rowsOf(t, d, lake, m.Files, table)
+			for _, table := range schema.EventTables {
+				key, date := table.ColumnIndex("signal_type"), table.ColumnIndex("event_date")
+				rows := readBoth(t, d, lake, m.Files, table)
 				slices.SortFunc(rows, func(a, b []any) int {
-					return cmp.Or(cmp.Compare(fmt.Sprint(a[date]), fmt.Sprint(b[date])), cmp.Compare(fmt.Sprint(a[table.Index("object_type")]), fmt.Sprint(b[table.Index("object_type")])))
+					return cmp.Or(cmp.Compare(fmt.Sprint(a[date]), fmt.Sprint(b[date])), cmp.Compare(fmt.Sprint(a[table.ColumnIndex("object_type")]), fmt.Sprint(b[table.ColumnIndex("object_type")])))
 				})
 				for _, row := range rows {
 					signal := row[key].(string)
-					blocks[signal] = append(blocks[signal], block(fmt.Sprintf("%s (%s)", signal, dataset(table)), columns(table), row))
+					blocks[signal] = append(blocks[signal], formatBlock(fmt.Sprintf("%s (%s)", signal, datasetPath(table)), wantColumns(table), row))
 				}
 			}
 			var b strings.Builder
-			for _, s := range append(slices.Clone(schema.Signals), schema.Signal{Key: unlisted}) {
+			for _, s := range append(slices.Clone(schema.Signals), schema.Signal{Key: uncataloguedKey}) {
 				want := len(wireRecordsIn(t, s.Key, dialect))
 				if got := len(blocks[s.Key]); got != want {
 					t.Errorf("%s has %d rows, want %d", s.Key, got, want)
@@ -209,15 +209,15 @@ func TestGoldenRows(t *testing.T) {
 			if len(blocks) > 0 {
 				t.Errorf("rows of %v, want none", blocks)
 			}
-			golden(t, name, b.String())
+			checkGolden(t, name, b.String())
 		})
 	}
 }
 
 // wireRecordsIn are a key's records, none where a dialect lacks it. What is in no
 // catalogue comes with a company and with a contact.
-func wireRecordsIn(t *testing.T, key string, dialect pipeline.Dialect) []string {
-	s, known := schema.Lookup(key)
+func wireRecordsIn(t *testing.T, key string, dialect pipeline.APIVersion) []string {
+	s, known := schema.LookupSignal(key)
 	switch {
 	case !known:
 		return make([]string, 2)
@@ -229,18 +229,18 @@ func wireRecordsIn(t *testing.T, key string, dialect pipeline.Dialect) []string 
 
 // TestGoldenProducts does so for one row of every product.
 func TestGoldenProducts(t *testing.T) {
-	lake, m := wired(t, pipeline.V3)
+	lake, m := buyWireLake(t, pipeline.V3)
 	files := append(buyProducts(t, lake, "p"), m.Files...)
 	d := openDuckDB(t)
 	var b strings.Builder
-	for _, table := range schema.Products {
-		rows := rowsOf(t, d, lake, files, table)
-		described, err := d.Describe(t.Context(), Scan(lake, dataset(table)))
+	for _, table := range schema.ProductTables {
+		rows := readBoth(t, d, lake, files, table)
+		described, err := d.DescribeColumns(t.Context(), ScanExpr(lake, datasetPath(table)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(described, columns(table)) {
-			t.Errorf("Describe(%s) = %v, want %v", table.Name, described, columns(table))
+		if !slices.Equal(described, wantColumns(table)) {
+			t.Errorf("Describe(%s) = %v, want %v", table.Name, described, wantColumns(table))
 		}
 		want := 2
 		if c := schema.Category(table.Name); c == schema.CategoryVisits || c == schema.CategoryAliases {
@@ -249,11 +249,11 @@ func TestGoldenProducts(t *testing.T) {
 		if len(rows) != want {
 			t.Errorf("%s has %d rows, want %d", table.Name, len(rows), want)
 		}
-		object := table.Index("object_type")
+		object := table.ColumnIndex("object_type")
 		slices.SortFunc(rows, func(a, b []any) int { return cmp.Compare(a[object].(string), b[object].(string)) })
 		for _, row := range rows {
-			b.WriteString(block(fmt.Sprintf("%s of a %s (%s)", table.Name, row[object], dataset(table)), columns(table), row))
+			b.WriteString(formatBlock(fmt.Sprintf("%s of a %s (%s)", table.Name, row[object], datasetPath(table)), wantColumns(table), row))
 		}
 	}
-	golden(t, "products.txt", b.String())
+	checkGolden(t, "products.txt", b.String())
 }

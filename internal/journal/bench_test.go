@@ -16,12 +16,12 @@ func BenchmarkAppend(b *testing.B) {
 	for _, writers := range []int{1, 8, 64} {
 		b.Run(fmt.Sprint(writers), func(b *testing.B) {
 			var syncs atomic.Int64
-			l := openLog(b, b.TempDir(), func(op, _ string, do func() error) error {
+			l := mustOpenLog(b, b.TempDir(), func(op, _ string, do func() error) error {
 				if op == "sync" {
 					syncs.Add(1)
 				}
 				return do()
-			}, options{})
+			}, logOptions{})
 			if _, err := l.append(1, nil, body); err != nil { // makes the segment
 				b.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func BenchmarkAppend(b *testing.B) {
 
 func BenchmarkWalk(b *testing.B) {
 	body := make([]byte, 4<<10)
-	l := openLog(b, b.TempDir(), nil, options{})
+	l := mustOpenLog(b, b.TempDir(), nil, logOptions{})
 	const size = 128 << 20
 	for range size / len(body) {
 		if _, err := l.write(1, []byte("a head of some bytes"), body); err != nil {
@@ -89,7 +89,7 @@ func BenchmarkWalk(b *testing.B) {
 func BenchmarkObjectsOpen(b *testing.B) {
 	const parts = 5000
 	bucket := openBucket(b, buckettest.Start(b))
-	l, err := open(b.Context(), NewObjects(bucket, "j", ObjectsOptions{}), options{})
+	l, err := openLog(b.Context(), NewObjects(bucket, "j", ObjectsOptions{}), logOptions{})
 	for i := 0; i < parts && err == nil; i++ {
 		_, err = l.append(1, fmt.Append(nil, i), make([]byte, 8<<10))
 	}
@@ -107,7 +107,7 @@ func BenchmarkObjectsOpen(b *testing.B) {
 					}
 				}
 				b.StartTimer()
-				if _, err := open(b.Context(), NewObjects(bucket, "j", ObjectsOptions{}), options{}); err != nil {
+				if _, err := openLog(b.Context(), NewObjects(bucket, "j", ObjectsOptions{}), logOptions{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -5,28 +5,28 @@ import (
 	"errors"
 )
 
-// Copy writes the journal's segments into an empty store, record for record as
+// CopyTo writes the journal's segments into an empty store, record for record as
 // they are. The journal may be read on, and must not be written meanwhile.
-func (j *Journal) Copy(ctx context.Context, to Store) error {
-	if !j.log.look {
-		if err := j.log.flush(); err != nil {
+func (l *Ledger) CopyTo(ctx context.Context, to Store) error {
+	if !l.log.readOnly {
+		if err := l.log.flush(); err != nil {
 			return err
 		}
 	}
-	for _, s := range j.log.segments {
-		if err := copySegment(ctx, j.log.store, to, s.name, j.log.endOf(s)); err != nil {
+	for _, s := range l.log.segments {
+		if err := copySegment(ctx, l.log.store, to, s.name, l.log.segmentEnd(s)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// endOf is where the valid content of a segment ends.
-func (l *log) endOf(s segment) int64 {
+// segmentEnd is where the valid content of a segment ends.
+func (l *log) segmentEnd(s segment) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.active != nil && s.name == l.segments[len(l.segments)-1].name {
-		return l.end
+		return l.durableEnd
 	}
 	return s.end
 }
@@ -37,16 +37,16 @@ func copySegment(ctx context.Context, from, to Store, name string, end int64) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	head := make([]byte, segmentHeader)
+	head := make([]byte, segmentHeaderSize)
 	if err := readFull(r, head, 0); err != nil {
 		return err
 	}
-	s, err := to.Create(ctx, name, head, end-segmentHeader)
+	s, err := to.Create(ctx, name, head, end-segmentHeaderSize)
 	if err != nil {
 		return err
 	}
 	const step = 8 << 20
-	for at := int64(segmentHeader); at < end; {
+	for at := int64(segmentHeaderSize); at < end; {
 		p := make([]byte, min(step, end-at))
 		if err := readFull(r, p, at); err != nil {
 			return errors.Join(err, s.Close())

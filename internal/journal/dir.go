@@ -30,14 +30,14 @@ type Dir struct {
 }
 
 const (
-	suffix   = ".journal"
-	nextFile = "next.tmp" // a segment in the making
-	dirMagic = "siglkdir"
-	dirBlock = 4096
-	slotSize = 16 // u64 durable, u32 CRC32C of it and the segment's name, zeros
+	segmentSuffix = ".journal"
+	tempFile      = "next.tmp" // a segment in the making
+	dirMagic      = "siglkdir"
+	dirBlockSize  = 4096
+	watermarkSize = 16 // u64 durable, u32 CRC32C of it and the segment's name, zeros
 )
 
-var slots = [2]int64{512, 1024}
+var watermarkOffsets = [2]int64{512, 1024}
 
 // OpenDir opens a directory, and makes it, durably, if there is none. A nil hook
 // means none.
@@ -71,23 +71,25 @@ func (d *Dir) mkdirAll(path string) error {
 	if err := d.mkdirAll(parent); err != nil {
 		return err
 	}
-	err := d.at("mkdir", path, func() error { return os.Mkdir(path, 0o700) })
+	err := d.doPath("mkdir", path, func() error { return os.Mkdir(path, 0o700) })
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return d.at("syncdir", parent, func() error { return syncDir(os.Open(parent)) })
+	return d.doPath("syncdir", parent, func() error { return syncOpenedDir(os.Open(parent)) })
 }
 
-func (d *Dir) path(name string) string { return filepath.Join(d.base, name) }
+func (d *Dir) fullPath(name string) string { return filepath.Join(d.base, name) }
 
 func (d *Dir) do(op, name string, f func() error) error {
-	return d.at(op, d.path(name), f)
+	return d.doPath(op, d.fullPath(name), f)
 }
 
-func (d *Dir) at(op, path string, f func() error) error { return wrap(op, path, d.hook(op, path, f)) }
+func (d *Dir) doPath(op, path string, f func() error) error {
+	return wrapPathError(op, path, d.hook(op, path, f))
+}
 
-// wrap names operation and path once, whatever the error says already.
-func wrap(op, path string, err error) error {
+// wrapPathError names operation and path once, whatever the error says already.
+func wrapPathError(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -103,10 +105,10 @@ func wrap(op, path string, err error) error {
 }
 
 func (d *Dir) syncDir() error {
-	return d.do("syncdir", ".", func() error { return syncDir(d.root.Open(".")) })
+	return d.do("syncdir", ".", func() error { return syncOpenedDir(d.root.Open(".")) })
 }
 
-func syncDir(f *os.File, err error) error {
+func syncOpenedDir(f *os.File, err error) error {
 	if err != nil {
 		return err
 	}
@@ -125,7 +127,7 @@ func (d *Dir) Segments(context.Context) (names []string, err error) {
 		return err
 	})
 	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), suffix); ok {
+		if name, ok := strings.CutSuffix(e.Name(), segmentSuffix); ok {
 			names = append(names, name)
 		}
 	}
@@ -134,22 +136,22 @@ func (d *Dir) Segments(context.Context) (names []string, err error) {
 
 // Create writes and syncs the beginning of the segment under another name, so
 // that whatever has a segment's name is whole.
-func (d *Dir) Create(_ context.Context, name string, head []byte, room int64) (Segment, error) {
-	s := &dirSegment{dir: d, name: nextFile, segment: name}
-	err := s.prepare(head, room)
+func (d *Dir) Create(_ context.Context, name string, head []byte, space int64) (Segment, error) {
+	s := &dirSegment{dir: d, name: tempFile, segment: name}
+	err := s.createFile(head, space)
 	if err != nil {
-		err = noRoom(err, dirBlock+int64(len(head))+room)
-	} else if err = s.publish(name + suffix); err == nil {
+		err = markNoSpace(err, dirBlockSize+int64(len(head))+space)
+	} else if err = s.linkAs(name + segmentSuffix); err == nil {
 		return s, nil
 	}
 	if s.f != nil {
 		_ = s.f.Close()
-		_ = d.remove(nextFile) // gives the room back now; the next Create would too
+		_ = d.removeFile(tempFile) // gives the room back now; the next Create would too
 	}
 	return nil, err
 }
 
-func (d *Dir) remove(name string) error {
+func (d *Dir) removeFile(name string) error {
 	return d.do("remove", name, func() error {
 		if err := d.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -158,10 +160,10 @@ func (d *Dir) remove(name string) error {
 	})
 }
 
-// noRoom marks an error for lack of so much space.
-func noRoom(err error, need int64) error {
+// markNoSpace marks an error for lack of so much space.
+func markNoSpace(err error, need int64) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w, which needs %d KiB: %w", errNoRoom, (need+1023)/1024, err)
+		return fmt.Errorf("%w, which needs %d KiB: %w", errNoSpace, (need+1023)/1024, err)
 	}
 	return err
 }
@@ -169,21 +171,21 @@ func noRoom(err error, need int64) error {
 // dirSegment is a file that is being written. Offsets and sizes within it are
 // of the content, behind the block, but for allocated.
 type dirSegment struct {
-	dir       *Dir
-	name      string // of the file
-	segment   string
-	f         *os.File
-	size      int64
-	allocated int64 // the file's blocks exist up to here
-	slot      int   // the one to write next
+	dir           *Dir
+	name          string // of the file
+	segment       string
+	f             *os.File
+	size          int64
+	allocated     int64 // the file's blocks exist up to here
+	nextWatermark int   // the one to write next
 }
 
 func (s *dirSegment) do(op string, f func() error) error { return s.dir.do(op, s.name, f) }
 
-func (s *dirSegment) prepare(head []byte, room int64) error {
+func (s *dirSegment) createFile(head []byte, space int64) error {
 	// What a crash left behind may be another name of a segment. Removing it is
 	// harmless, where opening it for writing would not be.
-	if err := s.dir.remove(s.name); err != nil {
+	if err := s.dir.removeFile(s.name); err != nil {
 		return err
 	}
 	err := s.do("create", func() (err error) {
@@ -194,28 +196,28 @@ func (s *dirSegment) prepare(head []byte, room int64) error {
 		return err
 	}
 	s.size = int64(len(head))
-	if err := s.allocate(dirBlock + s.size + room); err != nil {
+	if err := s.allocateTo(dirBlockSize + s.size + space); err != nil {
 		return err
 	}
-	b := make([]byte, dirBlock, dirBlock+len(head))
+	b := make([]byte, dirBlockSize, dirBlockSize+len(head))
 	copy(b, dirMagic)
-	copy(b[slots[0]:], slotOf(s.segment, s.size))
-	s.slot = 1
-	if err := s.write(append(b, head...), 0); err != nil {
+	copy(b[watermarkOffsets[0]:], encodeWatermark(s.segment, s.size))
+	s.nextWatermark = 1
+	if err := s.writeAt(append(b, head...), 0); err != nil {
 		return err
 	}
 	return s.do("sync", s.f.Sync)
 }
 
-// publish gives the file its name, which must be free, durably.
-func (s *dirSegment) publish(name string) error {
+// linkAs gives the file its name, which must be free, durably.
+func (s *dirSegment) linkAs(name string) error {
 	root := s.dir.root
 	err := s.dir.do("link", name, func() error { return root.Link(s.name, name) })
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return err
 	case err == nil:
-		err = s.dir.remove(s.name)
+		err = s.dir.removeFile(s.name)
 	case errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission):
 		// Some file systems have no hard links. There the lock alone keeps two
 		// writers apart.
@@ -233,10 +235,10 @@ func (s *dirSegment) publish(name string) error {
 	return s.dir.syncDir()
 }
 
-// allocate makes the file's blocks exist up to there, all reading as zeros where
+// allocateTo makes the file's blocks exist up to there, all reading as zeros where
 // nothing was written. Where it can, it leaves the size alone, so that the file
 // ends where its content does.
-func (s *dirSegment) allocate(to int64) error {
+func (s *dirSegment) allocateTo(to int64) error {
 	if to <= s.allocated {
 		return nil
 	}
@@ -255,14 +257,14 @@ func (s *dirSegment) writeZeros(to int64) error {
 	zeros := make([]byte, min(to-s.allocated, 256<<10))
 	for at := s.allocated; at < to; at += int64(len(zeros)) {
 		zeros = zeros[:min(int64(len(zeros)), to-at)]
-		if err := s.write(zeros, at); err != nil {
+		if err := s.writeAt(zeros, at); err != nil {
 			return err
 		}
 	}
 	return s.do("sync", s.f.Sync) // some file systems find the blocks only now
 }
 
-func (s *dirSegment) write(p []byte, at int64) error {
+func (s *dirSegment) writeAt(p []byte, at int64) error {
 	return s.do("write", func() error {
 		_, err := s.f.WriteAt(p, at)
 		return err
@@ -270,50 +272,50 @@ func (s *dirSegment) write(p []byte, at int64) error {
 }
 
 func (s *dirSegment) Append(p []byte) error {
-	if err := s.write(p, dirBlock+s.size); err != nil {
+	if err := s.writeAt(p, dirBlockSize+s.size); err != nil {
 		return err
 	}
-	if err := s.do("sync", func() error { return datasync(s.f) }); err != nil {
+	if err := s.do("sync", func() error { return syncData(s.f) }); err != nil {
 		return err
 	}
 	s.size += int64(len(p))
-	s.allocated = max(s.allocated, dirBlock+s.size)
+	s.allocated = max(s.allocated, dirBlockSize+s.size)
 	// Not synced: this rides with the next append. After a crash of the process
 	// alone it is there all the same.
-	return s.writeSlot(s.size)
+	return s.writeWatermark(s.size)
 }
 
-// writeSlot states that the content is durable up to there, in the place of the
+// writeWatermark states that the content is durable up to there, in the place of the
 // statement before the last one.
-func (s *dirSegment) writeSlot(durable int64) error {
-	at := slots[s.slot]
-	s.slot = 1 - s.slot
-	return s.write(slotOf(s.segment, durable), at)
+func (s *dirSegment) writeWatermark(durable int64) error {
+	at := watermarkOffsets[s.nextWatermark]
+	s.nextWatermark = 1 - s.nextWatermark
+	return s.writeAt(encodeWatermark(s.segment, durable), at)
 }
 
-func slotOf(segment string, durable int64) []byte {
+func encodeWatermark(segment string, durable int64) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(durable))
 	b = binary.LittleEndian.AppendUint32(b, checksum(append(b, segment...)))
 	return append(b, 0, 0, 0, 0)
 }
 
-func (s *dirSegment) Room(n int64) error {
-	to := dirBlock + s.size + n
-	return noRoom(s.allocate(to), to-s.allocated)
+func (s *dirSegment) Allocate(n int64) error {
+	to := dirBlockSize + s.size + n
+	return markNoSpace(s.allocateTo(to), to-s.allocated)
 }
 
 func (s *dirSegment) Seal() error {
-	return s.seal(dirBlock+s.size, s.size)
+	return s.truncateAndMark(dirBlockSize+s.size, s.size)
 }
 
-// seal cuts the file, and with it the room that was allocated, and then says in
+// truncateAndMark cuts the file, and with it the room that was allocated, and then says in
 // both slots how far it is durable.
-func (s *dirSegment) seal(cut, durable int64) error {
+func (s *dirSegment) truncateAndMark(cut, durable int64) error {
 	if err := s.do("truncate", func() error { return s.f.Truncate(cut) }); err != nil {
 		return err
 	}
-	for range slots {
-		if err := s.writeSlot(durable); err != nil {
+	for range watermarkOffsets {
+		if err := s.writeWatermark(durable); err != nil {
 			return err
 		}
 	}
@@ -324,7 +326,7 @@ func (s *dirSegment) Close() error { return s.do("close", s.f.Close) }
 
 // Open opens the segment's file.
 func (d *Dir) Open(_ context.Context, name string) (Reader, error) {
-	r := &dirReader{dir: d, segment: name, name: name + suffix}
+	r := &dirReader{dir: d, segment: name, name: name + segmentSuffix}
 	err := d.do("open", r.name, func() (err error) {
 		if r.f, err = d.root.Open(r.name); err != nil {
 			return err
@@ -354,59 +356,59 @@ type dirReader struct {
 	size    int64 // of the file
 }
 
-func (r *dirReader) Size() int64 { return max(r.size-dirBlock, 0) }
+func (r *dirReader) Size() int64 { return max(r.size-dirBlockSize, 0) }
 
 func (r *dirReader) Close() error { return r.f.Close() }
 
 func (r *dirReader) ReadAt(p []byte, off int64) (n int, err error) {
-	err = r.dir.hook("read", r.dir.path(r.name), func() error {
-		n, err = r.f.ReadAt(p, dirBlock+off)
+	err = r.dir.hook("read", r.dir.fullPath(r.name), func() error {
+		n, err = r.f.ReadAt(p, dirBlockSize+off)
 		return err
 	})
 	if err == io.EOF {
 		return n, err
 	}
-	return n, wrap("read", r.dir.path(r.name), err)
+	return n, wrapPathError("read", r.dir.fullPath(r.name), err)
 }
 
 // Durable is the higher one of the two statements. One of them may be damaged,
 // as if a crash had cut it short while it was written; the other one is older,
 // and true.
 func (r *dirReader) Durable() (int64, error) {
-	statements, err := r.statements()
-	return max(statements[0], statements[1]), err
+	marks, err := r.watermarks()
+	return max(marks[0], marks[1]), err
 }
 
-// statements reads the block. A statement that is not there is -1.
-func (r *dirReader) statements() (durable [2]int64, err error) {
-	b := make([]byte, dirBlock)
-	if n, err := r.ReadAt(b, -dirBlock); n < len(b) {
+// watermarks reads the block. A statement that is not there is -1.
+func (r *dirReader) watermarks() (durable [2]int64, err error) {
+	b := make([]byte, dirBlockSize)
+	if n, err := r.ReadAt(b, -dirBlockSize); n < len(b) {
 		if err == io.EOF {
-			return durable, corrupt(r.segment, 0, "the file ends within its first block")
+			return durable, corruptError(r.segment, 0, "the file ends within its first block")
 		}
 		return durable, err
 	}
-	for i, at := range slots {
-		slot := b[at : at+slotSize]
-		durable[i] = int64(binary.LittleEndian.Uint64(slot))
-		if string(slot) != string(slotOf(r.segment, durable[i])) {
+	for i, at := range watermarkOffsets {
+		mark := b[at : at+watermarkSize]
+		durable[i] = int64(binary.LittleEndian.Uint64(mark))
+		if string(mark) != string(encodeWatermark(r.segment, durable[i])) {
 			durable[i] = -1
 		}
-		clear(slot)
+		clear(mark)
 	}
 	magic := string(b[:len(dirMagic)]) == dirMagic
 	clear(b[:len(dirMagic)])
-	if !magic || string(b) != string(make([]byte, dirBlock)) || max(durable[0], durable[1]) < 0 {
-		return durable, corrupt(r.segment, 0, "the first block of the file is damaged")
+	if !magic || string(b) != string(make([]byte, dirBlockSize)) || max(durable[0], durable[1]) < 0 {
+		return durable, corruptError(r.segment, 0, "the first block of the file is damaged")
 	}
 	return durable, nil
 }
 
-// Settle writes again what may not have reached the disk, byte by byte the same,
+// Recover writes again what may not have reached the disk, byte by byte the same,
 // because a process that died of a failed sync can have left pages which the
 // kernel believes to be clean. Behind end it leaves everything, room excepted.
-func (r *dirReader) Settle(from, end int64) (err error) {
-	durable, err := r.statements()
+func (r *dirReader) Recover(from, end int64) (err error) {
+	durable, err := r.watermarks()
 	if err != nil {
 		return err
 	}
@@ -415,7 +417,7 @@ func (r *dirReader) Settle(from, end int64) (err error) {
 	}
 	s := &dirSegment{dir: r.dir, name: r.name, segment: r.segment}
 	if durable[0] > durable[1] {
-		s.slot = 1 // the better statement must stay until there is another one
+		s.nextWatermark = 1 // the better statement must stay until there is another one
 	}
 	err = s.do("open", func() (err error) {
 		s.f, err = r.dir.root.OpenFile(r.name, os.O_RDWR, 0)
@@ -431,7 +433,7 @@ func (r *dirReader) Settle(from, end int64) (err error) {
 		if _, err := r.ReadAt(b, at); err != nil {
 			return err
 		}
-		if err := s.write(b, dirBlock+at); err != nil {
+		if err := s.writeAt(b, dirBlockSize+at); err != nil {
 			return err
 		}
 	}
@@ -443,5 +445,5 @@ func (r *dirReader) Settle(from, end int64) (err error) {
 	if err := r.dir.syncDir(); err != nil {
 		return err
 	}
-	return s.seal(r.size, end)
+	return s.truncateAndMark(r.size, end)
 }

@@ -5,18 +5,18 @@ import (
 	"syscall"
 )
 
-// keepSize is FALLOC_FL_KEEP_SIZE: blocks behind the end of the file, which stays
+// fallocKeepSize is FALLOC_FL_KEEP_SIZE: blocks behind the end of the file, which stays
 // where it is.
-const keepSize = 1
+const fallocKeepSize = 1
 
 func allocate(f *os.File, off, n int64) error {
-	return control(f, func(fd int) error { return syscall.Fallocate(fd, keepSize, off, n) })
+	return withFD(f, func(fd int) error { return syscall.Fallocate(fd, fallocKeepSize, off, n) })
 }
 
-// datasync is enough for an append: it includes the file's size.
-func datasync(f *os.File) error { return control(f, syscall.Fdatasync) }
+// syncData is enough for an append: it includes the file's size.
+func syncData(f *os.File) error { return withFD(f, syscall.Fdatasync) }
 
-func control(f *os.File, call func(fd int) error) error {
+func withFD(f *os.File, call func(fd int) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return err

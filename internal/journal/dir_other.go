@@ -9,4 +9,4 @@ import (
 
 func allocate(*os.File, int64, int64) error { return errors.ErrUnsupported }
 
-func datasync(f *os.File) error { return f.Sync() }
+func syncData(f *os.File) error { return f.Sync() }

@@ -1,8 +1,8 @@
 // Package journal is the write-ahead journal of paid calls: what is about to be
 // asked is durable before the first byte of the request leaves, and what came
-// back before anyone reads it. [Journal] is what a lake knows about money; below
+// back before anyone reads it. [Ledger] is what a lake knows about money; below
 // it lies a log of checksummed records in numbered segments, and below that a
-// [Store] of segments: [Dir] on a disk, [Objects] in a bucket. [Lock] and [Lease]
+// [Store] of segments: [Dir] on a disk, [Objects] in a bucket. [Flock] and [Lease]
 // keep two runs from working on one lake; the log does not depend on them.
 //
 // # On a disk
@@ -65,8 +65,8 @@
 //
 // An index leads from an identity, that of an identifier or of an id of the API,
 // to the calls that asked about it. What they brought is read from their answers
-// when somebody asks: whether a pair was bought ([Journal.Known]), which id a
-// search found and whether that still counts ([Journal.Identify]), how far pages
-// have come and in which session ([Journal.Pages]). Nothing of this is noted a
+// when somebody asks: whether a pair was bought ([Ledger.Coverage]), which id a
+// search found and whether that still counts ([Ledger.Resolve]), how far pages
+// have come and in which session ([Ledger.PageProgress]). Nothing of this is noted a
 // second time, so nothing of it can disagree with what was paid.
 package journal

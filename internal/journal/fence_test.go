@@ -11,24 +11,24 @@ import (
 	"testing/synctest"
 )
 
-// pausing is a world of processes on machines of their own that share a bucket
+// fenceSim is a world of processes on machines of their own that share a bucket
 // and nothing else, no lock either. Every request of each waits until it is its
 // turn, and once more until it gets its answer: so a machine can be paused
 // anywhere, also with a request on the wire, and wake up much later.
-type pausing struct {
-	rng     *rand.Rand
-	bucket  *memory
-	waiting []*request
-	arrive  chan *request
-	begun   int // processes
+type fenceSim struct {
+	rng      *rand.Rand
+	bucket   *memBucket
+	waiting  []*request
+	arrivals chan *request
+	started  int // processes
 
-	acked    []string // heads, as their appends were acknowledged
-	paid     []string // calls, in the order in which they were made
-	views    []view   // of those that have something acknowledged
-	readings [][]string
-	opened   int // segments that somebody has taken over: nothing more comes to them
-	late     []string
-	fenced   int
+	acked          []string // heads, as their appends were acknowledged
+	called         []string // calls, in the order in which they were made
+	views          []view   // of those that have something acknowledged
+	readings       [][]string
+	fencedSegments int // segments that somebody has taken over: nothing more comes to them
+	lateAppends    []string
+	fencedCount    int
 }
 
 // view is what a process found when it opened the journal.
@@ -38,20 +38,20 @@ type view struct {
 }
 
 type request struct {
-	who  string
-	done bool // and its answer is waited for
-	turn chan bool
+	who    string
+	isDone bool // and its answer is waited for
+	turn   chan bool
 }
 
 var errKilled = errors.New("killed")
 
-// machine is the bucket as one process sees it.
-func (p *pausing) machine(who string, seed uint64) handle {
+// newHandle is the bucket as one process sees it.
+func (p *fenceSim) newHandle(who string, seed uint64) handle {
 	dead := false
 	rng := rand.New(rand.NewPCG(seed, 1))
 	wait := func(done bool) bool {
 		r := &request{who, done, make(chan bool)}
-		p.arrive <- r
+		p.arrivals <- r
 		return <-r.turn
 	}
 	return handle{p.bucket, func(op, _ string, do func() error) error {
@@ -74,10 +74,10 @@ func (p *pausing) machine(who string, seed uint64) handle {
 	}}
 }
 
-// live opens the journal and makes calls: an intent, the call, its answer.
-func (p *pausing) live(who string, seed uint64, calls int) {
-	o := options{segmentSize: 300 << (seed % 4)}
-	l, err := open(context.Background(), impatient(p.machine(who, seed)), o)
+// runWriter opens the journal and makes calls: an intent, the call, its answer.
+func (p *fenceSim) runWriter(who string, seed uint64, calls int) {
+	o := logOptions{segmentSize: 300 << (seed % 4)}
+	l, err := openLog(context.Background(), noRetryObjects(p.newHandle(who, seed)), o)
 	if err != nil {
 		if errors.Is(err, ErrCorrupt) {
 			panic(fmt.Sprintf("%s: open = %v", who, err))
@@ -91,24 +91,24 @@ func (p *pausing) live(who string, seed uint64, calls int) {
 		}
 		return
 	}
-	p.opened = max(p.opened, len(l.segments))
+	p.fencedSegments = max(p.fencedSegments, len(l.segments))
 	v := view{who, heads(found)}
-	told := false
+	recorded := false
 	add := func(head string) bool {
-		shut := p.opened
+		fencedUpTo := p.fencedSegments
 		pos, err := l.append(1, []byte(head), make([]byte, 50))
-		if err == nil && pos.segment <= shut {
-			p.late = append(p.late, head)
+		if err == nil && pos.segment <= fencedUpTo {
+			p.lateAppends = append(p.lateAppends, head)
 		}
 		if err != nil {
 			if errors.Is(err, ErrFenced) {
-				p.fenced++
+				p.fencedCount++
 			}
 			return false
 		}
 		p.acked = append(p.acked, head)
-		if !told {
-			told = true
+		if !recorded {
+			recorded = true
 			p.views = append(p.views, v)
 		}
 		return true
@@ -118,7 +118,7 @@ func (p *pausing) live(who string, seed uint64, calls int) {
 		if !add(name + " intent") {
 			return
 		}
-		p.paid = append(p.paid, name)
+		p.called = append(p.called, name)
 		if !add(name + " answer") {
 			return
 		}
@@ -128,9 +128,9 @@ func (p *pausing) live(who string, seed uint64, calls int) {
 	}
 }
 
-// read looks at the journal as one who only reads.
-func (p *pausing) read(who string, seed uint64) {
-	all, err := peek(impatient(p.machine(who, seed)))
+// runReader looks at the journal as one who only reads.
+func (p *fenceSim) runReader(who string, seed uint64) {
+	all, err := peek(noRetryObjects(p.newHandle(who, seed)))
 	if err != nil {
 		if !errors.Is(err, errKilled) && !strings.Contains(err.Error(), errKilled.Error()) {
 			panic(fmt.Sprintf("%s: %v", who, err))
@@ -140,21 +140,21 @@ func (p *pausing) read(who string, seed uint64) {
 	p.readings = append(p.readings, all)
 }
 
-// play lets processes begin, wake up, sleep and die until nobody waits.
-func (p *pausing) play(processes int) {
-	p.arrive = make(chan *request, 100)
+// schedule lets processes begin, wake up, sleep and die until nobody waits.
+func (p *fenceSim) schedule(processes int) {
+	p.arrivals = make(chan *request, 100)
 	for {
 		synctest.Wait() // everyone waits for a turn, or has ended
-		for len(p.arrive) > 0 {
-			p.waiting = append(p.waiting, <-p.arrive)
+		for len(p.arrivals) > 0 {
+			p.waiting = append(p.waiting, <-p.arrivals)
 		}
-		if p.begun < processes && (len(p.waiting) == 0 || p.rng.IntN(12) == 0) {
-			p.begun++
-			who, seed, calls := fmt.Sprint("process ", p.begun), p.rng.Uint64(), 1+p.rng.IntN(6)
+		if p.started < processes && (len(p.waiting) == 0 || p.rng.IntN(12) == 0) {
+			p.started++
+			who, seed, calls := fmt.Sprint("process ", p.started), p.rng.Uint64(), 1+p.rng.IntN(6)
 			if p.rng.IntN(3) == 0 {
-				go p.read(who, seed)
+				go p.runReader(who, seed)
 			} else {
-				go p.live(who, seed, calls)
+				go p.runWriter(who, seed, calls)
 			}
 			continue
 		}
@@ -170,15 +170,15 @@ func (p *pausing) play(processes int) {
 	}
 }
 
-// check says what must never come of it.
-func (p *pausing) check() error {
-	got, err := reread(p.bucket, options{})
+// checkInvariants says what must never come of it.
+func (p *fenceSim) checkInvariants() error {
+	got, err := readBucket(p.bucket, logOptions{})
 	if err != nil {
 		return fmt.Errorf("reread = %w", err)
 	}
 	final := heads(got)
-	if len(p.late) > 0 {
-		return fmt.Errorf("%q were accepted from a process that had been shut out", p.late)
+	if len(p.lateAppends) > 0 {
+		return fmt.Errorf("%q were accepted from a process that had been shut out", p.lateAppends)
 	}
 	for _, head := range p.acked {
 		if !slices.Contains(final, head) {
@@ -190,7 +190,7 @@ func (p *pausing) check() error {
 			return fmt.Errorf("%q is there twice in %q", head, final)
 		}
 	}
-	for _, call := range p.paid {
+	for _, call := range p.called {
 		if !slices.Contains(final, call+" intent") {
 			return fmt.Errorf("%q was made, and its intent is not in %q", call, final)
 		}
@@ -222,14 +222,14 @@ func TestFence(t *testing.T) {
 	var acked, paid, fenced, readings, views int
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
-			p := &pausing{rng: rand.New(rand.NewPCG(uint64(seed), 9)), bucket: newMemory()}
-			p.bucket.late = p.rng.IntN(4)
-			p.bucket.naive = p.rng.IntN(2) == 0
-			p.play(3 + p.rng.IntN(6))
-			if err := p.check(); err != nil {
+			p := &fenceSim{rng: rand.New(rand.NewPCG(uint64(seed), 9)), bucket: newMemBucket()}
+			p.bucket.unlisted = p.rng.IntN(4)
+			p.bucket.refusesRepeats = p.rng.IntN(2) == 0
+			p.schedule(3 + p.rng.IntN(6))
+			if err := p.checkInvariants(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			acked, paid, fenced = acked+len(p.acked), paid+len(p.paid), fenced+p.fenced
+			acked, paid, fenced = acked+len(p.acked), paid+len(p.called), fenced+p.fencedCount
 			readings, views = readings+len(p.readings), views+len(p.views)
 		})
 		if t.Failed() {

@@ -21,16 +21,16 @@ import (
 // The header has a checksum of its own, so a length that can be read can be
 // trusted, and it covers the other two. All of it is masked; see mask.
 type frame struct {
-	kind       byte
-	head, body int64 // lengths
-	headSum    uint32
-	bodySum    uint32
-	durable    int64
+	kind             byte
+	headLen, bodyLen int64 // lengths
+	headSum          uint32
+	bodySum          uint32
+	durable          int64
 }
 
 const (
-	frameHeader = 32
-	maxFrame    = 256 << 20 // longer ones are neither written nor believed
+	frameHeaderSize = 32
+	maxFrame        = 256 << 20 // longer ones are neither written nor believed
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -38,41 +38,41 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 
 // frameSize is what a record takes in a segment.
-func frameSize(head, body int64) int64 { return (frameHeader + head + body + 7) &^ 7 }
+func frameSize(head, body int64) int64 { return (frameHeaderSize + head + body + 7) &^ 7 }
 
-func (f frame) size() int64 { return frameSize(f.head, f.body) }
+func (f frame) size() int64 { return frameSize(f.headLen, f.bodyLen) }
 
 // appendFrame adds an unfinished frame: finish completes it when it is known
 // where it will lie.
 func appendFrame(b []byte, f frame, head, body []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, 0)
-	b = binary.LittleEndian.AppendUint32(b, uint32(f.head))
-	b = binary.LittleEndian.AppendUint32(b, uint32(f.body))
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.headLen))
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.bodyLen))
 	b = binary.LittleEndian.AppendUint32(b, f.headSum)
 	b = binary.LittleEndian.AppendUint32(b, f.bodySum)
 	b = append(b, f.kind, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint64(b, 0)
 	b = append(b, head...)
 	b = append(b, body...)
-	return append(b, make([]byte, f.size()-frameHeader-f.head-f.body)...)
+	return append(b, make([]byte, f.size()-frameHeaderSize-f.headLen-f.bodyLen)...)
 }
 
-// finish completes the frames of a group that will lie at off, where everything
+// finishGroup completes the frames of a group that will lie at off, where everything
 // before off is durable.
-func finish(group []byte, id uint64, off int64) {
+func finishGroup(group []byte, id uint64, off int64) {
 	for at := int64(0); at < int64(len(group)); {
-		h := group[at : at+frameHeader]
+		h := group[at : at+frameHeaderSize]
 		binary.LittleEndian.PutUint64(h[24:], uint64(off))
-		binary.LittleEndian.PutUint32(h, headerSum(h, id, off+at))
+		binary.LittleEndian.PutUint32(h, headerChecksum(h, id, off+at))
 		at += frameSize(int64(binary.LittleEndian.Uint32(h[4:])), int64(binary.LittleEndian.Uint32(h[8:])))
 	}
-	mask(group, id, off)
+	whiten(group, id, off)
 }
 
-// headerSum begins with a value of the segment and the place, so that a frame
+// headerChecksum begins with a value of the segment and the place, so that a frame
 // from anywhere else is not taken for one of here.
-func headerSum(h []byte, id uint64, off int64) uint32 {
-	return crc32.Update(uint32(keyWord(^id, off)), castagnoli, h[4:frameHeader])
+func headerChecksum(h []byte, id uint64, off int64) uint32 {
+	return crc32.Update(uint32(whiteningWord(^id, off)), castagnoli, h[4:frameHeaderSize])
 }
 
 // parseHeader reads an unmasked header; false unless it is one of this segment
@@ -80,43 +80,43 @@ func headerSum(h []byte, id uint64, off int64) uint32 {
 func parseHeader(h []byte, id uint64, off int64) (frame, bool) {
 	f := frame{
 		kind:    h[20],
-		head:    int64(binary.LittleEndian.Uint32(h[4:])),
-		body:    int64(binary.LittleEndian.Uint32(h[8:])),
+		headLen: int64(binary.LittleEndian.Uint32(h[4:])),
+		bodyLen: int64(binary.LittleEndian.Uint32(h[8:])),
 		headSum: binary.LittleEndian.Uint32(h[12:]),
 		bodySum: binary.LittleEndian.Uint32(h[16:]),
 		durable: int64(binary.LittleEndian.Uint64(h[24:])),
 	}
 	ok := h[21]|h[22]|h[23] == 0 &&
-		binary.LittleEndian.Uint32(h) == headerSum(h, id, off) &&
-		f.size() <= maxFrame && segmentHeader <= f.durable && f.durable <= off
+		binary.LittleEndian.Uint32(h) == headerChecksum(h, id, off) &&
+		f.size() <= maxFrame && segmentHeaderSize <= f.durable && f.durable <= off
 	if !ok {
 		return frame{}, false
 	}
 	return f, true
 }
 
-// mask combines p, which lies at off, with a stream of pseudo-random words that
+// whiten combines p, which lies at off, with a stream of pseudo-random words that
 // depends on the segment's id alone; doing it twice undoes it. It hides nothing.
 // It is there so that eight zero bytes in a row, at a multiple of eight, can be
 // told to be a place that was never written: no record brings them about, not
 // even one made of zeros, but for one word in 2^64.
-func mask(p []byte, id uint64, off int64) {
+func whiten(p []byte, id uint64, off int64) {
 	for ; off&7 != 0 && len(p) > 0; off++ {
-		p[0] ^= byte(keyWord(id, off) >> (8 * (off & 7)))
+		p[0] ^= byte(whiteningWord(id, off) >> (8 * (off & 7)))
 		p = p[1:]
 	}
 	for ; len(p) >= 8; off += 8 {
-		binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)^keyWord(id, off))
+		binary.LittleEndian.PutUint64(p, binary.LittleEndian.Uint64(p)^whiteningWord(id, off))
 		p = p[8:]
 	}
 	for i := range p {
-		p[i] ^= byte(keyWord(id, off) >> (8 * i))
+		p[i] ^= byte(whiteningWord(id, off) >> (8 * i))
 	}
 }
 
-// keyWord is the word of the stream in which the byte at off lies: splitmix64,
+// whiteningWord is the word of the stream in which the byte at off lies: splitmix64,
 // entered where needed. For a given place it is a bijection of the id.
-func keyWord(id uint64, off int64) uint64 {
+func whiteningWord(id uint64, off int64) uint64 {
 	z := id + uint64(off>>3)*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
@@ -125,53 +125,53 @@ func keyWord(id uint64, off int64) uint64 {
 
 // scanner reads the frames of a segment, one after another or from anywhere.
 type scanner struct {
-	src   io.ReaderAt
-	id    uint64
-	end   int64  // nothing is read from here on
-	raw   []byte // a window of the segment, as it is stored
-	at    int64  // where the window begins
-	plain []byte // what was unmasked last
-	head  []byte // of the frame that was checked last
+	src         io.ReaderAt
+	id          uint64
+	end         int64  // nothing is read from here on
+	window      []byte // a window of the segment, as it is stored
+	windowStart int64  // where the window begins
+	plain       []byte // what was unmasked last
+	head        []byte // of the frame that was checked last
 }
 
-const readAhead = 128 << 10
+const scanWindow = 128 << 10
 
-// window returns n bytes as they are stored. They must lie before end.
-func (s *scanner) window(off, n int64) ([]byte, error) {
-	if off < s.at || off+n > s.at+int64(len(s.raw)) {
-		size := min(max(n, readAhead), s.end-off)
-		if int64(cap(s.raw)) < size {
-			s.raw = make([]byte, size)
+// readRaw returns n bytes as they are stored. They must lie before end.
+func (s *scanner) readRaw(off, n int64) ([]byte, error) {
+	if off < s.windowStart || off+n > s.windowStart+int64(len(s.window)) {
+		size := min(max(n, scanWindow), s.end-off)
+		if int64(cap(s.window)) < size {
+			s.window = make([]byte, size)
 		}
-		s.raw, s.at = s.raw[:size], off
-		if got, err := s.src.ReadAt(s.raw, off); got < len(s.raw) {
-			s.raw = s.raw[:0]
+		s.window, s.windowStart = s.window[:size], off
+		if got, err := s.src.ReadAt(s.window, off); got < len(s.window) {
+			s.window = s.window[:0]
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err
 		}
 	}
-	return s.raw[off-s.at:][:n], nil
+	return s.window[off-s.windowStart:][:n], nil
 }
 
-// read returns n bytes unmasked, good until the next call.
-func (s *scanner) read(off, n int64) ([]byte, error) {
-	raw, err := s.window(off, n)
+// readPlain returns n bytes unmasked, good until the next call.
+func (s *scanner) readPlain(off, n int64) ([]byte, error) {
+	raw, err := s.readRaw(off, n)
 	if err != nil {
 		return nil, err
 	}
 	s.plain = append(s.plain[:0], raw...)
-	mask(s.plain, s.id, off)
+	whiten(s.plain, s.id, off)
 	return s.plain, nil
 }
 
-// header reads the header at off; false when there is none that can be believed.
-func (s *scanner) header(off int64) (frame, bool, error) {
-	if s.end-off < frameHeader {
+// readHeader reads the header at off; false when there is none that can be believed.
+func (s *scanner) readHeader(off int64) (frame, bool, error) {
+	if s.end-off < frameHeaderSize {
 		return frame{}, false, nil
 	}
-	h, err := s.read(off, frameHeader)
+	h, err := s.readPlain(off, frameHeaderSize)
 	if err != nil {
 		return frame{}, false, err
 	}
@@ -179,12 +179,12 @@ func (s *scanner) header(off int64) (frame, bool, error) {
 	return f, ok, nil
 }
 
-// check tells if the frame f at off is whole, its body included if asked for.
-func (s *scanner) check(off int64, f frame, body bool) (bool, error) {
+// verifyFrame tells if the frame f at off is whole, its body included if asked for.
+func (s *scanner) verifyFrame(off int64, f frame, body bool) (bool, error) {
 	if off+f.size() > s.end {
 		return false, nil
 	}
-	head, err := s.read(off+frameHeader, f.head)
+	head, err := s.readPlain(off+frameHeaderSize, f.headLen)
 	if err != nil || checksum(head) != f.headSum {
 		return false, err
 	}
@@ -192,17 +192,17 @@ func (s *scanner) check(off int64, f frame, body bool) (bool, error) {
 	if !body {
 		return true, nil
 	}
-	from := off + frameHeader + f.head
+	from := off + frameHeaderSize + f.headLen
 	sum := uint32(0)
-	for to := from + f.body; from < to; {
-		p, err := s.read(from, min(to-from, readAhead))
+	for to := from + f.bodyLen; from < to; {
+		p, err := s.readPlain(from, min(to-from, scanWindow))
 		if err != nil {
 			return false, err
 		}
 		sum = crc32.Update(sum, castagnoli, p)
 		from += int64(len(p))
 	}
-	padding, err := s.read(from, off+f.size()-from)
+	padding, err := s.readPlain(from, off+f.size()-from)
 	if err != nil {
 		return false, err
 	}
@@ -214,24 +214,24 @@ func (s *scanner) check(off int64, f frame, body bool) (bool, error) {
 	return sum == f.bodySum, nil
 }
 
-// next reads the frame at off; false when it is not whole. Then the frame is
+// readFrame reads the frame at off; false when it is not whole. Then the frame is
 // zero unless at least its header is.
-func (s *scanner) next(off int64, body bool) (frame, bool, error) {
-	f, ok, err := s.header(off)
+func (s *scanner) readFrame(off int64, body bool) (frame, bool, error) {
+	f, ok, err := s.readHeader(off)
 	if err != nil || !ok {
 		return f, false, err
 	}
-	ok, err = s.check(off, f, body)
+	ok, err = s.verifyFrame(off, f, body)
 	return f, ok, err
 }
 
-// missing tells if a part of the n bytes at off was never written.
-func (s *scanner) missing(off, n int64) (bool, error) {
+// isTorn tells if a part of the n bytes at off was never written.
+func (s *scanner) isTorn(off, n int64) (bool, error) {
 	if off+n > s.end {
 		return true, nil
 	}
 	for to := off + n; off < to; {
-		p, err := s.window(off, min(to-off, readAhead))
+		p, err := s.readRaw(off, min(to-off, scanWindow))
 		if err != nil {
 			return false, err
 		}
@@ -245,20 +245,20 @@ func (s *scanner) missing(off, n int64) (bool, error) {
 	return false, nil
 }
 
-// witness looks behind off for a header which says that off was durable once.
+// durabilityWitness looks behind off for a header which says that off was durable once.
 // It need not have a whole frame behind it. Headers that say less prove nothing:
 // parts of a group can survive a power cut that the parts before them did not.
-func (s *scanner) witness(off int64) (at int64, found bool, err error) {
-	for at = off + 8; at+frameHeader <= s.end; at += 8 {
-		raw, err := s.window(at, frameHeader)
+func (s *scanner) durabilityWitness(off int64) (at int64, found bool, err error) {
+	for at = off + 8; at+frameHeaderSize <= s.end; at += 8 {
+		raw, err := s.readRaw(at, frameHeaderSize)
 		if err != nil {
 			return 0, false, err
 		}
 		// The three zeros let one place in 16 million through.
-		if (binary.LittleEndian.Uint64(raw[16:])^keyWord(s.id, at+16))>>40 != 0 {
+		if (binary.LittleEndian.Uint64(raw[16:])^whiteningWord(s.id, at+16))>>40 != 0 {
 			continue
 		}
-		f, ok, err := s.header(at)
+		f, ok, err := s.readHeader(at)
 		if err != nil {
 			return 0, false, err
 		}

@@ -36,16 +36,16 @@ func (x *index) add(key pipeline.Identity, call uint32) {
 		h.slots = make([]slot, len(old)+len(old)/4+16)
 		for _, o := range old {
 			if o.call != 0 {
-				h.put(o)
+				h.insert(o)
 			}
 		}
 	}
-	h.put(slot{key, call})
+	h.insert(slot{key, call})
 	h.used++
 }
 
-func (h *shard) put(s slot) {
-	for i := h.start(s.key); ; i = h.next(i) {
+func (h *shard) insert(s slot) {
+	for i := h.firstProbe(s.key); ; i = h.nextProbe(i) {
 		if h.slots[i].call == 0 {
 			h.slots[i] = s
 			return
@@ -53,143 +53,143 @@ func (h *shard) put(s slot) {
 	}
 }
 
-// start scales eight of the identity's bytes, which are evenly spread, to the
+// firstProbe scales eight of the identity's bytes, which are evenly spread, to the
 // table.
-func (h *shard) start(key pipeline.Identity) int {
+func (h *shard) firstProbe(key pipeline.Identity) int {
 	at, _ := bits.Mul64(binary.LittleEndian.Uint64(key[4:]), uint64(len(h.slots)))
 	return int(at) //nolint:gosec // below the table's length
 }
 
-func (h *shard) next(i int) int {
+func (h *shard) nextProbe(i int) int {
 	if i++; i == len(h.slots) {
 		return 0
 	}
 	return i
 }
 
-// calls walks the calls that asked about an identity.
-func (x *index) calls(key pipeline.Identity, yield func(call uint32)) {
+// eachCall walks the calls that asked about an identity.
+func (x *index) eachCall(key pipeline.Identity, yield func(call uint32)) {
 	h := &x.shards[key[0]]
 	if len(h.slots) == 0 {
 		return
 	}
-	for i := h.start(key); h.slots[i].call != 0; i = h.next(i) {
+	for i := h.firstProbe(key); h.slots[i].call != 0; i = h.nextProbe(i) {
 		if h.slots[i].key == key {
 			yield(h.slots[i].call)
 		}
 	}
 }
 
-// covers reports whether what was bought with one question answers a type of
+// queryCovers reports whether what was bought with one question answers a type of
 // another: nothing that the second could bring is missing from the first. A
 // longer window and a higher cap contain the shorter and lower, because the API
 // keeps the newest events.
-func covers(bought, wanted *pipeline.Query, signal string) bool {
+func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
 	if bought.Object != wanted.Object || bought.Service != wanted.Service || !slices.Contains(bought.Signals, signal) ||
 		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
 		return false
 	}
 	// A broader filter would not do: of an answer that reached its cap, the part
 	// that the narrower filter lets through may be cut.
-	return bought.FiltersLike(wanted, signal)
+	return bought.SameFilters(wanted, signal)
 }
 
-// reach is how far what a call brought about an identity answers a type of a
+// coverage is how far what a call brought about an identity answers a type of a
 // question.
-type reach int
+type coverage int
 
 const (
-	apart  reach = iota // not at all
-	capped              // its cap was lower and was reached: there may be more
-	empty               // its cap was lower, and there was nothing
-	whole               // a second call could bring nothing that is missing
+	coverageNone   coverage = iota // not at all
+	coverageCapped                 // its cap was lower and was reached: there may be more
+	coverageEmpty                  // its cap was lower, and there was nothing
+	coverageFull                   // a second call could bring nothing that is missing
 )
 
-// reaches says how far what a call brought about an identity answers a type of a
+// callCoverage says how far what a call brought about an identity answers a type of a
 // question. Where only its cap was too low and the answer did not reach it, a
 // higher one brings nothing more.
-func (j *Journal) reaches(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) reach {
-	here := c.Query.FiltersHere(signal)
-	if covers(c.Query, wanted, signal) && (!here || wanted.FiltersHere(signal)) {
-		return whole
+func (l *Ledger) callCoverage(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) coverage {
+	filteredLocally := c.Query.FiltersClientSide(signal)
+	if queryCovers(c.Query, wanted, signal) && (!filteredLocally || wanted.FiltersClientSide(signal)) {
+		return coverageFull
 	}
 	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
-		return apart
+		return coverageNone
 	}
 	raised := *c.Query
 	raised.MaxResults = max(raised.MaxResults, wanted.MaxResults)
-	if !covers(&raised, wanted, signal) {
-		return apart
+	if !queryCovers(&raised, wanted, signal) {
+		return coverageNone
 	}
-	return j.brought(c, key, signal)
+	return l.answerCoverage(c, key, signal)
 }
 
-// overlaps reports whether a question asks again, on the same day, for a type
+// queryOverlaps reports whether a question asks again, on the same day, for a type
 // that was bought with another one.
-func overlaps(bought, wanted *pipeline.Query, signal string) bool {
+func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
 	return bought.Object == wanted.Object && bought.Service == wanted.Service && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
 }
 
-// pairs are the identities about which a call brought something, by type, and
+// returnedPairs are the identities about which a call brought something, by type, and
 // those of them that reached its cap.
-type pairs struct {
-	some, full map[string][]pipeline.Identity
+type returnedPairs struct {
+	some, capped map[string][]pipeline.Identity
 }
 
-// brought says whether a call brought nothing of a type about an identity, as
+// answerCoverage says whether a call brought nothing of a type about an identity, as
 // much as it was allowed to, or something between. Its answer is read for it
 // once, and only when somebody asks with a higher cap: a note beside the call
 // would lack in old journals, and would have to be kept in memory.
-func (j *Journal) brought(c *Call, key pipeline.Identity, signal string) reach {
-	p, known := j.pairs[c]
+func (l *Ledger) answerCoverage(c *Call, key pipeline.Identity, signal string) coverage {
+	p, known := l.pairCache[c]
 	if !known {
-		p = j.pairsOf(c)
-		j.pairs[c] = p
+		p = l.readPairs(c)
+		l.pairCache[c] = p
 	}
 	switch {
-	case p == nil || slices.Contains(p.full[signal], key):
+	case p == nil || slices.Contains(p.capped[signal], key):
 		// Of an answer that cannot be read nothing is known: verify says so, and
 		// what is missing from the lake must not pass as bought.
-		return capped
+		return coverageCapped
 	case slices.Contains(p.some[signal], key):
-		return whole
+		return coverageFull
 	}
-	return empty
+	return coverageEmpty
 }
 
-// pairsOf reads an answer again; nil when it cannot be read.
-func (j *Journal) pairsOf(c *Call) *pairs {
-	b, call, err := j.exchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+// readPairs reads an answer again; nil when it cannot be read.
+func (l *Ledger) readPairs(c *Call) *returnedPairs {
+	b, call, err := l.readExchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
 	if err != nil {
 		return nil
 	}
-	items, _ := j.decode(b, call)
-	p := &pairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
+	items, _ := l.decode(b, call)
+	p := &returnedPairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
 	for i := range items {
 		events := map[string]int{}
-		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Beside} { // the cap counts both
+		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Filtered} { // the cap counts both
 			for _, e := range list {
 				events[e.Type]++
 			}
 		}
 		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
 		for signal, n := range events {
-			keys := identitiesOf(&one, items[i:i+1])
+			keys := answeredIdentities(&one, items[i:i+1])
 			p.some[signal] = append(p.some[signal], keys...)
 			if n >= c.Query.MaxResults {
-				p.full[signal] = append(p.full[signal], keys...)
+				p.capped[signal] = append(p.capped[signal], keys...)
 			}
 		}
 	}
 	return p
 }
 
-// Overlaps reports whether any of the questions asks for more of what was bought
+// MayRepurchase reports whether any of the questions asks for more of what was bought
 // before on the same day, so that some of it may be paid again.
-func (j *Journal) Overlaps(wanted []pipeline.Query) bool {
-	for _, bought := range j.queries {
+func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
+	for _, bought := range l.queries {
 		for _, w := range wanted {
-			if slices.ContainsFunc(w.Signals, func(s string) bool { return overlaps(&bought, &w, s) && !covers(&bought, &w, s) }) {
+			if slices.ContainsFunc(w.Signals, func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
 				return true
 			}
 		}
@@ -197,17 +197,17 @@ func (j *Journal) Overlaps(wanted []pipeline.Query) bool {
 	return false
 }
 
-// again reports whether a call asked about any of its identities with a higher
+// raisesCap reports whether a call asked about any of its identities with a higher
 // cap than one before: it was chosen for having much.
-func (j *Journal) again(c *Call, identities []byte) (found bool) {
-	lower := func(q *pipeline.Query) bool {
-		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return overlaps(q, c.Query, s) })
+func (l *Ledger) raisesCap(c *Call, identities []byte) (found bool) {
+	hasLowerCap := func(q *pipeline.Query) bool {
+		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return queryOverlaps(q, c.Query, s) })
 	}
-	if !slices.ContainsFunc(j.queries, func(q pipeline.Query) bool { return lower(&q) }) {
+	if !slices.ContainsFunc(l.queries, func(q pipeline.Query) bool { return hasLowerCap(&q) }) {
 		return false
 	}
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		j.index.calls(pipeline.Identity(chunk), func(n uint32) { found = found || lower(j.calls[n-1].Query) })
+		l.index.eachCall(pipeline.Identity(chunk), func(n uint32) { found = found || hasLowerCap(l.calls[n-1].Query) })
 	}
 	return found
 }

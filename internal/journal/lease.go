@@ -14,8 +14,8 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 )
 
-// Hold is a lake's lock, whichever kind of store the lake is on.
-type Hold interface {
+// Lock is a lake's lock, whichever kind of store the lake is on.
+type Lock interface {
 	// Lost is closed when another process may have the lock. Then nothing new is
 	// begun that costs money; what is on its way is seen through. It is nil for a
 	// lock that cannot be lost.
@@ -29,13 +29,13 @@ type Hold interface {
 }
 
 // Lost is nil: the lock of a file lasts as long as its process.
-func (l *Lock) Lost() <-chan struct{} { return nil }
+func (l *Flock) Lost() <-chan struct{} { return nil }
 
 // Err is nil.
-func (l *Lock) Err() error { return nil }
+func (l *Flock) Err() error { return nil }
 
 // Valid is true.
-func (l *Lock) Valid() bool { return true }
+func (l *Flock) Valid() bool { return true }
 
 // LeaseBucket is what a lease needs of a bucket; a [bucket.Bucket] has it.
 type LeaseBucket interface {
@@ -45,7 +45,7 @@ type LeaseBucket interface {
 	Get(ctx context.Context, name string) (data []byte, etag string, err error)
 	// Stat says when an object was written, by the store's clock.
 	Stat(ctx context.Context, name string) (bucket.Object, error)
-	// Swap replaces a version of an object, else bucket.ErrMoved.
+	// Swap replaces a version of an object, else bucket.ErrChanged.
 	Swap(ctx context.Context, name, etag string, data []byte) error
 }
 
@@ -69,16 +69,16 @@ type Lease struct {
 	bucket LeaseBucket
 	name   string
 	ttl    time.Duration
-	mine   claim
+	own    claim
 
-	stop    context.CancelFunc
-	stopped chan struct{} // closed when the renewing goroutine has ended
-	lost    chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the renewing goroutine has ended
+	lost   chan struct{}
 
-	mu      sync.Mutex
-	renewed time.Time // just before the request that did
-	reason  error     // why it is lost; nil: it is not
-	taken   bool      // by another process: it is no longer ours to write
+	mu         sync.Mutex
+	renewedAt  time.Time // just before the request that did
+	lostReason error     // why it is lost; nil: it is not
+	takenOver  bool      // by another process: it is no longer ours to write
 }
 
 // claim is the object's content.
@@ -96,19 +96,19 @@ type claim struct {
 // process tells a process from all others on its machine. Where the system has
 // no such thing, Boot is empty.
 type process struct {
-	ID    int    `json:"id"`
-	Boot  string `json:"boot,omitempty"`  // names the machine and the time since it was started
-	Space string `json:"space,omitempty"` // within which ID means something
-	Start string `json:"start,omitempty"` // when it was started: a number is used again some day
+	ID           int    `json:"id"`
+	Boot         string `json:"boot,omitempty"`  // names the machine and the time since it was started
+	PIDNamespace string `json:"space,omitempty"` // within which ID means something
+	Start        string `json:"start,omitempty"` // when it was started: a number is used again some day
 }
 
-// errTaken means that another process has the lease.
-var errTaken = errors.New("another process has taken the lock over")
+// errTakenOver means that another process has the lease.
+var errTakenOver = errors.New("another process has taken the lock over")
 
 // AcquireLease takes the lease of a name. ErrLocked when another process has it.
 // who, the command, is for the message that others get. A goroutine renews it
 // from now on; Close ends that, and waits for it.
-func AcquireLease(ctx context.Context, b LeaseBucket, name, who string, o LeaseOptions) (*Lease, error) {
+func AcquireLease(ctx context.Context, b LeaseBucket, name, holder string, o LeaseOptions) (*Lease, error) {
 	if o.TTL <= 0 {
 		o.TTL = time.Minute
 	}
@@ -117,51 +117,51 @@ func AcquireLease(ctx context.Context, b LeaseBucket, name, who string, o LeaseO
 		host = "a host without a name" // for people only
 	}
 	l := &Lease{
-		bucket: b, name: name, ttl: o.TTL, lost: make(chan struct{}), stopped: make(chan struct{}),
-		mine: claim{Token: rand.Text(), Host: host, Process: self(), Command: who, Since: time.Now().UTC(), TTL: o.TTL.Seconds()},
+		bucket: b, name: name, ttl: o.TTL, lost: make(chan struct{}), done: make(chan struct{}),
+		own: claim{Token: rand.Text(), Host: host, Process: currentProcess(), Command: holder, Since: time.Now().UTC(), TTL: o.TTL.Seconds()},
 	}
-	if err := l.acquire(ctx); err != nil {
+	if err := l.tryAcquire(ctx); err != nil {
 		return nil, err
 	}
 	// It is given back by Close, not when whoever asked for it is cancelled: then
 	// what is on its way is still to be seen through.
-	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go l.keep(ctx, l.renewed)
+	ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go l.renewLoop(ctx, l.renewedAt)
 	return l, nil
 }
 
-// acquire tries again where somebody was quicker, and where nobody knows if its
+// tryAcquire tries again where somebody was quicker, and where nobody knows if its
 // own request was.
-func (l *Lease) acquire(ctx context.Context) (err error) {
+func (l *Lease) tryAcquire(ctx context.Context) (err error) {
 	const tries = 5
 	for range tries {
-		begun := time.Now()
+		started := time.Now()
 		var etag string
-		var there claim
-		there, etag, err = l.read(ctx)
-		if err == nil && there.Token != l.mine.Token {
-			err = l.mayTake(ctx, there, etag)
+		var current claim
+		current, etag, err = l.readClaim(ctx)
+		if err == nil && current.Token != l.own.Token {
+			err = l.checkExpired(ctx, current, etag)
 		}
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			err = l.write(ctx, etag)
+			err = l.writeClaim(ctx, etag)
 		}
 		if err == nil {
-			l.renewed = begun
+			l.renewedAt = started
 			return nil
 		}
 		if ctx.Err() != nil || errors.Is(err, ErrLocked) || errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 	}
-	if errors.Is(err, bucket.ErrMoved) || errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, bucket.ErrChanged) || errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: others take turns at its lock", ErrLocked)
 	}
 	return err
 }
 
-// read gets the claim that is there. One that cannot be understood is somebody's
+// readClaim gets the claim that is there. One that cannot be understood is somebody's
 // all the same.
-func (l *Lease) read(ctx context.Context) (claim, string, error) {
+func (l *Lease) readClaim(ctx context.Context) (claim, string, error) {
 	data, etag, err := l.bucket.Get(ctx, l.name)
 	if err != nil {
 		return claim{}, "", err
@@ -173,10 +173,10 @@ func (l *Lease) read(ctx context.Context) (claim, string, error) {
 	return c, etag, nil
 }
 
-// write replaces the version named, or none, by this process's claim.
-func (l *Lease) write(ctx context.Context, etag string) error {
-	l.mine.Renewals++
-	text, err := json.MarshalIndent(l.mine, "", "  ")
+// writeClaim replaces the version named, or none, by this process's claim.
+func (l *Lease) writeClaim(ctx context.Context, etag string) error {
+	l.own.Renewals++
+	text, err := json.MarshalIndent(l.own, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -187,9 +187,9 @@ func (l *Lease) write(ctx context.Context, etag string) error {
 	return l.bucket.Swap(ctx, l.name, etag, text)
 }
 
-// mayTake returns nil when the claim of another process counts no more.
-func (l *Lease) mayTake(ctx context.Context, there claim, etag string) error {
-	if there.Released || there.Process.gone() {
+// checkExpired returns nil when the claim of another process counts no more.
+func (l *Lease) checkExpired(ctx context.Context, current claim, etag string) error {
+	if current.Released || current.Process.hasEnded() {
 		return nil
 	}
 	o, err := l.bucket.Stat(ctx, l.name)
@@ -197,19 +197,19 @@ func (l *Lease) mayTake(ctx context.Context, there claim, etag string) error {
 		return err
 	}
 	if o.ETag != etag {
-		return bucket.ErrMoved
+		return bucket.ErrChanged
 	}
 	now, err := l.storeTime(ctx)
 	if err != nil {
 		return err
 	}
 	// The store's times may be whole seconds.
-	left := time.Duration(there.TTL*float64(time.Second)) + time.Second - now.Sub(o.Modified)
-	if left <= 0 {
+	remaining := time.Duration(current.TTL*float64(time.Second)) + time.Second - now.Sub(o.Modified)
+	if remaining <= 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: process %d on %s, %s, since %s; unless it renews its lock, which a run does all the time, it can be taken over in %s, at %s", ErrLocked,
-		there.Process.ID, there.Host, there.Command, there.Since.Format(time.RFC3339), left.Round(time.Second), time.Now().Add(left).UTC().Format(time.TimeOnly+" UTC"))
+		current.Process.ID, current.Host, current.Command, current.Since.Format(time.RFC3339), remaining.Round(time.Second), time.Now().Add(remaining).UTC().Format(time.TimeOnly+" UTC"))
 }
 
 // storeTime is a time by the store's clock, between the call and its return: that
@@ -223,47 +223,47 @@ func (l *Lease) storeTime(ctx context.Context) (time.Time, error) {
 	case err == nil:
 		err = l.bucket.Swap(ctx, name, etag, []byte(rand.Text()))
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, bucket.ErrMoved) { // those have written it, too, just now
+	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, bucket.ErrChanged) { // those have written it, too, just now
 		return time.Time{}, err
 	}
 	o, err := l.bucket.Stat(ctx, name)
 	return o.Modified, err
 }
 
-// limit is how long after a renewal the lease is taken to be held.
-func (l *Lease) limit() time.Duration { return l.ttl - l.ttl/8 }
+// holdTime is how long after a renewal the lease is taken to be held.
+func (l *Lease) holdTime() time.Duration { return l.ttl - l.ttl/8 }
 
-// keep renews the lease until it is closed or taken. When it could have run out
+// renewLoop renews the lease until it is closed or taken. When it could have run out
 // it is lost; renewing goes on, so that what is on its way has its peace.
-func (l *Lease) keep(ctx context.Context, renewed time.Time) {
-	defer close(l.stopped)
-	expiry := time.AfterFunc(l.limit()-time.Since(renewed), func() {
-		l.lose(fmt.Errorf("the lock %s was not renewed in time", l.name))
+func (l *Lease) renewLoop(ctx context.Context, renewed time.Time) {
+	defer close(l.done)
+	expiry := time.AfterFunc(l.holdTime()-time.Since(renewed), func() {
+		l.markLost(fmt.Errorf("the lock %s was not renewed in time", l.name))
 	})
 	defer expiry.Stop()
-	wait := l.ttl / 4
+	interval := l.ttl / 4
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(interval):
 		}
-		begun := time.Now()
+		started := time.Now()
 		switch err := l.renew(ctx); {
 		case err == nil:
 			l.mu.Lock()
-			l.renewed = begun
+			l.renewedAt = started
 			l.mu.Unlock()
-			expiry.Reset(l.limit() - time.Since(begun))
-			wait = l.ttl / 4
-		case errors.Is(err, errTaken):
+			expiry.Reset(l.holdTime() - time.Since(started))
+			interval = l.ttl / 4
+		case errors.Is(err, errTakenOver):
 			l.mu.Lock()
-			l.taken = true
+			l.takenOver = true
 			l.mu.Unlock()
-			l.lose(err)
+			l.markLost(err)
 			return
 		default:
-			wait = l.ttl / 16
+			interval = l.ttl / 16
 		}
 	}
 }
@@ -273,23 +273,23 @@ func (l *Lease) keep(ctx context.Context, renewed time.Time) {
 func (l *Lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/4)
 	defer cancel()
-	there, etag, err := l.read(ctx)
+	current, etag, err := l.readClaim(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: %s is gone", errTaken, l.name)
+		return fmt.Errorf("%w: %s is gone", errTakenOver, l.name)
 	case err != nil:
 		return err
-	case there.Token != l.mine.Token:
-		return fmt.Errorf("%w: process %d on %s, %s", errTaken, there.Process.ID, there.Host, there.Command)
+	case current.Token != l.own.Token:
+		return fmt.Errorf("%w: process %d on %s, %s", errTakenOver, current.Process.ID, current.Host, current.Command)
 	}
-	return l.write(ctx, etag)
+	return l.writeClaim(ctx, etag)
 }
 
-func (l *Lease) lose(reason error) {
+func (l *Lease) markLost(reason error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.reason == nil {
-		l.reason = reason
+	if l.lostReason == nil {
+		l.lostReason = reason
 		close(l.lost)
 	}
 }
@@ -301,7 +301,7 @@ func (l *Lease) Lost() <-chan struct{} { return l.lost }
 func (l *Lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.reason
+	return l.lostReason
 }
 
 // Valid reports whether nobody else can have the lease, going by both clocks of
@@ -310,24 +310,24 @@ func (l *Lease) Valid() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	return l.reason == nil && now.Sub(l.renewed) < l.limit() && now.Round(0).Sub(l.renewed.Round(0)) < l.limit()
+	return l.lostReason == nil && now.Sub(l.renewedAt) < l.holdTime() && now.Round(0).Sub(l.renewedAt.Round(0)) < l.holdTime()
 }
 
 // Close gives the lease back, unless another process has it. The object stays,
 // and says so: deleting it could not be conditioned.
 func (l *Lease) Close() error {
-	l.stop()
-	<-l.stopped
-	if l.taken || l.mine.Released {
+	l.cancel()
+	<-l.done
+	if l.takenOver || l.own.Released {
 		return nil
 	}
 	// Whoever is cancelled gives the lease back all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), l.ttl/4)
 	defer cancel()
-	l.mine.Released = true
+	l.own.Released = true
 	var err error
 	for range 3 {
-		if err = l.renew(ctx); err == nil || errors.Is(err, errTaken) {
+		if err = l.renew(ctx); err == nil || errors.Is(err, errTakenOver) {
 			return nil
 		}
 	}

@@ -22,7 +22,7 @@ import (
 
 const leaseName = "_state/lock.json"
 
-func acquire(t testing.TB, b LeaseBucket, who string) *Lease {
+func mustAcquire(t testing.TB, b LeaseBucket, who string) *Lease {
 	t.Helper()
 	l, err := AcquireLease(t.Context(), b, leaseName, who, LeaseOptions{})
 	if err != nil {
@@ -42,7 +42,7 @@ func wantLocked(t testing.TB, b LeaseBucket, by string) {
 	}
 }
 
-func isLost(h Hold) bool {
+func isLost(h Lock) bool {
 	select {
 	case <-h.Lost():
 		return true
@@ -51,20 +51,20 @@ func isLost(h Hold) bool {
 	}
 }
 
-// after lets time pass, in a bubble.
-func after(d time.Duration) {
+// advance lets time pass, in a bubble.
+func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// switched is a bucket whose network can be cut for one process.
-type switched struct {
+// cutBucket is a bucket whose network can be cut for one process.
+type cutBucket struct {
 	handle
 	cut atomic.Bool
 }
 
-func newSwitched(m *memory) *switched {
-	s := &switched{}
+func newCutBucket(m *memBucket) *cutBucket {
+	s := &cutBucket{}
 	s.handle = handle{m, func(_, _ string, do func() error) error {
 		if s.cut.Load() {
 			return errNet
@@ -80,11 +80,11 @@ func TestLease(t *testing.T) {
 	for _, off := range []time.Duration{0, 24 * time.Hour, -24 * time.Hour} {
 		t.Run(fmt.Sprintf("store's clock off by %s", off), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
-				m.clock = off
-				a := acquire(t, m, "run a")
+				m := newMemBucket()
+				m.clockSkew = off
+				a := mustAcquire(t, m, "run a")
 				for range 20 {
-					after(29 * time.Second)
+					advance(29 * time.Second)
 					wantLocked(t, m, "run a")
 					if isLost(a) || !a.Valid() || a.Err() != nil {
 						t.Fatalf("a lease that is renewed is lost: %v", a.Err())
@@ -93,12 +93,12 @@ func TestLease(t *testing.T) {
 				if err := errors.Join(a.Close(), a.Close()); err != nil {
 					t.Errorf("Close, Close = %v", err)
 				}
-				b := acquire(t, m, "run b")
+				b := mustAcquire(t, m, "run b")
 				wantLocked(t, m, "run b")
 				if err := b.Close(); err != nil {
 					t.Errorf("Close = %v", err)
 				}
-				if got := len(m.kept); got != 2 {
+				if got := len(m.objects); got != 2 {
 					t.Errorf("%d objects are left, want the lease and the clock", got)
 				}
 			})
@@ -110,16 +110,16 @@ func TestLease(t *testing.T) {
 // take over, and does not disturb who does.
 func TestLeaseExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		net := newSwitched(m)
-		a := acquire(t, net, "run a")
-		after(16 * time.Second) // renewed once
+		m := newMemBucket()
+		net := newCutBucket(m)
+		a := mustAcquire(t, net, "run a")
+		advance(16 * time.Second) // renewed once
 		net.cut.Store(true)
 		begun := time.Now()
 		var lost, taken time.Duration
 		var b *Lease
 		for b == nil {
-			after(time.Second)
+			advance(time.Second)
 			if lost == 0 && isLost(a) {
 				lost = time.Since(begun)
 			}
@@ -137,7 +137,7 @@ func TestLeaseExpires(t *testing.T) {
 			t.Errorf("Valid, Err of a lease that is lost = %v, %v", a.Valid(), a.Err())
 		}
 		net.cut.Store(false)
-		after(time.Minute)
+		advance(time.Minute)
 		if err := a.Close(); err != nil {
 			t.Errorf("Close of a lease that was taken over = %v", err)
 		}
@@ -149,27 +149,27 @@ func TestLeaseExpires(t *testing.T) {
 	})
 }
 
-// TestLeaseComesBack: cut off for a while, a process that nobody replaced goes on
+// TestLeaseReconnects: cut off for a while, a process that nobody replaced goes on
 // renewing, so that what it has on its way has its peace.
-func TestLeaseComesBack(t *testing.T) {
+func TestLeaseReconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		net := newSwitched(m)
-		a := acquire(t, net, "run a")
+		m := newMemBucket()
+		net := newCutBucket(m)
+		a := mustAcquire(t, net, "run a")
 		net.cut.Store(true)
-		after(45 * time.Second)
+		advance(45 * time.Second)
 		if isLost(a) {
 			t.Errorf("the lease is lost after 45s: %v", a.Err())
 		}
 		net.cut.Store(false)
-		after(30 * time.Second)
+		advance(30 * time.Second)
 		if isLost(a) || !a.Valid() {
 			t.Errorf("the lease is lost though it was renewed: %v", a.Err())
 		}
 		net.cut.Store(true)
-		after(2 * time.Minute)
+		advance(2 * time.Minute)
 		net.cut.Store(false)
-		after(10 * time.Second)
+		advance(10 * time.Second)
 		if !isLost(a) || a.Valid() {
 			t.Errorf("the lease is not lost after 2m")
 		}
@@ -177,7 +177,7 @@ func TestLeaseComesBack(t *testing.T) {
 		if err := a.Close(); err != nil {
 			t.Errorf("Close = %v", err)
 		}
-		acquire(t, m, "run b").Close()
+		mustAcquire(t, m, "run b").Close()
 	})
 }
 
@@ -185,10 +185,10 @@ func TestLeaseComesBack(t *testing.T) {
 // tell that it slept too long.
 func TestLeaseSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := acquire(t, newMemory(), "run a")
+		a := mustAcquire(t, newMemBucket(), "run a")
 		defer a.Close()
 		a.mu.Lock() // the wall clock has gone on, the other one has not
-		a.renewed = a.renewed.Round(0).Add(-time.Minute)
+		a.renewedAt = a.renewedAt.Round(0).Add(-time.Minute)
 		a.mu.Unlock()
 		if a.Valid() {
 			t.Errorf("Valid() = true, a minute after the last renewal")
@@ -196,83 +196,83 @@ func TestLeaseSleep(t *testing.T) {
 	})
 }
 
-// TestLeaseTaken: whoever finds another claim in the place of its own has lost.
-func TestLeaseTaken(t *testing.T) {
-	for name, change := range map[string]func(m *memory){
-		"another":    func(m *memory) { m.write(leaseName, []byte(`{"token":"x","command":"thief","ttl_seconds":60}`)) },
-		"unreadable": func(m *memory) { m.write(leaseName, []byte("?")) },
-		"deleted":    func(m *memory) { delete(m.kept, leaseName) },
+// TestLeaseTakenOver: whoever finds another claim in the place of its own has lost.
+func TestLeaseTakenOver(t *testing.T) {
+	for name, change := range map[string]func(m *memBucket){
+		"another":    func(m *memBucket) { m.write(leaseName, []byte(`{"token":"x","command":"thief","ttl_seconds":60}`)) },
+		"unreadable": func(m *memBucket) { m.write(leaseName, []byte("?")) },
+		"deleted":    func(m *memBucket) { delete(m.objects, leaseName) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
-				a := acquire(t, m, "run a")
+				m := newMemBucket()
+				a := mustAcquire(t, m, "run a")
 				m.mu.Lock()
 				change(m)
-				left := string(m.kept[leaseName].data)
+				left := string(m.objects[leaseName].data)
 				m.mu.Unlock()
-				after(16 * time.Second)
-				if !isLost(a) || !errors.Is(a.Err(), errTaken) {
-					t.Errorf("Err() = %v, want %v", a.Err(), errTaken)
+				advance(16 * time.Second)
+				if !isLost(a) || !errors.Is(a.Err(), errTakenOver) {
+					t.Errorf("Err() = %v, want %v", a.Err(), errTakenOver)
 				}
 				if err := a.Close(); err != nil {
 					t.Errorf("Close = %v", err)
 				}
-				if got := string(m.kept[leaseName].data); got != left {
+				if got := string(m.objects[leaseName].data); got != left {
 					t.Errorf("the object became %s, want %s", got, left)
 				}
 				if left != "" { // it counts like any other, for as long
 					if _, err := AcquireLease(t.Context(), m, leaseName, "b", LeaseOptions{}); !errors.Is(err, ErrLocked) {
 						t.Errorf("AcquireLease = %v, want %v", err, ErrLocked)
 					}
-					after(time.Minute)
+					advance(time.Minute)
 				}
-				acquire(t, m, "run b").Close()
+				mustAcquire(t, m, "run b").Close()
 			})
 		})
 	}
 }
 
-// TestLeaseGone: what a process of this machine left is taken at once, where the
+// TestLeaseProcessEnded: what a process of this machine left is taken at once, where the
 // system tells one machine from another. Nothing is guessed.
-func TestLeaseGone(t *testing.T) {
+func TestLeaseProcessEnded(t *testing.T) {
 	const told = runtime.GOOS == "linux"
-	here := self()
+	current := currentProcess()
 	child := exec.Command(os.Args[0], "-test.run=^$")
 	if err := child.Run(); err != nil {
 		t.Fatal(err)
 	}
-	dead := here
+	dead := current
 	dead.ID = child.Process.Pid
-	again := here // the number was given to another process
-	again.Start += "1"
+	reused := current // the number was given to another process
+	reused.Start += "1"
 	elsewhere := dead
 	elsewhere.Boot = "other"
 	container := dead
-	container.Space = "pid:[1]"
+	container.PIDNamespace = "pid:[1]"
 	for _, tt := range []struct {
 		name string
 		p    process
 		want bool
 	}{
-		{"this process", here, false},
+		{"this process", current, false},
 		{"one that has ended", dead, told},
-		{"one of the same number", again, told},
+		{"one of the same number", reused, told},
 		{"one of another machine", elsewhere, false},
 		{"one of another container", container, false},
 		{"unknown", process{ID: dead.ID}, false},
 	} {
-		if got := tt.p.gone(); got != tt.want {
+		if got := tt.p.hasEnded(); got != tt.want {
 			t.Errorf("gone(%s: %+v) = %v, want %v", tt.name, tt.p, got, tt.want)
 		}
 		text, err := json.Marshal(claim{Token: "x", Command: "left", TTL: 60, Process: tt.p})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := newMemory()
+		m := newMemBucket()
 		m.write(leaseName, text)
 		if tt.want {
-			acquire(t, m, "run").Close()
+			mustAcquire(t, m, "run").Close()
 		} else {
 			wantLocked(t, m, "left")
 		}
@@ -294,7 +294,7 @@ func TestLeaseFaults(t *testing.T) {
 			case err == nil && op == "create":
 				return fs.ErrExist
 			case err == nil && op == "swap":
-				return bucket.ErrMoved
+				return bucket.ErrChanged
 			case err == nil:
 				return errNet
 			}
@@ -313,15 +313,15 @@ func TestLeaseFaults(t *testing.T) {
 }
 
 func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) error) bool {
-	m := newMemory()
-	m.naive = true
+	m := newMemBucket()
+	m.refusesRepeats = true
 	// There is a claim that has run out.
 	left, err := json.Marshal(claim{Token: "x", Command: "left", TTL: 60})
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.write(leaseName, left)
-	after(2 * time.Minute)
+	advance(2 * time.Minute)
 	ops, failed := 0, ""
 	h := handle{m, func(op, name string, do func() error) error {
 		if ops++; ops == n {
@@ -336,12 +336,12 @@ func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) err
 		if failed == "" {
 			t.Errorf("AcquireLease = %v", err)
 		}
-		after(2 * time.Minute)
-		acquire(t, m, "run b").Close()
+		advance(2 * time.Minute)
+		mustAcquire(t, m, "run b").Close()
 		return true
 	}
 	for range 5 {
-		after(13 * time.Second)
+		advance(13 * time.Second)
 		wantLocked(t, m, "run a")
 		if isLost(a) {
 			t.Errorf("request %d, %s: lost: %v", n, failed, a.Err())
@@ -350,7 +350,7 @@ func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) err
 	if err := a.Close(); err != nil {
 		t.Errorf("request %d, %s: Close = %v", n, failed, err)
 	}
-	acquire(t, m, "run b").Close()
+	mustAcquire(t, m, "run b").Close()
 	return failed != ""
 }
 
@@ -364,7 +364,7 @@ func TestLeaseRace(t *testing.T) {
 	held, lost := 0, 0
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newMemBucket()
 			var mu sync.Mutex
 			var leases [5]*Lease
 			count := func() {

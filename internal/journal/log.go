@@ -17,32 +17,32 @@ import (
 // log is a sequence of records in numbered segments. Any number of goroutines
 // may use it at once.
 type log struct {
-	store  Store
-	target int64
-	look   bool // nothing is ever written
+	store       Store
+	segmentSize int64
+	readOnly    bool // nothing is ever written
 
-	mu       sync.Mutex
-	idle     sync.Cond // signalled when busy ends
-	segments []segment // all; when active is set, the last one is being written
-	active   Segment   // nil until the first record needs a place
-	busy     bool      // somebody is writing a group and has let go of mu
-	group    []byte    // finished but for what finish does, in the order of the calls
-	spare    []byte    // the group before, for its memory
-	end      int64     // where the durable part of active ends
-	tail     int64     // where it will end: end, the group being written, group
-	room     int64     // up to where there is room; tail + reserved <= room
-	reserved int64     // what all reservations have left
-	broken   error     // wraps ErrBroken
-	closed   bool
+	mu         sync.Mutex
+	writeDone  sync.Cond // signalled when busy ends
+	segments   []segment // all; when active is set, the last one is being written
+	active     Segment   // nil until the first record needs a place
+	writing    bool      // somebody is writing a group and has let go of mu
+	pending    []byte    // finished but for what finish does, in the order of the calls
+	buffer     []byte    // the group before, for its memory
+	durableEnd int64     // where the durable part of active ends
+	offset     int64     // where it will end: end, the group being written, group
+	allocated  int64     // up to where there is room; tail + reserved <= room
+	reserved   int64     // what all reservations have left
+	broken     error     // wraps ErrBroken
+	closed     bool
 }
 
 // segment is what must be known to read one. Its end is that of its valid
-// content, except for the one being written, where it is log.end.
+// content, except for the one being written, where it is log.durableEnd.
 type segment struct {
-	name  string
-	id    uint64
-	known int64 // when it was opened, the store knew it to be durable up to here
-	end   int64
+	name    string
+	id      uint64
+	durable int64 // when it was opened, the store knew it to be durable up to here
+	end     int64
 }
 
 // position is where a record lies: in a segment, counted from 1, at an offset.
@@ -59,18 +59,18 @@ type record struct {
 	head, body []byte
 }
 
-// options change how a log is kept; the zero value is good.
-type options struct {
+// logOptions change how a log is kept; the zero value is good.
+type logOptions struct {
 	readOnly    bool  // look, and change nothing, while somebody else may be writing
 	segmentSize int64 // bytes after which a new segment begins; 0 means 64 MiB
 }
 
 const (
-	segmentHeader = 48
-	groupLimit    = 16 << 20 // bytes that may wait for one write
-	spareLimit    = 1 << 20  // larger buffers are not kept
-	magic         = "siglkjnl"
-	version       = 1
+	segmentHeaderSize = 48
+	maxGroupSize      = 16 << 20 // bytes that may wait for one write
+	maxBufferSize     = 1 << 20  // larger buffers are not kept
+	segmentMagic      = "siglkjnl"
+	formatVersion     = 1
 )
 
 func segmentName(number int) string { return fmt.Sprintf("%08d", number) }
@@ -79,35 +79,35 @@ func segmentName(number int) string { return fmt.Sprintf("%08d", number) }
 // valid: a segment is sealed for good by the creation of its successor.
 type header struct {
 	number, id  uint64
-	previous    uint64 // id of the segment before, 0 in the first
+	previousID  uint64 // id of the segment before, 0 in the first
 	previousEnd int64
 }
 
 func (h header) encode() []byte {
-	b := []byte(magic)
+	b := []byte(segmentMagic)
 	b = binary.LittleEndian.AppendUint64(b, h.number)
 	b = binary.LittleEndian.AppendUint64(b, h.id)
-	b = binary.LittleEndian.AppendUint64(b, h.previous)
+	b = binary.LittleEndian.AppendUint64(b, h.previousID)
 	b = binary.LittleEndian.AppendUint64(b, uint64(h.previousEnd))
-	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, formatVersion)
 	return binary.LittleEndian.AppendUint32(b, checksum(b))
 }
 
 func decodeHeader(b []byte) (header, bool) {
 	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
-	h := header{number: u64(8), id: u64(16), previous: u64(24), previousEnd: int64(u64(32))}
+	h := header{number: u64(8), id: u64(16), previousID: u64(24), previousEnd: int64(u64(32))}
 	return h, bytes.Equal(h.encode(), b)
 }
 
-// open reads the journal's end and finds out what of it is valid. It changes
+// mustOpenLog reads the journal's end and finds out what of it is valid. It changes
 // nothing, except that it makes durable what it found; the first record creates
 // a new segment.
-func open(ctx context.Context, store Store, o options) (*log, error) {
-	l := &log{store: store, target: o.segmentSize, look: o.readOnly}
-	if l.target <= 0 {
-		l.target = 64 << 20
+func openLog(ctx context.Context, store Store, o logOptions) (*log, error) {
+	l := &log{store: store, segmentSize: o.segmentSize, readOnly: o.readOnly}
+	if l.segmentSize <= 0 {
+		l.segmentSize = 64 << 20
 	}
-	l.idle.L = &l.mu
+	l.writeDone.L = &l.mu
 	names, err := store.Segments(ctx)
 	if err != nil {
 		return nil, err
@@ -115,12 +115,12 @@ func open(ctx context.Context, store Store, o options) (*log, error) {
 	slices.Sort(names)
 	for i, name := range names {
 		if name != segmentName(i+1) {
-			return nil, corrupt(segmentName(i+1), 0, "it is missing, and "+name+" is there")
+			return nil, corruptError(segmentName(i+1), 0, "it is missing, and "+name+" is there")
 		}
 		last := i == len(names)-1
-		err := l.load(ctx, last)
+		err := l.loadSegment(ctx, last)
 		if errors.Is(err, errGrown) { // by a writer that was thought dead, and that is shut out now
-			err = l.load(ctx, last)
+			err = l.loadSegment(ctx, last)
 		}
 		if err != nil {
 			return nil, err
@@ -129,42 +129,42 @@ func open(ctx context.Context, store Store, o options) (*log, error) {
 	return l, nil
 }
 
-// load adds the next segment to those known, and learns from it where the one
+// loadSegment adds the next segment to those known, and learns from it where the one
 // before ends.
-func (l *log) load(ctx context.Context, last bool) error {
+func (l *log) loadSegment(ctx context.Context, last bool) error {
 	number := len(l.segments) + 1
 	name := segmentName(number)
-	r, known, err := l.sized(ctx, name)
+	r, durable, err := l.openSized(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	size := r.Size()
-	if known = max(known, segmentHeader); known > size {
-		return corrupt(name, size, fmt.Sprintf("it ends here, and everything up to %d was durable", known))
+	if durable = max(durable, segmentHeaderSize); durable > size {
+		return corruptError(name, size, fmt.Sprintf("it ends here, and everything up to %d was durable", durable))
 	}
-	b := make([]byte, segmentHeader)
+	b := make([]byte, segmentHeaderSize)
 	if err := readFull(r, b, 0); err != nil {
 		return err
 	}
 	h, ok := decodeHeader(b)
 	if !ok || h.number != uint64(number) {
-		return corrupt(name, 0, "its header is damaged, or of another version")
+		return corruptError(name, 0, "its header is damaged, or of another version")
 	}
 	if number == 1 {
-		if h.previous != 0 {
-			return corrupt(name, 0, "there was a segment before it")
+		if h.previousID != 0 {
+			return corruptError(name, 0, "there was a segment before it")
 		}
-	} else if err := l.seal(&l.segments[number-2], h); err != nil {
+	} else if err := l.checkSuccessor(&l.segments[number-2], h); err != nil {
 		return err
 	}
-	s := segment{name: name, id: h.id, known: known, end: size}
+	s := segment{name: name, id: h.id, durable: durable, end: size}
 	if last {
 		if s.end, err = findEnd(r, s); err != nil {
 			return err
 		}
-		if !l.look {
-			if err := r.Settle(known, s.end); err != nil {
+		if !l.readOnly {
+			if err := r.Recover(durable, s.end); err != nil {
 				return err
 			}
 		}
@@ -173,19 +173,19 @@ func (l *log) load(ctx context.Context, last bool) error {
 	return nil
 }
 
-// sized opens a segment, and says how much of it is known to be durable. When
+// openSized opens a segment, and says how much of it is known to be durable. When
 // somebody is writing it, that may be more than there was when it was opened:
 // then it is opened again.
-func (l *log) sized(ctx context.Context, name string) (r Reader, known int64, err error) {
+func (l *log) openSized(ctx context.Context, name string) (r Reader, durable int64, err error) {
 	for try := 0; ; try++ {
 		if r, err = l.store.Open(ctx, name); err != nil {
 			return nil, 0, err
 		}
-		if known, err = r.Durable(); err != nil {
+		if durable, err = r.Durable(); err != nil {
 			return nil, 0, errors.Join(err, r.Close())
 		}
-		if !l.look || known <= r.Size() || try == 3 {
-			return r, known, nil
+		if !l.readOnly || durable <= r.Size() || try == 3 {
+			return r, durable, nil
 		}
 		if err := r.Close(); err != nil {
 			return nil, 0, err
@@ -193,16 +193,16 @@ func (l *log) sized(ctx context.Context, name string) (r Reader, known int64, er
 	}
 }
 
-// seal sets the end of s, until now the size of what there is, to what its
+// checkSuccessor sets the end of s, until now the size of what there is, to what its
 // successor says.
-func (l *log) seal(s *segment, successor header) error {
+func (l *log) checkSuccessor(s *segment, successor header) error {
 	switch end := successor.previousEnd; {
-	case successor.previous != s.id:
-		return corrupt(s.name, 0, "the segment after it continues another one")
+	case successor.previousID != s.id:
+		return corruptError(s.name, 0, "the segment after it continues another one")
 	case s.end < end:
-		return corrupt(s.name, s.end, fmt.Sprintf("it ends here, and everything up to %d was durable", end))
-	case s.known > end:
-		return corrupt(s.name, end, "somebody went on writing it after the segment after it was begun")
+		return corruptError(s.name, s.end, fmt.Sprintf("it ends here, and everything up to %d was durable", end))
+	case s.durable > end:
+		return corruptError(s.name, end, "somebody went on writing it after the segment after it was begun")
 	default:
 		s.end = end
 		return nil
@@ -215,44 +215,44 @@ func (l *log) seal(s *segment, successor header) error {
 // be an end of file or a place that was never written.
 func findEnd(r Reader, s segment) (int64, error) {
 	scan := &scanner{src: r, id: s.id, end: r.Size()}
-	off := int64(segmentHeader)
+	off := int64(segmentHeaderSize)
 	for off < scan.end {
-		f, whole, err := scan.next(off, true)
+		f, intact, err := scan.readFrame(off, true)
 		if err != nil {
 			return 0, err
 		}
-		if whole {
+		if intact {
 			off += f.size()
 			continue
 		}
-		if off < s.known {
+		if off < s.durable {
 			break
 		}
 		// Without a header there is no telling how far the frame goes, but then
 		// it is the header that something is missing from.
-		torn, err := scan.missing(off, max(f.size(), frameHeader))
+		torn, err := scan.isTorn(off, max(f.size(), frameHeaderSize))
 		if err != nil {
 			return 0, err
 		}
 		if !torn {
-			return 0, corrupt(s.name, off, "the record here is damaged, and no part of it is missing as after a crash")
+			return 0, corruptError(s.name, off, "the record here is damaged, and no part of it is missing as after a crash")
 		}
-		at, found, err := scan.witness(off)
+		at, found, err := scan.durabilityWitness(off)
 		if err != nil {
 			return 0, err
 		}
 		if found {
-			return 0, corrupt(s.name, off, fmt.Sprintf("the record here is damaged, and the one at %d was written after it was durable", at))
+			return 0, corruptError(s.name, off, fmt.Sprintf("the record here is damaged, and the one at %d was written after it was durable", at))
 		}
 		break
 	}
-	if off < s.known {
-		return 0, corrupt(s.name, off, fmt.Sprintf("its records end here or are damaged, and everything up to %d was durable", s.known))
+	if off < s.durable {
+		return 0, corruptError(s.name, off, fmt.Sprintf("its records end here or are damaged, and everything up to %d was durable", s.durable))
 	}
 	return off, nil
 }
 
-func corrupt(name string, off int64, what string) error {
+func corruptError(name string, off int64, what string) error {
 	return fmt.Errorf("%w: segment %s, offset %d: %s; nothing was changed: copy the whole journal elsewhere, then restore this segment from a copy made before",
 		ErrCorrupt, name, off, what)
 }
@@ -260,13 +260,13 @@ func corrupt(name string, off int64, what string) error {
 // append adds a record and returns when it, and every one before it, is durable.
 // An error that is not ErrBroken means that the record was not added.
 func (l *log) append(kind byte, head, body []byte) (position, error) {
-	return l.add(&reservation{log: l}, true, kind, head, body)
+	return l.addRecord(&reservation{log: l}, true, kind, head, body)
 }
 
 // write adds a record that becomes durable with the next append, flush or close,
 // or is lost in a crash before that. The slices are free on return.
 func (l *log) write(kind byte, head, body []byte) (position, error) {
-	return l.add(&reservation{log: l}, false, kind, head, body)
+	return l.addRecord(&reservation{log: l}, false, kind, head, body)
 }
 
 // reservation is room that is kept for records to come. One goroutine uses it.
@@ -280,8 +280,8 @@ type reservation struct {
 func (l *log) reserve(records int, size int64) (*reservation, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	need := size + int64(records)*(frameHeader+7)
-	if err := l.makeRoom(need); err != nil {
+	need := size + int64(records)*(frameHeaderSize+7)
+	if err := l.ensureSpace(need); err != nil {
 		return nil, err
 	}
 	l.reserved += need
@@ -291,12 +291,12 @@ func (l *log) reserve(records int, size int64) (*reservation, error) {
 // append is log.append within the reservation. What does not fit into it is
 // added if there happens to be room.
 func (r *reservation) append(kind byte, head, body []byte) (position, error) {
-	return r.log.add(r, true, kind, head, body)
+	return r.log.addRecord(r, true, kind, head, body)
 }
 
 // write is log.write within the reservation.
 func (r *reservation) write(kind byte, head, body []byte) (position, error) {
-	return r.log.add(r, false, kind, head, body)
+	return r.log.addRecord(r, false, kind, head, body)
 }
 
 // release gives up what is left. It may be called again.
@@ -307,48 +307,48 @@ func (r *reservation) release() {
 	r.left = 0
 }
 
-func (l *log) add(r *reservation, durable bool, kind byte, head, body []byte) (position, error) {
-	f := frame{kind: kind, head: int64(len(head)), body: int64(len(body)), headSum: checksum(head), bodySum: checksum(body)}
+func (l *log) addRecord(r *reservation, durable bool, kind byte, head, body []byte) (position, error) {
+	f := frame{kind: kind, headLen: int64(len(head)), bodyLen: int64(len(body)), headSum: checksum(head), bodySum: checksum(body)}
 	size := f.size()
 	if size > maxFrame {
 		return position{}, fmt.Errorf("journal: a record of %d bytes is longer than the %d allowed", size, maxFrame)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.usable(); err != nil {
+	if err := l.checkWritable(); err != nil {
 		return position{}, err
 	}
-	if lack := size - r.left; lack > 0 {
-		if err := l.makeRoom(lack); err != nil {
+	if shortfall := size - r.left; shortfall > 0 {
+		if err := l.ensureSpace(shortfall); err != nil {
 			return position{}, err
 		}
-		l.reserved += lack
-		r.left += lack
+		l.reserved += shortfall
+		r.left += shortfall
 	}
-	for len(l.group) > 0 && int64(len(l.group))+size > groupLimit {
-		if err := errors.Join(l.step(), l.usable()); err != nil {
+	for len(l.pending) > 0 && int64(len(l.pending))+size > maxGroupSize {
+		if err := errors.Join(l.commitOrWait(), l.checkWritable()); err != nil {
 			return position{}, err
 		}
 	}
-	p := position{segment: len(l.segments), offset: l.tail}
-	l.group = appendFrame(l.group, f, head, body)
-	l.tail += size
+	p := position{segment: len(l.segments), offset: l.offset}
+	l.pending = appendFrame(l.pending, f, head, body)
+	l.offset += size
 	l.reserved -= size
 	r.left -= size
 	if !durable {
 		return p, nil
 	}
-	return p, l.wait(p)
+	return p, l.waitDurable(p)
 }
 
 // flush returns when every record added before is durable.
 func (l *log) flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.usable(); err != nil {
+	if err := l.checkWritable(); err != nil {
 		return err
 	}
-	return l.wait(position{segment: len(l.segments), offset: l.tail - 1})
+	return l.waitDurable(position{segment: len(l.segments), offset: l.offset - 1})
 }
 
 // close makes every record durable and gives unused room back. Further calls
@@ -363,9 +363,9 @@ func (l *log) close() error {
 	if l.active == nil {
 		return l.broken
 	}
-	err := l.wait(position{segment: len(l.segments), offset: l.tail - 1})
-	for l.busy {
-		l.idle.Wait()
+	err := l.waitDurable(position{segment: len(l.segments), offset: l.offset - 1})
+	for l.writing {
+		l.writeDone.Wait()
 	}
 	if err == nil {
 		err = l.broken // by making room
@@ -378,110 +378,110 @@ func (l *log) close() error {
 
 // All below is called with mu held.
 
-func (l *log) usable() error {
+func (l *log) checkWritable() error {
 	if l.closed {
 		return fmt.Errorf("journal: %w", fs.ErrClosed)
 	}
-	if l.look {
+	if l.readOnly {
 		return errReadOnly
 	}
 	return l.broken
 }
 
-// wait returns when the record at p is durable. Whoever waits while nobody is
+// waitDurable returns when the record at p is durable. Whoever waits while nobody is
 // writing writes the group, for itself and all others.
-func (l *log) wait(p position) error {
-	for l.active != nil && p.segment == len(l.segments) && p.offset >= l.end {
-		if err := l.step(); err != nil {
+func (l *log) waitDurable(p position) error {
+	for l.active != nil && p.segment == len(l.segments) && p.offset >= l.durableEnd {
+		if err := l.commitOrWait(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// step waits for the group that is being written, or writes one.
-func (l *log) step() error {
+// commitOrWait waits for the group that is being written, or writes one.
+func (l *log) commitOrWait() error {
 	switch {
 	case l.broken != nil:
-	case l.busy:
-		l.idle.Wait()
-	case len(l.group) > 0:
-		l.commit()
+	case l.writing:
+		l.writeDone.Wait()
+	case len(l.pending) > 0:
+		l.commitGroup()
 	}
 	return l.broken
 }
 
-// commit writes the group and lets go of mu meanwhile.
-func (l *log) commit() {
+// commitGroup writes the group and lets go of mu meanwhile.
+func (l *log) commitGroup() {
 	// Those whom the group before has just woken come along, if they are quick;
 	// else every second group would be of one.
-	l.busy = true
+	l.writing = true
 	l.mu.Unlock()
 	runtime.Gosched()
 	l.mu.Lock()
-	group, off, active, id := l.group, l.end, l.active, l.segments[len(l.segments)-1].id
-	l.group, l.spare = l.spare[:0], nil
+	group, off, active, id := l.pending, l.durableEnd, l.active, l.segments[len(l.segments)-1].id
+	l.pending, l.buffer = l.buffer[:0], nil
 	l.mu.Unlock()
-	finish(group, id, off)
+	finishGroup(group, id, off)
 	err := active.Append(group)
 	l.mu.Lock()
-	l.busy = false
+	l.writing = false
 	if err != nil {
-		_ = l.fail(err) // everyone who waits is told
+		_ = l.breakLog(err) // everyone who waits is told
 	} else {
-		l.end += int64(len(group))
+		l.durableEnd += int64(len(group))
 	}
-	if cap(group) <= spareLimit {
-		l.spare = group
+	if cap(group) <= maxBufferSize {
+		l.buffer = group
 	}
-	l.idle.Broadcast()
+	l.writeDone.Broadcast()
 }
 
-// fail ends the log.
-func (l *log) fail(err error) error {
+// breakLog ends the log.
+func (l *log) breakLog(err error) error {
 	if l.broken == nil {
 		l.broken = fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	return l.broken
 }
 
-// makeRoom returns when the segment has room for need bytes besides what is
+// ensureSpace returns when the segment has room for need bytes besides what is
 // reserved. Only here does a new segment begin: a record that draws on a
 // reservation touches nothing that the disk could be too full for.
-func (l *log) makeRoom(need int64) error {
+func (l *log) ensureSpace(need int64) error {
 	for {
-		if err := l.usable(); err != nil {
+		if err := l.checkWritable(); err != nil {
 			return err
 		}
-		full := l.active == nil || l.tail > segmentHeader && l.tail+need > l.target
-		if !full && l.tail+l.reserved+need <= l.room {
+		full := l.active == nil || l.offset > segmentHeaderSize && l.offset+need > l.segmentSize
+		if !full && l.offset+l.reserved+need <= l.allocated {
 			return nil
 		}
-		if !l.busy && (!full || len(l.group) == 0) {
+		if !l.writing && (!full || len(l.pending) == 0) {
 			if full {
 				err := l.rotate(need)
-				if l.active == nil || !errors.Is(err, errNoRoom) {
+				if l.active == nil || !errors.Is(err, errNoSpace) {
 					return err
 				}
 				// A new segment does not fit, but the old one may have room.
 			}
-			return l.grow(need)
+			return l.growSegment(need)
 		}
-		if err := l.step(); err != nil {
+		if err := l.commitOrWait(); err != nil {
 			return err
 		}
 	}
 }
 
-// grow makes room in the segment, by large steps while the disk has them.
-func (l *log) grow(need int64) error {
-	return l.enough(l.tail-l.end+l.reserved+need, func(room int64) error {
-		if l.end+room <= l.room {
+// growSegment makes room in the segment, by large steps while the disk has them.
+func (l *log) growSegment(need int64) error {
+	return l.requestSpace(l.offset-l.durableEnd+l.reserved+need, func(space int64) error {
+		if l.durableEnd+space <= l.allocated {
 			return nil
 		}
-		err := l.active.Room(room)
+		err := l.active.Allocate(space)
 		if err == nil {
-			l.room = l.end + room
+			l.allocated = l.durableEnd + space
 		}
 		return err
 	})
@@ -493,41 +493,41 @@ func (l *log) rotate(need int64) error {
 	h := header{number: uint64(len(l.segments)) + 1}
 	if n := len(l.segments); n > 0 {
 		if l.active != nil {
-			l.segments[n-1].end = l.end
+			l.segments[n-1].end = l.durableEnd
 		}
-		h.previous, h.previousEnd = l.segments[n-1].id, l.segments[n-1].end
+		h.previousID, h.previousEnd = l.segments[n-1].id, l.segments[n-1].end
 	}
 	for h.id == 0 {
 		h.id = randomID()
 	}
 	name := segmentName(len(l.segments) + 1)
-	return l.enough(l.reserved+need, func(room int64) error {
+	return l.requestSpace(l.reserved+need, func(space int64) error {
 		// Nobody may cancel this: what is half done breaks the log.
-		active, err := l.store.Create(context.Background(), name, h.encode(), room)
+		active, err := l.store.Create(context.Background(), name, h.encode(), space)
 		if err != nil {
 			return err
 		}
-		sealed := l.active
+		previous := l.active
 		l.segments = append(l.segments, segment{name: name, id: h.id})
 		l.active = active
-		l.end, l.tail, l.room = segmentHeader, segmentHeader, segmentHeader+room
-		if sealed == nil {
+		l.durableEnd, l.offset, l.allocated = segmentHeaderSize, segmentHeaderSize, segmentHeaderSize+space
+		if previous == nil {
 			return nil
 		}
-		return errors.Join(sealed.Seal(), sealed.Close())
+		return errors.Join(previous.Seal(), previous.Close())
 	})
 }
 
-// enough asks for more room than need, and for no more than need if there is
-// not as much. Any error but errNoRoom breaks the log.
-func (l *log) enough(need int64, ask func(room int64) error) error {
-	step := max(l.target/16, 1)
-	err := ask((need + step - 1) / step * step)
-	if errors.Is(err, errNoRoom) {
-		err = ask(need)
+// requestSpace asks for more room than need, and for no more than need if there is
+// not as much. Any error but errNoSpace breaks the log.
+func (l *log) requestSpace(need int64, request func(space int64) error) error {
+	step := max(l.segmentSize/16, 1)
+	err := request((need + step - 1) / step * step)
+	if errors.Is(err, errNoSpace) {
+		err = request(need)
 	}
-	if err != nil && !errors.Is(err, errNoRoom) {
-		return l.fail(err)
+	if err != nil && !errors.Is(err, errNoSpace) {
+		return l.breakLog(err)
 	}
 	return err
 }
@@ -542,15 +542,15 @@ func randomID() uint64 {
 // durable yet is made so first.
 func (l *log) read(ctx context.Context, p position) (record, error) {
 	l.mu.Lock()
-	if p.offset < l.tail {
-		if err := l.wait(p); err != nil {
+	if p.offset < l.offset {
+		if err := l.waitDurable(p); err != nil {
 			l.mu.Unlock()
 			return record{}, err
 		}
 	}
-	segments := l.snapshot()
+	segments := l.snapshotSegments()
 	l.mu.Unlock()
-	if p.segment < 1 || p.segment > len(segments) || p.offset < segmentHeader || p.offset >= segments[p.segment-1].end {
+	if p.segment < 1 || p.segment > len(segments) || p.offset < segmentHeaderSize || p.offset >= segments[p.segment-1].end {
 		return record{}, fmt.Errorf("journal: there is no record at %v", p)
 	}
 	s := segments[p.segment-1]
@@ -563,24 +563,24 @@ func (l *log) read(ctx context.Context, p position) (record, error) {
 	if err := readFull(r, b, p.offset); err != nil {
 		return record{}, err
 	}
-	mask(b, s.id, p.offset)
-	if len(b) < frameHeader {
-		return record{}, corrupt(s.name, p.offset, "there is no record here")
+	whiten(b, s.id, p.offset)
+	if len(b) < frameHeaderSize {
+		return record{}, corruptError(s.name, p.offset, "there is no record here")
 	}
 	f, ok := parseHeader(b, s.id, p.offset)
 	if !ok || p.offset+f.size() > s.end {
-		return record{}, corrupt(s.name, p.offset, "there is no record here, or its header is damaged")
+		return record{}, corruptError(s.name, p.offset, "there is no record here, or its header is damaged")
 	}
 	if have := int64(len(b)); have < f.size() {
 		b = append(b, make([]byte, f.size()-have)...)
 		if err := readFull(r, b[have:], p.offset+have); err != nil {
 			return record{}, err
 		}
-		mask(b[have:], s.id, p.offset+have)
+		whiten(b[have:], s.id, p.offset+have)
 	}
-	rec := record{kind: f.kind, head: b[frameHeader:][:f.head:f.head], body: b[frameHeader+f.head:][:f.body:f.body]}
+	rec := record{kind: f.kind, head: b[frameHeaderSize:][:f.headLen:f.headLen], body: b[frameHeaderSize+f.headLen:][:f.bodyLen:f.bodyLen]}
 	if checksum(rec.head) != f.headSum || checksum(rec.body) != f.bodySum {
-		return record{}, corrupt(s.name, p.offset, "the record here is damaged")
+		return record{}, corruptError(s.name, p.offset, "the record here is damaged")
 	}
 	return rec, nil
 }
@@ -595,11 +595,11 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 	return nil
 }
 
-// snapshot is all segments with the ends they have now.
-func (l *log) snapshot() []segment {
+// snapshotSegments is all segments with the ends they have now.
+func (l *log) snapshotSegments() []segment {
 	segments := slices.Clone(l.segments)
 	if l.active != nil {
-		segments[len(segments)-1].end = l.end
+		segments[len(segments)-1].end = l.durableEnd
 	}
 	return segments
 }
@@ -609,7 +609,7 @@ func (l *log) snapshot() []segment {
 // the last segment have been when the journal was opened.
 func (l *log) walk(ctx context.Context, bodies bool, visit func(p position, kind byte, head []byte, body int64) error) error {
 	l.mu.Lock()
-	segments := l.snapshot()
+	segments := l.snapshotSegments()
 	l.mu.Unlock()
 	var scan scanner
 	for i, s := range segments {
@@ -629,16 +629,16 @@ func (l *log) walkSegment(ctx context.Context, scan *scanner, number int, s segm
 		return err
 	}
 	defer r.Close()
-	*scan = scanner{src: r, id: s.id, end: s.end, raw: scan.raw[:0], plain: scan.plain}
-	for off := int64(segmentHeader); off < s.end; {
-		f, whole, err := scan.next(off, bodies)
+	*scan = scanner{src: r, id: s.id, end: s.end, window: scan.window[:0], plain: scan.plain}
+	for off := int64(segmentHeaderSize); off < s.end; {
+		f, intact, err := scan.readFrame(off, bodies)
 		if err != nil {
 			return err
 		}
-		if !whole {
-			return corrupt(s.name, off, "the record here is damaged")
+		if !intact {
+			return corruptError(s.name, off, "the record here is damaged")
 		}
-		if err := visit(position{number, off}, f.kind, scan.head, f.body); err != nil {
+		if err := visit(position{number, off}, f.kind, scan.head, f.bodyLen); err != nil {
 			return err
 		}
 		off += f.size()

@@ -37,7 +37,7 @@ func scratch(t testing.TB) string {
 	return dir
 }
 
-func openDir(t testing.TB, path string, hook Hook) *Dir {
+func mustOpenDir(t testing.TB, path string, hook Hook) *Dir {
 	t.Helper()
 	d, err := OpenDir(path, hook)
 	if err != nil {
@@ -47,9 +47,9 @@ func openDir(t testing.TB, path string, hook Hook) *Dir {
 	return d
 }
 
-func openLog(t testing.TB, path string, hook Hook, o options) *log {
+func mustOpenLog(t testing.TB, path string, hook Hook, o logOptions) *log {
 	t.Helper()
-	l, err := open(t.Context(), openDir(t, path, hook), o)
+	l, err := openLog(t.Context(), mustOpenDir(t, path, hook), o)
 	if err != nil {
 		t.Fatalf("open(%s) = %v", path, err)
 	}
@@ -81,13 +81,13 @@ func contents(l *log) ([]entry, error) {
 }
 
 // reopen opens what is in the directory and reads all of it.
-func reopen(path string, hook Hook, o options) ([]entry, error) {
+func reopen(path string, hook Hook, o logOptions) ([]entry, error) {
 	d, err := OpenDir(path, hook)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	l, err := open(context.Background(), d, o)
+	l, err := openLog(context.Background(), d, o)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +95,8 @@ func reopen(path string, hook Hook, o options) ([]entry, error) {
 	return all, errors.Join(err, l.close())
 }
 
-// someBody has a content that only its numbers tell, and that may be all zeros.
-func someBody(rng *rand.Rand, longest int) []byte {
+// randomBody has a content that only its numbers tell, and that may be all zeros.
+func randomBody(rng *rand.Rand, longest int) []byte {
 	body := make([]byte, rng.IntN(longest+1))
 	switch rng.IntN(3) {
 	case 0: // zeros
@@ -146,13 +146,13 @@ func TestRoundTrip(t *testing.T) {
 	}{{"allocated", nil}, {"zeros", withoutAllocate}} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := filepath.Join(scratch(t), "a", "b")
-			o := options{segmentSize: 4 << 10}
+			o := logOptions{segmentSize: 4 << 10}
 			rng := rand.New(rand.NewPCG(1, 2))
 			var want []entry
 			for range 3 {
-				l := openLog(t, dir, tc.hook, o)
+				l := mustOpenLog(t, dir, tc.hook, o)
 				for i := range 40 {
-					e := entry{kind: byte(i), head: fmt.Sprint("head ", len(want)), body: string(someBody(rng, 1500))}
+					e := entry{kind: byte(i), head: fmt.Sprint("head ", len(want)), body: string(randomBody(rng, 1500))}
 					add := l.append
 					if i%3 == 0 {
 						add = l.write
@@ -193,7 +193,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			// Nothing is left of the room.
 			for name, data := range snapshotFiles(t, dir) {
-				if len(data) > dirBlock+segmentHeader && data[len(data)-1] == 0 && bytes.HasSuffix(data, make([]byte, 16)) {
+				if len(data) > dirBlockSize+segmentHeaderSize && data[len(data)-1] == 0 && bytes.HasSuffix(data, make([]byte, 16)) {
 					t.Errorf("%s ends with zeros", name)
 				}
 			}
@@ -210,8 +210,8 @@ func withoutAllocate(op, _ string, do func() error) error {
 
 func TestEmpty(t *testing.T) {
 	dir := scratch(t)
-	l := openLog(t, dir, nil, options{})
-	if _, err := l.read(t.Context(), position{1, segmentHeader}); err == nil {
+	l := mustOpenLog(t, dir, nil, logOptions{})
+	if _, err := l.read(t.Context(), position{1, segmentHeaderSize}); err == nil {
 		t.Errorf("read from an empty journal = nil")
 	}
 	if err := errors.Join(l.flush(), l.close(), l.close()); err != nil {
@@ -223,7 +223,7 @@ func TestEmpty(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	l := openLog(t, scratch(t), nil, options{})
+	l := mustOpenLog(t, scratch(t), nil, logOptions{})
 	if _, err := l.append(0, make([]byte, maxFrame), nil); err == nil || errors.Is(err, ErrBroken) {
 		t.Errorf("append of %d bytes = %v", maxFrame, err)
 	}
@@ -238,7 +238,7 @@ func TestTooLong(t *testing.T) {
 // TestOneWriter: a second writer, which no lock kept out, finds a name taken.
 func TestOneWriter(t *testing.T) {
 	dir := scratch(t)
-	a, b := openLog(t, dir, nil, options{}), openLog(t, dir, nil, options{})
+	a, b := mustOpenLog(t, dir, nil, logOptions{}), mustOpenLog(t, dir, nil, logOptions{})
 	if _, err := a.append(0, []byte("a"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -247,14 +247,14 @@ func TestOneWriter(t *testing.T) {
 	}
 	// One that comes later takes over, and what the first one still writes is
 	// not passed over in silence.
-	c := openLog(t, dir, nil, options{})
+	c := mustOpenLog(t, dir, nil, logOptions{})
 	if _, err := c.append(0, []byte("c"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.append(0, []byte("a2"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reopen(dir, nil, options{}); !errors.Is(err, ErrCorrupt) {
+	if _, err := reopen(dir, nil, logOptions{}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("reopen after two writers = %v, want %v", err, ErrCorrupt)
 	}
 }
@@ -262,8 +262,8 @@ func TestOneWriter(t *testing.T) {
 // TestMissingSegment: a gap is damage.
 func TestMissingSegment(t *testing.T) {
 	dir := scratch(t)
-	o := options{segmentSize: 100}
-	l := openLog(t, dir, nil, o)
+	o := logOptions{segmentSize: 100}
+	l := mustOpenLog(t, dir, nil, o)
 	for range 4 {
 		if _, err := l.append(0, make([]byte, 100), nil); err != nil {
 			t.Fatal(err)
@@ -276,12 +276,12 @@ func TestMissingSegment(t *testing.T) {
 	}
 	for _, number := range []int{1, 2, 3} {
 		restoreFiles(t, dir, files)
-		os.Remove(filepath.Join(dir, segmentName(number)+suffix))
+		os.Remove(filepath.Join(dir, segmentName(number)+segmentSuffix))
 		if _, err := reopen(dir, nil, o); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), segmentName(number)) {
 			t.Errorf("reopen without segment %d = %v", number, err)
 		}
 		restoreFiles(t, dir, files)
-		os.WriteFile(filepath.Join(dir, segmentName(number)+suffix), files[segmentName(number+1)+suffix], 0o600)
+		os.WriteFile(filepath.Join(dir, segmentName(number)+segmentSuffix), files[segmentName(number+1)+segmentSuffix], 0o600)
 		if _, err := reopen(dir, nil, o); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("reopen with another segment in place of %d = %v", number, err)
 		}
@@ -293,44 +293,44 @@ func TestMissingSegment(t *testing.T) {
 func TestTruncation(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	o := options{segmentSize: 1 << 20}
+	o := logOptions{segmentSize: 1 << 20}
 	rng := rand.New(rand.NewPCG(3, 4))
-	l := openLog(t, dir, nil, o)
-	var old [slotSize * 2]byte // both statements as they were two appends ago
+	l := mustOpenLog(t, dir, nil, o)
+	var old [watermarkSize * 2]byte // both statements as they were two appends ago
 	var oldDurable int64
-	path := filepath.Join(dir, segmentName(1)+suffix)
-	ends := []int64{segmentHeader}
+	path := filepath.Join(dir, segmentName(1)+segmentSuffix)
+	ends := []int64{segmentHeaderSize}
 	for i := range 6 {
 		if i == 3 {
 			data := snapshotFiles(t, dir)[filepath.Base(path)]
-			copy(old[:slotSize], data[slots[0]:])
-			copy(old[slotSize:], data[slots[1]:])
-			oldDurable = l.end
+			copy(old[:watermarkSize], data[watermarkOffsets[0]:])
+			copy(old[watermarkSize:], data[watermarkOffsets[1]:])
+			oldDurable = l.durableEnd
 		}
-		if _, err := l.write(1, []byte("head"), someBody(rng, 100)); err != nil {
+		if _, err := l.write(1, []byte("head"), randomBody(rng, 100)); err != nil {
 			t.Fatal(err)
 		}
-		ends = append(ends, l.tail)
-		if _, err := l.append(1, []byte("head"), someBody(rng, 100)); err != nil {
+		ends = append(ends, l.offset)
+		if _, err := l.append(1, []byte("head"), randomBody(rng, 100)); err != nil {
 			t.Fatal(err)
 		}
-		ends = append(ends, l.tail)
+		ends = append(ends, l.offset)
 	}
-	durable := l.end
+	durable := l.durableEnd
 	// A group that was written when the process was killed, before the sync.
 	for range 3 {
-		l.write(1, []byte("head"), someBody(rng, 100))
-		ends = append(ends, l.tail)
+		l.write(1, []byte("head"), randomBody(rng, 100))
+		ends = append(ends, l.offset)
 	}
-	finish(l.group, l.segments[0].id, l.end)
+	finishGroup(l.pending, l.segments[0].id, l.durableEnd)
 	f := l.active.(*dirSegment)
-	if err := f.write(l.group, dirBlock+l.end); err != nil {
+	if err := f.writeAt(l.pending, dirBlockSize+l.durableEnd); err != nil {
 		t.Fatal(err)
 	}
 	killed := snapshotFiles(t, dir)[filepath.Base(path)]
 	cut := slices.Clone(killed)
-	copy(cut[slots[0]:], old[:slotSize])
-	copy(cut[slots[1]:], old[slotSize:])
+	copy(cut[watermarkOffsets[0]:], old[:watermarkSize])
+	copy(cut[watermarkOffsets[1]:], old[watermarkSize:])
 	if _, err := reopen(dir, nil, o); err != nil { // settles and seals
 		t.Fatal(err)
 	}
@@ -347,12 +347,12 @@ func TestTruncation(t *testing.T) {
 	} {
 		torn, refused := 0, 0
 		for size := range len(state.data) + 1 {
-			if state.name != "closed" && size < dirBlock && size%97 != 0 {
+			if state.name != "closed" && size < dirBlockSize && size%97 != 0 {
 				continue // there is no difference between the states there
 			}
 			restoreFiles(t, dir, map[string][]byte{filepath.Base(path): state.data[:size]})
 			got, err := reopen(dir, nil, o)
-			content := int64(size) - dirBlock
+			content := int64(size) - dirBlockSize
 			if content < state.durable {
 				refused++
 				if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "segment 00000001, offset ") {
@@ -377,33 +377,33 @@ func TestTruncation(t *testing.T) {
 // watermark, whoever states that: the store, or a later record.
 func TestLostSectors(t *testing.T) {
 	dir := scratch(t)
-	l := openLog(t, dir, nil, options{})
-	name := segmentName(1) + suffix
-	durable := []int64{segmentHeader} // after each append
+	l := mustOpenLog(t, dir, nil, logOptions{})
+	name := segmentName(1) + segmentSuffix
+	durable := []int64{segmentHeaderSize} // after each append
 	files := []map[string][]byte{}
 	for range 6 {
 		if _, err := l.append(1, nil, make([]byte, 1500)); err != nil {
 			t.Fatal(err)
 		}
-		durable = append(durable, l.end)
+		durable = append(durable, l.durableEnd)
 		files = append(files, snapshotFiles(t, dir))
 	}
 	last := files[len(files)-1][name]
 	for _, old := range durable {
-		for at := int64(dirBlock); at < int64(len(last)); at += 512 {
+		for at := int64(dirBlockSize); at < int64(len(last)); at += 512 {
 			data := slices.Clone(last)
-			for _, slot := range slots {
-				copy(data[slot:], slotOf(segmentName(1), old))
+			for _, slot := range watermarkOffsets {
+				copy(data[slot:], encodeWatermark(segmentName(1), old))
 			}
-			clear(data[max(at, dirBlock+segmentHeader):min(at+512, int64(len(data)))])
+			clear(data[max(at, dirBlockSize+segmentHeaderSize):min(at+512, int64(len(data)))])
 			restoreFiles(t, dir, map[string][]byte{name: data})
-			got, err := reopen(dir, nil, options{})
+			got, err := reopen(dir, nil, logOptions{})
 			// The last record says that all before it was durable, and it says so
 			// as long as its own header is there.
-			content := at - dirBlock
+			content := at - dirBlockSize
 			header := durable[len(durable)-2]
-			lost := content < header+frameHeader && header < content+512
-			switch first := max(content, segmentHeader); {
+			lost := content < header+frameHeaderSize && header < content+512
+			switch first := max(content, segmentHeaderSize); {
 			case first < old || first < header && !lost:
 				if !errors.Is(err, ErrCorrupt) {
 					t.Errorf("%d stated, sector at %d lost: reopen = %d records, %v; want %v", old, content, len(got), err, ErrCorrupt)
@@ -426,53 +426,53 @@ func TestLostSectors(t *testing.T) {
 // it, it is only that no part of it is missing which tells damage from a crash.
 func TestFlipInLast(t *testing.T) {
 	dir := scratch(t)
-	l := openLog(t, dir, nil, options{})
-	name := segmentName(1) + suffix
+	l := mustOpenLog(t, dir, nil, logOptions{})
+	name := segmentName(1) + segmentSuffix
 	var from int64
 	for i, size := range []int{100, 0, 50} {
-		from = l.end
+		from = l.durableEnd
 		l.write(1, []byte("lazy"), make([]byte, size))
 		if _, err := l.append(1, []byte("a head"), make([]byte, size+i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	data := snapshotFiles(t, dir)[name]
-	for _, slot := range slots {
-		copy(data[slot:], slotOf(segmentName(1), segmentHeader))
+	for _, slot := range watermarkOffsets {
+		copy(data[slot:], encodeWatermark(segmentName(1), segmentHeaderSize))
 	}
-	for at := dirBlock + from; at < int64(len(data)); at++ {
+	for at := dirBlockSize + from; at < int64(len(data)); at++ {
 		for bit := range 8 {
 			data[at] ^= 1 << bit
 			restoreFiles(t, dir, map[string][]byte{name: data})
-			if got, err := reopen(dir, nil, options{}); !errors.Is(err, ErrCorrupt) {
-				t.Errorf("bit %d of %d flipped: reopen = %d records, %v; want %v", bit, at-dirBlock, len(got), err, ErrCorrupt)
+			if got, err := reopen(dir, nil, logOptions{}); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("bit %d of %d flipped: reopen = %d records, %v; want %v", bit, at-dirBlockSize, len(got), err, ErrCorrupt)
 			}
 			data[at] ^= 1 << bit
 		}
 	}
 }
 
-// TestSettleWritesAgain: what a process left behind that could not sync it may be
+// TestRecoverRewrites: what a process left behind that could not sync it may be
 // in memory only, in pages that the kernel believes to be on the disk.
-func TestSettleWritesAgain(t *testing.T) {
+func TestRecoverRewrites(t *testing.T) {
 	dir := scratch(t)
 	fail := false
-	l := openLog(t, dir, func(op, _ string, do func() error) error {
+	l := mustOpenLog(t, dir, func(op, _ string, do func() error) error {
 		if fail && op == "sync" {
 			return syscall.EIO
 		}
 		return do()
-	}, options{})
+	}, logOptions{})
 	if _, err := l.append(1, []byte("durable"), nil); err != nil {
 		t.Fatal(err)
 	}
-	from := l.end
+	durableEnd := l.durableEnd
 	fail = true
 	if _, err := l.append(1, []byte("written, not synced"), nil); !errors.Is(err, ErrBroken) {
 		t.Fatalf("append = %v, want %v", err, ErrBroken)
 	}
 	// Whether the pages are written again shows when the file lacks them.
-	path := filepath.Join(dir, segmentName(1)+suffix)
+	path := filepath.Join(dir, segmentName(1)+segmentSuffix)
 	var ops []string
 	got, err := reopen(dir, func(op, p string, do func() error) error {
 		if op != "list" && op != "open" && op != "read" {
@@ -483,11 +483,11 @@ func TestSettleWritesAgain(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			f.WriteAt(make([]byte, l.tail-from), dirBlock+from)
+			f.WriteAt(make([]byte, l.offset-durableEnd), dirBlockSize+durableEnd)
 			f.Close()
 		}
 		return do()
-	}, options{})
+	}, logOptions{})
 	if want := []string{"write", "sync", "syncdir", "truncate", "write", "write", "sync", "close"}; err != nil || len(got) != 2 || !slices.Equal(ops, want) {
 		t.Errorf("reopen = %d records, %v, and did %q; want 2 and %q", len(got), err, ops, want)
 	}
@@ -501,7 +501,7 @@ func TestFlips(t *testing.T) {
 		flips = 20000
 	}
 	dir := scratch(t)
-	o := options{segmentSize: 6 << 10}
+	o := logOptions{segmentSize: 6 << 10}
 	rng := rand.New(rand.NewPCG(5, 6))
 	type count struct{ flips, below, found, harmless int }
 	counts := map[string]*count{}
@@ -516,22 +516,22 @@ func TestFlips(t *testing.T) {
 		}
 		os.RemoveAll(dir)
 		os.Mkdir(dir, 0o700)
-		w := newWorld(dir, rng)
-		w.hook.zeros = rng.IntN(3) == 0
+		w := newCrashSim(dir, rng)
+		w.disk.noAllocate = rng.IntN(3) == 0
 		w.o = o
-		w.live(t, 4+rng.IntN(12), 0)
-		acked := w.segments() // up to where each segment was acknowledged
+		w.runWriters(t, 4+rng.IntN(12), 0)
+		acked := w.durableEnds() // up to where each segment was acknowledged
 		switch state {
 		case "closed":
 			if err := w.log.close(); err != nil {
 				t.Fatal(err)
 			}
-			acked = w.segments()
+			acked = w.durableEnds()
 		case "killed":
-			w.unsynced(rng)
+			w.leaveUnsynced(rng)
 		case "power cut":
-			w.unsynced(rng)
-			w.hook.powerCut(t, dir)
+			w.leaveUnsynced(rng)
+			w.disk.powerCut(t, dir)
 		}
 		w.dir.Close()
 		files := snapshotFiles(t, dir)
@@ -551,8 +551,8 @@ func TestFlips(t *testing.T) {
 				continue
 			}
 			at := rng.IntN(len(files[name]))
-			if rng.IntN(20) != 0 && len(files[name]) > dirBlock {
-				at = dirBlock + rng.IntN(len(files[name])-dirBlock) // most of them behind the block
+			if rng.IntN(20) != 0 && len(files[name]) > dirBlockSize {
+				at = dirBlockSize + rng.IntN(len(files[name])-dirBlockSize) // most of them behind the block
 			}
 			data := slices.Clone(files[name])
 			data[at] ^= 1 << rng.IntN(8)
@@ -562,8 +562,8 @@ func TestFlips(t *testing.T) {
 			if err != nil && !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("%s, flip at %d of %s: reopen = %v", state, at, name, err)
 			}
-			content := int64(at) - dirBlock
-			below := content >= 0 && content < acked[strings.TrimSuffix(name, suffix)]
+			content := int64(at) - dirBlockSize
+			below := content >= 0 && content < acked[strings.TrimSuffix(name, segmentSuffix)]
 			if below {
 				c.below++
 			}
@@ -571,11 +571,11 @@ func TestFlips(t *testing.T) {
 			case err != nil:
 				c.found++
 			case below:
-				t.Errorf("%s, flip at %d of %s, acknowledged up to %d: not found", state, content, name, acked[strings.TrimSuffix(name, suffix)])
-			case len(got) <= len(want) && slices.Equal(got, want[:len(got)]) && w.holds(got) == nil:
+				t.Errorf("%s, flip at %d of %s, acknowledged up to %d: not found", state, content, name, acked[strings.TrimSuffix(name, segmentSuffix)])
+			case len(got) <= len(want) && slices.Equal(got, want[:len(got)]) && w.checkRecords(got) == nil:
 				c.harmless++
 			default:
-				t.Errorf("%s, flip at %d of %s: other records: %v", state, at, name, w.holds(got))
+				t.Errorf("%s, flip at %d of %s: other records: %v", state, at, name, w.checkRecords(got))
 			}
 		}
 	}
@@ -589,24 +589,24 @@ func TestFlips(t *testing.T) {
 // given out, wherever the bit flipped.
 func TestReadDamaged(t *testing.T) {
 	dir := scratch(t)
-	l := openLog(t, dir, nil, options{})
+	l := mustOpenLog(t, dir, nil, logOptions{})
 	p, err := l.append(1, []byte("head"), []byte("an answer that was paid for"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, segmentName(1)+suffix)
+	path := filepath.Join(dir, segmentName(1)+segmentSuffix)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := frameHeader + int64(len("head")+len("an answer that was paid for")) // what fills up to a multiple of eight is not read
-	for at := dirBlock + p.offset; at < dirBlock+p.offset+whole; at++ {
+	size := frameHeaderSize + int64(len("head")+len("an answer that was paid for")) // what fills up to a multiple of eight is not read
+	for at := dirBlockSize + p.offset; at < dirBlockSize+p.offset+size; at++ {
 		data[at] ^= 1
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if rec, err := l.read(t.Context(), p); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("byte %d flipped: read = %q %q, %v, want %v", at-dirBlock-p.offset, rec.head, rec.body, err, ErrCorrupt)
+			t.Errorf("byte %d flipped: read = %q %q, %v, want %v", at-dirBlockSize-p.offset, rec.head, rec.body, err, ErrCorrupt)
 		}
 		data[at] ^= 1
 	}
@@ -662,7 +662,7 @@ func shortWrite(op, path string, do func() error) error {
 			to--
 		}
 		half := from + (to-from)/2
-		if half > dirBlock {
+		if half > dirBlockSize {
 			half &^= 7 // in room made of zeros: see doc.go
 		}
 		copy(after[half:], before[half:])
@@ -694,14 +694,14 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 	var acked []string
 	// One life writes and is killed, a second one opens that and goes on. What a
 	// failure allows is checked within.
-	o := options{segmentSize: 600}
+	o := logOptions{segmentSize: 600}
 	life := func(who string) {
 		d, err := OpenDir(filepath.Join(dir, "j"), hook)
 		if err != nil {
 			return
 		}
 		defer d.Close()
-		l, err := open(t.Context(), d, o)
+		l, err := openLog(t.Context(), d, o)
 		if err != nil {
 			if errors.Is(err, ErrCorrupt) {
 				t.Fatalf("operation %d, %s: open = %v", n, failed, err)
@@ -720,7 +720,7 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 				t.Fatalf("operation %d, %s: %s after %v = %v", n, failed, call, broken, err)
 			case errors.Is(err, ErrBroken):
 				broken = err
-			case err != nil && !errors.Is(err, errNoRoom):
+			case err != nil && !errors.Is(err, errNoSpace):
 				t.Fatalf("operation %d, %s: %s = %v", n, failed, call, err)
 			}
 			return err == nil
@@ -758,7 +758,7 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 		n = 0 // everything must be there
 	}
 	want := acked
-	for again := range 2 {
+	for round := range 2 {
 		got, err := reopen(filepath.Join(dir, "j"), nil, o)
 		if err != nil {
 			t.Fatalf("operation %d, %s: reopen = %v", n, failed, err)
@@ -774,10 +774,10 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 			}
 		}
 		if at < len(want) {
-			t.Fatalf("operation %d, %s, opened %d times: %q is missing in %q", n, failed, again+1, want[at], heads)
+			t.Fatalf("operation %d, %s, opened %d times: %q is missing in %q", n, failed, round+1, want[at], heads)
 		}
-		if again == 0 {
-			l := openLog(t, filepath.Join(dir, "j"), nil, o)
+		if round == 0 {
+			l := mustOpenLog(t, filepath.Join(dir, "j"), nil, o)
 			if _, err := l.append(1, []byte("after"), nil); err != nil {
 				t.Fatalf("operation %d, %s: append after reopening = %v", n, failed, err)
 			}
@@ -794,7 +794,7 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 func TestGroupBreaks(t *testing.T) {
 	var syncs atomic.Int32
 	release := make(chan struct{})
-	l := openLog(t, scratch(t), func(op, _ string, do func() error) error {
+	l := mustOpenLog(t, scratch(t), func(op, _ string, do func() error) error {
 		if op == "sync" {
 			switch syncs.Add(1) {
 			case 2: // the first append; the others gather behind it
@@ -804,7 +804,7 @@ func TestGroupBreaks(t *testing.T) {
 			}
 		}
 		return do()
-	}, options{})
+	}, logOptions{})
 	errs := make(chan error)
 	go func() {
 		_, err := l.append(0, []byte("first"), nil)
@@ -821,7 +821,7 @@ func TestGroupBreaks(t *testing.T) {
 	}
 	for {
 		l.mu.Lock()
-		waiting := len(l.group)
+		waiting := len(l.pending)
 		l.mu.Unlock()
 		if waiting == int(frameSize(4, 0))*8 {
 			break
@@ -849,8 +849,8 @@ func TestConcurrency(t *testing.T) {
 	const writers, each = 64, 40
 	dir := scratch(t)
 	var syncs atomic.Int32
-	o := options{segmentSize: 64 << 10}
-	l := openLog(t, dir, func(op, _ string, do func() error) error {
+	o := logOptions{segmentSize: 64 << 10}
+	l := mustOpenLog(t, dir, func(op, _ string, do func() error) error {
 		if op == "sync" {
 			syncs.Add(1)
 		}
@@ -954,8 +954,8 @@ func TestReservation(t *testing.T) {
 				}
 				return do()
 			}
-			o := options{segmentSize: 4 << 10}
-			l := openLog(t, dir, hook, o)
+			o := logOptions{segmentSize: 4 << 10}
+			l := mustOpenLog(t, dir, hook, o)
 			first, err := l.reserve(10, 10*2000)
 			if err != nil {
 				t.Fatal(err)
@@ -975,8 +975,8 @@ func TestReservation(t *testing.T) {
 				t.Fatal(err)
 			}
 			full = true
-			if _, err := l.append(2, nil, make([]byte, 1000)); !errors.Is(err, errNoRoom) {
-				t.Errorf("append on a full disk into room that is reserved = %v, want %v", err, errNoRoom)
+			if _, err := l.append(2, nil, make([]byte, 1000)); !errors.Is(err, errNoSpace) {
+				t.Errorf("append on a full disk into room that is reserved = %v, want %v", err, errNoSpace)
 			}
 			after = nil
 			for range 10 {
@@ -997,14 +997,14 @@ func TestReservation(t *testing.T) {
 					t.Errorf("an append within a reservation does %q", op)
 				}
 			}
-			if _, err := first.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoRoom) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), " KiB: ") {
+			if _, err := first.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoSpace) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), " KiB: ") {
 				t.Errorf("append beyond the reservation = %v, want %v", err, syscall.ENOSPC)
 			}
-			if _, err := l.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoRoom) {
-				t.Errorf("append on a full disk = %v, want %v", err, errNoRoom)
+			if _, err := l.append(2, nil, make([]byte, 20000)); !errors.Is(err, errNoSpace) {
+				t.Errorf("append on a full disk = %v, want %v", err, errNoSpace)
 			}
-			if _, err := l.reserve(1, 20000); !errors.Is(err, errNoRoom) {
-				t.Errorf("reserve on a full disk = %v, want %v", err, errNoRoom)
+			if _, err := l.reserve(1, 20000); !errors.Is(err, errNoSpace) {
+				t.Errorf("reserve on a full disk = %v, want %v", err, errNoSpace)
 			}
 			full = false
 			if _, err := l.append(4, nil, nil); err != nil {

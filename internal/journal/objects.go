@@ -57,40 +57,40 @@ type ObjectsOptions struct {
 //	16  u64  offset in the segment
 //	24  u64  a random number, 0 in a whole
 type Objects struct {
-	bucket Bucket
-	prefix string // empty, or with a slash at its end
-	o      ObjectsOptions
+	bucket  Bucket
+	prefix  string // empty, or with a slash at its end
+	options ObjectsOptions
 
-	fetching sync.Mutex // whoever reads from the bucket reads alone, many objects at once
+	fetchMu sync.Mutex // whoever reads from the bucket reads alone, many objects at once
 
-	mu       sync.Mutex
-	known    []string // segments, in order, as last listed
-	sizes    map[string]int64
-	contents map[string]*content
-	uses     int64
-	active   *objectSegment // nil: none is being written
-	written  bool           // something was: the bucket is there, and we may
-	ours     bool           // this process has taken the journal over
+	mu          sync.Mutex
+	listedNames []string // segments, in order, as last listed
+	packedSizes map[string]int64
+	cache       map[string]*cachedSegment
+	useCount    int64
+	active      *objectSegment // nil: none is being written
+	hasWritten  bool           // something was: the bucket is there, and we may
+	fenced      bool           // this process has taken the journal over
 }
 
-// content is what is known of a segment.
-type content struct {
-	data   []byte // never changed, only appended to
-	sealed bool   // there will be no more
-	whole  bool   // the bucket has it in one object, too
-	own    bool   // this process appends to it
-	used   int64  // when, for the least recently used
+// cachedSegment is what is known of a segment.
+type cachedSegment struct {
+	data    []byte // never changed, only appended to
+	sealed  bool   // there will be no more
+	packed  bool   // the bucket has it in one object, too
+	writing bool   // this process appends to it
+	lastUse int64  // when, for the least recently used
 }
 
 const (
-	objectMagic  = "siglkobj"
-	objectHeader = 32
-	objectPart   = 1
-	objectSeal   = 2
-	objectWhole  = 3
+	objectMagic      = "siglkobj"
+	objectHeaderSize = 32
+	objectPart       = 1
+	objectSeal       = 2
+	objectPacked     = 3
 
-	fetchWidth = 32 // requests at once
-	aheadWidth = 16 // segments read in one go
+	maxConcurrentFetches = 32 // requests at once
+	readAheadSegments    = 16 // segments read in one go
 )
 
 // NewObjects keeps a journal in a bucket, below a prefix. It asks the bucket
@@ -105,14 +105,14 @@ func NewObjects(b Bucket, prefix string, o ObjectsOptions) *Objects {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		prefix += "/"
 	}
-	return &Objects{bucket: b, prefix: prefix, o: o, contents: map[string]*content{}}
+	return &Objects{bucket: b, prefix: prefix, options: o, cache: map[string]*cachedSegment{}}
 }
 
 // Close lets go of what was kept in memory.
 func (o *Objects) Close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	clear(o.contents)
+	clear(o.cache)
 	return nil
 }
 
@@ -123,32 +123,32 @@ func (o *Objects) partName(segment string, off int64) string {
 	return fmt.Sprintf("%sparts/%s/%016x", o.prefix, segment, off)
 }
 
-func (o *Objects) wholeName(segment string) string { return o.prefix + "whole/" + segment }
+func (o *Objects) packedName(segment string) string { return o.prefix + "whole/" + segment }
 
 // encodeObject is an object's bytes. nonce makes them this writer's own.
-func encodeObject(what byte, segment string, off int64, nonce uint64, p []byte) []byte {
-	b := make([]byte, 12, objectHeader+len(p))
+func encodeObject(kind byte, segment string, off int64, nonce uint64, p []byte) []byte {
+	b := make([]byte, 12, objectHeaderSize+len(p))
 	copy(b, objectMagic)
-	b = append(b, what, 0, 0, 0)
+	b = append(b, kind, 0, 0, 0)
 	b = binary.LittleEndian.AppendUint64(b, uint64(off))
 	b = binary.LittleEndian.AppendUint64(b, nonce)
 	b = append(b, p...)
-	binary.LittleEndian.PutUint32(b[8:], objectSum(segment, b))
+	binary.LittleEndian.PutUint32(b[8:], objectChecksum(segment, b))
 	return b
 }
 
-func objectSum(segment string, b []byte) uint32 {
+func objectChecksum(segment string, b []byte) uint32 {
 	return checksum(append(binary.LittleEndian.AppendUint32([]byte(segment), checksum(b[12:])), b[:8]...))
 }
 
 // decodeObject gives what an object holds; false when it is damaged or belongs
 // elsewhere.
-func decodeObject(b []byte, segment string, off int64) (what byte, p []byte, ok bool) {
-	if len(b) < objectHeader || string(b[:8]) != objectMagic || binary.LittleEndian.Uint32(b[8:]) != objectSum(segment, b) ||
+func decodeObject(b []byte, segment string, off int64) (kind byte, p []byte, ok bool) {
+	if len(b) < objectHeaderSize || string(b[:8]) != objectMagic || binary.LittleEndian.Uint32(b[8:]) != objectChecksum(segment, b) ||
 		b[13]|b[14]|b[15] != 0 || binary.LittleEndian.Uint64(b[16:]) != uint64(off) {
 		return 0, nil, false
 	}
-	return b[12], b[objectHeader:], true
+	return b[12], b[objectHeaderSize:], true
 }
 
 // Segments lists first parts, and asks for those that the listing may lack.
@@ -177,16 +177,16 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 		found[name] = true
 	}
 	sizes := map[string]int64{}
-	for object, err := range o.bucket.List(ctx, o.wholeName("")) {
+	for object, err := range o.bucket.List(ctx, o.packedName("")) {
 		if err != nil {
 			return nil, err
 		}
-		sizes[strings.TrimPrefix(object.Name, o.wholeName(""))] = object.Size
+		sizes[strings.TrimPrefix(object.Name, o.packedName(""))] = object.Size
 	}
 	names := slices.Sorted(maps.Keys(found))
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.known, o.sizes = names, sizes
+	o.listedNames, o.packedSizes = names, sizes
 	return slices.Clone(names), nil
 }
 
@@ -194,30 +194,30 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 // always is, and puts the first part of another one.
 func (o *Objects) Create(ctx context.Context, name string, head []byte, _ int64) (Segment, error) {
 	o.mu.Lock()
-	before := o.active
+	previous := o.active
 	o.mu.Unlock()
-	if before != nil {
-		if err := before.end(ctx); err != nil {
+	if previous != nil {
+		if err := previous.putSeal(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if err := o.put(ctx, o.partName(name, 0), encodeObject(objectPart, name, 0, randomID(), head)); err != nil {
+	if err := o.putWithRetry(ctx, o.partName(name, 0), encodeObject(objectPart, name, 0, randomID(), head)); err != nil {
 		return nil, err
 	}
-	s := &objectSegment{store: o, name: name, content: &content{data: bytes.Clone(head), own: true}}
+	s := &objectSegment{store: o, name: name, cachedSegment: &cachedSegment{data: bytes.Clone(head), writing: true}}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.active, o.contents[name], o.ours = s, s.content, true
+	o.active, o.cache[name], o.fenced = s, s.cachedSegment, true
 	return s, nil
 }
 
-// put writes an object under a name that must be free, and goes on trying for a
+// putWithRetry writes an object under a name that must be free, and goes on trying for a
 // while: what it is about is paid for. ErrFenced when another one is there.
-func (o *Objects) put(ctx context.Context, name string, data []byte) error {
-	begun := time.Now()
+func (o *Objects) putWithRetry(ctx context.Context, name string, data []byte) error {
+	started := time.Now()
 	for wait := time.Second; ; wait = min(2*wait, 16*time.Second) {
 		err := o.putOnce(ctx, name, data)
-		if err == nil || errors.Is(err, ErrFenced) || time.Since(begun)+wait > o.o.Patience || o.hopeless(err) {
+		if err == nil || errors.Is(err, ErrFenced) || time.Since(started)+wait > o.options.Patience || o.isPermanent(err) {
 			return err
 		}
 		select {
@@ -228,12 +228,12 @@ func (o *Objects) put(ctx context.Context, name string, data []byte) error {
 	}
 }
 
-// hopeless reports whether a first write was refused in a way that time does not
+// isPermanent reports whether a first write was refused in a way that time does not
 // heal. Later on, the same may be a token that somebody renews.
-func (o *Objects) hopeless(err error) bool {
+func (o *Objects) isPermanent(err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return !o.written && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
+	return !o.hasWritten && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
 }
 
 // putOnce believes no refusal: if what is there is what was given, an earlier
@@ -245,17 +245,17 @@ func (o *Objects) putOnce(ctx context.Context, name string, data []byte) error {
 	if err == nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.written = true
+		o.hasWritten = true
 		return nil
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	there, _, readErr := o.bucket.Get(ctx, name)
+	existing, _, readErr := o.bucket.Get(ctx, name)
 	switch {
 	case readErr != nil: // so nobody knows; and its words must not be taken for an answer
 		return fmt.Errorf("%s may have been written: it was refused, and reading it back brought: %v", name, readErr) //nolint:errorlint // see above
-	case !bytes.Equal(there, data):
+	case !bytes.Equal(existing, data):
 		return fmt.Errorf("%w: %w", ErrFenced, err)
 	}
 	return nil
@@ -265,13 +265,13 @@ func (o *Objects) putOnce(ctx context.Context, name string, data []byte) error {
 type objectSegment struct {
 	store *Objects
 	name  string
-	*content
+	*cachedSegment
 }
 
 func (s *objectSegment) Append(p []byte) error {
 	off := int64(len(s.data)) // only this goroutine changes it
 	// What is paid for does not depend on who waits for it.
-	err := s.store.put(context.Background(), s.store.partName(s.name, off), encodeObject(objectPart, s.name, off, randomID(), p))
+	err := s.store.putWithRetry(context.Background(), s.store.partName(s.name, off), encodeObject(objectPart, s.name, off, randomID(), p))
 	if err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
 	}
@@ -281,17 +281,17 @@ func (s *objectSegment) Append(p []byte) error {
 	return nil
 }
 
-// Room has nothing to do: see the package comment.
-func (s *objectSegment) Room(int64) error { return nil }
+// Allocate has nothing to do: see the package comment.
+func (s *objectSegment) Allocate(int64) error { return nil }
 
-// end puts the seal behind the last part. It must be this process's own seal:
+// putSeal puts the seal behind the last part. It must be this process's own seal:
 // another one says that somebody has taken over.
-func (s *objectSegment) end(ctx context.Context) error {
+func (s *objectSegment) putSeal(ctx context.Context) error {
 	if s.sealed {
 		return nil
 	}
 	off := int64(len(s.data))
-	if err := s.store.put(ctx, s.store.partName(s.name, off), encodeObject(objectSeal, s.name, off, randomID(), nil)); err != nil {
+	if err := s.store.putWithRetry(ctx, s.store.partName(s.name, off), encodeObject(objectSeal, s.name, off, randomID(), nil)); err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
 	}
 	s.store.mu.Lock()
@@ -306,14 +306,14 @@ func (s *objectSegment) end(ctx context.Context) error {
 func (s *objectSegment) Seal() error {
 	// Nobody may cancel this: what was acknowledged lies before the seal.
 	ctx := context.Background()
-	if err := s.end(ctx); err != nil {
+	if err := s.putSeal(ctx); err != nil {
 		return err
 	}
 	s.store.mu.Lock()
 	last := s.store.active == s
 	s.store.mu.Unlock()
 	if last {
-		s.store.gather(ctx)
+		s.store.compactSealed(ctx)
 	}
 	return nil
 }
@@ -323,36 +323,36 @@ func (s *objectSegment) Close() error {
 	o := s.store
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.uses++
-	s.own, s.used = false, o.uses
+	o.useCount++
+	s.writing, s.lastUse = false, o.useCount
 	if o.active == s {
 		o.active = nil
 	}
-	o.forget()
+	o.evictCache()
 	return nil
 }
 
-// gather writes sealed segments that were read or written in parts once more as
+// compactSealed writes sealed segments that were read or written in parts once more as
 // wholes. Failing at that costs time and nothing else: whoever opens the journal
 // next tries again.
-func (o *Objects) gather(ctx context.Context) {
+func (o *Objects) compactSealed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	o.mu.Lock()
-	loose := map[string]*content{}
-	for name, c := range o.contents {
-		if c.sealed && !c.whole {
-			loose[name] = c
+	unpacked := map[string]*cachedSegment{}
+	for name, c := range o.cache {
+		if c.sealed && !c.packed {
+			unpacked[name] = c
 		}
 	}
 	o.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(loose)) {
-		c := loose[name]
-		if o.putOnce(ctx, o.wholeName(name), encodeObject(objectWhole, name, 0, 0, c.data)) != nil {
+	for _, name := range slices.Sorted(maps.Keys(unpacked)) {
+		c := unpacked[name]
+		if o.putOnce(ctx, o.packedName(name), encodeObject(objectPacked, name, 0, 0, c.data)) != nil {
 			return
 		}
 		o.mu.Lock()
-		c.whole = true
+		c.packed = true
 		o.mu.Unlock()
 	}
 }
@@ -360,98 +360,98 @@ func (o *Objects) gather(ctx context.Context) {
 // Open gives what is there of a segment. One that is sealed, or that this process
 // writes, is read from the bucket once and then kept for a while.
 func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
-	if r := o.kept(name); r != nil {
+	if r := o.cachedReader(name); r != nil {
 		return r, nil
 	}
-	o.fetching.Lock()
-	defer o.fetching.Unlock()
-	if r := o.kept(name); r != nil {
+	o.fetchMu.Lock()
+	defer o.fetchMu.Unlock()
+	if r := o.cachedReader(name); r != nil {
 		return r, nil
 	}
 	o.mu.Lock()
-	c := o.contents[name]
+	c := o.cache[name]
 	o.mu.Unlock()
 	if c == nil {
-		if err := o.fetchWholes(ctx, name); err != nil {
+		if err := o.fetchPacked(ctx, name); err != nil {
 			return nil, err
 		}
-		if r := o.kept(name); r != nil {
+		if r := o.cachedReader(name); r != nil {
 			return r, nil
 		}
-		parts, err := o.listed(ctx, name)
+		parts, err := o.fetchListedParts(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		c = &content{}
-		r, err := o.readOn(ctx, name, c, parts)
+		c = &cachedSegment{}
+		r, err := o.readParts(ctx, name, c, parts)
 		o.mu.Lock()
-		ours := o.ours
+		fenced := o.fenced
 		o.mu.Unlock()
-		if err == nil && ours {
-			o.gather(ctx)
+		if err == nil && fenced {
+			o.compactSealed(ctx)
 		}
 		return r, err
 	}
-	return o.readOn(ctx, name, c, nil)
+	return o.readParts(ctx, name, c, nil)
 }
 
-// kept is a reader of a segment of which everything is known; nil when not.
-func (o *Objects) kept(name string) Reader {
+// cachedReader is a reader of a segment of which everything is known; nil when not.
+func (o *Objects) cachedReader(name string) Reader {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	c := o.contents[name]
-	if c == nil || !c.sealed && !c.own {
+	c := o.cache[name]
+	if c == nil || !c.sealed && !c.writing {
 		return nil
 	}
-	return o.reader(name, c)
+	return o.newReader(name, c)
 }
 
-func (o *Objects) reader(name string, c *content) Reader {
-	o.uses++
-	c.used = o.uses
+func (o *Objects) newReader(name string, c *cachedSegment) Reader {
+	o.useCount++
+	c.lastUse = o.useCount
 	return &objectReader{Reader: bytes.NewReader(c.data[:len(c.data):len(c.data)]), store: o, name: name}
 }
 
-// forget drops what was not used for longest, as long as there is too much. With
+// evictCache drops what was not used for longest, as long as there is too much. With
 // mu held.
-func (o *Objects) forget() {
+func (o *Objects) evictCache() {
 	for {
 		var sum int64
 		oldest := ""
-		for name, c := range o.contents {
-			if c.own || c.used == o.uses {
+		for name, c := range o.cache {
+			if c.writing || c.lastUse == o.useCount {
 				continue // the one used last is being read
 			}
 			sum += int64(len(c.data))
-			if oldest == "" || c.used < o.contents[oldest].used {
+			if oldest == "" || c.lastUse < o.cache[oldest].lastUse {
 				oldest = name
 			}
 		}
-		if sum <= o.o.Memory {
+		if sum <= o.options.Memory {
 			return
 		}
-		delete(o.contents, oldest)
+		delete(o.cache, oldest)
 	}
 }
 
-// fetchWholes reads a segment's whole, if there is one, and together with it
+// fetchPacked reads a segment's whole, if there is one, and together with it
 // those of the segments behind it that will be asked for next: a journal of a
 // year has hundreds of small ones.
-func (o *Objects) fetchWholes(ctx context.Context, name string) error {
-	names := o.ahead(name)
-	found := make([]*content, len(names))
-	err := each(len(names), func(i int) error {
-		b, _, err := o.bucket.Get(ctx, o.wholeName(names[i]))
+func (o *Objects) fetchPacked(ctx context.Context, name string) error {
+	names := o.readAhead(name)
+	found := make([]*cachedSegment, len(names))
+	err := forEachConcurrently(len(names), func(i int) error {
+		b, _, err := o.bucket.Get(ctx, o.packedName(names[i]))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		what, data, ok := decodeObject(b, names[i], 0)
-		if !ok || what != objectWhole {
-			return corrupt(names[i], 0, "the object "+o.wholeName(names[i])+" is damaged; its parts are there besides")
+		kind, data, ok := decodeObject(b, names[i], 0)
+		if !ok || kind != objectPacked {
+			return corruptError(names[i], 0, "the object "+o.packedName(names[i])+" is damaged; its parts are there besides")
 		}
-		found[i] = &content{data: data, sealed: true, whole: true}
+		found[i] = &cachedSegment{data: data, sealed: true, packed: true}
 		return nil
 	})
 	if err != nil {
@@ -460,26 +460,26 @@ func (o *Objects) fetchWholes(ctx context.Context, name string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, c := range slices.Backward(found) { // so that the first one is the last one used
-		if c != nil && o.contents[names[i]] == nil {
-			o.uses++
-			c.used = o.uses
-			o.contents[names[i]] = c
-			o.forget()
+		if c != nil && o.cache[names[i]] == nil {
+			o.useCount++
+			c.lastUse = o.useCount
+			o.cache[names[i]] = c
+			o.evictCache()
 		}
 	}
 	return nil
 }
 
-// ahead is the segment and those behind it that are read in one go.
-func (o *Objects) ahead(name string) []string {
+// scanWindow is the segment and those behind it that are read in one go.
+func (o *Objects) readAhead(name string) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	names := []string{name}
-	at, _ := slices.BinarySearch(o.known, name)
+	at, _ := slices.BinarySearch(o.listedNames, name)
 	sum := int64(0)
-	for i := at + 1; i < len(o.known) && len(names) < aheadWidth; i++ {
-		next := o.known[i]
-		if sum += o.sizes[next]; sum > o.o.Memory/2 || o.contents[next] != nil || o.sizes[next] == 0 {
+	for i := at + 1; i < len(o.listedNames) && len(names) < readAheadSegments; i++ {
+		next := o.listedNames[i]
+		if sum += o.packedSizes[next]; sum > o.options.Memory/2 || o.cache[next] != nil || o.packedSizes[next] == 0 {
 			break
 		}
 		names = append(names, next)
@@ -487,8 +487,8 @@ func (o *Objects) ahead(name string) []string {
 	return names
 }
 
-// listed reads the parts that a listing shows, many at once.
-func (o *Objects) listed(ctx context.Context, name string) (map[int64][]byte, error) {
+// fetchListedParts reads the parts that a listing shows, many at once.
+func (o *Objects) fetchListedParts(ctx context.Context, name string) (map[int64][]byte, error) {
 	prefix := o.prefix + "parts/" + name + "/"
 	offsets := []int64{0}
 	for object, err := range o.bucket.List(ctx, prefix) {
@@ -501,7 +501,7 @@ func (o *Objects) listed(ctx context.Context, name string) (map[int64][]byte, er
 		}
 	}
 	got := make([][]byte, len(offsets))
-	err := each(len(offsets), func(i int) (err error) {
+	err := forEachConcurrently(len(offsets), func(i int) (err error) {
 		got[i], _, err = o.bucket.Get(ctx, o.partName(name, offsets[i]))
 		return err
 	})
@@ -515,9 +515,9 @@ func (o *Objects) listed(ctx context.Context, name string) (map[int64][]byte, er
 	return parts, nil
 }
 
-// readOn reads a segment from where it is known, from the parts that were
+// readParts reads a segment from where it is known, from the parts that were
 // fetched and then by asking for the next name, until there is a seal or nothing.
-func (o *Objects) readOn(ctx context.Context, name string, c *content, parts map[int64][]byte) (Reader, error) {
+func (o *Objects) readParts(ctx context.Context, name string, c *cachedSegment, parts map[int64][]byte) (Reader, error) {
 	size := 0
 	for _, b := range parts {
 		size += len(b)
@@ -535,36 +535,36 @@ func (o *Objects) readOn(ctx context.Context, name string, c *content, parts map
 			}
 		}
 		delete(parts, off)
-		what, p, ok := decodeObject(b, name, off)
+		kind, p, ok := decodeObject(b, name, off)
 		switch {
-		case ok && what == objectPart && len(p) > 0:
+		case ok && kind == objectPart && len(p) > 0:
 			data = append(data, p...)
-		case ok && what == objectSeal && off > 0:
+		case ok && kind == objectSeal && off > 0:
 			sealed = true
 		default:
-			return nil, corrupt(name, off, "the object "+o.partName(name, off)+" is damaged")
+			return nil, corruptError(name, off, "the object "+o.partName(name, off)+" is damaged")
 		}
 	}
 	for off := range parts {
-		return nil, corrupt(name, int64(len(data)), fmt.Sprintf("it ends here, and the object %s is there", o.partName(name, off)))
+		return nil, corruptError(name, int64(len(data)), fmt.Sprintf("it ends here, and the object %s is there", o.partName(name, off)))
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c.data, c.sealed = data, sealed
-	o.contents[name] = c
-	r := o.reader(name, c)
-	o.forget()
+	o.cache[name] = c
+	r := o.newReader(name, c)
+	o.evictCache()
 	return r, nil
 }
 
-// each calls do for 0 to n-1, some at a time, and returns when all calls have
+// forEachConcurrently calls do for 0 to n-1, some at a time, and returns when all calls have
 // ended. After an error it begins no more.
-func each(n int, do func(i int) error) error {
+func forEachConcurrently(n int, do func(i int) error) error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var failed error
 	next := 0
-	for range min(n, fetchWidth) {
+	for range min(n, maxConcurrentFetches) {
 		wg.Go(func() {
 			for {
 				mu.Lock()
@@ -599,36 +599,36 @@ func (r *objectReader) Close() error { return nil }
 // Durable is the size: an object is there wholly or not at all.
 func (r *objectReader) Durable() (int64, error) { return r.Size(), nil }
 
-// Settle puts the seal that shuts out whoever wrote the segment. Where another
+// Recover puts the seal that shuts out whoever wrote the segment. Where another
 // append was quicker it reads on, and then says so, since somebody must look at
 // what came to it.
-func (r *objectReader) Settle(_, end int64) error {
+func (r *objectReader) Recover(_, end int64) error {
 	// Half of a takeover would be worse than a slow one, so nobody cancels it.
 	ctx := context.Background()
 	o := r.store
-	o.fetching.Lock()
-	defer o.fetching.Unlock()
+	o.fetchMu.Lock()
+	defer o.fetchMu.Unlock()
 	o.mu.Lock()
-	o.ours = true
-	c := o.contents[r.name]
+	o.fenced = true
+	c := o.cache[r.name]
 	if c == nil { // it was forgotten meanwhile
 		data := make([]byte, r.Size())
 		_, _ = r.ReadAt(data, 0) // from memory
-		c = &content{data: data}
+		c = &cachedSegment{data: data}
 	}
 	o.mu.Unlock()
 	for !c.sealed {
 		off := int64(len(c.data))
-		err := o.put(ctx, o.partName(r.name, off), encodeObject(objectSeal, r.name, off, randomID(), nil))
+		err := o.putWithRetry(ctx, o.partName(r.name, off), encodeObject(objectSeal, r.name, off, randomID(), nil))
 		switch {
 		case err == nil:
 			o.mu.Lock()
-			c.sealed, c.own = true, false
+			c.sealed, c.writing = true, false
 			o.mu.Unlock()
 		case !errors.Is(err, ErrFenced):
 			return err
 		default: // an append was quicker, or another one who takes over
-			if _, readErr := o.readOn(ctx, r.name, c, nil); readErr != nil {
+			if _, readErr := o.readParts(ctx, r.name, c, nil); readErr != nil {
 				return readErr
 			}
 			if int64(len(c.data)) == off && !c.sealed {
@@ -639,6 +639,6 @@ func (r *objectReader) Settle(_, end int64) error {
 	if int64(len(c.data)) != end {
 		return errGrown
 	}
-	o.gather(ctx)
+	o.compactSealed(ctx)
 	return nil
 }

@@ -20,17 +20,17 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 )
 
-// memory is a bucket in memory, behind a hook around every request: create, get,
+// memBucket is a bucket in memory, behind a hook around every request: create, get,
 // list, stat and swap. It may be used concurrently.
-type memory struct {
-	hook  Hook          // nil: none
-	naive bool          // refuses what was written before, also by the same request
-	clock time.Duration // how far the store's clock is off
-	late  int           // so many of the newest objects are not listed
+type memBucket struct {
+	hook           Hook          // nil: none
+	refusesRepeats bool          // refuses what was written before, also by the same request
+	clockSkew      time.Duration // how far the store's clock is off
+	unlisted       int           // so many of the newest objects are not listed
 
-	mu   sync.Mutex
-	kept map[string]object
-	n    int
+	mu      sync.Mutex
+	objects map[string]object
+	writes  int
 }
 
 type object struct {
@@ -42,31 +42,31 @@ type object struct {
 
 var errNet = errors.New("connection reset")
 
-func newMemory() *memory { return &memory{kept: map[string]object{}} }
+func newMemBucket() *memBucket { return &memBucket{objects: map[string]object{}} }
 
 // handle is the same bucket as another process sees it.
 type handle struct {
-	*memory
+	*memBucket
 	hook Hook
 }
 
-func (m *memory) Create(ctx context.Context, name string, data []byte) error {
+func (m *memBucket) Create(ctx context.Context, name string, data []byte) error {
 	return handle{m, m.hook}.Create(ctx, name, data)
 }
 
-func (m *memory) Get(ctx context.Context, name string) ([]byte, string, error) {
+func (m *memBucket) Get(ctx context.Context, name string) ([]byte, string, error) {
 	return handle{m, m.hook}.Get(ctx, name)
 }
 
-func (m *memory) Stat(ctx context.Context, name string) (bucket.Object, error) {
+func (m *memBucket) Stat(ctx context.Context, name string) (bucket.Object, error) {
 	return handle{m, m.hook}.Stat(ctx, name)
 }
 
-func (m *memory) Swap(ctx context.Context, name, etag string, data []byte) error {
+func (m *memBucket) Swap(ctx context.Context, name, etag string, data []byte) error {
 	return handle{m, m.hook}.Swap(ctx, name, etag, data)
 }
 
-func (m *memory) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
+func (m *memBucket) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
 	return handle{m, m.hook}.List(ctx, prefix)
 }
 
@@ -92,15 +92,15 @@ func (h handle) do(ctx context.Context, op, name string, f func() error) error {
 }
 
 // write is called with mu held.
-func (m *memory) write(name string, data []byte) {
-	m.n++
-	m.kept[name] = object{bytes.Clone(data), fmt.Sprintf("%x", checksum(data)), m.n, time.Now().Add(m.clock).Truncate(time.Second)}
+func (m *memBucket) write(name string, data []byte) {
+	m.writes++
+	m.objects[name] = object{bytes.Clone(data), fmt.Sprintf("%x", checksum(data)), m.writes, time.Now().Add(m.clockSkew).Truncate(time.Second)}
 }
 
 func (h handle) Create(ctx context.Context, name string, data []byte) error {
 	return h.do(ctx, "create", name, func() error {
-		if there, taken := h.kept[name]; taken {
-			if !h.naive && bytes.Equal(there.data, data) {
+		if there, taken := h.objects[name]; taken {
+			if !h.refusesRepeats && bytes.Equal(there.data, data) {
 				return nil
 			}
 			return fs.ErrExist
@@ -112,7 +112,7 @@ func (h handle) Create(ctx context.Context, name string, data []byte) error {
 
 func (h handle) Get(ctx context.Context, name string) (data []byte, etag string, err error) {
 	err = h.do(ctx, "get", name, func() error {
-		o, ok := h.kept[name]
+		o, ok := h.objects[name]
 		if !ok {
 			return fs.ErrNotExist
 		}
@@ -124,7 +124,7 @@ func (h handle) Get(ctx context.Context, name string) (data []byte, etag string,
 
 func (h handle) Stat(ctx context.Context, name string) (out bucket.Object, err error) {
 	err = h.do(ctx, "stat", name, func() error {
-		o, ok := h.kept[name]
+		o, ok := h.objects[name]
 		if !ok {
 			return fs.ErrNotExist
 		}
@@ -136,11 +136,11 @@ func (h handle) Stat(ctx context.Context, name string) (out bucket.Object, err e
 
 func (h handle) Swap(ctx context.Context, name, etag string, data []byte) error {
 	return h.do(ctx, "swap", name, func() error {
-		if there := h.kept[name]; there.etag != etag {
-			if !h.naive && bytes.Equal(there.data, data) {
+		if there := h.objects[name]; there.etag != etag {
+			if !h.refusesRepeats && bytes.Equal(there.data, data) {
 				return nil
 			}
-			return bucket.ErrMoved
+			return bucket.ErrChanged
 		}
 		h.write(name, data)
 		return nil
@@ -152,8 +152,8 @@ func (h handle) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object
 		var found []bucket.Object
 		err := h.do(ctx, "list", prefix, func() error {
 			found = nil
-			for _, name := range slices.Sorted(maps.Keys(h.kept)) {
-				if o := h.kept[name]; strings.HasPrefix(name, prefix) && o.number <= h.n-h.late {
+			for _, name := range slices.Sorted(maps.Keys(h.objects)) {
+				if o := h.objects[name]; strings.HasPrefix(name, prefix) && o.number <= h.writes-h.unlisted {
 					found = append(found, bucket.Object{Name: name, Size: int64(len(o.data)), ETag: o.etag, Modified: o.modified})
 				}
 			}
@@ -172,29 +172,29 @@ func (h handle) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object
 }
 
 // snapshot is all objects, and restore puts them back.
-func (m *memory) snapshot() map[string]object { return maps.Clone(m.kept) }
+func (m *memBucket) snapshot() map[string]object { return maps.Clone(m.objects) }
 
-func (m *memory) restore(kept map[string]object) { m.kept = maps.Clone(kept) }
+func (m *memBucket) restore(kept map[string]object) { m.objects = maps.Clone(kept) }
 
-func (m *memory) names(part string) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.kept)), func(name string) bool { return !strings.Contains(name, part) })
+func (m *memBucket) names(part string) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.objects)), func(name string) bool { return !strings.Contains(name, part) })
 }
 
-// impatient is a store that a test can see fail.
-func impatient(b Bucket) *Objects { return NewObjects(b, "j", ObjectsOptions{Patience: -1}) }
+// noRetryObjects is a store that a test can see fail.
+func noRetryObjects(b Bucket) *Objects { return NewObjects(b, "j", ObjectsOptions{Patience: -1}) }
 
-func openObjects(t testing.TB, b Bucket, o options) *log {
+func openObjects(t testing.TB, b Bucket, o logOptions) *log {
 	t.Helper()
-	l, err := open(t.Context(), impatient(b), o)
+	l, err := openLog(t.Context(), noRetryObjects(b), o)
 	if err != nil {
 		t.Fatalf("open = %v", err)
 	}
 	return l
 }
 
-// reread opens what is in the bucket and reads all of it.
-func reread(b Bucket, o options) ([]entry, error) {
-	l, err := open(context.Background(), impatient(b), o)
+// readBucket opens what is in the bucket and reads all of it.
+func readBucket(b Bucket, o logOptions) ([]entry, error) {
+	l, err := openLog(context.Background(), noRetryObjects(b), o)
 	if err != nil {
 		return nil, err
 	}
@@ -212,15 +212,15 @@ func heads(entries []entry) (all []string) {
 func TestObjectsRoundTrip(t *testing.T) {
 	for _, late := range []int{0, 3, 1000} {
 		t.Run(fmt.Sprintf("%d not listed yet", late), func(t *testing.T) {
-			m := newMemory()
-			m.late = late
-			o := options{segmentSize: 4 << 10}
+			m := newMemBucket()
+			m.unlisted = late
+			o := logOptions{segmentSize: 4 << 10}
 			rng := rand.New(rand.NewPCG(1, 2))
 			var want []entry
 			for life := range 4 {
 				l := openObjects(t, m, o)
 				for i := range 40 {
-					e := entry{kind: byte(i), head: fmt.Sprint("head ", len(want)), body: string(someBody(rng, 1500))}
+					e := entry{kind: byte(i), head: fmt.Sprint("head ", len(want)), body: string(randomBody(rng, 1500))}
 					add := l.append
 					if i%3 == 0 {
 						add = l.write
@@ -252,7 +252,7 @@ func TestObjectsRoundTrip(t *testing.T) {
 					t.Fatalf("append after close = %v, want %v", err, fs.ErrClosed)
 				}
 			}
-			if got, err := reread(m, o); err != nil || !slices.Equal(got, want) {
+			if got, err := readBucket(m, o); err != nil || !slices.Equal(got, want) {
 				t.Fatalf("reread = %d records, %v; want %d", len(got), err, len(want))
 			}
 			// Everything is there as a whole now, and that is all that is read.
@@ -263,14 +263,14 @@ func TestObjectsRoundTrip(t *testing.T) {
 				}
 				return do()
 			}}
-			if got, err := reread(h, o); err != nil || !slices.Equal(got, want) || len(ops) > 0 {
+			if got, err := readBucket(h, o); err != nil || !slices.Equal(got, want) || len(ops) > 0 {
 				t.Errorf("reread = %d records, %v, with %q; want %d, with no part read and nothing written", len(got), err, ops, len(want))
 			}
 			// And the parts alone would do.
 			for _, name := range m.names("j/whole/") {
-				delete(m.kept, name)
+				delete(m.objects, name)
 			}
-			if got, err := reread(m, o); err != nil || !slices.Equal(got, want) {
+			if got, err := readBucket(m, o); err != nil || !slices.Equal(got, want) {
 				t.Errorf("reread without wholes = %d records, %v; want %d", len(got), err, len(want))
 			}
 		})
@@ -280,9 +280,9 @@ func TestObjectsRoundTrip(t *testing.T) {
 // TestObjectsMemory: a journal that does not fit into the memory is read again
 // and again, and read right.
 func TestObjectsMemory(t *testing.T) {
-	m := newMemory()
+	m := newMemBucket()
 	small := ObjectsOptions{Memory: 2500}
-	l, err := open(t.Context(), NewObjects(m, "j", small), options{segmentSize: 1000})
+	l, err := openLog(t.Context(), NewObjects(m, "j", small), logOptions{segmentSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestObjectsMemory(t *testing.T) {
 	}
 	for range 2 { // most of them in parts, and as wholes
 		store := NewObjects(m, "j", small)
-		l, err := open(t.Context(), store, options{})
+		l, err := openLog(t.Context(), store, logOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,11 +313,11 @@ func TestObjectsMemory(t *testing.T) {
 			}
 		}
 		sum := 0
-		for _, c := range store.contents {
+		for _, c := range store.cache {
 			sum += len(c.data)
 		}
-		if len(store.contents) > 4 || sum > 2500+1000 {
-			t.Errorf("%d segments of %d bytes are kept, of 2500 allowed beside the last", len(store.contents), sum)
+		if len(store.cache) > 4 || sum > 2500+1000 {
+			t.Errorf("%d segments of %d bytes are kept, of 2500 allowed beside the last", len(store.cache), sum)
 		}
 		if err := l.close(); err != nil {
 			t.Fatal(err)
@@ -330,8 +330,8 @@ func TestObjectsMemory(t *testing.T) {
 
 // TestObjectsDamage misses every object, and changes every byte of every object.
 func TestObjectsDamage(t *testing.T) {
-	m := newMemory()
-	o := options{segmentSize: 400}
+	m := newMemBucket()
+	o := logOptions{segmentSize: 400}
 	for life := range 3 {
 		l := openObjects(t, m, o)
 		for range 4 {
@@ -347,7 +347,7 @@ func TestObjectsDamage(t *testing.T) {
 	}
 	kept := m.snapshot()
 	last := slices.Max(m.names("j/segments/"))[len("j/segments/"):]
-	want, err := reread(m, o)
+	want, err := readBucket(m, o)
 	if err != nil || len(want) != 12 {
 		t.Fatalf("reread = %d records, %v; want 12", len(want), err)
 	}
@@ -362,8 +362,8 @@ func TestObjectsDamage(t *testing.T) {
 	end := slices.Max(slices.DeleteFunc(slices.Collect(maps.Keys(kept)), func(name string) bool { return !strings.Contains(name, "/parts/"+last) }))
 	for name := range kept {
 		m.restore(kept)
-		delete(m.kept, name)
-		got, err := reread(m, o)
+		delete(m.objects, name)
+		got, err := readBucket(m, o)
 		switch {
 		case strings.Contains(name, "/whole/"), strings.Contains(name, "/parts/") && hasWhole(name):
 			if err != nil || !slices.Equal(got, want) {
@@ -391,8 +391,8 @@ func TestObjectsDamage(t *testing.T) {
 			changed := kept[name]
 			changed.data = bytes.Clone(changed.data)
 			changed.data[at] ^= 1 << (at % 8)
-			m.kept[name] = changed
-			got, err := reread(m, o)
+			m.objects[name] = changed
+			got, err := readBucket(m, o)
 			if !errors.Is(err, ErrCorrupt) && !(err == nil && slices.Equal(got, want)) {
 				t.Errorf("reread with byte %d of %s changed = %d records, %v; want %v", at, name, len(got), err, ErrCorrupt)
 			}
@@ -404,8 +404,8 @@ func TestObjectsDamage(t *testing.T) {
 	// An object in the place of another one.
 	m.restore(kept)
 	parts := slices.DeleteFunc(m.names("j/parts/"), hasWhole)
-	m.kept[parts[0]] = kept[parts[1]]
-	if got, err := reread(m, o); !errors.Is(err, ErrCorrupt) {
+	m.objects[parts[0]] = kept[parts[1]]
+	if got, err := readBucket(m, o); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("reread with %s in the place of %s = %d records, %v; want %v", parts[1], parts[0], len(got), err, ErrCorrupt)
 	}
 }
@@ -413,8 +413,8 @@ func TestObjectsDamage(t *testing.T) {
 // TestObjectsOneWriter: two writers, and neither a lock nor a pause helps the
 // one that was shut out.
 func TestObjectsOneWriter(t *testing.T) {
-	m := newMemory()
-	a, b := openObjects(t, m, options{}), openObjects(t, m, options{})
+	m := newMemBucket()
+	a, b := openObjects(t, m, logOptions{}), openObjects(t, m, logOptions{})
 	if _, err := a.append(0, []byte("a"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -426,25 +426,25 @@ func TestObjectsOneWriter(t *testing.T) {
 	}
 	_, err := b.append(0, []byte("b"), nil)
 	wantFenced("append by one that came second", err)
-	c := openObjects(t, m, options{})
+	c := openObjects(t, m, logOptions{})
 	_, err = a.append(0, []byte("a2"), nil)
 	wantFenced("append by one that was taken over", err)
 	if _, err := c.append(0, []byte("c"), nil); err != nil {
 		t.Fatal(err)
 	}
 	// Nor can it begin another segment, or end its own as if nothing was.
-	d := openObjects(t, m, options{segmentSize: 200})
+	d := openObjects(t, m, logOptions{segmentSize: 200})
 	if _, err := d.append(0, make([]byte, 100), nil); err != nil {
 		t.Fatal(err)
 	}
-	e := openObjects(t, m, options{})
+	e := openObjects(t, m, logOptions{})
 	_, err = d.append(0, make([]byte, 100), nil)
 	wantFenced("append that begins a segment by one that was taken over", err)
-	f := openObjects(t, m, options{})
+	f := openObjects(t, m, logOptions{})
 	if _, err := e.append(0, []byte("e"), nil); err != nil {
 		t.Fatal(err)
 	}
-	g := openObjects(t, m, options{})
+	g := openObjects(t, m, logOptions{})
 	if err := e.close(); !errors.Is(err, ErrFenced) {
 		t.Errorf("close by one that was taken over = %v, want %v", err, ErrFenced)
 	}
@@ -453,16 +453,16 @@ func TestObjectsOneWriter(t *testing.T) {
 	if _, err := g.append(0, []byte("g"), nil); err != nil {
 		t.Fatal(err)
 	}
-	got, err := reread(m, options{})
+	got, err := readBucket(m, logOptions{})
 	if want := []string{"a", "c", string(make([]byte, 100)), "e", "g"}; err != nil || !slices.Equal(heads(got), want) {
 		t.Errorf("reread = %q, %v; want %q", heads(got), err, want)
 	}
 }
 
-// TestObjectsTakeOverLate: the old process appends while the new one reads.
-func TestObjectsTakeOverLate(t *testing.T) {
-	m := newMemory()
-	old := openObjects(t, m, options{})
+// TestObjectsAppendDuringTakeover: the old process appends while the new one reads.
+func TestObjectsAppendDuringTakeover(t *testing.T) {
+	m := newMemBucket()
+	old := openObjects(t, m, logOptions{})
 	if _, err := old.append(0, []byte("before"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -475,7 +475,7 @@ func TestObjectsTakeOverLate(t *testing.T) {
 			}
 		}
 		return do()
-	}}, options{})
+	}}, logOptions{})
 	if _, err := old.append(0, []byte("too late"), nil); !errors.Is(err, ErrFenced) {
 		t.Errorf("append after the seal = %v, want %v", err, ErrFenced)
 	}
@@ -526,11 +526,11 @@ func TestObjectsFaults(t *testing.T) {
 // it lasts; false when there were fewer.
 func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string, do func() error) error) bool {
 	t.Helper()
-	m := newMemory()
-	m.naive = naive
+	m := newMemBucket()
+	m.refusesRepeats = naive
 	ops, failed := 0, ""
 	var acked []string
-	o := options{segmentSize: 600}
+	o := logOptions{segmentSize: 600}
 	var mu sync.Mutex
 	life := func(who string, killed bool) {
 		down := false
@@ -549,7 +549,7 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 			}
 			return do()
 		}}
-		l, err := open(t.Context(), impatient(h), o)
+		l, err := openLog(t.Context(), noRetryObjects(h), o)
 		if err != nil {
 			if errors.Is(err, ErrCorrupt) || failed == "" {
 				t.Fatalf("request %d, %s: open = %v", n, failed, err)
@@ -583,7 +583,7 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 	life("third", false)
 	var before []string
 	for range 2 {
-		got, err := reread(m, o)
+		got, err := readBucket(m, o)
 		if err != nil {
 			t.Fatalf("request %d, %s: reread = %v", n, failed, err)
 		}
@@ -611,7 +611,7 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 // TestObjectsPatience: an append waits for a network that comes back.
 func TestObjectsPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newMemBucket()
 		var down time.Time
 		var outage time.Duration
 		trouble := errNet
@@ -629,7 +629,7 @@ func TestObjectsPatience(t *testing.T) {
 		}
 		// At first, a refusal is one for good.
 		down, outage, trouble = time.Now(), time.Hour, fs.ErrPermission
-		l, err := open(t.Context(), NewObjects(m, "j", ObjectsOptions{}), options{})
+		l, err := openLog(t.Context(), NewObjects(m, "j", ObjectsOptions{}), logOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -637,7 +637,7 @@ func TestObjectsPatience(t *testing.T) {
 			t.Errorf("append without permission = %v after %s, want %v at once", err, time.Since(down), fs.ErrPermission)
 		}
 		outage = 0
-		l, err = open(t.Context(), NewObjects(m, "j", ObjectsOptions{}), options{})
+		l, err = openLog(t.Context(), NewObjects(m, "j", ObjectsOptions{}), logOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -660,7 +660,7 @@ func TestObjectsPatience(t *testing.T) {
 			t.Errorf("append in an outage of %s = %v after %s, want %v within 2m", outage, err, time.Since(begun), ErrBroken)
 		}
 		outage = 0
-		if got, err := reread(m, options{}); err != nil || !slices.Equal(heads(got), []string{"first", "0", "1", "2"}) {
+		if got, err := readBucket(m, logOptions{}); err != nil || !slices.Equal(heads(got), []string{"first", "0", "1", "2"}) {
 			t.Errorf("reread = %q, %v; want first, 0, 1 and 2", heads(got), err)
 		}
 	})
@@ -668,8 +668,8 @@ func TestObjectsPatience(t *testing.T) {
 
 func TestObjectsConcurrency(t *testing.T) {
 	const writers, each = 32, 30
-	m := newMemory()
-	o := options{segmentSize: 64 << 10}
+	m := newMemBucket()
+	o := logOptions{segmentSize: 64 << 10}
 	l := openObjects(t, m, o)
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -693,7 +693,7 @@ func TestObjectsConcurrency(t *testing.T) {
 	}
 	wg.Go(func() { // another process reads along
 		for range 20 {
-			if _, err := peek(impatient(m)); err != nil {
+			if _, err := peek(noRetryObjects(m)); err != nil {
 				t.Errorf("reading along = %v", err)
 			}
 		}
@@ -702,7 +702,7 @@ func TestObjectsConcurrency(t *testing.T) {
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := reread(m, o)
+	got, err := readBucket(m, o)
 	if err != nil || len(got) != writers*each {
 		t.Fatalf("reread = %d records, %v; want %d", len(got), err, writers*each)
 	}
@@ -735,16 +735,16 @@ func peek(store Store) (all []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		b := make([]byte, segmentHeader)
+		b := make([]byte, segmentHeaderSize)
 		if err := readFull(r, b, 0); err != nil {
 			return nil, err
 		}
 		h, _ := decodeHeader(b)
 		scan := scanner{src: r, id: h.id, end: r.Size()}
-		for off := int64(segmentHeader); off < r.Size(); {
-			f, whole, err := scan.next(off, true)
+		for off := int64(segmentHeaderSize); off < r.Size(); {
+			f, whole, err := scan.readFrame(off, true)
 			if err == nil && !whole {
-				err = corrupt(name, off, "the record here is damaged")
+				err = corruptError(name, off, "the record here is damaged")
 			}
 			if err != nil {
 				return nil, err
@@ -761,8 +761,8 @@ func peek(store Store) (all []string, err error) {
 func TestObjectsManyParts(t *testing.T) {
 	const parts, latency = 5000, 20 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		l := openObjects(t, m, options{})
+		m := newMemBucket()
+		l := openObjects(t, m, logOptions{})
 		for i := range parts {
 			if _, err := l.append(1, fmt.Append(nil, i), make([]byte, 100)); err != nil {
 				t.Fatal(err)
@@ -784,7 +784,7 @@ func TestObjectsManyParts(t *testing.T) {
 				mu.Unlock()
 				<-time.After(time.Duration(pages) * latency)
 				return do()
-			}}, options{})
+			}}, logOptions{})
 			return l, requests, time.Since(begun)
 		}
 		l, n, took := open()
@@ -796,11 +796,11 @@ func TestObjectsManyParts(t *testing.T) {
 		if err != nil || len(got) != parts {
 			t.Errorf("contents = %d records, %v; want %d", len(got), err, parts)
 		}
-		m.late = 2000
-		delete(m.kept, m.names("whole")[0])
+		m.unlisted = 2000
+		delete(m.objects, m.names("whole")[0])
 		_, n, took = open()
 		t.Logf("in parts, the last of which are not listed yet: %d requests, %s, %d trips one after another", n, took, took/latency)
-		m.late = 0
+		m.unlisted = 0
 		_, n, took = open()
 		t.Logf("as a whole: %d requests, %s, %d trips one after another", n, took, took/latency)
 		if n > 6 {

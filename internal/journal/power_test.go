@@ -14,32 +14,32 @@ import (
 	"testing"
 )
 
-var errDead = errors.New("the process is dead")
+var errCrashed = errors.New("the process is dead")
 
-// machine is a disk behind a hook: it knows what of a directory is durable, and
+// crashDisk is a disk behind a hook: it knows what of a directory is durable, and
 // can be switched off, at any operation, in a way that only disks can.
-type machine struct {
-	mu     sync.Mutex
-	rng    *rand.Rand
-	dir    string
-	zeros  bool // no allocation
-	ops    int  // that may change something
-	dieAt  int  // at this one the process is gone; 0 for never
-	dead   bool
-	synced map[uint64][]byte // durable contents by inode
-	gone   map[uint64][]byte // last contents of what has lost its last name here
-	names  map[string]uint64 // durable names
+type crashDisk struct {
+	mu         sync.Mutex
+	rng        *rand.Rand
+	dir        string
+	noAllocate bool // no allocation
+	ops        int  // that may change something
+	dieAt      int  // at this one the process is gone; 0 for never
+	dead       bool
+	synced     map[uint64][]byte // durable contents by inode
+	unlinked   map[uint64][]byte // last contents of what has lost its last name here
+	names      map[string]uint64 // durable names
 }
 
-func newMachine(dir string, rng *rand.Rand) *machine {
-	m := &machine{dir: dir, rng: rng}
-	m.start()
+func newCrashDisk(dir string, rng *rand.Rand) *crashDisk {
+	m := &crashDisk{dir: dir, rng: rng}
+	m.syncAll()
 	return m
 }
 
-// start makes everything that is there durable.
-func (m *machine) start() {
-	m.synced, m.gone = map[uint64][]byte{}, map[uint64][]byte{}
+// syncAll makes everything that is there durable.
+func (m *crashDisk) syncAll() {
+	m.synced, m.unlinked = map[uint64][]byte{}, map[uint64][]byte{}
 	m.names = m.liveNames()
 	for name, ino := range m.names {
 		m.synced[ino], _ = os.ReadFile(filepath.Join(m.dir, name))
@@ -54,7 +54,7 @@ func inode(path string) uint64 {
 	return info.Sys().(*syscall.Stat_t).Ino
 }
 
-func (m *machine) liveNames() map[string]uint64 {
+func (m *crashDisk) liveNames() map[string]uint64 {
 	names := map[string]uint64{}
 	entries, _ := os.ReadDir(m.dir)
 	for _, e := range entries {
@@ -63,13 +63,13 @@ func (m *machine) liveNames() map[string]uint64 {
 	return names
 }
 
-func (m *machine) hook(op, path string, do func() error) error {
+func (m *crashDisk) hook(op, path string, do func() error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
-		return errDead
+		return errCrashed
 	}
-	if m.zeros && op == "allocate" {
+	if m.noAllocate && op == "allocate" {
 		return errors.ErrUnsupported
 	}
 	if op == "list" || op == "open" || op == "read" {
@@ -79,12 +79,12 @@ func (m *machine) hook(op, path string, do func() error) error {
 	if m.ops == m.dieAt {
 		m.dead = true
 		if m.rng.IntN(2) == 0 {
-			return errDead
+			return errCrashed
 		}
 	}
 	if op == "remove" {
 		if data, err := os.ReadFile(path); err == nil {
-			m.gone[inode(path)] = data
+			m.unlinked[inode(path)] = data
 		}
 	}
 	if err := do(); err != nil {
@@ -99,18 +99,18 @@ func (m *machine) hook(op, path string, do func() error) error {
 		m.names = m.liveNames()
 	}
 	if m.dead {
-		return errDead
+		return errCrashed
 	}
 	return nil
 }
 
 // restart is the end of a process on a machine that runs on.
-func (m *machine) restart(dieAt int) { m.dead, m.ops, m.dieAt = false, 0, dieAt }
+func (m *crashDisk) restart(dieAt int) { m.dead, m.ops, m.dieAt = false, 0, dieAt }
 
 // powerCut leaves in the directory what a disk may hold: of every name that was
 // made or removed since the directory was synced, either; of every sector that
 // was written since the file was synced, either.
-func (m *machine) powerCut(t testing.TB, dir string) {
+func (m *crashDisk) powerCut(t testing.TB, dir string) {
 	t.Helper()
 	live := m.liveNames()
 	after := map[string][]byte{}
@@ -132,7 +132,7 @@ func (m *machine) powerCut(t testing.TB, dir string) {
 		if !kept {
 			continue
 		}
-		data, ok := m.gone[ino]
+		data, ok := m.unlinked[ino]
 		if !ok || live[name] == ino {
 			data, _ = os.ReadFile(filepath.Join(m.dir, name))
 		}
@@ -141,17 +141,17 @@ func (m *machine) powerCut(t testing.TB, dir string) {
 				data, _ = os.ReadFile(filepath.Join(m.dir, other))
 			}
 		}
-		after[name] = m.tear(m.synced[ino], data)
+		after[name] = m.tearSectors(m.synced[ino], data)
 	}
 	restoreFiles(t, dir, after)
 	m.dir = dir
-	m.start()
+	m.syncAll()
 }
 
 const sector = 512
 
-// tear mixes sectors of what was synced and what was written since.
-func (m *machine) tear(synced, written []byte) []byte {
+// tearSectors mixes sectors of what was synced and what was written since.
+func (m *crashDisk) tearSectors(synced, written []byte) []byte {
 	size := len(written)
 	if low, high := min(len(synced), size), max(len(synced), size); m.rng.IntN(2) == 0 {
 		size = low + m.rng.IntN(high-low+1)
@@ -169,12 +169,12 @@ func (m *machine) tear(synced, written []byte) []byte {
 	return out
 }
 
-// world is a journal on a machine, and what is known about its records: some
+// crashSim is a journal on a machine, and what is known about its records: some
 // streams of them, each in order, made by one goroutine each.
-type world struct {
+type crashSim struct {
 	rng     *rand.Rand
-	hook    *machine
-	o       options
+	disk    *crashDisk
+	o       logOptions
 	dir     *Dir
 	log     *log
 	streams [3]stream
@@ -185,44 +185,44 @@ type stream struct {
 	acked  int      // so many must be there
 }
 
-func newWorld(dir string, rng *rand.Rand) *world {
-	return &world{rng: rng, hook: newMachine(dir, rng), o: options{segmentSize: 1 << 10 << rng.IntN(5)}}
+func newCrashSim(dir string, rng *rand.Rand) *crashSim {
+	return &crashSim{rng: rng, disk: newCrashDisk(dir, rng), o: logOptions{segmentSize: 1 << 10 << rng.IntN(5)}}
 }
 
-// live opens the journal and adds records until it has made steps groups, or the
+// runWriters opens the journal and adds records until it has made steps groups, or the
 // process dies at operation dieAt.
-func (w *world) live(t testing.TB, steps, dieAt int) {
+func (w *crashSim) runWriters(t testing.TB, steps, dieAt int) {
 	t.Helper()
-	w.hook.restart(dieAt)
+	w.disk.restart(dieAt)
 	var err error
-	if w.dir, err = OpenDir(w.hook.dir, w.hook.hook); err != nil {
+	if w.dir, err = OpenDir(w.disk.dir, w.disk.hook); err != nil {
 		t.Fatal(err)
 	}
-	w.log, err = open(context.Background(), w.dir, w.o)
+	w.log, err = openLog(context.Background(), w.dir, w.o)
 	if err != nil {
-		if !errors.Is(err, errDead) {
+		if !errors.Is(err, errCrashed) {
 			t.Fatalf("open = %v", err)
 		}
 		return
 	}
 	if w.rng.IntN(2) == 0 {
-		w.run(t, &w.streams[0], 0, w.rng, steps)
+		w.appendStream(t, &w.streams[0], 0, w.rng, steps)
 		return
 	}
 	var wg sync.WaitGroup
 	seed := w.rng.Uint64() // the machine uses rng meanwhile
 	for i := range w.streams {
-		wg.Go(func() { w.run(t, &w.streams[i], i, rand.New(rand.NewPCG(seed, uint64(i))), steps/2) })
+		wg.Go(func() { w.appendStream(t, &w.streams[i], i, rand.New(rand.NewPCG(seed, uint64(i))), steps/2) })
 	}
 	wg.Wait()
 }
 
-func (w *world) run(t testing.TB, s *stream, id int, rng *rand.Rand, steps int) {
+func (w *crashSim) appendStream(t testing.TB, s *stream, id int, rng *rand.Rand, steps int) {
 	head := func() []byte {
 		return binary.LittleEndian.AppendUint32([]byte{byte(id)}, uint32(len(s.bodies)))
 	}
 	add := func(add func(byte, []byte, []byte) (position, error)) error {
-		h, body := head(), someBody(rng, 1+rng.IntN(3000))
+		h, body := head(), randomBody(rng, 1+rng.IntN(3000))
 		s.bodies = append(s.bodies, string(body))
 		_, err := add(7, h, body)
 		return err
@@ -253,7 +253,7 @@ func (w *world) run(t testing.TB, s *stream, id int, rng *rand.Rand, steps int) 
 			}
 		}
 		if err != nil {
-			if !errors.Is(err, ErrBroken) || !errors.Is(err, errDead) {
+			if !errors.Is(err, ErrBroken) || !errors.Is(err, errCrashed) {
 				t.Errorf("append = %v", err)
 			}
 			return
@@ -261,36 +261,36 @@ func (w *world) run(t testing.TB, s *stream, id int, rng *rand.Rand, steps int) 
 	}
 }
 
-// unsynced leaves a group that was written and not synced.
-func (w *world) unsynced(rng *rand.Rand) {
+// leaveUnsynced leaves a group that was written and not synced.
+func (w *crashSim) leaveUnsynced(rng *rand.Rand) {
 	if w.log.active == nil {
 		return
 	}
 	for range 1 + rng.IntN(4) {
 		s := &w.streams[0]
-		body := string(someBody(rng, 2000))
+		body := string(randomBody(rng, 2000))
 		if _, err := w.log.write(7, binary.LittleEndian.AppendUint32([]byte{0}, uint32(len(s.bodies))), []byte(body)); err != nil {
 			return
 		}
 		s.bodies = append(s.bodies, body)
 	}
-	group := slices.Clone(w.log.group)
-	finish(group, w.log.segments[len(w.log.segments)-1].id, w.log.end)
-	w.log.active.(*dirSegment).write(group, dirBlock+w.log.end)
+	group := slices.Clone(w.log.pending)
+	finishGroup(group, w.log.segments[len(w.log.segments)-1].id, w.log.durableEnd)
+	w.log.active.(*dirSegment).writeAt(group, dirBlockSize+w.log.durableEnd)
 }
 
-// segments is up to where each segment is durable.
-func (w *world) segments() map[string]int64 {
+// durableEnds is up to where each segment is durable.
+func (w *crashSim) durableEnds() map[string]int64 {
 	ends := map[string]int64{}
-	for _, s := range w.log.snapshot() {
+	for _, s := range w.log.snapshotSegments() {
 		ends[s.name] = s.end
 	}
 	return ends
 }
 
-// holds checks records against what was appended: all that was acknowledged is
+// checkRecords checks records against what was appended: all that was acknowledged is
 // there, and nothing that was never appended, and no stream has a gap.
-func (w *world) holds(got []entry) error {
+func (w *crashSim) checkRecords(got []entry) error {
 	var next [len(w.streams)]int
 	for i, e := range got {
 		id, n := int(e.head[0]), int(binary.LittleEndian.Uint32([]byte(e.head[1:])))
@@ -311,18 +311,18 @@ func (w *world) holds(got []entry) error {
 	return nil
 }
 
-// settle opens the journal, twice, and takes what it holds as given from now on.
-func (w *world) settle(t testing.TB) int {
+// recoverTwice opens the journal, twice, and takes what it holds as given from now on.
+func (w *crashSim) recoverTwice(t testing.TB) int {
 	t.Helper()
-	w.hook.restart(0)
-	first, err := w.look()
+	w.disk.restart(0)
+	first, err := w.openAndRead()
 	if err != nil {
 		t.Fatalf("open after a crash = %v", err)
 	}
-	if err := w.holds(first); err != nil {
+	if err := w.checkRecords(first); err != nil {
 		t.Fatal(err)
 	}
-	second, err := w.look()
+	second, err := w.openAndRead()
 	if err != nil || !slices.Equal(first, second) {
 		t.Fatalf("opened again = %d records, %v; want the %d of the first time", len(second), err, len(first))
 	}
@@ -339,13 +339,13 @@ func (w *world) settle(t testing.TB) int {
 	return len(first)
 }
 
-func (w *world) look() ([]entry, error) {
-	d, err := OpenDir(w.hook.dir, w.hook.hook)
+func (w *crashSim) openAndRead() ([]entry, error) {
+	d, err := OpenDir(w.disk.dir, w.disk.hook)
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	l, err := open(context.Background(), d, w.o)
+	l, err := openLog(context.Background(), d, w.o)
 	if err != nil {
 		return nil, err
 	}
@@ -368,7 +368,7 @@ func TestPowerLoss(t *testing.T) {
 		base := scratch(t)
 		wg.Go(func() {
 			for n := worker; n < histories && !t.Failed(); n += workers {
-				c, k, r := history(t, base, uint64(n))
+				c, k, r := runHistory(t, base, uint64(n))
 				mu.Lock()
 				cuts, kills, records = cuts+c, kills+k, records+r
 				mu.Unlock()
@@ -379,7 +379,7 @@ func TestPowerLoss(t *testing.T) {
 	t.Logf("%d histories, %d power cuts, %d kills, %d records in the end", histories, cuts, kills, records)
 }
 
-func history(t testing.TB, base string, seed uint64) (cuts, kills, records int) {
+func runHistory(t testing.TB, base string, seed uint64) (cuts, kills, records int) {
 	rng := rand.New(rand.NewPCG(seed, 8))
 	dir := filepath.Join(base, fmt.Sprint(seed))
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -392,20 +392,20 @@ func history(t testing.TB, base string, seed uint64) (cuts, kills, records int) 
 			t.Logf("history %d", seed)
 		}
 	}()
-	w := newWorld(dir, rng)
-	w.hook.zeros = rng.IntN(4) == 0
+	w := newCrashSim(dir, rng)
+	w.disk.noAllocate = rng.IntN(4) == 0
 	for range 1 + rng.IntN(4) {
 		steps := 1 + rng.IntN(8)
-		w.live(t, steps, 1+rng.IntN(8+5*steps))
+		w.runWriters(t, steps, 1+rng.IntN(8+5*steps))
 		switch end := rng.IntN(5); {
 		case end == 0 && w.log != nil:
 			if err := w.log.close(); err == nil && w.log.active != nil {
-				if w.hook.restart(0); w.rng.IntN(2) == 0 {
-					w.release()
-					w.hook.powerCut(t, dir)
+				if w.disk.restart(0); w.rng.IntN(2) == 0 {
+					w.closeFiles()
+					w.disk.powerCut(t, dir)
 				}
-				if _, err := w.look(); err != nil || w.hook.ops > 0 {
-					t.Errorf("opening a closed journal = %v, and changed %d things", err, w.hook.ops)
+				if _, err := w.openAndRead(); err != nil || w.disk.ops > 0 {
+					t.Errorf("opening a closed journal = %v, and changed %d things", err, w.disk.ops)
 				}
 				for i := range w.streams {
 					w.streams[i].acked = len(w.streams[i].bodies)
@@ -414,42 +414,42 @@ func history(t testing.TB, base string, seed uint64) (cuts, kills, records int) 
 			fallthrough
 		case end == 1:
 			// Only the process ends; what is not synced may still be lost later.
-			w.release()
+			w.closeFiles()
 			kills++
 		default:
-			w.release()
-			w.hook.powerCut(t, dir)
+			w.closeFiles()
+			w.disk.powerCut(t, dir)
 			cuts++
 		}
 		// Every other time the next process dies early, in recovery maybe, and the
 		// machine with it.
 		if rng.IntN(2) == 0 {
-			w.hook.restart(1 + rng.IntN(8))
-			if got, err := w.look(); err == nil {
-				if err := w.holds(got); err != nil {
+			w.disk.restart(1 + rng.IntN(8))
+			if got, err := w.openAndRead(); err == nil {
+				if err := w.checkRecords(got); err != nil {
 					t.Errorf("opened between crashes: %v", err)
 				}
-			} else if !errors.Is(err, errDead) {
+			} else if !errors.Is(err, errCrashed) {
 				t.Errorf("opened between crashes = %v", err)
 			}
 			if rng.IntN(2) == 0 {
-				w.hook.powerCut(t, dir)
+				w.disk.powerCut(t, dir)
 				cuts++
 			}
 		}
-		records = w.settle(t)
+		records = w.recoverTwice(t)
 		// What recovery has shown must be there whatever happens next.
 		if rng.IntN(2) == 0 {
-			w.hook.powerCut(t, dir)
+			w.disk.powerCut(t, dir)
 			cuts++
-			records = w.settle(t)
+			records = w.recoverTwice(t)
 		}
 	}
 	return cuts, kills, records
 }
 
-// release closes the files of a process that has ended.
-func (w *world) release() {
+// closeFiles closes the files of a process that has ended.
+func (w *crashSim) closeFiles() {
 	if w.log != nil && w.log.active != nil {
 		w.log.active.(*dirSegment).f.Close()
 	}

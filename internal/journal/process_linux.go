@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// self is this process.
-func self() process {
+// currentProcess is this process.
+func currentProcess() process {
 	p := process{ID: os.Getpid()}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -18,7 +18,7 @@ func self() process {
 	}
 	// Containers of one machine share its boot id, and number their processes
 	// each for itself.
-	if p.Space, err = os.Readlink("/proc/self/ns/pid"); err != nil {
+	if p.PIDNamespace, err = os.Readlink("/proc/self/ns/pid"); err != nil {
 		return p
 	}
 	if _, p.Start, err = processStat(p.ID); err != nil {
@@ -28,10 +28,10 @@ func self() process {
 	return p
 }
 
-// gone reports whether the process certainly has ended.
-func (p process) gone() bool {
-	here := self()
-	if p.Boot == "" || p.Boot != here.Boot || p.Space != here.Space || p.ID <= 0 {
+// hasEnded reports whether the process certainly has ended.
+func (p process) hasEnded() bool {
+	current := currentProcess()
+	if p.Boot == "" || p.Boot != current.Boot || p.PIDNamespace != current.PIDNamespace || p.ID <= 0 {
 		return false
 	}
 	// The folder of processes may hide those of others.

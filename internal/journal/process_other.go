@@ -4,9 +4,9 @@ package journal
 
 import "os"
 
-// self is this process.
-func self() process { return process{ID: os.Getpid()} }
+// currentProcess is this process.
+func currentProcess() process { return process{ID: os.Getpid()} }
 
-// gone is false: nothing here tells one machine from another, so a lease is
+// hasEnded is false: nothing here tells one machine from another, so a lease is
 // waited out.
-func (p process) gone() bool { return false }
+func (p process) hasEnded() bool { return false }

@@ -19,14 +19,14 @@ import (
 var (
 	_ Bucket      = (*bucket.Bucket)(nil)
 	_ LeaseBucket = (*bucket.Bucket)(nil)
-	_ Hold        = (*Lease)(nil)
-	_ Hold        = (*Lock)(nil)
+	_ Lock        = (*Lease)(nil)
+	_ Lock        = (*Flock)(nil)
 )
 
 func openBucket(t testing.TB, s *buckettest.Store) *bucket.Bucket {
 	t.Helper()
 	s.Setenv(t)
-	b, err := bucket.Open(t.Context(), s.URI("lake"), bucket.Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, Patience: time.Millisecond, HTTP: s.Client})
+	b, err := bucket.Open(t.Context(), s.URI("lake"), bucket.Config{Endpoint: s.URL, Region: s.Region, PathStyle: true, MaxBackoff: time.Millisecond, HTTP: s.Client})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,10 +41,10 @@ func TestRealStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
 			rng := rand.New(rand.NewPCG(3, 4))
-			faults := []buckettest.Fault{buckettest.Reset, buckettest.Lost, buckettest.SlowDown, buckettest.Conflict, buckettest.Internal, buckettest.InternalLate}
+			faults := []buckettest.Fault{buckettest.Reset, buckettest.ResetLate, buckettest.SlowDown, buckettest.Conflict, buckettest.Internal, buckettest.InternalLate}
 			var mu sync.Mutex
 			requests, failed := 0, 0
-			bad := buckettest.Proxy(t, s, func(*http.Request) buckettest.Fault {
+			bad := buckettest.StartProxy(t, s, func(*http.Request) buckettest.Fault {
 				mu.Lock()
 				defer mu.Unlock()
 				requests++
@@ -55,11 +55,11 @@ func TestRealStore(t *testing.T) {
 				return faults[rng.IntN(len(faults))]
 			})
 			ctx := t.Context()
-			o := options{segmentSize: 8 << 10}
+			o := logOptions{segmentSize: 8 << 10}
 			var want []string
 			var old *log
 			for life := range 3 {
-				l, err := open(ctx, NewObjects(openBucket(t, bad), "_state/journal", ObjectsOptions{}), o)
+				l, err := openLog(ctx, NewObjects(openBucket(t, bad), "_state/journal", ObjectsOptions{}), o)
 				if err != nil {
 					t.Fatalf("open = %v", err)
 				}
@@ -80,7 +80,7 @@ func TestRealStore(t *testing.T) {
 			if err := old.close(); err != nil {
 				t.Errorf("close = %v", err)
 			}
-			l, err := open(ctx, NewObjects(openBucket(t, s), "_state/journal", ObjectsOptions{}), o)
+			l, err := openLog(ctx, NewObjects(openBucket(t, s), "_state/journal", ObjectsOptions{}), o)
 			if err != nil {
 				t.Fatalf("open = %v", err)
 			}
@@ -101,7 +101,7 @@ func TestRealStoreRace(t *testing.T) {
 		var logs [8]*log
 		for i := range logs {
 			var err error
-			if logs[i], err = open(t.Context(), NewObjects(b, fmt.Sprint("race ", round), ObjectsOptions{Patience: -1}), options{}); err != nil {
+			if logs[i], err = openLog(t.Context(), NewObjects(b, fmt.Sprint("race ", round), ObjectsOptions{Patience: -1}), logOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -121,7 +121,7 @@ func TestRealStoreRace(t *testing.T) {
 				winner = append(winner, fmt.Sprint(i))
 			}
 		}
-		l, err := open(t.Context(), NewObjects(b, fmt.Sprint("race ", round), ObjectsOptions{}), options{})
+		l, err := openLog(t.Context(), NewObjects(b, fmt.Sprint("race ", round), ObjectsOptions{}), logOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,8 +179,8 @@ func TestRealStoreLease(t *testing.T) {
 		t.Fatalf("AcquireLease after Close = %v", err)
 	}
 	write(claim{Token: "y", Command: "thief", TTL: 60})
-	if err := l.renew(ctx); !errors.Is(err, errTaken) {
-		t.Errorf("renew of a lease that was taken over = %v, want %v", err, errTaken)
+	if err := l.renew(ctx); !errors.Is(err, errTakenOver) {
+		t.Errorf("renew of a lease that was taken over = %v, want %v", err, errTakenOver)
 	}
 	if err := l.Close(); err != nil {
 		t.Errorf("Close of a lease that was taken over = %v", err)

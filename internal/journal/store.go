@@ -15,7 +15,7 @@ type Store interface {
 	Segments(ctx context.Context) ([]string, error)
 	// Create makes a segment that begins with head, durably, name included, and
 	// with room for that many bytes behind head. It exists wholly or not at all.
-	// fs.ErrExist when the name is taken; errNoRoom when the room is not there,
+	// fs.ErrExist when the name is taken; errNoSpace when the room is not there,
 	// and then nothing of that name exists; any other error leaves that open.
 	Create(ctx context.Context, name string, head []byte, room int64) (Segment, error)
 	// Open reads a segment, also one that is being written: then it sees all
@@ -29,9 +29,9 @@ type Store interface {
 type Segment interface {
 	// Append adds p, which is durable when the error is nil.
 	Append(p []byte) error
-	// Room makes sure that n more bytes can be appended whatever else fills the
-	// disk. errNoRoom when it cannot; the segment is then as good as before.
-	Room(n int64) error
+	// Allocate makes sure that n more bytes can be appended whatever else fills the
+	// disk. errNoSpace when it cannot; the segment is then as good as before.
+	Allocate(n int64) error
 	// Seal gives back unused room and makes it known for good that the segment
 	// ends here.
 	Seal() error
@@ -49,12 +49,12 @@ type Reader interface {
 	// Durable is how many bytes the store itself knows to have become durable.
 	// There may be more. Where an append is atomic it is Size.
 	Durable() (int64, error)
-	// Settle makes the first end bytes durable, and that they are; those before
+	// Recover makes the first end bytes durable, and that they are; those before
 	// from are so already. It changes none of them. Only for a segment that
 	// nobody writes any more, as far as is known: where the store can, it sees to
 	// it that nobody will. errGrown when somebody did until just now; then the
 	// segment must be opened again, for what came behind end.
-	Settle(from, end int64) error
+	Recover(from, end int64) error
 }
 
 // ErrCorrupt is in the error when a segment holds something that no crash
@@ -73,6 +73,6 @@ var errGrown = errors.New("somebody has gone on writing the journal")
 // errReadOnly is what writing to a journal gives that was opened to be read.
 var errReadOnly = errors.New("the journal was opened to be read only")
 
-// errNoRoom is the one failure after which a journal can go on: nothing that
+// errNoSpace is the one failure after which a journal can go on: nothing that
 // was asked to be kept depends on the room that there is not.
-var errNoRoom = errors.New("no room for the journal")
+var errNoSpace = errors.New("no room for the journal")

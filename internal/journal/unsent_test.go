@@ -9,9 +9,9 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-type fetcher func(*pipeline.Batch) *pipeline.Reply
+type replyFetcher func(*pipeline.Batch) *pipeline.Reply
 
-func (f fetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+func (f replyFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	return f(b), nil
 }
 
@@ -20,19 +20,19 @@ func (f fetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, e
 // and in later ones.
 func TestUnsent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
-	open := func() (*Journal, func()) {
+	open := func() (*Ledger, func()) {
 		store, err := OpenDir(dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		j, err := Open(t.Context(), store, Options{Decode: func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.ItemReply) {
+		l, err := Open(t.Context(), store, Options{Decode: func(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
 			return make([]pipeline.ItemReply, len(b.Items)), nil
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return j, func() {
-			if err := j.Close(); err != nil {
+		return l, func() {
+			if err := l.Close(); err != nil {
 				t.Error(err)
 			}
 			if err := store.Close(); err != nil {
@@ -40,41 +40,41 @@ func TestUnsent(t *testing.T) {
 			}
 		}
 	}
-	check := func(j *Journal) {
+	check := func(l *Ledger) {
 		t.Helper()
-		r := j.Runs()[0]
-		for a, err := range j.Answers(t.Context(), r) {
+		r := l.Runs()[0]
+		for a, err := range l.Answers(t.Context(), r) {
 			t.Errorf("Answers() yields %v, %v, want nothing", a.Reply.Calls, err)
 		}
-		if n := r.Spent(); n != 0 || len(j.Doubts()) != 0 {
-			t.Errorf("Spent() = %d with %d doubts, want 0 and none", n, len(j.Doubts()))
+		if n := r.MaxCost(); n != 0 || len(l.CallsInDoubt()) != 0 {
+			t.Errorf("Spent() = %d with %d doubts, want 0 and none", n, len(l.CallsInDoubt()))
 		}
-		a, err := j.Audit(t.Context(), nil)
+		a, err := l.Audit(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.Attempts != 0 || len(a.Miscounted)+len(a.Over) != 0 {
-			t.Errorf("Audit() = %d attempts, miscounted %v, over budget %v; want none", a.Attempts, a.Miscounted, a.Over)
+		if a.Attempts != 0 || len(a.Mismatched)+len(a.OverBudget) != 0 {
+			t.Errorf("Audit() = %d attempts, miscounted %v, over budget %v; want none", a.Attempts, a.Mismatched, a.OverBudget)
 		}
 	}
 
-	j, done := open()
+	l, done := open()
 	// The budget pays for one call at a time: the second one must find the first
 	// one's share free again.
-	if _, err := j.Begin(Begin{ID: "r", Budget: 3}); err != nil {
+	if _, err := l.BeginRun(RunStart{ID: "r", Budget: 3}); err != nil {
 		t.Fatal(err)
 	}
 	q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews"}, MaxResults: 3}
 	for _, id := range []string{"000001", "000002"} {
 		b := &pipeline.Batch{ID: id, Query: q, Items: make([]pipeline.Item, 1)}
-		reply, err := j.Record(fetcher(func(*pipeline.Batch) *pipeline.Reply { return nil })).Fetch(t.Context(), b)
+		reply, err := l.RecordCalls(replyFetcher(func(*pipeline.Batch) *pipeline.Reply { return nil })).Fetch(t.Context(), b)
 		if err != nil || len(reply.Calls) != 0 {
 			t.Fatalf("Fetch(%s) = %v, %v, want no call and no error", id, reply, err)
 		}
 	}
-	check(j)
+	check(l)
 	done()
-	j, done = open()
-	check(j)
+	l, done = open()
+	check(l)
 	done()
 }

@@ -23,7 +23,7 @@ func TestListApplies(t *testing.T) {
 	r := runner{root: root}
 	scratch := t.TempDir()
 	for i := range list {
-		if _, err := r.overlay(t.Context(), filepath.Join(scratch, fmt.Sprint(i)), &list[i]); err != nil {
+		if _, err := r.writeOverlay(t.Context(), filepath.Join(scratch, fmt.Sprint(i)), &list[i]); err != nil {
 			t.Errorf("list/%s: %v", list[i].path, err)
 		}
 	}

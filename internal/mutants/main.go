@@ -32,12 +32,12 @@ import (
 func main() {
 	only := flag.String("only", "", "run the mutants whose name or file matches this `pattern`")
 	jobs := flag.Int("jobs", runtime.NumCPU(), "builds at a time")
-	trust := flag.Bool("trust", false, "skip the tests of the unmutated program: they are known to pass")
+	skipBaseline := flag.Bool("trust", false, "skip the tests of the unmutated program: they are known to pass")
 	timeout := flag.Duration("timeout", 2*time.Minute, "for the tests of one mutant")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := runMutants(ctx, os.Stdout, *only, *jobs, *timeout, *trust); err != nil {
+	if err := runMutants(ctx, os.Stdout, *only, *jobs, *timeout, *skipBaseline); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		stop()
 		os.Exit(1)
@@ -46,7 +46,7 @@ func main() {
 
 // runMutants checks that the tests pass on the unmutated program, and then runs
 // every mutant that matches a pattern.
-func runMutants(ctx context.Context, out io.Writer, pattern string, jobs int, timeout time.Duration, trust bool) error {
+func runMutants(ctx context.Context, out io.Writer, pattern string, jobs int, timeout time.Duration, skipBaseline bool) error {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
 		return err
@@ -67,22 +67,22 @@ func runMutants(ctx context.Context, out io.Writer, pattern string, jobs int, ti
 		return err
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // a scratch folder that stays does no harm
-	began := time.Now()
+	start := time.Now()
 	r := runner{root: root, scratch: scratch, timeout: timeout}
-	if !trust {
+	if !skipBaseline {
 		if err := r.checkBaseline(ctx, list); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "The tests pass on the unmutated program (%s).\n\n", time.Since(began).Round(time.Second))
+		fmt.Fprintf(out, "The tests pass on the unmutated program (%s).\n\n", time.Since(start).Round(time.Second))
 	}
 	results := r.runAll(ctx, list, jobs)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	bad := printResults(out, list, results)
-	fmt.Fprintf(out, "\n%d of %d mutants killed, in %s\n", len(list)-bad, len(list), time.Since(began).Round(time.Second))
-	if bad > 0 {
-		return fmt.Errorf("%d of %d mutants were not killed by the tests", bad, len(list))
+	notKilled := printResults(out, list, results)
+	fmt.Fprintf(out, "\n%d of %d mutants killed, in %s\n", len(list)-notKilled, len(list), time.Since(start).Round(time.Second))
+	if notKilled > 0 {
+		return fmt.Errorf("%d of %d mutants were not killed by the tests", notKilled, len(list))
 	}
 	return nil
 }
@@ -95,24 +95,24 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-// verdict is the outcome of a mutant.
-type verdict string
+// status is the outcome of a mutant.
+type status string
 
 // Only the first is good. A build that fails proves nothing about the tests, and
 // a test that hangs does not say what is wrong.
 const (
-	killed   verdict = "killed"
-	survived verdict = "SURVIVED"
-	hung     verdict = "HUNG"
-	broken   verdict = "NO BUILD"
-	stale    verdict = "STALE" // the diff does not apply any more
+	killed   status = "killed"
+	survived status = "SURVIVED"
+	timedOut status = "HUNG"
+	notBuilt status = "NO BUILD"
+	stale    status = "STALE" // the diff does not apply any more
 )
 
 type result struct {
-	verdict verdict
-	by      []string // the tests that failed
+	status  status
+	failed  []string // the tests that failed
 	output  string
-	took    time.Duration
+	elapsed time.Duration
 }
 
 // runner builds and tests mutants.
@@ -132,12 +132,12 @@ func (l *runner) checkBaseline(ctx context.Context, list []mutant) error {
 		}
 	}
 	for pkg, patterns := range runs {
-		r := l.test(ctx, "", pkg, strings.Join(patterns, "|"))
+		r := l.runTests(ctx, "", pkg, strings.Join(patterns, "|"))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case r.verdict != survived:
-			return fmt.Errorf("the tests of %s do not pass as things are: %s\n%s", pkg, strings.Join(r.by, ", "), r.output)
+		case r.status != survived:
+			return fmt.Errorf("the tests of %s do not pass as things are: %s\n%s", pkg, strings.Join(r.failed, ", "), r.output)
 		}
 	}
 	return nil
@@ -147,11 +147,11 @@ func (l *runner) checkBaseline(ctx context.Context, list []mutant) error {
 func (l *runner) runAll(ctx context.Context, list []mutant, jobs int) []result {
 	results := make([]result, len(list))
 	var wg sync.WaitGroup
-	turn := make(chan struct{}, max(jobs, 1))
+	slots := make(chan struct{}, max(jobs, 1))
 	for i := range list {
-		turn <- struct{}{}
+		slots <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-turn }()
+			defer func() { <-slots }()
 			if ctx.Err() == nil {
 				results[i] = l.runMutant(ctx, i, &list[i])
 			}
@@ -163,19 +163,19 @@ func (l *runner) runAll(ctx context.Context, list []mutant, jobs int) []result {
 
 // runMutant builds the program with one mutant and runs its tests.
 func (l *runner) runMutant(ctx context.Context, number int, m *mutant) result {
-	overlay, err := l.overlay(ctx, filepath.Join(l.scratch, fmt.Sprint(number)), m)
+	overlay, err := l.writeOverlay(ctx, filepath.Join(l.scratch, fmt.Sprint(number)), m)
 	if err != nil {
-		return result{verdict: stale, output: err.Error()}
+		return result{status: stale, output: err.Error()}
 	}
-	began := time.Now()
-	r := l.test(ctx, overlay, m.pkg, m.run)
-	r.took = time.Since(began)
+	start := time.Now()
+	r := l.runTests(ctx, overlay, m.pkg, m.run)
+	r.elapsed = time.Since(start)
 	return r
 }
 
-// overlay applies a mutant to copies of its files in a folder, and writes the file
+// writeOverlay applies a mutant to copies of its files in a folder, and writes the file
 // by which the go command takes the copies for the originals.
-func (l *runner) overlay(ctx context.Context, dir string, m *mutant) (string, error) {
+func (l *runner) writeOverlay(ctx context.Context, dir string, m *mutant) (string, error) {
 	replace := map[string]string{}
 	for _, file := range m.files {
 		original := filepath.Join(l.root, filepath.FromSlash(file))
@@ -215,8 +215,8 @@ type event struct {
 	FailedBuild          string
 }
 
-// test runs some tests of a package, under an overlay unless it is empty.
-func (l *runner) test(ctx context.Context, overlay, pkg, run string) result {
+// runTests runs some tests of a package, under an overlay unless it is empty.
+func (l *runner) runTests(ctx context.Context, overlay, pkg, run string) result {
 	// go test enforces its own time-out. A process that a test started and that
 	// still waits is killed a little later.
 	limited, cancel := context.WithTimeout(ctx, l.timeout+time.Minute)
@@ -232,12 +232,12 @@ func (l *runner) test(ctx context.Context, overlay, pkg, run string) result {
 		// Not an argument: some tests build the program themselves.
 		cmd.Env = append(os.Environ(), "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+overlay))
 	}
-	defer group(cmd)()
+	defer setProcessGroup(cmd)()
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	cmd.WaitDelay = time.Second // for pipes that such a program keeps open
 	out, err := cmd.Output()
-	r := result{verdict: survived}
+	r := result{status: survived}
 	var text strings.Builder
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	lines.Buffer(nil, 1<<20)
@@ -249,22 +249,22 @@ func (l *runner) test(ctx context.Context, overlay, pkg, run string) result {
 		text.WriteString(e.Output)
 		switch {
 		case e.FailedBuild != "" || e.Action == "build-fail":
-			r.verdict = broken
+			r.status = notBuilt
 		case strings.HasPrefix(e.Output, "panic: test timed out"):
-			r.verdict = hung
+			r.status = timedOut
 		case e.Action == "fail" && e.Test != "":
-			r.by = append(r.by, e.Test)
+			r.failed = append(r.failed, e.Test)
 		}
 	}
 	r.output = text.String() + errs.String()
 	switch {
-	case r.verdict != survived:
+	case r.status != survived:
 	case limited.Err() != nil:
-		r.verdict = hung
-	case len(r.by) > 0:
-		r.verdict = killed
+		r.status = timedOut
+	case len(r.failed) > 0:
+		r.status = killed
 	case err != nil:
-		r.verdict = broken // something else than a test failed
+		r.status = notBuilt // something else than a test failed
 	}
 	return r
 }
@@ -281,23 +281,23 @@ func (l *runner) usesRapid(pkg string) bool {
 
 // printResults prints a line per mutant and the details of those that were not
 // killed, and returns the number of the latter.
-func printResults(out io.Writer, list []mutant, results []result) (bad int) {
+func printResults(out io.Writer, list []mutant, results []result) (notKilled int) {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "MUTANT\tOUTCOME\tBY\tTIME")
 	for i, m := range list {
 		r := results[i]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%.1fs\n", m.name, r.verdict, killers(m.pkg, r.by), r.took.Seconds())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.1fs\n", m.name, r.status, killers(m.pkg, r.failed), r.elapsed.Seconds())
 	}
 	_ = table.Flush() // to where everything else is printed, too
 	for i, m := range list {
 		r := results[i]
-		if r.verdict == killed {
+		if r.status == killed {
 			continue
 		}
-		bad++
-		fmt.Fprintf(out, "\n%s: %s\n  consequence: %s\n  list/%s, tests of %s: %s\n%s\n", r.verdict, m.name, m.consequence, m.path, m.pkg, m.run, shorten(r.output))
+		notKilled++
+		fmt.Fprintf(out, "\n%s: %s\n  consequence: %s\n  list/%s, tests of %s: %s\n%s\n", r.status, m.name, m.consequence, m.path, m.pkg, m.run, indentTail(r.output))
 	}
-	return bad
+	return notKilled
 }
 
 // killers names the package and the innermost tests that failed: the first, and the
@@ -316,10 +316,10 @@ func killers(pkg string, failed []string) string {
 	return fmt.Sprintf("%s %s and %d more", pkg, inner[0], len(inner)-1)
 }
 
-func shorten(text string) string {
-	const most = 2000
-	if len(text) > most {
-		text = "…" + text[len(text)-most:]
+func indentTail(text string) string {
+	const maxBytes = 2000
+	if len(text) > maxBytes {
+		text = "…" + text[len(text)-maxBytes:]
 	}
 	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
 }

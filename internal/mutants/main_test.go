@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// small is the module that TestVerdicts mutates. Its test guards Add, and nothing else.
-var small = map[string]string{
+// testModule is the module that TestStatuses mutates. Its test guards Add, and nothing else.
+var testModule = map[string]string{
 	"go.mod": "module small\n\ngo 1.26\n",
 	"add/add.go": `package add
 
@@ -32,14 +32,14 @@ func TestAdd(t *testing.T) {
 }
 
 // diffOf makes the diff that replaces one line of add.go.
-func diffOf(old, now string) string {
-	return "--- a/add/add.go\n+++ b/add/add.go\n@@ -2,4 +2,4 @@\n \n-" + old + "\n+" + now + "\n \n func Sub(a, b int) int { return a - b }\n"
+func diffOf(old, replacement string) string {
+	return "--- a/add/add.go\n+++ b/add/add.go\n@@ -2,4 +2,4 @@\n \n-" + old + "\n+" + replacement + "\n \n func Sub(a, b int) int { return a - b }\n"
 }
 
-// TestVerdicts: a mutant is killed when a test fails, and by nothing else.
-func TestVerdicts(t *testing.T) {
+// TestStatuses: a mutant is killed when a test fails, and by nothing else.
+func TestStatuses(t *testing.T) {
 	l := runner{root: t.TempDir(), scratch: t.TempDir(), timeout: 5 * time.Second}
-	for name, text := range small {
+	for name, text := range testModule {
 		path := filepath.Join(l.root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -54,15 +54,15 @@ func TestVerdicts(t *testing.T) {
 		name string
 		now  string // takes the place of Add
 		run  string
-		want verdict
+		want status
 		by   string
 	}{
 		{"wrong sum", "func Add(a, b int) int { return a - b }", "TestAdd", killed, "add TestAdd/small"},
 		{"panic", `func Add(a, b int) int { panic("gone") }`, "TestAdd", killed, "add TestAdd/small"},
 		{"equivalent", "func Add(a, b int) int { return b + a }", "TestAdd", survived, "-"},
 		{"no such test", "func Add(a, b int) int { return a - b }", "TestNoSuch", survived, "-"},
-		{"hangs", "func Add(a, b int) int { for { } }", "TestAdd", hung, "-"},
-		{"does not compile", "func Add(a, b int) int { return a + c }", "TestAdd", broken, "-"},
+		{"hangs", "func Add(a, b int) int { for { } }", "TestAdd", timedOut, "-"},
+		{"does not compile", "func Add(a, b int) int { return a + c }", "TestAdd", notBuilt, "-"},
 		{"does not apply", "", "TestAdd", stale, "-"},
 	}
 	for _, c := range cases {
@@ -77,8 +77,8 @@ func TestVerdicts(t *testing.T) {
 	}
 	results := l.runAll(t.Context(), list, 2)
 	for i, c := range cases {
-		if r := results[i]; r.verdict != c.want || killers("add", r.by) != c.by {
-			t.Errorf("%s, tests %s: %s by %s, want %s by %s\n%s", list[i].name, c.run, r.verdict, killers("add", r.by), c.want, c.by, r.output)
+		if r := results[i]; r.status != c.want || killers("add", r.failed) != c.by {
+			t.Errorf("%s, tests %s: %s by %s, want %s by %s\n%s", list[i].name, c.run, r.status, killers("add", r.failed), c.want, c.by, r.output)
 		}
 	}
 	var out strings.Builder
@@ -86,7 +86,7 @@ func TestVerdicts(t *testing.T) {
 		t.Errorf("printResults() = %d not killed, want %d:\n%s", got, want, out.String())
 	}
 	text, err := os.ReadFile(filepath.Join(l.root, "add", "add.go"))
-	if err != nil || string(text) != small["add/add.go"] {
+	if err != nil || string(text) != testModule["add/add.go"] {
 		t.Errorf("the file was touched: %v\n%s", err, text)
 	}
 }
@@ -94,7 +94,7 @@ func TestVerdicts(t *testing.T) {
 // TestBaseline: a test that fails without a mutant is an error.
 func TestBaseline(t *testing.T) {
 	l := runner{root: t.TempDir(), scratch: t.TempDir(), timeout: time.Minute}
-	for name, text := range small {
+	for name, text := range testModule {
 		path := filepath.Join(l.root, filepath.Base(name))
 		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "got != 3", "got != 4")), 0o600); err != nil {
 			t.Fatal(err)

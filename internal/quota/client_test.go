@@ -17,11 +17,11 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// inProcess carries requests to a handler without a network, and dates its
+// handlerTransport carries requests to a handler without a network, and dates its
 // answers as a server does.
-type inProcess struct{ handler http.Handler }
+type handlerTransport struct{ handler http.Handler }
 
-func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	r = r.Clone(r.Context())
 	for name, values := range r.Header { // as a server reads them
@@ -33,8 +33,8 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// classified is a judge made of the API client's own classifier.
-func classified(call *pipeline.Call) (quota.Refusal, time.Duration) {
+// classifyAnswer is a judge made of the API client's own classifier.
+func classifyAnswer(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	fields, header := map[string]string{}, http.Header{}
 	if json.Unmarshal(call.Header, &fields) == nil {
 		for name, value := range fields {
@@ -43,31 +43,31 @@ func classified(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	}
 	switch v := signals.Classify(call.Status, header, call.Body); v.Class {
 	case signals.ClassRateBurst:
-		return quota.Burst, v.Wait
+		return quota.Burst, v.RetryAfter
 	case signals.ClassRateHour:
-		return quota.Hour, v.Wait
+		return quota.Hour, v.RetryAfter
 	case signals.ClassRateDay:
-		return quota.Day, v.Wait
+		return quota.Day, v.RetryAfter
 	}
-	return quota.None, 0
+	return quota.NoRefusal, 0
 }
 
-// rig is the API client on a simulator, behind the governor.
-func rig(t *testing.T, sim simulator.Config, cfg quota.Config) (*quota.Governor, pipeline.Fetcher) {
+// newRig is the API client on a simulator, behind the governor.
+func newRig(t *testing.T, sim simulator.Config, cfg quota.Config) (*quota.Limiter, pipeline.Fetcher) {
 	t.Helper()
 	server, err := simulator.New(sim)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := signals.New(signals.Config{BaseURL: "https://api.test", Key: signals.NewKey("key-1"), Transport: inProcess{server}})
+	client, err := signals.New(signals.Config{BaseURL: "https://api.test", Key: signals.NewKey("key-1"), Transport: handlerTransport{server}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := open(t, cfg)
-	return g, quota.Limit(signals.Decode(client), g, classified)
+	l := openLimiter(t, cfg)
+	return l, quota.Limit(signals.Decode(client), l, classifyAnswer)
 }
 
-func companies() *pipeline.Batch {
+func companyBatch() *pipeline.Batch {
 	return &pipeline.Batch{
 		ID: "000001", ByID: true,
 		Query: &pipeline.Query{Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "1999-10-01", MaxResults: 1},
@@ -80,14 +80,14 @@ func companies() *pipeline.Batch {
 func TestClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(17 * time.Minute)
-		g, f := rig(t, simulator.Config{Plan: "pro", Latency: 300 * time.Millisecond}, quota.Config{Plan: quota.Plans[4], MaxWait: 2 * time.Hour})
+		l, f := newRig(t, simulator.Config{Plan: "pro", Latency: 300 * time.Millisecond}, quota.Config{Plan: quota.Plans[4], MaxWait: 2 * time.Hour})
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		start, charged := time.Now(), 0
 		for range 8 {
 			wg.Go(func() {
 				for range 40 {
-					reply, err := f.Fetch(t.Context(), companies())
+					reply, err := f.Fetch(t.Context(), companyBatch())
 					if err != nil || len(reply.Calls) != 1 || reply.Calls[0].Status != 200 {
 						t.Errorf("Fetch() = %d calls, %v, want an answer", len(reply.Calls), err)
 						return
@@ -103,7 +103,7 @@ func TestClient(t *testing.T) {
 		if took := time.Since(start); charged != 320 || took > 2*time.Hour+2*time.Minute {
 			t.Errorf("%d answers in %s, want 320 in two hours", charged, took)
 		}
-		if s := g.State(); s.Windows[1].Limit != 150 || s.Windows[2].Left != 1500-320 {
+		if s := l.State(); s.Windows[1].Limit != 150 || s.Windows[2].Left != 1500-320 {
 			t.Errorf("State() =\n%v want 150 an hour, 1180 left of the day", s)
 		}
 	})
@@ -124,12 +124,12 @@ func TestClientRefusals(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, f := rig(t, simulator.Config{Plan: "scale", Faults: []simulator.Fault{spec}}, quota.Config{Plan: quota.Plans[4], MaxWait: time.Minute})
+			_, f := newRig(t, simulator.Config{Plan: "scale", Faults: []simulator.Fault{spec}}, quota.Config{Plan: quota.Plans[4], MaxWait: time.Minute})
 			start := time.Now()
-			if reply, err := f.Fetch(t.Context(), companies()); err != nil || reply.Calls[0].Status != 429 {
+			if reply, err := f.Fetch(t.Context(), companyBatch()); err != nil || reply.Calls[0].Status != 429 {
 				t.Fatalf("%s: Fetch() = %d, %v, want 429", fault, reply.Calls[0].Status, err)
 			}
-			_, err = f.Fetch(t.Context(), companies())
+			_, err = f.Fetch(t.Context(), companyBatch())
 			took := time.Since(start)
 			var stop *pipeline.Stop
 			if errors.As(err, &stop) {

@@ -2,7 +2,7 @@
 // calls a minute, an hour and a day, all at once, and so many a second. The aim
 // is that no answer is ever a 429, and that little of what is allowed is left.
 //
-// A [Governor] is the state of one account. [Limit] makes a decorator of it:
+// A [Limiter] is the state of one account. [Limit] makes a decorator of it:
 // each call waits for its admission, and each answer corrects the state.
 //
 // # What a call has to pass

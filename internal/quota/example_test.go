@@ -8,14 +8,14 @@ import (
 )
 
 // How long 12,000 calls take on the Scale plan, with a tenth left to others.
-func ExampleGovernor_Forecast() {
-	plan, _ := quota.PlanNamed("scale")
-	g, err := quota.Open(quota.Config{Plan: plan, Reserve: quota.Reserve{Share: 0.1}})
+func ExampleLimiter_EstimateDuration() {
+	plan, _ := quota.PlanByName("scale")
+	l, err := quota.Open(quota.Config{Plan: plan, Reserve: quota.Reserve{Share: 0.1}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	now := time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC)
-	fmt.Println(g.Forecast(12_000, 0, now, 400*time.Millisecond, 8).Round(time.Minute))
+	fmt.Println(l.EstimateDuration(12_000, 0, now, 400*time.Millisecond, 8).Round(time.Minute))
 	// Output: 2h12m0s
 }

@@ -25,11 +25,11 @@ var Plans = []Plan{
 	{Name: "unlimited"},
 }
 
-// unknownPlan holds until an answer says more: the slowest minute of the table.
-var unknownPlan = Plan{Minute: 40}
+// defaultPlan holds until an answer says more: the slowest minute of the table.
+var defaultPlan = Plan{Minute: 40}
 
-// PlanNamed finds a plan in any letter case.
-func PlanNamed(name string) (Plan, bool) {
+// PlanByName finds a plan in any letter case.
+func PlanByName(name string) (Plan, bool) {
 	for _, p := range Plans {
 		if strings.EqualFold(p.Name, name) {
 			return p, true
@@ -38,14 +38,14 @@ func PlanNamed(name string) (Plan, bool) {
 	return Plan{}, false
 }
 
-// boundless is a limit that is none: a thousand calls a second, all day long.
-const boundless = 86_400_000
+// unlimitedFrom is a limit that is none: a thousand calls a second, all day long.
+const unlimitedFrom = 86_400_000
 
-func (p Plan) limits() [3]int64 {
+func (p Plan) windowLimits() [3]int64 {
 	out := [3]int64{p.Minute, p.Hour, p.Day}
 	for i, n := range out {
-		if n <= 0 || n >= boundless {
-			out[i] = none
+		if n <= 0 || n >= unlimitedFrom {
+			out[i] = noLimit
 		}
 	}
 	return out
@@ -58,9 +58,9 @@ type Reserve struct {
 	Minute, Hour, Day int64   // calls, where they are more than the share
 }
 
-// of gives the reserve within a limit; least is the number of calls for this
+// callsOf gives the reserve within a limit; least is the number of calls for this
 // window.
-func (r Reserve) of(limit, least int64) int64 {
+func (r Reserve) callsOf(limit, minCalls int64) int64 {
 	share := int64(math.Ceil(max(0, min(r.Share, 1)) * float64(limit)))
-	return min(max(share, least, 0), limit-1)
+	return min(max(share, minCalls, 0), limit-1)
 }

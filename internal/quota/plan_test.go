@@ -7,10 +7,10 @@ import (
 )
 
 func TestPlanNamed(t *testing.T) {
-	if p, ok := quota.PlanNamed("Scale"); !ok || p.Day != 50000 {
+	if p, ok := quota.PlanByName("Scale"); !ok || p.Day != 50000 {
 		t.Errorf("PlanNamed(Scale) = %+v, %v, want 50000 a day, true", p, ok)
 	}
-	if p, ok := quota.PlanNamed("gold"); ok {
+	if p, ok := quota.PlanByName("gold"); ok {
 		t.Errorf("PlanNamed(gold) = %+v, true, want false", p)
 	}
 }

@@ -25,30 +25,30 @@ var (
 	shortPlan  = quota.Plan{Minute: 30, Hour: 60, Day: 500}
 )
 
-const childVariable = "QUOTA_TEST_CHILD" // address of the server and folder of the state
+const childEnv = "QUOTA_TEST_CHILD" // address of the server and folder of the state
 
 // TestMain becomes the other process when asked to.
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
-		child()
+	if os.Getenv(childEnv) != "" {
+		runChild()
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// child asks until it is killed.
-func child() {
+// runChild asks until it is killed.
+func runChild() {
 	var where struct{ URL, Dir string }
-	if err := json.Unmarshal([]byte(os.Getenv(childVariable)), &where); err != nil {
+	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &where); err != nil {
 		panic(err)
 	}
 	cfg := quota.Config{Dir: where.Dir, Account: "a1", Plan: shortPlan, PerSecond: 200, MaxWait: time.Minute, Timeout: 2 * time.Second}
-	cfg.Spans(shortSpans[0], shortSpans[1], shortSpans[2])
-	g, err := quota.Open(cfg)
+	cfg.SetSpans(shortSpans[0], shortSpans[1], shortSpans[2])
+	l, err := quota.Open(cfg)
 	if err != nil {
 		panic(err)
 	}
-	ask := fetcher(func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
+	ask := fetcherFunc(func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
 		call := pipeline.Call{Sent: time.Now(), Outcome: pipeline.Charged}
 		resp, err := http.Get(where.URL)
 		if err != nil {
@@ -59,7 +59,7 @@ func child() {
 		call.Header = fmt.Appendf(nil, `{"date":%q}`, resp.Header.Get("Date"))
 		return &pipeline.Reply{Calls: []pipeline.Call{call}}, json.NewDecoder(resp.Body).Decode(&call.Rate)
 	})
-	f := quota.Limit(ask, g, judge)
+	f := quota.Limit(ask, l, classify)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -81,19 +81,19 @@ func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 10 s of real time")
 	}
-	for _, lie := range []string{"utc", "rolling"} {
-		t.Run(lie, func(t *testing.T) {
+	for _, alignment := range []string{"utc", "rolling"} {
+		t.Run(alignment, func(t *testing.T) {
 			t.Parallel()
-			m := newModel(lie, shortPlan)
+			m := newModel(alignment, shortPlan)
 			m.spans = shortSpans
 			var mu sync.Mutex
-			let, refused := 0, 0
+			admitted, refused := 0, 0
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				time.Sleep(5 * time.Millisecond)
 				status, _, rate := m.count(time.Now())
 				mu.Lock()
-				if let++; status == 429 {
-					let--
+				if admitted++; status == 429 {
+					admitted--
 					refused++
 				}
 				mu.Unlock()
@@ -105,9 +105,9 @@ func TestProcesses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			begin := func() (up <-chan struct{}, answers <-chan int, kill func()) {
+			startChild := func() (up <-chan struct{}, answers <-chan int, kill func()) {
 				cmd := exec.Command(os.Args[0], "-test.run=^$")
-				cmd.Env = append(os.Environ(), childVariable+"="+string(where))
+				cmd.Env = append(os.Environ(), childEnv+"="+string(where))
 				cmd.Stderr = os.Stderr
 				out, err := cmd.StdoutPipe()
 				if err != nil {
@@ -133,25 +133,25 @@ func TestProcesses(t *testing.T) {
 				t.Cleanup(kill)
 				return first, count, kill
 			}
-			up, steady, stop := begin()
+			up, steady, stop := startChild()
 			<-up // the window is soon used up: on a busy machine others may leave it nothing
 			end := time.Now().Add(8 * time.Second)
-			answers, lives := 0, 0
+			answers, killed := 0, 0
 			for life := 300 * time.Millisecond; time.Now().Before(end); life += 370 * time.Millisecond {
-				_, other, kill := begin()
+				_, other, kill := startChild()
 				time.Sleep(life)
 				kill()
 				answers += <-other
-				lives++
+				killed++
 			}
 			stop()
 			n := <-steady
 			mu.Lock()
 			defer mu.Unlock()
 			// At least one window of 6 s, and the part of another.
-			t.Logf("%s: %d calls were let in, %d refused; %d answers for one process, %d for %d that were killed", lie, let, refused, n, answers, lives)
-			if refused > 0 || let < 90 || n == 0 || answers == 0 {
-				t.Errorf("%d calls were let in, %d refused, %d and %d answers; want 120 or so, none, both", let, refused, n, answers)
+			t.Logf("%s: %d calls were let in, %d refused; %d answers for one process, %d for %d that were killed", alignment, admitted, refused, n, answers, killed)
+			if refused > 0 || admitted < 90 || n == 0 || answers == 0 {
+				t.Errorf("%d calls were let in, %d refused, %d and %d answers; want 120 or so, none, both", admitted, refused, n, answers)
 			}
 		})
 	}

@@ -30,17 +30,17 @@ type api interface {
 // model is a server whose windows lie as asked: "utc", "first" (they begin with
 // the first request) or "rolling". Refused calls are not counted.
 type model struct {
-	mu     sync.Mutex
-	lie    string
-	spans  [3]time.Duration
-	limits [3]int64 // 0 none
-	start  [3]time.Time
-	used   [3]int64
-	times  [3][]time.Time
+	mu        sync.Mutex
+	alignment string
+	spans     [3]time.Duration
+	limits    [3]int64 // 0 none
+	start     [3]time.Time
+	used      [3]int64
+	times     [3][]time.Time
 }
 
-func newModel(lie string, p quota.Plan) *model {
-	return &model{lie: lie, spans: realSpans, limits: [3]int64{p.Minute, p.Hour, p.Day}}
+func newModel(alignment string, p quota.Plan) *model {
+	return &model{alignment: alignment, spans: realSpans, limits: [3]int64{p.Minute, p.Hour, p.Day}}
 }
 
 func (m *model) count(now time.Time) (int, string, pipeline.Rate) {
@@ -48,7 +48,7 @@ func (m *model) count(now time.Time) (int, string, pipeline.Rate) {
 	defer m.mu.Unlock()
 	full := -1
 	for i, span := range m.spans {
-		switch at := now.UTC().Truncate(span); m.lie {
+		switch at := now.UTC().Truncate(span); m.alignment {
 		case "utc":
 			if !at.Equal(m.start[i]) {
 				m.start[i], m.used[i] = at, 0
@@ -75,7 +75,7 @@ func (m *model) count(now time.Time) (int, string, pipeline.Rate) {
 	} else {
 		for i := range m.used {
 			m.used[i]++
-			if m.lie == "rolling" {
+			if m.alignment == "rolling" {
 				m.times[i] = append(m.times[i], now)
 			}
 		}
@@ -138,10 +138,10 @@ func (s simulated) count(now time.Time) (int, string, pipeline.Rate) {
 // wire is the innermost fetcher: it takes the time that an answer takes, and
 // lets the server count somewhere within it, by the server's clock.
 type wire struct {
-	api    api
-	skew   time.Duration // how far the server's clock is ahead
-	answer time.Duration // typical; 0 at once
-	silent bool          // headers say nothing
+	api       api
+	skew      time.Duration // how far the server's clock is ahead
+	answer    time.Duration // typical; 0 at once
+	noHeaders bool          // headers say nothing
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -156,7 +156,7 @@ func newWire(a api, skew, answer time.Duration) *wire {
 
 // delay is half to one and a half times the typical time, and three times it
 // for one answer in twenty.
-func (w *wire) delay() (there, back time.Duration) {
+func (w *wire) delay() (outgoing, returning time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	spread := 0.5 + w.random.Float64()
@@ -164,20 +164,20 @@ func (w *wire) delay() (there, back time.Duration) {
 		spread = 3
 	}
 	total := time.Duration(float64(w.answer) * spread)
-	there = time.Duration(float64(total) * w.random.Float64())
-	return there, total - there
+	outgoing = time.Duration(float64(total) * w.random.Float64())
+	return outgoing, total - outgoing
 }
 
 func (w *wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	there, back := w.delay()
+	outgoing, returning := w.delay()
 	call := pipeline.Call{ID: b.ID + "-1", Sent: time.Now(), Outcome: pipeline.Charged}
-	time.Sleep(there)
+	time.Sleep(outgoing)
 	at := time.Now().Add(w.skew)
 	call.Status, call.Problem, call.Rate = w.api.count(at)
 	call.Header = fmt.Appendf(nil, `{"date":%q}`, at.UTC().Format(http.TimeFormat))
-	if w.silent {
-		nothing := pipeline.Window{Limit: -1, Used: -1, Left: -1}
-		call.Rate, call.Header = pipeline.Rate{Minute: nothing, Hour: nothing, Day: nothing}, nil
+	if w.noHeaders {
+		unstated := pipeline.Window{Limit: -1, Used: -1, Left: -1}
+		call.Rate, call.Header = pipeline.Rate{Minute: unstated, Hour: unstated, Day: unstated}, nil
 	}
 	w.mu.Lock()
 	w.calls++
@@ -187,15 +187,15 @@ func (w *wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, err
 		w.refused[call.Problem]++
 	}
 	w.mu.Unlock()
-	time.Sleep(back)
+	time.Sleep(returning)
 	call.Duration = time.Since(call.Sent)
 	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
 }
 
-// judge tells the test servers' refusals apart.
-func judge(call *pipeline.Call) (quota.Refusal, time.Duration) {
+// classify tells the test servers' refusals apart.
+func classify(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	if call.Status != 429 {
-		return quota.None, 0
+		return quota.NoRefusal, 0
 	}
 	var n int
 	switch {
@@ -208,33 +208,33 @@ func judge(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	return quota.Burst, 0
 }
 
-func open(t testing.TB, cfg quota.Config) *quota.Governor {
+func openLimiter(t testing.TB, cfg quota.Config) *quota.Limiter {
 	t.Helper()
-	g, err := quota.Open(cfg)
+	l, err := quota.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { g.Close() })
-	return g
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
-// ask keeps workers busy until n calls were admitted (0: no end), ctx ends, or
+// runWorkers keeps workers busy until n calls were admitted (0: no end), ctx ends, or
 // a fetcher says stop. It gives that stop, and the time it took.
-func ask(ctx context.Context, t testing.TB, f pipeline.Fetcher, n, workers int) (took time.Duration, stop *pipeline.Stop) {
+func runWorkers(ctx context.Context, t testing.TB, f pipeline.Fetcher, n, workers int) (took time.Duration, stop *pipeline.Stop) {
 	t.Helper()
 	start := time.Now()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	begun := 0
+	started := 0
 	for range workers {
 		wg.Go(func() {
 			for {
 				mu.Lock()
-				if stop != nil || n > 0 && begun == n {
+				if stop != nil || n > 0 && started == n {
 					mu.Unlock()
 					return
 				}
-				begun++
+				started++
 				mu.Unlock()
 				reply, err := f.Fetch(ctx, batch(1))
 				mu.Lock()
@@ -260,7 +260,7 @@ func batch(n int) *pipeline.Batch {
 	return b
 }
 
-func count(m map[string]int) (n int) {
+func total(m map[string]int) (n int) {
 	for _, k := range m {
 		n += k
 	}

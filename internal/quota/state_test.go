@@ -12,19 +12,19 @@ import (
 func TestTornWrite(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "quota-a")
-	var s state
-	st, _, err := openStore(dir, "a", &s)
+	var s accountState
+	st, _, err := openStateFile(dir, "a", &s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer st.file.Close()
-	for s.Turn = 1; s.Turn < 5; s.Turn++ {
+	for s.LastStart = 1; s.LastStart < 5; s.LastStart++ {
 		before, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Window[1].Ledger.add(s.Turn, 1e18+s.Turn*60e9, int64(time.Hour))
-		if err := st.save(&s); err != nil {
+		s.Windows[1].Ended.add(s.LastStart, 1e18+s.LastStart*60e9, int64(time.Hour))
+		if err := st.saveState(&s); err != nil {
 			t.Fatal(err)
 		}
 		after, err := os.ReadFile(name)
@@ -41,28 +41,28 @@ func TestTornWrite(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(other, "quota-a"), torn, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				var got state
-				again, trouble, err := openStore(other, "a", &got)
-				if err != nil || got.Turn != s.Turn && got.Turn != s.Turn-1 || trouble != "" && s.Turn > 1 {
-					t.Fatalf("write %d cut at %d: state %d, %q, %v, want %d or the one before", s.Turn, cut, got.Turn, trouble, err, s.Turn)
+				var got accountState
+				again, trouble, err := openStateFile(other, "a", &got)
+				if err != nil || got.LastStart != s.LastStart && got.LastStart != s.LastStart-1 || trouble != "" && s.LastStart > 1 {
+					t.Fatalf("write %d cut at %d: state %d, %q, %v, want %d or the one before", s.LastStart, cut, got.LastStart, trouble, err, s.LastStart)
 				}
 				// And it goes on from there.
-				got.Turn = 99
-				if err := again.save(&got); err != nil {
+				got.LastStart = 99
+				if err := again.saveState(&got); err != nil {
 					t.Fatal(err)
 				}
-				var next state
-				if again.file.Close(); !reload(t, other, &next) || next.Turn != 99 {
-					t.Fatalf("write %d cut at %d: after another one: %d, want 99", s.Turn, cut, next.Turn)
+				var next accountState
+				if again.file.Close(); !reloadState(t, other, &next) || next.LastStart != 99 {
+					t.Fatalf("write %d cut at %d: after another one: %d, want 99", s.LastStart, cut, next.LastStart)
 				}
 			}
 		}
 	}
 }
 
-func reload(t *testing.T, dir string, s *state) bool {
+func reloadState(t *testing.T, dir string, s *accountState) bool {
 	t.Helper()
-	st, trouble, err := openStore(dir, "a", s)
+	st, trouble, err := openStateFile(dir, "a", s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +74,12 @@ func reload(t *testing.T, dir string, s *state) bool {
 // otherwise.
 func TestRefresh(t *testing.T) {
 	dir := t.TempDir()
-	var a, b state
-	first, _, err := openStore(dir, "a", &a)
+	var a, b accountState
+	first, _, err := openStateFile(dir, "a", &a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _, err := openStore(dir, "a", &b)
+	second, _, err := openStateFile(dir, "a", &b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,56 +90,56 @@ func TestRefresh(t *testing.T) {
 		if turn == 1 {
 			st, s, other = second, &b, &a
 		}
-		st.refresh(s)
-		if s.Turn != int64(i) {
-			t.Fatalf("step %d: state %d, want %d", i, s.Turn, i)
+		st.refreshState(s)
+		if s.LastStart != int64(i) {
+			t.Fatalf("step %d: state %d, want %d", i, s.LastStart, i)
 		}
-		s.Hold = -1 // lost if it is read again
-		st.refresh(s)
-		if s.Hold != -1 && i > 0 {
+		s.PausedUntil = -1 // lost if it is read again
+		st.refreshState(s)
+		if s.PausedUntil != -1 && i > 0 {
 			t.Fatalf("step %d: read again without need", i)
 		}
-		s.Hold, s.Turn = 0, int64(i+1)
-		if err := st.save(s); err != nil {
+		s.PausedUntil, s.LastStart = 0, int64(i+1)
+		if err := st.saveState(s); err != nil {
 			t.Fatal(err)
 		}
 		_ = other
 	}
 }
 
-// TestLedger: a count leaves when the last moment of its bucket is a span old,
+// TestSlidingWindow: a count leaves when the last moment of its bucket is a span old,
 // never earlier, and a clock that is set does not change the counts.
-func TestLedger(t *testing.T) {
+func TestSlidingWindow(t *testing.T) {
 	const span = int64(time.Hour)
-	const width = span / parts
+	const width = span / bucketsPerSpan
 	start := time.Date(2026, 5, 1, 10, 17, 33, 0, time.UTC).UnixNano()
-	var l ledger
+	var w slidingWindow
 	for i := range int64(10) {
-		l.add(i+1, start+i*5*width, span)
+		w.add(i+1, start+i*5*width, span)
 	}
 	for _, tt := range []struct{ k, bucket int64 }{{1, 0}, {2, 1}, {3, 1}, {4, 2}, {55, 9}} {
-		at := l.opens(tt.k, span)
-		want := (floor(start+tt.bucket*5*width, width)+1)*width + span
+		at := w.expiryOf(tt.k, span)
+		want := (floorDiv(start+tt.bucket*5*width, width)+1)*width + span
 		if at != want {
 			t.Errorf("opens(%d) = %d, want %d", tt.k, at, want)
 		}
-		then := l
+		then := w
 		if then.advance(at-1, span); then.Sum <= 55-tt.k {
 			t.Errorf("a moment before opens(%d) the ledger holds %d, want more than %d", tt.k, then.Sum, 55-tt.k)
 		}
-		then = l
+		then = w
 		if then.advance(at, span); then.Sum > 55-tt.k {
 			t.Errorf("at opens(%d) the ledger holds %d, want at most %d", tt.k, then.Sum, 55-tt.k)
 		}
 	}
-	if l.opens(56, span) != 0 {
+	if w.expiryOf(56, span) != 0 {
 		t.Error("opens(56) of 55 calls is not 0")
 	}
-	if got := l.since(start+8*5*width, span); got != 9+10 {
+	if got := w.countSince(start+8*5*width, span); got != 9+10 {
 		t.Errorf("since the ninth = %d, want 19", got)
 	}
 	for _, by := range []int64{-48 * span, -span / 2, -3 * width, -width, 0, span / 2} {
-		moved := l
+		moved := w
 		if moved.advance(start+45*width+by, span); moved.Sum != 55 {
 			t.Errorf("clock set by %s: %d calls are left, want 55", time.Duration(by), moved.Sum)
 		}

@@ -8,146 +8,146 @@ import (
 
 // Times in here are nanoseconds since 1970, because they are kept in a file.
 
-const none = -1 // no limit
+const noLimit = -1 // no limit
 
 // window is one rate window: its rules, and what is known about it.
 type window struct {
-	*tally
-	name    string
-	span    int64
-	plan    int64 // limit to assume until one is stated; none
-	least   int64 // calls of it to reserve
-	reserve Reserve
+	*windowRecord
+	name       string
+	span       int64
+	plan       int64 // limit to assume until one is stated; none
+	minReserve int64 // calls of it to reserve
+	reserve    Reserve
 }
 
-// tally is what is known about a window. It is stored as it stands.
-type tally struct {
-	Ledger ledger // calls that ended here
+// windowRecord is what is known about a window. It is stored as it stands.
+type windowRecord struct {
+	Ended slidingWindow // calls that ended here
 
-	Limit  int64 // as stated; 0 not yet, or none
-	Closed int64 // a 429 said that it is used up until then
+	Limit       int64 // as stated; 0 not yet, or none
+	ClosedUntil int64 // a 429 said that it is used up until then
 
 	// The server's last statement about it.
-	Known      bool  // there is one about the present window
-	Silent     bool  // answers say nothing about it
-	Used, Left int64 //
-	Sent       int64 // it was true at some moment between this one
-	Heard      int64 // and this one
-	Muted      int64 // calls that ended since without a statement
-	MutedAt    int64 // the last of them
+	Known       bool  // there is one about the present window
+	Unstated    bool  // answers say nothing about it
+	Used, Left  int64 //
+	SentAt      int64 // it was true at some moment between this one
+	ReceivedAt  int64 // and this one
+	Uncounted   int64 // calls that ended since without a statement
+	UncountedAt int64 // the last of them
 
 	// The present window of the server.
-	Epoch  int64 // its first statement was heard then
-	Turns  int64 // it ends then, as stated; 0 not stated
-	Ours   int64 // at most so many of its calls are ours, flying ones included
-	Others int64 // at least so many are not
+	FirstSeen int64 // its first statement was heard then
+	ResetAt   int64 // it ends then, as stated; 0 not stated
+	Local     int64 // at most so many of its calls are ours, flying ones included
+	External  int64 // at least so many are not
 
 	// How its windows lie.
-	Dropped int64 // not before then did it turn last
-	Shifted bool  // not on UTC's minutes, hours, days
-	Rolling bool
+	LastReset int64 // not before then did it turn last
+	Unaligned bool  // not on UTC's minutes, hours, days
+	Rolling   bool
 }
 
-// limit is how many calls the window allows, or none.
-func (w *window) limit() int64 {
+// effectiveLimit is how many calls the window allows, or none.
+func (w *window) effectiveLimit() int64 {
 	if w.Limit != 0 {
 		return w.Limit
 	}
 	return w.plan
 }
 
-// blocked reports whether one more call has to wait, and until when; 0 means
+// blockedUntil reports whether one more call has to wait, and until when; 0 means
 // until a call in flight has ended.
-func (w *window) blocked(now, flying int64, c clock) (until int64, blocked bool) {
-	w.Ledger.advance(now, w.span)
-	if now < w.Closed {
-		return w.Closed, true
+func (w *window) blockedUntil(now, inFlight int64, c clockOffset) (until int64, blocked bool) {
+	w.Ended.advance(now, w.span)
+	if now < w.ClosedUntil {
+		return w.ClosedUntil, true
 	}
-	limit := w.limit()
+	limit := w.effectiveLimit()
 	if limit < 0 {
 		return 0, false
 	}
-	spare := w.reserve.of(limit, w.least)
-	quota := limit - spare
-	if w.Rolling && w.Others > spare {
-		quota = limit - w.Others
-		if quota <= 0 && flying == 0 && now >= w.Heard+w.span/10 {
-			quota = w.Ledger.Sum + 1 // time to look again
+	reserved := w.reserve.callsOf(limit, w.minReserve)
+	allowed := limit - reserved
+	if w.Rolling && w.External > reserved {
+		allowed = limit - w.External
+		if allowed <= 0 && inFlight == 0 && now >= w.ReceivedAt+w.span/10 {
+			allowed = w.Ended.Sum + 1 // time to look again
 		}
 	}
-	if over := w.Ledger.Sum + flying - quota + 1; over > 0 {
-		until, blocked = w.Ledger.opens(over, w.span), true
-		if quota <= 0 {
-			until = w.Heard + w.span/10
+	if excess := w.Ended.Sum + inFlight - allowed + 1; excess > 0 {
+		until, blocked = w.Ended.expiryOf(excess, w.span), true
+		if allowed <= 0 {
+			until = w.ReceivedAt + w.span/10
 		}
 	}
 	switch {
 	case w.Rolling:
 	case w.Known:
-		free := w.free(spare)
-		switch ended := now >= w.ends(c); {
-		case free > flying && (flying > 0 || !ended):
-		case ended && flying == 0: // this one finds out
-		case !ended && free <= 0:
-			until, blocked = max(until, w.ends(c)), true
+		available := w.availableCalls(reserved)
+		switch ended := now >= w.endsAt(c); {
+		case available > inFlight && (inFlight > 0 || !ended):
+		case ended && inFlight == 0: // this one finds out
+		case !ended && available <= 0:
+			until, blocked = max(until, w.endsAt(c)), true
 		default:
 			blocked = true
 		}
-	case !w.Silent && flying > 0:
+	case !w.Unstated && inFlight > 0:
 		blocked = true // one at a time until something is known
 	}
 	return until, blocked
 }
 
-// free is what the server said to be left for us, when nothing is in flight.
-func (w *window) free(spare int64) int64 {
-	return w.Left - w.Muted - max(0, spare-w.Others)
+// availableCalls is what the server said to be left for us, when nothing is in flight.
+func (w *window) availableCalls(reserved int64) int64 {
+	return w.Left - w.Uncounted - max(0, reserved-w.External)
 }
 
 // grace is how much later than expected a window may turn: the server's
 // machines need not agree on the time.
 func (w *window) grace() int64 { return min(w.span/240, int64(time.Second)) }
 
-// ends is when the server's present window has ended, at the latest.
-func (w *window) ends(c clock) int64 {
+// endsAt is when the server's present window has ended, at the latest.
+func (w *window) endsAt(c clockOffset) int64 {
 	switch {
-	case w.Turns > 0:
-		return w.Turns
-	case w.Shifted:
-		return w.Epoch + w.span + w.grace()
+	case w.ResetAt > 0:
+		return w.ResetAt
+	case w.Unaligned:
+		return w.FirstSeen + w.span + w.grace()
 	}
-	return w.boundary(w.Sent, c)
+	return w.nextBoundary(w.SentAt, c)
 }
 
-// boundary is when the first UTC boundary after t has passed on the server.
-func (w *window) boundary(t int64, c clock) int64 {
-	return (floor(t+c.Least, w.span)+1)*w.span - c.Least + w.grace()
+// nextBoundary is when the first UTC boundary after t has passed on the server.
+func (w *window) nextBoundary(t int64, c clockOffset) int64 {
+	return (floorDiv(t+c.Min, w.span)+1)*w.span - c.Min + w.grace()
 }
 
-// take enters an admission. flying counts those before it.
-func (w *window) take(now, flying int64, c clock) {
-	if w.Known && flying == 0 && now >= w.ends(c) {
-		w.Known, w.Silent = false, false
+// countStart enters an admission. flying counts those before it.
+func (w *window) countStart(now, inFlight int64, c clockOffset) {
+	if w.Known && inFlight == 0 && now >= w.endsAt(c) {
+		w.Known, w.Unstated = false, false
 	}
-	w.Ours++
+	w.Local++
 }
 
-// mute notes calls that ended without a statement about the window.
-func (w *window) mute(n, now int64) {
+// addUncounted notes calls that ended without a statement about the window.
+func (w *window) addUncounted(n, now int64) {
 	if w.Known {
-		w.Muted += n
-		w.MutedAt = now
+		w.Uncounted += n
+		w.UncountedAt = now
 	}
 }
 
-// learn takes a statement in. It was true at some moment between sent and
+// applyStatement takes a statement in. It was true at some moment between sent and
 // heard; flying calls may or may not be in it. It reports whether it says
 // anything.
-func (w *window) learn(stated pipeline.Window, sent, heard, flying int64, c clock) bool {
+func (w *window) applyStatement(stated pipeline.Window, sent, received, inFlight int64, c clockOffset) bool {
 	limit, used, left := stated.Limit, stated.Used, stated.Left
 	switch {
-	case limit >= boundless:
-		w.Limit, w.Known, w.Silent = none, false, true
+	case limit >= unlimitedFrom:
+		w.Limit, w.Known, w.Unstated = noLimit, false, true
 		return true
 	case limit == 0: // allowing nothing is how some write that there is no limit
 		used, left = -1, -1
@@ -163,172 +163,174 @@ func (w *window) learn(stated pipeline.Window, sent, heard, flying int64, c cloc
 	if used < 0 || left < 0 {
 		return false
 	}
-	w.Ledger.advance(heard, w.span)
-	w.doubt(used, flying)
-	later := sent >= w.Heard // than the statement before, for certain
+	w.Ended.advance(received, w.span)
+	w.recheckRolling(used, inFlight)
+	later := sent >= w.ReceivedAt // than the statement before, for certain
 	switch {
 	case !w.Known:
-		w.begin(used, sent, heard, flying, c)
+		w.startWindow(used, sent, received, inFlight, c)
 	case w.Rolling:
-		if sent < w.Sent {
+		if sent < w.SentAt {
 			return true
 		}
-		w.Others = max(0, used-w.Ledger.Sum-flying)
+		w.External = max(0, used-w.Ended.Sum-inFlight)
 	case used < w.Used && later:
-		w.turned(heard, c)
-		w.begin(used, sent, heard, flying, c)
+		w.recordReset(received, c)
+		w.startWindow(used, sent, received, inFlight, c)
 	case used < w.Used:
 		return true // overtaken by the one before
-	case sent < w.Epoch && used > w.Ours+w.Others:
+	case sent < w.FirstSeen && used > w.Local+w.External:
 		return true // about the window before
 	default:
-		if sent > w.Epoch+w.span {
-			w.Epoch = heard // it turned unseen
+		if sent > w.FirstSeen+w.span {
+			w.FirstSeen = received // it turned unseen
 		}
-		w.Others = max(w.Others, used-w.Ours)
+		w.External = max(w.External, used-w.Local)
 	}
 	w.Used, w.Left = used, left
-	w.Sent, w.Heard = max(w.Sent, sent), heard
-	if sent >= w.MutedAt {
-		w.Muted = 0
+	w.SentAt, w.ReceivedAt = max(w.SentAt, sent), received
+	if sent >= w.UncountedAt {
+		w.Uncounted = 0
 	}
 	return true
 }
 
-// begin opens the account of another window of the server.
-func (w *window) begin(used, sent, heard, flying int64, c clock) {
-	from := w.Sent
-	if !w.Shifted {
-		from = max(from, floor(heard+c.Least, w.span)*w.span-c.Most)
+// startWindow opens the account of another window of the server.
+func (w *window) startWindow(used, sent, received, inFlight int64, c clockOffset) {
+	from := w.SentAt
+	if !w.Unaligned {
+		from = max(from, floorDiv(received+c.Min, w.span)*w.span-c.Max)
 	}
-	ours, rolling := w.Ledger.since(from, w.span), w.Ledger.Sum+flying
-	if used-ours > max(5, w.limit()/20) && used <= rolling && used >= rolling-w.edge(flying) {
+	local, inSpan := w.Ended.countSince(from, w.span), w.Ended.Sum+inFlight
+	if used-local > max(5, w.effectiveLimit()/20) && used <= inSpan && used >= inSpan-w.countTolerance(inFlight) {
 		// A new window that begins with just as many calls of others as have
 		// not yet left the ledger? It is no new window.
 		w.Rolling = true
 	}
-	w.Ours, w.Others = min(used, ours)+flying, max(0, used-ours)
+	w.Local, w.External = min(used, local)+inFlight, max(0, used-local)
 	if w.Rolling {
-		w.Others = max(0, used-rolling)
+		w.External = max(0, used-inSpan)
 	}
-	w.Known, w.Silent = true, false
-	w.Epoch, w.Turns = heard, 0
-	w.Sent = sent
+	w.Known, w.Unstated = true, false
+	w.FirstSeen, w.ResetAt = received, 0
+	w.SentAt = sent
 }
 
-// doubt gives up that windows roll when the server counts much less than what
+// recheckRolling gives up that windows roll when the server counts much less than what
 // was asked here within a span.
-func (w *window) doubt(used, flying int64) {
-	if w.Rolling && used < w.Ledger.Sum*3/4-w.edge(flying) {
-		w.Rolling, w.Known, w.Dropped = false, false, 0
+func (w *window) recheckRolling(used, inFlight int64) {
+	if w.Rolling && used < w.Ended.Sum*3/4-w.countTolerance(inFlight) {
+		w.Rolling, w.Known, w.LastReset = false, false, 0
 	}
 }
 
-// edge is how far the ledger may be off from the count of a server whose
+// countTolerance is how far the ledger may be off from the count of a server whose
 // windows roll.
-func (w *window) edge(flying int64) int64 {
-	oldest := w.Ledger.Newest - parts
-	return int64(w.Ledger.Counts[mod(oldest)]+w.Ledger.Counts[mod(oldest+1)]) + flying + 3
+func (w *window) countTolerance(inFlight int64) int64 {
+	oldest := w.Ended.Newest - bucketsPerSpan
+	return int64(w.Ended.Counts[bucketIndex(oldest)]+w.Ended.Counts[bucketIndex(oldest+1)]) + inFlight + 3
 }
 
-// turned learns how windows lie from one that turned after w.Sent and before
+// recordReset learns how windows lie from one that turned after w.Sent and before
 // heard.
-func (w *window) turned(heard int64, c clock) {
-	w.Rolling = w.Rolling || w.Dropped != 0 && heard-w.Dropped < w.span
-	w.Dropped = w.Sent
-	switch onUTC := floor(heard+c.Most, w.span) > floor(w.Sent+c.Least-1, w.span); {
+func (w *window) recordReset(received int64, c clockOffset) {
+	w.Rolling = w.Rolling || w.LastReset != 0 && received-w.LastReset < w.span
+	w.LastReset = w.SentAt
+	switch onUTC := floorDiv(received+c.Max, w.span) > floorDiv(w.SentAt+c.Min-1, w.span); {
 	case !onUTC:
-		w.Shifted = true
-	case heard-w.Sent < w.span/4:
-		w.Shifted = false
+		w.Unaligned = true
+	case received-w.SentAt < w.span/4:
+		w.Unaligned = false
 	}
 }
 
-// refuse closes the window after a 429: for as long as that said, else until it
+// closeWindow closes the window after a 429: for as long as that said, else until it
 // should turn. A refusal where the window should just have turned shows that it
 // lies otherwise.
-func (w *window) refuse(now, wait, epoch int64, guessed bool, c clock) {
+func (w *window) closeWindow(now, wait, firstSeen int64, assumedReset bool, c clockOffset) {
 	until := now + wait
 	switch {
 	case wait > 0:
-	case guessed:
-		w.Shifted = true
-		until = epoch + w.span
+	case assumedReset:
+		w.Unaligned = true
+		until = firstSeen + w.span
 		if until <= now {
 			until = now + w.span/24
 		}
-	case w.Shifted:
-		until = w.Epoch + w.span
+	case w.Unaligned:
+		until = w.FirstSeen + w.span
 	default:
-		until = w.boundary(now, c) - w.grace()
+		until = w.nextBoundary(now, c) - w.grace()
 	}
-	w.Closed = max(w.Closed, until+w.grace())
-	w.Known, w.Silent = false, false
+	w.ClosedUntil = max(w.ClosedUntil, until+w.grace())
+	w.Known, w.Unstated = false, false
 }
 
-// clock bounds how far the server's clock is ahead of ours.
-type clock struct{ Least, Most int64 }
+// clockOffset bounds how far the server's clock is ahead of ours.
+type clockOffset struct{ Min, Max int64 }
 
-// parts is how many buckets a window's length is cut into.
-const parts = 300
+// bucketsPerSpan is how many buckets a window's length is cut into.
+const bucketsPerSpan = 300
 
-// ledger counts what happened within the last span, in buckets of span/parts.
-type ledger struct {
+// slidingWindow counts what happened within the last span, in buckets of span/parts.
+type slidingWindow struct {
 	Newest int64 // number of the newest bucket, counted from 1970
 	Sum    int64 // of all counts
-	Counts [parts + 1]uint32
+	Counts [bucketsPerSpan + 1]uint32
 }
 
 // advance drops the buckets that have left the span. When the clock was set
 // back, what is known moves with it.
-func (l *ledger) advance(now, span int64) {
-	n := floor(now, span/parts)
+func (w *slidingWindow) advance(now, span int64) {
+	n := floorDiv(now, span/bucketsPerSpan)
 	switch {
-	case n < l.Newest-1:
-		was := *l
-		for i := range int64(len(l.Counts)) {
-			l.Counts[mod(n-i)] = was.Counts[mod(was.Newest-i)]
+	case n < w.Newest-1:
+		before := *w
+		for i := range int64(len(w.Counts)) {
+			w.Counts[bucketIndex(n-i)] = before.Counts[bucketIndex(before.Newest-i)]
 		}
-		l.Newest = n
-	case n-l.Newest > parts:
-		*l = ledger{Newest: n}
+		w.Newest = n
+	case n-w.Newest > bucketsPerSpan:
+		*w = slidingWindow{Newest: n}
 	}
-	for l.Newest < n {
-		l.Newest++
-		count := &l.Counts[mod(l.Newest)]
-		l.Sum -= int64(*count)
+	for w.Newest < n {
+		w.Newest++
+		count := &w.Counts[bucketIndex(w.Newest)]
+		w.Sum -= int64(*count)
 		*count = 0
 	}
 }
 
-func (l *ledger) add(n, now, span int64) {
-	l.advance(now, span)
-	l.Counts[mod(l.Newest)] += uint32(n)
-	l.Sum += n
+func (w *slidingWindow) add(n, now, span int64) {
+	w.advance(now, span)
+	w.Counts[bucketIndex(w.Newest)] += uint32(n)
+	w.Sum += n
 }
 
-// opens is when k of the calls will have left; 0 when there are fewer.
-func (l *ledger) opens(k, span int64) int64 {
-	for n := l.Newest - parts; n <= l.Newest; n++ {
-		if k -= int64(l.Counts[mod(n)]); k <= 0 {
-			return (n + 1 + parts) * (span / parts)
+// expiryOf is when k of the calls will have left; 0 when there are fewer.
+func (w *slidingWindow) expiryOf(k, span int64) int64 {
+	for n := w.Newest - bucketsPerSpan; n <= w.Newest; n++ {
+		if k -= int64(w.Counts[bucketIndex(n)]); k <= 0 {
+			return (n + 1 + bucketsPerSpan) * (span / bucketsPerSpan)
 		}
 	}
 	return 0
 }
 
-// since counts what happened after a time, give or take a bucket.
-func (l *ledger) since(from, span int64) (sum int64) {
-	for n := max(l.Newest-parts, floor(from, span/parts)); n <= l.Newest; n++ {
-		sum += int64(l.Counts[mod(n)])
+// countSince counts what happened after a time, give or take a bucket.
+func (w *slidingWindow) countSince(from, span int64) (sum int64) {
+	for n := max(w.Newest-bucketsPerSpan, floorDiv(from, span/bucketsPerSpan)); n <= w.Newest; n++ {
+		sum += int64(w.Counts[bucketIndex(n)])
 	}
 	return sum
 }
 
-func mod(n int64) int64 { return ((n % (parts + 1)) + parts + 1) % (parts + 1) }
+func bucketIndex(n int64) int64 {
+	return ((n % (bucketsPerSpan + 1)) + bucketsPerSpan + 1) % (bucketsPerSpan + 1)
+}
 
-// floor divides, rounding down: times before 1970 are below zero.
-func floor(a, b int64) int64 {
+// floorDiv divides, rounding down: times before 1970 are below zero.
+func floorDiv(a, b int64) int64 {
 	q := a / b
 	if a%b < 0 {
 		q--

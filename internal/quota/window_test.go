@@ -38,29 +38,29 @@ func TestStatements(t *testing.T) {
 			}
 			return d.UnixNano()
 		}
-		c := clock{-int64(time.Second), int64(time.Second)}
-		w := window{tally: &tally{}, name: "hour", span: int64(time.Hour), plan: 100}
+		c := clockOffset{-int64(time.Second), int64(time.Second)}
+		w := window{windowRecord: &windowRecord{}, name: "hour", span: int64(time.Hour), plan: 100}
 		for _, s := range tt.said {
-			w.take(at(s.sent), 0, c)
-			w.Ledger.add(1, at(s.heard), w.span)
-			w.learn(pipeline.Window{Limit: 100, Used: s.used, Left: 100 - s.used}, at(s.sent), at(s.heard), 0, c)
+			w.countStart(at(s.sent), 0, c)
+			w.Ended.add(1, at(s.heard), w.span)
+			w.applyStatement(pipeline.Window{Limit: 100, Used: s.used, Left: 100 - s.used}, at(s.sent), at(s.heard), 0, c)
 		}
-		if w.Left != tt.left || w.Others != tt.others || w.ends(c) != at(tt.ends) || w.Shifted != tt.shifted || w.Rolling != tt.rolling {
+		if w.Left != tt.left || w.External != tt.others || w.endsAt(c) != at(tt.ends) || w.Unaligned != tt.shifted || w.Rolling != tt.rolling {
 			t.Errorf("%s: left %d, others %d, ends %s, shifted %v, rolling %v; want %d, %d, %s, %v, %v", tt.name,
-				w.Left, w.Others, time.Unix(0, w.ends(c)).UTC().Format(time.TimeOnly), w.Shifted, w.Rolling, tt.left, tt.others, tt.ends, tt.shifted, tt.rolling)
+				w.Left, w.External, time.Unix(0, w.endsAt(c)).UTC().Format(time.TimeOnly), w.Unaligned, w.Rolling, tt.left, tt.others, tt.ends, tt.shifted, tt.rolling)
 		}
 	}
 }
 
-// TestDoubt: a window that was taken to roll is not, once the server counts much
+// TestRecheckRolling: a window that was taken to roll is not, once the server counts much
 // less than was asked here.
-func TestDoubt(t *testing.T) {
+func TestRecheckRolling(t *testing.T) {
 	now := time.Date(2026, 5, 1, 10, 30, 0, 0, time.UTC).UnixNano()
 	for used, rolling := range map[int64]bool{50: true, 45: true, 5: false} {
-		w := window{tally: &tally{Rolling: true, Known: true, Used: 50, Left: 50}, span: int64(time.Hour), plan: 100}
-		w.Ledger.add(49, now-int64(20*time.Minute), w.span)
-		w.Ledger.add(1, now, w.span)
-		w.learn(pipeline.Window{Limit: 100, Used: used, Left: 100 - used}, now-1, now, 0, clock{})
+		w := window{windowRecord: &windowRecord{Rolling: true, Known: true, Used: 50, Left: 50}, span: int64(time.Hour), plan: 100}
+		w.Ended.add(49, now-int64(20*time.Minute), w.span)
+		w.Ended.add(1, now, w.span)
+		w.applyStatement(pipeline.Window{Limit: 100, Used: used, Left: 100 - used}, now-1, now, 0, clockOffset{})
 		if w.Rolling != rolling || w.Left != 100-used {
 			t.Errorf("%d used of 50 asked here: rolling %v, left %d, want %v, %d", used, w.Rolling, w.Left, rolling, 100-used)
 		}
@@ -70,7 +70,7 @@ func TestDoubt(t *testing.T) {
 // TestClock: the Date of answers narrows the server's clock down, and starts
 // anew when it was set.
 func TestClock(t *testing.T) {
-	g, err := Open(Config{})
+	l, err := Open(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,19 +79,19 @@ func TestClock(t *testing.T) {
 		for _, part := range []int{0, 300, 500, 700, 900} {
 			sent := ours.Add(time.Duration(i)*time.Minute + time.Duration(part)*time.Millisecond)
 			date := sent.Add(50*time.Millisecond + ahead).Format("Mon, 02 Jan 2006 15:04:05 GMT")
-			g.date([]byte(`{"date":"`+date+`","server":"x"}`), sent.UnixNano(), sent.Add(100*time.Millisecond).UnixNano())
-			if c := g.state.Clock; c.Least > int64(ahead) || c.Most < int64(ahead) {
-				t.Fatalf("clock = %s to %s, want %s within", time.Duration(c.Least), time.Duration(c.Most), ahead)
+			l.syncClock([]byte(`{"date":"`+date+`","server":"x"}`), sent.UnixNano(), sent.Add(100*time.Millisecond).UnixNano())
+			if c := l.state.Clock; c.Min > int64(ahead) || c.Max < int64(ahead) {
+				t.Fatalf("clock = %s to %s, want %s within", time.Duration(c.Min), time.Duration(c.Max), ahead)
 			}
 		}
-		if c := g.state.Clock; c.Most-c.Least > int64(400*time.Millisecond) {
-			t.Errorf("clock = %s to %s, want it narrower", time.Duration(c.Least), time.Duration(c.Most))
+		if c := l.state.Clock; c.Max-c.Min > int64(400*time.Millisecond) {
+			t.Errorf("clock = %s to %s, want it narrower", time.Duration(c.Min), time.Duration(c.Max))
 		}
 	}
-	was := g.state.Clock
+	was := l.state.Clock
 	for _, odd := range []string{"", "{}", `{"date":7}`, `{"date":"yesterday"}`} {
-		if g.date([]byte(odd), 0, 1); g.state.Clock != was {
-			t.Errorf("after %q: clock = %v, want %v", odd, g.state.Clock, was)
+		if l.syncClock([]byte(odd), 0, 1); l.state.Clock != was {
+			t.Errorf("after %q: clock = %v, want %v", odd, l.state.Clock, was)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// picky refuses every batch that holds one of the bad items.
-func picky(status int, bad ...string) func(*pipeline.Batch) step {
+// refusing refuses every batch that holds one of the bad items.
+func refusing(status int, bad ...string) func(*pipeline.Batch) step {
 	return func(b *pipeline.Batch) step {
 		for i, item := range b.Items {
 			for _, id := range bad {
@@ -34,12 +34,12 @@ func TestBisect(t *testing.T) {
 		status string
 		calls  int
 	}{
-		{"nothing wrong", 4, picky(400), "enriched enriched enriched enriched", 1},
-		{"one bad", 4, picky(400, "1003"), "enriched enriched rejected enriched", 5},
-		{"two bad", 5, picky(422, "1001", "1005"), "rejected enriched enriched enriched rejected", 9},
-		{"all bad", 3, picky(412, "1001", "1002", "1003"), "rejected rejected rejected", 5},
-		{"a legal one", 2, picky(451, "1002"), "enriched restricted", 3},
-		{"a bad one alone", 1, picky(400, "1001"), "rejected", 1},
+		{"nothing wrong", 4, refusing(400), "enriched enriched enriched enriched", 1},
+		{"one bad", 4, refusing(400, "1003"), "enriched enriched rejected enriched", 5},
+		{"two bad", 5, refusing(422, "1001", "1005"), "rejected enriched enriched enriched rejected", 9},
+		{"all bad", 3, refusing(412, "1001", "1002", "1003"), "rejected rejected rejected", 5},
+		{"a legal one", 2, refusing(451, "1002"), "enriched restricted", 3},
+		{"a bad one alone", 1, refusing(400, "1001"), "rejected", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestBisect(t *testing.T) {
 				if err != nil || statuses(reply.Items) != tt.status || len(reply.Calls) != tt.calls {
 					t.Errorf("Fetch() = %s in %d calls, %v, want %s in %d", statuses(reply.Items), len(reply.Calls), err, tt.status, tt.calls)
 				}
-				for ref, n := range api.asked {
+				for ref, n := range api.billed {
 					if n != 1 {
 						t.Errorf("%s was billed %d times, want 1", ref, n)
 					}
@@ -59,7 +59,7 @@ func TestBisect(t *testing.T) {
 }
 
 func TestBisectIDs(t *testing.T) {
-	reply, err := Bisect(Decode(&fakeAPI{next: picky(400, "1003")})).Fetch(t.Context(), companies(4))
+	reply, err := Bisect(Decode(&fakeAPI{next: refusing(400, "1003")})).Fetch(t.Context(), companies(4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +75,9 @@ func TestBisectIDs(t *testing.T) {
 	}
 }
 
-// TestBisectQuestion: when the question is at fault, no item is blamed and the
+// TestBisectQuery: when the question is at fault, no item is blamed and the
 // search ends at once.
-func TestBisectQuestion(t *testing.T) {
+func TestBisectQuery(t *testing.T) {
 	answer := func(body string) func(*pipeline.Batch) step {
 		return func(*pipeline.Batch) step { return step{status: 400, body: body} }
 	}
@@ -118,7 +118,7 @@ func TestBisectStopped(t *testing.T) {
 			return badItem
 		}
 		if b.ID == "000012.1" {
-			return broke
+			return noCredits
 		}
 		return good
 	}}
@@ -133,7 +133,7 @@ func TestBisectStopped(t *testing.T) {
 		if n++; n == 1 {
 			return badItem
 		}
-		return broke
+		return noCredits
 	}
 	reply, err = Bisect(Retry(Decode(api), RetryConfig{})).Fetch(t.Context(), companies(4))
 	if !errors.As(err, &stop) || statuses(reply.Items) != "deferred deferred deferred deferred" || len(reply.Calls) != 2 {
@@ -141,8 +141,8 @@ func TestBisectStopped(t *testing.T) {
 	}
 }
 
-// TestBisectHeld: an unclear half is held, the other half is answered.
-func TestBisectHeld(t *testing.T) {
+// TestBisectInDoubt: an unclear half is held, the other half is answered.
+func TestBisectInDoubt(t *testing.T) {
 	n := 0
 	api := &fakeAPI{next: func(*pipeline.Batch) step {
 		n++

@@ -23,11 +23,11 @@ type Budgeter struct {
 	inner pipeline.Fetcher
 	cfg   BudgetConfig
 
-	mu     sync.Mutex
-	spent  int64 // by calls that came back
-	aside  int64 // for calls that did not
-	excess *pipeline.Stop
-	wake   chan struct{}
+	mu       sync.Mutex
+	spent    int64 // by calls that came back
+	reserved int64 // for calls that did not
+	overrun  *pipeline.Stop
+	wake     chan struct{}
 }
 
 // Budget wraps a fetcher that accounts for every attempt it makes. A batch that
@@ -40,122 +40,122 @@ func Budget(inner pipeline.Fetcher, cfg BudgetConfig) *Budgeter {
 // Fetch asks as much of the batch as fits. What it leaves is Deferred, and the
 // error is then a *pipeline.Stop.
 func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	all := &pipeline.Reply{}
-	for from, part := 0, 0; from < len(b.Items); part++ {
-		n, most, stop := g.take(ctx, b, from)
+	merged := &pipeline.Reply{}
+	for from, number := 0, 0; from < len(b.Items); number++ {
+		n, ceiling, stop := g.reserve(ctx, b, from)
 		if stop != nil {
 			rest := &pipeline.Batch{Items: b.Items[from:]}
-			all.Items = append(all.Items, fates(rest, schema.Deferred, stop.Reason, "")...)
-			return all, stop
+			merged.Items = append(merged.Items, itemsWithStatus(rest, schema.Deferred, stop.Reason, "")...)
+			return merged, stop
 		}
-		piece := b
+		part := b
 		if n < len(b.Items) {
-			piece = b.Part(part, from, from+n)
+			part = b.SubBatch(number, from, from+n)
 		}
-		reply, err := g.inner.Fetch(ctx, piece)
-		stop = g.settle(most, reply)
+		reply, err := g.inner.Fetch(ctx, part)
+		stop = g.settle(ceiling, reply)
 		if reply == nil || len(reply.Items) != n {
-			filled := &pipeline.Reply{Items: fates(piece, schema.Deferred, "not asked", "")}
+			filled := &pipeline.Reply{Items: itemsWithStatus(part, schema.Deferred, "not asked", "")}
 			if reply != nil {
-				filled.Calls, filled.Strays = reply.Calls, reply.Strays
+				filled.Calls, filled.Unmatched = reply.Calls, reply.Unmatched
 			}
 			reply = filled
 		}
-		all.Calls = append(all.Calls, reply.Calls...)
-		all.Items = append(all.Items, reply.Items...)
-		all.Strays = append(all.Strays, reply.Strays...)
+		merged.Calls = append(merged.Calls, reply.Calls...)
+		merged.Items = append(merged.Items, reply.Items...)
+		merged.Unmatched = append(merged.Unmatched, reply.Unmatched...)
 		from += n
 		if err == nil && stop != nil {
 			err = stop
 		}
 		if err != nil {
 			rest := &pipeline.Batch{Items: b.Items[from:]}
-			all.Items = append(all.Items, fates(rest, schema.Deferred, err.Error(), "")...)
-			return all, err
+			merged.Items = append(merged.Items, itemsWithStatus(rest, schema.Deferred, err.Error(), "")...)
+			return merged, err
 		}
 	}
-	return all, nil
+	return merged, nil
 }
 
-// take sets aside the most that as many of the batch's items as fit can cost,
+// reserve sets aside the most that as many of the batch's items as fit can cost,
 // from one on.
-func (g *Budgeter) take(ctx context.Context, b *pipeline.Batch, from int) (n int, most int64, _ *pipeline.Stop) {
-	rest := b.Part(0, from, len(b.Items))
+func (g *Budgeter) reserve(ctx context.Context, b *pipeline.Batch, from int) (n int, ceiling int64, _ *pipeline.Stop) {
+	rest := b.SubBatch(0, from, len(b.Items))
 	for {
 		g.mu.Lock()
-		if g.excess != nil {
+		if g.overrun != nil {
 			g.mu.Unlock()
-			return 0, 0, g.excess
+			return 0, 0, g.overrun
 		}
-		n, most = fit(rest, g.cfg.Credits-g.spent-g.aside)
+		n, ceiling = fitItems(rest, g.cfg.Credits-g.spent-g.reserved)
 		switch {
 		case n == len(rest.Items):
-		case g.aside > 0: // what is on its way may give something back
+		case g.reserved > 0: // what is on its way may give something back
 			wake := g.wake
 			g.mu.Unlock()
 			select {
 			case <-wake:
 			case <-ctx.Done():
-				return 0, 0, cancelled()
+				return 0, 0, interruptedStop()
 			}
 			continue
 		case n == 0:
-			stop := g.short(b.Part(0, from, from+1))
+			stop := g.exhaustedStop(b.SubBatch(0, from, from+1))
 			g.mu.Unlock()
 			return 0, 0, stop
 		}
-		g.aside += most
+		g.reserved += ceiling
 		g.mu.Unlock()
-		return n, most, nil
+		return n, ceiling, nil
 	}
 }
 
-// short ends a run that cannot pay for one more entity, or page.
-func (g *Budgeter) short(one *pipeline.Batch) *pipeline.Stop {
-	what, advice := "entity", ""
+// exhaustedStop ends a run that cannot pay for one more entity, or page.
+func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
+	unit, advice := "entity", ""
 	switch {
-	case one.Query.Service.Paged():
-		what = "page"
-	case one.Query.Service == pipeline.Signals:
+	case next.Query.Service.IsPaged():
+		unit = "page"
+	case next.Query.Service == pipeline.Signals:
 		advice = ", or with a lower --max-results"
 	}
 	stop := &pipeline.Stop{
 		Kind: pipeline.StopBudget,
 		Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more %s can cost %d",
-			g.cfg.Credits, g.spent, what, one.Ceiling()),
-		Advice: fmt.Sprintf("run the same command again with --max-credits %d or more%s", one.Ceiling(), advice),
-		Short:  true,
+			g.cfg.Credits, g.spent, unit, next.Ceiling()),
+		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
+		Exhausted: true,
 	}
-	if one.Query.Service == pipeline.Search { // what is asked by the ids comes on top
+	if next.Query.Service == pipeline.Search { // what is asked by the ids comes on top
 		stop.Advice = "run the same command again with a higher --max-credits"
 	}
 	return stop
 }
 
-// fit is how many items of a batch one call may ask about with so many credits,
+// fitItems is how many items of a batch one call may ask about with so many credits,
 // and the most that it can cost.
-func fit(b *pipeline.Batch, credits int64) (n int, most int64) {
-	if most = b.Ceiling(); most <= credits {
-		return len(b.Items), most
+func fitItems(b *pipeline.Batch, credits int64) (n int, ceiling int64) {
+	if ceiling = b.Ceiling(); ceiling <= credits {
+		return len(b.Items), ceiling
 	}
-	if b.Query.Service.Paged() { // pages are asked one by one
+	if b.Query.Service.IsPaged() { // pages are asked one by one
 		return 0, 0
 	}
-	n = b.Query.Fit(len(b.Items), credits)
+	n = b.Query.MaxEntities(len(b.Items), credits)
 	return n, b.Query.Ceiling(n)
 }
 
 // settle books what the calls cost and gives the rest back.
-func (g *Budgeter) settle(aside int64, reply *pipeline.Reply) *pipeline.Stop {
+func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.aside -= aside
+	g.reserved -= amount
 	if reply != nil {
 		for i := range reply.Calls {
 			c := &reply.Calls[i]
-			g.spent += mostOf(c)
-			if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.excess == nil {
-				g.excess = &pipeline.Stop{
+			g.spent += maxCharge(c)
+			if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
+				g.overrun = &pipeline.Stop{
 					Kind:   pipeline.StopBudget,
 					Reason: fmt.Sprintf("call %s cost %d credits, more than the %d it could cost by the price list: no budget can be kept", c.ID, c.Charge.Credits, c.Ceiling),
 					Advice: "compare the account's prices, then run again",
@@ -165,11 +165,11 @@ func (g *Budgeter) settle(aside int64, reply *pipeline.Reply) *pipeline.Stop {
 	}
 	close(g.wake)
 	g.wake = make(chan struct{})
-	return g.excess
+	return g.overrun
 }
 
-// mostOf is the most a call can have cost.
-func mostOf(c *pipeline.Call) int64 {
+// maxCharge is the most a call can have cost.
+func maxCharge(c *pipeline.Call) int64 {
 	switch {
 	case c.Outcome == pipeline.NotCharged:
 		return 0

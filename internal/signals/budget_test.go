@@ -22,46 +22,46 @@ func (f fetcherFunc) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Re
 	return f(ctx, b)
 }
 
-// till is what a budget stands before: it keeps its own account of what the
+// cappedAPI is what a budget stands before: it keeps its own account of what the
 // calls that were made have cost, or can cost, at the most.
-type till struct {
-	mu      sync.Mutex
-	dice    *rand.Rand
-	lossy   bool  // one call in four is charged, and its answer lost
-	most    int64 // charged, in doubt, and on its way
-	highest int64
-	charged int64
-	calls   int
+type cappedAPI struct {
+	mu        sync.Mutex
+	random    *rand.Rand
+	lossy     bool  // one call in four is charged, and its answer lost
+	worstCase int64 // charged, in doubt, and on its way
+	highest   int64
+	charged   int64
+	calls     int
 }
 
-func (f *till) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+func (f *cappedAPI) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	call := pipeline.Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Ceiling: b.Ceiling()}
 	f.mu.Lock()
 	f.calls++
-	f.most += call.Ceiling
-	f.highest = max(f.highest, f.most)
-	takes := time.Duration(f.dice.IntN(5000)) * time.Millisecond
-	cost := f.dice.Int64N(call.Ceiling + 1)
-	lost := f.lossy && f.dice.IntN(4) == 0
+	f.worstCase += call.Ceiling
+	f.highest = max(f.highest, f.worstCase)
+	latency := time.Duration(f.random.IntN(5000)) * time.Millisecond
+	cost := f.random.Int64N(call.Ceiling + 1)
+	lost := f.lossy && f.random.IntN(4) == 0
 	f.mu.Unlock()
-	time.Sleep(takes) // in a bubble
+	time.Sleep(latency) // in a bubble
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	reply := &pipeline.Reply{Items: fates(b, schema.Enriched, "", call.ID)}
+	reply := &pipeline.Reply{Items: itemsWithStatus(b, schema.Enriched, "", call.ID)}
 	f.charged += cost
 	if lost {
-		call.Outcome = pipeline.Ambiguous
-		reply.Items = fates(b, schema.Held, "lost", call.ID)
+		call.Outcome = pipeline.InDoubt
+		reply.Items = itemsWithStatus(b, schema.InDoubt, "lost", call.ID)
 	} else {
 		call.Outcome, call.Charge = pipeline.Charged, pipeline.Charge{Known: true, Credits: cost}
-		f.most += cost - call.Ceiling
+		f.worstCase += cost - call.Ceiling
 	}
 	reply.Calls = []pipeline.Call{call}
 	return reply, nil
 }
 
-// priced is a batch at a price of one event.
-func priced(b *pipeline.Batch, credits int64) *pipeline.Batch {
+// withPrice is a batch at a price of one event.
+func withPrice(b *pipeline.Batch, credits int64) *pipeline.Batch {
 	q := *b.Query
 	q.Price = credits
 	b.Query = &q
@@ -76,16 +76,16 @@ func TestBudget(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const credits, spent = 2000, 300
 				price := 1 + int64(seed%3)
-				api := &till{dice: rand.New(rand.NewPCG(seed, 1)), lossy: lossy, most: spent}
+				api := &cappedAPI{random: rand.New(rand.NewPCG(seed, 1)), lossy: lossy, worstCase: spent}
 				g := Budget(api, BudgetConfig{Credits: credits, Spent: spent})
 				var wg sync.WaitGroup
 				numbers := make(chan int)
 				var mu sync.Mutex
-				stopped, left := 0, 0
+				stopped, deferredItems := 0, 0
 				for range 8 {
 					wg.Go(func() {
 						for n := range numbers {
-							b := priced(companies(20), price)
+							b := withPrice(companies(20), price)
 							b.ID = fmt.Sprintf("%06d", n)
 							reply, err := g.Fetch(t.Context(), b)
 							var stop *pipeline.Stop
@@ -100,7 +100,7 @@ func TestBudget(t *testing.T) {
 							}
 							for _, item := range reply.Items {
 								if item.Status == schema.Deferred {
-									left++
+									deferredItems++
 								}
 							}
 							mu.Unlock()
@@ -115,10 +115,10 @@ func TestBudget(t *testing.T) {
 				if api.highest > credits {
 					t.Errorf("seed %d, answers lost: %v: %d credits spent or possible, of %d", seed, lossy, api.highest, credits)
 				}
-				one := priced(companies(1), price).Ceiling()
-				if stopped == 0 || left == 0 || api.most <= credits-one {
+				unitCost := withPrice(companies(1), price).Ceiling()
+				if stopped == 0 || deferredItems == 0 || api.worstCase <= credits-unitCost {
 					t.Errorf("seed %d, answers lost: %v: %d batches stopped, %d items left, %d credits spent or possible; want it to stop within %d of %d",
-						seed, lossy, stopped, left, api.most, one, credits)
+						seed, lossy, stopped, deferredItems, api.worstCase, unitCost, credits)
 				}
 			})
 		}
@@ -127,25 +127,25 @@ func TestBudget(t *testing.T) {
 
 // TestBudgetUsedUp: what a run has cost before it was interrupted counts.
 func TestBudgetUsedUp(t *testing.T) {
-	one := companies(1).Ceiling()
-	for _, c := range []struct{ spent, asked int64 }{{0, 3}, {one, 2}, {2*one + 1, 0}, {3 * one, 0}, {4 * one, 0}} {
-		api := &till{dice: rand.New(rand.NewPCG(1, 1)), lossy: true}
+	unitCost := companies(1).Ceiling()
+	for _, c := range []struct{ spent, asked int64 }{{0, 3}, {unitCost, 2}, {2*unitCost + 1, 0}, {3 * unitCost, 0}, {4 * unitCost, 0}} {
+		api := &cappedAPI{random: rand.New(rand.NewPCG(1, 1)), lossy: true}
 		var asked int64
 		ask := fetcherFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 			asked += int64(len(b.Items))
 			reply, err := api.Fetch(ctx, b)
-			reply.Calls[0].Outcome, reply.Calls[0].Charge = pipeline.Ambiguous, pipeline.Charge{}
+			reply.Calls[0].Outcome, reply.Calls[0].Charge = pipeline.InDoubt, pipeline.Charge{}
 			return reply, err
 		})
 		synctest.Test(t, func(t *testing.T) {
-			reply, err := Budget(ask, BudgetConfig{Credits: 3 * one, Spent: c.spent}).Fetch(t.Context(), companies(3))
+			reply, err := Budget(ask, BudgetConfig{Credits: 3 * unitCost, Spent: c.spent}).Fetch(t.Context(), companies(3))
 			var stop *pipeline.Stop
 			if want := c.asked < 3; errors.As(err, &stop) != want || len(reply.Items) != 3 {
-				t.Errorf("Fetch() with %d of %d spent = %d items, %v, want 3, and a stop: %v", c.spent, 3*one, len(reply.Items), err, want)
+				t.Errorf("Fetch() with %d of %d spent = %d items, %v, want 3, and a stop: %v", c.spent, 3*unitCost, len(reply.Items), err, want)
 			}
 		})
 		if asked != c.asked {
-			t.Errorf("with %d of %d spent, %d of 3 were asked about, want %d", c.spent, 3*one, asked, c.asked)
+			t.Errorf("with %d of %d spent, %d of 3 were asked about, want %d", c.spent, 3*unitCost, asked, c.asked)
 		}
 	}
 }
@@ -157,7 +157,7 @@ func TestBudgetExceeded(t *testing.T) {
 	calls := 0
 	g := Budget(fetcherFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		calls++
-		return &pipeline.Reply{Items: fates(b, schema.Enriched, "", "x"), Calls: []pipeline.Call{{
+		return &pipeline.Reply{Items: itemsWithStatus(b, schema.Enriched, "", "x"), Calls: []pipeline.Call{{
 			ID: "x", Outcome: pipeline.Charged, Ceiling: b.Ceiling(), Charge: pipeline.Charge{Known: true, Credits: b.Ceiling() + 1},
 		}}}, nil
 	}), BudgetConfig{Credits: 1 << 40})
@@ -173,30 +173,30 @@ func TestBudgetExceeded(t *testing.T) {
 	}
 }
 
-// vendor charges what it likes, up to what a call can cost, and keeps the bill.
-type vendor struct {
+// randomAPI charges what it likes, up to what a call can cost, and keeps the bill.
+type randomAPI struct {
 	t   *testing.T
 	cap int64
 
-	mu       sync.Mutex
-	dice     *rand.Rand
-	billed   int64
-	worst    int64 // what the caller must reckon with: charges, and ceilings of calls that are under way or in doubt
-	inFlight int
+	mu        sync.Mutex
+	random    *rand.Rand
+	billed    int64
+	worstCase int64 // what the caller must reckon with: charges, and ceilings of calls that are under way or in doubt
+	inFlight  int
 }
 
 // Fetch makes one or two attempts; only the last one can be charged.
-func (v *vendor) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+func (v *randomAPI) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	ceiling := b.Ceiling()
 	v.mu.Lock()
 	v.inFlight++
-	if v.worst += ceiling; v.worst > v.cap {
-		v.t.Errorf("a call about %d entities takes the worst case to %d, want at most %d", len(b.Items), v.worst, v.cap)
+	if v.worstCase += ceiling; v.worstCase > v.cap {
+		v.t.Errorf("a call about %d entities takes the worst case to %d, want at most %d", len(b.Items), v.worstCase, v.cap)
 	}
-	latency := time.Duration(v.dice.IntN(1000)) * time.Millisecond
-	how := v.dice.IntN(10)
-	charge := v.dice.Int64N(ceiling + 1)
-	if v.dice.IntN(2) == 0 {
+	latency := time.Duration(v.random.IntN(1000)) * time.Millisecond
+	result := v.random.IntN(10)
+	charge := v.random.Int64N(ceiling + 1)
+	if v.random.IntN(2) == 0 {
 		charge = ceiling
 	}
 	v.mu.Unlock()
@@ -206,24 +206,24 @@ func (v *vendor) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, e
 	defer v.mu.Unlock()
 	v.inFlight--
 	call := pipeline.Call{ID: b.ID, Entities: len(b.Items), Ceiling: ceiling, Outcome: pipeline.Charged}
-	reply := &pipeline.Reply{Items: fates(b, schema.Enriched, "", b.ID)}
-	switch how {
+	reply := &pipeline.Reply{Items: itemsWithStatus(b, schema.Enriched, "", b.ID)}
+	switch result {
 	case 0: // refused, then answered
 		reply.Calls = append(reply.Calls, pipeline.Call{Ceiling: ceiling, Outcome: pipeline.NotCharged})
 	case 1:
 		call.Outcome, charge = pipeline.NotCharged, 0
 	case 2:
-		call.Outcome = pipeline.Ambiguous // billed or not, the caller cannot know
+		call.Outcome = pipeline.InDoubt // billed or not, the caller cannot know
 	case 3: // not sent at all
-		v.worst -= ceiling
-		return &pipeline.Reply{Items: fates(b, schema.Deferred, "not sent", "")}, nil
+		v.worstCase -= ceiling
+		return &pipeline.Reply{Items: itemsWithStatus(b, schema.Deferred, "not sent", "")}, nil
 	}
-	if call.Outcome == pipeline.Charged && v.dice.IntN(10) > 0 {
+	if call.Outcome == pipeline.Charged && v.random.IntN(10) > 0 {
 		call.Charge = pipeline.Charge{Known: true, Credits: charge}
 	}
 	v.billed += charge
 	if call.Charge.Known || call.Outcome == pipeline.NotCharged {
-		v.worst += charge - ceiling
+		v.worstCase += charge - ceiling
 	}
 	reply.Calls = append(reply.Calls, call)
 	return reply, nil
@@ -236,23 +236,23 @@ func TestBudgetKept(t *testing.T) {
 	stops := 0
 	for seed := range uint64(500) {
 		synctest.Test(t, func(t *testing.T) {
-			dice := rand.New(rand.NewPCG(seed, 2))
-			price := 1 + dice.Int64N(4)
-			q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews", "peopleNews"}[:1+dice.IntN(2)], MaxResults: 1 + dice.IntN(5), Price: price}
-			one := q.Ceiling(1)
-			spent := dice.Int64N(3 * one)
-			v := &vendor{t: t, dice: dice, worst: spent, cap: spent + 1 + dice.Int64N(300*one)}
+			random := rand.New(rand.NewPCG(seed, 2))
+			price := 1 + random.Int64N(4)
+			q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews", "peopleNews"}[:1+random.IntN(2)], MaxResults: 1 + random.IntN(5), Price: price}
+			unitCost := q.Ceiling(1)
+			spent := random.Int64N(3 * unitCost)
+			v := &randomAPI{t: t, random: random, worstCase: spent, cap: spent + 1 + random.Int64N(300*unitCost)}
 			budget := Budget(v, BudgetConfig{Credits: v.cap, Spent: spent})
 
 			batches := make(chan *pipeline.Batch, 40)
 			for range cap(batches) {
-				batches <- &pipeline.Batch{ID: "b", Query: q, Items: make([]pipeline.Item, 1+dice.IntN(20))}
+				batches <- &pipeline.Batch{ID: "b", Query: q, Items: make([]pipeline.Item, 1+random.IntN(20))}
 			}
 			close(batches)
 			turnedAway := false
-			var all sync.WaitGroup
+			var wg sync.WaitGroup
 			for range 16 {
-				all.Go(func() {
+				wg.Go(func() {
 					for b := range batches {
 						reply, err := budget.Fetch(t.Context(), b)
 						if len(reply.Items) != len(b.Items) {
@@ -262,15 +262,15 @@ func TestBudgetKept(t *testing.T) {
 							continue
 						}
 						var stop *pipeline.Stop
-						if !errors.As(err, &stop) || stop.Kind != pipeline.StopBudget || !stop.Short || !strings.Contains(stop.Advice, "--max-credits") {
+						if !errors.As(err, &stop) || stop.Kind != pipeline.StopBudget || !stop.Exhausted || !strings.Contains(stop.Advice, "--max-credits") {
 							t.Errorf("Fetch() = %+v, want a stop for the budget that says that it falls short, and what to do", err)
 						}
 						if reply.Items[len(reply.Items)-1].Status != schema.Deferred {
 							t.Errorf("Fetch() stopped, and the last item is %s, want %s", reply.Items[len(reply.Items)-1].Status, schema.Deferred)
 						}
 						v.mu.Lock()
-						if left := v.cap - v.worst; left >= one || v.inFlight > 0 {
-							t.Errorf("Fetch() stopped with %d left for entities that cost %d at the most, and %d calls in flight", left, one, v.inFlight)
+						if left := v.cap - v.worstCase; left >= unitCost || v.inFlight > 0 {
+							t.Errorf("Fetch() stopped with %d left for entities that cost %d at the most, and %d calls in flight", left, unitCost, v.inFlight)
 						}
 						turnedAway = true
 						v.mu.Unlock()
@@ -278,7 +278,7 @@ func TestBudgetKept(t *testing.T) {
 					}
 				})
 			}
-			all.Wait()
+			wg.Wait()
 			if v.billed > v.cap-spent {
 				t.Errorf("billed %d, want at most %d", v.billed, v.cap-spent)
 			}

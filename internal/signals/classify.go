@@ -20,7 +20,7 @@ type Class string
 const (
 	ClassOK          Class = "ok"
 	ClassBadRequest  Class = "bad_request" // something in the request is unacceptable
-	ClassName        Class = "name"        // a full name is unusable
+	ClassBadName     Class = "name"        // a full name is unusable
 	ClassLegal       Class = "legal"       // refused on legal grounds
 	ClassNotFound    Class = "not_found"   // nothing of what was asked is known
 	ClassAuth        Class = "auth"        // key or account refused
@@ -33,7 +33,7 @@ const (
 	ClassRateHour    Class = "rate_hour"
 	ClassRateDay     Class = "rate_day"
 	ClassTrial       Class = "trial"   // the trial is used up
-	ClassGaveUp      Class = "gave_up" // somebody on the other side stopped waiting
+	ClassTimedOut    Class = "gave_up" // somebody on the other side stopped waiting
 	ClassServer      Class = "server"  // the API itself reports that it failed
 	ClassProxy       Class = "proxy"   // an error that the API did not write
 	ClassUnsent      Class = "unsent"  // the request never left
@@ -48,15 +48,15 @@ type Verdict struct {
 	Status  int      // the status it was judged by: the HTTP status, or the one an error document states under a 2xx
 	Message string   // the API's own words, or what a page of a proxy says
 	Details []string // the API's list of errors, field by field
-	// Wait is how long the answer asks to wait; 0 when it does not.
-	Wait time.Duration
+	// RetryAfter is how long the answer asks to wait; 0 when it does not.
+	RetryAfter time.Duration
 	// Charge is what an error document says about the bill. Errors are not
 	// supposed to say anything.
 	Charge pipeline.Charge
 }
 
-// Text is the message with its details on one line.
-func (v Verdict) Text() string {
+// FullMessage is the message with its details on one line.
+func (v Verdict) FullMessage() string {
 	text := v.Message
 	for _, d := range v.Details {
 		if d != "" && d != v.Message {
@@ -66,76 +66,76 @@ func (v Verdict) Text() string {
 			text += d
 		}
 	}
-	return shorten(text, 2048)
+	return truncateText(text, 2048)
 }
 
 // Classify judges an answer by its status, header and body alone. Header may
 // be nil. A status of 0 stands for no answer.
 func Classify(status int, header http.Header, body []byte) Verdict {
 	e := readEnvelope(body)
-	v := Verdict{Status: status, Class: ClassUnknown, Outcome: pipeline.Ambiguous, Message: e.message, Details: e.details, Charge: e.charge}
-	if !e.json {
+	v := Verdict{Status: status, Class: ClassUnknown, Outcome: pipeline.InDoubt, Message: e.message, Details: e.details, Charge: e.charge}
+	if !e.valid {
 		v.Message = pageText(body)
 	}
-	v.Wait = waitOf(status, header, v.Text())
+	v.RetryAfter = parseRetryAfter(status, header, v.FullMessage())
 	if status/100 == 2 {
 		switch {
-		case !e.json:
+		case !e.valid:
 			v.Message = "not a complete JSON document"
 			if e.err != nil {
 				v.Message += ": " + e.err.Error()
 			}
 			return v
-		case e.filled || e.root && e.code < 400 || e.null && !e.failed:
+		case e.hasEntries || e.hasRoot && e.code < 400 || e.nullRoot && !e.statesError:
 			v.Class, v.Outcome = ClassOK, pipeline.Charged
 			return v
-		case e.code < 400 && e.failed:
+		case e.code < 400 && e.statesError:
 			return v // an error without the API's own status: nobody knows whose, or about what
 		case e.code < 400:
 			v.Message = "neither an answer nor an error"
 			return v
 		}
 		v.Status = e.code // an error document under a success status
-		e.own = true
+		e.fromAPI = true
 	}
-	v.Class, v.Outcome = judge(v, e, header)
-	if v.Outcome == pipeline.NotCharged && e.charged {
-		v.Outcome = pipeline.Ambiguous
+	v.Class, v.Outcome = classifyStatus(v, e, header)
+	if v.Outcome == pipeline.NotCharged && e.statesCharge {
+		v.Outcome = pipeline.InDoubt
 		v.Details = append(v.Details, "it is a refusal, and yet states a charge")
 	}
 	return v
 }
 
-// judge reads an error status. The table in the package comment is this
+// classifyStatus reads an error status. The table in the package comment is this
 // function in words.
-func judge(v Verdict, e envelope, header http.Header) (Class, pipeline.Outcome) {
+func classifyStatus(v Verdict, e envelope, header http.Header) (Class, pipeline.Outcome) {
 	timedOut := func(code int) bool { return code == 408 || code == 499 || code == 504 }
 	switch status := v.Status; {
-	case timedOut(status) || e.own && timedOut(e.code):
+	case timedOut(status) || e.fromAPI && timedOut(e.code):
 		// Also in the API's own words: whoever stopped waiting does not know
 		// whether the work, and its charge, went on.
-		return ClassGaveUp, pipeline.Ambiguous
+		return ClassTimedOut, pipeline.InDoubt
 	case status == http.StatusTooManyRequests:
-		return rateClass(v.Text(), header), pipeline.NotCharged
+		return classifyRateLimit(v.FullMessage(), header), pipeline.NotCharged
 	case status/100 == 3:
 		switch status {
 		case 301, 302, 307, 308:
 			return ClassRedirect, pipeline.NotCharged
 		}
-		return ClassRedirect, pipeline.Ambiguous // 303 says that the request was carried out
-	case status/100 == 5 && e.own:
+		return ClassRedirect, pipeline.InDoubt // 303 says that the request was carried out
+	case status/100 == 5 && e.fromAPI:
 		return ClassServer, pipeline.NotCharged
-	case status/100 == 4 && e.json && e.failed:
-		return refusal(v, e), pipeline.NotCharged
+	case status/100 == 4 && e.valid && e.statesError:
+		return classifyRefusal(v, e), pipeline.NotCharged
 	case status/100 == 4 || status/100 == 5:
-		return ClassProxy, pipeline.Ambiguous
+		return ClassProxy, pipeline.InDoubt
 	}
-	return ClassUnknown, pipeline.Ambiguous
+	return ClassUnknown, pipeline.InDoubt
 }
 
-// refusal tells the documented refusals apart.
-func refusal(v Verdict, e envelope) Class {
-	text := strings.ToLower(v.Text())
+// classifyRefusal tells the documented refusals apart.
+func classifyRefusal(v Verdict, e envelope) Class {
+	text := strings.ToLower(v.FullMessage())
 	switch v.Status {
 	case 400, 413, 422:
 		return ClassBadRequest
@@ -152,7 +152,7 @@ func refusal(v Verdict, e envelope) Class {
 		}
 		return ClassEntitlement
 	case 404:
-		if e.gateway || containsAny(text, "cannot post", "cannot get", "no route", "route not found", "unknown route", "unknown path", "unknown endpoint", "no such endpoint", "endpoint has been", "been removed", "deprecated") || !e.own && len(e.details) == 0 && bare(text) {
+		if e.fromGateway || containsAny(text, "cannot post", "cannot get", "no route", "route not found", "unknown route", "unknown path", "unknown endpoint", "no such endpoint", "endpoint has been", "been removed", "deprecated") || !e.fromAPI && len(e.details) == 0 && isBareNotFound(text) {
 			return ClassRoute
 		}
 		return ClassNotFound
@@ -161,23 +161,23 @@ func refusal(v Verdict, e envelope) Class {
 	case 410:
 		return ClassGone
 	case 412:
-		return ClassName
+		return ClassBadName
 	case 451:
 		return ClassLegal
 	}
 	return ClassUnknown
 }
 
-// bare reports whether a 404 says nothing but "not found": that is how routers
+// isBareNotFound reports whether a 404 says nothing but "not found": that is how routers
 // speak, while the API says what it did not find.
-func bare(text string) bool {
+func isBareNotFound(text string) bool {
 	text = strings.Trim(strings.TrimSpace(text), ".!")
 	return text == "" || text == "not found" || text == "404 not found" || text == "page not found" || text == "404 page not found"
 }
 
-// rateClass tells which limit was hit: only the message says so; where it does
+// classifyRateLimit tells which limit was hit: only the message says so; where it does
 // not, a window that the headers state as empty does.
-func rateClass(text string, header http.Header) Class {
+func classifyRateLimit(text string, header http.Header) Class {
 	text = strings.ToLower(text)
 	switch {
 	case strings.Contains(text, "trial"):
@@ -187,7 +187,7 @@ func rateClass(text string, header http.Header) Class {
 	case containsAny(text, "hourly", "per hour"):
 		return ClassRateHour
 	}
-	rate := rateOf(header)
+	rate := parseRate(header)
 	switch {
 	case rate.Day.Left == 0 && rate.Day.Limit != 0:
 		return ClassRateDay
@@ -206,19 +206,19 @@ func containsAny(text string, words ...string) bool {
 	return false
 }
 
-// RefusalOf says what kind of refusal a call met and how long it was asked to
+// RefusalClass says what kind of refusal a call met and how long it was asked to
 // wait.
-func RefusalOf(call *pipeline.Call) (Class, time.Duration) {
-	v := verdictOf(call)
-	return v.Class, v.Wait
+func RefusalClass(call *pipeline.Call) (Class, time.Duration) {
+	v := classifyCall(call)
+	return v.Class, v.RetryAfter
 }
 
-// verdictOf judges a call that was not answered as asked.
-func verdictOf(call *pipeline.Call) Verdict {
+// classifyCall judges a call that was not answered as asked.
+func classifyCall(call *pipeline.Call) Verdict {
 	if call.Status != 0 {
-		return Classify(call.Status, headerOf(call), call.Body)
+		return Classify(call.Status, decodeHeader(call), call.Body)
 	}
-	v := Verdict{Class: ClassLost, Outcome: pipeline.Ambiguous, Message: call.Problem}
+	v := Verdict{Class: ClassLost, Outcome: pipeline.InDoubt, Message: call.Problem}
 	if call.Outcome == pipeline.NotCharged {
 		v.Class, v.Outcome = ClassUnsent, pipeline.NotCharged
 	}
@@ -228,55 +228,55 @@ func verdictOf(call *pipeline.Call) Verdict {
 // envelope is what the root of a document says about failure, in any of the
 // shapes that are known.
 type envelope struct {
-	json    bool  // a complete JSON object
-	err     error // why not
-	code    int   // statusCode, or the nested error's code; 0 when there is none
-	failed  bool  // it says that something went wrong
-	own     bool  // the API's own shape, with a status in the body
-	gateway bool  // the shape of the gateway before the API
-	root    bool  // one of the answers' roots is there
-	null    bool  // or is there, and null
-	filled  bool  // and something is in it
-	charged bool  // a charge other than zero, or one that cannot be read, is stated
-	charge  pipeline.Charge
-	message string
-	details []string
+	valid        bool  // a complete JSON object
+	err          error // why not
+	code         int   // parseStatusCode, or the nested error's code; 0 when there is none
+	statesError  bool  // it says that something went wrong
+	fromAPI      bool  // the API's own shape, with a status in the body
+	fromGateway  bool  // the shape of the gateway before the API
+	hasRoot      bool  // one of the answers' roots is there
+	nullRoot     bool  // or is there, and null
+	hasEntries   bool  // and something is in it
+	statesCharge bool  // a charge other than zero, or one that cannot be read, is stated
+	charge       pipeline.Charge
+	message      string
+	details      []string
 }
 
 // readEnvelope looks at the root of a body. It reads every shape the
 // documentation shows; a list is read where a text is expected.
 func readEnvelope(body []byte) envelope {
-	c := document(body)
+	c := newCursor(body)
 	var e envelope
-	if c.peek() != '{' {
-		c.fail("no JSON object")
+	if c.peekByte() != '{' {
+		c.setError("no JSON object")
 		e.err = c.err
 		return e
 	}
-	var charge bill
-	var word string
-	c.open('{')
-	for first := true; c.more(first, '}'); first = false {
-		name := string(c.name())
-		value := c.value()
+	var charge chargeFields
+	var errorText string
+	c.enter('{')
+	for first := true; c.hasNext(first, '}'); first = false {
+		name := string(c.readName())
+		value := c.readValue()
 		if c.err != nil {
 			break
 		}
 		switch name {
 		case "statusCode":
-			if n := statusCode(value); n != 0 {
-				e.code, e.own = n, true
+			if n := parseStatusCode(value); n != 0 {
+				e.code, e.fromAPI = n, true
 			}
 		case "message":
-			e.message = joined(value)
+			e.message = joinTexts(value)
 		case "errors":
-			e.details = append(e.details, list(value)...)
+			e.details = append(e.details, readTexts(value)...)
 		case "error":
 			switch value[0] {
 			case '{':
 				code, text := readError(value)
 				if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 && e.code == 0 {
-					e.code, e.own = n, true
+					e.code, e.fromAPI = n, true
 				}
 				if e.message == "" {
 					e.message = text
@@ -284,47 +284,47 @@ func readEnvelope(body []byte) envelope {
 			case 'n', 'f':
 				continue
 			default:
-				word = joined(value)
+				errorText = joinTexts(value)
 			}
-			e.failed = true
+			e.statesError = true
 		case "code": // a word says something, a number repeats the status
 			if value[0] == '"' {
-				e.details = append(e.details, list(value)...)
+				e.details = append(e.details, readTexts(value)...)
 			}
 		case "request_id":
-			e.gateway = true
+			e.fromGateway = true
 		case "contacts", "companies", "results":
 			if value[0] == '{' || value[0] == '[' {
-				e.root = true
-				e.filled = e.filled || len(value) > len("{}")
+				e.hasRoot = true
+				e.hasEntries = e.hasEntries || len(value) > len("{}")
 			}
-			e.null = e.null || value[0] == 'n'
+			e.nullRoot = e.nullRoot || value[0] == 'n'
 		case "creditCharged", "creditsCharged":
-			charge.add(name, value)
+			charge.addField(name, value)
 		case "billing":
-			charge.billing(value, nil)
+			charge.addBilling(value, nil)
 		}
 	}
-	c.end()
+	c.expectEnd()
 	if c.err != nil {
 		return envelope{err: c.err}
 	}
-	e.json = true
-	e.gateway = e.gateway && e.code == 0
+	e.valid = true
+	e.fromGateway = e.fromGateway && e.code == 0
 	if e.message == "" {
-		e.message = word
-	} else if word != "" {
-		e.details = append(e.details, word)
+		e.message = errorText
+	} else if errorText != "" {
+		e.details = append(e.details, errorText)
 	}
-	e.failed = e.failed || e.message != "" || len(e.details) > 0 || e.code >= 400
-	e.own = e.own && e.code >= 400
-	e.charge = charge.charge()
-	e.charged = charge.present && (!e.charge.Known || e.charge.Credits != 0)
+	e.statesError = e.statesError || e.message != "" || len(e.details) > 0 || e.code >= 400
+	e.fromAPI = e.fromAPI && e.code >= 400
+	e.charge = charge.result()
+	e.statesCharge = charge.present && (!e.charge.Known || e.charge.Credits != 0)
 	return e
 }
 
-func statusCode(value json.RawMessage) int {
-	text, ok := textOf(value)
+func parseStatusCode(value json.RawMessage) int {
+	text, ok := scalarText(value)
 	if !ok {
 		return 0
 	}
@@ -339,20 +339,20 @@ func statusCode(value json.RawMessage) int {
 func readError(value json.RawMessage) (code, text string) {
 	c := cursor{doc: value}
 	var name, message string
-	c.open('{')
-	for first := true; c.more(first, '}'); first = false {
-		field := string(c.name())
-		v := c.value()
+	c.enter('{')
+	for first := true; c.hasNext(first, '}'); first = false {
+		field := string(c.readName())
+		v := c.readValue()
 		if c.err != nil {
 			break
 		}
 		switch field {
 		case "code":
-			code, _ = textOf(v)
+			code, _ = scalarText(v)
 		case "name":
-			name, _ = textOf(v)
+			name, _ = scalarText(v)
 		case "message":
-			message = joined(v)
+			message = joinTexts(v)
 		}
 	}
 	if message == "" {
@@ -363,65 +363,65 @@ func readError(value json.RawMessage) (code, text string) {
 	return code, message
 }
 
-// joined reads a text, or a list of texts, as one.
-func joined(value json.RawMessage) string { return strings.Join(list(value), "; ") }
+// joinTexts reads a text, or a list of texts, as one.
+func joinTexts(value json.RawMessage) string { return strings.Join(readTexts(value), "; ") }
 
-// list reads a list of texts; a single text is a list of one, and an object in
+// readTexts reads a list of texts; a single text is a list of one, and an object in
 // it is kept as it stands. It is cut at a length that no list of errors needs.
-func list(value json.RawMessage) []string { return texts(value, 100) }
+func readTexts(value json.RawMessage) []string { return readTextsUpTo(value, 100) }
 
-func texts(value json.RawMessage, most int) []string {
+func readTextsUpTo(value json.RawMessage, limit int) []string {
 	if len(value) == 0 || string(value) == "null" {
 		return nil
 	}
 	if value[0] != '[' {
-		text, ok := textOf(value)
+		text, ok := scalarText(value)
 		if !ok {
 			text = string(value)
 		}
 		if text == "" {
 			return nil
 		}
-		return []string{shorten(text, 2048)}
+		return []string{truncateText(text, 2048)}
 	}
 	var out []string
 	c := cursor{doc: value}
-	c.open('[')
-	for first := true; c.more(first, ']'); first = false {
-		v := c.value()
-		if c.err != nil || len(out) >= most {
+	c.enter('[')
+	for first := true; c.hasNext(first, ']'); first = false {
+		v := c.readValue()
+		if c.err != nil || len(out) >= limit {
 			break
 		}
-		text, ok := textOf(v)
+		text, ok := scalarText(v)
 		if !ok {
 			text = string(v)
 		}
-		out = append(out, shorten(text, 2048))
+		out = append(out, truncateText(text, 2048))
 	}
 	return out
 }
 
 var (
-	title  = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
-	markup = regexp.MustCompile(`(?s)<[^>]*>`)
+	titlePattern = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+	tagPattern   = regexp.MustCompile(`(?s)<[^>]*>`)
 )
 
 // pageText makes something readable of an answer that is not JSON, from its
 // first 2 kB: the title of a page, else its text.
 func pageText(body []byte) string {
 	text := strings.ToValidUTF8(string(body[:min(len(body), 2048)]), "\uFFFD")
-	if m := title.FindStringSubmatch(text); m != nil {
+	if m := titlePattern.FindStringSubmatch(text); m != nil {
 		text = m[1]
 	}
-	text = html.UnescapeString(markup.ReplaceAllString(text, " "))
+	text = html.UnescapeString(tagPattern.ReplaceAllString(text, " "))
 	return strings.Join(strings.Fields(text), " ")
 }
 
-var resetIn = regexp.MustCompile(`(?i)reset in (\d{1,6}) seconds?`)
+var resetPattern = regexp.MustCompile(`(?i)reset in (\d{1,6}) seconds?`)
 
-// waitOf finds how long an answer asks to wait: Retry-After in seconds or as a
+// parseRetryAfter finds how long an answer asks to wait: Retry-After in seconds or as a
 // date beside the answer's own Date, else the words of the message.
-func waitOf(status int, header http.Header, text string) time.Duration {
+func parseRetryAfter(status int, header http.Header, text string) time.Duration {
 	if after := strings.TrimSpace(header.Get("Retry-After")); after != "" {
 		if n, err := strconv.Atoi(after); err == nil && n >= 0 && n < 1<<20 {
 			return time.Duration(n) * time.Second
@@ -431,16 +431,16 @@ func waitOf(status int, header http.Header, text string) time.Duration {
 			return until.Sub(date)
 		}
 	}
-	if m := resetIn.FindStringSubmatch(text); m != nil {
+	if m := resetPattern.FindStringSubmatch(text); m != nil {
 		n, _ := strconv.Atoi(m[1])
 		return time.Duration(n) * time.Second
 	}
 	return 0
 }
 
-// problem says for people what came back instead of an answer.
-func (v Verdict) problem() string {
-	text := v.Text()
+// summary says for people what came back instead of an answer.
+func (v Verdict) summary() string {
+	text := v.FullMessage()
 	switch {
 	case v.Status == 0:
 		return text

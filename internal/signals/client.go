@@ -24,57 +24,57 @@ import (
 
 // Config says how the API is reached. Only Key is needed.
 type Config struct {
-	BaseURL   string            // empty: https://api.lusha.com
-	AllowHTTP bool              // send the key in clear text to hosts other than this one
-	Key       Key               // sent in the api_key header of every request, shown nowhere
-	UserAgent string            // empty: a siglake agent; the vendor is said to refuse library defaults
-	Timeout   time.Duration     // of one attempt, connection to last byte; 0 means 60 s
-	MaxAnswer int64             // bytes of an answer after decompression; 0 means 64 MiB
-	Now       func() time.Time  // nil means time.Now
-	Transport http.RoundTripper // nil: the client's own, which can prove that a request never left
+	BaseURL        string            // empty: https://api.lusha.com
+	AllowHTTP      bool              // send the key in clear text to hosts other than this one
+	Key            Key               // sent in the api_key header of every request, shown nowhere
+	UserAgent      string            // empty: a siglake agent; the vendor is said to refuse library defaults
+	Timeout        time.Duration     // of one attempt, connection to last byte; 0 means 60 s
+	MaxAnswerBytes int64             // bytes of an answer after decompression; 0 means 64 MiB
+	Now            func() time.Time  // nil means time.Now
+	Transport      http.RoundTripper // nil: the client's own, which can prove that a request never left
 }
 
 // Client makes single attempts at the API. It never repeats anything, follows
 // no redirect, and takes back nothing that it handed to the network. It may be
 // used concurrently.
 type Client struct {
-	base      *url.URL
-	key       Key
-	agent     string
-	timeout   time.Duration
-	maxAnswer int64
-	now       func() time.Time
-	transport http.RoundTripper
-	count     func(int) // told of free requests; may be nil
-	usage     pace      // of the usage endpoint, which has a quota of its own
+	base           *url.URL
+	key            Key
+	userAgent      string
+	timeout        time.Duration
+	maxAnswerBytes int64
+	now            func() time.Time
+	transport      http.RoundTripper
+	onFreeRequest  func(int)    // told of free requests; may be nil
+	usageLimiter   usageLimiter // of the usage endpoint, which has a quota of its own
 }
 
 // New checks the configuration. It does not touch the network.
 func New(cfg Config) (*Client, error) {
-	if err := cfg.Key.check(); err != nil {
+	if err := cfg.Key.validate(); err != nil {
 		return nil, err
 	}
-	base, err := baseURL(cfg.BaseURL, cfg.AllowHTTP)
+	base, err := parseBaseURL(cfg.BaseURL, cfg.AllowHTTP)
 	if err != nil {
-		return nil, errors.New(cfg.Key.hide(err.Error())) // who mixes up the two settings is not shown the key
+		return nil, errors.New(cfg.Key.redact(err.Error())) // who mixes up the two settings is not shown the key
 	}
 	c := &Client{
-		base:      base,
-		key:       cfg.Key,
-		agent:     cfg.UserAgent,
-		timeout:   cfg.Timeout,
-		maxAnswer: cfg.MaxAnswer,
-		now:       cfg.Now,
-		transport: cfg.Transport,
+		base:           base,
+		key:            cfg.Key,
+		userAgent:      cfg.UserAgent,
+		timeout:        cfg.Timeout,
+		maxAnswerBytes: cfg.MaxAnswerBytes,
+		now:            cfg.Now,
+		transport:      cfg.Transport,
 	}
-	if c.agent == "" {
-		c.agent = "siglake (+https://github.com/siglake/siglake)"
+	if c.userAgent == "" {
+		c.userAgent = "siglake (+https://github.com/siglake/siglake)"
 	}
 	if c.timeout <= 0 {
 		c.timeout = 60 * time.Second
 	}
-	if c.maxAnswer <= 0 {
-		c.maxAnswer = 64 << 20
+	if c.maxAnswerBytes <= 0 {
+		c.maxAnswerBytes = 64 << 20
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -85,16 +85,16 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// CountFree has every request that is free of charge counted, each attempt of
+// OnFreeRequest has every request that is free of charge counted, each attempt of
 // it. They need no admission, and yet take from the account's rate windows. It
 // is for the time before the first request.
-func (c *Client) CountFree(count func(n int)) { c.count = count }
+func (c *Client) OnFreeRequest(count func(n int)) { c.onFreeRequest = count }
 
 // Format prints where the client asks, and nothing of what it holds.
 func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "signals client of ", c.base.Redacted()) }
 
-// baseURL refuses whatever would send the key where it does not belong.
-func baseURL(text string, allowHTTP bool) (*url.URL, error) {
+// parseBaseURL refuses whatever would send the key where it does not belong.
+func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 	if text == "" {
 		text = "https://api.lusha.com"
 	}
@@ -126,17 +126,17 @@ func baseURL(text string, allowHTTP bool) (*url.URL, error) {
 // the request left. An error means that the batch must not be sent, or that
 // ctx was done before it was.
 func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	req, err := RequestFor(b)
+	req, err := NewRequest(b)
 	if err != nil {
-		return nothing(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
+		return unsentReply(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
 	}
 	if len(req.Sent) == 0 {
-		return nothing(b, ""), nil
+		return unsentReply(b, ""), nil
 	}
 	if ctx.Err() != nil {
-		return interrupted(ctx, b)
+		return interruptedReply(ctx, b)
 	}
-	attempt := max(b.Attempt, 1)
+	attempt := max(b.NextAttempt, 1)
 	sent := pipeline.Batch{Query: b.Query}
 	for _, i := range req.Sent {
 		sent.Items = append(sent.Items, b.Items[i])
@@ -154,21 +154,21 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 	// From here on the request may be charged whatever happens to the caller,
 	// so it is not the caller's any more: cancelling it would not take the
 	// charge back, only lose the answer. It ends by its own time-out.
-	wire, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 	defer cancel()
-	c.exchange(wire, req.Method, req.Path, req.Body, &call)
+	c.sendRequest(callCtx, req.Method, req.Path, req.Body, &call)
 	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
 }
 
-// exchange sends one request and reads its answer into the call.
-func (c *Client) exchange(ctx context.Context, method, path string, body []byte, call *pipeline.Call) {
-	call.Outcome = pipeline.Ambiguous
-	call.Rate = rateOf(nil)
-	var left departure
-	req, err := http.NewRequestWithContext(left.watch(ctx), method, c.base.String()+path, bytes.NewReader(body))
+// sendRequest sends one request and reads its answer into the call.
+func (c *Client) sendRequest(ctx context.Context, method, path string, body []byte, call *pipeline.Call) {
+	call.Outcome = pipeline.InDoubt
+	call.Rate = parseRate(nil)
+	var trace sendTrace
+	req, err := http.NewRequestWithContext(trace.withTrace(ctx), method, c.base.String()+path, bytes.NewReader(body))
 	if err != nil {
 		call.Outcome = pipeline.NotCharged
-		call.Problem = "not sent: " + c.key.hide(err.Error())
+		call.Problem = "not sent: " + c.key.redact(err.Error())
 		return
 	}
 	// net/http sends a request again when a kept-alive connection breaks, if it
@@ -180,7 +180,7 @@ func (c *Client) exchange(ctx context.Context, method, path string, body []byte,
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.agent)
+	req.Header.Set("User-Agent", c.userAgent)
 	req.Header["api_key"] = []string{*c.key.text}
 
 	call.Sent = c.now()
@@ -189,14 +189,14 @@ func (c *Client) exchange(ctx context.Context, method, path string, body []byte,
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		call.Duration = c.now().Sub(call.Sent)
-		call.Problem = c.key.hide(err.Error())
-		if how := brokenOff(err); how != "" && !left.never() {
-			call.Problem = how + ": " + call.Problem
+		call.Problem = c.key.redact(err.Error())
+		if reason := disconnectReason(err); reason != "" && !trace.provesUnsent() {
+			call.Problem = reason + ": " + call.Problem
 		}
 		if ctx.Err() != nil {
 			call.Problem = fmt.Sprintf("no answer within %s: %s", c.timeout, call.Problem)
 		}
-		if left.never() {
+		if trace.provesUnsent() {
 			call.Outcome = pipeline.NotCharged
 			call.Problem = "not sent: " + call.Problem
 		}
@@ -204,28 +204,28 @@ func (c *Client) exchange(ctx context.Context, method, path string, body []byte,
 	}
 	defer resp.Body.Close()
 	call.Status = resp.StatusCode
-	call.Rate = rateOf(resp.Header)
-	call.Header = keptHeader(resp.Header, c.key)
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, c.maxAnswer+1))
+	call.Rate = parseRate(resp.Header)
+	call.Header = encodeHeader(resp.Header, c.key)
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, c.maxAnswerBytes+1))
 	call.Duration = c.now().Sub(call.Sent)
 	switch {
-	case int64(len(raw)) > c.maxAnswer:
-		raw = raw[:c.maxAnswer]
-		call.Problem = fmt.Sprintf("the answer is longer than %d bytes and was cut", c.maxAnswer)
+	case int64(len(raw)) > c.maxAnswerBytes:
+		raw = raw[:c.maxAnswerBytes]
+		call.Problem = fmt.Sprintf("the answer is longer than %d bytes and was cut", c.maxAnswerBytes)
 	case err != nil:
-		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", len(raw), c.key.hide(err.Error()))
+		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", len(raw), c.key.redact(err.Error()))
 	case resp.ContentLength >= 0 && int64(len(raw)) != resp.ContentLength:
 		call.Problem = fmt.Sprintf("the answer has %d bytes, announced were %d", len(raw), resp.ContentLength)
 	}
 	if bytes.Contains(raw, []byte(*c.key.text)) {
-		raw = []byte(c.key.hide(string(raw))) // an answer that quotes the key is stored without it
+		raw = []byte(c.key.redact(string(raw))) // an answer that quotes the key is stored without it
 	}
 	call.Body = raw
 }
 
-// brokenOff says in plain words how a connection ended on which something was
+// disconnectReason says in plain words how a connection ended on which something was
 // sent; empty when the error says it well enough.
-func brokenOff(err error) string {
+func disconnectReason(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNRESET):
 		return "the other side cut the connection off before an answer came"
@@ -240,25 +240,25 @@ func brokenOff(err error) string {
 // HTTP/2 is off on purpose: there, one broken connection leaves every request
 // on it in doubt, the transport repeats requests by rules of its own, and the
 // bytes of one request cannot be told from those of another.
-func newTransport(trust *tls.Config) *http.Transport {
+func newTransport(config *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
-	secure := &tls.Config{}
-	if trust != nil {
-		secure = trust.Clone()
+	baseConfig := &tls.Config{}
+	if config != nil {
+		baseConfig = config.Clone()
 	}
-	secure.MinVersion = tls.VersionTLS12
+	baseConfig.MinVersion = tls.VersionTLS12
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:           http.ProxyFromEnvironment,
 		Protocols:       protocols,
-		TLSClientConfig: secure, // for connections through a proxy
+		TLSClientConfig: baseConfig, // for connections through a proxy
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			return &watchedConn{Conn: conn}, nil
+			return &tracedConn{Conn: conn}, nil
 		},
 		// The watch lies above TLS, so that handshakes and closing alerts do
 		// not count as bytes of a request.
@@ -272,19 +272,19 @@ func newTransport(trust *tls.Config) *http.Transport {
 				conn.Close()
 				return nil, err
 			}
-			own := secure.Clone()
-			if own.ServerName == "" {
-				own.ServerName = host
+			connConfig := baseConfig.Clone()
+			if connConfig.ServerName == "" {
+				connConfig.ServerName = host
 			}
-			own.NextProtos = []string{"http/1.1"}
-			shake, cancel := context.WithTimeout(ctx, 10*time.Second)
+			connConfig.NextProtos = []string{"http/1.1"}
+			handshakeCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
-			tlsConn := tls.Client(conn, own)
-			if err := tlsConn.HandshakeContext(shake); err != nil {
+			tlsConn := tls.Client(conn, connConfig)
+			if err := tlsConn.HandshakeContext(handshakeCtx); err != nil {
 				conn.Close()
 				return nil, err
 			}
-			return &watchedConn{Conn: tlsConn}, nil
+			return &tracedConn{Conn: tlsConn}, nil
 		},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 1 << 20,
@@ -295,67 +295,67 @@ func newTransport(trust *tls.Config) *http.Transport {
 	}
 }
 
-// departure finds out whether any byte of one request left this machine.
-type departure struct {
-	mu    sync.Mutex
-	asked bool // the transport reports its steps
-	conns []net.Conn
+// sendTrace finds out whether any byte of one request left this machine.
+type sendTrace struct {
+	mu     sync.Mutex
+	traced bool // the transport reports its steps
+	conns  []net.Conn
 }
 
-func (d *departure) watch(ctx context.Context) context.Context {
+func (d *sendTrace) withTrace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			d.asked = true
+			d.traced = true
 		},
 		GotConn: func(info httptrace.GotConnInfo) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if w := watched(info.Conn); w != nil {
-				w.start()
+			if w := tracedConnOf(info.Conn); w != nil {
+				w.startRequest()
 			}
 			d.conns = append(d.conns, info.Conn)
 		},
 	})
 }
 
-// never reports whether it is proven that no byte left, and sees to it that
+// provesUnsent reports whether it is proven that no byte left, and sees to it that
 // none will. A transport that does not report its steps, or brings connections
 // of its own, proves nothing.
-func (d *departure) never() bool {
+func (d *sendTrace) provesUnsent() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.asked {
+	if !d.traced {
 		return false
 	}
 	for _, conn := range d.conns {
-		if w := watched(conn); w == nil || !w.seal() {
+		if w := tracedConnOf(conn); w == nil || !w.blockIfUnwritten() {
 			return false
 		}
 	}
 	return true
 }
 
-func watched(conn net.Conn) *watchedConn {
+func tracedConnOf(conn net.Conn) *tracedConn {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
-	w, _ := conn.(*watchedConn)
+	w, _ := conn.(*tracedConn)
 	return w
 }
 
-// watchedConn knows whether the request that holds it has begun to write.
-type watchedConn struct {
+// tracedConn knows whether the request that holds it has begun to write.
+type tracedConn struct {
 	net.Conn
-	mu     sync.Mutex
-	wrote  bool
-	sealed bool
+	mu      sync.Mutex
+	wrote   bool
+	blocked bool
 }
 
-func (w *watchedConn) Write(p []byte) (int, error) {
+func (w *tracedConn) Write(p []byte) (int, error) {
 	w.mu.Lock()
-	if w.sealed {
+	if w.blocked {
 		w.mu.Unlock()
 		return 0, net.ErrClosed
 	}
@@ -364,27 +364,27 @@ func (w *watchedConn) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-// start forgets the requests before.
-func (w *watchedConn) start() {
+// startRequest forgets the requests before.
+func (w *tracedConn) startRequest() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wrote = false
 }
 
-// seal reports whether nothing was written since start, and if so keeps it
+// blockIfUnwritten reports whether nothing was written since start, and if so keeps it
 // that way: a writer that comes late finds the connection closed.
-func (w *watchedConn) seal() bool {
+func (w *tracedConn) blockIfUnwritten() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.wrote {
 		return false
 	}
-	w.sealed = true
+	w.blocked = true
 	return true
 }
 
-// rateOf reads the nine rate headers.
-func rateOf(h http.Header) pipeline.Rate {
+// parseRate reads the nine rate headers.
+func parseRate(h http.Header) pipeline.Rate {
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(strings.TrimSpace(h.Get(name)), 10, 64)
 		if err != nil || n < 0 {
@@ -402,9 +402,9 @@ func rateOf(h http.Header) pipeline.Rate {
 	return pipeline.Rate{Minute: window("minute", "minute"), Hour: window("hourly", "hourly"), Day: window("daily", "daily")}
 }
 
-// kept are the answer's header fields that a call keeps: rates, waiting times,
+// recordedHeaders are the answer's header fields that a call keeps: rates, waiting times,
 // and what tells a proxy from the API. Never cookies.
-var kept = []string{
+var recordedHeaders = []string{
 	"content-encoding", "content-length", "content-type", "date", "location",
 	"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "server", "via",
 	"x-daily-requests-left", "x-daily-usage", "x-hourly-requests-left", "x-hourly-usage",
@@ -413,20 +413,20 @@ var kept = []string{
 	"x-ratelimit-reset-daily", "x-request-id",
 }
 
-// keptHeader writes the kept fields as one JSON object, names in lower case.
-func keptHeader(h http.Header, key Key) []byte {
-	var out members
-	for _, name := range kept {
+// encodeHeader writes the kept fields as one JSON object, names in lower case.
+func encodeHeader(h http.Header, key Key) []byte {
+	var out objectBuilder
+	for _, name := range recordedHeaders {
 		if v := h.Get(name); v != "" {
-			text := key.hide(v)
-			out.add([]byte(name), appendQuoted(nil, shorten(text, 256)))
+			text := key.redact(v)
+			out.add([]byte(name), appendQuoted(nil, truncateText(text, 256)))
 		}
 	}
-	return out.object()
+	return out.build()
 }
 
-// headerOf reads back what keptHeader wrote.
-func headerOf(call *pipeline.Call) http.Header {
+// decodeHeader reads back what encodeHeader wrote.
+func decodeHeader(call *pipeline.Call) http.Header {
 	fields := map[string]string{}
 	if len(call.Header) == 0 || json.Unmarshal(call.Header, &fields) != nil {
 		return nil
@@ -438,20 +438,20 @@ func headerOf(call *pipeline.Call) http.Header {
 	return h
 }
 
-// nothing is the reply to a batch of which nothing was sent: items that never
+// unsentReply is the reply to a batch of which nothing was sent: items that never
 // can be are Rejected, the others Deferred.
-func nothing(b *pipeline.Batch, reason string) *pipeline.Reply {
-	return &pipeline.Reply{Items: fates(b, schema.Deferred, reason, "")}
+func unsentReply(b *pipeline.Batch, reason string) *pipeline.Reply {
+	return &pipeline.Reply{Items: itemsWithStatus(b, schema.Deferred, reason, "")}
 }
 
-// fates gives every item of a batch the same fate, but for those the dialect
+// itemsWithStatus gives every item of a batch the same fate, but for those the dialect
 // cannot express: they are Rejected whatever came of the others.
-func fates(b *pipeline.Batch, status schema.Status, reason, callID string) []pipeline.ItemReply {
+func itemsWithStatus(b *pipeline.Batch, status schema.Status, reason, callID string) []pipeline.ItemReply {
 	items := make([]pipeline.ItemReply, len(b.Items))
 	for i := range items {
 		if b.Query != nil {
-			if why := unfit(b, i); why != "" {
-				items[i] = pipeline.ItemReply{Status: schema.Rejected, Reason: why}
+			if rejection := rejectReason(b, i); rejection != "" {
+				items[i] = pipeline.ItemReply{Status: schema.Rejected, Reason: rejection}
 				continue
 			}
 		}
@@ -460,10 +460,10 @@ func fates(b *pipeline.Batch, status schema.Status, reason, callID string) []pip
 	return items
 }
 
-// interrupted is the reply when the caller gave up before anything was sent.
-func interrupted(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+// interruptedReply is the reply when the caller gave up before anything was sent.
+func interruptedReply(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	const reason = "the run was stopped before this was asked"
-	return nothing(b, reason), &pipeline.Stop{
+	return unsentReply(b, reason), &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,
 		Reason: "stopped: " + context.Cause(ctx).Error(),
 		Advice: "run again to ask for the rest",

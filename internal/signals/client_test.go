@@ -41,7 +41,7 @@ func companies(n int) *pipeline.Batch {
 	return b
 }
 
-const paid = `{"companies":{"1001":{"companyId":"1001","surgeInHiring":[{"signalId":"7"}]}},"creditCharged":1}`
+const paidAnswer = `{"companies":{"1001":{"companyId":"1001","surgeInHiring":[{"signalId":"7"}]}},"creditCharged":1}`
 
 // rawServer answers each connection by hand. It counts the requests it read.
 func rawServer(t *testing.T, serve func(n int64, conn net.Conn, r *bufio.Reader)) (url string, requests *atomic.Int64) {
@@ -76,7 +76,7 @@ func rawServer(t *testing.T, serve func(n int64, conn net.Conn, r *bufio.Reader)
 	return "http://" + l.Addr().String(), requests
 }
 
-func attempt(t *testing.T, c *Client, b *pipeline.Batch) (pipeline.Call, pipeline.ItemReply) {
+func fetchOne(t *testing.T, c *Client, b *pipeline.Batch) (pipeline.Call, pipeline.ItemReply) {
 	t.Helper()
 	reply, err := Decode(c).Fetch(t.Context(), b)
 	if err != nil || len(reply.Calls) != 1 || len(reply.Items) != len(b.Items) {
@@ -91,7 +91,7 @@ func TestWire(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 	var zipped bytes.Buffer
 	zw := gzip.NewWriter(&zipped)
-	io.WriteString(zw, strings.Repeat(" ", 100)+paid)
+	io.WriteString(zw, strings.Repeat(" ", 100)+paidAnswer)
 	zw.Close()
 	for _, tt := range []struct {
 		name    string
@@ -100,29 +100,29 @@ func TestWire(t *testing.T) {
 		status  schema.Status
 		problem string
 	}{
-		{"whole", head + "Content-Length: " + strconv.Itoa(len(paid)) + "\r\n\r\n" + paid, pipeline.Charged, schema.Enriched, ""},
-		{"close-delimited, whole", head + "Connection: close\r\n\r\n" + paid, pipeline.Charged, schema.Enriched, ""},
-		{"close-delimited, cut", head + "Connection: close\r\n\r\n" + paid[:len(paid)-9], pipeline.Ambiguous, schema.Held, "not a complete JSON document"},
-		{"close-delimited, cut before the charge", head + "Connection: close\r\n\r\n" + paid[:len(paid)-19], pipeline.Ambiguous, schema.Held, "not a complete JSON document"},
-		{"shorter than announced", head + "Content-Length: 5000\r\n\r\n" + paid[:40], pipeline.Ambiguous, schema.Held, "broke off after 40 bytes"},
-		{"shorter than announced, but whole", head + "Content-Length: 5000\r\n\r\n" + paid, pipeline.Charged, schema.Enriched, "broke off"},
-		{"chunks without an end", head + "Transfer-Encoding: chunked\r\n\r\n10\r\n" + paid[:16] + "\r\n", pipeline.Ambiguous, schema.Held, "broke off after 16 bytes"},
+		{"whole", head + "Content-Length: " + strconv.Itoa(len(paidAnswer)) + "\r\n\r\n" + paidAnswer, pipeline.Charged, schema.Enriched, ""},
+		{"close-delimited, whole", head + "Connection: close\r\n\r\n" + paidAnswer, pipeline.Charged, schema.Enriched, ""},
+		{"close-delimited, cut", head + "Connection: close\r\n\r\n" + paidAnswer[:len(paidAnswer)-9], pipeline.InDoubt, schema.InDoubt, "not a complete JSON document"},
+		{"close-delimited, cut before the charge", head + "Connection: close\r\n\r\n" + paidAnswer[:len(paidAnswer)-19], pipeline.InDoubt, schema.InDoubt, "not a complete JSON document"},
+		{"shorter than announced", head + "Content-Length: 5000\r\n\r\n" + paidAnswer[:40], pipeline.InDoubt, schema.InDoubt, "broke off after 40 bytes"},
+		{"shorter than announced, but whole", head + "Content-Length: 5000\r\n\r\n" + paidAnswer, pipeline.Charged, schema.Enriched, "broke off"},
+		{"chunks without an end", head + "Transfer-Encoding: chunked\r\n\r\n10\r\n" + paidAnswer[:16] + "\r\n", pipeline.InDoubt, schema.InDoubt, "broke off after 16 bytes"},
 		{"zipped", head + "Content-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(zipped.Len()) + "\r\n\r\n" + zipped.String(), pipeline.Charged, schema.Enriched, ""},
-		{"zipped and cut", head + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + zipped.String()[:30], pipeline.Ambiguous, schema.Held, "broke off"},
-		{"no answer", "", pipeline.Ambiguous, schema.Held, "the connection broke off before an answer came: EOF"},
-		{"half a head", "HTTP/1.1 200 OK\r\nContent-Ty", pipeline.Ambiguous, schema.Held, "malformed"},
-		{"not HTTP", "SSH-2.0-OpenSSH_9.6\r\n", pipeline.Ambiguous, schema.Held, "malformed HTTP"},
-		{"no content", "HTTP/1.1 204 No Content\r\n\r\n", pipeline.Ambiguous, schema.Held, "not a complete JSON document"},
-		{"a cut error", "HTTP/1.1 500 Oops\r\nContent-Length: 90\r\n\r\n{\"statusCode\":500,", pipeline.Ambiguous, schema.Held, "broke off"},
-		{"a proxy that repeats its status", "HTTP/1.1 503 Sorry\r\nContent-Length: 3\r\n\r\n503", pipeline.Ambiguous, schema.Held, "HTTP 503 Service Unavailable"},
-		{"see other: it was carried out", "HTTP/1.1 303 See Other\r\nLocation: /done\r\nContent-Length: 0\r\n\r\n", pipeline.Ambiguous, schema.Held, "303"},
+		{"zipped and cut", head + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + zipped.String()[:30], pipeline.InDoubt, schema.InDoubt, "broke off"},
+		{"no answer", "", pipeline.InDoubt, schema.InDoubt, "the connection broke off before an answer came: EOF"},
+		{"half a head", "HTTP/1.1 200 OK\r\nContent-Ty", pipeline.InDoubt, schema.InDoubt, "malformed"},
+		{"not HTTP", "SSH-2.0-OpenSSH_9.6\r\n", pipeline.InDoubt, schema.InDoubt, "malformed HTTP"},
+		{"no content", "HTTP/1.1 204 No Content\r\n\r\n", pipeline.InDoubt, schema.InDoubt, "not a complete JSON document"},
+		{"a cut error", "HTTP/1.1 500 Oops\r\nContent-Length: 90\r\n\r\n{\"statusCode\":500,", pipeline.InDoubt, schema.InDoubt, "broke off"},
+		{"a proxy that repeats its status", "HTTP/1.1 503 Sorry\r\nContent-Length: 3\r\n\r\n503", pipeline.InDoubt, schema.InDoubt, "HTTP 503 Service Unavailable"},
+		{"see other: it was carried out", "HTTP/1.1 303 See Other\r\nLocation: /done\r\nContent-Length: 0\r\n\r\n", pipeline.InDoubt, schema.InDoubt, "303"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			url, requests := rawServer(t, func(_ int64, conn net.Conn, _ *bufio.Reader) {
 				io.WriteString(conn, tt.answer)
 				conn.Close()
 			})
-			call, item := attempt(t, testClient(t, url), companies(1))
+			call, item := fetchOne(t, testClient(t, url), companies(1))
 			if call.Outcome != tt.outcome || item.Status != tt.status || !strings.Contains(call.Problem, tt.problem) || tt.problem == "" && call.Problem != "" {
 				t.Errorf("Fetch() = %s, item %s, problem %q, want %s, %s, %q", call.Outcome, item.Status, call.Problem, tt.outcome, tt.status, tt.problem)
 			}
@@ -154,11 +154,11 @@ func TestUnsent(t *testing.T) {
 		{"certificate not trusted", secure.URL, "certificate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			call, item := attempt(t, testClient(t, tt.url), companies(2))
+			call, item := fetchOne(t, testClient(t, tt.url), companies(2))
 			if call.Outcome != pipeline.NotCharged || item.Status != schema.Deferred || !strings.Contains(call.Problem, tt.problem) {
 				t.Errorf("Fetch() = %s, item %s, problem %q, want not_charged, deferred, %q", call.Outcome, item.Status, call.Problem, tt.problem)
 			}
-			if v := verdictOf(&call); v.Class != ClassUnsent {
+			if v := classifyCall(&call); v.Class != ClassUnsent {
 				t.Errorf("verdictOf() = %s, want unsent", v.Class)
 			}
 		})
@@ -170,7 +170,7 @@ func TestNothingProven(t *testing.T) {
 	c := testClient(t, "http://127.0.0.1:1")
 	c.transport = roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("dial refused, or so it says") })
 	defer func() { c.transport = &http.Transport{} }()
-	if call, _ := attempt(t, c, companies(1)); call.Outcome != pipeline.Ambiguous {
+	if call, _ := fetchOne(t, c, companies(1)); call.Outcome != pipeline.InDoubt {
 		t.Errorf("Fetch() = %s, want ambiguous", call.Outcome)
 	}
 }
@@ -187,12 +187,12 @@ func TestNoReplay(t *testing.T) {
 			conn.Close() // charged, say, and not delivered
 			return
 		}
-		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(paid), paid)
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(paidAnswer), paidAnswer)
 	})
 	c := testClient(t, url)
-	first, _ := attempt(t, c, companies(1))
-	second, item := attempt(t, c, companies(1))
-	if first.Outcome != pipeline.Charged || second.Outcome != pipeline.Ambiguous || item.Status != schema.Held {
+	first, _ := fetchOne(t, c, companies(1))
+	second, item := fetchOne(t, c, companies(1))
+	if first.Outcome != pipeline.Charged || second.Outcome != pipeline.InDoubt || item.Status != schema.InDoubt {
 		t.Errorf("Fetch() twice = %s, %s with item %s, want charged, ambiguous, held", first.Outcome, second.Outcome, item.Status)
 	}
 	if n := requests.Load(); n != 2 {
@@ -230,24 +230,24 @@ func TestReplayTrap(t *testing.T) {
 // TestStaleConnection: a connection that the server closed while idle fails
 // before a byte leaves, or is not used at all.
 func TestStaleConnection(t *testing.T) {
-	w := &watchedConn{Conn: discardConn{}}
-	w.start()
-	if !w.seal() {
+	w := &tracedConn{Conn: discardConn{}}
+	w.startRequest()
+	if !w.blockIfUnwritten() {
 		t.Error("seal() = false before any write, want true")
 	}
 	if _, err := w.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Write() after seal = %v, want net.ErrClosed", err)
 	}
-	w = &watchedConn{Conn: discardConn{}}
+	w = &tracedConn{Conn: discardConn{}}
 	w.Write([]byte("the request before"))
-	w.start()
-	if !w.seal() {
+	w.startRequest()
+	if !w.blockIfUnwritten() {
 		t.Error("seal() = false after start, want true")
 	}
-	w = &watchedConn{Conn: discardConn{}}
-	w.start()
+	w = &tracedConn{Conn: discardConn{}}
+	w.startRequest()
 	w.Write([]byte("x"))
-	if w.seal() {
+	if w.blockIfUnwritten() {
 		t.Error("seal() = true after a write, want false")
 	}
 }
@@ -258,18 +258,18 @@ func (discardConn) Write(p []byte) (int, error) { return len(p), nil }
 
 // TestRedirect: the key goes nowhere else.
 func TestRedirect(t *testing.T) {
-	var met atomic.Int64
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { met.Add(1) }))
+	var hits atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hits.Add(1) }))
 	defer other.Close()
 	for _, status := range []int{301, 302, 307, 308} {
 		srv := httptest.NewServer(http.RedirectHandler(other.URL, status))
-		call, item := attempt(t, testClient(t, srv.URL), companies(1))
+		call, item := fetchOne(t, testClient(t, srv.URL), companies(1))
 		srv.Close()
-		if v := verdictOf(&call); v.Class != ClassRedirect || call.Outcome != pipeline.NotCharged || item.Status != schema.Deferred {
+		if v := classifyCall(&call); v.Class != ClassRedirect || call.Outcome != pipeline.NotCharged || item.Status != schema.Deferred {
 			t.Errorf("Fetch() under %d = %s, %s, item %s, want redirect, not_charged, deferred", status, v.Class, call.Outcome, item.Status)
 		}
 	}
-	if n := met.Load(); n != 0 {
+	if n := hits.Load(); n != 0 {
 		t.Errorf("the redirect's target met %d requests, want 0", n)
 	}
 }
@@ -280,7 +280,7 @@ func TestNotCancelled(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		cancel(errors.New("interrupt"))
-		io.WriteString(w, paid)
+		io.WriteString(w, paidAnswer)
 	}))
 	defer srv.Close()
 	d := Decode(testClient(t, srv.URL))
@@ -302,25 +302,25 @@ func TestTimeout(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer srv.Close()
 	defer close(release)
-	c, err := New(Config{BaseURL: srv.URL, Key: NewKey(canary), Timeout: 50 * time.Millisecond})
+	c, err := New(Config{BaseURL: srv.URL, Key: NewKey(canaryKey), Timeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	call, item := attempt(t, c, companies(1))
-	if call.Outcome != pipeline.Ambiguous || item.Status != schema.Held || !strings.Contains(call.Problem, "no answer within 50ms") {
+	call, item := fetchOne(t, c, companies(1))
+	if call.Outcome != pipeline.InDoubt || item.Status != schema.InDoubt || !strings.Contains(call.Problem, "no answer within 50ms") {
 		t.Errorf("Fetch() = %s, %s, %q, want ambiguous, held, a time-out", call.Outcome, item.Status, call.Problem)
 	}
 }
 
 func TestMaxAnswer(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, paid) }))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, paidAnswer) }))
 	defer srv.Close()
 	for _, tt := range []struct {
 		limit   int64
 		outcome pipeline.Outcome
-	}{{int64(len(paid)), pipeline.Charged}, {int64(len(paid)) - 1, pipeline.Ambiguous}} {
-		c, _ := New(Config{BaseURL: srv.URL, Key: NewKey(canary), MaxAnswer: tt.limit})
-		call, _ := attempt(t, c, companies(1))
+	}{{int64(len(paidAnswer)), pipeline.Charged}, {int64(len(paidAnswer)) - 1, pipeline.InDoubt}} {
+		c, _ := New(Config{BaseURL: srv.URL, Key: NewKey(canaryKey), MaxAnswerBytes: tt.limit})
+		call, _ := fetchOne(t, c, companies(1))
 		if call.Outcome != tt.outcome || int64(len(call.Body)) != tt.limit {
 			t.Errorf("Fetch() with MaxAnswer %d = %s, %d bytes, want %s, %d", tt.limit, call.Outcome, len(call.Body), tt.outcome, tt.limit)
 		}
@@ -329,31 +329,31 @@ func TestMaxAnswer(t *testing.T) {
 
 // TestRequestHead: what is sent, and what must not be.
 func TestRequestHead(t *testing.T) {
-	var met http.Header
+	var sent http.Header
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		met = r.Header.Clone()
+		sent = r.Header.Clone()
 		w.Header().Set("Set-Cookie", "session=1")
 		w.Header().Set("x-minute-requests-left", "7")
 		w.Header().Set("x-rate-limit-minute", "many")
-		io.WriteString(w, paid)
+		io.WriteString(w, paidAnswer)
 	}))
 	defer srv.Close()
 	b := companies(3)
-	b.Attempt = 4
-	call, _ := attempt(t, testClient(t, srv.URL), b)
-	if met.Get("api_key") != canary || met.Get("Content-Type") != "application/json" || !strings.HasPrefix(met.Get("User-Agent"), "siglake") {
-		t.Errorf("request header = %v, want key, content type and agent", met)
+	b.NextAttempt = 4
+	call, _ := fetchOne(t, testClient(t, srv.URL), b)
+	if sent.Get("api_key") != canaryKey || sent.Get("Content-Type") != "application/json" || !strings.HasPrefix(sent.Get("User-Agent"), "siglake") {
+		t.Errorf("request header = %v, want key, content type and agent", sent)
 	}
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key", "Authorization", "Cookie"} {
-		if met.Get(name) != "" {
-			t.Errorf("request header %s = %q, want none", name, met.Get(name))
+		if sent.Get(name) != "" {
+			t.Errorf("request header %s = %q, want none", name, sent.Get(name))
 		}
 	}
 	none := pipeline.Window{Limit: -1, Used: -1, Left: -1}
 	want := pipeline.Call{
 		ID: "000012-4", Batch: "000012", Attempt: 4, Endpoint: "POST /api/signals/companies", Object: schema.Company,
 		Entities: 3, Types: 1, Ceiling: 30, Status: 200, Outcome: pipeline.Charged, Charge: pipeline.Charge{Known: true, Credits: 1},
-		Rate: pipeline.Rate{Minute: pipeline.Window{Limit: -1, Used: -1, Left: 7}, Hour: none, Day: none}, Body: []byte(paid),
+		Rate: pipeline.Rate{Minute: pipeline.Window{Limit: -1, Used: -1, Left: 7}, Hour: none, Day: none}, Body: []byte(paidAnswer),
 	}
 	if !json.Valid(call.Header) || bytes.Contains(call.Header, []byte("session")) {
 		t.Errorf("Call.Header = %s, want valid JSON without cookies", call.Header)
@@ -373,7 +373,7 @@ func TestTLS(t *testing.T) {
 		if r.ProtoMajor != 1 {
 			t.Errorf("protocol = %s, want HTTP/1.1", r.Proto)
 		}
-		io.WriteString(w, paid)
+		io.WriteString(w, paidAnswer)
 	}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
@@ -382,12 +382,12 @@ func TestTLS(t *testing.T) {
 	pool.AddCert(srv.Certificate())
 	tr := newTransport(&tls.Config{RootCAs: pool})
 	defer tr.CloseIdleConnections()
-	c, err := New(Config{BaseURL: srv.URL, Key: NewKey(canary), Transport: tr})
+	c, err := New(Config{BaseURL: srv.URL, Key: NewKey(canaryKey), Transport: tr})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if call, _ := attempt(t, c, companies(1)); call.Outcome != pipeline.Charged {
+		if call, _ := fetchOne(t, c, companies(1)); call.Outcome != pipeline.Charged {
 			t.Errorf("Fetch() over TLS = %s, %q, want charged", call.Outcome, call.Problem)
 		}
 	}
@@ -414,7 +414,7 @@ func TestBaseURL(t *testing.T) {
 		{"https://", false, false},
 		{"http://%zz", false, false},
 	} {
-		_, err := New(Config{BaseURL: tt.url, AllowHTTP: tt.allow, Key: NewKey(canary)})
+		_, err := New(Config{BaseURL: tt.url, AllowHTTP: tt.allow, Key: NewKey(canaryKey)})
 		if (err == nil) != tt.ok {
 			t.Errorf("New(%q, AllowHTTP %v) = %v, want ok %v", tt.url, tt.allow, err, tt.ok)
 		}
@@ -434,17 +434,17 @@ func TestKeyHidden(t *testing.T) {
 		fmt.Fprintf(w, `{"statusCode":401,"message":"unknown key %s"}`, key)
 	}))
 	defer srv.Close()
-	cfg := Config{BaseURL: srv.URL, Key: NewKey(" " + canary + "\n")}
+	cfg := Config{BaseURL: srv.URL, Key: NewKey(" " + canaryKey + "\n")}
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	reply, stop := Retry(Decode(c), RetryConfig{}).Fetch(t.Context(), companies(1))
-	lost := testClient(t, "https://"+canary+".invalid")
+	lost := testClient(t, "https://"+canaryKey+".invalid")
 	lostReply, _ := Decode(lost).Fetch(t.Context(), companies(1))
-	_, optionsErr := c.Options(t.Context(), schema.Company)
-	_, badErr := New(Config{Key: NewKey(canary + "\x00")})
-	_, mixedErr := New(Config{BaseURL: "http://" + canary, Key: NewKey(canary)})
+	_, optionsErr := c.FetchOptions(t.Context(), schema.Company)
+	_, badErr := New(Config{Key: NewKey(canaryKey + "\x00")})
+	_, mixedErr := New(Config{BaseURL: "http://" + canaryKey, Key: NewKey(canaryKey)})
 	var out bytes.Buffer
 	for _, v := range []any{cfg, &cfg, c, *reply, reply.Calls[0], lostReply.Calls[0], stop, optionsErr, badErr, mixedErr, cfg.Key, &cfg.Key, c.key} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t"} {
@@ -459,10 +459,10 @@ func TestKeyHidden(t *testing.T) {
 		out.Write(call.Body)
 		out.Write(call.Header)
 	}
-	if i := strings.Index(out.String(), canary); i >= 0 {
+	if i := strings.Index(out.String(), canaryKey); i >= 0 {
 		t.Errorf("the key is printed: …%s…", out.String()[max(0, i-200):i+60])
 	}
-	if hex := fmt.Sprintf("%x", canary); strings.Contains(out.String(), hex) {
+	if hex := fmt.Sprintf("%x", canaryKey); strings.Contains(out.String(), hex) {
 		t.Error("the key is printed in hexadecimal")
 	}
 	for _, bad := range []string{"", "  ", "two words", "new\nline", "ключ"} {
@@ -472,13 +472,13 @@ func TestKeyHidden(t *testing.T) {
 	}
 }
 
-// TestUnfit: items that the dialect cannot express are not sent and not lost.
-func TestUnfit(t *testing.T) {
+// TestRejectedItems: items that the dialect cannot express are not sent and not lost.
+func TestRejectedItems(t *testing.T) {
 	var body string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		body = string(text)
-		io.WriteString(w, paid)
+		io.WriteString(w, paidAnswer)
 	}))
 	defer srv.Close()
 	b := companies(1)
@@ -523,7 +523,7 @@ func TestUnsendable(t *testing.T) {
 		"no query":       func(b *pipeline.Batch) { b.Query = nil },
 		"no object":      func(b *pipeline.Batch) { b.Query.Object = "" },
 		"too many":       func(b *pipeline.Batch) { b.Items = companies(101).Items },
-		"references":     func(b *pipeline.Batch) { b.ByID = false; b.Items = twins() },
+		"references":     func(b *pipeline.Batch) { b.ByID = false; b.Items = duplicateRefs() },
 		"a cap too high": func(b *pipeline.Batch) { b.Query.MaxResults = 101 },
 	} {
 		b := companies(2)
@@ -536,7 +536,7 @@ func TestUnsendable(t *testing.T) {
 	}
 }
 
-func twins() []pipeline.Item {
+func duplicateRefs() []pipeline.Item {
 	a := schema.Account{Object: schema.Company, Domain: "harborquill.example"}
 	return []pipeline.Item{{Ref: "x", Account: a}, {Ref: "x", Account: a}}
 }

@@ -28,12 +28,12 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	}
 	for i := range reply.Calls {
 		// What is no answer is told by the call's outcome and problem.
-		items, strays, _ := DecodeAnswer(b, &reply.Calls[i])
+		items, unmatched, _ := DecodeAnswer(b, &reply.Calls[i])
 		reply.Items = items
-		reply.Strays = append(reply.Strays, strays...)
+		reply.Unmatched = append(reply.Unmatched, unmatched...)
 	}
 	if len(reply.Items) != len(b.Items) {
-		reply.Items = fates(b, schema.Deferred, "not asked", "")
+		reply.Items = itemsWithStatus(b, schema.Deferred, "not asked", "")
 	}
 	return reply, err
 }
@@ -48,38 +48,38 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 // it is a *RefusalError and the items are Held or Deferred, as the outcome demands.
 //
 // Events share the memory of call.Body.
-func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, strays []pipeline.ItemReply, err error) {
-	call.Charge, call.Extra, call.Notes = pipeline.Charge{}, nil, nil
+func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pipeline.ItemReply, err error) {
+	call.Charge, call.UnknownFields, call.Warnings = pipeline.Charge{}, nil, nil
 	call.StartDate, call.EndDate = "", ""
 	if call.Status/100 == 2 {
 		a := newAnswer(b, call)
-		if a.read(); a.err == nil && a.answered() {
+		if a.readDocument(); a.err == nil && a.answersQuery() {
 			call.Outcome = pipeline.Charged
-			items, strays = a.settle()
-			return items, strays, nil
+			items, unmatched = a.finishCall()
+			return items, unmatched, nil
 		}
 	}
-	v := verdictOf(call)
+	v := classifyCall(call)
 	if v.Outcome == pipeline.Charged {
 		// A document with a root, but not the one that was asked for.
-		v = Verdict{Class: ClassUnknown, Outcome: pipeline.Ambiguous, Status: call.Status, Charge: v.Charge,
-			Message: fmt.Sprintf("the answer does not hold the expected %q", plural(b.Query.Object))}
+		v = Verdict{Class: ClassUnknown, Outcome: pipeline.InDoubt, Status: call.Status, Charge: v.Charge,
+			Message: fmt.Sprintf("the answer does not hold the expected %q", pluralName(b.Query.Object))}
 	}
 	call.Outcome, call.Charge = v.Outcome, v.Charge
 	call.StartDate, call.EndDate = "", ""
 	// Of an unclear answer, the transport's own account of it is worth more.
 	if call.Problem == "" || v.Outcome == pipeline.NotCharged && call.Status != 0 {
-		call.Problem = v.problem()
+		call.Problem = v.summary()
 	}
 	switch {
-	case v.Outcome == pipeline.Ambiguous:
-		items = fates(b, schema.Held, "asked, but whether it was charged is not known: "+call.Problem, call.ID)
+	case v.Outcome == pipeline.InDoubt:
+		items = itemsWithStatus(b, schema.InDoubt, "asked, but whether it was charged is not known: "+call.Problem, call.ID)
 	case v.Class == ClassNotFound:
-		return fates(b, schema.NotFound, call.Problem, call.ID), nil, nil
+		return itemsWithStatus(b, schema.NotFound, call.Problem, call.ID), nil, nil
 	default:
-		items = fates(b, schema.Deferred, call.Problem, call.ID)
-		if v.Class == ClassGone && resumes(b) {
-			items[0].Next = &pipeline.Next{Gone: true}
+		items = itemsWithStatus(b, schema.Deferred, call.Problem, call.ID)
+		if v.Class == ClassGone && continuesSession(b) {
+			items[0].Next = &pipeline.NextPage{SessionExpired: true}
 		}
 	}
 	return items, nil, &RefusalError{v}
@@ -88,62 +88,62 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, strays []pipel
 // RefusalError says that a call brought no answer, and what it brought instead.
 type RefusalError struct{ Verdict }
 
-func (r *RefusalError) Error() string { return string(r.Class) + ": " + r.problem() }
+func (r *RefusalError) Error() string { return string(r.Class) + ": " + r.summary() }
 
 // answer is one document while it is read.
 type answer struct {
 	cursor
-	b     *pipeline.Batch
-	call  *pipeline.Call
-	items []pipeline.ItemReply
-	found []bool           // items that have an entry
-	byKey map[string][]int // answer key -> items; more than one when an id was given twice
-	asked map[string][]int // of look-ups: the id that is asked by -> items
-	types map[string]string
+	b             *pipeline.Batch
+	call          *pipeline.Call
+	items         []pipeline.ItemReply
+	hasEntry      []bool           // items that have an entry
+	byKey         map[string][]int // answer key -> items; more than one when an id was given twice
+	byRequestedID map[string][]int // of look-ups: the id that is asked by -> items
+	types         map[string]string
 
-	paging paging // of paged services
+	pagination pagination // of paged services
 
-	bill    bill
-	extra   members
-	notes   []string
-	strays  []entry
-	entries int
-	root    bool // the expected root is there, or is null
-	null    bool // and is null
-	failure bool // it has a statusCode or an error, too
+	charge      chargeFields
+	unknown     objectBuilder
+	warnings    []string
+	unmatched   []entry
+	entryCount  int
+	hasRoot     bool // the expected root is there, or is null
+	nullRoot    bool // and is null
+	statesError bool // it has a parseStatusCode or an error, too
 }
 
 // entry is what an answer says about one entity.
 type entry struct {
-	key   string // under which it stood; empty in a list
-	reply pipeline.ItemReply
-	bare  string   // its "id": the entity's own id, or the caller's reference when another field states that
-	refs  []string // the caller's references it states
-	err   string
-	code  string
-	extra members
-	also  []string // ids that it states for its entity, apart from its own
+	key     string // under which it stood; empty in a list
+	reply   pipeline.ItemReply
+	rawID   string   // its "id": the entity's own id, or the caller's reference when another field states that
+	refs    []string // the caller's references it states
+	errText string
+	errCode string
+	unknown objectBuilder
+	aliases []string // ids that it states for its entity, apart from its own
 }
 
 func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
 	a := &answer{
-		cursor: document(call.Body),
+		cursor: newCursor(call.Body),
 		b:      b, call: call,
-		items: fates(b, schema.NotFound, "not in the answer", call.ID),
-		found: make([]bool, len(b.Items)),
-		byKey: make(map[string][]int, len(b.Items)),
-		asked: map[string][]int{},
-		types: make(map[string]string, len(b.Query.Signals)),
+		items:         itemsWithStatus(b, schema.NotFound, "not in the answer", call.ID),
+		hasEntry:      make([]bool, len(b.Items)),
+		byKey:         make(map[string][]int, len(b.Items)),
+		byRequestedID: map[string][]int{},
+		types:         make(map[string]string, len(b.Query.Signals)),
 	}
 	for i := range b.Items {
-		if b.Query.Service.Paged() || unfit(b, i) != "" {
+		if b.Query.Service.IsPaged() || rejectReason(b, i) != "" {
 			continue
 		}
 		key := answerKey(b, i)
 		a.byKey[key] = append(a.byKey[key], i)
-		if looksUp(b.Query) {
-			if family, id := lookUpBy(b, i); family == schema.ByID {
-				a.asked[id] = append(a.asked[id], i)
+		if isLookup(b.Query) {
+			if identifier, id := lookupIdentifier(b, i); identifier == schema.ByID {
+				a.byRequestedID[id] = append(a.byRequestedID[id], i)
 			}
 		}
 	}
@@ -153,27 +153,27 @@ func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
 	return a
 }
 
-// notesMax bounds the notes of one call or entry.
-const notesMax = 20
+// maxWarnings bounds the notes of one call or entry.
+const maxWarnings = 20
 
-func note(notes []string, format string, args ...any) []string {
-	text := shorten(fmt.Sprintf(format, args...), 300)
-	if len(notes) < notesMax && !slices.Contains(notes, text) {
-		notes = append(notes, text)
+func appendWarning(warnings []string, format string, args ...any) []string {
+	text := truncateText(fmt.Sprintf(format, args...), 300)
+	if len(warnings) < maxWarnings && !slices.Contains(warnings, text) {
+		warnings = append(warnings, text)
 	}
-	return notes
+	return warnings
 }
 
-// read walks the document.
-func (a *answer) read() {
-	if a.peek() != '{' {
-		a.fail("no JSON object")
+// readDocument walks the document.
+func (a *answer) readDocument() {
+	if a.peekByte() != '{' {
+		a.setError("no JSON object")
 		return
 	}
-	expected := plural(a.b.Query.Object)
-	a.open('{')
-	for first := true; a.more(first, '}'); first = false {
-		name := a.name()
+	expected := pluralName(a.b.Query.Object)
+	a.enter('{')
+	for first := true; a.hasNext(first, '}'); first = false {
+		name := a.readName()
 		if a.err != nil {
 			return
 		}
@@ -181,76 +181,76 @@ func (a *answer) read() {
 		case expected, "results":
 			a.readRoot(name)
 		case "creditCharged", "creditsCharged":
-			a.bill.add(string(name), a.value())
+			a.charge.addField(string(name), a.readValue())
 		case "billing":
-			a.bill.billing(a.value(), &a.extra)
+			a.charge.addBilling(a.readValue(), &a.unknown)
 		case "startDate":
-			a.call.StartDate = a.text(name)
+			a.call.StartDate = a.readText(name)
 		case "endDate":
-			a.call.EndDate = a.text(name)
+			a.call.EndDate = a.readText(name)
 		case "statusCode", "error":
-			a.failure = true
-			a.keep(name, a.value())
+			a.statesError = true
+			a.keepUnknown(name, a.readValue())
 		case "dedupeSessionId", "meta", "pagination":
-			a.readPaging(name, a.value())
+			a.readPagination(name, a.readValue())
 		default:
-			a.keep(name, a.value())
+			a.keepUnknown(name, a.readValue())
 		}
 	}
-	a.end()
+	a.expectEnd()
 }
 
-func (a *answer) keep(name []byte, value json.RawMessage) {
+func (a *answer) keepUnknown(name []byte, value json.RawMessage) {
 	if a.err == nil {
-		a.extra.add(name, value)
+		a.unknown.add(name, value)
 	}
 }
 
-// text reads a root text; what is none is kept among the extra fields.
-func (a *answer) text(name []byte) string {
-	value := a.value()
+// readText reads a root text; what is none is kept among the extra fields.
+func (a *answer) readText(name []byte) string {
+	value := a.readValue()
 	if a.err != nil || string(value) == "null" {
 		return ""
 	}
-	text, ok := textOf(value)
+	text, ok := scalarText(value)
 	if !ok {
-		a.extra.add(name, value)
+		a.unknown.add(name, value)
 	}
 	return text
 }
 
 func (a *answer) readRoot(name []byte) {
-	if a.root && !a.null {
-		a.notes = note(a.notes, "%q stands more than once; all were read", name)
+	if a.hasRoot && !a.nullRoot {
+		a.warnings = appendWarning(a.warnings, "%q stands more than once; all were read", name)
 	}
-	switch a.peek() {
+	switch a.peekByte() {
 	case '{':
-		a.root, a.null = true, false
-		a.open('{')
-		for first := true; a.more(first, '}'); first = false {
-			key := a.name()
+		a.hasRoot, a.nullRoot = true, false
+		a.enter('{')
+		for first := true; a.hasNext(first, '}'); first = false {
+			key := a.readName()
 			if a.err != nil {
 				return
 			}
 			a.readEntry(string(key))
 		}
 	case '[':
-		a.root, a.null = true, false
-		a.open('[')
-		for first := true; a.more(first, ']'); first = false {
-			if a.peek() == 'n' {
-				a.skip()
+		a.hasRoot, a.nullRoot = true, false
+		a.enter('[')
+		for first := true; a.hasNext(first, ']'); first = false {
+			if a.peekByte() == 'n' {
+				a.skipValue()
 				continue
 			}
 			a.readEntry("")
 		}
 	case 'n':
-		a.skip()
-		a.null = a.null || !a.root
-		a.root = true
-		a.notes = note(a.notes, "%q is null; read as empty", name)
+		a.skipValue()
+		a.nullRoot = a.nullRoot || !a.hasRoot
+		a.hasRoot = true
+		a.warnings = appendWarning(a.warnings, "%q is null; read as empty", name)
 	default:
-		a.keep(name, a.value())
+		a.keepUnknown(name, a.readValue())
 	}
 }
 
@@ -258,57 +258,57 @@ func (a *answer) readRoot(name []byte) {
 func (a *answer) readEntry(key string) {
 	e := entry{key: key}
 	e.reply.Entity.Object = a.b.Query.Object
-	if a.b.Query.Service.Paged() {
-		a.readResult()
+	if a.b.Query.Service.IsPaged() {
+		a.readPageResult()
 		return
 	}
-	switch a.peek() {
+	switch a.peekByte() {
 	case '{':
 		a.readObject(&e)
 	case '[': // a list where an object is expected: all of it is about the same
-		a.open('[')
-		e.reply.Notes = note(e.reply.Notes, "the entry is a list; all of it was read")
-		for first := true; a.more(first, ']'); first = false {
-			if a.peek() == '{' {
+		a.enter('[')
+		e.reply.Warnings = appendWarning(e.reply.Warnings, "the entry is a list; all of it was read")
+		for first := true; a.hasNext(first, ']'); first = false {
+			if a.peekByte() == '{' {
 				a.readObject(&e)
-			} else if v := a.value(); a.err == nil {
-				e.extra.add([]byte("value"), v)
+			} else if v := a.readValue(); a.err == nil {
+				e.unknown.add([]byte("value"), v)
 			}
 		}
 	default:
-		v := a.value()
+		v := a.readValue()
 		if a.err != nil {
 			return
 		}
-		if e.err, _ = textOf(v); e.err == "" {
-			e.err = string(v)
+		if e.errText, _ = scalarText(v); e.errText == "" {
+			e.errText = string(v)
 		}
-		e.reply.Notes = note(e.reply.Notes, "the entry is %s, not an object", shorten(string(v), 80))
+		e.reply.Warnings = appendWarning(e.reply.Warnings, "the entry is %s, not an object", truncateText(string(v), 80))
 	}
 	if a.err != nil {
 		return
 	}
-	a.entries++
+	a.entryCount++
 	switch q := a.b.Query; {
-	case looksUp(q):
-		e.finishLookUp(q)
-	case inV3(q):
-		e.finishV3(q)
+	case isLookup(q):
+		e.finishLookup(q)
+	case isV3(q):
+		e.finishSignalsV3(q)
 	default:
-		e.finish(func(ref string) bool { return !a.b.ByID && a.byKey[ref] != nil })
+		e.finishSignals(func(ref string) bool { return !a.b.ByID && a.byKey[ref] != nil })
 	}
 	if key != "" {
-		if at, ok := a.byKey[key]; ok {
-			a.give(at, &e)
+		if indices, ok := a.byKey[key]; ok {
+			a.assign(indices, &e)
 			return
 		}
 	}
-	a.strays = append(a.strays, e)
+	a.unmatched = append(a.unmatched, e)
 }
 
 func (a *answer) readObject(e *entry) {
-	if looksUp(a.b.Query) {
-		a.readPreview(e)
+	if isLookup(a.b.Query) {
+		a.readLookup(e)
 		return
 	}
 	a.readFields(e)
@@ -316,80 +316,80 @@ func (a *answer) readObject(e *entry) {
 
 // readFields reads an entity's members: identity, error, signal types, rest.
 func (a *answer) readFields(e *entry) {
-	a.open('{')
-	for first := true; a.more(first, '}'); first = false {
-		name := a.name()
+	a.enter('{')
+	for first := true; a.hasNext(first, '}'); first = false {
+		name := a.readName()
 		if a.err != nil {
 			return
 		}
-		field := identity(a.b.Query.Object, string(name), &e.reply.Entity)
+		field := identityField(a.b.Query.Object, string(name), &e.reply.Entity)
 		switch {
 		case field != nil:
 			a.readIdentity(e, name, field)
 		case string(name) == "id":
-			a.readIdentity(e, name, &e.bare)
+			a.readIdentity(e, name, &e.rawID)
 		case string(name) == "error":
-			if value := a.value(); a.err == nil {
-				e.fail(value)
+			if value := a.readValue(); a.err == nil {
+				e.setError(value)
 			}
 		case string(name) == "clientReferenceId":
-			e.readReference(name, a.value())
+			e.readReference(name, a.readValue())
 		default:
 			a.readType(e, name)
 		}
 	}
 }
 
-// identity tells which field of the entity a member fills.
-func identity(o schema.Object, name string, to *schema.Entity) *string {
+// identityField tells which field of the entity a member fills.
+func identityField(o schema.Object, name string, entity *schema.Entity) *string {
 	switch name {
 	case "personId", "contactId":
 		if o == schema.Contact {
-			return &to.ID
+			return &entity.ID
 		}
 	case "companyId":
 		if o == schema.Company {
-			return &to.ID
+			return &entity.ID
 		}
 	case "companyName":
 		if o == schema.Company {
-			return &to.Name
+			return &entity.Name
 		}
 	case "name", "fullName":
-		return &to.Name
+		return &entity.Name
 	case "domain":
-		return &to.Domain
+		return &entity.Domain
 	}
 	return nil
 }
 
 func (a *answer) readIdentity(e *entry, name []byte, field *string) {
-	value := a.value()
+	value := a.readValue()
 	if a.err != nil || string(value) == "null" {
 		return
 	}
-	text, ok := textOf(value)
+	text, ok := scalarText(value)
 	if field == &e.reply.Entity.Domain {
-		text = schema.Host(text)
+		text = schema.BareHost(text)
 	}
 	switch {
 	case ok && *field == "":
 		*field = text
 	case !ok || *field != text:
-		e.extra.add(name, value)
+		e.unknown.add(name, value)
 	}
 }
 
 func (e *entry) readReference(name []byte, value json.RawMessage) {
-	if text, ok := textOf(value); ok {
+	if text, ok := scalarText(value); ok {
 		e.refs = append(e.refs, text)
 	} else if len(value) > 0 && string(value) != "null" {
-		e.extra.add(name, value)
+		e.unknown.add(name, value)
 	}
 }
 
-// fail takes what stands under an entry's "error".
-func (e *entry) fail(value json.RawMessage) {
+// setError takes what stands under an entry's "error".
+func (e *entry) setError(value json.RawMessage) {
 	switch string(value) {
 	case "null", "false", `""`, "{}", "[]":
 		return
@@ -397,105 +397,105 @@ func (e *entry) fail(value json.RawMessage) {
 	switch value[0] {
 	case '{':
 		var text string
-		e.code, text = readError(value)
-		e.err = strings.TrimPrefix(strings.TrimSuffix(e.code+": "+text, ": "), ": ")
+		e.errCode, text = readError(value)
+		e.errText = strings.TrimPrefix(strings.TrimSuffix(e.errCode+": "+text, ": "), ": ")
 	default:
-		e.err = joined(value)
+		e.errText = joinTexts(value)
 	}
-	if e.err == "" {
-		e.err = string(value)
+	if e.errText == "" {
+		e.errText = string(value)
 	}
-	e.err = shorten(e.err, 500)
+	e.errText = truncateText(e.errText, 500)
 }
 
 // readType reads a member that is a signal type, or else something unknown.
 func (a *answer) readType(e *entry, name []byte) {
-	key, asked := a.types[string(name)]
-	if !asked {
-		if s, ok := schema.Lookup(string(name)); ok {
-			key, asked = s.Key, true
-			e.reply.Notes = note(e.reply.Notes, "%s was not asked for; kept", key)
+	key, requested := a.types[string(name)]
+	if !requested {
+		if s, ok := schema.LookupSignal(string(name)); ok {
+			key, requested = s.Key, true
+			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s was not asked for; kept", key)
 		}
 	}
-	switch a.peek() {
+	switch a.peekByte() {
 	case '[':
-		if asked {
+		if requested {
 			a.readEvents(e, key, name)
 			return
 		}
-		value := a.value()
+		value := a.readValue()
 		if a.err == nil && looksLikeEvents(value) {
-			e.reply.Notes = note(e.reply.Notes, "%s is an unknown signal type; kept", shorten(string(name), 80))
+			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is an unknown signal type; kept", truncateText(string(name), 80))
 			list := cursor{doc: value}
 			sub := answer{cursor: list}
 			sub.readEvents(e, string(name), name)
 			return
 		}
-		a.keepIn(e, name, value)
+		a.keepUnknownIn(e, name, value)
 	case '{':
-		value := a.value()
+		value := a.readValue()
 		switch {
 		case a.err != nil:
-		case !asked:
-			a.keepIn(e, name, value)
+		case !requested:
+			a.keepUnknownIn(e, name, value)
 		case string(value) == "{}":
-			e.reply.Notes = note(e.reply.Notes, "%s is an empty object; read as no event", key)
+			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is an empty object; read as no event", key)
 		default:
-			e.reply.Notes = note(e.reply.Notes, "%s is one object; read as a list of one", key)
+			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is one object; read as a list of one", key)
 			e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: key, Raw: value})
 		}
 	default:
-		value := a.value()
-		if a.err == nil && asked && string(value) == "null" {
+		value := a.readValue()
+		if a.err == nil && requested && string(value) == "null" {
 			return
 		}
-		a.keepIn(e, name, value)
+		a.keepUnknownIn(e, name, value)
 	}
 }
 
-func (a *answer) keepIn(e *entry, name []byte, value json.RawMessage) {
+func (a *answer) keepUnknownIn(e *entry, name []byte, value json.RawMessage) {
 	if a.err == nil {
-		e.extra.add(name, value)
+		e.unknown.add(name, value)
 	}
 }
 
 // readEvents reads a list of events. Elements that are no objects are kept
 // among the extra fields: no table has a place for them.
 func (a *answer) readEvents(e *entry, key string, name []byte) {
-	a.open('[')
-	for first := true; a.more(first, ']'); first = false {
-		b := a.peek()
-		value := a.value()
+	a.enter('[')
+	for first := true; a.hasNext(first, ']'); first = false {
+		b := a.peekByte()
+		value := a.readValue()
 		switch {
 		case a.err != nil:
 			return
 		case b == '{':
 			e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: key, Raw: value})
 		case b != 'n':
-			e.extra.add(name, value)
-			e.reply.Notes = note(e.reply.Notes, "%s holds something that is no event; kept as an extra field", shorten(key, 80))
+			e.unknown.add(name, value)
+			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s holds something that is no event; kept as an extra field", truncateText(key, 80))
 		}
 	}
 }
 
-// marks are members that only events have.
-var marks = []string{"signalDate", "signalId", "eventType", "articlePublishedDate", "eventEffectiveDate", "activityPublicationDate"}
+// eventMarkers are members that only events have.
+var eventMarkers = []string{"signalDate", "signalId", "eventType", "articlePublishedDate", "eventEffectiveDate", "activityPublicationDate"}
 
 // looksLikeEvents reports whether a list under an unknown name holds events:
 // objects, each with a member that only events have.
 func looksLikeEvents(list json.RawMessage) bool {
 	c := cursor{doc: list}
 	n := 0
-	c.open('[')
-	for first := true; c.more(first, ']'); first = false {
-		if c.peek() != '{' {
+	c.enter('[')
+	for first := true; c.hasNext(first, ']'); first = false {
+		if c.peekByte() != '{' {
 			return false
 		}
 		marked := false
-		c.open('{')
-		for first := true; c.more(first, '}'); first = false {
-			marked = slices.Contains(marks, string(c.name())) || marked
-			c.skip()
+		c.enter('{')
+		for first := true; c.hasNext(first, '}'); first = false {
+			marked = slices.Contains(eventMarkers, string(c.readName())) || marked
+			c.skipValue()
 		}
 		if !marked {
 			return false
@@ -505,344 +505,344 @@ func looksLikeEvents(list json.RawMessage) bool {
 	return n > 0 && c.err == nil
 }
 
-// finish derives the entry's fate, and its identity from the first event when
+// finishSignals derives the entry's fate, and its identity from the first event when
 // the entry itself states none.
-func (e *entry) finish(asked func(ref string) bool) {
+func (e *entry) finishSignals(isReference func(ref string) bool) {
 	r := &e.reply
 	switch {
-	case e.bare != "" && asked(e.bare): // a search is answered under the caller's references, and no id looks like one
-		e.refs = append(e.refs, e.bare)
+	case e.rawID != "" && isReference(e.rawID): // a search is answered under the caller's references, and no id looks like one
+		e.refs = append(e.refs, e.rawID)
 	case r.Entity.ID == "":
-		r.Entity.ID = e.bare
-	case e.bare != "" && e.bare != r.Entity.ID:
-		e.refs = append(e.refs, e.bare)
-		e.extra.add([]byte("id"), appendQuoted(nil, e.bare))
+		r.Entity.ID = e.rawID
+	case e.rawID != "" && e.rawID != r.Entity.ID:
+		e.refs = append(e.refs, e.rawID)
+		e.unknown.add([]byte("id"), appendQuoted(nil, e.rawID))
 	}
 	if len(r.Events) > 0 && r.Entity.ID == "" {
-		identify(r.Events[0].Raw, &r.Entity)
+		identifyFromEvent(r.Events[0].Raw, &r.Entity)
 	}
 	switch {
 	case len(r.Events) > 0:
 		r.Status = schema.Enriched
-		if e.err != "" {
-			r.Notes = note(r.Notes, "the entry also states an error: %s", e.err)
+		if e.errText != "" {
+			r.Warnings = appendWarning(r.Warnings, "the entry also states an error: %s", e.errText)
 		}
-	case e.code == "COMPLIANCE_RESTRICTED" || strings.Contains(e.err, "COMPLIANCE_RESTRICTED"):
-		r.Status, r.Reason = schema.Restricted, e.err
-	case e.err != "":
-		r.Status, r.Reason = schema.NotFound, e.err
+	case e.errCode == "COMPLIANCE_RESTRICTED" || strings.Contains(e.errText, "COMPLIANCE_RESTRICTED"):
+		r.Status, r.Reason = schema.Restricted, e.errText
+	case e.errText != "":
+		r.Status, r.Reason = schema.NotFound, e.errText
 	default:
 		r.Status = schema.NoSignal
 	}
-	r.Extra = e.extra.object()
+	r.UnknownFields = e.unknown.build()
 }
 
-func identify(event json.RawMessage, to *schema.Entity) {
-	from, bare := schema.Entity{}, ""
+func identifyFromEvent(event json.RawMessage, entity *schema.Entity) {
+	stated, rawID := schema.Entity{}, ""
 	c := cursor{doc: event}
-	c.open('{')
-	for first := true; c.more(first, '}'); first = false {
-		name := string(c.name())
-		field := identity(to.Object, name, &from)
+	c.enter('{')
+	for first := true; c.hasNext(first, '}'); first = false {
+		name := string(c.readName())
+		field := identityField(entity.Object, name, &stated)
 		if name == "id" {
-			field = &bare
+			field = &rawID
 		}
-		value := c.value()
+		value := c.readValue()
 		if field == nil || c.err != nil || *field != "" {
 			continue
 		}
-		*field, _ = textOf(value)
+		*field, _ = scalarText(value)
 	}
-	to.ID = cmp.Or(from.ID, bare)
-	if to.Object == schema.Company && to.Name == "" {
-		to.Name = from.Name
+	entity.ID = cmp.Or(stated.ID, rawID)
+	if entity.Object == schema.Company && entity.Name == "" {
+		entity.Name = stated.Name
 	}
-	if to.Object == schema.Company && to.Domain == "" {
-		to.Domain = schema.Host(from.Domain)
+	if entity.Object == schema.Company && entity.Domain == "" {
+		entity.Domain = schema.BareHost(stated.Domain)
 	}
 }
 
-// give hands an entry to the items it is about. A second entry for an item is
+// assign hands an entry to the items it is about. A second entry for an item is
 // added to the first: both were paid for.
-func (a *answer) give(at []int, e *entry) {
-	for _, i := range at {
+func (a *answer) assign(indices []int, e *entry) {
+	for _, i := range indices {
 		r := e.reply
 		r.CallID = a.call.ID
-		r.Notes = slices.Clip(r.Notes)
-		if asked := a.askedID(i); asked != "" && r.Entity.ID == "" && byID(a.b) {
-			r.Entity.ID = asked
-		} else if asked != "" && r.Entity.ID != "" && r.Entity.ID != asked && known(r.Status) {
-			r.Notes = note(r.Notes, "the entry states the id %q", shorten(r.Entity.ID, 80))
-			r.Also = alias(slices.Clip(r.Also), r.Entity.ID, asked)
+		r.Warnings = slices.Clip(r.Warnings)
+		if requested := a.requestedID(i); requested != "" && r.Entity.ID == "" && answersByID(a.b) {
+			r.Entity.ID = requested
+		} else if requested != "" && r.Entity.ID != "" && r.Entity.ID != requested && isIdentified(r.Status) {
+			r.Warnings = appendWarning(r.Warnings, "the entry states the id %q", truncateText(r.Entity.ID, 80))
+			r.Aliases = appendAlias(slices.Clip(r.Aliases), r.Entity.ID, requested)
 		}
-		if !a.found[i] {
-			a.found[i] = true
+		if !a.hasEntry[i] {
+			a.hasEntry[i] = true
 			a.items[i] = r
 			continue
 		}
-		a.items[i] = merge(a.items[i], r)
+		a.items[i] = mergeItems(a.items[i], r)
 	}
 }
 
-// askedID is the id by which an item was asked about; empty when it was not.
-func (a *answer) askedID(i int) string {
-	if byID(a.b) {
+// requestedID is the id by which an item was asked about; empty when it was not.
+func (a *answer) requestedID(i int) string {
+	if answersByID(a.b) {
 		return answerKey(a.b, i)
 	}
-	if looksUp(a.b.Query) {
-		if family, id := lookUpBy(a.b, i); family == schema.ByID {
+	if isLookup(a.b.Query) {
+		if identifier, id := lookupIdentifier(a.b, i); identifier == schema.ByID {
 			return id
 		}
 	}
 	return ""
 }
 
-// known reports whether an entry is about somebody.
-func known(s schema.Status) bool {
+// isIdentified reports whether an entry is about somebody.
+func isIdentified(s schema.Status) bool {
 	return s == schema.Enriched || s == schema.Resolved || s == schema.NoSignal
 }
 
-// alias adds another id of an entity, once.
-func alias(also []string, own, other string) []string {
-	if other == "" || other == own || slices.Contains(also, other) {
-		return also
+// appendAlias adds another id of an entity, once.
+func appendAlias(aliases []string, own, other string) []string {
+	if other == "" || other == own || slices.Contains(aliases, other) {
+		return aliases
 	}
-	return append(also, other)
+	return append(aliases, other)
 }
 
-func merge(one, two pipeline.ItemReply) pipeline.ItemReply {
-	rank := []schema.Status{schema.Enriched, schema.Resolved, schema.Restricted, schema.NoSignal, schema.Deferred, schema.NotFound}
-	if slices.Index(rank, two.Status) < slices.Index(rank, one.Status) {
-		one.Status, one.Reason = two.Status, two.Reason
+func mergeItems(first, second pipeline.ItemReply) pipeline.ItemReply {
+	precedence := []schema.Status{schema.Enriched, schema.Resolved, schema.Restricted, schema.NoSignal, schema.Deferred, schema.NotFound}
+	if slices.Index(precedence, second.Status) < slices.Index(precedence, first.Status) {
+		first.Status, first.Reason = second.Status, second.Reason
 	}
-	if one.Entity.ID == "" {
-		one.Entity = two.Entity
+	if first.Entity.ID == "" {
+		first.Entity = second.Entity
 	}
-	one.Events = append(slices.Clip(one.Events), two.Events...)
-	one.Beside = append(slices.Clip(one.Beside), two.Beside...)
-	one.Also = slices.Clip(one.Also)
-	for _, id := range append([]string{two.Entity.ID}, two.Also...) {
-		one.Also = alias(one.Also, one.Entity.ID, id)
+	first.Events = append(slices.Clip(first.Events), second.Events...)
+	first.Filtered = append(slices.Clip(first.Filtered), second.Filtered...)
+	first.Aliases = slices.Clip(first.Aliases)
+	for _, id := range append([]string{second.Entity.ID}, second.Aliases...) {
+		first.Aliases = appendAlias(first.Aliases, first.Entity.ID, id)
 	}
-	one.Extra = mergeExtra(one.Extra, two.Extra)
-	one.Notes = note(one.Notes, "the answer holds more than one entry for this; both were kept")
-	for _, n := range two.Notes {
-		one.Notes = note(one.Notes, "%s", n)
+	first.UnknownFields = mergeUnknown(first.UnknownFields, second.UnknownFields)
+	first.Warnings = appendWarning(first.Warnings, "the answer holds more than one entry for this; both were kept")
+	for _, n := range second.Warnings {
+		first.Warnings = appendWarning(first.Warnings, "%s", n)
 	}
-	return one
+	return first
 }
 
-func mergeExtra(one, two json.RawMessage) json.RawMessage {
-	if one == nil || two == nil {
-		return append(one, two...)
+func mergeUnknown(x, y json.RawMessage) json.RawMessage {
+	if x == nil || y == nil {
+		return append(x, y...)
 	}
-	var out members
-	for _, object := range []json.RawMessage{one, two} {
+	var out objectBuilder
+	for _, object := range []json.RawMessage{x, y} {
 		c := cursor{doc: object}
-		c.open('{')
-		for first := true; c.more(first, '}'); first = false {
-			name := string(c.name())
-			out.add([]byte(name), c.value())
+		c.enter('{')
+		for first := true; c.hasNext(first, '}'); first = false {
+			name := string(c.readName())
+			out.add([]byte(name), c.readValue())
 		}
 	}
-	return out.object()
+	return out.build()
 }
 
-// answered reports whether the document is an answer to what was asked, rather
+// answersQuery reports whether the document is an answer to what was asked, rather
 // than an error under a success status.
-func (a *answer) answered() bool {
+func (a *answer) answersQuery() bool {
 	switch {
-	case !a.root:
+	case !a.hasRoot:
 		return false
-	case a.entries > 0:
-		if a.failure {
-			a.notes = note(a.notes, "the answer also states an error; its entries were read")
+	case a.entryCount > 0:
+		if a.statesError {
+			a.warnings = appendWarning(a.warnings, "the answer also states an error; its entries were read")
 		}
 		return true
-	case !a.failure:
+	case !a.statesError:
 		return true
 	}
 	e := readEnvelope(a.call.Body)
-	return e.code < 400 && (!a.null || !e.failed)
+	return e.code < 400 && (!a.nullRoot || !e.statesError)
 }
 
-// settle finds homes for strays, and closes the call.
-func (a *answer) settle() (items, strays []pipeline.ItemReply) {
-	if a.b.Query.Service.Paged() {
-		a.settlePage()
+// finishCall finds homes for strays, and closes the call.
+func (a *answer) finishCall() (items, unmatched []pipeline.ItemReply) {
+	if a.b.Query.Service.IsPaged() {
+		a.finishPage()
 	}
-	homeless := make([]bool, len(a.strays))
-	for i := range a.strays {
-		homeless[i] = !a.house(&a.strays[i], a.home(&a.strays[i]))
+	unassigned := make([]bool, len(a.unmatched))
+	for i := range a.unmatched {
+		unassigned[i] = !a.assignMatched(&a.unmatched[i], a.matchByRef(&a.unmatched[i]))
 	}
 	// What only resembles an item comes after what names one.
-	for i := range a.strays {
-		e := &a.strays[i]
-		if !homeless[i] || a.house(e, a.resembled(e)) {
+	for i := range a.unmatched {
+		e := &a.unmatched[i]
+		if !unassigned[i] || a.assignMatched(e, a.matchByID(e)) {
 			continue
 		}
 		r := e.reply
 		r.CallID = a.call.ID
-		r.Reason = fmt.Sprintf("never asked: the answer holds it under %q", shorten(e.key, 80))
+		r.Reason = fmt.Sprintf("never asked: the answer holds it under %q", truncateText(e.key, 80))
 		if e.key == "" {
 			r.Reason = "never asked: the answer's list holds it"
 		}
-		strays = append(strays, r)
+		unmatched = append(unmatched, r)
 	}
-	if len(strays) > 0 {
-		a.notes = note(a.notes, "entries that nobody asked for: %d", len(strays))
+	if len(unmatched) > 0 {
+		a.warnings = appendWarning(a.warnings, "entries that nobody asked for: %d", len(unmatched))
 		for i := range a.items {
-			if a.items[i].Status == schema.NotFound && !a.found[i] {
+			if a.items[i].Status == schema.NotFound && !a.hasEntry[i] {
 				a.items[i].Reason = "not in the answer, which holds entries that nobody asked for"
 			}
 		}
 	}
 	call := a.call
-	call.Charge = a.bill.charge()
+	call.Charge = a.charge.result()
 	if call.Charge.Known && call.Ceiling > 0 && call.Charge.Credits > call.Ceiling {
-		a.notes = note(a.notes, "charged %d credits, above the ceiling of %d", call.Charge.Credits, call.Ceiling)
+		a.warnings = appendWarning(a.warnings, "charged %d credits, above the ceiling of %d", call.Charge.Credits, call.Ceiling)
 	}
-	call.Extra, call.Notes = a.extra.object(), a.notes
-	return a.items, strays
+	call.UnknownFields, call.Warnings = a.unknown.build(), a.warnings
+	return a.items, unmatched
 }
 
-// house gives an entry to items, if there are any.
-func (a *answer) house(e *entry, at []int) bool {
-	if at == nil {
+// assignMatched gives an entry to items, if there are any.
+func (a *answer) assignMatched(e *entry, indices []int) bool {
+	if indices == nil {
 		return false
 	}
-	a.give(at, e)
+	a.assign(indices, e)
 	if e.key != "" {
-		for _, i := range at {
-			a.items[i].Notes = note(a.items[i].Notes, "the answer's key %q was not asked for; matched by id", shorten(e.key, 80))
+		for _, i := range indices {
+			a.items[i].Warnings = appendWarning(a.items[i].Warnings, "the answer's key %q was not asked for; matched by id", truncateText(e.key, 80))
 		}
 	}
 	return true
 }
 
-// home finds the items that an entry without a known key is about: those whose
+// matchByRef finds the items that an entry without a known key is about: those whose
 // reference or id it states. An entry under a foreign key only goes to an item
 // that has no entry of its own.
-func (a *answer) home(e *entry) []int {
+func (a *answer) matchByRef(e *entry) []int {
 	ids := e.refs
-	if byID(a.b) {
+	if answersByID(a.b) {
 		ids = append([]string{e.reply.Entity.ID}, ids...)
 	}
 	// An entity's own id is never taken for a reference: both may be digits.
 	for _, id := range ids {
-		at, ok := a.byKey[id]
-		if ok && (e.key == "" || byID(a.b) && !a.found[at[0]]) {
-			return at
+		indices, ok := a.byKey[id]
+		if ok && (e.key == "" || answersByID(a.b) && !a.hasEntry[indices[0]]) {
+			return indices
 		}
 	}
 	return nil
 }
 
-// resembled finds the items without an answer that an entry is about, going by
+// matchByID finds the items without an answer that an entry is about, going by
 // other ids that it states, or else by what it says of the entity.
-func (a *answer) resembled(e *entry) []int {
-	asked := a.asked
-	if byID(a.b) {
-		asked = a.byKey
+func (a *answer) matchByID(e *entry) []int {
+	requested := a.byRequestedID
+	if answersByID(a.b) {
+		requested = a.byKey
 	}
-	for _, id := range append([]string{e.reply.Entity.ID}, e.also...) {
-		if at, ok := asked[id]; ok && id != "" && !a.found[at[0]] {
-			return at
+	for _, id := range append([]string{e.reply.Entity.ID}, e.aliases...) {
+		if indices, ok := requested[id]; ok && id != "" && !a.hasEntry[indices[0]] {
+			return indices
 		}
 	}
-	if e.key == "" && !byID(a.b) {
-		return a.likeness(e)
+	if e.key == "" && !answersByID(a.b) {
+		return a.matchByTraits(e)
 	}
 	return nil
 }
 
-// likeness finds the one item without an answer that asks by the domain, or
+// matchByTraits finds the one item without an answer that asks by the domain, or
 // else by the name, that an entry without a reference states.
-func (a *answer) likeness(e *entry) []int {
+func (a *answer) matchByTraits(e *entry) []int {
 	for _, trait := range []struct {
 		stated string
 		of     func(*schema.Account) string
 	}{
-		{e.reply.Entity.Domain, func(x *schema.Account) string { return schema.Host(x.Domain) }},
+		{e.reply.Entity.Domain, func(x *schema.Account) string { return schema.BareHost(x.Domain) }},
 		{e.reply.Entity.Name, func(x *schema.Account) string { return x.Name }},
 	} {
 		if trait.stated == "" {
 			continue
 		}
-		var fits []int
+		var matches []int
 		for i := range a.b.Items {
-			if !a.found[i] && strings.EqualFold(trait.of(&a.b.Items[i].Account), trait.stated) {
-				fits = append(fits, i)
+			if !a.hasEntry[i] && strings.EqualFold(trait.of(&a.b.Items[i].Account), trait.stated) {
+				matches = append(matches, i)
 			}
 		}
-		if len(fits) == 1 {
-			return fits
+		if len(matches) == 1 {
+			return matches
 		}
 	}
 	return nil
 }
 
-// bill collects everything in a document that states the charge.
-type bill struct {
-	present bool
-	odd     bool
-	text    string
-	credits int64
-	seen    [3]bool
+// chargeFields collects everything in a document that states the charge.
+type chargeFields struct {
+	present   bool
+	malformed bool
+	text      string
+	credits   int64
+	seen      [3]bool
 }
 
 // chargeNames in the order of look-up; the name decides nothing else, since
 // names that disagree make the charge unknown.
 var chargeNames = [3]string{"creditCharged", "creditsCharged", "billing.creditsCharged"}
 
-// add takes one field that states the charge. Every one must be a whole
+// addField takes one field that states the charge. Every one must be a whole
 // number, none may stand twice, and all must agree: a charge that can be read
 // in two ways is not known.
-func (l *bill) add(name string, value json.RawMessage) {
+func (c *chargeFields) addField(name string, value json.RawMessage) {
 	n, whole := wholeNumber(value)
-	at := slices.Index(chargeNames[:], name)
-	if !whole || l.seen[at] || l.present && l.credits != n {
-		l.odd = true
+	index := slices.Index(chargeNames[:], name)
+	if !whole || c.seen[index] || c.present && c.credits != n {
+		c.malformed = true
 	}
-	l.seen[at] = true
-	l.present = true
-	l.credits = n
-	if l.text != "" {
-		l.text += ", "
+	c.seen[index] = true
+	c.present = true
+	c.credits = n
+	if c.text != "" {
+		c.text += ", "
 	}
-	l.text = shorten(l.text+name+": "+shorten(string(value), 80), 200)
+	c.text = truncateText(c.text+name+": "+truncateText(string(value), 80), 200)
 }
 
-// billing takes the billing object; its other members go to extra.
-func (l *bill) billing(value json.RawMessage, extra *members) {
+// addBilling takes the billing object; its other members go to extra.
+func (l *chargeFields) addBilling(value json.RawMessage, unknown *objectBuilder) {
 	if len(value) == 0 || string(value) == "null" {
 		return
 	}
 	if value[0] != '{' {
-		l.add(chargeNames[2], value)
-		l.odd = true
+		l.addField(chargeNames[2], value)
+		l.malformed = true
 		return
 	}
-	var rest members
+	var rest objectBuilder
 	c := cursor{doc: value}
-	c.open('{')
-	for first := true; c.more(first, '}'); first = false {
-		name := string(c.name())
-		v := c.value()
+	c.enter('{')
+	for first := true; c.hasNext(first, '}'); first = false {
+		name := string(c.readName())
+		v := c.readValue()
 		if name == "creditsCharged" {
-			l.add(chargeNames[2], v)
+			l.addField(chargeNames[2], v)
 		} else {
 			rest.add([]byte(name), v)
 		}
 	}
-	if extra != nil && rest.out != nil {
-		extra.add([]byte("billing"), rest.object())
+	if unknown != nil && rest.out != nil {
+		unknown.add([]byte("billing"), rest.build())
 	}
 }
 
-func (l *bill) charge() pipeline.Charge {
-	if !l.present || l.odd {
-		return pipeline.Charge{Text: l.text}
+func (c *chargeFields) result() pipeline.Charge {
+	if !c.present || c.malformed {
+		return pipeline.Charge{Text: c.text}
 	}
-	return pipeline.Charge{Known: true, Credits: l.credits}
+	return pipeline.Charge{Known: true, Credits: c.credits}
 }

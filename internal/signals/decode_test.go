@@ -21,8 +21,8 @@ import (
 
 func decodeText(b *pipeline.Batch, text string) (pipeline.Call, []pipeline.ItemReply, []pipeline.ItemReply, error) {
 	call := pipeline.Call{ID: "c", Status: 200, Body: []byte(text)}
-	items, strays, err := DecodeAnswer(b, &call)
-	return call, items, strays, err
+	items, unmatched, err := DecodeAnswer(b, &call)
+	return call, items, unmatched, err
 }
 
 func TestCharge(t *testing.T) {
@@ -89,9 +89,9 @@ func TestUndecodable(t *testing.T) {
 		bad = append(bad, whole[:i])
 	}
 	for _, text := range bad {
-		call, items, strays, err := decodeText(companies(1), text)
-		if err == nil || call.Outcome != pipeline.Ambiguous || len(items) != 1 || items[0].Status != schema.Held || strays != nil || call.StartDate != "" {
-			t.Errorf("DecodeAnswer(%s) = %s, %s, %v, want ambiguous, held, an error", shorten(text, 60), call.Outcome, statuses(items), err)
+		call, items, unmatched, err := decodeText(companies(1), text)
+		if err == nil || call.Outcome != pipeline.InDoubt || len(items) != 1 || items[0].Status != schema.InDoubt || unmatched != nil || call.StartDate != "" {
+			t.Errorf("DecodeAnswer(%s) = %s, %s, %v, want ambiguous, held, an error", truncateText(text, 60), call.Outcome, statuses(items), err)
 		}
 	}
 }
@@ -111,42 +111,42 @@ func TestDecodeOddities(t *testing.T) {
 	}{
 		{"an entry that is null", `{"companies":{"1001":null}}`, companies(1), "not_found", 0, nil},
 		{"an entry that is a text", `{"companies":{"1001":"no such company"}}`, companies(1), "not_found", 0, func(r []pipeline.ItemReply) string {
-			return differ(r[0].Reason, "no such company")
+			return diffMessage(r[0].Reason, "no such company")
 		}},
 		{"an entry that is a list", `{"companies":{"1001":[{"surgeInHiring":[{"signalId":"1"}]},{"surgeInHiring":{"signalId":"2"}}]}}`, companies(1), "enriched", 0, func(r []pipeline.ItemReply) string {
-			return differ(len(r[0].Events), 2)
+			return diffMessage(len(r[0].Events), 2)
 		}},
-		{"an error that is a text", `{"companies":{"1001":{"error":"EMPTY_DATA"}}}`, companies(1), "not_found", 0, func(r []pipeline.ItemReply) string { return differ(r[0].Reason, "EMPTY_DATA") }},
+		{"an error that is a text", `{"companies":{"1001":{"error":"EMPTY_DATA"}}}`, companies(1), "not_found", 0, func(r []pipeline.ItemReply) string { return diffMessage(r[0].Reason, "EMPTY_DATA") }},
 		{"an error that says nothing", `{"companies":{"1001":{"companyId":1001,"error":null}}}`, companies(1), "no_signal", 0, nil},
 		{"an error and events", `{"companies":{"1001":{"error":"partial","surgeInHiring":[{}]}}}`, companies(1), "enriched", 0, nil},
 		{"an empty object for a type", `{"companies":{"1001":{"surgeInHiring":{}}}}`, companies(1), "no_signal", 0, nil},
 		{"scalars among events", `{"companies":{"1001":{"surgeInHiring":[null,3,{"signalId":"1"}]}}}`, companies(1), "enriched", 0, func(r []pipeline.ItemReply) string {
-			return differ(string(r[0].Extra), `{"surgeInHiring":3}`)
+			return diffMessage(string(r[0].UnknownFields), `{"surgeInHiring":3}`)
 		}},
 		{"identity from the event", `{"companies":{"1001":{"surgeInHiring":[{"companyId":1001,"companyName":"Harbor Quill","domain":"harborquill.example"}]}}}`, companies(1), "enriched", 0, func(r []pipeline.ItemReply) string {
-			return differ(r[0].Entity, schema.Entity{Object: schema.Company, ID: "1001", Name: "Harbor Quill", Domain: "harborquill.example"})
+			return diffMessage(r[0].Entity, schema.Entity{Object: schema.Company, ID: "1001", Name: "Harbor Quill", Domain: "harborquill.example"})
 		}},
 		{"keys that are ordinals, ids inside", `{"companies":{"0":{"companyId":1002,"surgeInHiring":[{"signalId":"1"}]},"1":{"companyId":1001}}}`, companies(2), "no_signal enriched", 0, nil},
 		{"a foreign key for an item that has its entry", `{"companies":{"x":{"companyId":1001},"1001":{"companyId":1001}}}`, companies(1), "no_signal", 1, nil},
 		{"a list in a search, by reference", `{"companies":[{"clientReferenceId":"r1","companyId":"7"},{"id":"r0","companyId":"8","surgeInHiring":[{}]}]}`, search, "enriched no_signal", 0, func(r []pipeline.ItemReply) string {
-			return differ(r[1].Entity.ID+r[0].Entity.ID, "78")
+			return diffMessage(r[1].Entity.ID+r[0].Entity.ID, "78")
 		}},
 		{"a list in a search, ids only", `{"companies":[{"companyId":"7"},{"id":"8"}]}`, search, "not_found not_found", 2, nil},
 		{"a list with null in it", `{"companies":[null,{"companyId":"1001"}]}`, companies(1), "no_signal", 0, nil},
 		{"white space", "{ \"companies\" : { \"1001\" : { \"surgeInHiring\" : [ { \"signalId\" : \"a \\\" b\" } ] } } }", companies(1), "enriched", 0, func(r []pipeline.ItemReply) string {
-			return differ(string(r[0].Events[0].Raw), `{"signalId":"a \" b"}`)
+			return diffMessage(string(r[0].Events[0].Raw), `{"signalId":"a \" b"}`)
 		}},
 		{"two entries with unknown fields", `{"companies":{"1001":{"x":1,"error":"gone"},"1001":{"x":2,"y":3,"companyId":"1001"}}}`, companies(1), "no_signal", 0, func(r []pipeline.ItemReply) string {
-			return differ(string(r[0].Extra)+r[0].Entity.ID, `{"x":1,"x#2":2,"y":3}1001`)
+			return diffMessage(string(r[0].UnknownFields)+r[0].Entity.ID, `{"x":1,"x#2":2,"y":3}1001`)
 		}},
 		{"both roots of the dialects", `{"companies":{"1001":{"companyId":"1001"}},"results":[{"id":"1002"}]}`, companies(2), "no_signal no_signal", 0, nil},
 		{"entries and an error", `{"statusCode":500,"message":"partly","companies":{"1001":{"companyId":"1001"}}}`, companies(2), "no_signal not_found", 0, nil},
-		{"an unknown field twice", `{"companies":{"1001":{"x":1,"x":2}}}`, companies(1), "no_signal", 0, func(r []pipeline.ItemReply) string { return differ(string(r[0].Extra), `{"x":1,"x#2":2}`) }},
+		{"an unknown field twice", `{"companies":{"1001":{"x":1,"x":2}}}`, companies(1), "no_signal", 0, func(r []pipeline.ItemReply) string { return diffMessage(string(r[0].UnknownFields), `{"x":1,"x#2":2}`) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			call, items, strays, err := decodeText(tt.b, tt.text)
-			if err != nil || call.Outcome != pipeline.Charged || statuses(items) != tt.want || len(strays) != tt.strays {
-				t.Fatalf("DecodeAnswer(%s) = %s, %s, %d strays, %v, want charged, %s, %d, nil", tt.text, call.Outcome, statuses(items), len(strays), err, tt.want, tt.strays)
+			call, items, unmatched, err := decodeText(tt.b, tt.text)
+			if err != nil || call.Outcome != pipeline.Charged || statuses(items) != tt.want || len(unmatched) != tt.strays {
+				t.Fatalf("DecodeAnswer(%s) = %s, %s, %d strays, %v, want charged, %s, %d, nil", tt.text, call.Outcome, statuses(items), len(unmatched), err, tt.want, tt.strays)
 			}
 			if tt.check != nil {
 				if wrong := tt.check(items); wrong != "" {
@@ -157,7 +157,7 @@ func TestDecodeOddities(t *testing.T) {
 	}
 }
 
-func differ(got, want any) string {
+func diffMessage(got, want any) string {
 	if diff := cmp.Diff(want, got); diff != "" {
 		return "(-want +got):\n" + diff
 	}
@@ -168,7 +168,7 @@ func differ(got, want any) string {
 func TestSameIDTwice(t *testing.T) {
 	b := companies(2)
 	b.Items[1].Account.ID = "1001"
-	_, items, _, _ := decodeText(b, paid)
+	_, items, _, _ := decodeText(b, paidAnswer)
 	if statuses(items) != "enriched enriched" {
 		t.Errorf("statuses = %s, want enriched twice", statuses(items))
 	}
@@ -182,34 +182,34 @@ func TestClassifyOutcomes(t *testing.T) {
 		class   Class
 		outcome pipeline.Outcome
 	}{
-		{200, paid, ClassOK, pipeline.Charged},
+		{200, paidAnswer, ClassOK, pipeline.Charged},
 		{200, envelope(500), ClassServer, pipeline.NotCharged},
-		{200, envelope(504), ClassGaveUp, pipeline.Ambiguous},
-		{200, `{}`, ClassUnknown, pipeline.Ambiguous},
-		{200, `{"message":"accepted"}`, ClassUnknown, pipeline.Ambiguous},
+		{200, envelope(504), ClassTimedOut, pipeline.InDoubt},
+		{200, `{}`, ClassUnknown, pipeline.InDoubt},
+		{200, `{"message":"accepted"}`, ClassUnknown, pipeline.InDoubt},
 		{302, "", ClassRedirect, pipeline.NotCharged},
-		{303, "", ClassRedirect, pipeline.Ambiguous},
-		{400, "", ClassProxy, pipeline.Ambiguous},
-		{400, "{}", ClassProxy, pipeline.Ambiguous},
+		{303, "", ClassRedirect, pipeline.InDoubt},
+		{400, "", ClassProxy, pipeline.InDoubt},
+		{400, "{}", ClassProxy, pipeline.InDoubt},
 		{400, envelope(400), ClassBadRequest, pipeline.NotCharged},
 		{402, `{"statusCode":402,"message":"upgrade your plan"}`, ClassEntitlement, pipeline.NotCharged},
 		{402, `{"statusCode":402,"message":"your plan has no credits left"}`, ClassCredits, pipeline.NotCharged},
-		{408, envelope(408), ClassGaveUp, pipeline.Ambiguous},
+		{408, envelope(408), ClassTimedOut, pipeline.InDoubt},
 		{409, envelope(409), ClassUnknown, pipeline.NotCharged},
 		{415, envelope(415), ClassRoute, pipeline.NotCharged},
 		{429, "", ClassRateBurst, pipeline.NotCharged},
-		{499, "", ClassGaveUp, pipeline.Ambiguous},
+		{499, "", ClassTimedOut, pipeline.InDoubt},
 		{500, envelope(500), ClassServer, pipeline.NotCharged},
 		{500, `{"error":{"code":500,"message":"m"}}`, ClassServer, pipeline.NotCharged},
-		{500, `{"message":"Internal server error"}`, ClassProxy, pipeline.Ambiguous},
-		{500, envelope(499), ClassGaveUp, pipeline.Ambiguous},
+		{500, `{"message":"Internal server error"}`, ClassProxy, pipeline.InDoubt},
+		{500, envelope(499), ClassTimedOut, pipeline.InDoubt},
 		{502, envelope(502), ClassServer, pipeline.NotCharged},
-		{502, "<html>", ClassProxy, pipeline.Ambiguous},
-		{503, envelope(503)[:20], ClassProxy, pipeline.Ambiguous},
-		{504, envelope(504), ClassGaveUp, pipeline.Ambiguous},
-		{600, envelope(600), ClassUnknown, pipeline.Ambiguous},
-		{101, "", ClassUnknown, pipeline.Ambiguous},
-		{0, "", ClassUnknown, pipeline.Ambiguous},
+		{502, "<html>", ClassProxy, pipeline.InDoubt},
+		{503, envelope(503)[:20], ClassProxy, pipeline.InDoubt},
+		{504, envelope(504), ClassTimedOut, pipeline.InDoubt},
+		{600, envelope(600), ClassUnknown, pipeline.InDoubt},
+		{101, "", ClassUnknown, pipeline.InDoubt},
+		{0, "", ClassUnknown, pipeline.InDoubt},
 	} {
 		if v := Classify(tt.status, nil, []byte(tt.body)); v.Class != tt.class || v.Outcome != tt.outcome {
 			t.Errorf("Classify(%d, %s) = %s, %s, want %s, %s", tt.status, tt.body, v.Class, v.Outcome, tt.class, tt.outcome)
@@ -242,13 +242,13 @@ func FuzzDecodeAnswer(f *testing.F) {
 				b.Items[i].Account = schema.Account{Object: b.Query.Object, Domain: "x.example", Email: "a@x.example"}
 			}
 		}
-		kept := bytes.Clone(body)
-		call := pipeline.Call{ID: "c", Status: status, Body: body, Outcome: pipeline.Ambiguous}
-		items, strays, err := DecodeAnswer(b, &call)
+		original := bytes.Clone(body)
+		call := pipeline.Call{ID: "c", Status: status, Body: body, Outcome: pipeline.InDoubt}
+		items, unmatched, err := DecodeAnswer(b, &call)
 		if len(items) != len(b.Items) {
 			t.Fatalf("%d items, want %d", len(items), len(b.Items))
 		}
-		if !bytes.Equal(kept, body) {
+		if !bytes.Equal(original, body) {
 			t.Fatal("the body was changed")
 		}
 		doc := bytes.TrimPrefix(body, []byte("\ufeff"))
@@ -257,8 +257,8 @@ func FuzzDecodeAnswer(f *testing.F) {
 			if status/100 != 2 || !json.Valid(doc) || !utf8.Valid(body) || err != nil {
 				t.Fatalf("charged with status %d, valid %v, %v", status, json.Valid(doc), err)
 			}
-		case pipeline.NotCharged, pipeline.Ambiguous:
-			if strays != nil {
+		case pipeline.NotCharged, pipeline.InDoubt:
+			if unmatched != nil {
 				t.Fatal("strays without an answer")
 			}
 		default:
@@ -268,7 +268,7 @@ func FuzzDecodeAnswer(f *testing.F) {
 			t.Fatalf("charge %+v from nowhere", call.Charge)
 		}
 		events := 0
-		for i, r := range slices.Concat(items, strays) {
+		for i, r := range slices.Concat(items, unmatched) {
 			if r.Status == "" {
 				t.Fatalf("item %d has no status", i)
 			}
@@ -281,17 +281,17 @@ func FuzzDecodeAnswer(f *testing.F) {
 					t.Fatalf("event %s", e.Raw)
 				}
 			}
-			if r.Extra != nil && !isCompact(r.Extra) {
-				t.Fatalf("extra %s", r.Extra)
+			if r.UnknownFields != nil && !isCompact(r.UnknownFields) {
+				t.Fatalf("extra %s", r.UnknownFields)
 			}
 		}
-		if call.Extra != nil && !isCompact(call.Extra) {
-			t.Fatalf("extra %s", call.Extra)
+		if call.UnknownFields != nil && !isCompact(call.UnknownFields) {
+			t.Fatalf("extra %s", call.UnknownFields)
 		}
-		again := call
-		items2, strays2, err2 := DecodeAnswer(b, &again)
-		if !reflect.DeepEqual(items, items2) || !reflect.DeepEqual(strays, strays2) || !reflect.DeepEqual(call, again) || (err == nil) != (err2 == nil) {
-			t.Fatalf("a second reading differs:\n%s", cmp.Diff(call, again))
+		repeated := call
+		items2, unmatched2, err2 := DecodeAnswer(b, &repeated)
+		if !reflect.DeepEqual(items, items2) || !reflect.DeepEqual(unmatched, unmatched2) || !reflect.DeepEqual(call, repeated) || (err == nil) != (err2 == nil) {
+			t.Fatalf("a second reading differs:\n%s", cmp.Diff(call, repeated))
 		}
 	})
 }
@@ -309,7 +309,7 @@ func FuzzClassify(f *testing.F) {
 		h := http.Header{}
 		h.Set("Retry-After", after)
 		v := Classify(status, h, body)
-		if v.Class == "" || v.Wait < 0 || !utf8.ValidString(v.Text()) || len(v.Text()) > 2100 {
+		if v.Class == "" || v.RetryAfter < 0 || !utf8.ValidString(v.FullMessage()) || len(v.FullMessage()) > 2100 {
 			t.Fatalf("Classify() = %+v", v)
 		}
 		valid := json.Valid(bytes.TrimPrefix(body, []byte("\ufeff"))) && utf8.Valid(body)
@@ -326,7 +326,7 @@ func FuzzClassify(f *testing.F) {
 			if status/100 == 5 && !bytes.Contains(body, []byte("ode")) && !bytes.Contains(body, []byte(`\u`)) {
 				t.Fatalf("Classify(%d, %q) = %+v", status, body, v)
 			}
-		case pipeline.Ambiguous:
+		case pipeline.InDoubt:
 		default:
 			t.Fatalf("outcome %q", v.Outcome)
 		}

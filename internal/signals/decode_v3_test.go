@@ -22,7 +22,7 @@ import (
 // TestFilter: what passes which filter, one event at a time.
 func TestFilter(t *testing.T) {
 	q := &pipeline.Query{
-		Dialect: pipeline.V3, Object: schema.Company,
+		APIVersion: pipeline.V3, Object: schema.Company,
 		NewsEventTypes: []string{"M&A", "Funding Round"}, HiringDepartments: []string{"Engineering & Technical", "Legal"},
 		HiringLocations: []pipeline.Location{{Country: "Norway"}, {Country: "United States", State: "Ohio"}},
 	}
@@ -54,10 +54,10 @@ func TestFilter(t *testing.T) {
 		{"surgeInHiringByLocation", `{"state":"Iowa"}`, true},
 	} {
 		r := pipeline.ItemReply{Status: schema.Enriched, Events: []pipeline.RawEvent{{Type: tt.kind, Raw: json.RawMessage(tt.event)}}}
-		beside(q, &r)
+		filterEvents(q, &r)
 		want := pipeline.ItemReply{Status: schema.Enriched, Events: []pipeline.RawEvent{{Type: tt.kind, Raw: json.RawMessage(tt.event)}}}
 		if !tt.in {
-			want = pipeline.ItemReply{Status: schema.NoSignal, Beside: want.Events, Notes: []string{"the filters let none of its events through (1); they are paid for all the same"}}
+			want = pipeline.ItemReply{Status: schema.NoSignal, Filtered: want.Events, Warnings: []string{"the filters let none of its events through (1); they are paid for all the same"}}
 		}
 		if diff := cmp.Diff(want, r); diff != "" {
 			t.Errorf("%s %s (-want +got):\n%s", tt.kind, tt.event, diff)
@@ -66,15 +66,17 @@ func TestFilter(t *testing.T) {
 	// A department that is no filter's is judged by the vocabulary: what stands in
 	// it is no part of another.
 	q.HiringDepartments = []string{"Product Marketing"}
-	if passes(q, &pipeline.RawEvent{Type: "surgeInHiringByDepartment", Raw: json.RawMessage(`{"department":"Marketing"}`)}) {
+	if passesFilters(q, &pipeline.RawEvent{Type: "surgeInHiringByDepartment", Raw: json.RawMessage(`{"department":"Marketing"}`)}) {
 		t.Error("Marketing passes for Product Marketing, want it beside: the vocabulary has it")
 	}
 }
 
 // TestAliases: the ids that an answer states for one entity.
 func TestAliases(t *testing.T) {
-	token := func(o schema.Object, asked string) *pipeline.Batch { return v3(pipeline.Signals, o, ids(asked)...) }
-	search := func(asked string) *pipeline.Batch { return v3(pipeline.Search, schema.Company, ids(asked)...) }
+	token := func(o schema.Object, asked string) *pipeline.Batch {
+		return newBatchV3(pipeline.Signals, o, ids(asked)...)
+	}
+	search := func(asked string) *pipeline.Batch { return newBatchV3(pipeline.Search, schema.Company, ids(asked)...) }
 	for _, tt := range []struct {
 		name, text, id string
 		b              *pipeline.Batch
@@ -94,11 +96,11 @@ func TestAliases(t *testing.T) {
 		{"not of what is not found", `{"results":[{"clientReferenceId":"r0","id":"v1.a","error":{"code":"NOT_FOUND"}}]}`, "v1.a", search("7"), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, items, strays, err := decodeText(tt.b, tt.text)
-			if err != nil || len(strays) > 0 || items[0].Entity.ID != tt.id {
-				t.Fatalf("DecodeAnswer(%s) = %+v, %d strays, %v, want the id %s", tt.text, items[0], len(strays), err, tt.id)
+			_, items, unmatched, err := decodeText(tt.b, tt.text)
+			if err != nil || len(unmatched) > 0 || items[0].Entity.ID != tt.id {
+				t.Fatalf("DecodeAnswer(%s) = %+v, %d strays, %v, want the id %s", tt.text, items[0], len(unmatched), err, tt.id)
 			}
-			if diff := cmp.Diff(tt.also, items[0].Also); diff != "" {
+			if diff := cmp.Diff(tt.also, items[0].Aliases); diff != "" {
 				t.Errorf("other ids (-want +got):\n%s", diff)
 			}
 		})
@@ -109,12 +111,12 @@ func TestAliases(t *testing.T) {
 		events = append(events, fmt.Sprintf(`{"companyId":%d}`, i))
 	}
 	_, many, _, _ := decodeText(token(schema.Company, "v1.a"), `{"results":[{"id":"v1.a","surgeInHiring":[`+strings.Join(events, ",")+`]}]}`)
-	if len(many[0].Also) != alsoMax || len(many[0].Notes) != 1 || len(many[0].Events) != 100 {
-		t.Errorf("100 other ids: %d listed, notes %q, %d events, want %d, one, 100", len(many[0].Also), many[0].Notes, len(many[0].Events), alsoMax)
+	if len(many[0].Aliases) != maxAliases || len(many[0].Warnings) != 1 || len(many[0].Events) != 100 {
+		t.Errorf("100 other ids: %d listed, notes %q, %d events, want %d, one, 100", len(many[0].Aliases), many[0].Warnings, len(many[0].Events), maxAliases)
 	}
 	// V2 is asked by numbers and may state another.
 	_, items, _, _ := decodeText(companies(1), `{"companies":{"1001":{"companyId":"v1.a"}}}`)
-	if diff := cmp.Diff([]string{"1001"}, items[0].Also); diff != "" {
+	if diff := cmp.Diff([]string{"1001"}, items[0].Aliases); diff != "" {
 		t.Errorf("other ids in V2 (-want +got):\n%s", diff)
 	}
 }
@@ -125,17 +127,17 @@ func TestHostOf(t *testing.T) {
 		"http://harbor.example:8080": "harbor.example", "www2.harbor.example": "www2.harbor.example", "www.com": "www.com", "www.www.example": "www.example",
 		" harbor.example ": "harbor.example", "": "", "https://": "", "wwwharbor.example": "wwwharbor.example", "bücher.example": "bücher.example",
 	} {
-		if got := schema.Host(text); got != want {
+		if got := schema.BareHost(text); got != want {
 			t.Errorf("schema.Host(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
 
-// TestHomes: to which item a result belongs that bears no reference, or a
+// TestMatching: to which item a result belongs that bears no reference, or a
 // foreign one. What names an item goes before what resembles one.
-func TestHomes(t *testing.T) {
+func TestMatching(t *testing.T) {
 	b := func() *pipeline.Batch {
-		return v3(pipeline.Search, schema.Company, schema.Account{Domain: "d0.example"}, schema.Account{Name: "Tern Rail"}, schema.Account{ID: "7"})
+		return newBatchV3(pipeline.Search, schema.Company, schema.Account{Domain: "d0.example"}, schema.Account{Name: "Tern Rail"}, schema.Account{ID: "7"})
 	}
 	for _, tt := range []struct {
 		name, results, want string
@@ -153,22 +155,22 @@ func TestHomes(t *testing.T) {
 		if tt.results == "" {
 			text = `{"results":{"r0":{"id":"1"},"x":{"id":"7"}}}`
 		}
-		_, items, strays, err := decodeText(b(), text)
+		_, items, unmatched, err := decodeText(b(), text)
 		var got []string
 		for _, i := range items {
 			got = append(got, i.Entity.ID)
 		}
-		if strings.Join(got, " ") != tt.want || len(strays) != tt.strays || err != nil {
-			t.Errorf("%s: ids %q, %d strays, %v, want %q, %d", tt.name, strings.Join(got, " "), len(strays), err, tt.want, tt.strays)
+		if strings.Join(got, " ") != tt.want || len(unmatched) != tt.strays || err != nil {
+			t.Errorf("%s: ids %q, %d strays, %v, want %q, %d", tt.name, strings.Join(got, " "), len(unmatched), err, tt.want, tt.strays)
 		}
 	}
 	// Two lines that ask by the same cannot be told apart by it.
-	twice := v3(pipeline.Search, schema.Company, schema.Account{Domain: "d0.example"}, schema.Account{Domain: "www.d0.example"})
-	if _, items, strays, _ := decodeText(twice, `{"results":[{"id":"1","domain":"d0.example"}]}`); statuses(items) != "not_found not_found" || len(strays) != 1 {
-		t.Errorf("two items by one domain = %s, %d strays, want neither, 1", statuses(items), len(strays))
+	twice := newBatchV3(pipeline.Search, schema.Company, schema.Account{Domain: "d0.example"}, schema.Account{Domain: "www.d0.example"})
+	if _, items, unmatched, _ := decodeText(twice, `{"results":[{"id":"1","domain":"d0.example"}]}`); statuses(items) != "not_found not_found" || len(unmatched) != 1 {
+		t.Errorf("two items by one domain = %s, %d strays, want neither, 1", statuses(items), len(unmatched))
 	}
 	// A contact's name is in two fields.
-	people := v3(pipeline.Search, schema.Contact, schema.Account{Name: "Jan Proef", CompanyName: "A"})
+	people := newBatchV3(pipeline.Search, schema.Contact, schema.Account{Name: "Jan Proef", CompanyName: "A"})
 	if _, items, _, _ := decodeText(people, `{"results":[{"id":"1","firstName":"Jan","lastName":"Proef"}]}`); statuses(items) != "resolved" {
 		t.Errorf("a contact by name = %s, want resolved", statuses(items))
 	}
@@ -196,12 +198,12 @@ func TestLookUps(t *testing.T) {
 		{pipeline.Scores, `{"signalScore":1,"error":{"code":"NO_SCORE"}}`, "enriched", "", 1, "the entry also states an error: NO_SCORE"},
 		{pipeline.Scores, `{"id":"1","error":{"code":"NO_SCORE"}}`, "no_signal", "NO_SCORE", 0, ""},
 	} {
-		b := v3(tt.service, schema.Company, sites(1)...)
+		b := newBatchV3(tt.service, schema.Company, sites(1)...)
 		text := `{"results":[` + strings.Replace(tt.result, "{", `{"clientReferenceId":"r0",`, 1) + `]}`
 		items := wantStatuses(t, b, text, tt.want)
 		r := items[0]
-		if r.Reason != tt.reason || len(r.Events) != tt.events || strings.Join(r.Notes, "; ") != tt.note {
-			t.Errorf("DecodeAnswer(%s) = reason %q, %d events, notes %q, want %q, %d, %q", text, r.Reason, len(r.Events), r.Notes, tt.reason, tt.events, tt.note)
+		if r.Reason != tt.reason || len(r.Events) != tt.events || strings.Join(r.Warnings, "; ") != tt.note {
+			t.Errorf("DecodeAnswer(%s) = reason %q, %d events, notes %q, want %q, %d, %q", text, r.Reason, len(r.Events), r.Warnings, tt.reason, tt.events, tt.note)
 		}
 		for _, e := range r.Events {
 			if !strings.Contains(text, string(e.Raw)) {
@@ -210,14 +212,14 @@ func TestLookUps(t *testing.T) {
 		}
 	}
 	// Two results for one line are both kept.
-	items := wantStatuses(t, v3(pipeline.Search, schema.Company, sites(1)...), `{"results":[{"clientReferenceId":"r0","error":{"code":"NOT_FOUND"}},{"clientReferenceId":"r0","id":"1"},{"clientReferenceId":"r0","id":"2"}]}`, "resolved")
+	items := wantStatuses(t, newBatchV3(pipeline.Search, schema.Company, sites(1)...), `{"results":[{"clientReferenceId":"r0","error":{"code":"NOT_FOUND"}},{"clientReferenceId":"r0","id":"1"},{"clientReferenceId":"r0","id":"2"}]}`, "resolved")
 	if len(items[0].Events) != 2 || items[0].Entity.ID != "1" || items[0].Reason != "" {
 		t.Errorf("two results for one line = %+v, want both", items[0])
 	}
 }
 
-// TestMore: how many ways there are to say that a page is not the last.
-func TestMore(t *testing.T) {
+// TestAnnouncesMore: how many ways there are to say that a page is not the last.
+func TestAnnouncesMore(t *testing.T) {
 	for _, tt := range []struct {
 		page    pipeline.Page
 		results int
@@ -245,15 +247,15 @@ func TestMore(t *testing.T) {
 		{pipeline.Page{Number: 1, Limit: 2}, 2, `,"pagination":[1]`, true},
 	} {
 		for _, service := range []pipeline.Service{pipeline.Lookalikes, pipeline.Visits} {
-			b := v3(service, schema.Company)
+			b := newBatchV3(service, schema.Company)
 			b.Items[0].Page = &tt.page
 			results := strings.TrimSuffix(strings.Repeat("{},", tt.results), ",")
 			call, items, _, err := decodeText(b, `{"results":[`+results+`]`+tt.says+`}`)
-			if err != nil || items[0].Next == nil || items[0].Next.More != tt.more || len(items[0].Events) != tt.results {
+			if err != nil || items[0].Next == nil || items[0].Next.HasMore != tt.more || len(items[0].Events) != tt.results {
 				t.Errorf("%s, page %+v of %d with %s: %+v, %v, want more %v", service, tt.page, tt.results, tt.says, items[0], err, tt.more)
 			}
-			if tt.says == `,"pagination":[1]` != (call.Extra != nil) {
-				t.Errorf("%s: extra = %s", tt.says, call.Extra)
+			if tt.says == `,"pagination":[1]` != (call.UnknownFields != nil) {
+				t.Errorf("%s: extra = %s", tt.says, call.UnknownFields)
 			}
 		}
 	}
@@ -261,27 +263,27 @@ func TestMore(t *testing.T) {
 
 // TestPageOddities: what a page may hold besides.
 func TestPageOddities(t *testing.T) {
-	b := v3(pipeline.Visits, schema.Company)
+	b := newBatchV3(pipeline.Visits, schema.Company)
 	b.Items[0].Page.Limit = 1
 	call, items, _, err := decodeText(b, `{"results":[{"id":"1"},null,3,{"id":"2"}],"pagination":{"page":0,"next":"x"},"dedupeSessionId":7,"creditsCharged":2}`)
-	if err != nil || statuses(items) != "enriched" || string(call.Extra) != `{"result":3,"pagination":{"next":"x"}}` {
-		t.Fatalf("DecodeAnswer() = %s, extra %s, %v, want enriched, what is odd", statuses(items), call.Extra, err)
+	if err != nil || statuses(items) != "enriched" || string(call.UnknownFields) != `{"result":3,"pagination":{"next":"x"}}` {
+		t.Fatalf("DecodeAnswer() = %s, extra %s, %v, want enriched, what is odd", statuses(items), call.UnknownFields, err)
 	}
 	want := pipeline.ItemReply{
-		Status: schema.Enriched, CallID: "c", Next: &pipeline.Next{Session: "7", More: true},
-		Events: []pipeline.RawEvent{{Type: schema.ProductVisit, Raw: []byte(`{"id":"1"}`)}, {Type: schema.ProductVisit, Raw: []byte(`{"id":"2"}`)}},
-		Notes:  []string{"2 results, and 1 were asked for; all are kept", "the answer calls page 0 what was asked for as page 1"},
+		Status: schema.Enriched, CallID: "c", Next: &pipeline.NextPage{Session: "7", HasMore: true},
+		Events:   []pipeline.RawEvent{{Type: schema.ProductVisit, Raw: []byte(`{"id":"1"}`)}, {Type: schema.ProductVisit, Raw: []byte(`{"id":"2"}`)}},
+		Warnings: []string{"2 results, and 1 were asked for; all are kept", "the answer calls page 0 what was asked for as page 1"},
 	}
 	if diff := cmp.Diff(want, items[0]); diff != "" {
 		t.Errorf("page (-want +got):\n%s", diff)
 	}
 	// Of what has no pages these are unknown fields.
-	call, _, _, _ = decodeText(asking(pipeline.V3, 1), `{"results":[],"meta":{"hasMore":true},"dedupeSessionId":"x"}`)
-	if string(call.Extra) != `{"meta":{"hasMore":true},"dedupeSessionId":"x"}` {
-		t.Errorf("extra of signals = %s, want both fields", call.Extra)
+	call, _, _, _ = decodeText(companiesIn(pipeline.V3, 1), `{"results":[],"meta":{"hasMore":true},"dedupeSessionId":"x"}`)
+	if string(call.UnknownFields) != `{"meta":{"hasMore":true},"dedupeSessionId":"x"}` {
+		t.Errorf("extra of signals = %s, want both fields", call.UnknownFields)
 	}
 	// Without results a page is no answer.
-	if call, items, _, err := decodeText(b, `{"pagination":{"total":0}}`); err == nil || call.Outcome != pipeline.Ambiguous || statuses(items) != "held" {
+	if call, items, _, err := decodeText(b, `{"pagination":{"total":0}}`); err == nil || call.Outcome != pipeline.InDoubt || statuses(items) != "held" {
 		t.Errorf("DecodeAnswer(no results) = %s, %s, %v, want ambiguous, held", call.Outcome, statuses(items), err)
 	}
 }
@@ -292,7 +294,7 @@ func TestRetryV3(t *testing.T) {
 	down := step{status: 502, body: `{"statusCode":502,"message":"identities cannot be resolved"}`}
 	plan := step{status: 402, body: `{"statusCode":402,"message":"your plan does not include company signals"}`}
 	found := step{status: 200, body: `{"results":[{"clientReferenceId":"r0","id":"1","signalScore":1}]}`, billed: true}
-	session := v3(pipeline.Lookalikes, schema.Company)
+	session := newBatchV3(pipeline.Lookalikes, schema.Company)
 	session.Items[0].Page.Session = "s-1"
 	for _, tt := range []struct {
 		name   string
@@ -303,12 +305,12 @@ func TestRetryV3(t *testing.T) {
 		stop   pipeline.StopKind
 	}{
 		{"a session that is gone", session, []step{gone}, 1, "deferred", ""},
-		{"a 410 to the first page", v3(pipeline.Lookalikes, schema.Company), []step{gone}, 1, "deferred", pipeline.StopAuth},
-		{"a 410 to signals", asking(pipeline.V3, 1), []step{gone}, 1, "deferred", pipeline.StopAuth},
-		{"a score, from an API that is down", v3(pipeline.Scores, schema.Contact, people(1)...), []step{down, down, found}, 3, "enriched", ""},
-		{"a score, from a proxy whose API is down", v3(pipeline.Scores, schema.Contact, people(1)...), []step{page}, 1, "held", ""},
-		{"company signals that the plan does not include", asking(pipeline.V3, 1), []step{plan}, 1, "deferred", pipeline.StopAuth},
-		{"no credits", v3(pipeline.Search, schema.Company, sites(1)...), []step{broke}, 1, "deferred", pipeline.StopCredits},
+		{"a 410 to the first page", newBatchV3(pipeline.Lookalikes, schema.Company), []step{gone}, 1, "deferred", pipeline.StopAuth},
+		{"a 410 to signals", companiesIn(pipeline.V3, 1), []step{gone}, 1, "deferred", pipeline.StopAuth},
+		{"a score, from an API that is down", newBatchV3(pipeline.Scores, schema.Contact, people(1)...), []step{down, down, found}, 3, "enriched", ""},
+		{"a score, from a proxy whose API is down", newBatchV3(pipeline.Scores, schema.Contact, people(1)...), []step{proxyPage}, 1, "held", ""},
+		{"company signals that the plan does not include", companiesIn(pipeline.V3, 1), []step{plan}, 1, "deferred", pipeline.StopAuth},
+		{"no credits", newBatchV3(pipeline.Search, schema.Company, sites(1)...), []step{noCredits}, 1, "deferred", pipeline.StopCredits},
 		{"lost", session, []step{lost}, 1, "held", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -322,7 +324,7 @@ func TestRetryV3(t *testing.T) {
 				if kind != tt.stop || len(reply.Calls) != tt.calls || statuses(reply.Items) != tt.status {
 					t.Errorf("Fetch() = %d calls, %s, %v, want %d, %s, %q", len(reply.Calls), statuses(reply.Items), err, tt.calls, tt.status, tt.stop)
 				}
-				if next := reply.Items[0].Next; (next != nil && next.Gone) != (tt.name == "a session that is gone") {
+				if next := reply.Items[0].Next; (next != nil && next.SessionExpired) != (tt.name == "a session that is gone") {
 					t.Errorf("next = %+v", next)
 				}
 			})
@@ -330,8 +332,8 @@ func TestRetryV3(t *testing.T) {
 	}
 }
 
-// TestBlameV3: which refusals are about the question, and which about an item.
-func TestBlameV3(t *testing.T) {
+// TestRefusesQueryV3: which refusals are about the question, and which about an item.
+func TestRefusesQueryV3(t *testing.T) {
 	for words, whole := range map[string]bool{
 		"signalTypes must not be empty":                           true,
 		"signalTypes.0 is not one of the types":                   true,
@@ -348,7 +350,7 @@ func TestBlameV3(t *testing.T) {
 		"the bids 3 are odd":                                      false,
 	} {
 		v := Classify(400, nil, fmt.Appendf(nil, `{"statusCode":400,"message":"bad request","errors":[%q]}`, words))
-		if got := wholeRequest(v); got != whole {
+		if got := refusesQuery(v); got != whole {
 			t.Errorf("wholeRequest(%q) = %v, want %v", words, got, whole)
 		}
 	}
@@ -359,7 +361,7 @@ func TestBlameV3(t *testing.T) {
 		}
 		return step{status: 200, body: `{"results":[{"id":"1"},{"id":"2"},{"id":"4"}]}`, billed: true}
 	}}
-	reply, err := Bisect(Decode(api)).Fetch(t.Context(), v3(pipeline.Signals, schema.Company, ids("1", "2", "v1.bad", "4")...))
+	reply, err := Bisect(Decode(api)).Fetch(t.Context(), newBatchV3(pipeline.Signals, schema.Company, ids("1", "2", "v1.bad", "4")...))
 	if err != nil || statuses(reply.Items) != "no_signal no_signal rejected no_signal" {
 		t.Errorf("Fetch() = %s, %v, want the bad one rejected", statuses(reply.Items), err)
 	}
@@ -392,10 +394,10 @@ func TestOptionsV3(t *testing.T) {
 		{"types that make no sense", schema.Company, []string{`200 {"x":1}`}, nil, all[:1], nil},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, p := playing(t, tt.answers...)
+			c, p := newScriptedClient(t, tt.answers...)
 			counted := 0
-			c.CountFree(func(n int) { counted += n })
-			got, err := c.OptionsV3(t.Context(), tt.object)
+			c.OnFreeRequest(func(n int) { counted += n })
+			got, err := c.FetchOptionsV3(t.Context(), tt.object)
 			if diff := cmp.Diff(tt.paths, p.paths); diff != "" || counted != len(tt.paths) {
 				t.Errorf("%s: %d counted; paths (-want +got):\n%s", tt.name, counted, diff)
 			}
@@ -408,16 +410,16 @@ func TestOptionsV3(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: OptionsV3() = %v, want nil", tt.name, err)
 			}
-			if len(got.Notes) != len(tt.notes) {
-				t.Errorf("%s: notes = %q, want %q", tt.name, got.Notes, tt.notes)
+			if len(got.Warnings) != len(tt.notes) {
+				t.Errorf("%s: notes = %q, want %q", tt.name, got.Warnings, tt.notes)
 			}
-			for i, n := range got.Notes {
+			for i, n := range got.Warnings {
 				if i < len(tt.notes) && !strings.Contains(n, tt.notes[i]) {
 					t.Errorf("%s: note = %q, want %q in it", tt.name, n, tt.notes[i])
 				}
 			}
 			tt.want.Object = tt.object
-			got.Notes, got.Raw, got.Clock = nil, nil, nil
+			got.Warnings, got.Raw, got.ClockOffset = nil, nil, nil
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 			}
@@ -437,12 +439,12 @@ func TestOptionsV3(t *testing.T) {
 // TestOptionsV3Interrupted: an end of the run is no failing filter.
 func TestOptionsV3Interrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := playing(t, `200 {"signalTypes":["riskNews"]}`, ``)
+		c, _ := newScriptedClient(t, `200 {"signalTypes":["riskNews"]}`, ``)
 		ctx, end := context.WithCancelCause(t.Context())
-		c.CountFree(func(int) {
+		c.OnFreeRequest(func(int) {
 			end(errors.New("interrupt"))
 		})
-		if o, err := c.OptionsV3(ctx, schema.Company); err == nil || !strings.Contains(err.Error(), "interrupt") {
+		if o, err := c.FetchOptionsV3(ctx, schema.Company); err == nil || !strings.Contains(err.Error(), "interrupt") {
 			t.Errorf("OptionsV3() = %+v, %v, want the interrupt", o, err)
 		}
 	})
@@ -489,66 +491,66 @@ func FuzzDecodeAnswerV3(f *testing.F) {
 		if contact {
 			object, accounts = schema.Contact, append(ids("6620101", "v1.m-Ww"), schema.Account{Email: "ines@ternrail.example"})
 		}
-		b := v3(services[int(service)%len(services)], object, accounts...)
+		b := newBatchV3(services[int(service)%len(services)], object, accounts...)
 		if narrow {
 			b.Query.NewsEventTypes, b.Query.HiringDepartments, b.Query.HiringLocations = []string{"Partnership"}, []string{"Operations"}, []pipeline.Location{{Country: "Portugal"}}
 		}
-		if paged := b.Query.Service.Paged(); paged {
+		if paged := b.Query.Service.IsPaged(); paged {
 			b.Items[0].Page.Session = "s-1"
 		} else {
 			for i, ref := range []string{"q1", "p2", "s3"} {
 				b.Items[i].Ref = ref
 			}
 		}
-		kept := bytes.Clone(body)
-		call := pipeline.Call{ID: "c", Status: status, Body: body, Outcome: pipeline.Ambiguous}
-		items, strays, err := DecodeAnswer(b, &call)
-		if len(items) != len(b.Items) || !bytes.Equal(kept, body) {
-			t.Fatalf("%d items for %d, body changed %v", len(items), len(b.Items), !bytes.Equal(kept, body))
+		original := bytes.Clone(body)
+		call := pipeline.Call{ID: "c", Status: status, Body: body, Outcome: pipeline.InDoubt}
+		items, unmatched, err := DecodeAnswer(b, &call)
+		if len(items) != len(b.Items) || !bytes.Equal(original, body) {
+			t.Fatalf("%d items for %d, body changed %v", len(items), len(b.Items), !bytes.Equal(original, body))
 		}
 		valid := json.Valid(bytes.TrimPrefix(body, []byte("\ufeff"))) && utf8.Valid(body)
 		if call.Outcome == pipeline.Charged && (status/100 != 2 || !valid || err != nil) {
 			t.Fatalf("charged with status %d, valid %v, %v", status, valid, err)
 		}
-		if call.Outcome != pipeline.Charged && strays != nil {
+		if call.Outcome != pipeline.Charged && unmatched != nil {
 			t.Fatal("strays without an answer")
 		}
 		found := schema.Enriched
 		if b.Query.Service == pipeline.Search {
 			found = schema.Resolved
 		}
-		for i, r := range slices.Concat(items, strays) {
+		for i, r := range slices.Concat(items, unmatched) {
 			if r.Status == "" || (r.Status == found) != (len(r.Events) > 0) {
 				t.Fatalf("item %d: %q with %d events", i, r.Status, len(r.Events))
 			}
-			if len(r.Beside) > 0 && !narrow || slices.Contains(r.Also, r.Entity.ID) || slices.Contains(r.Also, "") {
-				t.Fatalf("item %d: beside %v, %q also %q", i, r.Beside, r.Entity.ID, r.Also)
+			if len(r.Filtered) > 0 && !narrow || slices.Contains(r.Aliases, r.Entity.ID) || slices.Contains(r.Aliases, "") {
+				t.Fatalf("item %d: beside %v, %q also %q", i, r.Filtered, r.Entity.ID, r.Aliases)
 			}
-			if paged := b.Query.Service.Paged(); (r.Next != nil) != (paged && (call.Outcome == pipeline.Charged || r.Next != nil && r.Next.Gone)) {
+			if paged := b.Query.Service.IsPaged(); (r.Next != nil) != (paged && (call.Outcome == pipeline.Charged || r.Next != nil && r.Next.SessionExpired)) {
 				t.Fatalf("item %d: next %+v under %s", i, r.Next, call.Outcome)
 			}
-			if r.Next != nil && r.Next.Gone && (call.Outcome != pipeline.NotCharged || r.Status != schema.Deferred) {
+			if r.Next != nil && r.Next.SessionExpired && (call.Outcome != pipeline.NotCharged || r.Status != schema.Deferred) {
 				t.Fatalf("item %d: gone under %s, %s", i, call.Outcome, r.Status)
 			}
-			for _, e := range slices.Concat(r.Events, r.Beside) {
+			for _, e := range slices.Concat(r.Events, r.Filtered) {
 				if len(e.Raw) == 0 || e.Raw[0] != '{' || !isCompact(e.Raw) {
 					t.Fatalf("event %s", e.Raw)
 				}
 			}
-			if r.Extra != nil && !isCompact(r.Extra) {
-				t.Fatalf("extra %s", r.Extra)
+			if r.UnknownFields != nil && !isCompact(r.UnknownFields) {
+				t.Fatalf("extra %s", r.UnknownFields)
 			}
-			if host := r.Entity.Domain; host != schema.Host(host) && !strings.HasPrefix(host, "www.") {
-				t.Fatalf("domain %q, want %q", host, schema.Host(host))
+			if host := r.Entity.Domain; host != schema.BareHost(host) && !strings.HasPrefix(host, "www.") {
+				t.Fatalf("domain %q, want %q", host, schema.BareHost(host))
 			}
 		}
-		if call.Extra != nil && !isCompact(call.Extra) {
-			t.Fatalf("extra %s", call.Extra)
+		if call.UnknownFields != nil && !isCompact(call.UnknownFields) {
+			t.Fatalf("extra %s", call.UnknownFields)
 		}
-		again := call
-		items2, strays2, _ := DecodeAnswer(b, &again)
-		if !reflect.DeepEqual(items, items2) || !reflect.DeepEqual(strays, strays2) || !reflect.DeepEqual(call, again) {
-			t.Fatalf("a second reading differs:\n%s", cmp.Diff(call, again))
+		repeated := call
+		items2, unmatched2, _ := DecodeAnswer(b, &repeated)
+		if !reflect.DeepEqual(items, items2) || !reflect.DeepEqual(unmatched, unmatched2) || !reflect.DeepEqual(call, repeated) {
+			t.Fatalf("a second reading differs:\n%s", cmp.Diff(call, repeated))
 		}
 	})
 }

@@ -16,7 +16,7 @@
 //	Bisect   splits a batch that is refused for something in it
 //
 // Client, its Options and its Usage are the only parts that touch the network.
-// [RequestFor], [DecodeAnswer] and [Classify] are pure functions, so a journal
+// [NewRequest], [DecodeAnswer] and [Classify] are pure functions, so a journal
 // of raw answers can be read again at any time, for free.
 //
 // # Dialects and services

@@ -74,7 +74,7 @@ func Example_lookalikes() {
 	}
 	stack := signals.Bisect(signals.Retry(signals.Decode(client), signals.RetryConfig{}))
 
-	query := &pipeline.Query{Object: schema.Company, Service: pipeline.Lookalikes, Dialect: pipeline.V3, Signals: []string{schema.ProductLookalike}}
+	query := &pipeline.Query{Object: schema.Company, Service: pipeline.Lookalikes, APIVersion: pipeline.V3, Signals: []string{schema.ProductLookalike}}
 	for _, domain := range []string{"a.example", "b.example", "c.example", "d.example", "e.example"} {
 		query.Seeds = append(query.Seeds, schema.Account{Object: schema.Company, Domain: domain})
 	}
@@ -87,7 +87,7 @@ func Example_lookalikes() {
 		item := reply.Items[0]
 		fmt.Println(reply.Calls[0].Status, reply.Calls[0].Charge.Credits, item.Status, len(item.Events))
 		page.Session, page.Offset = item.Next.Session, page.Offset+int64(len(item.Events))
-		more = item.Next.More || item.Next.Gone
+		more = item.Next.HasMore || item.Next.SessionExpired
 	}
 	// Output:
 	// 410 0 deferred 0

@@ -10,83 +10,85 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// beside sets apart the events that a question's sub-filters do not let through
+// filterEvents sets apart the events that a question's sub-filters do not let through
 // and that V3 was not asked to filter. They are paid for, so none is dropped,
 // and one that cannot be judged stays.
-func beside(q *pipeline.Query, r *pipeline.ItemReply) {
+func filterEvents(q *pipeline.Query, r *pipeline.ItemReply) {
 	if q.SendFilters || len(q.NewsEventTypes)+len(q.HiringDepartments)+len(q.HiringLocations) == 0 {
 		return
 	}
-	var in []pipeline.RawEvent
+	var passing []pipeline.RawEvent
 	for i, e := range r.Events {
-		if passes(q, &r.Events[i]) {
-			in = append(in, e)
+		if passesFilters(q, &r.Events[i]) {
+			passing = append(passing, e)
 		} else {
-			r.Beside = append(r.Beside, e)
+			r.Filtered = append(r.Filtered, e)
 		}
 	}
-	if r.Events = in; len(in) == 0 && len(r.Beside) > 0 {
+	if r.Events = passing; len(passing) == 0 && len(r.Filtered) > 0 {
 		r.Status = schema.NoSignal
-		r.Notes = note(r.Notes, "the filters let none of its events through (%d); they are paid for all the same", len(r.Beside))
+		r.Warnings = appendWarning(r.Warnings, "the filters let none of its events through (%d); they are paid for all the same", len(r.Filtered))
 	}
 }
 
-// passes reports whether an event is let through, or cannot be judged.
-func passes(q *pipeline.Query, e *pipeline.RawEvent) bool {
+// passesFilters reports whether an event is let through, or cannot be judged.
+func passesFilters(q *pipeline.Query, e *pipeline.RawEvent) bool {
 	switch {
 	case len(q.NewsEventTypes) > 0 && isNews(e.Type):
-		kind := traits(e.Raw, "eventType")[0]
-		return kind == "" || slices.ContainsFunc(q.NewsEventTypes, func(w string) bool { return alike(w, kind) })
+		kind := eventTexts(e.Raw, "eventType")[0]
+		return kind == "" || slices.ContainsFunc(q.NewsEventTypes, func(w string) bool { return equalFold(w, kind) })
 	case len(q.HiringDepartments) > 0 && e.Type == "surgeInHiringByDepartment":
-		department := traits(e.Raw, "department")[0]
-		return department == "" || slices.ContainsFunc(q.HiringDepartments, func(w string) bool { return inDepartment(w, department) })
+		department := eventTexts(e.Raw, "department")[0]
+		return department == "" || slices.ContainsFunc(q.HiringDepartments, func(w string) bool { return matchesDepartment(w, department) })
 	case len(q.HiringLocations) > 0 && e.Type == "surgeInHiringByLocation":
-		place := traits(e.Raw, "country", "state")
+		place := eventTexts(e.Raw, "country", "state")
 		return place[0] == "" || slices.ContainsFunc(q.HiringLocations, func(w pipeline.Location) bool {
-			return alike(w.Country, place[0]) && (w.State == "" || place[1] == "" || alike(w.State, place[1]))
+			return equalFold(w.Country, place[0]) && (w.State == "" || place[1] == "" || equalFold(w.State, place[1]))
 		})
 	}
 	return true
 }
 
-// traits reads texts of an event; empty where there is none. Answers are said
+// eventTexts reads texts of an event; empty where there is none. Answers are said
 // to hold HTML entities.
-func traits(event json.RawMessage, names ...string) []string {
+func eventTexts(event json.RawMessage, names ...string) []string {
 	out := make([]string, len(names))
 	c := cursor{doc: event}
-	c.open('{')
-	for first := true; c.more(first, '}'); first = false {
-		at := slices.Index(names, string(c.name()))
-		value := c.value()
-		if at < 0 || c.err != nil {
+	c.enter('{')
+	for first := true; c.hasNext(first, '}'); first = false {
+		index := slices.Index(names, string(c.readName()))
+		value := c.readValue()
+		if index < 0 || c.err != nil {
 			continue
 		}
-		text, _ := textOf(value)
-		out[at] = strings.TrimSpace(html.UnescapeString(text))
+		text, _ := scalarText(value)
+		out[index] = strings.TrimSpace(html.UnescapeString(text))
 	}
 	return out
 }
 
-func alike(wanted, stated string) bool { return strings.EqualFold(strings.TrimSpace(wanted), stated) }
-
-// inDepartment compares a department with a wanted one. Answers do not keep to
-// the vocabulary: what is outside it is the wanted one, too, when either name
-// holds every word of the other, as "Engineering" and "Engineering & Technical".
-func inDepartment(wanted, stated string) bool {
-	if alike(wanted, stated) {
-		return true
-	}
-	if slices.ContainsFunc(schema.Departments, func(d string) bool { return alike(d, stated) }) {
-		return false
-	}
-	one, two := words(wanted), words(stated)
-	return holds(one, two) || holds(two, one)
+func equalFold(wanted, stated string) bool {
+	return strings.EqualFold(strings.TrimSpace(wanted), stated)
 }
 
-func words(text string) []string {
+// matchesDepartment compares a department with a wanted one. Answers do not keep to
+// the vocabulary: what is outside it is the wanted one, too, when either name
+// holds every word of the other, as "Engineering" and "Engineering & Technical".
+func matchesDepartment(wanted, stated string) bool {
+	if equalFold(wanted, stated) {
+		return true
+	}
+	if slices.ContainsFunc(schema.Departments, func(d string) bool { return equalFold(d, stated) }) {
+		return false
+	}
+	wantedWords, statedWords := splitWords(wanted), splitWords(stated)
+	return containsAll(wantedWords, statedWords) || containsAll(statedWords, wantedWords)
+}
+
+func splitWords(text string) []string {
 	return strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return r == ' ' || r == '&' || r == ',' || r == '/' })
 }
 
-func holds(all, some []string) bool {
+func containsAll(all, some []string) bool {
 	return len(some) > 0 && !slices.ContainsFunc(some, func(w string) bool { return !slices.Contains(all, w) })
 }

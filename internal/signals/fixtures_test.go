@@ -128,7 +128,7 @@ func (f *fixture) batch(t testing.TB) *pipeline.Batch {
 // batchV3 does so for V3.
 func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
 	t.Helper()
-	type lookUp struct {
+	type lookup struct {
 		Ref           string `json:"clientReferenceId"`
 		ID            string
 		LinkedIn      string `json:"linkedinUrl"`
@@ -145,7 +145,7 @@ func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
 		Domains      []string
 		LinkedInURLs []string
 		Emails       []string
-		Contacts     []lookUp
+		Contacts     []lookup
 	}
 	var r struct {
 		IDs                 []string
@@ -160,7 +160,7 @@ func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
 				IntentCategories    []string
 			}
 		}
-		Contacts, Companies []lookUp
+		Contacts, Companies []lookup
 		Seeds, Exclude      lists
 		Limit               int
 		DedupeSessionID     string
@@ -174,12 +174,12 @@ func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
 		t.Fatalf("%s: request: %v", f.Name, err)
 	}
 	q := f.Query
-	q.Dialect, q.Object, q.Since, q.Until = pipeline.V3, schema.Company, r.StartDate, r.EndDate
+	q.APIVersion, q.Object, q.Since, q.Until = pipeline.V3, schema.Company, r.StartDate, r.EndDate
 	if strings.HasPrefix(f.Request.Path, "/v3/contacts/") {
 		q.Object = schema.Contact
 	}
 	b := &pipeline.Batch{ID: "000001", Query: &q}
-	account := func(l lookUp) schema.Account {
+	account := func(l lookup) schema.Account {
 		return schema.Account{
 			Object: q.Object, Key: l.Ref, ID: l.ID, LinkedIn: l.LinkedIn, Email: l.Email, Domain: l.Domain, CompanyName: l.CompanyName, CompanyDomain: l.CompanyDomain,
 			Name: strings.TrimSpace(l.Name + l.FirstName + " " + l.LastName),
@@ -187,16 +187,16 @@ func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
 	}
 	seeds := func(l lists) (out []schema.Account) {
 		for _, v := range l.IDs {
-			out = append(out, account(lookUp{ID: v}))
+			out = append(out, account(lookup{ID: v}))
 		}
 		for _, v := range l.Domains {
-			out = append(out, account(lookUp{Domain: v}))
+			out = append(out, account(lookup{Domain: v}))
 		}
 		for _, v := range l.LinkedInURLs {
-			out = append(out, account(lookUp{LinkedIn: v}))
+			out = append(out, account(lookup{LinkedIn: v}))
 		}
 		for _, v := range l.Emails {
-			out = append(out, account(lookUp{Email: v}))
+			out = append(out, account(lookup{Email: v}))
 		}
 		for _, v := range l.Contacts {
 			out = append(out, account(v))
@@ -214,7 +214,7 @@ func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
 			q.NewsEventTypes, q.HiringDepartments, q.HiringLocations = sent.NewsEventTypes, sent.HiringByDepartments, sent.HiringByLocations
 		}
 		for i, id := range r.IDs {
-			b.Items = append(b.Items, pipeline.Item{Ref: fmt.Sprintf("r%d", i), Account: account(lookUp{ID: id})})
+			b.Items = append(b.Items, pipeline.Item{Ref: fmt.Sprintf("r%d", i), Account: account(lookup{ID: id})})
 		}
 	case "/search", "/signal-score":
 		q.Service, q.Signals = pipeline.Search, []string{schema.ProductMatch}
@@ -265,7 +265,7 @@ func TestFixtures(t *testing.T) {
 			c := testClient(t, srv.URL)
 			var got string
 			if f.Request.Method == "GET" {
-				got = free(t, c, &f)
+				got = describeFree(t, c, &f)
 			} else {
 				b := f.batch(t)
 				reply, err := Decode(c).Fetch(t.Context(), b)
@@ -277,7 +277,7 @@ func TestFixtures(t *testing.T) {
 				if diff := cmp.Diff(want.String(), body.String()); diff != "" {
 					t.Errorf("request body (-want +got):\n%s", diff)
 				}
-				got = describe(b, reply, met)
+				got = describeReply(b, reply, met)
 			}
 			if met.Method != f.Request.Method || met.URL.Path != f.Request.Path {
 				t.Errorf("request = %s %s, want %s %s", met.Method, met.URL.Path, f.Request.Method, f.Request.Path)
@@ -300,11 +300,11 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// free decodes the answers of the free endpoints.
-func free(t *testing.T, c *Client, f *fixture) string {
+// describeFree decodes the answers of the free endpoints.
+func describeFree(t *testing.T, c *Client, f *fixture) string {
 	t.Helper()
 	if object, ok := strings.CutPrefix(f.Request.Path, "/api/signals/filters/"); ok {
-		o, err := c.Options(t.Context(), schema.Object(object))
+		o, err := c.FetchOptions(t.Context(), schema.Object(object))
 		if err != nil {
 			t.Fatalf("Options(%s) = %v, want nil", object, err)
 		}
@@ -316,24 +316,24 @@ func free(t *testing.T, c *Client, f *fixture) string {
 		if strings.Contains(f.Request.Path, "/companies/") {
 			object = schema.Company
 		}
-		o, err := c.OptionsV3(t.Context(), object)
+		o, err := c.FetchOptionsV3(t.Context(), object)
 		if err != nil {
 			t.Fatalf("OptionsV3(%s) = %v, want nil", object, err)
 		}
 		return fmt.Sprintf("signals: %s\nnews: %s\ndepartments: %s\nlocations: %v\ncategories: %s\nnotes: %s\n", strings.Join(o.Signals, ", "),
-			strings.Join(o.NewsEventTypes, ", "), strings.Join(o.Departments, ", "), o.Locations, strings.Join(o.IntentCategories, ", "), strings.Join(o.Notes, "; "))
+			strings.Join(o.NewsEventTypes, ", "), strings.Join(o.Departments, ", "), o.Locations, strings.Join(o.IntentCategories, ", "), strings.Join(o.Warnings, "; "))
 	}
 	if strings.Contains(f.Request.Path, "/signals/filters") {
-		ask := c.valuesV3
+		ask := c.fetchValuesV3
 		if strings.HasSuffix(f.Request.Path, "/filters") {
-			ask = c.filtersV3
+			ask = c.fetchFiltersV3
 		}
 		values, err := ask(t.Context(), f.Request.Path)
 		return fmt.Sprintf("values: %s\nerror: %v\n", strings.Join(values, ", "), err)
 	}
 	if f.Request.Path == "/account/usage" {
 		// Usage asks the newer endpoint first; the older answers are met as they are.
-		call, err := c.free(t.Context(), f.Request.Path, c.usage.turn)
+		call, err := c.getFree(t.Context(), f.Request.Path, c.usageLimiter.acquire)
 		if err != nil {
 			t.Fatalf("free(%s) = %v, want nil", f.Request.Path, err)
 		}
@@ -343,7 +343,7 @@ func free(t *testing.T, c *Client, f *fixture) string {
 		}
 		return describeUsage(u)
 	}
-	u, err := c.Usage(t.Context())
+	u, err := c.FetchUsage(t.Context())
 	if err != nil {
 		t.Fatalf("Usage() = %v, want nil", err)
 	}
@@ -357,8 +357,8 @@ func describeUsage(u *Usage) string {
 		w    UsageWindow
 	}{{"minute", u.Minute}, {"hour", u.Hour}, {"day", u.Day}} {
 		out += fmt.Sprintf("%s: limit %d, used %d, left %d", w.name, w.w.Limit, w.w.Used, w.w.Left)
-		if !w.w.Resets.IsZero() {
-			out += ", resets " + w.w.Resets.UTC().Format("2006-01-02 15:04:05")
+		if !w.w.ResetAt.IsZero() {
+			out += ", resets " + w.w.ResetAt.UTC().Format("2006-01-02 15:04:05")
 		}
 		out += "\n"
 	}
@@ -373,11 +373,11 @@ func describeUsage(u *Usage) string {
 	return out
 }
 
-// describe writes a decoded reply so that a person can check it.
-func describe(b *pipeline.Batch, reply *pipeline.Reply, met *http.Request) string {
+// describeReply writes a decoded reply so that a person can check it.
+func describeReply(b *pipeline.Batch, reply *pipeline.Reply, met *http.Request) string {
 	var out strings.Builder
 	call := reply.Calls[0]
-	v := verdictOf(&call)
+	v := classifyCall(&call)
 	fmt.Fprintf(&out, "call %s: %d, %s, class %s\n", call.ID, call.Status, call.Outcome, v.Class)
 	switch {
 	case call.Charge.Known:
@@ -394,11 +394,11 @@ func describe(b *pipeline.Batch, reply *pipeline.Reply, met *http.Request) strin
 	}
 	line("window", strings.Trim(call.StartDate+" to "+call.EndDate, " to"))
 	line("problem", call.Problem)
-	if v.Wait > 0 {
-		line("wait", v.Wait.String())
+	if v.RetryAfter > 0 {
+		line("wait", v.RetryAfter.String())
 	}
-	line("extra", string(call.Extra))
-	for _, n := range call.Notes {
+	line("extra", string(call.UnknownFields))
+	for _, n := range call.Warnings {
 		line("note", n)
 	}
 	entity := func(name string, r pipeline.ItemReply) {
@@ -413,36 +413,36 @@ func describe(b *pipeline.Batch, reply *pipeline.Reply, met *http.Request) strin
 		for _, e := range r.Events {
 			fmt.Fprintf(&out, "\t%s %s\n", e.Type, e.Raw)
 		}
-		for _, e := range r.Beside {
+		for _, e := range r.Filtered {
 			fmt.Fprintf(&out, "\tbeside %s %s\n", e.Type, e.Raw)
 		}
-		if r.Also != nil {
-			fmt.Fprintf(&out, "\talso %s\n", strings.Join(r.Also, ", "))
+		if r.Aliases != nil {
+			fmt.Fprintf(&out, "\talso %s\n", strings.Join(r.Aliases, ", "))
 		}
 		if r.Next != nil {
-			fmt.Fprintf(&out, "\tnext: session %q, more %v, gone %v\n", r.Next.Session, r.Next.More, r.Next.Gone)
+			fmt.Fprintf(&out, "\tnext: session %q, more %v, gone %v\n", r.Next.Session, r.Next.HasMore, r.Next.SessionExpired)
 		}
-		if r.Extra != nil {
-			fmt.Fprintf(&out, "\textra %s\n", r.Extra)
+		if r.UnknownFields != nil {
+			fmt.Fprintf(&out, "\textra %s\n", r.UnknownFields)
 		}
-		for _, n := range r.Notes {
+		for _, n := range r.Warnings {
 			fmt.Fprintf(&out, "\tnote: %s\n", n)
 		}
 	}
 	for i, r := range reply.Items {
 		entity(fmt.Sprintf("item %s", answerKey(b, i)), r)
 	}
-	for _, r := range reply.Strays {
+	for _, r := range reply.Unmatched {
 		entity("stray", r)
 	}
 	return out.String()
 }
 
-const canary = "canary-5f1c0d9e-do-not-print"
+const canaryKey = "canary-5f1c0d9e-do-not-print"
 
 func testClient(t testing.TB, url string) *Client {
 	t.Helper()
-	c, err := New(Config{BaseURL: url, Key: NewKey(canary)})
+	c, err := New(Config{BaseURL: url, Key: NewKey(canaryKey)})
 	if err != nil {
 		t.Fatalf("New(%s) = %v, want nil", url, err)
 	}

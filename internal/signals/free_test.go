@@ -14,15 +14,15 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// played is a transport that plays answers, "status body", and notes the paths.
-type played struct {
+// scriptedTransport is a transport that plays answers, "status body", and notes the paths.
+type scriptedTransport struct {
 	answers []string
 	paths   []string
 	times   []time.Duration
 	start   time.Time
 }
 
-func (p *played) RoundTrip(r *http.Request) (*http.Response, error) {
+func (p *scriptedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.paths = append(p.paths, r.URL.Path)
 	p.times = append(p.times, time.Since(p.start))
 	answer := p.answers[0]
@@ -40,9 +40,9 @@ func (p *played) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
-func playing(t *testing.T, answers ...string) (*Client, *played) {
-	p := &played{answers: answers, start: time.Now()}
-	c, err := New(Config{Key: NewKey(canary), Transport: p})
+func newScriptedClient(t *testing.T, answers ...string) (*Client, *scriptedTransport) {
+	p := &scriptedTransport{answers: answers, start: time.Now()}
+	c, err := New(Config{Key: NewKey(canaryKey), Transport: p})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +68,10 @@ func TestFreeRetries(t *testing.T) {
 		{"cut", []string{`200 {"signals":["a`}, 1, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, p := playing(t, tt.answers...)
+			c, p := newScriptedClient(t, tt.answers...)
 			counted := 0
-			c.CountFree(func(n int) { counted += n })
-			o, err := c.Options(t.Context(), schema.Contact)
+			c.OnFreeRequest(func(n int) { counted += n })
+			o, err := c.FetchOptions(t.Context(), schema.Contact)
 			if (err == nil) != tt.ok || len(p.paths) != tt.calls || counted != tt.calls {
 				t.Errorf("%s: Options() = %v in %d calls, %d counted, want ok %v in %d", tt.name, err, len(p.paths), counted, tt.ok, tt.calls)
 			}
@@ -82,10 +82,10 @@ func TestFreeRetries(t *testing.T) {
 	}
 }
 
-func TestUsageOlder(t *testing.T) {
+func TestUsageOldEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, p := playing(t, `404 {"message":"no Route matched","request_id":"1"}`, `200 {"usage":{"total":10,"used":1,"remaining":9}}`)
-		u, err := c.Usage(t.Context())
+		c, p := newScriptedClient(t, `404 {"message":"no Route matched","request_id":"1"}`, `200 {"usage":{"total":10,"used":1,"remaining":9}}`)
+		u, err := c.FetchUsage(t.Context())
 		if err != nil || u.Remaining != 9 {
 			t.Fatalf("Usage() = %+v, %v, want 9 remaining", u, err)
 		}
@@ -95,24 +95,24 @@ func TestUsageOlder(t *testing.T) {
 		if r := u.Rate(); r.Day.Left != -1 {
 			t.Errorf("Rate() = %+v, want unknown windows", r)
 		}
-		refused, _ := playing(t, `401 {"statusCode":401,"error":"invalid_request"}`)
+		refused, _ := newScriptedClient(t, `401 {"statusCode":401,"error":"invalid_request"}`)
 		var refusal *RefusalError
-		if _, err := refused.Usage(t.Context()); !errors.As(err, &refusal) || refusal.Class != ClassAuth {
+		if _, err := refused.FetchUsage(t.Context()); !errors.As(err, &refusal) || refusal.Class != ClassAuth {
 			t.Errorf("Usage() = %v, want a refusal of class auth", err)
 		}
-		empty, _ := playing(t, `200 {"usage":null}`)
-		if _, err := empty.Usage(t.Context()); err == nil {
+		empty, _ := newScriptedClient(t, `200 {"usage":null}`)
+		if _, err := empty.FetchUsage(t.Context()); err == nil {
 			t.Error("Usage() of nothing = nil, want an error")
 		}
 	})
 }
 
-// TestUsagePace: five a minute, whoever asks.
-func TestUsagePace(t *testing.T) {
+// TestUsageLimiter: five a minute, whoever asks.
+func TestUsageLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, p := playing(t, `200 {"credits":{"total":10,"used":1,"remaining":9}}`)
+		c, p := newScriptedClient(t, `200 {"credits":{"total":10,"used":1,"remaining":9}}`)
 		for range 12 {
-			if _, err := c.Usage(t.Context()); err != nil {
+			if _, err := c.FetchUsage(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

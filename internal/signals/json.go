@@ -18,29 +18,29 @@ const maxDepth = 256
 // Values that only have to be kept are skipped and returned as they stand,
 // without copying when they hold no white space.
 type cursor struct {
-	doc   []byte
-	at    int
-	depth int
-	blank int // bytes of white space skipped so far, to know whether a value is compact
-	err   error
+	doc    []byte
+	pos    int
+	depth  int
+	spaces int // bytes of white space skipped so far, to know whether a value is compact
+	err    error
 }
 
-func (c *cursor) fail(what string) {
+func (c *cursor) setError(what string) {
 	if c.err == nil {
-		c.err = fmt.Errorf("%s at byte %d", what, c.at)
+		c.err = fmt.Errorf("%s at byte %d", what, c.pos)
 	}
 }
 
-// peek gives the first byte of the next token; 0 at the end or after an error.
-func (c *cursor) peek() byte {
+// peekByte gives the first byte of the next token; 0 at the end or after an error.
+func (c *cursor) peekByte() byte {
 	if c.err != nil {
 		return 0
 	}
-	for c.at < len(c.doc) {
-		switch b := c.doc[c.at]; b {
+	for c.pos < len(c.doc) {
+		switch b := c.doc[c.pos]; b {
 		case ' ', '\t', '\n', '\r':
-			c.at++
-			c.blank++
+			c.pos++
+			c.spaces++
 		default:
 			return b
 		}
@@ -48,197 +48,197 @@ func (c *cursor) peek() byte {
 	return 0
 }
 
-// open enters an object or a list.
-func (c *cursor) open(bracket byte) {
-	if c.peek() != bracket {
-		c.fail("no " + string(bracket))
+// enter enters an object or a list.
+func (c *cursor) enter(bracket byte) {
+	if c.peekByte() != bracket {
+		c.setError("no " + string(bracket))
 		return
 	}
 	if c.depth++; c.depth > maxDepth {
-		c.fail("nested too deeply")
+		c.setError("nested too deeply")
 		return
 	}
-	c.at++
+	c.pos++
 }
 
-// more reports whether another member or element follows, and leaves the
+// hasNext reports whether another member or element follows, and leaves the
 // object or list when none does.
-func (c *cursor) more(first bool, bracket byte) bool {
-	switch b := c.peek(); {
+func (c *cursor) hasNext(first bool, bracket byte) bool {
+	switch b := c.peekByte(); {
 	case c.err != nil:
 		return false
 	case b == bracket:
-		c.at++
+		c.pos++
 		c.depth--
 		return false
 	case first:
 		return true
 	case b == ',':
-		c.at++
+		c.pos++
 		return true
 	}
-	c.fail("incomplete or malformed")
+	c.setError("incomplete or malformed")
 	return false
 }
 
-// name reads a member's name and its colon. The bytes are valid until the
+// readName reads a member's name and its colon. The bytes are valid until the
 // document changes.
-func (c *cursor) name() []byte {
-	quoted := c.quoted()
-	if c.peek() != ':' {
-		c.fail("no colon")
+func (c *cursor) readName() []byte {
+	quoted := c.readQuoted()
+	if c.peekByte() != ':' {
+		c.setError("no colon")
 		return nil
 	}
-	c.at++
+	c.pos++
 	return unquoteBytes(quoted)
 }
 
-// value skips one value and gives its bytes, compact.
-func (c *cursor) value() json.RawMessage {
-	c.peek()
-	start, blank := c.at, c.blank
-	c.skip()
+// readValue skips one value and gives its bytes, compact.
+func (c *cursor) readValue() json.RawMessage {
+	c.peekByte()
+	start, spaces := c.pos, c.spaces
+	c.skipValue()
 	if c.err != nil {
 		return nil
 	}
-	if c.blank == blank {
-		return c.doc[start:c.at:c.at]
+	if c.spaces == spaces {
+		return c.doc[start:c.pos:c.pos]
 	}
-	return compact(c.doc[start:c.at])
+	return compactValue(c.doc[start:c.pos])
 }
 
-// skip checks one value and passes it.
-func (c *cursor) skip() {
-	switch b := c.peek(); b {
+// skipValue checks one value and passes it.
+func (c *cursor) skipValue() {
+	switch b := c.peekByte(); b {
 	case '"':
-		c.quoted()
+		c.readQuoted()
 	case '{':
-		c.open('{')
-		for first := true; c.more(first, '}'); first = false {
-			c.quoted()
-			if c.peek() != ':' {
-				c.fail("no colon")
+		c.enter('{')
+		for first := true; c.hasNext(first, '}'); first = false {
+			c.readQuoted()
+			if c.peekByte() != ':' {
+				c.setError("no colon")
 				return
 			}
-			c.at++
-			c.skip()
+			c.pos++
+			c.skipValue()
 		}
 	case '[':
-		c.open('[')
-		for first := true; c.more(first, ']'); first = false {
-			c.skip()
+		c.enter('[')
+		for first := true; c.hasNext(first, ']'); first = false {
+			c.skipValue()
 		}
 	case 't':
-		c.literal("true")
+		c.skipLiteral("true")
 	case 'f':
-		c.literal("false")
+		c.skipLiteral("false")
 	case 'n':
-		c.literal("null")
+		c.skipLiteral("null")
 	default:
-		if b == '-' || digit(b) {
-			c.number()
+		if b == '-' || isDigit(b) {
+			c.skipNumber()
 			return
 		}
-		c.fail("incomplete or malformed")
+		c.setError("incomplete or malformed")
 	}
 }
 
-func (c *cursor) literal(word string) {
-	if len(c.doc)-c.at < len(word) || string(c.doc[c.at:c.at+len(word)]) != word {
-		c.fail("malformed word")
+func (c *cursor) skipLiteral(word string) {
+	if len(c.doc)-c.pos < len(word) || string(c.doc[c.pos:c.pos+len(word)]) != word {
+		c.setError("malformed word")
 		return
 	}
-	c.at += len(word)
+	c.pos += len(word)
 }
 
-func (c *cursor) number() {
-	if c.doc[c.at] == '-' {
-		c.at++
+func (c *cursor) skipNumber() {
+	if c.doc[c.pos] == '-' {
+		c.pos++
 	}
 	switch {
-	case c.at < len(c.doc) && c.doc[c.at] == '0':
-		c.at++
-	case !c.digits():
+	case c.pos < len(c.doc) && c.doc[c.pos] == '0':
+		c.pos++
+	case !c.skipDigits():
 		return
 	}
-	if c.at < len(c.doc) && c.doc[c.at] == '.' {
-		c.at++
-		if !c.digits() {
+	if c.pos < len(c.doc) && c.doc[c.pos] == '.' {
+		c.pos++
+		if !c.skipDigits() {
 			return
 		}
 	}
-	if c.at < len(c.doc) && (c.doc[c.at] == 'e' || c.doc[c.at] == 'E') {
-		c.at++
-		if c.at < len(c.doc) && (c.doc[c.at] == '+' || c.doc[c.at] == '-') {
-			c.at++
+	if c.pos < len(c.doc) && (c.doc[c.pos] == 'e' || c.doc[c.pos] == 'E') {
+		c.pos++
+		if c.pos < len(c.doc) && (c.doc[c.pos] == '+' || c.doc[c.pos] == '-') {
+			c.pos++
 		}
-		c.digits()
+		c.skipDigits()
 	}
 }
 
-// digits passes at least one digit.
-func (c *cursor) digits() bool {
-	start := c.at
-	for c.at < len(c.doc) && digit(c.doc[c.at]) {
-		c.at++
+// skipDigits passes at least one digit.
+func (c *cursor) skipDigits() bool {
+	start := c.pos
+	for c.pos < len(c.doc) && isDigit(c.doc[c.pos]) {
+		c.pos++
 	}
-	if c.at == start {
-		c.fail("malformed number")
+	if c.pos == start {
+		c.setError("malformed number")
 		return false
 	}
 	return true
 }
 
-func digit(b byte) bool { return '0' <= b && b <= '9' }
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
-// plain marks the bytes that stand for themselves in a string.
-var plain = func() (t [256]bool) {
+// plainBytes marks the bytes that stand for themselves in a string.
+var plainBytes = func() (t [256]bool) {
 	for b := range t {
 		t[b] = b >= ' ' && b != '"' && b != '\\'
 	}
 	return t
 }()
 
-// quoted passes a string and gives it with its quotes.
-func (c *cursor) quoted() []byte {
-	if c.peek() != '"' {
-		c.fail("no string")
+// readQuoted passes a string and gives it with its quotes.
+func (c *cursor) readQuoted() []byte {
+	if c.peekByte() != '"' {
+		c.setError("no string")
 		return nil
 	}
-	doc, start, at := c.doc, c.at, c.at+1
-	for at < len(doc) {
-		for at < len(doc) && plain[doc[at]] {
-			at++
+	doc, start, pos := c.doc, c.pos, c.pos+1
+	for pos < len(doc) {
+		for pos < len(doc) && plainBytes[doc[pos]] {
+			pos++
 		}
-		if at == len(doc) {
+		if pos == len(doc) {
 			break
 		}
-		switch doc[at] {
+		switch doc[pos] {
 		case '"':
-			c.at = at + 1
-			return doc[start:c.at]
+			c.pos = pos + 1
+			return doc[start:c.pos]
 		case '\\':
-			n := escape(doc[at:])
+			n := escapeLength(doc[pos:])
 			if n == 0 {
-				c.at = at
-				c.fail("malformed escape")
+				c.pos = pos
+				c.setError("malformed escape")
 				return nil
 			}
-			at += n
+			pos += n
 		default:
-			c.at = at
-			c.fail("control character in a string")
+			c.pos = pos
+			c.setError("control character in a string")
 			return nil
 		}
 	}
-	c.at = len(doc)
-	c.fail("incomplete string")
+	c.pos = len(doc)
+	c.setError("incomplete string")
 	return nil
 }
 
-// escape gives the length of the escape sequence that begins b; 0 when it is
+// escapeLength gives the length of the escape sequence that begins b; 0 when it is
 // none.
-func escape(b []byte) int {
+func escapeLength(b []byte) int {
 	if len(b) < 2 {
 		return 0
 	}
@@ -250,7 +250,7 @@ func escape(b []byte) int {
 			return 0
 		}
 		for _, h := range b[2:6] {
-			if !digit(h) && (h|0x20 < 'a' || h|0x20 > 'f') {
+			if !isDigit(h) && (h|0x20 < 'a' || h|0x20 > 'f') {
 				return 0
 			}
 		}
@@ -259,28 +259,28 @@ func escape(b []byte) int {
 	return 0
 }
 
-// end reports whether nothing but white space is left.
-func (c *cursor) end() {
-	if c.peek(); c.err == nil && c.at < len(c.doc) {
-		c.fail("more after the document")
+// expectEnd reports whether nothing but white space is left.
+func (c *cursor) expectEnd() {
+	if c.peekByte(); c.err == nil && c.pos < len(c.doc) {
+		c.setError("more after the document")
 	}
 }
 
-// document prepares a body for walking: a byte-order mark is passed over, and
+// newCursor prepares a body for walking: a byte-order mark is passed over, and
 // what is not UTF-8 is refused as a whole.
-func document(body []byte) cursor {
+func newCursor(body []byte) cursor {
 	c := cursor{doc: body}
 	if len(body) >= 3 && string(body[:3]) == "\xef\xbb\xbf" {
-		c.at = 3
+		c.pos = 3
 	}
 	if !utf8.Valid(body) {
-		c.fail("not UTF-8")
+		c.setError("not UTF-8")
 	}
 	return c
 }
 
-// compact drops the white space between the tokens of a valid value.
-func compact(value []byte) json.RawMessage {
+// compactValue drops the white space between the tokens of a valid value.
+func compactValue(value []byte) json.RawMessage {
 	out := make([]byte, 0, len(value))
 	for i := 0; i < len(value); i++ {
 		switch b := value[i]; b {
@@ -318,9 +318,9 @@ func unquoteBytes(quoted []byte) []byte {
 	return inner
 }
 
-// textOf reads a value where a text is expected: a string, or a number or
+// scalarText reads a value where a text is expected: a string, or a number or
 // boolean as it is written. Everything else is no text.
-func textOf(value json.RawMessage) (text string, ok bool) {
+func scalarText(value json.RawMessage) (text string, ok bool) {
 	if len(value) == 0 {
 		return "", false
 	}
@@ -338,10 +338,10 @@ func textOf(value json.RawMessage) (text string, ok bool) {
 // numbers. No floating point is involved.
 func wholeNumber(value json.RawMessage) (n int64, ok bool) {
 	c := cursor{doc: value}
-	if len(value) == 0 || !digit(value[0]) {
+	if len(value) == 0 || !isDigit(value[0]) {
 		return 0, false
 	}
-	if c.number(); c.err != nil || c.at != len(value) {
+	if c.skipNumber(); c.err != nil || c.pos != len(value) {
 		return 0, false
 	}
 	digits := make([]byte, 0, len(value))
@@ -390,41 +390,41 @@ func wholeNumber(value json.RawMessage) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// members collects fields that the client does not know as one JSON object.
-type members struct {
+// objectBuilder collects fields that the client does not know as one JSON object.
+type objectBuilder struct {
 	out  []byte
 	seen map[string]int
 }
 
-func (m *members) add(name []byte, value json.RawMessage) {
-	if m.out == nil {
-		m.out = append(m.out, '{')
-		m.seen = make(map[string]int, 4)
+func (b *objectBuilder) add(name []byte, value json.RawMessage) {
+	if b.out == nil {
+		b.out = append(b.out, '{')
+		b.seen = make(map[string]int, 4)
 	} else {
-		m.out = append(m.out, ',')
+		b.out = append(b.out, ',')
 	}
 	// An object with a name twice is read differently by every reader, so the
 	// second "x" becomes "x#2".
 	unique := string(name)
-	if n, taken := m.seen[unique]; taken {
+	if n, taken := b.seen[unique]; taken {
 		for taken {
 			n++
 			unique = fmt.Sprintf("%s#%d", name, n)
-			_, taken = m.seen[unique]
+			_, taken = b.seen[unique]
 		}
-		m.seen[string(name)] = n
+		b.seen[string(name)] = n
 	}
-	m.seen[unique] = 1
-	m.out = appendQuoted(m.out, unique)
-	m.out = append(m.out, ':')
-	m.out = append(m.out, value...)
+	b.seen[unique] = 1
+	b.out = appendQuoted(b.out, unique)
+	b.out = append(b.out, ':')
+	b.out = append(b.out, value...)
 }
 
-func (m *members) object() json.RawMessage {
-	if m.out == nil {
+func (b *objectBuilder) build() json.RawMessage {
+	if b.out == nil {
 		return nil
 	}
-	return append(m.out, '}')
+	return append(b.out, '}')
 }
 
 // appendQuoted writes a text as a JSON string, without the HTML escapes of the

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-const redacted = "[redacted]"
+const redactedText = "[redacted]"
 
 // Key is the API key. It shows itself to nobody: every way of printing,
-// logging or encoding it gives "[redacted]". The text lies behind a pointer, so
+// logging or encoding it gives "[redactedText]". The text lies behind a pointer, so
 // that not even a struct that holds a Key in an unexported field prints it.
 type Key struct{ text *string }
 
@@ -20,27 +20,27 @@ func NewKey(text string) Key {
 	return Key{text: &text}
 }
 
-// Empty reports whether there is no key.
-func (k Key) Empty() bool { return k.text == nil || *k.text == "" }
+// IsEmpty reports whether there is no key.
+func (k Key) IsEmpty() bool { return k.text == nil || *k.text == "" }
 
 // String hides the key.
-func (k Key) String() string { return redacted }
+func (k Key) String() string { return redactedText }
 
 // GoString hides the key.
-func (k Key) GoString() string { return redacted }
+func (k Key) GoString() string { return redactedText }
 
 // Format hides the key from every verb, also from those that do not fit.
-func (k Key) Format(s fmt.State, _ rune) { fmt.Fprint(s, redacted) }
+func (k Key) Format(s fmt.State, _ rune) { fmt.Fprint(s, redactedText) }
 
 // LogValue hides the key.
-func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (k Key) LogValue() slog.Value { return slog.StringValue(redactedText) }
 
 // MarshalText hides the key, also as JSON.
-func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (k Key) MarshalText() ([]byte, error) { return []byte(redactedText), nil }
 
-// check says whether the key can stand in a header, without showing it.
-func (k Key) check() error {
-	if k.Empty() {
+// validate says whether the key can stand in a header, without showing it.
+func (k Key) validate() error {
+	if k.IsEmpty() {
 		return fmt.Errorf("no API key")
 	}
 	for i, r := range *k.text {
@@ -51,12 +51,12 @@ func (k Key) check() error {
 	return nil
 }
 
-// hide removes the key from a text that others wrote: an answer that quotes
+// redact removes the key from a text that others wrote: an answer that quotes
 // it, an error of the transport. Very short keys are test keys and stay, since
 // they would match by accident.
-func (k Key) hide(text string) string {
+func (k Key) redact(text string) string {
 	if k.text == nil || len(*k.text) < 8 || !strings.Contains(text, *k.text) {
 		return text
 	}
-	return strings.ReplaceAll(text, *k.text, redacted)
+	return strings.ReplaceAll(text, *k.text, redactedText)
 }

@@ -22,31 +22,31 @@ type Options struct {
 	Departments      []string
 	Locations        []pipeline.Location
 	IntentCategories []string        // of V3
-	Notes            []string        // what could not be found out, and why
+	Warnings         []string        // what could not be found out, and why
 	Raw              json.RawMessage // the answer that lists the signals, as received, compact
-	Clock            *Clock          // nil: the answer bore no date
+	ClockOffset      *ClockOffset    // nil: the answer bore no date
 }
 
-// Clock is how far the server's clock is ahead of ours, as the date of one answer
+// ClockOffset is how far the server's clock is ahead of ours, as the date of one answer
 // tells: Ahead, give or take Within.
-type Clock struct{ Ahead, Within time.Duration }
+type ClockOffset struct{ Ahead, Tolerance time.Duration }
 
-func clockOf(call *pipeline.Call) *Clock {
-	stated, err := http.ParseTime(headerOf(call).Get("Date"))
+func clockOffsetOf(call *pipeline.Call) *ClockOffset {
+	stated, err := http.ParseTime(decodeHeader(call).Get("Date"))
 	if err != nil {
 		return nil
 	}
 	// It was written at some moment between request and answer, and names the
 	// second that had begun.
-	middle := call.Sent.Add(call.Duration / 2)
-	return &Clock{Ahead: stated.Add(time.Second / 2).Sub(middle), Within: call.Duration/2 + time.Second/2}
+	midpoint := call.Sent.Add(call.Duration / 2)
+	return &ClockOffset{Ahead: stated.Add(time.Second / 2).Sub(midpoint), Tolerance: call.Duration/2 + time.Second/2}
 }
 
-// Options asks which signal types and filters the API knows today. It is free
+// FetchOptions asks which signal types and filters the API knows today. It is free
 // of charge, repeated when it fails, and ends with ctx. The error is a
 // *RefusalError when the API refused.
-func (c *Client) Options(ctx context.Context, object schema.Object) (*Options, error) {
-	call, err := c.free(ctx, "/api/signals/filters/"+string(object), nil)
+func (c *Client) FetchOptions(ctx context.Context, object schema.Object) (*Options, error) {
+	call, err := c.getFree(ctx, "/api/signals/filters/"+string(object), nil)
 	if err != nil {
 		return nil, fmt.Errorf("signal options for %s: %w", object, err)
 	}
@@ -54,18 +54,18 @@ func (c *Client) Options(ctx context.Context, object schema.Object) (*Options, e
 	if err != nil {
 		return nil, fmt.Errorf("signal options for %s: %w", object, err)
 	}
-	o.Clock = clockOf(call)
+	o.ClockOffset = clockOffsetOf(call)
 	return o, nil
 }
 
-// OptionsV3 asks the same of V3, which has an endpoint for the signal types and,
+// FetchOptionsV3 asks the same of V3, which has an endpoint for the signal types and,
 // about companies, one for the filters and one for the values of each. Only the
 // first has to answer: a filter whose values cannot be found out is unlisted,
 // and Notes says why. Places are never listed, since they have to be searched
 // for.
-func (c *Client) OptionsV3(ctx context.Context, object schema.Object) (*Options, error) {
-	base := "/v3/" + plural(object) + "/signals/"
-	call, err := c.free(ctx, base+"types", nil)
+func (c *Client) FetchOptionsV3(ctx context.Context, object schema.Object) (*Options, error) {
+	base := "/v3/" + pluralName(object) + "/signals/"
+	call, err := c.getFree(ctx, base+"types", nil)
 	if err != nil {
 		return nil, fmt.Errorf("signal types for %s: %w", object, err)
 	}
@@ -73,13 +73,13 @@ func (c *Client) OptionsV3(ctx context.Context, object schema.Object) (*Options,
 	if err != nil {
 		return nil, fmt.Errorf("signal types for %s: %w", object, err)
 	}
-	o.Clock = clockOf(call)
+	o.ClockOffset = clockOffsetOf(call)
 	if object != schema.Company {
 		return o, nil
 	}
-	names, err := c.filtersV3(ctx, base+"filters")
+	names, err := c.fetchFiltersV3(ctx, base+"filters")
 	if err != nil {
-		o.Notes = append(o.Notes, fmt.Sprintf("the filters are not listed: %s", err))
+		o.Warnings = append(o.Warnings, fmt.Sprintf("the filters are not listed: %s", err))
 	}
 	for _, f := range []struct {
 		name string
@@ -92,8 +92,8 @@ func (c *Client) OptionsV3(ctx context.Context, object schema.Object) (*Options,
 		if !slices.Contains(names, f.name) {
 			continue
 		}
-		if *f.to, err = c.valuesV3(ctx, base+"filters/"+f.name); err != nil {
-			o.Notes = append(o.Notes, fmt.Sprintf("the values of %s are not listed: %s", f.name, err))
+		if *f.to, err = c.fetchValuesV3(ctx, base+"filters/"+f.name); err != nil {
+			o.Warnings = append(o.Warnings, fmt.Sprintf("the values of %s are not listed: %s", f.name, err))
 		}
 	}
 	if ctx.Err() != nil {
@@ -102,30 +102,30 @@ func (c *Client) OptionsV3(ctx context.Context, object schema.Object) (*Options,
 	return o, nil
 }
 
-// filtersV3 names the filters whose values can be listed without a search.
-func (c *Client) filtersV3(ctx context.Context, path string) ([]string, error) {
-	call, err := c.free(ctx, path, nil)
+// fetchFiltersV3 names the filters whose values can be listed without a search.
+func (c *Client) fetchFiltersV3(ctx context.Context, path string) ([]string, error) {
+	call, err := c.getFree(ctx, path, nil)
 	if err != nil {
 		return nil, err
 	}
-	return decodeFilters(call.Body)
+	return decodeFilterNames(call.Body)
 }
 
-func decodeFilters(body []byte) (names []string, err error) {
+func decodeFilterNames(body []byte) (names []string, err error) {
 	listed := false
-	err = fields(body, func(name string, value json.RawMessage) {
+	err = walkObject(body, func(name string, value json.RawMessage) {
 		if name != "availableFilters" {
 			return
 		}
 		listed = true
-		for _, text := range offered(value) {
+		for _, text := range readAllTexts(value) {
 			filter, search := text, "" // a name, unless it is an object
-			_ = fields([]byte(text), func(name string, value json.RawMessage) {
+			_ = walkObject([]byte(text), func(name string, value json.RawMessage) {
 				switch name {
 				case "filterType":
-					filter, _ = textOf(value)
+					filter, _ = scalarText(value)
 				case "requiresQuery":
-					search, _ = textOf(value)
+					search, _ = scalarText(value)
 				}
 			})
 			if search != "true" {
@@ -134,13 +134,13 @@ func decodeFilters(body []byte) (names []string, err error) {
 		}
 	})
 	if err == nil && !listed {
-		err = fmt.Errorf("the answer lists no filters: %s", shorten(string(body), 200))
+		err = fmt.Errorf("the answer lists no filters: %s", truncateText(string(body), 200))
 	}
 	return names, err
 }
 
-func (c *Client) valuesV3(ctx context.Context, path string) ([]string, error) {
-	call, err := c.free(ctx, path, nil)
+func (c *Client) fetchValuesV3(ctx context.Context, path string) ([]string, error) {
+	call, err := c.getFree(ctx, path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -150,18 +150,18 @@ func (c *Client) valuesV3(ctx context.Context, path string) ([]string, error) {
 // decodeValues reads the values of a filter. Only texts can be sent as such.
 func decodeValues(body []byte) (values []string, err error) {
 	listed := false
-	err = fields(body, func(name string, value json.RawMessage) {
+	err = walkObject(body, func(name string, value json.RawMessage) {
 		if name == "values" {
-			listed, values = true, offered(value)
+			listed, values = true, readAllTexts(value)
 		}
 	})
-	switch odd := slices.IndexFunc(values, func(v string) bool { return len(v) > 0 && (v[0] == '{' || v[0] == '[') }); {
+	switch invalid := slices.IndexFunc(values, func(v string) bool { return len(v) > 0 && (v[0] == '{' || v[0] == '[') }); {
 	case err != nil:
 		return nil, err
 	case !listed:
-		return nil, fmt.Errorf("the answer lists no values: %s", shorten(string(body), 200))
-	case odd >= 0:
-		return nil, fmt.Errorf("a value is not a text: %s", shorten(values[odd], 200))
+		return nil, fmt.Errorf("the answer lists no values: %s", truncateText(string(body), 200))
+	case invalid >= 0:
+		return nil, fmt.Errorf("a value is not a text: %s", truncateText(values[invalid], 200))
 	}
 	return values, nil
 }
@@ -169,46 +169,46 @@ func decodeValues(body []byte) (values []string, err error) {
 func decodeOptions(object schema.Object, body []byte) (*Options, error) {
 	o := &Options{Object: object}
 	listed := false
-	err := fields(body, func(name string, value json.RawMessage) {
+	err := walkObject(body, func(name string, value json.RawMessage) {
 		switch name {
 		case "signals", "signalTypes":
 			listed = true
-			for _, key := range offered(value) {
+			for _, key := range readAllTexts(value) {
 				if key != allSignals && !slices.Contains(o.Signals, key) {
 					o.Signals = append(o.Signals, key)
 				}
 			}
 		case "filterOptions":
-			o.filters(value)
+			o.decodeFilters(value)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	if !listed {
-		return nil, fmt.Errorf("the answer lists no signals: %s", shorten(string(body), 200))
+		return nil, fmt.Errorf("the answer lists no signals: %s", truncateText(string(body), 200))
 	}
-	d := document(body)
-	o.Raw = d.value()
+	d := newCursor(body)
+	o.Raw = d.readValue()
 	return o, nil
 }
 
-func (o *Options) filters(value json.RawMessage) {
-	_ = fields(value, func(name string, value json.RawMessage) { // null and the like hold no filters
+func (o *Options) decodeFilters(value json.RawMessage) {
+	_ = walkObject(value, func(name string, value json.RawMessage) { // null and the like hold no filters
 		switch name {
 		case "newsEventTypes":
-			o.NewsEventTypes = offered(value)
+			o.NewsEventTypes = readAllTexts(value)
 		case "hiringByDepartments":
-			o.Departments = offered(value)
+			o.Departments = readAllTexts(value)
 		case "hiringByLocations":
-			for _, text := range offered(value) {
+			for _, text := range readAllTexts(value) {
 				place := pipeline.Location{Country: text}
-				_ = fields([]byte(text), func(name string, value json.RawMessage) { // else it is a country's name
+				_ = walkObject([]byte(text), func(name string, value json.RawMessage) { // else it is a country's name
 					switch name {
 					case "country":
-						place.Country, _ = textOf(value)
+						place.Country, _ = scalarText(value)
 					case "state":
-						place.State, _ = textOf(value)
+						place.State, _ = scalarText(value)
 					}
 				})
 				o.Locations = append(o.Locations, place)
@@ -217,66 +217,66 @@ func (o *Options) filters(value json.RawMessage) {
 	})
 }
 
-// offered reads a list of values, however long: what is not in it is refused.
-func offered(value json.RawMessage) []string { return texts(value, math.MaxInt) }
+// readAllTexts reads a list of values, however long: what is not in it is refused.
+func readAllTexts(value json.RawMessage) []string { return readTextsUpTo(value, math.MaxInt) }
 
-// fields walks the members of a document that is one object.
-func fields(body []byte, member func(name string, value json.RawMessage)) error {
-	c := document(body)
-	if c.open('{'); c.err != nil {
+// walkObject walks the members of a document that is one object.
+func walkObject(body []byte, member func(name string, value json.RawMessage)) error {
+	c := newCursor(body)
+	if c.enter('{'); c.err != nil {
 		return c.err
 	}
-	for first := true; c.more(first, '}'); first = false {
-		name := string(c.name())
-		if value := c.value(); c.err == nil {
+	for first := true; c.hasNext(first, '}'); first = false {
+		name := string(c.readName())
+		if value := c.readValue(); c.err == nil {
 			member(name, value)
 		}
 	}
-	c.end()
+	c.expectEnd()
 	return c.err
 }
 
-// freeAttempts is how often a free request is made before it counts as failed.
-const freeAttempts = 4
+// maxFreeAttempts is how often a free request is made before it counts as failed.
+const maxFreeAttempts = 4
 
-// free makes a request that costs nothing, and repeats it on anything that may
+// getFree makes a request that costs nothing, and repeats it on anything that may
 // pass; turn, if there is one, waits before each. It ends with ctx, at once.
-func (c *Client) free(ctx context.Context, path string, turn func(context.Context) bool) (*pipeline.Call, error) {
+func (c *Client) getFree(ctx context.Context, path string, acquire func(context.Context) bool) (*pipeline.Call, error) {
 	for try := 1; ; try++ {
-		if ctx.Err() != nil || turn != nil && !turn(ctx) {
+		if ctx.Err() != nil || acquire != nil && !acquire(ctx) {
 			return nil, context.Cause(ctx)
 		}
 		call := &pipeline.Call{Attempt: try, Endpoint: http.MethodGet + " " + path}
 		limited, cancel := context.WithTimeout(ctx, c.timeout)
-		c.exchange(limited, http.MethodGet, path, nil, call)
+		c.sendRequest(limited, http.MethodGet, path, nil, call)
 		cancel()
-		if c.count != nil && call.Outcome != pipeline.NotCharged { // otherwise it never left
-			c.count(1)
+		if c.onFreeRequest != nil && call.Outcome != pipeline.NotCharged { // otherwise it never left
+			c.onFreeRequest(1)
 		}
-		v := verdictOf(call)
+		v := classifyCall(call)
 		if call.Status/100 == 2 && call.Problem == "" && v.Status == call.Status {
 			return call, nil // whether it is what was asked for, its decoder says
 		}
 		if call.Status/100 == 2 && call.Problem != "" {
 			v.Message = call.Problem
 		}
-		longest := time.Second << (try - 1)
-		again := max(time.Duration(rand.Float64()*float64(longest)), v.Wait)
+		maxDelay := time.Second << (try - 1)
+		delay := max(time.Duration(rand.Float64()*float64(maxDelay)), v.RetryAfter)
 		deadline, ends := ctx.Deadline()
-		inVain := ends && time.Until(deadline) < again // there will be no time for another
-		if try == freeAttempts || !passing(v.Class) || again > time.Minute || inVain {
+		tooLate := ends && time.Until(deadline) < delay // there will be no time for another
+		if try == maxFreeAttempts || !isTransient(v.Class) || delay > time.Minute || tooLate {
 			return nil, &RefusalError{v}
 		}
-		if !wait(ctx, again) {
+		if !sleep(ctx, delay) {
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// passing reports whether a free request may succeed a moment later.
-func passing(c Class) bool {
+// isTransient reports whether a free request may succeed a moment later.
+func isTransient(c Class) bool {
 	switch c {
-	case ClassUnsent, ClassLost, ClassGaveUp, ClassServer, ClassRateBurst, ClassProxy, ClassUnknown, ClassOK:
+	case ClassUnsent, ClassLost, ClassTimedOut, ClassServer, ClassRateBurst, ClassProxy, ClassUnknown, ClassOK:
 		return true
 	}
 	return false

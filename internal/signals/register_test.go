@@ -13,35 +13,35 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// in tells the same about two companies in either dialect: entries by id, each
+// encodeIn tells the same about two companies in either dialect: entries by id, each
 // the members after it, and the rest of the document.
-func in(dialect pipeline.Dialect, rest string, entries ...string) string {
+func encodeIn(version pipeline.APIVersion, rest string, entries ...string) string {
 	var out []string
 	for i, e := range entries {
 		switch {
 		case e == "": // absent
-		case dialect == pipeline.V3:
+		case version == pipeline.V3:
 			out = append(out, fmt.Sprintf(`{"id":"%d",%s}`, 1001+i, e))
 		default:
 			out = append(out, fmt.Sprintf(`"%d":{"companyId":"%[1]d",%s}`, 1001+i, e))
 		}
 	}
-	if dialect == pipeline.V3 {
+	if version == pipeline.V3 {
 		return `{"results":[` + strings.Join(out, ",") + `]` + rest + `}`
 	}
 	return `{"companies":{` + strings.Join(out, ",") + `}` + rest + `}`
 }
 
-// asking is a batch of n companies by id, from 1001 on, in either dialect.
-func asking(dialect pipeline.Dialect, n int) *pipeline.Batch {
+// companiesIn is a batch of n companies by id, from 1001 on, in either dialect.
+func companiesIn(version pipeline.APIVersion, n int) *pipeline.Batch {
 	b := companies(n)
-	b.Query.Dialect = dialect
-	b.ByID = dialect == pipeline.V2
+	b.Query.APIVersion = version
+	b.ByID = version == pipeline.V2
 	return b
 }
 
-// inBoth runs a test in either dialect.
-func inBoth(t *testing.T, row int, test func(*testing.T, pipeline.Dialect)) {
+// inBothVersions runs a test in either dialect.
+func inBothVersions(t *testing.T, row int, test func(*testing.T, pipeline.APIVersion)) {
 	t.Helper()
 	t.Run(fmt.Sprintf("row %d, V2", row), func(t *testing.T) { test(t, pipeline.V2) })
 	t.Run(fmt.Sprintf("row %d, V3", row), func(t *testing.T) { test(t, pipeline.V3) })
@@ -49,9 +49,9 @@ func inBoth(t *testing.T, row int, test func(*testing.T, pipeline.Dialect)) {
 
 func wantStatuses(t *testing.T, b *pipeline.Batch, text, want string) []pipeline.ItemReply {
 	t.Helper()
-	call, items, strays, err := decodeText(b, text)
-	if err != nil || call.Outcome != pipeline.Charged || statuses(items) != want || len(strays) != 0 {
-		t.Errorf("DecodeAnswer(%s) = %s, %s, %d strays, %v, want charged, %s, 0, nil", text, call.Outcome, statuses(items), len(strays), err, want)
+	call, items, unmatched, err := decodeText(b, text)
+	if err != nil || call.Outcome != pipeline.Charged || statuses(items) != want || len(unmatched) != 0 {
+		t.Errorf("DecodeAnswer(%s) = %s, %s, %d strays, %v, want charged, %s, 0, nil", text, call.Outcome, statuses(items), len(unmatched), err, want)
 	}
 	return items
 }
@@ -62,7 +62,7 @@ func TestRegister(t *testing.T) {
 	const event = `"surgeInHiring":[{"signalId":"7"}]`
 
 	// What is charged stands under one of three names.
-	inBoth(t, 1, func(t *testing.T, d pipeline.Dialect) {
+	inBothVersions(t, 1, func(t *testing.T, d pipeline.APIVersion) {
 		for rest, want := range map[string]pipeline.Charge{
 			`,"creditCharged":3`:                                   {Known: true, Credits: 3},
 			`,"creditsCharged":3`:                                  {Known: true, Credits: 3},
@@ -71,7 +71,7 @@ func TestRegister(t *testing.T) {
 			`,"creditsCharged":3,"billing":{"creditsCharged":"3"}`: {Text: `creditsCharged: 3, billing.creditsCharged: "3"`},
 			`,"charged":3`:                                         {},
 		} {
-			call, _, _, _ := decodeText(asking(d, 1), in(d, rest, event))
+			call, _, _, _ := decodeText(companiesIn(d, 1), encodeIn(d, rest, event))
 			if call.Charge != want {
 				t.Errorf("charge of %s = %+v, want %+v", rest, call.Charge, want)
 			}
@@ -79,34 +79,34 @@ func TestRegister(t *testing.T) {
 	})
 
 	// Nothing found costs nothing, or something: the server says.
-	inBoth(t, 3, func(t *testing.T, d pipeline.Dialect) {
+	inBothVersions(t, 3, func(t *testing.T, d pipeline.APIVersion) {
 		for credits := range int64(2) {
-			text := in(d, fmt.Sprintf(`,"creditsCharged":%d`, credits), `"surgeInHiring":[]`, "")
-			call, items, _, err := decodeText(asking(d, 2), text)
+			text := encodeIn(d, fmt.Sprintf(`,"creditsCharged":%d`, credits), `"surgeInHiring":[]`, "")
+			call, items, _, err := decodeText(companiesIn(d, 2), text)
 			if want := (pipeline.Charge{Known: true, Credits: credits}); err != nil || call.Charge != want || statuses(items) != "no_signal not_found" {
 				t.Errorf("DecodeAnswer(%s) = %+v, %s, %v, want %+v", text, call.Charge, statuses(items), err, want)
 			}
 		}
 	})
 
-	inBoth(t, 5, func(t *testing.T, d pipeline.Dialect) {
-		wantStatuses(t, asking(d, 3), in(d, "", "", `"error":{"code":"NOT_FOUND","message":"m"}`, event), "not_found not_found enriched")
-		wantStatuses(t, asking(d, 1), in(d, "", `"error":"nobody"`), "not_found")
+	inBothVersions(t, 5, func(t *testing.T, d pipeline.APIVersion) {
+		wantStatuses(t, companiesIn(d, 3), encodeIn(d, "", "", `"error":{"code":"NOT_FOUND","message":"m"}`, event), "not_found not_found enriched")
+		wantStatuses(t, companiesIn(d, 1), encodeIn(d, "", `"error":"nobody"`), "not_found")
 		call := pipeline.Call{ID: "c", Status: 404, Body: []byte(`{"statusCode":404,"message":"none of the ids is known"}`)}
-		items, _, err := DecodeAnswer(asking(d, 2), &call)
+		items, _, err := DecodeAnswer(companiesIn(d, 2), &call)
 		if err != nil || call.Outcome != pipeline.NotCharged || statuses(items) != "not_found not_found" {
 			t.Errorf("DecodeAnswer(404) = %s, %s, %v, want not_charged, not found", call.Outcome, statuses(items), err)
 		}
 	})
 
-	inBoth(t, 6, func(t *testing.T, d pipeline.Dialect) {
+	inBothVersions(t, 6, func(t *testing.T, d pipeline.APIVersion) {
 		for _, empty := range []string{`"surgeInHiring":[]`, `"surgeInHiring":null`, `"companyName":"A"`} {
-			wantStatuses(t, asking(d, 1), in(d, "", empty), "no_signal")
+			wantStatuses(t, companiesIn(d, 1), encodeIn(d, "", empty), "no_signal")
 		}
 	})
 
-	inBoth(t, 7, func(t *testing.T, d pipeline.Dialect) {
-		items := wantStatuses(t, asking(d, 2), in(d, "", `"surgeInHiring":{"signalId":"7"}`, event), "enriched enriched")
+	inBothVersions(t, 7, func(t *testing.T, d pipeline.APIVersion) {
+		items := wantStatuses(t, companiesIn(d, 2), encodeIn(d, "", `"surgeInHiring":{"signalId":"7"}`, event), "enriched enriched")
 		if diff := cmp.Diff(items[1].Events, items[0].Events); diff != "" {
 			t.Errorf("events of an object differ from those of a list (-list +object):\n%s", diff)
 		}
@@ -114,18 +114,18 @@ func TestRegister(t *testing.T) {
 
 	// Ids are texts or numbers, and the same either way.
 	t.Run("row 8, V2", func(t *testing.T) {
-		items := wantStatuses(t, asking(pipeline.V2, 1), `{"companies":[{"companyId":1001,"surgeInHiring":[{"companyId":1001}]}]}`, "enriched")
-		if items[0].Entity.ID != "1001" || items[0].Also != nil {
-			t.Errorf("id, others = %s, %v, want 1001, none", items[0].Entity.ID, items[0].Also)
+		items := wantStatuses(t, companiesIn(pipeline.V2, 1), `{"companies":[{"companyId":1001,"surgeInHiring":[{"companyId":1001}]}]}`, "enriched")
+		if items[0].Entity.ID != "1001" || items[0].Aliases != nil {
+			t.Errorf("id, others = %s, %v, want 1001, none", items[0].Entity.ID, items[0].Aliases)
 		}
 	})
 	t.Run("row 8, V3", func(t *testing.T) {
-		items := wantStatuses(t, asking(pipeline.V3, 1), `{"results":[{"id":1001,"surgeInHiring":[{"companyId":"1001"},{"companyId":1001}]}]}`, "enriched")
-		if items[0].Entity.ID != "1001" || items[0].Also != nil {
-			t.Errorf("id, others = %s, %v, want 1001, none", items[0].Entity.ID, items[0].Also)
+		items := wantStatuses(t, companiesIn(pipeline.V3, 1), `{"results":[{"id":1001,"surgeInHiring":[{"companyId":"1001"},{"companyId":1001}]}]}`, "enriched")
+		if items[0].Entity.ID != "1001" || items[0].Aliases != nil {
+			t.Errorf("id, others = %s, %v, want 1001, none", items[0].Entity.ID, items[0].Aliases)
 		}
 		// Beyond what a float64 holds.
-		items = wantStatuses(t, v3(pipeline.Search, schema.Company, sites(1)...), `{"results":[{"clientReferenceId":"r0","id":9007199254740993}]}`, "resolved")
+		items = wantStatuses(t, newBatchV3(pipeline.Search, schema.Company, sites(1)...), `{"results":[{"clientReferenceId":"r0","id":9007199254740993}]}`, "resolved")
 		if items[0].Entity.ID != "9007199254740993" {
 			t.Errorf("id = %s, want 9007199254740993", items[0].Entity.ID)
 		}
@@ -133,50 +133,50 @@ func TestRegister(t *testing.T) {
 
 	t.Run("row 10, V3", func(t *testing.T) {
 		const one, two = `{"id":"6","newCompany":"B","previousCompany":"A","signalDate":"2026-04-02"}`, `{"personId":6,"currentCompanyName":"B","previousCompanyName":"A","signalDate":"2026-04-02"}`
-		items := wantStatuses(t, v3(pipeline.Signals, schema.Contact, ids("6")...), `{"results":[{"id":"6","companyChange":[`+one+","+two+`]}]}`, "enriched")
+		items := wantStatuses(t, newBatchV3(pipeline.Signals, schema.Contact, ids("6")...), `{"results":[{"id":"6","companyChange":[`+one+","+two+`]}]}`, "enriched")
 		want := []pipeline.RawEvent{{Type: "companyChange", Raw: []byte(one)}, {Type: "companyChange", Raw: []byte(two)}}
 		if diff := cmp.Diff(want, items[0].Events); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
-		if items[0].Also != nil {
-			t.Errorf("other ids = %v, want none", items[0].Also)
+		if items[0].Aliases != nil {
+			t.Errorf("other ids = %v, want none", items[0].Aliases)
 		}
 	})
 
 	// Nothing is read from the order of entries; that of events is kept.
 	t.Run("row 17, V2", func(t *testing.T) {
-		items := wantStatuses(t, asking(pipeline.V2, 2), `{"companies":[{"companyId":"1002"},{"companyId":"1001","surgeInHiring":[{"signalDate":"2026-02-02"},{"signalDate":"2026-03-03"}]}]}`, "enriched no_signal")
+		items := wantStatuses(t, companiesIn(pipeline.V2, 2), `{"companies":[{"companyId":"1002"},{"companyId":"1001","surgeInHiring":[{"signalDate":"2026-02-02"},{"signalDate":"2026-03-03"}]}]}`, "enriched no_signal")
 		if got := string(items[0].Events[0].Raw); got != `{"signalDate":"2026-02-02"}` {
 			t.Errorf("first event = %s, want the first that was received", got)
 		}
 	})
 	t.Run("row 17, V3", func(t *testing.T) {
-		items := wantStatuses(t, asking(pipeline.V3, 2), `{"results":[{"id":"1002"},{"id":"1001","surgeInHiring":[{"signalDate":"2026-02-02"},{"signalDate":"2026-03-03"}]}]}`, "enriched no_signal")
+		items := wantStatuses(t, companiesIn(pipeline.V3, 2), `{"results":[{"id":"1002"},{"id":"1001","surgeInHiring":[{"signalDate":"2026-02-02"},{"signalDate":"2026-03-03"}]}]}`, "enriched no_signal")
 		if got := string(items[0].Events[0].Raw); got != `{"signalDate":"2026-02-02"}` {
 			t.Errorf("first event = %s, want the first that was received", got)
 		}
-		wantStatuses(t, v3(pipeline.Search, schema.Company, sites(2)...), `{"results":[{"clientReferenceId":"r1","error":{"code":"NOT_FOUND"}},{"clientReferenceId":"r0","id":"5"}]}`, "resolved not_found")
+		wantStatuses(t, newBatchV3(pipeline.Search, schema.Company, sites(2)...), `{"results":[{"clientReferenceId":"r1","error":{"code":"NOT_FOUND"}},{"clientReferenceId":"r0","id":"5"}]}`, "resolved not_found")
 	})
 
-	inBoth(t, 19, func(t *testing.T, d pipeline.Dialect) {
+	inBothVersions(t, 19, func(t *testing.T, d pipeline.APIVersion) {
 		for _, sent := range []bool{false, true} {
-			b := asking(d, 1)
+			b := companiesIn(d, 1)
 			b.Query.Signals = []string{"riskNews"}
 			b.Query.NewsEventTypes, b.Query.SendFilters = []string{"Security Issue"}, sent
-			r, err := RequestFor(b)
+			r, err := NewRequest(b)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if has := strings.Contains(string(r.Body), "newsEventTypes"); has != (d == pipeline.V2 || sent) {
 				t.Errorf("request, filters to be sent %v = %s", sent, r.Body)
 			}
-			text, in, beside := in(d, "", `"riskNews":[{"eventType":"Lawsuit Faced"},{"eventType":"security issue"}]`), 2, 0
+			text, passing, filtered := encodeIn(d, "", `"riskNews":[{"eventType":"Lawsuit Faced"},{"eventType":"security issue"}]`), 2, 0
 			if d == pipeline.V3 && !sent {
-				in, beside = 1, 1
+				passing, filtered = 1, 1
 			}
 			items := wantStatuses(t, b, text, "enriched")
-			if len(items[0].Events) != in || len(items[0].Beside) != beside {
-				t.Errorf("filters sent %v: %d events, %d beside, want %d, %d", sent, len(items[0].Events), len(items[0].Beside), in, beside)
+			if len(items[0].Events) != passing || len(items[0].Filtered) != filtered {
+				t.Errorf("filters sent %v: %d events, %d beside, want %d, %d", sent, len(items[0].Events), len(items[0].Filtered), passing, filtered)
 			}
 		}
 	})
@@ -187,29 +187,29 @@ func TestRegister(t *testing.T) {
 			status        int
 			body          string
 			outcome       pipeline.Outcome
-			next          *pipeline.Next
+			next          *pipeline.NextPage
 			note          bool
 		}{
-			{"a code", "s-1", 410, `{"code":"DEDUPE_SESSION_INVALID","message":"m"}`, pipeline.NotCharged, &pipeline.Next{Gone: true}, false},
-			{"a list", "s-1", 410, `{"statusCode":410,"errors":["DEDUPE_SESSION_INVALID"]}`, pipeline.NotCharged, &pipeline.Next{Gone: true}, false},
-			{"under a success", "s-1", 200, `{"statusCode":410,"errors":["DEDUPE_SESSION_INVALID"]}`, pipeline.NotCharged, &pipeline.Next{Gone: true}, false},
-			{"a silent restart", "s-1", 200, `{"dedupeSessionId":"s-2","results":[{}]}`, pipeline.Charged, &pipeline.Next{Session: "s-2"}, true},
-			{"no restart", "s-1", 200, `{"dedupeSessionId":"s-1","results":[{}]}`, pipeline.Charged, &pipeline.Next{Session: "s-1"}, false},
-			{"the first page", "", 200, `{"dedupeSessionId":"s-1","results":[{}]}`, pipeline.Charged, &pipeline.Next{Session: "s-1"}, false},
-			{"no session to go on with", "s-1", 200, `{"dedupeSessionId":null,"results":[{}]}`, pipeline.Charged, &pipeline.Next{}, false},
+			{"a code", "s-1", 410, `{"code":"DEDUPE_SESSION_INVALID","message":"m"}`, pipeline.NotCharged, &pipeline.NextPage{SessionExpired: true}, false},
+			{"a list", "s-1", 410, `{"statusCode":410,"errors":["DEDUPE_SESSION_INVALID"]}`, pipeline.NotCharged, &pipeline.NextPage{SessionExpired: true}, false},
+			{"under a success", "s-1", 200, `{"statusCode":410,"errors":["DEDUPE_SESSION_INVALID"]}`, pipeline.NotCharged, &pipeline.NextPage{SessionExpired: true}, false},
+			{"a silent restart", "s-1", 200, `{"dedupeSessionId":"s-2","results":[{}]}`, pipeline.Charged, &pipeline.NextPage{Session: "s-2"}, true},
+			{"no restart", "s-1", 200, `{"dedupeSessionId":"s-1","results":[{}]}`, pipeline.Charged, &pipeline.NextPage{Session: "s-1"}, false},
+			{"the first page", "", 200, `{"dedupeSessionId":"s-1","results":[{}]}`, pipeline.Charged, &pipeline.NextPage{Session: "s-1"}, false},
+			{"no session to go on with", "s-1", 200, `{"dedupeSessionId":null,"results":[{}]}`, pipeline.Charged, &pipeline.NextPage{}, false},
 			{"a 410 without a session", "", 410, `{"code":"X","message":"m"}`, pipeline.NotCharged, nil, false},
-			{"a page of a proxy", "s-1", 410, `<html>gone</html>`, pipeline.Ambiguous, nil, false},
-			{"with a charge", "s-1", 410, `{"statusCode":410,"errors":["X"],"creditsCharged":1}`, pipeline.Ambiguous, nil, false},
+			{"a page of a proxy", "s-1", 410, `<html>gone</html>`, pipeline.InDoubt, nil, false},
+			{"with a charge", "s-1", 410, `{"statusCode":410,"errors":["X"],"creditsCharged":1}`, pipeline.InDoubt, nil, false},
 		} {
-			b := v3(pipeline.Lookalikes, schema.Company)
+			b := newBatchV3(pipeline.Lookalikes, schema.Company)
 			b.Items[0].Page.Session = tt.session
 			call := pipeline.Call{ID: "c", Status: tt.status, Body: []byte(tt.body)}
 			items, _, _ := DecodeAnswer(b, &call)
-			noted := slices.ContainsFunc(items[0].Notes, func(n string) bool { return strings.Contains(n, "session was not continued") })
+			noted := slices.ContainsFunc(items[0].Warnings, func(n string) bool { return strings.Contains(n, "session was not continued") })
 			if diff := cmp.Diff(tt.next, items[0].Next); diff != "" || call.Outcome != tt.outcome || noted != tt.note {
 				t.Errorf("%s: %s, noted %v, want %s, %v; next (-want +got):\n%s", tt.name, call.Outcome, noted, tt.outcome, tt.note, diff)
 			}
-			if gone := tt.next != nil && tt.next.Gone; gone && items[0].Status != schema.Deferred {
+			if gone := tt.next != nil && tt.next.SessionExpired; gone && items[0].Status != schema.Deferred {
 				t.Errorf("%s: %s, want deferred", tt.name, items[0].Status)
 			}
 		}
@@ -217,17 +217,17 @@ func TestRegister(t *testing.T) {
 
 	// Ids are never looked into, but for what V2 can express.
 	t.Run("row 34, V2", func(t *testing.T) {
-		b := asking(pipeline.V2, 2)
+		b := companiesIn(pipeline.V2, 2)
 		b.Items[1].Account.ID = "v1.token"
-		r, err := RequestFor(b)
-		if err != nil || !strings.Contains(r.Refuse[1], "needs V3") || strings.Contains(string(r.Body), "token") {
-			t.Errorf("RequestFor() = %s, %v, %v, want the token refused", r.Body, r.Refuse, err)
+		r, err := NewRequest(b)
+		if err != nil || !strings.Contains(r.Rejected[1], "needs V3") || strings.Contains(string(r.Body), "token") {
+			t.Errorf("RequestFor() = %s, %v, %v, want the token refused", r.Body, r.Rejected, err)
 		}
 	})
 	t.Run("row 34, V3", func(t *testing.T) {
-		b := asking(pipeline.V3, 2)
+		b := companiesIn(pipeline.V3, 2)
 		b.Items[1].Account.ID = "v1.token"
-		r, err := RequestFor(b)
+		r, err := NewRequest(b)
 		if err != nil || !strings.HasPrefix(string(r.Body), `{"ids":["1001","v1.token"],`) {
 			t.Errorf("RequestFor() = %s, %v, want both ids as texts", r.Body, err)
 		}
@@ -236,7 +236,7 @@ func TestRegister(t *testing.T) {
 
 	// Domains are compared and stored without www.
 	t.Run("row 36, V2", func(t *testing.T) {
-		b := asking(pipeline.V2, 1)
+		b := companiesIn(pipeline.V2, 1)
 		b.ByID, b.Items[0].Account = false, schema.Account{Object: schema.Company, Domain: "d0.example"}
 		items := wantStatuses(t, b, `{"companies":[{"companyId":"5","domain":"www.D0.example"}]}`, "no_signal")
 		if items[0].Entity.Domain != "d0.example" {
@@ -245,7 +245,7 @@ func TestRegister(t *testing.T) {
 	})
 	t.Run("row 36, V3", func(t *testing.T) {
 		for _, service := range []pipeline.Service{pipeline.Search, pipeline.Scores} {
-			b := v3(service, schema.Company, schema.Account{Domain: "www.d0.example"}, schema.Account{Domain: "d1.example"})
+			b := newBatchV3(service, schema.Company, schema.Account{Domain: "www.d0.example"}, schema.Account{Domain: "d1.example"})
 			items := wantStatuses(t, b, `{"results":[{"id":"6","domain":"https://www.d1.example/","signalScore":1},{"id":"5","domain":"D0.example","signalScore":1}]}`,
 				map[pipeline.Service]string{pipeline.Search: "resolved resolved", pipeline.Scores: "enriched enriched"}[service])
 			if got := items[0].Entity.Domain + " " + items[1].Entity.Domain; got != "d0.example d1.example" {
@@ -254,39 +254,39 @@ func TestRegister(t *testing.T) {
 		}
 	})
 
-	inBoth(t, 37, func(t *testing.T, d pipeline.Dialect) {
-		b := v3(pipeline.Search, schema.Company, sites(2)...)
+	inBothVersions(t, 37, func(t *testing.T, d pipeline.APIVersion) {
+		b := newBatchV3(pipeline.Search, schema.Company, sites(2)...)
 		if d == pipeline.V2 {
-			b = asking(d, 2)
+			b = companiesIn(d, 2)
 			b.ByID = false
 		}
-		b.Items = twins()
-		if r, err := RequestFor(b); err == nil || !strings.Contains(err.Error(), `two items bear the reference "x"`) {
+		b.Items = duplicateRefs()
+		if r, err := NewRequest(b); err == nil || !strings.Contains(err.Error(), `two items bear the reference "x"`) {
 			t.Errorf("RequestFor() = %+v, %v, want an error", r, err)
 		}
 	})
 
-	inBoth(t, 38, func(t *testing.T, d pipeline.Dialect) {
+	inBothVersions(t, 38, func(t *testing.T, d pipeline.APIVersion) {
 		for n, ok := range map[int]bool{100: true, 101: false} {
-			b := asking(d, n)
+			b := companiesIn(d, n)
 			reply, err := Decode(&fakeAPI{}).Fetch(t.Context(), b)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := RequestFor(b); (err == nil) != ok || len(reply.Items) != n {
+			if _, err := NewRequest(b); (err == nil) != ok || len(reply.Items) != n {
 				t.Errorf("RequestFor(%d items) = %v, want ok %v", n, err, ok)
 			}
 		}
 	})
 	t.Run("row 38, V3 services", func(t *testing.T) {
 		for _, service := range []pipeline.Service{pipeline.Search, pipeline.Scores} {
-			_, err := RequestFor(v3(service, schema.Company, sites(101)...))
-			if _, err100 := RequestFor(v3(service, schema.Company, sites(100)...)); err == nil || err100 != nil {
+			_, err := NewRequest(newBatchV3(service, schema.Company, sites(101)...))
+			if _, err100 := NewRequest(newBatchV3(service, schema.Company, sites(100)...)); err == nil || err100 != nil {
 				t.Errorf("%s: RequestFor(101, 100) = %v, %v, want an error, nil", service, err, err100)
 			}
 		}
 		var stop *pipeline.Stop
-		b := v3(pipeline.Search, schema.Contact, people(101)...)
+		b := newBatchV3(pipeline.Search, schema.Contact, people(101)...)
 		if reply, err := Decode(testClient(t, "http://127.0.0.1:1")).Fetch(t.Context(), b); !errors.As(err, &stop) || len(reply.Calls) != 0 {
 			t.Errorf("Fetch(101) = %d calls, %v, want none, a stop", len(reply.Calls), err)
 		}

@@ -16,34 +16,34 @@ const allSignals = "allSignals"
 
 // Request is one batch as it goes over the wire.
 type Request struct {
-	Method string
-	Path   string
-	Body   []byte
-	Sent   []int          // the batch's items that the body asks about
-	Refuse map[int]string // the others, with the reason
+	Method   string
+	Path     string
+	Body     []byte
+	Sent     []int          // the batch's items that the body asks about
+	Rejected map[int]string // the others, with the reason
 }
 
 // Endpoint is the method and path, as calls record it.
 func (r *Request) Endpoint() string { return r.Method + " " + r.Path }
 
-// RequestFor writes the request for a batch. It is a pure function: the same
+// NewRequest writes the request for a batch. It is a pure function: the same
 // batch gives the same bytes. An item that the dialect cannot express is left
 // out and named in Refuse. An error means that the batch as a whole must not
 // be sent, because it would buy something nobody can foresee.
-func RequestFor(b *pipeline.Batch) (*Request, error) {
+func NewRequest(b *pipeline.Batch) (*Request, error) {
 	q := b.Query
 	if err := checkQuery(b); err != nil {
 		return nil, fmt.Errorf("batch %s: %w", b.ID, err)
 	}
-	if inV3(q) {
-		r, err := requestV3(b)
+	if isV3(q) {
+		r, err := newRequestV3(b)
 		if err != nil {
 			return nil, fmt.Errorf("batch %s: %w", b.ID, err)
 		}
 		return r, nil
 	}
-	r := &Request{Method: http.MethodPost, Path: "/api/signals/" + plural(q.Object)}
-	list := plural(q.Object)
+	r := &Request{Method: http.MethodPost, Path: "/api/signals/" + pluralName(q.Object)}
+	list := pluralName(q.Object)
 	if b.ByID {
 		list = string(q.Object) + "Ids"
 	} else {
@@ -53,7 +53,7 @@ func RequestFor(b *pipeline.Batch) (*Request, error) {
 	body := appendQuoted([]byte{'{'}, list)
 	body = append(body, ":["...)
 	for i := range b.Items {
-		if !r.admit(b, i) {
+		if !r.addItem(b, i) {
 			continue
 		}
 		key := answerKey(b, i)
@@ -84,17 +84,17 @@ func RequestFor(b *pipeline.Batch) (*Request, error) {
 	return r, nil
 }
 
-// admit enters an item as sent, or else as refused.
-func (r *Request) admit(b *pipeline.Batch, i int) bool {
-	reason := unfit(b, i)
+// addItem enters an item as sent, or else as refused.
+func (r *Request) addItem(b *pipeline.Batch, i int) bool {
+	reason := rejectReason(b, i)
 	if reason == "" {
 		r.Sent = append(r.Sent, i)
 		return true
 	}
-	if r.Refuse == nil {
-		r.Refuse = make(map[int]string)
+	if r.Rejected == nil {
+		r.Rejected = make(map[int]string)
 	}
-	r.Refuse[i] = reason
+	r.Rejected[i] = reason
 	return false
 }
 
@@ -107,8 +107,8 @@ func checkQuery(b *pipeline.Batch) error {
 		return fmt.Errorf("unknown object %q", q.Object)
 	case len(b.Items) > pipeline.MaxBatch:
 		return fmt.Errorf("%d items, but the API takes %d", len(b.Items), pipeline.MaxBatch)
-	case q.Dialect != pipeline.V2 && q.Dialect != pipeline.V3:
-		return fmt.Errorf("unknown dialect %q", q.Dialect)
+	case q.APIVersion != pipeline.V2 && q.APIVersion != pipeline.V3:
+		return fmt.Errorf("unknown dialect %q", q.APIVersion)
 	case q.Service != pipeline.Signals:
 		return nil // what its own request needs
 	case len(q.Signals) == 0:
@@ -123,25 +123,25 @@ func checkQuery(b *pipeline.Batch) error {
 	return nil
 }
 
-// plural names an object's endpoint, request list and answer root.
-func plural(o schema.Object) string {
+// pluralName names an object's endpoint, request list and answer root.
+func pluralName(o schema.Object) string {
 	if o == schema.Contact {
 		return "contacts"
 	}
 	return "companies"
 }
 
-// unfit says why the dialect cannot ask about an item; empty when it can.
-func unfit(b *pipeline.Batch, i int) string {
-	if inV3(b.Query) {
-		return unfitV3(b, i)
+// rejectReason says why the dialect cannot ask about an item; empty when it can.
+func rejectReason(b *pipeline.Batch, i int) string {
+	if isV3(b.Query) {
+		return rejectReasonV3(b, i)
 	}
 	item := &b.Items[i]
 	if !b.ByID {
 		switch {
 		case item.Ref == "":
 			return "no reference to ask under"
-		case searchFamily(item) == "":
+		case searchIdentifier(item) == "":
 			return "no identifier to search by"
 		}
 		return ""
@@ -152,12 +152,12 @@ func unfit(b *pipeline.Batch, i int) string {
 	}
 	for _, r := range id {
 		if r < '0' || r > '9' {
-			return fmt.Sprintf("id %q needs V3: V2 takes numbers only", shorten(id, 80))
+			return fmt.Sprintf("id %q needs V3: V2 takes numbers only", truncateText(id, 80))
 		}
 	}
 	switch {
 	case !fitsInt64(id):
-		return fmt.Sprintf("id %q needs V3: too long for a V2 number", shorten(id, 80))
+		return fmt.Sprintf("id %q needs V3: too long for a V2 number", truncateText(id, 80))
 	case id[0] == '0':
 		return fmt.Sprintf("id %q begins with a zero, as no V2 id does", id)
 	}
@@ -170,10 +170,10 @@ func fitsInt64(digits string) bool {
 	return err == nil
 }
 
-// byID reports whether the answer tells a batch's entities by their ids, rather
+// answersByID reports whether the answer tells a batch's entities by their ids, rather
 // than by the references they are asked under.
-func byID(b *pipeline.Batch) bool {
-	if inV3(b.Query) {
+func answersByID(b *pipeline.Batch) bool {
+	if isV3(b.Query) {
 		return b.Query.Service == pipeline.Signals
 	}
 	return b.ByID
@@ -182,17 +182,17 @@ func byID(b *pipeline.Batch) bool {
 // answerKey is the key under which the answer holds an item.
 func answerKey(b *pipeline.Batch, i int) string {
 	switch {
-	case !byID(b):
+	case !answersByID(b):
 		return b.Items[i].Ref
-	case inV3(b.Query):
+	case isV3(b.Query):
 		return b.Items[i].EntityID()
 	}
 	return b.Items[i].Account.ID
 }
 
-// searchFamily picks the one identifier family that is sent: the API's
+// searchIdentifier picks the one identifier family that is sent: the API's
 // precedence for mixed hints is not documented.
-func searchFamily(item *pipeline.Item) schema.Identifier {
+func searchIdentifier(item *pipeline.Item) schema.Identifier {
 	a := item.Account
 	a.ID = ""
 	return a.Identifier()
@@ -200,7 +200,7 @@ func searchFamily(item *pipeline.Item) schema.Identifier {
 
 func appendSearch(body []byte, item *pipeline.Item) []byte {
 	a := &item.Account
-	field := func(name, value string) {
+	appendField := func(name, value string) {
 		body = append(body, ',')
 		body = appendQuoted(body, name)
 		body = append(body, ':')
@@ -208,28 +208,28 @@ func appendSearch(body []byte, item *pipeline.Item) []byte {
 	}
 	body = append(body, `{"id":`...)
 	body = appendQuoted(body, item.Ref)
-	switch searchFamily(item) {
+	switch searchIdentifier(item) {
 	case schema.ByLinkedIn:
-		field("social_link", a.LinkedIn)
+		appendField("social_link", a.LinkedIn)
 	case schema.ByEmail:
-		field("email", a.Email)
+		appendField("email", a.Email)
 	case schema.ByDomain:
-		field("domain", a.Domain)
+		appendField("domain", a.Domain)
 	case schema.ByName:
 		if a.Object == schema.Company {
-			field("name", a.Name)
+			appendField("name", a.Name)
 			break
 		}
-		field("full_name", a.Name)
+		appendField("full_name", a.Name)
 		// The reference marks both as required and its samples carry one: both
 		// are sent when both are known.
 		body = append(body, `,"companies":[{`...)
 		start := len(body)
 		if a.CompanyName != "" {
-			field("name", a.CompanyName)
+			appendField("name", a.CompanyName)
 		}
 		if a.CompanyDomain != "" {
-			field("domain", a.CompanyDomain)
+			appendField("domain", a.CompanyDomain)
 		}
 		body = slices.Delete(body, start, start+1) // the first comma
 		body = append(body, `}]`...)
@@ -244,22 +244,22 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 		return body
 	}
 	var filters []byte
-	sub := !inV3(q) || q.SendFilters // else the answer is filtered here
-	family := func(name string, write func([]byte) []byte) {
+	sendAll := !isV3(q) || q.SendFilters // else the answer is filtered here
+	appendFilter := func(name string, write func([]byte) []byte) {
 		if filters != nil {
 			filters = append(filters, ',')
 		}
 		filters = appendQuoted(filters, name)
 		filters = write(append(filters, ':'))
 	}
-	if sub && len(q.NewsEventTypes) > 0 && slices.ContainsFunc(q.Signals, isNews) {
-		family("newsEventTypes", func(f []byte) []byte { return appendList(f, q.NewsEventTypes) })
+	if sendAll && len(q.NewsEventTypes) > 0 && slices.ContainsFunc(q.Signals, isNews) {
+		appendFilter("newsEventTypes", func(f []byte) []byte { return appendList(f, q.NewsEventTypes) })
 	}
-	if sub && len(q.HiringDepartments) > 0 && slices.Contains(q.Signals, "surgeInHiringByDepartment") {
-		family("hiringByDepartments", func(f []byte) []byte { return appendList(f, q.HiringDepartments) })
+	if sendAll && len(q.HiringDepartments) > 0 && slices.Contains(q.Signals, "surgeInHiringByDepartment") {
+		appendFilter("hiringByDepartments", func(f []byte) []byte { return appendList(f, q.HiringDepartments) })
 	}
-	if sub && len(q.HiringLocations) > 0 && slices.Contains(q.Signals, "surgeInHiringByLocation") {
-		family("hiringByLocations", func(f []byte) []byte {
+	if sendAll && len(q.HiringLocations) > 0 && slices.Contains(q.Signals, "surgeInHiringByLocation") {
+		appendFilter("hiringByLocations", func(f []byte) []byte {
 			f = append(f, '[')
 			for i, l := range q.HiringLocations {
 				if i > 0 {
@@ -274,8 +274,8 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 			return append(f, ']')
 		})
 	}
-	if inV3(q) && len(q.IntentCategories) > 0 && slices.Contains(q.Signals, "linkedinActivityIntent") {
-		family("intentCategories", func(f []byte) []byte { return appendList(f, q.IntentCategories) })
+	if isV3(q) && len(q.IntentCategories) > 0 && slices.Contains(q.Signals, "linkedinActivityIntent") {
+		appendFilter("intentCategories", func(f []byte) []byte { return appendList(f, q.IntentCategories) })
 	}
 	if filters == nil {
 		return body
@@ -286,7 +286,7 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 }
 
 func isNews(key string) bool {
-	s, ok := schema.Lookup(key)
+	s, ok := schema.LookupSignal(key)
 	return ok && s.Category == schema.CategoryNews
 }
 
@@ -301,8 +301,8 @@ func appendList(dst []byte, list []string) []byte {
 	return append(dst, ']')
 }
 
-// shorten cuts a text for a message, at a rune.
-func shorten(text string, n int) string {
+// truncateText cuts a text for a message, at a rune.
+func truncateText(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}

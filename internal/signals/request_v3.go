@@ -12,36 +12,36 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// inV3 reports whether a question is put in V3. Only signals can be asked for
+// isV3 reports whether a question is put in V3. Only signals can be asked for
 // in another dialect.
-func inV3(q *pipeline.Query) bool {
-	return q.Dialect == pipeline.V3 || q.Service != pipeline.Signals
+func isV3(q *pipeline.Query) bool {
+	return q.APIVersion == pipeline.V3 || q.Service != pipeline.Signals
 }
 
-// maxRef is how long a reference may be that the API gives back.
-const maxRef = 256
+// maxRefLength is how long a reference may be that the API gives back.
+const maxRefLength = 256
 
-// requestV3 writes the request for a batch whose query is checked.
-func requestV3(b *pipeline.Batch) (*Request, error) {
+// newRequestV3 writes the request for a batch whose query is checked.
+func newRequestV3(b *pipeline.Batch) (*Request, error) {
 	q := b.Query
-	r := &Request{Method: http.MethodPost, Path: "/v3/" + plural(q.Object)}
+	r := &Request{Method: http.MethodPost, Path: "/v3/" + pluralName(q.Object)}
 	var err error
 	switch q.Service {
 	case pipeline.Signals:
 		r.Path += "/signals"
-		r.signals(b)
+		r.buildSignals(b)
 	case pipeline.Search:
 		r.Path += "/search"
-		err = r.lookUp(b)
+		err = r.buildLookup(b)
 	case pipeline.Scores:
 		r.Path += "/signal-score"
-		err = r.lookUp(b)
+		err = r.buildLookup(b)
 	case pipeline.Lookalikes:
 		r.Path += "/lookalike"
-		err = r.lookalikes(b)
+		err = r.buildLookalikes(b)
 	case pipeline.Visits:
 		r.Path += "/website-visits"
-		err = r.visits(b)
+		err = r.buildVisits(b)
 	default:
 		err = fmt.Errorf("unknown service %q", q.Service)
 	}
@@ -51,8 +51,8 @@ func requestV3(b *pipeline.Batch) (*Request, error) {
 	return r, nil
 }
 
-// unfitV3 says why V3 cannot ask about an item; empty when it can.
-func unfitV3(b *pipeline.Batch, i int) string {
+// rejectReasonV3 says why V3 cannot ask about an item; empty when it can.
+func rejectReasonV3(b *pipeline.Batch, i int) string {
 	item := &b.Items[i]
 	switch b.Query.Service {
 	case pipeline.Signals:
@@ -63,30 +63,30 @@ func unfitV3(b *pipeline.Batch, i int) string {
 		switch {
 		case item.Ref == "":
 			return "no reference to ask under"
-		case len([]rune(item.Ref)) > maxRef:
-			return fmt.Sprintf("the reference is longer than %d characters", maxRef)
+		case len([]rune(item.Ref)) > maxRefLength:
+			return fmt.Sprintf("the reference is longer than %d characters", maxRefLength)
 		}
-		family, _ := lookUpBy(b, i)
-		if family == "" {
+		identifier, _ := lookupIdentifier(b, i)
+		if identifier == "" {
 			return "no identifier to search by"
 		}
-		if b.Query.Object == schema.Contact && family == schema.ByName {
+		if b.Query.Object == schema.Contact && identifier == schema.ByName {
 			if _, _, ok := splitName(item.Account.Name); !ok {
-				return fmt.Sprintf("name %q: V3 searches by first and last name, and this is one word", shorten(item.Account.Name, 80))
+				return fmt.Sprintf("name %q: V3 searches by first and last name, and this is one word", truncateText(item.Account.Name, 80))
 			}
 		}
 	}
 	return ""
 }
 
-// signals asks for events by id.
-func (r *Request) signals(b *pipeline.Batch) {
+// buildSignals asks for events by id.
+func (r *Request) buildSignals(b *pipeline.Batch) {
 	q := b.Query
 	var ids []string
 	seen := make(map[string]bool, len(b.Items))
 	for i := range b.Items {
-		if r.admit(b, i) {
-			ids = once(ids, seen, b.Items[i].EntityID())
+		if r.addItem(b, i) {
+			ids = appendOnce(ids, seen, b.Items[i].EntityID())
 		}
 	}
 	body := appendList([]byte(`{"ids":`), ids)
@@ -97,8 +97,8 @@ func (r *Request) signals(b *pipeline.Batch) {
 	r.Body = append(body, '}')
 }
 
-// once adds a text that is not among the seen.
-func once(list []string, seen map[string]bool, text string) []string {
+// appendOnce adds a text that is not among the seen.
+func appendOnce(list []string, seen map[string]bool, text string) []string {
 	if seen[text] {
 		return list
 	}
@@ -106,14 +106,14 @@ func once(list []string, seen map[string]bool, text string) []string {
 	return append(list, text)
 }
 
-// lookUp asks about entities by one identifier each, under references that the
+// buildLookup asks about entities by one identifier each, under references that the
 // answer gives back: two that are alike could not be told apart in it.
-func (r *Request) lookUp(b *pipeline.Batch) error {
-	body := appendQuoted([]byte{'{'}, plural(b.Query.Object))
+func (r *Request) buildLookup(b *pipeline.Batch) error {
+	body := appendQuoted([]byte{'{'}, pluralName(b.Query.Object))
 	body = append(body, ":["...)
 	seen := make(map[string]bool, len(b.Items))
 	for i := range b.Items {
-		if !r.admit(b, i) {
+		if !r.addItem(b, i) {
 			continue
 		}
 		item := &b.Items[i]
@@ -125,11 +125,11 @@ func (r *Request) lookUp(b *pipeline.Batch) error {
 		}
 		seen[item.Ref] = true
 		body = appendQuoted(append(body, `{"clientReferenceId":`...), item.Ref)
-		switch family, value := lookUpBy(b, i); {
-		case b.Query.Object == schema.Contact && family == schema.ByName:
+		switch identifier, value := lookupIdentifier(b, i); {
+		case b.Query.Object == schema.Contact && identifier == schema.ByName:
 			body = appendPerson(append(body, ','), &item.Account)
 		default:
-			body = appendQuoted(append(body, ','), fieldsV3[family])
+			body = appendQuoted(append(body, ','), identifierNamesV3[identifier])
 			body = appendQuoted(append(body, ':'), value)
 		}
 		body = append(body, '}')
@@ -138,24 +138,24 @@ func (r *Request) lookUp(b *pipeline.Batch) error {
 	return nil
 }
 
-// fieldsV3 are the names of the identifier families.
-var fieldsV3 = map[schema.Identifier]string{
+// identifierNamesV3 are the names of the identifier families.
+var identifierNamesV3 = map[schema.Identifier]string{
 	schema.ByID: "id", schema.ByLinkedIn: "linkedinUrl", schema.ByEmail: "email", schema.ByDomain: "domain", schema.ByName: "name",
 }
 
-// lookUpBy picks the one identifier that is sent. A search is by what the line
+// lookupIdentifier picks the one identifier that is sent. A search is by what the line
 // says; a score is better asked by an id that a search found out.
-func lookUpBy(b *pipeline.Batch, i int) (family schema.Identifier, value string) {
+func lookupIdentifier(b *pipeline.Batch, i int) (identifier schema.Identifier, value string) {
 	item := &b.Items[i]
 	a := item.Account
 	a.Object = b.Query.Object
 	if b.Query.Service == pipeline.Scores {
 		a.ID = item.EntityID()
 	}
-	family = a.Identifier()
-	return family, map[schema.Identifier]string{
+	identifier = a.Identifier()
+	return identifier, map[schema.Identifier]string{
 		schema.ByID: a.ID, schema.ByLinkedIn: a.LinkedIn, schema.ByEmail: a.Email, schema.ByDomain: a.Domain, schema.ByName: a.Name,
-	}[family]
+	}[identifier]
 }
 
 // splitName parts a full name: the last word is the last name. The API has no
@@ -180,8 +180,8 @@ func appendPerson(body []byte, a *schema.Account) []byte {
 	return appendQuoted(append(body, `,"companyName":`...), a.CompanyName)
 }
 
-// page is the one page that a batch of a paged service asks for.
-func (r *Request) page(b *pipeline.Batch) (*pipeline.Page, error) {
+// singlePage is the one page that a batch of a paged service asks for.
+func (r *Request) singlePage(b *pipeline.Batch) (*pipeline.Page, error) {
 	if len(b.Items) != 1 || b.Items[0].Page == nil {
 		return nil, fmt.Errorf("%d items, not the one page that is asked at a time", len(b.Items))
 	}
@@ -199,28 +199,28 @@ const (
 	maxSeeds       = 100
 )
 
-// lookalikes asks for entities like the seeds, and unlike the excluded ones.
-func (r *Request) lookalikes(b *pipeline.Batch) error {
+// buildLookalikes asks for entities like the seeds, and unlike the excluded ones.
+func (r *Request) buildLookalikes(b *pipeline.Batch) error {
 	q := b.Query
-	page, err := r.page(b)
+	page, err := r.singlePage(b)
 	if err != nil {
 		return err
 	}
-	most := maxCompanyPage
+	maxPage := maxCompanyPage
 	if q.Object == schema.Contact {
-		most = maxContactPage
+		maxPage = maxContactPage
 	}
-	if page.Limit < 1 || page.Limit > most {
-		return fmt.Errorf("a page of %d %s, not 1 to %d", page.Limit, plural(q.Object), most)
+	if page.Limit < 1 || page.Limit > maxPage {
+		return fmt.Errorf("a page of %d %s, not 1 to %d", page.Limit, pluralName(q.Object), maxPage)
 	}
-	seeds, n, err := seedLists(q.Object, q.Seeds)
+	seeds, n, err := encodeSeeds(q.Object, q.Seeds)
 	if err != nil {
 		return err
 	}
 	if n < minSeeds || n > maxSeeds {
 		return fmt.Errorf("%d different seeds, but the API takes %d to %d", n, minSeeds, maxSeeds)
 	}
-	exclude, n, err := seedLists(q.Object, q.Exclude)
+	exclude, n, err := encodeSeeds(q.Object, q.Exclude)
 	if err != nil {
 		return fmt.Errorf("to exclude: %w", err)
 	}
@@ -236,9 +236,9 @@ func (r *Request) lookalikes(b *pipeline.Batch) error {
 	return nil
 }
 
-// seedLists groups accounts into the API's lists, each under the one identifier
+// encodeSeeds groups accounts into the API's lists, each under the one identifier
 // that is the most certain; n counts those that differ.
-func seedLists(o schema.Object, accounts []schema.Account) (object []byte, n int, err error) {
+func encodeSeeds(o schema.Object, accounts []schema.Account) (object []byte, n int, err error) {
 	names := []string{"ids", "linkedinUrls", "emails", "contacts"}
 	if o == schema.Company {
 		names = []string{"domains", "linkedinUrls"}
@@ -246,7 +246,7 @@ func seedLists(o schema.Object, accounts []schema.Account) (object []byte, n int
 	lists := map[string][]string{} // of JSON values
 	seen := map[string]bool{}
 	for i := range accounts {
-		name, value := seedOf(o, &accounts[i])
+		name, value := encodeSeed(o, &accounts[i])
 		if name == "" {
 			return nil, 0, seedError(o, &accounts[i])
 		}
@@ -273,9 +273,9 @@ func seedLists(o schema.Object, accounts []schema.Account) (object []byte, n int
 	return append(object, '}'), len(seen), nil
 }
 
-// seedOf tells in which list an account stands, and as what; the name is empty
+// encodeSeed tells in which list an account stands, and as what; the name is empty
 // when no list has a place for it.
-func seedOf(o schema.Object, a *schema.Account) (list string, value []byte) {
+func encodeSeed(o schema.Object, a *schema.Account) (list string, value []byte) {
 	switch {
 	case o == schema.Company && a.Domain != "":
 		return "domains", appendQuoted(nil, a.Domain)
@@ -294,23 +294,23 @@ func seedOf(o schema.Object, a *schema.Account) (list string, value []byte) {
 }
 
 func seedError(o schema.Object, a *schema.Account) error {
-	who := shorten(cmp.Or(a.Key, a.ID, a.Name, a.Domain), 80)
+	name := truncateText(cmp.Or(a.Key, a.ID, a.Name, a.Domain), 80)
 	if o == schema.Company {
-		return fmt.Errorf("company %q has neither domain nor LinkedIn address, and the API takes no other seed, ids least of all", who)
+		return fmt.Errorf("company %q has neither domain nor LinkedIn address, and the API takes no other seed, ids least of all", name)
 	}
-	return fmt.Errorf("contact %q has neither id, LinkedIn address, email nor first name, last name and company", who)
+	return fmt.Errorf("contact %q has neither id, LinkedIn address, email nor first name, last name and company", name)
 }
 
-// visits asks which companies visited the sites that are the seeds.
-func (r *Request) visits(b *pipeline.Batch) error {
+// buildVisits asks which companies visited the sites that are the seeds.
+func (r *Request) buildVisits(b *pipeline.Batch) error {
 	q := b.Query
-	page, err := r.page(b)
+	page, err := r.singlePage(b)
 	if err != nil {
 		return err
 	}
 	switch {
 	case q.Object != schema.Company:
-		return fmt.Errorf("website visits are of companies, not of %s", plural(q.Object))
+		return fmt.Errorf("website visits are of companies, not of %s", pluralName(q.Object))
 	case page.Number < 1:
 		return fmt.Errorf("page %d, but pages are counted from 1", page.Number)
 	case page.Limit < 1 || page.Limit > maxVisitsPage:
@@ -325,7 +325,7 @@ func (r *Request) visits(b *pipeline.Batch) error {
 		a := &q.Seeds[i]
 		switch {
 		case a.Domain == "":
-			return fmt.Errorf("site %q has no domain", shorten(cmp.Or(a.Key, a.ID, a.Name), 80))
+			return fmt.Errorf("site %q has no domain", truncateText(cmp.Or(a.Key, a.ID, a.Name), 80))
 		case !slices.Contains(domains, a.Domain):
 			domains = append(domains, a.Domain)
 		}

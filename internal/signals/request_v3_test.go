@@ -13,10 +13,10 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// v3 is a question about one object, put in V3 with everything that its service
+// newBatchV3 is a question about one object, put in V3 with everything that its service
 // may need, and a batch of items named by the references r0, r1 and so on.
-func v3(service pipeline.Service, object schema.Object, accounts ...schema.Account) *pipeline.Batch {
-	q := &pipeline.Query{Object: object, Service: service, Dialect: pipeline.V3, Since: "2026-02-01", Until: "2026-05-01", MaxResults: 5}
+func newBatchV3(service pipeline.Service, object schema.Object, accounts ...schema.Account) *pipeline.Batch {
+	q := &pipeline.Query{Object: object, Service: service, APIVersion: pipeline.V3, Since: "2026-02-01", Until: "2026-05-01", MaxResults: 5}
 	b := &pipeline.Batch{ID: "000021", Query: q}
 	for i, a := range accounts {
 		a.Object = object
@@ -33,7 +33,7 @@ func v3(service pipeline.Service, object schema.Object, accounts ...schema.Accou
 	case pipeline.Scores:
 		q.Signals = []string{schema.ProductScore}
 	case pipeline.Lookalikes, pipeline.Visits:
-		q.Signals = []string{products[service]}
+		q.Signals = []string{pagedProducts[service]}
 		q.Seeds = sites(5)
 		if object == schema.Contact {
 			q.Seeds = people(5)
@@ -81,24 +81,24 @@ func TestRequestV3(t *testing.T) {
 		{
 			"signals by ids of any form, each once", "/v3/contacts/signals",
 			`{"ids":["007","v1.a-B_\"c"],"signalTypes":["companyChange","promotion"],"startDate":"2026-02-01","maxResultsPerSignal":5}`,
-			v3(pipeline.Signals, schema.Contact, ids("007", `v1.a-B_"c`, "007", "")...), map[int]string{3: "no id"},
+			newBatchV3(pipeline.Signals, schema.Contact, ids("007", `v1.a-B_"c`, "007", "")...), map[int]string{3: "no id"},
 		},
 		{
 			"signals by an id that a search found", "/v3/companies/signals",
 			`{"ids":["v1.found"],"signalTypes":["surgeInHiring","riskNews"],"startDate":"2026-02-01","maxResultsPerSignal":5}`,
-			change(v3(pipeline.Signals, schema.Company, schema.Account{Domain: "a.example"}, schema.Account{Domain: "b.example"}), func(b *pipeline.Batch) { b.Items[0].ID = "v1.found" }),
+			change(newBatchV3(pipeline.Signals, schema.Company, schema.Account{Domain: "a.example"}, schema.Account{Domain: "b.example"}), func(b *pipeline.Batch) { b.Items[0].ID = "v1.found" }),
 			map[int]string{1: "no id"},
 		},
 		{
 			"filters are not sent", "/v3/companies/signals",
 			`{"ids":["1"],"signalTypes":["surgeInHiringByDepartment","surgeInHiringByLocation","riskNews"],"startDate":"2026-02-01","maxResultsPerSignal":5}`,
-			change(v3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { filters(b.Query); b.Query.Signals = hiring }), nil,
+			change(newBatchV3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { filters(b.Query); b.Query.Signals = hiring }), nil,
 		},
 		{
 			"filters are sent when they are trusted", "/v3/companies/signals",
 			`{"ids":["1"],"signalTypes":["surgeInHiringByDepartment","surgeInHiringByLocation","riskNews"],"startDate":"2026-02-01","maxResultsPerSignal":5,` +
 				`"filters":{"include":{"newsEventTypes":["Security Issue"],"hiringByDepartments":["Sales"],"hiringByLocations":[{"country":"Malta"},{"country":"Chile","state":"Maule"}]}}}`,
-			change(v3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) {
+			change(newBatchV3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) {
 				filters(b.Query)
 				b.Query.Signals, b.Query.SendFilters = hiring, true
 			}), nil,
@@ -106,7 +106,7 @@ func TestRequestV3(t *testing.T) {
 		{
 			"the documented filter is sent beside the signal that it narrows", "/v3/companies/signals",
 			`{"ids":["1"],"signalTypes":["linkedinActivityIntent"],"startDate":"2026-02-01","maxResultsPerSignal":5,"filters":{"include":{"intentCategories":["Energy"]}}}`,
-			change(v3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) {
+			change(newBatchV3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) {
 				filters(b.Query)
 				b.Query.Signals = []string{"linkedinActivityIntent"}
 			}), nil,
@@ -114,14 +114,14 @@ func TestRequestV3(t *testing.T) {
 		{
 			"a search for companies, best identifier first", "/v3/companies/search",
 			`{"companies":[{"clientReferenceId":"r0","id":"9"},{"clientReferenceId":"r1","domain":"a.example"},{"clientReferenceId":"r2","name":"Ärlig & Co"}]}`,
-			v3(pipeline.Search, schema.Company, schema.Account{ID: "9", Domain: "x.example"}, schema.Account{Domain: "a.example", Name: "A"}, schema.Account{Name: "Ärlig & Co"}, schema.Account{}),
+			newBatchV3(pipeline.Search, schema.Company, schema.Account{ID: "9", Domain: "x.example"}, schema.Account{Domain: "a.example", Name: "A"}, schema.Account{Name: "Ärlig & Co"}, schema.Account{}),
 			map[int]string{3: "no identifier"},
 		},
 		{
 			"a search for contacts", "/v3/contacts/search",
 			`{"contacts":[{"clientReferenceId":"r0","linkedinUrl":"https://www.linkedin.com/in/x"},{"clientReferenceId":"r1","email":"x@a.example"},` +
 				`{"clientReferenceId":"r2","firstName":"Jan van der","lastName":"Proef","companyDomain":"a.example"},{"clientReferenceId":"r4","firstName":"Li","lastName":"Na","companyName":"A"}]}`,
-			v3(pipeline.Search, schema.Contact, schema.Account{LinkedIn: "https://www.linkedin.com/in/x", Email: "x@a.example"}, schema.Account{Email: "x@a.example"},
+			newBatchV3(pipeline.Search, schema.Contact, schema.Account{LinkedIn: "https://www.linkedin.com/in/x", Email: "x@a.example"}, schema.Account{Email: "x@a.example"},
 				schema.Account{Name: " Jan van  der Proef ", CompanyDomain: "a.example", CompanyName: "A"}, schema.Account{Name: "Cher", CompanyName: "A"},
 				schema.Account{Name: "Li Na", CompanyName: "A"}, schema.Account{Name: "No Employer"}),
 			map[int]string{3: `name "Cher": V3 searches by first and last name`, 5: "no identifier"},
@@ -129,15 +129,15 @@ func TestRequestV3(t *testing.T) {
 		{
 			"a score is asked by the id that a search found", "/v3/companies/signal-score",
 			`{"companies":[{"clientReferenceId":"r0","id":"v1.found"},{"clientReferenceId":"r1","domain":"b.example"}]}`,
-			change(v3(pipeline.Scores, schema.Company, schema.Account{Domain: "a.example"}, schema.Account{Domain: "b.example"}), func(b *pipeline.Batch) { b.Items[0].ID = "v1.found" }), nil,
+			change(newBatchV3(pipeline.Scores, schema.Company, schema.Account{Domain: "a.example"}, schema.Account{Domain: "b.example"}), func(b *pipeline.Batch) { b.Items[0].ID = "v1.found" }), nil,
 		},
 		{
 			"but a search is by what the line says", "/v3/companies/search", `{"companies":[{"clientReferenceId":"r0","domain":"a.example"}]}`,
-			change(v3(pipeline.Search, schema.Company, schema.Account{Domain: "a.example"}), func(b *pipeline.Batch) { b.Items[0].ID = "v1.found" }), nil,
+			change(newBatchV3(pipeline.Search, schema.Company, schema.Account{Domain: "a.example"}), func(b *pipeline.Batch) { b.Items[0].ID = "v1.found" }), nil,
 		},
 		{
 			"references that the API cannot give back", "/v3/companies/search", `{"companies":[]}`,
-			change(v3(pipeline.Search, schema.Company, schema.Account{Domain: "a.example"}, schema.Account{Domain: "b.example"}), func(b *pipeline.Batch) {
+			change(newBatchV3(pipeline.Search, schema.Company, schema.Account{Domain: "a.example"}, schema.Account{Domain: "b.example"}), func(b *pipeline.Batch) {
 				b.Items[0].Ref, b.Items[1].Ref = "", strings.Repeat("é", 257)
 			}), map[int]string{0: "no reference", 1: "longer than 256"},
 		},
@@ -145,7 +145,7 @@ func TestRequestV3(t *testing.T) {
 			"lookalikes of contacts", "/v3/contacts/lookalike",
 			`{"seeds":{"ids":["7","v1.x"],"linkedinUrls":["https://www.linkedin.com/in/x"],"emails":["y@a.example"],"contacts":[{"firstName":"Li","lastName":"Na","companyName":"A"}]},` +
 				`"exclude":{"emails":["z@a.example"]},"limit":50,"dedupeSessionId":"s-1"}`,
-			change(v3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
+			change(newBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
 				b.Query.Seeds = []schema.Account{{Email: "y@a.example"}, {Name: "Li Na", CompanyName: "A"}, {ID: "7", Email: "seven@a.example"}, {LinkedIn: "https://www.linkedin.com/in/x"}, {ID: "v1.x"}, {ID: "7"}}
 				b.Query.Exclude = []schema.Account{{Email: "z@a.example"}}
 				b.Items[0].Page = &pipeline.Page{Number: 3, Limit: 50, Session: "s-1"}
@@ -154,7 +154,7 @@ func TestRequestV3(t *testing.T) {
 		{
 			"lookalikes of companies", "/v3/companies/lookalike",
 			`{"seeds":{"domains":["d0.example","d1.example","d2.example","d3.example"],"linkedinUrls":["https://www.linkedin.com/company/x"]},"limit":100}`,
-			change(v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) {
+			change(newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) {
 				b.Query.Seeds = append(sites(4), schema.Account{ID: "12", LinkedIn: "https://www.linkedin.com/company/x"})
 				b.Items[0].Page.Limit = 100
 			}), nil,
@@ -162,14 +162,14 @@ func TestRequestV3(t *testing.T) {
 		{
 			"visits", "/v3/companies/website-visits",
 			`{"domains":["d0.example","d1.example"],"startDate":"2026-02-01","endDate":"2026-05-01","pagination":{"page":4,"size":150},"sort":{"by":"score","order":"desc"}}`,
-			change(v3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) {
+			change(newBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) {
 				b.Query.Seeds = append(sites(2), sites(1)...)
 				b.Items[0].Page = &pipeline.Page{Number: 4, Limit: 150}
 			}), nil,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := RequestFor(tt.b)
+			r, err := NewRequest(tt.b)
 			if err != nil {
 				t.Fatalf("RequestFor() = %v, want nil", err)
 			}
@@ -180,7 +180,7 @@ func TestRequestV3(t *testing.T) {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
 			for i := range tt.b.Items {
-				why, refused := r.Refuse[i]
+				why, refused := r.Rejected[i]
 				part, want := tt.refused[i]
 				if refused != want || !strings.Contains(why, part) || slices.Contains(r.Sent, i) == refused {
 					t.Errorf("item %d: refused %v (%q), sent %v, want refused %v (%q)", i, refused, why, slices.Contains(r.Sent, i), want, part)
@@ -198,37 +198,37 @@ func TestUnsendableV3(t *testing.T) {
 		b          *pipeline.Batch
 		change     func(*pipeline.Batch)
 	}{
-		{"all signals", "allSignals", v3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.Signals = []string{"allSignals"} }},
-		{"no cap", "0 results per signal", v3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.MaxResults = 0 }},
-		{"no start", "start date", v3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.Since = "" }},
-		{"a dialect of the future", `dialect "v4"`, v3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.Dialect = "v4" }},
-		{"a service of the future", `service "enrich"`, v3(pipeline.Search, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.Service = "enrich" }},
-		{"four seeds", "4 different seeds", v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = append(sites(4), sites(4)...) }},
-		{"too many seeds", "101 different seeds", v3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
+		{"all signals", "allSignals", newBatchV3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.Signals = []string{"allSignals"} }},
+		{"no cap", "0 results per signal", newBatchV3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.MaxResults = 0 }},
+		{"no start", "start date", newBatchV3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.Since = "" }},
+		{"a dialect of the future", `dialect "v4"`, newBatchV3(pipeline.Signals, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.APIVersion = "v4" }},
+		{"a service of the future", `service "enrich"`, newBatchV3(pipeline.Search, schema.Company, ids("1")...), func(b *pipeline.Batch) { b.Query.Service = "enrich" }},
+		{"four seeds", "4 different seeds", newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = append(sites(4), sites(4)...) }},
+		{"too many seeds", "101 different seeds", newBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
 			b.Query.Seeds = append(people(100), schema.Account{Email: "y@a.example"})
 		}},
-		{"too many of a kind", "more than 100 domains", v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Exclude = sites(101) }},
-		{"a company by its id alone", `company "12"`, v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = append(sites(5), ids("12")...) }},
-		{"to exclude a company by its id alone", `to exclude: company "Acme"`, v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) {
+		{"too many of a kind", "more than 100 domains", newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Exclude = sites(101) }},
+		{"a company by its id alone", `company "12"`, newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = append(sites(5), ids("12")...) }},
+		{"to exclude a company by its id alone", `to exclude: company "Acme"`, newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) {
 			b.Query.Exclude = []schema.Account{{ID: "12", Key: "Acme"}}
 		}},
-		{"a contact without anything", `contact "Cher"`, v3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
+		{"a contact without anything", `contact "Cher"`, newBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
 			b.Query.Seeds = append(people(5), schema.Account{Name: "Cher", CompanyName: "A"})
 		}},
-		{"too long a page of contacts", "page of 51 contacts, not 1 to 50", v3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 51 }},
-		{"too long a page of companies", "page of 101 companies, not 1 to 100", v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 101 }},
-		{"a page of nothing", "page of 0 companies", v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 0 }},
-		{"two pages", "2 items", v3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items = append(b.Items, b.Items[0]) }},
-		{"no page", "not the one page", v3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page = nil }},
-		{"visits by contacts", "not of contacts", v3(pipeline.Visits, schema.Contact), func(*pipeline.Batch) {}},
-		{"no site", "no site", v3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = nil }},
-		{"a site without a domain", `site "12"`, v3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = ids("12") }},
-		{"page zero", "page 0", v3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Number = 0 }},
-		{"too long a page of visits", "151 visits", v3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 151 }},
-		{"no end", `to ""`, v3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Until = "" }},
+		{"too long a page of contacts", "page of 51 contacts, not 1 to 50", newBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 51 }},
+		{"too long a page of companies", "page of 101 companies, not 1 to 100", newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 101 }},
+		{"a page of nothing", "page of 0 companies", newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 0 }},
+		{"two pages", "2 items", newBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items = append(b.Items, b.Items[0]) }},
+		{"no page", "not the one page", newBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page = nil }},
+		{"visits by contacts", "not of contacts", newBatchV3(pipeline.Visits, schema.Contact), func(*pipeline.Batch) {}},
+		{"no site", "no site", newBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = nil }},
+		{"a site without a domain", `site "12"`, newBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = ids("12") }},
+		{"page zero", "page 0", newBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Number = 0 }},
+		{"too long a page of visits", "151 visits", newBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 151 }},
+		{"no end", `to ""`, newBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Until = "" }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := RequestFor(tt.b); err != nil && tt.name != "visits by contacts" {
+			if _, err := NewRequest(tt.b); err != nil && tt.name != "visits by contacts" {
 				t.Fatalf("RequestFor() before the change = %v, want nil", err)
 			}
 			tt.change(tt.b)
@@ -244,11 +244,11 @@ func TestUnsendableV3(t *testing.T) {
 // TestCeilingV3: a call's ceiling counts what is sent, page by page or item by
 // item.
 func TestCeilingV3(t *testing.T) {
-	signals := v3(pipeline.Signals, schema.Company, ids("1", "", "2")...)
-	lookalikes := v3(pipeline.Lookalikes, schema.Company)
+	signals := newBatchV3(pipeline.Signals, schema.Company, ids("1", "", "2")...)
+	lookalikes := newBatchV3(pipeline.Lookalikes, schema.Company)
 	lookalikes.Items[0].Page.Limit = 30
 	lookalikes.Query.Price, lookalikes.Query.Per = 2, 25
-	search := v3(pipeline.Search, schema.Company, sites(30)...)
+	search := newBatchV3(pipeline.Search, schema.Company, sites(30)...)
 	search.Query.MaxResults, search.Query.Price, search.Query.Per = 1, 1, 25
 	for name, tt := range map[string]struct {
 		b        *pipeline.Batch
@@ -259,8 +259,8 @@ func TestCeilingV3(t *testing.T) {
 		"thirty results, two per 25":         {lookalikes, 4, 1},
 		"thirty searches, one per 25":        {search, 2, 30},
 	} {
-		c, _ := playing(t, `402 {"statusCode":402,"message":"no credits left"}`)
-		call, _ := attempt(t, c, tt.b)
+		c, _ := newScriptedClient(t, `402 {"statusCode":402,"message":"no credits left"}`)
+		call, _ := fetchOne(t, c, tt.b)
 		if call.Ceiling != tt.ceiling || call.Entities != tt.entities {
 			t.Errorf("%s: ceiling %d of %d entities, want %d of %d", name, call.Ceiling, call.Entities, tt.ceiling, tt.entities)
 		}

@@ -20,50 +20,50 @@ import (
 // step is what a fake API does with one request. Failures come in pairs: the
 // same sight for the client, once billed and once not.
 type step struct {
-	status int    // 0: no answer
-	body   string // empty: a good answer about every item of the batch
-	header string // Call.Header
-	unsent bool
-	billed bool // the fake's own bill; good answers are always billed
-	takes  time.Duration
+	status  int    // 0: no answer
+	body    string // empty: a good answer about every item of the batch
+	header  string // Call.Header
+	unsent  bool
+	billed  bool // the fake's own bill; good answers are always billed
+	latency time.Duration
 }
 
 var (
-	good      = step{status: 200}
-	refused   = step{status: 500, body: `{"statusCode":500,"message":"try later"}`}
-	lost      = step{billed: true} // charged, not delivered
-	lostFree  = step{}             // not charged, and looks the same
-	unsent    = step{unsent: true} // not charged, provably
-	cut       = step{status: 200, body: `{"companies":{"1001":{`, billed: true}
-	page      = step{status: 502, body: `<html>bad gateway</html>`, billed: true}
-	burst     = step{status: 429, body: `{"statusCode":429,"message":"slow down"}`}
-	hourly    = step{status: 429, body: `{"statusCode":429,"message":"hourly limit hit. Reset in 600 seconds"}`}
-	daily     = step{status: 429, body: `{"statusCode":429,"message":"daily limit hit"}`}
-	trial     = step{status: 429, body: `{"statusCode":429,"message":"trial requests are used up"}`}
-	broke     = step{status: 402, body: `{"statusCode":402,"message":"not enough credits"}`}
-	forbidden = step{status: 403, body: `{"statusCode":403,"message":"not in plan"}`}
-	badKey    = step{status: 401, body: `{"statusCode":401,"error":"invalid_request"}`}
-	noRoute   = step{status: 404, body: `{"message":"no Route matched","request_id":"1"}`}
-	unknown   = step{status: 404, body: `{"statusCode":404,"message":"no match"}`}
-	elsewhere = step{status: 302}
-	wall      = step{status: 403, body: `<html>blocked</html>`, billed: true}
-	badItem   = step{status: 400, body: `{"statusCode":400,"message":"bad field"}`}
-	teapot    = step{status: 418, body: `{"statusCode":418,"message":"no coffee"}`}
+	good       = step{status: 200}
+	refused    = step{status: 500, body: `{"statusCode":500,"message":"try later"}`}
+	lost       = step{billed: true} // charged, not delivered
+	lostFree   = step{}             // not charged, and looks the same
+	unsent     = step{unsent: true} // not charged, provably
+	cut        = step{status: 200, body: `{"companies":{"1001":{`, billed: true}
+	proxyPage  = step{status: 502, body: `<html>bad gateway</html>`, billed: true}
+	burst      = step{status: 429, body: `{"statusCode":429,"message":"slow down"}`}
+	hourly     = step{status: 429, body: `{"statusCode":429,"message":"hourly limit hit. Reset in 600 seconds"}`}
+	daily      = step{status: 429, body: `{"statusCode":429,"message":"daily limit hit"}`}
+	trial      = step{status: 429, body: `{"statusCode":429,"message":"trial requests are used up"}`}
+	noCredits  = step{status: 402, body: `{"statusCode":402,"message":"not enough credits"}`}
+	forbidden  = step{status: 403, body: `{"statusCode":403,"message":"not in plan"}`}
+	badKey     = step{status: 401, body: `{"statusCode":401,"error":"invalid_request"}`}
+	noRoute    = step{status: 404, body: `{"message":"no Route matched","request_id":"1"}`}
+	noMatch    = step{status: 404, body: `{"statusCode":404,"message":"no match"}`}
+	redirected = step{status: 302}
+	proxyBlock = step{status: 403, body: `<html>blocked</html>`, billed: true}
+	badItem    = step{status: 400, body: `{"statusCode":400,"message":"bad field"}`}
+	oddRefusal = step{status: 418, body: `{"statusCode":418,"message":"no coffee"}`}
 )
 
 // fakeAPI plays steps, then good answers. It stands where the client stands.
 type fakeAPI struct {
-	mu    sync.Mutex
-	steps []step
-	next  func(*pipeline.Batch) step // instead of steps
-	asked map[string]int             // item ref -> requests that were billed for it
-	sent  []time.Time
-	ids   []string
+	mu      sync.Mutex
+	steps   []step
+	next    func(*pipeline.Batch) step // instead of steps
+	billed  map[string]int             // item ref -> requests that were billed for it
+	sent    []time.Time
+	callIDs []string
 }
 
 func (f *fakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	if ctx.Err() != nil {
-		return interrupted(ctx, b)
+		return interruptedReply(ctx, b)
 	}
 	f.mu.Lock()
 	s := good
@@ -73,22 +73,22 @@ func (f *fakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		s, f.steps = f.steps[0], f.steps[1:]
 	}
 	if s.billed || s.status == 200 && s.body == "" {
-		if f.asked == nil {
-			f.asked = map[string]int{}
+		if f.billed == nil {
+			f.billed = map[string]int{}
 		}
 		for _, i := range b.Items {
-			f.asked[i.Ref]++
+			f.billed[i.Ref]++
 		}
 	}
 	call := pipeline.Call{
-		ID: fmt.Sprintf("%s-%d", b.ID, max(b.Attempt, 1)), Batch: b.ID, Attempt: max(b.Attempt, 1),
-		Entities: len(b.Items), Sent: time.Now(), Status: s.status, Outcome: pipeline.Ambiguous, Body: []byte(s.body),
-		Header: []byte(s.header), Rate: rateOf(nil),
+		ID: fmt.Sprintf("%s-%d", b.ID, max(b.NextAttempt, 1)), Batch: b.ID, Attempt: max(b.NextAttempt, 1),
+		Entities: len(b.Items), Sent: time.Now(), Status: s.status, Outcome: pipeline.InDoubt, Body: []byte(s.body),
+		Header: []byte(s.header), Rate: parseRate(nil),
 	}
 	f.sent = append(f.sent, call.Sent)
-	f.ids = append(f.ids, call.ID)
+	f.callIDs = append(f.callIDs, call.ID)
 	f.mu.Unlock()
-	time.Sleep(s.takes)
+	time.Sleep(s.latency)
 	if s.status == 200 && s.body == "" {
 		call.Body = goodAnswer(b)
 	}
@@ -114,7 +114,7 @@ func goodAnswer(b *pipeline.Batch) []byte {
 	return []byte(out.String())
 }
 
-func half() float64 { return 0.5 }
+func halfJitter() float64 { return 0.5 }
 
 func statuses(items []pipeline.ItemReply) string {
 	var out []string
@@ -149,21 +149,21 @@ func TestRetryTable(t *testing.T) {
 		{"the day, which the limiter sees to", []step{daily}, 2, "enriched", "", 0},
 		{"the day, again and again", five(daily), 5, "deferred", pipeline.StopQuota, 0},
 		{"the trial", []step{trial}, 1, "deferred", pipeline.StopAuth, 0},
-		{"no credits", []step{broke}, 1, "deferred", pipeline.StopCredits, 0},
+		{"no credits", []step{noCredits}, 1, "deferred", pipeline.StopCredits, 0},
 		{"not in the plan", []step{forbidden}, 1, "deferred", pipeline.StopAuth, 0},
 		{"bad key", []step{badKey}, 1, "deferred", pipeline.StopAuth, 0},
 		{"no such route", []step{noRoute}, 1, "deferred", pipeline.StopAuth, 0},
 		{"gone", []step{{status: 410, body: `{"code":"X","message":"gone"}`}}, 1, "deferred", pipeline.StopAuth, 0},
-		{"redirect", []step{elsewhere}, 1, "deferred", pipeline.StopAuth, 0},
+		{"redirect", []step{redirected}, 1, "deferred", pipeline.StopAuth, 0},
 		{"see other", []step{{status: 303, billed: true}}, 1, "held", pipeline.StopAuth, 0},
-		{"nobody known", []step{unknown}, 1, "not_found", "", 0},
+		{"nobody known", []step{noMatch}, 1, "not_found", "", 0},
 		{"bad request", []step{badItem}, 1, "deferred", "", 0},
-		{"an unknown refusal", []step{teapot}, 1, "deferred", "", 0},
+		{"an unknown refusal", []step{oddRefusal}, 1, "deferred", "", 0},
 		{"lost, charged", []step{lost}, 1, "held", "", 0},
 		{"lost, not charged", []step{lostFree}, 1, "held", "", 0},
 		{"cut", []step{cut}, 1, "held", "", 0},
-		{"a proxy's page", []step{page}, 1, "held", "", 0},
-		{"a wall's page", []step{wall}, 1, "held", pipeline.StopAuth, 0},
+		{"a proxy's page", []step{proxyPage}, 1, "held", "", 0},
+		{"a wall's page", []step{proxyBlock}, 1, "held", pipeline.StopAuth, 0},
 		{"a failure, then lost", []step{refused, lost}, 2, "held", "", 500 * time.Millisecond},
 		{"too fast under a success", []step{{status: 200, body: burst.body}}, 2, "enriched", "", 500 * time.Millisecond},
 		{"refused with a charge", []step{{status: 500, body: `{"statusCode":500,"creditCharged":1}`, billed: true}}, 1, "held", "", 0},
@@ -172,7 +172,7 @@ func TestRetryTable(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &fakeAPI{steps: tt.steps}
 				start := time.Now()
-				reply, err := Retry(Decode(api), RetryConfig{MaxWait: time.Hour, Jitter: half}).Fetch(t.Context(), companies(1))
+				reply, err := Retry(Decode(api), RetryConfig{MaxWait: time.Hour, Jitter: halfJitter}).Fetch(t.Context(), companies(1))
 				var stop *pipeline.Stop
 				errors.As(err, &stop)
 				var kind pipeline.StopKind
@@ -188,7 +188,7 @@ func TestRetryTable(t *testing.T) {
 				if d := time.Since(start); d != tt.waited {
 					t.Errorf("Fetch() waited %s, want %s", d, tt.waited)
 				}
-				if n := api.asked["r0"]; n > 1 {
+				if n := api.billed["r0"]; n > 1 {
 					t.Errorf("the item was billed %d times", n)
 				}
 				if reply.Items[0].Status != schema.Enriched && reply.Items[0].Reason == "" {
@@ -222,15 +222,15 @@ func TestRetryIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &fakeAPI{steps: []step{refused, refused}}
 		b := companies(1)
-		b.Attempt = 3
+		b.NextAttempt = 3
 		if _, err := Retry(Decode(api), RetryConfig{}).Fetch(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"000012-3", "000012-4", "000012-5"}, api.ids); diff != "" {
+		if diff := cmp.Diff([]string{"000012-3", "000012-4", "000012-5"}, api.callIDs); diff != "" {
 			t.Errorf("call ids (-want +got):\n%s", diff)
 		}
-		if b.Attempt != 3 {
-			t.Errorf("the batch's Attempt = %d, want 3, as the caller left it", b.Attempt)
+		if b.NextAttempt != 3 {
+			t.Errorf("the batch's Attempt = %d, want 3, as the caller left it", b.NextAttempt)
 		}
 	})
 }
@@ -244,7 +244,7 @@ func TestBreaker(t *testing.T) {
 			steps []step
 			stops int // ordinal of the batch that stops; 0 none
 		}{
-			{"five in a row", []step{lost, cut, page, lostFree, lost}, 5},
+			{"five in a row", []step{lost, cut, proxyPage, lostFree, lost}, 5},
 			{"a good one between", []step{lost, lost, lost, lost, good, lost, lost, lost, lost}, 0},
 			{"a refusal between resets nothing", []step{lost, lost, badItem, lost, lost, lost}, 6},
 			{"given up", slices.Repeat([]step{refused}, 25), 5},
@@ -283,9 +283,9 @@ func TestStopReachesWaiting(t *testing.T) {
 			case "waits":
 				return step{status: 503, body: `{"statusCode":503}`, header: `{"retry-after":"50"}`}
 			case "on the wire":
-				return step{status: 200, takes: 30 * time.Second}
+				return step{status: 200, latency: 30 * time.Second}
 			}
-			return step{status: 402, body: broke.body, takes: 10 * time.Second}
+			return step{status: 402, body: noCredits.body, latency: 10 * time.Second}
 		}}
 		r := Retry(Decode(api), RetryConfig{})
 		var wg sync.WaitGroup
@@ -315,7 +315,7 @@ func TestRetryInterrupted(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		reply, err := Retry(Decode(&fakeAPI{steps: []step{refused}}), RetryConfig{Jitter: half}).Fetch(ctx, companies(2))
+		reply, err := Retry(Decode(&fakeAPI{steps: []step{refused}}), RetryConfig{Jitter: halfJitter}).Fetch(ctx, companies(2))
 		var stop *pipeline.Stop
 		if !errors.As(err, &stop) || stop.Kind != pipeline.StopInterrupted || len(reply.Calls) != 1 || statuses(reply.Items) != "deferred deferred" || time.Since(start) != 100*time.Millisecond {
 			t.Errorf("Fetch() = %d calls, %s, %v, want 1, deferred, interrupted", len(reply.Calls), statuses(reply.Items), err)

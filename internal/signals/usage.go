@@ -24,7 +24,7 @@ type Usage struct {
 // UsageWindow is one rate window; Resets is zero when it is not stated.
 type UsageWindow struct {
 	pipeline.Window
-	Resets time.Time
+	ResetAt time.Time
 }
 
 // UnitPrice is what an action costs: Credits for every started PerQuantity.
@@ -37,15 +37,15 @@ func (u *Usage) Rate() pipeline.Rate {
 	return pipeline.Rate{Minute: u.Minute.Window, Hour: u.Hour.Window, Day: u.Day.Window}
 }
 
-// Usage asks for the account's credits, windows and prices. It is free of
+// FetchUsage asks for the account's credits, windows and prices. It is free of
 // charge and repeated when it fails, but the API allows five of these a
 // minute, so it may wait. Accounts without the newer endpoint are asked at the
 // older one, which states credits only.
-func (c *Client) Usage(ctx context.Context) (*Usage, error) {
+func (c *Client) FetchUsage(ctx context.Context) (*Usage, error) {
 	var refusal *RefusalError
-	call, err := c.free(ctx, "/v3/account/usage", c.usage.turn)
-	if errors.As(err, &refusal) && older(refusal.Class) {
-		call, err = c.free(ctx, "/account/usage", c.usage.turn)
+	call, err := c.getFree(ctx, "/v3/account/usage", c.usageLimiter.acquire)
+	if errors.As(err, &refusal) && suggestsOldEndpoint(refusal.Class) {
+		call, err = c.getFree(ctx, "/account/usage", c.usageLimiter.acquire)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("account usage: %w", err)
@@ -57,35 +57,35 @@ func (c *Client) Usage(ctx context.Context) (*Usage, error) {
 	return u, nil
 }
 
-// older reports whether a refusal may mean that an account has only the older
+// suggestsOldEndpoint reports whether a refusal may mean that an account has only the older
 // endpoint.
-func older(c Class) bool {
+func suggestsOldEndpoint(c Class) bool {
 	return c == ClassNotFound || c == ClassRoute || c == ClassGone || c == ClassEntitlement
 }
 
-// pace keeps requests to the usage endpoint within its quota: five in any
+// usageLimiter keeps requests to the usage endpoint within its quota: five in any
 // stretch of a minute.
-type pace struct {
-	mu   sync.Mutex
-	sent [5]time.Time // the last ones, in a ring
-	next int          // the oldest of them
+type usageLimiter struct {
+	mu       sync.Mutex
+	requests [5]time.Time // the last ones, in a ring
+	oldest   int          // the oldest of them
 }
 
-// turn waits until the quota allows a request, and enters it; false when ctx
+// acquire waits until the quota allows a request, and enters it; false when ctx
 // ended first.
-func (p *pace) turn(ctx context.Context) bool {
+func (l *usageLimiter) acquire(ctx context.Context) bool {
 	for {
-		p.mu.Lock()
-		oldest := &p.sent[p.next]
-		left := time.Until(oldest.Add(time.Minute + time.Second)) // it arrives a little later than it leaves
-		if left <= 0 {
-			*oldest = time.Now()
-			p.next = (p.next + 1) % len(p.sent)
-			p.mu.Unlock()
+		l.mu.Lock()
+		slot := &l.requests[l.oldest]
+		delay := time.Until(slot.Add(time.Minute + time.Second)) // it arrives a little later than it leaves
+		if delay <= 0 {
+			*slot = time.Now()
+			l.oldest = (l.oldest + 1) % len(l.requests)
+			l.mu.Unlock()
 			return true
 		}
-		p.mu.Unlock()
-		if !wait(ctx, left) {
+		l.mu.Unlock()
+		if !sleep(ctx, delay) {
 			return false
 		}
 	}
@@ -95,38 +95,38 @@ func decodeUsage(body []byte) (*Usage, error) {
 	unknown := UsageWindow{Window: pipeline.Window{Limit: -1, Used: -1, Left: -1}}
 	u := &Usage{Total: -1, Used: -1, Remaining: -1, Minute: unknown, Hour: unknown, Day: unknown}
 	stated := false
-	err := fields(body, func(name string, value json.RawMessage) {
+	err := walkObject(body, func(name string, value json.RawMessage) {
 		switch name {
 		case "credits":
-			stated = u.credits(value) || stated
+			stated = u.decodeCredits(value) || stated
 		case "usage":
 			// The older endpoint: the numbers here, or under one of two names.
-			stated = u.credits(value) || stated
-			_ = fields(value, func(name string, value json.RawMessage) { // null holds nothing
+			stated = u.decodeCredits(value) || stated
+			_ = walkObject(value, func(name string, value json.RawMessage) { // null holds nothing
 				if name == "credits" || name == "bulkCredits" {
-					stated = u.credits(value) || stated
+					stated = u.decodeCredits(value) || stated
 				}
 			})
 		case "rateLimits":
-			_ = fields(value, u.window)
+			_ = walkObject(value, u.decodeWindow)
 		case "plan":
-			if u.Plan, _ = textOf(value); u.Plan == "" {
-				_ = fields(value, func(name string, value json.RawMessage) {
+			if u.Plan, _ = scalarText(value); u.Plan == "" {
+				_ = walkObject(value, func(name string, value json.RawMessage) {
 					if name == "category" {
-						u.Plan, _ = textOf(value)
+						u.Plan, _ = scalarText(value)
 					}
 				})
 			}
 		case "pricing":
 			u.Prices = map[string]UnitPrice{}
-			_ = fields(value, func(action string, value json.RawMessage) {
+			_ = walkObject(value, func(action string, value json.RawMessage) {
 				p := UnitPrice{-1, -1}
-				_ = fields(value, func(name string, value json.RawMessage) {
+				_ = walkObject(value, func(name string, value json.RawMessage) {
 					switch name {
 					case "credits":
-						p.Credits = number(value)
+						p.Credits = parseCount(value)
 					case "perQuantity":
-						p.PerQuantity = number(value)
+						p.PerQuantity = parseCount(value)
 					}
 				})
 				u.Prices[action] = p
@@ -137,29 +137,29 @@ func decodeUsage(body []byte) (*Usage, error) {
 		return nil, err
 	}
 	if !stated {
-		return nil, fmt.Errorf("the answer states no credits: %s", shorten(string(body), 200))
+		return nil, fmt.Errorf("the answer states no credits: %s", truncateText(string(body), 200))
 	}
-	d := document(body)
-	u.Raw = d.value()
+	d := newCursor(body)
+	u.Raw = d.readValue()
 	return u, nil
 }
 
-// credits reads an object with the credit numbers; false when it holds none.
-func (u *Usage) credits(value json.RawMessage) (stated bool) {
-	_ = fields(value, func(name string, value json.RawMessage) {
+// decodeCredits reads an object with the credit numbers; false when it holds none.
+func (u *Usage) decodeCredits(value json.RawMessage) (stated bool) {
+	_ = walkObject(value, func(name string, value json.RawMessage) {
 		switch name {
 		case "total":
-			u.Total, stated = number(value), true
+			u.Total, stated = parseCount(value), true
 		case "used":
-			u.Used, stated = number(value), true
+			u.Used, stated = parseCount(value), true
 		case "remaining":
-			u.Remaining, stated = number(value), true
+			u.Remaining, stated = parseCount(value), true
 		}
 	})
 	return stated
 }
 
-func (u *Usage) window(name string, value json.RawMessage) {
+func (u *Usage) decodeWindow(name string, value json.RawMessage) {
 	var w *UsageWindow
 	switch name {
 	case "minute":
@@ -171,25 +171,25 @@ func (u *Usage) window(name string, value json.RawMessage) {
 	default:
 		return
 	}
-	_ = fields(value, func(name string, value json.RawMessage) { // null: not stated
+	_ = walkObject(value, func(name string, value json.RawMessage) { // null: not stated
 		switch name {
 		case "limit":
-			w.Limit = number(value)
+			w.Limit = parseCount(value)
 		case "used":
-			w.Used = number(value)
+			w.Used = parseCount(value)
 		case "remaining":
-			w.Left = number(value)
+			w.Left = parseCount(value)
 		case "resetsAt":
-			text, _ := textOf(value)
-			w.Resets, _ = time.Parse(time.RFC3339, text)
+			text, _ := scalarText(value)
+			w.ResetAt, _ = time.Parse(time.RFC3339, text)
 		}
 	})
 }
 
-// number reads a whole number, exactly; a text of digits counts here, since
+// parseCount reads a whole number, exactly; a text of digits counts here, since
 // nothing is billed by it.
-func number(value json.RawMessage) int64 {
-	text, _ := textOf(value)
+func parseCount(value json.RawMessage) int64 {
+	text, _ := scalarText(value)
 	if n, ok := wholeNumber(json.RawMessage(text)); ok {
 		return n
 	}

@@ -20,10 +20,10 @@ type answer struct {
 	unmatched bool // no lookup of the order matched
 
 	session string // lookalikes: the session that returned them
-	more    bool   // reports whether there is another page
+	hasMore bool   // reports whether there is another page
 	total   int    // visits: rows on all pages
 	// Called once when the charge is booked or refused; may be nil.
-	settle func(paid bool)
+	onCharge func(paid bool)
 }
 
 // finding is what is known about one lookup.
@@ -34,10 +34,10 @@ type finding struct {
 	// In the order of the requested types, oldest first until they are sorted for writing.
 	events [][]event
 
-	trouble string // error code of an entity without a result
+	errorCode string // error code of an entity without a result
 	// Signal keys, or names of the score's vocabulary, of the active signals.
-	kinds []string
-	score float64 // from 0 to 1
+	signalNames []string
+	score       float64 // from 0 to 1
 	// Website visits: how the entity visited the customer's site.
 	visit *visit
 }
@@ -50,36 +50,36 @@ func (s *Server) newAnswer(o *order, draw uint64) *answer {
 	return a
 }
 
-// bill adds credits to the price of an answer.
-func (a *answer) bill(product string, credits int64) {
+// addCharge adds credits to the price of an answer.
+func (a *answer) addCharge(product string, credits int64) {
 	if credits != 0 {
 		a.price[product] += credits
 		a.charge += credits
 	}
 }
 
-// minimum reports whether an answer without results costs one credit.
-func (s *Server) minimum() bool {
+// hasMinimumCharge reports whether an answer without results costs one credit.
+func (s *Server) hasMinimumCharge() bool {
 	return s.switches.Billing == "min1" || s.switches.Billing == "per_type_min1"
 }
 
-// answer looks up the events of every entity in an order and prices them.
-func (s *Server) answer(o *order, draw uint64) *answer {
+// answerSignals looks up the events of every entity in an order and prices them.
+func (s *Server) answerSignals(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
 		f := &a.findings[i]
 		if f.entity, f.known = s.world.find(o.object, f.lookup); f.known {
-			s.recall(f, o)
+			s.fillEvents(f, o)
 			a.found++
 		}
 	}
 	a.unmatched = a.found == 0
-	s.price(a)
+	s.priceEvents(a)
 	return a
 }
 
-// recall fills in the events of an entity.
-func (s *Server) recall(f *finding, o *order) {
+// fillEvents fills in the events of an entity.
+func (s *Server) fillEvents(f *finding, o *order) {
 	sp := o.span
 	if s.switches.WindowEdges == "exclusive" {
 		sp.from, sp.to = sp.from+1, sp.to-1
@@ -90,28 +90,28 @@ func (s *Server) recall(f *finding, o *order) {
 	// append from writing into an earlier list.
 	var all []event
 	for i, sig := range o.types {
-		from, most := len(all), o.most
-		if sig.record == social {
-			most = min(cmp.Or(most, socialMost), socialMost)
+		from, maxEvents := len(all), o.maxEvents
+		if sig.shape == social {
+			maxEvents = min(cmp.Or(maxEvents, maxSocialEvents), maxSocialEvents)
 		}
-		all = h.events(all, sig)
+		all = h.appendEvents(all, sig)
 		if s.switches.Events == "most" {
-			all = h.abound(all, from, sig, cmp.Or(most, uncapped))
+			all = h.padEvents(all, from, sig, cmp.Or(maxEvents, uncappedEvents))
 		}
 		list := all[from:len(all):len(all)]
-		if most > 0 && len(list) > most {
+		if maxEvents > 0 && len(list) > maxEvents {
 			if s.switches.CapKeeps == "oldest" {
-				list = list[:most]
+				list = list[:maxEvents]
 			} else {
-				list = list[len(list)-most:]
+				list = list[len(list)-maxEvents:]
 			}
 		}
 		f.events[i] = list
 	}
 }
 
-// price adds up the cost of the events: each event, or each type of an entity that has any.
-func (s *Server) price(a *answer) {
+// priceEvents adds up the cost of the events: each event, or each type of an entity that has any.
+func (s *Server) priceEvents(a *answer) {
 	each := a.tariffs[eventActions[a.order.object]].credits
 	perType := s.switches.Billing == "per_type" || s.switches.Billing == "per_type_min1"
 	for i := range a.findings {
@@ -120,24 +120,24 @@ func (s *Server) price(a *answer) {
 			if perType {
 				n = min(n, 1)
 			}
-			a.bill(a.order.types[j].key, n*each)
+			a.addCharge(a.order.types[j].key, n*each)
 		}
 	}
-	if a.charge == 0 && s.minimum() {
-		a.bill(minimumCharge, 1)
+	if a.charge == 0 && s.hasMinimumCharge() {
+		a.addCharge(minimumCharge, 1)
 	}
 }
 
-// arrange sorts the events of an answer, oldest first until now, into the order in which they are
+// sortEvents sorts the events of an answer, oldest first until now, into the order in which they are
 // written.
-func (a *answer) arrange(order string) {
+func (a *answer) sortEvents(order string) {
 	for i := range a.findings {
 		for _, list := range a.findings[i].events {
 			switch order {
 			case "newest":
 				slices.Reverse(list)
 			case "mixed":
-				slices.SortFunc(list, func(x, y event) int { return cmp.Compare(x.detail, y.detail) })
+				slices.SortFunc(list, func(x, y event) int { return cmp.Compare(x.textSeed, y.textSeed) })
 			}
 		}
 	}
@@ -145,11 +145,11 @@ func (a *answer) arrange(order string) {
 
 // tariff is one line of the price list.
 type tariff struct {
-	action             string
-	credits, perAmount int64
+	action               string
+	credits, perQuantity int64
 }
 
-var prices = []tariff{
+var defaultPrices = []tariff{
 	{"api_search", 1, 25},
 	{"revealEmail", 1, 1},
 	{"revealPhone", 5, 1},
@@ -167,7 +167,7 @@ var eventActions = map[object]string{contact: "showSignalsContact", company: "sh
 
 // priceList returns the price list of an account.
 func priceList(eventPrice int64, sw *Switches) []tariff {
-	list := slices.Clone(prices)
+	list := slices.Clone(defaultPrices)
 	if sw.ScorePrice == "unpriced" {
 		list = slices.DeleteFunc(list, func(t tariff) bool {
 			return t.action == scoreActions[contact] || t.action == scoreActions[company]

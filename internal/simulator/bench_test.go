@@ -40,7 +40,7 @@ func BenchmarkAnswer(b *testing.B) {
 			for n := range bodies {
 				body := []byte(`{"companies":[`)
 				for i := range 100 {
-					body = fmt.Appendf(jsonComma(body), `{"id":"row-%d","domain":"firm-%d-%d.example"}`, i, n, i)
+					body = fmt.Appendf(appendComma(body), `{"id":"row-%d","domain":"firm-%d-%d.example"}`, i, n, i)
 				}
 				bodies[n] = append(body, `],"startDate":"2026-02-01","maxResultsPerSignal":10,"signals":`+signals+`}`...)
 			}

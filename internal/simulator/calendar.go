@@ -6,9 +6,9 @@ import "time"
 // resolution, and an integer makes windows and draws cheap.
 type day int32
 
-// dawn is the first day of the simulated history. It bounds the work that an early startDate can
+// worldStart is the first day of the simulated history. It bounds the work that an early startDate can
 // cause.
-var dawn = dayOf(time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC))
+var worldStart = dayOf(time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC))
 
 func dayOf(t time.Time) day {
 	secs := t.Unix()
@@ -35,14 +35,14 @@ func parseDay(s string) (day, bool) {
 	return dayOf(t), true
 }
 
-func (d day) civil() (year int, month time.Month, date int) {
+func (d day) date() (year int, month time.Month, date int) {
 	return time.Unix(int64(d)*86400, 0).UTC().Date()
 }
 
-func (d day) String() string { return string(d.append(nil)) }
+func (d day) String() string { return string(d.appendTo(nil)) }
 
-func (d day) append(b []byte) []byte {
-	y, m, n := d.civil()
+func (d day) appendTo(b []byte) []byte {
+	y, m, n := d.date()
 	return append(b,
 		byte('0'+y/1000%10), byte('0'+y/100%10), byte('0'+y/10%10), byte('0'+y%10), '-',
 		byte('0'+m/10), byte('0'+m%10), '-',
@@ -59,9 +59,9 @@ func (d day) monday() day {
 	return d - day(over)
 }
 
-// month numbers calendar months without gaps, so that months can be subtracted.
-func (d day) month() int {
-	y, m, _ := d.civil()
+// monthIndex numbers calendar months without gaps, so that months can be subtracted.
+func (d day) monthIndex() int {
+	y, m, _ := d.date()
 	return y*12 + int(m) - 1
 }
 
@@ -72,7 +72,7 @@ func firstOfMonth(month int) day {
 // monthsBack goes n calendar months back. A day that the target month lacks becomes the month's
 // last.
 func (d day) monthsBack(n int) day {
-	_, _, date := d.civil()
-	target := d.month() - n
+	_, _, date := d.date()
+	target := d.monthIndex() - n
 	return min(firstOfMonth(target)+day(date-1), firstOfMonth(target+1)-1)
 }

@@ -17,24 +17,24 @@ func (o object) String() string {
 	return "company"
 }
 
-// record is the shape of an event: which fields it carries and how they are drawn.
-type record uint8
+// eventShape is the shape of an event: which fields it carries and how they are drawn.
+type eventShape uint8
 
 const (
-	jobMove     record = iota // a person changed company or was promoted
-	headcount                 // employees now and some months ago
-	hiring                    // postings of one week, with the average
-	hiringDept                // postings of four weeks, by department
-	hiringPlace               // postings of four weeks, by place
-	traffic                   // website visits of a month, with average
-	itSpend                   // estimated yearly IT spending
-	news                      // an article
-	jobPost                   // one posting (assumed shape)
-	newSite                   // a new place of business (assumed shape)
-	intent                    // interest in a topic (assumed shape)
-	intentPlace               // interest by place (assumed shape)
-	siteVisit                 // visits to the customer's site (assumed shape)
-	social                    // public interest by people of the company
+	jobMove     eventShape = iota // a person changed company or was promoted
+	headcount                     // employees now and some months ago
+	hiring                        // postings of one week, with the average
+	hiringDept                    // postings of four weeks, by department
+	hiringPlace                   // postings of four weeks, by place
+	traffic                       // website visits of a month, with average
+	itSpend                       // estimated yearly IT spending
+	news                          // an article
+	jobPost                       // one posting (assumed shape)
+	newSite                       // a new place of business (assumed shape)
+	intent                        // interest in a topic (assumed shape)
+	intentPlace                   // interest by place (assumed shape)
+	siteVisit                     // visits to the customer's site (assumed shape)
+	social                        // public interest by people of the company
 )
 
 // cadence is how often a signal can occur.
@@ -50,17 +50,17 @@ const (
 type signal struct {
 	key     string
 	object  object
-	record  record
+	shape   eventShape
 	cadence cadence
 	// Probability of an event at one step of the cadence, for an average entity.
-	often  float64
-	months int  // headcount: length of the window
-	falls  bool // the decreasing signal of a pair
+	probability  float64
+	windowMonths int  // headcount: length of the window
+	decreasing   bool // the decreasing signal of a pair
 	// Named only by the help centre; served when the switch says so.
 	announced bool
 	// Version of the API that first has the signal; 0 for all.
-	since  int
-	events []string
+	sinceVersion int
+	eventTypes   []string
 
 	// pair is shared by the two directions of a measurement. One draw decides between them, so
 	// both never happen at once.
@@ -74,45 +74,45 @@ const allSignals = "allSignals"
 // options answer.
 var catalogue = func() []*signal {
 	list := []*signal{
-		{key: "companyChange", object: contact, record: jobMove, cadence: weekly, often: 0.016, pair: "career"},
-		{key: "promotion", object: contact, record: jobMove, cadence: weekly, often: 0.014, pair: "career"},
+		{key: "companyChange", object: contact, shape: jobMove, cadence: weekly, probability: 0.016, pair: "career"},
+		{key: "promotion", object: contact, shape: jobMove, cadence: weekly, probability: 0.014, pair: "career"},
 
-		{key: "headcountIncrease1m", object: company, record: headcount, cadence: monthly, months: 1, often: 0.04, pair: "headcount"},
-		{key: "headcountIncrease3m", object: company, record: headcount, cadence: monthly, months: 3, often: 0.07, pair: "headcount"},
-		{key: "headcountIncrease6m", object: company, record: headcount, cadence: monthly, months: 6, often: 0.10, pair: "headcount"},
-		{key: "headcountIncrease12m", object: company, record: headcount, cadence: monthly, months: 12, often: 0.15, pair: "headcount"},
-		{key: "headcountDecrease1m", object: company, record: headcount, cadence: monthly, months: 1, falls: true, often: 0.04, pair: "headcount"},
-		{key: "headcountDecrease3m", object: company, record: headcount, cadence: monthly, months: 3, falls: true, often: 0.07, pair: "headcount"},
-		{key: "headcountDecrease6m", object: company, record: headcount, cadence: monthly, months: 6, falls: true, often: 0.10, pair: "headcount"},
-		{key: "headcountDecrease12m", object: company, record: headcount, cadence: monthly, months: 12, falls: true, often: 0.15, pair: "headcount"},
-		{key: "surgeInHiring", object: company, record: hiring, cadence: weekly, often: 0.016},
-		{key: "surgeInHiringByDepartment", object: company, record: hiringDept, cadence: weekly, often: 0.020},
-		{key: "surgeInHiringByLocation", object: company, record: hiringPlace, cadence: weekly, often: 0.020},
-		{key: "websiteTrafficIncrease", object: company, record: traffic, cadence: monthly, often: 0.07, pair: "traffic"},
-		{key: "websiteTrafficDecrease", object: company, record: traffic, cadence: monthly, falls: true, often: 0.06, pair: "traffic"},
-		{key: "itSpendIncrease", object: company, record: itSpend, cadence: monthly, often: 0.05, pair: "itSpend"},
-		{key: "itSpendDecrease", object: company, record: itSpend, cadence: monthly, falls: true, often: 0.04, pair: "itSpend"},
-		{key: "financialEventsNews", object: company, record: news, cadence: weekly, often: 0.010,
-			events: []string{"Funding Round", "Asset Investment", "Strategic Investment", "IPO"}},
-		{key: "commercialActivityNews", object: company, record: news, cadence: weekly, often: 0.022,
-			events: []string{"Partnership", "New Customer", "New Vendor"}},
-		{key: "corporateStrategyNews", object: company, record: news, cadence: weekly, often: 0.014,
-			events: []string{"M&A", "Facilities Expansion", "New Location", "Facility Closure", "Asset Sale", "Lawsuit Filed"}},
-		{key: "productActivityNews", object: company, record: news, cadence: weekly, often: 0.020,
-			events: []string{"Product Launch", "Product Development", "Product Integration"}},
-		{key: "peopleNews", object: company, record: news, cadence: weekly, often: 0.018,
-			events: []string{"Executive Hire", "Executive Departure", "Executive Promotion", "Headcount Increase", "Headcount Decrease"}},
-		{key: "marketIntelligenceNews", object: company, record: news, cadence: weekly, often: 0.016,
-			events: []string{"Event Participation", "Recognition", "Competitor Activity"}},
-		{key: "riskNews", object: company, record: news, cadence: weekly, often: 0.008,
-			events: []string{"Security Issue", "Lawsuit Faced"}},
-		{key: "linkedinActivityIntent", object: company, record: social, cadence: daily, often: 0.02, since: generation3},
+		{key: "headcountIncrease1m", object: company, shape: headcount, cadence: monthly, windowMonths: 1, probability: 0.04, pair: "headcount"},
+		{key: "headcountIncrease3m", object: company, shape: headcount, cadence: monthly, windowMonths: 3, probability: 0.07, pair: "headcount"},
+		{key: "headcountIncrease6m", object: company, shape: headcount, cadence: monthly, windowMonths: 6, probability: 0.10, pair: "headcount"},
+		{key: "headcountIncrease12m", object: company, shape: headcount, cadence: monthly, windowMonths: 12, probability: 0.15, pair: "headcount"},
+		{key: "headcountDecrease1m", object: company, shape: headcount, cadence: monthly, windowMonths: 1, decreasing: true, probability: 0.04, pair: "headcount"},
+		{key: "headcountDecrease3m", object: company, shape: headcount, cadence: monthly, windowMonths: 3, decreasing: true, probability: 0.07, pair: "headcount"},
+		{key: "headcountDecrease6m", object: company, shape: headcount, cadence: monthly, windowMonths: 6, decreasing: true, probability: 0.10, pair: "headcount"},
+		{key: "headcountDecrease12m", object: company, shape: headcount, cadence: monthly, windowMonths: 12, decreasing: true, probability: 0.15, pair: "headcount"},
+		{key: "surgeInHiring", object: company, shape: hiring, cadence: weekly, probability: 0.016},
+		{key: "surgeInHiringByDepartment", object: company, shape: hiringDept, cadence: weekly, probability: 0.020},
+		{key: "surgeInHiringByLocation", object: company, shape: hiringPlace, cadence: weekly, probability: 0.020},
+		{key: "websiteTrafficIncrease", object: company, shape: traffic, cadence: monthly, probability: 0.07, pair: "traffic"},
+		{key: "websiteTrafficDecrease", object: company, shape: traffic, cadence: monthly, decreasing: true, probability: 0.06, pair: "traffic"},
+		{key: "itSpendIncrease", object: company, shape: itSpend, cadence: monthly, probability: 0.05, pair: "itSpend"},
+		{key: "itSpendDecrease", object: company, shape: itSpend, cadence: monthly, decreasing: true, probability: 0.04, pair: "itSpend"},
+		{key: "financialEventsNews", object: company, shape: news, cadence: weekly, probability: 0.010,
+			eventTypes: []string{"Funding Round", "Asset Investment", "Strategic Investment", "IPO"}},
+		{key: "commercialActivityNews", object: company, shape: news, cadence: weekly, probability: 0.022,
+			eventTypes: []string{"Partnership", "New Customer", "New Vendor"}},
+		{key: "corporateStrategyNews", object: company, shape: news, cadence: weekly, probability: 0.014,
+			eventTypes: []string{"M&A", "Facilities Expansion", "New Location", "Facility Closure", "Asset Sale", "Lawsuit Filed"}},
+		{key: "productActivityNews", object: company, shape: news, cadence: weekly, probability: 0.020,
+			eventTypes: []string{"Product Launch", "Product Development", "Product Integration"}},
+		{key: "peopleNews", object: company, shape: news, cadence: weekly, probability: 0.018,
+			eventTypes: []string{"Executive Hire", "Executive Departure", "Executive Promotion", "Headcount Increase", "Headcount Decrease"}},
+		{key: "marketIntelligenceNews", object: company, shape: news, cadence: weekly, probability: 0.016,
+			eventTypes: []string{"Event Participation", "Recognition", "Competitor Activity"}},
+		{key: "riskNews", object: company, shape: news, cadence: weekly, probability: 0.008,
+			eventTypes: []string{"Security Issue", "Lawsuit Faced"}},
+		{key: "linkedinActivityIntent", object: company, shape: social, cadence: daily, probability: 0.02, sinceVersion: apiV3},
 
-		{key: "newJobPost", object: company, record: jobPost, cadence: weekly, often: 0.025, announced: true},
-		{key: "newLocation", object: company, record: newSite, cadence: weekly, often: 0.009, announced: true},
-		{key: "intent", object: company, record: intent, cadence: weekly, often: 0.025, announced: true},
-		{key: "intentByGeography", object: company, record: intentPlace, cadence: weekly, often: 0.020, announced: true},
-		{key: "websiteVisitors", object: company, record: siteVisit, cadence: daily, often: 0.004, announced: true},
+		{key: "newJobPost", object: company, shape: jobPost, cadence: weekly, probability: 0.025, announced: true},
+		{key: "newLocation", object: company, shape: newSite, cadence: weekly, probability: 0.009, announced: true},
+		{key: "intent", object: company, shape: intent, cadence: weekly, probability: 0.025, announced: true},
+		{key: "intentByGeography", object: company, shape: intentPlace, cadence: weekly, probability: 0.020, announced: true},
+		{key: "websiteVisitors", object: company, shape: siteVisit, cadence: daily, probability: 0.004, announced: true},
 	}
 	for _, s := range list {
 		if s.pair == "" {
@@ -125,16 +125,16 @@ var catalogue = func() []*signal {
 
 // Versions of the API.
 const (
-	generation2 = 2
-	generation3 = 3
+	apiV2 = 2
+	apiV3 = 3
 )
 
 // signalsOf lists the signals of an object that this account may request in one version of the
 // API.
-func signalsOf(generation int, o object, announced bool) []*signal {
+func signalsOf(version int, o object, announced bool) []*signal {
 	var list []*signal
 	for _, s := range catalogue {
-		if s.object == o && s.since <= generation && (announced || !s.announced) {
+		if s.object == o && s.sinceVersion <= version && (announced || !s.announced) {
 			list = append(list, s)
 		}
 	}
@@ -162,7 +162,7 @@ var departments = []string{
 func intentCategories() []string {
 	var list []string
 	for _, t := range topics {
-		if !has(list, t.category) {
+		if !containsFold(list, t.category) {
 			list = append(list, t.category)
 		}
 	}
@@ -174,7 +174,7 @@ func intentCategories() []string {
 func newsEventTypes() []string {
 	var list []string
 	for _, s := range catalogue {
-		list = append(list, s.events...)
+		list = append(list, s.eventTypes...)
 	}
 	return list
 }
@@ -198,8 +198,8 @@ var places = []place{
 	{"Côte d'Ivoire", "", "Abidjan"}, {"Australia", "Victoria", "Geelong"},
 }
 
-// listed returns the vocabulary's spelling of a value written in any letter case.
-func listed(vocabulary []string, value string) (string, bool) {
+// canonicalValue returns the vocabulary's spelling of a value written in any letter case.
+func canonicalValue(vocabulary []string, value string) (string, bool) {
 	for _, v := range vocabulary {
 		if strings.EqualFold(v, value) {
 			return v, true

@@ -96,6 +96,6 @@
 // # Where the evidence is thin
 //
 // The public description contradicts itself in places. Each open question is a switch
-// ([SwitchNames]) that defaults to the most likely reading; chaos draws a fresh reading for every
+// ([SwitchDocs]) that defaults to the most likely reading; chaos draws a fresh reading for every
 // answer.
 package simulator

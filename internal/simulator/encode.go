@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// jsonText appends s as a JSON string. It escapes only what JSON demands: <, > and & stay as they
+// appendString appends s as a JSON string. It escapes only what JSON demands: <, > and & stay as they
 // are, as in most serialisers outside Go.
-func jsonText(b []byte, s string) []byte {
+func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	start := 0
@@ -48,15 +48,15 @@ func jsonText(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// jsonKey appends the name of a member, after a comma where one is due.
-func jsonKey(b []byte, key string) []byte {
-	b = jsonComma(b)
+// appendKey appends the name of a member, after a comma where one is due.
+func appendKey(b []byte, key string) []byte {
+	b = appendComma(b)
 	b = append(b, '"')
 	b = append(b, key...)
 	return append(b, '"', ':')
 }
 
-func jsonComma(b []byte) []byte {
+func appendComma(b []byte) []byte {
 	if n := len(b); n > 0 {
 		switch b[n-1] {
 		case '{', '[', ':':
@@ -67,7 +67,7 @@ func jsonComma(b []byte) []byte {
 	return b
 }
 
-func jsonNumber(b []byte, x float64) []byte {
+func appendNumber(b []byte, x float64) []byte {
 	if x == math.Trunc(x) && math.Abs(x) < 1e15 {
 		return strconv.AppendInt(b, int64(x), 10)
 	}

@@ -14,31 +14,31 @@ type event struct {
 	signal *signal
 	id     uint64 // the signalId; contacts have none
 	// Date of the measurement, the move or the publication.
-	date   day
-	detail uint64 // start of the draws about texts and spelling
+	date     day
+	textSeed uint64 // start of the draws about texts and spelling
 
 	// Measured value, and the value it is compared with.
-	now, was float64
-	rate     int // change in percent, negative for a decrease
-	place    place
+	value, baseline float64
+	changePercent   int // change in percent, negative for a decrease
+	place           place
 	// Department, news event type or topic of intent.
 	topic string
 	// News: the day it took effect; 0 when not known.
-	took     day
-	from, to *stint // contacts: the job before and the job after
+	effective      day
+	fromJob, toJob *position // contacts: the job before and the job after
 }
 
-// stint is one job in a person's career.
-type stint struct {
+// position is one job in a person's career.
+type position struct {
 	companyID    int64
 	company      string
 	domain       string
 	rung, ladder int
 }
 
-func (s *stint) title() string      { return ladders[s.ladder].titles[s.rung] }
-func (s *stint) seniority() string  { return seniorities[s.rung] }
-func (s *stint) department() string { return ladders[s.ladder].department }
+func (p *position) title() string      { return ladders[p.ladder].titles[p.rung] }
+func (p *position) seniority() string  { return seniorities[p.rung] }
+func (p *position) department() string { return ladders[p.ladder].department }
 
 // span is a window of days, together with the day on which the request is made.
 type span struct {
@@ -47,31 +47,31 @@ type span struct {
 	today day
 }
 
-func (s span) holds(d day) bool { return d >= s.from && d <= s.to }
+func (s span) contains(d day) bool { return d >= s.from && d <= s.to }
 
-// include narrows families of signals; an empty list narrows nothing.
-type include struct {
+// signalFilter narrows families of signals; an empty list narrows nothing.
+type signalFilter struct {
 	newsTypes   []string
 	departments []string
 	places      []place // state "" matches the whole country
 	categories  []string
 }
 
-func (f *include) admits(e *event) bool {
-	switch e.signal.record {
+func (f *signalFilter) matches(e *event) bool {
+	switch e.signal.shape {
 	case news:
-		return f.newsTypes == nil || has(f.newsTypes, e.topic)
+		return f.newsTypes == nil || containsFold(f.newsTypes, e.topic)
 	case hiringDept:
-		return f.departments == nil || has(f.departments, e.topic)
+		return f.departments == nil || containsFold(f.departments, e.topic)
 	case hiringPlace:
-		return f.places == nil || f.admitsPlace(e.place)
+		return f.places == nil || f.matchesPlace(e.place)
 	case social:
-		return f.categories == nil || slices.ContainsFunc(interests(e), func(t topic) bool { return has(f.categories, t.category) })
+		return f.categories == nil || slices.ContainsFunc(intentTopics(e), func(t topic) bool { return containsFold(f.categories, t.category) })
 	}
 	return true
 }
 
-func (f *include) admitsPlace(p place) bool {
+func (f *signalFilter) matchesPlace(p place) bool {
 	for _, want := range f.places {
 		if strings.EqualFold(want.country, p.country) && (want.state == "" || strings.EqualFold(want.state, p.state)) {
 			return true
@@ -80,7 +80,7 @@ func (f *include) admitsPlace(p place) bool {
 	return false
 }
 
-func has(list []string, value string) bool {
+func containsFold(list []string, value string) bool {
 	for _, v := range list {
 		if strings.EqualFold(v, value) {
 			return true
@@ -95,48 +95,48 @@ type history struct {
 	world  world
 	entity *entity
 	span   span
-	filter *include
+	filter *signalFilter
 
-	levels []float64 // headcount by month, 0 where not yet drawn
+	headcounts []float64 // headcount by month, 0 where not yet drawn
 	// Events of both contact signals, oldest first.
-	career    []event
-	job       *stint // the last job that the service knows of
-	hasCareer bool
+	career      []event
+	position    *position // the last job that the service knows of
+	careerDrawn bool
 }
 
-// events appends the events of one signal within the window, oldest first.
-func (h *history) events(dst []event, s *signal) []event {
-	if s.record == jobMove {
-		for _, e := range h.lifetime() {
+// appendEvents appends the events of one signal within the window, oldest first.
+func (h *history) appendEvents(dst []event, s *signal) []event {
+	if s.shape == jobMove {
+		for _, e := range h.careerEvents() {
 			if e.signal == s {
 				dst = append(dst, e)
 			}
 		}
 		return dst
 	}
-	root := blend(h.entity.root, s.salt)
-	from := max(h.since(s), dawn)
+	root := mix(h.entity.root, s.salt)
+	from := max(h.windowStart(s), worldStart)
 	switch s.cadence {
 	case daily:
 		for d := from; d <= h.span.to; d++ {
-			dst = h.draw(dst, s, root, d)
+			dst = h.drawStep(dst, s, root, d)
 		}
 	case weekly:
 		// News is drawn for its week and published on one of its days. The week that holds the
 		// first day of the window therefore counts too; the draw checks the day itself.
 		for d := from.monday(); d <= h.span.to; d += 7 {
-			dst = h.draw(dst, s, root, d)
+			dst = h.drawStep(dst, s, root, d)
 		}
 	case monthly:
-		for m := from.month(); ; m++ {
+		for m := from.monthIndex(); ; m++ {
 			d := firstOfMonth(m)
 			if d > h.span.to {
 				break
 			}
-			if s.record == headcount {
+			if s.shape == headcount {
 				dst = h.drawHeadcount(dst, s, root, m)
 			} else {
-				dst = h.draw(dst, s, root, d)
+				dst = h.drawStep(dst, s, root, d)
 			}
 		}
 	}
@@ -146,24 +146,24 @@ func (h *history) events(dst []event, s *signal) []event {
 // The service looks back a quarter for public activity and caps the number of events, whatever
 // the request says.
 const (
-	socialDays = 90
-	socialMost = 50
+	socialDays      = 90
+	maxSocialEvents = 50
 )
 
-// since returns the first day of a signal's window.
-func (h *history) since(s *signal) day {
-	if s.record == social {
+// windowStart returns the first day of a signal's window.
+func (h *history) windowStart(s *signal) day {
+	if s.shape == social {
 		return max(h.span.from, h.span.today-socialDays+1)
 	}
 	return h.span.from
 }
 
-// interests returns the topics of a public activity, the event's own first.
-func interests(e *event) []topic {
-	d := dice(blend(e.detail, 't'))
+// intentTopics returns the topics of a public activity, the event's own first.
+func intentTopics(e *event) []topic {
+	d := dice(mix(e.textSeed, 't'))
 	at := slices.IndexFunc(topics, func(t topic) bool { return t.name == e.topic })
 	list := []topic{topics[at]}
-	for d.under(0.35) {
+	for d.chance(0.35) {
 		if t := pick(&d, topics); !slices.Contains(list, t) {
 			list = append(list, t)
 		}
@@ -171,12 +171,12 @@ func interests(e *event) []topic {
 	return list
 }
 
-// draw decides whether an event happened at one step of the cadence and, if so, draws it.
-func (h *history) draw(dst []event, s *signal, root uint64, step day) []event {
-	roll := blend(root, uint64(step))
-	luck := fraction(roll)
-	chance := min(s.often*h.entity.activity, 0.6)
-	if s.falls {
+// drawStep decides whether an event happened at one step of the cadence and, if so, draws it.
+func (h *history) drawStep(dst []event, s *signal, root uint64, step day) []event {
+	roll := mix(root, uint64(step))
+	luck := unitFloat(roll)
+	chance := min(s.probability*h.entity.activity, 0.6)
+	if s.decreasing {
 		// The decreasing signal takes the upper end of the draw that both directions share.
 		luck = 1 - luck
 		chance = min(chance, 0.4)
@@ -186,57 +186,57 @@ func (h *history) draw(dst []event, s *signal, root uint64, step day) []event {
 	}
 	d := dice(roll)
 	count := 1
-	switch s.record {
+	switch s.shape {
 	case hiringDept, hiringPlace, jobPost, intent, intentPlace:
-		for count < 4 && d.under(0.25) {
+		for count < 4 && d.chance(0.25) {
 			count++
 		}
 	}
 	first := len(dst)
 	for range count {
-		e := event{signal: s, date: step, id: signalID(&d), detail: d.next()}
-		h.fill(&e, dice(e.detail))
-		if h.span.holds(e.date) && h.published(&e) && h.filter.admits(&e) && !repeats(dst[first:], &e) {
+		e := event{signal: s, date: step, id: signalID(&d), textSeed: d.next()}
+		h.fillDetails(&e, dice(e.textSeed))
+		if h.span.contains(e.date) && h.isPublished(&e) && h.filter.matches(&e) && !isDuplicate(dst[first:], &e) {
 			dst = append(dst, e)
 		}
 	}
 	return dst
 }
 
-// uncapped is the number of events of a type under events=most when a request states no cap.
-const uncapped = 100
+// uncappedEvents is the number of events of a type under events=most when a request states no cap.
+const uncappedEvents = 100
 
-// abound adds events of one signal to all[from:] up to the given number, oldest first. They are
+// padEvents adds events of one signal to all[from:] up to the given number, oldest first. They are
 // drawn for the requested window and not for the history: another window has other events. A
 // filter may leave no event to add.
-func (h *history) abound(all []event, from int, s *signal, n int) []event {
-	first := h.since(s)
+func (h *history) padEvents(all []event, from int, s *signal, count int) []event {
+	first := h.windowStart(s)
 	days := int(h.span.to-first) + 1
 	if days < 1 {
 		return all
 	}
-	root := blend(h.entity.root, hashText('m', s.key))
-	for try := 0; len(all)-from < n && try < 64*n; try++ {
-		d := dice(blend(root, uint64(try)))
-		day := first + day(d.upto(days))
-		e := event{signal: s, date: day, id: signalID(&d), detail: d.next()}
-		switch s.record {
+	root := mix(h.entity.root, hashText('m', s.key))
+	for attempt := 0; len(all)-from < count && attempt < 64*count; attempt++ {
+		d := dice(mix(root, uint64(attempt)))
+		day := first + day(d.intN(days))
+		e := event{signal: s, date: day, id: signalID(&d), textSeed: d.next()}
+		switch s.shape {
 		case jobMove:
-			e.from = h.hired(&d, d.upto(len(seniorities)))
-			e.to = h.hired(&d, e.from.rung)
+			e.fromJob = h.drawPosition(&d, d.intN(len(seniorities)))
+			e.toJob = h.drawPosition(&d, e.fromJob.rung)
 		case headcount:
-			e.was = math.Ceil(h.entity.size * (0.5 + d.float()))
-			e.now = math.Ceil(e.was * (1.1 + d.skewed()))
-			if s.falls {
-				e.was, e.now = e.now, e.was
+			e.baseline = math.Ceil(h.entity.size * (0.5 + d.float()))
+			e.value = math.Ceil(e.baseline * (1.1 + d.expFloat()))
+			if s.decreasing {
+				e.baseline, e.value = e.value, e.baseline
 			}
-			e.rate = percent(e.now, e.was)
+			e.changePercent = percentChange(e.value, e.baseline)
 		default:
-			h.fill(&e, dice(e.detail))
+			h.fillDetails(&e, dice(e.textSeed))
 			// The drawn details move the date of a news event.
 			e.date = day
 		}
-		if h.filter.admits(&e) {
+		if h.filter.matches(&e) {
 			all = append(all, e)
 		}
 	}
@@ -244,11 +244,11 @@ func (h *history) abound(all []event, from int, s *signal, n int) []event {
 	return all
 }
 
-// repeats reports whether the same day already has an event about the same subject: two surges of
+// isDuplicate reports whether the same day already has an event about the same subject: two surges of
 // one department in one week would be one surge.
-func repeats(same []event, e *event) bool {
-	for i := range same {
-		if same[i].topic == e.topic && same[i].place == e.place && e.signal.record != jobPost {
+func isDuplicate(events []event, e *event) bool {
+	for i := range events {
+		if events[i].topic == e.topic && events[i].place == e.place && e.signal.shape != jobPost {
 			return true
 		}
 	}
@@ -258,10 +258,10 @@ func repeats(same []event, e *event) bool {
 // signalID draws eighteen digits, wide enough to be unique within a lake.
 func signalID(d *dice) uint64 { return 100_000_000_000_000_000 + d.next()%900_000_000_000_000_000 }
 
-// published reports whether the service knows of the event yet. Measurements take days to appear,
+// isPublished reports whether the service knows of the event yet. Measurements take days to appear,
 // and one in twenty takes weeks.
-func (h *history) published(e *event) bool {
-	d := dice(blend(e.detail, 'p'))
+func (h *history) isPublished(e *event) bool {
+	d := dice(mix(e.textSeed, 'p'))
 	var lag int
 	switch e.signal.cadence {
 	case daily:
@@ -271,172 +271,172 @@ func (h *history) published(e *event) bool {
 	case monthly:
 		lag = d.between(4, 9)
 	}
-	if d.under(0.05) {
+	if d.chance(0.05) {
 		lag += d.between(5, 14)
 	}
 	return e.date+day(lag) <= h.span.today
 }
 
-// fill draws the particulars of an event.
-func (h *history) fill(e *event, d dice) {
+// fillDetails draws the particulars of an event.
+func (h *history) fillDetails(e *event, d dice) {
 	s, ent := e.signal, h.entity
-	switch s.record {
+	switch s.shape {
 	case hiring:
-		e.was = halves(1 + ent.size/80*d.skewed())
-		e.now = math.Ceil(e.was * (1.25 + d.skewed()))
+		e.baseline = roundHalf(1 + ent.size/80*d.expFloat())
+		e.value = math.Ceil(e.baseline * (1.25 + d.expFloat()))
 	case hiringDept:
 		e.topic = pick(&d, departments)
-		e.was = halves(1 + ent.size/150*d.skewed())
-		e.now = math.Ceil(e.was * (1.2 + d.skewed()))
+		e.baseline = roundHalf(1 + ent.size/150*d.expFloat())
+		e.value = math.Ceil(e.baseline * (1.2 + d.expFloat()))
 	case hiringPlace:
-		e.place = h.somewhere(&d)
-		e.was = halves(1 + ent.size/200*d.skewed())
-		e.now = math.Ceil(e.was * (1.2 + d.skewed()))
+		e.place = h.drawPlace(&d)
+		e.baseline = roundHalf(1 + ent.size/200*d.expFloat())
+		e.value = math.Ceil(e.baseline * (1.2 + d.expFloat()))
 	case traffic:
-		e.was = math.Round(400 + ent.size*(20+300*d.skewed()))
-		if s.falls {
-			e.now = math.Round(e.was * (0.35 + 0.5*d.float()))
+		e.baseline = math.Round(400 + ent.size*(20+300*d.expFloat()))
+		if s.decreasing {
+			e.value = math.Round(e.baseline * (0.35 + 0.5*d.float()))
 		} else {
-			e.now = math.Round(e.was * (1.15 + 0.6*d.skewed()))
+			e.value = math.Round(e.baseline * (1.15 + 0.6*d.expFloat()))
 		}
 	case itSpend:
-		e.was = math.Round(ent.size * (1500 + 4000*d.skewed()))
-		if s.falls {
-			e.now = math.Round(e.was * (0.6 + 0.34*d.float()))
+		e.baseline = math.Round(ent.size * (1500 + 4000*d.expFloat()))
+		if s.decreasing {
+			e.value = math.Round(e.baseline * (0.6 + 0.34*d.float()))
 		} else {
-			e.now = math.Round(e.was * (1.05 + 0.2*d.skewed()))
+			e.value = math.Round(e.baseline * (1.05 + 0.2*d.expFloat()))
 		}
 	case news:
-		e.topic = pick(&d, s.events)
-		e.date += day(d.upto(7))
-		e.took = e.date + day(d.between(-14, 3))
+		e.topic = pick(&d, s.eventTypes)
+		e.date += day(d.intN(7))
+		e.effective = e.date + day(d.between(-14, 3))
 	case jobPost:
 		e.topic = pick(&d, departments)
-		e.place = h.somewhere(&d)
+		e.place = h.drawPlace(&d)
 	case newSite:
 		e.place = pick(&d, places)
 	case social:
 		e.topic = pick(&d, topics).name
 	case intent:
 		e.topic = pick(&d, topics).name
-		e.now = float64(d.between(55, 98))
+		e.value = float64(d.between(55, 98))
 	case intentPlace:
 		e.topic = pick(&d, topics).name
-		e.now = float64(d.between(55, 98))
-		e.place = h.somewhere(&d)
+		e.value = float64(d.between(55, 98))
+		e.place = h.drawPlace(&d)
 	case siteVisit:
-		e.now = float64(d.between(1, 100))
+		e.value = float64(d.between(1, 100))
 	}
-	if e.was > 0 {
-		e.rate = percent(e.now, e.was)
+	if e.baseline > 0 {
+		e.changePercent = percentChange(e.value, e.baseline)
 	}
 }
 
-func (h *history) somewhere(d *dice) place {
-	if d.under(0.6) {
+func (h *history) drawPlace(d *dice) place {
+	if d.chance(0.6) {
 		return h.entity.home
 	}
 	return pick(d, places)
 }
 
-// halves rounds to half a unit: averages are not always integers.
-func halves(x float64) float64 { return math.Round(x*2) / 2 }
+// roundHalf rounds to half a unit: averages are not always integers.
+func roundHalf(x float64) float64 { return math.Round(x*2) / 2 }
 
-func percent(now, was float64) int { return int(math.Round((now/was - 1) * 100)) }
+func percentChange(value, baseline float64) int { return int(math.Round((value/baseline - 1) * 100)) }
 
 // drawHeadcount compares two points of one curve. All windows of a month therefore end at the
 // same number of employees, and a window cannot rise and fall at once.
 func (h *history) drawHeadcount(dst []event, s *signal, root uint64, month int) []event {
-	now, was := h.level(month), h.level(month-s.months)
-	change := now/was - 1
-	if s.falls {
+	value, baseline := h.headcountAt(month), h.headcountAt(month-s.windowMonths)
+	change := value/baseline - 1
+	if s.decreasing {
 		change = -change
 	}
-	if change < s.often {
+	if change < s.probability {
 		return dst
 	}
-	roll := dice(blend(root, uint64(month*16+s.months)))
-	if roll.under(0.35) { // a long rise is not reported every month
+	roll := dice(mix(root, uint64(month*16+s.windowMonths)))
+	if roll.chance(0.35) { // a long rise is not reported every month
 		return dst
 	}
-	e := event{signal: s, date: firstOfMonth(month), id: signalID(&roll), detail: roll.next(),
-		now: now, was: was, rate: percent(now, was)}
-	if h.span.holds(e.date) && h.published(&e) {
+	e := event{signal: s, date: firstOfMonth(month), id: signalID(&roll), textSeed: roll.next(),
+		value: value, baseline: baseline, changePercent: percentChange(value, baseline)}
+	if h.span.contains(e.date) && h.isPublished(&e) {
 		dst = append(dst, e)
 	}
 	return dst
 }
 
-// level returns the number of employees on the first of a month: a steady trend, slow swings and
+// headcountAt returns the number of employees on the first of a month: a steady trend, slow swings and
 // some monthly noise.
-func (h *history) level(month int) float64 {
-	first := max(h.span.from, dawn).month() - longestWindow
-	if h.levels == nil {
-		h.levels = make([]float64, h.span.to.month()-first+1)
+func (h *history) headcountAt(month int) float64 {
+	first := max(h.span.from, worldStart).monthIndex() - maxHeadcountMonths
+	if h.headcounts == nil {
+		h.headcounts = make([]float64, h.span.to.monthIndex()-first+1)
 	}
-	if v := h.levels[month-first]; v != 0 {
+	if v := h.headcounts[month-first]; v != 0 {
 		return v
 	}
-	root := blend(h.entity.root, 'e')
+	root := mix(h.entity.root, 'e')
 	d := dice(root)
 	trend := -0.02 + 0.07*d.float()
-	unrest := 0.3 + 0.5*d.skewed()
-	years := float64(month-dawn.month()) / 12
-	v := 1 + trend*years + unrest*(0.22*swing(root, month, 14)+0.07*swing(root, month, 4)+0.012*swing(root, month, 1))
+	unrest := 0.3 + 0.5*d.expFloat()
+	years := float64(month-worldStart.monthIndex()) / 12
+	v := 1 + trend*years + unrest*(0.22*smoothNoise(root, month, 14)+0.07*smoothNoise(root, month, 4)+0.012*smoothNoise(root, month, 1))
 	v = max(1, math.Round(h.entity.size*max(v, 0.15)))
-	h.levels[month-first] = v
+	h.headcounts[month-first] = v
 	return v
 }
 
-// longestWindow is the longest window of a headcount signal, in months.
-const longestWindow = 12
+// maxHeadcountMonths is the longest window of a headcount signal, in months.
+const maxHeadcountMonths = 12
 
-// swing is smooth noise in [-1,1] with a knot every period months.
-func swing(root uint64, month, period int) float64 {
-	knot := func(i int) float64 { return 2*fraction(blend(root, uint64(period)<<32|uint64(i))) - 1 }
-	at, over := month/period, month%period
-	t := float64(over) / float64(period)
+// smoothNoise is smooth noise in [-1,1] with a knot every period months.
+func smoothNoise(root uint64, month, period int) float64 {
+	knot := func(i int) float64 { return 2*unitFloat(mix(root, uint64(period)<<32|uint64(i))) - 1 }
+	at, offset := month/period, month%period
+	t := float64(offset) / float64(period)
 	return knot(at)*(1-t) + knot(at+1)*t
 }
 
-// lifetime draws a person's career from its start, because each move begins where the last one
+// careerEvents draws a person's career from its start, because each move begins where the last one
 // ended. Job moves and promotions share one draw a week, so they never coincide.
-func (h *history) lifetime() []event {
-	if h.hasCareer {
+func (h *history) careerEvents() []event {
+	if h.careerDrawn {
 		return h.career
 	}
-	h.hasCareer = true
+	h.careerDrawn = true
 	change, promotion := signalByKey("companyChange"), signalByKey("promotion")
-	pace := min(h.entity.activity, 6)
-	root := blend(h.entity.root, change.salt)
+	activity := min(h.entity.activity, 6)
+	root := mix(h.entity.root, change.salt)
 	start := dice(root)
-	job := h.hired(&start, 0)
-	h.job = job
-	for week := (dawn + 6).monday(); week <= h.span.to; week += 7 {
-		roll := blend(root, uint64(week))
-		luck := fraction(roll)
+	job := h.drawPosition(&start, 0)
+	h.position = job
+	for week := (worldStart + 6).monday(); week <= h.span.to; week += 7 {
+		roll := mix(root, uint64(week))
+		luck := unitFloat(roll)
 		var s *signal
 		switch {
-		case luck < change.often*pace:
+		case luck < change.probability*activity:
 			s = change
-		case luck > 1-promotion.often*pace && job.rung < len(seniorities)-1:
+		case luck > 1-promotion.probability*activity && job.rung < len(seniorities)-1:
 			s = promotion
 		default:
 			continue
 		}
 		d := dice(roll)
-		var next *stint
+		var next *position
 		if s == change {
-			next = h.hired(&d, job.rung)
+			next = h.drawPosition(&d, job.rung)
 		} else {
-			copied := *job
-			next = &copied
+			promoted := *job
+			next = &promoted
 			next.rung++
 		}
-		e := event{signal: s, date: week, detail: d.next(), from: job, to: next}
-		if h.published(&e) {
-			h.job = next
-			if h.span.holds(e.date) {
+		e := event{signal: s, date: week, textSeed: d.next(), fromJob: job, toJob: next}
+		if h.isPublished(&e) {
+			h.position = next
+			if h.span.contains(e.date) {
 				h.career = append(h.career, e)
 			}
 		}
@@ -445,13 +445,13 @@ func (h *history) lifetime() []event {
 	return h.career
 }
 
-// hired draws a new job near the given rung.
-func (h *history) hired(d *dice, rung int) *stint {
-	id := h.world.idOf(company, "employer/"+strconv.Itoa(d.upto(3_000_000)))
-	name, domain := h.world.invent(id)
-	return &stint{
+// drawPosition draws a new job near the given rung.
+func (h *history) drawPosition(d *dice, rung int) *position {
+	id := h.world.idOf(company, "employer/"+strconv.Itoa(d.intN(3_000_000)))
+	name, domain := h.world.inventCompany(id)
+	return &position{
 		companyID: id, company: name, domain: domain,
-		ladder: d.upto(len(ladders)),
+		ladder: d.intN(len(ladders)),
 		rung:   min(max(rung+d.between(-1, 1), 0), len(seniorities)-1),
 	}
 }

@@ -17,7 +17,7 @@ type exchange struct {
 	path  string
 	now   time.Time
 	seq   int
-	tally tally
+	quota quotaSnapshot
 }
 
 const (
@@ -31,7 +31,7 @@ type problem struct {
 	message string
 	errors  []string
 	// Unauthenticated answers: this word takes the place of the message.
-	word string
+	errorWord string
 	// Ended sessions: this code takes the place of the status.
 	code string
 	// Errors of the gateway do not have the API's envelope.
@@ -55,24 +55,24 @@ var refusals = map[int]*problem{
 func (p *problem) encode(seq int, seed uint64) []byte {
 	b := []byte{'{'}
 	if p.gateway {
-		b = jsonText(append(b, `"message":`...), p.message)
+		b = appendString(append(b, `"message":`...), p.message)
 		b = append(b, `,"request_id":"`...)
-		b = strconv.AppendUint(b, blend(seed, uint64(seq))|1<<63, 16)
+		b = strconv.AppendUint(b, mix(seed, uint64(seq))|1<<63, 16)
 		return append(b, '"', '}')
 	}
 	if p.code != "" {
-		b = jsonText(append(b, `"code":`...), p.code)
-		return append(jsonText(append(b, `,"message":`...), p.message), '}')
+		b = appendString(append(b, `"code":`...), p.code)
+		return append(appendString(append(b, `,"message":`...), p.message), '}')
 	}
 	b = strconv.AppendInt(append(b, `"statusCode":`...), int64(p.status), 10)
-	if p.word != "" {
-		return append(jsonText(append(b, `,"error":`...), p.word), '}')
+	if p.errorWord != "" {
+		return append(appendString(append(b, `,"error":`...), p.errorWord), '}')
 	}
-	b = jsonText(append(b, `,"message":`...), p.message)
+	b = appendString(append(b, `,"message":`...), p.message)
 	if len(p.errors) > 0 {
 		b = append(b, `,"errors":[`...)
 		for _, e := range p.errors {
-			b = jsonText(jsonComma(b), e)
+			b = appendString(appendComma(b), e)
 		}
 		b = append(b, ']')
 	}
@@ -84,11 +84,11 @@ func (x *exchange) fail(p *problem) {
 	x.send(p.status, jsonType, p.encode(x.seq, x.config.Seed), false)
 }
 
-func (x *exchange) limited(f flavour, wait time.Duration) {
+func (x *exchange) failRateLimit(k limitKind, wait time.Duration) {
 	if x.switches.RetryAfter == "present" {
-		x.w.Header().Set("Retry-After", strconv.FormatInt(seconds(wait), 10))
+		x.w.Header().Set("Retry-After", strconv.FormatInt(ceilSeconds(wait), 10))
 	}
-	x.fail(&problem{status: http.StatusTooManyRequests, message: f.message(wait)})
+	x.fail(&problem{status: http.StatusTooManyRequests, message: k.message(wait)})
 }
 
 // send writes a complete response. The last argument says whether it is the answer that was
@@ -99,26 +99,26 @@ func (x *exchange) limited(f flavour, wait time.Duration) {
 // others are written, the delivery is booked, and it is taken back if the last byte fails. Here,
 // as in the whole package, "written" means that the operating system accepted the bytes while the
 // client was connected; what the client does with them is out of scope.
-func (x *exchange) send(status int, contentType string, body []byte, whole bool) {
+func (x *exchange) send(status int, contentType string, body []byte, delivered bool) {
 	h := x.w.Header()
-	x.tally.writeTo(h)
+	x.quota.setHeaders(h)
 	h["Content-Type"] = []string{contentType}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	x.ledger.answered(x.seq, status)
+	x.ledger.recordStatus(x.seq, status)
 	if len(body) == 0 {
-		x.ledger.deliver(x.seq, whole)
+		x.ledger.setDelivered(x.seq, delivered)
 		x.w.WriteHeader(status)
 		return
 	}
 	x.w.WriteHeader(status)
-	if !x.push(body[:len(body)-1]) {
+	if !x.writeNow(body[:len(body)-1]) {
 		return
 	}
-	x.last(body[len(body)-1:], whole)
+	x.writeLast(body[len(body)-1:], delivered)
 }
 
-// push writes bytes immediately and reports whether they went out to a connected client.
-func (x *exchange) push(b []byte) bool {
+// writeNow writes bytes immediately and reports whether they went out to a connected client.
+func (x *exchange) writeNow(b []byte) bool {
 	if _, err := x.w.Write(b); err != nil {
 		return false
 	}
@@ -134,18 +134,18 @@ func (x *exchange) flush() error {
 	return err
 }
 
-func (x *exchange) last(b []byte, whole bool) {
-	if whole {
-		x.ledger.deliver(x.seq, true)
+func (x *exchange) writeLast(b []byte, delivered bool) {
+	if delivered {
+		x.ledger.setDelivered(x.seq, true)
 	}
 	if _, err := x.w.Write(b); err != nil || x.flush() != nil {
-		x.ledger.deliver(x.seq, false)
+		x.ledger.setDelivered(x.seq, false)
 	}
 }
 
-// pause waits, and reports whether the client is still connected afterwards. A client that left
+// sleep waits, and reports whether the client is still connected afterwards. A client that left
 // gets no answer: the exchange ends with nothing written.
-func (x *exchange) pause(d time.Duration) bool {
+func (x *exchange) sleep(d time.Duration) bool {
 	if d > 0 {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
@@ -163,9 +163,9 @@ func (x *exchange) pause(d time.Duration) bool {
 // hangUp closes the connection without another byte.
 func (x *exchange) hangUp() { panic(http.ErrAbortHandler) }
 
-// seize takes the connection away from the HTTP server, for faults that the server would not
+// hijack takes the connection away from the HTTP server, for faults that the server would not
 // produce. It returns nil where that is not possible (HTTP/2, a recorder).
-func (x *exchange) seize() net.Conn {
+func (x *exchange) hijack() net.Conn {
 	conn, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		return nil
@@ -176,7 +176,7 @@ func (x *exchange) seize() net.Conn {
 // rawHead returns the head of an HTTP/1.1 response for a hijacked connection.
 func (x *exchange) rawHead(fields ...string) []byte {
 	h := http.Header{}
-	x.tally.writeTo(h)
+	x.quota.setHeaders(h)
 	b := []byte("HTTP/1.1 200 OK\r\nContent-Type: " + jsonType + "\r\n")
 	for name, values := range h {
 		b = append(b, name+": "+values[0]+"\r\n"...)
@@ -189,6 +189,6 @@ func (x *exchange) rawHead(fields ...string) []byte {
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-func takeBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+func getBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
 
-func giveBuffer(b []byte) { buffers.Put(&b) }
+func putBuffer(b []byte) { buffers.Put(&b) }

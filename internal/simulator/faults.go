@@ -39,12 +39,12 @@ type FaultKind struct {
 // paid answer, or delivers that text in its own way. Every kind does at least one of these.
 type faultSpec struct {
 	FaultKind
-	refuse func(x *exchange, draw uint64)
-	bend   func(*quirks)
-	carry  func(x *exchange, text []byte, draw uint64)
+	refuse  func(x *exchange, draw uint64)
+	distort func(*quirks)
+	deliver func(x *exchange, text []byte, draw uint64)
 }
 
-var menu = slices.Concat(refusedFaults, lostFaults, bentFaults)
+var faultSpecs = slices.Concat(refusedFaults, lostFaults, distortedFaults)
 
 // refusedFaults cost nothing.
 var refusedFaults = []faultSpec{
@@ -53,9 +53,9 @@ var refusedFaults = []faultSpec{
 	{FaultKind: FaultKind{Name: "429-daily", Doc: "429 of the daily quota"}, refuse: limitedBy(overDay)},
 	{FaultKind: FaultKind{Name: "429-trial", Doc: "429 because the trial is used up"}, refuse: limitedBy(overTrial)},
 	{FaultKind: FaultKind{Name: "400-refused", Doc: "400 that does not name a field"}, refuse: refusedWith(*refusals[400])},
-	{FaultKind: FaultKind{Name: "401-revoked", Doc: "401; the key is dead from here on"}, refuse: revoke},
+	{FaultKind: FaultKind{Name: "401-revoked", Doc: "401; the key is dead from here on"}, refuse: revokeKey},
 	{FaultKind: FaultKind{Name: "402-credits", Doc: "402 although the pool is not empty"}, refuse: refusedWith(*outOfCredits)},
-	{FaultKind: FaultKind{Name: "403-plan", Doc: "403 (or 402 by switch): signals are not in the plan"}, refuse: gated},
+	{FaultKind: FaultKind{Name: "403-plan", Doc: "403 (or 402 by switch): signals are not in the plan"}, refuse: denyByPlan},
 	{FaultKind: FaultKind{Name: "404-none", Doc: "404 in the API's envelope: nothing of the batch matched"},
 		refuse: refusedWith(problem{status: 404, message: "No matches"})},
 	{FaultKind: FaultKind{Name: "404-route", Doc: "404 of the gateway, as for an unknown path"},
@@ -63,7 +63,7 @@ var refusedFaults = []faultSpec{
 	{FaultKind: FaultKind{Name: "412-name", Doc: "412: some name in the batch cannot be used"}, refuse: refusedWith(*refusals[412])},
 	{FaultKind: FaultKind{Name: "422-value", Doc: "422: some value in the batch cannot be processed"}, refuse: refusedWith(*refusals[422])},
 	{FaultKind: FaultKind{Name: "451-legal", Doc: "451: some item of the batch is restricted"}, refuse: refusedWith(*refusals[451])},
-	{FaultKind: FaultKind{Name: "499-refused", Doc: "499: the service gave up before doing anything"}, refuse: refusedWith(gaveUp)},
+	{FaultKind: FaultKind{Name: "499-refused", Doc: "499: the service gave up before doing anything"}, refuse: refusedWith(clientClosed)},
 	{FaultKind: FaultKind{Name: "500-refused", Doc: "500 in the API's envelope"}, refuse: refusedWith(problem{status: 500, message: "Internal error, try again"})},
 	{FaultKind: FaultKind{Name: "502-refused", Doc: "502 in the API's envelope"}, refuse: refusedWith(problem{status: 502, message: "Upstream unavailable, try again"})},
 	{FaultKind: FaultKind{Name: "503-refused", Doc: "503 in the API's envelope"}, refuse: refusedWith(problem{status: 503, message: "Service unavailable, try again"})},
@@ -80,69 +80,69 @@ var refusedFaults = []faultSpec{
 // deliver it in an unusual way.
 var lostFaults = []faultSpec{
 	{FaultKind: FaultKind{Name: "499-billed", Doc: "499 in the API's envelope, charged all the same", Billed: true},
-		carry: func(x *exchange, _ []byte, _ uint64) { x.fail(&gaveUp) }},
-	{FaultKind: FaultKind{Name: "500-billed", Doc: "charged, then a 500 with an HTML page or without a body", Billed: true}, carry: proxyError(500)},
-	{FaultKind: FaultKind{Name: "502-billed", Doc: "charged, then a 502 with an HTML page or without a body", Billed: true}, carry: proxyError(502)},
-	{FaultKind: FaultKind{Name: "503-billed", Doc: "charged, then a 503 with an HTML page or without a body", Billed: true}, carry: proxyError(503)},
-	{FaultKind: FaultKind{Name: "504-billed", Doc: "charged, then a 504 with an HTML page or without a body", Billed: true}, carry: proxyError(504)},
-	{FaultKind: FaultKind{Name: "hang", Doc: "charged, then silence until the client gives up, two minutes at most", Billed: true}, carry: hang},
+		deliver: func(x *exchange, _ []byte, _ uint64) { x.fail(&clientClosed) }},
+	{FaultKind: FaultKind{Name: "500-billed", Doc: "charged, then a 500 with an HTML page or without a body", Billed: true}, deliver: proxyError(500)},
+	{FaultKind: FaultKind{Name: "502-billed", Doc: "charged, then a 502 with an HTML page or without a body", Billed: true}, deliver: proxyError(502)},
+	{FaultKind: FaultKind{Name: "503-billed", Doc: "charged, then a 503 with an HTML page or without a body", Billed: true}, deliver: proxyError(503)},
+	{FaultKind: FaultKind{Name: "504-billed", Doc: "charged, then a 504 with an HTML page or without a body", Billed: true}, deliver: proxyError(504)},
+	{FaultKind: FaultKind{Name: "hang", Doc: "charged, then silence until the client gives up, two minutes at most", Billed: true}, deliver: hang},
 	{FaultKind: FaultKind{Name: "drop-after-charge", Doc: "charged, then the connection is closed without an answer", Billed: true},
-		carry: func(x *exchange, _ []byte, _ uint64) { x.hangUp() }},
-	{FaultKind: FaultKind{Name: "reset-mid-body", Doc: "charged, then a connection reset in the middle of the body", Billed: true}, carry: resetMidBody},
-	{FaultKind: FaultKind{Name: "truncated-close", Doc: "charged, then half a body whose end is the end of the connection", Billed: true}, carry: truncatedClose},
-	{FaultKind: FaultKind{Name: "truncated-chunked", Doc: "charged, then half a chunked body", Billed: true}, carry: truncatedChunked},
+		deliver: func(x *exchange, _ []byte, _ uint64) { x.hangUp() }},
+	{FaultKind: FaultKind{Name: "reset-mid-body", Doc: "charged, then a connection reset in the middle of the body", Billed: true}, deliver: resetMidBody},
+	{FaultKind: FaultKind{Name: "truncated-close", Doc: "charged, then half a body whose end is the end of the connection", Billed: true}, deliver: truncatedClose},
+	{FaultKind: FaultKind{Name: "truncated-chunked", Doc: "charged, then half a chunked body", Billed: true}, deliver: truncatedChunked},
 	{FaultKind: FaultKind{Name: "empty-200", Doc: "charged, then a 200 without a body", Billed: true},
-		carry: func(x *exchange, _ []byte, _ uint64) { x.send(200, jsonType, nil, false) }},
-	{FaultKind: FaultKind{Name: "garbage-200", Doc: "charged, then a 200 whose body is not JSON", Billed: true}, carry: garbage},
+		deliver: func(x *exchange, _ []byte, _ uint64) { x.send(200, jsonType, nil, false) }},
+	{FaultKind: FaultKind{Name: "garbage-200", Doc: "charged, then a 200 whose body is not JSON", Billed: true}, deliver: sendGarbage},
 	{FaultKind: FaultKind{Name: "html-200", Doc: "charged, then a 200 with an HTML page", Billed: true},
-		carry: func(x *exchange, _ []byte, _ uint64) { x.send(200, htmlType, proxyPage(200), false) }},
+		deliver: func(x *exchange, _ []byte, _ uint64) { x.send(200, htmlType, proxyPage(200), false) }},
 
-	{FaultKind: FaultKind{Name: "slow", Doc: "the answer takes ten times as long as usual, a second at least", Billed: true, Delivered: true}, carry: slow},
-	{FaultKind: FaultKind{Name: "slow-drip", Doc: "the answer comes in drops, for about a second", Billed: true, Delivered: true}, carry: slowDrip},
-	{FaultKind: FaultKind{Name: "huge-body", Doc: "the answer is followed by padding: more than 64 MiB, all of it valid JSON", Billed: true, Delivered: true}, carry: hugeBody},
+	{FaultKind: FaultKind{Name: "slow", Doc: "the answer takes ten times as long as usual, a second at least", Billed: true, Delivered: true}, deliver: sendSlowly},
+	{FaultKind: FaultKind{Name: "slow-drip", Doc: "the answer comes in drops, for about a second", Billed: true, Delivered: true}, deliver: slowDrip},
+	{FaultKind: FaultKind{Name: "huge-body", Doc: "the answer is followed by padding: more than 64 MiB, all of it valid JSON", Billed: true, Delivered: true}, deliver: hugeBody},
 }
 
-// bentFaults deliver the answer in full, but its text is not as documented.
-var bentFaults = []faultSpec{
-	bent("charge-missing", "no charge in the answer", func(q *quirks) { q.charge = "missing" }),
-	bent("charge-null", "the charge is null", func(q *quirks) { q.charge = "null" }),
-	bent("charge-string", "the charge is a text such as \"3\"", func(q *quirks) { q.charge = "string" }),
-	bent("charge-negative", "the charge is -1", func(q *quirks) { q.charge = "negative" }),
-	bent("charge-fraction", "the charge is half a credit too high", func(q *quirks) { q.charge = "fraction" }),
-	bent("charge-duplicate", "the charge is given twice, first right and then seven too high", func(q *quirks) { q.charge = "duplicate" }),
-	bent("charge-case", "the name of the charge begins with a capital", func(q *quirks) { q.charge = "case" }),
-	bent("charge-elsewhere", "the charge is under one of the names it has in other answers", func(q *quirks) { q.charge = "elsewhere" }),
-	bent("extra-fields", "unknown fields at the root, in entities and in events", func(q *quirks) { q.extraFields = true }),
-	bent("unknown-type", "every entity has a signal type that was not asked for", func(q *quirks) { q.unknownType = true }),
-	bent("odd-types", "numbers as texts, texts as numbers, null, lone objects for lists, dates that are none", func(q *quirks) { q.oddTypes = true }),
-	bent("missing-entities-some", "a third of the entities found, the first among them, is charged and left out", func(q *quirks) { q.dropSome = true }),
-	bent("foreign-entity", "an entity nobody asked about, not charged", func(q *quirks) { q.foreign = true }),
-	bent("duplicate-entity-key", "the first entity found comes twice under one key or id, the second time without events", func(q *quirks) { q.duplicateKey = true }),
-	bent("root-list", "a list of entities, without references, in place of the map of V2; a map in place of the list of V3", func(q *quirks) { q.rootList = true }),
-	bent("wrong-content-type", "the answer calls itself text/plain", func(q *quirks) { q.contentType = "text/plain" }),
-	bent("201", "the status is 201", func(q *quirks) { q.status = 201 }),
+// distortedFaults deliver the answer in full, but its text is not as documented.
+var distortedFaults = []faultSpec{
+	distortedFault("charge-missing", "no charge in the answer", func(q *quirks) { q.charge = "missing" }),
+	distortedFault("charge-null", "the charge is null", func(q *quirks) { q.charge = "null" }),
+	distortedFault("charge-string", "the charge is a text such as \"3\"", func(q *quirks) { q.charge = "string" }),
+	distortedFault("charge-negative", "the charge is -1", func(q *quirks) { q.charge = "negative" }),
+	distortedFault("charge-fraction", "the charge is half a credit too high", func(q *quirks) { q.charge = "fraction" }),
+	distortedFault("charge-duplicate", "the charge is given twice, first right and then seven too high", func(q *quirks) { q.charge = "duplicate" }),
+	distortedFault("charge-case", "the name of the charge begins with a capital", func(q *quirks) { q.charge = "case" }),
+	distortedFault("charge-elsewhere", "the charge is under one of the names it has in other answers", func(q *quirks) { q.charge = "elsewhere" }),
+	distortedFault("extra-fields", "unknown fields at the root, in entities and in events", func(q *quirks) { q.extraFields = true }),
+	distortedFault("unknown-type", "every entity has a signal type that was not asked for", func(q *quirks) { q.unknownType = true }),
+	distortedFault("odd-types", "numbers as texts, texts as numbers, null, lone objects for lists, dates that are none", func(q *quirks) { q.oddTypes = true }),
+	distortedFault("missing-entities-some", "a third of the entities found, the first among them, is charged and left out", func(q *quirks) { q.dropSome = true }),
+	distortedFault("foreign-entity", "an entity nobody asked about, not charged", func(q *quirks) { q.foreign = true }),
+	distortedFault("duplicate-entity-key", "the first entity found comes twice under one key or id, the second time without events", func(q *quirks) { q.duplicateKey = true }),
+	distortedFault("root-list", "a list of entities, without references, in place of the map of V2; a map in place of the list of V3", func(q *quirks) { q.rootList = true }),
+	distortedFault("wrong-content-type", "the answer calls itself text/plain", func(q *quirks) { q.contentType = "text/plain" }),
+	distortedFault("201", "the status is 201", func(q *quirks) { q.status = 201 }),
 }
 
-func bent(name, doc string, bend func(*quirks)) faultSpec {
-	return faultSpec{FaultKind: FaultKind{Name: name, Doc: doc, Billed: true, Delivered: true}, bend: bend}
+func distortedFault(name, doc string, distort func(*quirks)) faultSpec {
+	return faultSpec{FaultKind: FaultKind{Name: name, Doc: doc, Billed: true, Delivered: true}, distort: distort}
 }
 
 // FaultKinds lists every kind of fault, for help texts and for tests that must cover each.
 func FaultKinds() []FaultKind {
-	kinds := make([]FaultKind, len(menu))
-	for i := range menu {
-		kinds[i] = menu[i].FaultKind
+	kinds := make([]FaultKind, len(faultSpecs))
+	for i := range faultSpecs {
+		kinds[i] = faultSpecs[i].FaultKind
 	}
 	return kinds
 }
 
-func specOf(kind string) (*faultSpec, error) {
-	names := make([]string, len(menu))
-	for i := range menu {
-		if menu[i].Name == kind {
-			return &menu[i], nil
+func faultSpecOf(kind string) (*faultSpec, error) {
+	names := make([]string, len(faultSpecs))
+	for i := range faultSpecs {
+		if faultSpecs[i].Name == kind {
+			return &faultSpecs[i], nil
 		}
-		names[i] = menu[i].Name
+		names[i] = faultSpecs[i].Name
 	}
 	return nil, fmt.Errorf("simulator: no fault %q; there are %s", kind, strings.Join(names, ", "))
 }
@@ -156,7 +156,7 @@ func ParseFault(text string) (Fault, error) {
 		return f, fmt.Errorf("simulator: fault %q does not say when: kind@3 is the third request, kind%%5 five in a hundred, kind/10 every tenth, x2 at the end at most twice", text)
 	}
 	f.Kind = strings.TrimSpace(text[:at])
-	when, times, limited := strings.Cut(text[at+1:], "x")
+	when, times, hasTimes := strings.Cut(text[at+1:], "x")
 	var err error
 	switch text[at] {
 	case '@':
@@ -167,7 +167,7 @@ func ParseFault(text string) (Fault, error) {
 		f.Rate, err = strconv.ParseFloat(strings.TrimSpace(when), 64)
 		f.Rate /= 100
 	}
-	if err == nil && limited {
+	if err == nil && hasTimes {
 		f.Times, err = strconv.Atoi(strings.TrimSpace(times))
 		if err == nil && f.Times < 1 {
 			err = errors.New("x0")
@@ -176,7 +176,7 @@ func ParseFault(text string) (Fault, error) {
 	if err != nil {
 		return Fault{}, fmt.Errorf("simulator: fault %q: %q is not a number of requests, such as 3 or 3x2", text, text[at+1:])
 	}
-	return f, f.check()
+	return f, f.validate()
 }
 
 // String returns the form that ParseFault reads.
@@ -196,8 +196,8 @@ func (f Fault) String() string {
 	return text
 }
 
-func (f Fault) check() error {
-	if _, err := specOf(f.Kind); err != nil {
+func (f Fault) validate() error {
+	if _, err := faultSpecOf(f.Kind); err != nil {
 		return err
 	}
 	set := 0
@@ -217,53 +217,53 @@ func (f Fault) check() error {
 	return nil
 }
 
-// faults decides which request meets which fault.
-type faults struct {
+// faultInjector decides which request meets which fault.
+type faultInjector struct {
 	seed uint64
 
 	mu       sync.Mutex
-	armed    []armed
-	seen     int               // requests counted so far
+	armed    []armedFault
+	requests int               // requests counted so far
 	attempts map[uint64]uint32 // number of times each request was sent
 }
 
-type armed struct {
+type armedFault struct {
 	Fault
 	spec  *faultSpec
 	fired int
 }
 
-func newFaults(seed uint64, list []Fault) (*faults, error) {
-	f := &faults{seed: seed, attempts: map[uint64]uint32{}}
+func newFaultInjector(seed uint64, list []Fault) (*faultInjector, error) {
+	f := &faultInjector{seed: seed, attempts: map[uint64]uint32{}}
 	for _, fault := range list {
-		if err := fault.check(); err != nil {
+		if err := fault.validate(); err != nil {
 			return nil, err
 		}
-		spec, _ := specOf(fault.Kind) // the check above has found it
-		f.armed = append(f.armed, armed{Fault: fault, spec: spec})
+		spec, _ := faultSpecOf(fault.Kind) // the check above has found it
+		f.armed = append(f.armed, armedFault{Fault: fault, spec: spec})
 	}
 	return f, nil
 }
 
-// next counts a request and returns the fault it meets, if any, with a draw for the fault's own
+// nextFault counts a request and returns the fault it meets, if any, with a draw for the fault's own
 // decisions. request identifies the request by its content.
-func (f *faults) next(request uint64) (*faultSpec, uint64) {
+func (f *faultInjector) nextFault(request uint64) (*faultSpec, uint64) {
 	if len(f.armed) == 0 {
 		return nil, 0
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.seen++
+	f.requests++
 	attempt := f.attempts[request]
 	f.attempts[request]++
-	draw := blend(blend(f.seed, request), uint64(attempt))
+	draw := mix(mix(f.seed, request), uint64(attempt))
 	for i := range f.armed {
 		a := &f.armed[i]
 		if a.Times > 0 && a.fired >= a.Times {
 			continue
 		}
-		if f.seen == a.At || a.Every > 0 && f.seen%a.Every == 0 ||
-			a.Rate > 0 && fraction(blend(draw, uint64(i+1))) < a.Rate {
+		if f.requests == a.At || a.Every > 0 && f.requests%a.Every == 0 ||
+			a.Rate > 0 && unitFloat(mix(draw, uint64(i+1))) < a.Rate {
 			a.fired++
 			return a.spec, draw
 		}
@@ -271,7 +271,7 @@ func (f *faults) next(request uint64) (*faultSpec, uint64) {
 	return nil, 0
 }
 
-var gaveUp = problem{status: 499, message: "Client Closed Request: the answer took too long"}
+var clientClosed = problem{status: 499, message: "Client Closed Request: the answer took too long"}
 
 func refusedWith(p problem) func(*exchange, uint64) {
 	return func(x *exchange, _ uint64) { x.fail(&p) }
@@ -279,32 +279,32 @@ func refusedWith(p problem) func(*exchange, uint64) {
 
 // limitedBy pretends that other users of the account have exhausted the quota: the headers of
 // this one answer show nothing left in the window in question.
-func limitedBy(f flavour) func(*exchange, uint64) {
+func limitedBy(k limitKind) func(*exchange, uint64) {
 	return func(x *exchange, _ uint64) {
 		drain := func(w *window) {
 			if w.limit > 0 {
 				w.used = w.limit
 			}
 		}
-		switch f {
+		switch k {
 		case overHour:
-			drain(&x.tally.hour)
+			drain(&x.quota.hour)
 		case overDay:
-			drain(&x.tally.day)
+			drain(&x.quota.day)
 		}
-		x.limited(f, 2*time.Second)
+		x.failRateLimit(k, 2*time.Second)
 	}
 }
 
-func revoke(x *exchange, _ uint64) {
-	key, _ := x.key()
+func revokeKey(x *exchange, _ uint64) {
+	key, _ := x.apiKey()
 	x.mu.Lock()
 	x.revoked[key] = true
 	x.mu.Unlock()
-	x.fail(&problem{status: 401, word: "invalid_request"})
+	x.fail(&problem{status: 401, errorWord: "invalid_request"})
 }
 
-func gated(x *exchange, _ uint64) {
+func denyByPlan(x *exchange, _ uint64) {
 	status, _ := strconv.Atoi(x.switches.PlanGating)
 	x.fail(&problem{status: status, message: "Not in your plan", errors: []string{"signals are not part of this plan"}})
 }
@@ -334,19 +334,19 @@ func proxyError(status int) func(*exchange, []byte, uint64) {
 	}
 }
 
-// longestHang bounds the silence, so that a client without a timeout ends as well.
-const longestHang = 2 * time.Minute
+// maxHang bounds the silence, so that a client without a timeout ends as well.
+const maxHang = 2 * time.Minute
 
 func hang(x *exchange, _ []byte, _ uint64) {
-	x.pause(longestHang)
+	x.sleep(maxHang)
 	x.hangUp()
 }
 
 func resetMidBody(x *exchange, text []byte, _ uint64) {
-	x.ledger.answered(x.seq, 200)
-	conn := x.seize()
+	x.ledger.recordStatus(x.seq, 200)
+	conn := x.hijack()
 	if conn == nil {
-		x.abandon(text)
+		x.truncateBody(text)
 	}
 	defer conn.Close()
 	head := x.rawHead("Content-Length: " + strconv.Itoa(len(text)))
@@ -365,10 +365,10 @@ func resetMidBody(x *exchange, text []byte, _ uint64) {
 }
 
 func truncatedClose(x *exchange, text []byte, _ uint64) {
-	x.ledger.answered(x.seq, 200)
-	conn := x.seize()
+	x.ledger.recordStatus(x.seq, 200)
+	conn := x.hijack()
 	if conn == nil {
-		x.abandon(text)
+		x.truncateBody(text)
 	}
 	defer conn.Close()
 	// The client has gone or gets its half; an error has no reader.
@@ -376,19 +376,19 @@ func truncatedClose(x *exchange, text []byte, _ uint64) {
 }
 
 func truncatedChunked(x *exchange, text []byte, _ uint64) {
-	x.ledger.answered(x.seq, 200)
-	x.abandon(text)
+	x.ledger.recordStatus(x.seq, 200)
+	x.truncateBody(text)
 }
 
-// abandon writes half a body of undeclared length and closes the connection.
-func (x *exchange) abandon(text []byte) {
-	x.tally.writeTo(x.w.Header())
+// truncateBody writes half a body of undeclared length and closes the connection.
+func (x *exchange) truncateBody(text []byte) {
+	x.quota.setHeaders(x.w.Header())
 	x.w.Header().Set("Content-Type", jsonType)
-	x.push(text[:len(text)/2])
+	x.writeNow(text[:len(text)/2])
 	x.hangUp()
 }
 
-func garbage(x *exchange, text []byte, draw uint64) {
+func sendGarbage(x *exchange, text []byte, draw uint64) {
 	switch draw % 3 {
 	case 0:
 		text = []byte("OK\n")
@@ -400,56 +400,56 @@ func garbage(x *exchange, text []byte, draw uint64) {
 	x.send(200, jsonType, text, false)
 }
 
-func slow(x *exchange, text []byte, _ uint64) {
-	x.pause(max(10*x.config.Latency, time.Second))
+func sendSlowly(x *exchange, text []byte, _ uint64) {
+	x.sleep(max(10*x.config.Latency, time.Second))
 	x.send(200, jsonType, text, true)
 }
 
 func slowDrip(x *exchange, text []byte, _ uint64) {
 	const drops = 25
-	x.stream(len(text), func(push func([]byte) bool) bool {
+	x.streamBody(len(text), func(write func([]byte) bool) bool {
 		size := len(text)/drops + 1
 		for rest := text[:len(text)-1]; len(rest) > 0; {
 			n := min(size, len(rest))
-			if !push(rest[:n]) {
+			if !write(rest[:n]) {
 				return false
 			}
 			rest = rest[n:]
-			x.pause(time.Second / drops)
+			x.sleep(time.Second / drops)
 		}
 		return true
 	}, text[len(text)-1:])
 }
 
 func hugeBody(x *exchange, text []byte, _ uint64) {
-	const open, most = `,"padding":"`, 64 << 20
+	const open, size = `,"padding":"`, 64 << 20
 	chunk := make([]byte, 64<<10)
 	for i := range chunk {
 		chunk[i] = 'x'
 	}
 	body := text[:len(text)-1]
-	x.stream(len(body)+len(open)+most+len(`"}`), func(push func([]byte) bool) bool {
-		if !push(body) || !push([]byte(open)) {
+	x.streamBody(len(body)+len(open)+size+len(`"}`), func(write func([]byte) bool) bool {
+		if !write(body) || !write([]byte(open)) {
 			return false
 		}
-		for sent := 0; sent < most; sent += len(chunk) {
+		for sent := 0; sent < size; sent += len(chunk) {
 			if _, err := x.w.Write(chunk); err != nil {
 				return false
 			}
 		}
-		return push([]byte(`"`))
+		return write([]byte(`"`))
 	}, []byte("}"))
 }
 
-// stream writes an answer in pieces; end is its last byte.
-func (x *exchange) stream(length int, pieces func(push func([]byte) bool) bool, end []byte) {
+// streamBody writes an answer in pieces; end is its last byte.
+func (x *exchange) streamBody(length int, pieces func(write func([]byte) bool) bool, end []byte) {
 	h := x.w.Header()
-	x.tally.writeTo(h)
+	x.quota.setHeaders(h)
 	h.Set("Content-Type", jsonType)
 	h.Set("Content-Length", strconv.Itoa(length))
-	x.ledger.answered(x.seq, 200)
+	x.ledger.recordStatus(x.seq, 200)
 	x.w.WriteHeader(http.StatusOK)
-	if pieces(x.push) {
-		x.last(end, true)
+	if pieces(x.writeNow) {
+		x.writeLast(end, true)
 	}
 }

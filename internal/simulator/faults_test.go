@@ -91,8 +91,8 @@ func (o outcome) String() string {
 }
 
 // send posts a body with a timeout and reads the answer to its end.
-func send(client *http.Client, base, path, key, body string, patience time.Duration) outcome {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func send(client *http.Client, base, path, key, body string, timeout time.Duration) outcome {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+path, strings.NewReader(body))
 	if err != nil {
@@ -110,150 +110,150 @@ func send(client *http.Client, base, path, key, body string, patience time.Durat
 	return o
 }
 
-const patience = 5 * time.Minute
+const clientTimeout = 5 * time.Minute
 
-// looks holds what a client must see of each kind of fault. A kind without an entry fails the
+// wantOutcomes holds what a client must see of each kind of fault. A kind without an entry fails the
 // test.
-var looks = map[string]func(o outcome, plain wire) error{
-	"429-burst":   enveloped(429, "slow"),
-	"429-hourly":  enveloped(429, "reset in 2 seconds"),
-	"429-daily":   enveloped(429, "daily"),
-	"429-trial":   enveloped(429, "trial"),
-	"400-refused": enveloped(400, "errors"),
-	"401-revoked": enveloped(401, "invalid_request"),
-	"402-credits": enveloped(402, "credits"),
-	"403-plan":    enveloped(403, "plan"),
-	"404-none":    enveloped(404, "no matches"),
-	"412-name":    enveloped(412, "name"),
-	"422-value":   enveloped(422, "value"),
-	"451-legal":   enveloped(451, "legal"),
-	"499-refused": enveloped(499, "took too long"),
-	"499-billed":  enveloped(499, "took too long"),
-	"500-refused": enveloped(500, "try again"),
-	"502-refused": enveloped(502, "try again"),
-	"503-refused": enveloped(503, "try again"),
-	"504-refused": enveloped(504, "try again"),
-	"500-billed":  foreignTo(500),
-	"502-billed":  foreignTo(502),
-	"503-billed":  foreignTo(503),
-	"504-billed":  foreignTo(504),
-	"html-502":    foreignTo(502),
-	"404-route": func(o outcome, _ wire) error {
-		return want(o.status == 404 && bytes.Contains(o.body, []byte("request_id")) && !bytes.Contains(o.body, []byte("statusCode")))
+var wantOutcomes = map[string]func(o outcome, plain answerV2) error{
+	"429-burst":   problemReply(429, "slow"),
+	"429-hourly":  problemReply(429, "reset in 2 seconds"),
+	"429-daily":   problemReply(429, "daily"),
+	"429-trial":   problemReply(429, "trial"),
+	"400-refused": problemReply(400, "errors"),
+	"401-revoked": problemReply(401, "invalid_request"),
+	"402-credits": problemReply(402, "credits"),
+	"403-plan":    problemReply(403, "plan"),
+	"404-none":    problemReply(404, "no matches"),
+	"412-name":    problemReply(412, "name"),
+	"422-value":   problemReply(422, "value"),
+	"451-legal":   problemReply(451, "legal"),
+	"499-refused": problemReply(499, "took too long"),
+	"499-billed":  problemReply(499, "took too long"),
+	"500-refused": problemReply(500, "try again"),
+	"502-refused": problemReply(502, "try again"),
+	"503-refused": problemReply(503, "try again"),
+	"504-refused": problemReply(504, "try again"),
+	"500-billed":  proxyReply(500),
+	"502-billed":  proxyReply(502),
+	"503-billed":  proxyReply(503),
+	"504-billed":  proxyReply(504),
+	"html-502":    proxyReply(502),
+	"404-route": func(o outcome, _ answerV2) error {
+		return expect(o.status == 404 && bytes.Contains(o.body, []byte("request_id")) && !bytes.Contains(o.body, []byte("statusCode")))
 	},
-	"drop-before":       func(o outcome, _ wire) error { return want(o.err != nil && o.status == 0) },
-	"drop-after-charge": func(o outcome, _ wire) error { return want(o.err != nil && o.status == 0) },
-	"hang":              func(o outcome, _ wire) error { return want(o.err != nil && o.status == 0) },
-	"reset-mid-body":    func(o outcome, _ wire) error { return want(o.err != nil) },
-	"truncated-chunked": func(o outcome, _ wire) error {
-		return want(o.status == 200 && errors.Is(o.err, io.ErrUnexpectedEOF) && len(o.body) > 0)
+	"drop-before":       func(o outcome, _ answerV2) error { return expect(o.err != nil && o.status == 0) },
+	"drop-after-charge": func(o outcome, _ answerV2) error { return expect(o.err != nil && o.status == 0) },
+	"hang":              func(o outcome, _ answerV2) error { return expect(o.err != nil && o.status == 0) },
+	"reset-mid-body":    func(o outcome, _ answerV2) error { return expect(o.err != nil) },
+	"truncated-chunked": func(o outcome, _ answerV2) error {
+		return expect(o.status == 200 && errors.Is(o.err, io.ErrUnexpectedEOF) && len(o.body) > 0)
 	},
-	"truncated-close": func(o outcome, _ wire) error {
-		return want(o.status == 200 && o.err == nil && len(o.body) > 0 && !json.Valid(o.body) && o.header.Get("Content-Length") == "")
+	"truncated-close": func(o outcome, _ answerV2) error {
+		return expect(o.status == 200 && o.err == nil && len(o.body) > 0 && !json.Valid(o.body) && o.header.Get("Content-Length") == "")
 	},
-	"error-under-200": func(o outcome, _ wire) error {
+	"error-under-200": func(o outcome, _ answerV2) error {
 		var p struct{ StatusCode int }
-		return want(o.status == 200 && json.Unmarshal(o.body, &p) == nil && p.StatusCode >= 400)
+		return expect(o.status == 200 && json.Unmarshal(o.body, &p) == nil && p.StatusCode >= 400)
 	},
-	"empty-200":   func(o outcome, _ wire) error { return want(o.status == 200 && o.err == nil && len(o.body) == 0) },
-	"garbage-200": func(o outcome, _ wire) error { return want(o.status == 200 && !json.Valid(o.body)) },
-	"html-200":    foreignTo(200),
-	"redirect": func(o outcome, _ wire) error {
+	"empty-200":   func(o outcome, _ answerV2) error { return expect(o.status == 200 && o.err == nil && len(o.body) == 0) },
+	"garbage-200": func(o outcome, _ answerV2) error { return expect(o.status == 200 && !json.Valid(o.body)) },
+	"html-200":    proxyReply(200),
+	"redirect": func(o outcome, _ answerV2) error {
 		to := o.header.Get("Location")
-		return want(o.status == 307 && strings.HasPrefix(to, "https://") && !strings.Contains(to, "simulator.test"))
+		return expect(o.status == 307 && strings.HasPrefix(to, "https://") && !strings.Contains(to, "simulator.test"))
 	},
-	"slow":      same(200, nil),
-	"slow-drip": same(200, nil),
-	"201":       same(201, nil),
-	"wrong-content-type": func(o outcome, p wire) error {
-		return errors.Join(same(200, nil)(o, p), want(o.header.Get("Content-Type") == "text/plain"))
+	"slow":      sameAnswer(200, nil),
+	"slow-drip": sameAnswer(200, nil),
+	"201":       sameAnswer(201, nil),
+	"wrong-content-type": func(o outcome, p answerV2) error {
+		return errors.Join(sameAnswer(200, nil)(o, p), expect(o.header.Get("Content-Type") == "text/plain"))
 	},
-	"huge-body": func(o outcome, p wire) error {
-		return errors.Join(same(200, nil)(o, p), want(len(o.body) > 64<<20))
+	"huge-body": func(o outcome, p answerV2) error {
+		return errors.Join(sameAnswer(200, nil)(o, p), expect(len(o.body) > 64<<20))
 	},
-	"charge-missing":  charged(func(b []byte, _ int64) bool { return !bytes.Contains(bytes.ToLower(b), []byte("charged")) }),
-	"charge-null":     charged(func(b []byte, _ int64) bool { return bytes.HasSuffix(b, []byte(`"creditCharged":null}`)) }),
-	"charge-string":   charged(func(b []byte, n int64) bool { return bytes.HasSuffix(b, fmt.Appendf(nil, `"creditCharged":"%d"}`, n)) }),
-	"charge-negative": charged(func(b []byte, _ int64) bool { return bytes.HasSuffix(b, []byte(`"creditCharged":-1}`)) }),
-	"charge-fraction": charged(func(b []byte, n int64) bool { return bytes.HasSuffix(b, fmt.Appendf(nil, `"creditCharged":%d.5}`, n)) }),
-	"charge-duplicate": charged(func(b []byte, n int64) bool {
+	"charge-missing":  chargeReads(func(b []byte, _ int64) bool { return !bytes.Contains(bytes.ToLower(b), []byte("charged")) }),
+	"charge-null":     chargeReads(func(b []byte, _ int64) bool { return bytes.HasSuffix(b, []byte(`"creditCharged":null}`)) }),
+	"charge-string":   chargeReads(func(b []byte, n int64) bool { return bytes.HasSuffix(b, fmt.Appendf(nil, `"creditCharged":"%d"}`, n)) }),
+	"charge-negative": chargeReads(func(b []byte, _ int64) bool { return bytes.HasSuffix(b, []byte(`"creditCharged":-1}`)) }),
+	"charge-fraction": chargeReads(func(b []byte, n int64) bool { return bytes.HasSuffix(b, fmt.Appendf(nil, `"creditCharged":%d.5}`, n)) }),
+	"charge-duplicate": chargeReads(func(b []byte, n int64) bool {
 		return bytes.HasSuffix(b, fmt.Appendf(nil, `"creditCharged":%d,"creditCharged":%d}`, n, n+7))
 	}),
-	"charge-case": charged(func(b []byte, n int64) bool { return bytes.HasSuffix(b, fmt.Appendf(nil, `"CreditCharged":%d}`, n)) }),
-	"charge-elsewhere": charged(func(b []byte, n int64) bool {
+	"charge-case": chargeReads(func(b []byte, n int64) bool { return bytes.HasSuffix(b, fmt.Appendf(nil, `"CreditCharged":%d}`, n)) }),
+	"charge-elsewhere": chargeReads(func(b []byte, n int64) bool {
 		return bytes.HasSuffix(b, fmt.Appendf(nil, `"creditsCharged":%d}`, n)) || bytes.Contains(b, fmt.Appendf(nil, `"billing":{"creditsCharged":%d,`, n))
 	}),
-	"extra-fields": same(200, []string{"apiRevision", "industry", "confidence"}),
-	"unknown-type": same(200, []string{"headcountGrowth"}),
-	"odd-types": func(o outcome, _ wire) error {
-		return want(o.status == 200 && json.Valid(o.body) && (bytes.Contains(o.body, []byte(`Count":"`)) || bytes.Contains(o.body, []byte(`Avg":"`))) &&
+	"extra-fields": sameAnswer(200, []string{"apiRevision", "industry", "confidence"}),
+	"unknown-type": sameAnswer(200, []string{"headcountGrowth"}),
+	"odd-types": func(o outcome, _ answerV2) error {
+		return expect(o.status == 200 && json.Valid(o.body) && (bytes.Contains(o.body, []byte(`Count":"`)) || bytes.Contains(o.body, []byte(`Avg":"`))) &&
 			bytes.Contains(o.body, []byte(":null")))
 	},
-	"missing-entities-some": func(o outcome, p wire) error {
-		a, err := decoded(o)
-		return errors.Join(err, want(len(a.Companies) < len(p.Companies) && len(a.Companies) > 0 && *a.Charge == *p.Charge))
+	"missing-entities-some": func(o outcome, p answerV2) error {
+		a, err := decodeOutcome(o)
+		return errors.Join(err, expect(len(a.Companies) < len(p.Companies) && len(a.Companies) > 0 && *a.Charge == *p.Charge))
 	},
-	"foreign-entity": func(o outcome, p wire) error {
-		a, err := decoded(o)
-		return errors.Join(err, want(len(a.Companies) == len(p.Companies)+1 && *a.Charge == *p.Charge))
+	"foreign-entity": func(o outcome, p answerV2) error {
+		a, err := decodeOutcome(o)
+		return errors.Join(err, expect(len(a.Companies) == len(p.Companies)+1 && *a.Charge == *p.Charge))
 	},
-	"duplicate-entity-key": func(o outcome, p wire) error {
-		a, err := decoded(o)
+	"duplicate-entity-key": func(o outcome, p answerV2) error {
+		a, err := decodeOutcome(o)
 		doubled := 0
 		for ref := range p.Companies {
 			doubled += bytes.Count(o.body, fmt.Appendf(nil, `%q:{"companyId"`, ref))
 		}
-		return errors.Join(err, want(len(a.Companies) == len(p.Companies) && doubled == len(p.Companies)+1))
+		return errors.Join(err, expect(len(a.Companies) == len(p.Companies) && doubled == len(p.Companies)+1))
 	},
-	"root-list": func(o outcome, p wire) error {
+	"root-list": func(o outcome, p answerV2) error {
 		var a struct{ Companies []map[string]json.RawMessage }
 		err := json.Unmarshal(o.body, &a)
-		return errors.Join(err, want(len(a.Companies) == len(p.Companies)))
+		return errors.Join(err, expect(len(a.Companies) == len(p.Companies)))
 	},
 }
 
-func want(ok bool) error {
+func expect(ok bool) error {
 	if ok {
 		return nil
 	}
 	return errors.New("not as documented")
 }
 
-// enveloped expects an error in the API's own envelope.
-func enveloped(status int, hint string) func(outcome, wire) error {
-	return func(o outcome, _ wire) error {
+// problemReply expects an error in the API's own envelope.
+func problemReply(status int, hint string) func(outcome, answerV2) error {
+	return func(o outcome, _ answerV2) error {
 		var p struct{ StatusCode int }
 		err := json.Unmarshal(o.body, &p)
-		return errors.Join(err, o.err, want(o.status == status && p.StatusCode == status && bytes.Contains(bytes.ToLower(o.body), []byte(hint))))
+		return errors.Join(err, o.err, expect(o.status == status && p.StatusCode == status && bytes.Contains(bytes.ToLower(o.body), []byte(hint))))
 	}
 }
 
-// foreignTo expects an answer that does not come from the API.
-func foreignTo(status int) func(outcome, wire) error {
-	return func(o outcome, _ wire) error {
-		return want(o.err == nil && o.status == status && o.header.Get("Content-Type") == htmlType && !json.Valid(o.body))
+// proxyReply expects an answer that does not come from the API.
+func proxyReply(status int) func(outcome, answerV2) error {
+	return func(o outcome, _ answerV2) error {
+		return expect(o.err == nil && o.status == status && o.header.Get("Content-Type") == htmlType && !json.Valid(o.body))
 	}
 }
 
-// same expects the requested answer, plus the given words.
-func same(status int, more []string) func(outcome, wire) error {
-	return func(o outcome, p wire) error {
-		a, err := decoded(o)
+// sameAnswer expects the requested answer, plus the given words.
+func sameAnswer(status int, words []string) func(outcome, answerV2) error {
+	return func(o outcome, p answerV2) error {
+		a, err := decodeOutcome(o)
 		ok := o.status == status && len(a.Companies) == len(p.Companies) && a.Charge != nil && *a.Charge == *p.Charge
-		for _, word := range more {
+		for _, word := range words {
 			ok = ok && bytes.Contains(o.body, []byte(word))
 		}
-		return errors.Join(err, want(ok))
+		return errors.Join(err, expect(ok))
 	}
 }
 
-func charged(as func(body []byte, n int64) bool) func(outcome, wire) error {
-	return func(o outcome, p wire) error {
-		return errors.Join(o.err, want(o.status == 200 && json.Valid(o.body) && as(o.body, *p.Charge)))
+func chargeReads(as func(body []byte, n int64) bool) func(outcome, answerV2) error {
+	return func(o outcome, p answerV2) error {
+		return errors.Join(o.err, expect(o.status == 200 && json.Valid(o.body) && as(o.body, *p.Charge)))
 	}
 }
 
-func decoded(o outcome) (a wire, err error) {
+func decodeOutcome(o outcome) (a answerV2, err error) {
 	if o.err != nil {
 		return a, o.err
 	}
@@ -263,21 +263,21 @@ func decoded(o outcome) (a wire, err error) {
 // TestFaultKinds injects every kind twice: over a network of pipes in synthetic time and, for
 // kinds that need no waiting, over a real one.
 func TestFaultKinds(t *testing.T) {
-	body := `{` + firms("k", 40) + `,"signals":["allSignals"]}`
-	plain := ask(t, rig(t, Config{}), companySearch, body)
+	body := `{` + companiesV2("k", 40) + `,"signals":["allSignals"]}`
+	plain := postV2(t, rig(t, Config{}), companySearch, body)
 	if plain.Charge == nil || *plain.Charge < 10 {
 		t.Fatalf("the plain answer costs %v, too little to test with", plain.Charge)
 	}
 	for _, kind := range FaultKinds() {
-		look := looks[kind.Name]
-		if look == nil || kind.Doc == "" {
+		wantOutcome := wantOutcomes[kind.Name]
+		if wantOutcome == nil || kind.Doc == "" {
 			t.Errorf("fault %s: nothing is known of how it looks", kind.Name)
 			continue
 		}
 		config := Config{Faults: []Fault{{Kind: kind.Name, At: 1}}}
 		check := func(t *testing.T, s *Server, o outcome) {
 			t.Helper()
-			if err := look(o, plain); err != nil {
+			if err := wantOutcome(o, plain); err != nil {
 				t.Errorf("answer = %v: %v", o, err)
 			}
 			wantCredits := int64(0)
@@ -301,11 +301,11 @@ func TestFaultKinds(t *testing.T) {
 				s := rig(t, config)
 				client, stop := serve(s)
 				defer stop()
-				o := send(client, "http://simulator.test", companySearch, "key-1", body, patience)
+				o := send(client, "http://simulator.test", companySearch, "key-1", body, clientTimeout)
 				// The handler may end after the client has its answer.
 				synctest.Wait()
 				check(t, s, o)
-				after := send(client, "http://simulator.test", companySearch, "key-1", body, patience)
+				after := send(client, "http://simulator.test", companySearch, "key-1", body, clientTimeout)
 				wantAfter := 200
 				if kind.Name == "401-revoked" {
 					wantAfter = 401
@@ -323,13 +323,13 @@ func TestFaultKinds(t *testing.T) {
 			srv := httptest.NewServer(s)
 			client := srv.Client()
 			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-			o := send(client, srv.URL, companySearch, "key-1", body, patience)
+			o := send(client, srv.URL, companySearch, "key-1", body, clientTimeout)
 			srv.Close() // waits for the handler
 			check(t, s, o)
 		})
 	}
-	for name := range looks {
-		if _, err := specOf(name); err != nil {
+	for name := range wantOutcomes {
+		if _, err := faultSpecOf(name); err != nil {
 			t.Error(err)
 		}
 	}
@@ -340,7 +340,7 @@ func TestSlowIsSlow(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := rig(t, Config{Latency: 400 * time.Millisecond, Faults: []Fault{{Kind: kind, At: 1}}})
 			start := time.Now()
-			ask(t, s, companyIDs, `{"companyIds":[3],"signals":["riskNews"]}`)
+			postV2(t, s, companyIDs, `{"companyIds":[3],"signals":["riskNews"]}`)
 			if took := time.Since(start); took < least || took > 10*time.Second {
 				t.Errorf("%s took %v, want %v at least", kind, took, least)
 			}
@@ -355,8 +355,8 @@ func TestHangEnds(t *testing.T) {
 		defer stop()
 		start := time.Now()
 		o := send(client, "http://simulator.test", companyIDs, "k", `{"companyIds":[3],"signals":["riskNews"]}`, time.Hour)
-		if o.err == nil || time.Since(start) != longestHang {
-			t.Errorf("hang = %v after %v, want an error after %v", o, time.Since(start), longestHang)
+		if o.err == nil || time.Since(start) != maxHang {
+			t.Errorf("hang = %v after %v, want an error after %v", o, time.Since(start), maxHang)
 		}
 	})
 }
@@ -369,7 +369,7 @@ func TestLatencyVariesAndRepeats(t *testing.T) {
 			took := [2]time.Duration{}
 			for n := range took {
 				start := time.Now()
-				ask(t, s, companyIDs, fmt.Sprintf(`{"companyIds":[%d],"signals":["riskNews"]}`, i+1))
+				postV2(t, s, companyIDs, fmt.Sprintf(`{"companyIds":[%d],"signals":["riskNews"]}`, i+1))
 				took[n] = time.Since(start)
 			}
 			if took[0] != took[1] || took[0] < time.Second/2 || took[0] > 3*time.Second {
@@ -383,9 +383,9 @@ func TestLatencyVariesAndRepeats(t *testing.T) {
 	})
 }
 
-// TestClientLeaves checks that a disconnect leaves the charge in place and books no delivery.
-func TestClientLeaves(t *testing.T) {
-	body := `{` + firms("l", 60) + `,"signals":["allSignals"]}`
+// TestClientDisconnects checks that a disconnect leaves the charge in place and books no delivery.
+func TestClientDisconnects(t *testing.T) {
+	body := `{` + companiesV2("l", 60) + `,"signals":["allSignals"]}`
 	t.Run("while it waits", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := rig(t, Config{Latency: time.Minute})
@@ -443,9 +443,9 @@ func TestManyClientsEveryFault(t *testing.T) {
 		for c := range clients {
 			wg.Go(func() {
 				for i := range each {
-					body := fmt.Sprintf(`{%s,"signals":["allSignals"]}`, firms(fmt.Sprintf("b%d-", i), 10))
+					body := fmt.Sprintf(`{%s,"signals":["allSignals"]}`, companiesV2(fmt.Sprintf("b%d-", i), 10))
 					o := send(client, "http://simulator.test", companySearch, fmt.Sprintf("key-%d-%d", c, i/4), body, time.Minute)
-					var a wire
+					var a answerV2
 					if o.err == nil && o.status/100 == 2 && json.Unmarshal(o.body, &a) == nil && a.Charge != nil {
 						claimed[c] += *a.Charge
 					}
@@ -453,7 +453,7 @@ func TestManyClientsEveryFault(t *testing.T) {
 						continue
 					}
 					b := s.Bill() // a snapshot adds up at any instant
-					if sum := total(b.Entries, nil); sum != b.Credits || b.Delivered+b.Undelivered != b.Credits || b.Credits+b.Remaining != b.Pool {
+					if sum := sumCredits(b.Entries, nil); sum != b.Credits || b.Delivered+b.Undelivered != b.Credits || b.Credits+b.Remaining != b.Pool {
 						t.Errorf("in flight: entries sum to %d, Bill() = %d = %d + %d, %d left", sum, b.Credits, b.Delivered, b.Undelivered, b.Remaining)
 					}
 				}
@@ -466,10 +466,10 @@ func TestManyClientsEveryFault(t *testing.T) {
 		if len(b.Entries) != clients*each || b.Requests != clients*each {
 			t.Errorf("Bill() has %d entries, want %d", len(b.Entries), clients*each)
 		}
-		if sum := total(b.Entries, nil); sum != b.Credits || b.Credits+b.Remaining != b.Pool || b.Remaining < 0 {
+		if sum := sumCredits(b.Entries, nil); sum != b.Credits || b.Credits+b.Remaining != b.Pool || b.Remaining < 0 {
 			t.Errorf("entries sum to %d, Bill().Credits = %d, remaining %d of %d", sum, b.Credits, b.Remaining, b.Pool)
 		}
-		if sum := total(b.Entries, func(e Entry) bool { return e.Delivered }); sum != b.Delivered || b.Delivered+b.Undelivered != b.Credits {
+		if sum := sumCredits(b.Entries, func(e Entry) bool { return e.Delivered }); sum != b.Delivered || b.Delivered+b.Undelivered != b.Credits {
 			t.Errorf("delivered entries sum to %d, Bill() = %d + %d", sum, b.Delivered, b.Undelivered)
 		}
 		for name, by := range map[string]map[string]int64{"ByEndpoint": b.ByEndpoint, "ByType": b.ByType} {
@@ -506,18 +506,18 @@ func TestManyClientsEveryFault(t *testing.T) {
 	})
 }
 
-func total(entries []Entry, of func(Entry) bool) (sum int64) {
+func sumCredits(entries []Entry, keep func(Entry) bool) (sum int64) {
 	for _, e := range entries {
-		if of == nil || of(e) {
+		if keep == nil || keep(e) {
 			sum += e.Credits
 		}
 	}
 	return sum
 }
 
-// TestClientsCanTrustPlainAnswers checks that the charges clients read add up to the delivered
+// TestPlainAnswersMatchBill checks that the charges clients read add up to the delivered
 // credits on the bill, as no fault distorts the charge.
-func TestClientsCanTrustPlainAnswers(t *testing.T) {
+func TestPlainAnswersMatchBill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var faults []Fault
 		for _, spec := range slices.Concat(refusedFaults, lostFaults) {
@@ -534,8 +534,8 @@ func TestClientsCanTrustPlainAnswers(t *testing.T) {
 		for c := range 16 {
 			wg.Go(func() {
 				for i := range 20 {
-					o := send(client, "http://simulator.test", companySearch, "k", `{`+firms(fmt.Sprintf("t%d-%d-", c, i), 10)+`,"signals":["allSignals"]}`, patience)
-					var a wire
+					o := send(client, "http://simulator.test", companySearch, "k", `{`+companiesV2(fmt.Sprintf("t%d-%d-", c, i), 10)+`,"signals":["allSignals"]}`, clientTimeout)
+					var a answerV2
 					if o.err == nil && o.status/100 == 2 && json.Unmarshal(o.body, &a) == nil && a.Charge != nil {
 						mu.Lock()
 						read += *a.Charge
@@ -552,10 +552,10 @@ func TestClientsCanTrustPlainAnswers(t *testing.T) {
 	})
 }
 
-// TestRatesDoNotDependOnOrder checks that the content of a request and the number of times it was
+// TestFaultRateIgnoresOrder checks that the content of a request and the number of times it was
 // sent decide whether it meets a fault of a given rate.
-func TestRatesDoNotDependOnOrder(t *testing.T) {
-	play := func(order func(i int) int) map[string][]string {
+func TestFaultRateIgnoresOrder(t *testing.T) {
+	run := func(order func(i int) int) map[string][]string {
 		s := rig(t, Config{Seed: 9, Faults: []Fault{{Kind: "503-refused", Rate: 0.3}, {Kind: "garbage-200", Rate: 0.2}}})
 		met := map[string][]string{}
 		for range 3 {
@@ -568,7 +568,7 @@ func TestRatesDoNotDependOnOrder(t *testing.T) {
 		}
 		return met
 	}
-	forward, backward := play(func(i int) int { return i }), play(func(i int) int { return 49 - i })
+	forward, backward := run(func(i int) int { return i }), run(func(i int) int { return 49 - i })
 	count, changed := 0, 0
 	for body, list := range forward {
 		if !slices.Equal(list, backward[body]) {

@@ -10,24 +10,24 @@ import (
 	"testing/synctest"
 )
 
-// generation3Calls holds, for every billed operation of V3, a request that finds something.
-var generation3Calls = map[string]string{
-	contactSignals3: `{"ids":` + numbers(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2024-05-01"}`,
-	companySignals3: `{"ids":` + numbers(1, 40, `"`) + `,"signalTypes":["allSignals"]}`,
-	contactSearch3:  `{` + people3("f", 60) + `}`,
-	companySearch3:  `{` + firms3("f", 60) + `}`,
-	contactScore:    `{` + people3("f", 40) + `}`,
-	companyScore:    `{` + firms3("f", 40) + `}`,
-	contactLike:     `{` + seeds(contactLike, "f", 5) + `}`,
-	companyLike:     `{` + seeds(companyLike, "f", 5) + `}`,
-	contactLikeOld:  `{` + seeds(contactLike, "f", 5) + `}`,
-	companyLikeOld:  `{` + seeds(companyLike, "f", 5) + `}`,
+// v3Calls holds, for every billed operation of V3, a request that finds something.
+var v3Calls = map[string]string{
+	contactSignals3: `{"ids":` + idsJSON(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2024-05-01"}`,
+	companySignals3: `{"ids":` + idsJSON(1, 40, `"`) + `,"signalTypes":["allSignals"]}`,
+	contactSearch3:  `{` + contactsV3("f", 60) + `}`,
+	companySearch3:  `{` + companiesV3("f", 60) + `}`,
+	contactScore:    `{` + contactsV3("f", 40) + `}`,
+	companyScore:    `{` + companiesV3("f", 40) + `}`,
+	contactLike:     `{` + seedsJSON(contactLike, "f", 5) + `}`,
+	companyLike:     `{` + seedsJSON(companyLike, "f", 5) + `}`,
+	contactLikeOld:  `{` + seedsJSON(contactLike, "f", 5) + `}`,
+	companyLikeOld:  `{` + seedsJSON(companyLike, "f", 5) + `}`,
 	websiteVisits:   `{"domains":["mine.example"],"startDate":"2026-03-01","endDate":"2026-05-01"}`,
 }
 
-// bends holds what a client must see of each fault that distorts an answer. n is the charge and
+// wantDistortions holds what a client must see of each fault that distorts an answer. n is the charge and
 // before the number of results of the plain answer.
-var bends = map[string]func(body []byte, older bool, n int64, before int) bool{
+var wantDistortions = map[string]func(body []byte, older bool, n int64, before int) bool{
 	"charge-missing":   func(b []byte, _ bool, _ int64, _ int) bool { return !bytes.Contains(b, []byte("reditsCharged")) },
 	"charge-null":      chargeSays("null"),
 	"charge-string":    chargeSays(`"%d"`),
@@ -48,15 +48,15 @@ var bends = map[string]func(body []byte, older bool, n int64, before int) bool{
 	},
 	"unknown-type":          func(b []byte, _ bool, _ int64, _ int) bool { return bytes.Contains(b, []byte("headcountGrowth")) },
 	"odd-types":             func([]byte, bool, int64, int) bool { return true },
-	"missing-entities-some": func(b []byte, _ bool, _ int64, before int) bool { n := listed3(b); return n > 0 && n < before },
-	"foreign-entity":        func(b []byte, _ bool, _ int64, before int) bool { return listed3(b) == before+1 },
-	"duplicate-entity-key":  func(b []byte, _ bool, _ int64, before int) bool { return listed3(b) == before+1 },
+	"missing-entities-some": func(b []byte, _ bool, _ int64, before int) bool { n := countResults(b); return n > 0 && n < before },
+	"foreign-entity":        func(b []byte, _ bool, _ int64, before int) bool { return countResults(b) == before+1 },
+	"duplicate-entity-key":  func(b []byte, _ bool, _ int64, before int) bool { return countResults(b) == before+1 },
 	"root-list": func(b []byte, _ bool, _ int64, before int) bool {
 		var a struct{ Results map[string]json.RawMessage }
 		return json.Unmarshal(b, &a) == nil && len(a.Results) == before
 	},
-	"wrong-content-type": func(b []byte, _ bool, _ int64, before int) bool { return listed3(b) == before },
-	"201":                func(b []byte, _ bool, _ int64, before int) bool { return listed3(b) == before },
+	"wrong-content-type": func(b []byte, _ bool, _ int64, before int) bool { return countResults(b) == before },
+	"201":                func(b []byte, _ bool, _ int64, before int) bool { return countResults(b) == before },
 }
 
 func chargeSays(format string) func([]byte, bool, int64, int) bool {
@@ -70,8 +70,8 @@ func chargeSays(format string) func([]byte, bool, int64, int) bool {
 	}
 }
 
-// listed3 counts the results of an answer; -1 when they are not a list.
-func listed3(b []byte) int {
+// countResults counts the results of an answer; -1 when they are not a list.
+func countResults(b []byte) int {
 	var a struct{ Results []json.RawMessage }
 	if json.Unmarshal(b, &a) != nil {
 		return -1
@@ -82,7 +82,7 @@ func listed3(b []byte) int {
 // TestFaultKindsOnV3 injects every kind of fault into every operation.
 func TestFaultKindsOnV3(t *testing.T) {
 	for _, path := range billedPaths() {
-		body, ok := generation3Calls[path]
+		body, ok := v3Calls[path]
 		if !ok {
 			if strings.HasPrefix(path, "/v3/") {
 				t.Errorf("no fault is tried on %s", path)
@@ -91,7 +91,7 @@ func TestFaultKindsOnV3(t *testing.T) {
 		}
 		calm := rig(t, Config{})
 		plain := post(calm, path, body)
-		cost, before := calm.Bill().Credits, listed3(plain.Body.Bytes())
+		cost, before := calm.Bill().Credits, countResults(plain.Body.Bytes())
 		if plain.Code != 200 || cost < 2 || before < 10 {
 			t.Fatalf("POST %s = %d for %d: %.200s", path, plain.Code, cost, plain.Body)
 		}
@@ -104,23 +104,23 @@ func TestFaultKindsOnV3(t *testing.T) {
 					s := rig(t, Config{Faults: []Fault{{Kind: kind.Name, At: 1}}})
 					client, stop := serve(s)
 					defer stop()
-					o := send(client, "http://simulator.test", path, "key-1", body, patience)
+					o := send(client, "http://simulator.test", path, "key-1", body, clientTimeout)
 					// The handler may end after the client has its answer.
 					synctest.Wait()
 					wantCredits := int64(0)
 					if kind.Billed {
 						wantCredits = cost
 					}
-					e := audit(t, s).Entries[0]
+					e := checkBill(t, s).Entries[0]
 					if e.Fault != kind.Name || e.Credits != wantCredits || e.Delivered != kind.Delivered {
 						t.Errorf("entry = %+v, want fault %s, %d credits, delivered %t", e, kind.Name, wantCredits, kind.Delivered)
 					}
-					spec, _ := specOf(kind.Name)
-					if spec.bend == nil {
+					spec, _ := faultSpecOf(kind.Name)
+					if spec.distort == nil {
 						return
 					}
-					if o.err != nil || o.status/100 != 2 || !json.Valid(o.body) || bends[kind.Name] == nil ||
-						!bends[kind.Name](o.body, strings.HasPrefix(path, "/v3/lookalike/"), cost, before) {
+					if o.err != nil || o.status/100 != 2 || !json.Valid(o.body) || wantDistortions[kind.Name] == nil ||
+						!wantDistortions[kind.Name](o.body, strings.HasPrefix(path, "/v3/lookalike/"), cost, before) {
 						t.Errorf("answer = %v, not as documented", o)
 					}
 					if same := bytes.Equal(o.body, plain.Body.Bytes()); same != (kind.Name == "201" || kind.Name == "wrong-content-type") {
@@ -138,7 +138,7 @@ func TestV3UnderChaos(t *testing.T) {
 	shapes := map[string]bool{}
 	for i := range 12 {
 		calm, wild := rig(t, Config{Seed: uint64(i)}), rig(t, Config{Seed: uint64(i), Switches: Switches{Chaos: "on"}})
-		for path, body := range generation3Calls {
+		for path, body := range v3Calls {
 			if strings.Contains(path, "lookalike") {
 				body = strings.Replace(body, "{", `{"limit":10,`, 1)
 			}
@@ -154,7 +154,7 @@ func TestV3UnderChaos(t *testing.T) {
 				shapes[fmt.Sprint(mark, strings.Contains(one.Body.String(), mark))] = true
 			}
 		}
-		if got, want := audit(t, wild).Credits, 2*audit(t, calm).Credits; got != want {
+		if got, want := checkBill(t, wild).Credits, 2*checkBill(t, calm).Credits; got != want {
 			t.Errorf("chaos: the bill is %d, want %d", got, want)
 		}
 	}
@@ -165,24 +165,24 @@ func TestV3UnderChaos(t *testing.T) {
 
 // TestV3PerType checks that the billing switch affects V3 events and nothing else.
 func TestV3PerType(t *testing.T) {
-	for path, body := range generation3Calls {
+	for path, body := range v3Calls {
 		event, kind := rig(t, Config{}), rig(t, Config{Switches: Switches{Billing: "per_type"}})
 		post(event, path, body)
 		post(kind, path, body)
-		per, by := audit(t, event).Credits, audit(t, kind).Credits
+		per, by := checkBill(t, event).Credits, checkBill(t, kind).Credits
 		if isEvents := strings.HasSuffix(path, "/signals"); isEvents != (by < per) || by == 0 {
 			t.Errorf("POST %s costs %d, and %d per type", path, per, by)
 		}
 	}
 }
 
-// TestV3IsDear checks that events=most charges every V3 request its highest possible price.
-func TestV3IsDear(t *testing.T) {
-	for path, body := range generation3Calls {
+// TestV3MaxEvents checks that events=most charges every V3 request its highest possible price.
+func TestV3MaxEvents(t *testing.T) {
+	for path, body := range v3Calls {
 		drawn, most := rig(t, Config{}), rig(t, Config{Switches: Switches{Events: "most"}})
 		post(drawn, path, body)
 		post(most, path, body)
-		if d, m := audit(t, drawn).Credits, audit(t, most).Credits; m < d || m == 0 {
+		if d, m := checkBill(t, drawn).Credits, checkBill(t, most).Credits; m < d || m == 0 {
 			t.Errorf("POST %s costs %d, and %d at most", path, d, m)
 		}
 	}
@@ -191,7 +191,7 @@ func TestV3IsDear(t *testing.T) {
 // TestV3PoolIsNeverOverdrawn checks that every product stops at the pool and that a refusal is
 // free.
 func TestV3PoolIsNeverOverdrawn(t *testing.T) {
-	for path, body := range generation3Calls {
+	for path, body := range v3Calls {
 		s := rig(t, Config{Credits: 60})
 		refused := 0
 		for range 200 {
@@ -199,7 +199,7 @@ func TestV3PoolIsNeverOverdrawn(t *testing.T) {
 				refused++
 			}
 		}
-		if b := audit(t, s); b.Remaining < 0 || refused == 0 {
+		if b := checkBill(t, s); b.Remaining < 0 || refused == 0 {
 			t.Errorf("POST %s: %d left of 60, %d refused", path, b.Remaining, refused)
 		}
 	}

@@ -69,8 +69,8 @@ func newLedger(pool int64) *ledger {
 	return &ledger{pool: pool, byEndpoint: map[string]int64{}, byType: map[string]int64{}, typeLists: map[string][]string{}}
 }
 
-// open adds an entry to the bill and returns its number.
-func (l *ledger) open(now time.Time, method, path string) int {
+// openEntry adds an entry to the bill and returns its number.
+func (l *ledger) openEntry(now time.Time, method, path string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seq := len(l.entries) + 1
@@ -78,16 +78,16 @@ func (l *ledger) open(now time.Time, method, path string) int {
 	return seq
 }
 
-// received records the hash of a request's body.
-func (l *ledger) received(seq int, body []byte) {
+// recordBody records the hash of a request's body.
+func (l *ledger) recordBody(seq int, body []byte) {
 	sum := sha256.Sum256(body)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries[seq-1].Request = hex.EncodeToString(sum[:])
 }
 
-// describe records what a request asks for, once it is parsed.
-func (l *ledger) describe(seq, entities int, keys []string) {
+// recordOrder records what a request asks for, once it is parsed.
+func (l *ledger) recordOrder(seq, entities int, keys []string) {
 	joined := strings.Join(keys, " ")
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,8 +99,8 @@ func (l *ledger) describe(seq, entities int, keys []string) {
 	l.entries[seq-1].Entities, l.entries[seq-1].Types = entities, keys
 }
 
-// spentUp reports whether the pool is empty.
-func (l *ledger) spentUp() bool {
+// isExhausted reports whether the pool is empty.
+func (l *ledger) isExhausted() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.spent >= l.pool
@@ -133,32 +133,32 @@ func (l *ledger) charge(seq int, price map[string]int64) bool {
 	return true
 }
 
-// injected records the fault that a request met.
-func (l *ledger) injected(seq int, kind string) {
+// recordFault records the fault that a request met.
+func (l *ledger) recordFault(seq int, kind string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries[seq-1].Fault = kind
 }
 
-// answered records the status about to be written.
-func (l *ledger) answered(seq, status int) {
+// recordStatus records the status about to be written.
+func (l *ledger) recordStatus(seq, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries[seq-1].Status = status
 }
 
-// deliver records that all of an answer was written, or takes that back.
-func (l *ledger) deliver(seq int, whole bool) {
+// setDelivered records that all of an answer was written, or takes that back.
+func (l *ledger) setDelivered(seq int, delivered bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := &l.entries[seq-1]
 	switch {
-	case whole && !e.Delivered:
+	case delivered && !e.Delivered:
 		l.delivered += e.Credits
-	case !whole && e.Delivered:
+	case !delivered && e.Delivered:
 		l.delivered -= e.Credits
 	}
-	e.Delivered = whole
+	e.Delivered = delivered
 }
 
 func (l *ledger) entry(seq int) Entry {

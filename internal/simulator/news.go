@@ -51,40 +51,40 @@ var highlights = []string{
 	"Analysts at {p} had expected as much.",
 }
 
-var rightToLeft = []string{
+var rtlTexts = []string{
 	"الشركة تعلن عن نتائج الربع الثالث", "شراكة جديدة في المنطقة", "החברה מרחיבה את הפעילות", "הודעה לעיתונות: מינוי חדש",
 }
 
-var pictures = []string{"🚀", "📈", "👩🏽‍💻", "🏭", "🇳🇴", "⚖️", "✨"}
+var emojis = []string{"🚀", "📈", "👩🏽‍💻", "🏭", "🇳🇴", "⚖️", "✨"}
 
 // filler is repeated to make very long articles.
 const filler = "The company gave no further details on the matter, but people close to it expect more news soon.\n\t\u2013 "
 
-// written returns the texts of a news event about a company of the given name. A few texts are of
+// newArticle returns the texts of a news event about a company of the given name. A few texts are of
 // a kind that breaks careless readers: HTML entities, emoji, right-to-left script, quotes and
 // backslashes, line breaks, or several kilobytes of text.
-func written(e *event, name string) article {
-	d := dice(blend(e.detail, 'w'))
+func newArticle(e *event, name string) article {
+	d := dice(mix(e.textSeed, 'w'))
 	h := headlines[e.topic]
-	c := cast{
+	c := placeholders{
 		'c': name,
 		'p': pick(&d, companyFirst) + " & " + pick(&d, companySecond),
-		'w': person(&d),
+		'w': personName(&d),
 		'n': strconv.Itoa(d.between(2, 90)),
 		'l': pick(&d, places).city,
 	}
-	a := article{title: c.play(h.title), summary: c.play(h.summary), highlight: c.play(pick(&d, highlights))}
-	a.url = "https://news.example/" + strconv.FormatUint(e.id%1_000_000_000, 36) + "/" + slug(a.title)
+	a := article{title: c.expand(h.title), summary: c.expand(h.summary), highlight: c.expand(pick(&d, highlights))}
+	a.url = "https://news.example/" + strconv.FormatUint(e.id%1_000_000_000, 36) + "/" + titleSlug(a.title)
 	switch luck := d.float(); {
 	case luck < 0.08:
 		a.title = "&#8220;" + strings.ReplaceAll(a.title, "&", "&amp;") + "&#8221;"
 		a.summary = "<b>" + strings.ReplaceAll(a.summary, "&", "&amp;") + "</b>&nbsp;&hellip;"
 	case luck < 0.14:
-		a.title += " " + pick(&d, pictures)
-		a.highlight = pick(&d, pictures) + " " + a.highlight
+		a.title += " " + pick(&d, emojis)
+		a.highlight = pick(&d, emojis) + " " + a.highlight
 	case luck < 0.18:
-		a.title = pick(&d, rightToLeft)
-		a.highlight = pick(&d, rightToLeft) + " (" + name + ")"
+		a.title = pick(&d, rtlTexts)
+		a.highlight = pick(&d, rtlTexts) + " (" + name + ")"
 	case luck < 0.21:
 		a.summary = `C:\news\` + name + ` says: "` + a.summary + "\"\r\n\tMore to come,\u2028perhaps."
 	case luck < 0.218:
@@ -93,12 +93,12 @@ func written(e *event, name string) article {
 	return a
 }
 
-// cast holds the values of the placeholders in a sentence pattern, indexed by the placeholder's
+// placeholders holds the values of the placeholders in a sentence pattern, indexed by the placeholder's
 // letter.
-type cast ['w' + 1]string
+type placeholders ['w' + 1]string
 
-// play replaces the placeholders of a pattern.
-func (c *cast) play(pattern string) string {
+// expand replaces the placeholders of a pattern.
+func (c *placeholders) expand(pattern string) string {
 	b := make([]byte, 0, len(pattern)+64)
 	for i := 0; i < len(pattern); i++ {
 		if pattern[i] == '{' {
@@ -111,8 +111,8 @@ func (c *cast) play(pattern string) string {
 	return string(b)
 }
 
-// slug turns a title into the last part of the article's URL.
-func slug(title string) string {
+// titleSlug turns a title into the last part of the article's URL.
+func titleSlug(title string) string {
 	b := make([]byte, 0, len(title))
 	for i := range len(title) {
 		switch ch := title[i] | 0x20; {

@@ -17,60 +17,60 @@ var scoreActions = map[object]string{contact: "signal_score_contact_reveal", com
 // scoreDays is the number of days for which a signal counts as active.
 const scoreDays = 90
 
-func v3Score(of object) *dialect {
-	return &dialect{
+func v3Score(of object) *operation {
+	return &operation{
 		parse: func(s *Server, body []byte, now time.Time) (*order, *problem) {
 			today := dayOf(now)
-			o := &order{product: productScore, object: of, now: now, most: 1,
-				types: signalsOf(generation3, of, true), span: span{from: today - scoreDays + 1, to: today, today: today}}
-			return o, v3Read(body, []string{v3List(of)}, func(c *complaints, obj *jsonObject) {
+			o := &order{product: productScore, object: of, now: now, maxEvents: 1,
+				types: signalsOf(apiV3, of, true), span: span{from: today - scoreDays + 1, to: today, today: today}}
+			return o, v3Decode(body, []string{v3ListKey(of)}, func(c *checker, obj *jsonObject) {
 				o.lookups = v3Items(c, s, of, obj, "id", "domain", "name", "email")
 			})
 		},
-		answer: (*Server).score,
-		encode: v3Encode((*writer).scored),
+		answer: (*Server).answerScore,
+		encode: v3Encode((*writer).scoreResult),
 	}
 }
 
 // noScoreShare is the share of known entities for which the service has no score.
 const noScoreShare = 0.05
 
-// score weighs the recent events of every entity in an order.
-func (s *Server) score(o *order, draw uint64) *answer {
+// answerScore weighs the recent events of every entity in an order.
+func (s *Server) answerScore(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
 		f := &a.findings[i]
-		s.identify(f, o)
-		if f.known && s.switches.Events != "most" && fraction(blend(f.entity.root, 's')) < noScoreShare {
-			f.known, f.trouble = false, noScore
+		s.resolveLookup(f, o)
+		if f.known && s.switches.Events != "most" && unitFloat(mix(f.entity.root, 's')) < noScoreShare {
+			f.known, f.errorCode = false, noScore
 		}
 		if !f.known {
 			continue
 		}
 		a.found++
-		s.recall(f, o)
+		s.fillEvents(f, o)
 		for j, list := range f.events {
-			if word := o.types[j].scoreWord(); len(list) > 0 && !slices.Contains(f.kinds, word) {
-				f.kinds = append(f.kinds, word)
+			if name := o.types[j].scoreName(); len(list) > 0 && !slices.Contains(f.signalNames, name) {
+				f.signalNames = append(f.signalNames, name)
 			}
 		}
-		if n := float64(len(f.kinds)); n > 0 {
-			d := dice(blend(f.entity.root, uint64(o.span.today)))
+		if n := float64(len(f.signalNames)); n > 0 {
+			d := dice(mix(f.entity.root, uint64(o.span.today)))
 			f.score = math.Round(1e4*(n+d.float())/(n+2)) / 1e4
 		}
 	}
-	a.unmatched = a.nobody()
-	a.bill(productScore, int64(a.found)*a.tariffs[scoreActions[o.object]].credits)
+	a.unmatched = a.nothingFound()
+	a.addCharge(productScore, int64(a.found)*a.tariffs[scoreActions[o.object]].credits)
 	return a
 }
 
-// scoreWord returns the name that the score uses for a signal: it has a vocabulary of its own.
-func (s *signal) scoreWord() string {
+// scoreName returns the name that the score uses for a signal: it has a vocabulary of its own.
+func (s *signal) scoreName() string {
 	direction := "Increase"
-	if s.falls {
+	if s.decreasing {
 		direction = "Decrease"
 	}
-	switch s.record {
+	switch s.shape {
 	case jobMove:
 		if s.key == "promotion" {
 			return "promotion"
@@ -95,19 +95,19 @@ func (s *signal) scoreWord() string {
 	}
 }
 
-func (w *writer) scored(a *answer, f *finding) {
-	w.reference(f.lookup)
+func (w *writer) scoreResult(a *answer, f *finding) {
+	w.clientReference(f.lookup)
 	w.entityID("id", f.entity.object, f.entity.id)
 	if f.entity.object == contact {
-		p := w.world.profile(f, dayOf(a.order.now))
+		p := w.world.contactProfile(f, dayOf(a.order.now))
 		w.string("fullName", p.first+" "+p.last)
-		w.employer("id", &p.job)
+		w.employer("id", &p.position)
 	} else {
 		w.string("name", f.entity.name)
-		w.string("domain", w.www(&f.entity))
+		w.string("domain", w.companyDomain(&f.entity))
 	}
 	w.number("signalScore", f.score)
-	w.b = jsonTexts(jsonKey(w.b, "signalTypes"), f.kinds)
-	w.b = strconv.AppendBool(jsonKey(w.b, "noActiveSignals"), len(f.kinds) == 0)
-	w.extras("industry")
+	w.b = appendStrings(appendKey(w.b, "signalTypes"), f.signalNames)
+	w.b = strconv.AppendBool(appendKey(w.b, "noActiveSignals"), len(f.signalNames) == 0)
+	w.extraFields("industry")
 }

@@ -14,9 +14,9 @@ const (
 
 // TestScore checks every row and the total price.
 func TestScore(t *testing.T) {
-	for path, items := range map[string]string{contactScore: people3("s", 100), companyScore: firms3("s", 100)} {
+	for path, items := range map[string]string{contactScore: contactsV3("s", 100), companyScore: companiesV3("s", 100)} {
 		s := rig(t, Config{})
-		a := ask3(t, s, path, `{`+items+`}`)
+		a := postV3(t, s, path, `{`+items+`}`)
 		rows, quiet, codes, values := 0, 0, map[string]int{}, map[string]bool{}
 		for _, r := range a.Results {
 			if code := itemCode(t, r); code != "" {
@@ -58,12 +58,12 @@ func TestScore(t *testing.T) {
 		if codes[notFound] == 0 || codes[noScore] == 0 || codes[noScore] > 15 || rows < 50 || quiet == rows || len(values) < 5 {
 			t.Errorf("%s: %d rows, %d quiet, %d scores, %v", path, rows, quiet, len(values), codes)
 		}
-		b := audit(t, s)
+		b := checkBill(t, s)
 		if b.Credits != int64(rows) || b.ByType[productScore] != int64(rows) || a.Billing.CreditsCharged != int64(rows) || !isUUID(a.RequestID) {
 			t.Errorf("%s: %d rows cost %d, bill %v", path, rows, a.Billing.CreditsCharged, b.ByType)
 		}
 		full := rig(t, Config{Switches: Switches{Events: "most"}})
-		if a := ask3(t, full, path, `{`+items+`}`); a.Billing.CreditsCharged != 100 || full.Bill().Credits != 100 {
+		if a := postV3(t, full, path, `{`+items+`}`); a.Billing.CreditsCharged != 100 || full.Bill().Credits != 100 {
 			t.Errorf("%s: events=most costs %d", path, a.Billing.CreditsCharged)
 		}
 	}
@@ -72,8 +72,8 @@ func TestScore(t *testing.T) {
 func TestScorePrice(t *testing.T) {
 	for setting, priced := range map[string]bool{"priced": true, "unpriced": false} {
 		s := rig(t, Config{Switches: Switches{ScorePrice: setting}})
-		a := ask3(t, s, companyScore, `{`+firms3("s", 20)+`}`)
-		if b := audit(t, s); (b.Credits > 0) != priced || b.Credits != a.Billing.CreditsCharged || a.Billing.ResultsReturned == 0 {
+		a := postV3(t, s, companyScore, `{`+companiesV3("s", 20)+`}`)
+		if b := checkBill(t, s); (b.Credits > 0) != priced || b.Credits != a.Billing.CreditsCharged || a.Billing.ResultsReturned == 0 {
 			t.Errorf("score-price=%s: %d credits, %d results", setting, b.Credits, a.Billing.ResultsReturned)
 		}
 		if page := get(s, accountUsage).Body.String(); strings.Contains(page, "signal_score_") != priced || !strings.Contains(page, "api_search") {
@@ -88,7 +88,7 @@ func TestScoreIsNotSearch(t *testing.T) {
 	s := rig(t, Config{Switches: Switches{NotFound: "404", Restricted: "some"}})
 	seen := map[string]int{}
 	for i := range 400 {
-		w := post(s, companyScore, `{"companies":[{"name":"Firm `+spelled(i)+spelled(i*7)+`"}]}`)
+		w := post(s, companyScore, `{"companies":[{"name":"Firm `+inLetters(i)+inLetters(i*7)+`"}]}`)
 		for _, mark := range []string{noScore, restricted, notFound, `"statusCode":404`} {
 			if strings.Contains(w.Body.String(), mark) {
 				seen[mark]++
@@ -104,7 +104,7 @@ func TestScoreIsNotSearch(t *testing.T) {
 func TestScoreByMail(t *testing.T) {
 	s := rig(t, Config{})
 	for _, domain := range []string{"a.example", "b.example", "c.example", "d.example"} {
-		a := ask3(t, s, companyScore, `{"companies":[{"email":"x@`+domain+`"},{"domain":"`+domain+`"}]}`)
+		a := postV3(t, s, companyScore, `{"companies":[{"email":"x@`+domain+`"},{"domain":"`+domain+`"}]}`)
 		if string(a.Results[0]["id"]) != string(a.Results[1]["id"]) || string(a.Results[0]["signalScore"]) != string(a.Results[1]["signalScore"]) {
 			t.Errorf("%s by e-mail and by domain: %v", domain, a.Results)
 		}

@@ -12,304 +12,304 @@ import (
 
 const productSearch = "search"
 
-// v3List returns the name of the list of items.
-func v3List(of object) string {
+// v3ListKey returns the name of the list of items.
+func v3ListKey(of object) string {
 	if of == contact {
 		return "contacts"
 	}
 	return "companies"
 }
 
-func v3Search(of object) *dialect {
-	return &dialect{
+func v3Search(of object) *operation {
+	return &operation{
 		parse: func(s *Server, body []byte, now time.Time) (*order, *problem) {
 			o := &order{product: productSearch, object: of, now: now}
-			return o, v3Read(body, []string{v3List(of), "options", "signals"}, func(c *complaints, obj *jsonObject) {
+			return o, v3Decode(body, []string{v3ListKey(of), "options", "signals"}, func(c *checker, obj *jsonObject) {
 				o.lookups = v3Items(c, s, of, obj, "id", "domain", "name")
 				v3Options(c, obj)
 				v, ok := obj.get("signals")
 				narrow := &jsonObject{}
 				if ok {
-					if narrow = c.members("signals", v, "types", "startDate", "maxResultsPerSignal"); narrow == nil {
+					if narrow = c.readObject("signals", v, "types", "startDate", "maxResultsPerSignal"); narrow == nil {
 						return
 					}
-					o.types = readSignals(c, s, of, s.offered[generation3][of], "signals", narrow, "types")
+					o.types = readSignals(c, s, of, s.signals[apiV3][of], "signals", narrow, "types")
 				}
 				o.span = readSpan(c, s, "signals", narrow, dayOf(now))
-				o.most = readMost(c, s, "signals", narrow, v3Most)
+				o.maxEvents = readMaxEvents(c, s, "signals", narrow, v3MaxEvents)
 			})
 		},
-		answer: (*Server).search,
-		encode: v3Encode((*writer).found),
+		answer: (*Server).answerSearch,
+		encode: v3Encode((*writer).searchResult),
 	}
 }
 
 // v3Options reads options that have no effect here: this world has no partial profiles.
-func v3Options(c *complaints, obj *jsonObject) {
+func v3Options(c *checker, obj *jsonObject) {
 	v, ok := obj.get("options")
 	if !ok {
 		return
 	}
-	options := c.members("options", v, "includePartialProfiles")
+	options := c.readObject("options", v, "includePartialProfiles")
 	if options == nil {
 		return
 	}
 	if v, ok = options.get("includePartialProfiles"); ok {
 		if _, ok = v.(bool); !ok {
-			c.add("options.includePartialProfiles", "must be a boolean")
+			c.addError("options.includePartialProfiles", "must be a boolean")
 		}
 	}
 }
 
 // v3Items reads identifiers, each with or without a reference of the caller's own. Companies
 // accept the given kinds of identifiers.
-func v3Items(c *complaints, s *Server, of object, obj *jsonObject, families ...string) []lookup {
-	items := c.batch(s, "", obj, v3List(of))
+func v3Items(c *checker, s *Server, of object, obj *jsonObject, kinds ...string) []lookup {
+	items := c.readBatch(s, "", obj, v3ListKey(of))
 	lookups := make([]lookup, 0, len(items))
-	at := make(map[string]int, len(items))
+	indexByRef := make(map[string]int, len(items))
 	for i, item := range items {
-		field := v3List(of) + "." + strconv.Itoa(i)
+		field := v3ListKey(of) + "." + strconv.Itoa(i)
 		var l lookup
 		var ok bool
 		if of == company {
-			l, ok = v3Company(c, s, field, item, families)
+			l, ok = v3Company(c, s, field, item, kinds)
 		} else {
 			l, ok = v3Contact(c, s, field, item)
 		}
 		if !ok {
 			continue
 		}
-		if !l.referred {
+		if !l.hasReference {
 			l.ref = strconv.FormatInt(l.id, 10)
 			lookups = append(lookups, l)
 			continue
 		}
-		before, twice := at[l.ref]
+		index, repeated := indexByRef[l.ref]
 		switch {
-		case !twice:
-			at[l.ref] = len(lookups)
+		case !repeated:
+			indexByRef[l.ref] = len(lookups)
 			lookups = append(lookups, l)
 		case s.switches.Duplicates == "refuse":
-			c.add(field+".clientReferenceId", "repeats a reference used before")
+			c.addError(field+".clientReferenceId", "repeats a reference used before")
 		default:
-			lookups[before] = l
+			lookups[index] = l
 		}
 	}
 	return lookups
 }
 
-// longestReference is the largest number of characters in a reference.
-const longestReference = 256
+// maxReference is the largest number of characters in a reference.
+const maxReference = 256
 
-func v3Reference(c *complaints, field string, obj *jsonObject, l *lookup) {
-	if _, l.referred = obj.get("clientReferenceId"); !l.referred {
+func v3Reference(c *checker, field string, obj *jsonObject, l *lookup) {
+	if _, l.hasReference = obj.get("clientReferenceId"); !l.hasReference {
 		return
 	}
-	l.ref, _ = c.text(field, obj, "clientReferenceId")
-	if utf8.RuneCountInString(l.ref) > longestReference {
-		c.add(field+".clientReferenceId", "must not be longer than %d characters", longestReference)
+	l.ref, _ = c.readText(field, obj, "clientReferenceId")
+	if utf8.RuneCountInString(l.ref) > maxReference {
+		c.addError(field+".clientReferenceId", "must not be longer than %d characters", maxReference)
 	}
 }
 
-func v3Company(c *complaints, s *Server, field string, item any, families []string) (lookup, bool) {
-	obj := c.members(field, item, append([]string{"clientReferenceId"}, families...)...)
+func v3Company(c *checker, s *Server, field string, item any, kinds []string) (lookup, bool) {
+	obj := c.readObject(field, item, append([]string{"clientReferenceId"}, kinds...)...)
 	if obj == nil {
 		return lookup{}, false
 	}
 	var l lookup
-	before := c.total
+	before := c.errorCount
 	v3Reference(c, field, obj, &l)
 	given := ""
-	for _, family := range families {
-		if _, ok := obj.get(family); !ok {
+	for _, kind := range kinds {
+		if _, ok := obj.get(kind); !ok {
 			continue
 		}
 		if given != "" {
-			c.add(field, "must have only one of %s", strings.Join(families, ", "))
+			c.addError(field, "must have only one of %s", strings.Join(kinds, ", "))
 			return l, false
 		}
-		given = family
+		given = kind
 	}
 	switch given {
 	case "id":
-		v3Numbered(c, s, company, field, obj, &l)
+		v3ByID(c, s, company, field, obj, &l)
 	case "domain":
 		if domain, ok := readDomain(c, field, obj, "domain"); ok {
 			l.id, l.domain = s.world.companyByDomain(domain)
-			l.keys = []string{fold(domain), l.domain}
+			l.keys = []string{foldCase(domain), l.domain}
 		}
 	case "email":
 		if email, ok := v3Email(c, field, obj); ok {
 			_, domain, _ := strings.Cut(email, "@")
 			l.id, l.domain = s.world.companyByDomain(domain)
-			l.keys = []string{fold(email), l.domain}
+			l.keys = []string{foldCase(email), l.domain}
 		}
 	case "name":
-		if name, ok := c.text(field, obj, "name"); ok {
+		if name, ok := c.readText(field, obj, "name"); ok {
 			l.name = strings.TrimSpace(name)
 			l.id, l.domain = s.world.companyByName(name)
-			l.keys = []string{fold(name)}
+			l.keys = []string{foldCase(name)}
 		}
 	default:
-		c.add(field, "must have one of %s", strings.Join(families, ", "))
+		c.addError(field, "must have one of %s", strings.Join(kinds, ", "))
 	}
-	return l, c.total == before
+	return l, c.errorCount == before
 }
 
-// contactFamilies maps each identifying member of a contact to its kind of identifier.
-var contactFamilies = map[string]string{
+// contactIdentifierKinds maps each identifying member of a contact to its kind of identifier.
+var contactIdentifierKinds = map[string]string{
 	"id": "id", "linkedinUrl": "linkedinUrl", "email": "email",
 	"firstName": "name", "lastName": "name", "companyName": "name", "companyDomain": "name",
 }
 
-func v3Contact(c *complaints, s *Server, field string, item any) (lookup, bool) {
-	obj := c.members(field, item, "clientReferenceId", "id", "linkedinUrl", "email", "firstName", "lastName", "companyName", "companyDomain")
+func v3Contact(c *checker, s *Server, field string, item any) (lookup, bool) {
+	obj := c.readObject(field, item, "clientReferenceId", "id", "linkedinUrl", "email", "firstName", "lastName", "companyName", "companyDomain")
 	if obj == nil {
 		return lookup{}, false
 	}
 	var l lookup
-	before := c.total
+	before := c.errorCount
 	v3Reference(c, field, obj, &l)
 	given := ""
 	for _, key := range obj.keys {
-		family := contactFamilies[key]
-		if family != "" && given != "" && family != given {
-			c.add(field, "must have only one of id, linkedinUrl, email, or a name with its company")
+		kind := contactIdentifierKinds[key]
+		if kind != "" && given != "" && kind != given {
+			c.addError(field, "must have only one of id, linkedinUrl, email, or a name with its company")
 			return l, false
 		}
-		if family != "" {
-			given = family
+		if kind != "" {
+			given = kind
 		}
 	}
 	switch given {
 	case "id":
-		v3Numbered(c, s, contact, field, obj, &l)
+		v3ByID(c, s, contact, field, obj, &l)
 	case "linkedinUrl":
 		if link, ok := v3Profile(c, field, obj); ok {
-			contactByLink(s.world, &l, link)
+			fillByProfile(s.world, &l, link)
 		}
 	case "email":
 		if email, ok := v3Email(c, field, obj); ok {
-			contactByMail(s.world, &l, email)
+			fillByEmail(s.world, &l, email)
 		}
 	case "name":
 		v3Person(c, s.world, field, obj, &l)
 	default:
-		c.add(field, "must have id, linkedinUrl, email, or firstName and lastName with companyName or companyDomain")
+		c.addError(field, "must have id, linkedinUrl, email, or firstName and lastName with companyName or companyDomain")
 	}
-	return l, c.total == before
+	return l, c.errorCount == before
 }
 
 // v3Person reads a contact named by first and last name and a company.
-func v3Person(c *complaints, w world, field string, obj *jsonObject, l *lookup) {
+func v3Person(c *checker, w world, field string, obj *jsonObject, l *lookup) {
 	var ok [2]bool
 	for i, key := range []string{"firstName", "lastName"} {
-		if _, there := obj.get(key); !there {
-			c.add(join(field, key), "is required")
+		if _, present := obj.get(key); !present {
+			c.addError(joinPath(field, key), "is required")
 			continue
 		}
 		var name string
-		name, ok[i] = c.text(field, obj, key)
+		name, ok[i] = c.readText(field, obj, key)
 		*[]*string{&l.first, &l.last}[i] = strings.TrimSpace(name)
 	}
-	name, named := c.text(field, obj, "companyName")
-	domain, hosted := readDomain(c, field, obj, "companyDomain")
+	name, nameOK := c.readText(field, obj, "companyName")
+	domain, domainOK := readDomain(c, field, obj, "companyDomain")
 	_, hasName := obj.get("companyName")
 	_, hasDomain := obj.get("companyDomain")
 	if !hasName && !hasDomain {
-		c.add(field, "needs companyName or companyDomain")
+		c.addError(field, "needs companyName or companyDomain")
 	}
-	if !ok[0] || !ok[1] || !named && !hosted {
+	if !ok[0] || !ok[1] || !nameOK && !domainOK {
 		return
 	}
 	l.name = strings.TrimSpace(name)
-	if hosted {
+	if domainOK {
 		l.domain = cleanDomain(domain)
 	} else {
 		_, l.domain = w.companyByName(name)
 	}
 	full := l.first + " " + l.last
 	l.id = w.contactByName(full, l.domain)
-	l.keys = []string{fold(full)}
+	l.keys = []string{foldCase(full)}
 }
 
-func contactByLink(w world, l *lookup, link string) {
+func fillByProfile(w world, l *lookup, link string) {
 	l.id, l.url = w.contactByProfile(link), strings.TrimSpace(link)
-	l.keys = []string{fold(link), profileSlug(link)}
+	l.keys = []string{foldCase(link), profileSlug(link)}
 }
 
-func contactByMail(w world, l *lookup, email string) {
+func fillByEmail(w world, l *lookup, email string) {
 	_, domain, _ := strings.Cut(strings.TrimSpace(email), "@")
 	l.id, l.domain = w.contactByEmail(email), cleanDomain(domain)
-	l.keys = []string{fold(email)}
+	l.keys = []string{foldCase(email)}
 }
 
-func v3Numbered(c *complaints, s *Server, of object, field string, obj *jsonObject, l *lookup) {
+func v3ByID(c *checker, s *Server, of object, field string, obj *jsonObject, l *lookup) {
 	v, _ := obj.get("id")
-	numbered, ok := v3ID(c, s, of, field+".id", v)
+	byID, ok := v3ID(c, s, of, field+".id", v)
 	if !ok {
 		return
 	}
-	l.id, l.keys = numbered.id, numbered.keys
+	l.id, l.keys = byID.id, byID.keys
 }
 
-func v3Email(c *complaints, field string, obj *jsonObject) (string, bool) {
-	email, ok := c.text(field, obj, "email")
+func v3Email(c *checker, field string, obj *jsonObject) (string, bool) {
+	email, ok := c.readText(field, obj, "email")
 	if ok && !isEmail(email) {
-		c.add(field+".email", "must be an e-mail address")
+		c.addError(field+".email", "must be an e-mail address")
 		return "", false
 	}
 	return strings.TrimSpace(email), ok
 }
 
-func v3Profile(c *complaints, field string, obj *jsonObject) (string, bool) {
-	link, ok := c.text(field, obj, "linkedinUrl")
+func v3Profile(c *checker, field string, obj *jsonObject) (string, bool) {
+	link, ok := c.readText(field, obj, "linkedinUrl")
 	if ok && !isProfile(link) {
-		c.add(field+".linkedinUrl", "must be a LinkedIn profile URL")
+		c.addError(field+".linkedinUrl", "must be a LinkedIn profile URL")
 		return "", false
 	}
 	return link, ok
 }
 
-// search resolves the lookups of an order. With signals in the request, only entities that have
+// answerSearch resolves the lookups of an order. With signals in the request, only entities that have
 // such an event count as found.
-func (s *Server) search(o *order, draw uint64) *answer {
+func (s *Server) answerSearch(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
 		f := &a.findings[i]
-		s.identify(f, o)
+		s.resolveLookup(f, o)
 		if f.known && len(o.types) > 0 {
-			s.recall(f, o)
+			s.fillEvents(f, o)
 			for j, list := range f.events {
 				if len(list) > 0 {
-					f.kinds = append(f.kinds, o.types[j].key)
+					f.signalNames = append(f.signalNames, o.types[j].key)
 				}
 			}
-			if f.known = len(f.kinds) > 0; !f.known {
-				f.trouble = notFound
+			if f.known = len(f.signalNames) > 0; !f.known {
+				f.errorCode = notFound
 			}
 		}
 		if f.known {
 			a.found++
 		}
 	}
-	a.unmatched = a.nobody()
+	a.unmatched = a.nothingFound()
 	t := a.tariffs["api_search"]
-	blocks := (int64(a.found) + t.perAmount - 1) / t.perAmount
-	a.bill(productSearch, blocks*t.credits)
-	if a.charge == 0 && s.minimum() {
-		a.bill(minimumCharge, 1)
+	blocks := (int64(a.found) + t.perQuantity - 1) / t.perQuantity
+	a.addCharge(productSearch, blocks*t.credits)
+	if a.charge == 0 && s.hasMinimumCharge() {
+		a.addCharge(minimumCharge, 1)
 	}
 	return a
 }
 
-// nobody reports that no lookup matched.
-func (a *answer) nobody() bool {
-	return !slices.ContainsFunc(a.findings, func(f finding) bool { return f.trouble != notFound })
+// nothingFound reports that no lookup matched.
+func (a *answer) nothingFound() bool {
+	return !slices.ContainsFunc(a.findings, func(f finding) bool { return f.errorCode != notFound })
 }
 
-// identify finds the entity behind a lookup, or the error code that stands for it.
-func (s *Server) identify(f *finding, o *order) {
+// resolveLookup finds the entity behind a lookup, or the error code that stands for it.
+func (s *Server) resolveLookup(f *finding, o *order) {
 	f.entity, f.known = s.world.find(o.object, f.lookup)
 	if s.switches.Events == "most" {
 		f.known = true
@@ -317,9 +317,9 @@ func (s *Server) identify(f *finding, o *order) {
 	}
 	switch {
 	case !f.known:
-		f.trouble = notFound
-	case o.product == productSearch && s.switches.Restricted == "some" && fraction(blend(f.entity.root, 'c')) < restrictedShare:
-		f.known, f.trouble = false, restricted
+		f.errorCode = notFound
+	case o.product == productSearch && s.switches.Restricted == "some" && unitFloat(mix(f.entity.root, 'c')) < restrictedShare:
+		f.known, f.errorCode = false, restricted
 	}
 }
 
@@ -331,7 +331,7 @@ const restrictedShare = 1.0 / 200
 func v3Encode(entry func(*writer, *answer, *finding)) func([]byte, *answer, *Switches, *quirks) []byte {
 	return func(dst []byte, a *answer, sw *Switches, q *quirks) []byte {
 		w := newWriter(dst, a, sw, q)
-		w.generation, w.charged = generation3, "billing"
+		w.apiVersion, w.chargeKey = apiV3, "billing"
 		w.open()
 		w.requestID(a)
 		w.results(a, entry)
@@ -344,21 +344,21 @@ func (w *writer) results(a *answer, entry func(*writer, *answer, *finding)) {
 	w.entries("results", a, w.q.rootList, func(a *answer, f *finding) {
 		w.b = append(w.b, '{')
 		entry(w, a, f)
-		w.unasked(a.order)
+		w.unknownSignal(a.order)
 		w.b = append(w.b, '}')
 	}, func(f *finding) bool {
 		w.b = append(w.b, '{')
-		w.reference(f.lookup)
-		w.itemError(f.trouble)
+		w.clientReference(f.lookup)
+		w.itemError(f.errorCode)
 		w.b = append(w.b, '}')
 		return true
 	})
 }
 
-func (w *writer) found(a *answer, f *finding) {
+func (w *writer) searchResult(a *answer, f *finding) {
 	w.preview(a, f)
-	w.extras("segment")
+	w.extraFields("segment")
 	if len(a.order.types) > 0 {
-		w.b = jsonTexts(jsonKey(w.b, "signalTypes"), f.kinds)
+		w.b = appendStrings(appendKey(w.b, "signalTypes"), f.signalNames)
 	}
 }

@@ -14,30 +14,30 @@ const (
 	companySearch3 = "/v3/companies/search"
 )
 
-// firms3 returns the items of a V3 request about n companies.
-func firms3(prefix string, n int) string {
+// companiesV3 returns the items of a V3 request about n companies.
+func companiesV3(prefix string, n int) string {
 	b := []byte(`"companies":[`)
 	for i := range n {
-		b = fmt.Appendf(jsonComma(b), `{"clientReferenceId":"%s%d","domain":"%s%d.example"}`, prefix, i, prefix, i)
+		b = fmt.Appendf(appendComma(b), `{"clientReferenceId":"%s%d","domain":"%s%d.example"}`, prefix, i, prefix, i)
 	}
 	return string(append(b, ']'))
 }
 
-// spelled returns a number in letters, the only characters by which the service distinguishes
+// inLetters returns a number in letters, the only characters by which the service distinguishes
 // names.
-func spelled(i int) string { return string([]byte{'a' + byte(i/26%26), 'a' + byte(i%26)}) }
+func inLetters(i int) string { return string([]byte{'a' + byte(i/26%26), 'a' + byte(i%26)}) }
 
-// people3 returns the items of a V3 request about n contacts.
-func people3(prefix string, n int) string {
+// contactsV3 returns the items of a V3 request about n contacts.
+func contactsV3(prefix string, n int) string {
 	b := []byte(`"contacts":[`)
 	for i := range n {
-		b = fmt.Appendf(jsonComma(b), `{"clientReferenceId":"%s%d","email":"ada.%s%s@harborquill.example"}`, prefix, i, prefix, spelled(i))
+		b = fmt.Appendf(appendComma(b), `{"clientReferenceId":"%s%d","email":"ada.%s%s@harborquill.example"}`, prefix, i, prefix, inLetters(i))
 	}
 	return string(append(b, ']'))
 }
 
-// TestBothSearchesFindTheSame compares the ids of V2 and V3 for every way to identify an entity.
-func TestBothSearchesFindTheSame(t *testing.T) {
+// TestV2AndV3SearchesAgree compares the ids of V2 and V3 for every way to identify an entity.
+func TestV2AndV3SearchesAgree(t *testing.T) {
 	s := rig(t, Config{})
 	found := 0
 	for i := range 40 {
@@ -53,8 +53,8 @@ func TestBothSearchesFindTheSame(t *testing.T) {
 			if tt.oldPath == contactSearch {
 				list, id, key = "contacts", "personId", "promotion"
 			}
-			old := ask(t, s, tt.oldPath, fmt.Sprintf(`{"`+list+`":[{"id":"a",`+tt.old+`}],"signals":["`+key+`"]}`, spelled(i)))
-			now := ask3(t, s, tt.newPath, fmt.Sprintf(`{"`+list+`":[{"clientReferenceId":"a",`+tt.now+`}]}`, spelled(i)))
+			old := postV2(t, s, tt.oldPath, fmt.Sprintf(`{"`+list+`":[{"id":"a",`+tt.old+`}],"signals":["`+key+`"]}`, inLetters(i)))
+			now := postV3(t, s, tt.newPath, fmt.Sprintf(`{"`+list+`":[{"clientReferenceId":"a",`+tt.now+`}]}`, inLetters(i)))
 			if len(now.Results) != 1 || text(t, now.Results[0], "clientReferenceId") != "a" {
 				t.Fatalf("search of one = %+v", now.Results)
 			}
@@ -74,11 +74,11 @@ func TestBothSearchesFindTheSame(t *testing.T) {
 	if found < 100 {
 		t.Errorf("%d found", found)
 	}
-	audit(t, s)
+	checkBill(t, s)
 }
 
-// TestSearchShows reads previews as a client would and checks every field.
-func TestSearchShows(t *testing.T) {
+// TestSearchPreview reads previews as a client would and checks every field.
+func TestSearchPreview(t *testing.T) {
 	s := rig(t, Config{Switches: Switches{V3WWW: "never"}})
 	type firm struct {
 		ID, Name, Domain, Industry string
@@ -113,11 +113,11 @@ func TestSearchShows(t *testing.T) {
 		Results   []firm
 	}
 	var people struct{ Results []human }
-	body := `{` + firms3("w", 60) + `,"options":{"includePartialProfiles":true}}`
+	body := `{` + companiesV3("w", 60) + `,"options":{"includePartialProfiles":true}}`
 	if err := json.Unmarshal(post(s, companySearch3, body).Body.Bytes(), &firms); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(post(s, contactSearch3, `{`+people3("w", 60)+`}`).Body.Bytes(), &people); err != nil {
+	if err := json.Unmarshal(post(s, contactSearch3, `{`+contactsV3("w", 60)+`}`).Body.Bytes(), &people); err != nil {
 		t.Fatal(err)
 	}
 	offers := 0
@@ -153,19 +153,19 @@ func TestSearchShows(t *testing.T) {
 			}
 		}
 	}
-	again := post(s, companySearch3, body).Body.String()
-	if first := post(s, companySearch3, body).Body.String(); first != again {
+	second := post(s, companySearch3, body).Body.String()
+	if first := post(s, companySearch3, body).Body.String(); first != second {
 		t.Error("one request, two answers")
 	}
 }
 
-// TestJobOfTheLastMove checks that search shows a contact in the job of its last known event.
-func TestJobOfTheLastMove(t *testing.T) {
+// TestSearchShowsLastJob checks that search shows a contact in the job of its last known event.
+func TestSearchShowsLastJob(t *testing.T) {
 	s := rig(t, Config{})
 	moved := 0
 	for id := 1; id < 60; id++ {
-		a := ask3(t, s, contactSearch3, fmt.Sprintf(`{"contacts":[{"id":"%d"}]}`, id))
-		b := ask(t, s, contactIDs, fmt.Sprintf(`{"contactIds":[%d],"signals":["allSignals"],"startDate":"2018-01-01"}`, id))
+		a := postV3(t, s, contactSearch3, fmt.Sprintf(`{"contacts":[{"id":"%d"}]}`, id))
+		b := postV2(t, s, contactIDs, fmt.Sprintf(`{"contactIds":[%d],"signals":["allSignals"],"startDate":"2018-01-01"}`, id))
 		if len(b.Contacts) == 0 {
 			continue
 		}
@@ -200,7 +200,7 @@ func TestJobOfTheLastMove(t *testing.T) {
 }
 
 func TestSearchPrice(t *testing.T) {
-	count := func(a wire3) (found int) {
+	count := func(a answerV3) (found int) {
 		for _, r := range a.Results {
 			if r["error"] == nil {
 				found++
@@ -210,10 +210,10 @@ func TestSearchPrice(t *testing.T) {
 	}
 	for _, n := range []int{1, 20, 29, 60, 100} {
 		s := rig(t, Config{})
-		a := ask3(t, s, companySearch3, `{`+firms3("p", n)+`}`)
+		a := postV3(t, s, companySearch3, `{`+companiesV3("p", n)+`}`)
 		found := count(a)
 		want := int64(found+24) / 25
-		b := audit(t, s)
+		b := checkBill(t, s)
 		if a.Billing.CreditsCharged != want || b.Credits != want || b.ByType[productSearch] != want || a.Billing.ResultsReturned != int64(found) || len(a.Results) != n {
 			t.Errorf("%d of %d found cost %d, bill %v, want %d", found, n, a.Billing.CreditsCharged, b.ByType, want)
 		}
@@ -223,25 +223,25 @@ func TestSearchPrice(t *testing.T) {
 	}
 	// A company that the service does not know.
 	s := rig(t, Config{})
-	nobody := ""
-	for i := 0; nobody == ""; i++ {
+	unmatched := ""
+	for i := 0; unmatched == ""; i++ {
 		item := fmt.Sprintf(`{"companies":[{"domain":"n%d.example"}]}`, i)
-		if count(ask3(t, s, companySearch3, item)) == 0 {
-			nobody = item
+		if count(postV3(t, s, companySearch3, item)) == 0 {
+			unmatched = item
 		}
 	}
 	for setting, want := range map[string]int64{"per_event": 0, "per_type": 0, "min1": 1, "per_type_min1": 1} {
 		s := rig(t, Config{Switches: Switches{Billing: setting}})
-		a := ask3(t, s, companySearch3, nobody)
-		if b := audit(t, s); a.Billing.CreditsCharged != want || b.Credits != want || itemCode(t, a.Results[0]) != notFound {
+		a := postV3(t, s, companySearch3, unmatched)
+		if b := checkBill(t, s); a.Billing.CreditsCharged != want || b.Credits != want || itemCode(t, a.Results[0]) != notFound {
 			t.Errorf("billing=%s: nobody costs %d, bill %d, want %d", setting, a.Billing.CreditsCharged, b.Credits, want)
 		}
 	}
-	if w := post(rig(t, Config{Switches: Switches{NotFound: "404"}}), companySearch3, nobody); w.Code != 404 {
+	if w := post(rig(t, Config{Switches: Switches{NotFound: "404"}}), companySearch3, unmatched); w.Code != 404 {
 		t.Errorf("not-found=404: nobody = %d", w.Code)
 	}
 	full := rig(t, Config{Switches: Switches{Events: "most", Restricted: "some"}})
-	if a := ask3(t, full, companySearch3, `{`+firms3("p", 100)+`}`); count(a) != 100 || full.Bill().Credits != 4 {
+	if a := postV3(t, full, companySearch3, `{`+companiesV3("p", 100)+`}`); count(a) != 100 || full.Bill().Credits != 4 {
 		t.Errorf("events=most: %d of 100 found for %d", count(a), full.Bill().Credits)
 	}
 }
@@ -250,9 +250,9 @@ func TestSearchPrice(t *testing.T) {
 // signals.
 func TestSearchBySignals(t *testing.T) {
 	s := rig(t, Config{})
-	items := firms3("s", 100)
-	a := ask3(t, s, companySearch3, `{`+items+`,"signals":{"types":["riskNews","surgeInHiring"],"startDate":"2026-01-01","maxResultsPerSignal":1}}`)
-	b := ask(t, s, companySearch, `{`+firms("s", 100)+`,"signals":["riskNews","surgeInHiring"],"startDate":"2026-01-01"}`)
+	items := companiesV3("s", 100)
+	a := postV3(t, s, companySearch3, `{`+items+`,"signals":{"types":["riskNews","surgeInHiring"],"startDate":"2026-01-01","maxResultsPerSignal":1}}`)
+	b := postV2(t, s, companySearch, `{`+companiesV2("s", 100)+`,"signals":["riskNews","surgeInHiring"],"startDate":"2026-01-01"}`)
 	kept := 0
 	for _, r := range a.Results {
 		var types, want []string
@@ -277,21 +277,21 @@ func TestSearchBySignals(t *testing.T) {
 	if kept == 0 || kept > 90 || a.Billing.CreditsCharged != int64(kept+24)/25 {
 		t.Errorf("%d kept for %d credits", kept, a.Billing.CreditsCharged)
 	}
-	if a := ask3(t, s, companySearch3, `{`+items+`}`); a.Results[0]["signalTypes"] != nil {
+	if a := postV3(t, s, companySearch3, `{`+items+`}`); a.Results[0]["signalTypes"] != nil {
 		t.Errorf("nobody asked for signalTypes: %s", a.Results[0]["signalTypes"])
 	}
 }
 
 func TestSearchSwitches(t *testing.T) {
 	codes := func(settings ...string) map[string]int {
-		s := rig(t, Config{Switches: switched(t, settings...)})
+		s := rig(t, Config{Switches: mustParseSwitches(t, settings...)})
 		n := map[string]int{}
 		for i := range 40 {
-			for _, r := range ask3(t, s, companySearch3, `{`+firms3(fmt.Sprintf("r%d-", i), 100)+`}`).Results {
+			for _, r := range postV3(t, s, companySearch3, `{`+companiesV3(fmt.Sprintf("r%d-", i), 100)+`}`).Results {
 				n[itemCode(t, r)]++
 			}
 		}
-		audit(t, s)
+		checkBill(t, s)
 		return n
 	}
 	if n := codes("restricted=none"); n[restricted] != 0 {
@@ -301,8 +301,8 @@ func TestSearchSwitches(t *testing.T) {
 		t.Errorf("restricted=some: %v of 4000, want about one in 200", n)
 	}
 
-	s := rig(t, Config{Switches: switched(t, "v3-ids=tokens")})
-	for _, r := range ask3(t, s, contactSearch3, `{`+people3("t", 30)+`}`).Results {
+	s := rig(t, Config{Switches: mustParseSwitches(t, "v3-ids=tokens")})
+	for _, r := range postV3(t, s, contactSearch3, `{`+contactsV3("t", 30)+`}`).Results {
 		if r["error"] != nil {
 			continue
 		}
@@ -310,11 +310,11 @@ func TestSearchSwitches(t *testing.T) {
 		if !strings.HasPrefix(id, "v1.") {
 			t.Fatalf("id = %s, want a token", id)
 		}
-		back := ask3(t, s, contactSearch3, `{"contacts":[{"id":"`+id+`"}]}`)
+		back := postV3(t, s, contactSearch3, `{"contacts":[{"id":"`+id+`"}]}`)
 		if text(t, back.Results[0], "id") != id {
 			t.Errorf("a token leads to %s", back.Results[0]["id"])
 		}
-		if n, _ := s.world.idOfToken(contact, id); len(ask(t, s, contactIDs, fmt.Sprintf(`{"contactIds":[%d],"signals":["promotion"]}`, n)).Contacts) != 1 {
+		if n, _ := s.world.decodeToken(contact, id); len(postV2(t, s, contactIDs, fmt.Sprintf(`{"contactIds":[%d],"signals":["promotion"]}`, n)).Contacts) != 1 {
 			t.Errorf("token %s stands for nobody", id)
 		}
 	}
@@ -322,7 +322,7 @@ func TestSearchSwitches(t *testing.T) {
 		"half": func(with, of int) bool { return with > of/4 && with < of*3/4 }, "never": func(with, _ int) bool { return with == 0 },
 		"always": func(with, of int) bool { return with == of },
 	} {
-		text := post(rig(t, Config{Switches: Switches{V3WWW: setting}}), companySearch3, `{`+firms3("w", 100)+`}`).Body.String()
+		text := post(rig(t, Config{Switches: Switches{V3WWW: setting}}), companySearch3, `{`+companiesV3("w", 100)+`}`).Body.String()
 		if with, of := strings.Count(text, `"domain":"www.`), strings.Count(text, `"domain":"`); !want(with, of) {
 			t.Errorf("v3-www=%s: %d of %d domains", setting, with, of)
 		}
@@ -331,13 +331,13 @@ func TestSearchSwitches(t *testing.T) {
 	if w := post(rig(t, Config{}), companySearch3, twice); w.Code != 400 || !strings.Contains(w.Body.String(), "companies.1.clientReferenceId") {
 		t.Errorf("duplicates=refuse: %d %s", w.Code, w.Body)
 	}
-	if a := ask3(t, rig(t, Config{Switches: switched(t, "duplicates=last-wins")}), companySearch3, twice); len(a.Results) != 3 || !strings.Contains(string(a.Results[0]["domain"]), "v2.example") {
+	if a := postV3(t, rig(t, Config{Switches: mustParseSwitches(t, "duplicates=last-wins")}), companySearch3, twice); len(a.Results) != 3 || !strings.Contains(string(a.Results[0]["domain"]), "v2.example") {
 		t.Errorf("duplicates=last-wins: %v", a.Results)
 	}
-	if w := post(rig(t, Config{}), companySearch3, `{`+firms3("o", 101)+`}`); w.Code != 400 {
+	if w := post(rig(t, Config{}), companySearch3, `{`+companiesV3("o", 101)+`}`); w.Code != 400 {
 		t.Errorf("over-100=refuse: %d", w.Code)
 	}
-	if a := ask3(t, rig(t, Config{Switches: switched(t, "over-100=first-100")}), companySearch3, `{`+firms3("o", 101)+`}`); len(a.Results) != 100 {
+	if a := postV3(t, rig(t, Config{Switches: mustParseSwitches(t, "over-100=first-100")}), companySearch3, `{`+companiesV3("o", 101)+`}`); len(a.Results) != 100 {
 		t.Errorf("over-100=first-100: %d results", len(a.Results))
 	}
 }
@@ -357,7 +357,7 @@ func TestV3Refuses(t *testing.T) {
 		{contactSearch3, `{"contacts":[{"linkedinUrl":"https://www.linkedin.com/in/ada"}]}`, 422},
 		{contactSearch3, `{"contacts":[{"id":"77"}]}`, 451},
 		{companySignals3, `{"ids":["76","77"],"signalTypes":["riskNews"]}`, 451},
-		{companySignals3, `{"ids":["` + s.world.token(company, 77) + `"],"signalTypes":["riskNews"]}`, 451},
+		{companySignals3, `{"ids":["` + s.world.encodeToken(company, 77) + `"],"signalTypes":["riskNews"]}`, 451},
 	} {
 		if w := post(s, tt.path, tt.body); w.Code != tt.want {
 			t.Errorf("POST %s %s = %d %s, want %d", tt.path, tt.body, w.Code, w.Body, tt.want)

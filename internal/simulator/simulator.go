@@ -56,10 +56,10 @@ type Server struct {
 	now      func() time.Time
 	world    world
 	switches *Switches
-	offered  map[int]map[object][]*signal // by API version
-	rates    *rates
+	signals  map[int]map[object][]*signal // by API version
+	limiter  *rateLimiter
 	ledger   *ledger
-	faults   *faults
+	faults   *faultInjector
 	sessions sessions
 	refuse   map[string]int
 	prices   []tariff          // in the order of the account page
@@ -71,15 +71,15 @@ type Server struct {
 
 // New checks a Config and makes a Server of it. The error says which values are allowed.
 func New(c Config) (*Server, error) {
-	settled, err := c.Switches.settled()
+	switches, err := c.Switches.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	armed, err := newFaults(c.Seed, c.Faults)
+	injector, err := newFaultInjector(c.Seed, c.Faults)
 	if err != nil {
 		return nil, err
 	}
-	r, err := newRates(c, settled)
+	limiter, err := newRateLimiter(c, switches)
 	if err != nil {
 		return nil, err
 	}
@@ -109,28 +109,28 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
 	}
 	s := &Server{
-		config: c, now: c.Now, world: world{seed: scramble(c.Seed)}, switches: &settled,
-		offered: map[int]map[object][]*signal{},
-		rates:   r, ledger: newLedger(pool), faults: armed, refuse: refuse, revoked: map[string]bool{},
+		config: c, now: c.Now, world: world{seed: mix64(c.Seed)}, switches: &switches,
+		signals: map[int]map[object][]*signal{},
+		limiter: limiter, ledger: newLedger(pool), faults: injector, refuse: refuse, revoked: map[string]bool{},
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.sessions = sessions{life: cmp.Or(c.SessionLife, 30*24*time.Hour), byID: map[string]*session{}, started: map[uint64]int{}}
-	s.prices, s.tariffs = priceList(c.EventPrice, &settled), map[string]tariff{}
+	s.sessions = sessions{ttl: cmp.Or(c.SessionLife, 30*24*time.Hour), byID: map[string]*session{}, started: map[uint64]int{}}
+	s.prices, s.tariffs = priceList(c.EventPrice, &switches), map[string]tariff{}
 	for _, t := range s.prices {
 		s.tariffs[t.action] = t
 	}
-	for _, generation := range []int{generation2, generation3} {
-		s.offered[generation] = map[object][]*signal{
-			contact: signalsOf(generation, contact, settled.Announced == "serve"),
-			company: signalsOf(generation, company, settled.Announced == "serve"),
+	for _, version := range []int{apiV2, apiV3} {
+		s.signals[version] = map[object][]*signal{
+			contact: signalsOf(version, contact, switches.Announced == "serve"),
+			company: signalsOf(version, company, switches.Announced == "serve"),
 		}
 	}
 	return s, nil
 }
 
-func newRates(c Config, sw Switches) (*rates, error) {
+func newRateLimiter(c Config, sw Switches) (*rateLimiter, error) {
 	name := c.Plan
 	if name == "" {
 		name = plans[0].name
@@ -152,7 +152,7 @@ func newRates(c Config, sw Switches) (*rates, error) {
 	case burst == -1:
 		burst = 0
 	}
-	return &rates{
+	return &rateLimiter{
 		plan: plans[at], burst: burst,
 		aligned: sw.Windows == "aligned", perKey: sw.RateScope == "key",
 		quotas: map[string]*quota{},
@@ -168,10 +168,10 @@ func newRefusals(in map[string]int) (map[string]int, error) {
 		default:
 			return nil, fmt.Errorf("simulator: Refuse[%q] is %d; it can be 400, 412, 422 or 451", identifier, status)
 		}
-		if fold(identifier) == "" {
+		if foldCase(identifier) == "" {
 			return nil, errors.New("simulator: Refuse has an empty identifier")
 		}
-		out[fold(identifier)] = status
+		out[foldCase(identifier)] = status
 	}
 	return out, nil
 }
@@ -181,56 +181,56 @@ func (s *Server) Bill() Bill { return s.ledger.bill(true) }
 
 // route is one operation of the API.
 type route struct {
-	method  string
-	serve   func(*exchange)
-	dialect *dialect // billed operations only
-	usage   bool     // has a quota of its own
+	method    string
+	serve     func(*exchange)
+	operation *operation // billed operations only
+	usage     bool       // has a quota of its own
 }
 
 // routes is the whole API by path.
 var routes = map[string]route{
-	"/api/signals/filters/contact":  {method: http.MethodGet, serve: func(x *exchange) { x.options(contact) }},
-	"/api/signals/filters/company":  {method: http.MethodGet, serve: func(x *exchange) { x.options(company) }},
-	"/api/signals/contacts":         {method: http.MethodPost, dialect: v2(v2Form{object: contact, list: "contactIds"})},
-	"/api/signals/contacts/search":  {method: http.MethodPost, dialect: v2(v2Form{object: contact, list: "contacts", search: true})},
-	"/api/signals/companies":        {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companyIds"})},
-	"/api/signals/companies/search": {method: http.MethodPost, dialect: v2(v2Form{object: company, list: "companies", search: true})},
+	"/api/signals/filters/contact":  {method: http.MethodGet, serve: func(x *exchange) { x.serveOptions(contact) }},
+	"/api/signals/filters/company":  {method: http.MethodGet, serve: func(x *exchange) { x.serveOptions(company) }},
+	"/api/signals/contacts":         {method: http.MethodPost, operation: v2Signals(v2Form{object: contact, list: "contactIds"})},
+	"/api/signals/contacts/search":  {method: http.MethodPost, operation: v2Signals(v2Form{object: contact, list: "contacts", search: true})},
+	"/api/signals/companies":        {method: http.MethodPost, operation: v2Signals(v2Form{object: company, list: "companyIds"})},
+	"/api/signals/companies/search": {method: http.MethodPost, operation: v2Signals(v2Form{object: company, list: "companies", search: true})},
 
-	"/v3/contacts/signals":                              {method: http.MethodPost, dialect: v3Signals(contact)},
-	"/v3/companies/signals":                             {method: http.MethodPost, dialect: v3Signals(company)},
-	"/v3/contacts/signals/types":                        {method: http.MethodGet, serve: func(x *exchange) { x.signalTypes(contact) }},
-	"/v3/companies/signals/types":                       {method: http.MethodGet, serve: func(x *exchange) { x.signalTypes(company) }},
-	"/v3/companies/signals/filters":                     {method: http.MethodGet, serve: (*exchange).filters},
-	"/v3/companies/signals/filters/newsEventTypes":      {method: http.MethodGet, serve: filterValues(newsEventTypes(), false)},
-	"/v3/companies/signals/filters/hiringByDepartments": {method: http.MethodGet, serve: filterValues(departments, false)},
-	"/v3/companies/signals/filters/hiringByLocations":   {method: http.MethodGet, serve: (*exchange).placeValues},
-	"/v3/companies/signals/filters/intentCategories":    {method: http.MethodGet, serve: filterValues(intentCategories(), true)},
+	"/v3/contacts/signals":                              {method: http.MethodPost, operation: v3Signals(contact)},
+	"/v3/companies/signals":                             {method: http.MethodPost, operation: v3Signals(company)},
+	"/v3/contacts/signals/types":                        {method: http.MethodGet, serve: func(x *exchange) { x.serveSignalTypes(contact) }},
+	"/v3/companies/signals/types":                       {method: http.MethodGet, serve: func(x *exchange) { x.serveSignalTypes(company) }},
+	"/v3/companies/signals/filters":                     {method: http.MethodGet, serve: (*exchange).serveFilters},
+	"/v3/companies/signals/filters/newsEventTypes":      {method: http.MethodGet, serve: serveFilterValues(newsEventTypes(), false)},
+	"/v3/companies/signals/filters/hiringByDepartments": {method: http.MethodGet, serve: serveFilterValues(departments, false)},
+	"/v3/companies/signals/filters/hiringByLocations":   {method: http.MethodGet, serve: (*exchange).servePlaceValues},
+	"/v3/companies/signals/filters/intentCategories":    {method: http.MethodGet, serve: serveFilterValues(intentCategories(), true)},
 
-	"/v3/contacts/search":  {method: http.MethodPost, dialect: v3Search(contact)},
-	"/v3/companies/search": {method: http.MethodPost, dialect: v3Search(company)},
+	"/v3/contacts/search":  {method: http.MethodPost, operation: v3Search(contact)},
+	"/v3/companies/search": {method: http.MethodPost, operation: v3Search(company)},
 
-	"/v3/contacts/signal-score":  {method: http.MethodPost, dialect: v3Score(contact)},
-	"/v3/companies/signal-score": {method: http.MethodPost, dialect: v3Score(company)},
+	"/v3/contacts/signal-score":  {method: http.MethodPost, operation: v3Score(contact)},
+	"/v3/companies/signal-score": {method: http.MethodPost, operation: v3Score(company)},
 
-	"/v3/contacts/lookalike":  {method: http.MethodPost, dialect: v3Lookalike(contact, false)},
-	"/v3/companies/lookalike": {method: http.MethodPost, dialect: v3Lookalike(company, false)},
-	"/v3/lookalike/contacts":  {method: http.MethodPost, dialect: v3Lookalike(contact, true)},
-	"/v3/lookalike/companies": {method: http.MethodPost, dialect: v3Lookalike(company, true)},
+	"/v3/contacts/lookalike":  {method: http.MethodPost, operation: v3Lookalike(contact, false)},
+	"/v3/companies/lookalike": {method: http.MethodPost, operation: v3Lookalike(company, false)},
+	"/v3/lookalike/contacts":  {method: http.MethodPost, operation: v3Lookalike(contact, true)},
+	"/v3/lookalike/companies": {method: http.MethodPost, operation: v3Lookalike(company, true)},
 
-	"/v3/companies/website-visits": {method: http.MethodPost, dialect: v3Visits()},
+	"/v3/companies/website-visits": {method: http.MethodPost, operation: v3Visits()},
 
-	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).usage, usage: true},
-	"/account/usage":    {method: http.MethodGet, serve: (*exchange).usageBefore, usage: true},
+	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).serveUsage, usage: true},
+	"/account/usage":    {method: http.MethodGet, serve: (*exchange).serveLegacyUsage, usage: true},
 }
 
-// ownPath is the prefix of the simulator's own endpoints, outside the API's paths. They need no
+// adminPath is the prefix of the simulator's own endpoints, outside the API's paths. They need no
 // key, have no quota and are not on the bill.
-const ownPath = "/_simulator/"
+const adminPath = "/_simulator/"
 
 // ServeHTTP answers one request to the API, or to the simulator itself below /_simulator/.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, ownPath) {
-		s.serveOwn(w, r)
+	if strings.HasPrefix(r.URL.Path, adminPath) {
+		s.serveAdmin(w, r)
 		return
 	}
 	x := &exchange{Server: s, w: w, r: r, now: s.now().UTC()}
@@ -242,47 +242,47 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(x.path) > 200 {
 		x.path = x.path[:200]
 	}
-	x.seq = s.ledger.open(x.now, strings.Clone(r.Method), strings.Clone(x.path))
+	x.seq = s.ledger.openEntry(x.now, strings.Clone(r.Method), strings.Clone(x.path))
 	if s.config.Log != nil {
 		// Deferred, because faults leave by panicking.
 		defer func() { s.config.Log(s.ledger.entry(x.seq)) }()
 	}
-	if x.enter(route, known) {
-		if route.dialect != nil {
-			x.sell(route.dialect)
+	if x.admitRequest(route, known) {
+		if route.operation != nil {
+			x.serveBilled(route.operation)
 		} else {
 			route.serve(x)
 		}
 	}
 }
 
-// enter is the gate: it refuses what can be refused without reading the body.
-func (x *exchange) enter(route route, known bool) bool {
-	key, authentic := x.key()
-	x.tally = x.rates.look(key, x.now)
+// admitRequest is the gate: it refuses what can be refused without reading the body.
+func (x *exchange) admitRequest(route route, known bool) bool {
+	key, authentic := x.apiKey()
+	x.quota = x.limiter.peek(key, x.now)
 	switch {
 	case !known:
 		x.fail(&problem{status: 404, message: "There is no route for this path", gateway: true})
 	case x.r.Method != route.method:
 		x.w.Header().Set("Allow", route.method)
 		x.fail(&problem{status: 405, message: "Method Not Allowed"})
-	case !welcome(x.r.UserAgent()):
+	case !isCustomAgent(x.r.UserAgent()):
 		x.fail(&problem{status: 403, message: "Forbidden", errors: []string{"a User-Agent of your own is required"}})
 	case !authentic:
-		x.fail(&problem{status: 401, word: "invalid_request"})
+		x.fail(&problem{status: 401, errorWord: "invalid_request"})
 	default:
-		tally, verdict, wait := x.rates.admit(key, x.now, route.usage)
-		x.tally = tally
-		if verdict == withinLimits {
+		snapshot, limit, wait := x.limiter.admit(key, x.now, route.usage)
+		x.quota = snapshot
+		if limit == withinLimits {
 			return true
 		}
-		x.limited(verdict, wait)
+		x.failRateLimit(limit, wait)
 	}
 	return false
 }
 
-// key returns the API key of a request and whether it is valid.
-func (x *exchange) key() (string, bool) {
+// apiKey returns the API key of a request and whether it is valid.
+func (x *exchange) apiKey() (string, bool) {
 	keys := x.r.Header.Values("api_key")
 	if len(keys) == 0 && x.switches.Bearer == "accept" {
 		if token, ok := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer "); ok {
@@ -307,48 +307,48 @@ var defaultAgents = []string{
 	"okhttp", "java/", "apache-httpclient", "libwww-perl", "ruby",
 }
 
-func welcome(agent string) bool {
-	agent = fold(agent)
+func isCustomAgent(agent string) bool {
+	agent = foldCase(agent)
 	return agent != "" && !slices.ContainsFunc(defaultAgents, func(d string) bool { return strings.HasPrefix(agent, d) })
 }
 
-// bodyLimit is generous: a hundred search items with long names stay far below it.
-const bodyLimit = 1 << 20
+// maxBody is generous: a hundred search items with long names stay far below it.
+const maxBody = 1 << 20
 
-// sell serves a billed request that has passed the gate.
-func (x *exchange) sell(d *dialect) {
-	body, wrong := x.read()
-	if wrong != nil {
-		x.fail(wrong)
+// serveBilled serves a billed request that has passed the gate.
+func (x *exchange) serveBilled(d *operation) {
+	body, prob := x.readBody()
+	if prob != nil {
+		x.fail(prob)
 		return
 	}
-	x.ledger.received(x.seq, body)
-	order, wrong := d.parse(x.Server, body, x.now)
-	if wrong != nil {
-		x.fail(wrong)
+	x.ledger.recordBody(x.seq, body)
+	order, prob := d.parse(x.Server, body, x.now)
+	if prob != nil {
+		x.fail(prob)
 		return
 	}
-	x.ledger.describe(x.seq, len(order.lookups), order.wants())
-	if status := x.refusal(order); status != 0 {
+	x.ledger.recordOrder(x.seq, len(order.lookups), order.billedTypes())
+	if status := x.refusalStatus(order); status != 0 {
 		x.fail(refusals[status])
 		return
 	}
-	if x.ledger.spentUp() {
+	if x.ledger.isExhausted() {
 		x.fail(outOfCredits)
 		return
 	}
 
 	if d.check != nil {
-		if wrong := d.check(x.Server, order); wrong != nil {
-			x.fail(wrong)
+		if prob := d.check(x.Server, order); prob != nil {
+			x.fail(prob)
 			return
 		}
 	}
 
-	draw := blend(x.config.Seed, hashText(hashText(0, x.path), body))
-	spec, attempt := x.faults.next(draw)
+	draw := mix(x.config.Seed, hashText(hashText(0, x.path), body))
+	spec, attempt := x.faults.nextFault(draw)
 	if spec != nil && spec.refuse != nil {
-		x.ledger.injected(x.seq, spec.Name)
+		x.ledger.recordFault(x.seq, spec.Name)
 		spec.refuse(x, attempt)
 		return
 	}
@@ -360,8 +360,8 @@ func (x *exchange) sell(d *dialect) {
 		return
 	}
 	paid := x.ledger.charge(x.seq, a.price)
-	if a.settle != nil {
-		a.settle(paid)
+	if a.onCharge != nil {
+		a.onCharge(paid)
 	}
 	if !paid {
 		x.fail(outOfCredits)
@@ -370,18 +370,18 @@ func (x *exchange) sell(d *dialect) {
 	// From here on the customer has paid.
 	var q quirks
 	if spec != nil {
-		x.ledger.injected(x.seq, spec.Name)
-		if spec.bend != nil {
-			spec.bend(&q)
+		x.ledger.recordFault(x.seq, spec.Name)
+		if spec.distort != nil {
+			spec.distort(&q)
 		}
 	}
-	text := d.encode(takeBuffer(), a, sw, &q)
-	defer giveBuffer(text)
-	if !x.pause(latency(x.config.Latency, draw)) {
+	text := d.encode(getBuffer(), a, sw, &q)
+	defer putBuffer(text)
+	if !x.sleep(drawLatency(x.config.Latency, draw)) {
 		return
 	}
-	if spec != nil && spec.carry != nil {
-		spec.carry(x, text, attempt)
+	if spec != nil && spec.deliver != nil {
+		spec.deliver(x, text, attempt)
 		return
 	}
 	status := q.status
@@ -391,26 +391,26 @@ func (x *exchange) sell(d *dialect) {
 	x.send(max(status, 200), cmp.Or(q.contentType, jsonType), text, true)
 }
 
-// read reads the body of a request.
-func (x *exchange) read() ([]byte, *problem) {
+// readBody reads the body of a request.
+func (x *exchange) readBody() ([]byte, *problem) {
 	kind, _, _ := strings.Cut(x.r.Header.Get("Content-Type"), ";")
-	if fold(kind) != "application/json" {
+	if foldCase(kind) != "application/json" {
 		return nil, badRequest("Content-Type must be application/json")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bodyLimit))
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &problem{status: 413, message: "Payload Too Large", errors: []string{fmt.Sprintf("body must not exceed %d bytes", bodyLimit)}}
+		return nil, &problem{status: 413, message: "Payload Too Large", errors: []string{fmt.Sprintf("body must not exceed %d bytes", maxBody)}}
 	case err != nil:
 		x.hangUp() // the client left while sending its request
 	}
 	return body, nil
 }
 
-// refusal returns the status that Config.Refuse has for the first listed identifier of an order,
+// refusalStatus returns the status that Config.Refuse has for the first listed identifier of an order,
 // or 0.
-func (x *exchange) refusal(o *order) int {
+func (x *exchange) refusalStatus(o *order) int {
 	if len(x.refuse) == 0 {
 		return 0
 	}
@@ -424,21 +424,21 @@ func (x *exchange) refusal(o *order) int {
 	return 0
 }
 
-// latency spreads the typical time of an answer: half to one and a half times as long, and three
+// drawLatency spreads the typical time of an answer: half to one and a half times as long, and three
 // times as long for one request in twenty.
-func latency(typical time.Duration, draw uint64) time.Duration {
-	d := dice(blend(draw, 'l'))
+func drawLatency(typical time.Duration, draw uint64) time.Duration {
+	d := dice(mix(draw, 'l'))
 	spread := 0.5 + d.float()
-	if d.under(0.05) {
+	if d.chance(0.05) {
 		spread = 3
 	}
 	return time.Duration(float64(typical) * spread)
 }
 
-// serveOwn answers for the simulator itself.
-func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) {
+// serveAdmin answers for the simulator itself.
+func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case r.URL.Path != ownPath+"bill":
+	case r.URL.Path != adminPath+"bill":
 		http.NotFound(w, r)
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)

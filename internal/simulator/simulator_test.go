@@ -36,7 +36,7 @@ func (c *clock) now() time.Time {
 	return c.t
 }
 
-func (c *clock) pass(d time.Duration) {
+func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = c.t.Add(d)
@@ -91,8 +91,8 @@ const (
 	accountUsageOld = "/account/usage"
 )
 
-// wire is a decoded answer. Entries are kept raw, since the tests check their form.
-type wire struct {
+// answerV2 is a decoded answer. Entries are kept raw, since the tests check their form.
+type answerV2 struct {
 	Companies map[string]map[string]json.RawMessage
 	Contacts  map[string]map[string]json.RawMessage
 	StartDate string
@@ -100,7 +100,7 @@ type wire struct {
 	Charge    *int64 `json:"creditCharged"`
 }
 
-func (a wire) entries() map[string]map[string]json.RawMessage {
+func (a answerV2) entries() map[string]map[string]json.RawMessage {
 	if a.Contacts != nil {
 		return a.Contacts
 	}
@@ -108,7 +108,7 @@ func (a wire) entries() map[string]map[string]json.RawMessage {
 }
 
 // events reads the list of one type, and fails the test unless it is one.
-func (a wire) events(t testing.TB, ref, key string) []map[string]any {
+func (a answerV2) events(t testing.TB, ref, key string) []map[string]any {
 	t.Helper()
 	var list []map[string]any
 	dec := json.NewDecoder(bytes.NewReader(a.entries()[ref][key]))
@@ -119,24 +119,24 @@ func (a wire) events(t testing.TB, ref, key string) []map[string]any {
 	return list
 }
 
-func ask(t testing.TB, s *Server, path, body string) wire {
+func postV2(t testing.TB, s *Server, path, body string) answerV2 {
 	t.Helper()
 	w := post(s, path, body)
 	if w.Code/100 != 2 {
 		t.Fatalf("POST %s %s = %d %s, want 2xx", path, body, w.Code, w.Body)
 	}
-	var a wire
+	var a answerV2
 	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
 		t.Fatalf("POST %s = %s, want JSON: %v", path, w.Body, err)
 	}
 	return a
 }
 
-// firms returns the items of a search for n companies.
-func firms(prefix string, n int) string {
+// companiesV2 returns the items of a search for n companies.
+func companiesV2(prefix string, n int) string {
 	b := []byte(`"companies":[`)
 	for i := range n {
-		b = fmt.Appendf(jsonComma(b), `{"id":"%s%d","domain":"%s%d.example"}`, prefix, i, prefix, i)
+		b = fmt.Appendf(appendComma(b), `{"id":"%s%d","domain":"%s%d.example"}`, prefix, i, prefix, i)
 	}
 	return string(append(b, ']'))
 }
@@ -237,9 +237,9 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-func TestUsageReadsTheLedger(t *testing.T) {
+func TestUsageMatchesLedger(t *testing.T) {
 	s := rig(t, Config{Plan: "premium", Credits: 5000})
-	spent := *ask(t, s, companySearch, `{`+firms("u", 60)+`,"signals":["allSignals"]}`).Charge
+	spent := *postV2(t, s, companySearch, `{`+companiesV2("u", 60)+`,"signals":["allSignals"]}`).Charge
 	if spent == 0 {
 		t.Fatal("the answer cost nothing")
 	}
@@ -276,9 +276,9 @@ func TestUsageReadsTheLedger(t *testing.T) {
 	}
 }
 
-func TestOwnBill(t *testing.T) {
+func TestAdminBill(t *testing.T) {
 	s := rig(t, Config{})
-	ask(t, s, companySearch, `{`+firms("b", 30)+`,"signals":["allSignals"]}`)
+	postV2(t, s, companySearch, `{`+companiesV2("b", 30)+`,"signals":["allSignals"]}`)
 	for query, entries := range map[string]int{"": 1, "?entries=0": 0} {
 		w := do(s, httptest.NewRequest(http.MethodGet, "/_simulator/bill"+query, nil))
 		var b Bill
@@ -302,8 +302,8 @@ func TestOwnBill(t *testing.T) {
 }
 
 func TestCharge(t *testing.T) {
-	body := `{` + firms("c", 100) + `,"signals":["allSignals"],"startDate":"2026-01-01"}`
-	count := func(a wire) (events, types int64) {
+	body := `{` + companiesV2("c", 100) + `,"signals":["allSignals"],"startDate":"2026-01-01"}`
+	count := func(a answerV2) (events, types int64) {
 		for ref, entry := range a.Companies {
 			for key := range entry {
 				if signalByKey(key) == nil {
@@ -323,7 +323,7 @@ func TestCharge(t *testing.T) {
 		"per_type_min1": func(_, types int64) int64 { return types },
 	} {
 		s := rig(t, Config{Switches: Switches{Billing: mode}})
-		a := ask(t, s, companySearch, body)
+		a := postV2(t, s, companySearch, body)
 		events, types := count(a)
 		b := s.Bill()
 		if w := want(events, types); *a.Charge != w || b.Credits != w || events == types {
@@ -339,10 +339,10 @@ func TestCharge(t *testing.T) {
 	}
 }
 
-func TestChargeOfNothing(t *testing.T) {
+func TestEmptyAnswerCharge(t *testing.T) {
 	for mode, want := range map[string]int64{"per_event": 0, "min1": 1, "per_type": 0, "per_type_min1": 1} {
 		s := rig(t, Config{Switches: Switches{Billing: mode}})
-		a := ask(t, s, companyIDs, `{"companyIds":[5],"signals":["riskNews"],"startDate":"2026-05-01"}`)
+		a := postV2(t, s, companyIDs, `{"companyIds":[5],"signals":["riskNews"],"startDate":"2026-05-01"}`)
 		if *a.Charge != want || s.Bill().Credits != want {
 			t.Errorf("billing %s: charge = %d, bill = %d, want %d", mode, *a.Charge, s.Bill().Credits, want)
 		}
@@ -353,10 +353,10 @@ func TestPoolIsNeverOverdrawn(t *testing.T) {
 	s := rig(t, Config{Credits: 500})
 	var charged, refused int64
 	for i := range 40 {
-		w := post(s, companySearch, `{`+firms(fmt.Sprintf("p%d-", i), 20)+`,"signals":["allSignals"]}`)
+		w := post(s, companySearch, `{`+companiesV2(fmt.Sprintf("p%d-", i), 20)+`,"signals":["allSignals"]}`)
 		switch w.Code {
 		case 200:
-			var a wire
+			var a answerV2
 			if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
 				t.Fatal(err)
 			}
@@ -380,7 +380,7 @@ func TestPoolIsNeverOverdrawn(t *testing.T) {
 	}
 }
 
-func TestRefuseTakesTheWholeBatch(t *testing.T) {
+func TestRefuseRejectsWholeBatch(t *testing.T) {
 	s := rig(t, Config{Refuse: map[string]int{
 		"Bad-Firm.example": 451, "Ada Sample": 412, "ada@x.example": 400, "https://www.linkedin.com/in/Ada": 422, "77": 451, "Harbor Quill": 400,
 	}})
@@ -483,7 +483,7 @@ func TestRealConnection(t *testing.T) {
 	s := rig(t, Config{})
 	srv := httptest.NewServer(s)
 	defer srv.Close()
-	r, err := http.NewRequest(http.MethodPost, srv.URL+companySearch, strings.NewReader(`{`+firms("r", 100)+`,"signals":["allSignals"]}`))
+	r, err := http.NewRequest(http.MethodPost, srv.URL+companySearch, strings.NewReader(`{`+companiesV2("r", 100)+`,"signals":["allSignals"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

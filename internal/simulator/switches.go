@@ -7,7 +7,7 @@ import (
 )
 
 // Switches answer the questions that the public description leaves open. The zero value takes the
-// most likely reading of each. "" always means the first of the values that [SwitchNames] lists
+// most likely reading of each. "" always means the first of the values that [SwitchDocs] lists
 // for the field; [New] refuses a value that is not listed.
 type Switches struct {
 	ChargeField string // name of the charge in the answer
@@ -162,9 +162,9 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.Chaos }, false},
 }
 
-// SwitchNames lists every switch with its values, for help texts and for tests that must cover
+// SwitchDocs lists every switch with its values, for help texts and for tests that must cover
 // each.
-func SwitchNames() []SwitchDoc {
+func SwitchDocs() []SwitchDoc {
 	docs := make([]SwitchDoc, len(switchTable))
 	for i, def := range switchTable {
 		docs[i] = def.SwitchDoc
@@ -178,7 +178,7 @@ func SwitchNames() []SwitchDoc {
 func ParseSwitches(settings []string) (Switches, error) {
 	var s Switches
 	for _, setting := range settings {
-		name, value, valued := strings.Cut(strings.TrimSpace(setting), "=")
+		name, value, hasValue := strings.Cut(strings.TrimSpace(setting), "=")
 		at := slices.IndexFunc(switchTable, func(d switchDef) bool { return d.Name == name })
 		if at < 0 {
 			names := make([]string, len(switchTable))
@@ -188,10 +188,10 @@ func ParseSwitches(settings []string) (Switches, error) {
 			return Switches{}, fmt.Errorf("simulator: no switch %q; there are %s", name, strings.Join(names, ", "))
 		}
 		def := switchTable[at]
-		if !valued {
+		if !hasValue {
 			value = def.Values[1]
 		}
-		if err := def.check(value); err != nil {
+		if err := def.validate(value); err != nil {
 			return Switches{}, err
 		}
 		field := def.field(&s)
@@ -203,21 +203,21 @@ func ParseSwitches(settings []string) (Switches, error) {
 	return s, nil
 }
 
-func (d switchDef) check(value string) error {
+func (d switchDef) validate(value string) error {
 	if slices.Contains(d.Values, value) {
 		return nil
 	}
 	return fmt.Errorf("simulator: switch %s is %q; it can be %s", d.Name, value, strings.Join(d.Values, ", "))
 }
 
-// settled returns the switches with every default spelled out.
-func (s Switches) settled() (Switches, error) {
+// withDefaults returns the switches with every default spelled out.
+func (s Switches) withDefaults() (Switches, error) {
 	for _, def := range switchTable {
 		field := def.field(&s)
 		if *field == "" {
 			*field = def.Values[0]
 		}
-		if err := def.check(*field); err != nil {
+		if err := def.validate(*field); err != nil {
 			return s, err
 		}
 	}
@@ -230,11 +230,11 @@ func (s *Switches) forAnswer(draw uint64) *Switches {
 		return s
 	}
 	d := dice(draw)
-	bent := *s
+	drawn := *s
 	for _, def := range switchTable {
 		if def.chaotic {
-			*def.field(&bent) = pick(&d, def.Values)
+			*def.field(&drawn) = pick(&d, def.Values)
 		}
 	}
-	return &bent
+	return &drawn
 }

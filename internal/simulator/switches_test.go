@@ -40,26 +40,26 @@ func TestEverySwitchHasItsField(t *testing.T) {
 			t.Errorf("switch %s = %+v", def.Name, def.SwitchDoc)
 		}
 	}
-	settled, err := s.settled()
+	defaults, err := s.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// A field without a switch would be an open question without a setting.
-	for i, value := range strings.Split(strings.Trim(fmt.Sprintf("%q", settled), "{}"), " ") {
+	for i, value := range strings.Split(strings.Trim(fmt.Sprintf("%q", defaults), "{}"), " ") {
 		if value == `""` {
 			t.Errorf("field %d of Switches has no switch", i)
 		}
 	}
-	docs := SwitchNames()
+	docs := SwitchDocs()
 	docs[0].Values[0] = "spoilt"
-	if SwitchNames()[0].Values[0] == "spoilt" {
+	if SwitchDocs()[0].Values[0] == "spoilt" {
 		t.Error("SwitchNames lends out its own table")
 	}
 }
 
 // TestFormSwitches sets each switch that affects the form of an answer and checks the effect.
 func TestFormSwitches(t *testing.T) {
-	companies := `{` + firms("v", 60) + `,"signals":["allSignals"],"startDate":"2025-05-01"}`
+	companies := `{` + companiesV2("v", 60) + `,"signals":["allSignals"],"startDate":"2025-05-01"}`
 	contacts := `{"contactIds":[11,12,13,14,15,16,17,18,19,20,21,22,23,24,25],"signals":["allSignals"],"startDate":"2024-05-01"}`
 	contains := func(text string) func(string) bool { return func(b string) bool { return strings.Contains(b, text) } }
 	lacks := func(text string) func(string) bool { return func(b string) bool { return !strings.Contains(b, text) } }
@@ -156,18 +156,18 @@ func TestBehaviourSwitches(t *testing.T) {
 	// 404 for a batch without a match, and only for such a batch.
 	s := rig(t, Config{Switches: Switches{NotFound: "404", Billing: "min1"}})
 	w := s.world
-	var stranger, known string
-	for i := 0; stranger == "" || known == ""; i++ {
+	var unknown, known string
+	for i := 0; unknown == "" || known == ""; i++ {
 		name := fmt.Sprintf("q%d.example", i)
 		id, _ := w.companyByDomain(name)
 		if _, ok := w.find(company, &lookup{id: id}); ok {
 			known = name
 		} else {
-			stranger = name
+			unknown = name
 		}
 	}
 	item := func(id, domain string) string { return fmt.Sprintf(`{"id":%q,"domain":%q}`, id, domain) }
-	for body, want := range map[string]int{item("a", stranger): 404, item("a", stranger) + "," + item("b", known): 200} {
+	for body, want := range map[string]int{item("a", unknown): 404, item("a", unknown) + "," + item("b", known): 200} {
 		if w := post(s, companySearch, `{"companies":[`+body+`],"signals":["riskNews"]}`); w.Code != want {
 			t.Errorf("not-found=404: %s = %d %s, want %d", body, w.Code, w.Body, want)
 		}
@@ -179,18 +179,18 @@ func TestBehaviourSwitches(t *testing.T) {
 
 func TestLastDuplicateWins(t *testing.T) {
 	s := rig(t, Config{Switches: Switches{Duplicates: "last-wins"}})
-	a := ask(t, s, companySearch, `{"companies":[{"id":"x","domain":"v1.example"},{"id":"x","domain":"v2.example"}],"signals":["allSignals"]}`)
-	b := ask(t, s, companySearch, `{"companies":[{"id":"x","domain":"v2.example"}],"signals":["allSignals"]}`)
+	a := postV2(t, s, companySearch, `{"companies":[{"id":"x","domain":"v1.example"},{"id":"x","domain":"v2.example"}],"signals":["allSignals"]}`)
+	b := postV2(t, s, companySearch, `{"companies":[{"id":"x","domain":"v2.example"}],"signals":["allSignals"]}`)
 	if diff := cmp.Diff(a, b); diff != "" || s.Bill().Entries[0].Entities != 1 {
 		t.Errorf("the last of two differs from the same alone:\n%s", diff)
 	}
 }
 
 func TestWindowSwitches(t *testing.T) {
-	read := func(sw Switches, rest string) wire {
-		return ask(t, rig(t, Config{Switches: sw}), companySearch, `{`+firms("g", 100)+`,"signals":["surgeInHiring"]`+rest+`}`)
+	read := func(sw Switches, rest string) answerV2 {
+		return postV2(t, rig(t, Config{Switches: sw}), companySearch, `{`+companiesV2("g", 100)+`,"signals":["surgeInHiring"]`+rest+`}`)
 	}
-	dates := func(a wire) map[string]int {
+	dates := func(a answerV2) map[string]int {
 		n := map[string]int{}
 		for ref := range a.Companies {
 			for _, e := range a.events(t, ref, "surgeInHiring") {
@@ -241,7 +241,7 @@ func TestChaos(t *testing.T) {
 	calm := rig(t, Config{})
 	shapes := map[string]bool{}
 	for i := range 40 {
-		body := `{` + firms(fmt.Sprintf("h%d-", i), 5) + `,"signals":["allSignals"]}`
+		body := `{` + companiesV2(fmt.Sprintf("h%d-", i), 5) + `,"signals":["allSignals"]}`
 		one, two := post(s, companySearch, body), post(s, companySearch, body)
 		if !json.Valid(one.Body.Bytes()) || !bytes.Equal(one.Body.Bytes(), two.Body.Bytes()) {
 			t.Errorf("chaos: one request, two answers, or no JSON: %.300s", one.Body)
@@ -269,16 +269,16 @@ func TestEventsMost(t *testing.T) {
 		path, body string
 		types      []*signal
 	}{
-		{companySearch, firms("v", 30), signalsOf(generation2, company, false)},
-		{contactIDs, `"contactIds":[11,12,13,14,15,16,17,18,19,20,21,22,23,24,25]`, signalsOf(generation2, contact, false)},
+		{companySearch, companiesV2("v", 30), signalsOf(apiV2, company, false)},
+		{contactIDs, `"contactIds":[11,12,13,14,15,16,17,18,19,20,21,22,23,24,25]`, signalsOf(apiV2, contact, false)},
 	} {
 		for _, most := range []int{1, 7, 100} {
 			s := rig(t, Config{Switches: Switches{Events: "most"}, EventPrice: price})
 			body := fmt.Sprintf(`{%s,"signals":["allSignals"],"startDate":"2026-03-01"`, tt.body)
-			if most != uncapped {
+			if most != uncappedEvents {
 				body += fmt.Sprintf(`,"maxResultsPerSignal":%d`, most)
 			}
-			a := ask(t, s, tt.path, body+`}`)
+			a := postV2(t, s, tt.path, body+`}`)
 			ids := map[string]bool{}
 			for ref := range a.entries() {
 				for _, sig := range tt.types {
@@ -307,7 +307,7 @@ func TestEventsMost(t *testing.T) {
 	}
 	// A filter still applies.
 	s := rig(t, Config{Switches: Switches{Events: "most"}})
-	a := ask(t, s, companySearch, `{`+firms("v", 9)+`,"signals":["riskNews","peopleNews"],"maxResultsPerSignal":5,"filters":{"include":{"newsEventTypes":["Security Issue"]}}}`)
+	a := postV2(t, s, companySearch, `{`+companiesV2("v", 9)+`,"signals":["riskNews","peopleNews"],"maxResultsPerSignal":5,"filters":{"include":{"newsEventTypes":["Security Issue"]}}}`)
 	for ref := range a.entries() {
 		if risks, people := len(a.events(t, ref, "riskNews")), len(a.events(t, ref, "peopleNews")); risks != 5 || people != 0 {
 			t.Errorf("%s: %d risks and %d people, want 5 and none that pass the filter", ref, risks, people)

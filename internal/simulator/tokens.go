@@ -12,17 +12,17 @@ import (
 
 const tokenVersion = "v1."
 
-// token encodes an id.
-func (w world) token(o object, id int64) string {
-	hidden := w.shuffle(o, uint64(id), false)
+// encodeToken encodes an id.
+func (w world) encodeToken(o object, id int64) string {
+	hidden := w.permute(o, uint64(id), false)
 	b := binary.BigEndian.AppendUint64(nil, hidden)
-	b = binary.BigEndian.AppendUint32(b, w.seal(o, hidden))
+	b = binary.BigEndian.AppendUint32(b, w.tokenChecksum(o, hidden))
 	return tokenVersion + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// idOfToken decodes a token. It returns false for a token of another world or another object, and
+// decodeToken decodes a token. It returns false for a token of another world or another object, and
 // for a text that is not a token.
-func (w world) idOfToken(o object, token string) (int64, bool) {
+func (w world) decodeToken(o object, token string) (int64, bool) {
 	text, ok := strings.CutPrefix(token, tokenVersion)
 	if !ok {
 		return 0, false
@@ -32,34 +32,34 @@ func (w world) idOfToken(o object, token string) (int64, bool) {
 		return 0, false
 	}
 	hidden := binary.BigEndian.Uint64(b)
-	id := int64(w.shuffle(o, hidden, true))
-	return id, binary.BigEndian.Uint32(b[8:]) == w.seal(o, hidden) && id > 0
+	id := int64(w.permute(o, hidden, true))
+	return id, binary.BigEndian.Uint32(b[8:]) == w.tokenChecksum(o, hidden) && id > 0
 }
 
-// seal distinguishes the tokens of one world and object from all others.
-func (w world) seal(o object, hidden uint64) uint32 {
-	return uint32(blend(w.seed^uint64(o+31)<<48, hidden))
+// tokenChecksum distinguishes the tokens of one world and object from all others.
+func (w world) tokenChecksum(o object, hidden uint64) uint32 {
+	return uint32(mix(w.seed^uint64(o+31)<<48, hidden))
 }
 
-// shuffle is a permutation of the 64-bit numbers: a Feistel network. Running its rounds backwards
+// permute is a permutation of the 64-bit numbers: a Feistel network. Running its rounds backwards
 // undoes it.
-func (w world) shuffle(o object, x uint64, back bool) uint64 {
+func (w world) permute(o object, x uint64, inverse bool) uint64 {
 	const rounds = 4
 	left, right := uint32(x>>32), uint32(x)
 	for i := range rounds {
-		if back {
+		if inverse {
 			i = rounds - 1 - i
-			left, right = right^uint32(blend(w.seed+uint64(o), uint64(i)<<32|uint64(left))), left
+			left, right = right^uint32(mix(w.seed+uint64(o), uint64(i)<<32|uint64(left))), left
 			continue
 		}
-		left, right = right, left^uint32(blend(w.seed+uint64(o), uint64(i)<<32|uint64(right)))
+		left, right = right, left^uint32(mix(w.seed+uint64(o), uint64(i)<<32|uint64(right)))
 	}
 	return uint64(left)<<32 | uint64(right)
 }
 
-// idOfText reads an id in digits or as a token.
-func (w world) idOfText(o object, text string) (int64, bool) {
-	if id, ok := w.idOfToken(o, text); ok {
+// parseID reads an id in digits or as a token.
+func (w world) parseID(o object, text string) (int64, bool) {
+	if id, ok := w.decodeToken(o, text); ok {
 		return id, true
 	}
 	if text == "" || strings.Trim(text, "0123456789") != "" {

@@ -27,7 +27,7 @@ func (o *jsonObject) get(key string) (any, bool) {
 	return nil, false
 }
 
-const deepest = 16
+const maxDepth = 16
 
 // decodeStrict reads one JSON document: objects as *jsonObject, lists as []any, numbers as
 // json.Number. Unlike encoding/json it refuses a repeated key, because the meaning of such a
@@ -57,7 +57,7 @@ func decodeValue(dec *json.Decoder, depth int) (any, error) {
 	if !ok {
 		return token, nil
 	}
-	if depth == deepest {
+	if depth == maxDepth {
 		return nil, errors.New("body is nested too deeply")
 	}
 	if delim == '[' {
@@ -84,7 +84,7 @@ func decodeValue(dec *json.Decoder, depth int) (any, error) {
 		if !ok {
 			return nil, errors.New("body is not valid JSON")
 		}
-		if _, twice := obj.get(key); twice {
+		if _, repeated := obj.get(key); repeated {
 			return nil, fmt.Errorf("property %s is given twice", key)
 		}
 		v, err := decodeValue(dec, depth+1)
@@ -99,47 +99,47 @@ func decodeValue(dec *json.Decoder, depth int) (any, error) {
 	return obj, nil
 }
 
-// complaints collects what is wrong with a request; each message names the field at fault.
-type complaints struct {
-	list  []string
-	total int // includes those beyond the list's capacity
-	names int // of these, unusable full names
+// checker collects what is wrong with a request; each message names the field at fault.
+type checker struct {
+	errors     []string
+	errorCount int // includes those beyond the list's capacity
+	nameErrors int // of these, unusable full names
 }
 
 // A request can be wrong in a hundred places; the answer does not list them all.
-const mostComplaints = 20
+const maxErrors = 20
 
-func (c *complaints) add(field, format string, args ...any) {
-	c.total++
-	if len(c.list) < mostComplaints {
-		c.list = append(c.list, strings.TrimSpace(field+" "+fmt.Sprintf(format, args...)))
+func (c *checker) addError(field, format string, args ...any) {
+	c.errorCount++
+	if len(c.errors) < maxErrors {
+		c.errors = append(c.errors, strings.TrimSpace(field+" "+fmt.Sprintf(format, args...)))
 	}
 }
 
-// members checks that v is an object without keys other than the allowed ones.
-func (c *complaints) members(field string, v any, allowed ...string) *jsonObject {
+// readObject checks that v is an object without keys other than the allowed ones.
+func (c *checker) readObject(field string, v any, allowed ...string) *jsonObject {
 	obj, ok := v.(*jsonObject)
 	if !ok {
-		c.add(field, "must be an object")
+		c.addError(field, "must be an object")
 		return nil
 	}
 	for _, key := range obj.keys {
 		if !slices.Contains(allowed, key) {
-			c.add(join(field, key), "is not a known property")
+			c.addError(joinPath(field, key), "is not a known property")
 		}
 	}
 	return obj
 }
 
-func join(field, key string) string {
+func joinPath(field, key string) string {
 	if field == "" {
 		return key
 	}
 	return field + "." + key
 }
 
-// text reads an optional text. The second result is false when it is missing or wrong.
-func (c *complaints) text(field string, obj *jsonObject, key string) (string, bool) {
+// readText reads an optional text. The second result is false when it is missing or wrong.
+func (c *checker) readText(field string, obj *jsonObject, key string) (string, bool) {
 	v, ok := obj.get(key)
 	if !ok {
 		return "", false
@@ -147,56 +147,56 @@ func (c *complaints) text(field string, obj *jsonObject, key string) (string, bo
 	s, ok := v.(string)
 	switch {
 	case !ok:
-		c.add(join(field, key), "must be a string")
+		c.addError(joinPath(field, key), "must be a string")
 	case strings.TrimSpace(s) == "":
-		c.add(join(field, key), "must not be empty")
+		c.addError(joinPath(field, key), "must not be empty")
 	case len(s) > 2048:
-		c.add(join(field, key), "must not be longer than 2048 bytes")
+		c.addError(joinPath(field, key), "must not be longer than 2048 bytes")
 	default:
 		return s, true
 	}
 	return "", false
 }
 
-// listAt reads a list with a minimum number of items.
-func (c *complaints) listAt(field string, obj *jsonObject, key string, required bool, least int) []any {
+// readList reads a list with a minimum number of items.
+func (c *checker) readList(field string, obj *jsonObject, key string, required bool, minItems int) []any {
 	v, ok := obj.get(key)
-	field = join(field, key)
+	field = joinPath(field, key)
 	if !ok {
 		if required {
-			c.add(field, "is required")
+			c.addError(field, "is required")
 		}
 		return nil
 	}
 	items, ok := v.([]any)
 	if !ok {
-		c.add(field, "must be a list")
+		c.addError(field, "must be a list")
 		return nil
 	}
-	if len(items) < least {
-		c.add(field, "must contain at least %d items", least)
+	if len(items) < minItems {
+		c.addError(field, "must contain at least %d items", minItems)
 	}
 	return items
 }
 
-// batchLimit is the largest number of items in one request.
-const batchLimit = 100
+// maxBatch is the largest number of items in one request.
+const maxBatch = 100
 
-// batch reads the list of items of a request: at least one, at most a hundred.
-func (c *complaints) batch(s *Server, field string, obj *jsonObject, key string) []any {
-	items := c.listAt(field, obj, key, true, 1)
-	if len(items) <= batchLimit {
+// readBatch reads the list of items of a request: at least one, at most a hundred.
+func (c *checker) readBatch(s *Server, field string, obj *jsonObject, key string) []any {
+	items := c.readList(field, obj, key, true, 1)
+	if len(items) <= maxBatch {
 		return items
 	}
 	if s.switches.Over100 == "refuse" {
-		c.add(join(field, key), "must contain no more than %d items", batchLimit)
+		c.addError(joinPath(field, key), "must contain no more than %d items", maxBatch)
 		return nil
 	}
-	return items[:batchLimit]
+	return items[:maxBatch]
 }
 
-// integer reads an integer written without fraction or exponent.
-func integer(v any) (int64, bool) {
+// parseInteger reads an integer written without fraction or exponent.
+func parseInteger(v any) (int64, bool) {
 	n, ok := v.(json.Number)
 	if !ok {
 		return 0, false

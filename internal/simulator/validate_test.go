@@ -12,7 +12,7 @@ func TestValidation(t *testing.T) {
 	many := func(n int) string {
 		b := []byte{'['}
 		for i := range n {
-			b = fmt.Appendf(jsonComma(b), "%d", i+1)
+			b = fmt.Appendf(appendComma(b), "%d", i+1)
 		}
 		return string(append(b, ']'))
 	}
@@ -33,7 +33,7 @@ func TestValidation(t *testing.T) {
 		{companyIDs, strings.Repeat("[", 100), 400, "deep"},
 		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"pageSize":3}`, 400, "pageSize"},
 		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"endDate":"2026-01-01"}`, 400, "endDate"},
-		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"pad":"` + strings.Repeat("x", bodyLimit) + `"}`, 413, "body"},
+		{companyIDs, `{"companyIds":[1],"signals":["riskNews"],"pad":"` + strings.Repeat("x", maxBody) + `"}`, 413, "body"},
 
 		// ids
 		{companyIDs, `{"companyIds":[1,9223372036854775807],"signals":["riskNews"]}`, ok, ""},
@@ -142,7 +142,7 @@ func TestValidation(t *testing.T) {
 		{companySignals3, `{"ids":["1","x"],"signalTypes":["riskNews"]}`, 400, "ids.1"},
 		{companySignals3, `{"ids":["v1.AAAAAAAAAAAAAAAA"],"signalTypes":["riskNews"]}`, 400, "ids.0"},
 		{companySignals3, `{"ids":["0"],"signalTypes":["riskNews"]}`, 400, "ids.0"},
-		{companySignals3, `{"ids":` + numbers(1, 101, `"`) + `,"signalTypes":["riskNews"]}`, 400, "ids"},
+		{companySignals3, `{"ids":` + idsJSON(1, 101, `"`) + `,"signalTypes":["riskNews"]}`, 400, "ids"},
 		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"maxResultsPerSignal":0}`, 400, "maxResultsPerSignal"},
 		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"maxResultsPerSignal":101}`, 400, "maxResultsPerSignal"},
 		{companySignals3, `{"ids":["1"],"signalTypes":["riskNews"],"startDate":"2026-05-02"}`, 400, "startDate"},
@@ -194,26 +194,26 @@ func TestValidation(t *testing.T) {
 
 		// lookalikes
 		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example"],"linkedinUrls":["https://www.linkedin.com/company/d","linkedin.com/company/e/"]}}`, ok, ""},
-		{companyLike, `{` + seeds(companyLike, "a", 100) + `,"exclude":{"domains":["x.example"]},"limit":100,"dedupeSessionId":null}`, ok, ""},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 100) + `,"exclude":{"domains":["x.example"]},"limit":100,"dedupeSessionId":null}`, ok, ""},
 		{companyLike, `{"limit":5}`, 400, "seeds"},
 		{companyLike, `{"seeds":[]}`, 400, "seeds"},
-		{companyLike, `{` + seeds(companyLike, "a", 4) + `}`, 400, "seeds"},
-		{companyLike, `{` + seeds(companyLike, "a", 101) + `}`, 400, "seeds.domains"},
-		{companyLike, `{"seeds":{"domains":` + string(jsonTexts(nil, slices.Repeat([]string{"a.example"}, 60))) + `,"linkedinUrls":` + string(jsonTexts(nil, slices.Repeat([]string{"linkedin.com/company/a"}, 41))) + `}}`, 400, "seeds"},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 4) + `}`, 400, "seeds"},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 101) + `}`, 400, "seeds.domains"},
+		{companyLike, `{"seeds":{"domains":` + string(appendStrings(nil, slices.Repeat([]string{"a.example"}, 60))) + `,"linkedinUrls":` + string(appendStrings(nil, slices.Repeat([]string{"linkedin.com/company/a"}, 41))) + `}}`, 400, "seeds"},
 		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example","d.example","e"]}}`, 400, "seeds.domains.4"},
 		{companyLike, `{"seeds":{"domains":["a.example","b.example","c.example","d.example"],"linkedinUrls":["linkedin.com/in/e"]}}`, 400, "seeds.linkedinUrls.0"},
 		{companyLike, `{"seeds":{"ids":["1","2","3","4","5"]}}`, 400, "seeds.ids"},
-		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"limit":0}`, 400, "limit"},
-		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"limit":101}`, 400, "limit"},
-		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"exclude":{"emails":[]}}`, 400, "exclude.emails"},
-		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"dedupeSessionId":"7"}`, 400, "dedupeSessionId"},
-		{companyLike, `{` + seeds(companyLike, "a", 5) + `,"tableId":"7"}`, 400, "tableId"},
-		{companyLikeOld, `{` + seeds(companyLike, "a", 4) + `}`, 400, "seeds"},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 5) + `,"limit":0}`, 400, "limit"},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 5) + `,"limit":101}`, 400, "limit"},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 5) + `,"exclude":{"emails":[]}}`, 400, "exclude.emails"},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 5) + `,"dedupeSessionId":"7"}`, 400, "dedupeSessionId"},
+		{companyLike, `{` + seedsJSON(companyLike, "a", 5) + `,"tableId":"7"}`, 400, "tableId"},
+		{companyLikeOld, `{` + seedsJSON(companyLike, "a", 4) + `}`, 400, "seeds"},
 		{contactLike, `{"seeds":{"ids":["1"],"contactIds":[2],"linkedinUrls":["linkedin.com/in/c"],"emails":["d@x.example"],"contacts":[{"firstName":"E","lastName":"E","companyName":"X"}]},"limit":50}`, ok, ""},
-		{contactLike, `{` + seeds(contactLike, "a", 5) + `,"limit":51}`, 400, "limit"},
+		{contactLike, `{` + seedsJSON(contactLike, "a", 5) + `,"limit":51}`, 400, "limit"},
 		{contactLike, `{"seeds":{"ids":[1],"contactIds":["2"],"linkedinUrls":["c"],"emails":["d"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contactIds.0"},
 		{contactLike, `{"seeds":{"ids":["1","2","3","4"],"contacts":[{"firstName":"E","companyName":"X"}]}}`, 400, "seeds.contacts.0.lastName"},
-		{contactLikeOld, `{` + seeds(contactLike, "a", 5) + `,"page":2}`, 400, "page"},
+		{contactLikeOld, `{` + seedsJSON(contactLike, "a", 5) + `,"page":2}`, 400, "page"},
 
 		// visits
 		{websiteVisits, `{"domains":["a.example","b.example","a.example"],"startDate":"2026-02-01","endDate":"2026-05-01","pagination":{},"sort":{},"filters":{}}`, ok, ""},
@@ -285,7 +285,7 @@ func TestContentType(t *testing.T) {
 func billedPaths() []string {
 	var paths []string
 	for path, r := range routes {
-		if r.dialect != nil {
+		if r.operation != nil {
 			paths = append(paths, path)
 		}
 	}

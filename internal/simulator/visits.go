@@ -16,7 +16,7 @@ const productVisits = "websiteVisits"
 // visit holds the measures of the visitors from one company.
 type visit struct {
 	score, sessions, visitors int
-	minutes                   float64 // of an average session
+	avgMinutes                float64 // of an average session
 	days, pages               int     // days with visits, high-intent pages
 	last                      day
 	country                   string
@@ -24,27 +24,27 @@ type visit struct {
 
 var visitorCountries = []string{"US", "DE", "NO", "FR", "GB", "IN"}
 
-// visited draws the measures behind a score; days bounds the number of days with visits.
-func visited(score int, last day, days int, d *dice) visit {
+// drawVisit draws the measures behind a score; days bounds the number of days with visits.
+func drawVisit(score int, last day, days int, d *dice) visit {
 	v := visit{score: score, last: last, sessions: d.between(1, 40)}
 	v.visitors = d.between(1, v.sessions)
-	v.minutes = float64(d.between(2, 90)) / 4
+	v.avgMinutes = float64(d.between(2, 90)) / 4
 	v.days = d.between(1, min(v.sessions, days))
-	v.pages = d.upto(v.sessions)
+	v.pages = d.intN(v.sessions)
 	v.country = pick(d, visitorCountries)
 	return v
 }
 
 var scoreBands = []string{"cold", "warm", "hot"}
 
-func (v *visit) band() string { return scoreBands[(v.score-1)/34] }
+func (v *visit) scoreBand() string { return scoreBands[(v.score-1)/34] }
 
 // visitMeasures are the numbers of a visit that a request can sort by. Most of them can be
 // filtered by, too.
 var visitMeasures = map[string]func(*visit) float64{
 	"score":               func(v *visit) float64 { return float64(v.score) },
 	"totalSessions":       func(v *visit) float64 { return float64(v.sessions) },
-	"avgSessionMinutes":   func(v *visit) float64 { return v.minutes },
+	"avgSessionMinutes":   func(v *visit) float64 { return v.avgMinutes },
 	"uniqueVisitors":      func(v *visit) float64 { return float64(v.visitors) },
 	"daysVisited":         func(v *visit) float64 { return float64(v.days) },
 	"highIntentPageviews": func(v *visit) float64 { return float64(v.pages) },
@@ -54,35 +54,35 @@ const lastVisit, daysSinceLast = "lastVisit", "daysSinceLastVisit"
 
 // visitOrder is the part of the visits that a request asks for.
 type visitOrder struct {
-	page, size int
-	measure    func(*visit) float64 // sort key
-	rising     bool
-	bands      []string // nil: all
-	in, out    []string // countries; nil: all
-	ranges     []visitRange
+	page, size       int
+	measure          func(*visit) float64 // sort key
+	ascending        bool
+	bands            []string // nil: all
+	include, exclude []string // countries; nil: all
+	ranges           []visitRange
 }
 
 type visitRange struct {
 	measure func(*visit) float64
-	least   *float64
-	most    *float64
+	min     *float64
+	max     *float64
 }
 
-func (o *visitOrder) admits(v *visit) bool {
-	if o.bands != nil && !has(o.bands, v.band()) || o.in != nil && !has(o.in, v.country) || has(o.out, v.country) {
+func (o *visitOrder) matches(v *visit) bool {
+	if o.bands != nil && !containsFold(o.bands, v.scoreBand()) || o.include != nil && !containsFold(o.include, v.country) || containsFold(o.exclude, v.country) {
 		return false
 	}
 	return !slices.ContainsFunc(o.ranges, func(r visitRange) bool {
 		n := r.measure(v)
-		return r.least != nil && n < *r.least || r.most != nil && n > *r.most
+		return r.min != nil && n < *r.min || r.max != nil && n > *r.max
 	})
 }
 
-func v3Visits() *dialect {
-	return &dialect{
+func v3Visits() *operation {
+	return &operation{
 		parse: func(s *Server, body []byte, now time.Time) (*order, *problem) {
-			o := &order{product: productVisits, object: company, now: now, visits: &visitOrder{page: 1, size: visitPage, measure: visitMeasures["score"]}}
-			return o, v3Read(body, []string{"domains", "startDate", "endDate", "pagination", "sort", "filters"}, func(c *complaints, obj *jsonObject) {
+			o := &order{product: productVisits, object: company, now: now, visits: &visitOrder{page: 1, size: defaultVisitPage, measure: visitMeasures["score"]}}
+			return o, v3Decode(body, []string{"domains", "startDate", "endDate", "pagination", "sort", "filters"}, func(c *checker, obj *jsonObject) {
 				readSites(c, s, obj, o)
 				readVisitSpan(c, obj, o)
 				readVisitPage(c, obj, o.visits)
@@ -90,29 +90,29 @@ func v3Visits() *dialect {
 				readVisitFilters(c, obj, o)
 			})
 		},
-		answer: (*Server).visitors,
+		answer: (*Server).answerVisits,
 		encode: encodeVisits,
 	}
 }
 
 // Companies on a page of visits: by default, and at most.
 const (
-	visitPage  = 25
-	visitLimit = 150
+	defaultVisitPage = 25
+	maxVisitPage     = 150
 )
 
-// untracked is the name prefix of sites without the pixel that counts visits.
-const untracked = "untracked"
+// untrackedPrefix is the name prefix of sites without the pixel that counts visits.
+const untrackedPrefix = "untracked"
 
-func readSites(c *complaints, s *Server, obj *jsonObject, o *order) {
+func readSites(c *checker, s *Server, obj *jsonObject, o *order) {
 	seen := map[string]bool{}
-	for i, item := range c.batch(s, "", obj, "domains") {
+	for i, item := range c.readBatch(s, "", obj, "domains") {
 		field := "domains." + strconv.Itoa(i)
-		l, ok := seedDomain(c, s, field, item)
+		l, ok := readSeedDomain(c, s, field, item)
 		switch {
 		case !ok:
-		case strings.HasPrefix(l.domain, untracked):
-			c.add(field, "is not a tracked site of this account")
+		case strings.HasPrefix(l.domain, untrackedPrefix):
+			c.addError(field, "is not a tracked site of this account")
 		case !seen[l.domain]:
 			seen[l.domain] = true
 			o.lookups = append(o.lookups, l)
@@ -120,20 +120,20 @@ func readSites(c *complaints, s *Server, obj *jsonObject, o *order) {
 	}
 }
 
-// longestVisits is the longest window, in months.
-const longestVisits = 3
+// maxVisitMonths is the longest window, in months.
+const maxVisitMonths = 3
 
-func readVisitSpan(c *complaints, obj *jsonObject, o *order) {
+func readVisitSpan(c *checker, obj *jsonObject, o *order) {
 	read := func(key string) (day, bool) {
 		v, ok := obj.get(key)
 		if !ok {
-			c.add(key, "is required")
+			c.addError(key, "is required")
 			return 0, false
 		}
 		text, _ := v.(string)
 		d, ok := parseDay(text)
 		if !ok {
-			c.add(key, "must be a date written YYYY-MM-DD")
+			c.addError(key, "must be a date written YYYY-MM-DD")
 		}
 		return d, ok
 	}
@@ -144,83 +144,83 @@ func readVisitSpan(c *complaints, obj *jsonObject, o *order) {
 	case !ok1 || !ok2:
 		return
 	case from > today:
-		c.add("startDate", "must not be in the future")
+		c.addError("startDate", "must not be in the future")
 	case to < from:
-		c.add("endDate", "must not be before startDate")
-	case from < to.monthsBack(longestVisits):
-		c.add("endDate", "must not be more than %d months after startDate", longestVisits)
+		c.addError("endDate", "must not be before startDate")
+	case from < to.monthsBack(maxVisitMonths):
+		c.addError("endDate", "must not be more than %d months after startDate", maxVisitMonths)
 	}
 	o.span = span{from: from, to: to, today: today}
 }
 
-func readVisitPage(c *complaints, obj *jsonObject, o *visitOrder) {
-	page := c.part("", obj, "pagination", "page", "size")
-	read := func(key string, most int64, into *int) {
+func readVisitPage(c *checker, obj *jsonObject, o *visitOrder) {
+	page := c.readOptionalObject("", obj, "pagination", "page", "size")
+	read := func(key string, limit int64, into *int) {
 		v, ok := page.get(key)
 		if !ok {
 			return
 		}
-		n, ok := integer(v)
-		if !ok || n < 1 || n > most {
-			c.add("pagination."+key, "must be an integer from 1 to %d", most)
+		n, ok := parseInteger(v)
+		if !ok || n < 1 || n > limit {
+			c.addError("pagination."+key, "must be an integer from 1 to %d", limit)
 			return
 		}
 		*into = int(n)
 	}
 	read("page", 1_000_000, &o.page)
-	read("size", visitLimit, &o.size)
+	read("size", maxVisitPage, &o.size)
 }
 
-func readVisitSort(c *complaints, obj *jsonObject, o *visitOrder) {
-	sort := c.part("", obj, "sort", "by", "order")
-	if by, ok := c.text("sort", sort, "by"); ok {
+func readVisitSort(c *checker, obj *jsonObject, o *visitOrder) {
+	sort := c.readOptionalObject("", obj, "sort", "by", "order")
+	if by, ok := c.readText("sort", sort, "by"); ok {
 		measure, known := visitMeasures[by]
 		switch {
 		case by == lastVisit:
 			o.measure = func(v *visit) float64 { return float64(v.last) }
 		case !known:
-			c.add("sort.by", "%q cannot be sorted by", shorten(by))
+			c.addError("sort.by", "%q cannot be sorted by", truncate(by))
 		default:
 			o.measure = measure
 		}
 	}
-	if order, ok := c.text("sort", sort, "order"); ok {
-		if order != "asc" && order != "desc" {
-			c.add("sort.order", "must be asc or desc")
+	if direction, ok := c.readText("sort", sort, "order"); ok {
+		if direction != "asc" && direction != "desc" {
+			c.addError("sort.order", "must be asc or desc")
 		}
-		o.rising = order == "asc"
+		o.ascending = direction == "asc"
 	}
 }
 
-func readVisitFilters(c *complaints, obj *jsonObject, o *order) {
+func readVisitFilters(c *checker, obj *jsonObject, o *order) {
 	ranges := []string{"score", "totalSessions", "avgSessionMinutes", "uniqueVisitors", "daysVisited", "highIntentPageviews", daysSinceLast}
 	const at = "filters"
-	filters := c.part("", obj, at, append([]string{"scoreBands", "visitorCountries"}, ranges...)...)
+	filters := c.readOptionalObject("", obj, at, append([]string{"scoreBands", "visitorCountries"}, ranges...)...)
 	o.visits.bands = readValues(c, at, filters, "scoreBands", scoreBands)
-	countries := c.part(at, filters, "visitorCountries", "include", "exclude")
-	o.visits.in = readCountries(c, countries, "include")
-	o.visits.out = readCountries(c, countries, "exclude")
+	countries := c.readOptionalObject(at, filters, "visitorCountries", "include", "exclude")
+	o.visits.include = readCountries(c, countries, "include")
+	o.visits.exclude = readCountries(c, countries, "exclude")
 	today := dayOf(o.now)
 	for _, key := range ranges {
-		bounds := c.part(at, filters, key, "min", "max")
-		r := visitRange{measure: visitMeasures[key], least: c.number(join(at, key), bounds, "min"), most: c.number(join(at, key), bounds, "max")}
+		bounds := c.readOptionalObject(at, filters, key, "min", "max")
+		r := visitRange{measure: visitMeasures[key], min: c.readNumber(joinPath(at, key), bounds, "min"), max: c.readNumber(joinPath(at, key), bounds, "max")}
 		if key == daysSinceLast {
 			r.measure = func(v *visit) float64 { return float64(today - v.last) }
 		}
-		if r.least != nil && r.most != nil && *r.least > *r.most {
-			c.add(join(at, key), "must have a min that is not above its max")
+		if r.min != nil && r.max != nil && *r.min > *r.max {
+			c.addError(joinPath(at, key), "must have a min that is not above its max")
 		}
 		o.visits.ranges = append(o.visits.ranges, r)
 	}
 }
 
-func readCountries(c *complaints, obj *jsonObject, key string) []string {
+func readCountries(c *checker, obj *jsonObject, key string) []string {
 	const at = "filters.visitorCountries"
 	var codes []string
-	for i, item := range c.listAt(at, obj, key, false, 0) {
+	for i, item := range c.readList(at, obj, key, false, 0) {
 		code, ok := item.(string)
 		if !ok || len(code) != 2 {
-			c.add(join(at, key)+"."+strconv.Itoa(i), "must be a country code of two letters")
+			c.addError(joinPath(at, key)+"."+strconv.Itoa(i), "must be a country code of two letters")
 			continue
 		}
 		codes = append(codes, code)
@@ -228,42 +228,42 @@ func readCountries(c *complaints, obj *jsonObject, key string) []string {
 	return codes
 }
 
-// part reads an optional object within a request; without it, an empty one.
-func (c *complaints) part(field string, obj *jsonObject, key string, allowed ...string) *jsonObject {
+// readOptionalObject reads an optional object within a request; without it, an empty one.
+func (c *checker) readOptionalObject(field string, obj *jsonObject, key string, allowed ...string) *jsonObject {
 	if v, ok := obj.get(key); ok {
-		if part := c.members(join(field, key), v, allowed...); part != nil {
+		if part := c.readObject(joinPath(field, key), v, allowed...); part != nil {
 			return part
 		}
 	}
 	return &jsonObject{}
 }
 
-// number reads an optional number.
-func (c *complaints) number(field string, obj *jsonObject, key string) *float64 {
+// readNumber reads an optional number.
+func (c *checker) readNumber(field string, obj *jsonObject, key string) *float64 {
 	v, ok := obj.get(key)
 	if !ok {
 		return nil
 	}
 	text, ok := v.(json.Number)
 	if !ok {
-		c.add(join(field, key), "must be a number")
+		c.addError(joinPath(field, key), "must be a number")
 		return nil
 	}
 	n, err := text.Float64()
 	if err != nil {
-		c.add(join(field, key), "must be a number of a usual size")
+		c.addError(joinPath(field, key), "must be a number of a usual size")
 		return nil
 	}
 	return &n
 }
 
-// visitors lists the companies that visited the sites of an order and returns the requested page.
-func (s *Server) visitors(o *order, draw uint64) *answer {
+// answerVisits lists the companies that visited the sites of an order and returns the requested page.
+func (s *Server) answerVisits(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
-	all := s.callers(o)
+	all := s.drawVisitors(o)
 	slices.SortStableFunc(all, func(x, y finding) int {
 		c := cmp.Compare(o.visits.measure(x.visit), o.visits.measure(y.visit))
-		if !o.visits.rising {
+		if !o.visits.ascending {
 			c = -c
 		}
 		return cmp.Or(c, cmp.Compare(x.entity.id, y.entity.id))
@@ -271,35 +271,35 @@ func (s *Server) visitors(o *order, draw uint64) *answer {
 	a.total = len(all)
 	from := min((o.visits.page-1)*o.visits.size, len(all))
 	to := min(from+o.visits.size, len(all))
-	a.findings, a.found, a.more = all[from:to], to-from, to < len(all)
-	a.bill(productVisits, int64(a.found))
+	a.findings, a.found, a.hasMore = all[from:to], to-from, to < len(all)
+	a.addCharge(productVisits, int64(a.found))
 	return a
 }
 
-// A site has up to mostVisitors visitors in a window, out of all companies that can visit any.
+// A site has up to maxVisitors visitors in a window, out of all companies that can visit any.
 const (
-	mostVisitors = 600
-	passersBy    = 20_000
-	fullVisits   = 20_000 // events=most fills pages up to this row
+	maxVisitors       = 600
+	visitorPopulation = 20_000
+	maxFullVisits     = 20_000 // events=most fills pages up to this row
 )
 
-// callers draws the companies that visited the sites and pass the filters. A company that visited
+// drawVisitors draws the companies that visited the sites and pass the filters. A company that visited
 // several of the sites counts once, with its visit to the first.
-func (s *Server) callers(o *order) []finding {
+func (s *Server) drawVisitors(o *order) []finding {
 	var list []finding
 	seen := map[int64]bool{}
 	last := min(o.span.to, o.span.today)
 	days := int(last-o.span.from) + 1
 	for i := range o.lookups {
 		root := hashText(s.world.seed, o.lookups[i].domain)
-		root = blend(root, uint64(o.span.from)<<32|uint64(uint32(o.span.to)))
-		count, of, tries := int(root%(mostVisitors+1)), uint64(passersBy), 1
+		root = mix(root, uint64(o.span.from)<<32|uint64(uint32(o.span.to)))
+		count, population, tries := int(root%(maxVisitors+1)), uint64(visitorPopulation), 1
 		if s.switches.Events == "most" {
-			count, of, tries = min((o.visits.page+1)*o.visits.size, fullVisits), 1<<40, 64
+			count, population, tries = min((o.visits.page+1)*o.visits.size, maxFullVisits), 1<<40, 64
 		}
 		for n := uint64(0); count > 0; n++ {
-			d := dice(blend(root, n))
-			l := s.world.resident(company, d.next()%of)
+			d := dice(mix(root, n))
+			l := s.world.nthResident(company, d.next()%population)
 			e, known := s.world.find(company, l)
 			if !known {
 				continue
@@ -310,8 +310,8 @@ func (s *Server) callers(o *order) []finding {
 			}
 			seen[l.id] = true
 			for range tries {
-				v := visited(d.between(1, 100), last-day(d.upto(days)), days, &d)
-				if o.visits.admits(&v) {
+				v := drawVisit(d.between(1, 100), last-day(d.intN(days)), days, &d)
+				if o.visits.matches(&v) {
 					list = append(list, finding{known: true, entity: e, visit: &v, lookup: l})
 					break
 				}
@@ -323,22 +323,22 @@ func (s *Server) callers(o *order) []finding {
 
 func encodeVisits(dst []byte, a *answer, sw *Switches, q *quirks) []byte {
 	w := newWriter(dst, a, sw, q)
-	w.generation, w.charged = generation3, "billing"
+	w.apiVersion, w.chargeKey = apiV3, "billing"
 	w.open()
 	w.requestID(a)
-	w.results(a, (*writer).caller)
+	w.results(a, (*writer).visitResult)
 	w.pagination(a)
 	w.charge(a)
 	return append(w.b, '}')
 }
 
-func (w *writer) caller(a *answer, f *finding) {
+func (w *writer) visitResult(a *answer, f *finding) {
 	w.preview(a, f)
-	w.extras("segment")
+	w.extraFields("segment")
 	v := f.visit
 	// The entity that a fault added has no visit.
 	if v == nil {
-		v = &visit{score: 50, sessions: 1, visitors: 1, minutes: 1, days: 1, last: a.order.span.from, country: "US"}
+		v = &visit{score: 50, sessions: 1, visitors: 1, avgMinutes: 1, days: 1, last: a.order.span.from, country: "US"}
 	}
 	w.visit(v)
 }
@@ -346,10 +346,10 @@ func (w *writer) caller(a *answer, f *finding) {
 // visit writes the measures of a visit.
 func (w *writer) visit(v *visit) {
 	w.number("score", float64(v.score))
-	w.string("scoreBand", v.band())
+	w.string("scoreBand", v.scoreBand())
 	w.number("totalSessions", float64(v.sessions))
 	w.number("uniqueVisitors", float64(v.visitors))
-	w.number("avgSessionMinutes", v.minutes)
+	w.number("avgSessionMinutes", v.avgMinutes)
 	w.number("daysVisited", float64(v.days))
 	w.number("highIntentPageviews", float64(v.pages))
 	w.date(lastVisit, v.last)
@@ -362,14 +362,14 @@ func (w *writer) pagination(a *answer) {
 	case "absent":
 		return
 	case "limit-offset":
-		w.b = append(jsonKey(w.b, "pagination"), '{')
+		w.b = append(appendKey(w.b, "pagination"), '{')
 		w.number("limit", float64(o.size))
 		w.number("offset", float64((o.page-1)*o.size))
 	default:
-		w.b = append(jsonKey(w.b, "pagination"), '{')
+		w.b = append(appendKey(w.b, "pagination"), '{')
 		w.number("page", float64(o.page))
 		w.number("size", float64(o.size))
 	}
 	w.number("total", float64(a.total))
-	w.b = append(strconv.AppendBool(jsonKey(w.b, "hasMore"), a.more), '}')
+	w.b = append(strconv.AppendBool(appendKey(w.b, "hasMore"), a.hasMore), '}')
 }

@@ -12,8 +12,8 @@ import (
 
 const websiteVisits = "/v3/companies/website-visits"
 
-// guest is one row of a page of visits.
-type guest struct {
+// visitRow is one row of a page of visits.
+type visitRow struct {
 	ID, Name, Domain, Industry string
 	Score                      int
 	ScoreBand                  string
@@ -26,9 +26,9 @@ type guest struct {
 	VisitorCountry             string
 }
 
-type guestPage struct {
+type visitsPage struct {
 	RequestID  string
-	Results    []guest
+	Results    []visitRow
 	Pagination *struct {
 		Page, Size, Limit, Offset *int
 		Total                     int
@@ -37,10 +37,10 @@ type guestPage struct {
 	Billing struct{ CreditsCharged, ResultsReturned int64 }
 }
 
-func visitsOf(t testing.TB, s *Server, rest string) guestPage {
+func postVisits(t testing.TB, s *Server, rest string) visitsPage {
 	t.Helper()
 	w := post(s, websiteVisits, `{"domains":["mine.example"],"startDate":"2026-03-01","endDate":"2026-05-01"`+rest+`}`)
-	var p guestPage
+	var p visitsPage
 	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 200 {
 		t.Fatalf("POST %s %s = %d %.300s: %v", websiteVisits, rest, w.Code, w.Body, err)
 	}
@@ -50,9 +50,9 @@ func visitsOf(t testing.TB, s *Server, rest string) guestPage {
 // TestVisits reads all pages and checks every row and the total price.
 func TestVisits(t *testing.T) {
 	s := rig(t, Config{})
-	seen, rows := map[string]bool{}, []guest{}
+	seen, rows := map[string]bool{}, []visitRow{}
 	for n := 1; ; n++ {
-		p := visitsOf(t, s, fmt.Sprintf(`,"pagination":{"page":%d,"size":40}`, n))
+		p := postVisits(t, s, fmt.Sprintf(`,"pagination":{"page":%d,"size":40}`, n))
 		if p.Pagination == nil || *p.Pagination.Page != n || *p.Pagination.Size != 40 || p.Billing.CreditsCharged != int64(len(p.Results)) || !isUUID(p.RequestID) {
 			t.Fatalf("page %d = %+v", n, p)
 		}
@@ -74,19 +74,19 @@ func TestVisits(t *testing.T) {
 			break
 		}
 	}
-	if !slices.IsSortedFunc(rows, func(a, b guest) int { return b.Score - a.Score }) || len(rows) < 41 || len(rows) > mostVisitors {
+	if !slices.IsSortedFunc(rows, func(a, b visitRow) int { return b.Score - a.Score }) || len(rows) < 41 || len(rows) > maxVisitors {
 		t.Errorf("%d rows, want some pages of them, hottest first", len(rows))
 	}
-	b := audit(t, s)
+	b := checkBill(t, s)
 	if b.ByType[productVisits] != int64(len(rows)) || b.Entries[0].Entities != 1 || !cmp.Equal(b.Entries[0].Types, []string{productVisits}) {
 		t.Errorf("bill %v, entry %+v, want %d rows", b.ByType, b.Entries[0], len(rows))
 	}
-	if p := visitsOf(t, s, `,"pagination":{"page":1000000}`); len(p.Results) != 0 || s.Bill().Credits != b.Credits {
+	if p := postVisits(t, s, `,"pagination":{"page":1000000}`); len(p.Results) != 0 || s.Bill().Credits != b.Credits {
 		t.Errorf("a page after the last has %d rows", len(p.Results))
 	}
 	// A visitor can be looked up by its id and by its domain.
-	a := ask3(t, s, companySignals3, fmt.Sprintf(`{"ids":[%q],"signalTypes":["riskNews"]}`, rows[0].ID))
-	c := ask3(t, s, companySearch3, fmt.Sprintf(`{"companies":[{"domain":%q}]}`, rows[0].Domain))
+	a := postV3(t, s, companySignals3, fmt.Sprintf(`{"ids":[%q],"signalTypes":["riskNews"]}`, rows[0].ID))
+	c := postV3(t, s, companySearch3, fmt.Sprintf(`{"companies":[{"domain":%q}]}`, rows[0].Domain))
 	if len(a.Results) != 1 || text(t, c.Results[0], "id") != rows[0].ID {
 		t.Errorf("visitor %+v is known as %v", rows[0], a.Results)
 	}
@@ -95,9 +95,9 @@ func TestVisits(t *testing.T) {
 // TestVisitsLikeTheSignal checks that the measures have the names and types of the signal about
 // visits.
 func TestVisitsLikeTheSignal(t *testing.T) {
-	s := rig(t, Config{Switches: switched(t, "announced")})
+	s := rig(t, Config{Switches: mustParseSwitches(t, "announced")})
 	var signals, pages struct{ Results []map[string]json.RawMessage }
-	if err := json.Unmarshal(post(s, companySignals3, `{"ids":`+numbers(1, 100, `"`)+`,"signalTypes":["websiteVisitors"]}`).Body.Bytes(), &signals); err != nil {
+	if err := json.Unmarshal(post(s, companySignals3, `{"ids":`+idsJSON(1, 100, `"`)+`,"signalTypes":["websiteVisitors"]}`).Body.Bytes(), &signals); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(post(s, websiteVisits, `{"domains":["mine.example"],"startDate":"2026-03-01","endDate":"2026-05-01"}`).Body.Bytes(), &pages); err != nil {
@@ -127,21 +127,21 @@ func TestVisitsLikeTheSignal(t *testing.T) {
 
 func TestVisitFilters(t *testing.T) {
 	s := rig(t, Config{})
-	all := visitsOf(t, s, `,"pagination":{"size":150}`).Pagination.Total
-	for filter, want := range map[string]func(guest) bool{
-		`"scoreBands":["Hot","warm"]`:                               func(g guest) bool { return g.ScoreBand != "cold" },
-		`"visitorCountries":{"include":["no","DE"]}`:                func(g guest) bool { return g.VisitorCountry == "NO" || g.VisitorCountry == "DE" },
-		`"visitorCountries":{"exclude":["US"]}`:                     func(g guest) bool { return g.VisitorCountry != "US" },
-		`"score":{"min":40,"max":60}`:                               func(g guest) bool { return g.Score >= 40 && g.Score <= 60 },
-		`"totalSessions":{"max":5}`:                                 func(g guest) bool { return g.TotalSessions <= 5 },
-		`"avgSessionMinutes":{"min":10.5}`:                          func(g guest) bool { return g.AvgSessionMinutes >= 10.5 },
-		`"uniqueVisitors":{"min":9}`:                                func(g guest) bool { return g.UniqueVisitors >= 9 },
-		`"daysVisited":{"max":3}`:                                   func(g guest) bool { return g.DaysVisited <= 3 },
-		`"highIntentPageviews":{"min":1}`:                           func(g guest) bool { return g.HighIntentPageviews >= 1 },
-		`"daysSinceLastVisit":{"max":10}`:                           func(g guest) bool { return g.LastVisit >= "2026-04-21" },
-		`"scoreBands":["cold"],"uniqueVisitors":{"min":2,"max":20}`: func(g guest) bool { return g.ScoreBand == "cold" && g.UniqueVisitors >= 2 },
+	all := postVisits(t, s, `,"pagination":{"size":150}`).Pagination.Total
+	for filter, want := range map[string]func(visitRow) bool{
+		`"scoreBands":["Hot","warm"]`:                               func(g visitRow) bool { return g.ScoreBand != "cold" },
+		`"visitorCountries":{"include":["no","DE"]}`:                func(g visitRow) bool { return g.VisitorCountry == "NO" || g.VisitorCountry == "DE" },
+		`"visitorCountries":{"exclude":["US"]}`:                     func(g visitRow) bool { return g.VisitorCountry != "US" },
+		`"score":{"min":40,"max":60}`:                               func(g visitRow) bool { return g.Score >= 40 && g.Score <= 60 },
+		`"totalSessions":{"max":5}`:                                 func(g visitRow) bool { return g.TotalSessions <= 5 },
+		`"avgSessionMinutes":{"min":10.5}`:                          func(g visitRow) bool { return g.AvgSessionMinutes >= 10.5 },
+		`"uniqueVisitors":{"min":9}`:                                func(g visitRow) bool { return g.UniqueVisitors >= 9 },
+		`"daysVisited":{"max":3}`:                                   func(g visitRow) bool { return g.DaysVisited <= 3 },
+		`"highIntentPageviews":{"min":1}`:                           func(g visitRow) bool { return g.HighIntentPageviews >= 1 },
+		`"daysSinceLastVisit":{"max":10}`:                           func(g visitRow) bool { return g.LastVisit >= "2026-04-21" },
+		`"scoreBands":["cold"],"uniqueVisitors":{"min":2,"max":20}`: func(g visitRow) bool { return g.ScoreBand == "cold" && g.UniqueVisitors >= 2 },
 	} {
-		p := visitsOf(t, s, `,"pagination":{"size":150},"filters":{`+filter+`}`)
+		p := postVisits(t, s, `,"pagination":{"size":150},"filters":{`+filter+`}`)
 		for _, g := range p.Results {
 			if !want(g) {
 				t.Errorf("%s lets %+v through", filter, g)
@@ -151,12 +151,12 @@ func TestVisitFilters(t *testing.T) {
 			t.Errorf("%s leaves %d of %d", filter, p.Pagination.Total, all)
 		}
 	}
-	for by, value := range map[string]func(guest) float64{
-		"score": func(g guest) float64 { return float64(g.Score) }, "avgSessionMinutes": func(g guest) float64 { return g.AvgSessionMinutes },
-		"lastVisit": func(g guest) float64 { d, _ := parseDay(g.LastVisit); return float64(d) },
+	for by, value := range map[string]func(visitRow) float64{
+		"score": func(g visitRow) float64 { return float64(g.Score) }, "avgSessionMinutes": func(g visitRow) float64 { return g.AvgSessionMinutes },
+		"lastVisit": func(g visitRow) float64 { d, _ := parseDay(g.LastVisit); return float64(d) },
 	} {
 		for order, sign := range map[string]float64{"asc": 1, "desc": -1} {
-			p := visitsOf(t, s, `,"sort":{"by":"`+by+`","order":"`+order+`"}`)
+			p := postVisits(t, s, `,"sort":{"by":"`+by+`","order":"`+order+`"}`)
 			for i := 1; i < len(p.Results); i++ {
 				if sign*value(p.Results[i-1]) > sign*value(p.Results[i]) {
 					t.Errorf("by %s %s: %+v before %+v", by, order, p.Results[i-1], p.Results[i])
@@ -172,7 +172,7 @@ func TestPaginationSwitch(t *testing.T) {
 		"page-size": `"pagination":{"page":3,"size":10,"total":`, "limit-offset": `"pagination":{"limit":10,"offset":20,"total":`, "absent": "",
 	} {
 		s := rig(t, Config{Switches: Switches{Pagination: setting}})
-		p := visitsOf(t, s, rest)
+		p := postVisits(t, s, rest)
 		body := post(s, websiteVisits, `{"domains":["mine.example"],"startDate":"2026-03-01","endDate":"2026-05-01"`+rest+`}`).Body.String()
 		if !strings.Contains(body, want) || (p.Pagination == nil) != (setting == "absent") || len(p.Results) != 10 {
 			t.Errorf("pagination=%s: %d results, %+v", setting, len(p.Results), p.Pagination)
@@ -183,12 +183,12 @@ func TestPaginationSwitch(t *testing.T) {
 func TestVisitsMost(t *testing.T) {
 	s := rig(t, Config{Switches: Switches{Events: "most"}})
 	for n := 1; n < 4; n++ {
-		p := visitsOf(t, s, fmt.Sprintf(`,"pagination":{"page":%d,"size":150},"filters":{"scoreBands":["hot"]}`, n))
+		p := postVisits(t, s, fmt.Sprintf(`,"pagination":{"page":%d,"size":150},"filters":{"scoreBands":["hot"]}`, n))
 		if len(p.Results) != 150 || !p.Pagination.HasMore {
 			t.Errorf("events=most: page %d has %d rows", n, len(p.Results))
 		}
 	}
-	if c := audit(t, s).Credits; c != 450 {
+	if c := checkBill(t, s).Credits; c != 450 {
 		t.Errorf("events=most: %d credits", c)
 	}
 }

@@ -8,53 +8,53 @@ import (
 // This file is V3: signals by id. The other operations of this version have files of their own:
 // search.go, score.go, lookalike.go and visits.go.
 
-// v3Read decodes the body of a V3 request: an object without unknown keys. The callback reads its
+// v3Decode decodes the body of a V3 request: an object without unknown keys. The callback reads its
 // members.
-func v3Read(body []byte, allowed []string, fill func(c *complaints, obj *jsonObject)) *problem {
+func v3Decode(body []byte, allowed []string, read func(c *checker, obj *jsonObject)) *problem {
 	root, err := decodeStrict(body)
 	if err != nil {
 		return badRequest(err.Error())
 	}
-	c := &complaints{}
-	obj := c.members("", root, allowed...)
+	c := &checker{}
+	obj := c.readObject("", root, allowed...)
 	if obj == nil {
 		return badRequest("body must be a JSON object")
 	}
-	fill(c, obj)
-	if c.total > 0 {
-		return badRequest(c.list...)
+	read(c, obj)
+	if c.errorCount > 0 {
+		return badRequest(c.errors...)
 	}
 	return nil
 }
 
-// v3Most is the largest cap on the events of one type in V3.
-const v3Most = 100
+// v3MaxEvents is the largest cap on the events of one type in V3.
+const v3MaxEvents = 100
 
-func v3Signals(of object) *dialect {
-	return &dialect{
+func v3Signals(of object) *operation {
+	return &operation{
 		parse: func(s *Server, body []byte, now time.Time) (*order, *problem) {
 			allowed := []string{"ids", "signalTypes", "startDate", "maxResultsPerSignal"}
 			if of == company {
 				allowed = append(allowed, "filters")
 			}
 			o := &order{object: of, now: now}
-			return o, v3Read(body, allowed, func(c *complaints, obj *jsonObject) {
+			return o, v3Decode(body, allowed, func(c *checker, obj *jsonObject) {
 				o.lookups = v3IDs(c, s, of, obj)
-				o.types = readSignals(c, s, of, s.offered[generation3][of], "", obj, "signalTypes")
+				o.types = readSignals(c, s, of, s.signals[apiV3][of], "", obj, "signalTypes")
 				o.span = readSpan(c, s, "", obj, dayOf(now))
-				o.most = readMost(c, s, "", obj, v3Most)
+				o.maxEvents = readMaxEvents(c, s, "", obj, v3MaxEvents)
 				if v, ok := obj.get("filters"); ok && of == company {
 					o.filter = v3Filters(c, s, v)
 				}
 			})
 		},
-		answer: (*Server).answer,
+		answer: (*Server).answerSignals,
 		encode: v3EncodeSignals,
 	}
 }
 
-func v3IDs(c *complaints, s *Server, of object, obj *jsonObject) []lookup {
-	items := c.batch(s, "", obj, "ids")
+func v3IDs(c *checker, s *Server, of object, obj *jsonObject) []lookup {
+	items := c.readBatch(s, "", obj, "ids")
 	lookups := make([]lookup, 0, len(items))
 	seen := make(map[string]bool, len(items))
 	for i, item := range items {
@@ -67,38 +67,38 @@ func v3IDs(c *complaints, s *Server, of object, obj *jsonObject) []lookup {
 	return lookups
 }
 
-func v3ID(c *complaints, s *Server, of object, field string, item any) (lookup, bool) {
+func v3ID(c *checker, s *Server, of object, field string, item any) (lookup, bool) {
 	text, ok := item.(string)
 	if !ok {
-		c.add(field, "must be a string")
+		c.addError(field, "must be a string")
 		return lookup{}, false
 	}
-	id, ok := s.world.idOfText(of, text)
+	id, ok := s.world.parseID(of, text)
 	if !ok {
-		c.add(field, "%q is not an id", shorten(text))
+		c.addError(field, "%q is not an id", truncate(text))
 	}
-	return lookup{ref: text, id: id, keys: []string{fold(text), strconv.FormatInt(id, 10)}}, ok
+	return lookup{ref: text, id: id, keys: []string{foldCase(text), strconv.FormatInt(id, 10)}}, ok
 }
 
 // v3Filters reads the one filter that V3 documents for signals, and by switch those of V2.
-func v3Filters(c *complaints, s *Server, v any) include {
+func v3Filters(c *checker, s *Server, v any) signalFilter {
 	known := []string{"intentCategories"}
 	if s.switches.V3Filters == "lenient" {
-		known = append(known, subFilters...)
+		known = append(known, v2Filters...)
 	}
 	return readFilters(c, v, known)
 }
 
 func v3EncodeSignals(dst []byte, a *answer, sw *Switches, q *quirks) []byte {
 	w := newWriter(dst, a, sw, q)
-	w.generation, w.charged = generation3, "billing"
+	w.apiVersion, w.chargeKey = apiV3, "billing"
 	w.open()
 	w.entries("results", a, q.rootList, w.v3Entry, func(f *finding) bool {
 		if sw.NotFound != "error" {
 			return false
 		}
 		w.b = append(w.b, '{')
-		w.echo("id", f.lookup.ref)
+		w.echoID("id", f.lookup.ref)
 		w.itemError(notFound)
 		w.b = append(w.b, '}')
 		return true
@@ -110,12 +110,12 @@ func v3EncodeSignals(dst []byte, a *answer, sw *Switches, q *quirks) []byte {
 
 func (w *writer) v3Entry(a *answer, f *finding) {
 	w.b = append(w.b, '{')
-	w.echo("id", f.lookup.ref)
+	w.echoID("id", f.lookup.ref)
 	if f.entity.object == company {
 		w.string("companyName", f.entity.name)
-		w.string("domain", w.www(&f.entity))
+		w.string("domain", w.companyDomain(&f.entity))
 	}
-	w.lists(a.order, f)
+	w.signalLists(a.order, f)
 	w.b = append(w.b, '}')
 }
 
@@ -133,16 +133,16 @@ var itemMessages = map[string]string{
 }
 
 func (w *writer) itemError(code string) {
-	w.b = append(jsonKey(w.b, "error"), `{"code":`...)
-	w.b = append(jsonText(w.b, code), `,"message":`...)
-	w.b = append(jsonText(w.b, itemMessages[code]), '}')
+	w.b = append(appendKey(w.b, "error"), `{"code":`...)
+	w.b = append(appendString(w.b, code), `,"message":`...)
+	w.b = append(appendString(w.b, itemMessages[code]), '}')
 }
 
-// echo writes an id in the form of the request.
-func (w *writer) echo(key, id string) {
+// echoID writes an id in the form of the request.
+func (w *writer) echoID(key, id string) {
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != id {
-		w.b = jsonText(jsonKey(w.b, key), id) // a token, or a number with leading zeros
+		w.b = appendString(appendKey(w.b, key), id) // a token, or a number with leading zeros
 		return
 	}
 	w.id(key, n, false)
@@ -151,17 +151,17 @@ func (w *writer) echo(key, id string) {
 // entityID writes an id in the form that V3 assigns.
 func (w *writer) entityID(key string, of object, id int64) {
 	if w.sw.V3IDs == "tokens" {
-		w.b = jsonText(jsonKey(w.b, key), w.world.token(of, id))
+		w.b = appendString(appendKey(w.b, key), w.world.encodeToken(of, id))
 		return
 	}
 	w.id(key, id, false)
 }
 
-// www returns the domain of a company in the form of V3.
-func (w *writer) www(e *entity) string { return w.hosted(e.id, e.domain) }
+// companyDomain returns the domain of a company in the form of V3.
+func (w *writer) companyDomain(e *entity) string { return w.v3Domain(e.id, e.domain) }
 
-func (w *writer) hosted(id int64, domain string) string {
-	if w.sw.V3WWW == "always" || w.sw.V3WWW == "half" && blend(uint64(id), 'w')&1 == 0 {
+func (w *writer) v3Domain(id int64, domain string) string {
+	if w.sw.V3WWW == "always" || w.sw.V3WWW == "half" && mix(uint64(id), 'w')&1 == 0 {
 		return "www." + domain
 	}
 	return domain

@@ -16,8 +16,8 @@ const (
 	companySignals3 = "/v3/companies/signals"
 )
 
-// wire3 is a decoded answer of V3. Results are kept raw, since the tests check their form.
-type wire3 struct {
+// answerV3 is a decoded answer of V3. Results are kept raw, since the tests check their form.
+type answerV3 struct {
 	RequestID string
 	Results   []map[string]json.RawMessage
 	StartDate string
@@ -51,21 +51,21 @@ func itemCode(t testing.TB, r map[string]json.RawMessage) string {
 	return e.Code
 }
 
-func ask3(t testing.TB, s *Server, path, body string) wire3 {
+func postV3(t testing.TB, s *Server, path, body string) answerV3 {
 	t.Helper()
 	w := post(s, path, body)
 	if w.Code/100 != 2 {
 		t.Fatalf("POST %s %s = %d %s, want 2xx", path, body, w.Code, w.Body)
 	}
-	var a wire3
+	var a answerV3
 	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
 		t.Fatalf("POST %s = %s, want JSON: %v", path, w.Body, err)
 	}
 	return a
 }
 
-// audit checks that all totals of a bill agree.
-func audit(t testing.TB, s *Server) Bill {
+// checkBill checks that all totals of a bill agree.
+func checkBill(t testing.TB, s *Server) Bill {
 	t.Helper()
 	b := s.Bill()
 	for name, by := range map[string]map[string]int64{"ByEndpoint": b.ByEndpoint, "ByType": b.ByType} {
@@ -77,22 +77,22 @@ func audit(t testing.TB, s *Server) Bill {
 			t.Errorf("Bill().%s sums to %d, want %d", name, sum, b.Credits)
 		}
 	}
-	if sum := total(b.Entries, nil); sum != b.Credits || b.Credits+b.Remaining != b.Pool || b.Delivered+b.Undelivered != b.Credits {
+	if sum := sumCredits(b.Entries, nil); sum != b.Credits || b.Credits+b.Remaining != b.Pool || b.Delivered+b.Undelivered != b.Credits {
 		t.Errorf("entries sum to %d, Bill() = %d = %d + %d, %d left of %d", sum, b.Credits, b.Delivered, b.Undelivered, b.Remaining, b.Pool)
 	}
 	return b
 }
 
-// numbers returns a list of n consecutive ids, with or without quotes.
-func numbers(from, n int, quote string) string {
+// idsJSON returns a list of n consecutive ids, with or without quotes.
+func idsJSON(from, n int, quote string) string {
 	b := []byte{'['}
 	for i := range n {
-		b = fmt.Appendf(jsonComma(b), "%s%d%s", quote, from+i, quote)
+		b = fmt.Appendf(appendComma(b), "%s%d%s", quote, from+i, quote)
 	}
 	return string(append(b, ']'))
 }
 
-func switched(t testing.TB, settings ...string) Switches {
+func mustParseSwitches(t testing.TB, settings ...string) Switches {
 	t.Helper()
 	sw, err := ParseSwitches(settings)
 	if err != nil {
@@ -101,21 +101,21 @@ func switched(t testing.TB, settings ...string) Switches {
 	return sw
 }
 
-// TestBothDialectsTellTheSame requests the same entities in both versions and compares byte by
+// TestV2AndV3SignalsAgree requests the same entities in both versions and compares byte by
 // byte.
-func TestBothDialectsTellTheSame(t *testing.T) {
+func TestV2AndV3SignalsAgree(t *testing.T) {
 	for _, tt := range []struct {
 		old, now, list string
 		of             object
 	}{{contactIDs, contactSignals3, "contactIds", contact}, {companyIDs, companySignals3, "companyIds", company}} {
 		s := rig(t, Config{Switches: Switches{V3Events: "v2", Announced: "serve"}})
 		var keys []string
-		for _, sig := range s.offered[generation2][tt.of] {
+		for _, sig := range s.signals[apiV2][tt.of] {
 			keys = append(keys, sig.key)
 		}
 		window := `,"startDate":"2025-05-01","maxResultsPerSignal":7}`
-		before := ask(t, s, tt.old, `{"`+tt.list+`":`+numbers(1, 100, "")+`,"signals":["allSignals"]`+window)
-		after := ask3(t, s, tt.now, `{"ids":`+numbers(1, 100, `"`)+`,"signalTypes":`+string(jsonTexts(nil, keys))+window)
+		before := postV2(t, s, tt.old, `{"`+tt.list+`":`+idsJSON(1, 100, "")+`,"signals":["allSignals"]`+window)
+		after := postV3(t, s, tt.now, `{"ids":`+idsJSON(1, 100, `"`)+`,"signalTypes":`+string(appendStrings(nil, keys))+window)
 		if len(after.Results) != len(before.entries()) || len(after.Results) < 50 {
 			t.Fatalf("%s knows %d, %s knows %d", tt.old, len(before.entries()), tt.now, len(after.Results))
 		}
@@ -129,7 +129,7 @@ func TestBothDialectsTellTheSame(t *testing.T) {
 				events += strings.Count(string(r[key]), `"signalDate"`)
 			}
 		}
-		b := audit(t, s)
+		b := checkBill(t, s)
 		if *before.Charge != after.Billing.CreditsCharged || b.Credits != 2**before.Charge || events == 0 {
 			t.Errorf("V2 charged %d, V3 %d, the bill is %d, after %d events", *before.Charge, after.Billing.CreditsCharged, b.Credits, events)
 		}
@@ -143,7 +143,7 @@ func TestV3EventNames(t *testing.T) {
 	sample, old := []string{"id", "newCompany", "previousCompany"}, []string{"personId", "currentCompanyName", "currentTitle"}
 	for setting, want := range map[string][2]bool{"union": {true, true}, "sample": {true, false}, "v2": {false, true}} {
 		s := rig(t, Config{Switches: Switches{V3Events: setting}})
-		a := ask3(t, s, contactSignals3, `{"ids":`+numbers(1, 60, `"`)+`,"signalTypes":["companyChange"],"startDate":"2024-01-01"}`)
+		a := postV3(t, s, contactSignals3, `{"ids":`+idsJSON(1, 60, `"`)+`,"signalTypes":["companyChange"],"startDate":"2024-01-01"}`)
 		seen := 0
 		for _, r := range a.Results {
 			var events []map[string]any
@@ -172,8 +172,8 @@ func TestV3EventNames(t *testing.T) {
 
 // TestV3FormSwitches sets each switch that affects the form of a V3 answer and checks the effect.
 func TestV3FormSwitches(t *testing.T) {
-	companies := `{"ids":` + numbers(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2025-05-01"}`
-	contacts := `{"ids":` + numbers(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2024-05-01"}`
+	companies := `{"ids":` + idsJSON(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2025-05-01"}`
+	contacts := `{"ids":` + idsJSON(1, 60, `"`) + `,"signalTypes":["allSignals"],"startDate":"2024-05-01"}`
 	contains := func(text string) func(string) bool { return func(b string) bool { return strings.Contains(b, text) } }
 	lacks := func(text string) func(string) bool { return func(b string) bool { return !strings.Contains(b, text) } }
 	both := func(f, g func(string) bool) func(string) bool { return func(b string) bool { return f(b) && g(b) } }
@@ -208,7 +208,7 @@ func TestV3FormSwitches(t *testing.T) {
 		}},
 	}
 	for _, tt := range tests {
-		s := rig(t, Config{Switches: switched(t, tt.setting)})
+		s := rig(t, Config{Switches: mustParseSwitches(t, tt.setting)})
 		body := companies
 		if tt.path == contactSignals3 {
 			body = contacts
@@ -218,7 +218,7 @@ func TestV3FormSwitches(t *testing.T) {
 			t.Errorf("%s: POST %s = %d %.600s", tt.setting, tt.path, w.Code, w.Body)
 		}
 	}
-	s := rig(t, Config{Switches: switched(t, "not-found=404", "status=201")})
+	s := rig(t, Config{Switches: mustParseSwitches(t, "not-found=404", "status=201")})
 	known := strings.Contains(post(s, companySignals3, companies).Body.String(), `"id":"`)
 	codes := map[int]bool{}
 	for i := range 60 {
@@ -247,8 +247,8 @@ func TestSocialIntent(t *testing.T) {
 		ActivityLikes           int
 		ActivityType            string
 	}
-	read := func(s *Server, rest string) (list []activity, a wire3) {
-		a = ask3(t, s, companySignals3, `{"ids":`+numbers(1, 60, `"`)+`,"signalTypes":["`+key+`"]`+rest+`}`)
+	read := func(s *Server, rest string) (list []activity, a answerV3) {
+		a = postV3(t, s, companySignals3, `{"ids":`+idsJSON(1, 60, `"`)+`,"signalTypes":["`+key+`"]`+rest+`}`)
 		for _, r := range a.Results {
 			var some []activity
 			if err := json.Unmarshal(r[key], &some); err != nil {
@@ -265,7 +265,7 @@ func TestSocialIntent(t *testing.T) {
 	}
 	s := rig(t, Config{})
 	all, a := read(s, `,"startDate":"2020-01-01"`)
-	if a.StartDate != "2020-01-01" || a.Billing.CreditsCharged != int64(len(all)) || audit(t, s).ByType[key] != int64(len(all)) || len(all) < 30 {
+	if a.StartDate != "2020-01-01" || a.Billing.CreditsCharged != int64(len(all)) || checkBill(t, s).ByType[key] != int64(len(all)) || len(all) < 30 {
 		t.Errorf("%d activities from %s cost %d, bill %v", len(all), a.StartDate, a.Billing.CreditsCharged, s.Bill().ByType)
 	}
 	people, unknown := 0, 0
@@ -284,8 +284,8 @@ func TestSocialIntent(t *testing.T) {
 	if people == 0 || unknown == 0 || unknown == len(all) {
 		t.Errorf("%d mentioned in %d activities, %d authors without an id", people, len(all), unknown)
 	}
-	again, _ := read(s, "")
-	if diff := cmp.Diff(all, again); diff != "" {
+	repeated, _ := read(s, "")
+	if diff := cmp.Diff(all, repeated); diff != "" {
 		t.Errorf("another window, other activities:\n%s", diff)
 	}
 	some, _ := read(s, `,"filters":{"include":{"intentCategories":["security"]}}`)
@@ -298,7 +298,7 @@ func TestSocialIntent(t *testing.T) {
 		t.Errorf("the filter leaves %d of %d", len(some), len(all))
 	}
 	full := rig(t, Config{Switches: Switches{Events: "most"}})
-	if most, a := read(full, `,"startDate":"2020-01-01","maxResultsPerSignal":100`); len(most) != socialMost*len(a.Results) {
+	if most, a := read(full, `,"startDate":"2020-01-01","maxResultsPerSignal":100`); len(most) != maxSocialEvents*len(a.Results) {
 		t.Errorf("at most %d activities of %d companies", len(most), len(a.Results))
 	} else if most[0].ActivityPublicationDate < "2026-02-01" {
 		t.Errorf("an activity on %s", most[0].ActivityPublicationDate)
@@ -315,7 +315,7 @@ func TestSocialIntent(t *testing.T) {
 // by switch they narrow as in V2.
 func TestV3Filters(t *testing.T) {
 	const include = `"filters":{"include":{"newsEventTypes":["ipo"],"hiringByDepartments":["Sales"],"hiringByLocations":[{"country":"Norway"}]}}`
-	ids, window := numbers(1, 100, `"`), `,"startDate":"2024-05-01",`
+	ids, window := idsJSON(1, 100, `"`), `,"startDate":"2024-05-01",`
 	body := `{"ids":` + ids + `,"signalTypes":["financialEventsNews","surgeInHiringByDepartment","surgeInHiringByLocation"]` + window + include + `}`
 	s := rig(t, Config{})
 	w := post(s, companySignals3, body)
@@ -324,9 +324,9 @@ func TestV3Filters(t *testing.T) {
 			t.Errorf("V2 filters in V3 = %d %s, want a 400 naming %s", w.Code, w.Body, name)
 		}
 	}
-	lenient := rig(t, Config{Switches: switched(t, "v3-filters")})
-	a := ask3(t, lenient, companySignals3, body)
-	b := ask(t, lenient, companyIDs, `{"companyIds":`+numbers(1, 100, "")+`,"signals":["financialEventsNews","surgeInHiringByDepartment","surgeInHiringByLocation"]`+window+include+`}`)
+	lenient := rig(t, Config{Switches: mustParseSwitches(t, "v3-filters")})
+	a := postV3(t, lenient, companySignals3, body)
+	b := postV2(t, lenient, companyIDs, `{"companyIds":`+idsJSON(1, 100, "")+`,"signals":["financialEventsNews","surgeInHiringByDepartment","surgeInHiringByLocation"]`+window+include+`}`)
 	if a.Billing.CreditsCharged != *b.Charge || *b.Charge == 0 {
 		t.Errorf("the filtered answer costs %d in V3 and %d in V2", a.Billing.CreditsCharged, *b.Charge)
 	}
@@ -335,31 +335,31 @@ func TestV3Filters(t *testing.T) {
 // TestTokens checks that a token stands for one id, leads back to it, and works wherever digits
 // do.
 func TestTokens(t *testing.T) {
-	w := world{seed: scramble(7)}
+	w := world{seed: mix64(7)}
 	seen := map[string]bool{}
 	for _, id := range []int64{1, 2, 70114455, 1 << 40, 1<<53 + 1, 1<<62 + 12345, 1<<63 - 1} {
 		for _, o := range []object{contact, company} {
-			token := w.token(o, id)
-			if back, ok := w.idOfToken(o, token); !ok || back != id || !strings.HasPrefix(token, "v1.") || seen[token] {
+			token := w.encodeToken(o, id)
+			if back, ok := w.decodeToken(o, token); !ok || back != id || !strings.HasPrefix(token, "v1.") || seen[token] {
 				t.Errorf("token of %s %d = %s, which leads to %d, %t", o, id, token, back, ok)
 			}
 			seen[token] = true
-			if _, ok := w.idOfToken(1-o, token); ok {
+			if _, ok := w.decodeToken(1-o, token); ok {
 				t.Errorf("a token of a %s opens the other kind", o)
 			}
-			if _, ok := (world{seed: 1}).idOfToken(o, token); ok {
+			if _, ok := (world{seed: 1}).decodeToken(o, token); ok {
 				t.Error("a token opens another world")
 			}
-			if _, ok := w.idOfToken(o, token[:len(token)-1]); ok {
+			if _, ok := w.decodeToken(o, token[:len(token)-1]); ok {
 				t.Error("a shortened token is a token")
 			}
 		}
 	}
 	s := rig(t, Config{Switches: Switches{V3IDs: "tokens"}})
 	for id := int64(1); id < 40; id++ {
-		digits, token := strconv.FormatInt(id, 10), s.world.token(company, id)
-		a := ask3(t, s, companySignals3, `{"ids":["`+digits+`"],"signalTypes":["allSignals"]}`)
-		b := ask3(t, s, companySignals3, `{"ids":["`+token+`"],"signalTypes":["allSignals"]}`)
+		digits, token := strconv.FormatInt(id, 10), s.world.encodeToken(company, id)
+		a := postV3(t, s, companySignals3, `{"ids":["`+digits+`"],"signalTypes":["allSignals"]}`)
+		b := postV3(t, s, companySignals3, `{"ids":["`+token+`"],"signalTypes":["allSignals"]}`)
 		if len(a.Results) != len(b.Results) {
 			t.Fatalf("id %d is known as digits or as a token only", id)
 		}
@@ -407,10 +407,10 @@ func TestV3Lists(t *testing.T) {
 			t.Errorf("GET %s = %d %s, want %d %s", tt.path, w.Code, w.Body, tt.status, tt.want)
 		}
 	}
-	if w := get(rig(t, Config{Switches: switched(t, "announced")}), "/v3/companies/signals/types"); strings.Count(w.Body.String(), ",") != 28 {
+	if w := get(rig(t, Config{Switches: mustParseSwitches(t, "announced")}), "/v3/companies/signals/types"); strings.Count(w.Body.String(), ",") != 28 {
 		t.Errorf("types with announced keys = %s, want 29", w.Body)
 	}
-	if b := audit(t, s); b.Credits != 0 || b.Requests != len(tests) {
+	if b := checkBill(t, s); b.Credits != 0 || b.Requests != len(tests) {
 		t.Errorf("Bill() = %+v, want nothing for lists", b)
 	}
 }

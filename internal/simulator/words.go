@@ -83,7 +83,7 @@ var topics = []topic{
 func jobTitle(department string, d *dice) string {
 	for _, l := range ladders {
 		if l.department == department {
-			return l.titles[d.upto(4)]
+			return l.titles[d.intN(4)]
 		}
 	}
 	return department + " " + pick(d, []string{"Specialist", "Coordinator", "Manager", "Lead"})

@@ -36,8 +36,8 @@ type lookup struct {
 	// Key of the answer map, or the caller's reference.
 	ref string
 	// Reports that ref is a reference of the caller's own, not an id.
-	referred bool
-	id       int64
+	hasReference bool
+	id           int64
 	// Name of the company, or of a contact's employer; "" for an invented one.
 	name string
 	// Domain of the company, or of a contact's employer; "" for an invented one.
@@ -53,16 +53,16 @@ type lookup struct {
 
 // find returns the entity behind an id, and false when the service does not know it.
 func (w world) find(o object, l *lookup) (entity, bool) {
-	root := w.root(o, l.id)
+	root := w.entityRoot(o, l.id)
 	share := knownCompanies
 	if o == contact {
 		share = knownContacts
 	}
-	d := dice(blend(root, 'k'))
-	known := d.under(share)
-	e := entity{object: o, id: l.id, root: root, activity: min(0.2+0.8*d.skewed(), 8)}
+	d := dice(mix(root, 'k'))
+	known := d.chance(share)
+	e := entity{object: o, id: l.id, root: root, activity: min(0.2+0.8*d.expFloat(), 8)}
 	if o == company {
-		e.name, e.domain = w.invent(l.id)
+		e.name, e.domain = w.inventCompany(l.id)
 		if l.domain != "" {
 			e.domain, e.name = l.domain, nameOfDomain(l.domain)
 		}
@@ -77,8 +77,8 @@ func (w world) find(o object, l *lookup) (entity, bool) {
 	return e, known
 }
 
-func (w world) root(o object, id int64) uint64 {
-	return blend(w.seed^uint64(o+1)<<60, uint64(id))
+func (w world) entityRoot(o object, id int64) uint64 {
+	return mix(w.seed^uint64(o+1)<<60, uint64(id))
 }
 
 // idOf turns an identifier in its canonical form into an id. Most ids have ten to twelve digits.
@@ -88,9 +88,9 @@ func (w world) idOf(o object, canonical string) int64 {
 	h := hashText(w.seed^uint64(o+11)<<56, canonical)
 	if h%50 == 0 {
 		const beyondFloat = 1 << 53
-		return beyondFloat + int64(scramble(h)%(1<<62))
+		return beyondFloat + int64(mix64(h)%(1<<62))
 	}
-	return 1_000_000_000 + int64(scramble(h)%999_000_000_000)
+	return 1_000_000_000 + int64(mix64(h)%999_000_000_000)
 }
 
 func (w world) companyByDomain(domain string) (id int64, shown string) {
@@ -101,14 +101,14 @@ func (w world) companyByDomain(domain string) (id int64, shown string) {
 // companyByName derives a domain from the name of a company without one, so that the name and
 // that domain are one company.
 func (w world) companyByName(name string) (id int64, domain string) {
-	domain = stem(name) + ".example"
+	domain = companyStem(name) + ".example"
 	return w.idOf(company, domain), domain
 }
 
 // contactByName also resolves e-mail addresses: their local part without punctuation is compared
 // with the name without blanks.
 func (w world) contactByName(name, domain string) int64 {
-	return w.idOf(contact, letters(name)+"@"+cleanDomain(domain))
+	return w.idOf(contact, lettersOnly(name)+"@"+cleanDomain(domain))
 }
 
 func (w world) contactByEmail(email string) int64 {
@@ -128,14 +128,14 @@ func (w world) contactByProfile(url string) int64 {
 	return w.idOf(contact, "in/"+profileSlug(url))
 }
 
-// invent returns a name and a domain for a company that the caller did not name.
-func (w world) invent(id int64) (name, domain string) {
-	d := dice(blend(w.root(company, id), 'n'))
+// inventCompany returns a name and a domain for a company that the caller did not name.
+func (w world) inventCompany(id int64) (name, domain string) {
+	d := dice(mix(w.entityRoot(company, id), 'n'))
 	first, second := pick(&d, companyFirst), pick(&d, companySecond)
 	name = first + " " + second
 	domain = strings.ToLower(first+second) + ".example"
 	// Twelve hundred pairs are few; a number distinguishes namesakes.
-	if d.under(0.5) {
+	if d.chance(0.5) {
 		domain = strings.ToLower(first+second) + strconv.Itoa(d.between(2, 999)) + ".example"
 	}
 	return name, domain
@@ -143,14 +143,14 @@ func (w world) invent(id int64) (name, domain string) {
 
 // inventPerson returns a name for a contact that the caller did not name.
 func (w world) inventPerson(id int64) (first, last string) {
-	d := dice(blend(w.root(contact, id), 'n'))
+	d := dice(mix(w.entityRoot(contact, id), 'n'))
 	return pick(&d, givenNames), pick(&d, familyNames)
 }
 
-// resident returns the n-th entity that answers show without a request by name. The identifiers
+// nthResident returns the n-th entity that answers show without a request by name. The identifiers
 // in the answer lead back to its id.
-func (w world) resident(o object, n uint64) *lookup {
-	d := dice(blend(w.root(o, 0), n))
+func (w world) nthResident(o object, n uint64) *lookup {
+	d := dice(mix(w.entityRoot(o, 0), n))
 	number := strconv.FormatUint(n, 10)
 	l := &lookup{}
 	if o == contact {
@@ -167,7 +167,7 @@ func (w world) resident(o object, n uint64) *lookup {
 
 // profileURL returns the URL of a person's profile.
 func profileURL(first, last string, id int64) string {
-	return "https://www.linkedin.com/in/" + stem(first+last) + "-" + strconv.FormatInt(id, 36)
+	return "https://www.linkedin.com/in/" + companyStem(first+last) + "-" + strconv.FormatInt(id, 36)
 }
 
 // companyURL returns the URL of a company's profile; its last part leads back to the name.
@@ -175,8 +175,8 @@ func companyURL(name string) string {
 	return "https://www.linkedin.com/company/" + strings.Join(strings.Fields(strings.ToLower(name)), "-")
 }
 
-// person draws the name of a person in a news text.
-func person(d *dice) string { return pick(d, givenNames) + " " + pick(d, familyNames) }
+// personName draws the name of a person in a news text.
+func personName(d *dice) string { return pick(d, givenNames) + " " + pick(d, familyNames) }
 
 func cleanDomain(s string) string {
 	s = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(s)), ".")
@@ -208,8 +208,8 @@ func nameOfDomain(domain string) string {
 	return strings.Join(words, " ")
 }
 
-// stem returns a company name without blanks, punctuation and legal form.
-func stem(name string) string {
+// companyStem returns a company name without blanks, punctuation and legal form.
+func companyStem(name string) string {
 	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '\''
 	})
@@ -219,7 +219,7 @@ func stem(name string) string {
 	return strings.ReplaceAll(strings.Join(words, ""), "'", "")
 }
 
-func letters(name string) string {
+func lettersOnly(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) {
 			return unicode.ToLower(r)

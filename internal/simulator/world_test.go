@@ -14,11 +14,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// everything requests every type that the account can see, with the announced ones.
-func everything(t testing.TB, items, rest string) wire {
+// postAllSignals requests every type that the account can see, with the announced ones.
+func postAllSignals(t testing.TB, items, rest string) answerV2 {
 	t.Helper()
 	s := rig(t, Config{Switches: Switches{Announced: "serve"}})
-	return ask(t, s, companySearch, `{`+items+`,"signals":["allSignals"]`+rest+`}`)
+	return postV2(t, s, companySearch, `{`+items+`,"signals":["allSignals"]`+rest+`}`)
 }
 
 func TestDomainNameAndIDAgree(t *testing.T) {
@@ -27,7 +27,7 @@ func TestDomainNameAndIDAgree(t *testing.T) {
 		{"harborquill.example", "Harbor Quill Ltd"}, {"tallow.example", "TALLOW"}, {"copperoptics.example", "Copper-Optics, Inc."},
 		{"saffrongrid.example", "Saffron Grid GmbH"}, {"otterfreight.example", "Otter Freight"},
 	} {
-		a := ask(t, s, companySearch, fmt.Sprintf(
+		a := postV2(t, s, companySearch, fmt.Sprintf(
 			`{"companies":[{"id":"d","domain":%q},{"id":"w","domain":%q},{"id":"n","name":%q}],"signals":["allSignals"]}`,
 			firm.domain, "WWW."+strings.ToUpper(firm.domain)+".", firm.name))
 		byDomain, known := a.Companies["d"]
@@ -38,13 +38,13 @@ func TestDomainNameAndIDAgree(t *testing.T) {
 			continue
 		}
 		id, _ := strconv.Unquote(string(byDomain["companyId"]))
-		b := ask(t, s, companyIDs, `{"companyIds":[`+id+`],"signals":["allSignals"]}`)
+		b := postV2(t, s, companyIDs, `{"companyIds":[`+id+`],"signals":["allSignals"]}`)
 		for _, other := range []map[string]json.RawMessage{a.Companies["w"], a.Companies["n"], b.Companies[id]} {
 			if string(other["companyId"]) != string(byDomain["companyId"]) {
 				t.Errorf("%s: companyId = %s, want %s", firm.domain, other["companyId"], byDomain["companyId"])
 			}
-			for _, sig := range signalsOf(generation2, company, false) {
-				if diff := cmp.Diff(bare(t, byDomain[sig.key]), bare(t, other[sig.key])); diff != "" {
+			for _, sig := range signalsOf(apiV2, company, false) {
+				if diff := cmp.Diff(withoutNames(t, byDomain[sig.key]), withoutNames(t, other[sig.key])); diff != "" {
 					t.Errorf("%s: %s differs:\n%s", firm.domain, sig.key, diff)
 				}
 			}
@@ -58,8 +58,8 @@ func TestDomainNameAndIDAgree(t *testing.T) {
 	}
 }
 
-// bare drops what depends on the display name of an entity.
-func bare(t testing.TB, raw json.RawMessage) []map[string]any {
+// withoutNames drops what depends on the display name of an entity.
+func withoutNames(t testing.TB, raw json.RawMessage) []map[string]any {
 	var list []map[string]any
 	if err := json.Unmarshal(raw, &list); err != nil {
 		t.Fatalf("%s: %v", raw, err)
@@ -88,7 +88,7 @@ func TestContactIdentifiersAgree(t *testing.T) {
 	if w.idOf(contact, "x") == w.idOf(company, "x") {
 		t.Error("contacts and companies share their ids")
 	}
-	a := ask(t, s, contactSearch, `{"contacts":[{"id":"e","email":"grace.vos@otter.example"},{"id":"n","full_name":"Grace Vos","companies":[{"name":"Otter AB"}]}],"signals":["allSignals"],"startDate":"2020-01-01"}`)
+	a := postV2(t, s, contactSearch, `{"contacts":[{"id":"e","email":"grace.vos@otter.example"},{"id":"n","full_name":"Grace Vos","companies":[{"name":"Otter AB"}]}],"signals":["allSignals"],"startDate":"2020-01-01"}`)
 	if diff := cmp.Diff(a.Contacts["e"], a.Contacts["n"]); diff != "" {
 		t.Errorf("contact by e-mail and by name differ:\n%s", diff)
 	}
@@ -110,16 +110,16 @@ func TestOverlappingWindowsAgree(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		set := rapid.SampledFrom(sets).Draw(r, "object")
 		firm := rapid.IntRange(0, 5000).Draw(r, "firm")
-		sig := rapid.SampledFrom(s.offered[generation2][set.object]).Draw(r, "signal")
+		sig := rapid.SampledFrom(s.signals[apiV2][set.object]).Draw(r, "signal")
 		long := rapid.IntRange(30, 1000).Draw(r, "long")
 		short := rapid.IntRange(0, long).Draw(r, "short")
 		later := rapid.IntRange(0, 40).Draw(r, "later")
 
 		now.t = noon
 		today := dayOf(noon)
-		wide := ask(t, s, set.path, fmt.Sprintf(set.format, firm, `"allSignals"`, today-day(long)))
+		wide := postV2(t, s, set.path, fmt.Sprintf(set.format, firm, `"allSignals"`, today-day(long)))
 		now.t = noon.Add(time.Duration(later) * 24 * time.Hour)
-		narrow := ask(t, s, set.path, fmt.Sprintf(set.format, firm, strconv.Quote(sig.key), today-day(short)))
+		narrow := postV2(t, s, set.path, fmt.Sprintf(set.format, firm, strconv.Quote(sig.key), today-day(short)))
 		if _, known := wide.entries()["x"]; !known {
 			if len(narrow.entries()) != 0 {
 				r.Fatal("unknown in one window, known in another")
@@ -174,8 +174,8 @@ func number(t testing.TB, e map[string]any, key string) float64 {
 	return f
 }
 
-func TestEventsAreAsTheCatalogueSays(t *testing.T) {
-	a := everything(t, firms("e", 100), `,"startDate":"2025-05-01"`)
+func TestEventsMatchCatalogue(t *testing.T) {
+	a := postAllSignals(t, companiesV2("e", 100), `,"startDate":"2025-05-01"`)
 	ids := map[any]bool{}
 	counts := map[string]int{}
 	for ref, entry := range a.Companies {
@@ -183,7 +183,7 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 			t.Fatalf("entry %s has %d fields, want 3 of identity and 27 types", ref, len(entry))
 		}
 		employees := map[day]float64{}
-		for _, sig := range signalsOf(generation2, company, true) {
+		for _, sig := range signalsOf(apiV2, company, true) {
 			last := day(math.MaxInt32)
 			for _, e := range a.events(t, ref, sig.key) {
 				counts[sig.key]++
@@ -202,10 +202,10 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 				if strconv.Quote(e["companyId"].(string)) != string(entry["companyId"]) {
 					t.Errorf("%s: companyId = %v, want %s", sig.key, e["companyId"], entry["companyId"])
 				}
-				switch _, _, date := d.civil(); {
+				switch _, _, date := d.date(); {
 				case sig.cadence == monthly && date != 1:
 					t.Errorf("%s: %v is not the first of a month", sig.key, d)
-				case sig.cadence == weekly && sig.record != news && d != d.monday():
+				case sig.cadence == weekly && sig.shape != news && d != d.monday():
 					t.Errorf("%s: %v is not a Monday", sig.key, d)
 				}
 				checkRecord(t, sig, e, employees, d)
@@ -213,7 +213,7 @@ func TestEventsAreAsTheCatalogueSays(t *testing.T) {
 		}
 	}
 	total := 0
-	for _, sig := range signalsOf(generation2, company, true) {
+	for _, sig := range signalsOf(apiV2, company, true) {
 		if counts[sig.key] == 0 {
 			t.Errorf("no %s in a year of 100 companies", sig.key)
 		}
@@ -233,11 +233,11 @@ func checkRecord(t *testing.T, sig *signal, e map[string]any, employees map[day]
 		if want := math.Round((n/w - 1) * 100); rate != want {
 			t.Errorf("%s: changeRatePercent = %v, want %v of %v against %v", sig.key, rate, want, n, w)
 		}
-		if rate == 0 || (rate < 0) != sig.falls {
+		if rate == 0 || (rate < 0) != sig.decreasing {
 			t.Errorf("%s: changeRatePercent = %v", sig.key, rate)
 		}
 	}
-	switch sig.record {
+	switch sig.shape {
 	case headcount:
 		compare("newEmployeesCount", "baselineEmployeesCount")
 		n := number(t, e, "newEmployeesCount")
@@ -245,7 +245,7 @@ func checkRecord(t *testing.T, sig *signal, e map[string]any, employees map[day]
 			t.Errorf("%s: newEmployeesCount of %v = %v, but %v under another key", sig.key, d, n, before)
 		}
 		employees[d] = n
-		start := firstOfMonth(d.month() - sig.months)
+		start := firstOfMonth(d.monthIndex() - sig.windowMonths)
 		was := number(t, e, "baselineEmployeesCount")
 		if before, ok := employees[start]; ok && before != was {
 			t.Errorf("%s: baseline of %v = %v, but %v under another key", sig.key, start, was, before)
@@ -258,12 +258,12 @@ func checkRecord(t *testing.T, sig *signal, e map[string]any, employees map[day]
 	case traffic:
 		compare("lastMonthVisits", "historicalAvg")
 	case itSpend:
-		if rate := number(t, e, "changeRatePercent"); rate == 0 || (rate < 0) != sig.falls {
+		if rate := number(t, e, "changeRatePercent"); rate == 0 || (rate < 0) != sig.decreasing {
 			t.Errorf("%s: changeRatePercent = %v", sig.key, rate)
 		}
 	case news:
-		if !has(sig.events, e["eventType"].(string)) {
-			t.Errorf("%s: eventType = %v, want one of %v", sig.key, e["eventType"], sig.events)
+		if !containsFold(sig.eventTypes, e["eventType"].(string)) {
+			t.Errorf("%s: eventType = %v, want one of %v", sig.key, e["eventType"], sig.eventTypes)
 		}
 		if _, has := e["signalDate"]; has {
 			t.Errorf("%s has a signalDate", sig.key)
@@ -272,7 +272,7 @@ func checkRecord(t *testing.T, sig *signal, e map[string]any, employees map[day]
 }
 
 func TestDirectionsExcludeEachOther(t *testing.T) {
-	a := everything(t, firms("x", 100), `,"startDate":"2023-01-01"`)
+	a := postAllSignals(t, companiesV2("x", 100), `,"startDate":"2023-01-01"`)
 	for ref := range a.Companies {
 		for _, pair := range [][2]string{
 			{"headcountIncrease1m", "headcountDecrease1m"}, {"headcountIncrease3m", "headcountDecrease3m"},
@@ -292,13 +292,13 @@ func TestDirectionsExcludeEachOther(t *testing.T) {
 	}
 }
 
-func TestNewsIsAwkward(t *testing.T) {
+func TestNewsEdgeCases(t *testing.T) {
 	var n, lower, undated, entities, emoji, rtl, long float64
 	for batch := range 8 {
-		a := everything(t, firms(fmt.Sprintf("n%d-", batch), 100), `,"startDate":"2024-01-01"`)
+		a := postAllSignals(t, companiesV2(fmt.Sprintf("n%d-", batch), 100), `,"startDate":"2024-01-01"`)
 		for ref := range a.Companies {
-			for _, sig := range signalsOf(generation2, company, false) {
-				if sig.record != news {
+			for _, sig := range signalsOf(apiV2, company, false) {
+				if sig.shape != news {
 					continue
 				}
 				for _, e := range a.events(t, ref, sig.key) {
@@ -313,8 +313,8 @@ func TestNewsIsAwkward(t *testing.T) {
 					count(&undated, e["eventEffectiveDate"] == nil)
 					title, summary := e["articleTitle"].(string), e["eventSummary"].(string)
 					count(&entities, strings.Contains(title, "&#8220;"))
-					count(&emoji, slices.ContainsFunc(pictures, func(p string) bool { return strings.Contains(title, p) }))
-					count(&rtl, slices.Contains(rightToLeft, title))
+					count(&emoji, slices.ContainsFunc(emojis, func(p string) bool { return strings.Contains(title, p) }))
+					count(&rtl, slices.Contains(rtlTexts, title))
 					count(&long, len(summary) > 4000)
 					if len(summary) > 20<<10 {
 						t.Errorf("a summary of %d bytes", len(summary))
@@ -338,7 +338,7 @@ func TestNewsIsAwkward(t *testing.T) {
 }
 
 func TestKnownShares(t *testing.T) {
-	w := world{seed: scramble(7)}
+	w := world{seed: mix64(7)}
 	big := 0
 	for o, want := range map[object]float64{company: knownCompanies, contact: knownContacts} {
 		known := 0
@@ -368,7 +368,7 @@ func TestCareersConnect(t *testing.T) {
 	s := rig(t, Config{})
 	moves := 0
 	for i := range 60 {
-		a := ask(t, s, contactIDs, fmt.Sprintf(`{"contactIds":[%d],"signals":["allSignals"],"startDate":"2018-01-01"}`, 1000+i))
+		a := postV2(t, s, contactIDs, fmt.Sprintf(`{"contactIds":[%d],"signals":["allSignals"],"startDate":"2018-01-01"}`, 1000+i))
 		ref := strconv.Itoa(1000 + i)
 		if a.Contacts[ref] == nil {
 			continue
@@ -399,18 +399,18 @@ func TestCareersConnect(t *testing.T) {
 }
 
 func TestFiltersNarrowTheirFamilyOnly(t *testing.T) {
-	items := firms("f", 100)
-	all := everything(t, items, `,"startDate":"2025-01-01"`)
-	some := everything(t, items, `,"startDate":"2025-01-01","filters":{"include":{"newsEventTypes":["ipo","PARTNERSHIP"],"hiringByDepartments":["sales"],"hiringByLocations":[{"country":"NORWAY"},{"country":"united states","state":"ohio"}]}}`)
-	kept := map[record]int{}
+	items := companiesV2("f", 100)
+	all := postAllSignals(t, items, `,"startDate":"2025-01-01"`)
+	some := postAllSignals(t, items, `,"startDate":"2025-01-01","filters":{"include":{"newsEventTypes":["ipo","PARTNERSHIP"],"hiringByDepartments":["sales"],"hiringByLocations":[{"country":"NORWAY"},{"country":"united states","state":"ohio"}]}}`)
+	kept := map[eventShape]int{}
 	for ref := range all.Companies {
-		for _, sig := range signalsOf(generation2, company, true) {
+		for _, sig := range signalsOf(apiV2, company, true) {
 			var want []map[string]any
 			for _, e := range all.events(t, ref, sig.key) {
 				keep := true
-				switch sig.record {
+				switch sig.shape {
 				case news:
-					keep = has([]string{"IPO", "Partnership"}, e["eventType"].(string))
+					keep = containsFold([]string{"IPO", "Partnership"}, e["eventType"].(string))
 				case hiringDept:
 					keep = e["department"] == "Sales"
 				case hiringPlace:
@@ -418,7 +418,7 @@ func TestFiltersNarrowTheirFamilyOnly(t *testing.T) {
 				}
 				if keep {
 					want = append(want, e)
-					kept[sig.record]++
+					kept[sig.shape]++
 				}
 			}
 			got := some.events(t, ref, sig.key)
@@ -427,7 +427,7 @@ func TestFiltersNarrowTheirFamilyOnly(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range []record{news, hiringDept, hiringPlace} {
+	for _, r := range []eventShape{news, hiringDept, hiringPlace} {
 		if kept[r] == 0 {
 			t.Errorf("no event of record %d passes the filter", r)
 		}
@@ -435,12 +435,12 @@ func TestFiltersNarrowTheirFamilyOnly(t *testing.T) {
 }
 
 func TestCapKeepsTheNewest(t *testing.T) {
-	items := firms("m", 100)
-	all := everything(t, items, `,"startDate":"2024-01-01"`)
-	two := everything(t, items, `,"startDate":"2024-01-01","maxResultsPerSignal":2`)
+	items := companiesV2("m", 100)
+	all := postAllSignals(t, items, `,"startDate":"2024-01-01"`)
+	two := postAllSignals(t, items, `,"startDate":"2024-01-01","maxResultsPerSignal":2`)
 	cut := 0
 	for ref := range all.Companies {
-		for _, sig := range signalsOf(generation2, company, true) {
+		for _, sig := range signalsOf(apiV2, company, true) {
 			want := all.events(t, ref, sig.key)
 			if len(want) > 2 {
 				want = want[:2]
@@ -457,7 +457,7 @@ func TestCapKeepsTheNewest(t *testing.T) {
 }
 
 func TestSameSeedSameWorld(t *testing.T) {
-	body := `{` + firms("s", 50) + `,"signals":["allSignals"]}`
+	body := `{` + companiesV2("s", 50) + `,"signals":["allSignals"]}`
 	one := post(rig(t, Config{Seed: 5}), companySearch, body).Body.String()
 	if two := post(rig(t, Config{Seed: 5}), companySearch, body).Body.String(); one != two {
 		t.Error("two servers of one seed answer differently")
@@ -487,7 +487,7 @@ func TestMonthsBack(t *testing.T) {
 			t.Errorf("monthsBack(%s, 6) = %s, want %s", from, got, want)
 		}
 	}
-	for d := dawn; d < dawn+5000; d++ {
+	for d := worldStart; d < worldStart+5000; d++ {
 		if got := d.monday(); time.Unix(int64(got)*86400, 0).UTC().Weekday() != time.Monday || d-got < 0 || d-got > 6 {
 			t.Fatalf("monday(%v) = %v", d, got)
 		}
@@ -498,7 +498,7 @@ func TestMonthsBack(t *testing.T) {
 }
 
 func TestSixMonthsWithoutStartDate(t *testing.T) {
-	a := everything(t, firms("d", 1), "")
+	a := postAllSignals(t, companiesV2("d", 1), "")
 	if a.StartDate != "2025-11-01" || a.EndDate != "2026-05-01" {
 		t.Errorf("window = %s to %s, want 2025-11-01 to 2026-05-01", a.StartDate, a.EndDate)
 	}

@@ -2,7 +2,7 @@
 // of them.
 //
 //	store := buckettest.Start(t)            // versitygw, with an empty bucket
-//	store = buckettest.Proxy(t, store, buckettest.Once(http.MethodPut, buckettest.Lost))
+//	store = buckettest.StartProxy(t, store, buckettest.FaultOnce(http.MethodPut, buckettest.ResetLate))
 //	store.Setenv(t) // credentials, for the standard chain
 //	bucket.Open(ctx, store.URI(""), bucket.Config{Endpoint: store.URL, Region: store.Region, PathStyle: true})
 //
@@ -54,13 +54,13 @@ type Store struct {
 // Start starts versitygw, which ends with the test.
 func Start(t testing.TB) *Store {
 	t.Helper()
-	return start(t, "versitygw", t.TempDir())
+	return startStore(t, "versitygw", t.TempDir())
 }
 
 // StartFake starts gofakes3, which ends with the test.
 func StartFake(t testing.TB) *Store {
 	t.Helper()
-	return start(t, "gofakes3")
+	return startStore(t, "gofakes3")
 }
 
 // URI is the address of an object in the store's bucket.
@@ -85,10 +85,10 @@ func (s *Store) Setenv(t testing.TB) {
 	}
 }
 
-// start runs the stores' binary and waits for the address that it prints.
-func start(t testing.TB, args ...string) *Store {
+// startStore runs the stores' binary and waits for the address that it prints.
+func startStore(t testing.TB, args ...string) *Store {
 	t.Helper()
-	binary, err := build(t.Context())
+	binary, err := buildStores(t.Context())
 	if err != nil {
 		t.Fatalf("building the S3 stores: %v", err)
 	}
@@ -96,10 +96,10 @@ func start(t testing.TB, args ...string) *Store {
 		Region: "us-east-1", Bucket: "siglake-test",
 		AccessKey: "CANARYKEY" + rand.Text()[:11], SecretKey: "canary-secret-" + rand.Text(),
 	}
-	var said bytes.Buffer
+	var stderr bytes.Buffer
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, args...) //nolint:gosec // our own binary, which clean-ups may still ask
 	cmd.Env = append(append(os.Environ(), s.Environ()...), "STORE_BUCKET="+s.Bucket)
-	cmd.Stderr = &said
+	cmd.Stderr = &stderr
 	hold, err := cmd.StdinPipe() // the store ends when this does
 	if err != nil {
 		t.Fatal(err)
@@ -119,19 +119,19 @@ func start(t testing.TB, args ...string) *Store {
 	first, err := bufio.NewReader(out).ReadString('\n')
 	if s.URL = strings.TrimSpace(first); err != nil {
 		_ = hold.Close()
-		t.Fatalf("%s did not start: %v; %v\n%s", args[0], err, cmd.Wait(), said.String())
+		t.Fatalf("%s did not start: %v; %v\n%s", args[0], err, cmd.Wait(), stderr.String())
 	}
 	return s
 }
 
-// cache is looked up before a test can change the environment.
-var cache, cacheErr = os.UserCacheDir()
+// cacheDir is looked up before a test can change the environment.
+var cacheDir, cacheDirErr = os.UserCacheDir()
 
-// build gives the stores' binary, which is named by what it is made of. Tests of
+// buildStores gives the stores' binary, which is named by what it is made of. Tests of
 // other packages that want it meanwhile wait.
-func build(ctx context.Context) (binary string, err error) {
-	if cacheErr != nil {
-		cache = os.TempDir()
+func buildStores(ctx context.Context) (binary string, err error) {
+	if cacheDirErr != nil {
+		cacheDir = os.TempDir()
 	}
 	source, err := sourceDir()
 	if err != nil {
@@ -145,14 +145,14 @@ func build(ctx context.Context) (binary string, err error) {
 		}
 		made.Write(text)
 	}
-	binary = filepath.Join(cache, "siglake", "stores-"+runtime.Version()+"-"+hex.EncodeToString(made.Sum(nil)[:8]))
+	binary = filepath.Join(cacheDir, "siglake", "stores-"+runtime.Version()+"-"+hex.EncodeToString(made.Sum(nil)[:8]))
 	if runtime.GOOS == "windows" {
 		binary += ".exe"
 	}
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(binary + ".lock")
+	unlock, err := lockFile(binary + ".lock")
 	if err != nil {
 		return "", err
 	}
@@ -187,8 +187,8 @@ func sourceDir() (string, error) {
 	}
 }
 
-// drain reads a body to its end, so that its connection can be used again.
-func drain(body io.ReadCloser) {
+// drainBody reads a body to its end, so that its connection can be used again.
+func drainBody(body io.ReadCloser) {
 	_, _ = io.Copy(io.Discard, body)
 	_ = body.Close()
 }

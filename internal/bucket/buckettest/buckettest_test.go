@@ -44,28 +44,28 @@ func TestProxy(t *testing.T) {
 	}{
 		"none":       {Fault{}, "200 an answer to HOST", 1},
 		"reset":      {Reset, "reset", 0},
-		"lost":       {Lost, "reset", 1},
+		"lost":       {ResetLate, "reset", 1},
 		"slow down":  {SlowDown, "503 <Code>SlowDown</Code>", 0},
 		"late error": {InternalLate, "500 <Code>InternalError</Code>", 1},
 		"in 200":     {ErrorIn200, "200 <Code>InternalError</Code>", 0},
-		"cut":        {Cut(5), "reset 200 an an", 1},
+		"cut":        {CutAfter(5), "reset 200 an an", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, over := range []func(testing.TB, *Store, func(*http.Request) Fault) *Store{Proxy, TLS} {
+			for _, over := range []func(testing.TB, *Store, func(*http.Request) Fault) *Store{StartProxy, StartTLSProxy} {
 				seen.Store(0)
-				front := over(t, &Store{URL: store.URL}, Once(http.MethodPost, c.fault))
+				front := over(t, &Store{URL: store.URL}, FaultOnce(http.MethodPost, c.fault))
 				client := front.Client
 				if client == nil {
 					client = http.DefaultClient
 				}
-				got := fetch(client, front.URL)
-				if !strings.Contains(got, strings.ReplaceAll(c.want, "HOST", strings.Split(front.URL, "/")[2])) && !errorBody(got, c.want) {
+				got := postTo(client, front.URL)
+				if !strings.Contains(got, strings.ReplaceAll(c.want, "HOST", strings.Split(front.URL, "/")[2])) && !isErrorBody(got, c.want) {
 					t.Errorf("POST = %q, want %q", got, c.want)
 				}
 				if seen.Load() != c.seen {
 					t.Errorf("the store saw %d requests, want %d", seen.Load(), c.seen)
 				}
-				if got := fetch(client, front.URL); !strings.HasPrefix(got, "200 an answer") {
+				if got := postTo(client, front.URL); !strings.HasPrefix(got, "200 an answer") {
 					t.Errorf("the second POST = %q, want an answer", got)
 				}
 			}
@@ -73,7 +73,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-func fetch(client *http.Client, url string) string {
+func postTo(client *http.Client, url string) string {
 	answer, err := client.Post(url, "text/plain", strings.NewReader("a question"))
 	if err != nil {
 		return "reset"
@@ -87,8 +87,8 @@ func fetch(client *http.Client, url string) string {
 	return got
 }
 
-// errorBody compares an answer in XML by status and code.
-func errorBody(got, want string) bool {
+// isErrorBody compares an answer in XML by status and code.
+func isErrorBody(got, want string) bool {
 	status, code, _ := strings.Cut(want, " ")
 	return strings.HasPrefix(code, "<Code>") && strings.HasPrefix(got, status) && strings.Contains(got, code)
 }

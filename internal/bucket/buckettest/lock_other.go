@@ -2,5 +2,5 @@
 
 package buckettest
 
-// lock does nothing here: two packages may both build, and the later one wins.
-func lock(string) (unlock func(), err error) { return func() {}, nil }
+// lockFile does nothing here: two packages may both build, and the later one wins.
+func lockFile(string) (unlock func(), err error) { return func() {}, nil }

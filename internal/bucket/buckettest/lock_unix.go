@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// lock waits until no other process holds the file.
-func lock(name string) (unlock func(), err error) {
+// lockFile waits until no other process holds the file.
+func lockFile(name string) (unlock func(), err error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

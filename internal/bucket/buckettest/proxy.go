@@ -19,33 +19,33 @@ import (
 
 // Fault is what happens to a request on its way. The zero value is nothing.
 type Fault struct {
-	Delay  time.Duration // before anything else
-	After  bool          // the store acts on the request, then this happens instead of its answer
-	Drop   bool          // the connection is reset
-	Status int           // the answer is an error with this status; 200 with an error inside is possible
-	Code   string        // S3's name of it
-	Cut    int64         // the connection is reset after so many bytes of the answer's body; 0: not
+	Delay    time.Duration // before anything else
+	Late     bool          // the store acts on the request, then this happens instead of its answer
+	Drop     bool          // the connection is reset
+	Status   int           // the answer is an error with this status; 200 with an error inside is possible
+	Code     string        // S3's name of it
+	CutAfter int64         // the connection is reset after so many bytes of the answer's body; 0: not
 }
 
 // The faults that stores and networks are known for.
 var (
-	Reset        = Fault{Drop: true}              // the store has not seen the request
-	Lost         = Fault{Drop: true, After: true} // it has acted on it, and nobody knows
+	Reset        = Fault{Drop: true}             // the store has not seen the request
+	ResetLate    = Fault{Drop: true, Late: true} // it has acted on it, and nobody knows
 	SlowDown     = Fault{Status: http.StatusServiceUnavailable, Code: "SlowDown"}
 	Conflict     = Fault{Status: http.StatusConflict, Code: "ConditionalRequestConflict"}
 	Internal     = Fault{Status: http.StatusInternalServerError, Code: "InternalError"}
-	InternalLate = Fault{Status: http.StatusInternalServerError, Code: "InternalError", After: true}
+	InternalLate = Fault{Status: http.StatusInternalServerError, Code: "InternalError", Late: true}
 	ErrorIn200   = Fault{Status: http.StatusOK, Code: "InternalError"} // as CompleteMultipartUpload may answer
 	ExpiredToken = Fault{Status: http.StatusBadRequest, Code: "ExpiredToken"}
 	Skewed       = Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"}
 	Denied       = Fault{Status: http.StatusForbidden, Code: "AccessDenied"}
 )
 
-// Cut ends the answer's connection after n bytes of its body.
-func Cut(n int64) Fault { return Fault{Cut: n} }
+// CutAfter ends the answer's connection after n bytes of its body.
+func CutAfter(n int64) Fault { return Fault{CutAfter: n} }
 
-// Once does something to the first request with a method, and to no other.
-func Once(method string, f Fault) func(*http.Request) Fault {
+// FaultOnce does something to the first request with a method, and to no other.
+func FaultOnce(method string, f Fault) func(*http.Request) Fault {
 	var done atomic.Bool
 	return func(r *http.Request) Fault {
 		if r.Method == method && done.CompareAndSwap(false, true) {
@@ -55,22 +55,22 @@ func Once(method string, f Fault) func(*http.Request) Fault {
 	}
 }
 
-// Proxy stands in front of a store until the test ends. decide is asked about
+// StartProxy stands in front of a store until the test ends. decide is asked about
 // every request, from several goroutines at once; it must not read the body.
-func Proxy(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
+func StartProxy(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
 	t.Helper()
-	server := httptest.NewServer(handler(t, s, decide))
+	server := httptest.NewServer(proxyHandler(t, s, decide))
 	t.Cleanup(server.Close)
 	front := *s
 	front.URL = server.URL
 	return &front
 }
 
-// TLS is Proxy over https. The Client of the store it gives brings requests for
+// StartTLSProxy is Proxy over https. The Client of the store it gives brings requests for
 // any host to the proxy, AWS's own included, and trusts it.
-func TLS(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
+func StartTLSProxy(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
 	t.Helper()
-	server := httptest.NewTLSServer(handler(t, s, decide))
+	server := httptest.NewTLSServer(proxyHandler(t, s, decide))
 	t.Cleanup(server.Close)
 	front := *s
 	front.URL = server.URL
@@ -85,7 +85,7 @@ func TLS(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
 	return &front
 }
 
-func handler(t testing.TB, s *Store, decide func(*http.Request) Fault) http.Handler {
+func proxyHandler(t testing.TB, s *Store, decide func(*http.Request) Fault) http.Handler {
 	t.Helper()
 	target, err := url.Parse(s.URL)
 	if err != nil {
@@ -114,10 +114,10 @@ func handler(t testing.TB, s *Store, decide func(*http.Request) Fault) http.Hand
 			}
 		}
 		switch {
-		case f.After:
-			forward.ServeHTTP(&nowhere{header: http.Header{}}, r)
-		case f.Cut > 0:
-			w = &cut{ResponseWriter: w, left: f.Cut}
+		case f.Late:
+			forward.ServeHTTP(&discardWriter{header: http.Header{}}, r)
+		case f.CutAfter > 0:
+			w = &cutWriter{ResponseWriter: w, remaining: f.CutAfter}
 			fallthrough
 		case !f.Drop && f.Status == 0:
 			forward.ServeHTTP(w, r)
@@ -126,7 +126,7 @@ func handler(t testing.TB, s *Store, decide func(*http.Request) Fault) http.Hand
 		if f.Drop {
 			panic(http.ErrAbortHandler)
 		}
-		drain(r.Body)
+		drainBody(r.Body)
 		text := fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>injected</Message><RequestId>1</RequestId></Error>`, f.Code)
 		w.Header().Set("Content-Type", "application/xml")
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
@@ -137,29 +137,29 @@ func handler(t testing.TB, s *Store, decide func(*http.Request) Fault) http.Hand
 	})
 }
 
-// nowhere takes an answer that nobody gets.
-type nowhere struct{ header http.Header }
+// discardWriter takes an answer that nobody gets.
+type discardWriter struct{ header http.Header }
 
-func (n *nowhere) Header() http.Header         { return n.header }
-func (n *nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (n *nowhere) WriteHeader(int)             {}
+func (n *discardWriter) Header() http.Header         { return n.header }
+func (n *discardWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (n *discardWriter) WriteHeader(int)             {}
 
-// cut passes on the beginning of a body.
-type cut struct {
+// cutWriter passes on the beginning of a body.
+type cutWriter struct {
 	http.ResponseWriter
-	left int64
+	remaining int64
 }
 
-func (c *cut) Write(p []byte) (int, error) {
-	if int64(len(p)) < c.left {
-		c.left -= int64(len(p))
+func (c *cutWriter) Write(p []byte) (int, error) {
+	if int64(len(p)) < c.remaining {
+		c.remaining -= int64(len(p))
 		return c.ResponseWriter.Write(p)
 	}
-	n, _ := c.ResponseWriter.Write(p[:c.left])
+	n, _ := c.ResponseWriter.Write(p[:c.remaining])
 	_ = http.NewResponseController(c.ResponseWriter).Flush() // what was promised arrives
-	c.left = 0
+	c.remaining = 0
 	return n, io.ErrShortWrite // for which the proxy resets the connection
 }
 
 // Unwrap lets the proxy flush.
-func (c *cut) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+func (c *cutWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// The values of --api.
+const (
+	apiAuto = "auto"
+	apiV2   = "v2"
+	apiV3   = "v3"
+)
+
+// apiVersionFlags choose the generation of the API.
+func apiVersionFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "api", Value: apiAuto, EnvVars: []string{"SIGLAKE_API"}, Category: "API",
+			Usage: "generation of the API: v2 finds identifiers itself; v3 needs ids, which are searched first and charged for; auto asks free endpoints and says what it chose and why"},
+		&cli.BoolFlag{Name: "send-filters", EnvVars: []string{"SIGLAKE_SEND_FILTERS"}, Category: "What to ask",
+			Usage: "with v3, send the news and hiring filters along; without it, what they keep out is bought and left out here, because v3 is documented to refuse them"},
+		&cli.StringSliceFlag{Name: "intent-categories", EnvVars: []string{"SIGLAKE_INTENT_CATEGORIES"}, Category: "What to ask",
+			Usage: "only LinkedIn activity of these topic categories (v3)"},
+	}
+}
+
+// ttlFlags say how long ids count that were bought.
+func ttlFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "resolve-hits", Value: "30d", EnvVars: []string{"SIGLAKE_RESOLVE_HITS"}, Category: "Money",
+			Usage: "how long an id that was found counts before it is searched, and paid for, again (`AGE`: 30d, 6w)"},
+		&cli.StringFlag{Name: "resolve-misses", Value: "7d", EnvVars: []string{"SIGLAKE_RESOLVE_MISSES"}, Category: "Money",
+			Usage: "how long it counts that the API did not know an identifier, or may not speak of it (`AGE`)"},
+	}
+}
+
+// parseTTLs reads the two; zero where the command has no such flags.
+func parseTTLs(c *cli.Context) (positive, negative time.Duration, err error) {
+	if positive, err = parseAge(c, "resolve-hits"); err == nil {
+		negative, err = parseAge(c, "resolve-misses")
+	}
+	return positive, negative, err
+}
+
+func parseAge(c *cli.Context, flag string) (time.Duration, error) {
+	text := c.String(flag)
+	if text == "" {
+		return 0, nil
+	}
+	var n int
+	var unit rune
+	if read, err := fmt.Sscanf(text, "%d%c", &n, &unit); err != nil || read != 2 || n < 0 || n > 9999 || !strings.ContainsRune("dw", unit) {
+		return 0, usageErrorf("--%s %q: expected an age such as 30d or 6w", flag, text)
+	}
+	if unit == 'w' {
+		n *= 7
+	}
+	return max(time.Duration(n)*24*time.Hour, time.Nanosecond), nil
+}
+
+// apiVersion is a dialect of the API, chosen, with what it offers.
+type apiVersion struct {
+	version     pipeline.APIVersion
+	reason      string // for people; empty when it was asked for by name
+	options     optionsFunc
+	fromAccount bool // the offers are the account's own
+}
+
+// chooseAPIVersion chooses the dialect in which signals are asked for. Only free
+// endpoints are asked for it.
+func (j *job) chooseAPIVersion(ctx context.Context, words []string) (*apiVersion, error) {
+	switch j.c.String("api") { // check has looked at it
+	case apiV2:
+		return j.newAPIVersion(pipeline.V2, ""), nil
+	case apiV3:
+		return j.newAPIVersion(pipeline.V3, ""), nil
+	}
+	for _, s := range schema.Signals {
+		if s.V2 == schema.Absent && s.V3 != schema.Absent && slices.ContainsFunc(words, matchesKey(s.Key)) {
+			return j.newAPIVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not have", s.Key)), nil
+		}
+	}
+	switch opaqueID, err := j.findOpaqueID(ctx); {
+	case err != nil:
+		return nil, err
+	case opaqueID != "":
+		return j.newAPIVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not take", opaqueID)), nil
+	}
+	v2 := j.newAPIVersion(pipeline.V2, "it offers all that is asked for, and finds identifiers without a search that costs extra")
+	if j.client == nil {
+		return v2, nil
+	}
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		if !mayConcern(words, o) {
+			continue
+		}
+		offered, err := v2.options(ctx, o)
+		if unserved := unservedText(err); unserved != "" {
+			return j.newAPIVersion(pipeline.V3, "v2 answers: "+unserved), nil
+		}
+		if err != nil {
+			return v2, nil //nolint:nilerr // the same question is asked again, and tells of it
+		}
+		for _, w := range words {
+			if len(schema.MatchSignals(w)) > 0 || slices.Contains(offered.Signals, w) {
+				continue
+			}
+			v3 := j.newAPIVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not offer", w))
+			if offeredByV3, err := v3.options(ctx, o); err == nil && slices.Contains(offeredByV3.Signals, w) {
+				return v3, nil
+			}
+		}
+	}
+	return v2, nil
+}
+
+func matchesKey(key string) func(string) bool {
+	return func(w string) bool { return strings.EqualFold(strings.TrimPrefix(w, "key:"), key) }
+}
+
+// unservedText says what an answer said if it may mean that the dialect is not served
+// any more, or not to this account; else it is empty.
+func unservedText(err error) string {
+	var refusal *signals.RefusalError
+	if !errors.As(err, &refusal) {
+		return ""
+	}
+	switch refusal.Class {
+	case signals.ClassRoute, signals.ClassNotFound, signals.ClassGone, signals.ClassRedirect, signals.ClassEntitlement:
+		return refusal.FullMessage()
+	}
+	return ""
+}
+
+// newAPIVersion gives what a dialect offers, each object asked about once.
+func (j *job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
+	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil}
+	cached := map[schema.Object]*signals.Options{}
+	fetch := publishedOptions(d)
+	if j.client != nil {
+		fetch = j.client.FetchOptions
+		if d == pipeline.V3 {
+			fetch = j.client.FetchOptionsV3
+		}
+	}
+	v.options = func(ctx context.Context, o schema.Object) (*signals.Options, error) {
+		if cached[o] != nil {
+			return cached[o], nil
+		}
+		got, err := fetch(ctx, o)
+		if err == nil {
+			cached[o] = got
+		}
+		return got, err
+	}
+	return v
+}
+
+// choiceText names the dialect for people.
+func (v *apiVersion) choiceText() string {
+	name := "V2"
+	if v.version == pipeline.V3 {
+		name = "V3"
+	}
+	if v.reason == "" {
+		return "the API is asked in " + name
+	}
+	return fmt.Sprintf("the API is asked in %s: %s", name, v.reason)
+}
+
+// findOpaqueID is an id of the list that is no number; empty when there is none.
+func (j *job) findOpaqueID(ctx context.Context) (string, error) {
+	j.listReread = true
+	list, err := j.openList()
+	if err != nil {
+		return "", err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	if list.Input().Mapping["id"] == "" {
+		return "", nil
+	}
+	for a, err := range list.Accounts(ctx) {
+		if err != nil {
+			return "", nil // whoever reads the list for its lines tells of it
+		}
+		if strings.Trim(a.ID, "0123456789") != "" {
+			return a.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// buildQueries are what the job asks about each kind of object, having asked the
+// API (for free) what it offers.
+func (j *job) buildQueries(ctx context.Context, now time.Time) ([]pipeline.Query, error) {
+	day := now.UTC().Format(time.DateOnly)
+	var out []pipeline.Query
+	switch j.service {
+	case pipeline.Search:
+		for _, o := range j.candidateObjects() {
+			out = append(out, searchQuery(o, day))
+		}
+	case pipeline.Scores:
+		for _, o := range j.candidateObjects() {
+			out = append(out, pipeline.Query{Object: o, Service: pipeline.Scores, APIVersion: pipeline.V3, Signals: []string{schema.ProductScore}, Since: day, Until: day, MaxResults: 1})
+		}
+	case pipeline.Lookalikes, pipeline.Visits:
+		out = append(out, j.paged.query)
+	default:
+		v, err := j.chooseAPIVersion(ctx, splitWords(j.c.StringSlice("signals")))
+		if err != nil {
+			return nil, err
+		}
+		j.apiChoice = v.choiceText()
+		if v.reason != "" && !j.demo && !(v.version == pipeline.V2 && j.client == nil) {
+			j.logOrNote(v.choiceText())
+		}
+		if out, err = signalQueries(ctx, j.c, v, now); err != nil {
+			return nil, err
+		}
+		for _, q := range out {
+			if slices.ContainsFunc(q.Signals, q.FiltersClientSide) {
+				j.logOrNote("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
+			}
+		}
+		if v.version == pipeline.V3 {
+			for _, q := range slices.Clone(out) {
+				out = append(out, searchQuery(q.Object, day))
+			}
+		}
+	}
+	j.priceQueries(out)
+	return out, nil
+}
+
+// searchQuery is the question for ids.
+func searchQuery(o schema.Object, day string) pipeline.Query {
+	return pipeline.Query{Object: o, Service: pipeline.Search, APIVersion: pipeline.V3, Signals: []string{schema.ProductMatch}, Since: day, Until: day, MaxResults: 1}
+}
+
+// candidateObjects are those that --object leaves open.
+func (j *job) candidateObjects() []schema.Object {
+	if o := j.listOptions.Object; o != "" {
+		return []schema.Object{o}
+	}
+	return []schema.Object{schema.Contact, schema.Company}
+}
+
+// logOrNote tells people something about the job; of a plan, among its notes.
+func (j *job) logOrNote(text string) {
+	if j.addNote != nil {
+		j.addNote(text)
+		return
+	}
+	slog.Info(text)
+}
+
+// publishedPrices are what actions cost by the vendor's public page; credits for
+// every started so many results. Of site visits nothing is published: one credit
+// for each is assumed.
+var publishedPrices = map[string]signals.UnitPrice{"api_search": {Credits: 1, PerQuantity: 25}}
+
+// priceQueries states in questions what their answers cost at the most. Of signals, an
+// event costs at worst what the list has for a started quantity of them.
+func (j *job) priceQueries(queries []pipeline.Query) {
+	for i := range queries {
+		q := &queries[i]
+		p, known := j.prices[q.Action()]
+		if !known || p.Credits < 0 {
+			p = publishedPrices[q.Action()]
+		}
+		q.Price, q.Per = max(p.Credits, 1), 0
+		if q.Service != pipeline.Signals && p.PerQuantity > 1 {
+			q.Per = p.PerQuantity
+		}
+	}
+}
+
+// queriesByObject are a run's questions by object: what it asks about, and what it searches
+// ahead of that.
+func queriesByObject(queries []pipeline.Query) (asked, searches map[schema.Object]*pipeline.Query) {
+	asked, searches = map[schema.Object]*pipeline.Query{}, map[schema.Object]*pipeline.Query{}
+	for i := range queries {
+		if q := &queries[i]; q.Service == pipeline.Search {
+			searches[q.Object] = q
+		} else {
+			asked[q.Object] = q
+		}
+	}
+	if len(asked) == 0 {
+		return searches, nil
+	}
+	return asked, searches
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// The policies for calls in doubt.
+const (
+	inDoubtHold  = "hold"
+	inDoubtRetry = "retry"
+	inDoubtProbe = "probe"
+)
+
+func checkInDoubtFlags(c *cli.Context) error {
+	policy := c.String("in-doubt")
+	switch policy {
+	case inDoubtHold:
+		if c.String("in-doubt-budget") != "" {
+			return usageErrorf("--in-doubt-budget says what asking again may cost, and --in-doubt hold asks nothing again: add --in-doubt retry or probe")
+		}
+	case inDoubtProbe:
+	case inDoubtRetry:
+		if c.String("in-doubt-budget") == "" {
+			return usageErrorf("--in-doubt retry may pay twice: say how much with --in-doubt-budget N, or unlimited")
+		}
+	default:
+		return usageErrorf("--in-doubt %q: expected hold, retry or probe", policy)
+	}
+	_, err := inDoubtBudget(c)
+	return err
+}
+
+func inDoubtBudget(c *cli.Context) (int64, error) {
+	switch text := c.String("in-doubt-budget"); text {
+	case "":
+		return 0, nil
+	case "unlimited":
+		return math.MaxInt64, nil
+	default:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 1 {
+			return 0, usageErrorf("--in-doubt-budget %q: expected a number of credits from 1, or unlimited", text)
+		}
+		return n, nil
+	}
+}
+
+// applyInDoubtPolicy decides about calls in doubt as the policy says, before a run
+// looks at what is known.
+func (l *lake) applyInDoubtPolicy(c *cli.Context, client *signals.Client, concerned func(*journal.Call) bool) error {
+	policy := c.String("in-doubt")
+	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *journal.Call) bool { return !concerned(d) })
+	if policy == inDoubtHold || len(inDoubt) == 0 {
+		return nil
+	}
+	if policy == inDoubtProbe {
+		var err error
+		if inDoubt, err = l.reconcileInDoubt(c.Context, client, inDoubt); err != nil {
+			return err
+		}
+	}
+	remaining, err := inDoubtBudget(c)
+	if err != nil {
+		return err
+	}
+	budget := remaining
+	var released, credits, smallest, total int64
+	for _, d := range inDoubt {
+		total += d.Ceiling
+		if d.Ceiling > remaining {
+			if smallest == 0 || d.Ceiling < smallest {
+				smallest = d.Ceiling
+			}
+			continue
+		}
+		remaining -= d.Ceiling
+		if err := l.ledger.RecordDecision(d, journal.Retry, "--in-doubt "+policy); err != nil {
+			return &exitError{exitStorage, err}
+		}
+		released++
+		credits += d.Ceiling
+	}
+	if released > 0 {
+		slog.Warn("asking again about calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
+	}
+	if kept := int64(len(inDoubt)) - released; kept > 0 && budget > 0 {
+		// A call is released whole: what is decided about it is one record, and one
+		// fate in the bill. So a budget below its ceiling covers none of its lines.
+		slog.Warn(fmt.Sprintf("calls stay in doubt: a call is asked again only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest of them can cost %d, all of them together with those asked again %d",
+			remaining, smallest, total), "calls", kept)
+	}
+	return nil
+}
+
+// reconcileInDoubt holds the account's own count against what the journal explains. When
+// both agree, nothing in doubt was charged. It gives the doubts that remain.
+//
+// The count is the account's, not ours: if others use the account, it moves by
+// more than we explain. What it moved by beyond the answers is still the most
+// that all calls of ours can have cost beside them, and is kept as that. Both
+// conclusions hold as far as the vendor's count only ever grows and has every
+// call by the time it is read; that it fell, as at the end of a billing period,
+// is seen when a later reading is lower, and then nothing is concluded.
+func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inDoubt []*journal.Call) ([]*journal.Call, error) {
+	from := inDoubt[0].Run // the oldest
+	if from.UsedCredits == nil {
+		slog.Info("nothing can be told from the account's usage: it was not known when the run in doubt began", "run", from.ID)
+		return inDoubt, nil
+	}
+	timed, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	u, err := client.FetchUsage(timed)
+	if err != nil || u.Used < 0 {
+		slog.Info("nothing can be told from the account's usage", "error", err)
+		return inDoubt, nil
+	}
+	var matched int64
+	unknown, since, lastReading := "", false, *from.UsedCredits
+	for _, r := range l.ledger.Runs() {
+		if since = since || r == from; !since {
+			continue
+		}
+		if r.UsedCredits != nil {
+			if *r.UsedCredits < lastReading {
+				slog.Info("nothing can be told from the account's usage: its count fell since the run in doubt began", "run", from.ID)
+				return inDoubt, nil
+			}
+			lastReading = *r.UsedCredits
+		}
+		for _, call := range r.Calls {
+			switch {
+			case call.Outcome == pipeline.Charged && call.Credits < 0:
+				unknown = r.ID + "/" + call.ID
+			case call.Outcome == pipeline.Charged:
+				matched += call.Credits
+			}
+		}
+	}
+	increase := u.Used - *from.UsedCredits
+	if u.Used < lastReading || increase < matched {
+		slog.Info("nothing can be told from the account's usage: it moved by less than the answers were charged", "credits", increase, "explained", matched)
+		return inDoubt, nil
+	}
+	if increase != matched {
+		slog.Warn("the account moved by more than the answers explain: calls in doubt can have cost no more than that", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
+		reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain %d", increase, from.ID, matched)
+		if err := l.ledger.RecordReconciliation(from, increase-matched, reason); err != nil {
+			return nil, &exitError{exitStorage, err}
+		}
+		return inDoubt, nil
+	}
+	if unknown != "" {
+		slog.Info("nothing can be told from the account's usage: a call's charge is unknown", "call", unknown)
+		return inDoubt, nil
+	}
+	reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain all of them", increase, from.ID)
+	for _, d := range inDoubt {
+		if err := l.ledger.RecordDecision(d, journal.NotCharged, reason); err != nil {
+			return nil, &exitError{exitStorage, err}
+		}
+	}
+	slog.Info("calls in doubt were not charged: "+reason, "calls", len(inDoubt))
+	return nil, nil
+}

@@ -1,0 +1,358 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
+)
+
+// stateDir is where a lake's journal and lock lie, inside the lake and outside
+// of what readers of data look at.
+const stateDir = "_state"
+
+// fileHook, when a test sets it, is called around every operation on the files
+// of a lake and its journal, to make them fail.
+var fileHook func(op, path string, do func() error) error
+
+// journalRetryFor, when a test shortens it, is how long a journal in a bucket
+// that cannot be written is tried again, while paid answers wait.
+var journalRetryFor time.Duration
+
+// bucketMaxBackoff, when a test shortens it, is the longest wait between attempts
+// at a request to a bucket.
+var bucketMaxBackoff time.Duration
+
+// storeFlags say where things are kept.
+func storeFlags() []cli.Flag {
+	return joinFlags([]cli.Flag{
+		&cli.StringFlag{Name: "scratch", EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
+			Usage: "local `DIR` for sorting and staging what goes to a lake on S3; default: siglake in the user's cache directory"},
+		&cli.StringFlag{Name: "state", EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
+			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that a run can be gone on with from any machine"},
+	}, s3Flags())
+}
+
+// openBucket opens the bucket of an s3:// address as the flags say.
+func openBucket(c *cli.Context, uri string) (*bucket.Bucket, error) {
+	cfg, err := bucketConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxBackoff = bucketMaxBackoff
+	return bucket.Open(c.Context, uri, cfg)
+}
+
+// sinkOptions is how a lake is written, whatever the run.
+func sinkOptions(c *cli.Context) sinks.Options {
+	return sinks.Options{
+		Version: version, Hook: fileHook, Scratch: c.String("scratch"),
+		Bucket: func(_ context.Context, uri string) (sinks.Bucket, error) { return openBucket(c, uri) },
+	}
+}
+
+// journalStore is where a lake's journal is kept, locked.
+type journalStore struct {
+	lock  journal.Lock
+	wal   journal.Store
+	close func() error // of the store
+}
+
+// openJournalStore opens the store of a lake's journal, and locks the lake for who;
+// an onlooker locks nothing.
+func openJournalStore(c *cli.Context, uri, holder string) (s journalStore, err error) {
+	defer func() {
+		if err != nil && s.lock != nil {
+			err = errors.Join(err, s.lock.Close())
+		}
+	}()
+	if sinks.OnS3(uri) {
+		return openBucketJournal(c, uri, holder)
+	}
+	if c.String("state") != "" {
+		return s, usageErrorf("--state is for lakes on S3: the journal of a lake in a directory lies in it")
+	}
+	path, err := sinks.CheckDir(uri)
+	if err != nil {
+		return s, &exitError{exitStorage, err}
+	}
+	dir := filepath.Join(path, stateDir)
+	if holder != readOnly {
+		if s.lock, err = journal.AcquireFlock(dir, holder); err != nil {
+			return journalStore{}, lockError(uri, err)
+		}
+	}
+	return s, s.openDir(filepath.Join(dir, "journal"))
+}
+
+// readOnly is who needs no lock.
+const readOnly = ""
+
+func (s *journalStore) openDir(path string) error {
+	dir, err := journal.OpenDir(path, fileHook)
+	if err != nil {
+		return &exitError{exitStorage, err}
+	}
+	s.wal, s.close = dir, dir.Close
+	return nil
+}
+
+func lockError(uri string, err error) error {
+	code := exitStorage
+	if errors.Is(err, journal.ErrLocked) {
+		code = exitLocked
+	}
+	return &exitError{code, fmt.Errorf("lake %s: %w", uri, err)}
+}
+
+// openBucketJournal takes the lease of a lake on S3. Its journal lies in the bucket
+// or, if the first run was told so, in a directory of one machine.
+func openBucketJournal(c *cli.Context, uri, holder string) (s journalStore, err error) {
+	b, err := openBucket(c, uri)
+	if err != nil {
+		return s, usageErrorf("%v", err)
+	}
+	if holder != readOnly {
+		lease, err := journal.AcquireLease(c.Context, b, stateDir+"/lock.json", holder, journal.LeaseOptions{})
+		if err != nil {
+			return s, lockError(uri, err)
+		}
+		s.lock = lease
+	}
+	location, err := newJournalLocation(c)
+	if err != nil {
+		return s, err
+	}
+	if err := location.checkRecorded(c.Context, b, holder != readOnly); err != nil {
+		return s, err
+	}
+	if location.Directory != "" {
+		return s, s.openDir(filepath.Join(location.Directory, "journal"))
+	}
+	objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalRetryFor})
+	s.wal, s.close = objects, objects.Close
+	return s, nil
+}
+
+// journalPrefix is where a journal lies in a bucket.
+const journalPrefix = stateDir + "/journal/"
+
+// lockedFetcher is the last thing that a call passes before the wire: it leaves only
+// while nobody else can have the lock of the lake. What is recorded of one that
+// does not is that it was never sent.
+type lockedFetcher struct {
+	pipeline.Fetcher
+	lock journal.Lock
+}
+
+// Fetch asks the client, unless the lock may be another process's by now.
+func (f lockedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	if f.lock.Valid() {
+		return f.Fetcher.Fetch(ctx, b)
+	}
+	return &pipeline.Reply{}, &pipeline.Stop{
+		Kind: pipeline.StopStorage, Reason: "the lock of the lake could not be renewed in time, and may be another run's by now",
+		Advice: "see to the way to the bucket, then run the same command again",
+	}
+}
+
+// journalLocation says where the journal of a lake on S3 is. It is written once: a run that
+// looked elsewhere would know nothing of what was paid for, and buy it again.
+type journalLocation struct {
+	Host      string `json:"host,omitempty"`
+	Directory string `json:"directory,omitempty"` // empty: the bucket
+}
+
+func newJournalLocation(c *cli.Context) (loc journalLocation, err error) {
+	if loc.Directory = c.String("state"); loc.Directory == "" {
+		return loc, nil
+	}
+	if loc.Directory, err = filepath.Abs(loc.Directory); err != nil {
+		return loc, err
+	}
+	loc.Host, err = os.Hostname()
+	return loc, err
+}
+
+func (loc journalLocation) String() string {
+	if loc.Directory == "" {
+		return "in the bucket"
+	}
+	return fmt.Sprintf("in %s on %s", loc.Directory, loc.Host)
+}
+
+// checkRecorded makes sure that the journal is where the lake says it is. If the lake
+// does not say so yet, and settle is set, it is told.
+func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, record bool) error {
+	const name = stateDir + "/journal.json"
+	text, err := json.Marshal(loc)
+	if err != nil {
+		return err
+	}
+	raw, _, err := b.Get(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !record {
+			return nil
+		}
+		if err := loc.claimDirectory(b.URI("")); err != nil {
+			return err
+		}
+		if err = b.Create(ctx, name, append(text, '\n')); err == nil {
+			return nil
+		}
+		if errors.Is(err, fs.ErrExist) { // by somebody else at the same moment
+			raw, _, err = b.Get(ctx, name)
+		}
+	}
+	if err != nil {
+		return &exitError{exitStorage, err}
+	}
+	var recorded journalLocation
+	if err := json.Unmarshal(raw, &recorded); err != nil {
+		return &exitError{exitIntegrity, fmt.Errorf("%s: %w", b.URI(name), err)}
+	}
+	if recorded != loc {
+		advice := "leave --state out"
+		if recorded.Directory != "" {
+			advice = fmt.Sprintf("run there, with --state %s", recorded.Directory)
+		}
+		return usageErrorf("the journal of this lake is %s, and would be looked for %s: what was paid for would not be found; %s", recorded, loc, advice)
+	}
+	return loc.checkOwner(b.URI(""))
+}
+
+// ownerFile names the lake whose journal lies beside it. It is there before the
+// lake says that its journal is.
+const ownerFile = "lake"
+
+// readOwner is the lake whose journal lies in the directory; empty: none.
+func (loc journalLocation) readOwner() (lake string, err error) {
+	text, err := os.ReadFile(filepath.Join(loc.Directory, ownerFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", &exitError{exitStorage, err}
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// claimDirectory makes a directory that of a lake's journal. It must not be another's: what
+// was bought for that one would pass as bought for this one, and be in neither.
+func (loc journalLocation) claimDirectory(lake string) error {
+	if loc.Directory == "" {
+		return nil
+	}
+	owner, err := loc.readOwner()
+	if err != nil || owner == lake {
+		return err
+	}
+	if owner == "" {
+		owner = "another lake"
+		if _, err := os.Stat(filepath.Join(loc.Directory, "journal")); errors.Is(err, fs.ErrNotExist) {
+			owner = ""
+		}
+	}
+	if owner != "" {
+		return usageErrorf("--state %s holds the journal of %s: name a directory of its own for this lake", loc.Directory, owner)
+	}
+	if err := loc.writeOwner(lake); err != nil {
+		return &exitError{exitStorage, err}
+	}
+	return nil
+}
+
+// writeOwner writes the owner. What makes the journal beside the file outlive a crash
+// does the same for its name.
+func (loc journalLocation) writeOwner(lake string) error {
+	if err := os.MkdirAll(loc.Directory, 0o700); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(loc.Directory, ownerFile))
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(lake + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// checkOwner makes sure that the directory still has the lake's journal: an empty
+// one in its place would know nothing of what was paid for.
+func (loc journalLocation) checkOwner(lake string) error {
+	if loc.Directory == "" {
+		return nil
+	}
+	switch owner, err := loc.readOwner(); {
+	case err != nil:
+		return err
+	case owner == "":
+		return &exitError{exitIntegrity, fmt.Errorf("the journal of this lake was in %s and is not there any more: restore that directory, or what was paid for would be bought again", loc.Directory)}
+	case owner != lake:
+		return usageErrorf("--state %s holds the journal of %s now, not that of %s", loc.Directory, owner, lake)
+	}
+	return nil
+}
+
+// lakeExists reports whether there is a lake with a journal.
+func lakeExists(c *cli.Context, uri string) (bool, error) {
+	if !sinks.OnS3(uri) {
+		path, err := sinks.CheckDir(uri)
+		if err == nil {
+			_, err = os.Stat(filepath.Join(path, stateDir))
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, &exitError{exitStorage, err}
+		}
+		return true, nil
+	}
+	b, err := openBucket(c, uri)
+	if err != nil {
+		return false, usageErrorf("%v", err)
+	}
+	_, err = b.Stat(c.Context, stateDir+"/journal.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &exitError{exitStorage, err}
+	}
+	return true, nil
+}
+
+// openEmptyStore opens the store of a journal that is to be copied somewhere; the
+// place must be empty.
+func openEmptyStore(c *cli.Context, uri string) (store journal.Store, closer io.Closer, err error) {
+	if sinks.OnS3(uri) {
+		b, err := openBucket(c, uri)
+		if err != nil {
+			return nil, nil, usageErrorf("%v", err)
+		}
+		if err := (journalLocation{}).checkRecorded(c.Context, b, true); err != nil {
+			return nil, nil, err
+		}
+		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalRetryFor})
+		return objects, objects, nil
+	}
+	path, err := sinks.CheckDir(uri)
+	if err != nil {
+		return nil, nil, &exitError{exitStorage, err}
+	}
+	dir, err := journal.OpenDir(filepath.Join(path, stateDir, "journal"), fileHook)
+	if err != nil {
+		return nil, nil, &exitError{exitStorage, err}
+	}
+	return dir, dir, nil
+}

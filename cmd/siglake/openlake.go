@@ -1,0 +1,487 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
+	"github.com/siglake/siglake/sources"
+)
+
+// timeNow, which a test may stop, is the clock that windows end by, and that ids
+// age by.
+var timeNow = time.Now
+
+// lake is a lake's journal, with the lock that keeps other runs away.
+type lake struct {
+	uri     string // as the user named it
+	options sinks.Options
+	store   journalStore
+	ledger  *journal.Ledger
+}
+
+// openLake locks a lake for who, and opens its journal. An onlooker locks nothing
+// and writes nothing, while others may be at work.
+func openLake(c *cli.Context, uri, holder string) (l *lake, err error) {
+	l = &lake{uri: uri, options: sinkOptions(c)}
+	if l.store, err = openJournalStore(c, uri, holder); err != nil {
+		return nil, err
+	}
+	if l.ledger, err = journal.Open(c.Context, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: timeNow}); err != nil {
+		return nil, errors.Join(&exitError{storageCode(err), err}, l.close())
+	}
+	return l, nil
+}
+
+// openExistingLake opens the journal of a lake that must be there.
+func openExistingLake(c *cli.Context, holder string) (*lake, error) {
+	uri := c.String("lake")
+	if exists, err := lakeExists(c, uri); err != nil || !exists {
+		if err == nil {
+			err = usageErrorf("--lake %s: there is no lake of siglake", uri)
+		}
+		return nil, err
+	}
+	return openLake(c, uri, holder)
+}
+
+// changedSinceOpen reports whether the journal was written since it was opened to be read.
+func (l *lake) changedSinceOpen(ctx context.Context) bool {
+	reopened, err := journal.Open(ctx, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: true})
+	if err != nil {
+		return false
+	}
+	defer reopened.Close() //nolint:errcheck // it was only read
+	return reopened.Position() != l.ledger.Position()
+}
+
+// runs are those of the journal; none of a lake that is not there.
+func (l *lake) runs() []*journal.Run {
+	if l == nil {
+		return nil
+	}
+	return l.ledger.Runs()
+}
+
+// openSink opens a lake for the files of one run; it need not be the state's own.
+func (l *lake) openSink(ctx context.Context, uri, runID string) (*sinks.Lake, error) {
+	o := l.options
+	o.RunID = runID
+	return sinks.Open(ctx, uri, o)
+}
+
+// watchLock gives a context that ends, too, when another process may have the lock:
+// then no new call is made. release must be called; it waits for the goroutine
+// that watches.
+func (l *lake) watchLock(ctx context.Context) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancel(ctx)
+	lost := l.store.lock.Lost()
+	if lost == nil {
+		return watched, cancel
+	}
+	done := make(chan struct{})
+	go func() { // ends with the run
+		defer close(done)
+		select {
+		case <-lost:
+			slog.Error("the lock of the lake was lost: nothing more is asked", "lake", l.uri, "error", l.store.lock.Err())
+			cancel()
+		case <-watched.Done():
+		}
+	}()
+	return watched, func() {
+		cancel()
+		<-done
+	}
+}
+
+// close lets go of what was opened; what was written is durable before.
+func (l *lake) close() (err error) {
+	if l.ledger != nil {
+		err = l.ledger.Close()
+	}
+	if l.store.close != nil {
+		err = errors.Join(err, l.store.close())
+	}
+	if l.store.lock != nil {
+		err = errors.Join(err, l.store.lock.Close())
+	}
+	l.ledger, l.store = nil, journalStore{}
+	return err
+}
+
+func storageCode(err error) int {
+	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
+		return exitIntegrity
+	}
+	return exitStorage
+}
+
+// decodeRecorded reads an answer from the journal as the client read it.
+func decodeRecorded(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
+	items, unmatched, _ = signals.DecodeAnswer(b, c) // what is no answer is told by the call's outcome
+	return items, unmatched
+}
+
+// recoverRuns finishes what processes that died had begun: a run whose files
+// were staged is published.
+func (l *lake) recoverRuns(ctx context.Context) error {
+	for _, r := range l.ledger.Runs() {
+		if r.Published != nil || r.Prepared == nil {
+			continue
+		}
+		m, err := l.ledger.PreparedManifest(ctx, r)
+		if err != nil {
+			return err
+		}
+		sink, err := l.openSink(ctx, l.uri, r.ID)
+		if err != nil {
+			return err
+		}
+		l.ledger.SelectRun(r)
+		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
+			// The staged files are gone with their directory; the journal has their rows.
+			m, err = l.publishRecorded(ctx, r, sink, m.Run.Stop.Stop())
+		} else if err == nil {
+			err = l.ledger.Commit(m)
+		}
+		if err = errors.Join(err, sink.Close()); err != nil {
+			return fmt.Errorf("completing the publication of run %s: %w", r.ID, err)
+		}
+		slog.Info("completed the publication of a run whose process had ended", "run", r.ID, "generation", m.Generation)
+	}
+	return nil
+}
+
+// abandonRun publishes what an unfinished run paid for, and ends it.
+func (l *lake) abandonRun(ctx context.Context, r *journal.Run) error {
+	sink, err := l.openSink(ctx, l.uri, r.ID)
+	if err != nil {
+		return err
+	}
+	l.ledger.SelectRun(r)
+	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "given up for another run"})
+	if err = errors.Join(err, sink.Close()); err != nil {
+		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
+	}
+	slog.Info("published what an unfinished run had paid for", "run", r.ID, "credits", m.Credits.Charged, "generation", m.Generation)
+	return nil
+}
+
+// publishRecorded publishes a run from the journal alone.
+func (l *lake) publishRecorded(ctx context.Context, r *journal.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	runner := l.newReplayRunner(ctx, r, sink)
+	runner.Ledger = l.ledger
+	return runner.Replay(ctx, stop)
+}
+
+// rebuildInto makes a run's rows again, elsewhere; the journal does not notice.
+func (l *lake) rebuildInto(ctx context.Context, r *journal.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	return l.newReplayRunner(ctx, r, sink).Replay(ctx, stop)
+}
+
+func (l *lake) newReplayRunner(ctx context.Context, r *journal.Run, sink pipeline.Sink) *pipeline.Runner {
+	asked, searches := queriesByObject(r.Queries)
+	return &pipeline.Runner{
+		Queries: asked, Searches: searches, Sink: sink, RunID: r.ID, PartitionBy: r.Partition, Started: r.FirstStarted, Recorded: l.replayInput(ctx, r),
+		Versions: r.Versions, Endpoint: r.Endpoint, APIChoice: r.APIChoice, Simulated: r.Simulated, Continues: r.Continues,
+		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
+	}
+}
+
+func (l *lake) replayInput(ctx context.Context, r *journal.Run) *pipeline.RunLog {
+	return &pipeline.RunLog{Answers: l.ledger.Answers(ctx, r), Lines: l.ledger.Lines(ctx, r)}
+}
+
+// runIdentity is what a user asks for, as far as it decides what is bought and what
+// the rows look like: two runs with the same command are one and the same.
+type runIdentity struct {
+	settings    map[string]string
+	inputDigest string // SHA-256 of the list
+	refresh     bool   // buy again: another purchase of the same
+}
+
+// serviceSetting holds the name of the command in the settings of every run but
+// those of siglake run.
+const serviceSetting = "service"
+
+// simulatedAddress and a seed stand for the address of an embedded simulator.
+const simulatedAddress = "simulator, seed "
+
+// newRunIdentity collects the settings that matter.
+func newRunIdentity(c *cli.Context, service pipeline.Service, inputDigest string) runIdentity {
+	id := runIdentity{settings: map[string]string{}, inputDigest: inputDigest, refresh: c.Bool("refresh")}
+	for _, name := range []string{"since", "object", "header", "delimiter", "encoding", "partition-by"} {
+		id.settings[name] = c.String(name)
+	}
+	for _, name := range []string{"signals", "news-event-types", "hiring-departments", "hiring-locations", "map"} {
+		words := splitWords(c.StringSlice(name))
+		slices.Sort(words)
+		id.settings[name] = strings.Join(words, ",")
+	}
+	id.settings["max-results"] = fmt.Sprint(c.Int("max-results"))
+	for name, s := range services {
+		if s == service {
+			id.settings[serviceSetting] = name
+		}
+	}
+	// What came later is there only when it says something, so that a command is
+	// known again that an earlier version carried out.
+	if api := c.String("api"); api != "" && api != apiAuto {
+		id.settings["api"] = api
+	}
+	if c.Bool("send-filters") {
+		id.settings["send-filters"] = "true"
+	}
+	for _, name := range []string{"intent-categories", "domain"} {
+		if words := splitWords(c.StringSlice(name)); len(words) > 0 {
+			slices.Sort(words)
+			id.settings[name] = strings.Join(words, ",")
+		}
+	}
+	for _, name := range []string{"limit", "page-size"} {
+		if n := c.Int(name); n > 0 {
+			id.settings[name] = fmt.Sprint(n)
+		}
+	}
+	id.settings["base-url"] = c.String("base-url")
+	if c.Bool("simulate") {
+		id.settings["base-url"] = simulatedAddress + fmt.Sprint(c.Uint64("seed"))
+	}
+	return id
+}
+
+func (id runIdentity) digest() string {
+	text, err := json.Marshal(id.settings) // keys are sorted
+	if err != nil {
+		panic(err) // of texts
+	}
+	sum := sha256.Sum256(append(text, id.inputDigest...))
+	return hex.EncodeToString(sum[:])
+}
+
+// changesFrom says what is not as it was in a run.
+func (id runIdentity) changesFrom(r *journal.Run) string {
+	if now, before := orDefault(id.settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
+		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)
+	}
+	var parts []string
+	for name, now := range id.settings {
+		if before := r.Settings[name]; before != now {
+			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", name, before, now))
+		}
+	}
+	slices.Sort(parts)
+	if id.refresh && !r.Refresh {
+		parts = append(parts, "--refresh was not given and is")
+	}
+	if r.Input != id.inputDigest {
+		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// runMatch is how a command relates to the lake's runs.
+type runMatch struct {
+	resume    *journal.Run // go on with it
+	continues *journal.Run // ask about what it left
+	done      *journal.Run // nothing is left to do
+	blocking  *journal.Run // another command's, unfinished: it is in the way
+}
+
+// matchRun finds out whether a command begins a run or goes on with one.
+func (l *lake) matchRun(ctx context.Context, c *cli.Context, id runIdentity) (runMatch, error) {
+	if err := l.recoverRuns(ctx); err != nil {
+		return runMatch{}, &exitError{storageCode(err), err}
+	}
+	match := l.findMatch(c, id)
+	if match.blocking == nil {
+		return match, nil
+	}
+	if !c.Bool("new-run") {
+		if c.Command.Name == resumeName {
+			return runMatch{}, l.resumeError(match.blocking.ID, id)
+		}
+		return runMatch{}, usageErrorf("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
+			blockingText(match.blocking, id))
+	}
+	if err := l.abandonRun(ctx, match.blocking); err != nil {
+		return runMatch{}, &exitError{storageCode(err), err}
+	}
+	return runMatch{}, nil
+}
+
+// blockingText says that a run is in the way of a command, and why.
+func blockingText(r *journal.Run, id runIdentity) string {
+	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), id.changesFrom(r))
+}
+
+// findMatch finds the runs that a command is about. It changes nothing.
+func (l *lake) findMatch(c *cli.Context, id runIdentity) runMatch {
+	runs := l.ledger.Runs()
+	if len(runs) == 0 {
+		return runMatch{}
+	}
+	if last := runs[len(runs)-1]; last.Published == nil {
+		if last.CommandDigest == id.digest() && !c.Bool("new-run") && (last.Refresh || !id.refresh) {
+			return runMatch{resume: last}
+		}
+		return runMatch{blocking: last}
+	}
+	for _, r := range slices.Backward(runs) {
+		if r.CommandDigest != id.digest() || c.Bool("new-run") {
+			continue
+		}
+		if c.Bool("refresh") && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
+			break
+		}
+		today := timeNow().UTC().Truncate(24 * time.Hour)
+		switch until := windowEnd(r); {
+		case l.ledger.RetryDecided(r) && until.Equal(today):
+			return runMatch{continues: r}
+		case r.HasUnaskedLines() && windowOpen(r):
+			return runMatch{continues: r}
+		case !r.HasUnaskedLines() && until.Equal(today):
+			return runMatch{done: r}
+		}
+		break
+	}
+	return runMatch{}
+}
+
+// windowOpen reports whether the lines that a run left are still asked about in
+// its own window: that of today, or of a night that has gone on past midnight.
+func windowOpen(r *journal.Run) bool {
+	return !windowEnd(r).Before(timeNow().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
+}
+
+// checkSimulated keeps invented answers out of a lake of real ones, and the reverse.
+func (l *lake) checkSimulated(c *cli.Context) error {
+	for _, r := range l.ledger.Runs() {
+		switch {
+		case r.Simulated == c.Bool("simulate"):
+		case r.Simulated:
+			return usageErrorf("the lake %s holds simulated answers; choose another one for real ones", l.uri)
+		default:
+			return usageErrorf("the lake %s holds real answers; choose another one for simulated ones", l.uri)
+		}
+	}
+	return nil
+}
+
+// checkJournalMatches makes sure that the journal is the one of what lies in the lake. One
+// that was lost, or has not come along, would let all be bought again.
+func (l *lake) checkJournalMatches(ctx context.Context, sink *sinks.Lake) error {
+	newest, err := sink.CurrentManifest(ctx)
+	if err == nil && newest != nil && len(l.ledger.Runs()) == 0 {
+		err = fmt.Errorf("%w: %s has generation %d, and its journal knows no run: what was paid for would be bought again; bring %s back as it was, or name another lake",
+			sinks.ErrIntegrity, l.uri, newest.Generation, stateDir)
+	}
+	return err
+}
+
+// windowEnd is the day that a run's window ends.
+func windowEnd(r *journal.Run) (day time.Time) {
+	for _, q := range r.Queries {
+		if t, err := time.Parse(time.DateOnly, q.Until); err == nil && t.After(day) {
+			day = t
+		}
+	}
+	return day
+}
+
+// listInput is a list that can be read twice: once for its digest, once for its
+// lines. A pipe is copied first, so that nothing is paid for before all of it
+// is there. Of objects on S3 the digest is that of their URIs, ETags and sizes,
+// so that a huge one is not fetched twice; they are then read in these versions
+// or not at all.
+type listInput struct {
+	uri     string
+	stdin   io.Reader // what "-" stands for
+	objects []sources.Object
+	digest  string
+	spool   *os.File
+}
+
+func openListInput(ctx context.Context, uri string, o sources.Options) (*listInput, error) {
+	in := &listInput{uri: uri, stdin: o.Stdin}
+	if uri != "-" {
+		path := strings.TrimPrefix(uri, "file://")
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().IsRegular() || info.IsDir() {
+			return in, in.findFiles(ctx, o)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		in.uri, in.stdin = "-", f
+	}
+	var err error
+	if in.spool, err = os.CreateTemp("", "siglake-list-*"); err != nil {
+		return nil, &exitError{exitStorage, err}
+	}
+	hash := sha256.New()
+	copied := make(chan error, 1)
+	go func() { // ends with the pipe, or with the process: a read cannot be taken back
+		_, err := io.Copy(io.MultiWriter(in.spool, hash), in.stdin)
+		copied <- err
+	}()
+	select {
+	case err = <-copied:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil {
+		_, err = in.spool.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the list from standard input: %w", err), in.close())
+	}
+	in.digest, in.stdin = hex.EncodeToString(hash.Sum(nil)), in.spool
+	return in, nil
+}
+
+// findFiles looks for the files of the list.
+func (in *listInput) findFiles(ctx context.Context, o sources.Options) (err error) {
+	switch in.objects, err = sources.Find(ctx, in.uri, o); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &exitError{exitUsage, err}
+	}
+	in.digest = sources.Fingerprint(in.objects)
+	return nil
+}
+
+// rewind makes the list readable from its beginning again.
+func (in *listInput) rewind() error {
+	if in.spool == nil {
+		return nil
+	}
+	_, err := in.spool.Seek(0, io.SeekStart)
+	return err
+}
+
+func (in *listInput) close() error {
+	if in.spool == nil {
+		return nil
+	}
+	return errors.Join(in.spool.Close(), os.Remove(in.spool.Name()))
+}

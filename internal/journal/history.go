@@ -1,0 +1,52 @@
+package journal
+
+import "github.com/siglake/siglake/pipeline"
+
+// History is what the calls of this journal returned and cost, question by
+// question, oldest question first.
+func (l *Ledger) History() []pipeline.History {
+	var out []pipeline.History
+	for number := range len(l.queries) {
+		if e := l.history[number+1]; e != nil {
+			out = append(out, *e)
+		}
+	}
+	return out
+}
+
+// addToHistory adds a settled call to the experience with its question: one whose
+// charge is known, or one that was certainly free because the API knew none of
+// its entities. identities are those that its answer decided about. One that asked
+// for more of what had reached its cap teaches nothing about others.
+func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []byte) {
+	free := k == kindNotCharged && len(identities) > 0
+	if !free && (k != kindCharged || h.Credits == nil || h.Total == nil) || l.raisesCap(c, identities) {
+		return
+	}
+	e := l.history[c.queryNumber]
+	if e == nil {
+		e = &pipeline.History{Query: *c.Query, BySignal: map[string]pipeline.Moments{}}
+		l.history[c.queryNumber] = e
+	}
+	e.Calls++
+	e.Took += c.duration
+	e.Entities += int64(c.Entities)
+	if free { // no event, no pair, no credit: every price list agrees
+		e.PerEvent++
+		e.PerPair++
+		return
+	}
+	price, pairs := max(c.Query.Price, c.Run.Price, 1), int64(0)
+	for signal, t := range h.Events {
+		e.BySignal[signal] = e.BySignal[signal].Add(t)
+		pairs += t.Hits
+	}
+	e.All = e.All.Add(*h.Total)
+	e.Credits += *h.Credits
+	if *h.Credits == h.Total.Events*price {
+		e.PerEvent++
+	}
+	if *h.Credits == pairs*price {
+		e.PerPair++
+	}
+}

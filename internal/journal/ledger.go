@@ -1,0 +1,536 @@
+package journal
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// Decode reads a raw answer again: it gives every item of the batch its fate,
+// and settles the call's outcome, charge and problem. It depends on its
+// arguments alone.
+type Decode func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.ItemReply)
+
+// Ledger is what a lake knows about money: every run, every call that was made
+// or may have been made, and what became of it. Record and Settle may be used
+// concurrently once a run was begun; everything else by one goroutine.
+type Ledger struct {
+	log    *log
+	decode Decode
+	now    func() time.Time
+
+	runs         []*Run
+	calls        []*Call // a call's number is its place, from 1
+	callNumbers  map[string]uint32
+	queries      []pipeline.Query // a query's number is its place, from 1
+	queryNumbers map[string]int   // by a query's JSON
+	index        index
+	history      map[int]*pipeline.History // by a query's number
+	bounds       []upperBound
+	pairCache    map[*Call]*returnedPairs // what was brought, of calls that somebody asked about with a higher cap
+	resolutions  resolutionCache
+
+	positiveTTL, negativeTTL time.Duration // how long what was searched counts
+
+	current *Run       // the one that is going on; nil: none
+	mu      sync.Mutex // guards what calls change while a run goes on
+}
+
+// Run is a run as the journal has it.
+type Run struct {
+	RunStart               // as its last session began it
+	FirstStarted time.Time // start of its first session
+	Published    *Commit   // its publication; nil when it did not come so far
+	Prepared     *position // of the manifest that was prepared; nil when it did not come so far
+	LastBatch    int       // highest batch number used
+	Calls        []*Call   // in the order in which they were made
+
+	linesAt     []position // of the last session
+	publishedAt position   // of its commit
+}
+
+// Call is one attempt as the journal has it.
+type Call struct {
+	Run      *Run
+	ID       string
+	Batch    string
+	Attempt  int
+	Query    *pipeline.Query
+	ByID     bool
+	Entities int
+	Ceiling  int64 // credits it could cost at the most
+	Time     time.Time
+	Outcome  pipeline.Outcome // empty while nobody knows
+	Credits  int64            // of a charged call; -1 when the server's statement was not understood
+	Problem  string
+	Decision Decision // of an ambiguous call; empty while it is in doubt
+
+	number      int           // its number, from 1
+	queryNumber int           // of its query
+	duration    time.Duration // from the request to the end of its answer
+	intentAt    position
+	responseAt  *position
+	unsentAt    *position // of the note that it was not made after all
+	decidedAt   position  // of the resolution
+}
+
+// InDoubt reports whether the call may have been charged and nobody decided
+// about it.
+func (c *Call) InDoubt() bool { return c.Outcome == pipeline.InDoubt && c.Decision == "" }
+
+// MaxCost is the most credits the call can have cost.
+func (c *Call) MaxCost() int64 {
+	switch {
+	case c.Outcome == pipeline.NotCharged || c.Decision == NotCharged:
+		return 0
+	case c.Outcome == pipeline.Charged && c.Credits >= 0:
+		return c.Credits
+	}
+	return c.Ceiling
+}
+
+// MaxCost is the most credits the run can have cost so far.
+func (r *Run) MaxCost() (sum int64) {
+	for _, c := range r.Calls {
+		sum += c.MaxCost()
+	}
+	return sum
+}
+
+// Options says what a journal needs to know of the client. Decode must be set.
+type Options struct {
+	Decode   Decode
+	ReadOnly bool             // look only; see Open
+	Now      func() time.Time // what ids age by, and calls are dated by; nil means time.Now
+}
+
+// RetryDecided reports whether somebody decided, after the run was published, that
+// what it left in doubt may be asked again: calls of its own, or of an earlier
+// run. A lost page holds those behind it as well: given up, it lets them be asked.
+func (l *Ledger) RetryDecided(r *Run) bool {
+	return r.Published != nil && slices.ContainsFunc(l.blockingCalls(r), func(c *Call) bool {
+		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service.IsPaged()
+		return mayRetry && r.publishedAt.before(c.decidedAt)
+	})
+}
+
+// UndecidedCalls are the calls that a published run's lines wait for, since nobody has
+// decided about them.
+func (l *Ledger) UndecidedCalls(r *Run) []*Call {
+	return slices.DeleteFunc(l.blockingCalls(r), func(c *Call) bool { return !c.InDoubt() })
+}
+
+// WrittenOffCalls are the calls that held lines of a published run and were taken as
+// paid and lost.
+func (l *Ledger) WrittenOffCalls(r *Run) []*Call {
+	return slices.DeleteFunc(l.blockingCalls(r), func(c *Call) bool { return c.Decision != WriteOff })
+}
+
+// blockingCalls are the calls that were or are in doubt and that a published run's
+// lines are held by.
+func (l *Ledger) blockingCalls(r *Run) (calls []*Call) {
+	for _, c := range r.Calls {
+		if c.Outcome == pipeline.InDoubt {
+			calls = append(calls, c)
+		}
+	}
+	for _, name := range r.Published.BlockedBy {
+		if n := l.callNumbers[name]; n > 0 {
+			calls = append(calls, l.calls[n-1])
+		}
+	}
+	return calls
+}
+
+// HasUnaskedLines reports whether the run was published with lines that it did not ask
+// about.
+func (r *Run) HasUnaskedLines() bool {
+	return r.Published != nil && (r.Published.Deferred > 0 || r.Published.InputUnread)
+}
+
+// Open reads the journal in a store, and makes good what a process that died
+// left undone: an answer that nobody had read is read, a call without an answer
+// becomes a doubt. It writes nothing unless there is something to make good.
+//
+// With ReadOnly it never does, and needs no lock: it shows the journal as it was
+// at some moment while somebody else may be writing it. Calls on their way look
+// like calls in doubt then.
+func Open(ctx context.Context, store Store, o Options) (*Ledger, error) {
+	records, err := openLog(ctx, store, logOptions{readOnly: o.ReadOnly})
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{log: records, decode: o.Decode, now: o.Now, positiveTTL: defaultPositiveTTL, negativeTTL: defaultNegativeTTL, callNumbers: map[string]uint32{}, queryNumbers: map[string]int{}, history: map[int]*pipeline.History{}, pairCache: map[*Call]*returnedPairs{}}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	err = records.walk(ctx, false, func(p position, k byte, head []byte, _ int64) error {
+		if err := l.applyRecord(ctx, p, kind(k), head); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+		return nil
+	})
+	if err == nil {
+		err = l.recoverCalls(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, records.close())
+	}
+	return l, nil
+}
+
+// Position names the moment that the journal was read at: it differs when something
+// was written since.
+func (l *Ledger) Position() string {
+	n := len(l.log.segments)
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d@%d", n, l.log.segmentEnd(l.log.segments[n-1]))
+}
+
+// Close makes everything durable and lets go of the store.
+func (l *Ledger) Close() error { return l.log.close() }
+
+// Runs lists the runs, oldest first.
+func (l *Ledger) Runs() []*Run { return l.runs }
+
+// CallsInDoubt lists the calls that may have been charged and that nobody decided
+// about, oldest first.
+func (l *Ledger) CallsInDoubt() (calls []*Call) {
+	for _, c := range l.calls {
+		if c.InDoubt() {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
+
+// applyRecord adds one record to what is known.
+func (l *Ledger) applyRecord(ctx context.Context, p position, k kind, head []byte) error {
+	switch k {
+	case kindRun:
+		return decodeHead(head, func(h *RunStart) error { return l.applyRun(h) })
+	case kindQuery:
+		return decodeHead(head, func(h *queryRecord) error {
+			if h.Number != len(l.queries)+1 {
+				return fmt.Errorf("%w: query %d follows query %d", ErrCorrupt, h.Number, len(l.queries))
+			}
+			return l.addQuery(h.Query)
+		})
+	case kindIntent:
+		return decodeHead(head, func(h *intentRecord) error { return l.applyIntent(p, h) })
+	case kindResponse:
+		return decodeHead(head, func(h *responseRecord) error {
+			c, err := l.findCall(h.Run, h.Call)
+			if err == nil {
+				c.responseAt, c.duration = &p, h.Duration
+			}
+			return err
+		})
+	case kindCharged, kindNotCharged, kindInDoubt:
+		return decodeHead(head, func(h *outcomeRecord) error {
+			c, err := l.findCall(h.Run, h.Call)
+			if err != nil {
+				return err
+			}
+			if k == kindNotCharged && c.responseAt == nil {
+				c.unsentAt = &p
+			}
+			r, err := l.log.read(ctx, p)
+			if err != nil {
+				return err
+			}
+			return l.applyOutcome(c, k, h, r.body)
+		})
+	case kindDecision:
+		return decodeHead(head, func(h *decisionRecord) error {
+			c, err := l.findCall(h.Run, h.Call)
+			if err == nil {
+				c.Decision, c.decidedAt = h.Decision, p
+			}
+			return err
+		})
+	case kindReconciliation:
+		return decodeHead(head, func(h *reconciliationRecord) error {
+			r, err := l.findRun(h.From)
+			if err == nil {
+				l.addBound(r, h.MaxCost)
+			}
+			return err
+		})
+	case kindLines:
+		return decodeHead(head, func(h *linesRecord) error {
+			r, err := l.findRun(h.Run)
+			if err == nil && h.Session == r.Session {
+				r.linesAt = append(r.linesAt, p)
+			}
+			return err
+		})
+	case kindPrepare:
+		return decodeHead(head, func(h *prepareRecord) error {
+			r, err := l.findRun(h.Run)
+			if err == nil {
+				r.Prepared = &p
+			}
+			return err
+		})
+	case kindCommit:
+		return decodeHead(head, func(h *Commit) error {
+			r, err := l.findRun(h.Run)
+			if err == nil {
+				r.Published, r.publishedAt = h, p
+			}
+			return err
+		})
+	}
+	return fmt.Errorf("%w: a record of the unknown kind %d; was it written by a newer version?", ErrCorrupt, k)
+}
+
+func decodeHead[T any](head []byte, do func(*T) error) error {
+	var h T
+	if err := json.Unmarshal(head, &h); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return do(&h)
+}
+
+func (l *Ledger) applyRun(b *RunStart) error {
+	if r, err := l.findRun(b.ID); err == nil {
+		r.RunStart, r.linesAt = *b, nil
+		return nil
+	}
+	l.runs = append(l.runs, &Run{RunStart: *b, FirstStarted: b.Started})
+	return nil
+}
+
+// findRun finds a run; the newest first, since records are about it.
+func (l *Ledger) findRun(id string) (*Run, error) {
+	for _, r := range slices.Backward(l.runs) {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: a record of the run %q, which never began", ErrCorrupt, id)
+}
+
+func (l *Ledger) findCall(run, id string) (*Call, error) {
+	if n := l.callNumbers[run+"/"+id]; n > 0 {
+		return l.calls[n-1], nil
+	}
+	return nil, fmt.Errorf("%w: what became of the call %s/%s, which nobody meant to make", ErrCorrupt, run, id)
+}
+
+func (l *Ledger) addQuery(q pipeline.Query) error {
+	text, err := json.Marshal(q)
+	l.queries = append(l.queries, q)
+	l.queryNumbers[string(text)] = len(l.queries)
+	return err
+}
+
+func (l *Ledger) applyIntent(p position, h *intentRecord) error {
+	r, err := l.findRun(h.Run)
+	if err != nil {
+		return err
+	}
+	if h.Query < 1 || h.Query > len(l.queries) {
+		return fmt.Errorf("%w: call %s asks query %d of %d", ErrCorrupt, h.Call, h.Query, len(l.queries))
+	}
+	l.addCall(r, p, h)
+	return nil
+}
+
+func (l *Ledger) addCall(r *Run, p position, h *intentRecord) {
+	c := &Call{
+		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: &l.queries[h.Query-1], queryNumber: h.Query, ByID: h.ByID,
+		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, Credits: -1, intentAt: p,
+	}
+	l.calls = append(l.calls, c)
+	c.number = len(l.calls)
+	l.callNumbers[r.ID+"/"+c.ID] = uint32(len(l.calls)) //nolint:gosec // calls take seconds
+	r.Calls = append(r.Calls, c)
+	digits := strings.IndexFunc(c.Batch+".", func(r rune) bool { return r < '0' || r > '9' })
+	if n, err := strconv.Atoi(c.Batch[:digits]); err == nil {
+		r.LastBatch = max(r.LastBatch, n)
+	}
+}
+
+// applyOutcome notes what became of a call. identities are those that its answer
+// decided, or that are in doubt.
+func (l *Ledger) applyOutcome(c *Call, k kind, h *outcomeRecord, identities []byte) error {
+	if len(identities)%len(pipeline.Identity{}) != 0 {
+		return fmt.Errorf("%w: %d bytes of identities", ErrCorrupt, len(identities))
+	}
+	c.setOutcome(k, h)
+	l.addToHistory(c, k, h, identities)
+	number := l.callNumbers[c.Run.ID+"/"+c.ID]
+	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+		l.index.add(pipeline.Identity(chunk), number)
+	}
+	return nil
+}
+
+func (c *Call) setOutcome(k kind, h *outcomeRecord) {
+	c.Outcome, c.Problem = kindOutcomes[k], h.Problem
+	if k == kindCharged && h.Credits != nil {
+		c.Credits = *h.Credits
+	}
+}
+
+var kindOutcomes = map[kind]pipeline.Outcome{
+	kindCharged: pipeline.Charged, kindNotCharged: pipeline.NotCharged, kindInDoubt: pipeline.InDoubt,
+}
+
+// recoverCalls settles the calls that a process left open.
+func (l *Ledger) recoverCalls(ctx context.Context) error {
+	recovered := false
+	for n, c := range l.calls {
+		if c.Outcome != "" {
+			continue
+		}
+		b, call, err := l.readExchange(ctx, c)
+		if err != nil {
+			return err
+		}
+		items, _ := l.decode(b, call)
+		if l.log.readOnly {
+			k, h, identities := outcomeOf(call, b, items)
+			if err := l.applyOutcome(c, k, &h, identities); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := l.recordOutcome(c, call, b, items); err != nil {
+			return err
+		}
+		recovered = true
+		if c.Query.Service == pipeline.Search {
+			continue // its note did
+		}
+		for _, identity := range answeredIdentities(b, items) {
+			l.index.add(identity, uint32(n+1)) //nolint:gosec // calls take seconds
+		}
+	}
+	if recovered {
+		return l.log.flush()
+	}
+	return nil
+}
+
+// readExchange gives a call as it was made and answered: the batch, and the raw
+// call. A call without a recorded answer is one in doubt.
+func (l *Ledger) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *pipeline.Call, error) {
+	r, err := l.log.read(ctx, c.intentAt)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := &pipeline.Batch{ID: c.Batch, Query: c.Query, ByID: c.ByID, NextAttempt: c.Attempt}
+	if err := decodeBody(r.body, &b.Items); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.intentAt, err)
+	}
+	call := &pipeline.Call{
+		ID: c.ID, Batch: c.Batch, Attempt: c.Attempt, Object: c.Query.Object, Entities: c.Entities, Types: len(c.Query.Signals),
+		Ceiling: c.Ceiling, Outcome: pipeline.InDoubt, Problem: "the process ended while the call was on its way", Sent: c.Time,
+	}
+	if c.responseAt == nil {
+		return b, call, nil
+	}
+	if r, err = l.log.read(ctx, *c.responseAt); err != nil {
+		return nil, nil, err
+	}
+	var h responseRecord
+	if err := json.Unmarshal(r.head, &h); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w: %w", c.responseAt, ErrCorrupt, err)
+	}
+	if call.Body, err = decompressBody(r.body); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.responseAt, err)
+	}
+	call.Endpoint, call.Sent, call.Duration, call.Status, call.Outcome = h.Endpoint, h.Sent, h.Duration, h.Status, h.Outcome
+	call.Rate, call.Header, call.Problem, call.Entities = h.Rate, h.Header, h.Problem, h.Entities
+	return b, call, nil
+}
+
+// Answers gives a run's calls with their answers read again, by batch and
+// attempt: an order that does not depend on which answer came first.
+func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
+	calls := slices.Clone(r.Calls)
+	slices.SortFunc(calls, func(a, b *Call) int {
+		return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Attempt, b.Attempt))
+	})
+	return func(yield func(pipeline.AnsweredBatch, error) bool) {
+		for _, c := range calls {
+			if c.unsentAt != nil {
+				continue // nobody was asked: its lines are among those that were kept
+			}
+			b, call, err := l.readExchange(ctx, c)
+			if err != nil {
+				yield(pipeline.AnsweredBatch{}, err)
+				return
+			}
+			items, unmatched := l.decode(b, call)
+			if c.Decision != "" && (r.Published == nil || c.decidedAt.before(r.publishedAt)) { // whoever asks again decides the items' fate
+				call.Decision = string(c.Decision)
+				for i := range items {
+					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(c.Decision)}
+				}
+			}
+			if !yield(pipeline.AnsweredBatch{Batch: b, Reply: &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched}}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Lines gives the lines that the run's last process kept.
+func (l *Ledger) Lines(ctx context.Context, r *Run) func(yield func(pipeline.Line, error) bool) {
+	return func(yield func(pipeline.Line, error) bool) {
+		for _, p := range r.linesAt {
+			rec, err := l.log.read(ctx, p)
+			var lines []pipeline.Line
+			if err == nil {
+				err = decodeBody(rec.body, &lines)
+			}
+			if err != nil {
+				yield(pipeline.Line{}, err)
+				return
+			}
+			for _, line := range lines {
+				if !yield(line, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// PreparedManifest gives the manifest that a run prepared.
+func (l *Ledger) PreparedManifest(ctx context.Context, r *Run) (*pipeline.Manifest, error) {
+	if r.Prepared == nil {
+		return nil, fmt.Errorf("run %s prepared no manifest", r.ID)
+	}
+	rec, err := l.log.read(ctx, *r.Prepared)
+	if err != nil {
+		return nil, err
+	}
+	m := new(pipeline.Manifest)
+	return m, decodeBody(rec.body, m)
+}
+
+// CallItems gives what a call asked about.
+func (l *Ledger) CallItems(ctx context.Context, c *Call) ([]pipeline.Item, error) {
+	b, _, err := l.readExchange(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return b.Items, nil
+}

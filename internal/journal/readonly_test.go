@@ -1,0 +1,83 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+	"time"
+)
+
+// TestReadOnlyWhileWriting: who looks at a journal while it is written, through
+// rotations, sees the beginning of it and no damage.
+func TestReadOnlyWhileWriting(t *testing.T) {
+	dir, kept := t.TempDir(), newMemBucket()
+	t.Run("files", func(t *testing.T) {
+		readOnlyWhileWriting(t, func() (Store, io.Closer) {
+			d, err := OpenDir(dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d, d
+		})
+	})
+	t.Run("objects", func(t *testing.T) {
+		readOnlyWhileWriting(t, func() (Store, io.Closer) {
+			o := NewObjects(kept, "j", ObjectsOptions{})
+			return o, o
+		})
+	})
+}
+
+func readOnlyWhileWriting(t *testing.T, openStore func() (Store, io.Closer)) {
+	store, closer := openStore()
+	defer closer.Close()
+	w, err := openLog(t.Context(), store, logOptions{segmentSize: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	wrote := make(chan error, 1)
+	go func() { // awaited below
+		defer close(wrote)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			time.Sleep(100 * time.Microsecond) // a bucket in memory would fill it
+			if _, err := w.append(byte(i%200+1), []byte("head"), bytes.Repeat([]byte{byte(i)}, 16+i%3000)); err != nil {
+				wrote <- err
+				return
+			}
+		}
+	}()
+	looks, seen := 0, 0
+	for begun := time.Now(); time.Since(begun) < time.Second/2; looks++ {
+		other, closer := openStore()
+		l, err := openLog(context.Background(), other, logOptions{readOnly: true})
+		if err != nil {
+			t.Errorf("look %d: %v", looks, err)
+		} else {
+			now := 0
+			err = l.walk(context.Background(), false, func(position, byte, []byte, int64) error { now++; return nil })
+			if err != nil || now < seen {
+				t.Errorf("look %d: %d records after %d, %v", looks, now, seen, err)
+			}
+			seen = now
+		}
+		closer.Close()
+		if t.Failed() {
+			break
+		}
+	}
+	close(stop)
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d looks, %d records", looks, seen)
+	if err := w.close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,67 @@
+package quota
+
+import (
+	"context"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// Limit makes a fetcher wait for the governor's admission. Judge says whether a
+// call was refused for its number, and how long the answer asked to wait (0
+// when it did not); it is called for answers that were not charged, and may be
+// nil.
+//
+// When ctx ends while a batch waits, or a window will not open within MaxWait,
+// nothing is asked: every item is Deferred and a *pipeline.Stop says why. A
+// call that was admitted is never touched.
+func Limit(inner pipeline.Fetcher, limiter *Limiter, classify func(*pipeline.Call) (Refusal, time.Duration)) pipeline.Fetcher {
+	return &limitedFetcher{inner, limiter, classify}
+}
+
+type limitedFetcher struct {
+	inner    pipeline.Fetcher
+	limiter  *Limiter
+	classify func(*pipeline.Call) (Refusal, time.Duration)
+}
+
+func (f *limitedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	admission, stop := f.limiter.admit(ctx)
+	if stop != nil {
+		return deferredReply(b, stop.Reason), stop
+	}
+	reply, err := f.inner.Fetch(ctx, b)
+	if results := f.callResults(reply); len(results) > 0 {
+		f.limiter.complete(admission, results)
+	} else {
+		f.limiter.release(admission)
+	}
+	return reply, err
+}
+
+// callResults are the calls that reached the server, or may have.
+func (f *limitedFetcher) callResults(reply *pipeline.Reply) (out []callResult) {
+	if reply == nil {
+		return nil
+	}
+	for i := range reply.Calls {
+		result := callResult{call: &reply.Calls[i]}
+		if result.call.Status == 0 && result.call.Outcome == pipeline.NotCharged {
+			continue // it never left
+		}
+		if result.call.Outcome != pipeline.Charged && result.call.Status != 0 && f.classify != nil {
+			result.refusal, result.retryAfter = f.classify(result.call)
+		}
+		out = append(out, result)
+	}
+	return out
+}
+
+func deferredReply(b *pipeline.Batch, reason string) *pipeline.Reply {
+	items := make([]pipeline.ItemReply, len(b.Items))
+	for i := range items {
+		items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: reason}
+	}
+	return &pipeline.Reply{Items: items}
+}

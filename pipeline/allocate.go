@@ -1,0 +1,102 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/big"
+	"sort"
+)
+
+// Basis says how a call's charge was spread over what it bought.
+type Basis string
+
+// The bases. Which of the first two the vendor bills by is not settled in its
+// documents, so the numbers decide: whichever count the charge equals.
+const (
+	PerEvent     Basis = "per_event"    // the charge equals the number of events
+	PerType      Basis = "per_type"     // the charge equals the number of (entity, type) pairs that have events
+	Proportional Basis = "proportional" // neither: by events, largest remainder
+	WholeCall    Basis = "whole_call"   // charged without any event
+	UnknownBasis Basis = "unknown"      // the server did not say what it charged
+)
+
+// share is what one (entity, type) pair of an answer holds and costs.
+type share struct {
+	item    int // index in the reply's items; strays follow after them
+	signal  string
+	events  int64
+	credits int64
+}
+
+// allocate spreads a charge over shares so that they sum to it exactly. Without
+// shares the charge stays with the call as a whole.
+func allocate(charge Charge, shares []share) Basis {
+	var events int64
+	for _, s := range shares {
+		events += s.events
+	}
+	switch {
+	case !charge.Known:
+		return UnknownBasis
+	case len(shares) == 0:
+		return WholeCall
+	case charge.Credits == events:
+		for i := range shares {
+			shares[i].credits = shares[i].events
+		}
+		return PerEvent
+	case charge.Credits == int64(len(shares)):
+		for i := range shares {
+			shares[i].credits = 1
+		}
+		return PerType
+	}
+	unallocated := charge.Credits
+	remainder := make([]int64, len(shares))
+	order := make([]int, len(shares))
+	total, product := big.NewInt(events), new(big.Int)
+	for i := range shares {
+		product.Mul(big.NewInt(charge.Credits), big.NewInt(shares[i].events))
+		quotient, rem := new(big.Int).QuoRem(product, total, new(big.Int))
+		shares[i].credits, remainder[i], order[i] = quotient.Int64(), rem.Int64(), i
+		unallocated -= shares[i].credits
+	}
+	sort.SliceStable(order, func(a, b int) bool { return remainder[order[a]] > remainder[order[b]] })
+	for _, i := range order[:unallocated] {
+		shares[i].credits++
+	}
+	return Proportional
+}
+
+// discrepancy is how far a charge is from what the returned events explain, by
+// any reading of the price list: above zero when more was charged. What is
+// charged beyond them is spread over them all the same, for want of anything
+// better, and stands on accounts that may not have caused it.
+func discrepancy(c Call, q *Query, shares []share) int64 {
+	var events int64
+	for _, s := range shares {
+		events += s.events
+	}
+	pairs := int64(len(shares))
+	switch c.Charge.Credits {
+	case events, pairs, q.costOf(events), q.costOf(pairs):
+		return 0
+	}
+	return c.Charge.Credits - q.costOf(events)
+}
+
+// discrepancyText says it in the notes of the call.
+func discrepancyText(credits, events int64) string {
+	where := "spread over its events by their number"
+	if events == 0 {
+		where = "it returned none"
+	}
+	direction := "more"
+	if credits < 0 {
+		credits, direction = -credits, "less"
+	}
+	unit := "credits"
+	if credits == 1 {
+		unit = "credit"
+	}
+	return fmt.Sprintf("%d %s %s than its events explain; %s", credits, unit, direction, where)
+}

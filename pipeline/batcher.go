@@ -1,0 +1,392 @@
+package pipeline
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// workItem is what the paid phase works on: a batch to ask about, or none, and the
+// lines read meanwhile whose fate needs no call.
+type workItem struct {
+	batch *Batch
+	lines []Line
+}
+
+// maxPendingLines bounds the lines that wait for a batch to travel with.
+const maxPendingLines = 4096
+
+// batcher turns a list into units. Lines are grouped by what one call can hold:
+// one object, all by id or all by another identifier.
+type batcher struct {
+	queries          map[schema.Object]*Query
+	searchQueries    map[schema.Object]*Query // what is asked ahead, where signals are asked by id alone
+	batchSize        int
+	identities       *idMap // who asked first
+	ledger           Ledger
+	done             rowSet // whose fate is known from before
+	lastBatch        int
+	repurchasedPairs int64             // pairs to ask about that were bought the same day with another question
+	narrowedByKey    map[string]*Query // queries without what was asked before, by object and types
+	narrowed         []*Query          // the same, in the order in which they came up
+	priorCoverage    map[*Query]map[string]PriorCoverage
+	err              error // of the source, after the walk
+
+	stopped    func() *Stop     // why nothing more is asked; nil, or its result: it goes on
+	planning   bool             // nothing is asked: ids that a search would find count as known
+	unsearched map[string]int64 // of a plan: lines to be searched, by group
+}
+
+// maxRows is the longest list one run can take: rows are kept in 32 bits.
+const maxRows = 1<<32 - 1
+
+// ErrTooLong is what a run ends with whose list has more lines than one run can
+// take; the lines before are asked about.
+var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows))
+
+func (s *batcher) items(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
+	return func(yield func(workItem) bool) {
+		open := map[string]*Batch{}
+		var order []string // of open groups, by the first line of each
+		var pending []Line
+		send := func(b *Batch) bool {
+			work := workItem{batch: b, lines: pending}
+			pending = nil
+			return yield(work)
+		}
+		for a, err := range accounts {
+			if err != nil {
+				s.err = err
+				break
+			}
+			if a.Row > maxRows {
+				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
+				break
+			}
+			l, query, size, id := s.classify(a)
+			if s.done.has(a.Row) {
+				continue
+			}
+			if l.Status != "" {
+				pending = append(pending, l)
+				if len(pending) >= maxPendingLines && !send(nil) {
+					return
+				}
+				continue
+			}
+			byID := asksByID(&a, query)
+			group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.Signals, " ")
+			b := open[group]
+			if b == nil {
+				b = &Batch{Query: query, ByID: byID}
+				open[group] = b
+				order = append(order, group)
+			}
+			item := Item{Ref: itemRef(a, byID), Account: a}
+			if id != a.ID {
+				item.ID, item.Ref = id, id
+			}
+			b.Items = append(b.Items, item)
+			if len(b.Items) == size {
+				delete(open, group)
+				order = slices.DeleteFunc(order, func(g string) bool { return g == group })
+				if !send(s.assignID(b)) {
+					return
+				}
+			}
+		}
+		for _, group := range order {
+			if !send(s.assignID(open[group])) {
+				return
+			}
+		}
+		if len(pending) > 0 {
+			send(nil)
+		}
+	}
+}
+
+// retryBatchSize is how many entities are asked in one call that may be paid twice:
+// few, so that another loss loses little.
+const retryBatchSize = 10
+
+// asksByID reports whether a question names an account by the API's id, under which
+// the answer holds it.
+func asksByID(a *schema.Account, q *Query) bool {
+	return q.Service == Signals && (q.APIVersion == V3 || a.Identifier() == schema.ByID)
+}
+
+// classify gives a line its fate if it needs no call, else the question to ask, how
+// many may be asked in one call, and the id to ask by if one is known.
+func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id string) {
+	l = Line{Account: a}
+	query = s.queries[a.Object]
+	switch {
+	case a.Reject != nil:
+		l.Status, l.Reason = schema.Rejected, a.Reject.String()
+		return l, nil, 0, ""
+	case a.Identifier() == "":
+		l.Status, l.Reason = schema.Rejected, "no identifier that can be asked about"
+		return l, nil, 0, ""
+	case query == nil:
+		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("no signal was asked for that applies to a %s; add one with --signals", a.Object)
+		return l, nil, 0, ""
+	}
+	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
+	if first := s.identities.loadOrStore(IdentityOf(&a), row); first != row {
+		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
+		l.Reason = fmt.Sprintf("asks the same as row %d", first)
+		return l, nil, 0, ""
+	}
+	if query.Service == Search {
+		return s.classifySearch(l, query)
+	}
+	coverage := s.ledger.Coverage(&a, query)
+	id = a.ID
+	if s.searchQueries[a.Object] != nil && id == "" {
+		resolution, uncovered := s.ledger.Resolve(&a), coverage.InDoubt == nil && len(coverage.Missing) > 0
+		switch {
+		case resolution.Entity.ID != "": // also of a line that is settled: those behind it may be the same
+			id = resolution.Entity.ID
+			if first := s.identities.loadOrStore(IdentityByID(a.Object, id), row); first != row {
+				l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &resolution.Entity
+				l.Reason = fmt.Sprintf("is the same %s as row %d", a.Object, first)
+				return l, nil, 0, ""
+			}
+			byEntity := a
+			byEntity.ID = id
+			if other := s.ledger.Coverage(&byEntity, query); other.InDoubt != nil || len(other.Missing) < len(coverage.Missing) {
+				coverage = other // bought by another identifier of it
+			}
+		case !uncovered:
+		case resolution.Status != "":
+			l.Status, l.Reason, l.InDoubt = resolution.Status, resolution.Reason, resolution.InDoubt
+			return l, nil, 0, ""
+		case s.planning:
+			s.countUnsearched(string(a.Object), resolution.RiskOfDoubleCharge)
+		default:
+			l.Status, l.Reason = schema.Deferred, "its id was not found out: the search for it was not answered"
+			if s.stopped != nil && s.stopped() != nil {
+				l.Reason = s.stopped().Reason
+			}
+			return l, nil, 0, ""
+		}
+	}
+	switch {
+	case coverage.InDoubt != nil:
+		l.Status, l.InDoubt = schema.InDoubt, coverage.InDoubt
+		l.Reason = fmt.Sprintf("call %s may have been charged for it and its answer is lost; see siglake held", coverage.InDoubt.Name())
+		if coverage.InDoubt.WrittenOff {
+			l.Status = schema.WrittenOff
+			l.Reason = fmt.Sprintf("call %s was taken as paid and lost; it is not asked again in its window", coverage.InDoubt.Name())
+		}
+	case len(coverage.Missing) == 0:
+		l.Status, l.Reason = schema.Cached, "answered by call "+coverage.Call
+	case len(coverage.Missing) < len(query.Signals):
+		query = s.reuseQuery(query, coverage)
+	}
+	if l.Status == "" {
+		s.countPriorCoverage(query, coverage)
+	}
+	if size = s.batchSize; coverage.RiskOfDoubleCharge {
+		size = min(size, retryBatchSize)
+	}
+	return l, query, size, id
+}
+
+// classifySearch is judge for a run that asks for nothing but ids.
+func (s *batcher) classifySearch(l Line, q *Query) (_ Line, query *Query, size int, id string) {
+	resolution := s.ledger.Resolve(&l.Account)
+	if resolution.Entity.ID != "" {
+		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+resolution.Call, &resolution.Entity
+		return l, nil, 0, ""
+	}
+	if size = s.batchSize; resolution.RiskOfDoubleCharge {
+		size = min(size, retryBatchSize)
+	}
+	l.Status, l.Reason, l.InDoubt = resolution.Status, resolution.Reason, resolution.InDoubt
+	return l, q, size, l.Account.ID
+}
+
+func (s *batcher) countUnsearched(group string, risky bool) {
+	if s.unsearched == nil {
+		s.unsearched = map[string]int64{}
+	}
+	if risky {
+		group += " again"
+	}
+	s.unsearched[group]++
+}
+
+// searchItems are the calls that find out the ids by which the lines of a list are
+// asked about, as far as nobody found them out before. What a line is told by
+// units, it is told there.
+func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
+	return func(yield func(workItem) bool) {
+		type group struct {
+			object schema.Object
+			again  bool
+		}
+		open := map[group]*Batch{}
+		identities := new(idMap)
+		for a, err := range accounts {
+			if err != nil {
+				break // the walk that follows meets it, too
+			}
+			query, search := s.queries[a.Object], s.searchQueries[a.Object]
+			if query == nil || search == nil || a.Reject != nil || a.Row > maxRows || s.done.has(a.Row) {
+				continue
+			}
+			if kind := a.Identifier(); kind == "" || kind == schema.ByID {
+				continue
+			}
+			row := uint32(a.Row) //nolint:gosec // bounded above
+			if identities.loadOrStore(IdentityOf(&a), row) != row {
+				continue
+			}
+			if coverage := s.ledger.Coverage(&a, query); coverage.InDoubt != nil || len(coverage.Missing) == 0 {
+				continue
+			}
+			resolution := s.ledger.Resolve(&a)
+			if resolution.isKnown() {
+				continue
+			}
+			g, size := group{a.Object, resolution.RiskOfDoubleCharge}, s.batchSize
+			if resolution.RiskOfDoubleCharge {
+				size = min(size, retryBatchSize)
+			}
+			b := open[g]
+			if b == nil {
+				b = &Batch{Query: search}
+				open[g] = b
+			}
+			if b.Items = append(b.Items, Item{Ref: itemRef(a, false), Account: a}); len(b.Items) == size {
+				delete(open, g)
+				if !yield(workItem{batch: s.assignID(b)}) {
+					return
+				}
+			}
+		}
+		for _, g := range []group{{schema.Contact, false}, {schema.Contact, true}, {schema.Company, false}, {schema.Company, true}} {
+			if b := open[g]; b != nil && !yield(workItem{batch: s.assignID(b)}) {
+				return
+			}
+		}
+	}
+}
+
+// maxNarrowed is how many different queries without something may arise before
+// further ones are avoided: each fills calls of its own.
+const maxNarrowed = 16
+
+// reuseQuery is a query without the types that were asked before. When there are
+// many such already, it may ask along for types of which there is nothing.
+func (s *batcher) reuseQuery(q *Query, coverage Coverage) *Query {
+	if len(s.narrowed) < maxNarrowed || len(coverage.Empty) == 0 || s.narrowedByKey[queryKey(q, coverage.Missing)] != nil {
+		return s.narrowQuery(q, coverage.Missing)
+	}
+	var best *Query
+	notIn := func(list []string) func(string) bool { return func(w string) bool { return !slices.Contains(list, w) } }
+	allowed := slices.DeleteFunc(slices.Clone(q.Signals), func(w string) bool {
+		return !slices.Contains(coverage.Missing, w) && !slices.Contains(coverage.Empty, w)
+	})
+	for _, p := range s.narrowed {
+		if p.Object == q.Object && (best == nil || len(p.Signals) < len(best.Signals)) &&
+			!slices.ContainsFunc(coverage.Missing, notIn(p.Signals)) && !slices.ContainsFunc(p.Signals, notIn(allowed)) {
+			best = p
+		}
+	}
+	switch {
+	case best != nil:
+		return best
+	case len(allowed) == len(q.Signals):
+		return q
+	}
+	return s.narrowQuery(q, allowed)
+}
+
+// countPriorCoverage counts what is known of the pairs that are asked about.
+func (s *batcher) countPriorCoverage(query *Query, coverage Coverage) {
+	s.repurchasedPairs += int64(coverage.Repurchased)
+	if len(coverage.Capped) == 0 {
+		return
+	}
+	if s.priorCoverage == nil {
+		s.priorCoverage = map[*Query]map[string]PriorCoverage{}
+	}
+	if s.priorCoverage[query] == nil {
+		s.priorCoverage[query] = map[string]PriorCoverage{}
+	}
+	for _, signal := range query.Signals {
+		r := s.priorCoverage[query][signal]
+		if limit := coverage.Capped[signal]; limit > 0 {
+			r.Capped++
+			r.CappedEvents += int64(limit)
+		} else if slices.Contains(coverage.Empty, signal) {
+			r.Empty++
+		}
+		s.priorCoverage[query][signal] = r
+	}
+}
+
+func queryKey(q *Query, missing []string) string {
+	return string(q.Object) + " " + strings.Join(missing, " ")
+}
+
+// narrowQuery is a query without the types that were asked before.
+func (s *batcher) narrowQuery(q *Query, missing []string) *Query {
+	key := queryKey(q, missing)
+	if s.narrowedByKey[key] == nil {
+		narrow := *q
+		narrow.Signals = missing
+		if s.narrowedByKey == nil {
+			s.narrowedByKey = map[string]*Query{}
+		}
+		s.narrowedByKey[key] = &narrow
+		s.narrowed = append(s.narrowed, &narrow)
+	}
+	return s.narrowedByKey[key]
+}
+
+func (s *batcher) assignID(b *Batch) *Batch {
+	s.lastBatch++
+	b.ID = fmt.Sprintf("%06d", s.lastBatch)
+	return b
+}
+
+// itemRef is the caller's reference of an item within its request: the id
+// where the API answers by id, else the row.
+func itemRef(a schema.Account, byID bool) string {
+	if byID {
+		return a.ID
+	}
+	return "r" + strconv.FormatInt(a.Row, 10)
+}
+
+// identifierText is the identifier as it is asked, for identities and for the
+// accounts table.
+func identifierText(a *schema.Account, kind schema.Identifier) string {
+	switch kind {
+	case schema.ByID:
+		return a.ID
+	case schema.ByLinkedIn:
+		return a.LinkedIn
+	case schema.ByEmail:
+		return a.Email
+	case schema.ByDomain:
+		return a.Domain
+	case schema.ByName:
+		if a.Object == schema.Company {
+			return a.Name
+		}
+		if a.CompanyDomain != "" {
+			return a.Name + " @ " + a.CompanyDomain
+		}
+		return a.Name + " @ " + a.CompanyName
+	}
+	return ""
+}

@@ -1,0 +1,174 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// gauge counts what runs, and the most that ever ran at once.
+type gauge struct{ started, finished, running, most atomic.Int64 }
+
+func (g *gauge) enter() {
+	g.started.Add(1)
+	now := g.running.Add(1)
+	for m := g.most.Load(); now > m && !g.most.CompareAndSwap(m, now); m = g.most.Load() {
+	}
+}
+
+func (g *gauge) leave() {
+	g.running.Add(-1)
+	g.finished.Add(1)
+}
+
+// upTo yields 0 to n-1 and keeps in pulled how many were taken from it.
+func upTo(n int, pulled *atomic.Int64) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range n {
+			pulled.Store(int64(i + 1))
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+func TestPrefetchKeepsOrderAndBounds(t *testing.T) {
+	for _, n := range []int{1, 2, 7, 16} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const length = 300
+				dice := rand.New(rand.NewPCG(1, uint64(n)))
+				took := make([]time.Duration, length)
+				for i := range took {
+					took[i] = time.Duration(dice.IntN(1000)) * time.Millisecond
+				}
+				var g gauge
+				var pulled atomic.Int64
+				next := 0
+				for v, r := range prefetch(t.Context(), n, upTo(length, &pulled), func(_ context.Context, v int) string {
+					g.enter()
+					defer g.leave()
+					time.Sleep(took[v])
+					return fmt.Sprint("answer ", v)
+				}) {
+					if want := fmt.Sprint("answer ", next); v != next || r != want {
+						t.Fatalf("ahead(%d) yields %d, %q, want %d, %q", n, v, r, next, want)
+					}
+					next++
+					if dice.IntN(4) == 0 {
+						time.Sleep(time.Duration(dice.IntN(2000)) * time.Millisecond)
+						synctest.Wait()
+						// One value in the consumer's hand, the others in flight or finished, one in the feeder's.
+						if lead := int(pulled.Load()) - next; lead > prefetchDepth*n+1 {
+							t.Fatalf("ahead(%d) took %d values more than were yielded, want at most %d", n, lead, prefetchDepth*n+1)
+						}
+					}
+				}
+				if next != length {
+					t.Errorf("ahead(%d) yielded %d values, want %d", n, next, length)
+				}
+				if got := g.most.Load(); got != int64(n) {
+					t.Errorf("ahead(%d) ran %d at once at the most, want %d", n, got, n)
+				}
+			})
+		})
+	}
+}
+
+func TestPrefetchStartsOnIteration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pulled atomic.Int64
+		values := prefetch(t.Context(), 4, upTo(10, &pulled), func(_ context.Context, v int) int { return v })
+		synctest.Wait()
+		if pulled.Load() != 0 {
+			t.Errorf("ahead took %d values before it was walked, want 0", pulled.Load())
+		}
+		for range values {
+			break
+		}
+	})
+}
+
+func TestPrefetchEmptyInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pulled atomic.Int64
+		for v := range prefetch(t.Context(), 4, upTo(0, &pulled), func(_ context.Context, v int) int { return v }) {
+			t.Errorf("ahead of nothing yields %d, want nothing", v)
+		}
+	})
+}
+
+// A consumer that breaks off waits for what runs. Nothing is started after
+// that: each start can cost credits that nobody would see.
+func TestPrefetchBreak(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		read, asked time.Duration // how long a value takes to be read and to be asked about
+	}{
+		{"slow answers", 0, time.Second},
+		{"slow input", time.Second, 0},
+		{"both slow", time.Second, 3500 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for after := range 24 { // the choice of a select is random: try often
+				synctest.Test(t, func(t *testing.T) {
+					var g gauge
+					var broken atomic.Bool
+					input := func(yield func(int) bool) {
+						for i := range 1000 {
+							time.Sleep(c.read)
+							if !yield(i) {
+								return
+							}
+						}
+					}
+					seen := 0
+					for range prefetch(t.Context(), 8, input, func(context.Context, int) int {
+						if broken.Load() {
+							t.Error("ahead started a call after its consumer broke off")
+						}
+						g.enter()
+						defer g.leave()
+						time.Sleep(c.asked)
+						return 0
+					}) {
+						if seen++; seen > after {
+							synctest.Wait()
+							broken.Store(true)
+							break
+						}
+					}
+					if started, finished := g.started.Load(), g.finished.Load(); started != finished {
+						t.Errorf("after a break %d calls were started and %d finished, want all awaited", started, finished)
+					}
+				}) // a goroutine that is left behind fails the bubble
+			}
+		})
+	}
+}
+
+// A cancelled context is the business of what is called, not of ahead.
+func TestPrefetchLeavesContextToTheCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var pulled atomic.Int64
+		var got []int
+		for v, cancelled := range prefetch(ctx, 3, upTo(5, &pulled), func(ctx context.Context, _ int) bool { return ctx.Err() != nil }) {
+			if !cancelled {
+				t.Errorf("ahead hid the cancelled context from call %d", v)
+			}
+			got = append(got, v)
+		}
+		if want := []int{0, 1, 2, 3, 4}; !slices.Equal(got, want) {
+			t.Errorf("ahead with a cancelled context yields %d, want %d", got, want)
+		}
+	})
+}

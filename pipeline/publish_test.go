@@ -1,0 +1,126 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// stepLedger is a journal and a sink that write down what they are told, and fail at
+// one of the steps.
+type stepLedger struct {
+	memorySink
+	failAt string
+	steps  []string
+}
+
+var errStep = errors.New("this step fails")
+
+func (d *stepLedger) step(name string) error {
+	d.steps = append(d.steps, name)
+	if name == d.failAt {
+		return errStep
+	}
+	return nil
+}
+
+func (d *stepLedger) Coverage(_ *schema.Account, q *Query) Coverage {
+	return Coverage{Missing: q.Signals}
+}
+func (d *stepLedger) Resolve(*schema.Account) Resolution { return Resolution{} }
+func (d *stepLedger) RecordLines([]Line) error           { return nil }
+func (d *stepLedger) Prepare(*Manifest) error            { return d.step("prepare") }
+func (d *stepLedger) Commit(*Manifest) error             { return d.step("commit") }
+
+func (d *stepLedger) Stage(context.Context) ([]File, error)    { return nil, d.step("stage") }
+func (d *stepLedger) Publish(context.Context, *Manifest) error { return d.step("publish") }
+
+// TestRunPublishesInOrder: files are staged before the point of no return,
+// visible after it, and counted as published last. A step that fails is the
+// last one.
+func TestRunPublishesInOrder(t *testing.T) {
+	order := []string{"stage", "prepare", "publish", "commit"}
+	for i, failAt := range append(order, "") {
+		want := order[:min(i+1, len(order))]
+		for name, end := range map[string]func(r *Runner) error{
+			"Run": func(r *Runner) error { _, err := r.Run(t.Context(), companies(3)); return err },
+			"Replay": func(r *Runner) error {
+				r.Recorded = &RunLog{Answers: emptySeq[AnsweredBatch](), Lines: emptySeq[Line]()}
+				_, err := r.Replay(t.Context(), nil)
+				return err
+			},
+		} {
+			d := &stepLedger{failAt: failAt}
+			err := end(&Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(3)}}, Sink: d, Ledger: d, Queries: bothQueries(), RunID: "run-1"})
+			if errors.Is(err, errStep) != (failAt != "") {
+				t.Errorf("%s, failing at %q: %v", name, failAt, err)
+			}
+			if diff := cmp.Diff(want, d.steps); diff != "" {
+				t.Errorf("%s, failing at %q: steps (-want +got):\n%s", name, failAt, diff)
+			}
+		}
+	}
+}
+
+func emptySeq[T any]() iter.Seq2[T, error] { return func(func(T, error) bool) {} }
+
+// coveredRows is a journal that has an answer about some rows.
+type coveredRows map[int64]bool
+
+func (coveredRows) Resolve(*schema.Account) Resolution { return Resolution{} }
+
+func (k coveredRows) Coverage(a *schema.Account, q *Query) Coverage {
+	if k[a.Row] {
+		return Coverage{Call: "run-1/000007-1"}
+	}
+	return Coverage{Missing: q.Signals}
+}
+
+func (coveredRows) RecordLines([]Line) error { return nil }
+func (coveredRows) Prepare(*Manifest) error  { return nil }
+func (coveredRows) Commit(*Manifest) error   { return nil }
+
+// TestRunResumes: a run that goes on asks about nothing that was answered, gives
+// every line one fate, and numbers its batches behind those it made before.
+func TestRunResumes(t *testing.T) {
+	list := companies(10)
+	list.accounts = append(list.accounts, schema.Account{Row: 11, Key: "key 11", Object: schema.Company, Domain: "c1.example"},
+		schema.Account{Row: 12, Key: "key 12", Object: schema.Company, Reject: &schema.Reject{Reason: "no host name"}})
+	api := &scriptedAPI{scripts: []script{paidScript(4)}}
+	answered := &Batch{ID: "000007", Query: bothQueries()[schema.Company]}
+	for _, a := range list.accounts[:4] {
+		answered.Items = append(answered.Items, Item{Ref: itemRef(a, false), Account: a})
+	}
+	reply, err := api.Fetch(t.Context(), answered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &RunLog{
+		Answers: func(yield func(AnsweredBatch, error) bool) { yield(AnsweredBatch{answered, reply}, nil) },
+		Lines:   emptySeq[Line](),
+	}
+	covered := coveredRows{}
+	for _, item := range answered.Items {
+		covered[item.Account.Row] = true
+	}
+	var asked []string
+	g := mustRun(t, Runner{BatchSize: 3, LastBatch: 7, Recorded: log, Ledger: covered, Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+		for _, item := range b.Items {
+			asked = append(asked, fmt.Sprintf("%s %d", b.ID, item.Account.Row))
+		}
+		return api.Fetch(ctx, b)
+	}), Concurrency: 1}, list)
+	want := []string{"000008 5", "000008 6", "000008 7", "000009 8", "000009 9", "000009 10"}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("asked about (-want +got):\n%s", diff)
+	}
+	if got, want := g.statusRanges(), "1-10 enriched, 11 duplicate, 12 rejected"; got != want || g.manifest.Accounts.Lines != 12 {
+		t.Errorf("%d lines: %s, want 12: %s", g.manifest.Accounts.Lines, got, want)
+	}
+}

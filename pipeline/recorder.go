@@ -1,0 +1,547 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// recorder writes answers down: events into their tables, lines, calls and charges
+// into the ledger tables, and their sums into the manifest. One goroutine uses
+// it, in the order of the batches.
+type recorder struct {
+	sink          Sink
+	flattener     *flattener
+	manifest      *Manifest
+	buffers       map[schema.Partition]*rowBuffer
+	searchCosts   map[int64]int64 // credits of the searches that found out a row's id; -1 when a charge is not known
+	bufferedBytes int64           // of strings in open pages
+	inDoubt       map[string]int  // where the manifest lists calls in doubt, by name
+	unknownCharge map[string]bool // calls of which nobody knows what they cost
+}
+
+// rowBuffer collects rows of one partition until they are handed to the sink.
+type rowBuffer struct {
+	table   schema.Table
+	builder *array.RecordBuilder
+	rows    int
+}
+
+// Rows go to the sink in records of this many rows, or sooner when the strings
+// of all open pages exceed the byte limit.
+const (
+	maxBufferRows  = 4096
+	maxBufferBytes = 8 << 20
+)
+
+func newRecorder(sink Sink, partitionBy string, m *Manifest) *recorder {
+	return &recorder{sink: sink, flattener: newFlattener(m.Run.ID, partitionBy), manifest: m, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{}, unknownCharge: map[string]bool{}}
+}
+
+// recordLine writes a line whose fate needed no call, or is not what answers alone
+// say.
+func (r *recorder) recordLine(ctx context.Context, l Line) error {
+	credits := intValue(0)
+	if l.Status == schema.InDoubt || l.Status == schema.WrittenOff || r.unknownCharge[l.Call] {
+		credits = value{}
+	}
+	if l.InDoubt != nil {
+		r.addInDoubt(l)
+	}
+	a := ItemReply{CallID: l.Call, UnknownFields: l.UnknownFields, Warnings: l.Warnings}
+	if l.Entity != nil {
+		a.Entity = *l.Entity
+	}
+	return r.writeAccount(ctx, l, a, credits)
+}
+
+// recordResolution writes what a search brought, and the lines whose fate that is. An id
+// that was found is no fate yet: the line is asked about by it. It gives the
+// lines whose fate must be kept, because reading the answer again does not give
+// it.
+func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *Reply, done *rowSet) (toRecord []Line, err error) {
+	paid, err := r.recordCalls(ctx, b, reply)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range b.Items {
+		a := reply.Items[i]
+		switch a.Status {
+		case schema.Resolved, schema.Deferred:
+			r.addSearchCost(item.Account.Row, paid[i], r.unknownCharge[a.CallID])
+			continue
+		}
+		done.add(item.Account.Row)
+		if err := r.recordItem(ctx, b, reply, i, paid); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range unreplayableLines(b, reply) {
+		if l.Status != schema.Deferred {
+			toRecord = append(toRecord, l)
+		}
+	}
+	return toRecord, nil
+}
+
+// addSearchCost remembers what finding out the id of a row cost, for its line.
+func (r *recorder) addSearchCost(row, credits int64, unknown bool) {
+	if credits == 0 && !unknown {
+		return
+	}
+	if r.searchCosts == nil {
+		r.searchCosts = map[int64]int64{}
+	}
+	if unknown || r.searchCosts[row] < 0 {
+		credits = -1 - r.searchCosts[row]
+	}
+	r.searchCosts[row] += credits
+}
+
+// addInDoubt lists a line under the call that holds it. That is one of an earlier run,
+// or one of this run itself, made by a process that ended: it is listed already.
+func (r *recorder) addInDoubt(l Line) {
+	calls, d := &r.manifest.InDoubt, *l.InDoubt
+	if d.Run == r.manifest.Run.ID {
+		d.Run = ""
+	}
+	at, listed := r.inDoubt[d.Name()]
+	if !listed {
+		at = len(*calls)
+		r.inDoubt[d.Name()] = at
+		d.Accounts = []string{}
+		*calls = append(*calls, d)
+	}
+	if d.WrittenOff {
+		(*calls)[at].WrittenOff, (*calls)[at].Decision = true, d.Decision
+	}
+	(*calls)[at].Accounts = append((*calls)[at].Accounts, l.Account.Key)
+}
+
+// recordBatch writes everything a reply says: its calls, its items with their events,
+// and its strays.
+func (r *recorder) recordBatch(ctx context.Context, b *Batch, reply *Reply) error {
+	paid, err := r.recordCalls(ctx, b, reply)
+	if err != nil {
+		return err
+	}
+	for i := range b.Items {
+		if err := r.recordItem(ctx, b, reply, i, paid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replayBatch writes what an earlier process was answered: of its lines, those
+// that the answer settles and that nothing settled before.
+func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done *rowSet) error {
+	paid, err := r.recordCalls(ctx, b, reply)
+	if err != nil {
+		return err
+	}
+	for i, item := range b.Items {
+		if b.Query.Service.IsPaged() {
+			continue // its lines were kept
+		}
+		if status := reply.Items[i].Status; b.Query.Service == Search && !r.onlySearches() && (status == schema.Resolved || status == schema.Deferred) {
+			r.addSearchCost(item.Account.Row, paid[i], r.unknownCharge[reply.Items[i].CallID])
+			continue
+		}
+		if !isReplayable(reply.Items[i].Status) || done.has(item.Account.Row) {
+			continue
+		}
+		done.add(item.Account.Row)
+		if err := r.recordItem(ctx, b, reply, i, paid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onlySearches reports whether the run asks for nothing but ids.
+func (r *recorder) onlySearches() bool {
+	return !slices.ContainsFunc(r.manifest.Queries, func(q Query) bool { return q.Service != Search })
+}
+
+// recordItem writes the line behind an item.
+func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int, paid []int64) error {
+	a := reply.Items[i]
+	if !isReplayable(a.Status) {
+		return r.recordLine(ctx, lineOf(&b.Items[i], &a)) // as it is when it is read again
+	}
+	credits := intValue(paid[i])
+	if r.unknownCharge[a.CallID] || a.Status == schema.InDoubt {
+		credits = value{}
+	}
+	return r.writeAccount(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
+}
+
+// recordCalls writes events, calls and charges. It gives what each answer cost, and
+// the calls whose charge is not known.
+func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (paid []int64, err error) {
+	answers := reply.Items
+	if len(reply.Unmatched) > 0 {
+		answers = append(append([]ItemReply(nil), reply.Items...), reply.Unmatched...)
+	}
+	fetchedAt := map[string]time.Time{}
+	for _, c := range reply.Calls {
+		if !c.Sent.IsZero() {
+			fetchedAt[c.ID] = c.Sent.Add(c.Duration)
+		}
+	}
+
+	sharesByCall := map[string][]share{} // by call
+	for i, a := range answers {
+		from := len(sharesByCall[a.CallID])
+		for n, e := range a.Events {
+			if err := r.writeEvent(ctx, b, i, n, a, e, fetchedAt[a.CallID]); err != nil {
+				return nil, err
+			}
+			sharesByCall[a.CallID] = countShare(sharesByCall[a.CallID], from, i, e.Type)
+		}
+		for _, e := range a.Filtered { // paid for, and kept in the journal
+			sharesByCall[a.CallID] = countShare(sharesByCall[a.CallID], from, i, e.Type)
+		}
+		r.manifest.Events.Filtered += int64(len(a.Filtered))
+		r.manifest.countCapped(b.Query, sharesByCall[a.CallID][from:])
+		if err := r.writeAliases(ctx, b, i, a, fetchedAt[a.CallID]); err != nil {
+			return nil, err
+		}
+	}
+
+	paid = make([]int64, len(answers))
+	for _, c := range reply.Calls {
+		if b.Query.Service.IsPaged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
+			c.Warnings = slices.Concat(c.Warnings, reply.Items[0].Warnings)
+		}
+		shares := sharesByCall[c.ID]
+		var basis Basis
+		if c.Outcome == InDoubt || c.Outcome == Charged && !c.Charge.Known {
+			r.unknownCharge[c.ID] = true
+		}
+		if c.Outcome == Charged {
+			basis = allocate(c.Charge, shares)
+			if err := r.writeCredits(ctx, b, answers, c, shares, basis); err != nil {
+				return nil, err
+			}
+		}
+		for _, s := range shares {
+			paid[s.item] += s.credits
+		}
+		if err := r.writeCall(ctx, c, b.Query, shares); err != nil {
+			return nil, err
+		}
+		r.manifest.addCall(c, b, reply, shares, basis)
+		if c.Outcome == InDoubt {
+			r.inDoubt[c.ID] = len(r.manifest.InDoubt) - 1
+		}
+	}
+	return paid, nil
+}
+
+// countShare counts an event into the share of its (entity, type) pair, which
+// lies at or after from.
+func countShare(shares []share, from, item int, signal string) []share {
+	for i := from; i < len(shares); i++ {
+		if shares[i].signal == signal {
+			shares[i].events++
+			return shares
+		}
+	}
+	return append(shares, share{item: item, signal: signal, events: 1})
+}
+
+// writeEvent writes the n-th event of an item, or of a stray.
+func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a ItemReply, e RawEvent, fetchedAt time.Time) error {
+	key := ""
+	if item < len(b.Items) {
+		key = b.Items[item].Account.Key
+	}
+	entity := a.Entity
+	if entity.Object == "" {
+		entity.Object = b.Query.Object // of a page, whose results are many entities
+	}
+	rows := r.flattener.flattenEvent(schema.Event{
+		Entity: entity, AccountKey: key, Type: e.Type, Raw: e.Raw,
+		CallID: a.CallID, FetchedAt: fetchedAt, Source: "poll", Origin: originOf(b, item, n, a),
+	})
+	for _, flat := range rows {
+		if err := r.appendRow(ctx, schema.RowTables[flat.table], flat.partition, flat.values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// originOf says how the n-th result of an item was asked for; nil for events.
+func originOf(b *Batch, item, n int, a ItemReply) *schema.Origin {
+	q := b.Query
+	if q.Service == Signals {
+		return nil
+	}
+	if item >= len(b.Items) {
+		return &schema.Origin{Until: q.Until}
+	}
+	account, page := &b.Items[item].Account, b.Items[item].Page
+	switch q.Service {
+	case Search:
+		kind := account.Identifier()
+		return &schema.Origin{Identifier: kind, Text: identifierText(account, kind)}
+	case Scores:
+		return &schema.Origin{Until: q.Until}
+	case Lookalikes:
+		origin := &schema.Origin{SeedSet: account.Key, Rank: int64(n) + 1}
+		if page != nil {
+			origin.Rank += page.Offset
+		}
+		if a.Next != nil {
+			origin.Session = a.Next.Session
+		}
+		return origin
+	default:
+		return &schema.Origin{Site: account.Key, Since: q.Since, Until: q.Until}
+	}
+}
+
+// writeAliases writes down which other ids an answer states for an entity.
+func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemReply, fetchedAt time.Time) error {
+	table := schema.Aliases
+	for _, other := range a.Aliases {
+		if a.Entity.ID == "" || other == "" || other == a.Entity.ID {
+			continue
+		}
+		key := ""
+		if item < len(b.Items) {
+			key = b.Items[item].Account.Key
+		}
+		h := sha256.New()
+		hashParts(h, "alias", string(b.Query.Object), a.Entity.ID, other)
+		raw, err := json.Marshal([]string{a.Entity.ID, other})
+		if err != nil {
+			return err
+		}
+		if err := r.appendRow(ctx, table, schema.Partition{Table: table.Name}, []value{
+			stringValue(hex.EncodeToString(h.Sum(nil)[:16])), stringValue(string(b.Query.Object)), stringValue(a.Entity.ID), stringValue(other),
+			optionalString(key), optionalTime(fetchedAt), stringValue(r.manifest.Run.ID), stringValue(a.CallID), intValue(int64(table.Version)), stringValue(string(raw)),
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, credits value) error {
+	r.manifest.Accounts.addLine(l)
+	acc := l.Account
+	kind := acc.Identifier()
+	notes := acc.Notes
+	if len(a.Warnings) > 0 {
+		notes = append(append([]string(nil), notes...), a.Warnings...)
+	}
+	column := ""
+	if acc.Reject != nil {
+		column = acc.Reject.Column
+	}
+	original := value{}
+	if l.DuplicateOf > 0 {
+		original = intValue(l.DuplicateOf)
+	}
+	if searchCost := r.searchCosts[acc.Row]; searchCost < 0 {
+		credits = value{}
+	} else if credits.set {
+		credits.n += searchCost
+	}
+	return r.appendRow(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
+		stringValue(r.manifest.Run.ID),
+		intValue(acc.Row),
+		optionalString(acc.Key),
+		stringValue(string(l.Status)),
+		optionalString(l.Reason),
+		optionalString(string(acc.Object)),
+		optionalString(string(kind)),
+		optionalString(identifierText(&acc, kind)),
+		optionalString(a.Entity.ID),
+		optionalString(a.Entity.Name),
+		optionalString(a.Entity.Domain),
+		intValue(int64(len(a.Events))),
+		credits,
+		optionalString(a.CallID),
+		original,
+		optionalString(acc.File),
+		intValue(acc.Line),
+		optionalString(column),
+		optionalString(strings.Join(notes, "; ")),
+		optionalString(string(a.UnknownFields)),
+		stringValue(r.manifest.commandName()),
+	})
+}
+
+// writeCredits writes the charge of one call, pair by pair; what no pair explains is
+// a row of the call as a whole.
+func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemReply, c Call, shares []share, basis Basis) error {
+	write := func(row value, key, entity, signal string, events int64, credits value) error {
+		category := ""
+		if signal != "" {
+			category = string(categoryOf(signal))
+		}
+		return r.appendRow(ctx, schema.Credits, schema.Partition{Table: schema.Credits.Name}, []value{
+			stringValue(r.manifest.Run.ID), stringValue(c.ID), row, optionalString(key), optionalString(entity),
+			stringValue(string(c.Object)), optionalString(signal), optionalString(category),
+			intValue(events), credits, stringValue(string(basis)),
+		})
+	}
+	for _, s := range shares {
+		row, key := value{}, ""
+		if s.item < len(b.Items) {
+			acc := b.Items[s.item].Account
+			if key = acc.Key; acc.Row > 0 { // a page is about no line of the list
+				row = intValue(acc.Row)
+			}
+		}
+		credits := value{}
+		if c.Charge.Known {
+			credits = intValue(s.credits)
+		}
+		if err := write(row, key, answers[s.item].Entity.ID, s.signal, s.events, credits); err != nil {
+			return err
+		}
+	}
+	if len(shares) > 0 || c.Charge.Known && c.Charge.Credits == 0 {
+		return nil
+	}
+	credits := value{}
+	if c.Charge.Known {
+		credits = intValue(c.Charge.Credits)
+	}
+	return write(value{}, "", "", "", 0, credits)
+}
+
+func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []share) error {
+	var events int64
+	for _, s := range shares {
+		events += s.events
+	}
+	if c.Outcome == Charged && c.Charge.Known {
+		if excess := discrepancy(c, q, shares); excess != 0 {
+			c.Warnings = append(slices.Clone(c.Warnings), discrepancyText(excess, events))
+		}
+	}
+	charge, remaining := value{}, func(w Window) value {
+		if w.Left < 0 || w == (Window{}) {
+			return value{}
+		}
+		return intValue(w.Left)
+	}
+	switch {
+	case c.Outcome == NotCharged:
+		charge = intValue(0)
+	case c.Outcome == Charged && c.Charge.Known:
+		charge = intValue(c.Charge.Credits)
+	}
+	return r.appendRow(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
+		stringValue(r.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),
+		stringValue(c.Endpoint), stringValue(string(c.Object)), intValue(int64(c.Entities)), intValue(int64(c.Types)),
+		optionalTime(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
+		charge, optionalString(c.Charge.Text), intValue(c.Ceiling), intValue(events), intValue(int64(len(c.Body))),
+		dateValue(c.StartDate), dateValue(c.EndDate), remaining(c.Rate.Minute), remaining(c.Rate.Hour), remaining(c.Rate.Day),
+		optionalString(c.Problem), optionalString(strings.Join(c.Warnings, "; ")), optionalString(string(c.UnknownFields)),
+	})
+}
+
+// appendRow adds a row to its page and hands full pages to the sink.
+func (r *recorder) appendRow(ctx context.Context, t schema.Table, p schema.Partition, values []value) error {
+	buf := r.buffers[p]
+	if buf == nil {
+		buf = &rowBuffer{table: t, builder: array.NewRecordBuilder(memory.DefaultAllocator, arrowSchemas[t.Name])}
+		r.buffers[p] = buf
+	}
+	for i, v := range values {
+		appendValue(buf.builder.Field(i), v)
+		r.bufferedBytes += int64(len(v.s))
+	}
+	buf.rows++
+	if r.bufferedBytes > maxBufferBytes {
+		return r.flushAll(ctx)
+	}
+	if buf.rows >= maxBufferRows {
+		return r.flushBuffer(ctx, p, buf)
+	}
+	return nil
+}
+
+// flushAll hands every open page to the sink, in the order of their names.
+func (r *recorder) flushAll(ctx context.Context) error {
+	for _, p := range sortedKeys(r.buffers, schema.Partition.String) {
+		if err := r.flushBuffer(ctx, p, r.buffers[p]); err != nil {
+			return err
+		}
+	}
+	clear(r.buffers) // pages of partitions that may never come again
+	r.bufferedBytes = 0
+	return nil
+}
+
+func (r *recorder) flushBuffer(ctx context.Context, p schema.Partition, buf *rowBuffer) error {
+	if buf.rows == 0 {
+		return nil
+	}
+	buf.rows = 0
+	rec := buf.builder.NewRecord()
+	defer rec.Release()
+	return r.sink.Write(ctx, p, rec)
+}
+
+func appendValue(b array.Builder, v value) {
+	if !v.set {
+		b.AppendNull()
+		return
+	}
+	switch b := b.(type) {
+	case *array.StringBuilder:
+		b.Append(strings.ToValidUTF8(v.s, "\uFFFD")) // some readers refuse a whole file for one odd byte
+	case *array.Int64Builder:
+		b.Append(v.n)
+	case *array.Float64Builder:
+		b.Append(v.double())
+	case *array.BooleanBuilder:
+		b.Append(v.n != 0)
+	case *array.Date32Builder:
+		b.Append(arrow.Date32(v.n))
+	case *array.TimestampBuilder:
+		b.Append(arrow.Timestamp(v.n))
+	default:
+		panic("schema: no builder for " + b.Type().String() + " after " + strconv.Itoa(b.Len()) + " rows")
+	}
+}
+
+// arrowSchemas are made once: a table's layout does not change within a build.
+var arrowSchemas = func() map[string]*arrow.Schema {
+	m := map[string]*arrow.Schema{}
+	for _, t := range schema.Tables {
+		m[t.Name] = t.Arrow()
+	}
+	return m
+}()
+
+// categoryOf is the dataset of a signal key, known or not, or of a product.
+func categoryOf(signal string) schema.Category {
+	if s, ok := schema.LookupSignal(signal); ok {
+		return s.Category
+	}
+	if c, ok := schema.ProductCategory(signal); ok {
+		return c
+	}
+	return schema.CategoryOther
+}

@@ -1,0 +1,308 @@
+package sources
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/internal/bucket"
+)
+
+// Object is one file of a list, in the version that was found.
+type Object struct {
+	URI    string
+	Size   int64
+	ETag   string // its version on S3; empty elsewhere
+	SHA256 string // hex, of the bytes as stored; empty on S3, and where nobody has read them yet
+}
+
+// Find looks for the files that a URI names: itself, those below a folder, or
+// those that match a pattern, in the order of their names. With Options.Objects
+// set to them, Open reads these and no others. Local files are read for their
+// digest; objects on S3 are not, because their ETag names their version. Errors
+// are *Error, save the context's own.
+func Find(ctx context.Context, uri string, o Options) ([]Object, error) {
+	objects, err := findObjects(ctx, uri, o)
+	if err != nil {
+		return nil, err
+	}
+	for i := range objects {
+		if objects[i].ETag != "" || uri == "-" {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := objects[i].computeDigest(); err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}
+
+// Fingerprint identifies the content of a list, in hex: the SHA-256 of a local
+// file's bytes; for several files, and for S3, that of their addresses, versions
+// and sizes, so that a huge object is not read twice. It is empty as long as a
+// digest is missing.
+func Fingerprint(objects []Object) string {
+	if len(objects) == 1 && objects[0].ETag == "" {
+		return objects[0].SHA256
+	}
+	sum := sha256.New()
+	for _, o := range objects {
+		if o.ETag == "" && o.SHA256 == "" {
+			return ""
+		}
+		fmt.Fprintf(sum, "%q %s %s %d\n", o.URI, o.ETag, o.SHA256, o.Size)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+func (o *Object) computeDigest() error {
+	f, err := openFile(o.URI, nil)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if o.Size, err = io.Copy(sum, f); err != nil {
+		return fileError(o.URI, err)
+	}
+	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+func findObjects(ctx context.Context, uri string, o Options) ([]Object, error) {
+	switch {
+	case uri == "-":
+		return []Object{{URI: uri}}, nil
+	case strings.HasPrefix(uri, "s3://") && o.Bucket != nil:
+		return findRemote(ctx, uri, o)
+	}
+	return findLocal(ctx, uri)
+}
+
+// findLocal looks for files. A name that exists is itself, whatever it contains.
+func findLocal(ctx context.Context, uri string) ([]Object, error) {
+	name, err := localPath(uri)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(name)
+	var p pattern
+	switch {
+	case err == nil && !info.IsDir():
+		return []Object{{URI: uri, Size: info.Size()}}, nil
+	case err == nil:
+		p = pattern{root: filepath.ToSlash(filepath.Clean(name)), rest: []string{anyDepth}}
+	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(name, wildcards):
+		if p, err = parsePattern(uri, filepath.ToSlash(name)); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fileError(uri, err)
+	}
+	var objects []Object
+	err = filepath.WalkDir(filepath.FromSlash(p.root), func(name string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		relative, err := filepath.Rel(filepath.FromSlash(p.root), name)
+		if err != nil || !p.matchName(filepath.ToSlash(relative)) {
+			return err
+		}
+		info, err := os.Stat(name) // what a link points to
+		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+			return err
+		}
+		if strings.HasPrefix(uri, "file:") {
+			name = (&url.URL{Scheme: "file", Path: filepath.ToSlash(name)}).String()
+		}
+		objects = append(objects, Object{URI: name, Size: info.Size()})
+		return nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, fileError(uri, err)
+	}
+	return sortObjects(uri, objects)
+}
+
+// findRemote looks for objects, with one request for a name that exists.
+func findRemote(ctx context.Context, uri string, o Options) ([]Object, error) {
+	store, err := openBucket(ctx, uri, o)
+	if err != nil {
+		return nil, err
+	}
+	name, key, err := bucket.SplitURI(uri)
+	if err != nil {
+		return nil, &Error{File: uri, Problem: "is no address on S3", Expected: "s3://bucket/key", Err: err}
+	}
+	p := pattern{root: key, rest: []string{anyDepth}}
+	if key != "" && !strings.HasSuffix(key, "/") {
+		object, err := store.Stat(ctx, key)
+		switch isPattern := strings.ContainsAny(key, wildcards); {
+		case err == nil:
+			return []Object{{URI: uri, Size: object.Size, ETag: object.ETag}}, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case isPattern && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
+			// Where listing is all that is allowed, a name that is not there is forbidden.
+			if p, err = parsePattern(uri, key); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, remoteError(uri, err)
+		}
+	}
+	prefix := p.root
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	var objects []Object
+	for object, err := range store.List(ctx, prefix+p.literalPrefix()) {
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, remoteError(uri, err)
+		case object.Size > 0 && p.matchName(strings.TrimPrefix(object.Name, prefix)):
+			objects = append(objects, Object{URI: "s3://" + name + "/" + object.Name, Size: object.Size, ETag: object.ETag})
+		}
+	}
+	return sortObjects(uri, objects)
+}
+
+func sortObjects(uri string, objects []Object) ([]Object, error) {
+	if len(objects) == 0 {
+		return nil, &Error{File: uri, Problem: "names no file that has anything in it", Expected: "a list, a folder of lists, or a pattern such as lists/*.csv"}
+	}
+	slices.SortFunc(objects, func(a, b Object) int { return strings.Compare(a.URI, b.URI) })
+	return objects, nil
+}
+
+// special are the characters that make a name a pattern, and anyDepth is the
+// element of one that stands for any number of folders.
+const (
+	wildcards = "*?["
+	anyDepth  = "**"
+)
+
+// pattern names files below a root. Its elements are those of path.Match and
+// anyDepth. Names that begin with a dot or an underscore are hidden, as job
+// engines leave them beside their output (_SUCCESS): only an element that begins
+// likewise matches them.
+type pattern struct {
+	root string   // without special characters
+	rest []string // elements below it
+}
+
+func parsePattern(uri, text string) (pattern, error) {
+	elements := strings.Split(text, "/")
+	first := slices.IndexFunc(elements, func(e string) bool { return strings.ContainsAny(e, wildcards) })
+	for _, e := range elements[first:] {
+		if _, err := path.Match(e, ""); err != nil {
+			return pattern{}, &Error{File: uri, Problem: fmt.Sprintf("has a pattern that cannot be understood: %q", e), Expected: "* ? [a-z] or **", Err: err}
+		}
+	}
+	p := pattern{root: strings.Join(elements[:first], "/"), rest: elements[first:]}
+	if p.root == "" && first > 0 {
+		p.root = "/"
+	}
+	return p, nil
+}
+
+// literalPrefix is how all names below the root begin.
+func (p pattern) literalPrefix() string {
+	before, _, _ := strings.Cut(p.rest[0], "[")
+	before, _, _ = strings.Cut(before, "*")
+	before, _, _ = strings.Cut(before, "?")
+	before, _, _ = strings.Cut(before, `\`)
+	return before
+}
+
+func (p pattern) matchName(name string) bool {
+	return !strings.HasSuffix("/"+name, "/") && matchElements(p.rest, strings.Split(name, "/"))
+}
+
+func matchElements(pattern, name []string) bool {
+	switch {
+	case len(pattern) == 0 || len(name) == 0:
+		return len(pattern) == len(name)
+	case isHidden(name[0]) && pattern[0][:min(1, len(pattern[0]))] != name[0][:1]:
+		return false
+	case pattern[0] == anyDepth:
+		return len(pattern) == 1 && len(name) == 1 || matchElements(pattern, name[1:]) || matchElements(pattern[1:], name)
+	}
+	ok, _ := path.Match(pattern[0], name[0]) // it was parsed before
+	return ok && matchElements(pattern[1:], name[1:])
+}
+
+func isHidden(name string) bool { return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") }
+
+// fileNotes collects what was decided about the files of a list, for the notes of
+// the whole.
+type fileNotes struct {
+	files     int
+	first     Input
+	order     []string          // in the order of their appearance
+	firstFile map[string]string // first file of each
+	counts    map[string]int
+}
+
+func (s *fileNotes) addFile(o Object, detected Input) {
+	if s.files++; s.files == 1 {
+		s.first, s.firstFile, s.counts = detected, map[string]string{}, map[string]int{}
+	}
+	notes := slices.Clone(detected.Notes)
+	if first, current := describeDetected(s.first), describeDetected(detected); current != first {
+		notes = append(notes, "read otherwise than the first file: "+current)
+	}
+	for _, text := range notes {
+		if s.counts[text]++; s.counts[text] == 1 {
+			s.order = append(s.order, text)
+			s.firstFile[text] = o.URI
+		}
+	}
+}
+
+// mergeNotes gives each note once, with the first file it is about.
+func (s *fileNotes) mergeNotes() []string {
+	var notes []string
+	for _, text := range s.order {
+		switch n := s.counts[text]; n {
+		case s.files:
+			notes = append(notes, text)
+		case 1:
+			notes = append(notes, s.firstFile[text]+": "+text)
+		default:
+			notes = append(notes, fmt.Sprintf("%s and %d more: %s", s.firstFile[text], n-1, text))
+		}
+	}
+	return notes
+}
+
+// describeDetected is how a file is read, in a line.
+func describeDetected(in Input) string {
+	words := []string{string(in.Object)}
+	for _, field := range slices.Sorted(maps.Keys(in.Mapping)) {
+		words = append(words, field+" = "+in.Mapping[field])
+	}
+	return strings.Join(append(words, in.Encoding), " · ")
+}
