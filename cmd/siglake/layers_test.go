@@ -19,14 +19,16 @@ const module = "github.com/siglake/siglake/"
 var allowed = map[string][]string{
 	"schema":                     {},
 	"internal/simulator":         {},
+	"internal/durable":           {},
+	"internal/lease/flock":       {},
 	"internal/bucket":            {},
-	"internal/bucket/buckettest": {}, // for tests, which are not looked at here
+	"internal/bucket/buckettest": {"internal/lease/flock"}, // for tests, which are not looked at here
 	"pipeline":                   {"schema"},
 	"sources":                    {"schema", "pipeline", "internal/bucket"},
-	"sinks":                      {"schema", "pipeline", "internal/bucket"},
+	"sinks":                      {"schema", "pipeline", "internal/bucket", "internal/durable"},
 	"internal/signals":           {"schema", "pipeline"},
-	"internal/journal":           {"schema", "pipeline", "internal/bucket"},
-	"internal/quota":             {"schema", "pipeline"},
+	"internal/journal":           {"schema", "pipeline", "internal/bucket", "internal/durable", "internal/lease/flock"},
+	"internal/quota":             {"schema", "pipeline", "internal/lease/flock"},
 	"cmd/siglake":                {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/journal", "internal/quota", "internal/simulator", "internal/bucket"},
 }
 

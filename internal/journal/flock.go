@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/siglake/siglake/internal/lease/flock"
 )
 
 // ErrLocked is in the error when another process holds a lake.
@@ -28,7 +30,7 @@ func AcquireFlock(dir, holder string) (*Flock, error) {
 	if err != nil {
 		return nil, err
 	}
-	locked, err := tryFlock(f)
+	locked, err := flock.TryLock(f)
 	if err != nil || !locked {
 		text, _ := io.ReadAll(io.LimitReader(f, 200)) // for the message only
 		err = errors.Join(err, f.Close())

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/siglake/siglake/internal/lease/flock"
 )
 
 // accountState is everything that is known about an account, and what its file holds.
@@ -82,8 +84,8 @@ func openStateFile(dir, account string, s *accountState) (sf *stateFile, warning
 	return sf, warning, nil
 }
 
-func (sf *stateFile) lock() error   { return lockFile(sf.file) }
-func (sf *stateFile) unlock() error { return unlockFile(sf.file) }
+func (sf *stateFile) lock() error   { return flock.Lock(sf.file) }
+func (sf *stateFile) unlock() error { return flock.Unlock(sf.file) }
 
 // refreshState reads the file again if another process wrote to it: it would have
 // begun with the slot that is not ours.

@@ -39,6 +39,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/siglake/siglake/internal/lease/flock"
 )
 
 // Store is a running store with one empty bucket.
@@ -152,11 +154,14 @@ func buildStores(ctx context.Context) (binary string, err error) {
 	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lockFile(binary + ".lock")
+	lock, err := os.OpenFile(binary+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer lock.Close() // which unlocks it
+	if err := flock.Lock(lock); err != nil {
+		return "", err
+	}
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
