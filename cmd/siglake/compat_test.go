@@ -175,9 +175,9 @@ func (l *oldLake) connect() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	today, transport = clock, redirected{to}
+	timeNow, transport = clock, redirected{to}
 	l.t.Cleanup(func() {
-		today, transport = time.Now, nil
+		timeNow, transport = time.Now, nil
 		server.Close()
 	})
 }

@@ -15,16 +15,16 @@ const goldenSegment = "testdata/segment.hex"
 // segmentOf encodes the golden segment with the present code.
 func segmentOf() []byte {
 	const id = 0x0123456789abcdef
-	raw := header{number: 2, id: id, previous: 0xfedcba9876543210, previousEnd: 4711}.encode()
+	raw := header{number: 2, id: id, previousID: 0xfedcba9876543210, previousEnd: 4711}.encode()
 	record := func(group []byte, kind byte, head, body string) []byte {
-		f := frame{kind: kind, head: int64(len(head)), body: int64(len(body)), headSum: checksum([]byte(head)), bodySum: checksum([]byte(body))}
+		f := frame{kind: kind, headLen: int64(len(head)), bodyLen: int64(len(body)), headSum: checksum([]byte(head)), bodySum: checksum([]byte(body))}
 		return appendFrame(group, f, []byte(head), []byte(body))
 	}
 	for _, group := range [][]byte{
 		record(nil, 1, `{"run":"first"}`, ""),
 		record(record(nil, 3, `{"run":"second"}`, "a body of 23 bytes, odd"), 12, "", "\x00\x00\x00\x00\x00\x00\x00\x00 after zeros"),
 	} {
-		finish(group, id, int64(len(raw)))
+		finishGroup(group, id, int64(len(raw)))
 		raw = append(raw, group...)
 	}
 	return raw
@@ -44,15 +44,15 @@ func TestFrameGolden(t *testing.T) {
 	if got := segmentOf(); !bytes.Equal(got, want) {
 		t.Errorf("the segment is\n%x\nwant\n%x", got, want)
 	}
-	h, ok := decodeHeader(want[:segmentHeader])
+	h, ok := decodeHeader(want[:segmentHeaderSize])
 	if !ok || h.number != 2 || h.previousEnd != 4711 {
 		t.Fatalf("header %+v, %v", h, ok)
 	}
 	scan := &scanner{src: bytes.NewReader(want), id: h.id, end: int64(len(want))}
 	var kinds []byte
-	off := int64(segmentHeader)
+	off := int64(segmentHeaderSize)
 	for off < scan.end {
-		f, ok, err := scan.next(off, true)
+		f, ok, err := scan.readFrame(off, true)
 		if err != nil || !ok {
 			t.Fatalf("frame at %d: %+v, %v, %v", off, f, ok, err)
 		}

@@ -57,7 +57,7 @@ func readGoldenRecords(t *testing.T) (all []goldenRecord) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		r.head, r.body = lines[1], bytes.TrimSuffix(lines[2], []byte("\n"))
-		if r.kind == kindCharged || r.kind == kindNoCharge || r.kind == kindAmbiguous {
+		if r.kind == kindCharged || r.kind == kindNotCharged || r.kind == kindInDoubt {
 			if r.body, err = hex.DecodeString(string(r.body)); err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
@@ -71,7 +71,7 @@ func readGoldenRecords(t *testing.T) (all []goldenRecord) {
 func (r *goldenRecord) stored() []byte {
 	switch r.kind {
 	case kindIntent, kindResponse, kindLines, kindPrepare:
-		return deflate(r.body)
+		return compressBody(r.body)
 	}
 	return r.body
 }
@@ -128,10 +128,10 @@ func noteSet(v reflect.Value, set map[string]bool) {
 func TestRecordGolden(t *testing.T) {
 	set := map[string]bool{}
 	heads := map[kind]func([]byte) ([]byte, error){
-		kindRun: recode[Begin](set), kindQuery: recode[query](set), kindIntent: recode[intent](set), kindResponse: recode[response](set),
-		kindCharged: recode[settled](set), kindNoCharge: recode[settled](set), kindAmbiguous: recode[settled](set),
-		kindResolved: recode[resolution](set), kindReading: recode[reading](set), kindLines: recode[lines](set),
-		kindPrepare: recode[prepare](set), kindCommit: recode[Commit](set),
+		kindRun: recode[RunStart](set), kindQuery: recode[queryRecord](set), kindIntent: recode[intentRecord](set), kindResponse: recode[responseRecord](set),
+		kindCharged: recode[outcomeRecord](set), kindNotCharged: recode[outcomeRecord](set), kindInDoubt: recode[outcomeRecord](set),
+		kindDecision: recode[decisionRecord](set), kindReconciliation: recode[reconciliationRecord](set), kindLines: recode[linesRecord](set),
+		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set),
 	}
 	bodies := map[kind]func([]byte) ([]byte, error){
 		kindIntent: recode[[]pipeline.Item](set), kindLines: recode[[]pipeline.Line](set), kindPrepare: recode[*pipeline.Manifest](set),
@@ -146,7 +146,7 @@ func TestRecordGolden(t *testing.T) {
 			}
 		})
 	}
-	for k := kindRun; k <= kindReading; k++ {
+	for k := kindRun; k <= kindReconciliation; k++ {
 		if !met[k] {
 			t.Errorf("no golden record of kind %d", k)
 		}
@@ -179,16 +179,16 @@ func TestRecordGoldenFresh(t *testing.T) {
 	const run, earlier, why = "20261129T230102Z-0badcafe", "20261128T230102Z-deadbeef", "Why é <&>"
 	at := func(micro int) time.Time { return time.Date(2026, 11, 29, 23, 1, 2, 345000000+micro*1000, time.UTC) }
 	fresh := map[string]any{
-		"resolved-released":    resolution{Run: run, Call: "000005-1", How: Released, Why: why, Time: at(137)},
-		"resolved-not_charged": resolution{Run: run, Call: "000005-1", How: NotCharged, Why: why, Time: at(138)},
-		"resolved-accept_loss": resolution{Run: run, Call: "000005-1", How: Lost, Why: why, Time: at(139)},
-		"reading":              reading{From: run, Most: 140, Why: why, Time: at(141)},
-		"lines":                lines{Run: run, Session: 2, Lines: 2},
-		"prepare":              prepare{Run: run, Files: 270, Time: at(271)},
-		"not-sent":             settled{callHead: callHead{run, "000006+0.1-1"}, Problem: "not sent"},
-		"response-least":       response{callHead: callHead{run, "000002-1"}, Outcome: pipeline.NotCharged},
-		"charged-unknown":      settled{callHead: callHead{run, "000003-1"}, Events: map[string]pipeline.Tally{}, All: new(pipeline.Tally)},
-		"commit-least":         Commit{Run: earlier, Generation: 1, Outcome: pipeline.Complete, Time: at(276)},
+		"resolved-released":    decisionRecord{Run: run, Call: "000005-1", Decision: Retry, Reason: why, Time: at(137)},
+		"resolved-not_charged": decisionRecord{Run: run, Call: "000005-1", Decision: NotCharged, Reason: why, Time: at(138)},
+		"resolved-accept_loss": decisionRecord{Run: run, Call: "000005-1", Decision: WriteOff, Reason: why, Time: at(139)},
+		"reading":              reconciliationRecord{From: run, MaxCost: 140, Reason: why, Time: at(141)},
+		"lines":                linesRecord{Run: run, Session: 2, Lines: 2},
+		"prepare":              prepareRecord{Run: run, Files: 270, Time: at(271)},
+		"not-sent":             outcomeRecord{callHead: callHead{run, "000006+0.1-1"}, Problem: "not sent"},
+		"response-least":       responseRecord{callHead: callHead{run, "000002-1"}, Outcome: pipeline.NotCharged},
+		"charged-unknown":      outcomeRecord{callHead: callHead{run, "000003-1"}, Events: map[string]pipeline.Moments{}, Total: new(pipeline.Moments)},
+		"commit-least":         Commit{Run: earlier, Generation: 1, Outcome: pipeline.RunComplete, Time: at(276)},
 	}
 	for _, r := range readGoldenRecords(t) {
 		name := r.name[len("00-"):]
@@ -212,7 +212,7 @@ func TestRecordGoldenFresh(t *testing.T) {
 func TestRecordGoldenJournal(t *testing.T) {
 	records := readGoldenRecords(t)
 	dir := t.TempDir()
-	l, err := open(t.Context(), goldenStore(t, dir), options{})
+	l, err := openLog(t.Context(), goldenStore(t, dir), logOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	var calls []string
 	for _, r := range j.Runs() {
 		for _, c := range r.Calls {
-			calls = append(calls, fmt.Sprintf("%s: %s, %d, %s", c.ID, c.Outcome, c.Credits, c.Resolved))
+			calls = append(calls, fmt.Sprintf("%s: %s, %d, %s", c.ID, c.Outcome, c.Credits, c.Decision))
 		}
 	}
 	want := []string{
@@ -243,7 +243,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	if diff := cmp.Diff(want, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if n := len(j.Doubts()); len(j.Runs()) != 2 || n != 1 {
+	if n := len(j.CallsInDoubt()); len(j.Runs()) != 2 || n != 1 {
 		t.Fatalf("%d runs, %d calls in doubt; want 2, 1", len(j.Runs()), n)
 	}
 
@@ -256,13 +256,13 @@ func TestRecordGoldenJournal(t *testing.T) {
 	for _, r := range records {
 		switch r.kind {
 		case kindRun:
-			err = take(r.head, func(b *Begin) error {
-				_, err := again.Begin(*b)
+			err = decodeHead(r.head, func(b *RunStart) error {
+				_, err := again.BeginRun(*b)
 				return err
 			})
 		case kindQuery:
-			err = take(r.head, func(q *query) error {
-				n, err := again.number(&q.Query)
+			err = decodeHead(r.head, func(q *queryRecord) error {
+				n, err := again.ensureQuery(&q.Query)
 				if err == nil && n != q.Number {
 					err = fmt.Errorf("it has the number %d now", n)
 				}
@@ -278,8 +278,8 @@ func TestRecordGoldenJournal(t *testing.T) {
 	}
 	for _, r := range records { // known by their bytes, so not written twice
 		if r.kind == kindQuery {
-			err := take(r.head, func(q *query) error {
-				n, err := again.number(&q.Query)
+			err := decodeHead(r.head, func(q *queryRecord) error {
+				n, err := again.ensureQuery(&q.Query)
 				if err == nil && n != q.Number {
 					err = fmt.Errorf("its number is %d the second time", n)
 				}
@@ -293,7 +293,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	if err := again.Close(); err != nil { // which makes all of it durable
 		t.Fatal(err)
 	}
-	if l, err = open(t.Context(), goldenStore(t, dir), options{readOnly: true}); err != nil {
+	if l, err = openLog(t.Context(), goldenStore(t, dir), logOptions{readOnly: true}); err != nil {
 		t.Fatal(err)
 	}
 	var heads [][]byte
@@ -314,7 +314,7 @@ func TestRecordGoldenBodies(t *testing.T) {
 	ctx := context.Background()
 	records := readGoldenRecords(t)
 	dir := t.TempDir()
-	l, err := open(ctx, goldenStore(t, dir), options{})
+	l, err := openLog(ctx, goldenStore(t, dir), logOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,11 +341,11 @@ func TestRecordGoldenBodies(t *testing.T) {
 		}
 	}
 	for i, c := range j.calls {
-		items, err := j.Items(ctx, c)
+		items, err := j.CallItems(ctx, c)
 		compare("items of "+c.ID, bodies[kindIntent][i], items, err)
 	}
 	for i, id := range []int{1, 0} { // the golden records begin with the later run's
-		m, err := j.Manifest(ctx, j.Runs()[id])
+		m, err := j.PreparedManifest(ctx, j.Runs()[id])
 		compare("manifest", bodies[kindPrepare][i], m, err)
 	}
 	kept := []pipeline.Line{}
