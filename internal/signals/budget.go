@@ -153,7 +153,7 @@ func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 	if reply != nil {
 		for i := range reply.Calls {
 			c := &reply.Calls[i]
-			g.spent += maxCharge(c)
+			g.spent += c.Cost().Max
 			if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
 				g.overrun = &pipeline.Stop{
 					Kind:   pipeline.StopBudget,
@@ -166,15 +166,4 @@ func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 	close(g.wake)
 	g.wake = make(chan struct{})
 	return g.overrun
-}
-
-// maxCharge is the most a call can have cost.
-func maxCharge(c *pipeline.Call) int64 {
-	switch {
-	case c.Outcome == pipeline.NotCharged:
-		return 0
-	case c.Outcome == pipeline.Charged && c.Charge.Known:
-		return c.Charge.Credits
-	}
-	return max(c.Ceiling, c.Charge.Credits)
 }
