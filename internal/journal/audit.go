@@ -61,10 +61,6 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 
 func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
 
-func (p position) before(o position) bool {
-	return p.segment < o.segment || p.segment == o.segment && p.offset < o.offset
-}
-
 // findBoughtTwice looks at every identity that several calls were about.
 func (l *Ledger) findBoughtTwice(ctx context.Context) (entities int64, twice []string) {
 	for s := range l.index.shards {

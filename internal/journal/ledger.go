@@ -25,9 +25,10 @@ type Decode func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.
 // or may have been made, and what became of it. Record and Settle may be used
 // concurrently once a run was begun; everything else by one goroutine.
 type Ledger struct {
-	log    *log
-	decode Decode
-	now    func() time.Time
+	log      *log
+	readOnly bool
+	decode   Decode
+	now      func() time.Time
 
 	runs         []*Run
 	calls        []*Call // a call's number is its place, from 1
@@ -168,7 +169,7 @@ func Open(ctx context.Context, store Store, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{log: records, decode: o.Decode, now: o.Now, positiveTTL: defaultPositiveTTL, negativeTTL: defaultNegativeTTL, callNumbers: map[string]uint32{}, queryNumbers: map[string]int{}, history: map[int]*pipeline.History{}, pairCache: map[*Call]*returnedPairs{}}
+	l := &Ledger{log: records, readOnly: o.ReadOnly, decode: o.Decode, now: o.Now, positiveTTL: defaultPositiveTTL, negativeTTL: defaultNegativeTTL, callNumbers: map[string]uint32{}, queryNumbers: map[string]int{}, history: map[int]*pipeline.History{}, pairCache: map[*Call]*returnedPairs{}}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -189,13 +190,11 @@ func Open(ctx context.Context, store Store, o Options) (*Ledger, error) {
 
 // Position names the moment that the journal was read at: it differs when something
 // was written since.
-func (l *Ledger) Position() string {
-	n := len(l.log.segments)
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d@%d", n, l.log.segmentEnd(l.log.segments[n-1]))
-}
+func (l *Ledger) Position() string { return l.log.End() }
+
+// CopyTo writes the journal into an empty store, record for record as it is.
+// Meanwhile the journal may be read and must not be written.
+func (l *Ledger) CopyTo(ctx context.Context, to Store) error { return l.log.CopyTo(ctx, to) }
 
 // Close makes everything durable and lets go of the store.
 func (l *Ledger) Close() error { return l.log.close() }
@@ -401,7 +400,7 @@ func (l *Ledger) recoverCalls(ctx context.Context) error {
 			return err
 		}
 		items, _ := l.decode(b, call)
-		if l.log.readOnly {
+		if l.readOnly {
 			k, h, identities := outcomeOf(call, b, items)
 			if err := l.applyOutcome(c, k, &h, identities); err != nil {
 				return err

@@ -212,7 +212,7 @@ func TestRecordGoldenFresh(t *testing.T) {
 func TestRecordGoldenJournal(t *testing.T) {
 	records := readGoldenRecords(t)
 	dir := t.TempDir()
-	l, err := openLog(t.Context(), goldenStore(t, dir), logOptions{})
+	l, err := openLog(t.Context(), openStore(t, dir, nil), logOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	j, err := Open(t.Context(), goldenStore(t, dir), Options{Decode: decodeTest, ReadOnly: true})
+	j, err := Open(t.Context(), openStore(t, dir, nil), Options{Decode: decodeTest, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	}
 
 	dir = t.TempDir()
-	again, err := Open(t.Context(), goldenStore(t, dir), Options{Decode: decodeTest})
+	again, err := Open(t.Context(), openStore(t, dir, nil), Options{Decode: decodeTest})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	if err := again.Close(); err != nil { // which makes all of it durable
 		t.Fatal(err)
 	}
-	if l, err = openLog(t.Context(), goldenStore(t, dir), logOptions{readOnly: true}); err != nil {
+	if l, err = openLog(t.Context(), openStore(t, dir, nil), logOptions{readOnly: true}); err != nil {
 		t.Fatal(err)
 	}
 	var heads [][]byte
@@ -314,7 +314,7 @@ func TestRecordGoldenBodies(t *testing.T) {
 	ctx := context.Background()
 	records := readGoldenRecords(t)
 	dir := t.TempDir()
-	l, err := openLog(ctx, goldenStore(t, dir), logOptions{})
+	l, err := openLog(ctx, openStore(t, dir, nil), logOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestRecordGoldenBodies(t *testing.T) {
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
-	j, err := Open(ctx, goldenStore(t, dir), Options{Decode: decodeTest, ReadOnly: true})
+	j, err := Open(ctx, openStore(t, dir, nil), Options{Decode: decodeTest, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,14 +356,4 @@ func TestRecordGoldenBodies(t *testing.T) {
 		kept = append(kept, line)
 	}
 	compare("lines", bodies[kindLines][0], kept, nil)
-}
-
-func goldenStore(t *testing.T, dir string) Store {
-	t.Helper()
-	store, err := OpenDir(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return store
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/bucket/membucket"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -53,7 +54,7 @@ func TestTakeover(t *testing.T) {
 	begin := RunStart{ID: "run", Session: 1, CommandDigest: "c"}
 	openOn := func(b Bucket) *Ledger {
 		t.Helper()
-		l, err := Open(ctx, noRetryObjects(b), Options{Decode: decodeCost})
+		l, err := Open(ctx, NewObjects(b, "j", ObjectsOptions{Patience: -1}), Options{Decode: decodeCost})
 		if err != nil {
 			t.Fatalf("Open = %v", err)
 		}
@@ -64,7 +65,7 @@ func TestTakeover(t *testing.T) {
 		return l.Coverage(&b.Items[0].Account, b.Query)
 	}
 
-	m := newMemBucket()
+	m := membucket.New()
 	a := openOn(m)
 	if _, err := a.BeginRun(begin); err != nil {
 		t.Fatal(err)
