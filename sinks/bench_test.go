@@ -198,18 +198,19 @@ func pqarrowProperties(table schema.Table) *pq.WriterProperties {
 func TestMemory(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	recs := newsRecords(t, 5_000, 500)
-	l := openLake(t, t.TempDir(), Options{SortMemory: 4 << 20})
-	runtime.GC()
 	var now runtime.MemStats
-	runtime.ReadMemStats(&now)
-	base, peak, calls := now.HeapInuse, now.HeapInuse, 0
-	l.dir.hook = func(op, path string, do func() error) error {
-		if calls++; calls%20 == 0 {
+	var base, peak uint64
+	calls, writing := 0, false
+	l := openLake(t, t.TempDir(), Options{SortMemory: 4 << 20, Hook: func(op, path string, do func() error) error {
+		if calls++; writing && calls%20 == 0 {
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapInuse)
 		}
 		return skipSync(op, path, do)
-	}
+	}})
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	base, peak, writing = now.HeapInuse, now.HeapInuse, true
 	written := int64(0)
 	for i := range 10 * len(recs) {
 		rec := recs[i%len(recs)]

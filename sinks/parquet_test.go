@@ -42,7 +42,7 @@ func TestFileProperties(t *testing.T) {
 		t.Fatalf("files = %+v, want one with 3 row groups", files)
 	}
 	table := schema.EventTable(schema.CategoryNews)
-	r, size := openFile(t, l.dir.absPath(files[0].Path))
+	r, size := openFile(t, l.dir.AbsPath(files[0].Path))
 	f, err := parquet.OpenFile(r, size)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestSplit(t *testing.T) {
 		if f.Bytes > 400_000 {
 			t.Errorf("%s has %d bytes, want about 200,000", f.Path, f.Bytes)
 		}
-		_, part := readArrow(t, l.dir.absPath(f.Path))
+		_, part := readArrow(t, l.dir.AbsPath(f.Path))
 		got = append(got, part...)
 	}
 	if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
@@ -222,7 +222,7 @@ func TestSplit(t *testing.T) {
 // nothing worse.
 func TestReadFooterDamaged(t *testing.T) {
 	l, _, files := writeNews(t, 10, Options{})
-	data, err := os.ReadFile(l.dir.absPath(files[0].Path))
+	data, err := os.ReadFile(l.dir.AbsPath(files[0].Path))
 	if err != nil {
 		t.Fatal(err)
 	}

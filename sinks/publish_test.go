@@ -17,13 +17,14 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
 // smallRun writes a few rows of three partitions, spilling on the way, and
 // publishes them.
-func smallRun(ctx context.Context, t testing.TB, lake, run string, hook Hook) (m *pipeline.Manifest, err error) {
+func smallRun(ctx context.Context, t testing.TB, lake, run string, hook durable.Hook) (m *pipeline.Manifest, err error) {
 	if hook == nil {
 		hook = func(_, _ string, do func() error) error { return do() }
 	}

@@ -220,7 +220,7 @@ func TestSmallRecords(t *testing.T) {
 		t.Errorf("memory = %d and %d, want %d", p.memory, l.memory, sum)
 	}
 	m := stageAndPublish(t, l)
-	_, got := readArrow(t, l.dir.absPath(m.Files[0].Path))
+	_, got := readArrow(t, l.dir.AbsPath(m.Files[0].Path))
 	if diff := gocmp.Diff(formatRows(sortRows(table, want)), formatRows(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.3000s", diff)
 	}
@@ -246,7 +246,7 @@ func TestSlices(t *testing.T) {
 			}
 			all.Release()
 			m := stageAndPublish(t, l)
-			_, got := readArrow(t, l.dir.absPath(m.Files[0].Path))
+			_, got := readArrow(t, l.dir.AbsPath(m.Files[0].Path))
 			if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
 				t.Errorf("%s (-want +got):\n%.3000s", table.Name, diff)
 			}
