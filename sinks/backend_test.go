@@ -19,6 +19,7 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -270,9 +271,9 @@ func stageSmallRun(t testing.TB, l *Lake, run string) *pipeline.Manifest {
 	t.Helper()
 	news := schema.EventTable(schema.CategoryNews)
 	for i, month := range []string{"2026-01", "2026-02", "2026-01"} {
-		writeRecord(t, l, partitionOf(news, month), newRecord(t, news, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
+		writeRecord(t, l, partitionOf(news, month), rowtest.NewRecord(t, news, []rowtest.Values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
 	}
-	writeRecord(t, l, partitionOf(schema.Calls, ""), newRecord(t, schema.Calls, []values{make(values, len(schema.Calls.Columns))}))
+	writeRecord(t, l, partitionOf(schema.Calls, ""), rowtest.NewRecord(t, schema.Calls, []rowtest.Values{make(rowtest.Values, len(schema.Calls.Columns))}))
 	files, err := l.Stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
