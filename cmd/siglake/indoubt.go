@@ -140,10 +140,10 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inD
 		}
 		for _, call := range r.Calls {
 			switch {
-			case call.Outcome == pipeline.Charged && call.Credits < 0:
+			case call.Outcome == pipeline.Charged && !call.Charge.Known:
 				unknown = r.ID + "/" + call.ID
 			case call.Outcome == pipeline.Charged:
-				matched += call.Credits
+				matched += call.Charge.Credits
 			}
 		}
 	}

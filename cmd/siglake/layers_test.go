@@ -30,6 +30,10 @@ var allowed = map[string][]string{
 	"internal/journal":           {"schema", "pipeline", "internal/bucket", "internal/durable", "internal/lease/flock"},
 	"internal/quota":             {"schema", "pipeline", "internal/lease/flock"},
 	"cmd/siglake":                {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/journal", "internal/quota", "internal/simulator", "internal/bucket"},
+
+	// helpers of tests
+	"internal/durable/durabletest": {},
+	"internal/bucket/membucket":    {"internal/bucket", "internal/durable"},
 }
 
 // importRooms says where a third-party package may be imported: files or folders.

@@ -164,7 +164,7 @@ func remainingBudget(r *journal.Run) int64 {
 	if r.Prepared == nil {
 		return r.Budget
 	}
-	return r.Budget - r.MaxCost()
+	return r.Budget - r.Cost().Max
 }
 
 // restoreFlags sets the flags to what the run was told, with a budget if it had one.

@@ -196,7 +196,7 @@ func (j *job) reduceBudget(m *pipeline.Manifest) bool {
 	if j.budget == 0 { // none was set
 		return true
 	}
-	j.budget -= m.Credits.Charged + m.Credits.UnknownCeiling + m.Credits.InDoubtCeiling
+	j.budget -= m.Credits.Cost().Max
 	return j.budget > 0
 }
 
@@ -415,7 +415,7 @@ func spentBefore(resumed *journal.Run) int64 {
 	if resumed == nil {
 		return 0
 	}
-	return resumed.MaxCost()
+	return resumed.Cost().Max
 }
 
 // reportRun says how a run ended: in the log, and in a summary for people.

@@ -227,7 +227,7 @@ func kindText(k pipeline.GenerationKind) string {
 // chargedCredits is what the API stated for a run's calls.
 func chargedCredits(r *journal.Run) (credits int64) {
 	for _, call := range r.Calls {
-		credits += max(call.Credits, 0)
+		credits += call.Charge.Credits
 	}
 	return credits
 }

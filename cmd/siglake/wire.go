@@ -129,8 +129,8 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 func newFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *journal.Ledger, limiter *quota.Limiter, budget signals.BudgetConfig) pipeline.Fetcher {
 	f := ledger.RecordOutcomes(signals.Decode(ledger.RecordCalls(client)))
 	f = quota.Limit(f, limiter, rateRefusal)
-	f = signals.Retry(f, signals.RetryConfig{MaxWait: maxWait})
-	f = signals.Bisect(f)
+	f = signals.Retry(f, signals.Rules{}, signals.RetryConfig{MaxWait: maxWait})
+	f = signals.Bisect(f, signals.Rules{})
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
 		// whereas of a batch that a budget cut, other parts may be paid for.

@@ -212,7 +212,7 @@ func TestRecordGoldenFresh(t *testing.T) {
 func TestRecordGoldenJournal(t *testing.T) {
 	records := readGoldenRecords(t)
 	dir := t.TempDir()
-	l, err := openLog(t.Context(), goldenStore(t, dir), logOptions{})
+	l, err := openLog(t.Context(), openStore(t, dir, nil), logOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	j, err := Open(t.Context(), goldenStore(t, dir), Options{Decode: decodeTest, ReadOnly: true})
+	j, err := Open(t.Context(), openStore(t, dir, nil), Options{Decode: decodeTest, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,12 +233,12 @@ func TestRecordGoldenJournal(t *testing.T) {
 	var calls []string
 	for _, r := range j.Runs() {
 		for _, c := range r.Calls {
-			calls = append(calls, fmt.Sprintf("%s: %s, %d, %s", c.ID, c.Outcome, c.Credits, c.Decision))
+			calls = append(calls, fmt.Sprintf("%s: %s, %+v, %s", c.ID, c.Outcome, c.Charge, c.Decision))
 		}
 	}
 	want := []string{
-		"000001-1: charged, 127, ", "000002-1: not_charged, -1, ", "000003-1: charged, -1, ",
-		"000004-1: ambiguous, -1, ", "000005-1: ambiguous, -1, accept_loss", "000006+0.1-1: not_charged, -1, ",
+		"000001-1: charged, {Known:true Credits:127 Text:}, ", "000002-1: not_charged, {Known:false Credits:0 Text:}, ", "000003-1: charged, {Known:false Credits:0 Text:}, ",
+		"000004-1: ambiguous, {Known:false Credits:0 Text:}, ", "000005-1: ambiguous, {Known:false Credits:0 Text:}, accept_loss", "000006+0.1-1: not_charged, {Known:false Credits:0 Text:}, ",
 	}
 	if diff := cmp.Diff(want, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
@@ -248,7 +248,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	}
 
 	dir = t.TempDir()
-	again, err := Open(t.Context(), goldenStore(t, dir), Options{Decode: decodeTest})
+	again, err := Open(t.Context(), openStore(t, dir, nil), Options{Decode: decodeTest})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	if err := again.Close(); err != nil { // which makes all of it durable
 		t.Fatal(err)
 	}
-	if l, err = openLog(t.Context(), goldenStore(t, dir), logOptions{readOnly: true}); err != nil {
+	if l, err = openLog(t.Context(), openStore(t, dir, nil), logOptions{readOnly: true}); err != nil {
 		t.Fatal(err)
 	}
 	var heads [][]byte
@@ -314,7 +314,7 @@ func TestRecordGoldenBodies(t *testing.T) {
 	ctx := context.Background()
 	records := readGoldenRecords(t)
 	dir := t.TempDir()
-	l, err := openLog(ctx, goldenStore(t, dir), logOptions{})
+	l, err := openLog(ctx, openStore(t, dir, nil), logOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestRecordGoldenBodies(t *testing.T) {
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
-	j, err := Open(ctx, goldenStore(t, dir), Options{Decode: decodeTest, ReadOnly: true})
+	j, err := Open(ctx, openStore(t, dir, nil), Options{Decode: decodeTest, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,14 +356,4 @@ func TestRecordGoldenBodies(t *testing.T) {
 		kept = append(kept, line)
 	}
 	compare("lines", bodies[kindLines][0], kept, nil)
-}
-
-func goldenStore(t *testing.T, dir string) Store {
-	t.Helper()
-	store, err := OpenDir(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return store
 }
