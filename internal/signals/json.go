@@ -25,6 +25,7 @@ type cursor struct {
 	err    error
 }
 
+// setError records an error at the current position, unless there is one already.
 func (c *cursor) setError(what string) {
 	if c.err == nil {
 		c.err = fmt.Errorf("%s at byte %d", what, c.pos)
@@ -259,7 +260,7 @@ func escapeLength(b []byte) int {
 	return 0
 }
 
-// expectEnd reports whether nothing but white space is left.
+// expectEnd sets an error unless only white space is left.
 func (c *cursor) expectEnd() {
 	if c.peekByte(); c.err == nil && c.pos < len(c.doc) {
 		c.setError("more after the document")
@@ -396,6 +397,7 @@ type objectBuilder struct {
 	seen map[string]int
 }
 
+// add adds a field.
 func (b *objectBuilder) add(name []byte, value json.RawMessage) {
 	if b.out == nil {
 		b.out = append(b.out, '{')
