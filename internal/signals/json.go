@@ -21,8 +21,8 @@ type cursor struct {
 	doc    []byte
 	pos    int
 	depth  int
-	spaces int // bytes of white space skipped so far, to know whether a value is compact
-	err    error
+	spaces int   // bytes of white space skipped so far, to know whether a value is compact
+	err    error // the first error
 }
 
 // setError records an error at the current position, unless there is one already.
@@ -391,7 +391,8 @@ func wholeNumber(value json.RawMessage) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// objectBuilder collects fields that the client does not know as one JSON object.
+// objectBuilder builds a compact JSON object of fields in the order of their
+// arrival.
 type objectBuilder struct {
 	out  []byte
 	seen map[string]int
