@@ -333,7 +333,7 @@ func (j *job) estimateTime(p *planReport, past []pipeline.History) {
 	workers := c.Int("concurrency")
 	estimate := j.limiter.EstimateDuration(p.Calls, p.freeCalls, time.Now(), latency, workers)
 	p.Time = planTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
-	published, _ := quota.PlanByName(c.String("plan")) // the governor was made with it
+	published, _ := quota.PlanByName(c.String("plan")) // the limiter was made with it
 	limits := [3]int64{published.Minute, published.Hour, published.Day}
 	for i, w := range j.limiter.State().Windows {
 		line := planWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
