@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/lease/flock":       {},
 	"internal/bucket":            {},
 	"internal/bucket/buckettest": {"internal/lease/flock"}, // for tests, which are not looked at here
-	"internal/jsonscan/jsontest": {}, // for tests
+	"internal/jsonscan/jsontest": {},                       // for tests
 	"internal/idmap":             {},
 	"pipeline":                   {"schema", "internal/idmap"},
 	"sources":                    {"schema", "pipeline", "internal/bucket"},
@@ -33,6 +33,10 @@ var allowed = map[string][]string{
 	"internal/journal":           {"schema", "pipeline", "internal/bucket", "internal/durable", "internal/lease/flock"},
 	"internal/quota":             {"schema", "pipeline", "internal/lease/flock"},
 	"cmd/siglake":                {"schema", "pipeline", "sources", "sinks", "internal/signals", "internal/journal", "internal/quota", "internal/simulator", "internal/bucket"},
+
+	// helpers of tests
+	"internal/durable/durabletest": {},
+	"internal/bucket/membucket":    {"internal/bucket", "internal/durable"},
 }
 
 // importRooms says where a third-party package may be imported: files or folders.
