@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -26,7 +27,7 @@ type batcher struct {
 	queries          map[schema.Object]*Query
 	searchQueries    map[schema.Object]*Query // what is asked ahead, where signals are asked by id alone
 	batchSize        int
-	identities       *idMap // who asked first
+	identities       *idmap.Map // the row that asked first about each; the one thing that grows with the list
 	ledger           Ledger
 	done             rowSet // whose fate is known from before
 	lastBatch        int
@@ -137,7 +138,7 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		return l, nil, 0, ""
 	}
 	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
-	if first := s.identities.loadOrStore(IdentityOf(&a), row); first != row {
+	if first := s.identities.LoadOrStore(IdentityOf(&a), row); first != row {
 		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
 		l.Reason = fmt.Sprintf("asks the same as row %d", first)
 		return l, nil, 0, ""
@@ -152,7 +153,7 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		switch {
 		case resolution.Entity.ID != "": // also of a line that is settled: those behind it may be the same
 			id = resolution.Entity.ID
-			if first := s.identities.loadOrStore(IdentityByID(a.Object, id), row); first != row {
+			if first := s.identities.LoadOrStore(IdentityByID(a.Object, id), row); first != row {
 				l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &resolution.Entity
 				l.Reason = fmt.Sprintf("is the same %s as row %d", a.Object, first)
 				return l, nil, 0, ""
@@ -232,7 +233,7 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 			again  bool
 		}
 		open := map[group]*Batch{}
-		identities := new(idMap)
+		identities := new(idmap.Map)
 		for a, err := range accounts {
 			if err != nil {
 				break // the walk that follows meets it, too
@@ -245,7 +246,7 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 				continue
 			}
 			row := uint32(a.Row) //nolint:gosec // bounded above
-			if identities.loadOrStore(IdentityOf(&a), row) != row {
+			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
 			if coverage := s.ledger.Coverage(&a, query); coverage.InDoubt != nil || len(coverage.Missing) == 0 {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -232,7 +233,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 
 // newBatcher makes the run's batches; the lines in done have their fate already.
 func (r *Runner) newBatcher(done rowSet) *batcher {
-	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idMap), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }

@@ -256,7 +256,7 @@ func (j *job) buildPlan(l *lake) (*planReport, error) {
 	if p.RepurchasedPairs > 0 {
 		p.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(p.RepurchasedPairs), repurchaseReason))
 	}
-	p.Credits, p.MaxEventPrice = plan.Estimate(past), j.maxEventPrice
+	p.Credits, p.MaxEventPrice = pipeline.NewEstimate(plan, past), j.maxEventPrice
 	switch {
 	case p.Credits.ObservedEntities > 0 && len(p.Credits.WithoutHistory) == 0:
 		// An entity is asked about only while the most that it can cost is left.
@@ -579,7 +579,7 @@ const (
 
 // costAttrs are the figures of what is about to be bought, for the log.
 func (j *job) costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
-	e := plan.Estimate(l.ledger.History())
+	e := pipeline.NewEstimate(plan, l.ledger.History())
 	return []any{
 		"pairs_again", repurchased, "pairs", plan.Pairs(), "calls", plan.Calls(),
 		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,
