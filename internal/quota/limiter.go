@@ -16,24 +16,30 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Config says what an account may ask. The zero value keeps nothing and starts
-// with 40 calls a minute, until an answer says more.
+// Config says what an account may use. The zero value keeps no state and starts with 40 calls a
+// minute, until an answer says more.
 type Config struct {
-	Dir     string // where the state is kept; empty: neither kept nor shared
-	Account string // fingerprint of the key, never the key; names the state's file
-	Plan    Plan   // the limits to start from
+	// Directory of the state; empty: the state is neither kept nor shared.
+	Dir string
+	// Fingerprint of the key, never the key; part of the name of the state's file.
+	Account string
+	Plan    Plan // the initial limits
 	Reserve Reserve
 
-	PerSecond float64       // calls a second; 0 means 25, less than 0 or more than a million no limit
-	MaxWait   time.Duration // longest wait for the hour or the day to turn; 0 means none. The minute is always waited for
-	Timeout   time.Duration // when a call in flight is taken to have died with its process, longer than the client's patience; 0 means 90 s
+	// Calls per second; 0 means 25; below 0 or above a million means no limit.
+	PerSecond float64
+	// Longest wait for the hour or the day to reset; 0 means none. The minute is always waited for.
+	MaxWait time.Duration
+	// After this time the process of a call in flight is assumed to be dead. It must be longer than
+	// the client's timeout; 0 means 90 s.
+	Timeout time.Duration
 
-	Warn func(string) // told what went wrong without stopping anything; may be nil
+	// Called with problems that do not stop anything; may be nil.
+	Warn func(string)
 
-	// OnWait is told that a wait of more than a few seconds begins: for which
-	// window ("minute", "hour", "day", or "hold" when the API asks for a pause),
-	// and until when at the latest. Once per window, however many calls wait for
-	// it; may be nil.
+	// OnWait is called when a wait of more than a few seconds begins: for which window ("minute",
+	// "hour", "day", or "hold" if the API asks for a pause), and until when at the latest. It is
+	// called once per window, however many calls wait for it; may be nil.
 	OnWait func(window string, until time.Time)
 
 	spans [3]time.Duration // of the windows; zero: minute, hour, day
@@ -44,29 +50,28 @@ var (
 	windowNames = [3]string{"minute", "hour", "day"}
 )
 
-// assumedSkew is how far the server's clock is expected to be off until an answer
-// shows it.
+// assumedSkew is the assumed difference of the server's clock until an answer shows it.
 const assumedSkew = int64(30 * time.Second)
 
-// Limiter admits calls, so that no rate window of an account is exceeded. It
-// may be used concurrently; governors with the same Dir and Account, in
-// whatever process of this host, act as one.
+// Limiter admits calls so that no rate window of an account is exceeded. It is safe for concurrent
+// use. Limiters with the same Dir and Account act as one, in all processes of this host.
 type Limiter struct {
 	cfg       Config
-	maxRate   float64 // calls a second when nothing slows them
+	maxRate   float64 // calls per second at full speed
 	perSecond *rate.Limiter
 	unlimited atomic.Bool // no window has a limit: calls are only spaced
 
-	mu            sync.Mutex
-	state         accountState
-	windows       [3]window  // views of accountState.Windows
-	file          *stateFile // nil: in memory only
-	wake          chan struct{}
-	notifiedUntil map[string]int64 // until when Waiting need not be told again, by window
+	mu      sync.Mutex
+	state   accountState
+	windows [3]window  // views of accountState.Windows
+	file    *stateFile // nil: in memory only
+	wake    chan struct{}
+	// By window: OnWait need not be called again before this time.
+	notifiedUntil map[string]int64
 }
 
-// Open reads the account's state, if there is one. A state that cannot be read
-// is put aside with a Note. The error says that Dir cannot be used.
+// Open reads the account's state, if there is one. An unreadable state is copied aside, with a
+// warning. The error says that Dir cannot be used.
 func Open(cfg Config) (*Limiter, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 90 * time.Second
@@ -112,8 +117,8 @@ func Open(cfg Config) (*Limiter, error) {
 	}
 	l.windows = l.windowsOf(&l.state)
 	if l.state.Plan != cfg.Plan.windowLimits() {
-		// Another plan was bought, or named: what was stated under the old one
-		// says nothing, what was asked still counts.
+		// The plan differs from the recorded one: statements made under the old one are void, the
+		// calls still count.
 		l.state.Plan = cfg.Plan.windowLimits()
 		for _, w := range l.windows {
 			*w.windowRecord = windowRecord{Ended: w.Ended}
@@ -123,7 +128,7 @@ func Open(cfg Config) (*Limiter, error) {
 	return l, nil
 }
 
-// windowsOf gives the windows of a state, its own or a copy.
+// windowsOf returns the windows of a state, which is l.state or a copy.
 func (l *Limiter) windowsOf(s *accountState) (out [3]window) {
 	limits := l.cfg.Plan.windowLimits()
 	minReserve := [3]int64{l.cfg.Reserve.Minute, l.cfg.Reserve.Hour, l.cfg.Reserve.Day}
@@ -136,8 +141,7 @@ func (l *Limiter) windowsOf(s *accountState) (out [3]window) {
 	return out
 }
 
-// Close releases the state's file. Calls in flight may still end, but what they
-// teach is not kept.
+// Close releases the state's file. Calls in flight may still end, but their results are not kept.
 func (l *Limiter) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,12 +153,12 @@ func (l *Limiter) Close() error {
 	return file.file.Close()
 }
 
-// withState runs do on the present state, as the only one on this host, and keeps
-// what it changed when it returns true. g.mu is held.
+// withState runs update on the present state, exclusively on this host, and saves the state if
+// update returns true. l.mu is held.
 func (l *Limiter) withState(update func(now int64) (changed bool)) {
 	abandonFile := func(err error) {
-		l.cfg.Warn(fmt.Sprintf("the account's call counts are no longer kept: %v", err))
-		_ = l.file.file.Close() // gives its lock back, too
+		l.cfg.Warn(fmt.Sprintf("the account's call counts are no longer saved: %v", err))
+		_ = l.file.file.Close() // also releases its lock
 		l.file = nil
 	}
 	if l.file != nil {
@@ -183,7 +187,7 @@ func (l *Limiter) withState(update func(now int64) (changed bool)) {
 	l.unlimited.Store(l.isUnlimited(now))
 }
 
-// isUnlimited reports that no window has anything to say.
+// isUnlimited reports whether no window limits calls.
 func (l *Limiter) isUnlimited(now int64) bool {
 	for _, w := range l.windows {
 		if w.effectiveLimit() >= 0 || now < w.ClosedUntil {
@@ -193,7 +197,7 @@ func (l *Limiter) isUnlimited(now int64) bool {
 	return now >= l.state.PausedUntil && l.state.SpeedFactor == 1
 }
 
-// expireCalls ends calls whose process must have died.
+// expireCalls ends calls that exceed the timeout: their process must have died.
 func (l *Limiter) expireCalls(now int64) {
 	timeout := int64(l.cfg.Timeout)
 	for i, start := range l.state.InFlight {
@@ -217,17 +221,17 @@ func (s *accountState) countInFlight() (n int64) {
 	return n
 }
 
-// admission is an admission.
+// admission is the permission for one call.
 type admission struct {
-	slot  int   // in accountState.InFlight
-	start int64 // when the call was told to leave; 0 for a call that is not counted
+	slot  int   // index in accountState.InFlight
+	start int64 // when the call may leave; 0: the call is not counted
 }
 
-// admit takes a place in every window and waits for its turn, or gives the
-// reason to stop.
+// admit reserves a call in every window and waits until it may start, or returns the reason to
+// stop.
 func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 	if l.unlimited.Load() {
-		// Not Wait: it fails at once when ctx ends before the turn comes.
+		// Not Wait: it fails at once if ctx ends before the call may start.
 		reservation := l.perSecond.Reserve()
 		if !sleepOrWake(ctx, reservation.Delay(), nil) {
 			reservation.Cancel()
@@ -242,7 +246,7 @@ func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 		var a admission
 		var stop *pipeline.Stop
 		var pause time.Duration
-		var announce string // for what, when that is news
+		var announce string // reason to pass to OnWait
 		var until int64
 		l.mu.Lock()
 		wake := l.wake
@@ -281,8 +285,7 @@ func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 	}
 }
 
-// shouldNotify reports whether somebody should be told of a wait: of a long one, once
-// per window.
+// shouldNotify reports whether OnWait is due: for a long wait, once per window.
 func (l *Limiter) shouldNotify(reason string, until, now int64) bool {
 	const minWait = 5 * time.Second
 	if reason == "second" || until-now <= int64(minWait) || now < l.notifiedUntil[reason] {
@@ -297,12 +300,12 @@ func (l *Limiter) shouldNotify(reason string, until, now int64) bool {
 	return true
 }
 
-// blockedBy names what one more call has to wait for ("" for nothing) and until
-// when: of several windows the one that takes longest.
+// blockedBy returns what the next call has to wait for ("" for nothing) and until when. Of several
+// windows it is the one that takes longest.
 func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	s := &l.state
 	inFlight := s.countInFlight()
-	nextExpiry := int64(math.MaxInt64) // when a place in flight becomes free at the latest
+	nextExpiry := int64(math.MaxInt64) // when a slot in flight becomes free at the latest
 	for _, start := range s.InFlight {
 		if start != 0 {
 			nextExpiry = min(nextExpiry, start+int64(l.cfg.Timeout))
@@ -324,7 +327,7 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	if inFlight == int64(len(s.InFlight)) {
 		consider("second", 0)
 	}
-	// Nobody takes a place long before its turn.
+	// A call does not take a slot long before it may start.
 	if at := l.nextStart(now) - int64(time.Second); at > now {
 		consider("second", at)
 	}
@@ -338,7 +341,7 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	return reason, until
 }
 
-// nextStart is when the next call may leave.
+// nextStart is when the next call may start.
 func (l *Limiter) nextStart(now int64) int64 {
 	interval := int64(float64(time.Second) / (l.maxRate * l.state.SpeedFactor)) // 0 for an infinite speed
 	if l.state.LastStart > now+interval+2*int64(time.Second) {
@@ -347,14 +350,14 @@ func (l *Limiter) nextStart(now int64) int64 {
 	return max(now, l.state.LastStart+interval)
 }
 
-// startCall enters an admission everywhere.
+// startCall records an admission.
 func (l *Limiter) startCall(now int64) admission {
 	s := &l.state
 	inFlight := s.countInFlight()
 	for _, w := range l.windows {
 		w.countStart(now, inFlight, s.Clock)
 	}
-	// The limiter spaces the calls of this process, the shared turn those of all.
+	// l.perSecond spaces the calls of this process, LastStart those of all processes.
 	at := time.Unix(0, now)
 	delay := l.perSecond.ReserveN(at, 1).DelayFrom(at)
 	s.LastStart = max(l.nextStart(now), now+int64(delay))
@@ -364,10 +367,10 @@ func (l *Limiter) startCall(now int64) admission {
 			return admission{slot, s.LastStart}
 		}
 	}
-	panic("quota: more calls in flight than places") // obstacle sees to it
+	panic("quota: more calls in flight than places") // blockedBy prevents it
 }
 
-// pollInterval shortens a wait: other processes cannot wake us, but change the state.
+// pollInterval shortens a wait: other processes change the state, but cannot wake this one.
 func (l *Limiter) pollInterval(pause time.Duration) time.Duration {
 	const interval = 250 * time.Millisecond
 	if l.file == nil || pause <= interval {
@@ -393,7 +396,7 @@ func (l *Limiter) quotaStop(reason string, until int64) *pipeline.Stop {
 	return s
 }
 
-// endCall takes a call out of flight; false when it was given up before.
+// endCall removes a call from those in flight; false if it has expired before.
 func (l *Limiter) endCall(a admission) bool {
 	if a.start == 0 || l.state.InFlight[a.slot] != a.start {
 		return false
@@ -421,10 +424,10 @@ func (l *Limiter) release(a admission) {
 	l.wakeWaiters()
 }
 
-// Refusal is what a 429 is about.
+// Refusal is the limit that a 429 is about.
 type Refusal int
 
-// The refusals. A 429 about the minute is a Burst: only its headers tell.
+// The refusals. A 429 about the minute is a Burst: only its headers distinguish them.
 const (
 	NoRefusal Refusal = iota
 	Burst
@@ -432,14 +435,14 @@ const (
 	Day
 )
 
-// callResult is what came of one call.
+// callResult is the result of one call.
 type callResult struct {
 	call       *pipeline.Call
 	refusal    Refusal
-	retryAfter time.Duration // as the answer asked; 0 when it did not
+	retryAfter time.Duration // requested by the answer; 0: none
 }
 
-// complete closes an admission that led to calls, and learns from the answers.
+// complete ends an admission that led to calls, and applies their answers to the state.
 func (l *Limiter) complete(a admission, results []callResult) {
 	if a.start == 0 && l.unlimited.Load() && !imposesLimit(results) {
 		return
@@ -449,7 +452,7 @@ func (l *Limiter) complete(a admission, results []callResult) {
 	l.withState(func(now int64) bool {
 		ended := int64(len(results))
 		if !l.endCall(a) && a.start != 0 {
-			ended-- // it was counted when it was given up
+			ended-- // it was counted when it expired
 		}
 		for _, w := range l.windows {
 			w.Ended.add(max(0, ended), now, w.span)
@@ -463,7 +466,7 @@ func (l *Limiter) complete(a admission, results []callResult) {
 	l.wakeWaiters()
 }
 
-// imposesLimit reports whether an answer changes anything while nothing is limited.
+// imposesLimit reports whether an answer introduces a limit while there is none.
 func imposesLimit(results []callResult) bool {
 	for _, result := range results {
 		r := result.call.Rate
@@ -493,7 +496,7 @@ func (l *Limiter) applyResult(result callResult, now int64) {
 		assumedReset, firstSeen := !w.Known && w.FirstSeen != 0 && now >= w.ClosedUntil, w.FirstSeen
 		if call.Status == 0 || !w.applyStatement(rates[i], sent, now, inFlight, s.Clock) {
 			w.addUncounted(1, now)
-			// A proxy's silence says nothing about the API's.
+			// A proxy without headers says nothing about the API.
 			w.Unstated = w.Unstated || call.Outcome != pipeline.InDoubt && call.Status != 0 && call.Status < 500
 		}
 		if result.refusal == Hour && i == 1 || result.refusal == Day && i == 2 {
@@ -511,8 +514,8 @@ func (l *Limiter) applyResult(result callResult, now int64) {
 	}
 }
 
-// syncClock learns the server's clock from the Date of an answer, which was written
-// between sent and heard and names the second that had begun.
+// syncClock updates the offset of the server's clock by the Date of an answer, which was written
+// between sent and received and names the second that had begun.
 func (l *Limiter) syncClock(header []byte, sent, received int64) {
 	var field struct{ Date string }
 	if json.Unmarshal(header, &field) != nil {
@@ -526,19 +529,19 @@ func (l *Limiter) syncClock(header []byte, sent, received int64) {
 	measured := clockOffset{stated.UnixNano() - received, stated.UnixNano() + int64(time.Second) - sent}
 	narrowed := clockOffset{max(s.Clock.Min, measured.Min), min(s.Clock.Max, measured.Max)}
 	if !s.ClockKnown || narrowed.Min > narrowed.Max {
-		narrowed = measured // a clock that was set, or has drifted
+		narrowed = measured // the clock was set, or has drifted
 	}
 	s.ClockKnown, s.Clock = true, narrowed
 }
 
-// UpdateWindows takes the state of the windows from elsewhere, as from the usage page
-// before the first call. resets are when the minute, hour and day turn, on the
-// server's clock; zero when not stated.
+// UpdateWindows sets the state of the windows from another source, such as the usage page before
+// the first call. resets are when the minute, hour and day reset, on the server's clock; zero if
+// not stated.
 func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.withState(func(now int64) bool {
-		// When it was asked for is not known, so it proves nothing about order.
+		// The time of the statement is unknown, so it proves nothing about order.
 		sent := now - int64(10*time.Second)
 		for i, stated := range []pipeline.Window{r.Minute, r.Hour, r.Day} {
 			w := &l.windows[i]
@@ -555,8 +558,8 @@ func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 	l.wakeWaiters()
 }
 
-// AddCalls enters n calls that were made past the governor just now, as those to
-// the endpoints that cost nothing: the windows count them, too.
+// AddCalls counts n calls made just now without an admission, such as those to free endpoints: the
+// server's windows count them, too.
 func (l *Limiter) AddCalls(n int) {
 	if n <= 0 || l.unlimited.Load() {
 		return
@@ -573,21 +576,24 @@ func (l *Limiter) AddCalls(n int) {
 	})
 }
 
-// State is what is known of an account at a moment.
+// State is what is known about an account at a moment.
 type State struct {
 	Windows   [3]WindowState // minute, hour, day
 	InFlight  int64
-	PerSecond float64 // present speed, +Inf for no limit
+	PerSecond float64 // present speed; +Inf: no limit
 }
 
-// WindowState is what is known of a window.
+// WindowState is what is known about a window.
 type WindowState struct {
-	Name     string
-	Limit    int64     // -1 for none
-	Recent   int64     // calls from this host within the last minute, hour or day
-	Left     int64     // of the account, as last stated, less what was asked since; -1 unknown
-	External int64     // at least so many calls of the present window were made elsewhere
-	ResetAt  time.Time // when it turns, at the latest; zero when unknown
+	Name   string
+	Limit  int64 // -1: none
+	Recent int64 // calls from this host within the last minute, hour or day
+	// Calls left to the account, as last stated, minus the calls since; -1: unknown.
+	Left int64
+	// At least this many calls of the present window were made elsewhere.
+	External int64
+	// When it resets, at the latest; zero: unknown.
+	ResetAt time.Time
 }
 
 // State reports what is known now.
@@ -616,7 +622,7 @@ func (l *Limiter) State() State {
 	return out
 }
 
-// String is the state in a line for each window.
+// String formats the state, one line per window.
 func (s State) String() string {
 	var b strings.Builder
 	number := func(n int64, unknown string) string {
@@ -630,20 +636,20 @@ func (s State) String() string {
 		if !w.ResetAt.IsZero() {
 			reset = w.ResetAt.UTC().Format("2006-01-02 15:04:05 UTC")
 		}
-		fmt.Fprintf(&b, "%-6s  limit %-6s  here %-6d  left %-7s  turns %s\n",
+		fmt.Fprintf(&b, "%-6s  limit %-6s  recent %-6d  left %-7s  resets %s\n",
 			w.Name, number(w.Limit, "none"), w.Recent, number(w.Left, "unknown"), reset)
 	}
 	fmt.Fprintf(&b, "%d in flight, at most %.4g a second\n", s.InFlight, s.PerSecond)
 	return b.String()
 }
 
-// wakeWaiters wakes everyone in this process who waits, to look again.
+// wakeWaiters makes all waiting calls of this process check the state again.
 func (l *Limiter) wakeWaiters() {
 	close(l.wake)
 	l.wake = make(chan struct{})
 }
 
-// sleepOrWake sleeps until d has passed or wake is closed; false when ctx ended first.
+// sleepOrWake sleeps until d has passed or wake is closed; false if ctx ended first.
 func sleepOrWake(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	if ctx.Err() != nil {
 		return false
@@ -664,13 +670,13 @@ func sleepOrWake(ctx context.Context, d time.Duration, wake <-chan struct{}) boo
 }
 
 func interruptedStop(ctx context.Context) *pipeline.Stop {
-	reason := "stopped on request, while waiting for its turn under the rate limits"
+	reason := "stopped on request while waiting for the rate limits"
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		reason = "stopped while waiting for its turn under the rate limits: " + cause.Error()
+		reason = "stopped while waiting for the rate limits: " + cause.Error()
 	}
 	return &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,
 		Reason: reason,
-		Advice: "run again to ask for the rest",
+		Advice: "run again to request the rest",
 	}
 }
