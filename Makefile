@@ -23,7 +23,7 @@ GOTESTSUM := gotestsum --format pkgname-and-test-fails -- -timeout 25m
 RACE      := $(GOTESTSUM) -race
 # The tests that kill processes, or run hundreds of commands, would take four times
 # as long under the race detector; what they run is under it in the others.
-LONG      := ^Test(Crash|Kill|Edit|Faults|FileFailures|Budget|Register|Session|Lost|Dialects|Raised|ProductSwitches|Plan$$)
+LONG      := ^Test(Crash|Kill|Edit|Faults|FileFailures|Budget|Register|Session|Lost|OldLakes|Dialects|Raised|ProductSwitches|Plan$$)
 
 test-program:
 	@$(TOOLS) $(GOTESTSUM) -run '$(LONG)' ./cmd/siglake

@@ -244,7 +244,7 @@ func runScript(dir string, script []scriptedReply, sizes []int, maxWait time.Dur
 	if len(s.run.Calls) != len(seen) || !slices.Equal(noted, doubts) {
 		return fmt.Errorf("the journal has %d calls, in doubt %q; made were %d, in doubt %q", len(s.run.Calls), noted, len(seen), doubts)
 	}
-	if most := s.run.MaxCost(); budget > 0 && most > budget {
+	if most := s.run.Cost().Max; budget > 0 && most > budget {
 		return fmt.Errorf("%d credits may be spent, of a budget of %d", most, budget)
 	}
 	return nil

@@ -48,6 +48,10 @@ func pathError(op, path string, err error) error {
 // MkdirAll creates a directory and its missing parents, and makes their names
 // durable. The umask applies to perm.
 func MkdirAll(path string, perm fs.FileMode, hook Hook) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -55,7 +59,7 @@ func MkdirAll(path string, perm fs.FileMode, hook Hook) error {
 	if err := MkdirAll(parent, perm, hook); err != nil {
 		return err
 	}
-	err := pathError("mkdir", path, hook.run("mkdir", path, func() error { return os.Mkdir(path, perm) }))
+	err = pathError("mkdir", path, hook.run("mkdir", path, func() error { return os.Mkdir(path, perm) }))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}

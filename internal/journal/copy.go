@@ -5,16 +5,16 @@ import (
 	"errors"
 )
 
-// CopyTo writes the journal's segments into an empty store, record for record as
-// they are. The journal may be read on, and must not be written meanwhile.
-func (l *Ledger) CopyTo(ctx context.Context, to Store) error {
-	if !l.log.readOnly {
-		if err := l.log.flush(); err != nil {
+// CopyTo writes the log's segments into an empty store, record for record as they
+// are. Meanwhile the log may be read and must not be written.
+func (l *log) CopyTo(ctx context.Context, to Store) error {
+	if !l.readOnly {
+		if err := l.flush(); err != nil {
 			return err
 		}
 	}
-	for _, s := range l.log.segments {
-		if err := copySegment(ctx, l.log.store, to, s.name, l.log.segmentEnd(s)); err != nil {
+	for _, s := range l.segments {
+		if err := copySegment(ctx, l.store, to, s.name, l.segmentEnd(s)); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/siglake/siglake/internal/bucket/membucket"
 )
 
 // fenceSim is a world of processes on machines of their own that share a bucket
@@ -17,7 +19,7 @@ import (
 // anywhere, also with a request on the wire, and wake up much later.
 type fenceSim struct {
 	rng      *rand.Rand
-	bucket   *memBucket
+	bucket   *membucket.Bucket
 	waiting  []*request
 	arrivals chan *request
 	started  int // processes
@@ -46,7 +48,7 @@ type request struct {
 var errKilled = errors.New("killed")
 
 // newHandle is the bucket as one process sees it.
-func (p *fenceSim) newHandle(who string, seed uint64) handle {
+func (p *fenceSim) newHandle(who string, seed uint64) membucket.Handle {
 	dead := false
 	rng := rand.New(rand.NewPCG(seed, 1))
 	wait := func(done bool) bool {
@@ -54,7 +56,7 @@ func (p *fenceSim) newHandle(who string, seed uint64) handle {
 		p.arrivals <- r
 		return <-r.turn
 	}
-	return handle{p.bucket, func(op, _ string, do func() error) error {
+	return p.bucket.WithHook(func(op, _ string, do func() error) error {
 		if dead {
 			return errKilled
 		}
@@ -68,10 +70,10 @@ func (p *fenceSim) newHandle(who string, seed uint64) handle {
 			return errKilled
 		}
 		if op == "create" && err == nil && rng.IntN(40) == 0 {
-			return errNet // its answer is lost
+			return membucket.ErrNet // its answer is lost
 		}
 		return err
-	}}
+	})
 }
 
 // runWriter opens the journal and makes calls: an intent, the call, its answer.
@@ -222,9 +224,9 @@ func TestFence(t *testing.T) {
 	var acked, paid, fenced, readings, views int
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
-			p := &fenceSim{rng: rand.New(rand.NewPCG(uint64(seed), 9)), bucket: newMemBucket()}
-			p.bucket.unlisted = p.rng.IntN(4)
-			p.bucket.refusesRepeats = p.rng.IntN(2) == 0
+			p := &fenceSim{rng: rand.New(rand.NewPCG(uint64(seed), 9)), bucket: membucket.New()}
+			p.bucket.Unlisted = p.rng.IntN(4)
+			p.bucket.RefusesRepeats = p.rng.IntN(2) == 0
 			p.schedule(3 + p.rng.IntN(6))
 			if err := p.checkInvariants(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/bucket/membucket"
 )
 
 const leaseName = "_state/lock.json"
@@ -59,18 +60,18 @@ func advance(d time.Duration) {
 
 // cutBucket is a bucket whose network can be cut for one process.
 type cutBucket struct {
-	handle
+	membucket.Handle
 	cut atomic.Bool
 }
 
-func newCutBucket(m *memBucket) *cutBucket {
+func newCutBucket(m *membucket.Bucket) *cutBucket {
 	s := &cutBucket{}
-	s.handle = handle{m, func(_, _ string, do func() error) error {
+	s.Handle = m.WithHook(func(_, _ string, do func() error) error {
 		if s.cut.Load() {
-			return errNet
+			return membucket.ErrNet
 		}
 		return do()
-	}}
+	})
 	return s
 }
 
@@ -80,8 +81,8 @@ func TestLease(t *testing.T) {
 	for _, off := range []time.Duration{0, 24 * time.Hour, -24 * time.Hour} {
 		t.Run(fmt.Sprintf("store's clock off by %s", off), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemBucket()
-				m.clockSkew = off
+				m := membucket.New()
+				m.ClockSkew = off
 				a := mustAcquire(t, m, "run a")
 				for range 20 {
 					advance(29 * time.Second)
@@ -98,7 +99,7 @@ func TestLease(t *testing.T) {
 				if err := b.Close(); err != nil {
 					t.Errorf("Close = %v", err)
 				}
-				if got := len(m.objects); got != 2 {
+				if got := len(m.Objects); got != 2 {
 					t.Errorf("%d objects are left, want the lease and the clock", got)
 				}
 			})
@@ -110,7 +111,7 @@ func TestLease(t *testing.T) {
 // take over, and does not disturb who does.
 func TestLeaseExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemBucket()
+		m := membucket.New()
 		net := newCutBucket(m)
 		a := mustAcquire(t, net, "run a")
 		advance(16 * time.Second) // renewed once
@@ -153,7 +154,7 @@ func TestLeaseExpires(t *testing.T) {
 // renewing, so that what it has on its way has its peace.
 func TestLeaseReconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemBucket()
+		m := membucket.New()
 		net := newCutBucket(m)
 		a := mustAcquire(t, net, "run a")
 		net.cut.Store(true)
@@ -185,7 +186,7 @@ func TestLeaseReconnects(t *testing.T) {
 // tell that it slept too long.
 func TestLeaseSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := mustAcquire(t, newMemBucket(), "run a")
+		a := mustAcquire(t, membucket.New(), "run a")
 		defer a.Close()
 		a.mu.Lock() // the wall clock has gone on, the other one has not
 		a.renewedAt = a.renewedAt.Round(0).Add(-time.Minute)
@@ -198,19 +199,19 @@ func TestLeaseSleep(t *testing.T) {
 
 // TestLeaseTakenOver: whoever finds another claim in the place of its own has lost.
 func TestLeaseTakenOver(t *testing.T) {
-	for name, change := range map[string]func(m *memBucket){
-		"another":    func(m *memBucket) { m.write(leaseName, []byte(`{"token":"x","command":"thief","ttl_seconds":60}`)) },
-		"unreadable": func(m *memBucket) { m.write(leaseName, []byte("?")) },
-		"deleted":    func(m *memBucket) { delete(m.objects, leaseName) },
+	for name, change := range map[string]func(m *membucket.Bucket){
+		"another": func(m *membucket.Bucket) {
+			m.Put(leaseName, []byte(`{"token":"x","command":"thief","ttl_seconds":60}`))
+		},
+		"unreadable": func(m *membucket.Bucket) { m.Put(leaseName, []byte("?")) },
+		"deleted":    func(m *membucket.Bucket) { delete(m.Objects, leaseName) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemBucket()
+				m := membucket.New()
 				a := mustAcquire(t, m, "run a")
-				m.mu.Lock()
 				change(m)
-				left := string(m.objects[leaseName].data)
-				m.mu.Unlock()
+				left := string(m.Objects[leaseName].Data)
 				advance(16 * time.Second)
 				if !isLost(a) || !errors.Is(a.Err(), errTakenOver) {
 					t.Errorf("Err() = %v, want %v", a.Err(), errTakenOver)
@@ -218,7 +219,7 @@ func TestLeaseTakenOver(t *testing.T) {
 				if err := a.Close(); err != nil {
 					t.Errorf("Close = %v", err)
 				}
-				if got := string(m.objects[leaseName].data); got != left {
+				if got := string(m.Objects[leaseName].Data); got != left {
 					t.Errorf("the object became %s, want %s", got, left)
 				}
 				if left != "" { // it counts like any other, for as long
@@ -269,8 +270,8 @@ func TestLeaseProcessEnded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := newMemBucket()
-		m.write(leaseName, text)
+		m := membucket.New()
+		m.Put(leaseName, text)
 		if tt.want {
 			mustAcquire(t, m, "run").Close()
 		} else {
@@ -286,8 +287,8 @@ func TestLeaseFaults(t *testing.T) {
 		name string
 		fail func(op string, do func() error) error
 	}{
-		{"not done", func(string, func() error) error { return errNet }},
-		{"done but failed", func(_ string, do func() error) error { return errors.Join(do(), errNet) }},
+		{"not done", func(string, func() error) error { return membucket.ErrNet }},
+		{"done but failed", func(_ string, do func() error) error { return errors.Join(do(), membucket.ErrNet) }},
 		{"done but refused", func(op string, do func() error) error {
 			err := do()
 			switch {
@@ -296,7 +297,7 @@ func TestLeaseFaults(t *testing.T) {
 			case err == nil && op == "swap":
 				return bucket.ErrChanged
 			case err == nil:
-				return errNet
+				return membucket.ErrNet
 			}
 			return err
 		}},
@@ -313,23 +314,23 @@ func TestLeaseFaults(t *testing.T) {
 }
 
 func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) error) bool {
-	m := newMemBucket()
-	m.refusesRepeats = true
+	m := membucket.New()
+	m.RefusesRepeats = true
 	// There is a claim that has run out.
 	left, err := json.Marshal(claim{Token: "x", Command: "left", TTL: 60})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.write(leaseName, left)
+	m.Put(leaseName, left)
 	advance(2 * time.Minute)
 	ops, failed := 0, ""
-	h := handle{m, func(op, name string, do func() error) error {
+	h := m.WithHook(func(op, name string, do func() error) error {
 		if ops++; ops == n {
 			failed = op + " " + name
 			return fail(op, do)
 		}
 		return do()
-	}}
+	})
 	a, err := AcquireLease(t.Context(), h, leaseName, "run a", LeaseOptions{})
 	if err != nil {
 		// It may have got it all the same; then it runs out.
@@ -364,7 +365,7 @@ func TestLeaseRace(t *testing.T) {
 	held, lost := 0, 0
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemBucket()
+			m := membucket.New()
 			var mu sync.Mutex
 			var leases [5]*Lease
 			count := func() {
@@ -391,7 +392,7 @@ func TestLeaseRace(t *testing.T) {
 					}
 					var bad time.Time // until then the network is
 					turn := make(chan bool, 1)
-					h := handle{m, func(_, _ string, do func() error) error {
+					h := m.WithHook(func(_, _ string, do func() error) error {
 						turn <- true // a process asks one thing at a time
 						defer func() { <-turn }()
 						<-time.After(time.Duration(random(400)) * time.Millisecond)
@@ -400,12 +401,12 @@ func TestLeaseRace(t *testing.T) {
 						}
 						switch {
 						case time.Now().Before(bad):
-							return errNet
+							return membucket.ErrNet
 						case random(10) == 0:
-							return errors.Join(do(), errNet)
+							return errors.Join(do(), membucket.ErrNet)
 						}
 						return do()
-					}}
+					})
 					for range 8 {
 						<-time.After(time.Duration(random(60)) * time.Second)
 						l, err := AcquireLease(context.Background(), h, leaseName, fmt.Sprint("run ", p), LeaseOptions{})

@@ -25,9 +25,10 @@ type Decode func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.
 // or may have been made, and what became of it. Record and Settle may be used
 // concurrently once a run was begun; everything else by one goroutine.
 type Ledger struct {
-	log    *log
-	decode Decode
-	now    func() time.Time
+	log      *log
+	readOnly bool
+	decode   Decode
+	now      func() time.Time
 
 	runs         []*Run
 	calls        []*Call // a call's number is its place, from 1
@@ -71,7 +72,7 @@ type Call struct {
 	Ceiling  int64 // credits it could cost at the most
 	Time     time.Time
 	Outcome  pipeline.Outcome // empty while nobody knows
-	Credits  int64            // of a charged call; -1 when the server's statement was not understood
+	Charge   pipeline.Charge  // of a charged call, as the server stated it
 	Problem  string
 	Decision Decision // of an ambiguous call; empty while it is in doubt
 
@@ -88,21 +89,19 @@ type Call struct {
 // about it.
 func (c *Call) InDoubt() bool { return c.Outcome == pipeline.InDoubt && c.Decision == "" }
 
-// MaxCost is the most credits the call can have cost.
-func (c *Call) MaxCost() int64 {
-	switch {
-	case c.Outcome == pipeline.NotCharged || c.Decision == NotCharged:
-		return 0
-	case c.Outcome == pipeline.Charged && c.Credits >= 0:
-		return c.Credits
+// Cost is what the call cost, as far as that is known. A call whose outcome is not
+// known yet costs at most its ceiling.
+func (c *Call) Cost() pipeline.Credits {
+	if c.Decision == NotCharged {
+		return pipeline.Credits{}
 	}
-	return c.Ceiling
+	return pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling)
 }
 
-// MaxCost is the most credits the run can have cost so far.
-func (r *Run) MaxCost() (sum int64) {
+// Cost is what the run cost so far.
+func (r *Run) Cost() (sum pipeline.Credits) {
 	for _, c := range r.Calls {
-		sum += c.MaxCost()
+		sum = sum.Add(c.Cost())
 	}
 	return sum
 }
@@ -170,7 +169,7 @@ func Open(ctx context.Context, store Store, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{log: records, decode: o.Decode, now: o.Now, positiveTTL: defaultPositiveTTL, negativeTTL: defaultNegativeTTL, callNumbers: map[string]uint32{}, queryNumbers: map[string]int{}, history: map[int]*pipeline.History{}, pairCache: map[*Call]*returnedPairs{}}
+	l := &Ledger{log: records, readOnly: o.ReadOnly, decode: o.Decode, now: o.Now, positiveTTL: defaultPositiveTTL, negativeTTL: defaultNegativeTTL, callNumbers: map[string]uint32{}, queryNumbers: map[string]int{}, history: map[int]*pipeline.History{}, pairCache: map[*Call]*returnedPairs{}}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -191,13 +190,11 @@ func Open(ctx context.Context, store Store, o Options) (*Ledger, error) {
 
 // Position names the moment that the journal was read at: it differs when something
 // was written since.
-func (l *Ledger) Position() string {
-	n := len(l.log.segments)
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d@%d", n, l.log.segmentEnd(l.log.segments[n-1]))
-}
+func (l *Ledger) Position() string { return l.log.End() }
+
+// CopyTo writes the journal into an empty store, record for record as it is.
+// Meanwhile the journal may be read and must not be written.
+func (l *Ledger) CopyTo(ctx context.Context, to Store) error { return l.log.CopyTo(ctx, to) }
 
 // Close makes everything durable and lets go of the store.
 func (l *Ledger) Close() error { return l.log.close() }
@@ -353,7 +350,7 @@ func (l *Ledger) applyIntent(p position, h *intentRecord) error {
 func (l *Ledger) addCall(r *Run, p position, h *intentRecord) {
 	c := &Call{
 		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: &l.queries[h.Query-1], queryNumber: h.Query, ByID: h.ByID,
-		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, Credits: -1, intentAt: p,
+		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, intentAt: p,
 	}
 	l.calls = append(l.calls, c)
 	c.number = len(l.calls)
@@ -383,7 +380,7 @@ func (l *Ledger) applyOutcome(c *Call, k kind, h *outcomeRecord, identities []by
 func (c *Call) setOutcome(k kind, h *outcomeRecord) {
 	c.Outcome, c.Problem = kindOutcomes[k], h.Problem
 	if k == kindCharged && h.Credits != nil {
-		c.Credits = *h.Credits
+		c.Charge = pipeline.Charge{Known: true, Credits: *h.Credits}
 	}
 }
 
@@ -403,7 +400,7 @@ func (l *Ledger) recoverCalls(ctx context.Context) error {
 			return err
 		}
 		items, _ := l.decode(b, call)
-		if l.log.readOnly {
+		if l.readOnly {
 			k, h, identities := outcomeOf(call, b, items)
 			if err := l.applyOutcome(c, k, &h, identities); err != nil {
 				return err

@@ -53,6 +53,11 @@ type position struct {
 
 func (p position) String() string { return fmt.Sprintf("%s@%d", segmentName(p.segment), p.offset) }
 
+// before reports whether p lies before o in the log.
+func (p position) before(o position) bool {
+	return p.segment < o.segment || p.segment == o.segment && p.offset < o.offset
+}
+
 // record is a record that was read. Its slices belong to the caller.
 type record struct {
 	kind       byte
@@ -593,6 +598,17 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 		return err
 	}
 	return nil
+}
+
+// End names the end of the log: it changes with every record that becomes durable.
+// It is empty for an empty log, else the number of segments and the end of the
+// last one.
+func (l *log) End() string {
+	n := len(l.segments)
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d@%d", n, l.segmentEnd(l.segments[n-1]))
 }
 
 // snapshotSegments is all segments with the ends they have now.

@@ -18,26 +18,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/durable/durabletest"
 )
 
 var long = flag.Bool("long", false, "run the full numbers of histories and bit flips")
 
-// scratch is an empty directory, in memory where there is such a thing: the
-// tests make their own power cuts and need no real disk.
-func scratch(t testing.TB) string {
-	const memory = "/dev/shm"
-	if _, err := os.Stat(memory); err != nil {
-		return t.TempDir()
-	}
-	dir, err := os.MkdirTemp(memory, "journal")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-func mustOpenDir(t testing.TB, path string, hook Hook) *Dir {
+func mustOpenDir(t testing.TB, path string, hook durable.Hook) *Dir {
 	t.Helper()
 	d, err := OpenDir(path, hook)
 	if err != nil {
@@ -47,7 +35,7 @@ func mustOpenDir(t testing.TB, path string, hook Hook) *Dir {
 	return d
 }
 
-func mustOpenLog(t testing.TB, path string, hook Hook, o logOptions) *log {
+func mustOpenLog(t testing.TB, path string, hook durable.Hook, o logOptions) *log {
 	t.Helper()
 	l, err := openLog(t.Context(), mustOpenDir(t, path, hook), o)
 	if err != nil {
@@ -81,7 +69,7 @@ func contents(l *log) ([]entry, error) {
 }
 
 // reopen opens what is in the directory and reads all of it.
-func reopen(path string, hook Hook, o logOptions) ([]entry, error) {
+func reopen(path string, hook durable.Hook, o logOptions) ([]entry, error) {
 	d, err := OpenDir(path, hook)
 	if err != nil {
 		return nil, err
@@ -112,40 +100,13 @@ func randomBody(rng *rand.Rand, longest int) []byte {
 	return body
 }
 
-func snapshotFiles(t testing.TB, dir string) map[string][]byte {
-	t.Helper()
-	files := map[string][]byte{}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return files
-}
-
-func restoreFiles(t testing.TB, dir string, files map[string][]byte) {
-	t.Helper()
-	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestRoundTrip(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		hook Hook
+		hook durable.Hook
 	}{{"allocated", nil}, {"zeros", withoutAllocate}} {
 		t.Run(tc.name, func(t *testing.T) {
-			dir := filepath.Join(scratch(t), "a", "b")
+			dir := filepath.Join(durabletest.Scratch(t), "a", "b")
 			o := logOptions{segmentSize: 4 << 10}
 			rng := rand.New(rand.NewPCG(1, 2))
 			var want []entry
@@ -192,7 +153,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("opening a closed journal does %q", writes)
 			}
 			// Nothing is left of the room.
-			for name, data := range snapshotFiles(t, dir) {
+			for name, data := range durabletest.SnapshotFiles(t, dir) {
 				if len(data) > dirBlockSize+segmentHeaderSize && data[len(data)-1] == 0 && bytes.HasSuffix(data, make([]byte, 16)) {
 					t.Errorf("%s ends with zeros", name)
 				}
@@ -209,7 +170,7 @@ func withoutAllocate(op, _ string, do func() error) error {
 }
 
 func TestEmpty(t *testing.T) {
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	l := mustOpenLog(t, dir, nil, logOptions{})
 	if _, err := l.read(t.Context(), position{1, segmentHeaderSize}); err == nil {
 		t.Errorf("read from an empty journal = nil")
@@ -217,13 +178,13 @@ func TestEmpty(t *testing.T) {
 	if err := errors.Join(l.flush(), l.close(), l.close()); err != nil {
 		t.Errorf("flush, close, close = %v", err)
 	}
-	if files := snapshotFiles(t, dir); len(files) != 0 {
+	if files := durabletest.SnapshotFiles(t, dir); len(files) != 0 {
 		t.Errorf("an unused journal left %d files", len(files))
 	}
 }
 
 func TestTooLong(t *testing.T) {
-	l := mustOpenLog(t, scratch(t), nil, logOptions{})
+	l := mustOpenLog(t, durabletest.Scratch(t), nil, logOptions{})
 	if _, err := l.append(0, make([]byte, maxFrame), nil); err == nil || errors.Is(err, ErrBroken) {
 		t.Errorf("append of %d bytes = %v", maxFrame, err)
 	}
@@ -237,7 +198,7 @@ func TestTooLong(t *testing.T) {
 
 // TestOneWriter: a second writer, which no lock kept out, finds a name taken.
 func TestOneWriter(t *testing.T) {
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	a, b := mustOpenLog(t, dir, nil, logOptions{}), mustOpenLog(t, dir, nil, logOptions{})
 	if _, err := a.append(0, []byte("a"), nil); err != nil {
 		t.Fatal(err)
@@ -261,7 +222,7 @@ func TestOneWriter(t *testing.T) {
 
 // TestMissingSegment: a gap is damage.
 func TestMissingSegment(t *testing.T) {
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	o := logOptions{segmentSize: 100}
 	l := mustOpenLog(t, dir, nil, o)
 	for range 4 {
@@ -270,17 +231,17 @@ func TestMissingSegment(t *testing.T) {
 		}
 	}
 	l.close()
-	files := snapshotFiles(t, dir)
+	files := durabletest.SnapshotFiles(t, dir)
 	if len(files) != 4 {
 		t.Fatalf("%d segments, want 4", len(files))
 	}
 	for _, number := range []int{1, 2, 3} {
-		restoreFiles(t, dir, files)
+		durabletest.RestoreFiles(t, dir, files)
 		os.Remove(filepath.Join(dir, segmentName(number)+segmentSuffix))
 		if _, err := reopen(dir, nil, o); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), segmentName(number)) {
 			t.Errorf("reopen without segment %d = %v", number, err)
 		}
-		restoreFiles(t, dir, files)
+		durabletest.RestoreFiles(t, dir, files)
 		os.WriteFile(filepath.Join(dir, segmentName(number)+segmentSuffix), files[segmentName(number+1)+segmentSuffix], 0o600)
 		if _, err := reopen(dir, nil, o); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("reopen with another segment in place of %d = %v", number, err)
@@ -292,7 +253,7 @@ func TestMissingSegment(t *testing.T) {
 // journal differ in what is known to be durable.
 func TestTruncation(t *testing.T) {
 	t.Parallel()
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	o := logOptions{segmentSize: 1 << 20}
 	rng := rand.New(rand.NewPCG(3, 4))
 	l := mustOpenLog(t, dir, nil, o)
@@ -302,7 +263,7 @@ func TestTruncation(t *testing.T) {
 	ends := []int64{segmentHeaderSize}
 	for i := range 6 {
 		if i == 3 {
-			data := snapshotFiles(t, dir)[filepath.Base(path)]
+			data := durabletest.SnapshotFiles(t, dir)[filepath.Base(path)]
 			copy(old[:watermarkSize], data[watermarkOffsets[0]:])
 			copy(old[watermarkSize:], data[watermarkOffsets[1]:])
 			oldDurable = l.durableEnd
@@ -327,14 +288,14 @@ func TestTruncation(t *testing.T) {
 	if err := f.writeAt(l.pending, dirBlockSize+l.durableEnd); err != nil {
 		t.Fatal(err)
 	}
-	killed := snapshotFiles(t, dir)[filepath.Base(path)]
+	killed := durabletest.SnapshotFiles(t, dir)[filepath.Base(path)]
 	cut := slices.Clone(killed)
 	copy(cut[watermarkOffsets[0]:], old[:watermarkSize])
 	copy(cut[watermarkOffsets[1]:], old[watermarkSize:])
 	if _, err := reopen(dir, nil, o); err != nil { // settles and seals
 		t.Fatal(err)
 	}
-	closed := snapshotFiles(t, dir)[filepath.Base(path)]
+	closed := durabletest.SnapshotFiles(t, dir)[filepath.Base(path)]
 
 	for _, state := range []struct {
 		name    string
@@ -350,7 +311,7 @@ func TestTruncation(t *testing.T) {
 			if state.name != "closed" && size < dirBlockSize && size%97 != 0 {
 				continue // there is no difference between the states there
 			}
-			restoreFiles(t, dir, map[string][]byte{filepath.Base(path): state.data[:size]})
+			durabletest.RestoreFiles(t, dir, map[string][]byte{filepath.Base(path): state.data[:size]})
 			got, err := reopen(dir, nil, o)
 			content := int64(size) - dirBlockSize
 			if content < state.durable {
@@ -376,7 +337,7 @@ func TestTruncation(t *testing.T) {
 // TestLostSectors: sectors that read as zeros are a torn append only behind the
 // watermark, whoever states that: the store, or a later record.
 func TestLostSectors(t *testing.T) {
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	l := mustOpenLog(t, dir, nil, logOptions{})
 	name := segmentName(1) + segmentSuffix
 	durable := []int64{segmentHeaderSize} // after each append
@@ -386,7 +347,7 @@ func TestLostSectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		durable = append(durable, l.durableEnd)
-		files = append(files, snapshotFiles(t, dir))
+		files = append(files, durabletest.SnapshotFiles(t, dir))
 	}
 	last := files[len(files)-1][name]
 	for _, old := range durable {
@@ -396,7 +357,7 @@ func TestLostSectors(t *testing.T) {
 				copy(data[slot:], encodeWatermark(segmentName(1), old))
 			}
 			clear(data[max(at, dirBlockSize+segmentHeaderSize):min(at+512, int64(len(data)))])
-			restoreFiles(t, dir, map[string][]byte{name: data})
+			durabletest.RestoreFiles(t, dir, map[string][]byte{name: data})
 			got, err := reopen(dir, nil, logOptions{})
 			// The last record says that all before it was durable, and it says so
 			// as long as its own header is there.
@@ -425,7 +386,7 @@ func TestLostSectors(t *testing.T) {
 // TestFlipInLast flips every bit of the last append. Without the store's word for
 // it, it is only that no part of it is missing which tells damage from a crash.
 func TestFlipInLast(t *testing.T) {
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	l := mustOpenLog(t, dir, nil, logOptions{})
 	name := segmentName(1) + segmentSuffix
 	var from int64
@@ -436,14 +397,14 @@ func TestFlipInLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	data := snapshotFiles(t, dir)[name]
+	data := durabletest.SnapshotFiles(t, dir)[name]
 	for _, slot := range watermarkOffsets {
 		copy(data[slot:], encodeWatermark(segmentName(1), segmentHeaderSize))
 	}
 	for at := dirBlockSize + from; at < int64(len(data)); at++ {
 		for bit := range 8 {
 			data[at] ^= 1 << bit
-			restoreFiles(t, dir, map[string][]byte{name: data})
+			durabletest.RestoreFiles(t, dir, map[string][]byte{name: data})
 			if got, err := reopen(dir, nil, logOptions{}); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("bit %d of %d flipped: reopen = %d records, %v; want %v", bit, at-dirBlockSize, len(got), err, ErrCorrupt)
 			}
@@ -455,7 +416,7 @@ func TestFlipInLast(t *testing.T) {
 // TestRecoverRewrites: what a process left behind that could not sync it may be
 // in memory only, in pages that the kernel believes to be on the disk.
 func TestRecoverRewrites(t *testing.T) {
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	fail := false
 	l := mustOpenLog(t, dir, func(op, _ string, do func() error) error {
 		if fail && op == "sync" {
@@ -500,7 +461,7 @@ func TestFlips(t *testing.T) {
 	if *long {
 		flips = 20000
 	}
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	o := logOptions{segmentSize: 6 << 10}
 	rng := rand.New(rand.NewPCG(5, 6))
 	type count struct{ flips, below, found, harmless int }
@@ -517,7 +478,7 @@ func TestFlips(t *testing.T) {
 		os.RemoveAll(dir)
 		os.Mkdir(dir, 0o700)
 		w := newCrashSim(dir, rng)
-		w.disk.noAllocate = rng.IntN(3) == 0
+		w.disk.NoAllocate = rng.IntN(3) == 0
 		w.o = o
 		w.runWriters(t, 4+rng.IntN(12), 0)
 		acked := w.durableEnds() // up to where each segment was acknowledged
@@ -531,10 +492,10 @@ func TestFlips(t *testing.T) {
 			w.leaveUnsynced(rng)
 		case "power cut":
 			w.leaveUnsynced(rng)
-			w.disk.powerCut(t, dir)
+			w.disk.PowerCut(t, dir)
 		}
 		w.dir.Close()
-		files := snapshotFiles(t, dir)
+		files := durabletest.SnapshotFiles(t, dir)
 		want, err := reopen(dir, nil, o)
 		if err != nil {
 			t.Fatalf("%s: reopen = %v", state, err)
@@ -545,7 +506,7 @@ func TestFlips(t *testing.T) {
 		}
 		slices.Sort(names)
 		for range perJournal {
-			restoreFiles(t, dir, files)
+			durabletest.RestoreFiles(t, dir, files)
 			name := names[rng.IntN(len(names))]
 			if len(files[name]) == 0 {
 				continue
@@ -588,7 +549,7 @@ func TestFlips(t *testing.T) {
 // TestReadDamaged: a record that went bad since the journal was opened is not
 // given out, wherever the bit flipped.
 func TestReadDamaged(t *testing.T) {
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	l := mustOpenLog(t, dir, nil, logOptions{})
 	p, err := l.append(1, []byte("head"), []byte("an answer that was paid for"))
 	if err != nil {
@@ -676,7 +637,7 @@ func shortWrite(op, path string, do func() error) error {
 // faultAt lets operation n fail; false when there were fewer.
 func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func() error) error) bool {
 	t.Helper()
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	ops, failed := 0, ""
 	var mu sync.Mutex
 	hook := func(op, path string, do func() error) error {
@@ -710,7 +671,7 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 		}
 		defer func() {
 			if l.active != nil {
-				l.active.(*dirSegment).f.Close()
+				l.active.(*dirSegment).f.Discard()
 			}
 		}()
 		var broken error
@@ -794,7 +755,7 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 func TestGroupBreaks(t *testing.T) {
 	var syncs atomic.Int32
 	release := make(chan struct{})
-	l := mustOpenLog(t, scratch(t), func(op, _ string, do func() error) error {
+	l := mustOpenLog(t, durabletest.Scratch(t), func(op, _ string, do func() error) error {
 		if op == "sync" {
 			switch syncs.Add(1) {
 			case 2: // the first append; the others gather behind it
@@ -847,7 +808,7 @@ func TestGroupBreaks(t *testing.T) {
 
 func TestConcurrency(t *testing.T) {
 	const writers, each = 64, 40
-	dir := scratch(t)
+	dir := durabletest.Scratch(t)
 	var syncs atomic.Int32
 	o := logOptions{segmentSize: 64 << 10}
 	l := mustOpenLog(t, dir, func(op, _ string, do func() error) error {
@@ -930,7 +891,7 @@ func TestReservation(t *testing.T) {
 		t.Run(fmt.Sprintf("zeros=%v", zeros), func(t *testing.T) {
 			full := false
 			var after []string
-			dir := scratch(t)
+			dir := durabletest.Scratch(t)
 			hook := func(op, path string, do func() error) error {
 				if full {
 					after = append(after, op)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -17,168 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/bucket/membucket"
 )
-
-// memBucket is a bucket in memory, behind a hook around every request: create, get,
-// list, stat and swap. It may be used concurrently.
-type memBucket struct {
-	hook           Hook          // nil: none
-	refusesRepeats bool          // refuses what was written before, also by the same request
-	clockSkew      time.Duration // how far the store's clock is off
-	unlisted       int           // so many of the newest objects are not listed
-
-	mu      sync.Mutex
-	objects map[string]object
-	writes  int
-}
-
-type object struct {
-	data     []byte
-	etag     string
-	number   int
-	modified time.Time
-}
-
-var errNet = errors.New("connection reset")
-
-func newMemBucket() *memBucket { return &memBucket{objects: map[string]object{}} }
-
-// handle is the same bucket as another process sees it.
-type handle struct {
-	*memBucket
-	hook Hook
-}
-
-func (m *memBucket) Create(ctx context.Context, name string, data []byte) error {
-	return handle{m, m.hook}.Create(ctx, name, data)
-}
-
-func (m *memBucket) Get(ctx context.Context, name string) ([]byte, string, error) {
-	return handle{m, m.hook}.Get(ctx, name)
-}
-
-func (m *memBucket) Stat(ctx context.Context, name string) (bucket.Object, error) {
-	return handle{m, m.hook}.Stat(ctx, name)
-}
-
-func (m *memBucket) Swap(ctx context.Context, name, etag string, data []byte) error {
-	return handle{m, m.hook}.Swap(ctx, name, etag, data)
-}
-
-func (m *memBucket) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
-	return handle{m, m.hook}.List(ctx, prefix)
-}
-
-func (h handle) do(ctx context.Context, op, name string, f func() error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	locked := func() error {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return f()
-	}
-	err := error(nil)
-	if h.hook == nil {
-		err = locked()
-	} else {
-		err = h.hook(op, name, locked)
-	}
-	if err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
-	}
-	return nil
-}
-
-// write is called with mu held.
-func (m *memBucket) write(name string, data []byte) {
-	m.writes++
-	m.objects[name] = object{bytes.Clone(data), fmt.Sprintf("%x", checksum(data)), m.writes, time.Now().Add(m.clockSkew).Truncate(time.Second)}
-}
-
-func (h handle) Create(ctx context.Context, name string, data []byte) error {
-	return h.do(ctx, "create", name, func() error {
-		if there, taken := h.objects[name]; taken {
-			if !h.refusesRepeats && bytes.Equal(there.data, data) {
-				return nil
-			}
-			return fs.ErrExist
-		}
-		h.write(name, data)
-		return nil
-	})
-}
-
-func (h handle) Get(ctx context.Context, name string) (data []byte, etag string, err error) {
-	err = h.do(ctx, "get", name, func() error {
-		o, ok := h.objects[name]
-		if !ok {
-			return fs.ErrNotExist
-		}
-		data, etag = bytes.Clone(o.data), o.etag
-		return nil
-	})
-	return data, etag, err
-}
-
-func (h handle) Stat(ctx context.Context, name string) (out bucket.Object, err error) {
-	err = h.do(ctx, "stat", name, func() error {
-		o, ok := h.objects[name]
-		if !ok {
-			return fs.ErrNotExist
-		}
-		out = bucket.Object{Name: name, Size: int64(len(o.data)), ETag: o.etag, Modified: o.modified}
-		return nil
-	})
-	return out, err
-}
-
-func (h handle) Swap(ctx context.Context, name, etag string, data []byte) error {
-	return h.do(ctx, "swap", name, func() error {
-		if there := h.objects[name]; there.etag != etag {
-			if !h.refusesRepeats && bytes.Equal(there.data, data) {
-				return nil
-			}
-			return bucket.ErrChanged
-		}
-		h.write(name, data)
-		return nil
-	})
-}
-
-func (h handle) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
-	return func(yield func(bucket.Object, error) bool) {
-		var found []bucket.Object
-		err := h.do(ctx, "list", prefix, func() error {
-			found = nil
-			for _, name := range slices.Sorted(maps.Keys(h.objects)) {
-				if o := h.objects[name]; strings.HasPrefix(name, prefix) && o.number <= h.writes-h.unlisted {
-					found = append(found, bucket.Object{Name: name, Size: int64(len(o.data)), ETag: o.etag, Modified: o.modified})
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			yield(bucket.Object{}, err)
-			return
-		}
-		for _, o := range found {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-// snapshot is all objects, and restore puts them back.
-func (m *memBucket) snapshot() map[string]object { return maps.Clone(m.objects) }
-
-func (m *memBucket) restore(kept map[string]object) { m.objects = maps.Clone(kept) }
-
-func (m *memBucket) names(part string) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(m.objects)), func(name string) bool { return !strings.Contains(name, part) })
-}
 
 // noRetryObjects is a store that a test can see fail.
 func noRetryObjects(b Bucket) *Objects { return NewObjects(b, "j", ObjectsOptions{Patience: -1}) }
@@ -212,8 +51,8 @@ func heads(entries []entry) (all []string) {
 func TestObjectsRoundTrip(t *testing.T) {
 	for _, late := range []int{0, 3, 1000} {
 		t.Run(fmt.Sprintf("%d not listed yet", late), func(t *testing.T) {
-			m := newMemBucket()
-			m.unlisted = late
+			m := membucket.New()
+			m.Unlisted = late
 			o := logOptions{segmentSize: 4 << 10}
 			rng := rand.New(rand.NewPCG(1, 2))
 			var want []entry
@@ -257,18 +96,18 @@ func TestObjectsRoundTrip(t *testing.T) {
 			}
 			// Everything is there as a whole now, and that is all that is read.
 			var ops []string
-			h := handle{m, func(op, name string, do func() error) error {
+			h := m.WithHook(func(op, name string, do func() error) error {
 				if op == "create" || op == "get" && strings.HasPrefix(name, "j/parts/") {
 					ops = append(ops, op+" "+name)
 				}
 				return do()
-			}}
+			})
 			if got, err := readBucket(h, o); err != nil || !slices.Equal(got, want) || len(ops) > 0 {
 				t.Errorf("reread = %d records, %v, with %q; want %d, with no part read and nothing written", len(got), err, ops, len(want))
 			}
 			// And the parts alone would do.
-			for _, name := range m.names("j/whole/") {
-				delete(m.objects, name)
+			for _, name := range m.Names("j/whole/") {
+				delete(m.Objects, name)
 			}
 			if got, err := readBucket(m, o); err != nil || !slices.Equal(got, want) {
 				t.Errorf("reread without wholes = %d records, %v; want %d", len(got), err, len(want))
@@ -280,7 +119,7 @@ func TestObjectsRoundTrip(t *testing.T) {
 // TestObjectsMemory: a journal that does not fit into the memory is read again
 // and again, and read right.
 func TestObjectsMemory(t *testing.T) {
-	m := newMemBucket()
+	m := membucket.New()
 	small := ObjectsOptions{Memory: 2500}
 	l, err := openLog(t.Context(), NewObjects(m, "j", small), logOptions{segmentSize: 1000})
 	if err != nil {
@@ -294,7 +133,7 @@ func TestObjectsMemory(t *testing.T) {
 	if err := l.close(); err != nil {
 		t.Fatal(err)
 	}
-	if whole, all := len(m.names("j/whole/")), len(m.names("j/segments/")); whole == 0 || whole > all/2 {
+	if whole, all := len(m.Names("j/whole/")), len(m.Names("j/segments/")); whole == 0 || whole > all/2 {
 		t.Errorf("the writer left %d segments of %d as wholes, want only those that it remembers", whole, all)
 	}
 	for range 2 { // most of them in parts, and as wholes
@@ -322,7 +161,7 @@ func TestObjectsMemory(t *testing.T) {
 		if err := l.close(); err != nil {
 			t.Fatal(err)
 		}
-		if whole, all := len(m.names("j/whole/")), len(m.names("j/segments/")); whole != all {
+		if whole, all := len(m.Names("j/whole/")), len(m.Names("j/segments/")); whole != all {
 			t.Errorf("%d segments of %d are there as wholes after they were read", whole, all)
 		}
 	}
@@ -330,7 +169,7 @@ func TestObjectsMemory(t *testing.T) {
 
 // TestObjectsDamage misses every object, and changes every byte of every object.
 func TestObjectsDamage(t *testing.T) {
-	m := newMemBucket()
+	m := membucket.New()
 	o := logOptions{segmentSize: 400}
 	for life := range 3 {
 		l := openObjects(t, m, o)
@@ -345,8 +184,8 @@ func TestObjectsDamage(t *testing.T) {
 			}
 		}
 	}
-	kept := m.snapshot()
-	last := slices.Max(m.names("j/segments/"))[len("j/segments/"):]
+	kept := m.Snapshot()
+	last := slices.Max(m.Names("j/segments/"))[len("j/segments/"):]
 	want, err := readBucket(m, o)
 	if err != nil || len(want) != 12 {
 		t.Fatalf("reread = %d records, %v; want 12", len(want), err)
@@ -361,8 +200,8 @@ func TestObjectsDamage(t *testing.T) {
 	}
 	end := slices.Max(slices.DeleteFunc(slices.Collect(maps.Keys(kept)), func(name string) bool { return !strings.Contains(name, "/parts/"+last) }))
 	for name := range kept {
-		m.restore(kept)
-		delete(m.objects, name)
+		m.Restore(kept)
+		delete(m.Objects, name)
 		got, err := readBucket(m, o)
 		switch {
 		case strings.Contains(name, "/whole/"), strings.Contains(name, "/parts/") && hasWhole(name):
@@ -374,7 +213,7 @@ func TestObjectsDamage(t *testing.T) {
 			if err != nil && !errors.Is(err, ErrCorrupt) {
 				t.Errorf("reread without %s = %v", name, err)
 			}
-		case kept[name].data[12] == objectSeal:
+		case kept[name].Data[12] == objectSeal:
 			// Its successor says the same.
 			if err != nil || !slices.Equal(got, want) {
 				t.Errorf("reread without the seal %s = %d records, %v; want %d", name, len(got), err, len(want))
@@ -386,12 +225,12 @@ func TestObjectsDamage(t *testing.T) {
 				}
 			}
 		}
-		for at := range kept[name].data {
-			m.restore(kept)
+		for at := range kept[name].Data {
+			m.Restore(kept)
 			changed := kept[name]
-			changed.data = bytes.Clone(changed.data)
-			changed.data[at] ^= 1 << (at % 8)
-			m.objects[name] = changed
+			changed.Data = bytes.Clone(changed.Data)
+			changed.Data[at] ^= 1 << (at % 8)
+			m.Objects[name] = changed
 			got, err := readBucket(m, o)
 			if !errors.Is(err, ErrCorrupt) && !(err == nil && slices.Equal(got, want)) {
 				t.Errorf("reread with byte %d of %s changed = %d records, %v; want %v", at, name, len(got), err, ErrCorrupt)
@@ -402,9 +241,9 @@ func TestObjectsDamage(t *testing.T) {
 		}
 	}
 	// An object in the place of another one.
-	m.restore(kept)
-	parts := slices.DeleteFunc(m.names("j/parts/"), hasWhole)
-	m.objects[parts[0]] = kept[parts[1]]
+	m.Restore(kept)
+	parts := slices.DeleteFunc(m.Names("j/parts/"), hasWhole)
+	m.Objects[parts[0]] = kept[parts[1]]
 	if got, err := readBucket(m, o); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("reread with %s in the place of %s = %d records, %v; want %v", parts[1], parts[0], len(got), err, ErrCorrupt)
 	}
@@ -413,7 +252,7 @@ func TestObjectsDamage(t *testing.T) {
 // TestObjectsOneWriter: two writers, and neither a lock nor a pause helps the
 // one that was shut out.
 func TestObjectsOneWriter(t *testing.T) {
-	m := newMemBucket()
+	m := membucket.New()
 	a, b := openObjects(t, m, logOptions{}), openObjects(t, m, logOptions{})
 	if _, err := a.append(0, []byte("a"), nil); err != nil {
 		t.Fatal(err)
@@ -461,13 +300,13 @@ func TestObjectsOneWriter(t *testing.T) {
 
 // TestObjectsAppendDuringTakeover: the old process appends while the new one reads.
 func TestObjectsAppendDuringTakeover(t *testing.T) {
-	m := newMemBucket()
+	m := membucket.New()
 	old := openObjects(t, m, logOptions{})
 	if _, err := old.append(0, []byte("before"), nil); err != nil {
 		t.Fatal(err)
 	}
 	left := 3
-	l := openObjects(t, handle{m, func(op, name string, do func() error) error {
+	l := openObjects(t, m.WithHook(func(op, name string, do func() error) error {
 		if op == "create" && left > 0 { // the seal
 			left--
 			if _, err := old.append(0, fmt.Append(nil, "late ", left), nil); err != nil {
@@ -475,7 +314,7 @@ func TestObjectsAppendDuringTakeover(t *testing.T) {
 			}
 		}
 		return do()
-	}}, logOptions{})
+	}), logOptions{})
 	if _, err := old.append(0, []byte("too late"), nil); !errors.Is(err, ErrFenced) {
 		t.Errorf("append after the seal = %v, want %v", err, ErrFenced)
 	}
@@ -491,11 +330,11 @@ var objectFaults = []struct {
 	name string
 	fail func(op string, do func() error) error
 }{
-	{"not done", func(string, func() error) error { return errNet }},
-	{"done but failed", func(_ string, do func() error) error { return errors.Join(do(), errNet) }},
+	{"not done", func(string, func() error) error { return membucket.ErrNet }},
+	{"done but failed", func(_ string, do func() error) error { return errors.Join(do(), membucket.ErrNet) }},
 	{"done but refused", func(op string, do func() error) error {
 		if op != "create" {
-			return errNet
+			return membucket.ErrNet
 		}
 		if err := do(); err != nil {
 			return err
@@ -526,15 +365,15 @@ func TestObjectsFaults(t *testing.T) {
 // it lasts; false when there were fewer.
 func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string, do func() error) error) bool {
 	t.Helper()
-	m := newMemBucket()
-	m.refusesRepeats = naive
+	m := membucket.New()
+	m.RefusesRepeats = naive
 	ops, failed := 0, ""
 	var acked []string
 	o := logOptions{segmentSize: 600}
 	var mu sync.Mutex
 	life := func(who string, killed bool) {
 		down := false
-		h := handle{m, func(op, name string, do func() error) error {
+		h := m.WithHook(func(op, name string, do func() error) error {
 			mu.Lock()
 			ops++
 			hit := ops == n
@@ -548,7 +387,7 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 				return fail(op, do)
 			}
 			return do()
-		}}
+		})
 		l, err := openLog(t.Context(), noRetryObjects(h), o)
 		if err != nil {
 			if errors.Is(err, ErrCorrupt) || failed == "" {
@@ -611,13 +450,13 @@ func objectFaultAt(t *testing.T, n int, lasting, naive bool, fail func(op string
 // TestObjectsPatience: an append waits for a network that comes back.
 func TestObjectsPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemBucket()
+		m := membucket.New()
 		var down time.Time
 		var outage time.Duration
-		trouble := errNet
+		trouble := membucket.ErrNet
 		requests := 0
 		after := false // requests are done, and their answers lost
-		m.hook = func(op, _ string, do func() error) error {
+		m.Hook = func(op, _ string, do func() error) error {
 			if op == "create" && time.Now().Before(down.Add(outage)) {
 				requests++
 				if after {
@@ -647,7 +486,7 @@ func TestObjectsPatience(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, lost := range []bool{false, true, false} {
-			down, outage, after, requests, trouble = time.Now(), 90*time.Second, lost, 0, errNet
+			down, outage, after, requests, trouble = time.Now(), 90*time.Second, lost, 0, membucket.ErrNet
 			if i == 2 {
 				trouble = fs.ErrPermission // a token has run out
 			}
@@ -656,10 +495,10 @@ func TestObjectsPatience(t *testing.T) {
 				t.Errorf("append in an outage of %s = %v after %d failures", outage, err, requests)
 			}
 		}
-		down, outage, after, trouble = time.Now(), time.Hour, false, errNet
+		down, outage, after, trouble = time.Now(), time.Hour, false, membucket.ErrNet
 		_, err = l.append(1, nil, nil)
 		elapsed = time.Since(down)
-		if !errors.Is(err, ErrBroken) || !errors.Is(err, errNet) || elapsed > 2*time.Minute {
+		if !errors.Is(err, ErrBroken) || !errors.Is(err, membucket.ErrNet) || elapsed > 2*time.Minute {
 			t.Errorf("append in an outage of %s = %v after %s, want %v within 2m", outage, err, elapsed, ErrBroken)
 		}
 		outage = 0
@@ -671,7 +510,7 @@ func TestObjectsPatience(t *testing.T) {
 
 func TestObjectsConcurrency(t *testing.T) {
 	const writers, each = 32, 30
-	m := newMemBucket()
+	m := membucket.New()
 	o := logOptions{segmentSize: 64 << 10}
 	l := openObjects(t, m, o)
 	var wg sync.WaitGroup
@@ -717,7 +556,7 @@ func TestObjectsConcurrency(t *testing.T) {
 		}
 		next[w]++
 	}
-	parts := len(m.names("j/parts/"))
+	parts := len(m.Names("j/parts/"))
 	t.Logf("%d appends, %d objects", writers*each, parts)
 	if parts >= writers*each {
 		t.Errorf("%d objects for %d appends", parts, writers*each)
@@ -764,7 +603,7 @@ func peek(store Store) (all []string, err error) {
 func TestObjectsManyParts(t *testing.T) {
 	const parts, latency = 5000, 20 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemBucket()
+		m := membucket.New()
 		l := openObjects(t, m, logOptions{})
 		for i := range parts {
 			if _, err := l.append(1, fmt.Append(nil, i), make([]byte, 100)); err != nil {
@@ -777,17 +616,17 @@ func TestObjectsManyParts(t *testing.T) {
 			t.Helper()
 			requests = 0
 			begun := time.Now()
-			l := openObjects(t, handle{m, func(op, name string, do func() error) error {
+			l := openObjects(t, m.WithHook(func(op, name string, do func() error) error {
 				pages := 1
 				if op == "list" { // as many as S3 makes of it, one after another
-					pages += len(m.names(name)) / 1000
+					pages += len(m.Names(name)) / 1000
 				}
 				mu.Lock()
 				requests += pages
 				mu.Unlock()
 				<-time.After(time.Duration(pages) * latency)
 				return do()
-			}}, logOptions{})
+			}), logOptions{})
 			return l, requests, time.Since(begun)
 		}
 		l, n, took := open()
@@ -799,11 +638,11 @@ func TestObjectsManyParts(t *testing.T) {
 		if err != nil || len(got) != parts {
 			t.Errorf("contents = %d records, %v; want %d", len(got), err, parts)
 		}
-		m.unlisted = 2000
-		delete(m.objects, m.names("whole")[0])
+		m.Unlisted = 2000
+		delete(m.Objects, m.Names("whole")[0])
 		_, n, took = open()
 		t.Logf("in parts, the last of which are not listed yet: %d requests, %s, %d trips one after another", n, took, took/latency)
-		m.unlisted = 0
+		m.Unlisted = 0
 		_, n, took = open()
 		t.Logf("as a whole: %d requests, %s, %d trips one after another", n, took, took/latency)
 		if n > 6 {

@@ -10,170 +10,16 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"testing"
+
+	"github.com/siglake/siglake/internal/durable/durabletest"
 )
-
-var errCrashed = errors.New("the process is dead")
-
-// crashDisk is a disk behind a hook: it knows what of a directory is durable, and
-// can be switched off, at any operation, in a way that only disks can.
-type crashDisk struct {
-	mu         sync.Mutex
-	rng        *rand.Rand
-	dir        string
-	noAllocate bool // no allocation
-	ops        int  // that may change something
-	dieAt      int  // at this one the process is gone; 0 for never
-	dead       bool
-	synced     map[uint64][]byte // durable contents by inode
-	unlinked   map[uint64][]byte // last contents of what has lost its last name here
-	names      map[string]uint64 // durable names
-}
-
-func newCrashDisk(dir string, rng *rand.Rand) *crashDisk {
-	m := &crashDisk{dir: dir, rng: rng}
-	m.syncAll()
-	return m
-}
-
-// syncAll makes everything that is there durable.
-func (m *crashDisk) syncAll() {
-	m.synced, m.unlinked = map[uint64][]byte{}, map[uint64][]byte{}
-	m.names = m.liveNames()
-	for name, ino := range m.names {
-		m.synced[ino], _ = os.ReadFile(filepath.Join(m.dir, name))
-	}
-}
-
-func inode(path string) uint64 {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return 0
-	}
-	return info.Sys().(*syscall.Stat_t).Ino
-}
-
-func (m *crashDisk) liveNames() map[string]uint64 {
-	names := map[string]uint64{}
-	entries, _ := os.ReadDir(m.dir)
-	for _, e := range entries {
-		names[e.Name()] = inode(filepath.Join(m.dir, e.Name()))
-	}
-	return names
-}
-
-func (m *crashDisk) hook(op, path string, do func() error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.dead {
-		return errCrashed
-	}
-	if m.noAllocate && op == "allocate" {
-		return errors.ErrUnsupported
-	}
-	if op == "list" || op == "open" || op == "read" {
-		return do()
-	}
-	m.ops++
-	if m.ops == m.dieAt {
-		m.dead = true
-		if m.rng.IntN(2) == 0 {
-			return errCrashed
-		}
-	}
-	if op == "remove" {
-		if data, err := os.ReadFile(path); err == nil {
-			m.unlinked[inode(path)] = data
-		}
-	}
-	if err := do(); err != nil {
-		return err
-	}
-	switch op {
-	case "create":
-		delete(m.synced, inode(path))
-	case "sync":
-		m.synced[inode(path)], _ = os.ReadFile(path)
-	case "syncdir":
-		m.names = m.liveNames()
-	}
-	if m.dead {
-		return errCrashed
-	}
-	return nil
-}
-
-// restart is the end of a process on a machine that runs on.
-func (m *crashDisk) restart(dieAt int) { m.dead, m.ops, m.dieAt = false, 0, dieAt }
-
-// powerCut leaves in the directory what a disk may hold: of every name that was
-// made or removed since the directory was synced, either; of every sector that
-// was written since the file was synced, either.
-func (m *crashDisk) powerCut(t testing.TB, dir string) {
-	t.Helper()
-	live := m.liveNames()
-	after := map[string][]byte{}
-	names := make([]string, 0, 8)
-	for name := range live {
-		names = append(names, name)
-	}
-	for name := range m.names {
-		if _, ok := live[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		ino, kept := m.names[name]
-		if now := live[name]; now != ino && m.rng.IntN(2) == 0 {
-			ino, kept = now, now != 0
-		}
-		if !kept {
-			continue
-		}
-		data, ok := m.unlinked[ino]
-		if !ok || live[name] == ino {
-			data, _ = os.ReadFile(filepath.Join(m.dir, name))
-		}
-		for other, o := range live {
-			if o == ino {
-				data, _ = os.ReadFile(filepath.Join(m.dir, other))
-			}
-		}
-		after[name] = m.tearSectors(m.synced[ino], data)
-	}
-	restoreFiles(t, dir, after)
-	m.dir = dir
-	m.syncAll()
-}
-
-const sector = 512
-
-// tearSectors mixes sectors of what was synced and what was written since.
-func (m *crashDisk) tearSectors(synced, written []byte) []byte {
-	size := len(written)
-	if low, high := min(len(synced), size), max(len(synced), size); m.rng.IntN(2) == 0 {
-		size = low + m.rng.IntN(high-low+1)
-	}
-	odds := []float64{0, 0.1, 0.5, 0.9, 1}[m.rng.IntN(5)]
-	out := make([]byte, size)
-	copy(out, synced)
-	for at := 0; at < size; at += sector {
-		to := min(at+sector, size)
-		if at < len(written) && m.rng.Float64() < odds {
-			clear(out[at:to])
-			copy(out[at:to], written[at:])
-		}
-	}
-	return out
-}
 
 // crashSim is a journal on a machine, and what is known about its records: some
 // streams of them, each in order, made by one goroutine each.
 type crashSim struct {
 	rng     *rand.Rand
-	disk    *crashDisk
+	disk    *durabletest.Disk
 	o       logOptions
 	dir     *Dir
 	log     *log
@@ -186,21 +32,21 @@ type stream struct {
 }
 
 func newCrashSim(dir string, rng *rand.Rand) *crashSim {
-	return &crashSim{rng: rng, disk: newCrashDisk(dir, rng), o: logOptions{segmentSize: 1 << 10 << rng.IntN(5)}}
+	return &crashSim{rng: rng, disk: durabletest.NewDisk(dir, rng), o: logOptions{segmentSize: 1 << 10 << rng.IntN(5)}}
 }
 
 // runWriters opens the journal and adds records until it has made steps groups, or the
 // process dies at operation dieAt.
 func (w *crashSim) runWriters(t testing.TB, steps, dieAt int) {
 	t.Helper()
-	w.disk.restart(dieAt)
+	w.disk.Restart(dieAt)
 	var err error
-	if w.dir, err = OpenDir(w.disk.dir, w.disk.hook); err != nil {
+	if w.dir, err = OpenDir(w.disk.Dir, w.disk.Hook); err != nil {
 		t.Fatal(err)
 	}
 	w.log, err = openLog(context.Background(), w.dir, w.o)
 	if err != nil {
-		if !errors.Is(err, errCrashed) {
+		if !errors.Is(err, durabletest.ErrCrashed) {
 			t.Fatalf("open = %v", err)
 		}
 		return
@@ -253,7 +99,7 @@ func (w *crashSim) appendStream(t testing.TB, s *stream, id int, rng *rand.Rand,
 			}
 		}
 		if err != nil {
-			if !errors.Is(err, ErrBroken) || !errors.Is(err, errCrashed) {
+			if !errors.Is(err, ErrBroken) || !errors.Is(err, durabletest.ErrCrashed) {
 				t.Errorf("append = %v", err)
 			}
 			return
@@ -314,7 +160,7 @@ func (w *crashSim) checkRecords(got []entry) error {
 // recoverTwice opens the journal, twice, and takes what it holds as given from now on.
 func (w *crashSim) recoverTwice(t testing.TB) int {
 	t.Helper()
-	w.disk.restart(0)
+	w.disk.Restart(0)
 	first, err := w.openAndRead()
 	if err != nil {
 		t.Fatalf("open after a crash = %v", err)
@@ -340,7 +186,7 @@ func (w *crashSim) recoverTwice(t testing.TB) int {
 }
 
 func (w *crashSim) openAndRead() ([]entry, error) {
-	d, err := OpenDir(w.disk.dir, w.disk.hook)
+	d, err := OpenDir(w.disk.Dir, w.disk.Hook)
 	if err != nil {
 		return nil, err
 	}
@@ -365,7 +211,7 @@ func TestPowerLoss(t *testing.T) {
 	var mu sync.Mutex
 	cuts, kills, records := 0, 0, 0
 	for worker := range workers {
-		base := scratch(t)
+		base := durabletest.Scratch(t)
 		wg.Go(func() {
 			for n := worker; n < histories && !t.Failed(); n += workers {
 				c, k, r := runHistory(t, base, uint64(n))
@@ -393,19 +239,19 @@ func runHistory(t testing.TB, base string, seed uint64) (cuts, kills, records in
 		}
 	}()
 	w := newCrashSim(dir, rng)
-	w.disk.noAllocate = rng.IntN(4) == 0
+	w.disk.NoAllocate = rng.IntN(4) == 0
 	for range 1 + rng.IntN(4) {
 		steps := 1 + rng.IntN(8)
 		w.runWriters(t, steps, 1+rng.IntN(8+5*steps))
 		switch end := rng.IntN(5); {
 		case end == 0 && w.log != nil:
 			if err := w.log.close(); err == nil && w.log.active != nil {
-				if w.disk.restart(0); w.rng.IntN(2) == 0 {
+				if w.disk.Restart(0); w.rng.IntN(2) == 0 {
 					w.closeFiles()
-					w.disk.powerCut(t, dir)
+					w.disk.PowerCut(t, dir)
 				}
-				if _, err := w.openAndRead(); err != nil || w.disk.ops > 0 {
-					t.Errorf("opening a closed journal = %v, and changed %d things", err, w.disk.ops)
+				if _, err := w.openAndRead(); err != nil || w.disk.Ops > 0 {
+					t.Errorf("opening a closed journal = %v, and changed %d things", err, w.disk.Ops)
 				}
 				for i := range w.streams {
 					w.streams[i].acked = len(w.streams[i].bodies)
@@ -418,29 +264,29 @@ func runHistory(t testing.TB, base string, seed uint64) (cuts, kills, records in
 			kills++
 		default:
 			w.closeFiles()
-			w.disk.powerCut(t, dir)
+			w.disk.PowerCut(t, dir)
 			cuts++
 		}
 		// Every other time the next process dies early, in recovery maybe, and the
 		// machine with it.
 		if rng.IntN(2) == 0 {
-			w.disk.restart(1 + rng.IntN(8))
+			w.disk.Restart(1 + rng.IntN(8))
 			if got, err := w.openAndRead(); err == nil {
 				if err := w.checkRecords(got); err != nil {
 					t.Errorf("opened between crashes: %v", err)
 				}
-			} else if !errors.Is(err, errCrashed) {
+			} else if !errors.Is(err, durabletest.ErrCrashed) {
 				t.Errorf("opened between crashes = %v", err)
 			}
 			if rng.IntN(2) == 0 {
-				w.disk.powerCut(t, dir)
+				w.disk.PowerCut(t, dir)
 				cuts++
 			}
 		}
 		records = w.recoverTwice(t)
 		// What recovery has shown must be there whatever happens next.
 		if rng.IntN(2) == 0 {
-			w.disk.powerCut(t, dir)
+			w.disk.PowerCut(t, dir)
 			cuts++
 			records = w.recoverTwice(t)
 		}
@@ -451,7 +297,7 @@ func runHistory(t testing.TB, base string, seed uint64) (cuts, kills, records in
 // closeFiles closes the files of a process that has ended.
 func (w *crashSim) closeFiles() {
 	if w.log != nil && w.log.active != nil {
-		w.log.active.(*dirSegment).f.Close()
+		w.log.active.(*dirSegment).f.Discard()
 	}
 	w.dir.Close()
 	w.log = nil

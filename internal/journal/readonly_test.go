@@ -6,12 +6,14 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	"github.com/siglake/siglake/internal/bucket/membucket"
 )
 
 // TestReadOnlyWhileWriting: who looks at a journal while it is written, through
 // rotations, sees the beginning of it and no damage.
 func TestReadOnlyWhileWriting(t *testing.T) {
-	dir, kept := t.TempDir(), newMemBucket()
+	dir, kept := t.TempDir(), membucket.New()
 	t.Run("files", func(t *testing.T) {
 		readOnlyWhileWriting(t, func() (Store, io.Closer) {
 			d, err := OpenDir(dir, nil)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/bucket/membucket"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -53,7 +54,7 @@ func TestTakeover(t *testing.T) {
 	begin := RunStart{ID: "run", Session: 1, CommandDigest: "c"}
 	openOn := func(b Bucket) *Ledger {
 		t.Helper()
-		l, err := Open(ctx, noRetryObjects(b), Options{Decode: decodeCost})
+		l, err := Open(ctx, NewObjects(b, "j", ObjectsOptions{Patience: -1}), Options{Decode: decodeCost})
 		if err != nil {
 			t.Fatalf("Open = %v", err)
 		}
@@ -64,7 +65,7 @@ func TestTakeover(t *testing.T) {
 		return l.Coverage(&b.Items[0].Account, b.Query)
 	}
 
-	m := newMemBucket()
+	m := membucket.New()
 	a := openOn(m)
 	if _, err := a.BeginRun(begin); err != nil {
 		t.Fatal(err)
@@ -110,8 +111,8 @@ func TestTakeover(t *testing.T) {
 			t.Errorf("%s: Doubts() = %q, want %q", who, inDoubt, want)
 		}
 		run := l.Runs()[0]
-		if most := run.Calls[2].Ceiling; run.MaxCost() != 14+most {
-			t.Errorf("%s: Spent() = %d, want 14 and a ceiling of %d", who, run.MaxCost(), most)
+		if most := run.Calls[2].Ceiling; run.Cost().Max != 14+most {
+			t.Errorf("%s: Spent() = %d, want 14 and a ceiling of %d", who, run.Cost().Max, most)
 		}
 		for n, want := range []string{"run/000001-1", "run/000002-1"} {
 			if k := known(l, n+1); k.Call != want || len(k.Missing) > 0 {

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package durabletest
+
+func inode(string) uint64 { panic("durabletest: this system has no inode numbers") }
