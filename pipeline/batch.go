@@ -222,6 +222,11 @@ func (b *Batch) Split() (first, second *Batch) {
 	return part(0, b.Items[:mid:mid]), part(1, b.Items[mid:])
 }
 
+// ContinuesSession reports whether the batch asks for a further page of a session.
+func (b *Batch) ContinuesSession() bool {
+	return b.Query.Service.IsPaged() && len(b.Items) == 1 && b.Items[0].Page != nil && b.Items[0].Page.Session != ""
+}
+
 // SubBatch is a stretch of a batch that is asked by itself, the number-th.
 func (b *Batch) SubBatch(number, from, to int) *Batch {
 	return &Batch{ID: fmt.Sprintf("%s+%d", b.ID, number), Query: b.Query, ByID: b.ByID, Items: b.Items[from:to:to]}

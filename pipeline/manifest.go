@@ -238,7 +238,8 @@ type Reconciliation struct {
 
 // Reconcile fills in what follows from the two readings and the bill.
 func (a *Reconciliation) Reconcile(c *CreditTotals) {
-	a.Matched, a.Liability = c.Charged, c.UnknownCeiling+c.InDoubtCeiling
+	cost := c.Cost()
+	a.Matched, a.Liability = cost.Min, cost.Max-cost.Min
 	if a.Before == nil || a.After == nil {
 		return
 	}
@@ -342,10 +343,10 @@ func (m *Manifest) addCall(c Call, b *Batch, reply *Reply, shares []share, basis
 			break
 		}
 		m.Credits.InDoubtCalls++
-		m.Credits.InDoubtCeiling += c.Ceiling
+		m.Credits.InDoubtCeiling += d.MaxCredits
 	case !c.Charge.Known:
 		m.Credits.UnknownCalls++
-		m.Credits.UnknownCeiling += c.Ceiling
+		m.Credits.UnknownCeiling += c.Cost().Max
 	default:
 		credits := c.Charge.Credits
 		l.Credits = &credits
@@ -444,12 +445,9 @@ func (m *Manifest) maxCost(lines int64) (credits int64) {
 
 // newInDoubtCall itemises an ambiguous call: the lines whose fate it decided.
 func newInDoubtCall(c Call, b *Batch, reply *Reply) InDoubtCall {
-	d := InDoubtCall{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, MaxCredits: c.Ceiling, Decision: c.Decision}
-	if c.Decision == DecisionNotCharged {
-		d.MaxCredits = 0
-	} else if c.Charge.Known {
-		d.MinCredits = c.Charge.Credits // a refusal that states a charge, say
-	}
+	d := InDoubtCall{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Decision: c.Decision}
+	cost := c.Cost()
+	d.MinCredits, d.MaxCredits = cost.Min, cost.Max
 	for i, item := range b.Items {
 		if reply.Items[i].CallID == c.ID && item.Page == nil { // the lines behind a page are listed one by one
 			d.Accounts = append(d.Accounts, item.Account.Key)

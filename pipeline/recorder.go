@@ -25,10 +25,12 @@ type recorder struct {
 	flattener     *flattener
 	manifest      *Manifest
 	buffers       map[schema.Partition]*rowBuffer
-	searchCosts   map[int64]int64 // credits of the searches that found out a row's id; -1 when a charge is not known
-	bufferedBytes int64           // of strings in open pages
-	inDoubt       map[string]int  // where the manifest lists calls in doubt, by name
-	unknownCharge map[string]bool // calls of which nobody knows what they cost
+	searchCosts   map[int64]Credits // of the searches that found out a row's id, by row
+	bufferedBytes int64             // of strings in open pages
+	inDoubt       map[string]int    // where the manifest lists calls in doubt, by name
+
+	// Calls whose cost is not known, with what they can have cost.
+	unknownCosts map[string]Credits
 }
 
 // rowBuffer collects rows of one partition until they are handed to the sink.
@@ -46,14 +48,17 @@ const (
 )
 
 func newRecorder(sink Sink, partitionBy string, m *Manifest) *recorder {
-	return &recorder{sink: sink, flattener: newFlattener(m.Run.ID, partitionBy), manifest: m, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{}, unknownCharge: map[string]bool{}}
+	return &recorder{
+		sink: sink, flattener: newFlattener(m.Run.ID, partitionBy), manifest: m, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
+		searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
+	}
 }
 
 // recordLine writes a line whose fate needed no call, or is not what answers alone
 // say.
 func (r *recorder) recordLine(ctx context.Context, l Line) error {
-	credits := intValue(0)
-	if l.Status == schema.InDoubt || l.Status == schema.WrittenOff || r.unknownCharge[l.Call] {
+	credits := creditsValue(r.unknownCosts[l.Call])
+	if l.Status == schema.InDoubt || l.Status == schema.WrittenOff {
 		credits = value{}
 	}
 	if l.InDoubt != nil {
@@ -79,7 +84,7 @@ func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *Reply,
 		a := reply.Items[i]
 		switch a.Status {
 		case schema.Resolved, schema.Deferred:
-			r.addSearchCost(item.Account.Row, paid[i], r.unknownCharge[a.CallID])
+			r.addSearchCost(item.Account.Row, paid[i])
 			continue
 		}
 		done.add(item.Account.Row)
@@ -96,17 +101,10 @@ func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *Reply,
 }
 
 // addSearchCost remembers what finding out the id of a row cost, for its line.
-func (r *recorder) addSearchCost(row, credits int64, unknown bool) {
-	if credits == 0 && !unknown {
-		return
+func (r *recorder) addSearchCost(row int64, cost Credits) {
+	if cost != (Credits{}) {
+		r.searchCosts[row] = r.searchCosts[row].Add(cost)
 	}
-	if r.searchCosts == nil {
-		r.searchCosts = map[int64]int64{}
-	}
-	if unknown || r.searchCosts[row] < 0 {
-		credits = -1 - r.searchCosts[row]
-	}
-	r.searchCosts[row] += credits
 }
 
 // addInDoubt lists a line under the call that holds it. That is one of an earlier run,
@@ -156,7 +154,7 @@ func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done
 			continue // its lines were kept
 		}
 		if status := reply.Items[i].Status; b.Query.Service == Search && !r.onlySearches() && (status == schema.Resolved || status == schema.Deferred) {
-			r.addSearchCost(item.Account.Row, paid[i], r.unknownCharge[reply.Items[i].CallID])
+			r.addSearchCost(item.Account.Row, paid[i])
 			continue
 		}
 		if !isReplayable(reply.Items[i].Status) || done.has(item.Account.Row) {
@@ -176,21 +174,22 @@ func (r *recorder) onlySearches() bool {
 }
 
 // recordItem writes the line behind an item.
-func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int, paid []int64) error {
+func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int, paid []Credits) error {
 	a := reply.Items[i]
 	if !isReplayable(a.Status) {
 		return r.recordLine(ctx, lineOf(&b.Items[i], &a)) // as it is when it is read again
 	}
-	credits := intValue(paid[i])
-	if r.unknownCharge[a.CallID] || a.Status == schema.InDoubt {
+	credits := creditsValue(paid[i])
+	if a.Status == schema.InDoubt {
 		credits = value{}
 	}
 	return r.writeAccount(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
 }
 
-// recordCalls writes events, calls and charges. It gives what each answer cost, and
-// the calls whose charge is not known.
-func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (paid []int64, err error) {
+// recordCalls writes events, calls and charges. It returns what each answer cost: its
+// share of the call's charge, or all that the call can have cost when that is not
+// known.
+func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (paid []Credits, err error) {
 	answers := reply.Items
 	if len(reply.Unmatched) > 0 {
 		answers = append(append([]ItemReply(nil), reply.Items...), reply.Unmatched...)
@@ -221,15 +220,16 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 		}
 	}
 
-	paid = make([]int64, len(answers))
+	paid = make([]Credits, len(answers))
 	for _, c := range reply.Calls {
 		if b.Query.Service.IsPaged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
 			c.Warnings = slices.Concat(c.Warnings, reply.Items[0].Warnings)
 		}
 		shares := sharesByCall[c.ID]
 		var basis Basis
-		if c.Outcome == InDoubt || c.Outcome == Charged && !c.Charge.Known {
-			r.unknownCharge[c.ID] = true
+		// A decision about the call does not say what its lines cost.
+		if cost := CostOf(c.Outcome, c.Charge, c.Ceiling); !cost.IsKnown() {
+			r.unknownCosts[c.ID] = cost
 		}
 		if c.Outcome == Charged {
 			basis = allocate(c.Charge, shares)
@@ -238,7 +238,7 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 			}
 		}
 		for _, s := range shares {
-			paid[s.item] += s.credits
+			paid[s.item] = paid[s.item].Add(Exactly(s.credits))
 		}
 		if err := r.writeCall(ctx, c, b.Query, shares); err != nil {
 			return nil, err
@@ -246,6 +246,11 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 		r.manifest.addCall(c, b, reply, shares, basis)
 		if c.Outcome == InDoubt {
 			r.inDoubt[c.ID] = len(r.manifest.InDoubt) - 1
+		}
+	}
+	for i, a := range answers {
+		if cost, unknown := r.unknownCosts[a.CallID]; unknown {
+			paid[i] = cost
 		}
 	}
 	return paid, nil
@@ -358,10 +363,10 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, credit
 	if l.DuplicateOf > 0 {
 		original = intValue(l.DuplicateOf)
 	}
-	if searchCost := r.searchCosts[acc.Row]; searchCost < 0 {
+	if searchCost := r.searchCosts[acc.Row]; !searchCost.IsKnown() {
 		credits = value{}
 	} else if credits.set {
-		credits.n += searchCost
+		credits.n += searchCost.Min
 	}
 	return r.appendRow(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
 		stringValue(r.manifest.Run.ID),
@@ -391,6 +396,7 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, credit
 // writeCredits writes the charge of one call, pair by pair; what no pair explains is
 // a row of the call as a whole.
 func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemReply, c Call, shares []share, basis Basis) error {
+	cost := c.Cost()
 	write := func(row value, key, entity, signal string, events int64, credits value) error {
 		category := ""
 		if signal != "" {
@@ -411,21 +417,17 @@ func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemRep
 			}
 		}
 		credits := value{}
-		if c.Charge.Known {
+		if cost.IsKnown() {
 			credits = intValue(s.credits)
 		}
 		if err := write(row, key, answers[s.item].Entity.ID, s.signal, s.events, credits); err != nil {
 			return err
 		}
 	}
-	if len(shares) > 0 || c.Charge.Known && c.Charge.Credits == 0 {
+	if len(shares) > 0 || cost == (Credits{}) {
 		return nil
 	}
-	credits := value{}
-	if c.Charge.Known {
-		credits = intValue(c.Charge.Credits)
-	}
-	return write(value{}, "", "", "", 0, credits)
+	return write(value{}, "", "", "", 0, creditsValue(cost))
 }
 
 func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []share) error {
@@ -438,17 +440,15 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 			c.Warnings = append(slices.Clone(c.Warnings), discrepancyText(excess, events))
 		}
 	}
-	charge, remaining := value{}, func(w Window) value {
+	charge := value{}
+	if c.Outcome != InDoubt {
+		charge = creditsValue(CostOf(c.Outcome, c.Charge, c.Ceiling))
+	}
+	remaining := func(w Window) value {
 		if w.Left < 0 || w == (Window{}) {
 			return value{}
 		}
 		return intValue(w.Left)
-	}
-	switch {
-	case c.Outcome == NotCharged:
-		charge = intValue(0)
-	case c.Outcome == Charged && c.Charge.Known:
-		charge = intValue(c.Charge.Credits)
 	}
 	return r.appendRow(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
 		stringValue(r.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),

@@ -18,6 +18,8 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -35,33 +37,33 @@ func openTestBucket(t testing.TB, store *buckettest.Store, uri string) *bucket.B
 
 // backendKinds are the places that a lake can lie in. Each gives a new one, the
 // directory that files are staged in, and a second writer to the same place.
-func backendKinds(t *testing.T) map[string]func(t *testing.T) (p, other backend, staging *dir) {
-	onBucket := func(store *buckettest.Store) func(t *testing.T) (p, other backend, staging *dir) {
+func backendKinds(t *testing.T) map[string]func(t *testing.T) (p, other backend, staging *durable.Dir) {
+	onBucket := func(store *buckettest.Store) func(t *testing.T) (p, other backend, staging *durable.Dir) {
 		n := 0
-		return func(t *testing.T) (p, other backend, staging *dir) {
+		return func(t *testing.T) (p, other backend, staging *durable.Dir) {
 			n++
 			uri := store.URI(fmt.Sprintf("places/%d", n))
-			staging, err := openScratch(t.TempDir(), unhooked)
+			staging, err := openScratch(t.TempDir(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return &s3Backend{openTestBucket(t, store, uri), staging}, &s3Backend{openTestBucket(t, store, uri), staging}, staging
 		}
 	}
-	return map[string]func(t *testing.T) (p, other backend, staging *dir){
-		"directory": func(t *testing.T) (p, other backend, staging *dir) {
+	return map[string]func(t *testing.T) (p, other backend, staging *durable.Dir){
+		"directory": func(t *testing.T) (p, other backend, staging *durable.Dir) {
 			path := t.TempDir()
 			var backends []backend
 			for i := range 2 {
-				d, err := openLakeDir(path, unhooked)
+				d, err := openLakeDir(path, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
 				scratch := fmt.Sprintf("%s/run-%d", stagingDir, i)
-				if err := d.mkdirAll(scratch); err != nil {
+				if err := d.MkdirAll(scratch); err != nil {
 					t.Fatal(err)
 				}
-				backends, staging = append(backends, &dirBackend{dir: d, runDir: scratch}), d
+				backends, staging = append(backends, &dirBackend{Dir: d, runDir: scratch}), d
 			}
 			return backends[0], backends[1], staging
 		},
@@ -69,8 +71,6 @@ func backendKinds(t *testing.T) map[string]func(t *testing.T) (p, other backend,
 		"gofakes3":  onBucket(buckettest.StartFake(t)),
 	}
 }
-
-func unhooked(_, _ string, do func() error) error { return do() }
 
 // TestBackends: what publication rests on holds wherever a lake lies.
 func TestBackends(t *testing.T) {
@@ -85,11 +85,11 @@ func TestBackends(t *testing.T) {
 			}
 			stage := func(content string) string {
 				t.Helper()
-				if err := staging.mkdirAll(stagingDir); err != nil {
+				if err := staging.MkdirAll(stagingDir); err != nil {
 					t.Fatal(err)
 				}
 				name := stagingDir + "/file.parquet.tmp"
-				if err := staging.writeFile(name, []byte(content)); err != nil {
+				if err := staging.WriteFile(name, []byte(content)); err != nil {
 					t.Fatal(err)
 				}
 				return name
@@ -271,9 +271,9 @@ func stageSmallRun(t testing.TB, l *Lake, run string) *pipeline.Manifest {
 	t.Helper()
 	news := schema.EventTable(schema.CategoryNews)
 	for i, month := range []string{"2026-01", "2026-02", "2026-01"} {
-		writeRecord(t, l, partitionOf(news, month), newRecord(t, news, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
+		writeRecord(t, l, partitionOf(news, month), rowtest.NewRecord(t, news, []rowtest.Values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
 	}
-	writeRecord(t, l, partitionOf(schema.Calls, ""), newRecord(t, schema.Calls, []values{make(values, len(schema.Calls.Columns))}))
+	writeRecord(t, l, partitionOf(schema.Calls, ""), rowtest.NewRecord(t, schema.Calls, []rowtest.Values{make(rowtest.Values, len(schema.Calls.Columns))}))
 	files, err := l.Stage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +287,7 @@ func stageSmallRun(t testing.TB, l *Lake, run string) *pipeline.Manifest {
 func BenchmarkUpload(b *testing.B) {
 	store := buckettest.Start(b)
 	const files, size = 32, 4 << 20
-	scratch, err := openScratch(b.TempDir(), unhooked)
+	scratch, err := openScratch(b.TempDir(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func BenchmarkUpload(b *testing.B) {
 	_, _ = dice.Read(content)
 	for i := range files {
 		content[i]++
-		if err := scratch.writeFile(fmt.Sprintf("%02d.tmp", i), content); err != nil {
+		if err := scratch.WriteFile(fmt.Sprintf("%02d.tmp", i), content); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -312,7 +312,7 @@ func BenchmarkUpload(b *testing.B) {
 		})
 		plain := openTestBucket(b, store, store.URI(fmt.Sprintf("copied/%d", rounds)))
 		copied += timeParallel(b, p.maxParallel(), files, func(i int) error {
-			raw, err := scratch.root.ReadFile(fmt.Sprintf("%02d.tmp", i))
+			raw, err := scratch.ReadFile(fmt.Sprintf("%02d.tmp", i))
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v17/parquet/compress"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -39,7 +40,7 @@ func newsRecords(t testing.TB, rows, perRecord int) []arrow.Record {
 		return b.String()
 	}
 	var recs []arrow.Record
-	var batch []values
+	var batch []rowtest.Values
 	for i := range rows {
 		company := rng.IntN(rows / 4)
 		day := arrow.Date32(20_000 + rng.IntN(31))
@@ -48,7 +49,7 @@ func newsRecords(t testing.TB, rows, perRecord int) []arrow.Record {
 		title, summary := prose(9), prose(30)
 		raw := fmt.Sprintf(`{"signalId":%q,"companyId":%d,"companyName":"Company %d Ltd","domain":"c%d.example.com","eventType":"raises_funding","eventSummary":%q,"articleTitle":%q,"articleUrl":%q,"articlePublishedDate":"2026-03-%02d"}`,
 			uid[:20], company, company, company, summary, title, url, 1+i%28)
-		batch = append(batch, values{
+		batch = append(batch, rowtest.Values{
 			uid, []string{"financialEventsNews", "commercialActivityNews", "peopleNews", "riskNews"}[rng.IntN(4)], "company",
 			fmt.Sprint(10_000_000 + company), fmt.Sprintf("acct-%06d", company), day,
 			arrow.Timestamp(1_770_000_000_000_000 + int64(i/100)*1_000_000), "20260302T010203Z-4f2a",
@@ -57,7 +58,7 @@ func newsRecords(t testing.TB, rows, perRecord int) []arrow.Record {
 			"raises_funding", summary, title, prose(15), url, day, nil, rng.IntN(4) == 0,
 		})
 		if len(batch) == perRecord || i == rows-1 {
-			recs = append(recs, newRecord(t, table, batch))
+			recs = append(recs, rowtest.NewRecord(t, table, batch))
 			batch = batch[:0]
 		}
 	}
@@ -198,18 +199,19 @@ func pqarrowProperties(table schema.Table) *pq.WriterProperties {
 func TestMemory(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	recs := newsRecords(t, 5_000, 500)
-	l := openLake(t, t.TempDir(), Options{SortMemory: 4 << 20})
-	runtime.GC()
 	var now runtime.MemStats
-	runtime.ReadMemStats(&now)
-	base, peak, calls := now.HeapInuse, now.HeapInuse, 0
-	l.dir.hook = func(op, path string, do func() error) error {
-		if calls++; calls%20 == 0 {
+	var base, peak uint64
+	calls, writing := 0, false
+	l := openLake(t, t.TempDir(), Options{SortMemory: 4 << 20, Hook: func(op, path string, do func() error) error {
+		if calls++; writing && calls%20 == 0 {
 			runtime.ReadMemStats(&now)
 			peak = max(peak, now.HeapInuse)
 		}
 		return skipSync(op, path, do)
-	}
+	}})
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	base, peak, writing = now.HeapInuse, now.HeapInuse, true
 	written := int64(0)
 	for i := range 10 * len(recs) {
 		rec := recs[i%len(recs)]

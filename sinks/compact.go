@@ -168,7 +168,7 @@ func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
 	}
 	delete(l.partitions, part.String())
 	for _, f := range staged {
-		o, err := l.dir.open(l.stagedName(f.Path))
+		o, err := l.dir.Open(l.stagedName(f.Path))
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -124,7 +125,7 @@ func TestCompactInBucket(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 20 {
-				writeRecord(t, l, partitionOf(table, "2026-01"), newRecord(t, table, []values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
+				writeRecord(t, l, partitionOf(table, "2026-01"), rowtest.NewRecord(t, table, []rowtest.Values{newsRow("n", "1", nil, fmt.Sprint(run, i), "{}", "")}))
 			}
 			stageAndPublish(t, l)
 			if err := l.Close(); err != nil {

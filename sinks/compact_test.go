@@ -16,6 +16,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -161,12 +162,12 @@ func TestCompactHasNothingToDo(t *testing.T) {
 func TestCompactKeepsRows(t *testing.T) {
 	lake := t.TempDir()
 	rng := rand.New(rand.NewPCG(1, 2))
-	want := map[string][]values{}
+	want := map[string][]rowtest.Values{}
 	for run := range 3 {
 		l := openLake(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
-		for _, table := range allTables() {
-			rows := awkwardRows(table, 50+rng.IntN(50), rng)
-			writeRecord(t, l, partitionOf(table, "2026-01"), newRecord(t, table, rows))
+		for _, table := range rowtest.AllTables() {
+			rows := rowtest.AwkwardRows(table, 50+rng.IntN(50), rng)
+			writeRecord(t, l, partitionOf(table, "2026-01"), rowtest.NewRecord(t, table, rows))
 		}
 		files, err := l.Stage(t.Context())
 		if err != nil {
@@ -187,16 +188,16 @@ func TestCompactKeepsRows(t *testing.T) {
 	if m == nil {
 		t.Fatal("Compact() = nothing to do, want a generation")
 	}
-	got := map[string][]values{}
+	got := map[string][]rowtest.Values{}
 	for _, f := range m.Files {
 		table, _ := schema.TableNamed(f.Table)
 		got[f.Table] = append(got[f.Table], readParquetGo(t, filepath.Join(lake, f.Path), table)...)
 	}
-	for _, table := range allTables() {
+	for _, table := range rowtest.AllTables() {
 		if len(want[table.Name]) < 150 {
 			t.Fatalf("%d rows of %s, want more", len(want[table.Name]), table.Name)
 		}
-		if diff := gocmp.Diff(formatRows(sortRows(table, want[table.Name])), formatRows(got[table.Name])); diff != "" {
+		if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, want[table.Name])), rowtest.Format(got[table.Name])); diff != "" {
 			t.Errorf("rows of %s (-small files, sorted +compacted):\n%.3000s", table.Name, diff)
 		}
 	}
@@ -213,16 +214,16 @@ func TestCompactSplits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for run := range 6 {
 		l := openLake(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
-		rows := make([]values, 500)
+		rows := make([]rowtest.Values, 500)
 		for i := range rows {
 			raw := make([]byte, 400)
 			for j := range raw {
 				raw[j] = byte(rng.Uint32())
 			}
-			rows[i] = make(values, len(table.Columns))
+			rows[i] = make(rowtest.Values, len(table.Columns))
 			rows[i][table.ColumnIndex("raw")] = fmt.Sprintf("%x", raw)
 		}
-		writeRecord(t, l, partitionOf(table, "2026-01"), newRecord(t, table, rows))
+		writeRecord(t, l, partitionOf(table, "2026-01"), rowtest.NewRecord(t, table, rows))
 		stageAndPublish(t, l)
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
@@ -550,7 +551,7 @@ func TestCompactRefuses(t *testing.T) {
 	})
 	t.Run("other rows", func(t *testing.T) {
 		table := schema.EventTable(schema.CategoryRisk)
-		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(1, 2))), func(string) string { return strings.Repeat("0", 64) })
+		path := encodeFile(t, table, rowtest.AwkwardRows(table, 10, rand.New(rand.NewPCG(1, 2))), func(string) string { return strings.Repeat("0", 64) })
 		f, size := openFile(t, path)
 		if _, err := readRows(f, size, &table, func(arrow.Record) error { return nil }); !errors.Is(err, ErrIntegrity) {
 			t.Errorf("readRows of a file with another digest = %v, want ErrIntegrity", err)
@@ -561,18 +562,18 @@ func TestCompactRefuses(t *testing.T) {
 		earlier := table
 		earlier.Columns = table.Columns[:len(table.Columns)-3]
 		earlier.Version = 0
-		path := encodeFile(t, table, awkwardRows(table, 10, rand.New(rand.NewPCG(5, 6))), unchanged)
+		path := encodeFile(t, table, rowtest.AwkwardRows(table, 10, rand.New(rand.NewPCG(5, 6))), unchanged)
 		f, size := openFile(t, path)
 		if _, err := readRows(f, size, &earlier, func(arrow.Record) error { return nil }); err == nil || !strings.Contains(err.Error(), "use the program that wrote it") {
 			t.Errorf("readRows of a later version's file = %v, want what to do", err)
 		}
 		// The other way round, the columns that came later are null.
-		rows := awkwardRows(earlier, 10, rand.New(rand.NewPCG(7, 8)))
+		rows := rowtest.AwkwardRows(earlier, 10, rand.New(rand.NewPCG(7, 8)))
 		path = encodeFile(t, earlier, rows, unchanged)
 		f, size = openFile(t, path)
-		var got []values
+		var got []rowtest.Values
 		if _, err := readRows(f, size, &table, func(rec arrow.Record) error {
-			got = append(got, valuesOf(t, rec)...)
+			got = append(got, rowtest.ValuesOf(t, rec)...)
 			return nil
 		}); err != nil {
 			t.Fatalf("readRows of an earlier version's file = %v, want no error", err)
@@ -580,7 +581,7 @@ func TestCompactRefuses(t *testing.T) {
 		for i := range rows {
 			rows[i] = append(rows[i], nil, nil, nil)
 		}
-		if diff := gocmp.Diff(formatRows(rows), formatRows(got)); diff != "" {
+		if diff := gocmp.Diff(rowtest.Format(rows), rowtest.Format(got)); diff != "" {
 			t.Errorf("rows of an earlier version's file (-want +got):\n%s", diff)
 		}
 	})
@@ -590,7 +591,7 @@ func unchanged(digest string) string { return digest }
 
 // encodeFile writes rows, in their order, to a file that states what becomes of
 // their digest.
-func encodeFile(t *testing.T, table schema.Table, rows []values, alterDigest func(string) string) string {
+func encodeFile(t *testing.T, table schema.Table, rows []rowtest.Values, alterDigest func(string) string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.parquet")
 	f, err := os.Create(path)
@@ -602,7 +603,7 @@ func encodeFile(t *testing.T, table schema.Table, rows []values, alterDigest fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := newRecord(t, table, rows)
+	rec := rowtest.NewRecord(t, table, rows)
 	defer rec.Release()
 	b, d, e := newRecordView(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
 	var all []row

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"os"
 	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
+	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -36,12 +36,11 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(path)
+	d, err := durable.Open(path, o.Hook)
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	d := &dir{base: path, hook: o.Hook, root: root}
-	return &Inspector{&Lake{options: o, dir: d, backend: &dirBackend{dir: d}}}, ctx.Err()
+	return &Inspector{&Lake{options: o, dir: d, backend: &dirBackend{Dir: d}}}, ctx.Err()
 }
 
 // Close lets go of the lake.
@@ -49,7 +48,7 @@ func (i *Inspector) Close() error {
 	if i.lake.dir == nil {
 		return nil
 	}
-	return i.lake.dir.close()
+	return i.lake.dir.Close()
 }
 
 // Generations walks the manifests from the one that generationRef.json names back to

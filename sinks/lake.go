@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow"
 
+	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -27,9 +28,9 @@ var ErrIntegrity = errors.New("the lake contradicts itself")
 // may be called again.
 type Lake struct {
 	options Options
-	dir     *dir    // scratch space
-	runDir  string  // this run's directory in it
-	backend backend // where visible things live
+	dir     *durable.Dir // scratch space
+	runDir  string       // this run's directory in it
+	backend backend      // where visible things live
 
 	prefix     string // compactDir when the files are a compaction's, which keeps every row
 	partitions map[string]*partition
@@ -138,9 +139,9 @@ func (l *Lake) Close() error {
 		p.releaseRecords()
 	}
 	l.partitions, l.staged = nil, nil
-	err := l.dir.removeAll(l.runDir)
-	l.dir.removeEmpty(stagingDir)
-	if err := errors.Join(err, l.dir.close()); err != nil {
+	err := l.dir.RemoveAll(l.runDir)
+	l.dir.RemoveEmpty(stagingDir)
+	if err := errors.Join(err, l.dir.Close()); err != nil {
 		return fmt.Errorf("close lake: %w", err)
 	}
 	return nil

@@ -2,13 +2,9 @@ package sinks
 
 import (
 	"cmp"
-	"fmt"
 	"io/fs"
-	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -19,103 +15,10 @@ import (
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
-
-// A value of a row is nil, string, int64, float64, bool, arrow.Date32 or
-// arrow.Timestamp.
-type values []any
-
-// newRecord builds a record of a table.
-func newRecord(t testing.TB, table schema.Table, rows []values) arrow.Record {
-	t.Helper()
-	b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
-	defer b.Release()
-	for _, r := range rows {
-		for i, v := range r {
-			switch v := v.(type) {
-			case nil:
-				b.Field(i).AppendNull()
-			case string:
-				b.Field(i).(*array.StringBuilder).Append(v)
-			case int64:
-				b.Field(i).(*array.Int64Builder).Append(v)
-			case float64:
-				b.Field(i).(*array.Float64Builder).Append(v)
-			case bool:
-				b.Field(i).(*array.BooleanBuilder).Append(v)
-			case arrow.Date32:
-				b.Field(i).(*array.Date32Builder).Append(v)
-			case arrow.Timestamp:
-				b.Field(i).(*array.TimestampBuilder).Append(v)
-			default:
-				t.Fatalf("no column holds a %T", v)
-			}
-		}
-	}
-	return b.NewRecord()
-}
-
-// valuesOf is the inverse of record.
-func valuesOf(t testing.TB, rec arrow.Record) []values {
-	t.Helper()
-	rows := make([]values, rec.NumRows())
-	for i := range rows {
-		for _, a := range rec.Columns() {
-			rows[i] = append(rows[i], valueOf(t, a, i))
-		}
-	}
-	return rows
-}
-
-func valueOf(t testing.TB, a arrow.Array, i int) any {
-	if a.IsNull(i) {
-		return nil
-	}
-	switch a := a.(type) {
-	case *array.String:
-		return strings.Clone(a.Value(i))
-	case *array.Int64:
-		return a.Value(i)
-	case *array.Float64:
-		return a.Value(i)
-	case *array.Boolean:
-		return a.Value(i)
-	case *array.Date32:
-		return a.Value(i)
-	case *array.Timestamp:
-		return a.Value(i)
-	}
-	t.Fatalf("column of type %s", a.DataType())
-	return nil
-}
-
-// awkward are values that tend to get lost, per type.
-var awkward = map[schema.Type][]any{
-	schema.String: {nil, "", " ", "\x00", "a\x00b", "a\x00", "naïve", "日本語", "👩‍👩‍👧", "\u202eabc", "'; --", `{"a":null}`,
-		strings.Repeat("x", 20_000), strings.Repeat("é", 3000), "\n\r\t", "\uFFFD"},
-	schema.Int64:  {nil, int64(0), int64(-1), int64(math.MaxInt64), int64(math.MinInt64), int64(1) << 53},
-	schema.Double: {nil, 0.0, math.Copysign(0, -1), math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, math.Inf(1), math.Inf(-1), math.NaN(), 0.1},
-	schema.Bool:   {nil, true, false},
-	schema.Date:   {nil, arrow.Date32(0), arrow.Date32(-1), arrow.Date32(math.MaxInt32), arrow.Date32(math.MinInt32), arrow.Date32(20_000)},
-	schema.Time:   {nil, arrow.Timestamp(0), arrow.Timestamp(-1), arrow.Timestamp(math.MaxInt64), arrow.Timestamp(math.MinInt64), arrow.Timestamp(1_700_000_000_123_456)},
-}
-
-// awkwardRows are n rows of a table, from the awkward values.
-func awkwardRows(table schema.Table, n int, rng *rand.Rand) []values {
-	rows := make([]values, n)
-	for i := range rows {
-		for _, c := range table.Columns {
-			choice := awkward[c.Type]
-			rows[i] = append(rows[i], choice[rng.IntN(len(choice))])
-		}
-	}
-	return rows
-}
-
-// allTables are all there are.
-func allTables() []schema.Table { return slices.Concat(schema.EventTables, schema.LedgerTables) }
 
 // partitionOf is a partition that the table may have.
 func partitionOf(table schema.Table, month string) schema.Partition {
@@ -174,7 +77,7 @@ func stageAndPublish(t testing.TB, l *Lake) *pipeline.Manifest {
 }
 
 // readArrow reads a file with Arrow's reader.
-func readArrow(t testing.TB, path string) (*arrow.Schema, []values) {
+func readArrow(t testing.TB, path string) (*arrow.Schema, []rowtest.Values) {
 	t.Helper()
 	r, err := pqfile.OpenParquetFile(path, false)
 	if err != nil {
@@ -190,24 +93,24 @@ func readArrow(t testing.TB, path string) (*arrow.Schema, []values) {
 		t.Fatalf("ReadTable(%s) = %v, want no error", path, err)
 	}
 	defer table.Release()
-	var rows []values
+	var rows []rowtest.Values
 	tr := array.NewTableReader(table, 0)
 	defer tr.Release()
 	for tr.Next() {
-		rows = append(rows, valuesOf(t, tr.Record())...)
+		rows = append(rows, rowtest.ValuesOf(t, tr.Record())...)
 	}
 	return table.Schema(), rows
 }
 
 // readParquetGo reads a file with parquet-go, column by column.
-func readParquetGo(t testing.TB, path string, table schema.Table) []values {
+func readParquetGo(t testing.TB, path string, table schema.Table) []rowtest.Values {
 	t.Helper()
 	f, size := openFile(t, path)
 	pf, err := parquet.OpenFile(f, size)
 	if err != nil {
 		t.Fatalf("parquet.OpenFile(%s) = %v, want no error", path, err)
 	}
-	rows := make([]values, 0, pf.NumRows())
+	rows := make([]rowtest.Values, 0, pf.NumRows())
 	for _, group := range pf.RowGroups() {
 		reader := group.Rows()
 		defer reader.Close()
@@ -215,7 +118,7 @@ func readParquetGo(t testing.TB, path string, table schema.Table) []values {
 		for {
 			n, err := reader.ReadRows(buf)
 			for _, r := range buf[:n] {
-				row := make(values, len(table.Columns))
+				row := make(rowtest.Values, len(table.Columns))
 				for _, v := range r {
 					if !v.IsNull() {
 						row[v.Column()] = plainValue(table.Columns[v.Column()].Type, v)
@@ -259,68 +162,6 @@ func openFile(t testing.TB, path string) (*os.File, int64) {
 		t.Fatal(err)
 	}
 	return f, info.Size()
-}
-
-// formatRows makes values comparable and short: NaN equals itself, -0 is not 0.
-func formatRows(rows []values) []string {
-	out := make([]string, len(rows))
-	for i, r := range rows {
-		var b strings.Builder
-		for _, v := range r {
-			if s, ok := v.(string); ok && len(s) > 100 {
-				v = fmt.Sprintf("%.20s…%d", s, len(s))
-			}
-			fmt.Fprintf(&b, "%T %v|", v, v)
-		}
-		out[i] = b.String()
-	}
-	return out
-}
-
-// compareValues is the reference order: nulls first, then by value.
-func compareValues(a, b any) int {
-	switch {
-	case a == nil && b == nil:
-		return 0
-	case a == nil:
-		return -1
-	case b == nil:
-		return 1
-	}
-	switch a := a.(type) {
-	case string:
-		return strings.Compare(a, b.(string))
-	case int64:
-		return cmp.Compare(a, b.(int64))
-	case float64:
-		return cmp.Compare(a, b.(float64))
-	case arrow.Date32:
-		return cmp.Compare(a, b.(arrow.Date32))
-	case arrow.Timestamp:
-		return cmp.Compare(a, b.(arrow.Timestamp))
-	case bool:
-		if a == b.(bool) {
-			return 0
-		} else if a {
-			return 1
-		}
-		return -1
-	}
-	panic("no order")
-}
-
-// sortRows is the reference sort.
-func sortRows(table schema.Table, rows []values) []values {
-	rows = slices.Clone(rows)
-	slices.SortStableFunc(rows, func(a, b values) int {
-		for _, name := range table.Sort {
-			if c := compareValues(a[table.ColumnIndex(name)], b[table.ColumnIndex(name)]); c != 0 {
-				return c
-			}
-		}
-		return 0
-	})
-	return rows
 }
 
 // listFiles lists the files below a lake, relative to it.

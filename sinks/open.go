@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/siglake/siglake/internal/durable"
 )
 
 // Options says how a lake is written. RunID must be set, everything else has a
@@ -33,8 +35,8 @@ type Options struct {
 	Scratch string
 
 	// Hook, when set, is called around every operation on the file system, for
-	// tests that inject faults. See [Hook].
-	Hook Hook
+	// tests that inject faults.
+	Hook durable.Hook
 
 	sourceRuns []string // the runs whose rows a compaction's files hold, for their metadata
 }
@@ -60,9 +62,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.RowGroupRows <= 0 {
 		o.RowGroupRows = defaultRowGroupRows
-	}
-	if o.Hook == nil {
-		o.Hook = func(_, _ string, do func() error) error { return do() }
 	}
 	return o, nil
 }
@@ -119,7 +118,7 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	}
 	if err != nil {
 		if l.dir != nil {
-			err = errors.Join(err, l.dir.close())
+			err = errors.Join(err, l.dir.Close())
 		}
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
@@ -134,7 +133,7 @@ func (l *Lake) openLocal(uri string) error {
 	if l.dir, err = openLakeDir(path, l.options.Hook); err != nil {
 		return err
 	}
-	l.backend = &dirBackend{dir: l.dir, runDir: l.runDir}
+	l.backend = &dirBackend{Dir: l.dir, runDir: l.runDir}
 	return nil
 }
 
@@ -176,28 +175,25 @@ func ScratchDir(uri, base string) (string, error) {
 }
 
 // openScratch opens a scratch directory, creating it when it does not exist.
-func openScratch(path string, hook Hook) (*dir, error) {
-	d := &dir{base: path, hook: hook}
-	if err := d.runHooked("mkdir", "", func() error { return os.MkdirAll(path, 0o700) }); err != nil {
+func openScratch(path string, hook durable.Hook) (*durable.Dir, error) {
+	if err := durable.MkdirAll(path, 0o700, hook); err != nil {
 		return nil, err
 	}
-	var err error
-	d.root, err = os.OpenRoot(path)
-	return d, err
+	return durable.Open(path, hook)
 }
 
 // initLayout makes the lake's own directories and proves that it can be written to,
 // before anything is bought for it.
 func (l *Lake) initLayout(ctx context.Context) error {
-	if err := l.dir.mkdirAll(l.runDir); err != nil {
+	if err := l.dir.MkdirAll(l.runDir); err != nil {
 		return err
 	}
 	if err := l.backend.prepareWrites(ctx); err != nil {
 		return err
 	}
 	probe := l.runDir + "/probe.tmp"
-	err := l.dir.writeFile(probe, []byte("can this be written?\n"))
-	return errors.Join(err, l.dir.remove(probe))
+	err := l.dir.WriteFile(probe, []byte("can this be written?\n"))
+	return errors.Join(err, l.dir.Remove(probe))
 }
 
 // localPath turns a lake's address into an absolute path.
@@ -226,14 +222,13 @@ func localPath(uri string) (string, error) {
 }
 
 // openLakeDir opens the lake's directory, creating it when it does not exist.
-func openLakeDir(path string, hook Hook) (*dir, error) {
+func openLakeDir(path string, hook durable.Hook) (*durable.Dir, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file; a lake is a directory: choose another path", path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	d := &dir{base: path, hook: hook}
-	if err := d.runHooked("mkdir", "", func() error { return mkdirDurable(path) }); err != nil {
+	if err := durable.MkdirAll(path, 0o777, hook); err != nil { // other users read the lake; the umask limits it
 		return nil, err
 	}
 	entries, err := os.ReadDir(path)
@@ -243,36 +238,7 @@ func openLakeDir(path string, hook Hook) (*dir, error) {
 	if foreign, ok := findForeign(entries); ok {
 		return nil, notLakeError(path, foreign)
 	}
-	if d.root, err = os.OpenRoot(path); err != nil {
-		return nil, err
-	}
-	return d, nil
-}
-
-// mkdirDurable makes a directory and whatever is missing above it, and syncs the
-// directories that got a new name.
-func mkdirDurable(path string) error {
-	var parents []string
-	for p := path; filepath.Dir(p) != p; p = filepath.Dir(p) {
-		if _, err := os.Stat(p); err == nil {
-			break
-		}
-		parents = append(parents, filepath.Dir(p))
-	}
-	//nolint:gosec // other people read the lake; the umask says how many
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return err
-	}
-	for _, p := range parents {
-		f, err := os.Open(p)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return durable.Open(path, hook)
 }
 
 // findForeign finds a name that a lake would not have, in a directory that no lake

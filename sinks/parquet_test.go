@@ -14,23 +14,24 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
 // writeNews writes one file of the news table with some columns varied.
-func writeNews(t testing.TB, n int, o Options) (*Lake, []values, []pipeline.File) {
+func writeNews(t testing.TB, n int, o Options) (*Lake, []rowtest.Values, []pipeline.File) {
 	t.Helper()
 	table := schema.EventTable(schema.CategoryNews)
 	rng := rand.New(rand.NewPCG(9, 9))
-	var rows []values
+	var rows []rowtest.Values
 	for i := range n {
 		raw := fmt.Sprintf(`{"n":%d,"noise":"%x%x"}`, i, rng.Uint64(), rng.Uint64())
 		rows = append(rows, newsRow(fmt.Sprint("signal", rng.IntN(4)), fmt.Sprint(rng.IntN(1000)), nil, fmt.Sprintf("%016x", rng.Uint64()), raw, fmt.Sprint(i)))
 	}
 	l := openLake(t, t.TempDir(), o)
 	for piece := range slices.Chunk(rows, 300) {
-		writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, piece))
+		writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, piece))
 	}
 	return l, rows, stageAndPublish(t, l).Files
 }
@@ -42,7 +43,7 @@ func TestFileProperties(t *testing.T) {
 		t.Fatalf("files = %+v, want one with 3 row groups", files)
 	}
 	table := schema.EventTable(schema.CategoryNews)
-	r, size := openFile(t, l.dir.absPath(files[0].Path))
+	r, size := openFile(t, l.dir.AbsPath(files[0].Path))
 	f, err := parquet.OpenFile(r, size)
 	if err != nil {
 		t.Fatal(err)
@@ -158,9 +159,9 @@ func TestDigest(t *testing.T) {
 		t.Errorf("other row groups: %+v, want the digest of %+v and other bytes", other[0], base[0])
 	}
 	table := schema.Table{Name: "t", Version: 1, Columns: []schema.Column{{Name: "a"}, {Name: "b"}}}
-	digestOf := func(table schema.Table, rows ...values) string {
+	digestOf := func(table schema.Table, rows ...rowtest.Values) string {
 		d := newDigest(&table)
-		b := newRecordView(&table, newRecord(t, table, rows))
+		b := newRecordView(&table, rowtest.NewRecord(t, table, rows))
 		for i := range rows {
 			d.addRow(row{b, int32(i)})
 		}
@@ -173,17 +174,17 @@ func TestDigest(t *testing.T) {
 	digests := map[string]string{}
 	for name, sum := range map[string]string{
 		"nothing":       digestOf(table),
-		"a null row":    digestOf(table, values{nil, nil}),
-		"empty texts":   digestOf(table, values{"", ""}),
-		"left":          digestOf(table, values{"x", nil}),
-		"right":         digestOf(table, values{nil, "x"}),
-		"together":      digestOf(table, values{"xy", ""}),
-		"apart":         digestOf(table, values{"x", "y"}),
-		"two rows":      digestOf(table, values{"x", "y"}, values{"z", nil}),
-		"other order":   digestOf(table, values{"z", nil}, values{"x", "y"}),
-		"other name":    digestOf(renamed, values{"x", "y"}),
-		"other version": digestOf(newer, values{"x", "y"}),
-		"other type":    digestOf(typed, values{"x", nil}),
+		"a null row":    digestOf(table, rowtest.Values{nil, nil}),
+		"empty texts":   digestOf(table, rowtest.Values{"", ""}),
+		"left":          digestOf(table, rowtest.Values{"x", nil}),
+		"right":         digestOf(table, rowtest.Values{nil, "x"}),
+		"together":      digestOf(table, rowtest.Values{"xy", ""}),
+		"apart":         digestOf(table, rowtest.Values{"x", "y"}),
+		"two rows":      digestOf(table, rowtest.Values{"x", "y"}, rowtest.Values{"z", nil}),
+		"other order":   digestOf(table, rowtest.Values{"z", nil}, rowtest.Values{"x", "y"}),
+		"other name":    digestOf(renamed, rowtest.Values{"x", "y"}),
+		"other version": digestOf(newer, rowtest.Values{"x", "y"}),
+		"other type":    digestOf(typed, rowtest.Values{"x", nil}),
 	} {
 		if same, ok := digests[sum]; ok {
 			t.Errorf("digests of %q and %q are equal", name, same)
@@ -199,7 +200,7 @@ func TestSplit(t *testing.T) {
 		t.Fatalf("%d files, want at least 3", len(files))
 	}
 	table := schema.EventTable(schema.CategoryNews)
-	var got []values
+	var got []rowtest.Values
 	slices.SortFunc(files, func(a, b pipeline.File) int {
 		return strings.Compare(a.Path[len(a.Path)-12:], b.Path[len(b.Path)-12:])
 	})
@@ -210,10 +211,10 @@ func TestSplit(t *testing.T) {
 		if f.Bytes > 400_000 {
 			t.Errorf("%s has %d bytes, want about 200,000", f.Path, f.Bytes)
 		}
-		_, part := readArrow(t, l.dir.absPath(f.Path))
+		_, part := readArrow(t, l.dir.AbsPath(f.Path))
 		got = append(got, part...)
 	}
-	if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
+	if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, rows)), rowtest.Format(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.2000s", diff)
 	}
 }
@@ -222,7 +223,7 @@ func TestSplit(t *testing.T) {
 // nothing worse.
 func TestReadFooterDamaged(t *testing.T) {
 	l, _, files := writeNews(t, 10, Options{})
-	data, err := os.ReadFile(l.dir.absPath(files[0].Path))
+	data, err := os.ReadFile(l.dir.AbsPath(files[0].Path))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,13 +7,15 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow"
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 )
 
 func TestRoundTrip(t *testing.T) {
-	for _, table := range allTables() {
+	for _, table := range rowtest.AllTables() {
 		t.Run(table.Name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 2))
-			rows := awkwardRows(table, 500, rng)
+			rows := rowtest.AwkwardRows(table, 500, rng)
 			if i := table.ColumnIndex(table.Unique); i >= 0 {
 				for _, r := range rows {
 					r[i] = nil // nothing is a duplicate
@@ -21,16 +23,16 @@ func TestRoundTrip(t *testing.T) {
 			}
 			lake := t.TempDir()
 			l := openLake(t, lake, Options{RowGroupRows: 128})
-			writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, rows[:1]))
-			writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, rows[1:]))
+			writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, rows[:1]))
+			writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, rows[1:]))
 			m := stageAndPublish(t, l)
 			if len(m.Files) != 1 || m.Files[0].Rows != 500 || m.Files[0].RowGroups != 4 {
 				t.Fatalf("Files = %+v, want one of 500 rows in 4 row groups", m.Files)
 			}
-			want := formatRows(sortRows(table, rows))
+			want := rowtest.Format(rowtest.Sort(table, rows))
 			path := filepath.Join(lake, m.Files[0].Path)
 			s, got := readArrow(t, path)
-			if diff := gocmp.Diff(want, formatRows(got)); diff != "" {
+			if diff := gocmp.Diff(want, rowtest.Format(got)); diff != "" {
 				t.Errorf("Arrow's reader (-want +got):\n%.2000s", diff)
 			}
 			for i, f := range table.Arrow().Fields() {
@@ -44,7 +46,7 @@ func TestRoundTrip(t *testing.T) {
 					}
 				}
 			}
-			if diff := gocmp.Diff(want, formatRows(readParquetGo(t, path, table))); diff != "" {
+			if diff := gocmp.Diff(want, rowtest.Format(readParquetGo(t, path, table))); diff != "" {
 				t.Errorf("parquet-go's reader (-want +got):\n%.2000s", diff)
 			}
 		})

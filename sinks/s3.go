@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/durable"
 )
 
 // Bucket is what a lake on S3 needs of its bucket; *bucket.Bucket is one.
@@ -36,7 +37,7 @@ func OnS3(uri string) bool { return strings.HasPrefix(uri, "s3://") }
 // durable when the store says so, so there is nothing to settle.
 type s3Backend struct {
 	bucket  Bucket
-	staging *dir
+	staging *durable.Dir
 }
 
 // maxUploads is how many files are on their way at once: one connection rarely
@@ -44,11 +45,11 @@ type s3Backend struct {
 const maxUploads = 8
 
 func (p *s3Backend) publishFile(ctx context.Context, staged, name string) error {
-	f, err := p.staging.open(staged)
+	f, err := p.staging.Open(staged)
 	if err != nil {
 		return err
 	}
-	defer f.discard()
+	defer f.Discard()
 	return p.bucket.Upload(ctx, name, f, f.Size())
 }
 

@@ -13,28 +13,29 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/schema"
 )
 
 // TestSortKeys compares every two awkward values of every type, as keys and by
 // the reference order, alone and with another column behind them.
 func TestSortKeys(t *testing.T) {
-	for typ, all := range awkward {
+	for typ, all := range rowtest.Awkward {
 		table := schema.Table{Name: "t", Columns: []schema.Column{{Name: "a", Type: typ}, {Name: "b", Type: schema.Int64}}, Sort: []string{"a", "b"}}
-		var rows []values
+		var rows []rowtest.Values
 		for _, v := range all {
 			if v != v { // NaN has no place in the reference order
 				continue
 			}
-			rows = append(rows, values{v, int64(1)}, values{v, int64(-1)}, values{v, nil})
+			rows = append(rows, rowtest.Values{v, int64(1)}, rowtest.Values{v, int64(-1)}, rowtest.Values{v, nil})
 		}
-		b := newRecordView(&table, newRecord(t, table, rows))
+		b := newRecordView(&table, rowtest.NewRecord(t, table, rows))
 		order := sortOrder(&table)
 		for i := range rows {
 			for j := range rows {
-				want := compareValues(rows[i][0], rows[j][0])
+				want := rowtest.Compare(rows[i][0], rows[j][0])
 				if want == 0 && fmt.Sprint(rows[i][0]) == fmt.Sprint(rows[j][0]) {
-					want = compareValues(rows[i][1], rows[j][1])
+					want = rowtest.Compare(rows[i][1], rows[j][1])
 				} else if want == 0 {
 					continue // 0 and -0: equal, but kept apart
 				}
@@ -49,9 +50,9 @@ func TestSortKeys(t *testing.T) {
 
 // newsRow is a row of the news table with the columns that matter here; note
 // says when it came.
-func newsRow(signal, entity, date, uid, raw any, note string) values {
+func newsRow(signal, entity, date, uid, raw any, note string) rowtest.Values {
 	table := schema.EventTable(schema.CategoryNews)
-	r := make(values, len(table.Columns))
+	r := make(rowtest.Values, len(table.Columns))
 	set := func(name string, v any) { r[table.ColumnIndex(name)] = v }
 	set("signal_type", signal)
 	set("entity_id", entity)
@@ -64,9 +65,9 @@ func newsRow(signal, entity, date, uid, raw any, note string) values {
 
 // dedupRows is the reference for dropping duplicates: of neighbours with one uid,
 // the first of each raw record stays.
-func dedupRows(table schema.Table, sorted []values) []values {
+func dedupRows(table schema.Table, sorted []rowtest.Values) []rowtest.Values {
 	uid, raw := table.ColumnIndex("event_uid"), table.ColumnIndex("raw")
-	var kept []values
+	var kept []rowtest.Values
 	for i, r := range sorted {
 		duplicate := false
 		for j := i - 1; j >= 0 && r[uid] != nil && sorted[j][uid] == r[uid]; j-- {
@@ -86,7 +87,7 @@ func TestSorted(t *testing.T) {
 	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		oneOf := func(vs ...any) *rapid.Generator[any] { return rapid.SampledFrom(vs) }
-		row := rapid.Custom(func(rt *rapid.T) values {
+		row := rapid.Custom(func(rt *rapid.T) rowtest.Values {
 			return newsRow(
 				oneOf(nil, "", "a", "a\x00", "ab", "b").Draw(rt, "signal"),
 				oneOf(nil, "1", "10", "2").Draw(rt, "entity"),
@@ -104,16 +105,16 @@ func TestSorted(t *testing.T) {
 		l := openLake(t, lake, Options{SortMemory: rapid.SampledFrom([]int64{1, 60_000, 1 << 20}).Draw(rt, "memory"), RowGroupRows: 50})
 		for rest := rows; len(rest) > 0; {
 			k := min(len(rest), rapid.IntRange(1, 7).Draw(rt, "piece"))
-			writeRecord(t, l, partitionOf(table, "unknown"), newRecord(t, table, rest[:k]))
+			writeRecord(t, l, partitionOf(table, "unknown"), rowtest.NewRecord(t, table, rest[:k]))
 			rest = rest[k:]
 		}
 		m := stageAndPublish(t, l)
 		if err := l.Close(); err != nil {
 			rt.Fatalf("Close() = %v, want no error", err)
 		}
-		want := dedupRows(table, sortRows(table, rows))
+		want := dedupRows(table, rowtest.Sort(table, rows))
 		_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
-		if diff := gocmp.Diff(formatRows(want), formatRows(got)); diff != "" {
+		if diff := gocmp.Diff(rowtest.Format(want), rowtest.Format(got)); diff != "" {
 			rt.Fatalf("rows (-want +got):\n%.3000s", diff)
 		}
 		if dropped := int64(len(rows) - len(want)); m.Files[0].Duplicate != dropped {
@@ -128,9 +129,9 @@ func TestManyRuns(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	lake := t.TempDir()
 	l := openLake(t, lake, Options{SortMemory: 1})
-	var rows []values
+	var rows []rowtest.Values
 	for i := range 511 {
-		piece := awkwardRows(table, 1+rng.IntN(3), rng)
+		piece := rowtest.AwkwardRows(table, 1+rng.IntN(3), rng)
 		for _, r := range piece {
 			r[table.ColumnIndex("call_id")] = fmt.Sprint(rng.IntN(10))
 			r[table.ColumnIndex("row")] = int64(rng.IntN(10))
@@ -138,7 +139,7 @@ func TestManyRuns(t *testing.T) {
 			r[table.ColumnIndex("entity_id")] = fmt.Sprint(i)
 		}
 		rows = append(rows, piece...)
-		writeRecord(t, l, partitionOf(table, ""), newRecord(t, table, piece))
+		writeRecord(t, l, partitionOf(table, ""), rowtest.NewRecord(t, table, piece))
 	}
 	p := l.partitions["credits"]
 	if p.runs[0].level != 2 {
@@ -149,7 +150,7 @@ func TestManyRuns(t *testing.T) {
 	}
 	m := stageAndPublish(t, l)
 	_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
-	if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
+	if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, rows)), rowtest.Format(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.3000s", diff)
 	}
 	if m.Files[0].Duplicate != 0 {
@@ -160,7 +161,7 @@ func TestManyRuns(t *testing.T) {
 func TestDuplicates(t *testing.T) {
 	table := schema.EventTable(schema.CategoryNews)
 	day := arrow.Date32(20_000)
-	rows := []values{
+	rows := []rowtest.Values{
 		newsRow("n", "1", day, "u1", "x", "0 first"),
 		newsRow("n", "1", day, "u1", "x", "1 again"),
 		newsRow("n", "1", day, "u1", "y", "2 other content"),
@@ -178,7 +179,7 @@ func TestDuplicates(t *testing.T) {
 			lake := t.TempDir()
 			l := openLake(t, lake, Options{SortMemory: memory})
 			for i := range rows {
-				writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, rows[i:i+1]))
+				writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, rows[i:i+1]))
 			}
 			m := stageAndPublish(t, l)
 			_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
@@ -202,11 +203,11 @@ func TestDuplicates(t *testing.T) {
 func TestSmallRecords(t *testing.T) {
 	table := schema.EventTable(schema.CategoryNews)
 	l := openLake(t, t.TempDir(), Options{})
-	var want []values
+	var want []rowtest.Values
 	for i := range 3000 {
 		r := newsRow("n", fmt.Sprint(i%7), nil, fmt.Sprint(i), "x", fmt.Sprint(i))
 		want = append(want, r)
-		writeRecord(t, l, partitionOf(table, "2026-03"), newRecord(t, table, []values{r}))
+		writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, []rowtest.Values{r}))
 	}
 	p := l.partitions["news/event_month=2026-03"]
 	if len(p.records) > 3+joinThreshold {
@@ -220,8 +221,8 @@ func TestSmallRecords(t *testing.T) {
 		t.Errorf("memory = %d and %d, want %d", p.memory, l.memory, sum)
 	}
 	m := stageAndPublish(t, l)
-	_, got := readArrow(t, l.dir.absPath(m.Files[0].Path))
-	if diff := gocmp.Diff(formatRows(sortRows(table, want)), formatRows(got)); diff != "" {
+	_, got := readArrow(t, l.dir.AbsPath(m.Files[0].Path))
+	if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, want)), rowtest.Format(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.3000s", diff)
 	}
 	if l.memory != 0 {
@@ -232,22 +233,22 @@ func TestSmallRecords(t *testing.T) {
 // TestSlices writes windows on one large record.
 func TestSlices(t *testing.T) {
 	for _, table := range []schema.Table{schema.EventTable(schema.CategoryGrowth), schema.EventTable(schema.CategoryNews), schema.Calls} {
-		rows := awkwardRows(table, 200, rand.New(rand.NewPCG(5, 6)))
+		rows := rowtest.AwkwardRows(table, 200, rand.New(rand.NewPCG(5, 6)))
 		if i := table.ColumnIndex(table.Unique); i >= 0 {
 			for _, r := range rows {
 				r[i] = nil
 			}
 		}
 		for _, memory := range []int64{0, 1} {
-			all := newRecord(t, table, rows)
+			all := rowtest.NewRecord(t, table, rows)
 			l := openLake(t, t.TempDir(), Options{SortMemory: memory})
 			for at := int64(0); at < 200; at += 50 {
 				writeRecord(t, l, partitionOf(table, "2026-03"), all.NewSlice(at, at+50))
 			}
 			all.Release()
 			m := stageAndPublish(t, l)
-			_, got := readArrow(t, l.dir.absPath(m.Files[0].Path))
-			if diff := gocmp.Diff(formatRows(sortRows(table, rows)), formatRows(got)); diff != "" {
+			_, got := readArrow(t, l.dir.AbsPath(m.Files[0].Path))
+			if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, rows)), rowtest.Format(got)); diff != "" {
 				t.Errorf("%s (-want +got):\n%.3000s", table.Name, diff)
 			}
 		}

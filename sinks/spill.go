@@ -10,6 +10,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/siglake/siglake/internal/durable"
 )
 
 const (
@@ -80,7 +82,7 @@ func (l *Lake) mergeRuns(ctx context.Context, p *partition, from, to int) error 
 		return err
 	}
 	for _, r := range p.runs[from:to] {
-		if err := l.dir.remove(r.name); err != nil {
+		if err := l.dir.Remove(r.name); err != nil {
 			return err
 		}
 	}
@@ -93,7 +95,7 @@ func (l *Lake) mergeRuns(ctx context.Context, p *partition, from, to int) error 
 func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (name string, err error) {
 	l.runCount++
 	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", l.runDir, l.runCount)
-	f, err := l.dir.createTemp(name)
+	f, err := l.dir.Create(name)
 	if err != nil {
 		return "", errors.Join(err, closeCursors(cursors))
 	}
@@ -138,7 +140,7 @@ func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (na
 func (l *Lake) openRuns(p *partition, runs []sortedRun) ([]cursor, error) {
 	var cursors []cursor
 	for _, r := range runs {
-		f, err := l.dir.open(r.name)
+		f, err := l.dir.Open(r.name)
 		if err != nil {
 			return nil, errors.Join(err, closeCursors(cursors))
 		}
@@ -159,7 +161,7 @@ func closeCursors(cursors []cursor) error {
 // finished with their last row.
 type runCursor struct {
 	p        *partition
-	file     *file
+	file     *durable.File
 	buffered io.Reader
 	reader   *ipc.Reader
 	view     *recordView

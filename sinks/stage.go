@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/pipeline"
 )
 
@@ -49,7 +50,7 @@ func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.Fil
 // they may be published by another process. It gives the files.
 func (l *Lake) finishStaging() ([]pipeline.File, error) {
 	for _, dir := range []string{l.runDir, stagingDir, "."} {
-		if err := l.dir.syncDir(dir); err != nil {
+		if err := l.dir.SyncDir(dir); err != nil {
 			return nil, fmt.Errorf("stage: %w", err)
 		}
 	}
@@ -74,7 +75,7 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 	var out *outputFile
 	defer func() {
 		if out != nil {
-			out.file.discard()
+			out.file.Discard()
 		}
 	}()
 	finish := func() error {
@@ -82,7 +83,7 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 		if err != nil {
 			return err
 		}
-		files, names, out = append(files, f), append(names, out.file.name), nil
+		files, names, out = append(files, f), append(names, out.file.Name()), nil
 		return nil
 	}
 	dedup := newDeduplicator(p.table)
@@ -117,7 +118,7 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 		files[len(files)-1].Duplicate = dedup.dropped
 	}
 	for _, r := range p.runs {
-		if err := l.dir.remove(r.name); err != nil {
+		if err := l.dir.Remove(r.name); err != nil {
 			return nil, err
 		}
 	}
@@ -139,7 +140,7 @@ func (l *Lake) nameFiles(p *partition, files []pipeline.File, written []string) 
 			suffix = fmt.Sprintf("-%04d", i+1)
 		}
 		f.Path = path.Join(l.prefix, parent, fmt.Sprintf("%s-%s%s.parquet", l.options.RunID, f.Digest[:8], suffix))
-		if err := l.dir.rename(written[i], l.stagedName(f.Path)); err != nil {
+		if err := l.dir.Rename(written[i], l.stagedName(f.Path)); err != nil {
 			return err
 		}
 	}
@@ -154,7 +155,7 @@ func (l *Lake) stagedName(path string) string {
 type outputFile struct {
 	lake    *Lake
 	p       *partition
-	file    *file
+	file    *durable.File
 	encoder *encoder
 	digest  *digest
 	bytes   hash.Hash // of what was encoded
@@ -162,7 +163,7 @@ type outputFile struct {
 
 func (l *Lake) newOutput(p *partition) (*outputFile, error) {
 	l.fileCount++
-	f, err := l.dir.createTemp(fmt.Sprintf("%s/file-%06d.parquet.tmp", l.runDir, l.fileCount))
+	f, err := l.dir.Create(fmt.Sprintf("%s/file-%06d.parquet.tmp", l.runDir, l.fileCount))
 	if err != nil {
 		return nil, err
 	}
@@ -184,17 +185,17 @@ func (o *outputFile) finishFile() (pipeline.File, error) {
 	if err := o.encoder.closeWithDigest(digest); err != nil {
 		return pipeline.File{}, err
 	}
-	if err := o.file.syncAndClose(); err != nil {
+	if err := o.file.SyncAndClose(); err != nil {
 		return pipeline.File{}, err
 	}
 	f := pipeline.File{
 		Table: o.p.Table, Rows: int64(o.digest.rows), Digest: digest,
-		SHA256: hex.EncodeToString(o.bytes.Sum(nil)), Bytes: o.file.size,
+		SHA256: hex.EncodeToString(o.bytes.Sum(nil)), Bytes: o.file.Size(),
 	}
 	if o.p.Key != "" {
 		f.Partition = o.p.Key + "=" + o.p.Value
 	}
-	reread, err := o.lake.dir.open(o.file.name)
+	reread, err := o.lake.dir.Open(o.file.Name())
 	if err != nil {
 		return pipeline.File{}, err
 	}
@@ -205,7 +206,7 @@ func (o *outputFile) finishFile() (pipeline.File, error) {
 		err = errors.New("what was read back is not what was written; check the disk")
 	}
 	if err != nil {
-		return pipeline.File{}, fmt.Errorf("read back %s: %w", o.lake.dir.absPath(o.file.name), err)
+		return pipeline.File{}, fmt.Errorf("read back %s: %w", o.lake.dir.AbsPath(o.file.Name()), err)
 	}
 	f.RowGroups = got.RowGroups
 	return f, nil

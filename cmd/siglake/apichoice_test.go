@@ -213,7 +213,7 @@ func TestChangeAPIVersion(t *testing.T) {
 		}
 		var stdout, stderr bytes.Buffer
 		args := []string{"siglake", "run", list, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0", "--signals", "all", "--api", c.second}
-		code := execute(t.Context(), args, nil, &stdout, &stderr)
+		code := envFor(t).execute(t.Context(), args, nil, &stdout, &stderr)
 		r.manifest = r.readManifest()
 		if n := signals(r.sim.Bill().Entries[before:]); code != exitRejects || n != 0 {
 			t.Errorf("%s after %s: exit %d, %d credits for signals, want %d and 0; %v", c.second, c.first, code, n, exitRejects, r.manifest.Accounts.ByStatus)

@@ -75,6 +75,7 @@ type apiVersion struct {
 	reason      string // for people; empty when it was asked for by name
 	options     optionsFunc
 	fromAccount bool // the offers are the account's own
+	log         *slog.Logger
 }
 
 // chooseAPIVersion chooses the dialect in which signals are asked for. Only free
@@ -145,7 +146,7 @@ func unservedText(err error) string {
 
 // newAPIVersion gives what a dialect offers, each object asked about once.
 func (j *job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
-	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil}
+	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil, log: envOf(j.c).Log}
 	cached := map[schema.Object]*signals.Options{}
 	fetch := publishedOptions(d)
 	if j.client != nil {
@@ -263,7 +264,7 @@ func (j *job) logOrNote(text string) {
 		j.addNote(text)
 		return
 	}
-	slog.Info(text)
+	envOf(j.c).Log.Info(text)
 }
 
 // publishedPrices are what actions cost by the vendor's public page; credits for

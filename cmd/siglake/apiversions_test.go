@@ -25,9 +25,8 @@ func fixedDayConfig(t *testing.T, settings ...string) simulator.Config {
 		t.Fatal(err)
 	}
 	noon := time.Date(2026, 5, 6, 12, 0, 0, 0, time.UTC)
-	timeNow = func() time.Time { return noon }
-	t.Cleanup(func() { timeNow = time.Now })
-	return simulator.Config{Switches: s, Now: timeNow}
+	setNow(t, func() time.Time { return noon })
+	return simulator.Config{Switches: s, Now: envFor(t).Now}
 }
 
 // writeFiles writes a list of several files.

@@ -131,7 +131,7 @@ func (p *budgetCase) runWithBudget(budget int64) (v runResult, died bool) {
 			return !staging.Load() && op == "sync" && strings.HasSuffix(path, ".journal") && seen.Add(1) == n
 		})
 		first := p.exec(context.Background(), p.command, p.list, flags...)
-		clearFileHook()
+		clearHook(p.t)
 		died = first.code == exitStorage
 		if !died {
 			return first, false
@@ -333,7 +333,7 @@ func (p *budgetCase) checkRefusals() {
 func (p *budgetCase) verifyLake() {
 	p.t.Helper()
 	var output bytes.Buffer
-	if code := execute(context.Background(), []string{"siglake", "verify", "--lake", filepath.Clean(p.lake)}, nil, &output, &output); code != exitComplete {
+	if code := envFor(p.t).execute(context.Background(), []string{"siglake", "verify", "--lake", filepath.Clean(p.lake)}, nil, &output, &output); code != exitComplete {
 		p.t.Errorf("verify: exit %d\n%s", code, output.String())
 	}
 }

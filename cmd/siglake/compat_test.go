@@ -139,8 +139,6 @@ type oldLake struct {
 func openOld(t *testing.T, from string, c *oldCase) *oldLake {
 	t.Helper()
 	l := &oldLake{t: t, c: c, dir: t.TempDir(), now: c.Now}
-	t.Setenv(keyVariable, canary)
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	l.connect()
 	l.unpack(from)
 	lists, err := filepath.Glob(filepath.Join(from, "*.csv"))
@@ -175,11 +173,9 @@ func (l *oldLake) connect() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	timeNow, transport = clock, redirected{to}
-	l.t.Cleanup(func() {
-		timeNow, transport = time.Now, nil
-		server.Close()
-	})
+	env := envFor(l.t)
+	env.Now, env.Transport = clock, redirected{to}
+	l.t.Cleanup(server.Close)
 }
 
 // redirected brings every request to one host.
@@ -319,7 +315,7 @@ func (l *oldLake) call(words ...string) (code int, stdout, stderr string) {
 		args = append(args, "--base-url", oldAddress)
 	}
 	var out, problems bytes.Buffer
-	code = execute(context.Background(), append(args, l.access...), strings.NewReader(""), &out, &problems)
+	code = envFor(l.t).execute(context.Background(), append(args, l.access...), strings.NewReader(""), &out, &problems)
 	return code, out.String(), problems.String()
 }
 

@@ -48,7 +48,7 @@ func TestDoctor(t *testing.T) {
 		{"a store that ignores conditions", slices.Concat(api, reach(fake), []string{"--lake", fake.URI("doctor")}), canary, fake, exitStorage, []string{"the store does not heed it"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Setenv(keyVariable, tt.key)
+			envFor(t).set(keyVariable, tt.key)
 			if tt.store != nil {
 				tt.store.Setenv(t)
 			}

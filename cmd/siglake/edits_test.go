@@ -57,7 +57,7 @@ func (r *rig) exec(ctx context.Context, words []string, list string, flags ...st
 	args := append(append([]string{"siglake"}, words...), "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0")
 	args = append(args, flags...)
 	var stdout, stderr bytes.Buffer
-	v := runResult{code: execute(ctx, args, strings.NewReader(list), &stdout, &stderr)}
+	v := runResult{code: envFor(r.t).execute(ctx, args, strings.NewReader(list), &stdout, &stderr)}
 	v.stdout, v.stderr = stdout.String(), stderr.String()
 	if strings.Contains(v.stdout+v.stderr, canary) {
 		r.t.Error("the API key was printed")
@@ -141,8 +141,7 @@ func (r *rig) onCopy() *rig {
 func freezeDay(t *testing.T) {
 	t.Helper()
 	begun := time.Now()
-	timeNow = func() time.Time { return begun }
-	t.Cleanup(func() { timeNow = time.Now })
+	setNow(t, func() time.Time { return begun })
 }
 
 // crashAt makes every operation on the lake's files fail from the first one on
@@ -150,17 +149,14 @@ func freezeDay(t *testing.T) {
 func crashAt(t *testing.T, matches func(op, path string) bool) {
 	t.Helper()
 	var crashed atomic.Bool
-	fileHook = func(op, path string, do func() error) error {
+	setHook(t, func(op, path string, do func() error) error {
 		if crashed.Load() || matches(op, path) {
 			crashed.Store(true)
 			return errors.New("the process is dead")
 		}
 		return do()
-	}
-	t.Cleanup(clearFileHook)
+	})
 }
-
-func clearFileHook() { fileHook = nil }
 
 // billedCalls counts the calls that were charged.
 func (r *rig) billedCalls() int { return r.sim.Bill().Billed }
@@ -348,9 +344,8 @@ func TestRaisedCap(t *testing.T) {
 // they bring teaches nothing about other entities.
 func TestRaisedCapOfMany(t *testing.T) {
 	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day
-	timeNow = func() time.Time { return day }
-	t.Cleanup(func() { timeNow = time.Now })
-	r := newRig(t, simulator.Config{Now: timeNow})
+	setNow(t, func() time.Time { return day })
+	r := newRig(t, simulator.Config{Now: envFor(t).Now})
 	list := writeList(t, "many", 1500)
 	flags := func(list, limit string) []string {
 		return []string{list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "all", "--max-results", limit, "--plan", "unlimited", "--rate", "0"}
@@ -450,7 +445,7 @@ func TestFinishedAgain(t *testing.T) {
 func TestLocked(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	tries := 0
-	fileHook = func(op, path string, do func() error) error {
+	setHook(t, func(op, path string, do func() error) error {
 		if r.billedCalls() == 2 && tries == 0 { // in the middle of the first run, which waits meanwhile
 			tries++
 			for _, flags := range [][]string{baseFlags, {"--signals", "news", "--new-run"}, {"--signals", "news", "--refresh"}} {
@@ -464,8 +459,8 @@ func TestLocked(t *testing.T) {
 			}
 		}
 		return do()
-	}
-	defer clearFileHook()
+	})
+	defer clearHook(t)
 	r.run(domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	if r.code != exitComplete || tries == 0 {
 		t.Errorf("exit %d, %d others tried; want %d and one: %s", r.code, tries, exitComplete, r.stderr)
@@ -481,7 +476,7 @@ func TestReadWhileRunning(t *testing.T) {
 	done := make(chan int)
 	cmd := exec.Command(os.Args[0], slices.Concat([]string{"run", path, "--lake", r.lake, "--base-url", r.server.URL,
 		"--plan", "unlimited", "--rate", "0", "--batch-size", "10", "--quiet"}, baseFlags)...)
-	cmd.Env = append(os.Environ(), runAsProgram+"=0")
+	cmd.Env = slices.Concat(os.Environ(), envFor(t).pairs(), []string{runAsProgram + "=0"})
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -548,7 +543,7 @@ func TestUnfinished(t *testing.T) {
 			r := newRig(t, simulator.Config{})
 			crashAt(t, at(r))
 			first := r.rerun(list, append([]string{"--concurrency", "1"}, baseFlags...)...)
-			clearFileHook()
+			clearHook(t)
 			if first.code != exitStorage || r.manifest != nil {
 				t.Fatalf("exit %d, manifest %v; want %d and none: %s", first.code, r.manifest, exitStorage, first.stderr)
 			}
@@ -704,7 +699,7 @@ func TestGivenUp(t *testing.T) {
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 2 })
 	r.rerun(list, flags...)
-	clearFileHook()
+	clearHook(t)
 	if v := r.rerun(extraDomain, append([]string{"--new-run"}, flags...)...); v.code != exitComplete || v.entities != 1 {
 		t.Fatalf("another run: exit %d, %d entities; want %d and 1: %s", v.code, v.entities, exitComplete, v.stderr)
 	}

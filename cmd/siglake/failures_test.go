@@ -109,7 +109,7 @@ func injectFailure(t *testing.T, f *failure, n int) (failures func() []operation
 	var mu sync.Mutex
 	var failed []operation
 	seen := 0
-	fileHook = func(op, path string, do func() error) error {
+	setHook(t, func(op, path string, do func() error) error {
 		mu.Lock()
 		now := f
 		if len(failed) > 0 && f.next != nil {
@@ -131,7 +131,7 @@ func injectFailure(t *testing.T, f *failure, n int) (failures func() []operation
 			}
 		}
 		return now.err
-	}
+	})
 	return func() []operation {
 		mu.Lock()
 		defer mu.Unlock()
@@ -159,7 +159,7 @@ func (w *world) startSimulator(t *testing.T, seed uint64) {
 func (w *world) runInProcess() (code int, output string) {
 	w.t.Helper()
 	var out bytes.Buffer
-	code = execute(context.Background(), append([]string{"siglake"}, w.args(w.lake, w.url)...), nil, &out, &out)
+	code = envFor(w.t).execute(context.Background(), append([]string{"siglake"}, w.args(w.lake, w.url)...), nil, &out, &out)
 	return code, out.String()
 }
 
@@ -207,7 +207,7 @@ func (w *world) crashFirst(t *testing.T, before priorCrash) {
 		defer mu.Unlock()
 		return at(op, path)
 	})
-	defer clearFileHook()
+	defer clearHook(t)
 	if code, output := w.runInProcess(); code != exitStorage {
 		t.Fatalf("%s: exit %d, want %d\n%s", before.name, code, exitStorage, output)
 	}
@@ -264,7 +264,7 @@ func fileFailures(t *testing.T, before priorCrash, inFlight, most int) {
 					w.crashFirst(t, before)
 					struck := injectFailure(t, f, n)
 					code, output = w.runInProcess()
-					clearFileHook()
+					clearHook(t)
 					failed = struck()
 				}
 				if len(failed) == 0 {
@@ -315,13 +315,13 @@ func (w *world) countOperations(t *testing.T, seed uint64, before priorCrash) ma
 	w.crashFirst(t, before)
 	var mu sync.Mutex
 	count := map[string]int{}
-	fileHook = func(op, _ string, do func() error) error {
+	setHook(t, func(op, _ string, do func() error) error {
 		mu.Lock()
 		count[op]++
 		mu.Unlock()
 		return do()
-	}
-	defer clearFileHook()
+	})
+	defer clearHook(t)
 	if code, output := w.runInProcess(); code != exitComplete && !(before.leavesInDoubt && code == exitInDoubt) {
 		t.Fatalf("exit %d, want %d\n%s", code, exitComplete, output)
 	}
@@ -412,7 +412,7 @@ func (w *world) verifyAfter(failed []operation) {
 		return // it did not come so far
 	}
 	var output strings.Builder
-	if code := execute(context.Background(), []string{"siglake", "verify", "--lake", w.lake}, nil, &output, &output); code != exitComplete {
+	if code := envFor(w.t).execute(context.Background(), []string{"siglake", "verify", "--lake", w.lake}, nil, &output, &output); code != exitComplete {
 		w.t.Errorf("%v failed; verify then: exit %d\n%s", failed[0], code, output.String())
 	}
 }

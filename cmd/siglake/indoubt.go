@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math"
 	"slices"
 	"strconv"
@@ -93,12 +92,12 @@ func (l *lake) applyInDoubtPolicy(c *cli.Context, client *signals.Client, concer
 		credits += d.Ceiling
 	}
 	if released > 0 {
-		slog.Warn("asking again about calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
+		l.env.Log.Warn("asking again about calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
 	}
 	if kept := int64(len(inDoubt)) - released; kept > 0 && budget > 0 {
 		// A call is released whole: what is decided about it is one record, and one
 		// fate in the bill. So a budget below its ceiling covers none of its lines.
-		slog.Warn(fmt.Sprintf("calls stay in doubt: a call is asked again only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest of them can cost %d, all of them together with those asked again %d",
+		l.env.Log.Warn(fmt.Sprintf("calls stay in doubt: a call is asked again only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest of them can cost %d, all of them together with those asked again %d",
 			remaining, smallest, total), "calls", kept)
 	}
 	return nil
@@ -116,14 +115,14 @@ func (l *lake) applyInDoubtPolicy(c *cli.Context, client *signals.Client, concer
 func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inDoubt []*journal.Call) ([]*journal.Call, error) {
 	from := inDoubt[0].Run // the oldest
 	if from.UsedCredits == nil {
-		slog.Info("nothing can be told from the account's usage: it was not known when the run in doubt began", "run", from.ID)
+		l.env.Log.Info("nothing can be told from the account's usage: it was not known when the run in doubt began", "run", from.ID)
 		return inDoubt, nil
 	}
 	timed, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	u, err := client.FetchUsage(timed)
 	if err != nil || u.Used < 0 {
-		slog.Info("nothing can be told from the account's usage", "error", err)
+		l.env.Log.Info("nothing can be told from the account's usage", "error", err)
 		return inDoubt, nil
 	}
 	var matched int64
@@ -134,27 +133,27 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inD
 		}
 		if r.UsedCredits != nil {
 			if *r.UsedCredits < lastReading {
-				slog.Info("nothing can be told from the account's usage: its count fell since the run in doubt began", "run", from.ID)
+				l.env.Log.Info("nothing can be told from the account's usage: its count fell since the run in doubt began", "run", from.ID)
 				return inDoubt, nil
 			}
 			lastReading = *r.UsedCredits
 		}
 		for _, call := range r.Calls {
 			switch {
-			case call.Outcome == pipeline.Charged && call.Credits < 0:
+			case call.Outcome == pipeline.Charged && !call.Charge.Known:
 				unknown = r.ID + "/" + call.ID
 			case call.Outcome == pipeline.Charged:
-				matched += call.Credits
+				matched += call.Charge.Credits
 			}
 		}
 	}
 	increase := u.Used - *from.UsedCredits
 	if u.Used < lastReading || increase < matched {
-		slog.Info("nothing can be told from the account's usage: it moved by less than the answers were charged", "credits", increase, "explained", matched)
+		l.env.Log.Info("nothing can be told from the account's usage: it moved by less than the answers were charged", "credits", increase, "explained", matched)
 		return inDoubt, nil
 	}
 	if increase != matched {
-		slog.Warn("the account moved by more than the answers explain: calls in doubt can have cost no more than that", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
+		l.env.Log.Warn("the account moved by more than the answers explain: calls in doubt can have cost no more than that", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
 		reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain %d", increase, from.ID, matched)
 		if err := l.ledger.RecordReconciliation(from, increase-matched, reason); err != nil {
 			return nil, &exitError{exitStorage, err}
@@ -162,7 +161,7 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inD
 		return inDoubt, nil
 	}
 	if unknown != "" {
-		slog.Info("nothing can be told from the account's usage: a call's charge is unknown", "call", unknown)
+		l.env.Log.Info("nothing can be told from the account's usage: a call's charge is unknown", "call", unknown)
 		return inDoubt, nil
 	}
 	reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain all of them", increase, from.ID)
@@ -171,6 +170,6 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inD
 			return nil, &exitError{exitStorage, err}
 		}
 	}
-	slog.Info("calls in doubt were not charged: "+reason, "calls", len(inDoubt))
+	l.env.Log.Info("calls in doubt were not charged: "+reason, "calls", len(inDoubt))
 	return nil, nil
 }

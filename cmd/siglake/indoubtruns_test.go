@@ -20,7 +20,7 @@ func (r *rig) mustExit(want int, words ...string) (stdout string) {
 	r.t.Helper()
 	var out, problems bytes.Buffer
 	args := append(append([]string{"siglake"}, words...), "--lake", r.lake)
-	if code := execute(context.Background(), args, strings.NewReader(""), &out, &problems); code != want {
+	if code := envFor(r.t).execute(context.Background(), args, strings.NewReader(""), &out, &problems); code != want {
 		r.t.Errorf("%v: exit %d, want %d: %s%s", words, code, want, out.String(), problems.String())
 	}
 	return out.String()
@@ -51,7 +51,7 @@ func TestEarlierCallsInDoubt(t *testing.T) {
 	if v := r.rerun(more, baseFlags...); v.code != exitStorage {
 		t.Fatalf("exit %d, want %d: %s", v.code, exitStorage, v.stderr)
 	}
-	clearFileHook()
+	clearHook(t)
 	second := r.rerun(more, baseFlags...)
 	got := r.manifest
 	if second.code != exitInDoubt || got.Generation != 2 || got.Accounts.ByStatus[schema.InDoubt] != 100 {
@@ -101,7 +101,7 @@ func TestOwnCallWrittenOff(t *testing.T) {
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 4 })
 	r.rerun(list, flags...)
-	clearFileHook()
+	clearHook(t)
 	r.mustExit(exitComplete, "held", "accept-loss")
 	v := r.rerun(list, flags...)
 	if held := r.manifest.InDoubt; v.code != exitComplete || len(held) != 1 || held[0].Run != "" || !held[0].WrittenOff || len(held[0].Accounts) != 100 {

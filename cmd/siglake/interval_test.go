@@ -195,7 +195,7 @@ func TestReleasedBeforePublication(t *testing.T) {
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 4 })
 	r.rerun(list, flags...)
-	clearFileHook()
+	clearHook(t)
 	r.mustExit(exitComplete, "held", "retry")
 	v := r.rerun(list, flags...)
 	if held := r.manifest.InDoubt; v.code != exitComplete || len(held) != 1 || held[0].Decision != "released" || len(held[0].Accounts) != 0 {
@@ -291,7 +291,7 @@ func TestProvenBeforePublication(t *testing.T) {
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)
 	crashAt(t, func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") })
 	r.rerun(list, flags...)
-	clearFileHook()
+	clearHook(t)
 	v := r.rerun(list, append([]string{"--in-doubt", "probe"}, flags...)...)
 	if held := r.manifest.InDoubt; v.code != exitComplete || len(held) != 1 || held[0].Decision != "not_charged" || held[0].MaxCredits != 0 || r.manifest.Credits.InDoubtCalls != 0 {
 		t.Errorf("exit %d, held %+v, credits %+v; want %d and one call that cost nothing: %s", v.code, held, r.manifest.Credits, exitComplete, v.stderr)

@@ -42,23 +42,14 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
+		env := processEnv()
 		if n != 0 {
-			fileHook = killAt(n)
+			env.Hook = killAt(n)
 		}
-		journalRetryFor, bucketMaxBackoff = time.Second, 10*time.Millisecond
-		main()
+		env.JournalRetryFor, env.BucketMaxBackoff = time.Second, 10*time.Millisecond
+		os.Exit(run(env))
 	}
-	// Counts of calls are shared by all runs of a user; those of tests are not.
-	dir, err := os.MkdirTemp("", "siglake-test-*")
-	if err == nil {
-		err = os.Setenv("XDG_STATE_HOME", dir)
-	}
-	if err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 func killAt(n int) func(op, path string, do func() error) error {
@@ -165,7 +156,7 @@ func listWorld(t *testing.T, seed uint64, list string, argv []string, flags ...s
 	}
 	w.argv = append(slices.Clone(argv), w.list)
 	w.flags = append([]string{"--plan", "unlimited", "--rate", "0"}, flags...)
-	t.Setenv(keyVariable, canary)
+	envFor(t).set(keyVariable, canary)
 
 	baseline := newRig(t, simulator.Config{Seed: seed})
 	code, _, stderr := runProgram(t, w.args(baseline.lake, baseline.server.URL)...)
@@ -188,7 +179,7 @@ func (w *world) args(lake, url string) []string {
 // childCommand is the program as a child process.
 func (w *world) childCommand(killAfter int, args ...string) *exec.Cmd {
 	cmd := exec.Command(w.program, args...)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", runAsProgram, killAfter))
+	cmd.Env = slices.Concat(os.Environ(), envFor(w.t).pairs(), []string{fmt.Sprintf("%s=%d", runAsProgram, killAfter)})
 	return cmd
 }
 
@@ -248,7 +239,7 @@ func (w *world) fetchBill() (b simulator.Bill) {
 func (w *world) check() (doubts int) {
 	w.t.Helper()
 	var stdout, stderr strings.Builder
-	if code := execute(context.Background(), []string{"siglake", "verify", "--lake", w.lake}, nil, &stdout, &stderr); code != exitComplete {
+	if code := envFor(w.t).execute(context.Background(), []string{"siglake", "verify", "--lake", w.lake}, nil, &stdout, &stderr); code != exitComplete {
 		w.t.Errorf("verify: exit %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	doubts = w.reconcile()

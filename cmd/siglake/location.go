@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,18 +22,6 @@ import (
 // stateDir is where a lake's journal and lock lie, inside the lake and outside
 // of what readers of data look at.
 const stateDir = "_state"
-
-// fileHook, when a test sets it, is called around every operation on the files
-// of a lake and its journal, to make them fail.
-var fileHook func(op, path string, do func() error) error
-
-// journalRetryFor, when a test shortens it, is how long a journal in a bucket
-// that cannot be written is tried again, while paid answers wait.
-var journalRetryFor time.Duration
-
-// bucketMaxBackoff, when a test shortens it, is the longest wait between attempts
-// at a request to a bucket.
-var bucketMaxBackoff time.Duration
 
 // storeFlags say where things are kept.
 func storeFlags() []cli.Flag {
@@ -52,14 +39,14 @@ func openBucket(c *cli.Context, uri string) (*bucket.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxBackoff = bucketMaxBackoff
+	cfg.MaxBackoff = envOf(c).BucketMaxBackoff
 	return bucket.Open(c.Context, uri, cfg)
 }
 
 // sinkOptions is how a lake is written, whatever the run.
 func sinkOptions(c *cli.Context) sinks.Options {
 	return sinks.Options{
-		Version: version, Hook: fileHook, Scratch: c.String("scratch"),
+		Version: version, Hook: envOf(c).Hook, Scratch: c.String("scratch"),
 		Bucket: func(_ context.Context, uri string) (sinks.Bucket, error) { return openBucket(c, uri) },
 	}
 }
@@ -95,14 +82,14 @@ func openJournalStore(c *cli.Context, uri, holder string) (s journalStore, err e
 			return journalStore{}, lockError(uri, err)
 		}
 	}
-	return s, s.openDir(filepath.Join(dir, "journal"))
+	return s, s.openDir(filepath.Join(dir, "journal"), envOf(c).Hook)
 }
 
 // readOnly is who needs no lock.
 const readOnly = ""
 
-func (s *journalStore) openDir(path string) error {
-	dir, err := journal.OpenDir(path, fileHook)
+func (s *journalStore) openDir(path string, hook func(op, path string, do func() error) error) error {
+	dir, err := journal.OpenDir(path, hook)
 	if err != nil {
 		return &exitError{exitStorage, err}
 	}
@@ -140,9 +127,9 @@ func openBucketJournal(c *cli.Context, uri, holder string) (s journalStore, err 
 		return s, err
 	}
 	if location.Directory != "" {
-		return s, s.openDir(filepath.Join(location.Directory, "journal"))
+		return s, s.openDir(filepath.Join(location.Directory, "journal"), envOf(c).Hook)
 	}
-	objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalRetryFor})
+	objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: envOf(c).JournalRetryFor})
 	s.wal, s.close = objects, objects.Close
 	return s, nil
 }
@@ -343,14 +330,14 @@ func openEmptyStore(c *cli.Context, uri string) (store journal.Store, closer io.
 		if err := (journalLocation{}).checkRecorded(c.Context, b, true); err != nil {
 			return nil, nil, err
 		}
-		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: journalRetryFor})
+		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: envOf(c).JournalRetryFor})
 		return objects, objects, nil
 	}
 	path, err := sinks.CheckDir(uri)
 	if err != nil {
 		return nil, nil, &exitError{exitStorage, err}
 	}
-	dir, err := journal.OpenDir(filepath.Join(path, stateDir, "journal"), fileHook)
+	dir, err := journal.OpenDir(filepath.Join(path, stateDir, "journal"), envOf(c).Hook)
 	if err != nil {
 		return nil, nil, &exitError{exitStorage, err}
 	}

@@ -41,7 +41,7 @@ func TestStopSurvives(t *testing.T) {
 	if code, _, stderr := runProgram(t, args...); code == exitComplete || r.readManifest() != nil {
 		t.Fatalf("dying at publication: exit %d: %s", code, stderr)
 	}
-	fileHook = nil
+	clearHook(t)
 	if err := os.RemoveAll(filepath.Join(r.lake, "_staging")); err != nil {
 		t.Fatal(err)
 	}

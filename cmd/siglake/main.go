@@ -10,13 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -48,8 +48,11 @@ const (
 // and saves a third of the memory. GOGC overrides it.
 const gcPercent = 40
 
-func main() {
-	if os.Getenv("GOGC") == "" {
+func main() { os.Exit(run(processEnv())) }
+
+// run is the process: it executes the command line and gives the exit code.
+func run(env Env) int {
+	if env.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -58,22 +61,22 @@ func main() {
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
 	go func() {                                                              // for the whole life of the process
 		<-interrupts
-		fmt.Fprintln(os.Stderr, "\nsiglake: stopping; what is under way is finished first (again to kill)")
+		fmt.Fprintln(env.Stderr, "\nsiglake: stopping; what is under way is finished first (again to kill)")
 		cancel()
 		<-interrupts
 		os.Exit(exitKilled)
 	}()
-	os.Exit(execute(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
+	return execute(ctx, env, os.Args)
 }
 
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
-func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	program := newCLI(stdin, stdout, stderr)
-	for _, cmd := range program.Commands {
-		cmd.OnUsageError = program.OnUsageError
+func execute(ctx context.Context, env Env, args []string) int {
+	stderr := env.Stderr
+	action, err := parseCommandLine(ctx, newCLI(&env), args)
+	if err == nil && action != nil {
+		err = action()
 	}
-	err := program.RunContext(ctx, flagsFirst(program, args))
 	if err == nil {
 		return exitComplete
 	}
@@ -92,6 +95,35 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		fmt.Fprintln(stderr, "  Next: "+advice)
 	}
 	return code
+}
+
+// flagLibrary is held while a command line is parsed: the flag library keeps state
+// of its help command and flags in package variables.
+var flagLibrary sync.Mutex
+
+// parseCommandLine finds the command that args name and fills in its flags. It
+// gives the action of the command; nil when the flag library has done everything,
+// such as printing help.
+func parseCommandLine(ctx context.Context, program *cli.App, args []string) (action func() error, err error) {
+	deferAction := func(cmd *cli.Command) {
+		if run := cmd.Action; run != nil {
+			cmd.Action = func(c *cli.Context) error {
+				action = func() error { return run(c) }
+				return nil
+			}
+		}
+	}
+	for _, cmd := range program.Commands {
+		cmd.OnUsageError = program.OnUsageError
+		deferAction(cmd)
+		for _, sub := range cmd.Subcommands {
+			deferAction(sub)
+		}
+	}
+	flagLibrary.Lock()
+	defer flagLibrary.Unlock()
+	err = program.RunContext(ctx, flagsFirst(program, args))
+	return action, err
 }
 
 // diskAdvice says what to do when a disk fails; empty when that is not what
@@ -114,14 +146,15 @@ func diskAdvice(err error) string {
 	return action + ", then run the same command again: it goes on where this one stopped"
 }
 
-func newCLI(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
+func newCLI(env *Env) *cli.App {
 	return &cli.App{
 		Name:                 "siglake",
 		Usage:                "account and contact lists in, typed signal events in Parquet out, with a bill",
 		Version:              version,
-		Reader:               stdin,
-		Writer:               stdout,
-		ErrWriter:            stderr,
+		Reader:               env.Stdin,
+		Writer:               env.Stdout,
+		ErrWriter:            env.Stderr,
+		Metadata:             map[string]any{envKey: env},
 		EnableBashCompletion: true,
 		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides the code
 		OnUsageError: func(c *cli.Context, err error, _ bool) error {

@@ -44,7 +44,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("%d calls were billed, want none", n)
 	}
 
-	t.Setenv(keyVariable, "a key\nof two lines")
+	envFor(t).set(keyVariable, "a key\nof two lines")
 	if code, _, stderr := runProgram(t, run...); code != exitAuth || !strings.Contains(stderr, "a character at position 2 that cannot be sent") || strings.Contains(stderr, "of two lines") {
 		t.Errorf("a key of two lines: exit %d, %q; want %d and not the key", code, stderr, exitAuth)
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -23,12 +22,9 @@ import (
 	"github.com/siglake/siglake/sources"
 )
 
-// timeNow, which a test may stop, is the clock that windows end by, and that ids
-// age by.
-var timeNow = time.Now
-
 // lake is a lake's journal, with the lock that keeps other runs away.
 type lake struct {
+	env     *Env
 	uri     string // as the user named it
 	options sinks.Options
 	store   journalStore
@@ -38,11 +34,11 @@ type lake struct {
 // openLake locks a lake for who, and opens its journal. An onlooker locks nothing
 // and writes nothing, while others may be at work.
 func openLake(c *cli.Context, uri, holder string) (l *lake, err error) {
-	l = &lake{uri: uri, options: sinkOptions(c)}
+	l = &lake{env: envOf(c), uri: uri, options: sinkOptions(c)}
 	if l.store, err = openJournalStore(c, uri, holder); err != nil {
 		return nil, err
 	}
-	if l.ledger, err = journal.Open(c.Context, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: timeNow}); err != nil {
+	if l.ledger, err = journal.Open(c.Context, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: envOf(c).Now}); err != nil {
 		return nil, errors.Join(&exitError{storageCode(err), err}, l.close())
 	}
 	return l, nil
@@ -99,7 +95,7 @@ func (l *lake) watchLock(ctx context.Context) (watched context.Context, stop fun
 		defer close(done)
 		select {
 		case <-lost:
-			slog.Error("the lock of the lake was lost: nothing more is asked", "lake", l.uri, "error", l.store.lock.Err())
+			l.env.Log.Error("the lock of the lake was lost: nothing more is asked", "lake", l.uri, "error", l.store.lock.Err())
 			cancel()
 		case <-watched.Done():
 		}
@@ -163,7 +159,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return fmt.Errorf("completing the publication of run %s: %w", r.ID, err)
 		}
-		slog.Info("completed the publication of a run whose process had ended", "run", r.ID, "generation", m.Generation)
+		l.env.Log.Info("completed the publication of a run whose process had ended", "run", r.ID, "generation", m.Generation)
 	}
 	return nil
 }
@@ -179,7 +175,7 @@ func (l *lake) abandonRun(ctx context.Context, r *journal.Run) error {
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}
-	slog.Info("published what an unfinished run had paid for", "run", r.ID, "credits", m.Credits.Charged, "generation", m.Generation)
+	l.env.Log.Info("published what an unfinished run had paid for", "run", r.ID, "credits", m.Credits.Charged, "generation", m.Generation)
 	return nil
 }
 
@@ -350,11 +346,11 @@ func (l *lake) findMatch(c *cli.Context, id runIdentity) runMatch {
 		if c.Bool("refresh") && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
 			break
 		}
-		today := timeNow().UTC().Truncate(24 * time.Hour)
+		today := l.env.Now().UTC().Truncate(24 * time.Hour)
 		switch until := windowEnd(r); {
 		case l.ledger.RetryDecided(r) && until.Equal(today):
 			return runMatch{continues: r}
-		case r.HasUnaskedLines() && windowOpen(r):
+		case r.HasUnaskedLines() && l.windowOpen(r):
 			return runMatch{continues: r}
 		case !r.HasUnaskedLines() && until.Equal(today):
 			return runMatch{done: r}
@@ -366,8 +362,8 @@ func (l *lake) findMatch(c *cli.Context, id runIdentity) runMatch {
 
 // windowOpen reports whether the lines that a run left are still asked about in
 // its own window: that of today, or of a night that has gone on past midnight.
-func windowOpen(r *journal.Run) bool {
-	return !windowEnd(r).Before(timeNow().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
+func (l *lake) windowOpen(r *journal.Run) bool {
+	return !windowEnd(r).Before(l.env.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
 }
 
 // checkSimulated keeps invented answers out of a lake of real ones, and the reverse.

@@ -306,7 +306,7 @@ func TestResumeOf(t *testing.T) {
 			r := newRig(t, cfg)
 			crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 2 })
 			first := r.exec(t.Context(), words, "", c.flags...)
-			clearFileHook()
+			clearHook(t)
 			if first.code != exitStorage || first.calls != 2 {
 				t.Fatalf("exit %d after %d calls, want %d after 2: %s", first.code, first.calls, exitStorage, first.stderr)
 			}

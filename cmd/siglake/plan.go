@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/big"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -160,7 +158,7 @@ func runPlan(c *cli.Context, uri string) error {
 // by what is published.
 func (j *job) connectIfPossible() (disconnect func(), err error) {
 	c := j.c
-	if c.Bool("simulate") || c.String("api-key-file") != "" || strings.TrimSpace(os.Getenv(keyVariable)) != "" {
+	if c.Bool("simulate") || c.String("api-key-file") != "" || strings.TrimSpace(envOf(c).Getenv(keyVariable)) != "" {
 		return j.connectAPI()
 	}
 	j.baseURL = c.String("base-url")
@@ -221,7 +219,7 @@ func (j *job) buildPlan(l *lake) (*planReport, error) {
 		j.maxEventPrice = max(b.Price, 1)
 	default:
 		var err error
-		if p.Queries, err = j.buildQueries(c.Context, timeNow()); err != nil {
+		if p.Queries, err = j.buildQueries(c.Context, envOf(j.c).Now()); err != nil {
 			return nil, err
 		}
 		if j.client != nil {
@@ -560,7 +558,7 @@ func (j *job) announceRefresh(l *lake, b journal.RunStart) error {
 	if err != nil {
 		return err
 	}
-	slog.Info(repurchaseText, j.costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
+	envOf(j.c).Log.Info(repurchaseText, j.costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
 	return nil
 }
 
@@ -569,7 +567,7 @@ func (j *job) announceRefresh(l *lake, b journal.RunStart) error {
 func (j *job) announceRepurchase(l *lake, b journal.RunStart) error {
 	plan, err := j.dryRun(b.Queries, l.ledger)
 	if err == nil && plan.RepurchasedPairs > 0 {
-		slog.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
+		envOf(j.c).Log.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}
 	return err
 }

@@ -69,10 +69,8 @@ func onVirtualTime(t *testing.T, test func(t *testing.T)) {
 		}
 		return
 	}
-	t.Setenv(keyVariable, canary)
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC))) // of the bubble: it takes no time
-		defer func() { transport = nil }()
 		test(t)
 	})
 }
@@ -85,7 +83,7 @@ func useSimulator(t *testing.T, cfg simulator.Config, answer time.Duration) *sim
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport = inProcessTransport{sim, answer}
+	envFor(t).Transport = inProcessTransport{sim, answer}
 	return sim
 }
 
@@ -93,7 +91,7 @@ func useSimulator(t *testing.T, cfg simulator.Config, answer time.Duration) *sim
 func runProgram(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, problems bytes.Buffer
-	code = execute(context.Background(), append([]string{"siglake"}, args...), strings.NewReader(""), &out, &problems)
+	code = envFor(t).execute(context.Background(), append([]string{"siglake"}, args...), strings.NewReader(""), &out, &problems)
 	if strings.Contains(out.String()+problems.String(), canary) {
 		t.Error("the API key was printed")
 	}
@@ -254,7 +252,7 @@ func TestPlanSpendsNothing(t *testing.T) {
 		t.Errorf("plans changed the lake (-before +after):\n%s", diff)
 	}
 
-	t.Setenv(keyVariable, "")
+	envFor(t).set(keyVariable, "")
 	bill := r.sim.Bill()
 	o = planJSON(t, slices.Concat(flags, []string{"--since", "120d"})...)
 	if o.Entities != 230 || o.Calls != 3 || o.CreditsLeft != nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0], "no API key") || o.RepurchasedPairs == 0 || !o.Windows[0].Published {
@@ -320,7 +318,7 @@ func TestPlanSays(t *testing.T) {
 	// Somebody else's run is unfinished: the plan says so and plans all the same.
 	crashAt(t, func(op, _ string) bool { return op == "write" && r.billedCalls() == 1 })
 	r.rerun(string(list), append([]string{"--concurrency", "1"}, baseFlags...)...)
-	clearFileHook()
+	clearHook(t)
 	code, stdout, stderr := runProgram(t, common...)
 	if code != exitComplete || !strings.Contains(stdout, "is not finished, and this is another command") {
 		t.Errorf("plan beside an unfinished run: exit %d\n%s%s", code, stdout, stderr)
@@ -347,9 +345,8 @@ func TestRefreshStatesTheCost(t *testing.T) {
 // entity, and a plan says what calls in doubt may add.
 func TestPlanAdvises(t *testing.T) {
 	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day: one in twenty is above the forecast
-	timeNow = func() time.Time { return day }
-	t.Cleanup(func() { timeNow = time.Now })
-	r := newRig(t, simulator.Config{Now: timeNow, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	setNow(t, func() time.Time { return day })
+	r := newRig(t, simulator.Config{Now: envFor(t).Now, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	flags := []string{"--signals", "surgeInHiring,financialEventsNews", "--max-results", "10", "--since", "90d", "--concurrency", "1"}
 	r.rerun(domainLines(300), flags...)
 	path := writeList(t, "few", 4)
@@ -392,7 +389,7 @@ func TestPlanBudget(t *testing.T) {
 
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })
 	code, _, _ := runProgram(t, slices.Concat([]string{"run", "--concurrency", "1", "--quiet"}, flags)...)
-	clearFileHook()
+	clearHook(t)
 	spent := r.sim.Bill().Credits
 	if code != exitStorage || spent == 0 {
 		t.Fatalf("exit %d, %d credits; want %d and some", code, spent, exitStorage)
@@ -453,7 +450,7 @@ func TestInapplicableSignals(t *testing.T) {
 		t.Errorf("run of all: exit %d, %q; want %d and nothing about what does not fit", code, stderr, exitComplete)
 	}
 
-	t.Setenv(keyVariable, "")
+	envFor(t).set(keyVariable, "")
 	code, _, stderr = runProgram(t, slices.Concat([]string{"plan"}, flags[:5], []string{"--signals", "all"})...)
 	if code != exitComplete || strings.Contains(stderr, "to this account") || !strings.Contains(stderr, "left out: not offered by the vendor's reference") {
 		t.Errorf("plan without a key: exit %d, %q; want %d, and no word about an account", code, stderr, exitComplete)

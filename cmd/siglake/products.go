@@ -162,7 +162,7 @@ type pagedQuery struct {
 
 // newPagedQuery reads the seeds, or the sites.
 func (j *job) newPagedQuery() (*pagedQuery, error) {
-	c, day := j.c, timeNow().UTC()
+	c, day := j.c, envOf(j.c).Now().UTC()
 	p := &pagedQuery{limit: int64(c.Int("limit")), excludeURI: c.String("exclude")}
 	maxSize := 100
 	if j.service == pipeline.Visits {
@@ -244,10 +244,10 @@ func siteNames(c *cli.Context) []string {
 func (p *pagedQuery) addSites(c *cli.Context) (err error) {
 	q := &p.query
 	q.Object, q.Signals = schema.Company, []string{schema.ProductVisit}
-	if q.Since, err = parseSince(c.String("since"), timeNow()); err != nil {
+	if q.Since, err = parseSince(c.String("since"), envOf(c).Now()); err != nil {
 		return err
 	}
-	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(timeNow().UTC().AddDate(0, -3, -1)) {
+	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(envOf(c).Now().UTC().AddDate(0, -3, -1)) {
 		return usageErrorf("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
 	}
 	var names []string
@@ -421,7 +421,7 @@ func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 		p.ReportedRepeats = before.Repeated
 	}
 	if j.budget > 0 {
-		p.RemainingCredits = func() int64 { return j.budget - run.MaxCost() }
+		p.RemainingCredits = func() int64 { return j.budget - run.Cost().Max }
 	}
 	if q.Service == pipeline.Lookalikes {
 		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }

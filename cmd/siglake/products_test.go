@@ -34,7 +34,7 @@ func (r *rig) rerunCost(words ...string) (credits int64) {
 	r.t.Helper()
 	before := r.sim.Bill().Credits
 	var stdout, stderr bytes.Buffer
-	r.code = execute(r.t.Context(), r.args(words), nil, &stdout, &stderr)
+	r.code = envFor(r.t).execute(r.t.Context(), r.args(words), nil, &stdout, &stderr)
 	r.stdout, r.stderr, r.manifest = stdout.String(), stderr.String(), r.readManifest()
 	return r.sim.Bill().Credits - before
 }
@@ -326,7 +326,7 @@ func TestSessionExpiry(t *testing.T) {
 		t.Run("row 26 session-expiry="+expiry, func(t *testing.T) {
 			cfg := fixedDayConfig(t, "session-expiry="+expiry)
 			var passed atomic.Int64
-			cfg.Now = func() time.Time { return timeNow().Add(time.Duration(passed.Load())) }
+			cfg.Now = func() time.Time { return envFor(t).Now().Add(time.Duration(passed.Load())) }
 			r := newRig(t, cfg)
 			list := writeSeeds(t, schema.Company)
 			r.runChecked(t.Context(), nil, "lookalikes", "--seeds", list, "--limit", "10")

@@ -26,7 +26,7 @@ type meter struct {
 const logInterval = 15 * time.Second
 
 // newMeter makes a meter. total is the expected number of lines, 0 if unknown.
-func newMeter(w io.Writer, quiet bool, total int64) meter {
+func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64) meter {
 	none := meter{func(pipeline.Progress) {}, func() {}}
 	if quiet {
 		return none
@@ -43,7 +43,7 @@ func newMeter(w io.Writer, quiet bool, total int64) meter {
 				return
 			}
 			lastLogged = time.Now()
-			slog.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.InDoubt)
+			log.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.InDoubt)
 		},
 		close: func() {},
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,10 +164,10 @@ func chooseSignals(words []string, options map[schema.Object]*signals.Options, v
 		}
 	}
 	if len(leftOut) > 0 {
-		slog.Info("left out: "+leftOutReason, "signals", strings.Join(slices.Compact(leftOut), ","))
+		v.log.Info("left out: "+leftOutReason, "signals", strings.Join(slices.Compact(leftOut), ","))
 	}
 	if len(personal) > 0 {
-		slog.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(personal), ","))
+		v.log.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(personal), ","))
 	}
 	out := map[schema.Object][]string{}
 	for o, notOffered := range options {
@@ -179,7 +178,7 @@ func chooseSignals(words []string, options map[schema.Object]*signals.Options, v
 			}
 		}
 		if len(unknown) > 0 {
-			slog.Info("the API offers signals that this version does not know; ask for them by name", "object", o, "signals", strings.Join(unknown, ","))
+			v.log.Info("the API offers signals that this version does not know; ask for them by name", "object", o, "signals", strings.Join(unknown, ","))
 		}
 		for _, s := range schema.Signals {
 			if wanted[o][s.Key] {

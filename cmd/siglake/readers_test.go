@@ -46,7 +46,7 @@ func (r *rig) compactLake(says string, flags ...string) {
 func (r *rig) checkInvariants() {
 	r.t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := execute(r.t.Context(), []string{"siglake", "verify", "--lake", r.lake}, nil, &stdout, &stderr); code != exitComplete {
+	if code := envFor(r.t).execute(r.t.Context(), []string{"siglake", "verify", "--lake", r.lake}, nil, &stdout, &stderr); code != exitComplete {
 		r.t.Errorf("siglake verify = exit %d, want 0: %s%s", code, stdout.String(), stderr.String())
 	}
 	i, err := sinks.Inspect(r.t.Context(), r.lake, sinks.Options{})
@@ -143,7 +143,6 @@ func TestCompactDies(t *testing.T) {
 		r.buyDomains(n, "--signals", "news")
 	}
 	baseline := r.lake
-	t.Cleanup(func() { fileHook = nil })
 	tried := 0
 	for at := 1; ; at += step {
 		r.lake = filepath.Join(t.TempDir(), "lake")
@@ -151,7 +150,7 @@ func TestCompactDies(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		fileHook = func(op, path string, do func() error) error {
+		setHook(t, func(op, path string, do func() error) error {
 			if !strings.HasPrefix(path, filepath.Join(r.lake, stateDir)) {
 				n++
 			}
@@ -159,10 +158,10 @@ func TestCompactDies(t *testing.T) {
 				return &os.PathError{Op: op, Path: path, Err: syscall.EIO}
 			}
 			return do()
-		}
+		})
 		var stdout, stderr bytes.Buffer
-		code := execute(t.Context(), []string{"siglake", "compact", "--lake", r.lake, "--min-files", "2"}, nil, &stdout, &stderr)
-		fileHook = nil
+		code := envFor(t).execute(t.Context(), []string{"siglake", "compact", "--lake", r.lake, "--min-files", "2"}, nil, &stdout, &stderr)
+		clearHook(t)
 		if n < at {
 			break
 		}
@@ -213,7 +212,7 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 			t.Fatal(err)
 		}
 		var stdout, stderr bytes.Buffer
-		code := execute(t.Context(), []string{"siglake", "verify", "--lake", lake}, nil, &stdout, &stderr)
+		code := envFor(t).execute(t.Context(), []string{"siglake", "verify", "--lake", lake}, nil, &stdout, &stderr)
 		for _, says := range c.says {
 			if code != exitIntegrity || !strings.Contains(stdout.String(), says) {
 				t.Errorf("%s: verify = exit %d, want %d and %q: %s", name, code, exitIntegrity, says, stdout.String())
@@ -257,7 +256,7 @@ func TestReadersRefuse(t *testing.T) {
 		{"compact --lake " + r.lake + " --target-size many", exitUsage, "from 1MiB"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := execute(t.Context(), append([]string{"siglake"}, strings.Fields(c.args)...), nil, &stdout, &stderr)
+		code := envFor(t).execute(t.Context(), append([]string{"siglake"}, strings.Fields(c.args)...), nil, &stdout, &stderr)
 		if code != c.code || !strings.Contains(stderr.String(), c.says) {
 			t.Errorf("siglake %s = exit %d, %q, want %d and %q", c.args, code, stderr.String(), c.code, c.says)
 		}

@@ -24,6 +24,7 @@ func TestRebuildNewerSchema(t *testing.T) {
 	older := olderProgram(t, `		{Name: "article_url", Type: String, Doc: "Address of the article", From: []string{"articleUrl"}, Rare: true},
 `)
 	cmd := exec.Command(older, slices.Concat([]string{"run", list, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0", "--signals", "news", "--quiet"})...)
+	cmd.Env = append(os.Environ(), envFor(t).pairs()...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the earlier version: %v\n%s", err, out)
 	}

@@ -52,7 +52,7 @@ func (r *rig) crashThenRun(do func() runResult) runResult {
 	r.t.Helper()
 	crashAt(r.t, func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") })
 	do()
-	clearFileHook()
+	clearHook(r.t)
 	return do()
 }
 
@@ -206,8 +206,7 @@ func TestKilledStatuses(t *testing.T) {
 // after midnight, or after a purchase that was made again on purpose.
 func TestPagesGoOn(t *testing.T) {
 	now := time.Date(2026, 5, 6, 23, 50, 0, 0, time.UTC)
-	timeNow = func() time.Time { return now }
-	t.Cleanup(func() { timeNow = time.Now })
+	setNow(t, func() time.Time { return now })
 	site := func(r *rig, want int64, flags ...string) {
 		t.Helper()
 		v := r.runProduct(visitorsName, "", append([]string{"--domain", "shop.example.com", "--page-size", "20"}, flags...)...)

@@ -17,8 +17,7 @@ import (
 func fakeClock(t *testing.T) (cfg simulator.Config, advance func(n int)) {
 	t.Helper()
 	at := time.Now()
-	timeNow = func() time.Time { return at }
-	t.Cleanup(func() { timeNow = time.Now })
+	setNow(t, func() time.Time { return at })
 	return simulator.Config{Now: func() time.Time { return at }}, func(n int) { at = at.Add(time.Duration(n) * 24 * time.Hour) }
 }
 

@@ -120,7 +120,7 @@ func findResumable(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, 
 func (l *lake) reopenedRun() *journal.Run {
 	seen := map[string]bool{}
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(timeNow().UTC().Truncate(24*time.Hour)) {
+		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.env.Now().UTC().Truncate(24*time.Hour)) {
 			return r
 		}
 		seen[r.CommandDigest] = true
@@ -164,7 +164,7 @@ func remainingBudget(r *journal.Run) int64 {
 	if r.Prepared == nil {
 		return r.Budget
 	}
-	return r.Budget - r.MaxCost()
+	return r.Budget - r.Cost().Max
 }
 
 // restoreFlags sets the flags to what the run was told, with a budget if it had one.

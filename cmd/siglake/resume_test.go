@@ -44,7 +44,7 @@ func TestResume(t *testing.T) {
 		crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })
 		args := slices.Concat([]string{"run", path, "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0", "--concurrency", "1", "--quiet"}, baseFlags)
 		code, _, _ := runProgram(t, args...)
-		clearFileHook()
+		clearHook(t)
 		if code != exitStorage {
 			t.Fatalf("exit %d, want %d", code, exitStorage)
 		}

@@ -56,10 +56,10 @@ func newRig(t *testing.T, cfg simulator.Config) *rig {
 	}
 	r := &rig{t: t, sim: sim, server: httptest.NewServer(sim), lake: filepath.Join(t.TempDir(), "lake")}
 	t.Cleanup(r.server.Close)
-	t.Setenv(keyVariable, canary)
+	envFor(t).set(keyVariable, canary)
 	// Calls are counted by address, and ports come again: another test's account
 	// must not be taken for this one's.
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	envFor(t).set("XDG_STATE_HOME", t.TempDir())
 	return r
 }
 
@@ -81,7 +81,7 @@ func (r *rig) runChecked(ctx context.Context, stdin io.Reader, words ...string) 
 	r.t.Helper()
 	args := r.args(words)
 	var stdout, stderr bytes.Buffer
-	r.code = execute(ctx, args, stdin, &stdout, &stderr)
+	r.code = envFor(r.t).execute(ctx, args, stdin, &stdout, &stderr)
 	r.stdout, r.stderr = stdout.String(), stderr.String()
 	r.manifest = r.readManifest()
 	r.check()

@@ -196,7 +196,7 @@ func (j *job) reduceBudget(m *pipeline.Manifest) bool {
 	if j.budget == 0 { // none was set
 		return true
 	}
-	j.budget -= m.Credits.Charged + m.Credits.UnknownCeiling + m.Credits.InDoubtCeiling
+	j.budget -= m.Credits.Cost().Max
 	return j.budget > 0
 }
 
@@ -337,7 +337,7 @@ func (j *job) runOnce() (*pipeline.Manifest, error) {
 	if !j.unfitReported && j.service == pipeline.Signals { // else it was said in the pass before
 		j.unfitReported, j.object = true, list.Input().Object
 		if inapplicable := inapplicableSignals(start.Queries, j.object, splitWords(c.StringSlice("signals"))); len(inapplicable) > 0 {
-			slog.Warn(inapplicableText(j.object), "signals", strings.Join(inapplicable, ","))
+			envOf(j.c).Log.Warn(inapplicableText(j.object), "signals", strings.Join(inapplicable, ","))
 		}
 	}
 	sink, err := l.openSink(c.Context, j.lakeURI, start.ID)
@@ -354,7 +354,7 @@ func (j *job) runOnce() (*pipeline.Manifest, error) {
 		return nil, &exitError{exitStorage, err}
 	}
 
-	meter := newMeter(c.App.ErrWriter, c.Bool("quiet"), expectedLines(j.listURI, list.Input().Header != nil))
+	meter := newMeter(c.App.ErrWriter, envOf(c).Log, c.Bool("quiet"), expectedLines(j.listURI, list.Input().Header != nil))
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
 		Concurrency: c.Int("concurrency"), BatchSize: c.Int("batch-size"), PartitionBy: j.partition, LastBatch: run.LastBatch,
@@ -366,7 +366,7 @@ func (j *job) runOnce() (*pipeline.Manifest, error) {
 		runner.Ledger = l.ledger.ForRefresh(run, j.resolvesIDs())
 	}
 	if match.resume != nil {
-		slog.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
+		envOf(j.c).Log.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
 		runner.Recorded = l.replayInput(c.Context, run)
 	}
 	ctx, stopWatch := l.watchLock(c.Context)
@@ -415,25 +415,25 @@ func spentBefore(resumed *journal.Run) int64 {
 	if resumed == nil {
 		return 0
 	}
-	return resumed.MaxCost()
+	return resumed.Cost().Max
 }
 
 // reportRun says how a run ended: in the log, and in a summary for people.
 func (j *job) reportRun(m *pipeline.Manifest) {
 	c := j.c
 	if c.String("log-format") == "json" {
-		slog.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
+		envOf(j.c).Log.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
 			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
 	}
 	if m.Credits.Excess > 0 {
-		slog.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
+		envOf(j.c).Log.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
 	}
 	if m.Credits.UnknownCalls > 0 {
-		slog.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
+		envOf(j.c).Log.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
 	}
 	if c.Bool("quiet") {
 		if manifestCode(m) != exitComplete {
-			slog.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
+			envOf(j.c).Log.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
 				"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.InDoubt], "reason", stopReason(m))
 		}
 		return
@@ -509,7 +509,7 @@ func parseBudget(c *cli.Context) (int64, error) {
 // newRunStart says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
 func (j *job) newRunStart(match runMatch, before []*journal.Run) (journal.RunStart, error) {
-	c, now := j.c, timeNow().UTC()
+	c, now := j.c, envOf(j.c).Now().UTC()
 	j.apiChoice = ""
 	b := journal.RunStart{
 		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.settings, Input: j.identity.inputDigest, URI: j.listURI, Endpoint: j.baseURL,
@@ -534,13 +534,13 @@ func (j *job) newRunStart(match runMatch, before []*journal.Run) (journal.RunSta
 			return b, askError(c.Context, err)
 		}
 		if day := j.restorePrices(&b, before); day != "" {
-			slog.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
+			envOf(j.c).Log.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
 		} else {
-			slog.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+			envOf(j.c).Log.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
 		}
 	}
 	if b.Price == 0 && j.budget > 0 {
-		slog.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
+		envOf(j.c).Log.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
 	}
 	switch {
 	case match.continues != nil:
@@ -614,7 +614,7 @@ func (j *job) reconcileAccount(r *journal.Run) *pipeline.Reconciliation {
 	defer cancel()
 	u, err := j.client.TryFetchUsage(ctx)
 	if err != nil {
-		slog.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
+		envOf(j.c).Log.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
 		return m
 	}
 	if u.Used >= 0 {
@@ -738,7 +738,7 @@ func listOptions(c *cli.Context) (sources.Options, error) {
 	return o, nil
 }
 
-// setLogger points the program's log lines at standard error.
+// setLogger gives the command a logger that writes to standard error.
 func setLogger(c *cli.Context) error {
 	level := slog.LevelInfo
 	if c.Bool("quiet") {
@@ -754,7 +754,7 @@ func setLogger(c *cli.Context) error {
 	default:
 		return usageErrorf("--log-format %q: expected text or json", f)
 	}
-	slog.SetDefault(slog.New(h))
+	envOf(c).Log = slog.New(h)
 	return nil
 }
 

@@ -220,7 +220,7 @@ func TestSecondRun(t *testing.T) {
 	r.run(domainLines(50), "--signals", "news")
 	first := r.manifest
 	var stdout, stderr bytes.Buffer
-	code := execute(context.Background(), []string{"siglake", "run", "-", "--lake", r.lake, "--base-url", r.server.URL, "--signals", "growth", "--quiet"},
+	code := envFor(t).execute(context.Background(), []string{"siglake", "run", "-", "--lake", r.lake, "--base-url", r.server.URL, "--signals", "growth", "--quiet"},
 		strings.NewReader(domainLines(50)), &stdout, &stderr)
 	second := r.readManifest()
 	if code != exitComplete || second.Generation != 2 || second.Previous == nil {
@@ -252,7 +252,7 @@ func TestLogJSON(t *testing.T) {
 // said before anything else happens.
 func TestKey(t *testing.T) {
 	r := newRig(t, simulator.Config{})
-	t.Setenv(keyVariable, "")
+	envFor(t).set(keyVariable, "")
 	r.run(domainLines(3), "--signals", "news")
 	if r.code != exitAuth || !strings.Contains(r.stderr, keyVariable) {
 		t.Errorf("without a key: exit %d, %q", r.code, r.stderr)
@@ -266,7 +266,7 @@ func TestKey(t *testing.T) {
 		t.Errorf("with a key file: exit %d, %q", r.code, r.stderr)
 	}
 	r = newRig(t, simulator.Config{})
-	t.Setenv(keyVariable, "wrong-key")
+	envFor(t).set(keyVariable, "wrong-key")
 	r.run(domainLines(3), "--signals", "news")
 	if r.code != exitAuth || strings.Contains(r.stderr, "wrong-key") {
 		t.Errorf("with a wrong key: exit %d, %q; want %d and the key nowhere", r.code, r.stderr, exitAuth)
@@ -274,7 +274,7 @@ func TestKey(t *testing.T) {
 }
 
 func TestFlagsFirst(t *testing.T) {
-	app := newCLI(nil, nil, nil)
+	app := newCLI(&Env{})
 	for _, c := range []struct{ args, want string }{
 		{"siglake run list.csv --lake x", "siglake run --lake x list.csv"},
 		{"siglake run - --lake x -q --since 3d", "siglake run --lake x -q --since 3d -"},

@@ -190,7 +190,7 @@ func TestResumeListOnS3(t *testing.T) {
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 2 })
 	code, _, _ := runProgram(t, slices.Concat([]string{"run", store.URI("list.txt"), "--lake", r.lake, "--base-url", r.server.URL, "--plan", "unlimited", "--rate", "0",
 		"--concurrency", "1", "--quiet"}, baseFlags, flags)...)
-	clearFileHook()
+	clearHook(t)
 	if code != exitStorage {
 		t.Fatalf("exit %d, want %d", code, exitStorage)
 	}

@@ -244,7 +244,7 @@ func runScript(dir string, script []scriptedReply, sizes []int, maxWait time.Dur
 	if len(s.run.Calls) != len(seen) || !slices.Equal(noted, doubts) {
 		return fmt.Errorf("the journal has %d calls, in doubt %q; made were %d, in doubt %q", len(s.run.Calls), noted, len(seen), doubts)
 	}
-	if most := s.run.MaxCost(); budget > 0 && most > budget {
+	if most := s.run.Cost().Max; budget > 0 && most > budget {
 		return fmt.Errorf("%d credits may be spent, of a budget of %d", most, budget)
 	}
 	return nil
@@ -351,9 +351,10 @@ func TestClosedWindow(t *testing.T) {
 		for _, id := range []string{"000001", "000002"} {
 			wg.Go(func() {
 				reply, err := s.Fetch(t.Context(), companies(id, 1))
+				elapsed := time.Since(begun)
 				var stop *pipeline.Stop
-				if !errors.As(err, &stop) || stop.Kind != pipeline.StopQuota || stop.RetryAt.Sub(begun) < 23*time.Hour || stop.RetryAt.Sub(begun) > 23*time.Hour+4*time.Second || time.Since(begun) > time.Second || reply.Items[0].Status != schema.Deferred {
-					t.Errorf("Fetch() = %+v, %v after %s, want a deferred item and quota at once", reply.Items, err, time.Since(begun))
+				if !errors.As(err, &stop) || stop.Kind != pipeline.StopQuota || stop.RetryAt.Sub(begun) < 23*time.Hour || stop.RetryAt.Sub(begun) > 23*time.Hour+4*time.Second || elapsed > time.Second || reply.Items[0].Status != schema.Deferred {
+					t.Errorf("Fetch() = %+v, %v after %s, want a deferred item and quota at once", reply.Items, err, elapsed)
 				}
 			})
 			synctest.Wait()

@@ -106,7 +106,7 @@ func (l *lake) status() *lakeStatus {
 		}
 		if r.Published != nil {
 			line.Generation, line.Deferred, line.InDoubt = r.Published.Generation, r.Published.Deferred, r.Published.Held
-			if newest[r.CommandDigest] == r && windowOpen(r) {
+			if newest[r.CommandDigest] == r && l.windowOpen(r) {
 				line.Open = line.Deferred
 			}
 		}
@@ -121,7 +121,7 @@ func (l *lake) status() *lakeStatus {
 		if last.Published == nil {
 			status.Unfinished = last.ID
 		}
-		if last.Published == nil || last.HasUnaskedLines() && windowOpen(last) || status.Reopened {
+		if last.Published == nil || last.HasUnaskedLines() && l.windowOpen(last) || status.Reopened {
 			status.Next = append(status.Next, "siglake resume --lake "+l.uri)
 		}
 	}
@@ -227,7 +227,7 @@ func kindText(k pipeline.GenerationKind) string {
 // chargedCredits is what the API stated for a run's calls.
 func chargedCredits(r *journal.Run) (credits int64) {
 	for _, call := range r.Calls {
-		credits += max(call.Credits, 0)
+		credits += call.Charge.Credits
 	}
 	return credits
 }

@@ -56,7 +56,7 @@ func runVerify(c *cli.Context) error {
 		return err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
-	findings, err := l.verify(c.Context, strings.TrimSpace(os.Getenv(keyVariable)))
+	findings, err := l.verify(c.Context, strings.TrimSpace(envOf(c).Getenv(keyVariable)))
 	if err != nil {
 		return &exitError{storageCode(err), err}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -110,10 +109,6 @@ func serveLocal(ctx context.Context, h http.Handler) (url string, stop func(), e
 	}, nil
 }
 
-// transport, when a test sets it, carries requests to a simulator without a
-// network, so that time can be virtual.
-var transport http.RoundTripper
-
 // newClient makes the API client that the flags describe.
 func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 	if c.Duration("timeout") <= 0 {
@@ -124,7 +119,7 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 		Key:       signals.NewKey(key),
 		UserAgent: "siglake/" + version,
 		Timeout:   c.Duration("timeout"),
-		Transport: transport,
+		Transport: envOf(c).Transport,
 	})
 }
 
@@ -134,8 +129,8 @@ func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
 func newFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *journal.Ledger, limiter *quota.Limiter, budget signals.BudgetConfig) pipeline.Fetcher {
 	f := ledger.RecordOutcomes(signals.Decode(ledger.RecordCalls(client)))
 	f = quota.Limit(f, limiter, rateRefusal)
-	f = signals.Retry(f, signals.RetryConfig{MaxWait: maxWait})
-	f = signals.Bisect(f)
+	f = signals.Retry(f, signals.Rules{}, signals.RetryConfig{MaxWait: maxWait})
+	f = signals.Bisect(f, signals.Rules{})
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
 		// whereas of a batch that a budget cut, other parts may be paid for.
@@ -162,17 +157,18 @@ func newLimiter(c *cli.Context, baseURL, key string) (*quota.Limiter, error) {
 	if reserve < 0 || reserve > 0.9 {
 		return nil, usageErrorf("--reserve %g: expected a share from 0 to 0.9", reserve)
 	}
+	log := envOf(c).Log
 	account := sha256.Sum256([]byte("siglake account\n" + baseURL + "\n" + key))
 	g, err := quota.Open(quota.Config{
 		Dir: quotaDir(c), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: quota.Reserve{Share: reserve},
 		PerSecond: perSecond, MaxWait: c.Duration("max-wait"), Timeout: c.Duration("timeout") + 30*time.Second,
-		Warn: func(text string) { slog.Info("rate limits: " + text) },
+		Warn: func(text string) { log.Info("rate limits: " + text) },
 		OnWait: func(window string, until time.Time) {
 			text := "waiting: the account's calls for this " + window + " are used up"
 			if window == "hold" {
 				text = "waiting: the API asks for a pause"
 			}
-			slog.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
+			log.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
 		},
 	})
 	if err != nil {
@@ -187,7 +183,7 @@ func quotaDir(c *cli.Context) string {
 	if dir := c.String("quota-dir"); dir != "" || c.Bool("simulate") {
 		return dir
 	}
-	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+	if dir := envOf(c).Getenv("XDG_STATE_HOME"); dir != "" {
 		return filepath.Join(dir, "siglake", "quota")
 	}
 	if home, err := os.UserHomeDir(); err == nil {
@@ -233,7 +229,7 @@ func apiKey(c *cli.Context) (string, error) {
 		}
 		return "", &exitError{exitAuth, fmt.Errorf("--api-key-file %s is empty", name)}
 	}
-	if key := strings.TrimSpace(os.Getenv(keyVariable)); key != "" {
+	if key := strings.TrimSpace(envOf(c).Getenv(keyVariable)); key != "" {
 		return key, checkKeyText(key, "the variable "+keyVariable)
 	}
 	return "", &exitError{exitAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}

@@ -46,13 +46,12 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 		if secret != nil && (secret(call.Body) || secret(call.Header) || secret([]byte(call.Problem))) {
 			a.WithSecret = append(a.WithSecret, callName(c))
 		}
-		credits := int64(-1)
+		answered := pipeline.CostOf(call.Outcome, call.Charge, c.Ceiling)
 		if call.Outcome == pipeline.Charged && call.Charge.Known {
-			credits = call.Charge.Credits
-			a.Charged += credits
+			a.Charged += call.Charge.Credits
 		}
-		if call.Outcome != c.Outcome || credits != c.Credits {
-			a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: noted %s %d, its answer says %s %d", callName(c), c.Outcome, c.Credits, call.Outcome, credits))
+		if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); call.Outcome != c.Outcome || call.Outcome == pipeline.Charged && noted != answered {
+			a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, call.Outcome, answered))
 		}
 	}
 	a.Entities, a.BoughtTwice = l.findBoughtTwice(ctx)
@@ -185,7 +184,7 @@ func (l *Ledger) findOverBudget() (findings []string) {
 			case c.Decision == NotCharged:
 				steps = append(steps, step{c.decidedAt, c, -c.Ceiling})
 			case c.responseAt != nil:
-				steps = append(steps, step{*c.responseAt, c, c.MaxCost() - c.Ceiling})
+				steps = append(steps, step{*c.responseAt, c, c.Cost().Max - c.Ceiling})
 			}
 		}
 		slices.SortFunc(steps, func(a, b step) int {

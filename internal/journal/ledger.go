@@ -69,7 +69,7 @@ type Call struct {
 	Ceiling  int64 // credits it could cost at the most
 	Time     time.Time
 	Outcome  pipeline.Outcome // empty while nobody knows
-	Credits  int64            // of a charged call; -1 when the server's statement was not understood
+	Charge   pipeline.Charge  // of a charged call, as the server stated it
 	Problem  string
 	Decision Decision // of an ambiguous call; empty while it is in doubt
 
@@ -86,21 +86,19 @@ type Call struct {
 // about it.
 func (c *Call) InDoubt() bool { return c.Outcome == pipeline.InDoubt && c.Decision == "" }
 
-// MaxCost is the most credits the call can have cost.
-func (c *Call) MaxCost() int64 {
-	switch {
-	case c.Outcome == pipeline.NotCharged || c.Decision == NotCharged:
-		return 0
-	case c.Outcome == pipeline.Charged && c.Credits >= 0:
-		return c.Credits
+// Cost is what the call cost, as far as that is known. A call whose outcome is not
+// known yet costs at most its ceiling.
+func (c *Call) Cost() pipeline.Credits {
+	if c.Decision == NotCharged {
+		return pipeline.Credits{}
 	}
-	return c.Ceiling
+	return pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling)
 }
 
-// MaxCost is the most credits the run can have cost so far.
-func (r *Run) MaxCost() (sum int64) {
+// Cost is what the run cost so far.
+func (r *Run) Cost() (sum pipeline.Credits) {
 	for _, c := range r.Calls {
-		sum += c.MaxCost()
+		sum = sum.Add(c.Cost())
 	}
 	return sum
 }

@@ -93,7 +93,7 @@ func (u *Liability) shareOf(c *Call) *Share {
 		return &u.Retry
 	case c.Outcome == pipeline.InDoubt && c.Decision == WriteOff:
 		return &u.WrittenOff
-	case c.Outcome == pipeline.Charged && c.Credits < 0:
+	case c.Outcome == pipeline.Charged && !c.Charge.Known:
 		return &u.UnknownCharge
 	}
 	return nil

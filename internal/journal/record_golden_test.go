@@ -233,12 +233,12 @@ func TestRecordGoldenJournal(t *testing.T) {
 	var calls []string
 	for _, r := range j.Runs() {
 		for _, c := range r.Calls {
-			calls = append(calls, fmt.Sprintf("%s: %s, %d, %s", c.ID, c.Outcome, c.Credits, c.Decision))
+			calls = append(calls, fmt.Sprintf("%s: %s, %+v, %s", c.ID, c.Outcome, c.Charge, c.Decision))
 		}
 	}
 	want := []string{
-		"000001-1: charged, 127, ", "000002-1: not_charged, -1, ", "000003-1: charged, -1, ",
-		"000004-1: ambiguous, -1, ", "000005-1: ambiguous, -1, accept_loss", "000006+0.1-1: not_charged, -1, ",
+		"000001-1: charged, {Known:true Credits:127 Text:}, ", "000002-1: not_charged, {Known:false Credits:0 Text:}, ", "000003-1: charged, {Known:false Credits:0 Text:}, ",
+		"000004-1: ambiguous, {Known:false Credits:0 Text:}, ", "000005-1: ambiguous, {Known:false Credits:0 Text:}, accept_loss", "000006+0.1-1: not_charged, {Known:false Credits:0 Text:}, ",
 	}
 	if diff := cmp.Diff(want, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)

@@ -105,7 +105,11 @@ func (m *ledgerRig) afterPowerCut() *Run {
 func (r *Run) summary() string {
 	var out []string
 	for _, c := range r.Calls {
-		out = append(out, fmt.Sprintf("%s %s %d", c.ID, c.Outcome, c.Credits))
+		charge := "unknown"
+		if c.Charge.Known {
+			charge = fmt.Sprint(c.Charge.Credits)
+		}
+		out = append(out, fmt.Sprintf("%s %s %s", c.ID, c.Outcome, charge))
 	}
 	return strings.Join(out, ", ")
 }
@@ -166,7 +170,7 @@ func TestRecord(t *testing.T) {
 		for i := 1; i < n; i++ {
 			before += fmt.Sprintf("%06d-1 charged 3, ", i)
 		}
-		if diff := cmp.Diff(before+fmt.Sprintf("%06d-1 ambiguous -1", n), sent); diff != "" {
+		if diff := cmp.Diff(before+fmt.Sprintf("%06d-1 ambiguous unknown", n), sent); diff != "" {
 			t.Errorf("after a power cut during call %d (-want +got):\n%s", n, diff)
 		}
 		if diff := cmp.Diff(before+fmt.Sprintf("%06d-1 charged 3", n), read); diff != "" {
@@ -233,7 +237,7 @@ func TestRecordFails(t *testing.T) {
 	}
 	_, err = record.Fetch(t.Context(), testBatch(2, 2))
 	wantStorageStop(t, err)
-	if got, want := m.afterPowerCut().summary(), "000001-1 ambiguous -1"; got != want {
+	if got, want := m.afterPowerCut().summary(), "000001-1 ambiguous unknown"; got != want {
 		t.Errorf("the journal has %q, want %q", got, want)
 	}
 }
@@ -274,10 +278,10 @@ func TestRunMaxCost(t *testing.T) {
 		}
 	}
 	const ceiling = 3 * 2 * 2 * 100
-	if got, want := cut.MaxCost(), int64(3+ceiling+0+ceiling); got != want {
+	if got, want := cut.Cost().Max, int64(3+ceiling+0+ceiling); got != want {
 		t.Errorf("Spent() of %s = %d, want %d", cut.summary(), got, want)
 	}
-	if got, want := m.afterPowerCut().MaxCost(), int64(3+ceiling+0+5); got != want {
+	if got, want := m.afterPowerCut().Cost().Max, int64(3+ceiling+0+5); got != want {
 		t.Errorf("Spent() of %s = %d, want %d", m.afterPowerCut().summary(), got, want)
 	}
 }

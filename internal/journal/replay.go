@@ -148,7 +148,7 @@ func (l *Ledger) applyIntent(p position, h *intentRecord) error {
 func (l *Ledger) addCall(r *Run, p position, h *intentRecord) {
 	c := &Call{
 		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: &l.queries[h.Query-1], queryNumber: h.Query, ByID: h.ByID,
-		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, Credits: -1, intentAt: p,
+		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, intentAt: p,
 	}
 	l.calls = append(l.calls, c)
 	c.number = len(l.calls)
@@ -178,7 +178,7 @@ func (l *Ledger) applyOutcome(c *Call, k kind, h *outcomeRecord, identities []by
 func (c *Call) setOutcome(k kind, h *outcomeRecord) {
 	c.Outcome, c.Problem = kindOutcomes[k], h.Problem
 	if k == kindCharged && h.Credits != nil {
-		c.Credits = *h.Credits
+		c.Charge = pipeline.Charge{Known: true, Credits: *h.Credits}
 	}
 }
 

@@ -111,8 +111,8 @@ func TestTakeover(t *testing.T) {
 			t.Errorf("%s: Doubts() = %q, want %q", who, inDoubt, want)
 		}
 		run := l.Runs()[0]
-		if most := run.Calls[2].Ceiling; run.MaxCost() != 14+most {
-			t.Errorf("%s: Spent() = %d, want 14 and a ceiling of %d", who, run.MaxCost(), most)
+		if most := run.Calls[2].Ceiling; run.Cost().Max != 14+most {
+			t.Errorf("%s: Spent() = %d, want 14 and a ceiling of %d", who, run.Cost().Max, most)
 		}
 		for n, want := range []string{"run/000001-1", "run/000002-1"} {
 			if k := known(l, n+1); k.Call != want || len(k.Missing) > 0 {

@@ -46,7 +46,7 @@ func TestUnsent(t *testing.T) {
 		for a, err := range l.Answers(t.Context(), r) {
 			t.Errorf("Answers() yields %v, %v, want nothing", a.Reply.Calls, err)
 		}
-		if n := r.MaxCost(); n != 0 || len(l.CallsInDoubt()) != 0 {
+		if n := r.Cost().Max; n != 0 || len(l.CallsInDoubt()) != 0 {
 			t.Errorf("Spent() = %d with %d doubts, want 0 and none", n, len(l.CallsInDoubt()))
 		}
 		a, err := l.Audit(t.Context(), nil)

@@ -44,7 +44,7 @@ func TestBisect(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &fakeAPI{next: tt.next}
-				reply, err := Bisect(Retry(Decode(api), RetryConfig{})).Fetch(t.Context(), companies(tt.n))
+				reply, err := Bisect(Retry(Decode(api), Rules{}, RetryConfig{}), Rules{}).Fetch(t.Context(), companies(tt.n))
 				if err != nil || statuses(reply.Items) != tt.status || len(reply.Calls) != tt.calls {
 					t.Errorf("Fetch() = %s in %d calls, %v, want %s in %d", statuses(reply.Items), len(reply.Calls), err, tt.status, tt.calls)
 				}
@@ -59,7 +59,7 @@ func TestBisect(t *testing.T) {
 }
 
 func TestBisectIDs(t *testing.T) {
-	reply, err := Bisect(Decode(&fakeAPI{next: refusing(400, "1003")})).Fetch(t.Context(), companies(4))
+	reply, err := Bisect(Decode(&fakeAPI{next: refusing(400, "1003")}), Rules{}).Fetch(t.Context(), companies(4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestBisectQuery(t *testing.T) {
 		{"an item", `{"statusCode":400,"message":"companies[0].signals is not a field"}`, 4, 7, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			reply, err := Bisect(Decode(&fakeAPI{next: answer(tt.body)})).Fetch(t.Context(), companies(tt.n))
+			reply, err := Bisect(Decode(&fakeAPI{next: answer(tt.body)}), Rules{}).Fetch(t.Context(), companies(tt.n))
 			var stop *pipeline.Stop
 			if errors.As(err, &stop) != tt.stops || tt.stops && stop.Kind != pipeline.StopRequest {
 				t.Errorf("Fetch() error = %v, want a stop %v", err, tt.stops)
@@ -122,7 +122,7 @@ func TestBisectStopped(t *testing.T) {
 		}
 		return good
 	}}
-	reply, err := Bisect(Retry(Decode(api), RetryConfig{})).Fetch(t.Context(), companies(4))
+	reply, err := Bisect(Retry(Decode(api), Rules{}, RetryConfig{}), Rules{}).Fetch(t.Context(), companies(4))
 	var stop *pipeline.Stop
 	if !errors.As(err, &stop) || stop.Kind != pipeline.StopCredits || statuses(reply.Items) != "enriched enriched deferred deferred" || len(reply.Calls) != 3 {
 		t.Errorf("Fetch() = %s, %d calls, %v, want the first half, 3, credits", statuses(reply.Items), len(reply.Calls), err)
@@ -135,7 +135,7 @@ func TestBisectStopped(t *testing.T) {
 		}
 		return noCredits
 	}
-	reply, err = Bisect(Retry(Decode(api), RetryConfig{})).Fetch(t.Context(), companies(4))
+	reply, err = Bisect(Retry(Decode(api), Rules{}, RetryConfig{}), Rules{}).Fetch(t.Context(), companies(4))
 	if !errors.As(err, &stop) || statuses(reply.Items) != "deferred deferred deferred deferred" || len(reply.Calls) != 2 {
 		t.Errorf("Fetch() = %s, %d calls, %v, want deferred, 2, credits", statuses(reply.Items), len(reply.Calls), err)
 	}
@@ -148,7 +148,7 @@ func TestBisectInDoubt(t *testing.T) {
 		n++
 		return []step{badItem, lost, good}[n-1]
 	}}
-	reply, err := Bisect(Retry(Decode(api), RetryConfig{})).Fetch(t.Context(), companies(4))
+	reply, err := Bisect(Retry(Decode(api), Rules{}, RetryConfig{}), Rules{}).Fetch(t.Context(), companies(4))
 	if err != nil || statuses(reply.Items) != "held held enriched enriched" {
 		t.Errorf("Fetch() = %s, %v, want held held enriched enriched", statuses(reply.Items), err)
 	}

@@ -3,49 +3,49 @@ package signals
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
-// BudgetConfig is what a run may cost.
+// BudgetConfig bounds the cost of a run.
 type BudgetConfig struct {
 	Credits int64 // the cap
-	Spent   int64 // what the run's earlier calls cost at the most
+	Spent   int64 // the highest cost of the run's earlier calls
 }
 
-// Budgeter keeps what a run costs at the most below a cap. Before a call, the
-// most it can cost is set aside; its answer says what it did cost, and the rest
-// is free again. A call whose charge is not known keeps all of it. It may be
-// used concurrently.
+// Budgeter keeps the highest possible cost of a run below a cap. It reserves the
+// ceiling of each call before the call and replaces the reservation by the charge
+// once the answer states it. A call whose charge is not known keeps its
+// reservation. It may be used concurrently.
 type Budgeter struct {
 	inner pipeline.Fetcher
 	cfg   BudgetConfig
 
 	mu       sync.Mutex
-	spent    int64 // by calls that came back
-	reserved int64 // for calls that did not
+	spent    int64 // by calls that have returned
+	reserved int64 // for calls in flight
 	overrun  *pipeline.Stop
 	wake     chan struct{}
 }
 
-// Budget wraps a fetcher that accounts for every attempt it makes. A batch that
-// does not fit is asked in smaller ones, which may wait for calls in flight to
-// give back what they do not cost; when not even one entity fits, the run ends.
+// Budget wraps a fetcher that lists every attempt in its replies. It sends a batch
+// that does not fit in parts, which may wait for calls in flight to release what
+// they do not cost; when not even one entity fits, the run ends.
 func Budget(inner pipeline.Fetcher, cfg BudgetConfig) *Budgeter {
 	return &Budgeter{inner: inner, cfg: cfg, spent: cfg.Spent, wake: make(chan struct{})}
 }
 
-// Fetch asks as much of the batch as fits. What it leaves is Deferred, and the
-// error is then a *pipeline.Stop.
+// Fetch sends as much of the batch as fits. The rest is Deferred, and the error
+// is then a *pipeline.Stop.
 func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	merged := &pipeline.Reply{}
 	for from, number := 0, 0; from < len(b.Items); number++ {
 		n, ceiling, stop := g.reserve(ctx, b, from)
 		if stop != nil {
-			rest := &pipeline.Batch{Items: b.Items[from:]}
-			merged.Items = append(merged.Items, itemsWithStatus(rest, schema.Deferred, stop.Reason, "")...)
+			merged.Items = append(merged.Items, deferredItems(len(b.Items)-from, stop.Reason)...)
 			return merged, stop
 		}
 		part := b
@@ -55,7 +55,7 @@ func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 		reply, err := g.inner.Fetch(ctx, part)
 		stop = g.settle(ceiling, reply)
 		if reply == nil || len(reply.Items) != n {
-			filled := &pipeline.Reply{Items: itemsWithStatus(part, schema.Deferred, "not asked", "")}
+			filled := &pipeline.Reply{Items: deferredItems(n, "not asked")}
 			if reply != nil {
 				filled.Calls, filled.Unmatched = reply.Calls, reply.Unmatched
 			}
@@ -69,16 +69,20 @@ func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 			err = stop
 		}
 		if err != nil {
-			rest := &pipeline.Batch{Items: b.Items[from:]}
-			merged.Items = append(merged.Items, itemsWithStatus(rest, schema.Deferred, err.Error(), "")...)
+			merged.Items = append(merged.Items, deferredItems(len(b.Items)-from, err.Error())...)
 			return merged, err
 		}
 	}
 	return merged, nil
 }
 
-// reserve sets aside the most that as many of the batch's items as fit can cost,
-// from one on.
+// deferredItems is a Deferred reply for each of n items.
+func deferredItems(n int, reason string) []pipeline.ItemReply {
+	return slices.Repeat([]pipeline.ItemReply{{Status: schema.Deferred, Reason: reason}}, n)
+}
+
+// reserve reserves the highest cost of as many of the batch's items as fit, from
+// the given one on.
 func (g *Budgeter) reserve(ctx context.Context, b *pipeline.Batch, from int) (n int, ceiling int64, _ *pipeline.Stop) {
 	rest := b.SubBatch(0, from, len(b.Items))
 	for {
@@ -90,7 +94,7 @@ func (g *Budgeter) reserve(ctx context.Context, b *pipeline.Batch, from int) (n 
 		n, ceiling = fitItems(rest, g.cfg.Credits-g.spent-g.reserved)
 		switch {
 		case n == len(rest.Items):
-		case g.reserved > 0: // what is on its way may give something back
+		case g.reserved > 0: // calls in flight may release a part of their reservations
 			wake := g.wake
 			g.mu.Unlock()
 			select {
@@ -126,26 +130,26 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
 		Exhausted: true,
 	}
-	if next.Query.Service == pipeline.Search { // what is asked by the ids comes on top
+	if next.Query.Service == pipeline.Search { // the calls that use the ids come on top
 		stop.Advice = "run the same command again with a higher --max-credits"
 	}
 	return stop
 }
 
-// fitItems is how many items of a batch one call may ask about with so many credits,
-// and the most that it can cost.
+// fitItems is how many items of a batch one call may hold with so many credits
+// left, and the call's ceiling.
 func fitItems(b *pipeline.Batch, credits int64) (n int, ceiling int64) {
 	if ceiling = b.Ceiling(); ceiling <= credits {
 		return len(b.Items), ceiling
 	}
-	if b.Query.Service.IsPaged() { // pages are asked one by one
+	if b.Query.Service.IsPaged() { // a page cannot be split
 		return 0, 0
 	}
 	n = b.Query.MaxEntities(len(b.Items), credits)
 	return n, b.Query.Ceiling(n)
 }
 
-// settle books what the calls cost and gives the rest back.
+// settle books the cost of the calls and releases the rest of the reservation.
 func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -153,7 +157,7 @@ func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 	if reply != nil {
 		for i := range reply.Calls {
 			c := &reply.Calls[i]
-			g.spent += maxCharge(c)
+			g.spent += c.Cost().Max
 			if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
 				g.overrun = &pipeline.Stop{
 					Kind:   pipeline.StopBudget,
@@ -166,15 +170,4 @@ func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 	close(g.wake)
 	g.wake = make(chan struct{})
 	return g.overrun
-}
-
-// maxCharge is the most a call can have cost.
-func maxCharge(c *pipeline.Call) int64 {
-	switch {
-	case c.Outcome == pipeline.NotCharged:
-		return 0
-	case c.Outcome == pipeline.Charged && c.Charge.Known:
-		return c.Charge.Credits
-	}
-	return max(c.Ceiling, c.Charge.Credits)
 }

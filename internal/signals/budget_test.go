@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,11 @@ type fetcherFunc func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, 
 
 func (f fetcherFunc) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	return f(ctx, b)
+}
+
+// itemReplies is the same reply for every item of a batch.
+func itemReplies(b *pipeline.Batch, status schema.Status, reason, callID string) []pipeline.ItemReply {
+	return slices.Repeat([]pipeline.ItemReply{{Status: status, Reason: reason, CallID: callID}}, len(b.Items))
 }
 
 // cappedAPI is what a budget stands before: it keeps its own account of what the
@@ -47,11 +53,11 @@ func (f *cappedAPI) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply
 	time.Sleep(latency) // in a bubble
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	reply := &pipeline.Reply{Items: itemsWithStatus(b, schema.Enriched, "", call.ID)}
+	reply := &pipeline.Reply{Items: itemReplies(b, schema.Enriched, "", call.ID)}
 	f.charged += cost
 	if lost {
 		call.Outcome = pipeline.InDoubt
-		reply.Items = itemsWithStatus(b, schema.InDoubt, "lost", call.ID)
+		reply.Items = itemReplies(b, schema.InDoubt, "lost", call.ID)
 	} else {
 		call.Outcome, call.Charge = pipeline.Charged, pipeline.Charge{Known: true, Credits: cost}
 		f.worstCase += cost - call.Ceiling
@@ -157,7 +163,7 @@ func TestBudgetExceeded(t *testing.T) {
 	calls := 0
 	g := Budget(fetcherFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		calls++
-		return &pipeline.Reply{Items: itemsWithStatus(b, schema.Enriched, "", "x"), Calls: []pipeline.Call{{
+		return &pipeline.Reply{Items: itemReplies(b, schema.Enriched, "", "x"), Calls: []pipeline.Call{{
 			ID: "x", Outcome: pipeline.Charged, Ceiling: b.Ceiling(), Charge: pipeline.Charge{Known: true, Credits: b.Ceiling() + 1},
 		}}}, nil
 	}), BudgetConfig{Credits: 1 << 40})
@@ -206,7 +212,7 @@ func (v *randomAPI) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply
 	defer v.mu.Unlock()
 	v.inFlight--
 	call := pipeline.Call{ID: b.ID, Entities: len(b.Items), Ceiling: ceiling, Outcome: pipeline.Charged}
-	reply := &pipeline.Reply{Items: itemsWithStatus(b, schema.Enriched, "", b.ID)}
+	reply := &pipeline.Reply{Items: itemReplies(b, schema.Enriched, "", b.ID)}
 	switch result {
 	case 0: // refused, then answered
 		reply.Calls = append(reply.Calls, pipeline.Call{Ceiling: ceiling, Outcome: pipeline.NotCharged})
@@ -216,7 +222,7 @@ func (v *randomAPI) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply
 		call.Outcome = pipeline.InDoubt // billed or not, the caller cannot know
 	case 3: // not sent at all
 		v.worstCase -= ceiling
-		return &pipeline.Reply{Items: itemsWithStatus(b, schema.Deferred, "not sent", "")}, nil
+		return &pipeline.Reply{Items: itemReplies(b, schema.Deferred, "not sent", "")}, nil
 	}
 	if call.Outcome == pipeline.Charged && v.random.IntN(10) > 0 {
 		call.Charge = pipeline.Charge{Known: true, Credits: charge}

@@ -439,7 +439,7 @@ func TestKeyHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, stop := Retry(Decode(c), RetryConfig{}).Fetch(t.Context(), companies(1))
+	reply, stop := Retry(Decode(c), Rules{}, RetryConfig{}).Fetch(t.Context(), companies(1))
 	lost := testClient(t, "https://"+canaryKey+".invalid")
 	lostReply, _ := Decode(lost).Fetch(t.Context(), companies(1))
 	_, optionsErr := c.FetchOptions(t.Context(), schema.Company)

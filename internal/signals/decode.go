@@ -78,7 +78,7 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 		return itemsWithStatus(b, schema.NotFound, call.Problem, call.ID), nil, nil
 	default:
 		items = itemsWithStatus(b, schema.Deferred, call.Problem, call.ID)
-		if v.Class == ClassGone && continuesSession(b) {
+		if v.Class == ClassGone && b.ContinuesSession() {
 			items[0].Next = &pipeline.NextPage{SessionExpired: true}
 		}
 	}
@@ -835,7 +835,7 @@ func (l *chargeFields) addBilling(value json.RawMessage, unknown *objectBuilder)
 			rest.add([]byte(name), v)
 		}
 	}
-	if unknown != nil && rest.out != nil {
+	if unknown != nil && !rest.isEmpty() {
 		unknown.add([]byte("billing"), rest.build())
 	}
 }

@@ -167,11 +167,6 @@ func (e *entry) finishLookup(q *pipeline.Query) {
 	r.UnknownFields = e.unknown.build()
 }
 
-// continuesSession reports whether a batch goes on with a session.
-func continuesSession(b *pipeline.Batch) bool {
-	return b.Query.Service.IsPaged() && len(b.Items) == 1 && b.Items[0].Page != nil && b.Items[0].Page.Session != ""
-}
-
 // pagination is a page while it is read: its results, and what the answer says of
 // the others. Numbers that are not stated are -1.
 type pagination struct {
@@ -250,7 +245,7 @@ func (a *answer) readPagination(name []byte, value json.RawMessage) {
 	switch {
 	case err != nil && string(value) != "null":
 		a.unknown.add(name, value)
-	case unknown.out != nil:
+	case !unknown.isEmpty():
 		a.unknown.add(name, unknown.build())
 	}
 }

@@ -288,7 +288,7 @@ func TestPageOddities(t *testing.T) {
 	}
 }
 
-// TestRetryV3: what follows the refusals that only V3 has.
+// TestRetryV3: what follows the refusals that only V3 knows.
 func TestRetryV3(t *testing.T) {
 	gone := step{status: 410, body: `{"code":"DEDUPE_SESSION_INVALID","message":"m"}`}
 	down := step{status: 502, body: `{"statusCode":502,"message":"identities cannot be resolved"}`}
@@ -315,7 +315,7 @@ func TestRetryV3(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				reply, err := Bisect(Retry(Decode(&fakeAPI{steps: tt.steps}), RetryConfig{})).Fetch(t.Context(), tt.b)
+				reply, err := Bisect(Retry(Decode(&fakeAPI{steps: tt.steps}), Rules{}, RetryConfig{}), Rules{}).Fetch(t.Context(), tt.b)
 				var stop *pipeline.Stop
 				var kind pipeline.StopKind
 				if errors.As(err, &stop) {
@@ -332,7 +332,7 @@ func TestRetryV3(t *testing.T) {
 	}
 }
 
-// TestRefusesQueryV3: which refusals are about the question, and which about an item.
+// TestRefusesQueryV3: which refusals concern the query, and which an item.
 func TestRefusesQueryV3(t *testing.T) {
 	for words, whole := range map[string]bool{
 		"signalTypes must not be empty":                           true,
@@ -351,17 +351,20 @@ func TestRefusesQueryV3(t *testing.T) {
 	} {
 		v := Classify(400, nil, fmt.Appendf(nil, `{"statusCode":400,"message":"bad request","errors":[%q]}`, words))
 		if got := refusesQuery(v); got != whole {
-			t.Errorf("wholeRequest(%q) = %v, want %v", words, got, whole)
+			t.Errorf("refusesQuery(%q) = %v, want %v", words, got, whole)
 		}
 	}
-	// An item of a V3 request that is refused is found like any other.
+}
+
+// TestBisectV3: the search finds an item of a V3 request that is refused.
+func TestBisectV3(t *testing.T) {
 	api := &fakeAPI{next: func(b *pipeline.Batch) step {
 		if i := slices.IndexFunc(b.Items, func(i pipeline.Item) bool { return i.Account.ID == "v1.bad" }); i >= 0 {
 			return step{status: 400, body: fmt.Sprintf(`{"statusCode":400,"message":"bad request","errors":["ids.%d is not valid for signalTypes"]}`, i)}
 		}
 		return step{status: 200, body: `{"results":[{"id":"1"},{"id":"2"},{"id":"4"}]}`, billed: true}
 	}}
-	reply, err := Bisect(Decode(api)).Fetch(t.Context(), newBatchV3(pipeline.Signals, schema.Company, ids("1", "2", "v1.bad", "4")...))
+	reply, err := Bisect(Decode(api), Rules{}).Fetch(t.Context(), newBatchV3(pipeline.Signals, schema.Company, ids("1", "2", "v1.bad", "4")...))
 	if err != nil || statuses(reply.Items) != "no_signal no_signal rejected no_signal" {
 		t.Errorf("Fetch() = %s, %v, want the bad one rejected", statuses(reply.Items), err)
 	}

@@ -26,7 +26,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	stack := signals.Bisect(signals.Retry(signals.Decode(client), signals.RetryConfig{}))
+	stack := signals.Bisect(signals.Retry(signals.Decode(client), signals.Rules{}, signals.RetryConfig{}), signals.Rules{})
 
 	reply, err := stack.Fetch(context.Background(), &pipeline.Batch{
 		ID:    "000001",
@@ -72,7 +72,7 @@ func Example_lookalikes() {
 	if err != nil {
 		panic(err)
 	}
-	stack := signals.Bisect(signals.Retry(signals.Decode(client), signals.RetryConfig{}))
+	stack := signals.Bisect(signals.Retry(signals.Decode(client), signals.Rules{}, signals.RetryConfig{}), signals.Rules{})
 
 	query := &pipeline.Query{Object: schema.Company, Service: pipeline.Lookalikes, APIVersion: pipeline.V3, Signals: []string{schema.ProductLookalike}}
 	for _, domain := range []string{"a.example", "b.example", "c.example", "d.example", "e.example"} {

@@ -420,6 +420,10 @@ func (b *objectBuilder) add(name []byte, value json.RawMessage) {
 	b.out = append(b.out, value...)
 }
 
+// isEmpty reports whether no field was added.
+func (b *objectBuilder) isEmpty() bool { return b.out == nil }
+
+// build closes the object; nil when no field was added.
 func (b *objectBuilder) build() json.RawMessage {
 	if b.out == nil {
 		return nil

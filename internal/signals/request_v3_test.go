@@ -13,8 +13,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// newBatchV3 is a question about one object, put in V3 with everything that its service
-// may need, and a batch of items named by the references r0, r1 and so on.
+// newBatchV3 is a batch of a V3 query about one object, with everything that its
+// service may need. The items' references are r0, r1 and so on.
 func newBatchV3(service pipeline.Service, object schema.Object, accounts ...schema.Account) *pipeline.Batch {
 	q := &pipeline.Query{Object: object, Service: service, APIVersion: pipeline.V3, Since: "2026-02-01", Until: "2026-05-01", MaxResults: 5}
 	b := &pipeline.Batch{ID: "000021", Query: q}
@@ -33,7 +33,10 @@ func newBatchV3(service pipeline.Service, object schema.Object, accounts ...sche
 	case pipeline.Scores:
 		q.Signals = []string{schema.ProductScore}
 	case pipeline.Lookalikes, pipeline.Visits:
-		q.Signals = []string{pagedProducts[service]}
+		q.Signals = []string{schema.ProductLookalike}
+		if service == pipeline.Visits {
+			q.Signals = []string{schema.ProductVisit}
+		}
 		q.Seeds = sites(5)
 		if object == schema.Contact {
 			q.Seeds = people(5)
@@ -43,6 +46,7 @@ func newBatchV3(service pipeline.Service, object schema.Object, accounts ...sche
 	return b
 }
 
+// sites are companies that are known by their domains.
 func sites(n int) (out []schema.Account) {
 	for i := range n {
 		out = append(out, schema.Account{Object: schema.Company, Domain: fmt.Sprintf("d%d.example", i)})
@@ -50,6 +54,7 @@ func sites(n int) (out []schema.Account) {
 	return out
 }
 
+// people are contacts that are known by their ids.
 func people(n int) (out []schema.Account) {
 	for i := range n {
 		out = append(out, schema.Account{Object: schema.Contact, ID: fmt.Sprintf("p%d", i)})
@@ -57,6 +62,7 @@ func people(n int) (out []schema.Account) {
 	return out
 }
 
+// ids are accounts that are known by their ids.
 func ids(list ...string) (out []schema.Account) {
 	for _, id := range list {
 		out = append(out, schema.Account{ID: id})

@@ -12,38 +12,41 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// RetryConfig says how patient to be.
+// RetryConfig bounds attempts and delays.
 type RetryConfig struct {
-	MaxAttempts  int            // at one batch, the first included; 0 means 5
-	BaseDelay    time.Duration  // first back-off, doubling; 0 means 1 s
-	MaxDelay     time.Duration  // longest back-off; 0 means 60 s
-	MaxWait      time.Duration  // longest wait that a failing server may ask for; 0 means none beyond Cap
-	BreakerLimit int            // calls in a row with an unknown outcome, or batches in a row given up, that stop the run; 0 means 5
+	MaxAttempts int           // at one batch, the first included; 0 means 5
+	BaseDelay   time.Duration // first back-off, doubling; 0 means 1 s
+	MaxDelay    time.Duration // longest back-off; 0 means 60 s
+	MaxWait     time.Duration // longest delay that a failing server may ask for; less than MaxDelay means MaxDelay
+	// BreakerLimit stops the run: after so many calls in a row with an unknown
+	// outcome, or so many batches in a row that were given up; 0 means 5.
+	BreakerLimit int
 	Jitter       func() float64 // in [0, 1), spreads the back-off; nil means random
 }
 
-// Retrier asks again where it is certain that nothing was charged, and only
-// there. It may be used concurrently.
+// Retrier repeats a call that is known not to have been charged, and no other.
+// It may be used concurrently.
 //
-// After a 429 it asks again as well, a bounded number of times. How long that
-// window stays closed, and whether it is worth waiting for, is not decided here
-// but by the rate limiter below, which sees the same refusals, those of other
-// runs, and every attempt before it leaves.
+// It repeats a call after a 429 as well, up to MaxAttempts. The rate limiter
+// below decides how long to wait for the window and whether that is worth it:
+// it sees the same refusals, those of other runs, and every attempt before it
+// is sent.
 type Retrier struct {
-	inner pipeline.Fetcher
-	cfg   RetryConfig
+	inner  pipeline.Fetcher
+	vendor Vendor
+	cfg    RetryConfig
 
 	tripped     context.Context // done once the run has to stop
 	cancelWaits context.CancelFunc
 
 	mu            sync.Mutex
 	stop          *pipeline.Stop // why
-	indeterminate int            // unclear calls since the last clear answer
-	exhausted     int            // batches given up since the last answer
+	indeterminate int            // calls in doubt since the last answer
+	exhausted     int            // batches given up since the last response
 }
 
-// Retry wraps a decoded fetcher.
-func Retry(inner pipeline.Fetcher, cfg RetryConfig) *Retrier {
+// Retry wraps a decoded fetcher. The vendor explains its refusals.
+func Retry(inner pipeline.Fetcher, vendor Vendor, cfg RetryConfig) *Retrier {
 	if cfg.MaxAttempts <= 0 {
 		cfg.MaxAttempts = 5
 	}
@@ -59,16 +62,16 @@ func Retry(inner pipeline.Fetcher, cfg RetryConfig) *Retrier {
 	if cfg.Jitter == nil {
 		cfg.Jitter = rand.Float64
 	}
-	r := &Retrier{inner: inner, cfg: cfg}
-	// Lives as long as the Retrier and belongs to no single call: it ends the
-	// waiting of all of them at once.
+	r := &Retrier{inner: inner, vendor: vendor, cfg: cfg}
+	// The context belongs to no single call: it ends the waits of all calls of
+	// this Retrier at once.
 	r.tripped, r.cancelWaits = context.WithCancel(context.Background())
 	return r
 }
 
-// Fetch asks, and asks again after refusals that cost nothing. Once one batch
-// has met a reason to stop, every later or waiting one is turned away with the
-// same reason and without a request.
+// Fetch sends the batch and repeats it after refusals that cost nothing. Once one
+// batch meets a reason to stop, Fetch turns every waiting and later batch away
+// with the same reason and without a request.
 func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	waitCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -91,7 +94,7 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		if err != nil {
 			r.tripOn(err)
 			if stop := r.stopReason(); stop != nil && ctx.Err() == nil {
-				err = stop // the wait was ended by another batch's reason to stop
+				err = stop // another batch's reason to stop ended the wait
 				for i := range merged.Items {
 					if item := &merged.Items[i]; item.Status == schema.Deferred {
 						item.Reason = "not asked: " + stop.Reason
@@ -118,11 +121,11 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	}
 }
 
-// fillDeferred makes sure that every item has a fate: what the last answer left open
-// is Deferred.
+// fillDeferred gives every item a status: Deferred where the last answer left it
+// open.
 func (r *Retrier) fillDeferred(reply *pipeline.Reply, b *pipeline.Batch, reason string) *pipeline.Reply {
 	if len(reply.Items) != len(b.Items) {
-		reply.Items = itemsWithStatus(b, schema.Deferred, reason, "")
+		reply.Items = r.vendor.Deferred(b, reason)
 	}
 	for i := range reply.Items {
 		if item := &reply.Items[i]; item.Status == "" || item.Status == schema.Deferred && item.Reason == "" {
@@ -138,8 +141,8 @@ func (r *Retrier) stopReason() *pipeline.Stop {
 	return r.stop
 }
 
-// decideRetry decides what follows an attempt: the wait before the next one, or
-// less than nothing when this one stands; or the reason to stop the run.
+// decideRetry decides what follows an attempt: the delay before the next one,
+// negative when there is no next one, or the reason to stop the run.
 func (r *Retrier) decideRetry(b *pipeline.Batch, call *pipeline.Call, tries int) (delay time.Duration, stop *pipeline.Stop) {
 	delay, stop = r.nextDelay(b, call, tries)
 	if stop != nil {
@@ -148,8 +151,8 @@ func (r *Retrier) decideRetry(b *pipeline.Batch, call *pipeline.Call, tries int)
 	return delay, stop
 }
 
-// tripOn ends the run for a reason that lies further in, such as a rate window
-// that will not open in time, but not because one caller's waiting was ended.
+// tripOn ends the run for the error of an inner fetcher, such as a rate window
+// that does not turn in time, but not because one caller was interrupted.
 func (r *Retrier) tripOn(err error) {
 	var stop *pipeline.Stop
 	if errors.As(err, &stop) && stop.Kind != pipeline.StopInterrupted {
@@ -157,7 +160,7 @@ func (r *Retrier) tripOn(err error) {
 	}
 }
 
-// trip turns away whoever waits, and whoever comes.
+// trip turns away every waiting and every later batch.
 func (r *Retrier) trip(stop *pipeline.Stop) {
 	r.mu.Lock()
 	if r.stop == nil {
@@ -174,12 +177,12 @@ func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, tries int) (
 		r.resetBreaker(true)
 		return noRetry, nil
 	}
-	v := classifyCall(call)
+	refusal := r.vendor.Refusal(call)
 	if call.Outcome != pipeline.NotCharged {
-		if v.Class == ClassProxy && v.Status/100 == 4 || v.Class == ClassRedirect {
+		if refusal.Kind == Intercepted {
 			return noRetry, &pipeline.Stop{
 				Kind:   pipeline.StopAuth,
-				Reason: "something between here and the API answered: " + v.summary(),
+				Reason: "something between here and the API answered: " + refusal.Summary,
 				Advice: "check the API's address and the proxy; the last batch is held, since it may have been charged",
 			}
 		}
@@ -192,33 +195,30 @@ func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, tries int) (
 		}
 		return noRetry, nil
 	}
-	switch v.Class {
-	case ClassBadRequest, ClassBadName, ClassLegal, ClassNotFound:
-		r.resetBreaker(v.Class == ClassNotFound)
+	switch refusal.Kind {
+	case BadItem, RestrictedItem, NoMatch:
+		r.resetBreaker(refusal.Kind == NoMatch)
 		return noRetry, nil
-	case ClassRateDay, ClassRateHour:
+	case RateWindow:
 		if tries >= r.cfg.MaxAttempts {
-			return noRetry, stopUntil(pipeline.StopQuota, v) // it was waited for, and it did not turn
+			return noRetry, stopUntil(pipeline.StopQuota, refusal) // the limiter waited, and the window did not turn
 		}
 		return 0, nil
-	case ClassRateBurst:
-		v.RetryAfter = 0 // which the limiter keeps, for every batch at once
-		return r.backoffDelay(call, v, tries)
-	case ClassServer, ClassUnsent:
-		return r.backoffDelay(call, v, tries)
-	case ClassGone:
-		if continuesSession(b) { // the session is gone, not the endpoint: whoever asked begins another
+	case RateBurst, Transient:
+		return r.backoffDelay(call, refusal, tries)
+	case SessionExpired:
+		if b.ContinuesSession() { // the session is gone, not the endpoint: the caller starts another one
 			r.resetBreaker(false)
 			return noRetry, nil
 		}
-	}
-	if stop := terminalStop(v); stop != nil {
-		return noRetry, stop
+		return noRetry, refusal.Stop
+	case Terminal:
+		return noRetry, refusal.Stop
 	}
 	return r.giveUp(call, tries)
 }
 
-// increment adds one to a counter of the breaker.
+// increment adds one to a counter of the breaker and returns the sum.
 func (r *Retrier) increment(counter *int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -226,8 +226,8 @@ func (r *Retrier) increment(counter *int) int {
 	return *counter
 }
 
-// resetBreaker resets the breaker. A refusal shows that the API is there, but not
-// that its answers arrive: only an answer to the question shows that.
+// resetBreaker resets the breaker. A refusal proves that the API responds, but
+// not that its answers arrive: only an answer to the query proves that.
 func (r *Retrier) resetBreaker(byAnswer bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -237,33 +237,33 @@ func (r *Retrier) resetBreaker(byAnswer bool) {
 	}
 }
 
-func (r *Retrier) backoffDelay(call *pipeline.Call, v Verdict, tries int) (time.Duration, *pipeline.Stop) {
+func (r *Retrier) backoffDelay(call *pipeline.Call, refusal Refusal, tries int) (time.Duration, *pipeline.Stop) {
 	if tries >= r.cfg.MaxAttempts {
 		return r.giveUp(call, tries)
 	}
 	maxDelay := min(r.cfg.MaxDelay, r.cfg.BaseDelay<<min(tries-1, 20))
 	d := time.Duration(r.cfg.Jitter() * float64(maxDelay))
-	if v.RetryAfter == 0 {
+	if refusal.RetryAfter == 0 {
 		return d, nil
 	}
-	if v.RetryAfter > max(r.cfg.MaxDelay, r.cfg.MaxWait) {
-		return noRetry, stopUntil(pipeline.StopUnstable, v)
+	if refusal.RetryAfter > max(r.cfg.MaxDelay, r.cfg.MaxWait) {
+		return noRetry, stopUntil(pipeline.StopUnstable, refusal)
 	}
-	// At least as long as asked, and not all at the same moment.
-	return v.RetryAfter + min(d, time.Second), nil
+	// Not less than the server asks for, and not all batches at the same moment.
+	return refusal.RetryAfter + min(d, time.Second), nil
 }
 
-// stopUntil stops the run until the time that the answer named, if it did.
-func stopUntil(kind pipeline.StopKind, v Verdict) *pipeline.Stop {
-	stop := &pipeline.Stop{Kind: kind, Reason: v.summary(), Advice: "run again later"}
-	if v.RetryAfter > 0 {
-		stop.RetryAt = time.Now().Add(v.RetryAfter)
+// stopUntil stops the run, until the time that the answer named if it named one.
+func stopUntil(kind pipeline.StopKind, refusal Refusal) *pipeline.Stop {
+	stop := &pipeline.Stop{Kind: kind, Reason: refusal.Summary, Advice: "run again later"}
+	if refusal.RetryAfter > 0 {
+		stop.RetryAt = time.Now().Add(refusal.RetryAfter)
 		stop.Advice = "run again after " + stop.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
 	return stop
 }
 
-// giveUp leaves a batch for a later run, and the run when that happens too
+// giveUp leaves a batch to a later run, and stops this run when that happens too
 // often.
 func (r *Retrier) giveUp(call *pipeline.Call, tries int) (time.Duration, *pipeline.Stop) {
 	if n := r.increment(&r.exhausted); n >= r.cfg.BreakerLimit {
@@ -276,7 +276,7 @@ func (r *Retrier) giveUp(call *pipeline.Call, tries int) (time.Duration, *pipeli
 	return noRetry, nil
 }
 
-// Advice is what to do about a refusal that whoever asks next would meet, too;
+// Advice is what to do about a refusal that every further batch would meet;
 // empty for others.
 func (r *RefusalError) Advice() string {
 	if stop := terminalStop(r.Verdict); stop != nil {
@@ -285,7 +285,8 @@ func (r *RefusalError) Advice() string {
 	return ""
 }
 
-// terminalStop names the refusals that every further batch would meet, too.
+// terminalStop is the reason to stop the run for a refusal that every further
+// batch would meet; nil for others.
 func terminalStop(v Verdict) *pipeline.Stop {
 	stop := &pipeline.Stop{Kind: pipeline.StopAuth, Reason: v.summary()}
 	switch v.Class {

@@ -17,14 +17,14 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// step is what a fake API does with one request. Failures come in pairs: the
-// same sight for the client, once billed and once not.
+// step is what a fake API does with one request. Failures come in pairs that look
+// the same to the client: one is billed and one is not.
 type step struct {
 	status  int    // 0: no answer
-	body    string // empty: a good answer about every item of the batch
+	body    string // empty: a good answer for every item of the batch
 	header  string // Call.Header
-	unsent  bool
-	billed  bool // the fake's own bill; good answers are always billed
+	unsent  bool   // the request provably never left
+	billed  bool   // whether the fake bills a failure; it always bills good answers
 	latency time.Duration
 }
 
@@ -51,19 +51,18 @@ var (
 	oddRefusal = step{status: 418, body: `{"statusCode":418,"message":"no coffee"}`}
 )
 
-// fakeAPI plays steps, then good answers. It stands where the client stands.
+// fakeAPI plays steps, then good answers. It takes the place of the client.
 type fakeAPI struct {
 	mu      sync.Mutex
 	steps   []step
 	next    func(*pipeline.Batch) step // instead of steps
 	billed  map[string]int             // item ref -> requests that were billed for it
-	sent    []time.Time
 	callIDs []string
 }
 
 func (f *fakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	if ctx.Err() != nil {
-		return interruptedReply(ctx, b)
+		return interrupted(ctx, b)
 	}
 	f.mu.Lock()
 	s := good
@@ -80,12 +79,12 @@ func (f *fakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 			f.billed[i.Ref]++
 		}
 	}
+	noRate := pipeline.Window{Limit: -1, Used: -1, Left: -1}
 	call := pipeline.Call{
 		ID: fmt.Sprintf("%s-%d", b.ID, max(b.NextAttempt, 1)), Batch: b.ID, Attempt: max(b.NextAttempt, 1),
 		Entities: len(b.Items), Sent: time.Now(), Status: s.status, Outcome: pipeline.InDoubt, Body: []byte(s.body),
-		Header: []byte(s.header), Rate: parseRate(nil),
+		Header: []byte(s.header), Rate: pipeline.Rate{Minute: noRate, Hour: noRate, Day: noRate},
 	}
-	f.sent = append(f.sent, call.Sent)
 	f.callIDs = append(f.callIDs, call.ID)
 	f.mu.Unlock()
 	time.Sleep(s.latency)
@@ -101,6 +100,14 @@ func (f *fakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
 }
 
+// interrupted is the reply to a batch that was not sent because ctx had ended.
+func interrupted(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	reason := "stopped: " + context.Cause(ctx).Error()
+	return &pipeline.Reply{Items: slices.Repeat([]pipeline.ItemReply{{Status: schema.Deferred, Reason: reason}}, len(b.Items))},
+		&pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: reason}
+}
+
+// goodAnswer is a V2 answer for a batch that asks by ids.
 func goodAnswer(b *pipeline.Batch) []byte {
 	var out strings.Builder
 	out.WriteString(`{"companies":{`)
@@ -108,7 +115,7 @@ func goodAnswer(b *pipeline.Batch) []byte {
 		if i > 0 {
 			out.WriteByte(',')
 		}
-		fmt.Fprintf(&out, `"%s":{"companyId":"%[1]s","surgeInHiring":[{"signalId":"9%[1]s"}]}`, answerKey(b, i))
+		fmt.Fprintf(&out, `"%s":{"companyId":"%[1]s","surgeInHiring":[{"signalId":"9%[1]s"}]}`, b.Items[i].Account.ID)
 	}
 	fmt.Fprintf(&out, `},"creditCharged":%d}`, len(b.Items))
 	return []byte(out.String())
@@ -116,6 +123,7 @@ func goodAnswer(b *pipeline.Batch) []byte {
 
 func halfJitter() float64 { return 0.5 }
 
+// statuses lists the items' statuses on one line.
 func statuses(items []pipeline.ItemReply) string {
 	var out []string
 	for _, i := range items {
@@ -172,7 +180,7 @@ func TestRetryTable(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &fakeAPI{steps: tt.steps}
 				start := time.Now()
-				reply, err := Retry(Decode(api), RetryConfig{MaxWait: time.Hour, Jitter: halfJitter}).Fetch(t.Context(), companies(1))
+				reply, err := Retry(Decode(api), Rules{}, RetryConfig{MaxWait: time.Hour, Jitter: halfJitter}).Fetch(t.Context(), companies(1))
 				var stop *pipeline.Stop
 				errors.As(err, &stop)
 				var kind pipeline.StopKind
@@ -209,7 +217,7 @@ func TestRetryAt(t *testing.T) {
 			at   string
 		}{{daily, "0001-01-01 00:00:00"}, {hourly, "2000-01-01 01:40:00"}} {
 			api := &fakeAPI{next: func(*pipeline.Batch) step { return tt.step }}
-			_, err := Retry(Decode(api), RetryConfig{}).Fetch(t.Context(), companies(1))
+			_, err := Retry(Decode(api), Rules{}, RetryConfig{}).Fetch(t.Context(), companies(1))
 			var stop *pipeline.Stop
 			if !errors.As(err, &stop) || stop.RetryAt.UTC().Format(time.DateTime) != tt.at {
 				t.Errorf("Fetch() after %s = %+v, want RetryAt %s", tt.step.body, stop, tt.at)
@@ -223,7 +231,7 @@ func TestRetryIDs(t *testing.T) {
 		api := &fakeAPI{steps: []step{refused, refused}}
 		b := companies(1)
 		b.NextAttempt = 3
-		if _, err := Retry(Decode(api), RetryConfig{}).Fetch(t.Context(), b); err != nil {
+		if _, err := Retry(Decode(api), Rules{}, RetryConfig{}).Fetch(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]string{"000012-3", "000012-4", "000012-5"}, api.callIDs); diff != "" {
@@ -249,7 +257,7 @@ func TestBreaker(t *testing.T) {
 			{"a refusal between resets nothing", []step{lost, lost, badItem, lost, lost, lost}, 6},
 			{"given up", slices.Repeat([]step{refused}, 25), 5},
 		} {
-			r := Retry(Decode(&fakeAPI{steps: tt.steps}), RetryConfig{})
+			r := Retry(Decode(&fakeAPI{steps: tt.steps}), Rules{}, RetryConfig{})
 			stops := 0
 			for n := 1; n <= 9 && stops == 0; n++ {
 				_, err := r.Fetch(t.Context(), companies(1))
@@ -287,7 +295,7 @@ func TestStopReachesWaiting(t *testing.T) {
 			}
 			return step{status: 402, body: noCredits.body, latency: 10 * time.Second}
 		}}
-		r := Retry(Decode(api), RetryConfig{})
+		r := Retry(Decode(api), Rules{}, RetryConfig{})
 		var wg sync.WaitGroup
 		for _, tt := range []struct {
 			id, status string
@@ -315,7 +323,7 @@ func TestRetryInterrupted(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		reply, err := Retry(Decode(&fakeAPI{steps: []step{refused}}), RetryConfig{Jitter: halfJitter}).Fetch(ctx, companies(2))
+		reply, err := Retry(Decode(&fakeAPI{steps: []step{refused}}), Rules{}, RetryConfig{Jitter: halfJitter}).Fetch(ctx, companies(2))
 		var stop *pipeline.Stop
 		if !errors.As(err, &stop) || stop.Kind != pipeline.StopInterrupted || len(reply.Calls) != 1 || statuses(reply.Items) != "deferred deferred" || time.Since(start) != 100*time.Millisecond {
 			t.Errorf("Fetch() = %d calls, %s, %v, want 1, deferred, interrupted", len(reply.Calls), statuses(reply.Items), err)

@@ -7,7 +7,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// sleep sleeps until d has passed; false when ctx ended first.
+// sleep waits for d and reports whether it elapsed before ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if ctx.Err() != nil {
 		return false
@@ -25,7 +25,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// interruptedStop is the reason of whoever was waiting when ctx ended.
+// interruptedStop is the reason to stop when ctx ends during a wait.
 func interruptedStop() *pipeline.Stop {
 	return &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,

@@ -1,0 +1,72 @@
+package sinks
+
+import (
+	"bytes"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// deduplicator drops rows that came before: neighbours with the same value in
+// the table's unique column and the same raw record. The first stays. When the
+// raw record differs, both stay. Rows without a unique value all stay.
+type deduplicator struct {
+	uniqueColumn, rawColumn int // columns; -1 when the table has none
+	dropped                 int64
+
+	lastUnique []byte    // unique value of the group at hand
+	variants   []variant // its different raw records
+	used       int       // how many of seen are in use
+}
+
+type variant struct {
+	raw  []byte
+	null bool
+}
+
+// maxVariants bounds how many different records with one unique value are
+// remembered.
+const maxVariants = 64
+
+func newDeduplicator(t *schema.Table) *deduplicator {
+	d := &deduplicator{uniqueColumn: -1}
+	if t.Unique != "" {
+		d.uniqueColumn, d.rawColumn = t.ColumnIndex(t.Unique), t.ColumnIndex("raw")
+	}
+	return d
+}
+
+// isFirst says whether the row is the first of its kind.
+func (d *deduplicator) isFirst(r row) bool {
+	if d.uniqueColumn < 0 || d.rawColumn < 0 {
+		return true
+	}
+	id, record := &r.view.columns[d.uniqueColumn], &r.view.columns[d.rawColumn]
+	if id.isNull(r.index) {
+		d.used = 0
+		return true
+	}
+	candidate := variant{null: record.isNull(r.index)}
+	if !candidate.null {
+		candidate.raw = record.textAt(r.index)
+	}
+	if d.used == 0 || !bytes.Equal(d.lastUnique, id.textAt(r.index)) {
+		d.lastUnique = append(d.lastUnique[:0], id.textAt(r.index)...)
+		d.used = 0
+	}
+	for _, s := range d.variants[:d.used] {
+		if s.null == candidate.null && bytes.Equal(s.raw, candidate.raw) {
+			d.dropped++
+			return false
+		}
+	}
+	if d.used == maxVariants {
+		return true
+	}
+	if d.used == len(d.variants) {
+		d.variants = append(d.variants, variant{})
+	}
+	s := &d.variants[d.used] // its memory is used again
+	s.raw, s.null = append(s.raw[:0], candidate.raw...), candidate.null
+	d.used++
+	return true
+}
