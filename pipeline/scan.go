@@ -140,4 +140,5 @@ func skipSpace(b []byte) []byte {
 	return b
 }
 
+// isNull reports whether a value is null or missing.
 func isNull(raw []byte) bool { return len(raw) == 0 || raw[0] == 'n' }

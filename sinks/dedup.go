@@ -15,7 +15,7 @@ type deduplicator struct {
 
 	lastUnique []byte    // unique value of the group at hand
 	variants   []variant // its different raw records
-	used       int       // how many of seen are in use
+	used       int       // how many of variants are in use
 }
 
 type variant struct {

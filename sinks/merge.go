@@ -6,29 +6,25 @@ import (
 	"errors"
 )
 
-// cursor walks sorted rows. A key is valid until the next call, a row until the
-// next hand-over of [mergeSorted].
+// cursor walks sorted rows. A key is valid until the next call, a row until
+// [mergeSorted] has handed it over.
 type cursor interface {
 	nextRow() (r row, key []byte, ok bool, err error)
 	close() error
 }
 
-// handOver is how many rows, or how many finished batches, merge hands over at
-// a time.
+// mergeSorted hands over at most so many rows, or the rows of so many finished batches,
+// at a time.
 const (
 	yieldRows    = 1024
 	yieldBatches = 16
 )
 
-// mergeSorted reads sorted cursors into one order and hands the rows over in slices
-// that the receiver must not keep. Rows with equal keys come in the order of
-// the cursors. It closes the cursors.
+// mergeSorted is a k-way merge of sorted cursors. It hands the rows over in slices that
+// yield must not keep; rows with equal keys come in the order of the cursors. It closes
+// the cursors.
 func mergeSorted(ctx context.Context, cursors []cursor, yield func([]row) error) (err error) {
-	defer func() {
-		for _, c := range cursors {
-			err = errors.Join(err, c.close())
-		}
-	}()
+	defer func() { err = errors.Join(err, closeCursors(cursors)) }()
 
 	var h sourceHeap
 	for i, c := range cursors {
@@ -94,7 +90,8 @@ func (h *source) advance() (ok bool, err error) {
 	return ok, err
 }
 
-// sourceHeap keeps the head with the least key first, equal keys by rank.
+// sourceHeap keeps the source with the least key first; of equal keys, the source of the
+// first cursor.
 type sourceHeap []*source
 
 func (h sourceHeap) less(a, b *source) bool {

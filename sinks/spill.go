@@ -200,7 +200,7 @@ type runCursor struct {
 	buffered io.Reader
 	reader   *ipc.Reader
 	view     *recordView
-	keys     sortKeys // of batch
+	keys     sortKeys // of view
 	position int32
 }
 

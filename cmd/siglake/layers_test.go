@@ -20,11 +20,9 @@ var allowed = map[string][]string{
 	"schema":                     {},
 	"internal/simulator":         {},
 	"internal/durable":           {},
-	"internal/extsort/rowtest":   {"schema"}, // for tests
 	"internal/lease/flock":       {},
 	"internal/bucket":            {},
 	"internal/bucket/buckettest": {"internal/lease/flock"}, // for tests, which are not looked at here
-	"internal/jsonscan/jsontest": {},                       // for tests
 	"internal/idmap":             {},
 	"pipeline":                   {"schema", "internal/idmap"},
 	"sources":                    {"schema", "pipeline", "internal/bucket"},
@@ -37,6 +35,8 @@ var allowed = map[string][]string{
 
 	// helpers of tests
 	"internal/durable/durabletest": {},
+	"internal/extsort/rowtest":     {"schema"},
+	"internal/jsonscan/jsontest":   {},
 	"internal/bucket/membucket":    {"internal/bucket", "internal/durable"},
 }
 
