@@ -78,10 +78,10 @@ func discrepancy(c Call, q *Query, shares []share) int64 {
 	}
 	pairs := int64(len(shares))
 	switch c.Charge.Credits {
-	case events, pairs, q.costOf(events), q.costOf(pairs):
+	case events, pairs, q.CostOf(events), q.CostOf(pairs):
 		return 0
 	}
-	return c.Charge.Credits - q.costOf(events)
+	return c.Charge.Credits - q.CostOf(events)
 }
 
 // discrepancyText describes a discrepancy in the notes of the call.

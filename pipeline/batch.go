@@ -180,9 +180,9 @@ type Page struct {
 	Session string `json:"session,omitempty"`
 }
 
-// Ceiling is the maximum cost of the batch in credits, by the worst reading of the vendor's
-// contradictory price lists.
-func (b *Batch) Ceiling() int64 { return b.Query.costOf(b.ResultCeiling()) }
+// Ceiling is the most the batch can cost in credits: the worst reading of the
+// vendor's contradictory price lists.
+func (b *Batch) Ceiling() int64 { return b.Query.CostOf(b.ResultCeiling()) }
 
 // ResultCeiling is the maximum number of events, or results of another product, for the batch.
 func (b *Batch) ResultCeiling() (total int64) {
@@ -197,15 +197,15 @@ func (b *Batch) ResultCeiling() (total int64) {
 	return total
 }
 
-// Ceiling is the maximum cost of one call about this many entities.
-func (q *Query) Ceiling(entities int) int64 { return q.costOf(q.resultCeiling(entities)) }
+// Ceiling is the most that one call about so many entities can cost.
+func (q *Query) Ceiling(entities int) int64 { return q.CostOf(q.resultCeiling(entities)) }
 
 func (q *Query) resultCeiling(entities int) int64 {
 	return int64(entities) * int64(len(q.Signals)) * int64(max(q.MaxResults, 1))
 }
 
-// costOf of so many results in one call.
-func (q *Query) costOf(results int64) int64 {
+// CostOf returns the credits that so many results of one call cost.
+func (q *Query) CostOf(results int64) int64 {
 	per := max(q.Per, 1)
 	return (results + per - 1) / per * max(q.Price, 1)
 }

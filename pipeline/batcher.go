@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -23,21 +24,18 @@ const maxPendingLines = 4096
 // batcher turns a list into work items. It groups lines that fit into the same call: of one object,
 // all by id or all by another identifier.
 type batcher struct {
-	queries map[schema.Object]*Query
-	// Requested first, if signals are requested by id only.
-	searchQueries map[schema.Object]*Query
-	batchSize     int
-	identities    *idMap // who asked first
-	ledger        Ledger
-	done          rowSet // lines with a status from before
-	lastBatch     int
-	// Pairs to request that were bought the same day with another query.
-	repurchasedPairs int64
-	// Queries without the types bought before, by object and types.
-	narrowedByKey map[string]*Query
-	narrowed      []*Query // the same, in the order of their creation
-	priorCoverage map[*Query]map[string]PriorCoverage
-	err           error // of the source, after the walk
+	queries          map[schema.Object]*Query
+	searchQueries    map[schema.Object]*Query // what is asked ahead, where signals are asked by id alone
+	batchSize        int
+	identities       *idmap.Map // the row that asked first about each; the one thing that grows with the list
+	ledger           Ledger
+	done             rowSet // whose fate is known from before
+	lastBatch        int
+	repurchasedPairs int64             // pairs to ask about that were bought the same day with another question
+	narrowedByKey    map[string]*Query // queries without what was asked before, by object and types
+	narrowed         []*Query          // the same, in the order in which they came up
+	priorCoverage    map[*Query]map[string]PriorCoverage
+	err              error // of the source, after the walk
 
 	// The reason why nothing more is requested; nil, or nil result: none.
 	stopped func() *Stop
@@ -144,7 +142,7 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		return l, nil, 0, ""
 	}
 	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
-	if first := s.identities.loadOrStore(IdentityOf(&a), row); first != row {
+	if first := s.identities.LoadOrStore(IdentityOf(&a), row); first != row {
 		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
 		l.Reason = fmt.Sprintf("same request as row %d", first)
 		return l, nil, 0, ""
@@ -160,7 +158,7 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		// Also for a line that has a status: later lines may be the same entity.
 		case resolution.Entity.ID != "":
 			id = resolution.Entity.ID
-			if first := s.identities.loadOrStore(IdentityByID(a.Object, id), row); first != row {
+			if first := s.identities.LoadOrStore(IdentityByID(a.Object, id), row); first != row {
 				l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &resolution.Entity
 				l.Reason = fmt.Sprintf("same %s as row %d", a.Object, first)
 				return l, nil, 0, ""
@@ -239,7 +237,7 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 			again  bool
 		}
 		open := map[group]*Batch{}
-		identities := new(idMap)
+		identities := new(idmap.Map)
 		for a, err := range accounts {
 			if err != nil {
 				break // the next walk meets it, too
@@ -252,7 +250,7 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 				continue
 			}
 			row := uint32(a.Row) //nolint:gosec // bounded above
-			if identities.loadOrStore(IdentityOf(&a), row) != row {
+			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
 			if coverage := s.ledger.Coverage(&a, query); coverage.InDoubt != nil || len(coverage.Missing) == 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -36,7 +37,7 @@ func walk(accounts []schema.Account, err error) iter.Seq2[schema.Account, error]
 }
 
 func newTestBatcher(size int) *batcher {
-	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idMap), ledger: noLedger{}}
+	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idmap.Map), ledger: noLedger{}}
 }
 
 // rows sets the rows and keys of accounts, from 1.

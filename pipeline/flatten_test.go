@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/jsonscan/jsontest"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -478,7 +479,7 @@ func TestFlattenAnything(t *testing.T) {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			fmt.Fprintf(&b, "%q:%s", rapid.SampledFrom(fields).Draw(t, "field"), document(t, 2))
+			fmt.Fprintf(&b, "%q:%s", rapid.SampledFrom(fields).Draw(t, "field"), jsontest.Draw(t, 2))
 		}
 		b.WriteByte('}')
 		e := event(rapid.SampledFrom(keys).Draw(t, "key"), b.String())

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -176,21 +175,4 @@ func (r *rowSet) add(row int64) {
 
 func (r rowSet) has(row int64) bool {
 	return row/64 < int64(len(r)) && r[row/64]&(1<<(row%64)) != 0
-}
-
-// recoverRows enters what the run did before its process ended, and gives the rows
-// whose fate that decided.
-func (r *recorder) recoverRows(ctx context.Context, past *RunLog) (done rowSet, err error) {
-	if past == nil {
-		return nil, nil
-	}
-	for a, err := range past.Answers {
-		if err != nil {
-			return nil, err
-		}
-		if err := r.replayBatch(ctx, a.Batch, a.Reply, &done); err != nil {
-			return nil, err
-		}
-	}
-	return done, nil
 }

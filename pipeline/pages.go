@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -295,7 +296,7 @@ func (q *pageQuery) nextPage(cursor *Cursor) *Page {
 		limit = min(limit, paged.MaxTotal-cursor.Results)
 	}
 	if paged.RemainingCredits != nil {
-		for remaining := paged.RemainingCredits(); limit > 1 && q.costOf(limit) > remaining; limit-- { // at most a few hundred iterations
+		for remaining := paged.RemainingCredits(); limit > 1 && q.CostOf(limit) > remaining; limit-- { // there are at most some hundred
 		}
 	}
 	number, offset := cursor.Page+1, cursor.Results
@@ -338,7 +339,7 @@ func pageRefused(reason string) *Stop {
 // recordPagedLines gives the lines of the list their status, and records them.
 func (r *Runner) recordPagedLines(ctx context.Context, rec *recorder, list []schema.Account, template Line) error {
 	var toRecord []Line
-	identities := new(idMap)
+	identities := new(idmap.Map)
 	for _, a := range list {
 		l := template
 		l.Account = a
@@ -349,8 +350,8 @@ func (r *Runner) recordPagedLines(ctx context.Context, rec *recorder, list []sch
 		case a.Identifier() == "":
 			l = Line{Account: a, Status: schema.Rejected, Reason: "no identifier that can be requested"}
 		default:
-			if first := identities.loadOrStore(IdentityOf(&a), row); first != row {
-				l = Line{Account: a, Status: schema.Duplicate, DuplicateOf: int64(first), Reason: fmt.Sprintf("same request as row %d", first)}
+			if first := identities.LoadOrStore(IdentityOf(&a), row); first != row {
+				l = Line{Account: a, Status: schema.Duplicate, DuplicateOf: int64(first), Reason: fmt.Sprintf("asks the same as row %d", first)}
 			}
 		}
 		if err := rec.recordLine(ctx, l); err != nil {

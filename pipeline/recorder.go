@@ -141,8 +141,25 @@ func (r *recorder) recordBatch(ctx context.Context, b *Batch, reply *Reply) erro
 	return nil
 }
 
-// replayBatch writes what an earlier process received: of its lines, those that the answer decides
-// and that are not in done.
+// recoverRows enters what the run did before its process ended, and gives the rows
+// whose fate that decided.
+func (r *recorder) recoverRows(ctx context.Context, past *RunLog) (done rowSet, err error) {
+	if past == nil {
+		return nil, nil
+	}
+	for a, err := range past.Answers {
+		if err != nil {
+			return nil, err
+		}
+		if err := r.replayBatch(ctx, a.Batch, a.Reply, &done); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
+}
+
+// replayBatch writes what an earlier process was answered: of its lines, those
+// that the answer settles and that nothing settled before.
 func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done *rowSet) error {
 	paid, err := r.recordCalls(ctx, b, reply)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -243,7 +244,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 
 // newBatcher makes the batcher of the run; the lines in done already have a status.
 func (r *Runner) newBatcher(done rowSet) *batcher {
-	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idMap), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }

@@ -75,7 +75,7 @@ func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		}
 		reply.Items[i] = a
 	}
-	c.Charge = Charge{Known: true, Credits: b.Query.costOf(results)}
+	c.Charge = Charge{Known: true, Credits: b.Query.CostOf(results)}
 	reply.Calls = []Call{c}
 	return reply, nil
 }

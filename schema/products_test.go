@@ -53,3 +53,16 @@ func TestColumnsOfOneName(t *testing.T) {
 		}
 	}
 }
+
+// TestBareHost: every form of a domain has one bare host.
+func TestBareHost(t *testing.T) {
+	for text, want := range map[string]string{
+		"harbor.example": "harbor.example", "WWW.Harbor.Example.": "harbor.example", "https://www.harbor.example/about?x#y": "harbor.example",
+		"http://harbor.example:8080": "harbor.example", "www2.harbor.example": "www2.harbor.example", "www.com": "www.com", "www.www.example": "www.example",
+		" harbor.example ": "harbor.example", "": "", "https://": "", "wwwharbor.example": "wwwharbor.example", "bücher.example": "bücher.example",
+	} {
+		if got := BareHost(text); got != want {
+			t.Errorf("BareHost(%q) = %q, want %q", text, got, want)
+		}
+	}
+}

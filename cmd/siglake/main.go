@@ -73,7 +73,12 @@ func run(env Env) int {
 // process, so that tests can run the same code.
 func execute(ctx context.Context, env Env, args []string) int {
 	stderr := env.Stderr
-	action, err := parseCommandLine(ctx, newCLI(&env), args)
+	program := newCLI(&env)
+	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
+		return exitComplete
+	}
+	dress(program)
+	action, err := parseCommandLine(ctx, program, args)
 	if err == nil && action != nil {
 		err = action()
 	}
@@ -114,7 +119,6 @@ func parseCommandLine(ctx context.Context, program *cli.App, args []string) (act
 		}
 	}
 	for _, cmd := range program.Commands {
-		cmd.OnUsageError = program.OnUsageError
 		deferAction(cmd)
 		for _, sub := range cmd.Subcommands {
 			deferAction(sub)
@@ -148,28 +152,22 @@ func diskAdvice(err error) string {
 
 func newCLI(env *Env) *cli.App {
 	return &cli.App{
-		Name:                 "siglake",
-		Usage:                "account and contact lists in, typed signal events in Parquet out, with a bill",
-		Version:              version,
-		Reader:               env.Stdin,
-		Writer:               env.Stdout,
-		ErrWriter:            env.Stderr,
-		Metadata:             map[string]any{envKey: env},
-		EnableBashCompletion: true,
-		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides the code
-		OnUsageError: func(c *cli.Context, err error, _ bool) error {
-			help := "siglake --help"
-			if c.Command != nil && c.Command.Name != "" && c.Command.Name != "siglake" {
-				help = "siglake " + c.Command.Name + " --help"
-			}
-			return usageErrorf("%s; see %s", flagProblem(err), help)
-		},
+		Name:           "siglake",
+		Usage:          "account and contact lists in, typed signal events in Parquet out, with a bill",
+		HideHelp:       true, // execute answers it
+		HideVersion:    true,
+		Reader:         env.Stdin,
+		Writer:         env.Stdout,
+		ErrWriter:      env.Stderr,
+		Metadata:       map[string]any{envKey: env},
+		ExitErrHandler: func(*cli.Context, error) {}, // execute decides the code
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return flagError(nil, "", err) },
 		Commands: []*cli.Command{
-			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
+			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(), helpCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageErrorf("no command %q; see siglake --help", c.Args().First())
+				return usageErrorf("no command %q%s; see siglake --help", c.Args().First(), suggestCommand(c.App.Commands, c.Args().First()))
 			}
 			return cli.ShowAppHelp(c)
 		},

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/simulator"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// identityDir holds the command lines of runs with the settings and the digest by
+// which each run is recognised, and the lists that they name.
+var identityDir = filepath.Join("..", "..", "testdata", "golden", "identity")
+
+// identityCase is a command line, and how its run is recognised. LIST, SEEDS and
+// EXCLUDE stand for lists.
+type identityCase struct {
+	Args     []string          `json:"args"`
+	Settings map[string]string `json:"settings"`
+	Digest   string            `json:"digest"`
+}
+
+// TestIdentity: the settings by which a run is recognised, and their digest, are
+// those of every version before: a run must not change its identity, or it is
+// bought again.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	setNow(t, func() time.Time { return time.Date(2026, 5, 6, 12, 0, 0, 0, time.UTC) })
+	sim, err := simulator.New(simulator.Config{Seed: 7, Plan: "unlimited", Keys: []string{canary}, Now: envFor(t).Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	to, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(identityDir, "cases.json")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []identityCase
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	var got []identityCase
+	for _, c := range want {
+		envFor(t).Transport = redirected{to}
+		if slices.Contains(c.Args, "--simulate") || c.Args[0] == "demo" {
+			envFor(t).Transport = nil // to the embedded simulator
+		}
+		got = append(got, runIdentityOf(t, c.Args))
+	}
+	if *update {
+		text, err := json.MarshalIndent(got, "", "  ")
+		if err == nil {
+			err = os.WriteFile(name, append(text, '\n'), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// runIdentityOf runs a command and reads from the journal how its run is recognised.
+func runIdentityOf(t *testing.T, args []string) identityCase {
+	t.Helper()
+	lake := filepath.Join(t.TempDir(), "lake")
+	words := append([]string{"siglake"}, args...)
+	for i, w := range words {
+		if list := filepath.Join(identityDir, strings.ToLower(w)+".csv"); slices.Contains([]string{"LIST", "SEEDS", "EXCLUDE"}, w) {
+			words[i] = filepath.ToSlash(list)
+		}
+	}
+	words = append(words, "--lake", lake, "--rate", "0", "--quiet")
+	if envFor(t).Transport != nil {
+		words = append(words, "--base-url", oldAddress, "--plan", "unlimited")
+	}
+	var out bytes.Buffer
+	if code := envFor(t).execute(t.Context(), words, nil, &out, &out); code != exitComplete && code != exitRejects {
+		t.Fatalf("%q: exit %d: %s", words, code, out.String())
+	}
+	store, err := journal.OpenDir(filepath.Join(lake, stateDir, "journal"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ledger, err := journal.Open(t.Context(), store, journal.Options{Decode: decodeRecorded, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	r := ledger.Runs()[0]
+	return identityCase{args, r.Settings, r.CommandDigest}
+}
