@@ -180,8 +180,8 @@ type Page struct {
 	Session string `json:"session,omitempty"`
 }
 
-// Ceiling is the most the batch can cost in credits: the worst reading of the
-// vendor's contradictory price lists.
+// Ceiling is the maximum cost of the batch in credits, by the worst reading of the vendor's
+// contradictory price lists.
 func (b *Batch) Ceiling() int64 { return b.Query.CostOf(b.ResultCeiling()) }
 
 // ResultCeiling is the maximum number of events, or results of another product, for the batch.
@@ -197,14 +197,14 @@ func (b *Batch) ResultCeiling() (total int64) {
 	return total
 }
 
-// Ceiling is the most that one call about so many entities can cost.
+// Ceiling is the maximum cost of one call about this many entities.
 func (q *Query) Ceiling(entities int) int64 { return q.CostOf(q.resultCeiling(entities)) }
 
 func (q *Query) resultCeiling(entities int) int64 {
 	return int64(entities) * int64(len(q.Signals)) * int64(max(q.MaxResults, 1))
 }
 
-// CostOf returns the credits that so many results of one call cost.
+// CostOf is the cost of this many results of one call, in credits.
 func (q *Query) CostOf(results int64) int64 {
 	per := max(q.Per, 1)
 	return (results + per - 1) / per * max(q.Price, 1)

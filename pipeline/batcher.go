@@ -24,18 +24,22 @@ const maxPendingLines = 4096
 // batcher turns a list into work items. It groups lines that fit into the same call: of one object,
 // all by id or all by another identifier.
 type batcher struct {
-	queries          map[schema.Object]*Query
-	searchQueries    map[schema.Object]*Query // what is asked ahead, where signals are asked by id alone
-	batchSize        int
-	identities       *idmap.Map // the row that asked first about each; the one thing that grows with the list
-	ledger           Ledger
-	done             rowSet // whose fate is known from before
-	lastBatch        int
-	repurchasedPairs int64             // pairs to ask about that were bought the same day with another question
-	narrowedByKey    map[string]*Query // queries without what was asked before, by object and types
-	narrowed         []*Query          // the same, in the order in which they came up
-	priorCoverage    map[*Query]map[string]PriorCoverage
-	err              error // of the source, after the walk
+	queries map[schema.Object]*Query
+	// Requested first, if signals are requested by id only.
+	searchQueries map[schema.Object]*Query
+	batchSize     int
+	// The first row of each; the only part that grows with the list.
+	identities *idmap.Map
+	ledger     Ledger
+	done       rowSet // lines with a status from before
+	lastBatch  int
+	// Pairs to request that were bought the same day with another query.
+	repurchasedPairs int64
+	// Queries without the types bought before, by object and types.
+	narrowedByKey map[string]*Query
+	narrowed      []*Query // the same, in the order of their creation
+	priorCoverage map[*Query]map[string]PriorCoverage
+	err           error // of the source, after the walk
 
 	// The reason why nothing more is requested; nil, or nil result: none.
 	stopped func() *Stop

@@ -296,7 +296,7 @@ func (q *pageQuery) nextPage(cursor *Cursor) *Page {
 		limit = min(limit, paged.MaxTotal-cursor.Results)
 	}
 	if paged.RemainingCredits != nil {
-		for remaining := paged.RemainingCredits(); limit > 1 && q.CostOf(limit) > remaining; limit-- { // there are at most some hundred
+		for remaining := paged.RemainingCredits(); limit > 1 && q.CostOf(limit) > remaining; limit-- { // at most a few hundred iterations
 		}
 	}
 	number, offset := cursor.Page+1, cursor.Results
@@ -351,7 +351,7 @@ func (r *Runner) recordPagedLines(ctx context.Context, rec *recorder, list []sch
 			l = Line{Account: a, Status: schema.Rejected, Reason: "no identifier that can be requested"}
 		default:
 			if first := identities.LoadOrStore(IdentityOf(&a), row); first != row {
-				l = Line{Account: a, Status: schema.Duplicate, DuplicateOf: int64(first), Reason: fmt.Sprintf("asks the same as row %d", first)}
+				l = Line{Account: a, Status: schema.Duplicate, DuplicateOf: int64(first), Reason: fmt.Sprintf("same request as row %d", first)}
 			}
 		}
 		if err := rec.recordLine(ctx, l); err != nil {

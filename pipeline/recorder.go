@@ -141,8 +141,8 @@ func (r *recorder) recordBatch(ctx context.Context, b *Batch, reply *Reply) erro
 	return nil
 }
 
-// recoverRows enters what the run did before its process ended, and gives the rows
-// whose fate that decided.
+// recoverRows records what the run did before its process ended, and returns the rows that have a
+// status by that.
 func (r *recorder) recoverRows(ctx context.Context, past *RunLog) (done rowSet, err error) {
 	if past == nil {
 		return nil, nil
@@ -158,8 +158,8 @@ func (r *recorder) recoverRows(ctx context.Context, past *RunLog) (done rowSet, 
 	return done, nil
 }
 
-// replayBatch writes what an earlier process was answered: of its lines, those
-// that the answer settles and that nothing settled before.
+// replayBatch writes what an earlier process received: of its lines, those that the answer decides
+// and that are not in done.
 func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done *rowSet) error {
 	paid, err := r.recordCalls(ctx, b, reply)
 	if err != nil {

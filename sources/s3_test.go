@@ -312,7 +312,7 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestEveryFileIsLookedAt opens a list whose last file cannot be understood: Open must fail, before
+// TestEveryFileIsLookedAt opens a list with an unreadable last file: Open must fail, before
 // anything is requested.
 func TestEveryFileIsLookedAt(t *testing.T) {
 	store := buckettest.Start(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// readREADME is the README and the manual pages.
+// readREADME returns the README and the manual pages.
 func readREADME(t *testing.T) string {
 	t.Helper()
 	root := filepath.Join("..", "..")
@@ -31,7 +31,8 @@ func readREADME(t *testing.T) string {
 	return text
 }
 
-// readmeStatements gives the SQL of the README and the manual pages, by the comment above each.
+// readmeStatements returns the SQL of the README and the manual pages, by the comment above each
+// statement.
 func readmeStatements(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -47,7 +48,7 @@ func readmeStatements(t *testing.T) map[string]string {
 			}
 			comment, _, _ := strings.Cut(strings.TrimPrefix(statement, "-- "), "\n")
 			if out[comment] != "" || !strings.HasPrefix(statement, "-- ") {
-				t.Fatalf("statement %q: want a comment of its own above it", statement)
+				t.Fatalf("statement %q: want a unique comment above it", statement)
 			}
 			out[comment] = statement
 		}
@@ -60,7 +61,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	lines, f := kestrelFixture(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
 	rerunCached(t, lake, lines)
-	productLake, _ := runIntoNewLake(t, lines, f, "event_month") // with what there is productLake signals
+	productLake, _ := runIntoNewLake(t, lines, f, "event_month") // with tables for products
 	buyProducts(t, productLake, "p")
 	d, views := openDuckDB(t), openSession(t, printDDL(t, lake))
 
@@ -80,7 +81,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		if strings.Contains(comment, "(in a session of siglake ddl)") {
 			on = views
 		} else if !strings.Contains(statement, "'lake/") {
-			t.Errorf("statement %q = %s, want one that reads the lake", comment, statement)
+			t.Errorf("statement %q = %s, want it to read the lake", comment, statement)
 		}
 		if strings.Contains(comment, "(after siglake ") {
 			in = productLake
@@ -93,7 +94,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		got[comment] = []string{}
 		for _, row := range rows {
 			if comment == "what the columns mean" {
-				row = row[:1] // what they mean has a test of its own
+				row = row[:1] // their meanings have a test of their own
 			}
 			got[comment] = append(got[comment], fmt.Sprint(row))
 		}
@@ -120,14 +121,14 @@ func TestStatementsOfTheREADME(t *testing.T) {
 			"[000003-1 1 0 1 credit more than its events explain; it returned none]",
 		},
 		"lookalikes that are not on my lists yet, best first (after siglake lookalikes)": {"[1 Fjord Fibre fjordfibre.example Textiles 95 Norway]"},
-		"accounts with their score productLake their news (after siglake score)":         {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
+		"accounts with their score beside their news (after siglake score)":              {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
 		"what the columns mean": docs,
 	}, got, cmp.Transformer("unordered", countRows)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)
 	}
 }
 
-// fullJournal is a journal in which everything was bought.
+// fullJournal is a journal in which everything has been bought.
 type fullJournal struct{}
 
 func (fullJournal) Coverage(*schema.Account, *pipeline.Query) pipeline.Coverage {
@@ -139,7 +140,7 @@ func (fullJournal) RecordLines([]pipeline.Line) error { return nil }
 func (fullJournal) Prepare(*pipeline.Manifest) error  { return nil }
 func (fullJournal) Commit(*pipeline.Manifest) error   { return nil }
 
-// rerunCached runs a list that was bought: each line has a second row among the accounts.
+// rerunCached runs a list again that was bought: each line has a second row in the accounts table.
 func rerunCached(t *testing.T, lake string, lines accountList) {
 	t.Helper()
 	sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "r2", Version: "test"})
@@ -167,12 +168,12 @@ func countRows(rows []string) map[string]int {
 	return out
 }
 
-// TestMonthsAreText reads the partition column as text: by default where the
-// values are months, and by the README's advice even where they could be dates.
+// TestMonthsAreText reads the partition column as text: by default where the values are months, and
+// with the documented setting even where they could be dates.
 func TestMonthsAreText(t *testing.T) {
 	const advice = "hive_types = {'event_month': VARCHAR}"
 	if !strings.Contains(readREADME(t), advice) {
-		t.Errorf("README.md does not say %s", advice)
+		t.Errorf("README.md does not contain %s", advice)
 	}
 	d := openDuckDB(t)
 	for _, months := range [][]string{{"2026-03", "2026-04"}, {"2026-03", "unknown"}, {"2026-03-01", "2026-04-01"}, {"202603", "202604"}} {
@@ -198,14 +199,14 @@ func TestMonthsAreText(t *testing.T) {
 		advised := strings.TrimSuffix(plain, ")") + ", " + advice + ")"
 		for _, from := range []string{plain, advised} {
 			if from == plain && months[0] != "2026-03" {
-				continue // DuckDB makes a date or a number of them
+				continue // DuckDB reads them as a date or a number
 			}
 			described, err := d.DescribeColumns(t.Context(), from)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(wantColumns(table), described); diff != "" {
-				t.Errorf("Describe(%s) with %q (-want +got):\n%s", from, months, diff)
+				t.Errorf("DescribeColumns(%s) with %q (-want +got):\n%s", from, months, diff)
 			}
 			_, got, err := d.Query(t.Context(), "SELECT event_month, count(*) FROM "+from+" WHERE event_month LIKE '2026%' GROUP BY 1 ORDER BY 1")
 			if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// handlerTransport carries requests to a handler without a network, and dates its
-// answers as a server does.
+// handlerTransport sends requests to a handler without a network, and dates its answers like a
+// server does.
 type handlerTransport struct{ handler http.Handler }
 
 func (p handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -33,7 +33,7 @@ func (p handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// classifyAnswer is a judge made of the API client's own classifier.
+// classifyAnswer classifies with the API client's own classifier.
 func classifyAnswer(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	fields, header := map[string]string{}, http.Header{}
 	if json.Unmarshal(call.Header, &fields) == nil {
@@ -52,7 +52,7 @@ func classifyAnswer(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	return quota.NoRefusal, 0
 }
 
-// newRig is the API client on a simulator, behind the limiter.
+// newRig makes the API client for a simulator, behind a limiter.
 func newRig(t *testing.T, sim simulator.Config, cfg quota.Config) (*quota.Limiter, pipeline.Fetcher) {
 	t.Helper()
 	server, err := simulator.New(sim)
@@ -75,8 +75,8 @@ func companyBatch() *pipeline.Batch {
 	}
 }
 
-// TestClient: with the real client, what it keeps of an answer is enough to stay
-// within the limits of a plan that was named wrongly.
+// TestClient: with the real client, the data recorded of an answer suffice to stay within the
+// limits even if the wrong plan was given.
 func TestClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(17 * time.Minute)
@@ -110,10 +110,11 @@ func TestClient(t *testing.T) {
 	})
 }
 
-// TestClientRefusals: the simulator's four flavours of 429, through the real
-// client and its classifier.
+// TestClientRefusals: the simulator's four kinds of 429, through the real client and its
+// classifier.
 func TestClientRefusals(t *testing.T) {
-	for fault, want := range map[string]time.Duration{ // until the next call, or before it may be made
+	// Time until the next call; negative: until it may be made.
+	for fault, want := range map[string]time.Duration{
 		"429-burst":  80 * time.Millisecond,
 		"429-hourly": 3 * time.Second,
 		"429-daily":  -(14*time.Hour + time.Second),

@@ -5,12 +5,11 @@ import (
 	"time"
 )
 
-// EstimateDuration is how long so many calls take from now, to the last answer, when
-// each takes answer and up to workers are in flight. It simulates the windows
-// from their present counts, and assumes that other users take the whole reserve.
-// It waits for every window, whatever MaxWait says. free is the number of calls
-// that precede them without admission: they count, and take no time. It makes no
-// call and changes nothing.
+// EstimateDuration estimates the time from now to the last answer of a number of calls, if each
+// takes the time answer and up to workers are in flight. It projects the windows from their present
+// counts, assumes that others use the whole reserve, and expects no disturbance. It waits for every
+// window, regardless of MaxWait. free is the number of calls made first, without an admission, that
+// count but take no time worth mentioning. EstimateDuration sends no request and changes nothing.
 func (l *Limiter) EstimateDuration(calls, free int64, now time.Time, answer time.Duration, workers int) time.Duration {
 	if calls <= 0 {
 		return 0
@@ -39,8 +38,8 @@ func (l *Limiter) EstimateDuration(calls, free int64, now time.Time, answer time
 		return time.Duration(t-start) + time.Duration(float64(calls-1)/perSecond*float64(time.Second)) + answer
 	}
 
-	// From one bucket of the shortest window to the next: as many calls as fit,
-	// evenly spaced, which end together an answer later.
+	// From one bucket of the shortest window to the next: as many calls as fit, evenly spaced,
+	// which end together one answer later.
 	type completion struct{ at, n int64 }
 	completions := []completion{{start + int64(answer), s.countInFlight()}}
 	inFlight := s.countInFlight()
@@ -75,17 +74,16 @@ func (l *Limiter) EstimateDuration(calls, free int64, now time.Time, answer time
 		for _, p := range projections {
 			p.started += n
 		}
-		end = t + elapsed - elapsed/n // when the last one left
+		end = t + elapsed - elapsed/n // when the last call starts
 		t += max(1, elapsed)
 	}
 	return time.Duration(end-start) + answer
 }
 
-// throughput is how many calls a second workers make, each of which waits for
-// its turn, at most limit a second, and then for an answer of varying length.
-// Where both bind it is below either: a turn that no worker is free to take is
-// lost. This is mean value analysis of a queue with constant service times, in
-// which a call leaves when its service begins.
+// throughput is the number of calls per second of workers, each of which waits for its start, at
+// most limit a second, and then for an answer of varying duration. Where both bind, the throughput
+// is below either: a start is lost if no worker is there to use it. This is mean value analysis of
+// a queue with constant service times, in which a call leaves when its service begins.
 func throughput(limit, answer float64, workers int) float64 {
 	interval := 1 / limit
 	perSecond, waiting := 0.0, 0.0
@@ -97,13 +95,13 @@ func throughput(limit, answer float64, workers int) float64 {
 	return min(perSecond, limit)
 }
 
-// projection is a window during the simulation.
+// projection is a window projected into the future.
 type projection struct {
 	window
-	allowed        int64 // calls of ours within a span
+	allowed        int64 // calls of this host within a span
 	available      int64 // left by the server's count, until it ends
-	availableUntil int64 // 0 when its count is unknown
-	started        int64 // calls since the beginning, free ones included
+	availableUntil int64 // 0 if the server's count is unknown
+	started        int64 // calls since the beginning, including free ones
 }
 
 func newProjection(w window, now, inFlight int64, c clockOffset) *projection {
@@ -121,8 +119,8 @@ func newProjection(w window, now, inFlight int64, c clockOffset) *projection {
 	return p
 }
 
-// capacityAt is how many calls fit now and, when none does, the earliest moment to
-// look again; 0 when only an answer can change it.
+// capacityAt is the number of calls that fit now and, if none does, the earliest time to check
+// again; 0 if only an answer can change it.
 func (p *projection) capacityAt(now, inFlight int64) (n, until int64) {
 	p.Ended.advance(now, p.span)
 	n = p.allowed - p.Ended.Sum - inFlight

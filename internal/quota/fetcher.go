@@ -8,14 +8,13 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Limit makes a fetcher wait for the limiter's admission. Classify reports whether
-// a call was refused under a rate limit, and the delay that the answer asks for
-// (0 when it asks for none). Limit calls it for answers that were not charged; it
-// may be nil.
+// Limit makes a fetcher wait for the limiter's admission. classify says whether a call was refused
+// because of a rate limit, and how long the answer asked to wait (0 if it did not). It is called
+// for answers that were not charged, and may be nil.
 //
-// When ctx ends while a batch waits, or a window does not turn within MaxWait, the
-// batch is not sent: every item is Deferred and a *pipeline.Stop says why. A call
-// that was admitted is never interrupted.
+// If ctx ends while a batch waits, or a window will not reset within MaxWait, no request is sent:
+// every item is Deferred and a *pipeline.Stop says why. A call that was admitted is never
+// interrupted.
 func Limit(inner pipeline.Fetcher, limiter *Limiter, classify func(*pipeline.Call) (Refusal, time.Duration)) pipeline.Fetcher {
 	return &limitedFetcher{inner, limiter, classify}
 }
@@ -48,7 +47,7 @@ func (f *limitedFetcher) callResults(reply *pipeline.Reply) (out []callResult) {
 	for i := range reply.Calls {
 		result := callResult{call: &reply.Calls[i]}
 		if result.call.Status == 0 && result.call.Outcome == pipeline.NotCharged {
-			continue // it never left
+			continue // it was never sent
 		}
 		if result.call.Outcome != pipeline.Charged && result.call.Status != 0 && f.classify != nil {
 			result.refusal, result.retryAfter = f.classify(result.call)

@@ -14,15 +14,15 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// fullTests runs everything; without it the day of the largest plans is tested with
-// one clock only.
+// fullTests enables all cases; without it the day of the largest plans is tested with one clock
+// offset only.
 var fullTests = os.Getenv("QUOTA_TEST_FULL") != ""
 
-// countingAPI watches an api by the windows of its own clock.
+// countingAPI counts the calls of an api by the windows of its own clock.
 type countingAPI struct {
 	api
 	mu    sync.Mutex
-	hours map[time.Time]int64 // calls that were let in
+	hours map[time.Time]int64 // admitted calls
 	days  map[time.Time]int64
 }
 
@@ -41,8 +41,8 @@ func (c *countingAPI) count(now time.Time) (int, string, pipeline.Rate) {
 	return status, message, rate
 }
 
-// runOtherClient uses the account, too: bursts of calls, a fifth of a second apart,
-// at random moments of every hour, until it has had its share of each window.
+// runOtherClient uses the account, too: bursts of calls, a fifth of a second apart, at random
+// moments of every hour, until it has used its share of each window.
 func runOtherClient(ctx context.Context, a api, skew time.Duration, p quota.Plan, share float64) (refused int) {
 	random := rand.New(rand.NewPCG(3, 4))
 	day := int(share * float64(p.Day))
@@ -88,10 +88,10 @@ func runOtherClient(ctx context.Context, a api, skew time.Duration, p quota.Plan
 	return refused
 }
 
-// TestDay: for a day of the simulator's clock, eight workers ask for all that
-// they get, next to another client that takes a tenth of each window in bursts.
-// No call is refused, and both together use at least 97 % of the day's limit,
-// and of the hour's limit in each hour in which the day is not yet used up.
+// TestDay: for a day of the simulator's clock, eight workers make as many calls as possible,
+// together with another client that takes a tenth of each window in bursts. No call is refused, and
+// both together use at least 97 % of the day's limit, and of the hour's limit in each hour in which
+// the day is not yet used up.
 func TestDay(t *testing.T) {
 	for _, p := range quota.Plans {
 		for _, skew := range []time.Duration{30 * time.Second, -30 * time.Second} {
@@ -134,9 +134,9 @@ func TestDay(t *testing.T) {
 	}
 }
 
-// TestAlone: however the server's windows lie, who is alone on the account is
-// never refused. The windows that are asked for all day are those of the table,
-// and some in which only the minute or the hour counts.
+// TestAlone: however the server's windows are aligned, a client that is alone on the account is
+// never refused. The windows used all day are those of the table, and some in which only the minute
+// or the hour counts.
 func TestAlone(t *testing.T) {
 	plans := []quota.Plan{
 		{Name: "free", Minute: 40, Day: 100},
@@ -174,8 +174,8 @@ func TestAlone(t *testing.T) {
 						if total(w.refused) > 0 {
 							t.Errorf("refused: %v of %d, want none", w.refused, w.calls)
 						}
-						// As many as fit, whatever the windows are: whole days, and
-						// the hours or minutes of the last one.
+						// As many as fit, however the windows are aligned: whole days, and the
+						// hours or minutes of the last one.
 						allowed := int64(0)
 						for rest := length; rest > 0; rest -= 24 * time.Hour {
 							part := int64(1 << 62)

@@ -16,28 +16,30 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Config describes an account's limits. The zero value stores nothing and starts
-// with 40 calls a minute, until an answer states other limits.
+// Config says what an account may use. The zero value keeps no state and starts with 40 calls a
+// minute, until an answer says more.
 type Config struct {
-	Dir     string // where the state is stored; empty: neither stored nor shared
-	Account string // fingerprint of the key, never the key; names the state's file
-	Plan    Plan   // the limits to start from
+	// Directory of the state; empty: the state is neither kept nor shared.
+	Dir string
+	// Fingerprint of the key, never the key; part of the name of the state's file.
+	Account string
+	Plan    Plan // the initial limits
 	Reserve Reserve
 
-	PerSecond float64 // calls a second; 0 means 25, less than 0 or more than a million no limit
-	// MaxWait is the longest wait for the hour or the day to turn; 0 means none.
-	// Calls always wait for the minute.
+	// Calls per second; 0 means 25; below 0 or above a million means no limit.
+	PerSecond float64
+	// Longest wait for the hour or the day to reset; 0 means none. The minute is always waited for.
 	MaxWait time.Duration
-	// Timeout is how long after its start a call in flight is taken to have died
-	// with its process, longer than the client's own timeout; 0 means 90 s.
+	// After this time the process of a call in flight is assumed to be dead. It must be longer than
+	// the client's timeout; 0 means 90 s.
 	Timeout time.Duration
 
-	Warn func(string) // receives problems that stop nothing; may be nil
+	// Called with problems that do not stop anything; may be nil.
+	Warn func(string)
 
-	// OnWait is called when a wait of more than a few seconds begins, with the
-	// window ("minute", "hour", "day", or "hold" when the API asks for a pause)
-	// and the latest end of the wait. It is called once per window, however many
-	// calls wait for it; may be nil.
+	// OnWait is called when a wait of more than a few seconds begins: for which window ("minute",
+	// "hour", "day", or "hold" if the API asks for a pause), and until when at the latest. It is
+	// called once per window, however many calls wait for it; may be nil.
 	OnWait func(window string, until time.Time)
 
 	spans [3]time.Duration // of the windows; zero: minute, hour, day
@@ -48,29 +50,28 @@ var (
 	windowNames = [3]string{"minute", "hour", "day"}
 )
 
-// assumedSkew is how far the server's clock is expected to be off until an answer
-// shows it.
+// assumedSkew is the assumed difference of the server's clock until an answer shows it.
 const assumedSkew = int64(30 * time.Second)
 
-// Limiter admits calls, so that no rate window of an account is exceeded. It
-// may be used concurrently; limiters with the same Dir and Account, in any
-// process of this host, act as one.
+// Limiter admits calls so that no rate window of an account is exceeded. It is safe for concurrent
+// use. Limiters with the same Dir and Account act as one, in all processes of this host.
 type Limiter struct {
 	cfg       Config
-	maxRate   float64 // calls a second when nothing slows them
+	maxRate   float64 // calls per second at full speed
 	perSecond *rate.Limiter
 	unlimited atomic.Bool // no window has a limit: calls are only spaced
 
-	mu            sync.Mutex
-	state         accountState
-	windows       [3]window  // views of accountState.Windows
-	file          *stateFile // nil: in memory only
-	wake          chan struct{}
-	notifiedUntil map[string]int64 // by window: until when OnWait is not called again
+	mu      sync.Mutex
+	state   accountState
+	windows [3]window  // views of accountState.Windows
+	file    *stateFile // nil: in memory only
+	wake    chan struct{}
+	// By window: OnWait need not be called again before this time.
+	notifiedUntil map[string]int64
 }
 
-// Open reads the account's state, if there is one. It sets an unreadable state aside
-// with a warning. The error says that Dir cannot be used.
+// Open reads the account's state, if there is one. An unreadable state is copied aside, with a
+// warning. The error says that Dir cannot be used.
 func Open(cfg Config) (*Limiter, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 90 * time.Second
@@ -116,8 +117,8 @@ func Open(cfg Config) (*Limiter, error) {
 	}
 	l.windows = l.windowsOf(&l.state)
 	if l.state.Plan != cfg.Plan.windowLimits() {
-		// The plan has changed: statements under the old one say nothing, calls
-		// under it still count.
+		// The plan differs from the recorded one: statements made under the old one are void, the
+		// calls still count.
 		l.state.Plan = cfg.Plan.windowLimits()
 		for _, w := range l.windows {
 			*w.windowRecord = windowRecord{Ended: w.Ended}
@@ -127,7 +128,7 @@ func Open(cfg Config) (*Limiter, error) {
 	return l, nil
 }
 
-// windowsOf is the windows of a state: the limiter's own, or a copy.
+// windowsOf returns the windows of a state, which is l.state or a copy.
 func (l *Limiter) windowsOf(s *accountState) (out [3]window) {
 	limits := l.cfg.Plan.windowLimits()
 	minReserve := [3]int64{l.cfg.Reserve.Minute, l.cfg.Reserve.Hour, l.cfg.Reserve.Day}
@@ -140,8 +141,7 @@ func (l *Limiter) windowsOf(s *accountState) (out [3]window) {
 	return out
 }
 
-// Close releases the state's file. Calls in flight may still end, but what is
-// learned from them is not stored.
+// Close releases the state's file. Calls in flight may still end, but their results are not kept.
 func (l *Limiter) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,11 +153,11 @@ func (l *Limiter) Close() error {
 	return file.file.Close()
 }
 
-// withState runs update on the present state, under the lock of the file, and stores
-// the state if update returns true. The caller holds l.mu.
+// withState runs update on the present state, exclusively on this host, and saves the state if
+// update returns true. l.mu is held.
 func (l *Limiter) withState(update func(now int64) (changed bool)) {
 	abandonFile := func(err error) {
-		l.cfg.Warn(fmt.Sprintf("the account's call counts are no longer kept: %v", err))
+		l.cfg.Warn(fmt.Sprintf("the account's call counts are no longer saved: %v", err))
 		_ = l.file.file.Close() // also releases its lock
 		l.file = nil
 	}
@@ -187,7 +187,7 @@ func (l *Limiter) withState(update func(now int64) (changed bool)) {
 	l.unlimited.Store(l.isUnlimited(now))
 }
 
-// isUnlimited reports whether no window has a limit and nothing slows the calls.
+// isUnlimited reports whether no window limits calls.
 func (l *Limiter) isUnlimited(now int64) bool {
 	for _, w := range l.windows {
 		if w.effectiveLimit() >= 0 || now < w.ClosedUntil {
@@ -197,7 +197,7 @@ func (l *Limiter) isUnlimited(now int64) bool {
 	return now >= l.state.PausedUntil && l.state.SpeedFactor == 1
 }
 
-// expireCalls ends calls of processes that must have died.
+// expireCalls ends calls that exceed the timeout: their process must have died.
 func (l *Limiter) expireCalls(now int64) {
 	timeout := int64(l.cfg.Timeout)
 	for i, start := range l.state.InFlight {
@@ -221,17 +221,17 @@ func (s *accountState) countInFlight() (n int64) {
 	return n
 }
 
-// admission is one admitted call.
+// admission is the permission for one call.
 type admission struct {
-	slot  int   // in accountState.InFlight
-	start int64 // when the call may start; 0 for a call that is not counted
+	slot  int   // index in accountState.InFlight
+	start int64 // when the call may leave; 0: the call is not counted
 }
 
-// admit reserves a call in every window and waits for its turn, or returns the
-// reason to stop.
+// admit reserves a call in every window and waits until it may start, or returns the reason to
+// stop.
 func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 	if l.unlimited.Load() {
-		// Not Wait: it fails at once when ctx ends before the turn comes.
+		// Not Wait: it fails at once if ctx ends before the call may start.
 		reservation := l.perSecond.Reserve()
 		if !sleepOrWake(ctx, reservation.Delay(), nil) {
 			reservation.Cancel()
@@ -246,7 +246,7 @@ func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 		var a admission
 		var stop *pipeline.Stop
 		var pause time.Duration
-		var announce string // the window to announce a wait for; empty: none
+		var announce string // reason to pass to OnWait
 		var until int64
 		l.mu.Lock()
 		wake := l.wake
@@ -285,7 +285,7 @@ func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 	}
 }
 
-// shouldNotify reports whether to announce a wait: a long one, once per window.
+// shouldNotify reports whether OnWait is due: for a long wait, once per window.
 func (l *Limiter) shouldNotify(reason string, until, now int64) bool {
 	const minWait = 5 * time.Second
 	if reason == "second" || until-now <= int64(minWait) || now < l.notifiedUntil[reason] {
@@ -300,12 +300,12 @@ func (l *Limiter) shouldNotify(reason string, until, now int64) bool {
 	return true
 }
 
-// blockedBy names what one more call has to wait for ("" for nothing) and until
-// when: of several windows the one with the longest wait.
+// blockedBy returns what the next call has to wait for ("" for nothing) and until when. Of several
+// windows it is the one that takes longest.
 func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	s := &l.state
 	inFlight := s.countInFlight()
-	nextExpiry := int64(math.MaxInt64) // when a slot becomes free at the latest
+	nextExpiry := int64(math.MaxInt64) // when a slot in flight becomes free at the latest
 	for _, start := range s.InFlight {
 		if start != 0 {
 			nextExpiry = min(nextExpiry, start+int64(l.cfg.Timeout))
@@ -327,7 +327,7 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	if inFlight == int64(len(s.InFlight)) {
 		consider("second", 0)
 	}
-	// No call takes a slot long before its turn.
+	// A call does not take a slot long before it may start.
 	if at := l.nextStart(now) - int64(time.Second); at > now {
 		consider("second", at)
 	}
@@ -341,7 +341,7 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	return reason, until
 }
 
-// nextStart is when the next call may leave.
+// nextStart is when the next call may start.
 func (l *Limiter) nextStart(now int64) int64 {
 	interval := int64(float64(time.Second) / (l.maxRate * l.state.SpeedFactor)) // 0 for an infinite speed
 	if l.state.LastStart > now+interval+2*int64(time.Second) {
@@ -350,14 +350,14 @@ func (l *Limiter) nextStart(now int64) int64 {
 	return max(now, l.state.LastStart+interval)
 }
 
-// startCall counts an admission in every window and takes a slot.
+// startCall records an admission.
 func (l *Limiter) startCall(now int64) admission {
 	s := &l.state
 	inFlight := s.countInFlight()
 	for _, w := range l.windows {
 		w.countStart(now, inFlight, s.Clock)
 	}
-	// perSecond spaces the calls of this process, LastStart those of all.
+	// l.perSecond spaces the calls of this process, LastStart those of all processes.
 	at := time.Unix(0, now)
 	delay := l.perSecond.ReserveN(at, 1).DelayFrom(at)
 	s.LastStart = max(l.nextStart(now), now+int64(delay))
@@ -370,7 +370,7 @@ func (l *Limiter) startCall(now int64) admission {
 	panic("quota: more calls in flight than places") // blockedBy prevents it
 }
 
-// pollInterval shortens a wait: other processes cannot wake us, but change the state.
+// pollInterval shortens a wait: other processes change the state, but cannot wake this one.
 func (l *Limiter) pollInterval(pause time.Duration) time.Duration {
 	const interval = 250 * time.Millisecond
 	if l.file == nil || pause <= interval {
@@ -396,7 +396,7 @@ func (l *Limiter) quotaStop(reason string, until int64) *pipeline.Stop {
 	return s
 }
 
-// endCall frees the call's slot; false when expireCalls did so before.
+// endCall removes a call from those in flight; false if it has expired before.
 func (l *Limiter) endCall(a admission) bool {
 	if a.start == 0 || l.state.InFlight[a.slot] != a.start {
 		return false
@@ -424,10 +424,10 @@ func (l *Limiter) release(a admission) {
 	l.wakeWaiters()
 }
 
-// Refusal is what a 429 is about.
+// Refusal is the limit that a 429 is about.
 type Refusal int
 
-// The refusals. A 429 about the minute is a Burst: only its headers tell.
+// The refusals. A 429 about the minute is a Burst: only its headers distinguish them.
 const (
 	NoRefusal Refusal = iota
 	Burst
@@ -439,10 +439,10 @@ const (
 type callResult struct {
 	call       *pipeline.Call
 	refusal    Refusal
-	retryAfter time.Duration // the delay that the answer asks for; 0 when it asks for none
+	retryAfter time.Duration // requested by the answer; 0: none
 }
 
-// complete closes an admission that led to calls, and learns from the answers.
+// complete ends an admission that led to calls, and applies their answers to the state.
 func (l *Limiter) complete(a admission, results []callResult) {
 	if a.start == 0 && l.unlimited.Load() && !imposesLimit(results) {
 		return
@@ -452,7 +452,7 @@ func (l *Limiter) complete(a admission, results []callResult) {
 	l.withState(func(now int64) bool {
 		ended := int64(len(results))
 		if !l.endCall(a) && a.start != 0 {
-			ended-- // expireCalls counted it
+			ended-- // it was counted when it expired
 		}
 		for _, w := range l.windows {
 			w.Ended.add(max(0, ended), now, w.span)
@@ -466,7 +466,7 @@ func (l *Limiter) complete(a admission, results []callResult) {
 	l.wakeWaiters()
 }
 
-// imposesLimit reports whether an answer limits an account that had no limit.
+// imposesLimit reports whether an answer introduces a limit while there is none.
 func imposesLimit(results []callResult) bool {
 	for _, result := range results {
 		r := result.call.Rate
@@ -496,7 +496,7 @@ func (l *Limiter) applyResult(result callResult, now int64) {
 		assumedReset, firstSeen := !w.Known && w.FirstSeen != 0 && now >= w.ClosedUntil, w.FirstSeen
 		if call.Status == 0 || !w.applyStatement(rates[i], sent, now, inFlight, s.Clock) {
 			w.addUncounted(1, now)
-			// A proxy's silence says nothing about the API's.
+			// A proxy without headers says nothing about the API.
 			w.Unstated = w.Unstated || call.Outcome != pipeline.InDoubt && call.Status != 0 && call.Status < 500
 		}
 		if result.refusal == Hour && i == 1 || result.refusal == Day && i == 2 {
@@ -514,7 +514,7 @@ func (l *Limiter) applyResult(result callResult, now int64) {
 	}
 }
 
-// syncClock learns the server's clock from the Date of an answer, which was written
+// syncClock updates the offset of the server's clock by the Date of an answer, which was written
 // between sent and received and names the second that had begun.
 func (l *Limiter) syncClock(header []byte, sent, received int64) {
 	var field struct{ Date string }
@@ -529,19 +529,19 @@ func (l *Limiter) syncClock(header []byte, sent, received int64) {
 	measured := clockOffset{stated.UnixNano() - received, stated.UnixNano() + int64(time.Second) - sent}
 	narrowed := clockOffset{max(s.Clock.Min, measured.Min), min(s.Clock.Max, measured.Max)}
 	if !s.ClockKnown || narrowed.Min > narrowed.Max {
-		narrowed = measured // a clock that was set, or has drifted
+		narrowed = measured // the clock was set, or has drifted
 	}
 	s.ClockKnown, s.Clock = true, narrowed
 }
 
-// UpdateWindows takes the state of the windows from another source, such as the usage
-// endpoint before the first call. resets are when the minute, hour and day turn, on
-// the server's clock; zero when not stated.
+// UpdateWindows sets the state of the windows from another source, such as the usage page before
+// the first call. resets are when the minute, hour and day reset, on the server's clock; zero if
+// not stated.
 func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.withState(func(now int64) bool {
-		// The time of the request is not known, so it proves nothing about order.
+		// The time of the statement is unknown, so it proves nothing about order.
 		sent := now - int64(10*time.Second)
 		for i, stated := range []pipeline.Window{r.Minute, r.Hour, r.Day} {
 			w := &l.windows[i]
@@ -558,8 +558,8 @@ func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 	l.wakeWaiters()
 }
 
-// AddCalls counts n calls that were made just now without admission, such as those to
-// the endpoints that cost nothing: the server's windows count them.
+// AddCalls counts n calls made just now without an admission, such as those to free endpoints: the
+// server's windows count them, too.
 func (l *Limiter) AddCalls(n int) {
 	if n <= 0 || l.unlimited.Load() {
 		return
@@ -576,21 +576,24 @@ func (l *Limiter) AddCalls(n int) {
 	})
 }
 
-// State is what is known of an account at a moment.
+// State is what is known about an account at a moment.
 type State struct {
 	Windows   [3]WindowState // minute, hour, day
 	InFlight  int64
-	PerSecond float64 // present speed, +Inf for no limit
+	PerSecond float64 // present speed; +Inf: no limit
 }
 
-// WindowState is what is known of a window.
+// WindowState is what is known about a window.
 type WindowState struct {
-	Name     string
-	Limit    int64     // -1 for none
-	Recent   int64     // calls from this host within the last minute, hour or day
-	Left     int64     // of the account, as last stated, less the calls since; -1 unknown
-	External int64     // calls of the present window that were made elsewhere, at least
-	ResetAt  time.Time // when it turns, at the latest; zero when unknown
+	Name   string
+	Limit  int64 // -1: none
+	Recent int64 // calls from this host within the last minute, hour or day
+	// Calls left to the account, as last stated, minus the calls since; -1: unknown.
+	Left int64
+	// At least this many calls of the present window were made elsewhere.
+	External int64
+	// When it resets, at the latest; zero: unknown.
+	ResetAt time.Time
 }
 
 // State reports what is known now.
@@ -619,7 +622,7 @@ func (l *Limiter) State() State {
 	return out
 }
 
-// String is the state in a line for each window.
+// String formats the state, one line per window.
 func (s State) String() string {
 	var b strings.Builder
 	number := func(n int64, unknown string) string {
@@ -633,20 +636,20 @@ func (s State) String() string {
 		if !w.ResetAt.IsZero() {
 			reset = w.ResetAt.UTC().Format("2006-01-02 15:04:05 UTC")
 		}
-		fmt.Fprintf(&b, "%-6s  limit %-6s  here %-6d  left %-7s  turns %s\n",
+		fmt.Fprintf(&b, "%-6s  limit %-6s  recent %-6d  left %-7s  resets %s\n",
 			w.Name, number(w.Limit, "none"), w.Recent, number(w.Left, "unknown"), reset)
 	}
 	fmt.Fprintf(&b, "%d in flight, at most %.4g a second\n", s.InFlight, s.PerSecond)
 	return b.String()
 }
 
-// wakeWaiters wakes every waiting call of this process, to check again.
+// wakeWaiters makes all waiting calls of this process check the state again.
 func (l *Limiter) wakeWaiters() {
 	close(l.wake)
 	l.wake = make(chan struct{})
 }
 
-// sleepOrWake waits until d has elapsed or wake is closed; false when ctx ends first.
+// sleepOrWake sleeps until d has passed or wake is closed; false if ctx ended first.
 func sleepOrWake(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	if ctx.Err() != nil {
 		return false
@@ -667,13 +670,13 @@ func sleepOrWake(ctx context.Context, d time.Duration, wake <-chan struct{}) boo
 }
 
 func interruptedStop(ctx context.Context) *pipeline.Stop {
-	reason := "stopped on request, while waiting for its turn under the rate limits"
+	reason := "stopped on request while waiting for the rate limits"
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		reason = "stopped while waiting for its turn under the rate limits: " + cause.Error()
+		reason = "stopped while waiting for the rate limits: " + cause.Error()
 	}
 	return &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,
 		Reason: reason,
-		Advice: "run again to ask for the rest",
+		Advice: "run again to request the rest",
 	}
 }

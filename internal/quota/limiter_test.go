@@ -19,8 +19,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// TestShared: two limiters on one folder are one. They have their own file
-// handles, as two processes have.
+// TestShared: two limiters on one directory act as one. They have their own file handles, like two
+// processes.
 func TestShared(t *testing.T) {
 	for _, name := range []string{"free", "pro"} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestSharedSecond: two limiters on one folder share the second, too.
+// TestSharedSecond: two limiters on one directory share the calls per second, too.
 func TestSharedSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire(newModel("utc", quota.Plan{Minute: 10000}), 0, 0)
@@ -75,8 +75,8 @@ func TestSharedSecond(t *testing.T) {
 	})
 }
 
-// TestRestart: what was asked before a restart counts after it, with no word
-// from the server, and whichever way its windows lie.
+// TestRestart: calls made before a restart count after it, without a statement of the server, and
+// however its windows are aligned.
 func TestRestart(t *testing.T) {
 	for _, alignment := range []string{"utc", "first", "rolling"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestLostState: without the state, the first answer shows what is left, and no
-// second call is made before it has.
+// TestLostState: without the state, the first answer shows what is left, and no second call is made
+// before it.
 func TestLostState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := quota.PlanByName("pro")
@@ -125,8 +125,8 @@ func TestLostState(t *testing.T) {
 	})
 }
 
-// TestOthersTookAll: when others have used the hour up, it is waited for, by the
-// server's clock, and not a second more. The first call shows what is left.
+// TestOthersTookAll: if others have used up the hour, calls wait for it by the server's clock, and
+// not a second longer. The first call shows what is left.
 func TestOthersTookAll(t *testing.T) {
 	for _, skew := range []time.Duration{-30 * time.Second, 0, 30 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestOthersTookAll(t *testing.T) {
 	}
 }
 
-// TestDamaged: a state that cannot be read is put aside, with a note.
+// TestDamaged: an unreadable state is copied aside, with a warning.
 func TestDamaged(t *testing.T) {
 	for name, content := range map[string]string{
 		"garbage":       strings.Repeat("garbage", 2000),
@@ -165,15 +165,15 @@ func TestDamaged(t *testing.T) {
 		var notes []string
 		l := openLimiter(t, quota.Config{Dir: dir, Account: "a1", Warn: func(s string) { notes = append(notes, s) }})
 		if kept, err := os.ReadFile(file + ".damaged"); err != nil || string(kept) != content || len(notes) != 1 {
-			t.Errorf("%s: kept %d bytes, %v, notes %q, want all of them and one note", name, len(kept), err, notes)
+			t.Errorf("%s: saved %d bytes, %v, warnings %q, want all of them and one warning", name, len(kept), err, notes)
 		}
 		w := newWire(newModel("utc", quota.Plan{Minute: 40}), 0, 0)
 		runWorkers(t.Context(), t, quota.Limit(w, l, classify), 3, 1)
 		if here := l.State().Windows[0].Recent; here != 3 || len(notes) != 1 {
-			t.Errorf("%s: afterwards %d calls are known, notes %q, want 3 and no more", name, here, notes)
+			t.Errorf("%s: afterwards %d calls are counted, warnings %q, want 3 and no further warning", name, here, notes)
 		}
 		if here := openLimiter(t, quota.Config{Dir: dir, Account: "a1"}).State().Windows[0].Recent; here != 3 {
-			t.Errorf("%s: after another Open %d calls are known, want 3", name, here)
+			t.Errorf("%s: after another Open %d calls are counted, want 3", name, here)
 		}
 	}
 }
@@ -191,8 +191,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// TestDiedInFlight: calls of a process that died stop being in flight, and
-// count as made.
+// TestDiedInFlight: calls of a process that died stop being in flight, and count as made.
 func TestDiedInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := quota.Config{Dir: t.TempDir(), Plan: quota.Plan{Hour: 2}, MaxWait: 2 * time.Hour}
@@ -204,8 +203,7 @@ func TestDiedInFlight(t *testing.T) {
 		synctest.Wait()
 		w := newWire(newModel("utc", quota.Plan{}), 0, 0)
 		took, _ := runWorkers(t.Context(), t, quota.Limit(w, openLimiter(t, cfg), classify), 2, 1)
-		// The first waits for news of the one in flight; the second for an hour
-		// after that one expired.
+		// The first call waits until the one in flight expires, the second for an hour after that.
 		if took < time.Hour+90*time.Second || took > time.Hour+110*time.Second {
 			t.Errorf("two more calls took %s, want an hour and 90 s", took)
 		}
@@ -218,7 +216,7 @@ func (f fetcherFunc) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Re
 	return f(ctx, b)
 }
 
-// scripted answers with what it is given, one after another, then with successes.
+// scripted returns the given answers, one after another, then successes.
 func scripted(calls ...pipeline.Call) fetcherFunc {
 	return func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
 		call := pipeline.Call{Status: 200, Outcome: pipeline.Charged, Rate: unstatedRate}
@@ -239,14 +237,15 @@ func newRefusal(message string) pipeline.Call {
 	return pipeline.Call{Status: 429, Outcome: pipeline.NotCharged, Problem: message, Rate: unstatedRate}
 }
 
-// TestRefusals: each flavour of 429 has its wait, or its stop.
+// TestRefusals: each kind of 429 has its wait, or its stop.
 func TestRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		message string
 		maxWait time.Duration
-		second  time.Duration // when the call after it is made; the first is at 01:30:00
-		stop    time.Duration // or from when on it may be
+		// When the next call is made; the first is at 01:30:00.
+		second time.Duration
+		stop   time.Duration // time until it may be made
 	}{
 		{"burst", "slow down", 0, 80 * time.Millisecond, 0},
 		{"hour, waited for", "Hourly request limit reached. Reset in 600 seconds", time.Hour, 601 * time.Second, 0},
@@ -288,7 +287,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestBurst: a burst refusal halves the speed, which returns slowly.
+// TestBurst: a burst refusal halves the speed, which recovers slowly.
 func TestBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openLimiter(t, quota.Config{Plan: quota.Plan{Minute: 10000}})
@@ -303,12 +302,12 @@ func TestBurst(t *testing.T) {
 		}
 		runWorkers(t.Context(), t, f, 100, 1)
 		if got := l.State().PerSecond; got != 25 {
-			t.Errorf("after 100 good calls: %v a second, want 25", got)
+			t.Errorf("after 100 successful calls: %v a second, want 25", got)
 		}
 	})
 }
 
-// TestMaxWait: the minute is waited for, the hour if it opens soon enough.
+// TestMaxWait: calls wait for the minute, and for the hour if it resets soon enough.
 func TestMaxWait(t *testing.T) {
 	for _, tt := range []struct {
 		plan   quota.Plan
@@ -329,18 +328,18 @@ func TestMaxWait(t *testing.T) {
 			if w.calls != tt.calls || took > tt.atMost || total(w.refused) > 0 || (stop != nil) != (tt.stop > 0) {
 				t.Errorf("%+v, wait %s: %d calls in %s, refused %v, stop %v, want %d within %s", tt.plan, tt.wait, w.calls, took, w.refused, stop, tt.calls, tt.atMost)
 			}
-			// The first place opens a span after the first answer.
+			// The first slot becomes free one span after the first answer.
 			if d := time.Duration(0); stop != nil {
 				if d = stop.RetryAt.Sub(time.Now().Add(-took)); d < tt.stop || d > tt.stop+tt.stop/100 {
-					t.Errorf("%+v: to come back after %s, want %s", tt.plan, d, tt.stop)
+					t.Errorf("%+v: may run again after %s, want %s", tt.plan, d, tt.stop)
 				}
 			}
 		})
 	}
 }
 
-// TestOnWait: a long wait is told when it begins, once per window, by whichever
-// of the calls that wait meets it first.
+// TestOnWait: OnWait is called when a long wait begins, once per window, by the first of the
+// waiting calls.
 func TestOnWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(33 * time.Second)
@@ -353,7 +352,7 @@ func TestOnWait(t *testing.T) {
 			defer mu.Unlock()
 			notified[window]++
 			if wait := time.Until(until); wait <= 5*time.Second || wait > 61*time.Minute {
-				t.Errorf("told of a wait for the %s of %s", window, wait)
+				t.Errorf("OnWait was called for a wait of %[2]s for the %[1]s", window, wait)
 			}
 		}}
 		w := newWire(newModel("utc", plan), 0, 300*time.Millisecond)
@@ -367,8 +366,8 @@ func TestOnWait(t *testing.T) {
 	})
 }
 
-// TestCancel: waiting ends with ctx, at once, for a window and for the turn,
-// and a place that was not used is free again.
+// TestCancel: ctx ends a wait at once, for a window and for the start, and an unused slot is free
+// again.
 func TestCancel(t *testing.T) {
 	for name, cfg := range map[string]quota.Config{
 		"window":    {Plan: quota.Plan{Minute: 1}},
@@ -399,15 +398,15 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestCancelInWords: who stops a run reads that it was stopped, not how the
-// program noticed.
+// TestCancelInWords: the reason of an interrupted run says that it was stopped, not how the program
+// noticed.
 func TestCancelInWords(t *testing.T) {
 	for _, tt := range []struct {
 		cause error
 		want  string
 	}{
-		{nil, "stopped on request, while waiting for its turn under the rate limits"},
-		{errors.New("the night is over"), "stopped while waiting for its turn under the rate limits: the night is over"},
+		{nil, "stopped on request"},
+		{errors.New("the night is over"), "the night is over"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := openLimiter(t, quota.Config{Plan: quota.Plan{Minute: 1}})
@@ -420,14 +419,14 @@ func TestCancelInWords(t *testing.T) {
 			defer cancelled.Stop()
 			_, err := f.Fetch(ctx, batch(1))
 			var stop *pipeline.Stop
-			if !errors.As(err, &stop) || stop.Reason != tt.want {
-				t.Errorf("Fetch() = %v, want %q", err, tt.want)
+			if !errors.As(err, &stop) || !strings.Contains(stop.Reason, tt.want) {
+				t.Errorf("Fetch() = %v, want a stop that contains %q", err, tt.want)
 			}
 		})
 	}
 }
 
-// TestOnTheWire: ctx does not touch a call that was admitted.
+// TestOnTheWire: ctx does not interrupt an admitted call.
 func TestOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire(newModel("utc", quota.Plan{Minute: 40}), 0, 10*time.Second)
@@ -440,8 +439,7 @@ func TestOnTheWire(t *testing.T) {
 	})
 }
 
-// TestNotUsed: a batch that led to no request, or to one that never left, takes
-// nothing.
+// TestNotUsed: a batch that led to no request, or to one that was never sent, counts no call.
 func TestNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, reply := range []*pipeline.Reply{nil, {}, {Calls: []pipeline.Call{{Outcome: pipeline.NotCharged, Rate: unstatedRate}}}} {
@@ -457,8 +455,8 @@ func TestNotUsed(t *testing.T) {
 	})
 }
 
-// TestReleased: a place that was returned is not taken for a call, which would
-// hide a call of another user.
+// TestReleased: a released admission is not taken for a call, which would hide one of another
+// client.
 func TestReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := quota.Plan{Minute: 300, Day: 100}
@@ -478,8 +476,7 @@ func TestReleased(t *testing.T) {
 	})
 }
 
-// TestSlowerThanTimeout: a call that was given up as dead, and ends after all,
-// counts once.
+// TestSlowerThanTimeout: a call that expired, and ends after all, counts once.
 func TestSlowerThanTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openLimiter(t, quota.Config{Plan: quota.Plan{Day: 100}, Timeout: time.Second})
@@ -495,8 +492,8 @@ func TestSlowerThanTimeout(t *testing.T) {
 	})
 }
 
-// TestUpdateWindows: the usage page's word is heeded before the first call, and so is
-// the time it gives.
+// TestUpdateWindows: the statement of the usage page applies before the first call, and so does its
+// reset time.
 func TestUpdateWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openLimiter(t, quota.Config{})
@@ -541,7 +538,7 @@ func TestAddCalls(t *testing.T) {
 	})
 }
 
-// TestReserve: others' part is left to them, but never everything.
+// TestReserve: the reserve is left to others, but never everything.
 func TestReserve(t *testing.T) {
 	for _, tt := range []struct {
 		reserve quota.Reserve
@@ -552,7 +549,7 @@ func TestReserve(t *testing.T) {
 		{quota.Reserve{Day: 20}, 0, 80},
 		{quota.Reserve{Share: 0.2}, 0, 80},
 		{quota.Reserve{Share: 0.2, Day: 30}, 0, 70},
-		{quota.Reserve{Day: 20}, 15, 80}, // what they have taken was reserved for them
+		{quota.Reserve{Day: 20}, 15, 80}, // what they have used was reserved for them
 		{quota.Reserve{Day: 20}, 50, 50},
 		{quota.Reserve{Day: 1000}, 0, 1},
 		{quota.Reserve{Share: 2}, 0, 1},
@@ -571,8 +568,8 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// TestPlanCorrected: the limits of the answers replace those of the plan, in
-// both directions, and are remembered until another plan is named.
+// TestPlanCorrected: the limits in answers replace those of the plan, in both directions, and are
+// kept until another plan is given.
 func TestPlanCorrected(t *testing.T) {
 	for _, limit := range []int64{20, 300} {
 		synctest.Test(t, func(t *testing.T) {
@@ -594,7 +591,7 @@ func TestPlanCorrected(t *testing.T) {
 	}
 }
 
-// TestUnlimited: no limits, no files, and a stated limit ends that.
+// TestUnlimited: without limits no file is written, and a stated limit takes effect.
 func TestUnlimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := quota.PlanByName("unlimited")
@@ -640,8 +637,8 @@ func benchmark(b *testing.B, cfg quota.Config) {
 	}
 }
 
-// TestRandom: whatever the plan, the clock, the answer times, the neighbours
-// and the windows are, who keeps within the reserve meets no 429.
+// TestRandom: whatever the plan, the clock, the answer times, the other clients and the windows
+// are, a client that keeps within the reserve gets no 429.
 func TestRandom(t *testing.T) {
 	rounds := 4
 	if fullTests {
@@ -664,7 +661,7 @@ func TestRandom(t *testing.T) {
 			name := fmt.Sprintf("seed %d: %+v %s skew %s answer %s workers %d", seed, p, alignment, skew, answer, workers)
 			theirs := make(chan int, 1)
 			if theirs <- 0; alignment == "utc" && random.IntN(2) == 0 {
-				name += " with a neighbour"
+				name += " with another client"
 				cfg.Reserve.Share = 0.1
 				<-theirs
 				go func() { theirs <- runOtherClient(ctx, server, skew, p, 0.1) }()

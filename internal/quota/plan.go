@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Plan is how many calls an account may make in each window. 0, a negative number,
-// or one beyond any possible rate means no limit. The numbers are the initial
-// limits of an account: those that the server states replace them.
+// Plan is the number of calls that an account may make in each window. 0, a negative number, or one
+// beyond any real use means no limit. The numbers are the start of a new account: what the server
+// states replaces them.
 type Plan struct {
 	Name              string
 	Minute, Hour, Day int64
@@ -25,7 +25,7 @@ var Plans = []Plan{
 	{Name: "unlimited"},
 }
 
-// defaultPlan holds until an answer says more: the slowest minute of the table.
+// defaultPlan applies until an answer says more: the slowest minute of the table.
 var defaultPlan = Plan{Minute: 40}
 
 // PlanByName finds a plan in any letter case.
@@ -38,7 +38,7 @@ func PlanByName(name string) (Plan, bool) {
 	return Plan{}, false
 }
 
-// unlimitedFrom is a limit that is none: a thousand calls a second, all day long.
+// unlimitedFrom is the limit that counts as none: a thousand calls per second, all day long.
 const unlimitedFrom = 86_400_000
 
 func (p Plan) windowLimits() [3]int64 {
@@ -51,15 +51,16 @@ func (p Plan) windowLimits() [3]int64 {
 	return out
 }
 
-// Reserve is what is left to other users of the account. It never takes a whole
+// Reserve is the part of each window left to other users of the account. It never takes a whole
 // window: one call remains.
 type Reserve struct {
-	Share             float64 // of every window and of the second: 0.1 leaves a tenth
-	Minute, Hour, Day int64   // calls, where they are more than the share
+	// Share of every window and of the calls per second: 0.1 leaves a tenth.
+	Share float64
+	// Calls, if they are more than the share.
+	Minute, Hour, Day int64
 }
 
-// callsOf is the reserve within a limit; minCalls is the number of calls that is
-// configured for the window.
+// callsOf is the reserve within a limit; minCalls is the number of calls for this window.
 func (r Reserve) callsOf(limit, minCalls int64) int64 {
 	share := int64(math.Ceil(max(0, min(r.Share, 1)) * float64(limit)))
 	return min(max(share, minCalls, 0), limit-1)

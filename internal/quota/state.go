@@ -14,16 +14,16 @@ import (
 	"github.com/siglake/siglake/internal/lease/flock"
 )
 
-// accountState is everything that is known about an account, and what its file holds.
-// It is of fixed size. A change of its layout needs another slotMagic.
+// accountState is everything that is known about an account, and the content of its file. It is of
+// fixed size. A change of it needs a change of slotMagic.
 type accountState struct {
-	LastStart   int64   // when the last admitted call starts
+	LastStart   int64   // when the last call was to start
 	PausedUntil int64   // a 429 asked for a pause until then
 	SpeedFactor float64 // share of the full speed, after 429s
-	ClockKnown  bool    // Clock was measured
+	ClockKnown  bool    // whether Clock was measured
 	Clock       clockOffset
-	Plan        [3]int64   // limits that were assumed when this was learned
-	InFlight    [256]int64 // when each call in flight started; 0 is a free slot
+	Plan        [3]int64   // limits assumed when the rest was recorded
+	InFlight    [256]int64 // start of each call in flight; 0: a free slot
 	Windows     [3]windowRecord
 }
 
@@ -38,33 +38,33 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// stateFile keeps a state in a file of two slots. Its user holds the file's lock.
+// stateFile keeps a state in a file of two slots. Its user holds the lock of the file.
 type stateFile struct {
 	file *os.File
-	seq  uint64 // of the state in memory; its slot is seq%2
+	seq  uint64 // of the state in memory, in slot seq%2
 	buf  []byte
 }
 
-// openStateFile opens the file of an account, and reads it. The warning says what
-// is wrong with a file that had to be emptied.
+// openStateFile opens the file of an account, and reads it. warning says what was wrong with a file
+// that had to be reset.
 func openStateFile(dir, account string, s *accountState) (sf *stateFile, warning string, err error) {
 	if strings.Trim(account, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "" {
-		return nil, "", fmt.Errorf("quota: account %q: only letters, digits, - and _ can name its file", account)
+		return nil, "", fmt.Errorf("quota: account %q: the fingerprint may hold only letters, digits, - and _", account)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, "", fmt.Errorf("quota: %w; name a folder that can be written", err)
+		return nil, "", fmt.Errorf("quota: %w; use a writable directory", err)
 	}
 	name := filepath.Join(dir, strings.TrimSuffix("quota-"+account, "-"))
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, "", fmt.Errorf("quota: %w; name a folder that can be written", err)
+		return nil, "", fmt.Errorf("quota: %w; use a writable directory", err)
 	}
 	sf = &stateFile{file: f, buf: make([]byte, 0, slotLength)}
 	if err := sf.lock(); err != nil {
 		f.Close()
 		return nil, "", fmt.Errorf("quota: lock %s: %w", name, err)
 	}
-	defer func() { _ = sf.unlock() }() // closing the file released it, or nothing can
+	defer func() { _ = sf.unlock() }() // closing has released it, or nothing can
 	if sf.loadState(s) {
 		return sf, "", nil
 	}
@@ -72,10 +72,10 @@ func openStateFile(dir, account string, s *accountState) (sf *stateFile, warning
 	if err == nil && len(content) == 0 {
 		return sf, "", nil
 	}
-	// Emptied in place: a file of another name would have another lock.
-	warning = fmt.Sprintf("the account's call counts in %s cannot be read and are begun anew", name)
+	// Truncated in place: a file with another name would have another lock.
+	warning = fmt.Sprintf("the account's call counts in %s are unreadable and start from zero", name)
 	if err == nil && os.WriteFile(name+".damaged", content, 0o600) == nil {
-		warning += "; the old file is kept as " + name + ".damaged"
+		warning += "; the old file was saved as " + name + ".damaged"
 	}
 	if err := f.Truncate(0); err != nil {
 		f.Close()
@@ -87,8 +87,8 @@ func openStateFile(dir, account string, s *accountState) (sf *stateFile, warning
 func (sf *stateFile) lock() error   { return flock.Lock(sf.file) }
 func (sf *stateFile) unlock() error { return flock.Unlock(sf.file) }
 
-// refreshState reads the file again if another process wrote to it: it would have
-// begun with the slot that this process did not write last.
+// refreshState reads the file again if another process has written to it: its first write is to the
+// slot that is not ours.
 func (sf *stateFile) refreshState(s *accountState) {
 	var head [slotHeaderSize]byte
 	_, err := sf.file.ReadAt(head[:], int64((sf.seq+1)%2)*slotSize)
@@ -98,8 +98,8 @@ func (sf *stateFile) refreshState(s *accountState) {
 	sf.loadState(s)
 }
 
-// loadState reads the newer of the slots that are whole. It changes nothing when
-// there is none, or none that is newer than what is known.
+// loadState reads the newer of the intact slots. It changes nothing if there is none, or none newer
+// than the state in memory.
 func (sf *stateFile) loadState(s *accountState) bool {
 	slots := make([]byte, 2*slotSize)
 	n, err := sf.file.ReadAt(slots, 0)
@@ -123,11 +123,10 @@ func (sf *stateFile) loadState(s *accountState) bool {
 	return true
 }
 
-// saveState overwrites the older slot. A process killed here leaves the newer one
-// intact.
+// saveState overwrites the older slot. A process that is killed here leaves the other one.
 func (sf *stateFile) saveState(s *accountState) error {
 	b := append(sf.buf[:0], slotMagic...)
-	b = append(b, 0, 0, 0, 0) // the CRC, below
+	b = append(b, 0, 0, 0, 0) // the CRC, set below
 	b = binary.LittleEndian.AppendUint64(b, sf.seq+1)
 	b, err := binary.Append(b, binary.LittleEndian, s)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 
 // Times in this file are nanoseconds since 1970, because they are stored in a file.
 
-// noLimit stands for a window without a limit.
 const noLimit = -1
 
 // window is one rate window: its rules, and what is known about it.
@@ -17,39 +16,40 @@ type window struct {
 	name       string
 	span       int64
 	plan       int64 // limit to assume until one is stated, or noLimit
-	minReserve int64 // calls to reserve, if more than the share
+	minReserve int64 // calls of this window to reserve
 	reserve    Reserve
 }
 
-// windowRecord is what is known about a window. Its layout is that of the file.
+// windowRecord is what is known about a window. It is stored in this form.
 type windowRecord struct {
-	Ended slidingWindow // calls that ended here
+	Ended slidingWindow // calls from this host that have ended
 
-	Limit       int64 // as stated; 0 not yet, or noLimit
-	ClosedUntil int64 // a 429 said that it is used up until then
+	Limit       int64 // as stated; 0: not yet, or none
+	ClosedUntil int64 // a 429 said that the window is used up until then
 
 	// The server's last statement about it.
-	Known       bool // there is one about the present window
-	Unstated    bool // answers say nothing about it
-	Used, Left  int64
-	SentAt      int64 // it was true at some moment between this one
-	ReceivedAt  int64 // and this one
-	Uncounted   int64 // calls that ended since without a statement
-	UncountedAt int64 // the last of them
+	Known       bool  // there is one about the present window
+	Unstated    bool  // answers say nothing about the window
+	Used, Left  int64 //
+	SentAt      int64 // the statement was true at some moment from here
+	ReceivedAt  int64 // to here
+	Uncounted   int64 // calls ended since then without a statement
+	UncountedAt int64 // when the last of them ended
 
 	// The present window of the server.
 	FirstSeen int64 // when its first statement was received
-	ResetAt   int64 // it ends then, as stated; 0 not stated
-	Local     int64 // calls of this host in it, at most, including those in flight
-	External  int64 // calls of others in it, at least
+	ResetAt   int64 // when it ends, as stated; 0: not stated
+	// At most this many of its calls are ours, including those in flight.
+	Local    int64
+	External int64 // at least this many of its calls are not ours
 
-	// How the server's windows lie.
-	LastReset int64 // its last turn was not before this moment
-	Unaligned bool  // not on UTC's minutes, hours, days
+	// The alignment of the server's windows.
+	LastReset int64 // the last reset was not before this time
+	Unaligned bool  // not on UTC minutes, hours, days
 	Rolling   bool
 }
 
-// effectiveLimit is how many calls the window allows, or noLimit.
+// effectiveLimit is the number of calls that the window allows, or noLimit.
 func (w *window) effectiveLimit() int64 {
 	if w.Limit != 0 {
 		return w.Limit
@@ -57,8 +57,8 @@ func (w *window) effectiveLimit() int64 {
 	return w.plan
 }
 
-// blockedUntil reports whether one more call has to wait, and until when; 0 means
-// until a call in flight has ended.
+// blockedUntil reports whether the next call has to wait, and until when; 0 means until a call in
+// flight has ended.
 func (w *window) blockedUntil(now, inFlight int64, c clockOffset) (until int64, blocked bool) {
 	w.Ended.advance(now, w.span)
 	if now < w.ClosedUntil {
@@ -73,7 +73,7 @@ func (w *window) blockedUntil(now, inFlight int64, c clockOffset) (until int64, 
 	if w.Rolling && w.External > reserved {
 		allowed = limit - w.External
 		if allowed <= 0 && inFlight == 0 && now >= w.ReceivedAt+w.span/10 {
-			allowed = w.Ended.Sum + 1 // time to look again
+			allowed = w.Ended.Sum + 1 // time to check again
 		}
 	}
 	if excess := w.Ended.Sum + inFlight - allowed + 1; excess > 0 {
@@ -88,7 +88,7 @@ func (w *window) blockedUntil(now, inFlight int64, c clockOffset) (until int64, 
 		available := w.availableCalls(reserved)
 		switch ended := now >= w.endsAt(c); {
 		case available > inFlight && (inFlight > 0 || !ended):
-		case ended && inFlight == 0: // this call brings the next statement
+		case ended && inFlight == 0: // this call obtains a statement
 		case !ended && available <= 0:
 			until, blocked = max(until, w.endsAt(c)), true
 		default:
@@ -100,14 +100,13 @@ func (w *window) blockedUntil(now, inFlight int64, c clockOffset) (until int64, 
 	return until, blocked
 }
 
-// availableCalls is how many calls the server's last statement leaves to this host,
-// when nothing is in flight.
+// availableCalls is the number of calls that the server left to us, if none is in flight.
 func (w *window) availableCalls(reserved int64) int64 {
 	return w.Left - w.Uncounted - max(0, reserved-w.External)
 }
 
-// grace is how much later than expected a window may turn: the server's
-// machines need not agree on the time.
+// grace is how much later than expected a window may reset: the server's machines need not agree on
+// the time.
 func (w *window) grace() int64 { return min(w.span/240, int64(time.Second)) }
 
 // endsAt is when the server's present window has ended, at the latest.
@@ -121,12 +120,12 @@ func (w *window) endsAt(c clockOffset) int64 {
 	return w.nextBoundary(w.SentAt, c)
 }
 
-// nextBoundary is when the first UTC boundary after t has passed on the server.
+// nextBoundary is when the server's clock has passed the first UTC boundary after t.
 func (w *window) nextBoundary(t int64, c clockOffset) int64 {
 	return (floorDiv(t+c.Min, w.span)+1)*w.span - c.Min + w.grace()
 }
 
-// countStart counts an admission. inFlight is the number of calls in flight before it.
+// countStart records an admission. inFlight is the number of calls before it.
 func (w *window) countStart(now, inFlight int64, c clockOffset) {
 	if w.Known && inFlight == 0 && now >= w.endsAt(c) {
 		w.Known, w.Unstated = false, false
@@ -134,7 +133,7 @@ func (w *window) countStart(now, inFlight int64, c clockOffset) {
 	w.Local++
 }
 
-// addUncounted notes calls that ended without a statement about the window.
+// addUncounted records calls that ended without a statement about the window.
 func (w *window) addUncounted(n, now int64) {
 	if w.Known {
 		w.Uncounted += n
@@ -142,16 +141,16 @@ func (w *window) addUncounted(n, now int64) {
 	}
 }
 
-// applyStatement applies a statement of the server. It was true at some moment
-// between sent and received; it may or may not include the calls in flight.
-// applyStatement reports whether the statement says anything about the window.
+// applyStatement applies a statement of the server. It was true at some moment between sent and
+// received, and may or may not include the calls in flight. applyStatement reports whether the
+// statement says anything.
 func (w *window) applyStatement(stated pipeline.Window, sent, received, inFlight int64, c clockOffset) bool {
 	limit, used, left := stated.Limit, stated.Used, stated.Left
 	switch {
 	case limit >= unlimitedFrom:
 		w.Limit, w.Known, w.Unstated = noLimit, false, true
 		return true
-	case limit == 0: // allowing nothing is how some write that there is no limit
+	case limit == 0: // some APIs state a limit of 0 for no limit
 		used, left = -1, -1
 	case limit > 0:
 		w.Limit = limit
@@ -167,7 +166,7 @@ func (w *window) applyStatement(stated pipeline.Window, sent, received, inFlight
 	}
 	w.Ended.advance(received, w.span)
 	w.recheckRolling(used, inFlight)
-	later := sent >= w.ReceivedAt // than the statement before, for certain
+	later := sent >= w.ReceivedAt // certainly later than the previous statement
 	switch {
 	case !w.Known:
 		w.startWindow(used, sent, received, inFlight, c)
@@ -180,12 +179,12 @@ func (w *window) applyStatement(stated pipeline.Window, sent, received, inFlight
 		w.recordReset(received, c)
 		w.startWindow(used, sent, received, inFlight, c)
 	case used < w.Used:
-		return true // overtaken by the one before
+		return true // overtaken by the previous one
 	case sent < w.FirstSeen && used > w.Local+w.External:
-		return true // about the window before
+		return true // about the previous window
 	default:
 		if sent > w.FirstSeen+w.span {
-			w.FirstSeen = received // it turned unseen
+			w.FirstSeen = received // it reset unseen
 		}
 		w.External = max(w.External, used-w.Local)
 	}
@@ -197,7 +196,7 @@ func (w *window) applyStatement(stated pipeline.Window, sent, received, inFlight
 	return true
 }
 
-// startWindow starts the counts of another window of the server.
+// startWindow begins the record of the server's next window.
 func (w *window) startWindow(used, sent, received, inFlight int64, c clockOffset) {
 	from := w.SentAt
 	if !w.Unaligned {
@@ -205,8 +204,8 @@ func (w *window) startWindow(used, sent, received, inFlight int64, c clockOffset
 	}
 	local, inSpan := w.Ended.countSince(from, w.span), w.Ended.Sum+inFlight
 	if used-local > max(5, w.effectiveLimit()/20) && used <= inSpan && used >= inSpan-w.countTolerance(inFlight) {
-		// A new window that begins with just as many calls of others as the
-		// sliding window still counts is no new window.
+		// A new window that starts with exactly as many calls of others as this host made within a
+		// span is not a new window.
 		w.Rolling = true
 	}
 	w.Local, w.External = min(used, local)+inFlight, max(0, used-local)
@@ -218,22 +217,21 @@ func (w *window) startWindow(used, sent, received, inFlight int64, c clockOffset
 	w.SentAt = sent
 }
 
-// recheckRolling drops the assumption that windows roll when the server counts far
-// fewer calls than this host made within a span.
+// recheckRolling drops the assumption that windows are rolling if the server counts far fewer calls than
+// this host made within a span.
 func (w *window) recheckRolling(used, inFlight int64) {
 	if w.Rolling && used < w.Ended.Sum*3/4-w.countTolerance(inFlight) {
 		w.Rolling, w.Known, w.LastReset = false, false, 0
 	}
 }
 
-// countTolerance is how far the sliding window may be off from the count of a server with
-// rolling windows.
+// countTolerance is how far the local count may differ from that of a server with rolling windows.
 func (w *window) countTolerance(inFlight int64) int64 {
 	oldest := w.Ended.Newest - bucketsPerSpan
 	return int64(w.Ended.Counts[bucketIndex(oldest)]+w.Ended.Counts[bucketIndex(oldest+1)]) + inFlight + 3
 }
 
-// recordReset learns how windows lie from one that turned after w.SentAt and before
+// recordReset derives the alignment of the windows from one that reset after w.SentAt and before
 // received.
 func (w *window) recordReset(received int64, c clockOffset) {
 	w.Rolling = w.Rolling || w.LastReset != 0 && received-w.LastReset < w.span
@@ -246,9 +244,8 @@ func (w *window) recordReset(received int64, c clockOffset) {
 	}
 }
 
-// closeWindow closes the window after a 429: for the stated time, else until the
-// window should turn. A refusal where it should just have turned shows that it lies
-// otherwise.
+// closeWindow closes the window after a 429: for the stated wait, else until it should reset. A
+// refusal at a time when the window should just have reset shows that it is aligned differently.
 func (w *window) closeWindow(now, wait, firstSeen int64, assumedReset bool, c clockOffset) {
 	until := now + wait
 	switch {
@@ -268,21 +265,21 @@ func (w *window) closeWindow(now, wait, firstSeen int64, assumedReset bool, c cl
 	w.Known, w.Unstated = false, false
 }
 
-// clockOffset bounds how far the server's clock is ahead of ours.
+// clockOffset bounds how far the server's clock is ahead of the local one.
 type clockOffset struct{ Min, Max int64 }
 
-// bucketsPerSpan is how many buckets a window's length is cut into.
+// bucketsPerSpan is the number of buckets in a window's length.
 const bucketsPerSpan = 300
 
-// slidingWindow counts calls within the last span, in buckets of span/bucketsPerSpan.
+// slidingWindow counts the events of the last span, in buckets of span/bucketsPerSpan.
 type slidingWindow struct {
 	Newest int64 // number of the newest bucket, counted from 1970
 	Sum    int64 // of all counts
 	Counts [bucketsPerSpan + 1]uint32
 }
 
-// advance drops the buckets that have left the span. When the clock was set back,
-// the counts move with it.
+// advance drops the buckets that have left the span. If the clock was set back, the buckets move
+// with it.
 func (w *slidingWindow) advance(now, span int64) {
 	n := floorDiv(now, span/bucketsPerSpan)
 	switch {
@@ -303,14 +300,13 @@ func (w *slidingWindow) advance(now, span int64) {
 	}
 }
 
-// add counts n calls.
 func (w *slidingWindow) add(n, now, span int64) {
 	w.advance(now, span)
 	w.Counts[bucketIndex(w.Newest)] += uint32(n)
 	w.Sum += n
 }
 
-// expiryOf is when k of the calls will have left the span; 0 when there are fewer.
+// expiryOf is when k of the calls will have left; 0 if there are fewer.
 func (w *slidingWindow) expiryOf(k, span int64) int64 {
 	for n := w.Newest - bucketsPerSpan; n <= w.Newest; n++ {
 		if k -= int64(w.Counts[bucketIndex(n)]); k <= 0 {
@@ -320,7 +316,7 @@ func (w *slidingWindow) expiryOf(k, span int64) int64 {
 	return 0
 }
 
-// countSince counts the calls after a time, give or take a bucket.
+// countSince counts the events after a time, to within a bucket.
 func (w *slidingWindow) countSince(from, span int64) (sum int64) {
 	for n := max(w.Newest-bucketsPerSpan, floorDiv(from, span/bucketsPerSpan)); n <= w.Newest; n++ {
 		sum += int64(w.Counts[bucketIndex(n)])
@@ -332,7 +328,7 @@ func bucketIndex(n int64) int64 {
 	return ((n % (bucketsPerSpan + 1)) + bucketsPerSpan + 1) % (bucketsPerSpan + 1)
 }
 
-// floorDiv divides, rounding down: times before 1970 are below zero.
+// floorDiv divides, rounding down: times before 1970 are negative.
 func floorDiv(a, b int64) int64 {
 	q := a / b
 	if a%b < 0 {

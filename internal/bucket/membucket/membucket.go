@@ -1,5 +1,5 @@
-// Package membucket is a bucket in memory, for tests: it fails, delays and forgets
-// as they say.
+// Package membucket is an in-memory bucket for tests that fails, delays and loses requests on
+// demand.
 package membucket
 
 import (
@@ -20,12 +20,12 @@ import (
 	"github.com/siglake/siglake/internal/durable"
 )
 
-// Bucket is a bucket behind a hook around every request: create, get, stat, swap
-// and list. It may be used concurrently, but set its fields before, and read and
-// change Objects only while no request runs.
+// Bucket is an in-memory bucket with a hook around every request: create, get, stat, swap and list.
+// It is safe for concurrent use, but set its fields before, and read and change Objects only while
+// no request runs.
 type Bucket struct {
 	Hook           durable.Hook  // nil: none
-	RefusesRepeats bool          // a request is refused that writes once more what was written
+	RefusesRepeats bool          // refuse a request that repeats an earlier write
 	ClockSkew      time.Duration // how far the store's clock is off
 	Unlisted       int           // this many of the newest objects are not listed
 	Objects        map[string]Object
@@ -77,7 +77,7 @@ func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error
 	return b.WithHook(b.Hook).Swap(ctx, name, etag, data)
 }
 
-// List lists the objects whose names begin with prefix.
+// List lists the objects with names that begin with prefix.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
 	return b.WithHook(b.Hook).List(ctx, prefix)
 }
@@ -170,7 +170,7 @@ func (h Handle) Swap(ctx context.Context, name, etag string, data []byte) error 
 	})
 }
 
-// List lists the objects whose names begin with prefix.
+// List lists the objects with names that begin with prefix.
 func (h Handle) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		var found []bucket.Object
