@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,6 +26,7 @@ type Object struct {
 	Size   int64
 	ETag   string // its version on S3; empty elsewhere
 	SHA256 string // hex, of the bytes as stored; empty on S3, and where nobody has read them yet
+	Lines  int64  // of the bytes as stored, the last one even if it has no end; 0 where SHA256 is empty
 }
 
 // Find looks for the files that a URI names: itself, those below a folder, or
@@ -75,12 +77,33 @@ func (o *Object) computeDigest() error {
 		return err
 	}
 	defer f.Close()
-	sum := sha256.New()
-	if o.Size, err = io.Copy(sum, f); err != nil {
+	sum, lines := sha256.New(), new(lineCounter)
+	if o.Size, err = io.Copy(io.MultiWriter(sum, lines), f); err != nil {
 		return fileError(o.URI, err)
 	}
-	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	o.SHA256, o.Lines = hex.EncodeToString(sum.Sum(nil)), lines.count()
 	return nil
+}
+
+// lineCounter counts the lines of what is written to it.
+type lineCounter struct {
+	ends int64
+	open bool // bytes follow the last line end
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		c.ends += int64(bytes.Count(p, []byte{'\n'}))
+		c.open = p[len(p)-1] != '\n'
+	}
+	return len(p), nil
+}
+
+func (c *lineCounter) count() int64 {
+	if c.open {
+		return c.ends + 1
+	}
+	return c.ends
 }
 
 func findObjects(ctx context.Context, uri string, o Options) ([]Object, error) {
