@@ -1,15 +1,20 @@
 GO     ?= go
 TOOLS  := $(GO) tool -modfile=internal/tools/go.mod
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# The version is the tag of this commit; else the minor version after the newest tag, as -dev.
+VERSION := $(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null | cut -c2- | grep . || \
+	git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null | cut -c2- | awk -F. '{ print $$1 "." $$2+1 ".0-dev" }' | grep . || echo 0.1.0-dev)
+COMMIT  := $(shell git rev-parse --short=7 HEAD 2>/dev/null)$(if $(shell git status --porcelain --untracked-files=no 2>/dev/null),-dirty)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-program test-commands test-packages conformance lint mutants fuzz bench clean
+.PHONY: help build demo test test-program test-commands test-packages conformance lint vet-all mutants fuzz bench man dist clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 build: ## build bin/siglake, static
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/siglake ./cmd/siglake
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/siglake ./cmd/siglake
 
 demo: build ## run the main job on the embedded simulator: no key, no money
 	@bin/siglake demo --lake demo-lake
@@ -41,6 +46,12 @@ lint: ## vet and lint
 	@$(GO) vet ./...
 	@$(TOOLS) golangci-lint run ./...
 
+vet-all: ## vet for every system that make dist builds for, one after another
+	@for platform in $(PLATFORMS); do \
+		echo "vet $$platform"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) vet -trimpath ./... || exit 1; \
+	done
+
 mutants: ## make one mistake about money at a time and expect the tests to notice
 	@$(GO) run ./internal/mutants $(MUTANTS)
 
@@ -53,5 +64,20 @@ fuzz: ## every fuzz target for 60 s each
 bench: ## benchmarks
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
 
+man: ## manual pages for man(1), in man/
+	@$(GO) run -tags man -ldflags '-X main.version=$(VERSION)' ./cmd/siglake man
+	@echo "$$(ls man | wc -l) pages, to be read as man ./man/siglake-run.1"
+
+dist: ## static programs for Linux, macOS and Windows, with checksums, in dist/
+	@rm -rf dist && mkdir dist
+	@for platform in $(PLATFORMS); do \
+		os=$${platform%/*} arch=$${platform#*/} end=; [ $$os = windows ] && end=.exe; \
+		file=siglake_$(VERSION)_$${os}_$$arch$$end; \
+		echo "dist/$$file"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/$$file ./cmd/siglake || exit 1; \
+	done
+	@cp LICENSE dist/
+	@cd dist && sha256sum siglake_* LICENSE > SHA256SUMS
+
 clean: ## remove what the other targets made
-	@rm -rf bin demo-lake demo-lake-accounts.csv
+	@rm -rf bin dist man demo-lake demo-lake-accounts.csv

@@ -6,29 +6,30 @@ import (
 	"sort"
 )
 
-// Basis says how a call's charge was spread over what it bought.
+// Basis says how a call's charge was allocated to what it bought.
 type Basis string
 
-// The bases. Which of the first two the vendor bills by is not settled in its
-// documents, so the numbers decide: whichever count the charge equals.
+// The bases. The vendor's documents do not say which of the first two it bills by, so the numbers
+// decide: the count that equals the charge.
 const (
-	PerEvent     Basis = "per_event"    // the charge equals the number of events
-	PerType      Basis = "per_type"     // the charge equals the number of (entity, type) pairs that have events
+	PerEvent Basis = "per_event" // the charge is the number of events
+	// The charge is the number of (entity, type) pairs with events.
+	PerType      Basis = "per_type"
 	Proportional Basis = "proportional" // neither: by events, largest remainder
 	WholeCall    Basis = "whole_call"   // charged without any event
-	UnknownBasis Basis = "unknown"      // the server did not say what it charged
+	UnknownBasis Basis = "unknown"      // the server did not state the charge
 )
 
-// share is what one (entity, type) pair of an answer holds and costs.
+// share is the number of events and the cost of one (entity, type) pair of an answer.
 type share struct {
-	item    int // index in the reply's items; strays follow after them
+	item    int // index in the reply's items, then in its unmatched ones
 	signal  string
 	events  int64
 	credits int64
 }
 
-// allocate spreads a charge over shares so that they sum to it exactly. Without
-// shares the charge stays with the call as a whole.
+// allocate allocates a charge to shares, so that they sum to it exactly. Without shares the charge
+// belongs to the whole call.
 func allocate(charge Charge, shares []share) Basis {
 	var events int64
 	for _, s := range shares {
@@ -67,10 +68,9 @@ func allocate(charge Charge, shares []share) Basis {
 	return Proportional
 }
 
-// discrepancy is how far a charge is from what the returned events explain, by
-// any reading of the price list: above zero when more was charged. What is
-// charged beyond them is spread over them all the same, for want of anything
-// better, and stands on accounts that may not have caused it.
+// discrepancy is the difference between a charge and the price of the returned events, by any
+// reading of the price list; positive if more was charged. The excess is allocated to the events
+// for want of anything better, and appears on accounts that may not have caused it.
 func discrepancy(c Call, q *Query, shares []share) int64 {
 	var events int64
 	for _, s := range shares {
@@ -78,13 +78,13 @@ func discrepancy(c Call, q *Query, shares []share) int64 {
 	}
 	pairs := int64(len(shares))
 	switch c.Charge.Credits {
-	case events, pairs, q.costOf(events), q.costOf(pairs):
+	case events, pairs, q.CostOf(events), q.CostOf(pairs):
 		return 0
 	}
-	return c.Charge.Credits - q.costOf(events)
+	return c.Charge.Credits - q.CostOf(events)
 }
 
-// discrepancyText says it in the notes of the call.
+// discrepancyText describes a discrepancy in the notes of the call.
 func discrepancyText(credits, events int64) string {
 	where := "spread over its events by their number"
 	if events == 0 {

@@ -19,8 +19,8 @@ func shares(events ...int64) []share {
 
 func knownCharge(n int64) Charge { return Charge{Known: true, Credits: n} }
 
-// TestDiscrepancy: what events do not explain, by neither reading of the prices
-// and at no price.
+// TestDiscrepancy: a charge that the events do not explain, by either reading of the prices or at
+// any price.
 func TestDiscrepancy(t *testing.T) {
 	q := &Query{Signals: []string{"a", "b"}, MaxResults: 10}
 	shares := []share{{item: 0, signal: "a", events: 3}, {item: 1, signal: "a", events: 1}, {item: 1, signal: "b", events: 1}}
@@ -31,11 +31,11 @@ func TestDiscrepancy(t *testing.T) {
 	}{
 		{1, 5, shares, 0},  // by event
 		{1, 3, shares, 0},  // by pair
-		{1, 7, shares, 2},  // something was charged and left out
-		{1, 4, shares, -1}, // or given free
+		{1, 7, shares, 2},  // something was charged but not returned
+		{1, 4, shares, -1}, // or returned for free
 		{2, 10, shares, 0}, // by event
 		{2, 6, shares, 0},  // by pair
-		{2, 5, shares, 0},  // the dearer kind's price, and the cheaper kind's events
+		{2, 5, shares, 0},  // the price of one reading with the count of the other
 		{2, 12, shares, 2},
 		{1, 4, nil, 4},
 		{1, 0, nil, 0},
@@ -45,7 +45,7 @@ func TestDiscrepancy(t *testing.T) {
 		priced.Price = tt.price
 		c := Call{Entities: 2, Charge: Charge{Known: true, Credits: tt.credits}}
 		if got := discrepancy(c, &priced, tt.shares); got != tt.want {
-			t.Errorf("unexplained(%d credits at %d for %d pairs) = %d, want %d", tt.credits, tt.price, len(tt.shares), got, tt.want)
+			t.Errorf("discrepancy(%d credits at %d for %d pairs) = %d, want %d", tt.credits, tt.price, len(tt.shares), got, tt.want)
 		}
 	}
 }

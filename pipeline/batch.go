@@ -11,61 +11,66 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// MaxBatch is the most entities the API takes in one call.
+// MaxBatch is the maximum number of entities in one API call.
 const MaxBatch = 100
 
-// Service is what is bought: signals, or one of the products beside them.
+// Service is what is bought: signals, or one of the other products.
 type Service string
 
-// The services. Signals come in both dialects of the API, everything else in V3
-// alone. Lookalikes and Visits are paged: a batch is one page about one thing.
+// The services. Signals are available in both API versions, everything else in V3 only. Lookalikes
+// and Visits are paged: a batch is one page about one subject.
 const (
 	Signals    Service = ""           // events, by entity
-	Search     Service = "search"     // the API's id of an identifier
+	Search     Service = "search"     // the API's id for an identifier
 	Scores     Service = "score"      // one number per entity
-	Lookalikes Service = "lookalikes" // entities like a set of seeds
+	Lookalikes Service = "lookalikes" // entities similar to a set of seeds
 	Visits     Service = "visits"     // companies that visited a site
 )
 
-// IsPaged reports whether answers come page by page, each of which may depend on
-// the one before.
+// IsPaged reports whether answers come page by page, where each page may depend on the previous
+// one.
 func (s Service) IsPaged() bool { return s == Lookalikes || s == Visits }
 
-// APIVersion is the generation of the API that a question is put in.
+// APIVersion is the API version of a request.
 type APIVersion string
 
-// The dialects.
+// The API versions.
 const (
 	V2 APIVersion = ""
 	V3 APIVersion = "v3"
 )
 
-// Query is what is asked about every entity of one object. It is always
-// explicit: types, start and cap are sent even where the API has defaults,
-// because they decide the bill.
+// Query is what is requested for every entity of one object. It is always explicit: types, start
+// and cap are sent even if the API has defaults, because they determine the cost.
 type Query struct {
-	Object            schema.Object `json:"object"`
-	Service           Service       `json:"service,omitempty"`
-	APIVersion        APIVersion    `json:"api,omitempty"`
-	Signals           []string      `json:"signals"`     // keys, catalogue order, never the vendor's "all" pseudo-key; of other services their one product
-	Since             string        `json:"since"`       // YYYY-MM-DD, first day of the window
-	Until             string        `json:"until"`       // YYYY-MM-DD, the day the run began: the API knows no other end than now
-	MaxResults        int           `json:"max_results"` // newest events kept per entity and type, 1 to 100; of paged services the size of a page
-	NewsEventTypes    []string      `json:"news_event_types,omitempty"`
-	HiringDepartments []string      `json:"hiring_departments,omitempty"`
-	HiringLocations   []Location    `json:"hiring_locations,omitempty"`
-	IntentCategories  []string      `json:"intent_categories,omitempty"` // of linkedinActivityIntent
-	SendFilters       bool          `json:"send_filters,omitempty"`      // V3 is trusted to filter; else the answer is filtered here, having been paid for
+	Object     schema.Object `json:"object"`
+	Service    Service       `json:"service,omitempty"`
+	APIVersion APIVersion    `json:"api,omitempty"`
+	// Signal keys in catalogue order, never the vendor's "all" pseudo-key; for other services their
+	// product.
+	Signals []string `json:"signals"`
+	Since   string   `json:"since"` // YYYY-MM-DD, first day of the window
+	// YYYY-MM-DD, the day on which the run began: in the API every window ends now.
+	Until string `json:"until"`
+	// Newest events per entity and type, 1 to 100; for paged services the page size.
+	MaxResults        int        `json:"max_results"`
+	NewsEventTypes    []string   `json:"news_event_types,omitempty"`
+	HiringDepartments []string   `json:"hiring_departments,omitempty"`
+	HiringLocations   []Location `json:"hiring_locations,omitempty"`
+	IntentCategories  []string   `json:"intent_categories,omitempty"` // for linkedinActivityIntent
+	// V3 is trusted to filter; else the client filters the answer, which has been paid for.
+	SendFilters bool `json:"send_filters,omitempty"`
 
-	Seeds   []schema.Account `json:"seeds,omitempty"`   // of Lookalikes
-	Exclude []schema.Account `json:"exclude,omitempty"` // of Lookalikes: never returned
+	Seeds   []schema.Account `json:"seeds,omitempty"`   // for Lookalikes
+	Exclude []schema.Account `json:"exclude,omitempty"` // for Lookalikes: never returned
 
-	Price int64 `json:"price,omitempty"` // most credits for every started Per results; 0 means 1
-	Per   int64 `json:"per,omitempty"`   // 0 means 1
+	// Maximum credits for every started Per results; 0 means 1.
+	Price int64 `json:"price,omitempty"`
+	Per   int64 `json:"per,omitempty"` // 0 means 1
 }
 
-// Action is what the vendor's price list calls what is bought. Site visits are
-// in no list that is published.
+// Action is the name of the purchase in the vendor's price list. Site visits are in no published
+// list.
 func (q *Query) Action() string {
 	contact := q.Object == schema.Contact
 	switch {
@@ -87,8 +92,8 @@ func (q *Query) Action() string {
 	return "showSignalsCompany"
 }
 
-// SameFilters reports whether two questions let through the same events of a
-// signal type, apart from window and cap.
+// SameFilters reports whether two queries let the same events of a signal type pass, apart from
+// window and cap.
 func (q *Query) SameFilters(o *Query, signal string) bool {
 	s, _ := schema.LookupSignal(signal)
 	switch {
@@ -104,8 +109,8 @@ func (q *Query) SameFilters(o *Query, signal string) bool {
 	return true
 }
 
-// FiltersClientSide reports whether events of a signal type are filtered after they were
-// bought: the API's cap counts those that do not pass.
+// FiltersClientSide reports whether events of a signal type are filtered after the purchase: the
+// API's cap then counts events that do not pass.
 func (q *Query) FiltersClientSide(signal string) bool {
 	return q.APIVersion == V3 && !q.SendFilters && signal != "linkedinActivityIntent" && !q.SameFilters(&Query{}, signal)
 }
@@ -115,8 +120,7 @@ func sameSet[T comparable](a, b []T) bool {
 	return !slices.ContainsFunc(a, notIn(b)) && !slices.ContainsFunc(b, notIn(a))
 }
 
-// WindowDays is how many days the window has, both ends included; 1 when the dates
-// cannot be read.
+// WindowDays is the number of days in the window, both ends included; 1 if the dates are invalid.
 func (q *Query) WindowDays() int {
 	from, err := time.Parse(time.DateOnly, q.Since)
 	until, err2 := time.Parse(time.DateOnly, q.Until)
@@ -126,36 +130,37 @@ func (q *Query) WindowDays() int {
 	return int(until.Sub(from)/(24*time.Hour)) + 1
 }
 
-// Location narrows hiring surges; State needs Country.
+// Location restricts hiring surges; State requires Country.
 type Location struct {
 	Country string `json:"country"`
 	State   string `json:"state,omitempty"`
 }
 
-// Batch is up to MaxBatch entities of one object, asked in one call: all by
-// Lusha id, or all by another identifier.
+// Batch is up to MaxBatch entities of one object for one call: all by Lusha id, or all by another
+// identifier.
 type Batch struct {
-	ID    string // "000012"; halves of a split batch are "000012.0" and "000012.1", parts of one that a budget cut are "000012+0", "000012+1"
+	// "000012"; halves of a split batch are "000012.0" and "000012.1", parts of one that a budget
+	// cut are "000012+0" and "000012+1".
+	ID    string
 	Query *Query
 	ByID  bool
 	Items []Item
 
-	// NextAttempt is the ordinal that the next attempt at the batch bears in its
-	// call's ID; 0 means 1. Whoever repeats a batch counts it up, and a resumed
-	// run starts beyond the attempts it finds recorded.
+	// NextAttempt is the ordinal of the next attempt in its call's ID; 0 means 1. A retry
+	// increments it, and a resumed run starts after the attempts that it finds recorded.
 	NextAttempt int
 }
 
-// Item is one entity to ask about, or a page about one thing. Ref is unique
-// within the batch.
+// Item is one entity to request, or a page about one subject. Ref is unique within the batch.
 type Item struct {
 	Ref     string
 	Account schema.Account
-	ID      string `json:",omitempty"` // the API's id, found out by a search; empty: Account.ID
-	Page    *Page  `json:",omitempty"` // of paged services
+	// The API's id, found by a search; empty: Account.ID.
+	ID   string `json:",omitempty"`
+	Page *Page  `json:",omitempty"` // for paged services
 }
 
-// EntityID is the API's id of what the item is about; empty when none is known.
+// EntityID is the API's id of the item's entity; empty if none is known.
 func (i *Item) EntityID() string {
 	if i.ID != "" {
 		return i.ID
@@ -163,21 +168,23 @@ func (i *Item) EntityID() string {
 	return i.Account.ID
 }
 
-// Page says which stretch of a paged answer is asked for.
+// Page is the part of a paged answer to request.
 type Page struct {
-	Number        int64  `json:"number"`            // from 1
-	Offset        int64  `json:"offset"`            // results that came before it, or of Visits have their place before it
-	Limit         int    `json:"limit"`             // most results on it
-	ExcludesPrior bool   `json:"apart,omitempty"`   // of Lookalikes: the question excludes all that came before it
-	Session       string `json:"session,omitempty"` // of Lookalikes: whose results are not given again; empty begins one
+	Number int64 `json:"number"` // from 1
+	// Results before this page; for Visits, positions before it.
+	Offset int64 `json:"offset"`
+	Limit  int   `json:"limit"` // maximum number of results
+	// Lookalikes: the query excludes all prior results.
+	ExcludesPrior bool `json:"apart,omitempty"`
+	// Lookalikes: the session, which does not return its results again; empty starts one.
+	Session string `json:"session,omitempty"`
 }
 
 // Ceiling is the most the batch can cost in credits: the worst reading of the
 // vendor's contradictory price lists.
-func (b *Batch) Ceiling() int64 { return b.Query.costOf(b.ResultCeiling()) }
+func (b *Batch) Ceiling() int64 { return b.Query.CostOf(b.ResultCeiling()) }
 
-// ResultCeiling is the most events, or results of another product, that the batch can
-// bring.
+// ResultCeiling is the maximum number of events, or results of another product, for the batch.
 func (b *Batch) ResultCeiling() (total int64) {
 	if !b.Query.Service.IsPaged() {
 		return b.Query.resultCeiling(len(b.Items))
@@ -191,20 +198,20 @@ func (b *Batch) ResultCeiling() (total int64) {
 }
 
 // Ceiling is the most that one call about so many entities can cost.
-func (q *Query) Ceiling(entities int) int64 { return q.costOf(q.resultCeiling(entities)) }
+func (q *Query) Ceiling(entities int) int64 { return q.CostOf(q.resultCeiling(entities)) }
 
 func (q *Query) resultCeiling(entities int) int64 {
 	return int64(entities) * int64(len(q.Signals)) * int64(max(q.MaxResults, 1))
 }
 
-// costOf of so many results in one call.
-func (q *Query) costOf(results int64) int64 {
+// CostOf returns the credits that so many results of one call cost.
+func (q *Query) CostOf(results int64) int64 {
 	per := max(q.Per, 1)
 	return (results + per - 1) / per * max(q.Price, 1)
 }
 
-// MaxEntities is how many of n entities one call may ask about without the risk of
-// costing more than so many credits.
+// MaxEntities is the number, of n entities, that one call can request without the risk of costing
+// more than this many credits.
 func (q *Query) MaxEntities(n int, credits int64) int {
 	if credits < 0 {
 		return 0
@@ -212,8 +219,8 @@ func (q *Query) MaxEntities(n int, credits int64) int {
 	return sort.Search(n, func(i int) bool { return q.Ceiling(i+1) > credits })
 }
 
-// Split halves a batch; the parts keep the items' order. It must hold at least
-// two items.
+// Split halves a batch; the halves keep the order of the items. The batch must have at least two
+// items.
 func (b *Batch) Split() (first, second *Batch) {
 	mid := len(b.Items) / 2
 	part := func(n int, items []Item) *Batch {
@@ -222,35 +229,42 @@ func (b *Batch) Split() (first, second *Batch) {
 	return part(0, b.Items[:mid:mid]), part(1, b.Items[mid:])
 }
 
-// ContinuesSession reports whether the batch asks for a further page of a session.
+// ContinuesSession reports whether the batch requests a further page of a session.
 func (b *Batch) ContinuesSession() bool {
 	return b.Query.Service.IsPaged() && len(b.Items) == 1 && b.Items[0].Page != nil && b.Items[0].Page.Session != ""
 }
 
-// SubBatch is a stretch of a batch that is asked by itself, the number-th.
+// SubBatch is part of a batch that is requested on its own; number is its ordinal.
 func (b *Batch) SubBatch(number, from, to int) *Batch {
 	return &Batch{ID: fmt.Sprintf("%s+%d", b.ID, number), Query: b.Query, ByID: b.ByID, Items: b.Items[from:to:to]}
 }
 
-// Reply is what came of a batch: every attempt, and every item's answer.
+// Reply is the result of a batch: every attempt, and the answer for every item.
 type Reply struct {
-	Calls     []Call
-	Items     []ItemReply // one per item, same order; nil until the answer is decoded
-	Unmatched []ItemReply // paid answers about something that was never asked
+	Calls []Call
+	// One per item, in the same order; nil until the answer is decoded.
+	Items []ItemReply
+	// Paid answers about entities that were never requested.
+	Unmatched []ItemReply
 }
 
-// ItemReply is the fate of one item and, when it was answered, its events.
+// ItemReply is the status of one item and, if it was answered, its events.
 type ItemReply struct {
-	Status        schema.Status // Enriched, NoSignal, NotFound, Rejected, Restricted, Held or Deferred
-	CallID        string        // the call that decided it; empty when none was made
-	Reason        string        // why, for every status that is not an answer
-	Entity        schema.Entity // as answered
-	Events        []RawEvent
-	Filtered      []RawEvent      // events that were paid for and that the question's filters keep out of the tables
-	Aliases       []string        // other ids that the answer states for the entity
-	Next          *NextPage       // of paged services: what the answer says of the pages to come
-	UnknownFields json.RawMessage // fields of the answer's entry that the client does not know, as one JSON object
-	Warnings      []string        // oddities of the entry that were accepted
+	// Enriched, NoSignal, NotFound, Rejected, Restricted, Resolved, InDoubt or Deferred.
+	Status schema.Status
+	// The call that decided the status; empty if there was none.
+	CallID string
+	Reason string        // for every status other than an answer
+	Entity schema.Entity // as stated in the answer
+	Events []RawEvent
+	// Events that were paid for but do not pass the query's filters.
+	Filtered []RawEvent
+	Aliases  []string // other ids that the answer states for the entity
+	// For paged services: what the answer says about the next pages.
+	Next *NextPage
+	// Fields of the entry that the client does not know, as one JSON object.
+	UnknownFields json.RawMessage
+	Warnings      []string // accepted anomalies of the entry
 }
 
 // RawEvent is one event, or one result of another product, as received.
@@ -259,34 +273,33 @@ type RawEvent struct {
 	Raw  json.RawMessage
 }
 
-// NextPage is what the answer to a page says of those to come.
+// NextPage is what the answer to a page says about the next pages.
 type NextPage struct {
-	Session        string // to go on with; empty: there is none
-	HasMore        bool   // there may be more
-	SessionExpired bool   // the session that was to be gone on with does not exist any more; nothing was charged
+	Session string // to continue; empty: there is none
+	HasMore bool   // there may be more pages
+	// The session of the request no longer exists; nothing was charged.
+	SessionExpired bool
 }
 
-// Outcome says what an attempt means for the bill.
+// Outcome is what an attempt means for the bill.
 type Outcome string
 
-// The outcomes. Ambiguous attempts may have been charged and are never resent
-// silently.
+// The outcomes. A call in doubt may have been charged and is never re-sent silently.
 const (
 	Charged    Outcome = "charged"
 	NotCharged Outcome = "not_charged"
 	InDoubt    Outcome = "ambiguous"
 )
 
-// Charge is the server's own number for a call. Unknown is not zero: the field
-// was missing, null, repeated or odd, and Text keeps what stood there.
+// Charge is the server's own number for a call. Unknown is not zero: the field was missing, null,
+// repeated or invalid, and Text holds the original value.
 type Charge struct {
 	Known   bool
 	Credits int64
 	Text    string
 }
 
-// Window is one rate window as the answer's headers state it; -1 where they
-// state nothing.
+// Window is one rate window as stated in the answer's headers; -1 for what they do not state.
 type Window struct {
 	Limit, Used, Left int64
 }
@@ -298,55 +311,66 @@ type Rate struct {
 
 // Call is one attempt: one request that left, or should have left, the client.
 type Call struct {
-	ID       string // "<batch>-<attempt>", unique within the run and independent of timing
+	// "<batch>-<attempt>", unique within the run and independent of timing.
+	ID       string
 	Batch    string
 	Attempt  int
 	Endpoint string // "POST /api/signals/companies"
 	Object   schema.Object
 	Entities int
 	Types    int
-	Ceiling  int64 // credits it could cost at the most
+	Ceiling  int64 // maximum cost in credits
 
-	Sent          time.Time     // just before the request was handed to the network
-	Duration      time.Duration // until the answer was complete, or the attempt failed
-	Status        int           // HTTP status; 0 when no answer came
-	Outcome       Outcome
-	Charge        Charge
-	Rate          Rate
-	Problem       string          // what went wrong, for people; empty when nothing did
-	Body          []byte          // the answer as received
-	Header        []byte          // the answer's header fields that are kept, as one JSON object
+	Sent     time.Time     // just before the request was handed to the network
+	Duration time.Duration // until the answer was complete, or the attempt failed
+	Status   int           // HTTP status; 0 without an answer
+	Outcome  Outcome
+	Charge   Charge
+	Rate     Rate
+	// What went wrong, for people; empty if nothing did.
+	Problem string
+	Body    []byte // the answer as received
+	// The recorded header fields of the answer, as one JSON object.
+	Header        []byte
 	UnknownFields json.RawMessage // root fields of the answer that the client does not know
-	Warnings      []string        // oddities that were accepted
-	Decision      string          // what somebody decided about it before its run was published; empty: nothing
+	Warnings      []string        // accepted anomalies
+	// The user's decision about the call before its run was published; empty: none.
+	Decision string
 
-	StartDate, EndDate string // the window that the answer says it covers
+	// The window that the answer says it covers.
+	StartDate, EndDate string
 }
 
-// StopKind says why a run stops asking.
+// StopKind says why a run stops.
 type StopKind string
 
-// The reasons to stop asking. Everything paid is published all the same.
+// The reasons to stop. Everything paid for is published nevertheless.
 const (
-	StopInterrupted StopKind = "interrupted" // a person or the scheduler asked
-	StopAuth        StopKind = "auth"        // key refused, account inactive, feature not in the plan
-	StopCredits     StopKind = "credits"     // the account has no credits left
-	StopQuota       StopKind = "quota"       // a rate window is used up and waiting would take too long
-	StopUnstable    StopKind = "unstable"    // too many calls in a row with an unknown outcome
-	StopBudget      StopKind = "budget"      // the caller's own cap
-	StopRequest     StopKind = "request"     // the API refuses the request itself, whatever the entities
-	StopInput       StopKind = "input"       // the list could not be read to its end
-	StopSession     StopKind = "session"     // what comes next would be bought a second time
-	StopStorage     StopKind = "storage"     // what is asked cannot be written down
+	StopInterrupted StopKind = "interrupted" // by the user or the scheduler
+	// The key was refused, the account is inactive, or the plan lacks the feature.
+	StopAuth    StopKind = "auth"
+	StopCredits StopKind = "credits" // the account has no credits left
+	// A rate window is used up and the wait would be too long.
+	StopQuota StopKind = "quota"
+	// Too many consecutive calls with an unknown outcome.
+	StopUnstable StopKind = "unstable"
+	StopBudget   StopKind = "budget" // the user's own cap
+	// The API refuses the request itself, regardless of the entities.
+	StopRequest StopKind = "request"
+	StopInput   StopKind = "input"   // the list could not be read to its end
+	StopSession StopKind = "session" // the next results would be bought a second time
+	StopStorage StopKind = "storage" // the request cannot be recorded
 )
 
-// Stop is the error of a Fetcher that should not be called again.
+// Stop is the error of a Fetcher that must not be called again.
 type Stop struct {
-	Kind      StopKind
-	Reason    string    // what happened, for people
-	Advice    string    // what to do next
-	RetryAt   time.Time // earliest useful time to continue; zero when unknown
-	Exhausted bool      // of StopBudget: what is left of it is less than one more entity can cost
+	Kind   StopKind
+	Reason string // what happened, for people
+	Advice string // what to do next
+	// Earliest useful time to continue; zero: unknown.
+	RetryAt time.Time
+	// StopBudget: the rest of the budget is less than the maximum cost of one more entity.
+	Exhausted bool
 }
 
 func (s *Stop) Error() string {

@@ -7,26 +7,27 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
-// workItem is what the paid phase works on: a batch to ask about, or none, and the
-// lines read meanwhile whose fate needs no call.
+// workItem is the unit of work of the paid phase: a batch to request, or none, and the lines read
+// meanwhile that need no call.
 type workItem struct {
 	batch *Batch
 	lines []Line
 }
 
-// maxPendingLines bounds the lines that wait for a batch to travel with.
+// maxPendingLines bounds the lines that wait for the next batch.
 const maxPendingLines = 4096
 
-// batcher turns a list into units. Lines are grouped by what one call can hold:
-// one object, all by id or all by another identifier.
+// batcher turns a list into work items. It groups lines that fit into the same call: of one object,
+// all by id or all by another identifier.
 type batcher struct {
 	queries          map[schema.Object]*Query
 	searchQueries    map[schema.Object]*Query // what is asked ahead, where signals are asked by id alone
 	batchSize        int
-	identities       *idMap // who asked first
+	identities       *idmap.Map // the row that asked first about each; the one thing that grows with the list
 	ledger           Ledger
 	done             rowSet // whose fate is known from before
 	lastBatch        int
@@ -36,22 +37,26 @@ type batcher struct {
 	priorCoverage    map[*Query]map[string]PriorCoverage
 	err              error // of the source, after the walk
 
-	stopped    func() *Stop     // why nothing more is asked; nil, or its result: it goes on
-	planning   bool             // nothing is asked: ids that a search would find count as known
-	unsearched map[string]int64 // of a plan: lines to be searched, by group
+	// The reason why nothing more is requested; nil, or nil result: none.
+	stopped func() *Stop
+	// Nothing is requested: ids that a search would find count as known.
+	planning bool
+	// When planning: lines to search for, by group.
+	unsearched map[string]int64
 }
 
-// maxRows is the longest list one run can take: rows are kept in 32 bits.
+// maxRows is the maximum length of a list for one run: rows are stored in 32 bits.
 const maxRows = 1<<32 - 1
 
-// ErrTooLong is what a run ends with whose list has more lines than one run can
-// take; the lines before are asked about.
+// ErrTooLong is the error of a run with a list of more lines than one run can process; the lines
+// before are requested.
 var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows))
 
 func (s *batcher) items(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
 		open := map[string]*Batch{}
-		var order []string // of open groups, by the first line of each
+		// Of open groups, by the first line of each.
+		var order []string
 		var pending []Line
 		send := func(b *Batch) bool {
 			work := workItem{batch: b, lines: pending}
@@ -110,18 +115,18 @@ func (s *batcher) items(accounts iter.Seq2[schema.Account, error]) iter.Seq[work
 	}
 }
 
-// retryBatchSize is how many entities are asked in one call that may be paid twice:
-// few, so that another loss loses little.
+// retryBatchSize is the number of entities per call that may be paid for twice: few, so that
+// another lost answer costs little.
 const retryBatchSize = 10
 
-// asksByID reports whether a question names an account by the API's id, under which
-// the answer holds it.
+// asksByID reports whether a query requests an account by the API's id, which is then the key in
+// the answer.
 func asksByID(a *schema.Account, q *Query) bool {
 	return q.Service == Signals && (q.APIVersion == V3 || a.Identifier() == schema.ByID)
 }
 
-// classify gives a line its fate if it needs no call, else the question to ask, how
-// many may be asked in one call, and the id to ask by if one is known.
+// classify returns a line with its status if it needs no call, else the query to request, the
+// number of entities per call, and the id to request by if one is known.
 func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id string) {
 	l = Line{Account: a}
 	query = s.queries[a.Object]
@@ -130,16 +135,16 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		l.Status, l.Reason = schema.Rejected, a.Reject.String()
 		return l, nil, 0, ""
 	case a.Identifier() == "":
-		l.Status, l.Reason = schema.Rejected, "no identifier that can be asked about"
+		l.Status, l.Reason = schema.Rejected, "no identifier that can be requested"
 		return l, nil, 0, ""
 	case query == nil:
-		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("no signal was asked for that applies to a %s; add one with --signals", a.Object)
+		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("none of the requested signals applies to a %s; add one with --signals", a.Object)
 		return l, nil, 0, ""
 	}
 	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
-	if first := s.identities.loadOrStore(IdentityOf(&a), row); first != row {
+	if first := s.identities.LoadOrStore(IdentityOf(&a), row); first != row {
 		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
-		l.Reason = fmt.Sprintf("asks the same as row %d", first)
+		l.Reason = fmt.Sprintf("same request as row %d", first)
 		return l, nil, 0, ""
 	}
 	if query.Service == Search {
@@ -150,17 +155,18 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 	if s.searchQueries[a.Object] != nil && id == "" {
 		resolution, uncovered := s.ledger.Resolve(&a), coverage.InDoubt == nil && len(coverage.Missing) > 0
 		switch {
-		case resolution.Entity.ID != "": // also of a line that is settled: those behind it may be the same
+		// Also for a line that has a status: later lines may be the same entity.
+		case resolution.Entity.ID != "":
 			id = resolution.Entity.ID
-			if first := s.identities.loadOrStore(IdentityByID(a.Object, id), row); first != row {
+			if first := s.identities.LoadOrStore(IdentityByID(a.Object, id), row); first != row {
 				l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &resolution.Entity
-				l.Reason = fmt.Sprintf("is the same %s as row %d", a.Object, first)
+				l.Reason = fmt.Sprintf("same %s as row %d", a.Object, first)
 				return l, nil, 0, ""
 			}
 			byEntity := a
 			byEntity.ID = id
 			if other := s.ledger.Coverage(&byEntity, query); other.InDoubt != nil || len(other.Missing) < len(coverage.Missing) {
-				coverage = other // bought by another identifier of it
+				coverage = other // bought by another identifier of the entity
 			}
 		case !uncovered:
 		case resolution.Status != "":
@@ -169,7 +175,7 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		case s.planning:
 			s.countUnsearched(string(a.Object), resolution.RiskOfDoubleCharge)
 		default:
-			l.Status, l.Reason = schema.Deferred, "its id was not found out: the search for it was not answered"
+			l.Status, l.Reason = schema.Deferred, "its id is unknown: the search for it was not answered"
 			if s.stopped != nil && s.stopped() != nil {
 				l.Reason = s.stopped().Reason
 			}
@@ -179,10 +185,10 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 	switch {
 	case coverage.InDoubt != nil:
 		l.Status, l.InDoubt = schema.InDoubt, coverage.InDoubt
-		l.Reason = fmt.Sprintf("call %s may have been charged for it and its answer is lost; see siglake held", coverage.InDoubt.Name())
+		l.Reason = fmt.Sprintf("call %s may have been charged for it, and its answer is lost; see siglake held", coverage.InDoubt.Name())
 		if coverage.InDoubt.WrittenOff {
 			l.Status = schema.WrittenOff
-			l.Reason = fmt.Sprintf("call %s was taken as paid and lost; it is not asked again in its window", coverage.InDoubt.Name())
+			l.Reason = fmt.Sprintf("call %s was written off as charged and lost; the line is not requested again for this window", coverage.InDoubt.Name())
 		}
 	case len(coverage.Missing) == 0:
 		l.Status, l.Reason = schema.Cached, "answered by call "+coverage.Call
@@ -198,7 +204,7 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 	return l, query, size, id
 }
 
-// classifySearch is judge for a run that asks for nothing but ids.
+// classifySearch is classify for a run that requests only ids.
 func (s *batcher) classifySearch(l Line, q *Query) (_ Line, query *Query, size int, id string) {
 	resolution := s.ledger.Resolve(&l.Account)
 	if resolution.Entity.ID != "" {
@@ -222,9 +228,8 @@ func (s *batcher) countUnsearched(group string, risky bool) {
 	s.unsearched[group]++
 }
 
-// searchItems are the calls that find out the ids by which the lines of a list are
-// asked about, as far as nobody found them out before. What a line is told by
-// units, it is told there.
+// searchItems are the calls that search for the ids of a list's lines, unless they are known. It
+// classifies lines like items, which later sets their status.
 func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
 		type group struct {
@@ -232,10 +237,10 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 			again  bool
 		}
 		open := map[group]*Batch{}
-		identities := new(idMap)
+		identities := new(idmap.Map)
 		for a, err := range accounts {
 			if err != nil {
-				break // the walk that follows meets it, too
+				break // the next walk meets it, too
 			}
 			query, search := s.queries[a.Object], s.searchQueries[a.Object]
 			if query == nil || search == nil || a.Reject != nil || a.Row > maxRows || s.done.has(a.Row) {
@@ -245,7 +250,7 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 				continue
 			}
 			row := uint32(a.Row) //nolint:gosec // bounded above
-			if identities.loadOrStore(IdentityOf(&a), row) != row {
+			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
 			if coverage := s.ledger.Coverage(&a, query); coverage.InDoubt != nil || len(coverage.Missing) == 0 {
@@ -279,12 +284,12 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 	}
 }
 
-// maxNarrowed is how many different queries without something may arise before
-// further ones are avoided: each fills calls of its own.
+// maxNarrowed is the number of narrowed queries after which further ones are avoided: each needs
+// calls of its own.
 const maxNarrowed = 16
 
-// reuseQuery is a query without the types that were asked before. When there are
-// many such already, it may ask along for types of which there is nothing.
+// reuseQuery is a query without the types bought before. If there are many such queries already, it
+// may include types that have no events.
 func (s *batcher) reuseQuery(q *Query, coverage Coverage) *Query {
 	if len(s.narrowed) < maxNarrowed || len(coverage.Empty) == 0 || s.narrowedByKey[queryKey(q, coverage.Missing)] != nil {
 		return s.narrowQuery(q, coverage.Missing)
@@ -309,7 +314,7 @@ func (s *batcher) reuseQuery(q *Query, coverage Coverage) *Query {
 	return s.narrowQuery(q, allowed)
 }
 
-// countPriorCoverage counts what is known of the pairs that are asked about.
+// countPriorCoverage counts what is known about the requested pairs.
 func (s *batcher) countPriorCoverage(query *Query, coverage Coverage) {
 	s.repurchasedPairs += int64(coverage.Repurchased)
 	if len(coverage.Capped) == 0 {
@@ -337,7 +342,7 @@ func queryKey(q *Query, missing []string) string {
 	return string(q.Object) + " " + strings.Join(missing, " ")
 }
 
-// narrowQuery is a query without the types that were asked before.
+// narrowQuery is a query without the types bought before.
 func (s *batcher) narrowQuery(q *Query, missing []string) *Query {
 	key := queryKey(q, missing)
 	if s.narrowedByKey[key] == nil {
@@ -358,8 +363,8 @@ func (s *batcher) assignID(b *Batch) *Batch {
 	return b
 }
 
-// itemRef is the caller's reference of an item within its request: the id
-// where the API answers by id, else the row.
+// itemRef is the reference of an item within its request: the id if the API answers by id, else the
+// row.
 func itemRef(a schema.Account, byID bool) string {
 	if byID {
 		return a.ID
@@ -367,8 +372,7 @@ func itemRef(a schema.Account, byID bool) string {
 	return "r" + strconv.FormatInt(a.Row, 10)
 }
 
-// identifierText is the identifier as it is asked, for identities and for the
-// accounts table.
+// identifierText is the identifier as requested, for identities and for the accounts table.
 func identifierText(a *schema.Account, kind schema.Identifier) string {
 	switch kind {
 	case schema.ByID:

@@ -10,10 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
-// bothQueries asks something about either object.
+// bothQueries is a query for each object.
 func bothQueries() map[schema.Object]*Query {
 	return map[schema.Object]*Query{
 		schema.Contact: {Object: schema.Contact, Signals: []string{"companyChange", "promotion"}, Since: "2026-01-01", MaxResults: 5},
@@ -21,7 +22,7 @@ func bothQueries() map[schema.Object]*Query {
 	}
 }
 
-// walk yields accounts, then err if there is one.
+// walk yields accounts, then err if it is set.
 func walk(accounts []schema.Account, err error) iter.Seq2[schema.Account, error] {
 	return func(yield func(schema.Account, error) bool) {
 		for _, a := range accounts {
@@ -36,10 +37,10 @@ func walk(accounts []schema.Account, err error) iter.Seq2[schema.Account, error]
 }
 
 func newTestBatcher(size int) *batcher {
-	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idMap), ledger: noLedger{}}
+	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idmap.Map), ledger: noLedger{}}
 }
 
-// rows gives the accounts their rows and keys, from 1.
+// rows sets the rows and keys of accounts, from 1.
 func rows(accounts ...schema.Account) []schema.Account {
 	for i := range accounts {
 		accounts[i].Row, accounts[i].Key = int64(i+1), fmt.Sprintf("key %d", i+1)
@@ -51,7 +52,7 @@ func company(domain string) schema.Account {
 	return schema.Account{Object: schema.Company, Domain: domain}
 }
 
-// classified is what the sharder makes of a list, one text per line.
+// classified describes what the batcher makes of a list, one text per line.
 func classified(s *batcher, accounts []schema.Account) []string {
 	out := make([]string, len(accounts))
 	for u := range s.items(walk(accounts, nil)) {
@@ -115,7 +116,7 @@ func TestBatcherStatuses(t *testing.T) {
 			[]string{"rejected", "rejected"}},
 	} {
 		if diff := cmp.Diff(c.want, classified(newTestBatcher(MaxBatch), c.accounts)); diff != "" {
-			t.Errorf("%s: fates (-want +got):\n%s", c.name, diff)
+			t.Errorf("%s: statuses (-want +got):\n%s", c.name, diff)
 		}
 	}
 }
@@ -127,21 +128,21 @@ func TestBatcherRejectsObjectsWithoutQuery(t *testing.T) {
 	for u := range s.items(walk(rows(schema.Account{Object: schema.Contact, ID: "1"}), nil)) {
 		got = append(got, u.lines...)
 		if u.batch != nil {
-			t.Errorf("units asks about %v, want a rejection", u.batch.Items)
+			t.Errorf("items() requests %v, want a rejection", u.batch.Items)
 		}
 	}
 	if len(got) != 1 || got[0].Status != schema.Rejected || !strings.Contains(got[0].Reason, "contact") {
-		t.Errorf("units settled %+v, want one rejected line that names the object", got)
+		t.Errorf("items() classified %+v, want one rejected line that names the object", got)
 	}
 }
 
-// Batches that stay open until the end are sent in the order in which they
-// were opened, not in the order in which their kind was first seen.
+// Batches that stay open until the end are sent in the order in which they were opened, not in the
+// order in which their kind first occurred.
 func TestBatcherOrderOfTheLast(t *testing.T) {
 	id := func(n int) schema.Account { return schema.Account{Object: schema.Company, ID: fmt.Sprint(n)} }
 	want := []string{"000001 1", "000001 2", "000002 r3", "000003 4"}
 	if diff := cmp.Diff(want, classified(newTestBatcher(2), rows(id(1), id(2), company("a.example"), id(4)))); diff != "" {
-		t.Errorf("fates (-want +got):\n%s", diff)
+		t.Errorf("statuses (-want +got):\n%s", diff)
 	}
 }
 
@@ -156,11 +157,11 @@ func TestBatcherSourceErrorKeepsEarlierLines(t *testing.T) {
 		}
 	}
 	if len(got) != len(accounts) || !errors.Is(s.err, broken) {
-		t.Errorf("units gave rows %v and error %v, want all %d and %v", got, s.err, len(accounts), broken)
+		t.Errorf("items() yields rows %v and error %v, want all %d and %v", got, s.err, len(accounts), broken)
 	}
 }
 
-// rowsOf are the rows of a unit's lines.
+// rowsOf are the rows of a work item's lines.
 func rowsOf(u workItem) []int64 {
 	var out []int64
 	for _, l := range u.lines {
@@ -187,7 +188,7 @@ func TestBatcherPendingLinesDoNotAccumulate(t *testing.T) {
 	}
 	for u := range newTestBatcher(MaxBatch).items(lines) {
 		if len(u.lines) > maxPendingLines {
-			t.Errorf("a unit carries %d settled lines, want at most %d", len(u.lines), maxPendingLines)
+			t.Errorf("a work item has %d pending lines, want at most %d", len(u.lines), maxPendingLines)
 		}
 		given += len(rowsOf(u))
 		if waiting := read - given; waiting > maxPendingLines+MaxBatch {
@@ -195,7 +196,7 @@ func TestBatcherPendingLinesDoNotAccumulate(t *testing.T) {
 		}
 	}
 	if given != length {
-		t.Errorf("units gave %d lines, want %d", given, length)
+		t.Errorf("items() yields %d lines, want %d", given, length)
 	}
 }
 
@@ -213,11 +214,11 @@ func TestBatcherStopsWithItsConsumer(t *testing.T) {
 		break
 	}
 	if read != 3 {
-		t.Errorf("units read %d lines for one batch of 3, want 3", read)
+		t.Errorf("items() read %d lines for one batch of 3, want 3", read)
 	}
 }
 
-// Rows are remembered in 32 bits: a longer list must fail, not wrap around.
+// Rows are stored in 32 bits: a longer list must fail, not wrap around.
 func TestBatcherRefusesTooManyRows(t *testing.T) {
 	for _, row := range []int64{maxRows, maxRows + 1, maxRows + 2} {
 		accounts := []schema.Account{company("a.example"), company("a.example")}
@@ -229,10 +230,10 @@ func TestBatcherRefusesTooManyRows(t *testing.T) {
 		}
 		if row <= maxRows {
 			if s.err != nil || len(got) != 1 || got[0].DuplicateOf != row-1 {
-				t.Errorf("row %d: settled %+v, error %v, want a duplicate of row %d", row, got, s.err, row-1)
+				t.Errorf("row %d: classified %+v, error %v, want a duplicate of row %d", row, got, s.err, row-1)
 			}
 		} else if s.err == nil {
-			t.Errorf("row %d: settled %+v, want an error", row, got)
+			t.Errorf("row %d: classified %+v, want an error", row, got)
 		}
 	}
 }
@@ -270,7 +271,7 @@ func TestBatcherAccountsForEveryLine(t *testing.T) {
 		for _, u := range items {
 			for _, row := range rowsOf(u) {
 				if seen[row] {
-					t.Fatalf("row %d is in two places", row)
+					t.Fatalf("row %d occurs twice", row)
 				}
 				seen[row] = true
 			}
@@ -304,7 +305,7 @@ func TestBatcherAccountsForEveryLine(t *testing.T) {
 			}
 		}
 		if len(seen) != len(accounts) {
-			t.Fatalf("%d of %d lines have a place", len(seen), len(accounts))
+			t.Fatalf("%d of %d lines were yielded", len(seen), len(accounts))
 		}
 		for kind, n := range short {
 			if n > 1 {
@@ -320,7 +321,7 @@ func TestBatcherAccountsForEveryLine(t *testing.T) {
 				kind := l.Account.Identifier()
 				if !ok || first.Row >= l.Account.Row || first.Object != l.Account.Object || first.Identifier() != kind ||
 					!strings.EqualFold(identifierText(&first, kind), identifierText(&l.Account, kind)) {
-					t.Fatalf("row %d is called a duplicate of row %d (%+v, asked %t)", l.Account.Row, l.DuplicateOf, first, ok)
+					t.Fatalf("row %d is a duplicate of row %d (%+v, requested %t), want equal identifiers", l.Account.Row, l.DuplicateOf, first, ok)
 				}
 			}
 		}
@@ -330,7 +331,7 @@ func TestBatcherAccountsForEveryLine(t *testing.T) {
 			second = append(second, u)
 		}
 		if diff := cmp.Diff(items, second, cmp.AllowUnexported(workItem{}, Line{})); diff != "" {
-			t.Fatalf("units of the same list (-first +second):\n%s", diff)
+			t.Fatalf("items() of the same list (-first +second):\n%s", diff)
 		}
 	})
 }
@@ -351,7 +352,7 @@ func TestSplit(t *testing.T) {
 			refs += item.Ref
 		}
 		if c.got.ID != c.id || refs != c.refs || c.got.Query != b.Query || c.got.ByID != b.ByID {
-			t.Errorf("Split() gives %s with %s, want %s with %s", c.got.ID, refs, c.id, c.refs)
+			t.Errorf("Split() = %s with %s, want %s with %s", c.got.ID, refs, c.id, c.refs)
 		}
 	}
 	_ = append(first.Items, Item{Ref: "x"})

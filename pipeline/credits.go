@@ -52,7 +52,7 @@ func (c *Call) Cost() Credits {
 }
 
 // Cost is the whole bill: what the server stated, and at most the ceilings of calls
-// whose charge is not known.
+// with an unknown charge.
 func (t *CreditTotals) Cost() Credits {
 	return Credits{t.Charged, t.Charged + t.UnknownCeiling + t.InDoubtCeiling}
 }

@@ -1,51 +1,47 @@
-// Package pipeline is siglake's main job: a list of accounts becomes typed
-// Parquet with a bill.
+// Package pipeline is siglake's main job: it turns a list of accounts into typed Parquet with a
+// bill.
 //
-// Read pipeline.go first: it says what the job needs (a [Source] of lines, a
-// [Fetcher] that asks the API, a [Sink] that keeps rows) and run.go tells the
-// job as one story. Nothing here knows HTTP, CSV or Parquet.
+// Start with pipeline.go: it defines what the job needs (a [Source] of lines, a [Fetcher] that
+// calls the API, a [Sink] that stores rows). run.go is the job from start to end. Nothing here
+// knows HTTP, CSV or Parquet.
 //
-//	Source ──▶ shard ──▶ ahead ──▶ book ──▶ Sink
-//	lines      batches   answers   rows     files, manifest
-//	                     in order
+//	Source ──▶ batcher ──▶ prefetch ──▶ recorder ──▶ Sink
+//	lines      batches     answers      rows         files, manifest
+//	                       in order
 //
-// idTable.go drops duplicates, settles the lines that cannot be asked about and
-// fills batches. prefetch.go keeps several batches in flight and hands the answers
-// back in the order of the batches, so that everything after it is sequential
-// and its output a pure function of the answers: concurrency changes neither
-// the rows nor their order. flatten.go types one event, bill.go spreads a
-// call's charge over what it bought, recorder.go writes both as Arrow records, and
-// manifest.go is the account of it all.
+// batcher.go drops duplicates, decides the status of lines that need no request, and fills batches.
+// prefetch.go keeps several batches in flight and returns the answers in the order of the batches,
+// so that everything after it is sequential and its output a pure function of the answers:
+// concurrency changes neither the rows nor their order. flatten.go types one event, allocate.go
+// allocates a call's charge to what it bought, recorder.go writes both as Arrow records, and
+// manifest.go accounts for everything.
 //
-// # What is asked
+// # Queries
 //
-// A [Query] says what is bought ([Service]), in which generation of the API
-// ([APIVersion]) and what it costs at the most. Signals are one service among
-// several, and all go the same way: through the same stack of fetchers, the same
-// journal, bill and tables. A service differs in how its requests are written and
-// its answers read, which is the fetcher's business, and in what its rows look
-// like, which is schema's.
+// A [Query] says what to buy ([Service]), with which version of the API ([APIVersion]), and what it
+// can cost at most. Signals are one service of several, and all take the same path: through the
+// same stack of fetchers, and the same journal, bill and tables. Services differ in the format of
+// their requests and answers, which only the fetcher knows, and in the columns of their rows, which
+// schema defines.
 //
-// Where signals are asked by id alone, the list is walked twice: first to search
-// the ids that nobody has found out yet (searches, in idTable.go), then to ask by
-// them. So both kinds of calls are full, and each walk is sequential in its
-// effects like one. What was found out is asked of the [Ledger], not kept here.
+// If signals are requested by id only, the list is walked twice: first to search for the ids that
+// are not known yet (searchItems, in batcher.go), then to request the signals by id. So the calls
+// of both kinds are full, and each walk is as sequential in its effects as a single one. Known ids
+// come from the [Ledger]; they are not kept here.
 //
-// Services whose answers come page by page have a loop of their own, pages.go:
-// what a page is asked with stands in the answer before it, so there is nothing to
-// do at the same time. A page whose answer is lost ends the run.
+// Services with paged answers have their own loop, in pages.go: the request for a page depends on
+// the answer to the previous page, so nothing can run concurrently. A page with a lost answer
+// ends the run.
 //
 // # Stopping
 //
-// A stop is not a cancel. When the context ends, or a fetcher returns a [*Stop],
-// no new call is made; calls on the wire are waited for, because they may be
-// charged; the rest of the list is read to its end so that every line gets its
-// one fate, deferred; and what was paid is published.
+// A stop is not a cancellation. When the context ends, or a fetcher returns a [*Stop], no new call
+// starts; calls on the wire are awaited, because they may be charged; the rest of the list is read
+// to its end, so that every line gets its status, deferred; and what was paid for is published.
 //
 // # Money
 //
-// The server's number is the bill. A charge that was not understood is unknown,
-// never zero. An attempt whose fate is unknown is [InDoubt]: its items are
-// held, itemised in the manifest with the most they can have cost, and never
-// asked again in the same run.
+// The server's number is the bill. A charge that was not understood is unknown, never zero. A call
+// with an unknown outcome is [InDoubt]: its items are in doubt, listed in the manifest with their
+// maximum cost, and never requested again in the same run.
 package pipeline

@@ -80,7 +80,7 @@ const (
 // looked at then.
 const minSample = 200
 
-// Estimate forecasts the credits of a plan from what calls of the past returned.
+// NewEstimate forecasts the credits of a plan from what calls of the past returned.
 //
 // The number of events of an entity varies in two ways: by type, and because
 // some entities have more of everything (or are unknown to the API and have
@@ -89,7 +89,7 @@ const minSample = 200
 // are those of the gamma distribution with the same mean and variance, by the
 // cube root approximation of Wilson and Hilferty. Types without experience add a
 // stated prior, taken to err in the same direction.
-func (p *Plan) Estimate(history []History) Estimate {
+func NewEstimate(p *Plan, history []History) Estimate {
 	e := Estimate{Ceiling: p.Ceiling(), BySignal: map[string]int64{}}
 	common := commonVariance(history)
 	var mean, sampling, parameter, spread float64
@@ -98,18 +98,18 @@ func (p *Plan) Estimate(history []History) Estimate {
 	rates := matchRates(history)
 	for _, a := range p.Queries {
 		if a.Query.Service == Search {
-			for i, credits := range a.searchCost(rates[a.Query.Object]) {
+			for i, credits := range searchCost(&a, rates[a.Query.Object]) {
 				prior[i] += credits
 			}
-			expected[schema.ProductMatch] += a.searchCost(rates[a.Query.Object])[1]
+			expected[schema.ProductMatch] += searchCost(&a, rates[a.Query.Object])[1]
 			e.ObservedEntities = max(e.ObservedEntities, rates[a.Query.Object].entities)
 			continue
 		}
 		if share := rates[a.Query.Object].share; a.Query.Service == Scores && !hasScores(history) {
-			for i, credits := range a.scoreCost(share) {
+			for i, credits := range scoreCost(&a, share) {
 				prior[i] += credits
 			}
-			expected[schema.ProductScore] += a.scoreCost(share)[1]
+			expected[schema.ProductScore] += scoreCost(&a, share)[1]
 			continue
 		}
 		price := max(a.Query.Price, 1)
@@ -126,7 +126,7 @@ func (p *Plan) Estimate(history []History) Estimate {
 		for _, signal := range a.Query.Signals {
 			o := sample(history, a.Query, signal)
 			// Of some entities more is known than of any.
-			r := a.priorCoverage[signal]
+			r := a.PriorCoverage[signal]
 			openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
 			if r.Capped > 0 {
 				credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults)
@@ -361,22 +361,22 @@ func hasScores(history []History) bool {
 
 // scoreCost is what scores cost as long as nobody has bought any: one for most of
 // those that the API knows.
-func (a *PlannedQuery) scoreCost(share float64) (credits [3]float64) {
+func scoreCost(a *PlannedQuery, share float64) (credits [3]float64) {
 	for i, scored := range []float64{0.7, 0.93, 1} {
-		credits[i] = float64(a.Query.costOf(int64(math.Ceil(float64(a.Entities) * min(1, share*scored)))))
+		credits[i] = float64(a.Query.CostOf(int64(math.Ceil(float64(a.Entities) * min(1, share*scored)))))
 	}
-	credits[2] = float64(a.Query.costOf(a.Entities))
+	credits[2] = float64(a.Query.CostOf(a.Entities))
 	return credits
 }
 
 // searchCost is what searches cost: the fifth, fiftieth and ninety-fifth
 // percentile. Only the number of started blocks counts, so there is little to be
 // unsure of.
-func (a *PlannedQuery) searchCost(f matchRate) (credits [3]float64) {
+func searchCost(a *PlannedQuery, f matchRate) (credits [3]float64) {
 	each := float64(a.Entities) / float64(max(a.Calls, 1))
 	for i, off := range []float64{-0.1, 0, 0.1} {
 		results := int64(math.Ceil(each * min(1, max(0, f.share+off))))
-		credits[i] = float64(a.Calls) * float64(a.Query.costOf(results))
+		credits[i] = float64(a.Calls) * float64(a.Query.CostOf(results))
 	}
 	return credits
 }

@@ -50,7 +50,7 @@ func TestEstimateAtTheEdges(t *testing.T) {
 		q := *tt.q
 		q.Price = tt.price
 		plan := Plan{Queries: []PlannedQuery{{Query: &q, Entities: tt.entities, Ceiling: q.Ceiling(int(tt.entities))}}}
-		e := plan.Estimate(tt.past)
+		e := NewEstimate(&plan, tt.past)
 		if e.P95 < tt.least || e.P95 > tt.most || e.P5 > e.P50 || e.P50 > e.P95 || e.P95 > e.Ceiling || e.P5 < 0 {
 			t.Errorf("%s: %d to %d, expected %d, never more than %d; want %d to %d as the upper one", tt.name, e.P5, e.P95, e.P50, e.Ceiling, tt.least, tt.most)
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// row is one event with every value of its table's columns typed.
+// row is one event with a typed value for every column of its table.
 type row struct {
 	table     int // index in schema.RowTables
 	uid       string
@@ -25,8 +25,8 @@ type row struct {
 	values    []value // one per column
 }
 
-// value is one typed cell. Strings are in s, everything else in n: an integer,
-// the bits of a double, 0 or 1, days since 1970, or microseconds since 1970.
+// value is one typed cell. Strings are in s, everything else in n: an integer, the bits of a
+// double, 0 or 1, days since 1970, or microseconds since 1970.
 type value struct {
 	set bool
 	s   string
@@ -62,15 +62,16 @@ type flattener struct {
 	layouts     []tableLayout // one per schema.RowTables
 }
 
-// tableLayout says, for one table, where the values of each member of a record go.
+// tableLayout says, for one table, which columns the members of a record fill.
 type tableLayout struct {
-	table   schema.Table
-	index   map[string]int            // column name -> position
-	targets map[string][]columnTarget // record key ("author.id" for nested ones) -> columns
-	nested  map[string]bool           // record keys that are looked into
+	table schema.Table
+	index map[string]int // column name -> position
+	// Record key ("author.id" if nested) -> columns.
+	targets map[string][]columnTarget
+	nested  map[string]bool // record keys with nested members
 }
 
-// columnTarget is a column that reads a key; a lower rank wins over a higher one.
+// columnTarget is a column that reads a key; lower ranks take precedence.
 type columnTarget struct{ column, rank int }
 
 func newFlattener(runID, partitionBy string) *flattener {
@@ -91,13 +92,12 @@ func newFlattener(runID, partitionBy string) *flattener {
 	return f
 }
 
-// dateFields is the order in which a record's dates give the event its date.
-// Whether the API's window filters by one or the other is unknown, so an event
-// outside the window is kept.
+// dateFields are the dates of a record, in the order in which they become the date of the event. It
+// is unknown by which of them the API's window filters, so an event outside the window is kept.
 var dateFields = []string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
 
-// flattenEvent types one event. It yields one row, but for an intent record that
-// nests several topics: those become one row each, with the same raw.
+// flattenEvent types one event. It yields one row, except for an intent record with several nested
+// topics: those become one row each, with the same raw.
 func (f *flattener) flattenEvent(e schema.Event) []row {
 	signal, _ := schema.LookupSignal(e.Type)
 	category := categoryOf(e.Type)
@@ -208,8 +208,8 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 	return r
 }
 
-// readRecord fills the columns that a record's members go to. A member that cannot be
-// typed leaves its column null and adds a note.
+// readRecord fills the columns for the members of a record. A member that cannot be typed leaves
+// its column null and adds a note.
 func (l *tableLayout) readRecord(raw []byte, prefix string, r *row, ranks map[int]int, notes *[]string) {
 	for key, val := range members(raw) {
 		path := prefix + key
@@ -234,8 +234,8 @@ func (l *tableLayout) readRecord(raw []byte, prefix string, r *row, ranks map[in
 	}
 }
 
-// partitionValue is the Hive value of an event date. Dates outside a span in
-// which signals can exist would litter the lake with partitions of one row.
+// partitionValue is the Hive value of an event date. Dates outside the span in which signals can
+// exist would litter the lake with partitions of one row.
 func (f *flattener) partitionValue(date value) string {
 	if !date.set {
 		return schema.UnknownPartition
@@ -250,9 +250,9 @@ func (f *flattener) partitionValue(date value) string {
 	return t.Format("2006-01")
 }
 
-// eventUID derives the event's id from what identifies it: the API's own event id
-// when there is one, else the natural key of the record. Types the catalogue
-// does not know have no known key, so their whole content counts.
+// eventUID derives the event's id from what identifies it: the API's own event id if there is one,
+// else the natural key of the record. Types that are not in the catalogue have no known key, so
+// their whole content counts.
 func (l *tableLayout) eventUID(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value, get func(string) value) string {
 	h := sha256.New()
 	add := func(parts ...string) { hashParts(h, parts...) }
@@ -271,7 +271,7 @@ func (l *tableLayout) eventUID(signal schema.Signal, e schema.Event, topic []byt
 		}
 		add("person", e.Type, person, day, get("current_company_id").s, strings.ToLower(get("current_title").s))
 	case signal.Key != "":
-		// The record's own id, as for persons: the entity may have been asked for by a token.
+		// The record's own id, as for persons: the entity may have been requested by a token.
 		add("company", e.Type, cmp.Or(get("company_id").s, entityID), day)
 		for _, column := range []string{"department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url"} {
 			add(strings.ToLower(get(column).s)) // the API varies the case of its own vocabulary
@@ -279,7 +279,8 @@ func (l *tableLayout) eventUID(signal schema.Signal, e schema.Event, topic []byt
 	default:
 		add("other", e.Type, entityID, string(e.Raw))
 	}
-	switch { // topics of one record may bear one name, in several places, or none
+	// Topics of one record may have the same name in several places, or no name.
+	switch {
 	case topic != nil && get("topic_name").s == "":
 		add(string(topic))
 	case topic != nil && id != "":
@@ -290,7 +291,7 @@ func (l *tableLayout) eventUID(signal schema.Signal, e schema.Event, topic []byt
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// resultID is the id that a result of a product states for itself.
+// resultID is the id that a product's result states for itself.
 func resultID(raw []byte) (id string) {
 	for key, val := range members(raw) {
 		switch key {
@@ -303,8 +304,7 @@ func resultID(raw []byte) (id string) {
 	return id
 }
 
-// productUID derives the id of a product's row from what was asked and what it
-// is about.
+// productUID derives the id of a product's row from the request and the entity.
 func productUID(e schema.Event, entityID string) string {
 	h := sha256.New()
 	a := e.Origin
@@ -315,7 +315,7 @@ func productUID(e schema.Event, entityID string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// hashParts hashes texts so that no two lists of them give the same bytes.
+// hashParts hashes texts such that no two lists of texts yield the same bytes.
 func hashParts(h hash.Hash, parts ...string) {
 	for _, part := range parts {
 		var n [8]byte
@@ -325,7 +325,7 @@ func hashParts(h hash.Hash, parts ...string) {
 	}
 }
 
-// tableIndex is the place of a dataset's table in schema.RowTables.
+// tableIndex is the index of a dataset's table in schema.RowTables.
 func tableIndex(c schema.Category) int {
 	if i, ok := tableIndexes[c]; ok {
 		return i
@@ -341,9 +341,9 @@ var tableIndexes = func() map[schema.Category]int {
 	return m
 }()
 
-// parseValue reads one JSON value as a column's type: liberally where the spelling
-// is clear (a number in quotes, a timestamp for a date), else it says what was
-// odd and leaves the value null.
+// parseValue parses one JSON value as the type of a column. It is liberal if the meaning is clear
+// (a number in quotes, a timestamp for a date); else it describes the problem and leaves the value
+// null.
 func parseValue(c schema.Column, raw []byte) (v value, problem string) {
 	if isNull(raw) {
 		return value{}, ""
@@ -384,8 +384,8 @@ func parseValue(c schema.Column, raw []byte) (v value, problem string) {
 	return v, ""
 }
 
-// parseList reads a list or an object into a String column. A single value where
-// JSON text of a list belongs is a list of one.
+// parseList parses a list or an object into a String column. For ListJSON, a single value becomes a
+// list of one.
 func parseList(c schema.Column, raw []byte) (v value, problem string) {
 	problemWith := func(raw []byte) string {
 		return fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), truncate(string(raw), 60))
@@ -424,8 +424,8 @@ func parseList(c schema.Column, raw []byte) (v value, problem string) {
 	}
 }
 
-// parseInteger reads an integer exactly. A fraction of zeros and an exponent
-// that leaves a whole number are accepted.
+// parseInteger parses an integer exactly. It accepts a fraction of zeros and an exponent that
+// leaves an integer.
 func parseInteger(s string) (int64, bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, true
@@ -454,7 +454,7 @@ func parseInteger(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// parseDate reads a date, or the date of a timestamp, as days since 1970.
+// parseDate parses a date, or the date of a timestamp, as days since 1970.
 func parseDate(s string) (int64, bool) {
 	if len(s) > 10 && (s[10] == 'T' || s[10] == ' ') {
 		s = s[:10]
@@ -466,7 +466,7 @@ func parseDate(s string) (int64, bool) {
 	return t.Unix() / 86400, true // midnight UTC: divides exactly, before 1970 too
 }
 
-// truncate cuts a text for a message, at a character's border.
+// truncate cuts a text for a message, at a character boundary.
 func truncate(s string, limit int) string {
 	if len(s) <= limit {
 		return s

@@ -15,15 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/jsonscan/jsontest"
 	"github.com/siglake/siglake/schema"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// companyFields is how a company record begins.
+// companyFields are the first fields of a company record.
 const companyFields = `"companyId":"50023","companyName":"Kestrel Loom","domain":"kestrelloom.example"`
 
-// record is the documented-shape record of a key, as the API would send it.
+// record is the documented record of a key, as the API sends it.
 func record(t testing.TB, key string) string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "records", key+".json"))
@@ -33,7 +34,7 @@ func record(t testing.TB, key string) string {
 	return strings.TrimSpace(string(raw))
 }
 
-// event is a received event of a key, as the book makes one.
+// event is a received event of a key, like those of the recorder.
 func event(key, raw string) schema.Event {
 	e := schema.Event{
 		Entity: schema.Entity{Object: schema.Company, ID: "50023", Name: "Kestrel Loom"}, AccountKey: "crm-9", Type: key, Raw: json.RawMessage(raw),
@@ -45,7 +46,7 @@ func event(key, raw string) schema.Event {
 	return e
 }
 
-// typedRow is a row with its cells spelled by column name; null cells are absent.
+// typedRow is a row with its cells as text by column name; null cells are absent.
 type typedRow struct {
 	partition string
 	cells     map[string]string
@@ -57,7 +58,7 @@ func typedRows(t testing.TB, e schema.Event) []typedRow {
 	for _, r := range newFlattener("run-1", "event_month").flattenEvent(e) {
 		columns := schema.EventTables[r.table].Columns
 		if len(r.values) != len(columns) {
-			t.Fatalf("flatten(%s) gives %d values, want %d", e.Raw, len(r.values), len(columns))
+			t.Fatalf("flattenEvent(%s) has %d values, want %d", e.Raw, len(r.values), len(columns))
 		}
 		tr := typedRow{r.partition.String(), map[string]string{}}
 		for i, c := range columns {
@@ -66,7 +67,7 @@ func typedRows(t testing.TB, e schema.Event) []typedRow {
 			}
 		}
 		if tr.cells["event_uid"] != r.uid {
-			t.Errorf("flatten(%s): event_uid = %s, row's uid %s", e.Raw, tr.cells["event_uid"], r.uid)
+			t.Errorf("flattenEvent(%s): event_uid = %s, row's uid %s", e.Raw, tr.cells["event_uid"], r.uid)
 		}
 		out = append(out, tr)
 	}
@@ -78,10 +79,10 @@ func flattenOne(t testing.TB, key, raw string) typedRow {
 	t.Helper()
 	got := typedRows(t, event(key, raw))
 	if len(got) != 1 {
-		t.Fatalf("flatten(%s, %s) gives %d rows, want 1", key, raw, len(got))
+		t.Fatalf("flattenEvent(%s, %s) has %d rows, want 1", key, raw, len(got))
 	}
 	if got[0].cells["raw"] != raw {
-		t.Errorf("flatten(%s): raw = %s, want %s", key, got[0].cells["raw"], raw)
+		t.Errorf("flattenEvent(%s): raw = %s, want %s", key, got[0].cells["raw"], raw)
 	}
 	return got[0]
 }
@@ -120,22 +121,22 @@ func TestFlattenGolden(t *testing.T) {
 			}
 			golden(t, filepath.Join("flatten", s.Key+".txt"), b.String())
 
-			// Every field of the record has its column: none was forgotten or noted.
+			// Every field of the record has its column: none is missing or noted.
 			for _, c := range table.Columns {
 				for _, field := range c.From {
 					if _, set := got.cells[c.Name]; !set && hasField(raw, field) {
-						t.Errorf("flatten(%s): %s = null, want the record's %s", s.Key, c.Name, field)
+						t.Errorf("flattenEvent(%s): %s = null, want the record's %s", s.Key, c.Name, field)
 					}
 				}
 			}
 			if note, odd := got.cells["notes"]; odd {
-				t.Errorf("flatten(%s): notes = %q, want none", s.Key, note)
+				t.Errorf("flattenEvent(%s): notes = %q, want none", s.Key, note)
 			}
 		})
 	}
 }
 
-// hasField says whether a record has a field; "author.id" is a nested one.
+// hasField reports whether a record has a field; "author.id" is nested.
 func hasField(record, field string) bool {
 	outer, inner, nested := strings.Cut(field, ".")
 	for key, val := range members([]byte(record)) {
@@ -188,7 +189,7 @@ func checkCells(t *testing.T, cases []cellCase) {
 			}
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s: flatten(%s, %s) (-want +got):\n%s", c.name, c.key, c.raw, diff)
+			t.Errorf("%s: flattenEvent(%s, %s) (-want +got):\n%s", c.name, c.key, c.raw, diff)
 		}
 	}
 }
@@ -202,7 +203,7 @@ func TestFlattenReadsNumbersExactly(t *testing.T) {
 	} {
 		row := flattenOne(t, "headcountIncrease1m", `{"newEmployeesCount":`+spelled+`}`)
 		if got := row.cells[column]; got != want || row.cells["notes"] != "" {
-			t.Errorf("flatten: %s = %q, notes %q of %s, want %s and none", column, got, row.cells["notes"], spelled, want)
+			t.Errorf("flattenEvent: %s = %q, notes %q for %s, want %s and none", column, got, row.cells["notes"], spelled, want)
 		}
 	}
 	for _, spelled := range []string{
@@ -210,19 +211,19 @@ func TestFlattenReadsNumbersExactly(t *testing.T) {
 	} {
 		row := flattenOne(t, "headcountIncrease1m", `{"newEmployeesCount":`+spelled+`,"baselineEmployeesCount":3}`)
 		if got, set := row.cells[column]; set {
-			t.Errorf("flatten: %s = %q of %s, want null", column, got, spelled)
+			t.Errorf("flattenEvent: %s = %q for %s, want null", column, got, spelled)
 		}
 		if note := row.cells["notes"]; !strings.Contains(note, "newEmployeesCount: not a bigint: ") {
-			t.Errorf("flatten: notes = %q of %s, want a note on newEmployeesCount", note, spelled)
+			t.Errorf("flattenEvent: notes = %q for %s, want a note on newEmployeesCount", note, spelled)
 		}
 		if got := row.cells["baseline_employees_count"]; got != "3" {
-			t.Errorf("flatten: the next column = %q beside %s, want 3", got, spelled)
+			t.Errorf("flattenEvent: the next column = %q for %s, want 3", got, spelled)
 		}
 	}
 	for _, nothing := range []string{`null`, `""`, `" "`} {
 		row := flattenOne(t, "headcountIncrease1m", `{"newEmployeesCount":`+nothing+`}`)
 		if got, set := row.cells[column]; set || row.cells["notes"] != "" {
-			t.Errorf("flatten: %s = %q, notes %q of %s, want null and none", column, got, row.cells["notes"], nothing)
+			t.Errorf("flattenEvent: %s = %q, notes %q for %s, want null and none", column, got, row.cells["notes"], nothing)
 		}
 	}
 }
@@ -234,12 +235,12 @@ func TestParseIntegerNeverRounds(t *testing.T) {
 		zeros := rapid.IntRange(0, 5).Draw(t, "zeros")
 		for _, spelled := range []string{s, s + "." + strings.Repeat("0", zeros+1), s + strings.Repeat("0", zeros) + "e-" + strconv.Itoa(zeros)} {
 			if got, ok := parseInteger(spelled); !ok || got != n {
-				t.Fatalf("wholeNumber(%q) = %d, %t, want %d", spelled, got, ok, n)
+				t.Fatalf("parseInteger(%q) = %d, %t, want %d", spelled, got, ok, n)
 			}
 		}
 		fraction := s + "." + strings.Repeat("0", zeros) + strconv.Itoa(rapid.IntRange(1, 9).Draw(t, "digit"))
 		if got, ok := parseInteger(fraction); ok {
-			t.Fatalf("wholeNumber(%q) = %d, true, want false", fraction, got)
+			t.Fatalf("parseInteger(%q) = %d, true, want false", fraction, got)
 		}
 	})
 }
@@ -296,7 +297,7 @@ func TestFlattenDerivesColumns(t *testing.T) {
 		t.Errorf("entity_id of an answer without one = %q, want the record's 77", got)
 	}
 	if got, set := row.cells["account_key"]; set {
-		t.Errorf("account_key of a stray = %q, want null", got)
+		t.Errorf("account_key of an unmatched entry = %q, want null", got)
 	}
 	for object, want := range map[schema.Object]string{schema.Contact: "40117", schema.Company: "77"} {
 		e := event("newSignal", `{"companyId":77,"personId":40117}`)
@@ -344,7 +345,7 @@ func TestFlattenKeepsUnknownTypes(t *testing.T) {
 	for _, raw := range []string{`{"companyId":"7","companyName":"N","signalId":"1","signalDate":"2026-04-20","score":"high"}`, `"just text"`, `null`, `[1]`, `{}`} {
 		row := flattenOne(t, "newsEvent", raw)
 		if row.cells["signal_type"] != "newsEvent" || !strings.HasPrefix(row.partition, "other/") {
-			t.Errorf("flatten(newsEvent, %s) = %s in %s, want newsEvent in other", raw, row.cells["signal_type"], row.partition)
+			t.Errorf("flattenEvent(newsEvent, %s) = %s in %s, want newsEvent in other", raw, row.cells["signal_type"], row.partition)
 		}
 	}
 	checkCells(t, []cellCase{
@@ -380,10 +381,10 @@ func TestFlattenNestedTopics(t *testing.T) {
 	}
 	for _, raw := range []string{`{"detectedTopics":[]}`, `{"detectedTopics":null}`, `{"detectedTopics":[null]}`, `{"detectedTopics":{"topicName":"Looms"}}`} {
 		if got := typedRows(t, event("intent", raw)); len(got) != 1 {
-			t.Errorf("flatten(intent, %s) gives %d rows, want 1", raw, len(got))
+			t.Errorf("flattenEvent(intent, %s) has %d rows, want 1", raw, len(got))
 		}
 	}
-	flattenOne(t, "surgeInHiring", `{"detectedTopics":[{},{}]}`) // topics are an intent record's only
+	flattenOne(t, "surgeInHiring", `{"detectedTopics":[{},{}]}`) // only intent records have nested topics
 }
 
 func uidOf(t testing.TB, key, raw string) string {
@@ -433,7 +434,7 @@ func TestUIDs(t *testing.T) {
 		}
 	}
 
-	// One record under every key: each has its own uid, of 32 hex digits.
+	// One record under every key: each has its own uid of 32 hex digits.
 	seen := map[string]string{}
 	for _, raw := range []string{`{"signalId":"9"}`, `{}`} {
 		for _, s := range schema.Signals {
@@ -450,7 +451,7 @@ func TestUIDs(t *testing.T) {
 	a, b := event("surgeInHiring", `{"signalDate":"2026-04-20"}`), event("surgeInHiring", `{"signalDate":"2026-04-20"}`)
 	b.Entity.ID = "50024"
 	if f := newFlattener("run-1", "event_month"); f.flattenEvent(a)[0].uid == f.flattenEvent(b)[0].uid {
-		t.Error("two companies' events without an id have one uid, want two")
+		t.Error("events of two companies without an id have the same uid, want two")
 	}
 	b = a
 	b.AccountKey, b.CallID, b.FetchedAt, b.Source = "other", "other", time.Time{}, "webhook"
@@ -459,8 +460,7 @@ func TestUIDs(t *testing.T) {
 	}
 }
 
-// Whatever a record holds, it becomes rows that keep it and whose text every
-// reader takes.
+// Whatever a record holds, it becomes rows that keep it, with text that every reader accepts.
 func TestFlattenAnything(t *testing.T) {
 	keys := []string{"newsEvent"}
 	fields := []string{"detectedTopics", "author", "metadata"}
@@ -479,29 +479,29 @@ func TestFlattenAnything(t *testing.T) {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			fmt.Fprintf(&b, "%q:%s", rapid.SampledFrom(fields).Draw(t, "field"), document(t, 2))
+			fmt.Fprintf(&b, "%q:%s", rapid.SampledFrom(fields).Draw(t, "field"), jsontest.Draw(t, 2))
 		}
 		b.WriteByte('}')
 		e := event(rapid.SampledFrom(keys).Draw(t, "key"), b.String())
 		rows := newFlattener("run-1", "event_month").flattenEvent(e)
 		if len(rows) == 0 {
-			t.Fatalf("flatten(%s) gives no row", e.Raw)
+			t.Fatalf("flattenEvent(%s) has no rows", e.Raw)
 		}
 		for _, r := range rows {
 			if got := r.values[schema.EventTables[r.table].ColumnIndex("raw")].s; got != string(e.Raw) {
-				t.Fatalf("flatten(%s): raw = %s", e.Raw, got)
+				t.Fatalf("flattenEvent(%s): raw = %s", e.Raw, got)
 			}
 			for i, c := range schema.EventTables[r.table].Columns {
 				if c.List == schema.ListJSON && r.values[i].set && !json.Valid([]byte(r.values[i].s)) {
-					t.Fatalf("flatten(%s): %s = %s, want JSON", e.Raw, c.Name, r.values[i].s)
+					t.Fatalf("flattenEvent(%s): %s = %s, want JSON", e.Raw, c.Name, r.values[i].s)
 				}
 			}
 		}
 	})
 }
 
-// TestDomainsOfEvents: domains are as they are in product tables and accounts, so
-// that they join; raw has them as received.
+// TestDomainsOfEvents: domains have the same form as in product tables and accounts, so that they
+// join; raw has them as received.
 func TestDomainsOfEvents(t *testing.T) {
 	row := flattenOne(t, "surgeInHiring", `{"companyId":"50023","domain":"www.KestrelLoom.example","signalId":"7"}`)
 	if got := row.cells["company_domain"]; got != "kestrelloom.example" {

@@ -9,36 +9,40 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Manifest is the account of one run: what was asked, what it cost, what came
-// of every line, and which files it added to the lake. Publishing it is what
-// makes the run exist for manifest readers.
+// Manifest is the account of one run: what was requested, what it cost, the status of every line,
+// and the files it added to the lake. Publishing it is what makes the run exist for readers of
+// manifests.
 //
-// A compaction has one too, in which only what concerns files is filled in: it
-// asks nothing, costs nothing, and its files hold the rows of others.
+// A compaction has a manifest, too, with only the fields about files: it requests nothing, costs
+// nothing, and its files hold the rows of other files.
 type Manifest struct {
 	Generation int64 `json:"generation"`         // counts the publications of a lake, from 1
-	Previous   *Link `json:"previous,omitempty"` // the generation before
-	Snapshot   *Link `json:"snapshot,omitempty"` // list of the files that hold every row of the lake as of this generation
+	Previous   *Link `json:"previous,omitempty"` // the previous generation
+	// List of the files that hold every row of the lake as of this generation.
+	Snapshot *Link `json:"snapshot,omitempty"`
 
-	Run            RunInfo           `json:"run"`
-	Versions       map[string]string `json:"versions"`
-	Input          Input             `json:"input"`
-	Queries        []Query           `json:"queries"`
-	Accounts       AccountTotals     `json:"accounts"`
-	Credits        CreditTotals      `json:"credits"`
-	Events         EventTotals       `json:"events"`
-	Products       map[string]int64  `json:"products,omitempty"` // results of what was bought beside signals: ids found, scores, lookalikes, visits
-	Calls          CallTotals        `json:"calls"`
-	InDoubt        []InDoubtCall     `json:"held"`            // this run's own, in its order, then those of earlier runs
-	Pages          *PageTotals       `json:"pages,omitempty"` // of a run that asked page by page
-	Reconciliation *Reconciliation   `json:"account,omitempty"`
-	Timings        Timings           `json:"timings"`
-	Files          []File            `json:"files"`
-	Replaces       []string          `json:"replaces,omitempty"` // paths of the files whose rows a compaction's files hold
-	PerCall        []CallSummary     `json:"per_call"`
+	Run      RunInfo           `json:"run"`
+	Versions map[string]string `json:"versions"`
+	Input    Input             `json:"input"`
+	Queries  []Query           `json:"queries"`
+	Accounts AccountTotals     `json:"accounts"`
+	Credits  CreditTotals      `json:"credits"`
+	Events   EventTotals       `json:"events"`
+	// Results of products other than signals: ids found, scores, lookalikes, visits.
+	Products map[string]int64 `json:"products,omitempty"`
+	Calls    CallTotals       `json:"calls"`
+	// This run's own, in its order, then those of earlier runs.
+	InDoubt        []InDoubtCall   `json:"held"`
+	Pages          *PageTotals     `json:"pages,omitempty"` // of a run with paged answers
+	Reconciliation *Reconciliation `json:"account,omitempty"`
+	Timings        Timings         `json:"timings"`
+	Files          []File          `json:"files"`
+	// Paths of the files that a compaction's files replace.
+	Replaces []string      `json:"replaces,omitempty"`
+	PerCall  []CallSummary `json:"per_call"`
 }
 
-// Link names a manifest, or a list of files, and the digest of its bytes.
+// Link is the path of a manifest, or of a list of files, with the digest of its bytes.
 type Link struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
@@ -55,15 +59,16 @@ type RunInfo struct {
 	Concurrency int            `json:"concurrency"`
 	BatchSize   int            `json:"batch_size"`
 	Endpoint    string         `json:"endpoint"`             // base URL of the API
-	APIChoice   string         `json:"api_choice,omitempty"` // the dialect of the API, and why that one
-	Continues   string         `json:"continues,omitempty"`  // the run that left what this one asked about
-	Simulated   bool           `json:"simulated,omitempty"`  // an embedded simulator invented the answers
+	APIChoice   string         `json:"api_choice,omitempty"` // the API version, and why it was chosen
+	// The run that left the lines which this one requested.
+	Continues string `json:"continues,omitempty"`
+	Simulated bool   `json:"simulated,omitempty"` // the answers are from the embedded simulator
 }
 
 // GenerationKind says what made a generation.
 type GenerationKind string
 
-// The kinds of generations. A run's is empty: it was the only one at first.
+// The kinds of generations. That of a run is empty: it was the first kind.
 const (
 	RunGeneration        GenerationKind = ""
 	CompactionGeneration GenerationKind = "compaction"
@@ -72,7 +77,7 @@ const (
 // RunOutcome is how a run ended.
 type RunOutcome string
 
-// The ways a run ends, worst last.
+// The outcomes of a run, worst last.
 const (
 	RunComplete    RunOutcome = "complete"
 	RunWithRejects RunOutcome = "complete_with_rejects"
@@ -81,17 +86,17 @@ const (
 	RunRefused     RunOutcome = "refused" // key, account or plan
 )
 
-// StopInfo is a Stop as the manifest keeps it.
+// StopInfo is a Stop as stored in the manifest.
 type StopInfo struct {
-	Kind          StopKind   `json:"kind"`
-	Reason        string     `json:"reason"`
-	Advice        string     `json:"advice,omitempty"`
-	RetryAt       *time.Time `json:"retry_at,omitempty"`
-	CreditsNeeded int64      `json:"needs_at_most,omitempty"` // after a budget: credits that suffice for all lines that are left
+	Kind    StopKind   `json:"kind"`
+	Reason  string     `json:"reason"`
+	Advice  string     `json:"advice,omitempty"`
+	RetryAt *time.Time `json:"retry_at,omitempty"`
+	// After a budget stop: credits that suffice for all remaining lines.
+	CreditsNeeded int64 `json:"needs_at_most,omitempty"`
 }
 
-// Stop is the Stop as far as the manifest keeps it, for one that is made again;
-// nil when there was none.
+// Stop converts the stored stop back, for a run that is rebuilt; nil if there was none.
 func (s *StopInfo) Stop() *Stop {
 	if s == nil {
 		return nil
@@ -103,11 +108,11 @@ func (s *StopInfo) Stop() *Stop {
 	return stop
 }
 
-// Input is the fingerprint of the list that was read.
+// Input is the fingerprint of the list.
 type Input struct {
 	URI         string            `json:"uri"`
-	Objects     []InputObject     `json:"objects,omitempty"` // the files of it, when it lies on S3 or has several
-	SHA256      string            `json:"sha256"`            // of the bytes as stored; of Objects, when there are any
+	Objects     []InputObject     `json:"objects,omitempty"` // the files of a list on S3, or of several files
+	SHA256      string            `json:"sha256"`            // of the bytes as stored, or of Objects if there are any
 	Bytes       int64             `json:"bytes"`
 	Lines       int64             `json:"lines"` // physical lines
 	Records     int64             `json:"records"`
@@ -115,25 +120,25 @@ type Input struct {
 	Compression string            `json:"compression,omitempty"`
 	Delimiter   string            `json:"delimiter,omitempty"`
 	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
-	Notes       []string          `json:"notes,omitempty"`   // decisions that the list's owner may want to check
+	Notes       []string          `json:"notes,omitempty"`   // decisions that the user may want to check
 }
 
 // InputObject is one file of a list, in the version that was read.
 type InputObject struct {
 	URI    string `json:"uri"`
 	ETag   string `json:"etag,omitempty"`   // on S3
-	SHA256 string `json:"sha256,omitempty"` // elsewhere, of the bytes as stored
+	SHA256 string `json:"sha256,omitempty"` // of local files, of the bytes as stored
 	Size   int64  `json:"size"`
 }
 
-// AccountTotals counts the input lines by their one fate; the counts sum to Lines.
+// AccountTotals counts the input lines by status; the counts sum to Lines.
 type AccountTotals struct {
 	Lines    int64                   `json:"lines"`
 	ByStatus map[schema.Status]int64 `json:"by_status"`
 	Rejects  []RejectLine            `json:"first_rejects,omitempty"` // the first few; the accounts table has all
 }
 
-// addLine counts a line with its fate.
+// addLine counts a line by its status.
 func (t *AccountTotals) addLine(l Line) {
 	t.Lines++
 	t.ByStatus[l.Status]++
@@ -142,7 +147,7 @@ func (t *AccountTotals) addLine(l Line) {
 	}
 }
 
-// RejectLine is a rejected line as a person wants to see it.
+// RejectLine describes a rejected line for people.
 type RejectLine struct {
 	File   string `json:"file"`
 	Line   int64  `json:"line"`
@@ -150,34 +155,38 @@ type RejectLine struct {
 	Reason string `json:"reason"`
 }
 
-// maxRejectsShown is how many rejected lines the manifest itself shows.
+// maxRejectsShown is the number of rejected lines in the manifest.
 const maxRejectsShown = 20
 
 // CreditTotals is the bill in credits, from the server's own numbers.
 type CreditTotals struct {
-	Charged        int64                     `json:"charged"`               // sum of the charges the server stated
-	UnknownCalls   int64                     `json:"unknown_calls"`         // answered, but the charge was not understood
-	UnknownCeiling int64                     `json:"unknown_ceiling"`       // the most those can have cost
-	InDoubtCalls   int64                     `json:"ambiguous_calls"`       // whether they were charged is not known
-	InDoubtCeiling int64                     `json:"ambiguous_ceiling"`     // the most those can have cost
-	WholeCall      int64                     `json:"charged_no_event"`      // charged by calls that returned no event
-	Discrepancies  int64                     `json:"unexplained_calls"`     // charged something else than the price of the events they returned
-	Excess         int64                     `json:"charged_beyond_events"` // what those were charged more, in all
-	Shortfall      int64                     `json:"charged_below_events"`  // and what others of them were charged less
-	ByAction       map[string]int64          `json:"by_action,omitempty"`   // what the vendor's price list calls them
-	BySignal       map[string]int64          `json:"by_signal_type"`        // allocated, known charges
-	ByCategory     map[schema.Category]int64 `json:"by_category"`           // allocated, known charges
-	ByBasis        map[Basis]int64           `json:"by_basis,omitempty"`    // how the shares were found
+	Charged        int64 `json:"charged"`           // sum of the stated charges
+	UnknownCalls   int64 `json:"unknown_calls"`     // answered, but the charge was not understood
+	UnknownCeiling int64 `json:"unknown_ceiling"`   // maximum cost of those
+	InDoubtCalls   int64 `json:"ambiguous_calls"`   // unknown whether they were charged
+	InDoubtCeiling int64 `json:"ambiguous_ceiling"` // maximum cost of those
+	WholeCall      int64 `json:"charged_no_event"`  // charged by calls without an event
+	// Calls with a charge other than the price of the events they returned.
+	Discrepancies int64                     `json:"unexplained_calls"`
+	Excess        int64                     `json:"charged_beyond_events"` // sum of the excess of those that charged more
+	Shortfall     int64                     `json:"charged_below_events"`  // sum of the shortfall of those that charged less
+	ByAction      map[string]int64          `json:"by_action,omitempty"`   // by the names in the vendor's price list
+	BySignal      map[string]int64          `json:"by_signal_type"`        // allocated, known charges
+	ByCategory    map[schema.Category]int64 `json:"by_category"`           // allocated, known charges
+	ByBasis       map[Basis]int64           `json:"by_basis,omitempty"`    // by the basis of allocation
 }
 
 // EventTotals counts events.
 type EventTotals struct {
-	Returned    int64                     `json:"returned"`         // in paid answers
-	Written     int64                     `json:"written"`          // rows in the event tables
-	Filtered    int64                     `json:"beside,omitempty"` // kept out of the tables by the run's own filters, though paid for
-	Duplicate   int64                     `json:"duplicate"`        // returned again with equal content
-	Unmatched   int64                     `json:"strays"`           // about something never asked, written all the same
-	CappedPairs int64                     `json:"capped_pairs"`     // (entity, type) pairs that reached the cap: there may be older events
+	Returned int64 `json:"returned"` // in paid answers
+	Written  int64 `json:"written"`  // rows in the event tables
+	// Paid for, but kept out of the tables by the run's own filters.
+	Filtered  int64 `json:"beside,omitempty"`
+	Duplicate int64 `json:"duplicate"` // returned again with equal content
+	// About entities that were never requested; written nevertheless.
+	Unmatched int64 `json:"strays"`
+	// (entity, type) pairs that reached the cap: there may be older events.
+	CappedPairs int64                     `json:"capped_pairs"`
 	BySignal    map[string]int64          `json:"by_signal_type"`
 	ByCategory  map[schema.Category]int64 `json:"by_category"`
 }
@@ -185,34 +194,37 @@ type EventTotals struct {
 // CallTotals counts attempts.
 type CallTotals struct {
 	Total     int64             `json:"total"`
-	Retries   int64             `json:"retries"` // attempts after a batch's first
+	Retries   int64             `json:"retries"` // attempts after the first of a batch
 	ByOutcome map[Outcome]int64 `json:"by_outcome"`
 	ByStatus  map[int]int64     `json:"by_http_status"`
 	PerSecond float64           `json:"per_second"`
 	LastRate  *Rate             `json:"last_rate,omitempty"` // windows after the last answer that stated them
 }
 
-// InDoubtCall is a call that may have been charged and whose answer is not known. One
-// of an earlier run is listed when lines were not asked about because of it; its
-// credits are in that run's totals and not in this one's.
+// InDoubtCall is a call without a known answer that may have been charged. A call of an earlier run
+// is listed if lines were not requested because of it; its credits are in the totals of that run
+// and not in this one's.
 type InDoubtCall struct {
-	Run        string    `json:"run_id,omitempty"` // the earlier run that made the call; empty: this one
+	Run        string    `json:"run_id,omitempty"` // the earlier run of the call; empty: this run
 	Call       string    `json:"call_id"`
 	Sent       time.Time `json:"sent"`
 	Problem    string    `json:"problem"`
 	Signals    []string  `json:"signals"`
-	Accounts   []string  `json:"account_keys"` // of this run's lines that it holds
+	Accounts   []string  `json:"account_keys"` // this run's lines in doubt because of it
 	MinCredits int64     `json:"credits_least"`
 	MaxCredits int64     `json:"credits_most"`
-	WrittenOff bool      `json:"accepted_loss,omitempty"` // somebody took it as paid and lost: nothing is left to decide
-	Decision   string    `json:"decided,omitempty"`       // before the run was published: accept_loss, or released or not_charged, and the lines were asked again
+	// The user wrote it off as charged and lost: nothing is left to decide.
+	WrittenOff bool `json:"accepted_loss,omitempty"`
+	// Decided before the run was published: accept_loss; or released or not_charged, and the lines
+	// were requested again.
+	Decision string `json:"decided,omitempty"`
 }
 
-// DecisionNotCharged is the decision about a doubt for which there is proof that the call
-// was not charged. The others leave open what it cost.
+// DecisionNotCharged is the decision about a call in doubt that has been proven not to be charged.
+// The other decisions leave its cost open.
 const DecisionNotCharged = "not_charged"
 
-// IsOpen reports whether nobody has decided about a doubt of the manifest's own run.
+// IsOpen reports whether a call in doubt of the manifest's own run is undecided.
 func (d *InDoubtCall) IsOpen() bool { return d.Run == "" && d.Decision == "" }
 
 // Name is the call as "run/call", or "call" for one of the manifest's own run.
@@ -223,20 +235,22 @@ func (d *InDoubtCall) Name() string {
 	return d.Run + "/" + d.Call
 }
 
-// Reconciliation holds what the account says that it was charged while a run went
-// on against what the run knows of. They differ when others use the account, when
-// something in doubt was charged, or when the vendor books late.
+// Reconciliation compares the account's usage during a run with what the run knows. They differ if
+// others use the account, if something in doubt was charged, or if the vendor books late.
 type Reconciliation struct {
-	Before    *int64 `json:"used_before"`         // credits the account had used when the run began; null: not known
-	After     *int64 `json:"used_after"`          // and when it ended
-	Change    *int64 `json:"moved,omitempty"`     // by how much
-	Matched   int64  `json:"explained"`           // credits that the run's answers state
-	Liability int64  `json:"possible"`            // most credits besides, of calls in doubt and charges not understood
-	Unmatched *int64 `json:"beyond,omitempty"`    // moved and not explained by the run: less than zero when the account moved less
-	Remaining *int64 `json:"remaining,omitempty"` // credits the account has left
+	// Credits that the account had used when the run began; null: unknown.
+	Before  *int64 `json:"used_before"`
+	After   *int64 `json:"used_after"`      // the same when it ended; null: unknown
+	Change  *int64 `json:"moved,omitempty"` // the difference
+	Matched int64  `json:"explained"`       // credits stated by the run's answers
+	// Maximum credits of calls in doubt and of charges not understood.
+	Liability int64 `json:"possible"`
+	// The part of the change that the run does not explain; negative if the account changed less.
+	Unmatched *int64 `json:"beyond,omitempty"`
+	Remaining *int64 `json:"remaining,omitempty"` // credits left in the account
 }
 
-// Reconcile fills in what follows from the two readings and the bill.
+// Reconcile computes the result from the two readings and the bill.
 func (a *Reconciliation) Reconcile(c *CreditTotals) {
 	cost := c.Cost()
 	a.Matched, a.Liability = cost.Min, cost.Max-cost.Min
@@ -251,15 +265,14 @@ func (a *Reconciliation) Reconcile(c *CreditTotals) {
 	a.Change, a.Unmatched = &change, &unmatched
 }
 
-// Timings says where the time went, in milliseconds.
+// Timings are the durations of the phases, in milliseconds.
 type Timings struct {
-	Ask     int64 `json:"ask_ms"`     // reading, asking and typing, which overlap
-	Stage   int64 `json:"stage_ms"`   // sorting, encoding, reading back
+	Ask     int64 `json:"ask_ms"`     // reading, requesting and typing, which overlap
+	Stage   int64 `json:"stage_ms"`   // sorting, encoding, verifying
 	Publish int64 `json:"publish_ms"` // until just before the manifest was written
 }
 
-// CallSummary is one attempt in the manifest's list of calls; the calls table has
-// the details.
+// CallSummary is one attempt in the manifest's list of calls; the calls table has the details.
 type CallSummary struct {
 	ID       string  `json:"id"`
 	Entities int     `json:"entities"`
@@ -269,7 +282,7 @@ type CallSummary struct {
 	Events   int64   `json:"events"`
 }
 
-// NewManifest begins the account of a run or a compaction.
+// NewManifest starts the manifest of a run or a compaction.
 func NewManifest(run RunInfo) *Manifest {
 	return &Manifest{
 		Run:      run,
@@ -284,7 +297,7 @@ func NewManifest(run RunInfo) *Manifest {
 	}
 }
 
-// commandName names what the lines of the list were given to.
+// commandName is the name of the command that requested the lines.
 func (m *Manifest) commandName() string {
 	name := "resolve"
 	for i := range m.Queries {
@@ -302,7 +315,7 @@ func (m *Manifest) commandName() string {
 	return name
 }
 
-// addCall adds one attempt, and what it bought, to the sums.
+// addCall adds one attempt, and what it bought, to the totals.
 func (m *Manifest) addCall(c Call, b *Batch, reply *Reply, shares []share, basis Basis) {
 	m.Calls.Total++
 	m.Calls.ByOutcome[c.Outcome]++
@@ -366,8 +379,8 @@ func (m *Manifest) addCall(c Call, b *Batch, reply *Reply, shares []share, basis
 	m.PerCall = append(m.PerCall, l)
 }
 
-// countCapped counts the pairs that returned as many events as were allowed:
-// the API says nothing about what it left out.
+// countCapped counts the pairs that returned as many events as allowed: the API does not say how
+// many it left out.
 func (m *Manifest) countCapped(q *Query, shares []share) {
 	if q.Service != Signals {
 		return
@@ -379,7 +392,7 @@ func (m *Manifest) countCapped(q *Query, shares []share) {
 	}
 }
 
-// finish fills in what only the end of a run knows.
+// finish fills in what is only known at the end of a run.
 func (m *Manifest) finish(files []File, stop *Stop) {
 	m.Files = files
 	slices.SortStableFunc(m.InDoubt, func(a, b InDoubtCall) int {
@@ -412,22 +425,21 @@ func (m *Manifest) finish(files []File, stop *Stop) {
 		if !stop.RetryAt.IsZero() {
 			m.Run.Stop.RetryAt = &stop.RetryAt
 		}
-		if deferred := byStatus[schema.Deferred]; stop.Exhausted && deferred > 0 && m.Pages == nil { // the lines behind pages cost nothing by themselves
+		if deferred := byStatus[schema.Deferred]; stop.Exhausted && deferred > 0 && m.Pages == nil { // lines of pages cost nothing of their own
 			m.Run.Stop.CreditsNeeded = m.maxCost(deferred)
-			m.Run.Stop.Advice += fmt.Sprintf("; the %d lines that are left can cost %d at the most", deferred, m.Run.Stop.CreditsNeeded)
+			m.Run.Stop.Advice += fmt.Sprintf("; the remaining %d lines can cost at most %d credits", deferred, m.Run.Stop.CreditsNeeded)
 		}
 	}
 }
 
-// HasInDoubt reports whether calls of the run are in doubt that nobody has decided
-// about.
+// HasInDoubt reports whether the run has undecided calls in doubt.
 func (m *Manifest) HasInDoubt() bool {
 	return slices.ContainsFunc(m.InDoubt, func(d InDoubtCall) bool { return d.IsOpen() })
 }
 
-// maxCost is the most that so many lines can cost of those that the run asks
-// about, by all that it asks about them: a search may come before the signals,
-// and its price is for many together, of which there may be few in a call.
+// maxCost is the maximum cost of a number of the run's lines, over all its queries: a search may
+// come before the signals, and its price is per group of entities, of which a call may have only a
+// few.
 func (m *Manifest) maxCost(lines int64) (credits int64) {
 	byObject := map[schema.Object]int64{}
 	size := int64(min(orDefault(m.Run.BatchSize, MaxBatch), retryBatchSize))
@@ -443,20 +455,20 @@ func (m *Manifest) maxCost(lines int64) (credits int64) {
 	return credits
 }
 
-// newInDoubtCall itemises an ambiguous call: the lines whose fate it decided.
+// newInDoubtCall lists a call in doubt, with the lines that it decided.
 func newInDoubtCall(c Call, b *Batch, reply *Reply) InDoubtCall {
 	d := InDoubtCall{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Decision: c.Decision}
 	cost := c.Cost()
 	d.MinCredits, d.MaxCredits = cost.Min, cost.Max
 	for i, item := range b.Items {
-		if reply.Items[i].CallID == c.ID && item.Page == nil { // the lines behind a page are listed one by one
+		if reply.Items[i].CallID == c.ID && item.Page == nil { // the lines of a page are listed one by one
 			d.Accounts = append(d.Accounts, item.Account.Key)
 		}
 	}
 	return d
 }
 
-// sortedKeys gives a map's keys ordered by what name makes of them.
+// sortedKeys returns the keys of a map, ordered by name.
 func sortedKeys[K comparable, V any, N cmp.Ordered](m map[K]V, name func(K) N) []K {
 	keys := make([]K, 0, len(m))
 	for k := range m {

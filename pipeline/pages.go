@@ -4,46 +4,53 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
-// PagedQuery is one thing that is asked about page by page: a set of seeds, a site.
-// Pages are asked one after the other, because what a page is asked with may
-// stand in the answer before it.
+// PagedQuery is one subject that is requested page by page: a set of seeds, a site. Pages are
+// requested one after the other, because the request for a page may depend on the previous answer.
 type PagedQuery struct {
-	Query            *Query
-	Subject          schema.Account   // what every page is about; its ID names it in the journal, its Key in the tables
-	Lines            []schema.Account // of the list behind it; those that are no Reject share one fate
-	MaxTotal         int64            // results in all, those of earlier runs included; 0: all there are
-	Cursor           Cursor           // how far earlier runs, and this one's ended processes, have come
-	PriorResults     []RawEvent       // what came before From
-	ReportedRepeats  int64            // results that came a second time in earlier runs: it was said then
-	RemainingCredits func() int64     // credits that are left for another page; nil: no cap
+	Query *Query
+	// The subject of every page; its ID names it in the journal, its Key in the tables.
+	Subject schema.Account
+	// The lines of the list that make up the subject; all but rejected ones get the same status.
+	Lines []schema.Account
+	// Total number of results, including those of earlier runs; 0: all.
+	MaxTotal int64
+	// Position reached by earlier runs and by this run's earlier processes.
+	Cursor       Cursor
+	PriorResults []RawEvent // results before Cursor
+	// Repeated results of earlier runs, which were reported then.
+	ReportedRepeats  int64
+	RemainingCredits func() int64 // credits left for another page; nil: no cap
 
-	// ExcludeQuery gives a question by which nothing is bought again that was given,
-	// whatever the API remembers of its session. Its result is nil, and Without
-	// may be, when that cannot be had.
+	// ExcludeQuery returns a query that excludes all given results, so that none is bought again
+	// even if the API has lost its session. The result is nil if that is impossible; ExcludeQuery
+	// itself may be nil, too.
 	ExcludeQuery func(given []RawEvent) *Query
 }
 
-// Cursor is how far the pages about one thing have come.
+// Cursor is the position in the pages of a subject.
 type Cursor struct {
-	Session           string       // of the last answer
-	Results           int64        // that were returned
-	Page              int64        // number of the last page
-	Offset            int64        // of Visits: how many results lie before the next page, those included that a page left out
-	Exhausted         bool         // there are no more
-	Calls             int64        // that were answered
-	Repeated          int64        // results that came a second time, and were charged for
-	ExclusionsIgnored bool         // some of them although they had been excluded
-	InDoubt           *InDoubtCall // a page that may have been charged and whose answer is lost
+	Session string // of the last answer
+	Results int64  // number of results returned
+	Page    int64  // number of the last page
+	// Visits: number of results before the next page, including those that a page left out.
+	Offset            int64
+	Exhausted         bool  // there are no more
+	Calls             int64 // answered calls
+	Repeated          int64 // results returned, and charged, a second time
+	ExclusionsIgnored bool  // some of them although they were excluded
+	// A page without an answer that may have been charged.
+	InDoubt *InDoubtCall
 
-	Excluded []schema.Account // by the last question: what the session need not know of
+	Excluded []schema.Account // by the last query: the session need not know them
 
-	seenIDs map[string]bool // ids that were returned, of Lookalikes
+	seenIDs map[string]bool // Lookalikes: ids returned
 }
 
-// Advance moves the cursor on by one answered page.
+// Advance moves the cursor past one answered page.
 func (c *Cursor) Advance(b *Batch, reply *Reply) {
 	if len(reply.Items) != 1 || b.Items[0].Page == nil {
 		return
@@ -66,8 +73,8 @@ func (c *Cursor) Advance(b *Batch, reply *Reply) {
 		c.Exhausted = c.Exhausted || !a.Next.HasMore
 	}
 	if b.Query.Service == Visits {
-		// A page is a stretch of the API's list: what is left out of it moves up
-		// none of those behind.
+		// A page is a section of the API's list: results left out of it do not shift those after
+		// it.
 		c.Offset = b.Items[0].Page.Offset + int64(len(a.Events))
 		if !c.Exhausted {
 			c.Offset = max(c.Offset, b.Items[0].Page.Offset+int64(b.Items[0].Page.Limit))
@@ -80,8 +87,8 @@ func (c *Cursor) Advance(b *Batch, reply *Reply) {
 	}
 }
 
-// countRepeats counts results that were returned before: sessions are to keep them from
-// coming twice, and may fail to.
+// countRepeats counts results that were returned before. Sessions should prevent repeats, but may
+// fail to.
 func (c *Cursor) countRepeats(events []RawEvent) {
 	if c.seenIDs == nil {
 		c.seenIDs = map[string]bool{}
@@ -95,23 +102,24 @@ func (c *Cursor) countRepeats(events []RawEvent) {
 			}
 		}
 	}
-	for _, id := range ids { // one that stands twice on a page says nothing of the session
+	for _, id := range ids { // an id twice on one page proves nothing about the session
 		c.seenIDs[id] = true
 	}
 }
 
-// PageTotals is what a manifest says of a paged run.
+// PageTotals describes the pages of a run in its manifest.
 type PageTotals struct {
 	Subject      string `json:"about"`             // seed set or site
-	PriorResults int64  `json:"before"`            // results that earlier runs had
+	PriorResults int64  `json:"before"`            // results of earlier runs
 	Pages        int64  `json:"pages"`             // answered in this run
 	Results      int64  `json:"results"`           // in this run
 	Session      string `json:"session,omitempty"` // the last one
 	Exhausted    bool   `json:"exhausted"`         // there are no more
-	Repeated     int64  `json:"again,omitempty"`   // results that came a second time, and were charged for, earlier runs' included
+	// Results returned, and charged, a second time, including earlier runs.
+	Repeated int64 `json:"again,omitempty"`
 }
 
-// ensurePages is what is there, or nothing so far.
+// ensurePages returns t, or new totals if t is nil.
 func ensurePages(t *PageTotals) *PageTotals {
 	if t == nil {
 		return &PageTotals{}
@@ -119,7 +127,7 @@ func ensurePages(t *PageTotals) *PageTotals {
 	return t
 }
 
-// addPage adds an answered page to what the manifest says.
+// addPage adds an answered page to the manifest.
 func (m *Manifest) addPage(b *Batch, reply *Reply) {
 	if !b.Query.Service.IsPaged() || len(b.Items) != 1 {
 		return
@@ -131,21 +139,21 @@ func (m *Manifest) addPage(b *Batch, reply *Reply) {
 	m.Pages.Session, m.Pages.Results, m.Pages.Exhausted = c.Session, c.Results, c.Exhausted
 }
 
-// RunPages asks for page after page until there are enough or no more, and
-// publishes what came of it, as Run does. Each answer is durable, and with it the
-// way to the next one, before that is asked for; a page whose answer is lost ends
-// the run, because what follows it cannot be told from it.
+// RunPages requests page after page until there are enough results or no more, and publishes the
+// results like Run. Each answer, with the position of the next page, is durable before the next
+// request. A page with a lost answer ends the run, because the position of the next page is
+// unknown.
 func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) {
 	now := r.clock()
 	started := now()
 	m := r.newManifest(started)
-	writeCtx := context.WithoutCancel(ctx) // what was paid is published
+	writeCtx := context.WithoutCancel(ctx) // what was paid for is published
 	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
 	if _, err := rec.recoverRows(writeCtx, r.Recorded); err != nil {
 		return nil, err
 	}
 	cursor, lastBatch := p.Cursor, r.LastBatch
-	if cursor.seenIDs == nil && p.Query.Service == Lookalikes { // else the given ones are known
+	if cursor.seenIDs == nil && p.Query.Service == Lookalikes { // else the prior results are known
 		cursor.countRepeats(p.PriorResults)
 		cursor.Repeated = p.Cursor.Repeated
 	}
@@ -164,10 +172,10 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 		line.InDoubt = nil
 	case cursor.InDoubt.WrittenOff:
 		line.Status = schema.WrittenOff
-		line.Reason = fmt.Sprintf("call %s, which began the session, was taken as paid and lost; --refresh begins another and may buy the same", cursor.InDoubt.Name())
+		line.Reason = fmt.Sprintf("call %s, which started the session, was written off as charged and lost; --refresh starts another session and may buy the same results", cursor.InDoubt.Name())
 	default:
 		line.Status = schema.InDoubt
-		line.Reason = fmt.Sprintf("call %s may have been charged and its answer is lost, and with it the way to the next page; see siglake held", cursor.InDoubt.Name())
+		line.Reason = fmt.Sprintf("call %s may have been charged; its answer, and the position of the next page with it, is lost; see siglake held", cursor.InDoubt.Name())
 	}
 	for line.Status == "" && !cursor.Exhausted && (p.MaxTotal == 0 || cursor.Results < p.MaxTotal) {
 		if ctx.Err() != nil {
@@ -201,11 +209,11 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 		case a.Status == schema.Enriched || a.Status == schema.NoSignal:
 			query.received = append(query.received, a.Events...)
 		case a.Next != nil && a.Next.SessionExpired && stop == nil:
-			cursor.Session = "" // whether that matters is seen above
+			cursor.Session = "" // checkSession decides whether that matters
 			continue
-		case a.Status == schema.NotFound && cursor.Results > 0: // of what is behind the results, that is
+		case a.Status == schema.NotFound && cursor.Results > 0: // nothing after the results so far
 			cursor.Exhausted = true
-		case stop == nil && (a.Status == schema.Rejected || a.Status == schema.Restricted): // a page has no items to blame
+		case stop == nil && (a.Status == schema.Rejected || a.Status == schema.Restricted): // a page has no item to reject
 			stop = pageRefused(a.Reason)
 		default:
 			line.Status, line.Reason, line.Call = a.Status, a.Reason, a.CallID
@@ -215,7 +223,7 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 		}
 	}
 	satisfied := cursor.Exhausted || p.MaxTotal > 0 && cursor.Results >= p.MaxTotal
-	if stop == nil && cursor.Repeated > p.ReportedRepeats { // nobody is to learn of it by the bill
+	if stop == nil && cursor.Repeated > p.ReportedRepeats { // users must not learn of it from the bill only
 		stop = sessionRepeats(cursor.Repeated - p.ReportedRepeats)
 	}
 	switch {
@@ -223,9 +231,10 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 	case stop != nil && !satisfied:
 		line.Status, line.Reason = schema.Deferred, stop.Reason
 	default:
-		line.Status, line.Reason = schema.Seed, fmt.Sprintf("%s returned %d results in all", p.Subject.Key, cursor.Results)
+		line.Status, line.Reason = schema.Seed, fmt.Sprintf("%s returned %d results in total", p.Subject.Key, cursor.Results)
 	}
-	if line.Status == schema.InDoubt && line.InDoubt == nil { // a call of this run: it is listed with the lines that wait for it
+	// A call of this run: it is listed with the lines in doubt because of it.
+	if line.Status == schema.InDoubt && line.InDoubt == nil {
 		line.InDoubt = &InDoubtCall{Run: r.RunID, Call: line.Call}
 	}
 	m.Pages.Repeated = cursor.Repeated
@@ -243,16 +252,16 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 	return m, r.publish(writeCtx, rec, stop)
 }
 
-// pageQuery is what pages are asked with while a run goes on.
+// pageQuery is the query for the pages of a run in progress.
 type pageQuery struct {
 	*Query
 	paged    *PagedQuery
-	received []RawEvent // by the pages so far
+	received []RawEvent // results of the pages so far
 	excluded int        // how many of them it excludes
 }
 
-// excludeReceived makes it one by which nothing comes again that was given; false, and
-// nothing is changed, when that cannot be had.
+// excludeReceived switches to a query that excludes all received results; false, without a change,
+// if that is impossible.
 func (q *pageQuery) excludeReceived() bool {
 	if q.paged.ExcludeQuery == nil {
 		return false
@@ -264,8 +273,8 @@ func (q *pageQuery) excludeReceived() bool {
 	return query != nil
 }
 
-// checkSession says why no more is asked for: what came would come again. As long as
-// it can be excluded it does not matter what the API remembers.
+// checkSession returns the reason to stop: the next results would be repeats. If the received
+// results can be excluded, it does not matter what the API remembers.
 func (q *pageQuery) checkSession(cursor *Cursor) *Stop {
 	switch {
 	case q.Service != Lookalikes || cursor.Results == 0:
@@ -279,8 +288,7 @@ func (q *pageQuery) checkSession(cursor *Cursor) *Stop {
 	return nil
 }
 
-// nextPage is what is asked for next: no more than is wanted, nor than can be paid
-// for.
+// nextPage is the next page to request: not larger than wanted or affordable.
 func (q *pageQuery) nextPage(cursor *Cursor) *Page {
 	paged := q.paged
 	limit := int64(q.MaxResults)
@@ -288,11 +296,13 @@ func (q *pageQuery) nextPage(cursor *Cursor) *Page {
 		limit = min(limit, paged.MaxTotal-cursor.Results)
 	}
 	if paged.RemainingCredits != nil {
-		for remaining := paged.RemainingCredits(); limit > 1 && q.costOf(limit) > remaining; limit-- { // there are at most some hundred
+		for remaining := paged.RemainingCredits(); limit > 1 && q.CostOf(limit) > remaining; limit-- { // there are at most some hundred
 		}
 	}
 	number, offset := cursor.Page+1, cursor.Results
-	if q.Service == Visits { // a page is told by its number and size: what came before it must be whole pages of that size
+	// The API finds a page by number and size: the results before it must fill whole pages of that
+	// size.
+	if q.Service == Visits {
 		for offset = cursor.Offset; offset%limit != 0; {
 			limit--
 		}
@@ -305,16 +315,16 @@ func (q *pageQuery) nextPage(cursor *Cursor) *Page {
 func sessionExpired(results int64) *Stop {
 	return &Stop{
 		Kind:   StopSession,
-		Reason: fmt.Sprintf("the API has forgotten the session, and so which %d results it gave: a new one would return them, and charge for them, again", results),
-		Advice: "add --refresh to buy them again, or be content with what there is",
+		Reason: fmt.Sprintf("the session has expired, so the API no longer knows which %d results it returned: a new session would return them, and charge for them, again", results),
+		Advice: "add --refresh to buy them again, or keep the results so far",
 	}
 }
 
 func sessionRepeats(repeated int64) *Stop {
 	return &Stop{
 		Kind:   StopSession,
-		Reason: fmt.Sprintf("results came, and were charged for, a second time (%d): the API does not keep to its session", repeated),
-		Advice: "compare the account's usage with the vendor's terms; add --refresh to buy it all again, or be content with what there is",
+		Reason: fmt.Sprintf("%d results were returned, and charged, a second time: the API does not honour its session", repeated),
+		Advice: "compare the account's usage with the vendor's terms; add --refresh to buy everything again, or keep the results so far",
 	}
 }
 
@@ -322,25 +332,25 @@ func pageRefused(reason string) *Stop {
 	return &Stop{
 		Kind:   StopRequest,
 		Reason: "the API refuses the page: " + reason,
-		Advice: "mend what it objects to, or run the same command again: it goes on at this page",
+		Advice: "correct what the API objects to, or run the same command again: it continues with this page",
 	}
 }
 
-// recordPagedLines gives the lines of the list their fate, and keeps it.
+// recordPagedLines gives the lines of the list their status, and records them.
 func (r *Runner) recordPagedLines(ctx context.Context, rec *recorder, list []schema.Account, template Line) error {
 	var toRecord []Line
-	identities := new(idMap)
+	identities := new(idmap.Map)
 	for _, a := range list {
 		l := template
 		l.Account = a
-		row := uint32(a.Row) //nolint:gosec // a hundred lines
+		row := uint32(a.Row) //nolint:gosec // at most a few hundred lines
 		switch {
 		case a.Reject != nil:
 			l = Line{Account: a, Status: schema.Rejected, Reason: a.Reject.String()}
 		case a.Identifier() == "":
-			l = Line{Account: a, Status: schema.Rejected, Reason: "no identifier that can be asked about"}
+			l = Line{Account: a, Status: schema.Rejected, Reason: "no identifier that can be requested"}
 		default:
-			if first := identities.loadOrStore(IdentityOf(&a), row); first != row {
+			if first := identities.LoadOrStore(IdentityOf(&a), row); first != row {
 				l = Line{Account: a, Status: schema.Duplicate, DuplicateOf: int64(first), Reason: fmt.Sprintf("asks the same as row %d", first)}
 			}
 		}

@@ -12,17 +12,20 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// pageVendor sells lookalikes page by page, out of so many, in one session.
+// pageVendor sells lookalikes page by page, from a stock, in one session.
 type pageVendor struct {
-	stock             int64
-	session           string // it knows; empty: it takes any
-	newSession        string // the session that it answers with, when it is not the one asked
-	noSessions        bool   // it states no session, and gives from the beginning what is not excluded
-	ignoresExclusions bool   // and what is excluded, too
-	restarts          bool   // a session that it begins anew gives from the beginning
-	lostPage          int64  // number of a page whose answer is lost; 0: none
-	asked             []Page
-	queries           []*Query
+	stock   int64
+	session string // the known session; empty: any is known
+	// The session of its answers, if it is not the requested one.
+	newSession string
+	// It states no session, and returns from the beginning what is not excluded.
+	noSessions        bool
+	ignoresExclusions bool // it returns excluded results, too
+	// A session that it starts returns results from the beginning.
+	restarts bool
+	lostPage int64 // number of a page with a lost answer; 0: none
+	asked    []Page
+	queries  []*Query
 }
 
 func (s *pageVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
@@ -71,7 +74,7 @@ func pageOf(number, offset int64, limit int, session string) Page {
 	return Page{Number: number, Offset: offset, Limit: limit, Session: session}
 }
 
-// allowExclusions makes questions that exclude what was given, up to a hundred.
+// allowExclusions makes queries that exclude the prior results, up to a hundred.
 func allowExclusions(p *PagedQuery) {
 	p.ExcludeQuery = func(received []RawEvent) *Query {
 		q := *p.Query
@@ -83,7 +86,7 @@ func allowExclusions(p *PagedQuery) {
 	}
 }
 
-// lookalikeQuery asks for lookalikes of five seeds, ten a page.
+// lookalikeQuery requests lookalikes of five seeds, ten per page.
 func lookalikeQuery() PagedQuery {
 	q := &Query{Object: schema.Company, Service: Lookalikes, APIVersion: V3, Signals: []string{schema.ProductLookalike}, MaxResults: 10}
 	var lines []schema.Account
@@ -97,8 +100,8 @@ func lookalikeQuery() PagedQuery {
 	return PagedQuery{Query: q, Subject: schema.Account{Object: schema.Company, Key: "set", ID: "set"}, Lines: lines}
 }
 
-// TestPages: pages follow one another until there are enough or no more, each
-// with what the one before said, and every seed has a fate.
+// TestPages: pages follow one another until there are enough results or no more, each with what the
+// previous answer stated, and every seed has a status.
 func TestPages(t *testing.T) {
 	gone := Cursor{Session: "old", Results: 20, Page: 2}
 	var twenty []RawEvent
@@ -169,7 +172,7 @@ func TestPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.asked, tt.shop.asked); diff != "" {
-				t.Errorf("pages that were asked for (-want +got):\n%s", diff)
+				t.Errorf("requested pages (-want +got):\n%s", diff)
 			}
 			want := map[schema.Status]int64{tt.status: 5, schema.Duplicate: 1, schema.Rejected: 1}
 			if diff := cmp.Diff(want, m.Accounts.ByStatus); diff != "" {
@@ -186,7 +189,7 @@ func TestPages(t *testing.T) {
 				t.Errorf("the first row has rank %v of %v, want %d of the set", rows[0]["rank"], rows[0]["seed_set"], p.Cursor.Results+1)
 			}
 			if last := tt.shop.queries; len(tt.asked) > 1 && tt.asked[len(tt.asked)-1].Session == "" && len(last[len(last)-1].Exclude) != 20 && tt.shop.session != "" {
-				t.Errorf("the renewed session excludes %d, want the 20 that were given", len(last[len(last)-1].Exclude))
+				t.Errorf("the renewed session excludes %d, want 20", len(last[len(last)-1].Exclude))
 			}
 		})
 	}
@@ -199,8 +202,7 @@ func stopKind(m *Manifest) StopKind {
 	return m.Run.Stop.Kind
 }
 
-// TestPagesStop: a run that is stopped leaves its seeds for later, and keeps what
-// it has.
+// TestPagesStop: a run that is stopped defers its seeds, and keeps its results.
 func TestPagesStop(t *testing.T) {
 	p, sink, api := lookalikeQuery(), &memorySink{}, &pageVendor{stock: 100}
 	p.MaxTotal = 100
@@ -217,7 +219,7 @@ func TestPagesStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.Accounts.ByStatus[schema.Deferred] != 5 || stopKind(m) != StopInterrupted || m.Credits.Charged != 20 || m.Pages.Results != 20 || m.Pages.Session != "one" {
-		t.Errorf("lines %v, stopped for %q, %d credits, pages %+v; want five deferred, on request, 20 results paid and their session", m.Accounts.ByStatus, stopKind(m), m.Credits.Charged, m.Pages)
+		t.Errorf("lines %v, stopped for %q, %d credits, pages %+v; want five deferred, an interruption, 20 paid results and their session", m.Accounts.ByStatus, stopKind(m), m.Credits.Charged, m.Pages)
 	}
 	failing := errors.New("no network")
 	r.Fetcher = fetchFunc(func(context.Context, *Batch) (*Reply, error) { return nil, failing })
@@ -226,9 +228,8 @@ func TestPagesStop(t *testing.T) {
 	}
 }
 
-// TestVisitPages: pages of visits are told by number and size, so what came before
-// one must be whole pages of its size; and no more is bought than is wanted, or
-// can be paid for.
+// TestVisitPages: the API finds pages of visits by number and size, so the results before a page
+// must fill whole pages of its size; and no more is bought than is wanted or affordable.
 func TestVisitPages(t *testing.T) {
 	for _, tt := range []struct {
 		results, want, left int64
@@ -254,7 +255,7 @@ func TestVisitPages(t *testing.T) {
 	}
 }
 
-// TestCeilings: what a call can cost, by service.
+// TestCeilings: the maximum cost of a call, by service.
 func TestCeilings(t *testing.T) {
 	items := func(n int, page *Page) []Item { return slices.Repeat([]Item{{Page: page}}, n) }
 	for _, tt := range []struct {
@@ -276,7 +277,7 @@ func TestCeilings(t *testing.T) {
 	q := &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Per: 25}
 	for credits, want := range map[int64]int{-1: 0, 0: 0, 1: 25, 3: 75, 4: 80, 1000: 80} {
 		if got := q.MaxEntities(80, credits); got != want {
-			t.Errorf("Fit(80, %d) = %d, want %d", credits, got, want)
+			t.Errorf("MaxEntities(80, %d) = %d, want %d", credits, got, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ type PlannedQuery struct {
 	Calls      int64
 	Ceiling    int64 // credits that all calls can cost
 
-	priorCoverage map[string]PriorCoverage // by type
+	PriorCoverage map[string]PriorCoverage // by signal type
 }
 
 // PriorCoverage is what is known of the entities of one question and a type, from
@@ -144,7 +144,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 	}
 	p.RepurchasedPairs = batcher.repurchasedPairs
 	for i := range p.Queries {
-		p.Queries[i].priorCoverage = batcher.priorCoverage[p.Queries[i].Query]
+		p.Queries[i].PriorCoverage = batcher.priorCoverage[p.Queries[i].Query]
 	}
 	return p, batcher.err
 }

@@ -7,26 +7,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// prefetchDepth is how far ahead ahead runs, in calls per worker.
+// prefetchDepth is how far prefetch reads ahead, in calls per worker.
 const prefetchDepth = 3
 
-// prefetch calls do for the values of in, up to n at a time, and yields each value
-// with its result in the order of in.
+// prefetch calls do for the values of in, up to n at a time, and yields each value with its result
+// in the order of in.
 //
-// It is the one place where the paid phase is concurrent: it starts every
-// goroutine and has awaited all of them when the walk returns, also when the
-// consumer breaks off. At most n calls run, and at most prefetchDepth·n values wait
-// for their turn, running or finished, so memory is bounded whatever the length
-// of in. in itself is walked by one goroutine. After a break nothing more is
-// started.
+// It is the only concurrent part of the paid phase: it starts every goroutine and has awaited all
+// of them when it returns, even if the consumer breaks. At most n calls run, and at most
+// prefetchDepth·n values wait, running or finished, so memory is bounded regardless of the length
+// of in. One goroutine iterates over in. After a break no new call starts.
 //
-// ctx is handed to do and not watched here: whether a cancelled ctx means "do
-// not start" or "give up" is do's to decide, because a call that is being paid
-// for must be waited for.
+// ctx is passed to do and not watched here: do decides whether a cancelled ctx means "do not start"
+// or "give up", because a call that is being paid for must be awaited.
 //
-// With room for n results only, one slow answer would soon leave every other
-// worker idle: with answers that take half to one and a half times the typical
-// time, and a few much longer, eight workers did a sixth less.
+// With room for n results only, one slow answer would soon idle every other worker: with answers
+// that take half to one and a half times the typical time, and a few much longer, eight workers
+// achieved a sixth less.
 func prefetch[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(context.Context, T) R) iter.Seq2[T, R] {
 	type slot struct {
 		value  T
@@ -49,7 +46,7 @@ func prefetch[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(cont
 				}
 				g.Go(func() error {
 					select {
-					case <-stopped: // nobody waits for the answer, so it must not be paid for
+					case <-stopped: // the answer would be discarded, so it must not be paid for
 					default:
 						s.result <- do(ctx, v)
 					}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// gauge counts what runs, and the most that ever ran at once.
+// gauge counts running calls, and the maximum that ever ran at once.
 type gauge struct{ started, finished, running, most atomic.Int64 }
 
 func (g *gauge) enter() {
@@ -27,7 +27,7 @@ func (g *gauge) leave() {
 	g.finished.Add(1)
 }
 
-// upTo yields 0 to n-1 and keeps in pulled how many were taken from it.
+// upTo yields 0 to n-1 and counts in pulled how many were taken.
 func upTo(n int, pulled *atomic.Int64) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := range n {
@@ -59,23 +59,24 @@ func TestPrefetchKeepsOrderAndBounds(t *testing.T) {
 					return fmt.Sprint("answer ", v)
 				}) {
 					if want := fmt.Sprint("answer ", next); v != next || r != want {
-						t.Fatalf("ahead(%d) yields %d, %q, want %d, %q", n, v, r, next, want)
+						t.Fatalf("prefetch(%d) yields %d, %q, want %d, %q", n, v, r, next, want)
 					}
 					next++
 					if dice.IntN(4) == 0 {
 						time.Sleep(time.Duration(dice.IntN(2000)) * time.Millisecond)
 						synctest.Wait()
-						// One value in the consumer's hand, the others in flight or finished, one in the feeder's.
+						// The consumer has one value, others are in flight or finished, the feeder
+						// has one.
 						if lead := int(pulled.Load()) - next; lead > prefetchDepth*n+1 {
-							t.Fatalf("ahead(%d) took %d values more than were yielded, want at most %d", n, lead, prefetchDepth*n+1)
+							t.Fatalf("prefetch(%d) took %d values more than it yielded, want at most %d", n, lead, prefetchDepth*n+1)
 						}
 					}
 				}
 				if next != length {
-					t.Errorf("ahead(%d) yielded %d values, want %d", n, next, length)
+					t.Errorf("prefetch(%d) yielded %d values, want %d", n, next, length)
 				}
 				if got := g.most.Load(); got != int64(n) {
-					t.Errorf("ahead(%d) ran %d at once at the most, want %d", n, got, n)
+					t.Errorf("prefetch(%d) ran at most %d at once, want %d", n, got, n)
 				}
 			})
 		})
@@ -88,7 +89,7 @@ func TestPrefetchStartsOnIteration(t *testing.T) {
 		values := prefetch(t.Context(), 4, upTo(10, &pulled), func(_ context.Context, v int) int { return v })
 		synctest.Wait()
 		if pulled.Load() != 0 {
-			t.Errorf("ahead took %d values before it was walked, want 0", pulled.Load())
+			t.Errorf("prefetch took %d values before the iteration, want 0", pulled.Load())
 		}
 		for range values {
 			break
@@ -100,24 +101,25 @@ func TestPrefetchEmptyInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pulled atomic.Int64
 		for v := range prefetch(t.Context(), 4, upTo(0, &pulled), func(_ context.Context, v int) int { return v }) {
-			t.Errorf("ahead of nothing yields %d, want nothing", v)
+			t.Errorf("prefetch of nothing yields %d, want nothing", v)
 		}
 	})
 }
 
-// A consumer that breaks off waits for what runs. Nothing is started after
-// that: each start can cost credits that nobody would see.
+// A consumer that breaks waits for running calls. No call starts after that: each could cost
+// credits without being recorded.
 func TestPrefetchBreak(t *testing.T) {
 	for _, c := range []struct {
-		name        string
-		read, asked time.Duration // how long a value takes to be read and to be asked about
+		name string
+		// How long it takes to read a value and to request it.
+		read, asked time.Duration
 	}{
 		{"slow answers", 0, time.Second},
 		{"slow input", time.Second, 0},
 		{"both slow", time.Second, 3500 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for after := range 24 { // the choice of a select is random: try often
+			for after := range 24 { // select chooses at random: try often
 				synctest.Test(t, func(t *testing.T) {
 					var g gauge
 					var broken atomic.Bool
@@ -132,7 +134,7 @@ func TestPrefetchBreak(t *testing.T) {
 					seen := 0
 					for range prefetch(t.Context(), 8, input, func(context.Context, int) int {
 						if broken.Load() {
-							t.Error("ahead started a call after its consumer broke off")
+							t.Error("prefetch started a call after its consumer broke")
 						}
 						g.enter()
 						defer g.leave()
@@ -146,15 +148,15 @@ func TestPrefetchBreak(t *testing.T) {
 						}
 					}
 					if started, finished := g.started.Load(), g.finished.Load(); started != finished {
-						t.Errorf("after a break %d calls were started and %d finished, want all awaited", started, finished)
+						t.Errorf("after a break %d calls were started and %d finished, want all to be awaited", started, finished)
 					}
-				}) // a goroutine that is left behind fails the bubble
+				}) // a leaked goroutine fails the bubble
 			}
 		})
 	}
 }
 
-// A cancelled context is the business of what is called, not of ahead.
+// prefetch leaves a cancelled context to the function that it calls.
 func TestPrefetchLeavesContextToTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -163,12 +165,12 @@ func TestPrefetchLeavesContextToTheCall(t *testing.T) {
 		var got []int
 		for v, cancelled := range prefetch(ctx, 3, upTo(5, &pulled), func(ctx context.Context, _ int) bool { return ctx.Err() != nil }) {
 			if !cancelled {
-				t.Errorf("ahead hid the cancelled context from call %d", v)
+				t.Errorf("prefetch hid the cancelled context from call %d", v)
 			}
 			got = append(got, v)
 		}
 		if want := []int{0, 1, 2, 3, 4}; !slices.Equal(got, want) {
-			t.Errorf("ahead with a cancelled context yields %d, want %d", got, want)
+			t.Errorf("prefetch with a cancelled context yields %d, want %d", got, want)
 		}
 	})
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// stepLedger is a journal and a sink that write down what they are told, and fail at
-// one of the steps.
+// stepLedger is a ledger and a sink that record their calls, and fail at one of the steps.
 type stepLedger struct {
 	memorySink
 	failAt string
@@ -41,9 +40,8 @@ func (d *stepLedger) Commit(*Manifest) error             { return d.step("commit
 func (d *stepLedger) Stage(context.Context) ([]File, error)    { return nil, d.step("stage") }
 func (d *stepLedger) Publish(context.Context, *Manifest) error { return d.step("publish") }
 
-// TestRunPublishesInOrder: files are staged before the point of no return,
-// visible after it, and counted as published last. A step that fails is the
-// last one.
+// TestRunPublishesInOrder: files are staged before Prepare, become visible after it, and Commit is
+// last. No step follows a step that fails.
 func TestRunPublishesInOrder(t *testing.T) {
 	order := []string{"stage", "prepare", "publish", "commit"}
 	for i, failAt := range append(order, "") {
@@ -70,7 +68,7 @@ func TestRunPublishesInOrder(t *testing.T) {
 
 func emptySeq[T any]() iter.Seq2[T, error] { return func(func(T, error) bool) {} }
 
-// coveredRows is a journal that has an answer about some rows.
+// coveredRows is a ledger with an answer for some rows.
 type coveredRows map[int64]bool
 
 func (coveredRows) Resolve(*schema.Account) Resolution { return Resolution{} }
@@ -86,8 +84,8 @@ func (coveredRows) RecordLines([]Line) error { return nil }
 func (coveredRows) Prepare(*Manifest) error  { return nil }
 func (coveredRows) Commit(*Manifest) error   { return nil }
 
-// TestRunResumes: a run that goes on asks about nothing that was answered, gives
-// every line one fate, and numbers its batches behind those it made before.
+// TestRunResumes: a resumed run requests nothing that was answered, gives every line one status,
+// and numbers its batches after the earlier ones.
 func TestRunResumes(t *testing.T) {
 	list := companies(10)
 	list.accounts = append(list.accounts, schema.Account{Row: 11, Key: "key 11", Object: schema.Company, Domain: "c1.example"},
@@ -118,7 +116,7 @@ func TestRunResumes(t *testing.T) {
 	}), Concurrency: 1}, list)
 	want := []string{"000008 5", "000008 6", "000008 7", "000009 8", "000009 9", "000009 10"}
 	if diff := cmp.Diff(want, asked); diff != "" {
-		t.Errorf("asked about (-want +got):\n%s", diff)
+		t.Errorf("requested rows (-want +got):\n%s", diff)
 	}
 	if got, want := g.statusRanges(), "1-10 enriched, 11 duplicate, 12 rejected"; got != want || g.manifest.Accounts.Lines != 12 {
 		t.Errorf("%d lines: %s, want 12: %s", g.manifest.Accounts.Lines, got, want)

@@ -17,31 +17,32 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// recorder writes answers down: events into their tables, lines, calls and charges
-// into the ledger tables, and their sums into the manifest. One goroutine uses
-// it, in the order of the batches.
+// recorder writes answers: events into their tables, lines, calls and charges into the ledger
+// tables, and their sums into the manifest. One goroutine uses it, in the order of the batches.
 type recorder struct {
-	sink          Sink
-	flattener     *flattener
-	manifest      *Manifest
-	buffers       map[schema.Partition]*rowBuffer
-	searchCosts   map[int64]Credits // of the searches that found out a row's id, by row
-	bufferedBytes int64             // of strings in open pages
-	inDoubt       map[string]int    // where the manifest lists calls in doubt, by name
+	sink      Sink
+	flattener *flattener
+	manifest  *Manifest
+	buffers   map[schema.Partition]*rowBuffer
+	// Cost of the searches for the id of a row, by row.
+	searchCosts   map[int64]Credits
+	bufferedBytes int64 // of strings in buffers
+	// Index of calls in doubt in the manifest, by name.
+	inDoubt map[string]int
 
-	// Calls whose cost is not known, with what they can have cost.
+	// Calls with an unknown cost, with what they can have cost.
 	unknownCosts map[string]Credits
 }
 
-// rowBuffer collects rows of one partition until they are handed to the sink.
+// rowBuffer collects rows of one partition for the sink.
 type rowBuffer struct {
 	table   schema.Table
 	builder *array.RecordBuilder
 	rows    int
 }
 
-// Rows go to the sink in records of this many rows, or sooner when the strings
-// of all open pages exceed the byte limit.
+// Rows go to the sink in records of this many rows, or sooner if the strings in all buffers exceed
+// the byte limit.
 const (
 	maxBufferRows  = 4096
 	maxBufferBytes = 8 << 20
@@ -54,8 +55,7 @@ func newRecorder(sink Sink, partitionBy string, m *Manifest) *recorder {
 	}
 }
 
-// recordLine writes a line whose fate needed no call, or is not what answers alone
-// say.
+// recordLine writes a line that needed no call, or a status that the answers alone do not yield.
 func (r *recorder) recordLine(ctx context.Context, l Line) error {
 	credits := creditsValue(r.unknownCosts[l.Call])
 	if l.Status == schema.InDoubt || l.Status == schema.WrittenOff {
@@ -71,10 +71,9 @@ func (r *recorder) recordLine(ctx context.Context, l Line) error {
 	return r.writeAccount(ctx, l, a, credits)
 }
 
-// recordResolution writes what a search brought, and the lines whose fate that is. An id
-// that was found is no fate yet: the line is asked about by it. It gives the
-// lines whose fate must be kept, because reading the answer again does not give
-// it.
+// recordResolution writes the answer to a search, and the lines that it decides. A line with a
+// found id has no status yet: it is requested by that id. recordResolution returns the lines to
+// record because decoding the answer again does not yield their status.
 func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *Reply, done *rowSet) (toRecord []Line, err error) {
 	paid, err := r.recordCalls(ctx, b, reply)
 	if err != nil {
@@ -100,15 +99,15 @@ func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *Reply,
 	return toRecord, nil
 }
 
-// addSearchCost remembers what finding out the id of a row cost, for its line.
+// addSearchCost remembers the cost of a search for the id of a row, for its line.
 func (r *recorder) addSearchCost(row int64, cost Credits) {
 	if cost != (Credits{}) {
 		r.searchCosts[row] = r.searchCosts[row].Add(cost)
 	}
 }
 
-// addInDoubt lists a line under the call that holds it. That is one of an earlier run,
-// or one of this run itself, made by a process that ended: it is listed already.
+// addInDoubt lists a line under the call in doubt. That is a call of an earlier run, or one of this
+// run, made by a process that has ended: then it is already listed.
 func (r *recorder) addInDoubt(l Line) {
 	calls, d := &r.manifest.InDoubt, *l.InDoubt
 	if d.Run == r.manifest.Run.ID {
@@ -127,8 +126,8 @@ func (r *recorder) addInDoubt(l Line) {
 	(*calls)[at].Accounts = append((*calls)[at].Accounts, l.Account.Key)
 }
 
-// recordBatch writes everything a reply says: its calls, its items with their events,
-// and its strays.
+// recordBatch writes everything in a reply: its calls, its items with their events, and its
+// unmatched entries.
 func (r *recorder) recordBatch(ctx context.Context, b *Batch, reply *Reply) error {
 	paid, err := r.recordCalls(ctx, b, reply)
 	if err != nil {
@@ -142,6 +141,23 @@ func (r *recorder) recordBatch(ctx context.Context, b *Batch, reply *Reply) erro
 	return nil
 }
 
+// recoverRows enters what the run did before its process ended, and gives the rows
+// whose fate that decided.
+func (r *recorder) recoverRows(ctx context.Context, past *RunLog) (done rowSet, err error) {
+	if past == nil {
+		return nil, nil
+	}
+	for a, err := range past.Answers {
+		if err != nil {
+			return nil, err
+		}
+		if err := r.replayBatch(ctx, a.Batch, a.Reply, &done); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
+}
+
 // replayBatch writes what an earlier process was answered: of its lines, those
 // that the answer settles and that nothing settled before.
 func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done *rowSet) error {
@@ -151,7 +167,7 @@ func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done
 	}
 	for i, item := range b.Items {
 		if b.Query.Service.IsPaged() {
-			continue // its lines were kept
+			continue // its lines are recorded
 		}
 		if status := reply.Items[i].Status; b.Query.Service == Search && !r.onlySearches() && (status == schema.Resolved || status == schema.Deferred) {
 			r.addSearchCost(item.Account.Row, paid[i])
@@ -168,16 +184,16 @@ func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done
 	return nil
 }
 
-// onlySearches reports whether the run asks for nothing but ids.
+// onlySearches reports whether the run requests only ids.
 func (r *recorder) onlySearches() bool {
 	return !slices.ContainsFunc(r.manifest.Queries, func(q Query) bool { return q.Service != Search })
 }
 
-// recordItem writes the line behind an item.
+// recordItem writes the line of an item.
 func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int, paid []Credits) error {
 	a := reply.Items[i]
 	if !isReplayable(a.Status) {
-		return r.recordLine(ctx, lineOf(&b.Items[i], &a)) // as it is when it is read again
+		return r.recordLine(ctx, lineOf(&b.Items[i], &a)) // as when it is replayed
 	}
 	credits := creditsValue(paid[i])
 	if a.Status == schema.InDoubt {
@@ -186,9 +202,8 @@ func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int
 	return r.writeAccount(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
 }
 
-// recordCalls writes events, calls and charges. It returns what each answer cost: its
-// share of the call's charge, or all that the call can have cost when that is not
-// known.
+// recordCalls writes events, calls and charges. It returns the cost of each answer: its share of
+// the call's charge, or everything that the call can have cost if the charge is unknown.
 func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (paid []Credits, err error) {
 	answers := reply.Items
 	if len(reply.Unmatched) > 0 {
@@ -201,7 +216,7 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 		}
 	}
 
-	sharesByCall := map[string][]share{} // by call
+	sharesByCall := map[string][]share{}
 	for i, a := range answers {
 		from := len(sharesByCall[a.CallID])
 		for n, e := range a.Events {
@@ -256,8 +271,8 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 	return paid, nil
 }
 
-// countShare counts an event into the share of its (entity, type) pair, which
-// lies at or after from.
+// countShare counts an event in the share of its (entity, type) pair, which has index from or
+// higher.
 func countShare(shares []share, from, item int, signal string) []share {
 	for i := from; i < len(shares); i++ {
 		if shares[i].signal == signal {
@@ -268,7 +283,7 @@ func countShare(shares []share, from, item int, signal string) []share {
 	return append(shares, share{item: item, signal: signal, events: 1})
 }
 
-// writeEvent writes the n-th event of an item, or of a stray.
+// writeEvent writes the n-th event of an item, or of an unmatched entry.
 func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a ItemReply, e RawEvent, fetchedAt time.Time) error {
 	key := ""
 	if item < len(b.Items) {
@@ -276,7 +291,8 @@ func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a Item
 	}
 	entity := a.Entity
 	if entity.Object == "" {
-		entity.Object = b.Query.Object // of a page, whose results are many entities
+		// For a page, which has results about many entities.
+		entity.Object = b.Query.Object
 	}
 	rows := r.flattener.flattenEvent(schema.Event{
 		Entity: entity, AccountKey: key, Type: e.Type, Raw: e.Raw,
@@ -290,7 +306,7 @@ func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a Item
 	return nil
 }
 
-// originOf says how the n-th result of an item was asked for; nil for events.
+// originOf describes the request for the n-th result of an item; nil for events.
 func originOf(b *Batch, item, n int, a ItemReply) *schema.Origin {
 	q := b.Query
 	if q.Service == Signals {
@@ -320,7 +336,7 @@ func originOf(b *Batch, item, n int, a ItemReply) *schema.Origin {
 	}
 }
 
-// writeAliases writes down which other ids an answer states for an entity.
+// writeAliases writes the other ids that an answer states for an entity.
 func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemReply, fetchedAt time.Time) error {
 	table := schema.Aliases
 	for _, other := range a.Aliases {
@@ -393,8 +409,8 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, credit
 	})
 }
 
-// writeCredits writes the charge of one call, pair by pair; what no pair explains is
-// a row of the call as a whole.
+// writeCredits writes the charge of one call, pair by pair. What no pair explains is a row of the
+// whole call.
 func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemReply, c Call, shares []share, basis Basis) error {
 	cost := c.Cost()
 	write := func(row value, key, entity, signal string, events int64, credits value) error {
@@ -412,7 +428,7 @@ func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemRep
 		row, key := value{}, ""
 		if s.item < len(b.Items) {
 			acc := b.Items[s.item].Account
-			if key = acc.Key; acc.Row > 0 { // a page is about no line of the list
+			if key = acc.Key; acc.Row > 0 { // a page is not about a line of the list
 				row = intValue(acc.Row)
 			}
 		}
@@ -460,7 +476,7 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 	})
 }
 
-// appendRow adds a row to its page and hands full pages to the sink.
+// appendRow adds a row to its buffer and flushes full buffers.
 func (r *recorder) appendRow(ctx context.Context, t schema.Table, p schema.Partition, values []value) error {
 	buf := r.buffers[p]
 	if buf == nil {
@@ -481,14 +497,14 @@ func (r *recorder) appendRow(ctx context.Context, t schema.Table, p schema.Parti
 	return nil
 }
 
-// flushAll hands every open page to the sink, in the order of their names.
+// flushAll flushes every buffer, in the order of their names.
 func (r *recorder) flushAll(ctx context.Context) error {
 	for _, p := range sortedKeys(r.buffers, schema.Partition.String) {
 		if err := r.flushBuffer(ctx, p, r.buffers[p]); err != nil {
 			return err
 		}
 	}
-	clear(r.buffers) // pages of partitions that may never come again
+	clear(r.buffers) // buffers of partitions that may not occur again
 	r.bufferedBytes = 0
 	return nil
 }
@@ -510,7 +526,7 @@ func appendValue(b array.Builder, v value) {
 	}
 	switch b := b.(type) {
 	case *array.StringBuilder:
-		b.Append(strings.ToValidUTF8(v.s, "\uFFFD")) // some readers refuse a whole file for one odd byte
+		b.Append(strings.ToValidUTF8(v.s, "\uFFFD")) // some readers refuse a whole file because of one invalid byte
 	case *array.Int64Builder:
 		b.Append(v.n)
 	case *array.Float64Builder:
@@ -526,7 +542,7 @@ func appendValue(b array.Builder, v value) {
 	}
 }
 
-// arrowSchemas are made once: a table's layout does not change within a build.
+// arrowSchemas are made once: the layout of a table does not change within a build.
 var arrowSchemas = func() map[string]*arrow.Schema {
 	m := map[string]*arrow.Schema{}
 	for _, t := range schema.Tables {
@@ -535,7 +551,7 @@ var arrowSchemas = func() map[string]*arrow.Schema {
 	return m
 }()
 
-// categoryOf is the dataset of a signal key, known or not, or of a product.
+// categoryOf is the dataset of a signal key, known or unknown, or of a product.
 func categoryOf(signal string) schema.Category {
 	if s, ok := schema.LookupSignal(signal); ok {
 		return s.Category

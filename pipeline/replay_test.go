@@ -11,8 +11,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// TestReplayRecordedLines: a line that no answer decides has the same row when its
-// run is made again from the journal, with all that the answer said beside.
+// TestReplayRecordedLines: a line that no answer decides has the same row after a replay from the
+// journal, with everything else that the answer said.
 func TestReplayRecordedLines(t *testing.T) {
 	var answers []AnsweredBatch
 	ask := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
@@ -43,20 +43,20 @@ func TestReplayRecordedLines(t *testing.T) {
 		got[row.text("account_key")] = row
 	}
 	if len(want) != 3 || len(got) != 3 {
-		t.Fatalf("%d rows, and %d when made again, want 3", len(want), len(got))
+		t.Fatalf("%d rows, %d after the replay, want 3", len(want), len(got))
 	}
 	for _, row := range want {
 		if diff := cmp.Diff(row, got[row.text("account_key")]); diff != "" {
-			t.Errorf("a line that is %s (-run +made again):\n%s", row.text("status"), diff)
+			t.Errorf("line with status %s (-run +replay):\n%s", row.text("status"), diff)
 		}
 		if row.text("extra") == "" || row.text("entity_id") == "" || !row.null("credits") {
-			t.Errorf("a line that is %s = %v, want all that the answer said, and no credits: the charge is not known", row.text("status"), row)
+			t.Errorf("line with status %s = %v, want everything that the answer said, and no credits: the charge is unknown", row.text("status"), row)
 		}
 	}
 }
 
-// TestReplaySearches: what a search cost that found nothing out, or that nobody
-// knows what it cost, stands on its line at first and again.
+// TestReplaySearches: the cost of a search that found nothing, or that has an unknown charge, is on
+// its line, in the run and in its replay.
 func TestReplaySearches(t *testing.T) {
 	var accounts []schema.Account
 	for n, domain := range []string{"known1.example", "later.example", "nobody.example", "secret.example"} {
@@ -91,17 +91,17 @@ func TestReplaySearches(t *testing.T) {
 		out := map[string]cells{}
 		for _, row := range s.read("accounts") {
 			if out[row.text("account_key")] = row; !row.null("credits") {
-				t.Errorf("%s bears %d credits, and nobody knows what was charged", row.text("account_key"), row.int("credits"))
+				t.Errorf("%s has %d credits, want none: the charge is unknown", row.text("account_key"), row.int("credits"))
 			}
 		}
 		return out
 	}
 	if diff := cmp.Diff(rows(sink), rows(replayed)); diff != "" || len(rows(replayed)) != len(accounts) {
-		t.Errorf("accounts (-run +made again):\n%s", diff)
+		t.Errorf("accounts (-run +replay):\n%s", diff)
 	}
 }
 
-// combinedLedger knows what the registry does, and keeps.
+// combinedLedger resolves like the vendor and records lines.
 type combinedLedger struct {
 	*searchVendor
 	recorder *memoryLedger
@@ -109,7 +109,7 @@ type combinedLedger struct {
 
 func (b combinedLedger) RecordLines(lines []Line) error { return b.recorder.RecordLines(lines) }
 
-// memoryLedger is a journal that gives back what it was given, as text.
+// memoryLedger is a ledger that stores lines as text and returns them.
 type memoryLedger struct {
 	noLedger
 	recorded [][]byte

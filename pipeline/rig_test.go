@@ -17,8 +17,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// list is a Source of lines at hand, with err after them if it is set. As a
-// real one, it cannot be read after its context has ended.
+// list is a Source of given lines, followed by err if it is set. Like a real one, it cannot be read
+// after its context has ended.
 type list struct {
 	accounts []schema.Account
 	err      error
@@ -38,12 +38,12 @@ func (l list) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 	}
 }
 
-// fetchFunc is a Fetcher of one function.
+// fetchFunc is a Fetcher made of a function.
 type fetchFunc func(ctx context.Context, b *Batch) (*Reply, error)
 
 func (f fetchFunc) Fetch(ctx context.Context, b *Batch) (*Reply, error) { return f(ctx, b) }
 
-// written is one record that a sink was given.
+// written is one record that a sink received.
 type written struct {
 	partition schema.Partition
 	record    arrow.Record
@@ -63,7 +63,7 @@ func (s *memorySink) Write(ctx context.Context, p schema.Partition, rec arrow.Re
 		return s.failWrite
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("a sink must be able to write what was paid: %w", err)
+		return fmt.Errorf("a sink must be able to write what was paid for: %w", err)
 	}
 	rec.Retain()
 	s.records = append(s.records, written{p, rec})
@@ -92,11 +92,11 @@ func (s *memorySink) Publish(ctx context.Context, m *Manifest) error {
 
 func (s *memorySink) Close() error { return nil }
 
-// cells is a row read back from Arrow: string, int64, float64, bool, a date as
-// text or a time.Time; null cells are absent.
+// cells is a row read back from Arrow: string, int64, float64, bool, a date as text or a time.Time;
+// null cells are absent.
 type cells map[string]any
 
-// read gives the rows of a table in the order in which the sink got them.
+// read returns the rows of a table in the order in which the sink received them.
 func (s *memorySink) read(tables ...string) []cells {
 	var out []cells
 	for _, w := range s.records {
@@ -148,7 +148,7 @@ var eventTables = func() (names []string) {
 	return names
 }()
 
-// script says what a scripted API makes of a batch.
+// script is the result of a batch.
 type script struct {
 	calls     []scriptedCall
 	items     []scriptedItem // of the items, in turn
@@ -162,12 +162,12 @@ type scriptedCall struct {
 
 type scriptedItem struct {
 	status schema.Status
-	call   int // index in calls; -1: none was made
+	call   int // index in calls; -1: no call
 	events []string
 }
 
-// scriptedAPI answers every batch by its script, in turn, and keeps a bill of its
-// own. Answers come after wait, so that concurrent ones overtake each other.
+// scriptedAPI answers batches by its scripts, in turn, and keeps its own bill. Answers come after
+// wait, so that concurrent ones overtake each other.
 type scriptedAPI struct {
 	scripts []script
 	wait    func(b *Batch) time.Duration // nil: at once
@@ -242,8 +242,8 @@ func (s *scriptedAPI) answer(b *Batch, sc script, i int, ref string) ItemReply {
 	return a
 }
 
-// lines makes companies and contacts of n lines, some of them duplicates,
-// rejected or asked by id.
+// lines makes a list of n companies and contacts, some of them duplicates, rejected or requested by
+// id.
 func lines(n int) []schema.Account {
 	accounts := make([]schema.Account, n)
 	for i := range accounts {
@@ -265,14 +265,14 @@ func lines(n int) []schema.Account {
 	return accounts
 }
 
-// rig is a run and what it left.
+// rig is a run and its results.
 type rig struct {
 	sink     *memorySink
 	manifest *Manifest
 	err      error
 }
 
-// run runs the job on a list, and checks what must hold of every published run.
+// run runs the job on a list, and checks the invariants of every published run.
 func run(t rapid.TB, ctx context.Context, r Runner, src Source) rig { //nolint:revive // t first, as everywhere
 	t.Helper()
 	g := rig{sink: &memorySink{}}
@@ -309,20 +309,20 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 	for _, w := range g.sink.records {
 		table, ok := schema.TableNamed(w.partition.Table)
 		if !ok || !w.record.Schema().Equal(table.Arrow()) {
-			t.Errorf("a record of %s is not laid out as its table", w.partition)
+			t.Errorf("a record of %s does not have the layout of its table", w.partition)
 		}
 		if n := w.record.NumRows(); n < 1 || n > maxBufferRows {
 			t.Errorf("a record of %s has %d rows, want 1 to %d", w.partition, n, maxBufferRows)
 		}
 	}
 
-	// Every line has one fate.
+	// Every line has one status.
 	byRow := map[int64]cells{}
 	byStatus := map[schema.Status]int64{}
 	var accountCredits int64
 	for _, row := range g.sink.read("accounts") {
 		if _, dup := byRow[row.int("row")]; dup {
-			t.Errorf("row %d has two fates", row.int("row"))
+			t.Errorf("row %d has two statuses", row.int("row"))
 		}
 		byRow[row.int("row")] = row
 		status := schema.Status(row.text("status"))
@@ -332,7 +332,7 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		byStatus[status]++
 		accountCredits += row.int("credits")
 		if status == schema.InDoubt && !row.null("credits") {
-			t.Errorf("row %d is held and has %d credits, want null", row.int("row"), row.int("credits"))
+			t.Errorf("row %d is in doubt and has %d credits, want null", row.int("row"), row.int("credits"))
 		}
 		answer := status == schema.Enriched || status == schema.NoSignal
 		if row.null("reason") != answer {
@@ -342,7 +342,7 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 	for _, a := range accounts {
 		row, ok := byRow[a.Row]
 		if !ok || row.text("account_key") != a.Key || row.text("input_file") != a.File || row.int("input_line") != a.Line {
-			t.Errorf("row %d (%s) is %v in the accounts table, want it", a.Row, a.Key, row)
+			t.Errorf("row %d (%s) is %v in the accounts table, want its account", a.Row, a.Key, row)
 		}
 	}
 	equal("lines in the accounts table", int64(len(byRow)), int64(len(accounts)))
@@ -362,7 +362,7 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		total += row.int("credits")
 		pairs += row.int("events")
 		if row.null("credits") != (row.text("basis") == string(UnknownBasis)) {
-			t.Errorf("credits of call %s = %v on basis %s, want null when unknown only", row.text("call_id"), row["credits"], row.text("basis"))
+			t.Errorf("credits of call %s = %v on basis %s, want null if and only if unknown", row.text("call_id"), row["credits"], row.text("basis"))
 		}
 		if !row.null("row") {
 			perRow[row.int("row")] += row.int("credits")
@@ -370,8 +370,8 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 			allocated += row.int("credits")
 		}
 	}
-	equal("credits table's sum", total, m.Credits.Charged)
-	equal("accounts table's credits", accountCredits, allocated)
+	equal("sum of the credits table", total, m.Credits.Charged)
+	equal("credits of the accounts table", accountCredits, allocated)
 	for n, row := range byRow {
 		if unknown := unknownRow[n]; !unknown && !row.null("credits") {
 			equal(fmt.Sprintf("credits of row %d", n), row.int("credits"), perRow[n])
@@ -397,14 +397,14 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		}
 		callEvents += row.int("events")
 	}
-	equal("calls table's credits", charged, m.Credits.Charged)
+	equal("credits of the calls table", charged, m.Credits.Charged)
 	own := int64(0)
 	for _, d := range m.InDoubt {
 		if d.Run == "" {
 			own++
 		}
 	}
-	equal("own calls in Held", own, inDoubt)
+	equal("own calls in InDoubt", own, inDoubt)
 	equal("Credits.AmbiguousCalls", m.Credits.InDoubtCalls, inDoubt)
 	equal("events of the calls", callEvents, m.Events.Returned)
 	if sum := sumOf(m.Credits.BySignal) + m.Credits.WholeCall; sum != m.Credits.Charged || sumOf(m.Credits.ByCategory) != sumOf(m.Credits.BySignal) || sumOf(m.Credits.ByBasis) != m.Credits.Charged {
@@ -412,7 +412,7 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 			m.Credits.BySignal, m.Credits.ByCategory, m.Credits.ByBasis, m.Credits.Charged, m.Credits.WholeCall)
 	}
 
-	// Every event that was returned is a row, under the key of its line.
+	// Every returned event is a row, with the key of its line.
 	keys := map[string]bool{}
 	for _, a := range accounts {
 		keys[a.Key] = true
@@ -423,7 +423,7 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		if row.null("account_key") {
 			unmatched++
 		} else if !keys[row.text("account_key")] {
-			t.Errorf("an event belongs to %q, want a key of the list", row.text("account_key"))
+			t.Errorf("an event has the key %q, want a key of the list", row.text("account_key"))
 		}
 		if row.null("call_id") || row.null("fetched_at") || row.text("run_id") != m.Run.ID {
 			t.Errorf("an event's call, time and run = %v, %v, %v", row["call_id"], row["fetched_at"], row["run_id"])
@@ -446,7 +446,7 @@ func sumOf[K comparable](m map[K]int64) (sum int64) {
 	return sum
 }
 
-// statuses gives the statuses of the accounts table by row.
+// statuses returns the statuses of the accounts table by row.
 func (g rig) statuses() map[int64]schema.Status {
 	out := map[int64]schema.Status{}
 	for _, row := range g.sink.read("accounts") {
@@ -455,7 +455,7 @@ func (g rig) statuses() map[int64]schema.Status {
 	return out
 }
 
-// statusRanges gives statuses by row for a comparison: "1-3 enriched, 4 deferred".
+// statusRanges formats the statuses by row for a comparison: "1-3 enriched, 4 deferred".
 func (g rig) statusRanges() string {
 	by := g.statuses()
 	var out []string

@@ -7,62 +7,75 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/schema"
 )
 
-// Runner runs the main job. The zero value of a field has a stated meaning;
-// Fetcher, Sink, Queries and RunID must be set.
+// Runner runs the main job. The zero value of a field has a stated meaning; Fetcher, Sink, Queries
+// and RunID are required.
 type Runner struct {
-	Fetcher     Fetcher
-	Sink        Sink
-	Queries     map[schema.Object]*Query // what to ask about each kind of object; lines of a kind without a query are rejected
-	Searches    map[schema.Object]*Query // what to ask ahead about lines without an id, where Queries are asked by id alone; needs Journal and Again
-	Reopen      func() (Source, error)   // gives the list from its beginning, for a second walk
-	RunID       string                   // names the run's files and rows: letters, digits, '-'
-	Concurrency int                      // batches in flight; 0 means 4
-	BatchSize   int                      // entities in a call, 1 to MaxBatch; 0 means MaxBatch
-	PartitionBy string                   // "event_month" (default) or "event_day"
-	Now         func() time.Time         // nil means time.Now
-	Ledger      Ledger                   // what was asked before; nil: nothing was, and nothing is remembered
-	Recorded    *RunLog                  // what this run did in a process that ended; nil: it begins
-	LastBatch   int                      // number of the last batch it used then
-	Started     time.Time                // when it began; zero means now
-	Continues   string                   // the run whose rest this one asks about; carried into the manifest
-	ReadUsage   func() *Reconciliation   // reads the account's usage once more when anything was asked; nil: the manifest does not reconcile it
-	Progress    func(Progress)           // called after every batch, from one goroutine; nil: not at all
+	Fetcher Fetcher
+	Sink    Sink
+	// What to request for each kind of object; lines of a kind without a query are rejected.
+	Queries map[schema.Object]*Query
+	// What to request first for lines without an id, if Queries are requested by id only; requires
+	// Ledger and Reopen.
+	Searches map[schema.Object]*Query
+	Reopen   func() (Source, error) // reopens the list for a second walk
+	// Names the run's files and rows: letters, digits, '-'.
+	RunID       string
+	Concurrency int // batches in flight; 0 means 4
+	// Entities per call, 1 to MaxBatch; 0 means MaxBatch.
+	BatchSize   int
+	PartitionBy string           // "event_month" (default) or "event_day"
+	Now         func() time.Time // nil means time.Now
+	// What was bought before; nil: nothing, and nothing is recorded.
+	Ledger Ledger
+	// What this run did in a process that has ended; nil: the run is new.
+	Recorded *RunLog
+	// Number of the last batch of that process.
+	LastBatch int
+	Started   time.Time // start of the run; zero means now
+	// The run that left the lines which this one requests; for the manifest.
+	Continues string
+	// Reads the account's usage after the run if it made calls; nil: no reconciliation in the
+	// manifest.
+	ReadUsage func() *Reconciliation
+	// Called after every batch, by one goroutine; nil: not called.
+	Progress func(Progress)
 
-	Versions  map[string]string // carried into the manifest
-	Endpoint  string            // carried into the manifest
-	APIChoice string            // carried into the manifest
-	Simulated bool              // the answers are invented; carried into the manifest
-	Input     func() Input      // fingerprint of the source, asked for after it was read; nil: none
+	Versions  map[string]string // for the manifest
+	Endpoint  string            // for the manifest
+	APIChoice string            // for the manifest
+	Simulated bool              // the answers are simulated; for the manifest
+	// Fingerprint of the source, called after it was read; nil: none.
+	Input func() Input
 }
 
-// Progress is how far a run has come.
+// Progress is the progress of a run.
 type Progress struct {
-	Lines    int64 // lines with a fate
+	Lines    int64 // lines with a status
 	Batches  int64 // batches answered
 	Calls    int64
 	Events   int64
-	Credits  int64 // charged so far, as far as the server said
+	Credits  int64 // charged so far, as stated by the server
 	Deferred int64
 	InDoubt  int64
 	Rate     *Rate // windows after the last answer that stated them
 }
 
-// Run reads the source to its end, asks about every line that can be asked
-// about, and publishes what came of it. The manifest says how the run ended;
-// it is nil only with an error, which means that the source could not be read
-// at all or that the sink failed.
+// Run reads the source to its end, requests every line that can be requested, and publishes the
+// result. The manifest says how the run ended. It is nil only with an error, which means that the
+// source could not be read at all or that the sink failed.
 //
-// A cancelled ctx and a *Stop from the fetcher end the asking, not the run: what
-// was paid is published first. So is what was read of a source that fails
-// midway, having been asked about; its error comes with the manifest.
+// A cancelled ctx and a *Stop of the fetcher end the requests, not the run: what was paid for is
+// published first. The same applies to the lines of a source that fails midway; its error is
+// returned with the manifest.
 func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	now := r.clock()
 	started := now()
 	m := r.newManifest(started)
-	// The lake is written although ctx may be cancelled: what was paid is published.
+	// The lake is written even if ctx is cancelled: what was paid for is published.
 	writeCtx := context.WithoutCancel(ctx)
 	ledger := r.ledger()
 	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
@@ -101,7 +114,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 
 	var batches int64
 	if len(r.Searches) > 0 {
-		searchDone := slices.Clone(done) // by searches; done is read meanwhile by the walk that makes them
+		searchDone := slices.Clone(done) // by searches; the walk that makes them reads done meanwhile
 		for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.searchItems(src.Accounts(writeCtx)), ask) {
 			batches++
 			if err := validateReply(item.batch, reply); err != nil {
@@ -160,10 +173,10 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	if r.Input != nil {
 		m.Input = r.Input()
 	}
-	batcher.identities = nil // the largest thing in memory, and no line is left to ask about
+	batcher.identities = nil // the largest structure in memory, no longer needed
 	stop := stopped.Load()
 	if stop == nil && batcher.err != nil {
-		stop = &Stop{Kind: StopInput, Reason: batcher.err.Error(), Advice: "mend the list and run again"}
+		stop = &Stop{Kind: StopInput, Reason: batcher.err.Error(), Advice: "correct the list and run again"}
 	}
 	if err := r.publish(writeCtx, rec, stop); err != nil {
 		return nil, err
@@ -171,10 +184,9 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	return m, batcher.err
 }
 
-// Replay makes the rows of a run from what it did in processes that ended, and
-// publishes them. It asks nothing. Lines that are in neither answers nor kept
-// lines are not in the lake: nobody but the list knows them. stop says why the
-// run ended; nil when it came to its end.
+// Replay makes the rows of a run from what it did in processes that have ended, and publishes them.
+// It sends no request. Lines that are neither in answers nor in recorded lines are missing in the
+// lake: only the list has them. stop says why the run ended; nil if it was complete.
 func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 	m := r.newManifest(r.clock()())
 	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
@@ -230,9 +242,9 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	return ledger.Commit(m)
 }
 
-// newBatcher makes the run's batches; the lines in done have their fate already.
+// newBatcher makes the batcher of the run; the lines in done already have a status.
 func (r *Runner) newBatcher(done rowSet) *batcher {
-	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idMap), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }
@@ -251,7 +263,7 @@ func (r *Runner) ledger() Ledger {
 	return r.Ledger
 }
 
-// newManifest begins the account of the run.
+// newManifest starts the manifest of the run.
 func (r *Runner) newManifest(started time.Time) *Manifest {
 	if !r.Started.IsZero() {
 		started = r.Started
@@ -280,14 +292,14 @@ func (m *Manifest) newProgress(batches int64) Progress {
 }
 
 func interruptedStop() *Stop {
-	return &Stop{Kind: StopInterrupted, Reason: "stopped on request", Advice: "run the same command again to ask about the rest"}
+	return &Stop{Kind: StopInterrupted, Reason: "stopped on request", Advice: "run the same command again to request the rest"}
 }
 
-// allDeferred is the reply of a batch that was not asked because of a stop.
+// allDeferred is the reply for a batch that was not requested because of a stop.
 func allDeferred(b *Batch, s *Stop) *Reply { return fillDeferred(b, nil, s) }
 
-// fillDeferred completes the reply that came with a stop: items it says nothing about
-// were not asked.
+// fillDeferred completes the reply that came with a stop: items without a status were not
+// requested.
 func fillDeferred(b *Batch, reply *Reply, s *Stop) *Reply {
 	if reply == nil {
 		reply = &Reply{}
@@ -303,23 +315,23 @@ func fillDeferred(b *Batch, reply *Reply, s *Stop) *Reply {
 	return reply
 }
 
-// validateReply refuses a reply that leaves an item without a fate or a call without
-// an outcome: the bill and the accounts table would not add up.
+// validateReply refuses a reply with an item without a status or a call without an outcome: the
+// bill and the accounts table would not add up.
 func validateReply(b *Batch, reply *Reply) error {
 	if reply == nil {
 		reply = &Reply{}
 	}
 	if len(reply.Items) != len(b.Items) {
-		return fmt.Errorf("batch %s: %d answers for %d entities: a fetcher must account for each", b.ID, len(reply.Items), len(b.Items))
+		return fmt.Errorf("batch %s: %d replies for %d entities: a fetcher must return one for each", b.ID, len(reply.Items), len(b.Items))
 	}
 	for i, a := range reply.Items {
 		if a.Status == "" {
-			return fmt.Errorf("batch %s: no status for row %d: a fetcher must account for each entity", b.ID, b.Items[i].Account.Row)
+			return fmt.Errorf("batch %s: no status for row %d: a fetcher must return one for each entity", b.ID, b.Items[i].Account.Row)
 		}
 	}
 	for _, c := range reply.Calls {
 		if c.Outcome != Charged && c.Outcome != NotCharged && c.Outcome != InDoubt {
-			return fmt.Errorf("batch %s: call %s has the outcome %q: a fetcher must say what each attempt means for the bill", b.ID, c.ID, c.Outcome)
+			return fmt.Errorf("batch %s: call %s has the outcome %q: a fetcher must return charged, not_charged or ambiguous", b.ID, c.ID, c.Outcome)
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// companies are n lines that are asked by domain.
+// companies are n lines that are requested by domain.
 func companies(n int) list {
 	var l list
 	for i := range n {
@@ -29,7 +29,7 @@ func companies(n int) list {
 	return l
 }
 
-// paidScript is a script of one charged call for one event of every item.
+// paidScript is a script of one charged call with one event for every item.
 func paidScript(credits int64, items ...scriptedItem) script {
 	if len(items) == 0 {
 		items = []scriptedItem{{status: schema.Enriched, events: []string{"surgeInHiring"}}}
@@ -87,8 +87,8 @@ func TestRun(t *testing.T) {
 		t.Errorf("credits table (-want +got):\n%s", diff)
 	}
 	accounts := g.sink.read("accounts")
-	if i := slices.IndexFunc(accounts, func(c cells) bool { return c.int("row") == 6 }); accounts[i].int("duplicate_of_row") != 2 || accounts[i].text("reason") != "asks the same as row 2" {
-		t.Errorf("the duplicate = %v, want it to name row 2", accounts[i])
+	if i := slices.IndexFunc(accounts, func(c cells) bool { return c.int("row") == 6 }); accounts[i].int("duplicate_of_row") != 2 || !strings.Contains(accounts[i].text("reason"), "row 2") {
+		t.Errorf("the duplicate = %v, want row 2 in its reason", accounts[i])
 	}
 	m := g.manifest
 	wantEvents := EventTotals{
@@ -104,7 +104,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("manifest's rejects (-want +got):\n%s", diff)
 	}
 	if m.Run.Outcome != RunWithRejects || m.Run.Stop != nil || m.Calls.Retries != 1 || m.Input.Records != 7 || m.Versions["siglake"] != "test" || len(m.Queries) != 2 {
-		t.Errorf("manifest = %+v, want a whole run with rejects and one retry", m)
+		t.Errorf("manifest = %+v, want a complete run with rejects and one retry", m)
 	}
 	if text, err := json.Marshal(m); err != nil || strings.Contains(string(text), ":null,") {
 		t.Errorf("the manifest as JSON = %s, %v, want no nulls", text, err)
@@ -154,7 +154,7 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 	}
 }
 
-// What nobody stated is null, not zero or the year 1.
+// What was not stated is null, not zero or the year 1.
 func TestRunWritesNothingForWhatWasNotStated(t *testing.T) {
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
@@ -165,7 +165,7 @@ func TestRunWritesNothingForWhatWasNotStated(t *testing.T) {
 	call := mustRun(t, Runner{Fetcher: f}, companies(1)).sink.read("calls")[0]
 	for _, column := range []string{"sent_at", "window_start", "window_end", "minute_left", "hour_left", "day_left", "charge_text"} {
 		if !call.null(column) {
-			t.Errorf("%s of a call that got nowhere = %v, want null", column, call[column])
+			t.Errorf("%s of a call that was never sent = %v, want null", column, call[column])
 		}
 	}
 	if got := call["credits"]; got != int64(0) {
@@ -173,8 +173,8 @@ func TestRunWritesNothingForWhatWasNotStated(t *testing.T) {
 	}
 }
 
-// A file with text that is not UTF-8 cannot be read by some engines, so one
-// odd byte of an answer must not reach it.
+// Some engines cannot read a file with text that is not UTF-8, so an invalid byte of an answer must
+// not reach it.
 func TestRunWritesUTF8(t *testing.T) {
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
@@ -189,7 +189,7 @@ func TestRunWritesUTF8(t *testing.T) {
 		got[column] = row.text(column)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("texts with an odd byte (-want +got):\n%s", diff)
+		t.Errorf("texts with an invalid byte (-want +got):\n%s", diff)
 	}
 }
 
@@ -219,7 +219,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 func TestRunEmptyList(t *testing.T) {
 	g := mustRun(t, Runner{Fetcher: fetchFunc(func(context.Context, *Batch) (*Reply, error) { panic("nothing to ask") })}, list{})
 	if len(g.sink.records) != 0 || g.manifest.Run.Outcome != RunComplete {
-		t.Errorf("a run of nothing wrote %d records and ended %s, want none and complete", len(g.sink.records), g.manifest.Run.Outcome)
+		t.Errorf("a run of an empty list wrote %d records and ended %s, want none and complete", len(g.sink.records), g.manifest.Run.Outcome)
 	}
 }
 
@@ -254,8 +254,8 @@ func TestRunProgress(t *testing.T) {
 	}
 }
 
-// drawScript draws what a batch's calls and items come to: fates only follow
-// from calls that can have such fates.
+// drawScript draws the calls and items of a batch, with only those statuses that the calls can
+// result in.
 func drawScript(t *rapid.T) script {
 	var sc script
 	items := []scriptedItem{{status: schema.Deferred, call: -1}}
@@ -303,20 +303,20 @@ func TestRunReconciles(t *testing.T) {
 		got := []int64{c.Charged, c.UnknownCalls, c.InDoubtCalls, g.manifest.Calls.Total, g.manifest.Events.Returned}
 		want := []int64{api.charged, api.unknown, api.inDoubt, api.calls, api.events}
 		if !slices.Equal(got, want) {
-			t.Fatalf("manifest's charged, unknown, ambiguous, calls, events = %d, want the API's own %d", got, want)
+			t.Fatalf("charged, unknown, in doubt, calls, events of the manifest = %d, want those of the API: %d", got, want)
 		}
 		for ref, n := range api.asked {
 			if n != 1 {
-				t.Fatalf("%s was asked about %d times, want once", ref, n)
+				t.Fatalf("%s was requested %d times, want once", ref, n)
 			}
 		}
 		for _, d := range g.manifest.InDoubt {
 			if d.MaxCredits <= 0 || len(d.Signals) == 0 {
-				t.Fatalf("doubt %+v does not say what it can have cost", d)
+				t.Fatalf("call in doubt %+v has no maximum cost", d)
 			}
 		}
 		if by := g.manifest.Accounts.ByStatus; g.manifest.Run.Outcome != outcomeOf(by, c.InDoubtCalls) {
-			t.Fatalf("outcome of %v with %d ambiguous calls = %s, want %s", by, c.InDoubtCalls, g.manifest.Run.Outcome, outcomeOf(by, c.InDoubtCalls))
+			t.Fatalf("outcome of %v with %d calls in doubt = %s, want %s", by, c.InDoubtCalls, g.manifest.Run.Outcome, outcomeOf(by, c.InDoubtCalls))
 		}
 	})
 }
@@ -369,7 +369,7 @@ func TestRunOrderDoesNotDependOnConcurrency(t *testing.T) {
 		})
 	}
 	if len(first) < 8 {
-		t.Errorf("the run wrote %d records, want more: the test shows nothing", len(first))
+		t.Errorf("the run wrote %d records, want 8 or more: the test proves nothing", len(first))
 	}
 }
 
@@ -387,7 +387,7 @@ func TestRunStop(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			reply, _ := api.Fetch(ctx, b)
-			reply.Items[1] = ItemReply{} // the second half of a split batch was not asked
+			reply.Items[1] = ItemReply{} // the second half of a split batch was not requested
 			return reply, fmt.Errorf("batch %s: %w", b.ID, stop)
 		})
 		g := mustRun(t, Runner{Fetcher: f, BatchSize: 2, Concurrency: 3}, companies(20))
@@ -441,7 +441,7 @@ func TestRunCancelled(t *testing.T) {
 		})
 		g := run(t, ctx, Runner{Fetcher: f, BatchSize: 2, Concurrency: 2}, companies(12))
 		if g.err != nil || !g.sink.published {
-			t.Fatalf("Run() = %v, published %t, want what was paid published", g.err, g.sink.published)
+			t.Fatalf("Run() = %v, published %t, want it to publish what was paid for", g.err, g.sink.published)
 		}
 		if got, want := g.statusRanges(), "1-4 enriched, 5-12 deferred"; got != want || calls.Load() != 2 {
 			t.Errorf("statuses after %d calls = %s, want %s after 2", calls.Load(), got, want)
@@ -454,7 +454,7 @@ func TestRunCancelled(t *testing.T) {
 		if got, want := g.statusRanges(), "1-3 deferred"; got != want || g.err != nil {
 			t.Errorf("Run with a cancelled context = %v with %s, want %s", g.err, got, want)
 		}
-		// A fetcher that gives up waiting is no fault of the API.
+		// If a fetcher gives up waiting, the API is not unstable.
 		ctx, cancel = context.WithCancel(t.Context())
 		g = run(t, ctx, Runner{Fetcher: fetchFunc(func(ctx context.Context, _ *Batch) (*Reply, error) { cancel(); return nil, ctx.Err() })}, companies(3))
 		if g.err != nil || g.manifest.Run.Stop.Kind != StopInterrupted {
@@ -474,7 +474,7 @@ func TestRunSourceError(t *testing.T) {
 		t.Errorf("statuses = %s, want %s", got, want)
 	}
 	if got := g.manifest.Run; got.Outcome != RunDeferred || got.Stop.Kind != StopInput || !strings.Contains(got.Stop.Reason, "line 7") {
-		t.Errorf("outcome = %s, %+v, want deferred by the input", got.Outcome, got.Stop)
+		t.Errorf("outcome = %s, %+v, want deferred with stop input", got.Outcome, got.Stop)
 	}
 
 	g = run(t, t.Context(), Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(1)}}}, list{err: errBroken})
@@ -497,7 +497,7 @@ func TestRunSinkErrors(t *testing.T) {
 	}
 }
 
-// A sink that fails midway ends the asking: what is bought after that is lost.
+// A sink that fails midway ends the requests: what is bought after that is lost.
 func TestRunSinkErrorStopsAsking(t *testing.T) {
 	api := &scriptedAPI{scripts: []script{paidScript(0, scriptedItem{status: schema.NotFound})}}
 	g := run(t, t.Context(), Runner{Fetcher: api, Sink: &memorySink{failWrite: errBroken}, BatchSize: 100, Concurrency: 2}, companies(20*maxBufferRows))
@@ -505,11 +505,12 @@ func TestRunSinkErrorStopsAsking(t *testing.T) {
 		t.Fatalf("Run() = %v, staged %t, want the sink's error and no staging", g.err, g.sink.staged)
 	}
 	if got, most := api.calls, int64(2*maxBufferRows/100); got > most {
-		t.Errorf("%d batches were asked about, want at most %d: the first full record failed", got, most)
+		t.Errorf("%d batches were requested, want at most %d: the first full record failed", got, most)
 	}
 }
 
-// inDoubtLedger is a journal in which calls of earlier runs hold some lines, by key.
+// inDoubtLedger is a ledger in which some lines, by key, are in doubt because of calls of earlier
+// runs.
 type inDoubtLedger struct {
 	noLedger
 	inDoubt  map[string]*InDoubtCall
@@ -525,9 +526,9 @@ func (d *inDoubtLedger) RecordLines(lines []Line) error {
 	return nil
 }
 
-// TestEarlierInDoubtCalls: lines that calls of earlier runs hold are listed under
-// them, behind the run's own, and add nothing to its bill; nor does it matter
-// in which order they are met, or that they are read from the journal.
+// TestEarlierInDoubtCalls: lines in doubt because of calls of earlier runs are listed under these
+// calls, after the run's own, and add nothing to the run's bill. The order in which they occur does
+// not matter, nor whether they are read from the journal.
 func TestEarlierInDoubtCalls(t *testing.T) {
 	first := &InDoubtCall{Run: "run-0", Call: "000001-1", Sent: epoch, Problem: "reset", Signals: []string{"riskNews"}, MaxCredits: 9}
 	second := &InDoubtCall{Run: "run-0", Call: "000002-1", Sent: epoch, Signals: []string{"riskNews"}, MinCredits: 1, MaxCredits: 5, WrittenOff: true}
@@ -545,13 +546,13 @@ func TestEarlierInDoubtCalls(t *testing.T) {
 		itemised(*second, "key 1", "key 4"),
 	}
 	if diff := cmp.Diff(want, g.manifest.InDoubt); diff != "" {
-		t.Errorf("held (-want +got):\n%s", diff)
+		t.Errorf("calls in doubt (-want +got):\n%s", diff)
 	}
 	if c := g.manifest.Credits; c.InDoubtCalls != 1 || c.InDoubtCeiling != 30 {
 		t.Errorf("in doubt = %d calls, %d credits, want only the run's own: 1, 30", c.InDoubtCalls, c.InDoubtCeiling)
 	}
 	if len(j.inDoubt["key 1"].Accounts) > 0 {
-		t.Errorf("the journal's own copy of a doubt was changed: %+v", j.inDoubt["key 1"])
+		t.Errorf("the ledger's own copy of a call in doubt was changed: %+v", j.inDoubt["key 1"])
 	}
 
 	log := &RunLog{
@@ -569,7 +570,7 @@ func TestEarlierInDoubtCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want[1:], replayed.InDoubt); diff != "" {
-		t.Errorf("held, from the kept lines (-want +got):\n%s", diff)
+		t.Errorf("calls in doubt, from the recorded lines (-want +got):\n%s", diff)
 	}
 }
 
@@ -583,7 +584,7 @@ func TestRunInDoubtHasNoCredits(t *testing.T) {
 		accounts := g.sink.read("accounts")
 		for i, want := range []any{nil, nil, int64(0)} {
 			if got := accounts[i]["credits"]; got != want {
-				t.Errorf("credits of a line that is %s = %v, want %v", accounts[i].text("status"), got, want)
+				t.Errorf("credits of a line with status %s = %v, want %v", accounts[i].text("status"), got, want)
 			}
 		}
 		m := g.manifest
@@ -592,7 +593,7 @@ func TestRunInDoubtHasNoCredits(t *testing.T) {
 			wantHeld[0].Accounts = []string{"key 1"}
 		}
 		if diff := cmp.Diff(wantHeld, m.InDoubt); diff != "" {
-			t.Errorf("held (-want +got):\n%s", diff)
+			t.Errorf("calls in doubt (-want +got):\n%s", diff)
 		}
 		if m.Run.Outcome != RunInDoubt || m.Credits.InDoubtCeiling != 45 || m.Credits.UnknownCalls != 1 || m.Credits.UnknownCeiling != 45 || m.Credits.Charged != 0 {
 			t.Errorf("outcome, credits = %s, %+v, want held and 45 in doubt twice", m.Run.Outcome, m.Credits)
@@ -602,7 +603,7 @@ func TestRunInDoubtHasNoCredits(t *testing.T) {
 		}
 		calls := g.sink.read("calls")
 		if !calls[0].null("credits") || !calls[1].null("credits") || calls[1].text("charge_text") != "1.5" {
-			t.Errorf("calls = %v, want both without credits and the odd charge's text", calls)
+			t.Errorf("calls = %v, want both without credits, and the text of the invalid charge", calls)
 		}
 	}
 }
@@ -612,7 +613,7 @@ func TestRunWholeCall(t *testing.T) {
 	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}}, companies(3))
 	credits := g.sink.read("credits")
 	if len(credits) != 1 || credits[0].int("credits") != 1 || !credits[0].null("row") || !credits[0].null("signal_type") || credits[0].text("basis") != "whole_call" {
-		t.Errorf("credits of a charge for nothing = %v, want one row of the whole call", credits)
+		t.Errorf("credits of a charge without events = %v, want one row of the whole call", credits)
 	}
 	if got := g.manifest.Credits.WholeCall; got != 1 {
 		t.Errorf("Credits.WholeCall = %d, want 1", got)
@@ -632,17 +633,17 @@ func TestRunRefusesIncompleteReplies(t *testing.T) {
 	odd := full(3)
 	odd.Calls = []Call{{ID: "1-1", Object: schema.Company, Outcome: "paid", Charge: knownCharge(3)}}
 	for name, reply := range map[string]*Reply{
-		"none": nil, "empty": {}, "too few": full(2), "too many": full(4), "an item without a fate": blank, "a call without a known outcome": odd,
+		"none": nil, "empty": {}, "too few": full(2), "too many": full(4), "an item without a status": blank, "a call without a known outcome": odd,
 	} {
 		f := fetchFunc(func(context.Context, *Batch) (*Reply, error) { return reply, nil })
 		g := run(t, t.Context(), Runner{Fetcher: f}, companies(3))
 		if g.err == nil || !strings.Contains(g.err.Error(), "000001") || g.sink.published {
-			t.Errorf("%s: Run() = %v, published %t, want an error that names the batch", name, g.err, g.sink.published)
+			t.Errorf("%s: Run() = %v, published %t, want an error that contains 000001", name, g.err, g.sink.published)
 		}
 	}
 }
 
-// Records stay as they were written although the builders are used again.
+// Records keep their content after their builders are reused.
 func TestRunRecordsAreTheSinks(t *testing.T) {
 	const n = 2*maxBufferRows + 100
 	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(100)}}}, companies(n))
@@ -655,7 +656,7 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 	for _, row := range g.sink.read("growth") {
 		seen[row.text("signal_id")] = true
 		if want := fmt.Sprintf(`{"signalId":"%s"`, row.text("signal_id")); !strings.HasPrefix(row.text("raw"), want) {
-			t.Fatalf("raw = %s, want it to begin with %s", row.text("raw"), want)
+			t.Fatalf("raw = %s, want prefix %s", row.text("raw"), want)
 		}
 	}
 	if len(seen) != n {
@@ -666,7 +667,7 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 	}
 }
 
-// A flush forgets its pages: a partition may never come again.
+// A flush drops the buffers: a partition may not occur again.
 func TestRecorderDropsFlushedBuffers(t *testing.T) {
 	sink := &memorySink{}
 	r := newRecorder(sink, "event_day", NewManifest(RunInfo{ID: "run-1"}))
@@ -677,17 +678,17 @@ func TestRecorderDropsFlushedBuffers(t *testing.T) {
 		}
 	}
 	if len(r.buffers) != 28 || len(sink.records) != 0 {
-		t.Errorf("before the flush %d pages are open and %d handed over, want 28 and 0", len(r.buffers), len(sink.records))
+		t.Errorf("before the flush: %d buffers, %d records written, want 28 and 0", len(r.buffers), len(sink.records))
 	}
 	if err := r.flushAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.buffers) != 0 || r.bufferedBytes != 0 || len(sink.records) != 28 {
-		t.Errorf("after the flush %d pages of %d bytes are open and %d handed over, want 0, 0 and 28", len(r.buffers), r.bufferedBytes, len(sink.records))
+		t.Errorf("after the flush: %d buffers of %d bytes, %d records written, want 0, 0 and 28", len(r.buffers), r.bufferedBytes, len(sink.records))
 	}
 }
 
-// Large texts are handed over before a page is full, so memory stays bounded.
+// Large texts are flushed before a buffer is full, so memory stays bounded.
 func TestRunFlushesLargeTextsEarly(t *testing.T) {
 	const n, size = 40, 1 << 20
 	big := fmt.Appendf(nil, `{"signalDate":"2026-04-01","note":%q}`, strings.Repeat("x", size))

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/siglake/siglake/internal/jsonscan/jsontest"
 )
 
 // member is one member of an object, its value as spelled.
@@ -154,46 +156,9 @@ func TestText(t *testing.T) {
 	}
 }
 
-// document draws the spelling of a JSON value, with odd spaces and escapes.
-func document(t *rapid.T, depth int) string {
-	space := rapid.SampledFrom([]string{"", "", "", " ", "\n", "\t\r\n "})
-	pad := func(s string) string { return space.Draw(t, "before") + s + space.Draw(t, "after") }
-	kinds := 4
-	if depth > 0 {
-		kinds = 6
-	}
-	list := func(one func() string) string {
-		parts := make([]string, rapid.IntRange(0, 4).Draw(t, "length"))
-		for i := range parts {
-			parts[i] = one()
-		}
-		return strings.Join(parts, ",") + space.Draw(t, "end")
-	}
-	switch rapid.IntRange(1, kinds).Draw(t, "kind") {
-	case 1:
-		return rapid.SampledFrom([]string{"null", "true", "false"}).Draw(t, "word")
-	case 2:
-		return rapid.StringMatching(`-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,3})?`).Draw(t, "number")
-	case 3, 4:
-		return spelledText(t)
-	case 5:
-		return "[" + list(func() string { return pad(document(t, depth-1)) }) + "]"
-	default:
-		return "{" + list(func() string { return pad(spelledText(t)) + ":" + pad(document(t, depth-1)) }) + "}"
-	}
-}
-
-func spelledText(t *rapid.T) string {
-	parts := rapid.SliceOfN(rapid.SampledFrom([]string{
-		"a", "b", "{", "}", "[", "]", ",", ":", " ", "é", "😀", "\u2028", "\xff", "\x7f",
-		`\"`, `\\`, `\/`, `\n`, `\u0000`, `\u00e9`, `\ud83d\ude00`, `\udc00`, `\u005c`,
-	}), 0, 6).Draw(t, "text")
-	return `"` + strings.Join(parts, "") + `"`
-}
-
 func TestScannerAgreesWithEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		doc := document(t, 4)
+		doc := jsontest.Draw(t, 4)
 		suffix := rapid.SampledFrom([]string{"", ",1", "}", "]", " ", "\n"}).Draw(t, "suffix")
 		checkScanner(t, []byte(doc))
 		if got := valueLength([]byte(doc + suffix)); got != len(doc) {

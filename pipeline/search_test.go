@@ -13,15 +13,15 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// searchVendor is a vendor that knows who bears which domain, sells ids and signals,
-// and a journal that remembers what it said. Companies without "known" in their
-// domain are not known; one with "same" is the same as "known0.example".
+// searchVendor is a vendor that knows the owners of domains and sells ids and signals, and a ledger
+// that remembers its answers. Companies without "known" in their domain are not found; one with
+// "same" is the same as "known0.example".
 type searchVendor struct {
 	noLedger
 	mu          sync.Mutex
 	resolutions map[Identity]Resolution
 	asked       []string // "search 3", "signals 2": calls with their entities
-	failService string   // service whose calls are stopped
+	failService string   // service with calls that are stopped
 }
 
 func (g *searchVendor) Resolve(a *schema.Account) Resolution {
@@ -75,14 +75,14 @@ func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		}
 		reply.Items[i] = a
 	}
-	c.Charge = Charge{Known: true, Credits: b.Query.costOf(results)}
+	c.Charge = Charge{Known: true, Credits: b.Query.CostOf(results)}
 	reply.Calls = []Call{c}
 	return reply, nil
 }
 
-// TestSearchFirst: lines without an id are searched first, in full batches; who is
-// found is asked about by the id, each entity once; everybody else has a fate by
-// the search; and what it cost stands on the lines that it was about.
+// TestSearchFirst: lines without an id are searched for first, in full batches. Entities that are
+// found are requested by id, each once; the search decides the status of the other lines; and the
+// cost of a search is on its lines.
 func TestSearchFirst(t *testing.T) {
 	var accounts []schema.Account
 	add := func(a schema.Account) {
@@ -94,7 +94,7 @@ func TestSearchFirst(t *testing.T) {
 		add(schema.Account{Domain: fmt.Sprintf("known%d.example", n)})
 	}
 	add(schema.Account{Domain: "same-known.example"})
-	add(schema.Account{Domain: "known3.example"}) // again
+	add(schema.Account{Domain: "known3.example"}) // a second time
 	add(schema.Account{ID: "77"})
 	add(schema.Account{Domain: "nobody.example"})
 	add(schema.Account{Domain: "secret.example"})
@@ -142,13 +142,13 @@ func TestSearchFirst(t *testing.T) {
 			onLines += row.int("credits")
 		}
 		if onLines != 35 {
-			t.Errorf("concurrency %d: the lines bear %d credits, want the 35 that were charged", concurrency, onLines)
+			t.Errorf("concurrency %d: the lines have %d credits, want the 35 that were charged", concurrency, onLines)
 		}
 		if got := len(sink.read(string(schema.CategoryIdentities))); got != 31 {
 			t.Errorf("concurrency %d: %d identities, want 31", concurrency, got)
 		}
 
-		// The same again: nothing is searched that was found out.
+		// The same list again: nothing known is searched for.
 		g.asked = nil
 		runner.Sink = &memorySink{}
 		if _, err := runner.Run(t.Context(), list{accounts: accounts}); err != nil {
@@ -161,13 +161,13 @@ func TestSearchFirst(t *testing.T) {
 			}
 		}
 		if searched != 1 || !strings.Contains(strings.Join(g.asked, " "), "search 1") {
-			t.Errorf("concurrency %d: the second run asks %v; want one search, of the one that could not be looked up", concurrency, g.asked)
+			t.Errorf("concurrency %d: calls of the second run = %v, want one search, for the deferred line", concurrency, g.asked)
 		}
 	}
 }
 
-// TestSearchStopped: when searches end the run, no signal is asked for, and what
-// was not found out is left for later.
+// TestSearchStopped: if a search stops the run, no signal is requested, and the lines without an id
+// are deferred.
 func TestSearchStopped(t *testing.T) {
 	accounts := []schema.Account{{Row: 1, Object: schema.Company, Domain: "known1.example"}, {Row: 2, Object: schema.Company, ID: "77"}}
 	g, sink := &searchVendor{resolutions: map[Identity]Resolution{}, failService: "search"}, &memorySink{}
@@ -182,11 +182,11 @@ func TestSearchStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.Accounts.ByStatus[schema.Deferred] != 2 || len(g.asked) != 0 || stopKind(m) != StopCredits {
-		t.Errorf("lines %v, calls %v, stopped for %q; want two deferred, no call, for credits", m.Accounts.ByStatus, g.asked, stopKind(m))
+		t.Errorf("lines %v, calls %v, stopped for %q; want two deferred, no call, credits", m.Accounts.ByStatus, g.asked, stopKind(m))
 	}
 	for _, row := range sink.read("accounts") {
 		if row.text("reason") != "no credits" {
-			t.Errorf("row %d: reason %q, want what ended the run", row.int("row"), row.text("reason"))
+			t.Errorf("row %d: reason %q, want the reason of the stop", row.int("row"), row.text("reason"))
 		}
 	}
 }

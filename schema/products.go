@@ -5,17 +5,16 @@ import (
 	"strings"
 )
 
-// The products: what the API sells beside signals. Each stands where a signal
-// key stands in calls, bills and manifests, and no key of the catalogue bears
-// its name.
+// The products: what the API sells in addition to signals. A product's name takes the place of the
+// signal key in calls, bills and manifests; no signal key in the catalogue has the same name.
 const (
-	ProductMatch     = "search"        // the id of an identifier
+	ProductMatch     = "search"        // the id for an identifier
 	ProductScore     = "signalScore"   // one number per entity
-	ProductLookalike = "lookalike"     // an entity like the seeds
+	ProductLookalike = "lookalike"     // an entity similar to the seeds
 	ProductVisit     = "websiteVisits" // a company that visited a site
 )
 
-// The datasets of the products, and of the ids that denote one entity.
+// The datasets of the products, and of the ids that denote the same entity.
 const (
 	CategoryIdentities Category = "identities"
 	CategoryScores     Category = "signal_scores"
@@ -24,7 +23,7 @@ const (
 	CategoryAliases    Category = "aliases"
 )
 
-// ProductCategory is the dataset of a product; ok is false for what is none.
+// ProductCategory is the dataset of a product; ok is false if product is not the name of one.
 func ProductCategory(product string) (c Category, ok bool) {
 	switch product {
 	case ProductMatch:
@@ -39,9 +38,9 @@ func ProductCategory(product string) (c Category, ok bool) {
 	return "", false
 }
 
-// BareHost is a domain as it is compared: the bare host in lower case, without
-// scheme, leading www, port, path or trailing dot. The API writes some domains
-// with www and some without.
+// BareHost reduces a domain to the form in which domains are compared: the host in lower case,
+// without scheme, leading www, port, path or trailing dot. The API writes some domains with www and
+// some without.
 func BareHost(domain string) string {
 	s := strings.ToLower(strings.TrimSpace(domain))
 	if _, rest, found := strings.Cut(s, "://"); found {
@@ -93,7 +92,7 @@ var profileColumns = []Column{
 	{Name: "linkedin_url", Type: String, Doc: "LinkedIn address", From: []string{"socialLinks.linkedin", "linkedinUrl"}, Rare: true},
 }
 
-// Aliases are ids of one entity, side by side.
+// Aliases holds pairs of ids that denote the same entity.
 var Aliases = Table{
 	Name: string(CategoryAliases), Version: version, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
 	Columns: []Column{
@@ -111,7 +110,7 @@ var Aliases = Table{
 	Sort: []string{"object_type", "entity_id", "alias_id"}, Bloom: []string{"entity_id"}, Unique: "row_uid",
 }
 
-// ProductTables are the product tables.
+// ProductTables are the tables of the products.
 var ProductTables = []Table{
 	newProductTable(CategoryIdentities, "Identifiers and the ids that the API knows them by, as bought by searches", []Column{
 		{Name: "identifier_type", Type: String, Doc: "What was searched by: id, linkedin, email, domain or name"},
@@ -139,16 +138,16 @@ var ProductTables = []Table{
 	Aliases,
 }
 
-// RowTables are the tables whose rows are bought, one by one: events, then products.
+// RowTables are the tables of purchased rows: events, then products.
 var RowTables = slices.Concat(EventTables, ProductTables)
 
 // Tables are all tables of a lake.
 var Tables = slices.Concat(EventTables, ProductTables, LedgerTables)
 
-// IsEvent reports whether a table is one of events, which are divided by date.
+// IsEvent reports whether the table is an event table. Event tables are partitioned by date.
 func (t Table) IsEvent() bool { return t.isOneOf(EventTables) }
 
-// IsProduct reports whether a table is one of a product's.
+// IsProduct reports whether the table is a product table.
 func (t Table) IsProduct() bool { return t.isOneOf(ProductTables) }
 
 func (t Table) isOneOf(list []Table) bool {

@@ -1,9 +1,9 @@
-// Package schema names the things siglake moves: a line of a list, what can be
-// asked about it, what comes back, and the columns it is written as.
+// Package schema defines what siglake moves: a line of an input list, what can be requested for it,
+// what the API returns, and the columns in which siglake writes it.
 //
-// It holds nouns and data only. Every other package imports it and it imports
-// nothing of the module, so a signal type, a column or a category is added by
-// adding lines to a literal here (signals.go, tables.go), not by writing code.
+// The package holds nouns and data only. Every other package imports it and it imports nothing of
+// the module: to add a signal type, a column or a category, add lines to a literal here
+// (signals.go, tables.go) and write no code.
 package schema
 
 import (
@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// Object is the kind of thing a signal is about.
+// Object is the kind of entity that a signal is about.
 type Object string
 
-// The two objects the API knows.
+// The two kinds of entity that the API knows.
 const (
 	Contact Object = "contact"
 	Company Object = "company"
 )
 
-// Category groups signal types into one dataset (table) each.
+// Category groups signal types into one dataset (table).
 type Category string
 
-// The datasets. Other holds every type the catalogue does not name, so that
-// nothing paid for is dropped.
+// The datasets. Other holds every type that the catalogue does not name, so that nothing that was
+// paid for is dropped.
 const (
 	CategoryContact Category = "contact"
 	CategoryGrowth  Category = "growth"
@@ -35,41 +35,50 @@ const (
 	CategoryOther   Category = "other"
 )
 
-// Categories lists the datasets in their usual order.
+// Categories lists the datasets in display order.
 var Categories = []Category{
 	CategoryContact, CategoryGrowth, CategoryIntent, CategoryNews, CategoryRisk, CategoryOther,
 }
 
-// Account is one line of a caller's list, normalised, with the caller's own
-// key. Identifiers that were absent are empty. A line that cannot be asked
-// about carries Reject and no identifiers that may be sent.
+// Account is one normalised line of the user's list, with the user's own key. Identifiers that the
+// line does not have are empty. A line that cannot be requested has a Reject and no identifiers
+// that may be sent.
 type Account struct {
-	Row    int64  `json:",omitempty"` // ordinal of the record in the whole input, from 1; the header is not counted
-	File   string `json:",omitempty"` // URI of the file, as the caller named it ("-" for standard input)
-	Line   int64  `json:",omitempty"` // physical line on which the record starts, from 1
-	Key    string `json:",omitempty"` // account_key: the caller's own key, else the identifier as written
+	// Ordinal of the record in the whole input, from 1; the header is not counted.
+	Row int64 `json:",omitempty"`
+	// URI of the file, as the user named it ("-" for standard input).
+	File string `json:",omitempty"`
+	// Physical line on which the record starts, from 1.
+	Line int64 `json:",omitempty"`
+	// account_key: the user's own key, or else the identifier as written.
+	Key    string `json:",omitempty"`
 	Object Object `json:",omitempty"`
 
-	ID            string `json:",omitempty"` // Lusha id, opaque
-	Domain        string `json:",omitempty"` // company: registrable domain, lower case, punycode
+	ID string `json:",omitempty"` // Lusha id, opaque
+	// company: registrable domain, lower case, punycode
+	Domain        string `json:",omitempty"`
 	Name          string `json:",omitempty"` // company: name; contact: full name
 	LinkedIn      string `json:",omitempty"` // contact: https://www.linkedin.com/in/<slug>
 	Email         string `json:",omitempty"` // contact: lower-case address
 	CompanyName   string `json:",omitempty"` // contact: employer's name
 	CompanyDomain string `json:",omitempty"` // contact: employer's registrable domain
 
-	Notes  []string `json:",omitempty"` // what normalisation changed or set aside, for the accounts table
-	Reject *Reject  `json:",omitempty"` // why the line cannot be asked about; nil when it can
+	// What normalisation changed or ignored, for the accounts table.
+	Notes []string `json:",omitempty"`
+	// Why the line cannot be requested; nil if it can.
+	Reject *Reject `json:",omitempty"`
 }
 
-// Reject says why a line was refused, where, and what to do about it.
+// Reject says why a line was rejected, where the problem is, and what is expected instead.
 type Reject struct {
-	Column string // header name, or "column 3" when there is no header; empty when the whole line is at fault
-	Value  string // the offending value, shortened
-	Reason string // what is wrong and what was expected
+	// Header name, or "column 3" without a header; empty if the whole line is at fault.
+	Column string
+	Value  string // the offending value, truncated
+	// What is wrong and what was expected.
+	Reason string
 }
 
-// String gives the reject as one line for people: column, value, reason.
+// String formats the reject as one line: column, value, reason.
 func (r *Reject) String() string {
 	switch {
 	case r.Column == "":
@@ -81,11 +90,11 @@ func (r *Reject) String() string {
 	}
 }
 
-// Identifier is the one identifier family by which an account is asked about:
-// the API's precedence for mixed hints is undocumented, so only one is sent.
+// Identifier is the kind of identifier by which an account is requested. Only one identifier is
+// sent, because the API's precedence among several is undocumented.
 type Identifier string
 
-// The identifier families, best first.
+// The kinds of identifier, most reliable first.
 const (
 	ByID       Identifier = "id"
 	ByLinkedIn Identifier = "linkedin"
@@ -94,8 +103,8 @@ const (
 	ByName     Identifier = "name" // company: name; contact: full name + company
 )
 
-// Identifier picks the family to ask by: the most certain one the line has.
-// It is empty when the line has none.
+// Identifier picks the most reliable kind of identifier that the line has. It is empty if the line
+// has none.
 func (a *Account) Identifier() Identifier {
 	switch {
 	case a.ID != "":
@@ -114,7 +123,7 @@ func (a *Account) Identifier() Identifier {
 	return ""
 }
 
-// Entity is what an answer says about whom it is about.
+// Entity is the contact or company that an answer is about, as the answer states it.
 type Entity struct {
 	Object Object
 	ID     string // the API's id, as text
@@ -122,7 +131,7 @@ type Entity struct {
 	Domain string
 }
 
-// Event is one signal event as it was received, before its columns are typed.
+// Event is one signal event as received, before its columns are typed.
 type Event struct {
 	Entity     Entity
 	AccountKey string
@@ -134,31 +143,34 @@ type Event struct {
 	FetchedAt time.Time
 	Source    string // "poll" or "webhook"
 
-	Origin *Origin // of products; nil for events
+	// Request that returned a product's row; nil for events.
+	Origin *Origin
 }
 
-// Origin says how one result of a product was asked for, as far as the result
-// itself does not.
+// Origin describes the request for a product's row, as far as the row itself does not.
 type Origin struct {
-	Identifier Identifier // what was searched by
-	Text       string     // the identifier
-	SeedSet    string     // of lookalikes
-	Session    string     // of lookalikes: the API's, that returned it
-	Rank       int64      // of lookalikes: place among all of the seed set, from 1
-	Site       string     // of visits
-	Since      string     // YYYY-MM-DD; of visits
-	Until      string     // YYYY-MM-DD; of visits and scores
+	// Kind of identifier that was searched for.
+	Identifier Identifier
+	Text       string // the identifier
+	SeedSet    string // lookalikes
+	// Lookalikes: the API session that returned the row.
+	Session string
+	// Lookalikes: position among all results of the seed set, from 1.
+	Rank  int64
+	Site  string // visits
+	Since string // visits; YYYY-MM-DD
+	Until string // visits and scores; YYYY-MM-DD
 }
 
-// Partition names the file set a row belongs to: a table, and for partitioned
-// tables the Hive key and value.
+// Partition names the set of files that a row belongs to: a table, and for partitioned tables the
+// Hive key and value.
 type Partition struct {
 	Table string // dataset name, for example "news" or "accounts"
 	Key   string // "event_month" or "event_day"; empty for unpartitioned tables
 	Value string // "2026-03", "2026-03-09" or "unknown"
 }
 
-// String gives the partition as it stands in a path: "news/event_month=2026-03".
+// String formats the partition as in a path: "news/event_month=2026-03".
 func (p Partition) String() string {
 	if p.Key == "" {
 		return p.Table
@@ -166,5 +178,5 @@ func (p Partition) String() string {
 	return p.Table + "/" + p.Key + "=" + p.Value
 }
 
-// UnknownPartition is the partition value of events whose date is missing or absurd.
+// UnknownPartition is the partition value of events with a missing or implausible date.
 const UnknownPartition = "unknown"

@@ -2,12 +2,11 @@ package schema
 
 import "strings"
 
-// Availability says how far a signal key is known to be accepted by a dialect
-// of the API.
+// Availability says how certain it is that an API version accepts a signal key.
 type Availability string
 
-// Documented keys stand in the vendor's reference; announced ones only in its
-// help pages, so the options endpoint must list them before they are sent.
+// Documented keys are in the vendor's API reference. Announced keys are only in its help pages, so
+// they are sent only if the options endpoint lists them.
 const (
 	Documented Availability = "documented"
 	Announced  Availability = "announced"
@@ -16,31 +15,35 @@ const (
 
 // Signal is one entry of the catalogue.
 type Signal struct {
-	Key            string
-	Object         Object
-	Category       Category
-	Cadence        string // how often the vendor refreshes it: "daily", "weekly", "monthly" or "not stated"
-	V2, V3         Availability
-	Record         string   // the record layout; keys that share one have the same fields
-	Personal       bool     // names persons who did not ask for it: asked for by its key alone
-	Risk           bool     // also a risk signal, though it lives in another dataset
-	Trend          Trend    // direction that the key itself states
-	WindowMonths   int      // window length that the key itself states; 0 none
-	NewsEventTypes []string // event types that belong to a news key
+	Key      string
+	Object   Object
+	Category Category
+	// How often the vendor refreshes it: "daily", "weekly", "monthly" or "not stated".
+	Cadence string
+	V2, V3  Availability
+	// The record layout; keys with the same layout have the same fields.
+	Record string
+	// Names persons who did not ask for it; requested only if the user gives the key itself.
+	Personal bool
+	// Also a risk signal, although it is stored in another dataset.
+	Risk           bool
+	Trend          Trend    // direction stated by the key
+	WindowMonths   int      // window length stated by the key; 0: none
+	NewsEventTypes []string // event types of a news key
 }
 
-// Trend is the direction that a key states; the sign of the received rate is
-// undocumented, so the key decides.
+// Trend is the direction that a key states. The key is authoritative, because the sign of the
+// received rate is undocumented.
 type Trend string
 
-// The two trends; empty where a key states none.
+// The two trends; empty if the key states none.
 const (
 	Increase Trend = "increase"
 	Decrease Trend = "decrease"
 )
 
-// Signals is the catalogue: every key the vendor documents or announces.
-// Source: the vendor's V2 and V3 references and its help-centre table.
+// Signals is the catalogue: every key that the vendor documents or announces. Source: the vendor's
+// V2 and V3 references and the table in its help centre.
 var Signals = []Signal{
 	{Key: "companyChange", Object: Contact, Category: CategoryContact, Cadence: "weekly", V2: Documented, V3: Documented, Record: "person"},
 	{Key: "promotion", Object: Contact, Category: CategoryContact, Cadence: "weekly", V2: Documented, V3: Documented, Record: "person"},
@@ -85,8 +88,8 @@ var Signals = []Signal{
 	{Key: "itSpendDecrease", Object: Company, Category: CategoryRisk, Cadence: "monthly", V2: Documented, V3: Documented, Record: "itSpend", Risk: true, Trend: Decrease},
 }
 
-// LookupSignal finds a catalogue entry by its exact key; ok is false for keys the
-// catalogue does not name.
+// LookupSignal finds a catalogue entry by its exact key; ok is false for a key that is not in the
+// catalogue.
 func LookupSignal(key string) (s Signal, ok bool) {
 	i, ok := signalIndex[key]
 	if !ok {
@@ -95,10 +98,9 @@ func LookupSignal(key string) (s Signal, ok bool) {
 	return Signals[i], true
 }
 
-// MatchSignals expands one word of a --signals list: "all", a category, or a key
-// in any letter case. The risk category also names riskNews, which is stored
-// under news. "intent" is both a category and a key; "key:intent" is the key.
-// It returns nil when nothing matches.
+// MatchSignals expands one word of a --signals list: "all", a category, or a key in any letter
+// case. The risk category includes riskNews, which is stored under news. "intent" is both a
+// category and a key; "key:intent" selects the key. The result is nil if nothing matches.
 func MatchSignals(word string) []Signal {
 	var out []Signal
 	key, only := strings.CutPrefix(word, "key:")
@@ -116,8 +118,8 @@ func MatchSignals(word string) []Signal {
 	return out
 }
 
-// Departments is the vendor's vocabulary for hiring surges by department.
-// Answers do not always keep to it.
+// Departments is the vendor's vocabulary for hiring surges by department. Answers may contain other
+// values.
 var Departments = []string{
 	"Business Development", "Consulting", "Customer Service", "Engineering & Technical",
 	"Finance", "General Management", "Health Care & Medical", "Human Resources",

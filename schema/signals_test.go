@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The keys by category, and the record fields of each layout, as the vendor's
-// references and help pages list them.
+// The keys by category, and the record fields of each layout, as listed in the vendor's references
+// and help pages.
 var (
 	catalogue = map[Category]string{
 		CategoryContact: "companyChange promotion",
@@ -73,7 +73,7 @@ var (
 		"itSpendDecrease":        itSpendFields,
 	}
 
-	// fieldTypes are the columns' types of the fields that are not text.
+	// fieldTypes are the types of the columns of fields that are not text.
 	fieldTypes = map[string]Type{
 		"signalDate": Date, "articlePublishedDate": Date, "eventEffectiveDate": Date,
 		"activityPublicationDate": Date, "lastVisit": Date,
@@ -101,7 +101,7 @@ func TestCatalogueNamesEveryKeyOnce(t *testing.T) {
 	if diff := cmp.Diff(catalogue, got); diff != "" {
 		t.Errorf("Signals by category (-want +got):\n%s", diff)
 	}
-	if got, want := len(Signals), 29+1; got != want { // linkedinActivityIntent is in no help page
+	if got, want := len(Signals), 29+1; got != want { // linkedinActivityIntent is not on any help page
 		t.Errorf("len(Signals) = %d, want %d", got, want)
 	}
 }
@@ -129,7 +129,7 @@ func TestCatalogueEntriesAreComplete(t *testing.T) {
 			t.Errorf("%s: Risk = %t, want %t", s.Key, s.Risk, want)
 		}
 		if got, want := len(s.NewsEventTypes) > 0, s.Category == CategoryNews; got != want {
-			t.Errorf("%s: has news types = %t, want %t", s.Key, got, want)
+			t.Errorf("%s: has news event types = %t, want %t", s.Key, got, want)
 		}
 		if got := s.Record != "" && (s.Record == "news") == (s.Category == CategoryNews); !got {
 			t.Errorf("%s: record %q does not suit category %s", s.Key, s.Record, s.Category)
@@ -137,7 +137,7 @@ func TestCatalogueEntriesAreComplete(t *testing.T) {
 	}
 }
 
-// Keys of one record layout have the same fields, and keys of different layouts do not.
+// Keys with the same record layout have the same fields, and keys with different layouts do not.
 func TestRecordsAreLayouts(t *testing.T) {
 	byRecord, byFields := map[string]string{}, map[string]string{}
 	for _, s := range Signals {
@@ -146,7 +146,7 @@ func TestRecordsAreLayouts(t *testing.T) {
 			t.Errorf("record %s of %s has fields %q, want %q as its other keys", s.Record, s.Key, fields, known)
 		}
 		if known, ok := byFields[fields]; ok && known != s.Record {
-			t.Errorf("record of %s = %s, want %s: the fields are equal", s.Key, s.Record, known)
+			t.Errorf("record of %s = %s, want %s: their fields are equal", s.Key, s.Record, known)
 		}
 		byRecord[s.Record], byFields[fields] = fields, s.Record
 	}
@@ -178,20 +178,20 @@ func TestNewsTypesBelongToOneKey(t *testing.T) {
 	for _, s := range Signals {
 		for _, n := range s.NewsEventTypes {
 			if other, taken := owner[strings.ToLower(n)]; taken {
-				t.Errorf("news type %q belongs to %s and %s, want one", n, other, s.Key)
+				t.Errorf("news event type %q belongs to %s and %s, want one", n, other, s.Key)
 			}
 			owner[strings.ToLower(n)] = s.Key
 		}
 	}
 	if got, want := len(owner), 26; got != want {
-		t.Errorf("news types = %d, want %d", got, want)
+		t.Errorf("number of news event types = %d, want %d", got, want)
 	}
 	for n, want := range map[string]string{
 		"ipo": "financialEventsNews", "m&a": "corporateStrategyNews", "lawsuit filed": "corporateStrategyNews",
 		"lawsuit faced": "riskNews", "headcount decrease": "peopleNews",
 	} {
 		if got := owner[n]; got != want {
-			t.Errorf("owner of news type %q = %q, want %q", n, got, want)
+			t.Errorf("key of news event type %q = %q, want %q", n, got, want)
 		}
 	}
 }
@@ -208,12 +208,12 @@ func TestDepartmentsAreTheVocabulary(t *testing.T) {
 func TestLookupSignal(t *testing.T) {
 	for _, s := range Signals {
 		if got, ok := LookupSignal(s.Key); !ok || got.Key != s.Key {
-			t.Errorf("Lookup(%q) = %q, %t, want itself", s.Key, got.Key, ok)
+			t.Errorf("LookupSignal(%q) = %q, %t, want itself", s.Key, got.Key, ok)
 		}
 	}
 	for _, key := range []string{"", "allSignals", "PROMOTION", "newsEvent"} {
 		if got, ok := LookupSignal(key); ok || got.Key != "" {
-			t.Errorf("Lookup(%q) = %q, %t, want none", key, got.Key, ok)
+			t.Errorf("LookupSignal(%q) = %q, %t, want none", key, got.Key, ok)
 		}
 	}
 }
@@ -232,7 +232,8 @@ func TestMatchSignals(t *testing.T) {
 		{"news", strings.Fields(catalogue[CategoryNews])},
 		{"risk", risk},
 		{"RISK", risk},
-		{"intent", strings.Fields(catalogue[CategoryIntent])}, // the category wins over the key of the same name
+		// The category takes precedence over the key of the same name.
+		{"intent", strings.Fields(catalogue[CategoryIntent])},
 		{"key:intent", []string{"intent"}},
 		{"key:promotion", []string{"promotion"}},
 		{"key:news", nil},
@@ -244,7 +245,7 @@ func TestMatchSignals(t *testing.T) {
 		{"", nil},
 	} {
 		if diff := cmp.Diff(c.want, keysOf(MatchSignals(c.word))); diff != "" {
-			t.Errorf("Matching(%q) (-want +got):\n%s", c.word, diff)
+			t.Errorf("MatchSignals(%q) (-want +got):\n%s", c.word, diff)
 		}
 	}
 }

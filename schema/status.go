@@ -1,25 +1,38 @@
 package schema
 
-// Status is the one terminal fate of a line of the input list.
+// Status is the terminal status of a line of the input list.
 type Status string
 
-// The statuses of the accounts table. Together they count every input line once.
+// The statuses of the accounts table. Every input line has exactly one.
 const (
-	Enriched   Status = "enriched"   // the API knows it and returned at least one event
-	NoSignal   Status = "no_signal"  // the API knows it and returned no event in the window
-	NotFound   Status = "not_found"  // the API does not know it
-	Resolved   Status = "resolved"   // the API knows it, and nothing but its id was asked for
-	Seed       Status = "seed"       // results were asked for by it and others together, or by it as a site: the results have no lines
-	Duplicate  Status = "duplicate"  // an earlier line asks the same; see duplicate_of_row
-	Rejected   Status = "rejected"   // the line, or the API's refusal of it, says why
-	Restricted Status = "restricted" // the vendor refuses it on legal grounds
-	Cached     Status = "cached"     // answered from what was paid before
-	InDoubt    Status = "held"       // asked, but whether it was charged is not known; never re-sent silently
-	WrittenOff Status = "lost"       // as held, until somebody took the call as paid and lost; not asked again in its window
-	Deferred   Status = "deferred"   // not asked yet: quota, credits, budget or a stop; a later run asks
+	// The API knows the entity and returned at least one event.
+	Enriched Status = "enriched"
+	// The API knows the entity and returned no event in the window.
+	NoSignal Status = "no_signal"
+	// The API does not know the entity.
+	NotFound Status = "not_found"
+	// The API knows the entity, and only its id was requested.
+	Resolved Status = "resolved"
+	// The line was a seed or a site of a request; the results are not about the lines.
+	Seed Status = "seed"
+	// An earlier line requests the same; see duplicate_of_row.
+	Duplicate Status = "duplicate"
+	// The line is invalid, or the API refused it; the reason says why.
+	Rejected Status = "rejected"
+	// The vendor refuses the entity on legal grounds.
+	Restricted Status = "restricted"
+	// Answered from earlier purchases.
+	Cached Status = "cached"
+	// Requested, but whether it was charged is unknown; never re-sent silently.
+	InDoubt Status = "held"
+	// Was in doubt until the user wrote the call off as charged and lost; not requested again for
+	// the same window.
+	WrittenOff Status = "lost"
+	// Not requested yet (quota, credits, budget or a stop); a later run requests it.
+	Deferred Status = "deferred"
 )
 
-// Statuses lists them in the order of a report.
+// Statuses lists the statuses in the order of reports.
 var Statuses = []Status{
 	Enriched, NoSignal, NotFound, Resolved, Seed, Duplicate, Cached, Rejected, Restricted, InDoubt, WrittenOff, Deferred,
 }

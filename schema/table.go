@@ -7,11 +7,11 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 )
 
-// Type is the type of a column: flat, nullable and readable by every engine.
+// Type is the type of a column. All types are flat, nullable and readable by every query engine.
 type Type int
 
-// The column types and what they are in Parquet: String is UTF8, Int64 INT64,
-// Double DOUBLE, Bool BOOLEAN, Date DATE, Time TIMESTAMP(MICROS, UTC).
+// The column types with their Parquet types: String is UTF8, Int64 INT64, Double DOUBLE, Bool
+// BOOLEAN, Date DATE, Time TIMESTAMP(MICROS, UTC).
 const (
 	String Type = iota
 	Int64
@@ -39,47 +39,54 @@ func (t Type) Arrow() arrow.DataType {
 	}
 }
 
-// String is the type's name in SQL.
+// String is the name of the type in SQL.
 func (t Type) String() string {
 	return [...]string{"VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}[t]
 }
 
-// Column is one column of a table, as data.
+// Column describes one column of a table.
 type Column struct {
 	Name string
 	Type Type
-	Doc  string   // what it means, one sentence
-	Unit string   // "credits", "percent", "people"; empty where there is none
-	From []string // the keys it is read from ("author.id" is a nested one), first present wins; empty for columns siglake derives
-	List ListMode // what a String column makes of a list or an object
-	Host bool     // a host name: written in lower case, without a leading www.
-	Rare bool     // values rarely repeat within a file, so that a dictionary of them would be a second copy
+	Doc  string // meaning, in one sentence
+	// "credits", "percent", "people"; empty if there is none.
+	Unit string
+	// Keys of the record that the value is read from ("author.id" is nested); the first one present
+	// wins. Empty for columns that siglake derives.
+	From []string
+	// What a String column does with a list or an object.
+	List ListMode
+	// The value is a host name, written in lower case and without a leading www.
+	Host bool
+	// Values rarely repeat within a file, so a dictionary would be a second copy of them.
+	Rare bool
 }
 
-// ListMode is what a String column does with a JSON list or object. No column is
-// nested, so that every engine reads every column.
+// ListMode is what a String column does with a JSON list or object. Columns are never nested, so
+// that every query engine can read them.
 type ListMode int
 
-// The listings: by default a list or object is odd and becomes null with a
-// note; Joined writes the elements (or their "value") separated by "; ";
-// ListJSON writes the compact JSON text of the list; a single value is a list of
-// one.
+// The list modes. ListRejected, the default, writes null and adds a note. ListJoined writes the
+// elements (or their "value"), separated by "; ". ListJSON writes the list as compact JSON; a
+// single value becomes a list of one.
 const (
 	ListRejected ListMode = iota
 	ListJoined
 	ListJSON
 )
 
-// Table is a dataset's layout. Version rises when a column is added, renamed or
-// changes meaning; columns are only ever added at the end.
+// Table is the layout of a dataset. Version increases when a column is added, renamed or changes
+// its meaning. New columns are always added at the end.
 type Table struct {
 	Name    string
 	Version int
 	Doc     string
 	Columns []Column
-	Sort    []string // columns that order the rows of a file
-	Bloom   []string // columns that get a bloom filter
-	Unique  string   // column whose equal neighbours, when the whole row's Raw is equal too, are one row; empty: keep all
+	Sort    []string // sort order of the rows of a file
+	Bloom   []string // columns with a bloom filter
+	// Adjacent rows with the same value in this column and the same raw text are written once;
+	// empty: all rows are kept.
+	Unique string
 }
 
 // Metadata keys of the written files.
@@ -90,9 +97,8 @@ const (
 	MetaRun     = "siglake.run_id"
 )
 
-// Arrow gives the table as an Arrow schema. Every field is nullable and carries
-// its documentation as metadata ("doc", "unit", "source"); the schema carries
-// the table's name, version and documentation.
+// Arrow converts the table to an Arrow schema. Every field is nullable and has its documentation as
+// metadata ("doc", "unit", "source"). The schema has the table's name, version and documentation.
 func (t Table) Arrow() *arrow.Schema {
 	fields := make([]arrow.Field, len(t.Columns))
 	for i, c := range t.Columns {
@@ -114,7 +120,7 @@ func (c Column) arrowMetadata() arrow.Metadata {
 	return arrow.NewMetadata(keys, values)
 }
 
-// sourceDoc says where the column's values come from: the answer's fields, or siglake.
+// sourceDoc says where the values of the column come from: fields of the answer, or siglake.
 func (c Column) sourceDoc() string {
 	if len(c.From) == 0 {
 		return "siglake"
@@ -122,7 +128,7 @@ func (c Column) sourceDoc() string {
 	return "answer field " + strings.Join(c.From, ", else ")
 }
 
-// ColumnIndex is the position of a column, or -1.
+// ColumnIndex is the index of a column, or -1.
 func (t Table) ColumnIndex(column string) int {
 	for i, c := range t.Columns {
 		if c.Name == column {

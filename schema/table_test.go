@@ -35,18 +35,18 @@ func TestTablesAreValid(t *testing.T) {
 				t.Errorf("%s.%s: doc = %q, want a sentence without a full stop", table.Name, c.Name, c.Doc)
 			}
 			if c.List != ListRejected && c.Type != String {
-				t.Errorf("%s.%s: a listing on a %s column, want VARCHAR only", table.Name, c.Name, c.Type)
+				t.Errorf("%s.%s: list mode on a %s column, want it on VARCHAR only", table.Name, c.Name, c.Type)
 			}
 			for _, key := range c.From {
 				if other, taken := from[key]; taken {
-					t.Errorf("%s: field %s goes to %s and %s, want one", table.Name, key, other, c.Name)
+					t.Errorf("%s: field %s is read by %s and %s, want one", table.Name, key, other, c.Name)
 				}
 				from[key] = c.Name
 			}
 		}
 		for _, name := range slices.Concat(table.Sort, table.Bloom) {
 			if !columns[name] {
-				t.Errorf("%s: sorts or filters by %q, want one of its columns", table.Name, name)
+				t.Errorf("%s: sort or bloom filter column %q is not a column of the table", table.Name, name)
 			}
 		}
 		if len(table.Sort) == 0 || table.Unique != "" && !columns[table.Unique] {
@@ -55,8 +55,8 @@ func TestTablesAreValid(t *testing.T) {
 	}
 }
 
-// The first columns are the same in every event table, so that a query over
-// several tables can rely on them.
+// The first columns are the same in every event table, so that a query over several tables can rely
+// on them.
 func TestEventTablesShareTheirHead(t *testing.T) {
 	want := strings.Fields("event_uid signal_type object_type entity_id account_key event_date fetched_at run_id call_id " +
 		"ingest_source schema_version notes raw")
@@ -69,17 +69,17 @@ func TestEventTablesShareTheirHead(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("head of %s (-want +got):\n%s", table.Name, diff)
+			t.Errorf("first columns of %s (-want +got):\n%s", table.Name, diff)
 		}
 		if table.Name != string(Categories[i]) || table.Unique != "event_uid" {
-			t.Errorf("Events[%d] = %s, unique by %q, want %s by event_uid", i, table.Name, table.Unique, Categories[i])
+			t.Errorf("EventTables[%d] = %s, unique by %q, want %s by event_uid", i, table.Name, table.Unique, Categories[i])
 		}
 	}
 }
 
 func TestColumnsCoverEveryDocumentedField(t *testing.T) {
 	if len(payloads) != len(Signals) {
-		t.Fatalf("payloads of %d keys, want %d", len(payloads), len(Signals))
+		t.Fatalf("%d keys have payloads, want %d", len(payloads), len(Signals))
 	}
 	read := map[string]bool{} // table.field
 	for _, s := range Signals {
@@ -87,24 +87,24 @@ func TestColumnsCoverEveryDocumentedField(t *testing.T) {
 		for _, field := range strings.Fields(payloads[s.Key]) {
 			i := slices.IndexFunc(table.Columns, func(c Column) bool { return slices.Contains(c.From, field) })
 			if i < 0 {
-				t.Errorf("%s: no column of %s reads %s", s.Key, table.Name, field)
+				t.Errorf("%s: no column of %s is read from %s", s.Key, table.Name, field)
 				continue
 			}
 			read[table.Name+"."+field] = true
 			if got, want := table.Columns[i].Type, fieldTypes[field]; got != want { // the zero Type is String
-				t.Errorf("%s: %s.%s reads %s as %s, want %s", s.Key, table.Name, table.Columns[i].Name, field, got, want)
+				t.Errorf("%s: %s.%s reads field %s as %s, want %s", s.Key, table.Name, table.Columns[i].Name, field, got, want)
 			}
 		}
 	}
 
-	// And nothing reads a field that no document names, but for V3's spellings.
+	// No column reads a field that no document names, except for the spellings of API V3.
 	spellings := strings.Fields("contact.id contact.newCompany contact.previousCompany intent.metadata.topicScore intent.metadata.topicTrend")
 	for _, table := range EventTables {
 		for _, c := range table.Columns {
 			for _, field := range c.From {
 				name := table.Name + "." + field
 				if table.Name != "other" && !read[name] && !slices.Contains(spellings, name) {
-					t.Errorf("%s.%s reads %s, which no key has", table.Name, c.Name, field)
+					t.Errorf("%s.%s reads %s, a field of no key", table.Name, c.Name, field)
 				}
 			}
 		}
@@ -113,7 +113,7 @@ func TestColumnsCoverEveryDocumentedField(t *testing.T) {
 		t.Error("news has no is_risk column")
 	}
 	if i := EventTable(CategoryRisk).ColumnIndex("article_url"); i >= 0 {
-		t.Error("risk has news columns, want riskNews in news only")
+		t.Error("risk has columns of news, want riskNews in news only")
 	}
 }
 
@@ -196,9 +196,9 @@ func TestTableLookups(t *testing.T) {
 		t.Errorf(`EventTable("weather") = %s, want other`, got)
 	}
 	if got := Accounts.ColumnIndex("status"); Accounts.Columns[got].Name != "status" {
-		t.Errorf(`Accounts.Index("status") = %d, want its position`, got)
+		t.Errorf(`Accounts.ColumnIndex("status") = %d, want its position`, got)
 	}
 	if got := Accounts.ColumnIndex("colour"); got != -1 {
-		t.Errorf(`Accounts.Index("colour") = %d, want -1`, got)
+		t.Errorf(`Accounts.ColumnIndex("colour") = %d, want -1`, got)
 	}
 }

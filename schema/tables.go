@@ -1,7 +1,6 @@
 package schema
 
-// version is the schema version of every event table. It rises when any of
-// them changes.
+// version is the schema version of every event table. It increases when any of them changes.
 const version = 2
 
 // eventColumns are the first columns of every event table.
@@ -21,7 +20,7 @@ var eventColumns = []Column{
 	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed", Rare: true},
 }
 
-// companyColumns are the identity columns that every company record repeats.
+// companyColumns are the identity fields that every company record repeats.
 var companyColumns = []Column{
 	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}, Rare: true},
 	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}, Rare: true},
@@ -29,7 +28,7 @@ var companyColumns = []Column{
 	{Name: "signal_id", Type: String, Doc: "The API's id of the event", From: []string{"signalId"}, Rare: true},
 }
 
-// rateColumns are the change columns shared by growth and risk.
+// rateColumns are the columns of changes, shared by growth and risk.
 var rateColumns = []Column{
 	{Name: "change_rate_percent", Type: Double, Unit: "percent", Doc: "Rate of change, sign as received; the direction column, not the sign, is authoritative", From: []string{"changeRatePercent"}},
 	{Name: "change_rate_percent_abs", Type: Double, Unit: "percent", Doc: "Rate of change without its sign"},
@@ -42,7 +41,7 @@ var rateColumns = []Column{
 	{Name: "estimated_annual_it_spend", Type: Int64, Doc: "Estimated yearly IT spend; the vendor does not state the currency", From: []string{"estimatedAnnualItSpend"}},
 }
 
-// visitColumns are the measures of a website-visitors record.
+// visitColumns are the measurements of a website-visitors record.
 var visitColumns = []Column{
 	{Name: "score", Type: Double, Doc: "Visitor score", From: []string{"score"}},
 	{Name: "score_band", Type: String, Doc: "Band of the visitor score", From: []string{"scoreBand"}},
@@ -130,7 +129,7 @@ var EventTables = []Table{
 	}),
 }
 
-// The manifest-side tables: one file of each per run.
+// The ledger tables. Every run writes one file of each.
 var (
 	Accounts = Table{
 		Name: "accounts", Version: version,
@@ -212,10 +211,10 @@ var (
 	}
 )
 
-// LedgerTables are the manifest-side tables.
+// LedgerTables are the tables that account for lines, calls and credits.
 var LedgerTables = []Table{Accounts, Calls, Credits}
 
-// TableNamed finds any table by its name.
+// TableNamed finds a table by name.
 func TableNamed(name string) (Table, bool) {
 	for _, t := range Tables {
 		if t.Name == name {
@@ -225,7 +224,7 @@ func TableNamed(name string) (Table, bool) {
 	return Table{}, false
 }
 
-// EventTable is the table of a category; unknown categories go to other.
+// EventTable is the table of a category; unknown categories map to other.
 func EventTable(c Category) Table {
 	for i, category := range Categories {
 		if category == c {

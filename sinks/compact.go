@@ -198,10 +198,10 @@ func readObjectRows(o object, t *schema.Table, yield func(arrow.Record) error) (
 
 // addRecord adds the rows of a record.
 func (t *MultisetHash) addRecord(table *schema.Table, rec arrow.Record) {
-	b := newRecordView(table, rec)
+	view := newRecordView(table, rec)
 	var encoded []byte
 	for i := range int32(rec.NumRows()) {
-		encoded = appendRow(encoded[:0], row{b, i})
+		encoded = appendRow(encoded[:0], view.Row(i))
 		t.addEncoded(encoded)
 	}
 }

@@ -605,11 +605,11 @@ func encodeFile(t *testing.T, table schema.Table, rows []rowtest.Values, alterDi
 	}
 	rec := rowtest.NewRecord(t, table, rows)
 	defer rec.Release()
-	b, d, e := newRecordView(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
+	view, d, e := newRecordView(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
 	var all []row
 	for i := range int32(rec.NumRows()) {
-		all = append(all, row{b, i})
-		d.addRow(row{b, i})
+		all = append(all, view.Row(i))
+		d.addRow(view.Row(i))
 	}
 	if err := errors.Join(e.writeRows(all), e.closeWithDigest(alterDigest(d.hexSum()))); err != nil {
 		t.Fatal(err)

@@ -30,12 +30,12 @@ type Lake struct {
 	options Options
 	dir     *durable.Dir // scratch space
 	runDir  string       // this run's directory in it
+	space   *space       // for spilling, in runDir
 	backend backend      // where visible things live
 
 	prefix     string // compactDir when the files are a compaction's, which keeps every row
 	partitions map[string]*partition
 	memory     int64 // of all partitions
-	runCount   int   // runs written so far
 	fileCount  int   // files written so far
 
 	staged    []pipeline.File
@@ -65,9 +65,9 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if rec.NumRows() == 0 {
 		return nil
 	}
-	l.memory -= p.memory
-	err = p.addRecord(rec)
-	l.memory += p.memory
+	l.memory -= p.Memory()
+	err = p.Add(rec)
+	l.memory += p.Memory()
 	if err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
 	}
@@ -77,12 +77,19 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	// Half is freed at once, largest first: few, large runs.
 	for l.memory > l.options.SortMemory/2 {
 		p := l.largestPartition()
-		l.memory -= p.memory
-		if err := l.spillPartition(ctx, p); err != nil {
+		l.memory -= p.Memory()
+		if err := p.Spill(ctx); err != nil {
 			return fmt.Errorf("spill %s: %w", p, err)
 		}
 	}
 	return nil
+}
+
+// partition collects the rows of one partition.
+type partition struct {
+	schema.Partition
+	*sorter
+	table *schema.Table
 }
 
 // partitionFor finds or begins a partition.
@@ -97,9 +104,25 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	if !ok {
 		return nil, fmt.Errorf("no table is called %q", part.Table)
 	}
-	p := &partition{Partition: part, table: &t, arrow: t.Arrow(), order: sortOrder(&t)}
+	p := &partition{Partition: part, table: &t, sorter: newSorter(&t, part.String(), l.space)}
 	l.partitions[part.String()] = p
 	return p, nil
+}
+
+// checkLayout compares a record with its table.
+func checkLayout(t *schema.Table, rec arrow.Record) error {
+	s := rec.Schema()
+	if s.NumFields() != len(t.Columns) {
+		return fmt.Errorf("record has %d columns, table %s has %d", s.NumFields(), t.Name, len(t.Columns))
+	}
+	for i, c := range t.Columns {
+		f := s.Field(i)
+		if f.Name != c.Name || !arrow.TypeEqual(f.Type, c.Type.Arrow()) {
+			return fmt.Errorf("column %d of the record is %s %s, table %s has %s %s",
+				i, f.Name, f.Type, t.Name, c.Name, c.Type.Arrow())
+		}
+	}
+	return nil
 }
 
 // partitionDir is the directory of a partition.
@@ -121,7 +144,7 @@ var validHive = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 func (l *Lake) largestPartition() *partition {
 	var largest *partition
 	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
-		if p := l.partitions[name]; largest == nil || p.memory > largest.memory {
+		if p := l.partitions[name]; largest == nil || p.Memory() > largest.Memory() {
 			largest = p
 		}
 	}
@@ -136,7 +159,7 @@ func (l *Lake) Close() error {
 	}
 	l.closed = true
 	for _, p := range l.partitions {
-		p.releaseRecords()
+		p.Release()
 	}
 	l.partitions, l.staged = nil, nil
 	err := l.dir.RemoveAll(l.runDir)

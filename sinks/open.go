@@ -188,6 +188,7 @@ func (l *Lake) initLayout(ctx context.Context) error {
 	if err := l.dir.MkdirAll(l.runDir); err != nil {
 		return err
 	}
+	l.space = newSpace(l.dir, l.runDir)
 	if err := l.backend.prepareWrites(ctx); err != nil {
 		return err
 	}

@@ -207,7 +207,7 @@ func readRows(r io.ReaderAt, size int64, t *schema.Table, yield func(arrow.Recor
 		if err := readRowGroup(group, b, func(rec arrow.Record) error {
 			view := newRecordView(written, rec)
 			for i := range int32(rec.NumRows()) {
-				d.addRow(row{view, i})
+				d.addRow(view.Row(i))
 			}
 			rec = addMissingColumns(t, rec)
 			defer rec.Release()

@@ -161,9 +161,9 @@ func TestDigest(t *testing.T) {
 	table := schema.Table{Name: "t", Version: 1, Columns: []schema.Column{{Name: "a"}, {Name: "b"}}}
 	digestOf := func(table schema.Table, rows ...rowtest.Values) string {
 		d := newDigest(&table)
-		b := newRecordView(&table, rowtest.NewRecord(t, table, rows))
+		view := newRecordView(&table, rowtest.NewRecord(t, table, rows))
 		for i := range rows {
-			d.addRow(row{b, int32(i)})
+			d.addRow(view.Row(int32(i)))
 		}
 		return d.hexSum()
 	}

@@ -26,8 +26,8 @@ func TestRoundTrip(t *testing.T) {
 			writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, rows[:1]))
 			writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, rows[1:]))
 			m := stageAndPublish(t, l)
-			if len(m.Files) != 1 || m.Files[0].Rows != 500 || m.Files[0].RowGroups != 4 {
-				t.Fatalf("Files = %+v, want one of 500 rows in 4 row groups", m.Files)
+			if len(m.Files) != 1 || m.Files[0].Rows != 500 || m.Files[0].RowGroups != 4 || m.Files[0].Duplicate != 0 {
+				t.Fatalf("Files = %+v, want one of 500 rows in 4 row groups, none a duplicate", m.Files)
 			}
 			want := rowtest.Format(rowtest.Sort(table, rows))
 			path := filepath.Join(lake, m.Files[0].Path)

@@ -11,14 +11,14 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// recordView is a record whose columns can be read without asking for their type
-// each time.
+// recordView reads a record's columns without a look at their type each time.
 type recordView struct {
 	record  arrow.Record
 	columns []columnView
 }
 
-// columnView is one column of a batch. Only the field of its type is set.
+// columnView is one column of a record. Of the fields for values, only that of its
+// type is set.
 type columnView struct {
 	typ    schema.Type
 	valid  []byte // validity bitmap; nil when nothing is null
@@ -32,7 +32,7 @@ type columnView struct {
 	bools    []byte // Bool
 }
 
-// row is one row of a batch.
+// row is one row of a record.
 type row struct {
 	view  *recordView
 	index int32
@@ -41,12 +41,15 @@ type row struct {
 // newRecordView opens a record that has the table's layout. It shares the record's
 // memory and holds no reference of its own.
 func newRecordView(t *schema.Table, rec arrow.Record) *recordView {
-	b := &recordView{record: rec, columns: make([]columnView, len(t.Columns))}
+	v := &recordView{record: rec, columns: make([]columnView, len(t.Columns))}
 	for i, c := range t.Columns {
-		b.columns[i] = newColumnView(c.Type, rec.Column(i))
+		v.columns[i] = newColumnView(c.Type, rec.Column(i))
 	}
-	return b
+	return v
 }
+
+// Row returns one row of the record.
+func (v *recordView) Row(i int32) row { return row{v, i} }
 
 func newColumnView(t schema.Type, a arrow.Array) columnView {
 	c := columnView{typ: t, offset: a.Data().Offset()}
@@ -78,17 +81,26 @@ func newColumnView(t schema.Type, a arrow.Array) columnView {
 	return c
 }
 
+// isNull reports whether a row has no value in the column.
 func (c *columnView) isNull(i int32) bool {
 	return c.valid != nil && bitutil.BitIsNotSet(c.valid, c.offset+int(i))
 }
 
-// textAt, long, real, day and bit are a row's value, which must not be null. The
-// bytes of str belong to the record.
-func (c *columnView) textAt(i int32) []byte     { return c.text[c.offsets[i]:c.offsets[i+1]] }
-func (c *columnView) int64At(i int32) int64     { return c.int64s[i] }
+// textAt returns a row's value in a String column. Like those below it is for values
+// that are not null. The bytes belong to the record.
+func (c *columnView) textAt(i int32) []byte { return c.text[c.offsets[i]:c.offsets[i+1]] }
+
+// int64At returns a row's value in an Int64 or Time column.
+func (c *columnView) int64At(i int32) int64 { return c.int64s[i] }
+
+// float64At returns a row's value in a Double column.
 func (c *columnView) float64At(i int32) float64 { return c.float64s[i] }
-func (c *columnView) dateAt(i int32) int32      { return c.dates[i] }
-func (c *columnView) boolAt(i int32) bool       { return bitutil.BitIsSet(c.bools, c.offset+int(i)) }
+
+// dateAt returns a row's value in a Date column.
+func (c *columnView) dateAt(i int32) int32 { return c.dates[i] }
+
+// boolAt returns a row's value in a Bool column.
+func (c *columnView) boolAt(i int32) bool { return bitutil.BitIsSet(c.bools, c.offset+int(i)) }
 
 // byteSize is about how many bytes the row takes.
 func (r row) byteSize() int {
@@ -101,22 +113,6 @@ func (r row) byteSize() int {
 		}
 	}
 	return n
-}
-
-// checkLayout compares a record with its table.
-func checkLayout(t *schema.Table, rec arrow.Record) error {
-	s := rec.Schema()
-	if s.NumFields() != len(t.Columns) {
-		return fmt.Errorf("record has %d columns, table %s has %d", s.NumFields(), t.Name, len(t.Columns))
-	}
-	for i, c := range t.Columns {
-		f := s.Field(i)
-		if f.Name != c.Name || !arrow.TypeEqual(f.Type, c.Type.Arrow()) {
-			return fmt.Errorf("column %d of the record is %s %s, table %s has %s %s",
-				i, f.Name, f.Type, t.Name, c.Name, c.Type.Arrow())
-		}
-	}
-	return nil
 }
 
 // recordMemory is about how much memory a record keeps alive.

@@ -12,16 +12,24 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// partition collects the rows of one partition: the newest in memory, in the
-// order they came, older ones in sorted runs on disk.
-type partition struct {
-	schema.Partition
+// sorter sorts the rows of one table: the newest are in memory, in the order in
+// which they were added, older ones in sorted runs on disk. It is used by one
+// goroutine.
+type sorter struct {
 	table   *schema.Table
 	arrow   *arrow.Schema
 	order   []sortColumn
+	name    string // for errors
+	space   *space
 	records []arrow.Record
-	memory  int64       // of recs, with what sorting them will take
-	runs    []sortedRun // in the order the rows came
+	memory  int64       // of records, with what sorting them will take
+	runs    []sortedRun // in the order in which their rows were added
+}
+
+// newSorter returns a sorter for rows of a table. Errors call it by name. Without a
+// space it cannot spill.
+func newSorter(t *schema.Table, name string, space *space) *sorter {
+	return &sorter{table: t, arrow: t.Arrow(), order: sortOrder(t), name: name, space: space}
 }
 
 const (
@@ -33,55 +41,58 @@ const (
 	sortMemoryPerRow = 64 // bytes a row takes while it is sorted
 )
 
-// addRecord keeps a record.
-func (p *partition) addRecord(rec arrow.Record) error {
+// Add keeps a record, which must have the table's layout.
+func (s *sorter) Add(rec arrow.Record) error {
 	if isSlice(rec) {
-		copied, err := concatRecords(p.arrow, []arrow.Record{rec})
+		copied, err := concatRecords(s.arrow, []arrow.Record{rec})
 		if err != nil {
 			return err
 		}
-		p.keepRecord(copied)
+		s.keepRecord(copied)
 	} else {
 		rec.Retain()
-		p.keepRecord(rec)
+		s.keepRecord(rec)
 	}
-	return p.joinSmall()
+	return s.joinSmall()
 }
 
-func (p *partition) keepRecord(rec arrow.Record) {
-	p.records = append(p.records, rec)
-	p.memory += recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
+// Memory is about how many bytes the rows in memory take, sorting included.
+func (s *sorter) Memory() int64 { return s.memory }
+
+func (s *sorter) keepRecord(rec arrow.Record) {
+	s.records = append(s.records, rec)
+	s.memory += recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
 }
 
 // joinSmall makes one record of the small ones at the end, when they are many.
-func (p *partition) joinSmall() error {
-	first := len(p.records)
-	for first > 0 && p.records[first-1].NumRows() < smallRecordRows {
+func (s *sorter) joinSmall() error {
+	first := len(s.records)
+	for first > 0 && s.records[first-1].NumRows() < smallRecordRows {
 		first--
 	}
-	small := p.records[first:]
+	small := s.records[first:]
 	if len(small) < joinThreshold {
 		return nil
 	}
-	joined, err := concatRecords(p.arrow, small)
+	joined, err := concatRecords(s.arrow, small)
 	if err != nil {
 		return err
 	}
 	for _, rec := range small {
-		p.memory -= recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
+		s.memory -= recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
 		rec.Release()
 	}
-	p.records = p.records[:first]
-	p.keepRecord(joined)
+	s.records = s.records[:first]
+	s.keepRecord(joined)
 	return nil
 }
 
-// releaseRecords drops what is in memory.
-func (p *partition) releaseRecords() {
-	for _, rec := range p.records {
+// Release drops what is in memory.
+func (s *sorter) Release() {
+	for _, rec := range s.records {
 		rec.Release()
 	}
-	p.records, p.memory = nil, 0
+	s.records, s.memory = nil, 0
 }
 
 // sortColumn is a column that orders rows.
@@ -172,33 +183,33 @@ func (k *sortKeys) keyAt(i int) []byte {
 	return k.bytes[start:k.ends[i]]
 }
 
-// sortRecords is a cursor over the partition's rows in memory, in order; rows with
-// equal keys in the order they came. The partition must not change meanwhile.
-func (p *partition) sortRecords() *memoryCursor {
+// sortRecords returns a cursor over the sorted rows in memory; rows with equal keys
+// are in the order in which they were added. The sorter must not change meanwhile.
+func (s *sorter) sortRecords() *memoryCursor {
 	total := 0
-	for _, rec := range p.records {
+	for _, rec := range s.records {
 		total += int(rec.NumRows())
 	}
-	s := &memoryCursor{rows: make([]row, 0, total), order: make([]int32, total)}
-	s.keys.ends = make([]int, 0, total)
-	for _, rec := range p.records {
-		b := newRecordView(p.table, rec)
+	c := &memoryCursor{rows: make([]row, 0, total), order: make([]int32, total)}
+	c.keys.ends = make([]int, 0, total)
+	for _, rec := range s.records {
+		view := newRecordView(s.table, rec)
 		for i := range int32(rec.NumRows()) {
-			r := row{b, i}
-			s.rows = append(s.rows, r)
-			s.keys.addKey(p.order, r)
+			r := view.Row(i)
+			c.rows = append(c.rows, r)
+			c.keys.addKey(s.order, r)
 		}
 	}
-	for i := range s.order {
-		s.order[i] = int32(i)
+	for i := range c.order {
+		c.order[i] = int32(i)
 	}
-	slices.SortFunc(s.order, func(a, b int32) int {
-		if c := bytes.Compare(s.keys.keyAt(int(a)), s.keys.keyAt(int(b))); c != 0 {
-			return c
+	slices.SortFunc(c.order, func(a, b int32) int {
+		if order := bytes.Compare(c.keys.keyAt(int(a)), c.keys.keyAt(int(b))); order != 0 {
+			return order
 		}
 		return cmp.Compare(a, b)
 	})
-	return s
+	return c
 }
 
 type memoryCursor struct {

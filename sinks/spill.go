@@ -23,37 +23,73 @@ const (
 	maxBatchBytes = 256 << 10
 )
 
-// sortedRun is a file of sorted rows of one partition, in Arrow's stream format. Runs
+// space is where sorters spill: numbered files in one folder. Sorters that share it
+// are used by one goroutine.
+type space struct {
+	dir    *durable.Dir
+	folder string
+	runs   int // written so far
+}
+
+// newSpace returns a space in an existing folder, which nothing else writes runs to.
+func newSpace(dir *durable.Dir, folder string) *space { return &space{dir: dir, folder: folder} }
+
+// sortedRun is a file of sorted rows of one sorter, in Arrow's stream format. Runs
 // are scratch: they are not synced and do not outlive the process.
 type sortedRun struct {
 	name  string
 	level int // how many merges its rows went through
 }
 
-// spillPartition sorts what the partition has in memory and moves it to disk.
-func (l *Lake) spillPartition(ctx context.Context, p *partition) error {
-	name, err := l.writeRun(ctx, p, []cursor{p.sortRecords()})
+// Spill sorts the rows in memory and moves them to disk.
+func (s *sorter) Spill(ctx context.Context) error {
+	name, err := s.writeRun(ctx, []cursor{s.sortRecords()})
 	if err != nil {
 		return err
 	}
-	p.releaseRecords()
-	p.runs = append(p.runs, sortedRun{name: name})
-	return l.mergeLevels(ctx, p)
+	s.Release()
+	s.runs = append(s.runs, sortedRun{name: name})
+	return s.mergeLevels(ctx)
+}
+
+// Merge hands over all rows in order, in slices that yield must not keep; rows with
+// equal keys are in the order in which they were added. It leaves the sorter's rows
+// where they are, so that they outlive an error.
+func (s *sorter) Merge(ctx context.Context, yield func([]row) error) error {
+	if err := s.reduceRuns(ctx); err != nil {
+		return err
+	}
+	cursors, err := s.openRuns(s.runs)
+	if err != nil {
+		return err
+	}
+	return mergeSorted(ctx, append(cursors, s.sortRecords()), yield)
+}
+
+// RemoveRuns removes what was spilled.
+func (s *sorter) RemoveRuns() error {
+	for _, r := range s.runs {
+		if err := s.space.dir.Remove(r.name); err != nil {
+			return err
+		}
+	}
+	s.runs = nil
+	return nil
 }
 
 // mergeLevels merges the newest runs into one as soon as mergeFanIn of them are on the
 // same level, so that each row is rewritten once per level. Neighbours only are
-// merged, so that rows stay in the order they came.
-func (l *Lake) mergeLevels(ctx context.Context, p *partition) error {
+// merged, so that rows stay in the order in which they were added.
+func (s *sorter) mergeLevels(ctx context.Context) error {
 	for {
-		level, first := p.runs[len(p.runs)-1].level, len(p.runs)
-		for first > 0 && p.runs[first-1].level == level {
+		level, first := s.runs[len(s.runs)-1].level, len(s.runs)
+		for first > 0 && s.runs[first-1].level == level {
 			first--
 		}
-		if len(p.runs)-first < mergeFanIn {
+		if len(s.runs)-first < mergeFanIn {
 			return nil
 		}
-		if err := l.mergeRuns(ctx, p, first, len(p.runs)); err != nil {
+		if err := s.mergeRuns(ctx, first, len(s.runs)); err != nil {
 			return err
 		}
 	}
@@ -61,10 +97,10 @@ func (l *Lake) mergeLevels(ctx context.Context, p *partition) error {
 
 // reduceRuns merges the newest, smallest runs until few enough are left to be read
 // at once.
-func (l *Lake) reduceRuns(ctx context.Context, p *partition) error {
-	for len(p.runs) > mergeFanIn {
-		n := min(mergeFanIn, len(p.runs)-mergeFanIn+1)
-		if err := l.mergeRuns(ctx, p, len(p.runs)-n, len(p.runs)); err != nil {
+func (s *sorter) reduceRuns(ctx context.Context) error {
+	for len(s.runs) > mergeFanIn {
+		n := min(mergeFanIn, len(s.runs)-mergeFanIn+1)
+		if err := s.mergeRuns(ctx, len(s.runs)-n, len(s.runs)); err != nil {
 			return err
 		}
 	}
@@ -72,36 +108,36 @@ func (l *Lake) reduceRuns(ctx context.Context, p *partition) error {
 }
 
 // mergeRuns replaces neighbouring runs by one.
-func (l *Lake) mergeRuns(ctx context.Context, p *partition, from, to int) error {
-	cursors, err := l.openRuns(p, p.runs[from:to])
+func (s *sorter) mergeRuns(ctx context.Context, from, to int) error {
+	cursors, err := s.openRuns(s.runs[from:to])
 	if err != nil {
 		return err
 	}
-	name, err := l.writeRun(ctx, p, cursors)
+	name, err := s.writeRun(ctx, cursors)
 	if err != nil {
 		return err
 	}
-	for _, r := range p.runs[from:to] {
-		if err := l.dir.Remove(r.name); err != nil {
+	for _, r := range s.runs[from:to] {
+		if err := s.space.dir.Remove(r.name); err != nil {
 			return err
 		}
 	}
-	merged := sortedRun{name: name, level: p.runs[from].level + 1}
-	p.runs = append(append(p.runs[:from:from], merged), p.runs[to:]...)
+	merged := sortedRun{name: name, level: s.runs[from].level + 1}
+	s.runs = append(append(s.runs[:from:from], merged), s.runs[to:]...)
 	return nil
 }
 
 // writeRun merges the cursors into a new run, and closes them.
-func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (name string, err error) {
-	l.runCount++
-	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", l.runDir, l.runCount)
-	f, err := l.dir.Create(name)
+func (s *sorter) writeRun(ctx context.Context, cursors []cursor) (name string, err error) {
+	s.space.runs++
+	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", s.space.folder, s.space.runs)
+	f, err := s.space.dir.Create(name)
 	if err != nil {
 		return "", errors.Join(err, closeCursors(cursors))
 	}
 	buffered := bufio.NewWriterSize(f, 256<<10)
-	w := ipc.NewWriter(buffered, ipc.WithSchema(p.arrow), ipc.WithLZ4())
-	b := array.NewRecordBuilder(memory.DefaultAllocator, p.arrow)
+	w := ipc.NewWriter(buffered, ipc.WithSchema(s.arrow), ipc.WithLZ4())
+	b := array.NewRecordBuilder(memory.DefaultAllocator, s.arrow)
 	defer b.Release()
 
 	var rows []row
@@ -110,7 +146,7 @@ func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (na
 		if len(rows) == 0 {
 			return nil
 		}
-		rec := buildRecord(b, p.table, rows)
+		rec := buildRecord(b, s.table, rows)
 		defer rec.Release()
 		rows, bytes = rows[:0], 0
 		return w.Write(rec)
@@ -137,14 +173,14 @@ func (l *Lake) writeRun(ctx context.Context, p *partition, cursors []cursor) (na
 }
 
 // openRuns opens runs for merging.
-func (l *Lake) openRuns(p *partition, runs []sortedRun) ([]cursor, error) {
+func (s *sorter) openRuns(runs []sortedRun) ([]cursor, error) {
 	var cursors []cursor
 	for _, r := range runs {
-		f, err := l.dir.Open(r.name)
+		f, err := s.space.dir.Open(r.name)
 		if err != nil {
 			return nil, errors.Join(err, closeCursors(cursors))
 		}
-		cursors = append(cursors, &runCursor{p: p, file: f, buffered: bufio.NewReaderSize(f, 64<<10)})
+		cursors = append(cursors, &runCursor{sorter: s, file: f, buffered: bufio.NewReaderSize(f, 64<<10)})
 	}
 	return cursors, nil
 }
@@ -157,10 +193,9 @@ func closeCursors(cursors []cursor) error {
 	return err
 }
 
-// runCursor is a cursor over a run. Its batches are released by whoever has
-// finished with their last row.
+// runCursor is a cursor over a run. [mergeSorted] releases its batches.
 type runCursor struct {
-	p        *partition
+	sorter   *sorter
 	file     *durable.File
 	buffered io.Reader
 	reader   *ipc.Reader
@@ -176,7 +211,7 @@ func (s *runCursor) nextRow() (row, []byte, bool, error) {
 			return row{}, nil, false, err
 		}
 	}
-	r := row{s.view, s.position}
+	r := s.view.Row(s.position)
 	s.position++
 	return r, s.keys.keyAt(int(r.index)), true, nil
 }
@@ -184,7 +219,7 @@ func (s *runCursor) nextRow() (row, []byte, bool, error) {
 // readBatch reads the next batch and computes its keys.
 func (s *runCursor) readBatch() (ok bool, err error) {
 	if s.reader == nil {
-		s.reader, err = ipc.NewReader(s.buffered, ipc.WithSchema(s.p.arrow))
+		s.reader, err = ipc.NewReader(s.buffered, ipc.WithSchema(s.sorter.arrow))
 		if err != nil {
 			return false, s.readError(err)
 		}
@@ -198,16 +233,16 @@ func (s *runCursor) readBatch() (ok bool, err error) {
 		return false, s.readError(err)
 	}
 	rec.Retain()
-	s.view, s.position = newRecordView(s.p.table, rec), 0
+	s.view, s.position = newRecordView(s.sorter.table, rec), 0
 	s.keys.reset()
 	for i := range int32(rec.NumRows()) {
-		s.keys.addKey(s.p.order, row{s.view, i})
+		s.keys.addKey(s.sorter.order, s.view.Row(i))
 	}
 	return true, nil
 }
 
 func (s *runCursor) readError(err error) error {
-	return fmt.Errorf("read spilled rows of %s: %w", s.p, err)
+	return fmt.Errorf("read spilled rows of %s: %w", s.sorter.name, err)
 }
 
 func (s *runCursor) close() error {

@@ -41,8 +41,8 @@ func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.Fil
 		return nil, fmt.Errorf("stage %s: %w", p, err)
 	}
 	l.staged = append(l.staged, files...)
-	l.memory -= p.memory
-	p.releaseRecords()
+	l.memory -= p.Memory()
+	p.Release()
 	return files, nil
 }
 
@@ -61,15 +61,6 @@ func (l *Lake) finishStaging() ([]pipeline.File, error) {
 
 // writeFiles writes the files of one partition.
 func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, error) {
-	if err := l.reduceRuns(ctx, p); err != nil {
-		return nil, err
-	}
-	cursors, err := l.openRuns(p, p.runs)
-	if err != nil {
-		return nil, err
-	}
-	cursors = append(cursors, p.sortRecords())
-
 	var files []pipeline.File
 	var names []string
 	var out *outputFile
@@ -90,7 +81,7 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 	if l.prefix != "" {
 		dedup.uniqueColumn = -1 // readers of the small files see all of them
 	}
-	err = mergeSorted(ctx, cursors, func(rows []row) error {
+	err := p.Merge(ctx, func(rows []row) error {
 		rows = slices.DeleteFunc(rows, func(r row) bool { return !dedup.isFirst(r) })
 		if len(rows) == 0 {
 			return nil
@@ -117,12 +108,9 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 	if len(files) > 0 {
 		files[len(files)-1].Duplicate = dedup.dropped
 	}
-	for _, r := range p.runs {
-		if err := l.dir.Remove(r.name); err != nil {
-			return nil, err
-		}
+	if err := p.RemoveRuns(); err != nil {
+		return nil, err
 	}
-	p.runs = nil
 	return files, l.nameFiles(p, files, names)
 }
 

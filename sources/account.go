@@ -10,11 +10,11 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// maxLineBreaks is how many line breaks an identifier may have. A name broken over
-// two lines exists; one over five is a quote that was closed too late.
+// maxLineBreaks is the maximum number of line breaks in an identifier. A name broken over two lines
+// exists; a name broken over five is a quote that was closed too late.
 const maxLineBreaks = 3
 
-// parseAccount turns one record into an account, or into the reason why not.
+// parseAccount turns a record into an account, or into the reason why it is not one.
 func (l *layout) parseAccount(rec *record) schema.Account {
 	a := schema.Account{Line: rec.line, Object: l.object}
 	if f := rec.fault; f != nil {
@@ -37,12 +37,12 @@ func (l *layout) parseAccount(rec *record) schema.Account {
 	return a
 }
 
-// rowParser is one record on its way to becoming an account.
+// rowParser parses one record into an account.
 type rowParser struct {
 	*layout
 	cells    [][]byte
 	account  *schema.Account
-	rejected []badIdentifier // identifiers that are no good, best first
+	rejected []badIdentifier // invalid identifiers, most reliable first
 }
 
 type badIdentifier struct {
@@ -50,7 +50,8 @@ type badIdentifier struct {
 	err           error
 }
 
-// cellText gives the text of a field's column; short rows read as if padded.
+// cellText is the text of a field's column. Records with too few cells read as if padded with empty
+// ones.
 func (r *rowParser) cellText(f field) string {
 	i := r.columns[f]
 	if i < 0 || i >= len(r.cells) {
@@ -92,7 +93,7 @@ func (r *rowParser) checkRecord(rec *record) *schema.Reject {
 	return nil
 }
 
-// repeatsHeader tells whether the record is the header again.
+// repeatsHeader reports whether the record is a copy of the header.
 func (r *rowParser) repeatsHeader() bool {
 	if r.header == nil || len(r.cells) < r.width {
 		return false
@@ -105,10 +106,10 @@ func (r *rowParser) repeatsHeader() bool {
 	return true
 }
 
-// unclosedQuote tells whether a record over several lines is in truth several, held
-// together by a quote that was closed too late: the inner lines of one of its
-// cells have as many delimiters as a record, and a domain, an address or a
-// profile in the column where the list has them.
+// unclosedQuote reports whether a record that spans several lines consists of several records,
+// joined by a quote that was closed too late: the inner lines of one of its cells have as many
+// delimiters as a record, and a domain, an e-mail address or a profile in the column where the list
+// has them.
 func (l *layout) unclosedQuote(rec *record) *fault {
 	if l.delimiter == 0 || l.width < 2 {
 		return nil
@@ -173,7 +174,7 @@ func (r *rowParser) readContact() {
 	a.CompanyName = r.readField(fieldCompanyName, Name)
 }
 
-// nameColumn is the column to blame for a name made of two cells.
+// nameColumn is the column at fault for a name that consists of two cells.
 func (r *rowParser) nameColumn() string {
 	for _, f := range []field{fieldFirstName, fieldLastName} {
 		if i := r.columns[f]; i >= 0 && r.cellText(f) != "" {
@@ -183,8 +184,8 @@ func (r *rowParser) nameColumn() string {
 	return fieldNames[fieldName]
 }
 
-// readField normalises the cell of a field. An identifier that is no good is set
-// aside: whether that matters is known when all of them were looked at.
+// readField normalises the cell of a field. It collects invalid identifiers: whether they matter
+// depends on the other identifiers of the record.
 func (r *rowParser) readField(f field, normalise func(string) (value, note string, err error)) string {
 	s := r.cellText(f)
 	if s == "" {
@@ -208,8 +209,8 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 	return value
 }
 
-// finishAccount rejects the account if nothing it has can be asked about, and notes the
-// identifiers that were set aside.
+// finishAccount rejects the account if none of its identifiers can be requested, and otherwise
+// notes the invalid ones.
 func (r *rowParser) finishAccount() {
 	a := r.account
 	rejected := r.rejected
@@ -226,11 +227,11 @@ func (r *rowParser) finishAccount() {
 	}
 }
 
-// missingIdentifier says what the record lacks.
+// missingIdentifier is the reject of a record without a usable identifier.
 func (r *rowParser) missingIdentifier() *schema.Reject {
 	if r.account.Name != "" {
 		return &schema.Reject{Column: r.nameSource(), Value: truncate(r.account.Name),
-			Reason: "a name alone does not identify a contact; expected the employer's name or domain beside it"}
+			Reason: "a name alone does not identify a contact; expected the employer's name or domain as well"}
 	}
 	var empty []string
 	for f := fieldID; f <= fieldEmail; f++ {
@@ -252,9 +253,8 @@ func (r *rowParser) addNote(format string, args ...any) {
 	r.account.Notes = append(r.account.Notes, fmt.Sprintf(format, args...))
 }
 
-// defaultKey is the account_key of a record whose owner gave none: the
-// identifier it is asked by, as written. A name is not unique to a person, so
-// the employer is put after it.
+// defaultKey is the account_key of a record without a key of its own: the identifier that is
+// requested, as written. A person's name is not unique, so it is followed by the employer.
 func (r *rowParser) defaultKey() string {
 	person := func() string {
 		name := r.cellText(fieldName)
@@ -293,7 +293,7 @@ func (r *rowParser) defaultKey() string {
 	return person()
 }
 
-// trimCell drops white space and invisible characters around a cell.
+// trimCell removes white space and invisible characters around a cell.
 func trimCell(c []byte) []byte {
 	for len(c) > 0 && c[0] == ' ' {
 		c = c[1:]

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// The caps of a record. They bound memory, and they bound how much an unclosed
-// quote can swallow before it is noticed.
+// Limits of a record. They bound memory, and how much text an unclosed quote can swallow before the
+// reader notices.
 const (
 	maxRecord  = 1 << 20
 	maxCell    = 64 << 10
@@ -18,18 +18,17 @@ const (
 
 // reader splits UTF-8 text into records.
 //
-// The dialect is RFC 4180 with what lists really contain: lines end in LF, CRLF
-// or a lone CR; spaces may stand around a quoted cell; a quote inside an unquoted
-// cell is a plain character. It is stricter than encoding/csv's lazy mode where
-// laziness loses lines: text after a closing quote is a fault, because it nearly
-// always means that a quote further up was never closed.
+// The dialect is RFC 4180, extended by what lists contain in practice: lines end in LF, CRLF or a
+// lone CR; spaces may surround a quoted cell; a quote inside an unquoted cell is a plain character.
+// It is stricter than the lazy mode of encoding/csv where that mode loses lines: text after a
+// closing quote is a fault, because it nearly always means that an earlier quote was never closed.
 //
 // A faulty record is returned with its fault, and the reader resumes:
 //
 //	fault                          resumes at
 //	quote never closed             the line after the one with the opening quote
-//	text after a closing quote     the same
-//	record over the cap, unquoted  the next line
+//	text after a closing quote     the line after the one with the opening quote
+//	unquoted record too long       the next line
 //	anything else                  the next record
 type reader struct {
 	r           io.Reader
@@ -39,38 +38,41 @@ type reader struct {
 	maxCell     int
 
 	buf        []byte
-	start, end int   // the unread part of buf
+	start, end int   // unread part of buf
 	err        error // sticky error of r
 
-	line        int64 // physical line at start, from 1
-	recordStart int   // start and line of the last record, for reread
+	line int64 // physical line at start, from 1
+	// Start and line of the last record, for rewindRecord.
+	recordStart int
 	recordLine  int64
-	midLine     bool  // whether bytes of that line were consumed already (the last line of a file may lack its end)
-	blank       int64 // blank lines passed
-	cells       [][]byte
-	scratch     []byte // unescaped cells
+	// Whether part of that line was consumed (the last line of a file may have no line end).
+	midLine bool
+	blank   int64 // blank lines so far
+	cells   [][]byte
+	scratch []byte // unescaped cells
 }
 
-// record is one record. Its cells are valid until the next call of next.
+// record is one record. Its cells are valid until the next call to next.
 type record struct {
 	line, last int64 // first and last physical line
 	cells      [][]byte
-	fault      *fault // why the cells cannot be used; nil when they can
+	fault      *fault // why the cells cannot be used; nil if they can
 }
 
 // fault says what is wrong with a record.
 type fault struct {
-	column int    // from 1; 0 when the whole record is at fault
-	value  string // shortened
+	column int    // from 1; 0: the whole record is at fault
+	value  string // truncated
 	reason string
-	atEnd  bool // the text ended inside a quote; more text might have closed it
+	// The text ended inside a quote; more text might have closed it.
+	atEnd bool
 }
 
 func newReader(r io.Reader, delimiter byte) *reader {
 	return &reader{r: r, delimiter: delimiter, maxRecord: maxRecord, maxCell: maxCell, line: 1}
 }
 
-// lineCount gives the number of physical lines consumed.
+// lineCount is the number of physical lines consumed.
 func (r *reader) lineCount() int64 {
 	if r.midLine {
 		return r.line
@@ -78,9 +80,9 @@ func (r *reader) lineCount() int64 {
 	return r.line - 1
 }
 
-// next gives the next record that is not a blank line. At the end of the text
-// the error is io.EOF; after a broken stream it is the stream's error, and the
-// unfinished record before the break is not returned.
+// next returns the next record that is not a blank line. At the end of the text the error is
+// io.EOF. After a broken stream it is the error of the stream, and the unfinished record before the
+// break is not returned.
 func (r *reader) next() (record, error) {
 	for {
 		if r.start == r.end {
@@ -121,26 +123,26 @@ func (r *reader) next() (record, error) {
 	}
 }
 
-// rewindRecord goes back to the second line of the last record, which must have been
-// without a fault, and gives the line it goes back to.
+// rewindRecord moves back to the second line of the last record, which must have had no fault, and
+// returns the number of that line.
 func (r *reader) rewindRecord() int64 {
 	_, size, _ := lineEnd(r.buf[r.recordStart:r.end], true)
 	r.start, r.line, r.midLine = r.recordStart+size, r.recordLine+1, false
 	return r.line
 }
 
-// span is what split found in a window.
+// span is what split finds in a window.
 type span struct {
 	complete bool
 	blank    bool
-	size     int   // bytes up to and including the line end; set when complete
+	size     int   // bytes including the line end; set if complete
 	lines    int64 // line ends within size
-	quote    int   // offset of the quote that is open at the window's end; -1 when none
+	quote    int   // offset of the quote open at the end of the window; -1: none
 	fault    *fault
 }
 
-// split finds the first record of b and puts its cells into r.cells. When b may
-// go on (not final) and does not hold a whole record, complete is false.
+// split finds the first record of b and stores its cells in r.cells. If more text may follow b (not
+// final) and b does not hold a whole record, complete is false.
 func (r *reader) split(b []byte, final bool) span {
 	r.cells, r.scratch = r.cells[:0], r.scratch[:0]
 	end, size, ok := lineEnd(b, final)
@@ -172,10 +174,10 @@ func (r *reader) split(b []byte, final bool) span {
 	return s
 }
 
-// splitQuoted is split for a record with quotes in it.
+// splitQuoted is split for a record that contains quotes.
 func (r *reader) splitQuoted(b []byte, final bool) span {
 	incomplete := span{quote: -1}
-	for i := 0; ; i++ { // each turn reads one cell, from i
+	for i := 0; ; i++ { // each iteration reads one cell, from i
 		open := r.skipSpaces(b, i)
 		if open == len(b) && !final {
 			return incomplete
@@ -220,8 +222,8 @@ func (r *reader) splitQuoted(b []byte, final bool) span {
 	}
 }
 
-// readQuoted reads the quoted cell that opens at b[open] and gives its text and the
-// offset after its closing quote.
+// readQuoted reads the quoted cell that opens at b[open]. It returns its text and the offset after
+// its closing quote.
 func (r *reader) readQuoted(b []byte, open int) (cell []byte, after int, ok bool) {
 	from := len(r.scratch)
 	doubled := false
@@ -246,8 +248,8 @@ func (r *reader) readQuoted(b []byte, open int) (cell []byte, after int, ok bool
 	}
 }
 
-// textAfterQuote is the span of a record with text after a closing quote. It ends with
-// the line on which that cell opened, so that the lines after it are read anew.
+// textAfterQuote is the span of a record with text after a closing quote. It ends with the line on
+// which the cell opened, so that the lines after it are read again.
 func (r *reader) textAfterQuote(b []byte, open, at int, final bool) span {
 	_, size, ok := lineEnd(b[open:], final)
 	if !ok {
@@ -268,7 +270,7 @@ func (r *reader) skipSpaces(b []byte, i int) int {
 	return i
 }
 
-// endsCell tells whether c ends a cell.
+// endsCell reports whether c ends a cell.
 func (r *reader) endsCell(c byte) bool {
 	return c == '\n' || c == '\r' || c == r.delimiter && c != 0
 }
@@ -287,8 +289,8 @@ func (r *reader) overflowFault(window []byte, s span, final bool) *fault {
 	}
 }
 
-// skipFaulty moves past an overlong or unclosed record: to the line after the one
-// with the open quote if there is one, else to the next line after the window.
+// skipFaulty moves past a record that is too long or not closed: to the line after the one with the
+// open quote if there is one, else to the next line after the window.
 func (r *reader) skipFaulty(window []byte, quote int) error {
 	from := len(window)
 	switch {
@@ -310,7 +312,7 @@ func (r *reader) skipFaulty(window []byte, quote int) error {
 			r.consume(n)
 		}
 		if err := r.fillBuffer(); err != nil && err != io.EOF {
-			return nil // the next call of next reports it
+			return nil // the next call to next reports it
 		}
 		if r.start == r.end {
 			return nil
@@ -318,7 +320,7 @@ func (r *reader) skipFaulty(window []byte, quote int) error {
 	}
 }
 
-// checkCells looks for what makes the cells of a well-formed record unusable.
+// checkCells finds what makes the cells of a well-formed record unusable.
 func (r *reader) checkCells(raw []byte) *fault {
 	if len(r.cells) > maxColumns {
 		return &fault{value: truncate(raw), reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
@@ -333,7 +335,7 @@ func (r *reader) checkCells(raw []byte) *fault {
 	if bytes.IndexByte(raw, 0) >= 0 {
 		for i, c := range r.cells {
 			if bytes.IndexByte(c, 0) >= 0 {
-				return &fault{column: i + 1, value: truncate(c), reason: "the cell holds a NUL byte: the file is damaged or not text"}
+				return &fault{column: i + 1, value: truncate(c), reason: "the cell contains a NUL byte: the file is damaged or not text"}
 			}
 		}
 	}
@@ -348,7 +350,7 @@ func (r *reader) checkCells(raw []byte) *fault {
 	return nil
 }
 
-// skipBytes consumes n bytes that hold whole lines.
+// skipBytes consumes n bytes that consist of whole lines.
 func (r *reader) skipBytes(n int) error {
 	for r.end-r.start < n {
 		if err := r.fillBuffer(); err != nil {
@@ -369,8 +371,8 @@ func (r *reader) consume(n int) {
 	}
 }
 
-// consumeLines is consume for a size whose lines were counted; the last of them
-// may be without a line end.
+// consumeLines is consume for a size with a known number of lines. The last line may have no
+// line end.
 func (r *reader) consumeLines(size int, lines int64) {
 	last := r.buf[r.start+size-1]
 	r.midLine = last != '\n' && last != '\r'
@@ -381,8 +383,8 @@ func (r *reader) consumeLines(size int, lines int64) {
 	r.start += size
 }
 
-// fillBuffer reads more into buf, which grows up to the cap of a record. It gives the
-// sticky error of r only when nothing was added.
+// fillBuffer reads more into buf, which grows up to the maximum size of a record. It returns the
+// sticky error of r only if it added nothing.
 func (r *reader) fillBuffer() error {
 	if r.err != nil {
 		return r.err
@@ -411,9 +413,9 @@ func (r *reader) fillBuffer() error {
 	return r.err
 }
 
-// lineEnd finds the end of the first physical line of b: its text is b[:end],
-// the next line begins at size. Without a line end, end is len(b); that is a
-// whole line only when b is the final text.
+// lineEnd finds the end of the first physical line of b: its text is b[:end], and the next line
+// begins at size. Without a line end, end is len(b), which is a whole line only if b is the final
+// text.
 func lineEnd(b []byte, final bool) (end, size int, ok bool) {
 	end = bytes.IndexByte(b, '\n')
 	size = end + 1
@@ -424,7 +426,7 @@ func lineEnd(b []byte, final bool) (end, size int, ok bool) {
 		switch {
 		case cr+1 == end && size > end: // CRLF
 			return cr, size, true
-		case cr+1 == len(b) && !final: // perhaps the first half of one
+		case cr+1 == len(b) && !final: // perhaps the first half of a CRLF
 			return cr, len(b), false
 		}
 		return cr, cr + 1, true
@@ -432,7 +434,7 @@ func lineEnd(b []byte, final bool) (end, size int, ok bool) {
 	return end, size, size > end || final
 }
 
-// countLines counts line ends: LF, CRLF and lone CR are one each.
+// countLines counts line ends. LF, CRLF and a lone CR count as one each.
 func countLines(b []byte) int64 {
 	n := bytes.Count(b, []byte{'\n'})
 	for {
@@ -447,7 +449,7 @@ func countLines(b []byte) int64 {
 	}
 }
 
-// isBlank tells whether a line has nothing on it but spaces.
+// isBlank reports whether a line holds only white space.
 func isBlank(line []byte, delimiter byte) bool {
 	for _, c := range line {
 		if (c != ' ' && c != '\t') || c == delimiter {
@@ -457,7 +459,7 @@ func isBlank(line []byte, delimiter byte) bool {
 	return true
 }
 
-// truncate gives the beginning of a value for a message, as valid UTF-8.
+// truncate returns the beginning of a value for a message, as valid UTF-8.
 func truncate[T []byte | string](v T) string {
 	const limit = 80
 	cut := len(v)
@@ -473,7 +475,7 @@ func truncate[T []byte | string](v T) string {
 	return s
 }
 
-// firstLine gives the part of b on its first physical line.
+// firstLine returns the part of b on its first physical line.
 func firstLine(b []byte) []byte {
 	end, _, _ := lineEnd(b, true)
 	return b[:end]

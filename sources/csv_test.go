@@ -15,15 +15,15 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// row of a list, copied out of the reader.
+// readRecord is a record of a list, copied out of the reader.
 type readRecord struct {
 	Line, Last int64
 	Cells      []string
 	Fault      string
 }
 
-// readAll reads all records and checks that the physical lines add up: each is
-// in exactly one record or blank.
+// readAll reads all records and checks that the physical lines add up: each is blank or in exactly
+// one record.
 func readAll(t *testing.T, r *reader) ([]readRecord, error) {
 	t.Helper()
 	var all []readRecord
@@ -53,7 +53,7 @@ func readAll(t *testing.T, r *reader) ([]readRecord, error) {
 	}
 }
 
-// TestReaderCaps lowers the caps to see what happens around them.
+// TestReaderCaps lowers the limits and tests records around them.
 func TestReaderCaps(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -104,9 +104,8 @@ func TestBrokenStream(t *testing.T) {
 	}
 }
 
-// FuzzCSV reads any bytes as a list: nothing panics, rows count from 1, lines
-// rise, every line has one place, and neither the size of the reads nor
-// compression makes a difference.
+// FuzzCSV reads any bytes as a list: nothing panics, rows count from 1, line numbers increase,
+// every line has one place, and neither the size of the reads nor compression makes a difference.
 func FuzzCSV(f *testing.F) {
 	for _, s := range []string{
 		"name,domain\nAcme,acme.com\n", "acme.com\nbeta.com\n", "\"a\nb\",c\r\n\"d,e\nf,\"g\"h\n", "a;b\n\n;\n\"\"\"x\"\";y\n", "sep=;\nname;domain\n\"x;y.com",
@@ -128,7 +127,7 @@ func FuzzCSV(f *testing.F) {
 				t.Errorf("records of %q depend on the size of reads:\n%s", text, diff)
 			}
 		}
-		// Compressed bytes cannot be compared: they are unpacked once, not twice.
+		// Compressed bytes cannot be compared: they are decompressed once, not twice.
 		if bytes.HasPrefix(text, []byte("\x1f\x8b")) || bytes.HasPrefix(text, []byte("\x28\xb5\x2f\xfd")) || len(text) > 3 && string(text[1:4]) == "\x2a\x4d\x18" {
 			return
 		}

@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// sampleRecords is how many records are looked at to decide on the dialect, the
-// header and the columns.
+// sampleRecords is the number of records that decide on the dialect, the header and the columns.
 const sampleRecords = 100
 
-// delimiters are the candidates, in the order in which ties are broken.
+// delimiters are the candidates; earlier ones win ties.
 const delimiters = ",;\t|"
 
-// csvDialect is how the text of a list is cut into cells, with a first look at it.
+// csvDialect says how the text of a list is split into cells, and holds its first records.
 type csvDialect struct {
-	delimiter byte       // 0: one column
-	preamble  int        // bytes of a "sep=;" line before the first record
-	line      int64      // physical line of the first record
-	sample    [][]string // the first well-formed records, the header included
+	delimiter byte // 0: one column
+	// Bytes of a "sep=;" line before the first record.
+	preamble int
+	line     int64 // physical line of the first record
+	// The first well-formed records, including the header.
+	sample [][]string
 }
 
 func (d csvDialect) delimiterName() string {
@@ -29,13 +30,13 @@ func (d csvDialect) delimiterName() string {
 	return string(rune(d.delimiter))
 }
 
-// detectDialect decides on the delimiter from the beginning of the text.
+// detectDialect decides on the delimiter by the beginning of the text.
 //
-// A candidate must split the first record. Among those that do, the one whose
-// pieces are known header names wins, then the one that gives most records the
-// same number of cells. Text that a candidate splits often but not consistently,
-// under a first line it does not split, is neither a table nor a plain list: that
-// is an error, because taking "Acme,acme.com" for one name would be paid for.
+// A candidate must split the first record. Among those that do, the one with most known header names
+// among the parts wins, then the one that gives most records the same number of cells. A text that a
+// candidate splits often but not consistently, below a first line that it does not split, is
+// neither a table nor a plain list. That is an error, because taking "Acme,acme.com" for one name
+// would cost money.
 func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 	d := csvDialect{}
 	sep, preamble := separatorLine(head)
@@ -63,15 +64,15 @@ func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 	}
 	switch {
 	case first == nil:
-		return d, &Error{Problem: "there is nothing in it", Expected: "one account a line", Fix: "check how the list was exported"}
+		return d, &Error{Problem: "the list is empty", Expected: "one account per line", Fix: "check how the list was exported"}
 	case first.fault != nil && o.Header != HeaderNo:
 		return d, &Error{Line: d.line, Column: columnName(nil, first.fault.column), Problem: "the first record cannot be read: " + first.fault.reason,
-			Expected: "a header or an account", Fix: "mend the line; if the list has no header, --header=no rejects only this line"}
+			Expected: "a header or an account", Fix: "correct the line; if the list has no header, --header=no rejects only this line"}
 	}
 	return d, nil
 }
 
-// separatorLine reads the "sep=;" line that Excel writes and obeys.
+// separatorLine reads the "sep=;" line that Excel writes and honours.
 func separatorLine(head []byte) (delimiter byte, size int) {
 	end, size, ok := lineEnd(head, true)
 	line := bytes.Trim(head[:end], `"`)
@@ -81,9 +82,9 @@ func separatorLine(head []byte) (delimiter byte, size int) {
 	return line[4], size
 }
 
-// readSample splits the beginning of the text. first is the very first record, also
-// when it is faulty; records are the well-formed ones, without a last one that
-// the end of the head may have cut.
+// readSample splits the beginning of the text. first is the very first record, even if it is
+// faulty. records are the well-formed ones, without a last one that the end of the sample may have
+// cut.
 func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records [][]string) {
 	r := newReader(bytes.NewReader(head), delimiter)
 	r.requireUTF8 = true
@@ -137,7 +138,8 @@ func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 	}
 	_, plain := readSample(head, atEOF, 0)
 	if len(plain) > 0 && len(headerRoles(plain[0])) > 0 {
-		return best, nil // such as "Company" over lines such as "Acme, Inc."
+		// Such as "Company" above lines such as "Acme, Inc.".
+		return best, nil
 	}
 	if best == 0 && len(splitters) > 0 && len(plain) > 1 {
 		return 0, &Error{Problem: "the number of columns varies from line to line, or the first line is a title: " + strings.Join(splitters, " and ") + " may separate cells",
@@ -147,8 +149,8 @@ func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 	return best, nil
 }
 
-// columnStats gives the commonest number of cells, the share of the records that
-// have it, and the share that has more than one cell.
+// columnStats returns the most frequent number of cells, the share of the records that have it, and
+// the share of the records that have more than one cell.
 func columnStats(records [][]string) (width int, share, split float64) {
 	count := map[int]int{}
 	several := 0

@@ -13,14 +13,14 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// sampleSize is how much of a list is looked at to decide how to read it.
+// sampleSize is the number of bytes at the beginning of a list that decide how to read it.
 const sampleSize = 64 << 10
 
-// maxWindow bounds the memory a zstd frame may demand; it admits everything up
-// to "zstd --long=27".
+// maxWindow bounds the memory that a zstd frame may demand. It admits everything up to "zstd
+// --long=27".
 const maxWindow = 128 << 20
 
-// The encodings a list can have.
+// The encodings of a list.
 const (
 	utf8Name    = "utf-8"
 	utf16leName = "utf-16le"
@@ -28,8 +28,8 @@ const (
 	cp1252Name  = "windows-1252"
 )
 
-// foreignFormats are the beginnings of files that are often handed over in place of a
-// CSV file. Naming them is kinder than a complaint about columns.
+// foreignFormats are the first bytes of files that users often pass instead of a CSV file. An error
+// that names the format helps more than one about columns.
 var foreignFormats = []struct{ magic, what, fix string }{
 	{"PK\x03\x04", "an Excel workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack the archive"},
 	{"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"},
@@ -54,7 +54,7 @@ var foreignFormats = []struct{ magic, what, fix string }{
 	{"\x28\xb5\x2f\xfd", "compressed twice", "unpack it once"},
 }
 
-// rejectForeign names a file that is certainly not a list.
+// rejectForeign returns an error for a file that is certainly not a list.
 func rejectForeign(head []byte) error {
 	trimmed := bytes.ToLower(bytes.TrimLeft(head[:min(len(head), 256)], "\ufeff \t\r\n"))
 	for _, f := range foreignFormats {
@@ -65,9 +65,9 @@ func rejectForeign(head []byte) error {
 	return nil
 }
 
-// decompress recognises gzip and zstd by content, whatever the file is called.
-// Both go on over concatenated members. Nothing is read ahead of need, so a
-// decompression bomb meets the caps of the record reader like any long line.
+// decompress recognises gzip and zstd by content, whatever the name of the file. Both continue over
+// concatenated members. Nothing is read before it is needed, so a decompression bomb runs into the
+// limits of the record reader like any long line.
 func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) {
 	p := &preview{r: stored}
 	head, _ := p.peek(4)
@@ -90,9 +90,9 @@ func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) 
 	return io.NopCloser(p), "", nil
 }
 
-// decodeText turns the bytes of a list into UTF-8 without a byte order mark and
-// names the encoding. UTF-8 is passed on as it is: the record reader rejects
-// single lines that are not valid.
+// decodeText converts the bytes of a list to UTF-8 without a byte order mark and names the
+// encoding. UTF-8 is passed on unchanged: the record reader rejects single lines that are not
+// valid.
 func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
 	p := &preview{r: plain}
 	head, atEOF := p.peek(sampleSize)
@@ -103,11 +103,11 @@ func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
 	if wanted != "" {
 		var ok bool
 		if wanted, ok = knownEncoding(wanted, name); !ok {
-			return nil, "", &Error{Problem: "encoding " + wanted + " is not known", Expected: "utf-8, utf-16le, utf-16be or windows-1252"}
+			return nil, "", &Error{Problem: "unknown encoding " + wanted, Expected: "utf-8, utf-16le, utf-16be or windows-1252"}
 		}
 		if bomSize > 0 && wanted != name {
 			return nil, "", &Error{Problem: "begins with the byte order mark of " + name, Expected: wanted,
-				Fix: "leave the encoding to be detected"}
+				Fix: "omit the encoding, so that it is detected"}
 		}
 		name = wanted
 	}
@@ -129,7 +129,7 @@ func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
 	return &preview{r: e.NewDecoder().Reader(p)}, name, nil
 }
 
-// encodingFromBOM reads the byte order mark and gives its length.
+// encodingFromBOM reads the byte order mark and returns its length.
 func encodingFromBOM(head []byte) (name string, bomSize int) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
@@ -142,8 +142,8 @@ func encodingFromBOM(head []byte) (name string, bomSize int) {
 	return "", 0
 }
 
-// knownEncoding gives our name for an encoding a caller named. "utf-16" without
-// an order means whatever the mark says, little endian without one.
+// knownEncoding maps a user's name of an encoding to ours. "utf-16" without a byte order means the
+// order of the mark, or little endian without a mark.
 func knownEncoding(s, marked string) (string, bool) {
 	switch strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)) {
 	case "utf8":
@@ -163,12 +163,11 @@ func knownEncoding(s, marked string) (string, bool) {
 	return s, false
 }
 
-// guessEncoding decides from the beginning of a file that has no mark.
+// guessEncoding decides by the beginning of a file that has no byte order mark.
 //
-// ASCII text in UTF-16 has a NUL in every second byte. Text that is not UTF-8 is
-// Windows-1252, except where valid multi-byte characters outnumber the bad
-// bytes: that is UTF-8 with some damaged lines, and reading all of it as
-// Windows-1252 would garble the good ones.
+// ASCII text in UTF-16 has a NUL in every second byte. Text that is not UTF-8 is Windows-1252,
+// unless valid multi-byte characters outnumber the invalid bytes: that is UTF-8 with some damaged
+// lines, and reading all of it as Windows-1252 would garble the intact ones.
 func guessEncoding(head []byte, atEOF bool) string {
 	var zeros [2]int
 	for i, b := range head {
@@ -206,7 +205,7 @@ func guessEncoding(head []byte, atEOF bool) string {
 	return utf8Name
 }
 
-// partialRuneLen gives the length of the character that the end of a sample cut in two.
+// partialRuneLen is the length of the incomplete character at the end of a sample.
 func partialRuneLen(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if utf8.RuneStart(b[len(b)-n]) {

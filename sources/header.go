@@ -11,7 +11,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// field is what a column holds.
+// field is the meaning of a column.
 type field int
 
 const (
@@ -28,11 +28,11 @@ const (
 	numFields
 )
 
-// fieldNames are the names of --map and of Input.Mapping.
+// fieldNames are the names used by --map and Input.Mapping.
 var fieldNames = [numFields]string{"key", "id", "domain", "name", "first_name", "last_name",
 	"linkedin", "email", "company_name", "company_domain"}
 
-// fieldNamed gives the field of a --map name.
+// fieldNamed returns the field for a --map name.
 func fieldNamed(name string) (field, bool) {
 	if name == "website" || name == "url" {
 		return fieldDomain, true
@@ -41,9 +41,8 @@ func fieldNamed(name string) (field, bool) {
 	return field(i), i >= 0
 }
 
-// role is what a header name means before it is known whether the list is about
-// companies or contacts: "company" is the name in one and the employer in the
-// other.
+// role is the meaning of a header name before it is known whether the list holds companies or
+// contacts: "company" is the name in a list of companies and the employer in a list of contacts.
 type role int
 
 const (
@@ -63,11 +62,11 @@ const (
 	numRoles
 )
 
-// synonyms are the header names we know, folded by fold, best first: when two
-// columns have the same role, the one whose name stands further left is used.
+// synonyms are the known header names, folded by foldName, best first: if two columns have the same
+// role, the one with the earlier name is used.
 //
-// A plain id is the caller's own key. Only a column that says "Lusha" holds
-// Lusha ids, because an id that is taken for one asks about a stranger.
+// A plain id is the user's own key. Only a column with "Lusha" in its name holds Lusha ids, because
+// an id that is mistaken for a Lusha id requests the wrong entity.
 var synonyms = [numRoles]string{
 	roleKey: "accountkey key externalkey externalid accountid crmid crmkey customerid clientid companyid organizationid organisationid " +
 		"orgid recordid rowid id sourceid uniqueid uid uuid guid reference ref customernumber accountnumber symbol ticker tickersymbol " +
@@ -102,12 +101,11 @@ type meaning struct {
 	rank int
 }
 
-// looseRank ranks keys that are recognised by their last word only.
+// looseRank is the rank of keys recognised by their last word only.
 const looseRank = 1000
 
-// meaningOf tells what a header name means. exact is false for a key that is
-// recognised by its last word ("Salesforce Opportunity Id"), which is too little
-// to take a line for a header.
+// meaningOf looks up the meaning of a header name. exact is false for a key that is recognised by
+// its last word ("Salesforce Opportunity Id"), which is not enough to take a line for a header.
 func meaningOf(name string) (m meaning, exact, ok bool) {
 	folded := foldName(name)
 	if m, ok = headerMeanings[folded]; ok {
@@ -130,8 +128,8 @@ func meaningOf(name string) (m meaning, exact, ok bool) {
 	return meaning{}, false, false
 }
 
-// foldName drops what differs between spellings of a header name: case, spaces,
-// underscores, hyphens, byte order marks.
+// foldName removes the differences between spellings of a header name: case, spaces, underscores,
+// hyphens, byte order marks.
 func foldName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
@@ -141,13 +139,13 @@ func foldName(name string) string {
 	}, name)
 }
 
-// headerRoles gives the roles of a record's cells if the record can be a header:
-// at least one known name, and nothing that is data.
+// headerRoles returns the roles of a record's cells if the record can be a header: it has at least
+// one known name and no data.
 func headerRoles(cells []string) map[role]bool {
 	roles := map[role]bool{}
 	for _, c := range cells {
 		switch kindOf(c) {
-		case kindEmpty, kindText, kindDigits: // a column may be called 2026
+		case kindEmpty, kindText, kindDigits: // a column may be named 2026
 			if m, exact, ok := meaningOf(c); ok && exact {
 				roles[m.role] = true
 			}
@@ -158,7 +156,7 @@ func headerRoles(cells []string) map[role]bool {
 	return roles
 }
 
-// kind is what a cell looks like, whatever its column is called.
+// kind is what a cell looks like, regardless of the name of its column.
 type kind int
 
 const (
@@ -196,21 +194,21 @@ func kindOf(cell string) kind {
 	return kindText
 }
 
-// layout says which column is which field.
+// layout says which column holds which field.
 type layout struct {
 	object    schema.Object
-	columns   [numFields]int // index of the column; -1 when there is none
-	header    []string       // nil when there is no header
-	names     []string       // what the columns are called in messages
-	width     int            // columns a record may fill
-	line      int64          // of the first record
+	columns   [numFields]int // index of the column; -1: none
+	header    []string       // nil without a header
+	names     []string       // names of the columns in messages
+	width     int            // maximum number of filled columns of a record
+	line      int64          // line of the first record
 	delimiter byte
 	notes     []string
 }
 
 func (l *layout) has(f field) bool { return l.columns[f] >= 0 }
 
-// fieldMapping gives the layout as field name -> column name.
+// fieldMapping returns the layout as field name -> column name.
 func (l *layout) fieldMapping() map[string]string {
 	m := map[string]string{}
 	for f, i := range l.columns {
@@ -221,7 +219,7 @@ func (l *layout) fieldMapping() map[string]string {
 	return m
 }
 
-// canIdentify tells whether the columns suffice to ask about an object.
+// canIdentify reports whether the columns suffice to request an object.
 func (l *layout) canIdentify(o schema.Object) bool {
 	if o == schema.Contact {
 		person := l.has(fieldName) || l.has(fieldFirstName) && l.has(fieldLastName)
@@ -231,7 +229,7 @@ func (l *layout) canIdentify(o schema.Object) bool {
 	return l.has(fieldID) || l.has(fieldDomain) || l.has(fieldName)
 }
 
-// newLayout decides on header, object and columns from the first records.
+// newLayout decides on header, object and columns by the first records.
 func newLayout(d csvDialect, o Options) (layout, error) {
 	l := layout{delimiter: d.delimiter, line: d.line}
 	records := d.sample
@@ -275,7 +273,7 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 		}
 	}
 	if !isHeader && len(o.Map) > 0 {
-		l.notes = append(l.notes, "there is no header: the first line is read as an account")
+		l.notes = append(l.notes, "no header: the first line is read as an account")
 	}
 	return l, l.validateColumns(rows)
 }
@@ -297,11 +295,12 @@ func hasHeader(records [][]string, o Options) (bool, error) {
 			return true, nil
 		}
 		if !isNumber(column) {
-			return true, nil // --map names a header, so there must be one; mapped says that it lacks the name
+			// --map names a header, so there must be one; applyMap reports a missing name.
+			return true, nil
 		}
 	}
-	// A first record of plain words over a column of domains, addresses or
-	// profiles is a header in a language we do not know.
+	// A first record of plain words above a column of domains, addresses or profiles is a header in
+	// an unknown language.
 	for _, cell := range records[0] {
 		if k := kindOf(cell); k != kindEmpty && k != kindText {
 			return false, nil
@@ -316,8 +315,8 @@ func hasHeader(records [][]string, o Options) (bool, error) {
 	return false, nil
 }
 
-// columnKind is the kind of nine in ten of a column's cells that are not empty;
-// kindEmpty when there are none, kindText when they differ.
+// columnKind is the kind of nine in ten of a column's non-empty cells; kindEmpty if there are none,
+// kindText if they differ.
 func columnKind(rows [][]string, i int) kind {
 	var count [numKinds]int
 	total := 0
@@ -356,15 +355,15 @@ func (l *layout) applyMap(m map[string]string) error {
 			i = n - 1
 		}
 		if i < 0 {
-			return &Error{Problem: fmt.Sprintf("--map %s=%s names a column that is not there", name, m[name]),
-				Expected: "one of " + l.columnList(), Fix: "write the name as in the header, or the column's number from 1"}
+			return &Error{Problem: fmt.Sprintf("--map %s=%s: no such column", name, m[name]),
+				Expected: "one of " + l.columnList(), Fix: "use the name in the header, or the number of the column, counted from 1"}
 		}
 		l.columns[f] = i
 	}
 	return nil
 }
 
-// bestColumns finds the best column of each role.
+// bestColumns finds the best column for each role.
 func (l *layout) bestColumns() [numRoles]int {
 	var best [numRoles]int
 	var rank [numRoles]int
@@ -377,7 +376,7 @@ func (l *layout) bestColumns() [numRoles]int {
 			continue
 		}
 		if f := strings.ToLower(name); seen[f] {
-			l.notes = append(l.notes, fmt.Sprintf("the header has %q twice: the first is used", name))
+			l.notes = append(l.notes, fmt.Sprintf("the header has %q twice: the first column is used", name))
 			continue
 		} else {
 			seen[f] = true
@@ -389,7 +388,7 @@ func (l *layout) bestColumns() [numRoles]int {
 		switch {
 		case best[m.role] < 0:
 			best[m.role], rank[m.role] = i, m.rank
-		case m.role == roleKey: // lists have many ids; only the best is of use
+		case m.role == roleKey: // lists have many ids; only the best is used
 			if m.rank < rank[m.role] {
 				best[m.role], rank[m.role] = i, m.rank
 			}
@@ -404,10 +403,10 @@ func (l *layout) bestColumns() [numRoles]int {
 	return best
 }
 
-// decideObject tells companies from contacts by the columns.
+// decideObject decides by the columns whether the list holds companies or contacts.
 func (l *layout) decideObject(roles *[numRoles]int, rows [][]string, m map[string]string) (schema.Object, error) {
 	if i := roles[roleLinkedIn]; i >= 0 && columnKind(rows, i) == kindCompany {
-		l.notes = append(l.notes, fmt.Sprintf("%s holds company pages, which cannot be asked about: the column is ignored", l.names[i]))
+		l.notes = append(l.notes, fmt.Sprintf("%s holds company pages, which cannot be requested: the column is ignored", l.names[i]))
 		roles[roleLinkedIn] = -1
 	}
 	for _, r := range []role{rolePersonID, rolePersonKey, rolePerson, roleFirstName, roleLastName, roleLinkedIn, roleEmail} {
@@ -425,12 +424,12 @@ func (l *layout) decideObject(roles *[numRoles]int, rows [][]string, m map[strin
 	}
 	if n, c := roles[roleName], roles[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 {
 		return "", &Error{Line: l.line, Problem: fmt.Sprintf("%s and %s may be a person and an employer, or a company twice", l.names[n], l.names[c]),
-			Fix: "say --object=contact or --object=company"}
+			Fix: "add --object=contact or --object=company"}
 	}
 	return schema.Company, nil
 }
 
-// assignFields turns roles into fields, as the object has them. What --map named stays.
+// assignFields maps roles to the fields of the object. Fields set by --map stay.
 func (l *layout) assignFields(roles [numRoles]int) {
 	assign := func(f field, candidates ...role) {
 		for _, r := range candidates {
@@ -442,7 +441,7 @@ func (l *layout) assignFields(roles [numRoles]int) {
 		}
 	}
 	if l.object == schema.Contact {
-		// In a contact list "domain" can only be the employer's.
+		// In a list of contacts "domain" can only be the employer's.
 		if l.has(fieldDomain) && !l.has(fieldCompanyDomain) {
 			l.columns[fieldCompanyDomain] = l.columns[fieldDomain]
 		}
@@ -458,7 +457,7 @@ func (l *layout) assignFields(roles [numRoles]int) {
 		assign(fieldCompanyDomain, roleSite)
 		return
 	}
-	// In a company list "company_name" and "company_domain" are its own.
+	// In a list of companies "company_name" and "company_domain" are the company's own.
 	for own, alias := range map[field]field{fieldName: fieldCompanyName, fieldDomain: fieldCompanyDomain} {
 		if l.has(alias) && !l.has(own) {
 			l.columns[own] = l.columns[alias]
@@ -485,7 +484,7 @@ func (l *layout) inferColumns(rows [][]string, wanted schema.Object) error {
 			continue
 		}
 		if l.has(f) {
-			return &Error{Line: l.line, Problem: fmt.Sprintf("there is no header, and columns %d and %d both look like %s", l.columns[f]+1, i+1, fieldNames[f]),
+			return &Error{Line: l.line, Problem: fmt.Sprintf("no header, and columns %d and %d both look like %s", l.columns[f]+1, i+1, fieldNames[f]),
 				Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
 		}
 		l.columns[f] = i
@@ -497,21 +496,21 @@ func (l *layout) inferColumns(rows [][]string, wanted schema.Object) error {
 			l.object = schema.Contact
 		}
 	}
-	l.assignFields(l.bestColumns()) // settles whose the domain is
+	l.assignFields(l.bestColumns()) // decides which field a domain is
 	if !l.canIdentify(l.object) {
-		return &Error{Line: l.line, Problem: "there is no header, and no column can be recognised by its content",
+		return &Error{Line: l.line, Problem: "no header, and no column is recognised by its content",
 			Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
 	}
-	l.notes = append(l.notes, "there is no header: the columns were recognised by their content")
+	l.notes = append(l.notes, "no header: the columns were recognised by their content")
 	return nil
 }
 
-// isComment tells whether a line of a plain list is a remark of its owner.
+// isComment reports whether a line of a plain list is a comment.
 func isComment(cell string) bool { return strings.HasPrefix(strings.TrimSpace(cell), "#") }
 
-// inferOneColumn recognises what a list of one column holds, by majority. Names
-// need two thirds, because a name may look like anything, and a domain that is
-// asked as a name finds a stranger.
+// inferOneColumn recognises the content of a one-column list by majority. Names need two thirds,
+// because a name may look like anything, and a domain that is requested as a name finds the wrong
+// company.
 func (l *layout) inferOneColumn(rows [][]string, wanted schema.Object) error {
 	var count [numKinds]int
 	total := 0
@@ -549,15 +548,15 @@ func (l *layout) inferOneColumn(rows [][]string, wanted schema.Object) error {
 		l.object = wanted
 	}
 	if f == numFields {
-		return &Error{Line: l.line, Problem: "there is no header, and the lines are of several kinds", Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids, one kind",
+		return &Error{Line: l.line, Problem: "no header, and the lines hold different kinds of identifiers", Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids, one kind only",
 			Fix: "add a header line, or name the column: --map domain=1"}
 	}
 	l.columns[f] = 0
-	l.notes = append(l.notes, fmt.Sprintf("there is no header: the one column was taken for %s by its content", fieldNames[f]))
+	l.notes = append(l.notes, fmt.Sprintf("no header: the only column was recognised as %s by its content", fieldNames[f]))
 	return nil
 }
 
-// validateColumns checks that the columns found can be asked about.
+// validateColumns checks that the columns suffice to request the accounts.
 func (l *layout) validateColumns(rows [][]string) error {
 	if len(l.header) > maxColumns {
 		return &Error{Line: l.line, Problem: fmt.Sprintf("the header has %d columns", len(l.header)), Expected: fmt.Sprintf("at most %d", maxColumns)}
@@ -565,7 +564,7 @@ func (l *layout) validateColumns(rows [][]string) error {
 	if i := l.columns[fieldName]; l.delimiter == 0 && i >= 0 {
 		for _, row := range rows {
 			if c := row[i]; holdsCells(c) && !isComment(c) {
-				return &Error{Line: l.line, Problem: fmt.Sprintf("there is one column, but %q looks like several", truncate(c)),
+				return &Error{Line: l.line, Problem: fmt.Sprintf("the list has one column, but %q looks like several cells", truncate(c)),
 					Expected: "the same columns on every line, under at most one header line", Fix: "remove a title line, or give each column a header"}
 			}
 		}
@@ -578,14 +577,14 @@ func (l *layout) validateColumns(rows [][]string) error {
 	if l.object == schema.Contact {
 		e.Expected = "a column with LinkedIn profiles or e-mail addresses, or full names with employers"
 		if company := *l; company.fitsObject(schema.Company) {
-			e.Fix += ", or ask about the companies with --object=company"
+			e.Fix += ", or request the companies with --object=company"
 		}
 	}
 	return e
 }
 
-// holdsCells tells whether a name is really several cells with a domain or an
-// address among them.
+// holdsCells reports whether a name consists of several cells, with a domain or an address among
+// them.
 func holdsCells(name string) bool {
 	parts := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune(delimiters, r) })
 	return len(parts) > 1 && slices.ContainsFunc(parts, func(p string) bool {
@@ -594,7 +593,7 @@ func holdsCells(name string) bool {
 	})
 }
 
-// fitsObject tries the header as a list of the other object.
+// fitsObject tries the header as that of a list of the other object.
 func (l *layout) fitsObject(o schema.Object) bool {
 	for f := range l.columns {
 		l.columns[f] = -1
@@ -604,7 +603,7 @@ func (l *layout) fitsObject(o schema.Object) bool {
 	return l.canIdentify(o)
 }
 
-// mapAdvice writes the --map that the content of the columns suggests.
+// mapAdvice is the --map option that the content of the columns suggests.
 func (l *layout) mapAdvice(rows [][]string) string {
 	fieldOf := map[kind]field{kindDomain: fieldDomain}
 	if l.object == schema.Contact {
@@ -620,15 +619,15 @@ func (l *layout) mapAdvice(rows [][]string) string {
 	}
 	switch {
 	case len(parts) > 0:
-		return "write " + strings.Join(parts, " ")
+		return "add " + strings.Join(parts, " ")
 	case l.object == schema.Contact:
-		return "write --map email=N or --map linkedin=N with the number of the column that holds them"
+		return "add --map email=N or --map linkedin=N, where N is the number of the column"
 	default:
-		return "write --map domain=N or --map name=N with the number of the column that holds them, or --map id=N for Lusha ids"
+		return "add --map domain=N, --map name=N or, for Lusha ids, --map id=N, where N is the number of the column"
 	}
 }
 
-// mapReference is how --map names a column.
+// mapReference is the name of a column in a --map option.
 func (l *layout) mapReference(i int) string {
 	if i < len(l.header) && l.header[i] != "" {
 		if strings.ContainsAny(l.header[i], " ,;|&()'") {
@@ -639,7 +638,7 @@ func (l *layout) mapReference(i int) string {
 	return strconv.Itoa(i + 1)
 }
 
-// columnList gives the columns for a message, with their numbers.
+// columnList lists the columns for a message, with their numbers.
 func (l *layout) columnList() string {
 	parts := make([]string, 0, len(l.names))
 	for i, name := range l.names {
@@ -655,8 +654,8 @@ func (l *layout) columnList() string {
 	return strings.Join(parts, ", ")
 }
 
-// columnName is what a column is called in messages: its header name, else its
-// number from 1. It is empty for number 0.
+// columnName is the name of a column in messages: its header name, else its number from 1. It is
+// empty for number 0.
 func columnName(header []string, number int) string {
 	switch {
 	case number == 0:

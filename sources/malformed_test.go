@@ -17,15 +17,15 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-var update = flag.Bool("update", false, "rewrite the expectations of testdata/accounts/awful")
+var update = flag.Bool("update", false, "rewrite the .want files of testdata/accounts/awful")
 
 const accounts = "../testdata/accounts"
 
-// TestMalformed reads every list of testdata/accounts/awful and compares the fate of
-// each record with the .want file beside it. Those files are the specification:
+// TestMalformed reads every list of testdata/accounts/awful and compares the status of each record
+// with the .want file next to the list. The .want files are the specification:
 //
 //	options: <options of the command line, as key=value>
-//	input: <what was recognised>
+//	input: <what was detected>
 //	<row> <line> ok <identifier>=<value> [other identifiers] key=<account_key>
 //	<row> <line> reject <column, value, reason> key=<account_key>
 //	        note: <note>
@@ -34,7 +34,7 @@ func TestMalformed(t *testing.T) {
 	checkMalformed(t, func(_ *testing.T, file string) (string, Options) { return file, Options{} })
 }
 
-// checkMalformed reads every list where place has put it.
+// checkMalformed reads every list at the URI that place returns.
 func checkMalformed(t *testing.T, place func(t *testing.T, file string) (uri string, o Options)) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(accounts, "awful", "*"))
@@ -62,16 +62,16 @@ func checkMalformed(t *testing.T, place func(t *testing.T, file string) (uri str
 				}
 			}
 			if diff := cmp.Diff(string(want), got); diff != "" && !*update {
-				t.Errorf("fates of %s differ (-want +got):\n%s", file, diff)
+				t.Errorf("statuses of %s (-want +got):\n%s", file, diff)
 			}
 		})
 	}
 	if lists < 40 {
-		t.Errorf("found %d awful lists, want at least 40", lists)
+		t.Errorf("found %d malformed lists, want at least 40", lists)
 	}
 }
 
-// parseOptions reads the first line of a .want file.
+// parseOptions parses the first line of a .want file.
 func parseOptions(t *testing.T, line string, o *Options) {
 	t.Helper()
 	for _, word := range strings.Fields(strings.TrimPrefix(line, "options:")) {
@@ -94,12 +94,12 @@ func parseOptions(t *testing.T, line string, o *Options) {
 				o.Map[field] = column
 			}
 		default:
-			t.Fatalf("option %q is not known", word)
+			t.Fatalf("unknown option %q", word)
 		}
 	}
 }
 
-// readStatuses reads a list to its end and writes what became of it.
+// readStatuses reads a list to its end and describes the status of each record.
 func readStatuses(t *testing.T, file string, o Options) string {
 	t.Helper()
 	var b strings.Builder
@@ -185,7 +185,7 @@ func accountStatus(t *testing.T, a schema.Account) string {
 	return strings.Join(parts, " ") + " key=" + oneLine(a.Key)
 }
 
-// oneLine keeps a value readable and on its line.
+// oneLine keeps a value readable and on one line.
 func oneLine(s string) string {
 	if len(s) > 400 {
 		s = s[:400] + "..."

@@ -14,23 +14,21 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The functions of this file turn a cell as its owner wrote it into what can be
-// sent. Each gives the value and, when its meaning was changed and not only its
-// spelling, a note; or an error that says what was found and what was expected.
-// They are pure: the same text gives the same value, always.
+// The functions of this file convert a cell, as the user wrote it, into what siglake sends. Each
+// returns the value and, if its meaning and not only its spelling changed, a note; or an error that
+// says what was found and what was expected. They are pure: the same text always yields the same
+// value.
 
-// maxName is the longest name, in characters, that is sent.
+// maxName is the maximum length of a name, in characters.
 const maxName = 255
 
-// Domain gives the registrable domain of a domain, host, URL or e-mail address:
-// "https://www.Careers.Acme.com/jobs" is acme.com, with a note that careers. was
-// cut.
+// Domain extracts the registrable domain from a domain, host, URL or e-mail address:
+// "https://www.Careers.Acme.com/jobs" becomes acme.com, with a note that careers. was cut.
 //
-// A URL or host inside a site that many companies share (see sharedSites.go) is an
-// error, because the registrable domain would be that of the site's owner; the
-// bare domain of such a site stands for its owner. So is an address at a free
-// mail provider. A domain under a private public suffix (acme.github.io) is
-// kept: it belongs to acme, while github.io does not.
+// A URL or host inside a site that many companies share (see sites.go) is an error, because its
+// registrable domain belongs to the owner of the site; the bare domain of such a site denotes its
+// owner. An address at a free mail provider is an error, too. A domain under a private public
+// suffix (acme.github.io) is kept: it belongs to acme, while github.io does not.
 func Domain(s string) (domain, note string, err error) {
 	if isPlainDomain(s) {
 		return registrableDomain(s, "", false)
@@ -59,7 +57,7 @@ func Domain(s string) (domain, note string, err error) {
 	return domain, joinNotes(a.note, note), nil
 }
 
-// isPlainDomain tells whether s needs no cleaning.
+// isPlainDomain reports whether s needs no cleaning.
 func isPlainDomain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' {
@@ -71,13 +69,14 @@ func isPlainDomain(s string) bool {
 
 // address is a URL, host or e-mail address in parts.
 type address struct {
-	host string // lower case, may hold any character
-	path string // with its first slash; case kept
-	mail bool   // the host stood after the @ of an e-mail address
+	host string // lower case, may contain any character
+	path string // with its first slash; case preserved
+	// The host followed the @ of an e-mail address.
+	mail bool
 	note string
 }
 
-// parseAddress takes apart what people write into a domain column.
+// parseAddress splits what users write into a domain column.
 func parseAddress(s string) (address, error) {
 	var a address
 	s = strings.ReplaceAll(tidyText(s), `\`, "/")
@@ -112,12 +111,12 @@ func parseAddress(s string) (address, error) {
 	a.host = strings.ToLower(strings.Trim(a.host, "."))
 	a.host = strings.TrimPrefix(a.host, "*.")
 	if a.host == "" {
-		return a, errors.New("holds no host; expected a domain such as acme.com")
+		return a, errors.New("contains no host; expected a domain such as acme.com")
 	}
 	return a, nil
 }
 
-// allHosts tells whether each part has a dot in its host.
+// allHosts reports whether the host of each part contains a dot.
 func allHosts(parts []string) bool {
 	for _, p := range parts {
 		p, _ = stripScheme(p)
@@ -129,8 +128,8 @@ func allHosts(parts []string) bool {
 	return true
 }
 
-// stripScheme drops schemes, also mistyped ("http//", "https:/", "http://http://").
-// web is false for mailto and when there is none.
+// stripScheme removes schemes, including mistyped ones ("http//", "https:/", "http://http://"). web
+// is false for mailto and without a scheme.
 func stripScheme(s string) (rest string, web bool) {
 	for {
 		n := strings.IndexAny(s, ":/.@?#")
@@ -152,11 +151,11 @@ func stripScheme(s string) (rest string, web bool) {
 	}
 }
 
-// idnaProfile maps Unicode hosts as browsers do. It leaves the check of ASCII to
-// registrable, which admits underscores in the labels that are cut.
+// idnaProfile maps Unicode hosts like browsers do. It leaves the check of ASCII hosts to
+// registrableDomain, which admits underscores in the labels that are cut.
 var idnaProfile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false))
 
-// asciiHost gives a host in punycode.
+// asciiHost converts a host to punycode.
 func asciiHost(host string) (string, error) {
 	ascii := true
 	for i := range len(host) {
@@ -175,12 +174,12 @@ func asciiHost(host string) (string, error) {
 	return strings.Trim(h, "."), nil
 }
 
-// privateTLDs never stand for a company on the internet.
+// privateTLDs never denote a company on the internet.
 var privateTLDs = map[string]bool{"local": true, "localhost": true, "localdomain": true, "internal": true, "intranet": true,
 	"lan": true, "home": true, "corp": true, "invalid": true, "arpa": true, "onion": true}
 
-// registrableDomain reduces an ASCII host to the domain that its owner registered.
-// path and mail say how the host was written.
+// registrableDomain reduces an ASCII host to the domain that its owner registered. path and mail
+// say how the host was written.
 func registrableDomain(host, path string, mail bool) (domain, note string, err error) {
 	if err := checkHost(host); err != nil {
 		return "", "", err
@@ -190,12 +189,12 @@ func registrableDomain(host, path string, mail bool) (domain, note string, err e
 	switch i := len(host) - len(suffix) - 1; {
 	case i > 0:
 		domain = host[strings.LastIndexByte(host[:i], '.')+1:]
-		// The suffix itself with www. in front, as in www.blogspot.com.
+		// The suffix itself with a leading www., as in www.blogspot.com.
 		if !icann && strings.Contains(suffix, ".") && isWWW(domain[:len(domain)-len(suffix)-1]) {
 			domain = suffix
 		}
 	case icann || !strings.Contains(suffix, "."):
-		return "", "", fmt.Errorf("is the public suffix %s, under which anyone registers; expected a company's domain below it", host)
+		return "", "", fmt.Errorf("is the public suffix %s, under which anyone can register; expected a company's domain below it", host)
 	}
 	cut := ""
 	if len(domain) < len(host) {
@@ -222,12 +221,12 @@ func registrableDomain(host, path string, mail bool) (domain, note string, err e
 	return domain, note, nil
 }
 
-// isWWW tells whether a host prefix is www, www2 and the like.
+// isWWW reports whether a host prefix is www, www2 and the like.
 func isWWW(prefix string) bool {
 	return strings.HasPrefix(prefix, "www") && strings.Trim(prefix[3:], "0123456789") == ""
 }
 
-// checkHost checks an ASCII host label by label, and that it is a name.
+// checkHost checks an ASCII host label by label, and that it is a name and not an address.
 func checkHost(host string) error {
 	if len(host) > 253 {
 		return fmt.Errorf("is %d characters long; expected a domain of at most 253", len(host))
@@ -269,8 +268,8 @@ func checkHost(host string) error {
 	return nil
 }
 
-// looksLikeDomain tells whether a cell is certainly a domain, host or URL, as
-// opposed to a name that happens to have a dot in it.
+// looksLikeDomain reports whether a cell is certainly a domain, host or URL, and not a name that
+// happens to contain a dot.
 func looksLikeDomain(s string) bool {
 	if !strings.Contains(s, ".") {
 		return false
@@ -290,9 +289,9 @@ func looksLikeDomain(s string) bool {
 	return icann || strings.Contains(suffix, ".") || suffix == "example" || suffix == "test"
 }
 
-// LinkedIn gives a person's profile address in its one spelling,
-// https://www.linkedin.com/in/<slug>: host, query and what follows the slug are
-// dropped, the slug is lower case and percent-encoded.
+// LinkedIn converts the address of a person's profile to its canonical form,
+// https://www.linkedin.com/in/<slug>: host, query and what follows the slug are dropped, and the
+// slug is lower case and percent-encoded.
 func LinkedIn(s string) (profile, note string, err error) {
 	s = tidyText(s)
 	if lower := strings.ToLower(s); strings.HasPrefix(lower, "in/") || strings.HasPrefix(lower, "/in/") {
@@ -351,8 +350,8 @@ func LinkedIn(s string) (profile, note string, err error) {
 }
 
 // slugFromOldURL rewrites the tail of an address such as /pub/ada-king/a7/576/b50, which
-// tells people of one name apart: its parts stand in reverse order in the newer
-// address. How short parts were padded is not known, so they are refused.
+// distinguishes people with the same name: the newer address has its parts in reverse order. How
+// short parts were padded is unknown, so they are refused.
 func slugFromOldURL(slug string, tail []string) (string, error) {
 	if len(tail) < 3 || len(tail[0]) != 2 || len(tail[1]) != 3 || len(tail[2]) > 3 ||
 		strings.Trim(strings.ToLower(tail[0]+tail[1]+tail[2]), "0123456789abcdef") != "" {
@@ -373,8 +372,8 @@ func checkSlug(slug string) error {
 	return nil
 }
 
-// Email gives an e-mail address in lower case, its domain in punycode. Of
-// "Ada <ada@acme.com>" it takes the address, of several addresses the first.
+// Email converts an e-mail address to lower case and its domain to punycode. In "Ada
+// <ada@acme.com>" it uses the address; of several addresses it uses the first.
 func Email(s string) (address, note string, err error) {
 	s = tidyText(s)
 	if i, j := strings.LastIndexByte(s, '<'), strings.LastIndexByte(s, '>'); i >= 0 && j > i {
@@ -414,8 +413,8 @@ func Email(s string) (address, note string, err error) {
 	return local + "@" + ascii, note, nil
 }
 
-// checkLocal checks the part before the @ as a dot-atom, which is what real
-// addresses are; quoted ones are refused.
+// checkLocal checks the part before the @ as a dot-atom, the form of real addresses. Quoted forms
+// are refused.
 func checkLocal(local string) error {
 	switch {
 	case local == "":
@@ -433,9 +432,9 @@ func checkLocal(local string) error {
 	return nil
 }
 
-// Name gives a company's name: white space collapsed, invisible characters
-// dropped, Unicode composed, and without a share class, so that "Alphabet Inc.
-// (Class A)" and "(Class C)" are asked about as one company.
+// Name normalises the name of a company: it collapses white space, removes invisible characters,
+// composes Unicode, and drops a share class, so that "Alphabet Inc. (Class A)" and "(Class C)" are
+// requested as one company.
 func Name(s string) (name, note string, err error) {
 	if err := checkText(s); err != nil {
 		return "", "", err
@@ -450,7 +449,7 @@ func Name(s string) (name, note string, err error) {
 	return name, note, nil
 }
 
-// FullName gives a person's name. It must have two parts: the API refuses less.
+// FullName normalises the name of a person. It must have two parts: the API refuses less.
 func FullName(s string) (name, note string, err error) {
 	if err := checkText(s); err != nil {
 		return "", "", err
@@ -465,8 +464,8 @@ func FullName(s string) (name, note string, err error) {
 	return name, "", nil
 }
 
-// checkText looks for what a wrong or earlier conversion leaves in a text: tidy
-// would drop it and ask about a name with letters missing.
+// checkText finds what a wrong or earlier conversion leaves in a text: tidyText would remove it,
+// and a name with missing letters would be requested.
 func checkText(s string) error {
 	for _, r := range s {
 		switch {
@@ -505,13 +504,12 @@ func cutShareClass(name string) (company, class string) {
 	return strings.TrimSpace(name[:i]), class
 }
 
-// ID gives a Lusha id: digits without leading zeros, or an opaque token with a
-// version prefix ("v1.…"). What a spreadsheet made of a number is refused,
-// because digits are lost in it.
+// ID normalises a Lusha id: digits without leading zeros, or an opaque token with a version prefix
+// ("v1.…"). A number that a spreadsheet reformatted is refused, because digits may be lost.
 func ID(s string) (id, note string, err error) {
 	s = tidyText(s)
 	if rest, ok := strings.CutPrefix(s, "'"); ok {
-		s = rest // a spreadsheet's mark for text
+		s = rest // a spreadsheet's marker for text
 	}
 	if isToken(s) {
 		return s, "", nil
@@ -537,7 +535,7 @@ func ID(s string) (id, note string, err error) {
 	return id, note, nil
 }
 
-// isToken tells whether s is an opaque id such as v1.kJ8x.
+// isToken reports whether s is an opaque id such as v1.kJ8x.
 func isToken(s string) bool {
 	if len(s) < 4 || len(s) > 1024 || s[0] != 'v' {
 		return false
@@ -547,7 +545,7 @@ func isToken(s string) bool {
 		strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=") == ""
 }
 
-// isPlaceholder tells whether a cell is empty or says that it is.
+// isPlaceholder reports whether a cell is empty or stands for an empty one.
 func isPlaceholder(s string) bool {
 	if len(s) > len("undefined") {
 		return false
@@ -560,8 +558,8 @@ func isPlaceholder(s string) bool {
 	return false
 }
 
-// tidyText drops invisible and control characters, turns each run of white space
-// into one space, trims, and composes (NFC).
+// tidyText removes invisible and control characters, replaces each run of white space by one space,
+// trims, and composes (NFC).
 func tidyText(s string) string {
 	if isTidy(s) {
 		return s
@@ -585,7 +583,7 @@ func tidyText(s string) string {
 	return norm.NFC.String(b.String())
 }
 
-// isTidy is the quick answer for printable ASCII.
+// isTidy is the fast path for printable ASCII.
 func isTidy(s string) bool {
 	last := byte(' ')
 	for i := range len(s) {
@@ -598,13 +596,13 @@ func isTidy(s string) bool {
 	return s == "" || last != ' '
 }
 
-// isInvisible tells format characters: zero-width spaces and joiners, soft
-// hyphens, direction marks, byte order marks.
+// isInvisible reports whether r is a format character: zero-width spaces and joiners, soft hyphens,
+// direction marks, byte order marks.
 func isInvisible(r rune) bool {
 	return r >= 0xad && unicode.Is(unicode.Cf, r)
 }
 
-// joinNotes puts two notes together.
+// joinNotes joins two notes.
 func joinNotes(a, b string) string {
 	switch {
 	case a == "":

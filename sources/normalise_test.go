@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// normalised is one row of a table: want is the value, note and fails are parts
-// of the note and of the error.
+// normalised is one row of a table: want is the value, note and fails are parts of the note and of
+// the error.
 type normalised struct{ in, want, note, fails string }
 
 func (c normalised) check(t *testing.T, name string, f func(string) (string, string, error)) {
@@ -14,7 +14,7 @@ func (c normalised) check(t *testing.T, name string, f func(string) (string, str
 	got, note, err := f(c.in)
 	switch {
 	case c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)):
-		t.Errorf("%s(%q) = %q, %v, want an error with %q", name, c.in, got, err, c.fails)
+		t.Errorf("%s(%q) = %q, %v, want an error that contains %q", name, c.in, got, err, c.fails)
 	case c.fails == "" && err != nil:
 		t.Errorf("%s(%q) = error %v, want %q", name, c.in, err, c.want)
 	case c.fails == "" && got != c.want:
@@ -186,8 +186,8 @@ func TestID(t *testing.T) {
 	}
 }
 
-// checkStable checks that normalising a normalised value changes nothing, so that an
-// account is the same entity however often it went through siglake.
+// checkStable checks that normalising a normalised value changes nothing, so that an account is the
+// same entity however often it passes through siglake.
 func checkStable(t *testing.T, name, in string, f func(string) (string, string, error)) {
 	t.Helper()
 	once, _, err := f(in)
@@ -195,7 +195,7 @@ func checkStable(t *testing.T, name, in string, f func(string) (string, string, 
 		return
 	}
 	if twice, _, err := f(once); err != nil || twice != once {
-		t.Errorf("%s(%q) = %q, and of that %q, %v", name, in, once, twice, err)
+		t.Errorf("%s(%q) = %q, normalised again %q, %v", name, in, once, twice, err)
 	}
 }
 

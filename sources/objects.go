@@ -22,18 +22,19 @@ import (
 
 // Object is one file of a list, in the version that was found.
 type Object struct {
-	URI    string
-	Size   int64
-	ETag   string // its version on S3; empty elsewhere
-	SHA256 string // hex, of the bytes as stored; empty on S3, and where nobody has read them yet
-	Lines  int64  // of the bytes as stored, the last one even if it has no end; 0 where SHA256 is empty
+	URI  string
+	Size int64
+	ETag string // version on S3; empty for local files
+	// Hex digest of the bytes as stored; empty on S3, and until the file is read.
+	SHA256 string
+	// Lines of the bytes as stored, the last one even without a line end; 0 where SHA256 is empty.
+	Lines int64
 }
 
-// Find looks for the files that a URI names: itself, those below a folder, or
-// those that match a pattern, in the order of their names. With Options.Objects
-// set to them, Open reads these and no others. Local files are read for their
-// digest; objects on S3 are not, because their ETag names their version. Errors
-// are *Error, save the context's own.
+// Find finds the files that a URI names: the file itself, those below a folder, or those that match
+// a pattern, in the order of their names. If Options.Objects holds its result, Open reads exactly
+// these files. Local files are read for their digest; objects on S3 are not, because their ETag
+// identifies their version. Errors are *Error, except those of ctx.
 func Find(ctx context.Context, uri string, o Options) ([]Object, error) {
 	objects, err := findObjects(ctx, uri, o)
 	if err != nil {
@@ -53,10 +54,9 @@ func Find(ctx context.Context, uri string, o Options) ([]Object, error) {
 	return objects, nil
 }
 
-// Fingerprint identifies the content of a list, in hex: the SHA-256 of a local
-// file's bytes; for several files, and for S3, that of their addresses, versions
-// and sizes, so that a huge object is not read twice. It is empty as long as a
-// digest is missing.
+// Fingerprint identifies the content of a list, in hex. For one local file it is the SHA-256 of its
+// bytes; for several files, and for S3, that of their addresses, versions and sizes, so that a huge
+// object is not read twice. It is empty while a digest is missing.
 func Fingerprint(objects []Object) string {
 	if len(objects) == 1 && objects[0].ETag == "" {
 		return objects[0].SHA256
@@ -116,7 +116,7 @@ func findObjects(ctx context.Context, uri string, o Options) ([]Object, error) {
 	return findLocal(ctx, uri)
 }
 
-// findLocal looks for files. A name that exists is itself, whatever it contains.
+// findLocal finds local files. A name that exists is never a pattern.
 func findLocal(ctx context.Context, uri string) ([]Object, error) {
 	name, err := localPath(uri)
 	if err != nil {
@@ -148,7 +148,7 @@ func findLocal(ctx context.Context, uri string) ([]Object, error) {
 		if err != nil || !p.matchName(filepath.ToSlash(relative)) {
 			return err
 		}
-		info, err := os.Stat(name) // what a link points to
+		info, err := os.Stat(name) // of the target of a link
 		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 			return err
 		}
@@ -167,7 +167,7 @@ func findLocal(ctx context.Context, uri string) ([]Object, error) {
 	return sortObjects(uri, objects)
 }
 
-// findRemote looks for objects, with one request for a name that exists.
+// findRemote finds objects. A name that exists takes one request.
 func findRemote(ctx context.Context, uri string, o Options) ([]Object, error) {
 	store, err := openBucket(ctx, uri, o)
 	if err != nil {
@@ -175,7 +175,7 @@ func findRemote(ctx context.Context, uri string, o Options) ([]Object, error) {
 	}
 	name, key, err := bucket.SplitURI(uri)
 	if err != nil {
-		return nil, &Error{File: uri, Problem: "is no address on S3", Expected: "s3://bucket/key", Err: err}
+		return nil, &Error{File: uri, Problem: "is not an S3 URI", Expected: "s3://bucket/key", Err: err}
 	}
 	p := pattern{root: key, rest: []string{anyDepth}}
 	if key != "" && !strings.HasSuffix(key, "/") {
@@ -186,7 +186,7 @@ func findRemote(ctx context.Context, uri string, o Options) ([]Object, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case isPattern && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
-			// Where listing is all that is allowed, a name that is not there is forbidden.
+			// If only listing is allowed, a missing name is forbidden.
 			if p, err = parsePattern(uri, key); err != nil {
 				return nil, err
 			}
@@ -214,26 +214,25 @@ func findRemote(ctx context.Context, uri string, o Options) ([]Object, error) {
 
 func sortObjects(uri string, objects []Object) ([]Object, error) {
 	if len(objects) == 0 {
-		return nil, &Error{File: uri, Problem: "names no file that has anything in it", Expected: "a list, a folder of lists, or a pattern such as lists/*.csv"}
+		return nil, &Error{File: uri, Problem: "no files, or only empty ones, were found", Expected: "a list, a folder of lists or a pattern such as lists/*.csv"}
 	}
 	slices.SortFunc(objects, func(a, b Object) int { return strings.Compare(a.URI, b.URI) })
 	return objects, nil
 }
 
-// special are the characters that make a name a pattern, and anyDepth is the
-// element of one that stands for any number of folders.
+// wildcards are the characters that make a name a pattern. anyDepth is the pattern element that
+// matches any number of folders.
 const (
 	wildcards = "*?["
 	anyDepth  = "**"
 )
 
-// pattern names files below a root. Its elements are those of path.Match and
-// anyDepth. Names that begin with a dot or an underscore are hidden, as job
-// engines leave them beside their output (_SUCCESS): only an element that begins
-// likewise matches them.
+// pattern matches files below a root. Its elements are those of path.Match and anyDepth. Names that
+// begin with a dot or an underscore, such as the _SUCCESS files of job engines, are hidden: only an
+// element that begins with the same character matches them.
 type pattern struct {
-	root string   // without special characters
-	rest []string // elements below it
+	root string   // without wildcards
+	rest []string // elements below the root
 }
 
 func parsePattern(uri, text string) (pattern, error) {
@@ -241,7 +240,7 @@ func parsePattern(uri, text string) (pattern, error) {
 	first := slices.IndexFunc(elements, func(e string) bool { return strings.ContainsAny(e, wildcards) })
 	for _, e := range elements[first:] {
 		if _, err := path.Match(e, ""); err != nil {
-			return pattern{}, &Error{File: uri, Problem: fmt.Sprintf("has a pattern that cannot be understood: %q", e), Expected: "* ? [a-z] or **", Err: err}
+			return pattern{}, &Error{File: uri, Problem: fmt.Sprintf("invalid pattern %q", e), Expected: "* ? [a-z] or **", Err: err}
 		}
 	}
 	p := pattern{root: strings.Join(elements[:first], "/"), rest: elements[first:]}
@@ -251,7 +250,7 @@ func parsePattern(uri, text string) (pattern, error) {
 	return p, nil
 }
 
-// literalPrefix is how all names below the root begin.
+// literalPrefix is the common prefix of all matching names below the root.
 func (p pattern) literalPrefix() string {
 	before, _, _ := strings.Cut(p.rest[0], "[")
 	before, _, _ = strings.Cut(before, "*")
@@ -273,19 +272,18 @@ func matchElements(pattern, name []string) bool {
 	case pattern[0] == anyDepth:
 		return len(pattern) == 1 && len(name) == 1 || matchElements(pattern, name[1:]) || matchElements(pattern[1:], name)
 	}
-	ok, _ := path.Match(pattern[0], name[0]) // it was parsed before
+	ok, _ := path.Match(pattern[0], name[0]) // no error: parsePattern checked it
 	return ok && matchElements(pattern[1:], name[1:])
 }
 
 func isHidden(name string) bool { return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") }
 
-// fileNotes collects what was decided about the files of a list, for the notes of
-// the whole.
+// fileNotes collects the decisions about the files of a list, for the notes of the whole list.
 type fileNotes struct {
 	files     int
 	first     Input
 	order     []string          // in the order of their appearance
-	firstFile map[string]string // first file of each
+	firstFile map[string]string // first file with each note
 	counts    map[string]int
 }
 
@@ -295,7 +293,7 @@ func (s *fileNotes) addFile(o Object, detected Input) {
 	}
 	notes := slices.Clone(detected.Notes)
 	if first, current := describeDetected(s.first), describeDetected(detected); current != first {
-		notes = append(notes, "read otherwise than the first file: "+current)
+		notes = append(notes, "read differently from the first file: "+current)
 	}
 	for _, text := range notes {
 		if s.counts[text]++; s.counts[text] == 1 {
@@ -305,7 +303,7 @@ func (s *fileNotes) addFile(o Object, detected Input) {
 	}
 }
 
-// mergeNotes gives each note once, with the first file it is about.
+// mergeNotes returns each note once, with the first file that it is about.
 func (s *fileNotes) mergeNotes() []string {
 	var notes []string
 	for _, text := range s.order {
@@ -321,7 +319,7 @@ func (s *fileNotes) mergeNotes() []string {
 	return notes
 }
 
-// describeDetected is how a file is read, in a line.
+// describeDetected describes in one line how a file is read.
 func describeDetected(in Input) string {
 	words := []string{string(in.Object)}
 	for _, field := range slices.Sorted(maps.Keys(in.Mapping)) {

@@ -20,20 +20,20 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Options say how a list is read. The zero value recognises everything by
-// itself; each field set replaces one recognition by the caller's word.
+// Options say how a list is read. The zero value detects everything; each field that is set
+// replaces one detection.
 type Options struct {
-	// Object is what the list is about. Empty: contacts when the header or the
-	// content shows contact columns, else companies.
+	// Object is what the list holds. Empty: contacts if the header or the content shows contact
+	// columns, else companies.
 	Object schema.Object
-	// Map gives the column of a field, by header name or 1-based number. Fields:
-	// key, id, domain (or website, url), name, first_name, last_name, linkedin,
-	// email, company_name, company_domain. Other fields are still recognised.
+	// Map maps fields to columns, by header name or 1-based number. Fields: key, id, domain (or
+	// website, url), name, first_name, last_name, linkedin, email, company_name, company_domain.
+	// Other fields are still detected.
 	Map map[string]string
-	// Header says whether the first record is a header. Empty: recognised.
+	// Header says whether the first record is a header. Empty: detected.
 	Header Header
-	// Delimiter separates cells; it must be ASCII. 0: detected among comma,
-	// semicolon, tab and bar. '\n': there is one column, nothing separates.
+	// Delimiter separates cells; it must be ASCII. 0: detected among comma, semicolon, tab and bar.
+	// '\n': the list has one column and no delimiter.
 	Delimiter rune
 	// Encoding is utf-8, utf-16le, utf-16be or windows-1252. Empty: detected.
 	Encoding string
@@ -41,8 +41,8 @@ type Options struct {
 	Stdin io.Reader
 	// Bucket opens a bucket by its s3:// URI. Nil: there are no lists on S3.
 	Bucket func(ctx context.Context, uri string) (*bucket.Bucket, error)
-	// Objects are what Find found for the URI, to be read in the versions it saw.
-	// Nil: Open looks for them.
+	// Objects are the result of Find for the URI; they are read in the versions that Find saw. Nil:
+	// Open finds them.
 	Objects []Object
 }
 
@@ -56,18 +56,20 @@ const (
 	HeaderNo   Header = "no"
 )
 
-// Error is a fault that ends the reading of a list: where, what, and what to do.
+// Error is a fault that ends the reading of a list. It says where the fault is, what it is, and
+// what to do.
 type Error struct {
-	File     string // URI as the caller named it
-	Line     int64  // physical line, from 1; 0 when the whole file is at fault
-	Column   string // header name or "column 3"; empty when no column is at fault
-	Expected string // what would have been right; may be empty
+	File string // URI as the user named it
+	Line int64  // physical line, from 1; 0: the whole file is at fault
+	// Header name or "column 3"; empty if no column is at fault.
+	Column   string
+	Expected string // what would be valid; may be empty
 	Problem  string // what was found
 	Fix      string // what to do next; may be empty
 	Err      error  // the cause, if another package reported one
 }
 
-// Error gives the fault as one line: file, place, problem, expectation, fix.
+// Error formats the fault as one line: file, place, problem, expectation, fix.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -87,41 +89,43 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause, so that errors.Is(err, fs.ErrNotExist) works.
+// Unwrap returns the cause, so that errors.Is(err, fs.ErrNotExist) works.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Input describes a list that was read, for the manifest. Where a list has
-// several files, the decisions are those about the first; Notes say which others
-// are read otherwise.
+// Input describes a list that was read, for the manifest. If a list has several files, the
+// decisions are those about the first; Notes say which other files are read differently.
 type Input struct {
-	URI         string
-	Objects     []Object // the files of it; nil when it is one local file
-	SHA256      string   // see Fingerprint; empty when reading was stopped half-way
-	Bytes       int64    // as stored, before decompression
-	Records     int64    // accounts yielded, rejected ones included; the header is not counted
-	Rejected    int64    // of those, how many carry a Reject
-	Lines       int64    // physical lines, all of them
-	Blank       int64    // physical lines with nothing on them
-	Encoding    string   // utf-8, utf-16le, utf-16be, windows-1252
-	Compression string   // gzip, zstd or empty
-	Delimiter   string   // empty when there is one column
+	URI     string
+	Objects []Object // files of the list; nil for one local file
+	// See Fingerprint; empty if reading stopped early.
+	SHA256 string
+	Bytes  int64 // as stored, before decompression
+	// Accounts yielded, including rejected ones; the header is not counted.
+	Records     int64
+	Rejected    int64  // accounts with a Reject
+	Lines       int64  // all physical lines
+	Blank       int64  // blank physical lines
+	Encoding    string // utf-8, utf-16le, utf-16be, windows-1252
+	Compression string // gzip, zstd or empty
+	Delimiter   string // empty for one column
 	Object      schema.Object
-	Header      []string          // header cells as written; nil when there is no header
-	Mapping     map[string]string // field -> header name, or "column 3" when there is no header
-	Notes       []string          // decisions an owner may want to check
+	Header      []string // header cells as written; nil without a header
+	// Field -> header name, or "column 3" without a header.
+	Mapping map[string]string
+	Notes   []string // decisions that the user may want to check
 }
 
-// List is an open list. It is read once, by one goroutine.
+// List is an open list. It can be read once, by one goroutine.
 type List struct {
 	objects []Object
 	options Options
 	store   *bucket.Bucket // nil for local files
-	first   *file          // at its beginning until Accounts reads on
+	first   *file          // at its beginning until Accounts reads it
 	input   Input
 	walked  bool
 }
 
-// file is a file of a list that is being read.
+// file is an open file of a list.
 type file struct {
 	object   Object
 	opened   io.ReadCloser
@@ -129,15 +133,14 @@ type file struct {
 	plain    io.Closer // the decompressor
 	csv      *reader
 	layout   layout
-	detected Input // what was decided
+	detected Input // what was detected
 }
 
-// Open opens a list: a path, a file:// or s3:// URI, or "-" for standard input.
-// A folder, or a pattern such as lists/*.csv, is a list of many files, each of
-// them read like a list of its own. It reads the beginning of every file, far
-// enough to know the columns, so that a list that cannot be understood fails
-// here, before anything is asked or paid. Errors are *Error, save the context's
-// own.
+// Open opens a list: a path, a file:// or s3:// URI, or "-" for standard input. A folder, or a
+// pattern such as lists/*.csv, is a list of many files, each read like a list of its own. Open
+// reads the beginning of every file, far enough to know the columns, so that a list that cannot be
+// understood fails before anything is requested or paid for. Errors are *Error, except those of
+// ctx.
 func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -162,7 +165,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	for _, object := range l.objects {
 		f, err := l.openObject(ctx, object)
 		if err != nil {
-			_ = l.Close() // it was only read
+			_ = l.Close() // only read: nothing to lose
 			return nil, err
 		}
 		if l.first == nil {
@@ -179,7 +182,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	return l, nil
 }
 
-// openObject opens a file and decides how to read it.
+// openObject opens a file and detects how to read it.
 func (l *List) openObject(ctx context.Context, object Object) (f *file, err error) {
 	f = &file{object: object}
 	if l.store == nil {
@@ -189,8 +192,8 @@ func (l *List) openObject(ctx context.Context, object Object) (f *file, err erro
 		f.stored = &digest{r: f.opened, sum: sha256.New()}
 	} else {
 		if object.ETag == "" {
-			return nil, &Error{File: object.URI, Problem: "the store names no version (ETag) of it, so nobody would notice if it changed while it is read",
-				Expected: "an object that was written through the store", Fix: "write it there again through its S3 interface"}
+			return nil, &Error{File: object.URI, Problem: "the store reports no version (ETag) of the object, so a change during reading would go unnoticed",
+				Expected: "an object written through the S3 interface of the store", Fix: "upload it again through that interface"}
 		}
 		if f.opened, err = newRemote(ctx, l.store, object); err != nil {
 			return nil, remoteError(object.URI, err)
@@ -212,7 +215,7 @@ func (l *List) openObject(ctx context.Context, object Object) (f *file, err erro
 	return f, nil
 }
 
-// detectFormat looks at the beginning of the file and decides how to read the rest.
+// detectFormat reads the beginning of the file and decides how to read the rest.
 func (f *file) detectFormat(o Options) error {
 	in := &f.detected
 	plain, compression, err := decompress(f.stored)
@@ -252,8 +255,9 @@ func (f *file) detectFormat(o Options) error {
 		return nil
 	}
 	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
-		// An export that broke off looks like this, and must not pass as done.
-		return &Error{Problem: "there is a header and not one line below it", Expected: "one account a line", Fix: "check how the list was exported"}
+		// An interrupted export looks like this, and must not pass as a complete list.
+
+		return &Error{Problem: "the header is not followed by any line", Expected: "one account per line", Fix: "check how the list was exported"}
 	}
 	_, err = f.csv.next()
 	return err
@@ -269,13 +273,12 @@ func headerOnly(text []byte, delimiter byte) bool {
 	return err == io.EOF
 }
 
-// Accounts yields every record of the list once, in order. A fatal error, an
-// *Error or the context's, is yielded last with an empty account. The sequence
-// can be walked once.
+// Accounts yields every record of the list once, in order. A fatal error, an *Error or that of ctx,
+// comes last with an empty account. The sequence can be iterated once.
 func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 	return func(yield func(schema.Account, error) bool) {
 		if l.walked {
-			yield(schema.Account{}, &Error{File: l.input.URI, Problem: "the list was already read", Fix: "open it again"})
+			yield(schema.Account{}, &Error{File: l.input.URI, Problem: "the list has already been read", Fix: "open it again"})
 			return
 		}
 		l.walked = true
@@ -289,7 +292,7 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 	}
 }
 
-// errBreak says that the caller broke off the iteration.
+// errBreak says that the consumer ended the iteration.
 var errBreak = errors.New("stopped")
 
 func (l *List) readFiles(ctx context.Context, yield func(schema.Account) bool) error {
@@ -356,15 +359,15 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 	}
 }
 
-// setContext lets a file that was opened for one context be read for another.
+// setContext sets the context for the rest of a file that was opened with another context.
 func (f *file) setContext(ctx context.Context) {
 	if r, ok := f.opened.(*remoteReader); ok {
 		r.ctx = ctx
 	}
 }
 
-// finishDigest completes the digest of a local file. An object's is its ETag: what a
-// decompressor left of it is not fetched.
+// finishDigest completes the digest of a local file. The digest of an object is its ETag, so the
+// part that a decompressor did not need is not fetched.
 func (f *file) finishDigest() error {
 	if f.stored.sum == nil {
 		f.stored.n = f.object.Size
@@ -379,9 +382,10 @@ func (f *file) finishDigest() error {
 
 func (f *file) close() {
 	if f.plain != nil {
-		f.plain.Close() // a decompressor holds memory only; its errors were met while reading
+		// A decompressor holds memory only; its errors occurred while reading.
+		f.plain.Close()
 	}
-	f.opened.Close() // it was only read
+	f.opened.Close() // only read: nothing to lose
 }
 
 // readError wraps an error of the file or of its decompression.
@@ -394,7 +398,7 @@ func (f *file) readError(err error) error {
 		e.Line = f.csv.line
 	}
 	if c := f.detected.Compression; c != "" && f.stored.err == nil {
-		e.Problem = fmt.Sprintf("the %s data is damaged or cut off (%v)", c, err)
+		e.Problem = fmt.Sprintf("the %s data is damaged or truncated (%v)", c, err)
 		if e.Line > 0 {
 			e.Problem += "; the lines before this one were read"
 		}
@@ -404,13 +408,12 @@ func (f *file) readError(err error) error {
 	return e
 }
 
-// Input describes the list. What was decided is known after Open; counts, Bytes
-// and SHA256 are final when Accounts has been walked to its end. The digest
-// covers the stored bytes to the end even when a fatal error ended the reading.
+// Input describes the list. Detected properties are known after Open. Counts, Bytes and SHA256 are
+// final after Accounts has been iterated to its end. The digest covers all stored bytes even if a
+// fatal error ended the reading.
 func (l *List) Input() Input { return l.input }
 
-// Close releases the file that is open. It does not close a reader given as
-// Options.Stdin.
+// Close releases the open file. It does not close Options.Stdin.
 func (l *List) Close() error {
 	if l.first != nil {
 		l.first.close()
@@ -419,34 +422,34 @@ func (l *List) Close() error {
 	return nil
 }
 
-// validate refuses options that could only be typing errors.
+// validate refuses invalid options.
 func (o *Options) validate(uri string) error {
 	errorf := func(format string, args ...any) error {
 		return &Error{File: uri, Problem: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case o.Object != "" && o.Object != schema.Company && o.Object != schema.Contact:
-		return errorf("object %q is not known; expected company or contact", o.Object)
+		return errorf("unknown object %q; expected company or contact", o.Object)
 	case o.Header != HeaderAuto && o.Header != "auto" && o.Header != HeaderYes && o.Header != HeaderNo:
-		return errorf("header %q is not known; expected auto, yes or no", o.Header)
+		return errorf("unknown header %q; expected auto, yes or no", o.Header)
 	case o.Delimiter >= 0x80 || o.Delimiter < 0 || o.Delimiter == '"' || o.Delimiter == '\r':
 		return errorf("delimiter %q cannot be used; expected one ASCII character that is not a quote", o.Delimiter)
 	}
 	for name := range o.Map {
 		if _, ok := fieldNamed(name); !ok {
-			return errorf("--map names the field %q; expected one of %s", name, strings.Join(fieldNames[:], ", "))
+			return errorf("--map: unknown field %q; expected one of %s", name, strings.Join(fieldNames[:], ", "))
 		}
 	}
 	return nil
 }
 
-// localPath gives the path that a URI names. Remote schemes are refused by name,
-// so that "s3://bucket/list.csv" is never looked for as a local path.
+// localPath returns the path that a URI names. Remote schemes are refused, so that
+// "s3://bucket/list.csv" is never taken for a local path.
 func localPath(uri string) (string, error) {
 	scheme, _, hasScheme := strings.Cut(uri, "://")
 	switch {
 	case uri == "":
-		return "", &Error{File: `""`, Problem: "no list was named", Expected: "a path, a file:// or s3:// URI, or - for standard input"}
+		return "", &Error{File: `""`, Problem: "no list given", Expected: "a path, a file:// or s3:// URI, or - for standard input"}
 	case hasScheme && strings.EqualFold(scheme, "file"):
 		u, err := url.Parse(uri)
 		if err != nil || (u.Host != "" && u.Host != "localhost") || u.Path == "" {
@@ -454,8 +457,8 @@ func localPath(uri string) (string, error) {
 		}
 		return u.Path, nil
 	case hasScheme && !strings.ContainsAny(scheme, `/\.`):
-		return "", &Error{File: uri, Problem: "lists cannot be read over " + scheme + ":// here",
-			Expected: "a path, a file:// or s3:// URI, or - for standard input", Fix: "copy the list to a local file, or pipe it in and name it -"}
+		return "", &Error{File: uri, Problem: "lists cannot be read from " + scheme + ":// URIs",
+			Expected: "a path, a file:// or s3:// URI, or - for standard input", Fix: "copy the list to a local file, or pipe it in and pass - as its name"}
 	}
 	return uri, nil
 }
@@ -484,22 +487,21 @@ func fileError(uri string, err error) error {
 	var pathErr *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		e.Problem, e.Fix = "there is no such file", "check the path"
+		e.Problem, e.Fix = "no such file", "check the path"
 	case errors.Is(err, fs.ErrPermission):
-		e.Problem, e.Fix = "may not be read: permission denied", "check the file's owner and mode"
+		e.Problem, e.Fix = "permission denied", "check the file's owner and mode"
 	case errors.As(err, &pathErr):
 		e.Problem = "cannot be opened: " + pathErr.Err.Error()
 	}
 	return e
 }
 
-// digest counts the bytes that pass, and hashes them if it has something to hash
-// them with.
+// digest counts the bytes that pass, and hashes them if sum is set.
 type digest struct {
 	r   io.Reader
 	sum hash.Hash // may be nil
 	n   int64
-	err error // of r, other than its end
+	err error // of r, except io.EOF
 }
 
 func (d *digest) Read(p []byte) (int, error) {
@@ -514,22 +516,22 @@ func (d *digest) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readRest reads what a decompressor left behind its last frame, so that the
-// digest covers the file and not only the part of it that was needed.
+// readRest reads what a decompressor left after its last frame, so that the digest covers the whole
+// file.
 func (d *digest) readRest() error {
 	_, err := io.Copy(io.Discard, d)
 	return err
 }
 
-// preview is a reader whose beginning can be looked at before it is read.
+// preview is a reader with a beginning that can be peeked at.
 type preview struct {
 	r    io.Reader
 	head []byte
 	err  error
 }
 
-// peek gives up to n bytes and whether the stream ends with them. A read error
-// ends the head too; it is kept and comes back when Read reaches that place.
+// peek returns up to n bytes and whether the stream ends with them. A read error ends the head too;
+// Read returns it when it reaches that place.
 func (p *preview) peek(n int) (head []byte, atEOF bool) {
 	for len(p.head) < n && p.err == nil {
 		p.head = slices.Grow(p.head, n-len(p.head))

@@ -11,24 +11,24 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 )
 
-// The first range of an object is enough to know its columns; later ones double
-// up to the largest. A range whose answer breaks off maxInterruptions times is given up.
+// The first range of an object is enough to detect its columns; later ranges double up to the
+// largest. A range is given up after maxInterruptions broken answers.
 const (
 	firstRange       = 256 << 10
 	largestRange     = 8 << 20
 	maxInterruptions = 6
 )
 
-// remoteReader reads one version of an object, range by range. Each range is fetched
-// whole, so that no answer is left open while lines are asked about: that may
-// take hours, and stores hang up.
+// remoteReader reads one version of an object, range by range. It fetches each range as a whole, so
+// that no answer stays open while lines are being requested: that may take hours, and stores close
+// idle connections.
 type remoteReader struct {
-	ctx     context.Context // of whoever reads at the time; io.Reader takes none
+	ctx     context.Context // of the current reader; io.Reader takes none
 	store   *bucket.Bucket
 	object  bucket.Object
-	off     int64  // of what is fetched next
-	size    int64  // of the next range
-	buf     []byte // fetched and not read
+	off     int64  // offset of the next range
+	size    int64  // size of the next range
+	buf     []byte // fetched but not yet read
 	storage []byte
 }
 
@@ -54,7 +54,7 @@ func (r *remoteReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fetchRange gets the next range, and goes on with it where an answer breaks off.
+// fetchRange fetches the next range. It resumes where an answer breaks off.
 func (r *remoteReader) fetchRange() error {
 	n := min(r.size, r.object.Size-r.off)
 	if int64(len(r.storage)) < n {
@@ -64,7 +64,7 @@ func (r *remoteReader) fetchRange() error {
 	for interruptions := 0; got < n; {
 		body, err := r.store.ReadRange(r.ctx, r.object, r.off+got, n-got)
 		if err != nil {
-			return err // a request that fails was tried again already
+			return err // the store has already retried it
 		}
 		m, err := io.ReadFull(body, r.storage[got:n])
 		body.Close()
@@ -73,7 +73,7 @@ func (r *remoteReader) fetchRange() error {
 			break
 		}
 		if interruptions++; interruptions == maxInterruptions {
-			return fmt.Errorf("its answers broke off %d times, the last one at byte %d: %w", interruptions, r.off+got, err)
+			return fmt.Errorf("the connection broke off %d times, the last time at byte %d: %w", interruptions, r.off+got, err)
 		}
 		select {
 		case <-r.ctx.Done():
@@ -87,15 +87,15 @@ func (r *remoteReader) fetchRange() error {
 
 func (r *remoteReader) Close() error { return nil }
 
-// openBucket opens all of the bucket that an s3:// URI is about.
+// openBucket opens the whole bucket of an s3:// URI.
 func openBucket(ctx context.Context, uri string, o Options) (*bucket.Bucket, error) {
 	name, _, err := bucket.SplitURI(uri)
 	if err != nil {
-		return nil, &Error{File: uri, Problem: "is no address on S3", Expected: "s3://bucket/key", Err: err}
+		return nil, &Error{File: uri, Problem: "is not an S3 URI", Expected: "s3://bucket/key", Err: err}
 	}
 	store, err := o.Bucket(ctx, "s3://"+name+"/")
 	if err != nil {
-		return nil, &Error{File: uri, Problem: "cannot be reached: " + err.Error(), Err: err}
+		return nil, &Error{File: uri, Problem: "the bucket cannot be opened: " + err.Error(), Err: err}
 	}
 	return store, nil
 }
@@ -105,11 +105,11 @@ func remoteError(uri string, err error) *Error {
 	e := &Error{File: uri, Problem: "cannot be read: " + err.Error(), Err: err}
 	switch {
 	case errors.Is(err, bucket.ErrChanged):
-		e.Problem, e.Fix = "was replaced by another version since it was looked at", "run again when it is no longer written to"
+		e.Problem, e.Fix = "was replaced by another version after siglake first read it", "run again when no process writes to it any more"
 	case errors.Is(err, fs.ErrNotExist):
-		e.Problem, e.Fix = "there is no such object", "check bucket and key; for all objects below it, put a / at its end"
+		e.Problem, e.Fix = "no such object", "check bucket and key; to read all objects below it, append a /"
 	case errors.Is(err, fs.ErrPermission):
-		e.Problem, e.Fix = "may not be read: "+err.Error(), "check credentials and the bucket's policy: s3:GetObject, and s3:ListBucket for folders and patterns"
+		e.Problem, e.Fix = "access denied: "+err.Error(), "check the credentials and the bucket's policy: s3:GetObject, and s3:ListBucket for folders and patterns"
 	}
 	return e
 }

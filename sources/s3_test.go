@@ -25,7 +25,7 @@ import (
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 )
 
-// onStore gives options under which a store's lists can be read.
+// onStore returns options that read lists from the store.
 func onStore(t *testing.T, s *buckettest.Store) Options {
 	t.Helper()
 	s.Setenv(t)
@@ -34,7 +34,7 @@ func onStore(t *testing.T, s *buckettest.Store) Options {
 	}}
 }
 
-// putObject writes an object, over another if need be.
+// putObject writes an object, replacing an existing one.
 func putObject(t *testing.T, o Options, uri string, data []byte) {
 	t.Helper()
 	name, key, err := bucket.SplitURI(uri)
@@ -54,8 +54,8 @@ func putObject(t *testing.T, o Options, uri string, data []byte) {
 	}
 }
 
-// TestMalformedOnS3 reads the awful lists from a store, over a network that breaks
-// off every third answer, and wants what TestMalformed wants.
+// TestMalformedOnS3 reads the malformed lists from a store, over a network that breaks off every
+// third answer, and expects the same as TestMalformed.
 func TestMalformedOnS3(t *testing.T) {
 	store := buckettest.Start(t)
 	var answers atomic.Int32
@@ -76,8 +76,8 @@ func TestMalformedOnS3(t *testing.T) {
 	})
 }
 
-// TestManyFiles reads lists of several files, from a folder and from a store
-// that hold the same: both behave alike.
+// TestManyFiles reads lists of several files from a folder and from a store with the same content:
+// both behave alike.
 func TestManyFiles(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -106,14 +106,14 @@ func TestManyFiles(t *testing.T) {
 	a, a1 := []string{"lists/a.csv:2 acme.com", "lists/a.csv:3 beta.com"}, []string{"lists/a-1.csv:1 gamma.com", "lists/a-1.csv:2 delta.com"}
 	b := []string{"lists/b.csv:2 acme.de", "lists/b.csv:4 rejected"}
 	c, readme := []string{"lists/2026/01/c.csv:2 e.com"}, []string{"lists/readme.txt:2 f.com"}
-	otherwise := "lists/b.csv: read otherwise than the first file: company · domain = Website · key = CRM Id · utf-8"
+	otherwise := "lists/b.csv: read differently from the first file: company · domain = Website · key = CRM Id · utf-8"
 	for _, test := range []struct {
 		name  string
 		want  []string
-		notes []string // those that are about single files
+		notes []string // notes about single files
 	}{
 		{"lists/a.csv", a, nil},
-		{"lists/*.csv", slices.Concat(a1, a, b), []string{"lists/a.csv: read otherwise than the first file: company · domain = domain · utf-8", otherwise}},
+		{"lists/*.csv", slices.Concat(a1, a, b), []string{"lists/a.csv: read differently from the first file: company · domain = domain · utf-8", otherwise}},
 		{"lists/?.csv", slices.Concat(a, b), []string{otherwise}},
 		{"lists/[ab]*.csv", slices.Concat(a1, a, b), nil},
 		{"lists/", slices.Concat(c, a1, a, b, readme), nil},
@@ -125,16 +125,16 @@ func TestManyFiles(t *testing.T) {
 		{"lists/_tmp/*.csv", []string{"lists/_tmp/d.csv:2 hidden.com"}, nil},
 		{"lists/.*.csv", []string{"lists/.hidden.csv:2 hidden.com"}, nil},
 		{"other[1].csv", []string{"other[1].csv:2 g.com"}, nil},
-		{"lists/*.xlsx", []string{"error: names no file that has anything in it"}, nil},
+		{"lists/*.xlsx", []string{"error: no files, or only empty ones, were found"}, nil},
 		{"none/", []string{"error: "}, nil},
-		{"none.csv", []string{"error: there is no such "}, nil},
+		{"none.csv", []string{"error: no such "}, nil},
 		{"lists/[", []string{"error: "}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var prints []string
 			for root, o := range map[string]Options{dir + "/": {}, store.URI(""): remote, "file://" + dir + "/": {}} {
 				if strings.HasPrefix(root, "file:") && strings.ContainsAny(test.name, "[?") {
-					continue // these mean something else there
+					continue // these have another meaning there
 				}
 				got, in := readList(t, root+test.name, o, root)
 				if len(got) == 1 && strings.HasPrefix(got[0], "error: ") && strings.HasPrefix(got[0], test.want[0]) {
@@ -153,19 +153,19 @@ func TestManyFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 				if print := Fingerprint(found); print != in.SHA256 || print == "" || slices.Contains(prints, print) && len(found) > 1 {
-					t.Errorf("Fingerprint(Find(%s%s)) = %s, want %s, as read", root, test.name, print, in.SHA256)
+					t.Errorf("Fingerprint(Find(%s%s)) = %s, want %s, that of Input()", root, test.name, print, in.SHA256)
 				}
 				prints = append(prints, in.SHA256)
 				o.Objects = found
 				if again, _ := readList(t, root+test.name, o, root); !cmp.Equal(got, again) {
-					t.Errorf("accounts of what was found = %q, want %q", again, got)
+					t.Errorf("accounts of the files that Find found = %q, want %q", again, got)
 				}
 			}
 		})
 	}
 }
 
-// readList reads a list and writes where each account stands, below a root.
+// readList reads a list and formats each account with its place, relative to root.
 func readList(t *testing.T, uri string, o Options, root string) (rows []string, in Input) {
 	t.Helper()
 	l, err := Open(t.Context(), uri, o)
@@ -205,7 +205,7 @@ func readList(t *testing.T, uri string, o Options, root string) (rows []string, 
 	return rows, in
 }
 
-// bigList has n lines of a known length: 1.5 MB for 50,000.
+// bigList makes a list of n lines of a known length: 1.5 MB for 50,000.
 func bigList(n int) []byte {
 	list := bytes.NewBufferString("domain,note\n")
 	for i := range n {
@@ -220,10 +220,10 @@ func TestRanges(t *testing.T) {
 	data := bigList(50_000)
 	putObject(t, onStore(t, store), store.URI("big.csv"), data)
 	for name, c := range map[string]struct {
-		decide   func(n int32) buckettest.Fault // of the n-th GET
+		decide   func(n int32) buckettest.Fault // fault of the n-th GET
 		want     int
 		problem  string
-		requests int32 // at most
+		requests int32 // maximum
 	}{
 		"whole": {func(int32) buckettest.Fault { return buckettest.Fault{} }, 50_000, "", 4},
 		"cut": {func(n int32) buckettest.Fault {
@@ -233,7 +233,7 @@ func TestRanges(t *testing.T) {
 		"cut always": {func(n int32) buckettest.Fault {
 			return map[bool]buckettest.Fault{true: buckettest.CutAfter(1000)}[n > 1]
 		}, 9_000, "broke off 6 times", 8},
-		"forbidden": {func(n int32) buckettest.Fault { return map[bool]buckettest.Fault{true: buckettest.Denied}[n > 1] }, 9_000, "may not be read", 2},
+		"forbidden": {func(n int32) buckettest.Fault { return map[bool]buckettest.Fault{true: buckettest.Denied}[n > 1] }, 9_000, "access denied", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var requests atomic.Int32
@@ -263,7 +263,7 @@ func TestRanges(t *testing.T) {
 				t.Errorf("read %d accounts, then %q; want %d, then %q", count, problem, c.want, c.problem)
 			}
 			if requests.Load() > c.requests {
-				t.Errorf("made %d requests, want %d at the most", requests.Load(), c.requests)
+				t.Errorf("made %d requests, want at most %d", requests.Load(), c.requests)
 			}
 		})
 	}
@@ -288,7 +288,7 @@ func TestReplaced(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, file := range []string{"1.csv", "2.csv"} { // that is being read, that comes next
+			for _, file := range []string{"1.csv", "2.csv"} { // the file being read, the next file
 				putObject(t, o, store.URI(name+"/1.csv"), big)
 				putObject(t, o, store.URI(name+"/2.csv"), big)
 				l, err := Open(t.Context(), store.URI(name+"/"), o)
@@ -302,18 +302,18 @@ func TestReplaced(t *testing.T) {
 				for _, err := range l.Accounts(t.Context()) {
 					last = err
 				}
-				want := map[string]string{"replaced": "was replaced by another version", "deleted": "there is no such object"}[name]
+				want := map[string]string{"replaced": "was replaced by another version", "deleted": "no such object"}[name]
 				var e *Error
 				if !errors.As(last, &e) || e.File != changed || !strings.Contains(e.Problem, want) {
-					t.Errorf("after %s is %s: Accounts() ends with %v, want %q of it", file, name, last, want)
+					t.Errorf("after %s is %s: Accounts() ends with %v, want an error about it that contains %q", file, name, last, want)
 				}
 			}
 		})
 	}
 }
 
-// TestEveryFileIsLookedAt opens a list whose last file cannot be understood:
-// that must be known before anything is asked.
+// TestEveryFileIsLookedAt opens a list whose last file cannot be understood: Open must fail, before
+// anything is requested.
 func TestEveryFileIsLookedAt(t *testing.T) {
 	store := buckettest.Start(t)
 	o := onStore(t, store)
@@ -336,32 +336,32 @@ func TestOnS3Errors(t *testing.T) {
 		o    func() Options
 		want string
 	}{
-		"no such object":       {store.URI("none.csv"), func() Options { return o }, "there is no such object; fix: check bucket and key"},
-		"a folder without /":   {store.URI("lists"), func() Options { return o }, "put a / at its end"},
+		"no such object":       {store.URI("none.csv"), func() Options { return o }, "no such object; fix: check bucket and key"},
+		"a folder without /":   {store.URI("lists"), func() Options { return o }, "append a /"},
 		"no such bucket":       {"s3://none-such/lists/", func() Options { return o }, "NoSuchBucket"},
-		"no bucket":            {"s3://", func() Options { return o }, "is no address on S3"},
-		"a bucket without key": {"s3:///lists/", func() Options { return o }, "is no address on S3"},
-		"not allowed":          {store.URI("lists/1.csv"), func() Options { return onStore(t, &stranger) }, "may not be read"},
-		"not allowed to list":  {store.URI("lists/*"), func() Options { return onStore(t, &stranger) }, "may not be read"},
+		"no bucket":            {"s3://", func() Options { return o }, "not an S3 URI"},
+		"a bucket without key": {"s3:///lists/", func() Options { return o }, "not an S3 URI"},
+		"not allowed":          {store.URI("lists/1.csv"), func() Options { return onStore(t, &stranger) }, "access denied"},
+		"not allowed to list":  {store.URI("lists/*"), func() Options { return onStore(t, &stranger) }, "access denied"},
 		"not configured": {store.URI("lists/1.csv"), func() Options {
 			return Options{Bucket: func(context.Context, string) (*bucket.Bucket, error) { return nil, errors.New("no such profile") }}
-		}, "cannot be reached: no such profile"},
+		}, "no such profile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStore(t, store)
 			_, err := Open(t.Context(), c.uri, c.o())
 			var e *Error
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Open(%s) = %v, want an *Error with %q", c.uri, err, c.want)
+				t.Errorf("Open(%s) = %v, want an *Error that contains %q", c.uri, err, c.want)
 			}
 			if err != nil && strings.Contains(err.Error(), store.SecretKey) {
-				t.Errorf("error %q gives a secret away", err)
+				t.Errorf("error %q contains a secret", err)
 			}
 		})
 	}
 }
 
-// TestCancelledOnS3 stops a reader that waits for a range.
+// TestCancelledOnS3 cancels a reader that waits for a range.
 func TestCancelledOnS3(t *testing.T) {
 	store := buckettest.Start(t)
 	putObject(t, onStore(t, store), store.URI("big.csv"), bigList(20_000))
@@ -388,7 +388,7 @@ func TestCancelledOnS3(t *testing.T) {
 		t.Errorf("Accounts(cancelled) ends with %v, want context.Canceled", last)
 	}
 	if in := l.Input(); in.SHA256 != "" {
-		t.Errorf("Input() of what was read half-way has SHA256 %s, want none", in.SHA256)
+		t.Errorf("Input() of a partly read list has SHA256 %s, want none", in.SHA256)
 	}
 }
 

@@ -2,15 +2,13 @@ package sources
 
 import "strings"
 
-// A list of companies often has, in its domain column, a page about the company
-// on somebody else's site: its jobs at an applicant-tracking system, its profile
-// on a network. The registrable domain of such a page is that of the site's
-// owner, and asking about it would pay for the wrong company.
+// The domain column of a company list often holds a page about the company on another site: its
+// jobs in an applicant-tracking system, its profile on a network. The registrable domain of such a
+// page is that of the site's owner, and requesting it would pay for the wrong company.
 //
-// An entry matches the host itself and every host below it, when the address has
-// a path or is below the registrable domain. The bare domain ("greenhouse.io",
-// "facebook.com") stands for the company that owns it. An entry with a slash
-// matches one first part of the path only.
+// An entry matches the host itself and every host below it, if the address has a path or is below
+// the registrable domain. The bare domain ("greenhouse.io", "facebook.com") denotes the company
+// that owns it. An entry with a slash also requires the first element of the path.
 var sharedSites = newSiteTable(map[string]string{
 	"an applicant-tracking site": `
 		applicantpool.com applicantpro.com applicantstack.com applytojob.com ashbyhq.com avature.net
@@ -68,8 +66,8 @@ func newSiteTable(byKind map[string]string) map[string]string {
 	return m
 }
 
-// sharedSiteKind says what kind of shared site an address lies in; it is empty for a
-// company's own. below tells that the host is below its registrable domain.
+// sharedSiteKind is the kind of shared site that an address lies in; it is empty for a company's
+// own site. below says that the host is below its registrable domain.
 func sharedSiteKind(host, path string, below bool) string {
 	first := strings.TrimLeft(path, "/")
 	if i := strings.IndexAny(first, "/?#"); i >= 0 {
@@ -95,12 +93,12 @@ func sharedSiteKind(host, path string, below bool) string {
 	}
 }
 
-// ownPages are paths that belong to a site's owner also where the rest of its
-// paths are other companies': github.com/about is GitHub.
+// ownPages are paths that belong to the owner of the site even if the other paths belong to other
+// companies: github.com/about is GitHub.
 var ownPages = wordSet("about careers career")
 
-// freeMail are providers of mail addresses for everyone: an address there says
-// nothing about the company. As a bare domain they stand for themselves.
+// freeMail are public mail providers: an address there says nothing about the company. As a bare
+// domain they denote themselves.
 var freeMail = wordSet(`
 	126.com 139.com 163.com 189.cn aol.com aol.de arcor.de att.net bellsouth.net bigpond.com bluewin.ch bol.com.br btinternet.com
 	charter.net comcast.net cox.net daum.net duck.com earthlink.net email.com fastmail.com fastmail.fm foxmail.com free.fr

@@ -200,7 +200,7 @@ func (p *budgetCase) checkBudget(v runResult, budget int64) ending {
 	}
 	says := []string{fmt.Sprintf("--max-credits %d or more", p.entityMax)}
 	if !p.paged {
-		says = append(says, fmt.Sprintf("%d lines that are left can cost %d at the most", deferred, p.maxCost(deferred)))
+		says = append(says, fmt.Sprintf("remaining %d lines can cost at most %d", deferred, p.maxCost(deferred)))
 	}
 	if p.searchMax > 0 && strings.Contains(stop.Advice, "with a higher --max-credits;") {
 		says = says[1:] // it stopped while it searched

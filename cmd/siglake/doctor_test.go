@@ -45,7 +45,7 @@ func TestDoctor(t *testing.T) {
 		{"a bucket", slices.Concat(api, reach(store), []string{"--lake", store.URI("doctor")}), canary, store, exitComplete,
 			[]string{"heeds conditional writes", `"s3:PutObject"`, "arn:aws:s3:::" + store.Bucket + "/doctor/*"}},
 		{"a bucket that is not there", slices.Concat(api, reach(store), []string{"--lake", "s3://nowhere/doctor"}), canary, store, exitStorage, []string{"s3://nowhere"}},
-		{"a store that ignores conditions", slices.Concat(api, reach(fake), []string{"--lake", fake.URI("doctor")}), canary, fake, exitStorage, []string{"the store does not heed it"}},
+		{"a store that ignores conditions", slices.Concat(api, reach(fake), []string{"--lake", fake.URI("doctor")}), canary, fake, exitStorage, []string{"the store ignores this condition"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			envFor(t).set(keyVariable, tt.key)

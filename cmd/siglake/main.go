@@ -16,7 +16,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -56,10 +55,12 @@ func run(env Env) int {
 // process, so that tests can run the same code.
 func execute(ctx context.Context, env Env, args []string) int {
 	stderr := env.Stderr
-	action, err := parseCommandLine(ctx, newCLI(&env), args)
-	if err == nil && action != nil {
-		err = action()
+	program := newCLI(&env)
+	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
+		return exitComplete
 	}
+	dress(program)
+	err := program.RunContext(ctx, flagsFirst(program, args))
 	if err == nil {
 		return exitComplete
 	}
@@ -74,35 +75,6 @@ func execute(ctx context.Context, env Env, args []string) int {
 		fmt.Fprintln(stderr, "  Next: "+advice)
 	}
 	return code
-}
-
-// flagLibrary is held while a command line is parsed: the flag library keeps state
-// of its help command and flags in package variables.
-var flagLibrary sync.Mutex
-
-// parseCommandLine finds the command that args name and fills in its flags. It
-// gives the action of the command; nil when the flag library has done everything,
-// such as printing help.
-func parseCommandLine(ctx context.Context, program *cli.App, args []string) (action func() error, err error) {
-	deferAction := func(cmd *cli.Command) {
-		if run := cmd.Action; run != nil {
-			cmd.Action = func(c *cli.Context) error {
-				action = func() error { return run(c) }
-				return nil
-			}
-		}
-	}
-	for _, cmd := range program.Commands {
-		cmd.OnUsageError = program.OnUsageError
-		deferAction(cmd)
-		for _, sub := range cmd.Subcommands {
-			deferAction(sub)
-		}
-	}
-	flagLibrary.Lock()
-	defer flagLibrary.Unlock()
-	err = program.RunContext(ctx, flagsFirst(program, args))
-	return action, err
 }
 
 // diskAdvice says what to do when a disk fails; empty when that is not what
@@ -127,28 +99,22 @@ func diskAdvice(err error) string {
 
 func newCLI(env *Env) *cli.App {
 	return &cli.App{
-		Name:                 "siglake",
-		Usage:                "account and contact lists in, typed signal events in Parquet out, with a bill",
-		Version:              version,
-		Reader:               env.Stdin,
-		Writer:               env.Stdout,
-		ErrWriter:            env.Stderr,
-		Metadata:             map[string]any{envKey: env},
-		EnableBashCompletion: true,
-		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides the code
-		OnUsageError: func(c *cli.Context, err error, _ bool) error {
-			help := "siglake --help"
-			if c.Command != nil && c.Command.Name != "" && c.Command.Name != "siglake" {
-				help = "siglake " + c.Command.Name + " --help"
-			}
-			return usageErrorf("%s; see %s", flagProblem(err), help)
-		},
+		Name:           "siglake",
+		Usage:          "account and contact lists in, typed signal events in Parquet out, with a bill",
+		HideHelp:       true, // execute answers it
+		HideVersion:    true,
+		Reader:         env.Stdin,
+		Writer:         env.Stdout,
+		ErrWriter:      env.Stderr,
+		Metadata:       map[string]any{envKey: env},
+		ExitErrHandler: func(*cli.Context, error) {}, // execute decides the code
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return flagError(nil, "", err) },
 		Commands: []*cli.Command{
-			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(),
+			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(), helpCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageErrorf("no command %q; see siglake --help", c.Args().First())
+				return usageErrorf("no command %q%s; see siglake --help", c.Args().First(), suggestCommand(c.App.Commands, c.Args().First()))
 			}
 			return cli.ShowAppHelp(c)
 		},

@@ -27,7 +27,7 @@ func TestMessages(t *testing.T) {
 		says  string
 		never string
 	}{
-		{[]string{"--version"}, exitComplete, "siglake version " + version, ""},
+		{[]string{"--version"}, exitComplete, "siglake " + version, ""},
 		{[]string{"held", "bogus"}, exitUsage, "bogus", "Did you mean"},
 		{[]string{"help", "bogus"}, exitUsage, "bogus", "Did you mean"},
 		{slices.Concat(run, []string{"--fault", "drop@1"}), exitUsage, "--fault is about the simulator; add --simulate", ""},

@@ -83,10 +83,10 @@ func TestSessionEnds(t *testing.T) {
 					t.Errorf("%d results were bought twice", n)
 				}
 				pass(31)
-				says := "the API has forgotten the session, and so which 160 results it gave"
+				says := "the session has expired, so the API no longer knows which 160 results"
 				paid := 0
 				if how == "restart" {
-					says, paid = "results came, and were charged for, a second time (20)", 20 // nobody could know
+					says, paid = "20 results were returned, and charged, a second time", 20 // nobody could know
 				}
 				if v := buy(180, exitDeferred, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
 					t.Errorf("it does not say %q, and what to do:\n%s", says, v.stdout)

@@ -255,7 +255,7 @@ func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
 	if p.RepurchasedPairs > 0 {
 		p.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(p.RepurchasedPairs), repurchaseReason))
 	}
-	p.Credits, p.MaxEventPrice = plan.Estimate(past), j.maxEventPrice
+	p.Credits, p.MaxEventPrice = pipeline.NewEstimate(plan, past), j.maxEventPrice
 	switch {
 	case p.Credits.ObservedEntities > 0 && len(p.Credits.WithoutHistory) == 0:
 		// An entity is asked about only while the most that it can cost is left.
@@ -335,7 +335,7 @@ func (j *job) estimateTime(p *planReport, past []pipeline.History) {
 	workers := j.Work.Concurrency
 	estimate := j.limiter.EstimateDuration(p.Calls, p.freeCalls, time.Now(), latency, workers)
 	p.Time = planTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
-	published, _ := quota.PlanByName(j.API.Plan) // the governor was made with it
+	published, _ := quota.PlanByName(j.API.Plan) // the limiter was made with it
 	limits := [3]int64{published.Minute, published.Hour, published.Day}
 	for i, w := range j.limiter.State().Windows {
 		line := planWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
@@ -581,7 +581,7 @@ const (
 
 // costAttrs are the figures of what is about to be bought, for the log.
 func (j *job) costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
-	e := plan.Estimate(l.ledger.History())
+	e := pipeline.NewEstimate(plan, l.ledger.History())
 	return []any{
 		"pairs_again", repurchased, "pairs", plan.Pairs(), "calls", plan.Calls(),
 		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,

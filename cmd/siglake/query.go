@@ -140,7 +140,7 @@ func chooseSignals(words []string, options map[schema.Object]*signals.Options, v
 			}
 		}
 		if !known {
-			return nil, usageErrorf("no signal type or category %q; siglake signals lists them", word)
+			return nil, usageErrorf("no signal type or category %q%s; siglake signals lists them", word, suggestSignal(word))
 		}
 	}
 	if len(leftOut) > 0 {

@@ -218,8 +218,8 @@ func TestListsThatCannotBeRead(t *testing.T) {
 	putObject(t, store, "lists/b.csv", "PK\x03\x04")
 	putObject(t, store, "c.csv", "domain\nresume-00001.example\n")
 	for uri, want := range map[string]string{
-		store.URI("none.csv"): "there is no such object", store.URI("none/*"): "names no file", "s3://": "no address on S3",
-		store.URI("lists/"): "lists/b.csv: is an Excel workbook", "s3://none-such/list.csv": "there is no such object", t.TempDir(): "names no file",
+		store.URI("none.csv"): "no such object", store.URI("none/*"): "no files", "s3://": "not an S3 URI",
+		store.URI("lists/"): "lists/b.csv: is an Excel workbook", "s3://none-such/list.csv": "no such object", t.TempDir(): "no files",
 	} {
 		r := newRig(t, simulator.Config{})
 		r.runList(context.Background(), nil, uri, flags...)
@@ -231,7 +231,7 @@ func TestListsThatCannotBeRead(t *testing.T) {
 	other.SecretKey += "x"
 	r := newRig(t, simulator.Config{})
 	r.runList(context.Background(), nil, store.URI("c.csv"), slices.Concat(baseFlags, s3Access(t, &other))...)
-	if r.code != exitUsage || !strings.Contains(r.stderr, "may not be read") {
+	if r.code != exitUsage || !strings.Contains(r.stderr, "access denied") {
 		t.Errorf("run with wrong credentials: exit %d, %q, want %d", r.code, r.stderr, exitUsage)
 	}
 	checkNoSecret(t, r, &other)

@@ -29,7 +29,7 @@ func signalsCommand() *cli.Command {
 				for _, word := range c.Args().Slice() {
 					found := schema.MatchSignals(word)
 					if len(found) == 0 {
-						return usageErrorf("no signal type or category %q; siglake signals lists them", word)
+						return usageErrorf("no signal type or category %q%s; siglake signals lists them", word, suggestSignal(word))
 					}
 					chosen = append(chosen, found...)
 				}

@@ -192,7 +192,7 @@ func quotaDir(env *Env, o APIOptions) string {
 	return ""
 }
 
-// rateRefusal tells the governor which window a call met.
+// rateRefusal tells the limiter which window refused a call.
 func rateRefusal(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	class, wait := signals.RefusalClass(call)
 	switch class {

@@ -27,63 +27,68 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Config says how a bucket is reached and how objects are kept in it. The zero
-// value is AWS with the standard chain of credentials: environment, shared
-// files, single sign-on, container, instance.
+// Config says how to reach a bucket and how to store objects in it. The zero value is AWS with the
+// standard credential chain: environment, shared files, single sign-on, container, instance.
 type Config struct {
-	Region    string // empty: as the environment and shared files say, else us-east-1
-	Endpoint  string // address of another store, or of a private one; empty: AWS
-	PathStyle bool   // bucket in the path instead of in the host name
-	Profile   string // of the shared files; empty: as the environment says
+	// Empty: the region of the environment or the shared files, else us-east-1.
+	Region string
+	// Address of another store, or of a private one; empty: AWS.
+	Endpoint  string
+	PathStyle bool // bucket in the path instead of the host name
+	// Profile of the shared files; empty: that of the environment.
+	Profile string
 
 	Role       string // ARN of a role to assume; empty: none
-	ExternalID string // that the role asks for
+	ExternalID string // required by the role
 
-	Encryption   string // "AES256", "aws:kms", or empty for the bucket's default
-	KMSKey       string // id or ARN, for aws:kms; empty: the bucket's
+	// "AES256", "aws:kms", or empty for the bucket's default.
+	Encryption   string
+	KMSKey       string // id or ARN, for aws:kms; empty: the bucket's default
 	StorageClass string // empty: the bucket's default
-	PartSize     int64  // bytes of a part of a large object, 5 MiB to 5 GiB; 0 means 16 MiB
+	// Bytes per part of a large object, 5 MiB to 5 GiB; 0 means 16 MiB.
+	PartSize int64
 
-	MaxAttempts int           // at a request, the first included; 0 means 6
-	MaxBackoff  time.Duration // longest wait between two of them; 0 means 10 s
-	HTTP        *http.Client  // nil: the SDK's own, which waits a minute for an answer to begin
+	MaxAttempts int           // per request, including the first; 0 means 6
+	MaxBackoff  time.Duration // longest wait between attempts; 0 means 10 s
+	// Nil: the SDK's own client, with a timeout of one minute for the response headers.
+	HTTP *http.Client
 }
 
-// Bucket is one bucket, below a prefix. It may be used concurrently. Names are
-// relative to the prefix, with slashes; errors name the object as an s3:// URI.
+// Bucket is a bucket, or the part of it below a prefix. It is safe for concurrent use. Names are
+// relative to the prefix, with slashes; errors name objects by s3:// URI.
 type Bucket struct {
 	client *s3.Client
 	cfg    Config
 	name   string
-	prefix string // empty, or with a slash at its end
+	prefix string // empty, or ending in a slash
 }
 
-// ErrChanged means that an object is no longer what it was said to be.
-var ErrChanged = errors.New("changed by somebody else in the meantime")
+// ErrChanged means that an object has another version than expected.
+var ErrChanged = errors.New("changed by another writer in the meantime")
 
-// Object is what a store says of an object.
+// Object describes an object as the store reports it.
 type Object struct {
 	Name     string // relative to the bucket's prefix
 	Size     int64
-	ETag     string // names this version of it
+	ETag     string // identifies the version
 	Modified time.Time
 }
 
-// SplitURI takes an s3:// URI apart.
+// SplitURI splits an s3:// URI into bucket and key.
 func SplitURI(uri string) (bucket, key string, err error) {
 	rest, ok := strings.CutPrefix(uri, "s3://")
 	if !ok {
-		return "", "", fmt.Errorf("%q is no s3://bucket/key", uri)
+		return "", "", fmt.Errorf("%q is not an S3 URI; expected s3://bucket/key", uri)
 	}
 	bucket, key, _ = strings.Cut(rest, "/")
 	if bucket == "" {
-		return "", "", fmt.Errorf("%q names no bucket; expected s3://bucket/key", uri)
+		return "", "", fmt.Errorf("%q has no bucket; expected s3://bucket/key", uri)
 	}
 	return bucket, key, nil
 }
 
-// Open prepares access to a bucket, below the path of an s3:// URI. It asks the
-// store nothing.
+// Open prepares access to a bucket, below the path of an s3:// URI. It sends no request to the
+// store.
 func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	name, key, err := SplitURI(uri)
 	if err != nil {
@@ -97,7 +102,7 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 		cfg.PartSize = 16 << 20
 	}
 	if cfg.PartSize < minPartSize || cfg.PartSize > maxPartSize {
-		return nil, fmt.Errorf("parts of %d bytes: S3 takes %d to %d", cfg.PartSize, minPartSize, maxPartSize)
+		return nil, fmt.Errorf("parts of %d bytes: S3 accepts %d to %d", cfg.PartSize, minPartSize, maxPartSize)
 	}
 	if cfg.MaxAttempts <= 0 {
 		cfg.MaxAttempts = 6
@@ -115,7 +120,7 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
-		if o.BaseEndpoint != nil { // or a variable of the SDK's own names one
+		if o.BaseEndpoint != nil { // or a variable of the SDK sets it
 			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
@@ -123,11 +128,11 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	return b, nil
 }
 
-// loadAWS finds region and credentials, and says how often a request is tried.
+// loadAWS determines region, credentials and retries.
 func (cfg Config) loadAWS(ctx context.Context) (aws.Config, error) {
 	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
 		r := retry.NewStandard(func(o *retry.StandardOptions) {
-			// The SDK does not repeat what was answered and broke off.
+			// The SDK does not retry a response that breaks off.
 			o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 				if errors.Is(err, io.ErrUnexpectedEOF) {
 					return aws.TrueTernary
@@ -135,10 +140,10 @@ func (cfg Config) loadAWS(ctx context.Context) (aws.Config, error) {
 				return aws.UnknownTernary
 			}))
 			o.MaxAttempts, o.MaxBackoff = cfg.MaxAttempts, cfg.MaxBackoff
-			o.RateLimiter = ratelimit.None // a night's retries are not one budget: each request has its own
+			o.RateLimiter = ratelimit.None // each request has its own budget of retries
 		})
-		// Two conditional writes that meet: whoever is told so tries again. And a
-		// clock that is wrong: the SDK has learnt the right time from the refusal.
+		// The loser of two simultaneous conditional writes retries. After a clock skew error the
+		// SDK knows the right time.
 		return retry.AddWithErrorCodes(r, "ConditionalRequestConflict", "OperationAborted", "Conflict", "RequestTimeTooSkewed")
 	})}
 	if cfg.Region != "" {
@@ -169,18 +174,18 @@ func (cfg Config) loadAWS(ctx context.Context) (aws.Config, error) {
 			}
 		})
 		loaded.Credentials = aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) {
-			o.ExpiryWindow = 5 * time.Minute // a request under way must not outlive them
+			o.ExpiryWindow = 5 * time.Minute // the credentials must not expire during a request
 		})
 	}
 	return loaded, nil
 }
 
-// URI is the address of an object; of the prefix, for an empty name.
+// URI is the address of an object, or of the prefix if name is empty.
 func (b *Bucket) URI(name string) string { return "s3://" + b.name + "/" + b.prefix + name }
 
 func (b *Bucket) objectKey(name string) *string { return aws.String(b.prefix + name) }
 
-// Get reads a whole object. fs.ErrNotExist when there is none.
+// Get reads a whole object. The error is fs.ErrNotExist if there is none.
 func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string, err error) {
 	for attempt := 1; ; attempt++ {
 		out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: b.objectKey(name)})
@@ -188,7 +193,7 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string
 			return nil, "", b.pathError("read", name, err)
 		}
 		data, err = io.ReadAll(out.Body)
-		_ = out.Body.Close() // it was read to its end, or broke off
+		_ = out.Body.Close() // read to its end, or broken
 		if err == nil && out.ContentLength != nil && int64(len(data)) != *out.ContentLength {
 			err = io.ErrUnexpectedEOF
 		}
@@ -198,13 +203,13 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string
 		if err == nil {
 			return data, aws.ToString(out.ETag), nil
 		}
-		if attempt >= b.cfg.MaxAttempts || ctx.Err() != nil { // a body that breaks off is not the SDK's to repeat
+		if attempt >= b.cfg.MaxAttempts || ctx.Err() != nil { // the SDK does not retry broken bodies
 			return nil, "", b.pathError("read", name, err)
 		}
 	}
 }
 
-// Stat says what is under a name; fs.ErrNotExist when nothing is.
+// Stat describes the object of a name. The error is fs.ErrNotExist if there is none.
 func (b *Bucket) Stat(ctx context.Context, name string) (Object, error) {
 	for attempt := 1; ; attempt++ {
 		out, err := b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: b.objectKey(name)})
@@ -212,15 +217,15 @@ func (b *Bucket) Stat(ctx context.Context, name string) (Object, error) {
 			return Object{}, b.pathError("stat", name, err)
 		}
 		o := Object{Name: name, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}
-		if o.ETag != "" || attempt >= b.cfg.MaxAttempts { // some gateways know objects without one
+		if o.ETag != "" || attempt >= b.cfg.MaxAttempts { // some gateways have objects without an ETag
 			return o, nil
 		}
 	}
 }
 
-// ReadRange reads n bytes of one version of an object, from off on; n < 0 reads to
-// its end. ErrChanged when the object has another version now. The body may break
-// off: whoever reads it asks for the rest.
+// ReadRange reads n bytes of one version of an object, starting at off; n < 0 reads to its end. The
+// error is ErrChanged if the object has another version now. The body may break off: the caller
+// requests the rest.
 func (b *Bucket) ReadRange(ctx context.Context, o Object, off, n int64) (io.ReadCloser, error) {
 	if n == 0 {
 		return http.NoBody, nil
@@ -237,22 +242,22 @@ func (b *Bucket) ReadRange(ctx context.Context, o Object, off, n int64) (io.Read
 	if err != nil {
 		return nil, b.pathError("read", o.Name, err)
 	}
-	// A store that does not heed what it was asked says so by what it answers.
+	// The answer shows whether the store honours the condition and the range.
 	switch wantPrefix := fmt.Sprintf("bytes %d-", off); {
-	case o.ETag != "" && strings.Trim(aws.ToString(out.ETag), `"`) != strings.Trim(o.ETag, `"`): // a listing may give it bare
+	// Listings may report ETags without quotes.
+	case o.ETag != "" && strings.Trim(aws.ToString(out.ETag), `"`) != strings.Trim(o.ETag, `"`):
 		err = ErrChanged
 	case !strings.HasPrefix(aws.ToString(out.ContentRange), wantPrefix):
 		err = fmt.Errorf("the store ignores ranges: asked for %s, got %q", byteRange, aws.ToString(out.ContentRange))
 	default:
 		return out.Body, nil
 	}
-	_ = out.Body.Close() // nothing of it is wanted
+	_ = out.Body.Close() // the body is not used
 	return nil, &fs.PathError{Op: "read", Path: b.URI(o.Name), Err: err}
 }
 
-// Create writes an object under a name that must be free. fs.ErrExist when
-// something else is there; what is there already and has the same bytes is as
-// good as written.
+// Create writes an object under a name that must be free. The error is fs.ErrExist if another
+// object has the name. An existing object with the same bytes counts as written.
 func (b *Bucket) Create(ctx context.Context, name string, data []byte) error {
 	in := b.putInput(name)
 	in.Body, in.IfNoneMatch, in.ContentLength = bytes.NewReader(data), aws.String("*"), aws.Int64(int64(len(data)))
@@ -263,12 +268,12 @@ func (b *Bucket) Create(ctx context.Context, name string, data []byte) error {
 	return b.resolveConflict(ctx, "create", name, data, fs.ErrExist, err)
 }
 
-// errNoETag is what an answer gives that is none: every object has an ETag,
-// and an error that something on the way answers with a success has not.
-var errNoETag = errors.New("the answer names no version (ETag) of the object, so it is not the store's")
+// errNoETag means that an answer does not come from the store: every object has an ETag, unlike an
+// error page that a gateway returns with a success status.
+var errNoETag = errors.New("the answer has no version (ETag) of the object, so it does not come from the store")
 
-// putConditional writes an object, and takes only an answer that names its version. As the
-// write is conditional it can be repeated; what it did before is found out then.
+// putConditional writes an object, and accepts only an answer with the object's version. A
+// conditional write can be repeated: resolveConflict determines what an earlier attempt did.
 func (b *Bucket) putConditional(ctx context.Context, in *s3.PutObjectInput) error {
 	for attempt := 1; ; attempt++ {
 		out, err := b.client.PutObject(ctx, in)
@@ -286,8 +291,8 @@ func (b *Bucket) putConditional(ctx context.Context, in *s3.PutObjectInput) erro
 	}
 }
 
-// resolveConflict finds out whether a refused write had happened before: then what is
-// there is what was given.
+// resolveConflict determines whether a refused write had already succeeded: then the stored object
+// has the given bytes.
 func (b *Bucket) resolveConflict(ctx context.Context, op, name string, data []byte, mismatch, writeErr error) error {
 	stored, _, err := b.Get(ctx, name)
 	switch {
@@ -299,9 +304,9 @@ func (b *Bucket) resolveConflict(ctx context.Context, op, name string, data []by
 	return &fs.PathError{Op: op, Path: b.URI(name), Err: mismatch}
 }
 
-// Upload writes the first size bytes of a file under a name that must be free,
-// in parts if it is large. fs.ErrExist when something is there; whether it is
-// the same is the caller's to find out, who knows what the file holds.
+// Upload writes the first size bytes of a file under a name that must be free, in parts if the file
+// is large. The error is fs.ErrExist if the name is taken; the caller, who knows the content of the
+// file, checks whether it is the same object.
 func (b *Bucket) Upload(ctx context.Context, name string, file io.ReaderAt, size int64) error {
 	var err error
 	if size <= b.cfg.PartSize {
@@ -314,7 +319,7 @@ func (b *Bucket) Upload(ctx context.Context, name string, file io.ReaderAt, size
 	return b.createError(name, err)
 }
 
-// createError is the outcome of a write under a name that must be free.
+// createError maps the result of a write under a name that must be free.
 func (b *Bucket) createError(name string, err error) error {
 	if isConditionFailed(err) {
 		return &fs.PathError{Op: "create", Path: b.URI(name), Err: fs.ErrExist}
@@ -322,16 +327,16 @@ func (b *Bucket) createError(name string, err error) error {
 	return b.pathError("create", name, err)
 }
 
-// S3's bounds of an object in parts.
+// The limits of S3 for objects uploaded in parts.
 const (
 	minPartSize = 5 << 20
 	maxPartSize = 5 << 30
 	maxParts    = 10_000
 )
 
-// uploadMultipart writes an object in parts. Its condition is checked when they are
-// put together. A process that dies before that leaves parts that nobody sees
-// and that are paid for: a rule of the bucket's life cycle removes them.
+// uploadMultipart writes an object in parts. Its condition is checked when the upload is completed.
+// A process that dies before that leaves invisible parts that cost money; a lifecycle rule of the
+// bucket removes them.
 func (b *Bucket) uploadMultipart(ctx context.Context, name string, file io.ReaderAt, size int64) error {
 	for attempt := 1; ; attempt++ {
 		err := b.tryMultipart(ctx, name, file, size)
@@ -339,8 +344,8 @@ func (b *Bucket) uploadMultipart(ctx context.Context, name string, file io.Reade
 		if !errors.As(err, &api) || api.ErrorCode() != "NoSuchUpload" {
 			return err
 		}
-		// The upload is no more: it was put together and the answer was lost, or
-		// it was given up for another writer of the name.
+		// The upload no longer exists: either it was completed and the answer was lost, or it was
+		// aborted for another writer of the name.
 		if _, statErr := b.Stat(ctx, name); statErr == nil {
 			return &smithy.GenericAPIError{Code: preconditionFailed, Message: "the object is there"}
 		} else if !errors.Is(statErr, fs.ErrNotExist) || attempt >= b.cfg.MaxAttempts {
@@ -355,14 +360,14 @@ func (b *Bucket) tryMultipart(ctx context.Context, name string, file io.ReaderAt
 		Bucket: in.Bucket, Key: in.Key, ServerSideEncryption: in.ServerSideEncryption, SSEKMSKeyId: in.SSEKMSKeyId, StorageClass: in.StorageClass,
 	}
 	if b.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenSupported {
-		create.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // which the SDK sends with each part
+		create.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // the SDK sends it with each part
 	}
 	upload, err := b.client.CreateMultipartUpload(ctx, create)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err != nil { // also when the caller has given up: parts are paid for
+		if err != nil { // also after cancellation: stored parts cost money
 			_, _ = b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: in.Bucket, Key: in.Key, UploadId: upload.UploadId})
 		}
 	}()
@@ -395,8 +400,8 @@ func (b *Bucket) tryMultipart(ctx context.Context, name string, file io.ReaderAt
 	return err
 }
 
-// Swap replaces a small object if its version is still the one named; an empty
-// etag means that there must be none. ErrChanged when it is another.
+// Swap replaces a small object if it still has the given version; an empty etag means that there
+// must be no object. The error is ErrChanged if the version differs.
 func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error {
 	in := b.putInput(name)
 	in.Body, in.ContentLength = bytes.NewReader(data), aws.Int64(int64(len(data)))
@@ -412,14 +417,14 @@ func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error
 	return b.resolveConflict(ctx, "replace", name, data, ErrChanged, err)
 }
 
-// Delete removes an object; one that is not there is no error.
+// Delete removes an object. Deleting a missing object is not an error.
 func (b *Bucket) Delete(ctx context.Context, name string) error {
 	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: b.objectKey(name)})
 	return b.pathError("delete", name, err)
 }
 
-// List walks the objects whose names begin with a prefix, in the order of their
-// names. It is no part of any protocol: a store may show late what was written.
+// List iterates over the objects with a name prefix, in the order of their names. No protocol may
+// depend on it: a store may list new objects late.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.objectKey(prefix)})
@@ -442,19 +447,18 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 	}
 }
 
-// ErrUnconditional means that a store takes conditional writes and does not heed
-// their conditions.
-var ErrUnconditional = errors.New("the store does not heed it, so two runs could overwrite each other's work unseen; siglake needs a store that does")
+// ErrUnconditional means that a store accepts conditional writes but ignores the condition.
+var ErrUnconditional = errors.New("the store ignores this condition, so two runs could silently overwrite each other's work; use a store that supports conditional writes")
 
-// ProbeConditions finds out whether the store heeds the conditions of all writes that this
-// package makes, with an object of its own below dir, which it removes again.
-// Uploads in parts are left out when no file can be large enough for one.
+// ProbeConditions checks that the store honours the conditions of all writes of this package. It
+// uses an object of its own below dir, which it removes afterwards. Uploads in parts are skipped if
+// no file can be large enough for one.
 func (b *Bucket) ProbeConditions(ctx context.Context, dir string) (err error) {
 	name := path.Join(dir, "probe-"+strings.ToLower(rand.Text()[:12]))
 	if err := b.Create(ctx, name, []byte("first")); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.Delete(context.WithoutCancel(ctx), name)) }() // it is ours and nobody else's
+	defer func() { err = errors.Join(err, b.Delete(context.WithoutCancel(ctx), name)) }() // the name is random, so the object is ours
 	o, err := b.Stat(ctx, name)
 	if err != nil {
 		return err
@@ -462,7 +466,7 @@ func (b *Bucket) ProbeConditions(ctx context.Context, dir string) (err error) {
 	checks := []struct {
 		what    string
 		write   func() error
-		refusal error // wanted
+		refusal error // the expected error
 	}{
 		{"If-None-Match of PUT", func() error { return b.Create(ctx, name, []byte("second")) }, fs.ErrExist},
 		{"If-Match of PUT", func() error { return b.Swap(ctx, name, `"00000000000000000000000000000000"`, []byte("third")) }, ErrChanged},
@@ -502,7 +506,7 @@ func (b *Bucket) putInput(name string) *s3.PutObjectInput {
 	return in
 }
 
-// isConditionFailed reports whether a condition was not met.
+// isConditionFailed reports whether a condition failed.
 func isConditionFailed(err error) bool {
 	var response *awshttp.ResponseError
 	if errors.As(err, &response) && response.HTTPStatusCode() == http.StatusPreconditionFailed {
@@ -514,8 +518,8 @@ func isConditionFailed(err error) bool {
 
 const preconditionFailed = "PreconditionFailed"
 
-// pathError gives an error the object's address and, where it has one, its meaning
-// for files.
+// pathError adds the object's address to an error and maps the error to one of package fs or to
+// ErrChanged if possible.
 func (b *Bucket) pathError(op, name string, err error) error {
 	if err == nil {
 		return nil
@@ -531,7 +535,7 @@ func (b *Bucket) pathError(op, name string, err error) error {
 		code = api.ErrorCode()
 	}
 	switch {
-	case code == "NoSuchBucket": // which must not be taken for an object that is not there
+	case code == "NoSuchBucket": // not to be mistaken for a missing object
 		pathErr.Err = errors.New(storeMessage(err))
 	case status == http.StatusNotFound:
 		pathErr.Err = fmt.Errorf("%w: %s", fs.ErrNotExist, storeMessage(err))
@@ -547,7 +551,7 @@ func (b *Bucket) pathError(op, name string, err error) error {
 	return pathErr
 }
 
-// storeMessage is what the store said, without the SDK's account of how it was asked.
+// storeMessage is the message of the store, without the SDK's description of the request.
 func storeMessage(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {

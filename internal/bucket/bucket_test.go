@@ -22,7 +22,7 @@ import (
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 )
 
-// openBucket opens a folder of a store's bucket, with the shortest waits.
+// openBucket opens a prefix of a store's bucket, with minimal waits.
 func openBucket(t *testing.T, s *buckettest.Store, change ...func(*Config)) *Bucket {
 	t.Helper()
 	s.Setenv(t)
@@ -37,15 +37,15 @@ func openBucket(t *testing.T, s *buckettest.Store, change ...func(*Config)) *Buc
 	return b
 }
 
-// errorKind names an error by what callers can tell of it, and makes sure that it
-// gives no credentials away.
+// errorKind names an error by what callers can tell from it, and checks that it contains no
+// credentials.
 func errorKind(t *testing.T, s *buckettest.Store, err error) string {
 	t.Helper()
 	if err == nil {
 		return "done"
 	}
 	if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(text, s.SecretKey) || strings.Contains(text, s.AccessKey) {
-		t.Errorf("error %q gives credentials away", text)
+		t.Errorf("error %q contains credentials", text)
 	}
 	for name, is := range map[string]error{
 		"exists": fs.ErrExist, "moved": ErrChanged, "missing": fs.ErrNotExist, "denied": fs.ErrPermission,
@@ -58,7 +58,7 @@ func errorKind(t *testing.T, s *buckettest.Store, err error) string {
 	return "open: " + err.Error()
 }
 
-// randomBytes makes content that is nowhere the same.
+// randomBytes makes incompressible content.
 func randomBytes(n int) []byte {
 	data, random := make([]byte, n), rand.NewChaCha8([32]byte{byte(n)})
 	_, _ = random.Read(data) // never fails
@@ -91,7 +91,7 @@ func TestStores(t *testing.T) {
 			})
 			t.Cleanup(func() {
 				if trailers.Load() == 0 {
-					t.Error("no request had a checksum in its trailer, want all that had a body")
+					t.Error("no request had a checksum in its trailer, want one for every body")
 				}
 			})
 			return s, openBucket(t, s, func(c *Config) { c.Endpoint, c.PathStyle = "", false })
@@ -103,14 +103,14 @@ func TestStores(t *testing.T) {
 			t.Run("large", func(t *testing.T) { testLargeObject(t, s, b) })
 			many := 3
 			if s.Client == nil {
-				many = 130 // of eight: more than a page of 1,000
+				many = 130 // times 8: more than one page of 1,000
 			}
 			t.Run("list", func(t *testing.T) { testList(t, b, many) })
 		})
 	}
 }
 
-// testSmallObject tells the life of a small object.
+// testSmallObject tests the life cycle of a small object.
 func testSmallObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 	ctx := t.Context()
 	var etag string
@@ -118,7 +118,7 @@ func testSmallObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 		name string
 		do   func() error
 		want string
-		then string // content
+		then string // content afterwards
 	}{
 		{"Get of nothing", func() error { _, _, err := b.Get(ctx, "o ü+&"); return err }, "missing", ""},
 		{"Stat of nothing", func() error { _, err := b.Stat(ctx, "o ü+&"); return err }, "missing", ""},
@@ -156,7 +156,7 @@ func testSmallObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 	}
 }
 
-// testLargeObject tells the life of an object in parts.
+// testLargeObject tests the life cycle of an object uploaded in parts.
 func testLargeObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 	ctx := t.Context()
 	data := randomBytes(2*minPartSize + 12345)
@@ -170,7 +170,7 @@ func testLargeObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 	for _, span := range []struct{ off, n int64 }{{0, -1}, {0, 1}, {minPartSize - 1, 2}, {int64(len(data)) - 5, -1}, {7, 0}} {
 		body, err := b.ReadRange(ctx, o, span.off, span.n)
 		if err != nil {
-			t.Errorf("Range(%d, %d) = %v", span.off, span.n, err)
+			t.Errorf("ReadRange(%d, %d) = %v", span.off, span.n, err)
 			continue
 		}
 		got, err := io.ReadAll(body)
@@ -180,17 +180,17 @@ func testLargeObject(t *testing.T, s *buckettest.Store, b *Bucket) {
 			want = want[:span.n]
 		}
 		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("Range(%d, %d) = %d bytes, %v, want %d", span.off, span.n, len(got), err, len(want))
+			t.Errorf("ReadRange(%d, %d) = %d bytes, %v, want %d", span.off, span.n, len(got), err, len(want))
 		}
 	}
 	if got, etag, err := b.Get(ctx, "large"); err != nil || !bytes.Equal(got, data) || etag != o.ETag {
 		t.Errorf("Get() = %d bytes, %s, %v, want %d, %s", len(got), etag, err, len(data), o.ETag)
 	}
 	if err := b.ProbeConditions(ctx, "_probe"); err != nil {
-		return // a store that does not heed conditions of uploads in parts; TestProbe is about that
+		return // this store ignores conditions of uploads in parts; see TestProbe
 	}
 	if got := errorKind(t, s, b.Upload(ctx, "large", bytes.NewReader(data[1:]), int64(len(data)-1))); got != "exists" {
-		t.Errorf("Upload() again = %s, want exists", got)
+		t.Errorf("second Upload() = %s, want exists", got)
 	}
 }
 
@@ -216,7 +216,7 @@ func testList(t *testing.T, b *Bucket, many int) {
 			t.Fatal(err)
 		}
 		if o.Size != 1 || o.ETag == "" {
-			t.Errorf("List() gives %+v, want a size of 1 and an ETag", o)
+			t.Errorf("List() yields %+v, want a size of 1 and an ETag", o)
 		}
 		got = append(got, o.Name)
 	}
@@ -227,7 +227,7 @@ func testList(t *testing.T, b *Bucket, many int) {
 		break
 	}
 	for o, err := range b.List(t.Context(), "none/") {
-		t.Errorf("List() of nothing gives %+v, %v", o, err)
+		t.Errorf("List() of nothing yields %+v, %v", o, err)
 	}
 }
 
@@ -246,13 +246,13 @@ func TestProbe(t *testing.T) {
 		want   string
 		says   string
 	}{
-		"a store that heeds all":         {store: real, want: "done"},
-		"one that heeds all but parts'":  {store: fake, want: "unconditional", says: "If-None-Match of uploads in parts"},
-		"the same, and there are none":   {store: fake, change: single, want: "done"},
-		"one that ignores If-None-Match": {store: without("If-None-Match"), change: single, want: "unconditional", says: "If-None-Match of PUT"},
-		"one that ignores If-Match":      {store: without("If-Match"), change: single, want: "unconditional", says: "If-Match of PUT"},
-		"no bucket":                      {store: func() *buckettest.Store { s := *real; s.Bucket = "none-such"; return &s }(), want: "open", says: "NoSuchBucket"},
-		"wrong credentials":              {store: func() *buckettest.Store { s := *real; s.SecretKey += "x"; return &s }(), want: "denied"},
+		"a store that honours all conditions":            {store: real, want: "done"},
+		"one that ignores those of parts":                {store: fake, want: "unconditional", says: "If-None-Match of uploads in parts"},
+		"one that ignores those of parts, without parts": {store: fake, change: single, want: "done"},
+		"one that ignores If-None-Match":                 {store: without("If-None-Match"), change: single, want: "unconditional", says: "If-None-Match of PUT"},
+		"one that ignores If-Match":                      {store: without("If-Match"), change: single, want: "unconditional", says: "If-Match of PUT"},
+		"no bucket":                                      {store: func() *buckettest.Store { s := *real; s.Bucket = "none-such"; return &s }(), want: "open", says: "NoSuchBucket"},
+		"wrong credentials":                              {store: func() *buckettest.Store { s := *real; s.SecretKey += "x"; return &s }(), want: "denied"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.change == nil {
@@ -261,20 +261,21 @@ func TestProbe(t *testing.T) {
 			b := openBucket(t, c.store, c.change)
 			err := b.ProbeConditions(t.Context(), "_meta")
 			if got := errorKind(t, c.store, err); !strings.HasPrefix(got, c.want) || c.says != "" && !strings.Contains(err.Error(), c.says) {
-				t.Errorf("Probe() = %s (%v), want %s with %q", got, err, c.want, c.says)
+				t.Errorf("ProbeConditions() = %s (%v), want %s, containing %q", got, err, c.want, c.says)
 			}
 			for o, err := range b.List(t.Context(), "") {
 				if err != nil {
-					break // there is no such bucket, or it may not be listed
+					// The bucket does not exist, or may not be listed.
+					break
 				}
-				t.Errorf("Probe() leaves %s", o.Name)
+				t.Errorf("ProbeConditions() leaves %s", o.Name)
 			}
 		})
 	}
 }
 
-// TestFaults injects each fault into each request of each operation. Whatever
-// comes of it, nil means that the object is there and whole.
+// TestFaults injects each fault into each request of each operation. Whenever the result is nil,
+// the object exists and is complete.
 func TestFaults(t *testing.T) {
 	store := buckettest.Start(t)
 	plain := openBucket(t, store)
@@ -284,14 +285,16 @@ func TestFaults(t *testing.T) {
 		"internal": buckettest.Internal, "internal, late": buckettest.InternalLate, "skewed": buckettest.Skewed,
 		"expired": buckettest.ExpiredToken, "denied": buckettest.Denied,
 	}
-	final := map[string]string{"expired": "denied", "denied": "denied"} // what is not tried again
-	coded := []string{"conflict", "skewed", "expired"}                  // what an answer to HEAD cannot tell apart, having no body
+	final := map[string]string{"expired": "denied", "denied": "denied"} // not retried
+	// Indistinguishable in an answer to HEAD, which has no body.
+	coded := []string{"conflict", "skewed", "expired"}
 	operations := map[string]struct {
-		method string // of the request that meets the fault
-		query  string // that it must have
+		method string // of the request that has the fault
+		query  string // required in its URL
 		do     func(ctx context.Context, b *Bucket, name string) error
-		late   string // outcome when the store had acted; empty: done
-		want   []byte
+		// Result if the store had executed the request; empty: done.
+		late string
+		want []byte
 	}{
 		"Create":           {http.MethodPut, "", func(ctx context.Context, b *Bucket, name string) error { return b.Create(ctx, name, []byte("new")) }, "", []byte("new")},
 		"Swap for nothing": {http.MethodPut, "", func(ctx context.Context, b *Bucket, name string) error { return b.Swap(ctx, name, "", []byte("new")) }, "", []byte("new")},
@@ -299,9 +302,10 @@ func TestFaults(t *testing.T) {
 		"Upload": {http.MethodPut, "", func(ctx context.Context, b *Bucket, name string) error {
 			return b.Upload(ctx, name, strings.NewReader("new"), 3)
 		}, "exists", []byte("new")},
-		"Upload, beginning":  {http.MethodPost, "uploads", uploadLarge(data), "", data},
-		"Upload, a part":     {http.MethodPut, "partNumber", uploadLarge(data), "", data},
-		"Upload, completion": {http.MethodPost, "uploadId", uploadLarge(data), "", data}, // versitygw answers a second one as the first
+		"Upload, beginning": {http.MethodPost, "uploads", uploadLarge(data), "", data},
+		"Upload, a part":    {http.MethodPut, "partNumber", uploadLarge(data), "", data},
+		// versitygw answers a second completion like the first.
+		"Upload, completion": {http.MethodPost, "uploadId", uploadLarge(data), "", data},
 		"Get":                {http.MethodGet, "", getOld, "", []byte("old")},
 		"Stat":               {http.MethodHead, "", statOld, "", []byte("old")},
 		"Delete":             {http.MethodDelete, "", func(ctx context.Context, b *Bucket, name string) error { return b.Delete(ctx, name) }, "", nil},
@@ -373,8 +377,8 @@ func uploadLarge(data []byte) func(context.Context, *Bucket, string) error {
 	}
 }
 
-// TestUploadForgotten completes an upload that the store does not know any more:
-// because it was completed before, or because it was given up.
+// TestUploadForgotten completes an upload that the store no longer knows: it was completed before,
+// or it was aborted.
 func TestUploadForgotten(t *testing.T) {
 	store := buckettest.Start(t)
 	data := randomBytes(minPartSize + 1)
@@ -396,7 +400,7 @@ func TestUploadForgotten(t *testing.T) {
 	}
 }
 
-// TestPersistentFaults meets the same fault at every attempt.
+// TestPersistentFaults injects the same fault into every attempt.
 func TestPersistentFaults(t *testing.T) {
 	store := buckettest.Start(t)
 	data := randomBytes(minPartSize + 1)
@@ -419,7 +423,7 @@ func TestPersistentFaults(t *testing.T) {
 				t.Errorf("Create() = %s, want %s", got, c.want)
 			}
 			if n := requests.Load(); n > 3 {
-				t.Errorf("Create() made %d requests, want 3 at the most", n)
+				t.Errorf("Create() made %d requests, want at most 3", n)
 			}
 			if got := errorKind(t, front, b.Upload(t.Context(), "p", bytes.NewReader(data), int64(len(data)))); !strings.HasPrefix(got, c.want) {
 				t.Errorf("Upload() = %s, want %s", got, c.want)
@@ -428,7 +432,7 @@ func TestPersistentFaults(t *testing.T) {
 	}
 }
 
-// TestCut breaks the bodies of answers off.
+// TestCut breaks off the bodies of answers.
 func TestCut(t *testing.T) {
 	store := buckettest.Start(t)
 	data := randomBytes(1 << 20)
@@ -449,12 +453,11 @@ func TestCut(t *testing.T) {
 	}
 	defer body.Close()
 	if got, err := io.ReadAll(body); err == nil || !bytes.HasPrefix(data[5:], got) {
-		t.Errorf("Range() reads %d bytes, %v, want a beginning and an error", len(got), err)
+		t.Errorf("ReadRange() reads %d bytes, %v, want a beginning and an error", len(got), err)
 	}
 }
 
-// TestErrorIn200 is what CompleteMultipartUpload answers when something goes
-// wrong after it has begun to answer.
+// TestErrorIn200 tests the answer of CompleteMultipartUpload if it fails after the status was sent.
 func TestErrorIn200(t *testing.T) {
 	front := buckettest.StartProxy(t, buckettest.Start(t), func() func(*http.Request) buckettest.Fault {
 		var met atomic.Bool
@@ -468,15 +471,15 @@ func TestErrorIn200(t *testing.T) {
 	data := randomBytes(minPartSize + 1)
 	b := openBucket(t, front)
 	if err := b.Upload(t.Context(), "o", bytes.NewReader(data), int64(len(data))); err != nil {
-		t.Errorf("Upload() = %v, want it to try again", err)
+		t.Errorf("Upload() = %v, want a retry", err)
 	}
 	if o, err := b.Stat(t.Context(), "o"); err != nil || o.Size != int64(len(data)) {
 		t.Errorf("Stat() = %+v, %v, want %d bytes", o, err, len(data))
 	}
 }
 
-// TestNoVersion: a success that names no version of the object is not the
-// store's; what was to be written is written, and what is read is the object.
+// TestNoVersion: a success without a version of the object does not come from the store. The object
+// is written, and read, nevertheless.
 func TestNoVersion(t *testing.T) {
 	store := buckettest.Start(t)
 	var method atomic.Value
@@ -495,7 +498,7 @@ func TestNoVersion(t *testing.T) {
 	} {
 		method.Store(http.MethodPut)
 		if err := write(); err != nil {
-			t.Errorf("%s: %v, want it to try again", name, err)
+			t.Errorf("%s: %v, want a retry", name, err)
 		}
 		method.Store(http.MethodGet)
 		if data, _, err := b.Get(t.Context(), name); string(data) != "1" || err != nil {
@@ -504,8 +507,8 @@ func TestNoVersion(t *testing.T) {
 	}
 }
 
-// TestRaces lets two writers meet a hundred times: one wins, the other is told,
-// and what is there is the winner's.
+// TestRaces lets two writers meet a hundred times: one wins, the other gets an error, and the
+// object is that of the winner.
 func TestRaces(t *testing.T) {
 	for name, store := range map[string]*buckettest.Store{"versitygw": buckettest.Start(t), "gofakes3": buckettest.StartFake(t)} {
 		t.Run(name, func(t *testing.T) {
@@ -541,10 +544,10 @@ func raceWriters(t *testing.T, s *buckettest.Store, name, loser string, write fu
 	writers.Wait()
 	winner := slices.Index(got[:], "done")
 	if winner < 0 || got[1-winner] != loser {
-		t.Fatalf("two writers of %s = %s, %s, want one done and one %s", name, got[0], got[1], loser)
+		t.Fatalf("two concurrent writes of %s = %s, %s, want one done and one %s", name, got[0], got[1], loser)
 	}
 	if stored, _, err := b.Get(t.Context(), name); err != nil || !bytes.Equal(stored, data[winner]) {
-		t.Fatalf("%s has %q, %v, want the winner's %q", name, stored, err, data[winner])
+		t.Fatalf("%s has %q, %v, want %q of the winner", name, stored, err, data[winner])
 	}
 }
 
@@ -560,7 +563,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestSettings looks at the headers that settings send with every new object.
+// TestSettings checks the headers that settings add to every new object.
 func TestSettings(t *testing.T) {
 	store := buckettest.Start(t)
 	var mu sync.Mutex
@@ -598,8 +601,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestEndpointOfTheEnvironment reaches a store by the SDK's own variable: it is
-// another store than AWS then, too, and gets no checksums.
+// TestEndpointOfTheEnvironment reaches a store by a variable of the SDK: it is not AWS, so it gets
+// no checksums.
 func TestEndpointOfTheEnvironment(t *testing.T) {
 	var sums atomic.Int32
 	front := buckettest.StartProxy(t, buckettest.Start(t), func(r *http.Request) buckettest.Fault {
@@ -621,8 +624,7 @@ func TestEndpointOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// TestRole takes on a role at a token service of our own, which hands out the
-// store's credentials.
+// TestRole assumes a role at a token service that returns the store's credentials.
 func TestRole(t *testing.T) {
 	store := buckettest.Start(t)
 	var asked atomic.Value
@@ -643,10 +645,10 @@ func TestRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.Create(t.Context(), "o", []byte("x")); err != nil {
-		t.Errorf("Create() = %v, want it allowed to the role", err)
+		t.Errorf("Create() = %v, want the role to be allowed", err)
 	}
 	if got, want := asked.Load(), "arn:aws:iam::123456789012:role/lake outside siglake"; got != want {
-		t.Errorf("the role was asked for as %q, want %q", got, want)
+		t.Errorf("the requested role is %q, want %q", got, want)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// The judge must find what is wrong, or the other tests prove nothing.
+// The proxy must find violations, or the other tests prove nothing.
 func TestProxyFindsViolations(t *testing.T) {
 	for name, request := range map[string]struct{ path, body string }{
 		"an unknown path":   {"/v3/contacts/nowhere", `{}`},
@@ -45,14 +45,14 @@ func TestProxyFindsViolations(t *testing.T) {
 			}
 			resp.Body.Close()
 			if len(reported) == 0 {
-				t.Errorf("%s %s was reported as sound", request.path, request.body)
+				t.Errorf("%s %s: no violation reported, want one", request.path, request.body)
 			}
 		})
 	}
 }
 
-// isDescribed reports whether the description has an operation. Ours has all of them;
-// another one may lack some.
+// isDescribed reports whether the description has an operation. Our own description has all of
+// them; another one may not.
 func isDescribed(t *testing.T, op string) bool {
 	t.Helper()
 	if operations[op] == nil && os.Getenv("SIGLAKE_OPENAPI") == "" {
@@ -61,7 +61,7 @@ func isDescribed(t *testing.T, op string) bool {
 	return operations[op] != nil
 }
 
-// Whatever the client can ask is a request that the description allows.
+// Every request that the client can make is one that the description allows.
 func TestRequests(t *testing.T) {
 	for _, b := range allBatches() {
 		t.Run(b.ID, func(t *testing.T) {
@@ -78,11 +78,11 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// generatedAnswers is how many answers of a kind are made up.
+// generatedAnswers is the number of generated answers of each kind.
 const generatedAnswers = 50
 
-// Whatever the description allows as an answer is read to its last event: found
-// under what was asked, or told apart as never asked for.
+// Every answer that the description allows is read to its last event: an event belongs to a
+// requested entity, or is reported as unmatched.
 func TestAnswers(t *testing.T) {
 	for op, b := range typicalBatches() {
 		t.Run(op, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestAnswers(t *testing.T) {
 				proxy := mock.NewProxy(t)
 				proxy.Prefer, proxy.Reroute, proxy.AlignEntities = alwaysPrefer(preferGenerated(200, fmt.Sprint(i))), reroutesOf(op), i%2 == 1
 				batch := b
-				if i%4 == 3 { // what V3 does not filter is filtered here
+				if i%4 == 3 { // the client applies the filters that V3 does not
 					q := *b.Query
 					filterVariants()["all"](&q)
 					batch = withID(&pipeline.Batch{Query: &q, ByID: b.ByID, Items: b.Items}, b.ID+" filtered")
@@ -109,8 +109,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// successPreferences are the examples of an operation's answers, or one that the mock
-// derives.
+// successPreferences are the examples of an operation's answers, or one that the mock derives.
 func successPreferences(op string) (prefer []string) {
 	for _, example := range operations[op][200] {
 		prefer = append(prefer, preferExample(200, example))
@@ -121,25 +120,24 @@ func successPreferences(op string) (prefer []string) {
 	return prefer
 }
 
-// classByCode are what the documentation makes of each status code.
+// classByCode is the documented meaning of each status code.
 var classByCode = map[int]signals.Class{
 	400: signals.ClassBadRequest, 401: signals.ClassAuth, 402: signals.ClassCredits, 403: signals.ClassEntitlement, 410: signals.ClassGone,
 	429: signals.ClassRateBurst, 451: signals.ClassLegal, 500: signals.ClassServer, 502: signals.ClassServer,
 }
 
-// classByLimit are the limits that the examples of a 429 speak of.
+// classByLimit are the limits named by the examples of a 429.
 var classByLimit = map[string]signals.Class{
 	"hour": signals.ClassRateHour, "day": signals.ClassRateDay, "trial": signals.ClassTrial,
 }
 
-// refusal is an answer that is not a success, and what it means.
+// refusal is an answer that is not a success, with its meaning.
 type refusal struct {
 	prefer string
 	class  signals.Class
 }
 
-// listRefusals are all of an operation: each example, and some that the mock makes
-// up.
+// listRefusals lists the refusals of an operation: each example, and some that the mock generates.
 func listRefusals(t *testing.T, op string) (out []refusal) {
 	for _, code := range slices.Sorted(maps.Keys(operations[op])) {
 		if code/100 == 2 {
@@ -147,7 +145,7 @@ func listRefusals(t *testing.T, op string) (out []refusal) {
 		}
 		class, ok := classByCode[code]
 		if !ok {
-			t.Errorf("%s can answer with %d, of which nobody said what it means", op, code)
+			t.Errorf("%s can answer with %d, which has no documented meaning", op, code)
 			continue
 		}
 		examples := operations[op][code]
@@ -162,7 +160,7 @@ func listRefusals(t *testing.T, op string) (out []refusal) {
 			out = append(out, r)
 		}
 		for seed := range 3 {
-			if ownDescription { // others leave open what is in an envelope, even that anything is
+			if ownDescription { // other descriptions do not specify the content of an envelope
 				out = append(out, refusal{prefer: preferGenerated(code, fmt.Sprint(seed)), class: class})
 			}
 		}
@@ -170,8 +168,7 @@ func listRefusals(t *testing.T, op string) (out []refusal) {
 	return out
 }
 
-// Whatever the description has as a refusal is told for what it is: free of
-// charge, and nobody's answer.
+// Every refusal in the description is classified correctly: it is free, and answers no item.
 func TestRefusals(t *testing.T) {
 	for op, b := range typicalBatches() {
 		t.Run(op, func(t *testing.T) {
@@ -190,7 +187,7 @@ func TestRefusals(t *testing.T) {
 				for _, item := range reply.Items {
 					gone := item.Next != nil && item.Next.SessionExpired
 					if item.Status != schema.Deferred || gone != (r.class == signals.ClassGone) || len(reply.Unmatched) > 0 {
-						t.Errorf("%s = %+v, want it to be asked again", r.prefer, item)
+						t.Errorf("%s = %+v, want it deferred", r.prefer, item)
 					}
 				}
 			}
@@ -198,11 +195,11 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// freeOperations are the operations that cost nothing, each with a question that reaches
-// it.
+// freeOperations are the free operations, each with a function that calls it.
 var freeOperations = map[string]struct {
-	ask  func(*testing.T, *signals.Client) (any, error)
-	read func(doc map[string]any) any // what the question should give; nil: nothing to compare
+	ask func(*testing.T, *signals.Client) (any, error)
+	// The expected result, read from an answer; nil: nothing to compare.
+	read func(doc map[string]any) any
 }{
 	"GET /api/signals/filters/{}":          {askOptions(schema.Company), wantOptions},
 	"GET /v3/contacts/signals/types":       {askOptionsV3(schema.Contact), wantTypes},
@@ -244,7 +241,7 @@ func askUsage(t *testing.T, c *signals.Client) (any, error) {
 	return u.Remaining, nil
 }
 
-// wantOptions are the keys and filter values that an answer lists.
+// wantOptions are the keys and filter values listed in an answer.
 func wantOptions(doc map[string]any) any {
 	filters, _ := doc["filterOptions"].(map[string]any)
 	places, _ := filters["hiringByLocations"].([]any)
@@ -253,7 +250,7 @@ func wantOptions(doc map[string]any) any {
 
 func wantTypes(doc map[string]any) any { return uniqueKeys(doc["signalTypes"]) }
 
-// uniqueKeys are keys, each once, and without the one that stands for all.
+// uniqueKeys returns each key once, without the key that stands for all.
 func uniqueKeys(v any) (keys []string) {
 	for _, key := range textsOf(v) {
 		if key != "allSignals" && !slices.Contains(keys, key) {
@@ -271,8 +268,8 @@ func textsOf(v any) (out []string) {
 	return out
 }
 
-// wantRemaining are the credits that an account has left; -1 when that is no whole
-// number, and nil when nothing is said of credits.
+// wantRemaining are the remaining credits of an account; -1 if they are not a whole number, nil if
+// the answer has no credits.
 func wantRemaining(doc map[string]any) any {
 	at, ok := doc["credits"].(map[string]any)
 	if use, older := doc["usage"].(map[string]any); older {
@@ -297,7 +294,7 @@ func wantRemaining(doc map[string]any) any {
 	return c.Credits
 }
 
-// preferAt makes the newer usage endpoint refuse, so that the older is asked.
+// preferAt makes the newer usage endpoint refuse, so that the client calls the older one.
 func preferAt(op, prefer string) func(string) string {
 	return func(path string) string {
 		if op == "GET /account/usage" && path == "/v3/account/usage" {
@@ -310,8 +307,7 @@ func preferAt(op, prefer string) func(string) string {
 	}
 }
 
-// What is free of charge is asked and read in the same way, and repeated when it
-// is refused for the moment.
+// Free operations are called and read in the same way, and repeated after a temporary refusal.
 func TestFree(t *testing.T) {
 	for op, question := range freeOperations {
 		t.Run(op, func(t *testing.T) {
@@ -336,7 +332,7 @@ func TestFree(t *testing.T) {
 				}
 				want, answer := wantFromAnswer(t, proxy, op, question.read)
 				if want == nil && err != nil {
-					continue // nothing that could be read
+					continue // nothing readable
 				}
 				if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 					t.Errorf("%s = %v, %v, want %v\n%s", prefer, got, err, want, answer)
@@ -361,8 +357,7 @@ func wantFromAnswer(t *testing.T, proxy *Proxy, op string, read func(map[string]
 	return read(doc), answer
 }
 
-// Refusals of what is free; those that may pass are waited for, so all of them
-// are met at the same time.
+// Refusals of free operations. The client waits after temporary ones, so all run concurrently.
 func TestFreeRefusals(t *testing.T) {
 	for op, question := range freeOperations {
 		for _, r := range listRefusals(t, op) {
@@ -376,10 +371,10 @@ func TestFreeRefusals(t *testing.T) {
 				asked := slices.ContainsFunc(proxy.Exchanges(), func(x Exchange) bool { return x.Operation == op && x.Status/100 != 2 })
 				switch optional := strings.Contains(op, "/filters") && strings.Contains(op, "/v3/"); {
 				case !asked:
-					t.Errorf("%s was not asked", op)
+					t.Errorf("%s was not called", op)
 				case optional || op == "GET /v3/account/usage" && r.class == signals.ClassEntitlement:
 					if err != nil {
-						t.Errorf("%v, but there is another way, or none is needed", err)
+						t.Errorf("%v, want no error: the client has an alternative, or needs none", err)
 					}
 				case !errors.As(err, &refused) || refused.Class != r.class:
 					t.Errorf("%v, want %s", err, r.class)
@@ -389,18 +384,18 @@ func TestFreeRefusals(t *testing.T) {
 	}
 }
 
-// Nothing of our own description was left out, when all tests ran.
+// All operations of our own description are covered if all tests run.
 func TestAllOperationsMet(t *testing.T) {
 	totals.Lock()
 	defer totals.Unlock()
-	t.Logf("%d operations, %d requests judged, %d answers decoded, %d events in them",
+	t.Logf("%d operations, %d requests checked, %d answers decoded, %d events in them",
 		len(totals.operations), totals.requests, totals.answers, totals.events)
 	if !ownDescription || flag.Lookup("test.run").Value.String() != "" {
 		return
 	}
 	for op := range operations {
 		if !totals.operations[op] {
-			t.Errorf("%s was never asked", op)
+			t.Errorf("%s was never called", op)
 		}
 	}
 }

@@ -1,13 +1,12 @@
-// Package conformance holds the client against a mock of the API that was not
-// written here: Prism, which judges every request by a description of the API
-// and makes up answers that the description allows. The simulator and the
-// client come from one hand and may share a misreading; the mock shares nothing
-// with either but the description, which is data.
+// Package conformance tests the client against an independent mock of the API: Prism, which checks
+// every request against a description of the API and generates answers that the description allows.
+// The simulator and the client have the same authors and may share a misreading; the mock shares
+// nothing with either but the description, which is data.
 //
-// The module is for tests only and needs Node.js with npm. It asks the npm
-// registry once, for what package-lock.json names.
+// The module is for tests only and needs Node.js with npm. It requests the packages in
+// package-lock.json from the npm registry once.
 //
-//	signals.Client or siglake -> Judge, one for each test -> Mock, one for all
+//	signals.Client or siglake -> Proxy, one per test -> Mock, one for all tests
 package conformance
 
 import (
@@ -24,27 +23,25 @@ import (
 	"time"
 )
 
-// Mock is a mock server for a description of the API, on a loopback port of its
-// own.
+// Mock is a mock server for a description of the API, on a loopback port of its own.
 type Mock struct {
 	URL string
 
 	process *exec.Cmd
 	stdin   io.Closer
-	done    chan struct{} // closed when all that the process printed is read
+	done    chan struct{} // closed when the output of the process ends
 }
 
 var listening = regexp.MustCompile(`Prism is listening on (http://\S+)`)
 
-// StartMock installs the mock in this folder, unless it is there, and has it serve a
-// description.
+// StartMock installs the mock in this directory if necessary, and makes it serve a description.
 func StartMock(ctx context.Context, description string) (*Mock, error) {
 	node, err := installPrism(ctx)
 	if err != nil {
 		return nil, err
 	}
 	m := &Mock{done: make(chan struct{})}
-	m.process = exec.CommandContext(ctx, node, "--require", "./stdin.cjs", "node_modules/@stoplight/prism-cli/dist/index.js", //nolint:gosec // node, and a path that the caller names
+	m.process = exec.CommandContext(ctx, node, "--require", "./stdin.cjs", "node_modules/@stoplight/prism-cli/dist/index.js", //nolint:gosec // node, and a path of the caller
 		"mock", "--errors", "--port", "0", "--verboseLevel", "info", description)
 	m.process.Env = append(os.Environ(), "NO_COLOR=1", "FORCE_COLOR=0")
 	if m.stdin, err = m.process.StdinPipe(); err != nil {
@@ -74,18 +71,18 @@ func StartMock(ctx context.Context, description string) (*Mock, error) {
 				address <- string(match[1])
 			}
 		}
-		_, _ = io.Copy(io.Discard, out) // what is left after a line that is too long
+		_, _ = io.Copy(io.Discard, out) // the rest after a line that is too long
 	}()
 	select {
 	case m.URL = <-address:
 		return m, nil
 	case <-m.done:
-		err = fmt.Errorf("the mock ended before it listened:\n%s", output.String())
+		err = fmt.Errorf("the mock exited before it listened:\n%s", output.String())
 	}
 	return nil, errors.Join(err, m.Close())
 }
 
-// Close ends the mock and awaits it.
+// Close ends the mock and waits for it.
 func (m *Mock) Close() error {
 	_ = m.stdin.Close()
 	select {
@@ -97,7 +94,7 @@ func (m *Mock) Close() error {
 	return m.process.Wait()
 }
 
-// installPrism makes node_modules what package-lock.json says, and finds node.
+// installPrism installs node_modules as in package-lock.json, and finds node.
 func installPrism(ctx context.Context) (node string, err error) {
 	npm, err := exec.LookPath("npm")
 	if err == nil {
@@ -118,5 +115,5 @@ func installPrism(ctx context.Context) (node string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
 	}
-	return node, os.WriteFile(stamp, lock, 0o600) //nolint:gosec // a name that stands above
+	return node, os.WriteFile(stamp, lock, 0o600) //nolint:gosec // a constant name
 }

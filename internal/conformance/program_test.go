@@ -37,8 +37,7 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// inputFiles are what the program is given to ask about. They hold every kind of
-// identifier.
+// inputFiles are the lists for the program. They have every kind of identifier.
 var inputFiles = map[string]string{
 	"companies.csv": `account_id,company,website,lusha_id
 c-1,Kestrel Loom,https://www.kestrelloom.example/about,
@@ -65,7 +64,7 @@ oresund.example
 `,
 }
 
-// commandSets are commands that belong together, since each lake is one.
+// commandSets are commands for one lake each.
 var commandSets = map[string][][]string{
 	"v2": {
 		{"run", "companies.csv", "--api", "v2", "--signals", "all"},
@@ -90,12 +89,12 @@ var commandSets = map[string][][]string{
 	},
 }
 
-// rounds is how often the program meets other answers. Those of the first are
-// about nobody that was asked for.
+// rounds is how often the program runs with other answers. Those of the first round are about none
+// of the requested entities.
 const rounds = 2
 
-// The program takes whatever the description allows as answers, comes to an end
-// that it accounts for, and leaves a lake that holds.
+// The program accepts every answer that the description allows, ends with a correct manifest, and
+// leaves a valid lake.
 func TestProgram(t *testing.T) {
 	bin, err := buildProgram()
 	if err != nil {
@@ -111,7 +110,7 @@ func TestProgram(t *testing.T) {
 				var seed atomic.Int64
 				seed.Store(int64(round) * 1000)
 				proxy.Prefer = func(path string) string {
-					if isFree(path) { // what is offered, and what is left of the account, makes sense
+					if isFree(path) { // the signals and the account must make sense
 						return preferExample(200, exampleOf(path))
 					}
 					return preferGenerated(200, fmt.Sprint(seed.Add(1)))
@@ -137,7 +136,7 @@ func isFree(path string) bool {
 	return strings.Contains(path, "/filters") || strings.HasSuffix(path, "/types") || strings.HasSuffix(path, "/usage")
 }
 
-// exampleOf names the example of an answer, where there are several.
+// exampleOf names the example of an answer, if there are several.
 func exampleOf(path string) string {
 	if o, ok := strings.CutPrefix(path, "/api/signals/filters/"); ok {
 		return o
@@ -145,13 +144,13 @@ func exampleOf(path string) string {
 	return ""
 }
 
-// lakeRig are those of one lake.
+// lakeRig runs commands on one lake.
 type lakeRig struct {
 	t     *testing.T
 	bin   string
 	dir   string
 	proxy *Proxy
-	seen  int // exchanges of the runs before
+	seen  int // exchanges of earlier commands
 }
 
 // execProgram runs the program to its end.
@@ -171,7 +170,7 @@ func (r *lakeRig) execProgram(args ...string) (code int, printed string) {
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// runCommand runs a command that asks, and holds its account against what was answered.
+// runCommand runs a command that makes requests, and compares its manifest with the answers.
 func (r *lakeRig) runCommand(args ...string) {
 	r.t.Helper()
 	if args[0] == "usage" {
@@ -181,9 +180,8 @@ func (r *lakeRig) runCommand(args ...string) {
 		return
 	}
 	code, out := r.execProgram(append(args, "--lake", "lake")...)
-	// An entity whose answer is an error that may pass is left for the next run.
-	// Lookalikes that have no session, and of which some cannot be excluded, cannot
-	// be gone on with.
+	// An entity with a temporary error is left to the next run. Lookalikes without a session, of
+	// which some cannot be excluded, cannot be continued.
 	m := r.readManifest()
 	lost := args[0] == "lookalikes" && code == 64 && m.Run.Stop != nil && m.Run.Stop.Kind == pipeline.StopRequest
 	if code != 0 && code != 20 && !lost {
@@ -204,14 +202,14 @@ func (r *lakeRig) runCommand(args ...string) {
 	}
 	r.seen = len(seen)
 	if m.Credits.Charged != charged || int64(len(m.PerCall)) != calls || calls == 0 {
-		r.t.Errorf("siglake %v accounts for %d credits of %d calls, answered were %d credits of %d\n%s", args, m.Credits.Charged, len(m.PerCall), charged, calls, out)
+		r.t.Errorf("manifest of siglake %v has %d credits of %d calls, the answers have %d credits of %d\n%s", args, m.Credits.Charged, len(m.PerCall), charged, calls, out)
 	}
 	if by := m.Accounts.ByStatus; by[schema.InDoubt] > 0 || code == 0 && by[schema.Deferred] > 0 {
 		r.t.Errorf("siglake %v = %d, with %v\n%s", args, code, by, out)
 	}
 }
 
-// readManifest gives the account of the lake's last run.
+// readManifest reads the manifest of the lake's last run.
 func (r *lakeRig) readManifest() *pipeline.Manifest {
 	r.t.Helper()
 	var current struct{ Path string }
@@ -233,8 +231,8 @@ func (r *lakeRig) parseJSON(path string, into any) {
 	}
 }
 
-// checkLake checks the lake: by the program itself, and by a reader of Parquet that
-// shares no code with its writer.
+// checkLake checks the lake with the program itself, and with a Parquet reader that shares no code
+// with the writer.
 func (r *lakeRig) checkLake() {
 	r.t.Helper()
 	addTotals(r.proxy, 0)
@@ -260,12 +258,12 @@ func (r *lakeRig) checkLake() {
 		r.t.Error(err)
 	}
 	if rows["ledger/accounts"] == 0 || rows["ledger/calls"] == 0 {
-		r.t.Errorf("the lake's rows = %v, want accounts and calls among them", rows)
+		r.t.Errorf("rows of the lake = %v, want accounts and calls among them", rows)
 	}
 	r.t.Logf("%d requests, rows %v", len(r.proxy.Exchanges()), rows)
 }
 
-// countRows reads all of a file, and gives its number of rows.
+// countRows reads a whole file, and returns the number of its rows.
 func countRows(ctx context.Context, path string) (int64, error) {
 	f, err := file.OpenParquetFile(path, false)
 	if err != nil {

@@ -17,34 +17,39 @@ import (
 	"testing"
 )
 
-// Proxy stands between one test and a mock. It asks the mock for the kind of
-// answer that the test wants, and reports whatever the mock finds wrong with a
-// request. The fields are for the time before the first request.
+// Proxy forwards the requests of one test to a mock. It requests the kind of answer that the test
+// wants, and reports everything that the mock finds wrong with a request. Set the fields before the
+// first request.
 type Proxy struct {
 	URL string
 
-	Prefer        func(path string) string // the mock's Prefer header; nil: a plain answer
-	Reroute       map[string]string        // paths that are asked for at another one
-	AlignEntities bool                     // answers are made to be about what was asked: made up, they are about nobody
-	NoRateLimits  bool                     // answers state no rate limits: made up, they may be reached
-	Report        func(string)             // of what is wrong; nil: an error of the test
+	// The mock's Prefer header; nil: a plain answer.
+	Prefer func(path string) string
+	// Paths that are forwarded to another path.
+	Reroute map[string]string
+	// Generated answers are about random entities; this makes them about the requested ones.
+	AlignEntities bool
+	// Remove rate limits from answers: generated ones may be reached.
+	NoRateLimits bool
+	// Reports violations; nil: as errors of the test.
+	Report func(string)
 
 	mock      *Mock
 	mu        sync.Mutex
 	exchanges []Exchange
 }
 
-// Exchange is a request that was judged, and its answer as the client received
-// it.
+// Exchange is a checked request, and its answer as the client received it.
 type Exchange struct {
-	Operation string // "POST /v3/contacts/search"; what varies in a path is {}
+	// "POST /v3/contacts/search"; {} stands for the variable part of a path.
+	Operation string
 	Status    int
 	Answer    []byte
 }
 
 var rateLimitHeader = regexp.MustCompile(`(?i)^x-(rate-limit|minute|hourly|daily)-`)
 
-// NewProxy begins to judge on behalf of a test, and ends with it.
+// NewProxy starts a proxy for a test, and stops it with the test.
 func (m *Mock) NewProxy(t testing.TB) *Proxy {
 	p := &Proxy{mock: m}
 	p.Report = func(text string) { t.Error(text) }
@@ -54,7 +59,7 @@ func (m *Mock) NewProxy(t testing.TB) *Proxy {
 	return p
 }
 
-// Exchanges gives what was judged so far, in the order of the answers.
+// Exchanges returns the exchanges so far, in the order of the answers.
 func (p *Proxy) Exchanges() []Exchange {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,8 +78,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	target := *r.URL
 	target.Path = path
-	// Whoever gives up waiting is judged all the same.
-	req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, p.mock.URL+target.RequestURI(), bytes.NewReader(body)) //nolint:gosec // to the mock, whatever the path
+	// The request is checked even if the client gives up.
+	req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, p.mock.URL+target.RequestURI(), bytes.NewReader(body)) //nolint:gosec // always to the mock
 	if err != nil {
 		p.Report(err.Error())
 		return
@@ -109,10 +114,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(answer) // a client that went away misses nothing
+	_, _ = w.Write(answer) // a client that has disconnected misses nothing
 }
 
-// operationName names what the description has under a path with parameters.
+// operationName is the description's name of an operation: method and path with placeholders.
 func operationName(method, path string) string {
 	for _, prefix := range []string{"/api/signals/filters/", "/v3/companies/signals/filters/"} {
 		if strings.HasPrefix(path, prefix) {
@@ -122,8 +127,7 @@ func operationName(method, path string) string {
 	return method + " " + path
 }
 
-// findViolations lists what the mock finds wrong, with a request or with its own
-// answer to it.
+// findViolations lists what the mock finds wrong with a request or with its own answer.
 func findViolations(resp *http.Response, answer []byte) (found []string) {
 	if text := resp.Header.Get("sl-violations"); text != "" {
 		var listed []struct {
@@ -143,8 +147,8 @@ func findViolations(resp *http.Response, answer []byte) (found []string) {
 	return found
 }
 
-// alignEntities gives the entities of an answer, one after the other, the ids or references
-// that the request asks by.
+// alignEntities gives the entities of an answer, one after the other, the ids or references of the
+// request.
 func alignEntities(request, answer []byte) []byte {
 	var asked struct {
 		ContactIDs []json.Number     `json:"contactIds"`
@@ -206,7 +210,7 @@ func alignEntities(request, answer []byte) []byte {
 	return aligned
 }
 
-// decodeJSON reads JSON and keeps numbers as they are written.
+// decodeJSON decodes JSON and keeps numbers as they are written.
 func decodeJSON(text []byte, target any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

@@ -18,8 +18,8 @@ var (
 	plurals = map[schema.Object]string{schema.Contact: "contacts", schema.Company: "companies"}
 )
 
-// newItems are n entities, each known by one kind of identifier. Their names hold
-// what JSON has to escape.
+// newItems makes n entities, each with one kind of identifier. Their names contain characters that
+// JSON has to escape.
 func newItems(o schema.Object, by schema.Identifier, n int) []pipeline.Item {
 	out := make([]pipeline.Item, n)
 	for i := range out {
@@ -48,7 +48,7 @@ func newItems(o schema.Object, by schema.Identifier, n int) []pipeline.Item {
 	return out
 }
 
-// signalKeys are the signal keys that a dialect has for an object.
+// signalKeys are the signal keys that an API version has for an object.
 func signalKeys(o schema.Object, d pipeline.APIVersion) (out []string) {
 	for _, s := range schema.Signals {
 		if s.Object == o && (s.V2 != schema.Absent || d == pipeline.V3) {
@@ -58,7 +58,7 @@ func signalKeys(o schema.Object, d pipeline.APIVersion) (out []string) {
 	return out
 }
 
-// newBatch is a question about n entities.
+// newBatch is a request for n entities.
 func newBatch(o schema.Object, d pipeline.APIVersion, s pipeline.Service, by schema.Identifier, n int) *pipeline.Batch {
 	q := &pipeline.Query{Object: o, APIVersion: d, Service: s, Since: "2026-02-06", Until: "2026-05-06", MaxResults: 10}
 	if s == pipeline.Signals {
@@ -73,7 +73,7 @@ func withID(b *pipeline.Batch, name string) *pipeline.Batch {
 	return b
 }
 
-// newPageBatch is a question of a paged service.
+// newPageBatch is a request to a paged service.
 func newPageBatch(o schema.Object, s pipeline.Service, p pipeline.Page, seeds, exclude []schema.Account) *pipeline.Batch {
 	q := &pipeline.Query{Object: o, APIVersion: pipeline.V3, Service: s, Since: "2026-02-06", Until: "2026-05-06", Seeds: seeds, Exclude: exclude}
 	b := &pipeline.Batch{Query: q, Items: []pipeline.Item{{Ref: "page", Page: &p}}}
@@ -90,7 +90,7 @@ func accountsOf(lists ...[]pipeline.Item) (out []schema.Account) {
 
 const sessionID = "3f0c4c55-9f43-4f7c-8a7f-1d205a0d2a58"
 
-// typicalBatches has one question for each operation that is paid for.
+// typicalBatches has one request for each paid operation.
 func typicalBatches() map[string]*pipeline.Batch {
 	const n = 7
 	out := map[string]*pipeline.Batch{
@@ -114,14 +114,14 @@ func typicalBatches() map[string]*pipeline.Batch {
 	return out
 }
 
-// olderPaths are those of the lookalikes before, which the client does not ask
-// at; their answers are asked for in its name.
+// olderPaths are the former paths of lookalikes, which the client does not use. The tests reroute
+// requests to them.
 var olderPaths = map[string]string{
 	"/v3/contacts/lookalike":  "/v3/lookalike/contacts",
 	"/v3/companies/lookalike": "/v3/lookalike/companies",
 }
 
-// reroutesOf are the detours that lead to an operation.
+// reroutesOf are the reroutes that lead to an operation.
 func reroutesOf(op string) map[string]string {
 	for path, older := range olderPaths {
 		if op == "POST "+older {
@@ -131,7 +131,7 @@ func reroutesOf(op string) map[string]string {
 	return nil
 }
 
-// allBatches is every kind of question that the client can put.
+// allBatches has every kind of request that the client can make.
 func allBatches() (all []*pipeline.Batch) {
 	add := func(b *pipeline.Batch, name string, change func(q *pipeline.Query)) {
 		change(b.Query)
@@ -170,7 +170,7 @@ func allBatches() (all []*pipeline.Batch) {
 	return append(all, pageBatches()...)
 }
 
-// filterVariants are the ways to narrow what is asked about companies.
+// filterVariants are the filters for companies.
 func filterVariants() map[string]func(*pipeline.Query) {
 	var news []string
 	for _, s := range schema.Signals {
@@ -191,7 +191,7 @@ func filterVariants() map[string]func(*pipeline.Query) {
 	}
 }
 
-// pageBatches are the questions of the paged services.
+// pageBatches are requests to the paged services.
 func pageBatches() (all []*pipeline.Batch) {
 	for _, o := range objects {
 		maxLimit := 100

@@ -25,14 +25,15 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// descriptionVariable names another description than the one that lies here,
-// such as the vendor's own.
+// descriptionVariable names the environment variable for the path of another description, such as
+// the vendor's own.
 const descriptionVariable = "SIGLAKE_OPENAPI"
 
 var (
-	mock           *Mock       // of all tests
-	operations     description // what it was made from
-	ownDescription bool        // the description is ours, so all of it must be met
+	mock       *Mock       // shared by all tests
+	operations description // those of the mock's description
+	// Whether the description is ours, so that all of it must be covered.
+	ownDescription bool
 )
 
 func TestMain(m *testing.M) {
@@ -56,17 +57,17 @@ func runTests(m *testing.M) (int, error) {
 	if mock, err = StartMock(context.Background(), file); err != nil {
 		return 1, err
 	}
-	// Most of the time goes by waiting, as the client does before it asks again.
+	// The tests mostly wait, like the client does before it retries.
 	if err := flag.Set("test.parallel", "64"); err != nil {
 		return 1, err
 	}
 	code := m.Run()
-	_ = mock.Close() // it ends as it is told to, or is killed
+	_ = mock.Close() // it ends on request, or is killed
 	return code, nil
 }
 
-// description says, for every operation, which answers it has: the names of the
-// examples of each status code, if there are any.
+// description lists, for every operation, its answers: the names of the examples by status code, if
+// there are any.
 type description map[string]map[int][]string
 
 var parameter = regexp.MustCompile(`\{[^}]*\}`)
@@ -109,7 +110,7 @@ func readDescription(file string) (description, error) {
 	return d, nil
 }
 
-// preferExample asks the mock for an example of an answer, by its name if it has one.
+// preferExample requests an example answer, by its name if it has one.
 func preferExample(code int, example string) string {
 	prefer := "code=" + strconv.Itoa(code)
 	if example != "" {
@@ -118,16 +119,15 @@ func preferExample(code int, example string) string {
 	return prefer
 }
 
-// preferGenerated asks the mock for an answer that it makes up; the same seed gives the
-// same.
+// preferGenerated requests a generated answer; the same seed yields the same answer.
 func preferGenerated(code int, seed string) string {
 	return fmt.Sprintf("code=%d, dynamic=true, seed=%s", code, seed)
 }
 
-// alwaysPrefer prefers the same.
+// alwaysPrefer prefers the same answer for every path.
 func alwaysPrefer(prefer string) func(string) string { return func(string) string { return prefer } }
 
-// newClient asks through a judge. Each has its own allowance of the usage endpoint.
+// newClient makes a client of a proxy. Each has its own rate limit for the usage endpoint.
 func newClient(t *testing.T, proxy *Proxy) *signals.Client {
 	t.Helper()
 	c, err := signals.New(signals.Config{BaseURL: proxy.URL, Key: signals.NewKey("a-key")})
@@ -137,26 +137,26 @@ func newClient(t *testing.T, proxy *Proxy) *signals.Client {
 	return c
 }
 
-// fetchBatch asks about one batch, decoded.
+// fetchBatch fetches and decodes one batch.
 func fetchBatch(t *testing.T, proxy *Proxy, b *pipeline.Batch) *pipeline.Reply {
 	t.Helper()
 	reply, err := signals.Decode(newClient(t, proxy)).Fetch(t.Context(), b)
 	if err != nil || len(reply.Calls) != 1 || len(reply.Items) != len(b.Items) {
-		t.Fatalf("Fetch(%s) = %+v, %v, want one call and a reply to each of %d items", b.ID, reply, err, len(b.Items))
+		t.Fatalf("Fetch(%s) = %+v, %v, want one call and a reply for each of %d items", b.ID, reply, err, len(b.Items))
 	}
 	return reply
 }
 
-// totals counts what was held against the client, for the log.
+// totals counts what the tests covered, for the log.
 var totals struct {
 	sync.Mutex
 	operations map[string]bool
-	requests   int // that were judged
-	answers    int // that were decoded
-	events     int // in them
+	requests   int // checked
+	answers    int // decoded
+	events     int // in the answers
 }
 
-// addTotals enters what a judge saw.
+// addTotals adds the exchanges of a proxy.
 func addTotals(proxy *Proxy, events int) {
 	totals.Lock()
 	defer totals.Unlock()
@@ -171,8 +171,7 @@ func addTotals(proxy *Proxy, events int) {
 	totals.events += events
 }
 
-// expectation is what an answer holds, read with encoding/json and no knowledge of the
-// client.
+// expectation is the content of an answer, read with encoding/json and independently of the client.
 type expectation struct {
 	events   []string // "type JSON", sorted
 	statuses []schema.Status
@@ -181,12 +180,12 @@ type expectation struct {
 	more     bool
 }
 
-// readAnswer reads an answer to a batch of the given service.
+// readAnswer reads the answer to a batch.
 func readAnswer(t *testing.T, b *pipeline.Batch, answer []byte) (w expectation) {
 	t.Helper()
 	var doc map[string]any
 	if err := decodeJSON(answer, &doc); err != nil {
-		t.Fatalf("the mock's answer is no JSON object: %v\n%s", err, answer)
+		t.Fatalf("the mock's answer is not a JSON object: %v\n%s", err, answer)
 	}
 	for _, entry := range listEntries(doc) {
 		n := len(w.events)
@@ -223,7 +222,7 @@ func readAnswer(t *testing.T, b *pipeline.Batch, answer []byte) (w expectation) 
 	return w
 }
 
-// listEntries are what an answer says of each entity, in the order of their keys.
+// listEntries returns the entries of an answer about entities, in the order of their keys.
 func listEntries(doc map[string]any) (out []map[string]any) {
 	var list []any
 	for _, root := range []string{"contacts", "companies", "results"} {
@@ -244,7 +243,7 @@ func listEntries(doc map[string]any) (out []map[string]any) {
 	return out
 }
 
-// addEvents enters the events that stand under a key: a list of them, or one alone.
+// addEvents adds the events under a key: a list of them, or a single one.
 func (w *expectation) addEvents(key string, value any) {
 	list, ok := value.([]any)
 	if !ok {
@@ -258,7 +257,7 @@ func (w *expectation) addEvents(key string, value any) {
 	}
 }
 
-// wantStatus is what the documentation makes of an entry about an entity.
+// wantStatus is the documented status of an entry.
 func wantStatus(b *pipeline.Batch, bought bool, code string) schema.Status {
 	switch service := b.Query.Service; {
 	case bought && service == pipeline.Search:
@@ -287,7 +286,7 @@ func asText(v any) string {
 	return ""
 }
 
-// statedCharge is known when all that state it agree on one whole number.
+// statedCharge is known if all fields that state it agree on one whole number.
 func statedCharge(doc map[string]any) (c pipeline.Charge) {
 	stated := []any{doc["creditCharged"], doc["creditsCharged"]}
 	if billing, ok := doc["billing"].(map[string]any); ok {
@@ -306,7 +305,7 @@ func statedCharge(doc map[string]any) (c pipeline.Charge) {
 	return c
 }
 
-// checkReply holds a decoded reply against the answer as the mock gave it.
+// checkReply compares a decoded reply with the mock's answer.
 func checkReply(t *testing.T, proxy *Proxy, b *pipeline.Batch, reply *pipeline.Reply) {
 	t.Helper()
 	seen := proxy.Exchanges()
@@ -339,7 +338,7 @@ func checkReply(t *testing.T, proxy *Proxy, b *pipeline.Batch, reply *pipeline.R
 			answered = append(answered, item.Status)
 		}
 		if len(item.Filtered) > 0 && len(item.Events) == 0 {
-			answered[len(answered)-1] = schema.Enriched // but for the filters
+			answered[len(answered)-1] = schema.Enriched // apart from the filters
 		}
 	}
 	slices.Sort(got)

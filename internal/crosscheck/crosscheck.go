@@ -1,6 +1,6 @@
-// Package crosscheck reads lakes with DuckDB, an engine that shares no code with
-// the writer. It is a module of its own, for tests only, because DuckDB is a
-// large C++ library linked through cgo: siglake itself is built without.
+// Package crosscheck reads lakes with DuckDB, an engine that shares no code with the writer. It is
+// a module of its own, for tests only, because DuckDB is a large C++ library linked through cgo;
+// siglake itself is built without it.
 package crosscheck
 
 import (
@@ -16,14 +16,13 @@ import (
 // DuckDB is an in-memory database.
 type DuckDB struct{ db *sql.DB }
 
-// OpenDuckDB starts an in-memory DuckDB with its clock in UTC and nothing loaded from
-// the network.
+// OpenDuckDB starts an in-memory DuckDB with its clock in UTC that loads nothing from the network.
 func OpenDuckDB(ctx context.Context) (*DuckDB, error) {
 	db, err := sql.Open("duckdb", "")
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1) // settings are per connection, and so is an in-memory database
+	db.SetMaxOpenConns(1) // settings and in-memory databases are per connection
 	for _, setting := range []string{
 		"SET TimeZone = 'UTC'", "SET threads = 2", "SET memory_limit = '1GB'",
 		"SET autoinstall_known_extensions = false", "SET autoload_known_extensions = false",
@@ -36,21 +35,21 @@ func OpenDuckDB(ctx context.Context) (*DuckDB, error) {
 	return &DuckDB{db}, nil
 }
 
-// Close ends the database.
+// Close closes the database.
 func (d *DuckDB) Close() error { return d.db.Close() }
 
-// ScanExpr is the SQL expression that reads a dataset of a lake as the README tells
-// people to: dataset is "data/news" or "ledger/calls".
+// ScanExpr is the SQL expression that reads a dataset of a lake as documented for users: dataset is
+// "data/news" or "ledger/calls".
 func ScanExpr(lake, dataset string) string {
 	glob := filepath.ToSlash(filepath.Join(lake, dataset)) + "/**/*.parquet"
 	return fmt.Sprintf("read_parquet(%s, hive_partitioning = true)", QuoteLiteral(glob))
 }
 
-// QuoteLiteral makes a text an SQL literal.
+// QuoteLiteral quotes a text as an SQL literal.
 func QuoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// Query runs SQL and returns the columns' names and all rows. Values are what
-// the driver makes of them: nil, string, int64, float64, bool, time.Time, ...
+// Query runs SQL and returns the names of the columns and all rows. Values have the types of the
+// driver: nil, string, int64, float64, bool, time.Time, ...
 func (d *DuckDB) Query(ctx context.Context, query string) (names []string, rows [][]any, err error) {
 	r, err := d.db.QueryContext(ctx, query)
 	if err != nil {
@@ -82,7 +81,7 @@ func (d *DuckDB) Exec(ctx context.Context, script string) error {
 // Column is a column as DuckDB describes it.
 type Column struct{ Name, Type string }
 
-// DescribeColumns gives the columns of what a FROM clause can name.
+// DescribeColumns returns the columns of what a FROM clause can name.
 func (d *DuckDB) DescribeColumns(ctx context.Context, from string) ([]Column, error) {
 	_, rows, err := d.Query(ctx, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM "+from+")")
 	if err != nil {
@@ -95,7 +94,7 @@ func (d *DuckDB) DescribeColumns(ctx context.Context, from string) ([]Column, er
 	return columns, nil
 }
 
-// FileMetadata gives the key-value metadata of one Parquet file.
+// FileMetadata returns the key-value metadata of one Parquet file.
 func (d *DuckDB) FileMetadata(ctx context.Context, path string) (map[string]string, error) {
 	_, rows, err := d.Query(ctx, "SELECT decode(key), decode(value) FROM parquet_kv_metadata("+QuoteLiteral(path)+")")
 	if err != nil {

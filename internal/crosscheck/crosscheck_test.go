@@ -22,8 +22,8 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// appendRows appends n rows to a table's builder: nulls, extremes, awkward texts, and
-// in every text column something that says where it belongs.
+// appendRows appends n rows to the builder of a table: nulls, extreme values, awkward texts, and in
+// every text column a value that names its table and column.
 func appendRows(b *array.RecordBuilder, table schema.Table, n int) {
 	texts := []string{"", "naïve 日本語 👩‍👩‍👧", "a\tb\nc", `{"a":"'\""}`, strings.Repeat("long ", 4000)}
 	longs := []int64{0, -1, math.MaxInt64, math.MinInt64, 1 << 53}
@@ -120,7 +120,7 @@ func arrowFile(t *testing.T, path string) *pqarrow.FileReader {
 	return fr
 }
 
-// arrowRows reads one file with Arrow, as values that DuckDB's driver gives too.
+// arrowRows reads one file with Arrow, as values like those of DuckDB's driver.
 func arrowRows(t *testing.T, path string) (rows [][]any) {
 	t.Helper()
 	table, err := arrowFile(t, path).ReadTable(t.Context())
@@ -164,7 +164,7 @@ func arrowValue(a arrow.Array, i int) any {
 	return fmt.Sprintf("a %s", a.DataType())
 }
 
-// formatRows gives rows as text that both engines agree on.
+// formatRows formats rows as text that is equal for both engines.
 func formatRows(rows [][]any) [][]string {
 	out := make([][]string, len(rows))
 	for i, row := range rows {
@@ -192,8 +192,7 @@ func openDuckDB(t *testing.T) *DuckDB {
 	return d
 }
 
-// duckTypes is what DuckDB calls the column types. A time that is an instant in
-// UTC is a TIMESTAMP WITH TIME ZONE there.
+// duckTypes are DuckDB's names of the column types. A time in UTC is a TIMESTAMP WITH TIME ZONE.
 var duckTypes = map[schema.Type]string{
 	schema.String: "VARCHAR", schema.Int64: "BIGINT", schema.Double: "DOUBLE",
 	schema.Bool: "BOOLEAN", schema.Date: "DATE", schema.Time: "TIMESTAMP WITH TIME ZONE",
@@ -214,7 +213,7 @@ func TestDuckDBReadsEveryTable(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("Describe(%s) (-want +got):\n%s", dataset, diff)
+				t.Errorf("DescribeColumns(%s) (-want +got):\n%s", dataset, diff)
 			}
 
 			_, counted, err := d.Query(t.Context(), "SELECT count(*) FROM "+ScanExpr(lake, dataset))
@@ -257,7 +256,7 @@ func TestDocumentationTravelsWithTheFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if md[schema.MetaTable] != f.Table || md[schema.MetaDoc] != table.Doc || md[schema.MetaRun] != "r1" || md["siglake.logical_digest"] != f.Digest {
-			t.Errorf("Metadata(%s) = %q, want the table's, the run's and the digest", f.Path, md)
+			t.Errorf("FileMetadata(%s) = %q, want table, run and digest", f.Path, md)
 		}
 		read, err := arrowFile(t, path).Schema()
 		if err != nil {
@@ -269,7 +268,7 @@ func TestDocumentationTravelsWithTheFiles(t *testing.T) {
 		for i, c := range table.Columns {
 			var doc struct{ Type, Doc, Unit string }
 			if err := json.Unmarshal([]byte(md["siglake.column."+c.Name]), &doc); err != nil || doc.Doc == "" || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Type != c.Type.String() {
-				t.Errorf("Metadata(%s) of column %s = %q, %v, want %+v", f.Path, c.Name, md["siglake.column."+c.Name], err, c)
+				t.Errorf("FileMetadata(%s) of column %s = %q, %v, want %+v", f.Path, c.Name, md["siglake.column."+c.Name], err, c)
 			}
 			field := read.Field(i)
 			if field.Name != c.Name || !arrow.TypeEqual(field.Type, c.Type.Arrow()) || !field.Nullable {
@@ -279,17 +278,17 @@ func TestDocumentationTravelsWithTheFiles(t *testing.T) {
 			unit, _ := field.Metadata.GetValue("unit")
 			source, _ := field.Metadata.GetValue("source")
 			if text != c.Doc || unit != c.Unit || source == "" {
-				t.Errorf("Schema(%s).Field(%d) has doc %q, unit %q, source %q, want %q, %q and one", f.Path, i, text, unit, source, c.Doc, c.Unit)
+				t.Errorf("Schema(%s).Field(%d) has doc %q, unit %q, source %q, want %q, %q and a source", f.Path, i, text, unit, source, c.Doc, c.Unit)
 			}
 		}
 	}
 	if want := len(schema.EventTables) + len(schema.LedgerTables); len(seen) != want {
-		t.Errorf("files of %d tables, want all %d", len(seen), want)
+		t.Errorf("files of %d tables, want %d", len(seen), want)
 	}
 }
 
-// TestDuckDBFilters asks questions that let DuckDB skip files, row groups and
-// bloom filters, and compares with the answer without a file to skip.
+// TestDuckDBFilters runs queries that let DuckDB skip files and row groups, also by bloom filters,
+// and compares the results with those from a table without anything to skip.
 func TestDuckDBFilters(t *testing.T) {
 	lake, _ := writeLake(t, 1000)
 	d := openDuckDB(t)

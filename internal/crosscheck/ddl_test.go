@@ -18,7 +18,7 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// buildDir is where the program lies, once a test has asked for it.
+// buildDir holds the program, once a test has built it.
 var buildDir string
 
 func TestMain(m *testing.M) {
@@ -43,7 +43,7 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// printDDL is what siglake ddl prints.
+// printDDL is the output of siglake ddl.
 func printDDL(t *testing.T, lake string, flags ...string) string {
 	t.Helper()
 	program, err := buildProgram()
@@ -60,20 +60,19 @@ func printDDL(t *testing.T, lake string, flags ...string) string {
 	return string(out)
 }
 
-// openSession is a DuckDB in which a script has been run.
+// openSession is a DuckDB that has run a script.
 func openSession(t *testing.T, script string) *DuckDB {
 	t.Helper()
 	d := openDuckDB(t)
 	if err := d.Exec(t.Context(), script); err != nil {
-		t.Fatalf("the script as printed: %v", err)
+		t.Fatalf("running the printed script: %v", err)
 	}
 	return d
 }
 
 func allTables() []schema.Table { return schema.Tables }
 
-// readGlobs gives the rows of every table as someone sees them who globs; a table
-// without a file has none.
+// readGlobs reads the rows of every table by globbing; a table without a file has none.
 func readGlobs(t *testing.T, lake string) map[string][]string {
 	t.Helper()
 	d, rows := openDuckDB(t), map[string][]string{}
@@ -104,7 +103,7 @@ func readGlobs(t *testing.T, lake string) map[string][]string {
 	return rows
 }
 
-// readViews gives the rows of every view.
+// readViews reads the rows of every view.
 func readViews(t *testing.T, d *DuckDB) map[string][]string {
 	t.Helper()
 	rows := map[string][]string{}
@@ -114,7 +113,7 @@ func readViews(t *testing.T, d *DuckDB) map[string][]string {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(wantColumns(table), described); diff != "" {
-			t.Errorf("Describe(%s) (-want +got):\n%s", table.Name, diff)
+			t.Errorf("DescribeColumns(%s) (-want +got):\n%s", table.Name, diff)
 		}
 		_, got, err := d.Query(t.Context(), "SELECT * FROM "+table.Name)
 		if err != nil {
@@ -125,7 +124,7 @@ func readViews(t *testing.T, d *DuckDB) map[string][]string {
 	return rows
 }
 
-// compactLake merges whatever can be.
+// compactLake compacts as much as possible.
 func compactLake(t *testing.T, lake string) {
 	t.Helper()
 	m, err := sinks.Compact(t.Context(), lake, sinks.Options{}, sinks.CompactOptions{MinFiles: 2})
@@ -134,9 +133,9 @@ func compactLake(t *testing.T, lake string) {
 	}
 }
 
-// TestViewsGiveTheRowsOfGlobbing reads a lake as it grows and is compacted: by
-// views that are printed anew, by a script printed before the first run, by a
-// session that began early, and by views of each generation.
+// TestViewsGiveTheRowsOfGlobbing reads a lake while it grows and is compacted: by views that are
+// printed each time, by a script printed before the first run, by a session opened before it, and
+// by views of each generation.
 func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 	lake := filepath.Join(t.TempDir(), "Ida's lake")
 	empty, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "none"})
@@ -167,7 +166,7 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 		{"a second run", run("r2", lines, f)},
 		{"a third run", run("r3", lines, f)},
 		{"a compaction", func() { compactLake(t, lake) }},
-		{"a run beside compacted files", run("r4", few, fewAnswers)},
+		{"a run next to compacted files", run("r4", few, fewAnswers)},
 		{"a compaction of compacted files", func() { compactLake(t, lake) }},
 	} {
 		step.do()
@@ -179,7 +178,7 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 			}
 		}
 		if diff := cmp.Diff(states[0], readViews(t, early)); diff != "" {
-			t.Errorf("after %s, the views of an early session have changed (-before +now):\n%.3000s", step.name, diff)
+			t.Errorf("after %s, the views of the first session have changed (-before +now):\n%.3000s", step.name, diff)
 		}
 	}
 	for g := 1; g < len(states); g++ {
@@ -192,7 +191,7 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(states[len(states)-1], readViews(t, early)); diff != "" {
-		t.Errorf("views of an early session that ran the script again (-globbed +viewed):\n%.3000s", diff)
+		t.Errorf("views of the first session after running the script again (-globbed +viewed):\n%.3000s", diff)
 	}
 	_, rows, err := early.Query(t.Context(), "SELECT getvariable('siglake_generation')")
 	if err != nil || len(rows) != 1 || rows[0][0] != int64(len(states)-1) {
@@ -200,10 +199,10 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 	}
 }
 
-// TestViewsOfProducts: products are read as events are, before the first of them,
-// after the second, and compacted.
+// TestViewsOfProducts: products are read like events, before the first of them, after the second,
+// and compacted.
 func TestViewsOfProducts(t *testing.T) {
-	lake, _ := buyWireLake(t, pipeline.V2) // without any
+	lake, _ := buyWireLake(t, pipeline.V2) // without products
 	first := printDDL(t, lake)
 	for _, step := range []struct {
 		name string
@@ -228,7 +227,7 @@ func TestViewsOfProducts(t *testing.T) {
 	}
 }
 
-// TestViewsDocument: comments say what the columns mean.
+// TestViewsDocument: the comments of the views explain the columns.
 func TestViewsDocument(t *testing.T) {
 	lines, f := kestrelFixture(t, unedited)
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
@@ -269,7 +268,7 @@ func TestViewsSkipFiles(t *testing.T) {
 	d := openSession(t, printDDL(t, lake))
 	_, months, err := d.Query(t.Context(), "SELECT DISTINCT event_month FROM news ORDER BY 1")
 	if err != nil || len(months) < 2 {
-		t.Fatalf("months of news = %v, %v, want some", months, err)
+		t.Fatalf("months of news = %v, %v, want two or more", months, err)
 	}
 	for _, month := range append(months, []any{"1999-12"}) {
 		_, plan, err := d.Query(t.Context(), "EXPLAIN ANALYZE SELECT count(event_uid) FROM news WHERE event_month = "+QuoteLiteral(month[0].(string)))
@@ -281,13 +280,13 @@ func TestViewsSkipFiles(t *testing.T) {
 			want = "Total Files Read: 0"
 		}
 		if text := fmt.Sprint(plan); !strings.Contains(text, want) {
-			t.Errorf("plan for %s does not say %q: %s", month[0], want, text)
+			t.Errorf("plan for %s does not contain %q: %s", month[0], want, text)
 		}
 	}
 }
 
-// TestViewsOfMonthsAndDays: a lake whose runs were divided by months and by days
-// is one that DuckDB does not glob with its directories' names; the views do.
+// TestViewsOfMonthsAndDays: a lake with runs partitioned by month and runs partitioned by day.
+// DuckDB cannot glob it with the names of its directories; the views work.
 func TestViewsOfMonthsAndDays(t *testing.T) {
 	lines, f := kestrelFixture(t, unedited)
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
@@ -320,8 +319,8 @@ func TestViewsOfMonthsAndDays(t *testing.T) {
 	}
 }
 
-// TestViewsOfLakesWithoutSnapshots: the generations of earlier versions have no list
-// of all files. The views read the newest of them.
+// TestViewsOfLakesWithoutSnapshots: the generations of earlier versions have no list of all files.
+// The views read the newest generation.
 func TestViewsOfLakesWithoutSnapshots(t *testing.T) {
 	lines, f := kestrelFixture(t, unedited)
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
@@ -342,7 +341,7 @@ func TestViewsOfLakesWithoutSnapshots(t *testing.T) {
 	}
 }
 
-// dropSnapshots makes a lake what an earlier version would have written.
+// dropSnapshots turns a lake into one of an earlier version.
 func dropSnapshots(t *testing.T, lake string, generations int) {
 	t.Helper()
 	var previous any
@@ -365,7 +364,7 @@ func dropSnapshots(t *testing.T, lake string, generations int) {
 	}
 }
 
-// rewriteJSON replaces a JSON file and gives its SHA-256.
+// rewriteJSON replaces a JSON file and returns its SHA-256.
 func rewriteJSON(t *testing.T, path string, value any) string {
 	t.Helper()
 	data, err := json.Marshal(value)
@@ -378,8 +377,8 @@ func rewriteJSON(t *testing.T, path string, value any) string {
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
-// TestReadersDuringWrites reads while runs and compactions are published: each
-// session sees whole runs, the same ones in every view.
+// TestReadersDuringWrites reads while runs and compactions are published: each session sees whole
+// runs, the same ones in every view.
 func TestReadersDuringWrites(t *testing.T) {
 	lines, f := kestrelFixture(t, unedited)
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
@@ -403,7 +402,7 @@ func TestReadersDuringWrites(t *testing.T) {
 					return
 				}
 			}
-			<-sampled // at least one reader comes between any two
+			<-sampled // at least one sample between any two publications
 		}
 		written <- nil
 	}()
@@ -431,7 +430,7 @@ func TestReadersDuringWrites(t *testing.T) {
 				t.Errorf("sample %d: generation %d has %d rows of %s, want %d: those of %d runs", samples, generation, got, table.Name, want, visible)
 			}
 			if perRun[table.Name] == 0 {
-				continue // there is no file
+				continue // the table has no file
 			}
 			if _, _, err := d.Query(t.Context(), "SELECT count(*), max(run_id) FROM "+ScanExpr(lake, datasetPath(table))); err != nil {
 				t.Errorf("sample %d, globbing: %v", samples, err)

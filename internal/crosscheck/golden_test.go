@@ -17,9 +17,9 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-var update = flag.Bool("update", false, "write the golden file anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// datasetPath is where a table lies in a lake.
+// datasetPath is the path of a table in a lake.
 func datasetPath(table schema.Table) string {
 	if table.IsEvent() || table.IsProduct() {
 		return "data/" + table.Name
@@ -27,7 +27,7 @@ func datasetPath(table schema.Table) string {
 	return "ledger/" + table.Name
 }
 
-// wantColumns is what DuckDB should say of a table of a lake.
+// wantColumns are the expected columns of a table.
 func wantColumns(table schema.Table) (want []Column) {
 	for _, c := range table.Columns {
 		want = append(want, Column{c.Name, duckTypes[c.Type]})
@@ -38,8 +38,8 @@ func wantColumns(table schema.Table) (want []Column) {
 	return want
 }
 
-// arrowTable reads all files of a table with Arrow. As an engine that knows
-// Hive partitions does, it adds the partition's value as the last column.
+// arrowTable reads all files of a table with Arrow. Like an engine that knows Hive partitions, it
+// adds the partition's value as the last column.
 func arrowTable(t *testing.T, lake string, m *pipeline.Manifest, table schema.Table) (rows [][]any) {
 	t.Helper()
 	for _, f := range m.Files {
@@ -56,7 +56,7 @@ func arrowTable(t *testing.T, lake string, m *pipeline.Manifest, table schema.Ta
 	return rows
 }
 
-// duckTable reads a table as the README tells people to.
+// duckTable reads a table as documented for users.
 func duckTable(t *testing.T, d *DuckDB, lake string, table schema.Table) [][]any {
 	t.Helper()
 	_, rows, err := d.Query(t.Context(), "SELECT * FROM "+ScanExpr(lake, datasetPath(table)))
@@ -76,7 +76,7 @@ func sortedRows(rows [][]any) []string {
 	return out
 }
 
-// diffRows compares what Arrow and DuckDB read.
+// diffRows compares rows read by Arrow and by DuckDB.
 func diffRows(arrows, ducks [][]any) string { return cmp.Diff(sortedRows(arrows), sortedRows(ducks)) }
 
 func TestBothReadersAgreeOnARun(t *testing.T) {
@@ -90,11 +90,11 @@ func TestBothReadersAgreeOnARun(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(wantColumns(table), got); diff != "" {
-				t.Errorf("Describe(%s) (-want +got):\n%s", table.Name, diff)
+				t.Errorf("DescribeColumns(%s) (-want +got):\n%s", table.Name, diff)
 			}
 			arrows, ducks := arrowTable(t, lake, m, table), duckTable(t, d, lake, table)
 			if len(ducks) == 0 {
-				t.Errorf("%s has no row, want some: the test shows nothing", table.Name)
+				t.Errorf("%s has no rows, want some: the test proves nothing", table.Name)
 			}
 			if diff := diffRows(arrows, ducks); diff != "" {
 				t.Errorf("%s (-Arrow +DuckDB):\n%s", table.Name, diff)
@@ -103,7 +103,7 @@ func TestBothReadersAgreeOnARun(t *testing.T) {
 	}
 }
 
-// formatBlock is a row for people: what it is of, then a line for each value.
+// formatBlock formats a row for people: a title, then one line per value.
 func formatBlock(title string, columns []Column, row []any) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "== %s\n", title)
@@ -134,11 +134,11 @@ func checkGolden(t *testing.T, name, got string) {
 		return
 	}
 	if diff := cmp.Diff(strings.Split(readFile(t, path), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("%s (-want +got; -update writes it anew):\n%s", name, diff)
+		t.Errorf("%s (-want +got; -update rewrites it):\n%s", name, diff)
 	}
 }
 
-// TestLedgerSumsToTheManifest adds the ledger tables up in SQL.
+// TestLedgerSumsToTheManifest sums the ledger tables in SQL.
 func TestLedgerSumsToTheManifest(t *testing.T) {
 	lines, f := kestrelFixture(t, unedited)
 	lake, m := runIntoNewLake(t, lines, f, "event_month")
@@ -177,7 +177,7 @@ func TestLedgerSumsToTheManifest(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := rows[0][0]; got != c.want || c.want == 0 {
-			t.Errorf("SELECT %s = %v, want %d, and not 0", c.query, got, c.want)
+			t.Errorf("SELECT %s = %v, want %d, not 0", c.query, got, c.want)
 		}
 	}
 
@@ -235,7 +235,7 @@ func TestLedgerSumsToTheManifest(t *testing.T) {
 	}
 }
 
-// textKeys gives a map's keys as text.
+// textKeys returns a map with its keys as text.
 func textKeys[K comparable](m map[K]int64) map[string]int64 {
 	out := map[string]int64{}
 	for k, n := range m {
@@ -244,8 +244,8 @@ func textKeys[K comparable](m map[K]int64) map[string]int64 {
 	return out
 }
 
-// millsFixture is a list of n companies and n people who bought the same signals, on
-// dates that move by nine days from one to the next; every seventh has no date.
+// millsFixture is a list of n companies and n people with the same signals, on dates that advance
+// by nine days from one to the next; every seventh has no date.
 func millsFixture(t *testing.T, n int) (accountList, scriptedFetcher) {
 	t.Helper()
 	var lines accountList
@@ -270,16 +270,16 @@ func millsFixture(t *testing.T, n int) (accountList, scriptedFetcher) {
 	return lines, f
 }
 
-// dateFields are the fields of a record that give its event a date.
+// dateFields are the fields of a record that set the date of its event.
 var dateFields = regexp.MustCompile(`("(?:signalDate|articlePublishedDate|activityPublicationDate|eventEffectiveDate)":)"[^"]*"`)
 
-// TestFiltersByTypeAndDate asks for a type since a date, which lets DuckDB skip
-// files and row groups, and takes the same from the rows that Arrow reads.
+// TestFiltersByTypeAndDate queries a type since a date, which lets DuckDB skip files and row
+// groups, and filters the rows that Arrow reads in the same way.
 func TestFiltersByTypeAndDate(t *testing.T) {
 	lines, f := millsFixture(t, 60)
 	lake, m := runIntoNewLake(t, lines, f, "event_month")
 	d := openDuckDB(t)
-	for _, table := range schema.EventTables[:len(schema.EventTables)-1] { // no known key lies in the last, other
+	for _, table := range schema.EventTables[:len(schema.EventTables)-1] { // no known key belongs to the last table, other
 		rows := arrowTable(t, lake, m, table)
 		signal, date := table.ColumnIndex("signal_type"), table.ColumnIndex("event_date")
 		found := 0
@@ -310,13 +310,13 @@ func TestFiltersByTypeAndDate(t *testing.T) {
 			}
 		}
 		if found == 0 || found >= 8*len(rows) {
-			t.Errorf("%s: the filters let %d of %d rows through, want some and not all: the test shows nothing", table.Name, found, 8*len(rows))
+			t.Errorf("%s: the filters return %d of %d rows, want some but not all: the test proves nothing", table.Name, found, 8*len(rows))
 		}
 	}
 }
 
-// TestEventDatesAreTheFilesOwn reads a lake by date without its directories'
-// names, which DuckDB would take for the column of the same name.
+// TestEventDatesAreTheFilesOwn reads a lake by date without the names of its directories, which
+// DuckDB would take for the column of the same name.
 func TestEventDatesAreTheFilesOwn(t *testing.T) {
 	lines, f := kestrelFixture(t, unedited)
 	lake, m := runIntoNewLake(t, lines, f, "event_day")
@@ -329,7 +329,7 @@ func TestEventDatesAreTheFilesOwn(t *testing.T) {
 		}
 		want := wantColumns(table)
 		if diff := cmp.Diff(want[:len(want)-1], got); diff != "" {
-			t.Errorf("Describe(%s) (-want +got):\n%s", from, diff)
+			t.Errorf("DescribeColumns(%s) (-want +got):\n%s", from, diff)
 		}
 		_, rows, err := d.Query(t.Context(), "SELECT * FROM "+from)
 		if err != nil {

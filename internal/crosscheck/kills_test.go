@@ -15,15 +15,14 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// isFullRun reports whether the long versions of tests are wanted.
+// isFullRun reports whether the long versions of the tests are enabled.
 func isFullRun() bool { return os.Getenv("SIGLAKE_FULL") != "" }
 
-// TestReadersDuringKills: people query a lake, by globbing and by its views,
-// while runs are published into it and killed at random instants. No query ever
-// fails, none sees a part of a run's partition, and all views of a session see
-// one generation.
+// TestReadersDuringKills: readers query a lake, by globbing and by its views, while runs are
+// published into it and killed at random moments. No query ever fails, none sees a part of a run's
+// partition, and all views of a session see one generation.
 func TestReadersDuringKills(t *testing.T) {
-	publications, wantKills, samples := 6, 6, 60 // samples are pairs: one by globbing, one by the views
+	publications, wantKills, samples := 6, 6, 60 // pairs of samples: one by globbing, one by the views
 	if isFullRun() {
 		publications, wantKills, samples = 50, 50, 5000
 	}
@@ -52,7 +51,7 @@ func TestReadersDuringKills(t *testing.T) {
 	t.Setenv("LUSHA_API_KEY", "any-key-will-do")
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 
-	// run publishes the n-th list, killing it so many times on the way.
+	// run publishes the n-th list, and kills it a number of times on the way.
 	var kills atomic.Int64
 	dice := rand.New(rand.NewPCG(1, 1))
 	run := func(n, deaths int) error {
@@ -73,14 +72,14 @@ func TestReadersDuringKills(t *testing.T) {
 				return err
 			}
 			if deaths > 0 {
-				time.Sleep(time.Duration(dice.ExpFloat64() * float64(120*time.Millisecond))) // as long as it has to live
+				time.Sleep(time.Duration(dice.ExpFloat64() * float64(120*time.Millisecond))) // its lifetime
 				if cmd.Process.Kill() == nil {
 					deaths--
 				}
 			}
 			err := cmd.Wait()
 			switch code := cmd.ProcessState.ExitCode(); {
-			case err == nil, code == 21: // killed with calls on the wire: they are held
+			case err == nil, code == 21: // killed with calls on the wire: they are in doubt
 				return nil
 			case code == -1:
 				kills.Add(1)
@@ -107,9 +106,9 @@ func TestReadersDuringKills(t *testing.T) {
 
 	d := openDuckDB(t)
 	seen := map[string]int64{}      // rows of a run in a partition, as first seen
-	runs := map[int64]int64{}       // of a generation
+	runs := map[int64]int64{}       // runs of a generation
 	perRun := map[string]int64{}    // rows of a run in all views, as first seen
-	generations := map[int64]bool{} // that were seen
+	generations := map[int64]bool{} // generations seen
 	sampled := 0
 	sample := func() {
 		_, rows, err := d.Query(t.Context(), "SELECT regexp_replace(filename, '/[^/]*$', ''), run_id, count(*) FROM read_parquet("+
@@ -120,7 +119,7 @@ func TestReadersDuringKills(t *testing.T) {
 		for _, r := range rows {
 			partition, n := fmt.Sprint(r[0], " ", r[1]), r[2].(int64)
 			if was, ok := seen[partition]; ok && was != n {
-				t.Errorf("sample %d: %s has %d rows, and had %d", sampled, partition, n, was)
+				t.Errorf("sample %d: %s has %d rows, want %d as before", sampled, partition, n, was)
 			}
 			seen[partition] = n
 		}
@@ -145,7 +144,7 @@ func TestReadersDuringKills(t *testing.T) {
 		for _, r := range rows {
 			id, n := r[1].(string), r[2].(int64)
 			if was, ok := perRun[id]; ok && was != n {
-				t.Errorf("sample %d: the views have %d rows of run %s, and had %d", sampled, n, id, was)
+				t.Errorf("sample %d: the views have %d rows of run %s, want %d as before", sampled, n, id, was)
 			}
 			perRun[id] = n
 		}
@@ -162,10 +161,10 @@ func TestReadersDuringKills(t *testing.T) {
 		}
 		sample()
 	}
-	// What was seen first is what is there in the end.
+	// What was seen first is still there in the end.
 	sample()
 	t.Logf("%d samples, %d publications, %d kills; %d generations were seen, %d partitions of runs", 2*sampled, len(perRun), kills.Load(), len(generations), len(seen))
 	if len(perRun) < publications || kills.Load() < int64(wantKills) || len(generations) < publications/2 {
-		t.Errorf("%d publications, %d kills, %d generations seen: too few to tell", len(perRun), kills.Load(), len(generations))
+		t.Errorf("%d publications, %d kills, %d generations seen: too few to prove anything", len(perRun), kills.Load(), len(generations))
 	}
 }

@@ -16,12 +16,22 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
+// readREADME is the README and the manual pages.
 func readREADME(t *testing.T) string {
 	t.Helper()
-	return readFile(t, filepath.Join("..", "..", "README.md"))
+	root := filepath.Join("..", "..")
+	files, err := filepath.Glob(filepath.Join(root, "cmd", "siglake", "manual", "*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("manual pages: %q, %v", files, err)
+	}
+	text := readFile(t, filepath.Join(root, "README.md"))
+	for _, file := range files {
+		text += "\n" + readFile(t, file)
+	}
+	return text
 }
 
-// readmeStatements gives the SQL of the README, by the comment above each.
+// readmeStatements gives the SQL of the README and the manual pages, by the comment above each.
 func readmeStatements(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -29,13 +39,16 @@ func readmeStatements(t *testing.T) map[string]string {
 	for _, part := range parts[1:] {
 		block, _, closed := strings.Cut(part, "```")
 		if !closed {
-			t.Fatal("README.md: an SQL block has no end")
+			t.Fatal("an SQL block has no end")
 		}
 		for _, statement := range strings.Split(block, ";\n") {
 			if statement = strings.TrimSpace(statement); statement == "" {
 				continue
 			}
 			comment, _, _ := strings.Cut(strings.TrimPrefix(statement, "-- "), "\n")
+			if out[comment] != "" || !strings.HasPrefix(statement, "-- ") {
+				t.Fatalf("statement %q: want a comment of its own above it", statement)
+			}
 			out[comment] = statement
 		}
 	}
@@ -47,13 +60,14 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	lines, f := kestrelFixture(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
 	rerunCached(t, lake, lines)
-	productLake, _ := runIntoNewLake(t, lines, f, "event_month") // with what there is beside signals
+	productLake, _ := runIntoNewLake(t, lines, f, "event_month") // with what there is productLake signals
 	buyProducts(t, productLake, "p")
-	d := openDuckDB(t)
+	d, views := openDuckDB(t), openSession(t, printDDL(t, lake))
 
-	var news, docs []string
+	var news, newsTypes, docs []string
 	for _, s := range schema.Signals {
 		if s.Category == schema.CategoryNews {
+			newsTypes = append(newsTypes, fmt.Sprintf("[%s 1]", s.Key))
 			news = append(news, fmt.Sprintf("[crm-1 %s %s 00:00:00 +0000 UTC Kestrel Loom made the papers.]", s.Key, yesterday))
 		}
 	}
@@ -62,14 +76,16 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	}
 	got := map[string][]string{}
 	for comment, statement := range readmeStatements(t) {
-		if !strings.Contains(statement, "'lake/") {
+		in, on := lake, d
+		if strings.Contains(comment, "(in a session of siglake ddl)") {
+			on = views
+		} else if !strings.Contains(statement, "'lake/") {
 			t.Errorf("statement %q = %s, want one that reads the lake", comment, statement)
 		}
-		in := lake
 		if strings.Contains(comment, "(after siglake ") {
 			in = productLake
 		}
-		_, rows, err := d.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(QuoteLiteral(in), "'")+"/"))
+		_, rows, err := on.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(QuoteLiteral(in), "'")+"/"))
 		if err != nil {
 			t.Error(err)
 			continue
@@ -83,8 +99,12 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[string][]string{
-		"what happened to my accounts last month": news,
-		"what each account cost":                  {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
+		"what happened to my accounts last month":                                       news,
+		"news of each account, and what all its signals cost":                           {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
+		"events of each type (in a session of siglake ddl)":                             newsTypes,
+		"each event once, whatever run brought it":                                      news,
+		"what each run cost, by its manifest":                                           {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
+		"what each account cost":                                                        {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
 		"which lines could not be asked about, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
 		"the latest state of each account, each once, whatever list it came in (a cached line has that of the run that bought it)": {
 			"[crm-1 kestrelloom.example enriched Kestrel Loom <nil> r1]",
@@ -100,7 +120,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 			"[000003-1 1 0 1 credit more than its events explain; it returned none]",
 		},
 		"lookalikes that are not on my lists yet, best first (after siglake lookalikes)": {"[1 Fjord Fibre fjordfibre.example Textiles 95 Norway]"},
-		"accounts with their score beside their news (after siglake score)":              {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
+		"accounts with their score productLake their news (after siglake score)":         {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
 		"what the columns mean": docs,
 	}, got, cmp.Transformer("unordered", countRows)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)

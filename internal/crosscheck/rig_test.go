@@ -17,7 +17,7 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// accountList is a Source of lines at hand.
+// accountList is a Source of given lines.
 type accountList []schema.Account
 
 func (l accountList) Accounts(context.Context) iter.Seq2[schema.Account, error] {
@@ -31,12 +31,10 @@ func (l accountList) Accounts(context.Context) iter.Seq2[schema.Account, error] 
 	}
 }
 
-// scriptedFetcher is a Fetcher that asks about one line at a time and knows the answer
-// to each by the line's key.
+// scriptedFetcher is a Fetcher for batches of one line, with the answer to each line by its key.
 type scriptedFetcher map[string]scriptedAnswer
 
-// scriptedAnswer is what comes of a line: the attempts, of which the last decides, and
-// the fate.
+// scriptedAnswer is the result of a line: the attempts, of which the last decides, and the status.
 type scriptedAnswer struct {
 	calls []pipeline.Call
 	item  pipeline.ItemReply
@@ -61,20 +59,19 @@ func (s scriptedFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.
 	return reply, nil
 }
 
-// charged is a call that was answered and stated its charge.
+// charged is an answered call that states its charge.
 func charged(credits int64) pipeline.Call {
 	return pipeline.Call{Status: 200, Outcome: pipeline.Charged, Charge: pipeline.Charge{Known: true, Credits: credits}}
 }
 
-// readRecord is the documented-shape record of a key, one of those that the
-// pipeline's tests flatten.
+// readRecord is the documented record of a key, from those that the pipeline's tests flatten.
 func readRecord(t *testing.T, key string) string {
 	t.Helper()
 	return strings.TrimSpace(readFile(t, filepath.Join("..", "..", "testdata", "golden", "records", key+".json")))
 }
 
-// readFile gives a file's text. The go command does not watch files outside this
-// module, so after a change to one of them alone these tests need -count=1.
+// readFile reads a file. The go command does not watch files outside this module, so after a change
+// to one of them alone these tests need -count=1.
 func readFile(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -84,7 +81,7 @@ func readFile(t *testing.T, path string) string {
 	return string(text)
 }
 
-// eventsOf gives one event of every key of an object.
+// eventsOf returns one event of every key of an object.
 func eventsOf(t *testing.T, o schema.Object, edit func(raw string) string) (events []pipeline.RawEvent) {
 	t.Helper()
 	for _, s := range schema.Signals {
@@ -97,9 +94,8 @@ func eventsOf(t *testing.T, o schema.Object, edit func(raw string) string) (even
 
 func unedited(raw string) string { return raw }
 
-// kestrelFixture is a list whose lines meet most fates; its first two lines buy one
-// event of every key, its last one an event that the catalogue does not know.
-// Edit may change the records.
+// kestrelFixture is a list with lines of most statuses. Its first two lines get one event of every
+// key, its last one an event that the catalogue does not know. edit may change the records.
 func kestrelFixture(t *testing.T, edit func(raw string) string) (accountList, scriptedFetcher) {
 	t.Helper()
 	lines := accountList{
@@ -126,11 +122,11 @@ func kestrelFixture(t *testing.T, edit func(raw string) string) (accountList, sc
 			},
 		},
 		"crm-2": {
-			[]pipeline.Call{charged(5)}, // neither the events nor the types
+			[]pipeline.Call{charged(5)}, // neither the number of events nor of types
 			pipeline.ItemReply{Status: schema.Enriched, Events: contact, Entity: schema.Entity{Object: schema.Contact, ID: "40117", Name: "Ida Moen"}},
 		},
 		"crm-5": {
-			[]pipeline.Call{charged(1)}, // for nothing
+			[]pipeline.Call{charged(1)}, // for no event
 			pipeline.ItemReply{Status: schema.NoSignal, Entity: schema.Entity{Object: schema.Company, ID: "50099", Name: "Brackwater Mills"}},
 		},
 		"crm-6": {
@@ -151,11 +147,11 @@ func kestrelFixture(t *testing.T, edit func(raw string) string) (accountList, sc
 	}
 }
 
-// uncataloguedKey is a signal key that the catalogue does not name.
+// uncataloguedKey is a signal key that is not in the catalogue.
 const uncataloguedKey = "moodSwing"
 
-// runIntoNewLake runs the main job into a new lake, and gives the lake and its manifest as
-// a reader finds it.
+// runIntoNewLake runs the main job into a new lake, and returns the lake with its manifest as a
+// reader finds it.
 func runIntoNewLake(t *testing.T, lines accountList, f pipeline.Fetcher, partitionBy string) (string, *pipeline.Manifest) {
 	t.Helper()
 	lake := t.TempDir()

@@ -16,8 +16,8 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// wireFetcher answers each question in the words of its dialect, with the records that
-// are at hand; Decode reads them. So a row is that of a record as the API sends it.
+// wireFetcher answers each request in the format of its API version, with the given records; Decode
+// reads them. So a row is that of a record as the API sends it.
 type wireFetcher struct{ t *testing.T }
 
 func (w wireFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
@@ -27,7 +27,7 @@ func (w wireFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Repl
 	}}}, nil
 }
 
-// answerBody is about the first item of a batch: there is no other.
+// answerBody is about the first item of a batch, which has no other.
 func (w wireFetcher) answerBody(b *pipeline.Batch) string {
 	q, company := b.Query, b.Query.Object == schema.Company
 	const window, billing = `"startDate":"2026-02-06","endDate":"2026-05-07"`, `"billing":{"creditsCharged":%d,"resultsReturned":1}`
@@ -48,14 +48,14 @@ func (w wireFetcher) answerBody(b *pipeline.Batch) string {
 	default:
 		lists, n := w.eventLists(q)
 		identity := `"id":"40117"`
-		if company { // asked by a number, known by a token
+		if company { // requested by a number, known by a token
 			identity = `"id":"v1.S2VzdHJlbA","companyName":"Kestrel Loom","domain":"www.kestrelloom.example"`
 		}
 		return fmt.Sprintf(`{"results":[{%s%s}],%s,`+billing+`}`, identity, lists, window, n)
 	}
 }
 
-// eventLists are an entity's events, by signal, and how many they are.
+// eventLists are an entity's events, by signal, and their number.
 func (w wireFetcher) eventLists(q *pipeline.Query) (text string, n int) {
 	for _, key := range q.Signals {
 		records := wireRecords(w.t, key, q.APIVersion)
@@ -65,8 +65,8 @@ func (w wireFetcher) eventLists(q *pipeline.Query) (text string, n int) {
 	return text + fmt.Sprintf(",%q:[%s]", uncataloguedKey, `{"signalDate":"2026-05-01","mood":"high"}`), n + 1
 }
 
-// wireRecords are the records of a key: one, but two of people in V3, which has
-// names of its own for their fields, beside those of V2 or alone.
+// wireRecords are the records of a key: one, or two for people in V3, which has its own names of
+// the fields, together with those of V2 or alone.
 func wireRecords(t *testing.T, key string, dialect pipeline.APIVersion) []string {
 	if s, _ := schema.LookupSignal(key); dialect == pipeline.V3 && s.Object == schema.Contact {
 		return strings.Split(readRecord(t, key+".v3"), "\n")
@@ -74,14 +74,14 @@ func wireRecords(t *testing.T, key string, dialect pipeline.APIVersion) []string
 	return []string{readRecord(t, key)}
 }
 
-// productRecord is the one result of a product.
+// productRecord is the only result of a product.
 func productRecord(t *testing.T, q *pipeline.Query) string {
 	t.Helper()
 	name := map[pipeline.Service]string{pipeline.Search: "search", pipeline.Scores: "score", pipeline.Lookalikes: "lookalike", pipeline.Visits: "visit"}[q.Service]
 	return readRecord(t, filepath.Join("products", string(q.Object)+"-"+name))
 }
 
-// buyWireLake buys a lake with the signals that a dialect has.
+// buyWireLake fills a lake with the signals of an API version.
 func buyWireLake(t *testing.T, dialect pipeline.APIVersion) (string, *pipeline.Manifest) {
 	t.Helper()
 	lake := t.TempDir()
@@ -104,7 +104,7 @@ func buyWireLake(t *testing.T, dialect pipeline.APIVersion) (string, *pipeline.M
 		return r.Run(ctx, lines)
 	})
 	if m.Accounts.ByStatus[schema.Enriched] != 2 {
-		t.Fatalf("fates %v, want 2 enriched", m.Accounts.ByStatus)
+		t.Fatalf("statuses %v, want 2 enriched", m.Accounts.ByStatus)
 	}
 	return lake, m
 }
@@ -178,8 +178,8 @@ func readBoth(t *testing.T, d *DuckDB, lake string, files []pipeline.File, table
 	return ducks
 }
 
-// TestGoldenRows reads the rows of every signal key back, in both dialects, and
-// compares them with ones that were read by eye against the key's records.
+// TestGoldenRows reads the rows of every signal key, in both API versions, and compares them with
+// golden rows that were checked by hand against the key's records.
 func TestGoldenRows(t *testing.T) {
 	for dialect, name := range map[pipeline.APIVersion]string{pipeline.V2: "lake-v2.txt", pipeline.V3: "lake-v3.txt"} {
 		t.Run(name, func(t *testing.T) {
@@ -214,8 +214,8 @@ func TestGoldenRows(t *testing.T) {
 	}
 }
 
-// wireRecordsIn are a key's records, none where a dialect lacks it. What is in no
-// catalogue comes with a company and with a contact.
+// wireRecordsIn are the records of a key, none if an API version lacks the key. A key that is in no
+// catalogue has records of a company and of a contact.
 func wireRecordsIn(t *testing.T, key string, dialect pipeline.APIVersion) []string {
 	s, known := schema.LookupSignal(key)
 	switch {
@@ -227,7 +227,7 @@ func wireRecordsIn(t *testing.T, key string, dialect pipeline.APIVersion) []stri
 	return wireRecords(t, key, dialect)
 }
 
-// TestGoldenProducts does so for one row of every product.
+// TestGoldenProducts does the same for one row of every product.
 func TestGoldenProducts(t *testing.T) {
 	lake, m := buyWireLake(t, pipeline.V3)
 	files := append(buyProducts(t, lake, "p"), m.Files...)
@@ -240,7 +240,7 @@ func TestGoldenProducts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(described, wantColumns(table)) {
-			t.Errorf("Describe(%s) = %v, want %v", table.Name, described, wantColumns(table))
+			t.Errorf("DescribeColumns(%s) = %v, want %v", table.Name, described, wantColumns(table))
 		}
 		want := 2
 		if c := schema.Category(table.Name); c == schema.CategoryVisits || c == schema.CategoryAliases {

@@ -63,3 +63,12 @@ func (l *Flock) Close() error {
 	_ = writeHolder(l.f, "") // who reads an old text is told of a process that has ended
 	return l.f.Close()
 }
+
+// Lost is nil: the lock of a file lasts as long as its process.
+func (l *Flock) Lost() <-chan struct{} { return nil }
+
+// Err is nil.
+func (l *Flock) Err() error { return nil }
+
+// Valid is true.
+func (l *Flock) Valid() bool { return true }

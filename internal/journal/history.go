@@ -1,6 +1,10 @@
 package journal
 
-import "github.com/siglake/siglake/pipeline"
+import (
+	"slices"
+
+	"github.com/siglake/siglake/pipeline"
+)
 
 // History is what the calls of this journal returned and cost, question by
 // question, oldest question first.
@@ -49,4 +53,19 @@ func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []by
 	if *h.Credits == pairs*price {
 		e.PerPair++
 	}
+}
+
+// raisesCap reports whether a call asked about any of its identities with a higher
+// cap than one before: it was chosen for having much.
+func (l *Ledger) raisesCap(c *Call, identities []byte) (found bool) {
+	hasLowerCap := func(q *pipeline.Query) bool {
+		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return queryOverlaps(q, c.Query, s) })
+	}
+	if !slices.ContainsFunc(l.queries, func(q pipeline.Query) bool { return hasLowerCap(&q) }) {
+		return false
+	}
+	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+		l.index.eachCall(pipeline.Identity(chunk), func(n uint32) { found = found || hasLowerCap(l.calls[n-1].Query) })
+	}
+	return found
 }

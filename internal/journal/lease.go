@@ -28,15 +28,6 @@ type Lock interface {
 	Close() error
 }
 
-// Lost is nil: the lock of a file lasts as long as its process.
-func (l *Flock) Lost() <-chan struct{} { return nil }
-
-// Err is nil.
-func (l *Flock) Err() error { return nil }
-
-// Valid is true.
-func (l *Flock) Valid() bool { return true }
-
 // LeaseBucket is what a lease needs of a bucket; a [bucket.Bucket] has it.
 type LeaseBucket interface {
 	// Create writes an object under a name that must be free, else fs.ErrExist.

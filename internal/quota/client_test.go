@@ -52,7 +52,7 @@ func classifyAnswer(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	return quota.NoRefusal, 0
 }
 
-// newRig is the API client on a simulator, behind the governor.
+// newRig is the API client on a simulator, behind the limiter.
 func newRig(t *testing.T, sim simulator.Config, cfg quota.Config) (*quota.Limiter, pipeline.Fetcher) {
 	t.Helper()
 	server, err := simulator.New(sim)

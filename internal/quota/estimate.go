@@ -6,11 +6,11 @@ import (
 )
 
 // EstimateDuration is how long so many calls take from now, to the last answer, when
-// each takes answer and up to workers are in flight. It follows the windows
-// from their present counts, with the reserve taken in full by others, and
-// knows of nothing unforeseen. It waits for every window, whatever MaxWait says.
-// free is how many calls go ahead of them at once, past the governor, that count
-// and take no time to speak of. Nothing is asked and nothing changes.
+// each takes answer and up to workers are in flight. It simulates the windows
+// from their present counts, and assumes that other users take the whole reserve.
+// It waits for every window, whatever MaxWait says. free is the number of calls
+// that precede them without admission: they count, and take no time. It makes no
+// call and changes nothing.
 func (l *Limiter) EstimateDuration(calls, free int64, now time.Time, answer time.Duration, workers int) time.Duration {
 	if calls <= 0 {
 		return 0
@@ -83,7 +83,7 @@ func (l *Limiter) EstimateDuration(calls, free int64, now time.Time, answer time
 
 // throughput is how many calls a second workers make, each of which waits for
 // its turn, at most limit a second, and then for an answer of varying length.
-// Where both bind it is below either: a turn that nobody is there to take is
+// Where both bind it is below either: a turn that no worker is free to take is
 // lost. This is mean value analysis of a queue with constant service times, in
 // which a call leaves when its service begins.
 func throughput(limit, answer float64, workers int) float64 {
@@ -97,7 +97,7 @@ func throughput(limit, answer float64, workers int) float64 {
 	return min(perSecond, limit)
 }
 
-// projection is a window seen ahead.
+// projection is a window during the simulation.
 type projection struct {
 	window
 	allowed        int64 // calls of ours within a span

@@ -9,8 +9,8 @@ import (
 	"github.com/siglake/siglake/internal/quota"
 )
 
-// TestEstimateDuration: what is foreseen is what happens, within 5 %, or a second and a half,
-// from an untouched account and from one in the middle of its work.
+// TestEstimateDuration: the estimate is right to within 5 %, or 1.5 s, for an unused account and
+// for one in the middle of a run.
 func TestEstimateDuration(t *testing.T) {
 	unlimited, _ := quota.PlanByName("unlimited")
 	for _, tt := range []struct {
@@ -49,12 +49,12 @@ func TestEstimateDuration(t *testing.T) {
 						estimated := l.EstimateDuration(int64(n), 0, time.Now(), answer, workers)
 						took, stop := runWorkers(t.Context(), t, f, n, workers)
 						if d := (estimated - took).Abs(); stop != nil || d > took/20 && d > 1500*time.Millisecond {
-							t.Errorf("%s: foreseen %s, took %s, stop %v", name, estimated, took, stop)
+							t.Errorf("%s: estimated %s, took %s, stop %v", name, estimated, took, stop)
 						}
 						if total(w.refused) > 0 {
 							t.Errorf("%s: refused %v", name, w.refused)
 						}
-						t.Logf("%s: foreseen %s, took %s, off by %.2f %%", name, estimated.Round(time.Second), took.Round(time.Second), 100*(estimated-took).Seconds()/took.Seconds())
+						t.Logf("%s: estimated %s, took %s, off by %.2f %%", name, estimated.Round(time.Second), took.Round(time.Second), 100*(estimated-took).Seconds()/took.Seconds())
 					})
 				}
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/siglake/siglake/internal/quota"
 )
 
-// How long 12,000 calls take on the Scale plan, with a tenth left to others.
+// The duration of 12,000 calls on the Scale plan, with a tenth left to others.
 func ExampleLimiter_EstimateDuration() {
 	plan, _ := quota.PlanByName("scale")
 	l, err := quota.Open(quota.Config{Plan: plan, Reserve: quota.Reserve{Share: 0.1}})

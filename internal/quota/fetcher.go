@@ -8,14 +8,14 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Limit makes a fetcher wait for the governor's admission. Judge says whether a
-// call was refused for its number, and how long the answer asked to wait (0
-// when it did not); it is called for answers that were not charged, and may be
-// nil.
+// Limit makes a fetcher wait for the limiter's admission. Classify reports whether
+// a call was refused under a rate limit, and the delay that the answer asks for
+// (0 when it asks for none). Limit calls it for answers that were not charged; it
+// may be nil.
 //
-// When ctx ends while a batch waits, or a window will not open within MaxWait,
-// nothing is asked: every item is Deferred and a *pipeline.Stop says why. A
-// call that was admitted is never touched.
+// When ctx ends while a batch waits, or a window does not turn within MaxWait, the
+// batch is not sent: every item is Deferred and a *pipeline.Stop says why. A call
+// that was admitted is never interrupted.
 func Limit(inner pipeline.Fetcher, limiter *Limiter, classify func(*pipeline.Call) (Refusal, time.Duration)) pipeline.Fetcher {
 	return &limitedFetcher{inner, limiter, classify}
 }

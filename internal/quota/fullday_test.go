@@ -89,8 +89,8 @@ func runOtherClient(ctx context.Context, a api, skew time.Duration, p quota.Plan
 }
 
 // TestDay: for a day of the simulator's clock, eight workers ask for all that
-// they get, beside another client that takes a tenth of each window in bursts.
-// Nobody is refused, and both together use at least 97 % of the day's limit,
+// they get, next to another client that takes a tenth of each window in bursts.
+// No call is refused, and both together use at least 97 % of the day's limit,
 // and of the hour's limit in each hour in which the day is not yet used up.
 func TestDay(t *testing.T) {
 	for _, p := range quota.Plans {

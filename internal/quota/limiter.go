@@ -16,24 +16,28 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Config says what an account may ask. The zero value keeps nothing and starts
-// with 40 calls a minute, until an answer says more.
+// Config describes an account's limits. The zero value stores nothing and starts
+// with 40 calls a minute, until an answer states other limits.
 type Config struct {
-	Dir     string // where the state is kept; empty: neither kept nor shared
+	Dir     string // where the state is stored; empty: neither stored nor shared
 	Account string // fingerprint of the key, never the key; names the state's file
 	Plan    Plan   // the limits to start from
 	Reserve Reserve
 
-	PerSecond float64       // calls a second; 0 means 25, less than 0 or more than a million no limit
-	MaxWait   time.Duration // longest wait for the hour or the day to turn; 0 means none. The minute is always waited for
-	Timeout   time.Duration // when a call in flight is taken to have died with its process, longer than the client's patience; 0 means 90 s
+	PerSecond float64 // calls a second; 0 means 25, less than 0 or more than a million no limit
+	// MaxWait is the longest wait for the hour or the day to turn; 0 means none.
+	// Calls always wait for the minute.
+	MaxWait time.Duration
+	// Timeout is how long after its start a call in flight is taken to have died
+	// with its process, longer than the client's own timeout; 0 means 90 s.
+	Timeout time.Duration
 
-	Warn func(string) // told what went wrong without stopping anything; may be nil
+	Warn func(string) // receives problems that stop nothing; may be nil
 
-	// OnWait is told that a wait of more than a few seconds begins: for which
-	// window ("minute", "hour", "day", or "hold" when the API asks for a pause),
-	// and until when at the latest. Once per window, however many calls wait for
-	// it; may be nil.
+	// OnWait is called when a wait of more than a few seconds begins, with the
+	// window ("minute", "hour", "day", or "hold" when the API asks for a pause)
+	// and the latest end of the wait. It is called once per window, however many
+	// calls wait for it; may be nil.
 	OnWait func(window string, until time.Time)
 
 	spans [3]time.Duration // of the windows; zero: minute, hour, day
@@ -49,8 +53,8 @@ var (
 const assumedSkew = int64(30 * time.Second)
 
 // Limiter admits calls, so that no rate window of an account is exceeded. It
-// may be used concurrently; governors with the same Dir and Account, in
-// whatever process of this host, act as one.
+// may be used concurrently; limiters with the same Dir and Account, in any
+// process of this host, act as one.
 type Limiter struct {
 	cfg       Config
 	maxRate   float64 // calls a second when nothing slows them
@@ -62,11 +66,11 @@ type Limiter struct {
 	windows       [3]window  // views of accountState.Windows
 	file          *stateFile // nil: in memory only
 	wake          chan struct{}
-	notifiedUntil map[string]int64 // until when Waiting need not be told again, by window
+	notifiedUntil map[string]int64 // by window: until when OnWait is not called again
 }
 
-// Open reads the account's state, if there is one. A state that cannot be read
-// is put aside with a Note. The error says that Dir cannot be used.
+// Open reads the account's state, if there is one. It sets an unreadable state aside
+// with a warning. The error says that Dir cannot be used.
 func Open(cfg Config) (*Limiter, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 90 * time.Second
@@ -112,8 +116,8 @@ func Open(cfg Config) (*Limiter, error) {
 	}
 	l.windows = l.windowsOf(&l.state)
 	if l.state.Plan != cfg.Plan.windowLimits() {
-		// Another plan was bought, or named: what was stated under the old one
-		// says nothing, what was asked still counts.
+		// The plan has changed: statements under the old one say nothing, calls
+		// under it still count.
 		l.state.Plan = cfg.Plan.windowLimits()
 		for _, w := range l.windows {
 			*w.windowRecord = windowRecord{Ended: w.Ended}
@@ -123,7 +127,7 @@ func Open(cfg Config) (*Limiter, error) {
 	return l, nil
 }
 
-// windowsOf gives the windows of a state, its own or a copy.
+// windowsOf is the windows of a state: the limiter's own, or a copy.
 func (l *Limiter) windowsOf(s *accountState) (out [3]window) {
 	limits := l.cfg.Plan.windowLimits()
 	minReserve := [3]int64{l.cfg.Reserve.Minute, l.cfg.Reserve.Hour, l.cfg.Reserve.Day}
@@ -136,8 +140,8 @@ func (l *Limiter) windowsOf(s *accountState) (out [3]window) {
 	return out
 }
 
-// Close releases the state's file. Calls in flight may still end, but what they
-// teach is not kept.
+// Close releases the state's file. Calls in flight may still end, but what is
+// learned from them is not stored.
 func (l *Limiter) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,12 +153,12 @@ func (l *Limiter) Close() error {
 	return file.file.Close()
 }
 
-// withState runs do on the present state, as the only one on this host, and keeps
-// what it changed when it returns true. g.mu is held.
+// withState runs update on the present state, under the lock of the file, and stores
+// the state if update returns true. The caller holds l.mu.
 func (l *Limiter) withState(update func(now int64) (changed bool)) {
 	abandonFile := func(err error) {
 		l.cfg.Warn(fmt.Sprintf("the account's call counts are no longer kept: %v", err))
-		_ = l.file.file.Close() // gives its lock back, too
+		_ = l.file.file.Close() // also releases its lock
 		l.file = nil
 	}
 	if l.file != nil {
@@ -183,7 +187,7 @@ func (l *Limiter) withState(update func(now int64) (changed bool)) {
 	l.unlimited.Store(l.isUnlimited(now))
 }
 
-// isUnlimited reports that no window has anything to say.
+// isUnlimited reports whether no window has a limit and nothing slows the calls.
 func (l *Limiter) isUnlimited(now int64) bool {
 	for _, w := range l.windows {
 		if w.effectiveLimit() >= 0 || now < w.ClosedUntil {
@@ -193,7 +197,7 @@ func (l *Limiter) isUnlimited(now int64) bool {
 	return now >= l.state.PausedUntil && l.state.SpeedFactor == 1
 }
 
-// expireCalls ends calls whose process must have died.
+// expireCalls ends calls of processes that must have died.
 func (l *Limiter) expireCalls(now int64) {
 	timeout := int64(l.cfg.Timeout)
 	for i, start := range l.state.InFlight {
@@ -217,13 +221,13 @@ func (s *accountState) countInFlight() (n int64) {
 	return n
 }
 
-// admission is an admission.
+// admission is one admitted call.
 type admission struct {
 	slot  int   // in accountState.InFlight
-	start int64 // when the call was told to leave; 0 for a call that is not counted
+	start int64 // when the call may start; 0 for a call that is not counted
 }
 
-// admit takes a place in every window and waits for its turn, or gives the
+// admit reserves a call in every window and waits for its turn, or returns the
 // reason to stop.
 func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 	if l.unlimited.Load() {
@@ -242,7 +246,7 @@ func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 		var a admission
 		var stop *pipeline.Stop
 		var pause time.Duration
-		var announce string // for what, when that is news
+		var announce string // the window to announce a wait for; empty: none
 		var until int64
 		l.mu.Lock()
 		wake := l.wake
@@ -281,8 +285,7 @@ func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 	}
 }
 
-// shouldNotify reports whether somebody should be told of a wait: of a long one, once
-// per window.
+// shouldNotify reports whether to announce a wait: a long one, once per window.
 func (l *Limiter) shouldNotify(reason string, until, now int64) bool {
 	const minWait = 5 * time.Second
 	if reason == "second" || until-now <= int64(minWait) || now < l.notifiedUntil[reason] {
@@ -298,11 +301,11 @@ func (l *Limiter) shouldNotify(reason string, until, now int64) bool {
 }
 
 // blockedBy names what one more call has to wait for ("" for nothing) and until
-// when: of several windows the one that takes longest.
+// when: of several windows the one with the longest wait.
 func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	s := &l.state
 	inFlight := s.countInFlight()
-	nextExpiry := int64(math.MaxInt64) // when a place in flight becomes free at the latest
+	nextExpiry := int64(math.MaxInt64) // when a slot becomes free at the latest
 	for _, start := range s.InFlight {
 		if start != 0 {
 			nextExpiry = min(nextExpiry, start+int64(l.cfg.Timeout))
@@ -324,7 +327,7 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 	if inFlight == int64(len(s.InFlight)) {
 		consider("second", 0)
 	}
-	// Nobody takes a place long before its turn.
+	// No call takes a slot long before its turn.
 	if at := l.nextStart(now) - int64(time.Second); at > now {
 		consider("second", at)
 	}
@@ -347,14 +350,14 @@ func (l *Limiter) nextStart(now int64) int64 {
 	return max(now, l.state.LastStart+interval)
 }
 
-// startCall enters an admission everywhere.
+// startCall counts an admission in every window and takes a slot.
 func (l *Limiter) startCall(now int64) admission {
 	s := &l.state
 	inFlight := s.countInFlight()
 	for _, w := range l.windows {
 		w.countStart(now, inFlight, s.Clock)
 	}
-	// The limiter spaces the calls of this process, the shared turn those of all.
+	// perSecond spaces the calls of this process, LastStart those of all.
 	at := time.Unix(0, now)
 	delay := l.perSecond.ReserveN(at, 1).DelayFrom(at)
 	s.LastStart = max(l.nextStart(now), now+int64(delay))
@@ -364,7 +367,7 @@ func (l *Limiter) startCall(now int64) admission {
 			return admission{slot, s.LastStart}
 		}
 	}
-	panic("quota: more calls in flight than places") // obstacle sees to it
+	panic("quota: more calls in flight than places") // blockedBy prevents it
 }
 
 // pollInterval shortens a wait: other processes cannot wake us, but change the state.
@@ -393,7 +396,7 @@ func (l *Limiter) quotaStop(reason string, until int64) *pipeline.Stop {
 	return s
 }
 
-// endCall takes a call out of flight; false when it was given up before.
+// endCall frees the call's slot; false when expireCalls did so before.
 func (l *Limiter) endCall(a admission) bool {
 	if a.start == 0 || l.state.InFlight[a.slot] != a.start {
 		return false
@@ -432,11 +435,11 @@ const (
 	Day
 )
 
-// callResult is what came of one call.
+// callResult is the result of one call.
 type callResult struct {
 	call       *pipeline.Call
 	refusal    Refusal
-	retryAfter time.Duration // as the answer asked; 0 when it did not
+	retryAfter time.Duration // the delay that the answer asks for; 0 when it asks for none
 }
 
 // complete closes an admission that led to calls, and learns from the answers.
@@ -449,7 +452,7 @@ func (l *Limiter) complete(a admission, results []callResult) {
 	l.withState(func(now int64) bool {
 		ended := int64(len(results))
 		if !l.endCall(a) && a.start != 0 {
-			ended-- // it was counted when it was given up
+			ended-- // expireCalls counted it
 		}
 		for _, w := range l.windows {
 			w.Ended.add(max(0, ended), now, w.span)
@@ -463,7 +466,7 @@ func (l *Limiter) complete(a admission, results []callResult) {
 	l.wakeWaiters()
 }
 
-// imposesLimit reports whether an answer changes anything while nothing is limited.
+// imposesLimit reports whether an answer limits an account that had no limit.
 func imposesLimit(results []callResult) bool {
 	for _, result := range results {
 		r := result.call.Rate
@@ -512,7 +515,7 @@ func (l *Limiter) applyResult(result callResult, now int64) {
 }
 
 // syncClock learns the server's clock from the Date of an answer, which was written
-// between sent and heard and names the second that had begun.
+// between sent and received and names the second that had begun.
 func (l *Limiter) syncClock(header []byte, sent, received int64) {
 	var field struct{ Date string }
 	if json.Unmarshal(header, &field) != nil {
@@ -531,14 +534,14 @@ func (l *Limiter) syncClock(header []byte, sent, received int64) {
 	s.ClockKnown, s.Clock = true, narrowed
 }
 
-// UpdateWindows takes the state of the windows from elsewhere, as from the usage page
-// before the first call. resets are when the minute, hour and day turn, on the
-// server's clock; zero when not stated.
+// UpdateWindows takes the state of the windows from another source, such as the usage
+// endpoint before the first call. resets are when the minute, hour and day turn, on
+// the server's clock; zero when not stated.
 func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.withState(func(now int64) bool {
-		// When it was asked for is not known, so it proves nothing about order.
+		// The time of the request is not known, so it proves nothing about order.
 		sent := now - int64(10*time.Second)
 		for i, stated := range []pipeline.Window{r.Minute, r.Hour, r.Day} {
 			w := &l.windows[i]
@@ -555,8 +558,8 @@ func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 	l.wakeWaiters()
 }
 
-// AddCalls enters n calls that were made past the governor just now, as those to
-// the endpoints that cost nothing: the windows count them, too.
+// AddCalls counts n calls that were made just now without admission, such as those to
+// the endpoints that cost nothing: the server's windows count them.
 func (l *Limiter) AddCalls(n int) {
 	if n <= 0 || l.unlimited.Load() {
 		return
@@ -585,8 +588,8 @@ type WindowState struct {
 	Name     string
 	Limit    int64     // -1 for none
 	Recent   int64     // calls from this host within the last minute, hour or day
-	Left     int64     // of the account, as last stated, less what was asked since; -1 unknown
-	External int64     // at least so many calls of the present window were made elsewhere
+	Left     int64     // of the account, as last stated, less the calls since; -1 unknown
+	External int64     // calls of the present window that were made elsewhere, at least
 	ResetAt  time.Time // when it turns, at the latest; zero when unknown
 }
 
@@ -637,13 +640,13 @@ func (s State) String() string {
 	return b.String()
 }
 
-// wakeWaiters wakes everyone in this process who waits, to look again.
+// wakeWaiters wakes every waiting call of this process, to check again.
 func (l *Limiter) wakeWaiters() {
 	close(l.wake)
 	l.wake = make(chan struct{})
 }
 
-// sleepOrWake sleeps until d has passed or wake is closed; false when ctx ended first.
+// sleepOrWake waits until d has elapsed or wake is closed; false when ctx ends first.
 func sleepOrWake(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	if ctx.Err() != nil {
 		return false

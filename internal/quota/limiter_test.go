@@ -19,7 +19,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// TestShared: two governors on one folder are one. They have their own file
+// TestShared: two limiters on one folder are one. They have their own file
 // handles, as two processes have.
 func TestShared(t *testing.T) {
 	for _, name := range []string{"free", "pro"} {
@@ -55,7 +55,7 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestSharedSecond: two governors on one folder share the second, too.
+// TestSharedSecond: two limiters on one folder share the second, too.
 func TestSharedSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire(newModel("utc", quota.Plan{Minute: 10000}), 0, 0)
@@ -458,7 +458,7 @@ func TestNotUsed(t *testing.T) {
 }
 
 // TestReleased: a place that was returned is not taken for a call, which would
-// hide one of somebody else.
+// hide a call of another user.
 func TestReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := quota.Plan{Minute: 300, Day: 100}

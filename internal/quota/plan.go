@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Plan is what an account may ask in each window. 0, less, or so much that
-// nobody could ask it means no limit. The numbers are where a new account
-// starts: what the server states replaces them.
+// Plan is how many calls an account may make in each window. 0, a negative number,
+// or one beyond any possible rate means no limit. The numbers are the initial
+// limits of an account: those that the server states replace them.
 type Plan struct {
 	Name              string
 	Minute, Hour, Day int64
@@ -58,8 +58,8 @@ type Reserve struct {
 	Minute, Hour, Day int64   // calls, where they are more than the share
 }
 
-// callsOf gives the reserve within a limit; least is the number of calls for this
-// window.
+// callsOf is the reserve within a limit; minCalls is the number of calls that is
+// configured for the window.
 func (r Reserve) callsOf(limit, minCalls int64) int64 {
 	share := int64(math.Ceil(max(0, min(r.Share, 1)) * float64(limit)))
 	return min(max(share, minCalls, 0), limit-1)

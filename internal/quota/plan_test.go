@@ -8,9 +8,9 @@ import (
 
 func TestPlanNamed(t *testing.T) {
 	if p, ok := quota.PlanByName("Scale"); !ok || p.Day != 50000 {
-		t.Errorf("PlanNamed(Scale) = %+v, %v, want 50000 a day, true", p, ok)
+		t.Errorf("PlanByName(Scale) = %+v, %v, want 50000 a day, true", p, ok)
 	}
 	if p, ok := quota.PlanByName("gold"); ok {
-		t.Errorf("PlanNamed(gold) = %+v, true, want false", p)
+		t.Errorf("PlanByName(gold) = %+v, true, want false", p)
 	}
 }

@@ -25,9 +25,9 @@ var (
 	shortPlan  = quota.Plan{Minute: 30, Hour: 60, Day: 500}
 )
 
-const childEnv = "QUOTA_TEST_CHILD" // address of the server and folder of the state
+const childEnv = "QUOTA_TEST_CHILD" // address of the server, directory of the state
 
-// TestMain becomes the other process when asked to.
+// TestMain runs the child process if the environment says so.
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		runChild()
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runChild asks until it is killed.
+// runChild makes calls until it is killed.
 func runChild() {
 	var where struct{ URL, Dir string }
 	if err := json.Unmarshal([]byte(os.Getenv(childEnv)), &where); err != nil {
@@ -78,7 +78,7 @@ func runChild() {
 // replaced again and again. The API refuses no call, and the other process continues.
 func TestProcesses(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 10 s of real time")
+		t.Skip("takes 10 s")
 	}
 	for _, alignment := range []string{"utc", "rolling"} {
 		t.Run(alignment, func(t *testing.T) {

@@ -21,19 +21,18 @@ import (
 
 var realSpans = [3]time.Duration{time.Minute, time.Hour, 24 * time.Hour}
 
-// api counts one call at its own time, and says what its answer's headers and
-// status say.
+// api counts one call at its own time, and returns status, message and headers of the answer.
 type api interface {
 	count(now time.Time) (status int, message string, rate pipeline.Rate)
 }
 
-// model is a server whose windows lie as asked: "utc", "first" (they begin with
-// the first request) or "rolling". Refused calls are not counted.
+// model is a server with a given alignment of windows: "utc", "first" (they begin with the first
+// request) or "rolling". Refused calls are not counted.
 type model struct {
 	mu        sync.Mutex
 	alignment string
 	spans     [3]time.Duration
-	limits    [3]int64 // 0 none
+	limits    [3]int64 // 0: none
 	start     [3]time.Time
 	used      [3]int64
 	times     [3][]time.Time
@@ -90,7 +89,7 @@ func (m *model) count(now time.Time) (int, string, pipeline.Rate) {
 	return status, message, rate
 }
 
-// simulated is the simulator, asked through its handler, without a network.
+// simulated is the simulator, called through its handler, without a network.
 type simulated struct {
 	handler http.Handler
 	now     *time.Time // of the request being served; requests are served one by one
@@ -135,13 +134,13 @@ func (s simulated) count(now time.Time) (int, string, pipeline.Rate) {
 	return w.Code, body.Message, pipeline.Rate{Minute: window("minute", "minute"), Hour: window("hourly", "hourly"), Day: window("daily", "daily")}
 }
 
-// wire is the innermost fetcher: it takes the time that an answer takes, and
-// lets the server count somewhere within it, by the server's clock.
+// wire is the innermost fetcher: it takes the time of an answer, and lets the server count the call
+// somewhere within it, by the server's clock.
 type wire struct {
 	api       api
 	skew      time.Duration // how far the server's clock is ahead
-	answer    time.Duration // typical; 0 at once
-	noHeaders bool          // headers say nothing
+	answer    time.Duration // typical; 0: at once
+	noHeaders bool          // answers have no headers
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -154,8 +153,8 @@ func newWire(a api, skew, answer time.Duration) *wire {
 	return &wire{api: a, skew: skew, answer: answer, random: rand.New(rand.NewPCG(1, 2)), refused: map[string]int{}}
 }
 
-// delay is half to one and a half times the typical time, and three times it
-// for one answer in twenty.
+// delay is half to one and a half times the typical time, and three times as long for one answer in
+// twenty.
 func (w *wire) delay() (outgoing, returning time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -192,7 +191,7 @@ func (w *wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, err
 	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
 }
 
-// classify tells the test servers' refusals apart.
+// classify distinguishes the refusals of the test servers.
 func classify(call *pipeline.Call) (quota.Refusal, time.Duration) {
 	if call.Status != 429 {
 		return quota.NoRefusal, 0
@@ -218,8 +217,8 @@ func openLimiter(t testing.TB, cfg quota.Config) *quota.Limiter {
 	return l
 }
 
-// runWorkers keeps workers busy until n calls were admitted (0: no end), ctx ends, or
-// a fetcher says stop. It gives that stop, and the time it took.
+// runWorkers keeps workers busy until n calls were admitted (0: no end), ctx ends, or a fetcher
+// returns a stop. It returns that stop, and the time it took.
 func runWorkers(ctx context.Context, t testing.TB, f pipeline.Fetcher, n, workers int) (took time.Duration, stop *pipeline.Stop) {
 	t.Helper()
 	start := time.Now()

@@ -15,15 +15,15 @@ import (
 )
 
 // accountState is everything that is known about an account, and what its file holds.
-// It is of fixed size; whoever changes it changes magic.
+// It is of fixed size. A change of its layout needs another slotMagic.
 type accountState struct {
-	LastStart   int64   // when the last call was told to leave
-	PausedUntil int64   // a 429 asked for silence until then
+	LastStart   int64   // when the last admitted call starts
+	PausedUntil int64   // a 429 asked for a pause until then
 	SpeedFactor float64 // share of the full speed, after 429s
 	ClockKnown  bool    // Clock was measured
 	Clock       clockOffset
 	Plan        [3]int64   // limits that were assumed when this was learned
-	InFlight    [256]int64 // when each call in flight left; 0 is a free place
+	InFlight    [256]int64 // when each call in flight started; 0 is a free slot
 	Windows     [3]windowRecord
 }
 
@@ -45,8 +45,8 @@ type stateFile struct {
 	buf  []byte
 }
 
-// openStateFile opens the file of an account, and reads it. trouble says what was
-// wrong with a file that had to be begun anew.
+// openStateFile opens the file of an account, and reads it. The warning says what
+// is wrong with a file that had to be emptied.
 func openStateFile(dir, account string, s *accountState) (sf *stateFile, warning string, err error) {
 	if strings.Trim(account, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "" {
 		return nil, "", fmt.Errorf("quota: account %q: only letters, digits, - and _ can name its file", account)
@@ -64,7 +64,7 @@ func openStateFile(dir, account string, s *accountState) (sf *stateFile, warning
 		f.Close()
 		return nil, "", fmt.Errorf("quota: lock %s: %w", name, err)
 	}
-	defer func() { _ = sf.unlock() }() // closing gave it back, or nothing can
+	defer func() { _ = sf.unlock() }() // closing the file released it, or nothing can
 	if sf.loadState(s) {
 		return sf, "", nil
 	}
@@ -88,7 +88,7 @@ func (sf *stateFile) lock() error   { return flock.Lock(sf.file) }
 func (sf *stateFile) unlock() error { return flock.Unlock(sf.file) }
 
 // refreshState reads the file again if another process wrote to it: it would have
-// begun with the slot that is not ours.
+// begun with the slot that this process did not write last.
 func (sf *stateFile) refreshState(s *accountState) {
 	var head [slotHeaderSize]byte
 	_, err := sf.file.ReadAt(head[:], int64((sf.seq+1)%2)*slotSize)
@@ -123,7 +123,8 @@ func (sf *stateFile) loadState(s *accountState) bool {
 	return true
 }
 
-// saveState writes over the older slot. Whoever is killed in here leaves the other.
+// saveState overwrites the older slot. A process killed here leaves the newer one
+// intact.
 func (sf *stateFile) saveState(s *accountState) error {
 	b := append(sf.buf[:0], slotMagic...)
 	b = append(b, 0, 0, 0, 0) // the CRC, below

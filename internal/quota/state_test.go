@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestTornWrite: whatever part of a write a kill lets through, and in whatever
-// order its pages were written, the state is the one before or the one after.
+// TestTornWrite: whatever part of a write a kill lets through, and in whatever order its pages were
+// written, the state is the one before or the one after.
 func TestTornWrite(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "quota-a")
@@ -46,7 +46,7 @@ func TestTornWrite(t *testing.T) {
 				if err != nil || got.LastStart != s.LastStart && got.LastStart != s.LastStart-1 || trouble != "" && s.LastStart > 1 {
 					t.Fatalf("write %d cut at %d: state %d, %q, %v, want %d or the one before", s.LastStart, cut, got.LastStart, trouble, err, s.LastStart)
 				}
-				// And it goes on from there.
+				// The next write succeeds.
 				got.LastStart = 99
 				if err := again.saveState(&got); err != nil {
 					t.Fatal(err)
@@ -70,7 +70,7 @@ func reloadState(t *testing.T, dir string, s *accountState) bool {
 	return trouble == ""
 }
 
-// TestRefresh: each of two stores sees what the other wrote, and reads nothing
+// TestRefresh: each of two state files sees what the other wrote, and does not read again
 // otherwise.
 func TestRefresh(t *testing.T) {
 	dir := t.TempDir()
@@ -97,7 +97,7 @@ func TestRefresh(t *testing.T) {
 		s.PausedUntil = -1 // lost if it is read again
 		st.refreshState(s)
 		if s.PausedUntil != -1 && i > 0 {
-			t.Fatalf("step %d: read again without need", i)
+			t.Fatalf("step %d: read again unnecessarily", i)
 		}
 		s.PausedUntil, s.LastStart = 0, int64(i+1)
 		if err := st.saveState(s); err != nil {
@@ -107,8 +107,8 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestSlidingWindow: a count leaves when the last moment of its bucket is a span old,
-// never earlier, and a clock that is set does not change the counts.
+// TestSlidingWindow: a count leaves when the last moment of its bucket is a span old, never
+// earlier, and a clock that is set does not change the counts.
 func TestSlidingWindow(t *testing.T) {
 	const span = int64(time.Hour)
 	const width = span / bucketsPerSpan
@@ -121,22 +121,22 @@ func TestSlidingWindow(t *testing.T) {
 		at := w.expiryOf(tt.k, span)
 		want := (floorDiv(start+tt.bucket*5*width, width)+1)*width + span
 		if at != want {
-			t.Errorf("opens(%d) = %d, want %d", tt.k, at, want)
+			t.Errorf("expiryOf(%d) = %d, want %d", tt.k, at, want)
 		}
 		then := w
 		if then.advance(at-1, span); then.Sum <= 55-tt.k {
-			t.Errorf("a moment before opens(%d) the ledger holds %d, want more than %d", tt.k, then.Sum, 55-tt.k)
+			t.Errorf("just before expiryOf(%d) the window holds %d, want more than %d", tt.k, then.Sum, 55-tt.k)
 		}
 		then = w
 		if then.advance(at, span); then.Sum > 55-tt.k {
-			t.Errorf("at opens(%d) the ledger holds %d, want at most %d", tt.k, then.Sum, 55-tt.k)
+			t.Errorf("at expiryOf(%d) the window holds %d, want at most %d", tt.k, then.Sum, 55-tt.k)
 		}
 	}
 	if w.expiryOf(56, span) != 0 {
-		t.Error("opens(56) of 55 calls is not 0")
+		t.Error("expiryOf(56) of 55 calls is not 0")
 	}
 	if got := w.countSince(start+8*5*width, span); got != 9+10 {
-		t.Errorf("since the ninth = %d, want 19", got)
+		t.Errorf("countSince(ninth) = %d, want 19", got)
 	}
 	for _, by := range []int64{-48 * span, -span / 2, -3 * width, -width, 0, span / 2} {
 		moved := w

@@ -6,49 +6,50 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Times in here are nanoseconds since 1970, because they are kept in a file.
+// Times in this file are nanoseconds since 1970, because they are stored in a file.
 
-const noLimit = -1 // no limit
+// noLimit stands for a window without a limit.
+const noLimit = -1
 
 // window is one rate window: its rules, and what is known about it.
 type window struct {
 	*windowRecord
 	name       string
 	span       int64
-	plan       int64 // limit to assume until one is stated; none
-	minReserve int64 // calls of it to reserve
+	plan       int64 // limit to assume until one is stated, or noLimit
+	minReserve int64 // calls to reserve, if more than the share
 	reserve    Reserve
 }
 
-// windowRecord is what is known about a window. It is stored as it stands.
+// windowRecord is what is known about a window. Its layout is that of the file.
 type windowRecord struct {
 	Ended slidingWindow // calls that ended here
 
-	Limit       int64 // as stated; 0 not yet, or none
+	Limit       int64 // as stated; 0 not yet, or noLimit
 	ClosedUntil int64 // a 429 said that it is used up until then
 
 	// The server's last statement about it.
-	Known       bool  // there is one about the present window
-	Unstated    bool  // answers say nothing about it
-	Used, Left  int64 //
+	Known       bool // there is one about the present window
+	Unstated    bool // answers say nothing about it
+	Used, Left  int64
 	SentAt      int64 // it was true at some moment between this one
 	ReceivedAt  int64 // and this one
 	Uncounted   int64 // calls that ended since without a statement
 	UncountedAt int64 // the last of them
 
 	// The present window of the server.
-	FirstSeen int64 // its first statement was heard then
+	FirstSeen int64 // when its first statement was received
 	ResetAt   int64 // it ends then, as stated; 0 not stated
-	Local     int64 // at most so many of its calls are ours, flying ones included
-	External  int64 // at least so many are not
+	Local     int64 // calls of this host in it, at most, including those in flight
+	External  int64 // calls of others in it, at least
 
-	// How its windows lie.
-	LastReset int64 // not before then did it turn last
+	// How the server's windows lie.
+	LastReset int64 // its last turn was not before this moment
 	Unaligned bool  // not on UTC's minutes, hours, days
 	Rolling   bool
 }
 
-// effectiveLimit is how many calls the window allows, or none.
+// effectiveLimit is how many calls the window allows, or noLimit.
 func (w *window) effectiveLimit() int64 {
 	if w.Limit != 0 {
 		return w.Limit
@@ -87,7 +88,7 @@ func (w *window) blockedUntil(now, inFlight int64, c clockOffset) (until int64, 
 		available := w.availableCalls(reserved)
 		switch ended := now >= w.endsAt(c); {
 		case available > inFlight && (inFlight > 0 || !ended):
-		case ended && inFlight == 0: // this one finds out
+		case ended && inFlight == 0: // this call brings the next statement
 		case !ended && available <= 0:
 			until, blocked = max(until, w.endsAt(c)), true
 		default:
@@ -99,7 +100,8 @@ func (w *window) blockedUntil(now, inFlight int64, c clockOffset) (until int64, 
 	return until, blocked
 }
 
-// availableCalls is what the server said to be left for us, when nothing is in flight.
+// availableCalls is how many calls the server's last statement leaves to this host,
+// when nothing is in flight.
 func (w *window) availableCalls(reserved int64) int64 {
 	return w.Left - w.Uncounted - max(0, reserved-w.External)
 }
@@ -124,7 +126,7 @@ func (w *window) nextBoundary(t int64, c clockOffset) int64 {
 	return (floorDiv(t+c.Min, w.span)+1)*w.span - c.Min + w.grace()
 }
 
-// countStart enters an admission. flying counts those before it.
+// countStart counts an admission. inFlight is the number of calls in flight before it.
 func (w *window) countStart(now, inFlight int64, c clockOffset) {
 	if w.Known && inFlight == 0 && now >= w.endsAt(c) {
 		w.Known, w.Unstated = false, false
@@ -140,9 +142,9 @@ func (w *window) addUncounted(n, now int64) {
 	}
 }
 
-// applyStatement takes a statement in. It was true at some moment between sent and
-// heard; flying calls may or may not be in it. It reports whether it says
-// anything.
+// applyStatement applies a statement of the server. It was true at some moment
+// between sent and received; it may or may not include the calls in flight.
+// applyStatement reports whether the statement says anything about the window.
 func (w *window) applyStatement(stated pipeline.Window, sent, received, inFlight int64, c clockOffset) bool {
 	limit, used, left := stated.Limit, stated.Used, stated.Left
 	switch {
@@ -195,7 +197,7 @@ func (w *window) applyStatement(stated pipeline.Window, sent, received, inFlight
 	return true
 }
 
-// startWindow opens the account of another window of the server.
+// startWindow starts the counts of another window of the server.
 func (w *window) startWindow(used, sent, received, inFlight int64, c clockOffset) {
 	from := w.SentAt
 	if !w.Unaligned {
@@ -203,8 +205,8 @@ func (w *window) startWindow(used, sent, received, inFlight int64, c clockOffset
 	}
 	local, inSpan := w.Ended.countSince(from, w.span), w.Ended.Sum+inFlight
 	if used-local > max(5, w.effectiveLimit()/20) && used <= inSpan && used >= inSpan-w.countTolerance(inFlight) {
-		// A new window that begins with just as many calls of others as have
-		// not yet left the ledger? It is no new window.
+		// A new window that begins with just as many calls of others as the
+		// sliding window still counts is no new window.
 		w.Rolling = true
 	}
 	w.Local, w.External = min(used, local)+inFlight, max(0, used-local)
@@ -216,23 +218,23 @@ func (w *window) startWindow(used, sent, received, inFlight int64, c clockOffset
 	w.SentAt = sent
 }
 
-// recheckRolling gives up that windows roll when the server counts much less than what
-// was asked here within a span.
+// recheckRolling drops the assumption that windows roll when the server counts far
+// fewer calls than this host made within a span.
 func (w *window) recheckRolling(used, inFlight int64) {
 	if w.Rolling && used < w.Ended.Sum*3/4-w.countTolerance(inFlight) {
 		w.Rolling, w.Known, w.LastReset = false, false, 0
 	}
 }
 
-// countTolerance is how far the ledger may be off from the count of a server whose
-// windows roll.
+// countTolerance is how far the sliding window may be off from the count of a server with
+// rolling windows.
 func (w *window) countTolerance(inFlight int64) int64 {
 	oldest := w.Ended.Newest - bucketsPerSpan
 	return int64(w.Ended.Counts[bucketIndex(oldest)]+w.Ended.Counts[bucketIndex(oldest+1)]) + inFlight + 3
 }
 
-// recordReset learns how windows lie from one that turned after w.Sent and before
-// heard.
+// recordReset learns how windows lie from one that turned after w.SentAt and before
+// received.
 func (w *window) recordReset(received int64, c clockOffset) {
 	w.Rolling = w.Rolling || w.LastReset != 0 && received-w.LastReset < w.span
 	w.LastReset = w.SentAt
@@ -244,9 +246,9 @@ func (w *window) recordReset(received int64, c clockOffset) {
 	}
 }
 
-// closeWindow closes the window after a 429: for as long as that said, else until it
-// should turn. A refusal where the window should just have turned shows that it
-// lies otherwise.
+// closeWindow closes the window after a 429: for the stated time, else until the
+// window should turn. A refusal where it should just have turned shows that it lies
+// otherwise.
 func (w *window) closeWindow(now, wait, firstSeen int64, assumedReset bool, c clockOffset) {
 	until := now + wait
 	switch {
@@ -272,15 +274,15 @@ type clockOffset struct{ Min, Max int64 }
 // bucketsPerSpan is how many buckets a window's length is cut into.
 const bucketsPerSpan = 300
 
-// slidingWindow counts what happened within the last span, in buckets of span/parts.
+// slidingWindow counts calls within the last span, in buckets of span/bucketsPerSpan.
 type slidingWindow struct {
 	Newest int64 // number of the newest bucket, counted from 1970
 	Sum    int64 // of all counts
 	Counts [bucketsPerSpan + 1]uint32
 }
 
-// advance drops the buckets that have left the span. When the clock was set
-// back, what is known moves with it.
+// advance drops the buckets that have left the span. When the clock was set back,
+// the counts move with it.
 func (w *slidingWindow) advance(now, span int64) {
 	n := floorDiv(now, span/bucketsPerSpan)
 	switch {
@@ -301,13 +303,14 @@ func (w *slidingWindow) advance(now, span int64) {
 	}
 }
 
+// add counts n calls.
 func (w *slidingWindow) add(n, now, span int64) {
 	w.advance(now, span)
 	w.Counts[bucketIndex(w.Newest)] += uint32(n)
 	w.Sum += n
 }
 
-// expiryOf is when k of the calls will have left; 0 when there are fewer.
+// expiryOf is when k of the calls will have left the span; 0 when there are fewer.
 func (w *slidingWindow) expiryOf(k, span int64) int64 {
 	for n := w.Newest - bucketsPerSpan; n <= w.Newest; n++ {
 		if k -= int64(w.Counts[bucketIndex(n)]); k <= 0 {
@@ -317,7 +320,7 @@ func (w *slidingWindow) expiryOf(k, span int64) int64 {
 	return 0
 }
 
-// countSince counts what happened after a time, give or take a bucket.
+// countSince counts the calls after a time, give or take a bucket.
 func (w *slidingWindow) countSince(from, span int64) (sum int64) {
 	for n := max(w.Newest-bucketsPerSpan, floorDiv(from, span/bucketsPerSpan)); n <= w.Newest; n++ {
 		sum += int64(w.Counts[bucketIndex(n)])

@@ -7,9 +7,9 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// TestStatements: what a row of statements teaches about an hour with 100
-// calls. Answers arrive out of order, and only some fall into another window.
-// The calls of others are counted a bucket's worth too low, where a window turns.
+// TestStatements: what a row of statements shows about an hour with 100 calls. Answers arrive out
+// of order, and only some are about another window. At a reset, the calls of others are counted too
+// low by up to a bucket.
 func TestStatements(t *testing.T) {
 	type said struct {
 		sent, heard string // times of day
@@ -52,8 +52,8 @@ func TestStatements(t *testing.T) {
 	}
 }
 
-// TestRecheckRolling: a window that was taken to roll is not, once the server counts much
-// less than was asked here.
+// TestRecheckRolling: a window that was taken for a rolling one is not, once the server counts far
+// fewer calls than this host made.
 func TestRecheckRolling(t *testing.T) {
 	now := time.Date(2026, 5, 1, 10, 30, 0, 0, time.UTC).UnixNano()
 	for used, rolling := range map[int64]bool{50: true, 45: true, 5: false} {
@@ -62,13 +62,12 @@ func TestRecheckRolling(t *testing.T) {
 		w.Ended.add(1, now, w.span)
 		w.applyStatement(pipeline.Window{Limit: 100, Used: used, Left: 100 - used}, now-1, now, 0, clockOffset{})
 		if w.Rolling != rolling || w.Left != 100-used {
-			t.Errorf("%d used of 50 asked here: rolling %v, left %d, want %v, %d", used, w.Rolling, w.Left, rolling, 100-used)
+			t.Errorf("%d used of 50 calls made here: rolling %v, left %d, want %v, %d", used, w.Rolling, w.Left, rolling, 100-used)
 		}
 	}
 }
 
-// TestClock: the Date of answers narrows the server's clock down, and starts
-// anew when it was set.
+// TestClock: the Date of answers narrows down the server's clock, and starts anew after it was set.
 func TestClock(t *testing.T) {
 	l, err := Open(Config{})
 	if err != nil {

@@ -18,7 +18,7 @@ type BudgetConfig struct {
 
 // Budgeter keeps the highest possible cost of a run below a cap. It reserves the
 // ceiling of each call before the call and replaces the reservation by the charge
-// once the answer states it. A call whose charge is not known keeps its
+// once the answer states it. A call with an unknown charge keeps its
 // reservation. It may be used concurrently.
 type Budgeter struct {
 	inner pipeline.Fetcher

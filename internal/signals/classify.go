@@ -16,7 +16,7 @@ import (
 // Class is what kind of answer an attempt met.
 type Class string
 
-// The classes. Each has one way of being handled; see the package comment.
+// The classes. The table in the package comment says what each stands for.
 const (
 	ClassOK          Class = "ok"
 	ClassBadRequest  Class = "bad_request" // something in the request is unacceptable
@@ -33,7 +33,7 @@ const (
 	ClassRateHour    Class = "rate_hour"
 	ClassRateDay     Class = "rate_day"
 	ClassTrial       Class = "trial"   // the trial is used up
-	ClassTimedOut    Class = "gave_up" // somebody on the other side stopped waiting
+	ClassTimedOut    Class = "gave_up" // a server or a gateway stopped waiting
 	ClassServer      Class = "server"  // the API itself reports that it failed
 	ClassProxy       Class = "proxy"   // an error that the API did not write
 	ClassUnsent      Class = "unsent"  // the request never left
@@ -90,7 +90,7 @@ func Classify(status int, header http.Header, body []byte) Verdict {
 			v.Class, v.Outcome = ClassOK, pipeline.Charged
 			return v
 		case e.code < 400 && e.statesError:
-			return v // an error without the API's own status: nobody knows whose, or about what
+			return v // an error without the API's own status: its author and its cause are unknown
 		case e.code < 400:
 			v.Message = "neither an answer nor an error"
 			return v
@@ -112,8 +112,8 @@ func classifyStatus(v Verdict, e envelope, header http.Header) (Class, pipeline.
 	timedOut := func(code int) bool { return code == 408 || code == 499 || code == 504 }
 	switch status := v.Status; {
 	case timedOut(status) || e.fromAPI && timedOut(e.code):
-		// Also in the API's own words: whoever stopped waiting does not know
-		// whether the work, and its charge, went on.
+		// Also in the API's own envelope: a server that stops waiting does not
+		// know whether the work, and its charge, continues behind it.
 		return ClassTimedOut, pipeline.InDoubt
 	case status == http.StatusTooManyRequests:
 		return classifyRateLimit(v.FullMessage(), header), pipeline.NotCharged
@@ -206,14 +206,14 @@ func containsAny(text string, words ...string) bool {
 	return false
 }
 
-// RefusalClass says what kind of refusal a call met and how long it was asked to
-// wait.
+// RefusalClass is the class of the refusal that a call met, and the delay that the
+// answer asks for.
 func RefusalClass(call *pipeline.Call) (Class, time.Duration) {
 	v := classifyCall(call)
 	return v.Class, v.RetryAfter
 }
 
-// classifyCall judges a call that was not answered as asked.
+// classifyCall judges a call that did not bring an answer to its query.
 func classifyCall(call *pipeline.Call) Verdict {
 	if call.Status != 0 {
 		return Classify(call.Status, decodeHeader(call), call.Body)
@@ -230,7 +230,7 @@ func classifyCall(call *pipeline.Call) Verdict {
 type envelope struct {
 	valid        bool  // a complete JSON object
 	err          error // why not
-	code         int   // parseStatusCode, or the nested error's code; 0 when there is none
+	code         int   // statusCode, or the nested error's code; 0 when there is none
 	statesError  bool  // it says that something went wrong
 	fromAPI      bool  // the API's own shape, with a status in the body
 	fromGateway  bool  // the shape of the gateway before the API
@@ -420,7 +420,7 @@ func pageText(body []byte) string {
 var resetPattern = regexp.MustCompile(`(?i)reset in (\d{1,6}) seconds?`)
 
 // parseRetryAfter finds how long an answer asks to wait: Retry-After in seconds or as a
-// date beside the answer's own Date, else the words of the message.
+// date relative to the answer's own Date, else the words of the message.
 func parseRetryAfter(status int, header http.Header, text string) time.Duration {
 	if after := strings.TrimSpace(header.Get("Retry-After")); after != "" {
 		if n, err := strconv.Atoi(after); err == nil && n >= 0 && n < 1<<20 {

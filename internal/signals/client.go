@@ -45,7 +45,7 @@ type Client struct {
 	maxAnswerBytes int64
 	now            func() time.Time
 	transport      http.RoundTripper
-	onFreeRequest  func(int)    // told of free requests; may be nil
+	onFreeRequest  func(int)    // counts free requests; may be nil
 	usageLimiter   usageLimiter // of the usage endpoint, which has a quota of its own
 }
 
@@ -85,13 +85,13 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// OnFreeRequest has every request that is free of charge counted, each attempt of
-// it. They need no admission, and yet take from the account's rate windows. It
-// is for the time before the first request.
+// OnFreeRequest sets a function that counts every attempt at a request that is
+// free of charge. These need no admission but use up the account's rate windows.
+// Call it before the first request.
 func (c *Client) OnFreeRequest(count func(n int)) { c.onFreeRequest = count }
 
 // Format prints where the client asks, and nothing of what it holds.
-func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "signals client of ", c.base.Redacted()) }
+func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "Lusha client of ", c.base.Redacted()) }
 
 // parseBaseURL refuses whatever would send the key where it does not belong.
 func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
@@ -122,8 +122,8 @@ func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 
 // Fetch makes one attempt at a batch. The reply holds its one Call with the
 // raw answer, or no Call when nothing was sent; items are left to Decode.
-// The outcome is preliminary: Ambiguous, unless it is proven that no byte of
-// the request left. An error means that the batch must not be sent, or that
+// The outcome is preliminary: InDoubt, unless it is proven that no byte of the
+// request left. An error means that the batch must not be sent, or that
 // ctx was done before it was.
 func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	req, err := NewRequest(b)
@@ -223,8 +223,8 @@ func (c *Client) sendRequest(ctx context.Context, method, path string, body []by
 	call.Body = raw
 }
 
-// disconnectReason says in plain words how a connection ended on which something was
-// sent; empty when the error says it well enough.
+// disconnectReason describes how a connection ended after bytes were sent on it;
+// empty when the error describes it well enough.
 func disconnectReason(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNRESET):
@@ -260,8 +260,8 @@ func newTransport(config *tls.Config) *http.Transport {
 			}
 			return &tracedConn{Conn: conn}, nil
 		},
-		// The watch lies above TLS, so that handshakes and closing alerts do
-		// not count as bytes of a request.
+		// The traced connection lies above TLS, so that handshakes and closing
+		// alerts do not count as bytes of a request.
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
 			if err != nil {
@@ -295,7 +295,7 @@ func newTransport(config *tls.Config) *http.Transport {
 	}
 }
 
-// sendTrace finds out whether any byte of one request left this machine.
+// sendTrace records whether any byte of one request left this machine.
 type sendTrace struct {
 	mu     sync.Mutex
 	traced bool // the transport reports its steps
@@ -320,9 +320,9 @@ func (d *sendTrace) withTrace(ctx context.Context) context.Context {
 	})
 }
 
-// provesUnsent reports whether it is proven that no byte left, and sees to it that
-// none will. A transport that does not report its steps, or brings connections
-// of its own, proves nothing.
+// provesUnsent reports whether it is proven that no byte left, and blocks the
+// connections so that none leaves later. A transport that does not report its
+// steps, or uses connections of its own, proves nothing.
 func (d *sendTrace) provesUnsent() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -364,15 +364,15 @@ func (w *tracedConn) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-// startRequest forgets the requests before.
+// startRequest forgets what earlier requests wrote.
 func (w *tracedConn) startRequest() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wrote = false
 }
 
-// blockIfUnwritten reports whether nothing was written since start, and if so keeps it
-// that way: a writer that comes late finds the connection closed.
+// blockIfUnwritten reports whether nothing was written since startRequest, and if so
+// blocks later writes: they fail as on a closed connection.
 func (w *tracedConn) blockIfUnwritten() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -438,14 +438,14 @@ func decodeHeader(call *pipeline.Call) http.Header {
 	return h
 }
 
-// unsentReply is the reply to a batch of which nothing was sent: items that never
-// can be are Rejected, the others Deferred.
+// unsentReply is the reply to a batch that was not sent: items that the API's
+// version cannot express are Rejected, the others Deferred.
 func unsentReply(b *pipeline.Batch, reason string) *pipeline.Reply {
 	return &pipeline.Reply{Items: itemsWithStatus(b, schema.Deferred, reason, "")}
 }
 
-// itemsWithStatus gives every item of a batch the same fate, but for those the dialect
-// cannot express: they are Rejected whatever came of the others.
+// itemsWithStatus gives every item of a batch the same status, except those that
+// the API's version cannot express: they are Rejected.
 func itemsWithStatus(b *pipeline.Batch, status schema.Status, reason, callID string) []pipeline.ItemReply {
 	items := make([]pipeline.ItemReply, len(b.Items))
 	for i := range items {
@@ -460,7 +460,7 @@ func itemsWithStatus(b *pipeline.Batch, status schema.Status, reason, callID str
 	return items
 }
 
-// interruptedReply is the reply when the caller gave up before anything was sent.
+// interruptedReply is the reply to a batch that was not sent because ctx had ended.
 func interruptedReply(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	const reason = "the run was stopped before this was asked"
 	return unsentReply(b, reason), &pipeline.Stop{

@@ -15,8 +15,8 @@ import (
 // Decoder reads the raw answers of what it wraps.
 type Decoder struct{ inner pipeline.Fetcher }
 
-// Decode wraps a fetcher whose calls are raw: it settles each call's outcome
-// and charge, and gives every item its fate.
+// Decode wraps a fetcher of raw calls: it settles each call's outcome
+// and charge, and gives every item its status.
 func Decode(inner pipeline.Fetcher) *Decoder { return &Decoder{inner} }
 
 // Fetch asks the inner fetcher and decodes what came back. Errors are the
@@ -27,7 +27,7 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		reply = &pipeline.Reply{}
 	}
 	for i := range reply.Calls {
-		// What is no answer is told by the call's outcome and problem.
+		// The call's outcome and problem describe what is no answer.
 		items, unmatched, _ := DecodeAnswer(b, &reply.Calls[i])
 		reply.Items = items
 		reply.Unmatched = append(reply.Unmatched, unmatched...)
@@ -39,13 +39,13 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 }
 
 // DecodeAnswer reads one call's raw answer, and sets the call's outcome,
-// charge, problem, window, extra fields and notes. It depends on its arguments
+// charge, problem, window, unknown fields and warnings. It depends on its arguments
 // alone and may be repeated, so what was paid for can be read again from a
 // journal.
 //
 // There is always one reply per item, in order. The error is nil when the
-// answer decided the items' fates, even if that fate is not found; otherwise
-// it is a *RefusalError and the items are Held or Deferred, as the outcome demands.
+// answer decided the items' statuses, even if the status is NotFound; otherwise it
+// is a *RefusalError and the items are InDoubt or Deferred, as the outcome demands.
 //
 // Events share the memory of call.Body.
 func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pipeline.ItemReply, err error) {
@@ -67,7 +67,7 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 	}
 	call.Outcome, call.Charge = v.Outcome, v.Charge
 	call.StartDate, call.EndDate = "", ""
-	// Of an unclear answer, the transport's own account of it is worth more.
+	// For an unclear answer, the transport's own account is worth more.
 	if call.Problem == "" || v.Outcome == pipeline.NotCharged && call.Status != 0 {
 		call.Problem = v.summary()
 	}
@@ -85,7 +85,7 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 	return items, nil, &RefusalError{v}
 }
 
-// RefusalError says that a call brought no answer, and what it brought instead.
+// RefusalError reports that a call brought no answer, and what it brought instead.
 type RefusalError struct{ Verdict }
 
 func (r *RefusalError) Error() string { return string(r.Class) + ": " + r.summary() }
@@ -110,7 +110,7 @@ type answer struct {
 	entryCount  int
 	hasRoot     bool // the expected root is there, or is null
 	nullRoot    bool // and is null
-	statesError bool // it has a parseStatusCode or an error, too
+	statesError bool // it also has a statusCode or an error
 }
 
 // entry is what an answer says about one entity.
@@ -153,7 +153,7 @@ func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
 	return a
 }
 
-// maxWarnings bounds the notes of one call or entry.
+// maxWarnings bounds the warnings of one call or entry.
 const maxWarnings = 20
 
 func appendWarning(warnings []string, format string, args ...any) []string {
@@ -206,7 +206,7 @@ func (a *answer) keepUnknown(name []byte, value json.RawMessage) {
 	}
 }
 
-// readText reads a root text; what is none is kept among the extra fields.
+// readText reads a root text; any other value is kept among the unknown fields.
 func (a *answer) readText(name []byte) string {
 	value := a.readValue()
 	if a.err != nil || string(value) == "null" {
@@ -460,7 +460,7 @@ func (a *answer) keepUnknownIn(e *entry, name []byte, value json.RawMessage) {
 }
 
 // readEvents reads a list of events. Elements that are no objects are kept
-// among the extra fields: no table has a place for them.
+// among the unknown fields: no table has a place for them.
 func (a *answer) readEvents(e *entry, key string, name []byte) {
 	a.enter('[')
 	for first := true; a.hasNext(first, ']'); first = false {
@@ -505,7 +505,7 @@ func looksLikeEvents(list json.RawMessage) bool {
 	return n > 0 && c.err == nil
 }
 
-// finishSignals derives the entry's fate, and its identity from the first event when
+// finishSignals derives the entry's status, and its identity from the first event when
 // the entry itself states none.
 func (e *entry) finishSignals(isReference func(ref string) bool) {
 	r := &e.reply
@@ -597,7 +597,7 @@ func (a *answer) requestedID(i int) string {
 	return ""
 }
 
-// isIdentified reports whether an entry is about somebody.
+// isIdentified reports whether an entry names an entity.
 func isIdentified(s schema.Status) bool {
 	return s == schema.Enriched || s == schema.Resolved || s == schema.NoSignal
 }
@@ -666,7 +666,7 @@ func (a *answer) answersQuery() bool {
 	return e.code < 400 && (!a.nullRoot || !e.statesError)
 }
 
-// finishCall finds homes for strays, and closes the call.
+// finishCall matches the unmatched entries to items, and closes the call.
 func (a *answer) finishCall() (items, unmatched []pipeline.ItemReply) {
 	if a.b.Query.Service.IsPaged() {
 		a.finishPage()
@@ -720,8 +720,8 @@ func (a *answer) assignMatched(e *entry, indices []int) bool {
 	return true
 }
 
-// matchByRef finds the items that an entry without a known key is about: those whose
-// reference or id it states. An entry under a foreign key only goes to an item
+// matchByRef finds the items that an entry without a known key is about: those with a
+// reference or id that it states. An entry under a foreign key only goes to an item
 // that has no entry of its own.
 func (a *answer) matchByRef(e *entry) []int {
 	ids := e.refs
@@ -813,7 +813,7 @@ func (c *chargeFields) addField(name string, value json.RawMessage) {
 	c.text = truncateText(c.text+name+": "+truncateText(string(value), 80), 200)
 }
 
-// addBilling takes the billing object; its other members go to extra.
+// addBilling takes the billing object; its other members go to the unknown fields.
 func (l *chargeFields) addBilling(value json.RawMessage, unknown *objectBuilder) {
 	if len(value) == 0 || string(value) == "null" {
 		return

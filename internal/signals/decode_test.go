@@ -344,7 +344,7 @@ func FuzzCharge(f *testing.F) {
 		n, ok := wholeNumber(json.RawMessage(text))
 		if !jsonNumber.MatchString(text) || strings.HasPrefix(text, "-") {
 			if ok {
-				t.Fatalf("wholeNumber(%q) = %d, true, want false", text, n)
+				t.Fatalf("WholeNumber(%q) = %d, true, want false", text, n)
 			}
 			return
 		}
@@ -357,7 +357,7 @@ func FuzzCharge(f *testing.F) {
 		}
 		want := r.IsInt() && r.Num().IsInt64()
 		if ok != want || ok && r.Num().Int64() != n {
-			t.Fatalf("wholeNumber(%q) = %d, %v, want %s, %v", text, n, ok, r, want)
+			t.Fatalf("WholeNumber(%q) = %d, %v, want %s, %v", text, n, ok, r, want)
 		}
 	})
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// isLookup reports whether a question is answered with one result per entity,
+// isLookup reports whether a query is answered with one result per entity,
 // which is kept whole.
 func isLookup(q *pipeline.Query) bool {
 	return q.Service == pipeline.Search || q.Service == pipeline.Scores
 }
 
-// finishSignalsV3 derives the fate of an entry about one entity's events. Its own id
+// finishSignalsV3 derives the status of an entry about one entity's events. Its own id
 // is the one under "id"; every other that it or its events state is another
 // name of the same entity.
 func (e *entry) finishSignalsV3(q *pipeline.Query) {
@@ -135,8 +135,8 @@ func (a *answer) readLookup(e *entry) {
 	e.unknown = unknown
 }
 
-// finishLookup derives the fate of a result. An error that is neither of the
-// documented ones may pass: its item is asked again.
+// finishLookup derives the status of a result. An error that is neither of the
+// documented ones may be temporary: its item is deferred to a later call.
 func (e *entry) finishLookup(q *pipeline.Query) {
 	r := &e.reply
 	hasCode := func(code string) bool { return e.errCode == code || strings.Contains(e.errText, code) }

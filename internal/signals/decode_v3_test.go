@@ -121,18 +121,6 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-func TestHostOf(t *testing.T) {
-	for text, want := range map[string]string{
-		"harbor.example": "harbor.example", "WWW.Harbor.Example.": "harbor.example", "https://www.harbor.example/about?x#y": "harbor.example",
-		"http://harbor.example:8080": "harbor.example", "www2.harbor.example": "www2.harbor.example", "www.com": "www.com", "www.www.example": "www.example",
-		" harbor.example ": "harbor.example", "": "", "https://": "", "wwwharbor.example": "wwwharbor.example", "bücher.example": "bücher.example",
-	} {
-		if got := schema.BareHost(text); got != want {
-			t.Errorf("schema.Host(%q) = %q, want %q", text, got, want)
-		}
-	}
-}
-
 // TestMatching: to which item a result belongs that bears no reference, or a
 // foreign one. What names an item goes before what resembles one.
 func TestMatching(t *testing.T) {

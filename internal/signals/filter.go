@@ -10,9 +10,9 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// filterEvents sets apart the events that a question's sub-filters do not let through
-// and that V3 was not asked to filter. They are paid for, so none is dropped,
-// and one that cannot be judged stays.
+// filterEvents moves the events that the query's sub-filters reject, and that V3 was
+// not asked to filter, to Filtered. They are paid for, so none is dropped, and an
+// event that cannot be judged stays.
 func filterEvents(q *pipeline.Query, r *pipeline.ItemReply) {
 	if q.SendFilters || len(q.NewsEventTypes)+len(q.HiringDepartments)+len(q.HiringLocations) == 0 {
 		return

@@ -21,10 +21,11 @@ type cursor struct {
 	doc    []byte
 	pos    int
 	depth  int
-	spaces int // bytes of white space skipped so far, to know whether a value is compact
-	err    error
+	spaces int   // bytes of white space skipped so far, to know whether a value is compact
+	err    error // the first error
 }
 
+// setError records an error at the current position, unless there is one already.
 func (c *cursor) setError(what string) {
 	if c.err == nil {
 		c.err = fmt.Errorf("%s at byte %d", what, c.pos)
@@ -259,7 +260,7 @@ func escapeLength(b []byte) int {
 	return 0
 }
 
-// expectEnd reports whether nothing but white space is left.
+// expectEnd sets an error unless only white space is left.
 func (c *cursor) expectEnd() {
 	if c.peekByte(); c.err == nil && c.pos < len(c.doc) {
 		c.setError("more after the document")
@@ -390,12 +391,14 @@ func wholeNumber(value json.RawMessage) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// objectBuilder collects fields that the client does not know as one JSON object.
+// objectBuilder builds a compact JSON object of fields in the order of their
+// arrival.
 type objectBuilder struct {
 	out  []byte
 	seen map[string]int
 }
 
+// add adds a field.
 func (b *objectBuilder) add(name []byte, value json.RawMessage) {
 	if b.out == nil {
 		b.out = append(b.out, '{')

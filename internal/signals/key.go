@@ -8,9 +8,9 @@ import (
 
 const redactedText = "[redacted]"
 
-// Key is the API key. It shows itself to nobody: every way of printing,
-// logging or encoding it gives "[redactedText]". The text lies behind a pointer, so
-// that not even a struct that holds a Key in an unexported field prints it.
+// Key is the API key. Printing, logging or encoding it writes "[redacted]". The
+// text lies behind a pointer, so that even a struct that holds a Key in an
+// unexported field does not print it.
 type Key struct{ text *string }
 
 // NewKey takes the key as the account's owner wrote it; surrounding blanks are

@@ -22,7 +22,7 @@ type Options struct {
 	Departments      []string
 	Locations        []pipeline.Location
 	IntentCategories []string        // of V3
-	Warnings         []string        // what could not be found out, and why
+	Warnings         []string        // what could not be listed, and why
 	Raw              json.RawMessage // the answer that lists the signals, as received, compact
 	ClockOffset      *ClockOffset    // nil: the answer bore no date
 }
@@ -60,8 +60,8 @@ func (c *Client) FetchOptions(ctx context.Context, object schema.Object) (*Optio
 
 // FetchOptionsV3 asks the same of V3, which has an endpoint for the signal types and,
 // about companies, one for the filters and one for the values of each. Only the
-// first has to answer: a filter whose values cannot be found out is unlisted,
-// and Notes says why. Places are never listed, since they have to be searched
+// first has to answer: a filter without a list of values is left out,
+// and Warnings says why. Places are never listed, since they have to be searched
 // for.
 func (c *Client) FetchOptionsV3(ctx context.Context, object schema.Object) (*Options, error) {
 	base := "/v3/" + pluralName(object) + "/signals/"
@@ -102,7 +102,7 @@ func (c *Client) FetchOptionsV3(ctx context.Context, object schema.Object) (*Opt
 	return o, nil
 }
 
-// fetchFiltersV3 names the filters whose values can be listed without a search.
+// fetchFiltersV3 names the filters with values that can be listed without a search.
 func (c *Client) fetchFiltersV3(ctx context.Context, path string) ([]string, error) {
 	call, err := c.getFree(ctx, path, nil)
 	if err != nil {
@@ -239,8 +239,9 @@ func walkObject(body []byte, member func(name string, value json.RawMessage)) er
 // maxFreeAttempts is how often a free request is made before it counts as failed.
 const maxFreeAttempts = 4
 
-// getFree makes a request that costs nothing, and repeats it on anything that may
-// pass; turn, if there is one, waits before each. It ends with ctx, at once.
+// getFree makes a request that costs nothing, and repeats it after any failure that
+// may be temporary. It calls acquire, unless nil, before each attempt. It returns
+// as soon as ctx ends.
 func (c *Client) getFree(ctx context.Context, path string, acquire func(context.Context) bool) (*pipeline.Call, error) {
 	for try := 1; ; try++ {
 		if ctx.Err() != nil || acquire != nil && !acquire(ctx) {

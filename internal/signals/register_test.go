@@ -32,7 +32,7 @@ func encodeIn(version pipeline.APIVersion, rest string, entries ...string) strin
 	return `{"companies":{` + strings.Join(out, ",") + `}` + rest + `}`
 }
 
-// companiesIn is a batch of n companies by id, from 1001 on, in either dialect.
+// companiesIn is a batch of n companies by id, from 1001 on, for either version.
 func companiesIn(version pipeline.APIVersion, n int) *pipeline.Batch {
 	b := companies(n)
 	b.Query.APIVersion = version
@@ -40,7 +40,7 @@ func companiesIn(version pipeline.APIVersion, n int) *pipeline.Batch {
 	return b
 }
 
-// inBothVersions runs a test in either dialect.
+// inBothVersions runs a test for both versions of the API.
 func inBothVersions(t *testing.T, row int, test func(*testing.T, pipeline.APIVersion)) {
 	t.Helper()
 	t.Run(fmt.Sprintf("row %d, V2", row), func(t *testing.T) { test(t, pipeline.V2) })

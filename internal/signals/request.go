@@ -27,9 +27,9 @@ type Request struct {
 func (r *Request) Endpoint() string { return r.Method + " " + r.Path }
 
 // NewRequest writes the request for a batch. It is a pure function: the same
-// batch gives the same bytes. An item that the dialect cannot express is left
-// out and named in Refuse. An error means that the batch as a whole must not
-// be sent, because it would buy something nobody can foresee.
+// batch gives the same bytes. An item that the API's version cannot express is
+// left out and named in Rejected. An error means that the batch as a whole must
+// not be sent, because it would buy something unforeseeable.
 func NewRequest(b *pipeline.Batch) (*Request, error) {
 	q := b.Query
 	if err := checkQuery(b); err != nil {
@@ -131,7 +131,7 @@ func pluralName(o schema.Object) string {
 	return "companies"
 }
 
-// rejectReason says why the dialect cannot ask about an item; empty when it can.
+// rejectReason says why the API's version cannot ask about an item; empty when it can.
 func rejectReason(b *pipeline.Batch, i int) string {
 	if isV3(b.Query) {
 		return rejectReasonV3(b, i)
@@ -164,7 +164,7 @@ func rejectReason(b *pipeline.Batch, i int) string {
 	return ""
 }
 
-// fitsInt64 reports whether digits are a number as the dialect defines ids.
+// fitsInt64 reports whether digits are a number as V2 defines ids.
 func fitsInt64(digits string) bool {
 	_, err := strconv.ParseInt(digits, 10, 64)
 	return err == nil
@@ -237,7 +237,7 @@ func appendSearch(body []byte, item *pipeline.Item) []byte {
 	return append(body, '}')
 }
 
-// appendFilters writes the sub-filters: companies only, and each only beside a
+// appendFilters writes the sub-filters: for companies only, and each only with a
 // requested type that it can narrow.
 func appendFilters(body []byte, q *pipeline.Query) []byte {
 	if q.Object != schema.Company {

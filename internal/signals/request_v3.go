@@ -12,8 +12,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// isV3 reports whether a question is put in V3. Only signals can be asked for
-// in another dialect.
+// isV3 reports whether a query uses V3. V2 has no service but signals.
 func isV3(q *pipeline.Query) bool {
 	return q.APIVersion == pipeline.V3 || q.Service != pipeline.Signals
 }
@@ -21,7 +20,7 @@ func isV3(q *pipeline.Query) bool {
 // maxRefLength is how long a reference may be that the API gives back.
 const maxRefLength = 256
 
-// newRequestV3 writes the request for a batch whose query is checked.
+// newRequestV3 writes the request for a batch with a checked query.
 func newRequestV3(b *pipeline.Batch) (*Request, error) {
 	q := b.Query
 	r := &Request{Method: http.MethodPost, Path: "/v3/" + pluralName(q.Object)}
@@ -144,7 +143,7 @@ var identifierNamesV3 = map[schema.Identifier]string{
 }
 
 // lookupIdentifier picks the one identifier that is sent. A search is by what the line
-// says; a score is better asked by an id that a search found out.
+// says; a score is asked by the id that a search found, if there is one.
 func lookupIdentifier(b *pipeline.Batch, i int) (identifier schema.Identifier, value string) {
 	item := &b.Items[i]
 	a := item.Account

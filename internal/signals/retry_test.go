@@ -28,6 +28,7 @@ type step struct {
 	latency time.Duration
 }
 
+// The steps, by what the client sees.
 var (
 	good       = step{status: 200}
 	refused    = step{status: 500, body: `{"statusCode":500,"message":"try later"}`}
@@ -55,11 +56,12 @@ var (
 type fakeAPI struct {
 	mu      sync.Mutex
 	steps   []step
-	next    func(*pipeline.Batch) step // instead of steps
+	next    func(*pipeline.Batch) step // chooses the step, instead of steps
 	billed  map[string]int             // item ref -> requests that were billed for it
-	callIDs []string
+	callIDs []string                   // of all calls, in order
 }
 
+// Fetch plays the next step for a batch.
 func (f *fakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	if ctx.Err() != nil {
 		return interrupted(ctx, b)

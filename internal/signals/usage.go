@@ -21,7 +21,7 @@ type Usage struct {
 	Raw                    json.RawMessage      // the answer as received, compact
 }
 
-// UsageWindow is one rate window; Resets is zero when it is not stated.
+// UsageWindow is one rate window; ResetAt is zero when it is not stated.
 type UsageWindow struct {
 	pipeline.Window
 	ResetAt time.Time
@@ -64,15 +64,15 @@ func suggestsOldEndpoint(c Class) bool {
 }
 
 // usageLimiter keeps requests to the usage endpoint within its quota: five in any
-// stretch of a minute.
+// period of a minute.
 type usageLimiter struct {
 	mu       sync.Mutex
 	requests [5]time.Time // the last ones, in a ring
 	oldest   int          // the oldest of them
 }
 
-// acquire waits until the quota allows a request, and enters it; false when ctx
-// ended first.
+// acquire waits until the quota allows a request, and counts it; false when ctx
+// ends first.
 func (l *usageLimiter) acquire(ctx context.Context) bool {
 	for {
 		l.mu.Lock()

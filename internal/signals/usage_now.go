@@ -13,8 +13,8 @@ import (
 // errUsageLimit says that the usage endpoint's own quota is used up.
 var errUsageLimit = errors.New("asked five times within the last minute, which is all that the API allows")
 
-// TryFetchUsage is Usage for who would rather not know than wait: it makes one
-// attempt, and none when that would have to wait.
+// TryFetchUsage is FetchUsage without waiting: it makes one attempt, and none when
+// the usage endpoint's quota would delay it.
 func (c *Client) TryFetchUsage(ctx context.Context) (*Usage, error) {
 	if !c.usageLimiter.isReady() {
 		return nil, fmt.Errorf("account usage: %w", errUsageLimit)
@@ -39,7 +39,7 @@ func (c *Client) TryFetchUsage(ctx context.Context) (*Usage, error) {
 	return u, nil
 }
 
-// isReady reports whether turn would not have to wait.
+// isReady reports whether acquire would return at once.
 func (l *usageLimiter) isReady() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

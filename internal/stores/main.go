@@ -1,15 +1,14 @@
 // Command stores serves an S3 store on loopback, for tests:
 //
-//	stores versitygw DIR    versitygw over the files of DIR, which is absolute
+//	stores versitygw DIR    versitygw over the files of DIR, an absolute path
 //	stores gofakes3         gofakes3 in memory
 //
-// It prints the store's address as its first line once it can be asked, and ends
-// when its standard input does, so that no store outlives the test that started
-// it, not even one that is killed. Credentials and the bucket to begin with come
-// from the environment.
+// It prints the store's address as its first line when it accepts requests. It ends when its
+// standard input does, so that no store outlives the test that started it, even if the test is
+// killed. Credentials and the initial bucket come from the environment.
 //
-// It is a module of its own because versitygw brings a hundred others with it,
-// none of which siglake may come to depend on.
+// It is a module of its own because versitygw has a hundred dependencies, none of which siglake may
+// come to depend on.
 package main
 
 import (
@@ -31,7 +30,7 @@ import (
 	"github.com/versity/versitygw/s3api"
 )
 
-// out is where the address goes; what the stores print goes to standard error.
+// out receives the address; the output of the stores goes to standard error.
 var out = os.Stdout
 
 func main() {
@@ -57,9 +56,8 @@ func main() {
 	}
 }
 
-// versitygw serves until the context ends. It cannot be given a listener, so a
-// free port is looked for first; if somebody takes that in between, another is
-// tried.
+// versitygw serves until the context ends. It does not accept a listener, so versitygw first finds
+// a free port, and tries another if the port is taken in the meantime.
 func versitygw(ctx context.Context, dir, bucket string) (err error) {
 	if err := os.Mkdir(filepath.Join(dir, bucket), 0o755); err != nil {
 		return err
@@ -84,7 +82,7 @@ func versitygw(ctx context.Context, dir, bucket string) (err error) {
 		err = embedgw.RunVersityGW(ctx, be, &embedgw.Config{
 			RootUserAccess: os.Getenv("AWS_ACCESS_KEY_ID"), RootUserSecret: os.Getenv("AWS_SECRET_ACCESS_KEY"),
 			Ports: []string{address}, MaxConnections: 4096, MaxRequests: 4096, MultipartMaxParts: 10000, Quiet: true, KeepAlive: true,
-			// As AWS names its buckets, for tests that reach the store by AWS's own names.
+			// Bucket addresses as on AWS, for tests that reach the store by AWS host names.
 			VirtualDomain: "s3.us-east-1.amazonaws.com",
 			S3Options:     []s3api.Option{s3api.WithOnListen(func() { listening = true; fmt.Fprintln(out, "http://"+address) })},
 		})

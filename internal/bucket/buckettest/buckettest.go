@@ -1,25 +1,24 @@
-// Package buckettest starts real S3 stores for tests, and puts faults in front
-// of them.
+// Package buckettest starts real S3 stores for tests, and injects faults in front of them.
 //
 //	store := buckettest.Start(t)            // versitygw, with an empty bucket
 //	store = buckettest.StartProxy(t, store, buckettest.FaultOnce(http.MethodPut, buckettest.ResetLate))
 //	store.Setenv(t) // credentials, for the standard chain
 //	bucket.Open(ctx, store.URI(""), bucket.Config{Endpoint: store.URL, Region: store.Region, PathStyle: true})
 //
-// The stores are other people's programs, so that siglake is not tested against
-// its own idea of S3. They live in a module of their own (internal/stores) and
-// run as processes that end with the test. The first test on a machine builds
-// them, which takes minutes; the binary is kept in the user's cache folder.
+// The stores are third-party programs, so that siglake is not tested against its own idea of S3.
+// They live in their own module (internal/stores) and run as processes that end with the test. The
+// first test on a machine builds them, which takes minutes; the binary is kept in the user's cache
+// directory.
 //
-// What to know of them:
+// Properties of the stores:
 //
-//	versitygw   heeds conditions, refuses wrong credentials and checksums; keeps
-//	            objects as files, so a key "a/b" beside "a" is refused; ignores
+//	versitygw   honours conditions, refuses wrong credentials and checksums; keeps
+//	            objects as files, so a key "a/b" next to "a" is refused; ignores
 //	            encryption and storage class
-//	gofakes3    heeds conditions on PUT, not on GET and on uploads in parts; takes
-//	            any credentials
+//	gofakes3    honours conditions on PUT, not on GET and on uploads in parts;
+//	            accepts any credentials
 //
-// The package imports the standard library only.
+// The package imports only the standard library and flock.
 package buckettest
 
 import (
@@ -45,12 +44,13 @@ import (
 
 // Store is a running store with one empty bucket.
 type Store struct {
-	URL       string // its endpoint, for path-style requests
+	URL       string // endpoint, for path-style requests
 	Region    string
 	Bucket    string
 	AccessKey string
-	SecretKey string       // random, so that a test can look for it where it must not be
-	Client    *http.Client // what reaches the store; nil: any client
+	// Random, so that a test can search for leaks of it.
+	SecretKey string
+	Client    *http.Client // reaches the store; nil: any client does
 }
 
 // Start starts versitygw, which ends with the test.
@@ -68,8 +68,8 @@ func StartFake(t testing.TB) *Store {
 // URI is the address of an object in the store's bucket.
 func (s *Store) URI(key string) string { return "s3://" + s.Bucket + "/" + key }
 
-// Environ gives a process the store's credentials, and hides from it whatever
-// the machine's user has.
+// Environ is the environment that gives a process the store's credentials and hides those of the
+// machine's user.
 func (s *Store) Environ() []string {
 	return []string{
 		"AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.SecretKey, "AWS_SESSION_TOKEN=", "AWS_PROFILE=",
@@ -78,7 +78,7 @@ func (s *Store) Environ() []string {
 	}
 }
 
-// Setenv does the same for this process, for the time of the test.
+// Setenv sets the same environment for this process until the end of the test.
 func (s *Store) Setenv(t testing.TB) {
 	t.Helper()
 	for _, pair := range s.Environ() {
@@ -87,7 +87,7 @@ func (s *Store) Setenv(t testing.TB) {
 	}
 }
 
-// startStore runs the stores' binary and waits for the address that it prints.
+// startStore runs the binary of the stores and waits for the address that it prints.
 func startStore(t testing.TB, args ...string) *Store {
 	t.Helper()
 	binary, err := buildStores(t.Context())
@@ -102,7 +102,7 @@ func startStore(t testing.TB, args ...string) *Store {
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, args...) //nolint:gosec // our own binary, which clean-ups may still ask
 	cmd.Env = append(append(os.Environ(), s.Environ()...), "STORE_BUCKET="+s.Bucket)
 	cmd.Stderr = &stderr
-	hold, err := cmd.StdinPipe() // the store ends when this does
+	hold, err := cmd.StdinPipe() // the store ends when its standard input does
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,8 +115,8 @@ func startStore(t testing.TB, args ...string) *Store {
 	}
 	t.Cleanup(func() {
 		_ = hold.Close()       // for a store that is still starting
-		_ = cmd.Process.Kill() // there is nothing to save
-		_ = cmd.Wait()         // says that it was killed
+		_ = cmd.Process.Kill() // it has nothing to save
+		_ = cmd.Wait()         // reports the kill
 	})
 	first, err := bufio.NewReader(out).ReadString('\n')
 	if s.URL = strings.TrimSpace(first); err != nil {
@@ -126,11 +126,11 @@ func startStore(t testing.TB, args ...string) *Store {
 	return s
 }
 
-// cacheDir is looked up before a test can change the environment.
+// cacheDir is determined before a test can change the environment.
 var cacheDir, cacheDirErr = os.UserCacheDir()
 
-// buildStores gives the stores' binary, which is named by what it is made of. Tests of
-// other packages that want it meanwhile wait.
+// buildStores returns the binary of the stores, named after a hash of its sources. Tests of other
+// packages that need it at the same time wait for it.
 func buildStores(ctx context.Context) (binary string, err error) {
 	if cacheDirErr != nil {
 		cacheDir = os.TempDir()
@@ -158,7 +158,7 @@ func buildStores(ctx context.Context) (binary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close() // which unlocks it
+	defer lock.Close() // and unlocks it
 	if err := flock.Lock(lock); err != nil {
 		return "", err
 	}
@@ -175,7 +175,7 @@ func buildStores(ctx context.Context) (binary string, err error) {
 	return binary, os.Rename(unfinished, binary)
 }
 
-// sourceDir finds the stores' module: tests run in their package's folder.
+// sourceDir finds the module of the stores: tests run in the directory of their package.
 func sourceDir() (string, error) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -192,7 +192,7 @@ func sourceDir() (string, error) {
 	}
 }
 
-// drainBody reads a body to its end, so that its connection can be used again.
+// drainBody reads a body to its end, so that its connection can be reused.
 func drainBody(body io.ReadCloser) {
 	_, _ = io.Copy(io.Discard, body)
 	_ = body.Close()

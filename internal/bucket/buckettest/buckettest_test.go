@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestStart is also what builds the stores before other tests want them.
+// TestStart also builds the stores before other tests need them.
 func TestStart(t *testing.T) {
 	real, fake := Start(t), StartFake(t)
 	if real.URL == fake.URL {
@@ -39,8 +39,9 @@ func TestProxy(t *testing.T) {
 	defer store.Close()
 	for name, c := range map[string]struct {
 		fault Fault
-		want  string // status and body; or "reset", with what came before it
-		seen  int32
+		// Status and body; or "reset", with what came before it.
+		want string
+		seen int32
 	}{
 		"none":       {Fault{}, "200 an answer to HOST", 1},
 		"reset":      {Reset, "reset", 0},
@@ -87,7 +88,7 @@ func postTo(client *http.Client, url string) string {
 	return got
 }
 
-// isErrorBody compares an answer in XML by status and code.
+// isErrorBody compares an XML answer by status and code.
 func isErrorBody(got, want string) bool {
 	status, code, _ := strings.Cut(want, " ")
 	return strings.HasPrefix(code, "<Code>") && strings.HasPrefix(got, status) && strings.Contains(got, code)

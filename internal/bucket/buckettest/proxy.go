@@ -17,20 +17,23 @@ import (
 	"time"
 )
 
-// Fault is what happens to a request on its way. The zero value is nothing.
+// Fault is what happens to a request in transit. The zero value is no fault.
 type Fault struct {
-	Delay    time.Duration // before anything else
-	Late     bool          // the store acts on the request, then this happens instead of its answer
-	Drop     bool          // the connection is reset
-	Status   int           // the answer is an error with this status; 200 with an error inside is possible
-	Code     string        // S3's name of it
-	CutAfter int64         // the connection is reset after so many bytes of the answer's body; 0: not
+	Delay time.Duration // before everything else
+	// The store executes the request, then the fault replaces its answer.
+	Late bool
+	Drop bool // the connection is reset
+	// The answer is an error with this status, possibly an error inside a 200.
+	Status int
+	Code   string // S3's error code
+	// The connection is reset after this many bytes of the answer's body; 0: never.
+	CutAfter int64
 }
 
-// The faults that stores and networks are known for.
+// Typical faults of stores and networks.
 var (
 	Reset        = Fault{Drop: true}             // the store has not seen the request
-	ResetLate    = Fault{Drop: true, Late: true} // it has acted on it, and nobody knows
+	ResetLate    = Fault{Drop: true, Late: true} // the store has executed it, and the client does not know
 	SlowDown     = Fault{Status: http.StatusServiceUnavailable, Code: "SlowDown"}
 	Conflict     = Fault{Status: http.StatusConflict, Code: "ConditionalRequestConflict"}
 	Internal     = Fault{Status: http.StatusInternalServerError, Code: "InternalError"}
@@ -41,10 +44,10 @@ var (
 	Denied       = Fault{Status: http.StatusForbidden, Code: "AccessDenied"}
 )
 
-// CutAfter ends the answer's connection after n bytes of its body.
+// CutAfter resets the connection after n bytes of the answer's body.
 func CutAfter(n int64) Fault { return Fault{CutAfter: n} }
 
-// FaultOnce does something to the first request with a method, and to no other.
+// FaultOnce injects a fault into the first request with a method only.
 func FaultOnce(method string, f Fault) func(*http.Request) Fault {
 	var done atomic.Bool
 	return func(r *http.Request) Fault {
@@ -55,8 +58,8 @@ func FaultOnce(method string, f Fault) func(*http.Request) Fault {
 	}
 }
 
-// StartProxy stands in front of a store until the test ends. decide is asked about
-// every request, from several goroutines at once; it must not read the body.
+// StartProxy runs a proxy in front of a store until the test ends. decide is called for every
+// request, concurrently; it must not read the body.
 func StartProxy(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
 	t.Helper()
 	server := httptest.NewServer(proxyHandler(t, s, decide))
@@ -66,8 +69,8 @@ func StartProxy(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store
 	return &front
 }
 
-// StartTLSProxy is Proxy over https. The Client of the store it gives brings requests for
-// any host to the proxy, AWS's own included, and trusts it.
+// StartTLSProxy is StartProxy over https. The Client of the returned store sends requests for any
+// host, including those of AWS, to the proxy and trusts it.
 func StartTLSProxy(t testing.TB, s *Store, decide func(*http.Request) Fault) *Store {
 	t.Helper()
 	server := httptest.NewTLSServer(proxyHandler(t, s, decide))
@@ -76,7 +79,7 @@ func StartTLSProxy(t testing.TB, s *Store, decide func(*http.Request) Fault) *St
 	front.URL = server.URL
 	front.Client = &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 16,
-		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it is asked as many hosts
+		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it answers for any host
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 		},
@@ -96,14 +99,14 @@ func proxyHandler(t testing.TB, s *Store, decide func(*http.Request) Fault) http
 	forward := &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // which the signature covers
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // covered by the signature
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := decide(r)
 		if f.Delay > 0 {
-			body, err := io.ReadAll(r.Body) // until then a client that gives up goes unnoticed
+			body, err := io.ReadAll(r.Body) // or the server does not notice that the client gives up
 			if err != nil {
 				panic(http.ErrAbortHandler)
 			}
@@ -137,7 +140,7 @@ func proxyHandler(t testing.TB, s *Store, decide func(*http.Request) Fault) http
 	})
 }
 
-// discardWriter takes an answer that nobody gets.
+// discardWriter discards an answer.
 type discardWriter struct{ header http.Header }
 
 func (n *discardWriter) Header() http.Header         { return n.header }
@@ -156,9 +159,9 @@ func (c *cutWriter) Write(p []byte) (int, error) {
 		return c.ResponseWriter.Write(p)
 	}
 	n, _ := c.ResponseWriter.Write(p[:c.remaining])
-	_ = http.NewResponseController(c.ResponseWriter).Flush() // what was promised arrives
+	_ = http.NewResponseController(c.ResponseWriter).Flush() // the announced bytes arrive
 	c.remaining = 0
-	return n, io.ErrShortWrite // for which the proxy resets the connection
+	return n, io.ErrShortWrite // makes the proxy reset the connection
 }
 
 // Unwrap lets the proxy flush.

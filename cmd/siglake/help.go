@@ -1,0 +1,404 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/siglake/siglake/cmd/siglake/manual"
+)
+
+// helpWidth is how wide help is laid out, on every terminal: longer lines are
+// hard to read.
+const helpWidth = 80
+
+// commandGroups say under which heading siglake --help lists a command, and in
+// what order.
+var commandGroups = []struct {
+	title string
+	names []string
+}{
+	{"Begin here", []string{"demo", "plan", "run", "resume"}},
+	{"Other things to buy", []string{"resolve", "score", "lookalikes", "visitors"}},
+	{"A lake", []string{"status", "held", "verify", "rebuild", "compact", "ddl"}},
+	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "completion", "version", "help"}},
+}
+
+// firstFlags are those that a command's help shows before all others, together
+// with the flags of that command alone.
+var firstFlags = []string{"lake", "signals", "since", "max-results", "max-credits", "simulate"}
+
+// flagGroups is the order of the categories of the other flags.
+var flagGroups = []string{"What to ask", "Money", "List", "API", "Work", "Output", "S3", "Simulator"}
+
+// guide is what help shows of a command besides its flags.
+type guide struct {
+	examples []string
+	topics   []string // manual pages
+}
+
+// guides are the examples and manual pages of the commands. The manual's tests
+// execute the examples.
+var guides = map[string]guide{
+	"demo": {[]string{"siglake demo"}, []string{"simulator"}},
+	"plan": {[]string{
+		"siglake plan accounts.csv --lake lake --signals news,growth",
+		`siglake plan accounts.csv --lake lake --signals all --price-per-credit "0.02 USD"`,
+	}, []string{"money"}},
+	"run": {[]string{
+		"siglake run accounts.csv --lake trial-lake --signals news,growth --simulate",
+		"siglake run accounts.csv --lake lake --signals news --since 30d --max-results 5 --max-credits 5000",
+		"cat accounts.csv | siglake run - --lake lake --signals growth --max-credits 5000",
+	}, []string{"lists", "money", "nights", "lake", "exit-codes"}},
+	"resume":     {[]string{"siglake resume --lake lake"}, []string{"money", "nights"}},
+	"resolve":    {[]string{"siglake resolve accounts.csv --lake lake"}, []string{"api", "lists"}},
+	"score":      {[]string{"siglake score accounts.csv --lake lake --max-credits 500"}, []string{"api", "lists"}},
+	"lookalikes": {[]string{"siglake lookalikes --seeds customers.csv --limit 20 --lake lake"}, []string{"api"}},
+	"visitors":   {[]string{"siglake visitors --domain shop.example.com --since 30d --lake lake"}, []string{"api"}},
+	"usage":      {[]string{"siglake usage --simulate"}, []string{"money"}},
+	"status":     {[]string{"siglake status --lake lake", "siglake status --lake lake --json"}, []string{"lake", "money"}},
+	"held":       {[]string{"siglake held list --lake lake", "siglake held retry --lake lake"}, []string{"money"}},
+	"held list":  {[]string{"siglake held list --lake lake"}, []string{"money"}},
+	"held retry": {[]string{"siglake held retry --lake lake"}, []string{"money"}},
+	"held accept-loss": {[]string{
+		"siglake held accept-loss --lake lake",
+	}, []string{"money"}},
+	"verify":     {[]string{"siglake verify --lake lake"}, []string{"lake"}},
+	"rebuild":    {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
+	"compact":    {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
+	"ddl":        {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
+	"doctor":     {[]string{"siglake doctor --lake lake --simulate"}, []string{"nights", "s3"}},
+	"signals":    {[]string{"siglake signals", "siglake signals riskNews", "siglake signals growth --json"}, []string{"api"}},
+	"simulate":   {[]string{"siglake simulate --list-faults"}, []string{"simulator"}},
+	"completion": {[]string{"siglake completion bash > siglake.bash"}, nil},
+	"version":    {[]string{"siglake version"}, nil},
+	"help":       {[]string{"siglake help run", "siglake help money"}, nil},
+}
+
+func helpCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "help",
+		Aliases:   []string{"h"},
+		Usage:     "show the help of a command, or a page of the manual",
+		ArgsUsage: "[COMMAND | TOPIC]",
+		Description: "siglake help lists commands and topics. On a terminal a manual page is laid out for reading; elsewhere it\n" +
+			"is printed as Markdown.",
+		Action: func(c *cli.Context) error { return printHelp(c.App, c.App.Writer, c.Args().Slice()) },
+	}
+}
+
+// dress gives every command the errors that a command line of this program ends
+// with.
+func dress(app *cli.App) { dressAll(app.Commands, "") }
+
+func dressAll(commands []*cli.Command, under string) {
+	for _, cmd := range commands {
+		path := strings.TrimSpace(under + " " + cmd.Name)
+		cmd.HideHelp = true // answersHelp prints it
+		cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(cmd, path, err) }
+		if len(cmd.Subcommands) > 0 && cmd.Action == nil {
+			cmd.Action = func(c *cli.Context) error {
+				return usageErrorf("no command %q%s; see siglake %s --help", path+" "+c.Args().First(), suggestCommand(cmd.Subcommands, c.Args().First()), path)
+			}
+		}
+		dressAll(cmd.Subcommands, path)
+	}
+}
+
+// answersHelp prints the help or version that the arguments want, wherever the
+// flag stands among them; false when they want something else.
+func answersHelp(app *cli.App, args []string) bool {
+	switch {
+	case len(args) < 2:
+		printAppHelp(app, app.Writer)
+		return true
+	case args[1] == "--version" || args[1] == "-v":
+		fmt.Fprintln(app.Writer, versionLine())
+		return true
+	}
+	cmd, path, rest := commandOfArgs(app, args[1:])
+	switch {
+	case wantsHelp(cmd, rest) || cmd != nil && len(cmd.Subcommands) > 0 && len(rest) > 0 && (rest[0] == "help" || rest[0] == "h"),
+		cmd != nil && len(cmd.Subcommands) > 0 && len(rest) == 0:
+		if cmd == nil {
+			printAppHelp(app, app.Writer)
+		} else {
+			printCommandHelp(app.Writer, cmd, path)
+		}
+		return true
+	}
+	return false
+}
+
+// commandOfArgs is the command that arguments begin with, its full name, and
+// what stands behind it; nil when they begin with none.
+func commandOfArgs(app *cli.App, args []string) (cmd *cli.Command, path string, rest []string) {
+	for commands := app.Commands; len(args) > 0; commands, args = cmd.Subcommands, args[1:] {
+		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[0]) })
+		if i < 0 {
+			break
+		}
+		cmd = commands[i]
+		path = strings.TrimSpace(path + " " + cmd.Name)
+	}
+	return cmd, path, args
+}
+
+// wantsHelp reports whether --help or -h stands among a command's arguments,
+// other than as the value of a flag.
+func wantsHelp(cmd *cli.Command, args []string) bool {
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		switch name := strings.TrimLeft(args[i], "-"); {
+		case args[i] == "--help" || args[i] == "-help" || args[i] == "-h":
+			return true
+		case cmd != nil && name != args[i] && takesValue(flagNamed(cmd, name)):
+			i++
+		}
+	}
+	return false
+}
+
+// flagNamed is a command's flag; nil when it has none of the name.
+func flagNamed(cmd *cli.Command, name string) cli.Flag {
+	i := slices.IndexFunc(cmd.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	if i < 0 {
+		return nil
+	}
+	return cmd.Flags[i]
+}
+
+func takesValue(f cli.Flag) bool {
+	d, ok := f.(cli.DocGenerationFlag)
+	return ok && d.TakesValue()
+}
+
+// printHelp prints what siglake help NAMES is to show.
+func printHelp(app *cli.App, w io.Writer, names []string) error {
+	if len(names) == 0 {
+		printAppHelp(app, w)
+		return nil
+	}
+	cmd, path, rest := commandOfArgs(app, names)
+	switch page, known := manual.Lookup(names[0]); {
+	case cmd != nil && len(rest) == 0:
+		printCommandHelp(w, cmd, path)
+	case known && len(names) == 1 && isTerminal(w):
+		fmt.Fprint(w, manual.Render(page.Text, helpWidth, manual.Terminal))
+	case known && len(names) == 1:
+		fmt.Fprint(w, page.Text)
+	default:
+		var all []string
+		for _, c := range app.VisibleCommands() {
+			all = append(all, c.Name)
+		}
+		for _, p := range manual.Pages() {
+			all = append(all, p.Topic)
+		}
+		return usageErrorf("no command or manual page %q%s; siglake help lists them", strings.Join(names, " "), didYouMean(names[0], all))
+	}
+	return nil
+}
+
+// isTerminal reports whether a person reads what is written to w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+func printAppHelp(app *cli.App, w io.Writer) {
+	fmt.Fprint(w, manual.Wrap(app.Name+" - "+app.Usage, helpWidth, "", "  "))
+	fmt.Fprintf(w, "\nUsage:\n  %s COMMAND [ARGUMENTS] [FLAGS]\n", app.Name)
+	for _, g := range commandGroups {
+		fmt.Fprintf(w, "\n%s:\n", g.title)
+		for _, name := range g.names {
+			if c := app.Command(name); c != nil {
+				fmt.Fprint(w, manual.Wrap(c.Usage, helpWidth, fmt.Sprintf("  %-12s", c.Name), strings.Repeat(" ", 14)))
+			}
+		}
+	}
+	fmt.Fprintf(w, "\nManual (%s help TOPIC):\n", app.Name)
+	for _, p := range manual.Pages() {
+		fmt.Fprint(w, manual.Wrap(p.Summary, helpWidth, fmt.Sprintf("  %-12s", p.Topic), strings.Repeat(" ", 14)))
+	}
+	fmt.Fprintf(w, "\n%s COMMAND --help shows a command's flags and examples.\n", app.Name)
+}
+
+// printCommandHelp prints a command's help: what it does, how it is used, and its
+// flags, those first that people need first.
+func printCommandHelp(w io.Writer, cmd *cli.Command, path string) {
+	fmt.Fprint(w, manual.Wrap("siglake "+path+" - "+cmd.Usage, helpWidth, "", "  "))
+	fmt.Fprintf(w, "\nUsage:\n  siglake %s\n", usageLine(cmd, path))
+	if cmd.Description != "" {
+		fmt.Fprint(w, "\n"+reflow(cmd.Description))
+	}
+	if len(cmd.Subcommands) > 0 {
+		fmt.Fprint(w, "\nCommands:\n")
+		for _, sub := range cmd.Subcommands {
+			fmt.Fprint(w, manual.Wrap(sub.Usage, helpWidth, fmt.Sprintf("  %-12s", sub.Name), strings.Repeat(" ", 14)))
+		}
+	}
+	g := guides[path]
+	if len(g.examples) > 0 {
+		fmt.Fprint(w, "\nExamples:\n")
+		for _, e := range g.examples {
+			fmt.Fprintf(w, "  $ %s\n", e)
+		}
+	}
+	for _, group := range groupFlags(cmd) {
+		fmt.Fprintf(w, "\n%s:\n", group.title)
+		for _, f := range group.flags {
+			printFlag(w, f)
+		}
+	}
+	if len(groupFlags(cmd)) > 0 {
+		fmt.Fprint(w, "\n"+manual.Wrap("Every flag can be set by an environment variable: --log-format is SIGLAKE_LOG_FORMAT.", helpWidth, "", ""))
+	}
+	if len(g.topics) > 0 {
+		fmt.Fprintf(w, "See also: siglake help %s\n", strings.Join(g.topics, ", "))
+	}
+}
+
+func usageLine(cmd *cli.Command, path string) string {
+	line := path
+	if len(cmd.Subcommands) > 0 {
+		line += " COMMAND"
+	}
+	if cmd.ArgsUsage != "" {
+		line += " " + cmd.ArgsUsage
+	}
+	return line + " [FLAGS]"
+}
+
+// reflow lays out a description: paragraphs are wrapped, lines that begin with a
+// blank stay as they are.
+func reflow(text string) string {
+	var out, paragraph []string
+	flush := func() {
+		if len(paragraph) > 0 {
+			out = append(out, strings.TrimSuffix(manual.Wrap(strings.Join(paragraph, " "), helpWidth, "", ""), "\n"))
+			paragraph = nil
+		}
+	}
+	for _, line := range strings.Split(text, "\n") {
+		if line == "" || line[0] == ' ' {
+			flush()
+			out = append(out, line)
+			continue
+		}
+		paragraph = append(paragraph, line)
+		if strings.HasSuffix(line, ":") {
+			flush()
+		}
+	}
+	flush()
+	return strings.Join(out, "\n") + "\n"
+}
+
+// flagGroup is the flags under one heading of a command's help.
+type flagGroup struct {
+	title string
+	flags []cli.Flag
+}
+
+// groupFlags sorts a command's visible flags under headings: firstFlags and those
+// without a category, then by category.
+func groupFlags(cmd *cli.Command) []flagGroup {
+	byTitle := map[string][]cli.Flag{}
+	for _, f := range cmd.VisibleFlags() {
+		name, title := f.Names()[0], ""
+		if c, ok := f.(cli.CategorizableFlag); ok && !slices.Contains(firstFlags, name) {
+			title = c.GetCategory()
+		}
+		if name != "help" {
+			byTitle[title] = append(byTitle[title], f)
+		}
+	}
+	rank := func(list []string, word string) int {
+		if i := slices.Index(list, word); i >= 0 {
+			return i
+		}
+		return len(list)
+	}
+	slices.SortStableFunc(byTitle[""], func(a, b cli.Flag) int {
+		return cmp.Compare(rank(firstFlags, a.Names()[0]), rank(firstFlags, b.Names()[0]))
+	})
+	var groups []flagGroup
+	for title, flags := range byTitle {
+		groups = append(groups, flagGroup{title, flags})
+	}
+	slices.SortFunc(groups, func(a, b flagGroup) int {
+		return cmp.Or(cmp.Compare(min(len(a.title), 1), min(len(b.title), 1)), cmp.Compare(rank(flagGroups, a.title), rank(flagGroups, b.title)), cmp.Compare(a.title, b.title))
+	})
+	if len(groups) > 0 && groups[0].title == "" {
+		groups[0].title = "Flags"
+	}
+	return groups
+}
+
+// printFlag prints a flag in two columns.
+func printFlag(w io.Writer, f cli.Flag) {
+	names, usage := flagText(f)
+	const column = 26
+	first := "  " + names
+	if len(first) > column-2 {
+		fmt.Fprintln(w, first)
+		first = ""
+	}
+	fmt.Fprint(w, manual.Wrap(usage, helpWidth, fmt.Sprintf("%-*s", column, first), strings.Repeat(" ", column)))
+}
+
+// flagText gives a flag's names with the word for its value, and its usage with
+// its values and its default.
+func flagText(f cli.Flag) (names, usage string) {
+	for _, n := range f.Names() {
+		names += ", " + map[bool]string{true: "-", false: "--"}[len(n) == 1] + n
+	}
+	names = names[2:]
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return names, ""
+	}
+	usage = d.GetUsage()
+	if d.TakesValue() {
+		word := "VALUE"
+		if _, rest, quoted := strings.Cut(usage, "`"); quoted {
+			word, _, _ = strings.Cut(rest, "`")
+		} else if kind, known := valueWords[fmt.Sprintf("%T", f)]; known {
+			word = kind
+		}
+		names += " " + word
+		usage = strings.ReplaceAll(usage, "`", "")
+	}
+	if own := variableOf(f); own != "" {
+		usage += " (variable: " + own + ")"
+	}
+	if text := strings.Trim(d.GetDefaultText(), `"`); d.TakesValue() && text != "" && text != "0s" {
+		usage += " (default: " + text + ")"
+	}
+	return names, usage
+}
+
+// variableOf is the variable that sets a flag, when it is another than the rule
+// says.
+func variableOf(f cli.Flag) string {
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok || len(d.GetEnvVars()) == 0 {
+		return ""
+	}
+	if own := d.GetEnvVars()[0]; own != "SIGLAKE_"+strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_")) {
+		return own
+	}
+	return ""
+}
+
+// valueWords are the words for values of flags that name none.
+var valueWords = map[string]string{
+	"*cli.IntFlag": "N", "*cli.Int64Flag": "N", "*cli.Uint64Flag": "N", "*cli.Float64Flag": "N",
+	"*cli.DurationFlag": "TIME", "*cli.StringSliceFlag": "VALUE,…",
+}

@@ -1,0 +1,124 @@
+package idmap
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func key(n uint64) Key {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, n))
+	return Key(sum[:12])
+}
+
+// values returns a key's values in ascending order.
+func values(m *Map, key Key) []uint32 { return slices.Sorted(m.Values(key)) }
+
+func slotsUsed(m *Map) (n int) {
+	for i := range m.tables {
+		n += m.tables[i].used
+	}
+	return n
+}
+
+// TestLoadOrStore compares with a built-in map, over enough keys that every table
+// grows several times.
+func TestLoadOrStore(t *testing.T) {
+	var m Map
+	model := map[Key]uint32{}
+	for row := uint32(1); row <= 200_000; row++ {
+		k := key(uint64(row) * 2654435761 % 120_011) // many come back
+		want, stored := model[k]
+		if !stored {
+			want, model[k] = row, row
+		}
+		if got := m.LoadOrStore(k, row); got != want {
+			t.Fatalf("LoadOrStore(key, %d) = %d, want %d", row, got, want)
+		}
+	}
+	if used := slotsUsed(&m); used != len(model) {
+		t.Errorf("%d slots are used, want %d", used, len(model))
+	}
+}
+
+// TestAdd compares with a built-in map of lists, over enough keys that every table
+// grows several times.
+func TestAdd(t *testing.T) {
+	var m Map
+	model := map[Key][]uint32{}
+	for call := uint32(1); call <= 100_000; call++ {
+		k := key(uint64(call) % 30_011)
+		m.Add(k, call)
+		model[k] = append(model[k], call)
+	}
+	for k, want := range model {
+		if got := values(&m, k); !slices.Equal(got, want) {
+			t.Fatalf("Values(%x) = %d, want %d", k, got, want)
+		}
+	}
+	if got := values(&m, key(1<<40)); len(got) > 0 {
+		t.Errorf("Values(unknown key) = %d, want none", got)
+	}
+}
+
+// TestAnyKeys: keys that all fall into one place are still told apart.
+func TestAnyKeys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var first, all Map
+		modelFirst, modelAll := map[Key]uint32{}, map[Key][]uint32{}
+		bytes := rapid.SampledFrom([]byte{0, 1, 255})
+		for row := uint32(1); row <= uint32(rapid.IntRange(1, 300).Draw(t, "rows")); row++ {
+			var k Key
+			for i := range k {
+				k[i] = bytes.Draw(t, "byte")
+			}
+			want, stored := modelFirst[k]
+			if !stored {
+				want, modelFirst[k] = row, row
+			}
+			if got := first.LoadOrStore(k, row); got != want {
+				t.Fatalf("LoadOrStore(%x, %d) = %d, want %d", k, row, got, want)
+			}
+			all.Add(k, row)
+			modelAll[k] = append(modelAll[k], row)
+		}
+		for k := range modelAll {
+			if got := values(&all, k); !slices.Equal(got, modelAll[k]) {
+				t.Fatalf("Values(%x) = %d, want %d", k, got, modelAll[k])
+			}
+			if got := values(&first, k); len(got) != 1 || got[0] != modelFirst[k] {
+				t.Fatalf("Values(%x) after LoadOrStore = %d, want %d", k, got, modelFirst[k])
+			}
+		}
+	})
+}
+
+// TestEmpty: an empty map has no values, and a walk stops when its reader does.
+func TestEmpty(t *testing.T) {
+	var m Map
+	if got := values(&m, key(1)); len(got) > 0 {
+		t.Errorf("Values() of an empty map = %d, want none", got)
+	}
+	m.Add(key(1), 7)
+	m.Add(key(1), 7)
+	walked := 0
+	for range m.Values(key(1)) {
+		walked++
+		break
+	}
+	if got := values(&m, key(1)); walked != 1 || len(got) != 2 {
+		t.Errorf("Values() = %d, of which %d were walked before a break; want two, and one", got, walked)
+	}
+}
+
+func BenchmarkLoadOrStore(b *testing.B) {
+	for b.Loop() {
+		var m Map
+		for row := uint32(1); row <= 100_000; row++ {
+			m.LoadOrStore(key(uint64(row)), row)
+		}
+	}
+}
