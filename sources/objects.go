@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,6 +27,8 @@ type Object struct {
 	ETag string // version on S3; empty for local files
 	// Hex digest of the bytes as stored; empty on S3, and until the file is read.
 	SHA256 string
+	// Lines of the bytes as stored, the last one even without a line end; 0 where SHA256 is empty.
+	Lines int64
 }
 
 // Find finds the files that a URI names: the file itself, those below a folder, or those that match
@@ -74,12 +77,33 @@ func (o *Object) computeDigest() error {
 		return err
 	}
 	defer f.Close()
-	sum := sha256.New()
-	if o.Size, err = io.Copy(sum, f); err != nil {
+	sum, lines := sha256.New(), new(lineCounter)
+	if o.Size, err = io.Copy(io.MultiWriter(sum, lines), f); err != nil {
 		return fileError(o.URI, err)
 	}
-	o.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	o.SHA256, o.Lines = hex.EncodeToString(sum.Sum(nil)), lines.count()
 	return nil
+}
+
+// lineCounter counts the lines of what is written to it.
+type lineCounter struct {
+	ends int64
+	open bool // bytes follow the last line end
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		c.ends += int64(bytes.Count(p, []byte{'\n'}))
+		c.open = p[len(p)-1] != '\n'
+	}
+	return len(p), nil
+}
+
+func (c *lineCounter) count() int64 {
+	if c.open {
+		return c.ends + 1
+	}
+	return c.ends
 }
 
 func findObjects(ctx context.Context, uri string, o Options) ([]Object, error) {

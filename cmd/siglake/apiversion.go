@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sources"
 )
 
 // The values of --api.
@@ -23,38 +22,15 @@ const (
 	apiV3   = "v3"
 )
 
-// apiVersionFlags choose the generation of the API.
-func apiVersionFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "api", Value: apiAuto, EnvVars: []string{"SIGLAKE_API"}, Category: "API",
-			Usage: "generation of the API: v2 finds identifiers itself; v3 needs ids, which are searched first and charged for; auto asks free endpoints and says what it chose and why"},
-		&cli.BoolFlag{Name: "send-filters", EnvVars: []string{"SIGLAKE_SEND_FILTERS"}, Category: "What to ask",
-			Usage: "with v3, send the news and hiring filters along; without it, what they keep out is bought and left out here, because v3 is documented to refuse them"},
-		&cli.StringSliceFlag{Name: "intent-categories", EnvVars: []string{"SIGLAKE_INTENT_CATEGORIES"}, Category: "What to ask",
-			Usage: "only LinkedIn activity of these topic categories (v3)"},
-	}
-}
-
-// ttlFlags say how long ids count that were bought.
-func ttlFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "resolve-hits", Value: "30d", EnvVars: []string{"SIGLAKE_RESOLVE_HITS"}, Category: "Money",
-			Usage: "how long an id that was found counts before it is searched, and paid for, again (`AGE`: 30d, 6w)"},
-		&cli.StringFlag{Name: "resolve-misses", Value: "7d", EnvVars: []string{"SIGLAKE_RESOLVE_MISSES"}, Category: "Money",
-			Usage: "how long it counts that the API did not know an identifier, or may not speak of it (`AGE`)"},
-	}
-}
-
-// parseTTLs reads the two; zero where the command has no such flags.
-func parseTTLs(c *cli.Context) (positive, negative time.Duration, err error) {
-	if positive, err = parseAge(c, "resolve-hits"); err == nil {
-		negative, err = parseAge(c, "resolve-misses")
+// parse reads the two; zero where the command has no such flags.
+func (o *TTLOptions) parse() (positive, negative time.Duration, err error) {
+	if positive, err = parseAge("resolve-hits", o.Positive); err == nil {
+		negative, err = parseAge("resolve-misses", o.Negative)
 	}
 	return positive, negative, err
 }
 
-func parseAge(c *cli.Context, flag string) (time.Duration, error) {
-	text := c.String(flag)
+func parseAge(flag, text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
@@ -80,8 +56,8 @@ type apiVersion struct {
 
 // chooseAPIVersion chooses the dialect in which signals are asked for. Only free
 // endpoints are asked for it.
-func (j *job) chooseAPIVersion(ctx context.Context, words []string) (*apiVersion, error) {
-	switch j.c.String("api") { // check has looked at it
+func (j *job) chooseAPIVersion(ctx context.Context, words []string, list *sources.List) (*apiVersion, error) {
+	switch j.Query.APIVersion { // parseOptions has looked at it
 	case apiV2:
 		return j.newAPIVersion(pipeline.V2, ""), nil
 	case apiV3:
@@ -92,7 +68,7 @@ func (j *job) chooseAPIVersion(ctx context.Context, words []string) (*apiVersion
 			return j.newAPIVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not have", s.Key)), nil
 		}
 	}
-	switch opaqueID, err := j.findOpaqueID(ctx); {
+	switch opaqueID, err := j.findOpaqueID(ctx, list); {
 	case err != nil:
 		return nil, err
 	case opaqueID != "":
@@ -146,7 +122,7 @@ func unservedText(err error) string {
 
 // newAPIVersion gives what a dialect offers, each object asked about once.
 func (j *job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
-	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil, log: envOf(j.c).Log}
+	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil, log: j.env.Log}
 	cached := map[schema.Object]*signals.Options{}
 	fetch := publishedOptions(d)
 	if j.client != nil {
@@ -181,16 +157,16 @@ func (v *apiVersion) choiceText() string {
 }
 
 // findOpaqueID is an id of the list that is no number; empty when there is none.
-func (j *job) findOpaqueID(ctx context.Context) (string, error) {
-	j.listReread = true
-	list, err := j.openList()
+// The lines of a list with ids are read once more for it.
+func (j *job) findOpaqueID(ctx context.Context, list *sources.List) (string, error) {
+	if list.Input().Mapping["id"] == "" {
+		return "", nil
+	}
+	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	if list.Input().Mapping["id"] == "" {
-		return "", nil
-	}
 	for a, err := range list.Accounts(ctx) {
 		if err != nil {
 			return "", nil // whoever reads the list for its lines tells of it
@@ -204,10 +180,10 @@ func (j *job) findOpaqueID(ctx context.Context) (string, error) {
 
 // buildQueries are what the job asks about each kind of object, having asked the
 // API (for free) what it offers.
-func (j *job) buildQueries(ctx context.Context, now time.Time) ([]pipeline.Query, error) {
+func (j *job) buildQueries(ctx context.Context, now time.Time, list *sources.List) ([]pipeline.Query, error) {
 	day := now.UTC().Format(time.DateOnly)
 	var out []pipeline.Query
-	switch j.service {
+	switch j.Service {
 	case pipeline.Search:
 		for _, o := range j.candidateObjects() {
 			out = append(out, searchQuery(o, day))
@@ -219,15 +195,15 @@ func (j *job) buildQueries(ctx context.Context, now time.Time) ([]pipeline.Query
 	case pipeline.Lookalikes, pipeline.Visits:
 		out = append(out, j.paged.query)
 	default:
-		v, err := j.chooseAPIVersion(ctx, splitWords(j.c.StringSlice("signals")))
+		v, err := j.chooseAPIVersion(ctx, splitWords(j.Query.Signals), list)
 		if err != nil {
 			return nil, err
 		}
 		j.apiChoice = v.choiceText()
-		if v.reason != "" && !j.demo && !(v.version == pipeline.V2 && j.client == nil) {
+		if v.reason != "" && !j.Demo && !(v.version == pipeline.V2 && j.client == nil) {
 			j.logOrNote(v.choiceText())
 		}
-		if out, err = signalQueries(ctx, j.c, v, now); err != nil {
+		if out, err = signalQueries(ctx, &j.Query, v, now); err != nil {
 			return nil, err
 		}
 		for _, q := range out {
@@ -264,7 +240,7 @@ func (j *job) logOrNote(text string) {
 		j.addNote(text)
 		return
 	}
-	envOf(j.c).Log.Info(text)
+	j.env.Log.Info(text)
 }
 
 // publishedPrices are what actions cost by the vendor's public page; credits for

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 )
 
 func ddlCommand() *cli.Command {
+	o := ddlOptions{Dialect: "duckdb", Store: defaultStore()}
 	return &cli.Command{
 		Name:  "ddl",
 		Usage: "print the SQL that makes a lake readable as tables",
@@ -25,56 +27,66 @@ func ddlCommand() *cli.Command {
 			"    siglake ddl --lake DIR > lake.sql && duckdb -init lake.sql\n\n" +
 			"For athena: external tables over a lake on S3. They see files as soon as they appear.",
 		Flags: joinFlags([]cli.Flag{
-			lakeFlag(),
-			&cli.StringFlag{Name: "dialect", Value: "duckdb", EnvVars: []string{"SIGLAKE_DIALECT"}, Usage: "whose SQL: duckdb or athena"},
-			&cli.Int64Flag{Name: "generation", EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "read generation `N`, whatever is published later; 0 is the newest when the script runs"},
-		}, storeFlags()),
+			lakeFlag(&o.Lake),
+			&cli.StringFlag{Name: "dialect", Value: o.Dialect, Destination: &o.Dialect, EnvVars: []string{"SIGLAKE_DIALECT"}, Usage: "whose SQL: duckdb or athena"},
+			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "read generation `N`, whatever is published later; 0 is the newest when the script runs"},
+		}, storeFlags(&o.Store)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageErrorf("ddl takes no arguments, got %q", c.Args().First())
 			}
-			return runDDL(c)
+			env := envOf(c)
+			address, snapshot, err := readSnapshot(c.Context, env, o)
+			switch {
+			case err != nil:
+				return err
+			case o.Dialect == "athena":
+				return writeAthena(env.Stdout, address, snapshot)
+			}
+			return writeDuckDB(env.Stdout, address, snapshot, o.Generation != 0)
 		},
 	}
 }
 
-func runDDL(c *cli.Context) error {
-	lake := c.String("lake")
-	sqlDialect, generation := c.String("dialect"), c.Int64("generation")
+// ddlOptions say of what the SQL is printed.
+type ddlOptions struct {
+	Lake       string
+	Dialect    string // of SQL
+	Generation int64  // 0: the newest
+	Store      StoreOptions
+}
+
+// readSnapshot gives the files of a generation, and the lake's address.
+func readSnapshot(ctx context.Context, env *Env, o ddlOptions) (address string, _ *sinks.Snapshot, err error) {
 	switch {
-	case sqlDialect != "duckdb" && sqlDialect != "athena":
-		return usageErrorf("--dialect %q: expected duckdb or athena", sqlDialect)
-	case sqlDialect == "athena" && !sinks.OnS3(lake):
-		return usageErrorf("--dialect athena: Athena reads lakes on S3, and %s is none", lake)
-	case sqlDialect == "athena" && generation != 0:
-		return usageErrorf("--generation: Athena's tables read what lies under data/ and ledger/, of every generation")
+	case o.Dialect != "duckdb" && o.Dialect != "athena":
+		return "", nil, usageErrorf("--dialect %q: expected duckdb or athena", o.Dialect)
+	case o.Dialect == "athena" && !sinks.OnS3(o.Lake):
+		return "", nil, usageErrorf("--dialect athena: Athena reads lakes on S3, and %s is none", o.Lake)
+	case o.Dialect == "athena" && o.Generation != 0:
+		return "", nil, usageErrorf("--generation: Athena's tables read what lies under data/ and ledger/, of every generation")
 	}
-	address, err := lakeAddress(lake)
-	if err != nil {
-		return usageErrorf("--lake: %v", err)
+	if address, err = lakeAddress(o.Lake); err != nil {
+		return "", nil, usageErrorf("--lake: %v", err)
 	}
-	inspector, err := inspectLake(c, lake)
+	inspector, err := inspectLake(ctx, env, o.Store, o.Lake)
 	if err != nil {
-		return &exitError{exitStorage, err}
+		return "", nil, &Error{KindStorage, err}
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
-	snapshot, err := inspector.ReadSnapshot(c.Context, generation)
+	snapshot, err := inspector.ReadSnapshot(ctx, o.Generation)
 	if err != nil {
-		code := storageCode(err)
-		if !errors.Is(err, sinks.ErrIntegrity) && generation != 0 {
-			code = exitUsage
+		if !errors.Is(err, sinks.ErrIntegrity) && o.Generation != 0 {
+			return "", nil, &Error{KindUsage, err}
 		}
-		return &exitError{code, err}
+		return "", nil, lakeError(err)
 	}
-	if sqlDialect == "athena" {
-		return writeAthena(c.App.Writer, address, snapshot)
-	}
-	return writeDuckDB(c.App.Writer, address, snapshot, generation != 0)
+	return address, snapshot, nil
 }
 
 // inspectLake opens a lake for looking at. Readers need no lock.
-func inspectLake(c *cli.Context, lake string) (*sinks.Inspector, error) {
-	return sinks.Inspect(c.Context, lake, sinkOptions(c))
+func inspectLake(ctx context.Context, env *Env, o StoreOptions, uri string) (*sinks.Inspector, error) {
+	return sinks.Inspect(ctx, uri, sinkOptions(env, o))
 }
 
 // lakeAddress is a lake's address as it is understood from everywhere on this
@@ -245,7 +257,7 @@ func writeAthena(w io.Writer, address string, s *sinks.Snapshot) error {
 		if t.IsEvent() {
 			used := slices.Sorted(maps.Keys(keys[t.Name]))
 			if len(used) > 1 {
-				return &exitError{exitUsage, fmt.Errorf("%s is divided by %s: an Athena table has one of them; rebuild the lake with one --partition-by", t.Name, strings.Join(used, " and "))}
+				return &Error{KindUsage, fmt.Errorf("%s is divided by %s: an Athena table has one of them; rebuild the lake with one --partition-by", t.Name, strings.Join(used, " and "))}
 			}
 			key := "event_month"
 			if len(used) == 1 {

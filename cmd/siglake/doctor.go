@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,6 +21,8 @@ import (
 )
 
 func doctorCommand() *cli.Command {
+	o := doctorOptions{API: defaultAPI(), Store: defaultStore()}
+	sim, out := defaultSimulator(), defaultOutput()
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "check key, account, clock, disk, lake, bucket and journal before anything is spent",
@@ -27,35 +30,62 @@ func doctorCommand() *cli.Command {
 			"and prints the least permissions that siglake needs. Exit codes: 0 all is well, else that of the worst\n" +
 			"finding: 30 key or account, 40 disk, lake or bucket, 50 another run is at work, 60 damage.",
 		Flags: joinFlags([]cli.Flag{
-			&cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix of the lake; without it only key and account are looked at"},
-			&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
-			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "look at an embedded simulator instead of the API"},
-		}, storeFlags(), apiFlags(), simulatorFlags(), outputFlags()),
+			&cli.StringFlag{Name: "lake", Destination: &o.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix of the lake; without it only key and account are looked at"},
+			&cli.BoolFlag{Name: "json", Destination: &out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
+			simulateFlag(&o.API.Simulate, "look at an embedded simulator instead of the API"),
+		}, storeFlags(&o.Store), apiFlags(&o.API), simulatorFlags(&sim), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageErrorf("doctor takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLogger(c); err != nil {
+			env, err := loggingEnv(c, out)
+			if err != nil {
 				return err
 			}
-			return runDoctor(c)
+			results, policy := examine(c.Context, env, o, func(ctx context.Context) (endpoint, error) {
+				at, _, err := openAPI(ctx, env, o.API, sim)
+				return at, err
+			})
+			if out.JSON {
+				if err := printJSON(env.Stdout, results); err != nil {
+					return err
+				}
+			} else {
+				printCheckup(env.Stdout, results, policy, out.Quiet)
+			}
+			worst := exitComplete
+			for _, r := range results {
+				if r.err != nil {
+					code, _ := exitCode(r.err)
+					worst = max(worst, code)
+				}
+			}
+			return statusOf(worst)
 		},
 	}
 }
 
-// A diagnosis is one finding: ok, a warning, or a failure with the exit code
-// that a run would end with.
+// doctorOptions say what is looked at.
+type doctorOptions struct {
+	Lake  string // empty: none
+	API   APIOptions
+	Store StoreOptions
+}
+
+// checkResult is one finding: ok, a warning, or a failure with the error that a run
+// would end with.
 type checkResult struct {
 	Name   string `json:"check"`
 	State  string `json:"state"` // ok, warning, failed
 	Detail string `json:"detail"`
 	Advice string `json:"advice,omitempty"`
-	code   int
+	err    error
 }
 
-// checkup collects diagnoses.
+// checkup collects findings.
 type checkup struct {
-	c       *cli.Context
+	doctorOptions
+	env     *Env
 	results []checkResult
 }
 
@@ -68,50 +98,33 @@ func (x *checkup) addWarning(name, advice, detail string, args ...any) {
 }
 
 func (x *checkup) addFailure(name string, err error, advice string) {
-	d := checkResult{Name: name, State: "failed", Detail: err.Error(), Advice: advice, code: exitCode(err)}
-	var e *exitError
-	if errors.As(err, &e) {
-		d.code = e.code
-	}
-	x.results = append(x.results, d)
+	x.results = append(x.results, checkResult{Name: name, State: "failed", Detail: err.Error(), Advice: advice, err: err})
 }
 
-func runDoctor(c *cli.Context) error {
-	x := &checkup{c: c}
-	x.checkAccount()
-	var policy string
-	if lake := c.String("lake"); lake != "" {
-		policy = x.checkLake(lake)
+// examine looks at everything that a run needs. With the findings it gives the
+// policy that a bucket needs.
+func examine(ctx context.Context, env *Env, o doctorOptions, open func(context.Context) (endpoint, error)) (results []checkResult, policy string) {
+	x := &checkup{doctorOptions: o, env: env}
+	x.checkAccount(ctx, open)
+	if o.Lake != "" {
+		policy = x.checkLake(ctx, o.Lake)
 	}
-	worst := 0
-	for _, d := range x.results {
-		worst = max(worst, d.code)
-	}
-	if c.Bool("json") {
-		if err := printJSON(c, x.results); err != nil {
-			return err
-		}
-	} else {
-		printCheckup(c, x.results, policy)
-	}
-	if worst > 0 {
-		return &exitError{code: worst}
-	}
-	return nil
+	return x.results, policy
 }
 
-func printCheckup(c *cli.Context, results []checkResult, policy string) {
-	for _, d := range results {
-		if c.Bool("quiet") && d.State == "ok" {
+// printCheckup prints findings; if quiet, only those that are not ok.
+func printCheckup(w io.Writer, results []checkResult, policy string, quiet bool) {
+	for _, r := range results {
+		if quiet && r.State == "ok" {
 			continue
 		}
-		fmt.Fprintf(c.App.Writer, "  %-8s %-10s %s\n", d.State, d.Name, d.Detail)
-		if d.Advice != "" {
-			fmt.Fprintf(c.App.Writer, "  %-8s %-10s %s\n", "", "", d.Advice)
+		fmt.Fprintf(w, "  %-8s %-10s %s\n", r.State, r.Name, r.Detail)
+		if r.Advice != "" {
+			fmt.Fprintf(w, "  %-8s %-10s %s\n", "", "", r.Advice)
 		}
 	}
-	if policy != "" && !c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "\nThe least permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", policy)
+	if policy != "" && !quiet {
+		fmt.Fprintf(w, "\nThe least permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", policy)
 	}
 }
 
@@ -119,27 +132,26 @@ func printCheckup(c *cli.Context, results []checkResult, policy string) {
 const clockTolerance = 30 * time.Second
 
 // checkAccount looks at key, options, usage and clock.
-func (x *checkup) checkAccount() {
-	c := x.c
-	baseURL, key, _, done, err := openAPI(c)
+func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (endpoint, error)) {
+	at, err := open(ctx)
 	if err != nil {
 		x.addFailure("key", err, "")
 		return
 	}
-	defer done()
-	client, err := newClient(c, baseURL, key)
+	defer at.close()
+	client, err := newClient(x.env, x.API, at)
 	if err != nil {
-		x.addFailure("key", usageErrorf("%v", err), "")
+		x.addFailure("key", &Error{KindUsage, err}, "")
 		return
 	}
-	limiter, err := newLimiter(c, baseURL, key)
+	limiter, err := newLimiter(x.env, x.API, at)
 	if err != nil {
 		x.addFailure("quota", err, "")
 		return
 	}
 	defer limiter.Close() //nolint:errcheck // its counts are kept call by call
 	client.OnFreeRequest(limiter.AddCalls)
-	ctx, cancel := context.WithTimeout(c.Context, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	options, err := client.FetchOptions(ctx, schema.Company)
 	optionsV3, errV3 := client.FetchOptionsV3(ctx, schema.Company)
@@ -151,7 +163,7 @@ func (x *checkup) checkAccount() {
 		x.addFailure("key", err, "check the key, the account and --base-url")
 		return
 	}
-	x.addOK("key", "%s accepts it and offers %d signal types for companies", baseURL, len(options.Signals))
+	x.addOK("key", "%s accepts it and offers %d signal types for companies", at.baseURL, len(options.Signals))
 	if errV3 != nil {
 		x.addWarning("api", "siglake run --api v2 does without it; ids, scores, lookalikes and visitors do not", "v3 is not to be had: %v", errV3)
 	} else {
@@ -181,7 +193,7 @@ func (x *checkup) checkUsage(ctx context.Context, client *signals.Client) {
 	}
 	switch {
 	case u.Remaining == 0:
-		x.addFailure("account", &exitError{exitDeferred, errors.New("no credits are left")}, "buy credits first")
+		x.addFailure("account", &Error{KindDeferred, errors.New("no credits are left")}, "buy credits first")
 	case u.Remaining < 0:
 		x.addWarning("account", "", "it does not say how many credits are left")
 	default:
@@ -212,48 +224,47 @@ func orDefault(s, fallback string) string {
 
 // checkLake looks at everything that keeps what was paid for. It gives the policy
 // that a bucket needs.
-func (x *checkup) checkLake(uri string) (policy string) {
-	c := x.c
+func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 	if sinks.OnS3(uri) {
-		policy = x.checkBucket(uri)
-		if scratch, err := sinks.ScratchDir(uri, c.String("scratch")); err != nil {
-			x.addFailure("scratch", &exitError{exitStorage, err}, "")
+		policy = x.checkBucket(ctx, uri)
+		if scratch, err := sinks.ScratchDir(uri, x.Store.Scratch); err != nil {
+			x.addFailure("scratch", &Error{KindStorage, err}, "")
 		} else {
 			x.checkDisk(scratch, "scratch")
 		}
 	} else {
 		x.checkDisk(strings.TrimPrefix(uri, "file://"), "disk")
 	}
-	inspector, err := inspectLake(c, uri)
+	inspector, err := inspectLake(ctx, x.env, x.Store, uri)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		x.addOK("lake", "there is none yet: the first run makes it")
 		return policy
 	case err != nil:
-		x.addFailure("lake", &exitError{exitStorage, err}, "")
+		x.addFailure("lake", &Error{KindStorage, err}, "")
 		return policy
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
-	chain, err := inspector.ReadChain(c.Context)
+	chain, err := inspector.ReadChain(ctx)
 	if err != nil {
-		x.addFailure("lake", &exitError{storageCode(err), err}, "siglake verify says more")
+		x.addFailure("lake", lakeError(err), "siglake verify says more")
 	} else if len(chain) == 0 {
 		x.addOK("lake", "empty")
 	} else {
 		newest := chain[len(chain)-1]
 		x.addOK("lake", "%d generations, the newest of %s", newest.Generation, newest.Run.Finished.UTC().Format("2006-01-02 15:04 UTC"))
 	}
-	x.checkJournal(uri)
+	x.checkJournal(ctx, uri)
 	return policy
 }
 
 // checkJournal opens the journal, which reads all of its heads.
-func (x *checkup) checkJournal(uri string) {
-	if exists, err := lakeExists(x.c, uri); err == nil && !exists {
+func (x *checkup) checkJournal(ctx context.Context, uri string) {
+	if exists, err := lakeExists(ctx, x.env, x.Store, uri); err == nil && !exists {
 		x.addOK("journal", "there is none yet: the first run makes it")
 		return
 	}
-	l, err := openLake(x.c, uri, readOnly)
+	l, err := openLake(ctx, x.env, x.Store, uri, readOnly)
 	if err != nil {
 		x.addFailure("journal", err, "siglake verify says more")
 		return
@@ -276,7 +287,7 @@ const minFreeDisk = 1 << 30
 func (x *checkup) checkDisk(path, name string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		x.addFailure(name, &exitError{exitStorage, err}, "")
+		x.addFailure(name, &Error{KindStorage, err}, "")
 		return
 	}
 	for {
@@ -290,7 +301,7 @@ func (x *checkup) checkDisk(path, name string) {
 	}
 	took, err := timeSync(path)
 	if err != nil {
-		x.addFailure(name, &exitError{exitStorage, err}, "siglake must be able to write there")
+		x.addFailure(name, &Error{KindStorage, err}, "siglake must be able to write there")
 		return
 	}
 	free, known := freeSpace(path)
@@ -318,28 +329,27 @@ func timeSync(dir string) (took time.Duration, err error) {
 }
 
 // checkBucket tries what everything rests on, and gives the policy that allows it.
-func (x *checkup) checkBucket(uri string) (policy string) {
-	c := x.c
+func (x *checkup) checkBucket(ctx context.Context, uri string) (policy string) {
 	name, key, err := bucket.SplitURI(uri)
 	if err != nil {
 		x.addFailure("bucket", usageErrorf("%v", err), "")
 		return ""
 	}
-	policy = bucketPolicy(name, strings.Trim(key, "/"), c.String("s3-kms-key"))
-	b, err := openBucket(c, uri)
+	policy = bucketPolicy(name, strings.Trim(key, "/"), x.Store.S3.KMSKey)
+	b, err := openBucket(ctx, x.env, x.Store, uri)
 	if err != nil {
 		x.addFailure("bucket", usageErrorf("%v", err), "")
 		return policy
 	}
 	started := time.Now()
-	if err := b.ProbeConditions(c.Context, stateDir); err != nil {
-		x.addFailure("bucket", &exitError{exitStorage, err}, "the policy below is what siglake needs; a store without conditional writes cannot be used")
+	if err := b.ProbeConditions(ctx, stateDir); err != nil {
+		x.addFailure("bucket", &Error{KindStorage, err}, "the policy below is what siglake needs; a store without conditional writes cannot be used")
 		return policy
 	}
 	x.addOK("bucket", "%s heeds conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
-	for _, err := range b.List(c.Context, "_meta/") {
+	for _, err := range b.List(ctx, "_meta/") {
 		if err != nil {
-			x.addFailure("bucket", &exitError{exitStorage, err}, "without s3:ListBucket a store answers 403 for what is not there, which cannot be told from a refusal")
+			x.addFailure("bucket", &Error{KindStorage, err}, "without s3:ListBucket a store answers 403 for what is not there, which cannot be told from a refusal")
 		}
 		break
 	}

@@ -49,3 +49,11 @@ const envKey = "env"
 
 // envOf is the Env of a command.
 func envOf(c *cli.Context) *Env { return c.App.Metadata[envKey].(*Env) }
+
+// loggingEnv is the Env of a command, with the logger that its flags ask for.
+func loggingEnv(c *cli.Context, o OutputOptions) (*Env, error) {
+	env := *envOf(c)
+	var err error
+	env.Log, err = newLogger(&env, o)
+	return &env, err
+}

@@ -104,6 +104,9 @@ func clearHook(t testing.TB) { envFor(t).Hook = nil }
 // execute runs a command in the Env.
 func (e *testEnv) execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	env := e.Env
+	if stdin == nil {
+		stdin = strings.NewReader("")
+	}
 	env.Stdin, env.Stdout, env.Stderr = stdin, stdout, stderr
 	return execute(ctx, env, args)
 }

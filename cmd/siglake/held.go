@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,19 +16,21 @@ import (
 )
 
 func heldCommand() *cli.Command {
-	sub := func(name, usage string, action func(*cli.Context, *lake, []*journal.Call) error) *cli.Command {
+	sub := func(name, usage string, action func(context.Context, *Env, *lake, []*journal.Call, OutputOptions) error) *cli.Command {
+		uri, store, out := "", defaultStore(), defaultOutput()
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: "[CALL …]",
 			Flags: joinFlags([]cli.Flag{
-				lakeFlag(),
-				&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Usage: "machine-readable output"},
-			}, storeFlags(), outputFlags()),
+				lakeFlag(&uri),
+				jsonFlag(&out),
+			}, storeFlags(&store), outputFlags(&out)),
 			Action: func(c *cli.Context) error {
 				holder := "siglake held " + name
 				if name == "list" {
 					holder = readOnly
 				}
-				l, err := openExistingLake(c, holder)
+				env := envOf(c)
+				l, err := openExistingLake(c.Context, env, store, uri, holder)
 				if err != nil {
 					return err
 				}
@@ -35,7 +39,7 @@ func heldCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				return action(c, l, calls)
+				return action(c.Context, env, l, calls, out)
 			},
 		}
 	}
@@ -48,10 +52,39 @@ func heldCommand() *cli.Command {
 			"  accept-loss  taken as paid and lost; not asked again for its window\n" +
 			"Neither changes what was charged: siglake status keeps the credits of both apart, as 0 to N.",
 		Subcommands: []*cli.Command{
-			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", listInDoubt),
-			sub("retry", "ask again in the next run", decideInDoubt(journal.Retry)),
-			sub("accept-loss", "take them as paid and lost", decideInDoubt(journal.WriteOff)),
+			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", showInDoubt),
+			sub("retry", "ask again in the next run", decideAndShow(journal.Retry)),
+			sub("accept-loss", "take them as paid and lost", decideAndShow(journal.WriteOff)),
 		},
+	}
+}
+
+// showInDoubt prints calls in doubt.
+func showInDoubt(ctx context.Context, env *Env, l *lake, calls []*journal.Call, out OutputOptions) error {
+	listed, err := l.listInDoubt(ctx, calls)
+	if err != nil {
+		return err
+	}
+	if out.JSON {
+		return printJSON(env.Stdout, listed)
+	}
+	printInDoubtCalls(env.Stdout, listed, l.ledger.MaxCost(slices.Clone(calls)...))
+	return nil
+}
+
+// decideAndShow decides about calls in doubt, and says so.
+func decideAndShow(decision journal.Decision) func(context.Context, *Env, *lake, []*journal.Call, OutputOptions) error {
+	return func(_ context.Context, env *Env, l *lake, calls []*journal.Call, out OutputOptions) error {
+		d, err := l.decideInDoubt(decision, calls)
+		switch {
+		case err != nil:
+			return err
+		case out.JSON:
+			return printJSON(env.Stdout, d)
+		case !out.Quiet:
+			printDecision(env.Stdout, d)
+		}
+		return nil
 	}
 }
 
@@ -87,12 +120,13 @@ type inDoubtCall struct {
 	MaxCost  int64     `json:"credits_most"`
 }
 
-func listInDoubt(c *cli.Context, l *lake, calls []*journal.Call) error {
+// listInDoubt describes calls in doubt.
+func (l *lake) listInDoubt(ctx context.Context, calls []*journal.Call) ([]inDoubtCall, error) {
 	listed := []inDoubtCall{}
 	for _, d := range calls {
-		items, err := l.ledger.CallItems(c.Context, d)
+		items, err := l.ledger.CallItems(ctx, d)
 		if err != nil {
-			return &exitError{storageCode(err), err}
+			return nil, lakeError(err)
 		}
 		line := inDoubtCall{
 			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
@@ -103,23 +137,24 @@ func listInDoubt(c *cli.Context, l *lake, calls []*journal.Call) error {
 		}
 		listed = append(listed, line)
 	}
-	if c.Bool("json") {
-		return printJSON(c, listed)
-	}
-	for _, line := range listed {
-		fmt.Fprintf(c.App.Writer, "%s  %s  0 to %s credits\n  %s\n  %d %s: %s\n  %s, %s to %s\n\n", line.Call, line.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
-			thousands(line.MaxCost), line.Problem, len(line.Accounts), line.Object, shortList(line.Accounts, 8), shortList(line.Signals, 6), line.Since, line.Until)
+	return listed, nil
+}
+
+// printInDoubtCalls prints calls in doubt, and what all of them can have cost together.
+func printInDoubtCalls(w io.Writer, calls []inDoubtCall, maxCost int64) {
+	for _, c := range calls {
+		fmt.Fprintf(w, "%s  %s  0 to %s credits\n  %s\n  %d %s: %s\n  %s, %s to %s\n\n", c.Call, c.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
+			thousands(c.MaxCost), c.Problem, len(c.Accounts), c.Object, shortList(c.Accounts, 8), shortList(c.Signals, 6), c.Since, c.Until)
 	}
 	together := ""
 	if len(calls) > 1 {
-		together = fmt.Sprintf(", 0 to %s credits together", thousands(l.ledger.MaxCost(slices.Clone(calls)...)))
+		together = fmt.Sprintf(", 0 to %s credits together", thousands(maxCost))
 	}
-	fmt.Fprintf(c.App.Writer, "%s in doubt%s\n", countText(len(listed), "call"), together)
-	return nil
+	fmt.Fprintf(w, "%s in doubt%s\n", countText(len(calls), "call"), together)
 }
 
-func printJSON(c *cli.Context, v any) error {
-	e := json.NewEncoder(c.App.Writer)
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
@@ -147,34 +182,32 @@ type decisionReport struct {
 	MaxCost  int64            `json:"credits_most"`
 }
 
-func decideInDoubt(decision journal.Decision) func(*cli.Context, *lake, []*journal.Call) error {
-	return func(c *cli.Context, l *lake, calls []*journal.Call) error {
-		d := decisionReport{Decision: decision, Calls: []string{}}
-		for _, call := range calls {
-			if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
-				return &exitError{exitStorage, err}
-			}
-			d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)
+// decideInDoubt records a decision about calls in doubt.
+func (l *lake) decideInDoubt(decision journal.Decision, calls []*journal.Call) (decisionReport, error) {
+	d := decisionReport{Decision: decision, Calls: []string{}}
+	for _, call := range calls {
+		if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
+			return d, &Error{KindStorage, err}
 		}
-		d.MaxCost = l.ledger.MaxCost(calls...)
-		if c.Bool("json") {
-			return printJSON(c, d)
-		}
-		effect := "may be asked again by the next run; what was charged before, 0 to %s credits, may then be paid twice"
-		switch {
-		case len(calls) == 0:
-			effect = "in doubt: nothing to decide"
-		case decision == journal.WriteOff && len(calls) == 1:
-			effect = "is taken as paid and lost, 0 to %s credits"
-		case decision == journal.WriteOff:
-			effect = "are taken as paid and lost, 0 to %s credits"
-		}
-		if len(calls) > 0 {
-			effect = fmt.Sprintf(effect, thousands(d.MaxCost))
-		}
-		if !c.Bool("quiet") {
-			fmt.Fprintf(c.App.Writer, "%s %s\n", countText(len(calls), "call"), effect)
-		}
-		return nil
+		d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)
 	}
+	d.MaxCost = l.ledger.MaxCost(calls...)
+	return d, nil
+}
+
+// printDecision says what was decided about calls in doubt.
+func printDecision(w io.Writer, d decisionReport) {
+	effect := "may be asked again by the next run; what was charged before, 0 to %s credits, may then be paid twice"
+	switch {
+	case len(d.Calls) == 0:
+		effect = "in doubt: nothing to decide"
+	case d.Decision == journal.WriteOff && len(d.Calls) == 1:
+		effect = "is taken as paid and lost, 0 to %s credits"
+	case d.Decision == journal.WriteOff:
+		effect = "are taken as paid and lost, 0 to %s credits"
+	}
+	if len(d.Calls) > 0 {
+		effect = fmt.Sprintf(effect, thousands(d.MaxCost))
+	}
+	fmt.Fprintf(w, "%s %s\n", countText(len(d.Calls), "call"), effect)
 }

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
@@ -22,59 +20,56 @@ const (
 	inDoubtProbe = "probe"
 )
 
-func checkInDoubtFlags(c *cli.Context) error {
-	policy := c.String("in-doubt")
-	switch policy {
+// inDoubtPolicy says what to do about calls in doubt.
+type inDoubtPolicy struct {
+	name   string
+	budget int64 // most credits that asking again may cost
+}
+
+// inDoubtPolicy reads --in-doubt and --in-doubt-budget.
+func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
+	p.name = o.InDoubt
+	switch p.name {
 	case inDoubtHold:
-		if c.String("in-doubt-budget") != "" {
-			return usageErrorf("--in-doubt-budget says what asking again may cost, and --in-doubt hold asks nothing again: add --in-doubt retry or probe")
+		if o.InDoubtBudget != "" {
+			return p, usageErrorf("--in-doubt-budget says what asking again may cost, and --in-doubt hold asks nothing again: add --in-doubt retry or probe")
 		}
 	case inDoubtProbe:
 	case inDoubtRetry:
-		if c.String("in-doubt-budget") == "" {
-			return usageErrorf("--in-doubt retry may pay twice: say how much with --in-doubt-budget N, or unlimited")
+		if o.InDoubtBudget == "" {
+			return p, usageErrorf("--in-doubt retry may pay twice: say how much with --in-doubt-budget N, or unlimited")
 		}
 	default:
-		return usageErrorf("--in-doubt %q: expected hold, retry or probe", policy)
+		return p, usageErrorf("--in-doubt %q: expected hold, retry or probe", p.name)
 	}
-	_, err := inDoubtBudget(c)
-	return err
-}
-
-func inDoubtBudget(c *cli.Context) (int64, error) {
-	switch text := c.String("in-doubt-budget"); text {
+	switch text := o.InDoubtBudget; text {
 	case "":
-		return 0, nil
 	case "unlimited":
-		return math.MaxInt64, nil
+		p.budget = math.MaxInt64
 	default:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 1 {
-			return 0, usageErrorf("--in-doubt-budget %q: expected a number of credits from 1, or unlimited", text)
+			return p, usageErrorf("--in-doubt-budget %q: expected a number of credits from 1, or unlimited", text)
 		}
-		return n, nil
+		p.budget = n
 	}
+	return p, nil
 }
 
 // applyInDoubtPolicy decides about calls in doubt as the policy says, before a run
 // looks at what is known.
-func (l *lake) applyInDoubtPolicy(c *cli.Context, client *signals.Client, concerned func(*journal.Call) bool) error {
-	policy := c.String("in-doubt")
+func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, client *signals.Client, concerned func(*journal.Call) bool) error {
 	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *journal.Call) bool { return !concerned(d) })
-	if policy == inDoubtHold || len(inDoubt) == 0 {
+	if policy.name == inDoubtHold || len(inDoubt) == 0 {
 		return nil
 	}
-	if policy == inDoubtProbe {
+	if policy.name == inDoubtProbe {
 		var err error
-		if inDoubt, err = l.reconcileInDoubt(c.Context, client, inDoubt); err != nil {
+		if inDoubt, err = l.reconcileInDoubt(ctx, client, inDoubt); err != nil {
 			return err
 		}
 	}
-	remaining, err := inDoubtBudget(c)
-	if err != nil {
-		return err
-	}
-	budget := remaining
+	remaining := policy.budget
 	var released, credits, smallest, total int64
 	for _, d := range inDoubt {
 		total += d.Ceiling
@@ -85,8 +80,8 @@ func (l *lake) applyInDoubtPolicy(c *cli.Context, client *signals.Client, concer
 			continue
 		}
 		remaining -= d.Ceiling
-		if err := l.ledger.RecordDecision(d, journal.Retry, "--in-doubt "+policy); err != nil {
-			return &exitError{exitStorage, err}
+		if err := l.ledger.RecordDecision(d, journal.Retry, "--in-doubt "+policy.name); err != nil {
+			return &Error{KindStorage, err}
 		}
 		released++
 		credits += d.Ceiling
@@ -94,7 +89,7 @@ func (l *lake) applyInDoubtPolicy(c *cli.Context, client *signals.Client, concer
 	if released > 0 {
 		l.env.Log.Warn("asking again about calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
 	}
-	if kept := int64(len(inDoubt)) - released; kept > 0 && budget > 0 {
+	if kept := int64(len(inDoubt)) - released; kept > 0 && policy.budget > 0 {
 		// A call is released whole: what is decided about it is one record, and one
 		// fate in the bill. So a budget below its ceiling covers none of its lines.
 		l.env.Log.Warn(fmt.Sprintf("calls stay in doubt: a call is asked again only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest of them can cost %d, all of them together with those asked again %d",
@@ -156,7 +151,7 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inD
 		l.env.Log.Warn("the account moved by more than the answers explain: calls in doubt can have cost no more than that", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
 		reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain %d", increase, from.ID, matched)
 		if err := l.ledger.RecordReconciliation(from, increase-matched, reason); err != nil {
-			return nil, &exitError{exitStorage, err}
+			return nil, &Error{KindStorage, err}
 		}
 		return inDoubt, nil
 	}
@@ -167,7 +162,7 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inD
 	reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain all of them", increase, from.ID)
 	for _, d := range inDoubt {
 		if err := l.ledger.RecordDecision(d, journal.NotCharged, reason); err != nil {
-			return nil, &exitError{exitStorage, err}
+			return nil, &Error{KindStorage, err}
 		}
 	}
 	l.env.Log.Info("calls in doubt were not charged: "+reason, "calls", len(inDoubt))

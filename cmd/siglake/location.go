@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/pipeline"
@@ -23,31 +21,21 @@ import (
 // of what readers of data look at.
 const stateDir = "_state"
 
-// storeFlags say where things are kept.
-func storeFlags() []cli.Flag {
-	return joinFlags([]cli.Flag{
-		&cli.StringFlag{Name: "scratch", EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
-			Usage: "local `DIR` for sorting and staging what goes to a lake on S3; default: siglake in the user's cache directory"},
-		&cli.StringFlag{Name: "state", EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
-			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that a run can be gone on with from any machine"},
-	}, s3Flags())
-}
-
-// openBucket opens the bucket of an s3:// address as the flags say.
-func openBucket(c *cli.Context, uri string) (*bucket.Bucket, error) {
-	cfg, err := bucketConfig(c)
+// openBucket opens the bucket of an s3:// address.
+func openBucket(ctx context.Context, env *Env, o StoreOptions, uri string) (*bucket.Bucket, error) {
+	cfg, err := o.S3.config()
 	if err != nil {
 		return nil, err
 	}
-	cfg.MaxBackoff = envOf(c).BucketMaxBackoff
-	return bucket.Open(c.Context, uri, cfg)
+	cfg.MaxBackoff = env.BucketMaxBackoff
+	return bucket.Open(ctx, uri, cfg)
 }
 
 // sinkOptions is how a lake is written, whatever the run.
-func sinkOptions(c *cli.Context) sinks.Options {
+func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 	return sinks.Options{
-		Version: version, Hook: envOf(c).Hook, Scratch: c.String("scratch"),
-		Bucket: func(_ context.Context, uri string) (sinks.Bucket, error) { return openBucket(c, uri) },
+		Version: version, Hook: env.Hook, Scratch: o.Scratch,
+		Bucket: func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
 	}
 }
 
@@ -60,21 +48,21 @@ type journalStore struct {
 
 // openJournalStore opens the store of a lake's journal, and locks the lake for who;
 // an onlooker locks nothing.
-func openJournalStore(c *cli.Context, uri, holder string) (s journalStore, err error) {
+func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (s journalStore, err error) {
 	defer func() {
 		if err != nil && s.lock != nil {
 			err = errors.Join(err, s.lock.Close())
 		}
 	}()
 	if sinks.OnS3(uri) {
-		return openBucketJournal(c, uri, holder)
+		return openBucketJournal(ctx, env, o, uri, holder)
 	}
-	if c.String("state") != "" {
+	if o.State != "" {
 		return s, usageErrorf("--state is for lakes on S3: the journal of a lake in a directory lies in it")
 	}
 	path, err := sinks.CheckDir(uri)
 	if err != nil {
-		return s, &exitError{exitStorage, err}
+		return s, &Error{KindStorage, err}
 	}
 	dir := filepath.Join(path, stateDir)
 	if holder != readOnly {
@@ -82,7 +70,7 @@ func openJournalStore(c *cli.Context, uri, holder string) (s journalStore, err e
 			return journalStore{}, lockError(uri, err)
 		}
 	}
-	return s, s.openDir(filepath.Join(dir, "journal"), envOf(c).Hook)
+	return s, s.openDir(filepath.Join(dir, "journal"), env.Hook)
 }
 
 // readOnly is who needs no lock.
@@ -91,45 +79,45 @@ const readOnly = ""
 func (s *journalStore) openDir(path string, hook func(op, path string, do func() error) error) error {
 	dir, err := journal.OpenDir(path, hook)
 	if err != nil {
-		return &exitError{exitStorage, err}
+		return &Error{KindStorage, err}
 	}
 	s.wal, s.close = dir, dir.Close
 	return nil
 }
 
 func lockError(uri string, err error) error {
-	code := exitStorage
+	kind := KindStorage
 	if errors.Is(err, journal.ErrLocked) {
-		code = exitLocked
+		kind = KindLocked
 	}
-	return &exitError{code, fmt.Errorf("lake %s: %w", uri, err)}
+	return &Error{kind, fmt.Errorf("lake %s: %w", uri, err)}
 }
 
 // openBucketJournal takes the lease of a lake on S3. Its journal lies in the bucket
 // or, if the first run was told so, in a directory of one machine.
-func openBucketJournal(c *cli.Context, uri, holder string) (s journalStore, err error) {
-	b, err := openBucket(c, uri)
+func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (s journalStore, err error) {
+	b, err := openBucket(ctx, env, o, uri)
 	if err != nil {
 		return s, usageErrorf("%v", err)
 	}
 	if holder != readOnly {
-		lease, err := journal.AcquireLease(c.Context, b, stateDir+"/lock.json", holder, journal.LeaseOptions{})
+		lease, err := journal.AcquireLease(ctx, b, stateDir+"/lock.json", holder, journal.LeaseOptions{})
 		if err != nil {
 			return s, lockError(uri, err)
 		}
 		s.lock = lease
 	}
-	location, err := newJournalLocation(c)
+	location, err := newJournalLocation(o)
 	if err != nil {
 		return s, err
 	}
-	if err := location.checkRecorded(c.Context, b, holder != readOnly); err != nil {
+	if err := location.checkRecorded(ctx, b, holder != readOnly); err != nil {
 		return s, err
 	}
 	if location.Directory != "" {
-		return s, s.openDir(filepath.Join(location.Directory, "journal"), envOf(c).Hook)
+		return s, s.openDir(filepath.Join(location.Directory, "journal"), env.Hook)
 	}
-	objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: envOf(c).JournalRetryFor})
+	objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: env.JournalRetryFor})
 	s.wal, s.close = objects, objects.Close
 	return s, nil
 }
@@ -163,8 +151,8 @@ type journalLocation struct {
 	Directory string `json:"directory,omitempty"` // empty: the bucket
 }
 
-func newJournalLocation(c *cli.Context) (loc journalLocation, err error) {
-	if loc.Directory = c.String("state"); loc.Directory == "" {
+func newJournalLocation(o StoreOptions) (loc journalLocation, err error) {
+	if loc.Directory = o.State; loc.Directory == "" {
 		return loc, nil
 	}
 	if loc.Directory, err = filepath.Abs(loc.Directory); err != nil {
@@ -205,11 +193,11 @@ func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, 
 		}
 	}
 	if err != nil {
-		return &exitError{exitStorage, err}
+		return &Error{KindStorage, err}
 	}
 	var recorded journalLocation
 	if err := json.Unmarshal(raw, &recorded); err != nil {
-		return &exitError{exitIntegrity, fmt.Errorf("%s: %w", b.URI(name), err)}
+		return &Error{KindIntegrity, fmt.Errorf("%s: %w", b.URI(name), err)}
 	}
 	if recorded != loc {
 		advice := "leave --state out"
@@ -229,7 +217,7 @@ const ownerFile = "lake"
 func (loc journalLocation) readOwner() (lake string, err error) {
 	text, err := os.ReadFile(filepath.Join(loc.Directory, ownerFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", &exitError{exitStorage, err}
+		return "", &Error{KindStorage, err}
 	}
 	return strings.TrimSpace(string(text)), nil
 }
@@ -254,7 +242,7 @@ func (loc journalLocation) claimDirectory(lake string) error {
 		return usageErrorf("--state %s holds the journal of %s: name a directory of its own for this lake", loc.Directory, owner)
 	}
 	if err := loc.writeOwner(lake); err != nil {
-		return &exitError{exitStorage, err}
+		return &Error{KindStorage, err}
 	}
 	return nil
 }
@@ -283,7 +271,7 @@ func (loc journalLocation) checkOwner(lake string) error {
 	case err != nil:
 		return err
 	case owner == "":
-		return &exitError{exitIntegrity, fmt.Errorf("the journal of this lake was in %s and is not there any more: restore that directory, or what was paid for would be bought again", loc.Directory)}
+		return &Error{KindIntegrity, fmt.Errorf("the journal of this lake was in %s and is not there any more: restore that directory, or what was paid for would be bought again", loc.Directory)}
 	case owner != lake:
 		return usageErrorf("--state %s holds the journal of %s now, not that of %s", loc.Directory, owner, lake)
 	}
@@ -291,7 +279,7 @@ func (loc journalLocation) checkOwner(lake string) error {
 }
 
 // lakeExists reports whether there is a lake with a journal.
-func lakeExists(c *cli.Context, uri string) (bool, error) {
+func lakeExists(ctx context.Context, env *Env, o StoreOptions, uri string) (bool, error) {
 	if !sinks.OnS3(uri) {
 		path, err := sinks.CheckDir(uri)
 		if err == nil {
@@ -301,45 +289,45 @@ func lakeExists(c *cli.Context, uri string) (bool, error) {
 			return false, nil
 		}
 		if err != nil {
-			return false, &exitError{exitStorage, err}
+			return false, &Error{KindStorage, err}
 		}
 		return true, nil
 	}
-	b, err := openBucket(c, uri)
+	b, err := openBucket(ctx, env, o, uri)
 	if err != nil {
 		return false, usageErrorf("%v", err)
 	}
-	_, err = b.Stat(c.Context, stateDir+"/journal.json")
+	_, err = b.Stat(ctx, stateDir+"/journal.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, &exitError{exitStorage, err}
+		return false, &Error{KindStorage, err}
 	}
 	return true, nil
 }
 
 // openEmptyStore opens the store of a journal that is to be copied somewhere; the
 // place must be empty.
-func openEmptyStore(c *cli.Context, uri string) (store journal.Store, closer io.Closer, err error) {
+func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (store journal.Store, closer io.Closer, err error) {
 	if sinks.OnS3(uri) {
-		b, err := openBucket(c, uri)
+		b, err := openBucket(ctx, env, o, uri)
 		if err != nil {
 			return nil, nil, usageErrorf("%v", err)
 		}
-		if err := (journalLocation{}).checkRecorded(c.Context, b, true); err != nil {
+		if err := (journalLocation{}).checkRecorded(ctx, b, true); err != nil {
 			return nil, nil, err
 		}
-		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: envOf(c).JournalRetryFor})
+		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: env.JournalRetryFor})
 		return objects, objects, nil
 	}
 	path, err := sinks.CheckDir(uri)
 	if err != nil {
-		return nil, nil, &exitError{exitStorage, err}
+		return nil, nil, &Error{KindStorage, err}
 	}
-	dir, err := journal.OpenDir(filepath.Join(path, stateDir, "journal"), envOf(c).Hook)
+	dir, err := journal.OpenDir(filepath.Join(path, stateDir, "journal"), env.Hook)
 	if err != nil {
-		return nil, nil, &exitError{exitStorage, err}
+		return nil, nil, &Error{KindStorage, err}
 	}
 	return dir, dir, nil
 }

@@ -16,31 +16,13 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/siglake/siglake/internal/signals"
-	"github.com/siglake/siglake/pipeline"
 )
 
 // version is set by the linker.
 var version = "dev"
-
-// The exit codes. A scheduler can tell by them what to do next.
-const (
-	exitComplete  = 0  // everything asked and answered
-	exitRejects   = 10 // complete, but some lines could not be asked about
-	exitDeferred  = 20 // part was not asked; run again to continue
-	exitInDoubt   = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
-	exitAuth      = 30 // key, account or plan
-	exitStorage   = 40 // disk or lake
-	exitLocked    = 50 // another run is at work on the lake
-	exitIntegrity = 60 // the lake contradicts itself
-	exitUsage     = 64 // flags or an unreadable list
-	exitKilled    = 130
-)
 
 // gcPercent is how much the heap may grow, in percent of what is in use, before
 // it is collected; Go's own default is 100. A run makes much short-lived data
@@ -78,18 +60,11 @@ func execute(ctx context.Context, env Env, args []string) int {
 		return exitComplete
 	}
 	dress(program)
-	action, err := parseCommandLine(ctx, program, args)
-	if err == nil && action != nil {
-		err = action()
-	}
+	err := program.RunContext(ctx, flagsFirst(program, args))
 	if err == nil {
 		return exitComplete
 	}
-	code := exitCode(err)
-	var e *exitError
-	if errors.As(err, &e) {
-		code, err = e.code, e.err
-	}
+	code, err := exitCode(err)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // before a run was begun, or it would have ended by itself
 		code, err = exitDeferred, errors.New("stopped on request, before anything was asked that costs; run the same command again")
 	}
@@ -100,34 +75,6 @@ func execute(ctx context.Context, env Env, args []string) int {
 		fmt.Fprintln(stderr, "  Next: "+advice)
 	}
 	return code
-}
-
-// flagLibrary is held while a command line is parsed: the flag library keeps state
-// of its help command and flags in package variables.
-var flagLibrary sync.Mutex
-
-// parseCommandLine finds the command that args name and fills in its flags. It
-// gives the action of the command; nil when the flag library has done everything,
-// such as printing help.
-func parseCommandLine(ctx context.Context, program *cli.App, args []string) (action func() error, err error) {
-	deferAction := func(cmd *cli.Command) {
-		if run := cmd.Action; run != nil {
-			cmd.Action = func(c *cli.Context) error {
-				action = func() error { return run(c) }
-				return nil
-			}
-		}
-	}
-	for _, cmd := range program.Commands {
-		deferAction(cmd)
-		for _, sub := range cmd.Subcommands {
-			deferAction(sub)
-		}
-	}
-	flagLibrary.Lock()
-	defer flagLibrary.Unlock()
-	err = program.RunContext(ctx, flagsFirst(program, args))
-	return action, err
 }
 
 // diskAdvice says what to do when a disk fails; empty when that is not what
@@ -188,99 +135,6 @@ func flagProblem(err error) string {
 		text += ": expected true or false"
 	}
 	return text
-}
-
-// exitError carries an exit code; err is nil when the message is already out.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-// usageErrorf is an error of the caller's making: a flag, an argument, a list.
-func usageErrorf(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
-}
-
-// exitCode maps an error that nobody gave a code to one.
-func exitCode(err error) int {
-	var stop *pipeline.Stop
-	var refusal *signals.RefusalError
-	var path *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.Is(err, context.Canceled):
-		return exitDeferred
-	case errors.As(err, &refusal):
-		return refusalCode(refusal.Class)
-	case errors.As(err, &stop):
-		return stopCode(stop.Kind)
-	case errors.As(err, &path), errors.As(err, &link), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
-		return exitStorage
-	default:
-		return exitUsage
-	}
-}
-
-// refusalCode is the exit code when the API refused a free question, before
-// anything was asked that costs.
-func refusalCode(class signals.Class) int {
-	switch class {
-	case signals.ClassCredits, signals.ClassRateBurst, signals.ClassRateHour, signals.ClassRateDay, signals.ClassServer, signals.ClassTimedOut,
-		signals.ClassProxy, signals.ClassUnsent, signals.ClassLost:
-		return exitDeferred
-	default:
-		return exitAuth
-	}
-}
-
-func stopCode(kind pipeline.StopKind) int {
-	switch kind {
-	case pipeline.StopAuth:
-		return exitAuth
-	case pipeline.StopRequest, pipeline.StopInput:
-		return exitUsage
-	case pipeline.StopStorage:
-		return exitStorage
-	case pipeline.StopUnstable:
-		return exitInDoubt
-	default:
-		return exitDeferred
-	}
-}
-
-// manifestCode is the exit code of a run that published: the gravest of what it
-// left and of why it stopped. A full disk is no less full because calls are in
-// doubt as well.
-func manifestCode(m *pipeline.Manifest) int {
-	code := outcomeCode(m.Run.Outcome)
-	if s := m.Run.Stop; s != nil && s.Kind != pipeline.StopUnstable { // of which the outcome says what it left
-		code = max(code, stopCode(s.Kind))
-	}
-	return code
-}
-
-func outcomeCode(o pipeline.RunOutcome) int {
-	switch o {
-	case pipeline.RunComplete:
-		return exitComplete
-	case pipeline.RunWithRejects:
-		return exitRejects
-	case pipeline.RunInDoubt:
-		return exitInDoubt
-	case pipeline.RunRefused:
-		return exitAuth
-	default:
-		return exitDeferred
-	}
 }
 
 // flagsFirst lets flags stand after a command's arguments, as people write

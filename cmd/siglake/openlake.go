@@ -2,24 +2,16 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
-	"github.com/siglake/siglake/sources"
 )
 
 // lake is a lake's journal, with the lock that keeps other runs away.
@@ -33,27 +25,37 @@ type lake struct {
 
 // openLake locks a lake for who, and opens its journal. An onlooker locks nothing
 // and writes nothing, while others may be at work.
-func openLake(c *cli.Context, uri, holder string) (l *lake, err error) {
-	l = &lake{env: envOf(c), uri: uri, options: sinkOptions(c)}
-	if l.store, err = openJournalStore(c, uri, holder); err != nil {
+func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (l *lake, err error) {
+	l = &lake{env: env, uri: uri, options: sinkOptions(env, o)}
+	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
-	if l.ledger, err = journal.Open(c.Context, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: envOf(c).Now}); err != nil {
-		return nil, errors.Join(&exitError{storageCode(err), err}, l.close())
+	if l.ledger, err = journal.Open(ctx, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}); err != nil {
+		return nil, errors.Join(lakeError(err), l.close())
 	}
 	return l, nil
 }
 
 // openExistingLake opens the journal of a lake that must be there.
-func openExistingLake(c *cli.Context, holder string) (*lake, error) {
-	uri := c.String("lake")
-	if exists, err := lakeExists(c, uri); err != nil || !exists {
+func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
+	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
 		if err == nil {
 			err = usageErrorf("--lake %s: there is no lake of siglake", uri)
 		}
 		return nil, err
 	}
-	return openLake(c, uri, holder)
+	return openLake(ctx, env, o, uri, holder)
+}
+
+// openLakeIfExists opens the journal of a lake to read it; nil when there is none.
+func openLakeIfExists(ctx context.Context, env *Env, o StoreOptions, uri string) (*lake, error) {
+	if uri == "" {
+		return nil, nil
+	}
+	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
+		return nil, err
+	}
+	return openLake(ctx, env, o, uri, readOnly)
 }
 
 // changedSinceOpen reports whether the journal was written since it was opened to be read.
@@ -119,13 +121,6 @@ func (l *lake) close() (err error) {
 	}
 	l.ledger, l.store = nil, journalStore{}
 	return err
-}
-
-func storageCode(err error) int {
-	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
-		return exitIntegrity
-	}
-	return exitStorage
 }
 
 // decodeRecorded reads an answer from the journal as the client read it.
@@ -204,94 +199,6 @@ func (l *lake) replayInput(ctx context.Context, r *journal.Run) *pipeline.RunLog
 	return &pipeline.RunLog{Answers: l.ledger.Answers(ctx, r), Lines: l.ledger.Lines(ctx, r)}
 }
 
-// runIdentity is what a user asks for, as far as it decides what is bought and what
-// the rows look like: two runs with the same command are one and the same.
-type runIdentity struct {
-	settings    map[string]string
-	inputDigest string // SHA-256 of the list
-	refresh     bool   // buy again: another purchase of the same
-}
-
-// serviceSetting holds the name of the command in the settings of every run but
-// those of siglake run.
-const serviceSetting = "service"
-
-// simulatedAddress and a seed stand for the address of an embedded simulator.
-const simulatedAddress = "simulator, seed "
-
-// newRunIdentity collects the settings that matter.
-func newRunIdentity(c *cli.Context, service pipeline.Service, inputDigest string) runIdentity {
-	id := runIdentity{settings: map[string]string{}, inputDigest: inputDigest, refresh: c.Bool("refresh")}
-	for _, name := range []string{"since", "object", "header", "delimiter", "encoding", "partition-by"} {
-		id.settings[name] = c.String(name)
-	}
-	for _, name := range []string{"signals", "news-event-types", "hiring-departments", "hiring-locations", "map"} {
-		words := splitWords(c.StringSlice(name))
-		slices.Sort(words)
-		id.settings[name] = strings.Join(words, ",")
-	}
-	id.settings["max-results"] = fmt.Sprint(c.Int("max-results"))
-	for name, s := range services {
-		if s == service {
-			id.settings[serviceSetting] = name
-		}
-	}
-	// What came later is there only when it says something, so that a command is
-	// known again that an earlier version carried out.
-	if api := c.String("api"); api != "" && api != apiAuto {
-		id.settings["api"] = api
-	}
-	if c.Bool("send-filters") {
-		id.settings["send-filters"] = "true"
-	}
-	for _, name := range []string{"intent-categories", "domain"} {
-		if words := splitWords(c.StringSlice(name)); len(words) > 0 {
-			slices.Sort(words)
-			id.settings[name] = strings.Join(words, ",")
-		}
-	}
-	for _, name := range []string{"limit", "page-size"} {
-		if n := c.Int(name); n > 0 {
-			id.settings[name] = fmt.Sprint(n)
-		}
-	}
-	id.settings["base-url"] = c.String("base-url")
-	if c.Bool("simulate") {
-		id.settings["base-url"] = simulatedAddress + fmt.Sprint(c.Uint64("seed"))
-	}
-	return id
-}
-
-func (id runIdentity) digest() string {
-	text, err := json.Marshal(id.settings) // keys are sorted
-	if err != nil {
-		panic(err) // of texts
-	}
-	sum := sha256.Sum256(append(text, id.inputDigest...))
-	return hex.EncodeToString(sum[:])
-}
-
-// changesFrom says what is not as it was in a run.
-func (id runIdentity) changesFrom(r *journal.Run) string {
-	if now, before := orDefault(id.settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
-		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)
-	}
-	var parts []string
-	for name, now := range id.settings {
-		if before := r.Settings[name]; before != now {
-			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", name, before, now))
-		}
-	}
-	slices.Sort(parts)
-	if id.refresh && !r.Refresh {
-		parts = append(parts, "--refresh was not given and is")
-	}
-	if r.Input != id.inputDigest {
-		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
-	}
-	return strings.Join(parts, "; ")
-}
-
 // runMatch is how a command relates to the lake's runs.
 type runMatch struct {
 	resume    *journal.Run // go on with it
@@ -301,23 +208,23 @@ type runMatch struct {
 }
 
 // matchRun finds out whether a command begins a run or goes on with one.
-func (l *lake) matchRun(ctx context.Context, c *cli.Context, id runIdentity) (runMatch, error) {
+func (l *lake) matchRun(ctx context.Context, id runIdentity, newRun, resuming bool) (runMatch, error) {
 	if err := l.recoverRuns(ctx); err != nil {
-		return runMatch{}, &exitError{storageCode(err), err}
+		return runMatch{}, lakeError(err)
 	}
-	match := l.findMatch(c, id)
+	match := l.findMatch(id, newRun)
 	if match.blocking == nil {
 		return match, nil
 	}
-	if !c.Bool("new-run") {
-		if c.Command.Name == resumeName {
+	if !newRun {
+		if resuming {
 			return runMatch{}, l.resumeError(match.blocking.ID, id)
 		}
 		return runMatch{}, usageErrorf("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
 			blockingText(match.blocking, id))
 	}
 	if err := l.abandonRun(ctx, match.blocking); err != nil {
-		return runMatch{}, &exitError{storageCode(err), err}
+		return runMatch{}, lakeError(err)
 	}
 	return runMatch{}, nil
 }
@@ -328,22 +235,22 @@ func blockingText(r *journal.Run, id runIdentity) string {
 }
 
 // findMatch finds the runs that a command is about. It changes nothing.
-func (l *lake) findMatch(c *cli.Context, id runIdentity) runMatch {
+func (l *lake) findMatch(id runIdentity, newRun bool) runMatch {
 	runs := l.ledger.Runs()
 	if len(runs) == 0 {
 		return runMatch{}
 	}
 	if last := runs[len(runs)-1]; last.Published == nil {
-		if last.CommandDigest == id.digest() && !c.Bool("new-run") && (last.Refresh || !id.refresh) {
+		if last.CommandDigest == id.digest() && !newRun && (last.Refresh || !id.refresh) {
 			return runMatch{resume: last}
 		}
 		return runMatch{blocking: last}
 	}
 	for _, r := range slices.Backward(runs) {
-		if r.CommandDigest != id.digest() || c.Bool("new-run") {
+		if r.CommandDigest != id.digest() || newRun {
 			continue
 		}
-		if c.Bool("refresh") && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
+		if id.refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
 			break
 		}
 		today := l.env.Now().UTC().Truncate(24 * time.Hour)
@@ -367,10 +274,10 @@ func (l *lake) windowOpen(r *journal.Run) bool {
 }
 
 // checkSimulated keeps invented answers out of a lake of real ones, and the reverse.
-func (l *lake) checkSimulated(c *cli.Context) error {
+func (l *lake) checkSimulated(simulate bool) error {
 	for _, r := range l.ledger.Runs() {
 		switch {
-		case r.Simulated == c.Bool("simulate"):
+		case r.Simulated == simulate:
 		case r.Simulated:
 			return usageErrorf("the lake %s holds simulated answers; choose another one for real ones", l.uri)
 		default:
@@ -399,85 +306,4 @@ func windowEnd(r *journal.Run) (day time.Time) {
 		}
 	}
 	return day
-}
-
-// listInput is a list that can be read twice: once for its digest, once for its
-// lines. A pipe is copied first, so that nothing is paid for before all of it
-// is there. Of objects on S3 the digest is that of their URIs, ETags and sizes,
-// so that a huge one is not fetched twice; they are then read in these versions
-// or not at all.
-type listInput struct {
-	uri     string
-	stdin   io.Reader // what "-" stands for
-	objects []sources.Object
-	digest  string
-	spool   *os.File
-}
-
-func openListInput(ctx context.Context, uri string, o sources.Options) (*listInput, error) {
-	in := &listInput{uri: uri, stdin: o.Stdin}
-	if uri != "-" {
-		path := strings.TrimPrefix(uri, "file://")
-		info, err := os.Stat(path)
-		if err != nil || info.Mode().IsRegular() || info.IsDir() {
-			return in, in.findFiles(ctx, o)
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, &exitError{exitUsage, err}
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		in.uri, in.stdin = "-", f
-	}
-	var err error
-	if in.spool, err = os.CreateTemp("", "siglake-list-*"); err != nil {
-		return nil, &exitError{exitStorage, err}
-	}
-	hash := sha256.New()
-	copied := make(chan error, 1)
-	go func() { // ends with the pipe, or with the process: a read cannot be taken back
-		_, err := io.Copy(io.MultiWriter(in.spool, hash), in.stdin)
-		copied <- err
-	}()
-	select {
-	case err = <-copied:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err == nil {
-		_, err = in.spool.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading the list from standard input: %w", err), in.close())
-	}
-	in.digest, in.stdin = hex.EncodeToString(hash.Sum(nil)), in.spool
-	return in, nil
-}
-
-// findFiles looks for the files of the list.
-func (in *listInput) findFiles(ctx context.Context, o sources.Options) (err error) {
-	switch in.objects, err = sources.Find(ctx, in.uri, o); {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return &exitError{exitUsage, err}
-	}
-	in.digest = sources.Fingerprint(in.objects)
-	return nil
-}
-
-// rewind makes the list readable from its beginning again.
-func (in *listInput) rewind() error {
-	if in.spool == nil {
-		return nil
-	}
-	_, err := in.spool.Seek(0, io.SeekStart)
-	return err
-}
-
-func (in *listInput) close() error {
-	if in.spool == nil {
-		return nil
-	}
-	return errors.Join(in.spool.Close(), os.Remove(in.spool.Name()))
 }

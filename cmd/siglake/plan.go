@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +18,12 @@ import (
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sources"
 )
 
 func planCommand() *cli.Command {
+	p := newRunPurchase("run")
+	price := ""
 	return &cli.Command{
 		Name:      "plan",
 		Usage:     "what siglake run would ask, what that is expected to cost, and how long it takes; spends nothing",
@@ -29,18 +33,53 @@ func planCommand() *cli.Command {
 			"vendor publishes. The credits are forecast from what this lake's own calls returned; without any, from\n" +
 			"a stated guess. The ceiling holds whatever is answered.",
 		Flags: joinFlags([]cli.Flag{
-			&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
-			&cli.StringFlag{Name: "for", Value: "run", EnvVars: []string{"SIGLAKE_FOR"}, Usage: "the command that is planned: run, resolve or score"},
-			&cli.StringFlag{Name: "price-per-credit", EnvVars: []string{"SIGLAKE_PRICE_PER_CREDIT"}, Category: "Money",
+			&cli.BoolFlag{Name: "json", Destination: &p.out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
+			&cli.StringFlag{Name: "for", Value: p.run.Command, Destination: &p.run.Command, EnvVars: []string{"SIGLAKE_FOR"}, Usage: "the command that is planned: run, resolve or score"},
+			&cli.StringFlag{Name: "price-per-credit", Destination: &price, EnvVars: []string{"SIGLAKE_PRICE_PER_CREDIT"}, Category: "Money",
 				Usage: "what you pay for a credit, as `AMOUNT` with or without a currency (0.025, \"0.025 EUR\"); shows the costs in money, too"},
-		}, runFlags()),
+		}, p.runFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usageErrorf("plan takes one list, got %d arguments; see siglake plan --help", c.NArg())
 			}
-			return runPlan(c, c.Args().First())
+			p.run.List = c.Args().First()
+			return p.plan(c, price)
 		},
 	}
+}
+
+// plan plans the command, and prints the plan.
+func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
+	env, err := loggingEnv(c, p.out)
+	if err != nil {
+		return err
+	}
+	if err := p.checkSimulator(c); err != nil {
+		return err
+	}
+	price, err := parseCreditPrice(pricePerCredit)
+	if err != nil {
+		return err
+	}
+	j, _ := p.newJob(env)
+	if !p.run.API.Simulate && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(keyVariable)) == "" {
+		j.openAPI = nil // the plan goes by what is published
+	}
+	report, err := j.plan(c.Context)
+	if err != nil {
+		return err
+	}
+	report.Money = price.costOf(report.Credits)
+	switch {
+	case p.out.JSON:
+		return printJSON(env.Stdout, report)
+	case p.out.Quiet:
+		fmt.Fprintf(env.Stdout, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
+			report.List, thousands(report.Entities), thousands(report.Calls), thousands(report.Credits.P50), thousands(report.Credits.Ceiling))
+	default:
+		printPlan(env.Stdout, report, p.run.Command, p.run.Money.MaxCredits != "")
+	}
+	return nil
 }
 
 // planReport is everything a plan says. Its JSON form is what --json prints.
@@ -94,100 +133,60 @@ type moneyEstimate struct {
 	Ceiling   string `json:"ceiling"`
 }
 
-// runPlan plans a run of a list with the flags of c.
-func runPlan(c *cli.Context, uri string) error {
-	if err := setLogger(c); err != nil {
-		return err
-	}
-	j := &job{c: c, lakeURI: c.String("lake"), listURI: uri, maxEventPrice: 1}
-	switch command := c.String("for"); command {
+// plan finds out what the command would do. Without openAPI it goes by what the
+// vendor publishes.
+func (j *job) plan(ctx context.Context) (*planReport, error) {
+	switch j.Command {
 	case "run":
 	case resolveName, scoreName:
-		j.service = services[command]
+		j.Service = services[j.Command]
 	default:
-		return usageErrorf("--for %q: expected run, resolve or score; what lookalikes and visitors can cost is --limit times the price of a result", command)
+		return nil, usageErrorf("--for %q: expected run, resolve or score; what lookalikes and visitors can cost is --limit times the price of a result", j.Command)
 	}
-	if err := j.parseFlags(); err != nil {
-		return err
+	if err := j.parseOptions(); err != nil {
+		return nil, err
 	}
-	price, err := parseCreditPrice(c.String("price-per-credit"))
-	if err != nil {
-		return err
-	}
-	if j.listInput, err = openListInput(c.Context, uri, j.listOptions); err != nil {
-		return err
+	if err := j.readList(ctx); err != nil {
+		return nil, err
 	}
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
-	if j.identity, err = j.readIdentity(); err != nil {
-		return err
+	var err error
+	if j.openAPI != nil {
+		j.connection, err = connectAPI(ctx, j.env, j.API, j.openAPI)
+	} else {
+		j.connection, err = publishedAPI(j.env, j.API)
 	}
-	disconnect, err := j.connectIfPossible()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer disconnect()
-	l, err := j.openIfExists()
+	defer j.disconnect()
+	l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if l != nil {
 		defer l.close() //nolint:errcheck // nothing was written
-		if err := l.checkSimulated(c); err != nil {
-			return err
+		if err := l.checkSimulated(j.API.Simulate); err != nil {
+			return nil, err
 		}
 		l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
 	}
-	p, err := j.buildPlan(l)
-	if err != nil {
-		return err
-	}
-	p.Money = price.costOf(p.Credits)
-	if c.Bool("json") {
-		return printJSON(c, p)
-	}
-	if c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
-			p.List, thousands(p.Entities), thousands(p.Calls), thousands(p.Credits.P50), thousands(p.Credits.Ceiling))
-		return nil
-	}
-	printPlan(c.App.Writer, p, c)
-	return nil
-}
-
-// connectIfPossible opens the API for free questions; without a key the plan goes
-// by what is published.
-func (j *job) connectIfPossible() (disconnect func(), err error) {
-	c := j.c
-	if c.Bool("simulate") || c.String("api-key-file") != "" || strings.TrimSpace(envOf(c).Getenv(keyVariable)) != "" {
-		return j.connectAPI()
-	}
-	j.baseURL = c.String("base-url")
-	if j.limiter, err = newLimiter(c, j.baseURL, ""); err != nil {
-		return nil, err
-	}
-	return func() { _ = j.limiter.Close() }, nil
-}
-
-// openIfExists opens the lake's journal; nil when there is none. A plan makes
-// no lake.
-func (j *job) openIfExists() (*lake, error) {
-	if j.lakeURI == "" {
-		return nil, nil
-	}
-	if exists, err := lakeExists(j.c, j.lakeURI); err != nil || !exists {
-		return nil, err
-	}
-	return openLake(j.c, j.lakeURI, readOnly)
+	return j.buildPlan(ctx, l)
 }
 
 // buildPlan finds out what the command would do.
-func (j *job) buildPlan(l *lake) (*planReport, error) {
-	c := j.c
-	p := &planReport{List: j.listURI, Lake: j.lakeURI, Notes: []string{}}
+func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
+	list, err := j.listInput.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	j.object = list.Input().Object
+	p := &planReport{List: j.List, Lake: j.Lake, Notes: []string{}}
 	j.addNote = p.addNote
 	var b journal.RunStart
 	if j.client != nil {
-		u, err := j.readUsage(&b)
+		u, err := j.readUsage(ctx, &b)
 		if err != nil {
 			prices := "an event is taken to cost 1 credit"
 			if day := j.restorePrices(&b, l.runs()); day != "" {
@@ -196,7 +195,7 @@ func (j *job) buildPlan(l *lake) (*planReport, error) {
 			var refusal *signals.RefusalError
 			switch {
 			case errors.As(err, &refusal) && refusal.Class == signals.ClassUnsent:
-				return nil, askError(c.Context, err)
+				return nil, askError(ctx, err)
 			case errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst:
 				prices += "; the page can be read five times a minute"
 			}
@@ -210,7 +209,7 @@ func (j *job) buildPlan(l *lake) (*planReport, error) {
 	var match runMatch
 	var past []pipeline.History
 	if l != nil {
-		match, past = l.findMatch(c, j.identity), l.ledger.History()
+		match, past = l.findMatch(j.identity, j.Money.NewRun), l.ledger.History()
 	}
 	switch continued := firstRun(match.resume, match.continues); {
 	case continued != nil:
@@ -219,20 +218,20 @@ func (j *job) buildPlan(l *lake) (*planReport, error) {
 		j.maxEventPrice = max(b.Price, 1)
 	default:
 		var err error
-		if p.Queries, err = j.buildQueries(c.Context, envOf(j.c).Now()); err != nil {
+		if p.Queries, err = j.buildQueries(ctx, j.env.Now(), list); err != nil {
 			return nil, err
 		}
 		if j.client != nil {
 			p.freeCalls = 2 + int64(len(p.Queries)) // usage before and after, and options, which the run asks, too
 		}
-		b.Refresh = c.Bool("refresh")
+		b.Refresh = j.Money.Refresh
 	}
 	p.Queries = slices.Clone(p.Queries)
 	j.priceQueries(p.Queries)
 	if j.client != nil && b.Price == 0 {
 		p.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
 	}
-	if match.blocking != nil && !c.Bool("new-run") {
+	if match.blocking != nil && !j.Money.NewRun {
 		p.addNote(blockingText(match.blocking, j.identity) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
 	}
 
@@ -243,12 +242,12 @@ func (j *job) buildPlan(l *lake) (*planReport, error) {
 			ledger = l.ledger.ForRefresh(firstRun(match.resume, match.continues), j.resolvesIDs())
 		}
 	}
-	plan, err := j.dryRun(p.Queries, ledger)
+	plan, err := j.dryRun(ctx, list, p.Queries, ledger)
 	if err != nil {
 		return nil, err
 	}
 	p.Lines, p.WithoutCall, p.rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
-	if inapplicable := inapplicableSignals(p.Queries, j.object, splitWords(c.StringSlice("signals"))); j.service == pipeline.Signals && len(inapplicable) > 0 {
+	if inapplicable := inapplicableSignals(p.Queries, j.object, splitWords(j.Query.Signals)); j.Service == pipeline.Signals && len(inapplicable) > 0 {
 		p.addNote(inapplicableText(j.object) + ": " + strings.Join(inapplicable, ", "))
 	}
 	p.Queries = slices.DeleteFunc(slices.Clone(p.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
@@ -261,14 +260,14 @@ func (j *job) buildPlan(l *lake) (*planReport, error) {
 	case p.Credits.ObservedEntities > 0 && len(p.Credits.WithoutHistory) == 0:
 		// An entity is asked about only while the most that it can cost is left.
 		p.AdvisedBudget = p.SpentBefore + min(p.Credits.P95+plan.MaxUnitCost(), p.Credits.Ceiling)
-	case p.Entities <= sampleLines || j.service != pipeline.Signals: // a result a line at the most: there is little to find out
+	case p.Entities <= sampleLines || j.Service != pipeline.Signals: // a result a line at the most: there is little to find out
 		p.AdvisedBudget = p.SpentBefore + p.Credits.Ceiling
 	}
 	if l != nil {
 		j.noteInDoubt(p, l.ledger.CallsInDoubt())
 	}
 	j.estimateTime(p, past)
-	p.addAdvice(j.service)
+	p.addAdvice(j.Service)
 	p.addBudgetAdvice(j.budget, plan)
 	return p, nil
 }
@@ -286,7 +285,7 @@ func firstRun(runs ...*journal.Run) *journal.Run {
 // noteInDoubt says what the figures leave out: the run decides about calls in
 // doubt before it asks, and then asks again what they hold.
 func (j *job) noteInDoubt(p *planReport, inDoubt []*journal.Call) {
-	policy := j.c.String("in-doubt")
+	policy := j.Money.InDoubt
 	if policy == inDoubtHold || len(inDoubt) == 0 {
 		return
 	}
@@ -299,20 +298,24 @@ func (j *job) noteInDoubt(p *planReport, inDoubt []*journal.Call) {
 }
 
 // dryRun counts what a run of the list would ask, given what is known.
-func (j *job) dryRun(asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
-	list, err := j.openList()
-	if err != nil {
-		return nil, err
-	}
-	defer list.Close() //nolint:errcheck // it was only read
-	j.object = list.Input().Object
-	runner := &pipeline.Runner{BatchSize: j.c.Int("batch-size"), Ledger: ledger}
+func (j *job) dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
+	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, Ledger: ledger}
 	runner.Queries, runner.Searches = queriesByObject(asked)
-	plan, err := runner.Plan(j.c.Context, list)
+	plan, err := runner.Plan(ctx, list)
 	if err != nil {
 		return nil, runError(err)
 	}
 	return plan, nil
+}
+
+// reread counts what a run of the list would ask, in a walk of its own.
+func (j *job) reread(ctx context.Context, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
+	list, err := j.listInput.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	return j.dryRun(ctx, list, asked, ledger)
 }
 
 // assumedLatency is how long an answer takes as long as nobody has measured it.
@@ -320,7 +323,6 @@ const assumedLatency = 500 * time.Millisecond
 
 // estimateTime adds how long the calls take under the account's windows.
 func (j *job) estimateTime(p *planReport, past []pipeline.History) {
-	c := j.c
 	latency, measured := assumedLatency, false
 	var calls int64
 	var took time.Duration
@@ -330,10 +332,10 @@ func (j *job) estimateTime(p *planReport, past []pipeline.History) {
 	if calls > 0 {
 		latency, measured = took/time.Duration(calls), true
 	}
-	workers := c.Int("concurrency")
+	workers := j.Work.Concurrency
 	estimate := j.limiter.EstimateDuration(p.Calls, p.freeCalls, time.Now(), latency, workers)
 	p.Time = planTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
-	published, _ := quota.PlanByName(c.String("plan")) // the limiter was made with it
+	published, _ := quota.PlanByName(j.API.Plan) // the limiter was made with it
 	limits := [3]int64{published.Minute, published.Hour, published.Day}
 	for i, w := range j.limiter.State().Windows {
 		line := planWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
@@ -345,8 +347,8 @@ func (j *job) estimateTime(p *planReport, past []pipeline.History) {
 			}
 			line.Left = &left
 			if i > 0 && p.Calls > left {
-				p.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits %d, and the same command goes on",
-					w.Name, thousands(left), c.Duration("max-wait"), exitDeferred))
+				p.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits 20, and the same command goes on",
+					w.Name, thousands(left), j.API.MaxWait))
 			}
 		}
 		p.Windows = append(p.Windows, line)
@@ -373,7 +375,7 @@ func (p *planReport) addAdvice(service pipeline.Service) {
 		p.addNote("for signals never asked for in this lake the guess stands: " + shortList(e.WithoutHistory, 5))
 	}
 	if p.CreditsLeft != nil && *p.CreditsLeft < e.P95 {
-		p.addNote(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits %d", thousands(*p.CreditsLeft), exitDeferred))
+		p.addNote(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits 20", thousands(*p.CreditsLeft)))
 	}
 }
 
@@ -437,8 +439,8 @@ func (p creditPrice) costOf(e pipeline.Estimate) *moneyEstimate {
 	return &moneyEstimate{PerCredit: p.text, Currency: p.currency, P5: cost(e.P5), P50: cost(e.P50), P95: cost(e.P95), Ceiling: cost(e.Ceiling)}
 }
 
-// printPlan is a plan for people.
-func printPlan(w io.Writer, p *planReport, c *cli.Context) {
+// printPlan is a plan of a command for people. With a budget it advises none.
+func printPlan(w io.Writer, p *planReport, command string, budgeted bool) {
 	fmt.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
 	row := func(name, figure, detail string) { fmt.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
 	var withoutCall []string
@@ -503,9 +505,9 @@ func printPlan(w io.Writer, p *planReport, c *cli.Context) {
 		fmt.Fprintln(w, "\n  There is nothing to ask.")
 	case p.AdvisedBudget == 0:
 		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
-			c.String("for"), sampleLines, thousands(p.Credits.Ceiling/p.Entities*sampleLines))
-	case c.String("max-credits") == "":
-		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", c.String("for"), p.AdvisedBudget)
+			command, sampleLines, thousands(p.Credits.Ceiling/p.Entities*sampleLines))
+	case !budgeted:
+		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", command, p.AdvisedBudget)
 	}
 }
 
@@ -549,25 +551,25 @@ func durationText(d time.Duration) string {
 }
 
 // announceRefresh says what buying again will cost, before it is bought.
-func (j *job) announceRefresh(l *lake, b journal.RunStart) error {
-	plan, err := j.dryRun(b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
+func (j *job) announceRefresh(ctx context.Context, l *lake, b journal.RunStart) error {
+	plan, err := j.reread(ctx, b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}
-	before, err := j.dryRun(b.Queries, l.ledger)
+	before, err := j.reread(ctx, b.Queries, l.ledger)
 	if err != nil {
 		return err
 	}
-	envOf(j.c).Log.Info(repurchaseText, j.costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
+	j.env.Log.Info(repurchaseText, j.costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
 	return nil
 }
 
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: nobody who raises a cap means to pay twice.
-func (j *job) announceRepurchase(l *lake, b journal.RunStart) error {
-	plan, err := j.dryRun(b.Queries, l.ledger)
+func (j *job) announceRepurchase(ctx context.Context, l *lake, b journal.RunStart) error {
+	plan, err := j.reread(ctx, b.Queries, l.ledger)
 	if err == nil && plan.RepurchasedPairs > 0 {
-		envOf(j.c).Log.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
+		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}
 	return err
 }

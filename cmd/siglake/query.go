@@ -9,30 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/siglake/siglake/internal/signals"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
-
-// queryFlags say what to ask about every entity; together they decide the bill.
-func queryFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to ask",
-			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the key where intent is the category"},
-		&cli.StringFlag{Name: "since", Value: "90d", EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to ask",
-			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today"},
-		&cli.IntFlag{Name: "max-results", Value: 10, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to ask",
-			Usage: "newest events per entity and signal, 1 to 100; caps the bill"},
-		&cli.StringSliceFlag{Name: "news-event-types", EnvVars: []string{"SIGLAKE_NEWS_EVENT_TYPES"}, Category: "What to ask",
-			Usage: "only these kinds of news, for example \"Funding Round,IPO\""},
-		&cli.StringSliceFlag{Name: "hiring-departments", EnvVars: []string{"SIGLAKE_HIRING_DEPARTMENTS"}, Category: "What to ask",
-			Usage: "only hiring surges in these departments"},
-		&cli.StringSliceFlag{Name: "hiring-locations", EnvVars: []string{"SIGLAKE_HIRING_LOCATIONS"}, Category: "What to ask",
-			Usage: "only hiring surges in these places, as COUNTRY or COUNTRY:STATE"},
-	}
-}
 
 // maxWindow is how far back a window may start: nothing is documented beyond it.
 const maxWindow = 366 * 24 * time.Hour
@@ -40,29 +20,29 @@ const maxWindow = 366 * 24 * time.Hour
 // optionsFunc says what may be asked about an object.
 type optionsFunc func(context.Context, schema.Object) (*signals.Options, error)
 
-// signalQueries turns the flags into one query per kind of object, having asked the
+// signalQueries turns the options into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
 // API would refuse.
-func signalQueries(ctx context.Context, c *cli.Context, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
-	words := splitWords(c.StringSlice("signals"))
+func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
+	words := splitWords(o.Signals)
 	if len(words) == 0 {
 		return nil, usageErrorf("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
 	}
-	since, err := parseSince(c.String("since"), now)
+	since, err := parseSince(o.Since, now)
 	if err != nil {
 		return nil, err
 	}
-	limit := c.Int("max-results")
+	limit := o.MaxResults
 	if limit < 1 || limit > 100 {
 		return nil, usageErrorf("--max-results %d: expected 1 to 100", limit)
 	}
 
 	offered := map[schema.Object]*signals.Options{}
-	for _, o := range []schema.Object{schema.Contact, schema.Company} {
-		if !mayConcern(words, o) {
+	for _, object := range []schema.Object{schema.Contact, schema.Company} {
+		if !mayConcern(words, object) {
 			continue
 		}
-		if offered[o], err = v.options(ctx, o); err != nil {
+		if offered[object], err = v.options(ctx, object); err != nil {
 			return nil, askError(ctx, fmt.Errorf("asking what the API offers: %w", err))
 		}
 	}
@@ -81,7 +61,7 @@ func signalQueries(ctx context.Context, c *cli.Context, v *apiVersion, now time.
 			}
 		}
 	}
-	return out, addFilters(c, company, offered[schema.Company])
+	return out, o.addFilters(company, offered[schema.Company])
 }
 
 // publishedOptions is what the vendor's reference documents of a dialect, for a plan
@@ -103,10 +83,10 @@ func askError(ctx context.Context, err error) error {
 	var refusal *signals.RefusalError
 	switch known := errors.As(err, &refusal); {
 	case known && refusal.Class == signals.ClassUnsent:
-		return &exitError{exitDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
+		return &Error{KindDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
 			strings.TrimPrefix(refusal.FullMessage(), "not sent: "))}
 	case !known && ctx.Err() == nil:
-		return &exitError{exitAuth, fmt.Errorf("%w; check the API's address", err)}
+		return &Error{KindAuth, fmt.Errorf("%w; check the API's address", err)}
 	case known && refusal.Advice() != "":
 		return fmt.Errorf("%w; next: %s", err, refusal.Advice())
 	}
@@ -219,19 +199,19 @@ func inapplicableText(object schema.Object) string {
 }
 
 // addFilters adds the sub-filters to the company query.
-func addFilters(c *cli.Context, q *pipeline.Query, offered *signals.Options) error {
-	news, departments := splitWords(c.StringSlice("news-event-types")), splitWords(c.StringSlice("hiring-departments"))
-	locations, categories := splitWords(c.StringSlice("hiring-locations")), splitWords(c.StringSlice("intent-categories"))
+func (o *QueryOptions) addFilters(q *pipeline.Query, offered *signals.Options) error {
+	news, departments := splitWords(o.NewsEventTypes), splitWords(o.HiringDepartments)
+	locations, categories := splitWords(o.HiringLocations), splitWords(o.IntentCategories)
 	if q == nil {
 		if len(news)+len(departments)+len(locations)+len(categories) > 0 {
 			return usageErrorf("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is asked for")
 		}
 		return nil
 	}
-	if c.Bool("send-filters") && q.APIVersion != pipeline.V3 {
+	if o.SendFilters && q.APIVersion != pipeline.V3 {
 		return usageErrorf("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
 	}
-	q.SendFilters = c.Bool("send-filters")
+	q.SendFilters = o.SendFilters
 	var err error
 	if q.IntentCategories, err = matchOffered("--intent-categories", categories, offered.IntentCategories); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 )
 
 func rebuildCommand() *cli.Command {
+	lake, into, store, out := "", "", defaultStore(), defaultOutput()
 	return &cli.Command{
 		Name:  "rebuild",
 		Usage: "make a lake again from its journal, at no cost",
@@ -18,79 +20,86 @@ func rebuildCommand() *cli.Command {
 			"of the program knows to type appears in old nights, too. The journal is copied, so the new lake takes the\n" +
 			"old one's place: rename it when nobody reads the old one any more.",
 		Flags: joinFlags([]cli.Flag{
-			lakeFlag(),
-			&cli.StringFlag{Name: "into", EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake, which must not exist or be empty"},
-		}, storeFlags(), outputFlags()),
+			lakeFlag(&lake),
+			&cli.StringFlag{Name: "into", Destination: &into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake, which must not exist or be empty"},
+		}, storeFlags(&store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageErrorf("rebuild takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLogger(c); err != nil {
+			env, err := loggingEnv(c, out)
+			if err != nil {
 				return err
 			}
-			return runRebuild(c)
+			r, err := rebuildLake(c.Context, env, store, lake, into)
+			if err == nil && !out.Quiet {
+				fmt.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, once paid for with %s credits; nothing was asked.\n", countText(r.runs, "run"), into, thousands(r.events), thousands(r.credits))
+			}
+			return err
 		},
 	}
 }
 
-func runRebuild(c *cli.Context) error {
-	into := c.String("into")
-	if err := checkEmpty(c, into); err != nil {
-		return err
+// rebuiltLake is what a lake was made of again.
+type rebuiltLake struct {
+	runs            int
+	events, credits int64
+}
+
+// rebuildLake makes a lake again in another place.
+func rebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into string) (rebuilt rebuiltLake, err error) {
+	if err := checkEmpty(ctx, env, store, into); err != nil {
+		return rebuilt, err
 	}
-	l, err := openExistingLake(c, "siglake rebuild")
+	l, err := openExistingLake(ctx, env, store, uri, "siglake rebuild")
 	if err != nil {
-		return err
+		return rebuilt, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
-	if err := l.recoverRuns(c.Context); err != nil {
-		return &exitError{storageCode(err), err}
+	if err := l.recoverRuns(ctx); err != nil {
+		return rebuilt, lakeError(err)
 	}
-	runs, rows, credits := 0, int64(0), int64(0)
 	for _, r := range l.ledger.Runs() {
 		if r.Published == nil {
-			fmt.Fprintf(c.App.ErrWriter, "siglake: run %s is not finished and is left to its command\n", r.ID)
+			fmt.Fprintf(env.Stderr, "siglake: run %s is not finished and is left to its command\n", r.ID)
 			continue
 		}
-		sink, err := l.openSink(c.Context, into, r.ID)
+		sink, err := l.openSink(ctx, into, r.ID)
 		if err != nil {
-			return &exitError{exitStorage, err}
+			return rebuilt, &Error{KindStorage, err}
 		}
-		m, err := l.ledger.PreparedManifest(c.Context, r)
+		m, err := l.ledger.PreparedManifest(ctx, r)
 		if err == nil {
-			m, err = l.rebuildInto(c.Context, r, sink, m.Run.Stop.Stop())
+			m, err = l.rebuildInto(ctx, r, sink, m.Run.Stop.Stop())
 		}
 		if err = errors.Join(err, sink.Close()); err != nil {
-			return &exitError{storageCode(err), fmt.Errorf("run %s: %w", r.ID, err)}
+			return rebuilt, lakeError(fmt.Errorf("run %s: %w", r.ID, err))
 		}
-		runs++
-		rows += m.Events.Written
-		credits += m.Credits.Charged
+		rebuilt.runs++
+		rebuilt.events += m.Events.Written
+		rebuilt.credits += m.Credits.Charged
 	}
-	store, closer, err := openEmptyStore(c, into)
+	copied, closer, err := openEmptyStore(ctx, env, store, into)
 	if err != nil {
-		return err
+		return rebuilt, err
 	}
-	if err := errors.Join(l.ledger.CopyTo(c.Context, store), closer.Close()); err != nil {
-		return &exitError{exitStorage, err}
+	if err := errors.Join(l.ledger.CopyTo(ctx, copied), closer.Close()); err != nil {
+		return rebuilt, &Error{KindStorage, err}
 	}
-	if !c.Bool("quiet") {
-		fmt.Fprintf(c.App.Writer, "Rebuilt %s into %s: %s events, once paid for with %s credits; nothing was asked.\n", countText(runs, "run"), into, thousands(rows), thousands(credits))
-	}
-	return nil
+	return rebuilt, nil
 }
 
 // checkEmpty refuses a place for a new lake that holds anything.
-func checkEmpty(c *cli.Context, into string) error {
+func checkEmpty(ctx context.Context, env *Env, store StoreOptions, into string) error {
 	occupied := usageErrorf("--into %s is not empty: a lake is rebuilt into a place of its own", into)
 	if sinks.OnS3(into) {
-		b, err := openBucket(c, into)
+		b, err := openBucket(ctx, env, store, into)
 		if err != nil {
 			return usageErrorf("%v", err)
 		}
-		for _, err := range b.List(c.Context, "") {
+		for _, err := range b.List(ctx, "") {
 			if err != nil {
-				return &exitError{exitStorage, err}
+				return &Error{KindStorage, err}
 			}
 			return occupied
 		}
@@ -98,7 +107,7 @@ func checkEmpty(c *cli.Context, into string) error {
 	}
 	path, err := sinks.CheckDir(into)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return &Error{KindUsage, err}
 	}
 	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
 		return occupied

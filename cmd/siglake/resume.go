@@ -1,10 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -16,6 +16,7 @@ import (
 const resumeName = "resume"
 
 func resumeCommand() *cli.Command {
+	p := newRunPurchase(resumeName)
 	return &cli.Command{
 		Name:      resumeName,
 		Usage:     "go on with the run that a lake has unfinished",
@@ -24,32 +25,32 @@ func resumeCommand() *cli.Command {
 			"budget are set here as for siglake run, and the budget is what is left of the run's unless another is named. LIST is needed\n" +
 			"when the list came by standard input or lies elsewhere now; its content must be the same.",
 		Flags: joinFlags(
-			[]cli.Flag{lakeFlag()},
-			moneyFlags(), apiFlags(), workFlags(), storeFlags(), simulatorFlags(), outputFlags(),
-			ttlFlags(), hideFlags(queryFlags()), hideFlags(apiVersionFlags()), hideFlags(listFlags()), []cli.Flag{
-				&cli.BoolFlag{Name: "simulate", Hidden: true}, &cli.StringSliceFlag{Name: "domain", Hidden: true}, &cli.StringFlag{Name: "exclude", Hidden: true},
-				&cli.IntFlag{Name: "limit", Hidden: true}, &cli.IntFlag{Name: "page-size", Hidden: true},
-			},
+			[]cli.Flag{lakeFlag(&p.run.Lake)},
+			moneyFlags(&p.run.Money), apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), ttlFlags(&p.run.TTL),
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
 				return usageErrorf("resume takes at most one list, got %d arguments; see siglake resume --help", c.NArg())
 			}
-			return runResume(c)
+			p.run.List = c.Args().First()
+			return p.resume(c)
 		},
 	}
 }
 
-func runResume(c *cli.Context) error {
-	if err := setLogger(c); err != nil {
+func (p *purchaseCommand) resume(c *cli.Context) error {
+	ctx := c.Context
+	env, err := loggingEnv(c, p.out)
+	if err != nil {
 		return err
 	}
-	for _, flag := range []string{"refresh", "new-run"} {
-		if c.Bool(flag) {
-			return usageErrorf("--%s begins a run; resume goes on with one", flag)
-		}
+	switch {
+	case p.run.Money.Refresh:
+		return usageErrorf("--refresh begins a run; resume goes on with one")
+	case p.run.Money.NewRun:
+		return usageErrorf("--new-run begins a run; resume goes on with one")
 	}
-	r, stop, runs, err := findResumable(c)
+	r, stop, runs, err := findResumable(ctx, env, &p.run)
 	if err != nil {
 		return err
 	}
@@ -58,35 +59,63 @@ func runResume(c *cli.Context) error {
 		if runs == 0 {
 			text = "Nothing to resume: no run was begun in %s yet.\n"
 		}
-		if !c.Bool("quiet") {
-			fmt.Fprintf(c.App.Writer, text, c.String("lake"))
+		if !p.out.Quiet {
+			fmt.Fprintf(env.Stdout, text, p.run.Lake)
 		}
 		return nil
 	}
-	uri, service := r.URI, services[r.Settings[serviceSetting]]
-	switch {
-	case service == pipeline.Visits: // its sites are in its settings
-	case c.NArg() == 1:
-		uri = c.Args().First()
-	case uri == "-":
-		return usageErrorf("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, c.String("lake"))
-	}
-	budget := remainingBudget(r)
-	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !c.IsSet("max-credits") {
-		return usageErrorf("run %s goes no further: its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
-	}
-	if err := restoreFlags(c, r, budget); err != nil {
+	if err := p.run.continueRun(r, stop); err != nil {
 		return err
 	}
-	j := &job{c: c, lakeURI: c.String("lake"), listURI: uri, maxEventPrice: 1, resumeRunID: r.ID, service: service}
-	return j.run()
+	if r.Simulated {
+		p.sim.Seed = p.run.API.Seed
+	}
+	if err := p.checkSimulator(c); err != nil {
+		return err
+	}
+	return p.buy(ctx, env)
+}
+
+// continueRun sets the options to what an earlier run was told, but for what is set
+// for the rest of it: list, budget and the time that ids count.
+func (o *RunOptions) continueRun(r *journal.Run, stop *pipeline.StopInfo) error {
+	switch {
+	case services[r.Settings[serviceSetting]] == pipeline.Visits: // its sites are in its settings
+		o.List = r.URI
+	case o.List != "":
+	case r.URI == "-":
+		return usageErrorf("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, o.Lake)
+	default:
+		o.List = r.URI
+	}
+	budget := remainingBudget(r)
+	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !o.Money.MaxCreditsSet {
+		return usageErrorf("run %s goes no further: its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
+	}
+	if err := restoreOptions(o, r.Settings); err != nil {
+		return fmt.Errorf("run %s: %w", r.ID, err)
+	}
+	if r.Budget > 0 && !o.Money.MaxCreditsSet {
+		o.Money.MaxCredits = strconv.FormatInt(budget, 10)
+	}
+	o.Money.Refresh, o.ResumeRunID = r.Refresh, r.ID
+	for _, ttl := range []struct {
+		restored time.Duration
+		set      bool
+		option   *string
+	}{{r.PositiveTTL, o.TTL.PositiveSet, &o.TTL.Positive}, {r.NegativeTTL, o.TTL.NegativeSet, &o.TTL.Negative}} {
+		if ttl.restored > 0 && !ttl.set {
+			*ttl.option = fmt.Sprintf("%dd", ttl.restored/(24*time.Hour))
+		}
+	}
+	return nil
 }
 
 // findResumable is the newest run that is not finished, or that left lines; else the
 // newest one of which something in doubt may be asked again by now. With it comes
 // the reason for which it stopped asking; nil when there is none of so many.
-func findResumable(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, total int, err error) {
-	l, err := openExistingLake(c, "siglake resume")
+func findResumable(ctx context.Context, env *Env, o *RunOptions) (open *journal.Run, stop *pipeline.StopInfo, total int, err error) {
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, "siglake resume")
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -100,7 +129,7 @@ func findResumable(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, 
 	case last.Prepared == nil:
 		return last, nil, len(runs), nil
 	case last.Published == nil || last.HasUnaskedLines(), // published, or about to be
-		c.String("in-doubt") != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).InDoubt):
+		o.Money.InDoubt != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).InDoubt):
 		open = last
 	default:
 		open = l.reopenedRun()
@@ -108,9 +137,9 @@ func findResumable(c *cli.Context) (open *journal.Run, stop *pipeline.StopInfo, 
 	if open == nil {
 		return nil, nil, len(runs), nil
 	}
-	m, err := l.ledger.PreparedManifest(c.Context, open)
+	m, err := l.ledger.PreparedManifest(ctx, open)
 	if err != nil {
-		return nil, nil, 0, &exitError{storageCode(err), err}
+		return nil, nil, 0, lakeError(err)
 	}
 	return open, m.Run.Stop, len(runs), nil
 }
@@ -165,38 +194,4 @@ func remainingBudget(r *journal.Run) int64 {
 		return r.Budget
 	}
 	return r.Budget - r.Cost().Max
-}
-
-// restoreFlags sets the flags to what the run was told, with a budget if it had one.
-func restoreFlags(c *cli.Context, r *journal.Run, budget int64) error {
-	settings := map[string]string{}
-	for name, value := range r.Settings {
-		settings[name] = value
-	}
-	if r.Budget > 0 && !c.IsSet("max-credits") {
-		settings["max-credits"] = strconv.FormatInt(budget, 10)
-	}
-	if r.Refresh {
-		settings["refresh"] = "true"
-	}
-	for name, ttl := range map[string]time.Duration{"resolve-hits": r.PositiveTTL, "resolve-misses": r.NegativeTTL} {
-		if ttl > 0 && !c.IsSet(name) {
-			settings[name] = fmt.Sprintf("%dd", ttl/(24*time.Hour))
-		}
-	}
-	if r.Simulated {
-		seed := strings.TrimPrefix(settings["base-url"], simulatedAddress)
-		settings["simulate"], settings["seed"] = "true", seed
-		delete(settings, "base-url")
-	}
-	for name, value := range settings {
-		_, text := c.Value(name).(string) // which a command without the flag has as nothing, whatever it is by default here
-		if name == serviceSetting || value == "" && !text && !slices.Contains(c.FlagNames(), name) {
-			continue // a list of nothing
-		}
-		if err := c.Set(name, value); err != nil {
-			return fmt.Errorf("--%s of run %s: %w", name, r.ID, err)
-		}
-	}
-	return nil
 }

@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
@@ -262,7 +261,8 @@ func TestBucketConfig(t *testing.T) {
 		{[]string{"--s3-external-id", "y"}, bucket.Config{}, "goes with --s3-role"},
 	} {
 		set := flag.NewFlagSet("test", flag.ContinueOnError)
-		for _, f := range s3Flags() {
+		o := defaultStore().S3
+		for _, f := range s3Flags(&o) {
 			if err := f.Apply(set); err != nil {
 				t.Fatal(err)
 			}
@@ -270,15 +270,15 @@ func TestBucketConfig(t *testing.T) {
 		if err := set.Parse(c.args); err != nil {
 			t.Fatal(err)
 		}
-		got, err := bucketConfig(cli.NewContext(nil, set, nil))
+		got, err := o.config()
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
-				t.Errorf("bucketConfig(%q) = %v, want %q", c.args, err, c.err)
+				t.Errorf("config of %q = %v, want %q", c.args, err, c.err)
 			}
 			continue
 		}
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
-			t.Errorf("bucketConfig(%q) = %v (-want +got):\n%s", c.args, err, diff)
+			t.Errorf("config of %q = %v (-want +got):\n%s", c.args, err, diff)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -11,6 +12,7 @@ import (
 )
 
 func signalsCommand() *cli.Command {
+	asJSON := false
 	return &cli.Command{
 		Name:      "signals",
 		Usage:     "the catalogue of signal types: category, cadence, columns",
@@ -18,7 +20,7 @@ func signalsCommand() *cli.Command {
 		Description: "Without arguments: every signal type, one a line. With a key or a category: its table,\n" +
 			"column by column. Whether your account is offered a type, the API says at the start of a run.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "json", Usage: "print as JSON", EnvVars: []string{"SIGLAKE_JSON"}},
+			&cli.BoolFlag{Name: "json", Destination: &asJSON, Usage: "print as JSON", EnvVars: []string{"SIGLAKE_JSON"}},
 		},
 		Action: func(c *cli.Context) error {
 			chosen := schema.Signals
@@ -32,17 +34,18 @@ func signalsCommand() *cli.Command {
 					chosen = append(chosen, found...)
 				}
 			}
-			if c.Bool("json") {
-				return printCatalogueJSON(c, chosen)
+			if asJSON {
+				return printCatalogueJSON(c.App.Writer, chosen)
 			}
-			printCatalogue(c, chosen, c.NArg() > 0)
+			printCatalogue(c.App.Writer, chosen, c.NArg() > 0)
 			return nil
 		},
 	}
 }
 
-func printCatalogue(c *cli.Context, chosen []schema.Signal, columns bool) {
-	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+// printCatalogue prints signal types, one a line, and the columns of their tables.
+func printCatalogue(out io.Writer, chosen []schema.Signal, columns bool) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tOBJECT\tCATEGORY\tCADENCE\tAPI V2\tAPI V3")
 	for _, s := range chosen {
 		category := string(s.Category)
@@ -61,15 +64,15 @@ func printCatalogue(c *cli.Context, chosen []schema.Signal, columns bool) {
 	shown := map[schema.Category]bool{}
 	for _, s := range chosen {
 		if len(s.NewsEventTypes) > 0 {
-			fmt.Fprintf(c.App.Writer, "\n%s event types: %s\n", s.Key, strings.Join(s.NewsEventTypes, ", "))
+			fmt.Fprintf(out, "\n%s event types: %s\n", s.Key, strings.Join(s.NewsEventTypes, ", "))
 		}
 		if shown[s.Category] {
 			continue
 		}
 		shown[s.Category] = true
 		t := schema.EventTable(s.Category)
-		fmt.Fprintf(c.App.Writer, "\nTable %s (version %d): %s\n\n", t.Name, t.Version, t.Doc)
-		w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+		fmt.Fprintf(out, "\nTable %s (version %d): %s\n\n", t.Name, t.Version, t.Doc)
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, col := range t.Columns {
 			doc := col.Doc
 			if col.Unit != "" {
@@ -81,7 +84,7 @@ func printCatalogue(c *cli.Context, chosen []schema.Signal, columns bool) {
 	}
 }
 
-func printCatalogueJSON(c *cli.Context, chosen []schema.Signal) error {
+func printCatalogueJSON(w io.Writer, chosen []schema.Signal) error {
 	type column struct {
 		Name string   `json:"name"`
 		Type string   `json:"type"`
@@ -109,5 +112,5 @@ func printCatalogueJSON(c *cli.Context, chosen []schema.Signal) error {
 		}
 		out = append(out, e)
 	}
-	return printJSON(c, out)
+	return printJSON(w, out)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -19,6 +20,8 @@ import (
 type simulatorBill = simulator.Bill
 
 func simulateCommand() *cli.Command {
+	sim, out := defaultSimulator(), defaultOutput()
+	listen, listFaults, listSwitches := "127.0.0.1:8080", false, false
 	return &cli.Command{
 		Name:  "simulate",
 		Usage: "serve the simulated API on a local address, with its own bill",
@@ -28,64 +31,66 @@ func simulateCommand() *cli.Command {
 			"Its bill stands at /_simulator/bill; Ctrl-C ends it and prints the bill.",
 		Flags: joinFlags(
 			[]cli.Flag{
-				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8080", EnvVars: []string{"SIGLAKE_LISTEN"}, Usage: "`ADDRESS` to serve on; port 0 picks a free one"},
-				&cli.BoolFlag{Name: "list-faults", Usage: "print the kinds of fault and end", EnvVars: []string{"SIGLAKE_LIST_FAULTS"}},
-				&cli.BoolFlag{Name: "list-switches", Usage: "print the switches and end", EnvVars: []string{"SIGLAKE_LIST_SWITCHES"}},
+				&cli.StringFlag{Name: "listen", Value: listen, Destination: &listen, EnvVars: []string{"SIGLAKE_LISTEN"}, Usage: "`ADDRESS` to serve on; port 0 picks a free one"},
+				&cli.BoolFlag{Name: "list-faults", Destination: &listFaults, Usage: "print the kinds of fault and end", EnvVars: []string{"SIGLAKE_LIST_FAULTS"}},
+				&cli.BoolFlag{Name: "list-switches", Destination: &listSwitches, Usage: "print the switches and end", EnvVars: []string{"SIGLAKE_LIST_SWITCHES"}},
 			},
-			simulatorFlags(), outputFlags(),
+			simulatorFlags(&sim), outputFlags(&out),
 		),
 		Action: func(c *cli.Context) error {
 			switch {
 			case c.NArg() > 0:
 				return usageErrorf("simulate takes no arguments, got %q", c.Args().First())
-			case c.Bool("list-faults"):
-				return printFaults(c)
-			case c.Bool("list-switches"):
-				return printSwitches(c)
+			case listFaults:
+				return printFaults(c.App.Writer)
+			case listSwitches:
+				return printSwitches(c.App.Writer)
 			}
-			if err := setLogger(c); err != nil {
+			env, err := loggingEnv(c, out)
+			if err != nil {
 				return err
 			}
-			return runSimulate(c)
+			return serveSimulator(c.Context, env.Stdout, listen, sim)
 		},
 	}
 }
 
-func runSimulate(c *cli.Context) error {
-	sim, err := newSimulator(c)
+// serveSimulator serves the simulated API until ctx ends, and prints its bill.
+func serveSimulator(ctx context.Context, w io.Writer, listen string, o SimulatorOptions) error {
+	sim, err := newSimulator(o)
 	if err != nil {
 		return err
 	}
-	l, err := new(net.ListenConfig).Listen(c.Context, "tcp", c.String("listen"))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return usageErrorf("--listen: %v", err)
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
-	fmt.Fprintf(c.App.Writer, "simulator listening on http://%s\n", l.Addr())
+	fmt.Fprintf(w, "simulator listening on http://%s\n", l.Addr())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }() // ends with Shutdown or Close below
 	select {
 	case err = <-done:
 		return err
-	case <-c.Context.Done():
+	case <-ctx.Done():
 	}
 	// The command's own context is over; answers on the wire get a moment to finish.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if server.Shutdown(ctx) != nil {
+	if server.Shutdown(last) != nil {
 		_ = server.Close()
 	}
 	if err = <-done; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	b := sim.Bill()
-	fmt.Fprintf(c.App.Writer, "bill: %s credits over %s requests; %s credits charged and not delivered\n",
+	fmt.Fprintf(w, "bill: %s credits over %s requests; %s credits charged and not delivered\n",
 		thousands(b.Credits), thousands(int64(b.Requests)), thousands(b.Undelivered))
 	return nil
 }
 
-func printFaults(c *cli.Context) error {
-	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+func printFaults(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "KIND\tBILLED\tDELIVERED\tWHAT HAPPENS")
 	for _, k := range simulator.FaultKinds() {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.Name, yesNo(k.Billed), yesNo(k.Delivered), k.Doc)
@@ -93,8 +98,8 @@ func printFaults(c *cli.Context) error {
 	return w.Flush()
 }
 
-func printSwitches(c *cli.Context) error {
-	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+func printSwitches(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SWITCH\tVALUES (first is the default)\tOPEN QUESTION")
 	for _, s := range simulator.SwitchDocs() {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, strings.Join(s.Values, " "), s.Doc)

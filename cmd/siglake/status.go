@@ -15,6 +15,7 @@ import (
 )
 
 func statusCommand() *cli.Command {
+	uri, store, out := "", defaultStore(), defaultOutput()
 	return &cli.Command{
 		Name:  "status",
 		Usage: "what a lake's runs did, cost and left, and its newest generations",
@@ -23,19 +24,22 @@ func statusCommand() *cli.Command {
 			"siglake held or --in-doubt decided about: what was decided does not change what was charged. DEFERRED are\n" +
 			"lines that are still to be asked about: those of a run that a later run of its command went on with are not.",
 		Flags: joinFlags([]cli.Flag{
-			lakeFlag(),
-			&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Usage: "machine-readable output"},
-		}, storeFlags(), outputFlags()),
+			lakeFlag(&uri),
+			jsonFlag(&out),
+		}, storeFlags(&store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageErrorf("status takes no arguments, got %q", c.Args().First())
 			}
-			l, err := openExistingLake(c, readOnly)
-			if err != nil {
+			env := envOf(c)
+			status, err := readStatus(c.Context, env, store, uri)
+			switch {
+			case err != nil:
 				return err
+			case out.JSON:
+				return printJSON(env.Stdout, status)
 			}
-			defer l.close() //nolint:errcheck // nothing was written
-			return printStatus(c, l)
+			return printStatus(env.Stdout, status)
 		},
 	}
 }
@@ -131,16 +135,23 @@ func (l *lake) status() *lakeStatus {
 	return status
 }
 
-func printStatus(c *cli.Context, l *lake) error {
+// readStatus sums a lake up, with its newest generations.
+func readStatus(ctx context.Context, env *Env, store StoreOptions, uri string) (*lakeStatus, error) {
+	l, err := openExistingLake(ctx, env, store, uri, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close() //nolint:errcheck // nothing was written
 	status := l.status()
-	var err error
-	if status.Generations, status.Earlier, err = l.generations(c.Context, 20); err != nil {
-		return &exitError{storageCode(err), err}
+	if status.Generations, status.Earlier, err = l.generations(ctx, 20); err != nil {
+		return nil, lakeError(err)
 	}
-	if c.Bool("json") {
-		return printJSON(c, status)
-	}
-	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	return status, nil
+}
+
+// printStatus prints runs, bill and generations of a lake.
+func printStatus(out io.Writer, status *lakeStatus) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST")
 	for _, r := range status.Runs {
 		generation, deferred := "-", "-"
@@ -153,11 +164,11 @@ func printStatus(c *cli.Context, l *lake) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.App.Writer, "\n%s, %s\n", countText(len(status.Runs), "run"), status.totalText())
+	fmt.Fprintf(out, "\n%s, %s\n", countText(len(status.Runs), "run"), status.totalText())
 	for _, next := range status.Next {
-		fmt.Fprintf(c.App.Writer, "  Next: %s\n", next)
+		fmt.Fprintf(out, "  Next: %s\n", next)
 	}
-	return status.printGenerations(c.App.Writer)
+	return status.printGenerations(out)
 }
 
 // generationStatus is one publication: a run, or a compaction, which asks and

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"path"
 	"slices"
@@ -13,6 +14,68 @@ import (
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
+
+// logRun says in the log how a run ended; all of it when the log is for machines.
+func logRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
+	if machines {
+		log.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
+			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
+	}
+	if m.Credits.Excess > 0 {
+		log.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
+	}
+	if m.Credits.UnknownCalls > 0 {
+		log.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
+	}
+}
+
+// logIncomplete says in the log what a run left, instead of a summary.
+func logIncomplete(log *slog.Logger, m *pipeline.Manifest) {
+	log.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
+		"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.InDoubt], "reason", stopReason(m))
+}
+
+func stopReason(m *pipeline.Manifest) string {
+	s := m.Run.Stop
+	switch {
+	case s == nil:
+		return ""
+	case s.Advice == "":
+		return s.Reason
+	}
+	return s.Reason + "; next: " + s.Advice
+}
+
+// printNothingToDo answers a command that has nothing to ask.
+func printNothingToDo(w io.Writer, n *nothingToDo) {
+	switch {
+	case n.run != "":
+	case n.exhausted:
+		fmt.Fprintf(w, "Nothing to do: %s has returned all %s results that there are.\n", n.subject, thousands(n.results))
+		return
+	default:
+		fmt.Fprintf(w, "Nothing to do: %s has returned %s results, which is not less than --limit %d; a higher one goes on behind them.\n", n.subject, thousands(n.results), n.limit)
+		return
+	}
+	fmt.Fprintf(w, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
+		n.run, n.begun.Format("2006-01-02 15:04 UTC"), outcomeText(n.outcome), n.generation)
+	if n.writtenOff > 0 {
+		fmt.Fprintf(w, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", countText(n.writtenOff, "call"), thousands(n.maxLoss))
+	}
+	advice := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
+	if n.service == pipeline.Lookalikes {
+		advice = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
+	}
+	if n.inDoubt > 0 {
+		retry, writtenOff := "about those lines only", "gives them up for today"
+		if n.service.IsPaged() {
+			retry, writtenOff = "for that page, and for those behind it", "gives it up, and lets this command go on behind it"
+		}
+		advice = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
+			"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", countText(n.inDoubt, "call"), n.lake, retry, writtenOff)
+	}
+	fmt.Fprintln(w, advice)
+}
 
 // printSummary is the closing word of a run, for people.
 func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -12,23 +14,37 @@ import (
 )
 
 func usageCommand() *cli.Command {
+	api, sim, out := defaultAPI(), defaultSimulator(), defaultOutput()
 	return &cli.Command{
 		Name:  "usage",
 		Usage: "show the account's credits, prices and rate windows, and when those reset; free of charge",
 		Description: "Asks the API's usage endpoint, which allows five questions a minute. What is not stated is shown as such:\n" +
 			"an action without a price is not priced, which does not mean free.",
 		Flags: joinFlags([]cli.Flag{
-			&cli.BoolFlag{Name: "json", EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
-			&cli.BoolFlag{Name: "simulate", EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: "ask an embedded simulator instead of the API: no key, no money, invented answers"},
-		}, apiFlags(), simulatorFlags(), outputFlags()),
+			&cli.BoolFlag{Name: "json", Destination: &out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
+			simulateFlag(&api.Simulate, "ask an embedded simulator instead of the API: no key, no money, invented answers"),
+		}, apiFlags(&api), simulatorFlags(&sim), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageErrorf("usage takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLogger(c); err != nil {
+			env, err := loggingEnv(c, out)
+			if err != nil {
 				return err
 			}
-			return runUsage(c)
+			u, err := fetchUsage(c.Context, env, api, func(ctx context.Context) (endpoint, error) {
+				at, _, err := openAPI(ctx, env, api, sim)
+				return at, err
+			})
+			if err != nil {
+				return err
+			}
+			a := newAccountUsage(u)
+			if out.JSON {
+				return printJSON(env.Stdout, a)
+			}
+			printUsage(env.Stdout, a)
+			return nil
 		},
 	}
 }
@@ -56,27 +72,22 @@ type accountPrice struct {
 	Per     *int64 `json:"per_started"`
 }
 
-func runUsage(c *cli.Context) error {
-	j := &job{c: c, maxEventPrice: 1}
-	disconnect, err := j.connectAPI()
+// fetchUsage asks what the account has used and what it has left.
+func fetchUsage(ctx context.Context, env *Env, o APIOptions, open func(context.Context) (endpoint, error)) (*signals.Usage, error) {
+	api, err := connectAPI(ctx, env, o, open)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer disconnect()
-	u, err := j.client.FetchUsage(c.Context)
+	defer api.disconnect()
+	u, err := api.client.FetchUsage(ctx)
 	if err != nil {
 		var refusal *signals.RefusalError
 		if errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst {
-			return &exitError{exitDeferred, errors.New("the account's usage can be read five times a minute, and it was, by siglake or by others: try again in a minute")}
+			return nil, &Error{KindDeferred, errors.New("the account's usage can be read five times a minute, and it was, by siglake or by others: try again in a minute")}
 		}
-		return askError(c.Context, err)
+		return nil, askError(ctx, err)
 	}
-	a := newAccountUsage(u)
-	if c.Bool("json") {
-		return printJSON(c, a)
-	}
-	printUsage(c, a)
-	return nil
+	return u, nil
 }
 
 func newAccountUsage(u *signals.Usage) accountUsage {
@@ -105,8 +116,7 @@ func statedOrNil(n int64) *int64 {
 	return &n
 }
 
-func printUsage(c *cli.Context, a accountUsage) {
-	w := c.App.Writer
+func printUsage(w io.Writer, a accountUsage) {
 	number := func(n *int64) string {
 		if n == nil {
 			return "not stated"

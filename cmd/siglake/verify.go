@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -18,26 +19,30 @@ import (
 )
 
 func verifyCommand() *cli.Command {
+	lake, store, out := "", defaultStore(), defaultOutput()
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "check a lake and its journal against each other, offline",
 		Description: "Reads every answer again, makes every published file's rows again and compares them with what lies\n" +
 			"in the lake. Asks nothing and changes no data. Exit codes: 0 all holds, 60 something does not.",
-		Flags: joinFlags([]cli.Flag{lakeFlag()}, storeFlags(), outputFlags()),
+		Flags: joinFlags([]cli.Flag{lakeFlag(&lake)}, storeFlags(&store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usageErrorf("verify takes no arguments, got %q", c.Args().First())
 			}
-			if err := setLogger(c); err != nil {
+			env, err := loggingEnv(c, out)
+			if err != nil {
 				return err
 			}
-			return runVerify(c)
+			findings, err := verifyLake(c.Context, env, store, lake, strings.TrimSpace(env.Getenv(keyVariable)))
+			printFindings(env.Stdout, findings, out.Quiet)
+			var broken *Error
+			if errors.As(err, &broken) && broken.Kind == KindIntegrity && isRebuildable(findings) {
+				fmt.Fprintf(env.Stdout, "The journal is sound: siglake rebuild --lake %s --into DIR makes the lake again from it, at no cost.\n", lake)
+			}
+			return err
 		},
 	}
-}
-
-func lakeFlag() cli.Flag {
-	return &cli.StringFlag{Name: "lake", EnvVars: []string{"SIGLAKE_LAKE"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the lake"}
 }
 
 // finding is what was found out about one invariant.
@@ -49,45 +54,58 @@ type finding struct {
 	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
 }
 
-func runVerify(c *cli.Context) error {
-	uri := c.String("lake")
-	l, err := openExistingLake(c, readOnly)
+// verifyLake checks the invariants of a lake. When some are violated it gives an
+// error beside the findings.
+func verifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key string) ([]finding, error) {
+	l, err := openExistingLake(ctx, env, store, uri, readOnly)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
-	findings, err := l.verify(c.Context, strings.TrimSpace(envOf(c).Getenv(keyVariable)))
+	findings, err := l.verify(ctx, key)
 	if err != nil {
-		return &exitError{storageCode(err), err}
+		return nil, lakeError(err)
 	}
 	violated := 0
+	for _, f := range findings {
+		if len(f.violations) > 0 {
+			violated++
+		}
+	}
+	switch {
+	case violated > 0 && l.changedSinceOpen(ctx):
+		return findings, &Error{KindLocked, fmt.Errorf("a run was at work on %s meanwhile, so what was compared does not belong together: verify again when it has ended", uri)}
+	case violated > 0:
+		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", violated, len(findings), uri)}
+	}
+	return findings, nil
+}
+
+// isRebuildable reports whether what is broken, if anything is, would be whole in a
+// lake that is made again from the journal.
+func isRebuildable(findings []finding) bool {
+	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f finding) bool { return len(f.violations) > 0 && f.inLedger })
+}
+
+// printFindings prints what was found out about the invariants; if quiet, only what
+// is broken.
+func printFindings(w io.Writer, findings []finding, quiet bool) {
 	for _, f := range findings {
 		mark := "holds"
 		if len(f.violations) > 0 {
 			mark = "BROKEN"
-			violated++
 		}
-		if !c.Bool("quiet") || len(f.violations) > 0 {
-			fmt.Fprintf(c.App.Writer, "%3d  %-7s %s: %s\n", f.number, mark, f.text, f.detail)
+		if !quiet || len(f.violations) > 0 {
+			fmt.Fprintf(w, "%3d  %-7s %s: %s\n", f.number, mark, f.text, f.detail)
 		}
 		for i, b := range f.violations {
 			if i == 10 {
-				fmt.Fprintf(c.App.Writer, "             and %d more\n", len(f.violations)-i)
+				fmt.Fprintf(w, "             and %d more\n", len(f.violations)-i)
 				break
 			}
-			fmt.Fprintf(c.App.Writer, "             %s\n", b)
+			fmt.Fprintf(w, "             %s\n", b)
 		}
 	}
-	if violated > 0 && l.changedSinceOpen(c.Context) {
-		return &exitError{exitLocked, fmt.Errorf("a run was at work on %s meanwhile, so what was compared does not belong together: verify again when it has ended", uri)}
-	}
-	if violated > 0 {
-		if !slices.ContainsFunc(findings, func(f finding) bool { return len(f.violations) > 0 && f.inLedger }) {
-			fmt.Fprintf(c.App.Writer, "The journal is sound: siglake rebuild --lake %s --into DIR makes the lake again from it, at no cost.\n", uri)
-		}
-		return &exitError{exitIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", violated, len(findings), uri)}
-	}
-	return nil
 }
 
 // verify checks the invariants of the lake.

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/siglake/siglake/internal/journal"
 	"github.com/siglake/siglake/internal/quota"
 	"github.com/siglake/siglake/internal/signals"
@@ -27,52 +25,10 @@ import (
 // every user of the machine.
 const keyVariable = "LUSHA_API_KEY"
 
-// apiFlags say where the API is and how hard it may be asked.
-func apiFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "api-key-file", EnvVars: []string{"SIGLAKE_API_KEY_FILE"}, Category: "API", TakesFile: true,
-			Usage: "`FILE` that holds the API key; without it the key comes from the variable " + keyVariable},
-		&cli.StringFlag{Name: "base-url", Value: "https://api.lusha.com", EnvVars: []string{"SIGLAKE_BASE_URL"}, Category: "API",
-			Usage: "address of the API"},
-		&cli.StringFlag{Name: "plan", Value: "scale", EnvVars: []string{"SIGLAKE_PLAN"}, Category: "API",
-			Usage: "your plan, for the rate limits to start from: free, starter, pro, premium, scale, legacy, unlimited; answers correct them"},
-		&cli.Float64Flag{Name: "rate", Value: 25, EnvVars: []string{"SIGLAKE_RATE"}, Category: "API",
-			Usage: "most calls a second; 0 for no such limit"},
-		&cli.Float64Flag{Name: "reserve", EnvVars: []string{"SIGLAKE_RESERVE"}, Category: "API",
-			Usage: "share of every rate window left to other users of the account, 0 to 0.9"},
-		&cli.StringFlag{Name: "quota-dir", EnvVars: []string{"SIGLAKE_QUOTA_DIR"}, Category: "API",
-			Usage: "`DIR` where all runs of a key on this machine count their calls; default: siglake/quota in the user's state directory"},
-		&cli.DurationFlag{Name: "max-wait", Value: 15 * time.Minute, EnvVars: []string{"SIGLAKE_MAX_WAIT"}, Category: "API",
-			Usage: "longest wait for the hour's or the day's calls, or that the API asks for; beyond it the run publishes what it has and exits 20. The minute is always waited for"},
-		&cli.DurationFlag{Name: "timeout", Value: 60 * time.Second, EnvVars: []string{"SIGLAKE_TIMEOUT"}, Category: "API",
-			Usage: "patience with one call; a call that exceeds it may have been charged"},
-	}
-}
-
-// simulatorFlags shape the embedded simulator.
-func simulatorFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.Uint64Flag{Name: "seed", Value: 1, EnvVars: []string{"SIGLAKE_SEED"}, Category: "Simulator",
-			Usage: "the simulated world: the same seed gives the same companies, people and events"},
-		&cli.StringSliceFlag{Name: "fault", EnvVars: []string{"SIGLAKE_FAULT"}, Category: "Simulator",
-			Usage: "inject a fault, as KIND@N (the N-th call), KIND/N (every N-th) or KIND%P (P percent); siglake simulate --list-faults names the kinds"},
-		&cli.StringSliceFlag{Name: "switch", EnvVars: []string{"SIGLAKE_SWITCH"}, Category: "Simulator",
-			Usage: "take another reading of an open question about the API, as NAME=VALUE; siglake simulate --list-switches names them"},
-		&cli.Int64Flag{Name: "credits", EnvVars: []string{"SIGLAKE_CREDITS"}, Category: "Simulator",
-			Usage: "credits in the simulated account; 0 for a million"},
-		&cli.StringFlag{Name: "sim-plan", Value: "scale", EnvVars: []string{"SIGLAKE_SIM_PLAN"}, Category: "Simulator",
-			Usage: "rate limits of the simulated account: free, pro, premium, scale, legacy, unlimited"},
-		&cli.DurationFlag{Name: "latency", EnvVars: []string{"SIGLAKE_LATENCY"}, Category: "Simulator",
-			Usage: "typical time of a simulated answer"},
-	}
-}
-
-// newSimulator makes the simulator that the flags describe.
-func newSimulator(c *cli.Context) (*simulator.Server, error) {
-	cfg := simulator.Config{
-		Seed: c.Uint64("seed"), Plan: c.String("sim-plan"), Credits: c.Int64("credits"), Latency: c.Duration("latency"),
-	}
-	for _, text := range c.StringSlice("fault") {
+// newSimulator makes the simulator that the options describe.
+func newSimulator(o SimulatorOptions) (*simulator.Server, error) {
+	cfg := simulator.Config{Seed: o.Seed, Plan: o.Plan, Credits: o.Credits, Latency: o.Latency}
+	for _, text := range o.Faults {
 		f, err := simulator.ParseFault(text)
 		if err != nil {
 			return nil, usageErrorf("--fault %s: %v", text, err)
@@ -80,7 +36,7 @@ func newSimulator(c *cli.Context) (*simulator.Server, error) {
 		cfg.Faults = append(cfg.Faults, f)
 	}
 	var err error
-	if cfg.Switches, err = simulator.ParseSwitches(c.StringSlice("switch")); err != nil {
+	if cfg.Switches, err = simulator.ParseSwitches(o.Switches); err != nil {
 		return nil, usageErrorf("--switch: %v", err)
 	}
 	sim, err := simulator.New(cfg)
@@ -109,17 +65,63 @@ func serveLocal(ctx context.Context, h http.Handler) (url string, stop func(), e
 	}, nil
 }
 
-// newClient makes the API client that the flags describe.
-func newClient(c *cli.Context, baseURL, key string) (*signals.Client, error) {
-	if c.Duration("timeout") <= 0 {
-		return nil, fmt.Errorf("--timeout %s: expected a time such as 60s", c.Duration("timeout"))
+// endpoint is where the API is.
+type endpoint struct {
+	baseURL, key string
+	close        func() // ends an embedded simulator
+}
+
+// connection is a way to the API, with the counts of calls to it.
+type connection struct {
+	baseURL    string
+	client     *signals.Client // nil: without a key, nothing is asked
+	limiter    *quota.Limiter
+	disconnect func()
+}
+
+// connectAPI connects to the API that open gives.
+func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.Context) (endpoint, error)) (connection, error) {
+	at, err := open(ctx)
+	if err != nil {
+		return connection{}, err
+	}
+	client, err := newClient(env, o, at)
+	if err != nil {
+		at.close()
+		return connection{}, &Error{KindUsage, err}
+	}
+	limiter, err := newLimiter(env, o, at)
+	if err != nil {
+		at.close()
+		return connection{}, err
+	}
+	client.OnFreeRequest(limiter.AddCalls)
+	return connection{at.baseURL, client, limiter, func() {
+		_ = limiter.Close() // its counts are kept call by call
+		at.close()
+	}}, nil
+}
+
+// publishedAPI stands for an API that cannot be asked: there is no key for it.
+func publishedAPI(env *Env, o APIOptions) (connection, error) {
+	limiter, err := newLimiter(env, o, endpoint{baseURL: o.BaseURL})
+	if err != nil {
+		return connection{}, err
+	}
+	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }}, nil
+}
+
+// newClient makes the client of an API.
+func newClient(env *Env, o APIOptions, at endpoint) (*signals.Client, error) {
+	if o.Timeout <= 0 {
+		return nil, fmt.Errorf("--timeout %s: expected a time such as 60s", o.Timeout)
 	}
 	return signals.New(signals.Config{
-		BaseURL:   baseURL,
-		Key:       signals.NewKey(key),
+		BaseURL:   at.baseURL,
+		Key:       signals.NewKey(at.key),
 		UserAgent: "siglake/" + version,
-		Timeout:   c.Duration("timeout"),
-		Transport: envOf(c).Transport,
+		Timeout:   o.Timeout,
+		Transport: env.Transport,
 	})
 }
 
@@ -141,49 +143,47 @@ func newFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *journal.
 
 // newLimiter makes what keeps calls within the account's rate windows, together
 // with every other run that uses the key on this machine.
-func newLimiter(c *cli.Context, baseURL, key string) (*quota.Limiter, error) {
-	plan, ok := quota.PlanByName(c.String("plan"))
+func newLimiter(env *Env, o APIOptions, at endpoint) (*quota.Limiter, error) {
+	plan, ok := quota.PlanByName(o.Plan)
 	if !ok {
-		return nil, usageErrorf("--plan %q: expected %s", c.String("plan"), planNames())
+		return nil, usageErrorf("--plan %q: expected %s", o.Plan, planNames())
 	}
-	perSecond := c.Float64("rate")
+	perSecond := o.Rate
 	if perSecond < 0 {
 		return nil, usageErrorf("--rate %g: expected calls a second, or 0 for no limit", perSecond)
 	}
 	if perSecond == 0 {
 		perSecond = unlimitedRate
 	}
-	reserve := c.Float64("reserve")
-	if reserve < 0 || reserve > 0.9 {
-		return nil, usageErrorf("--reserve %g: expected a share from 0 to 0.9", reserve)
+	if o.Reserve < 0 || o.Reserve > 0.9 {
+		return nil, usageErrorf("--reserve %g: expected a share from 0 to 0.9", o.Reserve)
 	}
-	log := envOf(c).Log
-	account := sha256.Sum256([]byte("siglake account\n" + baseURL + "\n" + key))
+	account := sha256.Sum256([]byte("siglake account\n" + at.baseURL + "\n" + at.key))
 	g, err := quota.Open(quota.Config{
-		Dir: quotaDir(c), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: quota.Reserve{Share: reserve},
-		PerSecond: perSecond, MaxWait: c.Duration("max-wait"), Timeout: c.Duration("timeout") + 30*time.Second,
-		Warn: func(text string) { log.Info("rate limits: " + text) },
+		Dir: quotaDir(env, o), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: quota.Reserve{Share: o.Reserve},
+		PerSecond: perSecond, MaxWait: o.MaxWait, Timeout: o.Timeout + 30*time.Second,
+		Warn: func(text string) { env.Log.Info("rate limits: " + text) },
 		OnWait: func(window string, until time.Time) {
 			text := "waiting: the account's calls for this " + window + " are used up"
 			if window == "hold" {
 				text = "waiting: the API asks for a pause"
 			}
-			log.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
+			env.Log.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
 		},
 	})
 	if err != nil {
-		return nil, &exitError{exitStorage, fmt.Errorf("--quota-dir: %w", err)}
+		return nil, &Error{KindStorage, fmt.Errorf("--quota-dir: %w", err)}
 	}
 	return g, nil
 }
 
 // quotaDir is where the counts of calls are kept; empty for a simulator in this
 // process, and where there is no home to keep them in.
-func quotaDir(c *cli.Context) string {
-	if dir := c.String("quota-dir"); dir != "" || c.Bool("simulate") {
-		return dir
+func quotaDir(env *Env, o APIOptions) string {
+	if o.QuotaDir != "" || o.Simulate {
+		return o.QuotaDir
 	}
-	if dir := envOf(c).Getenv("XDG_STATE_HOME"); dir != "" {
+	if dir := env.Getenv("XDG_STATE_HOME"); dir != "" {
 		return filepath.Join(dir, "siglake", "quota")
 	}
 	if home, err := os.UserHomeDir(); err == nil {
@@ -217,29 +217,46 @@ func planNames() string {
 	return strings.Join(names, ", ")
 }
 
+// openAPI gives the API, or an embedded simulator with its bill. The caller closes it.
+func openAPI(ctx context.Context, env *Env, o APIOptions, sim SimulatorOptions) (at endpoint, bill func() simulatorBill, err error) {
+	if !o.Simulate {
+		key, err := apiKey(env, o.KeyFile)
+		return endpoint{o.BaseURL, key, func() {}}, nil, err
+	}
+	server, err := newSimulator(sim)
+	if err != nil {
+		return endpoint{}, nil, err
+	}
+	url, stop, err := serveLocal(ctx, server)
+	if err != nil {
+		return endpoint{}, nil, err
+	}
+	return endpoint{url, "simulated-key", stop}, server.Bill, nil
+}
+
 // apiKey reads the key from the file or the environment.
-func apiKey(c *cli.Context) (string, error) {
-	if name := c.String("api-key-file"); name != "" {
-		raw, err := os.ReadFile(name)
+func apiKey(env *Env, file string) (string, error) {
+	if file != "" {
+		raw, err := os.ReadFile(file)
 		if err != nil {
-			return "", &exitError{exitAuth, fmt.Errorf("--api-key-file: %w", err)}
+			return "", &Error{KindAuth, fmt.Errorf("--api-key-file: %w", err)}
 		}
 		if key := strings.TrimSpace(string(raw)); key != "" {
-			return key, checkKeyText(key, "the file "+name)
+			return key, checkKeyText(key, "the file "+file)
 		}
-		return "", &exitError{exitAuth, fmt.Errorf("--api-key-file %s is empty", name)}
+		return "", &Error{KindAuth, fmt.Errorf("--api-key-file %s is empty", file)}
 	}
-	if key := strings.TrimSpace(envOf(c).Getenv(keyVariable)); key != "" {
+	if key := strings.TrimSpace(env.Getenv(keyVariable)); key != "" {
 		return key, checkKeyText(key, "the variable "+keyVariable)
 	}
-	return "", &exitError{exitAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}
+	return "", &Error{KindAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}
 }
 
 // checkKeyText says whether a key can stand in a header, without showing it.
 func checkKeyText(key, from string) error {
 	for i, r := range key {
 		if r <= ' ' || r > '~' {
-			return &exitError{exitAuth, fmt.Errorf("the API key in %s holds a character at position %d that cannot be sent, such as a blank or a line break; it must be the key and nothing else", from, i+1)}
+			return &Error{KindAuth, fmt.Errorf("the API key in %s holds a character at position %d that cannot be sent, such as a blank or a line break; it must be the key and nothing else", from, i+1)}
 		}
 	}
 	return nil

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/sinks"
+)
+
+// Kind is what an error of a use case is about, and so what a caller can do.
+type Kind string
+
+// The kinds of errors.
+const (
+	KindUsage     Kind = "usage"     // flags, arguments or an unreadable list
+	KindAuth      Kind = "auth"      // key, account or plan
+	KindStorage   Kind = "storage"   // disk, bucket or lake
+	KindLocked    Kind = "locked"    // another run works on the lake
+	KindIntegrity Kind = "integrity" // the lake or its journal contradicts itself
+	KindDeferred  Kind = "deferred"  // nothing is wrong that the same command cannot do later
+)
+
+// Error is an error of a use case, with its kind.
+type Error struct {
+	Kind Kind
+	Err  error
+}
+
+// Error gives the message of the cause.
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// usageErrorf is an error of the caller's making: a flag, an argument, a list.
+func usageErrorf(format string, args ...any) error {
+	return &Error{KindUsage, fmt.Errorf(format, args...)}
+}
+
+// lakeError is an error from reading or writing a lake or its journal: damage, or
+// the storage beneath.
+func lakeError(err error) error {
+	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
+		return &Error{KindIntegrity, err}
+	}
+	return &Error{KindStorage, err}
+}

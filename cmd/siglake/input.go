@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/siglake/siglake/sources"
+)
+
+// listInput is a list that can be read more than once: for its digest, and for its
+// lines. A pipe is copied first, so that nothing is paid for before all of it is
+// there. Of objects on S3 the digest is that of their URIs, ETags and sizes, so
+// that a huge one is not fetched twice; they are then read in these versions or
+// not at all.
+type listInput struct {
+	uri       string
+	options   sources.Options // with the objects that were found
+	digest    string
+	spool     *os.File // a copy of a pipe; nil: there is none
+	spoolSize int64
+}
+
+func openListInput(ctx context.Context, uri string, o sources.Options) (*listInput, error) {
+	in := &listInput{uri: uri, options: o}
+	if uri == "-" {
+		return in, in.copyPipe(ctx, o.Stdin)
+	}
+	path := strings.TrimPrefix(uri, "file://")
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().IsRegular() || info.IsDir() {
+		return in, in.findFiles(ctx)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &Error{KindUsage, err}
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	in.uri = "-"
+	return in, in.copyPipe(ctx, f)
+}
+
+// copyPipe copies a list that can be read only once.
+func (in *listInput) copyPipe(ctx context.Context, pipe io.Reader) (err error) {
+	if in.spool, err = os.CreateTemp("", "siglake-list-*"); err != nil {
+		return &Error{KindStorage, err}
+	}
+	hash := sha256.New()
+	copied := make(chan error, 1)
+	go func() { // ends with the pipe, or with the process: a read cannot be taken back
+		var err error
+		in.spoolSize, err = io.Copy(io.MultiWriter(in.spool, hash), pipe)
+		copied <- err
+	}()
+	select {
+	case err = <-copied:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("reading the list from standard input: %w", err), in.close())
+	}
+	in.digest = hex.EncodeToString(hash.Sum(nil))
+	return nil
+}
+
+// findFiles looks for the files of the list.
+func (in *listInput) findFiles(ctx context.Context) (err error) {
+	switch in.options.Objects, err = sources.Find(ctx, in.uri, in.options); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &Error{KindUsage, err}
+	}
+	in.digest = sources.Fingerprint(in.options.Objects)
+	return nil
+}
+
+// open opens the list at its beginning. What was opened before can be read on.
+func (in *listInput) open(ctx context.Context) (*sources.List, error) {
+	o := in.options
+	if in.spool != nil {
+		o.Stdin = io.NewSectionReader(in.spool, 0, in.spoolSize)
+	}
+	list, err := sources.Open(ctx, in.uri, o)
+	if err != nil {
+		return nil, &Error{KindUsage, err}
+	}
+	return list, nil
+}
+
+// expectedLines is the number of lines of a plain local file but for its header, for
+// the progress bar; 0 when it cannot be known without reading the list once more.
+func (in *listInput) expectedLines(list *sources.List) int64 {
+	objects, read := in.options.Objects, list.Input()
+	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" {
+		return 0
+	}
+	if read.Header != nil {
+		return objects[0].Lines - 1
+	}
+	return objects[0].Lines
+}
+
+func (in *listInput) close() error {
+	if in.spool == nil {
+		return nil
+	}
+	return errors.Join(in.spool.Close(), os.Remove(in.spool.Name()))
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// RunOptions are everything that a run is told.
+type RunOptions struct {
+	Command string // for the lock of the lake
+	Service pipeline.Service
+	Lake    string
+	List    string
+
+	Query  QueryOptions
+	Pages  PageOptions
+	Source ListOptions
+	Money  MoneyOptions
+	TTL    TTLOptions
+	API    APIOptions
+	Work   WorkOptions
+	Store  StoreOptions
+
+	// ResumeRunID names the run that must be continued. Empty: any, or a new one.
+	ResumeRunID string
+	// Demo runs a sample list: what it buys, and in which API version, is not announced.
+	Demo bool
+}
+
+// QueryOptions say what to ask about every entity; together they decide the bill.
+type QueryOptions struct {
+	Signals           []string
+	Since             string
+	MaxResults        int
+	NewsEventTypes    []string
+	HiringDepartments []string
+	HiringLocations   []string
+	IntentCategories  []string
+	SendFilters       bool
+	APIVersion        string // auto, v2 or v3; empty: of a command that has no choice
+}
+
+// PageOptions say what is asked page by page, and how far.
+type PageOptions struct {
+	Exclude  string   // list of those that must not be returned
+	Sites    []string // whose visits are asked about
+	Limit    int      // results in all; 0: all there are
+	PageSize int
+}
+
+// ListOptions say how a list is read.
+type ListOptions struct {
+	Map       []string // FIELD=COLUMN
+	Object    string
+	Header    string
+	Delimiter string
+	Encoding  string
+}
+
+// MoneyOptions say what may be bought.
+type MoneyOptions struct {
+	MaxCredits    string // a number, or unlimited
+	MaxCreditsSet bool   // even to nothing
+	Unattended    bool
+	NewRun        bool
+	Refresh       bool
+	InDoubt       string // policy for calls in doubt
+	InDoubtBudget string
+}
+
+// TTLOptions say how long ids count that were bought.
+type TTLOptions struct {
+	Positive, Negative       string // AGE
+	PositiveSet, NegativeSet bool
+}
+
+// WorkOptions say how a run works.
+type WorkOptions struct {
+	Concurrency int
+	BatchSize   int
+	PartitionBy string
+}
+
+// APIOptions say where the API is and how hard it may be asked.
+type APIOptions struct {
+	KeyFile  string
+	BaseURL  string
+	Plan     string
+	Rate     float64
+	Reserve  float64
+	QuotaDir string
+	MaxWait  time.Duration
+	Timeout  time.Duration
+
+	Simulate bool   // an embedded simulator is the API
+	Seed     uint64 // of its world
+}
+
+// StoreOptions say where things are kept.
+type StoreOptions struct {
+	Scratch string
+	State   string
+	S3      S3Options
+}
+
+// S3Options say how S3 is reached and how objects are kept there.
+type S3Options struct {
+	Endpoint     string
+	Region       string
+	PathStyle    bool
+	Profile      string
+	Role         string
+	ExternalID   string
+	Encryption   string
+	KMSKey       string
+	StorageClass string
+	PartSize     string
+}
+
+// The defaults of option groups. Flags take their default values from the options
+// that they fill in.
+func defaultQuery() QueryOptions {
+	return QueryOptions{Since: "90d", MaxResults: 10, APIVersion: apiAuto}
+}
+
+func defaultList() ListOptions {
+	return ListOptions{Object: "auto", Header: "auto", Delimiter: "auto", Encoding: "auto"}
+}
+
+func defaultMoney() MoneyOptions { return MoneyOptions{InDoubt: inDoubtHold} }
+
+func defaultTTL() TTLOptions { return TTLOptions{Positive: "30d", Negative: "7d"} }
+
+func defaultWork() WorkOptions {
+	return WorkOptions{Concurrency: 8, BatchSize: pipeline.MaxBatch, PartitionBy: "month"}
+}
+
+func defaultAPI() APIOptions {
+	return APIOptions{BaseURL: "https://api.lusha.com", Plan: "scale", Rate: 25, MaxWait: 15 * time.Minute, Timeout: 60 * time.Second}
+}
+
+func defaultStore() StoreOptions { return StoreOptions{S3: S3Options{PartSize: "16MiB"}} }
+
+// check finds what is wrong with single values.
+func (o *WorkOptions) check() error {
+	check := func(flag string, n, low, high int) error {
+		if n < low || n > high {
+			return usageErrorf("--%s %d: expected %d to %d", flag, n, low, high)
+		}
+		return nil
+	}
+	if err := check("concurrency", o.Concurrency, 1, 64); err != nil {
+		return err
+	}
+	return check("batch-size", o.BatchSize, 1, pipeline.MaxBatch)
+}
+
+// partition is the key of a lake's event partitions.
+func (o *WorkOptions) partition() (string, error) {
+	key, ok := map[string]string{"month": "event_month", "day": "event_day"}[o.PartitionBy]
+	if !ok {
+		return "", usageErrorf("--partition-by %q: expected month or day", o.PartitionBy)
+	}
+	return key, nil
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// purchaseCommand is a command that buys something: what its flags fill in.
+type purchaseCommand struct {
+	run RunOptions
+	sim SimulatorOptions
+	out OutputOptions
+}
+
+// newPurchase has the defaults of the flags that every such command has.
+func newPurchase(command string, service pipeline.Service) *purchaseCommand {
+	return &purchaseCommand{
+		run: RunOptions{Command: command, Service: service, Source: defaultList(), Money: defaultMoney(), API: defaultAPI(), Work: defaultWork(), Store: defaultStore()},
+		sim: defaultSimulator(), out: defaultOutput(),
+	}
+}
+
+// targetFlags name the lake, and a simulator instead of the API.
+func (p *purchaseCommand) targetFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "lake", Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix the Parquet files and the manifest go to"},
+		simulateFlag(&p.run.API.Simulate, "ask an embedded simulator instead of the API: no key, no money, invented answers"),
+	}
+}
+
+func simulateFlag(dest *bool, usage string) cli.Flag {
+	return &cli.BoolFlag{Name: "simulate", Destination: dest, EnvVars: []string{"SIGLAKE_SIMULATE"}, Usage: usage}
+}
+
+// productFlags are those of the commands that buy something else than signals, and
+// some of their own.
+func (p *purchaseCommand) productFlags(extra ...[]cli.Flag) []cli.Flag {
+	return joinFlags(p.targetFlags(), joinFlags(extra...),
+		moneyFlags(&p.run.Money), apiFlags(&p.run.API), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out))
+}
+
+// runFlags are those of siglake run.
+func (p *purchaseCommand) runFlags() []cli.Flag {
+	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), ttlFlags(&p.run.TTL), listFlags(&p.run.Source),
+		apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out))
+}
+
+// newRunPurchase has the defaults of siglake run.
+func newRunPurchase(command string) *purchaseCommand {
+	p := newPurchase(command, pipeline.Signals)
+	p.run.Query, p.run.TTL = defaultQuery(), defaultTTL()
+	return p
+}
+
+func runCommand() *cli.Command {
+	p := newRunPurchase("run")
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "ask about every line of a list and write what comes back into a lake",
+		ArgsUsage: "LIST",
+		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input; a folder or a\n" +
+			"pattern (lists/*.csv, lists/**) is one list of many files; all of them may lie on S3: s3://bucket/lists/*.csv.\n" +
+			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
+			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
+			"21 calls in doubt and perhaps lines that were not asked as well, 30 key or plan, 40 disk or bucket, 50 another run is at work on the lake, 60 the lake or its\n" +
+			"journal is damaged, 64 flags or an unreadable list.\n\n" +
+			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
+		Flags:  p.runFlags(),
+		Action: p.executeList,
+	}
+}
+
+// executeList carries out a command that asks about each line of a list.
+func (p *purchaseCommand) executeList(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usageErrorf("%s takes one list, got %d arguments; see siglake %s --help", p.run.Command, c.NArg(), p.run.Command)
+	}
+	p.run.List = c.Args().First()
+	return p.execute(c)
+}
+
+// execute carries out a command that did not need to look at its options first.
+func (p *purchaseCommand) execute(c *cli.Context) error {
+	env, err := loggingEnv(c, p.out)
+	if err != nil {
+		return err
+	}
+	if err := p.checkSimulator(c); err != nil {
+		return err
+	}
+	return p.buy(c.Context, env)
+}
+
+// checkSimulator refuses flags about a simulator that is not asked for.
+func (p *purchaseCommand) checkSimulator(c *cli.Context) error {
+	if p.run.API.Simulate {
+		return nil
+	}
+	for _, f := range simulatorFlags(&SimulatorOptions{}) {
+		if name := f.Names()[0]; c.IsSet(name) {
+			return usageErrorf("--%s is about the simulator; add --simulate, or leave it out", name)
+		}
+	}
+	return nil
+}
+
+// newJob prepares the job of the command. bill is that of an embedded simulator; it
+// is nil before the API is opened, and of the real one.
+func (p *purchaseCommand) newJob(env *Env) (j *job, bill func() *simulatorBill) {
+	p.run.API.Seed = p.sim.Seed
+	j = newJob(env, p.run)
+	var simulated func() simulatorBill
+	j.openAPI = func(ctx context.Context) (at endpoint, err error) {
+		at, simulated, err = openAPI(ctx, env, p.run.API, p.sim)
+		return at, err
+	}
+	return j, func() *simulatorBill {
+		if simulated == nil {
+			return nil
+		}
+		b := simulated()
+		return &b
+	}
+}
+
+// buy runs the job, and prints what it came to.
+func (p *purchaseCommand) buy(ctx context.Context, env *Env) error {
+	j, bill := p.newJob(env)
+	j.newMeter = func(total int64) meter { return newMeter(env.Stderr, env.Log, p.out.Quiet, total) }
+	j.report = func(m *pipeline.Manifest) {
+		logRun(env.Log, m, p.out.LogFormat == "json")
+		if p.out.Quiet {
+			if manifestCode(m) != exitComplete {
+				logIncomplete(env.Log, m)
+			}
+			return
+		}
+		printSummary(env.Stdout, p.run.Lake, m)
+		if b := bill(); b != nil {
+			fmt.Fprintf(env.Stdout, "  Simulator's own bill: %s credits, %s of them delivered\n", thousands(b.Credits), thousands(b.Delivered))
+		}
+		if p.run.Demo {
+			fmt.Fprintln(env.Stdout)
+			printTree(env.Stdout, p.run.Lake, m)
+		}
+	}
+	m, nothing, err := j.run(ctx)
+	switch {
+	case err != nil:
+		return err
+	case m != nil:
+		return statusOf(manifestCode(m))
+	case !p.out.Quiet:
+		printNothingToDo(env.Stdout, nothing)
+	}
+	if nothing.run == "" {
+		return nil
+	}
+	return statusOf(outcomeCode(nothing.outcome))
+}

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+func scoreCommand() *cli.Command {
+	p := newPurchase(scoreName, pipeline.Scores)
+	return &cli.Command{
+		Name:      scoreName,
+		Usage:     "buy one signal score for every line of a list",
+		ArgsUsage: "LIST",
+		Description: "One number from 0 to 1 for each company or contact, and which signals count towards it; one credit for each\n" +
+			"that is scored. The scores are in data/signal_scores; what was bought today is not bought again today.",
+		Flags:  p.productFlags(listFlags(&p.run.Source), workFlags(&p.run.Work)),
+		Action: p.executeList,
+	}
+}
