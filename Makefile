@@ -46,11 +46,8 @@ lint: ## vet and lint
 	@$(GO) vet ./...
 	@$(TOOLS) golangci-lint run ./...
 
-vet-all: ## vet for every system that make dist builds for, one after another
-	@for platform in $(PLATFORMS); do \
-		echo "vet $$platform"; \
-		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO) vet -trimpath ./... || exit 1; \
-	done
+vet-all: ## check the types, of tests too, on every system that make dist builds for
+	@cd internal/tools && $(GO) run ./vetall $(CURDIR) $(PLATFORMS)
 
 mutants: ## make one mistake about money at a time and expect the tests to notice
 	@$(GO) run ./internal/mutants $(MUTANTS)

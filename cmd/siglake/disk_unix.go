@@ -10,5 +10,5 @@ func freeSpace(path string) (bytes int64, known bool) {
 	if err := syscall.Statfs(path, &s); err != nil {
 		return 0, false
 	}
-	return int64(s.Bavail) * s.Bsize, true //nolint:unconvert // types differ between systems
+	return int64(s.Bavail) * int64(s.Bsize), true //nolint:unconvert // types differ between systems
 }
