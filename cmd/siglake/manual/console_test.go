@@ -108,6 +108,10 @@ var masks = []struct {
 	{regexp.MustCompile(`\b\d[\d.,]* ([KMGT]i)?B\b`), "SIZE"},
 	{regexp.MustCompile(`\d[\d,.]*`), "0"},
 	{regexp.MustCompile(`\s+`), " "},
+	// What happened to whom in the simulated world depends on the day.
+	{regexp.MustCompile(`\b0 (enriched|no signal)( · 0 (enriched|no signal))*`), "ANSWERED"},
+	{regexp.MustCompile(`\b0 (contact|growth|intent|news|risk)\b( · 0 (contact|growth|intent|news|risk)\b)*`), "EVENTS"},
+	{regexp.MustCompile(`( · 0 [a-z]+[A-Z]\w*)+`), " · SIGNALS"},
 }
 
 // masked is a line less all that differs from one day, or machine, to the next.
@@ -200,6 +204,9 @@ func TestConsoleFindsDifferences(t *testing.T) {
 		{"Run 20261123T143317Z-da1f42b2: complete in 100ms", "Run 20270101T000000Z-00000000: complete in 1m2.5s", true},
 		{"Run 20261123T143317Z-da1f42b2: complete in 100ms", "Run 20270101T000000Z-00000000: stopped in 1m2.5s", false},
 		{"  Files   14   296.8 KiB, 338 rows", "  Files   9  1.2 MiB, 12 rows", true},
+		{"  Lines   4   1 enriched · 1 no signal · 2 rejected", "  Lines   4   2 enriched · 2 rejected", true},
+		{"  Lines   4   1 enriched · 1 no signal · 2 rejected", "  Lines   4   2 enriched · 2 held", false},
+		{"  Credits   2   as charged by the API · 1 riskNews · 1 peopleNews", "  Credits   3   as charged by the API · 3 surgeInHiring", true},
 		{"  Files   14   296.8 KiB, 338 rows", "  Files   9  1.2 MiB, 12 lines", false},
 		{"20", "21", false},
 		{"a", "a\nb", false},
