@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -104,9 +105,9 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 	layout := &f.layouts[tableIndex(category)]
 	var topics [][]byte
 	if category == schema.CategoryIntent {
-		for key, raw := range members(e.Raw) {
+		for key, raw := range jsonscan.Members(e.Raw) {
 			if key == "detectedTopics" {
-				for topic := range elements(raw) {
+				for topic := range jsonscan.Elements(raw) {
 					topics = append(topics, topic)
 				}
 			}
@@ -211,11 +212,11 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 // readRecord fills the columns for the members of a record. A member that cannot be typed leaves
 // its column null and adds a note.
 func (l *tableLayout) readRecord(raw []byte, prefix string, r *row, ranks map[int]int, notes *[]string) {
-	for key, val := range members(raw) {
+	for key, val := range jsonscan.Members(raw) {
 		path := prefix + key
-		if prefix == "" && l.nested[key] && !isNull(val) {
+		if prefix == "" && l.nested[key] && !jsonscan.IsNull(val) {
 			if val[0] != '{' && len(l.targets[path]) == 0 {
-				*notes = append(*notes, fmt.Sprintf("%s: not an object: %s", key, truncate(text(val), 60)))
+				*notes = append(*notes, fmt.Sprintf("%s: not an object: %s", key, truncate(jsonscan.Text(val), 60)))
 			}
 			l.readRecord(val, key+".", r, ranks, notes)
 		}
@@ -293,10 +294,10 @@ func (l *tableLayout) eventUID(signal schema.Signal, e schema.Event, topic []byt
 
 // resultID is the id that a product's result states for itself.
 func resultID(raw []byte) (id string) {
-	for key, val := range members(raw) {
+	for key, val := range jsonscan.Members(raw) {
 		switch key {
 		case "id", "contactId", "personId", "companyId":
-			if s := text(val); s != "" && !isNull(val) && (id == "" || key == "id") {
+			if s := jsonscan.Text(val); s != "" && !jsonscan.IsNull(val) && (id == "" || key == "id") {
 				id = s
 			}
 		}
@@ -345,13 +346,13 @@ var tableIndexes = func() map[schema.Category]int {
 // (a number in quotes, a timestamp for a date); else it describes the problem and leaves the value
 // null.
 func parseValue(c schema.Column, raw []byte) (v value, problem string) {
-	if isNull(raw) {
+	if jsonscan.IsNull(raw) {
 		return value{}, ""
 	}
 	if raw[0] == '{' || raw[0] == '[' || c.List == schema.ListJSON {
 		return parseList(c, raw)
 	}
-	s := text(raw)
+	s := jsonscan.Text(raw)
 	if c.Host {
 		return optionalString(schema.BareHost(s)), ""
 	}
@@ -402,15 +403,15 @@ func parseList(c schema.Column, raw []byte) (v value, problem string) {
 		return stringValue(b.String()), ""
 	case schema.ListJoined:
 		var parts []string
-		for e := range elements(raw) {
+		for e := range jsonscan.Elements(raw) {
 			named := e[0] != '{' && e[0] != '['
-			if named && !isNull(e) {
-				parts = append(parts, text(e))
+			if named && !jsonscan.IsNull(e) {
+				parts = append(parts, jsonscan.Text(e))
 			}
-			for key, val := range members(e) {
+			for key, val := range jsonscan.Members(e) {
 				if key == "value" {
-					if named = true; !isNull(val) {
-						parts = append(parts, text(val))
+					if named = true; !jsonscan.IsNull(val) {
+						parts = append(parts, jsonscan.Text(val))
 					}
 				}
 			}

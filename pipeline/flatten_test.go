@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/internal/jsonscan/jsontest"
 	"github.com/siglake/siglake/schema"
 )
@@ -139,7 +140,7 @@ func TestFlattenGolden(t *testing.T) {
 // hasField reports whether a record has a field; "author.id" is nested.
 func hasField(record, field string) bool {
 	outer, inner, nested := strings.Cut(field, ".")
-	for key, val := range members([]byte(record)) {
+	for key, val := range jsonscan.Members([]byte(record)) {
 		if key == outer {
 			return !nested || hasField(string(val), inner)
 		}

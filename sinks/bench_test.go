@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v17/parquet/compress"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/schema"
 )
@@ -74,14 +75,14 @@ func BenchmarkNews(b *testing.B) {
 	table := schema.EventTable(schema.CategoryNews)
 	p := partitionOf(table, "2026-03")
 
-	all := newSorter(&table, "news", nil)
+	all := extsort.New(&table, "news", nil)
 	for _, rec := range recs {
 		if err := all.Add(rec); err != nil {
 			b.Fatal(err)
 		}
 	}
-	var sorted []row
-	if err := all.Merge(b.Context(), func(rows []row) error {
+	var sorted []extsort.Row
+	if err := all.Merge(b.Context(), func(rows []extsort.Row) error {
 		sorted = append(sorted, rows...) // valid after the call: nothing was spilled, and the records stay
 		return nil
 	}); err != nil {
@@ -90,7 +91,7 @@ func BenchmarkNews(b *testing.B) {
 	builder := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
 	var sortedRecs []arrow.Record
 	for i := 0; i < len(sorted); i += 4096 {
-		sortedRecs = append(sortedRecs, buildRecord(builder, &table, sorted[i:min(i+4096, len(sorted))]))
+		sortedRecs = append(sortedRecs, extsort.BuildRecord(builder, &table, sorted[i:min(i+4096, len(sorted))]))
 	}
 
 	report := func(b *testing.B, size int64) {

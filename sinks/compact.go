@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow"
 
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -198,7 +199,7 @@ func readObjectRows(o object, t *schema.Table, yield func(arrow.Record) error) (
 
 // addRecord adds the rows of a record.
 func (t *MultisetHash) addRecord(table *schema.Table, rec arrow.Record) {
-	view := newRecordView(table, rec)
+	view := extsort.NewRecordView(table, rec)
 	var encoded []byte
 	for i := range int32(rec.NumRows()) {
 		encoded = appendRow(encoded[:0], view.Row(i))

@@ -16,6 +16,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -605,8 +606,8 @@ func encodeFile(t *testing.T, table schema.Table, rows []rowtest.Values, alterDi
 	}
 	rec := rowtest.NewRecord(t, table, rows)
 	defer rec.Release()
-	view, d, e := newRecordView(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
-	var all []row
+	view, d, e := extsort.NewRecordView(&table, rec), newDigest(&table), newEncoder(f, &table, &o)
+	var all []extsort.Row
 	for i := range int32(rec.NumRows()) {
 		all = append(all, view.Row(i))
 		d.addRow(view.Row(i))

@@ -3,6 +3,7 @@ package sinks
 import (
 	"bytes"
 
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -36,21 +37,21 @@ func newDeduplicator(t *schema.Table) *deduplicator {
 }
 
 // isFirst says whether the row is the first of its kind.
-func (d *deduplicator) isFirst(r row) bool {
+func (d *deduplicator) isFirst(r extsort.Row) bool {
 	if d.uniqueColumn < 0 || d.rawColumn < 0 {
 		return true
 	}
-	id, record := &r.view.columns[d.uniqueColumn], &r.view.columns[d.rawColumn]
-	if id.isNull(r.index) {
+	id, record := &r.View.Columns[d.uniqueColumn], &r.View.Columns[d.rawColumn]
+	if id.IsNull(r.Index) {
 		d.used = 0
 		return true
 	}
-	candidate := variant{null: record.isNull(r.index)}
+	candidate := variant{null: record.IsNull(r.Index)}
 	if !candidate.null {
-		candidate.raw = record.textAt(r.index)
+		candidate.raw = record.TextAt(r.Index)
 	}
-	if d.used == 0 || !bytes.Equal(d.lastUnique, id.textAt(r.index)) {
-		d.lastUnique = append(d.lastUnique[:0], id.textAt(r.index)...)
+	if d.used == 0 || !bytes.Equal(d.lastUnique, id.TextAt(r.Index)) {
+		d.lastUnique = append(d.lastUnique[:0], id.TextAt(r.Index)...)
 		d.used = 0
 	}
 	for _, s := range d.variants[:d.used] {

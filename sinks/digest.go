@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/bits"
 
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -45,30 +46,30 @@ func appendLengthPrefixed(b, s []byte) []byte {
 }
 
 // appendRow writes the row's values as digests take them.
-func appendRow(b []byte, r row) []byte {
-	for i := range r.view.columns {
-		c := &r.view.columns[i]
-		if c.isNull(r.index) {
+func appendRow(b []byte, r extsort.Row) []byte {
+	for i := range r.View.Columns {
+		c := &r.View.Columns[i]
+		if c.IsNull(r.Index) {
 			b = append(b, 0)
 			continue
 		}
 		b = append(b, 1)
-		switch c.typ {
+		switch c.Type {
 		case schema.String:
-			b = appendLengthPrefixed(b, c.textAt(r.index))
+			b = appendLengthPrefixed(b, c.TextAt(r.Index))
 		case schema.Int64, schema.Time:
-			b = binary.LittleEndian.AppendUint64(b, uint64(c.int64At(r.index)))
+			b = binary.LittleEndian.AppendUint64(b, uint64(c.Int64At(r.Index)))
 		case schema.Double:
-			v := c.float64At(r.index)
+			v := c.Float64At(r.Index)
 			if v != v {
 				v = math.NaN()
 			}
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 		case schema.Date:
-			b = binary.LittleEndian.AppendUint32(b, uint32(c.dateAt(r.index)))
+			b = binary.LittleEndian.AppendUint32(b, uint32(c.DateAt(r.Index)))
 		case schema.Bool:
 			bit := byte(0)
-			if c.boolAt(r.index) {
+			if c.BoolAt(r.Index) {
 				bit = 1
 			}
 			b = append(b, bit)
@@ -77,7 +78,7 @@ func appendRow(b []byte, r row) []byte {
 	return b
 }
 
-func (d *digest) addRow(r row) {
+func (d *digest) addRow(r extsort.Row) {
 	d.buf = appendRow(d.buf, r)
 	d.rows++
 	if len(d.buf) >= 32<<10 {

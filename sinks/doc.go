@@ -11,7 +11,7 @@
 //	                                the one before with the SHA-256 of its bytes
 //	_meta/snapshot/00000001-<digest16>.ndjson    the files that hold every row as of
 //	                                a generation, one a line; its manifest names it
-//	_meta/generationRef.json              {generation, path, sha256, snapshot} of the newest one
+//	_meta/current.json              {generation, path, sha256, snapshot} of the newest one
 //	_staging/<run>/*.tmp            spilled rows and finished files, before publication
 //
 // A file's name carries the first eight digits of the SHA-256 of its rows (not
@@ -21,14 +21,13 @@
 //
 // # How rows become files
 //
-// [Lake.Write] keeps Arrow records. When they exceed the memory allowed for all
-// partitions together, the largest partitions are sorted and spilled to disk as
-// runs, and many runs are merged to one so that only a few are ever open.
-// [Lake.Stage] takes one partition after another, merges its runs and what is
-// still in memory, drops rows that came twice, and streams the rest through one
-// Parquet writer at a time: memory depends on the limits in [Options], not on
-// how many rows or partitions there are. A staged file is synced, read back from
-// the disk and compared with what was meant to be written before Stage names it.
+// [Lake.Write] gives Arrow records to the sorter of their partition (package extsort).
+// When they exceed the memory allowed for all partitions together, the largest are
+// spilled. [Lake.Stage] merges one partition after another, drops duplicate rows, and
+// streams the rest through one Parquet writer at a time: memory depends on the limits
+// in [Options], not on how many rows or partitions there are. A staged file is synced,
+// read back from the disk and compared with what was meant to be written before Stage
+// names it.
 //
 // # How files become visible
 //
@@ -41,7 +40,7 @@
 //  3. writes the list of all files as of the next generation: those of the
 //     generation before and the run's own,
 //  4. links the next manifest generation, which fails if somebody else has taken it,
-//  5. replaces generationRef.json: from here on, readers of manifests see the run.
+//  5. replaces current.json: from here on, readers of manifests see the run.
 //
 // A crash in between loses nothing and needs no undoing: nothing visible is ever
 // taken back. Publishing the same files again, from the same process or another
@@ -53,7 +52,7 @@
 // have other files, writes another one.
 //
 // Two promises differ. Someone who globs sees complete, immutable files, one run
-// appearing file by file. Someone who follows generationRef.json to the list that it
+// appearing file by file. Someone who follows current.json to the list that it
 // names sees whole runs, of one generation.
 //
 // # Compaction

@@ -51,7 +51,7 @@ func (i *Inspector) Close() error {
 	return i.lake.dir.Close()
 }
 
-// Generations walks the manifests from the one that generationRef.json names back to
+// Generations walks the manifests from the one that current.json names back to
 // the first. A link that is broken is ErrIntegrity, and the last.
 func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifest, error] {
 	return func(yield func(*pipeline.Manifest, error) bool) {
@@ -82,7 +82,7 @@ func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifes
 }
 
 // ReadChain gives the manifests from the first generation to the one that
-// generationRef.json names. A link that is broken is ErrIntegrity, with the manifests
+// current.json names. A link that is broken is ErrIntegrity, with the manifests
 // behind it.
 func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, err error) {
 	for m, broken := range i.Generations(ctx) {
@@ -97,7 +97,7 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 }
 
 // ReadSnapshot gives the files of a generation, 0 being the newest: the one that
-// generationRef.json names.
+// current.json names.
 func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapshot, error) {
 	current, _, err := i.lake.readCurrent(ctx)
 	if err != nil {

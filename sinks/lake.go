@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -28,10 +29,10 @@ var ErrIntegrity = errors.New("the lake contradicts itself")
 // may be called again.
 type Lake struct {
 	options Options
-	dir     *durable.Dir // scratch space
-	runDir  string       // this run's directory in it
-	space   *space       // for spilling, in runDir
-	backend backend      // where visible things live
+	dir     *durable.Dir   // scratch space
+	runDir  string         // this run's directory in it
+	space   *extsort.Space // for spilling, in runDir
+	backend backend        // where visible things live
 
 	prefix     string // compactDir when the files are a compaction's, which keeps every row
 	partitions map[string]*partition
@@ -88,7 +89,7 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 // partition collects the rows of one partition.
 type partition struct {
 	schema.Partition
-	*sorter
+	*extsort.Sorter
 	table *schema.Table
 }
 
@@ -104,7 +105,7 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	if !ok {
 		return nil, fmt.Errorf("no table is called %q", part.Table)
 	}
-	p := &partition{Partition: part, table: &t, sorter: newSorter(&t, part.String(), l.space)}
+	p := &partition{Partition: part, table: &t, Sorter: extsort.New(&t, part.String(), l.space)}
 	l.partitions[part.String()] = p
 	return p, nil
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/extsort"
 )
 
 // Options says how a lake is written. RunID must be set, everything else has a
@@ -188,7 +189,7 @@ func (l *Lake) initLayout(ctx context.Context) error {
 	if err := l.dir.MkdirAll(l.runDir); err != nil {
 		return err
 	}
-	l.space = newSpace(l.dir, l.runDir)
+	l.space = extsort.NewSpace(l.dir, l.runDir)
 	if err := l.backend.prepareWrites(ctx); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -82,7 +83,7 @@ func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
 }
 
 // writeRows appends rows; it keeps nothing of them.
-func (e *encoder) writeRows(rows []row) error {
+func (e *encoder) writeRows(rows []extsort.Row) error {
 	for len(rows) > 0 {
 		n := min(len(rows), e.maxRows-e.groupRows)
 		for i, c := range e.columns {
@@ -111,27 +112,27 @@ func (e *encoder) endRowGroup() error {
 
 // writeColumn appends one column of the rows. A page ends with the call that
 // fills it, so long texts are handed over in pieces of about a page.
-func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []row) error {
+func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []extsort.Row) error {
 	values, text := e.values[:0], 0
 	for _, r := range rows {
-		c := &r.view.columns[index]
-		if c.isNull(r.index) {
+		c := &r.View.Columns[index]
+		if c.IsNull(r.Index) {
 			values = append(values, parquet.Value{}.Level(0, 0, index))
 			continue
 		}
 		var v parquet.Value
-		switch c.typ {
+		switch c.Type {
 		case schema.String:
-			s := c.textAt(r.index)
+			s := c.TextAt(r.Index)
 			v, text = parquet.ByteArrayValue(s), text+len(s)
 		case schema.Int64, schema.Time:
-			v = parquet.Int64Value(c.int64At(r.index))
+			v = parquet.Int64Value(c.Int64At(r.Index))
 		case schema.Double:
-			v = parquet.DoubleValue(c.float64At(r.index))
+			v = parquet.DoubleValue(c.Float64At(r.Index))
 		case schema.Date:
-			v = parquet.Int32Value(c.dateAt(r.index))
+			v = parquet.Int32Value(c.DateAt(r.Index))
 		case schema.Bool:
-			v = parquet.BooleanValue(c.boolAt(r.index))
+			v = parquet.BooleanValue(c.BoolAt(r.Index))
 		}
 		values = append(values, v.Level(0, 1, index))
 		if text >= pageSize/4 {
@@ -205,7 +206,7 @@ func readRows(r io.ReaderAt, size int64, t *schema.Table, yield func(arrow.Recor
 	d := newDigest(written)
 	for _, group := range file.RowGroups() {
 		if err := readRowGroup(group, b, func(rec arrow.Record) error {
-			view := newRecordView(written, rec)
+			view := extsort.NewRecordView(written, rec)
 			for i := range int32(rec.NumRows()) {
 				d.addRow(view.Row(i))
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -161,7 +162,7 @@ func TestDigest(t *testing.T) {
 	table := schema.Table{Name: "t", Version: 1, Columns: []schema.Column{{Name: "a"}, {Name: "b"}}}
 	digestOf := func(table schema.Table, rows ...rowtest.Values) string {
 		d := newDigest(&table)
-		view := newRecordView(&table, rowtest.NewRecord(t, table, rows))
+		view := extsort.NewRecordView(&table, rowtest.NewRecord(t, table, rows))
 		for i := range rows {
 			d.addRow(view.Row(int32(i)))
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// generationRef is the content of _meta/generationRef.json.
+// generationRef is the content of _meta/current.json.
 type generationRef struct {
 	Generation int64          `json:"generation"`
 	Path       string         `json:"path"`
@@ -37,7 +37,7 @@ func manifestName(generation int64) string {
 	return fmt.Sprintf("%s/%08d.json", manifestDir, generation)
 }
 
-// CurrentGeneration says which manifest the lake's generationRef.json names, and its
+// CurrentGeneration says which manifest the lake's current.json names, and its
 // generation. A lake without one gives nil and 0.
 func (l *Lake) CurrentGeneration(ctx context.Context) (*pipeline.Link, int64, error) {
 	c, _, err := l.readCurrent(ctx)
@@ -47,7 +47,7 @@ func (l *Lake) CurrentGeneration(ctx context.Context) (*pipeline.Link, int64, er
 	return c.manifestLink(), c.Generation, nil
 }
 
-// CurrentManifest reads the manifest that generationRef.json names; nil when there is none.
+// CurrentManifest reads the manifest that current.json names; nil when there is none.
 func (l *Lake) CurrentManifest(ctx context.Context) (*pipeline.Manifest, error) {
 	link, _, err := l.CurrentGeneration(ctx)
 	if err != nil || link == nil {
@@ -154,7 +154,7 @@ func (l *Lake) publishOnce(ctx context.Context, m *pipeline.Manifest) error {
 
 var validFile = regexp.MustCompile(`^(` + compactDir + `/)?(` + dataDir + `|` + ledgerDir + `)(/[A-Za-z0-9_=-]+)+\.parquet$`)
 
-// newGenerationRef is what generationRef.json says of a manifest with these bytes.
+// newGenerationRef is what current.json says of a manifest with these bytes.
 func newGenerationRef(m *pipeline.Manifest, data []byte) generationRef {
 	sum := sha256.Sum256(data)
 	return generationRef{Generation: m.Generation, Path: manifestName(m.Generation), SHA256: hex.EncodeToString(sum[:]), Snapshot: m.Snapshot}
@@ -162,8 +162,8 @@ func newGenerationRef(m *pipeline.Manifest, data []byte) generationRef {
 
 // newestGeneration walks from the current generation to the end of the chain. It is
 // longer when a publisher died, or has not come, between linking its manifest
-// and turning generationRef.json; everything such a manifest names is visible. raw is
-// what generationRef.json holds.
+// and turning current.json; everything such a manifest names is visible. raw is
+// what current.json holds.
 func (l *Lake) newestGeneration(ctx context.Context) (newest generationRef, raw []byte, err error) {
 	if newest, raw, err = l.readCurrent(ctx); err != nil {
 		return newest, nil, err
@@ -252,7 +252,7 @@ func sameFiles(a, b []pipeline.File) bool {
 	})
 }
 
-// swapCurrent makes generationRef.json name a generation, unless it does already.
+// swapCurrent makes current.json name a generation, unless it does already.
 func (l *Lake) swapCurrent(ctx context.Context, old []byte, next generationRef) error {
 	data, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {

@@ -322,7 +322,7 @@ func TestOtherProcess(t *testing.T) {
 	checkLake(t, lake, 1)
 }
 
-// TestInterruptedPublication completes a publication that died before it turned generationRef.json.
+// TestInterruptedPublication completes a publication that died before it turned current.json.
 func TestInterruptedPublication(t *testing.T) {
 	lake := t.TempDir()
 	dead := errors.New("died")
@@ -383,7 +383,7 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestOvertaken: who is overtaken between its manifest and generationRef.json does not
+// TestOvertaken: who is overtaken between its manifest and current.json does not
 // take the lake back to its own generation.
 func TestOvertaken(t *testing.T) {
 	for _, generations := range []int64{2, 3} {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/pipeline"
 )
 
@@ -81,8 +82,8 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 	if l.prefix != "" {
 		dedup.uniqueColumn = -1 // readers of the small files see all of them
 	}
-	err := p.Merge(ctx, func(rows []row) error {
-		rows = slices.DeleteFunc(rows, func(r row) bool { return !dedup.isFirst(r) })
+	err := p.Merge(ctx, func(rows []extsort.Row) error {
+		rows = slices.DeleteFunc(rows, func(r extsort.Row) bool { return !dedup.isFirst(r) })
 		if len(rows) == 0 {
 			return nil
 		}
@@ -160,7 +161,7 @@ func (l *Lake) newOutput(p *partition) (*outputFile, error) {
 	return o, nil
 }
 
-func (o *outputFile) writeRows(rows []row) error {
+func (o *outputFile) writeRows(rows []extsort.Row) error {
 	for _, r := range rows {
 		o.digest.addRow(r)
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sources"
@@ -109,12 +109,12 @@ func matchesKey(key string) func(string) bool {
 // unservedText says what an answer said if it may mean that the dialect is not served
 // any more, or not to this account; else it is empty.
 func unservedText(err error) string {
-	var refusal *signals.RefusalError
+	var refusal *lusha.RefusalError
 	if !errors.As(err, &refusal) {
 		return ""
 	}
 	switch refusal.Class {
-	case signals.ClassRoute, signals.ClassNotFound, signals.ClassGone, signals.ClassRedirect, signals.ClassEntitlement:
+	case lusha.ClassRoute, lusha.ClassNotFound, lusha.ClassGone, lusha.ClassRedirect, lusha.ClassEntitlement:
 		return refusal.FullMessage()
 	}
 	return ""
@@ -123,7 +123,7 @@ func unservedText(err error) string {
 // newAPIVersion gives what a dialect offers, each object asked about once.
 func (j *job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
 	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil, log: j.env.Log}
-	cached := map[schema.Object]*signals.Options{}
+	cached := map[schema.Object]*lusha.Options{}
 	fetch := publishedOptions(d)
 	if j.client != nil {
 		fetch = j.client.FetchOptions
@@ -131,7 +131,7 @@ func (j *job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
 			fetch = j.client.FetchOptionsV3
 		}
 	}
-	v.options = func(ctx context.Context, o schema.Object) (*signals.Options, error) {
+	v.options = func(ctx context.Context, o schema.Object) (*lusha.Options, error) {
 		if cached[o] != nil {
 			return cached[o], nil
 		}
@@ -246,7 +246,7 @@ func (j *job) logOrNote(text string) {
 // publishedPrices are what actions cost by the vendor's public page; credits for
 // every started so many results. Of site visits nothing is published: one credit
 // for each is assumed.
-var publishedPrices = map[string]signals.UnitPrice{"api_search": {Credits: 1, PerQuantity: 25}}
+var publishedPrices = map[string]lusha.UnitPrice{"api_search": {Credits: 1, PerQuantity: 25}}
 
 // priceQueries states in questions what their answers cost at the most. Of signals, an
 // event costs at worst what the list has for a started quantity of them.

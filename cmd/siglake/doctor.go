@@ -15,7 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/bucket"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
@@ -185,7 +185,7 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 	}
 }
 
-func (x *checkup) checkUsage(ctx context.Context, client *signals.Client) {
+func (x *checkup) checkUsage(ctx context.Context, client *lusha.Client) {
 	u, err := client.FetchUsage(ctx)
 	if err != nil {
 		x.addWarning("account", "the run goes on without prices: it takes an event to cost 1 credit, and windows from --plan", "its usage is not known: %v", err)

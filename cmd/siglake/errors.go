@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -41,7 +41,7 @@ func usageErrorf(format string, args ...any) error {
 // lakeError is an error from reading or writing a lake or its journal: damage, or
 // the storage beneath.
 func lakeError(err error) error {
-	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
+	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
 		return &Error{KindIntegrity, err}
 	}
 	return &Error{KindStorage, err}

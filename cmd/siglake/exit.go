@@ -8,7 +8,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 )
 
@@ -62,7 +62,7 @@ func exitCode(err error) (code int, message error) {
 // causeCode maps an error without a kind by its cause.
 func causeCode(err error) int {
 	var stop *pipeline.Stop
-	var refusal *signals.RefusalError
+	var refusal *lusha.RefusalError
 	var path *fs.PathError
 	var link *os.LinkError
 	switch {
@@ -81,10 +81,10 @@ func causeCode(err error) int {
 
 // refusalCode is the exit code when the API refused a free question, before
 // anything was asked that costs.
-func refusalCode(class signals.Class) int {
+func refusalCode(class lusha.Class) int {
 	switch class {
-	case signals.ClassCredits, signals.ClassRateBurst, signals.ClassRateHour, signals.ClassRateDay, signals.ClassServer, signals.ClassTimedOut,
-		signals.ClassProxy, signals.ClassUnsent, signals.ClassLost:
+	case lusha.ClassCredits, lusha.ClassRateBurst, lusha.ClassRateHour, lusha.ClassRateDay, lusha.ClassServer, lusha.ClassTimedOut,
+		lusha.ClassProxy, lusha.ClassUnsent, lusha.ClassLost:
 		return exitDeferred
 	default:
 		return exitAuth

@@ -11,12 +11,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 )
 
 func heldCommand() *cli.Command {
-	sub := func(name, usage string, action func(context.Context, *Env, *lake, []*journal.Call, OutputOptions) error) *cli.Command {
+	sub := func(name, usage string, action func(context.Context, *Env, *lake, []*ledger.Call, OutputOptions) error) *cli.Command {
 		uri, store, out := "", defaultStore(), defaultOutput()
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: "[CALL …]",
@@ -53,14 +53,14 @@ func heldCommand() *cli.Command {
 			"Neither changes what was charged: siglake status keeps the credits of both apart, as 0 to N.",
 		Subcommands: []*cli.Command{
 			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", showInDoubt),
-			sub("retry", "ask again in the next run", decideAndShow(journal.Retry)),
-			sub("accept-loss", "take them as paid and lost", decideAndShow(journal.WriteOff)),
+			sub("retry", "ask again in the next run", decideAndShow(ledger.Retry)),
+			sub("accept-loss", "take them as paid and lost", decideAndShow(ledger.WriteOff)),
 		},
 	}
 }
 
 // showInDoubt prints calls in doubt.
-func showInDoubt(ctx context.Context, env *Env, l *lake, calls []*journal.Call, out OutputOptions) error {
+func showInDoubt(ctx context.Context, env *Env, l *lake, calls []*ledger.Call, out OutputOptions) error {
 	listed, err := l.listInDoubt(ctx, calls)
 	if err != nil {
 		return err
@@ -73,8 +73,8 @@ func showInDoubt(ctx context.Context, env *Env, l *lake, calls []*journal.Call, 
 }
 
 // decideAndShow decides about calls in doubt, and says so.
-func decideAndShow(decision journal.Decision) func(context.Context, *Env, *lake, []*journal.Call, OutputOptions) error {
-	return func(_ context.Context, env *Env, l *lake, calls []*journal.Call, out OutputOptions) error {
+func decideAndShow(decision ledger.Decision) func(context.Context, *Env, *lake, []*ledger.Call, OutputOptions) error {
+	return func(_ context.Context, env *Env, l *lake, calls []*ledger.Call, out OutputOptions) error {
 		d, err := l.decideInDoubt(decision, calls)
 		switch {
 		case err != nil:
@@ -89,13 +89,13 @@ func decideAndShow(decision journal.Decision) func(context.Context, *Env, *lake,
 }
 
 // selectInDoubt are the doubts named, or all.
-func selectInDoubt(l *lake, names []string) (calls []*journal.Call, err error) {
+func selectInDoubt(l *lake, names []string) (calls []*ledger.Call, err error) {
 	inDoubt := l.ledger.CallsInDoubt()
 	if len(names) == 0 {
 		return inDoubt, nil
 	}
 	for _, name := range names {
-		i := slices.IndexFunc(inDoubt, func(c *journal.Call) bool { return name == c.Run.ID+"/"+c.ID || name == c.ID })
+		i := slices.IndexFunc(inDoubt, func(c *ledger.Call) bool { return name == c.Run.ID+"/"+c.ID || name == c.ID })
 		if i < 0 {
 			return nil, usageErrorf("no call in doubt is called %q; siglake held list shows them", name)
 		}
@@ -121,7 +121,7 @@ type inDoubtCall struct {
 }
 
 // listInDoubt describes calls in doubt.
-func (l *lake) listInDoubt(ctx context.Context, calls []*journal.Call) ([]inDoubtCall, error) {
+func (l *lake) listInDoubt(ctx context.Context, calls []*ledger.Call) ([]inDoubtCall, error) {
 	listed := []inDoubtCall{}
 	for _, d := range calls {
 		items, err := l.ledger.CallItems(ctx, d)
@@ -176,14 +176,14 @@ func shortList(words []string, n int) string {
 
 // decisionReport is what held retry and accept-loss did, for machines.
 type decisionReport struct {
-	Decision journal.Decision `json:"decision"`
-	Calls    []string         `json:"calls"`
-	MinCost  int64            `json:"credits_least"` // that they may have been charged all the same
-	MaxCost  int64            `json:"credits_most"`
+	Decision ledger.Decision `json:"decision"`
+	Calls    []string        `json:"calls"`
+	MinCost  int64           `json:"credits_least"` // that they may have been charged all the same
+	MaxCost  int64           `json:"credits_most"`
 }
 
 // decideInDoubt records a decision about calls in doubt.
-func (l *lake) decideInDoubt(decision journal.Decision, calls []*journal.Call) (decisionReport, error) {
+func (l *lake) decideInDoubt(decision ledger.Decision, calls []*ledger.Call) (decisionReport, error) {
 	d := decisionReport{Decision: decision, Calls: []string{}}
 	for _, call := range calls {
 		if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
@@ -201,9 +201,9 @@ func printDecision(w io.Writer, d decisionReport) {
 	switch {
 	case len(d.Calls) == 0:
 		effect = "in doubt: nothing to decide"
-	case d.Decision == journal.WriteOff && len(d.Calls) == 1:
+	case d.Decision == ledger.WriteOff && len(d.Calls) == 1:
 		effect = "is taken as paid and lost, 0 to %s credits"
-	case d.Decision == journal.WriteOff:
+	case d.Decision == ledger.WriteOff:
 		effect = "are taken as paid and lost, 0 to %s credits"
 	}
 	if len(d.Calls) > 0 {

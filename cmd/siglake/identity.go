@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 )
 
 // runIdentity is what a user asks for, as far as it decides what is bought and what
@@ -116,7 +116,7 @@ func (id runIdentity) digest() string {
 }
 
 // changesFrom says what is not as it was in a run.
-func (id runIdentity) changesFrom(r *journal.Run) string {
+func (id runIdentity) changesFrom(r *ledger.Run) string {
 	if now, before := orDefault(id.settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
 		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)
 	}

@@ -15,8 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/internal/wal"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -98,12 +99,12 @@ func runIdentityOf(t *testing.T, args []string) identityCase {
 	if code := envFor(t).execute(t.Context(), words, nil, &out, &out); code != exitComplete && code != exitRejects {
 		t.Fatalf("%q: exit %d: %s", words, code, out.String())
 	}
-	store, err := journal.OpenDir(filepath.Join(lake, stateDir, "journal"), nil)
+	store, err := wal.OpenDir(filepath.Join(lake, stateDir, "journal"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	ledger, err := journal.Open(t.Context(), store, journal.Options{Decode: decodeRecorded, ReadOnly: true})
+	ledger, err := ledger.Open(t.Context(), store, ledger.Options{Decode: decodeRecorded, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}

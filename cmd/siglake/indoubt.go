@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/siglake/siglake/internal/journal"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 )
 
@@ -58,8 +58,8 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 
 // applyInDoubtPolicy decides about calls in doubt as the policy says, before a run
 // looks at what is known.
-func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, client *signals.Client, concerned func(*journal.Call) bool) error {
-	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *journal.Call) bool { return !concerned(d) })
+func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, client *lusha.Client, concerned func(*ledger.Call) bool) error {
+	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *ledger.Call) bool { return !concerned(d) })
 	if policy.name == inDoubtHold || len(inDoubt) == 0 {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, cli
 			continue
 		}
 		remaining -= d.Ceiling
-		if err := l.ledger.RecordDecision(d, journal.Retry, "--in-doubt "+policy.name); err != nil {
+		if err := l.ledger.RecordDecision(d, ledger.Retry, "--in-doubt "+policy.name); err != nil {
 			return &Error{KindStorage, err}
 		}
 		released++
@@ -107,7 +107,7 @@ func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, cli
 // conclusions hold as far as the vendor's count only ever grows and has every
 // call by the time it is read; that it fell, as at the end of a billing period,
 // is seen when a later reading is lower, and then nothing is concluded.
-func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inDoubt []*journal.Call) ([]*journal.Call, error) {
+func (l *lake) reconcileInDoubt(ctx context.Context, client *lusha.Client, inDoubt []*ledger.Call) ([]*ledger.Call, error) {
 	from := inDoubt[0].Run // the oldest
 	if from.UsedCredits == nil {
 		l.env.Log.Info("nothing can be told from the account's usage: it was not known when the run in doubt began", "run", from.ID)
@@ -161,7 +161,7 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *signals.Client, inD
 	}
 	reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain all of them", increase, from.ID)
 	for _, d := range inDoubt {
-		if err := l.ledger.RecordDecision(d, journal.NotCharged, reason); err != nil {
+		if err := l.ledger.RecordDecision(d, ledger.NotCharged, reason); err != nil {
 			return nil, &Error{KindStorage, err}
 		}
 	}

@@ -22,9 +22,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/siglake/siglake/internal/journal"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -277,14 +278,14 @@ func (w *world) check() (doubts int) {
 }
 
 // openJournal opens the journal of the lake, until the test ends.
-func (w *world) openJournal() *journal.Ledger {
+func (w *world) openJournal() *ledger.Ledger {
 	w.t.Helper()
-	store, err := journal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
+	store, err := wal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = store.Close() })
-	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeRecorded})
+	j, err := ledger.Open(context.Background(), store, ledger.Options{Decode: decodeRecorded})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -308,7 +309,7 @@ func (w *world) reconcile() (doubts int) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			req, err := signals.NewRequest(a.Batch)
+			req, err := lusha.NewRequest(a.Batch)
 			if err != nil {
 				w.t.Fatal(err)
 			}
@@ -379,12 +380,12 @@ func (w *world) crashPhase() string {
 	if err := os.CopyFS(copied, os.DirFS(filepath.Join(w.lake, stateDir, "journal"))); err != nil {
 		return "before the journal"
 	}
-	store, err := journal.OpenDir(copied, nil)
+	store, err := wal.OpenDir(copied, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer store.Close()
-	j, err := journal.Open(context.Background(), store, journal.Options{Decode: decodeRecorded})
+	j, err := ledger.Open(context.Background(), store, ledger.Options{Decode: decodeRecorded})
 	if err != nil {
 		w.t.Fatalf("the journal after a kill: %v", err)
 	}

@@ -12,7 +12,8 @@ import (
 	"strings"
 
 	"github.com/siglake/siglake/internal/bucket"
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/lease"
+	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
 )
@@ -41,8 +42,8 @@ func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 
 // journalStore is where a lake's journal is kept, locked.
 type journalStore struct {
-	lock  journal.Lock
-	wal   journal.Store
+	lock  lease.Lock
+	wal   wal.Store
 	close func() error // of the store
 }
 
@@ -66,7 +67,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 	}
 	dir := filepath.Join(path, stateDir)
 	if holder != readOnly {
-		if s.lock, err = journal.AcquireFlock(dir, holder); err != nil {
+		if s.lock, err = lease.AcquireFlock(dir, holder); err != nil {
 			return journalStore{}, lockError(uri, err)
 		}
 	}
@@ -77,7 +78,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 const readOnly = ""
 
 func (s *journalStore) openDir(path string, hook func(op, path string, do func() error) error) error {
-	dir, err := journal.OpenDir(path, hook)
+	dir, err := wal.OpenDir(path, hook)
 	if err != nil {
 		return &Error{KindStorage, err}
 	}
@@ -87,7 +88,7 @@ func (s *journalStore) openDir(path string, hook func(op, path string, do func()
 
 func lockError(uri string, err error) error {
 	kind := KindStorage
-	if errors.Is(err, journal.ErrLocked) {
+	if errors.Is(err, lease.ErrLocked) {
 		kind = KindLocked
 	}
 	return &Error{kind, fmt.Errorf("lake %s: %w", uri, err)}
@@ -101,11 +102,11 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 		return s, usageErrorf("%v", err)
 	}
 	if holder != readOnly {
-		lease, err := journal.AcquireLease(ctx, b, stateDir+"/lock.json", holder, journal.LeaseOptions{})
+		held, err := lease.Acquire(ctx, b, stateDir+"/lock.json", holder, lease.Options{})
 		if err != nil {
 			return s, lockError(uri, err)
 		}
-		s.lock = lease
+		s.lock = held
 	}
 	location, err := newJournalLocation(o)
 	if err != nil {
@@ -117,7 +118,7 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	if location.Directory != "" {
 		return s, s.openDir(filepath.Join(location.Directory, "journal"), env.Hook)
 	}
-	objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: env.JournalRetryFor})
+	objects := wal.NewObjects(b, journalPrefix, wal.ObjectsOptions{Patience: env.JournalRetryFor})
 	s.wal, s.close = objects, objects.Close
 	return s, nil
 }
@@ -130,7 +131,7 @@ const journalPrefix = stateDir + "/journal/"
 // does not is that it was never sent.
 type lockedFetcher struct {
 	pipeline.Fetcher
-	lock journal.Lock
+	lock lease.Lock
 }
 
 // Fetch asks the client, unless the lock may be another process's by now.
@@ -309,7 +310,7 @@ func lakeExists(ctx context.Context, env *Env, o StoreOptions, uri string) (bool
 
 // openEmptyStore opens the store of a journal that is to be copied somewhere; the
 // place must be empty.
-func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (store journal.Store, closer io.Closer, err error) {
+func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (store wal.Store, closer io.Closer, err error) {
 	if sinks.OnS3(uri) {
 		b, err := openBucket(ctx, env, o, uri)
 		if err != nil {
@@ -318,14 +319,14 @@ func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (
 		if err := (journalLocation{}).checkRecorded(ctx, b, true); err != nil {
 			return nil, nil, err
 		}
-		objects := journal.NewObjects(b, journalPrefix, journal.ObjectsOptions{Patience: env.JournalRetryFor})
+		objects := wal.NewObjects(b, journalPrefix, wal.ObjectsOptions{Patience: env.JournalRetryFor})
 		return objects, objects, nil
 	}
 	path, err := sinks.CheckDir(uri)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
-	dir, err := journal.OpenDir(filepath.Join(path, stateDir, "journal"), env.Hook)
+	dir, err := wal.OpenDir(filepath.Join(path, stateDir, "journal"), env.Hook)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}

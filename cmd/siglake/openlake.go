@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/siglake/siglake/internal/journal"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
 )
@@ -20,7 +20,7 @@ type lake struct {
 	uri     string // as the user named it
 	options sinks.Options
 	store   journalStore
-	ledger  *journal.Ledger
+	ledger  *ledger.Ledger
 }
 
 // openLake locks a lake for who, and opens its journal. An onlooker locks nothing
@@ -30,7 +30,7 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
-	if l.ledger, err = journal.Open(ctx, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}); err != nil {
+	if l.ledger, err = ledger.Open(ctx, l.store.wal, ledger.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}); err != nil {
 		return nil, errors.Join(lakeError(err), l.close())
 	}
 	return l, nil
@@ -60,7 +60,7 @@ func openLakeIfExists(ctx context.Context, env *Env, o StoreOptions, uri string)
 
 // changedSinceOpen reports whether the journal was written since it was opened to be read.
 func (l *lake) changedSinceOpen(ctx context.Context) bool {
-	reopened, err := journal.Open(ctx, l.store.wal, journal.Options{Decode: decodeRecorded, ReadOnly: true})
+	reopened, err := ledger.Open(ctx, l.store.wal, ledger.Options{Decode: decodeRecorded, ReadOnly: true})
 	if err != nil {
 		return false
 	}
@@ -69,7 +69,7 @@ func (l *lake) changedSinceOpen(ctx context.Context) bool {
 }
 
 // runs are those of the journal; none of a lake that is not there.
-func (l *lake) runs() []*journal.Run {
+func (l *lake) runs() []*ledger.Run {
 	if l == nil {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (l *lake) close() (err error) {
 
 // decodeRecorded reads an answer from the journal as the client read it.
 func decodeRecorded(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
-	items, unmatched, _ = signals.DecodeAnswer(b, c) // what is no answer is told by the call's outcome
+	items, unmatched, _ = lusha.DecodeAnswer(b, c) // what is no answer is told by the call's outcome
 	return items, unmatched
 }
 
@@ -160,7 +160,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 }
 
 // abandonRun publishes what an unfinished run paid for, and ends it.
-func (l *lake) abandonRun(ctx context.Context, r *journal.Run) error {
+func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	sink, err := l.openSink(ctx, l.uri, r.ID)
 	if err != nil {
 		return err
@@ -175,18 +175,18 @@ func (l *lake) abandonRun(ctx context.Context, r *journal.Run) error {
 }
 
 // publishRecorded publishes a run from the journal alone.
-func (l *lake) publishRecorded(ctx context.Context, r *journal.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
 	runner := l.newReplayRunner(ctx, r, sink)
 	runner.Ledger = l.ledger
 	return runner.Replay(ctx, stop)
 }
 
 // rebuildInto makes a run's rows again, elsewhere; the journal does not notice.
-func (l *lake) rebuildInto(ctx context.Context, r *journal.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
 	return l.newReplayRunner(ctx, r, sink).Replay(ctx, stop)
 }
 
-func (l *lake) newReplayRunner(ctx context.Context, r *journal.Run, sink pipeline.Sink) *pipeline.Runner {
+func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink) *pipeline.Runner {
 	asked, searches := queriesByObject(r.Queries)
 	return &pipeline.Runner{
 		Queries: asked, Searches: searches, Sink: sink, RunID: r.ID, PartitionBy: r.Partition, Started: r.FirstStarted, Recorded: l.replayInput(ctx, r),
@@ -195,16 +195,16 @@ func (l *lake) newReplayRunner(ctx context.Context, r *journal.Run, sink pipelin
 	}
 }
 
-func (l *lake) replayInput(ctx context.Context, r *journal.Run) *pipeline.RunLog {
+func (l *lake) replayInput(ctx context.Context, r *ledger.Run) *pipeline.RunLog {
 	return &pipeline.RunLog{Answers: l.ledger.Answers(ctx, r), Lines: l.ledger.Lines(ctx, r)}
 }
 
 // runMatch is how a command relates to the lake's runs.
 type runMatch struct {
-	resume    *journal.Run // go on with it
-	continues *journal.Run // ask about what it left
-	done      *journal.Run // nothing is left to do
-	blocking  *journal.Run // another command's, unfinished: it is in the way
+	resume    *ledger.Run // go on with it
+	continues *ledger.Run // ask about what it left
+	done      *ledger.Run // nothing is left to do
+	blocking  *ledger.Run // another command's, unfinished: it is in the way
 }
 
 // matchRun finds out whether a command begins a run or goes on with one.
@@ -230,7 +230,7 @@ func (l *lake) matchRun(ctx context.Context, id runIdentity, newRun, resuming bo
 }
 
 // blockingText says that a run is in the way of a command, and why.
-func blockingText(r *journal.Run, id runIdentity) string {
+func blockingText(r *ledger.Run, id runIdentity) string {
 	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), id.changesFrom(r))
 }
 
@@ -269,7 +269,7 @@ func (l *lake) findMatch(id runIdentity, newRun bool) runMatch {
 
 // windowOpen reports whether the lines that a run left are still asked about in
 // its own window: that of today, or of a night that has gone on past midnight.
-func (l *lake) windowOpen(r *journal.Run) bool {
+func (l *lake) windowOpen(r *ledger.Run) bool {
 	return !windowEnd(r).Before(l.env.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
 }
 
@@ -299,7 +299,7 @@ func (l *lake) checkJournalMatches(ctx context.Context, sink *sinks.Lake) error 
 }
 
 // windowEnd is the day that a run's window ends.
-func windowEnd(r *journal.Run) (day time.Time) {
+func windowEnd(r *ledger.Run) (day time.Time) {
 	for _, q := range r.Queries {
 		if t, err := time.Parse(time.DateOnly, q.Until); err == nil && t.After(day) {
 			day = t

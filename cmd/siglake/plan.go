@@ -13,9 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/journal"
-	"github.com/siglake/siglake/internal/quota"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/ratelimit"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sources"
@@ -94,7 +95,7 @@ type planReport struct {
 	RepurchasedPairs int64                   `json:"pairs_bought_before"` // the same day, by another question
 	Calls            int64                   `json:"calls"`
 	Queries          []pipeline.Query        `json:"queries"`
-	Credits          pipeline.Estimate       `json:"credits"`
+	Credits          forecast.Estimate       `json:"credits"`
 	MaxEventPrice    int64                   `json:"credits_per_event_at_most"`
 	SpentBefore      int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is gone on with: they count against its budget
 	AdvisedBudget    int64                   `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
@@ -184,7 +185,7 @@ func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
 	j.object = list.Input().Object
 	p := &planReport{List: j.List, Lake: j.Lake, Notes: []string{}}
 	j.addNote = p.addNote
-	var b journal.RunStart
+	var b ledger.RunStart
 	if j.client != nil {
 		u, err := j.readUsage(ctx, &b)
 		if err != nil {
@@ -192,11 +193,11 @@ func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
 			if day := j.restorePrices(&b, l.runs()); day != "" {
 				prices = "prices are those that it stated on " + day
 			}
-			var refusal *signals.RefusalError
+			var refusal *lusha.RefusalError
 			switch {
-			case errors.As(err, &refusal) && refusal.Class == signals.ClassUnsent:
+			case errors.As(err, &refusal) && refusal.Class == lusha.ClassUnsent:
 				return nil, askError(ctx, err)
-			case errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst:
+			case errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst:
 				prices += "; the page can be read five times a minute"
 			}
 			p.addNote(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
@@ -207,7 +208,7 @@ func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
 		p.addNote("no API key: signals, prices and windows are those that the vendor publishes")
 	}
 	var match runMatch
-	var past []pipeline.History
+	var past []forecast.History
 	if l != nil {
 		match, past = l.findMatch(j.identity, j.Money.NewRun), l.ledger.History()
 	}
@@ -255,7 +256,7 @@ func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
 	if p.RepurchasedPairs > 0 {
 		p.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", thousands(p.RepurchasedPairs), repurchaseReason))
 	}
-	p.Credits, p.MaxEventPrice = pipeline.NewEstimate(plan, past), j.maxEventPrice
+	p.Credits, p.MaxEventPrice = forecast.New(plan, past), j.maxEventPrice
 	switch {
 	case p.Credits.ObservedEntities > 0 && len(p.Credits.WithoutHistory) == 0:
 		// An entity is asked about only while the most that it can cost is left.
@@ -273,7 +274,7 @@ func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
 }
 
 // firstRun is the first run that there is.
-func firstRun(runs ...*journal.Run) *journal.Run {
+func firstRun(runs ...*ledger.Run) *ledger.Run {
 	for _, r := range runs {
 		if r != nil {
 			return r
@@ -284,7 +285,7 @@ func firstRun(runs ...*journal.Run) *journal.Run {
 
 // noteInDoubt says what the figures leave out: the run decides about calls in
 // doubt before it asks, and then asks again what they hold.
-func (j *job) noteInDoubt(p *planReport, inDoubt []*journal.Call) {
+func (j *job) noteInDoubt(p *planReport, inDoubt []*ledger.Call) {
 	policy := j.Money.InDoubt
 	if policy == inDoubtHold || len(inDoubt) == 0 {
 		return
@@ -322,7 +323,7 @@ func (j *job) reread(ctx context.Context, asked []pipeline.Query, ledger pipelin
 const assumedLatency = 500 * time.Millisecond
 
 // estimateTime adds how long the calls take under the account's windows.
-func (j *job) estimateTime(p *planReport, past []pipeline.History) {
+func (j *job) estimateTime(p *planReport, past []forecast.History) {
 	latency, measured := assumedLatency, false
 	var calls int64
 	var took time.Duration
@@ -335,7 +336,7 @@ func (j *job) estimateTime(p *planReport, past []pipeline.History) {
 	workers := j.Work.Concurrency
 	estimate := j.limiter.EstimateDuration(p.Calls, p.freeCalls, time.Now(), latency, workers)
 	p.Time = planTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
-	published, _ := quota.PlanByName(j.API.Plan) // the limiter was made with it
+	published, _ := ratelimit.PlanByName(j.API.Plan) // the limiter was made with it
 	limits := [3]int64{published.Minute, published.Hour, published.Day}
 	for i, w := range j.limiter.State().Windows {
 		line := planWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
@@ -429,7 +430,7 @@ func parseCreditPrice(text string) (p creditPrice, err error) {
 }
 
 // costAttrs gives the cost of an estimate, to the hundredth.
-func (p creditPrice) costOf(e pipeline.Estimate) *moneyEstimate {
+func (p creditPrice) costOf(e forecast.Estimate) *moneyEstimate {
 	if p.perCredit == nil {
 		return nil
 	}
@@ -551,7 +552,7 @@ func durationText(d time.Duration) string {
 }
 
 // announceRefresh says what buying again will cost, before it is bought.
-func (j *job) announceRefresh(ctx context.Context, l *lake, b journal.RunStart) error {
+func (j *job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) error {
 	plan, err := j.reread(ctx, b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
 		return err
@@ -566,7 +567,7 @@ func (j *job) announceRefresh(ctx context.Context, l *lake, b journal.RunStart) 
 
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: nobody who raises a cap means to pay twice.
-func (j *job) announceRepurchase(ctx context.Context, l *lake, b journal.RunStart) error {
+func (j *job) announceRepurchase(ctx context.Context, l *lake, b ledger.RunStart) error {
 	plan, err := j.reread(ctx, b.Queries, l.ledger)
 	if err == nil && plan.RepurchasedPairs > 0 {
 		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
@@ -581,7 +582,7 @@ const (
 
 // costAttrs are the figures of what is about to be bought, for the log.
 func (j *job) costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
-	e := pipeline.NewEstimate(plan, l.ledger.History())
+	e := forecast.New(plan, l.ledger.History())
 	return []any{
 		"pairs_again", repurchased, "pairs", plan.Pairs(), "calls", plan.Calls(),
 		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -211,7 +212,7 @@ func testPlan(t *testing.T) {
 // forecastTally counts how many bills lay within what was foreseen.
 type forecastTally struct{ within, all int }
 
-func (c *forecastTally) count(e pipeline.Estimate, cost int64) (within bool) {
+func (c *forecastTally) count(e forecast.Estimate, cost int64) (within bool) {
 	c.all++
 	if within = e.P5 <= cost && cost <= e.P95; within {
 		c.within++

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sources"
@@ -253,8 +253,8 @@ func seedSetID(q pipeline.Query) string {
 
 // pageProgress is how far the pages of the job have come. A run that buys again counts
 // its own only; nil stands for one that is still to begin.
-func (j *job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run *journal.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
-	include := func(*journal.Run) bool { return true }
+func (j *job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run *ledger.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
+	include := func(*ledger.Run) bool { return true }
 	if run != nil && run.Refresh {
 		include = l.ledger.SamePurchase(run)
 	}
@@ -282,7 +282,7 @@ func (j *job) alreadySatisfied(ctx context.Context, l *lake, match runMatch) (*n
 }
 
 // runPages asks page by page, from where earlier runs have come to.
-func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *journal.Run) (*pipeline.Manifest, error) {
+func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run) (*pipeline.Manifest, error) {
 	q := &run.Queries[0]
 	j.paged.subject = pageSubject(*q) // a run that goes on past midnight asks about its own period
 	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit}
@@ -291,7 +291,7 @@ func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 		return nil, err
 	}
 	if p.Cursor.Repeated > 0 {
-		before, _, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, func(r *journal.Run) bool { return r != run })
+		before, _, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, func(r *ledger.Run) bool { return r != run })
 		if err != nil {
 			return nil, &Error{KindIntegrity, err}
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -18,7 +18,7 @@ import (
 const maxWindow = 366 * 24 * time.Hour
 
 // optionsFunc says what may be asked about an object.
-type optionsFunc func(context.Context, schema.Object) (*signals.Options, error)
+type optionsFunc func(context.Context, schema.Object) (*lusha.Options, error)
 
 // signalQueries turns the options into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
@@ -37,7 +37,7 @@ func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time
 		return nil, usageErrorf("--max-results %d: expected 1 to 100", limit)
 	}
 
-	offered := map[schema.Object]*signals.Options{}
+	offered := map[schema.Object]*lusha.Options{}
 	for _, object := range []schema.Object{schema.Contact, schema.Company} {
 		if !mayConcern(words, object) {
 			continue
@@ -67,8 +67,8 @@ func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time
 // publishedOptions is what the vendor's reference documents of a dialect, for a plan
 // that asks nobody. Filters are taken at the caller's word.
 func publishedOptions(d pipeline.APIVersion) optionsFunc {
-	return func(_ context.Context, o schema.Object) (*signals.Options, error) {
-		options := &signals.Options{Object: o}
+	return func(_ context.Context, o schema.Object) (*lusha.Options, error) {
+		options := &lusha.Options{Object: o}
 		for _, s := range schema.Signals {
 			if s.Object == o && (d == pipeline.V2 && s.V2 == schema.Documented || d == pipeline.V3 && s.V3 == schema.Documented) {
 				options.Signals = append(options.Signals, s.Key)
@@ -80,9 +80,9 @@ func publishedOptions(d pipeline.APIVersion) optionsFunc {
 
 // askError gives the error of a free question its exit code.
 func askError(ctx context.Context, err error) error {
-	var refusal *signals.RefusalError
+	var refusal *lusha.RefusalError
 	switch known := errors.As(err, &refusal); {
-	case known && refusal.Class == signals.ClassUnsent:
+	case known && refusal.Class == lusha.ClassUnsent:
 		return &Error{KindDeferred, fmt.Errorf("the API cannot be reached (%s): check network, proxy and --base-url, then run the same command again",
 			strings.TrimPrefix(refusal.FullMessage(), "not sent: "))}
 	case !known && ctx.Err() == nil:
@@ -104,7 +104,7 @@ func mayConcern(words []string, o schema.Object) bool {
 
 // chooseSignals expands the words to explicit keys that the API offers. A category or
 // "all" leaves out what is not offered; a key by name must be.
-func chooseSignals(words []string, options map[schema.Object]*signals.Options, v *apiVersion) (map[schema.Object][]string, error) {
+func chooseSignals(words []string, options map[schema.Object]*lusha.Options, v *apiVersion) (map[schema.Object][]string, error) {
 	offered := func(o schema.Object, key string) bool {
 		return options[o] != nil && slices.Contains(options[o].Signals, key)
 	}
@@ -199,7 +199,7 @@ func inapplicableText(object schema.Object) string {
 }
 
 // addFilters adds the sub-filters to the company query.
-func (o *QueryOptions) addFilters(q *pipeline.Query, offered *signals.Options) error {
+func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) error {
 	news, departments := splitWords(o.NewsEventTypes), splitWords(o.HiringDepartments)
 	locations, categories := splitWords(o.HiringLocations), splitWords(o.IntentCategories)
 	if q == nil {

@@ -7,19 +7,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/siglake/siglake/internal/quota"
+	"github.com/siglake/siglake/internal/ratelimit"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
 // quotaState is what the runs of a key know of its windows.
-func quotaState(t *testing.T, dir, plan string) quota.State {
+func quotaState(t *testing.T, dir, plan string) ratelimit.State {
 	t.Helper()
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 1 {
 		t.Fatalf("ReadDir(%s) = %d files, %v, want that of one key", dir, len(files), err)
 	}
-	p, _ := quota.PlanByName(plan)
-	g, err := quota.Open(quota.Config{Dir: dir, Account: strings.TrimPrefix(files[0].Name(), "quota-"), Plan: p})
+	p, _ := ratelimit.PlanByName(plan)
+	g, err := ratelimit.Open(ratelimit.Config{Dir: dir, Account: strings.TrimPrefix(files[0].Name(), "quota-"), Plan: p})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestNoUsagePage(t *testing.T) {
 	if r.code != exitComplete || !strings.Contains(r.stderr, "usage is not known") {
 		t.Errorf("exit %d, want %d and a note: %s", r.code, exitComplete, r.stderr)
 	}
-	plan, _ := quota.PlanByName("pro")
+	plan, _ := ratelimit.PlanByName("pro")
 	for i, limit := range []int64{plan.Minute, plan.Hour, plan.Day} {
 		if w := quotaState(t, dir, "pro").Windows[i]; w.Limit != limit || w.Recent != requests {
 			t.Errorf("window = %+v, want limit %d and %d calls here", w, limit, requests)

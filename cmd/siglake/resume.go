@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 )
 
@@ -78,7 +78,7 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 
 // continueRun sets the options to what an earlier run was told, but for what is set
 // for the rest of it: list, budget and the time that ids count.
-func (o *RunOptions) continueRun(r *journal.Run, stop *pipeline.StopInfo) error {
+func (o *RunOptions) continueRun(r *ledger.Run, stop *pipeline.StopInfo) error {
 	switch {
 	case services[r.Settings[serviceSetting]] == pipeline.Visits: // its sites are in its settings
 		o.List = r.URI
@@ -114,7 +114,7 @@ func (o *RunOptions) continueRun(r *journal.Run, stop *pipeline.StopInfo) error 
 // findResumable is the newest run that is not finished, or that left lines; else the
 // newest one of which something in doubt may be asked again by now. With it comes
 // the reason for which it stopped asking; nil when there is none of so many.
-func findResumable(ctx context.Context, env *Env, o *RunOptions) (open *journal.Run, stop *pipeline.StopInfo, total int, err error) {
+func findResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.Run, stop *pipeline.StopInfo, total int, err error) {
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, "siglake resume")
 	if err != nil {
 		return nil, nil, 0, err
@@ -129,7 +129,7 @@ func findResumable(ctx context.Context, env *Env, o *RunOptions) (open *journal.
 	case last.Prepared == nil:
 		return last, nil, len(runs), nil
 	case last.Published == nil || last.HasUnaskedLines(), // published, or about to be
-		o.Money.InDoubt != inDoubtHold && slices.ContainsFunc(last.Calls, (*journal.Call).InDoubt):
+		o.Money.InDoubt != inDoubtHold && slices.ContainsFunc(last.Calls, (*ledger.Call).InDoubt):
 		open = last
 	default:
 		open = l.reopenedRun()
@@ -146,7 +146,7 @@ func findResumable(ctx context.Context, env *Env, o *RunOptions) (open *journal.
 
 // reopenedRun is the newest run, among the newest of each command, that was
 // reopened and whose window still ends today; nil when there is none.
-func (l *lake) reopenedRun() *journal.Run {
+func (l *lake) reopenedRun() *ledger.Run {
 	seen := map[string]bool{}
 	for _, r := range slices.Backward(l.ledger.Runs()) {
 		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.env.Now().UTC().Truncate(24*time.Hour)) {
@@ -189,7 +189,7 @@ func listName(uri string) string {
 // remainingBudget is what is left of a run's budget for whoever goes on with it. A run
 // that was not staged counts by itself what it has spent; the rest of one that
 // was is asked by another run, which counts from nothing.
-func remainingBudget(r *journal.Run) int64 {
+func remainingBudget(r *ledger.Run) int64 {
 	if r.Prepared == nil {
 		return r.Budget
 	}

@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/bucket"
-	"github.com/siglake/siglake/internal/journal"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -36,12 +37,12 @@ type job struct {
 	listOptions              sources.Options
 	listInput                *listInput
 	identity                 runIdentity
-	object                   schema.Object                // of the list's lines
-	paged                    *pagedQuery                  // of a service that is asked page by page
-	unfitReported            bool                         // whether the signals fit it was said
-	apiChoice                string                       // which dialect was chosen, and why
-	prices                   map[string]signals.UnitPrice // by action, as the account states them
-	maxEventPrice            int64                        // most credits of one event
+	object                   schema.Object              // of the list's lines
+	paged                    *pagedQuery                // of a service that is asked page by page
+	unfitReported            bool                       // whether the signals fit it was said
+	apiChoice                string                     // which dialect was chosen, and why
+	prices                   map[string]lusha.UnitPrice // by action, as the account states them
+	maxEventPrice            int64                      // most credits of one event
 }
 
 // newJob prepares a job; run or plan carries it out.
@@ -146,11 +147,11 @@ func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, er
 		return nil, nil, err
 	}
 	l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
-	policy, err := j.Money.inDoubtPolicy()
+	inDoubt, err := j.Money.inDoubtPolicy()
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := l.applyInDoubtPolicy(ctx, policy, j.client, j.canRepeat); err != nil {
+	if err := l.applyInDoubtPolicy(ctx, inDoubt, j.client, j.canRepeat); err != nil {
 		return nil, nil, err
 	}
 	match, err := l.matchRun(ctx, j.identity, j.Money.NewRun, j.Command == resumeName)
@@ -190,7 +191,7 @@ func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, er
 	if err := l.checkJournalMatches(ctx, sink); err != nil {
 		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	fetcher := newFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, signals.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
+	fetcher := newFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
 	run, err := l.ledger.BeginRun(start)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
@@ -241,7 +242,7 @@ func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, er
 
 // announce says, before anything is bought, what is bought again, and which
 // signals no line of the list can be asked about.
-func (j *job) announce(ctx context.Context, l *lake, match runMatch, start journal.RunStart) error {
+func (j *job) announce(ctx context.Context, l *lake, match runMatch, start ledger.RunStart) error {
 	if match == (runMatch{}) && !j.Demo && j.paged == nil && (start.Refresh || l.ledger.MayRepurchase(start.Queries)) {
 		announce := j.announceRepurchase
 		if start.Refresh {
@@ -270,7 +271,7 @@ func (j *job) manifestInput(list *sources.List) pipeline.Input {
 }
 
 // spentBefore is what a run that goes on has cost at the most.
-func spentBefore(resumed *journal.Run) int64 {
+func spentBefore(resumed *ledger.Run) int64 {
 	if resumed == nil {
 		return 0
 	}
@@ -325,10 +326,10 @@ func (o *MoneyOptions) budget() (int64, error) {
 
 // newRunStart says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
-func (j *job) newRunStart(ctx context.Context, match runMatch, before []*journal.Run, list *sources.List) (journal.RunStart, error) {
+func (j *job) newRunStart(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (ledger.RunStart, error) {
 	now := j.env.Now().UTC()
 	j.apiChoice = ""
-	b := journal.RunStart{
+	b := ledger.RunStart{
 		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.settings, Input: j.identity.inputDigest, URI: j.List, Endpoint: j.baseURL,
 		Budget: j.budget, Partition: j.partition, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: componentVersions(),
 		PositiveTTL: j.positiveTTL, NegativeTTL: j.negativeTTL,
@@ -346,8 +347,8 @@ func (j *job) newRunStart(ctx context.Context, match runMatch, before []*journal
 		return b, nil
 	}
 	if _, err := j.readUsage(ctx, &b); err != nil {
-		var refusal *signals.RefusalError
-		if errors.As(err, &refusal) && refusal.Class == signals.ClassUnsent {
+		var refusal *lusha.RefusalError
+		if errors.As(err, &refusal) && refusal.Class == lusha.ClassUnsent {
 			return b, askError(ctx, err)
 		}
 		if day := j.restorePrices(&b, before); day != "" {
@@ -378,7 +379,7 @@ func (j *job) newRunStart(ctx context.Context, match runMatch, before []*journal
 // readUsage asks the free usage endpoint what the account has used and what events
 // cost. An account without that endpoint, or one whose few requests to it are
 // used up, runs all the same: the error is for a note.
-func (j *job) readUsage(ctx context.Context, b *journal.RunStart) (u *signals.Usage, err error) {
+func (j *job) readUsage(ctx context.Context, b *ledger.RunStart) (u *lusha.Usage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if u, err = j.client.FetchUsage(ctx); err != nil {
@@ -388,9 +389,9 @@ func (j *job) readUsage(ctx context.Context, b *journal.RunStart) (u *signals.Us
 	if u.Used >= 0 {
 		b.UsedCredits = &u.Used
 	}
-	j.prices, b.Prices = u.Prices, map[string]journal.Price{}
+	j.prices, b.Prices = u.Prices, map[string]ledger.Price{}
 	for action, p := range u.Prices {
-		b.Prices[action] = journal.Price(p)
+		b.Prices[action] = ledger.Price(p)
 	}
 	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
 		if p, ok := u.Prices[action]; ok {
@@ -403,15 +404,15 @@ func (j *job) readUsage(ctx context.Context, b *journal.RunStart) (u *signals.Us
 
 // restorePrices takes the prices that the account stated when an earlier run began,
 // and gives the day; it is empty when none is known.
-func (j *job) restorePrices(b *journal.RunStart, before []*journal.Run) (day string) {
+func (j *job) restorePrices(b *ledger.RunStart, before []*ledger.Run) (day string) {
 	for _, r := range slices.Backward(before) {
 		if len(r.Prices) == 0 {
 			continue
 		}
 		b.Price, b.Prices = r.Price, r.Prices
-		j.maxEventPrice, j.prices = max(b.Price, 1), map[string]signals.UnitPrice{}
+		j.maxEventPrice, j.prices = max(b.Price, 1), map[string]lusha.UnitPrice{}
 		for action, p := range r.Prices {
-			j.prices[action] = signals.UnitPrice(p)
+			j.prices[action] = lusha.UnitPrice(p)
 		}
 		return r.FirstStarted.UTC().Format(time.DateOnly)
 	}
@@ -419,13 +420,13 @@ func (j *job) restorePrices(b *journal.RunStart, before []*journal.Run) (day str
 }
 
 // canRepeat reports whether a call is one that the job could make again.
-func (j *job) canRepeat(d *journal.Call) bool {
+func (j *job) canRepeat(d *ledger.Call) bool {
 	return d.Query.Service == j.Service || d.Query.Service == pipeline.Search && j.Service == pipeline.Signals
 }
 
 // reconcileAccount reads the account's usage once more, when all was asked. An account that
 // does not answer at once is not waited for.
-func (j *job) reconcileAccount(ctx context.Context, r *journal.Run) *pipeline.Reconciliation {
+func (j *job) reconcileAccount(ctx context.Context, r *ledger.Run) *pipeline.Reconciliation {
 	m := &pipeline.Reconciliation{Before: r.UsedCredits}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second) // what was spent is told after a stop, too
 	defer cancel()
@@ -463,7 +464,7 @@ type nothingToDo struct {
 }
 
 // newNothingToDo describes a command that a run has carried out already.
-func (l *lake) newNothingToDo(r *journal.Run) *nothingToDo {
+func (l *lake) newNothingToDo(r *ledger.Run) *nothingToDo {
 	writtenOff := l.ledger.WrittenOffCalls(r)
 	return &nothingToDo{
 		lake: l.uri, run: r.ID, begun: r.FirstStarted, outcome: l.currentOutcome(r), generation: r.Published.Generation, service: services[r.Settings[serviceSetting]],
@@ -474,7 +475,7 @@ func (l *lake) newNothingToDo(r *journal.Run) *nothingToDo {
 // currentOutcome is how a published run's outcome stands after what was decided
 // since about the calls that it left in doubt. Nothing else of it changes: who
 // asks it has no lines left to ask about.
-func (l *lake) currentOutcome(r *journal.Run) pipeline.RunOutcome {
+func (l *lake) currentOutcome(r *ledger.Run) pipeline.RunOutcome {
 	switch {
 	case r.Published.Outcome != pipeline.RunInDoubt || len(l.ledger.UndecidedCalls(r)) > 0:
 		return r.Published.Outcome

@@ -16,8 +16,9 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -204,12 +205,12 @@ func downloadLake(t *testing.T, store *buckettest.Store, lake string) string {
 			t.Fatal(err)
 		}
 	}
-	j, err := journal.Open(t.Context(), journal.NewObjects(b, stateDir+"/journal/", journal.ObjectsOptions{}), journal.Options{Decode: decodeRecorded})
+	j, err := ledger.Open(t.Context(), wal.NewObjects(b, stateDir+"/journal/", wal.ObjectsOptions{}), ledger.Options{Decode: decodeRecorded})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close()
-	to, err := journal.OpenDir(filepath.Join(dir, stateDir, "journal"), nil)
+	to, err := wal.OpenDir(filepath.Join(dir, stateDir, "journal"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

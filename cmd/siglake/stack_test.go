@@ -18,9 +18,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/siglake/siglake/internal/journal"
-	"github.com/siglake/siglake/internal/quota"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/policy"
+	"github.com/siglake/siglake/internal/ratelimit"
+	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -107,32 +109,32 @@ func (s *scriptedNet) RoundTrip(r *http.Request) (*http.Response, error) {
 type stack struct {
 	pipeline.Fetcher
 	net    *scriptedNet
-	ledger *journal.Ledger
-	run    *journal.Run
+	ledger *ledger.Ledger
+	run    *ledger.Run
 	close  func() error
 }
 
-func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget signals.BudgetConfig) (*stack, error) {
+func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget policy.BudgetConfig) (*stack, error) {
 	s := &stack{net: &scriptedNet{script: script, billed: map[json.Number]int{}}}
-	client, err := signals.New(signals.Config{BaseURL: "https://api.test", Key: signals.NewKey(canary), Transport: s.net})
+	client, err := lusha.New(lusha.Config{BaseURL: "https://api.test", Key: lusha.NewKey(canary), Transport: s.net})
 	if err != nil {
 		return nil, err
 	}
-	plan, _ := quota.PlanByName("scale")
-	limiter, err := quota.Open(quota.Config{Plan: plan, MaxWait: maxWait})
+	plan, _ := ratelimit.PlanByName("scale")
+	limiter, err := ratelimit.Open(ratelimit.Config{Plan: plan, MaxWait: maxWait})
 	if err != nil {
 		return nil, err
 	}
-	store, err := journal.OpenDir(dir, nil)
+	store, err := wal.OpenDir(dir, nil)
 	if err != nil {
 		return nil, err
 	}
-	s.ledger, err = journal.Open(context.Background(), store, journal.Options{Decode: decodeRecorded})
+	s.ledger, err = ledger.Open(context.Background(), store, ledger.Options{Decode: decodeRecorded})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	s.close = func() error { return errors.Join(s.ledger.Close(), store.Close(), limiter.Close()) }
-	if s.run, err = s.ledger.BeginRun(journal.RunStart{ID: "run-1", Session: 1}); err != nil {
+	if s.run, err = s.ledger.BeginRun(ledger.RunStart{ID: "run-1", Session: 1}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	s.Fetcher = newFetcher(maxWait, client, s.ledger, limiter, budget)
@@ -191,7 +193,7 @@ func TestStackProperties(t *testing.T) {
 // runScript sends batches through a stack and says what must never come
 // of it.
 func runScript(dir string, script []scriptedReply, sizes []int, maxWait time.Duration, budget int64) (err error) {
-	s, err := newStack(dir, script, maxWait, signals.BudgetConfig{Credits: budget})
+	s, err := newStack(dir, script, maxWait, policy.BudgetConfig{Credits: budget})
 	if err != nil {
 		return err
 	}
@@ -253,7 +255,7 @@ func runScript(dir string, script []scriptedReply, sizes []int, maxWait time.Dur
 // TestRefusedPart: when a budget cuts a batch, and one part is refused for what
 // is in it, the other part, which is paid for, is not asked again.
 func TestRefusedPart(t *testing.T) {
-	s, err := newStack(t.TempDir(), []scriptedReply{reply200, badItem400}, 0, signals.BudgetConfig{Credits: 18})
+	s, err := newStack(t.TempDir(), []scriptedReply{reply200, badItem400}, 0, policy.BudgetConfig{Credits: 18})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +305,7 @@ func TestStackRefusals(t *testing.T) {
 			dir := journalDir(t)
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(22*hour + 30*minute)
-				s, err := newStack(dir, tt.ahead, tt.patience, signals.BudgetConfig{})
+				s, err := newStack(dir, tt.ahead, tt.patience, policy.BudgetConfig{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -341,7 +343,7 @@ func TestClosedWindow(t *testing.T) {
 		time.Sleep(time.Hour) // from midnight
 		slow := reply500
 		slow.header = [2]string{"Retry-After", "50"}
-		s, err := newStack(dir, []scriptedReply{slow, daily429}, time.Hour, signals.BudgetConfig{})
+		s, err := newStack(dir, []scriptedReply{slow, daily429}, time.Hour, policy.BudgetConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}

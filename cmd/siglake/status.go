@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
 )
@@ -90,7 +90,7 @@ type share struct {
 	MaxCost int64 `json:"credits_most"`
 }
 
-func newLiability(u journal.Liability) liability {
+func newLiability(u ledger.Liability) liability {
 	return liability{UnknownCharge: share(u.UnknownCharge), InDoubt: share(u.InDoubt), Retry: share(u.Retry), WrittenOff: share(u.WrittenOff), decided: share(u.Decided)}
 }
 
@@ -99,7 +99,7 @@ func (l *lake) status() *lakeStatus {
 	total := l.ledger.Liability(nil)
 	status := &lakeStatus{Lake: l.uri, Runs: []runStatus{}, Liability: newLiability(total), Next: []string{}}
 	runs := l.ledger.Runs()
-	newest := map[string]*journal.Run{} // of each command
+	newest := map[string]*ledger.Run{} // of each command
 	for _, r := range runs {
 		newest[r.CommandDigest] = r
 	}
@@ -236,7 +236,7 @@ func kindText(k pipeline.GenerationKind) string {
 }
 
 // chargedCredits is what the API stated for a run's calls.
-func chargedCredits(r *journal.Run) (credits int64) {
+func chargedCredits(r *ledger.Run) (credits int64) {
 	for _, call := range r.Calls {
 		credits += call.Charge.Credits
 	}
@@ -268,7 +268,7 @@ func (s *lakeStatus) totalText() string {
 	return text
 }
 
-func (l *lake) runState(r *journal.Run) string {
+func (l *lake) runState(r *ledger.Run) string {
 	switch {
 	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(l.ledger.UndecidedCalls(r)) == 0:
 		return "held, decided"

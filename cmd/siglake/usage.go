@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 )
 
 func usageCommand() *cli.Command {
@@ -73,7 +73,7 @@ type accountPrice struct {
 }
 
 // fetchUsage asks what the account has used and what it has left.
-func fetchUsage(ctx context.Context, env *Env, o APIOptions, open func(context.Context) (endpoint, error)) (*signals.Usage, error) {
+func fetchUsage(ctx context.Context, env *Env, o APIOptions, open func(context.Context) (endpoint, error)) (*lusha.Usage, error) {
 	api, err := connectAPI(ctx, env, o, open)
 	if err != nil {
 		return nil, err
@@ -81,8 +81,8 @@ func fetchUsage(ctx context.Context, env *Env, o APIOptions, open func(context.C
 	defer api.disconnect()
 	u, err := api.client.FetchUsage(ctx)
 	if err != nil {
-		var refusal *signals.RefusalError
-		if errors.As(err, &refusal) && refusal.Class == signals.ClassRateBurst {
+		var refusal *lusha.RefusalError
+		if errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst {
 			return nil, &Error{KindDeferred, errors.New("the account's usage can be read five times a minute, and it was, by siglake or by others: try again in a minute")}
 		}
 		return nil, askError(ctx, err)
@@ -90,11 +90,11 @@ func fetchUsage(ctx context.Context, env *Env, o APIOptions, open func(context.C
 	return u, nil
 }
 
-func newAccountUsage(u *signals.Usage) accountUsage {
+func newAccountUsage(u *lusha.Usage) accountUsage {
 	a := accountUsage{Total: statedOrNil(u.Total), Used: statedOrNil(u.Used), Remaining: statedOrNil(u.Remaining), Plan: u.Plan, Prices: map[string]accountPrice{}, Windows: []accountWindow{}}
 	for _, w := range []struct {
 		name string
-		signals.UsageWindow
+		lusha.UsageWindow
 	}{{"minute", u.Minute}, {"hour", u.Hour}, {"day", u.Day}} {
 		line := accountWindow{Name: w.name, Limit: statedOrNil(w.Limit), Used: statedOrNil(w.Used), Left: statedOrNil(w.Left)}
 		if !w.ResetAt.IsZero() {

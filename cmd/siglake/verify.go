@@ -12,7 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/journal"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -159,7 +159,7 @@ func (l *lake) verify(ctx context.Context, key string) ([]finding, error) {
 
 // intervalText is the vendor's bill as far as it is known. What was decided about
 // a doubt does not narrow it.
-func intervalText(a *journal.Audit) string {
+func intervalText(a *ledger.Audit) string {
 	u := a.Liability
 	text := fmt.Sprintf("between %s and %s credits: %s in doubt, %s unknown", thousands(a.Charged), thousands(a.Charged+u.MaxCost),
 		countText(u.InDoubt.Calls, "call"), countText(u.UnknownCharge.Calls, "charge"))
@@ -377,7 +377,7 @@ func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 
 // compareRun makes a run's files again, in a directory of its own, and compares
 // their names, which hold the digests of their rows.
-func (l *lake) compareRun(ctx context.Context, r *journal.Run, m *pipeline.Manifest, p *publicationCheck) error {
+func (l *lake) compareRun(ctx context.Context, r *ledger.Run, m *pipeline.Manifest, p *publicationCheck) error {
 	p.runs++
 	p.events += m.Events.Written
 	rebuilt, err := l.rebuildRun(ctx, r)
@@ -425,7 +425,7 @@ func inDoubtText(m *pipeline.Manifest) string {
 }
 
 // rebuildRun makes a run's rows in a temporary lake.
-func (l *lake) rebuildRun(ctx context.Context, r *journal.Run) (manifest *pipeline.Manifest, err error) {
+func (l *lake) rebuildRun(ctx context.Context, r *ledger.Run) (manifest *pipeline.Manifest, err error) {
 	dir, err := os.MkdirTemp("", "siglake-verify-*")
 	if err != nil {
 		return nil, err

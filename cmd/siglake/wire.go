@@ -13,9 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/siglake/siglake/internal/journal"
-	"github.com/siglake/siglake/internal/quota"
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/policy"
+	"github.com/siglake/siglake/internal/ratelimit"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sources"
@@ -74,8 +75,8 @@ type endpoint struct {
 // connection is a way to the API, with the counts of calls to it.
 type connection struct {
 	baseURL    string
-	client     *signals.Client // nil: without a key, nothing is asked
-	limiter    *quota.Limiter
+	client     *lusha.Client // nil: without a key, nothing is asked
+	limiter    *ratelimit.Limiter
 	disconnect func()
 }
 
@@ -112,13 +113,13 @@ func publishedAPI(env *Env, o APIOptions) (connection, error) {
 }
 
 // newClient makes the client of an API.
-func newClient(env *Env, o APIOptions, at endpoint) (*signals.Client, error) {
+func newClient(env *Env, o APIOptions, at endpoint) (*lusha.Client, error) {
 	if o.Timeout <= 0 {
 		return nil, fmt.Errorf("--timeout %s: expected a time such as 60s", o.Timeout)
 	}
-	return signals.New(signals.Config{
+	return lusha.New(lusha.Config{
 		BaseURL:   at.baseURL,
-		Key:       signals.NewKey(at.key),
+		Key:       lusha.NewKey(at.key),
 		UserAgent: "siglake/" + version,
 		Timeout:   o.Timeout,
 		Transport: env.Transport,
@@ -128,23 +129,23 @@ func newClient(env *Env, o APIOptions, at endpoint) (*signals.Client, error) {
 // newFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before. patience is how long the
 // API may ask a run to wait.
-func newFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *journal.Ledger, limiter *quota.Limiter, budget signals.BudgetConfig) pipeline.Fetcher {
-	f := ledger.RecordOutcomes(signals.Decode(ledger.RecordCalls(client)))
-	f = quota.Limit(f, limiter, rateRefusal)
-	f = signals.Retry(f, signals.Rules{}, signals.RetryConfig{MaxWait: maxWait})
-	f = signals.Bisect(f, signals.Rules{})
+func newFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *ledger.Ledger, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
+	f := ledger.RecordOutcomes(lusha.Decode(ledger.RecordCalls(client)))
+	f = ratelimit.Limit(f, limiter, rateRefusal)
+	f = policy.Retry(f, lusha.Rules{}, policy.RetryConfig{MaxWait: maxWait})
+	f = policy.Bisect(f, lusha.Rules{})
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
 		// whereas of a batch that a budget cut, other parts may be paid for.
-		f = signals.Budget(f, budget)
+		f = policy.Budget(f, budget)
 	}
 	return f
 }
 
 // newLimiter makes what keeps calls within the account's rate windows, together
 // with every other run that uses the key on this machine.
-func newLimiter(env *Env, o APIOptions, at endpoint) (*quota.Limiter, error) {
-	plan, ok := quota.PlanByName(o.Plan)
+func newLimiter(env *Env, o APIOptions, at endpoint) (*ratelimit.Limiter, error) {
+	plan, ok := ratelimit.PlanByName(o.Plan)
 	if !ok {
 		return nil, usageErrorf("--plan %q: expected %s", o.Plan, planNames())
 	}
@@ -159,8 +160,8 @@ func newLimiter(env *Env, o APIOptions, at endpoint) (*quota.Limiter, error) {
 		return nil, usageErrorf("--reserve %g: expected a share from 0 to 0.9", o.Reserve)
 	}
 	account := sha256.Sum256([]byte("siglake account\n" + at.baseURL + "\n" + at.key))
-	g, err := quota.Open(quota.Config{
-		Dir: quotaDir(env, o), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: quota.Reserve{Share: o.Reserve},
+	g, err := ratelimit.Open(ratelimit.Config{
+		Dir: quotaDir(env, o), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: ratelimit.Reserve{Share: o.Reserve},
 		PerSecond: perSecond, MaxWait: o.MaxWait, Timeout: o.Timeout + 30*time.Second,
 		Warn: func(text string) { env.Log.Info("rate limits: " + text) },
 		OnWait: func(window string, until time.Time) {
@@ -193,17 +194,17 @@ func quotaDir(env *Env, o APIOptions) string {
 }
 
 // rateRefusal tells the limiter which window refused a call.
-func rateRefusal(call *pipeline.Call) (quota.Refusal, time.Duration) {
-	class, wait := signals.RefusalClass(call)
+func rateRefusal(call *pipeline.Call) (ratelimit.Refusal, time.Duration) {
+	class, wait := lusha.RefusalClass(call)
 	switch class {
-	case signals.ClassRateBurst:
-		return quota.Burst, wait
-	case signals.ClassRateHour:
-		return quota.Hour, wait
-	case signals.ClassRateDay:
-		return quota.Day, wait
+	case lusha.ClassRateBurst:
+		return ratelimit.Burst, wait
+	case lusha.ClassRateHour:
+		return ratelimit.Hour, wait
+	case lusha.ClassRateDay:
+		return ratelimit.Day, wait
 	}
-	return quota.NoRefusal, 0
+	return ratelimit.NoRefusal, 0
 }
 
 // unlimitedRate is more calls a second than anybody can make.
@@ -211,7 +212,7 @@ const unlimitedRate = 1e9
 
 func planNames() string {
 	var names []string
-	for _, p := range quota.Plans {
+	for _, p := range ratelimit.Plans {
 		names = append(names, p.Name)
 	}
 	return strings.Join(names, ", ")

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -65,7 +65,7 @@ func isDescribed(t *testing.T, op string) bool {
 func TestRequests(t *testing.T) {
 	for _, b := range allBatches() {
 		t.Run(b.ID, func(t *testing.T) {
-			req, err := signals.NewRequest(b)
+			req, err := lusha.NewRequest(b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,20 +121,20 @@ func successPreferences(op string) (prefer []string) {
 }
 
 // classByCode is the documented meaning of each status code.
-var classByCode = map[int]signals.Class{
-	400: signals.ClassBadRequest, 401: signals.ClassAuth, 402: signals.ClassCredits, 403: signals.ClassEntitlement, 410: signals.ClassGone,
-	429: signals.ClassRateBurst, 451: signals.ClassLegal, 500: signals.ClassServer, 502: signals.ClassServer,
+var classByCode = map[int]lusha.Class{
+	400: lusha.ClassBadRequest, 401: lusha.ClassAuth, 402: lusha.ClassCredits, 403: lusha.ClassEntitlement, 410: lusha.ClassGone,
+	429: lusha.ClassRateBurst, 451: lusha.ClassLegal, 500: lusha.ClassServer, 502: lusha.ClassServer,
 }
 
 // classByLimit are the limits named by the examples of a 429.
-var classByLimit = map[string]signals.Class{
-	"hour": signals.ClassRateHour, "day": signals.ClassRateDay, "trial": signals.ClassTrial,
+var classByLimit = map[string]lusha.Class{
+	"hour": lusha.ClassRateHour, "day": lusha.ClassRateDay, "trial": lusha.ClassTrial,
 }
 
 // refusal is an answer that is not a success, with its meaning.
 type refusal struct {
 	prefer string
-	class  signals.Class
+	class  lusha.Class
 }
 
 // listRefusals lists the refusals of an operation: each example, and some that the mock generates.
@@ -181,12 +181,12 @@ func TestRefusals(t *testing.T) {
 				reply := fetchBatch(t, proxy, b)
 				addTotals(proxy, 0)
 				call := &reply.Calls[0]
-				if class, _ := signals.RefusalClass(call); class != r.class || call.Outcome != pipeline.NotCharged {
+				if class, _ := lusha.RefusalClass(call); class != r.class || call.Outcome != pipeline.NotCharged {
 					t.Errorf("%s = %s, %s, want %s, %s\n%s", r.prefer, class, call.Outcome, r.class, pipeline.NotCharged, call.Body)
 				}
 				for _, item := range reply.Items {
 					gone := item.Next != nil && item.Next.SessionExpired
-					if item.Status != schema.Deferred || gone != (r.class == signals.ClassGone) || len(reply.Unmatched) > 0 {
+					if item.Status != schema.Deferred || gone != (r.class == lusha.ClassGone) || len(reply.Unmatched) > 0 {
 						t.Errorf("%s = %+v, want it deferred", r.prefer, item)
 					}
 				}
@@ -197,7 +197,7 @@ func TestRefusals(t *testing.T) {
 
 // freeOperations are the free operations, each with a function that calls it.
 var freeOperations = map[string]struct {
-	ask func(*testing.T, *signals.Client) (any, error)
+	ask func(*testing.T, *lusha.Client) (any, error)
 	// The expected result, read from an answer; nil: nothing to compare.
 	read func(doc map[string]any) any
 }{
@@ -210,8 +210,8 @@ var freeOperations = map[string]struct {
 	"GET /account/usage":                   {askUsage, wantRemaining},
 }
 
-func askOptions(o schema.Object) func(*testing.T, *signals.Client) (any, error) {
-	return func(t *testing.T, c *signals.Client) (any, error) {
+func askOptions(o schema.Object) func(*testing.T, *lusha.Client) (any, error) {
+	return func(t *testing.T, c *lusha.Client) (any, error) {
 		if _, err := c.FetchOptions(t.Context(), schema.Contact); err != nil {
 			return nil, err
 		}
@@ -223,8 +223,8 @@ func askOptions(o schema.Object) func(*testing.T, *signals.Client) (any, error) 
 	}
 }
 
-func askOptionsV3(o schema.Object) func(*testing.T, *signals.Client) (any, error) {
-	return func(t *testing.T, c *signals.Client) (any, error) {
+func askOptionsV3(o schema.Object) func(*testing.T, *lusha.Client) (any, error) {
+	return func(t *testing.T, c *lusha.Client) (any, error) {
 		found, err := c.FetchOptionsV3(t.Context(), o)
 		if err != nil {
 			return nil, err
@@ -233,7 +233,7 @@ func askOptionsV3(o schema.Object) func(*testing.T, *signals.Client) (any, error
 	}
 }
 
-func askUsage(t *testing.T, c *signals.Client) (any, error) {
+func askUsage(t *testing.T, c *lusha.Client) (any, error) {
 	u, err := c.FetchUsage(t.Context())
 	if err != nil {
 		return nil, err
@@ -367,12 +367,12 @@ func TestFreeRefusals(t *testing.T) {
 				proxy.Prefer = preferAt(op, r.prefer)
 				_, err := question.ask(t, newClient(t, proxy))
 				addTotals(proxy, 0)
-				var refused *signals.RefusalError
+				var refused *lusha.RefusalError
 				asked := slices.ContainsFunc(proxy.Exchanges(), func(x Exchange) bool { return x.Operation == op && x.Status/100 != 2 })
 				switch optional := strings.Contains(op, "/filters") && strings.Contains(op, "/v3/"); {
 				case !asked:
 					t.Errorf("%s was not called", op)
-				case optional || op == "GET /v3/account/usage" && r.class == signals.ClassEntitlement:
+				case optional || op == "GET /v3/account/usage" && r.class == lusha.ClassEntitlement:
 					if err != nil {
 						t.Errorf("%v, want no error: the client has an alternative, or needs none", err)
 					}

@@ -20,7 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -128,9 +128,9 @@ func preferGenerated(code int, seed string) string {
 func alwaysPrefer(prefer string) func(string) string { return func(string) string { return prefer } }
 
 // newClient makes a client of a proxy. Each has its own rate limit for the usage endpoint.
-func newClient(t *testing.T, proxy *Proxy) *signals.Client {
+func newClient(t *testing.T, proxy *Proxy) *lusha.Client {
 	t.Helper()
-	c, err := signals.New(signals.Config{BaseURL: proxy.URL, Key: signals.NewKey("a-key")})
+	c, err := lusha.New(lusha.Config{BaseURL: proxy.URL, Key: lusha.NewKey("a-key")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func newClient(t *testing.T, proxy *Proxy) *signals.Client {
 // fetchBatch fetches and decodes one batch.
 func fetchBatch(t *testing.T, proxy *Proxy, b *pipeline.Batch) *pipeline.Reply {
 	t.Helper()
-	reply, err := signals.Decode(newClient(t, proxy)).Fetch(t.Context(), b)
+	reply, err := lusha.Decode(newClient(t, proxy)).Fetch(t.Context(), b)
 	if err != nil || len(reply.Calls) != 1 || len(reply.Items) != len(b.Items) {
 		t.Fatalf("Fetch(%s) = %+v, %v, want one call and a reply for each of %d items", b.ID, reply, err, len(b.Items))
 	}

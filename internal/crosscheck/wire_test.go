@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/siglake/siglake/internal/signals"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -116,7 +116,7 @@ func runWireJob(t *testing.T, lake, id string, job func(context.Context, *pipeli
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := job(t.Context(), &pipeline.Runner{Fetcher: signals.Decode(wireFetcher{t}), Sink: sink, RunID: id, BatchSize: 1})
+	m, err := job(t.Context(), &pipeline.Runner{Fetcher: lusha.Decode(wireFetcher{t}), Sink: sink, RunID: id, BatchSize: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

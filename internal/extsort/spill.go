@@ -1,0 +1,253 @@
+package extsort
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/ipc"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/siglake/siglake/internal/durable"
+)
+
+const (
+	// mergeFanIn is how many runs are merged at a time, and so how many files are open.
+	mergeFanIn = 12
+	// A batch in a run has at most this many rows and, unless one row is larger,
+	// bytes. While merging, two batches of every run are in memory.
+	maxBatchRows  = 1024
+	maxBatchBytes = 256 << 10
+)
+
+// Space is where sorters spill: numbered files in one folder. Sorters that share it
+// are used by one goroutine.
+type Space struct {
+	dir    *durable.Dir
+	folder string
+	runs   int // written so far
+}
+
+// NewSpace returns a space in an existing folder, which nothing else writes runs to.
+func NewSpace(dir *durable.Dir, folder string) *Space { return &Space{dir: dir, folder: folder} }
+
+// sortedRun is a file of sorted rows of one sorter, in Arrow's stream format. Runs
+// are scratch: they are not synced and do not outlive the process.
+type sortedRun struct {
+	name  string
+	level int // how many merges its rows went through
+}
+
+// Spill sorts the rows in memory and moves them to disk.
+func (s *Sorter) Spill(ctx context.Context) error {
+	name, err := s.writeRun(ctx, []cursor{s.sortRecords()})
+	if err != nil {
+		return err
+	}
+	s.Release()
+	s.runs = append(s.runs, sortedRun{name: name})
+	return s.mergeLevels(ctx)
+}
+
+// Merge hands over all rows in order, in slices that yield must not keep; rows with
+// equal keys are in the order in which they were added. It leaves the sorter's rows
+// where they are, so that they outlive an error.
+func (s *Sorter) Merge(ctx context.Context, yield func([]Row) error) error {
+	if err := s.reduceRuns(ctx); err != nil {
+		return err
+	}
+	cursors, err := s.openRuns(s.runs)
+	if err != nil {
+		return err
+	}
+	return mergeSorted(ctx, append(cursors, s.sortRecords()), yield)
+}
+
+// RemoveRuns removes what was spilled.
+func (s *Sorter) RemoveRuns() error {
+	for _, r := range s.runs {
+		if err := s.space.dir.Remove(r.name); err != nil {
+			return err
+		}
+	}
+	s.runs = nil
+	return nil
+}
+
+// mergeLevels merges the newest runs into one as soon as mergeFanIn of them are on the
+// same level, so that each row is rewritten once per level. Neighbours only are
+// merged, so that rows stay in the order in which they were added.
+func (s *Sorter) mergeLevels(ctx context.Context) error {
+	for {
+		level, first := s.runs[len(s.runs)-1].level, len(s.runs)
+		for first > 0 && s.runs[first-1].level == level {
+			first--
+		}
+		if len(s.runs)-first < mergeFanIn {
+			return nil
+		}
+		if err := s.mergeRuns(ctx, first, len(s.runs)); err != nil {
+			return err
+		}
+	}
+}
+
+// reduceRuns merges the newest, smallest runs until few enough are left to be read
+// at once.
+func (s *Sorter) reduceRuns(ctx context.Context) error {
+	for len(s.runs) > mergeFanIn {
+		n := min(mergeFanIn, len(s.runs)-mergeFanIn+1)
+		if err := s.mergeRuns(ctx, len(s.runs)-n, len(s.runs)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeRuns replaces neighbouring runs by one.
+func (s *Sorter) mergeRuns(ctx context.Context, from, to int) error {
+	cursors, err := s.openRuns(s.runs[from:to])
+	if err != nil {
+		return err
+	}
+	name, err := s.writeRun(ctx, cursors)
+	if err != nil {
+		return err
+	}
+	for _, r := range s.runs[from:to] {
+		if err := s.space.dir.Remove(r.name); err != nil {
+			return err
+		}
+	}
+	merged := sortedRun{name: name, level: s.runs[from].level + 1}
+	s.runs = append(append(s.runs[:from:from], merged), s.runs[to:]...)
+	return nil
+}
+
+// writeRun merges the cursors into a new run, and closes them.
+func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, err error) {
+	s.space.runs++
+	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", s.space.folder, s.space.runs)
+	f, err := s.space.dir.Create(name)
+	if err != nil {
+		return "", errors.Join(err, closeCursors(cursors))
+	}
+	buffered := bufio.NewWriterSize(f, 256<<10)
+	w := ipc.NewWriter(buffered, ipc.WithSchema(s.arrow), ipc.WithLZ4())
+	b := array.NewRecordBuilder(memory.DefaultAllocator, s.arrow)
+	defer b.Release()
+
+	var rows []Row
+	bytes := 0
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		rec := BuildRecord(b, s.table, rows)
+		defer rec.Release()
+		rows, bytes = rows[:0], 0
+		return w.Write(rec)
+	}
+	err = mergeSorted(ctx, cursors, func(merged []Row) error {
+		for _, r := range merged {
+			size := r.byteSize()
+			if len(rows) == maxBatchRows || len(rows) > 0 && bytes+size > maxBatchBytes {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			rows, bytes = append(rows, r), bytes+size
+		}
+		return flush() // the rows are lent for this call only
+	})
+	if err == nil {
+		err = w.Close()
+	}
+	if err == nil {
+		err = buffered.Flush()
+	}
+	return name, errors.Join(err, f.Close())
+}
+
+// openRuns opens runs for merging.
+func (s *Sorter) openRuns(runs []sortedRun) ([]cursor, error) {
+	var cursors []cursor
+	for _, r := range runs {
+		f, err := s.space.dir.Open(r.name)
+		if err != nil {
+			return nil, errors.Join(err, closeCursors(cursors))
+		}
+		cursors = append(cursors, &runCursor{sorter: s, file: f, buffered: bufio.NewReaderSize(f, 64<<10)})
+	}
+	return cursors, nil
+}
+
+func closeCursors(cursors []cursor) error {
+	var err error
+	for _, c := range cursors {
+		err = errors.Join(err, c.close())
+	}
+	return err
+}
+
+// runCursor is a cursor over a run. [mergeSorted] releases its batches.
+type runCursor struct {
+	sorter   *Sorter
+	file     *durable.File
+	buffered io.Reader
+	reader   *ipc.Reader
+	view     *RecordView
+	keys     sortKeys // of view
+	position int32
+}
+
+func (s *runCursor) nextRow() (Row, []byte, bool, error) {
+	if s.view == nil || int64(s.position) == s.view.record.NumRows() {
+		ok, err := s.readBatch()
+		if !ok || err != nil {
+			return Row{}, nil, false, err
+		}
+	}
+	r := s.view.Row(s.position)
+	s.position++
+	return r, s.keys.keyAt(int(r.Index)), true, nil
+}
+
+// readBatch reads the next batch and computes its keys.
+func (s *runCursor) readBatch() (ok bool, err error) {
+	if s.reader == nil {
+		s.reader, err = ipc.NewReader(s.buffered, ipc.WithSchema(s.sorter.arrow))
+		if err != nil {
+			return false, s.readError(err)
+		}
+	}
+	s.view = nil
+	rec, err := s.reader.Read()
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	if err != nil {
+		return false, s.readError(err)
+	}
+	rec.Retain()
+	s.view, s.position = NewRecordView(s.sorter.table, rec), 0
+	s.keys.reset()
+	for i := range int32(rec.NumRows()) {
+		s.keys.addKey(s.sorter.order, s.view.Row(i))
+	}
+	return true, nil
+}
+
+func (s *runCursor) readError(err error) error {
+	return fmt.Errorf("read spilled rows of %s: %w", s.sorter.name, err)
+}
+
+func (s *runCursor) close() error {
+	if s.reader != nil {
+		s.reader.Release()
+	}
+	return s.file.Close()
+}

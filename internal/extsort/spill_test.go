@@ -1,0 +1,73 @@
+package extsort
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/extsort/rowtest"
+	"github.com/siglake/siglake/schema"
+)
+
+// TestManyRuns makes so many runs that merged runs are merged again.
+func TestManyRuns(t *testing.T) {
+	table := schema.Credits
+	rng := rand.New(rand.NewPCG(3, 4))
+	dir, err := durable.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	s := New(&table, "credits", NewSpace(dir, "."))
+	var rows []rowtest.Values
+	for i := range 511 {
+		piece := rowtest.AwkwardRows(table, 1+rng.IntN(3), rng)
+		for _, r := range piece {
+			r[table.ColumnIndex("call_id")] = fmt.Sprint(rng.IntN(10))
+			r[table.ColumnIndex("row")] = int64(rng.IntN(10))
+			r[table.ColumnIndex("signal_type")] = nil
+			r[table.ColumnIndex("entity_id")] = fmt.Sprint(i)
+		}
+		rows = append(rows, piece...)
+		rec := rowtest.NewRecord(t, table, piece)
+		err := s.Add(rec)
+		rec.Release()
+		if err != nil {
+			t.Fatalf("Add() = %v, want no error", err)
+		}
+		if err := s.Spill(t.Context()); err != nil {
+			t.Fatalf("Spill() = %v, want no error", err)
+		}
+	}
+	if s.runs[0].level != 2 {
+		t.Errorf("level of the first run = %d, want 2: merged twice", s.runs[0].level)
+	}
+	if len(s.runs) <= mergeFanIn {
+		t.Errorf("%d runs, want more than %d, so that Merge has to reduce them", len(s.runs), mergeFanIn)
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
+	defer b.Release()
+	var got []rowtest.Values
+	if err := s.Merge(t.Context(), func(merged []Row) error {
+		rec := BuildRecord(b, &table, merged)
+		defer rec.Release()
+		got = append(got, rowtest.ValuesOf(t, rec)...)
+		return nil
+	}); err != nil {
+		t.Fatalf("Merge() = %v, want no error", err)
+	}
+	if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, rows)), rowtest.Format(got)); diff != "" {
+		t.Errorf("rows (-want +got):\n%.3000s", diff)
+	}
+	if err := s.RemoveRuns(); err != nil {
+		t.Fatalf("RemoveRuns() = %v, want no error", err)
+	}
+	if left, err := dir.ReadDir("."); err != nil || len(left) > 0 {
+		t.Errorf("after RemoveRuns: %v, %v, want an empty directory", left, err)
+	}
+}

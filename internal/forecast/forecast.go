@@ -1,0 +1,443 @@
+// Package forecast says what a plan will cost, before anything is bought, from what
+// earlier calls returned and cost. It knows the plan, not the ledger: its caller hands
+// the history over.
+package forecast
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// History is what earlier calls with one question returned and cost.
+type History struct {
+	Query    pipeline.Query
+	Calls    int64
+	Entities int64              // asked about, known to the API or not
+	BySignal map[string]Moments // what came back, by signal type
+	All      Moments            // what came back of all types together
+	Credits  int64
+	PerEvent int64         // calls that cost the price of their events, exactly
+	PerPair  int64         // calls that cost the price of their entity-type pairs with an event
+	Took     time.Duration // sum over the calls, from request to answer
+}
+
+// Moments counts events over entities.
+type Moments struct {
+	Hits       int64 `json:"hits"` // entities with at least one event
+	Events     int64 `json:"events"`
+	SumSquares int64 `json:"square"` // sum over entities of events squared
+}
+
+// MomentsOf counts one entity's events.
+func MomentsOf(events int64) Moments {
+	return Moments{Hits: min(events, 1), Events: events, SumSquares: events * events}
+}
+
+// Add adds two tallies of different entities.
+func (t Moments) Add(o Moments) Moments {
+	return Moments{t.Hits + o.Hits, t.Events + o.Events, t.SumSquares + o.SumSquares}
+}
+
+// variance of the events of one of n entities.
+func (t Moments) variance(n float64) float64 {
+	mean := float64(t.Events) / n
+	return max(0, float64(t.SumSquares)/n-mean*mean)
+}
+
+// Estimate is what a plan is expected to cost, in credits. It is a forecast, and
+// the one place where credits are floating-point numbers meanwhile; nothing is
+// booked by it. Ceiling is exact.
+type Estimate struct {
+	P5               int64            `json:"p5"` // one time in twenty it costs less
+	P50              int64            `json:"p50"`
+	P95              int64            `json:"p95"`     // one time in twenty it costs more
+	Ceiling          int64            `json:"ceiling"` // it cannot cost more, whatever is answered
+	ObservedEntities int64            `json:"observed_entities"`
+	WithoutHistory   []string         `json:"signals_without_experience,omitempty"`
+	BySignal         map[string]int64 `json:"expected_by_signal_type"`
+}
+
+// What is assumed of a signal type that this lake has never asked for: so many
+// events per entity in 90 days, and in nine cases of ten between a tenth and ten
+// times that. Nothing is published about it; the vendor's price examples and
+// what clients report lie within.
+const (
+	priorEvents = 0.2
+	priorFactor = 10.0
+	priorDays   = 90
+)
+
+// How far the mean of one list lies from that of another of the same kind, as a
+// share: lists are no random samples. Extrapolating to another window or cap
+// adds to it.
+const (
+	listSpread          = 0.10
+	extrapolationSpread = 0.30
+)
+
+// minSample entities are those of the closest questions; more distant ones are not
+// looked at then.
+const minSample = 200
+
+// New forecasts the credits of a plan from what calls of the past returned.
+//
+// The number of events of an entity varies in two ways: by type, and because
+// some entities have more of everything (or are unknown to the API and have
+// nothing). Both are measured. To the variance of a sum over the plan's entities
+// come that of the measured means themselves, and that between lists. Quantiles
+// are those of the gamma distribution with the same mean and variance, by the
+// cube root approximation of Wilson and Hilferty. Types without experience add a
+// stated prior, taken to err in the same direction.
+func New(p *pipeline.Plan, history []History) Estimate {
+	e := Estimate{Ceiling: p.Ceiling(), BySignal: map[string]int64{}}
+	common := commonVariance(history)
+	var mean, sampling, parameter, spread float64
+	var prior [3]float64 // quantiles of the types without experience
+	expected := map[string]float64{}
+	rates := matchRates(history)
+	for _, a := range p.Queries {
+		if a.Query.Service == pipeline.Search {
+			for i, credits := range searchCost(&a, rates[a.Query.Object]) {
+				prior[i] += credits
+			}
+			expected[schema.ProductMatch] += searchCost(&a, rates[a.Query.Object])[1]
+			e.ObservedEntities = max(e.ObservedEntities, rates[a.Query.Object].entities)
+			continue
+		}
+		if share := rates[a.Query.Object].share; a.Query.Service == pipeline.Scores && !hasScores(history) {
+			for i, credits := range scoreCost(&a, share) {
+				prior[i] += credits
+			}
+			expected[schema.ProductScore] += scoreCost(&a, share)[1]
+			continue
+		}
+		price := max(a.Query.Price, 1)
+		history, byID := relevant(history, a.Query)
+		n, tariff := float64(a.Entities), tariffOf(history, a.Query)
+		switch share := rates[a.Query.Object].share; {
+		case a.Query.Service != pipeline.Signals:
+		case byID: // what is known is of entities that the API knows
+			n -= float64(a.Unresolved) * (1 - share)
+		case a.Query.APIVersion == pipeline.V3: // what is known is of lines, some of which the API did not know
+			n += float64(a.Entities-a.Unresolved) * (1/max(share, 0.1) - 1)
+		}
+		var sum, ownVariance, thin float64 // of one entity: mean, variance type by type, mean over observed entities
+		for _, signal := range a.Query.Signals {
+			o := sample(history, a.Query, signal)
+			// Of some entities more is known than of any.
+			r := a.PriorCoverage[signal]
+			openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
+			if r.Capped > 0 {
+				credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults)
+				expected[signal] += credits
+				mean += credits
+				sampling += variance
+				spread += credits * extrapolationSpread
+			}
+			if o.entities == 0 {
+				for i, factor := range []float64{1 / priorFactor, 1, priorFactor} {
+					events := min(priorEvents*factor*float64(a.Query.WindowDays())/priorDays, float64(a.Query.MaxResults))
+					prior[i] += n * openShare * events * float64(price)
+				}
+				expected[signal] += n * openShare * priorEvents * float64(a.Query.WindowDays()) / priorDays * float64(price)
+				if !slices.Contains(e.WithoutHistory, signal) {
+					e.WithoutHistory = append(e.WithoutHistory, signal)
+				}
+				continue
+			}
+			e.ObservedEntities = max(e.ObservedEntities, int64(o.entities))
+			credits, variance := tariff.entityCost(o)
+			credits, variance = credits*openShare, variance*openShare
+			expected[signal] += n * credits
+			sum += credits
+			ownVariance += max(0, variance-common*credits*credits) + openShare*tariff.perEvent*tariff.perEvent/o.entities
+			thin += (credits + openShare*tariff.perEvent/o.entities) / o.entities
+			spread += n * credits * (listSpread + extrapolationSpread*o.distance)
+		}
+		entityVariance := ownVariance + common*sum*sum
+		mean += n * sum
+		sampling += n * entityVariance
+		if thin > 0 {
+			parameter += n * math.Sqrt(entityVariance*thin/max(sum, thin))
+		}
+	}
+	variance := sampling + parameter*parameter + spread*spread
+	e.P5 = int64(math.Floor(gammaQuantile(mean, variance, -z95) + prior[0]))
+	e.P50 = int64(math.Round(gammaQuantile(mean, variance, 0) + prior[1]))
+	e.P95 = int64(math.Ceil(gammaQuantile(mean, variance, z95) + prior[2]))
+	e.P95 = min(e.P95, e.Ceiling)
+	e.P50 = min(e.P50, e.P95)
+	e.P5 = min(e.P5, e.P50)
+	for signal, credits := range expected {
+		e.BySignal[signal] = int64(math.Round(credits))
+	}
+	return e
+}
+
+// z95 is the normal distribution's 95 % quantile.
+const z95 = 1.6449
+
+// gammaQuantile is the quantile of a gamma distribution that a normal one has
+// at z. Upper ones of very skewed distributions are taken to be those at which
+// the approximation turns back: further on it falls to 0, and a plan must not
+// say that what is hardly known costs nothing.
+func gammaQuantile(mean, variance, z float64) float64 {
+	if mean <= 0 {
+		return max(0, z*math.Sqrt(variance))
+	}
+	skew := math.Sqrt(variance) / (3 * mean)
+	if z > 0 {
+		skew = min(skew, z/2)
+	}
+	root := max(0, 1-skew*skew+z*skew)
+	return mean * root * root * root
+}
+
+// observation is what is known of one signal type under a question: events of
+// one entity.
+type observation struct {
+	entities       float64
+	mean, variance float64
+	hits           float64 // share of entities with at least one
+	distance       float64 // how far the questions observed are from this one
+}
+
+// sample takes the questions closest to q, until they are about enough
+// entities, and reads off what they say about q.
+func sample(history []History, q *pipeline.Query, signal string) (o observation) {
+	type near struct {
+		*History
+		distance float64
+	}
+	var nearest []near
+	for i := range history {
+		e := &history[i]
+		if e.Entities == 0 || e.Query.Object != q.Object || !slices.Contains(e.Query.Signals, signal) || !e.Query.SameFilters(q, signal) {
+			continue
+		}
+		days := math.Abs(math.Log(float64(q.WindowDays()) / float64(e.Query.WindowDays())))
+		limit := math.Abs(math.Log(float64(q.MaxResults) / float64(e.Query.MaxResults)))
+		nearest = append(nearest, near{e, days + limit/2})
+	}
+	slices.SortStableFunc(nearest, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
+	for i, f := range nearest {
+		if o.entities >= minSample && f.distance > nearest[i-1].distance {
+			break
+		}
+		n := float64(f.Entities)
+		stats := f.extrapolate(q, signal)
+		o.mean += n * stats.mean
+		o.variance += n * stats.variance
+		o.hits += n * stats.hits
+		o.distance += n * f.distance
+		o.entities += n
+	}
+	if o.entities > 0 {
+		o.mean, o.variance, o.hits, o.distance = o.mean/o.entities, o.variance/o.entities, o.hits/o.entities, o.distance/o.entities
+	}
+	return o
+}
+
+// extrapolate carries what was observed over to another window and cap: events grow
+// with the days, and those of an entity are spread geometrically, so that a
+// lower cap cuts off a known share.
+func (e *History) extrapolate(q *pipeline.Query, signal string) (o observation) {
+	n, t := float64(e.Entities), e.BySignal[signal]
+	if t.Events == 0 {
+		return o
+	}
+	observedMean := float64(t.Events) / n
+	o.mean, o.hits, o.variance = observedMean, float64(t.Hits)/n, t.variance(n)
+	days := float64(q.WindowDays()) / float64(e.Query.WindowDays())
+	if q.MaxResults > e.Query.MaxResults || days < 1 {
+		o.mean = o.hits * uncappedMean(o.mean/o.hits, o.hits, e.Query.MaxResults)
+	}
+	if days != 1 {
+		o.mean *= days
+		o.hits = 1 - math.Pow(1-min(o.hits, 1), days)
+	}
+	if q.MaxResults < e.Query.MaxResults || days < 1 {
+		each := max(1, o.mean/o.hits)
+		o.mean = o.hits * each * (1 - math.Pow(1-1/each, float64(q.MaxResults)))
+	}
+	o.mean = min(o.mean, o.hits*float64(q.MaxResults))
+	o.variance *= math.Pow(o.mean/observedMean, 1.5) // between that of a count and that of a multiple
+	return o
+}
+
+// uncappedMean is how many events an entity that has any has, when a cap let through
+// so many of them. A cap of one tells nothing but how many have any: then the
+// events are taken to come independently of each other.
+func uncappedMean(each, hits float64, limit int) float64 {
+	if limit == 1 {
+		return -math.Log(1-min(hits, 0.95)) / hits
+	}
+	low, high := 0.0, 1.0 // the share of entities that have another one
+	for range 40 {
+		more := (low + high) / 2
+		if (1-math.Pow(more, float64(limit)))/(1-more) < each {
+			low = more
+		} else {
+			high = more
+		}
+	}
+	return min(1/(1-low), max(20, 2*float64(limit))) // where all reach the cap, nobody knows
+}
+
+// commonVariance measures how much some entities have more of everything: the
+// variance, as a share of the squared mean, that all types of an entity share.
+func commonVariance(history []History) float64 {
+	var shared, possible float64
+	for _, e := range history {
+		n := float64(e.Entities)
+		if n < 2 {
+			continue
+		}
+		all := float64(e.All.Events) / n
+		excess, products := e.All.variance(n), all*all
+		for _, t := range e.BySignal {
+			mean := float64(t.Events) / n
+			excess -= t.variance(n)
+			products -= mean * mean
+		}
+		shared += n * excess
+		possible += n * products
+	}
+	if possible <= 0 || shared <= 0 {
+		return 0
+	}
+	return shared / possible
+}
+
+// matchRate is how many of the identifiers that were searched were found.
+type matchRate struct {
+	share    float64
+	entities int64 // searched; 0: nobody has searched, and the share is a guess
+}
+
+// defaultMatchRate is the share of identifiers that are taken to be found as long as
+// nobody has searched.
+const defaultMatchRate = 0.85
+
+// matchRates is what searches of the past tell, by object.
+func matchRates(history []History) map[schema.Object]matchRate {
+	m := map[schema.Object]matchRate{schema.Contact: {share: defaultMatchRate}, schema.Company: {share: defaultMatchRate}}
+	hits := map[schema.Object]int64{}
+	for _, e := range history {
+		if e.Query.Service != pipeline.Search || e.Entities == 0 {
+			continue
+		}
+		f := m[e.Query.Object]
+		f.entities += e.Entities
+		hits[e.Query.Object] += e.All.Hits
+		f.share = float64(hits[e.Query.Object]) / float64(f.entities)
+		m[e.Query.Object] = f
+	}
+	return m
+}
+
+// relevant is the part of the past that a question is foreseen by: what was asked in
+// its own dialect, if anything was. asksByID says that those signals were asked by ids
+// that had been searched, so of entities that the API knew.
+func relevant(history []History, q *pipeline.Query) (matching []History, byID bool) {
+	for _, e := range history {
+		if e.Query.Service == q.Service && e.Query.APIVersion == q.APIVersion && e.Query.Object == q.Object {
+			matching = append(matching, e)
+		}
+	}
+	if len(matching) == 0 {
+		matching = history
+	}
+	return matching, slices.ContainsFunc(matching, func(e History) bool {
+		return e.Query.Service == pipeline.Signals && e.Query.APIVersion == pipeline.V3 && e.Query.Object == q.Object
+	})
+}
+
+// hasScores reports whether scores were ever bought.
+func hasScores(history []History) bool {
+	return slices.ContainsFunc(history, func(e History) bool { return e.Query.Service == pipeline.Scores && e.Entities > 0 })
+}
+
+// scoreCost is what scores cost as long as nobody has bought any: one for most of
+// those that the API knows.
+func scoreCost(a *pipeline.PlannedQuery, share float64) (credits [3]float64) {
+	for i, scored := range []float64{0.7, 0.93, 1} {
+		credits[i] = float64(a.Query.CostOf(int64(math.Ceil(float64(a.Entities) * min(1, share*scored)))))
+	}
+	credits[2] = float64(a.Query.CostOf(a.Entities))
+	return credits
+}
+
+// searchCost is what searches cost: the fifth, fiftieth and ninety-fifth
+// percentile. Only the number of started blocks counts, so there is little to be
+// unsure of.
+func searchCost(a *pipeline.PlannedQuery, f matchRate) (credits [3]float64) {
+	each := float64(a.Entities) / float64(max(a.Calls, 1))
+	for i, off := range []float64{-0.1, 0, 0.1} {
+		results := int64(math.Ceil(each * min(1, max(0, f.share+off))))
+		credits[i] = float64(a.Calls) * float64(a.Query.CostOf(results))
+	}
+	return credits
+}
+
+// tariff is what events cost, as the charges of the past show.
+type tariff struct {
+	perEvent float64
+	perPair  float64 // when not 0, an entity's events of one type cost this together
+}
+
+// tariffOf is that of one service and object: a contact's events have a price of
+// their own.
+func tariffOf(history []History, q *pipeline.Query) tariff {
+	price := max(q.Price, 1)
+	var calls, perEvent, perPair, events, credits int64
+	for _, e := range history {
+		if e.Query.Object != q.Object || e.Query.Service != q.Service {
+			continue
+		}
+		calls += e.Calls
+		perEvent += e.PerEvent
+		perPair += e.PerPair
+		events += e.All.Events
+		credits += e.Credits
+	}
+	t := tariff{perEvent: float64(price)}
+	switch {
+	case events == 0 || perEvent == calls:
+	case perPair == calls:
+		t.perPair = float64(price)
+	default:
+		t.perEvent = float64(credits) / float64(events)
+	}
+	return t
+}
+
+// entityCost gives mean and variance of what one entity costs.
+func (t tariff) entityCost(o observation) (credits, variance float64) {
+	if t.perPair > 0 {
+		return o.hits * t.perPair, o.hits * (1 - o.hits) * t.perPair * t.perPair
+	}
+	return o.mean * t.perEvent, o.variance * t.perEvent * t.perEvent
+}
+
+// raisedCapCost gives mean and variance of what all the entities cost that had reached a
+// lower cap: what they had brought comes again, and more as if each event were
+// followed by another with the same probability.
+func (t tariff) raisedCapCost(o observation, r pipeline.PriorCoverage, limit int) (credits, variance float64) {
+	n := float64(r.Capped)
+	if t.perPair > 0 {
+		return n * t.perPair, 0
+	}
+	each := 2.0 // as long as nobody knows
+	if o.hits > 0 {
+		each = max(1, uncappedMean(o.mean/o.hits, o.hits, limit))
+	}
+	another, headroom := 1-1/each, float64(limit)-float64(r.CappedEvents)/n
+	additional := another * each * (1 - math.Pow(another, headroom))
+	return (float64(r.CappedEvents) + n*additional) * t.perEvent, n * additional * each * t.perEvent * t.perEvent
+}

@@ -1,0 +1,349 @@
+package jsonscan
+
+import (
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+)
+
+// maxDepth bounds the nesting of an answer. The documented answers nest six
+// deep.
+const maxDepth = 256
+
+// Cursor walks one JSON document without building a tree. It accepts exactly
+// what the JSON grammar allows; the first error sticks and ends every loop.
+//
+// Values that only have to be kept are skipped and returned as they stand,
+// without copying when they hold no white space.
+type Cursor struct {
+	Doc    []byte
+	pos    int
+	depth  int
+	spaces int   // bytes of white space skipped so far, to know whether a value is compact
+	Err    error // the first error
+}
+
+// SetError records an error at the current position, unless there is one already.
+func (c *Cursor) SetError(what string) {
+	if c.Err == nil {
+		c.Err = fmt.Errorf("%s at byte %d", what, c.pos)
+	}
+}
+
+// PeekByte gives the first byte of the next token; 0 at the end or after an error.
+func (c *Cursor) PeekByte() byte {
+	if c.Err != nil {
+		return 0
+	}
+	for c.pos < len(c.Doc) {
+		switch b := c.Doc[c.pos]; b {
+		case ' ', '\t', '\n', '\r':
+			c.pos++
+			c.spaces++
+		default:
+			return b
+		}
+	}
+	return 0
+}
+
+// Enter enters an object or a list.
+func (c *Cursor) Enter(bracket byte) {
+	if c.PeekByte() != bracket {
+		c.SetError("no " + string(bracket))
+		return
+	}
+	if c.depth++; c.depth > maxDepth {
+		c.SetError("nested too deeply")
+		return
+	}
+	c.pos++
+}
+
+// HasNext reports whether another member or element follows, and leaves the
+// object or list when none does.
+func (c *Cursor) HasNext(first bool, bracket byte) bool {
+	switch b := c.PeekByte(); {
+	case c.Err != nil:
+		return false
+	case b == bracket:
+		c.pos++
+		c.depth--
+		return false
+	case first:
+		return true
+	case b == ',':
+		c.pos++
+		return true
+	}
+	c.SetError("incomplete or malformed")
+	return false
+}
+
+// ReadName reads a member's name and its colon. The bytes are valid until the
+// document changes.
+func (c *Cursor) ReadName() []byte {
+	quoted := c.readQuoted()
+	if c.PeekByte() != ':' {
+		c.SetError("no colon")
+		return nil
+	}
+	c.pos++
+	return unquoteBytes(quoted)
+}
+
+// ReadValue skips one value and gives its bytes, compact.
+func (c *Cursor) ReadValue() json.RawMessage {
+	c.PeekByte()
+	start, spaces := c.pos, c.spaces
+	c.SkipValue()
+	if c.Err != nil {
+		return nil
+	}
+	if c.spaces == spaces {
+		return c.Doc[start:c.pos:c.pos]
+	}
+	return compactValue(c.Doc[start:c.pos])
+}
+
+// SkipValue checks one value and passes it.
+func (c *Cursor) SkipValue() {
+	switch b := c.PeekByte(); b {
+	case '"':
+		c.readQuoted()
+	case '{':
+		c.Enter('{')
+		for first := true; c.HasNext(first, '}'); first = false {
+			c.readQuoted()
+			if c.PeekByte() != ':' {
+				c.SetError("no colon")
+				return
+			}
+			c.pos++
+			c.SkipValue()
+		}
+	case '[':
+		c.Enter('[')
+		for first := true; c.HasNext(first, ']'); first = false {
+			c.SkipValue()
+		}
+	case 't':
+		c.skipLiteral("true")
+	case 'f':
+		c.skipLiteral("false")
+	case 'n':
+		c.skipLiteral("null")
+	default:
+		if b == '-' || isDigit(b) {
+			c.skipNumber()
+			return
+		}
+		c.SetError("incomplete or malformed")
+	}
+}
+
+func (c *Cursor) skipLiteral(word string) {
+	if len(c.Doc)-c.pos < len(word) || string(c.Doc[c.pos:c.pos+len(word)]) != word {
+		c.SetError("malformed word")
+		return
+	}
+	c.pos += len(word)
+}
+
+func (c *Cursor) skipNumber() {
+	if c.Doc[c.pos] == '-' {
+		c.pos++
+	}
+	switch {
+	case c.pos < len(c.Doc) && c.Doc[c.pos] == '0':
+		c.pos++
+	case !c.skipDigits():
+		return
+	}
+	if c.pos < len(c.Doc) && c.Doc[c.pos] == '.' {
+		c.pos++
+		if !c.skipDigits() {
+			return
+		}
+	}
+	if c.pos < len(c.Doc) && (c.Doc[c.pos] == 'e' || c.Doc[c.pos] == 'E') {
+		c.pos++
+		if c.pos < len(c.Doc) && (c.Doc[c.pos] == '+' || c.Doc[c.pos] == '-') {
+			c.pos++
+		}
+		c.skipDigits()
+	}
+}
+
+// skipDigits passes at least one digit.
+func (c *Cursor) skipDigits() bool {
+	start := c.pos
+	for c.pos < len(c.Doc) && isDigit(c.Doc[c.pos]) {
+		c.pos++
+	}
+	if c.pos == start {
+		c.SetError("malformed number")
+		return false
+	}
+	return true
+}
+
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
+
+// plainBytes marks the bytes that stand for themselves in a string.
+var plainBytes = func() (t [256]bool) {
+	for b := range t {
+		t[b] = b >= ' ' && b != '"' && b != '\\'
+	}
+	return t
+}()
+
+// readQuoted passes a string and gives it with its quotes.
+func (c *Cursor) readQuoted() []byte {
+	if c.PeekByte() != '"' {
+		c.SetError("no string")
+		return nil
+	}
+	doc, start, pos := c.Doc, c.pos, c.pos+1
+	for pos < len(doc) {
+		for pos < len(doc) && plainBytes[doc[pos]] {
+			pos++
+		}
+		if pos == len(doc) {
+			break
+		}
+		switch doc[pos] {
+		case '"':
+			c.pos = pos + 1
+			return doc[start:c.pos]
+		case '\\':
+			n := escapeLength(doc[pos:])
+			if n == 0 {
+				c.pos = pos
+				c.SetError("malformed escape")
+				return nil
+			}
+			pos += n
+		default:
+			c.pos = pos
+			c.SetError("control character in a string")
+			return nil
+		}
+	}
+	c.pos = len(doc)
+	c.SetError("incomplete string")
+	return nil
+}
+
+// escapeLength gives the length of the escape sequence that begins b; 0 when it is
+// none.
+func escapeLength(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(b) < 6 {
+			return 0
+		}
+		for _, h := range b[2:6] {
+			if !isDigit(h) && (h|0x20 < 'a' || h|0x20 > 'f') {
+				return 0
+			}
+		}
+		return 6
+	}
+	return 0
+}
+
+// ExpectEnd sets an error unless only white space is left.
+func (c *Cursor) ExpectEnd() {
+	if c.PeekByte(); c.Err == nil && c.pos < len(c.Doc) {
+		c.SetError("more after the document")
+	}
+}
+
+// NewCursor prepares a body for walking: a byte-order mark is passed over, and
+// what is not UTF-8 is refused as a whole.
+func NewCursor(body []byte) Cursor {
+	c := Cursor{Doc: body}
+	if len(body) >= 3 && string(body[:3]) == "\xef\xbb\xbf" {
+		c.pos = 3
+	}
+	if !utf8.Valid(body) {
+		c.SetError("not UTF-8")
+	}
+	return c
+}
+
+// compactValue drops the white space between the tokens of a valid value.
+func compactValue(value []byte) json.RawMessage {
+	out := make([]byte, 0, len(value))
+	for i := 0; i < len(value); i++ {
+		switch b := value[i]; b {
+		case ' ', '\t', '\n', '\r':
+		case '"':
+			start := i
+			for i++; value[i] != '"'; i++ {
+				if value[i] == '\\' {
+					i++
+				}
+			}
+			out = append(out, value[start:i+1]...)
+		default:
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// unquoteBytes gives the content of a valid quoted string.
+func unquoteBytes(quoted []byte) []byte {
+	if len(quoted) < 2 {
+		return nil
+	}
+	inner := quoted[1 : len(quoted)-1]
+	for _, b := range inner {
+		if b == '\\' {
+			var s string
+			if json.Unmarshal(quoted, &s) != nil {
+				return inner
+			}
+			return []byte(s)
+		}
+	}
+	return inner
+}
+
+// ScalarText reads a value where a text is expected: a string, or a number or
+// boolean as it is written. Everything else is no text.
+func ScalarText(value json.RawMessage) (text string, ok bool) {
+	if len(value) == 0 {
+		return "", false
+	}
+	switch value[0] {
+	case '"':
+		return string(unquoteBytes(value)), true
+	case '{', '[', 'n':
+		return "", false
+	}
+	return string(value), true
+}
+
+// WalkObject walks the members of a document that is one object.
+func WalkObject(body []byte, member func(name string, value json.RawMessage)) error {
+	c := NewCursor(body)
+	if c.Enter('{'); c.Err != nil {
+		return c.Err
+	}
+	for first := true; c.HasNext(first, '}'); first = false {
+		name := string(c.ReadName())
+		if value := c.ReadValue(); c.Err == nil {
+			member(name, value)
+		}
+	}
+	c.ExpectEnd()
+	return c.Err
+}

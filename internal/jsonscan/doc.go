@@ -1,0 +1,12 @@
+// Package jsonscan reads JSON as bytes, without building a tree, so that a number
+// never becomes a float on its way. It reads in two ways:
+//
+//   - A [Cursor] reads untrusted documents, such as an answer of the API. It
+//     accepts exactly what the grammar allows and keeps the first error.
+//   - The scanner reads documents that are known to be valid, such as the events
+//     of an answer that a Cursor accepted. It has no errors.
+//
+// [WholeNumber] reads amounts exactly, and [ObjectBuilder] writes the fields that a
+// reader does not know. encoding/json/jsontext can replace most of the package once
+// it is part of the standard library.
+package jsonscan

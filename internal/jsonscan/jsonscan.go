@@ -1,0 +1,143 @@
+// Package jsonscan walks JSON that is known to be valid without decoding the values that
+// its caller does not read. Every value stays the bytes that were received, so a number
+// never becomes a float.
+package jsonscan
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"strings"
+	"unicode/utf8"
+)
+
+// Members walks the members of an object in their order; it yields nothing for
+// any other value.
+func Members(raw []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		raw = bytes.TrimLeft(raw, " \t\r\n")
+		if len(raw) == 0 || raw[0] != '{' {
+			return
+		}
+		rest := skipSpace(raw[1:])
+		for len(rest) > 0 && rest[0] == '"' {
+			n := valueLength(rest)
+			key := Text(rest[:n])
+			rest = skipSpace(rest[n:])
+			if len(rest) == 0 || rest[0] != ':' {
+				return
+			}
+			rest = skipSpace(rest[1:])
+			n = valueLength(rest)
+			if n == 0 || !yield(key, rest[:n]) {
+				return
+			}
+			rest = skipSpace(rest[n:])
+			if len(rest) == 0 || rest[0] != ',' {
+				return
+			}
+			rest = skipSpace(rest[1:])
+		}
+	}
+}
+
+// Elements walks the elements of a list; any other value but null is its own
+// single element, as the API sometimes sends one where a list is documented.
+func Elements(raw []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		raw = skipSpace(raw)
+		if IsNull(raw) {
+			return
+		}
+		if raw[0] != '[' {
+			if n := valueLength(raw); n > 0 {
+				yield(raw[:n])
+			}
+			return
+		}
+		rest := skipSpace(raw[1:])
+		for len(rest) > 0 && rest[0] != ']' {
+			n := valueLength(rest)
+			if n == 0 || !yield(rest[:n]) {
+				return
+			}
+			rest = skipSpace(rest[n:])
+			if len(rest) == 0 || rest[0] != ',' {
+				return
+			}
+			rest = skipSpace(rest[1:])
+		}
+	}
+}
+
+// valueLength is the length of the value that b starts with; 0 when b starts
+// with none.
+func valueLength(b []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	switch b[0] {
+	case '"':
+		for i := 1; i < len(b); i++ {
+			switch b[i] {
+			case '\\':
+				i++
+			case '"':
+				return i + 1
+			}
+		}
+		return 0
+	case '{', '[':
+		depth := 0
+		for i := 0; i < len(b); i++ {
+			switch b[i] {
+			case '"':
+				n := valueLength(b[i:])
+				if n == 0 {
+					return 0
+				}
+				i += n - 1
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+		return 0
+	default:
+		for i, c := range b {
+			if c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t' {
+				return i
+			}
+		}
+		return len(b)
+	}
+}
+
+// Text is the content of a JSON string; of any other scalar it is its spelling.
+func Text(raw []byte) string {
+	if len(raw) < 2 || raw[0] != '"' {
+		return string(raw)
+	}
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner)
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return strings.ToValidUTF8(string(inner), "\uFFFD")
+	}
+	return s
+}
+
+func skipSpace(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t' || b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	return b
+}
+
+// IsNull reports whether a value is null or missing.
+func IsNull(raw []byte) bool { return len(raw) == 0 || raw[0] == 'n' }

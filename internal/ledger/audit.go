@@ -1,0 +1,205 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/siglake/siglake/internal/wal"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// Audit is what reading a whole journal again found.
+type Audit struct {
+	Runs, Attempts, Answers int   // Answers: complete ones that count, not what a lost call left
+	Charged                 int64 // credits of answers whose charge was understood
+	Liability               Liability
+	Entities                int64 // identities with an answer
+
+	Mismatched    []string // answers that say something else than what was noted of them
+	WithoutIntent []string // answers without an earlier intent
+	BoughtTwice   []string // identities bought twice without a reason
+	OverBudget    []string // moments at which a budget could have been exceeded
+	WithSecret    []string // answers that hold the key
+}
+
+// Audit reads every answer again and checks what can be checked of the journal
+// alone. secret is looked for in every answer; empty: nothing is.
+func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
+	a := &Audit{Runs: len(l.runs), Liability: l.Liability(nil)}
+	for _, c := range l.calls {
+		if c.unsentAt != nil {
+			continue
+		}
+		a.Attempts++
+		if c.responseAt != nil && !c.intentAt.Before(*c.responseAt) {
+			a.WithoutIntent = append(a.WithoutIntent, callName(c))
+		}
+		b, call, err := l.readExchange(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		l.decode(b, call)
+		if call.Outcome == pipeline.Charged {
+			a.Answers++
+		}
+		if secret != nil && (secret(call.Body) || secret(call.Header) || secret([]byte(call.Problem))) {
+			a.WithSecret = append(a.WithSecret, callName(c))
+		}
+		answered := pipeline.CostOf(call.Outcome, call.Charge, c.Ceiling)
+		if call.Outcome == pipeline.Charged && call.Charge.Known {
+			a.Charged += call.Charge.Credits
+		}
+		if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); call.Outcome != c.Outcome || call.Outcome == pipeline.Charged && noted != answered {
+			a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, call.Outcome, answered))
+		}
+	}
+	a.Entities, a.BoughtTwice = l.findBoughtTwice(ctx)
+	a.OverBudget = l.findOverBudget()
+	return a, nil
+}
+
+func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
+
+// findBoughtTwice looks at every identity that several calls were about.
+func (l *Ledger) findBoughtTwice(ctx context.Context) (entities int64, twice []string) {
+	for s := range l.index.shards {
+		slots := slices.DeleteFunc(slices.Clone(l.index.shards[s].slots), func(x slot) bool { return x.call == 0 })
+		slices.SortFunc(slots, func(a, b slot) int {
+			if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
+				return c
+			}
+			return int(a.call) - int(b.call)
+		})
+		for from := 0; from < len(slots); {
+			to := from + 1
+			for to < len(slots) && slots[to].key == slots[from].key {
+				to++
+			}
+			entities++
+			for i := from; i < to; i++ {
+				for k := i + 1; k < to; k++ {
+					first, second := l.calls[slots[i].call-1], l.calls[slots[k].call-1]
+					if l.isRepurchase(ctx, slots[i].key, first, second) {
+						twice = append(twice, fmt.Sprintf("%x by %s and %s", slots[i].key[:4], callName(first), callName(second)))
+					}
+				}
+			}
+			from = to
+		}
+	}
+	return entities, twice
+}
+
+// isRepurchase reports whether the second of two charged calls bought something
+// that the first had brought, without being told to.
+func (l *Ledger) isRepurchase(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
+	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
+		return false
+	}
+	if first.Outcome == pipeline.InDoubt { // what is in doubt is asked again when somebody has decided so, and not before
+		decided := first.Decision != "" && first.decidedAt.Before(second.intentAt)
+		sameQuestion := first.Query.Service == second.Query.Service && !first.Query.Service.IsPaged() &&
+			slices.ContainsFunc(second.Query.Signals, func(s string) bool { return queryCovers(first.Query, second.Query, s) })
+		return sameQuestion && !decided && l.asksAbout(ctx, first, key) && l.asksAbout(ctx, second, key)
+	}
+	if first.Outcome != pipeline.Charged {
+		return false
+	}
+	switch {
+	case first.Query.Service != second.Query.Service:
+		return false
+	case second.Query.Service == pipeline.Search:
+		return l.isRepeatedSearch(ctx, key, first, second)
+	case second.Query.Service.IsPaged():
+		return l.isSamePage(ctx, first, second)
+	}
+	// A pair of which there was nothing may be asked along with a higher cap.
+	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(first, key, second.Query, s) == coverageFull })
+	if !overlap {
+		return false
+	}
+	if first.Run != second.Run {
+		return true
+	}
+	// Within a run the same company may be asked by two names before anyone
+	// knows that they are one.
+	return l.asksAbout(ctx, first, key) && l.asksAbout(ctx, second, key)
+}
+
+func (l *Ledger) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) bool {
+	b, _, err := l.readExchange(ctx, c)
+	return err != nil || slices.ContainsFunc(b.Items, func(i pipeline.Item) bool {
+		return pipeline.IdentityOf(&i.Account) == key || i.ID != "" && pipeline.IdentityByID(c.Query.Object, i.ID) == key
+	})
+}
+
+// isRepeatedSearch reports whether an identifier was searched while what an earlier
+// search had found out still counted.
+func (l *Ledger) isRepeatedSearch(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
+	m, known := l.cachedResolution(first, key)
+	if !known || !l.asksAbout(ctx, second, key) {
+		return false
+	}
+	ttl := cmp.Or(second.Run.NegativeTTL, defaultNegativeTTL)
+	if m.entity.ID != "" {
+		ttl = cmp.Or(second.Run.PositiveTTL, defaultPositiveTTL)
+	}
+	return second.Time.Sub(first.Time) < ttl
+}
+
+// isSamePage reports whether two calls bought one page: the same number of the
+// same pages, or a session begun again although nothing was excluded.
+func (l *Ledger) isSamePage(ctx context.Context, first, second *Call) bool {
+	firstBatch, _, err := l.readExchange(ctx, first)
+	secondBatch, _, secondErr := l.readExchange(ctx, second)
+	if err != nil || secondErr != nil || len(firstBatch.Items) != 1 || len(secondBatch.Items) != 1 || firstBatch.Items[0].Page == nil || secondBatch.Items[0].Page == nil {
+		return true
+	}
+	firstPage, secondPage := firstBatch.Items[0].Page, secondBatch.Items[0].Page
+	if second.Query.Service == pipeline.Visits {
+		return firstPage.Offset <= secondPage.Offset && secondPage.Offset < firstPage.Offset+int64(firstPage.Limit) && first.Outcome == pipeline.Charged
+	}
+	return secondPage.Session == "" && len(second.Query.Exclude) <= len(first.Query.Exclude) && firstPage.Limit > 0
+}
+
+// findOverBudget walks the journal in the order in which it was written and adds up
+// what calls had cost and what those on their way could cost.
+func (l *Ledger) findOverBudget() (findings []string) {
+	type step struct {
+		at     wal.Position
+		call   *Call
+		change int64
+	}
+	for _, r := range l.runs {
+		if r.Budget == 0 {
+			continue
+		}
+		var steps []step
+		for _, c := range r.Calls {
+			steps = append(steps, step{c.intentAt, c, c.Ceiling})
+			switch {
+			case c.unsentAt != nil:
+				steps = append(steps, step{*c.unsentAt, c, -c.Ceiling})
+			case c.Decision == NotCharged:
+				steps = append(steps, step{c.decidedAt, c, -c.Ceiling})
+			case c.responseAt != nil:
+				steps = append(steps, step{*c.responseAt, c, c.Cost().Max - c.Ceiling})
+			}
+		}
+		slices.SortFunc(steps, func(a, b step) int {
+			if a.at.Before(b.at) {
+				return -1
+			}
+			return 1
+		})
+		var sum int64
+		for _, s := range steps {
+			if sum += s.change; sum > r.Budget {
+				findings = append(findings, fmt.Sprintf("%s: %d credits spent or possible, of %d", callName(s.call), sum, r.Budget))
+			}
+		}
+	}
+	return findings
+}

@@ -1,0 +1,268 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// Coverage says what was asked about an account before, by any run.
+func (l *Ledger) Coverage(a *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	return l.coverageAmong(a, q, func(*Run) bool { return true })
+}
+
+// coverageAmong says what counts of an account's own identifier, or, where a search has
+// found out whose that is, of the entity: it may have been bought by its id, or by
+// another name. A question in V3 is asked by id and looks for itself.
+func (l *Ledger) coverageAmong(a *schema.Account, q *pipeline.Query, include func(*Run) bool) pipeline.Coverage {
+	known := l.coverageByIdentity(a, q, include)
+	if q.Service != pipeline.Signals || q.APIVersion != pipeline.V2 || a.ID != "" || known.InDoubt != nil || len(known.Missing) == 0 || !l.wasSearched(a) {
+		return known
+	}
+	if found := l.Resolve(a); found.Entity.ID != "" {
+		byID := *a
+		byID.ID = found.Entity.ID
+		if other := l.coverageByIdentity(&byID, q, include); other.InDoubt != nil || len(other.Missing) < len(known.Missing) {
+			return other
+		}
+	}
+	return known
+}
+
+// wasSearched reports whether an account's identifier was ever searched.
+func (l *Ledger) wasSearched(a *schema.Account) (found bool) {
+	l.mu.Lock() // calls are being added to what is looked through
+	defer l.mu.Unlock()
+	l.index.eachCall(pipeline.IdentityOf(a), func(n uint32) {
+		found = found || l.calls[n-1].Query.Service == pipeline.Search
+	})
+	return found
+}
+
+func (l *Ledger) coverageByIdentity(a *schema.Account, q *pipeline.Query, include func(*Run) bool) (known pipeline.Coverage) {
+	l.mu.Lock() // calls are being added to what is looked through
+	defer l.mu.Unlock()
+	var calls []*Call
+	key := pipeline.IdentityOf(a)
+	l.index.eachCall(key, func(n uint32) {
+		if c := l.calls[n-1]; include(c.Run) {
+			calls = append(calls, c)
+		}
+	})
+	var writtenOff *pipeline.InDoubtCall
+	for _, signal := range q.Signals {
+		answered, bought, allEmpty, lowerCap := false, false, true, 0
+		var inDoubt *pipeline.InDoubtCall
+		for _, c := range calls {
+			extent := l.callCoverage(c, key, q, signal)
+			switch {
+			case extent == coverageNone:
+				bought = bought || c.Outcome == pipeline.Charged && queryOverlaps(c.Query, q, signal)
+			case extent == coverageCapped:
+				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults)
+			case c.Outcome == pipeline.InDoubt && (c.Decision == "" || c.Decision == WriteOff):
+				if inDoubt != nil && !inDoubt.WrittenOff {
+					break // what is still to be decided goes before what was given up
+				}
+				inDoubt = inDoubtCall(c)
+			case c.Outcome == pipeline.InDoubt:
+				known.RiskOfDoubleCharge = true
+			default:
+				known.Call = c.Run.ID + "/" + c.ID
+				answered = true
+				allEmpty = allEmpty && extent == coverageEmpty
+			}
+		}
+		switch {
+		case answered: // what was in doubt was asked again since
+			if allEmpty {
+				known.Empty = append(known.Empty, signal)
+			}
+		case inDoubt != nil && inDoubt.WrittenOff:
+			writtenOff = inDoubt
+		default:
+			known.Missing = append(known.Missing, signal)
+			if inDoubt != nil {
+				known.InDoubt = inDoubt
+			}
+			if bought {
+				known.Repurchased++
+			}
+			if lowerCap > 0 {
+				if known.Capped == nil {
+					known.Capped = map[string]int{}
+				}
+				known.Capped[signal] = lowerCap
+			}
+		}
+	}
+	if len(known.Missing) == 0 {
+		known.InDoubt = writtenOff // else the rest is asked about
+	}
+	return known
+}
+
+// coverage is how far what a call brought about an identity answers a type of a
+// question.
+type coverage int
+
+const (
+	coverageNone   coverage = iota // not at all
+	coverageCapped                 // its cap was lower and was reached: there may be more
+	coverageEmpty                  // its cap was lower, and there was nothing
+	coverageFull                   // a second call could bring nothing that is missing
+)
+
+// callCoverage says how far what a call brought about an identity answers a type of a
+// question. Where only its cap was too low and the answer did not reach it, a
+// higher one brings nothing more.
+func (l *Ledger) callCoverage(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) coverage {
+	filteredLocally := c.Query.FiltersClientSide(signal)
+	if queryCovers(c.Query, wanted, signal) && (!filteredLocally || wanted.FiltersClientSide(signal)) {
+		return coverageFull
+	}
+	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
+		return coverageNone
+	}
+	raised := *c.Query
+	raised.MaxResults = max(raised.MaxResults, wanted.MaxResults)
+	if !queryCovers(&raised, wanted, signal) {
+		return coverageNone
+	}
+	return l.answerCoverage(c, key, signal)
+}
+
+// queryCovers reports whether what was bought with one question answers a type of
+// another: nothing that the second could bring is missing from the first. A
+// longer window and a higher cap contain the shorter and lower, because the API
+// keeps the newest events.
+func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
+	if bought.Object != wanted.Object || bought.Service != wanted.Service || !slices.Contains(bought.Signals, signal) ||
+		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
+		return false
+	}
+	// A broader filter would not do: of an answer that reached its cap, the part
+	// that the narrower filter lets through may be cut.
+	return bought.SameFilters(wanted, signal)
+}
+
+// queryOverlaps reports whether a question asks again, on the same day, for a type
+// that was bought with another one.
+func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
+	return bought.Object == wanted.Object && bought.Service == wanted.Service && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
+}
+
+// answerCoverage says whether a call brought nothing of a type about an identity, as
+// much as it was allowed to, or something between. Its answer is read for it
+// once, and only when somebody asks with a higher cap: a note beside the call
+// would lack in old journals, and would have to be kept in memory.
+func (l *Ledger) answerCoverage(c *Call, key pipeline.Identity, signal string) coverage {
+	p, known := l.pairCache[c]
+	if !known {
+		p = l.readPairs(c)
+		l.pairCache[c] = p
+	}
+	switch {
+	case p == nil || slices.Contains(p.capped[signal], key):
+		// Of an answer that cannot be read nothing is known: verify says so, and
+		// what is missing from the lake must not pass as bought.
+		return coverageCapped
+	case slices.Contains(p.some[signal], key):
+		return coverageFull
+	}
+	return coverageEmpty
+}
+
+// returnedPairs are the identities about which a call brought something, by type, and
+// those of them that reached its cap.
+type returnedPairs struct {
+	some, capped map[string][]pipeline.Identity
+}
+
+// readPairs reads an answer again; nil when it cannot be read.
+func (l *Ledger) readPairs(c *Call) *returnedPairs {
+	b, call, err := l.readExchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+	if err != nil {
+		return nil
+	}
+	items, _ := l.decode(b, call)
+	p := &returnedPairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
+	for i := range items {
+		events := map[string]int{}
+		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Filtered} { // the cap counts both
+			for _, e := range list {
+				events[e.Type]++
+			}
+		}
+		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
+		for signal, n := range events {
+			keys := answeredIdentities(&one, items[i:i+1])
+			p.some[signal] = append(p.some[signal], keys...)
+			if n >= c.Query.MaxResults {
+				p.capped[signal] = append(p.capped[signal], keys...)
+			}
+		}
+	}
+	return p
+}
+
+// MayRepurchase reports whether any of the questions asks for more of what was bought
+// before on the same day, so that some of it may be paid again.
+func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
+	for _, bought := range l.queries {
+		for _, w := range wanted {
+			if slices.ContainsFunc(w.Signals, func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ForRefresh is the journal as a run sees it that buys again what was bought
+// before: it knows only its own purchases, and those of the runs it continues.
+// nil stands for a run that is still to begin. Ids that were found out are
+// signals' means and are not bought again, unless ids says that they are what
+// the run is about.
+func (l *Ledger) ForRefresh(r *Run, refreshIDs bool) pipeline.Ledger {
+	return refreshView{l, l.SamePurchase(r), refreshIDs}
+}
+
+// SamePurchase tells the runs that belong to a purchase that is made again: the run
+// itself and those that it continues. nil stands for a run that is still to
+// begin.
+func (l *Ledger) SamePurchase(r *Run) func(*Run) bool {
+	own := map[string]bool{}
+	isOwn := func(r *Run) bool { return own[r.ID] }
+	if r == nil {
+		return isOwn
+	}
+	for id := r.ID; id != ""; {
+		own[id] = true
+		old, err := l.findRun(id)
+		if err != nil || !old.Refresh {
+			break
+		}
+		id = old.Continues
+	}
+	return isOwn
+}
+
+type refreshView struct {
+	*Ledger
+	include    func(*Run) bool
+	refreshIDs bool
+}
+
+func (f refreshView) Resolve(a *schema.Account) pipeline.Resolution {
+	if !f.refreshIDs {
+		return f.Ledger.Resolve(a)
+	}
+	return f.resolveAmong(a, f.include)
+}
+
+func (f refreshView) Coverage(a *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	return f.coverageAmong(a, q, f.include)
+}

@@ -1,0 +1,47 @@
+package ledger
+
+import (
+	"testing"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// TestCovers: what was bought is not bought again, and nothing else is left out.
+func TestCovers(t *testing.T) {
+	base := pipeline.Query{
+		Object: schema.Company, Signals: []string{"surgeInHiring", "riskNews", "surgeInHiringByLocation"},
+		Since: "2026-02-01", Until: "2026-05-01", MaxResults: 5,
+		NewsEventTypes: []string{"a", "b"}, HiringLocations: []pipeline.Location{{Country: "x"}},
+	}
+	with := func(change func(q *pipeline.Query)) *pipeline.Query {
+		q := base
+		change(&q)
+		return &q
+	}
+	for _, c := range []struct {
+		name   string
+		wanted *pipeline.Query
+		signal string
+		want   bool
+	}{
+		{"the same", &base, "surgeInHiring", true},
+		{"another type", &base, "intent", false},
+		{"another object", with(func(q *pipeline.Query) { q.Object = schema.Contact }), "surgeInHiring", false},
+		{"a later start", with(func(q *pipeline.Query) { q.Since = "2026-03-01" }), "surgeInHiring", true},
+		{"an earlier start", with(func(q *pipeline.Query) { q.Since = "2026-01-01" }), "surgeInHiring", false},
+		{"the next day", with(func(q *pipeline.Query) { q.Until = "2026-05-02" }), "surgeInHiring", false},
+		{"fewer results", with(func(q *pipeline.Query) { q.MaxResults = 4 }), "surgeInHiring", true},
+		{"more results", with(func(q *pipeline.Query) { q.MaxResults = 6 }), "surgeInHiring", false},
+		{"a filter in another order", with(func(q *pipeline.Query) { q.NewsEventTypes = []string{"b", "a"} }), "riskNews", true},
+		{"a narrower filter", with(func(q *pipeline.Query) { q.NewsEventTypes = []string{"a"} }), "riskNews", false},
+		{"a broader filter", with(func(q *pipeline.Query) { q.NewsEventTypes = []string{"a", "b", "c"} }), "riskNews", false},
+		{"no filter", with(func(q *pipeline.Query) { q.NewsEventTypes = nil }), "riskNews", false},
+		{"a filter on another type", with(func(q *pipeline.Query) { q.NewsEventTypes = nil }), "surgeInHiring", true},
+		{"another place", with(func(q *pipeline.Query) { q.HiringLocations = []pipeline.Location{{Country: "y"}} }), "surgeInHiringByLocation", false},
+	} {
+		if got := queryCovers(&base, c.wanted, c.signal); got != c.want {
+			t.Errorf("covers(%s, %s) = %v, want %v", c.name, c.signal, got, c.want)
+		}
+	}
+}

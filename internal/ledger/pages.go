@@ -1,0 +1,61 @@
+package ledger
+
+import (
+	"context"
+	"slices"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// PageProgress says how far the pages about one thing have come by the runs that count,
+// and what they returned, oldest first.
+func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *pipeline.Query, include func(*Run) bool) (cursor pipeline.Cursor, events []pipeline.RawEvent, err error) {
+	var calls []*Call
+	l.index.eachCall(pipeline.IdentityOf(account), func(n uint32) {
+		if c := l.calls[n-1]; c.Query.Service == q.Service && c.Query.Object == q.Object && include(c.Run) {
+			calls = append(calls, c)
+		}
+	})
+	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
+	var earlier pipeline.Cursor // of a purchase that was made again since
+	for _, c := range calls {
+		b, call, err := l.readExchange(ctx, c)
+		if err != nil {
+			return cursor, nil, err
+		}
+		page := b.Items[0].Page
+		if page == nil {
+			continue
+		}
+		if c.Run.Refresh && page.Offset == 0 && cursor.Results > 0 {
+			earlier, cursor = fartherCursor(earlier, cursor), pipeline.Cursor{}
+		}
+		if c.Outcome == pipeline.InDoubt {
+			switch {
+			case c.Decision == "", c.Decision == WriteOff && q.Service == pipeline.Lookalikes && page.Session == "":
+				cursor.InDoubt = inDoubtCall(c) // lost, too, is the session that it began
+			case c.Decision == WriteOff && q.Service == pipeline.Visits: // what stood on it is given up
+				cursor.Page, cursor.Results, cursor.Offset, cursor.InDoubt = page.Number, cursor.Results+int64(page.Limit), page.Offset+int64(page.Limit), nil
+			default:
+				cursor.InDoubt = nil
+			}
+			continue
+		}
+		items, unmatched := l.decode(b, call)
+		cursor.Advance(b, &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched})
+		for i := range items {
+			events = append(events, items[i].Events...)
+		}
+	}
+	return fartherCursor(earlier, cursor), events, nil
+}
+
+// fartherCursor is the cursor of the purchase that came farther: what the other one
+// brought is known by it, too.
+func fartherCursor(earlier, latest pipeline.Cursor) pipeline.Cursor {
+	if latest.InDoubt == nil && earlier.Results > latest.Results {
+		return earlier
+	}
+	return latest
+}

@@ -1,0 +1,372 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/wal"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// BeginRun makes durable that a run begins, or goes on in another session, and
+// makes it the run that the other methods write about.
+func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
+	head, err := json.Marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := l.log.Append(byte(kindRun), head, nil); err != nil {
+		return nil, err
+	}
+	if err := l.applyRun(&b); err != nil {
+		return nil, err
+	}
+	l.current, err = l.findRun(b.ID)
+	return l.current, err
+}
+
+// SelectRun makes a run of the past the one that the other methods write about.
+func (l *Ledger) SelectRun(r *Run) { l.current = r }
+
+// RecordLines writes down lines that no answer decides.
+func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
+	head, err := json.Marshal(linesRecord{Run: l.current.ID, Session: l.current.Session, Lines: len(undecided)})
+	if err != nil {
+		return err
+	}
+	body, err := encodeBody(undecided)
+	if err != nil {
+		return err
+	}
+	p, err := l.log.Write(byte(kindLines), head, body)
+	if err == nil {
+		l.current.linesAt = append(l.current.linesAt, p)
+	}
+	return err
+}
+
+// Prepare makes durable that the run's files are staged.
+func (l *Ledger) Prepare(m *pipeline.Manifest) error {
+	head, err := json.Marshal(prepareRecord{Run: l.current.ID, Files: len(m.Files), Time: l.now().UTC()})
+	if err != nil {
+		return err
+	}
+	body, err := encodeBody(m)
+	if err != nil {
+		return err
+	}
+	p, err := l.log.Append(byte(kindPrepare), head, body)
+	if err == nil {
+		l.current.Prepared = &p
+	}
+	return err
+}
+
+// Commit makes durable that the run is published.
+func (l *Ledger) Commit(m *pipeline.Manifest) error {
+	c := Commit{
+		Run: l.current.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
+		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.InDoubt],
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: l.now().UTC(),
+	}
+	for _, d := range m.InDoubt {
+		if d.Run != "" {
+			c.BlockedBy = append(c.BlockedBy, d.Name())
+		}
+	}
+	if s := m.Run.Stop; s != nil {
+		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput
+	}
+	head, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if l.current.publishedAt, err = l.log.Append(byte(kindCommit), head, nil); err == nil {
+		l.current.Published = &c
+	}
+	return err
+}
+
+// RecordDecision makes durable what somebody decided about a doubt.
+func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error {
+	head, err := json.Marshal(decisionRecord{Run: c.Run.ID, Call: c.ID, Decision: decision, Reason: reason, Time: l.now().UTC()})
+	if err != nil {
+		return err
+	}
+	p, err := l.log.Append(byte(kindDecision), head, nil)
+	if err == nil {
+		c.Decision, c.decidedAt = decision, p
+	}
+	return err
+}
+
+// RecordReconciliation makes durable what the account's usage says: all that is unsettled of
+// the calls made so far, from a run's first on, cost so much at the most. It
+// changes nothing about any call's fate. A reading that says nothing new is not
+// written.
+func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) error {
+	var liable []*Call
+	for _, c := range l.calls {
+		if new(Liability).shareOf(c) != nil && len(from.Calls) > 0 && c.number >= from.Calls[0].number {
+			liable = append(liable, c)
+		}
+	}
+	if maxCost >= l.MaxCost(liable...) {
+		return nil
+	}
+	head, err := json.Marshal(reconciliationRecord{From: from.ID, MaxCost: maxCost, Reason: reason, Time: l.now().UTC()})
+	if err != nil {
+		return err
+	}
+	if _, err := l.log.Append(byte(kindReconciliation), head, nil); err != nil {
+		return err
+	}
+	l.addBound(from, maxCost)
+	return nil
+}
+
+// RecordCalls wraps the client: what is about to be asked is durable before the
+// first byte leaves, and what came back before anyone reads it.
+func (l *Ledger) RecordCalls(inner pipeline.Fetcher) pipeline.Fetcher { return &callRecorder{l, inner} }
+
+type callRecorder struct {
+	ledger *Ledger
+	inner  pipeline.Fetcher
+}
+
+func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	if ctx.Err() != nil {
+		return r.inner.Fetch(ctx, b) // which will not send it
+	}
+	space, err := r.ledger.log.Reserve(2, r.ledger.maxAnswerSize(b))
+	if err != nil {
+		return nil, stopForStorage(err)
+	}
+	defer space.Release()
+	call, err := r.ledger.recordIntent(space, b)
+	if err != nil {
+		return nil, stopForStorage(err)
+	}
+	reply, err := r.inner.Fetch(ctx, b)
+	if reply == nil {
+		reply = &pipeline.Reply{}
+	}
+	if recordErr := r.ledger.recordResponse(space, call, reply); recordErr != nil {
+		// The answer is paid for and cannot be kept. The process must end: the
+		// next one finds the intent without an answer and declares the doubt.
+		return reply, stopForStorage(errors.Join(recordErr, err))
+	}
+	return reply, err
+}
+
+// stopForStorage ends a run whose journal cannot be written.
+func stopForStorage(err error) error {
+	advice := "see to the disk, then run the same command again"
+	if errors.Is(err, wal.ErrFenced) {
+		advice = "see what the other run does; when it has ended, run the same command again"
+	}
+	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: advice}
+}
+
+// maxAnswerSize is what an answer to a batch may take in the journal: no call is
+// made unless so much is sure to fit.
+func (l *Ledger) maxAnswerSize(b *pipeline.Batch) int64 {
+	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
+	return min(fixed+b.ResultCeiling()*perEvent, most)
+}
+
+// recordIntent makes durable that a call is about to be made.
+func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call, error) {
+	body, err := encodeBody(b.Items)
+	if err != nil {
+		return nil, err
+	}
+	attempt := max(b.NextAttempt, 1)
+	number, err := l.ensureQuery(b.Query)
+	if err != nil {
+		return nil, err
+	}
+	h := intentRecord{
+		Run: l.current.ID, Call: fmt.Sprintf("%s-%d", b.ID, attempt), Batch: b.ID, Attempt: attempt, ByID: b.ByID, Query: number,
+		Entities: len(b.Items), Ceiling: b.Ceiling(), Time: l.now().UTC(),
+	}
+	head, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	p, err := space.Append(byte(kindIntent), head, body)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addCall(l.current, p, &h)
+	return l.calls[len(l.calls)-1], nil
+}
+
+// ensureQuery gives the query's number, having written it down if it has none.
+func (l *Ledger) ensureQuery(q *pipeline.Query) (int, error) {
+	text, err := json.Marshal(q)
+	if err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := l.queryNumbers[string(text)]; n > 0 {
+		return n, nil
+	}
+	head, err := json.Marshal(queryRecord{Number: len(l.queries) + 1, Query: *q})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := l.log.Write(byte(kindQuery), head, nil); err != nil {
+		return 0, err
+	}
+	return len(l.queries) + 1, l.addQuery(*q)
+}
+
+// recordResponse makes durable what came of a call, as the wire gave it.
+func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply) error {
+	if len(reply.Calls) == 0 { // it was not sent after all
+		return l.writeOutcome(func(k byte, head, body []byte) (wal.Position, error) {
+			p, err := space.Append(k, head, body)
+			if err == nil {
+				c.unsentAt = &p
+			}
+			return p, err
+		}, c, kindNotCharged, outcomeRecord{Problem: "not sent"}, nil)
+	}
+	call := &reply.Calls[0]
+	head, err := json.Marshal(responseRecord{
+		callHead: callHead{c.Run.ID, c.ID}, Endpoint: call.Endpoint, Entities: call.Entities, Sent: call.Sent, Duration: call.Duration,
+		Status: call.Status, Outcome: call.Outcome, Rate: call.Rate, Header: call.Header, Problem: call.Problem,
+	})
+	if err != nil {
+		return err
+	}
+	p, err := space.Append(byte(kindResponse), head, compressBody(call.Body))
+	if err == nil {
+		c.responseAt, c.duration = &p, call.Duration
+	}
+	return err
+}
+
+// RecordOutcomes wraps the decoded client: what an answer means is noted beside it, so
+// that opening the journal need not read all answers again.
+func (l *Ledger) RecordOutcomes(inner pipeline.Fetcher) pipeline.Fetcher {
+	return &outcomeRecorder{l, inner}
+}
+
+type outcomeRecorder struct {
+	ledger *Ledger
+	inner  pipeline.Fetcher
+}
+
+func (s *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	reply, err := s.inner.Fetch(ctx, b)
+	if reply == nil || len(reply.Calls) == 0 {
+		return reply, err
+	}
+	call := &reply.Calls[len(reply.Calls)-1]
+	s.ledger.mu.Lock()
+	c, recordErr := s.ledger.findCall(s.ledger.current.ID, call.ID)
+	s.ledger.mu.Unlock()
+	if recordErr == nil {
+		recordErr = s.ledger.recordOutcome(c, call, b, reply.Items)
+	}
+	if recordErr != nil && err == nil {
+		err = stopForStorage(recordErr)
+	}
+	return reply, err
+}
+
+// recordOutcome writes down what a call that was read means.
+func (l *Ledger) recordOutcome(c *Call, call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) error {
+	k, h, identities := outcomeOf(call, b, items)
+	return l.writeOutcome(l.log.Write, c, k, h, identities)
+}
+
+// outcomeOf is what a call that was read means.
+func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) (k kind, h outcomeRecord, identities []byte) {
+	h.Problem = call.Problem
+	for _, identity := range answeredIdentities(b, items) {
+		identities = append(identities, identity[:]...)
+	}
+	switch call.Outcome {
+	case pipeline.Charged:
+		if call.Charge.Known {
+			h.Credits = &call.Charge.Credits
+		}
+		h.Events, h.Total = countEvents(items)
+		return kindCharged, h, identities
+	case pipeline.NotCharged:
+		return kindNotCharged, h, identities
+	}
+	return kindInDoubt, h, identities
+}
+
+// answeredIdentities are those that an answer decided, or that are in doubt, by what
+// they were asked by, by the id that a search had found out for that, and by every
+// id that the answer states.
+func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
+	for i := range items {
+		switch items[i].Status {
+		case schema.Enriched, schema.NoSignal, schema.NotFound, schema.Resolved, schema.Restricted, schema.InDoubt:
+		default:
+			continue
+		}
+		from := len(all)
+		all = append(all, pipeline.IdentityOf(&b.Items[i].Account))
+		for _, id := range append([]string{b.Items[i].ID, items[i].Entity.ID}, items[i].Aliases...) {
+			if id == "" {
+				continue
+			}
+			if byID := pipeline.IdentityByID(b.Query.Object, id); !slices.Contains(all[from:], byID) {
+				all = append(all, byID)
+			}
+		}
+	}
+	return all
+}
+
+func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, error), c *Call, k kind, h outcomeRecord, identities []byte) error {
+	h.callHead = callHead{c.Run.ID, c.ID}
+	head, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	if _, err := write(byte(k), head, identities); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.setOutcome(k, &h)
+	l.addToHistory(c, k, &h, identities)
+	if c.Query.Service == pipeline.Search { // the run itself asks by what it finds out
+		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+			l.index.add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
+		}
+	}
+	return nil
+}
+
+// countEvents counts what a call returned, type by type and altogether.
+func countEvents(items []pipeline.ItemReply) (bySignal map[string]forecast.Moments, total *forecast.Moments) {
+	bySignal, total = map[string]forecast.Moments{}, new(forecast.Moments)
+	for _, item := range items {
+		counts := map[string]int64{}
+		for _, e := range item.Events {
+			counts[e.Type]++
+		}
+		for signal, n := range counts {
+			bySignal[signal] = bySignal[signal].Add(forecast.MomentsOf(n))
+		}
+		*total = total.Add(forecast.MomentsOf(int64(len(item.Events))))
+	}
+	return bySignal, total
+}

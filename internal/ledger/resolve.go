@@ -1,0 +1,147 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// How long what a search found out counts, unless somebody says otherwise. The
+// vendor does not say that ids are stable for ever, nor that who is unknown today
+// will be unknown tomorrow.
+const (
+	defaultPositiveTTL = 30 * 24 * time.Hour
+	defaultNegativeTTL = 7 * 24 * time.Hour
+)
+
+// SetTTL says how long an id that was found counts, and how long it counts that
+// none was. Zero leaves what there is.
+func (l *Ledger) SetTTL(positive, negative time.Duration) {
+	l.positiveTTL, l.negativeTTL = cmp.Or(positive, l.positiveTTL), cmp.Or(negative, l.negativeTTL)
+}
+
+// Resolve says what was found out about an account's identifier, by any run:
+// by searches, and by signals that were asked by it in the older dialect, whose
+// answers state the id besides.
+func (l *Ledger) Resolve(a *schema.Account) pipeline.Resolution {
+	return l.resolveAmong(a, func(*Run) bool { return true })
+}
+
+func (l *Ledger) resolveAmong(a *schema.Account, include func(*Run) bool) (found pipeline.Resolution) {
+	l.mu.Lock() // calls are being added to what is looked through
+	defer l.mu.Unlock()
+	key := pipeline.IdentityOf(a)
+	var calls []*Call
+	l.index.eachCall(key, func(n uint32) {
+		if c := l.calls[n-1]; include(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID) {
+			calls = append(calls, c)
+		}
+	})
+	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // the newest first
+	for _, c := range calls {
+		age, searched := l.now().Sub(c.Time), c.Query.Service == pipeline.Search
+		if c.Run == l.current { // what a run has found out counts as long as it goes on
+			age = 0
+		}
+		switch {
+		case c.Outcome == pipeline.InDoubt && !searched:
+		case c.Outcome == pipeline.InDoubt && c.Decision == "":
+			found.Status, found.InDoubt = schema.InDoubt, inDoubtCall(c)
+			found.Reason = fmt.Sprintf("the search %s may have been charged and its answer is lost; see siglake held", found.InDoubt.Name())
+			return found
+		case c.Outcome == pipeline.InDoubt && c.Decision == WriteOff:
+			if age < l.negativeTTL {
+				found.Status, found.InDoubt = schema.WrittenOff, inDoubtCall(c)
+				found.Reason = fmt.Sprintf("the search %s was taken as paid and lost; it is made again from %s on", found.InDoubt.Name(), c.Time.Add(l.negativeTTL).UTC().Format(time.DateOnly))
+				return found
+			}
+		case c.Outcome == pipeline.InDoubt:
+			found.RiskOfDoubleCharge = true
+		case c.Outcome == pipeline.Charged || c.Outcome == pipeline.NotCharged:
+			m, ok := l.cachedResolution(c, key)
+			switch {
+			case !ok:
+			case m.entity.ID != "" && age < l.positiveTTL:
+				found.Entity, found.Call, found.RiskOfDoubleCharge = m.entity, c.Run.ID+"/"+c.ID, false
+				return found
+			case m.entity.ID == "" && searched && age < l.negativeTTL:
+				found.Status, found.Call, found.RiskOfDoubleCharge = m.status, c.Run.ID+"/"+c.ID, false
+				found.Reason = fmt.Sprintf("%s, says the search %s of %s; it is made again from %s on",
+					cmp.Or(m.reason, "not known to the API"), found.Call, c.Time.UTC().Format(time.DateOnly), c.Time.Add(l.negativeTTL).UTC().Format(time.DateOnly))
+				return found
+			case searched: // it has had its time, and so have those before it
+				return pipeline.Resolution{RiskOfDoubleCharge: found.RiskOfDoubleCharge}
+			}
+		}
+	}
+	return found
+}
+
+func inDoubtCall(c *Call) *pipeline.InDoubtCall {
+	return &pipeline.InDoubtCall{
+		Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, MaxCredits: c.Ceiling,
+		WrittenOff: c.Decision == WriteOff, Decision: string(c.Decision),
+	}
+}
+
+// resolution is what an answer says about one identifier.
+type resolution struct {
+	entity schema.Entity
+	status schema.Status
+	reason string
+}
+
+// resolutionCache are the answers that were read last. A list that is walked in the
+// order in which it was searched meets one after the other.
+type resolutionCache struct {
+	byCall map[*Call]map[pipeline.Identity]resolution
+	order  []*Call
+}
+
+// maxResolutionCalls is how many answers are remembered; one takes some 20 KB.
+const maxResolutionCalls = 128
+
+// cachedResolution reads what a call found out about an identifier; false when it says
+// nothing about it, or cannot be read: verify tells of that.
+func (l *Ledger) cachedResolution(c *Call, key pipeline.Identity) (resolution, bool) {
+	known, ok := l.resolutions.byCall[c]
+	if !ok {
+		known = l.readResolutions(c)
+		if l.resolutions.byCall == nil {
+			l.resolutions.byCall = map[*Call]map[pipeline.Identity]resolution{}
+		}
+		l.resolutions.byCall[c] = known
+		if l.resolutions.order = append(l.resolutions.order, c); len(l.resolutions.order) > maxResolutionCalls {
+			delete(l.resolutions.byCall, l.resolutions.order[0])
+			l.resolutions.order = l.resolutions.order[1:]
+		}
+	}
+	m, ok := known[key]
+	return m, ok
+}
+
+func (l *Ledger) readResolutions(c *Call) map[pipeline.Identity]resolution {
+	b, call, err := l.readExchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+	if err != nil {
+		return nil
+	}
+	items, _ := l.decode(b, call)
+	known := make(map[pipeline.Identity]resolution, len(items))
+	for i := range items {
+		m := resolution{entity: items[i].Entity, status: items[i].Status, reason: items[i].Reason}
+		switch items[i].Status {
+		case schema.Resolved, schema.Enriched, schema.NoSignal:
+		case schema.NotFound, schema.Restricted:
+			m.entity = schema.Entity{}
+		default:
+			continue
+		}
+		known[pipeline.IdentityOf(&b.Items[i].Account)] = m
+	}
+	return known
+}

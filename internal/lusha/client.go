@@ -1,0 +1,292 @@
+package lusha
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// Config says how the API is reached. Only Key is needed.
+type Config struct {
+	BaseURL        string            // empty: https://api.lusha.com
+	AllowHTTP      bool              // send the key in clear text to hosts other than this one
+	Key            Key               // sent in the api_key header of every request, shown nowhere
+	UserAgent      string            // empty: a siglake agent; the vendor is said to refuse library defaults
+	Timeout        time.Duration     // of one attempt, connection to last byte; 0 means 60 s
+	MaxAnswerBytes int64             // bytes of an answer after decompression; 0 means 64 MiB
+	Now            func() time.Time  // nil means time.Now
+	Transport      http.RoundTripper // nil: the client's own, which can prove that a request never left
+}
+
+// Client makes single attempts at the API. It never repeats anything, follows
+// no redirect, and takes back nothing that it handed to the network. It may be
+// used concurrently.
+type Client struct {
+	base           *url.URL
+	key            Key
+	userAgent      string
+	timeout        time.Duration
+	maxAnswerBytes int64
+	now            func() time.Time
+	transport      http.RoundTripper
+	onFreeRequest  func(int)    // counts free requests; may be nil
+	usageLimiter   usageLimiter // of the usage endpoint, which has a quota of its own
+}
+
+// New checks the configuration. It does not touch the network.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.Key.validate(); err != nil {
+		return nil, err
+	}
+	base, err := parseBaseURL(cfg.BaseURL, cfg.AllowHTTP)
+	if err != nil {
+		return nil, errors.New(cfg.Key.redact(err.Error())) // who mixes up the two settings is not shown the key
+	}
+	c := &Client{
+		base:           base,
+		key:            cfg.Key,
+		userAgent:      cfg.UserAgent,
+		timeout:        cfg.Timeout,
+		maxAnswerBytes: cfg.MaxAnswerBytes,
+		now:            cfg.Now,
+		transport:      cfg.Transport,
+	}
+	if c.userAgent == "" {
+		c.userAgent = "siglake (+https://github.com/siglake/siglake)"
+	}
+	if c.timeout <= 0 {
+		c.timeout = 60 * time.Second
+	}
+	if c.maxAnswerBytes <= 0 {
+		c.maxAnswerBytes = 64 << 20
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.transport == nil {
+		c.transport = newTransport(nil)
+	}
+	return c, nil
+}
+
+// OnFreeRequest sets a function that counts every attempt at a request that is
+// free of charge. These need no admission but use up the account's rate windows.
+// Call it before the first request.
+func (c *Client) OnFreeRequest(count func(n int)) { c.onFreeRequest = count }
+
+// Format prints where the client asks, and nothing of what it holds.
+func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "Lusha client of ", c.base.Redacted()) }
+
+// parseBaseURL refuses whatever would send the key where it does not belong.
+func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
+	if text == "" {
+		text = "https://api.lusha.com"
+	}
+	u, err := url.Parse(strings.TrimRight(text, "/"))
+	if err != nil {
+		return nil, errors.New("the API's address is not a URL") // the parser's error may quote a password
+	}
+	switch {
+	case u.User != nil:
+		return nil, fmt.Errorf("API address %s: no user or password belongs there", u.Redacted())
+	case u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("API address %q: scheme, host and at most a path are expected", text)
+	case u.Scheme == "https":
+		return u, nil
+	case u.Scheme != "http":
+		return nil, fmt.Errorf("API address %q: neither https nor http", text)
+	}
+	host := u.Hostname()
+	ip := net.ParseIP(host)
+	if allowHTTP || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return u, nil
+	}
+	return nil, fmt.Errorf("API address %q: http would send the key in clear text; use https", text)
+}
+
+// Fetch makes one attempt at a batch. The reply holds its one Call with the
+// raw answer, or no Call when nothing was sent; items are left to Decode.
+// The outcome is preliminary: InDoubt, unless it is proven that no byte of the
+// request left. An error means that the batch must not be sent, or that
+// ctx was done before it was.
+func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	req, err := NewRequest(b)
+	if err != nil {
+		return unsentReply(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
+	}
+	if len(req.Sent) == 0 {
+		return unsentReply(b, ""), nil
+	}
+	if ctx.Err() != nil {
+		return interruptedReply(ctx, b)
+	}
+	attempt := max(b.NextAttempt, 1)
+	sent := pipeline.Batch{Query: b.Query}
+	for _, i := range req.Sent {
+		sent.Items = append(sent.Items, b.Items[i])
+	}
+	call := pipeline.Call{
+		ID:       b.ID + "-" + strconv.Itoa(attempt),
+		Batch:    b.ID,
+		Attempt:  attempt,
+		Endpoint: req.Endpoint(),
+		Object:   b.Query.Object,
+		Entities: len(req.Sent),
+		Types:    len(b.Query.Signals),
+		Ceiling:  sent.Ceiling(),
+	}
+	// From here on the request may be charged whatever happens to the caller,
+	// so it is not the caller's any more: cancelling it would not take the
+	// charge back, only lose the answer. It ends by its own time-out.
+	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	defer cancel()
+	c.sendRequest(callCtx, req.Method, req.Path, req.Body, &call)
+	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+}
+
+// sendRequest sends one request and reads its answer into the call.
+func (c *Client) sendRequest(ctx context.Context, method, path string, body []byte, call *pipeline.Call) {
+	call.Outcome = pipeline.InDoubt
+	call.Rate = parseRate(nil)
+	var trace sendTrace
+	req, err := http.NewRequestWithContext(trace.withTrace(ctx), method, c.base.String()+path, bytes.NewReader(body))
+	if err != nil {
+		call.Outcome = pipeline.NotCharged
+		call.Problem = "not sent: " + c.key.redact(err.Error())
+		return
+	}
+	// net/http sends a request again when a kept-alive connection breaks, if it
+	// can rewind the body or finds an idempotency key. It gets neither.
+	req.GetBody = nil
+	if len(body) == 0 {
+		req.Body = http.NoBody
+	} else {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	req.Header["api_key"] = []string{*c.key.text}
+
+	call.Sent = c.now()
+	// The transport, not an http.Client: a client follows redirects, and takes
+	// the key along.
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		call.Duration = c.now().Sub(call.Sent)
+		call.Problem = c.key.redact(err.Error())
+		if reason := disconnectReason(err); reason != "" && !trace.provesUnsent() {
+			call.Problem = reason + ": " + call.Problem
+		}
+		if ctx.Err() != nil {
+			call.Problem = fmt.Sprintf("no answer within %s: %s", c.timeout, call.Problem)
+		}
+		if trace.provesUnsent() {
+			call.Outcome = pipeline.NotCharged
+			call.Problem = "not sent: " + call.Problem
+		}
+		return
+	}
+	defer resp.Body.Close()
+	call.Status = resp.StatusCode
+	call.Rate = parseRate(resp.Header)
+	call.Header = encodeHeader(resp.Header, c.key)
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, c.maxAnswerBytes+1))
+	call.Duration = c.now().Sub(call.Sent)
+	switch {
+	case int64(len(raw)) > c.maxAnswerBytes:
+		raw = raw[:c.maxAnswerBytes]
+		call.Problem = fmt.Sprintf("the answer is longer than %d bytes and was cut", c.maxAnswerBytes)
+	case err != nil:
+		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", len(raw), c.key.redact(err.Error()))
+	case resp.ContentLength >= 0 && int64(len(raw)) != resp.ContentLength:
+		call.Problem = fmt.Sprintf("the answer has %d bytes, announced were %d", len(raw), resp.ContentLength)
+	}
+	if bytes.Contains(raw, []byte(*c.key.text)) {
+		raw = []byte(c.key.redact(string(raw))) // an answer that quotes the key is stored without it
+	}
+	call.Body = raw
+}
+
+// disconnectReason describes how a connection ended after bytes were sent on it;
+// empty when the error describes it well enough.
+func disconnectReason(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNRESET):
+		return "the other side cut the connection off before an answer came"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE):
+		return "the connection broke off before an answer came"
+	}
+	return ""
+}
+
+// newTransport is one connection per request in flight, over HTTP/1.1.
+//
+// HTTP/2 is off on purpose: there, one broken connection leaves every request
+// on it in doubt, the transport repeats requests by rules of its own, and the
+// bytes of one request cannot be told from those of another.
+func newTransport(config *tls.Config) *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	baseConfig := &tls.Config{}
+	if config != nil {
+		baseConfig = config.Clone()
+	}
+	baseConfig.MinVersion = tls.VersionTLS12
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:           http.ProxyFromEnvironment,
+		Protocols:       protocols,
+		TLSClientConfig: baseConfig, // for connections through a proxy
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &tracedConn{Conn: conn}, nil
+		},
+		// The traced connection lies above TLS, so that handshakes and closing
+		// alerts do not count as bytes of a request.
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			host, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				conn.Close()
+				return nil, err
+			}
+			connConfig := baseConfig.Clone()
+			if connConfig.ServerName == "" {
+				connConfig.ServerName = host
+			}
+			connConfig.NextProtos = []string{"http/1.1"}
+			handshakeCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			tlsConn := tls.Client(conn, connConfig)
+			if err := tlsConn.HandshakeContext(handshakeCtx); err != nil {
+				conn.Close()
+				return nil, err
+			}
+			return &tracedConn{Conn: tlsConn}, nil
+		},
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 1 << 20,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    64,
+		MaxConnsPerHost:        64,
+		IdleConnTimeout:        20 * time.Second, // well below what load balancers grant, so that they rarely hang up first
+	}
+}

@@ -1,0 +1,173 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// BudgetConfig bounds the cost of a run.
+type BudgetConfig struct {
+	Credits int64 // the cap
+	Spent   int64 // the highest cost of the run's earlier calls
+}
+
+// Budgeter keeps the highest possible cost of a run below a cap. It reserves the
+// ceiling of each call before the call and replaces the reservation by the charge
+// once the answer states it. A call with an unknown charge keeps its
+// reservation. It may be used concurrently.
+type Budgeter struct {
+	inner pipeline.Fetcher
+	cfg   BudgetConfig
+
+	mu       sync.Mutex
+	spent    int64 // by calls that have returned
+	reserved int64 // for calls in flight
+	overrun  *pipeline.Stop
+	wake     chan struct{}
+}
+
+// Budget wraps a fetcher that lists every attempt in its replies. It sends a batch
+// that does not fit in parts, which may wait for calls in flight to release what
+// they do not cost; when not even one entity fits, the run ends.
+func Budget(inner pipeline.Fetcher, cfg BudgetConfig) *Budgeter {
+	return &Budgeter{inner: inner, cfg: cfg, spent: cfg.Spent, wake: make(chan struct{})}
+}
+
+// Fetch sends as much of the batch as fits. The rest is Deferred, and the error
+// is then a *pipeline.Stop.
+func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	merged := &pipeline.Reply{}
+	for from, number := 0, 0; from < len(b.Items); number++ {
+		n, ceiling, stop := g.reserve(ctx, b, from)
+		if stop != nil {
+			merged.Items = append(merged.Items, deferredItems(len(b.Items)-from, stop.Reason)...)
+			return merged, stop
+		}
+		part := b
+		if n < len(b.Items) {
+			part = b.SubBatch(number, from, from+n)
+		}
+		reply, err := g.inner.Fetch(ctx, part)
+		stop = g.settle(ceiling, reply)
+		if reply == nil || len(reply.Items) != n {
+			filled := &pipeline.Reply{Items: deferredItems(n, "not asked")}
+			if reply != nil {
+				filled.Calls, filled.Unmatched = reply.Calls, reply.Unmatched
+			}
+			reply = filled
+		}
+		merged.Calls = append(merged.Calls, reply.Calls...)
+		merged.Items = append(merged.Items, reply.Items...)
+		merged.Unmatched = append(merged.Unmatched, reply.Unmatched...)
+		from += n
+		if err == nil && stop != nil {
+			err = stop
+		}
+		if err != nil {
+			merged.Items = append(merged.Items, deferredItems(len(b.Items)-from, err.Error())...)
+			return merged, err
+		}
+	}
+	return merged, nil
+}
+
+// deferredItems is a Deferred reply for each of n items.
+func deferredItems(n int, reason string) []pipeline.ItemReply {
+	return slices.Repeat([]pipeline.ItemReply{{Status: schema.Deferred, Reason: reason}}, n)
+}
+
+// reserve reserves the highest cost of as many of the batch's items as fit, from
+// the given one on.
+func (g *Budgeter) reserve(ctx context.Context, b *pipeline.Batch, from int) (n int, ceiling int64, _ *pipeline.Stop) {
+	rest := b.SubBatch(0, from, len(b.Items))
+	for {
+		g.mu.Lock()
+		if g.overrun != nil {
+			g.mu.Unlock()
+			return 0, 0, g.overrun
+		}
+		n, ceiling = fitItems(rest, g.cfg.Credits-g.spent-g.reserved)
+		switch {
+		case n == len(rest.Items):
+		case g.reserved > 0: // calls in flight may release a part of their reservations
+			wake := g.wake
+			g.mu.Unlock()
+			select {
+			case <-wake:
+			case <-ctx.Done():
+				return 0, 0, interruptedStop()
+			}
+			continue
+		case n == 0:
+			stop := g.exhaustedStop(b.SubBatch(0, from, from+1))
+			g.mu.Unlock()
+			return 0, 0, stop
+		}
+		g.reserved += ceiling
+		g.mu.Unlock()
+		return n, ceiling, nil
+	}
+}
+
+// exhaustedStop ends a run that cannot pay for one more entity, or page.
+func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
+	unit, advice := "entity", ""
+	switch {
+	case next.Query.Service.IsPaged():
+		unit = "page"
+	case next.Query.Service == pipeline.Signals:
+		advice = ", or with a lower --max-results"
+	}
+	stop := &pipeline.Stop{
+		Kind: pipeline.StopBudget,
+		Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more %s can cost %d",
+			g.cfg.Credits, g.spent, unit, next.Ceiling()),
+		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
+		Exhausted: true,
+	}
+	if next.Query.Service == pipeline.Search { // the calls that use the ids come on top
+		stop.Advice = "run the same command again with a higher --max-credits"
+	}
+	return stop
+}
+
+// fitItems is how many items of a batch one call may hold with so many credits
+// left, and the call's ceiling.
+func fitItems(b *pipeline.Batch, credits int64) (n int, ceiling int64) {
+	if ceiling = b.Ceiling(); ceiling <= credits {
+		return len(b.Items), ceiling
+	}
+	if b.Query.Service.IsPaged() { // a page cannot be split
+		return 0, 0
+	}
+	n = b.Query.MaxEntities(len(b.Items), credits)
+	return n, b.Query.Ceiling(n)
+}
+
+// settle books the cost of the calls and releases the rest of the reservation.
+func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reserved -= amount
+	if reply != nil {
+		for i := range reply.Calls {
+			c := &reply.Calls[i]
+			g.spent += c.Cost().Max
+			if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
+				g.overrun = &pipeline.Stop{
+					Kind:   pipeline.StopBudget,
+					Reason: fmt.Sprintf("call %s cost %d credits, more than the %d it could cost by the price list: no budget can be kept", c.ID, c.Charge.Credits, c.Ceiling),
+					Advice: "compare the account's prices, then run again",
+				}
+			}
+		}
+	}
+	close(g.wake)
+	g.wake = make(chan struct{})
+	return g.overrun
+}

@@ -1,0 +1,60 @@
+package wal
+
+import (
+	"context"
+	"errors"
+)
+
+// CopyTo writes the log's segments into an empty store, record for record as they
+// are. Meanwhile the log may be read and must not be written.
+func (l *Log) CopyTo(ctx context.Context, to Store) error {
+	if !l.readOnly {
+		if err := l.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, s := range l.segments {
+		if err := copySegment(ctx, l.store, to, s.name, l.segmentEnd(s)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segmentEnd is where the valid content of a segment ends.
+func (l *Log) segmentEnd(s segment) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.active != nil && s.name == l.segments[len(l.segments)-1].name {
+		return l.durableEnd
+	}
+	return s.end
+}
+
+func copySegment(ctx context.Context, from, to Store, name string, end int64) (err error) {
+	r, err := from.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	head := make([]byte, segmentHeaderSize)
+	if err := readFull(r, head, 0); err != nil {
+		return err
+	}
+	s, err := to.Create(ctx, name, head, end-segmentHeaderSize)
+	if err != nil {
+		return err
+	}
+	const step = 8 << 20
+	for at := int64(segmentHeaderSize); at < end; {
+		p := make([]byte, min(step, end-at))
+		if err := readFull(r, p, at); err != nil {
+			return errors.Join(err, s.Close())
+		}
+		if err := s.Append(p); err != nil {
+			return errors.Join(err, s.Close())
+		}
+		at += int64(len(p))
+	}
+	return errors.Join(s.Seal(), s.Close())
+}

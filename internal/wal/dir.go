@@ -1,0 +1,324 @@
+package wal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/siglake/siglake/internal/durable"
+)
+
+// Dir is a [Store] in a directory, one file per segment. A file begins with a
+// block that holds a magic word and, in two sectors of their own, how much of
+// the content behind the block is durable.
+type Dir struct{ dir *durable.Dir }
+
+const (
+	segmentSuffix = ".journal"
+	tempFile      = "next.tmp" // a segment in the making
+	dirMagic      = "siglkdir"
+	dirBlockSize  = 4096
+	watermarkSize = 16 // u64 durable, u32 CRC32C of it and the segment's name, zeros
+)
+
+var watermarkOffsets = [2]int64{512, 1024}
+
+// OpenDir opens a directory, and creates it durably if it does not exist. A nil
+// hook means none.
+func OpenDir(path string, hook durable.Hook) (*Dir, error) {
+	if err := durable.MkdirAll(path, 0o700, hook); err != nil {
+		return nil, err
+	}
+	dir, err := durable.Open(path, hook)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{dir}, nil
+}
+
+// Close releases the directory. Segments that are open stay so.
+func (d *Dir) Close() error { return d.dir.Close() }
+
+// Segments lists the directory.
+func (d *Dir) Segments(context.Context) (names []string, err error) {
+	entries, err := d.dir.ReadDir(".")
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), segmentSuffix); ok {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+// Create writes and syncs the beginning of the segment under another name, so
+// that every file with a segment's name is complete.
+func (d *Dir) Create(_ context.Context, name string, head []byte, space int64) (Segment, error) {
+	s := &dirSegment{dir: d.dir, segment: name}
+	err := s.createFile(head, space)
+	if err != nil {
+		err = markNoSpace(err, dirBlockSize+int64(len(head))+space)
+	} else if err = s.linkAs(name + segmentSuffix); err == nil {
+		return s, nil
+	}
+	if s.f != nil {
+		s.f.Discard()
+		_ = d.dir.Remove(tempFile) // frees the space now; the next Create would, too
+	}
+	return nil, err
+}
+
+// markNoSpace marks an error for lack of so much space.
+func markNoSpace(err error, need int64) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w, which needs %d KiB: %w", errNoSpace, (need+1023)/1024, err)
+	}
+	return err
+}
+
+// dirSegment is a file that is being written. Offsets and sizes within it are
+// of the content, behind the block, but for allocated.
+type dirSegment struct {
+	dir           *durable.Dir
+	segment       string
+	f             *durable.File
+	size          int64
+	allocated     int64 // the file's blocks exist up to here
+	nextWatermark int   // the one to write next
+}
+
+func (s *dirSegment) createFile(head []byte, space int64) (err error) {
+	// What a crash left behind may be another name of a segment. Removing it is
+	// harmless, where opening it for writing would not be.
+	if err := s.dir.Remove(tempFile); err != nil {
+		return err
+	}
+	if s.f, err = s.dir.OpenFile(tempFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	s.size = int64(len(head))
+	if err := s.allocateTo(dirBlockSize + s.size + space); err != nil {
+		return err
+	}
+	b := make([]byte, dirBlockSize, dirBlockSize+len(head))
+	copy(b, dirMagic)
+	copy(b[watermarkOffsets[0]:], encodeWatermark(s.segment, s.size))
+	s.nextWatermark = 1
+	if err := s.writeAt(append(b, head...), 0); err != nil {
+		return err
+	}
+	return s.f.Sync()
+}
+
+// linkAs gives the file its name, which must be free, durably.
+func (s *dirSegment) linkAs(name string) error {
+	err := s.dir.Link(tempFile, name)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return err
+	case err == nil:
+		err = s.dir.Remove(tempFile)
+	case errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission):
+		// Some file systems have no hard links. There the lock alone keeps two
+		// writers apart.
+		err = s.dir.RenameNew(tempFile, name)
+	}
+	if err != nil {
+		return err
+	}
+	s.f.SetName(name)
+	return s.dir.SyncDir(".")
+}
+
+// allocateTo makes the file's blocks exist up to there, all reading as zeros where
+// nothing was written. Where it can, it leaves the size alone, so that the file
+// ends where its content does.
+func (s *dirSegment) allocateTo(to int64) error {
+	if to <= s.allocated {
+		return nil
+	}
+	err := s.f.Allocate(s.allocated, to-s.allocated)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = s.writeZeros(to)
+	}
+	if err != nil {
+		return err
+	}
+	s.allocated = to
+	return nil
+}
+
+func (s *dirSegment) writeZeros(to int64) error {
+	zeros := make([]byte, min(to-s.allocated, 256<<10))
+	for at := s.allocated; at < to; at += int64(len(zeros)) {
+		zeros = zeros[:min(int64(len(zeros)), to-at)]
+		if err := s.writeAt(zeros, at); err != nil {
+			return err
+		}
+	}
+	return s.f.Sync() // some file systems find the blocks only now
+}
+
+func (s *dirSegment) writeAt(p []byte, at int64) error {
+	_, err := s.f.WriteAt(p, at)
+	return err
+}
+
+func (s *dirSegment) Append(p []byte) error {
+	if err := s.writeAt(p, dirBlockSize+s.size); err != nil {
+		return err
+	}
+	if err := s.f.SyncData(); err != nil {
+		return err
+	}
+	s.size += int64(len(p))
+	s.allocated = max(s.allocated, dirBlockSize+s.size)
+	// Not synced: the next append does that. It survives a crash of the process
+	// alone without it.
+	return s.writeWatermark(s.size)
+}
+
+// writeWatermark states that the content is durable up to end, in the place of the
+// statement before the last one.
+func (s *dirSegment) writeWatermark(end int64) error {
+	at := watermarkOffsets[s.nextWatermark]
+	s.nextWatermark = 1 - s.nextWatermark
+	return s.writeAt(encodeWatermark(s.segment, end), at)
+}
+
+func encodeWatermark(segment string, end int64) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(end))
+	b = binary.LittleEndian.AppendUint32(b, checksum(append(b, segment...)))
+	return append(b, 0, 0, 0, 0)
+}
+
+func (s *dirSegment) Allocate(n int64) error {
+	to := dirBlockSize + s.size + n
+	return markNoSpace(s.allocateTo(to), to-s.allocated)
+}
+
+func (s *dirSegment) Seal() error {
+	return s.truncateAndMark(dirBlockSize+s.size, s.size)
+}
+
+// truncateAndMark cuts the file, and with it the space that was allocated, and then
+// states in both places that its content is durable up to end.
+func (s *dirSegment) truncateAndMark(cut, end int64) error {
+	if err := s.f.Truncate(cut); err != nil {
+		return err
+	}
+	for range watermarkOffsets {
+		if err := s.writeWatermark(end); err != nil {
+			return err
+		}
+	}
+	return s.f.Sync()
+}
+
+func (s *dirSegment) Close() error { return s.f.Close() }
+
+// Open opens the segment's file.
+func (d *Dir) Open(_ context.Context, name string) (Reader, error) {
+	f, err := d.dir.Open(name + segmentSuffix)
+	if err != nil {
+		return nil, err
+	}
+	return &dirReader{dir: d.dir, segment: name, f: f}, nil
+}
+
+// dirReader is a file that is being read.
+type dirReader struct {
+	dir     *durable.Dir
+	segment string
+	f       *durable.File
+}
+
+func (r *dirReader) Size() int64 { return max(r.f.Size()-dirBlockSize, 0) }
+
+// Close cannot lose anything: the file was only read.
+func (r *dirReader) Close() error {
+	r.f.Discard()
+	return nil
+}
+
+func (r *dirReader) ReadAt(p []byte, off int64) (n int, err error) {
+	return r.f.ReadAt(p, dirBlockSize+off)
+}
+
+// Durable is the higher one of the two statements. One of them may be damaged,
+// as if a crash had cut it short while it was written; the other one is older,
+// and true.
+func (r *dirReader) Durable() (int64, error) {
+	marks, err := r.watermarks()
+	return max(marks[0], marks[1]), err
+}
+
+// watermarks reads the block. A statement that is not there is -1.
+func (r *dirReader) watermarks() (marks [2]int64, err error) {
+	b := make([]byte, dirBlockSize)
+	if n, err := r.ReadAt(b, -dirBlockSize); n < len(b) {
+		if err == io.EOF {
+			return marks, corruptError(r.segment, 0, "the file ends within its first block")
+		}
+		return marks, err
+	}
+	for i, at := range watermarkOffsets {
+		raw := b[at : at+watermarkSize]
+		marks[i] = int64(binary.LittleEndian.Uint64(raw))
+		if string(raw) != string(encodeWatermark(r.segment, marks[i])) {
+			marks[i] = -1
+		}
+		clear(raw)
+	}
+	magic := string(b[:len(dirMagic)]) == dirMagic
+	clear(b[:len(dirMagic)])
+	if !magic || string(b) != string(make([]byte, dirBlockSize)) || max(marks[0], marks[1]) < 0 {
+		return marks, corruptError(r.segment, 0, "the first block of the file is damaged")
+	}
+	return marks, nil
+}
+
+// Recover writes again what may not have reached the disk, byte by byte the same,
+// because a process that died of a failed sync can have left pages which the
+// kernel believes to be clean. Behind end it leaves everything, room excepted.
+func (r *dirReader) Recover(from, end int64) (err error) {
+	marks, err := r.watermarks()
+	if err != nil {
+		return err
+	}
+	if marks == [2]int64{end, end} && r.Size() == end {
+		return nil // sealed, and its name was durable before that
+	}
+	s := &dirSegment{dir: r.dir, segment: r.segment}
+	if marks[0] > marks[1] {
+		s.nextWatermark = 1 // the better statement must stay until there is another one
+	}
+	if s.f, err = r.dir.OpenFile(r.f.Name(), os.O_RDWR, 0); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	b := make([]byte, min(end-from, 256<<10))
+	for at := from; at < end; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), end-at)]
+		if _, err := r.ReadAt(b, at); err != nil {
+			return err
+		}
+		if err := s.writeAt(b, dirBlockSize+at); err != nil {
+			return err
+		}
+	}
+	if err := s.f.Sync(); err != nil {
+		return err
+	}
+	// Its creation may have ended before its name was durable. The name of the
+	// next segment must not become so alone.
+	if err := r.dir.SyncDir("."); err != nil {
+		return err
+	}
+	return s.truncateAndMark(r.f.Size(), end)
+}

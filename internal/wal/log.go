@@ -1,0 +1,663 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// Log is a sequence of records in numbered segments. Any number of goroutines
+// may use it at once.
+type Log struct {
+	store       Store
+	segmentSize int64
+	readOnly    bool // nothing is ever written
+
+	mu         sync.Mutex
+	writeDone  sync.Cond // signalled when busy ends
+	segments   []segment // all; when active is set, the last one is being written
+	active     Segment   // nil until the first record needs a place
+	writing    bool      // somebody is writing a group and has let go of mu
+	pending    []byte    // finished but for what finish does, in the order of the calls
+	buffer     []byte    // the group before, for its memory
+	durableEnd int64     // where the durable part of active ends
+	offset     int64     // where it will end: end, the group being written, group
+	allocated  int64     // up to where there is room; tail + reserved <= room
+	reserved   int64     // what all reservations have left
+	broken     error     // wraps ErrBroken
+	closed     bool
+}
+
+// segment is what must be known to read one. Its end is that of its valid
+// content, except for the one being written, where it is Log.durableEnd.
+type segment struct {
+	name    string
+	id      uint64
+	durable int64 // when it was opened, the store knew it to be durable up to here
+	end     int64
+}
+
+// Position is where a record lies: in a segment, counted from 1, at an offset.
+type Position struct {
+	segment int
+	offset  int64
+}
+
+func (p Position) String() string { return fmt.Sprintf("%s@%d", segmentName(p.segment), p.offset) }
+
+// Before reports whether p lies before o in the log.
+func (p Position) Before(o Position) bool {
+	return p.segment < o.segment || p.segment == o.segment && p.offset < o.offset
+}
+
+// Record is a record that was read. Its slices belong to the caller.
+type Record struct {
+	Kind       byte
+	Head, Body []byte
+}
+
+// Options change how a log is kept; the zero value is good.
+type Options struct {
+	ReadOnly    bool  // look, and change nothing, while somebody else may be writing
+	SegmentSize int64 // bytes after which a new segment begins; 0 means 64 MiB
+}
+
+const (
+	segmentHeaderSize = 48
+	maxGroupSize      = 16 << 20 // bytes that may wait for one write
+	maxBufferSize     = 1 << 20  // larger buffers are not kept
+	segmentMagic      = "siglkjnl"
+	formatVersion     = 1
+)
+
+func segmentName(number int) string { return fmt.Sprintf("%08d", number) }
+
+// header begins a segment. It names the one before and how far that one is
+// valid: a segment is sealed for good by the creation of its successor.
+type header struct {
+	number, id  uint64
+	previousID  uint64 // id of the segment before, 0 in the first
+	previousEnd int64
+}
+
+func (h header) encode() []byte {
+	b := []byte(segmentMagic)
+	b = binary.LittleEndian.AppendUint64(b, h.number)
+	b = binary.LittleEndian.AppendUint64(b, h.id)
+	b = binary.LittleEndian.AppendUint64(b, h.previousID)
+	b = binary.LittleEndian.AppendUint64(b, uint64(h.previousEnd))
+	b = binary.LittleEndian.AppendUint32(b, formatVersion)
+	return binary.LittleEndian.AppendUint32(b, checksum(b))
+}
+
+func decodeHeader(b []byte) (header, bool) {
+	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
+	h := header{number: u64(8), id: u64(16), previousID: u64(24), previousEnd: int64(u64(32))}
+	return h, bytes.Equal(h.encode(), b)
+}
+
+// mustOpenLog reads the journal's end and finds out what of it is valid. It changes
+// nothing, except that it makes durable what it found; the first record creates
+// a new segment.
+func Open(ctx context.Context, store Store, o Options) (*Log, error) {
+	l := &Log{store: store, segmentSize: o.SegmentSize, readOnly: o.ReadOnly}
+	if l.segmentSize <= 0 {
+		l.segmentSize = 64 << 20
+	}
+	l.writeDone.L = &l.mu
+	names, err := store.Segments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		if name != segmentName(i+1) {
+			return nil, corruptError(segmentName(i+1), 0, "it is missing, and "+name+" is there")
+		}
+		last := i == len(names)-1
+		err := l.loadSegment(ctx, last)
+		if errors.Is(err, errGrown) { // by a writer that was thought dead, and that is shut out now
+			err = l.loadSegment(ctx, last)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// loadSegment adds the next segment to those known, and learns from it where the one
+// before ends.
+func (l *Log) loadSegment(ctx context.Context, last bool) error {
+	number := len(l.segments) + 1
+	name := segmentName(number)
+	r, durable, err := l.openSized(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	size := r.Size()
+	if durable = max(durable, segmentHeaderSize); durable > size {
+		return corruptError(name, size, fmt.Sprintf("it ends here, and everything up to %d was durable", durable))
+	}
+	b := make([]byte, segmentHeaderSize)
+	if err := readFull(r, b, 0); err != nil {
+		return err
+	}
+	h, ok := decodeHeader(b)
+	if !ok || h.number != uint64(number) {
+		return corruptError(name, 0, "its header is damaged, or of another version")
+	}
+	if number == 1 {
+		if h.previousID != 0 {
+			return corruptError(name, 0, "there was a segment before it")
+		}
+	} else if err := l.checkSuccessor(&l.segments[number-2], h); err != nil {
+		return err
+	}
+	s := segment{name: name, id: h.id, durable: durable, end: size}
+	if last {
+		if s.end, err = findEnd(r, s); err != nil {
+			return err
+		}
+		if !l.readOnly {
+			if err := r.Recover(durable, s.end); err != nil {
+				return err
+			}
+		}
+	}
+	l.segments = append(l.segments, s)
+	return nil
+}
+
+// openSized opens a segment, and says how much of it is known to be durable. When
+// somebody is writing it, that may be more than there was when it was opened:
+// then it is opened again.
+func (l *Log) openSized(ctx context.Context, name string) (r Reader, durable int64, err error) {
+	for try := 0; ; try++ {
+		if r, err = l.store.Open(ctx, name); err != nil {
+			return nil, 0, err
+		}
+		if durable, err = r.Durable(); err != nil {
+			return nil, 0, errors.Join(err, r.Close())
+		}
+		if !l.readOnly || durable <= r.Size() || try == 3 {
+			return r, durable, nil
+		}
+		if err := r.Close(); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// checkSuccessor sets the end of s, until now the size of what there is, to what its
+// successor says.
+func (l *Log) checkSuccessor(s *segment, successor header) error {
+	switch end := successor.previousEnd; {
+	case successor.previousID != s.id:
+		return corruptError(s.name, 0, "the segment after it continues another one")
+	case s.end < end:
+		return corruptError(s.name, s.end, fmt.Sprintf("it ends here, and everything up to %d was durable", end))
+	case s.durable > end:
+		return corruptError(s.name, end, "somebody went on writing it after the segment after it was begun")
+	default:
+		s.end = end
+		return nil
+	}
+}
+
+// findEnd finds where the valid content of the last segment ends. Damage below
+// the known watermark, or below one that a later frame states, is an error.
+// Beyond it there is at most one append which a crash cut short, so damage must
+// be an end of file or a place that was never written.
+func findEnd(r Reader, s segment) (int64, error) {
+	scan := &scanner{src: r, id: s.id, end: r.Size()}
+	off := int64(segmentHeaderSize)
+	for off < scan.end {
+		f, intact, err := scan.readFrame(off, true)
+		if err != nil {
+			return 0, err
+		}
+		if intact {
+			off += f.size()
+			continue
+		}
+		if off < s.durable {
+			break
+		}
+		// Without a header there is no telling how far the frame goes, but then
+		// it is the header that something is missing from.
+		torn, err := scan.isTorn(off, max(f.size(), frameHeaderSize))
+		if err != nil {
+			return 0, err
+		}
+		if !torn {
+			return 0, corruptError(s.name, off, "the record here is damaged, and no part of it is missing as after a crash")
+		}
+		at, found, err := scan.durabilityWitness(off)
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			return 0, corruptError(s.name, off, fmt.Sprintf("the record here is damaged, and the one at %d was written after it was durable", at))
+		}
+		break
+	}
+	if off < s.durable {
+		return 0, corruptError(s.name, off, fmt.Sprintf("its records end here or are damaged, and everything up to %d was durable", s.durable))
+	}
+	return off, nil
+}
+
+func corruptError(name string, off int64, what string) error {
+	return fmt.Errorf("%w: segment %s, offset %d: %s; nothing was changed: copy the whole journal elsewhere, then restore this segment from a copy made before",
+		ErrCorrupt, name, off, what)
+}
+
+// Append adds a record and returns when it, and every one before it, is durable.
+// An error that is not ErrBroken means that the record was not added.
+func (l *Log) Append(kind byte, head, body []byte) (Position, error) {
+	return l.addRecord(&Reservation{log: l}, true, kind, head, body)
+}
+
+// Write adds a record that becomes durable with the next append, flush or close,
+// or is lost in a crash before that. The slices are free on return.
+func (l *Log) Write(kind byte, head, body []byte) (Position, error) {
+	return l.addRecord(&Reservation{log: l}, false, kind, head, body)
+}
+
+// Reservation is room that is kept for records to come. One goroutine uses it.
+type Reservation struct {
+	log  *Log
+	left int64
+}
+
+// Reserve makes sure that so many records, whose heads and bodies have so many
+// bytes together, can be added whatever else fills the disk.
+func (l *Log) Reserve(records int, size int64) (*Reservation, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	need := size + int64(records)*(frameHeaderSize+7)
+	if err := l.ensureSpace(need); err != nil {
+		return nil, err
+	}
+	l.reserved += need
+	return &Reservation{log: l, left: need}, nil
+}
+
+// Append is Log.Append within the reservation. What does not fit into it is
+// added if there happens to be room.
+func (r *Reservation) Append(kind byte, head, body []byte) (Position, error) {
+	return r.log.addRecord(r, true, kind, head, body)
+}
+
+// Write is Log.Write within the reservation.
+func (r *Reservation) Write(kind byte, head, body []byte) (Position, error) {
+	return r.log.addRecord(r, false, kind, head, body)
+}
+
+// Release gives up what is left. It may be called again.
+func (r *Reservation) Release() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.log.reserved -= r.left
+	r.left = 0
+}
+
+func (l *Log) addRecord(r *Reservation, durable bool, kind byte, head, body []byte) (Position, error) {
+	f := frame{kind: kind, headLen: int64(len(head)), bodyLen: int64(len(body)), headSum: checksum(head), bodySum: checksum(body)}
+	size := f.size()
+	if size > maxFrame {
+		return Position{}, fmt.Errorf("journal: a record of %d bytes is longer than the %d allowed", size, maxFrame)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.checkWritable(); err != nil {
+		return Position{}, err
+	}
+	if shortfall := size - r.left; shortfall > 0 {
+		if err := l.ensureSpace(shortfall); err != nil {
+			return Position{}, err
+		}
+		l.reserved += shortfall
+		r.left += shortfall
+	}
+	for len(l.pending) > 0 && int64(len(l.pending))+size > maxGroupSize {
+		if err := errors.Join(l.commitOrWait(), l.checkWritable()); err != nil {
+			return Position{}, err
+		}
+	}
+	p := Position{segment: len(l.segments), offset: l.offset}
+	l.pending = appendFrame(l.pending, f, head, body)
+	l.offset += size
+	l.reserved -= size
+	r.left -= size
+	if !durable {
+		return p, nil
+	}
+	return p, l.waitDurable(p)
+}
+
+// Flush returns when every record added before is durable.
+func (l *Log) Flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.checkWritable(); err != nil {
+		return err
+	}
+	return l.waitDurable(Position{segment: len(l.segments), offset: l.offset - 1})
+}
+
+// Close makes every record durable and gives unused room back. Further calls
+// that write are fs.ErrClosed.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	if l.active == nil {
+		return l.broken
+	}
+	err := l.waitDurable(Position{segment: len(l.segments), offset: l.offset - 1})
+	for l.writing {
+		l.writeDone.Wait()
+	}
+	if err == nil {
+		err = l.broken // by making room
+	}
+	if err == nil {
+		err = l.active.Seal()
+	}
+	return errors.Join(err, l.active.Close())
+}
+
+// All below is called with mu held.
+
+func (l *Log) checkWritable() error {
+	if l.closed {
+		return fmt.Errorf("journal: %w", fs.ErrClosed)
+	}
+	if l.readOnly {
+		return errReadOnly
+	}
+	return l.broken
+}
+
+// waitDurable returns when the record at p is durable. Whoever waits while nobody is
+// writing writes the group, for itself and all others.
+func (l *Log) waitDurable(p Position) error {
+	for l.active != nil && p.segment == len(l.segments) && p.offset >= l.durableEnd {
+		if err := l.commitOrWait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commitOrWait waits for the group that is being written, or writes one.
+func (l *Log) commitOrWait() error {
+	switch {
+	case l.broken != nil:
+	case l.writing:
+		l.writeDone.Wait()
+	case len(l.pending) > 0:
+		l.commitGroup()
+	}
+	return l.broken
+}
+
+// commitGroup writes the group and lets go of mu meanwhile.
+func (l *Log) commitGroup() {
+	// Those whom the group before has just woken come along, if they are quick;
+	// else every second group would be of one.
+	l.writing = true
+	l.mu.Unlock()
+	runtime.Gosched()
+	l.mu.Lock()
+	group, off, active, id := l.pending, l.durableEnd, l.active, l.segments[len(l.segments)-1].id
+	l.pending, l.buffer = l.buffer[:0], nil
+	l.mu.Unlock()
+	finishGroup(group, id, off)
+	err := active.Append(group)
+	l.mu.Lock()
+	l.writing = false
+	if err != nil {
+		_ = l.breakLog(err) // everyone who waits is told
+	} else {
+		l.durableEnd += int64(len(group))
+	}
+	if cap(group) <= maxBufferSize {
+		l.buffer = group
+	}
+	l.writeDone.Broadcast()
+}
+
+// breakLog ends the log.
+func (l *Log) breakLog(err error) error {
+	if l.broken == nil {
+		l.broken = fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return l.broken
+}
+
+// ensureSpace returns when the segment has room for need bytes besides what is
+// reserved. Only here does a new segment begin: a record that draws on a
+// reservation touches nothing that the disk could be too full for.
+func (l *Log) ensureSpace(need int64) error {
+	for {
+		if err := l.checkWritable(); err != nil {
+			return err
+		}
+		full := l.active == nil || l.offset > segmentHeaderSize && l.offset+need > l.segmentSize
+		if !full && l.offset+l.reserved+need <= l.allocated {
+			return nil
+		}
+		if !l.writing && (!full || len(l.pending) == 0) {
+			if full {
+				err := l.rotate(need)
+				if l.active == nil || !errors.Is(err, errNoSpace) {
+					return err
+				}
+				// A new segment does not fit, but the old one may have room.
+			}
+			return l.growSegment(need)
+		}
+		if err := l.commitOrWait(); err != nil {
+			return err
+		}
+	}
+}
+
+// growSegment makes room in the segment, by large steps while the disk has them.
+func (l *Log) growSegment(need int64) error {
+	return l.requestSpace(l.offset-l.durableEnd+l.reserved+need, func(space int64) error {
+		if l.durableEnd+space <= l.allocated {
+			return nil
+		}
+		err := l.active.Allocate(space)
+		if err == nil {
+			l.allocated = l.durableEnd + space
+		}
+		return err
+	})
+}
+
+// rotate begins a segment, with room for all that is reserved, and then seals
+// the one before. Everything in that one must be durable.
+func (l *Log) rotate(need int64) error {
+	h := header{number: uint64(len(l.segments)) + 1}
+	if n := len(l.segments); n > 0 {
+		if l.active != nil {
+			l.segments[n-1].end = l.durableEnd
+		}
+		h.previousID, h.previousEnd = l.segments[n-1].id, l.segments[n-1].end
+	}
+	for h.id == 0 {
+		h.id = randomID()
+	}
+	name := segmentName(len(l.segments) + 1)
+	return l.requestSpace(l.reserved+need, func(space int64) error {
+		// Nobody may cancel this: what is half done breaks the log.
+		active, err := l.store.Create(context.Background(), name, h.encode(), space)
+		if err != nil {
+			return err
+		}
+		previous := l.active
+		l.segments = append(l.segments, segment{name: name, id: h.id})
+		l.active = active
+		l.durableEnd, l.offset, l.allocated = segmentHeaderSize, segmentHeaderSize, segmentHeaderSize+space
+		if previous == nil {
+			return nil
+		}
+		return errors.Join(previous.Seal(), previous.Close())
+	})
+}
+
+// requestSpace asks for more room than need, and for no more than need if there is
+// not as much. Any error but errNoSpace breaks the log.
+func (l *Log) requestSpace(need int64, request func(space int64) error) error {
+	step := max(l.segmentSize/16, 1)
+	err := request((need + step - 1) / step * step)
+	if errors.Is(err, errNoSpace) {
+		err = request(need)
+	}
+	if err != nil && !errors.Is(err, errNoSpace) {
+		return l.breakLog(err)
+	}
+	return err
+}
+
+func randomID() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // does not fail
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// Read gets the record at p, which must come from this journal. One that is not
+// durable yet is made so first.
+func (l *Log) Read(ctx context.Context, p Position) (Record, error) {
+	l.mu.Lock()
+	if p.offset < l.offset {
+		if err := l.waitDurable(p); err != nil {
+			l.mu.Unlock()
+			return Record{}, err
+		}
+	}
+	segments := l.snapshotSegments()
+	l.mu.Unlock()
+	if p.segment < 1 || p.segment > len(segments) || p.offset < segmentHeaderSize || p.offset >= segments[p.segment-1].end {
+		return Record{}, fmt.Errorf("journal: there is no record at %v", p)
+	}
+	s := segments[p.segment-1]
+	r, err := l.store.Open(ctx, s.name)
+	if err != nil {
+		return Record{}, err
+	}
+	defer r.Close()
+	b := make([]byte, min(4<<10, s.end-p.offset))
+	if err := readFull(r, b, p.offset); err != nil {
+		return Record{}, err
+	}
+	whiten(b, s.id, p.offset)
+	if len(b) < frameHeaderSize {
+		return Record{}, corruptError(s.name, p.offset, "there is no record here")
+	}
+	f, ok := parseHeader(b, s.id, p.offset)
+	if !ok || p.offset+f.size() > s.end {
+		return Record{}, corruptError(s.name, p.offset, "there is no record here, or its header is damaged")
+	}
+	if have := int64(len(b)); have < f.size() {
+		b = append(b, make([]byte, f.size()-have)...)
+		if err := readFull(r, b[have:], p.offset+have); err != nil {
+			return Record{}, err
+		}
+		whiten(b[have:], s.id, p.offset+have)
+	}
+	rec := Record{Kind: f.kind, Head: b[frameHeaderSize:][:f.headLen:f.headLen], Body: b[frameHeaderSize+f.headLen:][:f.bodyLen:f.bodyLen]}
+	if checksum(rec.Head) != f.headSum || checksum(rec.Body) != f.bodySum {
+		return Record{}, corruptError(s.name, p.offset, "the record here is damaged")
+	}
+	return rec, nil
+}
+
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	if n, err := r.ReadAt(p, off); n < len(p) {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	return nil
+}
+
+// End names the end of the log: it changes with every record that becomes durable.
+// It is empty for an empty log, else the number of segments and the end of the
+// last one.
+func (l *Log) End() string {
+	n := len(l.segments)
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d@%d", n, l.segmentEnd(l.segments[n-1]))
+}
+
+// snapshotSegments is all segments with the ends they have now.
+func (l *Log) snapshotSegments() []segment {
+	segments := slices.Clone(l.segments)
+	if l.active != nil {
+		segments[len(segments)-1].end = l.durableEnd
+	}
+	return segments
+}
+
+// Walk calls visit for every record that is durable now, in order. The head is
+// good until visit returns. Bodies are skipped, or verified as well; those of
+// the last segment have been when the journal was opened.
+func (l *Log) Walk(ctx context.Context, bodies bool, visit func(p Position, kind byte, head []byte, body int64) error) error {
+	l.mu.Lock()
+	segments := l.snapshotSegments()
+	l.mu.Unlock()
+	var scan scanner
+	for i, s := range segments {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := l.walkSegment(ctx, &scan, i+1, s, bodies, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) walkSegment(ctx context.Context, scan *scanner, number int, s segment, bodies bool, visit func(Position, byte, []byte, int64) error) error {
+	r, err := l.store.Open(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	*scan = scanner{src: r, id: s.id, end: s.end, window: scan.window[:0], plain: scan.plain}
+	for off := int64(segmentHeaderSize); off < s.end; {
+		f, intact, err := scan.readFrame(off, bodies)
+		if err != nil {
+			return err
+		}
+		if !intact {
+			return corruptError(s.name, off, "the record here is damaged")
+		}
+		if err := visit(Position{number, off}, f.kind, scan.head, f.bodyLen); err != nil {
+			return err
+		}
+		off += f.size()
+	}
+	return nil
+}
