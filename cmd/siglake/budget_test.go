@@ -260,6 +260,7 @@ func TestBudgetOf(t *testing.T) { runBudgetCases(t, 25, 300, newProductBudgetCas
 // own bill never exceeds a run's budget, and a run that stops for its budget
 // could not have asked about one entity more.
 func TestBudget(t *testing.T) {
+	t.Parallel()
 	runBudgetCases(t, 30, 1000, newBudgetCase)
 }
 

@@ -217,6 +217,7 @@ func (w *world) crashFirst(t *testing.T, before priorCrash) {
 // and then runs the same command again, as a person would who has seen to the
 // disk.
 func TestFileFailures(t *testing.T) {
+	t.Parallel()
 	most, mostWounded := 3, 1
 	if longTests() {
 		most, mostWounded = math.MaxInt, math.MaxInt

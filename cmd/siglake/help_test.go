@@ -39,6 +39,7 @@ func everyCommand(do func(cmd *cli.Command, path string)) {
 }
 
 func TestHelpListsEverything(t *testing.T) {
+	t.Parallel()
 	_, help, _ := says(t)
 	listed := map[string]int{}
 	for _, g := range commandGroups {
@@ -63,6 +64,7 @@ func TestHelpListsEverything(t *testing.T) {
 }
 
 func TestHelpOfCommands(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	everyCommand(func(cmd *cli.Command, path string) {
 		seen[path] = true
@@ -107,6 +109,7 @@ func TestHelpOfCommands(t *testing.T) {
 }
 
 func TestHelpAnywhere(t *testing.T) {
+	t.Parallel()
 	_, want, _ := says(t, "run", "--help")
 	for _, args := range [][]string{
 		{"run", "-h"}, {"run", "accounts.csv", "--help"}, {"run", "--lake", "x", "accounts.csv", "-h"},
@@ -123,6 +126,7 @@ func TestHelpAnywhere(t *testing.T) {
 
 // TestFirstFlags: those that people need first stand first, in their order.
 func TestFirstFlags(t *testing.T) {
+	t.Parallel()
 	groups := groupFlags(newCLI(&Env{}).Command("run"))
 	var first, titles []string
 	for _, g := range groups {
@@ -142,6 +146,7 @@ func TestFirstFlags(t *testing.T) {
 // TestVariables: help states the rule by which a flag's variable is named, and
 // the exceptions.
 func TestVariables(t *testing.T) {
+	t.Parallel()
 	everyCommand(func(cmd *cli.Command, path string) {
 		for _, f := range cmd.VisibleFlags() {
 			d, ok := f.(cli.DocGenerationFlag)
@@ -156,6 +161,7 @@ func TestVariables(t *testing.T) {
 }
 
 func TestHelpTopics(t *testing.T) {
+	t.Parallel()
 	for _, p := range manual.Pages() {
 		if code, got, _ := says(t, "help", p.Topic); code != exitComplete || got != p.Text {
 			t.Errorf("siglake help %s: exit %d, want its text", p.Topic, code)
@@ -164,6 +170,7 @@ func TestHelpTopics(t *testing.T) {
 }
 
 func TestDidYouMean(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		args []string
 		near string // empty for none
@@ -191,6 +198,7 @@ func TestDidYouMean(t *testing.T) {
 }
 
 func TestTypos(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		a, b string
 		want int
@@ -202,6 +210,7 @@ func TestTypos(t *testing.T) {
 }
 
 func TestCompletions(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		words []string
 		has   []string // some of what is offered, in that order
@@ -249,6 +258,7 @@ func TestCompletions(t *testing.T) {
 
 // TestFlagValues: what completion offers is what the program accepts.
 func TestFlagValues(t *testing.T) {
+	t.Parallel()
 	list := filepath.Join(t.TempDir(), "list.csv")
 	if err := os.WriteFile(list, []byte("domain,key\nadobe.com,1\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -293,6 +303,7 @@ func TestFlagValues(t *testing.T) {
 
 // TestCompletionScripts runs the scripts in those shells that there are.
 func TestCompletionScripts(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
@@ -339,6 +350,7 @@ func TestCompletionScripts(t *testing.T) {
 
 // TestManPages writes the pages for man(1): of every command and topic, and whole.
 func TestManPages(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds the program")
 	}

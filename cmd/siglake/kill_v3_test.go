@@ -212,6 +212,7 @@ func (w *world) countSessions() (lost, begun int) {
 
 // TestKillV3 kills runs that search ids before they ask by them.
 func TestKillV3(t *testing.T) {
+	t.Parallel()
 	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := mixedWorld(t, seed, 900)
 		w.startProcesses(program, seed, faultMenu...)
@@ -222,6 +223,7 @@ func TestKillV3(t *testing.T) {
 // TestKillPages kills runs that ask for page after page of lookalikes, of
 // contacts and of companies.
 func TestKillPages(t *testing.T) {
+	t.Parallel()
 	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := lookalikesWorld(t, []schema.Object{schema.Contact, schema.Company}[seed%2], seed, 300)
 		w.startProcesses(program, seed, faultMenu...)
@@ -235,6 +237,7 @@ func TestKillPages(t *testing.T) {
 // TestCrashV3 and TestCrashPages kill runs at chosen operations on files, before
 // and after each.
 func TestCrashV3(t *testing.T) {
+	t.Parallel()
 	crashLoop(t, 131, func(t *testing.T, seed uint64) *world {
 		w := mixedWorld(t, seed, 120)
 		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
@@ -243,6 +246,7 @@ func TestCrashV3(t *testing.T) {
 }
 
 func TestCrashPages(t *testing.T) {
+	t.Parallel()
 	crashLoop(t, 83, func(t *testing.T, seed uint64) *world {
 		w := lookalikesWorld(t, schema.Company, seed, 160)
 		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")

@@ -101,6 +101,7 @@ func layerViolations(file string, imports []string) []string {
 }
 
 func TestLayers(t *testing.T) {
+	t.Parallel()
 	root := filepath.Join("..", "..")
 	files := 0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -147,6 +148,7 @@ func TestLayers(t *testing.T) {
 }
 
 func TestLayersFindBreaches(t *testing.T) {
+	t.Parallel()
 	for file, path := range map[string]string{
 		"schema/x.go":             module + "pipeline",
 		"pipeline/x.go":           module + "sinks",

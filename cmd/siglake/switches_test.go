@@ -96,6 +96,7 @@ func isSubset(a, b []string) bool {
 // both dialects. The rig holds each bill against the manifest; what else must
 // be as it was is compared.
 func TestRegister(t *testing.T) {
+	t.Parallel()
 	flags := map[string][]string{}
 	usual := map[string]lakeContents{}
 	list := listByName(t, 104) // more than fit into a call
