@@ -97,5 +97,5 @@ func compactLake(ctx context.Context, env *Env, o compactOptions) (*pipeline.Man
 func (l *lake) compact(ctx context.Context, minFiles int, target int64) (*pipeline.Manifest, error) {
 	o := l.options
 	o.TargetFileSize = target
-	return sinks.Compact(ctx, l.uri, o, sinks.CompactOptions{MinFiles: minFiles, Versions: componentVersions()})
+	return sinks.Compact(ctx, l.uri, o, sinks.CompactOptions{MinFiles: minFiles, Versions: componentVersions(l.env.Build)})
 }

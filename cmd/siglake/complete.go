@@ -71,9 +71,9 @@ func affixed(words []string, before, after string) []string {
 // completions are the words that may stand where the last of words, which may be
 // the beginning of one or empty, stands: words is the command line without the
 // program's name. None means that the shell should offer files.
-func completions(app *cli.App, words []string) []string {
+func completions(program *cli.App, words []string) []string {
 	last := words[len(words)-1]
-	cmd, _, rest := commandOfArgs(app, words[:len(words)-1])
+	cmd, _, rest := commandOfArgs(program, words[:len(words)-1])
 	var offered []string
 	switch before := strings.Join(rest[max(0, len(rest)-1):], ""); {
 	case cmd == nil && len(rest) > 0:
@@ -89,9 +89,9 @@ func completions(app *cli.App, words []string) []string {
 	case strings.HasPrefix(last, "-"):
 		offered = flagCompletions(cmd, rest)
 	case cmd == nil || len(cmd.Subcommands) > 0:
-		offered = commandCompletions(app, cmd)
+		offered = commandCompletions(program, cmd)
 	default:
-		offered = argumentCompletions(app, cmd.Name)
+		offered = argumentCompletions(program, cmd.Name)
 	}
 	return beginning(offered, last)
 }
@@ -131,8 +131,8 @@ func flagCompletions(cmd *cli.Command, given []string) []string {
 	return append(words, "--help")
 }
 
-func commandCompletions(app *cli.App, cmd *cli.Command) (words []string) {
-	commands := app.Commands
+func commandCompletions(program *cli.App, cmd *cli.Command) (words []string) {
+	commands := program.Commands
 	if cmd != nil {
 		commands = cmd.Subcommands
 	}
@@ -145,14 +145,14 @@ func commandCompletions(app *cli.App, cmd *cli.Command) (words []string) {
 }
 
 // argumentCompletions are a command's arguments, where they are not files.
-func argumentCompletions(app *cli.App, command string) []string {
+func argumentCompletions(program *cli.App, command string) []string {
 	switch command {
 	case "completion":
 		return []string{"bash", "zsh", "fish"}
 	case "signals":
 		return signalWords()[1:]
 	case "help":
-		words := commandCompletions(app, nil)
+		words := commandCompletions(program, nil)
 		for _, p := range manual.Pages() {
 			words = append(words, p.Topic)
 		}
@@ -163,11 +163,11 @@ func argumentCompletions(app *cli.App, command string) []string {
 
 // answersCompletion prints the words that may follow, one a line; false when the
 // arguments do not ask for them.
-func answersCompletion(app *cli.App, args []string, w io.Writer) bool {
+func answersCompletion(program *cli.App, args []string, w io.Writer) bool {
 	if len(args) < 3 || args[1] != completeCommand {
 		return false
 	}
-	for _, word := range completions(app, args[2:]) {
+	for _, word := range completions(program, args[2:]) {
 		fmt.Fprintln(w, word)
 	}
 	return true

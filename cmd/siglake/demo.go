@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -42,12 +41,8 @@ func demoCommand() *cli.Command {
 func (p *purchaseCommand) demonstrate(c *cli.Context) error {
 	ctx, env := c.Context, envOf(c)
 	// Before anything is written: what is refused leaves nothing behind.
-	if l, err := openLakeIfExists(ctx, env, p.run.Store, p.run.Lake); err != nil {
+	if err := checkLakeKind(ctx, env, p.run.Store, p.run.Lake, p.run.API.Simulate); err != nil {
 		return err
-	} else if l != nil {
-		if err := errors.Join(l.checkSimulated(p.run.API.Simulate), l.close()); err != nil {
-			return &Error{KindUsage, err}
-		}
 	}
 	p.run.List = p.run.Lake + "-accounts.csv"
 	existing, err := os.ReadFile(p.run.List)

@@ -55,8 +55,8 @@ func doctorCommand() *cli.Command {
 			}
 			worst := exitComplete
 			for _, r := range results {
-				if r.err != nil {
-					code, _ := exitCode(r.err)
+				if r.Err != nil {
+					code, _ := exitCode(r.Err)
 					worst = max(worst, code)
 				}
 			}
@@ -79,7 +79,7 @@ type checkResult struct {
 	State  string `json:"state"` // ok, warning, failed
 	Detail string `json:"detail"`
 	Advice string `json:"advice,omitempty"`
-	err    error
+	Err    error  `json:"-"`
 }
 
 // checkup collects findings.
@@ -98,7 +98,7 @@ func (x *checkup) addWarning(name, advice, detail string, args ...any) {
 }
 
 func (x *checkup) addFailure(name string, err error, advice string) {
-	x.results = append(x.results, checkResult{Name: name, State: "failed", Detail: err.Error(), Advice: advice, err: err})
+	x.results = append(x.results, checkResult{Name: name, State: "failed", Detail: err.Error(), Advice: advice, Err: err})
 }
 
 // examine looks at everything that a run needs. With the findings it gives the

@@ -22,6 +22,8 @@ type Env struct {
 	// Getenv reads a variable of the process environment; empty: not set. The
 	// variables of flags are read by the flag library.
 	Getenv func(name string) string
+	// Version is that of the program, and Build the same with its commit.
+	Version, Build string
 	// Log receives the log lines of a command. Every command replaces it by a
 	// logger with the level and format that its flags ask for.
 	Log *slog.Logger
@@ -40,6 +42,7 @@ type Env struct {
 // processEnv is the Env of the process.
 func processEnv() Env {
 	return Env{
+		Version: version, Build: buildVersion(),
 		Now: time.Now, Getenv: os.Getenv, Log: slog.Default(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
 }

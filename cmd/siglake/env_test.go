@@ -32,7 +32,7 @@ func envFor(t testing.TB) *testEnv {
 			name = name[:i]
 		}
 	}
-	e := &testEnv{Env: Env{Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
+	e := &testEnv{Env: Env{Version: version, Build: buildVersion(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
 	e.useVars(new(sync.Map))
 	e.set(keyVariable, canary)
 	e.set("XDG_STATE_HOME", t.TempDir())

@@ -16,30 +16,17 @@ import (
 )
 
 func heldCommand() *cli.Command {
-	sub := func(name, usage string, action func(context.Context, *Env, *lake, []*ledger.Call, OutputOptions) error) *cli.Command {
-		uri, store, out := "", defaultStore(), defaultOutput()
+	sub := func(name, usage string, action func(context.Context, *Env, heldOptions, OutputOptions) error) *cli.Command {
+		o, out := heldOptions{Command: "siglake held " + name, Store: defaultStore()}, defaultOutput()
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: "[CALL …]",
 			Flags: joinFlags([]cli.Flag{
-				lakeFlag(&uri),
+				lakeFlag(&o.Lake),
 				jsonFlag(&out),
-			}, storeFlags(&store), outputFlags(&out)),
+			}, storeFlags(&o.Store), outputFlags(&out)),
 			Action: func(c *cli.Context) error {
-				holder := "siglake held " + name
-				if name == "list" {
-					holder = readOnly
-				}
-				env := envOf(c)
-				l, err := openExistingLake(c.Context, env, store, uri, holder)
-				if err != nil {
-					return err
-				}
-				defer l.close() //nolint:errcheck // what was decided is durable before
-				calls, err := selectInDoubt(l, c.Args().Slice())
-				if err != nil {
-					return err
-				}
-				return action(c.Context, env, l, calls, out)
+				o.Calls = c.Args().Slice()
+				return action(c.Context, envOf(c), o, out)
 			},
 		}
 	}
@@ -60,22 +47,22 @@ func heldCommand() *cli.Command {
 }
 
 // showInDoubt prints calls in doubt.
-func showInDoubt(ctx context.Context, env *Env, l *lake, calls []*ledger.Call, out OutputOptions) error {
-	listed, err := l.listInDoubt(ctx, calls)
+func showInDoubt(ctx context.Context, env *Env, o heldOptions, out OutputOptions) error {
+	calls, maxCost, err := listInDoubt(ctx, env, o)
 	if err != nil {
 		return err
 	}
 	if out.JSON {
-		return printJSON(env.Stdout, listed)
+		return printJSON(env.Stdout, calls)
 	}
-	printInDoubtCalls(env.Stdout, listed, l.ledger.MaxCost(slices.Clone(calls)...))
+	printInDoubtCalls(env.Stdout, calls, maxCost)
 	return nil
 }
 
 // decideAndShow decides about calls in doubt, and says so.
-func decideAndShow(decision ledger.Decision) func(context.Context, *Env, *lake, []*ledger.Call, OutputOptions) error {
-	return func(_ context.Context, env *Env, l *lake, calls []*ledger.Call, out OutputOptions) error {
-		d, err := l.decideInDoubt(decision, calls)
+func decideAndShow(decision ledger.Decision) func(context.Context, *Env, heldOptions, OutputOptions) error {
+	return func(ctx context.Context, env *Env, o heldOptions, out OutputOptions) error {
+		d, err := decideInDoubt(ctx, env, o, decision)
 		switch {
 		case err != nil:
 			return err
@@ -86,6 +73,14 @@ func decideAndShow(decision ledger.Decision) func(context.Context, *Env, *lake, 
 		}
 		return nil
 	}
+}
+
+// heldOptions say which calls in doubt are looked at, or decided about.
+type heldOptions struct {
+	Command string // for the lock of the lake
+	Lake    string
+	Calls   []string // as RUN/CALL; empty: all
+	Store   StoreOptions
 }
 
 // selectInDoubt are the doubts named, or all.
@@ -120,13 +115,22 @@ type inDoubtCall struct {
 	MaxCost  int64     `json:"credits_most"`
 }
 
-// listInDoubt describes calls in doubt.
-func (l *lake) listInDoubt(ctx context.Context, calls []*ledger.Call) ([]inDoubtCall, error) {
-	listed := []inDoubtCall{}
+// listInDoubt describes calls in doubt, and gives what all of them can have cost together.
+func listInDoubt(ctx context.Context, env *Env, o heldOptions) (listed []inDoubtCall, maxCost int64, err error) {
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer l.close() //nolint:errcheck // nothing was written
+	calls, err := selectInDoubt(l, o.Calls)
+	if err != nil {
+		return nil, 0, err
+	}
+	listed = []inDoubtCall{}
 	for _, d := range calls {
 		items, err := l.ledger.CallItems(ctx, d)
 		if err != nil {
-			return nil, lakeError(err)
+			return nil, 0, lakeError(err)
 		}
 		line := inDoubtCall{
 			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
@@ -137,7 +141,7 @@ func (l *lake) listInDoubt(ctx context.Context, calls []*ledger.Call) ([]inDoubt
 		}
 		listed = append(listed, line)
 	}
-	return listed, nil
+	return listed, l.ledger.MaxCost(calls...), nil
 }
 
 // printInDoubtCalls prints calls in doubt, and what all of them can have cost together.
@@ -183,8 +187,17 @@ type decisionReport struct {
 }
 
 // decideInDoubt records a decision about calls in doubt.
-func (l *lake) decideInDoubt(decision ledger.Decision, calls []*ledger.Call) (decisionReport, error) {
-	d := decisionReport{Decision: decision, Calls: []string{}}
+func decideInDoubt(ctx context.Context, env *Env, o heldOptions, decision ledger.Decision) (d decisionReport, err error) {
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, o.Command)
+	if err != nil {
+		return d, err
+	}
+	defer l.close() //nolint:errcheck // what was decided is durable before
+	calls, err := selectInDoubt(l, o.Calls)
+	if err != nil {
+		return d, err
+	}
+	d = decisionReport{Decision: decision, Calls: []string{}}
 	for _, call := range calls {
 		if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
 			return d, &Error{KindStorage, err}

@@ -95,7 +95,7 @@ func helpCommand() *cli.Command {
 
 // dress gives every command the errors that a command line of this program ends
 // with.
-func dress(app *cli.App) { dressAll(app.Commands, "") }
+func dress(program *cli.App) { dressAll(program.Commands, "") }
 
 func dressAll(commands []*cli.Command, under string) {
 	for _, cmd := range commands {
@@ -113,23 +113,23 @@ func dressAll(commands []*cli.Command, under string) {
 
 // answersHelp prints the help or version that the arguments want, wherever the
 // flag stands among them; false when they want something else.
-func answersHelp(app *cli.App, args []string) bool {
+func answersHelp(program *cli.App, args []string) bool {
 	switch {
 	case len(args) < 2:
-		printAppHelp(app, app.Writer)
+		printAppHelp(program, program.Writer)
 		return true
 	case args[1] == "--version" || args[1] == "-v":
-		fmt.Fprintln(app.Writer, versionLine())
+		fmt.Fprintln(program.Writer, versionLine())
 		return true
 	}
-	cmd, path, rest := commandOfArgs(app, args[1:])
+	cmd, path, rest := commandOfArgs(program, args[1:])
 	switch {
 	case wantsHelp(cmd, rest) || cmd != nil && len(cmd.Subcommands) > 0 && len(rest) > 0 && (rest[0] == "help" || rest[0] == "h"),
 		cmd != nil && len(cmd.Subcommands) > 0 && len(rest) == 0:
 		if cmd == nil {
-			printAppHelp(app, app.Writer)
+			printAppHelp(program, program.Writer)
 		} else {
-			printCommandHelp(app.Writer, cmd, path)
+			printCommandHelp(program.Writer, cmd, path)
 		}
 		return true
 	}
@@ -138,8 +138,8 @@ func answersHelp(app *cli.App, args []string) bool {
 
 // commandOfArgs is the command that arguments begin with, its full name, and
 // what stands behind it; nil when they begin with none.
-func commandOfArgs(app *cli.App, args []string) (cmd *cli.Command, path string, rest []string) {
-	for commands := app.Commands; len(args) > 0; commands, args = cmd.Subcommands, args[1:] {
+func commandOfArgs(program *cli.App, args []string) (cmd *cli.Command, path string, rest []string) {
+	for commands := program.Commands; len(args) > 0; commands, args = cmd.Subcommands, args[1:] {
 		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[0]) })
 		if i < 0 {
 			break
@@ -179,12 +179,12 @@ func takesValue(f cli.Flag) bool {
 }
 
 // printHelp prints what siglake help NAMES is to show.
-func printHelp(app *cli.App, w io.Writer, names []string) error {
+func printHelp(program *cli.App, w io.Writer, names []string) error {
 	if len(names) == 0 {
-		printAppHelp(app, w)
+		printAppHelp(program, w)
 		return nil
 	}
-	cmd, path, rest := commandOfArgs(app, names)
+	cmd, path, rest := commandOfArgs(program, names)
 	switch page, known := manual.Lookup(names[0]); {
 	case cmd != nil && len(rest) == 0:
 		printCommandHelp(w, cmd, path)
@@ -194,7 +194,7 @@ func printHelp(app *cli.App, w io.Writer, names []string) error {
 		fmt.Fprint(w, page.Text)
 	default:
 		var all []string
-		for _, c := range app.VisibleCommands() {
+		for _, c := range program.VisibleCommands() {
 			all = append(all, c.Name)
 		}
 		for _, p := range manual.Pages() {
@@ -211,22 +211,22 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-func printAppHelp(app *cli.App, w io.Writer) {
-	fmt.Fprint(w, manual.Wrap(app.Name+" - "+app.Usage, helpWidth, "", "  "))
-	fmt.Fprintf(w, "\nUsage:\n  %s COMMAND [ARGUMENTS] [FLAGS]\n", app.Name)
+func printAppHelp(program *cli.App, w io.Writer) {
+	fmt.Fprint(w, manual.Wrap(program.Name+" - "+program.Usage, helpWidth, "", "  "))
+	fmt.Fprintf(w, "\nUsage:\n  %s COMMAND [ARGUMENTS] [FLAGS]\n", program.Name)
 	for _, g := range commandGroups {
 		fmt.Fprintf(w, "\n%s:\n", g.title)
 		for _, name := range g.names {
-			if c := app.Command(name); c != nil {
+			if c := program.Command(name); c != nil {
 				fmt.Fprint(w, manual.Wrap(c.Usage, helpWidth, fmt.Sprintf("  %-12s", c.Name), strings.Repeat(" ", 14)))
 			}
 		}
 	}
-	fmt.Fprintf(w, "\nManual (%s help TOPIC):\n", app.Name)
+	fmt.Fprintf(w, "\nManual (%s help TOPIC):\n", program.Name)
 	for _, p := range manual.Pages() {
 		fmt.Fprint(w, manual.Wrap(p.Summary, helpWidth, fmt.Sprintf("  %-12s", p.Topic), strings.Repeat(" ", 14)))
 	}
-	fmt.Fprintf(w, "\n%s COMMAND --help shows a command's flags and examples.\n", app.Name)
+	fmt.Fprintf(w, "\n%s COMMAND --help shows a command's flags and examples.\n", program.Name)
 }
 
 // printCommandHelp prints a command's help: what it does, how it is used, and its

@@ -36,11 +36,11 @@ func writeManPages(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	app := newCLI(&Env{})
-	if err := writeManPage(dir, "siglake", 1, manOverview(app)); err != nil {
+	program := newCLI(&Env{})
+	if err := writeManPage(dir, "siglake", 1, manOverview(program)); err != nil {
 		return err
 	}
-	for _, cmd := range app.VisibleCommands() {
+	for _, cmd := range program.VisibleCommands() {
 		if err := writeManPage(dir, "siglake-"+cmd.Name, 1, manCommand(cmd)); err != nil {
 			return err
 		}
@@ -75,13 +75,13 @@ func manText(text string) string {
 	return strings.NewReplacer("*", `\*`, "_", `\_`, "<", `\<`, "|", `\|`, "[", `\[`).Replace(text)
 }
 
-func manOverview(app *cli.App) string {
+func manOverview(program *cli.App) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# NAME\nsiglake - %s\n\n# SYNOPSIS\n**siglake** *COMMAND* [*ARGUMENTS*] [*FLAGS*]\n\n# COMMANDS\n", manText(app.Usage))
+	fmt.Fprintf(&b, "# NAME\nsiglake - %s\n\n# SYNOPSIS\n**siglake** *COMMAND* [*ARGUMENTS*] [*FLAGS*]\n\n# COMMANDS\n", manText(program.Usage))
 	for _, g := range commandGroups {
 		fmt.Fprintf(&b, "## %s\n", g.title)
 		for _, name := range g.names {
-			fmt.Fprintf(&b, "**siglake-%s**(1)\n: %s\n\n", name, manText(app.Command(name).Usage))
+			fmt.Fprintf(&b, "**siglake-%s**(1)\n: %s\n\n", name, manText(program.Command(name).Usage))
 		}
 	}
 	b.WriteString("# MANUAL\n")

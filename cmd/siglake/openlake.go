@@ -287,6 +287,18 @@ func (l *lake) checkSimulated(simulate bool) error {
 	return nil
 }
 
+// checkLakeKind makes sure that a lake, if there is one, may take invented answers, or real ones.
+func checkLakeKind(ctx context.Context, env *Env, store StoreOptions, uri string, simulate bool) error {
+	l, err := openLakeIfExists(ctx, env, store, uri)
+	if l == nil || err != nil {
+		return err
+	}
+	if err := errors.Join(l.checkSimulated(simulate), l.close()); err != nil {
+		return &Error{KindUsage, err}
+	}
+	return nil
+}
+
 // checkJournalMatches makes sure that the journal is the one of what lies in the lake. One
 // that was lost, or has not come along, would let all be bought again.
 func (l *lake) checkJournalMatches(ctx context.Context, sink *sinks.Lake) error {

@@ -66,19 +66,19 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	if !p.run.API.Simulate && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(keyVariable)) == "" {
 		j.openAPI = nil // the plan goes by what is published
 	}
-	report, err := j.plan(c.Context)
+	planned, err := j.plan(c.Context)
 	if err != nil {
 		return err
 	}
-	report.Money = price.costOf(report.Credits)
+	planned.Money = price.costOf(planned.Credits)
 	switch {
 	case p.out.JSON:
-		return printJSON(env.Stdout, report)
+		return printJSON(env.Stdout, planned)
 	case p.out.Quiet:
 		fmt.Fprintf(env.Stdout, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
-			report.List, thousands(report.Entities), thousands(report.Calls), thousands(report.Credits.P50), thousands(report.Credits.Ceiling))
+			planned.List, thousands(planned.Entities), thousands(planned.Calls), thousands(planned.Credits.P50), thousands(planned.Credits.Ceiling))
 	default:
-		printPlan(env.Stdout, report, p.run.Command, p.run.Money.MaxCredits != "")
+		printPlan(env.Stdout, planned, p.run.Command, p.run.Money.MaxCredits != "")
 	}
 	return nil
 }
@@ -105,8 +105,8 @@ type planReport struct {
 	CreditsLeft      *int64                  `json:"account_credits_left,omitempty"`
 	Notes            []string                `json:"notes"`
 
-	rejects   []pipeline.RejectLine
-	freeCalls int64 // calls that cost nothing, ahead of the others
+	Rejects   []pipeline.RejectLine `json:"-"`
+	freeCalls int64                 // calls that cost nothing, ahead of the others
 }
 
 type planTime struct {
@@ -247,7 +247,7 @@ func (j *job) buildPlan(ctx context.Context, l *lake) (*planReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Lines, p.WithoutCall, p.rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
+	p.Lines, p.WithoutCall, p.Rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
 	if inapplicable := inapplicableSignals(p.Queries, j.object, splitWords(j.Query.Signals)); j.Service == pipeline.Signals && len(inapplicable) > 0 {
 		p.addNote(inapplicableText(j.object) + ": " + strings.Join(inapplicable, ", "))
 	}
@@ -486,9 +486,9 @@ func printPlan(w io.Writer, p *planReport, command string, budgeted bool) {
 	}
 	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
 	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms an answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
-	if len(p.rejects) > 0 {
+	if len(p.Rejects) > 0 {
 		fmt.Fprintf(w, "\n  Rejected lines (%s):\n", thousands(p.WithoutCall[schema.Rejected]))
-		for _, r := range p.rejects[:min(5, len(p.rejects))] {
+		for _, r := range p.Rejects[:min(5, len(p.Rejects))] {
 			fmt.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
 		}
 	}

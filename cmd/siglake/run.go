@@ -225,7 +225,7 @@ func (j *job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch,
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
 		Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, PartitionBy: j.partition, LastBatch: run.LastBatch,
-		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.show, Versions: componentVersions(), Endpoint: j.baseURL, APIChoice: run.APIChoice,
+		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.show, Versions: componentVersions(j.env.Build), Endpoint: j.baseURL, APIChoice: run.APIChoice,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.reconcileAccount(ctx, run) },
 	}
@@ -336,7 +336,7 @@ func (j *job) newRunStart(ctx context.Context, match runMatch, before []*ledger.
 	j.apiChoice = ""
 	b := ledger.RunStart{
 		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.settings, Input: j.identity.inputDigest, URI: j.List, Endpoint: j.baseURL,
-		Budget: j.budget, Partition: j.partition, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: componentVersions(),
+		Budget: j.budget, Partition: j.partition, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: componentVersions(j.env.Build),
 		PositiveTTL: j.positiveTTL, NegativeTTL: j.negativeTTL,
 	}
 	if match.resume != nil {

@@ -285,7 +285,7 @@ func TestKey(t *testing.T) {
 
 func TestFlagsFirst(t *testing.T) {
 	t.Parallel()
-	app := newCLI(&Env{})
+	program := newCLI(&Env{})
 	for _, c := range []struct{ args, want string }{
 		{"siglake run list.csv --lake x", "siglake run --lake x list.csv"},
 		{"siglake run - --lake x -q --since 3d", "siglake run --lake x -q --since 3d -"},
@@ -294,7 +294,7 @@ func TestFlagsFirst(t *testing.T) {
 		{"siglake", "siglake"},
 		{"siglake --help", "siglake --help"},
 	} {
-		got := flagsFirst(app, strings.Fields(c.args))
+		got := flagsFirst(program, strings.Fields(c.args))
 		if want := strings.Fields(c.want); !slices.Equal(got, want) {
 			t.Errorf("flagsFirst(%q) = %q, want %q", c.args, got, want)
 		}

@@ -76,13 +76,13 @@ type runStatus struct {
 	Service    string    `json:"service"` // the command that began it
 }
 
-// liability is journal.Liability for machines.
+// liability is ledger.Liability for machines.
 type liability struct {
 	UnknownCharge share `json:"unknown_charges"`
 	InDoubt       share `json:"in_doubt"`
 	Retry         share `json:"decided_released"`
 	WrittenOff    share `json:"decided_accepted_loss"`
-	decided       share
+	Decided       share `json:"-"` // both
 }
 
 type share struct {
@@ -91,7 +91,7 @@ type share struct {
 }
 
 func newLiability(u ledger.Liability) liability {
-	return liability{UnknownCharge: share(u.UnknownCharge), InDoubt: share(u.InDoubt), Retry: share(u.Retry), WrittenOff: share(u.WrittenOff), decided: share(u.Decided)}
+	return liability{UnknownCharge: share(u.UnknownCharge), InDoubt: share(u.InDoubt), Retry: share(u.Retry), WrittenOff: share(u.WrittenOff), Decided: share(u.Decided)}
 }
 
 // status sums the journal up.
@@ -159,16 +159,16 @@ func printStatus(out io.Writer, status *lakeStatus) error {
 			generation, deferred = fmt.Sprint(r.Generation), thousands(r.Open)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, thousands(int64(r.Calls)), thousands(r.Credits),
-			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.decided), deferred, r.Service, r.List)
+			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), deferred, r.Service, r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%s, %s\n", countText(len(status.Runs), "run"), status.totalText())
+	fmt.Fprintf(out, "\n%s, %s\n", countText(len(status.Runs), "run"), totalText(status))
 	for _, next := range status.Next {
 		fmt.Fprintf(out, "  Next: %s\n", next)
 	}
-	return status.printGenerations(out)
+	return printGenerations(out, status)
 }
 
 // generationStatus is one publication: a run, or a compaction, which asks and
@@ -209,7 +209,7 @@ func (l *lake) generations(ctx context.Context, maxCount int) (all []generationS
 	return all, 0, nil
 }
 
-func (s *lakeStatus) printGenerations(out io.Writer) error {
+func printGenerations(out io.Writer, s *lakeStatus) error {
 	if len(s.Generations) == 0 {
 		return nil
 	}
@@ -244,7 +244,7 @@ func chargedCredits(r *ledger.Run) (credits int64) {
 }
 
 // totalText is the bill of all runs, and what is not known of it.
-func (s *lakeStatus) totalText() string {
+func totalText(s *lakeStatus) string {
 	text := thousands(s.Credits) + " credits"
 	if s.MaxCost > s.Credits {
 		text = fmt.Sprintf("%s to %s credits", thousands(s.Credits), thousands(s.MaxCost))

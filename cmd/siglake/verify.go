@@ -257,7 +257,7 @@ func (l *lake) checkPublished(ctx context.Context, sink *sinks.Inspector) (*publ
 			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is not there", r.ID, r.Published.Generation))
 			continue
 		}
-		if m.Versions["schema"] != componentVersions()["schema"] {
+		if m.Versions["schema"] != componentVersions(l.env.Build)["schema"] {
 			continue // made by another version: the rows would differ, rightly
 		}
 		if err := l.compareRun(ctx, r, m, p); err != nil {

@@ -18,7 +18,7 @@ func versionCommand() *cli.Command {
 		Usage: "version of the program, its parts and its schemas",
 		Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, versionLine())
-			v := componentVersions()
+			v := componentVersions(buildVersion())
 			for _, part := range []string{"go", "platform", "arrow", "parquet-go", "schema"} {
 				fmt.Fprintf(c.App.Writer, "%-12s %s\n", part, v[part])
 			}
@@ -72,10 +72,11 @@ func versionLine() string {
 	return fmt.Sprintf("siglake %s (commit %s, %s)", version, from, runtime.Version())
 }
 
-// componentVersions names the parts whose version decides what a file looks like.
-func componentVersions() map[string]string {
+// componentVersions names the parts whose version decides what a file looks like:
+// the build of the program, and what it is built with.
+func componentVersions(build string) map[string]string {
 	v := map[string]string{
-		"siglake":  buildVersion(),
+		"siglake":  build,
 		"go":       runtime.Version(),
 		"platform": runtime.GOOS + "/" + runtime.GOARCH,
 		"schema":   strconv.Itoa(schema.EventTables[0].Version),

@@ -120,7 +120,7 @@ func newClient(env *Env, o APIOptions, at endpoint) (*lusha.Client, error) {
 	return lusha.New(lusha.Config{
 		BaseURL:   at.baseURL,
 		Key:       lusha.NewKey(at.key),
-		UserAgent: "siglake/" + version,
+		UserAgent: "siglake/" + env.Version,
 		Timeout:   o.Timeout,
 		Transport: env.Transport,
 	})
