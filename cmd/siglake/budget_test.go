@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -236,13 +237,13 @@ func newProductBudgetCase(t *testing.T, seed uint64) *budgetCase {
 	size := 1 + p.rng.IntN(50)
 	switch p.rng.IntN(4) {
 	case 0, 1:
-		p.command, p.list, p.paged = []string{lookalikesName, "--seeds", "-"}, seedList([]schema.Object{schema.Contact, schema.Company}[p.rng.IntN(2)], seed), true
+		p.command, p.list, p.paged = []string{app.LookalikesName, "--seeds", "-"}, seedList([]schema.Object{schema.Contact, schema.Company}[p.rng.IntN(2)], seed), true
 		p.flags = append(p.flags, "--limit", fmt.Sprint(lines), "--page-size", fmt.Sprint(size))
 	case 2:
-		p.command, p.paged = []string{visitorsName, "--domain", "shop.example"}, true
+		p.command, p.paged = []string{app.VisitorsName, "--domain", "shop.example"}, true
 		p.flags = append(p.flags, "--limit", fmt.Sprint(lines), "--page-size", fmt.Sprint(size))
 	default:
-		p.command, p.list = []string{scoreName, "-"}, domainLines(lines)
+		p.command, p.list = []string{app.ScoreName, "-"}, domainLines(lines)
 		p.flags = append(p.flags, "--batch-size", fmt.Sprint(size), "--concurrency", fmt.Sprint(maxInFlight))
 	}
 	p.batchMax, p.listMax = p.entityMax*int64(size), max(int64(lines), p.entityMax)
@@ -330,7 +331,7 @@ func (p *budgetCase) checkRefusals() {
 	}
 }
 
-// verifyLake holds the lake against all invariants.
+// VerifyLake holds the lake against all invariants.
 func (p *budgetCase) verifyLake() {
 	p.t.Helper()
 	var output bytes.Buffer

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -41,7 +42,7 @@ var mapFields = []string{"key", "id", "domain", "name", "first_name", "last_name
 func valuesOf(flag string) []string {
 	switch flag {
 	case "signals":
-		return signalWords()
+		return app.SignalWords()
 	case "map":
 		return affixed(mapFields, "", "=")
 	case "fault":
@@ -150,7 +151,7 @@ func argumentCompletions(program *cli.App, command string) []string {
 	case "completion":
 		return []string{"bash", "zsh", "fish"}
 	case "signals":
-		return signalWords()[1:]
+		return app.SignalWords()[1:]
 	case "help":
 		words := commandCompletions(program, nil)
 		for _, p := range manual.Pages() {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/app"
 )
 
 func completionCommand() *cli.Command {
@@ -17,7 +19,7 @@ func completionCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			script, known := completionScripts[c.Args().First()]
 			if !known {
-				return usageErrorf("completion knows bash, zsh and fish, not %q", c.Args().First())
+				return app.UsageErrorf("completion knows bash, zsh and fish, not %q", c.Args().First())
 			}
 			fmt.Fprint(c.App.Writer, script)
 			return nil

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/app"
 )
 
 //go:embed demo.csv
@@ -17,7 +19,7 @@ func demoCommand() *cli.Command {
 	p := newRunPurchase("demo")
 	p.run.Lake, p.run.Query.Signals, p.sim.Latency = "demo-lake", []string{"all"}, 40*time.Millisecond
 	p.run.Demo, p.run.API.Simulate = true, true
-	p.run.TTL, p.run.Store = TTLOptions{}, StoreOptions{} // of which it has no flags
+	p.run.TTL, p.run.Store = app.TTLOptions{}, app.StoreOptions{} // of which it has no flags
 	return &cli.Command{
 		Name:  "demo",
 		Usage: "run the main job on a sample list and the embedded simulator: no key, no money",
@@ -29,7 +31,7 @@ func demoCommand() *cli.Command {
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageErrorf("demo takes no list; to run on your own: siglake run LIST --lake DIR --simulate")
+				return app.UsageErrorf("demo takes no list; to run on your own: siglake run LIST --lake DIR --simulate")
 			}
 			p.run.Money.Refresh, p.run.Money.NewRun = true, true // who looks a second time wants to see it all again
 			return p.demonstrate(c)
@@ -41,13 +43,13 @@ func demoCommand() *cli.Command {
 func (p *purchaseCommand) demonstrate(c *cli.Context) error {
 	ctx, env := c.Context, envOf(c)
 	// Before anything is written: what is refused leaves nothing behind.
-	if err := checkLakeKind(ctx, env, p.run.Store, p.run.Lake, p.run.API.Simulate); err != nil {
+	if err := app.CheckLakeKind(ctx, env, p.run.Store, p.run.Lake, p.run.API.Simulate); err != nil {
 		return err
 	}
 	p.run.List = p.run.Lake + "-accounts.csv"
 	existing, err := os.ReadFile(p.run.List)
 	if err == nil && !bytes.Equal(existing, demoList) {
-		return usageErrorf("%s is in the way of the demo's list; name another lake with --lake DIR", p.run.List)
+		return app.UsageErrorf("%s is in the way of the demo's list; name another lake with --lake DIR", p.run.List)
 	}
 	if err := os.WriteFile(p.run.List, demoList, 0o600); err != nil {
 		return err

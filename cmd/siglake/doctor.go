@@ -2,26 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/bucket"
-	"github.com/siglake/siglake/internal/lusha"
-	"github.com/siglake/siglake/schema"
-	"github.com/siglake/siglake/sinks"
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/report"
 )
 
 func doctorCommand() *cli.Command {
-	o := doctorOptions{API: defaultAPI(), Store: defaultStore()}
+	o := app.DoctorOptions{API: app.DefaultAPI(), Store: app.DefaultStore()}
 	sim, out := defaultSimulator(), defaultOutput()
 	return &cli.Command{
 		Name:  "doctor",
@@ -36,22 +25,22 @@ func doctorCommand() *cli.Command {
 		}, storeFlags(&o.Store), apiFlags(&o.API), simulatorFlags(&sim), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageErrorf("doctor takes no arguments, got %q", c.Args().First())
+				return app.UsageErrorf("doctor takes no arguments, got %q", c.Args().First())
 			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
 				return err
 			}
-			results, policy := examine(c.Context, env, o, func(ctx context.Context) (endpoint, error) {
+			results, policy := app.Examine(c.Context, env, o, func(ctx context.Context) (app.Endpoint, error) {
 				at, _, err := openAPI(ctx, env, o.API, sim)
 				return at, err
 			})
 			if out.JSON {
-				if err := printJSON(env.Stdout, results); err != nil {
+				if err := report.PrintJSON(env.Stdout, results); err != nil {
 					return err
 				}
 			} else {
-				printCheckup(env.Stdout, results, policy, out.Quiet)
+				report.PrintCheckup(env.Stdout, results, policy, out.Quiet)
 			}
 			worst := exitComplete
 			for _, r := range results {
@@ -63,328 +52,4 @@ func doctorCommand() *cli.Command {
 			return statusOf(worst)
 		},
 	}
-}
-
-// doctorOptions say what is looked at.
-type doctorOptions struct {
-	Lake  string // empty: none
-	API   APIOptions
-	Store StoreOptions
-}
-
-// checkResult is one finding: ok, a warning, or a failure with the error that a run
-// would end with.
-type checkResult struct {
-	Name   string `json:"check"`
-	State  string `json:"state"` // ok, warning, failed
-	Detail string `json:"detail"`
-	Advice string `json:"advice,omitempty"`
-	Err    error  `json:"-"`
-}
-
-// checkup collects findings.
-type checkup struct {
-	doctorOptions
-	env     *Env
-	results []checkResult
-}
-
-func (x *checkup) addOK(name, detail string, args ...any) {
-	x.results = append(x.results, checkResult{Name: name, State: "ok", Detail: fmt.Sprintf(detail, args...)})
-}
-
-func (x *checkup) addWarning(name, advice, detail string, args ...any) {
-	x.results = append(x.results, checkResult{Name: name, State: "warning", Detail: fmt.Sprintf(detail, args...), Advice: advice})
-}
-
-func (x *checkup) addFailure(name string, err error, advice string) {
-	x.results = append(x.results, checkResult{Name: name, State: "failed", Detail: err.Error(), Advice: advice, Err: err})
-}
-
-// examine looks at everything that a run needs. With the findings it gives the
-// policy that a bucket needs.
-func examine(ctx context.Context, env *Env, o doctorOptions, open func(context.Context) (endpoint, error)) (results []checkResult, policy string) {
-	x := &checkup{doctorOptions: o, env: env}
-	x.checkAccount(ctx, open)
-	if o.Lake != "" {
-		policy = x.checkLake(ctx, o.Lake)
-	}
-	return x.results, policy
-}
-
-// printCheckup prints findings; if quiet, only those that are not ok.
-func printCheckup(w io.Writer, results []checkResult, policy string, quiet bool) {
-	for _, r := range results {
-		if quiet && r.State == "ok" {
-			continue
-		}
-		fmt.Fprintf(w, "  %-8s %-10s %s\n", r.State, r.Name, r.Detail)
-		if r.Advice != "" {
-			fmt.Fprintf(w, "  %-8s %-10s %s\n", "", "", r.Advice)
-		}
-	}
-	if policy != "" && !quiet {
-		fmt.Fprintf(w, "\nThe least permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", policy)
-	}
-}
-
-// clockTolerance is how far clocks may differ before rate windows are misjudged.
-const clockTolerance = 30 * time.Second
-
-// checkAccount looks at key, options, usage and clock.
-func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (endpoint, error)) {
-	at, err := open(ctx)
-	if err != nil {
-		x.addFailure("key", err, "")
-		return
-	}
-	defer at.close()
-	client, err := newClient(x.env, x.API, at)
-	if err != nil {
-		x.addFailure("key", &Error{KindUsage, err}, "")
-		return
-	}
-	limiter, err := newLimiter(x.env, x.API, at)
-	if err != nil {
-		x.addFailure("quota", err, "")
-		return
-	}
-	defer limiter.Close() //nolint:errcheck // its counts are kept call by call
-	client.OnFreeRequest(limiter.AddCalls)
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	options, err := client.FetchOptions(ctx, schema.Company)
-	optionsV3, errV3 := client.FetchOptionsV3(ctx, schema.Company)
-	if unserved := unservedText(err); unserved != "" && errV3 == nil {
-		x.addWarning("api", "siglake run goes on with v3", "v2 answers: %s", unserved)
-		options, err = optionsV3, nil
-	}
-	if err != nil {
-		x.addFailure("key", err, "check the key, the account and --base-url")
-		return
-	}
-	x.addOK("key", "%s accepts it and offers %d signal types for companies", at.baseURL, len(options.Signals))
-	if errV3 != nil {
-		x.addWarning("api", "siglake run --api v2 does without it; ids, scores, lookalikes and visitors do not", "v3 is not to be had: %v", errV3)
-	} else {
-		x.addOK("api", "v3 offers %d signal types for companies", len(optionsV3.Signals))
-	}
-	switch clock := options.ClockOffset; {
-	case clock == nil:
-		x.addWarning("clock", "", "the API's answers bear no date")
-	case clock.Ahead.Abs()-clock.Tolerance > clockTolerance:
-		x.addWarning("clock", "set this machine's clock, for example with NTP", "it is %s off the API's: days and rate windows are misjudged", clock.Ahead.Abs().Round(time.Second))
-	default:
-		x.addOK("clock", "within %s of the API's", (clock.Ahead.Abs() + clock.Tolerance).Round(100*time.Millisecond))
-	}
-	x.checkUsage(ctx, client)
-	for _, w := range limiter.State().Windows {
-		if w.Limit >= 0 {
-			x.addOK("rate", "%s: %s of %s calls left", w.Name, countOrUnknown(w.Left), thousands(w.Limit))
-		}
-	}
-}
-
-func (x *checkup) checkUsage(ctx context.Context, client *lusha.Client) {
-	u, err := client.FetchUsage(ctx)
-	if err != nil {
-		x.addWarning("account", "the run goes on without prices: it takes an event to cost 1 credit, and windows from --plan", "its usage is not known: %v", err)
-		return
-	}
-	switch {
-	case u.Remaining == 0:
-		x.addFailure("account", &Error{KindDeferred, errors.New("no credits are left")}, "buy credits first")
-	case u.Remaining < 0:
-		x.addWarning("account", "", "it does not say how many credits are left")
-	default:
-		x.addOK("account", "%s credits left, plan %s", thousands(u.Remaining), orDefault(u.Plan, "not stated"))
-	}
-	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
-		if p, ok := u.Prices[action]; ok {
-			x.addOK("price", "%s: %s for every %d", action, countText(int(p.Credits), "credit"), p.PerQuantity)
-		} else {
-			x.addWarning("price", "", "%s is not priced, which does not mean free", action)
-		}
-	}
-}
-
-func countOrUnknown(n int64) string {
-	if n < 0 {
-		return "an unknown number"
-	}
-	return thousands(n)
-}
-
-func orDefault(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
-}
-
-// checkLake looks at everything that keeps what was paid for. It gives the policy
-// that a bucket needs.
-func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
-	if sinks.OnS3(uri) {
-		policy = x.checkBucket(ctx, uri)
-		if scratch, err := sinks.ScratchDir(uri, x.Store.Scratch); err != nil {
-			x.addFailure("scratch", &Error{KindStorage, err}, "")
-		} else {
-			x.checkDisk(scratch, "scratch")
-		}
-	} else {
-		x.checkDisk(strings.TrimPrefix(uri, "file://"), "disk")
-	}
-	inspector, err := inspectLake(ctx, x.env, x.Store, uri)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		x.addOK("lake", "there is none yet: the first run makes it")
-		return policy
-	case err != nil:
-		x.addFailure("lake", &Error{KindStorage, err}, "")
-		return policy
-	}
-	defer inspector.Close() //nolint:errcheck // it was only read
-	chain, err := inspector.ReadChain(ctx)
-	if err != nil {
-		x.addFailure("lake", lakeError(err), "siglake verify says more")
-	} else if len(chain) == 0 {
-		x.addOK("lake", "empty")
-	} else {
-		newest := chain[len(chain)-1]
-		x.addOK("lake", "%d generations, the newest of %s", newest.Generation, newest.Run.Finished.UTC().Format("2006-01-02 15:04 UTC"))
-	}
-	x.checkJournal(ctx, uri)
-	return policy
-}
-
-// checkJournal opens the journal, which reads all of its heads.
-func (x *checkup) checkJournal(ctx context.Context, uri string) {
-	if exists, err := lakeExists(ctx, x.env, x.Store, uri); err == nil && !exists {
-		x.addOK("journal", "there is none yet: the first run makes it")
-		return
-	}
-	l, err := openLake(ctx, x.env, x.Store, uri, readOnly)
-	if err != nil {
-		x.addFailure("journal", err, "siglake verify says more")
-		return
-	}
-	defer l.close() //nolint:errcheck // nothing was written
-	runs, inDoubt := l.ledger.Runs(), l.ledger.CallsInDoubt()
-	x.addOK("journal", "%s", countText(len(runs), "run"))
-	if n := len(inDoubt); n > 0 {
-		x.addWarning("journal", "siglake held list --lake "+uri+" shows them", "in doubt: %s", countText(n, "call"))
-	}
-	if n := len(runs); n > 0 && runs[n-1].Published == nil {
-		x.addWarning("journal", "siglake resume --lake "+uri+" goes on with it", "run %s is not finished", runs[n-1].ID)
-	}
-}
-
-// minFreeDisk is how much free disk a run should find.
-const minFreeDisk = 1 << 30
-
-// checkDisk tries a durable write where a directory is or will be.
-func (x *checkup) checkDisk(path, name string) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		x.addFailure(name, &Error{KindStorage, err}, "")
-		return
-	}
-	for {
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			break
-		}
-		if filepath.Dir(path) == path {
-			break
-		}
-		path = filepath.Dir(path)
-	}
-	took, err := timeSync(path)
-	if err != nil {
-		x.addFailure(name, &Error{KindStorage, err}, "siglake must be able to write there")
-		return
-	}
-	free, known := freeSpace(path)
-	switch {
-	case known && free < minFreeDisk:
-		x.addWarning(name, "make room before a large run", "%s: %s free, a durable write takes %s", path, byteText(free), took.Round(100*time.Microsecond))
-	case known:
-		x.addOK(name, "%s: %s free, a durable write takes %s", path, byteText(free), took.Round(100*time.Microsecond))
-	default:
-		x.addOK(name, "%s: a durable write takes %s", path, took.Round(100*time.Microsecond))
-	}
-}
-
-// timeSync makes a small file durable and removes it again.
-func timeSync(dir string) (took time.Duration, err error) {
-	f, err := os.CreateTemp(dir, ".siglake-doctor-*")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	started := time.Now()
-	_, err = f.WriteString("can this be written?\n")
-	err = errors.Join(err, f.Sync(), f.Close())
-	return time.Since(started), err
-}
-
-// checkBucket tries what everything rests on, and gives the policy that allows it.
-func (x *checkup) checkBucket(ctx context.Context, uri string) (policy string) {
-	name, key, err := bucket.SplitURI(uri)
-	if err != nil {
-		x.addFailure("bucket", usageErrorf("%v", err), "")
-		return ""
-	}
-	policy = bucketPolicy(name, strings.Trim(key, "/"), x.Store.S3.KMSKey)
-	b, err := openBucket(ctx, x.env, x.Store, uri)
-	if err != nil {
-		x.addFailure("bucket", usageErrorf("%v", err), "")
-		return policy
-	}
-	started := time.Now()
-	if err := b.ProbeConditions(ctx, stateDir); err != nil {
-		x.addFailure("bucket", &Error{KindStorage, err}, "the policy below is what siglake needs; a store without conditional writes cannot be used")
-		return policy
-	}
-	x.addOK("bucket", "%s heeds conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
-	for _, err := range b.List(ctx, "_meta/") {
-		if err != nil {
-			x.addFailure("bucket", &Error{KindStorage, err}, "without s3:ListBucket a store answers 403 for what is not there, which cannot be told from a refusal")
-		}
-		break
-	}
-	return policy
-}
-
-// bucketPolicy allows what siglake does below a prefix, and nothing else.
-func bucketPolicy(name, prefix, kmsKey string) string {
-	within := prefix
-	if within != "" {
-		within += "/"
-	}
-	type statement struct {
-		Sid       string
-		Effect    string
-		Action    []string
-		Resource  []string
-		Condition map[string]map[string]string `json:",omitempty"`
-	}
-	objects := "arn:aws:s3:::" + name + "/" + within
-	statements := []statement{
-		{Sid: "ReadAndWrite", Effect: "Allow", Action: []string{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}, Resource: []string{objects + "*"}},
-		{Sid: "RemoveProbes", Effect: "Allow", Action: []string{"s3:DeleteObject"}, Resource: []string{objects + stateDir + "/probe-*", objects + "_meta/probe-*"}},
-		{Sid: "TellMissingFromForbidden", Effect: "Allow", Action: []string{"s3:ListBucket"}, Resource: []string{"arn:aws:s3:::" + name},
-			Condition: map[string]map[string]string{"StringLike": {"s3:prefix": within + "*"}}},
-	}
-	if kmsKey != "" {
-		statements = append(statements, statement{Sid: "UseKey", Effect: "Allow", Action: []string{"kms:GenerateDataKey", "kms:Decrypt"}, Resource: []string{kmsKey}})
-	}
-	text, err := json.MarshalIndent(struct {
-		Version   string
-		Statement []statement
-	}{"2012-10-17", statements}, "", "  ")
-	if err != nil {
-		panic(err) // of texts
-	}
-	return string(text)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/simulator"
 )
@@ -48,7 +49,7 @@ func TestDoctor(t *testing.T) {
 		{"a store that ignores conditions", slices.Concat(api, reach(fake), []string{"--lake", fake.URI("doctor")}), canary, fake, exitStorage, []string{"the store ignores this condition"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			envFor(t).set(keyVariable, tt.key)
+			envFor(t).set(app.KeyVariable, tt.key)
 			if tt.store != nil {
 				tt.store.Setenv(t)
 			}
@@ -75,11 +76,11 @@ func TestDoctor(t *testing.T) {
 	r = newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 	r.run(domainLines(150), baseFlags...)
 	code, stdout, stderr := runProgram(t, "doctor", "--json", "--base-url", r.server.URL, "--lake", r.lake)
-	var found []checkResult
+	var found []app.CheckResult
 	if err := json.Unmarshal([]byte(stdout), &found); err != nil || code != exitComplete {
 		t.Fatalf("doctor --json: exit %d, %v: %s%s", code, err, stdout, stderr)
 	}
-	if !slices.ContainsFunc(found, func(d checkResult) bool {
+	if !slices.ContainsFunc(found, func(d app.CheckResult) bool {
 		return d.Name == "journal" && d.State == "warning" && strings.Contains(d.Detail, "in doubt") && strings.Contains(d.Advice, "held list")
 	}) {
 		t.Errorf("no word of the call in doubt: %s", fmt.Sprint(found))

@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -497,7 +498,7 @@ func TestReadWhileRunning(t *testing.T) {
 			}
 		default:
 		}
-		if _, err := os.Stat(filepath.Join(r.lake, stateDir, "journal", "00000001.journal")); err != nil {
+		if _, err := os.Stat(filepath.Join(r.lake, app.StateDir, "journal", "00000001.journal")); err != nil {
 			continue // it has hardly begun
 		}
 		for _, args := range [][]string{{"status"}, {"held", "list"}, {"verify"}, slices.Concat([]string{"plan", path, "--base-url", r.server.URL}, baseFlags)} {

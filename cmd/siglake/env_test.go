@@ -8,12 +8,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/siglake/siglake/internal/app"
 )
 
 // testEnv is the Env of the commands that a test runs in this process, and the
 // variables of its environment.
 type testEnv struct {
-	Env
+	app.Env
 	vars *sync.Map // values by name
 }
 
@@ -32,9 +34,9 @@ func envFor(t testing.TB) *testEnv {
 			name = name[:i]
 		}
 	}
-	e := &testEnv{Env: Env{Version: version, Build: buildVersion(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
+	e := &testEnv{Env: app.Env{Version: version, Build: buildVersion(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}}
 	e.useVars(new(sync.Map))
-	e.set(keyVariable, canary)
+	e.set(app.KeyVariable, canary)
 	e.set("XDG_STATE_HOME", t.TempDir())
 	return e.register(t)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 )
@@ -41,15 +42,15 @@ func statusOf(code int) error {
 }
 
 // kindCodes are the exit codes of errors that have a kind.
-var kindCodes = map[Kind]int{
-	KindUsage: exitUsage, KindAuth: exitAuth, KindStorage: exitStorage, KindLocked: exitLocked, KindIntegrity: exitIntegrity, KindDeferred: exitDeferred,
+var kindCodes = map[app.Kind]int{
+	app.KindUsage: exitUsage, app.KindAuth: exitAuth, app.KindStorage: exitStorage, app.KindLocked: exitLocked, app.KindIntegrity: exitIntegrity, app.KindDeferred: exitDeferred,
 }
 
 // exitCode maps an error to the exit code, and gives what there is to print of it;
 // nil when everything is printed.
 func exitCode(err error) (code int, message error) {
 	var status exitStatus
-	var typed *Error
+	var typed *app.Error
 	switch {
 	case errors.As(err, &status):
 		return int(status), nil

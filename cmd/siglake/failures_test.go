@@ -15,6 +15,7 @@ import (
 	"testing"
 	"text/tabwriter"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -418,7 +419,7 @@ func (w *world) verifyAfter(failed []operation) {
 	}
 }
 
-func (o operation) onJournal() bool { return strings.Contains(o.path, "/"+stateDir+"/journal/") }
+func (o operation) onJournal() bool { return strings.Contains(o.path, "/"+app.StateDir+"/journal/") }
 
 func (o operation) isTolerated(lake string) bool {
 	for _, a := range tolerated {

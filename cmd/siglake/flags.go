@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/app"
 )
 
 // OutputOptions say what a command prints.
@@ -59,7 +61,7 @@ func jsonFlag(o *OutputOptions) *cli.BoolFlag {
 }
 
 // newLogger is the logger of a command, which writes to standard error.
-func newLogger(env *Env, o OutputOptions) (*slog.Logger, error) {
+func newLogger(env *app.Env, o OutputOptions) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: slog.LevelInfo}
 	if o.Quiet {
 		options.Level = slog.LevelWarn
@@ -70,7 +72,7 @@ func newLogger(env *Env, o OutputOptions) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(env.Stderr, options)), nil
 	}
-	return nil, usageErrorf("--log-format %q: expected text or json", o.LogFormat)
+	return nil, app.UsageErrorf("--log-format %q: expected text or json", o.LogFormat)
 }
 
 func joinFlags(groups ...[]cli.Flag) []cli.Flag {
@@ -82,7 +84,7 @@ func joinFlags(groups ...[]cli.Flag) []cli.Flag {
 }
 
 // queryFlags say what to ask about every entity; together they decide the bill.
-func queryFlags(o *QueryOptions) []cli.Flag {
+func queryFlags(o *app.QueryOptions) []cli.Flag {
 	return []cli.Flag{
 		words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to ask",
 			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the key where intent is the category"}),
@@ -100,7 +102,7 @@ func queryFlags(o *QueryOptions) []cli.Flag {
 }
 
 // apiVersionFlags choose the generation of the API.
-func apiVersionFlags(o *QueryOptions) []cli.Flag {
+func apiVersionFlags(o *app.QueryOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api", Value: o.APIVersion, Destination: &o.APIVersion, EnvVars: []string{"SIGLAKE_API"}, Category: "API",
 			Usage: "generation of the API: v2 finds identifiers itself; v3 needs ids, which are searched first and charged for; auto asks free endpoints and says what it chose and why"},
@@ -112,7 +114,7 @@ func apiVersionFlags(o *QueryOptions) []cli.Flag {
 }
 
 // listFlags say how the list is to be read.
-func listFlags(o *ListOptions) []cli.Flag {
+func listFlags(o *app.ListOptions) []cli.Flag {
 	return []cli.Flag{
 		words(&o.Map, &cli.StringSliceFlag{Name: "map", EnvVars: []string{"SIGLAKE_MAP"}, Category: "List",
 			Usage: "which column holds what, as FIELD=COLUMN (a header or a number); fields: " + "key, id, domain, name, first_name, last_name, linkedin, email, company_name, company_domain"}),
@@ -124,7 +126,7 @@ func listFlags(o *ListOptions) []cli.Flag {
 }
 
 // moneyFlags say what may be bought.
-func moneyFlags(o *MoneyOptions) []cli.Flag {
+func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "max-credits", Destination: &o.MaxCredits, Action: noteSet(&o.MaxCreditsSet), EnvVars: []string{"SIGLAKE_MAX_CREDITS"}, Category: "Money",
 			Usage: "most credits the run may cost, whatever is answered: a `NUMBER`, or unlimited; when they do not suffice it publishes what it has and exits 20"},
@@ -142,7 +144,7 @@ func moneyFlags(o *MoneyOptions) []cli.Flag {
 }
 
 // ttlFlags say how long ids count that were bought.
-func ttlFlags(o *TTLOptions) []cli.Flag {
+func ttlFlags(o *app.TTLOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "resolve-hits", Value: o.Positive, Destination: &o.Positive, Action: noteSet(&o.PositiveSet), EnvVars: []string{"SIGLAKE_RESOLVE_HITS"}, Category: "Money",
 			Usage: "how long an id that was found counts before it is searched, and paid for, again (`AGE`: 30d, 6w)"},
@@ -152,7 +154,7 @@ func ttlFlags(o *TTLOptions) []cli.Flag {
 }
 
 // workFlags say how the run works.
-func workFlags(o *WorkOptions) []cli.Flag {
+func workFlags(o *app.WorkOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "concurrency", Value: o.Concurrency, Destination: &o.Concurrency, EnvVars: []string{"SIGLAKE_CONCURRENCY"}, Category: "Work", Usage: "batches in flight, 1 to 64"},
 		&cli.IntFlag{Name: "batch-size", Value: o.BatchSize, Destination: &o.BatchSize, EnvVars: []string{"SIGLAKE_BATCH_SIZE"}, Category: "Work", Usage: "entities in a call, 1 to 100"},
@@ -161,10 +163,10 @@ func workFlags(o *WorkOptions) []cli.Flag {
 }
 
 // apiFlags say where the API is and how hard it may be asked.
-func apiFlags(o *APIOptions) []cli.Flag {
+func apiFlags(o *app.APIOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api-key-file", Destination: &o.KeyFile, EnvVars: []string{"SIGLAKE_API_KEY_FILE"}, Category: "API", TakesFile: true,
-			Usage: "`FILE` that holds the API key; without it the key comes from the variable " + keyVariable},
+			Usage: "`FILE` that holds the API key; without it the key comes from the variable " + app.KeyVariable},
 		&cli.StringFlag{Name: "base-url", Value: o.BaseURL, Destination: &o.BaseURL, EnvVars: []string{"SIGLAKE_BASE_URL"}, Category: "API",
 			Usage: "address of the API"},
 		&cli.StringFlag{Name: "plan", Value: o.Plan, Destination: &o.Plan, EnvVars: []string{"SIGLAKE_PLAN"}, Category: "API",
@@ -183,7 +185,7 @@ func apiFlags(o *APIOptions) []cli.Flag {
 }
 
 // storeFlags say where things are kept.
-func storeFlags(o *StoreOptions) []cli.Flag {
+func storeFlags(o *app.StoreOptions) []cli.Flag {
 	return joinFlags([]cli.Flag{
 		&cli.StringFlag{Name: "scratch", Destination: &o.Scratch, EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
 			Usage: "local `DIR` for sorting and staging what goes to a lake on S3; default: siglake in the user's cache directory"},
@@ -194,7 +196,7 @@ func storeFlags(o *StoreOptions) []cli.Flag {
 
 // s3Flags say how S3 is reached and how objects are kept there. There is none
 // for credentials: argv is visible to every user of the machine.
-func s3Flags(o *S3Options) []cli.Flag {
+func s3Flags(o *app.S3Options) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "s3-endpoint", Destination: &o.Endpoint, EnvVars: []string{"SIGLAKE_S3_ENDPOINT"}, Category: "S3",
 			Usage: "`URL` of a store other than AWS"},

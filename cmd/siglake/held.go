@@ -2,22 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/ledger"
-	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/internal/report"
 )
 
 func heldCommand() *cli.Command {
-	sub := func(name, usage string, action func(context.Context, *Env, heldOptions, OutputOptions) error) *cli.Command {
-		o, out := heldOptions{Command: "siglake held " + name, Store: defaultStore()}, defaultOutput()
+	sub := func(name, usage string, action func(context.Context, *app.Env, app.HeldOptions, OutputOptions) error) *cli.Command {
+		o, out := app.HeldOptions{Command: "siglake held " + name, Store: app.DefaultStore()}, defaultOutput()
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: "[CALL …]",
 			Flags: joinFlags([]cli.Flag{
@@ -47,180 +42,30 @@ func heldCommand() *cli.Command {
 }
 
 // showInDoubt prints calls in doubt.
-func showInDoubt(ctx context.Context, env *Env, o heldOptions, out OutputOptions) error {
-	calls, maxCost, err := listInDoubt(ctx, env, o)
+func showInDoubt(ctx context.Context, env *app.Env, o app.HeldOptions, out OutputOptions) error {
+	calls, maxCost, err := app.ListInDoubt(ctx, env, o)
 	if err != nil {
 		return err
 	}
 	if out.JSON {
-		return printJSON(env.Stdout, calls)
+		return report.PrintJSON(env.Stdout, calls)
 	}
-	printInDoubtCalls(env.Stdout, calls, maxCost)
+	report.PrintInDoubtCalls(env.Stdout, calls, maxCost)
 	return nil
 }
 
 // decideAndShow decides about calls in doubt, and says so.
-func decideAndShow(decision ledger.Decision) func(context.Context, *Env, heldOptions, OutputOptions) error {
-	return func(ctx context.Context, env *Env, o heldOptions, out OutputOptions) error {
-		d, err := decideInDoubt(ctx, env, o, decision)
+func decideAndShow(decision ledger.Decision) func(context.Context, *app.Env, app.HeldOptions, OutputOptions) error {
+	return func(ctx context.Context, env *app.Env, o app.HeldOptions, out OutputOptions) error {
+		d, err := app.DecideInDoubt(ctx, env, o, decision)
 		switch {
 		case err != nil:
 			return err
 		case out.JSON:
-			return printJSON(env.Stdout, d)
+			return report.PrintJSON(env.Stdout, d)
 		case !out.Quiet:
-			printDecision(env.Stdout, d)
+			report.PrintDecision(env.Stdout, d)
 		}
 		return nil
 	}
-}
-
-// heldOptions say which calls in doubt are looked at, or decided about.
-type heldOptions struct {
-	Command string // for the lock of the lake
-	Lake    string
-	Calls   []string // as RUN/CALL; empty: all
-	Store   StoreOptions
-}
-
-// selectInDoubt are the doubts named, or all.
-func selectInDoubt(l *lake, names []string) (calls []*ledger.Call, err error) {
-	inDoubt := l.ledger.CallsInDoubt()
-	if len(names) == 0 {
-		return inDoubt, nil
-	}
-	for _, name := range names {
-		i := slices.IndexFunc(inDoubt, func(c *ledger.Call) bool { return name == c.Run.ID+"/"+c.ID || name == c.ID })
-		if i < 0 {
-			return nil, usageErrorf("no call in doubt is called %q; siglake held list shows them", name)
-		}
-		if !slices.Contains(calls, inDoubt[i]) {
-			calls = append(calls, inDoubt[i])
-		}
-	}
-	return calls, nil
-}
-
-// inDoubtCall is a doubt as held list shows it.
-type inDoubtCall struct {
-	Call     string    `json:"call"`
-	Time     time.Time `json:"time"`
-	Problem  string    `json:"problem"`
-	Object   string    `json:"object"`
-	Signals  []string  `json:"signals"`
-	Since    string    `json:"since"`
-	Until    string    `json:"until"`
-	Accounts []string  `json:"accounts"`
-	MinCost  int64     `json:"credits_least"`
-	MaxCost  int64     `json:"credits_most"`
-}
-
-// listInDoubt describes calls in doubt, and gives what all of them can have cost together.
-func listInDoubt(ctx context.Context, env *Env, o heldOptions) (listed []inDoubtCall, maxCost int64, err error) {
-	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer l.close() //nolint:errcheck // nothing was written
-	calls, err := selectInDoubt(l, o.Calls)
-	if err != nil {
-		return nil, 0, err
-	}
-	listed = []inDoubtCall{}
-	for _, d := range calls {
-		items, err := l.ledger.CallItems(ctx, d)
-		if err != nil {
-			return nil, 0, lakeError(err)
-		}
-		line := inDoubtCall{
-			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
-			Since: d.Query.Since, Until: d.Query.Until, MaxCost: l.ledger.MaxCost(d),
-		}
-		for _, i := range items {
-			line.Accounts = append(line.Accounts, accountName(i))
-		}
-		listed = append(listed, line)
-	}
-	return listed, l.ledger.MaxCost(calls...), nil
-}
-
-// printInDoubtCalls prints calls in doubt, and what all of them can have cost together.
-func printInDoubtCalls(w io.Writer, calls []inDoubtCall, maxCost int64) {
-	for _, c := range calls {
-		fmt.Fprintf(w, "%s  %s  0 to %s credits\n  %s\n  %d %s: %s\n  %s, %s to %s\n\n", c.Call, c.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
-			thousands(c.MaxCost), c.Problem, len(c.Accounts), c.Object, shortList(c.Accounts, 8), shortList(c.Signals, 6), c.Since, c.Until)
-	}
-	together := ""
-	if len(calls) > 1 {
-		together = fmt.Sprintf(", 0 to %s credits together", thousands(maxCost))
-	}
-	fmt.Fprintf(w, "%s in doubt%s\n", countText(len(calls), "call"), together)
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// accountName is what the list's owner calls an account.
-func accountName(i pipeline.Item) string {
-	if i.Account.Key != "" {
-		return i.Account.Key
-	}
-	return fmt.Sprintf("row %d", i.Account.Row)
-}
-
-func shortList(words []string, n int) string {
-	if len(words) <= n {
-		return strings.Join(words, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(words[:n], ", "), len(words)-n)
-}
-
-// decisionReport is what held retry and accept-loss did, for machines.
-type decisionReport struct {
-	Decision ledger.Decision `json:"decision"`
-	Calls    []string        `json:"calls"`
-	MinCost  int64           `json:"credits_least"` // that they may have been charged
-	MaxCost  int64           `json:"credits_most"`
-}
-
-// decideInDoubt records a decision about calls in doubt.
-func decideInDoubt(ctx context.Context, env *Env, o heldOptions, decision ledger.Decision) (d decisionReport, err error) {
-	l, err := openExistingLake(ctx, env, o.Store, o.Lake, o.Command)
-	if err != nil {
-		return d, err
-	}
-	defer l.close() //nolint:errcheck // what was decided is durable before
-	calls, err := selectInDoubt(l, o.Calls)
-	if err != nil {
-		return d, err
-	}
-	d = decisionReport{Decision: decision, Calls: []string{}}
-	for _, call := range calls {
-		if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
-			return d, &Error{KindStorage, err}
-		}
-		d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)
-	}
-	d.MaxCost = l.ledger.MaxCost(calls...)
-	return d, nil
-}
-
-// printDecision says what was decided about calls in doubt.
-func printDecision(w io.Writer, d decisionReport) {
-	effect := "may be asked again by the next run; what was charged before, 0 to %s credits, may then be paid twice"
-	switch {
-	case len(d.Calls) == 0:
-		effect = "in doubt: nothing to decide"
-	case d.Decision == ledger.WriteOff && len(d.Calls) == 1:
-		effect = "is taken as paid and lost, 0 to %s credits"
-	case d.Decision == ledger.WriteOff:
-		effect = "are taken as paid and lost, 0 to %s credits"
-	}
-	if len(d.Calls) > 0 {
-		effect = fmt.Sprintf(effect, thousands(d.MaxCost))
-	}
-	fmt.Fprintf(w, "%s %s\n", countText(len(d.Calls), "call"), effect)
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
+	"github.com/siglake/siglake/internal/app"
 )
 
 // helpWidth is how wide help is laid out, on every terminal: longer lines are
@@ -104,7 +105,7 @@ func dressAll(commands []*cli.Command, under string) {
 		cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(cmd, path, err) }
 		if len(cmd.Subcommands) > 0 && cmd.Action == nil {
 			cmd.Action = func(c *cli.Context) error {
-				return usageErrorf("no command %q%s; see siglake %s --help", path+" "+c.Args().First(), suggestCommand(cmd.Subcommands, c.Args().First()), path)
+				return app.UsageErrorf("no command %q%s; see siglake %s --help", path+" "+c.Args().First(), suggestCommand(cmd.Subcommands, c.Args().First()), path)
 			}
 		}
 		dressAll(cmd.Subcommands, path)
@@ -200,7 +201,7 @@ func printHelp(program *cli.App, w io.Writer, names []string) error {
 		for _, p := range manual.Pages() {
 			all = append(all, p.Topic)
 		}
-		return usageErrorf("no command or manual page %q%s; siglake help lists them", strings.Join(names, " "), didYouMean(names[0], all))
+		return app.UsageErrorf("no command or manual page %q%s; siglake help lists them", strings.Join(names, " "), app.DidYouMean(names[0], all))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
+	"github.com/siglake/siglake/internal/app"
 )
 
 // says runs the program on a command line that asks nothing of the API.
@@ -35,7 +36,7 @@ func everyCommand(do func(cmd *cli.Command, path string)) {
 			walk(c.Subcommands, path)
 		}
 	}
-	walk(newCLI(&Env{}).Commands, "")
+	walk(newCLI(&app.Env{}).Commands, "")
 }
 
 func TestHelpListsEverything(t *testing.T) {
@@ -47,7 +48,7 @@ func TestHelpListsEverything(t *testing.T) {
 			listed[name]++
 		}
 	}
-	for _, c := range newCLI(&Env{}).Commands {
+	for _, c := range newCLI(&app.Env{}).Commands {
 		if listed[c.Name] != 1 || !strings.Contains(help, "\n  "+c.Name+" ") {
 			t.Errorf("%s is in %d groups of siglake --help, want one", c.Name, listed[c.Name])
 		}
@@ -127,7 +128,7 @@ func TestHelpAnywhere(t *testing.T) {
 // TestFirstFlags: those that people need first stand first, in their order.
 func TestFirstFlags(t *testing.T) {
 	t.Parallel()
-	groups := groupFlags(newCLI(&Env{}).Command("run"))
+	groups := groupFlags(newCLI(&app.Env{}).Command("run"))
 	var first, titles []string
 	for _, g := range groups {
 		titles = append(titles, g.title)
@@ -203,7 +204,7 @@ func TestTypos(t *testing.T) {
 		a, b string
 		want int
 	}{{"", "abc", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"ab", "a", 1}, {"kitten", "sitting", 3}, {"añb", "anb", 1}} {
-		if got := typos(c.a, c.b); got != c.want {
+		if got := app.Typos(c.a, c.b); got != c.want {
 			t.Errorf("typos(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
@@ -359,7 +360,7 @@ func TestManPages(t *testing.T) {
 		t.Fatalf("go run: %v\n%s", err, said)
 	}
 	var want []string
-	for _, c := range newCLI(&Env{}).Commands {
+	for _, c := range newCLI(&app.Env{}).Commands {
 		want = append(want, "siglake-"+c.Name+".1")
 	}
 	for _, p := range manual.Pages() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/wal"
@@ -80,11 +81,11 @@ func TestIdentity(t *testing.T) {
 func TestRestoreOptions(t *testing.T) {
 	t.Parallel()
 	for _, c := range readIdentityCases(t) {
-		o := newRunPurchase(resumeName).run
-		if err := restoreOptions(&o, c.Settings); err != nil {
+		o := newRunPurchase(app.ResumeName).run
+		if err := app.RestoreOptions(&o, c.Settings); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(c.Settings, newRunIdentity(&o, "").settings); diff != "" {
+		if diff := cmp.Diff(c.Settings, app.NewIdentity(&o, "").Settings); diff != "" {
 			t.Errorf("%q: %s", c.Args, diff)
 		}
 	}
@@ -120,12 +121,12 @@ func runIdentityOf(t *testing.T, args []string) identityCase {
 	if code := envFor(t).execute(t.Context(), words, nil, &out, &out); code != exitComplete && code != exitRejects {
 		t.Fatalf("%q: exit %d: %s", words, code, out.String())
 	}
-	store, err := wal.OpenDir(filepath.Join(lake, stateDir, "journal"), nil)
+	store, err := wal.OpenDir(filepath.Join(lake, app.StateDir, "journal"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	ledger, err := ledger.Open(t.Context(), store, ledger.Options{Decode: decodeRecorded, ReadOnly: true})
+	ledger, err := ledger.Open(t.Context(), store, ledger.Options{Decode: app.DecodeRecorded, ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -16,10 +17,10 @@ import (
 func (r *rig) checkInterval(least, most int64) (status string) {
 	r.t.Helper()
 	status, verified := r.mustExit(exitComplete, "status"), r.mustExit(exitComplete, "verify")
-	if says := fmt.Sprintf("%s to %s credits", thousands(least), thousands(most)); most > least && !strings.Contains(status, says) {
+	if says := fmt.Sprintf("%s to %s credits", format.Thousands(least), format.Thousands(most)); most > least && !strings.Contains(status, says) {
 		r.t.Errorf("status does not say %q:\n%s", says, status)
 	}
-	if says := fmt.Sprintf("between %s and %s credits", thousands(least), thousands(most)); !strings.Contains(verified, says) {
+	if says := fmt.Sprintf("between %s and %s credits", format.Thousands(least), format.Thousands(most)); !strings.Contains(verified, says) {
 		r.t.Errorf("verify does not say %q:\n%s", says, verified)
 	}
 	if billed := r.sim.Bill().Credits; billed < least || billed > most {
@@ -87,7 +88,7 @@ func TestStatusShowsUnknownCharges(t *testing.T) {
 	r.run(domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	c := r.manifest.Credits
 	status := r.checkInterval(c.Charged, c.Charged+c.UnknownCeiling)
-	for _, says := range []string{"UNKNOWN", "1 answered call whose charge is unknown, 0 to " + thousands(c.UnknownCeiling)} {
+	for _, says := range []string{"UNKNOWN", "1 answered call whose charge is unknown, 0 to " + format.Thousands(c.UnknownCeiling)} {
 		if !strings.Contains(status, says) {
 			t.Errorf("status does not say %q:\n%s", says, status)
 		}
@@ -221,7 +222,7 @@ func TestInDoubtAndDeferred(t *testing.T) {
 	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 	r.run(domainLines(600), append([]string{"--concurrency", "1", "--batch-size", "10", "--max-credits", "500"}, baseFlags...)...)
 	left := r.manifest.Accounts.ByStatus[schema.Deferred]
-	if says := thousands(left) + " lines were not asked about yet: the same command"; r.code != exitInDoubt || left == 0 || !strings.Contains(r.stdout, says) {
+	if says := format.Thousands(left) + " lines were not asked about yet: the same command"; r.code != exitInDoubt || left == 0 || !strings.Contains(r.stdout, says) {
 		t.Errorf("exit %d with %d lines deferred, want %d, some and %q:\n%s", r.code, left, exitInDoubt, says, r.stdout)
 	}
 	v := r.rerun(domainLines(600), append([]string{"--max-credits", "unlimited"}, baseFlags...)...)
@@ -241,7 +242,7 @@ func TestUnexplainedCredits(t *testing.T) {
 	if odd < 1 || c.Excess != odd || c.Discrepancies != 1 || c.Shortfall != 0 {
 		t.Errorf("%d credits for %d events: the manifest says that %+v is beyond them, want %d by 1 call", c.Charged, r.manifest.Events.Returned, c, odd)
 	}
-	if says := thousands(odd) + " more than the returned events explain"; !strings.Contains(r.stdout, says) {
+	if says := format.Thousands(odd) + " more than the returned events explain"; !strings.Contains(r.stdout, says) {
 		t.Errorf("the summary does not say %q:\n%s", says, r.stdout)
 	}
 	var notes []any
@@ -276,15 +277,15 @@ func TestReconcileNarrows(t *testing.T) {
 	narrow := func() {
 		t.Helper()
 		status, verified := r.mustExit(exitComplete, "status"), r.mustExit(exitComplete, "verify")
-		if says := fmt.Sprintf("%s to %s credits", thousands(least), thousands(least+lost+others)); !strings.Contains(status, says) {
+		if says := fmt.Sprintf("%s to %s credits", format.Thousands(least), format.Thousands(least+lost+others)); !strings.Contains(status, says) {
 			t.Errorf("status does not say %q:\n%s", says, status)
 		}
-		if says := fmt.Sprintf("between %s and %s credits", thousands(least), thousands(least+lost+others)); !strings.Contains(verified, says) {
+		if says := fmt.Sprintf("between %s and %s credits", format.Thousands(least), format.Thousands(least+lost+others)); !strings.Contains(verified, says) {
 			t.Errorf("verify does not say %q:\n%s", says, verified)
 		}
 	}
 	narrow()
-	if listed, says := r.mustExit(exitComplete, "held", "list"), fmt.Sprintf("0 to %s credits", thousands(lost+others)); !strings.Contains(listed, says) {
+	if listed, says := r.mustExit(exitComplete, "held", "list"), fmt.Sprintf("0 to %s credits", format.Thousands(lost+others)); !strings.Contains(listed, says) {
 		t.Errorf("held list does not say %q:\n%s", says, listed)
 	}
 	r.mustExit(exitComplete, "held", "accept-loss")

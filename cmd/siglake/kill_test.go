@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/simulator"
@@ -160,7 +161,7 @@ func listWorld(t *testing.T, seed uint64, list string, argv []string, flags ...s
 	}
 	w.argv = append(slices.Clone(argv), w.list)
 	w.flags = append([]string{"--plan", "unlimited", "--rate", "0"}, flags...)
-	envFor(t).set(keyVariable, canary)
+	envFor(t).set(app.KeyVariable, canary)
 
 	baseline := newRig(t, simulator.Config{Seed: seed})
 	code, _, stderr := runProgram(t, w.args(baseline.lake, baseline.server.URL)...)
@@ -280,12 +281,12 @@ func (w *world) check() (doubts int) {
 // openJournal opens the journal of the lake, until the test ends.
 func (w *world) openJournal() *ledger.Ledger {
 	w.t.Helper()
-	store, err := wal.OpenDir(filepath.Join(w.lake, stateDir, "journal"), nil)
+	store, err := wal.OpenDir(filepath.Join(w.lake, app.StateDir, "journal"), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = store.Close() })
-	j, err := ledger.Open(context.Background(), store, ledger.Options{Decode: decodeRecorded})
+	j, err := ledger.Open(context.Background(), store, ledger.Options{Decode: app.DecodeRecorded})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -377,7 +378,7 @@ func (w *world) reconcile() (doubts int) {
 // crashPhase says where a kill landed, from a copy of what it left behind.
 func (w *world) crashPhase() string {
 	copied := filepath.Join(w.t.TempDir(), "journal")
-	if err := os.CopyFS(copied, os.DirFS(filepath.Join(w.lake, stateDir, "journal"))); err != nil {
+	if err := os.CopyFS(copied, os.DirFS(filepath.Join(w.lake, app.StateDir, "journal"))); err != nil {
 		return "before the journal"
 	}
 	store, err := wal.OpenDir(copied, nil)
@@ -385,7 +386,7 @@ func (w *world) crashPhase() string {
 		w.t.Fatal(err)
 	}
 	defer store.Close()
-	j, err := ledger.Open(context.Background(), store, ledger.Options{Decode: decodeRecorded})
+	j, err := ledger.Open(context.Background(), store, ledger.Options{Decode: app.DecodeRecorded})
 	if err != nil {
 		w.t.Fatalf("the journal after a kill: %v", err)
 	}

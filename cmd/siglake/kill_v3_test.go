@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -61,9 +62,9 @@ func (r *rig) runProduct(name, list string, flags ...string) runResult {
 	r.t.Helper()
 	words := []string{name}
 	switch name {
-	case lookalikesName:
+	case app.LookalikesName:
 		words = append(words, "--seeds", "-")
-	case visitorsName:
+	case app.VisitorsName:
 	default:
 		words = append(words, "-")
 	}
@@ -81,7 +82,7 @@ func mixedWorld(t *testing.T, seed uint64, lines int) *world {
 // lookalikesWorld is one of "siglake lookalikes".
 func lookalikesWorld(t *testing.T, o schema.Object, seed uint64, limit int) *world {
 	t.Helper()
-	return listWorld(t, seed, seedList(o, seed), []string{lookalikesName, "--seeds"},
+	return listWorld(t, seed, seedList(o, seed), []string{app.LookalikesName, "--seeds"},
 		"--limit", fmt.Sprint(limit), "--page-size", "20", "--timeout", "5s", "--quiet")
 }
 

@@ -38,7 +38,10 @@ var allowed = map[string][]string{
 	"internal/lusha":             {"schema", "pipeline", "internal/policy", "internal/jsonscan"},
 	"internal/ratelimit":         {"schema", "pipeline", "internal/lease/flock"},
 	"internal/lusha/lushatest":   {"schema", "pipeline"}, // for tests
-	"cmd/siglake":                {"cmd/siglake/manual", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/lease", "internal/ledger", "internal/ratelimit", "internal/simulator", "internal/bucket", "internal/forecast"},
+	"internal/format":            {},
+	"internal/app":               {"internal/format", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/lease", "internal/ledger", "internal/ratelimit", "internal/bucket", "internal/forecast"},
+	"internal/report":            {"internal/app", "internal/format", "schema", "pipeline", "sinks", "internal/lusha", "internal/ledger", "internal/forecast"},
+	"cmd/siglake":                {"cmd/siglake/manual", "internal/app", "internal/report", "internal/format", "internal/simulator", "schema", "pipeline", "internal/lusha", "internal/ledger"},
 
 	// helpers of tests
 	"internal/durable/durabletest": {},
@@ -59,7 +62,7 @@ var importRooms = map[string][]string{
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},
 	"github.com/klauspost/compress":      {"sources", "internal/ledger"},
-	"net/http":                           {"cmd/siglake", "internal/lusha", "internal/simulator", "internal/bucket", "internal/bucket/buckettest"},
+	"net/http":                           {"cmd/siglake", "internal/app", "internal/lusha", "internal/simulator", "internal/bucket", "internal/bucket/buckettest"},
 	"github.com/cpuguy83/go-md2man/v2":   {"cmd/siglake/man.go"},
 	"github.com/google/go-cmp":           {},
 	"github.com/rogpeppe/go-internal":    {},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -73,7 +74,7 @@ func TestJournalGone(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	path := writeList(t, "gone", 50)
 	r.runList(context.Background(), nil, path, baseFlags...)
-	if err := os.RemoveAll(filepath.Join(r.lake, stateDir)); err != nil {
+	if err := os.RemoveAll(filepath.Join(r.lake, app.StateDir)); err != nil {
 		t.Fatal(err)
 	}
 	before := r.sim.Bill().Credits

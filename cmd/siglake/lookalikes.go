@@ -3,15 +3,16 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/pipeline"
 )
 
 func lookalikesCommand() *cli.Command {
-	p := newPurchase(lookalikesName, pipeline.Lookalikes)
+	p := newPurchase(app.LookalikesName, pipeline.Lookalikes)
 	pages := &p.run.Pages
-	*pages = PageOptions{Limit: 25, PageSize: 50}
+	*pages = app.PageOptions{Limit: 25, PageSize: 50}
 	return &cli.Command{
-		Name:  lookalikesName,
+		Name:  app.LookalikesName,
 		Usage: "find contacts or companies like a set of seeds",
 		Description: "5 to 100 seeds, all contacts or all companies; companies by domain. The API charges for each result. What a\n" +
 			"seed set returned is remembered, with the API's session: the same command with a higher --limit goes on behind\n" +
@@ -24,10 +25,10 @@ func lookalikesCommand() *cli.Command {
 		}, listFlags(&p.run.Source), hideFlags(workFlags(&p.run.Work))),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageErrorf("lookalikes takes its list behind --seeds, got %q by itself", c.Args().First())
+				return app.UsageErrorf("lookalikes takes its list behind --seeds, got %q by itself", c.Args().First())
 			}
 			if p.run.List == "" {
-				return usageErrorf("say whom results are to be like with --seeds LIST; see siglake lookalikes --help")
+				return app.UsageErrorf("say whom results are to be like with --seeds LIST; see siglake lookalikes --help")
 			}
 			return p.execute(c)
 		},

@@ -2,8 +2,9 @@
 // bill, by asking the Lusha Signals API about them.
 //
 // main.go is the program's shell: commands, signals to context, errors to exit
-// codes. wire.go is the one place that knows every part of the module. Each
-// command has a file of its own.
+// codes. Each command has a file of its own: it fills in the options of a use case
+// of package app, and prints what that gives with package report. wire.go offers an
+// embedded simulator in the place of the API.
 package main
 
 import (
@@ -19,6 +20,8 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/app"
 )
 
 // version is set by the linker.
@@ -33,7 +36,7 @@ const gcPercent = 40
 func main() { os.Exit(run(processEnv())) }
 
 // run is the process: it executes the command line and gives the exit code.
-func run(env Env) int {
+func run(env app.Env) int {
 	if env.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -53,7 +56,7 @@ func run(env Env) int {
 
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
-func execute(ctx context.Context, env Env, args []string) int {
+func execute(ctx context.Context, env app.Env, args []string) int {
 	stderr := env.Stderr
 	program := newCLI(&env)
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
@@ -97,7 +100,7 @@ func diskAdvice(err error) string {
 	return action + ", then run the same command again: it goes on where this one stopped"
 }
 
-func newCLI(env *Env) *cli.App {
+func newCLI(env *app.Env) *cli.App {
 	return &cli.App{
 		Name:           "siglake",
 		Usage:          "account and contact lists in, typed signal events in Parquet out, with a bill",
@@ -114,7 +117,7 @@ func newCLI(env *Env) *cli.App {
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageErrorf("no command %q%s; see siglake --help", c.Args().First(), suggestCommand(c.App.Commands, c.Args().First()))
+				return app.UsageErrorf("no command %q%s; see siglake --help", c.Args().First(), suggestCommand(c.App.Commands, c.Args().First()))
 			}
 			return cli.ShowAppHelp(c)
 		},

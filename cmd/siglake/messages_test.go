@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/sources"
 )
@@ -19,7 +20,7 @@ func TestMessages(t *testing.T) {
 	list := writeList(t, "messages", 3)
 	run := []string{"run", list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "news"}
 	none, empty := t.TempDir(), filepath.Join(t.TempDir(), "empty")
-	if err := os.MkdirAll(filepath.Join(empty, stateDir), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(empty, app.StateDir), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -47,7 +48,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("%d calls were billed, want none", n)
 	}
 
-	envFor(t).set(keyVariable, "a key\nof two lines")
+	envFor(t).set(app.KeyVariable, "a key\nof two lines")
 	if code, _, stderr := runProgram(t, run...); code != exitAuth || !strings.Contains(stderr, "a character at position 2 that cannot be sent") || strings.Contains(stderr, "of two lines") {
 		t.Errorf("a key of two lines: exit %d, %q; want %d and not the key", code, stderr, exitAuth)
 	}
@@ -95,15 +96,15 @@ func TestExpectedLines(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		in, err := openListInput(t.Context(), path, sources.Options{Header: tt.header})
+		in, err := app.OpenListInput(t.Context(), path, sources.Options{Header: tt.header})
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := in.open(t.Context())
+		list, err := in.Open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := in.expectedLines(list); got != tt.want {
+		if got := in.ExpectedLines(list); got != tt.want {
 			t.Errorf("expectedLines of %q, header %q = %d, want %d", tt.text, tt.header, got, tt.want)
 		}
 		if err := list.Close(); err != nil {
@@ -115,14 +116,14 @@ func TestExpectedLines(t *testing.T) {
 // TestListOpenTwice: the same list can be read by two readers at once, a pipe, too.
 func TestListOpenTwice(t *testing.T) {
 	t.Parallel()
-	in, err := openListInput(t.Context(), "-", sources.Options{Stdin: strings.NewReader(domainLines(5000))})
+	in, err := app.OpenListInput(t.Context(), "-", sources.Options{Stdin: strings.NewReader(domainLines(5000))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.close()
+	defer in.Close()
 	var lists []*sources.List
 	for range 2 {
-		list, err := in.open(t.Context())
+		list, err := in.Open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

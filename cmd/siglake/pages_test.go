@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -21,7 +22,7 @@ var threePageFlags = []string{"--limit", "60", "--page-size", "20", "--timeout",
 func TestFaultsOfSearches(t *testing.T) {
 	t.Parallel()
 	forEachFault(t, nil, func(r *rig) {
-		r.runProductChecked(resolveName, domainLines(250), "--concurrency", "1", "--timeout", "2s")
+		r.runProductChecked(app.ResolveName, domainLines(250), "--concurrency", "1", "--timeout", "2s")
 	})
 }
 
@@ -46,7 +47,7 @@ func TestFaultsOfPages(t *testing.T) {
 		reports[name] = want
 	}
 	forEachFault(t, reports, func(r *rig) {
-		r.runProductChecked(lookalikesName, seedList(schema.Company, 7), threePageFlags...)
+		r.runProductChecked(app.LookalikesName, seedList(schema.Company, 7), threePageFlags...)
 	})
 }
 
@@ -70,7 +71,7 @@ func TestSessionEnds(t *testing.T) {
 				seeds := seedList(o, 3)
 				buy := func(limit, code, results int, flags ...string) runResult {
 					t.Helper()
-					v := r.runProduct(lookalikesName, seeds, pageFlags(limit, flags...)...)
+					v := r.runProduct(app.LookalikesName, seeds, pageFlags(limit, flags...)...)
 					if v.code != code || v.credits != int64(results) {
 						t.Errorf("--limit %d: exit %d, %d credits; want %d, %d: %s%s", limit, v.code, v.credits, code, results, v.stdout, v.stderr)
 					}
@@ -114,7 +115,7 @@ func TestSessionEndsUnderWay(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"code", "envelope", "restart"} {
 		r := newRig(t, simulator.Config{SessionLife: time.Nanosecond, Switches: simulator.Switches{SessionExpiry: how, Events: "most"}})
-		v := r.runProduct(lookalikesName, seedList(schema.Company, 3), pageFlags(60)...)
+		v := r.runProduct(app.LookalikesName, seedList(schema.Company, 3), pageFlags(60)...)
 		paid, code := 0, exitComplete
 		if how == "restart" {
 			paid, code = 20, exitDeferred // the second page, until its results are seen to be those of the first
@@ -122,7 +123,7 @@ func TestSessionEndsUnderWay(t *testing.T) {
 		if n := r.countTwice(); v.code != code || v.credits != 60 || n > paid {
 			t.Errorf("%s: exit %d, %d credits, %d results twice; want %d, 60, at most %d: %s", how, v.code, v.credits, n, code, paid, v.stderr)
 		}
-		v = r.runProduct(lookalikesName, seedList(schema.Company, 3), pageFlags(200)...)
+		v = r.runProduct(app.LookalikesName, seedList(schema.Company, 3), pageFlags(200)...)
 		if n := r.countTwice(); v.code != exitDeferred || n > paid {
 			t.Errorf("%s: exit %d, %d results twice; want %d, at most %d: %s", how, v.code, n, exitDeferred, paid, v.stdout)
 		}
@@ -139,9 +140,9 @@ type pagedCommand struct {
 }
 
 var pagedCommands = []pagedCommand{
-	{"contacts", []string{lookalikesName, "--seeds"}, seedList(schema.Contact, 5), schema.CategoryLookalikes},
-	{"companies", []string{lookalikesName, "--seeds"}, seedList(schema.Company, 5), schema.CategoryLookalikes},
-	{"visitors", []string{visitorsName, "--domain", "shop.example"}, "", schema.CategoryVisits},
+	{"contacts", []string{app.LookalikesName, "--seeds"}, seedList(schema.Contact, 5), schema.CategoryLookalikes},
+	{"companies", []string{app.LookalikesName, "--seeds"}, seedList(schema.Company, 5), schema.CategoryLookalikes},
+	{"visitors", []string{app.VisitorsName, "--domain", "shop.example"}, "", schema.CategoryVisits},
 }
 
 // TestLostPages: a page whose answer is lost holds all behind it until somebody
@@ -227,7 +228,7 @@ func (r *rig) countResults() (n int64) {
 func TestLostSearches(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
-	for _, product := range []string{"run", resolveName} {
+	for _, product := range []string{"run", app.ResolveName} {
 		for _, decide := range []string{"retry", "accept-loss"} {
 			for _, resume := range []bool{false, true} {
 				t.Run(fmt.Sprint(product, " ", decide, " ", resume), func(t *testing.T) {
@@ -294,8 +295,8 @@ func TestResumeOf(t *testing.T) {
 		calls int
 	}{
 		{"signals", []string{"run"}, domainLines(200), slices.Concat(list, v3Flags), 0},
-		{resolveName, []string{resolveName}, domainLines(200), list, 4},
-		{scoreName, []string{scoreName}, domainLines(200), list, 4},
+		{app.ResolveName, []string{app.ResolveName}, domainLines(200), list, 4},
+		{app.ScoreName, []string{app.ScoreName}, domainLines(200), list, 4},
 		{"contacts", pagedCommands[0].words, pagedCommands[0].list, pageFlags(80), 4},
 		{"companies", pagedCommands[1].words, pagedCommands[1].list, pageFlags(80), 4},
 		{"visitors", pagedCommands[2].words, "", pageFlags(80), 4},

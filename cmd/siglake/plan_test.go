@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -100,7 +101,7 @@ func runProgram(t *testing.T, args ...string) (code int, stdout, stderr string) 
 }
 
 // planJSON asks for a plan.
-func planJSON(t *testing.T, args ...string) (o planReport) {
+func planJSON(t *testing.T, args ...string) (o app.PlanReport) {
 	t.Helper()
 	code, stdout, stderr := runProgram(t, append([]string{"plan", "--json", "--quiet"}, args...)...)
 	if code != exitComplete {
@@ -168,7 +169,7 @@ func testPlan(t *testing.T) {
 		common := []string{"--lake", lake, "--base-url", "http://127.0.0.1:1", "--plan", plan, "--quota-dir", t.TempDir(), "--signals", signals,
 			"--batch-size", fmt.Sprint(size), "--concurrency", fmt.Sprint(1 + seed%8), "--max-wait", "100h"}
 
-		buy := func(list string, window []string) (o planReport, m *pipeline.Manifest, took time.Duration) {
+		buy := func(list string, window []string) (o app.PlanReport, m *pipeline.Manifest, took time.Duration) {
 			flags := slices.Concat([]string{list}, common, window)
 			before := sim.Bill().Credits
 			o = planJSON(t, flags...)
@@ -254,7 +255,7 @@ func TestPlanSpendsNothing(t *testing.T) {
 		t.Errorf("plans changed the lake (-before +after):\n%s", diff)
 	}
 
-	envFor(t).set(keyVariable, "")
+	envFor(t).set(app.KeyVariable, "")
 	bill := r.sim.Bill()
 	o = planJSON(t, slices.Concat(flags, []string{"--since", "120d"})...)
 	if o.Entities != 230 || o.Calls != 3 || o.CreditsLeft != nil || len(o.Notes) == 0 || !strings.Contains(o.Notes[0], "no API key") || o.RepurchasedPairs == 0 || !o.Windows[0].Published {
@@ -458,7 +459,7 @@ func TestInapplicableSignals(t *testing.T) {
 		t.Errorf("run of all: exit %d, %q; want %d and nothing about what does not fit", code, stderr, exitComplete)
 	}
 
-	envFor(t).set(keyVariable, "")
+	envFor(t).set(app.KeyVariable, "")
 	code, _, stderr = runProgram(t, slices.Concat([]string{"plan"}, flags[:5], []string{"--signals", "all"})...)
 	if code != exitComplete || strings.Contains(stderr, "to this account") || !strings.Contains(stderr, "left out: not offered by the vendor's reference") {
 		t.Errorf("plan without a key: exit %d, %q; want %d, and no word about an account", code, stderr, exitComplete)

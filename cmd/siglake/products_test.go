@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -402,7 +403,7 @@ func TestUsage(t *testing.T) {
 				t.Errorf("usage of %s%s does not say %q:\n%s", c.plan, c.body, says, text)
 			}
 		}
-		var a accountUsage
+		var a report.AccountUsage
 		r.decode([]byte(ask(r, "--json")), &a)
 		var windows []bool
 		for _, w := range a.Windows {

@@ -12,22 +12,17 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/pipeline"
 )
-
-// meter shows how far a run has come: a bar on a terminal, else a log line
-// every interval, else nothing. Its show method is the runner's Progress.
-type meter struct {
-	show  func(pipeline.Progress)
-	close func()
-}
 
 // logInterval is the least time between two progress lines of an unattended run.
 const logInterval = 15 * time.Second
 
 // newMeter makes a meter. total is the expected number of lines, 0 if unknown.
-func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64) meter {
-	none := meter{func(pipeline.Progress) {}, func() {}}
+func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64) app.Meter {
+	none := app.Meter{Show: func(pipeline.Progress) {}, Close: func() {}}
 	if quiet {
 		return none
 	}
@@ -37,25 +32,25 @@ func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64) meter {
 		}
 	}
 	lastLogged := time.Now()
-	return meter{
-		show: func(p pipeline.Progress) {
+	return app.Meter{
+		Show: func(p pipeline.Progress) {
 			if time.Since(lastLogged) < logInterval {
 				return
 			}
 			lastLogged = time.Now()
 			log.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.InDoubt)
 		},
-		close: func() {},
+		Close: func() {},
 	}
 }
 
-func newBarMeter(w io.Writer, total int64) meter {
+func newBarMeter(w io.Writer, total int64) app.Meter {
 	var now atomic.Pointer[pipeline.Progress]
 	now.Store(&pipeline.Progress{})
 	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(24), mpb.WithRefreshRate(150*time.Millisecond))
 	text := decor.Any(func(decor.Statistics) string {
 		p := now.Load()
-		s := fmt.Sprintf(" %s batches · %s events · %s credits", thousands(p.Batches), thousands(p.Events), thousands(p.Credits))
+		s := fmt.Sprintf(" %s batches · %s events · %s credits", format.Thousands(p.Batches), format.Thousands(p.Events), format.Thousands(p.Credits))
 		if p.Rate != nil && p.Rate.Minute.Limit > 0 {
 			s += fmt.Sprintf(" · %d/%d this minute", p.Rate.Minute.Used, p.Rate.Minute.Limit)
 		}
@@ -73,15 +68,15 @@ func newBarMeter(w io.Writer, total int64) meter {
 	} else {
 		bar = bars.AddSpinner(0, mpb.PrependDecorators(decor.CurrentNoUnit("%d lines ")), mpb.AppendDecorators(text))
 	}
-	return meter{
-		show: func(p pipeline.Progress) {
+	return app.Meter{
+		Show: func(p pipeline.Progress) {
 			now.Store(&p)
 			if total > 0 && p.Lines > total {
 				bar.SetTotal(p.Lines+1, false)
 			}
 			bar.SetCurrent(p.Lines)
 		},
-		close: func() {
+		Close: func() {
 			bar.SetTotal(-1, true)
 			bars.Wait()
 		},

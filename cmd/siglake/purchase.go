@@ -6,12 +6,15 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/pipeline"
 )
 
 // purchaseCommand is a command that buys something: what its flags fill in.
 type purchaseCommand struct {
-	run RunOptions
+	run app.RunOptions
 	sim SimulatorOptions
 	out OutputOptions
 }
@@ -19,7 +22,7 @@ type purchaseCommand struct {
 // newPurchase has the defaults of the flags that every such command has.
 func newPurchase(command string, service pipeline.Service) *purchaseCommand {
 	return &purchaseCommand{
-		run: RunOptions{Command: command, Service: service, Source: defaultList(), Money: defaultMoney(), API: defaultAPI(), Work: defaultWork(), Store: defaultStore()},
+		run: app.RunOptions{Command: command, Service: service, Source: app.DefaultList(), Money: app.DefaultMoney(), API: app.DefaultAPI(), Work: app.DefaultWork(), Store: app.DefaultStore()},
 		sim: defaultSimulator(), out: defaultOutput(),
 	}
 }
@@ -52,7 +55,7 @@ func (p *purchaseCommand) runFlags() []cli.Flag {
 // newRunPurchase has the defaults of siglake run.
 func newRunPurchase(command string) *purchaseCommand {
 	p := newPurchase(command, pipeline.Signals)
-	p.run.Query, p.run.TTL = defaultQuery(), defaultTTL()
+	p.run.Query, p.run.TTL = app.DefaultQuery(), app.DefaultTTL()
 	return p
 }
 
@@ -77,7 +80,7 @@ func runCommand() *cli.Command {
 // executeList carries out a command that asks about each line of a list.
 func (p *purchaseCommand) executeList(c *cli.Context) error {
 	if c.NArg() != 1 {
-		return usageErrorf("%s takes one list, got %d arguments; see siglake %s --help", p.run.Command, c.NArg(), p.run.Command)
+		return app.UsageErrorf("%s takes one list, got %d arguments; see siglake %s --help", p.run.Command, c.NArg(), p.run.Command)
 	}
 	p.run.List = c.Args().First()
 	return p.execute(c)
@@ -102,7 +105,7 @@ func (p *purchaseCommand) checkSimulator(c *cli.Context) error {
 	}
 	for _, f := range simulatorFlags(&SimulatorOptions{}) {
 		if name := f.Names()[0]; c.IsSet(name) {
-			return usageErrorf("--%s is about the simulator; add --simulate, or leave it out", name)
+			return app.UsageErrorf("--%s is about the simulator; add --simulate, or leave it out", name)
 		}
 	}
 	return nil
@@ -110,11 +113,11 @@ func (p *purchaseCommand) checkSimulator(c *cli.Context) error {
 
 // newJob prepares the job of the command. bill is that of an embedded simulator; it
 // is nil before the API is opened, and of the real one.
-func (p *purchaseCommand) newJob(env *Env) (j *job, bill func() *simulatorBill) {
+func (p *purchaseCommand) newJob(env *app.Env) (j *app.Job, bill func() *simulatorBill) {
 	p.run.API.Seed = p.sim.Seed
-	j = newJob(env, p.run)
+	j = app.NewJob(env, p.run)
 	var simulated func() simulatorBill
-	j.openAPI = func(ctx context.Context) (at endpoint, err error) {
+	j.OpenAPI = func(ctx context.Context) (at app.Endpoint, err error) {
 		at, simulated, err = openAPI(ctx, env, p.run.API, p.sim)
 		return at, err
 	}
@@ -128,37 +131,37 @@ func (p *purchaseCommand) newJob(env *Env) (j *job, bill func() *simulatorBill) 
 }
 
 // buy runs the job, and prints what it came to.
-func (p *purchaseCommand) buy(ctx context.Context, env *Env) error {
+func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j, bill := p.newJob(env)
-	j.newMeter = func(total int64) meter { return newMeter(env.Stderr, env.Log, p.out.Quiet, total) }
-	j.report = func(m *pipeline.Manifest) {
-		logRun(env.Log, m, p.out.LogFormat == "json")
+	j.NewMeter = func(total int64) app.Meter { return newMeter(env.Stderr, env.Log, p.out.Quiet, total) }
+	j.Report = func(m *pipeline.Manifest) {
+		report.LogRun(env.Log, m, p.out.LogFormat == "json")
 		if p.out.Quiet {
 			if manifestCode(m) != exitComplete {
-				logIncomplete(env.Log, m)
+				report.LogIncomplete(env.Log, m)
 			}
 			return
 		}
-		printSummary(env.Stdout, p.run.Lake, m)
+		report.PrintSummary(env.Stdout, p.run.Lake, m)
 		if b := bill(); b != nil {
-			fmt.Fprintf(env.Stdout, "  Simulator's own bill: %s credits, %s of them delivered\n", thousands(b.Credits), thousands(b.Delivered))
+			fmt.Fprintf(env.Stdout, "  Simulator's own bill: %s credits, %s of them delivered\n", format.Thousands(b.Credits), format.Thousands(b.Delivered))
 		}
 		if p.run.Demo {
 			fmt.Fprintln(env.Stdout)
-			printTree(env.Stdout, p.run.Lake, m)
+			report.PrintTree(env.Stdout, p.run.Lake, m)
 		}
 	}
-	m, nothing, err := j.run(ctx)
+	m, nothing, err := j.Run(ctx)
 	switch {
 	case err != nil:
 		return err
 	case m != nil:
 		return statusOf(manifestCode(m))
 	case !p.out.Quiet:
-		printNothingToDo(env.Stdout, nothing)
+		report.PrintNothingToDo(env.Stdout, nothing)
 	}
-	if nothing.run == "" {
+	if nothing.RunID == "" {
 		return nil
 	}
-	return statusOf(outcomeCode(nothing.outcome))
+	return statusOf(outcomeCode(nothing.Outcome))
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -32,7 +34,7 @@ func (r *rig) buyDomains(n int, flags ...string) *pipeline.Manifest {
 	return r.readManifest()
 }
 
-// compactLake runs "siglake compact" and expects it to say something.
+// CompactLake runs "siglake compact" and expects it to say something.
 func (r *rig) compactLake(says string, flags ...string) {
 	r.t.Helper()
 	if out := r.mustExit(exitComplete, append([]string{"compact"}, flags...)...); !strings.Contains(out, says) {
@@ -153,7 +155,7 @@ func TestCompactDies(t *testing.T) {
 		}
 		n := 0
 		setHook(t, func(op, path string, do func() error) error {
-			if !strings.HasPrefix(path, filepath.Join(r.lake, stateDir)) {
+			if !strings.HasPrefix(path, filepath.Join(r.lake, app.StateDir)) {
 				n++
 			}
 			if n >= at {
@@ -270,7 +272,7 @@ func TestReadersRefuse(t *testing.T) {
 func TestParseSize(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{"1": 1, "64KiB": 64 << 10, "256MiB": 256 << 20, " 2 GiB ": 2 << 30, "1.5MiB": -1, "MiB": -1, "": -1, "1MB": -1, "99999999999GiB": -1} {
-		got, ok := parseSize(text)
+		got, ok := app.ParseSize(text)
 		if !ok {
 			got = -1
 		}
@@ -286,7 +288,7 @@ func TestAthena(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	files := []sinks.DataFile{{Path: "data/news/event_day=2026-01-01/x.parquet", Table: "news", Partition: "event_day=2026-01-01"}}
-	if err := writeAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: files}); err != nil {
+	if err := report.WriteAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: files}); err != nil {
 		t.Fatal(err)
 	}
 	statements := strings.Split(out.String(), ";\n")
@@ -317,7 +319,7 @@ func TestAthena(t *testing.T) {
 		}
 		for _, c := range table.Columns {
 			want = append(want, c.Name)
-			if doc := columnDoc(c); len(doc) > 255 {
+			if doc := report.ColumnDoc(c); len(doc) > 255 {
 				t.Errorf("the comment of %s.%s has %d bytes, Athena takes 255", table.Name, c.Name, len(doc))
 			}
 		}
@@ -326,7 +328,7 @@ func TestAthena(t *testing.T) {
 		}
 	}
 	both := append(files, sinks.DataFile{Path: "data/news/event_month=2026-01/x.parquet", Table: "news", Partition: "event_month=2026-01"})
-	if err := writeAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: both}); err == nil || !strings.Contains(err.Error(), "event_day and event_month") {
+	if err := report.WriteAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: both}); err == nil || !strings.Contains(err.Error(), "event_day and event_month") {
 		t.Errorf("athenaScript of months and days = %v, want that one table cannot have both", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -114,7 +115,7 @@ func TestEntityInDoubt(t *testing.T) {
 	held(r, v, names)
 
 	other := newRig(t, simulator.Config{})
-	other.runProduct(resolveName, domainLines(20))
+	other.runProduct(app.ResolveName, domainLines(20))
 	list := "key,domain,lusha company id\n"
 	for i := range 20 {
 		list += fmt.Sprintf("d%d,company-%04d.example,\n", i, i)
@@ -143,7 +144,7 @@ func TestAliases(t *testing.T) {
 		t.Fatal(err)
 	}
 	numbers := newRig(t, simulator.Config{})
-	numbers.runProduct(resolveName, domainLines(20))
+	numbers.runProduct(app.ResolveName, domainLines(20))
 	r := newRig(t, simulator.Config{Switches: switches})
 	r.exec(t.Context(), []string{"run", "-"}, domainLines(20), newsInV3...)
 	if v := r.exec(t.Context(), []string{"run", "-"}, numbers.listByIDs(), newsInV3...); v.credits != 0 {
@@ -181,7 +182,7 @@ func TestKilledStatuses(t *testing.T) {
 		}
 		return fates
 	}
-	for _, api := range []string{apiV2, apiV3} {
+	for _, api := range []string{app.APIV2, app.APIV3} {
 		quiet, killed := newRig(t, simulator.Config{}), newRig(t, simulator.Config{})
 		for _, r := range []*rig{quiet, killed} {
 			r.rewriteAnswers(restricting)
@@ -213,7 +214,7 @@ func TestPagesGoOn(t *testing.T) {
 	setNow(t, func() time.Time { return now })
 	site := func(r *rig, want int64, flags ...string) {
 		t.Helper()
-		v := r.runProduct(visitorsName, "", append([]string{"--domain", "shop.example.com", "--page-size", "20"}, flags...)...)
+		v := r.runProduct(app.VisitorsName, "", append([]string{"--domain", "shop.example.com", "--page-size", "20"}, flags...)...)
 		if v.credits != want {
 			t.Errorf("%v cost %d credits, want %d: %s", flags, v.credits, want, v.stderr)
 		}
@@ -238,7 +239,7 @@ func TestPagesGoOn(t *testing.T) {
 		flags []string
 		want  int64
 	}{{[]string{"--limit", "20"}, 20}, {[]string{"--limit", "20", "--refresh"}, 20}, {[]string{"--limit", "40"}, 20}} {
-		if v := r.runProduct(lookalikesName, seeds, append(step.flags, "--page-size", "20")...); v.credits != step.want {
+		if v := r.runProduct(app.LookalikesName, seeds, append(step.flags, "--page-size", "20")...); v.credits != step.want {
 			t.Errorf("lookalikes %v cost %d credits, want %d", step.flags, v.credits, step.want)
 		}
 		r.mustExit(exitComplete, "verify")
@@ -261,7 +262,7 @@ func TestNoSession(t *testing.T) {
 			}
 			return true
 		})
-		v := r.runProduct(lookalikesName, seedList(schema.Company, 7), "--limit", "80", "--page-size", "20")
+		v := r.runProduct(app.LookalikesName, seedList(schema.Company, 7), "--limit", "80", "--page-size", "20")
 		met := map[any]bool{}
 		for _, row := range r.rankedLookalikes() {
 			met[row["domain"]] = true
@@ -314,12 +315,12 @@ func TestGivenUpSession(t *testing.T) {
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 	seeds := seedList(schema.Company, 7)
-	r.runProduct(lookalikesName, seeds, "--limit", "20", "--page-size", "20")
+	r.runProduct(app.LookalikesName, seeds, "--limit", "20", "--page-size", "20")
 	r.mustExit(exitComplete, "held", "accept-loss")
-	if v := r.runProduct(lookalikesName, seeds, "--limit", "20", "--page-size", "20"); v.credits != 0 || r.manifest.Accounts.ByStatus[schema.WrittenOff] == 0 {
+	if v := r.runProduct(app.LookalikesName, seeds, "--limit", "20", "--page-size", "20"); v.credits != 0 || r.manifest.Accounts.ByStatus[schema.WrittenOff] == 0 {
 		t.Errorf("%d credits, lines %v; want none, and the seeds lost", v.credits, r.manifest.Accounts.ByStatus)
 	}
-	if v := r.runProduct(lookalikesName, seeds, "--limit", "20", "--page-size", "20", "--refresh"); v.credits != 20 || v.code != exitComplete {
+	if v := r.runProduct(app.LookalikesName, seeds, "--limit", "20", "--page-size", "20", "--refresh"); v.credits != 20 || v.code != exitComplete {
 		t.Errorf("--refresh: exit %d, %d credits, want a new session with 20", v.code, v.credits)
 	}
 	r.mustExit(exitComplete, "verify")
@@ -352,7 +353,7 @@ func TestUnmatchedProducts(t *testing.T) {
 		answer["results"] = append(answer["results"].([]any), map[string]any{"clientReferenceId": "zzz", "id": "99887766554433", "name": "Stray Ltd", "domain": "stray-ltd.example"})
 		return true
 	})
-	r.runProduct(resolveName, domainLines(10))
+	r.runProduct(app.ResolveName, domainLines(10))
 	found := 0
 	for _, row := range r.rowsOf(schema.CategoryIdentities) {
 		if row["row_uid"] == nil {

@@ -3,14 +3,15 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/pipeline"
 )
 
 func resolveCommand() *cli.Command {
-	p := newPurchase(resolveName, pipeline.Search)
-	p.run.TTL = defaultTTL()
+	p := newPurchase(app.ResolveName, pipeline.Search)
+	p.run.TTL = app.DefaultTTL()
 	return &cli.Command{
-		Name:      resolveName,
+		Name:      app.ResolveName,
 		Usage:     "find out the API's ids of a list's companies or contacts, and write the matches as a dataset",
 		ArgsUsage: "LIST",
 		Description: "Searches domains, names, e-mail and LinkedIn addresses in full batches; the API charges a credit for every\n" +

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -122,7 +123,7 @@ func TestResolvedBefore(t *testing.T) {
 	list := domainLines(250)
 	for _, ids := range []string{"numeric", "tokens"} {
 		r := newRig(t, simulator.Config{Switches: simulator.Switches{V3IDs: ids}})
-		if v, got := r.countCalls(func() runResult { return r.runProduct(resolveName, list) }); v.code != exitComplete || got.searches != 3 || got.calls != 0 {
+		if v, got := r.countCalls(func() runResult { return r.runProduct(app.ResolveName, list) }); v.code != exitComplete || got.searches != 3 || got.calls != 0 {
 			t.Errorf("resolve: exit %d, %+v; want %d and 3 searches: %s", v.code, got, exitComplete, v.stderr)
 		}
 		r.check()
@@ -130,10 +131,10 @@ func TestResolvedBefore(t *testing.T) {
 		if v.code != exitComplete || got.searches != 0 || got.calls == 0 {
 			t.Errorf("after resolve: exit %d, %+v; want %d and no search: %s", v.code, got, exitComplete, v.stderr)
 		}
-		if v, got := r.countCalls(func() runResult { return r.runProduct(resolveName, list, "--new-run") }); v.code != exitComplete || got != (callCounts{}) {
+		if v, got := r.countCalls(func() runResult { return r.runProduct(app.ResolveName, list, "--new-run") }); v.code != exitComplete || got != (callCounts{}) {
 			t.Errorf("resolve again: exit %d, %+v; want %d and nothing: %s", v.code, got, exitComplete, v.stderr)
 		}
-		if v, got := r.countCalls(func() runResult { return r.runProduct(resolveName, list, "--refresh") }); v.code != exitComplete || got.searches != 3 {
+		if v, got := r.countCalls(func() runResult { return r.runProduct(app.ResolveName, list, "--refresh") }); v.code != exitComplete || got.searches != 3 {
 			t.Errorf("resolve --refresh: exit %d, %+v; want %d and 3 searches: %s", v.code, got, exitComplete, v.stderr)
 		}
 		if _, got := r.countCalls(func() runResult { return r.rerun(list, append([]string{"--refresh"}, v3Flags...)...) }); got.searches != 0 || got.calls == 0 {
@@ -180,7 +181,7 @@ func TestOneCompanyTwice(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
 	ids := newRig(t, simulator.Config{})
-	ids.runProduct(resolveName, "company-0003.example\n")
+	ids.runProduct(app.ResolveName, "company-0003.example\n")
 	rows := ids.products()
 	if len(rows) != 1 {
 		t.Fatalf("%d ids, want one: %s", len(rows), ids.stderr)

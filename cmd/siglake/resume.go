@@ -1,24 +1,17 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"slices"
-	"strconv"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/internal/ledger"
-	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/internal/app"
 )
 
-const resumeName = "resume"
-
 func resumeCommand() *cli.Command {
-	p := newRunPurchase(resumeName)
+	p := newRunPurchase(app.ResumeName)
 	return &cli.Command{
-		Name:      resumeName,
+		Name:      app.ResumeName,
 		Usage:     "go on with the run that a lake has unfinished",
 		ArgsUsage: "[LIST]",
 		Description: "The same as repeating the run's command: list, signals and window are the run's own; speed, key and\n" +
@@ -30,7 +23,7 @@ func resumeCommand() *cli.Command {
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
-				return usageErrorf("resume takes at most one list, got %d arguments; see siglake resume --help", c.NArg())
+				return app.UsageErrorf("resume takes at most one list, got %d arguments; see siglake resume --help", c.NArg())
 			}
 			p.run.List = c.Args().First()
 			return p.resume(c)
@@ -46,11 +39,11 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	}
 	switch {
 	case p.run.Money.Refresh:
-		return usageErrorf("--refresh begins a run; resume goes on with one")
+		return app.UsageErrorf("--refresh begins a run; resume goes on with one")
 	case p.run.Money.NewRun:
-		return usageErrorf("--new-run begins a run; resume goes on with one")
+		return app.UsageErrorf("--new-run begins a run; resume goes on with one")
 	}
-	r, stop, runs, err := findResumable(ctx, env, &p.run)
+	r, stop, runs, err := app.FindResumable(ctx, env, &p.run)
 	if err != nil {
 		return err
 	}
@@ -64,7 +57,7 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 		}
 		return nil
 	}
-	if err := p.run.continueRun(r, stop); err != nil {
+	if err := p.run.ContinueRun(r, stop); err != nil {
 		return err
 	}
 	if r.Simulated {
@@ -74,124 +67,4 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 		return err
 	}
 	return p.buy(ctx, env)
-}
-
-// continueRun sets the options to those of an earlier run, except those that may
-// differ for the rest of it: list, budget and TTLs.
-func (o *RunOptions) continueRun(r *ledger.Run, stop *pipeline.StopInfo) error {
-	switch {
-	case services[r.Settings[serviceSetting]] == pipeline.Visits: // its sites are in its settings
-		o.List = r.URI
-	case o.List != "":
-	case r.URI == "-":
-		return usageErrorf("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, o.Lake)
-	default:
-		o.List = r.URI
-	}
-	budget := remainingBudget(r)
-	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !o.Money.MaxCreditsSet {
-		return usageErrorf("run %s goes no further: its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
-	}
-	if err := restoreOptions(o, r.Settings); err != nil {
-		return fmt.Errorf("run %s: %w", r.ID, err)
-	}
-	if r.Budget > 0 && !o.Money.MaxCreditsSet {
-		o.Money.MaxCredits = strconv.FormatInt(budget, 10)
-	}
-	o.Money.Refresh, o.ResumeRunID = r.Refresh, r.ID
-	for _, ttl := range []struct {
-		restored time.Duration
-		set      bool
-		option   *string
-	}{{r.PositiveTTL, o.TTL.PositiveSet, &o.TTL.Positive}, {r.NegativeTTL, o.TTL.NegativeSet, &o.TTL.Negative}} {
-		if ttl.restored > 0 && !ttl.set {
-			*ttl.option = fmt.Sprintf("%dd", ttl.restored/(24*time.Hour))
-		}
-	}
-	return nil
-}
-
-// findResumable is the newest run that is not finished, or that left lines; else the
-// newest one of which something in doubt may be asked again by now. With it comes
-// the reason for which it stopped asking; nil when there is none of so many.
-func findResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.Run, stop *pipeline.StopInfo, total int, err error) {
-	l, err := openExistingLake(ctx, env, o.Store, o.Lake, "siglake resume")
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	defer l.close() //nolint:errcheck // nothing was written
-	runs := l.ledger.Runs()
-	if len(runs) == 0 {
-		return nil, nil, 0, nil
-	}
-	last := runs[len(runs)-1]
-	switch {
-	case last.Prepared == nil:
-		return last, nil, len(runs), nil
-	case last.Published == nil || last.HasUnaskedLines(), // published, or about to be
-		o.Money.InDoubt != inDoubtHold && slices.ContainsFunc(last.Calls, (*ledger.Call).InDoubt):
-		open = last
-	default:
-		open = l.reopenedRun()
-	}
-	if open == nil {
-		return nil, nil, len(runs), nil
-	}
-	m, err := l.ledger.PreparedManifest(ctx, open)
-	if err != nil {
-		return nil, nil, 0, lakeError(err)
-	}
-	return open, m.Run.Stop, len(runs), nil
-}
-
-// reopenedRun is the newest run, among the newest of each command, that was
-// reopened and with a window that still ends today; nil when there is none.
-func (l *lake) reopenedRun() *ledger.Run {
-	seen := map[string]bool{}
-	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.env.Now().UTC().Truncate(24*time.Hour)) {
-			return r
-		}
-		seen[r.CommandDigest] = true
-	}
-	return nil
-}
-
-// resumesRun reports whether a match continues a run.
-func (m runMatch) resumesRun(runID string) bool {
-	return m.resume != nil && m.resume.ID == runID || m.continues != nil && m.continues.ID == runID
-}
-
-// resumeError says why a command does not go on with a run.
-func (l *lake) resumeError(runID string, identity runIdentity) error {
-	for _, r := range l.ledger.Runs() {
-		if r.ID == runID && r.Input != identity.inputDigest {
-			return usageErrorf("the list has other content than that of run %s (%s, begun %s); name that list as it was, or ask about this one with siglake run, adding --new-run if the run is to be left as it is",
-				runID, listName(r.URI), r.FirstStarted.Format("2006-01-02 15:04 UTC"))
-		}
-		if r.ID == runID && r.CommandDigest != identity.digest() {
-			return usageErrorf("%s; to run it as it is now: siglake %s", blockingText(r, identity), orDefault(r.Settings[serviceSetting], "run"))
-		}
-		if r.ID == runID {
-			return usageErrorf("what run %s left belongs to a window that ended on %s; siglake run asks about today's", runID, windowEnd(r).Format(time.DateOnly))
-		}
-	}
-	return usageErrorf("run %s is not in the journal", runID)
-}
-
-func listName(uri string) string {
-	if uri == "-" {
-		return "from standard input"
-	}
-	return uri
-}
-
-// remainingBudget is what is left of a run's budget for its continuation. A run that
-// was not staged counts what it has spent; the rest of one that was staged is asked
-// by another run, which counts from zero.
-func remainingBudget(r *ledger.Run) int64 {
-	if r.Prepared == nil {
-		return r.Budget
-	}
-	return r.Budget - r.Cost().Max
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v17/parquet/file"
 	"github.com/apache/arrow/go/v17/parquet/pqarrow"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -56,7 +57,7 @@ func newRig(t *testing.T, cfg simulator.Config) *rig {
 	}
 	r := &rig{t: t, sim: sim, server: httptest.NewServer(sim), lake: filepath.Join(t.TempDir(), "lake")}
 	t.Cleanup(r.server.Close)
-	envFor(t).set(keyVariable, canary)
+	envFor(t).set(app.KeyVariable, canary)
 	// Calls are counted by address, and ports come again: another test's account
 	// must not be taken for this one's.
 	envFor(t).set("XDG_STATE_HOME", t.TempDir())

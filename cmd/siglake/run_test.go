@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -262,9 +263,9 @@ func TestLogJSON(t *testing.T) {
 func TestKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
-	envFor(t).set(keyVariable, "")
+	envFor(t).set(app.KeyVariable, "")
 	r.run(domainLines(3), "--signals", "news")
-	if r.code != exitAuth || !strings.Contains(r.stderr, keyVariable) {
+	if r.code != exitAuth || !strings.Contains(r.stderr, app.KeyVariable) {
 		t.Errorf("without a key: exit %d, %q", r.code, r.stderr)
 	}
 	file := filepath.Join(t.TempDir(), "key")
@@ -276,7 +277,7 @@ func TestKey(t *testing.T) {
 		t.Errorf("with a key file: exit %d, %q", r.code, r.stderr)
 	}
 	r = newRig(t, simulator.Config{})
-	envFor(t).set(keyVariable, "wrong-key")
+	envFor(t).set(app.KeyVariable, "wrong-key")
 	r.run(domainLines(3), "--signals", "news")
 	if r.code != exitAuth || strings.Contains(r.stderr, "wrong-key") {
 		t.Errorf("with a wrong key: exit %d, %q; want %d and the key nowhere", r.code, r.stderr, exitAuth)
@@ -285,7 +286,7 @@ func TestKey(t *testing.T) {
 
 func TestFlagsFirst(t *testing.T) {
 	t.Parallel()
-	program := newCLI(&Env{})
+	program := newCLI(&app.Env{})
 	for _, c := range []struct{ args, want string }{
 		{"siglake run list.csv --lake x", "siglake run --lake x list.csv"},
 		{"siglake run - --lake x -q --since 3d", "siglake run --lake x -q --since 3d -"},

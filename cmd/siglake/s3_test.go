@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/ledger"
@@ -190,7 +191,7 @@ func downloadLake(t *testing.T, store *buckettest.Store, lake string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(o.Name, stateDir+"/") {
+		if strings.HasPrefix(o.Name, app.StateDir+"/") {
 			continue
 		}
 		raw, _, err := b.Get(t.Context(), o.Name)
@@ -205,12 +206,12 @@ func downloadLake(t *testing.T, store *buckettest.Store, lake string) string {
 			t.Fatal(err)
 		}
 	}
-	j, err := ledger.Open(t.Context(), wal.NewObjects(b, stateDir+"/journal/", wal.ObjectsOptions{}), ledger.Options{Decode: decodeRecorded})
+	j, err := ledger.Open(t.Context(), wal.NewObjects(b, app.StateDir+"/journal/", wal.ObjectsOptions{}), ledger.Options{Decode: app.DecodeRecorded})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close()
-	to, err := wal.OpenDir(filepath.Join(dir, stateDir, "journal"), nil)
+	to, err := wal.OpenDir(filepath.Join(dir, app.StateDir, "journal"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

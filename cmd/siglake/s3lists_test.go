@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/simulator"
@@ -262,7 +263,7 @@ func TestBucketConfig(t *testing.T) {
 		{[]string{"--s3-external-id", "y"}, bucket.Config{}, "goes with --s3-role"},
 	} {
 		set := flag.NewFlagSet("test", flag.ContinueOnError)
-		o := defaultStore().S3
+		o := app.DefaultStore().S3
 		for _, f := range s3Flags(&o) {
 			if err := f.Apply(set); err != nil {
 				t.Fatal(err)
@@ -271,7 +272,7 @@ func TestBucketConfig(t *testing.T) {
 		if err := set.Parse(c.args); err != nil {
 			t.Fatal(err)
 		}
-		got, err := o.config()
+		got, err := o.Config()
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("config of %q = %v, want %q", c.args, err, c.err)

@@ -3,13 +3,14 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/pipeline"
 )
 
 func scoreCommand() *cli.Command {
-	p := newPurchase(scoreName, pipeline.Scores)
+	p := newPurchase(app.ScoreName, pipeline.Scores)
 	return &cli.Command{
-		Name:      scoreName,
+		Name:      app.ScoreName,
 		Usage:     "buy one signal score for every line of a list",
 		ArgsUsage: "LIST",
 		Description: "One number from 0 to 1 for each company or contact, and which signals count towards it; one credit for each\n" +

@@ -13,6 +13,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -27,7 +29,7 @@ func simulateCommand() *cli.Command {
 		Usage: "serve the simulated API on a local address, with its own bill",
 		Description: "Point a run at it:\n" +
 			"  siglake simulate --listen 127.0.0.1:8080 &\n" +
-			"  " + keyVariable + "=any siglake run LIST --lake DIR --signals news --base-url http://127.0.0.1:8080\n" +
+			"  " + app.KeyVariable + "=any siglake run LIST --lake DIR --signals news --base-url http://127.0.0.1:8080\n" +
 			"Its bill stands at /_simulator/bill; Ctrl-C ends it and prints the bill.",
 		Flags: joinFlags(
 			[]cli.Flag{
@@ -40,7 +42,7 @@ func simulateCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			switch {
 			case c.NArg() > 0:
-				return usageErrorf("simulate takes no arguments, got %q", c.Args().First())
+				return app.UsageErrorf("simulate takes no arguments, got %q", c.Args().First())
 			case listFaults:
 				return printFaults(c.App.Writer)
 			case listSwitches:
@@ -63,7 +65,7 @@ func serveSimulator(ctx context.Context, w io.Writer, listen string, o Simulator
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return usageErrorf("--listen: %v", err)
+		return app.UsageErrorf("--listen: %v", err)
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(w, "simulator listening on http://%s\n", l.Addr())
@@ -85,7 +87,7 @@ func serveSimulator(ctx context.Context, w io.Writer, listen string, o Simulator
 	}
 	b := sim.Bill()
 	fmt.Fprintf(w, "bill: %s credits over %s requests; %s credits charged and not delivered\n",
-		thousands(b.Credits), thousands(int64(b.Requests)), thousands(b.Undelivered))
+		format.Thousands(b.Credits), format.Thousands(int64(b.Requests)), format.Thousands(b.Undelivered))
 	return nil
 }
 

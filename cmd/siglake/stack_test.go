@@ -18,6 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
@@ -129,7 +130,7 @@ func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget 
 	if err != nil {
 		return nil, err
 	}
-	s.ledger, err = ledger.Open(context.Background(), store, ledger.Options{Decode: decodeRecorded})
+	s.ledger, err = ledger.Open(context.Background(), store, ledger.Options{Decode: app.DecodeRecorded})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -137,7 +138,7 @@ func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget 
 	if s.run, err = s.ledger.BeginRun(ledger.RunStart{ID: "run-1", Session: 1}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.Fetcher = newFetcher(maxWait, client, s.ledger, limiter, budget)
+	s.Fetcher = app.NewFetcher(maxWait, client, s.ledger, limiter, budget)
 	return s, nil
 }
 

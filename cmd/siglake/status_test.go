@@ -8,11 +8,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
 // statusJSON is what status --json says of the rig's lake.
-func (r *rig) statusJSON() (l lakeStatus) {
+func (r *rig) statusJSON() (l app.LakeStatus) {
 	r.t.Helper()
 	r.decode([]byte(r.mustExit(exitComplete, "status", "--json")), &l)
 	for i, g := range l.Generations {
@@ -42,14 +43,14 @@ func TestStatus(t *testing.T) {
 	if left == 0 || ceiling == 0 {
 		t.Fatalf("%d lines left, %d credits in doubt: the test shows nothing", left, ceiling)
 	}
-	lost := liability{InDoubt: share{1, ceiling}}
-	ignore := cmpopts.IgnoreUnexported(liability{})
-	line := runStatus{
+	lost := app.Liability{InDoubt: app.Share{Calls: 1, MaxCost: ceiling}}
+	ignore := cmpopts.IgnoreFields(app.Liability{}, "Decided")
+	line := app.RunStatus{
 		Run: first.Run.ID, State: "held", Generation: 1, Calls: int(first.Calls.Total), Credits: first.Credits.Charged, Liability: lost,
 		Deferred: left, Open: left, InDoubt: 50, List: "-", Service: "run",
 	}
-	want := lakeStatus{
-		Lake: r.lake, Runs: []runStatus{line}, Credits: line.Credits, MaxCost: line.Credits + ceiling, Liability: lost, OpenLines: left, Next: []string{resume, held},
+	want := app.LakeStatus{
+		Lake: r.lake, Runs: []app.RunStatus{line}, Credits: line.Credits, MaxCost: line.Credits + ceiling, Liability: lost, OpenLines: left, Next: []string{resume, held},
 	}
 	if diff := cmp.Diff(want, r.statusJSON(), ignore); diff != "" {
 		t.Errorf("status --json after the first run (-want +got):\n%s", diff)
@@ -58,7 +59,7 @@ func TestStatus(t *testing.T) {
 	r.rerun(list, append([]string{"--max-credits", "unlimited"}, flags...)...)
 	second := r.manifest
 	line.Open = 0
-	want.Runs = []runStatus{line, {
+	want.Runs = []app.RunStatus{line, {
 		Run: second.Run.ID, State: "held", Generation: 2, Calls: int(second.Calls.Total), Credits: second.Credits.Charged, InDoubt: 50, List: "-", Service: "run",
 	}}
 	want.Credits += second.Credits.Charged
@@ -71,19 +72,19 @@ func TestStatus(t *testing.T) {
 		t.Errorf("status:\n%s", text)
 	}
 
-	var done decisionReport
+	var done app.DecisionReport
 	r.decode([]byte(r.mustExit(exitComplete, "held", "retry", "--json")), &done)
 	name := first.Run.ID + "/" + first.InDoubt[0].Call
-	if diff := cmp.Diff(decisionReport{Decision: "released", Calls: []string{name}, MaxCost: ceiling}, done); diff != "" {
+	if diff := cmp.Diff(app.DecisionReport{Decision: "released", Calls: []string{name}, MaxCost: ceiling}, done); diff != "" {
 		t.Errorf("held retry --json (-want +got):\n%s", diff)
 	}
-	want.Liability = liability{Retry: share{1, ceiling}}
+	want.Liability = app.Liability{Retry: app.Share{Calls: 1, MaxCost: ceiling}}
 	want.Runs[0].State, want.Runs[1].State = "held, decided", "held, decided"
 	want.Runs[0].Liability, want.Reopened, want.Next = want.Liability, true, []string{resume}
 	if diff := cmp.Diff(want, r.statusJSON(), ignore); diff != "" {
 		t.Errorf("status --json after held retry (-want +got):\n%s", diff)
 	}
-	var none decisionReport
+	var none app.DecisionReport
 	if raw := r.mustExit(exitComplete, "held", "accept-loss", "--json"); json.Unmarshal([]byte(raw), &none) != nil || none.Calls == nil || len(none.Calls) != 0 {
 		t.Errorf("held accept-loss --json with nothing in doubt: %s", raw)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -31,7 +32,7 @@ var effects = map[string]effect{
 	"restricted":       {rows: "fewer", statuses: true, credits: true},
 	"events":           {rows: "other", statuses: true, credits: true},
 	"chaos":            {rows: "people"},
-	"v2":               {unserved: apiV2},
+	"v2":               {unserved: app.APIV2},
 	"session-expiry":   {}, // of lookalikes
 	"pagination":       {}, // of website visits
 	"score-price":      {}, // of scores

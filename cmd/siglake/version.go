@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/internal/app"
 )
 
 func versionCommand() *cli.Command {
@@ -18,7 +17,7 @@ func versionCommand() *cli.Command {
 		Usage: "version of the program, its parts and its schemas",
 		Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, versionLine())
-			v := componentVersions(buildVersion())
+			v := app.ComponentVersions(buildVersion())
 			for _, part := range []string{"go", "platform", "arrow", "parquet-go", "schema"} {
 				fmt.Fprintf(c.App.Writer, "%-12s %s\n", part, v[part])
 			}
@@ -70,28 +69,4 @@ func versionLine() string {
 		from = "unknown"
 	}
 	return fmt.Sprintf("siglake %s (commit %s, %s)", version, from, runtime.Version())
-}
-
-// componentVersions names the parts whose version decides what a file looks like:
-// the build of the program, and what it is built with.
-func componentVersions(build string) map[string]string {
-	v := map[string]string{
-		"siglake":  build,
-		"go":       runtime.Version(),
-		"platform": runtime.GOOS + "/" + runtime.GOARCH,
-		"schema":   strconv.Itoa(schema.EventTables[0].Version),
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	for _, d := range info.Deps {
-		switch d.Path {
-		case "github.com/apache/arrow/go/v17":
-			v["arrow"] = d.Version
-		case "github.com/parquet-go/parquet-go":
-			v["parquet-go"] = d.Version
-		}
-	}
-	return v
 }

@@ -3,17 +3,18 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/pipeline"
 )
 
 func visitorsCommand() *cli.Command {
-	p := newPurchase(visitorsName, pipeline.Visits)
+	p := newPurchase(app.VisitorsName, pipeline.Visits)
 	p.run.List = "-" // its sites are its list
 	p.run.Query.Since = "30d"
 	pages := &p.run.Pages
 	pages.PageSize = 100
 	return &cli.Command{
-		Name:  visitorsName,
+		Name:  app.VisitorsName,
 		Usage: "list the companies that visited a site with the vendor's pixel",
 		Description: "Pages through the visits of a period of at most three months. What the API charges is not published; one credit\n" +
 			"a result is assumed for --max-credits, and the bill is the API's own number. The visits are in\n" +
@@ -26,10 +27,10 @@ func visitorsCommand() *cli.Command {
 		}, hideFlags(listFlags(&p.run.Source)), hideFlags(workFlags(&p.run.Work))),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usageErrorf("visitors takes its site behind --domain, got %q by itself", c.Args().First())
+				return app.UsageErrorf("visitors takes its site behind --domain, got %q by itself", c.Args().First())
 			}
-			if len(splitWords(pages.Sites)) == 0 {
-				return usageErrorf("say which site with --domain SITE; see siglake visitors --help")
+			if len(app.SplitWords(pages.Sites)) == 0 {
+				return app.UsageErrorf("say which site with --domain SITE; see siglake visitors --help")
 			}
 			return p.execute(c)
 		},

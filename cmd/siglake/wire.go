@@ -2,29 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/siglake/siglake/internal/ledger"
-	"github.com/siglake/siglake/internal/lusha"
-	"github.com/siglake/siglake/internal/policy"
-	"github.com/siglake/siglake/internal/ratelimit"
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
-	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/sources"
 )
-
-// keyVariable holds the API key. There is no flag for it: argv is visible to
-// every user of the machine.
-const keyVariable = "LUSHA_API_KEY"
 
 // newSimulator makes the simulator that the options describe.
 func newSimulator(o SimulatorOptions) (*simulator.Server, error) {
@@ -32,17 +16,17 @@ func newSimulator(o SimulatorOptions) (*simulator.Server, error) {
 	for _, text := range o.Faults {
 		f, err := simulator.ParseFault(text)
 		if err != nil {
-			return nil, usageErrorf("--fault %s: %v", text, err)
+			return nil, app.UsageErrorf("--fault %s: %v", text, err)
 		}
 		cfg.Faults = append(cfg.Faults, f)
 	}
 	var err error
 	if cfg.Switches, err = simulator.ParseSwitches(o.Switches); err != nil {
-		return nil, usageErrorf("--switch: %v", err)
+		return nil, app.UsageErrorf("--switch: %v", err)
 	}
 	sim, err := simulator.New(cfg)
 	if err != nil {
-		return nil, usageErrorf("%v", err)
+		return nil, app.UsageErrorf("%v", err)
 	}
 	return sim, nil
 }
@@ -66,222 +50,19 @@ func serveLocal(ctx context.Context, h http.Handler) (url string, stop func(), e
 	}, nil
 }
 
-// endpoint is where the API is.
-type endpoint struct {
-	baseURL, key string
-	close        func() // ends an embedded simulator
-}
-
-// connection is a way to the API, with the counts of calls to it.
-type connection struct {
-	baseURL    string
-	client     *lusha.Client // nil: without a key, nothing is asked
-	limiter    *ratelimit.Limiter
-	disconnect func()
-}
-
-// connectAPI connects to the API that open gives.
-func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.Context) (endpoint, error)) (connection, error) {
-	at, err := open(ctx)
-	if err != nil {
-		return connection{}, err
-	}
-	client, err := newClient(env, o, at)
-	if err != nil {
-		at.close()
-		return connection{}, &Error{KindUsage, err}
-	}
-	limiter, err := newLimiter(env, o, at)
-	if err != nil {
-		at.close()
-		return connection{}, err
-	}
-	client.OnFreeRequest(limiter.AddCalls)
-	return connection{at.baseURL, client, limiter, func() {
-		_ = limiter.Close() // its counts are kept call by call
-		at.close()
-	}}, nil
-}
-
-// publishedAPI stands for an API that cannot be asked: there is no key for it.
-func publishedAPI(env *Env, o APIOptions) (connection, error) {
-	limiter, err := newLimiter(env, o, endpoint{baseURL: o.BaseURL})
-	if err != nil {
-		return connection{}, err
-	}
-	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }}, nil
-}
-
-// newClient makes the client of an API.
-func newClient(env *Env, o APIOptions, at endpoint) (*lusha.Client, error) {
-	if o.Timeout <= 0 {
-		return nil, fmt.Errorf("--timeout %s: expected a time such as 60s", o.Timeout)
-	}
-	return lusha.New(lusha.Config{
-		BaseURL:   at.baseURL,
-		Key:       lusha.NewKey(at.key),
-		UserAgent: "siglake/" + env.Version,
-		Timeout:   o.Timeout,
-		Transport: env.Transport,
-	})
-}
-
-// newFetcher stacks what a paid call goes through, from the wire outwards. Each
-// layer is a pipeline.Fetcher around the one before. patience is how long the
-// API may ask a run to wait.
-func newFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *ledger.Ledger, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
-	f := ledger.RecordOutcomes(lusha.Decode(ledger.RecordCalls(client)))
-	f = ratelimit.Limit(f, limiter, rateRefusal)
-	f = policy.Retry(f, lusha.Rules{}, policy.RetryConfig{MaxWait: maxWait})
-	f = policy.Bisect(f, lusha.Rules{})
-	if budget.Credits > 0 {
-		// Outside of Bisect, which takes a refusal to be about all that it asked,
-		// whereas of a batch that a budget cut, other parts may be paid for.
-		f = policy.Budget(f, budget)
-	}
-	return f
-}
-
-// newLimiter makes what keeps calls within the account's rate windows, together
-// with every other run that uses the key on this machine.
-func newLimiter(env *Env, o APIOptions, at endpoint) (*ratelimit.Limiter, error) {
-	plan, ok := ratelimit.PlanByName(o.Plan)
-	if !ok {
-		return nil, usageErrorf("--plan %q: expected %s", o.Plan, planNames())
-	}
-	perSecond := o.Rate
-	if perSecond < 0 {
-		return nil, usageErrorf("--rate %g: expected calls a second, or 0 for no limit", perSecond)
-	}
-	if perSecond == 0 {
-		perSecond = unlimitedRate
-	}
-	if o.Reserve < 0 || o.Reserve > 0.9 {
-		return nil, usageErrorf("--reserve %g: expected a share from 0 to 0.9", o.Reserve)
-	}
-	account := sha256.Sum256([]byte("siglake account\n" + at.baseURL + "\n" + at.key))
-	g, err := ratelimit.Open(ratelimit.Config{
-		Dir: quotaDir(env, o), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: ratelimit.Reserve{Share: o.Reserve},
-		PerSecond: perSecond, MaxWait: o.MaxWait, Timeout: o.Timeout + 30*time.Second,
-		Warn: func(text string) { env.Log.Info("rate limits: " + text) },
-		OnWait: func(window string, until time.Time) {
-			text := "waiting: the account's calls for this " + window + " are used up"
-			if window == "hold" {
-				text = "waiting: the API asks for a pause"
-			}
-			env.Log.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
-		},
-	})
-	if err != nil {
-		return nil, &Error{KindStorage, fmt.Errorf("--quota-dir: %w", err)}
-	}
-	return g, nil
-}
-
-// quotaDir is where the counts of calls are kept; empty for a simulator in this
-// process, and where there is no home to keep them in.
-func quotaDir(env *Env, o APIOptions) string {
-	if o.QuotaDir != "" || o.Simulate {
-		return o.QuotaDir
-	}
-	if dir := env.Getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "siglake", "quota")
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "state", "siglake", "quota")
-	}
-	return ""
-}
-
-// rateRefusal tells the limiter which window refused a call.
-func rateRefusal(call *pipeline.Call) (ratelimit.Refusal, time.Duration) {
-	class, wait := lusha.RefusalClass(call)
-	switch class {
-	case lusha.ClassRateBurst:
-		return ratelimit.Burst, wait
-	case lusha.ClassRateHour:
-		return ratelimit.Hour, wait
-	case lusha.ClassRateDay:
-		return ratelimit.Day, wait
-	}
-	return ratelimit.NoRefusal, 0
-}
-
-// unlimitedRate is more calls a second than a client can make.
-const unlimitedRate = 1e9
-
-func planNames() string {
-	var names []string
-	for _, p := range ratelimit.Plans {
-		names = append(names, p.Name)
-	}
-	return strings.Join(names, ", ")
-}
-
 // openAPI gives the API, or an embedded simulator with its bill. The caller closes it.
-func openAPI(ctx context.Context, env *Env, o APIOptions, sim SimulatorOptions) (at endpoint, bill func() simulatorBill, err error) {
+func openAPI(ctx context.Context, env *app.Env, o app.APIOptions, sim SimulatorOptions) (at app.Endpoint, bill func() simulatorBill, err error) {
 	if !o.Simulate {
-		key, err := apiKey(env, o.KeyFile)
-		return endpoint{o.BaseURL, key, func() {}}, nil, err
+		key, err := app.APIKey(env, o.KeyFile)
+		return app.Endpoint{BaseURL: o.BaseURL, Key: key, Close: func() {}}, nil, err
 	}
 	server, err := newSimulator(sim)
 	if err != nil {
-		return endpoint{}, nil, err
+		return app.Endpoint{}, nil, err
 	}
 	url, stop, err := serveLocal(ctx, server)
 	if err != nil {
-		return endpoint{}, nil, err
+		return app.Endpoint{}, nil, err
 	}
-	return endpoint{url, "simulated-key", stop}, server.Bill, nil
-}
-
-// apiKey reads the key from the file or the environment.
-func apiKey(env *Env, file string) (string, error) {
-	if file != "" {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			return "", &Error{KindAuth, fmt.Errorf("--api-key-file: %w", err)}
-		}
-		if key := strings.TrimSpace(string(raw)); key != "" {
-			return key, checkKeyText(key, "the file "+file)
-		}
-		return "", &Error{KindAuth, fmt.Errorf("--api-key-file %s is empty", file)}
-	}
-	if key := strings.TrimSpace(env.Getenv(keyVariable)); key != "" {
-		return key, checkKeyText(key, "the variable "+keyVariable)
-	}
-	return "", &Error{KindAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", keyVariable)}
-}
-
-// checkKeyText says whether a key can stand in a header, without showing it.
-func checkKeyText(key, from string) error {
-	for i, r := range key {
-		if r <= ' ' || r > '~' {
-			return &Error{KindAuth, fmt.Errorf("the API key in %s holds a character at position %d that cannot be sent, such as a blank or a line break; it must be the key and nothing else", from, i+1)}
-		}
-	}
-	return nil
-}
-
-// describeList turns what a source knows of its input into the manifest's fingerprint.
-func describeList(l *sources.List) pipeline.Input {
-	in := l.Input()
-	var objects []pipeline.InputObject
-	for _, o := range in.Objects {
-		objects = append(objects, pipeline.InputObject{URI: o.URI, ETag: o.ETag, SHA256: o.SHA256, Size: o.Size})
-	}
-	return pipeline.Input{
-		URI: in.URI, Objects: objects, SHA256: in.SHA256, Bytes: in.Bytes, Lines: in.Lines, Records: in.Records,
-		Encoding: in.Encoding, Compression: in.Compression, Delimiter: in.Delimiter, Mapping: in.Mapping, Notes: in.Notes,
-	}
-}
-
-// newRunID names a run by its start and four random bytes, so that runs sort by
-// time and never share a name.
-func newRunID(now time.Time, random io.Reader) (string, error) {
-	var b [4]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s-%x", now.UTC().Format("20060102T150405Z"), b), nil
+	return app.Endpoint{BaseURL: url, Key: "simulated-key", Close: stop}, server.Bill, nil
 }

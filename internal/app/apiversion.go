@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -18,8 +18,8 @@ import (
 // The values of --api.
 const (
 	apiAuto = "auto"
-	apiV2   = "v2"
-	apiV3   = "v3"
+	APIV2   = "v2"
+	APIV3   = "v3"
 )
 
 // parse reads the two; zero where the command has no such flags.
@@ -37,7 +37,7 @@ func parseAge(flag, text string) (time.Duration, error) {
 	var n int
 	var unit rune
 	if read, err := fmt.Sscanf(text, "%d%c", &n, &unit); err != nil || read != 2 || n < 0 || n > 9999 || !strings.ContainsRune("dw", unit) {
-		return 0, usageErrorf("--%s %q: expected an age such as 30d or 6w", flag, text)
+		return 0, UsageErrorf("--%s %q: expected an age such as 30d or 6w", flag, text)
 	}
 	if unit == 'w' {
 		n *= 7
@@ -56,11 +56,11 @@ type apiVersion struct {
 
 // chooseAPIVersion chooses the dialect in which signals are asked for. Only free
 // endpoints are asked for it.
-func (j *job) chooseAPIVersion(ctx context.Context, words []string, list *sources.List) (*apiVersion, error) {
+func (j *Job) chooseAPIVersion(ctx context.Context, words []string, list *sources.List) (*apiVersion, error) {
 	switch j.Query.APIVersion { // parseOptions has looked at it
-	case apiV2:
+	case APIV2:
 		return j.newAPIVersion(pipeline.V2, ""), nil
-	case apiV3:
+	case APIV3:
 		return j.newAPIVersion(pipeline.V3, ""), nil
 	}
 	for _, s := range schema.Signals {
@@ -121,7 +121,7 @@ func unservedText(err error) string {
 }
 
 // newAPIVersion gives what a dialect offers, each object asked about once.
-func (j *job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
+func (j *Job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
 	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil, log: j.env.Log}
 	cached := map[schema.Object]*lusha.Options{}
 	fetch := publishedOptions(d)
@@ -158,11 +158,11 @@ func (v *apiVersion) choiceText() string {
 
 // findOpaqueID is an id of the list that is no number; empty when there is none.
 // The lines of a list with ids are read once more for it.
-func (j *job) findOpaqueID(ctx context.Context, list *sources.List) (string, error) {
+func (j *Job) findOpaqueID(ctx context.Context, list *sources.List) (string, error) {
 	if list.Input().Mapping["id"] == "" {
 		return "", nil
 	}
-	list, err := j.listInput.open(ctx)
+	list, err := j.listInput.Open(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -180,7 +180,7 @@ func (j *job) findOpaqueID(ctx context.Context, list *sources.List) (string, err
 
 // buildQueries are what the job asks about each kind of object, having asked the
 // API (for free) what it offers.
-func (j *job) buildQueries(ctx context.Context, now time.Time, list *sources.List) ([]pipeline.Query, error) {
+func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.List) ([]pipeline.Query, error) {
 	day := now.UTC().Format(time.DateOnly)
 	var out []pipeline.Query
 	switch j.Service {
@@ -195,7 +195,7 @@ func (j *job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 	case pipeline.Lookalikes, pipeline.Visits:
 		out = append(out, j.paged.query)
 	default:
-		v, err := j.chooseAPIVersion(ctx, splitWords(j.Query.Signals), list)
+		v, err := j.chooseAPIVersion(ctx, SplitWords(j.Query.Signals), list)
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +227,7 @@ func searchQuery(o schema.Object, day string) pipeline.Query {
 }
 
 // candidateObjects are those that --object leaves open.
-func (j *job) candidateObjects() []schema.Object {
+func (j *Job) candidateObjects() []schema.Object {
 	if o := j.listOptions.Object; o != "" {
 		return []schema.Object{o}
 	}
@@ -235,7 +235,7 @@ func (j *job) candidateObjects() []schema.Object {
 }
 
 // logOrNote tells people something about the job; of a plan, among its notes.
-func (j *job) logOrNote(text string) {
+func (j *Job) logOrNote(text string) {
 	if j.addNote != nil {
 		j.addNote(text)
 		return
@@ -250,7 +250,7 @@ var publishedPrices = map[string]lusha.UnitPrice{"api_search": {Credits: 1, PerQ
 
 // priceQueries states in questions what their answers cost at the most. Of signals, an
 // event costs at worst what the list has for a started quantity of them.
-func (j *job) priceQueries(queries []pipeline.Query) {
+func (j *Job) priceQueries(queries []pipeline.Query) {
 	for i := range queries {
 		q := &queries[i]
 		p, known := j.prices[q.Action()]

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"fmt"
@@ -11,12 +11,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
-// logRun says in the log how a run ended; all of it when the log is for machines.
-func logRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
+// LogRun says in the log how a run ended; all of it when the log is for machines.
+func LogRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
 	if machines {
 		log.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
 			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
@@ -29,8 +31,8 @@ func logRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
 	}
 }
 
-// logIncomplete says in the log what a run left, instead of a summary.
-func logIncomplete(log *slog.Logger, m *pipeline.Manifest) {
+// LogIncomplete says in the log what a run left, instead of a summary.
+func LogIncomplete(log *slog.Logger, m *pipeline.Manifest) {
 	log.Warn("run ended "+outcomeText(m.Run.Outcome), "run", m.Run.ID, "rejected", m.Accounts.ByStatus[schema.Rejected],
 		"deferred", m.Accounts.ByStatus[schema.Deferred], "held", m.Accounts.ByStatus[schema.InDoubt], "reason", stopReason(m))
 }
@@ -46,39 +48,39 @@ func stopReason(m *pipeline.Manifest) string {
 	return s.Reason + "; next: " + s.Advice
 }
 
-// printNothingToDo answers a command that has nothing to ask.
-func printNothingToDo(w io.Writer, n *nothingToDo) {
+// PrintNothingToDo answers a command that has nothing to ask.
+func PrintNothingToDo(w io.Writer, n *app.NothingToDo) {
 	switch {
-	case n.run != "":
-	case n.exhausted:
-		fmt.Fprintf(w, "Nothing to do: %s has returned all %s results that there are.\n", n.subject, thousands(n.results))
+	case n.RunID != "":
+	case n.Exhausted:
+		fmt.Fprintf(w, "Nothing to do: %s has returned all %s results that there are.\n", n.Subject, format.Thousands(n.Results))
 		return
 	default:
-		fmt.Fprintf(w, "Nothing to do: %s has returned %s results, which is not less than --limit %d; a higher one goes on behind them.\n", n.subject, thousands(n.results), n.limit)
+		fmt.Fprintf(w, "Nothing to do: %s has returned %s results, which is not less than --limit %d; a higher one goes on behind them.\n", n.Subject, format.Thousands(n.Results), n.Limit)
 		return
 	}
 	fmt.Fprintf(w, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
-		n.run, n.begun.Format("2006-01-02 15:04 UTC"), outcomeText(n.outcome), n.generation)
-	if n.writtenOff > 0 {
-		fmt.Fprintf(w, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", countText(n.writtenOff, "call"), thousands(n.maxLoss))
+		n.RunID, n.Begun.Format("2006-01-02 15:04 UTC"), outcomeText(n.Outcome), n.Generation)
+	if n.WrittenOff > 0 {
+		fmt.Fprintf(w, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", format.Count(n.WrittenOff, "call"), format.Thousands(n.MaxLoss))
 	}
 	advice := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
-	if n.service == pipeline.Lookalikes {
+	if n.Service == pipeline.Lookalikes {
 		advice = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
 	}
-	if n.inDoubt > 0 {
+	if n.InDoubt > 0 {
 		retry, writtenOff := "about those lines only", "gives them up for today"
-		if n.service.IsPaged() {
+		if n.Service.IsPaged() {
 			retry, writtenOff = "for that page, and for those behind it", "gives it up, and lets this command go on behind it"
 		}
 		advice = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
-			"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", countText(n.inDoubt, "call"), n.lake, retry, writtenOff)
+			"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", format.Count(n.InDoubt, "call"), n.Lake, retry, writtenOff)
 	}
 	fmt.Fprintln(w, advice)
 }
 
-// printSummary is the closing word of a run, for people.
-func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
+// PrintSummary is the closing word of a run, for people.
+func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	took := m.Run.Finished.Sub(m.Run.Started).Round(100 * time.Millisecond)
 	simulated := ""
 	if m.Run.Simulated {
@@ -86,7 +88,7 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	outcome := outcomeText(m.Run.Outcome)
 	if n := m.Credits.UnknownCalls; n > 0 {
-		outcome += fmt.Sprintf(", %s unknown,", countText(int(n), "charge"))
+		outcome += fmt.Sprintf(", %s unknown,", format.Count(int(n), "charge"))
 	}
 	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
 	if text := mappingText(m.Input.Mapping); text != "" {
@@ -94,7 +96,7 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 
 	row := func(name string, total int64, detail string) {
-		fmt.Fprintf(w, "  %-8s %12s   %s\n", name, thousands(total), detail)
+		fmt.Fprintf(w, "  %-8s %12s   %s\n", name, format.Thousands(total), detail)
 	}
 	row("Lines", m.Accounts.Lines, statusText(m))
 	row("Calls", m.Calls.Total, callText(m))
@@ -110,11 +112,11 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		bytes += f.Bytes
 		rows += f.Rows
 	}
-	row("Files", int64(len(m.Files)), fmt.Sprintf("%s, %s rows in %s", byteText(bytes), thousands(rows), lake))
+	row("Files", int64(len(m.Files)), fmt.Sprintf("%s, %s rows in %s", format.Bytes(bytes), format.Thousands(rows), lake))
 
 	if m.Events.CappedPairs > 0 {
 		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
-			thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
+			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
 		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", creditsText(*a.Change), accountText(a))
@@ -124,10 +126,10 @@ func printSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		if p.Exhausted {
 			more = "there are no more"
 		}
-		fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.Subject, thousands(p.Results), thousands(p.PriorResults), more)
+		fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
 	}
 	if p := m.Pages; p != nil && p.Repeated > 0 {
-		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", thousands(p.Repeated))
+		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", format.Thousands(p.Repeated))
 	}
 	printRejects(w, m)
 	printInDoubt(w, lake, m)
@@ -205,7 +207,7 @@ func statusText(m *pipeline.Manifest) string {
 	var parts []string
 	for _, s := range schema.Statuses {
 		if n := m.Accounts.ByStatus[s]; n > 0 {
-			parts = append(parts, thousands(n)+" "+strings.ReplaceAll(string(s), "_", " "))
+			parts = append(parts, format.Thousands(n)+" "+strings.ReplaceAll(string(s), "_", " "))
 		}
 	}
 	return strings.Join(parts, " · ")
@@ -214,13 +216,13 @@ func statusText(m *pipeline.Manifest) string {
 func callText(m *pipeline.Manifest) string {
 	parts := []string{fmt.Sprintf("%.1f a second", m.Calls.PerSecond)}
 	if m.Calls.Retries > 0 {
-		parts = append(parts, thousands(m.Calls.Retries)+" retries")
+		parts = append(parts, format.Thousands(m.Calls.Retries)+" retries")
 	}
 	if n := m.Calls.ByOutcome[pipeline.InDoubt]; n > 0 {
-		parts = append(parts, thousands(n)+" in doubt")
+		parts = append(parts, format.Thousands(n)+" in doubt")
 	}
 	if r := m.Calls.LastRate; r != nil && r.Day.Limit > 0 {
-		parts = append(parts, fmt.Sprintf("%s of %s left today", thousands(r.Day.Left), thousands(r.Day.Limit)))
+		parts = append(parts, fmt.Sprintf("%s of %s left today", format.Thousands(r.Day.Left), format.Thousands(r.Day.Limit)))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -229,11 +231,11 @@ func callText(m *pipeline.Manifest) string {
 func accountText(a *pipeline.Reconciliation) string {
 	switch {
 	case *a.Unmatched > 0:
-		return fmt.Sprintf("%s as charged by these calls, and %s that these calls do not explain (others use the account, or the vendor books late)", thousands(a.Matched), thousands(*a.Unmatched))
+		return fmt.Sprintf("%s as charged by these calls, and %s that these calls do not explain (others use the account, or the vendor books late)", format.Thousands(a.Matched), format.Thousands(*a.Unmatched))
 	case *a.Unmatched < 0:
-		return fmt.Sprintf("%s less than these calls were charged: the vendor may book late", thousands(-*a.Unmatched))
+		return fmt.Sprintf("%s less than these calls were charged: the vendor may book late", format.Thousands(-*a.Unmatched))
 	case *a.Change > a.Matched:
-		return fmt.Sprintf("%s as charged by these calls, the rest by calls in doubt", thousands(a.Matched))
+		return fmt.Sprintf("%s as charged by these calls, the rest by calls in doubt", format.Thousands(a.Matched))
 	}
 	return "as charged by these calls, exactly"
 }
@@ -242,14 +244,14 @@ func eventText(m *pipeline.Manifest) string {
 	var parts []string
 	for _, c := range schema.Categories {
 		if n := m.Events.ByCategory[c]; n > 0 {
-			parts = append(parts, thousands(n)+" "+string(c))
+			parts = append(parts, format.Thousands(n)+" "+string(c))
 		}
 	}
 	if m.Events.Filtered > 0 {
-		parts = append(parts, thousands(m.Events.Filtered)+" paid for and kept out by the filters")
+		parts = append(parts, format.Thousands(m.Events.Filtered)+" paid for and kept out by the filters")
 	}
 	if m.Events.Duplicate > 0 {
-		parts = append(parts, thousands(m.Events.Duplicate)+" returned twice, kept once")
+		parts = append(parts, format.Thousands(m.Events.Duplicate)+" returned twice, kept once")
 	}
 	return strings.Join(parts, " · ")
 }
@@ -268,23 +270,23 @@ func chargeText(m *pipeline.Manifest) string {
 		return costs[i].credits > costs[j].credits || costs[i].credits == costs[j].credits && costs[i].signal < costs[j].signal
 	})
 	if n := m.Credits.ByAction["api_search"]; n > 0 && n < m.Credits.Charged {
-		parts = append(parts, thousands(n)+" of them for searches")
+		parts = append(parts, format.Thousands(n)+" of them for searches")
 		costs = slices.DeleteFunc(costs, func(c cost) bool { return c.signal == schema.ProductMatch })
 	}
 	for _, c := range costs[:min(3, len(costs))] {
-		parts = append(parts, thousands(c.credits)+" "+c.signal)
+		parts = append(parts, format.Thousands(c.credits)+" "+c.signal)
 	}
 	if m.Credits.Excess > 0 {
-		parts = append(parts, thousands(m.Credits.Excess)+" more than the returned events explain, spread over them")
+		parts = append(parts, format.Thousands(m.Credits.Excess)+" more than the returned events explain, spread over them")
 	}
 	if m.Credits.Shortfall > 0 {
-		parts = append(parts, thousands(m.Credits.Shortfall)+" less than the returned events explain")
+		parts = append(parts, format.Thousands(m.Credits.Shortfall)+" less than the returned events explain")
 	}
 	if m.Credits.UnknownCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus %s whose charge is unknown (at most %s)", countText(int(m.Credits.UnknownCalls), "answered call"), thousands(m.Credits.UnknownCeiling)))
+		parts = append(parts, fmt.Sprintf("plus %s whose charge is unknown (at most %s)", format.Count(int(m.Credits.UnknownCalls), "answered call"), format.Thousands(m.Credits.UnknownCeiling)))
 	}
 	if m.Credits.InDoubtCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", thousands(m.Credits.InDoubtCeiling)))
+		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", format.Thousands(m.Credits.InDoubtCeiling)))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -295,12 +297,12 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 	if n == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n  Rejected lines (%s):\n", thousands(n))
+	fmt.Fprintf(w, "\n  Rejected lines (%s):\n", format.Thousands(n))
 	for _, r := range m.Accounts.Rejects[:min(shown, len(m.Accounts.Rejects))] {
 		fmt.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
 	}
 	if n > shown {
-		fmt.Fprintf(w, "    and %s more, in ledger/accounts\n", thousands(n-shown))
+		fmt.Fprintf(w, "    and %s more, in ledger/accounts\n", format.Thousands(n-shown))
 	}
 }
 
@@ -331,9 +333,9 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 			lines += len(d.Accounts)
 		}
 		const shown = 5
-		fmt.Fprintf(w, "\n  "+title+"\n", len(calls), thousands(int64(lines)))
+		fmt.Fprintf(w, "\n  "+title+"\n", len(calls), format.Thousands(int64(lines)))
 		for _, d := range calls[:min(shown, len(calls))] {
-			fmt.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, countText(len(d.Accounts), "line"), thousands(d.MinCredits), thousands(d.MaxCredits))
+			fmt.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, format.Count(len(d.Accounts), "line"), format.Thousands(d.MinCredits), format.Thousands(d.MaxCredits))
 		}
 		if len(calls) > shown {
 			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(calls)-shown)
@@ -345,15 +347,15 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 		fmt.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
 	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.RunInDoubt {
-		fmt.Fprintf(w, "  Besides, %s lines were not asked about yet: the same command asks about them, whatever is decided\n", thousands(n))
+		fmt.Fprintf(w, "  Besides, %s lines were not asked about yet: the same command asks about them, whatever is decided\n", format.Thousands(n))
 	}
 	list(writtenOff, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
 	list(retried, "Calls whose lines were asked again as decided (%d): they may have been charged; %s lines are held.")
 	list(notCharged, "Calls that were not charged, by the account's usage (%d): their lines were asked again; %s are held.")
 }
 
-// printTree shows what a run wrote, partitions of a table folded together.
-func printTree(w io.Writer, lake string, m *pipeline.Manifest) {
+// PrintTree shows what a run wrote, partitions of a table folded together.
+func PrintTree(w io.Writer, lake string, m *pipeline.Manifest) {
 	fmt.Fprintf(w, "%s/\n", lake)
 	type dir struct {
 		files int
@@ -376,49 +378,16 @@ func printTree(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	slices.Sort(names)
 	for _, d := range names {
-		fmt.Fprintf(w, "  %-44s %8s rows  %s\n", d+"/", thousands(dirs[d].rows), strings.Join(dirs[d].names, " "))
+		fmt.Fprintf(w, "  %-44s %8s rows  %s\n", d+"/", format.Thousands(dirs[d].rows), strings.Join(dirs[d].names, " "))
 	}
 	fmt.Fprintf(w, "  %-44s\n", fmt.Sprintf("_meta/manifest/%08d.json", m.Generation))
 	fmt.Fprintf(w, "  %-44s\n", "_meta/current.json")
 }
 
-// thousands groups digits: 16539 is 16,539.
-func thousands(n int64) string {
-	s := fmt.Sprint(n)
-	sign := ""
-	if n < 0 {
-		sign, s = "-", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
-}
-
-// countText is a number with its noun: "1 call", "2 calls".
-func countText(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return thousands(int64(n)) + " " + noun + "s"
-}
-
 // creditsText is a number of credits.
 func creditsText(n int64) string {
 	if n == 1 || n == -1 {
-		return thousands(n) + " credit"
+		return format.Thousands(n) + " credit"
 	}
-	return thousands(n) + " credits"
-}
-
-func byteText(n int64) string {
-	switch {
-	case n >= 10<<30:
-		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%d bytes", n)
+	return format.Thousands(n) + " credits"
 }

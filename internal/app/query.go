@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -24,9 +24,9 @@ type optionsFunc func(context.Context, schema.Object) (*lusha.Options, error)
 // API (for free) what it offers, so that nothing is paid for a call that the
 // API would refuse.
 func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
-	words := splitWords(o.Signals)
+	words := SplitWords(o.Signals)
 	if len(words) == 0 {
-		return nil, usageErrorf("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
+		return nil, UsageErrorf("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
 	}
 	since, err := parseSince(o.Since, now)
 	if err != nil {
@@ -34,7 +34,7 @@ func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time
 	}
 	limit := o.MaxResults
 	if limit < 1 || limit > 100 {
-		return nil, usageErrorf("--max-results %d: expected 1 to 100", limit)
+		return nil, UsageErrorf("--max-results %d: expected 1 to 100", limit)
 	}
 
 	offered := map[schema.Object]*lusha.Options{}
@@ -127,9 +127,9 @@ func chooseSignals(words []string, options map[schema.Object]*lusha.Options, v *
 			case offered(s.Object, s.Key):
 				wanted[s.Object][s.Key] = true
 			case exact && v.version == pipeline.V2 && s.V2 == schema.Absent:
-				return nil, usageErrorf("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
+				return nil, UsageErrorf("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
 			case exact:
-				return nil, usageErrorf(notOffered, s.Key, strings.Join(options[s.Object].Signals, ", "))
+				return nil, UsageErrorf(notOffered, s.Key, strings.Join(options[s.Object].Signals, ", "))
 			default:
 				leftOut = append(leftOut, s.Key)
 			}
@@ -140,7 +140,7 @@ func chooseSignals(words []string, options map[schema.Object]*lusha.Options, v *
 			}
 		}
 		if !known {
-			return nil, usageErrorf("no signal type or category %q%s; siglake signals lists them", word, suggestSignal(word))
+			return nil, UsageErrorf("no signal type or category %q%s; siglake signals lists them", word, SuggestSignal(word))
 		}
 	}
 	if len(leftOut) > 0 {
@@ -172,10 +172,10 @@ func chooseSignals(words []string, options map[schema.Object]*lusha.Options, v *
 		}
 	}
 	if len(out) == 0 && len(personal) > 0 {
-		return nil, usageErrorf("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(personal), ", "))
+		return nil, UsageErrorf("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(personal), ", "))
 	}
 	if len(out) == 0 {
-		return nil, usageErrorf("none of the signals asked for is there: each is %s", leftOutReason)
+		return nil, UsageErrorf("none of the signals asked for is there: each is %s", leftOutReason)
 	}
 	return out, nil
 }
@@ -200,16 +200,16 @@ func inapplicableText(object schema.Object) string {
 
 // addFilters adds the sub-filters to the company query.
 func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) error {
-	news, departments := splitWords(o.NewsEventTypes), splitWords(o.HiringDepartments)
-	locations, categories := splitWords(o.HiringLocations), splitWords(o.IntentCategories)
+	news, departments := SplitWords(o.NewsEventTypes), SplitWords(o.HiringDepartments)
+	locations, categories := SplitWords(o.HiringLocations), SplitWords(o.IntentCategories)
 	if q == nil {
 		if len(news)+len(departments)+len(locations)+len(categories) > 0 {
-			return usageErrorf("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is asked for")
+			return UsageErrorf("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is asked for")
 		}
 		return nil
 	}
 	if o.SendFilters && q.APIVersion != pipeline.V3 {
-		return usageErrorf("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
+		return UsageErrorf("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
 	}
 	q.SendFilters = o.SendFilters
 	var err error
@@ -225,10 +225,10 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 	for _, l := range locations {
 		country, state, _ := strings.Cut(l, ":")
 		if strings.TrimSpace(country) == "" {
-			return usageErrorf("--hiring-locations %q: expected COUNTRY or COUNTRY:STATE", l)
+			return UsageErrorf("--hiring-locations %q: expected COUNTRY or COUNTRY:STATE", l)
 		}
 		if !isOfferedPlace(offered.Locations, strings.TrimSpace(country), strings.TrimSpace(state)) {
-			return usageErrorf("--hiring-locations %q: the API offers: %s", l, placeNames(offered.Locations))
+			return UsageErrorf("--hiring-locations %q: the API offers: %s", l, placeNames(offered.Locations))
 		}
 		q.HiringLocations = append(q.HiringLocations, pipeline.Location{Country: strings.TrimSpace(country), State: strings.TrimSpace(state)})
 	}
@@ -242,7 +242,7 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 		"--hiring-locations":   {len(locations) > 0, func(k string) bool { return k == "surgeInHiringByLocation" }},
 	} {
 		if filter.set && !slices.ContainsFunc(q.Signals, filter.family) {
-			return usageErrorf("%s narrows signals that are not asked for; add them to --signals", flag)
+			return UsageErrorf("%s narrows signals that are not asked for; add them to --signals", flag)
 		}
 	}
 	return nil
@@ -288,7 +288,7 @@ func matchOffered(flag string, words, offered []string) ([]string, error) {
 		case len(offered) == 0:
 			out = append(out, w)
 		default:
-			return nil, usageErrorf("%s %q: the API offers: %s", flag, w, strings.Join(offered, ", "))
+			return nil, UsageErrorf("%s %q: the API offers: %s", flag, w, strings.Join(offered, ", "))
 		}
 	}
 	return out, nil
@@ -305,7 +305,7 @@ func parseSince(s string, now time.Time) (string, error) {
 		}
 		switch {
 		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return "", usageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
 		case s[len(s)-1] == 'w':
@@ -315,20 +315,20 @@ func parseSince(s string, now time.Time) (string, error) {
 		case s[len(s)-1] == 'y':
 			day = today.AddDate(-n, 0, 0)
 		default:
-			return "", usageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
 		}
 	}
 	switch {
 	case day.After(today):
-		return "", usageErrorf("--since %s lies in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
+		return "", UsageErrorf("--since %s lies in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
 	case today.Sub(day) > maxWindow:
-		return "", usageErrorf("--since %s is more than a year back; the API promises nothing beyond, the earliest is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
+		return "", UsageErrorf("--since %s is more than a year back; the API promises nothing beyond, the earliest is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
 	}
 	return day.Format(time.DateOnly), nil
 }
 
-// splitWords trims list values; the library has split them at commas.
-func splitWords(list []string) []string {
+// SplitWords trims list values; the library has split them at commas.
+func SplitWords(list []string) []string {
 	var out []string
 	for _, w := range list {
 		if w = strings.TrimSpace(w); w != "" {

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -32,15 +32,15 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 	switch p.name {
 	case inDoubtHold:
 		if o.InDoubtBudget != "" {
-			return p, usageErrorf("--in-doubt-budget says what asking again may cost, and --in-doubt hold asks nothing again: add --in-doubt retry or probe")
+			return p, UsageErrorf("--in-doubt-budget says what asking again may cost, and --in-doubt hold asks nothing again: add --in-doubt retry or probe")
 		}
 	case inDoubtProbe:
 	case inDoubtRetry:
 		if o.InDoubtBudget == "" {
-			return p, usageErrorf("--in-doubt retry may pay twice: say how much with --in-doubt-budget N, or unlimited")
+			return p, UsageErrorf("--in-doubt retry may pay twice: say how much with --in-doubt-budget N, or unlimited")
 		}
 	default:
-		return p, usageErrorf("--in-doubt %q: expected hold, retry or probe", p.name)
+		return p, UsageErrorf("--in-doubt %q: expected hold, retry or probe", p.name)
 	}
 	switch text := o.InDoubtBudget; text {
 	case "":
@@ -49,7 +49,7 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 	default:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 1 {
-			return p, usageErrorf("--in-doubt-budget %q: expected a number of credits from 1, or unlimited", text)
+			return p, UsageErrorf("--in-doubt-budget %q: expected a number of credits from 1, or unlimited", text)
 		}
 		p.budget = n
 	}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -18,18 +19,18 @@ import (
 
 // services are the commands that buy something else than signals.
 var services = map[string]pipeline.Service{
-	resolveName: pipeline.Search, scoreName: pipeline.Scores, lookalikesName: pipeline.Lookalikes, visitorsName: pipeline.Visits,
+	ResolveName: pipeline.Search, ScoreName: pipeline.Scores, LookalikesName: pipeline.Lookalikes, VisitorsName: pipeline.Visits,
 }
 
 const (
-	resolveName    = "resolve"
-	scoreName      = "score"
-	lookalikesName = "lookalikes"
-	visitorsName   = "visitors"
+	ResolveName    = "resolve"
+	ScoreName      = "score"
+	LookalikesName = "lookalikes"
+	VisitorsName   = "visitors"
 )
 
 // resolvesIDs reports whether ids are what the job is about.
-func (j *job) resolvesIDs() bool { return j.Service == pipeline.Search }
+func (j *Job) resolvesIDs() bool { return j.Service == pipeline.Search }
 
 // pagedQuery is what a job asks page by page.
 type pagedQuery struct {
@@ -40,7 +41,7 @@ type pagedQuery struct {
 }
 
 // newPagedQuery reads the seeds, or the sites.
-func (j *job) newPagedQuery(ctx context.Context) (*pagedQuery, error) {
+func (j *Job) newPagedQuery(ctx context.Context) (*pagedQuery, error) {
 	day := j.env.Now().UTC()
 	p := &pagedQuery{limit: int64(j.Pages.Limit)}
 	maxSize := 100
@@ -50,11 +51,11 @@ func (j *job) newPagedQuery(ctx context.Context) (*pagedQuery, error) {
 	size := j.Pages.PageSize
 	switch {
 	case size < 1 || size > maxSize:
-		return nil, usageErrorf("--page-size %d: expected 1 to %d", size, maxSize)
+		return nil, UsageErrorf("--page-size %d: expected 1 to %d", size, maxSize)
 	case p.limit == 0 && j.Service == pipeline.Lookalikes:
-		return nil, usageErrorf("--limit 0: expected a number of results from 1")
+		return nil, UsageErrorf("--limit 0: expected a number of results from 1")
 	case p.limit < 0:
-		return nil, usageErrorf("--limit %d: expected a number of results", p.limit)
+		return nil, UsageErrorf("--limit %d: expected a number of results", p.limit)
 	}
 	p.query = pipeline.Query{Service: j.Service, APIVersion: pipeline.V3, MaxResults: size, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
 	if j.Service == pipeline.Visits {
@@ -76,7 +77,7 @@ func (j *job) newPagedQuery(ctx context.Context) (*pagedQuery, error) {
 		return nil, err
 	}
 	if n := len(p.query.Seeds); n < 5 || n > 100 {
-		return nil, usageErrorf("--seeds %s: %s (of %d lines); the API takes 5 to 100", j.List, countText(n, "seed"), len(accounts))
+		return nil, UsageErrorf("--seeds %s: %s (of %d lines); the API takes 5 to 100", j.List, format.Count(n, "seed"), len(accounts))
 	}
 	if exclude := j.Pages.Exclude; exclude != "" {
 		if p.query.Exclude, err = j.readExclude(ctx, exclude, p.query.Object); err != nil {
@@ -102,8 +103,8 @@ func pageSubject(q pipeline.Query) schema.Account {
 }
 
 // readSeeds reads the list of seeds.
-func (j *job) readSeeds(ctx context.Context) ([]schema.Account, error) {
-	list, err := j.listInput.open(ctx)
+func (j *Job) readSeeds(ctx context.Context) ([]schema.Account, error) {
+	list, err := j.listInput.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -112,28 +113,28 @@ func (j *job) readSeeds(ctx context.Context) ([]schema.Account, error) {
 }
 
 // siteNames are the words of --domain, in an order that does not matter.
-func (j *job) siteNames() []string {
-	words := splitWords(j.Pages.Sites)
+func (j *Job) siteNames() []string {
+	words := SplitWords(j.Pages.Sites)
 	slices.Sort(words)
 	return words
 }
 
 // addSites makes the question about visits. A site is a host, not the domain that it
 // belongs to: the pixel may stand on one shop of several.
-func (j *job) addSites(p *pagedQuery) (err error) {
+func (j *Job) addSites(p *pagedQuery) (err error) {
 	q := &p.query
 	q.Object, q.Signals = schema.Company, []string{schema.ProductVisit}
 	if q.Since, err = parseSince(j.Query.Since, j.env.Now()); err != nil {
 		return err
 	}
 	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(j.env.Now().UTC().AddDate(0, -3, -1)) {
-		return usageErrorf("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
+		return UsageErrorf("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
 	}
 	var names []string
 	for _, word := range j.siteNames() {
 		host := schema.BareHost(word)
 		if !strings.Contains(host, ".") || strings.ContainsAny(host, " @_,;") {
-			return usageErrorf("--domain %q: expected the host name of a site, such as shop.example.com", word)
+			return UsageErrorf("--domain %q: expected the host name of a site, such as shop.example.com", word)
 		}
 		names = append(names, host)
 	}
@@ -156,7 +157,7 @@ func readAccounts(ctx context.Context, list *sources.List) (accounts []schema.Ac
 			return nil, runError(err)
 		}
 		if accounts = append(accounts, a); len(accounts) > 10_000 {
-			return nil, usageErrorf("the list has more than 10,000 lines, and the API takes 100 of them")
+			return nil, UsageErrorf("the list has more than 10,000 lines, and the API takes 100 of them")
 		}
 	}
 	return accounts, nil
@@ -170,11 +171,11 @@ func seedObject(accounts []schema.Account) (o schema.Object, err error) {
 		case o == "":
 			o = a.Object
 		case a.Object != o:
-			return "", usageErrorf("the seeds are companies and contacts, and the API takes one kind at a time: split the list (line %d is a %s)", a.Line, a.Object)
+			return "", UsageErrorf("the seeds are companies and contacts, and the API takes one kind at a time: split the list (line %d is a %s)", a.Line, a.Object)
 		}
 	}
 	if o == "" {
-		return "", usageErrorf("none of the list's lines can be a seed: %d lines, all rejected; siglake run --simulate says why", len(accounts))
+		return "", UsageErrorf("none of the list's lines can be a seed: %d lines, all rejected; siglake run --simulate says why", len(accounts))
 	}
 	return o, nil
 }
@@ -186,16 +187,16 @@ func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (ou
 	seen := map[pipeline.Identity]bool{}
 	for _, a := range accounts {
 		if a.Reject != nil {
-			return nil, usageErrorf("%s, line %d cannot be sent: %s", list, a.Line, a.Reject)
+			return nil, UsageErrorf("%s, line %d cannot be sent: %s", list, a.Line, a.Reject)
 		}
 		if a.Object != o {
-			return nil, usageErrorf("%s, line %d is a %s, and the others are not: the API takes one kind at a time; split the list", list, a.Line, a.Object)
+			return nil, UsageErrorf("%s, line %d is a %s, and the others are not: the API takes one kind at a time; split the list", list, a.Line, a.Object)
 		}
 		s := schema.Account{Object: o, ID: a.ID, LinkedIn: a.LinkedIn, Email: a.Email, Domain: a.Domain}
 		if o == schema.Company {
 			s = schema.Account{Object: o, Domain: a.Domain} // the API takes no ids of companies
 			if s.Domain == "" {
-				return nil, usageErrorf("%s, line %d: the API takes companies by their domain here, and the line has none; --map domain=COLUMN names its column", list, a.Line)
+				return nil, UsageErrorf("%s, line %d: the API takes companies by their domain here, and the line has none; --map domain=COLUMN names its column", list, a.Line)
 			}
 		} else if s.Identifier() == "" {
 			s.Name, s.CompanyName, s.CompanyDomain = a.Name, a.CompanyName, a.CompanyDomain
@@ -209,7 +210,7 @@ func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (ou
 }
 
 // readExclude reads the list of those that must not be returned.
-func (j *job) readExclude(ctx context.Context, uri string, o schema.Object) ([]schema.Account, error) {
+func (j *Job) readExclude(ctx context.Context, uri string, o schema.Object) ([]schema.Account, error) {
 	options := j.listOptions
 	options.Stdin, options.Objects = nil, nil
 	options.Object = o
@@ -227,7 +228,7 @@ func (j *job) readExclude(ctx context.Context, uri string, o schema.Object) ([]s
 		return nil, err
 	}
 	if len(out) > 100 {
-		return nil, usageErrorf("--exclude %s: %d to exclude; the API takes 100", uri, len(out))
+		return nil, UsageErrorf("--exclude %s: %d to exclude; the API takes 100", uri, len(out))
 	}
 	return out, nil
 }
@@ -253,7 +254,7 @@ func seedSetID(q pipeline.Query) string {
 
 // pageProgress is how far the pages of the job have come. A run that buys again counts
 // its own only; nil stands for one that is still to begin.
-func (j *job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run *ledger.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
+func (j *Job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run *ledger.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
 	include := func(*ledger.Run) bool { return true }
 	if run != nil && run.Refresh {
 		include = l.ledger.SamePurchase(run)
@@ -267,7 +268,7 @@ func (j *job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run 
 
 // alreadySatisfied says that earlier runs have bought what the job wants; it is nil
 // when they have not.
-func (j *job) alreadySatisfied(ctx context.Context, l *lake, match runMatch) (*nothingToDo, error) {
+func (j *Job) alreadySatisfied(ctx context.Context, l *lake, match runMatch) (*NothingToDo, error) {
 	if j.paged == nil || j.Money.Refresh || match.resume != nil || match.continues != nil {
 		return nil, nil
 	}
@@ -276,13 +277,13 @@ func (j *job) alreadySatisfied(ctx context.Context, l *lake, match runMatch) (*n
 	case err != nil || cursor.Calls == 0 || cursor.InDoubt != nil:
 		return nil, err
 	case cursor.Exhausted, j.paged.limit > 0 && cursor.Results >= j.paged.limit:
-		return &nothingToDo{lake: l.uri, subject: j.paged.subject.Key, results: cursor.Results, limit: j.paged.limit, exhausted: cursor.Exhausted}, nil
+		return &NothingToDo{Lake: l.uri, Subject: j.paged.subject.Key, Results: cursor.Results, Limit: j.paged.limit, Exhausted: cursor.Exhausted}, nil
 	}
 	return nil, nil
 }
 
 // runPages asks page by page, from where earlier runs have come to.
-func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run) (*pipeline.Manifest, error) {
+func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run) (*pipeline.Manifest, error) {
 	q := &run.Queries[0]
 	j.paged.subject = pageSubject(*q) // a run that continues past midnight asks about its own period
 	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -20,15 +20,15 @@ import (
 	"github.com/siglake/siglake/sources"
 )
 
-// job is one run: its options, and what they and the API mean for it.
-type job struct {
+// Job is one run: its options, and what they and the API mean for it.
+type Job struct {
 	RunOptions
 	connection
 	env *Env
 
-	openAPI  func(context.Context) (endpoint, error)
-	newMeter func(total int64) meter  // shows the progress of a run
-	report   func(*pipeline.Manifest) // reports how a run ended
+	OpenAPI  func(context.Context) (Endpoint, error)
+	NewMeter func(total int64) Meter  // shows the progress of a run
+	Report   func(*pipeline.Manifest) // reports how a run ended
 	addNote  func(string)             // adds a note for the user; nil: it is logged
 
 	// Parsed options.
@@ -38,8 +38,8 @@ type job struct {
 	inDoubt                  inDoubtPolicy
 	positiveTTL, negativeTTL time.Duration
 
-	listInput     *listInput
-	identity      runIdentity
+	listInput     *ListInput
+	identity      Identity
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
 	unfitReported bool          // signals that do not fit the list are reported
@@ -49,13 +49,13 @@ type job struct {
 	maxEventPrice int64                      // most credits of one event
 }
 
-// newJob prepares a job for run or plan.
-func newJob(env *Env, o RunOptions) *job { return &job{RunOptions: o, env: env, maxEventPrice: 1} }
+// NewJob prepares a job for run or plan.
+func NewJob(env *Env, o RunOptions) *Job { return &Job{RunOptions: o, env: env, maxEventPrice: 1} }
 
-// run executes the job. The manifest is nil when there was nothing to do.
-func (j *job) run(ctx context.Context) (*pipeline.Manifest, *nothingToDo, error) {
+// Run executes the job. The manifest is nil when there was nothing to do.
+func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
 	if j.Lake == "" {
-		return nil, nil, usageErrorf("say where to write with --lake DIR or --lake s3://bucket/prefix")
+		return nil, nil, UsageErrorf("say where to write with --lake DIR or --lake s3://bucket/prefix")
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, nil, err
@@ -63,9 +63,9 @@ func (j *job) run(ctx context.Context) (*pipeline.Manifest, *nothingToDo, error)
 	if err := j.readList(ctx); err != nil {
 		return nil, nil, err
 	}
-	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
+	defer j.listInput.Close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
-	if j.connection, err = connectAPI(ctx, j.env, j.API, j.openAPI); err != nil {
+	if j.connection, err = connectAPI(ctx, j.env, j.API, j.OpenAPI); err != nil {
 		return nil, nil, err
 	}
 	defer j.disconnect()
@@ -78,25 +78,25 @@ func (j *job) run(ctx context.Context) (*pipeline.Manifest, *nothingToDo, error)
 }
 
 // readList fingerprints the list and identifies the run.
-func (j *job) readList(ctx context.Context) (err error) {
+func (j *Job) readList(ctx context.Context) (err error) {
 	if j.Service == pipeline.Visits {
 		j.listOptions.Stdin, j.listOptions.Header, j.listOptions.Object = strings.NewReader(strings.Join(j.siteNames(), "\n")), sources.HeaderNo, schema.Company
 	}
-	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
+	if j.listInput, err = OpenListInput(ctx, j.List, j.listOptions); err != nil {
 		return err
 	}
-	j.identity = newRunIdentity(&j.RunOptions, j.listInput.digest)
+	j.identity = NewIdentity(&j.RunOptions, j.listInput.digest)
 	if j.Service.IsPaged() {
 		j.paged, err = j.newPagedQuery(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, j.listInput.close())
+		return errors.Join(err, j.listInput.Close())
 	}
 	return nil
 }
 
 // parseOptions reads the options that can be wrong by themselves.
-func (j *job) parseOptions() (err error) {
+func (j *Job) parseOptions() (err error) {
 	if err := j.Work.check(); err != nil {
 		return err
 	}
@@ -107,15 +107,15 @@ func (j *job) parseOptions() (err error) {
 		return err
 	}
 	if j.listOptions.Object == "" && j.Service == pipeline.Signals {
-		j.listOptions.Object = soleObject(splitWords(j.Query.Signals))
+		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
 	}
 	if j.budget, err = j.Money.budget(); err != nil {
 		return err
 	}
 	switch api := j.Query.APIVersion; api {
-	case "", apiAuto, apiV2, apiV3:
+	case "", apiAuto, APIV2, APIV3:
 	default:
-		return usageErrorf("--api %q: expected v2, v3 or auto", api)
+		return UsageErrorf("--api %q: expected v2, v3 or auto", api)
 	}
 	if j.positiveTTL, j.negativeTTL, err = j.TTL.parse(); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (j *job) parseOptions() (err error) {
 
 // reduceBudget takes what a pass cost at the most off the budget, which is one for
 // all passes of a command; false when nothing is left of it.
-func (j *job) reduceBudget(m *pipeline.Manifest) bool {
+func (j *Job) reduceBudget(m *pipeline.Manifest) bool {
 	if j.budget == 0 { // none was set
 		return true
 	}
@@ -136,8 +136,8 @@ func (j *job) reduceBudget(m *pipeline.Manifest) bool {
 
 // runOnce makes one run, or continues one. The manifest is nil when there was
 // nothing to do.
-func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, error) {
-	list, err := j.listInput.open(ctx)
+func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
+	list, err := j.listInput.Open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,7 +176,7 @@ func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, er
 	if m == nil {
 		return nil, nil, runError(err)
 	}
-	j.report(m)
+	j.Report(m)
 	if err != nil {
 		return nil, nil, runError(err)
 	}
@@ -185,7 +185,7 @@ func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, er
 
 // match finds the runs of the lake that the command is about, or that there is
 // nothing to do.
-func (j *job) match(ctx context.Context, l *lake) (match runMatch, nothing *nothingToDo, err error) {
+func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *NothingToDo, err error) {
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
@@ -193,7 +193,7 @@ func (j *job) match(ctx context.Context, l *lake) (match runMatch, nothing *noth
 	if err := l.applyInDoubtPolicy(ctx, j.inDoubt, j.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}
-	if match, err = l.matchRun(ctx, j.identity, j.Money.NewRun, j.Command == resumeName); err != nil {
+	if match, err = l.matchRun(ctx, j.identity, j.Money.NewRun, j.Command == ResumeName); err != nil {
 		return match, nil, err
 	}
 	unfinishedID := ""
@@ -218,14 +218,14 @@ func (j *job) match(ctx context.Context, l *lake) (match runMatch, nothing *noth
 
 // ask asks about the list and publishes the answers. The manifest is nil when
 // nothing could be published.
-func (j *job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
-	fetcher := newFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
-	meter := j.newMeter(j.listInput.expectedLines(list.List))
-	defer meter.close()
+func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
+	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
+	meter := j.NewMeter(j.listInput.ExpectedLines(list.List))
+	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
 		Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, PartitionBy: j.partition, LastBatch: run.LastBatch,
-		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.show, Versions: componentVersions(j.env.Build), Endpoint: j.baseURL, APIChoice: run.APIChoice,
+		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.Show, Versions: ComponentVersions(j.env.Build), Endpoint: j.baseURL, APIChoice: run.APIChoice,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.reconcileAccount(ctx, run) },
 	}
@@ -247,7 +247,7 @@ func (j *job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch,
 
 // announce warns, before anything is bought, about repeated purchases and about
 // signals that no line of the list can be asked about.
-func (j *job) announce(ctx context.Context, l *lake, match runMatch, start ledger.RunStart) error {
+func (j *Job) announce(ctx context.Context, l *lake, match runMatch, start ledger.RunStart) error {
 	if match == (runMatch{}) && !j.Demo && j.paged == nil && (start.Refresh || l.ledger.MayRepurchase(start.Queries)) {
 		announce := j.announceRepurchase
 		if start.Refresh {
@@ -261,14 +261,14 @@ func (j *job) announce(ctx context.Context, l *lake, match runMatch, start ledge
 		return nil
 	}
 	j.unfitReported = true
-	if inapplicable := inapplicableSignals(start.Queries, j.object, splitWords(j.Query.Signals)); len(inapplicable) > 0 {
+	if inapplicable := inapplicableSignals(start.Queries, j.object, SplitWords(j.Query.Signals)); len(inapplicable) > 0 {
 		j.env.Log.Warn(inapplicableText(j.object), "signals", strings.Join(inapplicable, ","))
 	}
 	return nil
 }
 
 // manifestInput is the fingerprint of what was read.
-func (j *job) manifestInput(list *sources.List) pipeline.Input {
+func (j *Job) manifestInput(list *sources.List) pipeline.Input {
 	if j.Service == pipeline.Visits {
 		return pipeline.Input{URI: "--domain " + j.paged.subject.Key, SHA256: j.listInput.digest, Records: int64(len(j.paged.accounts))}
 	}
@@ -315,7 +315,7 @@ func (o *MoneyOptions) budget() (int64, error) {
 	switch text := o.MaxCredits; text {
 	case "":
 		if o.Unattended {
-			return 0, usageErrorf("an unattended run needs a budget: say --max-credits N, or --max-credits unlimited; siglake plan tells what to expect")
+			return 0, UsageErrorf("an unattended run needs a budget: say --max-credits N, or --max-credits unlimited; siglake plan tells what to expect")
 		}
 		return 0, nil
 	case "unlimited":
@@ -323,7 +323,7 @@ func (o *MoneyOptions) budget() (int64, error) {
 	default:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 1 {
-			return 0, usageErrorf("--max-credits %q: expected a number of credits from 1, or unlimited", text)
+			return 0, UsageErrorf("--max-credits %q: expected a number of credits from 1, or unlimited", text)
 		}
 		return n, nil
 	}
@@ -331,12 +331,12 @@ func (o *MoneyOptions) budget() (int64, error) {
 
 // newRunStart says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
-func (j *job) newRunStart(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (ledger.RunStart, error) {
+func (j *Job) newRunStart(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (ledger.RunStart, error) {
 	now := j.env.Now().UTC()
 	j.apiChoice = ""
 	b := ledger.RunStart{
-		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.settings, Input: j.identity.inputDigest, URI: j.List, Endpoint: j.baseURL,
-		Budget: j.budget, Partition: j.partition, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: componentVersions(j.env.Build),
+		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.Settings, Input: j.identity.inputDigest, URI: j.List, Endpoint: j.baseURL,
+		Budget: j.budget, Partition: j.partition, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build),
 		PositiveTTL: j.positiveTTL, NegativeTTL: j.negativeTTL,
 	}
 	if match.resume != nil {
@@ -384,7 +384,7 @@ func (j *job) newRunStart(ctx context.Context, match runMatch, before []*ledger.
 // readUsage asks the free usage endpoint what the account has used and what events
 // cost. An account without that endpoint, or one whose few requests to it are
 // used up, runs nevertheless: the error is for a note.
-func (j *job) readUsage(ctx context.Context, b *ledger.RunStart) (u *lusha.Usage, err error) {
+func (j *Job) readUsage(ctx context.Context, b *ledger.RunStart) (u *lusha.Usage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if u, err = j.client.FetchUsage(ctx); err != nil {
@@ -409,7 +409,7 @@ func (j *job) readUsage(ctx context.Context, b *ledger.RunStart) (u *lusha.Usage
 
 // restorePrices takes the prices that the account stated when an earlier run began,
 // and gives the day; it is empty when none is known.
-func (j *job) restorePrices(b *ledger.RunStart, before []*ledger.Run) (day string) {
+func (j *Job) restorePrices(b *ledger.RunStart, before []*ledger.Run) (day string) {
 	for _, r := range slices.Backward(before) {
 		if len(r.Prices) == 0 {
 			continue
@@ -425,13 +425,13 @@ func (j *job) restorePrices(b *ledger.RunStart, before []*ledger.Run) (day strin
 }
 
 // canRepeat reports whether a call is one that the job could make again.
-func (j *job) canRepeat(d *ledger.Call) bool {
+func (j *Job) canRepeat(d *ledger.Call) bool {
 	return d.Query.Service == j.Service || d.Query.Service == pipeline.Search && j.Service == pipeline.Signals
 }
 
 // reconcileAccount reads the account's usage once more, when all was asked. An account that
 // does not answer at once is not waited for.
-func (j *job) reconcileAccount(ctx context.Context, r *ledger.Run) *pipeline.Reconciliation {
+func (j *Job) reconcileAccount(ctx context.Context, r *ledger.Run) *pipeline.Reconciliation {
 	m := &pipeline.Reconciliation{Before: r.UsedCredits}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second) // the bill is compared after a stop, too
 	defer cancel()
@@ -449,31 +449,31 @@ func (j *job) reconcileAccount(ctx context.Context, r *ledger.Run) *pipeline.Rec
 	return m
 }
 
-// nothingToDo says why a command has nothing to ask: a run asked all of it, or
+// NothingToDo says why a command has nothing to ask: a run asked all of it, or
 // earlier runs returned the pages that it wants.
-type nothingToDo struct {
-	lake       string
-	run        string // empty: it is about pages
-	begun      time.Time
-	outcome    pipeline.RunOutcome // after what was decided since
-	generation int64
-	service    pipeline.Service
-	writtenOff int   // calls that were taken as paid and lost
-	maxLoss    int64 // credits that they may have cost
-	inDoubt    int   // calls that nothing was decided about
+type NothingToDo struct {
+	Lake       string
+	RunID      string // empty: it is about pages
+	Begun      time.Time
+	Outcome    pipeline.RunOutcome // after what was decided since
+	Generation int64
+	Service    pipeline.Service
+	WrittenOff int   // calls that were taken as paid and lost
+	MaxLoss    int64 // credits that they may have cost
+	InDoubt    int   // calls that nothing was decided about
 
-	subject   string // of the pages
-	results   int64
-	limit     int64
-	exhausted bool // there are no more results
+	Subject   string // of the pages
+	Results   int64
+	Limit     int64
+	Exhausted bool // there are no more results
 }
 
 // newNothingToDo describes a command that a run has carried out already.
-func (l *lake) newNothingToDo(r *ledger.Run) *nothingToDo {
+func (l *lake) newNothingToDo(r *ledger.Run) *NothingToDo {
 	writtenOff := l.ledger.WrittenOffCalls(r)
-	return &nothingToDo{
-		lake: l.uri, run: r.ID, begun: r.FirstStarted, outcome: l.currentOutcome(r), generation: r.Published.Generation, service: services[r.Settings[serviceSetting]],
-		writtenOff: len(writtenOff), maxLoss: l.ledger.MaxCost(writtenOff...), inDoubt: len(l.ledger.UndecidedCalls(r)),
+	return &NothingToDo{
+		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: l.currentOutcome(r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
+		WrittenOff: len(writtenOff), MaxLoss: l.ledger.MaxCost(writtenOff...), InDoubt: len(l.ledger.UndecidedCalls(r)),
 	}
 }
 
@@ -493,18 +493,18 @@ func (l *lake) currentOutcome(r *ledger.Run) pipeline.RunOutcome {
 // parse reads the options. stdin is what the list "-" stands for.
 func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, error) {
 	o := sources.Options{Stdin: stdin, Map: map[string]string{}}
-	store, err := s3.config()
+	store, err := s3.Config()
 	if err != nil {
 		return o, err
 	}
 	o.Bucket = func(ctx context.Context, uri string) (*bucket.Bucket, error) { return bucket.Open(ctx, uri, store) }
-	for _, m := range splitWords(l.Map) {
+	for _, m := range SplitWords(l.Map) {
 		field, column, found := strings.Cut(m, "=")
 		if !found || column == "" {
-			return o, usageErrorf("--map %q: expected FIELD=COLUMN, for example domain=Website", m)
+			return o, UsageErrorf("--map %q: expected FIELD=COLUMN, for example domain=Website", m)
 		}
 		if other, twice := o.Map[strings.TrimSpace(field)]; twice {
-			return o, usageErrorf("--map names %s twice: %s and %s", field, other, column)
+			return o, UsageErrorf("--map names %s twice: %s and %s", field, other, column)
 		}
 		o.Map[strings.TrimSpace(field)] = strings.TrimSpace(column)
 	}
@@ -513,7 +513,7 @@ func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, err
 	case "contact", "company":
 		o.Object = schema.Object(object)
 	default:
-		return o, usageErrorf("--object %q: expected contact, company or auto", object)
+		return o, UsageErrorf("--object %q: expected contact, company or auto", object)
 	}
 	switch header := l.Header; header {
 	case "auto":
@@ -523,7 +523,7 @@ func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, err
 	case "no":
 		o.Header = sources.HeaderNo
 	default:
-		return o, usageErrorf("--header %q: expected yes, no or auto", header)
+		return o, UsageErrorf("--header %q: expected yes, no or auto", header)
 	}
 	switch d := []rune(l.Delimiter); {
 	case string(d) == "auto":
@@ -534,10 +534,17 @@ func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, err
 	case len(d) == 1:
 		o.Delimiter = d[0]
 	default:
-		return o, usageErrorf("--delimiter %q: expected one character, tab, none or auto", string(d))
+		return o, UsageErrorf("--delimiter %q: expected one character, tab, none or auto", string(d))
 	}
 	if e := strings.ToLower(l.Encoding); e != "auto" {
 		o.Encoding = e
 	}
 	return o, nil
+}
+
+// Meter shows how far a run has come: a bar on a terminal, else a log line
+// every interval, else nothing. Show is the runner's Progress.
+type Meter struct {
+	Show  func(pipeline.Progress)
+	Close func()
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"time"
@@ -120,33 +120,33 @@ type S3Options struct {
 
 // The defaults of option groups. Flags take their default values from the options
 // that they fill in.
-func defaultQuery() QueryOptions {
+func DefaultQuery() QueryOptions {
 	return QueryOptions{Since: "90d", MaxResults: 10, APIVersion: apiAuto}
 }
 
-func defaultList() ListOptions {
+func DefaultList() ListOptions {
 	return ListOptions{Object: "auto", Header: "auto", Delimiter: "auto", Encoding: "auto"}
 }
 
-func defaultMoney() MoneyOptions { return MoneyOptions{InDoubt: inDoubtHold} }
+func DefaultMoney() MoneyOptions { return MoneyOptions{InDoubt: inDoubtHold} }
 
-func defaultTTL() TTLOptions { return TTLOptions{Positive: "30d", Negative: "7d"} }
+func DefaultTTL() TTLOptions { return TTLOptions{Positive: "30d", Negative: "7d"} }
 
-func defaultWork() WorkOptions {
+func DefaultWork() WorkOptions {
 	return WorkOptions{Concurrency: 8, BatchSize: pipeline.MaxBatch, PartitionBy: "month"}
 }
 
-func defaultAPI() APIOptions {
+func DefaultAPI() APIOptions {
 	return APIOptions{BaseURL: "https://api.lusha.com", Plan: "scale", Rate: 25, MaxWait: 15 * time.Minute, Timeout: 60 * time.Second}
 }
 
-func defaultStore() StoreOptions { return StoreOptions{S3: S3Options{PartSize: "16MiB"}} }
+func DefaultStore() StoreOptions { return StoreOptions{S3: S3Options{PartSize: "16MiB"}} }
 
 // check finds what is wrong with single values.
 func (o *WorkOptions) check() error {
 	check := func(flag string, n, low, high int) error {
 		if n < low || n > high {
-			return usageErrorf("--%s %d: expected %d to %d", flag, n, low, high)
+			return UsageErrorf("--%s %d: expected %d to %d", flag, n, low, high)
 		}
 		return nil
 	}
@@ -160,7 +160,7 @@ func (o *WorkOptions) check() error {
 func (o *WorkOptions) partition() (string, error) {
 	key, ok := map[string]string{"month": "event_month", "day": "event_day"}[o.PartitionBy]
 	if !ok {
-		return "", usageErrorf("--partition-by %q: expected month or day", o.PartitionBy)
+		return "", UsageErrorf("--partition-by %q: expected month or day", o.PartitionBy)
 	}
 	return key, nil
 }

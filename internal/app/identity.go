@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"crypto/sha256"
@@ -12,10 +12,10 @@ import (
 	"github.com/siglake/siglake/internal/ledger"
 )
 
-// runIdentity is what a user asks for, as far as it decides what is bought and what
+// Identity is what a user asks for, as far as it decides what is bought and what
 // the rows look like: two runs with the same command are one and the same.
-type runIdentity struct {
-	settings    map[string]string
+type Identity struct {
+	Settings    map[string]string
 	inputDigest string // SHA-256 of the list
 	refresh     bool   // buy again: another purchase of the same
 }
@@ -27,11 +27,11 @@ const serviceSetting = "service"
 // simulatedAddress and a seed stand for the address of an embedded simulator.
 const simulatedAddress = "simulator, seed "
 
-// newRunIdentity collects the settings that matter. Every run is recognised by
+// NewIdentity collects the settings that matter. Every run is recognised by
 // their names and values: a change of either would have it bought again.
-func newRunIdentity(o *RunOptions, inputDigest string) runIdentity {
+func NewIdentity(o *RunOptions, inputDigest string) Identity {
 	list := func(words []string) string {
-		words = splitWords(words)
+		words = SplitWords(words)
 		slices.Sort(words)
 		return strings.Join(words, ",")
 	}
@@ -66,7 +66,7 @@ func newRunIdentity(o *RunOptions, inputDigest string) runIdentity {
 	if o.Pages.PageSize > 0 {
 		settings["page-size"] = strconv.Itoa(o.Pages.PageSize)
 	}
-	return runIdentity{settings: settings, inputDigest: inputDigest, refresh: o.Money.Refresh}
+	return Identity{Settings: settings, inputDigest: inputDigest, refresh: o.Money.Refresh}
 }
 
 func setIfAny(settings map[string]string, name, value string) {
@@ -75,9 +75,9 @@ func setIfAny(settings map[string]string, name, value string) {
 	}
 }
 
-// restoreOptions sets the options that newRunIdentity reads to those of an earlier
-// run. It is the inverse of newRunIdentity.
-func restoreOptions(o *RunOptions, settings map[string]string) (err error) {
+// RestoreOptions sets the options that NewIdentity reads to those of an earlier
+// run. It is the inverse of NewIdentity.
+func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	number := func(name string) (n int) {
 		if text := settings[name]; text != "" && err == nil {
 			if n, err = strconv.Atoi(text); err != nil {
@@ -86,7 +86,7 @@ func restoreOptions(o *RunOptions, settings map[string]string) (err error) {
 		}
 		return n
 	}
-	list := func(name string) []string { return splitWords(strings.Split(settings[name], ",")) }
+	list := func(name string) []string { return SplitWords(strings.Split(settings[name], ",")) }
 	o.Service = services[settings[serviceSetting]]
 	o.Query = QueryOptions{
 		Signals: list("signals"), Since: settings["since"], MaxResults: number("max-results"),
@@ -106,8 +106,8 @@ func restoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	return err
 }
 
-func (id runIdentity) digest() string {
-	text, err := json.Marshal(id.settings) // keys are sorted
+func (id Identity) digest() string {
+	text, err := json.Marshal(id.Settings) // keys are sorted
 	if err != nil {
 		panic(err) // of texts
 	}
@@ -116,12 +116,12 @@ func (id runIdentity) digest() string {
 }
 
 // changesFrom says what is not as it was in a run.
-func (id runIdentity) changesFrom(r *ledger.Run) string {
-	if now, before := orDefault(id.settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
+func (id Identity) changesFrom(r *ledger.Run) string {
+	if now, before := orDefault(id.Settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
 		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)
 	}
 	var parts []string
-	for name, now := range id.settings {
+	for name, now := range id.Settings {
 		if before := r.Settings[name]; before != now {
 			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", name, before, now))
 		}

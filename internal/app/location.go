@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// stateDir is where a lake's journal and lock lie, inside the lake and outside
+// StateDir is where a lake's journal and lock lie, inside the lake and outside
 // of what readers of data look at.
-const stateDir = "_state"
+const StateDir = "_state"
 
 // openBucket opens the bucket of an s3:// address.
 func openBucket(ctx context.Context, env *Env, o StoreOptions, uri string) (*bucket.Bucket, error) {
-	cfg, err := o.S3.config()
+	cfg, err := o.S3.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -59,13 +59,13 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 		return openBucketJournal(ctx, env, o, uri, holder)
 	}
 	if o.State != "" {
-		return s, usageErrorf("--state is for lakes on S3: the journal of a lake in a directory lies in it")
+		return s, UsageErrorf("--state is for lakes on S3: the journal of a lake in a directory lies in it")
 	}
 	path, err := sinks.CheckDir(uri)
 	if err != nil {
 		return s, &Error{KindStorage, err}
 	}
-	dir := filepath.Join(path, stateDir)
+	dir := filepath.Join(path, StateDir)
 	if holder != readOnly {
 		if s.lock, err = lease.AcquireFlock(dir, holder); err != nil {
 			return journalStore{}, lockError(uri, err)
@@ -99,10 +99,10 @@ func lockError(uri string, err error) error {
 func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (s journalStore, err error) {
 	b, err := openBucket(ctx, env, o, uri)
 	if err != nil {
-		return s, usageErrorf("%v", err)
+		return s, UsageErrorf("%v", err)
 	}
 	if holder != readOnly {
-		held, err := lease.Acquire(ctx, b, stateDir+"/lock.json", holder, lease.Options{})
+		held, err := lease.Acquire(ctx, b, StateDir+"/lock.json", holder, lease.Options{})
 		if err != nil {
 			return s, lockError(uri, err)
 		}
@@ -124,7 +124,7 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 }
 
 // journalPrefix is where a journal lies in a bucket.
-const journalPrefix = stateDir + "/journal/"
+const journalPrefix = StateDir + "/journal/"
 
 // lockedFetcher is the last thing that a call passes before the wire: it leaves only
 // while no other process can have the lock of the lake. What is recorded of one that
@@ -173,7 +173,7 @@ func (loc journalLocation) String() string {
 // checkRecorded makes sure that the journal is where the lake says it is. If the lake
 // does not record a place yet, and record is set, it records this one.
 func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, record bool) error {
-	const name = stateDir + "/journal.json"
+	const name = StateDir + "/journal.json"
 	text, err := json.Marshal(loc)
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, 
 		if recorded.Directory != "" {
 			advice = fmt.Sprintf("run there, with --state %s", recorded.Directory)
 		}
-		return usageErrorf("the journal of this lake is %s, and would be looked for %s: what was paid for would not be found; %s", recorded, loc, advice)
+		return UsageErrorf("the journal of this lake is %s, and would be looked for %s: what was paid for would not be found; %s", recorded, loc, advice)
 	}
 	return loc.checkOwner(b.URI(""))
 }
@@ -240,7 +240,7 @@ func (loc journalLocation) claimDirectory(lake string) error {
 		}
 	}
 	if owner != "" {
-		return usageErrorf("--state %s holds the journal of %s: name a directory of its own for this lake", loc.Directory, owner)
+		return UsageErrorf("--state %s holds the journal of %s: name a directory of its own for this lake", loc.Directory, owner)
 	}
 	if err := loc.writeOwner(lake); err != nil {
 		return &Error{KindStorage, err}
@@ -274,7 +274,7 @@ func (loc journalLocation) checkOwner(lake string) error {
 	case owner == "":
 		return &Error{KindIntegrity, fmt.Errorf("the journal of this lake was in %s and is not there any more: restore that directory, or what was paid for would be bought again", loc.Directory)}
 	case owner != lake:
-		return usageErrorf("--state %s holds the journal of %s now, not that of %s", loc.Directory, owner, lake)
+		return UsageErrorf("--state %s holds the journal of %s now, not that of %s", loc.Directory, owner, lake)
 	}
 	return nil
 }
@@ -284,7 +284,7 @@ func lakeExists(ctx context.Context, env *Env, o StoreOptions, uri string) (bool
 	if !sinks.OnS3(uri) {
 		path, err := sinks.CheckDir(uri)
 		if err == nil {
-			_, err = os.Stat(filepath.Join(path, stateDir))
+			_, err = os.Stat(filepath.Join(path, StateDir))
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
@@ -296,9 +296,9 @@ func lakeExists(ctx context.Context, env *Env, o StoreOptions, uri string) (bool
 	}
 	b, err := openBucket(ctx, env, o, uri)
 	if err != nil {
-		return false, usageErrorf("%v", err)
+		return false, UsageErrorf("%v", err)
 	}
-	_, err = b.Stat(ctx, stateDir+"/journal.json")
+	_, err = b.Stat(ctx, StateDir+"/journal.json")
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -314,7 +314,7 @@ func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (
 	if sinks.OnS3(uri) {
 		b, err := openBucket(ctx, env, o, uri)
 		if err != nil {
-			return nil, nil, usageErrorf("%v", err)
+			return nil, nil, UsageErrorf("%v", err)
 		}
 		if err := (journalLocation{}).checkRecorded(ctx, b, true); err != nil {
 			return nil, nil, err
@@ -326,7 +326,7 @@ func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
-	dir, err := wal.OpenDir(filepath.Join(path, stateDir, "journal"), env.Hook)
+	dir, err := wal.OpenDir(filepath.Join(path, StateDir, "journal"), env.Hook)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}

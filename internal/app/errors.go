@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"errors"
@@ -33,8 +33,8 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// usageErrorf is an error of the caller's making: a flag, an argument, a list.
-func usageErrorf(format string, args ...any) error {
+// UsageErrorf is an error of the caller's making: a flag, an argument, a list.
+func UsageErrorf(format string, args ...any) error {
 	return &Error{KindUsage, fmt.Errorf(format, args...)}
 }
 

@@ -1,5 +1,5 @@
 //go:build !unix
 
-package main
+package app
 
 func freeSpace(string) (bytes int64, known bool) { return 0, false }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
-	if l.ledger, err = ledger.Open(ctx, l.store.wal, ledger.Options{Decode: decodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}); err != nil {
+	if l.ledger, err = ledger.Open(ctx, l.store.wal, ledger.Options{Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}); err != nil {
 		return nil, errors.Join(lakeError(err), l.close())
 	}
 	return l, nil
@@ -40,7 +40,7 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
 	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
 		if err == nil {
-			err = usageErrorf("--lake %s: there is no lake of siglake", uri)
+			err = UsageErrorf("--lake %s: there is no lake of siglake", uri)
 		}
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func openLakeIfExists(ctx context.Context, env *Env, o StoreOptions, uri string)
 
 // changedSinceOpen reports whether the journal was written since it was opened to be read.
 func (l *lake) changedSinceOpen(ctx context.Context) bool {
-	reopened, err := ledger.Open(ctx, l.store.wal, ledger.Options{Decode: decodeRecorded, ReadOnly: true})
+	reopened, err := ledger.Open(ctx, l.store.wal, ledger.Options{Decode: DecodeRecorded, ReadOnly: true})
 	if err != nil {
 		return false
 	}
@@ -123,8 +123,8 @@ func (l *lake) close() (err error) {
 	return err
 }
 
-// decodeRecorded reads an answer from the journal as the client read it.
-func decodeRecorded(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
+// DecodeRecorded reads an answer from the journal as the client read it.
+func DecodeRecorded(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
 	items, unmatched, _ = lusha.DecodeAnswer(b, c) // the outcome of the call reports what is not an answer
 	return items, unmatched
 }
@@ -208,7 +208,7 @@ type runMatch struct {
 }
 
 // matchRun decides whether a command begins a run or continues one.
-func (l *lake) matchRun(ctx context.Context, id runIdentity, newRun, resuming bool) (runMatch, error) {
+func (l *lake) matchRun(ctx context.Context, id Identity, newRun, resuming bool) (runMatch, error) {
 	if err := l.recoverRuns(ctx); err != nil {
 		return runMatch{}, lakeError(err)
 	}
@@ -220,7 +220,7 @@ func (l *lake) matchRun(ctx context.Context, id runIdentity, newRun, resuming bo
 		if resuming {
 			return runMatch{}, l.resumeError(match.blocking.ID, id)
 		}
-		return runMatch{}, usageErrorf("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
+		return runMatch{}, UsageErrorf("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
 			blockingText(match.blocking, id))
 	}
 	if err := l.abandonRun(ctx, match.blocking); err != nil {
@@ -230,12 +230,12 @@ func (l *lake) matchRun(ctx context.Context, id runIdentity, newRun, resuming bo
 }
 
 // blockingText says that a run is in the way of a command, and why.
-func blockingText(r *ledger.Run, id runIdentity) string {
+func blockingText(r *ledger.Run, id Identity) string {
 	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), id.changesFrom(r))
 }
 
 // findMatch finds the runs that a command is about. It changes nothing.
-func (l *lake) findMatch(id runIdentity, newRun bool) runMatch {
+func (l *lake) findMatch(id Identity, newRun bool) runMatch {
 	runs := l.ledger.Runs()
 	if len(runs) == 0 {
 		return runMatch{}
@@ -279,16 +279,16 @@ func (l *lake) checkSimulated(simulate bool) error {
 		switch {
 		case r.Simulated == simulate:
 		case r.Simulated:
-			return usageErrorf("the lake %s holds simulated answers; choose another one for real ones", l.uri)
+			return UsageErrorf("the lake %s holds simulated answers; choose another one for real ones", l.uri)
 		default:
-			return usageErrorf("the lake %s holds real answers; choose another one for simulated ones", l.uri)
+			return UsageErrorf("the lake %s holds real answers; choose another one for simulated ones", l.uri)
 		}
 	}
 	return nil
 }
 
-// checkLakeKind makes sure that a lake, if there is one, may take invented answers, or real ones.
-func checkLakeKind(ctx context.Context, env *Env, store StoreOptions, uri string, simulate bool) error {
+// CheckLakeKind makes sure that a lake, if there is one, may take invented answers, or real ones.
+func CheckLakeKind(ctx context.Context, env *Env, store StoreOptions, uri string, simulate bool) error {
 	l, err := openLakeIfExists(ctx, env, store, uri)
 	if l == nil || err != nil {
 		return err
@@ -305,7 +305,7 @@ func (l *lake) checkJournalMatches(ctx context.Context, sink *sinks.Lake) error 
 	newest, err := sink.CurrentManifest(ctx)
 	if err == nil && newest != nil && len(l.ledger.Runs()) == 0 {
 		err = fmt.Errorf("%w: %s has generation %d, and its journal knows no run: what was paid for would be bought again; bring %s back as it was, or name another lake",
-			sinks.ErrIntegrity, l.uri, newest.Generation, stateDir)
+			sinks.ErrIntegrity, l.uri, newest.Generation, StateDir)
 	}
 	return err
 }

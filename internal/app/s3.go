@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"math"
@@ -9,36 +9,36 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 )
 
-// config is how buckets are opened.
-func (o *S3Options) config() (bucket.Config, error) {
+// Config is how buckets are opened.
+func (o *S3Options) Config() (bucket.Config, error) {
 	cfg := bucket.Config{
 		Endpoint: o.Endpoint, Region: o.Region, PathStyle: o.PathStyle, Profile: o.Profile, Role: o.Role, ExternalID: o.ExternalID,
 		Encryption: o.Encryption, KMSKey: o.KMSKey, StorageClass: o.StorageClass,
 	}
 	if e := cfg.Endpoint; e != "" && !strings.HasPrefix(e, "http://") && !strings.HasPrefix(e, "https://") {
-		return cfg, usageErrorf("--s3-endpoint %q: expected http:// or https:// and a host", e)
+		return cfg, UsageErrorf("--s3-endpoint %q: expected http:// or https:// and a host", e)
 	}
 	if !slices.Contains([]string{"", "AES256", "aws:kms"}, cfg.Encryption) {
-		return cfg, usageErrorf("--s3-sse %q: expected AES256 or aws:kms", cfg.Encryption)
+		return cfg, UsageErrorf("--s3-sse %q: expected AES256 or aws:kms", cfg.Encryption)
 	}
 	if cfg.KMSKey != "" && cfg.Encryption != "aws:kms" {
-		return cfg, usageErrorf("--s3-kms-key goes with --s3-sse aws:kms")
+		return cfg, UsageErrorf("--s3-kms-key goes with --s3-sse aws:kms")
 	}
 	if cfg.ExternalID != "" && cfg.Role == "" {
-		return cfg, usageErrorf("--s3-external-id goes with --s3-role")
+		return cfg, UsageErrorf("--s3-external-id goes with --s3-role")
 	}
 	if text := o.PartSize; text != "" { // empty: the default
-		size, ok := parseSize(text)
+		size, ok := ParseSize(text)
 		if !ok || size < 5<<20 || size > 5<<30 {
-			return cfg, usageErrorf("--s3-part-size %q: expected a size from 5MiB to 5GiB", text)
+			return cfg, UsageErrorf("--s3-part-size %q: expected a size from 5MiB to 5GiB", text)
 		}
 		cfg.PartSize = size
 	}
 	return cfg, nil
 }
 
-// parseSize reads a number of bytes, with or without a binary unit.
-func parseSize(text string) (bytes int64, ok bool) {
+// ParseSize reads a number of bytes, with or without a binary unit.
+func ParseSize(text string) (bytes int64, ok bool) {
 	for _, unit := range []struct {
 		name  string
 		shift int

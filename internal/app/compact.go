@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
+)
+
+// CompactOptions say what a compaction merges.
+type CompactOptions struct {
+	Lake       string
+	MinFiles   int
+	TargetSize string
+	Store      StoreOptions
+}
+
+// CompactLake merges a lake's small files; the manifest is nil when there are too few.
+func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Manifest, error) {
+	target, ok := ParseSize(o.TargetSize)
+	if !ok || target < 1<<20 {
+		return nil, UsageErrorf("--target-size %q: expected a size from 1MiB, such as 64MiB or 1GiB", o.TargetSize)
+	}
+	if o.MinFiles < 2 {
+		return nil, UsageErrorf("--min-files %d: expected a number from 2", o.MinFiles)
+	}
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, "siglake compact")
+	if err != nil {
+		return nil, err
+	}
+	defer l.close() //nolint:errcheck // nothing was written that matters
+	if err := l.recoverRuns(ctx); err != nil {
+		return nil, lakeError(err)
+	}
+	m, err := l.compact(ctx, o.MinFiles, target)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil, &Error{KindDeferred, errors.New("stopped before anything was published; run it again when there is time")}
+	case err != nil:
+		return nil, lakeError(err)
+	}
+	return m, nil
+}
+
+// compact merges the lake's small files; nil when there are too few.
+func (l *lake) compact(ctx context.Context, minFiles int, target int64) (*pipeline.Manifest, error) {
+	o := l.options
+	o.TargetFileSize = target
+	return sinks.Compact(ctx, l.uri, o, sinks.CompactOptions{MinFiles: minFiles, Versions: ComponentVersions(l.env.Build)})
+}

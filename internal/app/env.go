@@ -1,0 +1,66 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// Env is what a command depends on outside of its arguments. Tests replace parts
+// of it; they can run commands in parallel, because nothing of it is global.
+type Env struct {
+	// Now is the clock that windows end by, and that ids age by.
+	Now func() time.Time
+	// Transport carries requests to the API. Nil: the network.
+	Transport http.RoundTripper
+	// Hook surrounds every operation on the files of a lake and its journal. Nil: none.
+	Hook func(op, path string, do func() error) error
+	// Getenv reads a variable of the process environment; empty: not set. The
+	// variables of flags are read by the flag library.
+	Getenv func(name string) string
+	// Version is that of the program, and Build the same with its commit.
+	Version, Build string
+	// Log receives the log lines of a command. Every command replaces it by a
+	// logger with the level and format that its flags ask for.
+	Log *slog.Logger
+
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+
+	// JournalRetryFor is how long writes to a journal in a bucket are retried, while
+	// paid answers wait. 0: the journal's default.
+	JournalRetryFor time.Duration
+	// BucketMaxBackoff is the longest wait between attempts at a request to a bucket.
+	// 0: the bucket's default.
+	BucketMaxBackoff time.Duration
+}
+
+// ComponentVersions names the parts whose version decides what a file looks like:
+// the build of the program, and what it is built with.
+func ComponentVersions(build string) map[string]string {
+	v := map[string]string{
+		"siglake":  build,
+		"go":       runtime.Version(),
+		"platform": runtime.GOOS + "/" + runtime.GOARCH,
+		"schema":   strconv.Itoa(schema.EventTables[0].Version),
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	for _, d := range info.Deps {
+		switch d.Path {
+		case "github.com/apache/arrow/go/v17":
+			v["arrow"] = d.Version
+		case "github.com/parquet-go/parquet-go":
+			v["parquet-go"] = d.Version
+		}
+	}
+	return v
+}

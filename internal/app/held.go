@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// HeldOptions say which calls in doubt are looked at, or decided about.
+type HeldOptions struct {
+	Command string // for the lock of the lake
+	Lake    string
+	Calls   []string // as RUN/CALL; empty: all
+	Store   StoreOptions
+}
+
+// selectInDoubt are the doubts named, or all.
+func selectInDoubt(l *lake, names []string) (calls []*ledger.Call, err error) {
+	inDoubt := l.ledger.CallsInDoubt()
+	if len(names) == 0 {
+		return inDoubt, nil
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(inDoubt, func(c *ledger.Call) bool { return name == c.Run.ID+"/"+c.ID || name == c.ID })
+		if i < 0 {
+			return nil, UsageErrorf("no call in doubt is called %q; siglake held list shows them", name)
+		}
+		if !slices.Contains(calls, inDoubt[i]) {
+			calls = append(calls, inDoubt[i])
+		}
+	}
+	return calls, nil
+}
+
+// InDoubtCall is a doubt as held list shows it.
+type InDoubtCall struct {
+	Call     string    `json:"call"`
+	Time     time.Time `json:"time"`
+	Problem  string    `json:"problem"`
+	Object   string    `json:"object"`
+	Signals  []string  `json:"signals"`
+	Since    string    `json:"since"`
+	Until    string    `json:"until"`
+	Accounts []string  `json:"accounts"`
+	MinCost  int64     `json:"credits_least"`
+	MaxCost  int64     `json:"credits_most"`
+}
+
+// ListInDoubt describes calls in doubt, and gives what all of them can have cost together.
+func ListInDoubt(ctx context.Context, env *Env, o HeldOptions) (listed []InDoubtCall, maxCost int64, err error) {
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer l.close() //nolint:errcheck // nothing was written
+	calls, err := selectInDoubt(l, o.Calls)
+	if err != nil {
+		return nil, 0, err
+	}
+	listed = []InDoubtCall{}
+	for _, d := range calls {
+		items, err := l.ledger.CallItems(ctx, d)
+		if err != nil {
+			return nil, 0, lakeError(err)
+		}
+		line := InDoubtCall{
+			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
+			Since: d.Query.Since, Until: d.Query.Until, MaxCost: l.ledger.MaxCost(d),
+		}
+		for _, i := range items {
+			line.Accounts = append(line.Accounts, accountName(i))
+		}
+		listed = append(listed, line)
+	}
+	return listed, l.ledger.MaxCost(calls...), nil
+}
+
+// accountName is what the list's owner calls an account.
+func accountName(i pipeline.Item) string {
+	if i.Account.Key != "" {
+		return i.Account.Key
+	}
+	return fmt.Sprintf("row %d", i.Account.Row)
+}
+
+// DecisionReport is what held retry and accept-loss did, for machines.
+type DecisionReport struct {
+	Decision ledger.Decision `json:"decision"`
+	Calls    []string        `json:"calls"`
+	MinCost  int64           `json:"credits_least"` // that they may have been charged
+	MaxCost  int64           `json:"credits_most"`
+}
+
+// DecideInDoubt records a decision about calls in doubt.
+func DecideInDoubt(ctx context.Context, env *Env, o HeldOptions, decision ledger.Decision) (d DecisionReport, err error) {
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, o.Command)
+	if err != nil {
+		return d, err
+	}
+	defer l.close() //nolint:errcheck // what was decided is durable before
+	calls, err := selectInDoubt(l, o.Calls)
+	if err != nil {
+		return d, err
+	}
+	d = DecisionReport{Decision: decision, Calls: []string{}}
+	for _, call := range calls {
+		if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
+			return d, &Error{KindStorage, err}
+		}
+		d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)
+	}
+	d.MaxCost = l.ledger.MaxCost(calls...)
+	return d, nil
+}

@@ -1,0 +1,382 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/ratelimit"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sources"
+)
+
+// PlanReport is everything a plan says. Its JSON form is what --json prints.
+type PlanReport struct {
+	List             string                  `json:"list"`
+	Lake             string                  `json:"lake,omitempty"`
+	ResumesRun       string                  `json:"goes_on_with,omitempty"` // run that the same command would go on with
+	Lines            int64                   `json:"lines"`
+	WithoutCall      map[schema.Status]int64 `json:"lines_without_a_call"`
+	Entities         int64                   `json:"entities"`
+	Pairs            int64                   `json:"entity_signal_pairs"`
+	RepurchasedPairs int64                   `json:"pairs_bought_before"` // the same day, by another question
+	Calls            int64                   `json:"calls"`
+	Queries          []pipeline.Query        `json:"queries"`
+	Credits          forecast.Estimate       `json:"credits"`
+	MaxEventPrice    int64                   `json:"credits_per_event_at_most"`
+	SpentBefore      int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is continued: they count against its budget
+	AdvisedBudget    int64                   `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
+	Money            *MoneyEstimate          `json:"money,omitempty"`
+	Time             PlanTime                `json:"time"`
+	Windows          []PlanWindow            `json:"windows"`
+	CreditsLeft      *int64                  `json:"account_credits_left,omitempty"`
+	Notes            []string                `json:"notes"`
+
+	Rejects   []pipeline.RejectLine `json:"-"`
+	freeCalls int64                 // calls that cost nothing, ahead of the others
+}
+
+type PlanTime struct {
+	Seconds     float64 `json:"seconds"`
+	Concurrency int     `json:"concurrency"`
+	LatencyMS   int64   `json:"answer_ms"`
+	Measured    bool    `json:"answer_measured"`
+}
+
+type PlanWindow struct {
+	Name  string `json:"name"`
+	Limit *int64 `json:"limit"` // null: none
+	Left  *int64 `json:"left"`  // null: not known
+
+	Published bool `json:"published,omitempty"` // the account did not say so: the vendor's plan does
+}
+
+// MoneyEstimate is a price in the user's currency, as decimal numbers.
+type MoneyEstimate struct {
+	PerCredit string `json:"per_credit"`
+	Currency  string `json:"currency,omitempty"`
+	P5        string `json:"p5"`
+	P50       string `json:"p50"`
+	P95       string `json:"p95"`
+	Ceiling   string `json:"ceiling"`
+}
+
+// Plan finds out what the command would do. Without OpenAPI it goes by what the
+// vendor publishes.
+func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
+	switch j.Command {
+	case "run":
+	case ResolveName, ScoreName:
+		j.Service = services[j.Command]
+	default:
+		return nil, UsageErrorf("--for %q: expected run, resolve or score; what lookalikes and visitors can cost is --limit times the price of a result", j.Command)
+	}
+	if err := j.parseOptions(); err != nil {
+		return nil, err
+	}
+	if err := j.readList(ctx); err != nil {
+		return nil, err
+	}
+	defer j.listInput.Close() //nolint:errcheck // a copy of the list in a temporary directory
+	var err error
+	if j.OpenAPI != nil {
+		j.connection, err = connectAPI(ctx, j.env, j.API, j.OpenAPI)
+	} else {
+		j.connection, err = publishedAPI(j.env, j.API)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer j.disconnect()
+	l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil {
+		defer l.close() //nolint:errcheck // nothing was written
+		if err := l.checkSimulated(j.API.Simulate); err != nil {
+			return nil, err
+		}
+		l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
+	}
+	return j.buildPlan(ctx, l)
+}
+
+// buildPlan finds out what the command would do.
+func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
+	list, err := j.listInput.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	j.object = list.Input().Object
+	p := &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}
+	j.addNote = p.addNote
+	var b ledger.RunStart
+	if j.client != nil {
+		u, err := j.readUsage(ctx, &b)
+		if err != nil {
+			prices := "an event is taken to cost 1 credit"
+			if day := j.restorePrices(&b, l.runs()); day != "" {
+				prices = "prices are those that it stated on " + day
+			}
+			var refusal *lusha.RefusalError
+			switch {
+			case errors.As(err, &refusal) && refusal.Class == lusha.ClassUnsent:
+				return nil, askError(ctx, err)
+			case errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst:
+				prices += "; the page can be read five times a minute"
+			}
+			p.addNote(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
+		} else if u.Remaining >= 0 {
+			p.CreditsLeft = &u.Remaining
+		}
+	} else {
+		p.addNote("no API key: signals, prices and windows are those that the vendor publishes")
+	}
+	var match runMatch
+	var past []forecast.History
+	if l != nil {
+		match, past = l.findMatch(j.identity, j.Money.NewRun), l.ledger.History()
+	}
+	switch continued := firstRun(match.resume, match.continues); {
+	case continued != nil:
+		p.ResumesRun, p.Queries, b.Refresh, p.SpentBefore = continued.ID, continued.Queries, continued.Refresh, spentBefore(match.resume)
+		b.Price = max(continued.Price, b.Price)
+		j.maxEventPrice = max(b.Price, 1)
+	default:
+		var err error
+		if p.Queries, err = j.buildQueries(ctx, j.env.Now(), list); err != nil {
+			return nil, err
+		}
+		if j.client != nil {
+			p.freeCalls = 2 + int64(len(p.Queries)) // usage before and after, and options, which the run asks, too
+		}
+		b.Refresh = j.Money.Refresh
+	}
+	p.Queries = slices.Clone(p.Queries)
+	j.priceQueries(p.Queries)
+	if j.client != nil && b.Price == 0 {
+		p.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
+	}
+	if match.blocking != nil && !j.Money.NewRun {
+		p.addNote(blockingText(match.blocking, j.identity) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
+	}
+
+	var ledger pipeline.Ledger
+	if l != nil {
+		ledger = l.ledger
+		if b.Refresh {
+			ledger = l.ledger.ForRefresh(firstRun(match.resume, match.continues), j.resolvesIDs())
+		}
+	}
+	plan, err := j.dryRun(ctx, list, p.Queries, ledger)
+	if err != nil {
+		return nil, err
+	}
+	p.Lines, p.WithoutCall, p.Rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
+	if inapplicable := inapplicableSignals(p.Queries, j.object, SplitWords(j.Query.Signals)); j.Service == pipeline.Signals && len(inapplicable) > 0 {
+		p.addNote(inapplicableText(j.object) + ": " + strings.Join(inapplicable, ", "))
+	}
+	p.Queries = slices.DeleteFunc(slices.Clone(p.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
+	p.Entities, p.Pairs, p.Calls, p.RepurchasedPairs = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs
+	if p.RepurchasedPairs > 0 {
+		p.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", format.Thousands(p.RepurchasedPairs), repurchaseReason))
+	}
+	p.Credits, p.MaxEventPrice = forecast.New(plan, past), j.maxEventPrice
+	switch {
+	case p.Credits.ObservedEntities > 0 && len(p.Credits.WithoutHistory) == 0:
+		// An entity is asked about only while the most that it can cost is left.
+		p.AdvisedBudget = p.SpentBefore + min(p.Credits.P95+plan.MaxUnitCost(), p.Credits.Ceiling)
+	case p.Entities <= SampleLines || j.Service != pipeline.Signals: // a result a line at the most: there is little to find out
+		p.AdvisedBudget = p.SpentBefore + p.Credits.Ceiling
+	}
+	if l != nil {
+		j.noteInDoubt(p, l.ledger.CallsInDoubt())
+	}
+	j.estimateTime(p, past)
+	p.addAdvice(j.Service)
+	p.addBudgetAdvice(j.budget, plan)
+	return p, nil
+}
+
+// firstRun is the first run that there is.
+func firstRun(runs ...*ledger.Run) *ledger.Run {
+	for _, r := range runs {
+		if r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// noteInDoubt says what the figures leave out: the run decides about calls in
+// doubt before it asks, and then asks again what they hold.
+func (j *Job) noteInDoubt(p *PlanReport, inDoubt []*ledger.Call) {
+	policy := j.Money.InDoubt
+	if policy == inDoubtHold || len(inDoubt) == 0 {
+		return
+	}
+	var maxCost int64
+	for _, d := range inDoubt {
+		maxCost += d.Ceiling
+	}
+	p.addNote(fmt.Sprintf("%d calls of this lake are in doubt, and their lines are not in these figures: with --in-doubt %s the run may ask about them again, for %s credits more at the most",
+		len(inDoubt), policy, format.Thousands(maxCost)))
+}
+
+// dryRun counts what a run of the list would ask, given what is known.
+func (j *Job) dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
+	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, Ledger: ledger}
+	runner.Queries, runner.Searches = queriesByObject(asked)
+	plan, err := runner.Plan(ctx, list)
+	if err != nil {
+		return nil, runError(err)
+	}
+	return plan, nil
+}
+
+// reread counts what a run of the list would ask, in a walk of its own.
+func (j *Job) reread(ctx context.Context, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
+	list, err := j.listInput.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	return j.dryRun(ctx, list, asked, ledger)
+}
+
+// assumedLatency is the latency of an answer until one is measured.
+const assumedLatency = 500 * time.Millisecond
+
+// estimateTime adds how long the calls take under the account's windows.
+func (j *Job) estimateTime(p *PlanReport, past []forecast.History) {
+	latency, measured := assumedLatency, false
+	var calls int64
+	var took time.Duration
+	for _, e := range past {
+		calls, took = calls+e.Calls, took+e.Took
+	}
+	if calls > 0 {
+		latency, measured = took/time.Duration(calls), true
+	}
+	workers := j.Work.Concurrency
+	estimate := j.limiter.EstimateDuration(p.Calls, p.freeCalls, time.Now(), latency, workers)
+	p.Time = PlanTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
+	published, _ := ratelimit.PlanByName(j.API.Plan) // the limiter was made with it
+	limits := [3]int64{published.Minute, published.Hour, published.Day}
+	for i, w := range j.limiter.State().Windows {
+		line := PlanWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
+		if w.Limit >= 0 {
+			line.Limit = &w.Limit
+			left := w.Left
+			if left < 0 {
+				left = max(0, w.Limit-w.Recent)
+			}
+			line.Left = &left
+			if i > 0 && p.Calls > left {
+				p.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits 20, and the same command goes on",
+					w.Name, format.Thousands(left), j.API.MaxWait))
+			}
+		}
+		p.Windows = append(p.Windows, line)
+	}
+}
+
+func (p *PlanReport) addNote(text string) { p.Notes = append(p.Notes, text) }
+
+// SampleLines are enough for a forecast: a run of so many makes it a measurement.
+const SampleLines = 200
+
+// addAdvice adds what the figures mean for the account.
+func (p *PlanReport) addAdvice(service pipeline.Service) {
+	e := p.Credits
+	switch {
+	case p.Entities == 0:
+		return
+	case service != pipeline.Signals && e.ObservedEntities == 0:
+		p.addNote("nothing of the kind was bought for this lake before: the credits rest on how many of such lines the API usually knows, 85 of 100")
+	case service != pipeline.Signals:
+	case e.ObservedEntities == 0:
+		p.addNote("nothing was bought for this lake before, so the credits are a guess: 0.2 events per entity, signal and 90 days, a tenth or ten times that")
+	case len(e.WithoutHistory) > 0:
+		p.addNote("for signals never asked for in this lake the guess stands: " + format.List(e.WithoutHistory, 5))
+	}
+	if p.CreditsLeft != nil && *p.CreditsLeft < e.P95 {
+		p.addNote(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits 20", format.Thousands(*p.CreditsLeft)))
+	}
+}
+
+// addBudgetAdvice adds what a cap means. A run asks about an entity only while the
+// most that it can cost is left.
+func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
+	if p.Entities == 0 {
+		return
+	}
+	if p.SpentBefore > 0 {
+		p.addNote(fmt.Sprintf("run %s has spent %s credits, calls in doubt included, which count against --max-credits", p.ResumesRun, format.Thousands(p.SpentBefore)))
+	}
+	if budget == 0 {
+		return
+	}
+	e, left, maxEntity := p.Credits, budget-p.SpentBefore, plan.MaxUnitCost()
+	switch {
+	case left < plan.MinUnitCost():
+		p.addNote(fmt.Sprintf("--max-credits %d: nothing can be asked: one entity can cost %s credits, and %s are left", budget, format.Thousands(plan.MinUnitCost()), format.Thousands(max(left, 0))))
+		return
+	case left < min(e.P5+maxEntity, e.Ceiling):
+		about := float64(p.Entities) * float64(max(left-maxEntity, 0)) / float64(max(e.P50, 1))
+		p.addNote(fmt.Sprintf("--max-credits %d will end the run before the list does, after about %s of %s entities", budget, format.Thousands(min(int64(about)+1, p.Entities)), format.Thousands(p.Entities)))
+	case left < min(e.P95+maxEntity, e.Ceiling):
+		p.addNote(fmt.Sprintf("--max-credits %d may end the run before the list does", budget))
+	}
+	if left < e.Ceiling {
+		p.addNote("batches shrink to what is left of --max-credits, so there may be more calls than these")
+	}
+}
+
+// announceRefresh says what buying again will cost, before it is bought.
+func (j *Job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) error {
+	plan, err := j.reread(ctx, b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
+	if err != nil {
+		return err
+	}
+	before, err := j.reread(ctx, b.Queries, l.ledger)
+	if err != nil {
+		return err
+	}
+	j.env.Log.Info(repurchaseText, j.costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
+	return nil
+}
+
+// announceRepurchase says, before it is bought, that a run asks for more of what was
+// bought the same day: a user who raises a cap does not expect to pay twice.
+func (j *Job) announceRepurchase(ctx context.Context, l *lake, b ledger.RunStart) error {
+	plan, err := j.reread(ctx, b.Queries, l.ledger)
+	if err == nil && plan.RepurchasedPairs > 0 {
+		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
+	}
+	return err
+}
+
+const (
+	repurchaseText   = "buying again what was bought before"
+	repurchaseReason = "with a lower --max-results that it reached, a later --since or another filter"
+)
+
+// costAttrs are the figures of what is about to be bought, for the log.
+func (j *Job) costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
+	e := forecast.New(plan, l.ledger.History())
+	return []any{
+		"pairs_again", repurchased, "pairs", plan.Pairs(), "calls", plan.Calls(),
+		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,
+	}
+}

@@ -1,0 +1,26 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/siglake/siglake/internal/lusha"
+)
+
+// FetchUsage asks what the account has used and what it has left.
+func FetchUsage(ctx context.Context, env *Env, o APIOptions, open func(context.Context) (Endpoint, error)) (*lusha.Usage, error) {
+	api, err := connectAPI(ctx, env, o, open)
+	if err != nil {
+		return nil, err
+	}
+	defer api.disconnect()
+	u, err := api.client.FetchUsage(ctx)
+	if err != nil {
+		var refusal *lusha.RefusalError
+		if errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst {
+			return nil, &Error{KindDeferred, errors.New("the account's usage can be read five times a minute, and it was, by siglake or by others: try again in a minute")}
+		}
+		return nil, askError(ctx, err)
+	}
+	return u, nil
+}

@@ -1,0 +1,390 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// Finding is the result of checking one invariant.
+type Finding struct {
+	Number     int
+	Text       string
+	Detail     string
+	Violations []string // nil when it holds
+	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
+}
+
+// VerifyLake checks the invariants of a lake. When some are violated it returns an
+// error with the findings.
+func VerifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key string) ([]Finding, error) {
+	l, err := openExistingLake(ctx, env, store, uri, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close() //nolint:errcheck // nothing was written that matters
+	findings, err := l.verify(ctx, key)
+	if err != nil {
+		return nil, lakeError(err)
+	}
+	violated := 0
+	for _, f := range findings {
+		if len(f.Violations) > 0 {
+			violated++
+		}
+	}
+	switch {
+	case violated > 0 && l.changedSinceOpen(ctx):
+		return findings, &Error{KindLocked, fmt.Errorf("a run was at work on %s meanwhile, so what was compared does not belong together: verify again when it has ended", uri)}
+	case violated > 0:
+		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", violated, len(findings), uri)}
+	}
+	return findings, nil
+}
+
+// IsRebuildable reports whether a lake that is rebuilt from the journal would
+// violate none of the invariants.
+func IsRebuildable(findings []Finding) bool {
+	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return len(f.Violations) > 0 && f.inLedger })
+}
+
+// verify checks the invariants of the lake.
+func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
+	var secret func([]byte) bool
+	if len(key) >= 8 {
+		secret = func(p []byte) bool { return bytes.Contains(p, []byte(key)) }
+	}
+	audit, err := l.ledger.Audit(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := sinks.Inspect(ctx, l.uri, l.options)
+	if err != nil {
+		return nil, err
+	}
+	defer sink.Close() //nolint:errcheck // it was only read
+	published, err := l.checkPublished(ctx, sink)
+	if err != nil {
+		return nil, err
+	}
+	if secret != nil {
+		err := sink.ScanObjects(ctx, func(name string, content []byte) {
+			published.scanned += int64(len(content))
+			if secret(content) {
+				published.leaks = append(published.leaks, name)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	p := published
+	return []Finding{
+		{1, "the ledger is the sum of the charges, and every charge is allocated to the credit",
+			fmt.Sprintf("%s credits over %s answers", format.Thousands(audit.Charged), format.Thousands(int64(audit.Answers))), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0},
+		{2, "what the vendor billed lies within the bracket",
+			intervalText(audit), p.undeclared, false},
+		{3, "every attempt was meant before it was made", format.Thousands(int64(audit.Attempts)) + " attempts", audit.WithoutIntent, true},
+		{4, "nothing was bought twice without being told to", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true},
+		{5, "published rows are those that the answers give", p.rowText(), p.differing, false},
+		{6, "nothing is visible that no manifest names", p.fileText(), p.unlisted, false},
+		{7, "every visible file is whole", format.Bytes(p.bytes) + " read", p.damaged, false},
+		{8, "the generations are one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false},
+		{9, "every line has one fate", format.Thousands(p.lines) + " lines", p.badStatus, false},
+		{10, "no budget could be exceeded at any moment", format.Count(audit.Runs, "run"), audit.OverBudget, true},
+		{11, "the key stands nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true},
+		{12, "a finished run has nothing left to ask", p.finishedText, p.unfinished, false},
+	}, nil
+}
+
+// intervalText is the vendor's bill as far as it is known. What was decided about
+// a doubt does not narrow it.
+func intervalText(a *ledger.Audit) string {
+	u := a.Liability
+	text := fmt.Sprintf("between %s and %s credits: %s in doubt, %s unknown", format.Thousands(a.Charged), format.Thousands(a.Charged+u.MaxCost),
+		format.Count(u.InDoubt.Calls, "call"), format.Count(u.UnknownCharge.Calls, "charge"))
+	if n := u.Retry.Calls; n > 0 {
+		text += fmt.Sprintf(", %s released to be asked again", format.Count(n, "call"))
+	}
+	if n := u.WrittenOff.Calls; n > 0 {
+		text += fmt.Sprintf(", %s accepted as lost", format.Count(n, "call"))
+	}
+	return text
+}
+
+func secretText(secret func([]byte) bool, p *publicationCheck) string {
+	if secret == nil {
+		return "not looked for: " + KeyVariable + " is not set, or too short to tell it from other text"
+	}
+	return format.Bytes(p.scanned) + " read, and every answer"
+}
+
+// publicationCheck is what the lake shows, held against the journal.
+type publicationCheck struct {
+	runs, generations, visible      int
+	compactions, compacted, orphans int // generations, their files, files of those that never became one
+	events, lines, bytes, scanned   int64
+	finishedText                    string
+
+	unbalanced, undeclared, differing, unlisted, damaged, brokenChain, badStatus, unfinished, leaks []string
+}
+
+func (p *publicationCheck) rowText() string {
+	text := fmt.Sprintf("%s made again, %s event rows", format.Count(p.runs, "run"), format.Thousands(p.events))
+	if p.compactions > 0 {
+		text += ", " + format.Count(p.compactions, "compaction") + " read again"
+	}
+	return text
+}
+
+func (p *publicationCheck) fileText() string {
+	text := format.Count(p.visible, "file")
+	if p.compacted > 0 {
+		text += fmt.Sprintf(", %d of compactions", p.compacted)
+	}
+	if p.orphans > 0 {
+		text += fmt.Sprintf("; %d of compactions that came to nothing, which nobody reads", p.orphans)
+	}
+	return text
+}
+
+// checkPublished makes the rows of every published run again, and compares.
+func (l *lake) checkPublished(ctx context.Context, sink *sinks.Inspector) (*publicationCheck, error) {
+	p := &publicationCheck{}
+	manifests := map[string]*pipeline.Manifest{}
+	listed := map[string]pipeline.File{}
+	chain, err := sink.ReadChain(ctx)
+	switch {
+	case errors.Is(err, sinks.ErrIntegrity):
+		p.brokenChain = append(p.brokenChain, err.Error())
+	case err != nil:
+		return nil, err
+	}
+	for _, m := range chain {
+		p.generations++
+		for _, f := range m.Files {
+			listed[f.Path] = f
+		}
+		if m.Run.Kind == pipeline.CompactionGeneration {
+			if err := p.checkCompaction(ctx, sink, m, listed); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		manifests[m.Run.ID] = m
+		p.checkTotals(m)
+	}
+	violations, err := sink.CheckSnapshots(ctx, chain)
+	if err != nil {
+		return nil, err
+	}
+	p.brokenChain = append(p.brokenChain, violations...)
+	for _, r := range l.ledger.Runs() {
+		if r.Prepared != nil && r.Published == nil { // between the two, files may be visible already
+			m, err := l.ledger.PreparedManifest(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range m.Files {
+				listed[f.Path] = f
+			}
+		}
+		if r.Published == nil {
+			p.finishedText += fmt.Sprintf("; run %s is not finished: its command goes on with it", r.ID)
+			continue
+		}
+		m := manifests[r.ID]
+		if m == nil {
+			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is not there", r.ID, r.Published.Generation))
+			continue
+		}
+		if m.Versions["schema"] != ComponentVersions(l.env.Build)["schema"] {
+			continue // made by another version: the rows would differ, rightly
+		}
+		if err := l.compareRun(ctx, r, m, p); err != nil {
+			return nil, err
+		}
+	}
+	p.finishedText = strings.TrimPrefix(p.finishedText, "; ")
+	if p.finishedText == "" {
+		p.finishedText = format.Count(len(l.ledger.Runs()), "run") + ", all finished"
+	}
+	visible, err := sink.ListGlobbed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range visible {
+		p.visible++
+		if _, ok := listed[path]; !ok {
+			p.unlisted = append(p.unlisted, path)
+			continue
+		}
+		p.checkFile(ctx, sink, listed, path)
+	}
+	compacted, err := sink.ListCompacted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range compacted {
+		if _, ok := listed[path]; !ok {
+			p.orphans++
+			continue
+		}
+		p.compacted++
+		p.checkFile(ctx, sink, listed, path)
+	}
+	for path := range listed {
+		if isListed(chain, path) {
+			p.damaged = append(p.damaged, path+" is named by a manifest and missing")
+		}
+	}
+	return p, nil
+}
+
+// checkFile holds a file against what its manifest says, and strikes it off.
+func (p *publicationCheck) checkFile(ctx context.Context, sink *sinks.Inspector, listed map[string]pipeline.File, path string) {
+	f := listed[path]
+	switch got, err := sink.DescribeFile(ctx, path); {
+	case err != nil:
+		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", path, err))
+	case got.Bytes != f.Bytes || got.Rows != f.Rows:
+		p.damaged = append(p.damaged, fmt.Sprintf("%s has %d bytes and %d rows, its manifest says %d and %d", path, got.Bytes, got.Rows, f.Bytes, f.Rows))
+	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:
+		p.damaged = append(p.damaged, path+" has another content than its manifest says")
+	}
+	p.bytes += f.Bytes
+	delete(listed, path)
+}
+
+// checkCompaction compares the rows of a compaction's files with those of the
+// files that it replaced. A file that cannot be read is reported elsewhere, too.
+func (p *publicationCheck) checkCompaction(ctx context.Context, sink *sinks.Inspector, m *pipeline.Manifest, listed map[string]pipeline.File) error {
+	p.compactions++
+	replaced, written := map[string][]string{}, map[string][]string{} // paths by table
+	for _, path := range m.Replaces {
+		table := listed[path].Table
+		replaced[table] = append(replaced[table], path)
+	}
+	for _, f := range m.Files {
+		written[f.Table] = append(written[f.Table], f.Path)
+	}
+	for table := range replaced {
+		before, err := sink.HashRows(ctx, table, replaced[table])
+		after, afterErr := sink.HashRows(ctx, table, written[table])
+		if err = errors.Join(err, afterErr); ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil || before != after {
+			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: %d rows were replaced by %d others: %v", table, m.Run.ID, before.Rows, after.Rows, err))
+		}
+	}
+	return nil
+}
+
+func isListed(chain []*pipeline.Manifest, path string) bool {
+	for _, m := range chain {
+		for _, f := range m.Files {
+			if f.Path == path {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkTotals adds up what a manifest says.
+func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
+	p.lines += m.Accounts.Lines
+	var lines, rows, credits int64
+	for _, n := range m.Accounts.ByStatus {
+		lines += n
+	}
+	for _, f := range m.Files {
+		if f.Table == schema.Accounts.Name {
+			rows += f.Rows
+		}
+	}
+	if lines != m.Accounts.Lines || rows != m.Accounts.Lines {
+		p.badStatus = append(p.badStatus, fmt.Sprintf("run %s: %d lines, %d fates, %d rows", m.Run.ID, m.Accounts.Lines, lines, rows))
+	}
+	for _, n := range m.Credits.BySignal {
+		credits += n
+	}
+	if credits+m.Credits.WholeCall != m.Credits.Charged {
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: %d credits charged, %d allocated", m.Run.ID, m.Credits.Charged, credits+m.Credits.WholeCall))
+	}
+}
+
+// compareRun makes a run's files again, in a directory of its own, and compares
+// their names, which hold the digests of their rows.
+func (l *lake) compareRun(ctx context.Context, r *ledger.Run, m *pipeline.Manifest, p *publicationCheck) error {
+	p.runs++
+	p.events += m.Events.Written
+	rebuilt, err := l.rebuildRun(ctx, r)
+	if err != nil {
+		return err
+	}
+	published, expected := map[string]pipeline.File{}, map[string]pipeline.File{}
+	for _, f := range m.Files {
+		published[f.Path] = f
+	}
+	for _, f := range rebuilt.Files {
+		expected[f.Path] = f
+	}
+	for path, f := range expected {
+		if w, ok := published[path]; !ok || w.Digest != f.Digest || w.Rows != f.Rows {
+			p.differing = append(p.differing, fmt.Sprintf("%s follows from the answers and is not published", path))
+		}
+	}
+	for path := range published {
+		if _, ok := expected[path]; !ok {
+			p.differing = append(p.differing, fmt.Sprintf("%s is published and does not follow from the answers", path))
+		}
+	}
+	if listed, derived := inDoubtText(m), inDoubtText(rebuilt); listed != derived {
+		p.undeclared = append(p.undeclared, fmt.Sprintf("run %s: its manifest lists in doubt: %s; its answers and lines give: %s", r.ID, listed, derived))
+	}
+	if rebuilt.Credits.Charged != m.Credits.Charged {
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %d credits, its answers %d", r.ID, m.Credits.Charged, rebuilt.Credits.Charged))
+	}
+	return nil
+}
+
+// inDoubtText are the calls in doubt that a manifest lists, with what they hold and
+// may have cost.
+func inDoubtText(m *pipeline.Manifest) string {
+	var parts []string
+	for _, d := range m.InDoubt {
+		parts = append(parts, fmt.Sprintf("%s (%d lines, %d to %d credits)", d.Name(), len(d.Accounts), d.MinCredits, d.MaxCredits))
+	}
+	slices.Sort(parts) // answers that are read again come in another order
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// rebuildRun makes a run's rows in a temporary lake.
+func (l *lake) rebuildRun(ctx context.Context, r *ledger.Run) (manifest *pipeline.Manifest, err error) {
+	dir, err := os.MkdirTemp("", "siglake-verify-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sink, err := l.openSink(ctx, dir, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, sink.Close()) }()
+	return l.rebuildInto(ctx, r, sink, nil)
+}

@@ -1,0 +1,61 @@
+package report
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// PrintCompaction says what a compaction did; m is nil when there was nothing to do.
+func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest) {
+	if m == nil {
+		fmt.Fprintf(w, "Nothing to do: no partition of %s has %d files or more that are small.\n", o.Lake, o.MinFiles)
+		return
+	}
+	var rows, bytes int64
+	for _, f := range m.Files {
+		rows += f.Rows
+		bytes += f.Bytes
+	}
+	fmt.Fprintf(w, "Compacted %s files into %s (%s rows, %s) as generation %d; nothing was asked and no row has changed.\n",
+		format.Thousands(int64(len(m.Replaces))), format.Thousands(int64(len(m.Files))), format.Thousands(rows), format.Bytes(bytes), m.Generation)
+}
+
+// PrintCheckup prints findings; if quiet, only those that are not ok.
+func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet bool) {
+	for _, r := range results {
+		if quiet && r.State == "ok" {
+			continue
+		}
+		fmt.Fprintf(w, "  %-8s %-10s %s\n", r.State, r.Name, r.Detail)
+		if r.Advice != "" {
+			fmt.Fprintf(w, "  %-8s %-10s %s\n", "", "", r.Advice)
+		}
+	}
+	if policy != "" && !quiet {
+		fmt.Fprintf(w, "\nThe least permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", policy)
+	}
+}
+
+// PrintFindings prints the state of the invariants; if quiet, only the violated ones.
+func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
+	for _, f := range findings {
+		mark := "holds"
+		if len(f.Violations) > 0 {
+			mark = "BROKEN"
+		}
+		if !quiet || len(f.Violations) > 0 {
+			fmt.Fprintf(w, "%3d  %-7s %s: %s\n", f.Number, mark, f.Text, f.Detail)
+		}
+		for i, b := range f.Violations {
+			if i == 10 {
+				fmt.Fprintf(w, "             and %d more\n", len(f.Violations)-i)
+				break
+			}
+			fmt.Fprintf(w, "             %s\n", b)
+		}
+	}
+}

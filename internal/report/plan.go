@@ -1,0 +1,159 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math/big"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+var pricePattern = regexp.MustCompile(`^([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\s*([A-Za-z]{3}|[€$£¥]))?$`)
+
+// creditPrice is the price of one credit; the zero value is none.
+type creditPrice struct {
+	text, currency string
+	perCredit      *big.Rat
+}
+
+func ParseCreditPrice(text string) (p creditPrice, err error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return p, nil
+	}
+	parts := pricePattern.FindStringSubmatch(text)
+	if parts == nil {
+		return p, app.UsageErrorf("--price-per-credit %q: expected an amount such as 0.025, with or without a currency such as EUR", text)
+	}
+	p.text, p.currency = parts[1], strings.ToUpper(parts[2])
+	p.perCredit, _ = new(big.Rat).SetString(parts[1]) // the pattern sees to it
+	return p, nil
+}
+
+// costAttrs gives the cost of an estimate, to the hundredth.
+func (p creditPrice) CostOf(e forecast.Estimate) *app.MoneyEstimate {
+	if p.perCredit == nil {
+		return nil
+	}
+	cost := func(credits int64) string {
+		return new(big.Rat).Mul(p.perCredit, new(big.Rat).SetInt64(credits)).FloatString(2)
+	}
+	return &app.MoneyEstimate{PerCredit: p.text, Currency: p.currency, P5: cost(e.P5), P50: cost(e.P50), P95: cost(e.P95), Ceiling: cost(e.Ceiling)}
+}
+
+// PrintPlan is a plan of a command for people. With a budget it advises none.
+func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
+	fmt.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
+	row := func(name, figure, detail string) { fmt.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
+	var withoutCall []string
+	for _, s := range schema.Statuses {
+		if n := p.WithoutCall[s]; n > 0 {
+			withoutCall = append(withoutCall, format.Thousands(n)+" "+string(s))
+		}
+	}
+	if len(withoutCall) == 0 {
+		withoutCall = []string{"each is to be asked about"}
+	}
+	row("Lines", format.Thousands(p.Lines), strings.Join(withoutCall, " · "))
+	for _, q := range p.Queries {
+		switch q.Service {
+		case pipeline.Search:
+			row("Ids", "", fmt.Sprintf("of each %s that has none, by a search: %s", q.Object, priceText(q)))
+			continue
+		case pipeline.Scores:
+			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
+			continue
+		}
+		row("Signals", fmt.Sprint(len(q.Signals)), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults, format.List(q.Signals, 4)))
+	}
+	row("To ask", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal")
+	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))
+	e := p.Credits
+	basis := "guessed: see the note"
+	if e.ObservedEntities > 0 {
+		basis = fmt.Sprintf("from %s entities that this lake has asked about", format.Thousands(e.ObservedEntities))
+	}
+	row("Credits", format.Thousands(e.P50), fmt.Sprintf("expected; nine times in ten %s to %s; never more than %s", format.Thousands(e.P5), format.Thousands(e.P95), format.Thousands(e.Ceiling)))
+	row("", "", basis)
+	if m := p.Money; m != nil {
+		row("Money", m.P50, strings.TrimSpace(fmt.Sprintf("%s expected; nine times in ten %s to %s; never more than %s", m.Currency, m.P5, m.P95, m.Ceiling)))
+	}
+	if p.CreditsLeft != nil {
+		row("Account", format.Thousands(*p.CreditsLeft), "credits left")
+	}
+	how := "assumed"
+	if p.Time.Measured {
+		how = "as measured"
+	}
+	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
+	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms an answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
+	if len(p.Rejects) > 0 {
+		fmt.Fprintf(w, "\n  Rejected lines (%s):\n", format.Thousands(p.WithoutCall[schema.Rejected]))
+		for _, r := range p.Rejects[:min(5, len(p.Rejects))] {
+			fmt.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
+		}
+	}
+	for i, n := range p.Notes {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "  Note: %s\n", n)
+	}
+	if p.ResumesRun != "" {
+		fmt.Fprintf(w, "\n  The same command goes on with run %s.\n", p.ResumesRun)
+	}
+	switch {
+	case p.Entities == 0:
+		fmt.Fprintln(w, "\n  There is nothing to ask.")
+	case p.AdvisedBudget == 0:
+		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
+			command, app.SampleLines, format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines))
+	case !budgeted:
+		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", command, p.AdvisedBudget)
+	}
+}
+
+func priceText(q pipeline.Query) string {
+	if q.Per > 1 {
+		return fmt.Sprintf("%s for every started %d", format.Count(int(q.Price), "credit"), q.Per)
+	}
+	return format.Count(int(q.Price), "credit") + " each at the most"
+}
+
+func windowsText(windows []app.PlanWindow) string {
+	var parts []string
+	published := ""
+	for _, w := range windows {
+		switch {
+		case w.Limit == nil:
+		case w.Published:
+			published = ", by the published plan"
+			parts = append(parts, fmt.Sprintf("%s each %s", format.Thousands(*w.Limit), w.Name))
+		default:
+			parts = append(parts, fmt.Sprintf("%s of %s left this %s", format.Thousands(*w.Left), format.Thousands(*w.Limit), w.Name))
+		}
+	}
+	if len(parts) == 0 {
+		return "no rate windows"
+	}
+	return strings.Join(parts, " · ") + published
+}
+
+// durationText is a duration to two units.
+func durationText(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.1f days", d.Hours()/24)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh %02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm %02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%.1fs", d.Seconds())
+}
