@@ -139,7 +139,7 @@ func (f lockedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	if f.lock.Valid() {
 		return f.Fetcher.Fetch(ctx, b)
 	}
-	return &pipeline.Reply{}, &pipeline.Stop{
+	return pipeline.NewReply(b, "not asked"), &pipeline.Stop{
 		Kind: pipeline.StopStorage, Reason: "the lock of the lake could not be renewed in time, and may be another run's by now",
 		Advice: "see to the way to the bucket, then run the same command again",
 	}

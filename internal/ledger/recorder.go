@@ -145,17 +145,14 @@ func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	}
 	space, err := r.ledger.log.Reserve(2, r.ledger.maxAnswerSize(b))
 	if err != nil {
-		return nil, stopForStorage(err)
+		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
 	defer space.Release()
 	call, err := r.ledger.recordIntent(space, b)
 	if err != nil {
-		return nil, stopForStorage(err)
+		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
 	reply, err := r.inner.Fetch(ctx, b)
-	if reply == nil {
-		reply = &pipeline.Reply{}
-	}
 	if recordErr := r.ledger.recordResponse(space, call, reply); recordErr != nil {
 		// The answer is paid for and cannot be kept. The process must end: the
 		// next one finds the intent without an answer and declares the doubt.
@@ -269,7 +266,7 @@ type outcomeRecorder struct {
 
 func (s *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reply, err := s.inner.Fetch(ctx, b)
-	if reply == nil || len(reply.Calls) == 0 {
+	if len(reply.Calls) == 0 {
 		return reply, err
 	}
 	call := &reply.Calls[len(reply.Calls)-1]

@@ -117,20 +117,24 @@ func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 }
 
 // Fetch makes one attempt at a batch. The reply holds its one Call with the
-// raw answer, or no Call when nothing was sent; items are left to Decode.
-// The outcome is preliminary: InDoubt, unless it is proven that no byte of the
-// request left. An error means that the batch must not be sent, or that
-// ctx was done before it was.
+// raw answer, or no Call if nothing was sent. Every item is Deferred: Decode
+// gives it its status. The outcome is preliminary: InDoubt, unless it is proven
+// that no byte of the request left. An error means that the batch must not be
+// sent, or that ctx was done before it was.
 func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	req, err := NewRequest(b)
 	if err != nil {
-		return unsentReply(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
+		return pipeline.NewReply(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
 	}
 	if len(req.Sent) == 0 {
-		return unsentReply(b, ""), nil
+		return pipeline.NewReply(b, "not asked"), nil
 	}
 	if ctx.Err() != nil {
-		return interruptedReply(ctx, b)
+		return pipeline.NewReply(b, "the run was stopped before this was asked"), &pipeline.Stop{
+			Kind:   pipeline.StopInterrupted,
+			Reason: "stopped: " + context.Cause(ctx).Error(),
+			Advice: "run again to ask for the rest",
+		}
 	}
 	attempt := max(b.NextAttempt, 1)
 	sent := pipeline.Batch{Query: b.Query}
@@ -153,7 +157,9 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 	defer cancel()
 	c.sendRequest(callCtx, req.Method, req.Path, req.Body, &call)
-	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+	reply := pipeline.NewReply(b, "the answer is not decoded")
+	reply.Calls = []pipeline.Call{call}
+	return reply, nil
 }
 
 // sendRequest sends one request and reads its answer into the call.

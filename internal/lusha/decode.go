@@ -20,21 +20,19 @@ type Decoder struct{ inner pipeline.Fetcher }
 // and charge, and gives every item its status.
 func Decode(inner pipeline.Fetcher) *Decoder { return &Decoder{inner} }
 
-// Fetch asks the inner fetcher and decodes what came back. Errors are the
-// inner fetcher's: an answer that cannot be read is an outcome, not an error.
+// Fetch sends the batch through the inner fetcher and decodes the answer. Items that
+// the API's version cannot express are Rejected even if nothing was sent. Errors are
+// the inner fetcher's: an answer that cannot be read is an outcome, not an error.
 func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reply, err := d.inner.Fetch(ctx, b)
-	if reply == nil {
-		reply = &pipeline.Reply{}
+	if len(reply.Calls) == 0 {
+		rejectInexpressible(b, reply.Items)
 	}
 	for i := range reply.Calls {
 		// The call's outcome and problem describe what is no answer.
 		items, unmatched, _ := DecodeAnswer(b, &reply.Calls[i])
 		reply.Items = items
 		reply.Unmatched = append(reply.Unmatched, unmatched...)
-	}
-	if len(reply.Items) != len(b.Items) {
-		reply.Items = itemsWithStatus(b, schema.Deferred, "not asked", "")
 	}
 	return reply, err
 }
