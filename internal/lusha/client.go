@@ -30,9 +30,9 @@ type Config struct {
 	Transport      http.RoundTripper // nil: the client's own, which can prove that a request never left
 }
 
-// Client makes single attempts at the API. It never repeats anything, follows
-// no redirect, and takes back nothing that it handed to the network. It may be
-// used concurrently.
+// Client makes single attempts at the API. It repeats no request, follows no
+// redirect, and cancels no request that it handed to the network. It may be used
+// concurrently.
 type Client struct {
 	base           *url.URL
 	key            Key
@@ -86,10 +86,10 @@ func New(cfg Config) (*Client, error) {
 // Call it before the first request.
 func (c *Client) OnFreeRequest(count func(n int)) { c.onFreeRequest = count }
 
-// Format prints where the client asks, and nothing of what it holds.
+// Format prints the API's address, and no secret.
 func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "Lusha client of ", c.base.Redacted()) }
 
-// parseBaseURL refuses whatever would send the key where it does not belong.
+// parseBaseURL refuses addresses that would expose the key.
 func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 	if text == "" {
 		text = "https://api.lusha.com"

@@ -13,7 +13,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Decoder reads the raw answers of what it wraps.
+// Decoder decodes the raw answers of the fetcher that it wraps.
 type Decoder struct{ inner pipeline.Fetcher }
 
 // Decode wraps a fetcher of raw calls: it settles each call's outcome
@@ -39,8 +39,7 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 
 // DecodeAnswer reads one call's raw answer, and sets the call's outcome,
 // charge, problem, window, unknown fields and warnings. It depends on its arguments
-// alone and may be repeated, so what was paid for can be read again from a
-// journal.
+// alone and may be repeated, so a recorded answer can be decoded from the journal.
 //
 // There is always one reply per item, in order. The error is nil when the
 // answer decided the items' statuses, even if the status is NotFound; otherwise it
@@ -84,12 +83,12 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 	return items, nil, &RefusalError{v}
 }
 
-// RefusalError reports that a call brought no answer, and what it brought instead.
+// RefusalError reports that a call did not answer its query, and what it returned instead.
 type RefusalError struct{ Verdict }
 
 func (r *RefusalError) Error() string { return string(r.Class) + ": " + r.summary() }
 
-// answer is one document while it is read.
+// answer is one document during decoding.
 type answer struct {
 	jsonscan.Cursor
 	b             *pipeline.Batch
