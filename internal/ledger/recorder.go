@@ -13,8 +13,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// BeginRun makes durable that a run begins, or goes on in another session, and
-// makes it the run that the other methods write about.
+// BeginRun makes durable that a run begins, or continues in another session, and
+// selects it for the other methods.
 func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
 	head, err := json.Marshal(b)
 	if err != nil {
@@ -30,10 +30,10 @@ func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
 	return l.current, err
 }
 
-// SelectRun makes a run of the past the one that the other methods write about.
+// SelectRun selects an earlier run for the other methods.
 func (l *Ledger) SelectRun(r *Run) { l.current = r }
 
-// RecordLines writes down lines that no answer decides.
+// RecordLines records lines whose status no answer decides.
 func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
 	head, err := json.Marshal(linesRecord{Run: l.current.ID, Session: l.current.Session, Lines: len(undecided)})
 	if err != nil {
@@ -92,7 +92,7 @@ func (l *Ledger) Commit(m *pipeline.Manifest) error {
 	return err
 }
 
-// RecordDecision makes durable what somebody decided about a doubt.
+// RecordDecision makes durable the user's decision about a call in doubt.
 func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error {
 	head, err := json.Marshal(decisionRecord{Run: c.Run.ID, Call: c.ID, Decision: decision, Reason: reason, Time: l.now().UTC()})
 	if err != nil {
@@ -105,10 +105,10 @@ func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error
 	return err
 }
 
-// RecordReconciliation makes durable what the account's usage says: all that is unsettled of
-// the calls made so far, from a run's first on, cost so much at the most. It
-// changes nothing about any call's fate. A reading that says nothing new is not
-// written.
+// RecordReconciliation makes durable an upper bound that the account's usage implies:
+// the calls so far whose cost is unknown, from the first one of a run on, cost
+// maxCost at most together. It changes the state of no call. A bound that is not
+// lower than the known one is not recorded.
 func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) error {
 	var liable []*Call
 	for _, c := range l.calls {
@@ -130,8 +130,8 @@ func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) e
 	return nil
 }
 
-// RecordCalls wraps the client: what is about to be asked is durable before the
-// first byte leaves, and what came back before anyone reads it.
+// RecordCalls wraps the client: the intent is durable before the first byte of the
+// request leaves, and the answer before it is decoded.
 func (l *Ledger) RecordCalls(inner pipeline.Fetcher) pipeline.Fetcher { return &callRecorder{l, inner} }
 
 type callRecorder struct {
@@ -145,17 +145,14 @@ func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	}
 	space, err := r.ledger.log.Reserve(2, r.ledger.maxAnswerSize(b))
 	if err != nil {
-		return nil, stopForStorage(err)
+		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
 	defer space.Release()
 	call, err := r.ledger.recordIntent(space, b)
 	if err != nil {
-		return nil, stopForStorage(err)
+		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
 	reply, err := r.inner.Fetch(ctx, b)
-	if reply == nil {
-		reply = &pipeline.Reply{}
-	}
 	if recordErr := r.ledger.recordResponse(space, call, reply); recordErr != nil {
 		// The answer is paid for and cannot be kept. The process must end: the
 		// next one finds the intent without an answer and declares the doubt.
@@ -164,7 +161,7 @@ func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	return reply, err
 }
 
-// stopForStorage ends a run whose journal cannot be written.
+// stopForStorage ends a run because its journal cannot be written.
 func stopForStorage(err error) error {
 	advice := "see to the disk, then run the same command again"
 	if errors.Is(err, wal.ErrFenced) {
@@ -173,8 +170,8 @@ func stopForStorage(err error) error {
 	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: advice}
 }
 
-// maxAnswerSize is what an answer to a batch may take in the journal: no call is
-// made unless so much is sure to fit.
+// maxAnswerSize is the space reserved in the journal for the answer to a batch. No
+// call is made without it.
 func (l *Ledger) maxAnswerSize(b *pipeline.Batch) int64 {
 	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
 	return min(fixed+b.ResultCeiling()*perEvent, most)
@@ -209,7 +206,7 @@ func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call,
 	return l.calls[len(l.calls)-1], nil
 }
 
-// ensureQuery gives the query's number, having written it down if it has none.
+// ensureQuery returns the number of a query and records the query if it is new.
 func (l *Ledger) ensureQuery(q *pipeline.Query) (int, error) {
 	text, err := json.Marshal(q)
 	if err != nil {
@@ -230,9 +227,9 @@ func (l *Ledger) ensureQuery(q *pipeline.Query) (int, error) {
 	return len(l.queries) + 1, l.addQuery(*q)
 }
 
-// recordResponse makes durable what came of a call, as the wire gave it.
+// recordResponse makes the result of a call durable, as received.
 func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply) error {
-	if len(reply.Calls) == 0 { // it was not sent after all
+	if len(reply.Calls) == 0 { // it was not sent
 		return l.writeOutcome(func(k byte, head, body []byte) (wal.Position, error) {
 			p, err := space.Append(k, head, body)
 			if err == nil {
@@ -256,8 +253,8 @@ func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline
 	return err
 }
 
-// RecordOutcomes wraps the decoded client: what an answer means is noted beside it, so
-// that opening the journal need not read all answers again.
+// RecordOutcomes wraps the decoded client: it records the outcome of every call after the
+// answer, so that opening the journal need not decode all answers.
 func (l *Ledger) RecordOutcomes(inner pipeline.Fetcher) pipeline.Fetcher {
 	return &outcomeRecorder{l, inner}
 }
@@ -269,7 +266,7 @@ type outcomeRecorder struct {
 
 func (s *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reply, err := s.inner.Fetch(ctx, b)
-	if reply == nil || len(reply.Calls) == 0 {
+	if len(reply.Calls) == 0 {
 		return reply, err
 	}
 	call := &reply.Calls[len(reply.Calls)-1]
@@ -285,13 +282,13 @@ func (s *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeli
 	return reply, err
 }
 
-// recordOutcome writes down what a call that was read means.
+// recordOutcome records the outcome of a decoded call.
 func (l *Ledger) recordOutcome(c *Call, call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) error {
 	k, h, identities := outcomeOf(call, b, items)
 	return l.writeOutcome(l.log.Write, c, k, h, identities)
 }
 
-// outcomeOf is what a call that was read means.
+// outcomeOf is the outcome record of a decoded call.
 func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) (k kind, h outcomeRecord, identities []byte) {
 	h.Problem = call.Problem
 	for _, identity := range answeredIdentities(b, items) {
@@ -310,9 +307,9 @@ func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 	return kindInDoubt, h, identities
 }
 
-// answeredIdentities are those that an answer decided, or that are in doubt, by what
-// they were asked by, by the id that a search had found out for that, and by every
-// id that the answer states.
+// answeredIdentities are the identities of the items that an answer decided or that are
+// in doubt: by the identifier in the list, by the id that a search returned for it, and
+// by every id that the answer states.
 func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
 	for i := range items {
 		switch items[i].Status {
@@ -347,7 +344,7 @@ func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, er
 	defer l.mu.Unlock()
 	c.setOutcome(k, &h)
 	l.addToHistory(c, k, &h, identities)
-	if c.Query.Service == pipeline.Search { // the run itself asks by what it finds out
+	if c.Query.Service == pipeline.Search { // the same run requests by these ids
 		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 			l.index.add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
 		}
@@ -355,7 +352,7 @@ func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, er
 	return nil
 }
 
-// countEvents counts what a call returned, type by type and altogether.
+// countEvents counts the events of a call, by type and in total.
 func countEvents(items []pipeline.ItemReply) (bySignal map[string]forecast.Moments, total *forecast.Moments) {
 	bySignal, total = map[string]forecast.Moments{}, new(forecast.Moments)
 	for _, item := range items {

@@ -36,7 +36,9 @@ func (f batchFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Rep
 }
 
 func costOf(b *pipeline.Batch, credits int) *pipeline.Reply {
-	return &pipeline.Reply{Calls: []pipeline.Call{{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Status: 200, Outcome: pipeline.Charged, Body: fmt.Append(nil, credits)}}}
+	reply := pipeline.NewReply(b, "not decoded")
+	reply.Calls = []pipeline.Call{{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Status: 200, Outcome: pipeline.Charged, Body: fmt.Append(nil, credits)}}
+	return reply
 }
 
 func batchAbout(number int) *pipeline.Batch {
@@ -145,7 +147,7 @@ func TestTakeover(t *testing.T) {
 		t.Errorf("Close on the first machine = %v, want %v", err, wal.ErrFenced)
 	}
 
-	if _, err := b.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) { return &pipeline.Reply{}, nil })).Fetch(ctx, batchAbout(5)); err != nil {
+	if _, err := b.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) { return pipeline.NewReply(b, "not sent"), nil })).Fetch(ctx, batchAbout(5)); err != nil {
 		t.Errorf("Fetch on the other machine = %v", err)
 	}
 	if err := b.Close(); err != nil {

@@ -68,7 +68,7 @@ func TestUnsent(t *testing.T) {
 	q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews"}, MaxResults: 3}
 	for _, id := range []string{"000001", "000002"} {
 		b := &pipeline.Batch{ID: id, Query: q, Items: make([]pipeline.Item, 1)}
-		reply, err := l.RecordCalls(replyFetcher(func(*pipeline.Batch) *pipeline.Reply { return nil })).Fetch(t.Context(), b)
+		reply, err := l.RecordCalls(replyFetcher(func(b *pipeline.Batch) *pipeline.Reply { return pipeline.NewReply(b, "not sent") })).Fetch(t.Context(), b)
 		if err != nil || len(reply.Calls) != 0 {
 			t.Fatalf("Fetch(%s) = %v, %v, want no call and no error", id, reply, err)
 		}

@@ -38,8 +38,7 @@ type Refusal struct {
 type Vendor interface {
 	// Refusal explains a call that did not end as Charged.
 	Refusal(call *pipeline.Call) Refusal
-	// Deferred returns one reply for each item of a batch that was not sent:
-	// Rejected for an item that the API's version cannot express, Deferred with
-	// the reason for every other.
-	Deferred(b *pipeline.Batch, reason string) []pipeline.ItemReply
+	// UnsentReply is the reply to a batch that was not sent: items that the API's
+	// version cannot express are Rejected, the others Deferred with the reason.
+	UnsentReply(b *pipeline.Batch, reason string) *pipeline.Reply
 }
