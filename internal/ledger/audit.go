@@ -62,31 +62,17 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 
 func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
 
-// findBoughtTwice looks at every identity that several calls were about.
+// findBoughtTwice compares the calls about each identity, pair by pair.
 func (l *Ledger) findBoughtTwice(ctx context.Context) (entities int64, twice []string) {
-	for s := range l.index.shards {
-		slots := slices.DeleteFunc(slices.Clone(l.index.shards[s].slots), func(x slot) bool { return x.call == 0 })
-		slices.SortFunc(slots, func(a, b slot) int {
-			if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
-				return c
-			}
-			return int(a.call) - int(b.call)
-		})
-		for from := 0; from < len(slots); {
-			to := from + 1
-			for to < len(slots) && slots[to].key == slots[from].key {
-				to++
-			}
-			entities++
-			for i := from; i < to; i++ {
-				for k := i + 1; k < to; k++ {
-					first, second := l.calls[slots[i].call-1], l.calls[slots[k].call-1]
-					if l.isRepurchase(ctx, slots[i].key, first, second) {
-						twice = append(twice, fmt.Sprintf("%x by %s and %s", slots[i].key[:4], callName(first), callName(second)))
-					}
+	for key, calls := range l.index.Sorted() {
+		entities++
+		for i := range calls {
+			for _, later := range calls[i+1:] {
+				first, second := l.calls[calls[i]-1], l.calls[later-1]
+				if l.isRepurchase(ctx, key, first, second) {
+					twice = append(twice, fmt.Sprintf("%x by %s and %s", key[:4], callName(first), callName(second)))
 				}
 			}
-			from = to
 		}
 	}
 	return entities, twice

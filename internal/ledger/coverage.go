@@ -32,13 +32,15 @@ func (l *Ledger) coverageAmong(a *schema.Account, q *pipeline.Query, include fun
 }
 
 // wasSearched reports whether an account's identifier was ever searched.
-func (l *Ledger) wasSearched(a *schema.Account) (found bool) {
+func (l *Ledger) wasSearched(a *schema.Account) bool {
 	l.mu.Lock() // calls are being added to what is looked through
 	defer l.mu.Unlock()
-	l.index.eachCall(pipeline.IdentityOf(a), func(n uint32) {
-		found = found || l.calls[n-1].Query.Service == pipeline.Search
-	})
-	return found
+	for n := range l.index.Values(pipeline.IdentityOf(a)) {
+		if l.calls[n-1].Query.Service == pipeline.Search {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *Ledger) coverageByIdentity(a *schema.Account, q *pipeline.Query, include func(*Run) bool) (known pipeline.Coverage) {
@@ -46,11 +48,11 @@ func (l *Ledger) coverageByIdentity(a *schema.Account, q *pipeline.Query, includ
 	defer l.mu.Unlock()
 	var calls []*Call
 	key := pipeline.IdentityOf(a)
-	l.index.eachCall(key, func(n uint32) {
+	for n := range l.index.Values(key) {
 		if c := l.calls[n-1]; include(c.Run) {
 			calls = append(calls, c)
 		}
-	})
+	}
 	var writtenOff *pipeline.InDoubtCall
 	for _, signal := range q.Signals {
 		answered, bought, allEmpty, lowerCap := false, false, true, 0

@@ -58,7 +58,7 @@ func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []by
 
 // raisesCap reports whether a call asked about any of its identities with a higher
 // cap than one before: it was chosen for having much.
-func (l *Ledger) raisesCap(c *Call, identities []byte) (found bool) {
+func (l *Ledger) raisesCap(c *Call, identities []byte) bool {
 	hasLowerCap := func(q *pipeline.Query) bool {
 		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return queryOverlaps(q, c.Query, s) })
 	}
@@ -66,7 +66,11 @@ func (l *Ledger) raisesCap(c *Call, identities []byte) (found bool) {
 		return false
 	}
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		l.index.eachCall(pipeline.Identity(chunk), func(n uint32) { found = found || hasLowerCap(l.calls[n-1].Query) })
+		for n := range l.index.Values(pipeline.Identity(chunk)) {
+			if hasLowerCap(l.calls[n-1].Query) {
+				return true
+			}
+		}
 	}
-	return found
+	return false
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -32,9 +33,9 @@ type Ledger struct {
 	runs         []*Run
 	calls        []*Call // a call's number is its place, from 1
 	callNumbers  map[string]uint32
-	queries      []pipeline.Query // a query's number is its place, from 1
-	queryNumbers map[string]int   // by a query's JSON
-	index        index
+	queries      []pipeline.Query          // a query's number is its place, from 1
+	queryNumbers map[string]int            // by a query's JSON
+	index        idmap.Map                 // the numbers of the calls that requested an identity
 	history      map[int]*forecast.History // by a query's number
 	bounds       []upperBound
 	pairCache    map[*Call]*returnedPairs // what was brought, of calls that somebody asked about with a higher cap

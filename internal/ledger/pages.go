@@ -12,11 +12,11 @@ import (
 // and what they returned, oldest first.
 func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *pipeline.Query, include func(*Run) bool) (cursor pipeline.Cursor, events []pipeline.RawEvent, err error) {
 	var calls []*Call
-	l.index.eachCall(pipeline.IdentityOf(account), func(n uint32) {
+	for n := range l.index.Values(pipeline.IdentityOf(account)) {
 		if c := l.calls[n-1]; c.Query.Service == q.Service && c.Query.Object == q.Object && include(c.Run) {
 			calls = append(calls, c)
 		}
-	})
+	}
 	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
 	var earlier pipeline.Cursor // of a purchase that was made again since
 	for _, c := range calls {

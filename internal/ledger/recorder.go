@@ -349,7 +349,7 @@ func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, er
 	l.addToHistory(c, k, &h, identities)
 	if c.Query.Service == pipeline.Search { // the run itself asks by what it finds out
 		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-			l.index.add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
+			l.index.Add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
 		}
 	}
 	return nil

@@ -171,7 +171,7 @@ func (l *Ledger) applyOutcome(c *Call, k kind, h *outcomeRecord, identities []by
 	l.addToHistory(c, k, h, identities)
 	number := l.callNumbers[c.Run.ID+"/"+c.ID]
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		l.index.add(pipeline.Identity(chunk), number)
+		l.index.Add(pipeline.Identity(chunk), number)
 	}
 	return nil
 }
@@ -214,7 +214,7 @@ func (l *Ledger) recoverCalls(ctx context.Context) error {
 			continue // its note did
 		}
 		for _, identity := range answeredIdentities(b, items) {
-			l.index.add(identity, uint32(n+1)) //nolint:gosec // calls take seconds
+			l.index.Add(identity, uint32(n+1)) //nolint:gosec // calls take seconds
 		}
 	}
 	if recovered {

@@ -37,11 +37,11 @@ func (l *Ledger) resolveAmong(a *schema.Account, include func(*Run) bool) (found
 	defer l.mu.Unlock()
 	key := pipeline.IdentityOf(a)
 	var calls []*Call
-	l.index.eachCall(key, func(n uint32) {
+	for n := range l.index.Values(key) {
 		if c := l.calls[n-1]; include(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID) {
 			calls = append(calls, c)
 		}
-	})
+	}
 	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // the newest first
 	for _, c := range calls {
 		age, searched := l.now().Sub(c.Time), c.Query.Service == pipeline.Search
