@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"slices"
@@ -56,7 +57,7 @@ const maxRows = 1<<32 - 1
 // before are requested.
 var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows))
 
-func (s *batcher) items(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
+func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
 		open := map[string]*Batch{}
 		// Of open groups, by the first line of each.
@@ -76,7 +77,7 @@ func (s *batcher) items(accounts iter.Seq2[schema.Account, error]) iter.Seq[work
 				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
 				break
 			}
-			l, query, size, id := s.classify(a)
+			l, query, size, id := s.classify(ctx, a)
 			if s.done.has(a.Row) {
 				continue
 			}
@@ -131,7 +132,7 @@ func asksByID(a *schema.Account, q *Query) bool {
 
 // classify returns a line with its status if it needs no call, else the query to request, the
 // number of entities per call, and the id to request by if one is known.
-func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id string) {
+func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query *Query, size int, id string) {
 	l = Line{Account: a}
 	query = s.queries[a.Object]
 	switch {
@@ -152,12 +153,12 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		return l, nil, 0, ""
 	}
 	if query.Service == Search {
-		return s.classifySearch(l, query)
+		return s.classifySearch(ctx, l, query)
 	}
-	coverage := s.ledger.Coverage(&a, query)
+	coverage := s.ledger.Coverage(ctx, &a, query)
 	id = a.ID
 	if s.searchQueries[a.Object] != nil && id == "" {
-		resolution, uncovered := s.ledger.Resolve(&a), coverage.InDoubt == nil && len(coverage.Missing) > 0
+		resolution, uncovered := s.ledger.Resolve(ctx, &a), coverage.InDoubt == nil && len(coverage.Missing) > 0
 		switch {
 		// Also for a line that has a status: later lines may be the same entity.
 		case resolution.Entity.ID != "":
@@ -169,7 +170,7 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 			}
 			byEntity := a
 			byEntity.ID = id
-			if other := s.ledger.Coverage(&byEntity, query); other.InDoubt != nil || len(other.Missing) < len(coverage.Missing) {
+			if other := s.ledger.Coverage(ctx, &byEntity, query); other.InDoubt != nil || len(other.Missing) < len(coverage.Missing) {
 				coverage = other // bought by another identifier of the entity
 			}
 		case !uncovered:
@@ -209,8 +210,8 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 }
 
 // classifySearch is classify for a run that requests only ids.
-func (s *batcher) classifySearch(l Line, q *Query) (_ Line, query *Query, size int, id string) {
-	resolution := s.ledger.Resolve(&l.Account)
+func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line, query *Query, size int, id string) {
+	resolution := s.ledger.Resolve(ctx, &l.Account)
 	if resolution.Entity.ID != "" {
 		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+resolution.Call, &resolution.Entity
 		return l, nil, 0, ""
@@ -234,7 +235,7 @@ func (s *batcher) countUnsearched(group string, risky bool) {
 
 // searchItems are the calls that search for the ids of a list's lines, unless they are known. It
 // classifies lines like items, which later sets their status.
-func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
+func (s *batcher) searchItems(ctx context.Context, accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
 		type group struct {
 			object schema.Object
@@ -257,10 +258,10 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
-			if coverage := s.ledger.Coverage(&a, query); coverage.InDoubt != nil || len(coverage.Missing) == 0 {
+			if coverage := s.ledger.Coverage(ctx, &a, query); coverage.InDoubt != nil || len(coverage.Missing) == 0 {
 				continue
 			}
-			resolution := s.ledger.Resolve(&a)
+			resolution := s.ledger.Resolve(ctx, &a)
 			if resolution.isKnown() {
 				continue
 			}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -14,11 +15,12 @@ import (
 // Ledger records what was bought, by this run and by others, and lets a run survive its process. It
 // is used by one goroutine.
 type Ledger interface {
-	// Coverage says what part of a query about an account was bought before.
-	Coverage(a *schema.Account, q *Query) Coverage
+	// Coverage says what part of a query about an account was bought before. It reads recorded
+	// answers; one that cannot be read, also because ctx is done, counts as not bought.
+	Coverage(ctx context.Context, a *schema.Account, q *Query) Coverage
 	// Resolve says what searches have found for an account's identifier, and whether that is still
-	// valid.
-	Resolve(a *schema.Account) Resolution
+	// valid. Answers are read as by Coverage.
+	Resolve(ctx context.Context, a *schema.Account) Resolution
 	// RecordLines records the status of lines that no answer decides. It need not be durable before
 	// Prepare: until then the list still has the lines.
 	RecordLines(lines []Line) error
@@ -130,11 +132,13 @@ func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity 
 // noLedger is the Ledger of a run without one.
 type noLedger struct{}
 
-func (noLedger) Coverage(_ *schema.Account, q *Query) Coverage { return Coverage{Missing: q.Signals} }
-func (noLedger) Resolve(*schema.Account) Resolution            { return Resolution{} }
-func (noLedger) RecordLines([]Line) error                      { return nil }
-func (noLedger) Prepare(*Manifest) error                       { return nil }
-func (noLedger) Commit(*Manifest) error                        { return nil }
+func (noLedger) Coverage(_ context.Context, _ *schema.Account, q *Query) Coverage {
+	return Coverage{Missing: q.Signals}
+}
+func (noLedger) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
+func (noLedger) RecordLines([]Line) error                            { return nil }
+func (noLedger) Prepare(*Manifest) error                             { return nil }
+func (noLedger) Commit(*Manifest) error                              { return nil }
 
 // isReplayable reports whether a status follows from a recorded answer alone, so that decoding the
 // answer again yields it again. An id that was found decides a line only in a run that requests

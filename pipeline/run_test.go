@@ -517,7 +517,7 @@ type inDoubtLedger struct {
 	recorded []Line
 }
 
-func (d *inDoubtLedger) Coverage(a *schema.Account, q *Query) Coverage {
+func (d *inDoubtLedger) Coverage(_ context.Context, a *schema.Account, q *Query) Coverage {
 	return Coverage{Missing: q.Signals, InDoubt: d.inDoubt[a.Key]}
 }
 

@@ -1,6 +1,7 @@
 package crosscheck
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -131,10 +132,12 @@ func TestStatementsOfTheREADME(t *testing.T) {
 // fullJournal is a journal in which everything has been bought.
 type fullJournal struct{}
 
-func (fullJournal) Coverage(*schema.Account, *pipeline.Query) pipeline.Coverage {
+func (fullJournal) Coverage(context.Context, *schema.Account, *pipeline.Query) pipeline.Coverage {
 	return pipeline.Coverage{Call: "r1/000001-1"}
 }
-func (fullJournal) Resolve(*schema.Account) pipeline.Resolution { return pipeline.Resolution{} }
+func (fullJournal) Resolve(context.Context, *schema.Account) pipeline.Resolution {
+	return pipeline.Resolution{}
+}
 
 func (fullJournal) RecordLines([]pipeline.Line) error { return nil }
 func (fullJournal) Prepare(*pipeline.Manifest) error  { return nil }

@@ -102,7 +102,7 @@ func (l *Ledger) isRepurchase(ctx context.Context, key pipeline.Identity, first,
 		return l.isSamePage(ctx, first, second)
 	}
 	// A pair of which there was nothing may be asked along with a higher cap.
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(first, key, second.Query, s) == coverageFull })
+	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(ctx, first, key, second.Query, s) == coverageFull })
 	if !overlap {
 		return false
 	}
@@ -124,7 +124,7 @@ func (l *Ledger) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) 
 // isRepeatedSearch reports whether an identifier was searched while what an earlier
 // search had found out still counted.
 func (l *Ledger) isRepeatedSearch(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
-	m, known := l.cachedResolution(first, key)
+	m, known := l.cachedResolution(ctx, first, key)
 	if !known || !l.asksAbout(ctx, second, key) {
 		return false
 	}

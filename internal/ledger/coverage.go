@@ -9,22 +9,22 @@ import (
 )
 
 // Coverage says what was asked about an account before, by any run.
-func (l *Ledger) Coverage(a *schema.Account, q *pipeline.Query) pipeline.Coverage {
-	return l.coverageAmong(a, q, func(*Run) bool { return true })
+func (l *Ledger) Coverage(ctx context.Context, a *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	return l.coverageAmong(ctx, a, q, func(*Run) bool { return true })
 }
 
 // coverageAmong says what counts of an account's own identifier, or, where a search has
 // found out whose that is, of the entity: it may have been bought by its id, or by
 // another name. A question in V3 is asked by id and looks for itself.
-func (l *Ledger) coverageAmong(a *schema.Account, q *pipeline.Query, include func(*Run) bool) pipeline.Coverage {
-	known := l.coverageByIdentity(a, q, include)
+func (l *Ledger) coverageAmong(ctx context.Context, a *schema.Account, q *pipeline.Query, include func(*Run) bool) pipeline.Coverage {
+	known := l.coverageByIdentity(ctx, a, q, include)
 	if q.Service != pipeline.Signals || q.APIVersion != pipeline.V2 || a.ID != "" || known.InDoubt != nil || len(known.Missing) == 0 || !l.wasSearched(a) {
 		return known
 	}
-	if found := l.Resolve(a); found.Entity.ID != "" {
+	if found := l.Resolve(ctx, a); found.Entity.ID != "" {
 		byID := *a
 		byID.ID = found.Entity.ID
-		if other := l.coverageByIdentity(&byID, q, include); other.InDoubt != nil || len(other.Missing) < len(known.Missing) {
+		if other := l.coverageByIdentity(ctx, &byID, q, include); other.InDoubt != nil || len(other.Missing) < len(known.Missing) {
 			return other
 		}
 	}
@@ -33,32 +33,33 @@ func (l *Ledger) coverageAmong(a *schema.Account, q *pipeline.Query, include fun
 
 // wasSearched reports whether an account's identifier was ever searched.
 func (l *Ledger) wasSearched(a *schema.Account) bool {
-	l.mu.Lock() // calls are being added to what is looked through
-	defer l.mu.Unlock()
-	for n := range l.index.Values(pipeline.IdentityOf(a)) {
-		if l.calls[n-1].Query.Service == pipeline.Search {
-			return true
-		}
-	}
-	return false
+	return len(l.settledCalls(pipeline.IdentityOf(a), func(c *Call) bool { return c.Query.Service == pipeline.Search })) > 0
 }
 
-func (l *Ledger) coverageByIdentity(a *schema.Account, q *pipeline.Query, include func(*Run) bool) (known pipeline.Coverage) {
-	l.mu.Lock() // calls are being added to what is looked through
+// settledCalls returns the calls that requested an identity and satisfy a condition. None of
+// them changes while a run goes on, since a call enters the index with its outcome: the
+// lock, which every call to the API takes, protects the walk only and is not held while
+// their records are read.
+func (l *Ledger) settledCalls(key pipeline.Identity, include func(*Call) bool) (calls []*Call) {
+	l.mu.Lock()
 	defer l.mu.Unlock()
-	var calls []*Call
-	key := pipeline.IdentityOf(a)
 	for n := range l.index.Values(key) {
-		if c := l.calls[n-1]; include(c.Run) {
+		if c := l.calls[n-1]; include(c) {
 			calls = append(calls, c)
 		}
 	}
+	return calls
+}
+
+func (l *Ledger) coverageByIdentity(ctx context.Context, a *schema.Account, q *pipeline.Query, include func(*Run) bool) (known pipeline.Coverage) {
+	key := pipeline.IdentityOf(a)
+	calls := l.settledCalls(key, func(c *Call) bool { return include(c.Run) })
 	var writtenOff *pipeline.InDoubtCall
 	for _, signal := range q.Signals {
 		answered, bought, allEmpty, lowerCap := false, false, true, 0
 		var inDoubt *pipeline.InDoubtCall
 		for _, c := range calls {
-			extent := l.callCoverage(c, key, q, signal)
+			extent := l.callCoverage(ctx, c, key, q, signal)
 			switch {
 			case extent == coverageNone:
 				bought = bought || c.Outcome == pipeline.Charged && queryOverlaps(c.Query, q, signal)
@@ -120,7 +121,7 @@ const (
 // callCoverage says how far what a call brought about an identity answers a type of a
 // question. Where only its cap was too low and the answer did not reach it, a
 // higher one brings nothing more.
-func (l *Ledger) callCoverage(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) coverage {
+func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) coverage {
 	filteredLocally := c.Query.FiltersClientSide(signal)
 	if queryCovers(c.Query, wanted, signal) && (!filteredLocally || wanted.FiltersClientSide(signal)) {
 		return coverageFull
@@ -133,7 +134,7 @@ func (l *Ledger) callCoverage(c *Call, key pipeline.Identity, wanted *pipeline.Q
 	if !queryCovers(&raised, wanted, signal) {
 		return coverageNone
 	}
-	return l.answerCoverage(c, key, signal)
+	return l.answerCoverage(ctx, c, key, signal)
 }
 
 // queryCovers reports whether what was bought with one question answers a type of
@@ -160,12 +161,8 @@ func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
 // much as it was allowed to, or something between. Its answer is read for it
 // once, and only when somebody asks with a higher cap: a note beside the call
 // would lack in old journals, and would have to be kept in memory.
-func (l *Ledger) answerCoverage(c *Call, key pipeline.Identity, signal string) coverage {
-	p, known := l.pairCache[c]
-	if !known {
-		p = l.readPairs(c)
-		l.pairCache[c] = p
-	}
+func (l *Ledger) answerCoverage(ctx context.Context, c *Call, key pipeline.Identity, signal string) coverage {
+	p := l.cachedPairs(ctx, c)
 	switch {
 	case p == nil || slices.Contains(p.capped[signal], key):
 		// Of an answer that cannot be read nothing is known: verify says so, and
@@ -183,9 +180,26 @@ type returnedPairs struct {
 	some, capped map[string][]pipeline.Identity
 }
 
-// readPairs reads an answer again; nil when it cannot be read.
-func (l *Ledger) readPairs(c *Call) *returnedPairs {
-	b, call, err := l.readExchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+// cachedPairs reads an answer again, once; nil if it cannot be read.
+func (l *Ledger) cachedPairs(ctx context.Context, c *Call) *returnedPairs {
+	l.mu.Lock()
+	p, known := l.pairCache[c]
+	l.mu.Unlock()
+	if known {
+		return p
+	}
+	p = l.readPairs(ctx, c)
+	if ctx.Err() != nil {
+		return p // not readable now, which says nothing about the answer
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairCache[c] = p
+	return p
+}
+
+func (l *Ledger) readPairs(ctx context.Context, c *Call) *returnedPairs {
+	b, call, err := l.readExchange(ctx, c)
 	if err != nil {
 		return nil
 	}
@@ -258,13 +272,13 @@ type refreshView struct {
 	refreshIDs bool
 }
 
-func (f refreshView) Resolve(a *schema.Account) pipeline.Resolution {
+func (f refreshView) Resolve(ctx context.Context, a *schema.Account) pipeline.Resolution {
 	if !f.refreshIDs {
-		return f.Ledger.Resolve(a)
+		return f.Ledger.Resolve(ctx, a)
 	}
-	return f.resolveAmong(a, f.include)
+	return f.resolveAmong(ctx, a, f.include)
 }
 
-func (f refreshView) Coverage(a *schema.Account, q *pipeline.Query) pipeline.Coverage {
-	return f.coverageAmong(a, q, f.include)
+func (f refreshView) Coverage(ctx context.Context, a *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	return f.coverageAmong(ctx, a, q, f.include)
 }

@@ -28,20 +28,15 @@ func (l *Ledger) SetTTL(positive, negative time.Duration) {
 // Resolve says what was found out about an account's identifier, by any run:
 // by searches, and by signals that were asked by it in the older dialect, whose
 // answers state the id besides.
-func (l *Ledger) Resolve(a *schema.Account) pipeline.Resolution {
-	return l.resolveAmong(a, func(*Run) bool { return true })
+func (l *Ledger) Resolve(ctx context.Context, a *schema.Account) pipeline.Resolution {
+	return l.resolveAmong(ctx, a, func(*Run) bool { return true })
 }
 
-func (l *Ledger) resolveAmong(a *schema.Account, include func(*Run) bool) (found pipeline.Resolution) {
-	l.mu.Lock() // calls are being added to what is looked through
-	defer l.mu.Unlock()
+func (l *Ledger) resolveAmong(ctx context.Context, a *schema.Account, include func(*Run) bool) (found pipeline.Resolution) {
 	key := pipeline.IdentityOf(a)
-	var calls []*Call
-	for n := range l.index.Values(key) {
-		if c := l.calls[n-1]; include(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID) {
-			calls = append(calls, c)
-		}
-	}
+	calls := l.settledCalls(key, func(c *Call) bool {
+		return include(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID)
+	})
 	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // the newest first
 	for _, c := range calls {
 		age, searched := l.now().Sub(c.Time), c.Query.Service == pipeline.Search
@@ -63,7 +58,7 @@ func (l *Ledger) resolveAmong(a *schema.Account, include func(*Run) bool) (found
 		case c.Outcome == pipeline.InDoubt:
 			found.RiskOfDoubleCharge = true
 		case c.Outcome == pipeline.Charged || c.Outcome == pipeline.NotCharged:
-			m, ok := l.cachedResolution(c, key)
+			m, ok := l.cachedResolution(ctx, c, key)
 			switch {
 			case !ok:
 			case m.entity.ID != "" && age < l.positiveTTL:
@@ -103,30 +98,43 @@ type resolutionCache struct {
 	order  []*Call
 }
 
+func (r *resolutionCache) add(c *Call, known map[pipeline.Identity]resolution) {
+	if _, ok := r.byCall[c]; ok {
+		return
+	}
+	if r.byCall == nil {
+		r.byCall = map[*Call]map[pipeline.Identity]resolution{}
+	}
+	r.byCall[c] = known
+	if r.order = append(r.order, c); len(r.order) > maxResolutionCalls {
+		delete(r.byCall, r.order[0])
+		r.order = r.order[1:]
+	}
+}
+
 // maxResolutionCalls is how many answers are remembered; one takes some 20 KB.
 const maxResolutionCalls = 128
 
 // cachedResolution reads what a call found out about an identifier; false when it says
 // nothing about it, or cannot be read: verify tells of that.
-func (l *Ledger) cachedResolution(c *Call, key pipeline.Identity) (resolution, bool) {
+func (l *Ledger) cachedResolution(ctx context.Context, c *Call, key pipeline.Identity) (resolution, bool) {
+	l.mu.Lock()
 	known, ok := l.resolutions.byCall[c]
+	l.mu.Unlock()
 	if !ok {
-		known = l.readResolutions(c)
-		if l.resolutions.byCall == nil {
-			l.resolutions.byCall = map[*Call]map[pipeline.Identity]resolution{}
-		}
-		l.resolutions.byCall[c] = known
-		if l.resolutions.order = append(l.resolutions.order, c); len(l.resolutions.order) > maxResolutionCalls {
-			delete(l.resolutions.byCall, l.resolutions.order[0])
-			l.resolutions.order = l.resolutions.order[1:]
+		known = l.readResolutions(ctx, c)
+		if ctx.Err() == nil { // else not readable now, which says nothing about the answer
+			l.mu.Lock()
+			l.resolutions.add(c, known)
+			l.mu.Unlock()
 		}
 	}
 	m, ok := known[key]
 	return m, ok
 }
 
-func (l *Ledger) readResolutions(c *Call) map[pipeline.Identity]resolution {
-	b, call, err := l.readExchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+func (l *Ledger) readResolutions(ctx context.Context, c *Call) map[pipeline.Identity]resolution {
+	b, call, err := l.readExchange(ctx, c)
 	if err != nil {
 		return nil
 	}

@@ -63,7 +63,7 @@ func TestTakeover(t *testing.T) {
 	}
 	known := func(l *Ledger, number int) pipeline.Coverage {
 		b := batchAbout(number)
-		return l.Coverage(&b.Items[0].Account, b.Query)
+		return l.Coverage(ctx, &b.Items[0].Account, b.Query)
 	}
 
 	m := membucket.New()
