@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,8 +30,8 @@ func (d *stepLedger) step(name string) error {
 	return nil
 }
 
-func (d *stepLedger) Coverage(_ context.Context, _ *schema.Account, q *Query) Coverage {
-	return Coverage{Missing: q.Signals}
+func (d *stepLedger) Coverage(context.Context, *schema.Account, *Query) Coverage {
+	return Coverage{}
 }
 func (d *stepLedger) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
 func (d *stepLedger) RecordLines([]Line) error                            { return nil }
@@ -75,9 +76,10 @@ func (coveredRows) Resolve(context.Context, *schema.Account) Resolution { return
 
 func (k coveredRows) Coverage(_ context.Context, a *schema.Account, q *Query) Coverage {
 	if k[a.Row] {
-		return Coverage{Call: "run-1/000007-1"}
+		full := slices.Repeat([]SignalCoverage{{State: CoverageFull}}, len(q.Signals))
+		return Coverage{Signals: full, Call: "run-1/000007-1"}
 	}
-	return Coverage{Missing: q.Signals}
+	return Coverage{}
 }
 
 func (coveredRows) RecordLines([]Line) error { return nil }

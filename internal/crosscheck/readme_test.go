@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,8 +133,9 @@ func TestStatementsOfTheREADME(t *testing.T) {
 // fullJournal is a journal in which everything has been bought.
 type fullJournal struct{}
 
-func (fullJournal) Coverage(context.Context, *schema.Account, *pipeline.Query) pipeline.Coverage {
-	return pipeline.Coverage{Call: "r1/000001-1"}
+func (fullJournal) Coverage(_ context.Context, _ *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	full := slices.Repeat([]pipeline.SignalCoverage{{State: pipeline.CoverageFull}}, len(q.Signals))
+	return pipeline.Coverage{Signals: full, Call: "r1/000001-1"}
 }
 func (fullJournal) Resolve(context.Context, *schema.Account) pipeline.Resolution {
 	return pipeline.Resolution{}

@@ -102,7 +102,7 @@ func (l *Ledger) isRepurchase(ctx context.Context, key pipeline.Identity, first,
 		return l.isSamePage(ctx, first, second)
 	}
 	// A pair of which there was nothing may be asked along with a higher cap.
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(ctx, first, key, second.Query, s) == coverageFull })
+	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(ctx, first, key, second.Query, s) == pipeline.CoverageFull })
 	if !overlap {
 		return false
 	}

@@ -8,23 +8,28 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Coverage says what was asked about an account before, by any run.
+// Coverage says what any run bought for an account before.
 func (l *Ledger) Coverage(ctx context.Context, a *schema.Account, q *pipeline.Query) pipeline.Coverage {
 	return l.coverageAmong(ctx, a, q, func(*Run) bool { return true })
 }
 
-// coverageAmong says what counts of an account's own identifier, or, where a search has
-// found out whose that is, of the entity: it may have been bought by its id, or by
-// another name. A question in V3 is asked by id and looks for itself.
+// coverageAmong is the coverage of an account by its own identifier or by the id that was
+// found for it, whichever is in doubt or has fewer missing types: the entity may have been
+// bought by its id, or by another name. V2 requests by any identifier, so the id matters
+// there only where something is missing and a search has found it.
 func (l *Ledger) coverageAmong(ctx context.Context, a *schema.Account, q *pipeline.Query, include func(*Run) bool) pipeline.Coverage {
 	known := l.coverageByIdentity(ctx, a, q, include)
-	if q.Service != pipeline.Signals || q.APIVersion != pipeline.V2 || a.ID != "" || known.InDoubt != nil || len(known.Missing) == 0 || !l.wasSearched(a) {
+	missing := len(known.Missing(q))
+	switch {
+	case q.Service != pipeline.Signals || a.ID != "":
+		return known
+	case q.APIVersion == pipeline.V2 && (known.InDoubt != nil || missing == 0 || !l.wasSearched(a)):
 		return known
 	}
 	if found := l.Resolve(ctx, a); found.Entity.ID != "" {
 		byID := *a
 		byID.ID = found.Entity.ID
-		if other := l.coverageByIdentity(ctx, &byID, q, include); other.InDoubt != nil || len(other.Missing) < len(known.Missing) {
+		if other := l.coverageByIdentity(ctx, &byID, q, include); other.InDoubt != nil || len(other.Missing(q)) < missing {
 			return other
 		}
 	}
@@ -54,20 +59,24 @@ func (l *Ledger) settledCalls(key pipeline.Identity, include func(*Call) bool) (
 func (l *Ledger) coverageByIdentity(ctx context.Context, a *schema.Account, q *pipeline.Query, include func(*Run) bool) (known pipeline.Coverage) {
 	key := pipeline.IdentityOf(a)
 	calls := l.settledCalls(key, func(c *Call) bool { return include(c.Run) })
+	if len(calls) == 0 {
+		return known
+	}
+	known.Signals = make([]pipeline.SignalCoverage, len(q.Signals))
 	var writtenOff *pipeline.InDoubtCall
-	for _, signal := range q.Signals {
+	for i, signal := range q.Signals {
 		answered, bought, allEmpty, lowerCap := false, false, true, 0
 		var inDoubt *pipeline.InDoubtCall
 		for _, c := range calls {
-			extent := l.callCoverage(ctx, c, key, q, signal)
+			state := l.callCoverage(ctx, c, key, q, signal)
 			switch {
-			case extent == coverageNone:
+			case state == pipeline.CoverageNone:
 				bought = bought || c.Outcome == pipeline.Charged && queryOverlaps(c.Query, q, signal)
-			case extent == coverageCapped:
+			case state == pipeline.CoverageCapped:
 				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults)
 			case c.Outcome == pipeline.InDoubt && (c.Decision == "" || c.Decision == WriteOff):
 				if inDoubt != nil && !inDoubt.WrittenOff {
-					break // what is still to be decided goes before what was given up
+					break // an undecided call takes precedence over one that was written off
 				}
 				inDoubt = inDoubtCall(c)
 			case c.Outcome == pipeline.InDoubt:
@@ -75,64 +84,48 @@ func (l *Ledger) coverageByIdentity(ctx context.Context, a *schema.Account, q *p
 			default:
 				known.Call = c.Run.ID + "/" + c.ID
 				answered = true
-				allEmpty = allEmpty && extent == coverageEmpty
+				allEmpty = allEmpty && state == pipeline.CoverageEmpty
 			}
 		}
-		switch {
-		case answered: // what was in doubt was asked again since
-			if allEmpty {
-				known.Empty = append(known.Empty, signal)
-			}
+		s := &known.Signals[i]
+		switch { // an answer settles what was in doubt before
+		case answered && allEmpty:
+			s.State = pipeline.CoverageEmpty
+		case answered:
+			s.State = pipeline.CoverageFull
 		case inDoubt != nil && inDoubt.WrittenOff:
-			writtenOff = inDoubt
+			s.State, writtenOff = pipeline.CoverageWrittenOff, inDoubt
 		default:
-			known.Missing = append(known.Missing, signal)
+			s.Repurchased = bought
+			if lowerCap > 0 {
+				s.State, s.Cap = pipeline.CoverageCapped, lowerCap
+			}
 			if inDoubt != nil {
 				known.InDoubt = inDoubt
 			}
-			if bought {
-				known.Repurchased++
-			}
-			if lowerCap > 0 {
-				if known.Capped == nil {
-					known.Capped = map[string]int{}
-				}
-				known.Capped[signal] = lowerCap
-			}
 		}
 	}
-	if len(known.Missing) == 0 {
-		known.InDoubt = writtenOff // else the rest is asked about
+	if len(known.Missing(q)) == 0 {
+		known.InDoubt = writtenOff // else the missing types are requested
 	}
 	return known
 }
 
-// coverage is how far what a call brought about an identity answers a type of a
-// question.
-type coverage int
-
-const (
-	coverageNone   coverage = iota // not at all
-	coverageCapped                 // its cap was lower and was reached: there may be more
-	coverageEmpty                  // its cap was lower, and there was nothing
-	coverageFull                   // a second call could bring nothing that is missing
-)
-
 // callCoverage says how far what a call brought about an identity answers a type of a
 // question. Where only its cap was too low and the answer did not reach it, a
 // higher one brings nothing more.
-func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) coverage {
+func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) pipeline.CoverageState {
 	filteredLocally := c.Query.FiltersClientSide(signal)
 	if queryCovers(c.Query, wanted, signal) && (!filteredLocally || wanted.FiltersClientSide(signal)) {
-		return coverageFull
+		return pipeline.CoverageFull
 	}
 	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
-		return coverageNone
+		return pipeline.CoverageNone
 	}
 	raised := *c.Query
 	raised.MaxResults = max(raised.MaxResults, wanted.MaxResults)
 	if !queryCovers(&raised, wanted, signal) {
-		return coverageNone
+		return pipeline.CoverageNone
 	}
 	return l.answerCoverage(ctx, c, key, signal)
 }
@@ -161,17 +154,17 @@ func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
 // much as it was allowed to, or something between. Its answer is read for it
 // once, and only when somebody asks with a higher cap: a note beside the call
 // would lack in old journals, and would have to be kept in memory.
-func (l *Ledger) answerCoverage(ctx context.Context, c *Call, key pipeline.Identity, signal string) coverage {
+func (l *Ledger) answerCoverage(ctx context.Context, c *Call, key pipeline.Identity, signal string) pipeline.CoverageState {
 	p := l.cachedPairs(ctx, c)
 	switch {
 	case p == nil || slices.Contains(p.capped[signal], key):
 		// Of an answer that cannot be read nothing is known: verify says so, and
 		// what is missing from the lake must not pass as bought.
-		return coverageCapped
+		return pipeline.CoverageCapped
 	case slices.Contains(p.some[signal], key):
-		return coverageFull
+		return pipeline.CoverageFull
 	}
-	return coverageEmpty
+	return pipeline.CoverageEmpty
 }
 
 // returnedPairs are the identities about which a call brought something, by type, and

@@ -116,11 +116,11 @@ func TestTakeover(t *testing.T) {
 			t.Errorf("%s: Spent() = %d, want 14 and a ceiling of %d", who, run.Cost().Max, most)
 		}
 		for n, want := range []string{"run/000001-1", "run/000002-1"} {
-			if k := known(l, n+1); k.Call != want || len(k.Missing) > 0 {
+			if k := known(l, n+1); k.Call != want || len(k.Missing(batchAbout(n+1).Query)) > 0 {
 				t.Errorf("%s: Known(%d) = %+v, want it answered by %s", who, n+1, k, want)
 			}
 		}
-		if k := known(l, 3); k.InDoubt == nil || k.InDoubt.Call != "000003-1" || len(k.Missing) != 1 {
+		if k := known(l, 3); k.InDoubt == nil || k.InDoubt.Call != "000003-1" || len(k.Missing(batchAbout(3).Query)) != 1 {
 			t.Errorf("%s: Known(3) = %+v, want it in doubt", who, k)
 		}
 	}
