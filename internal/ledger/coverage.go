@@ -42,7 +42,7 @@ func (l *Ledger) wasSearched(a *schema.Account) bool {
 }
 
 // settledCalls returns the calls that requested an identity and satisfy a condition. None of
-// them changes while a run goes on, since a call enters the index with its outcome: the
+// them changes during the run, since a call enters the index with its outcome: the
 // lock, which every call to the API takes, protects the walk only and is not held while
 // their records are read.
 func (l *Ledger) settledCalls(key pipeline.Identity, include func(*Call) bool) (calls []*Call) {
@@ -111,15 +111,15 @@ func (l *Ledger) coverageByIdentity(ctx context.Context, a *schema.Account, q *p
 	return known
 }
 
-// callCoverage says how far what a call brought about an identity answers a type of a
-// question. Where only its cap was too low and the answer did not reach it, a
-// higher one brings nothing more.
+// callCoverage says how far a call's answer about an identity answers a signal type of a
+// query. If only the call's cap was too low and the answer did not reach it, a higher cap
+// returns nothing more.
 func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) pipeline.CoverageState {
 	filteredLocally := c.Query.FiltersClientSide(signal)
 	if queryCovers(c.Query, wanted, signal) && (!filteredLocally || wanted.FiltersClientSide(signal)) {
 		return pipeline.CoverageFull
 	}
-	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
+	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // no answer with events to count
 		return pipeline.CoverageNone
 	}
 	raised := *c.Query
@@ -130,36 +130,34 @@ func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identit
 	return l.answerCoverage(ctx, c, key, signal)
 }
 
-// queryCovers reports whether what was bought with one question answers a type of
-// another: nothing that the second could bring is missing from the first. A
-// longer window and a higher cap contain the shorter and lower, because the API
-// keeps the newest events.
+// queryCovers reports whether a purchase with one query answers a signal type of another:
+// the first returned everything that the second can return. A longer window and a higher
+// cap include the shorter and the lower one, because the API keeps the newest events.
 func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
 	if bought.Object != wanted.Object || bought.Service != wanted.Service || !slices.Contains(bought.Signals, signal) ||
 		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
 		return false
 	}
-	// A broader filter would not do: of an answer that reached its cap, the part
-	// that the narrower filter lets through may be cut.
+	// A broader filter is not enough: an answer that reached its cap may lack events that
+	// pass the narrower filter.
 	return bought.SameFilters(wanted, signal)
 }
 
-// queryOverlaps reports whether a question asks again, on the same day, for a type
-// that was bought with another one.
+// queryOverlaps reports whether a query requests a signal type again that was bought the same
+// day with another query.
 func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
 	return bought.Object == wanted.Object && bought.Service == wanted.Service && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
 }
 
-// answerCoverage says whether a call brought nothing of a type about an identity, as
-// much as it was allowed to, or something between. Its answer is read for it
-// once, and only when somebody asks with a higher cap: a note beside the call
-// would lack in old journals, and would have to be kept in memory.
+// answerCoverage says whether a call returned no event of a type about an identity, as many
+// as its cap allows, or fewer. It reads the answer once, and only for a query with a higher
+// cap: old ledgers have no record of these counts, and they would take memory.
 func (l *Ledger) answerCoverage(ctx context.Context, c *Call, key pipeline.Identity, signal string) pipeline.CoverageState {
 	p := l.cachedPairs(ctx, c)
 	switch {
 	case p == nil || slices.Contains(p.capped[signal], key):
-		// Of an answer that cannot be read nothing is known: verify says so, and
-		// what is missing from the lake must not pass as bought.
+		// Nothing is known about an answer that cannot be read. Verify reports it, and
+		// what is missing in the lake must not count as bought.
 		return pipeline.CoverageCapped
 	case slices.Contains(p.some[signal], key):
 		return pipeline.CoverageFull
@@ -167,8 +165,8 @@ func (l *Ledger) answerCoverage(ctx context.Context, c *Call, key pipeline.Ident
 	return pipeline.CoverageEmpty
 }
 
-// returnedPairs are the identities about which a call brought something, by type, and
-// those of them that reached its cap.
+// returnedPairs are the identities with events in a call's answer, by signal type, and those of
+// them that reached the call's cap.
 type returnedPairs struct {
 	some, capped map[string][]pipeline.Identity
 }
@@ -217,8 +215,8 @@ func (l *Ledger) readPairs(ctx context.Context, c *Call) *returnedPairs {
 	return p
 }
 
-// MayRepurchase reports whether any of the questions asks for more of what was bought
-// before on the same day, so that some of it may be paid again.
+// MayRepurchase reports whether any of the queries requests more of what was bought the same
+// day, so that events may be paid for twice.
 func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	for _, bought := range l.queries {
 		for _, w := range wanted {
@@ -230,18 +228,16 @@ func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	return false
 }
 
-// ForRefresh is the journal as a run sees it that buys again what was bought
-// before: it knows only its own purchases, and those of the runs it continues.
-// nil stands for a run that is still to begin. Ids that were found out are
-// signals' means and are not bought again, unless ids says that they are what
-// the run is about.
+// ForRefresh is the ledger for a run that buys again what was bought before: it has only the
+// purchases of the run and of the runs that it continues. nil stands for a run that has not
+// begun. Resolved ids are kept and not bought again, unless refreshIDs says that the run is
+// about ids.
 func (l *Ledger) ForRefresh(r *Run, refreshIDs bool) pipeline.Ledger {
 	return refreshView{l, l.SamePurchase(r), refreshIDs}
 }
 
-// SamePurchase tells the runs that belong to a purchase that is made again: the run
-// itself and those that it continues. nil stands for a run that is still to
-// begin.
+// SamePurchase reports which runs belong to the same refresh: the run itself and those that
+// it continues. nil stands for a run that has not begun.
 func (l *Ledger) SamePurchase(r *Run) func(*Run) bool {
 	own := map[string]bool{}
 	isOwn := func(r *Run) bool { return own[r.ID] }

@@ -93,7 +93,7 @@ func TestCallsWhileReading(t *testing.T) {
 	onRead = func() {}
 }
 
-// TestCancelledRead: what a cancelled read could not find out is not remembered.
+// TestCancelledRead: the result of a cancelled read is not cached.
 func TestCancelledRead(t *testing.T) {
 	m := newLedgerRig(t)
 	b := testBatch(1, 1)
