@@ -88,6 +88,7 @@ func (r *rig) addNewSignal(w http.ResponseWriter, q *http.Request) bool {
 // TestChooseAPIVersion: --api auto chooses by asking what costs nothing, and says
 // why.
 func TestChooseAPIVersion(t *testing.T) {
+	t.Parallel()
 	const (
 		two, three = "/api/signals/companies/search", "/v3/companies/signals"
 		gone       = `{"statusCode":410,"message":"V2 has been switched off"}`
@@ -176,6 +177,7 @@ func (r *rig) opaqueID(t *testing.T) string {
 // TestActivityByItsKeyAlone: activities on LinkedIn name persons who are not on
 // the list, so that no category brings them.
 func TestActivityByItsKeyAlone(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		signals string
 		some    bool
@@ -195,6 +197,7 @@ func TestActivityByItsKeyAlone(t *testing.T) {
 // TestChangeAPIVersion: what was bought in one dialect is not bought again in the
 // other; only ids are searched.
 func TestChangeAPIVersion(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ first, second, ids string }{{"v2", "v3", "numeric"}, {"v3", "v2", "numeric"}, {"v2", "v3", "tokens"}, {"v3", "v2", "tokens"}} {
 		r := newRig(t, fixedDayConfig(t, "v3-ids="+c.ids))
 		list := listByName(t, 30)
@@ -225,6 +228,7 @@ func TestChangeAPIVersion(t *testing.T) {
 // TestTokensNeedV3: a line with an opaque id is not sent to V2, which is said, and
 // costs nothing; the others are.
 func TestTokensNeedV3(t *testing.T) {
+	t.Parallel()
 	token := newRig(t, fixedDayConfig(t)).opaqueID(t)
 	r := newRig(t, fixedDayConfig(t))
 	r.run("key,lusha company id\n1,88003321\n2,"+token+"\n", "--signals", "surgeInHiring", "--api", "v2")
@@ -236,6 +240,7 @@ func TestTokensNeedV3(t *testing.T) {
 
 // TestTokensJoin: a lake bought by opaque ids has the ids that V2 knows as aliases.
 func TestTokensJoin(t *testing.T) {
+	t.Parallel()
 	list := listByName(t, 40)
 	two, three := newRig(t, fixedDayConfig(t)), newRig(t, fixedDayConfig(t, "v3-ids=tokens"))
 	two.runList(t.Context(), nil, list, "--signals", "all", "--api", "v2", "--since", "180d")
@@ -263,6 +268,7 @@ func TestTokensJoin(t *testing.T) {
 // TestFiltersOfV3: V3 is not trusted to filter, so that what the filters keep out
 // is bought, left out here, and kept in the journal; or it is trusted.
 func TestFiltersOfV3(t *testing.T) {
+	t.Parallel()
 	flags := []string{"--signals", "news,growth", "--since", "180d", "--max-results", "100", "--news-event-types", "Partnership,IPO", "--hiring-departments", "Sales,Finance"}
 	with := func(r *rig, more ...string) *rig {
 		r.run(domainLines(120), append(slices.Clone(flags), more...)...)

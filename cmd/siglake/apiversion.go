@@ -169,7 +169,7 @@ func (j *job) findOpaqueID(ctx context.Context, list *sources.List) (string, err
 	defer list.Close() //nolint:errcheck // it was only read
 	for a, err := range list.Accounts(ctx) {
 		if err != nil {
-			return "", nil // whoever reads the list for its lines tells of it
+			return "", nil // reading the lines reports it
 		}
 		if strings.Trim(a.ID, "0123456789") != "" {
 			return a.ID, nil

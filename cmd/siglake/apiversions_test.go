@@ -182,6 +182,7 @@ func compareLakes(t *testing.T, one, two *rig) (columns []string, rows map[strin
 // TestDialectsAgree: the same list in the same world gives the same lake in V2 and
 // in V3, but for what is listed.
 func TestDialectsAgree(t *testing.T) {
+	t.Parallel()
 	filters := []string{"--news-event-types", "Partnership,IPO,Product Launch,Security Issue", "--hiring-departments", "Sales,Finance,Engineering & Technical", "--hiring-locations", "Norway,United States:Ohio,India"}
 	for _, c := range []struct {
 		name     string

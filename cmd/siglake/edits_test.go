@@ -187,6 +187,7 @@ type edit struct {
 // TestEditedList buys a list of 5,000 lines, edits list or flags, and buys
 // again: only what is new costs anything.
 func TestEditedList(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	lines := strings.Fields(domainLines(5000))
 	r := newRig(t, simulator.Config{})
@@ -295,6 +296,7 @@ func TestEditedList(t *testing.T) {
 // TestRaisedCap: a higher cap asks again only about the pairs that reached the
 // lower one. The others brought all there was.
 func TestRaisedCap(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list := domainLines(2000)
 	common := []string{"--signals", "surgeInHiring,financialEventsNews", "--since", "90d"}
@@ -343,6 +345,7 @@ func TestRaisedCap(t *testing.T) {
 // may come along; the plan knows that such pairs have more than others; and what
 // they bring teaches nothing about other entities.
 func TestRaisedCapOfMany(t *testing.T) {
+	t.Parallel()
 	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day
 	setNow(t, func() time.Time { return day })
 	r := newRig(t, simulator.Config{Now: envFor(t).Now})
@@ -409,6 +412,7 @@ func countRepeated(rows map[string]int) (n int) {
 // TestFinishedAgain: a command that has been carried out asks nothing, costs
 // nothing and changes nothing, however it had ended, and ends in the same way.
 func TestFinishedAgain(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	for name, c := range map[string]struct {
 		cfg  simulator.Config
@@ -443,6 +447,7 @@ func TestFinishedAgain(t *testing.T) {
 // TestLocked: while a run is at work on a lake, another one is turned away
 // before it asks anything, whatever it wants.
 func TestLocked(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	tries := 0
 	setHook(t, func(op, path string, do func() error) error {
@@ -470,6 +475,7 @@ func TestLocked(t *testing.T) {
 // TestReadWhileRunning: whoever looks at a lake neither stops a run nor is
 // stopped by one, and writes nothing.
 func TestReadWhileRunning(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Latency: 3 * time.Millisecond})
 	path := writeList(t, "look", 4000)
@@ -515,6 +521,7 @@ func TestReadWhileRunning(t *testing.T) {
 // with it. Others are told what differs, and may leave it with --new-run: what
 // it had paid for is published and is not bought again.
 func TestUnfinished(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	died := map[string]func(r *rig) func(op, path string) bool{
 		// The tenth answer came, and the process died before it wrote it down.
@@ -626,6 +633,7 @@ func (r *rig) uidsOf(keys map[string]bool) map[string]bool {
 // TestContinued: a run that was stopped on request goes on with the same
 // command: each pair is bought once in total.
 func TestContinued(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list := domainLines(3000)
 	baseline := newRig(t, simulator.Config{})
@@ -669,6 +677,7 @@ func TestContinued(t *testing.T) {
 // TestRefreshContinued: buying again on purpose can be interrupted like any
 // other run, and goes on where it stopped.
 func TestRefreshContinued(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list := domainLines(3000)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -694,6 +703,7 @@ func TestRefreshContinued(t *testing.T) {
 // TestGivenUp: a run that was left for another one has lines that nobody read,
 // so its command, when it comes again, has something to do.
 func TestGivenUp(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)

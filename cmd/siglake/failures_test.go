@@ -15,6 +15,7 @@ import (
 	"testing"
 	"text/tabwriter"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -217,9 +218,9 @@ func (w *world) crashFirst(t *testing.T, before priorCrash) {
 // and then runs the same command again, as a person would who has seen to the
 // disk.
 func TestFileFailures(t *testing.T) {
-	most, mostWounded := 3, 1
-	if longTests() {
-		most, mostWounded = math.MaxInt, math.MaxInt
+	t.Parallel()
+	most, mostWounded := proof.Size(1, 3, math.MaxInt), proof.Size(1, 1, math.MaxInt)
+	if proof.IsFull() {
 		// One at a time, the n-th operation is always the same one.
 		t.Run("one call at a time", func(t *testing.T) { fileFailures(t, noCrash, 1, most) })
 	}

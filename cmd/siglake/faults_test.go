@@ -100,6 +100,7 @@ var faultReports = map[string]faultReport{
 // TestFaults strikes each fault at the second of three batches and says what
 // the run must report. The rig reconciles the bill each time.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	forEachFault(t, nil, func(r *rig) {
 		r.run(domainLines(250), "--signals", "news,growth", "--concurrency", "1", "--timeout", "3s")
 	})
@@ -196,6 +197,7 @@ func (r *rig) checkBill(kind simulator.FaultKind) {
 
 // TestBreaker: a service that charges and never answers is not fed a whole list.
 func TestBreaker(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", Every: 1}}})
 	r.run(domainLines(3000), "--signals", "news", "--concurrency", "1")
 	if r.code != exitInDoubt {
@@ -211,6 +213,7 @@ func TestBreaker(t *testing.T) {
 
 // TestRefusedItems: identifiers that the API refuses do not sink their batch.
 func TestRefusedItems(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{Refuse: map[string]int{"company-0003.example": 400, "company-0040.example": 451, "company-0077.example": 422}})
 	r.run(domainLines(100), "--signals", "news")
 	by := r.manifest.Accounts.ByStatus
@@ -229,6 +232,7 @@ func TestRefusedItems(t *testing.T) {
 
 // TestInterrupted: a stop publishes what is paid and defers the rest.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := newRig(t, simulator.Config{Latency: 20 * time.Millisecond, Log: func(e simulator.Entry) {
 		if e.Seq >= 6 {

@@ -178,7 +178,7 @@ func shortList(words []string, n int) string {
 type decisionReport struct {
 	Decision ledger.Decision `json:"decision"`
 	Calls    []string        `json:"calls"`
-	MinCost  int64           `json:"credits_least"` // that they may have been charged all the same
+	MinCost  int64           `json:"credits_least"` // that they may have been charged
 	MaxCost  int64           `json:"credits_most"`
 }
 

@@ -22,9 +22,11 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file anew")
 
-// identityDir holds the command lines of runs with the settings and the digest by
-// which each run is recognised, and the lists that they name.
+// identityDir holds command lines with the settings and the digest by which their
+// runs are recognised, and the lists that they name.
 var identityDir = filepath.Join("..", "..", "testdata", "golden", "identity")
+
+var identityCases = filepath.Join(identityDir, "cases.json")
 
 // identityCase is a command line, and how its run is recognised. LIST, SEEDS and
 // EXCLUDE stand for lists.
@@ -50,15 +52,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(identityDir, "cases.json")
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []identityCase
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
+	want := readIdentityCases(t)
 	var got []identityCase
 	for _, c := range want {
 		envFor(t).Transport = redirected{to}
@@ -70,7 +64,7 @@ func TestIdentity(t *testing.T) {
 	if *update {
 		text, err := json.MarshalIndent(got, "", "  ")
 		if err == nil {
-			err = os.WriteFile(name, append(text, '\n'), 0o600)
+			err = os.WriteFile(identityCases, append(text, '\n'), 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -79,6 +73,33 @@ func TestIdentity(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestRestoreOptions: options that are restored from the settings of a run give
+// the same settings again, so that resume continues the run.
+func TestRestoreOptions(t *testing.T) {
+	t.Parallel()
+	for _, c := range readIdentityCases(t) {
+		o := newRunPurchase(resumeName).run
+		if err := restoreOptions(&o, c.Settings); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.Settings, newRunIdentity(&o, "").settings); diff != "" {
+			t.Errorf("%q: %s", c.Args, diff)
+		}
+	}
+}
+
+func readIdentityCases(t *testing.T) (cases []identityCase) {
+	t.Helper()
+	text, err := os.ReadFile(identityCases)
+	if err == nil {
+		err = json.Unmarshal(text, &cases)
+	}
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("%d cases, %v", len(cases), err)
+	}
+	return cases
 }
 
 // runIdentityOf runs a command and reads from the journal how its run is recognised.

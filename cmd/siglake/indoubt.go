@@ -103,7 +103,7 @@ func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, cli
 //
 // The count is the account's, not ours: if others use the account, it moves by
 // more than we explain. What it moved by beyond the answers is still the most
-// that all calls of ours can have cost beside them, and is kept as that. Both
+// that all our calls in doubt can have cost, and is recorded as such. Both
 // conclusions hold as far as the vendor's count only ever grows and has every
 // call by the time it is read; that it fell, as at the end of a billing period,
 // is seen when a later reading is lower, and then nothing is concluded.

@@ -14,6 +14,7 @@ import (
 // run without one. Only what the account's own count rules out is asked again
 // for nothing, and only what was allowed for is paid twice.
 func TestInDoubt(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list, flags := domainLines(250), []string{"--signals", "news,growth", "--concurrency", "1"}
 	baseline := newRig(t, simulator.Config{})
@@ -79,6 +80,7 @@ func TestInDoubt(t *testing.T) {
 // TestInDoubtWithinBudget: asking again at once what is in doubt is part of the
 // command, and its budget is for all of it.
 func TestInDoubtWithinBudget(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	for _, budget := range []int64{900, 1500, 5000} {
 		r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
@@ -103,6 +105,7 @@ func (r *rig) creditsOf(t *testing.T, first, last int64) (sum int64) {
 
 // TestTooSmallInDoubtBudget: a budget that releases nothing says which would.
 func TestTooSmallInDoubtBudget(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	list, flags := domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)

@@ -30,6 +30,7 @@ func (r *rig) mustExit(want int, words ...string) (stdout string) {
 // the manifest of every run that meets them, under that call, and cost that run
 // nothing.
 func TestEarlierCallsInDoubt(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	list := domainLines(300)
@@ -96,6 +97,7 @@ func TestEarlierCallsInDoubt(t *testing.T) {
 // TestOwnCallWrittenOff: a call that somebody gave up before its run was
 // published is listed once, as given up, with the lines it holds.
 func TestOwnCallWrittenOff(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)

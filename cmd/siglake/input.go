@@ -94,6 +94,25 @@ func (in *listInput) open(ctx context.Context) (*sources.List, error) {
 	return list, nil
 }
 
+// reading is a list that is read from its beginning, perhaps more than once.
+type reading struct {
+	input *listInput
+	*sources.List
+}
+
+// reopen moves to the beginning of the list.
+func (r *reading) reopen(ctx context.Context) error {
+	list, err := r.input.open(ctx)
+	if err != nil {
+		return err
+	}
+	r.close()
+	r.List = list
+	return nil
+}
+
+func (r *reading) close() { _ = r.List.Close() } // it was only read
+
 // expectedLines is the number of lines of a plain local file but for its header, for
 // the progress bar; 0 when it cannot be known without reading the list once more.
 func (in *listInput) expectedLines(list *sources.List) int64 {

@@ -31,6 +31,7 @@ func (r *rig) checkInterval(least, most int64) (status string) {
 // TestDecidedIsNotPaidFor: what is decided about a call in doubt changes what is
 // done about its lines, and nothing about what it may have cost.
 func TestDecidedIsNotPaidFor(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list, flags := domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)
 	for _, c := range []struct {
@@ -81,6 +82,7 @@ func TestDecidedIsNotPaidFor(t *testing.T) {
 // TestStatusShowsUnknownCharges: an answer whose charge was not understood is
 // money that nobody knows of, and stands in the bill.
 func TestStatusShowsUnknownCharges(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "charge-missing", At: 2}}})
 	r.run(domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	c := r.manifest.Credits
@@ -95,6 +97,7 @@ func TestStatusShowsUnknownCharges(t *testing.T) {
 // TestReleasedIsAskedAgain: what was released is asked again by the same command
 // and by resume, whichever run of the command met it last.
 func TestReleasedIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	flags := append([]string{"--concurrency", "1"}, baseFlags...)
 	for _, c := range []struct {
@@ -144,6 +147,7 @@ func TestReleasedIsAskedAgain(t *testing.T) {
 // TestWriteOffIsDecided: a lost call that was accepted leaves nothing to decide
 // to the command whose lines it held.
 func TestWriteOffIsDecided(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	flags := append([]string{"--concurrency", "1"}, baseFlags...)
 	for _, c := range []struct {
@@ -173,6 +177,7 @@ func TestWriteOffIsDecided(t *testing.T) {
 // TestAcceptedSignalsOnly: what was taken as lost are the signals of the lost
 // call; others are asked about all the same.
 func TestAcceptedSignalsOnly(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	r.run(domainLines(300), "--concurrency", "1", "--signals", "news")
@@ -190,6 +195,7 @@ func TestAcceptedSignalsOnly(t *testing.T) {
 // TestReleasedBeforePublication: a call that was released before its run was
 // published holds nothing, and its run, which asked again, is complete.
 func TestReleasedBeforePublication(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)
@@ -210,6 +216,7 @@ func TestReleasedBeforePublication(t *testing.T) {
 // TestInDoubtAndDeferred: exit code 21 hides no lines that are still to be asked
 // about.
 func TestInDoubtAndDeferred(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 	r.run(domainLines(600), append([]string{"--concurrency", "1", "--batch-size", "10", "--max-credits", "500"}, baseFlags...)...)
@@ -226,6 +233,7 @@ func TestInDoubtAndDeferred(t *testing.T) {
 // TestUnexplainedCredits: what was charged beyond the returned events is spread
 // over accounts that did not cause it, and that is said.
 func TestUnexplainedCredits(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "missing-entities-some", At: 2}}})
 	r.run(domainLines(300), "--concurrency", "1", "--signals", "news,growth")
 	c := r.manifest.Credits
@@ -249,6 +257,7 @@ func TestUnexplainedCredits(t *testing.T) {
 // TestReconcileNarrows: what the account moved by beyond the answers is the most
 // that lost calls can have cost, whoever else uses the account.
 func TestReconcileNarrows(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	list, flags := domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)
@@ -286,6 +295,7 @@ func TestReconcileNarrows(t *testing.T) {
 // TestProvenBeforePublication: a call that a probe found not charged before its
 // run was published is no money in doubt in its manifest either.
 func TestProvenBeforePublication(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-before", At: 2}}})
 	list, flags := domainLines(600), append([]string{"--concurrency", "1"}, baseFlags...)

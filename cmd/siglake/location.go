@@ -95,7 +95,7 @@ func lockError(uri string, err error) error {
 }
 
 // openBucketJournal takes the lease of a lake on S3. Its journal lies in the bucket
-// or, if the first run was told so, in a directory of one machine.
+// or, if the first run had --state, in a directory of one machine.
 func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (s journalStore, err error) {
 	b, err := openBucket(ctx, env, o, uri)
 	if err != nil {
@@ -127,7 +127,7 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 const journalPrefix = stateDir + "/journal/"
 
 // lockedFetcher is the last thing that a call passes before the wire: it leaves only
-// while nobody else can have the lock of the lake. What is recorded of one that
+// while no other process can have the lock of the lake. What is recorded of one that
 // does not is that it was never sent.
 type lockedFetcher struct {
 	pipeline.Fetcher
@@ -171,7 +171,7 @@ func (loc journalLocation) String() string {
 }
 
 // checkRecorded makes sure that the journal is where the lake says it is. If the lake
-// does not say so yet, and settle is set, it is told.
+// does not record a place yet, and record is set, it records this one.
 func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, record bool) error {
 	const name = stateDir + "/journal.json"
 	text, err := json.Marshal(loc)
@@ -189,7 +189,7 @@ func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, 
 		if err = b.Create(ctx, name, append(text, '\n')); err == nil {
 			return nil
 		}
-		if errors.Is(err, fs.ErrExist) { // by somebody else at the same moment
+		if errors.Is(err, fs.ErrExist) { // by another process at the same moment
 			raw, _, err = b.Get(ctx, name)
 		}
 	}
@@ -210,11 +210,11 @@ func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, 
 	return loc.checkOwner(b.URI(""))
 }
 
-// ownerFile names the lake whose journal lies beside it. It is there before the
+// ownerFile names the lake of the journal in the same directory. It exists before the
 // lake says that its journal is.
 const ownerFile = "lake"
 
-// readOwner is the lake whose journal lies in the directory; empty: none.
+// readOwner gives the lake of the journal in the directory; empty: none.
 func (loc journalLocation) readOwner() (lake string, err error) {
 	text, err := os.ReadFile(filepath.Join(loc.Directory, ownerFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -248,8 +248,8 @@ func (loc journalLocation) claimDirectory(lake string) error {
 	return nil
 }
 
-// writeOwner writes the owner. What makes the journal beside the file outlive a crash
-// does the same for its name.
+// writeOwner writes the owner. The syncs that make the journal in the same directory
+// survive a crash cover the name of this file, too.
 func (loc journalLocation) writeOwner(lake string) error {
 	if err := os.MkdirAll(loc.Directory, 0o700); err != nil {
 		return err

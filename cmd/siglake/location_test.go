@@ -20,6 +20,7 @@ import (
 // published; its staged files are gone. Whoever completes it must not take what
 // was read for the whole list.
 func TestStopSurvives(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	text, err := os.ReadFile(writeList(t, "cut", 5000))
@@ -67,6 +68,7 @@ func TestStopSurvives(t *testing.T) {
 // TestJournalGone: a lake whose journal was lost is not run on, for all of it
 // would be bought again.
 func TestJournalGone(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	path := writeList(t, "gone", 50)

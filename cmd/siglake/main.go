@@ -25,8 +25,8 @@ import (
 var version = "dev"
 
 // gcPercent is how much the heap may grow, in percent of what is in use, before
-// it is collected; Go's own default is 100. A run makes much short-lived data
-// beside little that stays, so collecting earlier costs some per cent of time
+// it is collected; Go's own default is 100. A run allocates much
+// short-lived data and little that stays, so collecting earlier costs some per cent of time
 // and saves a third of the memory. GOGC overrides it.
 const gcPercent = 40
 
@@ -65,7 +65,7 @@ func execute(ctx context.Context, env Env, args []string) int {
 		return exitComplete
 	}
 	code, err := exitCode(err)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // before a run was begun, or it would have ended by itself
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // before a run began: a run ends in order
 		code, err = exitDeferred, errors.New("stopped on request, before anything was asked that costs; run the same command again")
 	}
 	if err != nil {
@@ -78,7 +78,7 @@ func execute(ctx context.Context, env Env, args []string) int {
 }
 
 // diskAdvice says what to do when a disk fails; empty when that is not what
-// happened. Whatever a run had got to, the same command finds out and goes on.
+// happened. The same command continues a run from any point.
 func diskAdvice(err error) string {
 	isAny := func(codes ...error) bool {
 		return slices.ContainsFunc(codes, func(c error) bool { return errors.Is(err, c) })

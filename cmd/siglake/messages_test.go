@@ -14,6 +14,7 @@ import (
 
 // TestMessages: what a user is told names what is wrong and what to do next.
 func TestMessages(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	list := writeList(t, "messages", 3)
 	run := []string{"run", list, "--lake", r.lake, "--base-url", r.server.URL, "--signals", "news"}
@@ -54,6 +55,7 @@ func TestMessages(t *testing.T) {
 
 // TestUnreachable: without a network a run says so in one sentence, and what to do.
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	onVirtualTime(t, func(t *testing.T) {
 		code, _, stderr := runProgram(t, "run", writeList(t, "unreachable", 3), "--lake", filepath.Join(t.TempDir(), "lake"), "--base-url", "http://127.0.0.1:1",
 			"--signals", "news", "--quiet")
@@ -66,6 +68,7 @@ func TestUnreachable(t *testing.T) {
 
 // TestDemoLeavesRealLakes: a demo that is refused has written nothing.
 func TestDemoLeavesRealLakes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(3), baseFlags...)
 	code, _, stderr := runProgram(t, "demo", "--lake", r.lake)

@@ -125,12 +125,12 @@ func (l *lake) close() (err error) {
 
 // decodeRecorded reads an answer from the journal as the client read it.
 func decodeRecorded(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
-	items, unmatched, _ = lusha.DecodeAnswer(b, c) // what is no answer is told by the call's outcome
+	items, unmatched, _ = lusha.DecodeAnswer(b, c) // the outcome of the call reports what is not an answer
 	return items, unmatched
 }
 
-// recoverRuns finishes what processes that died had begun: a run whose files
-// were staged is published.
+// recoverRuns completes the work of processes that died: it publishes runs with
+// staged files.
 func (l *lake) recoverRuns(ctx context.Context) error {
 	for _, r := range l.ledger.Runs() {
 		if r.Published != nil || r.Prepared == nil {
@@ -207,7 +207,7 @@ type runMatch struct {
 	blocking  *ledger.Run // another command's, unfinished: it is in the way
 }
 
-// matchRun finds out whether a command begins a run or goes on with one.
+// matchRun decides whether a command begins a run or continues one.
 func (l *lake) matchRun(ctx context.Context, id runIdentity, newRun, resuming bool) (runMatch, error) {
 	if err := l.recoverRuns(ctx); err != nil {
 		return runMatch{}, lakeError(err)
@@ -268,7 +268,7 @@ func (l *lake) findMatch(id runIdentity, newRun bool) runMatch {
 }
 
 // windowOpen reports whether the lines that a run left are still asked about in
-// its own window: that of today, or of a night that has gone on past midnight.
+// its own window: that of today, or of a night that continues past midnight.
 func (l *lake) windowOpen(r *ledger.Run) bool {
 	return !windowEnd(r).Before(l.env.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// RunOptions are everything that a run is told.
+// RunOptions are everything that decides what a run does.
 type RunOptions struct {
 	Command string // for the lock of the lake
 	Service pipeline.Service
@@ -44,7 +44,7 @@ type QueryOptions struct {
 // PageOptions say what is asked page by page, and how far.
 type PageOptions struct {
 	Exclude  string   // list of those that must not be returned
-	Sites    []string // whose visits are asked about
+	Sites    []string // visited sites to ask about
 	Limit    int      // results in all; 0: all there are
 	PageSize int
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -19,6 +20,7 @@ var threePageFlags = []string{"--limit", "60", "--page-size", "20", "--timeout",
 
 // TestFaultsOfSearches is TestFaults for the searches of ids.
 func TestFaultsOfSearches(t *testing.T) {
+	t.Parallel()
 	forEachFault(t, nil, func(r *rig) {
 		r.runProductChecked(resolveName, domainLines(250), "--concurrency", "1", "--timeout", "2s")
 	})
@@ -27,6 +29,7 @@ func TestFaultsOfSearches(t *testing.T) {
 // TestFaultsOfPages is TestFaults for pages: nothing goes on behind one that is
 // refused or lost, and the eight seeds share one fate.
 func TestFaultsOfPages(t *testing.T) {
+	t.Parallel()
 	reports := map[string]faultReport{}
 	for name, want := range faultReports {
 		switch {
@@ -57,6 +60,7 @@ func pageFlags(limit int, flags ...string) []string {
 // bought again as long as all that it gave can be excluded. Else the run stops
 // and says so, and buys it all again when told to.
 func TestSessionEnds(t *testing.T) {
+	t.Parallel()
 	for _, o := range []schema.Object{schema.Contact, schema.Company} {
 		for _, how := range []string{"code", "envelope", "restart"} {
 			t.Run(fmt.Sprint(o, " ", how), func(t *testing.T) {
@@ -108,6 +112,7 @@ func TestSessionEnds(t *testing.T) {
 
 // TestSessionEndsUnderWay: a session that ends between two pages of one run.
 func TestSessionEndsUnderWay(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"code", "envelope", "restart"} {
 		r := newRig(t, simulator.Config{SessionLife: time.Nanosecond, Switches: simulator.Switches{SessionExpiry: how, Events: "most"}})
 		v := r.runProduct(lookalikesName, seedList(schema.Company, 3), pageFlags(60)...)
@@ -143,12 +148,13 @@ var pagedCommands = []pagedCommand{
 // TestLostPages: a page whose answer is lost holds all behind it until somebody
 // decides; then the same command, or siglake resume, goes on.
 func TestLostPages(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	for _, p := range pagedCommands {
 		for _, decide := range []string{"retry", "accept-loss"} {
 			for _, resume := range []bool{false, true} {
 				for at := 1; at <= 2; at++ {
-					if !longTests() && resume == (at == 1) {
+					if !proof.IsShort() && resume == (at == 1) {
 						continue
 					}
 					t.Run(fmt.Sprint(p.name, " ", decide, " ", resume, " ", at), func(t *testing.T) {
@@ -220,6 +226,7 @@ func (r *rig) countResults() (n int64) {
 // TestLostSearches: a search whose answer is lost holds its lines until somebody
 // decides; then only they are searched, and asked about.
 func TestLostSearches(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	for _, product := range []string{"run", resolveName} {
 		for _, decide := range []string{"retry", "accept-loss"} {
@@ -277,6 +284,7 @@ func TestLostSearches(t *testing.T) {
 // TestResumeOf: siglake resume goes on with a run of any command whose process
 // died.
 func TestResumeOf(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list := []string{"--concurrency", "1", "--batch-size", "50"}
 	for _, c := range []struct {

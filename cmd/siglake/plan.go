@@ -97,7 +97,7 @@ type planReport struct {
 	Queries          []pipeline.Query        `json:"queries"`
 	Credits          forecast.Estimate       `json:"credits"`
 	MaxEventPrice    int64                   `json:"credits_per_event_at_most"`
-	SpentBefore      int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is gone on with: they count against its budget
+	SpentBefore      int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is continued: they count against its budget
 	AdvisedBudget    int64                   `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
 	Money            *moneyEstimate          `json:"money,omitempty"`
 	Time             planTime                `json:"time"`
@@ -319,7 +319,7 @@ func (j *job) reread(ctx context.Context, asked []pipeline.Query, ledger pipelin
 	return j.dryRun(ctx, list, asked, ledger)
 }
 
-// assumedLatency is how long an answer takes as long as nobody has measured it.
+// assumedLatency is the latency of an answer until one is measured.
 const assumedLatency = 500 * time.Millisecond
 
 // estimateTime adds how long the calls take under the account's windows.
@@ -566,7 +566,7 @@ func (j *job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) e
 }
 
 // announceRepurchase says, before it is bought, that a run asks for more of what was
-// bought the same day: nobody who raises a cap means to pay twice.
+// bought the same day: a user who raises a cap does not expect to pay twice.
 func (j *job) announceRepurchase(ctx context.Context, l *lake, b ledger.RunStart) error {
 	plan, err := j.reread(ctx, b.Queries, l.ledger)
 	if err == nil && plan.RepurchasedPairs > 0 {

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -141,10 +142,7 @@ func writeText(t *testing.T, text string) string {
 func TestPlan(t *testing.T) { onVirtualTime(t, testPlan) }
 
 func testPlan(t *testing.T) {
-	seeds := uint64(20)
-	if longTests() {
-		seeds = 100
-	}
+	seeds := uint64(proof.Size(6, 20, 100))
 	var measured, guessed forecastTally
 	for seed := uint64(1); seed <= seeds; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -223,6 +221,7 @@ func (c *forecastTally) count(e forecast.Estimate, cost int64) (within bool) {
 // TestPlanSpendsNothing: a plan leaves no trace: no credit, no lake, no changed
 // byte in the one that is there; with a key or without.
 func TestPlanSpendsNothing(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	path := writeList(t, "plan", 230)
@@ -266,6 +265,7 @@ func TestPlanSpendsNothing(t *testing.T) {
 
 // TestPlanSays: what people read, and what is refused.
 func TestPlanSays(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Credits: 300})
 	path := writeList(t, "say", 150)
@@ -332,6 +332,7 @@ func TestPlanSays(t *testing.T) {
 // TestRefreshStatesTheCost: whoever buys again is told what that costs before
 // the first call is made.
 func TestRefreshStatesTheCost(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(120), baseFlags...)
@@ -345,6 +346,7 @@ func TestRefreshStatesTheCost(t *testing.T) {
 // TestPlanAdvises: the budget that a plan advises is enough also for the last
 // entity, and a plan says what calls in doubt may add.
 func TestPlanAdvises(t *testing.T) {
+	t.Parallel()
 	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day: one in twenty is above the forecast
 	setNow(t, func() time.Time { return day })
 	r := newRig(t, simulator.Config{Now: envFor(t).Now, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
@@ -369,6 +371,7 @@ func TestPlanAdvises(t *testing.T) {
 // TestPlanBudget: a plan says what a cap will do, counts what an unfinished run
 // has spent, and advises no cap as long as it only guesses.
 func TestPlanBudget(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	path := writeList(t, "budget", 900)
@@ -414,6 +417,7 @@ func TestPlanBudget(t *testing.T) {
 // TestUsageUnread: the usage page answers five times a minute. Then neither
 // credits nor prices are known, and a cap rests on a guess: both are said.
 func TestUsageUnread(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	flags := slices.Concat([]string{writeList(t, "unread", 10), "--lake", r.lake, "--base-url", r.server.URL}, baseFlags)
@@ -434,6 +438,7 @@ func TestUsageUnread(t *testing.T) {
 // TestInapplicableSignals: signals that no line can be asked about are named, and a plan does
 // not count them among what it asks.
 func TestInapplicableSignals(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	flags := []string{writeList(t, "unfit", 10), "--lake", r.lake, "--base-url", r.server.URL, "--signals", "promotion,riskNews"}

@@ -162,7 +162,7 @@ func readAccounts(ctx context.Context, list *sources.List) (accounts []schema.Ac
 	return accounts, nil
 }
 
-// seedObject is what the seeds are: all the same.
+// seedObject is the kind of the seeds, which must be one.
 func seedObject(accounts []schema.Account) (o schema.Object, err error) {
 	for _, a := range accounts {
 		switch {
@@ -284,7 +284,7 @@ func (j *job) alreadySatisfied(ctx context.Context, l *lake, match runMatch) (*n
 // runPages asks page by page, from where earlier runs have come to.
 func (j *job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run) (*pipeline.Manifest, error) {
 	q := &run.Queries[0]
-	j.paged.subject = pageSubject(*q) // a run that goes on past midnight asks about its own period
+	j.paged.subject = pageSubject(*q) // a run that continues past midnight asks about its own period
 	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit}
 	var err error
 	if p.Cursor, p.PriorResults, err = j.pageProgress(ctx, l, q, run); err != nil {

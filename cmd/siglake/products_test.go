@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -47,6 +48,7 @@ func writeDomains(t *testing.T, n int) string {
 
 // TestResolve: what was searched is a dataset, and is not searched again.
 func TestResolve(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, fixedDayConfig(t, "restricted=some"))
 	list := writeDomains(t, 900) // some of them may not be shown
 	r.runChecked(t.Context(), nil, "resolve", list)
@@ -87,6 +89,7 @@ func TestResolve(t *testing.T) {
 
 // TestScore: one number for each line, once a day; what has none costs nothing.
 func TestScore(t *testing.T) {
+	t.Parallel()
 	for _, price := range []string{"priced", "unpriced"} {
 		r := newRig(t, fixedDayConfig(t, "score-price="+price))
 		list := listByName(t, 60)
@@ -128,6 +131,7 @@ func TestScore(t *testing.T) {
 // TestVisitors: pages follow each other whatever the API says of them, and no
 // visit comes twice.
 func TestVisitors(t *testing.T) {
+	t.Parallel()
 	var all []string
 	for _, pagination := range []string{"page-size", "limit-offset", "absent"} {
 		t.Run("row 32 pagination="+pagination, func(t *testing.T) {
@@ -198,6 +202,7 @@ func writeSeeds(t *testing.T, o schema.Object) string {
 // TestLookalikes: results have their place, go on where they ended, and leave out
 // whom they are told to.
 func TestLookalikes(t *testing.T) {
+	t.Parallel()
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
 		t.Run(string(o), func(t *testing.T) {
 			r := newRig(t, fixedDayConfig(t))
@@ -269,6 +274,7 @@ func TestLookalikes(t *testing.T) {
 // TestProductSwitches runs the products through every reading of the questions
 // that concern them.
 func TestProductSwitches(t *testing.T) {
+	t.Parallel()
 	companies := writeSeeds(t, schema.Company)
 	list := listByName(t, 12)
 	commands := [][]string{
@@ -285,7 +291,7 @@ func TestProductSwitches(t *testing.T) {
 	for _, doc := range simulator.SwitchDocs() {
 		for i, value := range doc.Values {
 			setting := doc.Name + "=" + value
-			if (i == 0 || !slices.Contains(concern, doc.Name)) && setting != "charge-field=documented" && !longTests() {
+			if (i == 0 || !slices.Contains(concern, doc.Name)) && setting != "charge-field=documented" && !proof.IsFull() {
 				continue
 			}
 			for _, words := range commands {
@@ -322,6 +328,7 @@ func TestProductSwitches(t *testing.T) {
 // TestSessionExpiry: a session that has ended goes on with another, in which
 // nothing is bought again.
 func TestSessionExpiry(t *testing.T) {
+	t.Parallel()
 	for _, expiry := range []string{"code", "envelope", "restart"} {
 		t.Run("row 26 session-expiry="+expiry, func(t *testing.T) {
 			cfg := fixedDayConfig(t, "session-expiry="+expiry)
@@ -358,6 +365,7 @@ func TestSessionExpiry(t *testing.T) {
 
 // TestUsage shows what the account states, and what it does not.
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	ask := func(r *rig, more ...string) string {
 		t.Helper()
 		args := append([]string{"usage", "--base-url", r.server.URL, "--plan", "unlimited"}, more...)
@@ -413,6 +421,7 @@ func TestUsage(t *testing.T) {
 // TestReconcileAccount: the manifest holds the account's own count against the bill,
 // and others who use the account show.
 func TestReconcileAccount(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, fixedDayConfig(t))
 	r.run(domainLines(60), "--signals", "news", "--since", "180d")
 	a, charged := r.manifest.Reconciliation, r.manifest.Credits.Charged
@@ -464,6 +473,7 @@ func asJSON(t *testing.T, v any) string {
 
 // TestProductsRefuse: what the API would refuse is refused before it is asked.
 func TestProductsRefuse(t *testing.T) {
+	t.Parallel()
 	four := filepath.Join(writeFiles(t, map[string]string{"four.csv": "domain\na.example\nb.example\nc.example\nd.example\nd.example\n"}), "four.csv")
 	people := writeFiles(t, map[string]string{"a.csv": "email\na.b@c.example\n", "b.csv": "domain\na.example\n"})
 	for name, c := range map[string]struct {

@@ -65,7 +65,7 @@ func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time
 }
 
 // publishedOptions is what the vendor's reference documents of a dialect, for a plan
-// that asks nobody. Filters are taken at the caller's word.
+// without a key. Filters are taken as they are.
 func publishedOptions(d pipeline.APIVersion) optionsFunc {
 	return func(_ context.Context, o schema.Object) (*lusha.Options, error) {
 		options := &lusha.Options{Object: o}

@@ -30,6 +30,7 @@ func quotaState(t *testing.T, dir, plan string) ratelimit.State {
 // TestFreeCallsCount: what a run asks free of charge counts like what it pays
 // for, and is not taken for the calls of others.
 func TestFreeCallsCount(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{Plan: "pro"})
 	dir := t.TempDir()
 	r.run(domainLines(250), "--signals", "news,contact", "--plan", "pro", "--quota-dir", dir)
@@ -46,6 +47,7 @@ func TestFreeCallsCount(t *testing.T) {
 // TestNoUsagePage: an account without the usage page, whose answers state no
 // windows either, is taken to have those of its plan.
 func TestNoUsagePage(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	requests := int64(0)
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {

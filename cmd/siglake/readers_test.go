@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -85,6 +86,7 @@ func (r *rig) checkInvariants() {
 // TestCompactLake compacts between runs; runs, verify, status and rebuild go on
 // as before, and nothing is asked.
 func TestCompactLake(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	var last *pipeline.Manifest
 	for _, n := range []int{60, 120, 180} {
@@ -134,10 +136,8 @@ func TestCompactLake(t *testing.T) {
 // TestCompactDies: whatever operation on a file a compaction dies before, the
 // invariants hold, and compacting again comes to the same.
 func TestCompactDies(t *testing.T) {
-	step := 29
-	if longTests() {
-		step = 1
-	}
+	t.Parallel()
+	step := proof.Size(97, 29, 1)
 	r := newRig(t, simulator.Config{})
 	for _, n := range []int{20, 40} {
 		r.buyDomains(n, "--signals", "news")
@@ -187,6 +187,7 @@ func TestCompactDies(t *testing.T) {
 // TestVerifyFindsWhatCompactionsDo breaks what concerns lists and compactions,
 // one thing at a time.
 func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	for _, n := range []int{20, 40} {
 		r.buyDomains(n, "--signals", "news")
@@ -230,6 +231,7 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 }
 
 func TestReadersRefuse(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(5), "--signals", "news")
 	file := filepath.Join(t.TempDir(), "file")
@@ -264,6 +266,7 @@ func TestReadersRefuse(t *testing.T) {
 }
 
 func TestParseSize(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]int64{"1": 1, "64KiB": 64 << 10, "256MiB": 256 << 20, " 2 GiB ": 2 << 30, "1.5MiB": -1, "MiB": -1, "": -1, "1MB": -1, "99999999999GiB": -1} {
 		got, ok := parseSize(text)
 		if !ok {
@@ -278,6 +281,7 @@ func TestParseSize(t *testing.T) {
 // TestAthena: the tables have every column, in types that Athena knows, over the
 // folders in which the files lie.
 func TestAthena(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	files := []sinks.DataFile{{Path: "data/news/event_day=2026-01-01/x.parquet", Table: "news", Partition: "event_day=2026-01-01"}}
 	if err := writeAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: files}); err != nil {

@@ -32,6 +32,9 @@ func rebuildCommand() *cli.Command {
 				return err
 			}
 			r, err := rebuildLake(c.Context, env, store, lake, into)
+			for _, run := range r.unfinished {
+				fmt.Fprintf(env.Stderr, "siglake: run %s is not finished and is left to its command\n", run)
+			}
 			if err == nil && !out.Quiet {
 				fmt.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, once paid for with %s credits; nothing was asked.\n", countText(r.runs, "run"), into, thousands(r.events), thousands(r.credits))
 			}
@@ -40,13 +43,14 @@ func rebuildCommand() *cli.Command {
 	}
 }
 
-// rebuiltLake is what a lake was made of again.
+// rebuiltLake is what was written into a new lake.
 type rebuiltLake struct {
 	runs            int
 	events, credits int64
+	unfinished      []string // runs that were left out
 }
 
-// rebuildLake makes a lake again in another place.
+// rebuildLake writes the runs of a lake into a new one, from the journal.
 func rebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into string) (rebuilt rebuiltLake, err error) {
 	if err := checkEmpty(ctx, env, store, into); err != nil {
 		return rebuilt, err
@@ -61,7 +65,7 @@ func rebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 	}
 	for _, r := range l.ledger.Runs() {
 		if r.Published == nil {
-			fmt.Fprintf(env.Stderr, "siglake: run %s is not finished and is left to its command\n", r.ID)
+			rebuilt.unfinished = append(rebuilt.unfinished, r.ID)
 			continue
 		}
 		sink, err := l.openSink(ctx, into, r.ID)

@@ -16,6 +16,7 @@ import (
 // that this one knows, is made again with it, from the same paid answers, for
 // nothing; and until then it verifies as it is.
 func TestRebuildNewerSchema(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	list := filepath.Join(t.TempDir(), "list.txt")
 	if err := os.WriteFile(list, []byte(domainLines(60)), 0o600); err != nil {

@@ -71,6 +71,7 @@ var newsInV3 = []string{"--api", "v3", "--signals", "news", "--concurrency", "1"
 // identifier of the same entity: by its id, by a name that leads to it, or, after
 // a kill, by another line of the same list.
 func TestEntityInDoubt(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	fault := simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}}
 	held := func(r *rig, v runResult, list string) {
@@ -135,6 +136,7 @@ func TestEntityInDoubt(t *testing.T) {
 // TestAliases: who was bought by one id is not bought by another that the
 // answers stated.
 func TestAliases(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	switches, err := simulator.ParseSwitches([]string{"v3-ids=tokens"})
 	if err != nil {
@@ -152,6 +154,7 @@ func TestAliases(t *testing.T) {
 // TestKilledStatuses: lines have the fate that they have in a run that nobody
 // disturbs, and the rows that the journal gives again.
 func TestKilledStatuses(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	restricting := func(path string, answer map[string]any) bool {
 		if results, ok := answer["results"].([]any); ok && strings.HasSuffix(path, "companies/search") {
@@ -205,6 +208,7 @@ func TestKilledStatuses(t *testing.T) {
 // TestPagesGoOn: pages that were bought are not bought again by another page size,
 // after midnight, or after a purchase that was made again on purpose.
 func TestPagesGoOn(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 5, 6, 23, 50, 0, 0, time.UTC)
 	setNow(t, func() time.Time { return now })
 	site := func(r *rig, want int64, flags ...string) {
@@ -244,6 +248,7 @@ func TestPagesGoOn(t *testing.T) {
 // TestNoSession: an API that states no session, always or once, is not paid twice
 // for the same.
 func TestNoSession(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	for name, mute := range map[string]func(call int) bool{"never": func(int) bool { return true }, "not on the second page": func(n int) bool { return n == 2 }} {
 		r, calls := newRig(t, simulator.Config{}), 0
@@ -271,6 +276,7 @@ func TestNoSession(t *testing.T) {
 // TestZeroTTL: ids that count for no time at all count for the run that
 // bought them.
 func TestZeroTTL(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	if v := r.exec(t.Context(), []string{"run", "-"}, domainLines(50), append([]string{"--resolve-hits", "0d"}, newsInV3...)...); v.code != exitComplete {
@@ -281,6 +287,7 @@ func TestZeroTTL(t *testing.T) {
 // TestFilterBehindTheCap: a cap counts what a filter then keeps out, so a higher
 // one brings more of what passes.
 func TestFilterBehindTheCap(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	switches, err := simulator.ParseSwitches([]string{"events=most"})
 	if err != nil {
@@ -303,6 +310,7 @@ func TestFilterBehindTheCap(t *testing.T) {
 // TestGivenUpSession: who gave up the page that began a session is not sold it
 // again by the same command.
 func TestGivenUpSession(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 	seeds := seedList(schema.Company, 7)
@@ -320,6 +328,7 @@ func TestGivenUpSession(t *testing.T) {
 // TestUnknownSearchCharge: a search whose charge is not known leaves the lines
 // that it was about without a known cost.
 func TestUnknownSearchCharge(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "charge-missing", At: 1}}})
 	r.exec(t.Context(), []string{"run", "-"}, domainLines(5), newsInV3...)
@@ -333,6 +342,7 @@ func TestUnknownSearchCharge(t *testing.T) {
 
 // TestUnmatchedProducts: a result that nobody asked for is a row of its product.
 func TestUnmatchedProducts(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	r.rewriteAnswers(func(path string, answer map[string]any) bool {
@@ -366,6 +376,7 @@ func TestUnmatchedProducts(t *testing.T) {
 // TestManySmallSearches: what searches decide is noted while the list is still
 // read; the race detector watches.
 func TestManySmallSearches(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	if v := r.exec(t.Context(), []string{"run", "-"}, domainLines(300), "--api", "v3", "--signals", "news", "--batch-size", "1", "--concurrency", "2"); v.code != exitComplete {

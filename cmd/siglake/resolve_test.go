@@ -54,6 +54,7 @@ var v3Flags = append([]string{"--api", "v3"}, baseFlags...)
 // TestEditsV3: whatever is done to a list, and whenever it is asked about again,
 // ids are searched once for as long as they count, and signals once a day.
 func TestEditsV3(t *testing.T) {
+	t.Parallel()
 	for _, ids := range []string{"numeric", "tokens"} {
 		t.Run(ids, func(t *testing.T) {
 			const lines = 240
@@ -116,6 +117,7 @@ func TestEditsV3(t *testing.T) {
 // TestResolvedBefore: ids that siglake resolve found out are searched by nobody
 // else, and what was bought in one dialect is not bought in the other.
 func TestResolvedBefore(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list := domainLines(250)
 	for _, ids := range []string{"numeric", "tokens"} {
@@ -145,6 +147,7 @@ func TestResolvedBefore(t *testing.T) {
 // TestOtherAPIVersion: signals that were bought in V2 are not bought again in V3 on
 // the same day, and the reverse; nor is an id searched that an answer stated.
 func TestOtherAPIVersion(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	list := domainLines(250)
 	in := func(api string) []string { return append([]string{"--api", api}, baseFlags...) }
@@ -174,6 +177,7 @@ func TestOtherAPIVersion(t *testing.T) {
 // TestOneCompanyTwice: a line by domain and one by id that are one company are
 // asked about once, whichever comes first.
 func TestOneCompanyTwice(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	ids := newRig(t, simulator.Config{})
 	ids.runProduct(resolveName, "company-0003.example\n")

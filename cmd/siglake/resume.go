@@ -76,8 +76,8 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	return p.buy(ctx, env)
 }
 
-// continueRun sets the options to what an earlier run was told, but for what is set
-// for the rest of it: list, budget and the time that ids count.
+// continueRun sets the options to those of an earlier run, except those that may
+// differ for the rest of it: list, budget and TTLs.
 func (o *RunOptions) continueRun(r *ledger.Run, stop *pipeline.StopInfo) error {
 	switch {
 	case services[r.Settings[serviceSetting]] == pipeline.Visits: // its sites are in its settings
@@ -145,7 +145,7 @@ func findResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 }
 
 // reopenedRun is the newest run, among the newest of each command, that was
-// reopened and whose window still ends today; nil when there is none.
+// reopened and with a window that still ends today; nil when there is none.
 func (l *lake) reopenedRun() *ledger.Run {
 	seen := map[string]bool{}
 	for _, r := range slices.Backward(l.ledger.Runs()) {
@@ -157,7 +157,7 @@ func (l *lake) reopenedRun() *ledger.Run {
 	return nil
 }
 
-// resumesRun reports whether a decision goes on with a run.
+// resumesRun reports whether a match continues a run.
 func (m runMatch) resumesRun(runID string) bool {
 	return m.resume != nil && m.resume.ID == runID || m.continues != nil && m.continues.ID == runID
 }
@@ -186,9 +186,9 @@ func listName(uri string) string {
 	return uri
 }
 
-// remainingBudget is what is left of a run's budget for whoever goes on with it. A run
-// that was not staged counts by itself what it has spent; the rest of one that
-// was is asked by another run, which counts from nothing.
+// remainingBudget is what is left of a run's budget for its continuation. A run that
+// was not staged counts what it has spent; the rest of one that was staged is asked
+// by another run, which counts from zero.
 func remainingBudget(r *ledger.Run) int64 {
 	if r.Prepared == nil {
 		return r.Budget

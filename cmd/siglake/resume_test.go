@@ -20,6 +20,7 @@ import (
 
 // TestResume: "siglake resume" does what the run's own command would.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	baseline := newRig(t, simulator.Config{})
 	path := writeList(t, "resume", 1500)

@@ -20,35 +20,39 @@ import (
 	"github.com/siglake/siglake/sources"
 )
 
-// job is one run with everything it was told and found out.
+// job is one run: its options, and what they and the API mean for it.
 type job struct {
 	RunOptions
 	connection
 	env *Env
 
 	openAPI  func(context.Context) (endpoint, error)
-	newMeter func(total int64) meter  // shows how far a run has come
-	report   func(*pipeline.Manifest) // says how a run ended
-	addNote  func(string)             // notes something about the job; nil: it is logged
+	newMeter func(total int64) meter  // shows the progress of a run
+	report   func(*pipeline.Manifest) // reports how a run ended
+	addNote  func(string)             // adds a note for the user; nil: it is logged
 
+	// Parsed options.
 	partition                string
-	positiveTTL, negativeTTL time.Duration // how long ids count that were bought
-	budget                   int64         // credits; 0 for none
 	listOptions              sources.Options
-	listInput                *listInput
-	identity                 runIdentity
-	object                   schema.Object              // of the list's lines
-	paged                    *pagedQuery                // of a service that is asked page by page
-	unfitReported            bool                       // whether the signals fit it was said
-	apiChoice                string                     // which dialect was chosen, and why
-	prices                   map[string]lusha.UnitPrice // by action, as the account states them
-	maxEventPrice            int64                      // most credits of one event
+	budget                   int64 // credits; 0: no cap
+	inDoubt                  inDoubtPolicy
+	positiveTTL, negativeTTL time.Duration
+
+	listInput     *listInput
+	identity      runIdentity
+	object        schema.Object // of the lines of the list
+	paged         *pagedQuery   // of a service that is asked page by page
+	unfitReported bool          // signals that do not fit the list are reported
+	apiChoice     string        // API version, and why
+
+	prices        map[string]lusha.UnitPrice // by action, as the account states them
+	maxEventPrice int64                      // most credits of one event
 }
 
-// newJob prepares a job; run or plan carries it out.
+// newJob prepares a job for run or plan.
 func newJob(env *Env, o RunOptions) *job { return &job{RunOptions: o, env: env, maxEventPrice: 1} }
 
-// run carries the job out. The manifest is nil when there was nothing to do.
+// run executes the job. The manifest is nil when there was nothing to do.
 func (j *job) run(ctx context.Context) (*pipeline.Manifest, *nothingToDo, error) {
 	if j.Lake == "" {
 		return nil, nil, usageErrorf("say where to write with --lake DIR or --lake s3://bucket/prefix")
@@ -66,14 +70,14 @@ func (j *job) run(ctx context.Context) (*pipeline.Manifest, *nothingToDo, error)
 	}
 	defer j.disconnect()
 	m, nothing, err := j.runOnce(ctx)
-	// What was left in doubt just now is asked again at once, if that was allowed.
+	// The policy may allow to ask again at once what this pass left in doubt.
 	if err == nil && m != nil && m.HasInDoubt() && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
 		m, nothing, err = j.runOnce(ctx)
 	}
 	return m, nothing, err
 }
 
-// readList opens the list and finds out what the user asks for.
+// readList fingerprints the list and identifies the run.
 func (j *job) readList(ctx context.Context) (err error) {
 	if j.Service == pipeline.Visits {
 		j.listOptions.Stdin, j.listOptions.Header, j.listOptions.Object = strings.NewReader(strings.Join(j.siteNames(), "\n")), sources.HeaderNo, schema.Company
@@ -116,7 +120,7 @@ func (j *job) parseOptions() (err error) {
 	if j.positiveTTL, j.negativeTTL, err = j.TTL.parse(); err != nil {
 		return err
 	}
-	_, err = j.Money.inDoubtPolicy()
+	j.inDoubt, err = j.Money.inDoubtPolicy()
 	return err
 }
 
@@ -130,52 +134,25 @@ func (j *job) reduceBudget(m *pipeline.Manifest) bool {
 	return j.budget > 0
 }
 
-// runOnce makes one run, or goes on with one. The manifest is nil when there was
+// runOnce makes one run, or continues one. The manifest is nil when there was
 // nothing to do.
 func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, error) {
 	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = list.Close() }() // it was only read
+	lines := &reading{j.listInput, list}
+	defer lines.close()
+	j.object = list.Input().Object
 	l, err := openLake(ctx, j.env, j.Store, j.Lake, "siglake "+j.Command)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer l.close() //nolint:errcheck // what matters is durable before
-	if err := l.checkSimulated(j.API.Simulate); err != nil {
-		return nil, nil, err
-	}
-	l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
-	inDoubt, err := j.Money.inDoubtPolicy()
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := l.applyInDoubtPolicy(ctx, inDoubt, j.client, j.canRepeat); err != nil {
-		return nil, nil, err
-	}
-	match, err := l.matchRun(ctx, j.identity, j.Money.NewRun, j.Command == resumeName)
-	if err != nil {
-		return nil, nil, err
-	}
-	unfinishedID := ""
-	if match.resume != nil {
-		unfinishedID = match.resume.ID
-	}
-	if err := sinks.SweepScratch(j.Lake, j.Store.Scratch, unfinishedID); err != nil {
-		return nil, nil, &Error{KindStorage, err}
-	}
-	if nothing, err := j.alreadySatisfied(ctx, l, match); nothing != nil || err != nil {
+	match, nothing, err := j.match(ctx, l)
+	if nothing != nil || err != nil {
 		return nil, nothing, err
 	}
-	if match.done != nil {
-		return nil, l.newNothingToDo(match.done), nil
-	}
-	if j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID) {
-		return nil, nil, l.resumeError(j.ResumeRunID, j.identity)
-	}
-	j.ResumeRunID = "" // what was left in doubt meanwhile is another run's
-	j.object = list.Input().Object
 	start, err := j.newRunStart(ctx, match, l.ledger.Runs(), list)
 	if err != nil {
 		return nil, nil, err
@@ -191,45 +168,11 @@ func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, er
 	if err := l.checkJournalMatches(ctx, sink); err != nil {
 		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	fetcher := newFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
 	run, err := l.ledger.BeginRun(start)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
-
-	meter := j.newMeter(j.listInput.expectedLines(list))
-	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
-		Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, PartitionBy: j.partition, LastBatch: run.LastBatch,
-		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.show, Versions: componentVersions(), Endpoint: j.baseURL, APIChoice: run.APIChoice,
-		Reopen: func() (pipeline.Source, error) {
-			reopened, err := j.listInput.open(ctx)
-			if err != nil {
-				return nil, err
-			}
-			_ = list.Close() // it was only read
-			list = reopened
-			return list, nil
-		},
-		Input: func() pipeline.Input { return j.manifestInput(list) }, ReadUsage: func() *pipeline.Reconciliation { return j.reconcileAccount(ctx, run) },
-	}
-	runner.Queries, runner.Searches = queriesByObject(run.Queries)
-	if run.Refresh {
-		runner.Ledger = l.ledger.ForRefresh(run, j.resolvesIDs())
-	}
-	if match.resume != nil {
-		j.env.Log.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
-		runner.Recorded = l.replayInput(ctx, run)
-	}
-	watched, stopWatch := l.watchLock(ctx)
-	var m *pipeline.Manifest
-	if j.paged == nil {
-		m, err = runner.Run(watched, list)
-	} else {
-		m, err = j.runPages(watched, runner, l, run)
-	}
-	stopWatch()
-	meter.close()
+	m, err := j.ask(ctx, l, run, match, sink, lines)
 	if m == nil {
 		return nil, nil, runError(err)
 	}
@@ -240,8 +183,70 @@ func (j *job) runOnce(ctx context.Context) (*pipeline.Manifest, *nothingToDo, er
 	return m, nil, nil
 }
 
-// announce says, before anything is bought, what is bought again, and which
-// signals no line of the list can be asked about.
+// match finds the runs of the lake that the command is about, or that there is
+// nothing to do.
+func (j *job) match(ctx context.Context, l *lake) (match runMatch, nothing *nothingToDo, err error) {
+	if err := l.checkSimulated(j.API.Simulate); err != nil {
+		return match, nil, err
+	}
+	l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
+	if err := l.applyInDoubtPolicy(ctx, j.inDoubt, j.client, j.canRepeat); err != nil {
+		return match, nil, err
+	}
+	if match, err = l.matchRun(ctx, j.identity, j.Money.NewRun, j.Command == resumeName); err != nil {
+		return match, nil, err
+	}
+	unfinishedID := ""
+	if match.resume != nil {
+		unfinishedID = match.resume.ID
+	}
+	if err := sinks.SweepScratch(j.Lake, j.Store.Scratch, unfinishedID); err != nil {
+		return match, nil, &Error{KindStorage, err}
+	}
+	if nothing, err := j.alreadySatisfied(ctx, l, match); nothing != nil || err != nil {
+		return match, nothing, err
+	}
+	if match.done != nil {
+		return match, l.newNothingToDo(match.done), nil
+	}
+	if j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID) {
+		return match, nil, l.resumeError(j.ResumeRunID, j.identity)
+	}
+	j.ResumeRunID = "" // what is in doubt afterwards belongs to another run
+	return match, nil, nil
+}
+
+// ask asks about the list and publishes the answers. The manifest is nil when
+// nothing could be published.
+func (j *job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
+	fetcher := newFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
+	meter := j.newMeter(j.listInput.expectedLines(list.List))
+	defer meter.close()
+	runner := &pipeline.Runner{
+		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
+		Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, PartitionBy: j.partition, LastBatch: run.LastBatch,
+		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.show, Versions: componentVersions(), Endpoint: j.baseURL, APIChoice: run.APIChoice,
+		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
+		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.reconcileAccount(ctx, run) },
+	}
+	runner.Queries, runner.Searches = queriesByObject(run.Queries)
+	if run.Refresh {
+		runner.Ledger = l.ledger.ForRefresh(run, j.resolvesIDs())
+	}
+	if match.resume != nil {
+		j.env.Log.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
+		runner.Recorded = l.replayInput(ctx, run)
+	}
+	watched, stopWatch := l.watchLock(ctx)
+	defer stopWatch()
+	if j.paged == nil {
+		return runner.Run(watched, list)
+	}
+	return j.runPages(watched, runner, l, run)
+}
+
+// announce warns, before anything is bought, about repeated purchases and about
+// signals that no line of the list can be asked about.
 func (j *job) announce(ctx context.Context, l *lake, match runMatch, start ledger.RunStart) error {
 	if match == (runMatch{}) && !j.Demo && j.paged == nil && (start.Refresh || l.ledger.MayRepurchase(start.Queries)) {
 		announce := j.announceRepurchase
@@ -252,7 +257,7 @@ func (j *job) announce(ctx context.Context, l *lake, match runMatch, start ledge
 			return err
 		}
 	}
-	if j.unfitReported || j.Service != pipeline.Signals { // it was said in the pass before
+	if j.unfitReported || j.Service != pipeline.Signals { // the pass before reported it
 		return nil
 	}
 	j.unfitReported = true
@@ -270,7 +275,7 @@ func (j *job) manifestInput(list *sources.List) pipeline.Input {
 	return describeList(list)
 }
 
-// spentBefore is what a run that goes on has cost at the most.
+// spentBefore is the most that a continued run has cost.
 func spentBefore(resumed *ledger.Run) int64 {
 	if resumed == nil {
 		return 0
@@ -279,7 +284,7 @@ func spentBefore(resumed *ledger.Run) int64 {
 }
 
 // soleObject is the one object that all the signals asked for are about; empty
-// when they are about both, or when nobody knows.
+// when they are about both, or when it is not known.
 func soleObject(words []string) (only schema.Object) {
 	for _, w := range words {
 		found := schema.MatchSignals(w)
@@ -378,7 +383,7 @@ func (j *job) newRunStart(ctx context.Context, match runMatch, before []*ledger.
 
 // readUsage asks the free usage endpoint what the account has used and what events
 // cost. An account without that endpoint, or one whose few requests to it are
-// used up, runs all the same: the error is for a note.
+// used up, runs nevertheless: the error is for a note.
 func (j *job) readUsage(ctx context.Context, b *ledger.RunStart) (u *lusha.Usage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -428,7 +433,7 @@ func (j *job) canRepeat(d *ledger.Call) bool {
 // does not answer at once is not waited for.
 func (j *job) reconcileAccount(ctx context.Context, r *ledger.Run) *pipeline.Reconciliation {
 	m := &pipeline.Reconciliation{Before: r.UsedCredits}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second) // what was spent is told after a stop, too
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second) // the bill is compared after a stop, too
 	defer cancel()
 	u, err := j.client.TryFetchUsage(ctx)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 // TestLists runs the extracts of four real public lists without any
 // preparation; the rig reconciles each bill.
 func TestLists(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "accounts", "*.*"))
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +52,7 @@ func TestLists(t *testing.T) {
 // TestConcurrency: the same list and seed give the same rows in the same order
 // whatever the concurrency; only what names the run and the time differs.
 func TestConcurrency(t *testing.T) {
+	t.Parallel()
 	var runs []map[string][]map[string]any
 	for _, n := range []string{"1", "16"} {
 		r := newRig(t, simulator.Config{Latency: 3_000_000})
@@ -82,6 +84,7 @@ func TestConcurrency(t *testing.T) {
 
 // TestContacts: a contact list is asked about people.
 func TestContacts(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	r.run("crm id,first name,last name,company,email,linkedin url\n"+
 		"c1,Ada,Sample,Harbor Quill,ada.sample@harborquill.example,\n"+
@@ -106,6 +109,7 @@ func TestContacts(t *testing.T) {
 // TestRefusedBeforePaying: what the API would not serve, and flags that make no
 // sense, end the run with a usage error before any call is made.
 func TestRefusedBeforePaying(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		flags []string
 		says  string
@@ -153,6 +157,7 @@ func TestRefusedBeforePaying(t *testing.T) {
 // TestNoLine: a list without a line is the list's fault, for run and plan, and
 // leaves no run that would be in the way of the next list.
 func TestNoLine(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	for _, list := range []string{"", "account_id,domain\n", "domain\r\n\r\n"} {
 		r.run(list, "--signals", "news")
@@ -175,6 +180,7 @@ func TestNoLine(t *testing.T) {
 // TestAnnouncedSignals: types that the vendor announces, or adds, are asked for by
 // name and kept.
 func TestAnnouncedSignals(t *testing.T) {
+	t.Parallel()
 	for _, api := range []string{"v2", "v3"} {
 		r := newRig(t, fixedDayConfig(t, "announced"))
 		r.run(domainLines(300), "--signals", "all", "--max-results", "100", "--api", api)
@@ -196,6 +202,7 @@ func TestAnnouncedSignals(t *testing.T) {
 
 // TestFilters: the sub-filters reach the API and narrow only their family.
 func TestFilters(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(800), "--signals", "financialEventsNews,surgeInHiring,surgeInHiringByDepartment", "--news-event-types", "ipo", "--hiring-departments", "sales", "--since", "365d")
 	kinds, departments, others := map[string]bool{}, map[string]bool{}, 0
@@ -216,6 +223,7 @@ func TestFilters(t *testing.T) {
 
 // TestSecondRun: a lake takes many runs; their manifests are chained.
 func TestSecondRun(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(50), "--signals", "news")
 	first := r.manifest
@@ -235,6 +243,7 @@ func TestSecondRun(t *testing.T) {
 }
 
 func TestLogJSON(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(10), "--signals", "all", "--log-format", "json")
 	for line := range strings.Lines(r.stderr) {
@@ -251,6 +260,7 @@ func TestLogJSON(t *testing.T) {
 // TestKey: the key comes from the environment or a file, and its absence is
 // said before anything else happens.
 func TestKey(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	envFor(t).set(keyVariable, "")
 	r.run(domainLines(3), "--signals", "news")
@@ -274,6 +284,7 @@ func TestKey(t *testing.T) {
 }
 
 func TestFlagsFirst(t *testing.T) {
+	t.Parallel()
 	app := newCLI(&Env{})
 	for _, c := range []struct{ args, want string }{
 		{"siglake run list.csv --lake x", "siglake run --lake x list.csv"},

@@ -238,6 +238,7 @@ func TestListsThatCannotBeRead(t *testing.T) {
 }
 
 func TestBucketConfig(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		args []string
 		want bucket.Config

@@ -11,6 +11,7 @@ import (
 // more are announced, the next ones are asked for, and none is bought twice: not
 // by the audit's word either.
 func TestShortPages(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	for _, p := range pagedCommands {
 		t.Run(p.name, func(t *testing.T) {

@@ -255,6 +255,7 @@ func runScript(dir string, script []scriptedReply, sizes []int, maxWait time.Dur
 // TestRefusedPart: when a budget cuts a batch, and one part is refused for what
 // is in it, the other part, which is paid for, is not asked again.
 func TestRefusedPart(t *testing.T) {
+	t.Parallel()
 	s, err := newStack(t.TempDir(), []scriptedReply{reply200, badItem400}, 0, policy.BudgetConfig{Credits: 18})
 	if err != nil {
 		t.Fatal(err)

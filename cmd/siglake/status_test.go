@@ -30,6 +30,7 @@ func (r *rig) statusJSON() (l lakeStatus) {
 // TestStatus: what is open is what the newest run left, and what can be done
 // about it is named.
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	list, flags := domainLines(300), append([]string{"--concurrency", "1", "--batch-size", "50"}, baseFlags...)

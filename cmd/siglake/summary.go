@@ -305,7 +305,7 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 }
 
 // printInDoubt lists the calls that hold lines: the run's own, those of earlier
-// runs that wait for a decision, and those that somebody gave up.
+// runs that wait for a decision, and those that were given up.
 func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 	var own, earlier, writtenOff, retried, notCharged []pipeline.InDoubtCall
 	for _, d := range m.InDoubt {

@@ -45,7 +45,7 @@ func verifyCommand() *cli.Command {
 	}
 }
 
-// finding is what was found out about one invariant.
+// finding is the result of checking one invariant.
 type finding struct {
 	number     int
 	text       string
@@ -54,8 +54,8 @@ type finding struct {
 	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
 }
 
-// verifyLake checks the invariants of a lake. When some are violated it gives an
-// error beside the findings.
+// verifyLake checks the invariants of a lake. When some are violated it returns an
+// error with the findings.
 func verifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key string) ([]finding, error) {
 	l, err := openExistingLake(ctx, env, store, uri, readOnly)
 	if err != nil {
@@ -81,14 +81,13 @@ func verifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key stri
 	return findings, nil
 }
 
-// isRebuildable reports whether what is broken, if anything is, would be whole in a
-// lake that is made again from the journal.
+// isRebuildable reports whether a lake that is rebuilt from the journal would
+// violate none of the invariants.
 func isRebuildable(findings []finding) bool {
 	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f finding) bool { return len(f.violations) > 0 && f.inLedger })
 }
 
-// printFindings prints what was found out about the invariants; if quiet, only what
-// is broken.
+// printFindings prints the state of the invariants; if quiet, only the violated ones.
 func printFindings(w io.Writer, findings []finding, quiet bool) {
 	for _, f := range findings {
 		mark := "holds"
@@ -317,7 +316,7 @@ func (p *publicationCheck) checkFile(ctx context.Context, sink *sinks.Inspector,
 }
 
 // checkCompaction compares the rows of a compaction's files with those of the
-// files that it replaced. A file that cannot be read is told of elsewhere, too.
+// files that it replaced. A file that cannot be read is reported elsewhere, too.
 func (p *publicationCheck) checkCompaction(ctx context.Context, sink *sinks.Inspector, m *pipeline.Manifest, listed map[string]pipeline.File) error {
 	p.compactions++
 	replaced, written := map[string][]string{}, map[string][]string{} // paths by table

@@ -13,6 +13,7 @@ import (
 // TestVerifySaysWhatToDo: a lake that is broken beside a sound journal can be
 // made again, and verify says so; nothing is said in the program's own words.
 func TestVerifySaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
 	r.run(domainLines(300), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	if out := r.mustExit(exitComplete, "verify"); strings.Contains(out, "siglake rebuild") || !strings.Contains(out, "credits over 2 answers") {

@@ -207,7 +207,7 @@ func rateRefusal(call *pipeline.Call) (ratelimit.Refusal, time.Duration) {
 	return ratelimit.NoRefusal, 0
 }
 
-// unlimitedRate is more calls a second than anybody can make.
+// unlimitedRate is more calls a second than a client can make.
 const unlimitedRate = 1e9
 
 func planNames() string {
