@@ -115,7 +115,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 	index := map[*Query]int{}
 	batcher := r.newBatcher(nil)
 	batcher.planning = true
-	for item := range batcher.items(src.Accounts(ctx)) {
+	for item := range batcher.items(ctx, src.Accounts(ctx)) {
 		for _, l := range item.lines {
 			p.Accounts.addLine(l)
 		}
@@ -145,6 +145,9 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 	p.RepurchasedPairs = batcher.repurchasedPairs
 	for i := range p.Queries {
 		p.Queries[i].PriorCoverage = batcher.priorCoverage[p.Queries[i].Query]
+	}
+	if batcher.err == nil {
+		batcher.err = ctx.Err() // recorded answers may not have been read
 	}
 	return p, batcher.err
 }

@@ -114,7 +114,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	var batches int64
 	if len(r.Searches) > 0 {
 		searchDone := slices.Clone(done) // by searches; the walk that makes them reads done meanwhile
-		for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.searchItems(src.Accounts(writeCtx)), ask) {
+		for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.searchItems(writeCtx, src.Accounts(writeCtx)), ask) {
 			batches++
 			if err := validateReply(item.batch, reply); err != nil {
 				return nil, err
@@ -135,7 +135,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 			return nil, err
 		}
 	}
-	for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.items(src.Accounts(writeCtx)), ask) {
+	for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.items(writeCtx, src.Accounts(writeCtx)), ask) {
 		toRecord := item.lines
 		for _, l := range item.lines {
 			if err := rec.recordLine(writeCtx, l); err != nil {

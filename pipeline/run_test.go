@@ -524,8 +524,8 @@ type inDoubtLedger struct {
 	recorded []Line
 }
 
-func (d *inDoubtLedger) Coverage(a *schema.Account, q *Query) Coverage {
-	return Coverage{Missing: q.Signals, InDoubt: d.inDoubt[a.Key]}
+func (d *inDoubtLedger) Coverage(_ context.Context, a *schema.Account, _ *Query) Coverage {
+	return Coverage{InDoubt: d.inDoubt[a.Key]}
 }
 
 func (d *inDoubtLedger) RecordLines(lines []Line) error {

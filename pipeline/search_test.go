@@ -24,7 +24,7 @@ type searchVendor struct {
 	failService string   // service with calls that are stopped
 }
 
-func (g *searchVendor) Resolve(a *schema.Account) Resolution {
+func (g *searchVendor) Resolve(_ context.Context, a *schema.Account) Resolution {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.resolutions[IdentityOf(a)]

@@ -5,9 +5,12 @@
 package idmap
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"iter"
 	"math/bits"
+	"slices"
 )
 
 // Key is an identity. Its bytes are evenly spread, as those of a hash are.
@@ -50,6 +53,31 @@ func (m *Map) Values(key Key) iter.Seq[uint32] {
 		for i := t.firstProbe(key); t.slots[i].value != 0; i = t.nextProbe(i) {
 			if t.slots[i].key == key && !yield(t.slots[i].value) {
 				return
+			}
+		}
+	}
+}
+
+// Sorted walks the keys in ascending order, each with its values in ascending order. It
+// copies one table at a time. The map must not change meanwhile, and the values are only
+// valid during the iteration.
+func (m *Map) Sorted() iter.Seq2[Key, []uint32] {
+	return func(yield func(Key, []uint32) bool) {
+		var values []uint32
+		for i := range m.tables {
+			slots := slices.DeleteFunc(slices.Clone(m.tables[i].slots), func(s slot) bool { return s.value == 0 })
+			slices.SortFunc(slots, func(a, b slot) int {
+				return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(a.value, b.value))
+			})
+			for at := 0; at < len(slots); {
+				key := slots[at].key
+				values = values[:0]
+				for ; at < len(slots) && slots[at].key == key; at++ {
+					values = append(values, slots[at].value)
+				}
+				if !yield(key, values) {
+					return
+				}
 			}
 		}
 	}

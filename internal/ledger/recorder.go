@@ -13,8 +13,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// BeginRun makes durable that a run begins, or continues in another session, and
-// selects it for the other methods.
+// BeginRun records durably that a run begins, or is resumed in another session, and makes it
+// the current run, which the other methods write about.
 func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
 	head, err := json.Marshal(b)
 	if err != nil {
@@ -30,10 +30,10 @@ func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
 	return l.current, err
 }
 
-// SelectRun selects an earlier run for the other methods.
+// SelectRun makes an earlier run the current one.
 func (l *Ledger) SelectRun(r *Run) { l.current = r }
 
-// RecordLines records lines whose status no answer decides.
+// RecordLines records lines that no answer decides.
 func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
 	head, err := json.Marshal(linesRecord{Run: l.current.ID, Session: l.current.Session, Lines: len(undecided)})
 	if err != nil {
@@ -50,7 +50,7 @@ func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
 	return err
 }
 
-// Prepare makes durable that the run's files are staged.
+// Prepare records durably that the run's files are staged.
 func (l *Ledger) Prepare(m *pipeline.Manifest) error {
 	head, err := json.Marshal(prepareRecord{Run: l.current.ID, Files: len(m.Files), Time: l.now().UTC()})
 	if err != nil {
@@ -67,7 +67,7 @@ func (l *Ledger) Prepare(m *pipeline.Manifest) error {
 	return err
 }
 
-// Commit makes durable that the run is published.
+// Commit records durably that the run is published.
 func (l *Ledger) Commit(m *pipeline.Manifest) error {
 	c := Commit{
 		Run: l.current.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
@@ -92,7 +92,7 @@ func (l *Ledger) Commit(m *pipeline.Manifest) error {
 	return err
 }
 
-// RecordDecision makes durable the user's decision about a call in doubt.
+// RecordDecision records durably a decision about a call in doubt.
 func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error {
 	head, err := json.Marshal(decisionRecord{Run: c.Run.ID, Call: c.ID, Decision: decision, Reason: reason, Time: l.now().UTC()})
 	if err != nil {
@@ -105,10 +105,9 @@ func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error
 	return err
 }
 
-// RecordReconciliation makes durable an upper bound that the account's usage implies:
-// the calls so far whose cost is unknown, from the first one of a run on, cost
-// maxCost at most together. It changes the state of no call. A bound that is not
-// lower than the known one is not recorded.
+// RecordReconciliation records durably what the account's usage says: the unsettled calls so
+// far, from the first call of a run on, cost at most maxCost. No call's outcome changes. A
+// bound that is not lower than the known one is not recorded.
 func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) error {
 	var liable []*Call
 	for _, c := range l.calls {
@@ -130,8 +129,8 @@ func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) e
 	return nil
 }
 
-// RecordCalls wraps the client: the intent is durable before the first byte of the
-// request leaves, and the answer before it is decoded.
+// RecordCalls wraps the client: the intent of a call is durable before its first byte leaves,
+// and the answer before it is decoded.
 func (l *Ledger) RecordCalls(inner pipeline.Fetcher) pipeline.Fetcher { return &callRecorder{l, inner} }
 
 type callRecorder struct {
@@ -161,7 +160,7 @@ func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	return reply, err
 }
 
-// stopForStorage ends a run because its journal cannot be written.
+// stopForStorage is the stop of a run with a ledger that cannot be written.
 func stopForStorage(err error) error {
 	advice := "see to the disk, then run the same command again"
 	if errors.Is(err, wal.ErrFenced) {
@@ -170,14 +169,14 @@ func stopForStorage(err error) error {
 	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: advice}
 }
 
-// maxAnswerSize is the space reserved in the journal for the answer to a batch. No
-// call is made without it.
+// maxAnswerSize is the space to reserve for the answer to a batch: no call is made unless it is
+// sure to fit.
 func (l *Ledger) maxAnswerSize(b *pipeline.Batch) int64 {
 	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
 	return min(fixed+b.ResultCeiling()*perEvent, most)
 }
 
-// recordIntent makes durable that a call is about to be made.
+// recordIntent records durably that a call will be made.
 func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call, error) {
 	body, err := encodeBody(b.Items)
 	if err != nil {
@@ -206,7 +205,7 @@ func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call,
 	return l.calls[len(l.calls)-1], nil
 }
 
-// ensureQuery returns the number of a query and records the query if it is new.
+// ensureQuery returns the number of a query, and records the query first if it has none.
 func (l *Ledger) ensureQuery(q *pipeline.Query) (int, error) {
 	text, err := json.Marshal(q)
 	if err != nil {
@@ -253,8 +252,8 @@ func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline
 	return err
 }
 
-// RecordOutcomes wraps the decoded client: it records the outcome of every call after the
-// answer, so that opening the journal need not decode all answers.
+// RecordOutcomes wraps the decoding client: the outcome of a call is recorded as well, so that
+// Open need not decode all answers again.
 func (l *Ledger) RecordOutcomes(inner pipeline.Fetcher) pipeline.Fetcher {
 	return &outcomeRecorder{l, inner}
 }
@@ -288,7 +287,7 @@ func (l *Ledger) recordOutcome(c *Call, call *pipeline.Call, b *pipeline.Batch, 
 	return l.writeOutcome(l.log.Write, c, k, h, identities)
 }
 
-// outcomeOf is the outcome record of a decoded call.
+// outcomeOf is the outcome of a decoded call, as a record.
 func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) (k kind, h outcomeRecord, identities []byte) {
 	h.Problem = call.Problem
 	for _, identity := range answeredIdentities(b, items) {
@@ -307,9 +306,9 @@ func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 	return kindInDoubt, h, identities
 }
 
-// answeredIdentities are the identities of the items that an answer decided or that are
-// in doubt: by the identifier in the list, by the id that a search returned for it, and
-// by every id that the answer states.
+// answeredIdentities are those that an answer decided, or that are in doubt: by the requested
+// identifier, by the id that a search had found for it, and by every id that the answer
+// states.
 func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
 	for i := range items {
 		switch items[i].Status {
@@ -344,9 +343,9 @@ func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, er
 	defer l.mu.Unlock()
 	c.setOutcome(k, &h)
 	l.addToHistory(c, k, &h, identities)
-	if c.Query.Service == pipeline.Search { // the same run requests by these ids
+	if c.Query.Service == pipeline.Search { // the run itself requests by the ids that it finds
 		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-			l.index.add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
+			l.index.Add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
 		}
 	}
 	return nil

@@ -16,9 +16,8 @@ func (f replyFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Rep
 	return f(b), nil
 }
 
-// TestUnsent: a call that was meant and then not made, since something else
-// ended the run in between, is neither an attempt nor a doubt, in this process
-// and in later ones.
+// TestUnsent: a call with an intent that was not made, because the run ended in between, is
+// neither an attempt nor in doubt, in this process and in later ones.
 func TestUnsent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	open := func() (*Ledger, func()) {
@@ -48,7 +47,7 @@ func TestUnsent(t *testing.T) {
 			t.Errorf("Answers() yields %v, %v, want nothing", a.Reply.Calls, err)
 		}
 		if n := r.Cost().Max; n != 0 || len(l.CallsInDoubt()) != 0 {
-			t.Errorf("Spent() = %d with %d doubts, want 0 and none", n, len(l.CallsInDoubt()))
+			t.Errorf("Cost() = %d with %d calls in doubt, want 0 and none", n, len(l.CallsInDoubt()))
 		}
 		a, err := l.Audit(t.Context(), nil)
 		if err != nil {
@@ -60,8 +59,8 @@ func TestUnsent(t *testing.T) {
 	}
 
 	l, done := open()
-	// The budget pays for one call at a time: the second one must find the first
-	// one's share free again.
+	// The budget is enough for one call at a time: the first one's share must be free again
+	// before the second one.
 	if _, err := l.BeginRun(RunStart{ID: "r", Budget: 3}); err != nil {
 		t.Fatal(err)
 	}
