@@ -77,9 +77,6 @@ func runChild() {
 // TestProcesses: two processes share an account over a real network, and one of them is killed and
 // replaced again and again. The API refuses no call, and the other process continues.
 func TestProcesses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 10 s")
-	}
 	for _, alignment := range []string{"utc", "rolling"} {
 		t.Run(alignment, func(t *testing.T) {
 			t.Parallel()
