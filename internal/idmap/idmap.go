@@ -1,7 +1,7 @@
-// Package idmap holds 12-byte identities in memory, each with one or several
-// numbers. Lists and ledgers have millions of them, so a Map is kept as small as it
-// can be: 16 bytes a slot in flat tables that are about four fifths full, some 20 MB
-// for a million identities.
+// Package idmap is a compact hash table from 12-byte identities to one or several
+// numbers each. Lists and ledgers have millions of identities, so a [Map] takes as little
+// memory as it can: 16 bytes a slot in flat tables that are about four fifths full, some
+// 20 MB for a million identities.
 package idmap
 
 import (
@@ -13,12 +13,11 @@ import (
 	"slices"
 )
 
-// Key is an identity. Its bytes are evenly spread, as those of a hash are.
+// Key is an identity. Its bytes must be uniformly distributed, like those of a hash.
 type Key = [12]byte
 
-// Map maps identities to values, which are not 0. Its 256 tables grow one by one and
-// by a quarter, where a built-in map would double all at once. The zero value is
-// empty.
+// Map maps identities to non-zero values. Its 256 tables grow independently, by a quarter
+// each, where a built-in map would double in size. The zero value is empty.
 type Map struct {
 	tables [256]table
 }
@@ -35,7 +34,7 @@ type slot struct {
 	value uint32
 }
 
-// Add adds a value to those of the key, also one that it has already.
+// Add adds a value to those of the key, even if the key already has it.
 func (m *Map) Add(key Key, value uint32) {
 	t := &m.tables[key[0]]
 	t.makeRoom()
@@ -114,7 +113,7 @@ func (t *table) makeRoom() {
 	}
 }
 
-// insert puts a slot behind those that the key has already.
+// insert puts a slot behind the key's existing ones.
 func (t *table) insert(s slot) {
 	i := t.firstProbe(s.key)
 	for t.slots[i].value != 0 {

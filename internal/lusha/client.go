@@ -23,7 +23,7 @@ type Config struct {
 	BaseURL        string            // empty: https://api.lusha.com
 	AllowHTTP      bool              // send the key in clear text to hosts other than this one
 	Key            Key               // sent in the api_key header of every request, shown nowhere
-	UserAgent      string            // empty: a siglake agent; the vendor is said to refuse library defaults
+	UserAgent      string            // empty: siglake's own, since library defaults may be refused
 	Timeout        time.Duration     // of one attempt, connection to last byte; 0 means 60 s
 	MaxAnswerBytes int64             // bytes of an answer after decompression; 0 means 64 MiB
 	Now            func() time.Time  // nil means time.Now
@@ -52,7 +52,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	base, err := parseBaseURL(cfg.BaseURL, cfg.AllowHTTP)
 	if err != nil {
-		return nil, errors.New(cfg.Key.redact(err.Error())) // who mixes up the two settings is not shown the key
+		return nil, errors.New(cfg.Key.redact(err.Error())) // the user may have swapped the two settings: do not show the key
 	}
 	c := &Client{
 		base:           base,
@@ -86,7 +86,7 @@ func New(cfg Config) (*Client, error) {
 // Call it before the first request.
 func (c *Client) OnFreeRequest(count func(n int)) { c.onFreeRequest = count }
 
-// Format prints the API's address, and no secret.
+// Format prints the API's address, and no other field.
 func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "Lusha client of ", c.base.Redacted()) }
 
 // parseBaseURL refuses addresses that would expose the key.
@@ -241,7 +241,7 @@ func disconnectReason(err error) string {
 //
 // HTTP/2 is off on purpose: there, one broken connection leaves every request
 // on it in doubt, the transport repeats requests by rules of its own, and the
-// bytes of one request cannot be told from those of another.
+// bytes of one request cannot be distinguished from those of another.
 func newTransport(config *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	baseConfig := &tls.Config{}

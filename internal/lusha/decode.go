@@ -65,7 +65,7 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 	}
 	call.Outcome, call.Charge = v.Outcome, v.Charge
 	call.StartDate, call.EndDate = "", ""
-	// For an unclear answer, the transport's own account is worth more.
+	// For an unclear answer, the transport's own description is better.
 	if call.Problem == "" || v.Outcome == pipeline.NotCharged && call.Status != 0 {
 		call.Problem = v.summary()
 	}
@@ -113,10 +113,12 @@ type answer struct {
 
 // entry is what an answer says about one entity.
 type entry struct {
-	key     string // under which it stood; empty in a list
-	reply   pipeline.ItemReply
-	rawID   string   // its "id": the entity's own id, or the caller's reference when another field states that
-	refs    []string // the caller's references it states
+	key   string // under which it stood; empty in a list
+	reply pipeline.ItemReply
+	// Its "id": the entity's own id, or the caller's reference if another field states
+	// that.
+	rawID   string
+	refs    []string // the caller's references that it states
 	errText string
 	errCode string
 	unknown jsonscan.ObjectBuilder

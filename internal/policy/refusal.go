@@ -11,16 +11,20 @@ type Kind int
 
 // The kinds. The table in the package comment says how each is handled.
 const (
-	Unexplained    Kind = iota // nothing more is known: the batch is left to a later run
-	BadItem                    // something in the request is refused: an item or, with BadQuery, the query
-	RestrictedItem             // an item is refused on legal grounds
-	NoMatch                    // the API knows none of the items, which is an answer
-	Transient                  // repeated after a back-off of at least RetryAfter
-	RateBurst                  // repeated after a back-off; the rate limiter keeps the server's own delay
-	RateWindow                 // repeated at once; the rate limiter waits for the window to turn
-	SessionExpired             // a batch that continues a session needs another one; for any other batch like Terminal
-	Terminal                   // every further batch would meet it: Stop says why
-	Intercepted                // in doubt, and answered by something between this client and the API
+	Unexplained Kind = iota // nothing more is known: the batch is left to a later run
+	// Something in the request is refused: an item or, with BadQuery, the query.
+	BadItem
+	RestrictedItem // an item is refused on legal grounds
+	NoMatch        // the API knows none of the items, which is an answer
+	Transient      // repeated after a back-off of at least RetryAfter
+	// Repeated after a back-off; the rate limiter keeps the server's own delay.
+	RateBurst
+	RateWindow // repeated at once; the rate limiter waits for the window to turn
+	// A batch that continues a session needs another one; for any other batch this is
+	// like Terminal.
+	SessionExpired
+	Terminal    // every further batch would meet it: Stop says why
+	Intercepted // in doubt, and answered by something between this client and the API
 )
 
 // Refusal is what the policies know of an attempt that brought no answer.

@@ -17,7 +17,9 @@ type RetryConfig struct {
 	MaxAttempts int           // at one batch, the first included; 0 means 5
 	BaseDelay   time.Duration // first back-off, doubling; 0 means 1 s
 	MaxDelay    time.Duration // longest back-off; 0 means 60 s
-	MaxWait     time.Duration // longest delay that a failing server may ask for; less than MaxDelay means MaxDelay
+	// Longest delay that a failing server may ask for; less than MaxDelay means
+	// MaxDelay.
+	MaxWait time.Duration
 	// BreakerLimit stops the run: after so many calls in a row with an unknown
 	// outcome, or so many batches in a row that were given up; 0 means 5.
 	BreakerLimit int
