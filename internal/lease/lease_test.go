@@ -208,7 +208,7 @@ func TestLeaseTakenOver(t *testing.T) {
 			m.Put(leaseName, []byte(`{"token":"x","command":"thief","ttl_seconds":60}`))
 		},
 		"unreadable": func(m *membucket.Bucket) { m.Put(leaseName, []byte("?")) },
-		"deleted":    func(m *membucket.Bucket) { delete(m.Objects, leaseName) },
+		"deleted":    func(m *membucket.Bucket) { m.Delete(leaseName) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

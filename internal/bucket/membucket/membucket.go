@@ -202,6 +202,13 @@ func (b *Bucket) Put(name string, data []byte) {
 	b.write(name, data)
 }
 
+// Delete removes an object, as another program would.
+func (b *Bucket) Delete(name string) {
+	b.Mu.Lock()
+	defer b.Mu.Unlock()
+	delete(b.Objects, name)
+}
+
 // Snapshot returns all objects. Restore puts them back.
 func (b *Bucket) Snapshot() map[string]Object { return maps.Clone(b.Objects) }
 
