@@ -204,8 +204,8 @@ func (b *Bucket) Put(name string, data []byte) {
 
 // Delete removes an object, as another program would.
 func (b *Bucket) Delete(name string) {
-	b.Mu.Lock()
-	defer b.Mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	delete(b.Objects, name)
 }
 
