@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-program test-commands test-packages conformance lint vet-all mutants fuzz bench man dist clean
+.PHONY: help build demo test proof conformance lint vet-all mutants fuzz bench man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -19,28 +19,20 @@ build: ## build bin/siglake, static
 demo: build ## run the main job on the embedded simulator: no key, no money
 	@bin/siglake demo --lake demo-lake
 
-test: ## all tests, most with the race detector, real S3 stores and the DuckDB cross-check
-	@$(GO) test -count=1 -run '^TestStart$$' ./internal/bucket/buckettest # builds the stores, minutes once
-	@$(MAKE) --no-print-directory -j3 -O test-program test-commands test-packages # all at once, each printed when it is done
-	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
+SUM := gotestsum --format pkgname-and-test-fails --
 
-GOTESTSUM := gotestsum --format pkgname-and-test-fails -- -timeout 25m
-RACE      := $(GOTESTSUM) -race
-# The tests that kill processes, or run hundreds of commands, would take four times
-# as long under the race detector; what they run is under it in the others.
-LONG      := ^Test(Crash|Kill|Edit|Faults|FileFailures|Budget|Register|Session|Lost|OldLakes|Dialects|Raised|ProductSwitches|Plan$$)
+test: ## everything that a change can break: race detector, real S3 stores, DuckDB
+	@$(TOOLS) $(SUM) -race -timeout 15m ./...
+	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) ./...
 
-test-program:
-	@$(TOOLS) $(GOTESTSUM) -run '$(LONG)' ./cmd/siglake
-
-test-commands:
-	@$(TOOLS) $(RACE) -skip '$(LONG)' ./cmd/siglake
-
-test-packages:
-	@$(TOOLS) $(RACE) $$($(GO) list ./... | grep -v /cmd/siglake)
+proof: export SIGLAKE_PROOF ?= short
+proof: mutants ## the long proofs: mutants, kill loops, conformance; SIGLAKE_PROOF=full for all cases
+	@$(TOOLS) $(SUM) -timeout 24h ./cmd/siglake
+	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) -timeout 24h ./...
+	@$(MAKE) --no-print-directory conformance
 
 conformance: ## the client against a mock made from a description of the API; needs Node
-	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod gotestsum --format pkgname-and-test-fails -- -count=1 ./...
+	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
 lint: ## vet and lint
 	@$(GO) vet ./...

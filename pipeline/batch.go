@@ -242,10 +242,15 @@ func (b *Batch) SubBatch(number, from, to int) *Batch {
 // Reply is the result of a batch: every attempt, and the answer for every item.
 type Reply struct {
 	Calls []Call
-	// One per item, in the same order; nil until the answer is decoded.
+	// One per item, in the same order; Deferred until the answer is decoded.
 	Items []ItemReply
 	// Paid answers about entities that were never requested.
 	Unmatched []ItemReply
+}
+
+// NewReply is the reply to a batch without a call: every item is Deferred, for the same reason.
+func NewReply(b *Batch, reason string) *Reply {
+	return &Reply{Items: slices.Repeat([]ItemReply{{Status: schema.Deferred, Reason: reason}}, len(b.Items))}
 }
 
 // ItemReply is the status of one item and, if it was answered, its events.
@@ -291,12 +296,12 @@ const (
 	InDoubt    Outcome = "ambiguous"
 )
 
-// Charge is the server's own number for a call. Unknown is not zero: the field was missing, null,
-// repeated or invalid, and Text holds the original value.
+// Charge is the cost of a call as the server states it. An unknown charge is not zero: the answer
+// states none, or states it in a way that is invalid or contradictory.
 type Charge struct {
 	Known   bool
-	Credits int64
-	Text    string
+	Credits int64  // if Known
+	Text    string // what the answer states, if the charge is unknown; empty if it states none
 }
 
 // Window is one rate window as stated in the answer's headers; -1 for what they do not state.

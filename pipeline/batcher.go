@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"slices"
@@ -56,7 +57,7 @@ const maxRows = 1<<32 - 1
 // before are requested.
 var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows))
 
-func (s *batcher) items(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
+func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
 		open := map[string]*Batch{}
 		// Of open groups, by the first line of each.
@@ -76,7 +77,7 @@ func (s *batcher) items(accounts iter.Seq2[schema.Account, error]) iter.Seq[work
 				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
 				break
 			}
-			l, query, size, id := s.classify(a)
+			l, query, size, id := s.classify(ctx, a)
 			if s.done.has(a.Row) {
 				continue
 			}
@@ -131,7 +132,7 @@ func asksByID(a *schema.Account, q *Query) bool {
 
 // classify returns a line with its status if it needs no call, else the query to request, the
 // number of entities per call, and the id to request by if one is known.
-func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id string) {
+func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query *Query, size int, id string) {
 	l = Line{Account: a}
 	query = s.queries[a.Object]
 	switch {
@@ -152,40 +153,16 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 		return l, nil, 0, ""
 	}
 	if query.Service == Search {
-		return s.classifySearch(l, query)
+		return s.classifySearch(ctx, l, query)
 	}
-	coverage := s.ledger.Coverage(&a, query)
+	coverage := s.ledger.Coverage(ctx, &a, query)
 	id = a.ID
 	if s.searchQueries[a.Object] != nil && id == "" {
-		resolution, uncovered := s.ledger.Resolve(&a), coverage.InDoubt == nil && len(coverage.Missing) > 0
-		switch {
-		// Also for a line that has a status: later lines may be the same entity.
-		case resolution.Entity.ID != "":
-			id = resolution.Entity.ID
-			if first := s.identities.LoadOrStore(IdentityByID(a.Object, id), row); first != row {
-				l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &resolution.Entity
-				l.Reason = fmt.Sprintf("same %s as row %d", a.Object, first)
-				return l, nil, 0, ""
-			}
-			byEntity := a
-			byEntity.ID = id
-			if other := s.ledger.Coverage(&byEntity, query); other.InDoubt != nil || len(other.Missing) < len(coverage.Missing) {
-				coverage = other // bought by another identifier of the entity
-			}
-		case !uncovered:
-		case resolution.Status != "":
-			l.Status, l.Reason, l.InDoubt = resolution.Status, resolution.Reason, resolution.InDoubt
-			return l, nil, 0, ""
-		case s.planning:
-			s.countUnsearched(string(a.Object), resolution.RiskOfDoubleCharge)
-		default:
-			l.Status, l.Reason = schema.Deferred, "its id is unknown: the search for it was not answered"
-			if s.stopped != nil && s.stopped() != nil {
-				l.Reason = s.stopped().Reason
-			}
+		if id = s.resolveLine(ctx, &l, coverage.needsNoCall(query)); l.Status != "" {
 			return l, nil, 0, ""
 		}
 	}
+	missing := coverage.Missing(query)
 	switch {
 	case coverage.InDoubt != nil:
 		l.Status, l.InDoubt = schema.InDoubt, coverage.InDoubt
@@ -194,13 +171,14 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 			l.Status = schema.WrittenOff
 			l.Reason = fmt.Sprintf("call %s was written off as charged and lost; the line is not requested again for this window", coverage.InDoubt.Name())
 		}
-	case len(coverage.Missing) == 0:
+	case len(missing) == 0:
 		l.Status, l.Reason = schema.Cached, "answered by call "+coverage.Call
-	case len(coverage.Missing) < len(query.Signals):
-		query = s.reuseQuery(query, coverage)
-	}
-	if l.Status == "" {
-		s.countPriorCoverage(query, coverage)
+	default:
+		asked := query
+		if len(missing) < len(query.Signals) {
+			query = s.reuseQuery(query, &coverage)
+		}
+		s.countPriorCoverage(asked, query, &coverage)
 	}
 	if size = s.batchSize; coverage.RiskOfDoubleCharge {
 		size = min(size, retryBatchSize)
@@ -208,9 +186,36 @@ func (s *batcher) classify(a schema.Account) (l Line, query *Query, size int, id
 	return l, query, size, id
 }
 
+// resolveLine returns the id to request a line by; empty if it is unknown, and then the line gets
+// a status if it needs a call.
+func (s *batcher) resolveLine(ctx context.Context, l *Line, needsNoCall bool) (id string) {
+	a := &l.Account
+	resolution := s.ledger.Resolve(ctx, a)
+	switch {
+	// Also for a line that needs no call: later lines may be the same entity.
+	case resolution.Entity.ID != "":
+		row := uint32(a.Row) //nolint:gosec // bounded by maxRows
+		if first := s.identities.LoadOrStore(IdentityByID(a.Object, resolution.Entity.ID), row); first != row {
+			l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &resolution.Entity
+			l.Reason = fmt.Sprintf("same %s as row %d", a.Object, first)
+		}
+	case needsNoCall:
+	case resolution.Status != "":
+		l.Status, l.Reason, l.InDoubt = resolution.Status, resolution.Reason, resolution.InDoubt
+	case s.planning:
+		s.countUnsearched(string(a.Object), resolution.RiskOfDoubleCharge)
+	default:
+		l.Status, l.Reason = schema.Deferred, "its id is unknown: the search for it was not answered"
+		if s.stopped != nil && s.stopped() != nil {
+			l.Reason = s.stopped().Reason
+		}
+	}
+	return resolution.Entity.ID
+}
+
 // classifySearch is classify for a run that requests only ids.
-func (s *batcher) classifySearch(l Line, q *Query) (_ Line, query *Query, size int, id string) {
-	resolution := s.ledger.Resolve(&l.Account)
+func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line, query *Query, size int, id string) {
+	resolution := s.ledger.Resolve(ctx, &l.Account)
 	if resolution.Entity.ID != "" {
 		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+resolution.Call, &resolution.Entity
 		return l, nil, 0, ""
@@ -234,7 +239,7 @@ func (s *batcher) countUnsearched(group string, risky bool) {
 
 // searchItems are the calls that search for the ids of a list's lines, unless they are known. It
 // classifies lines like items, which later sets their status.
-func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
+func (s *batcher) searchItems(ctx context.Context, accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
 		type group struct {
 			object schema.Object
@@ -257,10 +262,10 @@ func (s *batcher) searchItems(accounts iter.Seq2[schema.Account, error]) iter.Se
 			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
-			if coverage := s.ledger.Coverage(&a, query); coverage.InDoubt != nil || len(coverage.Missing) == 0 {
+			if coverage := s.ledger.Coverage(ctx, &a, query); coverage.needsNoCall(query) {
 				continue
 			}
-			resolution := s.ledger.Resolve(&a)
+			resolution := s.ledger.Resolve(ctx, &a)
 			if resolution.isKnown() {
 				continue
 			}
@@ -294,18 +299,17 @@ const maxNarrowed = 16
 
 // reuseQuery is a query without the types bought before. If there are many such queries already, it
 // may include types that have no events.
-func (s *batcher) reuseQuery(q *Query, coverage Coverage) *Query {
-	if len(s.narrowed) < maxNarrowed || len(coverage.Empty) == 0 || s.narrowedByKey[queryKey(q, coverage.Missing)] != nil {
-		return s.narrowQuery(q, coverage.Missing)
+func (s *batcher) reuseQuery(q *Query, coverage *Coverage) *Query {
+	missing := coverage.Missing(q)
+	allowed := coverage.signalsWhere(q, func(c CoverageState) bool { return c <= CoverageCapped || c == CoverageEmpty })
+	if len(s.narrowed) < maxNarrowed || len(allowed) == len(missing) || s.narrowedByKey[queryKey(q, missing)] != nil {
+		return s.narrowQuery(q, missing)
 	}
 	var best *Query
 	notIn := func(list []string) func(string) bool { return func(w string) bool { return !slices.Contains(list, w) } }
-	allowed := slices.DeleteFunc(slices.Clone(q.Signals), func(w string) bool {
-		return !slices.Contains(coverage.Missing, w) && !slices.Contains(coverage.Empty, w)
-	})
 	for _, p := range s.narrowed {
 		if p.Object == q.Object && (best == nil || len(p.Signals) < len(best.Signals)) &&
-			!slices.ContainsFunc(coverage.Missing, notIn(p.Signals)) && !slices.ContainsFunc(p.Signals, notIn(allowed)) {
+			!slices.ContainsFunc(missing, notIn(p.Signals)) && !slices.ContainsFunc(p.Signals, notIn(allowed)) {
 			best = p
 		}
 	}
@@ -318,10 +322,17 @@ func (s *batcher) reuseQuery(q *Query, coverage Coverage) *Query {
 	return s.narrowQuery(q, allowed)
 }
 
-// countPriorCoverage counts what is known about the requested pairs.
-func (s *batcher) countPriorCoverage(query *Query, coverage Coverage) {
-	s.repurchasedPairs += int64(coverage.Repurchased)
-	if len(coverage.Capped) == 0 {
+// countPriorCoverage counts what is known about the requested pairs: query is asked, or a narrowed
+// query of it.
+func (s *batcher) countPriorCoverage(asked, query *Query, coverage *Coverage) {
+	capped := false
+	for _, c := range coverage.Signals {
+		if c.Repurchased {
+			s.repurchasedPairs++
+		}
+		capped = capped || c.State == CoverageCapped
+	}
+	if !capped {
 		return
 	}
 	if s.priorCoverage == nil {
@@ -330,12 +341,17 @@ func (s *batcher) countPriorCoverage(query *Query, coverage Coverage) {
 	if s.priorCoverage[query] == nil {
 		s.priorCoverage[query] = map[string]PriorCoverage{}
 	}
-	for _, signal := range query.Signals {
+	for i, c := range coverage.Signals {
+		signal := asked.Signals[i]
+		if !slices.Contains(query.Signals, signal) {
+			continue
+		}
 		r := s.priorCoverage[query][signal]
-		if limit := coverage.Capped[signal]; limit > 0 {
+		switch c.State {
+		case CoverageCapped:
 			r.Capped++
-			r.CappedEvents += int64(limit)
-		} else if slices.Contains(coverage.Empty, signal) {
+			r.CappedEvents += int64(c.Cap)
+		case CoverageEmpty:
 			r.Empty++
 		}
 		s.priorCoverage[query][signal] = r

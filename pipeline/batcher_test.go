@@ -53,9 +53,9 @@ func company(domain string) schema.Account {
 }
 
 // classified describes what the batcher makes of a list, one text per line.
-func classified(s *batcher, accounts []schema.Account) []string {
+func classified(t *testing.T, s *batcher, accounts []schema.Account) []string {
 	out := make([]string, len(accounts))
-	for u := range s.items(walk(accounts, nil)) {
+	for u := range s.items(t.Context(), walk(accounts, nil)) {
 		for _, l := range u.lines {
 			out[l.Account.Row-1] = string(l.Status)
 			if l.Status == schema.Duplicate {
@@ -115,7 +115,7 @@ func TestBatcherStatuses(t *testing.T) {
 		{"no such object", rows(schema.Account{Object: "plant", ID: "1"}, schema.Account{ID: "1"}),
 			[]string{"rejected", "rejected"}},
 	} {
-		if diff := cmp.Diff(c.want, classified(newTestBatcher(MaxBatch), c.accounts)); diff != "" {
+		if diff := cmp.Diff(c.want, classified(t, newTestBatcher(MaxBatch), c.accounts)); diff != "" {
 			t.Errorf("%s: statuses (-want +got):\n%s", c.name, diff)
 		}
 	}
@@ -125,7 +125,7 @@ func TestBatcherRejectsObjectsWithoutQuery(t *testing.T) {
 	s := newTestBatcher(10)
 	delete(s.queries, schema.Contact)
 	var got []Line
-	for u := range s.items(walk(rows(schema.Account{Object: schema.Contact, ID: "1"}), nil)) {
+	for u := range s.items(t.Context(), walk(rows(schema.Account{Object: schema.Contact, ID: "1"}), nil)) {
 		got = append(got, u.lines...)
 		if u.batch != nil {
 			t.Errorf("items() requests %v, want a rejection", u.batch.Items)
@@ -141,7 +141,7 @@ func TestBatcherRejectsObjectsWithoutQuery(t *testing.T) {
 func TestBatcherOrderOfTheLast(t *testing.T) {
 	id := func(n int) schema.Account { return schema.Account{Object: schema.Company, ID: fmt.Sprint(n)} }
 	want := []string{"000001 1", "000001 2", "000002 r3", "000003 4"}
-	if diff := cmp.Diff(want, classified(newTestBatcher(2), rows(id(1), id(2), company("a.example"), id(4)))); diff != "" {
+	if diff := cmp.Diff(want, classified(t, newTestBatcher(2), rows(id(1), id(2), company("a.example"), id(4)))); diff != "" {
 		t.Errorf("statuses (-want +got):\n%s", diff)
 	}
 }
@@ -151,7 +151,7 @@ func TestBatcherSourceErrorKeepsEarlierLines(t *testing.T) {
 	s := newTestBatcher(2)
 	accounts := rows(company("a.example"), company("b.example"), company("c.example"), company("a.example"))
 	got := map[int64]bool{}
-	for u := range s.items(walk(accounts, broken)) {
+	for u := range s.items(t.Context(), walk(accounts, broken)) {
 		for _, row := range rowsOf(u) {
 			got[row] = true
 		}
@@ -186,7 +186,7 @@ func TestBatcherPendingLinesDoNotAccumulate(t *testing.T) {
 			}
 		}
 	}
-	for u := range newTestBatcher(MaxBatch).items(lines) {
+	for u := range newTestBatcher(MaxBatch).items(t.Context(), lines) {
 		if len(u.lines) > maxPendingLines {
 			t.Errorf("a work item has %d pending lines, want at most %d", len(u.lines), maxPendingLines)
 		}
@@ -210,7 +210,7 @@ func TestBatcherStopsWithItsConsumer(t *testing.T) {
 			}
 		}
 	}
-	for range newTestBatcher(3).items(lines) {
+	for range newTestBatcher(3).items(t.Context(), lines) {
 		break
 	}
 	if read != 3 {
@@ -225,7 +225,7 @@ func TestBatcherRefusesTooManyRows(t *testing.T) {
 		accounts[0].Row, accounts[1].Row = row-1, row
 		s := newTestBatcher(10)
 		var got []Line
-		for u := range s.items(walk(accounts, nil)) {
+		for u := range s.items(t.Context(), walk(accounts, nil)) {
 			got = append(got, u.lines...)
 		}
 		if row <= maxRows {
@@ -260,7 +260,7 @@ func TestBatcherAccountsForEveryLine(t *testing.T) {
 		accounts := accountList(t)
 		size := rapid.OneOf(rapid.IntRange(1, 8), rapid.IntRange(1, MaxBatch)).Draw(t, "size")
 		var items []workItem
-		for u := range newTestBatcher(size).items(walk(accounts, nil)) {
+		for u := range newTestBatcher(size).items(t.Context(), walk(accounts, nil)) {
 			items = append(items, u)
 		}
 
@@ -327,7 +327,7 @@ func TestBatcherAccountsForEveryLine(t *testing.T) {
 		}
 
 		var second []workItem
-		for u := range newTestBatcher(size).items(walk(accounts, nil)) {
+		for u := range newTestBatcher(size).items(t.Context(), walk(accounts, nil)) {
 			second = append(second, u)
 		}
 		if diff := cmp.Diff(items, second, cmp.AllowUnexported(workItem{}, Line{})); diff != "" {

@@ -1,5 +1,5 @@
-// Package pipeline is siglake's main job: it turns a list of accounts into typed Parquet with a
-// bill.
+// Package pipeline is siglake's main job: it turns a list of accounts into typed Parquet and a
+// bill that allocates every charge to what it bought.
 //
 // Start with pipeline.go: it defines what the job needs (a [Source] of lines, a [Fetcher] that
 // calls the API, a [Sink] that stores rows). run.go is the job from start to end. Nothing here
@@ -12,9 +12,10 @@
 // batcher.go drops duplicates, decides the status of lines that need no request, and fills batches.
 // prefetch.go keeps several batches in flight and returns the answers in the order of the batches,
 // so that everything after it is sequential and its output a pure function of the answers:
-// concurrency changes neither the rows nor their order. flatten.go types one event, allocate.go
-// allocates a call's charge to what it bought, recorder.go writes both as Arrow records, and
-// manifest.go accounts for everything.
+// concurrency changes neither the rows nor their order. flatten.go types one event and computes its
+// uid, allocate.go allocates a call's charge to what it bought, recorder.go writes both as Arrow
+// records, and manifest.go accounts for everything, up to the [Reconciliation] with the account.
+// batch.go states what an action costs, at most ([Query.Ceiling]) and exactly ([Query.CostOf]).
 //
 // # Queries
 //

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -14,11 +15,13 @@ import (
 // Ledger records what was bought, by this run and by others, and lets a run survive its process. It
 // is used by one goroutine.
 type Ledger interface {
-	// Coverage says what part of a query about an account was bought before.
-	Coverage(a *schema.Account, q *Query) Coverage
+	// Coverage says what part of a query about an account was bought before, by the account's own
+	// identifier or by another one of the entity that a search found for it. It reads recorded
+	// answers; one that cannot be read, also because ctx is done, counts as not bought.
+	Coverage(ctx context.Context, a *schema.Account, q *Query) Coverage
 	// Resolve says what searches have found for an account's identifier, and whether that is still
-	// valid.
-	Resolve(a *schema.Account) Resolution
+	// valid. Answers are read as by Coverage.
+	Resolve(ctx context.Context, a *schema.Account) Resolution
 	// RecordLines records the status of lines that no answer decides. It need not be durable before
 	// Prepare: until then the list still has the lines.
 	RecordLines(lines []Line) error
@@ -29,29 +32,68 @@ type Ledger interface {
 	Commit(m *Manifest) error
 }
 
-// Coverage is what was bought for one account before. If nothing was bought, all of the query's
-// signal types are missing.
+// Coverage is what was bought for one account before. The zero value: nothing.
 type Coverage struct {
-	// Signal types of the query that were not bought for its window, in its order, except those
-	// written off as charged and lost.
-	Missing []string
-	// The call that answered the other types, as "run/call".
+	// One for each signal type of the query, in its order; nil: nothing was bought.
+	Signals []SignalCoverage
+	// The call that answered types that are Empty or Full, as "run/call".
 	Call string
-	// Number of missing types bought the same day with a lower cap, a shorter window or another
-	// filter: their events are paid for again.
-	Repurchased int
-	// Those of them that reached a lower cap, with that cap.
-	Capped map[string]int
-	// Types that are not missing, were requested with a lower cap, and had no events: requesting
-	// them again costs nothing.
-	Empty []string
 	// Some of the missing types are in a call that got no answer and may be paid for twice: they
 	// are requested in small batches.
 	RiskOfDoubleCharge bool
-	// A call that may have been charged for the other types and has no answer, with its run,
+	// A call that may have been charged for missing types and has no answer, with its run,
 	// without its accounts; one that was written off only if nothing is missing; nil: none.
 	InDoubt *InDoubtCall
 }
+
+// SignalCoverage is what was bought of one signal type for one account.
+type SignalCoverage struct {
+	State CoverageState
+	// The highest lower cap that was reached, if CoverageCapped.
+	Cap int
+	// The type is missing, and was bought the same day with a lower cap, a shorter window or
+	// another filter: its events are paid for again.
+	Repurchased bool
+}
+
+// CoverageState says how far earlier calls answer a query for one signal type. The type is missing
+// if it is CoverageNone or CoverageCapped.
+type CoverageState uint8
+
+// The states, in ascending order of what is known.
+const (
+	// Nothing was bought that answers it.
+	CoverageNone CoverageState = iota
+	// It was requested with a lower cap, which was reached: there may be more events.
+	CoverageCapped
+	// It was requested and written off as charged and lost.
+	CoverageWrittenOff
+	// It was requested with a lower cap and has no events: to request it again costs nothing.
+	CoverageEmpty
+	// A further call cannot return anything that is missing.
+	CoverageFull
+)
+
+// Missing returns the signal types of the query that must be requested, in its order.
+func (c *Coverage) Missing(q *Query) []string {
+	if c.Signals == nil {
+		return q.Signals
+	}
+	return c.signalsWhere(q, func(s CoverageState) bool { return s <= CoverageCapped })
+}
+
+func (c *Coverage) signalsWhere(q *Query, include func(CoverageState) bool) (signals []string) {
+	for i, s := range c.Signals {
+		if include(s.State) {
+			signals = append(signals, q.Signals[i])
+		}
+	}
+	return signals
+}
+
+// needsNoCall reports whether a line has a status without a further call: it is answered, in doubt
+// or written off.
+func (c *Coverage) needsNoCall(q *Query) bool { return c.InDoubt != nil || len(c.Missing(q)) == 0 }
 
 // Resolution is what is known about an identifier. The zero value: nothing, or no longer, and a
 // search is allowed.
@@ -130,11 +172,11 @@ func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity 
 // noLedger is the Ledger of a run without one.
 type noLedger struct{}
 
-func (noLedger) Coverage(_ *schema.Account, q *Query) Coverage { return Coverage{Missing: q.Signals} }
-func (noLedger) Resolve(*schema.Account) Resolution            { return Resolution{} }
-func (noLedger) RecordLines([]Line) error                      { return nil }
-func (noLedger) Prepare(*Manifest) error                       { return nil }
-func (noLedger) Commit(*Manifest) error                        { return nil }
+func (noLedger) Coverage(context.Context, *schema.Account, *Query) Coverage { return Coverage{} }
+func (noLedger) Resolve(context.Context, *schema.Account) Resolution        { return Resolution{} }
+func (noLedger) RecordLines([]Line) error                                   { return nil }
+func (noLedger) Prepare(*Manifest) error                                    { return nil }
+func (noLedger) Commit(*Manifest) error                                     { return nil }
 
 // isReplayable reports whether a status follows from a recorded answer alone, so that decoding the
 // answer again yields it again. An id that was found decides a line only in a run that requests

@@ -192,7 +192,6 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 			if stop = stopOf(err); stop == nil {
 				stop = &Stop{Kind: StopUnstable, Reason: err.Error()}
 			}
-			reply = fillDeferred(b, reply, stop)
 		}
 		if err := validateReply(b, reply); err != nil {
 			return nil, err

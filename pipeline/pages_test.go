@@ -222,7 +222,7 @@ func TestPagesStop(t *testing.T) {
 		t.Errorf("lines %v, stopped for %q, %d credits, pages %+v; want five deferred, an interruption, 20 paid results and their session", m.Accounts.ByStatus, stopKind(m), m.Credits.Charged, m.Pages)
 	}
 	failing := errors.New("no network")
-	r.Fetcher = fetchFunc(func(context.Context, *Batch) (*Reply, error) { return nil, failing })
+	r.Fetcher = fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) { return NewReply(b, failing.Error()), failing })
 	if m, err = r.RunPages(t.Context(), lookalikeQuery()); err != nil || stopKind(m) != StopUnstable {
 		t.Errorf("RunPages() = %v, %v; want a manifest that says what stopped it", m, err)
 	}

@@ -18,10 +18,11 @@ type Source interface {
 
 // Fetcher requests one batch from the API. It may be called concurrently.
 //
-// The reply accounts for the whole batch, whatever happened: one Call per attempt and, once
-// decoded, one ItemReply per item, in the order of the batch. An error means that no further batch
-// should be requested (a *Stop says why). The reply that comes with it still has everything that
-// was paid for, so the caller must use it before the error.
+// The reply is never nil, not even with an error, and accounts for the whole batch: one Call per
+// attempt, and one ItemReply with a status per item, in the order of the batch. NewReply makes one
+// for a batch that was not sent, or whose answer is not decoded yet. An error means that no further
+// batch should be requested (a *Stop says why). The reply that comes with it still has everything
+// that was paid for, so the caller must use it before the error.
 //
 // ctx cancels waiting (for a token, for a back-off), never a request on the wire, which may already
 // be charged.

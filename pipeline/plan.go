@@ -7,34 +7,38 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Plan is what a run would ask, found out without asking.
+// Plan is what a run would request, determined without a request.
 type Plan struct {
-	Accounts         AccountTotals  // lines whose fate needs no call; the rest of Lines are in Asks
-	Queries          []PlannedQuery // in the order in which each is asked first
-	RepurchasedPairs int64          // pairs that were bought the same day with a lower cap, a shorter window or another filter
+	// Lines with a status that needs no call; the other lines are in Queries.
+	Accounts AccountTotals
+	Queries  []PlannedQuery // in the order of their first batches
+	// Pairs that were bought the same day with a lower cap, a shorter window or
+	// another filter.
+	RepurchasedPairs int64
 }
 
-// PlannedQuery is what one question is asked about.
+// PlannedQuery is the planned use of one query.
 type PlannedQuery struct {
-	Query      *Query
-	Entities   int64
-	Unresolved int64 // of the entities: those whose ids are not known, and so whether the API knows them
+	Query    *Query
+	Entities int64
+	// Entities without a known id: the API may not know them.
+	Unresolved int64
 	Calls      int64
-	Ceiling    int64 // credits that all calls can cost
+	Ceiling    int64 // maximum cost of all calls, in credits
 
 	PriorCoverage map[string]PriorCoverage // by signal type
 }
 
-// PriorCoverage is what is known of the entities of one question and a type, from
-// calls with a lower cap.
+// PriorCoverage is what earlier calls with a lower cap returned about the entities of
+// one query and signal type.
 type PriorCoverage struct {
-	Capped       int64 // entities of which there was as much as the cap let through
-	CappedEvents int64 // of those, so many events together
-	Empty        int64 // entities of which there was nothing
+	Capped       int64 // entities that reached the cap
+	CappedEvents int64 // events of those together
+	Empty        int64 // entities without an event
 }
 
-// Entities is how many entities would be asked about. Searches for ids by which
-// others are asked do not count.
+// Entities is the number of entities that would be requested, not counting searches for
+// ids that other queries need.
 func (p *Plan) Entities() (n int64) {
 	for _, a := range p.Queries {
 		if !p.isPrerequisite(a) {
@@ -44,12 +48,12 @@ func (p *Plan) Entities() (n int64) {
 	return n
 }
 
-// isPrerequisite reports whether an ask only finds out ids for others.
+// isPrerequisite reports whether a query only searches for ids that others need.
 func (p *Plan) isPrerequisite(a PlannedQuery) bool {
 	return a.Query.Service == Search && slices.ContainsFunc(p.Queries, func(o PlannedQuery) bool { return o.Query.Service != Search })
 }
 
-// Calls is how many calls would be made if none had to be repeated or split.
+// Calls is the number of calls, if none has to be repeated or split.
 func (p *Plan) Calls() (n int64) {
 	for _, a := range p.Queries {
 		n += a.Calls
@@ -57,7 +61,7 @@ func (p *Plan) Calls() (n int64) {
 	return n
 }
 
-// Pairs is how many pairs of entity and signal type would be asked about.
+// Pairs is the number of pairs of entity and signal type that would be requested.
 func (p *Plan) Pairs() (n int64) {
 	for _, a := range p.Queries {
 		if !p.isPrerequisite(a) {
@@ -67,8 +71,8 @@ func (p *Plan) Pairs() (n int64) {
 	return n
 }
 
-// Ceiling is the most that all calls together can cost in credits, by the worst
-// reading of the price list.
+// Ceiling is the maximum cost of all calls together, in credits, by the worst reading of
+// the price list.
 func (p *Plan) Ceiling() (credits int64) {
 	for _, a := range p.Queries {
 		credits += a.Ceiling
@@ -76,7 +80,7 @@ func (p *Plan) Ceiling() (credits int64) {
 	return credits
 }
 
-// MaxUnitCost is the most that one of the entities can cost.
+// MaxUnitCost is the maximum cost of one entity, over all queries.
 func (p *Plan) MaxUnitCost() (credits int64) {
 	for _, a := range p.Queries {
 		credits = max(credits, a.Query.Ceiling(1))
@@ -84,7 +88,7 @@ func (p *Plan) MaxUnitCost() (credits int64) {
 	return credits
 }
 
-// MinUnitCost is the least that one of the entities may need left of a budget.
+// MinUnitCost is the least budget with which one entity can be requested.
 func (p *Plan) MinUnitCost() (credits int64) {
 	for _, a := range p.Queries {
 		if unit := a.Query.Ceiling(1); credits == 0 || unit < credits {
@@ -94,7 +98,7 @@ func (p *Plan) MinUnitCost() (credits int64) {
 	return credits
 }
 
-// addSearch adds the calls that find out the ids of so many lines.
+// addSearch adds the calls that search for the ids of a number of lines.
 func (p *Plan) addSearch(q *Query, lines int64, size int) {
 	if lines == 0 {
 		return
@@ -107,15 +111,14 @@ func (p *Plan) addSearch(q *Query, lines int64, size int) {
 	p.Queries = append(p.Queries, PlannedQuery{Query: q, Entities: lines, Calls: calls, Ceiling: ceiling})
 }
 
-// Plan reads the source to its end, as Run would, and counts what Run would ask
-// about; it needs neither Fetcher nor Sink. The batches are those that Run would
-// make: both take them from the same place.
+// Plan reads the source to its end, as Run would, and counts what Run would request. It
+// needs neither Fetcher nor Sink. The batches are those of Run: both use the same batcher.
 func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 	p := &Plan{Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}}}
 	index := map[*Query]int{}
 	batcher := r.newBatcher(nil)
 	batcher.planning = true
-	for item := range batcher.items(src.Accounts(ctx)) {
+	for item := range batcher.items(ctx, src.Accounts(ctx)) {
 		for _, l := range item.lines {
 			p.Accounts.addLine(l)
 		}
@@ -145,6 +148,9 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 	p.RepurchasedPairs = batcher.repurchasedPairs
 	for i := range p.Queries {
 		p.Queries[i].PriorCoverage = batcher.priorCoverage[p.Queries[i].Query]
+	}
+	if batcher.err == nil {
+		batcher.err = ctx.Err() // recorded answers may not have been read
 	}
 	return p, batcher.err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,13 +30,13 @@ func (d *stepLedger) step(name string) error {
 	return nil
 }
 
-func (d *stepLedger) Coverage(_ *schema.Account, q *Query) Coverage {
-	return Coverage{Missing: q.Signals}
+func (d *stepLedger) Coverage(context.Context, *schema.Account, *Query) Coverage {
+	return Coverage{}
 }
-func (d *stepLedger) Resolve(*schema.Account) Resolution { return Resolution{} }
-func (d *stepLedger) RecordLines([]Line) error           { return nil }
-func (d *stepLedger) Prepare(*Manifest) error            { return d.step("prepare") }
-func (d *stepLedger) Commit(*Manifest) error             { return d.step("commit") }
+func (d *stepLedger) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
+func (d *stepLedger) RecordLines([]Line) error                            { return nil }
+func (d *stepLedger) Prepare(*Manifest) error                             { return d.step("prepare") }
+func (d *stepLedger) Commit(*Manifest) error                              { return d.step("commit") }
 
 func (d *stepLedger) Stage(context.Context) ([]File, error)    { return nil, d.step("stage") }
 func (d *stepLedger) Publish(context.Context, *Manifest) error { return d.step("publish") }
@@ -71,13 +72,14 @@ func emptySeq[T any]() iter.Seq2[T, error] { return func(func(T, error) bool) {}
 // coveredRows is a ledger with an answer for some rows.
 type coveredRows map[int64]bool
 
-func (coveredRows) Resolve(*schema.Account) Resolution { return Resolution{} }
+func (coveredRows) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
 
-func (k coveredRows) Coverage(a *schema.Account, q *Query) Coverage {
+func (k coveredRows) Coverage(_ context.Context, a *schema.Account, q *Query) Coverage {
 	if k[a.Row] {
-		return Coverage{Call: "run-1/000007-1"}
+		full := slices.Repeat([]SignalCoverage{{State: CoverageFull}}, len(q.Signals))
+		return Coverage{Signals: full, Call: "run-1/000007-1"}
 	}
-	return Coverage{Missing: q.Signals}
+	return Coverage{}
 }
 
 func (coveredRows) RecordLines([]Line) error { return nil }

@@ -95,7 +95,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 			stopped.CompareAndSwap(nil, interruptedStop())
 		}
 		if s := stopped.Load(); s != nil {
-			return allDeferred(item.batch, s)
+			return NewReply(item.batch, s.Reason)
 		}
 		reply, err := r.Fetcher.Fetch(ctx, item.batch)
 		if err != nil {
@@ -107,7 +107,6 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 				s = &Stop{Kind: StopUnstable, Reason: err.Error()}
 			}
 			stopped.CompareAndSwap(nil, s)
-			reply = fillDeferred(item.batch, reply, s)
 		}
 		return reply
 	}
@@ -115,7 +114,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	var batches int64
 	if len(r.Searches) > 0 {
 		searchDone := slices.Clone(done) // by searches; the walk that makes them reads done meanwhile
-		for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.searchItems(src.Accounts(writeCtx)), ask) {
+		for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.searchItems(writeCtx, src.Accounts(writeCtx)), ask) {
 			batches++
 			if err := validateReply(item.batch, reply); err != nil {
 				return nil, err
@@ -136,7 +135,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 			return nil, err
 		}
 	}
-	for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.items(src.Accounts(writeCtx)), ask) {
+	for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.items(writeCtx, src.Accounts(writeCtx)), ask) {
 		toRecord := item.lines
 		for _, l := range item.lines {
 			if err := rec.recordLine(writeCtx, l); err != nil {
@@ -295,31 +294,11 @@ func interruptedStop() *Stop {
 	return &Stop{Kind: StopInterrupted, Reason: "stopped on request", Advice: "run the same command again to request the rest"}
 }
 
-// allDeferred is the reply for a batch that was not requested because of a stop.
-func allDeferred(b *Batch, s *Stop) *Reply { return fillDeferred(b, nil, s) }
-
-// fillDeferred completes the reply that came with a stop: items without a status were not
-// requested.
-func fillDeferred(b *Batch, reply *Reply, s *Stop) *Reply {
-	if reply == nil {
-		reply = &Reply{}
-	}
-	if len(reply.Items) == 0 {
-		reply.Items = make([]ItemReply, len(b.Items))
-	}
-	for i := range reply.Items {
-		if reply.Items[i].Status == "" {
-			reply.Items[i].Status, reply.Items[i].Reason = schema.Deferred, s.Reason
-		}
-	}
-	return reply
-}
-
-// validateReply refuses a reply with an item without a status or a call without an outcome: the
-// bill and the accounts table would not add up.
+// validateReply refuses a reply that breaks the contract of Fetcher: the bill and the accounts table
+// would not add up.
 func validateReply(b *Batch, reply *Reply) error {
 	if reply == nil {
-		reply = &Reply{}
+		return fmt.Errorf("batch %s: no reply: a fetcher must return one for each batch", b.ID)
 	}
 	if len(reply.Items) != len(b.Items) {
 		return fmt.Errorf("batch %s: %d replies for %d entities: a fetcher must return one for each", b.ID, len(reply.Items), len(b.Items))

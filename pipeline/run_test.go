@@ -387,7 +387,7 @@ func TestRunStop(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			reply, _ := api.Fetch(ctx, b)
-			reply.Items[1] = ItemReply{} // the second half of a split batch was not requested
+			reply.Items[1] = NewReply(b, stop.Reason).Items[1] // the second half of a split batch was not requested
 			return reply, fmt.Errorf("batch %s: %w", b.ID, stop)
 		})
 		g := mustRun(t, Runner{Fetcher: f, BatchSize: 2, Concurrency: 3}, companies(20))
@@ -407,16 +407,20 @@ func TestRunStop(t *testing.T) {
 func TestRunStopKinds(t *testing.T) {
 	for _, c := range []struct {
 		err   error
-		reply *Reply
+		calls []Call
 		kind  StopKind
 		want  RunOutcome
 	}{
 		{&Stop{Kind: StopAuth, Reason: "key refused"}, nil, StopAuth, RunRefused},
-		{&Stop{Kind: StopBudget, Reason: "cap reached"}, &Reply{}, StopBudget, RunDeferred},
+		{&Stop{Kind: StopBudget, Reason: "cap reached"}, nil, StopBudget, RunDeferred},
 		{errBroken, nil, StopUnstable, RunDeferred},
-		{errBroken, &Reply{Calls: []Call{{ID: "x", Object: schema.Company, Outcome: InDoubt}}}, StopUnstable, RunInDoubt},
+		{errBroken, []Call{{ID: "x", Object: schema.Company, Outcome: InDoubt}}, StopUnstable, RunInDoubt},
 	} {
-		f := fetchFunc(func(context.Context, *Batch) (*Reply, error) { return c.reply, c.err })
+		f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+			reply := NewReply(b, c.err.Error())
+			reply.Calls = c.calls
+			return reply, c.err
+		})
 		g := mustRun(t, Runner{Fetcher: f, Concurrency: 1, BatchSize: 1}, companies(3))
 		if got := g.manifest.Run; got.Stop == nil || got.Stop.Kind != c.kind || got.Outcome != c.want {
 			t.Errorf("Run with %v ended %s with %+v, want %s with %s", c.err, got.Outcome, got.Stop, c.want, c.kind)
@@ -456,7 +460,10 @@ func TestRunCancelled(t *testing.T) {
 		}
 		// If a fetcher gives up waiting, the API is not unstable.
 		ctx, cancel = context.WithCancel(t.Context())
-		g = run(t, ctx, Runner{Fetcher: fetchFunc(func(ctx context.Context, _ *Batch) (*Reply, error) { cancel(); return nil, ctx.Err() })}, companies(3))
+		g = run(t, ctx, Runner{Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+			cancel()
+			return NewReply(b, "cancelled"), ctx.Err()
+		})}, companies(3))
 		if g.err != nil || g.manifest.Run.Stop.Kind != StopInterrupted {
 			t.Errorf("Run = %v, stop %+v, want interrupted", g.err, g.manifest.Run.Stop)
 		}
@@ -517,8 +524,8 @@ type inDoubtLedger struct {
 	recorded []Line
 }
 
-func (d *inDoubtLedger) Coverage(a *schema.Account, q *Query) Coverage {
-	return Coverage{Missing: q.Signals, InDoubt: d.inDoubt[a.Key]}
+func (d *inDoubtLedger) Coverage(_ context.Context, a *schema.Account, _ *Query) Coverage {
+	return Coverage{InDoubt: d.inDoubt[a.Key]}
 }
 
 func (d *inDoubtLedger) RecordLines(lines []Line) error {

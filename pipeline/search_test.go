@@ -24,7 +24,7 @@ type searchVendor struct {
 	failService string   // service with calls that are stopped
 }
 
-func (g *searchVendor) Resolve(a *schema.Account) Resolution {
+func (g *searchVendor) Resolve(_ context.Context, a *schema.Account) Resolution {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.resolutions[IdentityOf(a)]
@@ -38,7 +38,7 @@ func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		name = "search"
 	}
 	if g.failService == name {
-		return nil, &Stop{Kind: StopCredits, Reason: "no credits"}
+		return NewReply(b, "no credits"), &Stop{Kind: StopCredits, Reason: "no credits"}
 	}
 	g.asked = append(g.asked, fmt.Sprintf("%s %d", name, len(b.Items)))
 	c := Call{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Object: b.Query.Object, Entities: len(b.Items), Ceiling: b.Ceiling(), Sent: epoch, Outcome: Charged}

@@ -19,7 +19,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// CompactOptions says when a compaction is worth while.
+// CompactOptions says when a compaction is worthwhile.
 type CompactOptions struct {
 	MinFiles int               // small files that a partition must have; 0 = 8, at least 2
 	Versions map[string]string // for the manifest
@@ -27,21 +27,21 @@ type CompactOptions struct {
 
 const defaultMinFiles = 8
 
-// compactScratch is the scratch directory of every compaction: there is one at a
-// time in a lake.
+// compactScratch is the scratch directory of every compaction: only one runs on a lake
+// at a time.
 const compactScratch = "compact"
 
-// Compact merges the small files of each partition that has many of them into
-// few large ones, as a generation of its own. Small is what has less than half
-// of the target size. The rows are the same, all of them, in the table's order;
-// rows that came in two runs stay two. The large files lie outside of what
-// people glob, for whom the small ones remain.
+// Compact merges the small files of each partition that has many of them into a few
+// large ones, as a generation of its own. A file is small if it has less than half of
+// the target size. The large files hold exactly the same rows, in the table's order; a
+// row that two runs wrote stays twice. They lie outside of the directories that readers
+// glob, where the small files remain.
 //
-// The manifest is nil when there is nothing to do. Of the options, RunID is not
-// used: a compaction is named after what it merges, so that one that died goes
-// on under the same names when it is called again.
+// The manifest is nil if there is nothing to do. Compact ignores RunID: a compaction is
+// named after what it merges, so that a call after a crash continues under the same
+// names.
 //
-// Whoever calls it holds the lake alone.
+// The caller must hold the lake's lock.
 func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *pipeline.Manifest, err error) {
 	started := time.Now().UTC()
 	o.RunID = compactScratch
@@ -64,7 +64,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 		if newest.Generation == 0 {
 			return nil, nil
 		}
-		return nil, l.swapCurrent(ctx, raw, newest) // whoever made it may have died just before
+		return nil, l.swapCurrent(ctx, raw, newest) // its publisher may have died just before
 	}
 	l.prefix, l.options.RunID = compactDir, compactionID(newest.Generation, groups, l.options.TargetFileSize)
 	m = pipeline.NewManifest(pipeline.RunInfo{ID: l.options.RunID, Kind: pipeline.CompactionGeneration, Started: started, Outcome: pipeline.RunComplete})
@@ -91,7 +91,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	return m, nil
 }
 
-// groupSmallFiles gives the files that are worth merging, partition by partition.
+// groupSmallFiles returns the files that are worth merging, by partition.
 func groupSmallFiles(files []DataFile, minFiles int, target int64) (groups [][]DataFile) {
 	if minFiles <= 0 {
 		minFiles = defaultMinFiles
@@ -111,9 +111,9 @@ func groupSmallFiles(files []DataFile, minFiles int, target int64) (groups [][]D
 	return groups
 }
 
-// isCompacted says whether files are what a compaction made of them, which no other
-// one would better. Their size is foreseen while they are written, so that they
-// can turn out small.
+// isCompacted reports whether files are the result of one compaction, which another one
+// would not improve. A compaction only estimates sizes while it writes, so its files can
+// turn out small.
 func isCompacted(files []DataFile, target int64) bool {
 	total := int64(0)
 	for _, f := range files {
@@ -122,10 +122,10 @@ func isCompacted(files []DataFile, target int64) bool {
 		}
 		total += f.Bytes
 	}
-	return total > target/2 // else it was made for a smaller target
+	return total > target/2 // otherwise they were written for a smaller target
 }
 
-// compactionID names a compaction after what it is to do.
+// compactionID names a compaction after its input.
 func compactionID(generation int64, groups [][]DataFile, target int64) string {
 	text, err := json.Marshal(groups)
 	if err != nil {
@@ -135,8 +135,8 @@ func compactionID(generation int64, groups [][]DataFile, target int64) string {
 	return fmt.Sprintf("compact-%08d-%s", generation, hex.EncodeToString(sum[:4]))
 }
 
-// compactFiles stages the rows of files of one partition, and reads back that
-// they are those rows and no others.
+// compactFiles stages the rows of one partition's files, and verifies by reading them
+// back that they are exactly those rows.
 func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
 	part := schema.Partition{Table: files[0].Table}
 	part.Key, part.Value, _ = strings.Cut(files[0].Partition, "=")
@@ -186,7 +186,7 @@ func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
 	return nil
 }
 
-// readObjectRows is readRows of an object, which it closes.
+// readObjectRows calls readRows for an object, which it closes.
 func readObjectRows(o object, t *schema.Table, yield func(arrow.Record) error) (runs []string, err error) {
 	defer func() { err = errors.Join(err, o.Close()) }()
 	if r, ok := o.(*s3Object); ok {

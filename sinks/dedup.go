@@ -7,14 +7,14 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// deduplicator drops rows that came before: neighbours with the same value in
-// the table's unique column and the same raw record. The first stays. When the
-// raw record differs, both stay. Rows without a unique value all stay.
+// deduplicator drops repeated rows: neighbours with the same value in the table's unique
+// column and the same raw record. The first stays. Rows with different raw records and
+// rows without a unique value all stay.
 type deduplicator struct {
 	uniqueColumn, rawColumn int // columns; -1 when the table has none
 	dropped                 int64
 
-	lastUnique []byte    // unique value of the group at hand
+	lastUnique []byte    // unique value of the current group
 	variants   []variant // its different raw records
 	used       int       // how many of variants are in use
 }
@@ -36,7 +36,7 @@ func newDeduplicator(t *schema.Table) *deduplicator {
 	return d
 }
 
-// isFirst says whether the row is the first of its kind.
+// isFirst reports whether the row is the first of its kind.
 func (d *deduplicator) isFirst(r extsort.Row) bool {
 	if d.uniqueColumn < 0 || d.rawColumn < 0 {
 		return true
@@ -66,7 +66,7 @@ func (d *deduplicator) isFirst(r extsort.Row) bool {
 	if d.used == len(d.variants) {
 		d.variants = append(d.variants, variant{})
 	}
-	s := &d.variants[d.used] // its memory is used again
+	s := &d.variants[d.used] // its memory is reused
 	s.raw, s.null = append(s.raw[:0], candidate.raw...), candidate.null
 	d.used++
 	return true

@@ -12,11 +12,10 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// digest is the SHA-256 of a file's rows: what they say, not how they are
-// encoded. It covers the table's name, version, column names and types, then
-// every value in row order. Each value is preceded by a byte that says whether
-// it is null, and each text by its length, so that no two contents look alike.
-// All NaN count as one. Numbers are little-endian.
+// digest is the SHA-256 of a file's rows, independent of their encoding. It covers the
+// table's name, version, column names and types, then every value in row order. Each
+// value is preceded by a byte that says whether it is null, and each text by its length,
+// so that no two contents look alike. All NaN count as one. Numbers are little-endian.
 type digest struct {
 	hash hash.Hash
 	buf  []byte
@@ -45,7 +44,7 @@ func appendLengthPrefixed(b, s []byte) []byte {
 	return append(b, s...)
 }
 
-// appendRow writes the row's values as digests take them.
+// appendRow writes the row's values in the form that digests cover.
 func appendRow(b []byte, r extsort.Row) []byte {
 	for i := range r.View.Columns {
 		c := &r.View.Columns[i]
@@ -87,15 +86,15 @@ func (d *digest) addRow(r extsort.Row) {
 	}
 }
 
-// hexSum ends the digest and gives it in hexadecimal.
+// hexSum completes the digest and returns it in hexadecimal.
 func (d *digest) hexSum() string {
 	d.buf = binary.LittleEndian.AppendUint64(d.buf, d.rows)
 	d.hash.Write(d.buf)
 	return hex.EncodeToString(d.hash.Sum(nil))
 }
 
-// MultisetHash says which rows some files hold together, in whatever order and however
-// often each: their number and the sum of their SHA-256, as numbers.
+// MultisetHash identifies the multiset of rows that some files hold together, whatever
+// their order: the number of rows and the sum of their SHA-256, as numbers.
 type MultisetHash struct {
 	Rows int64
 	Sum  [4]uint64 // least significant first

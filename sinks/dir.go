@@ -13,7 +13,7 @@ import (
 )
 
 // dirBackend is a lake in a directory. Its scratch directory lies on the same
-// file system, so promotion is a rename.
+// file system, so publishing a file is a rename.
 type dirBackend struct {
 	*durable.Dir
 	runDir   string
@@ -25,13 +25,13 @@ func (p *dirBackend) publishFile(_ context.Context, staged, name string) error {
 	if err := p.MkdirAll(parent); err != nil {
 		return err
 	}
-	// Also when the name is taken: whoever took it may have died before it was
-	// durable, or have been told that it failed.
+	// Also when the name is taken: the process that took it may have died before the
+	// name was durable, or may have received an error.
 	for ; parent != "."; parent = path.Dir(parent) {
 		p.markUnsynced(parent)
 	}
 	p.markUnsynced(".")
-	// A rename would replace silently. Only this run uses the name, so looking
+	// A rename would replace silently. Only this run uses the name, so checking
 	// first is enough.
 	switch exists, err := p.Exists(name); {
 	case err != nil:
@@ -66,8 +66,8 @@ func (p *dirBackend) createObject(_ context.Context, name string, data []byte) e
 	}
 	err := p.Link(tmp, name)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		// Some file systems have no hard links. Without them the name is looked
-		// up first, which leaves a moment in which two writers can collide.
+		// Some file systems have no hard links. There the name is looked up
+		// first, which leaves a moment in which two writers can collide.
 		exists, statErr := p.Exists(name)
 		switch {
 		case statErr != nil:
@@ -81,7 +81,7 @@ func (p *dirBackend) createObject(_ context.Context, name string, data []byte) e
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// Also when the name is taken, as in promote.
+	// Also when the name is taken, as in publishFile.
 	if err := errors.Join(p.SyncDir(path.Dir(name)), p.SyncDir(path.Dir(path.Dir(name)))); err != nil {
 		return err
 	}
@@ -100,8 +100,8 @@ func (p *dirBackend) swapObject(ctx context.Context, name string, old, data []by
 	if !bytes.Equal(stored, old) {
 		return p.PathError("replace", name, errChanged)
 	}
-	// What the new content names may be there because of a process that died
-	// before the name was durable, or that was told that it failed.
+	// The manifest that the new content names may come from a process that died before
+	// the name was durable, or that received an error.
 	if err := errors.Join(p.SyncDir(manifestDir), p.SyncDir(path.Dir(manifestDir))); err != nil {
 		return err
 	}
@@ -150,4 +150,4 @@ func (p *dirBackend) listNames(_ context.Context, folder string) iter.Seq2[strin
 	}
 }
 
-func (p *dirBackend) maxParallel() int { return 1 } // a rename is quick, and what it leaves to settle is kept in one list
+func (p *dirBackend) maxParallel() int { return 1 } // a rename is quick, and unsynced is one list

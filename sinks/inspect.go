@@ -18,7 +18,7 @@ import (
 // Inspector reads a lake without changing it.
 type Inspector struct{ lake *Lake }
 
-// Inspect opens a lake for looking at. Of the options only Bucket matters.
+// Inspect opens a lake read-only. It uses only Bucket of the options.
 func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 	o.RunID = "inspect"
 	o, err := o.withDefaults()
@@ -43,7 +43,7 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 	return &Inspector{&Lake{options: o, dir: d, backend: &dirBackend{Dir: d}}}, ctx.Err()
 }
 
-// Close lets go of the lake.
+// Close releases the lake.
 func (i *Inspector) Close() error {
 	if i.lake.dir == nil {
 		return nil
@@ -52,7 +52,7 @@ func (i *Inspector) Close() error {
 }
 
 // Generations walks the manifests from the one that current.json names back to
-// the first. A link that is broken is ErrIntegrity, and the last.
+// the first. It ends at a broken link, with ErrIntegrity.
 func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifest, error] {
 	return func(yield func(*pipeline.Manifest, error) bool) {
 		current, _, err := i.lake.readCurrent(ctx)
@@ -81,9 +81,9 @@ func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifes
 	}
 }
 
-// ReadChain gives the manifests from the first generation to the one that
-// current.json names. A link that is broken is ErrIntegrity, with the manifests
-// behind it.
+// ReadChain returns the manifests from the first generation to the one that
+// current.json names. If a link is broken, it returns ErrIntegrity and the manifests
+// after it.
 func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, err error) {
 	for m, broken := range i.Generations(ctx) {
 		if broken != nil {
@@ -96,8 +96,7 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 	return chain, err
 }
 
-// ReadSnapshot gives the files of a generation, 0 being the newest: the one that
-// current.json names.
+// ReadSnapshot returns the files of a generation; 0 is the one that current.json names.
 func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapshot, error) {
 	current, _, err := i.lake.readCurrent(ctx)
 	if err != nil {
@@ -108,7 +107,7 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 	}
 	link := current.manifestLink()
 	if generation != 0 && generation != current.Generation {
-		// Its bytes are not held against the chain here: the list is, which they name.
+		// The manifest is not checked against the chain here; the list that it names is.
 		data, err := i.lake.backend.readObject(ctx, manifestName(generation))
 		if err != nil {
 			return nil, err
@@ -133,9 +132,9 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 	return s, err
 }
 
-// CheckSnapshots makes the list of files of each generation of a chain again,
-// and says which lists are missing or other ones, and which compactions hold
-// other rows than the files that they replaced.
+// CheckSnapshots recomputes the list of files of each generation of a chain. It reports
+// lists that are missing or differ, and compactions that hold other rows than the files
+// that they replaced.
 func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manifest) (broken []string, err error) {
 	var files []DataFile
 	for _, m := range chain {
@@ -162,7 +161,7 @@ func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manife
 	return broken, nil
 }
 
-// HashRows says which rows files hold together, all of one table.
+// HashRows computes the hash of the rows that files of one table hold together.
 func (i *Inspector) HashRows(ctx context.Context, table string, paths []string) (t MultisetHash, err error) {
 	definition, ok := schema.TableNamed(table)
 	if !ok {
@@ -183,7 +182,7 @@ func (i *Inspector) HashRows(ctx context.Context, table string, paths []string) 
 	return t, nil
 }
 
-// ListGlobbed lists the files that someone who globs sees, whatever their names.
+// ListGlobbed lists the files that readers who glob see, whatever their names.
 func (i *Inspector) ListGlobbed(ctx context.Context) (paths []string, err error) {
 	for _, top := range []string{dataDir, ledgerDir} {
 		for name, err := range i.lake.backend.listNames(ctx, top) {
@@ -196,8 +195,8 @@ func (i *Inspector) ListGlobbed(ctx context.Context) (paths []string, err error)
 	return paths, nil
 }
 
-// ListCompacted lists the files of compactions, also of those that never became a
-// generation: nobody is told of these, and nobody reads them.
+// ListCompacted lists the files of compactions. It includes those of compactions that
+// never became a generation: no manifest names these, and no reader sees them.
 func (i *Inspector) ListCompacted(ctx context.Context) (paths []string, err error) {
 	for name, err := range i.lake.backend.listNames(ctx, compactDir) {
 		if err != nil {
@@ -208,8 +207,8 @@ func (i *Inspector) ListCompacted(ctx context.Context) (paths []string, err erro
 	return paths, nil
 }
 
-// ScanObjects calls look with every object of the lake and its content, those that are
-// no reader's business too.
+// ScanObjects calls visit with every object of the lake and its content, including
+// objects that are not for readers.
 func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, content []byte)) error {
 	for name, err := range i.lake.backend.listNames(ctx, "") {
 		if err != nil {
@@ -217,7 +216,7 @@ func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, con
 		}
 		content, err := i.lake.backend.readObject(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // it is gone since it was listed
+			continue // it has been removed since it was listed
 		}
 		if err != nil {
 			return err
@@ -227,7 +226,7 @@ func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, con
 	return nil
 }
 
-// DescribeFile reads a whole file and says what it holds.
+// DescribeFile reads a whole file and describes its content.
 func (i *Inspector) DescribeFile(ctx context.Context, path string) (pipeline.File, error) {
 	o, err := i.lake.backend.openObject(ctx, path)
 	if err != nil {

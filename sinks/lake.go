@@ -16,12 +16,12 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// ErrConflict means that somebody else published to the lake at the same
+// ErrConflict means that another process published to the lake at the same
 // moment. Nothing is lost: publishing again takes the next generation.
-var ErrConflict = errors.New("somebody else published at the same moment")
+var ErrConflict = errors.New("another process published at the same moment")
 
-// ErrIntegrity means that the lake does not hold what it says it holds: a chain
-// of manifests that is broken, or a file with other content than its name says.
+// ErrIntegrity means that the lake does not hold what it claims to hold: the chain of
+// manifests is broken, or a file has other content than its name says.
 var ErrIntegrity = errors.New("the lake contradicts itself")
 
 // Lake writes one run into a lake. It is a pipeline.Sink and, like one, used by
@@ -34,13 +34,13 @@ type Lake struct {
 	space   *extsort.Space // for spilling, in runDir
 	backend backend        // where visible things live
 
-	prefix     string // compactDir when the files are a compaction's, which keeps every row
+	prefix     string // compactDir for a compaction, which keeps every row
 	partitions map[string]*partition
 	memory     int64 // of all partitions
 	fileCount  int   // files written so far
 
 	staged    []pipeline.File
-	allStaged bool // staged
+	allStaged bool // staged is complete
 	closed    bool
 }
 

@@ -19,14 +19,13 @@ import (
 	"github.com/siglake/siglake/internal/extsort"
 )
 
-// Options says how a lake is written. RunID must be set, everything else has a
-// default.
+// Options configures how a lake is written. Only RunID is required.
 type Options struct {
 	RunID   string // names the run's files: letters, digits, '-' and '_', at most 64
 	Version string // the program's version, for the files' metadata; empty: "dev"
 
 	SortMemory     int64 // bytes of rows kept in memory over all partitions; 0 = 32 MiB
-	TargetFileSize int64 // bytes after which a partition continues in another file; 0 = 256 MiB
+	TargetFileSize int64 // bytes after which a partition starts another file; 0 = 256 MiB
 	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 16 MiB
 
 	// Bucket opens the bucket of a lake on S3; nil: there are none. Scratch is a
@@ -39,7 +38,8 @@ type Options struct {
 	// tests that inject faults.
 	Hook durable.Hook
 
-	sourceRuns []string // the runs whose rows a compaction's files hold, for their metadata
+	// The runs that wrote the rows of a compaction's files, for their metadata.
+	sourceRuns []string
 }
 
 const (
@@ -69,8 +69,8 @@ func (o Options) withDefaults() (Options, error) {
 
 var validRunID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
-// CheckDir says where a lake lies and that nothing else lies there, without making
-// anything.
+// CheckDir returns where a lake lies, and checks that nothing else lies there. It creates
+// nothing.
 func CheckDir(uri string) (path string, err error) {
 	if path, err = localPath(uri); err != nil {
 		return "", fmt.Errorf("lake %q: %w", uri, err)
@@ -94,12 +94,12 @@ func notLakeError(path, foreign string) error {
 	return fmt.Errorf("%s is not a lake: it holds %q and no %s; choose an empty directory, or one that siglake wrote", path, foreign, metaDir)
 }
 
-// Open opens the lake at uri, a directory or a file:// address, and creates it
-// when there is none. It refuses a directory that holds something else than a
-// lake, and one that cannot be written to, before anything is bought for it.
+// Open opens the lake at uri, a directory or a file:// address, and creates it if
+// there is none. It refuses a directory that holds something other than a lake, and one
+// that is not writable, before anything is bought for it.
 //
-// What an earlier process staged under the same run id is left in place, so
-// that it can still be published.
+// What an earlier process staged under the same run id stays in place, so that it can
+// still be published.
 func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -161,8 +161,8 @@ func (o Options) openBucket(ctx context.Context, uri string) (Bucket, error) {
 	return o.Bucket(ctx, uri)
 }
 
-// ScratchDir is the local directory of a lake on S3: another one for every lake,
-// the same one for every run of it.
+// ScratchDir is the local directory of a lake on S3. It differs from lake to lake, and
+// is the same for every run on one lake.
 func ScratchDir(uri, base string) (string, error) {
 	if base == "" {
 		cache, err := os.UserCacheDir()
@@ -183,7 +183,7 @@ func openScratch(path string, hook durable.Hook) (*durable.Dir, error) {
 	return durable.Open(path, hook)
 }
 
-// initLayout makes the lake's own directories and proves that it can be written to,
+// initLayout creates the lake's own directories and proves that the lake is writable,
 // before anything is bought for it.
 func (l *Lake) initLayout(ctx context.Context) error {
 	if err := l.dir.MkdirAll(l.runDir); err != nil {
@@ -243,8 +243,8 @@ func openLakeDir(path string, hook durable.Hook) (*durable.Dir, error) {
 	return durable.Open(path, hook)
 }
 
-// findForeign finds a name that a lake would not have, in a directory that no lake
-// has marked as its own. Names that readers skip are nobody's business.
+// findForeign finds a name that a lake would not have, in a directory that is not
+// marked as a lake. It ignores hidden names, which readers skip.
 func findForeign(entries []fs.DirEntry) (foreign string, ok bool) {
 	for _, e := range entries {
 		if e.Name() == metaDir && e.IsDir() {
@@ -261,9 +261,9 @@ func findForeign(entries []fs.DirEntry) (foreign string, ok bool) {
 	return entries[i].Name(), true
 }
 
-// SweepScratch removes what runs that will not be published left in the scratch
-// directory of a lake on this machine. Whoever calls it holds the lake alone;
-// keep is the run that goes on. scratch is as in Options.
+// SweepScratch removes what runs that will not be published left in a lake's scratch
+// directory on this machine. The caller must hold the lake's lock; keep is the run that
+// continues. scratch is as in Options.
 func SweepScratch(uri, scratch, keep string) error {
 	path, err := ScratchDir(uri, scratch)
 	if !OnS3(uri) {

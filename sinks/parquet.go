@@ -22,17 +22,17 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Metadata keys of a file, beside those of package schema.
+// Metadata keys of a file, in addition to those of package schema.
 const (
 	metaVersion = "siglake.version"        // of the program
 	metaDigest  = "siglake.logical_digest" // SHA-256 of the rows, as in the manifest
 	metaColumn  = "siglake.column."        // + name: the column's type, doc, unit and source as JSON
 	metaArrow   = "ARROW:schema"           // lets Arrow restore the fields' own metadata
-	metaRuns    = "siglake.runs"           // the runs whose rows a compaction's file holds, separated by commas
+	metaRuns    = "siglake.runs"           // of a compaction's file: the runs that wrote its rows, comma-separated
 )
 
-// maxRowGroupBytes ends a row group early: until it is complete, its encoded pages
-// and dictionaries are in memory.
+// maxRowGroupBytes ends a row group early: its encoded pages and dictionaries are in
+// memory until it is complete.
 const maxRowGroupBytes = 16 << 20
 
 // pageSize is what a page may take before it is encoded. Small pages make the
@@ -45,7 +45,7 @@ type encoder struct {
 	columns    []*parquet.ColumnWriter
 	values     []parquet.Value
 	maxRows    int   // rows of a row group
-	groupRows  int   // in the row group at hand
+	groupRows  int   // in the current row group
 	groupStart int64 // size of the file when the last row group ended
 }
 
@@ -82,7 +82,7 @@ func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
 	return &encoder{w: w, columns: w.ColumnWriters(), maxRows: o.RowGroupRows}
 }
 
-// writeRows appends rows; it keeps nothing of them.
+// writeRows appends rows and retains none of them.
 func (e *encoder) writeRows(rows []extsort.Row) error {
 	for len(rows) > 0 {
 		n := min(len(rows), e.maxRows-e.groupRows)
@@ -150,7 +150,7 @@ func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []extsort
 	return err
 }
 
-// encodedSize is how large the file is so far, pages in memory included.
+// encodedSize is the current size of the file, including pages in memory.
 func (e *encoder) encodedSize() int64 { return e.w.Size() }
 
 // closeWithDigest writes the footer, with the digest of the rows.
@@ -159,15 +159,15 @@ func (e *encoder) closeWithDigest(digest string) error {
 	return e.w.Close()
 }
 
-// footer is what can be learnt of a file without reading its rows.
+// footer is what a file states about itself, readable without its rows.
 type footer struct {
 	rows      int64
 	rowGroups int
 	digest    string
 }
 
-// readFooter opens a file as a reader would. Files may come from anywhere, so
-// whatever goes wrong is an error.
+// readFooter opens a file as a reader would. Files may come from anywhere, so every
+// failure, even a panic, becomes an error.
 func readFooter(r io.ReaderAt, size int64) (f footer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -182,11 +182,10 @@ func readFooter(r io.ReaderAt, size int64) (f footer, err error) {
 	return footer{rows: file.NumRows(), rowGroups: len(file.RowGroups()), digest: digest}, nil
 }
 
-// readRows reads a file of a table and hands its rows over in records, which
-// end with the call, in the layout that the table has now: columns that came
-// later are null. It gives the runs whose rows they are. What was read is held
-// against the digest that the file's footer states, so no value can have been
-// misread.
+// readRows reads a file of a table and hands its rows over in records, which are valid
+// during the call only. The records have the table's current layout: columns that were
+// added later are null. readRows returns the runs that wrote the rows. It checks the
+// rows against the digest in the file's footer, so a misread value is an error.
 func readRows(r io.ReaderAt, size int64, t *schema.Table, yield func(arrow.Record) error) (runs []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -228,7 +227,7 @@ func readRows(r io.ReaderAt, size int64, t *schema.Table, yield func(arrow.Recor
 	return strings.Split(text, ","), nil
 }
 
-// tableAsWritten is the table's layout as it was when the file was written.
+// tableAsWritten is the table's layout at the time when the file was written.
 func tableAsWritten(file *parquet.File, t *schema.Table) (*schema.Table, error) {
 	text, _ := file.Lookup(schema.MetaVersion)
 	version, err := strconv.Atoi(text)
@@ -249,7 +248,7 @@ func tableAsWritten(file *parquet.File, t *schema.Table) (*schema.Table, error) 
 	return &written, nil
 }
 
-// addMissingColumns adds the columns that came later; the record is the caller's.
+// addMissingColumns adds the columns that were added later; the caller owns the record.
 func addMissingColumns(t *schema.Table, rec arrow.Record) arrow.Record {
 	s := t.Arrow()
 	columns := slices.Clone(rec.Columns())
@@ -408,12 +407,12 @@ type columnField struct {
 // Name is the column's name.
 func (f *columnField) Name() string { return f.name }
 
-// Value is asked for by readers of Go structs, of which there are none here.
+// Value is for readers of Go structs, which are not used here.
 func (f *columnField) Value(base reflect.Value) reflect.Value {
 	return base.MapIndex(reflect.ValueOf(f.name))
 }
 
-// fileMetadata is what a file says about itself to readers, down to each column.
+// fileMetadata is the metadata that describes a file and each of its columns to readers.
 func fileMetadata(t *schema.Table, o *Options) map[string]string {
 	md := map[string]string{
 		schema.MetaTable:   t.Name,

@@ -37,8 +37,8 @@ func manifestName(generation int64) string {
 	return fmt.Sprintf("%s/%08d.json", manifestDir, generation)
 }
 
-// CurrentGeneration says which manifest the lake's current.json names, and its
-// generation. A lake without one gives nil and 0.
+// CurrentGeneration returns the link to the manifest that current.json names, and its
+// generation; nil and 0 if the lake has none.
 func (l *Lake) CurrentGeneration(ctx context.Context) (*pipeline.Link, int64, error) {
 	c, _, err := l.readCurrent(ctx)
 	if err != nil {
@@ -71,14 +71,14 @@ func (l *Lake) readCurrent(ctx context.Context) (c generationRef, raw []byte, er
 }
 
 // Publish makes the files that m names visible, then the manifest: it sets m's
-// generation and its link to the generation before. Files are taken as staged
-// by this run id, in this process or an earlier one; a file that is visible
-// already is accepted when its rows are the same, and m then describes it as it
-// is. If a generation names the very same files, there is nothing to do and m
-// gets that generation.
+// generation and its link to the previous generation. The files must have been staged
+// under this run id, by this process or an earlier one. A file that is already visible
+// is accepted if its rows are the same, and m then describes it as it is. If a
+// generation names exactly the same files, there is nothing to do and m gets that
+// generation.
 //
-// ctx is not looked at any more once the first file may be visible: stopping
-// half-way helps nobody.
+// Publish ignores ctx once the first file may be visible: stopping half-way would gain
+// nothing.
 func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 	if l.closed {
 		return errors.New("publish: the lake is closed")
@@ -87,7 +87,7 @@ func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 		return err
 	}
 	var err error
-	for range 10 { // somebody who publishes at the same moment wins a generation, not ten
+	for range 10 { // a concurrent publisher wins one generation, not ten
 		if err = l.publishOnce(context.WithoutCancel(ctx), m); !errors.Is(err, ErrConflict) {
 			break
 		}
@@ -137,7 +137,7 @@ func (l *Lake) publishOnce(ctx context.Context, m *pipeline.Manifest) error {
 	data = append(data, '\n')
 	next := newGenerationRef(m, data)
 	if err := l.backend.createObject(ctx, next.Path, data); errors.Is(err, fs.ErrExist) {
-		// It may be ours all the same, if only the answer was lost.
+		// It may be our own, if only the answer was lost.
 		existing, readErr := l.backend.readObject(ctx, next.Path)
 		if readErr != nil {
 			return errors.Join(err, readErr)
@@ -154,16 +154,16 @@ func (l *Lake) publishOnce(ctx context.Context, m *pipeline.Manifest) error {
 
 var validFile = regexp.MustCompile(`^(` + compactDir + `/)?(` + dataDir + `|` + ledgerDir + `)(/[A-Za-z0-9_=-]+)+\.parquet$`)
 
-// newGenerationRef is what current.json says of a manifest with these bytes.
+// newGenerationRef is the content of current.json for a manifest with these bytes.
 func newGenerationRef(m *pipeline.Manifest, data []byte) generationRef {
 	sum := sha256.Sum256(data)
 	return generationRef{Generation: m.Generation, Path: manifestName(m.Generation), SHA256: hex.EncodeToString(sum[:]), Snapshot: m.Snapshot}
 }
 
-// newestGeneration walks from the current generation to the end of the chain. It is
-// longer when a publisher died, or has not come, between linking its manifest
-// and turning current.json; everything such a manifest names is visible. raw is
-// what current.json holds.
+// newestGeneration walks from the current generation to the end of the chain. The chain
+// is longer if a publisher has linked its manifest but has not replaced current.json
+// yet, or died before that; everything that such a manifest names is visible. raw is the
+// content of current.json.
 func (l *Lake) newestGeneration(ctx context.Context) (newest generationRef, raw []byte, err error) {
 	if newest, raw, err = l.readCurrent(ctx); err != nil {
 		return newest, nil, err
@@ -193,8 +193,8 @@ func (l *Lake) newestGeneration(ctx context.Context) (newest generationRef, raw 
 	}
 }
 
-// findPublished finds the generation that names the very same files. It looks
-// through the chain only if the first file is visible already.
+// findPublished finds the generation that names exactly the same files. It searches the
+// chain only if the first file is already visible.
 func (l *Lake) findPublished(ctx context.Context, newest generationRef, files []pipeline.File) (*pipeline.Manifest, error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -245,7 +245,7 @@ func parseManifest(name string, data []byte) (*pipeline.Manifest, error) {
 	return m, nil
 }
 
-// sameFiles says whether two lists name the same content.
+// sameFiles reports whether two lists name the same content.
 func sameFiles(a, b []pipeline.File) bool {
 	return slices.EqualFunc(a, b, func(a, b pipeline.File) bool {
 		return a.Path == b.Path && a.Digest == b.Digest && a.Rows == b.Rows
@@ -266,14 +266,14 @@ func (l *Lake) swapCurrent(ctx context.Context, old []byte, next generationRef) 
 	if !errors.Is(err, errChanged) {
 		return err
 	}
-	// Somebody who came later may have turned it for us, or gone further.
+	// A later publisher may have replaced it for us, or with a newer generation.
 	if current, _, readErr := l.readCurrent(ctx); readErr == nil && current.Generation >= next.Generation {
 		return nil
 	}
 	return fmt.Errorf("generation %d is complete: %w: %w", next.Generation, ErrConflict, err)
 }
 
-// publishStaged makes one staged file visible. A file that is there already stays, if it
+// publishStaged makes one staged file visible. A file that already exists stays if it
 // holds the same rows.
 func (l *Lake) publishStaged(ctx context.Context, f *pipeline.File) error {
 	err := l.backend.publishFile(ctx, l.stagedName(f.Path), f.Path)

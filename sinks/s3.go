@@ -14,10 +14,10 @@ import (
 	"github.com/siglake/siglake/internal/durable"
 )
 
-// Bucket is what a lake on S3 needs of its bucket; *bucket.Bucket is one.
+// Bucket is what a lake on S3 needs of its bucket; *bucket.Bucket implements it.
 type Bucket interface {
-	// Create, Upload and Swap write conditionally and find out what a lost answer
-	// said: fs.ErrExist and bucket.ErrChanged mean that something else is there.
+	// Create, Upload and Swap write conditionally. If an answer is lost, they determine
+	// the outcome: fs.ErrExist and bucket.ErrChanged mean that another object is there.
 	Create(ctx context.Context, name string, data []byte) error
 	Upload(ctx context.Context, name string, file io.ReaderAt, size int64) error
 	Swap(ctx context.Context, name, etag string, data []byte) error
@@ -29,19 +29,19 @@ type Bucket interface {
 	URI(name string) string
 }
 
-// OnS3 reports whether a lake's address is one of a bucket.
+// OnS3 reports whether a lake's address names a bucket.
 func OnS3(uri string) bool { return strings.HasPrefix(uri, "s3://") }
 
-// s3Backend is a lake in a bucket. Files are staged on the local disk and put
-// under their names whole: an object appears complete or not at all, and is
-// durable when the store says so, so there is nothing to settle.
+// s3Backend is a lake in a bucket. Files are staged on the local disk and uploaded under
+// their final names: an object appears complete or not at all, and is durable when the
+// store acknowledges it, so there is nothing to sync.
 type s3Backend struct {
 	bucket  Bucket
 	staging *durable.Dir
 }
 
-// maxUploads is how many files are on their way at once: one connection rarely
-// fills a line to a store.
+// maxUploads is how many files are uploaded at once: one connection rarely uses the
+// whole bandwidth to a store.
 const maxUploads = 8
 
 func (p *s3Backend) publishFile(ctx context.Context, staged, name string) error {
@@ -59,7 +59,7 @@ func (p *s3Backend) createObject(ctx context.Context, name string, data []byte) 
 	return p.bucket.Create(ctx, name, data)
 }
 
-// swapObject looks at what is there, and replaces that version and no other.
+// swapObject reads the current version, and replaces that version only.
 func (p *s3Backend) swapObject(ctx context.Context, name string, old, data []byte) error {
 	stored, etag, err := p.bucket.Get(ctx, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -87,7 +87,7 @@ func (p *s3Backend) openObject(ctx context.Context, name string) (object, error)
 	return &s3Object{ctx: ctx, bucket: p.bucket, Object: o}, nil
 }
 
-// listNames lists what there is, for verification: nothing is decided by it.
+// listNames lists objects for verification; no decision depends on it.
 func (p *s3Backend) listNames(ctx context.Context, folder string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if folder != "" {
@@ -101,21 +101,22 @@ func (p *s3Backend) listNames(ctx context.Context, folder string) iter.Seq2[stri
 	}
 }
 
-// prepareWrites makes sure that conditions are heeded: everything depends on it.
+// prepareWrites verifies that the store honours conditional writes: everything depends
+// on that.
 func (p *s3Backend) prepareWrites(ctx context.Context) error {
 	return p.bucket.ProbeConditions(ctx, metaDir)
 }
 
 func (p *s3Backend) maxParallel() int { return maxUploads }
 
-// s3Object reads one version of an object. Readers of Parquet files take many
-// small bites, so what lies behind a bite is fetched with it.
+// s3Object reads one version of an object. Readers of Parquet files make many small
+// reads, so it reads ahead.
 type s3Object struct {
 	ctx    context.Context // of the one operation that opened it
 	bucket Bucket
 	bucket.Object
 
-	readSize     int64 // how much is fetched at a time, if that is more than usual
+	readSize     int64 // bytes fetched at a time, if more than usual
 	bufferOffset int64
 	buffer       []byte
 }
@@ -128,7 +129,7 @@ const (
 // Size is the object's length in bytes.
 func (r *s3Object) Size() int64 { return r.Object.Size }
 
-// Close lets go of what is held.
+// Close drops the buffer.
 func (r *s3Object) Close() error {
 	r.buffer = nil
 	return nil
@@ -151,13 +152,13 @@ func (r *s3Object) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// bufferAll fetches all of the object, for readers who jump from end to end of it.
+// bufferAll fetches the whole object, for readers that seek back and forth in it.
 func (r *s3Object) bufferAll() error {
 	r.readSize = r.Size()
 	return r.fillBuffer(0)
 }
 
-// fillBuffer holds the bite that begins at a place.
+// fillBuffer fetches the bytes from an offset on into the buffer.
 func (r *s3Object) fillBuffer(from int64) (err error) {
 	size := min(max(minReadSize, r.readSize), r.Size()-from)
 	for range readAttempts {

@@ -24,27 +24,28 @@ type DataFile struct {
 	Rows      int64  `json:"rows"`
 	Bytes     int64  `json:"bytes"`
 	Digest    string `json:"logical_digest"` // of the rows, as in the manifest
-	Run       string `json:"run"`            // that wrote it: a run or a compaction
-	Globbed   bool   `json:"visible"`        // to readers who glob data/ and ledger/; a compaction's files are not
+	Run       string `json:"run"`            // the run or compaction that wrote it
+	Globbed   bool   `json:"visible"`        // in data/ or ledger/, not a compaction's
 }
 
 // Snapshot is the list of files that hold every row of a lake, each once, as of
 // one generation.
 type Snapshot struct {
-	Generation int64          // 0: nothing has been published
-	Link       *pipeline.Link // where the list lies; nil in generations older than lists, which are put together from the manifests
-	Files      []DataFile     // by path
+	Generation int64 // 0: nothing has been published
+	// Where the list lies; nil for generations from before there were lists, which
+	// are assembled from the manifests.
+	Link  *pipeline.Link
+	Files []DataFile // by path
 }
 
-// snapshotName holds the digest of the content: two publishers that prepare the
-// same generation write two lists, and the one whose generation never came does
-// not stand in anybody's way.
+// snapshotName contains the digest of the content: two publishers that prepare the
+// same generation write two lists, and the list of the one that does not publish
+// blocks no other publisher.
 func snapshotName(generation int64, sum string) string {
 	return fmt.Sprintf("%s/%08d-%s.ndjson", snapshotDir, generation, sum[:16])
 }
 
-// encodeSnapshot writes one line of JSON for each file. The same files give the
-// same bytes.
+// encodeSnapshot writes one line of JSON for each file. Equal lists give equal bytes.
 func encodeSnapshot(generation int64, files []DataFile) (*pipeline.Link, []byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -58,8 +59,8 @@ func encodeSnapshot(generation int64, files []DataFile) (*pipeline.Link, []byte,
 	return &pipeline.Link{Path: snapshotName(generation, text), SHA256: text}, b.Bytes(), nil
 }
 
-// writeSnapshot writes the list for the generation that m will be. It must be
-// there before m is.
+// writeSnapshot writes the list for the generation that m will be. The list must exist
+// before m does.
 func (l *Lake) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeline.Link, error) {
 	before, err := l.generationFiles(ctx, m.Previous)
 	if err != nil {
@@ -80,9 +81,9 @@ func (l *Lake) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeli
 	return link, err
 }
 
-// generationFiles gives the files of the generation that link names: from its list, or
-// from the manifests since the last generation that has one. Lakes of earlier
-// versions have none, so the first publication reads their whole chain, once.
+// generationFiles returns the files of the generation that link names: from its list, or
+// from the manifests since the last generation that has a list. Lakes of earlier
+// versions have no lists, so the first publication reads their whole chain, once.
 func (l *Lake) generationFiles(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
 	var unlisted []*pipeline.Manifest // newest first
 	for link != nil {
@@ -132,7 +133,7 @@ func (l *Lake) readSnapshot(ctx context.Context, link *pipeline.Link) (files []D
 	}
 }
 
-// applyManifest gives the files of a generation from those of the generation before.
+// applyManifest derives the files of a generation from those of the previous one.
 func applyManifest(before []DataFile, m *pipeline.Manifest) ([]DataFile, error) {
 	files := map[string]DataFile{}
 	for _, e := range before {

@@ -19,8 +19,8 @@ import (
 )
 
 // Stage sorts, encodes, syncs and reads back the files of all partitions, one
-// partition after another, and says what they will be called. Until Publish
-// they are invisible. Calling it again gives the same list.
+// partition after another, and returns them with their final names. Until Publish
+// they are invisible. Another call returns the same list.
 func (l *Lake) Stage(ctx context.Context) ([]pipeline.File, error) {
 	if l.closed {
 		return nil, errors.New("stage: the lake is closed")
@@ -47,8 +47,8 @@ func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.Fil
 	return files, nil
 }
 
-// finishStaging makes the names in the scratch directory outlive a crash too:
-// they may be published by another process. It gives the files.
+// finishStaging makes the names in the scratch directory durable, since another process
+// may publish them. It returns the files.
 func (l *Lake) finishStaging() ([]pipeline.File, error) {
 	for _, dir := range []string{l.runDir, stagingDir, "."} {
 		if err := l.dir.SyncDir(dir); err != nil {
@@ -115,8 +115,8 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 	return files, l.nameFiles(p, files, names)
 }
 
-// nameFiles gives the files of a partition their names, and finds each in the
-// scratch directory under a name that follows from the final one.
+// nameFiles gives the files of a partition their final names, and renames each in the
+// scratch directory to a name that follows from it.
 func (l *Lake) nameFiles(p *partition, files []pipeline.File, written []string) error {
 	parent, err := partitionDir(p.Partition)
 	if err != nil {
@@ -147,7 +147,7 @@ type outputFile struct {
 	file    *durable.File
 	encoder *encoder
 	digest  *digest
-	bytes   hash.Hash // of what was encoded
+	bytes   hash.Hash // of the encoded bytes
 }
 
 func (l *Lake) newOutput(p *partition) (*outputFile, error) {
@@ -201,7 +201,7 @@ func (o *outputFile) finishFile() (pipeline.File, error) {
 	return f, nil
 }
 
-// describeFile reads a whole file: the digest of its bytes, then its footer. It
+// describeFile reads a whole file, for the digest of its bytes and its footer. It
 // closes the file.
 func describeFile(o object) (f pipeline.File, err error) {
 	defer func() { err = errors.Join(err, o.Close()) }()

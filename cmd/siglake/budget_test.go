@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -253,28 +254,24 @@ func newProductBudgetCase(t *testing.T, seed uint64) *budgetCase {
 
 // TestBudgetV3 is TestBudget for signals by ids that are searched first, and
 // TestBudgetOf for everything else that is sold.
-func TestBudgetV3(t *testing.T) { runBudgetCases(t, 25, 300, newBudgetCaseV3) }
+func TestBudgetV3(t *testing.T) { runBudgetCases(t, proof.Size(4, 25, 300), newBudgetCaseV3) }
 
-func TestBudgetOf(t *testing.T) { runBudgetCases(t, 25, 300, newProductBudgetCase) }
+func TestBudgetOf(t *testing.T) { runBudgetCases(t, proof.Size(6, 25, 300), newProductBudgetCase) }
 
 // TestBudget: whatever is asked, and however dear the answers are, the vendor's
 // own bill never exceeds a run's budget, and a run that stops for its budget
 // could not have asked about one entity more.
 func TestBudget(t *testing.T) {
 	t.Parallel()
-	runBudgetCases(t, 30, 1000, newBudgetCase)
+	runBudgetCases(t, proof.Size(6, 30, 1000), newBudgetCase)
 }
 
 // runBudgetCases spends several budgets for each of as many purses.
-func runBudgetCases(t *testing.T, few, many uint64, newCase func(*testing.T, uint64) *budgetCase) {
+func runBudgetCases(t *testing.T, seeds int, newCase func(*testing.T, uint64) *budgetCase) {
 	t.Helper()
-	seeds := few
-	if longTests() {
-		seeds = many
-	}
 	endings := map[ending]int{}
 	runs, deaths, credits, doubts := 0, 0, int64(0), 0
-	for seed := range seeds {
+	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			p := newCase(t, seed)
 			for range 1 + p.rng.IntN(3) {
@@ -303,7 +300,7 @@ func runBudgetCases(t *testing.T, few, many uint64, newCase func(*testing.T, uin
 				doubts += int(p.manifest.Credits.InDoubtCalls + p.manifest.Credits.UnknownCalls)
 			}
 			p.checkRefusals()
-			if longTests() || seed%4 == 0 {
+			if proof.IsFull() || seed%4 == 0 {
 				p.verifyLake()
 			}
 		})

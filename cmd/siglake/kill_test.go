@@ -25,6 +25,7 @@ import (
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
@@ -78,9 +79,6 @@ func killAt(n int) func(op, path string, do func() error) error {
 		return err
 	}
 }
-
-// longTests reports whether the long versions of tests are wanted.
-func longTests() bool { return os.Getenv("SIGLAKE_FULL") != "" }
 
 // world is a simulator, and what an undisturbed run finds in it.
 type world struct {
@@ -422,19 +420,15 @@ var faultMenu = []string{"500-refused%4", "503-billed%1", "429-burst%2", "drop-a
 // no event lost, none twice, no charge outside declared doubt.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	killLoop(t, 100, 1000, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(8, 100, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		return newWorld(t, program, seed, 1500, faultMenu...), 60 * time.Millisecond
 	}, func(w *world, _ *rand.Rand) int { return w.check() })
 }
 
 // killLoop kills runs in one world after another, and checks each when a run
 // has come to its end.
-func killLoop(t *testing.T, few, many int, begin func(t *testing.T, program string, seed uint64) (*world, time.Duration), check func(*world, *rand.Rand) int) {
+func killLoop(t *testing.T, kills int, begin func(t *testing.T, program string, seed uint64) (*world, time.Duration), check func(*world, *rand.Rand) int) {
 	t.Helper()
-	kills := few
-	if longTests() {
-		kills = many
-	}
 	program := buildProgram(t)
 	phases := map[string]int{}
 	landed, doubts, rounds := 0, 0, 0
@@ -498,19 +492,15 @@ func (w *world) runWithKills(rng *rand.Rand, meanLife time.Duration, landed func
 // TestCrash kills runs at chosen operations on files, before and after each.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	crashLoop(t, 97, func(t *testing.T, seed uint64) *world {
+	crashLoop(t, proof.Size(397, 97, 1), func(t *testing.T, seed uint64) *world {
 		return newWorld(t, os.Args[0], seed, 300, "500-refused%4", "drop-after-charge%2")
 	}, (*world).check)
 }
 
-// crashLoop kills runs at every step-th operation on files, at every one when
-// the long version is wanted.
+// crashLoop kills runs at every step-th operation on files.
 func crashLoop(t *testing.T, step int, begin func(t *testing.T, seed uint64) *world, check func(*world) int) {
 	t.Helper()
-	crashes := 0
-	if longTests() {
-		step, crashes = 1, 500
-	}
+	crashes := proof.Size(0, 0, 500)
 	phases := map[string]int{}
 	landed, doubts := 0, 0
 	for seed := uint64(99); seed == 99 || landed < crashes; seed++ {

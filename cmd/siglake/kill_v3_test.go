@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -214,7 +215,7 @@ func (w *world) countSessions() (lost, begun int) {
 // TestKillV3 kills runs that search ids before they ask by them.
 func TestKillV3(t *testing.T) {
 	t.Parallel()
-	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(4, 40, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := mixedWorld(t, seed, 900)
 		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
@@ -225,7 +226,7 @@ func TestKillV3(t *testing.T) {
 // contacts and of companies.
 func TestKillPages(t *testing.T) {
 	t.Parallel()
-	killLoop(t, 40, 500, func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(4, 40, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := lookalikesWorld(t, []schema.Object{schema.Contact, schema.Company}[seed%2], seed, 300)
 		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
@@ -239,7 +240,7 @@ func TestKillPages(t *testing.T) {
 // and after each.
 func TestCrashV3(t *testing.T) {
 	t.Parallel()
-	crashLoop(t, 131, func(t *testing.T, seed uint64) *world {
+	crashLoop(t, proof.Size(521, 131, 1), func(t *testing.T, seed uint64) *world {
 		w := mixedWorld(t, seed, 120)
 		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w
@@ -248,7 +249,7 @@ func TestCrashV3(t *testing.T) {
 
 func TestCrashPages(t *testing.T) {
 	t.Parallel()
-	crashLoop(t, 83, func(t *testing.T, seed uint64) *world {
+	crashLoop(t, proof.Size(331, 83, 1), func(t *testing.T, seed uint64) *world {
 		w := lookalikesWorld(t, schema.Company, seed, 160)
 		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -154,7 +155,7 @@ func TestLostPages(t *testing.T) {
 		for _, decide := range []string{"retry", "accept-loss"} {
 			for _, resume := range []bool{false, true} {
 				for at := 1; at <= 2; at++ {
-					if !longTests() && resume == (at == 1) {
+					if !proof.IsShort() && resume == (at == 1) {
 						continue
 					}
 					t.Run(fmt.Sprint(p.name, " ", decide, " ", resume, " ", at), func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -142,10 +143,7 @@ func writeText(t *testing.T, text string) string {
 func TestPlan(t *testing.T) { onVirtualTime(t, testPlan) }
 
 func testPlan(t *testing.T) {
-	seeds := uint64(20)
-	if longTests() {
-		seeds = 100
-	}
+	seeds := uint64(proof.Size(6, 20, 100))
 	var measured, guessed forecastTally
 	for seed := uint64(1); seed <= seeds; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 1))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -291,7 +292,7 @@ func TestProductSwitches(t *testing.T) {
 	for _, doc := range simulator.SwitchDocs() {
 		for i, value := range doc.Values {
 			setting := doc.Name + "=" + value
-			if (i == 0 || !slices.Contains(concern, doc.Name)) && setting != "charge-field=documented" && !longTests() {
+			if (i == 0 || !slices.Contains(concern, doc.Name)) && setting != "charge-field=documented" && !proof.IsFull() {
 				continue
 			}
 			for _, words := range commands {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -138,10 +139,7 @@ func TestCompactLake(t *testing.T) {
 // invariants hold, and compacting again comes to the same.
 func TestCompactDies(t *testing.T) {
 	t.Parallel()
-	step := 29
-	if longTests() {
-		step = 1
-	}
+	step := proof.Size(97, 29, 1)
 	r := newRig(t, simulator.Config{})
 	for _, n := range []int{20, 40} {
 		r.buyDomains(n, "--signals", "news")

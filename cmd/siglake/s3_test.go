@@ -18,6 +18,7 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
@@ -224,10 +225,7 @@ func downloadLake(t *testing.T, store *buckettest.Store, lake string) string {
 
 // TestKillOnS3 is TestKill with lake, journal and lock in a bucket.
 func TestKillOnS3(t *testing.T) {
-	kills := 25
-	if longTests() {
-		kills = 1000
-	}
+	kills := proof.Size(4, 25, 1000)
 	program := filepath.Join(t.TempDir(), "siglake")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -41,10 +42,7 @@ var s3Faults = []struct {
 // and then runs the same command again: every fault that passes is borne, what
 // stays is told, and either way what is paid is kept and bought once.
 func TestS3Faults(t *testing.T) {
-	most := 1
-	if longTests() {
-		most = math.MaxInt
-	}
+	most := proof.Size(1, 1, math.MaxInt)
 	const seed = 5
 	store := buckettest.Start(t)
 	access := s3LakeFlags(t, store)
@@ -140,10 +138,7 @@ func TestS3Faults(t *testing.T) {
 // One is turned away before it pays, or loses the lock and pays for nothing more;
 // nothing is bought twice and no generation is lost.
 func TestTwoWriters(t *testing.T) {
-	rounds := 5
-	if longTests() {
-		rounds = 50
-	}
+	rounds := proof.Size(2, 5, 50)
 	store := buckettest.Start(t)
 	outcomes := map[string]int{}
 	for round := range rounds {

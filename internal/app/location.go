@@ -126,20 +126,19 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 // journalPrefix is where a journal lies in a bucket.
 const journalPrefix = StateDir + "/journal/"
 
-// lockedFetcher is the last thing that a call passes before the wire: it leaves only
-// while no other process can have the lock of the lake. What is recorded of one that
-// does not is that it was never sent.
+// lockedFetcher is the last layer before the wire: it sends a request only while no other
+// process can hold the lock of the lake. Any other request is recorded as not sent.
 type lockedFetcher struct {
 	pipeline.Fetcher
 	lock lease.Lock
 }
 
-// Fetch asks the client, unless the lock may be another process's by now.
+// Fetch sends the batch, unless another process may hold the lock by now.
 func (f lockedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	if f.lock.Valid() {
 		return f.Fetcher.Fetch(ctx, b)
 	}
-	return &pipeline.Reply{}, &pipeline.Stop{
+	return pipeline.NewReply(b, "not asked"), &pipeline.Stop{
 		Kind: pipeline.StopStorage, Reason: "the lock of the lake could not be renewed in time, and may be another run's by now",
 		Advice: "see to the way to the bucket, then run the same command again",
 	}

@@ -12,18 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/schema"
 )
-
-// isFullRun reports whether the long versions of the tests are enabled.
-func isFullRun() bool { return os.Getenv("SIGLAKE_FULL") != "" }
 
 // TestReadersDuringKills: readers query a lake, by globbing and by its views, while runs are
 // published into it and killed at random moments. No query ever fails, none sees a part of a run's
 // partition, and all views of a session see one generation.
 func TestReadersDuringKills(t *testing.T) {
 	publications, wantKills, samples := 6, 6, 60 // pairs of samples: one by globbing, one by the views
-	if isFullRun() {
+	if proof.IsFull() {
 		publications, wantKills, samples = 50, 50, 5000
 	}
 	program, err := buildProgram()

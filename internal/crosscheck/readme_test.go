@@ -1,8 +1,10 @@
 package crosscheck
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,10 +133,13 @@ func TestStatementsOfTheREADME(t *testing.T) {
 // fullJournal is a journal in which everything has been bought.
 type fullJournal struct{}
 
-func (fullJournal) Coverage(*schema.Account, *pipeline.Query) pipeline.Coverage {
-	return pipeline.Coverage{Call: "r1/000001-1"}
+func (fullJournal) Coverage(_ context.Context, _ *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	full := slices.Repeat([]pipeline.SignalCoverage{{State: pipeline.CoverageFull}}, len(q.Signals))
+	return pipeline.Coverage{Signals: full, Call: "r1/000001-1"}
 }
-func (fullJournal) Resolve(*schema.Account) pipeline.Resolution { return pipeline.Resolution{} }
+func (fullJournal) Resolve(context.Context, *schema.Account) pipeline.Resolution {
+	return pipeline.Resolution{}
+}
 
 func (fullJournal) RecordLines([]pipeline.Line) error { return nil }
 func (fullJournal) Prepare(*pipeline.Manifest) error  { return nil }

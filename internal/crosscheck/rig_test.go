@@ -45,7 +45,8 @@ var sentAt = time.Date(2026, 5, 7, 2, 30, 0, 123_456_789, time.UTC)
 func (s scriptedFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	scripted, ok := s[b.Items[0].Account.Key]
 	if !ok || len(b.Items) != 1 {
-		return nil, fmt.Errorf("batch %s: the script has no answer for %d lines beginning with %s", b.ID, len(b.Items), b.Items[0].Account.Key)
+		err := fmt.Errorf("batch %s: the script has no answer for %d lines beginning with %s", b.ID, len(b.Items), b.Items[0].Account.Key)
+		return pipeline.NewReply(b, err.Error()), err
 	}
 	reply := &pipeline.Reply{}
 	for i, c := range scripted.calls {

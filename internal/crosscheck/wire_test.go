@@ -21,10 +21,12 @@ import (
 type wireFetcher struct{ t *testing.T }
 
 func (w wireFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	return &pipeline.Reply{Calls: []pipeline.Call{{
+	reply := pipeline.NewReply(b, "not decoded")
+	reply.Calls = []pipeline.Call{{
 		ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Object: b.Query.Object, Endpoint: "POST /signals", Entities: len(b.Items), Types: len(b.Query.Signals),
 		Status: 200, Sent: sentAt, Duration: 1500 * time.Millisecond, Ceiling: b.Ceiling(), Body: []byte(w.answerBody(b)),
-	}}}, nil
+	}}
+	return reply, nil
 }
 
 // answerBody is about the first item of a batch, which has no other.

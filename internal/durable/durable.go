@@ -1,10 +1,10 @@
-// Package durable holds the file operations of lakes and write-ahead logs: each
-// can be intercepted by a [Hook], each error names operation and absolute path
-// once, and what has to survive a power cut is synced, names included.
+// Package durable provides crash-safe file operations for lakes and write-ahead logs:
+// what must survive a power cut is synced, names included. Each operation can be
+// intercepted by a [Hook], and each error names operation and absolute path once.
 //
 // A [Dir] confines names to one directory. It does not decide when to sync: a
 // name is durable after [Dir.SyncDir] of its parent, content after [File.Sync].
-// Only [MkdirAll] and [Dir.WriteFile] sync by themselves.
+// Only [MkdirAll] and [Dir.WriteFile] sync without being asked to.
 package durable
 
 import (
@@ -146,7 +146,7 @@ func (d *Dir) Exists(name string) (bool, error) {
 	return err == nil, err
 }
 
-// Rename renames a file; a file called to is replaced.
+// Rename renames a file, and replaces any file named to.
 func (d *Dir) Rename(from, to string) error {
 	return d.RunHooked("rename", to, func() error { return d.root.Rename(from, to) })
 }

@@ -58,8 +58,8 @@ func (d *Dir) OpenFile(name string, flag int, perm fs.FileMode) (*File, error) {
 // Name returns the file's name in its Dir.
 func (f *File) Name() string { return f.name }
 
-// SetName says under which name a Link or Rename has published the file. Hooks
-// and errors name it from then on.
+// SetName records the name under which a Link or Rename has published the file. Hooks
+// and errors use it from then on.
 func (f *File) SetName(name string) { f.name = name }
 
 // Size returns the file's size when it was opened, or the end of what has been
@@ -86,7 +86,7 @@ func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// Read reads on; io.EOF is returned as it is.
+// Read reads the next bytes; io.EOF is returned as it is.
 func (f *File) Read(p []byte) (n int, err error) {
 	return n, f.readHooked(func() error { n, err = f.file.Read(p); return err })
 }
@@ -147,7 +147,7 @@ func (f *File) Close() error {
 	return err
 }
 
-// Discard closes a file whose content does not matter any more. No hook sees it.
+// Discard closes a file that is no longer needed. No hook sees it.
 func (f *File) Discard() {
 	if f.file != nil {
 		_ = f.file.Close()

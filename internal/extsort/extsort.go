@@ -1,7 +1,7 @@
-// Package extsort sorts Arrow records of one table in bounded memory. A [Sorter] keeps
-// records, spills them to disk as sorted runs when its owner asks for it, and merges
-// runs and memory k ways. Rows with equal keys keep the order in which they were added.
-// Many runs are merged into one, so that only a few files are ever open.
+// Package extsort is an external merge sort: it sorts the rows of one table, as Arrow
+// records, in bounded memory. A [Sorter] keeps records, spills them to disk as sorted
+// runs on request, and merges runs and memory k ways. The sort is stable. Many runs are
+// merged into one, so that only a few files are open at a time.
 //
 // Rows are read through a [RecordView], which shares the memory of its record.
 package extsort
@@ -32,14 +32,14 @@ type Sorter struct {
 	runs    []sortedRun // in the order in which their rows were added
 }
 
-// New returns a sorter for rows of a table. Errors call it by name. Without a
-// space it cannot spill.
+// New returns a sorter for rows of a table. Its errors contain name. Without a space it
+// cannot spill.
 func New(t *schema.Table, name string, space *Space) *Sorter {
 	return &Sorter{table: t, arrow: t.Arrow(), order: sortOrder(t), name: name, space: space}
 }
 
 const (
-	// smallRecordRows is how many rows a record must have to be kept as it came.
+	// smallRecordRows is how many rows a record must have to be kept as it is.
 	// Smaller ones are joined, since every array costs some hundred bytes
 	// whatever it holds.
 	smallRecordRows  = 1024
@@ -70,7 +70,7 @@ func (s *Sorter) keepRecord(rec arrow.Record) {
 	s.memory += recordMemory(rec) + sortMemoryPerRow*rec.NumRows()
 }
 
-// joinSmall makes one record of the small ones at the end, when they are many.
+// joinSmall joins the small records at the end into one, once there are many.
 func (s *Sorter) joinSmall() error {
 	first := len(s.records)
 	for first > 0 && s.records[first-1].NumRows() < smallRecordRows {

@@ -13,8 +13,8 @@ type cursor interface {
 	close() error
 }
 
-// mergeSorted hands over at most so many rows, or the rows of so many finished batches,
-// at a time.
+// The most rows, and the most finished batches of rows, that mergeSorted hands over at a
+// time.
 const (
 	yieldRows    = 1024
 	yieldBatches = 16

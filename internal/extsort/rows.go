@@ -11,7 +11,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// RecordView reads a record's columns without a look at their type each time.
+// RecordView reads a record's columns without checking their types on each access.
 type RecordView struct {
 	record  arrow.Record
 	Columns []ColumnView
@@ -130,7 +130,7 @@ func recordMemory(rec arrow.Record) int64 {
 	return n
 }
 
-// isSlice says whether the record is a window on larger arrays, which it would
+// isSlice reports whether the record is a window on larger arrays, which it would
 // keep alive as a whole.
 func isSlice(rec arrow.Record) bool {
 	for _, a := range rec.Columns() {

@@ -161,7 +161,7 @@ func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, e
 			}
 			rows, bytes = append(rows, r), bytes+size
 		}
-		return flush() // the rows are lent for this call only
+		return flush() // the rows are valid during this call only
 	})
 	if err == nil {
 		err = w.Close()

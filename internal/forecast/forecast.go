@@ -1,6 +1,6 @@
-// Package forecast says what a plan will cost, before anything is bought, from what
-// earlier calls returned and cost. It knows the plan, not the ledger: its caller hands
-// the history over.
+// Package forecast estimates the credits that a plan will cost, before anything is
+// bought, from what earlier calls returned and cost. It knows the plan, not the ledger:
+// its caller passes the history.
 package forecast
 
 import (
@@ -13,13 +13,13 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// History is what earlier calls with one question returned and cost.
+// History is what earlier calls with one query returned and cost.
 type History struct {
 	Query    pipeline.Query
 	Calls    int64
-	Entities int64              // asked about, known to the API or not
-	BySignal map[string]Moments // what came back, by signal type
-	All      Moments            // what came back of all types together
+	Entities int64              // requested, known to the API or not
+	BySignal map[string]Moments // what was returned, by signal type
+	All      Moments            // what was returned of all types together
 	Credits  int64
 	PerEvent int64         // calls that cost the price of their events, exactly
 	PerPair  int64         // calls that cost the price of their entity-type pairs with an event
@@ -49,9 +49,8 @@ func (t Moments) variance(n float64) float64 {
 	return max(0, float64(t.SumSquares)/n-mean*mean)
 }
 
-// Estimate is what a plan is expected to cost, in credits. It is a forecast, and
-// the one place where credits are floating-point numbers meanwhile; nothing is
-// booked by it. Ceiling is exact.
+// Estimate is the expected cost of a plan, in credits. Only its computation uses
+// floating-point credits, and nothing is billed by it. Ceiling is exact.
 type Estimate struct {
 	P5               int64            `json:"p5"` // one time in twenty it costs less
 	P50              int64            `json:"p50"`
@@ -62,42 +61,41 @@ type Estimate struct {
 	BySignal         map[string]int64 `json:"expected_by_signal_type"`
 }
 
-// What is assumed of a signal type that this lake has never asked for: so many
-// events per entity in 90 days, and in nine cases of ten between a tenth and ten
-// times that. Nothing is published about it; the vendor's price examples and
-// what clients report lie within.
+// The prior for a signal type that this lake has never requested: the number of events
+// per entity in 90 days, and the factor by which the true number lies above or below it
+// at most, in nine cases of ten. The vendor publishes no numbers; its price examples and
+// the reports of clients lie within these bounds.
 const (
 	priorEvents = 0.2
 	priorFactor = 10.0
 	priorDays   = 90
 )
 
-// How far the mean of one list lies from that of another of the same kind, as a
-// share: lists are no random samples. Extrapolating to another window or cap
-// adds to it.
+// The relative spread of the mean between lists of the same kind: lists are not random
+// samples. Extrapolating to another window or cap adds to it.
 const (
 	listSpread          = 0.10
 	extrapolationSpread = 0.30
 )
 
-// minSample entities are those of the closest questions; more distant ones are not
-// looked at then.
+// minSample is the number of entities that suffice for an estimate: queries less similar
+// than those that yield them are ignored.
 const minSample = 200
 
-// New forecasts the credits of a plan from what calls of the past returned.
+// New forecasts the credits of a plan from what earlier calls returned.
 //
 // The number of events of an entity varies in two ways: by type, and because
 // some entities have more of everything (or are unknown to the API and have
-// nothing). Both are measured. To the variance of a sum over the plan's entities
-// come that of the measured means themselves, and that between lists. Quantiles
+// nothing). Both are measured. The variance of a sum over the plan's entities also
+// includes the variance of the measured means and the variance between lists. Quantiles
 // are those of the gamma distribution with the same mean and variance, by the
-// cube root approximation of Wilson and Hilferty. Types without experience add a
-// stated prior, taken to err in the same direction.
+// cube root approximation of Wilson and Hilferty. Each type without history adds the
+// prior; these errors are assumed to be fully correlated.
 func New(p *pipeline.Plan, history []History) Estimate {
 	e := Estimate{Ceiling: p.Ceiling(), BySignal: map[string]int64{}}
 	common := commonVariance(history)
 	var mean, sampling, parameter, spread float64
-	var prior [3]float64 // quantiles of the types without experience
+	var prior [3]float64 // quantiles of the types without history
 	expected := map[string]float64{}
 	rates := matchRates(history)
 	for _, a := range p.Queries {
@@ -121,15 +119,16 @@ func New(p *pipeline.Plan, history []History) Estimate {
 		n, tariff := float64(a.Entities), tariffOf(history, a.Query)
 		switch share := rates[a.Query.Object].share; {
 		case a.Query.Service != pipeline.Signals:
-		case byID: // what is known is of entities that the API knows
+		case byID: // the history is of entities that the API knows
 			n -= float64(a.Unresolved) * (1 - share)
-		case a.Query.APIVersion == pipeline.V3: // what is known is of lines, some of which the API did not know
+		case a.Query.APIVersion == pipeline.V3: // the history is of lines, some of which the API did not know
 			n += float64(a.Entities-a.Unresolved) * (1/max(share, 0.1) - 1)
 		}
-		var sum, ownVariance, thin float64 // of one entity: mean, variance type by type, mean over observed entities
+		// Of one entity: mean, variance type by type, mean over observed entities.
+		var sum, ownVariance, thin float64
 		for _, signal := range a.Query.Signals {
 			o := sample(history, a.Query, signal)
-			// Of some entities more is known than of any.
+			// Some entities are known to have reached a lower cap, or to have nothing.
 			r := a.PriorCoverage[signal]
 			openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
 			if r.Capped > 0 {
@@ -182,10 +181,10 @@ func New(p *pipeline.Plan, history []History) Estimate {
 // z95 is the normal distribution's 95 % quantile.
 const z95 = 1.6449
 
-// gammaQuantile is the quantile of a gamma distribution that a normal one has
-// at z. Upper ones of very skewed distributions are taken to be those at which
-// the approximation turns back: further on it falls to 0, and a plan must not
-// say that what is hardly known costs nothing.
+// gammaQuantile is the quantile of a gamma distribution that corresponds to z of a
+// normal one. For very skewed distributions, upper quantiles are capped where the
+// approximation reaches its maximum: beyond it falls to 0, and a plan must not claim
+// that an uncertain cost is zero.
 func gammaQuantile(mean, variance, z float64) float64 {
 	if mean <= 0 {
 		return max(0, z*math.Sqrt(variance))
@@ -198,17 +197,17 @@ func gammaQuantile(mean, variance, z float64) float64 {
 	return mean * root * root * root
 }
 
-// observation is what is known of one signal type under a question: events of
-// one entity.
+// observation is what is known about one signal type of a query: the events of one
+// entity.
 type observation struct {
 	entities       float64
 	mean, variance float64
 	hits           float64 // share of entities with at least one
-	distance       float64 // how far the questions observed are from this one
+	distance       float64 // of the observed queries from this one
 }
 
-// sample takes the questions closest to q, until they are about enough
-// entities, and reads off what they say about q.
+// sample takes the queries closest to q, until they cover enough entities, and derives
+// from them an observation for q.
 func sample(history []History, q *pipeline.Query, signal string) (o observation) {
 	type near struct {
 		*History
@@ -243,8 +242,8 @@ func sample(history []History, q *pipeline.Query, signal string) (o observation)
 	return o
 }
 
-// extrapolate carries what was observed over to another window and cap: events grow
-// with the days, and those of an entity are spread geometrically, so that a
+// extrapolate converts an observation to another window and cap: the number of events
+// grows with the days, and that of an entity is geometrically distributed, so that a
 // lower cap cuts off a known share.
 func (e *History) extrapolate(q *pipeline.Query, signal string) (o observation) {
 	n, t := float64(e.Entities), e.BySignal[signal]
@@ -270,9 +269,9 @@ func (e *History) extrapolate(q *pipeline.Query, signal string) (o observation) 
 	return o
 }
 
-// uncappedMean is how many events an entity that has any has, when a cap let through
-// so many of them. A cap of one tells nothing but how many have any: then the
-// events are taken to come independently of each other.
+// uncappedMean is the mean number of events of an entity that has any, computed from the
+// mean that a cap let through. A cap of one only shows how many entities have any: then
+// events are assumed to be independent of each other.
 func uncappedMean(each, hits float64, limit int) float64 {
 	if limit == 1 {
 		return -math.Log(1-min(hits, 0.95)) / hits
@@ -286,7 +285,7 @@ func uncappedMean(each, hits float64, limit int) float64 {
 			high = more
 		}
 	}
-	return min(1/(1-low), max(20, 2*float64(limit))) // where all reach the cap, nobody knows
+	return min(1/(1-low), max(20, 2*float64(limit))) // bounded: where all entities reach the cap, the mean is unknown
 }
 
 // commonVariance measures how much some entities have more of everything: the
@@ -317,14 +316,14 @@ func commonVariance(history []History) float64 {
 // matchRate is how many of the identifiers that were searched were found.
 type matchRate struct {
 	share    float64
-	entities int64 // searched; 0: nobody has searched, and the share is a guess
+	entities int64 // searched; 0: none yet, and the share is a guess
 }
 
-// defaultMatchRate is the share of identifiers that are taken to be found as long as
-// nobody has searched.
+// defaultMatchRate is the assumed share of identifiers that a search finds, while there
+// is no history of searches.
 const defaultMatchRate = 0.85
 
-// matchRates is what searches of the past tell, by object.
+// matchRates derives the match rates from earlier searches, by object.
 func matchRates(history []History) map[schema.Object]matchRate {
 	m := map[schema.Object]matchRate{schema.Contact: {share: defaultMatchRate}, schema.Company: {share: defaultMatchRate}}
 	hits := map[schema.Object]int64{}
@@ -341,9 +340,9 @@ func matchRates(history []History) map[schema.Object]matchRate {
 	return m
 }
 
-// relevant is the part of the past that a question is foreseen by: what was asked in
-// its own dialect, if anything was. asksByID says that those signals were asked by ids
-// that had been searched, so of entities that the API knew.
+// relevant selects the history from which the cost of a query is forecast: that of its
+// own API version, if there is any. byID says that those signals were requested by ids
+// that a search had found, so for entities that the API knew.
 func relevant(history []History, q *pipeline.Query) (matching []History, byID bool) {
 	for _, e := range history {
 		if e.Query.Service == q.Service && e.Query.APIVersion == q.APIVersion && e.Query.Object == q.Object {
@@ -363,8 +362,8 @@ func hasScores(history []History) bool {
 	return slices.ContainsFunc(history, func(e History) bool { return e.Query.Service == pipeline.Scores && e.Entities > 0 })
 }
 
-// scoreCost is what scores cost as long as nobody has bought any: one for most of
-// those that the API knows.
+// scoreCost is the assumed cost of scores while there is no history of them: one score
+// for most entities that the API knows.
 func scoreCost(a *pipeline.PlannedQuery, share float64) (credits [3]float64) {
 	for i, scored := range []float64{0.7, 0.93, 1} {
 		credits[i] = float64(a.Query.CostOf(int64(math.Ceil(float64(a.Entities) * min(1, share*scored)))))
@@ -373,9 +372,8 @@ func scoreCost(a *pipeline.PlannedQuery, share float64) (credits [3]float64) {
 	return credits
 }
 
-// searchCost is what searches cost: the fifth, fiftieth and ninety-fifth
-// percentile. Only the number of started blocks counts, so there is little to be
-// unsure of.
+// searchCost is the cost of searches: the 5th, 50th and 95th percentile. Only the number
+// of started blocks counts, so the uncertainty is small.
 func searchCost(a *pipeline.PlannedQuery, f matchRate) (credits [3]float64) {
 	each := float64(a.Entities) / float64(max(a.Calls, 1))
 	for i, off := range []float64{-0.1, 0, 0.1} {
@@ -385,14 +383,14 @@ func searchCost(a *pipeline.PlannedQuery, f matchRate) (credits [3]float64) {
 	return credits
 }
 
-// tariff is what events cost, as the charges of the past show.
+// tariff is the price of events, derived from earlier charges.
 type tariff struct {
 	perEvent float64
-	perPair  float64 // when not 0, an entity's events of one type cost this together
+	perPair  float64 // if not 0, the price of all events of one entity and type
 }
 
-// tariffOf is that of one service and object: a contact's events have a price of
-// their own.
+// tariffOf derives the tariff of one service and object: a contact's events have a price
+// of their own.
 func tariffOf(history []History, q *pipeline.Query) tariff {
 	price := max(q.Price, 1)
 	var calls, perEvent, perPair, events, credits int64
@@ -417,7 +415,7 @@ func tariffOf(history []History, q *pipeline.Query) tariff {
 	return t
 }
 
-// entityCost gives mean and variance of what one entity costs.
+// entityCost returns the mean and the variance of the cost of one entity.
 func (t tariff) entityCost(o observation) (credits, variance float64) {
 	if t.perPair > 0 {
 		return o.hits * t.perPair, o.hits * (1 - o.hits) * t.perPair * t.perPair
@@ -425,15 +423,15 @@ func (t tariff) entityCost(o observation) (credits, variance float64) {
 	return o.mean * t.perEvent, o.variance * t.perEvent * t.perEvent
 }
 
-// raisedCapCost gives mean and variance of what all the entities cost that had reached a
-// lower cap: what they had brought comes again, and more as if each event were
-// followed by another with the same probability.
+// raisedCapCost returns the mean and the variance of the cost of all entities that had
+// reached a lower cap: their events come again, and more, as if another one followed
+// each event with the same probability.
 func (t tariff) raisedCapCost(o observation, r pipeline.PriorCoverage, limit int) (credits, variance float64) {
 	n := float64(r.Capped)
 	if t.perPair > 0 {
 		return n * t.perPair, 0
 	}
-	each := 2.0 // as long as nobody knows
+	each := 2.0 // a guess, without history
 	if o.hits > 0 {
 		each = max(1, uncappedMean(o.mean/o.hits, o.hits, limit))
 	}

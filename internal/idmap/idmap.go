@@ -1,21 +1,23 @@
-// Package idmap holds 12-byte identities in memory, each with one or several
-// numbers. Lists and ledgers have millions of them, so a Map is kept as small as it
-// can be: 16 bytes a slot in flat tables that are about four fifths full, some 20 MB
-// for a million identities.
+// Package idmap is a compact hash table from 12-byte identities to one or several
+// numbers each. Lists and ledgers have millions of identities, so a [Map] takes as little
+// memory as it can: 16 bytes a slot in flat tables that are about four fifths full, some
+// 20 MB for a million identities.
 package idmap
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"iter"
 	"math/bits"
+	"slices"
 )
 
-// Key is an identity. Its bytes are evenly spread, as those of a hash are.
+// Key is an identity. Its bytes must be uniformly distributed, like those of a hash.
 type Key = [12]byte
 
-// Map maps identities to values, which are not 0. Its 256 tables grow one by one and
-// by a quarter, where a built-in map would double all at once. The zero value is
-// empty.
+// Map maps identities to non-zero values. Its 256 tables grow independently, by a quarter
+// each, where a built-in map would double in size. The zero value is empty.
 type Map struct {
 	tables [256]table
 }
@@ -32,7 +34,7 @@ type slot struct {
 	value uint32
 }
 
-// Add adds a value to those of the key, also one that it has already.
+// Add adds a value to those of the key, even if the key already has it.
 func (m *Map) Add(key Key, value uint32) {
 	t := &m.tables[key[0]]
 	t.makeRoom()
@@ -50,6 +52,31 @@ func (m *Map) Values(key Key) iter.Seq[uint32] {
 		for i := t.firstProbe(key); t.slots[i].value != 0; i = t.nextProbe(i) {
 			if t.slots[i].key == key && !yield(t.slots[i].value) {
 				return
+			}
+		}
+	}
+}
+
+// Sorted walks the keys in ascending order, each with its values in ascending order. It
+// copies one table at a time. The map must not change meanwhile, and the values are only
+// valid during the iteration.
+func (m *Map) Sorted() iter.Seq2[Key, []uint32] {
+	return func(yield func(Key, []uint32) bool) {
+		var values []uint32
+		for i := range m.tables {
+			slots := slices.DeleteFunc(slices.Clone(m.tables[i].slots), func(s slot) bool { return s.value == 0 })
+			slices.SortFunc(slots, func(a, b slot) int {
+				return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(a.value, b.value))
+			})
+			for at := 0; at < len(slots); {
+				key := slots[at].key
+				values = values[:0]
+				for ; at < len(slots) && slots[at].key == key; at++ {
+					values = append(values, slots[at].value)
+				}
+				if !yield(key, values) {
+					return
+				}
 			}
 		}
 	}
@@ -86,7 +113,7 @@ func (t *table) makeRoom() {
 	}
 }
 
-// insert puts a slot behind those that the key has already.
+// insert puts a slot behind the key's existing ones.
 func (t *table) insert(s slot) {
 	i := t.firstProbe(s.key)
 	for t.slots[i].value != 0 {

@@ -3,6 +3,7 @@ package idmap
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"testing"
 
@@ -93,8 +94,20 @@ func TestAnyKeys(t *testing.T) {
 				t.Fatalf("Values(%x) after LoadOrStore = %d, want %d", k, got, modelFirst[k])
 			}
 		}
+		var keys []Key
+		for k, got := range all.Sorted() {
+			keys = append(keys, k)
+			if !slices.Equal(got, modelAll[k]) {
+				t.Fatalf("Sorted() = %x with %d, want %d", k, got, modelAll[k])
+			}
+		}
+		if want := slices.SortedFunc(maps.Keys(modelAll), compareKeys); !slices.Equal(keys, want) {
+			t.Fatalf("keys of Sorted() = %x, want %x", keys, want)
+		}
 	})
 }
+
+func compareKeys(a, b Key) int { return slices.Compare(a[:], b[:]) }
 
 // TestEmpty: an empty map has no values, and a walk stops when its reader does.
 func TestEmpty(t *testing.T) {
@@ -104,7 +117,16 @@ func TestEmpty(t *testing.T) {
 	}
 	m.Add(key(1), 7)
 	m.Add(key(1), 7)
+	m.Add(key(2), 7)
 	walked := 0
+	for range m.Sorted() {
+		walked++
+		break
+	}
+	if walked != 1 {
+		t.Errorf("Sorted() walked %d keys before a break, want 1", walked)
+	}
+	walked = 0
 	for range m.Values(key(1)) {
 		walked++
 		break

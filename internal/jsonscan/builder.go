@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// ObjectBuilder builds a compact JSON object of fields in the order of their
-// arrival.
+// ObjectBuilder builds a compact JSON object, with its fields in the order in which they
+// were added.
 type ObjectBuilder struct {
 	out  []byte
 	seen map[string]int
@@ -21,8 +21,8 @@ func (b *ObjectBuilder) Add(name []byte, value json.RawMessage) {
 	} else {
 		b.out = append(b.out, ',')
 	}
-	// An object with a name twice is read differently by every reader, so the
-	// second "x" becomes "x#2".
+	// Readers disagree about objects with a duplicate name, so the second "x" becomes
+	// "x#2".
 	unique := string(name)
 	if n, taken := b.seen[unique]; taken {
 		for taken {

@@ -19,7 +19,7 @@ type Cursor struct {
 	Doc    []byte
 	pos    int
 	depth  int
-	spaces int   // bytes of white space skipped so far, to know whether a value is compact
+	spaces int   // bytes of white space skipped; unchanged over a compact value
 	Err    error // the first error
 }
 
@@ -30,7 +30,7 @@ func (c *Cursor) SetError(what string) {
 	}
 }
 
-// PeekByte gives the first byte of the next token; 0 at the end or after an error.
+// PeekByte returns the first byte of the next token; 0 at the end or after an error.
 func (c *Cursor) PeekByte() byte {
 	if c.Err != nil {
 		return 0
@@ -92,7 +92,7 @@ func (c *Cursor) ReadName() []byte {
 	return unquoteBytes(quoted)
 }
 
-// ReadValue skips one value and gives its bytes, compact.
+// ReadValue skips one value and returns its bytes, compact.
 func (c *Cursor) ReadValue() json.RawMessage {
 	c.PeekByte()
 	start, spaces := c.pos, c.spaces
@@ -106,7 +106,7 @@ func (c *Cursor) ReadValue() json.RawMessage {
 	return compactValue(c.Doc[start:c.pos])
 }
 
-// SkipValue checks one value and passes it.
+// SkipValue checks one value and skips it.
 func (c *Cursor) SkipValue() {
 	switch b := c.PeekByte(); b {
 	case '"':
@@ -175,7 +175,7 @@ func (c *Cursor) skipNumber() {
 	}
 }
 
-// skipDigits passes at least one digit.
+// skipDigits skips at least one digit.
 func (c *Cursor) skipDigits() bool {
 	start := c.pos
 	for c.pos < len(c.Doc) && isDigit(c.Doc[c.pos]) {
@@ -198,7 +198,7 @@ var plainBytes = func() (t [256]bool) {
 	return t
 }()
 
-// readQuoted passes a string and gives it with its quotes.
+// readQuoted reads a string and returns it with its quotes.
 func (c *Cursor) readQuoted() []byte {
 	if c.PeekByte() != '"' {
 		c.SetError("no string")
@@ -235,8 +235,8 @@ func (c *Cursor) readQuoted() []byte {
 	return nil
 }
 
-// escapeLength gives the length of the escape sequence that begins b; 0 when it is
-// none.
+// escapeLength is the length of the escape sequence that b starts with; 0 if it is
+// invalid.
 func escapeLength(b []byte) int {
 	if len(b) < 2 {
 		return 0
@@ -265,8 +265,8 @@ func (c *Cursor) ExpectEnd() {
 	}
 }
 
-// NewCursor prepares a body for walking: a byte-order mark is passed over, and
-// what is not UTF-8 is refused as a whole.
+// NewCursor returns a cursor over a body. It skips a byte-order mark, and refuses a body
+// that is not UTF-8.
 func NewCursor(body []byte) Cursor {
 	c := Cursor{Doc: body}
 	if len(body) >= 3 && string(body[:3]) == "\xef\xbb\xbf" {
@@ -299,7 +299,7 @@ func compactValue(value []byte) json.RawMessage {
 	return out
 }
 
-// unquoteBytes gives the content of a valid quoted string.
+// unquoteBytes returns the content of a valid quoted string.
 func unquoteBytes(quoted []byte) []byte {
 	if len(quoted) < 2 {
 		return nil
@@ -318,7 +318,7 @@ func unquoteBytes(quoted []byte) []byte {
 }
 
 // ScalarText reads a value where a text is expected: a string, or a number or
-// boolean as it is written. Everything else is no text.
+// boolean as it is written. Any other value is not a text.
 func ScalarText(value json.RawMessage) (text string, ok bool) {
 	if len(value) == 0 {
 		return "", false

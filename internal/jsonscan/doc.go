@@ -1,5 +1,6 @@
-// Package jsonscan reads JSON as bytes, without building a tree, so that a number
-// never becomes a float on its way. It reads in two ways:
+// Package jsonscan reads JSON as bytes, without building a tree: a value that the caller
+// does not decode keeps the bytes that were received, and a number never becomes a
+// float. It reads in two ways:
 //
 //   - A [Cursor] reads untrusted documents, such as an answer of the API. It
 //     accepts exactly what the grammar allows and keeps the first error.

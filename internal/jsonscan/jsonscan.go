@@ -1,6 +1,3 @@
-// Package jsonscan walks JSON that is known to be valid without decoding the values that
-// its caller does not read. Every value stays the bytes that were received, so a number
-// never becomes a float.
 package jsonscan
 
 import (

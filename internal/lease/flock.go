@@ -12,17 +12,17 @@ import (
 	"github.com/siglake/siglake/internal/lease/flock"
 )
 
-// ErrLocked is in the error when another process holds a lake.
+// ErrLocked reports that another process holds a lake's lock.
 var ErrLocked = errors.New("another run is at work on this lake")
 
-// Flock keeps every other process off a lake until it is closed, or until this
-// one ends, however it ends.
+// Flock is a file lock on a lake. It is held until it is closed or the process ends,
+// however it ends.
 type Flock struct{ f *os.File }
 
-// AcquireFlock takes the lock in a directory, which it makes. Who holds it is
-// written into the file, for the message that others get.
+// AcquireFlock takes the lock in a directory, which it creates if needed. It writes
+// the holder into the file, for the error messages of other processes.
 func AcquireFlock(dir, holder string) (*Flock, error) {
-	//nolint:gosec // the umask says who may look
+	//nolint:gosec // the umask limits access
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func AcquireFlock(dir, holder string) (*Flock, error) {
 			return nil, fmt.Errorf("%w: %s", ErrLocked, name)
 		}
 	}
-	// For people only: on a full disk the lock holds without it.
+	// For people only: on a full disk the lock is held without it.
 	_ = writeHolder(f, fmt.Sprintf("process %d, %s, since %s\n", os.Getpid(), holder, time.Now().UTC().Format(time.RFC3339)))
 	return &Flock{f}, nil
 }
@@ -57,14 +57,14 @@ var writeHolder = func(f *os.File, text string) error {
 	return err
 }
 
-// Close lets others in. The file stays, emptied: removing it would let two
-// processes hold two files of one name.
+// Close releases the lock. The file stays, emptied: if it were removed, two processes
+// could hold locks on two files of the same name.
 func (l *Flock) Close() error {
-	_ = writeHolder(l.f, "") // who reads an old text is told of a process that has ended
+	_ = writeHolder(l.f, "") // a stale text would name a process that has ended
 	return l.f.Close()
 }
 
-// Lost is nil: the lock of a file lasts as long as its process.
+// Lost is nil: a file lock is held until its process ends.
 func (l *Flock) Lost() <-chan struct{} { return nil }
 
 // Err is nil.

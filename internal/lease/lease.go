@@ -14,48 +14,50 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 )
 
-// Lock is a lake's lock, whichever kind of store the lake is on.
+// Lock is the lock of a lake on a disk or in a bucket.
 type Lock interface {
-	// Lost is closed when another process may have the lock. Then nothing new is
-	// begun that costs money; what is on its way is seen through. It is nil for a
-	// lock that cannot be lost.
+	// Lost is closed when another process may have the lock. Then the holder starts
+	// nothing new that costs money, and completes what is in flight. It is nil for
+	// a lock that cannot be lost.
 	Lost() <-chan struct{}
-	// Err says why it was lost; nil as long as it is not.
+	// Err says why the lock was lost; nil while it is held.
 	Err() error
-	// Valid reports whether nobody else can have the lock yet.
+	// Valid reports whether no other process can have the lock yet.
 	Valid() bool
-	// Close lets others in.
+	// Close releases the lock.
 	Close() error
 }
 
-// Bucket is what a lease needs of a bucket; a [bucket.Bucket] has it.
+// Bucket is what a lease needs of a bucket; a [bucket.Bucket] implements it.
 type Bucket interface {
-	// Create writes an object under a name that must be free, else fs.ErrExist.
+	// Create writes an object under a name that must be free; otherwise the error
+	// is fs.ErrExist.
 	Create(ctx context.Context, name string, data []byte) error
-	// Get reads an object and the name of its version, else fs.ErrNotExist.
+	// Get reads an object and its version; fs.ErrNotExist if there is none.
 	Get(ctx context.Context, name string) (data []byte, etag string, err error)
-	// Stat says when an object was written, by the store's clock.
+	// Stat returns when an object was written, by the store's clock.
 	Stat(ctx context.Context, name string) (bucket.Object, error)
-	// Swap replaces a version of an object, else bucket.ErrChanged.
+	// Swap replaces one version of an object; bucket.ErrChanged if it is another.
 	Swap(ctx context.Context, name, etag string, data []byte) error
 }
 
-// Options change how a lease is kept; the zero value is good.
+// Options configure a lease; the zero value works.
 type Options struct {
-	// TTL is how long a lease lasts that is not renewed, and so how long others
-	// wait for a process that died elsewhere; 0 means a minute. It is renewed
-	// four times as often, and given up after seven eighths.
+	// TTL is the time after which an unrenewed lease expires, and so the time that
+	// other processes wait for one that died on another machine; 0 means a minute.
+	// The holder renews the lease every quarter of it, and considers the lease lost
+	// after seven eighths.
 	TTL time.Duration
 }
 
-// Lease keeps other processes, on other machines, off a lake, for as long as it
-// is renewed. It is an object that says who holds it, replaced by compare-and-swap.
+// Lease keeps processes on other machines off a lake while it is renewed. It is an
+// object that names its holder and is replaced by compare-and-swap.
 //
-// It spares people the trouble of two runs; what is paid for does not depend on
-// it. Whether it has run out is told by the store's clock alone: by when the
-// object was written, and when another one was that the asking process wrote just
-// now. Its holder gives it up earlier, by its own clock, counted from before the
-// request that renewed it.
+// It prevents the nuisance of two concurrent runs; paid answers do not depend on it.
+// Only the store's clock decides whether it has expired: a process compares the time
+// of the lease with that of an object that it has just written itself. The holder
+// gives the lease up earlier, by its own clock, counted from before the request that
+// renewed it.
 type Lease struct {
 	bucket Bucket
 	name   string
@@ -67,38 +69,38 @@ type Lease struct {
 	lost   chan struct{}
 
 	mu         sync.Mutex
-	renewedAt  time.Time // just before the request that did
-	lostReason error     // why it is lost; nil: it is not
-	takenOver  bool      // by another process: it is no longer ours to write
+	renewedAt  time.Time // just before the last successful renewal's request
+	lostReason error     // nil while the lease is held
+	takenOver  bool      // another process has it: do not write it any more
 }
 
 // claim is the object's content.
 type claim struct {
-	Token    string    `json:"token"` // random: whose it is
+	Token    string    `json:"token"` // random, identifies the holder
 	Host     string    `json:"host"`
 	Process  process   `json:"process"`
 	Command  string    `json:"command"`
 	Since    time.Time `json:"since"`       // by the holder's clock, for people
 	TTL      float64   `json:"ttl_seconds"` // after which others may take it over
-	Renewals int       `json:"renewals"`    // makes every version another one
+	Renewals int       `json:"renewals"`    // makes every version differ
 	Released bool      `json:"released,omitempty"`
 }
 
-// process tells a process from all others on its machine. Where the system has
-// no such thing, Boot is empty.
+// process identifies a process on its machine. On systems that offer no such
+// identity, Boot is empty.
 type process struct {
 	ID           int    `json:"id"`
-	Boot         string `json:"boot,omitempty"`  // names the machine and the time since it was started
-	PIDNamespace string `json:"space,omitempty"` // within which ID means something
-	Start        string `json:"start,omitempty"` // when it was started: a number is used again some day
+	Boot         string `json:"boot,omitempty"`  // identifies the machine and its boot
+	PIDNamespace string `json:"space,omitempty"` // in which ID is valid
+	Start        string `json:"start,omitempty"` // start time: process ids are reused
 }
 
 // errTakenOver means that another process has the lease.
 var errTakenOver = errors.New("another process has taken the lock over")
 
-// Acquire takes the lease of a name. ErrLocked when another process has it.
-// who, the command, is for the message that others get. A goroutine renews it
-// from now on; Close ends that, and waits for it.
+// Acquire takes the lease with a name; ErrLocked if another process has it. holder,
+// the command, is for the error messages of other processes. A goroutine renews the
+// lease from now on; Close ends that goroutine, and waits for it.
 func Acquire(ctx context.Context, b Bucket, name, holder string, o Options) (*Lease, error) {
 	if o.TTL <= 0 {
 		o.TTL = time.Minute
@@ -114,15 +116,15 @@ func Acquire(ctx context.Context, b Bucket, name, holder string, o Options) (*Le
 	if err := l.tryAcquire(ctx); err != nil {
 		return nil, err
 	}
-	// It is given back by Close, not when whoever asked for it is cancelled: then
-	// what is on its way is still to be seen through.
+	// Only Close releases the lease: after a cancellation, calls in flight still have
+	// to be completed under it.
 	ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go l.renewLoop(ctx, l.renewedAt)
 	return l, nil
 }
 
-// tryAcquire tries again where somebody was quicker, and where nobody knows if its
-// own request was.
+// tryAcquire retries if another process was first, and if the outcome of its own
+// request is unknown.
 func (l *Lease) tryAcquire(ctx context.Context) (err error) {
 	const tries = 5
 	for range tries {
@@ -150,8 +152,8 @@ func (l *Lease) tryAcquire(ctx context.Context) (err error) {
 	return err
 }
 
-// readClaim gets the claim that is there. One that cannot be understood is somebody's
-// all the same.
+// readClaim reads the current claim. An unreadable claim counts as one of an unknown
+// process.
 func (l *Lease) readClaim(ctx context.Context) (claim, string, error) {
 	data, etag, err := l.bucket.Get(ctx, l.name)
 	if err != nil {
@@ -164,7 +166,7 @@ func (l *Lease) readClaim(ctx context.Context) (claim, string, error) {
 	return c, etag, nil
 }
 
-// writeClaim replaces the version named, or none, by this process's claim.
+// writeClaim replaces one version of the claim, or creates it if etag is empty.
 func (l *Lease) writeClaim(ctx context.Context, etag string) error {
 	l.own.Renewals++
 	text, err := json.MarshalIndent(l.own, "", "  ")
@@ -178,7 +180,7 @@ func (l *Lease) writeClaim(ctx context.Context, etag string) error {
 	return l.bucket.Swap(ctx, l.name, etag, text)
 }
 
-// checkExpired returns nil when the claim of another process counts no more.
+// checkExpired returns nil if the claim of another process is no longer valid.
 func (l *Lease) checkExpired(ctx context.Context, current claim, etag string) error {
 	if current.Released || current.Process.hasEnded() {
 		return nil
@@ -203,8 +205,8 @@ func (l *Lease) checkExpired(ctx context.Context, current claim, etag string) er
 		current.Process.ID, current.Host, current.Command, current.Since.Format(time.RFC3339), remaining.Round(time.Second), time.Now().Add(remaining).UTC().Format(time.TimeOnly+" UTC"))
 }
 
-// storeTime is a time by the store's clock, between the call and its return: that
-// of an object beside the lease, which is written for nothing else.
+// storeTime returns a time by the store's clock, between the call and its return: that
+// of a second object, which is written for nothing else.
 func (l *Lease) storeTime(ctx context.Context) (time.Time, error) {
 	name := l.name + ".clock"
 	_, etag, err := l.bucket.Get(ctx, name)
@@ -214,18 +216,19 @@ func (l *Lease) storeTime(ctx context.Context) (time.Time, error) {
 	case err == nil:
 		err = l.bucket.Swap(ctx, name, etag, []byte(rand.Text()))
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, bucket.ErrChanged) { // those have written it, too, just now
+	if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, bucket.ErrChanged) { // then another process has just written it
 		return time.Time{}, err
 	}
 	o, err := l.bucket.Stat(ctx, name)
 	return o.Modified, err
 }
 
-// holdTime is how long after a renewal the lease is taken to be held.
+// holdTime is how long after a renewal the holder relies on the lease.
 func (l *Lease) holdTime() time.Duration { return l.ttl - l.ttl/8 }
 
-// renewLoop renews the lease until it is closed or taken. When it could have run out
-// it is lost; renewing goes on, so that what is on its way has its peace.
+// renewLoop renews the lease until it is closed or taken over. The lease is marked lost
+// when it could have expired; renewal continues, so that calls in flight can complete
+// undisturbed.
 func (l *Lease) renewLoop(ctx context.Context, renewed time.Time) {
 	defer close(l.done)
 	expiry := time.AfterFunc(l.holdTime()-time.Since(renewed), func() {
@@ -259,8 +262,8 @@ func (l *Lease) renewLoop(ctx context.Context, renewed time.Time) {
 	}
 }
 
-// renew writes the claim again. Whether it is still there decides: a request
-// whose answer was lost may have been done.
+// renew rewrites the claim. It reads the claim first, since an earlier request without
+// an answer may have succeeded.
 func (l *Lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/4)
 	defer cancel()
@@ -288,15 +291,15 @@ func (l *Lease) markLost(reason error) {
 // Lost is closed when another process has the lease, or could have it.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
-// Err says why the lease is lost; nil when it is not.
+// Err says why the lease was lost; nil while it is held.
 func (l *Lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lostReason
 }
 
-// Valid reports whether nobody else can have the lease, going by both clocks of
-// this machine: one of them stands still while the machine sleeps.
+// Valid reports whether no other process can have the lease, by both clocks of this
+// machine: one of them stops while the machine sleeps.
 func (l *Lease) Valid() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -304,15 +307,15 @@ func (l *Lease) Valid() bool {
 	return l.lostReason == nil && now.Sub(l.renewedAt) < l.holdTime() && now.Round(0).Sub(l.renewedAt.Round(0)) < l.holdTime()
 }
 
-// Close gives the lease back, unless another process has it. The object stays,
-// and says so: deleting it could not be conditioned.
+// Close releases the lease, unless another process has it. The object stays, marked as
+// released: a deletion cannot be made conditional.
 func (l *Lease) Close() error {
 	l.cancel()
 	<-l.done
 	if l.takenOver || l.own.Released {
 		return nil
 	}
-	// Whoever is cancelled gives the lease back all the same.
+	// Independent of the caller's context: a cancelled run releases its lease, too.
 	ctx, cancel := context.WithTimeout(context.Background(), l.ttl/4)
 	defer cancel()
 	l.own.Released = true
@@ -322,5 +325,5 @@ func (l *Lease) Close() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the lock was not given back, and runs out within %s: %w", l.ttl, err)
+	return fmt.Errorf("the lock was not released, and expires within %s: %w", l.ttl, err)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -20,9 +19,11 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/bucket/membucket"
+	"github.com/siglake/siglake/internal/proof"
 )
 
-var long = flag.Bool("long", false, "run the full number of races")
+// long is whether the full numbers of histories, bit flips and races run.
+var long = proof.IsFull()
 
 const leaseName = "_state/lock.json"
 
@@ -207,7 +208,7 @@ func TestLeaseTakenOver(t *testing.T) {
 			m.Put(leaseName, []byte(`{"token":"x","command":"thief","ttl_seconds":60}`))
 		},
 		"unreadable": func(m *membucket.Bucket) { m.Put(leaseName, []byte("?")) },
-		"deleted":    func(m *membucket.Bucket) { delete(m.Objects, leaseName) },
+		"deleted":    func(m *membucket.Bucket) { m.Delete(leaseName) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -362,7 +363,7 @@ func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) err
 // fail: at no time do two hold it.
 func TestLeaseRace(t *testing.T) {
 	seeds := 300
-	if *long {
+	if long {
 		seeds = 10000
 	}
 	held, lost := 0, 0

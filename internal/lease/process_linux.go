@@ -16,8 +16,8 @@ func currentProcess() process {
 	if err != nil {
 		return p
 	}
-	// Containers of one machine share its boot id, and number their processes
-	// each for itself.
+	// Containers of one machine share its boot id, but each numbers its own
+	// processes.
 	if p.PIDNamespace, err = os.Readlink("/proc/self/ns/pid"); err != nil {
 		return p
 	}
@@ -34,7 +34,7 @@ func (p process) hasEnded() bool {
 	if p.Boot == "" || p.Boot != current.Boot || p.PIDNamespace != current.PIDNamespace || p.ID <= 0 {
 		return false
 	}
-	// The folder of processes may hide those of others.
+	// /proc may hide the processes of other users.
 	if err := syscall.Kill(p.ID, 0); errors.Is(err, syscall.ESRCH) {
 		return true
 	}
@@ -42,14 +42,13 @@ func (p process) hasEnded() bool {
 	return err == nil && (start != p.Start || state == "Z" || state == "X")
 }
 
-// processStat reads a process's state and when it was started, in ticks since
-// the machine was.
+// processStat reads a process's state and its start time, in ticks since boot.
 func processStat(id int) (state, start string, err error) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(id) + "/stat")
 	if err != nil {
 		return "", "", err
 	}
-	// The name before it, in brackets, may hold anything.
+	// The name before these fields, in parentheses, may hold any character.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 20 {
 		return "", "", errors.New("the line is too short")

@@ -7,6 +7,6 @@ import "os"
 // currentProcess is this process.
 func currentProcess() process { return process{ID: os.Getpid()} }
 
-// hasEnded is false: nothing here tells one machine from another, so a lease is
-// waited out.
+// hasEnded is false: the system does not identify machine and boot, so a lease must
+// expire.
 func (p process) hasEnded() bool { return false }

@@ -10,22 +10,23 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Audit is what reading a whole journal again found.
+// Audit is the result of reading a whole ledger again.
 type Audit struct {
-	Runs, Attempts, Answers int   // Answers: complete ones that count, not what a lost call left
-	Charged                 int64 // credits of answers whose charge was understood
+	// Answers counts charged answers, not what is left of a lost call.
+	Runs, Attempts, Answers int
+	Charged                 int64 // credits of answers with a charge that was understood
 	Liability               Liability
 	Entities                int64 // identities with an answer
 
-	Mismatched    []string // answers that say something else than what was noted of them
+	Mismatched    []string // answers that contradict their recorded outcome
 	WithoutIntent []string // answers without an earlier intent
 	BoughtTwice   []string // identities bought twice without a reason
 	OverBudget    []string // moments at which a budget could have been exceeded
-	WithSecret    []string // answers that hold the key
+	WithSecret    []string // answers that contain the key
 }
 
-// Audit reads every answer again and checks what can be checked of the journal
-// alone. secret is looked for in every answer; empty: nothing is.
+// Audit reads every answer again and checks what the ledger alone can show. secret reports
+// whether an answer contains the key; nil: this is not checked.
 func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
 	a := &Audit{Runs: len(l.runs), Liability: l.Liability(nil)}
 	for _, c := range l.calls {
@@ -62,43 +63,29 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 
 func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
 
-// findBoughtTwice looks at every identity that several calls were about.
+// findBoughtTwice compares the calls about each identity, pair by pair.
 func (l *Ledger) findBoughtTwice(ctx context.Context) (entities int64, twice []string) {
-	for s := range l.index.shards {
-		slots := slices.DeleteFunc(slices.Clone(l.index.shards[s].slots), func(x slot) bool { return x.call == 0 })
-		slices.SortFunc(slots, func(a, b slot) int {
-			if c := slices.Compare(a.key[:], b.key[:]); c != 0 {
-				return c
-			}
-			return int(a.call) - int(b.call)
-		})
-		for from := 0; from < len(slots); {
-			to := from + 1
-			for to < len(slots) && slots[to].key == slots[from].key {
-				to++
-			}
-			entities++
-			for i := from; i < to; i++ {
-				for k := i + 1; k < to; k++ {
-					first, second := l.calls[slots[i].call-1], l.calls[slots[k].call-1]
-					if l.isRepurchase(ctx, slots[i].key, first, second) {
-						twice = append(twice, fmt.Sprintf("%x by %s and %s", slots[i].key[:4], callName(first), callName(second)))
-					}
+	for key, calls := range l.index.Sorted() {
+		entities++
+		for i := range calls {
+			for _, later := range calls[i+1:] {
+				first, second := l.calls[calls[i]-1], l.calls[later-1]
+				if l.isRepurchase(ctx, key, first, second) {
+					twice = append(twice, fmt.Sprintf("%x by %s and %s", key[:4], callName(first), callName(second)))
 				}
 			}
-			from = to
 		}
 	}
 	return entities, twice
 }
 
 // isRepurchase reports whether the second of two charged calls bought something
-// that the first had brought, without being told to.
+// that the first one returned, without an instruction to buy it again.
 func (l *Ledger) isRepurchase(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
 	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	if first.Outcome == pipeline.InDoubt { // what is in doubt is asked again when somebody has decided so, and not before
+	if first.Outcome == pipeline.InDoubt { // a call in doubt may be repeated only after a decision
 		decided := first.Decision != "" && first.decidedAt.Before(second.intentAt)
 		sameQuestion := first.Query.Service == second.Query.Service && !first.Query.Service.IsPaged() &&
 			slices.ContainsFunc(second.Query.Signals, func(s string) bool { return queryCovers(first.Query, second.Query, s) })
@@ -115,16 +102,15 @@ func (l *Ledger) isRepurchase(ctx context.Context, key pipeline.Identity, first,
 	case second.Query.Service.IsPaged():
 		return l.isSamePage(ctx, first, second)
 	}
-	// A pair of which there was nothing may be asked along with a higher cap.
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(first, key, second.Query, s) == coverageFull })
+	// A pair without events may be requested again, with a higher cap.
+	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(ctx, first, key, second.Query, s) == pipeline.CoverageFull })
 	if !overlap {
 		return false
 	}
 	if first.Run != second.Run {
 		return true
 	}
-	// Within a run the same company may be asked by two names before anyone
-	// knows that they are one.
+	// A run may request the same company by two names before it learns that both are one.
 	return l.asksAbout(ctx, first, key) && l.asksAbout(ctx, second, key)
 }
 
@@ -135,10 +121,10 @@ func (l *Ledger) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) 
 	})
 }
 
-// isRepeatedSearch reports whether an identifier was searched while what an earlier
-// search had found out still counted.
+// isRepeatedSearch reports whether an identifier was searched while the result of an earlier
+// search was still valid.
 func (l *Ledger) isRepeatedSearch(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
-	m, known := l.cachedResolution(first, key)
+	m, known := l.cachedResolution(ctx, first, key)
 	if !known || !l.asksAbout(ctx, second, key) {
 		return false
 	}
@@ -164,8 +150,8 @@ func (l *Ledger) isSamePage(ctx context.Context, first, second *Call) bool {
 	return secondPage.Session == "" && len(second.Query.Exclude) <= len(first.Query.Exclude) && firstPage.Limit > 0
 }
 
-// findOverBudget walks the journal in the order in which it was written and adds up
-// what calls had cost and what those on their way could cost.
+// findOverBudget walks the records in the order of writing. At each it adds the cost of the
+// answered calls and the ceilings of those without an answer.
 func (l *Ledger) findOverBudget() (findings []string) {
 	type step struct {
 		at     wal.Position

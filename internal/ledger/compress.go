@@ -8,8 +8,8 @@ import (
 	"github.com/siglake/siglake/internal/wal"
 )
 
-// Both may be used concurrently. The window is small: answers are, and several
-// are compressed at once.
+// Both are safe for concurrent use. The window is small, since answers are small and several
+// are compressed at a time.
 var (
 	zstdEncoder = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true)))
 	zstdDecoder = must(zstd.NewReader(nil, zstd.WithDecoderMaxMemory(1<<30), zstd.WithDecoderConcurrency(2)))

@@ -8,23 +8,28 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Coverage says what was asked about an account before, by any run.
-func (l *Ledger) Coverage(a *schema.Account, q *pipeline.Query) pipeline.Coverage {
-	return l.coverageAmong(a, q, func(*Run) bool { return true })
+// Coverage says what any run bought for an account before.
+func (l *Ledger) Coverage(ctx context.Context, a *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	return l.coverageAmong(ctx, a, q, func(*Run) bool { return true })
 }
 
-// coverageAmong says what counts of an account's own identifier, or, where a search has
-// found out whose that is, of the entity: it may have been bought by its id, or by
-// another name. A question in V3 is asked by id and looks for itself.
-func (l *Ledger) coverageAmong(a *schema.Account, q *pipeline.Query, include func(*Run) bool) pipeline.Coverage {
-	known := l.coverageByIdentity(a, q, include)
-	if q.Service != pipeline.Signals || q.APIVersion != pipeline.V2 || a.ID != "" || known.InDoubt != nil || len(known.Missing) == 0 || !l.wasSearched(a) {
+// coverageAmong is the coverage of an account by its own identifier or by the id that was
+// found for it, whichever is in doubt or has fewer missing types: the entity may have been
+// bought by its id, or by another name. V2 requests by any identifier, so the id matters
+// there only where something is missing and a search has found it.
+func (l *Ledger) coverageAmong(ctx context.Context, a *schema.Account, q *pipeline.Query, include func(*Run) bool) pipeline.Coverage {
+	known := l.coverageByIdentity(ctx, a, q, include)
+	missing := len(known.Missing(q))
+	switch {
+	case q.Service != pipeline.Signals || a.ID != "":
+		return known
+	case q.APIVersion == pipeline.V2 && (known.InDoubt != nil || missing == 0 || !l.wasSearched(a)):
 		return known
 	}
-	if found := l.Resolve(a); found.Entity.ID != "" {
+	if found := l.Resolve(ctx, a); found.Entity.ID != "" {
 		byID := *a
 		byID.ID = found.Entity.ID
-		if other := l.coverageByIdentity(&byID, q, include); other.InDoubt != nil || len(other.Missing) < len(known.Missing) {
+		if other := l.coverageByIdentity(ctx, &byID, q, include); other.InDoubt != nil || len(other.Missing(q)) < missing {
 			return other
 		}
 	}
@@ -32,39 +37,46 @@ func (l *Ledger) coverageAmong(a *schema.Account, q *pipeline.Query, include fun
 }
 
 // wasSearched reports whether an account's identifier was ever searched.
-func (l *Ledger) wasSearched(a *schema.Account) (found bool) {
-	l.mu.Lock() // calls are being added to what is looked through
-	defer l.mu.Unlock()
-	l.index.eachCall(pipeline.IdentityOf(a), func(n uint32) {
-		found = found || l.calls[n-1].Query.Service == pipeline.Search
-	})
-	return found
+func (l *Ledger) wasSearched(a *schema.Account) bool {
+	return len(l.settledCalls(pipeline.IdentityOf(a), func(c *Call) bool { return c.Query.Service == pipeline.Search })) > 0
 }
 
-func (l *Ledger) coverageByIdentity(a *schema.Account, q *pipeline.Query, include func(*Run) bool) (known pipeline.Coverage) {
-	l.mu.Lock() // calls are being added to what is looked through
+// settledCalls returns the calls that requested an identity and satisfy a condition. None of
+// them changes during the run, since a call enters the index with its outcome: the
+// lock, which every call to the API takes, protects the walk only and is not held while
+// their records are read.
+func (l *Ledger) settledCalls(key pipeline.Identity, include func(*Call) bool) (calls []*Call) {
+	l.mu.Lock()
 	defer l.mu.Unlock()
-	var calls []*Call
-	key := pipeline.IdentityOf(a)
-	l.index.eachCall(key, func(n uint32) {
-		if c := l.calls[n-1]; include(c.Run) {
+	for n := range l.index.Values(key) {
+		if c := l.calls[n-1]; include(c) {
 			calls = append(calls, c)
 		}
-	})
+	}
+	return calls
+}
+
+func (l *Ledger) coverageByIdentity(ctx context.Context, a *schema.Account, q *pipeline.Query, include func(*Run) bool) (known pipeline.Coverage) {
+	key := pipeline.IdentityOf(a)
+	calls := l.settledCalls(key, func(c *Call) bool { return include(c.Run) })
+	if len(calls) == 0 {
+		return known
+	}
+	known.Signals = make([]pipeline.SignalCoverage, len(q.Signals))
 	var writtenOff *pipeline.InDoubtCall
-	for _, signal := range q.Signals {
+	for i, signal := range q.Signals {
 		answered, bought, allEmpty, lowerCap := false, false, true, 0
 		var inDoubt *pipeline.InDoubtCall
 		for _, c := range calls {
-			extent := l.callCoverage(c, key, q, signal)
+			state := l.callCoverage(ctx, c, key, q, signal)
 			switch {
-			case extent == coverageNone:
+			case state == pipeline.CoverageNone:
 				bought = bought || c.Outcome == pipeline.Charged && queryOverlaps(c.Query, q, signal)
-			case extent == coverageCapped:
+			case state == pipeline.CoverageCapped:
 				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults)
 			case c.Outcome == pipeline.InDoubt && (c.Decision == "" || c.Decision == WriteOff):
 				if inDoubt != nil && !inDoubt.WrittenOff {
-					break // what is still to be decided goes before what was given up
+					break // an undecided call takes precedence over one that was written off
 				}
 				inDoubt = inDoubtCall(c)
 			case c.Outcome == pipeline.InDoubt:
@@ -72,118 +84,113 @@ func (l *Ledger) coverageByIdentity(a *schema.Account, q *pipeline.Query, includ
 			default:
 				known.Call = c.Run.ID + "/" + c.ID
 				answered = true
-				allEmpty = allEmpty && extent == coverageEmpty
+				allEmpty = allEmpty && state == pipeline.CoverageEmpty
 			}
 		}
-		switch {
-		case answered: // what was in doubt was asked again since
-			if allEmpty {
-				known.Empty = append(known.Empty, signal)
-			}
+		s := &known.Signals[i]
+		switch { // an answer settles what was in doubt before
+		case answered && allEmpty:
+			s.State = pipeline.CoverageEmpty
+		case answered:
+			s.State = pipeline.CoverageFull
 		case inDoubt != nil && inDoubt.WrittenOff:
-			writtenOff = inDoubt
+			s.State, writtenOff = pipeline.CoverageWrittenOff, inDoubt
 		default:
-			known.Missing = append(known.Missing, signal)
+			s.Repurchased = bought
+			if lowerCap > 0 {
+				s.State, s.Cap = pipeline.CoverageCapped, lowerCap
+			}
 			if inDoubt != nil {
 				known.InDoubt = inDoubt
 			}
-			if bought {
-				known.Repurchased++
-			}
-			if lowerCap > 0 {
-				if known.Capped == nil {
-					known.Capped = map[string]int{}
-				}
-				known.Capped[signal] = lowerCap
-			}
 		}
 	}
-	if len(known.Missing) == 0 {
-		known.InDoubt = writtenOff // else the rest is asked about
+	if len(known.Missing(q)) == 0 {
+		known.InDoubt = writtenOff // else the missing types are requested
 	}
 	return known
 }
 
-// coverage is how far what a call brought about an identity answers a type of a
-// question.
-type coverage int
-
-const (
-	coverageNone   coverage = iota // not at all
-	coverageCapped                 // its cap was lower and was reached: there may be more
-	coverageEmpty                  // its cap was lower, and there was nothing
-	coverageFull                   // a second call could bring nothing that is missing
-)
-
-// callCoverage says how far what a call brought about an identity answers a type of a
-// question. Where only its cap was too low and the answer did not reach it, a
-// higher one brings nothing more.
-func (l *Ledger) callCoverage(c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) coverage {
+// callCoverage says how far a call's answer about an identity answers a signal type of a
+// query. If only the call's cap was too low and the answer did not reach it, a higher cap
+// returns nothing more.
+func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identity, wanted *pipeline.Query, signal string) pipeline.CoverageState {
 	filteredLocally := c.Query.FiltersClientSide(signal)
 	if queryCovers(c.Query, wanted, signal) && (!filteredLocally || wanted.FiltersClientSide(signal)) {
-		return coverageFull
+		return pipeline.CoverageFull
 	}
-	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // it brought nothing that could be counted
-		return coverageNone
+	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // no answer with events to count
+		return pipeline.CoverageNone
 	}
 	raised := *c.Query
 	raised.MaxResults = max(raised.MaxResults, wanted.MaxResults)
 	if !queryCovers(&raised, wanted, signal) {
-		return coverageNone
+		return pipeline.CoverageNone
 	}
-	return l.answerCoverage(c, key, signal)
+	return l.answerCoverage(ctx, c, key, signal)
 }
 
-// queryCovers reports whether what was bought with one question answers a type of
-// another: nothing that the second could bring is missing from the first. A
-// longer window and a higher cap contain the shorter and lower, because the API
-// keeps the newest events.
+// queryCovers reports whether a purchase with one query answers a signal type of another:
+// the first returned everything that the second can return. A longer window and a higher
+// cap include the shorter and the lower one, because the API keeps the newest events.
 func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
 	if bought.Object != wanted.Object || bought.Service != wanted.Service || !slices.Contains(bought.Signals, signal) ||
 		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
 		return false
 	}
-	// A broader filter would not do: of an answer that reached its cap, the part
-	// that the narrower filter lets through may be cut.
+	// A broader filter is not enough: an answer that reached its cap may lack events that
+	// pass the narrower filter.
 	return bought.SameFilters(wanted, signal)
 }
 
-// queryOverlaps reports whether a question asks again, on the same day, for a type
-// that was bought with another one.
+// queryOverlaps reports whether a query requests a signal type again that was bought the same
+// day with another query.
 func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
 	return bought.Object == wanted.Object && bought.Service == wanted.Service && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
 }
 
-// answerCoverage says whether a call brought nothing of a type about an identity, as
-// much as it was allowed to, or something between. Its answer is read for it
-// once, and only when somebody asks with a higher cap: a note beside the call
-// would lack in old journals, and would have to be kept in memory.
-func (l *Ledger) answerCoverage(c *Call, key pipeline.Identity, signal string) coverage {
-	p, known := l.pairCache[c]
-	if !known {
-		p = l.readPairs(c)
-		l.pairCache[c] = p
-	}
+// answerCoverage says whether a call returned no event of a type about an identity, as many
+// as its cap allows, or fewer. It reads the answer once, and only for a query with a higher
+// cap: old ledgers have no record of these counts, and they would take memory.
+func (l *Ledger) answerCoverage(ctx context.Context, c *Call, key pipeline.Identity, signal string) pipeline.CoverageState {
+	p := l.cachedPairs(ctx, c)
 	switch {
 	case p == nil || slices.Contains(p.capped[signal], key):
-		// Of an answer that cannot be read nothing is known: verify says so, and
-		// what is missing from the lake must not pass as bought.
-		return coverageCapped
+		// Nothing is known about an answer that cannot be read. Verify reports it, and
+		// what is missing in the lake must not count as bought.
+		return pipeline.CoverageCapped
 	case slices.Contains(p.some[signal], key):
-		return coverageFull
+		return pipeline.CoverageFull
 	}
-	return coverageEmpty
+	return pipeline.CoverageEmpty
 }
 
-// returnedPairs are the identities about which a call brought something, by type, and
-// those of them that reached its cap.
+// returnedPairs are the identities with events in a call's answer, by signal type, and those of
+// them that reached the call's cap.
 type returnedPairs struct {
 	some, capped map[string][]pipeline.Identity
 }
 
-// readPairs reads an answer again; nil when it cannot be read.
-func (l *Ledger) readPairs(c *Call) *returnedPairs {
-	b, call, err := l.readExchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+// cachedPairs reads an answer again, once; nil if it cannot be read.
+func (l *Ledger) cachedPairs(ctx context.Context, c *Call) *returnedPairs {
+	l.mu.Lock()
+	p, known := l.pairCache[c]
+	l.mu.Unlock()
+	if known {
+		return p
+	}
+	p = l.readPairs(ctx, c)
+	if ctx.Err() != nil {
+		return p // not readable now, which says nothing about the answer
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pairCache[c] = p
+	return p
+}
+
+func (l *Ledger) readPairs(ctx context.Context, c *Call) *returnedPairs {
+	b, call, err := l.readExchange(ctx, c)
 	if err != nil {
 		return nil
 	}
@@ -208,8 +215,8 @@ func (l *Ledger) readPairs(c *Call) *returnedPairs {
 	return p
 }
 
-// MayRepurchase reports whether any of the questions asks for more of what was bought
-// before on the same day, so that some of it may be paid again.
+// MayRepurchase reports whether any of the queries requests more of what was bought the same
+// day, so that events may be paid for twice.
 func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	for _, bought := range l.queries {
 		for _, w := range wanted {
@@ -221,18 +228,16 @@ func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	return false
 }
 
-// ForRefresh is the journal as a run sees it that buys again what was bought
-// before: it knows only its own purchases, and those of the runs it continues.
-// nil stands for a run that is still to begin. Ids that were found out are
-// signals' means and are not bought again, unless ids says that they are what
-// the run is about.
+// ForRefresh is the ledger for a run that buys again what was bought before: it has only the
+// purchases of the run and of the runs that it continues. nil stands for a run that has not
+// begun. Resolved ids are kept and not bought again, unless refreshIDs says that the run is
+// about ids.
 func (l *Ledger) ForRefresh(r *Run, refreshIDs bool) pipeline.Ledger {
 	return refreshView{l, l.SamePurchase(r), refreshIDs}
 }
 
-// SamePurchase tells the runs that belong to a purchase that is made again: the run
-// itself and those that it continues. nil stands for a run that is still to
-// begin.
+// SamePurchase reports which runs belong to the same refresh: the run itself and those that
+// it continues. nil stands for a run that has not begun.
 func (l *Ledger) SamePurchase(r *Run) func(*Run) bool {
 	own := map[string]bool{}
 	isOwn := func(r *Run) bool { return own[r.ID] }
@@ -256,13 +261,13 @@ type refreshView struct {
 	refreshIDs bool
 }
 
-func (f refreshView) Resolve(a *schema.Account) pipeline.Resolution {
+func (f refreshView) Resolve(ctx context.Context, a *schema.Account) pipeline.Resolution {
 	if !f.refreshIDs {
-		return f.Ledger.Resolve(a)
+		return f.Ledger.Resolve(ctx, a)
 	}
-	return f.resolveAmong(a, f.include)
+	return f.resolveAmong(ctx, a, f.include)
 }
 
-func (f refreshView) Coverage(a *schema.Account, q *pipeline.Query) pipeline.Coverage {
-	return f.coverageAmong(a, q, f.include)
+func (f refreshView) Coverage(ctx context.Context, a *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	return f.coverageAmong(ctx, a, q, f.include)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// TestCovers: what was bought is not bought again, and nothing else is left out.
+// TestCovers: a query covers exactly the signal types that need not be bought again.
 func TestCovers(t *testing.T) {
 	base := pipeline.Query{
 		Object: schema.Company, Signals: []string{"surgeInHiring", "riskNews", "surgeInHiringByLocation"},
@@ -41,7 +41,7 @@ func TestCovers(t *testing.T) {
 		{"another place", with(func(q *pipeline.Query) { q.HiringLocations = []pipeline.Location{{Country: "y"}} }), "surgeInHiringByLocation", false},
 	} {
 		if got := queryCovers(&base, c.wanted, c.signal); got != c.want {
-			t.Errorf("covers(%s, %s) = %v, want %v", c.name, c.signal, got, c.want)
+			t.Errorf("queryCovers(%s, %s) = %v, want %v", c.name, c.signal, got, c.want)
 		}
 	}
 }

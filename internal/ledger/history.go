@@ -7,8 +7,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// History is what the calls of this journal returned and cost, question by
-// question, oldest question first.
+// History is what the calls returned and cost, by query, oldest query first.
 func (l *Ledger) History() []forecast.History {
 	var out []forecast.History
 	for number := range len(l.queries) {
@@ -19,10 +18,10 @@ func (l *Ledger) History() []forecast.History {
 	return out
 }
 
-// addToHistory adds a settled call to the experience with its question: one whose
-// charge is known, or one that was certainly free because the API knew none of
-// its entities. identities are those that its answer decided about. One that asked
-// for more of what had reached its cap teaches nothing about others.
+// addToHistory adds a settled call to the history of its query if its charge is known, or if
+// it was certainly free because the API knew none of its entities. identities are those that
+// its answer decided. A call that raised a cap is left out: its entities were chosen because
+// they have many events.
 func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []byte) {
 	free := k == kindNotCharged && len(identities) > 0
 	if !free && (k != kindCharged || h.Credits == nil || h.Total == nil) || l.raisesCap(c, identities) {
@@ -36,7 +35,7 @@ func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []by
 	e.Calls++
 	e.Took += c.duration
 	e.Entities += int64(c.Entities)
-	if free { // no event, no pair, no credit: every price list agrees
+	if free { // no event, no pair, no credit: consistent with every price list
 		e.PerEvent++
 		e.PerPair++
 		return
@@ -56,9 +55,9 @@ func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []by
 	}
 }
 
-// raisesCap reports whether a call asked about any of its identities with a higher
-// cap than one before: it was chosen for having much.
-func (l *Ledger) raisesCap(c *Call, identities []byte) (found bool) {
+// raisesCap reports whether a call requested any of its identities with a higher cap than an
+// earlier one.
+func (l *Ledger) raisesCap(c *Call, identities []byte) bool {
 	hasLowerCap := func(q *pipeline.Query) bool {
 		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return queryOverlaps(q, c.Query, s) })
 	}
@@ -66,7 +65,11 @@ func (l *Ledger) raisesCap(c *Call, identities []byte) (found bool) {
 		return false
 	}
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		l.index.eachCall(pipeline.Identity(chunk), func(n uint32) { found = found || hasLowerCap(l.calls[n-1].Query) })
+		for n := range l.index.Values(pipeline.Identity(chunk)) {
+			if hasLowerCap(l.calls[n-1].Query) {
+				return true
+			}
+		}
 	}
-	return found
+	return false
 }

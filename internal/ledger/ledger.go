@@ -10,19 +10,19 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
-// Decode reads a raw answer again: it gives every item of the batch its fate,
-// and settles the call's outcome, charge and problem. It depends on its
-// arguments alone.
+// Decode decodes a recorded answer: it returns the status of every item of the batch, and sets
+// the call's outcome, charge and problem. Its result depends on its arguments alone.
 type Decode func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.ItemReply)
 
-// Ledger is what a lake knows about money: every run, every call that was made
-// or may have been made, and what became of it. Record and Settle may be used
-// concurrently once a run was begun; everything else by one goroutine.
+// Ledger is what a lake knows about purchases: every run, and every call that was or may have
+// been made, with its outcome. The fetchers of RecordCalls and RecordOutcomes are safe for
+// concurrent use once a run has begun; everything else is for one goroutine at a time.
 type Ledger struct {
 	log      *wal.Log
 	readOnly bool
@@ -30,36 +30,39 @@ type Ledger struct {
 	now      func() time.Time
 
 	runs         []*Run
-	calls        []*Call // a call's number is its place, from 1
+	calls        []*Call // by number, from 1
 	callNumbers  map[string]uint32
-	queries      []pipeline.Query // a query's number is its place, from 1
-	queryNumbers map[string]int   // by a query's JSON
-	index        index
+	queries      []pipeline.Query          // by number, from 1
+	queryNumbers map[string]int            // by a query's JSON
+	index        idmap.Map                 // the numbers of the calls that requested an identity
 	history      map[int]*forecast.History // by a query's number
 	bounds       []upperBound
-	pairCache    map[*Call]*returnedPairs // what was brought, of calls that somebody asked about with a higher cap
+	pairCache    map[*Call]*returnedPairs // of calls that were compared with a higher cap
 	resolutions  resolutionCache
 
-	positiveTTL, negativeTTL time.Duration // how long what was searched counts
+	positiveTTL, negativeTTL time.Duration // validity of search results with and without an id
 
-	current *Run       // the one that is going on; nil: none
-	mu      sync.Mutex // guards what calls change while a run goes on
+	current *Run // the run in progress; nil: none
+
+	// Guards what calls change during a run, and both caches. Every call to the API takes it,
+	// so it is not held while a record is read.
+	mu sync.Mutex
 }
 
-// Run is a run as the journal has it.
+// Run is a run as recorded.
 type Run struct {
-	RunStart                   // as its last session began it
+	RunStart                   // of its last session
 	FirstStarted time.Time     // start of its first session
-	Published    *Commit       // its publication; nil when it did not come so far
-	Prepared     *wal.Position // of the manifest that was prepared; nil when it did not come so far
+	Published    *Commit       // its publication; nil if it was not published
+	Prepared     *wal.Position // of the manifest that was prepared; nil if none was
 	LastBatch    int           // highest batch number used
-	Calls        []*Call       // in the order in which they were made
+	Calls        []*Call       // in order
 
 	linesAt     []wal.Position // of the last session
 	publishedAt wal.Position   // of its commit
 }
 
-// Call is one attempt as the journal has it.
+// Call is one attempt as recorded.
 type Call struct {
 	Run      *Run
 	ID       string
@@ -68,28 +71,27 @@ type Call struct {
 	Query    *pipeline.Query
 	ByID     bool
 	Entities int
-	Ceiling  int64 // credits it could cost at the most
+	Ceiling  int64 // maximum of its cost in credits
 	Time     time.Time
-	Outcome  pipeline.Outcome // empty while nobody knows
+	Outcome  pipeline.Outcome // empty until it is known
 	Charge   pipeline.Charge  // of a charged call, as the server stated it
 	Problem  string
 	Decision Decision // of an ambiguous call; empty while it is in doubt
 
-	number      int           // its number, from 1
+	number      int           // from 1
 	queryNumber int           // of its query
 	duration    time.Duration // from the request to the end of its answer
 	intentAt    wal.Position
 	responseAt  *wal.Position
-	unsentAt    *wal.Position // of the note that it was not made after all
-	decidedAt   wal.Position  // of the resolution
+	unsentAt    *wal.Position // of the record that it was not made
+	decidedAt   wal.Position  // of the decision
 }
 
-// InDoubt reports whether the call may have been charged and nobody decided
-// about it.
+// InDoubt reports whether the call may have been charged and is undecided.
 func (c *Call) InDoubt() bool { return c.Outcome == pipeline.InDoubt && c.Decision == "" }
 
-// Cost is what the call cost, as far as that is known. A call whose outcome is not
-// known yet costs at most its ceiling.
+// Cost is what the call cost, as far as it is known. A call without an outcome costs at most
+// its ceiling.
 func (c *Call) Cost() pipeline.Credits {
 	if c.Decision == NotCharged {
 		return pipeline.Credits{}
@@ -97,7 +99,7 @@ func (c *Call) Cost() pipeline.Credits {
 	return pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling)
 }
 
-// Cost is what the run cost so far.
+// Cost is the cost of the run so far.
 func (r *Run) Cost() (sum pipeline.Credits) {
 	for _, c := range r.Calls {
 		sum = sum.Add(c.Cost())
@@ -105,16 +107,16 @@ func (r *Run) Cost() (sum pipeline.Credits) {
 	return sum
 }
 
-// Options says what a journal needs to know of the client. Decode must be set.
+// Options of a ledger. Decode must be set.
 type Options struct {
 	Decode   Decode
-	ReadOnly bool             // look only; see Open
-	Now      func() time.Time // what ids age by, and calls are dated by; nil means time.Now
+	ReadOnly bool             // see Open
+	Now      func() time.Time // dates calls, and ages search results; nil means time.Now
 }
 
-// RetryDecided reports whether somebody decided, after the run was published, that
-// what it left in doubt may be asked again: calls of its own, or of an earlier
-// run. A lost page holds those behind it as well: given up, it lets them be asked.
+// RetryDecided reports whether a decision after the run's publication allows to request again
+// what it left in doubt: calls of its own, or of an earlier run. A lost page blocks the pages
+// after it: once it is written off, they may be requested.
 func (l *Ledger) RetryDecided(r *Run) bool {
 	return r.Published != nil && slices.ContainsFunc(l.blockingCalls(r), func(c *Call) bool {
 		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service.IsPaged()
@@ -122,20 +124,18 @@ func (l *Ledger) RetryDecided(r *Run) bool {
 	})
 }
 
-// UndecidedCalls are the calls that a published run's lines wait for, since nobody has
-// decided about them.
+// UndecidedCalls are the calls in doubt that lines of a published run wait for.
 func (l *Ledger) UndecidedCalls(r *Run) []*Call {
 	return slices.DeleteFunc(l.blockingCalls(r), func(c *Call) bool { return !c.InDoubt() })
 }
 
-// WrittenOffCalls are the calls that held lines of a published run and were taken as
-// paid and lost.
+// WrittenOffCalls are the calls that blocked lines of a published run and were written off as
+// charged and lost.
 func (l *Ledger) WrittenOffCalls(r *Run) []*Call {
 	return slices.DeleteFunc(l.blockingCalls(r), func(c *Call) bool { return c.Decision != WriteOff })
 }
 
-// blockingCalls are the calls that were or are in doubt and that a published run's
-// lines are held by.
+// blockingCalls are the calls, in doubt or decided, that lines of a published run wait for.
 func (l *Ledger) blockingCalls(r *Run) (calls []*Call) {
 	for _, c := range r.Calls {
 		if c.Outcome == pipeline.InDoubt {
@@ -150,19 +150,17 @@ func (l *Ledger) blockingCalls(r *Run) (calls []*Call) {
 	return calls
 }
 
-// HasUnaskedLines reports whether the run was published with lines that it did not ask
-// about.
+// HasUnaskedLines reports whether the run was published with lines that it did not request.
 func (r *Run) HasUnaskedLines() bool {
 	return r.Published != nil && (r.Published.Deferred > 0 || r.Published.InputUnread)
 }
 
-// Open reads the journal in a store, and makes good what a process that died
-// left undone: an answer that nobody had read is read, a call without an answer
-// becomes a doubt. It writes nothing unless there is something to make good.
+// Open reads the ledger in a store and recovers what a process that died left open: an answer
+// that was not decoded is decoded, and a call without an answer is in doubt. It writes only if
+// there is something to recover.
 //
-// With ReadOnly it never does, and needs no lock: it shows the journal as it was
-// at some moment while somebody else may be writing it. Calls on their way look
-// like calls in doubt then.
+// With ReadOnly it never writes, and needs no lock: it shows the ledger at one moment while
+// another process may write to it. Calls in flight then look like calls in doubt.
 func Open(ctx context.Context, store wal.Store, o Options) (*Ledger, error) {
 	records, err := wal.Open(ctx, store, wal.Options{ReadOnly: o.ReadOnly})
 	if err != nil {
@@ -187,22 +185,20 @@ func Open(ctx context.Context, store wal.Store, o Options) (*Ledger, error) {
 	return l, nil
 }
 
-// Position names the moment that the journal was read at: it differs when something
-// was written since.
+// Position identifies the end of the ledger: it changes with every record.
 func (l *Ledger) Position() string { return l.log.End() }
 
-// CopyTo writes the journal into an empty store, record for record as it is.
-// Meanwhile the journal may be read and must not be written.
+// CopyTo copies the ledger into an empty store, record by record. Meanwhile the ledger may be
+// read and must not be written.
 func (l *Ledger) CopyTo(ctx context.Context, to wal.Store) error { return l.log.CopyTo(ctx, to) }
 
-// Close makes everything durable and lets go of the store.
+// Close makes everything durable and releases the store.
 func (l *Ledger) Close() error { return l.log.Close() }
 
 // Runs lists the runs, oldest first.
 func (l *Ledger) Runs() []*Run { return l.runs }
 
-// CallsInDoubt lists the calls that may have been charged and that nobody decided
-// about, oldest first.
+// CallsInDoubt lists the undecided calls that may have been charged, oldest first.
 func (l *Ledger) CallsInDoubt() (calls []*Call) {
 	for _, c := range l.calls {
 		if c.InDoubt() {
@@ -212,8 +208,8 @@ func (l *Ledger) CallsInDoubt() (calls []*Call) {
 	return calls
 }
 
-// Answers gives a run's calls with their answers read again, by batch and
-// attempt: an order that does not depend on which answer came first.
+// Answers decodes a run's calls again, by batch and attempt: an order that does not depend on
+// which answer came first.
 func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
 	calls := slices.Clone(r.Calls)
 	slices.SortFunc(calls, func(a, b *Call) int {
@@ -222,7 +218,7 @@ func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.A
 	return func(yield func(pipeline.AnsweredBatch, error) bool) {
 		for _, c := range calls {
 			if c.unsentAt != nil {
-				continue // nobody was asked: its lines are among those that were kept
+				continue // its lines are among the recorded ones
 			}
 			b, call, err := l.readExchange(ctx, c)
 			if err != nil {
@@ -230,7 +226,8 @@ func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.A
 				return
 			}
 			items, unmatched := l.decode(b, call)
-			if c.Decision != "" && (r.Published == nil || c.decidedAt.Before(r.publishedAt)) { // whoever asks again decides the items' fate
+			// The status of items that may be requested again is up to the next call.
+			if c.Decision != "" && (r.Published == nil || c.decidedAt.Before(r.publishedAt)) {
 				call.Decision = string(c.Decision)
 				for i := range items {
 					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(c.Decision)}
@@ -243,7 +240,7 @@ func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.A
 	}
 }
 
-// Lines gives the lines that the run's last process kept.
+// Lines returns the lines that the run's last process recorded.
 func (l *Ledger) Lines(ctx context.Context, r *Run) func(yield func(pipeline.Line, error) bool) {
 	return func(yield func(pipeline.Line, error) bool) {
 		for _, p := range r.linesAt {
@@ -265,7 +262,7 @@ func (l *Ledger) Lines(ctx context.Context, r *Run) func(yield func(pipeline.Lin
 	}
 }
 
-// PreparedManifest gives the manifest that a run prepared.
+// PreparedManifest returns the manifest that a run prepared.
 func (l *Ledger) PreparedManifest(ctx context.Context, r *Run) (*pipeline.Manifest, error) {
 	if r.Prepared == nil {
 		return nil, fmt.Errorf("run %s prepared no manifest", r.ID)
@@ -278,7 +275,7 @@ func (l *Ledger) PreparedManifest(ctx context.Context, r *Run) (*pipeline.Manife
 	return m, decodeBody(rec.Body, m)
 }
 
-// CallItems gives what a call asked about.
+// CallItems returns what a call requested.
 func (l *Ledger) CallItems(ctx context.Context, c *Call) ([]pipeline.Item, error) {
 	b, _, err := l.readExchange(ctx, c)
 	if err != nil {

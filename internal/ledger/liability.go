@@ -6,41 +6,41 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Liability is what nobody knows of a bill: calls that may have been charged
-// beside what answers state. A decision about a doubt says what is done about
-// its lines; the vendor's bill does not follow it.
+// Liability is the unknown part of a bill: calls that may have been charged and have no
+// answer that states it. A decision about a call in doubt settles its lines, not the vendor's
+// bill.
 type Liability struct {
-	InDoubt       Share // nobody decided about
-	Retry         Share // decided: may be asked again
-	WrittenOff    Share // decided: taken as paid and lost
+	InDoubt       Share // undecided
+	Retry         Share // decided: may be requested again
+	WrittenOff    Share // decided: taken as charged and lost
 	Decided       Share // the two together
 	UnknownCharge Share // answered, and the charge was not understood
 	MaxCost       int64
 }
 
-// Share is some calls and the most credits that they can have cost together; the
-// least is none.
+// Share is a number of calls and the maximum of credits that they can have cost together; the
+// minimum is 0.
 type Share struct {
 	Calls   int
 	MaxCost int64
 }
 
-// upperBound is the most credits that the unsettled calls among some can have cost
+// upperBound is the maximum of credits that the unsettled calls in a range can have cost
 // together.
 type upperBound struct {
 	first, last int // numbers of calls, both included
 	maxCost     int64
 }
 
-// addBound enters what is known of the calls made so far, from a run's first on.
+// addBound adds a bound for the calls made so far, from the first call of a run on.
 func (l *Ledger) addBound(from *Run, maxCost int64) {
 	if len(from.Calls) > 0 {
 		l.bounds = append(l.bounds, upperBound{from.Calls[0].number, len(l.calls), maxCost})
 	}
 }
 
-// MaxCost is the most credits that unsettled calls can have cost together, by their
-// ceilings and by what was read of the account's usage.
+// MaxCost is the maximum of credits that unsettled calls can have cost together, by their
+// ceilings and by the account's usage as read.
 func (l *Ledger) MaxCost(calls ...*Call) int64 {
 	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
 	sums := make([]int64, len(calls)+1) // of the first n
@@ -56,8 +56,8 @@ func (l *Ledger) MaxCost(calls ...*Call) int64 {
 	return sums[len(calls)]
 }
 
-// Liability sums up what is unsettled of the calls of a run; nil stands for all
-// runs. Of several groups together less may be possible than of each by itself.
+// Liability sums up the unsettled calls of a run; nil stands for all runs. The maximum of
+// several groups together can be less than the sum of their maxima.
 func (l *Ledger) Liability(r *Run) (u Liability) {
 	calls := l.calls
 	if r != nil {
@@ -83,7 +83,7 @@ func (l *Ledger) Liability(r *Run) (u Liability) {
 	return u
 }
 
-// shareOf is where a call counts; nil when it is known what it cost.
+// shareOf is the share that a call belongs to; nil if its cost is known.
 func (u *Liability) shareOf(c *Call) *Share {
 	switch {
 	case c.unsentAt != nil:

@@ -9,8 +9,8 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// TestMaxCost: what was read of the account bounds the calls made before it, from a
-// run on, together; ceilings bound each of the others.
+// TestMaxCost: a reconciliation bounds the sum of the calls before it, from a run on; ceilings
+// bound each of the others.
 func TestMaxCost(t *testing.T) {
 	m := newLedgerRig(t)
 	l := m.ledger
@@ -31,7 +31,7 @@ func TestMaxCost(t *testing.T) {
 	for _, r := range []struct {
 		from *Run
 		most int64
-	}{{first, 150}, {second, 30}, {second, 40}} { // the last one says nothing new
+	}{{first, 150}, {second, 30}, {second, 40}} { // the last one is not lower
 		if err := l.RecordReconciliation(r.from, r.most, "a test"); err != nil {
 			t.Fatal(err)
 		}
@@ -47,16 +47,16 @@ func TestMaxCost(t *testing.T) {
 		{nil, 0}, {[]*Call{a}, 100}, {[]*Call{a, b}, 150}, {[]*Call{c}, 30}, {[]*Call{a, c}, 130}, {[]*Call{d, c, b, a}, 250}, {[]*Call{c, d}, 130},
 	} {
 		if got := l.MaxCost(tt.calls...); got != tt.want {
-			t.Errorf("Most(%d calls) = %d, want %d", len(tt.calls), got, tt.want)
+			t.Errorf("MaxCost(%d calls) = %d, want %d", len(tt.calls), got, tt.want)
 		}
 	}
 
 	a.Decision, b.Decision, c.Decision = Retry, WriteOff, NotCharged
 	want := Liability{InDoubt: Share{1, 100}, Retry: Share{1, 100}, WrittenOff: Share{1, 100}, Decided: Share{2, 150}, MaxCost: 250}
 	if diff := cmp.Diff(want, l.Liability(nil)); diff != "" {
-		t.Errorf("Unsettled(nil) (-want +got):\n%s", diff)
+		t.Errorf("Liability(nil) (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(Liability{InDoubt: Share{1, 100}, MaxCost: 100}, l.Liability(second)); diff != "" {
-		t.Errorf("Unsettled(second) (-want +got):\n%s", diff)
+		t.Errorf("Liability(second) (-want +got):\n%s", diff)
 	}
 }

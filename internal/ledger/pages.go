@@ -8,17 +8,17 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// PageProgress says how far the pages about one thing have come by the runs that count,
-// and what they returned, oldest first.
+// PageProgress says how far the included runs have bought the pages about one subject, and
+// what these returned, oldest first.
 func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *pipeline.Query, include func(*Run) bool) (cursor pipeline.Cursor, events []pipeline.RawEvent, err error) {
 	var calls []*Call
-	l.index.eachCall(pipeline.IdentityOf(account), func(n uint32) {
+	for n := range l.index.Values(pipeline.IdentityOf(account)) {
 		if c := l.calls[n-1]; c.Query.Service == q.Service && c.Query.Object == q.Object && include(c.Run) {
 			calls = append(calls, c)
 		}
-	})
+	}
 	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
-	var earlier pipeline.Cursor // of a purchase that was made again since
+	var earlier pipeline.Cursor // of a purchase before the last refresh
 	for _, c := range calls {
 		b, call, err := l.readExchange(ctx, c)
 		if err != nil {
@@ -34,8 +34,8 @@ func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *p
 		if c.Outcome == pipeline.InDoubt {
 			switch {
 			case c.Decision == "", c.Decision == WriteOff && q.Service == pipeline.Lookalikes && page.Session == "":
-				cursor.InDoubt = inDoubtCall(c) // lost, too, is the session that it began
-			case c.Decision == WriteOff && q.Service == pipeline.Visits: // what stood on it is given up
+				cursor.InDoubt = inDoubtCall(c) // the session that it began is lost, too
+			case c.Decision == WriteOff && q.Service == pipeline.Visits: // its content is given up
 				cursor.Page, cursor.Results, cursor.Offset, cursor.InDoubt = page.Number, cursor.Results+int64(page.Limit), page.Offset+int64(page.Limit), nil
 			default:
 				cursor.InDoubt = nil
@@ -51,8 +51,8 @@ func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *p
 	return fartherCursor(earlier, cursor), events, nil
 }
 
-// fartherCursor is the cursor of the purchase that came farther: what the other one
-// brought is known by it, too.
+// fartherCursor is the cursor of the purchase that got farther: it includes what the other one
+// returned.
 func fartherCursor(earlier, latest pipeline.Cursor) pipeline.Cursor {
 	if latest.InDoubt == nil && earlier.Results > latest.Results {
 		return earlier

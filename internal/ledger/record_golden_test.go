@@ -28,10 +28,10 @@ import (
 //	the head
 //	the body before compression, if there is one; identities in hexadecimal
 //
-// Between them they set every field of every type that a record contains, and
-// ask every kind of question in every dialect. The files named "least" hold as
-// little as a record can. Never regenerate them: journals on disk hold the same
-// bytes, and a question is recognised by its bytes.
+// Together they set every field of every type that a record contains, and have every kind of
+// query in every API version. The files named "least" hold as little as a record can. Never
+// regenerate them: ledgers on disk hold the same bytes, and a query is recognised by its
+// bytes.
 const goldenRecords = "testdata/records"
 
 // goldenRecord is one of these files.
@@ -69,7 +69,7 @@ func readGoldenRecords(t *testing.T) (all []goldenRecord) {
 	return all
 }
 
-// stored is the body as it lies in a journal.
+// stored is the body as stored.
 func (r *goldenRecord) stored() []byte {
 	switch r.kind {
 	case kindIntent, kindResponse, kindLines, kindPrepare:
@@ -93,8 +93,7 @@ func recode[T any](set map[string]bool) func([]byte) ([]byte, error) {
 	}
 }
 
-// noteSet notes the fields of structs, by type and name, and whether one of them
-// was ever set.
+// noteSet notes for every field of a struct, by type and name, whether it was ever set.
 func noteSet(v reflect.Value, set map[string]bool) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -125,8 +124,7 @@ func noteSet(v reflect.Value, set map[string]bool) {
 	}
 }
 
-// TestRecordGolden: records that were written before are read, and encoded
-// again to the same bytes.
+// TestRecordGolden: golden records are decoded, and encode to the same bytes.
 func TestRecordGolden(t *testing.T) {
 	set := map[string]bool{}
 	heads := map[kind]func([]byte) ([]byte, error){
@@ -172,11 +170,10 @@ func sameBytes(t *testing.T, part string, want []byte, recode func([]byte) ([]by
 	}
 }
 
-// spread has every member on a line, for a comparison.
+// spread puts every member on its own line, for a comparison.
 func spread(text []byte) string { return strings.ReplaceAll(string(text), ",", ",\n") }
 
-// TestRecordGoldenFresh: values made by the present code are encoded as they
-// were.
+// TestRecordGoldenFresh: new values encode to the golden bytes.
 func TestRecordGoldenFresh(t *testing.T) {
 	const run, earlier, why = "20261129T230102Z-0badcafe", "20261128T230102Z-deadbeef", "Why é <&>"
 	at := func(micro int) time.Time { return time.Date(2026, 11, 29, 23, 1, 2, 345000000+micro*1000, time.UTC) }
@@ -209,8 +206,8 @@ func TestRecordGoldenFresh(t *testing.T) {
 	}
 }
 
-// TestRecordGoldenJournal: a journal of these records opens to what they say,
-// and what they say is written by a new journal as the same records.
+// TestRecordGoldenJournal: a ledger of the golden records opens to their content, and a new
+// ledger writes this content as the same records.
 func TestRecordGoldenJournal(t *testing.T) {
 	records := readGoldenRecords(t)
 	dir := t.TempDir()
@@ -311,7 +308,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	}
 }
 
-// TestRecordGoldenBodies: what was packed is read by the methods that unpack it.
+// TestRecordGoldenBodies: the ledger's methods read the bodies of the golden records.
 func TestRecordGoldenBodies(t *testing.T) {
 	ctx := context.Background()
 	records := readGoldenRecords(t)

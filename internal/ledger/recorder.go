@@ -13,8 +13,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// BeginRun makes durable that a run begins, or goes on in another session, and
-// makes it the run that the other methods write about.
+// BeginRun records durably that a run begins, or is resumed in another session, and makes it
+// the current run, which the other methods write about.
 func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
 	head, err := json.Marshal(b)
 	if err != nil {
@@ -30,10 +30,10 @@ func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
 	return l.current, err
 }
 
-// SelectRun makes a run of the past the one that the other methods write about.
+// SelectRun makes an earlier run the current one.
 func (l *Ledger) SelectRun(r *Run) { l.current = r }
 
-// RecordLines writes down lines that no answer decides.
+// RecordLines records lines that no answer decides.
 func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
 	head, err := json.Marshal(linesRecord{Run: l.current.ID, Session: l.current.Session, Lines: len(undecided)})
 	if err != nil {
@@ -50,7 +50,7 @@ func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
 	return err
 }
 
-// Prepare makes durable that the run's files are staged.
+// Prepare records durably that the run's files are staged.
 func (l *Ledger) Prepare(m *pipeline.Manifest) error {
 	head, err := json.Marshal(prepareRecord{Run: l.current.ID, Files: len(m.Files), Time: l.now().UTC()})
 	if err != nil {
@@ -67,7 +67,7 @@ func (l *Ledger) Prepare(m *pipeline.Manifest) error {
 	return err
 }
 
-// Commit makes durable that the run is published.
+// Commit records durably that the run is published.
 func (l *Ledger) Commit(m *pipeline.Manifest) error {
 	c := Commit{
 		Run: l.current.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
@@ -92,7 +92,7 @@ func (l *Ledger) Commit(m *pipeline.Manifest) error {
 	return err
 }
 
-// RecordDecision makes durable what somebody decided about a doubt.
+// RecordDecision records durably a decision about a call in doubt.
 func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error {
 	head, err := json.Marshal(decisionRecord{Run: c.Run.ID, Call: c.ID, Decision: decision, Reason: reason, Time: l.now().UTC()})
 	if err != nil {
@@ -105,10 +105,9 @@ func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error
 	return err
 }
 
-// RecordReconciliation makes durable what the account's usage says: all that is unsettled of
-// the calls made so far, from a run's first on, cost so much at the most. It
-// changes nothing about any call's fate. A reading that says nothing new is not
-// written.
+// RecordReconciliation records durably what the account's usage says: the unsettled calls so
+// far, from the first call of a run on, cost at most maxCost. No call's outcome changes. A
+// bound that is not lower than the known one is not recorded.
 func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) error {
 	var liable []*Call
 	for _, c := range l.calls {
@@ -130,8 +129,8 @@ func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) e
 	return nil
 }
 
-// RecordCalls wraps the client: what is about to be asked is durable before the
-// first byte leaves, and what came back before anyone reads it.
+// RecordCalls wraps the client: the intent of a call is durable before its first byte leaves,
+// and the answer before it is decoded.
 func (l *Ledger) RecordCalls(inner pipeline.Fetcher) pipeline.Fetcher { return &callRecorder{l, inner} }
 
 type callRecorder struct {
@@ -145,17 +144,14 @@ func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	}
 	space, err := r.ledger.log.Reserve(2, r.ledger.maxAnswerSize(b))
 	if err != nil {
-		return nil, stopForStorage(err)
+		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
 	defer space.Release()
 	call, err := r.ledger.recordIntent(space, b)
 	if err != nil {
-		return nil, stopForStorage(err)
+		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
 	reply, err := r.inner.Fetch(ctx, b)
-	if reply == nil {
-		reply = &pipeline.Reply{}
-	}
 	if recordErr := r.ledger.recordResponse(space, call, reply); recordErr != nil {
 		// The answer is paid for and cannot be kept. The process must end: the
 		// next one finds the intent without an answer and declares the doubt.
@@ -164,7 +160,7 @@ func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	return reply, err
 }
 
-// stopForStorage ends a run whose journal cannot be written.
+// stopForStorage is the stop of a run with a ledger that cannot be written.
 func stopForStorage(err error) error {
 	advice := "see to the disk, then run the same command again"
 	if errors.Is(err, wal.ErrFenced) {
@@ -173,14 +169,14 @@ func stopForStorage(err error) error {
 	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: advice}
 }
 
-// maxAnswerSize is what an answer to a batch may take in the journal: no call is
-// made unless so much is sure to fit.
+// maxAnswerSize is the space to reserve for the answer to a batch: no call is made unless it is
+// sure to fit.
 func (l *Ledger) maxAnswerSize(b *pipeline.Batch) int64 {
 	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
 	return min(fixed+b.ResultCeiling()*perEvent, most)
 }
 
-// recordIntent makes durable that a call is about to be made.
+// recordIntent records durably that a call will be made.
 func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call, error) {
 	body, err := encodeBody(b.Items)
 	if err != nil {
@@ -209,7 +205,7 @@ func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call,
 	return l.calls[len(l.calls)-1], nil
 }
 
-// ensureQuery gives the query's number, having written it down if it has none.
+// ensureQuery returns the number of a query, and records the query first if it has none.
 func (l *Ledger) ensureQuery(q *pipeline.Query) (int, error) {
 	text, err := json.Marshal(q)
 	if err != nil {
@@ -230,9 +226,9 @@ func (l *Ledger) ensureQuery(q *pipeline.Query) (int, error) {
 	return len(l.queries) + 1, l.addQuery(*q)
 }
 
-// recordResponse makes durable what came of a call, as the wire gave it.
+// recordResponse makes the result of a call durable, as received.
 func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply) error {
-	if len(reply.Calls) == 0 { // it was not sent after all
+	if len(reply.Calls) == 0 { // it was not sent
 		return l.writeOutcome(func(k byte, head, body []byte) (wal.Position, error) {
 			p, err := space.Append(k, head, body)
 			if err == nil {
@@ -256,8 +252,8 @@ func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline
 	return err
 }
 
-// RecordOutcomes wraps the decoded client: what an answer means is noted beside it, so
-// that opening the journal need not read all answers again.
+// RecordOutcomes wraps the decoding client: the outcome of a call is recorded as well, so that
+// Open need not decode all answers again.
 func (l *Ledger) RecordOutcomes(inner pipeline.Fetcher) pipeline.Fetcher {
 	return &outcomeRecorder{l, inner}
 }
@@ -269,7 +265,7 @@ type outcomeRecorder struct {
 
 func (s *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reply, err := s.inner.Fetch(ctx, b)
-	if reply == nil || len(reply.Calls) == 0 {
+	if len(reply.Calls) == 0 {
 		return reply, err
 	}
 	call := &reply.Calls[len(reply.Calls)-1]
@@ -285,13 +281,13 @@ func (s *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeli
 	return reply, err
 }
 
-// recordOutcome writes down what a call that was read means.
+// recordOutcome records the outcome of a decoded call.
 func (l *Ledger) recordOutcome(c *Call, call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) error {
 	k, h, identities := outcomeOf(call, b, items)
 	return l.writeOutcome(l.log.Write, c, k, h, identities)
 }
 
-// outcomeOf is what a call that was read means.
+// outcomeOf is the outcome of a decoded call, as a record.
 func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) (k kind, h outcomeRecord, identities []byte) {
 	h.Problem = call.Problem
 	for _, identity := range answeredIdentities(b, items) {
@@ -310,9 +306,9 @@ func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 	return kindInDoubt, h, identities
 }
 
-// answeredIdentities are those that an answer decided, or that are in doubt, by what
-// they were asked by, by the id that a search had found out for that, and by every
-// id that the answer states.
+// answeredIdentities are those that an answer decided, or that are in doubt: by the requested
+// identifier, by the id that a search had found for it, and by every id that the answer
+// states.
 func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
 	for i := range items {
 		switch items[i].Status {
@@ -347,15 +343,15 @@ func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, er
 	defer l.mu.Unlock()
 	c.setOutcome(k, &h)
 	l.addToHistory(c, k, &h, identities)
-	if c.Query.Service == pipeline.Search { // the run itself asks by what it finds out
+	if c.Query.Service == pipeline.Search { // the run itself requests by the ids that it finds
 		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-			l.index.add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
+			l.index.Add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
 		}
 	}
 	return nil
 }
 
-// countEvents counts what a call returned, type by type and altogether.
+// countEvents counts the events of a call, by type and in total.
 func countEvents(items []pipeline.ItemReply) (bySignal map[string]forecast.Moments, total *forecast.Moments) {
 	bySignal, total = map[string]forecast.Moments{}, new(forecast.Moments)
 	for _, item := range items {

@@ -26,8 +26,8 @@ func (f fetchFunc) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 	return f(ctx, b)
 }
 
-// decodeTest reads answers of the form "paid 3", with anything behind it. A
-// price that is no number is charged, but not understood.
+// decodeTest decodes answers of the form "paid 3", with anything after it. A charge that is not
+// a number is a charge that was not understood.
 func decodeTest(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
 	items = make([]pipeline.ItemReply, len(b.Items))
 	status := schema.Deferred
@@ -45,7 +45,7 @@ func decodeTest(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipelin
 	return items, nil
 }
 
-// ledgerRig is a journal with a run that goes on, on a machine that can lose power.
+// ledgerRig is a ledger with a run in progress, on a machine that can lose power.
 type ledgerRig struct {
 	t      *testing.T
 	disk   *durabletest.Disk
@@ -84,8 +84,8 @@ func openStore(t testing.TB, path string, hook durable.Hook) wal.Store {
 	return store
 }
 
-// afterPowerCut is the run as the next process finds it when the power fails now, and
-// the disk has kept nothing but what it had to keep.
+// afterPowerCut is the run as the next process finds it if the power fails now and the disk
+// keeps only what it must.
 func (m *ledgerRig) afterPowerCut() *Run {
 	m.t.Helper()
 	dir := durabletest.Scratch(m.t)
@@ -115,8 +115,7 @@ func (r *Run) summary() string {
 	return strings.Join(out, ", ")
 }
 
-// testBatch asks two types about n companies: each can bring
-// 200 events.
+// testBatch requests two signal types of n companies, each with up to 200 events.
 func testBatch(number, n int) *pipeline.Batch {
 	b := &pipeline.Batch{
 		ID:    fmt.Sprintf("%06d", number),
@@ -129,20 +128,19 @@ func testBatch(number, n int) *pipeline.Batch {
 }
 
 func answerOf(b *pipeline.Batch, body string) *pipeline.Reply {
-	return &pipeline.Reply{Calls: []pipeline.Call{{
+	reply := pipeline.NewReply(b, "not decoded")
+	reply.Calls = []pipeline.Call{{
 		ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Status: 200, Outcome: pipeline.InDoubt, Body: []byte(body),
-	}}}
+	}}
+	return reply
 }
 
-// fetch sends a batch through the layers that write about it. read is called when
-// the answer is about to be read.
+// fetch sends a batch through the layers that record it. It calls read before it decodes the
+// answer.
 func (m *ledgerRig) fetch(b *pipeline.Batch, wire fetchFunc, read func()) (*pipeline.Reply, error) {
 	record := m.ledger.RecordCalls(wire)
 	decode := fetchFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		reply, err := record.Fetch(ctx, b)
-		if reply == nil {
-			return nil, err
-		}
 		if read != nil {
 			read()
 		}
@@ -154,8 +152,7 @@ func (m *ledgerRig) fetch(b *pipeline.Batch, wire fetchFunc, read func()) (*pipe
 	return m.ledger.RecordOutcomes(decode).Fetch(m.t.Context(), b)
 }
 
-// TestRecord: when the request leaves, the disk has what is about to be asked;
-// when the answer is read, it has the answer.
+// TestRecord: the intent is durable when the request leaves, and the answer when it is decoded.
 func TestRecord(t *testing.T) {
 	m := newLedgerRig(t)
 	for n := 1; n <= 3; n++ {
@@ -180,8 +177,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestRecordReservation: nothing is asked whose answer may not fit, and what is asked
-// fits whatever fills the disk meanwhile.
+// TestRecordReservation: no call is made with an answer that may not fit, and the answer to a
+// call fits, whatever fills the disk meanwhile.
 func TestRecordReservation(t *testing.T) {
 	full := false
 	noSpace := func(op, _ string, do func() error) error {
@@ -194,9 +191,9 @@ func TestRecordReservation(t *testing.T) {
 		full = true
 		m := newLedgerRig(t)
 		m.hook = noSpace
-		_, err := m.fetch(testBatch(1, 100), func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
+		_, err := m.fetch(testBatch(1, 100), func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 			t.Error("it was asked, and its answer may not fit")
-			return nil, nil
+			return pipeline.NewReply(b, "not sent"), nil
 		}, nil)
 		wantStorageStop(t, err)
 	})
@@ -216,7 +213,7 @@ func TestRecordReservation(t *testing.T) {
 	})
 }
 
-// TestRecordFails: an answer that cannot be kept ends the run, and remains in doubt.
+// TestRecordFails: an answer that cannot be recorded ends the run, and its call is in doubt.
 func TestRecordFails(t *testing.T) {
 	m := newLedgerRig(t)
 	record := m.ledger.RecordCalls(fetchFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
@@ -233,7 +230,7 @@ func TestRecordFails(t *testing.T) {
 	}))
 	reply, err := record.Fetch(t.Context(), testBatch(1, 2))
 	wantStorageStop(t, err)
-	if reply == nil || len(reply.Calls) != 1 {
+	if len(reply.Calls) != 1 {
 		t.Errorf("Fetch() = %+v, want the call that was made", reply)
 	}
 	_, err = record.Fetch(t.Context(), testBatch(2, 2))
@@ -259,7 +256,7 @@ func withPrice(b *pipeline.Batch, credits int64) *pipeline.Batch {
 	return b
 }
 
-// TestRunMaxCost: what a run that was cut off can have cost, by the journal alone.
+// TestRunMaxCost: the maximal cost of a run that was cut off, from its ledger alone.
 func TestRunMaxCost(t *testing.T) {
 	m := newLedgerRig(t)
 	var cut *Run
@@ -280,15 +277,14 @@ func TestRunMaxCost(t *testing.T) {
 	}
 	const ceiling = 3 * 2 * 2 * 100
 	if got, want := cut.Cost().Max, int64(3+ceiling+0+ceiling); got != want {
-		t.Errorf("Spent() of %s = %d, want %d", cut.summary(), got, want)
+		t.Errorf("Cost() of %s = %d, want %d", cut.summary(), got, want)
 	}
 	if got, want := m.afterPowerCut().Cost().Max, int64(3+ceiling+0+5); got != want {
-		t.Errorf("Spent() of %s = %d, want %d", m.afterPowerCut().summary(), got, want)
+		t.Errorf("Cost() of %s = %d, want %d", m.afterPowerCut().summary(), got, want)
 	}
 }
 
-// TestPrepare: the point of no return is durable when it has been passed, and
-// so is the end.
+// TestPrepare: Prepare and Commit are durable when they return.
 func TestPrepare(t *testing.T) {
 	m := newLedgerRig(t)
 	if r := m.afterPowerCut(); r.Prepared != nil || r.Published != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// applyRecord adds one record to what is known.
+// applyRecord adds one record to the ledger in memory.
 func (l *Ledger) applyRecord(ctx context.Context, p wal.Position, k kind, head []byte) error {
 	switch k {
 	case kindRun:
@@ -110,7 +110,7 @@ func (l *Ledger) applyRun(b *RunStart) error {
 	return nil
 }
 
-// findRun finds a run; the newest first, since records are about it.
+// findRun finds a run; the newest first, since most records are about it.
 func (l *Ledger) findRun(id string) (*Run, error) {
 	for _, r := range slices.Backward(l.runs) {
 		if r.ID == id {
@@ -161,8 +161,8 @@ func (l *Ledger) addCall(r *Run, p wal.Position, h *intentRecord) {
 	}
 }
 
-// applyOutcome notes what became of a call. identities are those that its answer
-// decided, or that are in doubt.
+// applyOutcome applies the outcome of a call. identities are those that its answer decided, or
+// that are in doubt.
 func (l *Ledger) applyOutcome(c *Call, k kind, h *outcomeRecord, identities []byte) error {
 	if len(identities)%len(pipeline.Identity{}) != 0 {
 		return fmt.Errorf("%w: %d bytes of identities", wal.ErrCorrupt, len(identities))
@@ -171,7 +171,7 @@ func (l *Ledger) applyOutcome(c *Call, k kind, h *outcomeRecord, identities []by
 	l.addToHistory(c, k, h, identities)
 	number := l.callNumbers[c.Run.ID+"/"+c.ID]
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		l.index.add(pipeline.Identity(chunk), number)
+		l.index.Add(pipeline.Identity(chunk), number)
 	}
 	return nil
 }
@@ -187,7 +187,7 @@ var kindOutcomes = map[kind]pipeline.Outcome{
 	kindCharged: pipeline.Charged, kindNotCharged: pipeline.NotCharged, kindInDoubt: pipeline.InDoubt,
 }
 
-// recoverCalls settles the calls that a process left open.
+// recoverCalls settles the calls that a process left without an outcome.
 func (l *Ledger) recoverCalls(ctx context.Context) error {
 	recovered := false
 	for n, c := range l.calls {
@@ -211,10 +211,10 @@ func (l *Ledger) recoverCalls(ctx context.Context) error {
 		}
 		recovered = true
 		if c.Query.Service == pipeline.Search {
-			continue // its note did
+			continue // recordOutcome has added them
 		}
 		for _, identity := range answeredIdentities(b, items) {
-			l.index.add(identity, uint32(n+1)) //nolint:gosec // calls take seconds
+			l.index.Add(identity, uint32(n+1)) //nolint:gosec // calls take seconds
 		}
 	}
 	if recovered {
@@ -223,8 +223,8 @@ func (l *Ledger) recoverCalls(ctx context.Context) error {
 	return nil
 }
 
-// readExchange gives a call as it was made and answered: the batch, and the raw
-// call. A call without a recorded answer is one in doubt.
+// readExchange returns a call as it was requested and answered: the batch, and the call before
+// decoding. A call without a recorded answer is in doubt.
 func (l *Ledger) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *pipeline.Call, error) {
 	r, err := l.log.Read(ctx, c.intentAt)
 	if err != nil {

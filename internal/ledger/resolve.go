@@ -11,41 +11,34 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// How long what a search found out counts, unless somebody says otherwise. The
-// vendor does not say that ids are stable for ever, nor that who is unknown today
-// will be unknown tomorrow.
+// The default validity of search results. The vendor promises neither that ids are stable for
+// ever nor that an unknown entity stays unknown.
 const (
 	defaultPositiveTTL = 30 * 24 * time.Hour
 	defaultNegativeTTL = 7 * 24 * time.Hour
 )
 
-// SetTTL says how long an id that was found counts, and how long it counts that
-// none was. Zero leaves what there is.
+// SetTTL sets how long a search result with an id is valid, and how long one without. Zero
+// changes nothing.
 func (l *Ledger) SetTTL(positive, negative time.Duration) {
 	l.positiveTTL, l.negativeTTL = cmp.Or(positive, l.positiveTTL), cmp.Or(negative, l.negativeTTL)
 }
 
-// Resolve says what was found out about an account's identifier, by any run:
-// by searches, and by signals that were asked by it in the older dialect, whose
-// answers state the id besides.
-func (l *Ledger) Resolve(a *schema.Account) pipeline.Resolution {
-	return l.resolveAmong(a, func(*Run) bool { return true })
+// Resolve says what any run found for an account's identifier: by a search, or by V2 signals
+// that were requested by it, since their answers state the id.
+func (l *Ledger) Resolve(ctx context.Context, a *schema.Account) pipeline.Resolution {
+	return l.resolveAmong(ctx, a, func(*Run) bool { return true })
 }
 
-func (l *Ledger) resolveAmong(a *schema.Account, include func(*Run) bool) (found pipeline.Resolution) {
-	l.mu.Lock() // calls are being added to what is looked through
-	defer l.mu.Unlock()
+func (l *Ledger) resolveAmong(ctx context.Context, a *schema.Account, include func(*Run) bool) (found pipeline.Resolution) {
 	key := pipeline.IdentityOf(a)
-	var calls []*Call
-	l.index.eachCall(key, func(n uint32) {
-		if c := l.calls[n-1]; include(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID) {
-			calls = append(calls, c)
-		}
+	calls := l.settledCalls(key, func(c *Call) bool {
+		return include(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID)
 	})
-	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // the newest first
+	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // newest first
 	for _, c := range calls {
 		age, searched := l.now().Sub(c.Time), c.Query.Service == pipeline.Search
-		if c.Run == l.current { // what a run has found out counts as long as it goes on
+		if c.Run == l.current { // what a run finds is valid until it ends
 			age = 0
 		}
 		switch {
@@ -63,7 +56,7 @@ func (l *Ledger) resolveAmong(a *schema.Account, include func(*Run) bool) (found
 		case c.Outcome == pipeline.InDoubt:
 			found.RiskOfDoubleCharge = true
 		case c.Outcome == pipeline.Charged || c.Outcome == pipeline.NotCharged:
-			m, ok := l.cachedResolution(c, key)
+			m, ok := l.cachedResolution(ctx, c, key)
 			switch {
 			case !ok:
 			case m.entity.ID != "" && age < l.positiveTTL:
@@ -74,7 +67,7 @@ func (l *Ledger) resolveAmong(a *schema.Account, include func(*Run) bool) (found
 				found.Reason = fmt.Sprintf("%s, says the search %s of %s; it is made again from %s on",
 					cmp.Or(m.reason, "not known to the API"), found.Call, c.Time.UTC().Format(time.DateOnly), c.Time.Add(l.negativeTTL).UTC().Format(time.DateOnly))
 				return found
-			case searched: // it has had its time, and so have those before it
+			case searched: // it has expired, and so have those before it
 				return pipeline.Resolution{RiskOfDoubleCharge: found.RiskOfDoubleCharge}
 			}
 		}
@@ -89,44 +82,57 @@ func inDoubtCall(c *Call) *pipeline.InDoubtCall {
 	}
 }
 
-// resolution is what an answer says about one identifier.
+// resolution is what an answer says about an identifier.
 type resolution struct {
 	entity schema.Entity
 	status schema.Status
 	reason string
 }
 
-// resolutionCache are the answers that were read last. A list that is walked in the
-// order in which it was searched meets one after the other.
+// resolutionCache has the answers that were read last. A list is searched and later read in the
+// same order, so that its lines need one answer after the other.
 type resolutionCache struct {
 	byCall map[*Call]map[pipeline.Identity]resolution
 	order  []*Call
 }
 
-// maxResolutionCalls is how many answers are remembered; one takes some 20 KB.
+func (r *resolutionCache) add(c *Call, known map[pipeline.Identity]resolution) {
+	if _, ok := r.byCall[c]; ok {
+		return
+	}
+	if r.byCall == nil {
+		r.byCall = map[*Call]map[pipeline.Identity]resolution{}
+	}
+	r.byCall[c] = known
+	if r.order = append(r.order, c); len(r.order) > maxResolutionCalls {
+		delete(r.byCall, r.order[0])
+		r.order = r.order[1:]
+	}
+}
+
+// maxResolutionCalls is the number of answers in the cache; one takes about 20 KB.
 const maxResolutionCalls = 128
 
-// cachedResolution reads what a call found out about an identifier; false when it says
-// nothing about it, or cannot be read: verify tells of that.
-func (l *Ledger) cachedResolution(c *Call, key pipeline.Identity) (resolution, bool) {
+// cachedResolution returns what a call found for an identifier; false if its answer says
+// nothing about it or cannot be read, which verify reports.
+func (l *Ledger) cachedResolution(ctx context.Context, c *Call, key pipeline.Identity) (resolution, bool) {
+	l.mu.Lock()
 	known, ok := l.resolutions.byCall[c]
+	l.mu.Unlock()
 	if !ok {
-		known = l.readResolutions(c)
-		if l.resolutions.byCall == nil {
-			l.resolutions.byCall = map[*Call]map[pipeline.Identity]resolution{}
-		}
-		l.resolutions.byCall[c] = known
-		if l.resolutions.order = append(l.resolutions.order, c); len(l.resolutions.order) > maxResolutionCalls {
-			delete(l.resolutions.byCall, l.resolutions.order[0])
-			l.resolutions.order = l.resolutions.order[1:]
+		known = l.readResolutions(ctx, c)
+		if ctx.Err() == nil { // else not readable now, which says nothing about the answer
+			l.mu.Lock()
+			l.resolutions.add(c, known)
+			l.mu.Unlock()
 		}
 	}
 	m, ok := known[key]
 	return m, ok
 }
 
-func (l *Ledger) readResolutions(c *Call) map[pipeline.Identity]resolution {
-	b, call, err := l.readExchange(context.Background(), c) // one record: who stops a run waits for the list to be read, too
+func (l *Ledger) readResolutions(ctx context.Context, c *Call) map[pipeline.Identity]resolution {
+	b, call, err := l.readExchange(ctx, c)
 	if err != nil {
 		return nil
 	}

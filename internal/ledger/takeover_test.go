@@ -15,7 +15,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// decodeCost reads answers that say nothing but what they cost.
+// decodeCost decodes answers that only state what they cost.
 func decodeCost(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
 	status := schema.InDoubt
 	if c.Outcome == pipeline.Charged {
@@ -28,7 +28,7 @@ func decodeCost(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipelin
 	return items, nil
 }
 
-// batchFetcher is a client: what it is told, for every batch.
+// batchFetcher is a Fetcher of a function without a context.
 type batchFetcher func(b *pipeline.Batch) (*pipeline.Reply, error)
 
 func (f batchFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
@@ -36,7 +36,9 @@ func (f batchFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Rep
 }
 
 func costOf(b *pipeline.Batch, credits int) *pipeline.Reply {
-	return &pipeline.Reply{Calls: []pipeline.Call{{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Status: 200, Outcome: pipeline.Charged, Body: fmt.Append(nil, credits)}}}
+	reply := pipeline.NewReply(b, "not decoded")
+	reply.Calls = []pipeline.Call{{ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Entities: len(b.Items), Status: 200, Outcome: pipeline.Charged, Body: fmt.Append(nil, credits)}}
+	return reply
 }
 
 func batchAbout(number int) *pipeline.Batch {
@@ -48,8 +50,8 @@ func batchAbout(number int) *pipeline.Batch {
 	}
 }
 
-// TestTakeover: a run begins on one machine, which is paused with a call on
-// the wire, and goes on on another one; then the first one wakes up.
+// TestTakeover: a run begins on one machine, which is paused during a call, and is resumed on
+// another one; then the first one wakes up.
 func TestTakeover(t *testing.T) {
 	ctx := t.Context()
 	begin := RunStart{ID: "run", Session: 1, CommandDigest: "c"}
@@ -63,7 +65,7 @@ func TestTakeover(t *testing.T) {
 	}
 	known := func(l *Ledger, number int) pipeline.Coverage {
 		b := batchAbout(number)
-		return l.Coverage(&b.Items[0].Account, b.Query)
+		return l.Coverage(ctx, &b.Items[0].Account, b.Query)
 	}
 
 	m := membucket.New()
@@ -81,7 +83,7 @@ func TestTakeover(t *testing.T) {
 		}
 		return costOf(b, 7), nil
 	}))
-	// The first is answered and read, the second is answered and not read.
+	// The first is answered and decoded, the second is answered and not decoded.
 	settled := a.RecordOutcomes(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
 		reply, err := record.Fetch(ctx, b)
 		if err == nil {
@@ -109,25 +111,25 @@ func TestTakeover(t *testing.T) {
 			inDoubt = append(inDoubt, c.ID)
 		}
 		if want := []string{"000003-1"}; !slices.Equal(inDoubt, want) {
-			t.Errorf("%s: Doubts() = %q, want %q", who, inDoubt, want)
+			t.Errorf("%s: CallsInDoubt() = %q, want %q", who, inDoubt, want)
 		}
 		run := l.Runs()[0]
 		if most := run.Calls[2].Ceiling; run.Cost().Max != 14+most {
-			t.Errorf("%s: Spent() = %d, want 14 and a ceiling of %d", who, run.Cost().Max, most)
+			t.Errorf("%s: Cost() = %d, want 14 and a ceiling of %d", who, run.Cost().Max, most)
 		}
 		for n, want := range []string{"run/000001-1", "run/000002-1"} {
-			if k := known(l, n+1); k.Call != want || len(k.Missing) > 0 {
-				t.Errorf("%s: Known(%d) = %+v, want it answered by %s", who, n+1, k, want)
+			if k := known(l, n+1); k.Call != want || len(k.Missing(batchAbout(n+1).Query)) > 0 {
+				t.Errorf("%s: Coverage(%d) = %+v, want it answered by %s", who, n+1, k, want)
 			}
 		}
-		if k := known(l, 3); k.InDoubt == nil || k.InDoubt.Call != "000003-1" || len(k.Missing) != 1 {
-			t.Errorf("%s: Known(3) = %+v, want it in doubt", who, k)
+		if k := known(l, 3); k.InDoubt == nil || k.InDoubt.Call != "000003-1" || len(k.Missing(batchAbout(3).Query)) != 1 {
+			t.Errorf("%s: Coverage(3) = %+v, want it in doubt", who, k)
 		}
 	}
 	check("the other machine", b)
 	begin.Session = 2
 	if _, err := b.BeginRun(begin); err != nil {
-		t.Fatalf("Begin on the other machine = %v", err)
+		t.Fatalf("BeginRun on the other machine = %v", err)
 	}
 
 	wake <- true
@@ -145,7 +147,7 @@ func TestTakeover(t *testing.T) {
 		t.Errorf("Close on the first machine = %v, want %v", err, wal.ErrFenced)
 	}
 
-	if _, err := b.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) { return &pipeline.Reply{}, nil })).Fetch(ctx, batchAbout(5)); err != nil {
+	if _, err := b.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) { return pipeline.NewReply(b, "not sent"), nil })).Fetch(ctx, batchAbout(5)); err != nil {
 		t.Errorf("Fetch on the other machine = %v", err)
 	}
 	if err := b.Close(); err != nil {

@@ -16,9 +16,8 @@ func (f replyFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Rep
 	return f(b), nil
 }
 
-// TestUnsent: a call that was meant and then not made, since something else
-// ended the run in between, is neither an attempt nor a doubt, in this process
-// and in later ones.
+// TestUnsent: a call with an intent that was not made, because the run ended in between, is
+// neither an attempt nor in doubt, in this process and in later ones.
 func TestUnsent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "journal")
 	open := func() (*Ledger, func()) {
@@ -48,7 +47,7 @@ func TestUnsent(t *testing.T) {
 			t.Errorf("Answers() yields %v, %v, want nothing", a.Reply.Calls, err)
 		}
 		if n := r.Cost().Max; n != 0 || len(l.CallsInDoubt()) != 0 {
-			t.Errorf("Spent() = %d with %d doubts, want 0 and none", n, len(l.CallsInDoubt()))
+			t.Errorf("Cost() = %d with %d calls in doubt, want 0 and none", n, len(l.CallsInDoubt()))
 		}
 		a, err := l.Audit(t.Context(), nil)
 		if err != nil {
@@ -60,15 +59,15 @@ func TestUnsent(t *testing.T) {
 	}
 
 	l, done := open()
-	// The budget pays for one call at a time: the second one must find the first
-	// one's share free again.
+	// The budget is enough for one call at a time: the first one's share must be free again
+	// before the second one.
 	if _, err := l.BeginRun(RunStart{ID: "r", Budget: 3}); err != nil {
 		t.Fatal(err)
 	}
 	q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews"}, MaxResults: 3}
 	for _, id := range []string{"000001", "000002"} {
 		b := &pipeline.Batch{ID: id, Query: q, Items: make([]pipeline.Item, 1)}
-		reply, err := l.RecordCalls(replyFetcher(func(*pipeline.Batch) *pipeline.Reply { return nil })).Fetch(t.Context(), b)
+		reply, err := l.RecordCalls(replyFetcher(func(b *pipeline.Batch) *pipeline.Reply { return pipeline.NewReply(b, "not sent") })).Fetch(t.Context(), b)
 		if err != nil || len(reply.Calls) != 0 {
 			t.Fatalf("Fetch(%s) = %v, %v, want no call and no error", id, reply, err)
 		}

@@ -46,7 +46,9 @@ const (
 type Verdict struct {
 	Class   Class
 	Outcome pipeline.Outcome
-	Status  int      // the status it was judged by: the HTTP status, or the one an error document states under a 2xx
+	// The status it was judged by: the HTTP status, or the one that an error document
+	// states under a 2xx.
+	Status  int
 	Message string   // the API's own words, or what a page of a proxy says
 	Details []string // the API's list of errors, field by field
 	// RetryAfter is how long the answer asks to wait; 0 when it does not.
@@ -91,7 +93,9 @@ func Classify(status int, header http.Header, body []byte) Verdict {
 			v.Class, v.Outcome = ClassOK, pipeline.Charged
 			return v
 		case e.code < 400 && e.statesError:
-			return v // an error without the API's own status: its author and its cause are unknown
+			// An error without the API's own status: its author and its cause are
+			// unknown.
+			return v
 		case e.code < 400:
 			v.Message = "neither an answer nor an error"
 			return v
@@ -134,7 +138,7 @@ func classifyStatus(v Verdict, e envelope, header http.Header) (Class, pipeline.
 	return ClassUnknown, pipeline.InDoubt
 }
 
-// classifyRefusal tells the documented refusals apart.
+// classifyRefusal distinguishes the documented refusals.
 func classifyRefusal(v Verdict, e envelope) Class {
 	text := strings.ToLower(v.FullMessage())
 	switch v.Status {
@@ -176,8 +180,8 @@ func isBareNotFound(text string) bool {
 	return text == "" || text == "not found" || text == "404 not found" || text == "page not found" || text == "404 page not found"
 }
 
-// classifyRateLimit tells which limit was hit: only the message says so; where it does
-// not, a window that the headers state as empty does.
+// classifyRateLimit determines which limit was hit. Only the message says so; without
+// it, a window that the headers state as empty decides.
 func classifyRateLimit(text string, header http.Header) Class {
 	text = strings.ToLower(text)
 	switch {

@@ -23,16 +23,16 @@ type Config struct {
 	BaseURL        string            // empty: https://api.lusha.com
 	AllowHTTP      bool              // send the key in clear text to hosts other than this one
 	Key            Key               // sent in the api_key header of every request, shown nowhere
-	UserAgent      string            // empty: a siglake agent; the vendor is said to refuse library defaults
+	UserAgent      string            // empty: siglake's own, since library defaults may be refused
 	Timeout        time.Duration     // of one attempt, connection to last byte; 0 means 60 s
 	MaxAnswerBytes int64             // bytes of an answer after decompression; 0 means 64 MiB
 	Now            func() time.Time  // nil means time.Now
 	Transport      http.RoundTripper // nil: the client's own, which can prove that a request never left
 }
 
-// Client makes single attempts at the API. It never repeats anything, follows
-// no redirect, and takes back nothing that it handed to the network. It may be
-// used concurrently.
+// Client makes single attempts at the API. It repeats no request, follows no
+// redirect, and cancels no request that it handed to the network. It may be used
+// concurrently.
 type Client struct {
 	base           *url.URL
 	key            Key
@@ -52,7 +52,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	base, err := parseBaseURL(cfg.BaseURL, cfg.AllowHTTP)
 	if err != nil {
-		return nil, errors.New(cfg.Key.redact(err.Error())) // who mixes up the two settings is not shown the key
+		return nil, errors.New(cfg.Key.redact(err.Error())) // the user may have swapped the two settings: do not show the key
 	}
 	c := &Client{
 		base:           base,
@@ -86,10 +86,10 @@ func New(cfg Config) (*Client, error) {
 // Call it before the first request.
 func (c *Client) OnFreeRequest(count func(n int)) { c.onFreeRequest = count }
 
-// Format prints where the client asks, and nothing of what it holds.
+// Format prints the API's address, and no other field.
 func (c *Client) Format(s fmt.State, _ rune) { fmt.Fprint(s, "Lusha client of ", c.base.Redacted()) }
 
-// parseBaseURL refuses whatever would send the key where it does not belong.
+// parseBaseURL refuses addresses that would expose the key.
 func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 	if text == "" {
 		text = "https://api.lusha.com"
@@ -117,20 +117,24 @@ func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 }
 
 // Fetch makes one attempt at a batch. The reply holds its one Call with the
-// raw answer, or no Call when nothing was sent; items are left to Decode.
-// The outcome is preliminary: InDoubt, unless it is proven that no byte of the
-// request left. An error means that the batch must not be sent, or that
-// ctx was done before it was.
+// raw answer, or no Call if nothing was sent. Every item is Deferred: Decode
+// gives it its status. The outcome is preliminary: InDoubt, unless it is proven
+// that no byte of the request left. An error means that the batch must not be
+// sent, or that ctx was done before it was.
 func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	req, err := NewRequest(b)
 	if err != nil {
-		return unsentReply(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
+		return pipeline.NewReply(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
 	}
 	if len(req.Sent) == 0 {
-		return unsentReply(b, ""), nil
+		return pipeline.NewReply(b, "not asked"), nil
 	}
 	if ctx.Err() != nil {
-		return interruptedReply(ctx, b)
+		return pipeline.NewReply(b, "the run was stopped before this was asked"), &pipeline.Stop{
+			Kind:   pipeline.StopInterrupted,
+			Reason: "stopped: " + context.Cause(ctx).Error(),
+			Advice: "run again to ask for the rest",
+		}
 	}
 	attempt := max(b.NextAttempt, 1)
 	sent := pipeline.Batch{Query: b.Query}
@@ -153,7 +157,9 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 	defer cancel()
 	c.sendRequest(callCtx, req.Method, req.Path, req.Body, &call)
-	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+	reply := pipeline.NewReply(b, "the answer is not decoded")
+	reply.Calls = []pipeline.Call{call}
+	return reply, nil
 }
 
 // sendRequest sends one request and reads its answer into the call.
@@ -235,7 +241,7 @@ func disconnectReason(err error) string {
 //
 // HTTP/2 is off on purpose: there, one broken connection leaves every request
 // on it in doubt, the transport repeats requests by rules of its own, and the
-// bytes of one request cannot be told from those of another.
+// bytes of one request cannot be distinguished from those of another.
 func newTransport(config *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	baseConfig := &tls.Config{}

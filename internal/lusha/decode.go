@@ -13,19 +13,20 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Decoder reads the raw answers of what it wraps.
+// Decoder decodes the raw answers of the fetcher that it wraps.
 type Decoder struct{ inner pipeline.Fetcher }
 
 // Decode wraps a fetcher of raw calls: it settles each call's outcome
 // and charge, and gives every item its status.
 func Decode(inner pipeline.Fetcher) *Decoder { return &Decoder{inner} }
 
-// Fetch asks the inner fetcher and decodes what came back. Errors are the
-// inner fetcher's: an answer that cannot be read is an outcome, not an error.
+// Fetch sends the batch through the inner fetcher and decodes the answer. Items that
+// the API's version cannot express are Rejected even if nothing was sent. Errors are
+// the inner fetcher's: an answer that cannot be read is an outcome, not an error.
 func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reply, err := d.inner.Fetch(ctx, b)
-	if reply == nil {
-		reply = &pipeline.Reply{}
+	if len(reply.Calls) == 0 {
+		rejectInexpressible(b, reply.Items)
 	}
 	for i := range reply.Calls {
 		// The call's outcome and problem describe what is no answer.
@@ -33,16 +34,12 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		reply.Items = items
 		reply.Unmatched = append(reply.Unmatched, unmatched...)
 	}
-	if len(reply.Items) != len(b.Items) {
-		reply.Items = itemsWithStatus(b, schema.Deferred, "not asked", "")
-	}
 	return reply, err
 }
 
 // DecodeAnswer reads one call's raw answer, and sets the call's outcome,
 // charge, problem, window, unknown fields and warnings. It depends on its arguments
-// alone and may be repeated, so what was paid for can be read again from a
-// journal.
+// alone and may be repeated, so a recorded answer can be decoded from the journal.
 //
 // There is always one reply per item, in order. The error is nil when the
 // answer decided the items' statuses, even if the status is NotFound; otherwise it
@@ -68,7 +65,7 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 	}
 	call.Outcome, call.Charge = v.Outcome, v.Charge
 	call.StartDate, call.EndDate = "", ""
-	// For an unclear answer, the transport's own account is worth more.
+	// For an unclear answer, the transport's own description is better.
 	if call.Problem == "" || v.Outcome == pipeline.NotCharged && call.Status != 0 {
 		call.Problem = v.summary()
 	}
@@ -86,12 +83,12 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 	return items, nil, &RefusalError{v}
 }
 
-// RefusalError reports that a call brought no answer, and what it brought instead.
+// RefusalError reports that a call did not answer its query, and what it returned instead.
 type RefusalError struct{ Verdict }
 
 func (r *RefusalError) Error() string { return string(r.Class) + ": " + r.summary() }
 
-// answer is one document while it is read.
+// answer is one document during decoding.
 type answer struct {
 	jsonscan.Cursor
 	b             *pipeline.Batch
@@ -116,10 +113,12 @@ type answer struct {
 
 // entry is what an answer says about one entity.
 type entry struct {
-	key     string // under which it stood; empty in a list
-	reply   pipeline.ItemReply
-	rawID   string   // its "id": the entity's own id, or the caller's reference when another field states that
-	refs    []string // the caller's references it states
+	key   string // under which it stood; empty in a list
+	reply pipeline.ItemReply
+	// Its "id": the entity's own id, or the caller's reference if another field states
+	// that.
+	rawID   string
+	refs    []string // the caller's references that it states
 	errText string
 	errCode string
 	unknown jsonscan.ObjectBuilder

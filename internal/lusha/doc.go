@@ -1,7 +1,7 @@
 // Package lusha speaks the wire format of the Lusha API, in both versions: V2,
 // which sells signals only, and V3, which also sells ids, scores, lookalikes and
-// site visits. It knows what an answer means for the bill, so that no paid answer
-// is lost and none is bought twice unnoticed.
+// site visits. It makes each HTTP attempt and decides what the answer means for the
+// bill, so that no paid answer is lost and none is bought twice unnoticed.
 //
 // [Client] makes one attempt: it sends, reads, and proves which requests never
 // left. [Decode] turns a raw answer into an outcome, a charge and one reply for

@@ -30,7 +30,7 @@ func parseRate(h http.Header) pipeline.Rate {
 }
 
 // recordedHeaders are the answer's header fields that a call keeps: rates, waiting times,
-// and what tells a proxy from the API. Never cookies.
+// and what distinguishes a proxy from the API. Never cookies.
 var recordedHeaders = []string{
 	"content-encoding", "content-length", "content-type", "date", "location",
 	"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "server", "via",

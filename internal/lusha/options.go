@@ -29,8 +29,8 @@ type Options struct {
 	ClockOffset      *ClockOffset    // nil: the answer bore no date
 }
 
-// ClockOffset is how far the server's clock is ahead of ours, as the date of one answer
-// tells: Ahead, give or take Within.
+// ClockOffset is how far the server's clock is ahead of ours, by the date of one answer:
+// Ahead, plus or minus Within.
 type ClockOffset struct{ Ahead, Tolerance time.Duration }
 
 func clockOffsetOf(call *pipeline.Call) *ClockOffset {

@@ -171,8 +171,8 @@ func fitsInt64(digits string) bool {
 	return err == nil
 }
 
-// answersByID reports whether the answer tells a batch's entities by their ids, rather
-// than by the references they are asked under.
+// answersByID reports whether the answer identifies a batch's entities by their ids,
+// rather than by the references of the request.
 func answersByID(b *pipeline.Batch) bool {
 	if isV3(b.Query) {
 		return b.Query.Service == pipeline.Signals

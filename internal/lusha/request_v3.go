@@ -107,7 +107,7 @@ func appendOnce(list []string, seen map[string]bool, text string) []string {
 }
 
 // buildLookup asks about entities by one identifier each, under references that the
-// answer gives back: two that are alike could not be told apart in it.
+// answer repeats. References must differ, since the answer identifies its items by them.
 func (r *Request) buildLookup(b *pipeline.Batch) error {
 	body := jsonscan.AppendQuoted([]byte{'{'}, pluralName(b.Query.Object))
 	body = append(body, ":["...)
@@ -189,8 +189,8 @@ func (r *Request) singlePage(b *pipeline.Batch) (*pipeline.Page, error) {
 	return b.Items[0].Page, nil
 }
 
-// The bounds of a page. The API takes 100 contacts as well, says its reference;
-// a client of the vendor's own stops at 50.
+// The bounds of a page. By its reference, the API also accepts 100 contacts; a client by
+// the vendor itself stops at 50.
 const (
 	maxContactPage = 50
 	maxCompanyPage = 100
@@ -273,8 +273,8 @@ func encodeSeeds(o schema.Object, accounts []schema.Account) (object []byte, n i
 	return append(object, '}'), len(seen), nil
 }
 
-// encodeSeed tells in which list an account stands, and as what; the name is empty
-// when no list has a place for it.
+// encodeSeed returns the list that takes an account, and the value that stands for it;
+// the name is empty if no list takes it.
 func encodeSeed(o schema.Object, a *schema.Account) (list string, value []byte) {
 	switch {
 	case o == schema.Company && a.Domain != "":

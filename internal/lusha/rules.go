@@ -3,18 +3,18 @@ package lusha
 import (
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 )
 
 // Rules explains the API's refusals to the policies. The zero value is ready
 // for use.
 type Rules struct{}
 
-// Deferred returns one reply for each item of a batch that was not sent:
-// Rejected for an item that the API's version cannot express, Deferred with the
-// reason for every other.
-func (Rules) Deferred(b *pipeline.Batch, reason string) []pipeline.ItemReply {
-	return itemsWithStatus(b, schema.Deferred, reason, "")
+// UnsentReply is the reply to a batch that was not sent: items that the API's
+// version cannot express are Rejected, the others Deferred with the reason.
+func (Rules) UnsentReply(b *pipeline.Batch, reason string) *pipeline.Reply {
+	reply := pipeline.NewReply(b, reason)
+	rejectInexpressible(b, reply.Items)
+	return reply
 }
 
 // Refusal explains a call that did not end as Charged.

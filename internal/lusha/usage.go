@@ -20,7 +20,7 @@ type Usage struct {
 	Total, Used, Remaining int64 // credits
 	Minute, Hour, Day      UsageWindow
 	Plan                   string               // as the vendor calls it; empty when not stated
-	Prices                 map[string]UnitPrice // by action; one that is missing is not priced, which does not mean free
+	Prices                 map[string]UnitPrice // by action; a missing one is unknown, not free
 	Raw                    json.RawMessage      // the answer as received, compact
 }
 

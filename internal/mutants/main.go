@@ -1,11 +1,11 @@
-// Command mutants asks whether the tests notice a mistake about money or
-// durability. Each file of list/ is one mutant: a title that says what the mistake
-// costs, what it is, the tests that must kill it, and the change itself as a
-// unified diff. The program is built with one mutant at a time, and those tests
-// must fail. A mutant that survives is a test that is missing.
+// Command mutants is a mutation test: it checks that the tests notice mistakes about
+// money or durability. Each file of list/ is one mutant: the consequence for the user,
+// the mistake, the tests that must kill the mutant, and the change itself as a unified
+// diff. The command builds the program with one mutant at a time, and those tests must
+// fail. A surviving mutant shows that a test is missing.
 //
-// The working tree is not touched: the mutated copy of a file is laid over it for
-// the one build (go help build, -overlay).
+// The working tree stays untouched: the mutated copy of a file replaces it for one build
+// only (go help build, -overlay).
 package main
 
 import (
@@ -137,7 +137,7 @@ func (l *runner) checkBaseline(ctx context.Context, list []mutant) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case r.status != survived:
-			return fmt.Errorf("the tests of %s do not pass as things are: %s\n%s", pkg, strings.Join(r.failed, ", "), r.output)
+			return fmt.Errorf("the tests of %s fail without a mutant: %s\n%s", pkg, strings.Join(r.failed, ", "), r.output)
 		}
 	}
 	return nil
@@ -174,7 +174,7 @@ func (l *runner) runMutant(ctx context.Context, number int, m *mutant) result {
 }
 
 // writeOverlay applies a mutant to copies of its files in a folder, and writes the file
-// by which the go command takes the copies for the originals.
+// that makes the go command use the copies in place of the originals.
 func (l *runner) writeOverlay(ctx context.Context, dir string, m *mutant) (string, error) {
 	replace := map[string]string{}
 	for _, file := range m.files {
@@ -195,7 +195,7 @@ func (l *runner) writeOverlay(ctx context.Context, dir string, m *mutant) (strin
 	}
 	apply := exec.CommandContext(ctx, "git", "apply", "-")
 	apply.Dir = dir
-	// git must not take the folder for a part of a repository around it.
+	// git must not treat the folder as a part of a repository around it.
 	apply.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir))
 	apply.Stdin = strings.NewReader(m.diff)
 	if out, err := apply.CombinedOutput(); err != nil {
@@ -264,7 +264,7 @@ func (l *runner) runTests(ctx context.Context, overlay, pkg, run string) result 
 	case len(r.failed) > 0:
 		r.status = killed
 	case err != nil:
-		r.status = notBuilt // something else than a test failed
+		r.status = notBuilt // something other than a test failed
 	}
 	return r
 }

@@ -12,10 +12,10 @@ import (
 // mutant is one mistake, and the tests that must notice it.
 type mutant struct {
 	path        string   // of its file, within list/
-	consequence string   // what it costs the user of the program
+	consequence string   // for the user of the program
 	name        string   // the mistake
-	pkg         string   // whose tests must kill it: a folder, from the module's root
-	run         string   // which of them, as for go test -run
+	pkg         string   // with the tests that must kill it: a folder, from the module's root
+	run         string   // the pattern of those tests, as for go test -run
 	diff        string   // the change, for git apply at the module's root
 	files       []string // the files that it changes, from the module's root
 }

@@ -61,12 +61,6 @@ type half struct {
 
 func (s *bisection) tryBatch(ctx context.Context, b *pipeline.Batch) half {
 	reply, err := s.inner.Fetch(ctx, b)
-	if reply == nil {
-		reply = &pipeline.Reply{}
-	}
-	if len(reply.Items) != len(b.Items) {
-		reply.Items = s.vendor.Deferred(b, "not asked")
-	}
 	h := half{batch: b, reply: reply, err: err}
 	if err != nil || len(reply.Calls) == 0 {
 		return h
@@ -106,7 +100,7 @@ func (s *bisection) split(ctx context.Context, h *half, isTop bool) {
 	}
 	firstBatch, secondBatch := h.batch.Split()
 	first := s.tryBatch(ctx, firstBatch)
-	second := half{batch: secondBatch, reply: &pipeline.Reply{Items: s.vendor.Deferred(secondBatch, "not asked: another part of its batch ended the run")}}
+	second := half{batch: secondBatch, reply: s.vendor.UnsentReply(secondBatch, "not asked: another part of its batch ended the run")}
 	if first.err == nil {
 		second = s.tryBatch(ctx, secondBatch)
 	}

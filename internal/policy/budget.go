@@ -3,11 +3,9 @@ package policy
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 )
 
 // BudgetConfig bounds the cost of a run.
@@ -42,11 +40,16 @@ func Budget(inner pipeline.Fetcher, cfg BudgetConfig) *Budgeter {
 // is then a *pipeline.Stop.
 func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	merged := &pipeline.Reply{}
+	// deferFrom ends the batch: the items from the given one on are not sent.
+	deferFrom := func(from int, reason string) *pipeline.Reply {
+		rest := b.SubBatch(0, from, len(b.Items))
+		merged.Items = append(merged.Items, pipeline.NewReply(rest, reason).Items...)
+		return merged
+	}
 	for from, number := 0, 0; from < len(b.Items); number++ {
 		n, ceiling, stop := g.reserve(ctx, b, from)
 		if stop != nil {
-			merged.Items = append(merged.Items, deferredItems(len(b.Items)-from, stop.Reason)...)
-			return merged, stop
+			return deferFrom(from, stop.Reason), stop
 		}
 		part := b
 		if n < len(b.Items) {
@@ -54,13 +57,6 @@ func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 		}
 		reply, err := g.inner.Fetch(ctx, part)
 		stop = g.settle(ceiling, reply)
-		if reply == nil || len(reply.Items) != n {
-			filled := &pipeline.Reply{Items: deferredItems(n, "not asked")}
-			if reply != nil {
-				filled.Calls, filled.Unmatched = reply.Calls, reply.Unmatched
-			}
-			reply = filled
-		}
 		merged.Calls = append(merged.Calls, reply.Calls...)
 		merged.Items = append(merged.Items, reply.Items...)
 		merged.Unmatched = append(merged.Unmatched, reply.Unmatched...)
@@ -69,16 +65,10 @@ func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 			err = stop
 		}
 		if err != nil {
-			merged.Items = append(merged.Items, deferredItems(len(b.Items)-from, err.Error())...)
-			return merged, err
+			return deferFrom(from, err.Error()), err
 		}
 	}
 	return merged, nil
-}
-
-// deferredItems is a Deferred reply for each of n items.
-func deferredItems(n int, reason string) []pipeline.ItemReply {
-	return slices.Repeat([]pipeline.ItemReply{{Status: schema.Deferred, Reason: reason}}, n)
 }
 
 // reserve reserves the highest cost of as many of the batch's items as fit, from
@@ -154,16 +144,14 @@ func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.reserved -= amount
-	if reply != nil {
-		for i := range reply.Calls {
-			c := &reply.Calls[i]
-			g.spent += c.Cost().Max
-			if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
-				g.overrun = &pipeline.Stop{
-					Kind:   pipeline.StopBudget,
-					Reason: fmt.Sprintf("call %s cost %d credits, more than the %d it could cost by the price list: no budget can be kept", c.ID, c.Charge.Credits, c.Ceiling),
-					Advice: "compare the account's prices, then run again",
-				}
+	for i := range reply.Calls {
+		c := &reply.Calls[i]
+		g.spent += c.Cost().Max
+		if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
+			g.overrun = &pipeline.Stop{
+				Kind:   pipeline.StopBudget,
+				Reason: fmt.Sprintf("call %s cost %d credits, more than the %d it could cost by the price list: no budget can be kept", c.ID, c.Charge.Credits, c.Ceiling),
+				Advice: "compare the account's prices, then run again",
 			}
 		}
 	}

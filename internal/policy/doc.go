@@ -1,8 +1,8 @@
-// Package policy decides what follows a call: repeat it, split its batch, leave the
-// batch to a later run, or stop the run. It knows no vendor: a [Vendor] explains
-// each refusal by its [Kind].
+// Package policy decides what follows a call: retry it, split its batch, leave the batch
+// to a later run, or stop the run; and it enforces the spending cap. It knows no vendor:
+// a [Vendor] explains each refusal by its [Kind].
 //
-// The policies are decorators of a [pipeline.Fetcher] whose answers are decoded.
+// The policies are decorators of a [pipeline.Fetcher] that returns decoded answers.
 // From the wire outwards:
 //
 //	Retry    repeats what certainly was not charged; stops the run when it must

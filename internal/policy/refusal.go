@@ -11,16 +11,20 @@ type Kind int
 
 // The kinds. The table in the package comment says how each is handled.
 const (
-	Unexplained    Kind = iota // nothing more is known: the batch is left to a later run
-	BadItem                    // something in the request is refused: an item or, with BadQuery, the query
-	RestrictedItem             // an item is refused on legal grounds
-	NoMatch                    // the API knows none of the items, which is an answer
-	Transient                  // repeated after a back-off of at least RetryAfter
-	RateBurst                  // repeated after a back-off; the rate limiter keeps the server's own delay
-	RateWindow                 // repeated at once; the rate limiter waits for the window to turn
-	SessionExpired             // a batch that continues a session needs another one; for any other batch like Terminal
-	Terminal                   // every further batch would meet it: Stop says why
-	Intercepted                // in doubt, and answered by something between this client and the API
+	Unexplained Kind = iota // nothing more is known: the batch is left to a later run
+	// Something in the request is refused: an item or, with BadQuery, the query.
+	BadItem
+	RestrictedItem // an item is refused on legal grounds
+	NoMatch        // the API knows none of the items, which is an answer
+	Transient      // repeated after a back-off of at least RetryAfter
+	// Repeated after a back-off; the rate limiter keeps the server's own delay.
+	RateBurst
+	RateWindow // repeated at once; the rate limiter waits for the window to turn
+	// A batch that continues a session needs another one; for any other batch this is
+	// like Terminal.
+	SessionExpired
+	Terminal    // every further batch would meet it: Stop says why
+	Intercepted // in doubt, and answered by something between this client and the API
 )
 
 // Refusal is what the policies know of an attempt that brought no answer.
@@ -38,8 +42,7 @@ type Refusal struct {
 type Vendor interface {
 	// Refusal explains a call that did not end as Charged.
 	Refusal(call *pipeline.Call) Refusal
-	// Deferred returns one reply for each item of a batch that was not sent:
-	// Rejected for an item that the API's version cannot express, Deferred with
-	// the reason for every other.
-	Deferred(b *pipeline.Batch, reason string) []pipeline.ItemReply
+	// UnsentReply is the reply to a batch that was not sent: items that the API's
+	// version cannot express are Rejected, the others Deferred with the reason.
+	UnsentReply(b *pipeline.Batch, reason string) *pipeline.Reply
 }

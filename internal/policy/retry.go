@@ -17,7 +17,9 @@ type RetryConfig struct {
 	MaxAttempts int           // at one batch, the first included; 0 means 5
 	BaseDelay   time.Duration // first back-off, doubling; 0 means 1 s
 	MaxDelay    time.Duration // longest back-off; 0 means 60 s
-	MaxWait     time.Duration // longest delay that a failing server may ask for; less than MaxDelay means MaxDelay
+	// Longest delay that a failing server may ask for; less than MaxDelay means
+	// MaxDelay.
+	MaxWait time.Duration
 	// BreakerLimit stops the run: after so many calls in a row with an unknown
 	// outcome, or so many batches in a row that were given up; 0 means 5.
 	BreakerLimit int
@@ -77,20 +79,18 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	defer cancel()
 	defer context.AfterFunc(r.tripped, cancel)()
 
+	if stop := r.stopReason(); stop != nil {
+		return r.vendor.UnsentReply(b, "not asked: "+stop.Reason), stop
+	}
 	merged := &pipeline.Reply{}
 	firstAttempt := max(b.NextAttempt, 1)
 	for try := 0; ; try++ {
-		if stop := r.stopReason(); stop != nil {
-			return r.fillDeferred(merged, b, "not asked: "+stop.Reason), stop
-		}
 		attempt := *b
 		attempt.NextAttempt = firstAttempt + try
 		reply, err := r.inner.Fetch(waitCtx, &attempt)
-		if reply != nil {
-			merged.Calls = append(merged.Calls, reply.Calls...)
-			merged.Items = reply.Items
-			merged.Unmatched = append(merged.Unmatched, reply.Unmatched...)
-		}
+		merged.Calls = append(merged.Calls, reply.Calls...)
+		merged.Items = reply.Items
+		merged.Unmatched = append(merged.Unmatched, reply.Unmatched...)
 		if err != nil {
 			r.tripOn(err)
 			if stop := r.stopReason(); stop != nil && ctx.Err() == nil {
@@ -101,38 +101,26 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 					}
 				}
 			}
-			return r.fillDeferred(merged, b, err.Error()), err
+			return merged, err
 		}
-		if reply == nil || len(reply.Calls) == 0 {
-			return r.fillDeferred(merged, b, "not asked"), nil
+		if len(reply.Calls) == 0 {
+			return merged, nil
 		}
 		call := &reply.Calls[len(reply.Calls)-1]
 		delay, stop := r.decideRetry(b, call, try+1)
 		if stop != nil {
-			return r.fillDeferred(merged, b, stop.Reason), stop
+			return merged, stop
 		}
 		if delay < 0 {
-			return r.fillDeferred(merged, b, call.Problem), nil
+			return merged, nil
 		}
 		if !Sleep(waitCtx, delay) && ctx.Err() != nil {
-			stop := interruptedStop()
-			return r.fillDeferred(merged, b, stop.Reason+"; last answer: "+call.Problem), stop
+			return merged, interruptedStop()
+		}
+		if stop := r.stopReason(); stop != nil {
+			return merged, stop
 		}
 	}
-}
-
-// fillDeferred gives every item a status: Deferred where the last answer left it
-// open.
-func (r *Retrier) fillDeferred(reply *pipeline.Reply, b *pipeline.Batch, reason string) *pipeline.Reply {
-	if len(reply.Items) != len(b.Items) {
-		reply.Items = r.vendor.Deferred(b, reason)
-	}
-	for i := range reply.Items {
-		if item := &reply.Items[i]; item.Status == "" || item.Status == schema.Deferred && item.Reason == "" {
-			item.Status, item.Reason = schema.Deferred, reason
-		}
-	}
-	return reply
 }
 
 func (r *Retrier) stopReason() *pipeline.Stop {

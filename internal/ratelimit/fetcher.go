@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 )
 
 // Limit makes a fetcher wait for the limiter's admission. classify says whether a call was refused
@@ -28,7 +27,7 @@ type limitedFetcher struct {
 func (f *limitedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	admission, stop := f.limiter.admit(ctx)
 	if stop != nil {
-		return deferredReply(b, stop.Reason), stop
+		return pipeline.NewReply(b, stop.Reason), stop
 	}
 	reply, err := f.inner.Fetch(ctx, b)
 	if results := f.callResults(reply); len(results) > 0 {
@@ -41,9 +40,6 @@ func (f *limitedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipelin
 
 // callResults are the calls that reached the server, or may have.
 func (f *limitedFetcher) callResults(reply *pipeline.Reply) (out []callResult) {
-	if reply == nil {
-		return nil
-	}
 	for i := range reply.Calls {
 		result := callResult{call: &reply.Calls[i]}
 		if result.call.Status == 0 && result.call.Outcome == pipeline.NotCharged {
@@ -55,12 +51,4 @@ func (f *limitedFetcher) callResults(reply *pipeline.Reply) (out []callResult) {
 		out = append(out, result)
 	}
 	return out
-}
-
-func deferredReply(b *pipeline.Batch, reason string) *pipeline.Reply {
-	items := make([]pipeline.ItemReply, len(b.Items))
-	for i := range items {
-		items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: reason}
-	}
-	return &pipeline.Reply{Items: items}
 }

@@ -3,12 +3,12 @@ package ratelimit_test
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/ratelimit"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -16,7 +16,7 @@ import (
 
 // fullTests enables all cases; without it the day of the largest plans is tested with one clock
 // offset only.
-var fullTests = os.Getenv("RATELIMIT_TEST_FULL") != ""
+var fullTests = proof.IsFull()
 
 // countingAPI counts the calls of an api by the windows of its own clock.
 type countingAPI struct {

@@ -195,9 +195,9 @@ func TestOpenErrors(t *testing.T) {
 func TestDiedInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := ratelimit.Config{Dir: t.TempDir(), Plan: ratelimit.Plan{Hour: 2}, MaxWait: 2 * time.Hour}
-		stuck := fetcherFunc(func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
+		stuck := fetcherFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 			<-t.Context().Done()
-			return nil, nil
+			return pipeline.NewReply(b, "not sent"), nil
 		})
 		go ratelimit.Limit(stuck, openLimiter(t, cfg), classify).Fetch(t.Context(), batch(1))
 		synctest.Wait()
@@ -218,13 +218,13 @@ func (f fetcherFunc) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Re
 
 // scripted returns the given answers, one after another, then successes.
 func scripted(calls ...pipeline.Call) fetcherFunc {
-	return func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
+	return func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		call := pipeline.Call{Status: 200, Outcome: pipeline.Charged, Rate: unstatedRate}
 		if len(calls) > 0 {
 			call, calls = calls[0], calls[1:]
 		}
 		call.Sent = time.Now()
-		return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+		return replyWith(b, call), nil
 	}
 }
 
@@ -442,14 +442,18 @@ func TestOnTheWire(t *testing.T) {
 // TestNotUsed: a batch that led to no request, or to one that was never sent, counts no call.
 func TestNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, reply := range []*pipeline.Reply{nil, {}, {Calls: []pipeline.Call{{Outcome: pipeline.NotCharged, Rate: unstatedRate}}}} {
+		for _, calls := range [][]pipeline.Call{nil, {{Outcome: pipeline.NotCharged, Rate: unstatedRate}}} {
 			l := openLimiter(t, ratelimit.Config{Plan: ratelimit.Plan{Minute: 1, Day: 1}})
-			f := ratelimit.Limit(fetcherFunc(func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) { return reply, nil }), l, classify)
+			f := ratelimit.Limit(fetcherFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+				reply := pipeline.NewReply(b, "not sent")
+				reply.Calls = calls
+				return reply, nil
+			}), l, classify)
 			start := time.Now()
 			runWorkers(t.Context(), t, f, 5, 2)
 			elapsed := time.Since(start)
 			if s := l.State(); elapsed > time.Second || s.Windows[2].Recent != 0 || s.InFlight != 0 {
-				t.Errorf("reply %+v: after %s\n%v want no call counted, at once", reply, elapsed, s)
+				t.Errorf("calls %+v: after %s\n%v want no call counted, at once", calls, elapsed, s)
 			}
 		}
 	})
@@ -464,7 +468,9 @@ func TestReleased(t *testing.T) {
 		server := newModel("utc", p)
 		l := openLimiter(t, ratelimit.Config{Plan: p})
 		runWorkers(t.Context(), t, ratelimit.Limit(newWire(server, 0, 0), l, classify), 1, 1)
-		unused := fetcherFunc(func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) { return nil, nil })
+		unused := fetcherFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+			return pipeline.NewReply(b, "not sent"), nil
+		})
 		runWorkers(t.Context(), t, ratelimit.Limit(unused, l, classify), 5, 1)
 		for range 7 {
 			server.count(time.Now())

@@ -188,7 +188,14 @@ func (w *wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, err
 	w.mu.Unlock()
 	time.Sleep(returning)
 	call.Duration = time.Since(call.Sent)
-	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+	return replyWith(b, call), nil
+}
+
+// replyWith is the reply to a batch after one call, whose answer is not decoded.
+func replyWith(b *pipeline.Batch, call pipeline.Call) *pipeline.Reply {
+	reply := pipeline.NewReply(b, "not decoded")
+	reply.Calls = []pipeline.Call{call}
+	return reply
 }
 
 // classify distinguishes the refusals of the test servers.

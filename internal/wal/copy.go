@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// CopyTo writes the log's segments into an empty store, record for record as they
-// are. Meanwhile the log may be read and must not be written.
+// CopyTo copies the log's segments, unchanged, into an empty store. Meanwhile the
+// log may be read and must not be written.
 func (l *Log) CopyTo(ctx context.Context, to Store) error {
 	if !l.readOnly {
 		if err := l.Flush(); err != nil {

@@ -15,8 +15,8 @@ import (
 )
 
 // Dir is a [Store] in a directory, one file per segment. A file begins with a
-// block that holds a magic word and, in two sectors of their own, how much of
-// the content behind the block is durable.
+// block that holds a magic word and, in two separate sectors, watermarks: how much
+// of the content behind the block is durable.
 type Dir struct{ dir *durable.Dir }
 
 const (
@@ -29,8 +29,8 @@ const (
 
 var watermarkOffsets = [2]int64{512, 1024}
 
-// OpenDir opens a directory, and creates it durably if it does not exist. A nil
-// hook means none.
+// OpenDir opens a directory, and creates it durably if it does not exist. The hook
+// may be nil.
 func OpenDir(path string, hook durable.Hook) (*Dir, error) {
 	if err := durable.MkdirAll(path, 0o700, hook); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func OpenDir(path string, hook durable.Hook) (*Dir, error) {
 	return &Dir{dir}, nil
 }
 
-// Close releases the directory. Segments that are open stay so.
+// Close releases the directory. Open segments stay open.
 func (d *Dir) Close() error { return d.dir.Close() }
 
 // Segments lists the directory.
@@ -56,7 +56,7 @@ func (d *Dir) Segments(context.Context) (names []string, err error) {
 	return names, err
 }
 
-// Create writes and syncs the beginning of the segment under another name, so
+// Create writes and syncs the beginning of the segment under a temporary name, so
 // that every file with a segment's name is complete.
 func (d *Dir) Create(_ context.Context, name string, head []byte, space int64) (Segment, error) {
 	s := &dirSegment{dir: d.dir, segment: name}
@@ -73,7 +73,7 @@ func (d *Dir) Create(_ context.Context, name string, head []byte, space int64) (
 	return nil, err
 }
 
-// markNoSpace marks an error for lack of so much space.
+// markNoSpace marks an error as errNoSpace if the disk lacks the needed bytes.
 func markNoSpace(err error, need int64) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w, which needs %d KiB: %w", errNoSpace, (need+1023)/1024, err)
@@ -81,8 +81,8 @@ func markNoSpace(err error, need int64) error {
 	return err
 }
 
-// dirSegment is a file that is being written. Offsets and sizes within it are
-// of the content, behind the block, but for allocated.
+// dirSegment is a file that is being written. Its offsets and sizes are those of
+// the content, behind the block, except for allocated.
 type dirSegment struct {
 	dir           *durable.Dir
 	segment       string
@@ -93,8 +93,8 @@ type dirSegment struct {
 }
 
 func (s *dirSegment) createFile(head []byte, space int64) (err error) {
-	// What a crash left behind may be another name of a segment. Removing it is
-	// harmless, where opening it for writing would not be.
+	// A file left by a crash may be another name of a segment. Removing it is
+	// harmless; opening it for writing would not be.
 	if err := s.dir.Remove(tempFile); err != nil {
 		return err
 	}
@@ -124,8 +124,8 @@ func (s *dirSegment) linkAs(name string) error {
 	case err == nil:
 		err = s.dir.Remove(tempFile)
 	case errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission):
-		// Some file systems have no hard links. There the lock alone keeps two
-		// writers apart.
+		// Some file systems have no hard links. There only the lock excludes a
+		// second writer.
 		err = s.dir.RenameNew(tempFile, name)
 	}
 	if err != nil {
@@ -135,9 +135,9 @@ func (s *dirSegment) linkAs(name string) error {
 	return s.dir.SyncDir(".")
 }
 
-// allocateTo makes the file's blocks exist up to there, all reading as zeros where
-// nothing was written. Where it can, it leaves the size alone, so that the file
-// ends where its content does.
+// allocateTo makes the file's blocks exist up to an offset; they read as zeros where
+// nothing was written. If the system allows it, the size stays the same, so that the
+// file ends where its content does.
 func (s *dirSegment) allocateTo(to int64) error {
 	if to <= s.allocated {
 		return nil
@@ -161,7 +161,7 @@ func (s *dirSegment) writeZeros(to int64) error {
 			return err
 		}
 	}
-	return s.f.Sync() // some file systems find the blocks only now
+	return s.f.Sync() // some file systems allocate the blocks only now
 }
 
 func (s *dirSegment) writeAt(p []byte, at int64) error {
@@ -178,13 +178,13 @@ func (s *dirSegment) Append(p []byte) error {
 	}
 	s.size += int64(len(p))
 	s.allocated = max(s.allocated, dirBlockSize+s.size)
-	// Not synced: the next append does that. It survives a crash of the process
-	// alone without it.
+	// The next append syncs this. Without a sync it survives a crash of the process,
+	// though not of the machine.
 	return s.writeWatermark(s.size)
 }
 
-// writeWatermark states that the content is durable up to end, in the place of the
-// statement before the last one.
+// writeWatermark states that the content is durable up to end. It replaces the older
+// of the two watermarks.
 func (s *dirSegment) writeWatermark(end int64) error {
 	at := watermarkOffsets[s.nextWatermark]
 	s.nextWatermark = 1 - s.nextWatermark
@@ -206,8 +206,8 @@ func (s *dirSegment) Seal() error {
 	return s.truncateAndMark(dirBlockSize+s.size, s.size)
 }
 
-// truncateAndMark cuts the file, and with it the space that was allocated, and then
-// states in both places that its content is durable up to end.
+// truncateAndMark truncates the file, which releases the allocated space, and then
+// states in both watermarks that its content is durable up to end.
 func (s *dirSegment) truncateAndMark(cut, end int64) error {
 	if err := s.f.Truncate(cut); err != nil {
 		return err
@@ -240,7 +240,7 @@ type dirReader struct {
 
 func (r *dirReader) Size() int64 { return max(r.f.Size()-dirBlockSize, 0) }
 
-// Close cannot lose anything: the file was only read.
+// Close loses nothing: the file was only read.
 func (r *dirReader) Close() error {
 	r.f.Discard()
 	return nil
@@ -250,15 +250,14 @@ func (r *dirReader) ReadAt(p []byte, off int64) (n int, err error) {
 	return r.f.ReadAt(p, dirBlockSize+off)
 }
 
-// Durable is the higher one of the two statements. One of them may be damaged,
-// as if a crash had cut it short while it was written; the other one is older,
-// and true.
+// Durable is the higher of the two watermarks. One of them may be damaged, as after
+// a crash while it was written; the other one is older, and true.
 func (r *dirReader) Durable() (int64, error) {
 	marks, err := r.watermarks()
 	return max(marks[0], marks[1]), err
 }
 
-// watermarks reads the block. A statement that is not there is -1.
+// watermarks reads the block. A missing watermark is -1.
 func (r *dirReader) watermarks() (marks [2]int64, err error) {
 	b := make([]byte, dirBlockSize)
 	if n, err := r.ReadAt(b, -dirBlockSize); n < len(b) {
@@ -283,9 +282,9 @@ func (r *dirReader) watermarks() (marks [2]int64, err error) {
 	return marks, nil
 }
 
-// Recover writes again what may not have reached the disk, byte by byte the same,
-// because a process that died of a failed sync can have left pages which the
-// kernel believes to be clean. Behind end it leaves everything, room excepted.
+// Recover rewrites, byte for byte, what may not have reached the disk: a process that
+// died of a failed sync can have left pages that the kernel believes to be clean.
+// Behind end it changes nothing, except that it releases allocated room.
 func (r *dirReader) Recover(from, end int64) (err error) {
 	marks, err := r.watermarks()
 	if err != nil {
@@ -296,7 +295,7 @@ func (r *dirReader) Recover(from, end int64) (err error) {
 	}
 	s := &dirSegment{dir: r.dir, segment: r.segment}
 	if marks[0] > marks[1] {
-		s.nextWatermark = 1 // the better statement must stay until there is another one
+		s.nextWatermark = 1 // the higher watermark must stay until there is another one
 	}
 	if s.f, err = r.dir.OpenFile(r.f.Name(), os.O_RDWR, 0); err != nil {
 		return err
@@ -315,8 +314,8 @@ func (r *dirReader) Recover(from, end int64) (err error) {
 	if err := s.f.Sync(); err != nil {
 		return err
 	}
-	// Its creation may have ended before its name was durable. The name of the
-	// next segment must not become so alone.
+	// The segment's creation may have been interrupted before its name was durable.
+	// The next segment's name must not become durable without it.
 	if err := r.dir.SyncDir("."); err != nil {
 		return err
 	}

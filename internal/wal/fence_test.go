@@ -218,7 +218,7 @@ func (p *fenceSim) checkInvariants() error {
 func TestFence(t *testing.T) {
 	t.Parallel()
 	seeds := 3000
-	if *long {
+	if long {
 		seeds = 100000
 	}
 	var acked, paid, fenced, readings, views int

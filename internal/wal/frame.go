@@ -18,8 +18,8 @@ import (
 //	21       three zeros
 //	24  u64  durable: what was known to be durable of this segment
 //
-// The header has a checksum of its own, so a length that can be read can be
-// trusted, and it covers the other two. All of it is masked; see mask.
+// The header has a checksum of its own, which covers the other two, so a length that
+// can be read can be trusted. The whole frame is whitened; see whiten.
 type frame struct {
 	kind             byte
 	headLen, bodyLen int64 // lengths
@@ -37,13 +37,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 
-// frameSize is what a record takes in a segment.
+// frameSize is the number of bytes that a record takes in a segment.
 func frameSize(head, body int64) int64 { return (frameHeaderSize + head + body + 7) &^ 7 }
 
 func (f frame) size() int64 { return frameSize(f.headLen, f.bodyLen) }
 
-// appendFrame adds an unfinished frame: finish completes it when it is known
-// where it will lie.
+// appendFrame adds an unfinished frame: finishGroup completes it when its offset is
+// known.
 func appendFrame(b []byte, f frame, head, body []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(f.headLen))
@@ -69,14 +69,14 @@ func finishGroup(group []byte, id uint64, off int64) {
 	whiten(group, id, off)
 }
 
-// headerChecksum begins with a value of the segment and the place, so that a frame
-// from anywhere else is not taken for one of here.
+// headerChecksum begins with a value of the segment and the offset, so that a frame
+// from elsewhere is not valid here.
 func headerChecksum(h []byte, id uint64, off int64) uint32 {
 	return crc32.Update(uint32(whiteningWord(^id, off)), castagnoli, h[4:frameHeaderSize])
 }
 
-// parseHeader reads an unmasked header; false unless it is one of this segment
-// at this place.
+// parseHeader reads an unwhitened header; false unless it belongs to this segment and
+// this offset.
 func parseHeader(h []byte, id uint64, off int64) (frame, bool) {
 	f := frame{
 		kind:    h[20],
@@ -96,10 +96,10 @@ func parseHeader(h []byte, id uint64, off int64) (frame, bool) {
 }
 
 // whiten combines p, which lies at off, with a stream of pseudo-random words that
-// depends on the segment's id alone; doing it twice undoes it. It hides nothing.
-// It is there so that eight zero bytes in a row, at a multiple of eight, can be
-// told to be a place that was never written: no record brings them about, not
-// even one made of zeros, but for one word in 2^64.
+// depends on the segment's id alone; a second call undoes it. It hides nothing. It
+// marks places that were never written: only there are eight bytes in a row, at a
+// multiple of eight, zero. No record contains such a word, not even one made of
+// zeros, except with a probability of 2^-64 per word.
 func whiten(p []byte, id uint64, off int64) {
 	for ; off&7 != 0 && len(p) > 0; off++ {
 		p[0] ^= byte(whiteningWord(id, off) >> (8 * (off & 7)))
@@ -114,8 +114,8 @@ func whiten(p []byte, id uint64, off int64) {
 	}
 }
 
-// whiteningWord is the word of the stream in which the byte at off lies: splitmix64,
-// entered where needed. For a given place it is a bijection of the id.
+// whiteningWord is the word of the stream in which the byte at off lies: splitmix64
+// with random access. For a given offset it is a bijection of the id.
 func whiteningWord(id uint64, off int64) uint64 {
 	z := id + uint64(off>>3)*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -130,7 +130,7 @@ type scanner struct {
 	end         int64  // nothing is read from here on
 	window      []byte // a window of the segment, as it is stored
 	windowStart int64  // where the window begins
-	plain       []byte // what was unmasked last
+	plain       []byte // the bytes unwhitened last
 	head        []byte // of the frame that was checked last
 }
 
@@ -155,7 +155,7 @@ func (s *scanner) readRaw(off, n int64) ([]byte, error) {
 	return s.window[off-s.windowStart:][:n], nil
 }
 
-// readPlain returns n bytes unmasked, good until the next call.
+// readPlain returns n unwhitened bytes, valid until the next call.
 func (s *scanner) readPlain(off, n int64) ([]byte, error) {
 	raw, err := s.readRaw(off, n)
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *scanner) readPlain(off, n int64) ([]byte, error) {
 	return s.plain, nil
 }
 
-// readHeader reads the header at off; false when there is none that can be believed.
+// readHeader reads the header at off; false if there is no valid one.
 func (s *scanner) readHeader(off int64) (frame, bool, error) {
 	if s.end-off < frameHeaderSize {
 		return frame{}, false, nil
@@ -179,7 +179,8 @@ func (s *scanner) readHeader(off int64) (frame, bool, error) {
 	return f, ok, nil
 }
 
-// verifyFrame tells if the frame f at off is whole, its body included if asked for.
+// verifyFrame reports whether the frame f at off is intact, and on request checks its
+// body as well.
 func (s *scanner) verifyFrame(off int64, f frame, body bool) (bool, error) {
 	if off+f.size() > s.end {
 		return false, nil
@@ -214,8 +215,8 @@ func (s *scanner) verifyFrame(off int64, f frame, body bool) (bool, error) {
 	return sum == f.bodySum, nil
 }
 
-// readFrame reads the frame at off; false when it is not whole. Then the frame is
-// zero unless at least its header is.
+// readFrame reads the frame at off; false if it is not intact. Then the frame is
+// zero, unless at least its header is intact.
 func (s *scanner) readFrame(off int64, body bool) (frame, bool, error) {
 	f, ok, err := s.readHeader(off)
 	if err != nil || !ok {
@@ -225,7 +226,7 @@ func (s *scanner) readFrame(off int64, body bool) (frame, bool, error) {
 	return f, ok, err
 }
 
-// isTorn tells if a part of the n bytes at off was never written.
+// isTorn reports whether a part of the n bytes at off was never written.
 func (s *scanner) isTorn(off, n int64) (bool, error) {
 	if off+n > s.end {
 		return true, nil
@@ -245,9 +246,9 @@ func (s *scanner) isTorn(off, n int64) (bool, error) {
 	return false, nil
 }
 
-// durabilityWitness looks behind off for a header which says that off was durable once.
-// It need not have a whole frame behind it. Headers that say less prove nothing:
-// parts of a group can survive a power cut that the parts before them did not.
+// durabilityWitness looks behind off for a header that states that off was durable.
+// Its frame need not be intact. Headers with a lower watermark prove nothing: parts of
+// a group can survive a power cut that earlier parts do not survive.
 func (s *scanner) durabilityWitness(off int64) (at int64, found bool, err error) {
 	for at = off + 8; at+frameHeaderSize <= s.end; at += 8 {
 		raw, err := s.readRaw(at, frameHeaderSize)

@@ -14,38 +14,37 @@ import (
 	"sync"
 )
 
-// Log is a sequence of records in numbered segments. Any number of goroutines
-// may use it at once.
+// Log is a sequence of records in numbered segments. It may be used concurrently.
 type Log struct {
 	store       Store
 	segmentSize int64
 	readOnly    bool // nothing is ever written
 
 	mu         sync.Mutex
-	writeDone  sync.Cond // signalled when busy ends
-	segments   []segment // all; when active is set, the last one is being written
-	active     Segment   // nil until the first record needs a place
-	writing    bool      // somebody is writing a group and has let go of mu
-	pending    []byte    // finished but for what finish does, in the order of the calls
-	buffer     []byte    // the group before, for its memory
+	writeDone  sync.Cond // signalled when writing ends
+	segments   []segment // all; if active is set, the last one is being written
+	active     Segment   // nil until the first record needs a segment
+	writing    bool      // a goroutine writes a group, without holding mu
+	pending    []byte    // the next group, to be completed by finishGroup
+	buffer     []byte    // the previous group's memory, for reuse
 	durableEnd int64     // where the durable part of active ends
-	offset     int64     // where it will end: end, the group being written, group
-	allocated  int64     // up to where there is room; tail + reserved <= room
+	offset     int64     // durableEnd, the group being written, and pending
+	allocated  int64     // end of the room; offset + reserved <= allocated
 	reserved   int64     // what all reservations have left
 	broken     error     // wraps ErrBroken
 	closed     bool
 }
 
-// segment is what must be known to read one. Its end is that of its valid
-// content, except for the one being written, where it is Log.durableEnd.
+// segment is what must be known to read a segment. Its end is that of its valid
+// content; for the segment being written, use Log.durableEnd.
 type segment struct {
 	name    string
 	id      uint64
-	durable int64 // when it was opened, the store knew it to be durable up to here
+	durable int64 // what the store knew to be durable when it was opened
 	end     int64
 }
 
-// Position is where a record lies: in a segment, counted from 1, at an offset.
+// Position is the place of a record: a segment, counted from 1, and an offset.
 type Position struct {
 	segment int
 	offset  int64
@@ -58,16 +57,18 @@ func (p Position) Before(o Position) bool {
 	return p.segment < o.segment || p.segment == o.segment && p.offset < o.offset
 }
 
-// Record is a record that was read. Its slices belong to the caller.
+// Record is a record of the log. Its slices belong to the caller.
 type Record struct {
 	Kind       byte
 	Head, Body []byte
 }
 
-// Options change how a log is kept; the zero value is good.
+// Options configure a log; the zero value works.
 type Options struct {
-	ReadOnly    bool  // look, and change nothing, while somebody else may be writing
-	SegmentSize int64 // bytes after which a new segment begins; 0 means 64 MiB
+	// Change nothing: another process may be writing.
+	ReadOnly bool
+	// Bytes after which a new segment begins; 0 means 64 MiB.
+	SegmentSize int64
 }
 
 const (
@@ -80,8 +81,8 @@ const (
 
 func segmentName(number int) string { return fmt.Sprintf("%08d", number) }
 
-// header begins a segment. It names the one before and how far that one is
-// valid: a segment is sealed for good by the creation of its successor.
+// header begins a segment. It names the previous segment and states where that one's
+// valid content ends: creating its successor seals a segment permanently.
 type header struct {
 	number, id  uint64
 	previousID  uint64 // id of the segment before, 0 in the first
@@ -104,9 +105,8 @@ func decodeHeader(b []byte) (header, bool) {
 	return h, bytes.Equal(h.encode(), b)
 }
 
-// mustOpenLog reads the journal's end and finds out what of it is valid. It changes
-// nothing, except that it makes durable what it found; the first record creates
-// a new segment.
+// Open opens a log and determines where its valid content ends. It changes nothing,
+// except that it makes that content durable; the first record creates a new segment.
 func Open(ctx context.Context, store Store, o Options) (*Log, error) {
 	l := &Log{store: store, segmentSize: o.SegmentSize, readOnly: o.ReadOnly}
 	if l.segmentSize <= 0 {
@@ -124,7 +124,7 @@ func Open(ctx context.Context, store Store, o Options) (*Log, error) {
 		}
 		last := i == len(names)-1
 		err := l.loadSegment(ctx, last)
-		if errors.Is(err, errGrown) { // by a writer that was thought dead, and that is shut out now
+		if errors.Is(err, errGrown) { // by a writer presumed dead, which is now fenced off
 			err = l.loadSegment(ctx, last)
 		}
 		if err != nil {
@@ -134,8 +134,8 @@ func Open(ctx context.Context, store Store, o Options) (*Log, error) {
 	return l, nil
 }
 
-// loadSegment adds the next segment to those known, and learns from it where the one
-// before ends.
+// loadSegment adds the next segment to the known ones, and reads from it where the
+// previous one ends.
 func (l *Log) loadSegment(ctx context.Context, last bool) error {
 	number := len(l.segments) + 1
 	name := segmentName(number)
@@ -178,9 +178,9 @@ func (l *Log) loadSegment(ctx context.Context, last bool) error {
 	return nil
 }
 
-// openSized opens a segment, and says how much of it is known to be durable. When
-// somebody is writing it, that may be more than there was when it was opened:
-// then it is opened again.
+// openSized opens a segment, and returns how much of it is known to be durable. If
+// another process is writing it, that may be more than the reader can see: then
+// openSized opens it again.
 func (l *Log) openSized(ctx context.Context, name string) (r Reader, durable int64, err error) {
 	for try := 0; ; try++ {
 		if r, err = l.store.Open(ctx, name); err != nil {
@@ -198,8 +198,7 @@ func (l *Log) openSized(ctx context.Context, name string) (r Reader, durable int
 	}
 }
 
-// checkSuccessor sets the end of s, until now the size of what there is, to what its
-// successor says.
+// checkSuccessor sets the end of s, until now its size, to what its successor states.
 func (l *Log) checkSuccessor(s *segment, successor header) error {
 	switch end := successor.previousEnd; {
 	case successor.previousID != s.id:
@@ -207,7 +206,7 @@ func (l *Log) checkSuccessor(s *segment, successor header) error {
 	case s.end < end:
 		return corruptError(s.name, s.end, fmt.Sprintf("it ends here, and everything up to %d was durable", end))
 	case s.durable > end:
-		return corruptError(s.name, end, "somebody went on writing it after the segment after it was begun")
+		return corruptError(s.name, end, "it was written after its successor was begun")
 	default:
 		s.end = end
 		return nil
@@ -216,7 +215,7 @@ func (l *Log) checkSuccessor(s *segment, successor header) error {
 
 // findEnd finds where the valid content of the last segment ends. Damage below
 // the known watermark, or below one that a later frame states, is an error.
-// Beyond it there is at most one append which a crash cut short, so damage must
+// Beyond it there is at most one append, cut short by a crash, so damage must
 // be an end of file or a place that was never written.
 func findEnd(r Reader, s segment) (int64, error) {
 	scan := &scanner{src: r, id: s.id, end: r.Size()}
@@ -233,8 +232,8 @@ func findEnd(r Reader, s segment) (int64, error) {
 		if off < s.durable {
 			break
 		}
-		// Without a header there is no telling how far the frame goes, but then
-		// it is the header that something is missing from.
+		// Without a header the frame's length is unknown, but then the torn part is
+		// in the header.
 		torn, err := scan.isTorn(off, max(f.size(), frameHeaderSize))
 		if err != nil {
 			return 0, err
@@ -268,20 +267,20 @@ func (l *Log) Append(kind byte, head, body []byte) (Position, error) {
 	return l.addRecord(&Reservation{log: l}, true, kind, head, body)
 }
 
-// Write adds a record that becomes durable with the next append, flush or close,
-// or is lost in a crash before that. The slices are free on return.
+// Write adds a record that becomes durable with the next append, flush or close, and
+// is lost in a crash before that. The caller may reuse the slices on return.
 func (l *Log) Write(kind byte, head, body []byte) (Position, error) {
 	return l.addRecord(&Reservation{log: l}, false, kind, head, body)
 }
 
-// Reservation is room that is kept for records to come. One goroutine uses it.
+// Reservation is room set aside for future records. It is used by one goroutine.
 type Reservation struct {
 	log  *Log
 	left int64
 }
 
-// Reserve makes sure that so many records, whose heads and bodies have so many
-// bytes together, can be added whatever else fills the disk.
+// Reserve makes sure that a number of records can be added whatever else fills the
+// disk. size is the total number of bytes in their heads and bodies.
 func (l *Log) Reserve(records int, size int64) (*Reservation, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -293,8 +292,8 @@ func (l *Log) Reserve(records int, size int64) (*Reservation, error) {
 	return &Reservation{log: l, left: need}, nil
 }
 
-// Append is Log.Append within the reservation. What does not fit into it is
-// added if there happens to be room.
+// Append is Log.Append within the reservation. A record that exceeds it is added only
+// if there is room.
 func (r *Reservation) Append(kind byte, head, body []byte) (Position, error) {
 	return r.log.addRecord(r, true, kind, head, body)
 }
@@ -304,7 +303,7 @@ func (r *Reservation) Write(kind byte, head, body []byte) (Position, error) {
 	return r.log.addRecord(r, false, kind, head, body)
 }
 
-// Release gives up what is left. It may be called again.
+// Release gives up what is left. It may be called repeatedly.
 func (r *Reservation) Release() {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
@@ -356,8 +355,8 @@ func (l *Log) Flush() error {
 	return l.waitDurable(Position{segment: len(l.segments), offset: l.offset - 1})
 }
 
-// Close makes every record durable and gives unused room back. Further calls
-// that write are fs.ErrClosed.
+// Close makes every record durable and releases unused room. Later writes return
+// fs.ErrClosed.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -373,7 +372,7 @@ func (l *Log) Close() error {
 		l.writeDone.Wait()
 	}
 	if err == nil {
-		err = l.broken // by making room
+		err = l.broken // allocating room failed
 	}
 	if err == nil {
 		err = l.active.Seal()
@@ -381,7 +380,7 @@ func (l *Log) Close() error {
 	return errors.Join(err, l.active.Close())
 }
 
-// All below is called with mu held.
+// The methods from here to requestSpace are called with mu held.
 
 func (l *Log) checkWritable() error {
 	if l.closed {
@@ -393,8 +392,8 @@ func (l *Log) checkWritable() error {
 	return l.broken
 }
 
-// waitDurable returns when the record at p is durable. Whoever waits while nobody is
-// writing writes the group, for itself and all others.
+// waitDurable returns when the record at p is durable. This is group commit: if no
+// goroutine is writing, the caller writes the group for all waiters.
 func (l *Log) waitDurable(p Position) error {
 	for l.active != nil && p.segment == len(l.segments) && p.offset >= l.durableEnd {
 		if err := l.commitOrWait(); err != nil {
@@ -404,7 +403,7 @@ func (l *Log) waitDurable(p Position) error {
 	return nil
 }
 
-// commitOrWait waits for the group that is being written, or writes one.
+// commitOrWait waits for the group that is being written, or writes the next one.
 func (l *Log) commitOrWait() error {
 	switch {
 	case l.broken != nil:
@@ -416,10 +415,10 @@ func (l *Log) commitOrWait() error {
 	return l.broken
 }
 
-// commitGroup writes the group and lets go of mu meanwhile.
+// commitGroup writes the group, and unlocks mu meanwhile.
 func (l *Log) commitGroup() {
-	// Those whom the group before has just woken come along, if they are quick;
-	// else every second group would be of one.
+	// Goroutines woken by the previous group get a chance to join this one;
+	// otherwise every second group would hold one record.
 	l.writing = true
 	l.mu.Unlock()
 	runtime.Gosched()
@@ -432,7 +431,7 @@ func (l *Log) commitGroup() {
 	l.mu.Lock()
 	l.writing = false
 	if err != nil {
-		_ = l.breakLog(err) // everyone who waits is told
+		_ = l.breakLog(err) // all waiters return the error
 	} else {
 		l.durableEnd += int64(len(group))
 	}
@@ -442,7 +441,7 @@ func (l *Log) commitGroup() {
 	l.writeDone.Broadcast()
 }
 
-// breakLog ends the log.
+// breakLog makes every later write fail.
 func (l *Log) breakLog(err error) error {
 	if l.broken == nil {
 		l.broken = fmt.Errorf("%w: %w", ErrBroken, err)
@@ -450,9 +449,9 @@ func (l *Log) breakLog(err error) error {
 	return l.broken
 }
 
-// ensureSpace returns when the segment has room for need bytes besides what is
-// reserved. Only here does a new segment begin: a record that draws on a
-// reservation touches nothing that the disk could be too full for.
+// ensureSpace returns when the segment has room for need bytes in addition to what is
+// reserved. A new segment begins only here: a record within a reservation needs
+// nothing from the disk that could be missing.
 func (l *Log) ensureSpace(need int64) error {
 	for {
 		if err := l.checkWritable(); err != nil {
@@ -478,7 +477,7 @@ func (l *Log) ensureSpace(need int64) error {
 	}
 }
 
-// growSegment makes room in the segment, by large steps while the disk has them.
+// growSegment makes room in the segment, in large steps if the disk has the space.
 func (l *Log) growSegment(need int64) error {
 	return l.requestSpace(l.offset-l.durableEnd+l.reserved+need, func(space int64) error {
 		if l.durableEnd+space <= l.allocated {
@@ -492,8 +491,8 @@ func (l *Log) growSegment(need int64) error {
 	})
 }
 
-// rotate begins a segment, with room for all that is reserved, and then seals
-// the one before. Everything in that one must be durable.
+// rotate begins a segment, with room for everything reserved, and then seals the
+// previous one. The previous one's content must be durable.
 func (l *Log) rotate(need int64) error {
 	h := header{number: uint64(len(l.segments)) + 1}
 	if n := len(l.segments); n > 0 {
@@ -507,7 +506,7 @@ func (l *Log) rotate(need int64) error {
 	}
 	name := segmentName(len(l.segments) + 1)
 	return l.requestSpace(l.reserved+need, func(space int64) error {
-		// Nobody may cancel this: what is half done breaks the log.
+		// Not cancellable: a half-created segment breaks the log.
 		active, err := l.store.Create(context.Background(), name, h.encode(), space)
 		if err != nil {
 			return err
@@ -523,8 +522,8 @@ func (l *Log) rotate(need int64) error {
 	})
 }
 
-// requestSpace asks for more room than need, and for no more than need if there is
-// not as much. Any error but errNoSpace breaks the log.
+// requestSpace asks for more room than needed, and for the exact amount if there is
+// not enough. Any error other than errNoSpace breaks the log.
 func (l *Log) requestSpace(need int64, request func(space int64) error) error {
 	step := max(l.segmentSize/16, 1)
 	err := request((need + step - 1) / step * step)
@@ -543,8 +542,8 @@ func randomID() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// Read gets the record at p, which must come from this journal. One that is not
-// durable yet is made so first.
+// Read returns the record at p, which must come from this log. It first makes the
+// record durable.
 func (l *Log) Read(ctx context.Context, p Position) (Record, error) {
 	l.mu.Lock()
 	if p.offset < l.offset {
@@ -601,7 +600,7 @@ func readFull(r io.ReaderAt, p []byte, off int64) error {
 }
 
 // End names the end of the log: it changes with every record that becomes durable.
-// It is empty for an empty log, else the number of segments and the end of the
+// It is empty for an empty log, otherwise the number of segments and the end of the
 // last one.
 func (l *Log) End() string {
 	n := len(l.segments)
@@ -611,7 +610,7 @@ func (l *Log) End() string {
 	return fmt.Sprintf("%d@%d", n, l.segmentEnd(l.segments[n-1]))
 }
 
-// snapshotSegments is all segments with the ends they have now.
+// snapshotSegments returns all segments with their current ends. mu must be held.
 func (l *Log) snapshotSegments() []segment {
 	segments := slices.Clone(l.segments)
 	if l.active != nil {
@@ -620,9 +619,9 @@ func (l *Log) snapshotSegments() []segment {
 	return segments
 }
 
-// Walk calls visit for every record that is durable now, in order. The head is
-// good until visit returns. Bodies are skipped, or verified as well; those of
-// the last segment have been when the journal was opened.
+// Walk calls visit for every record that is durable now, in order. The head is valid
+// until visit returns. Bodies are verified on request, and skipped otherwise; Open has
+// verified those of the last segment.
 func (l *Log) Walk(ctx context.Context, bodies bool, visit func(p Position, kind byte, head []byte, body int64) error) error {
 	l.mu.Lock()
 	segments := l.snapshotSegments()

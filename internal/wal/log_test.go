@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -21,9 +20,11 @@ import (
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/durable/durabletest"
+	"github.com/siglake/siglake/internal/proof"
 )
 
-var long = flag.Bool("long", false, "run the full numbers of histories and bit flips")
+// long is whether the full numbers of histories, bit flips and races run.
+var long = proof.IsFull()
 
 func mustOpenDir(t testing.TB, path string, hook durable.Hook) *Dir {
 	t.Helper()
@@ -458,7 +459,7 @@ func TestRecoverRewrites(t *testing.T) {
 func TestFlips(t *testing.T) {
 	t.Parallel()
 	flips := 500
-	if *long {
+	if long {
 		flips = 20000
 	}
 	dir := durabletest.Scratch(t)

@@ -18,34 +18,39 @@ import (
 	"github.com/siglake/siglake/internal/bucket"
 )
 
-// Bucket is what a journal needs of a bucket; a [bucket.Bucket] has it. It may be
-// used concurrently.
+// Bucket is what a log needs of a bucket; a [bucket.Bucket] implements it. It must
+// be safe for concurrent use.
 type Bucket interface {
-	// Create writes an object under a name that must be free. fs.ErrExist when
-	// something else is there; any other error leaves open if it was written.
+	// Create writes an object under a name that must be free. The error is
+	// fs.ErrExist if another object has the name; any other error leaves open
+	// whether the object was written.
 	Create(ctx context.Context, name string, data []byte) error
-	// Get reads an object, also one that was written only just now;
-	// fs.ErrNotExist when there is none.
+	// Get reads an object, however recently it was written; fs.ErrNotExist if
+	// there is none.
 	Get(ctx context.Context, name string) (data []byte, etag string, err error)
-	// List walks the objects whose names begin with a prefix. It may lack new ones.
+	// List walks the objects with a prefix. It may lack new ones.
 	List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error]
 }
 
-// ErrFenced is in the error of whoever writes a journal that another process has
-// taken over. Nothing more can be written; what was acknowledged is kept.
+// ErrFenced is in the error of a writer after another process has taken the log
+// over. Nothing more can be written; acknowledged records are kept.
 var ErrFenced = errors.New("another process has taken the journal over")
 
-// ObjectsOptions change how a journal lies in a bucket; the zero value is good.
+// ObjectsOptions configure a log in a bucket; the zero value works.
 type ObjectsOptions struct {
-	Patience time.Duration // for how long a failing write is tried again, while paid answers wait; 0 means 2 minutes, less than 0 not at all
-	Memory   int64         // bytes of segments kept for reading, the one being written not counted; 0 means 256 MiB
+	// How long a failing write is retried, while paid answers wait; 0 means
+	// 2 minutes, a negative value means no retry.
+	Patience time.Duration
+	// Bytes of segments cached for reading, not counting the one being written;
+	// 0 means 256 MiB.
+	Memory int64
 }
 
 // Objects is a [Store] in a bucket. Below its prefix lie
 //
 //	segments/<segment>        the first part of each segment
 //	parts/<segment>/<offset>  the others, one for every append, and the seal behind the last
-//	whole/<segment>           a sealed segment once more, in one object, for speed
+//	whole/<segment>           a copy of a sealed segment, in one object, for speed
 //
 // All are written once and never deleted. Each begins with 32 bytes; numbers are
 // little endian:
@@ -61,7 +66,9 @@ type Objects struct {
 	prefix  string // empty, or with a slash at its end
 	options ObjectsOptions
 
-	fetchMu sync.Mutex // whoever reads from the bucket reads alone, many objects at once
+	// Held to read segments from the bucket: one reader at a time, which gets
+	// many objects concurrently.
+	fetchMu sync.Mutex
 
 	mu          sync.Mutex
 	listedNames []string // segments, in order, as last listed
@@ -69,17 +76,17 @@ type Objects struct {
 	cache       map[string]*cachedSegment
 	useCount    int64
 	active      *objectSegment // nil: none is being written
-	hasWritten  bool           // something was: the bucket is there, and we may
-	fenced      bool           // this process has taken the journal over
+	hasWritten  bool           // a write succeeded: bucket and permissions are good
+	fenced      bool           // this process has taken the log over
 }
 
 // cachedSegment is what is known of a segment.
 type cachedSegment struct {
-	data    []byte // never changed, only appended to
-	sealed  bool   // there will be no more
-	packed  bool   // the bucket has it in one object, too
+	data    []byte // append-only
+	sealed  bool   // it is complete
+	packed  bool   // the bucket also has it in one object
 	writing bool   // this process appends to it
-	lastUse int64  // when, for the least recently used
+	lastUse int64  // for eviction of the least recently used
 }
 
 const (
@@ -90,11 +97,11 @@ const (
 	objectPacked     = 3
 
 	maxConcurrentFetches = 32 // requests at once
-	readAheadSegments    = 16 // segments read in one go
+	readAheadSegments    = 16 // segments read at a time
 )
 
-// NewObjects keeps a journal in a bucket, below a prefix. It asks the bucket
-// nothing. One process writes with one of these.
+// NewObjects returns a store in a bucket, below a prefix. It sends no request. A
+// process writes a log through one Objects only.
 func NewObjects(b Bucket, prefix string, o ObjectsOptions) *Objects {
 	if o.Patience == 0 {
 		o.Patience = 2 * time.Minute
@@ -108,7 +115,7 @@ func NewObjects(b Bucket, prefix string, o ObjectsOptions) *Objects {
 	return &Objects{bucket: b, prefix: prefix, options: o, cache: map[string]*cachedSegment{}}
 }
 
-// Close lets go of what was kept in memory.
+// Close drops the cache.
 func (o *Objects) Close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -125,7 +132,7 @@ func (o *Objects) partName(segment string, off int64) string {
 
 func (o *Objects) packedName(segment string) string { return o.prefix + "whole/" + segment }
 
-// encodeObject is an object's bytes. nonce makes them this writer's own.
+// encodeObject returns an object's bytes. The nonce identifies this writer.
 func encodeObject(kind byte, segment string, off int64, nonce uint64, p []byte) []byte {
 	b := make([]byte, 12, objectHeaderSize+len(p))
 	copy(b, objectMagic)
@@ -141,7 +148,7 @@ func objectChecksum(segment string, b []byte) uint32 {
 	return checksum(append(binary.LittleEndian.AppendUint32([]byte(segment), checksum(b[12:])), b[:8]...))
 }
 
-// decodeObject gives what an object holds; false when it is damaged or belongs
+// decodeObject returns an object's content; false if it is damaged or belongs
 // elsewhere.
 func decodeObject(b []byte, segment string, off int64) (kind byte, p []byte, ok bool) {
 	if len(b) < objectHeaderSize || string(b[:8]) != objectMagic || binary.LittleEndian.Uint32(b[8:]) != objectChecksum(segment, b) ||
@@ -151,7 +158,7 @@ func decodeObject(b []byte, segment string, off int64) (kind byte, p []byte, ok 
 	return b[12], b[objectHeaderSize:], true
 }
 
-// Segments lists first parts, and asks for those that the listing may lack.
+// Segments lists first parts, and reads by name those that the listing may lack.
 func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 	prefix := o.prefix + "segments/"
 	found := map[string]bool{}
@@ -160,7 +167,7 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		name := strings.TrimPrefix(object.Name, prefix)
-		if number, err := strconv.Atoi(name); err == nil && name == segmentName(number) { // whatever else lies there is not ours
+		if number, err := strconv.Atoi(name); err == nil && name == segmentName(number) { // other objects are not the log's
 			found[name] = true
 		}
 	}
@@ -170,7 +177,7 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 			continue
 		}
 		if _, _, err := o.bucket.Get(ctx, o.partName(name, 0)); errors.Is(err, fs.ErrNotExist) {
-			break // the last, or one before it is missing: the log sees that
+			break // the last, or an earlier one is missing: the log detects that
 		} else if err != nil {
 			return nil, err
 		}
@@ -190,8 +197,8 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 	return slices.Clone(names), nil
 }
 
-// Create seals the segment that was being written, so that one with a successor
-// always is, and puts the first part of another one.
+// Create seals the segment that was being written, so that every segment with a
+// successor is sealed, and writes the first part of the next one.
 func (o *Objects) Create(ctx context.Context, name string, head []byte, _ int64) (Segment, error) {
 	o.mu.Lock()
 	previous := o.active
@@ -211,8 +218,9 @@ func (o *Objects) Create(ctx context.Context, name string, head []byte, _ int64)
 	return s, nil
 }
 
-// putWithRetry writes an object under a name that must be free, and goes on trying for a
-// while: what it is about is paid for. ErrFenced when another one is there.
+// putWithRetry writes an object under a name that must be free, and retries for a
+// while, since it may hold a paid answer. The error is ErrFenced if another object has
+// the name.
 func (o *Objects) putWithRetry(ctx context.Context, name string, data []byte) error {
 	started := time.Now()
 	for wait := time.Second; ; wait = min(2*wait, 16*time.Second) {
@@ -228,16 +236,17 @@ func (o *Objects) putWithRetry(ctx context.Context, name string, data []byte) er
 	}
 }
 
-// isPermanent reports whether a first write was refused in a way that time does not
-// heal. Later on, the same may be a token that somebody renews.
+// isPermanent reports whether retrying is pointless, because the first write of all
+// was refused. The same refusal of a later write may be an expired token, which can be
+// renewed.
 func (o *Objects) isPermanent(err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return !o.hasWritten && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
 }
 
-// putOnce believes no refusal: if what is there is what was given, an earlier
-// request has written it, and only its answer was lost.
+// putOnce verifies refusals: if the name holds the same bytes, an earlier request has
+// written them, and only its answer was lost.
 func (o *Objects) putOnce(ctx context.Context, name string, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(len(data))*10*time.Microsecond)
 	defer cancel()
@@ -253,8 +262,8 @@ func (o *Objects) putOnce(ctx context.Context, name string, data []byte) error {
 	}
 	existing, _, readErr := o.bucket.Get(ctx, name)
 	switch {
-	case readErr != nil: // so nobody knows; and its words must not be taken for an answer
-		return fmt.Errorf("%s may have been written: it was refused, and reading it back brought: %v", name, readErr) //nolint:errorlint // see above
+	case readErr != nil: // unknown; readErr is not wrapped, since it must not pass for the answer to the write
+		return fmt.Errorf("%s may have been written: the write was refused, and reading it back failed: %v", name, readErr) //nolint:errorlint // see above
 	case !bytes.Equal(existing, data):
 		return fmt.Errorf("%w: %w", ErrFenced, err)
 	}
@@ -270,7 +279,7 @@ type objectSegment struct {
 
 func (s *objectSegment) Append(p []byte) error {
 	off := int64(len(s.data)) // only this goroutine changes it
-	// What is paid for does not depend on who waits for it.
+	// Not cancellable: the record may hold a paid answer.
 	err := s.store.putWithRetry(context.Background(), s.store.partName(s.name, off), encodeObject(objectPart, s.name, off, randomID(), p))
 	if err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
@@ -284,8 +293,8 @@ func (s *objectSegment) Append(p []byte) error {
 // Allocate has nothing to do: see the package comment.
 func (s *objectSegment) Allocate(int64) error { return nil }
 
-// putSeal puts the seal behind the last part. It must be this process's own seal:
-// another one says that somebody has taken over.
+// putSeal writes the seal behind the last part. It must be this process's own seal:
+// any other means that another process has taken over.
 func (s *objectSegment) putSeal(ctx context.Context) error {
 	if s.sealed {
 		return nil
@@ -300,11 +309,10 @@ func (s *objectSegment) putSeal(ctx context.Context) error {
 	return nil
 }
 
-// Seal ends the segment. The last one of a process is then written as a whole;
-// while others are being written that would keep them waiting, so it is left for
-// later.
+// Seal ends the segment. A process's last segment is then also written as one object;
+// for earlier ones that would delay appends, so it is left for later.
 func (s *objectSegment) Seal() error {
-	// Nobody may cancel this: what was acknowledged lies before the seal.
+	// Not cancellable: acknowledged records lie before the seal.
 	ctx := context.Background()
 	if err := s.putSeal(ctx); err != nil {
 		return err
@@ -318,7 +326,8 @@ func (s *objectSegment) Seal() error {
 	return nil
 }
 
-// Close lets others' appends, of which there should be none, be seen.
+// Close makes later reads look for appends by other processes, of which there should
+// be none.
 func (s *objectSegment) Close() error {
 	o := s.store
 	o.mu.Lock()
@@ -332,9 +341,8 @@ func (s *objectSegment) Close() error {
 	return nil
 }
 
-// compactSealed writes sealed segments that were read or written in parts once more as
-// wholes. Failing at that costs time and nothing else: whoever opens the journal
-// next tries again.
+// compactSealed copies each sealed segment that was read or written in parts into one
+// object. A failure costs only time: the next process that opens the log tries again.
 func (o *Objects) compactSealed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -357,8 +365,8 @@ func (o *Objects) compactSealed(ctx context.Context) {
 	}
 }
 
-// Open gives what is there of a segment. One that is sealed, or that this process
-// writes, is read from the bucket once and then kept for a while.
+// Open opens a segment as it is now. A segment that is sealed, or that this process
+// writes, is read from the bucket once and then cached.
 func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
 	if r := o.cachedReader(name); r != nil {
 		return r, nil
@@ -395,7 +403,8 @@ func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
 	return o.readParts(ctx, name, c, nil)
 }
 
-// cachedReader is a reader of a segment of which everything is known; nil when not.
+// cachedReader returns a reader of a segment that is cached completely; nil if it is
+// not.
 func (o *Objects) cachedReader(name string) Reader {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -412,15 +421,15 @@ func (o *Objects) newReader(name string, c *cachedSegment) Reader {
 	return &objectReader{Reader: bytes.NewReader(c.data[:len(c.data):len(c.data)]), store: o, name: name}
 }
 
-// evictCache drops what was not used for longest, as long as there is too much. With
-// mu held.
+// evictCache drops the least recently used segments until the cache fits its limit.
+// mu must be held.
 func (o *Objects) evictCache() {
 	for {
 		var sum int64
 		oldest := ""
 		for name, c := range o.cache {
 			if c.writing || c.lastUse == o.useCount {
-				continue // the one used last is being read
+				continue // the most recently used one is being read
 			}
 			sum += int64(len(c.data))
 			if oldest == "" || c.lastUse < o.cache[oldest].lastUse {
@@ -434,9 +443,8 @@ func (o *Objects) evictCache() {
 	}
 }
 
-// fetchPacked reads a segment's whole, if there is one, and together with it
-// those of the segments behind it that will be asked for next: a journal of a
-// year has hundreds of small ones.
+// fetchPacked reads a segment's packed object, if there is one, and reads ahead those
+// of the following segments: a log of a year has hundreds of small ones.
 func (o *Objects) fetchPacked(ctx context.Context, name string) error {
 	names := o.readAhead(name)
 	found := make([]*cachedSegment, len(names))
@@ -449,7 +457,7 @@ func (o *Objects) fetchPacked(ctx context.Context, name string) error {
 		}
 		kind, data, ok := decodeObject(b, names[i], 0)
 		if !ok || kind != objectPacked {
-			return corruptError(names[i], 0, "the object "+o.packedName(names[i])+" is damaged; its parts are there besides")
+			return corruptError(names[i], 0, "the object "+o.packedName(names[i])+" is damaged; its parts still exist")
 		}
 		found[i] = &cachedSegment{data: data, sealed: true, packed: true}
 		return nil
@@ -459,7 +467,7 @@ func (o *Objects) fetchPacked(ctx context.Context, name string) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i, c := range slices.Backward(found) { // so that the first one is the last one used
+	for i, c := range slices.Backward(found) { // so that the first one counts as the most recently used
 		if c != nil && o.cache[names[i]] == nil {
 			o.useCount++
 			c.lastUse = o.useCount
@@ -470,7 +478,7 @@ func (o *Objects) fetchPacked(ctx context.Context, name string) error {
 	return nil
 }
 
-// scanWindow is the segment and those behind it that are read in one go.
+// readAhead names the segment and the following ones that are read with it.
 func (o *Objects) readAhead(name string) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -487,7 +495,7 @@ func (o *Objects) readAhead(name string) []string {
 	return names
 }
 
-// fetchListedParts reads the parts that a listing shows, many at once.
+// fetchListedParts reads the parts that a listing shows, many of them concurrently.
 func (o *Objects) fetchListedParts(ctx context.Context, name string) (map[int64][]byte, error) {
 	prefix := o.prefix + "parts/" + name + "/"
 	offsets := []int64{0}
@@ -496,7 +504,7 @@ func (o *Objects) fetchListedParts(ctx context.Context, name string) (map[int64]
 			return nil, err
 		}
 		off, err := strconv.ParseInt(strings.TrimPrefix(object.Name, prefix), 16, 64)
-		if err == nil && object.Name == o.partName(name, off) { // whatever else lies there is not ours
+		if err == nil && object.Name == o.partName(name, off) { // other objects are not the log's
 			offsets = append(offsets, off)
 		}
 	}
@@ -515,8 +523,8 @@ func (o *Objects) fetchListedParts(ctx context.Context, name string) (map[int64]
 	return parts, nil
 }
 
-// readParts reads a segment from where it is known, from the parts that were
-// fetched and then by asking for the next name, until there is a seal or nothing.
+// readParts extends what is cached of a segment, first from the parts that were
+// fetched and then by reading the next name, up to a seal or a free name.
 func (o *Objects) readParts(ctx context.Context, name string, c *cachedSegment, parts map[int64][]byte) (Reader, error) {
 	size := 0
 	for _, b := range parts {
@@ -546,7 +554,7 @@ func (o *Objects) readParts(ctx context.Context, name string, c *cachedSegment, 
 		}
 	}
 	for off := range parts {
-		return nil, corruptError(name, int64(len(data)), fmt.Sprintf("it ends here, and the object %s is there", o.partName(name, off)))
+		return nil, corruptError(name, int64(len(data)), fmt.Sprintf("it ends here, and the object %s exists", o.partName(name, off)))
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -557,8 +565,8 @@ func (o *Objects) readParts(ctx context.Context, name string, c *cachedSegment, 
 	return r, nil
 }
 
-// forEachConcurrently calls do for 0 to n-1, some at a time, and returns when all calls have
-// ended. After an error it begins no more.
+// forEachConcurrently calls do for 0 to n-1, several at a time, and returns when all
+// calls have ended. After an error it starts no more calls.
 func forEachConcurrently(n int, do func(i int) error) error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -587,7 +595,7 @@ func forEachConcurrently(n int, do func(i int) error) error {
 	return failed
 }
 
-// objectReader reads a segment as it was when it was opened.
+// objectReader reads a segment as of its opening.
 type objectReader struct {
 	*bytes.Reader
 	store *Objects
@@ -596,14 +604,14 @@ type objectReader struct {
 
 func (r *objectReader) Close() error { return nil }
 
-// Durable is the size: an object is there wholly or not at all.
+// Durable is the size: an object exists completely or not at all.
 func (r *objectReader) Durable() (int64, error) { return r.Size(), nil }
 
-// Recover puts the seal that shuts out whoever wrote the segment. Where another
-// append was quicker it reads on, and then says so, since somebody must look at
-// what came to it.
+// Recover writes the seal that fences off the segment's writer. If an append of that
+// writer is first, it reads the append, tries the next name, and returns errGrown,
+// since the caller must read the segment again.
 func (r *objectReader) Recover(_, end int64) error {
-	// Half of a takeover would be worse than a slow one, so nobody cancels it.
+	// Not cancellable: half of a takeover would be worse than a slow one.
 	ctx := context.Background()
 	o := r.store
 	o.fetchMu.Lock()
@@ -611,7 +619,7 @@ func (r *objectReader) Recover(_, end int64) error {
 	o.mu.Lock()
 	o.fenced = true
 	c := o.cache[r.name]
-	if c == nil { // it was forgotten meanwhile
+	if c == nil { // it was evicted meanwhile
 		data := make([]byte, r.Size())
 		_, _ = r.ReadAt(data, 0) // from memory
 		c = &cachedSegment{data: data}
@@ -627,7 +635,7 @@ func (r *objectReader) Recover(_, end int64) error {
 			o.mu.Unlock()
 		case !errors.Is(err, ErrFenced):
 			return err
-		default: // an append was quicker, or another one who takes over
+		default: // an append was first, or another process that takes over
 			if _, readErr := o.readParts(ctx, r.name, c, nil); readErr != nil {
 				return readErr
 			}

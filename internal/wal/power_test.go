@@ -203,7 +203,7 @@ func (w *crashSim) openAndRead() ([]entry, error) {
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	histories := 2000
-	if *long {
+	if long {
 		histories = 100000
 	}
 	const workers = 2

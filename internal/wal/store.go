@@ -6,34 +6,33 @@ import (
 	"io"
 )
 
-// Store keeps segments: files of a directory, or objects that are put under names
-// that must be free. It needs no rename, no overwriting and, to find the end, no
-// listing. One process writes at a time; a lock above the
-// journal sees to that, and Create turns a failure of the lock into an error.
+// Store keeps segments: files of a directory, or objects written under names that
+// must be free. It needs no rename, no overwriting and, to find the end, no listing.
+// One process writes at a time: the caller holds a lock, and Create turns a failure
+// of the lock into an error.
 type Store interface {
 	// Segments names all segments, in any order.
 	Segments(ctx context.Context) ([]string, error)
-	// Create makes a segment that begins with head, durably, name included, and
-	// with room for that many bytes behind head. It exists wholly or not at all.
-	// fs.ErrExist when the name is taken; errNoSpace when the room is not there,
-	// and then nothing of that name exists; any other error leaves that open.
+	// Create durably makes a segment, name included, that begins with head and has
+	// room for that many bytes behind head. It exists completely or not at all. The
+	// error is fs.ErrExist if the name is taken, and errNoSpace if there is not
+	// enough room: then nothing of that name exists. Any other error leaves that
+	// open.
 	Create(ctx context.Context, name string, head []byte, room int64) (Segment, error)
-	// Open reads a segment, also one that is being written: then it sees all
-	// that was appended before.
+	// Open opens a segment for reading. If it is being written, the reader sees
+	// everything that was appended before.
 	Open(ctx context.Context, name string) (Reader, error)
 }
 
 // Segment is a segment that is being written, by one goroutine at a time. After
-// an error from Append or Seal its state is unknown: all that is left to do is
-// Close.
+// an error from Append or Seal its state is unknown, and only Close may be called.
 type Segment interface {
 	// Append adds p, which is durable when the error is nil.
 	Append(p []byte) error
 	// Allocate makes sure that n more bytes can be appended whatever else fills the
-	// disk. errNoSpace when it cannot; the segment is then as good as before.
+	// disk. If it returns errNoSpace, the segment remains usable.
 	Allocate(n int64) error
-	// Seal gives back unused room and makes it known for good that the segment
-	// ends here.
+	// Seal releases unused room and records permanently that the segment ends here.
 	Seal() error
 	// Close releases the segment, sealed or not. Appended bytes stay.
 	Close() error
@@ -43,36 +42,36 @@ type Segment interface {
 type Reader interface {
 	io.ReaderAt
 	io.Closer
-	// Size is the number of bytes that can be read. Behind what was appended
-	// there may be zeros, and after a power cut parts of what was being appended.
+	// Size is the number of bytes that can be read. Behind the appended bytes there
+	// may be zeros and, after a power cut, parts of the last append.
 	Size() int64
-	// Durable is how many bytes the store itself knows to have become durable.
+	// Durable is the number of bytes that the store itself knows to be durable.
 	// There may be more. Where an append is atomic it is Size.
 	Durable() (int64, error)
-	// Recover makes the first end bytes durable, and that they are; those before
-	// from are so already. It changes none of them. Only for a segment that
-	// nobody writes any more, as far as is known: where the store can, it sees to
-	// it that nobody will. errGrown when somebody did until just now; then the
-	// segment must be opened again, for what came behind end.
+	// Recover makes the first end bytes durable, and records that; those before
+	// from are durable already. It changes none of them. It is for a segment that no
+	// process is known to write any more; a store that can fence off writers does so
+	// here. The error is errGrown if a writer has appended in the meantime: the
+	// segment must then be opened again, to read what lies behind end.
 	Recover(from, end int64) error
 }
 
-// ErrCorrupt is in the error when a segment holds something that no crash
-// explains, or lacks something that was durable. Nothing is ever repaired.
+// ErrCorrupt reports that a segment holds something that no crash explains, or
+// lacks something that was durable. Nothing is ever repaired.
 var ErrCorrupt = errors.New("the journal is damaged")
 
 // ErrBroken is in every error after a write or sync has failed. The kernel may
 // have dropped what it could not write, so there is nothing to retry: the
-// process ends, and the next one finds out what was kept.
+// process must end, and the next one determines what was kept.
 var ErrBroken = errors.New("the journal cannot be written any more")
 
-// errGrown is Settle's when something was appended behind the given end in the
-// meantime. Nothing more will be.
-var errGrown = errors.New("somebody has gone on writing the journal")
+// errGrown is returned by Recover if another process has appended behind the given
+// end in the meantime. It can append nothing more.
+var errGrown = errors.New("another process has continued to write the journal")
 
-// errReadOnly is what writing to a journal gives that was opened to be read.
-var errReadOnly = errors.New("the journal was opened to be read only")
+// errReadOnly is returned by writes to a log that was opened read-only.
+var errReadOnly = errors.New("the journal was opened read-only")
 
-// errNoSpace is the one failure after which a journal can go on: nothing that
-// was asked to be kept depends on the room that there is not.
+// errNoSpace is the one failure after which a log remains usable: no record that
+// was accepted depends on the missing room.
 var errNoSpace = errors.New("no room for the journal")

@@ -202,6 +202,13 @@ func (b *Bucket) Put(name string, data []byte) {
 	b.write(name, data)
 }
 
+// Delete removes an object, as another program would.
+func (b *Bucket) Delete(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.Objects, name)
+}
+
 // Snapshot returns all objects. Restore puts them back.
 func (b *Bucket) Snapshot() map[string]Object { return maps.Clone(b.Objects) }
 

@@ -1,5 +1,5 @@
 // Package rowtest makes, reads, compares and sorts rows for tests. It is the
-// reference that package extsort and the lake are held against, so it imports
+// reference for the tests of package extsort and of the lake, so it imports
 // neither.
 package rowtest
 

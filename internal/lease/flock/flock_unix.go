@@ -17,8 +17,8 @@ func TryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// Lock waits for the file's lock. It is for locks that are held for the time of a
-// read and a write, since the wait cannot be cancelled.
+// Lock waits for the file's lock. The wait cannot be cancelled, so it is for locks
+// that are held only for a read and a write.
 func Lock(f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -93,14 +91,15 @@ func (f *FakeAPI) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	if s.Unsent {
 		call.Outcome = pipeline.NotCharged
 	}
-	return &pipeline.Reply{Calls: []pipeline.Call{call}}, nil
+	reply := pipeline.NewReply(b, "the answer is not decoded")
+	reply.Calls = []pipeline.Call{call}
+	return reply, nil
 }
 
 // interrupted is the reply to a batch that was not sent because ctx had ended.
 func interrupted(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reason := "stopped: " + context.Cause(ctx).Error()
-	return &pipeline.Reply{Items: slices.Repeat([]pipeline.ItemReply{{Status: schema.Deferred, Reason: reason}}, len(b.Items))},
-		&pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: reason}
+	return pipeline.NewReply(b, reason), &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: reason}
 }
 
 // goodAnswer is a V2 answer for a batch that asks by ids.
