@@ -8,7 +8,7 @@ import (
 )
 
 func ddlCommand() *cli.Command {
-	o := app.DdlOptions{Dialect: "duckdb", Store: app.DefaultStore()}
+	o := app.DDLOptions{Dialect: "duckdb", Store: app.DefaultStore()}
 	return &cli.Command{
 		Name:  "ddl",
 		Usage: "print the SQL that makes a lake readable as tables",

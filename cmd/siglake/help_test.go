@@ -198,18 +198,6 @@ func TestDidYouMean(t *testing.T) {
 	}
 }
 
-func TestTypos(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "abc", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"ab", "a", 1}, {"kitten", "sitting", 3}, {"añb", "anb", 1}} {
-		if got := app.Typos(c.a, c.b); got != c.want {
-			t.Errorf("typos(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestCompletions(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

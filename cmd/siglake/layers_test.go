@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"sinks":                      {"schema", "pipeline", "internal/bucket", "internal/durable", "internal/extsort"},
 	"internal/wal":               {"internal/bucket", "internal/durable"},
 	"internal/lease":             {"internal/bucket", "internal/lease/flock"},
-	"internal/ledger":            {"schema", "pipeline", "internal/wal", "internal/forecast"},
+	"internal/ledger":            {"schema", "pipeline", "internal/wal", "internal/forecast", "internal/idmap"},
 	"internal/proof":             {}, // for tests
 	"cmd/siglake/manual":         {},
 	"internal/policy":            {"schema", "pipeline"},

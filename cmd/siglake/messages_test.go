@@ -1,7 +1,6 @@
 package main
 
 import (
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
-	"github.com/siglake/siglake/sources"
 )
 
 // TestMessages: what a user is told names what is wrong and what to do next.
@@ -75,66 +73,5 @@ func TestDemoLeavesRealLakes(t *testing.T) {
 	code, _, stderr := runProgram(t, "demo", "--lake", r.lake)
 	if _, err := os.Stat(r.lake + "-accounts.csv"); code != exitUsage || !strings.Contains(stderr, "holds real answers") || !os.IsNotExist(err) {
 		t.Errorf("exit %d, %q, its list: %v; want %d, a refusal, and none", code, stderr, err, exitUsage)
-	}
-}
-
-// TestExpectedLines: the lines of a list are known, for the progress bar, without
-// reading it once more.
-func TestExpectedLines(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		text   string
-		header sources.Header
-		want   int64
-	}{
-		{"a.example\nb.example\n", sources.HeaderNo, 2},
-		{"a.example\nb.example", sources.HeaderNo, 2},
-		{"domain\na.example\nb.example\n", sources.HeaderYes, 2},
-		{gzipped(t, "a.example\nb.example\n"), sources.HeaderNo, 0},
-	} {
-		path := filepath.Join(t.TempDir(), "list.csv")
-		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		in, err := app.OpenListInput(t.Context(), path, sources.Options{Header: tt.header})
-		if err != nil {
-			t.Fatal(err)
-		}
-		list, err := in.Open(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := in.ExpectedLines(list); got != tt.want {
-			t.Errorf("expectedLines of %q, header %q = %d, want %d", tt.text, tt.header, got, tt.want)
-		}
-		if err := list.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// TestListOpenTwice: the same list can be read by two readers at once, a pipe, too.
-func TestListOpenTwice(t *testing.T) {
-	t.Parallel()
-	in, err := app.OpenListInput(t.Context(), "-", sources.Options{Stdin: strings.NewReader(domainLines(5000))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	var lists []*sources.List
-	for range 2 {
-		list, err := in.Open(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		lists = append(lists, list)
-	}
-	next, stop := iter.Pull2(lists[1].Accounts(t.Context()))
-	defer stop()
-	for a, err := range lists[0].Accounts(t.Context()) {
-		b, errB, ok := next()
-		if err != nil || errB != nil || !ok || a.Domain != b.Domain {
-			t.Fatalf("line %d: %q, %v and %q, %v, %t", a.Row, a.Domain, err, b.Domain, errB, ok)
-		}
 	}
 }

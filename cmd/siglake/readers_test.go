@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/proof"
-	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -264,69 +261,5 @@ func TestReadersRefuse(t *testing.T) {
 		if code != c.code || !strings.Contains(stderr.String(), c.says) {
 			t.Errorf("siglake %s = exit %d, %q, want %d and %q", c.args, code, stderr.String(), c.code, c.says)
 		}
-	}
-}
-
-func TestParseSize(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]int64{"1": 1, "64KiB": 64 << 10, "256MiB": 256 << 20, " 2 GiB ": 2 << 30, "1.5MiB": -1, "MiB": -1, "": -1, "1MB": -1, "99999999999GiB": -1} {
-		got, ok := app.ParseSize(text)
-		if !ok {
-			got = -1
-		}
-		if got != want {
-			t.Errorf("parseSize(%q) = %d, %t, want %d", text, got, ok, want)
-		}
-	}
-}
-
-// TestAthena: the tables have every column, in types that Athena knows, over the
-// folders in which the files lie.
-func TestAthena(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	files := []sinks.DataFile{{Path: "data/news/event_day=2026-01-01/x.parquet", Table: "news", Partition: "event_day=2026-01-01"}}
-	if err := report.WriteAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: files}); err != nil {
-		t.Fatal(err)
-	}
-	statements := strings.Split(out.String(), ";\n")
-	column := regexp.MustCompile("(?m)^  `([a-z_0-9]+)` (string|bigint|double|boolean|date|timestamp) COMMENT '(?:[^'\\\\]|\\\\'|\\\\\\\\)*',?$")
-	i := 0
-	for _, table := range schema.Tables {
-		create := statements[i]
-		i++
-		folder, partitioned := "ledger", ""
-		if table.IsProduct() {
-			folder = "data"
-		}
-		if table.IsEvent() {
-			folder, partitioned = "data", "PARTITIONED BY (`event_month` string)"
-			i++ // MSCK
-		}
-		if table.Name == "news" {
-			partitioned = "PARTITIONED BY (`event_day` string)"
-		}
-		for _, want := range []string{"CREATE EXTERNAL TABLE IF NOT EXISTS `" + table.Name + "` (", "STORED AS PARQUET", partitioned, fmt.Sprintf("LOCATION 's3://bucket/lake/%s/%s/'", folder, table.Name)} {
-			if !strings.Contains(create, want) {
-				t.Errorf("statement for %s does not say %q:\n%s", table.Name, want, create)
-			}
-		}
-		var got, want []string
-		for _, m := range column.FindAllStringSubmatch(create, -1) {
-			got = append(got, m[1])
-		}
-		for _, c := range table.Columns {
-			want = append(want, c.Name)
-			if doc := report.ColumnDoc(c); len(doc) > 255 {
-				t.Errorf("the comment of %s.%s has %d bytes, Athena takes 255", table.Name, c.Name, len(doc))
-			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("columns of %s (-want +got):\n%s", table.Name, diff)
-		}
-	}
-	both := append(files, sinks.DataFile{Path: "data/news/event_month=2026-01/x.parquet", Table: "news", Partition: "event_month=2026-01"})
-	if err := report.WriteAthena(&out, "s3://bucket/lake", &sinks.Snapshot{Files: both}); err == nil || !strings.Contains(err.Error(), "event_day and event_month") {
-		t.Errorf("athenaScript of months and days = %v, want that one table cannot have both", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // The values of --api.
 const (
-	apiAuto = "auto"
+	APIAuto = "auto"
 	APIV2   = "v2"
 	APIV3   = "v3"
 )
@@ -162,7 +162,7 @@ func (j *Job) findOpaqueID(ctx context.Context, list *sources.List) (string, err
 	if list.Input().Mapping["id"] == "" {
 		return "", nil
 	}
-	list, err := j.listInput.Open(ctx)
+	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -18,7 +18,7 @@ type CompactOptions struct {
 
 // CompactLake merges a lake's small files; the manifest is nil when there are too few.
 func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Manifest, error) {
-	target, ok := ParseSize(o.TargetSize)
+	target, ok := parseSize(o.TargetSize)
 	if !ok || target < 1<<20 {
 		return nil, UsageErrorf("--target-size %q: expected a size from 1MiB, such as 64MiB or 1GiB", o.TargetSize)
 	}

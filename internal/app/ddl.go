@@ -10,8 +10,8 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// DdlOptions say of what the SQL is printed.
-type DdlOptions struct {
+// DDLOptions say of what the SQL is printed.
+type DDLOptions struct {
 	Lake       string
 	Dialect    string // of SQL
 	Generation int64  // 0: the newest
@@ -19,7 +19,7 @@ type DdlOptions struct {
 }
 
 // ReadSnapshot gives the files of a generation, and the lake's address.
-func ReadSnapshot(ctx context.Context, env *Env, o DdlOptions) (address string, _ *sinks.Snapshot, err error) {
+func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, _ *sinks.Snapshot, err error) {
 	switch {
 	case o.Dialect != "duckdb" && o.Dialect != "athena":
 		return "", nil, UsageErrorf("--dialect %q: expected duckdb or athena", o.Dialect)

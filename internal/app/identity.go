@@ -51,7 +51,7 @@ func NewIdentity(o *RunOptions, inputDigest string) Identity {
 	}
 	// What came later is there only when it says something, so that a command is
 	// known again that an earlier version carried out.
-	if api := o.Query.APIVersion; api != apiAuto {
+	if api := o.Query.APIVersion; api != APIAuto {
 		setIfAny(settings, "api", api)
 	}
 	if o.Query.SendFilters {

@@ -13,12 +13,12 @@ import (
 	"github.com/siglake/siglake/sources"
 )
 
-// ListInput is a list that can be read more than once: for its digest, and for its
+// listInput is a list that can be read more than once: for its digest, and for its
 // lines. A pipe is copied first, so that nothing is paid for before all of it is
 // there. Of objects on S3 the digest is that of their URIs, ETags and sizes, so
 // that a huge one is not fetched twice; they are then read in these versions or
 // not at all.
-type ListInput struct {
+type listInput struct {
 	uri       string
 	options   sources.Options // with the objects that were found
 	digest    string
@@ -26,8 +26,8 @@ type ListInput struct {
 	spoolSize int64
 }
 
-func OpenListInput(ctx context.Context, uri string, o sources.Options) (*ListInput, error) {
-	in := &ListInput{uri: uri, options: o}
+func openListInput(ctx context.Context, uri string, o sources.Options) (*listInput, error) {
+	in := &listInput{uri: uri, options: o}
 	if uri == "-" {
 		return in, in.copyPipe(ctx, o.Stdin)
 	}
@@ -46,7 +46,7 @@ func OpenListInput(ctx context.Context, uri string, o sources.Options) (*ListInp
 }
 
 // copyPipe copies a list that can be read only once.
-func (in *ListInput) copyPipe(ctx context.Context, pipe io.Reader) (err error) {
+func (in *listInput) copyPipe(ctx context.Context, pipe io.Reader) (err error) {
 	if in.spool, err = os.CreateTemp("", "siglake-list-*"); err != nil {
 		return &Error{KindStorage, err}
 	}
@@ -63,14 +63,14 @@ func (in *ListInput) copyPipe(ctx context.Context, pipe io.Reader) (err error) {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("reading the list from standard input: %w", err), in.Close())
+		return errors.Join(fmt.Errorf("reading the list from standard input: %w", err), in.close())
 	}
 	in.digest = hex.EncodeToString(hash.Sum(nil))
 	return nil
 }
 
 // findFiles looks for the files of the list.
-func (in *ListInput) findFiles(ctx context.Context) (err error) {
+func (in *listInput) findFiles(ctx context.Context) (err error) {
 	switch in.options.Objects, err = sources.Find(ctx, in.uri, in.options); {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -81,8 +81,8 @@ func (in *ListInput) findFiles(ctx context.Context) (err error) {
 	return nil
 }
 
-// Open opens the list at its beginning. What was opened before can be read on.
-func (in *ListInput) Open(ctx context.Context) (*sources.List, error) {
+// open opens the list at its beginning. What was opened before can be read on.
+func (in *listInput) open(ctx context.Context) (*sources.List, error) {
 	o := in.options
 	if in.spool != nil {
 		o.Stdin = io.NewSectionReader(in.spool, 0, in.spoolSize)
@@ -96,13 +96,13 @@ func (in *ListInput) Open(ctx context.Context) (*sources.List, error) {
 
 // reading is a list that is read from its beginning, perhaps more than once.
 type reading struct {
-	input *ListInput
+	input *listInput
 	*sources.List
 }
 
 // reopen moves to the beginning of the list.
 func (r *reading) reopen(ctx context.Context) error {
-	list, err := r.input.Open(ctx)
+	list, err := r.input.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,9 +113,9 @@ func (r *reading) reopen(ctx context.Context) error {
 
 func (r *reading) close() { _ = r.List.Close() } // it was only read
 
-// ExpectedLines is the number of lines of a plain local file but for its header, for
+// expectedLines is the number of lines of a plain local file but for its header, for
 // the progress bar; 0 when it cannot be known without reading the list once more.
-func (in *ListInput) ExpectedLines(list *sources.List) int64 {
+func (in *listInput) expectedLines(list *sources.List) int64 {
 	objects, read := in.options.Objects, list.Input()
 	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" {
 		return 0
@@ -126,7 +126,7 @@ func (in *ListInput) ExpectedLines(list *sources.List) int64 {
 	return objects[0].Lines
 }
 
-func (in *ListInput) Close() error {
+func (in *listInput) close() error {
 	if in.spool == nil {
 		return nil
 	}

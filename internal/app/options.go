@@ -118,28 +118,33 @@ type S3Options struct {
 	PartSize     string
 }
 
-// The defaults of option groups. Flags take their default values from the options
-// that they fill in.
+// DefaultQuery has the default values of the flags that fill in QueryOptions.
 func DefaultQuery() QueryOptions {
-	return QueryOptions{Since: "90d", MaxResults: 10, APIVersion: apiAuto}
+	return QueryOptions{Since: "90d", MaxResults: 10, APIVersion: APIAuto}
 }
 
+// DefaultList has the default values of the flags that fill in ListOptions.
 func DefaultList() ListOptions {
 	return ListOptions{Object: "auto", Header: "auto", Delimiter: "auto", Encoding: "auto"}
 }
 
+// DefaultMoney has the default values of the flags that fill in MoneyOptions.
 func DefaultMoney() MoneyOptions { return MoneyOptions{InDoubt: inDoubtHold} }
 
+// DefaultTTL has the default values of the flags that fill in TTLOptions.
 func DefaultTTL() TTLOptions { return TTLOptions{Positive: "30d", Negative: "7d"} }
 
+// DefaultWork has the default values of the flags that fill in WorkOptions.
 func DefaultWork() WorkOptions {
 	return WorkOptions{Concurrency: 8, BatchSize: pipeline.MaxBatch, PartitionBy: "month"}
 }
 
+// DefaultAPI has the default values of the flags that fill in APIOptions.
 func DefaultAPI() APIOptions {
 	return APIOptions{BaseURL: "https://api.lusha.com", Plan: "scale", Rate: 25, MaxWait: 15 * time.Minute, Timeout: 60 * time.Second}
 }
 
+// DefaultStore has the default values of the flags that fill in StoreOptions.
 func DefaultStore() StoreOptions { return StoreOptions{S3: S3Options{PartSize: "16MiB"}} }
 
 // check finds what is wrong with single values.

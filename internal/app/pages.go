@@ -22,6 +22,7 @@ var services = map[string]pipeline.Service{
 	ResolveName: pipeline.Search, ScoreName: pipeline.Scores, LookalikesName: pipeline.Lookalikes, VisitorsName: pipeline.Visits,
 }
 
+// The names of these commands.
 const (
 	ResolveName    = "resolve"
 	ScoreName      = "score"
@@ -104,7 +105,7 @@ func pageSubject(q pipeline.Query) schema.Account {
 
 // readSeeds reads the list of seeds.
 func (j *Job) readSeeds(ctx context.Context) ([]schema.Account, error) {
-	list, err := j.listInput.Open(ctx)
+	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,7 @@ type PlanReport struct {
 	freeCalls int64                 // calls that cost nothing, ahead of the others
 }
 
+// PlanTime is how long a planned run takes, and what that rests on.
 type PlanTime struct {
 	Seconds     float64 `json:"seconds"`
 	Concurrency int     `json:"concurrency"`
@@ -51,6 +52,7 @@ type PlanTime struct {
 	Measured    bool    `json:"answer_measured"`
 }
 
+// PlanWindow is a rate window of the account.
 type PlanWindow struct {
 	Name  string `json:"name"`
 	Limit *int64 `json:"limit"` // null: none
@@ -85,7 +87,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	if err := j.readList(ctx); err != nil {
 		return nil, err
 	}
-	defer j.listInput.Close() //nolint:errcheck // a copy of the list in a temporary directory
+	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
 	if j.OpenAPI != nil {
 		j.connection, err = connectAPI(ctx, j.env, j.API, j.OpenAPI)
@@ -112,7 +114,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 
 // buildPlan finds out what the command would do.
 func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
-	list, err := j.listInput.Open(ctx)
+	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +248,7 @@ func (j *Job) dryRun(ctx context.Context, list *sources.List, asked []pipeline.Q
 
 // reread counts what a run of the list would ask, in a walk of its own.
 func (j *Job) reread(ctx context.Context, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
-	list, err := j.listInput.Open(ctx)
+	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ type Job struct {
 	inDoubt                  inDoubtPolicy
 	positiveTTL, negativeTTL time.Duration
 
-	listInput     *ListInput
+	listInput     *listInput
 	identity      Identity
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
@@ -63,7 +63,7 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	if err := j.readList(ctx); err != nil {
 		return nil, nil, err
 	}
-	defer j.listInput.Close() //nolint:errcheck // a copy of the list in a temporary directory
+	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
 	if j.connection, err = connectAPI(ctx, j.env, j.API, j.OpenAPI); err != nil {
 		return nil, nil, err
@@ -82,7 +82,7 @@ func (j *Job) readList(ctx context.Context) (err error) {
 	if j.Service == pipeline.Visits {
 		j.listOptions.Stdin, j.listOptions.Header, j.listOptions.Object = strings.NewReader(strings.Join(j.siteNames(), "\n")), sources.HeaderNo, schema.Company
 	}
-	if j.listInput, err = OpenListInput(ctx, j.List, j.listOptions); err != nil {
+	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
 		return err
 	}
 	j.identity = NewIdentity(&j.RunOptions, j.listInput.digest)
@@ -90,7 +90,7 @@ func (j *Job) readList(ctx context.Context) (err error) {
 		j.paged, err = j.newPagedQuery(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, j.listInput.Close())
+		return errors.Join(err, j.listInput.close())
 	}
 	return nil
 }
@@ -113,7 +113,7 @@ func (j *Job) parseOptions() (err error) {
 		return err
 	}
 	switch api := j.Query.APIVersion; api {
-	case "", apiAuto, APIV2, APIV3:
+	case "", APIAuto, APIV2, APIV3:
 	default:
 		return UsageErrorf("--api %q: expected v2, v3 or auto", api)
 	}
@@ -137,7 +137,7 @@ func (j *Job) reduceBudget(m *pipeline.Manifest) bool {
 // runOnce makes one run, or continues one. The manifest is nil when there was
 // nothing to do.
 func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
-	list, err := j.listInput.Open(ctx)
+	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -220,7 +220,7 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 // nothing could be published.
 func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
 	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
-	meter := j.NewMeter(j.listInput.ExpectedLines(list.List))
+	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,

@@ -28,7 +28,7 @@ func (o *S3Options) Config() (bucket.Config, error) {
 		return cfg, UsageErrorf("--s3-external-id goes with --s3-role")
 	}
 	if text := o.PartSize; text != "" { // empty: the default
-		size, ok := ParseSize(text)
+		size, ok := parseSize(text)
 		if !ok || size < 5<<20 || size > 5<<30 {
 			return cfg, UsageErrorf("--s3-part-size %q: expected a size from 5MiB to 5GiB", text)
 		}
@@ -37,8 +37,8 @@ func (o *S3Options) Config() (bucket.Config, error) {
 	return cfg, nil
 }
 
-// ParseSize reads a number of bytes, with or without a binary unit.
-func ParseSize(text string) (bytes int64, ok bool) {
+// parseSize reads a number of bytes, with or without a binary unit.
+func parseSize(text string) (bytes int64, ok bool) {
 	for _, unit := range []struct {
 		name  string
 		shift int

@@ -50,6 +50,7 @@ type Liability struct {
 	Decided       Share `json:"-"` // both
 }
 
+// Share is a part of what may have been charged.
 type Share struct {
 	Calls   int   `json:"calls"`
 	MaxCost int64 `json:"credits_most"`

@@ -21,16 +21,16 @@ func DidYouMean(word string, known []string) string {
 func nearest(word string, known []string) string {
 	best, least := "", max(1, len(word)/3)+1
 	for _, k := range known {
-		if d := Typos(strings.ToLower(word), strings.ToLower(k)); d < least {
+		if d := typos(strings.ToLower(word), strings.ToLower(k)); d < least {
 			best, least = k, d
 		}
 	}
 	return best
 }
 
-// Typos counts the letters that have to be inserted, left out, replaced or swapped
+// typos counts the letters that have to be inserted, left out, replaced or swapped
 // with their neighbour to make b of a (optimal string alignment).
-func Typos(a, b string) int {
+func typos(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	rows := make([][]int, len(from)+1)
 	for i := range rows {

@@ -112,7 +112,7 @@ func writeDuckView(out *sqlScript, t schema.Table) {
 	out.writeLine("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
 	out.writeLine("COMMENT ON VIEW %s IS %s;", t.Name, sqlString(t.Doc))
 	for _, c := range t.Columns {
-		out.writeLine("COMMENT ON COLUMN %s.%s IS %s;", t.Name, c.Name, sqlString(ColumnDoc(c)))
+		out.writeLine("COMMENT ON COLUMN %s.%s IS %s;", t.Name, c.Name, sqlString(columnDoc(c)))
 	}
 	if month != "" {
 		out.writeLine("COMMENT ON COLUMN %s.event_month IS %s;", t.Name, sqlString(monthDoc))
@@ -121,7 +121,7 @@ func writeDuckView(out *sqlScript, t schema.Table) {
 
 const monthDoc = "Month of the event date, or unknown: the directory that the row lies in"
 
-func ColumnDoc(c schema.Column) string {
+func columnDoc(c schema.Column) string {
 	if c.Unit == "" {
 		return c.Doc
 	}
@@ -156,7 +156,7 @@ func WriteAthena(w io.Writer, address string, s *sinks.Snapshot) error {
 	for _, t := range schema.Tables {
 		var columns []string
 		for _, c := range t.Columns {
-			columns = append(columns, fmt.Sprintf("  `%s` %s COMMENT %s", c.Name, hiveType(c.Type), hiveString(ColumnDoc(c))))
+			columns = append(columns, fmt.Sprintf("  `%s` %s COMMENT %s", c.Name, hiveType(c.Type), hiveString(columnDoc(c))))
 		}
 		folder := "ledger"
 		if t.IsEvent() || t.IsProduct() {

@@ -5,6 +5,7 @@ import (
 	"io"
 )
 
+// PrintJSON prints a value for machines.
 func PrintJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

@@ -17,13 +17,14 @@ import (
 
 var pricePattern = regexp.MustCompile(`^([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:\s*([A-Za-z]{3}|[€$£¥]))?$`)
 
-// creditPrice is the price of one credit; the zero value is none.
-type creditPrice struct {
+// CreditPrice is the price of one credit; the zero value is none.
+type CreditPrice struct {
 	text, currency string
 	perCredit      *big.Rat
 }
 
-func ParseCreditPrice(text string) (p creditPrice, err error) {
+// ParseCreditPrice reads --price-per-credit; empty: no price.
+func ParseCreditPrice(text string) (p CreditPrice, err error) {
 	if text = strings.TrimSpace(text); text == "" {
 		return p, nil
 	}
@@ -36,8 +37,8 @@ func ParseCreditPrice(text string) (p creditPrice, err error) {
 	return p, nil
 }
 
-// costAttrs gives the cost of an estimate, to the hundredth.
-func (p creditPrice) CostOf(e forecast.Estimate) *app.MoneyEstimate {
+// CostOf gives the cost of an estimate, to the hundredth.
+func (p CreditPrice) CostOf(e forecast.Estimate) *app.MoneyEstimate {
 	if p.perCredit == nil {
 		return nil
 	}

@@ -50,6 +50,7 @@ func PrintCatalogue(out io.Writer, chosen []schema.Signal, columns bool) {
 	}
 }
 
+// PrintCatalogueJSON prints signal types for machines, with the columns of their tables.
 func PrintCatalogueJSON(w io.Writer, chosen []schema.Signal) error {
 	type column struct {
 		Name string   `json:"name"`

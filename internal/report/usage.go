@@ -33,6 +33,7 @@ type accountPrice struct {
 	Per     *int64 `json:"per_started"`
 }
 
+// NewAccountUsage takes over what the account states.
 func NewAccountUsage(u *lusha.Usage) AccountUsage {
 	a := AccountUsage{Total: statedOrNil(u.Total), Used: statedOrNil(u.Used), Remaining: statedOrNil(u.Remaining), Plan: u.Plan, Prices: map[string]accountPrice{}, Windows: []accountWindow{}}
 	for _, w := range []struct {
@@ -59,6 +60,7 @@ func statedOrNil(n int64) *int64 {
 	return &n
 }
 
+// PrintUsage prints credits, windows and prices of an account.
 func PrintUsage(w io.Writer, a AccountUsage) {
 	number := func(n *int64) string {
 		if n == nil {
