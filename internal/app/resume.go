@@ -11,6 +11,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
+// ResumeName is the command that resumes a run.
 const ResumeName = "resume"
 
 // ContinueRun sets the options to those of an earlier run, except those that may
