@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
+	"github.com/siglake/siglake/internal/app"
 )
 
 // A program that is built with the tag man writes the manual pages of man(1) into
@@ -36,7 +37,7 @@ func writeManPages(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	program := newCLI(&Env{})
+	program := newCLI(&app.Env{})
 	if err := writeManPage(dir, "siglake", 1, manOverview(program)); err != nil {
 		return err
 	}
