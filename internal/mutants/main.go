@@ -33,7 +33,7 @@ func main() {
 	only := flag.String("only", "", "run the mutants whose name or file matches this `pattern`")
 	jobs := flag.Int("jobs", runtime.NumCPU(), "builds at a time")
 	skipBaseline := flag.Bool("trust", false, "skip the tests of the unmutated program: they are known to pass")
-	timeout := flag.Duration("timeout", 2*time.Minute, "for the tests of one mutant")
+	timeout := flag.Duration("timeout", 5*time.Minute, "for the tests of one mutant")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
