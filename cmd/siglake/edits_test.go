@@ -267,7 +267,7 @@ func TestEditedList(t *testing.T) {
 				}
 				return
 			}
-			if said := strings.Contains(got.stderr, "buying again what was bought before"); said != e.repurchases {
+			if said := strings.Contains(got.stderr, "repeating purchases"); said != e.repurchases {
 				t.Errorf("it says that it buys again: %v; want %v: %s", said, e.repurchases, got.stderr)
 			}
 			at.checkStatuses(e, alone.manifest.Accounts.ByStatus)
@@ -326,7 +326,7 @@ func TestRaisedCap(t *testing.T) {
 	if v.code != exitComplete || v.credits != int64(credits) || v.entities != len(entities) || v.entities == 0 || v.entities > 1000 {
 		t.Errorf("a higher cap: exit %d, %d credits, %d entities; want %d, %d, %d: %s", v.code, v.credits, v.entities, exitComplete, credits, len(entities), v.stderr)
 	}
-	if !strings.Contains(v.stderr, "buying again what was bought before") {
+	if !strings.Contains(v.stderr, "repeating purchases") {
 		t.Errorf("a higher cap says %q, want that it buys again", v.stderr)
 	}
 	got, want := slices.Sorted(maps.Keys(r.uids(r.generations()...))), slices.Sorted(maps.Keys(whole.uids(whole.manifest)))
@@ -562,11 +562,11 @@ func TestUnfinished(t *testing.T) {
 				flags []string
 				says  string
 			}{
-				{list, []string{"--max-results", "3"}, `--max-results was "2" and is "3"`},
-				{list, []string{"--signals", "websiteTrafficIncrease"}, `--signals was "financialEventsNews,surgeInHiring" and is "financialEventsNews,surgeInHiring,websiteTrafficIncrease"`},
-				{more, nil, "other content"},
-				{list, []string{"--refresh", "--since", "30d"}, `--since was "90d" and is "30d"`},
-				{list, []string{"--refresh"}, "--refresh was not given and is"},
+				{list, []string{"--max-results", "3"}, `--max-results was "2" and is now "3"`},
+				{list, []string{"--signals", "websiteTrafficIncrease"}, `--signals was "financialEventsNews,surgeInHiring" and is now "financialEventsNews,surgeInHiring,websiteTrafficIncrease"`},
+				{more, nil, "has changed since"},
+				{list, []string{"--refresh", "--since", "30d"}, `--since was "90d" and is now "30d"`},
+				{list, []string{"--refresh"}, "--refresh is new"},
 			} {
 				if staged {
 					continue

@@ -50,7 +50,7 @@ var (
 var faultReports = map[string]faultReport{
 	"429-burst":   reportRetried,
 	"429-hourly":  reportRetried,
-	"429-daily":   {code: exitDeferred, outcome: pipeline.RunDeferred, stop: pipeline.StopQuota, deferred: 150, calls: 2, says: "Useful again from"},
+	"429-daily":   {code: exitDeferred, outcome: pipeline.RunDeferred, stop: pipeline.StopQuota, deferred: 150, calls: 2, says: "Run again after"},
 	"429-trial":   reportForbidden,
 	"400-refused": reportBisected,
 	"401-revoked": reportForbidden,

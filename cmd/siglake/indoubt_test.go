@@ -118,7 +118,7 @@ func TestTooSmallInDoubtBudget(t *testing.T) {
 			t.Errorf("--in-doubt-budget %d: %d calls, want %d and %q: %s", budget, v.calls, calls, says, v.stderr)
 		}
 	}
-	tell(needed-1, 0, fmt.Sprintf("of which %d is left; the cheapest of them can cost %d", needed-1, needed))
+	tell(needed-1, 0, fmt.Sprintf("of which %d is left; the cheapest can cost %d", needed-1, needed))
 	tell(needed, 10, "")
 
 	for _, policy := range [][]string{nil, {"--in-doubt", "hold"}} {

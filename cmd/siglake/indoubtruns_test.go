@@ -88,7 +88,7 @@ func TestEarlierCallsInDoubt(t *testing.T) {
 	if diff := cmp.Diff([]pipeline.InDoubtCall{want}, r.manifest.InDoubt); diff != "" {
 		t.Errorf("held after accept-loss (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(third.stdout, "taken as paid and lost (1): 100 lines") || strings.Contains(third.stdout, "held list") {
+	if !strings.Contains(third.stdout, "accepted as paid and lost (1): 100 lines") || strings.Contains(third.stdout, "held list") {
 		t.Errorf("the summary speaks of a doubt that was settled:\n%s", third.stdout)
 	}
 	r.checkRebuild()
@@ -109,7 +109,7 @@ func TestOwnCallWrittenOff(t *testing.T) {
 	if held := r.manifest.InDoubt; v.code != exitComplete || len(held) != 1 || held[0].Run != "" || !held[0].WrittenOff || len(held[0].Accounts) != 100 {
 		t.Errorf("exit %d, held %+v; want %d and one call of its own, given up, with 100 lines", v.code, held, exitComplete)
 	}
-	if !strings.Contains(v.stdout, "taken as paid and lost (1): 100 lines") || strings.Contains(v.stdout, "held list") {
+	if !strings.Contains(v.stdout, "accepted as paid and lost (1): 100 lines") || strings.Contains(v.stdout, "held list") {
 		t.Errorf("the summary speaks of a doubt that was settled:\n%s", v.stdout)
 	}
 	r.checkRebuild()

@@ -67,7 +67,7 @@ func TestStopSurvives(t *testing.T) {
 }
 
 // TestJournalGone: a lake whose journal was lost is not run on, for all of it
-// would be bought again.
+// buy everything again.
 func TestJournalGone(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -79,7 +79,7 @@ func TestJournalGone(t *testing.T) {
 	}
 	before := r.sim.Bill().Credits
 	r.runList(context.Background(), nil, path, baseFlags...)
-	if r.code != exitIntegrity || !strings.Contains(r.stderr, "would be bought again") {
+	if r.code != exitIntegrity || !strings.Contains(r.stderr, "buy everything again") {
 		t.Errorf("exit %d, want %d: %s", r.code, exitIntegrity, r.stderr)
 	}
 	if n := r.sim.Bill().Credits - before; n != 0 {
@@ -135,13 +135,13 @@ func TestStateDirectory(t *testing.T) {
 	if code, output := run("two", state); code != exitUsage || !strings.Contains(output, "holds the journal of "+store.URI("one/")) {
 		t.Errorf("another lake with the same --state: exit %d: %s", code, output)
 	}
-	if code, output := run("one", state+"-other"); code != exitUsage || !strings.Contains(output, "run there, with --state") {
+	if code, output := run("one", state+"-other"); code != exitUsage || !strings.Contains(output, "on that host with --state") {
 		t.Errorf("the lake with another --state: exit %d: %s", code, output)
 	}
 	if err := os.Rename(state, state+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	if code, output := run("one", state); code != exitIntegrity || !strings.Contains(output, "is not there any more") {
+	if code, output := run("one", state); code != exitIntegrity || !strings.Contains(output, "is missing from") {
 		t.Errorf("without the directory: exit %d: %s", code, output)
 	}
 	if n := r.sim.Bill().Credits - billed; n != 0 {

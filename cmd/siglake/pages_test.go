@@ -172,7 +172,7 @@ func TestLostPages(t *testing.T) {
 						if listed := r.mustExit(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 20 credits") || !strings.Contains(listed, "1 call in doubt") {
 							t.Errorf("held list:\n%s", listed)
 						}
-						if v := carry(); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, "lets this command go on behind it") {
+						if v := carry(); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, "lets this command continue after it") {
 							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitInDoubt, v.stdout)
 						}
 						if v := r.onCopy().exec(t.Context(), words, "", pageFlags(80)...); v.code != exitInDoubt || v.calls != 0 {

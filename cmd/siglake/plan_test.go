@@ -285,8 +285,8 @@ func TestPlanSays(t *testing.T) {
 		says  []string // on standard output, or in the error
 	}{
 		{"people", []string{"--price-per-credit", "0.025 EUR"}, exitComplete, []string{
-			"nothing was spent", "1 duplicate · 1 rejected", "to 600; never more than 600", "to 15.00; never more than 15.00", "the credits are a guess", "--max-credits", path + ":2:", "50 each minute · 150 each hour · 1,500 each day, by the published plan"}},
-		{"a cap too low", []string{"--max-credits", "20"}, exitComplete, []string{"--max-credits 20 may end the run before the list does"}},
+			"nothing was spent", "1 duplicate · 1 rejected", "to 600; never more than 600", "to 15.00; never more than 15.00", "the credits are a guess", "--max-credits", path + ":2:", "50 per minute · 150 per hour · 1,500 per day, as published for the plan"}},
+		{"a cap too low", []string{"--max-credits", "20"}, exitComplete, []string{"--max-credits 20 may stop the run before the end of the list"}},
 		{"a poor account", []string{"--max-results", "10"}, exitComplete, []string{"the account has 300 credits left, which may not be enough"}},
 		{"no price", []string{"--price-per-credit", "cheap"}, exitUsage, []string{`--price-per-credit "cheap": expected an amount`}},
 		{"a price as a float", []string{"--price-per-credit", "1e-3"}, exitUsage, []string{"expected an amount"}},
@@ -313,7 +313,7 @@ func TestPlanSays(t *testing.T) {
 		r.sim.ServeHTTP(w, req)
 	}))
 	defer blind.Close()
-	if _, stdout, stderr := runProgram(t, append(common, "--base-url", blind.URL)...); !strings.Contains(stdout, "1 credit is assumed") {
+	if _, stdout, stderr := runProgram(t, append(common, "--base-url", blind.URL)...); !strings.Contains(stdout, "assumes 1 credit") {
 		t.Errorf("a plan that knows no price does not say so:\n%s%s", stdout, stderr)
 	}
 
@@ -322,7 +322,7 @@ func TestPlanSays(t *testing.T) {
 	r.rerun(string(list), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	clearHook(t)
 	code, stdout, stderr := runProgram(t, common...)
-	if code != exitComplete || !strings.Contains(stdout, "is not finished, and this is another command") {
+	if code != exitComplete || !strings.Contains(stdout, "is unfinished, and this command differs") {
 		t.Errorf("plan beside an unfinished run: exit %d\n%s%s", code, stdout, stderr)
 	}
 	if code, _, stderr = runProgram(t, slices.Concat(common, []string{"--simulate"})...); code != exitUsage || !strings.Contains(stderr, "holds real answers") {
@@ -338,7 +338,7 @@ func TestRefreshStatesTheCost(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(120), baseFlags...)
 	again := r.rerun(domainLines(130), append([]string{"--refresh"}, baseFlags...)...)
-	if again.code != exitComplete || !strings.Contains(again.stderr, "buying again what was bought before") ||
+	if again.code != exitComplete || !strings.Contains(again.stderr, "repeating purchases") ||
 		!strings.Contains(again.stderr, "pairs_again=240") || !strings.Contains(again.stderr, "credits_at_most=520") {
 		t.Errorf("exit %d: %s", again.code, again.stderr)
 	}
@@ -389,8 +389,8 @@ func TestPlanBudget(t *testing.T) {
 			t.Errorf("plan %v: want no %q in:\n%s", more, never, stdout)
 		}
 	}
-	says([]string{"Next: siglake run the first 200 lines with the same flags (their calls cost at most 800 credits), then plan again"}, "--max-credits")
-	says([]string{"--max-credits 3: nothing can be asked: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
+	says([]string{"Next: siglake run the first 200 lines with the same flags (they cost at most 800 credits)"}, "--max-credits")
+	says([]string{"--max-credits 3 allows no request: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
 
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })
 	code, _, _ := runProgram(t, slices.Concat([]string{"run", "--concurrency", "1", "--quiet"}, flags)...)
@@ -400,7 +400,7 @@ func TestPlanBudget(t *testing.T) {
 		t.Fatalf("exit %d, %d credits; want %d and some", code, spent, exitStorage)
 	}
 	says([]string{fmt.Sprintf("has spent %d credits", spent)}, "")
-	says([]string{"will end the run before the list does, after about ", "of 200 entities", "batches shrink"}, "", "--max-credits", fmt.Sprint(spent+10))
+	says([]string{"will stop the run before the end of the list, after about ", "of 200 entities", "batches shrink"}, "", "--max-credits", fmt.Sprint(spent+10))
 	o := planJSON(t, flags...)
 	if o.SpentBefore != spent || o.AdvisedBudget <= spent || o.AdvisedBudget > spent+o.Credits.Ceiling {
 		t.Errorf("spent %d, advised %d; want %d, and more than that by at most %d", o.SpentBefore, o.AdvisedBudget, spent, o.Credits.Ceiling)
@@ -426,10 +426,10 @@ func TestUsageUnread(t *testing.T) {
 		planJSON(t, flags...)
 	}
 	o := planJSON(t, flags...)
-	if note := strings.Join(o.Notes, "\n"); o.CreditsLeft != nil || !strings.Contains(note, "the account's usage could not be read") {
+	if note := strings.Join(o.Notes, "\n"); o.CreditsLeft != nil || !strings.Contains(note, "the account's usage is not available") {
 		t.Errorf("plan when the page is used up: %v credits left, notes %q; want none, and that it was not read", o.CreditsLeft, note)
 	}
-	const capped = "the price of an event is not known: --max-credits rests on 1 credit an event"
+	const capped = "the price of an event is unknown: --max-credits assumes 1 credit per event"
 	code, _, stderr := runProgram(t, slices.Concat([]string{"run", "--quiet", "--max-credits", "1000"}, flags)...)
 	if code != exitComplete || !strings.Contains(stderr, "level=WARN msg=\""+capped) {
 		t.Errorf("run with a cap: exit %d, %q; want %d and the warning %q", code, stderr, exitComplete, capped)
@@ -443,7 +443,7 @@ func TestInapplicableSignals(t *testing.T) {
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	flags := []string{writeList(t, "unfit", 10), "--lake", r.lake, "--base-url", r.server.URL, "--signals", "promotion,riskNews"}
-	const says = "each line of the list is a company: these signals are asked about none"
+	const says = "every line of the list is a company: these signals apply to none"
 	o := planJSON(t, flags...)
 	if len(o.Queries) != 1 || o.Queries[0].Object != schema.Company || !strings.Contains(strings.Join(o.Notes, "\n"), says+": promotion") {
 		t.Errorf("plan: queries %+v, notes %q; want the one about companies, and a word about promotion", o.Queries, o.Notes)

@@ -429,7 +429,7 @@ func TestReconcileAccount(t *testing.T) {
 	if a == nil || *a.Before != 0 || *a.After != charged || *a.Change != charged || a.Matched != charged || a.Liability != 0 || *a.Unmatched != 0 || *a.Remaining != 1_000_000-charged || charged == 0 {
 		t.Errorf("account %s, want all of %d explained", asJSON(t, a), charged)
 	}
-	if !strings.Contains(r.stdout, "as charged by these calls, exactly") {
+	if !strings.Contains(r.stdout, "which matches the charges of this run") {
 		t.Errorf("the summary:\n%s", r.stdout)
 	}
 	// Somebody else charges the account while a run is at it. (The account can be
@@ -455,7 +455,7 @@ func TestReconcileAccount(t *testing.T) {
 	if others == 0 || spent != c.Charged+others || *a.Unmatched != others || *a.Change != spent || a.Matched != c.Charged || *a.After-*a.Before != spent {
 		t.Errorf("account %s, want %d beyond %d", asJSON(t, a), others, c.Charged)
 	}
-	if says := fmt.Sprintf("%d", others); !strings.Contains(r.stdout, "Account       moved by") || !strings.Contains(r.stdout, says) {
+	if says := fmt.Sprintf("%d", others); !strings.Contains(r.stdout, "Account       balance fell by") || !strings.Contains(r.stdout, says) {
 		t.Errorf("the summary does not say %q:\n%s", says, r.stdout)
 	}
 	if got := slices.Sorted(maps.Keys(c.ByAction)); !slices.Equal(got, []string{"api_search", "showSignalsCompany"}) {

@@ -365,7 +365,7 @@ func TestUnmatchedProducts(t *testing.T) {
 	}
 	for _, f := range r.manifest.Files {
 		if f.Table == string(schema.CategoryIdentities) && f.Partition != "" {
-			t.Errorf("%s is divided by %s", f.Path, f.Partition)
+			t.Errorf("%s is partitioned by %s", f.Path, f.Partition)
 		}
 	}
 	if found != 1 {

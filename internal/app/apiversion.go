@@ -65,16 +65,16 @@ func (j *Job) chooseAPIVersion(ctx context.Context, words []string, list *source
 	}
 	for _, s := range schema.Signals {
 		if s.V2 == schema.Absent && s.V3 != schema.Absent && slices.ContainsFunc(words, matchesKey(s.Key)) {
-			return j.newAPIVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not have", s.Key)), nil
+			return j.newAPIVersion(pipeline.V3, fmt.Sprintf("v2 does not have %s", s.Key)), nil
 		}
 	}
 	switch opaqueID, err := j.findOpaqueID(ctx, list); {
 	case err != nil:
 		return nil, err
 	case opaqueID != "":
-		return j.newAPIVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not take", opaqueID)), nil
+		return j.newAPIVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not accept", opaqueID)), nil
 	}
-	v2 := j.newAPIVersion(pipeline.V2, "it offers all that is asked for, and finds identifiers without a search that costs extra")
+	v2 := j.newAPIVersion(pipeline.V2, "it offers everything requested, and finds identifiers without a charged search")
 	if j.client == nil {
 		return v2, nil
 	}
@@ -93,7 +93,7 @@ func (j *Job) chooseAPIVersion(ctx context.Context, words []string, list *source
 			if len(schema.MatchSignals(w)) > 0 || slices.Contains(offered.Signals, w) {
 				continue
 			}
-			v3 := j.newAPIVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not offer", w))
+			v3 := j.newAPIVersion(pipeline.V3, fmt.Sprintf("v2 does not offer %s", w))
 			if offeredByV3, err := v3.options(ctx, o); err == nil && slices.Contains(offeredByV3.Signals, w) {
 				return v3, nil
 			}
@@ -151,9 +151,9 @@ func (v *apiVersion) choiceText() string {
 		name = "V3"
 	}
 	if v.reason == "" {
-		return "the API is asked in " + name
+		return "using API " + name
 	}
-	return fmt.Sprintf("the API is asked in %s: %s", name, v.reason)
+	return fmt.Sprintf("using API %s: %s", name, v.reason)
 }
 
 // findOpaqueID is an id of the list that is no number; empty when there is none.
@@ -208,7 +208,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 		}
 		for _, q := range out {
 			if slices.ContainsFunc(q.Signals, q.FiltersClientSide) {
-				j.logOrNote("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
+				j.logOrNote("v3 charges for all events, including those that siglake then filters out; with v2 or --send-filters, the API filters")
 			}
 		}
 		if v.version == pipeline.V3 {

@@ -118,20 +118,20 @@ func (id Identity) digest() string {
 // changesFrom says what is not as it was in a run.
 func (id Identity) changesFrom(r *ledger.Run) string {
 	if now, before := orDefault(id.Settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
-		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)
+		return fmt.Sprintf("its command was siglake %s, not siglake %s", before, now)
 	}
 	var parts []string
 	for name, now := range id.Settings {
 		if before := r.Settings[name]; before != now {
-			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", name, before, now))
+			parts = append(parts, fmt.Sprintf("--%s was %q and is now %q", name, before, now))
 		}
 	}
 	slices.Sort(parts)
 	if id.refresh && !r.Refresh {
-		parts = append(parts, "--refresh was not given and is")
+		parts = append(parts, "--refresh is new")
 	}
 	if r.Input != id.inputDigest {
-		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
+		parts = append(parts, fmt.Sprintf("the list %s has changed since", r.URI))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -124,7 +124,7 @@ func (l *Ledger) findCall(run, id string) (*Call, error) {
 	if n := l.callNumbers[run+"/"+id]; n > 0 {
 		return l.calls[n-1], nil
 	}
-	return nil, fmt.Errorf("%w: what became of the call %s/%s, which nobody meant to make", wal.ErrCorrupt, run, id)
+	return nil, fmt.Errorf("%w: the outcome of call %s/%s, which has no intent", wal.ErrCorrupt, run, id)
 }
 
 func (l *Ledger) addQuery(q pipeline.Query) error {

@@ -50,7 +50,7 @@ func (l *Ledger) resolveAmong(ctx context.Context, a *schema.Account, include fu
 		case c.Outcome == pipeline.InDoubt && c.Decision == WriteOff:
 			if age < l.negativeTTL {
 				found.Status, found.InDoubt = schema.WrittenOff, inDoubtCall(c)
-				found.Reason = fmt.Sprintf("the search %s was taken as paid and lost; it is made again from %s on", found.InDoubt.Name(), c.Time.Add(l.negativeTTL).UTC().Format(time.DateOnly))
+				found.Reason = fmt.Sprintf("the search %s was accepted as paid and lost; siglake repeats it from %s on", found.InDoubt.Name(), c.Time.Add(l.negativeTTL).UTC().Format(time.DateOnly))
 				return found
 			}
 		case c.Outcome == pipeline.InDoubt:
@@ -64,7 +64,7 @@ func (l *Ledger) resolveAmong(ctx context.Context, a *schema.Account, include fu
 				return found
 			case m.entity.ID == "" && searched && age < l.negativeTTL:
 				found.Status, found.Call, found.RiskOfDoubleCharge = m.status, c.Run.ID+"/"+c.ID, false
-				found.Reason = fmt.Sprintf("%s, says the search %s of %s; it is made again from %s on",
+				found.Reason = fmt.Sprintf("%s, according to the search %s of %s; siglake repeats it from %s on",
 					cmp.Or(m.reason, "not known to the API"), found.Call, c.Time.UTC().Format(time.DateOnly), c.Time.Add(l.negativeTTL).UTC().Format(time.DateOnly))
 				return found
 			case searched: // it has expired, and so have those before it

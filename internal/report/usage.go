@@ -68,7 +68,7 @@ func PrintUsage(w io.Writer, a AccountUsage) {
 		}
 		return format.Thousands(*n)
 	}
-	fmt.Fprintf(w, "Credits   %s left, %s used, %s in all\n", number(a.Remaining), number(a.Used), number(a.Total))
+	fmt.Fprintf(w, "Credits   %s left, %s used, %s in total\n", number(a.Remaining), number(a.Used), number(a.Total))
 	if a.Plan != "" {
 		fmt.Fprintf(w, "Plan      %s\n", a.Plan)
 	}
