@@ -360,7 +360,7 @@ func TestPlanAdvises(t *testing.T) {
 		t.Fatalf("credits to %d: the test shows nothing", o.Credits.P95)
 	}
 	doubtful := planJSON(t, append(where, "--in-doubt", "probe")...)
-	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 1 || !strings.Contains(note, "1 calls of this lake are in doubt") || !strings.Contains(note, "2,000 credits more") {
+	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 1 || !strings.Contains(note, "1 call of this lake in doubt") || !strings.Contains(note, "at most 2,000 more credits") {
 		t.Errorf("notes %q, and with --in-doubt probe %q; want the dialect, and the latter to speak of a call in doubt", o.Notes, note)
 	}
 	code, _, stderr := runProgram(t, append(slices.Concat([]string{"run", "--quiet"}, where), "--max-credits", fmt.Sprint(o.AdvisedBudget))...)

@@ -383,10 +383,10 @@ func TestUsage(t *testing.T) {
 		prices     int
 	}{
 		{plan: "premium", windows: []bool{true, true, true}, prices: 5, says: []string{"Plan      premium", "api_search", "for every started 25", "calls left, resets 2026-05-06"}},
-		{plan: "unlimited", windows: []bool{false, false, false}, prices: 5, says: []string{"Credits   1,000,000 left, 0 used, 1,000,000 in all", "no limit stated"}},
-		{body: `{"credits":{"used":7}}`, windows: []bool{false, false, false}, says: []string{"not stated left, 7 used, not stated in all", "minute    no limit stated", "Prices    not stated"}},
+		{plan: "unlimited", windows: []bool{false, false, false}, prices: 5, says: []string{"Credits   1,000,000 left, 0 used, 1,000,000 in total", "no limit stated"}},
+		{body: `{"credits":{"used":7}}`, windows: []bool{false, false, false}, says: []string{"not stated left, 7 used, not stated in total", "minute    no limit stated", "Prices    not stated"}},
 		{body: `{"credits":{"total":10,"used":3,"remaining":7},"rateLimits":{"daily":{"limit":100},"hourly":null},"pricing":{"api_search":{"credits":1}}}`, windows: []bool{false, false, true}, prices: 1,
-			says: []string{"Credits   7 left, 3 used, 10 in all", "not stated of 100 calls left", "api_search"}},
+			says: []string{"Credits   7 left, 3 used, 10 in total", "100 calls allowed, remaining not stated", "api_search"}},
 	} {
 		cfg := fixedDayConfig(t)
 		cfg.Plan = c.plan

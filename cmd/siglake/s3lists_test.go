@@ -197,7 +197,7 @@ func TestResumeListOnS3(t *testing.T) {
 	resume := slices.Concat([]string{"resume", "--lake", r.lake, "--plan", "unlimited", "--rate", "0", "--quiet"}, flags)
 
 	putObject(t, store, "list.txt", text+"one-more.example\n")
-	if code, _, stderr := runProgram(t, resume...); code != exitUsage || !strings.Contains(stderr, "has changed since") {
+	if code, _, stderr := runProgram(t, resume...); code != exitUsage || !strings.Contains(stderr, "the list differs") {
 		t.Errorf("resume with a list that was replaced: exit %d, %q, want %d", code, stderr, exitUsage)
 	}
 	putObject(t, store, "list.txt", text)

@@ -231,8 +231,8 @@ func (j *Job) noteInDoubt(p *PlanReport, inDoubt []*ledger.Call) {
 	for _, d := range inDoubt {
 		maxCost += d.Ceiling
 	}
-	p.addNote(fmt.Sprintf("%d calls of this lake are in doubt, and these figures exclude their lines: with --in-doubt %s the run may request them again, for at most %s more credits",
-		len(inDoubt), policy, format.Thousands(maxCost)))
+	p.addNote(fmt.Sprintf("%s of this lake in doubt: these figures exclude their lines; with --in-doubt %s the run may request them again, for at most %s more credits",
+		format.Count(len(inDoubt), "call"), policy, format.Thousands(maxCost)))
 }
 
 // dryRun counts what a run of the list would ask, given what is known.
