@@ -43,8 +43,8 @@ func refuseV2(status int, body string) func(*rig) proxy {
 	return func(*rig) proxy { return answer }
 }
 
-// addNewSignal adds a signal that nobody has heard of to what V3 offers, and an event
-// of it to whatever V3 answers.
+// addNewSignal adds an unknown signal to what V3 offers, and an event of it to every
+// answer of V3.
 func (r *rig) addNewSignal(w http.ResponseWriter, q *http.Request) bool {
 	if !strings.HasPrefix(q.URL.Path, "/v3/companies/signals") || strings.Contains(q.URL.Path, "filters") {
 		return false

@@ -45,7 +45,7 @@ func TestEarlierCallsInDoubt(t *testing.T) {
 	want := first.InDoubt[0]
 	want.Run = first.Run.ID
 
-	// The second run dies before it publishes, and goes on: it must not list
+	// The second run dies before it publishes, and continues: it must not list
 	// anything twice.
 	more := extraDomain + "\n" + list
 	crashAt(t, func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") })
@@ -94,8 +94,8 @@ func TestEarlierCallsInDoubt(t *testing.T) {
 	r.checkRebuild()
 }
 
-// TestOwnCallWrittenOff: a call that somebody gave up before its run was
-// published is listed once, as given up, with the lines it holds.
+// TestOwnCallWrittenOff: a call that was written off before its run was published is
+// listed once, as written off, with the lines it holds.
 func TestOwnCallWrittenOff(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)

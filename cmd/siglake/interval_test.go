@@ -80,8 +80,8 @@ func TestDecidedIsNotPaidFor(t *testing.T) {
 	}
 }
 
-// TestStatusShowsUnknownCharges: an answer whose charge was not understood is
-// money that nobody knows of, and stands in the bill.
+// TestStatusShowsUnknownCharges: an answer with an unreadable charge has an unknown
+// cost, which the bill shows.
 func TestStatusShowsUnknownCharges(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "charge-missing", At: 2}}})
@@ -145,8 +145,8 @@ func TestReleasedIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestWriteOffIsDecided: a lost call that was accepted leaves nothing to decide
-// to the command whose lines it held.
+// TestWriteOffIsDecided: an accepted loss leaves the command that requested its lines
+// nothing to decide.
 func TestWriteOffIsDecided(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -175,8 +175,8 @@ func TestWriteOffIsDecided(t *testing.T) {
 	}
 }
 
-// TestAcceptedSignalsOnly: what was taken as lost are the signals of the lost
-// call; others are asked about all the same.
+// TestAcceptedSignalsOnly: an accepted loss covers the signals of the lost call only;
+// other signals are requested.
 func TestAcceptedSignalsOnly(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -255,8 +255,8 @@ func TestUnexplainedCredits(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
-// TestReconcileNarrows: what the account moved by beyond the answers is the most
-// that lost calls can have cost, whoever else uses the account.
+// TestReconcileNarrows: what the balance fell by beyond the answers is the most that
+// lost calls can have cost, even if others use the account.
 func TestReconcileNarrows(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)

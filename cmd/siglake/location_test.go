@@ -18,8 +18,8 @@ import (
 )
 
 // TestStopSurvives: a run stopped before the end of its list and died while it
-// published; its staged files are gone. Whoever completes it must not take what
-// was read for the whole list.
+// published; its staged files are gone. Its recovery must not take what was read for
+// the whole list.
 func TestStopSurvives(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -66,8 +66,8 @@ func TestStopSurvives(t *testing.T) {
 	}
 }
 
-// TestJournalGone: a lake whose journal was lost is not run on, for all of it
-// buy everything again.
+// TestJournalGone: siglake refuses to run on a lake that lost its journal, because it
+// would buy everything again.
 func TestJournalGone(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -87,8 +87,7 @@ func TestJournalGone(t *testing.T) {
 	}
 }
 
-// TestReadersLeaveNothing: whoever looks makes nothing, neither where there is no
-// lake yet nor where there is one.
+// TestReadersLeaveNothing: readers create nothing, whether there is a lake or not.
 func TestReadersLeaveNothing(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	store := buckettest.Start(t)

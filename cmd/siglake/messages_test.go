@@ -11,7 +11,7 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
-// TestMessages: what a user is told names what is wrong and what to do next.
+// TestMessages: a message names what is wrong and what to do next.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})

@@ -57,8 +57,8 @@ func (d inProcessTransport) RoundTrip(req *http.Request) (*http.Response, error)
 // virtual time.
 const inBubble = "SIGLAKE_TEST_IN_BUBBLE"
 
-// onVirtualTime runs a test in a bubble whose clock shows a day of 2026. It does
-// so in a process of its own: encoders are pooled, and one that was made in a
+// onVirtualTime runs a test in a bubble, in which the clock shows a day of 2026. It
+// does so in a process of its own: encoders are pooled, and one that was made in a
 // bubble must not be used outside of it.
 func onVirtualTime(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
@@ -317,7 +317,7 @@ func TestPlanSays(t *testing.T) {
 		t.Errorf("a plan that knows no price does not say so:\n%s%s", stdout, stderr)
 	}
 
-	// Somebody else's run is unfinished: the plan says so and plans all the same.
+	// Another command's run is unfinished: the plan says so, and plans.
 	crashAt(t, func(op, _ string) bool { return op == "write" && r.billedCalls() == 1 })
 	r.rerun(string(list), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	clearHook(t)
@@ -330,8 +330,7 @@ func TestPlanSays(t *testing.T) {
 	}
 }
 
-// TestRefreshStatesTheCost: whoever buys again is told what that costs before
-// the first call is made.
+// TestRefreshStatesTheCost: a repurchase states its cost before the first call.
 func TestRefreshStatesTheCost(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -369,8 +368,8 @@ func TestPlanAdvises(t *testing.T) {
 	}
 }
 
-// TestPlanBudget: a plan says what a cap will do, counts what an unfinished run
-// has spent, and advises no cap as long as it only guesses.
+// TestPlanBudget: a plan says what a cap will do, counts what an unfinished run has
+// spent, and advises no cap while it only guesses.
 func TestPlanBudget(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)

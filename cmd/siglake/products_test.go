@@ -185,7 +185,7 @@ func TestVisitors(t *testing.T) {
 	})
 }
 
-// writeSeeds writes a list of five that resemble nobody in particular.
+// writeSeeds writes a list of five that resemble no entity in particular.
 func writeSeeds(t *testing.T, o schema.Object) string {
 	t.Helper()
 	text := "key,domain\n"
@@ -200,8 +200,8 @@ func writeSeeds(t *testing.T, o schema.Object) string {
 	return filepath.Join(writeFiles(t, map[string]string{"seeds.csv": text}), "seeds.csv")
 }
 
-// TestLookalikes: results have their place, go on where they ended, and leave out
-// whom they are told to.
+// TestLookalikes: results have their rank, continue where they ended, and leave out
+// the exclusions.
 func TestLookalikes(t *testing.T) {
 	t.Parallel()
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
@@ -326,8 +326,8 @@ func TestProductSwitches(t *testing.T) {
 	}
 }
 
-// TestSessionExpiry: a session that has ended goes on with another, in which
-// nothing is bought again.
+// TestSessionExpiry: another session continues one that has ended, and buys nothing
+// again.
 func TestSessionExpiry(t *testing.T) {
 	t.Parallel()
 	for _, expiry := range []string{"code", "envelope", "restart"} {
@@ -432,8 +432,8 @@ func TestReconcileAccount(t *testing.T) {
 	if !strings.Contains(r.stdout, "which matches the charges of this run") {
 		t.Errorf("the summary:\n%s", r.stdout)
 	}
-	// Somebody else charges the account while a run is at it. (The account can be
-	// read five times a minute: this one is another.)
+	// Another user charges the account during a run. (The account can be read five
+	// times a minute: this one is another.)
 	r = newRig(t, fixedDayConfig(t))
 	other, once := *r, false
 	other.lake = filepath.Join(t.TempDir(), "other")

@@ -44,8 +44,8 @@ func TestFreeCallsCount(t *testing.T) {
 	}
 }
 
-// TestNoUsagePage: an account without the usage page, whose answers state no
-// windows either, is taken to have those of its plan.
+// TestNoUsagePage: an account without a usage page and without windows in its answers
+// gets the windows of its plan.
 func TestNoUsagePage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})

@@ -82,8 +82,8 @@ func (r *rig) checkInvariants() {
 	}
 }
 
-// TestCompactLake compacts between runs; runs, verify, status and rebuild go on
-// as before, and nothing is asked.
+// TestCompactLake compacts between runs; runs, verify, status and rebuild work as
+// before, and no call is made.
 func TestCompactLake(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
@@ -219,7 +219,7 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 			}
 		}
 	}
-	// What a compaction left that died is in nobody's way.
+	// The leftovers of a killed compaction do no harm.
 	stray := filepath.Join(r.lake, "compact", "data", "news", "event_month=2026-01", "compact-00000001-00000000-00000000.parquet")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(stray), 0o777), os.WriteFile(stray, nil, 0o666)); err != nil {
 		t.Fatal(err)

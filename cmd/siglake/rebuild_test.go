@@ -12,9 +12,9 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
-// TestRebuildNewerSchema: a lake that an earlier version wrote, without a column
-// that this one knows, is made again with it, from the same paid answers, for
-// nothing; and until then it verifies as it is.
+// TestRebuildNewerSchema: an earlier version wrote a lake without a column that this
+// version knows. rebuild adds the column from the same paid answers, for nothing;
+// until then the lake verifies as it is.
 func TestRebuildNewerSchema(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})

@@ -84,7 +84,7 @@ func TestResume(t *testing.T) {
 		if r.code != exitDeferred || spent > 200 {
 			t.Fatalf("exit %d, %d credits; want %d and at most 200", r.code, spent, exitDeferred)
 		}
-		// What a budget ended is not gone on with until somebody names another.
+		// A run that exhausted its budget continues only with a new one.
 		code, _, stderr := resume(r, "--quiet")
 		if now := r.sim.Bill().Credits; code != exitUsage || now != spent || !strings.Contains(stderr, "its budget of 200 credits") {
 			t.Errorf("resume without a budget: exit %d, %d credits; want %d, none: %s", code, now-spent, exitUsage, stderr)
