@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +68,44 @@ func publishedAPI(env *Env, o APIOptions) (connection, error) {
 		return connection{}, err
 	}
 	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }}, nil
+}
+
+// usageTimeout is how long a run waits for the account's usage: it does not depend
+// on it.
+const usageTimeout = 3 * time.Second
+
+// readUsage asks the free usage endpoint what the account has used and what events
+// cost. An account without that endpoint, or one whose few requests to it are
+// used up, runs nevertheless: the error is for a note.
+func (c *connection) readUsage(ctx context.Context) (*lusha.Usage, error) {
+	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
+	defer cancel()
+	u, err := c.client.FetchUsage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.limiter.UpdateWindows(u.Rate(), [3]time.Time{u.Minute.ResetAt, u.Hour.ResetAt, u.Day.ResetAt})
+	return u, nil
+}
+
+// reconcile reads the account's usage once more, when all was asked. An account that
+// does not answer at once is not waited for.
+func (c *connection) reconcile(ctx context.Context, usedBefore *int64, log *slog.Logger) *pipeline.Reconciliation {
+	m := &pipeline.Reconciliation{Before: usedBefore}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usageTimeout) // the bill is compared after a stop, too
+	defer cancel()
+	u, err := c.client.TryFetchUsage(ctx)
+	if err != nil {
+		log.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
+		return m
+	}
+	if u.Used >= 0 {
+		m.After = &u.Used
+	}
+	if u.Remaining >= 0 {
+		m.Remaining = &u.Remaining
+	}
+	return m
 }
 
 // newClient makes the client of an API.

@@ -39,25 +39,17 @@ type RunStart struct {
 	URI           string            `json:"uri"`
 	Endpoint      string            `json:"endpoint"`
 	Queries       []pipeline.Query  `json:"queries"`
-	Budget        int64             `json:"budget,omitempty"`            // credits; 0 for none
-	Price         int64             `json:"price,omitempty"`             // maximum credits of one event; 0, unknown, counts as 1
-	Prices        map[string]Price  `json:"prices,omitempty"`            // as the account stated them, by action
-	UsedCredits   *int64            `json:"used,omitempty"`              // credits the account had used when the run began; absent: not known
-	PositiveTTL   time.Duration     `json:"resolve_hits_ns,omitempty"`   // validity of search results with an id; 0: the default
-	NegativeTTL   time.Duration     `json:"resolve_misses_ns,omitempty"` // and without one
-	Continues     string            `json:"continues,omitempty"`
-	APIChoice     string            `json:"api_choice,omitempty"` // which API version, and why
-	Simulated     bool              `json:"simulated,omitempty"`
-	Refresh       bool              `json:"refresh,omitempty"`
-	Partition     string            `json:"partition,omitempty"` // how its rows are partitioned
-	Versions      map[string]string `json:"versions,omitempty"`
-}
-
-// Price is what an action costs: Credits for every started PerQuantity; -1 if the account does
-// not state it.
-type Price struct {
-	Credits     int64 `json:"credits"`
-	PerQuantity int64 `json:"per_quantity"`
+	Budget        int64             `json:"budget,omitempty"` // credits; 0 for none
+	pipeline.Tariff
+	UsedCredits *int64            `json:"used,omitempty"`              // credits the account had used when the run began; absent: not known
+	PositiveTTL time.Duration     `json:"resolve_hits_ns,omitempty"`   // validity of search results with an id; 0: the default
+	NegativeTTL time.Duration     `json:"resolve_misses_ns,omitempty"` // and without one
+	Continues   string            `json:"continues,omitempty"`
+	APIChoice   string            `json:"api_choice,omitempty"` // which API version, and why
+	Simulated   bool              `json:"simulated,omitempty"`
+	Refresh     bool              `json:"refresh,omitempty"`
+	Partition   string            `json:"partition,omitempty"` // how its rows are partitioned
+	Versions    map[string]string `json:"versions,omitempty"`
 }
 
 type intentRecord struct {
