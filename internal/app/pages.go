@@ -285,8 +285,8 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 		}
 		p.ReportedRepeats = before.Repeated
 	}
-	if j.budget > 0 {
-		p.RemainingCredits = func() int64 { return j.budget - run.Cost().Max }
+	if j.spec.Budget > 0 {
+		p.RemainingCredits = func() int64 { return j.spec.Budget - run.Cost().Max }
 	}
 	if q.Service == pipeline.Lookalikes {
 		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }

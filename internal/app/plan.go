@@ -107,7 +107,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		if err := l.checkSimulated(j.API.Simulate); err != nil {
 			return nil, err
 		}
-		l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
+		l.ledger.SetTTL(j.spec.PositiveTTL, j.spec.NegativeTTL)
 	}
 	return j.buildPlan(ctx, l)
 }
@@ -122,7 +122,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	j.object = list.Input().Object
 	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
 	if l != nil {
-		p.match, p.past = l.findMatch(j.identity, j.Money.NewRun), l.ledger.History()
+		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
 	}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	}
 	p.estimateTime()
 	p.report.addAdvice(j.Service)
-	p.report.addBudgetAdvice(j.budget, plan)
+	p.report.addBudgetAdvice(j.spec.Budget, plan)
 	return p.report, nil
 }
 
@@ -209,14 +209,14 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 		if j.conn.client != nil {
 			p.report.freeCalls = 2 + int64(len(p.report.Queries)) // usage before and after, and options, which the run asks, too
 		}
-		p.refresh = j.Money.Refresh
+		p.refresh = j.spec.Refresh
 	}
 	priceQueries(p.report.Queries, p.tariff)
 	if j.conn.client != nil && p.tariff.Price == 0 {
 		p.report.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
 	}
 	if p.match.blocking != nil && !j.Money.NewRun {
-		p.report.addNote(blockingText(p.match.blocking, j.identity) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
+		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
 	}
 	return nil
 }
@@ -380,12 +380,12 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 }
 
 // announceRefresh says what buying again will cost, before it is bought.
-func (j *Job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) error {
-	plan, err := j.reread(ctx, b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
+func (j *Job) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+	plan, err := j.reread(ctx, spec.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}
-	before, err := j.reread(ctx, b.Queries, l.ledger)
+	before, err := j.reread(ctx, spec.Queries, l.ledger)
 	if err != nil {
 		return err
 	}
@@ -395,8 +395,8 @@ func (j *Job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) e
 
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: a user who raises a cap does not expect to pay twice.
-func (j *Job) announceRepurchase(ctx context.Context, l *lake, b ledger.RunStart) error {
-	plan, err := j.reread(ctx, b.Queries, l.ledger)
+func (j *Job) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+	plan, err := j.reread(ctx, spec.Queries, l.ledger)
 	if err == nil && plan.RepurchasedPairs > 0 {
 		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}

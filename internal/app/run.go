@@ -30,14 +30,11 @@ type Job struct {
 	Report   func(*pipeline.Manifest) // reports how a run ended
 
 	// Parsed options.
-	partition                string
-	listOptions              sources.Options
-	budget                   int64 // credits; 0: no cap
-	inDoubt                  inDoubtPolicy
-	positiveTTL, negativeTTL time.Duration
+	spec        pipeline.RunSpec // as far as options and list decide it
+	listOptions sources.Options
+	inDoubt     inDoubtPolicy
 
 	listInput     *listInput
-	identity      Identity
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
 	unfitReported bool          // signals that do not fit the list are reported
@@ -79,7 +76,8 @@ func (j *Job) readList(ctx context.Context) (err error) {
 	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
 		return err
 	}
-	j.identity = NewIdentity(&j.RunOptions, j.listInput.digest)
+	j.spec.Settings, j.spec.Input = Settings(&j.RunOptions), j.listInput.digest
+	j.spec.CommandDigest = commandDigest(j.spec.Settings, j.spec.Input)
 	if j.Service.IsPaged() {
 		j.paged, err = newPagedQuery(ctx, &j.RunOptions, j.listInput, j.env.Now())
 	}
@@ -94,7 +92,8 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.Work.check(); err != nil {
 		return err
 	}
-	if j.partition, err = j.Work.partition(); err != nil {
+	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
+	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err
 	}
 	if j.listOptions, err = j.Source.parse(j.Store.S3, j.env.Stdin); err != nil {
@@ -103,7 +102,7 @@ func (j *Job) parseOptions() (err error) {
 	if j.listOptions.Object == "" && j.Service == pipeline.Signals {
 		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
 	}
-	if j.budget, err = j.Money.budget(); err != nil {
+	if j.spec.Budget, err = j.Money.budget(); err != nil {
 		return err
 	}
 	switch api := j.Query.APIVersion; api {
@@ -111,7 +110,7 @@ func (j *Job) parseOptions() (err error) {
 	default:
 		return UsageErrorf("--api %q: expected v2, v3 or auto", api)
 	}
-	if j.positiveTTL, j.negativeTTL, err = j.TTL.parse(); err != nil {
+	if j.spec.PositiveTTL, j.spec.NegativeTTL, err = j.TTL.parse(); err != nil {
 		return err
 	}
 	j.inDoubt, err = j.Money.inDoubtPolicy()
@@ -121,11 +120,11 @@ func (j *Job) parseOptions() (err error) {
 // reduceBudget takes what a pass cost at the most off the budget, which is one for
 // all passes of a command; false when nothing is left of it.
 func (j *Job) reduceBudget(m *pipeline.Manifest) bool {
-	if j.budget == 0 { // none was set
+	if j.spec.Budget == 0 { // none was set
 		return true
 	}
-	j.budget -= m.Credits.Cost().Max
-	return j.budget > 0
+	j.spec.Budget -= m.Credits.Cost().Max
+	return j.spec.Budget > 0
 }
 
 // runOnce makes one run, or continues one. The manifest is nil when there was
@@ -147,14 +146,14 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if nothing != nil || err != nil {
 		return nil, nothing, err
 	}
-	start, err := j.newRunStart(ctx, match, l.ledger.Runs(), list)
+	spec, err := j.completeSpec(ctx, match, l.ledger.Runs(), list)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := j.announce(ctx, l, match, start); err != nil {
+	if err := j.announce(ctx, l, match, spec); err != nil {
 		return nil, nil, err
 	}
-	sink, err := l.openSink(ctx, j.Lake, start.ID)
+	sink, err := l.openSink(ctx, j.Lake, spec.ID)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
@@ -162,7 +161,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err := l.checkJournalMatches(ctx, sink); err != nil {
 		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	run, err := l.ledger.BeginRun(start)
+	run, err := l.ledger.BeginRun(spec)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
@@ -183,11 +182,11 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
-	l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
+	l.ledger.SetTTL(j.spec.PositiveTTL, j.spec.NegativeTTL)
 	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}
-	if match, err = l.matchRun(ctx, j.identity, j.Money.NewRun, j.Command == ResumeName); err != nil {
+	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
 		return match, nil, err
 	}
 	unfinishedID := ""
@@ -206,7 +205,7 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 		return match, newNothingToDo(l, match.done), nil
 	}
 	if j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID) {
-		return match, nil, l.resumeError(j.ResumeRunID, j.identity)
+		return match, nil, l.resumeError(j.ResumeRunID, &j.spec)
 	}
 	j.ResumeRunID = "" // what is in doubt afterwards belongs to another run
 	return match, nil, nil
@@ -215,13 +214,12 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 // ask asks about the list and publishes the answers. The manifest is nil when
 // nothing could be published.
 func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
-	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.conn.client, l.store.lock}, l.ledger, j.conn.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
+	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.conn.client, l.store.lock}, l.ledger, j.conn.limiter, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
-		Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, PartitionBy: j.partition, LastBatch: run.LastBatch,
-		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.Show, Versions: ComponentVersions(j.env.Build), Endpoint: j.conn.baseURL, APIChoice: run.APIChoice,
+		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch,
+		Ledger: l.ledger, Progress: meter.Show,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}
@@ -243,13 +241,13 @@ func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch,
 
 // announce warns, before anything is bought, about repeated purchases and about
 // signals that no line of the list can be asked about.
-func (j *Job) announce(ctx context.Context, l *lake, match runMatch, start ledger.RunStart) error {
-	if match == (runMatch{}) && !j.Demo && j.paged == nil && (start.Refresh || l.ledger.MayRepurchase(start.Queries)) {
+func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeline.RunSpec) error {
+	if match == (runMatch{}) && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
 		announce := j.announceRepurchase
-		if start.Refresh {
+		if spec.Refresh {
 			announce = j.announceRefresh
 		}
-		if err := announce(ctx, l, start); err != nil {
+		if err := announce(ctx, l, spec); err != nil {
 			return err
 		}
 	}
@@ -257,7 +255,7 @@ func (j *Job) announce(ctx context.Context, l *lake, match runMatch, start ledge
 		return nil
 	}
 	j.unfitReported = true
-	if inapplicable := inapplicableSignals(start.Queries, j.object, SplitWords(j.Query.Signals)); len(inapplicable) > 0 {
+	if inapplicable := inapplicableSignals(spec.Queries, j.object, SplitWords(j.Query.Signals)); len(inapplicable) > 0 {
 		j.env.Log.Warn(inapplicableText(j.object), "signals", strings.Join(inapplicable, ","))
 	}
 	return nil
@@ -325,65 +323,64 @@ func (o *MoneyOptions) budget() (int64, error) {
 	}
 }
 
-// newRunStart says what the run is: a new one, or one more session of one that was
+// completeSpec says what the run is: a new one, or one more session of one that was
 // not finished, which asks what it asked before.
-func (j *Job) newRunStart(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (ledger.RunStart, error) {
+func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (pipeline.RunSpec, error) {
 	now := j.env.Now().UTC()
-	b := ledger.RunStart{
-		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.Settings, Input: j.identity.inputDigest, URI: j.List, Endpoint: j.conn.baseURL,
-		Budget: j.budget, Partition: j.partition, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build),
-		PositiveTTL: j.positiveTTL, NegativeTTL: j.negativeTTL,
-	}
+	spec := j.spec
+	spec.Session, spec.Started, spec.Endpoint = 1, now, j.conn.baseURL
 	if match.resume != nil {
-		resumed := match.resume
-		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.UsedCredits, b.Tariff = resumed.ID, resumed.Session+1, resumed.Queries, resumed.Continues, resumed.Refresh, resumed.UsedCredits, resumed.Tariff
-		b.APIChoice = resumed.APIChoice
-		for i := range b.Queries {
-			if q := &b.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
-				q.Price = b.Price // of a run of an earlier version
-			}
-		}
-		return b, nil
+		continueSpec(&spec, match.resume)
+		return spec, nil
 	}
-	if err := j.readUsage(ctx, &b, before); err != nil {
-		return b, err
+	if err := j.readUsage(ctx, &spec, before); err != nil {
+		return spec, err
 	}
-	if b.Price == 0 && j.budget > 0 {
-		j.env.Log.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
-	}
-	switch {
-	case match.continues != nil:
-		b.Queries, b.Continues, b.Refresh = slices.Clone(match.continues.Queries), match.continues.ID, match.continues.Refresh
-		priceQueries(b.Queries, b.Tariff)
-	default:
-		var err error
-		note := func(text string) { j.env.Log.Info(text) }
-		if b.Queries, b.APIChoice, err = j.buildQueries(ctx, now, list, note); err != nil {
-			return b, err
-		}
-		priceQueries(b.Queries, b.Tariff)
+	if spec.Price == 0 && spec.Budget > 0 {
+		j.env.Log.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", spec.Budget)
 	}
 	var err error
-	b.ID, err = newRunID(now, rand.Reader)
-	return b, err
+	if left := match.continues; left != nil {
+		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
+	} else {
+		note := func(text string) { j.env.Log.Info(text) }
+		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, now, list, note); err != nil {
+			return spec, err
+		}
+	}
+	priceQueries(spec.Queries, spec.Tariff)
+	spec.ID, err = newRunID(now, rand.Reader)
+	return spec, err
+}
+
+// continueSpec makes a spec that of the next session of a run, which asks what it asked
+// before, under the terms of then.
+func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
+	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
+	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
+	for i := range spec.Queries {
+		if q := &spec.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
+			q.Price = spec.Price // of a run of an earlier version
+		}
+	}
 }
 
 // readUsage takes down what the account has used and what events cost. The run does
 // not depend on it: prices that it does not state are those of an earlier run.
-func (j *Job) readUsage(ctx context.Context, b *ledger.RunStart, before []*ledger.Run) error {
+func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*ledger.Run) error {
 	u, err := j.conn.readUsage(ctx)
 	switch {
 	case err == nil:
-		b.Tariff = newTariff(u)
+		spec.Tariff = newTariff(u)
 		if u.Used >= 0 {
-			b.UsedCredits = &u.Used
+			spec.UsedCredits = &u.Used
 		}
 		return nil
 	case isUnsent(err):
 		return askError(ctx, err)
 	}
 	var day string
-	if b.Tariff, day = earlierTariff(before); day != "" {
+	if spec.Tariff, day = earlierTariff(before); day != "" {
 		j.env.Log.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
 	} else {
 		j.env.Log.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
