@@ -54,16 +54,16 @@ type apiVersion struct {
 	log         *slog.Logger
 }
 
-// versionChooser chooses the dialect in which signals are asked for. Only free
-// endpoints are asked for it.
+// versionChooser chooses the API version in which signals are requested. It calls free
+// endpoints only.
 type versionChooser struct {
 	client *lusha.Client // nil: the offers are those that the vendor publishes
 	log    *slog.Logger
 	input  *listInput
 }
 
-// choose chooses the dialect; asked is the value of --api, which parseOptions has
-// looked at.
+// choose chooses the API version. asked is the value of --api, which parseOptions has
+// checked.
 func (c *versionChooser) choose(ctx context.Context, asked string, words []string, list *sources.List) (*apiVersion, error) {
 	switch asked {
 	case APIV2:
@@ -89,7 +89,7 @@ func (c *versionChooser) choose(ctx context.Context, asked string, words []strin
 	return c.chooseOffered(ctx, words, v2), nil
 }
 
-// chooseOffered chooses V2 unless the account can be asked for the words in V3 alone.
+// chooseOffered chooses V2 unless only V3 offers to the account what the words name.
 func (c *versionChooser) chooseOffered(ctx context.Context, words []string, v2 *apiVersion) *apiVersion {
 	for _, o := range []schema.Object{schema.Contact, schema.Company} {
 		if !mayConcern(words, o) {

@@ -70,13 +70,12 @@ func publishedAPI(env *Env, o APIOptions) (connection, error) {
 	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }}, nil
 }
 
-// usageTimeout is how long a run waits for the account's usage: it does not depend
-// on it.
+// usageTimeout is how long a run waits for the account's usage, which it can do without.
 const usageTimeout = 3 * time.Second
 
-// readUsage asks the free usage endpoint what the account has used and what events
-// cost. An account without that endpoint, or one whose few requests to it are
-// used up, runs nevertheless: the error is for a note.
+// readUsage reads the account's usage and prices from the free usage endpoint. Some
+// accounts have no such endpoint, and it allows few requests, so a run does not fail
+// if this does.
 func (c *connection) readUsage(ctx context.Context) (*lusha.Usage, error) {
 	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
@@ -88,8 +87,8 @@ func (c *connection) readUsage(ctx context.Context) (*lusha.Usage, error) {
 	return u, nil
 }
 
-// reconcile reads the account's usage once more, when all was asked. An account that
-// does not answer at once is not waited for.
+// reconcile reads the account's usage after the run. It makes one attempt, so that the end of the
+// run is not delayed.
 func (c *connection) reconcile(ctx context.Context, usedBefore *int64, log *slog.Logger) *pipeline.Reconciliation {
 	m := &pipeline.Reconciliation{Before: usedBefore}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usageTimeout) // the bill is compared after a stop, too

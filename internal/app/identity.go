@@ -20,10 +20,10 @@ const serviceSetting = "service"
 // simulatedAddress and a seed stand for the address of an embedded simulator.
 const simulatedAddress = "simulator, seed "
 
-// Settings are what a user asks for, as far as it decides what is bought and what
-// the rows look like: two runs with the same settings and the same list are one and
-// the same. Every run is recognised by their names and values: a change of either
-// would have it bought again.
+// Settings are the options that decide what is bought and what the rows look like, by
+// flag. Two runs with the same settings and the same list request the same, and the
+// second buys nothing. So names and values never change: a run whose settings have
+// another digest is bought again.
 func Settings(o *RunOptions) map[string]string {
 	list := func(words []string) string {
 		words = SplitWords(words)
@@ -101,7 +101,7 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	return err
 }
 
-// commandDigest is that of settings and list.
+// commandDigest is the digest of the settings and the list.
 func commandDigest(settings map[string]string, inputDigest string) string {
 	text, err := json.Marshal(settings) // keys are sorted
 	if err != nil {
@@ -111,7 +111,7 @@ func commandDigest(settings map[string]string, inputDigest string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// changesText says what of a run that is asked for is not as it was in an earlier one.
+// changesText lists the differences between a run that is asked for and an earlier one.
 func changesText(asked *pipeline.RunSpec, r *ledger.Run) string {
 	if now, before := orDefault(asked.Settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
 		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)

@@ -152,7 +152,7 @@ func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoub
 	return nil, nil
 }
 
-// knownUsage is what the journal knows of the account's usage since a run began.
+// knownUsage is the account's usage since a run began, according to the journal.
 type knownUsage struct {
 	matched     int64  // credits that answers were charged
 	unknown     string // a call with a charge that was not understood, as RUN/CALL; empty: none

@@ -144,7 +144,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	return p.report, nil
 }
 
-// planner finds out what a job would do, and reports it.
+// planner determines what a job would do, and reports it.
 type planner struct {
 	job    *Job
 	lake   *lake // nil: there is none yet
@@ -156,8 +156,8 @@ type planner struct {
 	refresh bool // what was bought is bought again
 }
 
-// continued is the run that the job would go on with, or whose lines it would ask
-// about; nil when it would begin one.
+// continued is the run that the job would resume, or the one that left the lines which
+// it would request; nil if it would begin a run.
 func (p *planner) continued() *ledger.Run {
 	if p.match.resume != nil {
 		return p.match.resume
@@ -165,7 +165,8 @@ func (p *planner) continued() *ledger.Run {
 	return p.match.continues
 }
 
-// readTariff finds out what things cost, and what credits are left for them.
+// readTariff reads what actions cost and how many credits are left: from the account,
+// or else from an earlier run.
 func (p *planner) readTariff(ctx context.Context) error {
 	if p.job.conn.client == nil {
 		p.report.addNote("no API key: signals, prices and windows are those that the vendor publishes")
@@ -195,8 +196,8 @@ func (p *planner) readTariff(ctx context.Context) error {
 	return nil
 }
 
-// chooseQueries finds out what the job would ask: what the run asks that it goes on
-// with, or what its options say.
+// chooseQueries reports what the job would request: the queries of the run that it
+// would continue, or those of its options.
 func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err error) {
 	j := p.job
 	if continued := p.continued(); continued != nil {
@@ -221,7 +222,7 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	return nil
 }
 
-// ledger is what the run would take as bought; nil without a lake.
+// ledger says what the run would not buy again; nil without a lake.
 func (p *planner) ledger() pipeline.Ledger {
 	switch {
 	case p.lake == nil:
@@ -232,7 +233,7 @@ func (p *planner) ledger() pipeline.Ledger {
 	return p.lake.ledger
 }
 
-// addPlan reports what the dry run counted, and what that is expected to cost.
+// addPlan reports the counts of the dry run and the forecast of their cost.
 func (p *planner) addPlan(plan *pipeline.Plan) {
 	j, r := p.job, p.report
 	r.Lines, r.WithoutCall, r.Rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects

@@ -78,7 +78,7 @@ func publishedOptions(d pipeline.APIVersion) optionsFunc {
 	}
 }
 
-// isUnsent reports whether a free question did not reach the API.
+// isUnsent reports whether a free request did not reach the API.
 func isUnsent(err error) bool {
 	var refusal *lusha.RefusalError
 	return errors.As(err, &refusal) && refusal.Class == lusha.ClassUnsent
@@ -182,7 +182,7 @@ func (c *signalChoice) addWord(word string) error {
 	return nil
 }
 
-// notOfferedError is the error of a signal that was asked for by its key.
+// notOfferedError is the error for a signal that is named by its key and not offered.
 func (c *signalChoice) notOfferedError(s schema.Signal) error {
 	offered := strings.Join(c.offered[s.Object].Signals, ", ")
 	switch {

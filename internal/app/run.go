@@ -323,8 +323,8 @@ func (o *MoneyOptions) budget() (int64, error) {
 	}
 }
 
-// completeSpec says what the run is: a new one, or one more session of one that was
-// not finished, which asks what it asked before.
+// completeSpec completes the spec of the job with what only the lake and the API know.
+// The run is a new one, or another session of an unfinished one.
 func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (pipeline.RunSpec, error) {
 	now := j.env.Now().UTC()
 	spec := j.spec
@@ -353,8 +353,8 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 	return spec, err
 }
 
-// continueSpec makes a spec that of the next session of a run, which asks what it asked
-// before, under the terms of then.
+// continueSpec turns a spec into that of a run's next session, which requests the same
+// under the same terms.
 func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
 	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
@@ -365,8 +365,8 @@ func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 	}
 }
 
-// readUsage takes down what the account has used and what events cost. The run does
-// not depend on it: prices that it does not state are those of an earlier run.
+// readUsage adds the account's usage and tariff to the spec. A run does not depend on
+// the account's answer: without one, the prices of an earlier run count.
 func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*ledger.Run) error {
 	u, err := j.conn.readUsage(ctx)
 	switch {

@@ -14,7 +14,7 @@ import (
 // for each is assumed.
 var publishedPrices = map[string]pipeline.UnitPrice{"api_search": {Credits: 1, PerQuantity: 25}}
 
-// newTariff is what the account states.
+// newTariff is the tariff that the account states.
 func newTariff(u *lusha.Usage) pipeline.Tariff {
 	t := pipeline.Tariff{Prices: u.Prices}
 	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
@@ -25,8 +25,8 @@ func newTariff(u *lusha.Usage) pipeline.Tariff {
 	return t
 }
 
-// earlierTariff is what the account stated when an earlier run began, and the day;
-// the day is empty when no run knows prices.
+// earlierTariff is the tariff that the account stated when the newest run with prices
+// began, and the day of that; the day is empty if no run has prices.
 func earlierTariff(runs []*ledger.Run) (t pipeline.Tariff, day string) {
 	for _, r := range slices.Backward(runs) {
 		if len(r.Prices) > 0 {

@@ -134,7 +134,7 @@ type publicationCheck struct {
 	lake   *lake
 	sink   *sinks.Inspector
 	chain  []*pipeline.Manifest     // of all generations
-	listed map[string]pipeline.File // files that a manifest names, by path, until they are checked
+	listed map[string]pipeline.File // files in manifests that are not checked yet, by path
 
 	runs, generations, visible      int
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
