@@ -95,7 +95,7 @@ func (c *connection) reconcile(ctx context.Context, usedBefore *int64, log *slog
 	defer cancel()
 	u, err := c.client.TryFetchUsage(ctx)
 	if err != nil {
-		log.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
+		log.Info("the account's usage after the run is not available: the manifest does not compare it with the bill", "error", err)
 		return m
 	}
 	if u.Used >= 0 {

@@ -122,12 +122,12 @@ func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoub
 	}
 	known := knownUsageSince(from, l.ledger.Runs())
 	if known.fell {
-		l.env.Log.Info("nothing can be told from the account's usage: its count fell since the run in doubt began", "run", from.ID)
+		l.env.Log.Info("the account's usage is inconclusive: it fell since the run in doubt started", "run", from.ID)
 		return inDoubt, nil
 	}
 	increase, matched := u.Used-*from.UsedCredits, known.matched
 	if u.Used < known.lastReading || increase < matched {
-		l.env.Log.Info("nothing can be told from the account's usage: it moved by less than the answers were charged", "credits", increase, "explained", matched)
+		l.env.Log.Info("the account's usage is inconclusive: it rose by less than the charges of the answers", "credits", increase, "explained", matched)
 		return inDoubt, nil
 	}
 	if increase != matched {
@@ -139,7 +139,7 @@ func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoub
 		return inDoubt, nil
 	}
 	if known.unknown != "" {
-		l.env.Log.Info("nothing can be told from the account's usage: a call's charge is unknown", "call", known.unknown)
+		l.env.Log.Info("the account's usage is inconclusive: the charge of a call is unknown", "call", known.unknown)
 		return inDoubt, nil
 	}
 	reason := fmt.Sprintf("the account's usage rose by %d credits since run %s started, and answers explain all of them", increase, from.ID)

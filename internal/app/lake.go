@@ -219,7 +219,7 @@ func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, re
 		if resuming {
 			return runMatch{}, l.resumeError(match.blocking.ID, asked)
 		}
-		return runMatch{}, UsageErrorf("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
+		return runMatch{}, UsageErrorf("%s.\nRepeat its command (or use siglake resume) to continue it, or add --new-run to close it and start this run; nothing already paid for is bought again",
 			blockingText(match.blocking, asked))
 	}
 	if err := l.abandonRun(ctx, match.blocking); err != nil {
@@ -230,7 +230,7 @@ func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, re
 
 // blockingText says that a run is in the way of a command, and why.
 func blockingText(r *ledger.Run, asked *pipeline.RunSpec) string {
-	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), changesText(asked, r))
+	return fmt.Sprintf("run %s, started %s, is unfinished, and this command differs: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), changesText(asked, r))
 }
 
 // findMatch finds the runs that a command is about. It changes nothing.

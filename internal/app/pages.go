@@ -119,7 +119,7 @@ func (p *pagedQuery) addSites(o *RunOptions, now time.Time) (err error) {
 		return err
 	}
 	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(now.UTC().AddDate(0, -3, -1)) {
-		return UsageErrorf("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
+		return UsageErrorf("--since %s is more than three months back; the API accepts no longer period", q.Since)
 	}
 	var names []string
 	for _, word := range o.Pages.siteNames() {
@@ -291,7 +291,7 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 	if q.Service == pipeline.Lookalikes {
 		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
 		if n := p.Cursor.Results; n > 0 {
-			j.env.Log.Info(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.Subject.Key))
+			j.env.Log.Info(fmt.Sprintf("continuing after the %d results that %s has returned", n, p.Subject.Key))
 		}
 	}
 	return runner.RunPages(ctx, p)

@@ -183,16 +183,16 @@ func (p *planner) readTariff(ctx context.Context) error {
 	if isUnsent(err) {
 		return askError(ctx, err)
 	}
-	prices := "an event is taken to cost 1 credit"
+	prices := "siglake assumes 1 credit per event"
 	var day string
 	if p.tariff, day = earlierTariff(p.lake.runs()); day != "" {
-		prices = "prices are those that it stated on " + day
+		prices = "uses the prices of " + day
 	}
 	var refusal *lusha.RefusalError
 	if errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst {
-		prices += "; the page can be read five times a minute"
+		prices += "; the API allows five usage requests a minute"
 	}
-	p.report.addNote(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
+	p.report.addNote(fmt.Sprintf("the account's usage is not available, so its credits are unknown, and %s: %v", prices, err))
 	return nil
 }
 
@@ -214,10 +214,10 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	}
 	priceQueries(p.report.Queries, p.tariff)
 	if j.conn.client != nil && p.tariff.Price == 0 {
-		p.report.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
+		p.report.addNote("the account does not state the price of an event: siglake assumes 1 credit; a higher price raises all credit figures")
 	}
 	if p.match.blocking != nil && !j.Money.NewRun {
-		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
+		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses to start until you finish that run (siglake resume) or close it (--new-run)")
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (p *planner) addPlan(plan *pipeline.Plan) {
 	r.Queries = slices.DeleteFunc(slices.Clone(r.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
 	r.Entities, r.Pairs, r.Calls, r.RepurchasedPairs = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs
 	if r.RepurchasedPairs > 0 {
-		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
+		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: their events are charged again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
 	}
 	r.Credits, r.MaxEventPrice = forecast.New(plan, p.past), p.tariff.MaxEventPrice()
 	switch {
@@ -320,7 +320,7 @@ func (p *planner) estimateTime() {
 			}
 			line.Left = &left
 			if i > 0 && r.Calls > left {
-				r.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits 20, and the same command goes on",
+				r.addNote(fmt.Sprintf("the run needs more calls than this %s has left (%s): it waits for the next one if that is at most --max-wait %s away; otherwise it publishes what it has and exits 20, and the same command continues it",
 					w.Name, format.Thousands(left), j.API.MaxWait))
 			}
 		}

@@ -137,19 +137,19 @@ func chooseSignals(words []string, offered map[schema.Object]*lusha.Options, v *
 		leftOutReason = "not offered by the vendor's reference"
 	}
 	if len(c.leftOut) > 0 {
-		v.log.Info("left out: "+leftOutReason, "signals", strings.Join(slices.Compact(c.leftOut), ","))
+		v.log.Info("skipping signals: "+leftOutReason, "signals", strings.Join(slices.Compact(c.leftOut), ","))
 	}
 	if len(c.personal) > 0 {
-		v.log.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(c.personal), ","))
+		v.log.Info("skipping signals whose rows name persons who are not on your list; request them by key if you have grounds to", "signals", strings.Join(slices.Compact(c.personal), ","))
 	}
 	keys := c.keys()
 	switch {
 	case len(keys) > 0:
 		return keys, nil
 	case len(c.personal) > 0:
-		return nil, UsageErrorf("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(c.personal), ", "))
+		return nil, UsageErrorf("of the requested signals, the API offers only %s; its rows name persons who are not on your list: request it by key if you have grounds to", strings.Join(slices.Compact(c.personal), ", "))
 	}
-	return nil, UsageErrorf("none of the signals asked for is there: each is %s", leftOutReason)
+	return nil, UsageErrorf("none of the requested signals is available: each is %s", leftOutReason)
 }
 
 // addWord adds the signals that a word names: a key, a category or "all".
@@ -177,7 +177,7 @@ func (c *signalChoice) addWord(word string) error {
 		}
 	}
 	if !known {
-		return UsageErrorf("no signal type or category %q%s; siglake signals lists them", word, SuggestSignal(word))
+		return UsageErrorf("unknown signal type or category %q%s; siglake signals lists them", word, SuggestSignal(word))
 	}
 	return nil
 }
@@ -187,7 +187,7 @@ func (c *signalChoice) notOfferedError(s schema.Signal) error {
 	offered := strings.Join(c.offered[s.Object].Signals, ", ")
 	switch {
 	case c.version.version == pipeline.V2 && s.V2 == schema.Absent:
-		return UsageErrorf("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
+		return UsageErrorf("only v3 has the signal %s: add --api v3, or omit --api", s.Key)
 	case !c.version.fromAccount:
 		return UsageErrorf("the vendor's reference does not list the signal %q as offered; it lists: %s", s.Key, offered)
 	}
@@ -206,7 +206,7 @@ func (c *signalChoice) keys() map[schema.Object][]string {
 			}
 		}
 		if len(unknown) > 0 {
-			c.version.log.Info("the API offers signals that this version does not know; ask for them by name", "object", o, "signals", strings.Join(unknown, ","))
+			c.version.log.Info("the API offers signals that this version does not know; request them by key", "object", o, "signals", strings.Join(unknown, ","))
 		}
 		for _, s := range schema.Signals {
 			if c.wanted[o][s.Key] {

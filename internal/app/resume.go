@@ -104,11 +104,11 @@ func (m runMatch) resumesRun(runID string) bool {
 func (l *lake) resumeError(runID string, asked *pipeline.RunSpec) error {
 	for _, r := range l.ledger.Runs() {
 		if r.ID == runID && r.Input != asked.Input {
-			return UsageErrorf("the list has other content than that of run %s (%s, begun %s); name that list as it was, or ask about this one with siglake run, adding --new-run if the run is to be left as it is",
+			return UsageErrorf("the list differs from that of run %s (%s, started %s); name the original list, or use siglake run for this one, with --new-run to close that run",
 				runID, listName(r.URI), r.FirstStarted.Format("2006-01-02 15:04 UTC"))
 		}
 		if r.ID == runID && r.CommandDigest != asked.CommandDigest {
-			return UsageErrorf("%s; to run it as it is now: siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
+			return UsageErrorf("%s; to run the command as it is now, use siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
 		}
 		if r.ID == runID {
 			return UsageErrorf("the window of run %s ended on %s; use siglake run to request today's", runID, windowEnd(r).Format(time.DateOnly))

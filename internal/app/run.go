@@ -337,7 +337,7 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		return spec, err
 	}
 	if spec.Price == 0 && spec.Budget > 0 {
-		j.env.Log.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", spec.Budget)
+		j.env.Log.Warn("the price of an event is unknown: --max-credits assumes 1 credit per event", "max_credits", spec.Budget)
 	}
 	var err error
 	if left := match.continues; left != nil {
@@ -381,9 +381,9 @@ func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*l
 	}
 	var day string
 	if spec.Tariff, day = earlierTariff(before); day != "" {
-		j.env.Log.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
+		j.env.Log.Info("the account's usage is not available: using its prices of "+day, "error", err)
 	} else {
-		j.env.Log.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+		j.env.Log.Info("the account's usage is not available: assuming 1 credit per event", "error", err)
 	}
 	return nil
 }

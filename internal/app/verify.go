@@ -272,7 +272,7 @@ func (p *publicationCheck) checkFiles(ctx context.Context) error {
 	}
 	for path := range p.listed {
 		if isListed(p.chain, path) {
-			p.damaged = append(p.damaged, path+" is named by a manifest and missing")
+			p.damaged = append(p.damaged, path+" is listed in a manifest and missing")
 		}
 	}
 	return nil

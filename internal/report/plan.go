@@ -65,16 +65,16 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 		fmt.Fprintf(w, "  Note: %s\n", n)
 	}
 	if p.ResumesRun != "" {
-		fmt.Fprintf(w, "\n  The same command goes on with run %s.\n", p.ResumesRun)
+		fmt.Fprintf(w, "\n  The same command continues run %s.\n", p.ResumesRun)
 	}
 	switch {
 	case p.Entities == 0:
-		fmt.Fprintln(w, "\n  There is nothing to ask.")
+		fmt.Fprintln(w, "\n  There is nothing to request.")
 	case p.AdvisedBudget == 0:
-		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
+		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (they cost at most %s credits), then plan again\n",
 			command, app.SampleLines, format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines))
 	case !budgeted:
-		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", command, p.AdvisedBudget)
+		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags and --max-credits %d, which is enough nineteen times in twenty (batches shrink near the cap, which takes more calls)\n", command, p.AdvisedBudget)
 	}
 }
 
@@ -122,7 +122,7 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 		how = "measured"
 	}
 	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
-	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms an answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
+	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms per answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
 }
 
 func priceText(q pipeline.Query) string {

@@ -96,11 +96,11 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
-		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
+		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
 			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
-		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", creditsText(*a.Change), accountText(a))
+		fmt.Fprintf(w, "\n  Account       %s, %s\n", balanceText(*a.Change), accountText(a))
 	}
 	printPages(w, m.Pages)
 	printRejects(w, m)
@@ -141,9 +141,9 @@ func printPages(w io.Writer, p *pipeline.PageTotals) {
 	if p.Exhausted {
 		more = "there are no more"
 	}
-	fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
+	fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from earlier runs; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
 	if p.Repeated > 0 {
-		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", format.Thousands(p.Repeated))
+		fmt.Fprintf(w, "  The API returned, and charged for, %s of them a second time: it did not honour its session.\n", format.Thousands(p.Repeated))
 	}
 }
 
@@ -157,7 +157,7 @@ func printStop(w io.Writer, s *pipeline.StopInfo) {
 		fmt.Fprintf(w, "  Next: %s\n", s.Advice)
 	}
 	if s.RetryAt != nil {
-		fmt.Fprintf(w, "  Useful again from %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(w, "  Run again after %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 }
 
