@@ -418,13 +418,13 @@ func (x *exchange) readBody() ([]byte, *problem) {
 
 // refusalStatus returns the status that Config.Refuse has for the first listed identifier of an order,
 // or 0.
-func (x *exchange) refusalStatus(o *order) int {
-	if len(x.refuse) == 0 {
+func (s *Server) refusalStatus(o *order) int {
+	if len(s.refuse) == 0 {
 		return 0
 	}
 	for i := range o.lookups {
 		for _, key := range o.lookups[i].keys {
-			if status := x.refuse[key]; status != 0 {
+			if status := s.refuse[key]; status != 0 {
 				return status
 			}
 		}
