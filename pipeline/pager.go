@@ -36,7 +36,7 @@ func (r *Runner) RunPages(ctx context.Context, paged PagedQuery) (*Manifest, err
 	line, stop := p.result()
 	// A call of this run: it is listed with the lines in doubt because of it.
 	if line.Status == schema.InDoubt && line.InDoubt == nil {
-		line.InDoubt = &InDoubtCall{Run: r.RunID, Call: line.Call}
+		line.InDoubt = &InDoubtCall{Run: r.Spec.ID, Call: line.Call}
 	}
 	m.Pages.Repeated = p.cursor.Repeated
 	r.endRequests(m, started)
