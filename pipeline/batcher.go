@@ -31,7 +31,7 @@ type batcher struct {
 	batchSize     int
 	// The first row of each; the only part that grows with the list.
 	identities *idmap.Map
-	ledger     Ledger
+	purchases  Purchases
 	done       rowSet // lines with a status from before
 	lastBatch  int
 	// Pairs to request that were bought the same day with another query.
@@ -155,7 +155,7 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 	if query.Service == Search {
 		return s.classifySearch(ctx, l, query)
 	}
-	coverage := s.ledger.Coverage(ctx, &a, query)
+	coverage := s.purchases.Coverage(ctx, &a, query)
 	id = a.ID
 	if s.searchQueries[a.Object] != nil && id == "" {
 		if id = s.resolveLine(ctx, &l, coverage.needsNoCall(query)); l.Status != "" {
@@ -190,7 +190,7 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 // a status if it needs a call.
 func (s *batcher) resolveLine(ctx context.Context, l *Line, needsNoCall bool) (id string) {
 	a := &l.Account
-	resolution := s.ledger.Resolve(ctx, a)
+	resolution := s.purchases.Resolve(ctx, a)
 	switch {
 	// Also for a line that needs no call: later lines may be the same entity.
 	case resolution.Entity.ID != "":
@@ -215,7 +215,7 @@ func (s *batcher) resolveLine(ctx context.Context, l *Line, needsNoCall bool) (i
 
 // classifySearch is classify for a run that requests only ids.
 func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line, query *Query, size int, id string) {
-	resolution := s.ledger.Resolve(ctx, &l.Account)
+	resolution := s.purchases.Resolve(ctx, &l.Account)
 	if resolution.Entity.ID != "" {
 		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+resolution.Call, &resolution.Entity
 		return l, nil, 0, ""
@@ -262,10 +262,10 @@ func (s *batcher) searchItems(ctx context.Context, accounts iter.Seq2[schema.Acc
 			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
-			if coverage := s.ledger.Coverage(ctx, &a, query); coverage.needsNoCall(query) {
+			if coverage := s.purchases.Coverage(ctx, &a, query); coverage.needsNoCall(query) {
 				continue
 			}
-			resolution := s.ledger.Resolve(ctx, &a)
+			resolution := s.purchases.Resolve(ctx, &a)
 			if resolution.isKnown() {
 				continue
 			}

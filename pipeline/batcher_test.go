@@ -37,7 +37,7 @@ func walk(accounts []schema.Account, err error) iter.Seq2[schema.Account, error]
 }
 
 func newTestBatcher(size int) *batcher {
-	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idmap.Map), ledger: noLedger{}}
+	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idmap.Map), purchases: noLedger{}}
 }
 
 // rows sets the rows and keys of accounts, from 1.

@@ -28,7 +28,7 @@
 // If signals are requested by id only, the list is walked twice: first to search for the ids that
 // are not known yet (searchItems, in batcher.go), then to request the signals by id. So the calls
 // of both kinds are full, and each walk is as sequential in its effects as a single one. Known ids
-// come from the [Ledger]; they are not kept here.
+// come from [Purchases]; they are not kept here.
 //
 // Services with paged answers have their own loop, in pages.go: the request for a page depends on
 // the answer to the previous page, so nothing can run concurrently. A page with a lost answer

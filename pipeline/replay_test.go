@@ -74,7 +74,7 @@ func TestReplaySearches(t *testing.T) {
 	})
 	sink := &memorySink{}
 	runner := &Runner{
-		Fetcher: ask, Ledger: combinedLedger{g, j}, Sink: sink, RunID: "run-1", Concurrency: 1, Now: func() time.Time { return epoch },
+		Fetcher: ask, Purchases: g, Ledger: j, Sink: sink, RunID: "run-1", Concurrency: 1, Now: func() time.Time { return epoch },
 		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5}},
 		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, Service: Search, APIVersion: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1}},
 		Reopen:   func() (Source, error) { return list{accounts: accounts}, nil },
@@ -100,14 +100,6 @@ func TestReplaySearches(t *testing.T) {
 		t.Errorf("accounts (-run +replay):\n%s", diff)
 	}
 }
-
-// combinedLedger resolves like the vendor and records lines.
-type combinedLedger struct {
-	*searchVendor
-	recorder *memoryLedger
-}
-
-func (b combinedLedger) RecordLines(lines []Line) error { return b.recorder.RecordLines(lines) }
 
 // memoryLedger is a ledger that stores lines as text and returns them.
 type memoryLedger struct {

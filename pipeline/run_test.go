@@ -541,7 +541,7 @@ func TestEarlierInDoubtCalls(t *testing.T) {
 	second := &InDoubtCall{Run: "run-0", Call: "000002-1", Sent: epoch, Signals: []string{"riskNews"}, MinCredits: 1, MaxCredits: 5, WrittenOff: true}
 	j := &inDoubtLedger{inDoubt: map[string]*InDoubtCall{"key 1": second, "key 2": first, "key 4": second}}
 	sc := script{calls: []scriptedCall{{outcome: InDoubt}}, items: []scriptedItem{{status: schema.InDoubt}}}
-	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Ledger: j}, companies(5))
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Purchases: j, Ledger: j}, companies(5))
 
 	itemised := func(d InDoubtCall, keys ...string) InDoubtCall {
 		d.Accounts = keys

@@ -135,10 +135,12 @@ func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget 
 		return nil, errors.Join(err, store.Close())
 	}
 	s.close = func() error { return errors.Join(s.ledger.Close(), store.Close(), limiter.Close()) }
-	if s.run, err = s.ledger.BeginRun(ledger.RunStart{ID: "run-1", Session: 1}); err != nil {
+	recorder, err := s.ledger.BeginRun(ledger.RunStart{ID: "run-1", Session: 1})
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.Fetcher = app.NewFetcher(maxWait, client, s.ledger, limiter, budget)
+	s.run = recorder.Run()
+	s.Fetcher = app.NewFetcher(maxWait, client, recorder, limiter, budget)
 	return s, nil
 }
 

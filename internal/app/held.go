@@ -108,7 +108,7 @@ func DecideInDoubt(ctx context.Context, env *Env, o HeldOptions, decision ledger
 	}
 	d = DecisionReport{Decision: decision, Calls: []string{}}
 	for _, call := range calls {
-		if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
+		if err := l.ledger.Recorder(call.Run).RecordDecision(call, decision, "siglake held"); err != nil {
 			return d, &Error{KindStorage, err}
 		}
 		d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)

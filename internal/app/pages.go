@@ -256,11 +256,7 @@ func seedSetID(q pipeline.Query) string {
 // pageProgress is how far the pages of the job have come. A run that buys again counts
 // its own only; nil stands for one that is still to begin.
 func (j *Job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run *ledger.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
-	include := func(*ledger.Run) bool { return true }
-	if run != nil && run.Refresh {
-		include = l.ledger.SamePurchase(run)
-	}
-	cursor, returned, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, include)
+	cursor, returned, err := j.purchases(l, run).PageProgress(ctx, &j.paged.subject, q)
 	if err != nil {
 		err = &Error{KindIntegrity, err}
 	}
@@ -293,7 +289,7 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 		return nil, err
 	}
 	if p.Cursor.Repeated > 0 {
-		before, _, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, func(r *ledger.Run) bool { return r != run })
+		before, _, err := l.ledger.Purchases(run, j.ttl()).Without(run).PageProgress(ctx, &j.paged.subject, q)
 		if err != nil {
 			return nil, &Error{KindIntegrity, err}
 		}

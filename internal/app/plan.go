@@ -107,7 +107,6 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		if err := l.checkSimulated(j.API.Simulate); err != nil {
 			return nil, err
 		}
-		l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
 	}
 	return j.buildPlan(ctx, l)
 }
@@ -173,14 +172,15 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 		p.addNote(blockingText(match.blocking, j.identity) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
 	}
 
-	var ledger pipeline.Ledger
+	var purchases pipeline.Purchases
 	if l != nil {
-		ledger = l.ledger
+		all := l.ledger.Purchases(nil, j.ttl())
+		purchases = all
 		if b.Refresh {
-			ledger = l.ledger.ForRefresh(firstRun(match.resume, match.continues), j.resolvesIDs())
+			purchases = all.ForRefresh(firstRun(match.resume, match.continues), j.resolvesIDs())
 		}
 	}
-	plan, err := j.dryRun(ctx, list, p.Queries, ledger)
+	plan, err := j.dryRun(ctx, list, p.Queries, purchases)
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +236,8 @@ func (j *Job) noteInDoubt(p *PlanReport, inDoubt []*ledger.Call) {
 }
 
 // dryRun counts what a run of the list would ask, given what is known.
-func (j *Job) dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
-	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, Ledger: ledger}
+func (j *Job) dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, purchases pipeline.Purchases) (*pipeline.Plan, error) {
+	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, Purchases: purchases}
 	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(ctx, list)
 	if err != nil {
@@ -247,13 +247,13 @@ func (j *Job) dryRun(ctx context.Context, list *sources.List, asked []pipeline.Q
 }
 
 // reread counts what a run of the list would ask, in a walk of its own.
-func (j *Job) reread(ctx context.Context, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
+func (j *Job) reread(ctx context.Context, asked []pipeline.Query, purchases pipeline.Purchases) (*pipeline.Plan, error) {
 	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	return j.dryRun(ctx, list, asked, ledger)
+	return j.dryRun(ctx, list, asked, purchases)
 }
 
 // assumedLatency is the latency of an answer until one is measured.
@@ -347,11 +347,12 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 
 // announceRefresh says what buying again will cost, before it is bought.
 func (j *Job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) error {
-	plan, err := j.reread(ctx, b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
+	all := l.ledger.Purchases(nil, j.ttl())
+	plan, err := j.reread(ctx, b.Queries, all.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}
-	before, err := j.reread(ctx, b.Queries, l.ledger)
+	before, err := j.reread(ctx, b.Queries, all)
 	if err != nil {
 		return err
 	}
@@ -362,7 +363,7 @@ func (j *Job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) e
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: a user who raises a cap does not expect to pay twice.
 func (j *Job) announceRepurchase(ctx context.Context, l *lake, b ledger.RunStart) error {
-	plan, err := j.reread(ctx, b.Queries, l.ledger)
+	plan, err := j.reread(ctx, b.Queries, l.ledger.Purchases(nil, j.ttl()))
 	if err == nil && plan.RepurchasedPairs > 0 {
 		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}

@@ -168,11 +168,11 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err := l.checkJournalMatches(ctx, sink); err != nil {
 		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	run, err := l.ledger.BeginRun(start)
+	recorder, err := l.ledger.BeginRun(start)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
-	m, err := j.ask(ctx, l, run, match, sink, lines)
+	m, err := j.ask(ctx, l, recorder, match, sink, lines)
 	if m == nil {
 		return nil, nil, runError(err)
 	}
@@ -189,7 +189,6 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
-	l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
 	if err := l.applyInDoubtPolicy(ctx, j.inDoubt, j.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}
@@ -218,21 +217,19 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 
 // ask asks about the list and publishes the answers. The manifest is nil when
 // nothing could be published.
-func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
-	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
+func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
+	run := recorder.Run()
+	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, recorder, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
 		Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, PartitionBy: j.partition, LastBatch: run.LastBatch,
-		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.Show, Versions: ComponentVersions(j.env.Build), Endpoint: j.baseURL, APIChoice: run.APIChoice,
+		Purchases: j.purchases(l, run), Ledger: recorder, Simulated: run.Simulated, Progress: meter.Show, Versions: ComponentVersions(j.env.Build), Endpoint: j.baseURL, APIChoice: run.APIChoice,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.reconcileAccount(ctx, run) },
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
-	if run.Refresh {
-		runner.Ledger = l.ledger.ForRefresh(run, j.resolvesIDs())
-	}
 	if match.resume != nil {
 		j.env.Log.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
 		runner.Recorded = l.replayInput(ctx, run)
@@ -244,6 +241,17 @@ func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch,
 	}
 	return j.runPages(watched, runner, l, run)
 }
+
+// purchases are those that count for a run of the job; nil stands for one that has not begun.
+func (j *Job) purchases(l *lake, run *ledger.Run) *ledger.Purchases {
+	all := l.ledger.Purchases(run, j.ttl())
+	if run != nil && run.Refresh {
+		return all.ForRefresh(run, j.resolvesIDs())
+	}
+	return all
+}
+
+func (j *Job) ttl() ledger.TTL { return ledger.TTL{Positive: j.positiveTTL, Negative: j.negativeTTL} }
 
 // announce warns, before anything is bought, about repeated purchases and about
 // signals that no line of the list can be asked about.
