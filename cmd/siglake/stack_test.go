@@ -135,7 +135,7 @@ func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget 
 		return nil, errors.Join(err, store.Close())
 	}
 	s.close = func() error { return errors.Join(s.ledger.Close(), store.Close(), limiter.Close()) }
-	recorder, err := s.ledger.BeginRun(ledger.RunStart{ID: "run-1", Session: 1})
+	recorder, err := s.ledger.BeginRun(pipeline.RunSpec{ID: "run-1", Session: 1})
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}

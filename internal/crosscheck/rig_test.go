@@ -183,7 +183,7 @@ func runInto(ctx context.Context, lake, run string, lines accountList, f pipelin
 		}
 		queries[s.Object].Signals = append(queries[s.Object].Signals, s.Key)
 	}
-	r := pipeline.Runner{Fetcher: f, Sink: sink, Queries: queries, RunID: run, BatchSize: 1, PartitionBy: partitionBy}
+	r := pipeline.Runner{Fetcher: f, Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: run, Partition: partitionBy}, BatchSize: 1}
 	_, err = r.Run(ctx, lines)
 	return errors.Join(err, sink.Close())
 }

@@ -22,7 +22,7 @@ func TestMaxCost(t *testing.T) {
 	l.state.queries = append(l.state.queries, pipeline.Query{})
 	first := l.Runs()[0]
 	a, b := lose(first, "a"), lose(first, "b")
-	if _, err := l.BeginRun(RunStart{ID: "second", Session: 1}); err != nil {
+	if _, err := l.BeginRun(pipeline.RunSpec{ID: "second", Session: 1}); err != nil {
 		t.Fatal(err)
 	}
 	second := l.Runs()[1]

@@ -80,7 +80,7 @@ func TestCallsWhileReading(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := l.BeginRun(RunStart{ID: run, Session: 1})
+		r, err := l.BeginRun(pipeline.RunSpec{ID: run, Session: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ type Recorder struct {
 
 // BeginRun records durably that a run begins, or is resumed in another session, and returns its
 // Recorder.
-func (l *Ledger) BeginRun(b RunStart) (*Recorder, error) {
+func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Recorder, error) {
 	head, err := json.Marshal(b)
 	if err != nil {
 		return nil, err

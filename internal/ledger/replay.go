@@ -62,7 +62,7 @@ func decodeHead[T any](head []byte, do func(*T) error) error {
 	return do(&h)
 }
 
-func (r *replayer) applyRun(h *RunStart) error {
+func (r *replayer) applyRun(h *pipeline.RunSpec) error {
 	r.state.beginRun(h)
 	return nil
 }

@@ -34,12 +34,12 @@ func newState() *state {
 }
 
 // beginRun adds a run, or another session of one.
-func (s *state) beginRun(b *RunStart) *Run {
+func (s *state) beginRun(b *pipeline.RunSpec) *Run {
 	if r, err := s.findRun(b.ID); err == nil {
-		r.RunStart, r.linesAt = *b, nil
+		r.RunSpec, r.linesAt = *b, nil
 		return r
 	}
-	r := &Run{RunStart: *b, FirstStarted: b.Started}
+	r := &Run{RunSpec: *b, FirstStarted: b.Started}
 	s.runs = append(s.runs, r)
 	return r
 }

@@ -61,7 +61,7 @@ func TestUnsent(t *testing.T) {
 	l, done := open()
 	// The budget is enough for one call at a time: the first one's share must be free again
 	// before the second one.
-	recorder, err := l.BeginRun(RunStart{ID: "r", Budget: 3})
+	recorder, err := l.BeginRun(pipeline.RunSpec{ID: "r", Budget: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
