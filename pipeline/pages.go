@@ -65,14 +65,14 @@ func (c *Cursor) Advance(b *Batch, reply *Reply) {
 	c.Page = b.Items[0].Page.Number
 	c.Results += int64(len(a.Events))
 	c.Exhausted = len(a.Events) == 0
-	c.Excluded = b.Query.Exclude
+	c.Excluded = b.Query.exclusions()
 	if a.Next != nil {
 		if a.Next.Session != "" {
 			c.Session = a.Next.Session
 		}
 		c.Exhausted = c.Exhausted || !a.Next.HasMore
 	}
-	if b.Query.Service == Visits {
+	if b.Query.Service() == Visits {
 		// A page is a section of the API's list: results left out of it do not shift those after
 		// it.
 		c.Offset = b.Items[0].Page.Offset + int64(len(a.Events))
@@ -80,7 +80,7 @@ func (c *Cursor) Advance(b *Batch, reply *Reply) {
 			c.Offset = max(c.Offset, b.Items[0].Page.Offset+int64(b.Items[0].Page.Limit))
 		}
 	}
-	if b.Query.Service == Lookalikes {
+	if b.Query.Service() == Lookalikes {
 		before := c.Repeated
 		c.countRepeats(a.Events)
 		c.ExclusionsIgnored = c.ExclusionsIgnored || c.Repeated > before && b.Items[0].Page.ExcludesPrior
@@ -129,7 +129,7 @@ func ensurePages(t *PageTotals) *PageTotals {
 
 // addPage adds an answered page to the manifest.
 func (m *Manifest) addPage(b *Batch, reply *Reply) {
-	if !b.Query.Service.IsPaged() || len(b.Items) != 1 {
+	if !b.Query.Service().IsPaged() || len(b.Items) != 1 {
 		return
 	}
 	m.Pages = ensurePages(m.Pages)
@@ -153,15 +153,13 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 		return nil, err
 	}
 	cursor, lastBatch := p.Cursor, r.LastBatch
-	if cursor.seenIDs == nil && p.Query.Service == Lookalikes { // else the prior results are known
+	if cursor.seenIDs == nil && p.Query.Service() == Lookalikes { // else the prior results are known
 		cursor.countRepeats(p.PriorResults)
 		cursor.Repeated = p.Cursor.Repeated
 	}
 	query := pageQuery{Query: p.Query, paged: &p, received: p.PriorResults}
-	if cursor.Results > 0 && !query.excludeReceived() && len(cursor.Excluded) > len(p.Query.Exclude) { // the session may have ended since
-		resumed := *p.Query
-		resumed.Exclude = cursor.Excluded
-		query.Query = &resumed
+	if cursor.Results > 0 && !query.excludeReceived() && len(cursor.Excluded) > len(p.Query.exclusions()) { // the session may have ended since
+		query.Query = p.Query.withExclusions(cursor.Excluded)
 	}
 	m.Pages = ensurePages(m.Pages)
 	m.Pages.Subject, m.Pages.PriorResults = p.Subject.Key, cursor.Results-m.Pages.Results
@@ -276,7 +274,7 @@ func (q *pageQuery) excludeReceived() bool {
 // results can be excluded, it does not matter what the API remembers.
 func (q *pageQuery) checkSession(cursor *Cursor) *Stop {
 	switch {
-	case q.Service != Lookalikes || cursor.Results == 0:
+	case q.Service() != Lookalikes || cursor.Results == 0:
 	case cursor.ExclusionsIgnored:
 		return sessionRepeats(cursor.Repeated)
 	case cursor.Session == "" && !q.excludeReceived():
@@ -290,7 +288,7 @@ func (q *pageQuery) checkSession(cursor *Cursor) *Stop {
 // nextPage is the next page to request: not larger than wanted or affordable.
 func (q *pageQuery) nextPage(cursor *Cursor) *Page {
 	paged := q.paged
-	limit := int64(q.MaxResults)
+	limit := int64(q.MaxResults())
 	if paged.MaxTotal > 0 {
 		limit = min(limit, paged.MaxTotal-cursor.Results)
 	}
@@ -301,7 +299,7 @@ func (q *pageQuery) nextPage(cursor *Cursor) *Page {
 	number, offset := cursor.Page+1, cursor.Results
 	// The API finds a page by number and size: the results before it must fill whole pages of that
 	// size.
-	if q.Service == Visits {
+	if q.Service() == Visits {
 		for offset = cursor.Offset; offset%limit != 0; {
 			limit--
 		}

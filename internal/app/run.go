@@ -345,7 +345,7 @@ func (j *Job) newRunStart(ctx context.Context, match runMatch, before []*ledger.
 		b.APIChoice, b.Prices = resumed.APIChoice, resumed.Prices
 		j.maxEventPrice = max(b.Price, 1)
 		for i := range b.Queries {
-			if q := &b.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
+			if q := &b.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {
 				q.Price = b.Price // of a run of an earlier version
 			}
 		}
@@ -426,7 +426,7 @@ func (j *Job) restorePrices(b *ledger.RunStart, before []*ledger.Run) (day strin
 
 // canRepeat reports whether a call is one that the job could make again.
 func (j *Job) canRepeat(d *ledger.Call) bool {
-	return d.Query.Service == j.Service || d.Query.Service == pipeline.Search && j.Service == pipeline.Signals
+	return d.Query.Service() == j.Service || d.Query.Service() == pipeline.Search && j.Service == pipeline.Signals
 }
 
 // reconcileAccount reads the account's usage once more, when all was asked. An account that

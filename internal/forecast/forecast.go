@@ -99,7 +99,7 @@ func New(p *pipeline.Plan, history []History) Estimate {
 	expected := map[string]float64{}
 	rates := matchRates(history)
 	for _, a := range p.Queries {
-		if a.Query.Service == pipeline.Search {
+		if a.Query.Service() == pipeline.Search {
 			for i, credits := range searchCost(&a, rates[a.Query.Object]) {
 				prior[i] += credits
 			}
@@ -107,7 +107,7 @@ func New(p *pipeline.Plan, history []History) Estimate {
 			e.ObservedEntities = max(e.ObservedEntities, rates[a.Query.Object].entities)
 			continue
 		}
-		if share := rates[a.Query.Object].share; a.Query.Service == pipeline.Scores && !hasScores(history) {
+		if share := rates[a.Query.Object].share; a.Query.Service() == pipeline.Scores && !hasScores(history) {
 			for i, credits := range scoreCost(&a, share) {
 				prior[i] += credits
 			}
@@ -118,7 +118,7 @@ func New(p *pipeline.Plan, history []History) Estimate {
 		history, byID := relevant(history, a.Query)
 		n, tariff := float64(a.Entities), tariffOf(history, a.Query)
 		switch share := rates[a.Query.Object].share; {
-		case a.Query.Service != pipeline.Signals:
+		case a.Query.Service() != pipeline.Signals:
 		case byID: // the history is of entities that the API knows
 			n -= float64(a.Unresolved) * (1 - share)
 		case a.Query.APIVersion == pipeline.V3: // the history is of lines, some of which the API did not know
@@ -126,13 +126,13 @@ func New(p *pipeline.Plan, history []History) Estimate {
 		}
 		// Of one entity: mean, variance type by type, mean over observed entities.
 		var sum, ownVariance, thin float64
-		for _, signal := range a.Query.Signals {
+		for _, signal := range a.Query.ResultTypes() {
 			o := sample(history, a.Query, signal)
 			// Some entities are known to have reached a lower cap, or to have nothing.
 			r := a.PriorCoverage[signal]
 			openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
 			if r.Capped > 0 {
-				credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults)
+				credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults())
 				expected[signal] += credits
 				mean += credits
 				sampling += variance
@@ -140,7 +140,7 @@ func New(p *pipeline.Plan, history []History) Estimate {
 			}
 			if o.entities == 0 {
 				for i, factor := range []float64{1 / priorFactor, 1, priorFactor} {
-					events := min(priorEvents*factor*float64(a.Query.WindowDays())/priorDays, float64(a.Query.MaxResults))
+					events := min(priorEvents*factor*float64(a.Query.WindowDays())/priorDays, float64(a.Query.MaxResults()))
 					prior[i] += n * openShare * events * float64(price)
 				}
 				expected[signal] += n * openShare * priorEvents * float64(a.Query.WindowDays()) / priorDays * float64(price)
@@ -216,11 +216,11 @@ func sample(history []History, q *pipeline.Query, signal string) (o observation)
 	var nearest []near
 	for i := range history {
 		e := &history[i]
-		if e.Entities == 0 || e.Query.Object != q.Object || !slices.Contains(e.Query.Signals, signal) || !e.Query.SameFilters(q, signal) {
+		if e.Entities == 0 || e.Query.Object != q.Object || !slices.Contains(e.Query.ResultTypes(), signal) || !e.Query.SameFilters(q, signal) {
 			continue
 		}
 		days := math.Abs(math.Log(float64(q.WindowDays()) / float64(e.Query.WindowDays())))
-		limit := math.Abs(math.Log(float64(q.MaxResults) / float64(e.Query.MaxResults)))
+		limit := math.Abs(math.Log(float64(q.MaxResults()) / float64(e.Query.MaxResults())))
 		nearest = append(nearest, near{e, days + limit/2})
 	}
 	slices.SortStableFunc(nearest, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
@@ -253,18 +253,18 @@ func (e *History) extrapolate(q *pipeline.Query, signal string) (o observation) 
 	observedMean := float64(t.Events) / n
 	o.mean, o.hits, o.variance = observedMean, float64(t.Hits)/n, t.variance(n)
 	days := float64(q.WindowDays()) / float64(e.Query.WindowDays())
-	if q.MaxResults > e.Query.MaxResults || days < 1 {
-		o.mean = o.hits * uncappedMean(o.mean/o.hits, o.hits, e.Query.MaxResults)
+	if q.MaxResults() > e.Query.MaxResults() || days < 1 {
+		o.mean = o.hits * uncappedMean(o.mean/o.hits, o.hits, e.Query.MaxResults())
 	}
 	if days != 1 {
 		o.mean *= days
 		o.hits = 1 - math.Pow(1-min(o.hits, 1), days)
 	}
-	if q.MaxResults < e.Query.MaxResults || days < 1 {
+	if q.MaxResults() < e.Query.MaxResults() || days < 1 {
 		each := max(1, o.mean/o.hits)
-		o.mean = o.hits * each * (1 - math.Pow(1-1/each, float64(q.MaxResults)))
+		o.mean = o.hits * each * (1 - math.Pow(1-1/each, float64(q.MaxResults())))
 	}
-	o.mean = min(o.mean, o.hits*float64(q.MaxResults))
+	o.mean = min(o.mean, o.hits*float64(q.MaxResults()))
 	o.variance *= math.Pow(o.mean/observedMean, 1.5) // between that of a count and that of a multiple
 	return o
 }
@@ -328,7 +328,7 @@ func matchRates(history []History) map[schema.Object]matchRate {
 	m := map[schema.Object]matchRate{schema.Contact: {share: defaultMatchRate}, schema.Company: {share: defaultMatchRate}}
 	hits := map[schema.Object]int64{}
 	for _, e := range history {
-		if e.Query.Service != pipeline.Search || e.Entities == 0 {
+		if e.Query.Service() != pipeline.Search || e.Entities == 0 {
 			continue
 		}
 		f := m[e.Query.Object]
@@ -345,7 +345,7 @@ func matchRates(history []History) map[schema.Object]matchRate {
 // that a search had found, so for entities that the API knew.
 func relevant(history []History, q *pipeline.Query) (matching []History, byID bool) {
 	for _, e := range history {
-		if e.Query.Service == q.Service && e.Query.APIVersion == q.APIVersion && e.Query.Object == q.Object {
+		if e.Query.Service() == q.Service() && e.Query.APIVersion == q.APIVersion && e.Query.Object == q.Object {
 			matching = append(matching, e)
 		}
 	}
@@ -353,13 +353,13 @@ func relevant(history []History, q *pipeline.Query) (matching []History, byID bo
 		matching = history
 	}
 	return matching, slices.ContainsFunc(matching, func(e History) bool {
-		return e.Query.Service == pipeline.Signals && e.Query.APIVersion == pipeline.V3 && e.Query.Object == q.Object
+		return e.Query.Service() == pipeline.Signals && e.Query.APIVersion == pipeline.V3 && e.Query.Object == q.Object
 	})
 }
 
 // hasScores reports whether scores were ever bought.
 func hasScores(history []History) bool {
-	return slices.ContainsFunc(history, func(e History) bool { return e.Query.Service == pipeline.Scores && e.Entities > 0 })
+	return slices.ContainsFunc(history, func(e History) bool { return e.Query.Service() == pipeline.Scores && e.Entities > 0 })
 }
 
 // scoreCost is the assumed cost of scores while there is no history of them: one score
@@ -395,7 +395,7 @@ func tariffOf(history []History, q *pipeline.Query) tariff {
 	price := max(q.Price, 1)
 	var calls, perEvent, perPair, events, credits int64
 	for _, e := range history {
-		if e.Query.Object != q.Object || e.Query.Service != q.Service {
+		if e.Query.Object != q.Object || e.Query.Service() != q.Service() {
 			continue
 		}
 		calls += e.Calls

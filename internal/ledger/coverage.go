@@ -21,7 +21,7 @@ func (l *Ledger) coverageAmong(ctx context.Context, a *schema.Account, q *pipeli
 	known := l.coverageByIdentity(ctx, a, q, include)
 	missing := len(known.Missing(q))
 	switch {
-	case q.Service != pipeline.Signals || a.ID != "":
+	case q.Service() != pipeline.Signals || a.ID != "":
 		return known
 	case q.APIVersion == pipeline.V2 && (known.InDoubt != nil || missing == 0 || !l.wasSearched(a)):
 		return known
@@ -38,7 +38,7 @@ func (l *Ledger) coverageAmong(ctx context.Context, a *schema.Account, q *pipeli
 
 // wasSearched reports whether an account's identifier was ever searched.
 func (l *Ledger) wasSearched(a *schema.Account) bool {
-	return len(l.settledCalls(pipeline.IdentityOf(a), func(c *Call) bool { return c.Query.Service == pipeline.Search })) > 0
+	return len(l.settledCalls(pipeline.IdentityOf(a), func(c *Call) bool { return c.Query.Service() == pipeline.Search })) > 0
 }
 
 // settledCalls returns the calls that requested an identity and satisfy a condition. None of
@@ -62,9 +62,9 @@ func (l *Ledger) coverageByIdentity(ctx context.Context, a *schema.Account, q *p
 	if len(calls) == 0 {
 		return known
 	}
-	known.Signals = make([]pipeline.SignalCoverage, len(q.Signals))
+	known.Signals = make([]pipeline.SignalCoverage, len(q.ResultTypes()))
 	var writtenOff *pipeline.InDoubtCall
-	for i, signal := range q.Signals {
+	for i, signal := range q.ResultTypes() {
 		answered, bought, allEmpty, lowerCap := false, false, true, 0
 		var inDoubt *pipeline.InDoubtCall
 		for _, c := range calls {
@@ -73,7 +73,7 @@ func (l *Ledger) coverageByIdentity(ctx context.Context, a *schema.Account, q *p
 			case state == pipeline.CoverageNone:
 				bought = bought || c.Outcome == pipeline.Charged && queryOverlaps(c.Query, q, signal)
 			case state == pipeline.CoverageCapped:
-				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults)
+				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults())
 			case c.Outcome == pipeline.InDoubt && (c.Decision == "" || c.Decision == WriteOff):
 				if inDoubt != nil && !inDoubt.WrittenOff {
 					break // an undecided call takes precedence over one that was written off
@@ -122,9 +122,7 @@ func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identit
 	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // no answer with events to count
 		return pipeline.CoverageNone
 	}
-	raised := *c.Query
-	raised.MaxResults = max(raised.MaxResults, wanted.MaxResults)
-	if !queryCovers(&raised, wanted, signal) {
+	if !queryCoversUncapped(c.Query, wanted, signal) {
 		return pipeline.CoverageNone
 	}
 	return l.answerCoverage(ctx, c, key, signal)
@@ -134,8 +132,14 @@ func (l *Ledger) callCoverage(ctx context.Context, c *Call, key pipeline.Identit
 // the first returned everything that the second can return. A longer window and a higher
 // cap include the shorter and the lower one, because the API keeps the newest events.
 func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
-	if bought.Object != wanted.Object || bought.Service != wanted.Service || !slices.Contains(bought.Signals, signal) ||
-		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
+	return bought.MaxResults() >= wanted.MaxResults() && queryCoversUncapped(bought, wanted, signal)
+}
+
+// queryCoversUncapped reports whether a purchase answers a signal type of another query if no
+// entity reached the purchase's cap.
+func queryCoversUncapped(bought, wanted *pipeline.Query, signal string) bool {
+	if bought.Object != wanted.Object || bought.Service() != wanted.Service() || !slices.Contains(bought.ResultTypes(), signal) ||
+		bought.Until != wanted.Until || bought.Since > wanted.Since {
 		return false
 	}
 	// A broader filter is not enough: an answer that reached its cap may lack events that
@@ -146,7 +150,7 @@ func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
 // queryOverlaps reports whether a query requests a signal type again that was bought the same
 // day with another query.
 func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
-	return bought.Object == wanted.Object && bought.Service == wanted.Service && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
+	return bought.Object == wanted.Object && bought.Service() == wanted.Service() && bought.Until == wanted.Until && slices.Contains(bought.ResultTypes(), signal)
 }
 
 // answerCoverage says whether a call returned no event of a type about an identity, as many
@@ -207,7 +211,7 @@ func (l *Ledger) readPairs(ctx context.Context, c *Call) *returnedPairs {
 		for signal, n := range events {
 			keys := answeredIdentities(&one, items[i:i+1])
 			p.some[signal] = append(p.some[signal], keys...)
-			if n >= c.Query.MaxResults {
+			if n >= c.Query.MaxResults() {
 				p.capped[signal] = append(p.capped[signal], keys...)
 			}
 		}
@@ -220,7 +224,7 @@ func (l *Ledger) readPairs(ctx context.Context, c *Call) *returnedPairs {
 func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	for _, bought := range l.queries {
 		for _, w := range wanted {
-			if slices.ContainsFunc(w.Signals, func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
+			if slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
 				return true
 			}
 		}

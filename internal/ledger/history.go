@@ -59,7 +59,7 @@ func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []by
 // earlier one.
 func (l *Ledger) raisesCap(c *Call, identities []byte) bool {
 	hasLowerCap := func(q *pipeline.Query) bool {
-		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return queryOverlaps(q, c.Query, s) })
+		return q.MaxResults() < c.Query.MaxResults() && slices.ContainsFunc(c.Query.ResultTypes(), func(s string) bool { return queryOverlaps(q, c.Query, s) })
 	}
 	if !slices.ContainsFunc(l.queries, func(q pipeline.Query) bool { return hasLowerCap(&q) }) {
 		return false

@@ -52,7 +52,7 @@ func TestCallsWhileReading(t *testing.T) {
 	defer l.Close()
 	account := &bought.Items[0].Account
 	more := *bought.Query
-	more.MaxResults++ // whether that brings more is in the answer
+	more.Ask = pipeline.SignalsAsk{Types: more.ResultTypes(), MaxResults: more.MaxResults() + 1} // whether that brings more is in the answer
 	var calls []string
 	for _, tt := range []struct {
 		name string

@@ -13,7 +13,7 @@ import (
 func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *pipeline.Query, include func(*Run) bool) (cursor pipeline.Cursor, events []pipeline.RawEvent, err error) {
 	var calls []*Call
 	for n := range l.index.Values(pipeline.IdentityOf(account)) {
-		if c := l.calls[n-1]; c.Query.Service == q.Service && c.Query.Object == q.Object && include(c.Run) {
+		if c := l.calls[n-1]; c.Query.Service() == q.Service() && c.Query.Object == q.Object && include(c.Run) {
 			calls = append(calls, c)
 		}
 	}
@@ -33,9 +33,9 @@ func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *p
 		}
 		if c.Outcome == pipeline.InDoubt {
 			switch {
-			case c.Decision == "", c.Decision == WriteOff && q.Service == pipeline.Lookalikes && page.Session == "":
+			case c.Decision == "", c.Decision == WriteOff && q.Service() == pipeline.Lookalikes && page.Session == "":
 				cursor.InDoubt = inDoubtCall(c) // the session that it began is lost, too
-			case c.Decision == WriteOff && q.Service == pipeline.Visits: // its content is given up
+			case c.Decision == WriteOff && q.Service() == pipeline.Visits: // its content is given up
 				cursor.Page, cursor.Results, cursor.Offset, cursor.InDoubt = page.Number, cursor.Results+int64(page.Limit), page.Offset+int64(page.Limit), nil
 			default:
 				cursor.InDoubt = nil

@@ -343,7 +343,7 @@ func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, er
 	defer l.mu.Unlock()
 	c.setOutcome(k, &h)
 	l.addToHistory(c, k, &h, identities)
-	if c.Query.Service == pipeline.Search { // the run itself requests by the ids that it finds
+	if c.Query.Service() == pipeline.Search { // the run itself requests by the ids that it finds
 		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 			l.index.Add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
 		}

@@ -210,7 +210,7 @@ func (l *Ledger) recoverCalls(ctx context.Context) error {
 			return err
 		}
 		recovered = true
-		if c.Query.Service == pipeline.Search {
+		if c.Query.Service() == pipeline.Search {
 			continue // recordOutcome has added them
 		}
 		for _, identity := range answeredIdentities(b, items) {
@@ -235,7 +235,7 @@ func (l *Ledger) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *p
 		return nil, nil, fmt.Errorf("%s: %w", c.intentAt, err)
 	}
 	call := &pipeline.Call{
-		ID: c.ID, Batch: c.Batch, Attempt: c.Attempt, Object: c.Query.Object, Entities: c.Entities, Types: len(c.Query.Signals),
+		ID: c.ID, Batch: c.Batch, Attempt: c.Attempt, Object: c.Query.Object, Entities: c.Entities, Types: len(c.Query.ResultTypes()),
 		Ceiling: c.Ceiling, Outcome: pipeline.InDoubt, Problem: "the process ended while the call was on its way", Sent: c.Time,
 	}
 	if c.responseAt == nil {

@@ -33,11 +33,11 @@ func (l *Ledger) Resolve(ctx context.Context, a *schema.Account) pipeline.Resolu
 func (l *Ledger) resolveAmong(ctx context.Context, a *schema.Account, include func(*Run) bool) (found pipeline.Resolution) {
 	key := pipeline.IdentityOf(a)
 	calls := l.settledCalls(key, func(c *Call) bool {
-		return include(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID)
+		return include(c.Run) && (c.Query.Service() == pipeline.Search || c.Query.Service() == pipeline.Signals && !c.ByID)
 	})
 	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // newest first
 	for _, c := range calls {
-		age, searched := l.now().Sub(c.Time), c.Query.Service == pipeline.Search
+		age, searched := l.now().Sub(c.Time), c.Query.Service() == pipeline.Search
 		if c.Run == l.current { // what a run finds is valid until it ends
 			age = 0
 		}
@@ -77,7 +77,7 @@ func (l *Ledger) resolveAmong(ctx context.Context, a *schema.Account, include fu
 
 func inDoubtCall(c *Call) *pipeline.InDoubtCall {
 	return &pipeline.InDoubtCall{
-		Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, MaxCredits: c.Ceiling,
+		Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.ResultTypes(), MaxCredits: c.Ceiling,
 		WrittenOff: c.Decision == WriteOff, Decision: string(c.Decision),
 	}
 }

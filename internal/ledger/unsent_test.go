@@ -64,7 +64,7 @@ func TestUnsent(t *testing.T) {
 	if _, err := l.BeginRun(RunStart{ID: "r", Budget: 3}); err != nil {
 		t.Fatal(err)
 	}
-	q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews"}, MaxResults: 3}
+	q := &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"riskNews"}, MaxResults: 3}}
 	for _, id := range []string{"000001", "000002"} {
 		b := &pipeline.Batch{ID: id, Query: q, Items: make([]pipeline.Item, 1)}
 		reply, err := l.RecordCalls(replyFetcher(func(b *pipeline.Batch) *pipeline.Reply { return pipeline.NewReply(b, "not sent") })).Fetch(t.Context(), b)
