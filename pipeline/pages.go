@@ -148,7 +148,7 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 	started := now()
 	m := r.newManifest(started)
 	writeCtx := context.WithoutCancel(ctx) // what was paid for is published
-	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
+	rec := newRecorder(r.Sink, r.Spec.partition(), m)
 	if _, err := rec.recoverRows(writeCtx, r.Recorded); err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func (r *Runner) RunPages(ctx context.Context, p PagedQuery) (*Manifest, error) 
 	}
 	// A call of this run: it is listed with the lines in doubt because of it.
 	if line.Status == schema.InDoubt && line.InDoubt == nil {
-		line.InDoubt = &InDoubtCall{Run: r.RunID, Call: line.Call}
+		line.InDoubt = &InDoubtCall{Run: r.Spec.ID, Call: line.Call}
 	}
 	m.Pages.Repeated = cursor.Repeated
 	askEnd := now()

@@ -165,7 +165,7 @@ func TestPages(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p, sink := lookalikeQuery(), &memorySink{}
 			tt.edit(&p)
-			r := &Runner{Fetcher: &tt.shop, Sink: sink, RunID: "run-1", Queries: map[schema.Object]*Query{schema.Company: p.Query}}
+			r := &Runner{Fetcher: &tt.shop, Sink: sink, Spec: RunSpec{ID: "run-1"}, Queries: map[schema.Object]*Query{schema.Company: p.Query}}
 			m, err := r.RunPages(t.Context(), p)
 			if err != nil {
 				t.Fatal(err)
@@ -207,7 +207,7 @@ func TestPagesStop(t *testing.T) {
 	p.MaxTotal = 100
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
-	r := &Runner{Sink: sink, RunID: "run-1", Queries: map[schema.Object]*Query{schema.Company: p.Query}, Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+	r := &Runner{Sink: sink, Spec: RunSpec{ID: "run-1"}, Queries: map[schema.Object]*Query{schema.Company: p.Query}, Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
 		if calls++; calls == 2 {
 			cancel()
 		}

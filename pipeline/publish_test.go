@@ -56,7 +56,7 @@ func TestRunPublishesInOrder(t *testing.T) {
 			},
 		} {
 			d := &stepLedger{failAt: failAt}
-			err := end(&Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(3)}}, Sink: d, Ledger: d, Queries: bothQueries(), RunID: "run-1"})
+			err := end(&Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(3)}}, Sink: d, Ledger: d, Queries: bothQueries(), Spec: RunSpec{ID: "run-1"}})
 			if errors.Is(err, errStep) != (failAt != "") {
 				t.Errorf("%s, failing at %q: %v", name, failAt, err)
 			}

@@ -34,7 +34,7 @@ func TestReplayRecordedLines(t *testing.T) {
 	want := g.sink.read("accounts")
 
 	sink := &memorySink{}
-	replay := &Runner{Sink: sink, Queries: bothQueries(), RunID: "run-1", Recorded: &RunLog{Answers: j.answers(answers), Lines: j.lines}}
+	replay := &Runner{Sink: sink, Queries: bothQueries(), Spec: RunSpec{ID: "run-1"}, Recorded: &RunLog{Answers: j.answers(answers), Lines: j.lines}}
 	if _, err := replay.Replay(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestReplaySearches(t *testing.T) {
 	})
 	sink := &memorySink{}
 	runner := &Runner{
-		Fetcher: ask, Ledger: combinedLedger{g, j}, Sink: sink, RunID: "run-1", Concurrency: 1, Now: func() time.Time { return epoch },
+		Fetcher: ask, Ledger: combinedLedger{g, j}, Sink: sink, Spec: RunSpec{ID: "run-1"}, Concurrency: 1, Now: func() time.Time { return epoch },
 		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 5}}},
 		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SearchAsk{}}},
 		Reopen:   func() (Source, error) { return list{accounts: accounts}, nil },
@@ -83,7 +83,7 @@ func TestReplaySearches(t *testing.T) {
 		t.Fatal(err)
 	}
 	replayed := &memorySink{}
-	replay := &Runner{Sink: replayed, Queries: runner.Queries, Searches: runner.Searches, RunID: "run-1", Recorded: &RunLog{Answers: j.answers(answers), Lines: j.lines}}
+	replay := &Runner{Sink: replayed, Queries: runner.Queries, Searches: runner.Searches, Spec: RunSpec{ID: "run-1"}, Recorded: &RunLog{Answers: j.answers(answers), Lines: j.lines}}
 	if _, err := replay.Replay(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}

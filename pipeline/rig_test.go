@@ -283,8 +283,8 @@ func run(t rapid.TB, ctx context.Context, r Runner, src Source) rig { //nolint:r
 	if r.Queries == nil {
 		r.Queries = bothQueries()
 	}
-	if r.RunID == "" {
-		r.RunID = "run-1"
+	if r.Spec.ID == "" {
+		r.Spec.ID = "run-1"
 	}
 	if r.Now == nil {
 		r.Now = func() time.Time { return epoch }

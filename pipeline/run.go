@@ -22,32 +22,24 @@ type Runner struct {
 	// Ledger and Reopen.
 	Searches map[schema.Object]*Query
 	Reopen   func() (Source, error) // reopens the list for a second walk
-	// Names the run's files and rows: letters, digits, '-'.
-	RunID       string
+	// What the run is. It starts now if its start is zero. Its queries are requested only if they
+	// are in Queries or Searches.
+	Spec        RunSpec
 	Concurrency int // batches in flight; 0 means 4
 	// Entities per call, 1 to MaxBatch; 0 means MaxBatch.
-	BatchSize   int
-	PartitionBy string           // "event_month" (default) or "event_day"
-	Now         func() time.Time // nil means time.Now
+	BatchSize int
+	Now       func() time.Time // nil means time.Now
 	// What was bought before; nil: nothing, and nothing is recorded.
 	Ledger Ledger
 	// What this run did in a process that has ended; nil: the run is new.
 	Recorded *RunLog
 	// Number of the last batch of that process.
 	LastBatch int
-	Started   time.Time // start of the run; zero means now
-	// The run that left the lines which this one requests; for the manifest.
-	Continues string
 	// Reads the account's usage after the run if it made calls; nil: no reconciliation in the
 	// manifest.
 	ReadUsage func() *Reconciliation
 	// Called after every batch, by one goroutine; nil: not called.
 	Progress func(Progress)
-
-	Versions  map[string]string // for the manifest
-	Endpoint  string            // for the manifest
-	APIChoice string            // for the manifest
-	Simulated bool              // the answers are simulated; for the manifest
 	// Fingerprint of the source, called after it was read; nil: none.
 	Input func() Input
 }
@@ -78,7 +70,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	// The lake is written even if ctx is cancelled: what was paid for is published.
 	writeCtx := context.WithoutCancel(ctx)
 	ledger := r.ledger()
-	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
+	rec := newRecorder(r.Sink, r.Spec.partition(), m)
 	done, err := rec.recoverRows(writeCtx, r.Recorded)
 	if err != nil {
 		return nil, err
@@ -188,7 +180,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 // lake: only the list has them. stop says why the run ended; nil if it was complete.
 func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 	m := r.newManifest(r.clock()())
-	rec := newRecorder(r.Sink, orString(r.PartitionBy, "event_month"), m)
+	rec := newRecorder(r.Sink, r.Spec.partition(), m)
 	done, err := rec.recoverRows(ctx, r.Recorded)
 	if err != nil {
 		return nil, err
@@ -264,14 +256,13 @@ func (r *Runner) ledger() Ledger {
 
 // newManifest starts the manifest of the run.
 func (r *Runner) newManifest(started time.Time) *Manifest {
-	if !r.Started.IsZero() {
-		started = r.Started
+	spec := r.Spec
+	if spec.Started.IsZero() {
+		spec.Started = started
 	}
-	m := NewManifest(RunInfo{
-		ID: r.RunID, Started: started.UTC(), Endpoint: r.Endpoint, APIChoice: r.APIChoice, Simulated: r.Simulated, Continues: r.Continues,
-		Concurrency: orDefault(r.Concurrency, 4), BatchSize: r.batchSize(),
-	})
-	m.Versions = r.Versions
+	m := NewManifest(spec.info())
+	m.Run.Concurrency, m.Run.BatchSize = orDefault(r.Concurrency, 4), r.batchSize()
+	m.Versions = spec.Versions
 	for _, list := range []map[schema.Object]*Query{r.Queries, r.Searches} {
 		for _, o := range []schema.Object{schema.Contact, schema.Company} {
 			if q := list[o]; q != nil {

@@ -66,7 +66,7 @@ func TestRun(t *testing.T) {
 	src.accounts[5].Row, src.accounts[6].Row = 6, 7
 	queries := bothQueries()
 	queries[schema.Company].Ask = SignalsAsk{Types: queries[schema.Company].ResultTypes(), MaxResults: 3}
-	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Queries: queries, Versions: map[string]string{"siglake": "test"}, Endpoint: "https://api.example",
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Queries: queries, Spec: RunSpec{Versions: map[string]string{"siglake": "test"}, Endpoint: "https://api.example"},
 		Input: func() Input { return Input{Records: 7} }}, src)
 
 	if got, want := g.statusRanges(), "1 enriched, 2 no_signal, 3 not_found, 4 enriched, 5 restricted, 6 duplicate, 7 rejected"; got != want {
@@ -207,7 +207,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 		"event_day":   {"accounts", "calls", "credits", "news/event_day=unknown", "risk/event_day=2026-04-01"},
 	} {
 		var got []string
-		for _, w := range mustRun(t, Runner{Fetcher: f, PartitionBy: by}, companies(1)).sink.records {
+		for _, w := range mustRun(t, Runner{Fetcher: f, Spec: RunSpec{Partition: by}}, companies(1)).sink.records {
 			got = append(got, w.partition.String())
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -572,7 +572,7 @@ func TestEarlierInDoubtCalls(t *testing.T) {
 			}
 		},
 	}
-	replayed, err := (&Runner{Sink: &memorySink{}, Queries: bothQueries(), RunID: "run-1", Recorded: log}).Replay(t.Context(), nil)
+	replayed, err := (&Runner{Sink: &memorySink{}, Queries: bothQueries(), Spec: RunSpec{ID: "run-1"}, Recorded: log}).Replay(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

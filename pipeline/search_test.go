@@ -106,7 +106,7 @@ func TestSearchFirst(t *testing.T) {
 	for _, concurrency := range []int{1, 7} {
 		g, sink := &searchVendor{resolutions: map[Identity]Resolution{}}, &memorySink{}
 		runner := &Runner{
-			Fetcher: g, Ledger: g, Sink: sink, RunID: "run-1", BatchSize: 10, Concurrency: concurrency, Now: func() time.Time { return epoch },
+			Fetcher: g, Ledger: g, Sink: sink, Spec: RunSpec{ID: "run-1"}, BatchSize: 10, Concurrency: concurrency, Now: func() time.Time { return epoch },
 			Queries: map[schema.Object]*Query{schema.Company: ask}, Searches: map[schema.Object]*Query{schema.Company: search},
 			Reopen: func() (Source, error) { return list{accounts: accounts}, nil },
 		}
@@ -172,7 +172,7 @@ func TestSearchStopped(t *testing.T) {
 	accounts := []schema.Account{{Row: 1, Object: schema.Company, Domain: "known1.example"}, {Row: 2, Object: schema.Company, ID: "77"}}
 	g, sink := &searchVendor{resolutions: map[Identity]Resolution{}, failService: "search"}, &memorySink{}
 	runner := &Runner{
-		Fetcher: g, Ledger: g, Sink: sink, RunID: "run-1", Now: func() time.Time { return epoch },
+		Fetcher: g, Ledger: g, Sink: sink, Spec: RunSpec{ID: "run-1"}, Now: func() time.Time { return epoch },
 		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 5}}},
 		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SearchAsk{}}},
 		Reopen:   func() (Source, error) { return list{accounts: accounts}, nil },

@@ -85,7 +85,7 @@ func TestRestoreOptions(t *testing.T) {
 		if err := app.RestoreOptions(&o, c.Settings); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(c.Settings, app.NewIdentity(&o, "").Settings); diff != "" {
+		if diff := cmp.Diff(c.Settings, app.Settings(&o)); diff != "" {
 			t.Errorf("%q: %s", c.Args, diff)
 		}
 	}

@@ -135,7 +135,7 @@ func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget 
 		return nil, errors.Join(err, store.Close())
 	}
 	s.close = func() error { return errors.Join(s.ledger.Close(), store.Close(), limiter.Close()) }
-	if s.run, err = s.ledger.BeginRun(ledger.RunStart{ID: "run-1", Session: 1}); err != nil {
+	if s.run, err = s.ledger.BeginRun(pipeline.RunSpec{ID: "run-1", Session: 1}); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	s.Fetcher = app.NewFetcher(maxWait, client, s.ledger, limiter, budget)

@@ -54,52 +54,65 @@ type apiVersion struct {
 	log         *slog.Logger
 }
 
-// chooseAPIVersion chooses the dialect in which signals are asked for. Only free
-// endpoints are asked for it.
-func (j *Job) chooseAPIVersion(ctx context.Context, words []string, list *sources.List) (*apiVersion, error) {
-	switch j.Query.APIVersion { // parseOptions has looked at it
+// versionChooser chooses the API version in which signals are requested. It calls free
+// endpoints only.
+type versionChooser struct {
+	client *lusha.Client // nil: the offers are those that the vendor publishes
+	log    *slog.Logger
+	input  *listInput
+}
+
+// choose chooses the API version. asked is the value of --api, which parseOptions has
+// checked.
+func (c *versionChooser) choose(ctx context.Context, asked string, words []string, list *sources.List) (*apiVersion, error) {
+	switch asked {
 	case APIV2:
-		return j.newAPIVersion(pipeline.V2, ""), nil
+		return c.newVersion(pipeline.V2, ""), nil
 	case APIV3:
-		return j.newAPIVersion(pipeline.V3, ""), nil
+		return c.newVersion(pipeline.V3, ""), nil
 	}
 	for _, s := range schema.Signals {
 		if s.V2 == schema.Absent && s.V3 != schema.Absent && slices.ContainsFunc(words, matchesKey(s.Key)) {
-			return j.newAPIVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not have", s.Key)), nil
+			return c.newVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not have", s.Key)), nil
 		}
 	}
-	switch opaqueID, err := j.findOpaqueID(ctx, list); {
+	switch opaqueID, err := c.input.findOpaqueID(ctx, list); {
 	case err != nil:
 		return nil, err
 	case opaqueID != "":
-		return j.newAPIVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not take", opaqueID)), nil
+		return c.newVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not take", opaqueID)), nil
 	}
-	v2 := j.newAPIVersion(pipeline.V2, "it offers all that is asked for, and finds identifiers without a search that costs extra")
-	if j.client == nil {
+	v2 := c.newVersion(pipeline.V2, "it offers all that is asked for, and finds identifiers without a search that costs extra")
+	if c.client == nil {
 		return v2, nil
 	}
+	return c.chooseOffered(ctx, words, v2), nil
+}
+
+// chooseOffered chooses V2 unless only V3 offers to the account what the words name.
+func (c *versionChooser) chooseOffered(ctx context.Context, words []string, v2 *apiVersion) *apiVersion {
 	for _, o := range []schema.Object{schema.Contact, schema.Company} {
 		if !mayConcern(words, o) {
 			continue
 		}
 		offered, err := v2.options(ctx, o)
 		if unserved := unservedText(err); unserved != "" {
-			return j.newAPIVersion(pipeline.V3, "v2 answers: "+unserved), nil
+			return c.newVersion(pipeline.V3, "v2 answers: "+unserved)
 		}
 		if err != nil {
-			return v2, nil //nolint:nilerr // the same question is asked again, and tells of it
+			return v2 // the same question is asked again, and tells of it
 		}
 		for _, w := range words {
 			if len(schema.MatchSignals(w)) > 0 || slices.Contains(offered.Signals, w) {
 				continue
 			}
-			v3 := j.newAPIVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not offer", w))
+			v3 := c.newVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not offer", w))
 			if offeredByV3, err := v3.options(ctx, o); err == nil && slices.Contains(offeredByV3.Signals, w) {
-				return v3, nil
+				return v3
 			}
 		}
 	}
-	return v2, nil
+	return v2
 }
 
 func matchesKey(key string) func(string) bool {
@@ -120,15 +133,15 @@ func unservedText(err error) string {
 	return ""
 }
 
-// newAPIVersion gives what a dialect offers, each object asked about once.
-func (j *Job) newAPIVersion(d pipeline.APIVersion, reason string) *apiVersion {
-	v := &apiVersion{version: d, reason: reason, fromAccount: j.client != nil, log: j.env.Log}
+// newVersion gives what a dialect offers, each object asked about once.
+func (c *versionChooser) newVersion(d pipeline.APIVersion, reason string) *apiVersion {
+	v := &apiVersion{version: d, reason: reason, fromAccount: c.client != nil, log: c.log}
 	cached := map[schema.Object]*lusha.Options{}
 	fetch := publishedOptions(d)
-	if j.client != nil {
-		fetch = j.client.FetchOptions
+	if c.client != nil {
+		fetch = c.client.FetchOptions
 		if d == pipeline.V3 {
-			fetch = j.client.FetchOptionsV3
+			fetch = c.client.FetchOptionsV3
 		}
 	}
 	v.options = func(ctx context.Context, o schema.Object) (*lusha.Options, error) {
@@ -156,59 +169,38 @@ func (v *apiVersion) choiceText() string {
 	return fmt.Sprintf("the API is asked in %s: %s", name, v.reason)
 }
 
-// findOpaqueID is an id of the list that is no number; empty when there is none.
-// The lines of a list with ids are read once more for it.
-func (j *Job) findOpaqueID(ctx context.Context, list *sources.List) (string, error) {
-	if list.Input().Mapping["id"] == "" {
-		return "", nil
-	}
-	list, err := j.listInput.open(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer list.Close() //nolint:errcheck // it was only read
-	for a, err := range list.Accounts(ctx) {
-		if err != nil {
-			return "", nil // reading the lines reports it
-		}
-		if strings.Trim(a.ID, "0123456789") != "" {
-			return a.ID, nil
-		}
-	}
-	return "", nil
-}
-
 // buildQueries are what the job asks about each kind of object, having asked the
-// API (for free) what it offers.
-func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.List) ([]pipeline.Query, error) {
+// API (for free) what it offers, and the choice of the API version, for people. What
+// the user may want to know goes to note.
+func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.List, note func(string)) (out []pipeline.Query, apiChoice string, err error) {
 	day := now.UTC().Format(time.DateOnly)
-	var out []pipeline.Query
 	switch j.Service {
 	case pipeline.Search:
-		for _, o := range j.candidateObjects() {
+		for _, o := range candidateObjects(j.listOptions.Object) {
 			out = append(out, searchQuery(o, day))
 		}
 	case pipeline.Scores:
-		for _, o := range j.candidateObjects() {
+		for _, o := range candidateObjects(j.listOptions.Object) {
 			out = append(out, pipeline.Query{Object: o, APIVersion: pipeline.V3, Ask: pipeline.ScoreAsk{}, Since: day, Until: day})
 		}
 	case pipeline.Lookalikes, pipeline.Visits:
 		out = append(out, j.paged.query)
 	default:
-		v, err := j.chooseAPIVersion(ctx, SplitWords(j.Query.Signals), list)
+		versions := versionChooser{j.conn.client, j.env.Log, j.listInput}
+		v, err := versions.choose(ctx, j.Query.APIVersion, SplitWords(j.Query.Signals), list)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		j.apiChoice = v.choiceText()
-		if v.reason != "" && !j.Demo && !(v.version == pipeline.V2 && j.client == nil) {
-			j.logOrNote(v.choiceText())
+		apiChoice = v.choiceText()
+		if v.reason != "" && !j.Demo && !(v.version == pipeline.V2 && j.conn.client == nil) {
+			note(apiChoice)
 		}
 		if out, err = signalQueries(ctx, &j.Query, v, now); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		for _, q := range out {
 			if slices.ContainsFunc(q.ResultTypes(), q.FiltersClientSide) {
-				j.logOrNote("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
+				note("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
 			}
 		}
 		if v.version == pipeline.V3 {
@@ -217,8 +209,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 			}
 		}
 	}
-	j.priceQueries(out)
-	return out, nil
+	return out, apiChoice, nil
 }
 
 // searchQuery is the question for ids.
@@ -227,41 +218,11 @@ func searchQuery(o schema.Object, day string) pipeline.Query {
 }
 
 // candidateObjects are those that --object leaves open.
-func (j *Job) candidateObjects() []schema.Object {
-	if o := j.listOptions.Object; o != "" {
+func candidateObjects(o schema.Object) []schema.Object {
+	if o != "" {
 		return []schema.Object{o}
 	}
 	return []schema.Object{schema.Contact, schema.Company}
-}
-
-// logOrNote tells people something about the job; of a plan, among its notes.
-func (j *Job) logOrNote(text string) {
-	if j.addNote != nil {
-		j.addNote(text)
-		return
-	}
-	j.env.Log.Info(text)
-}
-
-// publishedPrices are what actions cost by the vendor's public page; credits for
-// every started so many results. Of site visits nothing is published: one credit
-// for each is assumed.
-var publishedPrices = map[string]lusha.UnitPrice{"api_search": {Credits: 1, PerQuantity: 25}}
-
-// priceQueries states in questions what their answers cost at the most. Of signals, an
-// event costs at worst what the list has for a started quantity of them.
-func (j *Job) priceQueries(queries []pipeline.Query) {
-	for i := range queries {
-		q := &queries[i]
-		p, known := j.prices[q.Action()]
-		if !known || p.Credits < 0 {
-			p = publishedPrices[q.Action()]
-		}
-		q.Price, q.Per = max(p.Credits, 1), 0
-		if q.Service() != pipeline.Signals && p.PerQuantity > 1 {
-			q.Per = p.PerQuantity
-		}
-	}
 }
 
 // queriesByObject are a run's questions by object: what it asks about, and what it searches

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +68,43 @@ func publishedAPI(env *Env, o APIOptions) (connection, error) {
 		return connection{}, err
 	}
 	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }}, nil
+}
+
+// usageTimeout is how long a run waits for the account's usage, which it can do without.
+const usageTimeout = 3 * time.Second
+
+// readUsage reads the account's usage and prices from the free usage endpoint. Some
+// accounts have no such endpoint, and it allows few requests, so a run does not fail
+// if this does.
+func (c *connection) readUsage(ctx context.Context) (*lusha.Usage, error) {
+	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
+	defer cancel()
+	u, err := c.client.FetchUsage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.limiter.UpdateWindows(u.Rate(), [3]time.Time{u.Minute.ResetAt, u.Hour.ResetAt, u.Day.ResetAt})
+	return u, nil
+}
+
+// reconcile reads the account's usage after the run. It makes one attempt, so that the end of the
+// run is not delayed.
+func (c *connection) reconcile(ctx context.Context, usedBefore *int64, log *slog.Logger) *pipeline.Reconciliation {
+	m := &pipeline.Reconciliation{Before: usedBefore}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), usageTimeout) // the bill is compared after a stop, too
+	defer cancel()
+	u, err := c.client.TryFetchUsage(ctx)
+	if err != nil {
+		log.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
+		return m
+	}
+	if u.Used >= 0 {
+		m.After = &u.Used
+	}
+	if u.Remaining >= 0 {
+		m.Remaining = &u.Remaining
+	}
+	return m
 }
 
 // newClient makes the client of an API.

@@ -5,7 +5,7 @@
 //
 // A [Job] is one run or plan. A lake is opened once by each use case, which locks it:
 // its ledger decides whether a command begins a run or continues one. Two commands
-// with the same [Identity] are one and the same.
+// with the same [Settings] and the same list request the same.
 //
 // # What a call passes
 //

@@ -10,15 +10,8 @@ import (
 	"strings"
 
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/pipeline"
 )
-
-// Identity is what a user asks for, as far as it decides what is bought and what
-// the rows look like: two runs with the same command are one and the same.
-type Identity struct {
-	Settings    map[string]string
-	inputDigest string // SHA-256 of the list
-	refresh     bool   // buy again: another purchase of the same
-}
 
 // serviceSetting holds the name of the command in the settings of every run but
 // those of siglake run.
@@ -27,9 +20,11 @@ const serviceSetting = "service"
 // simulatedAddress and a seed stand for the address of an embedded simulator.
 const simulatedAddress = "simulator, seed "
 
-// NewIdentity collects the settings that matter. Every run is recognised by
-// their names and values: a change of either would have it bought again.
-func NewIdentity(o *RunOptions, inputDigest string) Identity {
+// Settings are the options that decide what is bought and what the rows look like, by
+// flag. Two runs with the same settings and the same list request the same, and the
+// second buys nothing. So names and values never change: a run whose settings have
+// another digest is bought again.
+func Settings(o *RunOptions) map[string]string {
 	list := func(words []string) string {
 		words = SplitWords(words)
 		slices.Sort(words)
@@ -66,7 +61,7 @@ func NewIdentity(o *RunOptions, inputDigest string) Identity {
 	if o.Pages.PageSize > 0 {
 		settings["page-size"] = strconv.Itoa(o.Pages.PageSize)
 	}
-	return Identity{Settings: settings, inputDigest: inputDigest, refresh: o.Money.Refresh}
+	return settings
 }
 
 func setIfAny(settings map[string]string, name, value string) {
@@ -75,8 +70,8 @@ func setIfAny(settings map[string]string, name, value string) {
 	}
 }
 
-// RestoreOptions sets the options that NewIdentity reads to those of an earlier
-// run. It is the inverse of NewIdentity.
+// RestoreOptions sets the options that Settings reads to those of an earlier
+// run. It is the inverse of Settings.
 func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	number := func(name string) (n int) {
 		if text := settings[name]; text != "" && err == nil {
@@ -106,31 +101,32 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	return err
 }
 
-func (id Identity) digest() string {
-	text, err := json.Marshal(id.Settings) // keys are sorted
+// commandDigest is the digest of the settings and the list.
+func commandDigest(settings map[string]string, inputDigest string) string {
+	text, err := json.Marshal(settings) // keys are sorted
 	if err != nil {
 		panic(err) // of texts
 	}
-	sum := sha256.Sum256(append(text, id.inputDigest...))
+	sum := sha256.Sum256(append(text, inputDigest...))
 	return hex.EncodeToString(sum[:])
 }
 
-// changesFrom says what is not as it was in a run.
-func (id Identity) changesFrom(r *ledger.Run) string {
-	if now, before := orDefault(id.Settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
+// changesText lists the differences between a run that is asked for and an earlier one.
+func changesText(asked *pipeline.RunSpec, r *ledger.Run) string {
+	if now, before := orDefault(asked.Settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
 		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)
 	}
 	var parts []string
-	for name, now := range id.Settings {
+	for name, now := range asked.Settings {
 		if before := r.Settings[name]; before != now {
 			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", name, before, now))
 		}
 	}
 	slices.Sort(parts)
-	if id.refresh && !r.Refresh {
+	if asked.Refresh && !r.Refresh {
 		parts = append(parts, "--refresh was not given and is")
 	}
-	if r.Input != id.inputDigest {
+	if r.Input != asked.Input {
 		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
 	}
 	return strings.Join(parts, "; ")

@@ -56,16 +56,16 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 	return p, nil
 }
 
-// applyInDoubtPolicy decides about calls in doubt as the policy says, before a run
-// looks at what is known.
-func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, client *lusha.Client, concerned func(*ledger.Call) bool) error {
+// apply decides about calls in doubt as the policy says, before a run looks at what
+// is known.
+func (policy inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client, concerned func(*ledger.Call) bool) error {
 	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *ledger.Call) bool { return !concerned(d) })
 	if policy.name == inDoubtHold || len(inDoubt) == 0 {
 		return nil
 	}
 	if policy.name == inDoubtProbe {
 		var err error
-		if inDoubt, err = l.reconcileInDoubt(ctx, client, inDoubt); err != nil {
+		if inDoubt, err = reconcileInDoubt(ctx, l, client, inDoubt); err != nil {
 			return err
 		}
 	}
@@ -107,7 +107,7 @@ func (l *lake) applyInDoubtPolicy(ctx context.Context, policy inDoubtPolicy, cli
 // conclusions hold as far as the vendor's count only ever grows and has every
 // call by the time it is read; that it fell, as at the end of a billing period,
 // is seen when a later reading is lower, and then nothing is concluded.
-func (l *lake) reconcileInDoubt(ctx context.Context, client *lusha.Client, inDoubt []*ledger.Call) ([]*ledger.Call, error) {
+func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoubt []*ledger.Call) ([]*ledger.Call, error) {
 	from := inDoubt[0].Run // the oldest
 	if from.UsedCredits == nil {
 		l.env.Log.Info("nothing can be told from the account's usage: it was not known when the run in doubt began", "run", from.ID)
@@ -120,30 +120,13 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *lusha.Client, inDou
 		l.env.Log.Info("nothing can be told from the account's usage", "error", err)
 		return inDoubt, nil
 	}
-	var matched int64
-	unknown, since, lastReading := "", false, *from.UsedCredits
-	for _, r := range l.ledger.Runs() {
-		if since = since || r == from; !since {
-			continue
-		}
-		if r.UsedCredits != nil {
-			if *r.UsedCredits < lastReading {
-				l.env.Log.Info("nothing can be told from the account's usage: its count fell since the run in doubt began", "run", from.ID)
-				return inDoubt, nil
-			}
-			lastReading = *r.UsedCredits
-		}
-		for _, call := range r.Calls {
-			switch {
-			case call.Outcome == pipeline.Charged && !call.Charge.Known:
-				unknown = r.ID + "/" + call.ID
-			case call.Outcome == pipeline.Charged:
-				matched += call.Charge.Credits
-			}
-		}
+	known := knownUsageSince(from, l.ledger.Runs())
+	if known.fell {
+		l.env.Log.Info("nothing can be told from the account's usage: its count fell since the run in doubt began", "run", from.ID)
+		return inDoubt, nil
 	}
-	increase := u.Used - *from.UsedCredits
-	if u.Used < lastReading || increase < matched {
+	increase, matched := u.Used-*from.UsedCredits, known.matched
+	if u.Used < known.lastReading || increase < matched {
 		l.env.Log.Info("nothing can be told from the account's usage: it moved by less than the answers were charged", "credits", increase, "explained", matched)
 		return inDoubt, nil
 	}
@@ -155,8 +138,8 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *lusha.Client, inDou
 		}
 		return inDoubt, nil
 	}
-	if unknown != "" {
-		l.env.Log.Info("nothing can be told from the account's usage: a call's charge is unknown", "call", unknown)
+	if known.unknown != "" {
+		l.env.Log.Info("nothing can be told from the account's usage: a call's charge is unknown", "call", known.unknown)
 		return inDoubt, nil
 	}
 	reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain all of them", increase, from.ID)
@@ -167,4 +150,32 @@ func (l *lake) reconcileInDoubt(ctx context.Context, client *lusha.Client, inDou
 	}
 	l.env.Log.Info("calls in doubt were not charged: "+reason, "calls", len(inDoubt))
 	return nil, nil
+}
+
+// knownUsage is the account's usage since a run began, according to the journal.
+type knownUsage struct {
+	matched     int64  // credits that answers were charged
+	unknown     string // a call with a charge that was not understood, as RUN/CALL; empty: none
+	lastReading int64  // of the account's count
+	fell        bool   // a reading was lower than the one before
+}
+
+// knownUsageSince adds up the runs from one with a reading on.
+func knownUsageSince(from *ledger.Run, runs []*ledger.Run) knownUsage {
+	known := knownUsage{lastReading: *from.UsedCredits}
+	for _, r := range runs[slices.Index(runs, from):] {
+		if r.UsedCredits != nil {
+			known.fell = known.fell || *r.UsedCredits < known.lastReading
+			known.lastReading = *r.UsedCredits
+		}
+		for _, call := range r.Calls {
+			switch {
+			case call.Outcome == pipeline.Charged && !call.Charge.Known:
+				known.unknown = r.ID + "/" + call.ID
+			case call.Outcome == pipeline.Charged:
+				known.matched += call.Charge.Credits
+			}
+		}
+	}
+	return known
 }

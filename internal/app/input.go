@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sources"
 )
 
@@ -92,6 +93,38 @@ func (in *listInput) open(ctx context.Context) (*sources.List, error) {
 		return nil, &Error{KindUsage, err}
 	}
 	return list, nil
+}
+
+// findOpaqueID is an id of the list that is no number; empty when there is none.
+// The lines of a list with ids are read once more for it.
+func (in *listInput) findOpaqueID(ctx context.Context, list *sources.List) (string, error) {
+	if list.Input().Mapping["id"] == "" {
+		return "", nil
+	}
+	list, err := in.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	for a, err := range list.Accounts(ctx) {
+		if err != nil {
+			return "", nil // reading the lines reports it
+		}
+		if strings.Trim(a.ID, "0123456789") != "" {
+			return a.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// readAccounts reads all lines of a list that is sent as a whole.
+func (in *listInput) readAccounts(ctx context.Context) ([]schema.Account, error) {
+	list, err := in.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	return readAccounts(ctx, list)
 }
 
 // reading is a list that is read from its beginning, perhaps more than once.

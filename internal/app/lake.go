@@ -189,8 +189,7 @@ func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sin
 func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink) *pipeline.Runner {
 	asked, searches := queriesByObject(r.Queries)
 	return &pipeline.Runner{
-		Queries: asked, Searches: searches, Sink: sink, RunID: r.ID, PartitionBy: r.Partition, Started: r.FirstStarted, Recorded: l.replayInput(ctx, r),
-		Versions: r.Versions, Endpoint: r.Endpoint, APIChoice: r.APIChoice, Simulated: r.Simulated, Continues: r.Continues,
+		Queries: asked, Searches: searches, Sink: sink, Spec: r.Spec(), Recorded: l.replayInput(ctx, r),
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
 }
@@ -208,20 +207,20 @@ type runMatch struct {
 }
 
 // matchRun decides whether a command begins a run or continues one.
-func (l *lake) matchRun(ctx context.Context, id Identity, newRun, resuming bool) (runMatch, error) {
+func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, resuming bool) (runMatch, error) {
 	if err := l.recoverRuns(ctx); err != nil {
 		return runMatch{}, lakeError(err)
 	}
-	match := l.findMatch(id, newRun)
+	match := l.findMatch(asked, newRun)
 	if match.blocking == nil {
 		return match, nil
 	}
 	if !newRun {
 		if resuming {
-			return runMatch{}, l.resumeError(match.blocking.ID, id)
+			return runMatch{}, l.resumeError(match.blocking.ID, asked)
 		}
 		return runMatch{}, UsageErrorf("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
-			blockingText(match.blocking, id))
+			blockingText(match.blocking, asked))
 	}
 	if err := l.abandonRun(ctx, match.blocking); err != nil {
 		return runMatch{}, lakeError(err)
@@ -230,27 +229,27 @@ func (l *lake) matchRun(ctx context.Context, id Identity, newRun, resuming bool)
 }
 
 // blockingText says that a run is in the way of a command, and why.
-func blockingText(r *ledger.Run, id Identity) string {
-	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), id.changesFrom(r))
+func blockingText(r *ledger.Run, asked *pipeline.RunSpec) string {
+	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), changesText(asked, r))
 }
 
 // findMatch finds the runs that a command is about. It changes nothing.
-func (l *lake) findMatch(id Identity, newRun bool) runMatch {
+func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 	runs := l.ledger.Runs()
 	if len(runs) == 0 {
 		return runMatch{}
 	}
 	if last := runs[len(runs)-1]; last.Published == nil {
-		if last.CommandDigest == id.digest() && !newRun && (last.Refresh || !id.refresh) {
+		if last.CommandDigest == asked.CommandDigest && !newRun && (last.Refresh || !asked.Refresh) {
 			return runMatch{resume: last}
 		}
 		return runMatch{blocking: last}
 	}
 	for _, r := range slices.Backward(runs) {
-		if r.CommandDigest != id.digest() || newRun {
+		if r.CommandDigest != asked.CommandDigest || newRun {
 			continue
 		}
-		if id.refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
+		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
 			break
 		}
 		today := l.env.Now().UTC().Truncate(24 * time.Hour)

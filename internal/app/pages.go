@@ -42,27 +42,27 @@ type pagedQuery struct {
 }
 
 // newPagedQuery reads the seeds, or the sites.
-func (j *Job) newPagedQuery(ctx context.Context) (*pagedQuery, error) {
-	day := j.env.Now().UTC()
-	p := &pagedQuery{limit: int64(j.Pages.Limit)}
+func newPagedQuery(ctx context.Context, o *RunOptions, input *listInput, now time.Time) (*pagedQuery, error) {
+	day := now.UTC()
+	p := &pagedQuery{limit: int64(o.Pages.Limit)}
 	maxSize := 100
-	if j.Service == pipeline.Visits {
+	if o.Service == pipeline.Visits {
 		maxSize = 150
 	}
-	size := j.Pages.PageSize
+	size := o.Pages.PageSize
 	switch {
 	case size < 1 || size > maxSize:
 		return nil, UsageErrorf("--page-size %d: expected 1 to %d", size, maxSize)
-	case p.limit == 0 && j.Service == pipeline.Lookalikes:
+	case p.limit == 0 && o.Service == pipeline.Lookalikes:
 		return nil, UsageErrorf("--limit 0: expected a number of results from 1")
 	case p.limit < 0:
 		return nil, UsageErrorf("--limit %d: expected a number of results", p.limit)
 	}
 	p.query = pipeline.Query{APIVersion: pipeline.V3, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
-	if j.Service == pipeline.Visits {
-		return p, j.addSites(p, size)
+	if o.Service == pipeline.Visits {
+		return p, p.addSites(o, now)
 	}
-	accounts, err := j.readSeeds(ctx)
+	accounts, err := input.readAccounts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +74,14 @@ func (j *Job) newPagedQuery(ctx context.Context) (*pagedQuery, error) {
 	if p.query.Object == schema.Contact {
 		ask.PageSize = min(size, 50) // the vendor's own client stops there
 	}
-	if ask.Seeds, err = uniqueAccounts("--seeds "+j.List, accounts, p.query.Object); err != nil {
+	if ask.Seeds, err = uniqueAccounts("--seeds "+o.List, accounts, p.query.Object); err != nil {
 		return nil, err
 	}
 	if n := len(ask.Seeds); n < 5 || n > 100 {
-		return nil, UsageErrorf("--seeds %s: %s (of %d lines); the API takes 5 to 100", j.List, format.Count(n, "seed"), len(accounts))
+		return nil, UsageErrorf("--seeds %s: %s (of %d lines); the API takes 5 to 100", o.List, format.Count(n, "seed"), len(accounts))
 	}
-	if exclude := j.Pages.Exclude; exclude != "" {
-		if ask.Exclude, err = j.readExclude(ctx, exclude, p.query.Object); err != nil {
+	if exclude := o.Pages.Exclude; exclude != "" {
+		if ask.Exclude, err = readExclude(ctx, exclude, input.options, p.query.Object); err != nil {
 			return nil, err
 		}
 	}
@@ -101,36 +101,26 @@ func pageSubject(q pipeline.Query) schema.Account {
 	return schema.Account{Object: q.Object, Key: site, ID: fmt.Sprintf("visits of %s, %s to %s", site, q.Since, q.Until)}
 }
 
-// readSeeds reads the list of seeds.
-func (j *Job) readSeeds(ctx context.Context) ([]schema.Account, error) {
-	list, err := j.listInput.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer list.Close() //nolint:errcheck // it was only read
-	return readAccounts(ctx, list)
-}
-
 // siteNames are the words of --domain, in an order that does not matter.
-func (j *Job) siteNames() []string {
-	words := SplitWords(j.Pages.Sites)
+func (o *PageOptions) siteNames() []string {
+	words := SplitWords(o.Sites)
 	slices.Sort(words)
 	return words
 }
 
 // addSites makes the question about visits. A site is a host, not the domain that it
 // belongs to: the pixel may stand on one shop of several.
-func (j *Job) addSites(p *pagedQuery, pageSize int) (err error) {
+func (p *pagedQuery) addSites(o *RunOptions, now time.Time) (err error) {
 	q := &p.query
 	q.Object = schema.Company
-	if q.Since, err = parseSince(j.Query.Since, j.env.Now()); err != nil {
+	if q.Since, err = parseSince(o.Query.Since, now); err != nil {
 		return err
 	}
-	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(j.env.Now().UTC().AddDate(0, -3, -1)) {
+	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(now.UTC().AddDate(0, -3, -1)) {
 		return UsageErrorf("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
 	}
 	var names []string
-	for _, word := range j.siteNames() {
+	for _, word := range o.Pages.siteNames() {
 		host := schema.BareHost(word)
 		if !strings.Contains(host, ".") || strings.ContainsAny(host, " @_,;") {
 			return UsageErrorf("--domain %q: expected the host name of a site, such as shop.example.com", word)
@@ -139,7 +129,7 @@ func (j *Job) addSites(p *pagedQuery, pageSize int) (err error) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	q.Ask = pipeline.VisitsAsk{Sites: names, PageSize: pageSize}
+	q.Ask = pipeline.VisitsAsk{Sites: names, PageSize: o.Pages.PageSize}
 	p.subject = pageSubject(*q)
 	for i, name := range names {
 		p.accounts = append(p.accounts, schema.Account{Row: int64(i + 1), File: "--domain", Line: int64(i + 1), Key: name, Object: schema.Company, Domain: name})
@@ -207,8 +197,7 @@ func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (ou
 }
 
 // readExclude reads the list of those that must not be returned.
-func (j *Job) readExclude(ctx context.Context, uri string, o schema.Object) ([]schema.Account, error) {
-	options := j.listOptions
+func readExclude(ctx context.Context, uri string, options sources.Options, o schema.Object) ([]schema.Account, error) {
 	options.Stdin, options.Objects = nil, nil
 	options.Object = o
 	list, err := sources.Open(ctx, uri, options)
@@ -249,32 +238,29 @@ func seedSetID(o schema.Object, ask *pipeline.LookalikeAsk) string {
 	return "seeds-" + hex.EncodeToString(sum[:6])
 }
 
-// pageProgress is how far the pages of the job have come. A run that buys again counts
+// progress is how far the pages of a question have come. A run that buys again counts
 // its own only; nil stands for one that is still to begin.
-func (j *Job) pageProgress(ctx context.Context, l *lake, q *pipeline.Query, run *ledger.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
+func (p *pagedQuery) progress(ctx context.Context, l *lake, q *pipeline.Query, run *ledger.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
 	include := func(*ledger.Run) bool { return true }
 	if run != nil && run.Refresh {
 		include = l.ledger.SamePurchase(run)
 	}
-	cursor, returned, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, include)
+	cursor, returned, err := l.ledger.PageProgress(ctx, &p.subject, q, include)
 	if err != nil {
 		err = &Error{KindIntegrity, err}
 	}
 	return cursor, returned, err
 }
 
-// alreadySatisfied says that earlier runs have bought what the job wants; it is nil
+// alreadySatisfied says that earlier runs have bought what is wanted; it is nil
 // when they have not.
-func (j *Job) alreadySatisfied(ctx context.Context, l *lake, match runMatch) (*NothingToDo, error) {
-	if j.paged == nil || j.Money.Refresh || match.resume != nil || match.continues != nil {
-		return nil, nil
-	}
-	cursor, _, err := j.pageProgress(ctx, l, &j.paged.query, nil)
+func (p *pagedQuery) alreadySatisfied(ctx context.Context, l *lake) (*NothingToDo, error) {
+	cursor, _, err := p.progress(ctx, l, &p.query, nil)
 	switch {
 	case err != nil || cursor.Calls == 0 || cursor.InDoubt != nil:
 		return nil, err
-	case cursor.Exhausted, j.paged.limit > 0 && cursor.Results >= j.paged.limit:
-		return &NothingToDo{Lake: l.uri, Subject: j.paged.subject.Key, Results: cursor.Results, Limit: j.paged.limit, Exhausted: cursor.Exhausted}, nil
+	case cursor.Exhausted, p.limit > 0 && cursor.Results >= p.limit:
+		return &NothingToDo{Lake: l.uri, Subject: p.subject.Key, Results: cursor.Results, Limit: p.limit, Exhausted: cursor.Exhausted}, nil
 	}
 	return nil, nil
 }
@@ -285,7 +271,7 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 	j.paged.subject = pageSubject(*q) // a run that continues past midnight asks about its own period
 	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit}
 	var err error
-	if p.Cursor, p.PriorResults, err = j.pageProgress(ctx, l, q, run); err != nil {
+	if p.Cursor, p.PriorResults, err = j.paged.progress(ctx, l, q, run); err != nil {
 		return nil, err
 	}
 	if p.Cursor.Repeated > 0 {
@@ -295,13 +281,13 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 		}
 		p.ReportedRepeats = before.Repeated
 	}
-	if j.budget > 0 {
-		p.RemainingCredits = func() int64 { return j.budget - run.Cost().Max }
+	if j.spec.Budget > 0 {
+		p.RemainingCredits = func() int64 { return j.spec.Budget - run.Cost().Max }
 	}
 	if q.Service() == pipeline.Lookalikes {
 		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
 		if n := p.Cursor.Results; n > 0 {
-			j.logOrNote(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.Subject.Key))
+			j.env.Log.Info(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.Subject.Key))
 		}
 	}
 	return runner.RunPages(ctx, p)

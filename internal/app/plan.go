@@ -90,14 +90,14 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
 	if j.OpenAPI != nil {
-		j.connection, err = connectAPI(ctx, j.env, j.API, j.OpenAPI)
+		j.conn, err = connectAPI(ctx, j.env, j.API, j.OpenAPI)
 	} else {
-		j.connection, err = publishedAPI(j.env, j.API)
+		j.conn, err = publishedAPI(j.env, j.API)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer j.disconnect()
+	defer j.conn.disconnect()
 	l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		if err := l.checkSimulated(j.API.Simulate); err != nil {
 			return nil, err
 		}
-		l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
+		l.ledger.SetTTL(j.spec.PositiveTTL, j.spec.NegativeTTL)
 	}
 	return j.buildPlan(ctx, l)
 }
@@ -120,110 +120,144 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	}
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
-	p := &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}
-	j.addNote = p.addNote
-	var b ledger.RunStart
-	if j.client != nil {
-		u, err := j.readUsage(ctx, &b)
-		if err != nil {
-			prices := "an event is taken to cost 1 credit"
-			if day := j.restorePrices(&b, l.runs()); day != "" {
-				prices = "prices are those that it stated on " + day
-			}
-			var refusal *lusha.RefusalError
-			switch {
-			case errors.As(err, &refusal) && refusal.Class == lusha.ClassUnsent:
-				return nil, askError(ctx, err)
-			case errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst:
-				prices += "; the page can be read five times a minute"
-			}
-			p.addNote(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
-		} else if u.Remaining >= 0 {
-			p.CreditsLeft = &u.Remaining
-		}
-	} else {
-		p.addNote("no API key: signals, prices and windows are those that the vendor publishes")
-	}
-	var match runMatch
-	var past []forecast.History
+	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
 	if l != nil {
-		match, past = l.findMatch(j.identity, j.Money.NewRun), l.ledger.History()
+		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
 	}
-	switch continued := firstRun(match.resume, match.continues); {
-	case continued != nil:
-		p.ResumesRun, p.Queries, b.Refresh, p.SpentBefore = continued.ID, continued.Queries, continued.Refresh, spentBefore(match.resume)
-		b.Price = max(continued.Price, b.Price)
-		j.maxEventPrice = max(b.Price, 1)
-	default:
-		var err error
-		if p.Queries, err = j.buildQueries(ctx, j.env.Now(), list); err != nil {
-			return nil, err
-		}
-		if j.client != nil {
-			p.freeCalls = 2 + int64(len(p.Queries)) // usage before and after, and options, which the run asks, too
-		}
-		b.Refresh = j.Money.Refresh
+	if err := p.readTariff(ctx); err != nil {
+		return nil, err
 	}
-	p.Queries = slices.Clone(p.Queries)
-	j.priceQueries(p.Queries)
-	if j.client != nil && b.Price == 0 {
-		p.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
+	if err := p.chooseQueries(ctx, list); err != nil {
+		return nil, err
 	}
-	if match.blocking != nil && !j.Money.NewRun {
-		p.addNote(blockingText(match.blocking, j.identity) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
-	}
-
-	var ledger pipeline.Ledger
-	if l != nil {
-		ledger = l.ledger
-		if b.Refresh {
-			ledger = l.ledger.ForRefresh(firstRun(match.resume, match.continues), j.resolvesIDs())
-		}
-	}
-	plan, err := j.dryRun(ctx, list, p.Queries, ledger)
+	plan, err := dryRun(ctx, list, p.report.Queries, p.ledger(), j.Work.BatchSize)
 	if err != nil {
 		return nil, err
 	}
-	p.Lines, p.WithoutCall, p.Rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
-	if inapplicable := inapplicableSignals(p.Queries, j.object, SplitWords(j.Query.Signals)); j.Service == pipeline.Signals && len(inapplicable) > 0 {
-		p.addNote(inapplicableText(j.object) + ": " + strings.Join(inapplicable, ", "))
-	}
-	p.Queries = slices.DeleteFunc(slices.Clone(p.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
-	p.Entities, p.Pairs, p.Calls, p.RepurchasedPairs = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs
-	if p.RepurchasedPairs > 0 {
-		p.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", format.Thousands(p.RepurchasedPairs), repurchaseReason))
-	}
-	p.Credits, p.MaxEventPrice = forecast.New(plan, past), j.maxEventPrice
-	switch {
-	case p.Credits.ObservedEntities > 0 && len(p.Credits.WithoutHistory) == 0:
-		// An entity is asked about only while the most that it can cost is left.
-		p.AdvisedBudget = p.SpentBefore + min(p.Credits.P95+plan.MaxUnitCost(), p.Credits.Ceiling)
-	case p.Entities <= SampleLines || j.Service != pipeline.Signals: // a result a line at the most: there is little to find out
-		p.AdvisedBudget = p.SpentBefore + p.Credits.Ceiling
-	}
+	p.addPlan(plan)
 	if l != nil {
-		j.noteInDoubt(p, l.ledger.CallsInDoubt())
+		p.report.noteInDoubt(j.Money.InDoubt, l.ledger.CallsInDoubt())
 	}
-	j.estimateTime(p, past)
-	p.addAdvice(j.Service)
-	p.addBudgetAdvice(j.budget, plan)
-	return p, nil
+	p.estimateTime()
+	p.report.addAdvice(j.Service)
+	p.report.addBudgetAdvice(j.spec.Budget, plan)
+	return p.report, nil
 }
 
-// firstRun is the first run that there is.
-func firstRun(runs ...*ledger.Run) *ledger.Run {
-	for _, r := range runs {
-		if r != nil {
-			return r
+// planner determines what a job would do, and reports it.
+type planner struct {
+	job    *Job
+	lake   *lake // nil: there is none yet
+	report *PlanReport
+
+	match   runMatch
+	past    []forecast.History
+	tariff  pipeline.Tariff
+	refresh bool // what was bought is bought again
+}
+
+// continued is the run that the job would resume, or the one that left the lines which
+// it would request; nil if it would begin a run.
+func (p *planner) continued() *ledger.Run {
+	if p.match.resume != nil {
+		return p.match.resume
+	}
+	return p.match.continues
+}
+
+// readTariff reads what actions cost and how many credits are left: from the account,
+// or else from an earlier run.
+func (p *planner) readTariff(ctx context.Context) error {
+	if p.job.conn.client == nil {
+		p.report.addNote("no API key: signals, prices and windows are those that the vendor publishes")
+		return nil
+	}
+	u, err := p.job.conn.readUsage(ctx)
+	if err == nil {
+		p.tariff = newTariff(u)
+		if u.Remaining >= 0 {
+			p.report.CreditsLeft = &u.Remaining
 		}
+		return nil
+	}
+	if isUnsent(err) {
+		return askError(ctx, err)
+	}
+	prices := "an event is taken to cost 1 credit"
+	var day string
+	if p.tariff, day = earlierTariff(p.lake.runs()); day != "" {
+		prices = "prices are those that it stated on " + day
+	}
+	var refusal *lusha.RefusalError
+	if errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst {
+		prices += "; the page can be read five times a minute"
+	}
+	p.report.addNote(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
+	return nil
+}
+
+// chooseQueries reports what the job would request: the queries of the run that it
+// would continue, or those of its options.
+func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err error) {
+	j := p.job
+	if continued := p.continued(); continued != nil {
+		p.report.ResumesRun, p.report.Queries, p.report.SpentBefore = continued.ID, slices.Clone(continued.Queries), spentBefore(p.match.resume)
+		p.refresh, p.tariff.Price = continued.Refresh, max(continued.Price, p.tariff.Price)
+	} else {
+		if p.report.Queries, _, err = j.buildQueries(ctx, j.env.Now(), list, p.report.addNote); err != nil {
+			return err
+		}
+		if j.conn.client != nil {
+			p.report.freeCalls = 2 + int64(len(p.report.Queries)) // usage before and after, and options, which the run asks, too
+		}
+		p.refresh = j.spec.Refresh
+	}
+	priceQueries(p.report.Queries, p.tariff)
+	if j.conn.client != nil && p.tariff.Price == 0 {
+		p.report.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
+	}
+	if p.match.blocking != nil && !j.Money.NewRun {
+		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
 	}
 	return nil
 }
 
+// ledger says what the run would not buy again; nil without a lake.
+func (p *planner) ledger() pipeline.Ledger {
+	switch {
+	case p.lake == nil:
+		return nil
+	case p.refresh:
+		return p.lake.ledger.ForRefresh(p.continued(), p.job.resolvesIDs())
+	}
+	return p.lake.ledger
+}
+
+// addPlan reports the counts of the dry run and the forecast of their cost.
+func (p *planner) addPlan(plan *pipeline.Plan) {
+	j, r := p.job, p.report
+	r.Lines, r.WithoutCall, r.Rejects = plan.Accounts.Lines, plan.Accounts.ByStatus, plan.Accounts.Rejects
+	if inapplicable := inapplicableSignals(r.Queries, j.object, SplitWords(j.Query.Signals)); j.Service == pipeline.Signals && len(inapplicable) > 0 {
+		r.addNote(inapplicableText(j.object) + ": " + strings.Join(inapplicable, ", "))
+	}
+	r.Queries = slices.DeleteFunc(slices.Clone(r.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
+	r.Entities, r.Pairs, r.Calls, r.RepurchasedPairs = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs
+	if r.RepurchasedPairs > 0 {
+		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
+	}
+	r.Credits, r.MaxEventPrice = forecast.New(plan, p.past), p.tariff.MaxEventPrice()
+	switch {
+	case r.Credits.ObservedEntities > 0 && len(r.Credits.WithoutHistory) == 0:
+		// An entity is asked about only while the most that it can cost is left.
+		r.AdvisedBudget = r.SpentBefore + min(r.Credits.P95+plan.MaxUnitCost(), r.Credits.Ceiling)
+	case r.Entities <= SampleLines || j.Service != pipeline.Signals: // a result a line at the most: there is little to find out
+		r.AdvisedBudget = r.SpentBefore + r.Credits.Ceiling
+	}
+}
+
 // noteInDoubt says what the figures leave out: the run decides about calls in
 // doubt before it asks, and then asks again what they hold.
-func (j *Job) noteInDoubt(p *PlanReport, inDoubt []*ledger.Call) {
-	policy := j.Money.InDoubt
+func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 	if policy == inDoubtHold || len(inDoubt) == 0 {
 		return
 	}
@@ -236,8 +270,8 @@ func (j *Job) noteInDoubt(p *PlanReport, inDoubt []*ledger.Call) {
 }
 
 // dryRun counts what a run of the list would ask, given what is known.
-func (j *Job) dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
-	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, Ledger: ledger}
+func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, ledger pipeline.Ledger, batchSize int) (*pipeline.Plan, error) {
+	runner := &pipeline.Runner{BatchSize: batchSize, Ledger: ledger}
 	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(ctx, list)
 	if err != nil {
@@ -253,29 +287,30 @@ func (j *Job) reread(ctx context.Context, asked []pipeline.Query, ledger pipelin
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	return j.dryRun(ctx, list, asked, ledger)
+	return dryRun(ctx, list, asked, ledger, j.Work.BatchSize)
 }
 
 // assumedLatency is the latency of an answer until one is measured.
 const assumedLatency = 500 * time.Millisecond
 
 // estimateTime adds how long the calls take under the account's windows.
-func (j *Job) estimateTime(p *PlanReport, past []forecast.History) {
+func (p *planner) estimateTime() {
+	j, r := p.job, p.report
 	latency, measured := assumedLatency, false
 	var calls int64
 	var took time.Duration
-	for _, e := range past {
+	for _, e := range p.past {
 		calls, took = calls+e.Calls, took+e.Took
 	}
 	if calls > 0 {
 		latency, measured = took/time.Duration(calls), true
 	}
 	workers := j.Work.Concurrency
-	estimate := j.limiter.EstimateDuration(p.Calls, p.freeCalls, time.Now(), latency, workers)
-	p.Time = PlanTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
+	estimate := j.conn.limiter.EstimateDuration(r.Calls, r.freeCalls, time.Now(), latency, workers)
+	r.Time = PlanTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
 	published, _ := ratelimit.PlanByName(j.API.Plan) // the limiter was made with it
 	limits := [3]int64{published.Minute, published.Hour, published.Day}
-	for i, w := range j.limiter.State().Windows {
+	for i, w := range j.conn.limiter.State().Windows {
 		line := PlanWindow{Name: w.Name, Published: w.Left < 0 && w.Limit >= 0 && w.Limit == limits[i]}
 		if w.Limit >= 0 {
 			line.Limit = &w.Limit
@@ -284,12 +319,12 @@ func (j *Job) estimateTime(p *PlanReport, past []forecast.History) {
 				left = max(0, w.Limit-w.Recent)
 			}
 			line.Left = &left
-			if i > 0 && p.Calls > left {
-				p.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits 20, and the same command goes on",
+			if i > 0 && r.Calls > left {
+				r.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits 20, and the same command goes on",
 					w.Name, format.Thousands(left), j.API.MaxWait))
 			}
 		}
-		p.Windows = append(p.Windows, line)
+		r.Windows = append(r.Windows, line)
 	}
 }
 
@@ -346,25 +381,25 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 }
 
 // announceRefresh says what buying again will cost, before it is bought.
-func (j *Job) announceRefresh(ctx context.Context, l *lake, b ledger.RunStart) error {
-	plan, err := j.reread(ctx, b.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
+func (j *Job) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+	plan, err := j.reread(ctx, spec.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}
-	before, err := j.reread(ctx, b.Queries, l.ledger)
+	before, err := j.reread(ctx, spec.Queries, l.ledger)
 	if err != nil {
 		return err
 	}
-	j.env.Log.Info(repurchaseText, j.costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
+	j.env.Log.Info(repurchaseText, costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
 	return nil
 }
 
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: a user who raises a cap does not expect to pay twice.
-func (j *Job) announceRepurchase(ctx context.Context, l *lake, b ledger.RunStart) error {
-	plan, err := j.reread(ctx, b.Queries, l.ledger)
+func (j *Job) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+	plan, err := j.reread(ctx, spec.Queries, l.ledger)
 	if err == nil && plan.RepurchasedPairs > 0 {
-		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, j.costAttrs(l, plan, plan.RepurchasedPairs)...)
+		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}
 	return err
 }
@@ -375,7 +410,7 @@ const (
 )
 
 // costAttrs are the figures of what is about to be bought, for the log.
-func (j *Job) costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
+func costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
 	e := forecast.New(plan, l.ledger.History())
 	return []any{
 		"pairs_again", repurchased, "pairs", plan.Pairs(), "calls", plan.Calls(),

@@ -80,6 +80,12 @@ func publishedOptions(d pipeline.APIVersion) optionsFunc {
 	}
 }
 
+// isUnsent reports whether a free request did not reach the API.
+func isUnsent(err error) bool {
+	var refusal *lusha.RefusalError
+	return errors.As(err, &refusal) && refusal.Class == lusha.ClassUnsent
+}
+
 // askError gives the error of a free question its exit code.
 func askError(ctx context.Context, err error) error {
 	var refusal *lusha.RefusalError
@@ -104,82 +110,118 @@ func mayConcern(words []string, o schema.Object) bool {
 	})
 }
 
+// signalChoice is what became of the words of --signals.
+type signalChoice struct {
+	words    []string
+	offered  map[schema.Object]*lusha.Options
+	version  *apiVersion
+	wanted   map[schema.Object]map[string]bool
+	leftOut  []string // not offered
+	personal []string // offered, and left out unless asked for by key
+}
+
+// isOffered reports whether the API offers a signal.
+func (c *signalChoice) isOffered(o schema.Object, key string) bool {
+	return c.offered[o] != nil && slices.Contains(c.offered[o].Signals, key)
+}
+
 // chooseSignals expands the words to explicit keys that the API offers. A category or
 // "all" leaves out what is not offered; a key by name must be.
-func chooseSignals(words []string, options map[schema.Object]*lusha.Options, v *apiVersion) (map[schema.Object][]string, error) {
-	offered := func(o schema.Object, key string) bool {
-		return options[o] != nil && slices.Contains(options[o].Signals, key)
-	}
-	notOffered, leftOutReason := "the API does not offer the signal %q to this account; it offers: %s", "not offered to this account"
-	if !v.fromAccount {
-		notOffered, leftOutReason = "the vendor's reference does not list the signal %q as offered; it lists: %s", "not offered by the vendor's reference"
-	}
-	wanted := map[schema.Object]map[string]bool{schema.Contact: {}, schema.Company: {}}
-	var leftOut, personal []string
+func chooseSignals(words []string, offered map[schema.Object]*lusha.Options, v *apiVersion) (map[schema.Object][]string, error) {
+	c := &signalChoice{words: words, offered: offered, version: v, wanted: map[schema.Object]map[string]bool{schema.Contact: {}, schema.Company: {}}}
 	for _, word := range words {
-		found := schema.MatchSignals(word)
-		exact := len(found) == 1 && strings.EqualFold(found[0].Key, strings.TrimPrefix(word, "key:"))
-		known := len(found) > 0
-		for _, s := range found {
-			switch {
-			case s.Personal && !exact:
-				if offered(s.Object, s.Key) && !slices.ContainsFunc(words, matchesKey(s.Key)) {
-					personal = append(personal, s.Key)
-				}
-			case offered(s.Object, s.Key):
-				wanted[s.Object][s.Key] = true
-			case exact && v.version == pipeline.V2 && s.V2 == schema.Absent:
-				return nil, UsageErrorf("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
-			case exact:
-				return nil, UsageErrorf(notOffered, s.Key, strings.Join(options[s.Object].Signals, ", "))
-			default:
-				leftOut = append(leftOut, s.Key)
+		if err := c.addWord(word); err != nil {
+			return nil, err
+		}
+	}
+	leftOutReason := "not offered to this account"
+	if !v.fromAccount {
+		leftOutReason = "not offered by the vendor's reference"
+	}
+	if len(c.leftOut) > 0 {
+		v.log.Info("left out: "+leftOutReason, "signals", strings.Join(slices.Compact(c.leftOut), ","))
+	}
+	if len(c.personal) > 0 {
+		v.log.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(c.personal), ","))
+	}
+	keys := c.keys()
+	switch {
+	case len(keys) > 0:
+		return keys, nil
+	case len(c.personal) > 0:
+		return nil, UsageErrorf("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(c.personal), ", "))
+	}
+	return nil, UsageErrorf("none of the signals asked for is there: each is %s", leftOutReason)
+}
+
+// addWord adds the signals that a word names: a key, a category or "all".
+func (c *signalChoice) addWord(word string) error {
+	found := schema.MatchSignals(word)
+	exact := len(found) == 1 && strings.EqualFold(found[0].Key, strings.TrimPrefix(word, "key:"))
+	known := len(found) > 0
+	for _, s := range found {
+		switch {
+		case s.Personal && !exact:
+			if c.isOffered(s.Object, s.Key) && !slices.ContainsFunc(c.words, matchesKey(s.Key)) {
+				c.personal = append(c.personal, s.Key)
 			}
-		}
-		for _, o := range []schema.Object{schema.Contact, schema.Company} {
-			if !known && offered(o, word) { // new at the vendor, asked for by name
-				wanted[o][word], known = true, true
-			}
-		}
-		if !known {
-			return nil, UsageErrorf("no signal type or category %q%s; siglake signals lists them", word, SuggestSignal(word))
+		case c.isOffered(s.Object, s.Key):
+			c.wanted[s.Object][s.Key] = true
+		case exact:
+			return c.notOfferedError(s)
+		default:
+			c.leftOut = append(c.leftOut, s.Key)
 		}
 	}
-	if len(leftOut) > 0 {
-		v.log.Info("left out: "+leftOutReason, "signals", strings.Join(slices.Compact(leftOut), ","))
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		if !known && c.isOffered(o, word) { // new at the vendor, asked for by name
+			c.wanted[o][word], known = true, true
+		}
 	}
-	if len(personal) > 0 {
-		v.log.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(personal), ","))
+	if !known {
+		return UsageErrorf("no signal type or category %q%s; siglake signals lists them", word, SuggestSignal(word))
 	}
+	return nil
+}
+
+// notOfferedError is the error for a signal that is named by its key and not offered.
+func (c *signalChoice) notOfferedError(s schema.Signal) error {
+	offered := strings.Join(c.offered[s.Object].Signals, ", ")
+	switch {
+	case c.version.version == pipeline.V2 && s.V2 == schema.Absent:
+		return UsageErrorf("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
+	case !c.version.fromAccount:
+		return UsageErrorf("the vendor's reference does not list the signal %q as offered; it lists: %s", s.Key, offered)
+	}
+	return UsageErrorf("the API does not offer the signal %q to this account; it offers: %s", s.Key, offered)
+}
+
+// keys are the chosen signals of each object: those of the catalogue in its order,
+// then those that it does not know.
+func (c *signalChoice) keys() map[schema.Object][]string {
 	out := map[schema.Object][]string{}
-	for o, notOffered := range options {
+	for o, options := range c.offered {
 		var unknown []string
-		for _, key := range notOffered.Signals {
+		for _, key := range options.Signals {
 			if _, ok := schema.LookupSignal(key); !ok {
 				unknown = append(unknown, key)
 			}
 		}
 		if len(unknown) > 0 {
-			v.log.Info("the API offers signals that this version does not know; ask for them by name", "object", o, "signals", strings.Join(unknown, ","))
+			c.version.log.Info("the API offers signals that this version does not know; ask for them by name", "object", o, "signals", strings.Join(unknown, ","))
 		}
 		for _, s := range schema.Signals {
-			if wanted[o][s.Key] {
+			if c.wanted[o][s.Key] {
 				out[o] = append(out[o], s.Key)
 			}
 		}
 		for _, key := range unknown {
-			if wanted[o][key] {
+			if c.wanted[o][key] {
 				out[o] = append(out[o], key)
 			}
 		}
 	}
-	if len(out) == 0 && len(personal) > 0 {
-		return nil, UsageErrorf("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(personal), ", "))
-	}
-	if len(out) == 0 {
-		return nil, UsageErrorf("none of the signals asked for is there: each is %s", leftOutReason)
-	}
-	return out, nil
+	return out
 }
 
 // inapplicableSignals are the signals that were asked for and that no line of a list can be

@@ -101,14 +101,14 @@ func (m runMatch) resumesRun(runID string) bool {
 }
 
 // resumeError says why a command does not go on with a run.
-func (l *lake) resumeError(runID string, identity Identity) error {
+func (l *lake) resumeError(runID string, asked *pipeline.RunSpec) error {
 	for _, r := range l.ledger.Runs() {
-		if r.ID == runID && r.Input != identity.inputDigest {
+		if r.ID == runID && r.Input != asked.Input {
 			return UsageErrorf("the list has other content than that of run %s (%s, begun %s); name that list as it was, or ask about this one with siglake run, adding --new-run if the run is to be left as it is",
 				runID, listName(r.URI), r.FirstStarted.Format("2006-01-02 15:04 UTC"))
 		}
-		if r.ID == runID && r.CommandDigest != identity.digest() {
-			return UsageErrorf("%s; to run it as it is now: siglake %s", blockingText(r, identity), orDefault(r.Settings[serviceSetting], "run"))
+		if r.ID == runID && r.CommandDigest != asked.CommandDigest {
+			return UsageErrorf("%s; to run it as it is now: siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
 		}
 		if r.ID == runID {
 			return UsageErrorf("what run %s left belongs to a window that ended on %s; siglake run asks about today's", runID, windowEnd(r).Format(time.DateOnly))

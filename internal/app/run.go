@@ -12,7 +12,6 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/ledger"
-	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -23,34 +22,26 @@ import (
 // Job is one run: its options, and what they and the API mean for it.
 type Job struct {
 	RunOptions
-	connection
-	env *Env
+	env  *Env
+	conn connection
 
 	OpenAPI  func(context.Context) (Endpoint, error)
 	NewMeter func(total int64) Meter  // shows the progress of a run
 	Report   func(*pipeline.Manifest) // reports how a run ended
-	addNote  func(string)             // adds a note for the user; nil: it is logged
 
 	// Parsed options.
-	partition                string
-	listOptions              sources.Options
-	budget                   int64 // credits; 0: no cap
-	inDoubt                  inDoubtPolicy
-	positiveTTL, negativeTTL time.Duration
+	spec        pipeline.RunSpec // as far as options and list decide it
+	listOptions sources.Options
+	inDoubt     inDoubtPolicy
 
 	listInput     *listInput
-	identity      Identity
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
 	unfitReported bool          // signals that do not fit the list are reported
-	apiChoice     string        // API version, and why
-
-	prices        map[string]lusha.UnitPrice // by action, as the account states them
-	maxEventPrice int64                      // most credits of one event
 }
 
 // NewJob prepares a job for run or plan.
-func NewJob(env *Env, o RunOptions) *Job { return &Job{RunOptions: o, env: env, maxEventPrice: 1} }
+func NewJob(env *Env, o RunOptions) *Job { return &Job{RunOptions: o, env: env} }
 
 // Run executes the job. The manifest is nil when there was nothing to do.
 func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
@@ -65,10 +56,10 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	}
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
-	if j.connection, err = connectAPI(ctx, j.env, j.API, j.OpenAPI); err != nil {
+	if j.conn, err = connectAPI(ctx, j.env, j.API, j.OpenAPI); err != nil {
 		return nil, nil, err
 	}
-	defer j.disconnect()
+	defer j.conn.disconnect()
 	m, nothing, err := j.runOnce(ctx)
 	// The policy may allow to ask again at once what this pass left in doubt.
 	if err == nil && m != nil && m.HasInDoubt() && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
@@ -80,14 +71,15 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 // readList fingerprints the list and identifies the run.
 func (j *Job) readList(ctx context.Context) (err error) {
 	if j.Service == pipeline.Visits {
-		j.listOptions.Stdin, j.listOptions.Header, j.listOptions.Object = strings.NewReader(strings.Join(j.siteNames(), "\n")), sources.HeaderNo, schema.Company
+		j.listOptions.Stdin, j.listOptions.Header, j.listOptions.Object = strings.NewReader(strings.Join(j.Pages.siteNames(), "\n")), sources.HeaderNo, schema.Company
 	}
 	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
 		return err
 	}
-	j.identity = NewIdentity(&j.RunOptions, j.listInput.digest)
+	j.spec.Settings, j.spec.Input = Settings(&j.RunOptions), j.listInput.digest
+	j.spec.CommandDigest = commandDigest(j.spec.Settings, j.spec.Input)
 	if j.Service.IsPaged() {
-		j.paged, err = j.newPagedQuery(ctx)
+		j.paged, err = newPagedQuery(ctx, &j.RunOptions, j.listInput, j.env.Now())
 	}
 	if err != nil {
 		return errors.Join(err, j.listInput.close())
@@ -100,7 +92,8 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.Work.check(); err != nil {
 		return err
 	}
-	if j.partition, err = j.Work.partition(); err != nil {
+	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
+	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err
 	}
 	if j.listOptions, err = j.Source.parse(j.Store.S3, j.env.Stdin); err != nil {
@@ -109,7 +102,7 @@ func (j *Job) parseOptions() (err error) {
 	if j.listOptions.Object == "" && j.Service == pipeline.Signals {
 		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
 	}
-	if j.budget, err = j.Money.budget(); err != nil {
+	if j.spec.Budget, err = j.Money.budget(); err != nil {
 		return err
 	}
 	switch api := j.Query.APIVersion; api {
@@ -117,7 +110,7 @@ func (j *Job) parseOptions() (err error) {
 	default:
 		return UsageErrorf("--api %q: expected v2, v3 or auto", api)
 	}
-	if j.positiveTTL, j.negativeTTL, err = j.TTL.parse(); err != nil {
+	if j.spec.PositiveTTL, j.spec.NegativeTTL, err = j.TTL.parse(); err != nil {
 		return err
 	}
 	j.inDoubt, err = j.Money.inDoubtPolicy()
@@ -127,11 +120,11 @@ func (j *Job) parseOptions() (err error) {
 // reduceBudget takes what a pass cost at the most off the budget, which is one for
 // all passes of a command; false when nothing is left of it.
 func (j *Job) reduceBudget(m *pipeline.Manifest) bool {
-	if j.budget == 0 { // none was set
+	if j.spec.Budget == 0 { // none was set
 		return true
 	}
-	j.budget -= m.Credits.Cost().Max
-	return j.budget > 0
+	j.spec.Budget -= m.Credits.Cost().Max
+	return j.spec.Budget > 0
 }
 
 // runOnce makes one run, or continues one. The manifest is nil when there was
@@ -153,14 +146,14 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if nothing != nil || err != nil {
 		return nil, nothing, err
 	}
-	start, err := j.newRunStart(ctx, match, l.ledger.Runs(), list)
+	spec, err := j.completeSpec(ctx, match, l.ledger.Runs(), list)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := j.announce(ctx, l, match, start); err != nil {
+	if err := j.announce(ctx, l, match, spec); err != nil {
 		return nil, nil, err
 	}
-	sink, err := l.openSink(ctx, j.Lake, start.ID)
+	sink, err := l.openSink(ctx, j.Lake, spec.ID)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
@@ -168,7 +161,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err := l.checkJournalMatches(ctx, sink); err != nil {
 		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	run, err := l.ledger.BeginRun(start)
+	run, err := l.ledger.BeginRun(spec)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
@@ -189,11 +182,11 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
-	l.ledger.SetTTL(j.positiveTTL, j.negativeTTL)
-	if err := l.applyInDoubtPolicy(ctx, j.inDoubt, j.client, j.canRepeat); err != nil {
+	l.ledger.SetTTL(j.spec.PositiveTTL, j.spec.NegativeTTL)
+	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}
-	if match, err = l.matchRun(ctx, j.identity, j.Money.NewRun, j.Command == ResumeName); err != nil {
+	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
 		return match, nil, err
 	}
 	unfinishedID := ""
@@ -203,14 +196,16 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := sinks.SweepScratch(j.Lake, j.Store.Scratch, unfinishedID); err != nil {
 		return match, nil, &Error{KindStorage, err}
 	}
-	if nothing, err := j.alreadySatisfied(ctx, l, match); nothing != nil || err != nil {
-		return match, nothing, err
+	if j.paged != nil && !j.Money.Refresh && match.resume == nil && match.continues == nil {
+		if nothing, err := j.paged.alreadySatisfied(ctx, l); nothing != nil || err != nil {
+			return match, nothing, err
+		}
 	}
 	if match.done != nil {
-		return match, l.newNothingToDo(match.done), nil
+		return match, newNothingToDo(l, match.done), nil
 	}
 	if j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID) {
-		return match, nil, l.resumeError(j.ResumeRunID, j.identity)
+		return match, nil, l.resumeError(j.ResumeRunID, &j.spec)
 	}
 	j.ResumeRunID = "" // what is in doubt afterwards belongs to another run
 	return match, nil, nil
@@ -219,15 +214,14 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 // ask asks about the list and publishes the answers. The manifest is nil when
 // nothing could be published.
 func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
-	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.client, l.store.lock}, l.ledger, j.limiter, policy.BudgetConfig{Credits: j.budget, Spent: spentBefore(match.resume)})
+	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.conn.client, l.store.lock}, l.ledger, j.conn.limiter, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, RunID: run.ID, Started: run.FirstStarted, Continues: run.Continues,
-		Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, PartitionBy: j.partition, LastBatch: run.LastBatch,
-		Ledger: l.ledger, Simulated: run.Simulated, Progress: meter.Show, Versions: ComponentVersions(j.env.Build), Endpoint: j.baseURL, APIChoice: run.APIChoice,
+		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch,
+		Ledger: l.ledger, Progress: meter.Show,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
-		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.reconcileAccount(ctx, run) },
+		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if run.Refresh {
@@ -247,13 +241,13 @@ func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch,
 
 // announce warns, before anything is bought, about repeated purchases and about
 // signals that no line of the list can be asked about.
-func (j *Job) announce(ctx context.Context, l *lake, match runMatch, start ledger.RunStart) error {
-	if match == (runMatch{}) && !j.Demo && j.paged == nil && (start.Refresh || l.ledger.MayRepurchase(start.Queries)) {
+func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeline.RunSpec) error {
+	if match == (runMatch{}) && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
 		announce := j.announceRepurchase
-		if start.Refresh {
+		if spec.Refresh {
 			announce = j.announceRefresh
 		}
-		if err := announce(ctx, l, start); err != nil {
+		if err := announce(ctx, l, spec); err != nil {
 			return err
 		}
 	}
@@ -261,7 +255,7 @@ func (j *Job) announce(ctx context.Context, l *lake, match runMatch, start ledge
 		return nil
 	}
 	j.unfitReported = true
-	if inapplicable := inapplicableSignals(start.Queries, j.object, SplitWords(j.Query.Signals)); len(inapplicable) > 0 {
+	if inapplicable := inapplicableSignals(spec.Queries, j.object, SplitWords(j.Query.Signals)); len(inapplicable) > 0 {
 		j.env.Log.Warn(inapplicableText(j.object), "signals", strings.Join(inapplicable, ","))
 	}
 	return nil
@@ -329,124 +323,74 @@ func (o *MoneyOptions) budget() (int64, error) {
 	}
 }
 
-// newRunStart says what the run is: a new one, or one more session of one that was
-// not finished, which asks what it asked before.
-func (j *Job) newRunStart(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (ledger.RunStart, error) {
+// completeSpec completes the spec of the job with what only the lake and the API know.
+// The run is a new one, or another session of an unfinished one.
+func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (pipeline.RunSpec, error) {
 	now := j.env.Now().UTC()
-	j.apiChoice = ""
-	b := ledger.RunStart{
-		Session: 1, Started: now, CommandDigest: j.identity.digest(), Settings: j.identity.Settings, Input: j.identity.inputDigest, URI: j.List, Endpoint: j.baseURL,
-		Budget: j.budget, Partition: j.partition, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build),
-		PositiveTTL: j.positiveTTL, NegativeTTL: j.negativeTTL,
-	}
+	spec := j.spec
+	spec.Session, spec.Started, spec.Endpoint = 1, now, j.conn.baseURL
 	if match.resume != nil {
-		resumed := match.resume
-		b.ID, b.Session, b.Queries, b.Continues, b.Refresh, b.UsedCredits, b.Price = resumed.ID, resumed.Session+1, resumed.Queries, resumed.Continues, resumed.Refresh, resumed.UsedCredits, resumed.Price
-		b.APIChoice, b.Prices = resumed.APIChoice, resumed.Prices
-		j.maxEventPrice = max(b.Price, 1)
-		for i := range b.Queries {
-			if q := &b.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {
-				q.Price = b.Price // of a run of an earlier version
-			}
-		}
-		return b, nil
+		continueSpec(&spec, match.resume)
+		return spec, nil
 	}
-	if _, err := j.readUsage(ctx, &b); err != nil {
-		var refusal *lusha.RefusalError
-		if errors.As(err, &refusal) && refusal.Class == lusha.ClassUnsent {
-			return b, askError(ctx, err)
-		}
-		if day := j.restorePrices(&b, before); day != "" {
-			j.env.Log.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
-		} else {
-			j.env.Log.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
-		}
+	if err := j.readUsage(ctx, &spec, before); err != nil {
+		return spec, err
 	}
-	if b.Price == 0 && j.budget > 0 {
-		j.env.Log.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", j.budget)
-	}
-	switch {
-	case match.continues != nil:
-		b.Queries, b.Continues, b.Refresh = slices.Clone(match.continues.Queries), match.continues.ID, match.continues.Refresh
-		j.priceQueries(b.Queries)
-	default:
-		var err error
-		if b.Queries, err = j.buildQueries(ctx, now, list); err != nil {
-			return b, err
-		}
-		b.APIChoice = j.apiChoice
+	if spec.Price == 0 && spec.Budget > 0 {
+		j.env.Log.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", spec.Budget)
 	}
 	var err error
-	b.ID, err = newRunID(now, rand.Reader)
-	return b, err
+	if left := match.continues; left != nil {
+		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
+	} else {
+		note := func(text string) { j.env.Log.Info(text) }
+		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, now, list, note); err != nil {
+			return spec, err
+		}
+	}
+	priceQueries(spec.Queries, spec.Tariff)
+	spec.ID, err = newRunID(now, rand.Reader)
+	return spec, err
 }
 
-// readUsage asks the free usage endpoint what the account has used and what events
-// cost. An account without that endpoint, or one whose few requests to it are
-// used up, runs nevertheless: the error is for a note.
-func (j *Job) readUsage(ctx context.Context, b *ledger.RunStart) (u *lusha.Usage, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if u, err = j.client.FetchUsage(ctx); err != nil {
-		return nil, err
-	}
-	j.limiter.UpdateWindows(u.Rate(), [3]time.Time{u.Minute.ResetAt, u.Hour.ResetAt, u.Day.ResetAt})
-	if u.Used >= 0 {
-		b.UsedCredits = &u.Used
-	}
-	j.prices, b.Prices = u.Prices, map[string]ledger.Price{}
-	for action, p := range u.Prices {
-		b.Prices[action] = ledger.Price(p)
-	}
-	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
-		if p, ok := u.Prices[action]; ok {
-			b.Price = max(b.Price, p.Credits) // for every started PerQuantity: one event at worst
+// continueSpec turns a spec into that of a run's next session, which requests the same
+// under the same terms.
+func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
+	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
+	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
+	for i := range spec.Queries {
+		if q := &spec.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {
+			q.Price = spec.Price // of a run of an earlier version
 		}
 	}
-	j.maxEventPrice = max(b.Price, 1)
-	return u, nil
 }
 
-// restorePrices takes the prices that the account stated when an earlier run began,
-// and gives the day; it is empty when none is known.
-func (j *Job) restorePrices(b *ledger.RunStart, before []*ledger.Run) (day string) {
-	for _, r := range slices.Backward(before) {
-		if len(r.Prices) == 0 {
-			continue
+// readUsage adds the account's usage and tariff to the spec. A run does not depend on
+// the account's answer: without one, the prices of an earlier run count.
+func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*ledger.Run) error {
+	u, err := j.conn.readUsage(ctx)
+	switch {
+	case err == nil:
+		spec.Tariff = newTariff(u)
+		if u.Used >= 0 {
+			spec.UsedCredits = &u.Used
 		}
-		b.Price, b.Prices = r.Price, r.Prices
-		j.maxEventPrice, j.prices = max(b.Price, 1), map[string]lusha.UnitPrice{}
-		for action, p := range r.Prices {
-			j.prices[action] = lusha.UnitPrice(p)
-		}
-		return r.FirstStarted.UTC().Format(time.DateOnly)
+		return nil
+	case isUnsent(err):
+		return askError(ctx, err)
 	}
-	return ""
+	var day string
+	if spec.Tariff, day = earlierTariff(before); day != "" {
+		j.env.Log.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
+	} else {
+		j.env.Log.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+	}
+	return nil
 }
 
 // canRepeat reports whether a call is one that the job could make again.
 func (j *Job) canRepeat(d *ledger.Call) bool {
 	return d.Query.Service() == j.Service || d.Query.Service() == pipeline.Search && j.Service == pipeline.Signals
-}
-
-// reconcileAccount reads the account's usage once more, when all was asked. An account that
-// does not answer at once is not waited for.
-func (j *Job) reconcileAccount(ctx context.Context, r *ledger.Run) *pipeline.Reconciliation {
-	m := &pipeline.Reconciliation{Before: r.UsedCredits}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second) // the bill is compared after a stop, too
-	defer cancel()
-	u, err := j.client.TryFetchUsage(ctx)
-	if err != nil {
-		j.env.Log.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
-		return m
-	}
-	if u.Used >= 0 {
-		m.After = &u.Used
-	}
-	if u.Remaining >= 0 {
-		m.Remaining = &u.Remaining
-	}
-	return m
 }
 
 // NothingToDo says why a command has nothing to ask: a run asked all of it, or
@@ -469,10 +413,10 @@ type NothingToDo struct {
 }
 
 // newNothingToDo describes a command that a run has carried out already.
-func (l *lake) newNothingToDo(r *ledger.Run) *NothingToDo {
+func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
 	writtenOff := l.ledger.WrittenOffCalls(r)
 	return &NothingToDo{
-		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: l.currentOutcome(r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
+		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: currentOutcome(l.ledger, r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
 		WrittenOff: len(writtenOff), MaxLoss: l.ledger.MaxCost(writtenOff...), InDoubt: len(l.ledger.UndecidedCalls(r)),
 	}
 }
@@ -480,9 +424,9 @@ func (l *lake) newNothingToDo(r *ledger.Run) *NothingToDo {
 // currentOutcome is how a published run's outcome stands after what was decided
 // since about the calls that it left in doubt. Nothing else of it changes: who
 // asks it has no lines left to ask about.
-func (l *lake) currentOutcome(r *ledger.Run) pipeline.RunOutcome {
+func currentOutcome(l *ledger.Ledger, r *ledger.Run) pipeline.RunOutcome {
 	switch {
-	case r.Published.Outcome != pipeline.RunInDoubt || len(l.ledger.UndecidedCalls(r)) > 0:
+	case r.Published.Outcome != pipeline.RunInDoubt || len(l.UndecidedCalls(r)) > 0:
 		return r.Published.Outcome
 	case r.Published.Rejected > 0:
 		return pipeline.RunWithRejects

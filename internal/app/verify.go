@@ -73,7 +73,7 @@ func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
 		return nil, err
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
-	published, err := l.checkPublished(ctx, sink)
+	published, err := checkPublished(ctx, l, sink)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +131,11 @@ func secretText(secret func([]byte) bool, p *publicationCheck) string {
 
 // publicationCheck is what the lake shows, held against the journal.
 type publicationCheck struct {
+	lake   *lake
+	sink   *sinks.Inspector
+	chain  []*pipeline.Manifest     // of all generations
+	listed map[string]pipeline.File // files in manifests that are not checked yet, by path
+
 	runs, generations, visible      int
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
 	events, lines, bytes, scanned   int64
@@ -159,45 +164,62 @@ func (p *publicationCheck) fileText() string {
 }
 
 // checkPublished makes the rows of every published run again, and compares.
-func (l *lake) checkPublished(ctx context.Context, sink *sinks.Inspector) (*publicationCheck, error) {
-	p := &publicationCheck{}
-	manifests := map[string]*pipeline.Manifest{}
-	listed := map[string]pipeline.File{}
-	chain, err := sink.ReadChain(ctx)
+func checkPublished(ctx context.Context, l *lake, sink *sinks.Inspector) (*publicationCheck, error) {
+	p := &publicationCheck{lake: l, sink: sink, listed: map[string]pipeline.File{}}
+	for _, check := range []func(context.Context) error{p.checkGenerations, p.checkRuns, p.checkFiles} {
+		if err := check(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// checkGenerations reads the chain of manifests, and checks what needs no journal.
+func (p *publicationCheck) checkGenerations(ctx context.Context) (err error) {
+	p.chain, err = p.sink.ReadChain(ctx)
 	switch {
 	case errors.Is(err, sinks.ErrIntegrity):
 		p.brokenChain = append(p.brokenChain, err.Error())
 	case err != nil:
-		return nil, err
+		return err
 	}
-	for _, m := range chain {
+	for _, m := range p.chain {
 		p.generations++
-		for _, f := range m.Files {
-			listed[f.Path] = f
+		p.list(m)
+		if m.Run.Kind != pipeline.CompactionGeneration {
+			p.checkTotals(m)
+		} else if err := p.checkCompaction(ctx, m); err != nil {
+			return err
 		}
-		if m.Run.Kind == pipeline.CompactionGeneration {
-			if err := p.checkCompaction(ctx, sink, m, listed); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		manifests[m.Run.ID] = m
-		p.checkTotals(m)
 	}
-	violations, err := sink.CheckSnapshots(ctx, chain)
-	if err != nil {
-		return nil, err
-	}
+	violations, err := p.sink.CheckSnapshots(ctx, p.chain)
 	p.brokenChain = append(p.brokenChain, violations...)
-	for _, r := range l.ledger.Runs() {
+	return err
+}
+
+// list adds the files that a manifest names.
+func (p *publicationCheck) list(m *pipeline.Manifest) {
+	for _, f := range m.Files {
+		p.listed[f.Path] = f
+	}
+}
+
+// checkRuns compares the journal's runs with their manifests.
+func (p *publicationCheck) checkRuns(ctx context.Context) error {
+	manifests := map[string]*pipeline.Manifest{}
+	for _, m := range p.chain {
+		if m.Run.Kind != pipeline.CompactionGeneration {
+			manifests[m.Run.ID] = m
+		}
+	}
+	runs := p.lake.ledger.Runs()
+	for _, r := range runs {
 		if r.Prepared != nil && r.Published == nil { // between the two, files may be visible already
-			m, err := l.ledger.PreparedManifest(ctx, r)
+			m, err := p.lake.ledger.PreparedManifest(ctx, r)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			for _, f := range m.Files {
-				listed[f.Path] = f
-			}
+			p.list(m)
 		}
 		if r.Published == nil {
 			p.finishedText += fmt.Sprintf("; run %s is not finished: its command goes on with it", r.ID)
@@ -208,53 +230,58 @@ func (l *lake) checkPublished(ctx context.Context, sink *sinks.Inspector) (*publ
 			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is not there", r.ID, r.Published.Generation))
 			continue
 		}
-		if m.Versions["schema"] != ComponentVersions(l.env.Build)["schema"] {
+		if m.Versions["schema"] != ComponentVersions(p.lake.env.Build)["schema"] {
 			continue // made by another version: the rows would differ, rightly
 		}
-		if err := l.compareRun(ctx, r, m, p); err != nil {
-			return nil, err
+		if err := p.compareRun(ctx, r, m); err != nil {
+			return err
 		}
 	}
 	p.finishedText = strings.TrimPrefix(p.finishedText, "; ")
 	if p.finishedText == "" {
-		p.finishedText = format.Count(len(l.ledger.Runs()), "run") + ", all finished"
+		p.finishedText = format.Count(len(runs), "run") + ", all finished"
 	}
-	visible, err := sink.ListGlobbed(ctx)
+	return nil
+}
+
+// checkFiles compares the files that are there with those that manifests name.
+func (p *publicationCheck) checkFiles(ctx context.Context) error {
+	visible, err := p.sink.ListGlobbed(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, path := range visible {
 		p.visible++
-		if _, ok := listed[path]; !ok {
+		if _, ok := p.listed[path]; !ok {
 			p.unlisted = append(p.unlisted, path)
 			continue
 		}
-		p.checkFile(ctx, sink, listed, path)
+		p.checkFile(ctx, path)
 	}
-	compacted, err := sink.ListCompacted(ctx)
+	compacted, err := p.sink.ListCompacted(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, path := range compacted {
-		if _, ok := listed[path]; !ok {
+		if _, ok := p.listed[path]; !ok {
 			p.orphans++
 			continue
 		}
 		p.compacted++
-		p.checkFile(ctx, sink, listed, path)
+		p.checkFile(ctx, path)
 	}
-	for path := range listed {
-		if isListed(chain, path) {
+	for path := range p.listed {
+		if isListed(p.chain, path) {
 			p.damaged = append(p.damaged, path+" is named by a manifest and missing")
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // checkFile holds a file against what its manifest says, and strikes it off.
-func (p *publicationCheck) checkFile(ctx context.Context, sink *sinks.Inspector, listed map[string]pipeline.File, path string) {
-	f := listed[path]
-	switch got, err := sink.DescribeFile(ctx, path); {
+func (p *publicationCheck) checkFile(ctx context.Context, path string) {
+	f := p.listed[path]
+	switch got, err := p.sink.DescribeFile(ctx, path); {
 	case err != nil:
 		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", path, err))
 	case got.Bytes != f.Bytes || got.Rows != f.Rows:
@@ -263,24 +290,24 @@ func (p *publicationCheck) checkFile(ctx context.Context, sink *sinks.Inspector,
 		p.damaged = append(p.damaged, path+" has another content than its manifest says")
 	}
 	p.bytes += f.Bytes
-	delete(listed, path)
+	delete(p.listed, path)
 }
 
 // checkCompaction compares the rows of a compaction's files with those of the
 // files that it replaced. A file that cannot be read is reported elsewhere, too.
-func (p *publicationCheck) checkCompaction(ctx context.Context, sink *sinks.Inspector, m *pipeline.Manifest, listed map[string]pipeline.File) error {
+func (p *publicationCheck) checkCompaction(ctx context.Context, m *pipeline.Manifest) error {
 	p.compactions++
 	replaced, written := map[string][]string{}, map[string][]string{} // paths by table
 	for _, path := range m.Replaces {
-		table := listed[path].Table
+		table := p.listed[path].Table
 		replaced[table] = append(replaced[table], path)
 	}
 	for _, f := range m.Files {
 		written[f.Table] = append(written[f.Table], f.Path)
 	}
 	for table := range replaced {
-		before, err := sink.HashRows(ctx, table, replaced[table])
-		after, afterErr := sink.HashRows(ctx, table, written[table])
+		before, err := p.sink.HashRows(ctx, table, replaced[table])
+		after, afterErr := p.sink.HashRows(ctx, table, written[table])
 		if err = errors.Join(err, afterErr); ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -327,10 +354,10 @@ func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 
 // compareRun makes a run's files again, in a directory of its own, and compares
 // their names, which hold the digests of their rows.
-func (l *lake) compareRun(ctx context.Context, r *ledger.Run, m *pipeline.Manifest, p *publicationCheck) error {
+func (p *publicationCheck) compareRun(ctx context.Context, r *ledger.Run, m *pipeline.Manifest) error {
 	p.runs++
 	p.events += m.Events.Written
-	rebuilt, err := l.rebuildRun(ctx, r)
+	rebuilt, err := rebuildRun(ctx, p.lake, r)
 	if err != nil {
 		return err
 	}
@@ -375,7 +402,7 @@ func inDoubtText(m *pipeline.Manifest) string {
 }
 
 // rebuildRun makes a run's rows in a temporary lake.
-func (l *lake) rebuildRun(ctx context.Context, r *ledger.Run) (manifest *pipeline.Manifest, err error) {
+func rebuildRun(ctx context.Context, l *lake, r *ledger.Run) (manifest *pipeline.Manifest, err error) {
 	dir, err := os.MkdirTemp("", "siglake-verify-*")
 	if err != nil {
 		return nil, err

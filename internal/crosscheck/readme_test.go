@@ -156,7 +156,7 @@ func rerunCached(t *testing.T, lake string, lines accountList) {
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
 		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", Ask: pipeline.SignalsAsk{MaxResults: 5}}
 	}
-	r := pipeline.Runner{Sink: sink, Queries: queries, RunID: "r2", Ledger: fullJournal{}}
+	r := pipeline.Runner{Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: "r2"}, Ledger: fullJournal{}}
 	if _, err := r.Run(t.Context(), lines); err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func runWireJob(t *testing.T, lake, id string, job func(context.Context, *pipeli
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := job(t.Context(), &pipeline.Runner{Fetcher: lusha.Decode(wireFetcher{t}), Sink: sink, RunID: id, BatchSize: 1})
+	m, err := job(t.Context(), &pipeline.Runner{Fetcher: lusha.Decode(wireFetcher{t}), Sink: sink, Spec: pipeline.RunSpec{ID: id}, BatchSize: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,15 +51,22 @@ type Ledger struct {
 
 // Run is a run as recorded.
 type Run struct {
-	RunStart                   // of its last session
-	FirstStarted time.Time     // start of its first session
-	Published    *Commit       // its publication; nil if it was not published
-	Prepared     *wal.Position // of the manifest that was prepared; nil if none was
-	LastBatch    int           // highest batch number used
-	Calls        []*Call       // in order
+	pipeline.RunSpec               // of its last session
+	FirstStarted     time.Time     // start of its first session
+	Published        *Commit       // its publication; nil if it was not published
+	Prepared         *wal.Position // of the manifest that was prepared; nil if none was
+	LastBatch        int           // highest batch number used
+	Calls            []*Call       // in order
 
 	linesAt     []wal.Position // of the last session
 	publishedAt wal.Position   // of its commit
+}
+
+// Spec is the spec of the run as a whole, which started with its first session.
+func (r *Run) Spec() pipeline.RunSpec {
+	spec := r.RunSpec
+	spec.Started = r.FirstStarted
+	return spec
 }
 
 // Call is one attempt as recorded.

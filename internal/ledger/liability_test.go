@@ -23,7 +23,7 @@ func TestMaxCost(t *testing.T) {
 	l.queries = append(l.queries, pipeline.Query{})
 	first := l.runs[0]
 	a, b := lose(first, "a"), lose(first, "b")
-	if _, err := l.BeginRun(RunStart{ID: "second", Session: 1}); err != nil {
+	if _, err := l.BeginRun(pipeline.RunSpec{ID: "second", Session: 1}); err != nil {
 		t.Fatal(err)
 	}
 	second := l.runs[1]

@@ -33,7 +33,7 @@ func TestCallsWhileReading(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.BeginRun(RunStart{ID: run, Session: 1}); err != nil {
+		if _, err := l.BeginRun(pipeline.RunSpec{ID: run, Session: 1}); err != nil {
 			t.Fatal(err)
 		}
 		return l

@@ -128,7 +128,7 @@ func noteSet(v reflect.Value, set map[string]bool) {
 func TestRecordGolden(t *testing.T) {
 	set := map[string]bool{}
 	heads := map[kind]func([]byte) ([]byte, error){
-		kindRun: recode[RunStart](set), kindQuery: recode[queryRecord](set), kindIntent: recode[intentRecord](set), kindResponse: recode[responseRecord](set),
+		kindRun: recode[pipeline.RunSpec](set), kindQuery: recode[queryRecord](set), kindIntent: recode[intentRecord](set), kindResponse: recode[responseRecord](set),
 		kindCharged: recode[outcomeRecord](set), kindNotCharged: recode[outcomeRecord](set), kindInDoubt: recode[outcomeRecord](set),
 		kindDecision: recode[decisionRecord](set), kindReconciliation: recode[reconciliationRecord](set), kindLines: recode[linesRecord](set),
 		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set),
@@ -255,7 +255,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	for _, r := range records {
 		switch r.kind {
 		case kindRun:
-			err = decodeHead(r.head, func(b *RunStart) error {
+			err = decodeHead(r.head, func(b *pipeline.RunSpec) error {
 				_, err := again.BeginRun(*b)
 				return err
 			})

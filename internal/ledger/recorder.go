@@ -15,7 +15,7 @@ import (
 
 // BeginRun records durably that a run begins, or is resumed in another session, and makes it
 // the current run, which the other methods write about.
-func (l *Ledger) BeginRun(b RunStart) (*Run, error) {
+func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Run, error) {
 	head, err := json.Marshal(b)
 	if err != nil {
 		return nil, err

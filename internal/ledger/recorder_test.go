@@ -68,7 +68,7 @@ func newLedgerRig(t *testing.T) *ledgerRig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.ledger.Close() }) // some tests have broken it
-	if _, err := m.ledger.BeginRun(RunStart{ID: "run", Session: 1}); err != nil {
+	if _, err := m.ledger.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil {
 		t.Fatal(err)
 	}
 	return m

@@ -13,7 +13,7 @@ type kind byte
 
 // The kinds. Every record has a head, a small JSON object, and may have a body.
 const (
-	kindRun            kind = 1  // a run begins or is resumed; head RunStart
+	kindRun            kind = 1  // a run begins or is resumed, one per session; head pipeline.RunSpec
 	kindIntent         kind = 2  // a call will be made; head intentRecord, body its items as JSON, zstd
 	kindResponse       kind = 3  // the answer; head responseRecord, body as received, zstd
 	kindCharged        kind = 4  // the call was charged; head outcomeRecord, body identities
@@ -26,39 +26,6 @@ const (
 	kindQuery          kind = 11 // a query that intents refer to by its number; head queryRecord
 	kindReconciliation kind = 12 // a bound on all that is unsettled before it, from the account's usage; head reconciliationRecord
 )
-
-// RunStart is the head of a run's first record, and of one more for every process that
-// resumes it.
-type RunStart struct {
-	ID            string            `json:"run"`
-	Session       int               `json:"session"` // 1 for the process that began it
-	Started       time.Time         `json:"started"` // of the session
-	CommandDigest string            `json:"command"` // digest of the input and of every setting that affects purchases
-	Settings      map[string]string `json:"settings"`
-	Input         string            `json:"input"` // SHA-256 of the list's bytes
-	URI           string            `json:"uri"`
-	Endpoint      string            `json:"endpoint"`
-	Queries       []pipeline.Query  `json:"queries"`
-	Budget        int64             `json:"budget,omitempty"`            // credits; 0 for none
-	Price         int64             `json:"price,omitempty"`             // maximum credits of one event; 0, unknown, counts as 1
-	Prices        map[string]Price  `json:"prices,omitempty"`            // as the account stated them, by action
-	UsedCredits   *int64            `json:"used,omitempty"`              // credits the account had used when the run began; absent: not known
-	PositiveTTL   time.Duration     `json:"resolve_hits_ns,omitempty"`   // validity of search results with an id; 0: the default
-	NegativeTTL   time.Duration     `json:"resolve_misses_ns,omitempty"` // and without one
-	Continues     string            `json:"continues,omitempty"`
-	APIChoice     string            `json:"api_choice,omitempty"` // which API version, and why
-	Simulated     bool              `json:"simulated,omitempty"`
-	Refresh       bool              `json:"refresh,omitempty"`
-	Partition     string            `json:"partition,omitempty"` // how its rows are partitioned
-	Versions      map[string]string `json:"versions,omitempty"`
-}
-
-// Price is what an action costs: Credits for every started PerQuantity; -1 if the account does
-// not state it.
-type Price struct {
-	Credits     int64 `json:"credits"`
-	PerQuantity int64 `json:"per_quantity"`
-}
 
 type intentRecord struct {
 	Run      string    `json:"run"`

@@ -16,7 +16,7 @@ import (
 func (l *Ledger) applyRecord(ctx context.Context, p wal.Position, k kind, head []byte) error {
 	switch k {
 	case kindRun:
-		return decodeHead(head, func(h *RunStart) error { return l.applyRun(h) })
+		return decodeHead(head, func(h *pipeline.RunSpec) error { return l.applyRun(h) })
 	case kindQuery:
 		return decodeHead(head, func(h *queryRecord) error {
 			if h.Number != len(l.queries)+1 {
@@ -101,12 +101,12 @@ func decodeHead[T any](head []byte, do func(*T) error) error {
 	return do(&h)
 }
 
-func (l *Ledger) applyRun(b *RunStart) error {
+func (l *Ledger) applyRun(b *pipeline.RunSpec) error {
 	if r, err := l.findRun(b.ID); err == nil {
-		r.RunStart, r.linesAt = *b, nil
+		r.RunSpec, r.linesAt = *b, nil
 		return nil
 	}
-	l.runs = append(l.runs, &Run{RunStart: *b, FirstStarted: b.Started})
+	l.runs = append(l.runs, &Run{RunSpec: *b, FirstStarted: b.Started})
 	return nil
 }
 

@@ -54,7 +54,7 @@ func batchAbout(number int) *pipeline.Batch {
 // another one; then the first one wakes up.
 func TestTakeover(t *testing.T) {
 	ctx := t.Context()
-	begin := RunStart{ID: "run", Session: 1, CommandDigest: "c"}
+	begin := pipeline.RunSpec{ID: "run", Session: 1, CommandDigest: "c"}
 	openOn := func(b wal.Bucket) *Ledger {
 		t.Helper()
 		l, err := Open(ctx, wal.NewObjects(b, "j", wal.ObjectsOptions{Patience: -1}), Options{Decode: decodeCost})

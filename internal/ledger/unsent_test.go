@@ -61,7 +61,7 @@ func TestUnsent(t *testing.T) {
 	l, done := open()
 	// The budget is enough for one call at a time: the first one's share must be free again
 	// before the second one.
-	if _, err := l.BeginRun(RunStart{ID: "r", Budget: 3}); err != nil {
+	if _, err := l.BeginRun(pipeline.RunSpec{ID: "r", Budget: 3}); err != nil {
 		t.Fatal(err)
 	}
 	q := &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"riskNews"}, MaxResults: 3}}

@@ -392,10 +392,10 @@ func TestPrices(t *testing.T) {
 		"buyingGroupContact", "signal_score_company_reveal", "signal_score_contact_reveal",
 	}
 	pricing := map[string]any{"odd": 3, "half": map[string]any{"credits": 0.5, "perQuantity": "25"}}
-	want := map[string]UnitPrice{"odd": {-1, -1}, "half": {-1, 25}}
+	want := map[string]pipeline.UnitPrice{"odd": {Credits: -1, PerQuantity: -1}, "half": {Credits: -1, PerQuantity: 25}}
 	for i, a := range actions {
 		pricing[a] = map[string]any{"credits": i, "perQuantity": 25}
-		want[a] = UnitPrice{int64(i), 25}
+		want[a] = pipeline.UnitPrice{Credits: int64(i), PerQuantity: 25}
 	}
 	body, err := json.Marshal(map[string]any{"credits": map[string]any{"total": 1}, "pricing": pricing})
 	if err != nil {

@@ -19,20 +19,15 @@ import (
 type Usage struct {
 	Total, Used, Remaining int64 // credits
 	Minute, Hour, Day      UsageWindow
-	Plan                   string               // as the vendor calls it; empty when not stated
-	Prices                 map[string]UnitPrice // by action; a missing one is unknown, not free
-	Raw                    json.RawMessage      // the answer as received, compact
+	Plan                   string                        // as the vendor calls it; empty when not stated
+	Prices                 map[string]pipeline.UnitPrice // by action; a missing one is unknown, not free
+	Raw                    json.RawMessage               // the answer as received, compact
 }
 
 // UsageWindow is one rate window; ResetAt is zero when it is not stated.
 type UsageWindow struct {
 	pipeline.Window
 	ResetAt time.Time
-}
-
-// UnitPrice is what an action costs: Credits for every started PerQuantity.
-type UnitPrice struct {
-	Credits, PerQuantity int64
 }
 
 // Rate gives the windows in the form in which answers state them.
@@ -121,9 +116,9 @@ func decodeUsage(body []byte) (*Usage, error) {
 				})
 			}
 		case "pricing":
-			u.Prices = map[string]UnitPrice{}
+			u.Prices = map[string]pipeline.UnitPrice{}
 			_ = jsonscan.WalkObject(value, func(action string, value json.RawMessage) {
-				p := UnitPrice{-1, -1}
+				p := pipeline.UnitPrice{Credits: -1, PerQuantity: -1}
 				_ = jsonscan.WalkObject(value, func(name string, value json.RawMessage) {
 					switch name {
 					case "credits":

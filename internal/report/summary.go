@@ -94,7 +94,24 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if text := mappingText(m.Input.Mapping); text != "" {
 		fmt.Fprintf(w, "  List          read as %s\n", text)
 	}
+	printTotals(w, lake, m)
+	if m.Events.CappedPairs > 0 {
+		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
+			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
+	}
+	if a := m.Reconciliation; a != nil && a.Change != nil {
+		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", creditsText(*a.Change), accountText(a))
+	}
+	printPages(w, m.Pages)
+	printRejects(w, m)
+	printInDoubt(w, lake, m)
+	printStop(w, m.Run.Stop)
+	fmt.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
+	printQuery(w, lake, m)
+}
 
+// printTotals prints the table of a run: what was asked, what it cost, what was written.
+func printTotals(w io.Writer, lake string, m *pipeline.Manifest) {
 	row := func(name string, total int64, detail string) {
 		fmt.Fprintf(w, "  %-8s %12s   %s\n", name, format.Thousands(total), detail)
 	}
@@ -113,36 +130,39 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		rows += f.Rows
 	}
 	row("Files", int64(len(m.Files)), fmt.Sprintf("%s, %s rows in %s", format.Bytes(bytes), format.Thousands(rows), lake))
+}
 
-	if m.Events.CappedPairs > 0 {
-		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
-			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
+// printPages says how far the pages of a subject have come; p is nil if there are none.
+func printPages(w io.Writer, p *pipeline.PageTotals) {
+	if p == nil {
+		return
 	}
-	if a := m.Reconciliation; a != nil && a.Change != nil {
-		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", creditsText(*a.Change), accountText(a))
+	more := "there may be more"
+	if p.Exhausted {
+		more = "there are no more"
 	}
-	if p := m.Pages; p != nil {
-		more := "there may be more"
-		if p.Exhausted {
-			more = "there are no more"
-		}
-		fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
-	}
-	if p := m.Pages; p != nil && p.Repeated > 0 {
+	fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
+	if p.Repeated > 0 {
 		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", format.Thousands(p.Repeated))
 	}
-	printRejects(w, m)
-	printInDoubt(w, lake, m)
-	if s := m.Run.Stop; s != nil {
-		fmt.Fprintf(w, "\n  Stopped early: %s\n", s.Reason)
-		if s.Advice != "" {
-			fmt.Fprintf(w, "  Next: %s\n", s.Advice)
-		}
-		if s.RetryAt != nil {
-			fmt.Fprintf(w, "  Useful again from %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
-		}
+}
+
+// printStop says why a run stopped asking; s is nil if it did not.
+func printStop(w io.Writer, s *pipeline.StopInfo) {
+	if s == nil {
+		return
 	}
-	fmt.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
+	fmt.Fprintf(w, "\n  Stopped early: %s\n", s.Reason)
+	if s.Advice != "" {
+		fmt.Fprintf(w, "  Next: %s\n", s.Advice)
+	}
+	if s.RetryAt != nil {
+		fmt.Fprintf(w, "  Useful again from %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+}
+
+// printQuery prints a command that queries what the run has written.
+func printQuery(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Events.Written > 0 {
 		fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
 		return

@@ -1,0 +1,44 @@
+package pipeline
+
+import "time"
+
+// RunSpec says what a run is: what it requests, and under which terms. It is filled once, from
+// what the user asks for and what the API offers. The ledger stores it as it is, so its JSON form
+// never changes; the manifest holds what its readers need, in a RunInfo.
+type RunSpec struct {
+	ID      string    `json:"run"`     // names the run's files and rows: letters, digits, '-'
+	Session int       `json:"session"` // 1 for the process that began it
+	Started time.Time `json:"started"` // of the session
+	// Digest of the input and of every setting that affects purchases: two runs with the same
+	// digest request the same.
+	CommandDigest string            `json:"command"`
+	Settings      map[string]string `json:"settings"`
+	Input         string            `json:"input"` // SHA-256 of the list's bytes
+	URI           string            `json:"uri"`   // of the list
+	Endpoint      string            `json:"endpoint"`
+	Queries       []Query           `json:"queries"`
+	Budget        int64             `json:"budget,omitempty"` // credits; 0 for none
+	Tariff
+	// Credits the account had used when the run began; absent: not known.
+	UsedCredits *int64        `json:"used,omitempty"`
+	PositiveTTL time.Duration `json:"resolve_hits_ns,omitempty"`   // validity of search results with an id; 0: the default
+	NegativeTTL time.Duration `json:"resolve_misses_ns,omitempty"` // and without one
+	Continues   string        `json:"continues,omitempty"`         // the run that left the lines which this one requests
+	APIChoice   string        `json:"api_choice,omitempty"`        // which API version, and why
+	Simulated   bool          `json:"simulated,omitempty"`         // the answers are from the embedded simulator
+	Refresh     bool          `json:"refresh,omitempty"`           // what was bought before is bought again
+	// How its event rows are partitioned: "event_month" (default) or "event_day".
+	Partition string            `json:"partition,omitempty"`
+	Versions  map[string]string `json:"versions,omitempty"` // of the components
+}
+
+// info is the part of the spec that the manifest holds.
+func (s *RunSpec) info() RunInfo {
+	return RunInfo{
+		ID: s.ID, Started: s.Started.UTC(), Endpoint: s.Endpoint, APIChoice: s.APIChoice,
+		Continues: s.Continues, Simulated: s.Simulated,
+	}
+}
+
+// partition is the key of the run's event partitions.
+func (s *RunSpec) partition() string { return orString(s.Partition, "event_month") }
