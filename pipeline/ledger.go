@@ -80,7 +80,7 @@ const (
 // Missing returns the signal types of the query that must be requested, in its order.
 func (c *Coverage) Missing(q *Query) []string {
 	if c.Signals == nil {
-		return q.Signals
+		return q.ResultTypes()
 	}
 	return c.signalsWhere(q, func(s CoverageState) bool { return s <= CoverageCapped })
 }
@@ -88,7 +88,7 @@ func (c *Coverage) Missing(q *Query) []string {
 func (c *Coverage) signalsWhere(q *Query, include func(CoverageState) bool) (signals []string) {
 	for i, s := range c.Signals {
 		if include(s.State) {
-			signals = append(signals, q.Signals[i])
+			signals = append(signals, q.ResultTypes()[i])
 		}
 	}
 	return signals

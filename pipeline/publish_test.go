@@ -72,7 +72,7 @@ func (coveredRows) Resolve(context.Context, *schema.Account) Resolution { return
 
 func (k coveredRows) Coverage(_ context.Context, a *schema.Account, q *Query) Coverage {
 	if k[a.Row] {
-		full := slices.Repeat([]SignalCoverage{{State: CoverageFull}}, len(q.Signals))
+		full := slices.Repeat([]SignalCoverage{{State: CoverageFull}}, len(q.ResultTypes()))
 		return Coverage{Signals: full, Call: "run-1/000007-1"}
 	}
 	return Coverage{}

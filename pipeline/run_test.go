@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
 	src.accounts = append(src.accounts, src.accounts[1], schema.Account{Key: "odd", File: "list.csv", Line: 9, Object: schema.Company, Reject: &schema.Reject{Column: "domain", Value: "?", Reason: "not a host name"}})
 	src.accounts[5].Row, src.accounts[6].Row = 6, 7
 	queries := bothQueries()
-	queries[schema.Company].MaxResults = 3
+	queries[schema.Company].Ask = SignalsAsk{Types: queries[schema.Company].ResultTypes(), MaxResults: 3}
 	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Queries: queries, Spec: RunSpec{Versions: map[string]string{"siglake": "test"}, Endpoint: "https://api.example"},
 		Input: func() Input { return Input{Records: 7} }}, src)
 

@@ -162,7 +162,7 @@ var warmUp sync.Once
 // companies is a batch about n of them.
 func companies(id string, n int) *pipeline.Batch {
 	b := &pipeline.Batch{ID: id, ByID: true, Query: &pipeline.Query{
-		Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "1999-10-01", Until: "2000-01-01", MaxResults: 3,
+		Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 3}, Since: "1999-10-01", Until: "2000-01-01",
 	}}
 	for i := range n {
 		company := fmt.Sprint(1001 + i)

@@ -370,7 +370,7 @@ func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
 	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
 	for i := range spec.Queries {
-		if q := &spec.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
+		if q := &spec.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {
 			q.Price = spec.Price // of a run of an earlier version
 		}
 	}
@@ -401,7 +401,7 @@ func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*l
 
 // canRepeat reports whether a call is one that the job could make again.
 func (j *Job) canRepeat(d *ledger.Call) bool {
-	return d.Query.Service == j.Service || d.Query.Service == pipeline.Search && j.Service == pipeline.Signals
+	return d.Query.Service() == j.Service || d.Query.Service() == pipeline.Search && j.Service == pipeline.Signals
 }
 
 // NothingToDo says why a command has nothing to ask: a run asked all of it, or

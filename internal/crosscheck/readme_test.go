@@ -134,7 +134,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 type everything struct{}
 
 func (everything) Coverage(_ context.Context, _ *schema.Account, q *pipeline.Query) pipeline.Coverage {
-	full := slices.Repeat([]pipeline.SignalCoverage{{State: pipeline.CoverageFull}}, len(q.Signals))
+	full := slices.Repeat([]pipeline.SignalCoverage{{State: pipeline.CoverageFull}}, len(q.ResultTypes()))
 	return pipeline.Coverage{Signals: full, Call: "r1/000001-1"}
 }
 func (everything) Resolve(context.Context, *schema.Account) pipeline.Resolution {
@@ -150,7 +150,7 @@ func rerunCached(t *testing.T, lake string, lines accountList) {
 	}
 	queries := map[schema.Object]*pipeline.Query{}
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
-		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", MaxResults: 5}
+		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", Ask: pipeline.SignalsAsk{MaxResults: 5}}
 	}
 	r := pipeline.Runner{Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: "r2"}, Purchases: everything{}}
 	if _, err := r.Run(t.Context(), lines); err != nil {

@@ -38,7 +38,7 @@ func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *
 		return nil, nil, fmt.Errorf("%s: %w", c.intentAt, err)
 	}
 	call := &pipeline.Call{
-		ID: c.ID, Batch: c.Batch, Attempt: c.Attempt, Object: c.Query.Object, Entities: c.Entities, Types: len(c.Query.Signals),
+		ID: c.ID, Batch: c.Batch, Attempt: c.Attempt, Object: c.Query.Object, Entities: c.Entities, Types: len(c.Query.ResultTypes()),
 		Ceiling: c.Ceiling, Outcome: pipeline.InDoubt, Problem: "the process ended while the call was on its way", Sent: c.Time,
 	}
 	if c.responseAt == nil {
@@ -101,7 +101,7 @@ func (a *archive) readPairs(ctx context.Context, c *Call) *returnedPairs {
 		for signal, n := range events {
 			keys := answeredIdentities(&one, items[i:i+1])
 			p.some[signal] = append(p.some[signal], keys...)
-			if n >= c.Query.MaxResults {
+			if n >= c.Query.MaxResults() {
 				p.capped[signal] = append(p.capped[signal], keys...)
 			}
 		}

@@ -101,23 +101,23 @@ func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first
 	}
 	if first.Outcome == pipeline.InDoubt { // a call in doubt may be repeated only after a decision
 		decided := first.Decision != "" && first.decidedAt.Before(second.intentAt)
-		sameQuestion := first.Query.Service == second.Query.Service && !first.Query.Service.IsPaged() &&
-			slices.ContainsFunc(second.Query.Signals, func(s string) bool { return queryCovers(first.Query, second.Query, s) })
+		sameQuestion := first.Query.Service() == second.Query.Service() && !first.Query.Service().IsPaged() &&
+			slices.ContainsFunc(second.Query.ResultTypes(), func(s string) bool { return queryCovers(first.Query, second.Query, s) })
 		return sameQuestion && !decided && r.asksAbout(ctx, first, key) && r.asksAbout(ctx, second, key)
 	}
 	if first.Outcome != pipeline.Charged {
 		return false
 	}
 	switch {
-	case first.Query.Service != second.Query.Service:
+	case first.Query.Service() != second.Query.Service():
 		return false
-	case second.Query.Service == pipeline.Search:
+	case second.Query.Service() == pipeline.Search:
 		return r.isRepeatedSearch(ctx, key, first, second)
-	case second.Query.Service.IsPaged():
+	case second.Query.Service().IsPaged():
 		return r.isSamePage(ctx, first, second)
 	}
 	// A pair without events may be requested again, with a higher cap.
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool {
+	overlap := slices.ContainsFunc(second.Query.ResultTypes(), func(s string) bool {
 		return r.archive.callCoverage(ctx, first, key, second.Query, s) == pipeline.CoverageFull
 	})
 	if !overlap {
@@ -160,10 +160,12 @@ func (r *auditor) isSamePage(ctx context.Context, first, second *Call) bool {
 		return true
 	}
 	firstPage, secondPage := firstBatch.Items[0].Page, secondBatch.Items[0].Page
-	if second.Query.Service == pipeline.Visits {
+	if second.Query.Service() == pipeline.Visits {
 		return firstPage.Offset <= secondPage.Offset && secondPage.Offset < firstPage.Offset+int64(firstPage.Limit) && first.Outcome == pipeline.Charged
 	}
-	return secondPage.Session == "" && len(second.Query.Exclude) <= len(first.Query.Exclude) && firstPage.Limit > 0
+	firstAsk, _ := first.Query.Ask.(pipeline.LookalikeAsk)
+	secondAsk, _ := second.Query.Ask.(pipeline.LookalikeAsk)
+	return secondPage.Session == "" && len(secondAsk.Exclude) <= len(firstAsk.Exclude) && firstPage.Limit > 0
 }
 
 // findOverBudget walks the records in the order of writing. At each it adds the cost of the

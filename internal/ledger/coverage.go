@@ -16,7 +16,7 @@ func (p *Purchases) Coverage(ctx context.Context, a *schema.Account, q *pipeline
 	known := p.coverageByIdentity(ctx, a, q)
 	missing := len(known.Missing(q))
 	switch {
-	case q.Service != pipeline.Signals || a.ID != "":
+	case q.Service() != pipeline.Signals || a.ID != "":
 		return known
 	case q.APIVersion == pipeline.V2 && (known.InDoubt != nil || missing == 0 || !p.wasSearched(a)):
 		return known
@@ -33,7 +33,7 @@ func (p *Purchases) Coverage(ctx context.Context, a *schema.Account, q *pipeline
 
 // wasSearched reports whether an account's identifier was ever searched.
 func (p *Purchases) wasSearched(a *schema.Account) bool {
-	return len(p.state.settledCalls(pipeline.IdentityOf(a), func(c *Call) bool { return c.Query.Service == pipeline.Search })) > 0
+	return len(p.state.settledCalls(pipeline.IdentityOf(a), func(c *Call) bool { return c.Query.Service() == pipeline.Search })) > 0
 }
 
 func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q *pipeline.Query) (known pipeline.Coverage) {
@@ -42,9 +42,9 @@ func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q
 	if len(calls) == 0 {
 		return known
 	}
-	known.Signals = make([]pipeline.SignalCoverage, len(q.Signals))
+	known.Signals = make([]pipeline.SignalCoverage, len(q.ResultTypes()))
 	var writtenOff *pipeline.InDoubtCall
-	for i, signal := range q.Signals {
+	for i, signal := range q.ResultTypes() {
 		answered, bought, allEmpty, lowerCap := false, false, true, 0
 		var inDoubt *pipeline.InDoubtCall
 		for _, c := range calls {
@@ -53,7 +53,7 @@ func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q
 			case state == pipeline.CoverageNone:
 				bought = bought || c.Outcome == pipeline.Charged && queryOverlaps(c.Query, q, signal)
 			case state == pipeline.CoverageCapped:
-				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults)
+				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults())
 			case c.Outcome == pipeline.InDoubt && (c.Decision == "" || c.Decision == WriteOff):
 				if inDoubt != nil && !inDoubt.WrittenOff {
 					break // an undecided call takes precedence over one that was written off
@@ -102,9 +102,7 @@ func (a *archive) callCoverage(ctx context.Context, c *Call, key pipeline.Identi
 	if c.Outcome != pipeline.Charged && c.Outcome != pipeline.NotCharged { // no answer with events to count
 		return pipeline.CoverageNone
 	}
-	raised := *c.Query
-	raised.MaxResults = max(raised.MaxResults, wanted.MaxResults)
-	if !queryCovers(&raised, wanted, signal) {
+	if !queryCoversUncapped(c.Query, wanted, signal) {
 		return pipeline.CoverageNone
 	}
 	return a.answerCoverage(ctx, c, key, signal)
@@ -114,8 +112,14 @@ func (a *archive) callCoverage(ctx context.Context, c *Call, key pipeline.Identi
 // the first returned everything that the second can return. A longer window and a higher
 // cap include the shorter and the lower one, because the API keeps the newest events.
 func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
-	if bought.Object != wanted.Object || bought.Service != wanted.Service || !slices.Contains(bought.Signals, signal) ||
-		bought.Until != wanted.Until || bought.Since > wanted.Since || bought.MaxResults < wanted.MaxResults {
+	return bought.MaxResults() >= wanted.MaxResults() && queryCoversUncapped(bought, wanted, signal)
+}
+
+// queryCoversUncapped reports whether a purchase answers a signal type of another query if no
+// entity reached the purchase's cap.
+func queryCoversUncapped(bought, wanted *pipeline.Query, signal string) bool {
+	if bought.Object != wanted.Object || bought.Service() != wanted.Service() || !slices.Contains(bought.ResultTypes(), signal) ||
+		bought.Until != wanted.Until || bought.Since > wanted.Since {
 		return false
 	}
 	// A broader filter is not enough: an answer that reached its cap may lack events that
@@ -126,7 +130,7 @@ func queryCovers(bought, wanted *pipeline.Query, signal string) bool {
 // queryOverlaps reports whether a query requests a signal type again that was bought the same
 // day with another query.
 func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
-	return bought.Object == wanted.Object && bought.Service == wanted.Service && bought.Until == wanted.Until && slices.Contains(bought.Signals, signal)
+	return bought.Object == wanted.Object && bought.Service() == wanted.Service() && bought.Until == wanted.Until && slices.Contains(bought.ResultTypes(), signal)
 }
 
 // answerCoverage says whether a call returned no event of a type about an identity, as many
@@ -150,7 +154,7 @@ func (a *archive) answerCoverage(ctx context.Context, c *Call, key pipeline.Iden
 func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	for _, bought := range l.state.queries {
 		for _, w := range wanted {
-			if slices.ContainsFunc(w.Signals, func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
+			if slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
 				return true
 			}
 		}

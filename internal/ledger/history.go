@@ -59,7 +59,7 @@ func (s *state) addToHistory(c *Call, k kind, h *outcomeRecord, identities []byt
 // earlier one.
 func (s *state) raisesCap(c *Call, identities []byte) bool {
 	hasLowerCap := func(q *pipeline.Query) bool {
-		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(signal string) bool { return queryOverlaps(q, c.Query, signal) })
+		return q.MaxResults() < c.Query.MaxResults() && slices.ContainsFunc(c.Query.ResultTypes(), func(signal string) bool { return queryOverlaps(q, c.Query, signal) })
 	}
 	if !slices.ContainsFunc(s.queries, func(q pipeline.Query) bool { return hasLowerCap(&q) }) {
 		return false

@@ -106,7 +106,7 @@ type Options struct {
 // after it: once it is written off, they may be requested.
 func (l *Ledger) RetryDecided(r *Run) bool {
 	return r.Published != nil && slices.ContainsFunc(l.blockingCalls(r), func(c *Call) bool {
-		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service.IsPaged()
+		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service().IsPaged()
 		return mayRetry && r.publishedAt.Before(c.decidedAt)
 	})
 }

@@ -40,7 +40,9 @@ func TestLocksWhileWriting(t *testing.T) {
 	m := newLedgerRig(t)
 	pay := func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) { return answerOf(b, "paid 3"), nil }
 	known, large := testBatch(1, 1), testBatch(2, 1)
-	large.Query.NewsEventTypes = []string{strings.Repeat("x", 8<<20)} // needs more room on the disk
+	ask, _ := large.Query.Ask.(pipeline.SignalsAsk)
+	ask.NewsEventTypes = []string{strings.Repeat("x", 8<<20)} // needs more room on the disk
+	large.Query.Ask = ask
 	writes, whileRecording := 0, 0
 	m.hook = func(op, _ string, do func() error) error {
 		writes++
@@ -102,7 +104,7 @@ func TestCallsWhileReading(t *testing.T) {
 	purchases := l.Purchases(recorder.Run(), TTL{})
 	account := &bought.Items[0].Account
 	more := *bought.Query
-	more.MaxResults++ // whether that brings more is in the answer
+	more.Ask = pipeline.SignalsAsk{Types: more.ResultTypes(), MaxResults: more.MaxResults() + 1} // whether that brings more is in the answer
 	var calls []string
 	for _, tt := range []struct {
 		name string

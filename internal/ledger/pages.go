@@ -12,7 +12,7 @@ import (
 // oldest first.
 func (p *Purchases) PageProgress(ctx context.Context, account *schema.Account, q *pipeline.Query) (cursor pipeline.Cursor, events []pipeline.RawEvent, err error) {
 	calls := p.state.settledCalls(pipeline.IdentityOf(account), func(c *Call) bool {
-		return c.Query.Service == q.Service && c.Query.Object == q.Object && p.include(c.Run)
+		return c.Query.Service() == q.Service() && c.Query.Object == q.Object && p.include(c.Run)
 	})
 	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
 	var earlier pipeline.Cursor // of a purchase before the last refresh
@@ -30,9 +30,9 @@ func (p *Purchases) PageProgress(ctx context.Context, account *schema.Account, q
 		}
 		if c.Outcome == pipeline.InDoubt {
 			switch {
-			case c.Decision == "", c.Decision == WriteOff && q.Service == pipeline.Lookalikes && page.Session == "":
+			case c.Decision == "", c.Decision == WriteOff && q.Service() == pipeline.Lookalikes && page.Session == "":
 				cursor.InDoubt = inDoubtCall(c) // the session that it began is lost, too
-			case c.Decision == WriteOff && q.Service == pipeline.Visits: // its content is given up
+			case c.Decision == WriteOff && q.Service() == pipeline.Visits: // its content is given up
 				cursor.Page, cursor.Results, cursor.Offset, cursor.InDoubt = page.Number, cursor.Results+int64(page.Limit), page.Offset+int64(page.Limit), nil
 			default:
 				cursor.InDoubt = nil

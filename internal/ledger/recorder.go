@@ -332,7 +332,7 @@ func (r *Recorder) writeOutcome(write func(byte, []byte, []byte) (wal.Position, 
 	r.state.mu.Lock()
 	defer r.state.mu.Unlock()
 	r.state.settle(c, k, &h, identities)
-	if c.Query.Service == pipeline.Search { // the run itself requests by the ids that it finds
+	if c.Query.Service() == pipeline.Search { // the run itself requests by the ids that it finds
 		r.state.addToIndex(c, identities)
 	}
 	return nil

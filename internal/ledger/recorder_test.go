@@ -120,7 +120,7 @@ func (r *Run) summary() string {
 func testBatch(number, n int) *pipeline.Batch {
 	b := &pipeline.Batch{
 		ID:    fmt.Sprintf("%06d", number),
-		Query: &pipeline.Query{Object: schema.Company, Signals: []string{"surgeInHiring", "riskNews"}, Since: "2026-01-01", Until: "2026-05-01", MaxResults: 100},
+		Query: &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring", "riskNews"}, MaxResults: 100}, Since: "2026-01-01", Until: "2026-05-01"},
 	}
 	for i := range n {
 		b.Items = append(b.Items, pipeline.Item{Ref: fmt.Sprint(i), Account: schema.Account{Row: int64(i + 1), Object: schema.Company, Domain: fmt.Sprintf("c%d-%d.example", number, i)}})

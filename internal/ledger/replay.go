@@ -177,7 +177,7 @@ func (l *Ledger) recoverCalls(ctx context.Context, readOnly bool) error {
 			}
 			recovered = true
 		}
-		if readOnly || c.Query.Service != pipeline.Search { // writeOutcome has added them
+		if readOnly || c.Query.Service() != pipeline.Search { // writeOutcome has added them
 			l.state.addToIndex(c, identities)
 		}
 	}

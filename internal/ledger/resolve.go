@@ -16,11 +16,11 @@ import (
 func (p *Purchases) Resolve(ctx context.Context, a *schema.Account) (found pipeline.Resolution) {
 	key := pipeline.IdentityOf(a)
 	calls := p.state.settledCalls(key, func(c *Call) bool {
-		return p.includeIDs(c.Run) && (c.Query.Service == pipeline.Search || c.Query.Service == pipeline.Signals && !c.ByID)
+		return p.includeIDs(c.Run) && (c.Query.Service() == pipeline.Search || c.Query.Service() == pipeline.Signals && !c.ByID)
 	})
 	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // newest first
 	for _, c := range calls {
-		age, searched := p.now().Sub(c.Time), c.Query.Service == pipeline.Search
+		age, searched := p.now().Sub(c.Time), c.Query.Service() == pipeline.Search
 		if c.Run == p.run { // what a run finds is valid until it ends
 			age = 0
 		}
@@ -60,7 +60,7 @@ func (p *Purchases) Resolve(ctx context.Context, a *schema.Account) (found pipel
 
 func inDoubtCall(c *Call) *pipeline.InDoubtCall {
 	return &pipeline.InDoubtCall{
-		Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.Signals, MaxCredits: c.Ceiling,
+		Run: c.Run.ID, Call: c.ID, Sent: c.Time, Problem: c.Problem, Signals: c.Query.ResultTypes(), MaxCredits: c.Ceiling,
 		WrittenOff: c.Decision == WriteOff, Decision: string(c.Decision),
 	}
 }

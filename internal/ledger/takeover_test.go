@@ -45,7 +45,7 @@ func batchAbout(number int) *pipeline.Batch {
 	id := fmt.Sprint(1000 + number)
 	return &pipeline.Batch{
 		ID: fmt.Sprintf("%06d", number), ByID: true,
-		Query: &pipeline.Query{Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "2026-01-01", Until: "2026-02-01", MaxResults: 3},
+		Query: &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 3}, Since: "2026-01-01", Until: "2026-02-01"},
 		Items: []pipeline.Item{{Ref: id, Account: schema.Account{Row: int64(number), Object: schema.Company, ID: id}}},
 	}
 }

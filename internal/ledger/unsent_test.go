@@ -65,7 +65,7 @@ func TestUnsent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews"}, MaxResults: 3}
+	q := &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"riskNews"}, MaxResults: 3}}
 	for _, id := range []string{"000001", "000002"} {
 		b := &pipeline.Batch{ID: id, Query: q, Items: make([]pipeline.Item, 1)}
 		reply, err := recorder.RecordCalls(replyFetcher(func(b *pipeline.Batch) *pipeline.Reply { return pipeline.NewReply(b, "not sent") })).Fetch(t.Context(), b)
