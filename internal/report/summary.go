@@ -96,8 +96,8 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
-		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
-			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
+		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
+			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
 		fmt.Fprintf(w, "\n  Account       %s, %s\n", balanceText(*a.Change), accountText(a))
