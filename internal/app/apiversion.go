@@ -200,7 +200,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 		}
 		for _, q := range out {
 			if slices.ContainsFunc(q.ResultTypes(), q.FiltersClientSide) {
-				note("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
+				note("v3 charges for all events, including those that siglake then filters out; with v2 or --send-filters, the API filters")
 			}
 		}
 		if v.version == pipeline.V3 {

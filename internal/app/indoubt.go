@@ -131,8 +131,8 @@ func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoub
 		return inDoubt, nil
 	}
 	if increase != matched {
-		l.env.Log.Warn("the account moved by more than the answers explain: calls in doubt can have cost no more than that", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
-		reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain %d", increase, from.ID, matched)
+		l.env.Log.Warn("the account's usage rose by more than the answers explain: the calls in doubt can have cost at most the difference", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
+		reason := fmt.Sprintf("the account's usage rose by %d credits since run %s started, and answers explain %d", increase, from.ID, matched)
 		if err := l.ledger.Recorder(from).RecordReconciliation(increase-matched, reason); err != nil {
 			return nil, &Error{KindStorage, err}
 		}

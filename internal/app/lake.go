@@ -164,7 +164,7 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "given up for another run"})
+	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "closed for another run"})
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}

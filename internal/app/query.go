@@ -287,7 +287,7 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 		"--hiring-locations":   {len(locations) > 0, func(k string) bool { return k == "surgeInHiringByLocation" }},
 	} {
 		if filter.set && !slices.ContainsFunc(ask.Types, filter.family) {
-			return UsageErrorf("%s narrows signals that are not asked for; add them to --signals", flag)
+			return UsageErrorf("%s narrows signals that are not requested; add them to --signals", flag)
 		}
 	}
 	q.Ask = ask

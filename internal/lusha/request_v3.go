@@ -318,7 +318,7 @@ func (r *Request) buildVisits(b *pipeline.Batch, ask *pipeline.VisitsAsk) error 
 	case len(q.Since) != len("2006-01-02") || len(q.Until) != len("2006-01-02"):
 		return fmt.Errorf("the window from %q to %q is not of two days YYYY-MM-DD", q.Since, q.Until)
 	case len(ask.Sites) == 0:
-		return fmt.Errorf("no site whose visitors are asked for")
+		return fmt.Errorf("no site to list visitors of")
 	}
 	var domains []string
 	for i, site := range ask.Sites {

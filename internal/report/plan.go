@@ -100,7 +100,7 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
 			continue
 		}
-		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
+		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s to %s, at most %d events per signal: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
 	}
 	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal")
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))

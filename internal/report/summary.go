@@ -96,7 +96,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
-		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
+		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
 			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
