@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -169,7 +169,7 @@ func answersCompletion(program *cli.App, args []string, w io.Writer) bool {
 		return false
 	}
 	for _, word := range completions(program, args[2:]) {
-		fmt.Fprintln(w, word)
+		format.Fprintf(w, "%s\n", word)
 	}
 	return true
 }

@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -22,6 +21,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 )
 
 // version is set by the linker.
@@ -46,7 +46,7 @@ func run(env app.Env) int {
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
 	go func() {                                                              // for the whole life of the process
 		<-interrupts
-		fmt.Fprintln(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort")
+		format.Fprintf(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort\n")
 		cancel()
 		<-interrupts
 		os.Exit(exitKilled)
@@ -57,7 +57,7 @@ func run(env app.Env) int {
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
 func execute(ctx context.Context, env app.Env, args []string) int {
-	stderr := env.Stderr
+	env.Stdout, env.Stderr = format.NewWriter(env.Stdout), format.NewWriter(env.Stderr)
 	program := newCLI(&env)
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
 		return exitComplete
@@ -72,10 +72,11 @@ func execute(ctx context.Context, env app.Env, args []string) int {
 		code, err = exitDeferred, errors.New("stopped on request before any call that costs credits; run the same command again")
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "siglake: "+err.Error())
+		// A further line of the text is set off, so that it cannot pass for a message of its own.
+		format.Fprintf(env.Stderr, "siglake: %s\n", format.Lines(strings.ReplaceAll(err.Error(), "\n", "\n  ")))
 	}
 	if advice := diskAdvice(err); advice != "" && code == exitStorage {
-		fmt.Fprintln(stderr, "  Next: "+advice)
+		format.Fprintf(env.Stderr, "  Next: %s\n", advice)
 	}
 	return code
 }
