@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -44,14 +45,29 @@ func run(env app.Env) int {
 	defer cancel()
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
-	go func() {                                                              // for the whole life of the process
-		<-interrupts
+	go awaitStop(interrupts, func() {                                        // for the whole life of the process
 		format.Fprintf(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort\n")
 		cancel()
-		<-interrupts
-		os.Exit(exitKilled)
-	}()
+	}, func() { os.Exit(exitKilled) })
 	return execute(ctx, env, os.Args)
+}
+
+// sameStop is how long after a signal another one belongs to the same request to stop:
+// timeout(1) signals a process and then its group, and so do some supervisors.
+const sameStop = time.Second
+
+// awaitStop calls stop at the first signal, and abort at a later one that is not part
+// of the same request.
+func awaitStop(signals <-chan os.Signal, stop, abort func()) {
+	<-signals
+	first := time.Now()
+	stop()
+	for range signals {
+		if time.Since(first) >= sameStop {
+			abort()
+			return
+		}
+	}
 }
 
 // execute runs the program and gives its exit code. It is main without the

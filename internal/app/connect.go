@@ -122,12 +122,11 @@ func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 }
 
 // NewFetcher stacks what a paid call goes through, from the wire outwards. Each
-// layer is a pipeline.Fetcher around the one before. patience is how long the
-// API may ask a run to wait.
-func NewFetcher(maxWait time.Duration, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
+// layer is a pipeline.Fetcher around the one before.
+func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
 	f := recorder.RecordOutcomes(lusha.Decode(recorder.RecordCalls(client)))
 	f = ratelimit.Limit(f, limiter, rateRefusal)
-	f = policy.Retry(f, lusha.Rules{}, policy.RetryConfig{MaxWait: maxWait})
+	f = policy.Retry(f, lusha.Rules{}, retry)
 	f = policy.Bisect(f, lusha.Rules{})
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
@@ -135,6 +134,13 @@ func NewFetcher(maxWait time.Duration, client pipeline.Fetcher, recorder *ledger
 		f = policy.Budget(f, budget)
 	}
 	return f
+}
+
+// retryConfig is how a run repeats calls: it says in the log what it waits for.
+func retryConfig(env *Env, o APIOptions) policy.RetryConfig {
+	return policy.RetryConfig{MaxWait: o.MaxWait, OnWait: func(refusal string, until time.Time) {
+		env.Log.Info("waiting: the API refuses calls and does not say for how long", "answer", refusal, "until at most", until.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}}
 }
 
 // newLimiter makes what keeps calls within the account's rate windows, together

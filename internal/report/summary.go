@@ -40,12 +40,35 @@ func LogIncomplete(log *slog.Logger, m *pipeline.Manifest) {
 func stopReason(m *pipeline.Manifest) string {
 	s := m.Run.Stop
 	switch {
+	case s == nil && len(m.Accounts.Deferrals) > 0:
+		return deferralText(m.Accounts.Deferrals[0]) + "; next: " + deferralAdvice
 	case s == nil:
 		return ""
 	case s.Advice == "":
 		return s.Reason
 	}
 	return s.Reason + "; next: " + s.Advice
+}
+
+// deferralAdvice is what to do about lines that were left without a reason to stop.
+const deferralAdvice = "run the same command again, which requests the rest; if it happens again, check the API's status"
+
+func deferralText(d pipeline.Deferral) string {
+	return fmt.Sprintf("%s: %s", format.Count(int(d.Lines), "line"), d.Reason)
+}
+
+// printDeferrals says why lines are left to a later run. The reason of a run that
+// stopped is that of its lines.
+func printDeferrals(w io.Writer, m *pipeline.Manifest) {
+	n := m.Accounts.ByStatus[schema.Deferred]
+	if n == 0 || m.Run.Stop != nil {
+		return
+	}
+	format.Fprintf(w, "\n  Deferred lines (%s):\n", format.Thousands(n))
+	for _, d := range m.Accounts.Deferrals {
+		format.Fprintf(w, "    %s\n", deferralText(d))
+	}
+	format.Fprintf(w, "  Next: %s\n", deferralAdvice)
 }
 
 // PrintNothingToDo answers a command that has nothing to ask.
@@ -104,6 +127,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printPages(w, m.Pages)
 	printRejects(w, m)
+	printDeferrals(w, m)
 	printInDoubt(w, lake, m)
 	printStop(w, m.Run.Stop)
 	format.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
