@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -167,6 +169,8 @@ func apiFlags(o *app.APIOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api-key-file", Destination: &o.KeyFile, EnvVars: []string{"SIGLAKE_API_KEY_FILE"}, Category: "API", TakesFile: true,
 			Usage: "`FILE` with the API key; default: the variable " + app.KeyVariable},
+		&cli.BoolFlag{Name: "insecure-key-file", Destination: &o.InsecureKeyFile, EnvVars: []string{"SIGLAKE_INSECURE_KEY_FILE"}, Category: "API",
+			Usage: "accept an --api-key-file that other users of the machine can read or change"},
 		&cli.StringFlag{Name: "base-url", Value: o.BaseURL, Destination: &o.BaseURL, EnvVars: []string{"SIGLAKE_BASE_URL"}, Category: "API",
 			Usage: "base URL of the API"},
 		&cli.StringFlag{Name: "plan", Value: o.Plan, Destination: &o.Plan, EnvVars: []string{"SIGLAKE_PLAN"}, Category: "API",
@@ -187,11 +191,28 @@ func apiFlags(o *app.APIOptions) []cli.Flag {
 // storeFlags say where things are kept.
 func storeFlags(o *app.StoreOptions) []cli.Flag {
 	return joinFlags([]cli.Flag{
+		&cli.StringFlag{Name: "umask", Value: fmt.Sprintf("%03o", privateUmask), EnvVars: []string{"SIGLAKE_UMASK"}, Category: "Output", Action: applyUmask,
+			Usage: "permissions that new files of a lake do not get, in `OCTAL`: 077 keeps them to you, 007 shares them with your group, 022 lets others read"},
 		&cli.StringFlag{Name: "scratch", Destination: &o.Scratch, EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
 			Usage: "local `DIR` for sorting and staging the files of a lake on S3; default: siglake in the user's cache directory"},
 		&cli.StringFlag{Name: "state", Destination: &o.State, EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
 			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that any machine can continue a run"},
 	}, s3Flags(&o.S3))
+}
+
+// applyUmask makes the permissions of --umask those of the process.
+func applyUmask(c *cli.Context, text string) error {
+	mask, err := strconv.ParseUint(text, 8, 16)
+	if err != nil || mask > 0o777 {
+		return app.UsageErrorf("--umask %q: expected an octal number such as 077, 027 or 007", text)
+	}
+	if mask&0o700 != 0 {
+		return app.UsageErrorf("--umask %q takes permissions from siglake itself; the first of the three digits must be 0", text)
+	}
+	if env := envOf(c); env.SetUmask != nil {
+		env.SetUmask(int(mask))
+	}
+	return nil
 }
 
 // s3Flags say how S3 is reached and how objects are kept there. There is none

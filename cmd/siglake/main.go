@@ -52,6 +52,10 @@ func run(env app.Env) int {
 	return execute(ctx, env, os.Args)
 }
 
+// privateUmask keeps a lake, its journal and temporary files to their owner: they hold
+// rows about persons. --umask opens them to others.
+const privateUmask = 0o077
+
 // sameStop is how long after a signal another one belongs to the same request to stop:
 // timeout(1) signals a process and then its group, and so do some supervisors.
 const sameStop = time.Second
@@ -73,6 +77,9 @@ func awaitStop(signals <-chan os.Signal, stop, abort func()) {
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
 func execute(ctx context.Context, env app.Env, args []string) int {
+	if env.SetUmask != nil {
+		env.SetUmask(privateUmask)
+	}
 	env.Stdout, env.Stderr = format.NewWriter(env.Stdout), format.NewWriter(env.Stderr)
 	program := newCLI(&env)
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {

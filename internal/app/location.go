@@ -250,7 +250,7 @@ func (loc journalLocation) claimDirectory(lake string) error {
 // writeOwner writes the owner. The syncs that make the journal in the same directory
 // survive a crash cover the name of this file, too.
 func (loc journalLocation) writeOwner(lake string) error {
-	if err := os.MkdirAll(loc.Directory, 0o700); err != nil {
+	if err := os.MkdirAll(loc.Directory, 0o770); err != nil {
 		return err
 	}
 	f, err := os.Create(filepath.Join(loc.Directory, ownerFile))

@@ -84,7 +84,10 @@ type WorkOptions struct {
 
 // APIOptions say where the API is and how hard it may be asked.
 type APIOptions struct {
-	KeyFile  string
+	KeyFile string
+	// InsecureKeyFile accepts a KeyFile that other users can read or change.
+	InsecureKeyFile bool
+
 	BaseURL  string
 	Plan     string
 	Rate     float64
