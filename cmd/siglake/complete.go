@@ -30,6 +30,7 @@ var flagValues = map[string][]string{
 	"object":       {"auto", "company", "contact"},
 	"partition-by": {"month", "day"},
 	"plan":         {"free", "starter", "pro", "premium", "scale", "legacy", "unlimited"},
+	"s3-checksum":  {"when-supported", "when-required"},
 	"s3-sse":       {"AES256", "aws:kms"},
 	"sim-plan":     {"free", "pro", "premium", "scale", "legacy", "unlimited"},
 	"since":        {"7d", "30d", "90d", "6m", "1y"},

@@ -237,6 +237,8 @@ func s3Flags(o *app.S3Options) []cli.Flag {
 			Usage: "`ID` or ARN of the key for aws:kms; default: the bucket's"},
 		&cli.StringFlag{Name: "s3-storage-class", Destination: &o.StorageClass, EnvVars: []string{"SIGLAKE_S3_STORAGE_CLASS"}, Category: "S3",
 			Usage: "storage `CLASS` of written objects, such as STANDARD_IA; default: the bucket's"},
+		&cli.StringFlag{Name: "s3-checksum", Destination: &o.Checksum, EnvVars: []string{"SIGLAKE_S3_CHECKSUM"}, Category: "S3",
+			Usage: "when-supported sends a checksum with every upload, as buckets with Object Lock demand, when-required only where S3 demands it always; default: AWS_REQUEST_CHECKSUM_CALCULATION, otherwise when-supported on AWS and when-required on other stores"},
 		&cli.StringFlag{Name: "s3-part-size", Value: o.PartSize, Destination: &o.PartSize, EnvVars: []string{"SIGLAKE_S3_PART_SIZE"}, Category: "S3",
 			Usage: "upload files of at least this `SIZE` in parts of this size, 5MiB to 5GiB"},
 	}

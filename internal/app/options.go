@@ -119,6 +119,7 @@ type S3Options struct {
 	KMSKey       string
 	StorageClass string
 	PartSize     string
+	Checksum     string // empty: as the SDK's variables say, else by the store
 }
 
 // DefaultQuery has the default values of the flags that fill in QueryOptions.

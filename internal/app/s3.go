@@ -13,7 +13,7 @@ import (
 func (o *S3Options) Config() (bucket.Config, error) {
 	cfg := bucket.Config{
 		Endpoint: o.Endpoint, Region: o.Region, PathStyle: o.PathStyle, Profile: o.Profile, Role: o.Role, ExternalID: o.ExternalID,
-		Encryption: o.Encryption, KMSKey: o.KMSKey, StorageClass: o.StorageClass,
+		Encryption: o.Encryption, KMSKey: o.KMSKey, StorageClass: o.StorageClass, Checksums: bucket.Checksums(o.Checksum),
 	}
 	if e := cfg.Endpoint; e != "" && !strings.HasPrefix(e, "http://") && !strings.HasPrefix(e, "https://") {
 		return cfg, UsageErrorf("--s3-endpoint %q: expected http:// or https:// and a host", e)
@@ -26,6 +26,9 @@ func (o *S3Options) Config() (bucket.Config, error) {
 	}
 	if cfg.ExternalID != "" && cfg.Role == "" {
 		return cfg, UsageErrorf("--s3-external-id goes with --s3-role")
+	}
+	if !slices.Contains([]bucket.Checksums{"", bucket.WhenSupported, bucket.WhenRequired}, cfg.Checksums) {
+		return cfg, UsageErrorf("--s3-checksum %q: expected %s or %s", o.Checksum, bucket.WhenSupported, bucket.WhenRequired)
 	}
 	if text := o.PartSize; text != "" { // empty: the default
 		size, ok := parseSize(text)
