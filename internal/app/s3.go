@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -38,6 +39,12 @@ func (o *S3Options) Config() (bucket.Config, error) {
 		cfg.PartSize = size
 	}
 	return cfg, nil
+}
+
+// endpointOf is the address of a store other than AWS, from the flag or from the variables
+// of the SDK; empty: AWS.
+func (o *S3Options) endpointOf(env *Env) string {
+	return cmp.Or(o.Endpoint, env.Getenv("AWS_ENDPOINT_URL_S3"), env.Getenv("AWS_ENDPOINT_URL"))
 }
 
 // parseSize reads a number of bytes, with or without a binary unit.

@@ -122,7 +122,7 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
 		cfg.applyChecksums(loaded, o) // a variable of the SDK can set the endpoint, too
-		o.APIOptions = append(o.APIOptions, leaveEncodingUnsigned)
+		o.APIOptions = append(o.APIOptions, leaveEncodingUnsigned, readRegion)
 	})
 	return b, nil
 }
@@ -544,22 +544,36 @@ func (b *Bucket) pathError(op, name string, err error) error {
 		pathErr.Err = fmt.Errorf("%w: %s", fs.ErrPermission, storeMessage(err))
 	case code == "InvalidRequest" && strings.Contains(strings.ToLower(storeMessage(err)), "checksum"), code == "MissingContentMD5":
 		pathErr.Err = fmt.Errorf("%s: the bucket demands checksums, as buckets with Object Lock do: use --s3-checksum when-supported", storeMessage(err))
-	case status == http.StatusMovedPermanently:
-		pathErr.Err = fmt.Errorf("the bucket is in the region %q: %s", response.Response.Header.Get("X-Amz-Bucket-Region"), storeMessage(err))
+	case status == http.StatusMovedPermanently, code == "AuthorizationHeaderMalformed":
+		pathErr.Err = b.regionError(response.Response.Header.Get(bucketRegion), err)
 	default:
 		pathErr.Err = fmt.Errorf("HTTP %d: %w", status, err)
 	}
 	return pathErr
 }
 
-// storeMessage is the message of the store, without the SDK's description of the request.
+// storeMessage is the message of the store, without the SDK's description of the request,
+// and what to do about it if its code says that.
 func storeMessage(err error) string {
 	var api smithy.APIError
-	if errors.As(err, &api) {
-		if api.ErrorMessage() == "" {
-			return api.ErrorCode()
-		}
-		return api.ErrorCode() + ": " + api.ErrorMessage()
+	if !errors.As(err, &api) {
+		return err.Error()
 	}
-	return err.Error()
+	text := api.ErrorCode()
+	if api.ErrorMessage() != "" {
+		text += ": " + api.ErrorMessage()
+	}
+	if advice := codeAdvice[api.ErrorCode()]; advice != "" {
+		text += " (" + advice + ")"
+	}
+	return text
+}
+
+// codeAdvice is what to do about the error codes of wrong settings.
+var codeAdvice = map[string]string{
+	"InvalidAccessKeyId":    "the store does not know the access key: check AWS_ACCESS_KEY_ID or --s3-profile, and --s3-endpoint",
+	"SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or --s3-profile; a proxy that changes requests has the same effect",
+	"ExpiredToken":          "the session of the credentials has ended: sign in again",
+	"RequestTimeTooSkewed":  "the clock of this machine is wrong: set it",
+	"NoSuchBucket":          "check the name of the bucket, and --s3-endpoint if it is not on AWS",
 }

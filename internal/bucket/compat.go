@@ -1,8 +1,13 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -84,6 +89,41 @@ func leaveEncodingUnsigned(stack *middleware.Stack) error {
 		return err
 	}
 	return stack.Finalize.Insert(step("sendAcceptEncoding", func(r *smithyhttp.Request) { r.Header.Set(acceptEncoding, "identity") }), signing, middleware.After)
+}
+
+const bucketRegion = "X-Amz-Bucket-Region"
+
+var regionElement = regexp.MustCompile(`<Region>([a-z0-9-]{1,64})</Region>`)
+
+// readRegion gives an error that states the bucket's region in its body the header that
+// AWS uses: a bucket that is asked for in another region answers a 301 or a 400.
+func readRegion(stack *middleware.Stack) error {
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("readRegion", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (out middleware.DeserializeOutput, m middleware.Metadata, err error) {
+		out, m, err = next.HandleDeserialize(ctx, in)
+		response, ok := out.RawResponse.(*smithyhttp.Response)
+		if err != nil || !ok || response.StatusCode != http.StatusMovedPermanently && response.StatusCode != http.StatusBadRequest || response.Header.Get(bucketRegion) != "" {
+			return out, m, err
+		}
+		body, readErr := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+		_ = response.Body.Close() // what matters of it is read
+		if readErr != nil {
+			return out, m, readErr
+		}
+		response.Body = io.NopCloser(bytes.NewReader(body))
+		if found := regionElement.FindSubmatch(body); found != nil {
+			response.Header.Set(bucketRegion, string(found[1]))
+		}
+		return out, m, nil
+	}), middleware.After)
+}
+
+// regionError says where a bucket is that was asked for in another region. region is
+// empty when the store does not say.
+func (b *Bucket) regionError(region string, err error) error {
+	if region == "" {
+		return fmt.Errorf("the bucket is not at this address or in the region %q: set --s3-region to its region: %s", b.client.Options().Region, storeMessage(err))
+	}
+	return fmt.Errorf("the bucket is in the region %q, not %q: use --s3-region %s: %s", region, b.client.Options().Region, region, storeMessage(err))
 }
 
 // listedKey is the key of a listed object. XML cannot express most control characters, so

@@ -225,3 +225,29 @@ func TestObjectLock(t *testing.T) {
 		t.Errorf("Create() with checksums = %v", err)
 	}
 }
+
+// TestWrongSettings: errors of wrong settings say what to do.
+func TestWrongSettings(t *testing.T) {
+	for _, tt := range []struct {
+		status     int
+		body, says string
+	}{
+		{301, `<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message><Region>eu-west-3</Region></Error>`, `the region "eu-west-3", not "us-east-1": use --s3-region eu-west-3`},
+		{301, `<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>`, `set --s3-region`},
+		{400, `<Error><Code>AuthorizationHeaderMalformed</Code><Message>wrong region</Message><Region>eu-central-1</Region></Error>`, `use --s3-region eu-central-1`},
+		{403, `<Error><Code>InvalidAccessKeyId</Code><Message>no</Message></Error>`, "AWS_ACCESS_KEY_ID"},
+		{403, `<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>`, "AWS_SECRET_ACCESS_KEY"},
+		{403, `<Error><Code>RequestTimeTooSkewed</Code><Message>no</Message></Error>`, "clock of this machine"},
+		{404, `<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>`, "name of the bucket"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tt.status)
+			_, _ = io.WriteString(w, tt.body)
+		}))
+		b := openBucket(t, &buckettest.Store{URL: server.URL, Bucket: "b", AccessKey: "k", SecretKey: "secretsecret", Region: "us-east-1"})
+		if _, _, err := b.Get(t.Context(), "o"); err == nil || !strings.Contains(err.Error(), tt.says) || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Get() with %d %s = %v, want %q", tt.status, tt.body, err, tt.says)
+		}
+		server.Close()
+	}
+}
