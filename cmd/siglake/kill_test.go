@@ -420,7 +420,7 @@ var faultMenu = []string{"500-refused%4", "503-billed%1", "429-burst%2", "drop-a
 // no event lost, none twice, no charge outside declared doubt.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	killLoop(t, proof.Size(8, 100, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(3, 100, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		return newWorld(t, program, seed, 1500, faultMenu...), 60 * time.Millisecond
 	}, func(w *world, _ *rand.Rand) int { return w.check() })
 }
@@ -492,7 +492,7 @@ func (w *world) runWithKills(rng *rand.Rand, meanLife time.Duration, landed func
 // TestCrash kills runs at chosen operations on files, before and after each.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	crashLoop(t, proof.Size(397, 97, 1), func(t *testing.T, seed uint64) *world {
+	crashLoop(t, proof.Size(797, 97, 1), func(t *testing.T, seed uint64) *world {
 		return newWorld(t, os.Args[0], seed, 300, "500-refused%4", "drop-after-charge%2")
 	}, (*world).check)
 }

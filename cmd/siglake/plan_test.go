@@ -143,7 +143,7 @@ func writeText(t *testing.T, text string) string {
 func TestPlan(t *testing.T) { onVirtualTime(t, testPlan) }
 
 func testPlan(t *testing.T) {
-	seeds := uint64(proof.Size(6, 20, 100))
+	seeds := uint64(proof.Size(3, 20, 100))
 	var measured, guessed forecastTally
 	for seed := uint64(1); seed <= seeds; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 1))

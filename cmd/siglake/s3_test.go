@@ -225,7 +225,7 @@ func downloadLake(t *testing.T, store *buckettest.Store, lake string) string {
 
 // TestKillOnS3 is TestKill with lake, journal and lock in a bucket.
 func TestKillOnS3(t *testing.T) {
-	kills := proof.Size(4, 25, 1000)
+	kills := proof.Size(1, 25, 1000)
 	program := filepath.Join(t.TempDir(), "siglake")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
