@@ -57,11 +57,10 @@ const maxRows = 1<<32 - 1
 // before are requested.
 var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows))
 
+// items are the work of a run: every line of a list, with its status or in a batch.
 func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
-		open := map[string]*Batch{}
-		// Of open groups, by the first line of each.
-		var order []string
+		open := openBatches{byGroup: map[string]*Batch{}}
 		var pending []Line
 		send := func(b *Batch) bool {
 			work := workItem{batch: b, lines: pending}
@@ -69,12 +68,7 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 			return yield(work)
 		}
 		for a, err := range accounts {
-			if err != nil {
-				s.err = err
-				break
-			}
-			if a.Row > maxRows {
-				s.err = fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
+			if s.err = checkRow(a, err); s.err != nil {
 				break
 			}
 			l, query, size, id := s.classify(ctx, a)
@@ -88,29 +82,12 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 				}
 				continue
 			}
-			byID := asksByID(&a, query)
-			group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.Signals, " ")
-			b := open[group]
-			if b == nil {
-				b = &Batch{Query: query, ByID: byID}
-				open[group] = b
-				order = append(order, group)
-			}
-			item := Item{Ref: itemRef(a, byID), Account: a}
-			if id != a.ID {
-				item.ID, item.Ref = id, id
-			}
-			b.Items = append(b.Items, item)
-			if len(b.Items) == size {
-				delete(open, group)
-				order = slices.DeleteFunc(order, func(g string) bool { return g == group })
-				if !send(s.assignID(b)) {
-					return
-				}
+			if b := open.add(&a, query, size, id); b != nil && !send(s.assignID(b)) {
+				return
 			}
 		}
-		for _, group := range order {
-			if !send(s.assignID(open[group])) {
+		for _, group := range open.order {
+			if !send(s.assignID(open.byGroup[group])) {
 				return
 			}
 		}
@@ -118,6 +95,43 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 			send(nil)
 		}
 	}
+}
+
+// checkRow returns the error of the source, or that the list is too long.
+func checkRow(a schema.Account, err error) error {
+	if err == nil && a.Row > maxRows {
+		return fmt.Errorf("%s: row %d: %w", a.File, a.Row, ErrTooLong)
+	}
+	return err
+}
+
+// openBatches are the batches that are not full yet, by what their lines have in common.
+type openBatches struct {
+	byGroup map[string]*Batch
+	order   []string // groups, by the first line of each
+}
+
+// add adds a line to the batch for its query and size, to be requested by id if that is not empty.
+// It returns the batch once it is full; that is then no longer open.
+func (o *openBatches) add(a *schema.Account, query *Query, size int, id string) *Batch {
+	byID := asksByID(a, query)
+	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.Signals, " ")
+	b := o.byGroup[group]
+	if b == nil {
+		b = &Batch{Query: query, ByID: byID}
+		o.byGroup[group] = b
+		o.order = append(o.order, group)
+	}
+	item := Item{Ref: itemRef(*a, byID), Account: *a}
+	if id != a.ID {
+		item.ID, item.Ref = id, id
+	}
+	if b.Items = append(b.Items, item); len(b.Items) < size {
+		return nil
+	}
+	delete(o.byGroup, group)
+	o.order = slices.DeleteFunc(o.order, func(g string) bool { return g == group })
+	return b
 }
 
 // retryBatchSize is the number of entities per call that may be paid for twice: few, so that

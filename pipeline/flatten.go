@@ -123,116 +123,145 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 	return rows
 }
 
+// newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
-	r := row{table: tableIndex(schema.Category(layout.table.Name)), values: make([]value, len(layout.table.Columns))}
-	var notes []string
-	ranks := map[int]int{}
-	layout.readRecord(e.Raw, "", &r, ranks, &notes)
+	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}}
+	b.readRecord(e.Raw, "")
 	if topic != nil {
-		layout.readRecord(topic, "", &r, ranks, &notes)
+		b.readRecord(topic, "")
 	}
-	set := func(column string, v value) {
-		if i, ok := layout.index[column]; ok {
-			r.values[i] = v
-		}
-	}
-	get := func(column string) value {
-		if i, ok := layout.index[column]; ok {
-			return r.values[i]
-		}
-		return value{}
-	}
-
-	if rate := get("change_rate_percent"); rate.set {
-		set("change_rate_percent_abs", doubleValue(math.Abs(rate.double())))
-	}
-	set("direction", optionalString(string(signal.Trend)))
-	if signal.WindowMonths > 0 {
-		set("window_months", intValue(int64(signal.WindowMonths)))
-	}
-	if signal.Risk {
-		set("is_risk", intValue(1))
-	} else {
-		set("is_risk", intValue(0))
-	}
-
-	var date value
-	for _, field := range dateFields {
-		if date = get(field); date.set {
-			break
-		}
-	}
-	entityID := e.Entity.ID
-	switch {
-	case entityID != "":
-	case e.Origin != nil:
-		entityID = resultID(e.Raw)
-	default:
-		person, company := get("person_id").s, get("company_id").s // an unknown record may have both
-		if entityID = cmp.Or(company, person); e.Entity.Object == schema.Contact {
-			entityID = cmp.Or(person, company)
-		}
-	}
-	if a := e.Origin; a != nil {
-		if name := strings.TrimSpace(get("first_name").s + " " + get("last_name").s); !get("name").set {
-			set("name", optionalString(name))
-		}
-		set("identifier_type", optionalString(string(a.Identifier)))
-		set("identifier", optionalString(a.Text))
-		set("seed_set", optionalString(a.SeedSet))
-		set("session_id", optionalString(a.Session))
-		set("rank", intValue(a.Rank))
-		set("site", optionalString(a.Site))
-		set("window_start", dateValue(a.Since))
-		set("window_end", dateValue(a.Until))
-		set("scored_on", dateValue(a.Until))
+	b.setSignal(signal)
+	date, entityID := b.eventDate(), b.entityID(e)
+	r := row{table: tableIndex(schema.Category(layout.table.Name)), partition: schema.Partition{Table: layout.table.Name}, values: b.values}
+	if e.Origin != nil {
+		b.setOrigin(e.Origin)
 		r.uid = productUID(e, entityID)
-		r.partition = schema.Partition{Table: layout.table.Name}
-		set("row_uid", stringValue(r.uid))
+		b.set("row_uid", stringValue(r.uid))
 	} else {
-		r.uid = layout.eventUID(signal, e, topic, entityID, date, get)
-		r.partition = schema.Partition{Table: layout.table.Name, Key: f.partitionBy, Value: f.partitionValue(date)}
-		set("event_uid", stringValue(r.uid))
+		r.partition.Key, r.partition.Value = f.partitionBy, f.partitionValue(date)
+		r.uid = b.eventUID(signal, e, topic, entityID, date)
+		b.set("event_uid", stringValue(r.uid))
 	}
-	set("signal_type", stringValue(e.Type))
-	set("object_type", stringValue(string(e.Entity.Object)))
-	set("entity_id", optionalString(entityID))
-	set("account_key", optionalString(e.AccountKey))
-	set("event_date", date)
-	set("fetched_at", optionalTime(e.FetchedAt))
-	set("run_id", stringValue(f.runID))
-	set("call_id", stringValue(e.CallID))
-	set("ingest_source", stringValue(e.Source))
-	set("schema_version", intValue(int64(layout.table.Version)))
-	set("notes", optionalString(strings.Join(notes, "; ")))
-	set("raw", stringValue(string(e.Raw)))
+	b.set("signal_type", stringValue(e.Type))
+	b.set("object_type", stringValue(string(e.Entity.Object)))
+	b.set("entity_id", optionalString(entityID))
+	b.set("account_key", optionalString(e.AccountKey))
+	b.set("event_date", date)
+	b.set("fetched_at", optionalTime(e.FetchedAt))
+	b.set("run_id", stringValue(f.runID))
+	b.set("call_id", stringValue(e.CallID))
+	b.set("ingest_source", stringValue(e.Source))
+	b.set("schema_version", intValue(int64(layout.table.Version)))
+	b.set("notes", optionalString(strings.Join(b.notes, "; ")))
+	b.set("raw", stringValue(string(e.Raw)))
 	return r
+}
+
+// rowBuilder fills the columns of one row.
+type rowBuilder struct {
+	layout *tableLayout
+	values []value     // one per column
+	ranks  map[int]int // of the keys that the columns were read from
+	notes  []string
+}
+
+// set sets a column, if the table has it.
+func (b *rowBuilder) set(column string, v value) {
+	if i, ok := b.layout.index[column]; ok {
+		b.values[i] = v
+	}
+}
+
+// get is the value of a column; null if the table does not have it.
+func (b *rowBuilder) get(column string) value {
+	if i, ok := b.layout.index[column]; ok {
+		return b.values[i]
+	}
+	return value{}
 }
 
 // readRecord fills the columns for the members of a record. A member that cannot be typed leaves
 // its column null and adds a note.
-func (l *tableLayout) readRecord(raw []byte, prefix string, r *row, ranks map[int]int, notes *[]string) {
+func (b *rowBuilder) readRecord(raw []byte, prefix string) {
+	l := b.layout
 	for key, val := range jsonscan.Members(raw) {
 		path := prefix + key
 		if prefix == "" && l.nested[key] && !jsonscan.IsNull(val) {
 			if val[0] != '{' && len(l.targets[path]) == 0 {
-				*notes = append(*notes, fmt.Sprintf("%s: not an object: %s", key, truncate(jsonscan.Text(val), 60)))
+				b.notes = append(b.notes, fmt.Sprintf("%s: not an object: %s", key, truncate(jsonscan.Text(val), 60)))
 			}
-			l.readRecord(val, key+".", r, ranks, notes)
+			b.readRecord(val, key+".")
 		}
 		for _, t := range l.targets[path] {
-			if rank, ok := ranks[t.column]; ok && rank < t.rank {
+			if rank, ok := b.ranks[t.column]; ok && rank < t.rank {
 				continue
 			}
 			v, problem := parseValue(l.table.Columns[t.column], val)
 			if problem != "" {
-				*notes = append(*notes, fmt.Sprintf("%s: %s", path, problem))
+				b.notes = append(b.notes, fmt.Sprintf("%s: %s", path, problem))
 			}
 			if v.set {
-				r.values[t.column], ranks[t.column] = v, t.rank
+				b.values[t.column], b.ranks[t.column] = v, t.rank
 			}
 		}
 	}
+}
+
+// setSignal sets the columns that the catalogue knows about a signal type.
+func (b *rowBuilder) setSignal(signal schema.Signal) {
+	if rate := b.get("change_rate_percent"); rate.set {
+		b.set("change_rate_percent_abs", doubleValue(math.Abs(rate.double())))
+	}
+	b.set("direction", optionalString(string(signal.Trend)))
+	if signal.WindowMonths > 0 {
+		b.set("window_months", intValue(int64(signal.WindowMonths)))
+	}
+	if signal.Risk {
+		b.set("is_risk", intValue(1))
+	} else {
+		b.set("is_risk", intValue(0))
+	}
+}
+
+// eventDate is the first date that the record has.
+func (b *rowBuilder) eventDate() (date value) {
+	for _, field := range dateFields {
+		if date = b.get(field); date.set {
+			break
+		}
+	}
+	return date
+}
+
+// entityID is the id of the event's entity: from the answer, else from the record.
+func (b *rowBuilder) entityID(e schema.Event) string {
+	switch {
+	case e.Entity.ID != "":
+		return e.Entity.ID
+	case e.Origin != nil:
+		return resultID(e.Raw)
+	}
+	person, company := b.get("person_id").s, b.get("company_id").s // an unknown record may have both
+	if e.Entity.Object == schema.Contact {
+		return cmp.Or(person, company)
+	}
+	return cmp.Or(company, person)
+}
+
+// setOrigin sets the columns about the request for a product's result.
+func (b *rowBuilder) setOrigin(o *schema.Origin) {
+	if name := strings.TrimSpace(b.get("first_name").s + " " + b.get("last_name").s); !b.get("name").set {
+		b.set("name", optionalString(name))
+	}
+	b.set("identifier_type", optionalString(string(o.Identifier)))
+	b.set("identifier", optionalString(o.Text))
+	b.set("seed_set", optionalString(o.SeedSet))
+	b.set("session_id", optionalString(o.Session))
+	b.set("rank", intValue(o.Rank))
+	b.set("site", optionalString(o.Site))
+	b.set("window_start", dateValue(o.Since))
+	b.set("window_end", dateValue(o.Until))
+	b.set("scored_on", dateValue(o.Until))
 }
 
 // partitionValue is the Hive value of an event date. Dates outside the span in which signals can
@@ -254,39 +283,39 @@ func (f *flattener) partitionValue(date value) string {
 // eventUID derives the event's id from what identifies it: the API's own event id if there is one,
 // else the natural key of the record. Types that are not in the catalogue have no known key, so
 // their whole content counts.
-func (l *tableLayout) eventUID(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value, get func(string) value) string {
+func (b *rowBuilder) eventUID(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value) string {
 	h := sha256.New()
 	add := func(parts ...string) { hashParts(h, parts...) }
 	day := ""
 	if date.set {
 		day = strconv.FormatInt(date.n, 10)
 	}
-	id := get("signal_id").s
+	id := b.get("signal_id").s
 	switch {
 	case id != "":
-		add("signal", e.Type, id, get("topic_name").s)
+		add("signal", e.Type, id, b.get("topic_name").s)
 	case signal.Record == "person":
-		person := get("person_id").s
+		person := b.get("person_id").s
 		if person == "" {
 			person = entityID
 		}
-		add("person", e.Type, person, day, get("current_company_id").s, strings.ToLower(get("current_title").s))
+		add("person", e.Type, person, day, b.get("current_company_id").s, strings.ToLower(b.get("current_title").s))
 	case signal.Key != "":
 		// The record's own id, as for persons: the entity may have been requested by a token.
-		add("company", e.Type, cmp.Or(get("company_id").s, entityID), day)
+		add("company", e.Type, cmp.Or(b.get("company_id").s, entityID), day)
 		for _, column := range []string{"department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url"} {
-			add(strings.ToLower(get(column).s)) // the API varies the case of its own vocabulary
+			add(strings.ToLower(b.get(column).s)) // the API varies the case of its own vocabulary
 		}
 	default:
 		add("other", e.Type, entityID, string(e.Raw))
 	}
 	// Topics of one record may have the same name in several places, or no name.
 	switch {
-	case topic != nil && get("topic_name").s == "":
+	case topic != nil && b.get("topic_name").s == "":
 		add(string(topic))
 	case topic != nil && id != "":
 		for _, column := range []string{"country", "state", "city"} {
-			add(strings.ToLower(get(column).s))
+			add(strings.ToLower(b.get(column).s))
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])

@@ -317,20 +317,34 @@ func (m *Manifest) commandName() string {
 
 // addCall adds one attempt, and what it bought, to the totals.
 func (m *Manifest) addCall(c Call, b *Batch, reply *Reply, shares []share, basis Basis) {
-	m.Calls.Total++
-	m.Calls.ByOutcome[c.Outcome]++
-	m.Calls.ByStatus[c.Status]++
+	m.Calls.add(&c)
+	m.addShares(b, shares, basis)
+	if c.Outcome == InDoubt {
+		m.InDoubt = append(m.InDoubt, newInDoubtCall(c, b, reply))
+	}
+	m.Credits.addCharge(&c, b.Query, shares, basis)
+	m.addPage(b, reply)
+	m.PerCall = append(m.PerCall, newCallSummary(&c, shares))
+}
+
+// add counts one attempt.
+func (t *CallTotals) add(c *Call) {
+	t.Total++
+	t.ByOutcome[c.Outcome]++
+	t.ByStatus[c.Status]++
 	if c.Attempt > 1 {
-		m.Calls.Retries++
+		t.Retries++
 	}
 	if c.Rate.Minute.Limit > 0 || c.Rate.Hour.Limit > 0 || c.Rate.Day.Limit > 0 {
 		rate := c.Rate
-		m.Calls.LastRate = &rate
+		t.LastRate = &rate
 	}
-	l := CallSummary{ID: c.ID, Entities: c.Entities, Status: c.Status, Outcome: c.Outcome}
+}
+
+// addShares adds the results of one call, and the credits allocated to them.
+func (m *Manifest) addShares(b *Batch, shares []share, basis Basis) {
 	for _, s := range shares {
 		category := categoryOf(s.signal)
-		l.Events += s.events
 		if b.Query.Service == Signals {
 			m.Events.Returned += s.events
 			m.Events.BySignal[s.signal] += s.events
@@ -346,37 +360,47 @@ func (m *Manifest) addCall(c Call, b *Batch, reply *Reply, shares []share, basis
 			m.Credits.ByCategory[category] += s.credits
 		}
 	}
+}
+
+// addCharge adds the charge of one call to the bill, or what it can cost at most.
+func (t *CreditTotals) addCharge(c *Call, q *Query, shares []share, basis Basis) {
+	switch {
+	case c.Outcome == NotCharged || c.Outcome == InDoubt && c.Decision == DecisionNotCharged:
+	case c.Outcome == InDoubt:
+		t.InDoubtCalls++
+		t.InDoubtCeiling += c.Cost().Max
+	case !c.Charge.Known:
+		t.UnknownCalls++
+		t.UnknownCeiling += c.Cost().Max
+	default:
+		credits := c.Charge.Credits
+		t.Charged += credits
+		t.ByBasis[basis] += credits
+		t.ByAction[q.Action()] += credits
+		if excess := discrepancy(*c, q, shares); excess != 0 {
+			t.Discrepancies++
+			t.Excess += max(excess, 0)
+			t.Shortfall += max(-excess, 0)
+		}
+		if basis == WholeCall {
+			t.WholeCall += credits
+		}
+	}
+}
+
+func newCallSummary(c *Call, shares []share) CallSummary {
+	l := CallSummary{ID: c.ID, Entities: c.Entities, Status: c.Status, Outcome: c.Outcome}
+	for _, s := range shares {
+		l.Events += s.events
+	}
 	switch {
 	case c.Outcome == NotCharged:
 		l.Credits = new(int64)
-	case c.Outcome == InDoubt:
-		d := newInDoubtCall(c, b, reply)
-		m.InDoubt = append(m.InDoubt, d)
-		if d.Decision == DecisionNotCharged {
-			break
-		}
-		m.Credits.InDoubtCalls++
-		m.Credits.InDoubtCeiling += d.MaxCredits
-	case !c.Charge.Known:
-		m.Credits.UnknownCalls++
-		m.Credits.UnknownCeiling += c.Cost().Max
-	default:
+	case c.Outcome != InDoubt && c.Charge.Known:
 		credits := c.Charge.Credits
 		l.Credits = &credits
-		m.Credits.Charged += credits
-		m.Credits.ByBasis[basis] += credits
-		m.Credits.ByAction[b.Query.Action()] += credits
-		if excess := discrepancy(c, b.Query, shares); excess != 0 {
-			m.Credits.Discrepancies++
-			m.Credits.Excess += max(excess, 0)
-			m.Credits.Shortfall += max(-excess, 0)
-		}
-		if basis == WholeCall {
-			m.Credits.WholeCall += credits
-		}
 	}
-	m.addPage(b, reply)
-	m.PerCall = append(m.PerCall, l)
+	return l
 }
 
 // countCapped counts the pairs that returned as many events as allowed: the API does not say how

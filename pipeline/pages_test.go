@@ -248,8 +248,8 @@ func TestVisitPages(t *testing.T) {
 		if tt.left >= 0 {
 			p.RemainingCredits = func() int64 { return tt.left }
 		}
-		q := pageQuery{Query: p.Query, paged: p}
-		if got := q.nextPage(&Cursor{Results: tt.results, Offset: tt.results}); *got != tt.expect {
+		pages := pager{PagedQuery: p, query: p.Query, cursor: Cursor{Results: tt.results, Offset: tt.results}}
+		if got := pages.nextPage(); *got != tt.expect {
 			t.Errorf("after %d results, of %d wanted, pages of %d, %d credits left: %+v, want %+v", tt.results, tt.want, tt.size, tt.left, *got, tt.expect)
 		}
 	}

@@ -209,14 +209,37 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 	if len(reply.Unmatched) > 0 {
 		answers = append(append([]ItemReply(nil), reply.Items...), reply.Unmatched...)
 	}
-	fetchedAt := map[string]time.Time{}
+	sharesByCall, err := r.recordEvents(ctx, b, reply.Calls, answers)
+	if err != nil {
+		return nil, err
+	}
+	paid = make([]Credits, len(answers))
 	for _, c := range reply.Calls {
+		shares := sharesByCall[c.ID]
+		if err := r.recordCall(ctx, b, reply, answers, c, shares); err != nil {
+			return nil, err
+		}
+		for _, s := range shares {
+			paid[s.item] = paid[s.item].Add(Exactly(s.credits))
+		}
+	}
+	for i, a := range answers {
+		if cost, unknown := r.unknownCosts[a.CallID]; unknown {
+			paid[i] = cost
+		}
+	}
+	return paid, nil
+}
+
+// recordEvents writes the events and aliases of answers, and counts what each call brought.
+func (r *recorder) recordEvents(ctx context.Context, b *Batch, calls []Call, answers []ItemReply) (sharesByCall map[string][]share, err error) {
+	fetchedAt := map[string]time.Time{}
+	for _, c := range calls {
 		if !c.Sent.IsZero() {
 			fetchedAt[c.ID] = c.Sent.Add(c.Duration)
 		}
 	}
-
-	sharesByCall := map[string][]share{}
+	sharesByCall = map[string][]share{}
 	for i, a := range answers {
 		from := len(sharesByCall[a.CallID])
 		for n, e := range a.Events {
@@ -234,41 +257,33 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 			return nil, err
 		}
 	}
+	return sharesByCall, nil
+}
 
-	paid = make([]Credits, len(answers))
-	for _, c := range reply.Calls {
-		if b.Query.Service.IsPaged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
-			c.Warnings = slices.Concat(c.Warnings, reply.Items[0].Warnings)
-		}
-		shares := sharesByCall[c.ID]
-		var basis Basis
-		// A decision about the call does not say what its lines cost.
-		if cost := CostOf(c.Outcome, c.Charge, c.Ceiling); !cost.IsKnown() {
-			r.unknownCosts[c.ID] = cost
-		}
-		if c.Outcome == Charged {
-			basis = allocate(c.Charge, shares)
-			if err := r.writeCredits(ctx, b, answers, c, shares, basis); err != nil {
-				return nil, err
-			}
-		}
-		for _, s := range shares {
-			paid[s.item] = paid[s.item].Add(Exactly(s.credits))
-		}
-		if err := r.writeCall(ctx, c, b.Query, shares); err != nil {
-			return nil, err
-		}
-		r.manifest.addCall(c, b, reply, shares, basis)
-		if c.Outcome == InDoubt {
-			r.inDoubt[c.ID] = len(r.manifest.InDoubt) - 1
+// recordCall writes one call and its charge, which it divides among the shares.
+func (r *recorder) recordCall(ctx context.Context, b *Batch, reply *Reply, answers []ItemReply, c Call, shares []share) error {
+	if b.Query.Service.IsPaged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
+		c.Warnings = slices.Concat(c.Warnings, reply.Items[0].Warnings)
+	}
+	// A decision about the call does not say what its lines cost.
+	if cost := CostOf(c.Outcome, c.Charge, c.Ceiling); !cost.IsKnown() {
+		r.unknownCosts[c.ID] = cost
+	}
+	var basis Basis
+	if c.Outcome == Charged {
+		basis = allocate(c.Charge, shares)
+		if err := r.writeCredits(ctx, b, answers, c, shares, basis); err != nil {
+			return err
 		}
 	}
-	for i, a := range answers {
-		if cost, unknown := r.unknownCosts[a.CallID]; unknown {
-			paid[i] = cost
-		}
+	if err := r.writeCall(ctx, c, b.Query, shares); err != nil {
+		return err
 	}
-	return paid, nil
+	r.manifest.addCall(c, b, reply, shares, basis)
+	if c.Outcome == InDoubt {
+		r.inDoubt[c.ID] = len(r.manifest.InDoubt) - 1
+	}
+	return nil
 }
 
 // countShare counts an event in the share of its (entity, type) pair, which has index from or

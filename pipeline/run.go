@@ -64,127 +64,134 @@ type Progress struct {
 // published first. The same applies to the lines of a source that fails midway; its error is
 // returned with the manifest.
 func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
-	now := r.clock()
-	started := now()
-	m := r.newManifest(started)
+	started := r.clock()()
 	// The lake is written even if ctx is cancelled: what was paid for is published.
 	writeCtx := context.WithoutCancel(ctx)
-	ledger := r.ledger()
-	rec := newRecorder(r.Sink, r.Spec.partition(), m)
-	done, err := rec.recoverRows(writeCtx, r.Recorded)
+	rec, done, err := r.startRecorder(writeCtx, started)
 	if err != nil {
 		return nil, err
 	}
-	batcher := r.newBatcher(done)
-
-	var stopped atomic.Pointer[Stop]
-	batcher.stopped = stopped.Load
-	ask := func(ctx context.Context, item workItem) *Reply {
-		if item.batch == nil {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			stopped.CompareAndSwap(nil, interruptedStop())
-		}
-		if s := stopped.Load(); s != nil {
-			return NewReply(item.batch, s.Reason)
-		}
-		reply, err := r.Fetcher.Fetch(ctx, item.batch)
-		if err != nil {
-			s := stopOf(err)
-			if s == nil && ctx.Err() != nil {
-				s = interruptedStop()
-			}
-			if s == nil {
-				s = &Stop{Kind: StopUnstable, Reason: err.Error()}
-			}
-			stopped.CompareAndSwap(nil, s)
-		}
-		return reply
-	}
-
-	var batches int64
+	p := &paidPhase{Runner: r, recorder: rec, batcher: r.newBatcher(done)}
+	p.batcher.stopped = p.stop.Load
 	if len(r.Searches) > 0 {
-		searchDone := slices.Clone(done) // by searches; the walk that makes them reads done meanwhile
-		for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.searchItems(writeCtx, src.Accounts(writeCtx)), ask) {
-			batches++
-			if err := validateReply(item.batch, reply); err != nil {
-				return nil, err
-			}
-			toRecord, err := rec.recordResolution(writeCtx, item.batch, reply, &searchDone)
-			if err == nil && len(toRecord) > 0 {
-				err = ledger.RecordLines(toRecord)
-			}
-			if err != nil {
-				return nil, err
-			}
-			if r.Progress != nil {
-				r.Progress(m.newProgress(batches))
-			}
+		if err := p.searchIDs(ctx, writeCtx, src); err != nil {
+			return nil, err
 		}
-		batcher.done = searchDone
 		if src, err = r.Reopen(); err != nil {
 			return nil, err
 		}
 	}
-	for item, reply := range prefetch(ctx, m.Run.Concurrency, batcher.items(writeCtx, src.Accounts(writeCtx)), ask) {
-		toRecord := item.lines
-		for _, l := range item.lines {
-			if err := rec.recordLine(writeCtx, l); err != nil {
-				return nil, err
-			}
-		}
-		if item.batch != nil {
-			batches++
-			if err := validateReply(item.batch, reply); err != nil {
-				return nil, err
-			}
-			if err := rec.recordBatch(writeCtx, item.batch, reply); err != nil {
-				return nil, err
-			}
-			toRecord = append(toRecord, unreplayableLines(item.batch, reply)...)
-		}
-		if len(toRecord) > 0 {
-			if err := ledger.RecordLines(toRecord); err != nil {
-				return nil, err
-			}
-		}
-		if r.Progress != nil {
-			r.Progress(m.newProgress(batches))
-		}
+	if err := p.requestLines(ctx, writeCtx, src); err != nil {
+		return nil, err
 	}
-	if batcher.err != nil && m.Accounts.Lines == 0 {
-		return nil, batcher.err
+	m, readErr := rec.manifest, p.batcher.err
+	if readErr != nil && m.Accounts.Lines == 0 {
+		return nil, readErr
 	}
-	askEnd := now()
-	m.Timings.Ask = askEnd.Sub(started).Milliseconds()
-	if s := askEnd.Sub(started).Seconds(); s > 0 {
-		m.Calls.PerSecond = float64(m.Calls.Total) / s
-	}
-	if r.Input != nil {
-		m.Input = r.Input()
-	}
-	batcher.identities = nil // the largest structure in memory, no longer needed
-	stop := stopped.Load()
-	if stop == nil && batcher.err != nil {
-		stop = &Stop{Kind: StopInput, Reason: batcher.err.Error(), Advice: "correct the list and run again"}
+	r.endRequests(m, started)
+	p.batcher.identities = nil // the largest structure in memory, no longer needed
+	stop := p.stop.Load()
+	if stop == nil && readErr != nil {
+		stop = &Stop{Kind: StopInput, Reason: readErr.Error(), Advice: "correct the list and run again"}
 	}
 	if err := r.publish(writeCtx, rec, stop); err != nil {
 		return nil, err
 	}
-	return m, batcher.err
+	return m, readErr
+}
+
+// paidPhase is the paid phase of a run over a list. prefetch owns its goroutines: they read the list
+// and make the calls. The answers are recorded by the caller's goroutine, in the order of the
+// batches.
+type paidPhase struct {
+	*Runner
+	recorder *recorder
+	batcher  *batcher
+	batches  int64                // answered
+	stop     atomic.Pointer[Stop] // why no further call may start; nil: it may
+}
+
+// fetch requests a batch, unless the run must stop. It may be called concurrently.
+func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
+	if item.batch == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		p.stop.CompareAndSwap(nil, interruptedStop())
+	}
+	if s := p.stop.Load(); s != nil {
+		return NewReply(item.batch, s.Reason)
+	}
+	reply, err := p.Fetcher.Fetch(ctx, item.batch)
+	if err != nil {
+		s := stopAfter(err)
+		if stopOf(err) == nil && ctx.Err() != nil {
+			s = interruptedStop()
+		}
+		p.stop.CompareAndSwap(nil, s)
+	}
+	return reply
+}
+
+// searchIDs requests the ids that the lines need and that are unknown.
+func (p *paidPhase) searchIDs(ctx, writeCtx context.Context, src Source) error {
+	searchDone := slices.Clone(p.batcher.done) // by searches; searchItems reads done meanwhile
+	items := p.batcher.searchItems(writeCtx, src.Accounts(writeCtx))
+	for item, reply := range prefetch(ctx, p.concurrency(), items, p.fetch) {
+		p.batches++
+		if err := validateReply(item.batch, reply); err != nil {
+			return err
+		}
+		toRecord, err := p.recorder.recordResolution(writeCtx, item.batch, reply, &searchDone)
+		if err != nil {
+			return err
+		}
+		if err := p.recordInLedger(toRecord); err != nil {
+			return err
+		}
+		p.reportProgress(p.recorder.manifest, p.batches)
+	}
+	p.batcher.done = searchDone
+	return nil
+}
+
+// requestLines gives every line its status, and requests those that need a call.
+func (p *paidPhase) requestLines(ctx, writeCtx context.Context, src Source) error {
+	items := p.batcher.items(writeCtx, src.Accounts(writeCtx))
+	for item, reply := range prefetch(ctx, p.concurrency(), items, p.fetch) {
+		toRecord := item.lines
+		for _, l := range item.lines {
+			if err := p.recorder.recordLine(writeCtx, l); err != nil {
+				return err
+			}
+		}
+		if item.batch != nil {
+			p.batches++
+			if err := validateReply(item.batch, reply); err != nil {
+				return err
+			}
+			if err := p.recorder.recordBatch(writeCtx, item.batch, reply); err != nil {
+				return err
+			}
+			toRecord = append(toRecord, unreplayableLines(item.batch, reply)...)
+		}
+		if err := p.recordInLedger(toRecord); err != nil {
+			return err
+		}
+		p.reportProgress(p.recorder.manifest, p.batches)
+	}
+	return nil
 }
 
 // Replay makes the rows of a run from what it did in processes that have ended, and publishes them.
 // It sends no request. Lines that are neither in answers nor in recorded lines are missing in the
 // lake: only the list has them. stop says why the run ended; nil if it was complete.
 func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
-	m := r.newManifest(r.clock()())
-	rec := newRecorder(r.Sink, r.Spec.partition(), m)
-	done, err := rec.recoverRows(ctx, r.Recorded)
+	rec, done, err := r.startRecorder(ctx, r.clock()())
 	if err != nil {
 		return nil, err
 	}
+	m := rec.manifest
 	for l, err := range r.Recorded.Lines {
 		if err != nil {
 			return nil, err
@@ -201,6 +208,41 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 		m.Input = r.Input()
 	}
 	return m, r.publish(ctx, rec, stop)
+}
+
+// startRecorder starts the manifest, and records what the run did in processes that have ended; done
+// are the rows that have a status by that.
+func (r *Runner) startRecorder(ctx context.Context, started time.Time) (rec *recorder, done rowSet, err error) {
+	rec = newRecorder(r.Sink, r.Spec.partition(), r.newManifest(started))
+	done, err = rec.recoverRows(ctx, r.Recorded)
+	return rec, done, err
+}
+
+// endRequests notes how long the requests took and how many were answered, and what the list is
+// now that it was read.
+func (r *Runner) endRequests(m *Manifest, started time.Time) {
+	elapsed := r.clock()().Sub(started)
+	m.Timings.Ask = elapsed.Milliseconds()
+	if s := elapsed.Seconds(); s > 0 {
+		m.Calls.PerSecond = float64(m.Calls.Total) / s
+	}
+	if r.Input != nil {
+		m.Input = r.Input()
+	}
+}
+
+// recordInLedger records lines whose status no answer yields when it is decoded again.
+func (r *Runner) recordInLedger(lines []Line) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	return r.ledger().RecordLines(lines)
+}
+
+func (r *Runner) reportProgress(m *Manifest, batches int64) {
+	if r.Progress != nil {
+		r.Progress(m.newProgress(batches))
+	}
 }
 
 // publish stages what was written, and makes it visible.
@@ -238,6 +280,8 @@ func (r *Runner) newBatcher(done rowSet) *batcher {
 	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
 }
 
+func (r *Runner) concurrency() int { return orDefault(r.Concurrency, 4) }
+
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }
 
 func (r *Runner) clock() func() time.Time {
@@ -261,7 +305,7 @@ func (r *Runner) newManifest(started time.Time) *Manifest {
 		spec.Started = started
 	}
 	m := NewManifest(spec.info())
-	m.Run.Concurrency, m.Run.BatchSize = orDefault(r.Concurrency, 4), r.batchSize()
+	m.Run.Concurrency, m.Run.BatchSize = r.concurrency(), r.batchSize()
 	m.Versions = spec.Versions
 	for _, list := range []map[schema.Object]*Query{r.Queries, r.Searches} {
 		for _, o := range []schema.Object{schema.Contact, schema.Company} {
@@ -279,6 +323,17 @@ func (m *Manifest) newProgress(batches int64) Progress {
 		Credits: m.Credits.Charged, Deferred: m.Accounts.ByStatus[schema.Deferred],
 		InDoubt: m.Accounts.ByStatus[schema.InDoubt], Rate: m.Calls.LastRate,
 	}
+}
+
+// stopAfter is the stop that an error of a fetcher means; nil without an error.
+func stopAfter(err error) *Stop {
+	if err == nil {
+		return nil
+	}
+	if stop := stopOf(err); stop != nil {
+		return stop
+	}
+	return &Stop{Kind: StopUnstable, Reason: err.Error()}
 }
 
 func interruptedStop() *Stop {

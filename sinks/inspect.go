@@ -16,7 +16,10 @@ import (
 )
 
 // Inspector reads a lake without changing it.
-type Inspector struct{ lake *Lake }
+type Inspector struct {
+	published generations
+	dir       *durable.Dir // nil on S3
+}
 
 // Inspect opens a lake read-only. It uses only Bucket of the options.
 func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
@@ -30,7 +33,7 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open lake: %w", err)
 		}
-		return &Inspector{&Lake{options: o, backend: &s3Backend{bucket: b}}}, ctx.Err()
+		return &Inspector{published: generations{&s3Backend{bucket: b}}}, ctx.Err()
 	}
 	path, err := CheckDir(uri)
 	if err != nil {
@@ -40,29 +43,29 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	return &Inspector{&Lake{options: o, dir: d, backend: &dirBackend{Dir: d}}}, ctx.Err()
+	return &Inspector{generations{&dirBackend{Dir: d}}, d}, ctx.Err()
 }
 
 // Close releases the lake.
 func (i *Inspector) Close() error {
-	if i.lake.dir == nil {
+	if i.dir == nil {
 		return nil
 	}
-	return i.lake.dir.Close()
+	return i.dir.Close()
 }
 
 // Generations walks the manifests from the one that current.json names back to
 // the first. It ends at a broken link, with ErrIntegrity.
 func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifest, error] {
 	return func(yield func(*pipeline.Manifest, error) bool) {
-		current, _, err := i.lake.readCurrent(ctx)
+		current, _, err := i.published.readCurrent(ctx)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		generation := current.Generation
 		for link := current.manifestLink(); link != nil; generation-- {
-			m, err := i.lake.readManifest(ctx, link)
+			m, err := i.published.readManifest(ctx, link)
 			if err == nil && m.Generation != generation {
 				err = fmt.Errorf("%w: %s says it is generation %d, want %d", ErrIntegrity, link.Path, m.Generation, generation)
 			}
@@ -98,7 +101,7 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 
 // ReadSnapshot returns the files of a generation; 0 is the one that current.json names.
 func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapshot, error) {
-	current, _, err := i.lake.readCurrent(ctx)
+	current, _, err := i.published.readCurrent(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +111,7 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 	link := current.manifestLink()
 	if generation != 0 && generation != current.Generation {
 		// The manifest is not checked against the chain here; the list that it names is.
-		data, err := i.lake.backend.readObject(ctx, manifestName(generation))
+		data, err := i.published.backend.readObject(ctx, manifestName(generation))
 		if err != nil {
 			return nil, err
 		}
@@ -123,12 +126,12 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 	if link == nil {
 		return s, nil
 	}
-	m, err := i.lake.readManifest(ctx, link)
+	m, err := i.published.readManifest(ctx, link)
 	if err != nil {
 		return nil, err
 	}
 	s.Generation, s.Link = m.Generation, m.Snapshot
-	s.Files, err = i.lake.generationFiles(ctx, link)
+	s.Files, err = i.published.generationFiles(ctx, link)
 	return s, err
 }
 
@@ -150,7 +153,7 @@ func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manife
 			if *link != *m.Snapshot {
 				broken = append(broken, fmt.Sprintf("generation %d lists its files in %s; those that follow are in %s", m.Generation, m.Snapshot.Path, link.Path))
 			}
-			if _, err := i.lake.readSnapshot(ctx, m.Snapshot); errors.Is(err, ErrIntegrity) {
+			if _, err := i.published.readSnapshot(ctx, m.Snapshot); errors.Is(err, ErrIntegrity) {
 				broken = append(broken, err.Error())
 			} else if err != nil {
 				return nil, err
@@ -168,7 +171,7 @@ func (i *Inspector) HashRows(ctx context.Context, table string, paths []string) 
 		return t, fmt.Errorf("no table is called %q", table)
 	}
 	for _, path := range paths {
-		o, err := i.lake.backend.openObject(ctx, path)
+		o, err := i.published.backend.openObject(ctx, path)
 		if err == nil {
 			_, err = readObjectRows(o, &definition, func(rec arrow.Record) error {
 				t.addRecord(&definition, rec)
@@ -185,7 +188,7 @@ func (i *Inspector) HashRows(ctx context.Context, table string, paths []string) 
 // ListGlobbed lists the files that readers who glob see, whatever their names.
 func (i *Inspector) ListGlobbed(ctx context.Context) (paths []string, err error) {
 	for _, top := range []string{dataDir, ledgerDir} {
-		for name, err := range i.lake.backend.listNames(ctx, top) {
+		for name, err := range i.published.backend.listNames(ctx, top) {
 			if err != nil {
 				return nil, err
 			}
@@ -198,7 +201,7 @@ func (i *Inspector) ListGlobbed(ctx context.Context) (paths []string, err error)
 // ListCompacted lists the files of compactions. It includes those of compactions that
 // never became a generation: no manifest names these, and no reader sees them.
 func (i *Inspector) ListCompacted(ctx context.Context) (paths []string, err error) {
-	for name, err := range i.lake.backend.listNames(ctx, compactDir) {
+	for name, err := range i.published.backend.listNames(ctx, compactDir) {
 		if err != nil {
 			return nil, err
 		}
@@ -210,11 +213,11 @@ func (i *Inspector) ListCompacted(ctx context.Context) (paths []string, err erro
 // ScanObjects calls visit with every object of the lake and its content, including
 // objects that are not for readers.
 func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, content []byte)) error {
-	for name, err := range i.lake.backend.listNames(ctx, "") {
+	for name, err := range i.published.backend.listNames(ctx, "") {
 		if err != nil {
 			return err
 		}
-		content, err := i.lake.backend.readObject(ctx, name)
+		content, err := i.published.backend.readObject(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it has been removed since it was listed
 		}
@@ -228,7 +231,7 @@ func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, con
 
 // DescribeFile reads a whole file and describes its content.
 func (i *Inspector) DescribeFile(ctx context.Context, path string) (pipeline.File, error) {
-	o, err := i.lake.backend.openObject(ctx, path)
+	o, err := i.published.backend.openObject(ctx, path)
 	if err != nil {
 		return pipeline.File{}, err
 	}

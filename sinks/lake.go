@@ -28,11 +28,11 @@ var ErrIntegrity = errors.New("the lake contradicts itself")
 // one goroutine. After an error of Write or Stage only Close is of use; Publish
 // may be called again.
 type Lake struct {
+	generations
 	options Options
 	dir     *durable.Dir   // scratch space
 	runDir  string         // this run's directory in it
 	space   *extsort.Space // for spilling, in runDir
-	backend backend        // where visible things live
 
 	prefix     string // compactDir for a compaction, which keeps every row
 	partitions map[string]*partition

@@ -61,8 +61,8 @@ func encodeSnapshot(generation int64, files []DataFile) (*pipeline.Link, []byte,
 
 // writeSnapshot writes the list for the generation that m will be. The list must exist
 // before m does.
-func (l *Lake) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeline.Link, error) {
-	before, err := l.generationFiles(ctx, m.Previous)
+func (g *generations) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeline.Link, error) {
+	before, err := g.generationFiles(ctx, m.Previous)
 	if err != nil {
 		return nil, err
 	}
@@ -74,9 +74,9 @@ func (l *Lake) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeli
 	if err != nil {
 		return nil, err
 	}
-	err = l.backend.createObject(ctx, link.Path, data)
+	err = g.backend.createObject(ctx, link.Path, data)
 	if errors.Is(err, fs.ErrExist) { // by the same run, which died before its manifest
-		_, err = l.readSnapshot(ctx, link)
+		_, err = g.readSnapshot(ctx, link)
 	}
 	return link, err
 }
@@ -84,15 +84,15 @@ func (l *Lake) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (*pipeli
 // generationFiles returns the files of the generation that link names: from its list, or
 // from the manifests since the last generation that has a list. Lakes of earlier
 // versions have no lists, so the first publication reads their whole chain, once.
-func (l *Lake) generationFiles(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
+func (g *generations) generationFiles(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
 	var unlisted []*pipeline.Manifest // newest first
 	for link != nil {
-		m, err := l.readManifest(ctx, link)
+		m, err := g.readManifest(ctx, link)
 		if err != nil {
 			return nil, err
 		}
 		if m.Snapshot != nil {
-			if files, err = l.readSnapshot(ctx, m.Snapshot); err != nil {
+			if files, err = g.readSnapshot(ctx, m.Snapshot); err != nil {
 				return nil, err
 			}
 			break
@@ -109,8 +109,8 @@ func (l *Lake) generationFiles(ctx context.Context, link *pipeline.Link) (files 
 }
 
 // readSnapshot reads a list and checks it against the link that names it.
-func (l *Lake) readSnapshot(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
-	data, err := l.backend.readObject(ctx, link.Path)
+func (g *generations) readSnapshot(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
+	data, err := g.backend.readObject(ctx, link.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: a list of files is missing: %w", ErrIntegrity, err)
 	}

@@ -92,87 +92,120 @@ const minSample = 200
 // cube root approximation of Wilson and Hilferty. Each type without history adds the
 // prior; these errors are assumed to be fully correlated.
 func New(p *pipeline.Plan, history []History) Estimate {
-	e := Estimate{Ceiling: p.Ceiling(), BySignal: map[string]int64{}}
-	common := commonVariance(history)
-	var mean, sampling, parameter, spread float64
-	var prior [3]float64 // quantiles of the types without history
-	expected := map[string]float64{}
-	rates := matchRates(history)
-	for _, a := range p.Queries {
-		if a.Query.Service == pipeline.Search {
-			for i, credits := range searchCost(&a, rates[a.Query.Object]) {
-				prior[i] += credits
-			}
-			expected[schema.ProductMatch] += searchCost(&a, rates[a.Query.Object])[1]
-			e.ObservedEntities = max(e.ObservedEntities, rates[a.Query.Object].entities)
-			continue
-		}
-		if share := rates[a.Query.Object].share; a.Query.Service == pipeline.Scores && !hasScores(history) {
-			for i, credits := range scoreCost(&a, share) {
-				prior[i] += credits
-			}
-			expected[schema.ProductScore] += scoreCost(&a, share)[1]
-			continue
-		}
-		price := max(a.Query.Price, 1)
-		history, byID := relevant(history, a.Query)
-		n, tariff := float64(a.Entities), tariffOf(history, a.Query)
-		switch share := rates[a.Query.Object].share; {
-		case a.Query.Service != pipeline.Signals:
-		case byID: // the history is of entities that the API knows
-			n -= float64(a.Unresolved) * (1 - share)
-		case a.Query.APIVersion == pipeline.V3: // the history is of lines, some of which the API did not know
-			n += float64(a.Entities-a.Unresolved) * (1/max(share, 0.1) - 1)
-		}
-		// Of one entity: mean, variance type by type, mean over observed entities.
-		var sum, ownVariance, thin float64
-		for _, signal := range a.Query.Signals {
-			o := sample(history, a.Query, signal)
-			// Some entities are known to have reached a lower cap, or to have nothing.
-			r := a.PriorCoverage[signal]
-			openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
-			if r.Capped > 0 {
-				credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults)
-				expected[signal] += credits
-				mean += credits
-				sampling += variance
-				spread += credits * extrapolationSpread
-			}
-			if o.entities == 0 {
-				for i, factor := range []float64{1 / priorFactor, 1, priorFactor} {
-					events := min(priorEvents*factor*float64(a.Query.WindowDays())/priorDays, float64(a.Query.MaxResults))
-					prior[i] += n * openShare * events * float64(price)
-				}
-				expected[signal] += n * openShare * priorEvents * float64(a.Query.WindowDays()) / priorDays * float64(price)
-				if !slices.Contains(e.WithoutHistory, signal) {
-					e.WithoutHistory = append(e.WithoutHistory, signal)
-				}
-				continue
-			}
-			e.ObservedEntities = max(e.ObservedEntities, int64(o.entities))
-			credits, variance := tariff.entityCost(o)
-			credits, variance = credits*openShare, variance*openShare
-			expected[signal] += n * credits
-			sum += credits
-			ownVariance += max(0, variance-common*credits*credits) + openShare*tariff.perEvent*tariff.perEvent/o.entities
-			thin += (credits + openShare*tariff.perEvent/o.entities) / o.entities
-			spread += n * credits * (listSpread + extrapolationSpread*o.distance)
-		}
-		entityVariance := ownVariance + common*sum*sum
-		mean += n * sum
-		sampling += n * entityVariance
-		if thin > 0 {
-			parameter += n * math.Sqrt(entityVariance*thin/max(sum, thin))
-		}
+	f := forecaster{history: history, common: commonVariance(history), rates: matchRates(history), expected: map[string]float64{}}
+	for i := range p.Queries {
+		f.addQuery(&p.Queries[i])
 	}
-	variance := sampling + parameter*parameter + spread*spread
-	e.P5 = int64(math.Floor(gammaQuantile(mean, variance, -z95) + prior[0]))
-	e.P50 = int64(math.Round(gammaQuantile(mean, variance, 0) + prior[1]))
-	e.P95 = int64(math.Ceil(gammaQuantile(mean, variance, z95) + prior[2]))
+	return f.estimate(p.Ceiling())
+}
+
+// forecaster adds up the queries of a plan.
+type forecaster struct {
+	history []History
+	common  float64 // variance that all types of an entity share
+	rates   map[schema.Object]matchRate
+
+	mean           float64
+	sampling       float64            // variance of a sum over the plan's entities
+	parameter      float64            // standard deviation of the measured means
+	spread         float64            // standard deviation between lists
+	prior          [3]float64         // quantiles of what has no history
+	expected       map[string]float64 // by signal type
+	observed       int64              // entities
+	withoutHistory []string
+}
+
+func (f *forecaster) addQuery(a *pipeline.PlannedQuery) {
+	rate := f.rates[a.Query.Object]
+	switch {
+	case a.Query.Service == pipeline.Search:
+		f.addPrior(schema.ProductMatch, searchCost(a, rate))
+		f.observed = max(f.observed, rate.entities)
+	case a.Query.Service == pipeline.Scores && !hasScores(f.history):
+		f.addPrior(schema.ProductScore, scoreCost(a, rate.share))
+	default:
+		f.addSignals(a, rate.share)
+	}
+}
+
+func (f *forecaster) addPrior(product string, quantiles [3]float64) {
+	for i, credits := range quantiles {
+		f.prior[i] += credits
+	}
+	f.expected[product] += quantiles[1]
+}
+
+// addSignals adds a query that is paid by the event; share is the share of identifiers that the API
+// knows.
+func (f *forecaster) addSignals(a *pipeline.PlannedQuery, share float64) {
+	history, byID := relevant(f.history, a.Query)
+	n, tariff := float64(a.Entities), tariffOf(history, a.Query)
+	switch {
+	case a.Query.Service != pipeline.Signals:
+	case byID: // the history is of entities that the API knows
+		n -= float64(a.Unresolved) * (1 - share)
+	case a.Query.APIVersion == pipeline.V3: // the history is of lines, some of which the API did not know
+		n += float64(a.Entities-a.Unresolved) * (1/max(share, 0.1) - 1)
+	}
+	// Of one entity: mean, variance type by type, mean over observed entities.
+	var sum, ownVariance, thin float64
+	for _, signal := range a.Query.Signals {
+		o := sample(history, a.Query, signal)
+		// Some entities are known to have reached a lower cap, or to have nothing.
+		r := a.PriorCoverage[signal]
+		openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
+		if r.Capped > 0 {
+			credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults)
+			f.expected[signal] += credits
+			f.mean += credits
+			f.sampling += variance
+			f.spread += credits * extrapolationSpread
+		}
+		if o.entities == 0 {
+			f.addUnobserved(signal, a.Query, n*openShare)
+			continue
+		}
+		f.observed = max(f.observed, int64(o.entities))
+		credits, variance := tariff.entityCost(o)
+		credits, variance = credits*openShare, variance*openShare
+		f.expected[signal] += n * credits
+		sum += credits
+		ownVariance += max(0, variance-f.common*credits*credits) + openShare*tariff.perEvent*tariff.perEvent/o.entities
+		thin += (credits + openShare*tariff.perEvent/o.entities) / o.entities
+		f.spread += n * credits * (listSpread + extrapolationSpread*o.distance)
+	}
+	entityVariance := ownVariance + f.common*sum*sum
+	f.mean += n * sum
+	f.sampling += n * entityVariance
+	if thin > 0 {
+		f.parameter += n * math.Sqrt(entityVariance*thin/max(sum, thin))
+	}
+}
+
+// addUnobserved adds a signal type without history, for a number of entities.
+func (f *forecaster) addUnobserved(signal string, q *pipeline.Query, entities float64) {
+	price, days := float64(max(q.Price, 1)), float64(q.WindowDays())
+	for i, factor := range []float64{1 / priorFactor, 1, priorFactor} {
+		events := min(priorEvents*factor*days/priorDays, float64(q.MaxResults))
+		f.prior[i] += entities * events * price
+	}
+	f.expected[signal] += entities * priorEvents * days / priorDays * price
+	if !slices.Contains(f.withoutHistory, signal) {
+		f.withoutHistory = append(f.withoutHistory, signal)
+	}
+}
+
+// estimate is the distribution of the sums; ceiling is what the plan cannot exceed.
+func (f *forecaster) estimate(ceiling int64) Estimate {
+	e := Estimate{Ceiling: ceiling, ObservedEntities: f.observed, WithoutHistory: f.withoutHistory, BySignal: map[string]int64{}}
+	variance := f.sampling + f.parameter*f.parameter + f.spread*f.spread
+	e.P5 = int64(math.Floor(gammaQuantile(f.mean, variance, -z95) + f.prior[0]))
+	e.P50 = int64(math.Round(gammaQuantile(f.mean, variance, 0) + f.prior[1]))
+	e.P95 = int64(math.Ceil(gammaQuantile(f.mean, variance, z95) + f.prior[2]))
 	e.P95 = min(e.P95, e.Ceiling)
 	e.P50 = min(e.P50, e.P95)
 	e.P5 = min(e.P5, e.P50)
-	for signal, credits := range expected {
+	for signal, credits := range f.expected {
 		e.BySignal[signal] = int64(math.Round(credits))
 	}
 	return e

@@ -17,11 +17,19 @@ var ErrLocked = errors.New("another run is at work on this lake")
 
 // Flock is a file lock on a lake. It is held until it is closed or the process ends,
 // however it ends.
-type Flock struct{ f *os.File }
+type Flock struct {
+	f *os.File
+	// Replaces the text in the file.
+	write func(f *os.File, text string) error
+}
 
 // AcquireFlock takes the lock in a directory, which it creates if needed. It writes
 // the holder into the file, for the error messages of other processes.
 func AcquireFlock(dir, holder string) (*Flock, error) {
+	return acquireFlock(dir, holder, replaceText)
+}
+
+func acquireFlock(dir, holder string, write func(*os.File, string) error) (*Flock, error) {
 	//nolint:gosec // the umask limits access
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
@@ -44,12 +52,11 @@ func AcquireFlock(dir, holder string) (*Flock, error) {
 		}
 	}
 	// For people only: on a full disk the lock is held without it.
-	_ = writeHolder(f, fmt.Sprintf("process %d, %s, since %s\n", os.Getpid(), holder, time.Now().UTC().Format(time.RFC3339)))
-	return &Flock{f}, nil
+	_ = write(f, fmt.Sprintf("process %d, %s, since %s\n", os.Getpid(), holder, time.Now().UTC().Format(time.RFC3339)))
+	return &Flock{f, write}, nil
 }
 
-// writeHolder replaces a lock's text. Tests make it fail.
-var writeHolder = func(f *os.File, text string) error {
+func replaceText(f *os.File, text string) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
@@ -60,7 +67,7 @@ var writeHolder = func(f *os.File, text string) error {
 // Close releases the lock. The file stays, emptied: if it were removed, two processes
 // could hold locks on two files of the same name.
 func (l *Flock) Close() error {
-	_ = writeHolder(l.f, "") // a stale text would name a process that has ended
+	_ = l.write(l.f, "") // a stale text would name a process that has ended
 	return l.f.Close()
 }
 

@@ -10,16 +10,15 @@ import (
 // TestLockOnFullDisk: who holds a lock is written down for people; the lock
 // holds when that cannot be written.
 func TestLockOnFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	write := writeHolder
-	writeHolder = func(*os.File, string) error { return syscall.ENOSPC }
-	t.Cleanup(func() { writeHolder = write })
-	l, err := AcquireFlock(dir, "siglake run")
+	diskFull := func(*os.File, string) error { return syscall.ENOSPC }
+	l, err := acquireFlock(dir, "siglake run", diskFull)
 	if err != nil {
-		t.Fatalf("Acquire(%s) on a full disk = %v, want the lock", dir, err)
+		t.Fatalf("acquireFlock(%s) on a full disk = %v, want the lock", dir, err)
 	}
 	if other, err := AcquireFlock(dir, "siglake status"); !errors.Is(err, ErrLocked) {
-		t.Errorf("Acquire(%s) of a lock that is held = %v, %v, want %v", dir, other, err, ErrLocked)
+		t.Errorf("AcquireFlock(%s) of a lock that is held = %v, %v, want %v", dir, other, err, ErrLocked)
 	}
 	if err := l.Close(); err != nil {
 		t.Errorf("Close() on a full disk = %v", err)

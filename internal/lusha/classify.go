@@ -252,14 +252,11 @@ type envelope struct {
 // documentation shows; a list is read where a text is expected.
 func readEnvelope(body []byte) envelope {
 	c := jsonscan.NewCursor(body)
-	var e envelope
 	if c.PeekByte() != '{' {
 		c.SetError("no JSON object")
-		e.err = c.Err
-		return e
+		return envelope{err: c.Err}
 	}
-	var charge chargeFields
-	var errorText string
+	var r envelopeReader
 	c.Enter('{')
 	for first := true; c.HasNext(first, '}'); first = false {
 		name := string(c.ReadName())
@@ -267,65 +264,86 @@ func readEnvelope(body []byte) envelope {
 		if c.Err != nil {
 			break
 		}
-		switch name {
-		case "statusCode":
-			if n := parseStatusCode(value); n != 0 {
-				e.code, e.fromAPI = n, true
-			}
-		case "message":
-			e.message = joinTexts(value)
-		case "errors":
-			e.details = append(e.details, readTexts(value)...)
-		case "error":
-			switch value[0] {
-			case '{':
-				code, text := readError(value)
-				if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 && e.code == 0 {
-					e.code, e.fromAPI = n, true
-				}
-				if e.message == "" {
-					e.message = text
-				}
-			case 'n', 'f':
-				continue
-			default:
-				errorText = joinTexts(value)
-			}
-			e.statesError = true
-		case "code": // a word says something, a number repeats the status
-			if value[0] == '"' {
-				e.details = append(e.details, readTexts(value)...)
-			}
-		case "request_id":
-			e.fromGateway = true
-		case "contacts", "companies", "results":
-			if value[0] == '{' || value[0] == '[' {
-				e.hasRoot = true
-				e.hasEntries = e.hasEntries || len(value) > len("{}")
-			}
-			e.nullRoot = e.nullRoot || value[0] == 'n'
-		case "creditCharged", "creditsCharged":
-			charge.addField(name, value)
-		case "billing":
-			charge.addBilling(value, nil)
-		}
+		r.readField(name, value)
 	}
 	c.ExpectEnd()
 	if c.Err != nil {
 		return envelope{err: c.Err}
 	}
-	e.valid = true
-	e.fromGateway = e.fromGateway && e.code == 0
-	if e.message == "" {
-		e.message = errorText
-	} else if errorText != "" {
-		e.details = append(e.details, errorText)
+	return r.finish()
+}
+
+// envelopeReader is an envelope while it is read.
+type envelopeReader struct {
+	envelope
+	chargeFields chargeFields
+	errorText    string // of a text under "error"
+}
+
+func (r *envelopeReader) readField(name string, value json.RawMessage) {
+	switch name {
+	case "statusCode":
+		if n := parseStatusCode(value); n != 0 {
+			r.code, r.fromAPI = n, true
+		}
+	case "message":
+		r.message = joinTexts(value)
+	case "errors":
+		r.details = append(r.details, readTexts(value)...)
+	case "error":
+		r.readErrorField(value)
+	case "code": // a word says something, a number repeats the status
+		if value[0] == '"' {
+			r.details = append(r.details, readTexts(value)...)
+		}
+	case "request_id":
+		r.fromGateway = true
+	case "contacts", "companies", "results":
+		if value[0] == '{' || value[0] == '[' {
+			r.hasRoot = true
+			r.hasEntries = r.hasEntries || len(value) > len("{}")
+		}
+		r.nullRoot = r.nullRoot || value[0] == 'n'
+	case "creditCharged", "creditsCharged":
+		r.chargeFields.addField(name, value)
+	case "billing":
+		r.chargeFields.addBilling(value, nil)
 	}
-	e.statesError = e.statesError || e.message != "" || len(e.details) > 0 || e.code >= 400
-	e.fromAPI = e.fromAPI && e.code >= 400
-	e.charge = charge.result()
-	e.statesCharge = charge.present && (!e.charge.Known || e.charge.Credits != 0)
-	return e
+}
+
+// readErrorField reads the field "error": an object, a text, or null or false for none.
+func (r *envelopeReader) readErrorField(value json.RawMessage) {
+	switch value[0] {
+	case '{':
+		code, text := readError(value)
+		if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 && r.code == 0 {
+			r.code, r.fromAPI = n, true
+		}
+		if r.message == "" {
+			r.message = text
+		}
+	case 'n', 'f':
+		return
+	default:
+		r.errorText = joinTexts(value)
+	}
+	r.statesError = true
+}
+
+// finish derives what depends on several fields.
+func (r *envelopeReader) finish() envelope {
+	r.valid = true
+	r.fromGateway = r.fromGateway && r.code == 0
+	if r.message == "" {
+		r.message = r.errorText
+	} else if r.errorText != "" {
+		r.details = append(r.details, r.errorText)
+	}
+	r.statesError = r.statesError || r.message != "" || len(r.details) > 0 || r.code >= 400
+	r.fromAPI = r.fromAPI && r.code >= 400
+	r.charge = r.chargeFields.result()
+	r.statesCharge = r.chargeFields.present && (!r.charge.Known || r.charge.Credits != 0)
+	return r.envelope
 }
 
 func parseStatusCode(value json.RawMessage) int {

@@ -167,24 +167,12 @@ func (c *Client) sendRequest(ctx context.Context, method, path string, body []by
 	call.Outcome = pipeline.InDoubt
 	call.Rate = parseRate(nil)
 	var trace sendTrace
-	req, err := http.NewRequestWithContext(trace.withTrace(ctx), method, c.base.String()+path, bytes.NewReader(body))
+	req, err := c.newRequest(trace.withTrace(ctx), method, path, body)
 	if err != nil {
 		call.Outcome = pipeline.NotCharged
 		call.Problem = "not sent: " + c.key.redact(err.Error())
 		return
 	}
-	// net/http sends a request again when a kept-alive connection breaks, if it
-	// can rewind the body or finds an idempotency key. It gets neither.
-	req.GetBody = nil
-	if len(body) == 0 {
-		req.Body = http.NoBody
-	} else {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
-	req.Header["api_key"] = []string{*c.key.text}
-
 	call.Sent = c.now()
 	// The transport, not an http.Client: a client follows redirects, and takes
 	// the key along.
@@ -205,6 +193,31 @@ func (c *Client) sendRequest(ctx context.Context, method, path string, body []by
 		return
 	}
 	defer resp.Body.Close()
+	c.readAnswer(resp, call)
+}
+
+// newRequest is a request with the key, which is sent at most once.
+func (c *Client) newRequest(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	// net/http sends a request again when a kept-alive connection breaks, if it
+	// can rewind the body or finds an idempotency key. It gets neither.
+	req.GetBody = nil
+	if len(body) == 0 {
+		req.Body = http.NoBody
+	} else {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	req.Header["api_key"] = []string{*c.key.text}
+	return req, nil
+}
+
+// readAnswer reads an answer into the call, as far as it came.
+func (c *Client) readAnswer(resp *http.Response, call *pipeline.Call) {
 	call.Status = resp.StatusCode
 	call.Rate = parseRate(resp.Header)
 	call.Header = encodeHeader(resp.Header, c.key)

@@ -78,62 +78,78 @@ func (a *answer) readLookup(e *entry) {
 	if a.Err != nil {
 		return
 	}
-	var unknown jsonscan.ObjectBuilder
-	var ownID, firstName, lastName string
-	scored := false
+	l := lookup{entry: e, object: a.b.Query.Object}
 	c := jsonscan.Cursor{Doc: raw}
 	c.Enter('{')
 	for first := true; c.HasNext(first, '}'); first = false {
 		name := string(c.ReadName())
-		value := c.ReadValue()
-		text, _ := jsonscan.ScalarText(value)
-		switch name {
-		case "clientReferenceId":
-			e.readReference([]byte(name), value)
-			continue
-		case "error":
-			e.setError(value)
-			continue
-		case "id":
-			ownID = text
-		case "firstName":
-			firstName = text
-		case "lastName":
-			lastName = text
-		case "signalScore", "noActiveSignals":
-			scored = scored || string(value) != "null"
-		default:
-			switch field := identityField(a.b.Query.Object, name, &e.reply.Entity); {
-			case field == &e.reply.Entity.Domain:
-				*field = schema.BareHost(text)
-			case field == &e.reply.Entity.ID:
-				e.aliases = appendAlias(e.aliases, "", text)
-			case field != nil && *field == "":
-				*field = text
-			}
-		}
-		unknown.Add([]byte(name), value)
+		l.readField(name, c.ReadValue())
 	}
-	entity := &e.reply.Entity
-	if entity.ID == "" {
-		entity.ID = ownID
-	}
-	if entity.ID == "" && len(e.aliases) > 0 {
-		entity.ID = e.aliases[0]
-	}
-	if entity.Name == "" && a.b.Query.Object == schema.Contact {
-		entity.Name = strings.TrimSpace(firstName + " " + lastName)
-	}
+	l.completeEntity()
 	product := schema.ProductMatch
-	counts := entity.ID != "" && e.errText == ""
+	counts := e.reply.Entity.ID != "" && e.errText == ""
 	if a.b.Query.Service == pipeline.Scores {
-		product, counts = schema.ProductScore, scored
+		product, counts = schema.ProductScore, l.scored
 	}
 	if counts {
 		e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: product, Raw: raw})
 		return
 	}
-	e.unknown = unknown
+	e.unknown = l.fields
+}
+
+// lookup is the result of a look-up while it is read.
+type lookup struct {
+	*entry
+	object schema.Object
+
+	ownID, firstName, lastName string                 // stated by the result
+	scored                     bool                   // a score is stated, or that there is none
+	fields                     jsonscan.ObjectBuilder // all but its reference and its error
+}
+
+func (l *lookup) readField(name string, value json.RawMessage) {
+	text, _ := jsonscan.ScalarText(value)
+	switch name {
+	case "clientReferenceId":
+		l.readReference([]byte(name), value)
+		return
+	case "error":
+		l.setError(value)
+		return
+	case "id":
+		l.ownID = text
+	case "firstName":
+		l.firstName = text
+	case "lastName":
+		l.lastName = text
+	case "signalScore", "noActiveSignals":
+		l.scored = l.scored || string(value) != "null"
+	default:
+		switch field := identityField(l.object, name, &l.reply.Entity); {
+		case field == &l.reply.Entity.Domain:
+			*field = schema.BareHost(text)
+		case field == &l.reply.Entity.ID:
+			l.aliases = appendAlias(l.aliases, "", text)
+		case field != nil && *field == "":
+			*field = text
+		}
+	}
+	l.fields.Add([]byte(name), value)
+}
+
+// completeEntity fills in what the identity fields leave open.
+func (l *lookup) completeEntity() {
+	entity := &l.reply.Entity
+	if entity.ID == "" {
+		entity.ID = l.ownID
+	}
+	if entity.ID == "" && len(l.aliases) > 0 {
+		entity.ID = l.aliases[0]
+	}
+	if entity.Name == "" && l.object == schema.Contact {
+		entity.Name = strings.TrimSpace(l.firstName + " " + l.lastName)
+	}
 }
 
 // finishLookup derives the status of a result. An error that is neither of the

@@ -38,46 +38,78 @@ func (l *Limiter) EstimateDuration(calls, free int64, now time.Time, answer time
 		return time.Duration(t-start) + time.Duration(float64(calls-1)/perSecond*float64(time.Second)) + answer
 	}
 
-	// From one bucket of the shortest window to the next: as many calls as fit, evenly spaced,
-	// which end together one answer later.
-	type completion struct{ at, n int64 }
-	completions := []completion{{start + int64(answer), s.countInFlight()}}
-	inFlight := s.countInFlight()
-	end := t
+	e := estimation{
+		perSecond: perSecond, answer: answer, projections: projections,
+		step: max(1, int64(perSecond*float64(step)/float64(time.Second))), inFlight: s.countInFlight(),
+	}
+	e.completions = []completion{{start + int64(answer), e.inFlight}}
+	return time.Duration(e.start(calls, t)-start) + answer
+}
+
+// estimation is a simulated sequence of calls. Its steps are as long as one bucket of the shortest
+// window: as many calls as fit start evenly spaced, and end together one answer later.
+type estimation struct {
+	perSecond   float64
+	step        int64 // most calls in one step
+	answer      time.Duration
+	projections []*projection
+	completions []completion // to come, in order
+	inFlight    int64
+}
+
+// completion is the time at which a number of calls end.
+type completion struct{ at, n int64 }
+
+// start starts all calls, the first one at t, and returns when the last one starts.
+func (e *estimation) start(calls, t int64) (end int64) {
+	end = t
 	for calls > 0 {
-		for len(completions) > 0 && completions[0].at <= t {
-			for _, p := range projections {
-				p.Ended.add(completions[0].n, completions[0].at, p.span)
-			}
-			inFlight -= completions[0].n
-			completions = completions[1:]
-		}
-		capacity, until := calls, int64(0)
-		for _, p := range projections {
-			n, at := p.capacityAt(t, inFlight)
-			if capacity = min(capacity, n); n <= 0 {
-				until = max(until, at)
-			}
-		}
+		e.complete(t)
+		capacity, until := e.capacityAt(t)
 		if capacity <= 0 {
-			if len(completions) > 0 && (until <= t || completions[0].at < until) {
-				until = completions[0].at
-			}
 			t = until
 			continue
 		}
-		n := min(capacity, max(1, int64(perSecond*float64(step)/float64(time.Second))))
-		elapsed := int64(float64(n) / perSecond * float64(time.Second))
-		completions = append(completions, completion{t + elapsed/2 + int64(answer), n})
-		inFlight += n
+		n := min(calls, capacity, e.step)
+		elapsed := int64(float64(n) / e.perSecond * float64(time.Second))
+		e.completions = append(e.completions, completion{t + elapsed/2 + int64(e.answer), n})
+		e.inFlight += n
 		calls -= n
-		for _, p := range projections {
+		for _, p := range e.projections {
 			p.started += n
 		}
 		end = t + elapsed - elapsed/n // when the last call starts
 		t += max(1, elapsed)
 	}
-	return time.Duration(end-start) + answer
+	return end
+}
+
+// complete ends the calls that are over at t.
+func (e *estimation) complete(t int64) {
+	for len(e.completions) > 0 && e.completions[0].at <= t {
+		done := e.completions[0]
+		for _, p := range e.projections {
+			p.Ended.add(done.n, done.at, p.span)
+		}
+		e.inFlight -= done.n
+		e.completions = e.completions[1:]
+	}
+}
+
+// capacityAt is the number of calls that fit into all windows at t and, if none does, the earliest
+// time to check again.
+func (e *estimation) capacityAt(t int64) (capacity, until int64) {
+	capacity = math.MaxInt64
+	for _, p := range e.projections {
+		n, at := p.capacityAt(t, e.inFlight)
+		if capacity = min(capacity, n); n <= 0 {
+			until = max(until, at)
+		}
+	}
+	if capacity <= 0 && len(e.completions) > 0 && (until <= t || e.completions[0].at < until) {
+		until = e.completions[0].at
+	}
+	return capacity, until
 }
 
 // throughput is the number of calls per second of workers, each of which waits for its start, at

@@ -323,28 +323,11 @@ func (x *exchange) serveBilled(d *operation) {
 		return
 	}
 	x.ledger.recordBody(x.seq, body)
-	order, prob := d.parse(x.Server, body, x.now)
+	order, prob := x.readOrder(d, body)
 	if prob != nil {
 		x.fail(prob)
 		return
 	}
-	x.ledger.recordOrder(x.seq, len(order.lookups), order.billedTypes())
-	if status := x.refusalStatus(order); status != 0 {
-		x.fail(refusals[status])
-		return
-	}
-	if x.ledger.isExhausted() {
-		x.fail(outOfCredits)
-		return
-	}
-
-	if d.check != nil {
-		if prob := d.check(x.Server, order); prob != nil {
-			x.fail(prob)
-			return
-		}
-	}
-
 	draw := mix(x.config.Seed, hashText(hashText(0, x.path), body))
 	spec, attempt := x.faults.nextFault(draw)
 	if spec != nil && spec.refuse != nil {
@@ -352,19 +335,10 @@ func (x *exchange) serveBilled(d *operation) {
 		spec.refuse(x, attempt)
 		return
 	}
-
 	a := d.answer(x.Server, order, draw)
 	sw := x.switches.forAnswer(draw)
-	if a.unmatched && sw.NotFound == "404" {
-		x.fail(&problem{status: 404, message: "No matches"})
-		return
-	}
-	paid := x.ledger.charge(x.seq, a.price)
-	if a.onCharge != nil {
-		a.onCharge(paid)
-	}
-	if !paid {
-		x.fail(outOfCredits)
+	if prob := x.charge(a, sw); prob != nil {
+		x.fail(prob)
 		return
 	}
 	// From here on the customer has paid.
@@ -391,6 +365,40 @@ func (x *exchange) serveBilled(d *operation) {
 	x.send(max(status, 200), cmp.Or(q.contentType, jsonType), text, true)
 }
 
+// readOrder reads what a body orders, and refuses what cannot be sold.
+func (x *exchange) readOrder(d *operation, body []byte) (*order, *problem) {
+	o, prob := d.parse(x.Server, body, x.now)
+	if prob != nil {
+		return nil, prob
+	}
+	x.ledger.recordOrder(x.seq, len(o.lookups), o.billedTypes())
+	if status := x.refusalStatus(o); status != 0 {
+		return nil, refusals[status]
+	}
+	if x.ledger.isExhausted() {
+		return nil, outOfCredits
+	}
+	if d.check != nil {
+		return o, d.check(x.Server, o)
+	}
+	return o, nil
+}
+
+// charge books the price of an answer, unless there is nothing to pay for or the pool is too small.
+func (x *exchange) charge(a *answer, sw *Switches) *problem {
+	if a.unmatched && sw.NotFound == "404" {
+		return &problem{status: 404, message: "No matches"}
+	}
+	paid := x.ledger.charge(x.seq, a.price)
+	if a.onCharge != nil {
+		a.onCharge(paid)
+	}
+	if !paid {
+		return outOfCredits
+	}
+	return nil
+}
+
 // readBody reads the body of a request.
 func (x *exchange) readBody() ([]byte, *problem) {
 	kind, _, _ := strings.Cut(x.r.Header.Get("Content-Type"), ";")
@@ -410,13 +418,13 @@ func (x *exchange) readBody() ([]byte, *problem) {
 
 // refusalStatus returns the status that Config.Refuse has for the first listed identifier of an order,
 // or 0.
-func (x *exchange) refusalStatus(o *order) int {
-	if len(x.refuse) == 0 {
+func (s *Server) refusalStatus(o *order) int {
+	if len(s.refuse) == 0 {
 		return 0
 	}
 	for i := range o.lookups {
 		for _, key := range o.lookups[i].keys {
-			if status := x.refuse[key]; status != 0 {
+			if status := s.refuse[key]; status != 0 {
 				return status
 			}
 		}

@@ -343,19 +343,6 @@ func (w *writer) visitResult(a *answer, f *finding) {
 	w.visit(v)
 }
 
-// visit writes the measures of a visit.
-func (w *writer) visit(v *visit) {
-	w.number("score", float64(v.score))
-	w.string("scoreBand", v.scoreBand())
-	w.number("totalSessions", float64(v.sessions))
-	w.number("uniqueVisitors", float64(v.visitors))
-	w.number("avgSessionMinutes", v.avgMinutes)
-	w.number("daysVisited", float64(v.days))
-	w.number("highIntentPageviews", float64(v.pages))
-	w.date(lastVisit, v.last)
-	w.string("visitorCountry", v.country)
-}
-
 func (w *writer) pagination(a *answer) {
 	o := a.order.visits
 	switch w.sw.Pagination {

@@ -137,32 +137,3 @@ func (w *writer) itemError(code string) {
 	w.b = append(appendString(w.b, code), `,"message":`...)
 	w.b = append(appendString(w.b, itemMessages[code]), '}')
 }
-
-// echoID writes an id in the form of the request.
-func (w *writer) echoID(key, id string) {
-	n, err := strconv.ParseInt(id, 10, 64)
-	if err != nil || strconv.FormatInt(n, 10) != id {
-		w.b = appendString(appendKey(w.b, key), id) // a token, or a number with leading zeros
-		return
-	}
-	w.id(key, n, false)
-}
-
-// entityID writes an id in the form that V3 assigns.
-func (w *writer) entityID(key string, of object, id int64) {
-	if w.sw.V3IDs == "tokens" {
-		w.b = appendString(appendKey(w.b, key), w.world.encodeToken(of, id))
-		return
-	}
-	w.id(key, id, false)
-}
-
-// companyDomain returns the domain of a company in the form of V3.
-func (w *writer) companyDomain(e *entity) string { return w.v3Domain(e.id, e.domain) }
-
-func (w *writer) v3Domain(id int64, domain string) string {
-	if w.sw.V3WWW == "always" || w.sw.V3WWW == "half" && mix(uint64(id), 'w')&1 == 0 {
-		return "www." + domain
-	}
-	return domain
-}

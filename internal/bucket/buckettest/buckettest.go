@@ -127,14 +127,16 @@ func startStore(t testing.TB, args ...string) *Store {
 }
 
 // cacheDir is determined before a test can change the environment.
-var cacheDir, cacheDirErr = os.UserCacheDir()
+var cacheDir = func() string {
+	if dir, err := os.UserCacheDir(); err == nil {
+		return dir
+	}
+	return os.TempDir()
+}()
 
 // buildStores returns the binary of the stores, named after a hash of its sources. Tests of other
 // packages that need it at the same time wait for it.
 func buildStores(ctx context.Context) (binary string, err error) {
-	if cacheDirErr != nil {
-		cacheDir = os.TempDir()
-	}
 	source, err := sourceDir()
 	if err != nil {
 		return "", err
