@@ -23,7 +23,7 @@ var threePageFlags = []string{"--limit", "60", "--page-size", "20", "--timeout",
 func TestFaultsOfSearches(t *testing.T) {
 	t.Parallel()
 	forEachFault(t, nil, func(r *rig) {
-		r.runProductChecked(app.ResolveName, domainLines(150), "--concurrency", "1", "--timeout", "2s")
+		r.runProductChecked(app.ResolveName, domainLines(250), "--concurrency", "1", "--timeout", "2s")
 	})
 }
 

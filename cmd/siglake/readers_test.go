@@ -136,7 +136,7 @@ func TestCompactLake(t *testing.T) {
 // invariants hold, and compacting again comes to the same.
 func TestCompactDies(t *testing.T) {
 	t.Parallel()
-	step := proof.Size(149, 29, 1)
+	step := proof.Size(97, 29, 1)
 	r := newRig(t, simulator.Config{})
 	for _, n := range []int{20, 40} {
 		r.buyDomains(n, "--signals", "news")
