@@ -22,7 +22,7 @@ func knownCharge(n int64) Charge { return Charge{Known: true, Credits: n} }
 // TestDiscrepancy: a charge that the events do not explain, by either reading of the prices or at
 // any price.
 func TestDiscrepancy(t *testing.T) {
-	q := &Query{Signals: []string{"a", "b"}, MaxResults: 10}
+	q := &Query{Ask: SignalsAsk{Types: []string{"a", "b"}, MaxResults: 10}}
 	shares := []share{{item: 0, signal: "a", events: 3}, {item: 1, signal: "a", events: 1}, {item: 1, signal: "b", events: 1}}
 	for _, tt := range []struct {
 		price, credits int64

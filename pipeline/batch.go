@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/siglake/siglake/schema"
@@ -13,128 +12,6 @@ import (
 
 // MaxBatch is the maximum number of entities in one API call.
 const MaxBatch = 100
-
-// Service is what is bought: signals, or one of the other products.
-type Service string
-
-// The services. Signals are available in both API versions, everything else in V3 only. Lookalikes
-// and Visits are paged: a batch is one page about one subject.
-const (
-	Signals    Service = ""           // events, by entity
-	Search     Service = "search"     // the API's id for an identifier
-	Scores     Service = "score"      // one number per entity
-	Lookalikes Service = "lookalikes" // entities similar to a set of seeds
-	Visits     Service = "visits"     // companies that visited a site
-)
-
-// IsPaged reports whether answers come page by page, where each page may depend on the previous
-// one.
-func (s Service) IsPaged() bool { return s == Lookalikes || s == Visits }
-
-// APIVersion is the API version of a request.
-type APIVersion string
-
-// The API versions.
-const (
-	V2 APIVersion = ""
-	V3 APIVersion = "v3"
-)
-
-// Query is what is requested for every entity of one object. It is always explicit: types, start
-// and cap are sent even if the API has defaults, because they determine the cost.
-type Query struct {
-	Object     schema.Object `json:"object"`
-	Service    Service       `json:"service,omitempty"`
-	APIVersion APIVersion    `json:"api,omitempty"`
-	// Signal keys in catalogue order, never the vendor's "all" pseudo-key; for other services their
-	// product.
-	Signals []string `json:"signals"`
-	Since   string   `json:"since"` // YYYY-MM-DD, first day of the window
-	// YYYY-MM-DD, the day on which the run began: in the API every window ends now.
-	Until string `json:"until"`
-	// Newest events per entity and type, 1 to 100; for paged services the page size.
-	MaxResults        int        `json:"max_results"`
-	NewsEventTypes    []string   `json:"news_event_types,omitempty"`
-	HiringDepartments []string   `json:"hiring_departments,omitempty"`
-	HiringLocations   []Location `json:"hiring_locations,omitempty"`
-	IntentCategories  []string   `json:"intent_categories,omitempty"` // for linkedinActivityIntent
-	// V3 is trusted to filter; else the client filters the answer, which has been paid for.
-	SendFilters bool `json:"send_filters,omitempty"`
-
-	Seeds   []schema.Account `json:"seeds,omitempty"`   // for Lookalikes
-	Exclude []schema.Account `json:"exclude,omitempty"` // for Lookalikes: never returned
-
-	// Maximum credits for every started Per results; 0 means 1.
-	Price int64 `json:"price,omitempty"`
-	Per   int64 `json:"per,omitempty"` // 0 means 1
-}
-
-// Action is the name of the purchase in the vendor's price list. Site visits are in no published
-// list.
-func (q *Query) Action() string {
-	contact := q.Object == schema.Contact
-	switch {
-	case q.Service == Search:
-		return "api_search"
-	case q.Service == Scores && contact:
-		return "signal_score_contact_reveal"
-	case q.Service == Scores:
-		return "signal_score_company_reveal"
-	case q.Service == Lookalikes && contact:
-		return "lookalikeContact"
-	case q.Service == Lookalikes:
-		return "lookalikeCompany"
-	case q.Service == Visits:
-		return "websiteVisits"
-	case contact:
-		return "showSignalsContact"
-	}
-	return "showSignalsCompany"
-}
-
-// SameFilters reports whether two queries let the same events of a signal type pass, apart from
-// window and cap.
-func (q *Query) SameFilters(o *Query, signal string) bool {
-	s, _ := schema.LookupSignal(signal)
-	switch {
-	case signal == "linkedinActivityIntent":
-		return sameSet(q.IntentCategories, o.IntentCategories)
-	case s.Category == schema.CategoryNews:
-		return sameSet(q.NewsEventTypes, o.NewsEventTypes)
-	case signal == "surgeInHiringByDepartment":
-		return sameSet(q.HiringDepartments, o.HiringDepartments)
-	case signal == "surgeInHiringByLocation":
-		return sameSet(q.HiringLocations, o.HiringLocations)
-	}
-	return true
-}
-
-// FiltersClientSide reports whether events of a signal type are filtered after the purchase: the
-// API's cap then counts events that do not pass.
-func (q *Query) FiltersClientSide(signal string) bool {
-	return q.APIVersion == V3 && !q.SendFilters && signal != "linkedinActivityIntent" && !q.SameFilters(&Query{}, signal)
-}
-
-func sameSet[T comparable](a, b []T) bool {
-	notIn := func(list []T) func(T) bool { return func(v T) bool { return !slices.Contains(list, v) } }
-	return !slices.ContainsFunc(a, notIn(b)) && !slices.ContainsFunc(b, notIn(a))
-}
-
-// WindowDays is the number of days in the window, both ends included; 1 if the dates are invalid.
-func (q *Query) WindowDays() int {
-	from, err := time.Parse(time.DateOnly, q.Since)
-	until, err2 := time.Parse(time.DateOnly, q.Until)
-	if err != nil || err2 != nil || until.Before(from) {
-		return 1
-	}
-	return int(until.Sub(from)/(24*time.Hour)) + 1
-}
-
-// Location restricts hiring surges; State requires Country.
-type Location struct {
-	Country string `json:"country"`
-	State   string `json:"state,omitempty"`
-}
 
 // Batch is up to MaxBatch entities of one object for one call: all by Lusha id, or all by another
 // identifier.
@@ -186,7 +63,7 @@ func (b *Batch) Ceiling() int64 { return b.Query.CostOf(b.ResultCeiling()) }
 
 // ResultCeiling is the maximum number of events, or results of another product, for the batch.
 func (b *Batch) ResultCeiling() (total int64) {
-	if !b.Query.Service.IsPaged() {
+	if !b.Query.Service().IsPaged() {
 		return b.Query.resultCeiling(len(b.Items))
 	}
 	for i := range b.Items {
@@ -195,28 +72,6 @@ func (b *Batch) ResultCeiling() (total int64) {
 		}
 	}
 	return total
-}
-
-// Ceiling is the maximum cost of one call about this many entities.
-func (q *Query) Ceiling(entities int) int64 { return q.CostOf(q.resultCeiling(entities)) }
-
-func (q *Query) resultCeiling(entities int) int64 {
-	return int64(entities) * int64(len(q.Signals)) * int64(max(q.MaxResults, 1))
-}
-
-// CostOf is the cost of this many results of one call, in credits.
-func (q *Query) CostOf(results int64) int64 {
-	per := max(q.Per, 1)
-	return (results + per - 1) / per * max(q.Price, 1)
-}
-
-// MaxEntities is the number, of n entities, that one call can request without the risk of costing
-// more than this many credits.
-func (q *Query) MaxEntities(n int, credits int64) int {
-	if credits < 0 {
-		return 0
-	}
-	return sort.Search(n, func(i int) bool { return q.Ceiling(i+1) > credits })
 }
 
 // Split halves a batch; the halves keep the order of the items. The batch must have at least two
@@ -231,7 +86,7 @@ func (b *Batch) Split() (first, second *Batch) {
 
 // ContinuesSession reports whether the batch requests a further page of a session.
 func (b *Batch) ContinuesSession() bool {
-	return b.Query.Service.IsPaged() && len(b.Items) == 1 && b.Items[0].Page != nil && b.Items[0].Page.Session != ""
+	return b.Query.Service().IsPaged() && len(b.Items) == 1 && b.Items[0].Page != nil && b.Items[0].Page.Session != ""
 }
 
 // SubBatch is part of a batch that is requested on its own; number is its ordinal.

@@ -31,7 +31,7 @@ type batcher struct {
 	batchSize     int
 	// The first row of each; the only part that grows with the list.
 	identities *idmap.Map
-	ledger     Ledger
+	purchases  Purchases
 	done       rowSet // lines with a status from before
 	lastBatch  int
 	// Pairs to request that were bought the same day with another query.
@@ -115,7 +115,7 @@ type openBatches struct {
 // It returns the batch once it is full; that is then no longer open.
 func (o *openBatches) add(a *schema.Account, query *Query, size int, id string) *Batch {
 	byID := asksByID(a, query)
-	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.Signals, " ")
+	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.ResultTypes(), " ")
 	b := o.byGroup[group]
 	if b == nil {
 		b = &Batch{Query: query, ByID: byID}
@@ -141,7 +141,7 @@ const retryBatchSize = 10
 // asksByID reports whether a query requests an account by the API's id, which is then the key in
 // the answer.
 func asksByID(a *schema.Account, q *Query) bool {
-	return q.Service == Signals && (q.APIVersion == V3 || a.Identifier() == schema.ByID)
+	return q.Service() == Signals && (q.APIVersion == V3 || a.Identifier() == schema.ByID)
 }
 
 // classify returns a line with its status if it needs no call, else the query to request, the
@@ -166,10 +166,10 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 		l.Reason = fmt.Sprintf("same request as row %d", first)
 		return l, nil, 0, ""
 	}
-	if query.Service == Search {
+	if query.Service() == Search {
 		return s.classifySearch(ctx, l, query)
 	}
-	coverage := s.ledger.Coverage(ctx, &a, query)
+	coverage := s.purchases.Coverage(ctx, &a, query)
 	id = a.ID
 	if s.searchQueries[a.Object] != nil && id == "" {
 		if id = s.resolveLine(ctx, &l, coverage.needsNoCall(query)); l.Status != "" {
@@ -189,7 +189,7 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 		l.Status, l.Reason = schema.Cached, "answered by call "+coverage.Call
 	default:
 		asked := query
-		if len(missing) < len(query.Signals) {
+		if len(missing) < len(query.ResultTypes()) {
 			query = s.reuseQuery(query, &coverage)
 		}
 		s.countPriorCoverage(asked, query, &coverage)
@@ -204,7 +204,7 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 // a status if it needs a call.
 func (s *batcher) resolveLine(ctx context.Context, l *Line, needsNoCall bool) (id string) {
 	a := &l.Account
-	resolution := s.ledger.Resolve(ctx, a)
+	resolution := s.purchases.Resolve(ctx, a)
 	switch {
 	// Also for a line that needs no call: later lines may be the same entity.
 	case resolution.Entity.ID != "":
@@ -229,7 +229,7 @@ func (s *batcher) resolveLine(ctx context.Context, l *Line, needsNoCall bool) (i
 
 // classifySearch is classify for a run that requests only ids.
 func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line, query *Query, size int, id string) {
-	resolution := s.ledger.Resolve(ctx, &l.Account)
+	resolution := s.purchases.Resolve(ctx, &l.Account)
 	if resolution.Entity.ID != "" {
 		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+resolution.Call, &resolution.Entity
 		return l, nil, 0, ""
@@ -276,10 +276,10 @@ func (s *batcher) searchItems(ctx context.Context, accounts iter.Seq2[schema.Acc
 			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
-			if coverage := s.ledger.Coverage(ctx, &a, query); coverage.needsNoCall(query) {
+			if coverage := s.purchases.Coverage(ctx, &a, query); coverage.needsNoCall(query) {
 				continue
 			}
-			resolution := s.ledger.Resolve(ctx, &a)
+			resolution := s.purchases.Resolve(ctx, &a)
 			if resolution.isKnown() {
 				continue
 			}
@@ -322,15 +322,15 @@ func (s *batcher) reuseQuery(q *Query, coverage *Coverage) *Query {
 	var best *Query
 	notIn := func(list []string) func(string) bool { return func(w string) bool { return !slices.Contains(list, w) } }
 	for _, p := range s.narrowed {
-		if p.Object == q.Object && (best == nil || len(p.Signals) < len(best.Signals)) &&
-			!slices.ContainsFunc(missing, notIn(p.Signals)) && !slices.ContainsFunc(p.Signals, notIn(allowed)) {
+		if p.Object == q.Object && (best == nil || len(p.ResultTypes()) < len(best.ResultTypes())) &&
+			!slices.ContainsFunc(missing, notIn(p.ResultTypes())) && !slices.ContainsFunc(p.ResultTypes(), notIn(allowed)) {
 			best = p
 		}
 	}
 	switch {
 	case best != nil:
 		return best
-	case len(allowed) == len(q.Signals):
+	case len(allowed) == len(q.ResultTypes()):
 		return q
 	}
 	return s.narrowQuery(q, allowed)
@@ -356,8 +356,8 @@ func (s *batcher) countPriorCoverage(asked, query *Query, coverage *Coverage) {
 		s.priorCoverage[query] = map[string]PriorCoverage{}
 	}
 	for i, c := range coverage.Signals {
-		signal := asked.Signals[i]
-		if !slices.Contains(query.Signals, signal) {
+		signal := asked.ResultTypes()[i]
+		if !slices.Contains(query.ResultTypes(), signal) {
 			continue
 		}
 		r := s.priorCoverage[query][signal]
@@ -380,13 +380,12 @@ func queryKey(q *Query, missing []string) string {
 func (s *batcher) narrowQuery(q *Query, missing []string) *Query {
 	key := queryKey(q, missing)
 	if s.narrowedByKey[key] == nil {
-		narrow := *q
-		narrow.Signals = missing
+		narrow := q.withTypes(missing)
 		if s.narrowedByKey == nil {
 			s.narrowedByKey = map[string]*Query{}
 		}
-		s.narrowedByKey[key] = &narrow
-		s.narrowed = append(s.narrowed, &narrow)
+		s.narrowedByKey[key] = narrow
+		s.narrowed = append(s.narrowed, narrow)
 	}
 	return s.narrowedByKey[key]
 }

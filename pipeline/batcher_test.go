@@ -17,8 +17,8 @@ import (
 // bothQueries is a query for each object.
 func bothQueries() map[schema.Object]*Query {
 	return map[schema.Object]*Query{
-		schema.Contact: {Object: schema.Contact, Signals: []string{"companyChange", "promotion"}, Since: "2026-01-01", MaxResults: 5},
-		schema.Company: {Object: schema.Company, Signals: []string{"surgeInHiring", "riskNews", "intent"}, Since: "2026-01-01", MaxResults: 5},
+		schema.Contact: {Object: schema.Contact, Ask: SignalsAsk{Types: []string{"companyChange", "promotion"}, MaxResults: 5}, Since: "2026-01-01"},
+		schema.Company: {Object: schema.Company, Ask: SignalsAsk{Types: []string{"surgeInHiring", "riskNews", "intent"}, MaxResults: 5}, Since: "2026-01-01"},
 	}
 }
 
@@ -37,7 +37,7 @@ func walk(accounts []schema.Account, err error) iter.Seq2[schema.Account, error]
 }
 
 func newTestBatcher(size int) *batcher {
-	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idmap.Map), ledger: noLedger{}}
+	return &batcher{queries: bothQueries(), batchSize: size, identities: new(idmap.Map), purchases: noLedger{}}
 }
 
 // rows sets the rows and keys of accounts, from 1.

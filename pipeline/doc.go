@@ -15,20 +15,20 @@
 // concurrency changes neither the rows nor their order. flatten.go types one event and computes its
 // uid, allocate.go allocates a call's charge to what it bought, recorder.go writes both as Arrow
 // records, and manifest.go accounts for everything, up to the [Reconciliation] with the account.
-// batch.go states what an action costs, at most ([Query.Ceiling]) and exactly ([Query.CostOf]).
+// query.go states what an action costs, at most ([Query.Ceiling]) and exactly ([Query.CostOf]).
 //
 // # Queries
 //
-// A [Query] says what to buy ([Service]), with which version of the API ([APIVersion]), and what it
-// can cost at most. Signals are one service of several, and all take the same path: through the
-// same stack of fetchers, and the same journal, bill and tables. Services differ in the format of
-// their requests and answers, which only the fetcher knows, and in the columns of their rows, which
-// schema defines.
+// A [Query] says what to buy ([Ask]), with which version of the API ([APIVersion]), and what it can
+// cost at most. There is one Ask for each [Service]: signals are one of several, and all take the
+// same path, through the same stack of fetchers, and the same journal, bill and tables. Services
+// differ in the format of their requests and answers, which only the fetcher knows, and in the
+// columns of their rows, which schema defines.
 //
 // If signals are requested by id only, the list is walked twice: first to search for the ids that
 // are not known yet (searchItems, in batcher.go), then to request the signals by id. So the calls
 // of both kinds are full, and each walk is as sequential in its effects as a single one. Known ids
-// come from the [Ledger]; they are not kept here.
+// come from [Purchases]; they are not kept here.
 //
 // Services with paged answers have their own loop, in pages.go: the request for a page depends on
 // the answer to the previous page, so nothing can run concurrently. A page with a lost answer

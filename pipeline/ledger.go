@@ -12,9 +12,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Ledger records what was bought, by this run and by others, and lets a run survive its process. It
-// is used by one goroutine.
-type Ledger interface {
+// Purchases says what was bought, by this run and by others. It is used by one goroutine.
+type Purchases interface {
 	// Coverage says what part of a query about an account was bought before, by the account's own
 	// identifier or by another one of the entity that a search found for it. It reads recorded
 	// answers; one that cannot be read, also because ctx is done, counts as not bought.
@@ -22,6 +21,10 @@ type Ledger interface {
 	// Resolve says what searches have found for an account's identifier, and whether that is still
 	// valid. Answers are read as by Coverage.
 	Resolve(ctx context.Context, a *schema.Account) Resolution
+}
+
+// Ledger records what a run does, and lets it survive its process. It is used by one goroutine.
+type Ledger interface {
 	// RecordLines records the status of lines that no answer decides. It need not be durable before
 	// Prepare: until then the list still has the lines.
 	RecordLines(lines []Line) error
@@ -77,7 +80,7 @@ const (
 // Missing returns the signal types of the query that must be requested, in its order.
 func (c *Coverage) Missing(q *Query) []string {
 	if c.Signals == nil {
-		return q.Signals
+		return q.ResultTypes()
 	}
 	return c.signalsWhere(q, func(s CoverageState) bool { return s <= CoverageCapped })
 }
@@ -85,7 +88,7 @@ func (c *Coverage) Missing(q *Query) []string {
 func (c *Coverage) signalsWhere(q *Query, include func(CoverageState) bool) (signals []string) {
 	for i, s := range c.Signals {
 		if include(s.State) {
-			signals = append(signals, q.Signals[i])
+			signals = append(signals, q.ResultTypes()[i])
 		}
 	}
 	return signals
@@ -169,7 +172,7 @@ func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity 
 	return Identity(h.Sum(nil)[:12])
 }
 
-// noLedger is the Ledger of a run without one.
+// noLedger is the Ledger and the Purchases of a run without them.
 type noLedger struct{}
 
 func (noLedger) Coverage(context.Context, *schema.Account, *Query) Coverage { return Coverage{} }

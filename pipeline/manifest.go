@@ -301,7 +301,7 @@ func NewManifest(run RunInfo) *Manifest {
 func (m *Manifest) commandName() string {
 	name := "resolve"
 	for i := range m.Queries {
-		switch m.Queries[i].Service {
+		switch m.Queries[i].Service() {
 		case Signals:
 			return "run"
 		case Scores:
@@ -345,7 +345,7 @@ func (t *CallTotals) add(c *Call) {
 func (m *Manifest) addShares(b *Batch, shares []share, basis Basis) {
 	for _, s := range shares {
 		category := categoryOf(s.signal)
-		if b.Query.Service == Signals {
+		if b.Query.Service() == Signals {
 			m.Events.Returned += s.events
 			m.Events.BySignal[s.signal] += s.events
 			m.Events.ByCategory[category] += s.events
@@ -406,11 +406,11 @@ func newCallSummary(c *Call, shares []share) CallSummary {
 // countCapped counts the pairs that returned as many events as allowed: the API does not say how
 // many it left out.
 func (m *Manifest) countCapped(q *Query, shares []share) {
-	if q.Service != Signals {
+	if q.Service() != Signals {
 		return
 	}
 	for _, s := range shares {
-		if s.events >= int64(q.MaxResults) {
+		if s.events >= int64(q.MaxResults()) {
 			m.Events.CappedPairs++
 		}
 	}
@@ -481,7 +481,7 @@ func (m *Manifest) maxCost(lines int64) (credits int64) {
 
 // newInDoubtCall lists a call in doubt, with the lines that it decided.
 func newInDoubtCall(c Call, b *Batch, reply *Reply) InDoubtCall {
-	d := InDoubtCall{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.Signals, Accounts: []string{}, Decision: c.Decision}
+	d := InDoubtCall{Call: c.ID, Sent: c.Sent, Problem: c.Problem, Signals: b.Query.ResultTypes(), Accounts: []string{}, Decision: c.Decision}
 	cost := c.Cost()
 	d.MinCredits, d.MaxCredits = cost.Min, cost.Max
 	for i, item := range b.Items {

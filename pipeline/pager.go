@@ -64,14 +64,12 @@ type pager struct {
 // run's last batch so far.
 func newPager(paged *PagedQuery, lastBatch int) *pager {
 	p := &pager{PagedQuery: paged, query: paged.Query, cursor: paged.Cursor, received: paged.PriorResults, lastBatch: lastBatch}
-	if p.cursor.seenIDs == nil && p.query.Service == Lookalikes { // else the prior results are known
+	if p.cursor.seenIDs == nil && p.query.Service() == Lookalikes { // else the prior results are known
 		p.cursor.countRepeats(p.PriorResults)
 		p.cursor.Repeated = paged.Cursor.Repeated
 	}
-	if p.cursor.Results > 0 && !p.excludeReceived() && len(p.cursor.Excluded) > len(p.query.Exclude) { // the session may have ended since
-		resumed := *p.query
-		resumed.Exclude = p.cursor.Excluded
-		p.query = &resumed
+	if p.cursor.Results > 0 && !p.excludeReceived() && len(p.cursor.Excluded) > len(p.query.exclusions()) { // the session may have ended since
+		p.query = p.query.withExclusions(p.cursor.Excluded)
 	}
 	if d := p.cursor.InDoubt; d != nil && !p.isSatisfied() {
 		p.line = lostPage(d)
@@ -169,7 +167,7 @@ func (p *pager) excludeReceived() bool {
 // results can be excluded, it does not matter what the API remembers.
 func (p *pager) checkSession() *Stop {
 	switch {
-	case p.query.Service != Lookalikes || p.cursor.Results == 0:
+	case p.query.Service() != Lookalikes || p.cursor.Results == 0:
 	case p.cursor.ExclusionsIgnored:
 		return sessionRepeats(p.cursor.Repeated)
 	case p.cursor.Session == "" && !p.excludeReceived():
@@ -183,7 +181,7 @@ func (p *pager) checkSession() *Stop {
 // nextPage is the next page to request: not larger than wanted or affordable.
 func (p *pager) nextPage() *Page {
 	cursor, query := &p.cursor, p.query
-	limit := int64(query.MaxResults)
+	limit := int64(query.MaxResults())
 	if p.MaxTotal > 0 {
 		limit = min(limit, p.MaxTotal-cursor.Results)
 	}
@@ -194,7 +192,7 @@ func (p *pager) nextPage() *Page {
 	number, offset := cursor.Page+1, cursor.Results
 	// The API finds a page by number and size: the results before it must fill whole pages of that
 	// size.
-	if query.Service == Visits {
+	if query.Service() == Visits {
 		for offset = cursor.Offset; offset%limit != 0; {
 			limit--
 		}

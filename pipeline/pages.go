@@ -59,14 +59,14 @@ func (c *Cursor) Advance(b *Batch, reply *Reply) {
 	c.Page = b.Items[0].Page.Number
 	c.Results += int64(len(a.Events))
 	c.Exhausted = len(a.Events) == 0
-	c.Excluded = b.Query.Exclude
+	c.Excluded = b.Query.exclusions()
 	if a.Next != nil {
 		if a.Next.Session != "" {
 			c.Session = a.Next.Session
 		}
 		c.Exhausted = c.Exhausted || !a.Next.HasMore
 	}
-	if b.Query.Service == Visits {
+	if b.Query.Service() == Visits {
 		// A page is a section of the API's list: results left out of it do not shift those after
 		// it.
 		c.Offset = b.Items[0].Page.Offset + int64(len(a.Events))
@@ -74,7 +74,7 @@ func (c *Cursor) Advance(b *Batch, reply *Reply) {
 			c.Offset = max(c.Offset, b.Items[0].Page.Offset+int64(b.Items[0].Page.Limit))
 		}
 	}
-	if b.Query.Service == Lookalikes {
+	if b.Query.Service() == Lookalikes {
 		before := c.Repeated
 		c.countRepeats(a.Events)
 		c.ExclusionsIgnored = c.ExclusionsIgnored || c.Repeated > before && b.Items[0].Page.ExcludesPrior
@@ -130,7 +130,7 @@ func (m *Manifest) startPages(subject string, start *Cursor) {
 
 // addPage adds an answered page to the manifest.
 func (m *Manifest) addPage(b *Batch, reply *Reply) {
-	if !b.Query.Service.IsPaged() || len(b.Items) != 1 {
+	if !b.Query.Service().IsPaged() || len(b.Items) != 1 {
 		return
 	}
 	m.Pages = ensurePages(m.Pages)

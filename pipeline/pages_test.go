@@ -48,7 +48,7 @@ func (s *pageVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	session := "one"
 	if s.noSessions {
 		session = ""
-		if len(b.Query.Exclude) == 0 || s.ignoresExclusions {
+		if len(b.Query.exclusions()) == 0 || s.ignoresExclusions {
 			from = 0
 		}
 	} else if s.newSession != "" && page.Session != "" {
@@ -77,26 +77,25 @@ func pageOf(number, offset int64, limit int, session string) Page {
 // allowExclusions makes queries that exclude the prior results, up to a hundred.
 func allowExclusions(p *PagedQuery) {
 	p.ExcludeQuery = func(received []RawEvent) *Query {
-		q := *p.Query
 		if len(received) > 100 {
 			return nil
 		}
-		q.Exclude = make([]schema.Account, len(received))
-		return &q
+		return p.Query.withExclusions(make([]schema.Account, len(received)))
 	}
 }
 
 // lookalikeQuery requests lookalikes of five seeds, ten per page.
 func lookalikeQuery() PagedQuery {
-	q := &Query{Object: schema.Company, Service: Lookalikes, APIVersion: V3, Signals: []string{schema.ProductLookalike}, MaxResults: 10}
+	ask := LookalikeAsk{PageSize: 10}
 	var lines []schema.Account
 	for n := range 5 {
 		a := schema.Account{Row: int64(n + 1), Key: fmt.Sprint("seed", n), Object: schema.Company, Domain: fmt.Sprintf("s%d.example", n)}
-		q.Seeds = append(q.Seeds, schema.Account{Object: a.Object, Domain: a.Domain})
+		ask.Seeds = append(ask.Seeds, schema.Account{Object: a.Object, Domain: a.Domain})
 		lines = append(lines, a)
 	}
 	lines = append(lines, schema.Account{Row: 6, Object: schema.Company, Domain: "s0.example"},
 		schema.Account{Row: 7, Object: schema.Company, Reject: &schema.Reject{Reason: "empty"}})
+	q := &Query{Object: schema.Company, APIVersion: V3, Ask: ask}
 	return PagedQuery{Query: q, Subject: schema.Account{Object: schema.Company, Key: "set", ID: "set"}, Lines: lines}
 }
 
@@ -188,8 +187,8 @@ func TestPages(t *testing.T) {
 			if len(rows) > 0 && !(rows[0]["rank"] == p.Cursor.Results+1 && rows[0]["seed_set"] == "set") {
 				t.Errorf("the first row has rank %v of %v, want %d of the set", rows[0]["rank"], rows[0]["seed_set"], p.Cursor.Results+1)
 			}
-			if last := tt.shop.queries; len(tt.asked) > 1 && tt.asked[len(tt.asked)-1].Session == "" && len(last[len(last)-1].Exclude) != 20 && tt.shop.session != "" {
-				t.Errorf("the renewed session excludes %d, want 20", len(last[len(last)-1].Exclude))
+			if last := tt.shop.queries; len(tt.asked) > 1 && tt.asked[len(tt.asked)-1].Session == "" && len(last[len(last)-1].exclusions()) != 20 && tt.shop.session != "" {
+				t.Errorf("the renewed session excludes %d, want 20", len(last[len(last)-1].exclusions()))
 			}
 		})
 	}
@@ -244,7 +243,7 @@ func TestVisitPages(t *testing.T) {
 		{60, 0, 7, 100, pageOf(11, 60, 6, "")},
 		{7, 0, -1, 5, pageOf(8, 7, 1, "")},
 	} {
-		p := &PagedQuery{Query: &Query{Service: Visits, Signals: []string{schema.ProductVisit}, MaxResults: tt.size}, MaxTotal: tt.want}
+		p := &PagedQuery{Query: &Query{Ask: VisitsAsk{PageSize: tt.size}}, MaxTotal: tt.want}
 		if tt.left >= 0 {
 			p.RemainingCredits = func() int64 { return tt.left }
 		}
@@ -263,18 +262,18 @@ func TestCeilings(t *testing.T) {
 		b    Batch
 		want int64
 	}{
-		{"signals", Batch{Query: &Query{Signals: []string{"a", "b"}, MaxResults: 10, Price: 3}, Items: items(7, nil)}, 420},
-		{"signals at a price that nobody stated", Batch{Query: &Query{Signals: []string{"a"}, MaxResults: 10}, Items: items(7, nil)}, 70},
-		{"a search", Batch{Query: &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Price: 1, Per: 25}, Items: items(100, nil)}, 4},
-		{"a search of one more than a block", Batch{Query: &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Price: 2, Per: 25}, Items: items(26, nil)}, 4},
-		{"scores", Batch{Query: &Query{Service: Scores, Signals: []string{"signalScore"}, MaxResults: 1}, Items: items(9, nil)}, 9},
-		{"a page", Batch{Query: &Query{Service: Lookalikes, Signals: []string{"lookalike"}, MaxResults: 50, Price: 2}, Items: items(1, &Page{Limit: 20})}, 40},
+		{"signals", Batch{Query: &Query{Ask: SignalsAsk{Types: []string{"a", "b"}, MaxResults: 10}, Price: 3}, Items: items(7, nil)}, 420},
+		{"signals at a price that nobody stated", Batch{Query: &Query{Ask: SignalsAsk{Types: []string{"a"}, MaxResults: 10}}, Items: items(7, nil)}, 70},
+		{"a search", Batch{Query: &Query{Ask: SearchAsk{}, Price: 1, Per: 25}, Items: items(100, nil)}, 4},
+		{"a search of one more than a block", Batch{Query: &Query{Ask: SearchAsk{}, Price: 2, Per: 25}, Items: items(26, nil)}, 4},
+		{"scores", Batch{Query: &Query{Ask: ScoreAsk{}}, Items: items(9, nil)}, 9},
+		{"a page", Batch{Query: &Query{Ask: LookalikeAsk{PageSize: 50}, Price: 2}, Items: items(1, &Page{Limit: 20})}, 40},
 	} {
 		if got := tt.b.Ceiling(); got != tt.want {
 			t.Errorf("%s: Ceiling() = %d, want %d", tt.name, got, tt.want)
 		}
 	}
-	q := &Query{Service: Search, Signals: []string{"search"}, MaxResults: 1, Per: 25}
+	q := &Query{Ask: SearchAsk{}, Per: 25}
 	for credits, want := range map[int64]int{-1: 0, 0: 0, 1: 25, 3: 75, 4: 80, 1000: 80} {
 		if got := q.MaxEntities(80, credits); got != want {
 			t.Errorf("MaxEntities(80, %d) = %d, want %d", credits, got, want)

@@ -50,7 +50,7 @@ func (p *Plan) Entities() (n int64) {
 
 // isPrerequisite reports whether a query only searches for ids that others need.
 func (p *Plan) isPrerequisite(a PlannedQuery) bool {
-	return a.Query.Service == Search && slices.ContainsFunc(p.Queries, func(o PlannedQuery) bool { return o.Query.Service != Search })
+	return a.Query.Service() == Search && slices.ContainsFunc(p.Queries, func(o PlannedQuery) bool { return o.Query.Service() != Search })
 }
 
 // Calls is the number of calls, if none has to be repeated or split.
@@ -65,7 +65,7 @@ func (p *Plan) Calls() (n int64) {
 func (p *Plan) Pairs() (n int64) {
 	for _, a := range p.Queries {
 		if !p.isPrerequisite(a) {
-			n += a.Entities * int64(len(a.Query.Signals))
+			n += a.Entities * int64(len(a.Query.ResultTypes()))
 		}
 	}
 	return n

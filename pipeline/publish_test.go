@@ -30,13 +30,9 @@ func (d *stepLedger) step(name string) error {
 	return nil
 }
 
-func (d *stepLedger) Coverage(context.Context, *schema.Account, *Query) Coverage {
-	return Coverage{}
-}
-func (d *stepLedger) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
-func (d *stepLedger) RecordLines([]Line) error                            { return nil }
-func (d *stepLedger) Prepare(*Manifest) error                             { return d.step("prepare") }
-func (d *stepLedger) Commit(*Manifest) error                              { return d.step("commit") }
+func (d *stepLedger) RecordLines([]Line) error { return nil }
+func (d *stepLedger) Prepare(*Manifest) error  { return d.step("prepare") }
+func (d *stepLedger) Commit(*Manifest) error   { return d.step("commit") }
 
 func (d *stepLedger) Stage(context.Context) ([]File, error)    { return nil, d.step("stage") }
 func (d *stepLedger) Publish(context.Context, *Manifest) error { return d.step("publish") }
@@ -69,22 +65,18 @@ func TestRunPublishesInOrder(t *testing.T) {
 
 func emptySeq[T any]() iter.Seq2[T, error] { return func(func(T, error) bool) {} }
 
-// coveredRows is a ledger with an answer for some rows.
+// coveredRows are Purchases with an answer for some rows.
 type coveredRows map[int64]bool
 
 func (coveredRows) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
 
 func (k coveredRows) Coverage(_ context.Context, a *schema.Account, q *Query) Coverage {
 	if k[a.Row] {
-		full := slices.Repeat([]SignalCoverage{{State: CoverageFull}}, len(q.Signals))
+		full := slices.Repeat([]SignalCoverage{{State: CoverageFull}}, len(q.ResultTypes()))
 		return Coverage{Signals: full, Call: "run-1/000007-1"}
 	}
 	return Coverage{}
 }
-
-func (coveredRows) RecordLines([]Line) error { return nil }
-func (coveredRows) Prepare(*Manifest) error  { return nil }
-func (coveredRows) Commit(*Manifest) error   { return nil }
 
 // TestRunResumes: a resumed run requests nothing that was answered, gives every line one status,
 // and numbers its batches after the earlier ones.
@@ -110,7 +102,7 @@ func TestRunResumes(t *testing.T) {
 		covered[item.Account.Row] = true
 	}
 	var asked []string
-	g := mustRun(t, Runner{BatchSize: 3, LastBatch: 7, Recorded: log, Ledger: covered, Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
+	g := mustRun(t, Runner{BatchSize: 3, LastBatch: 7, Recorded: log, Purchases: covered, Fetcher: fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
 		for _, item := range b.Items {
 			asked = append(asked, fmt.Sprintf("%s %d", b.ID, item.Account.Row))
 		}

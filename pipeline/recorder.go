@@ -166,10 +166,10 @@ func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done
 		return err
 	}
 	for i, item := range b.Items {
-		if b.Query.Service.IsPaged() {
+		if b.Query.Service().IsPaged() {
 			continue // its lines are recorded
 		}
-		if status := reply.Items[i].Status; b.Query.Service == Search && !r.onlySearches() && (status == schema.Resolved || status == schema.Deferred) {
+		if status := reply.Items[i].Status; b.Query.Service() == Search && !r.onlySearches() && (status == schema.Resolved || status == schema.Deferred) {
 			r.addSearchCost(item.Account.Row, paid[i])
 			continue
 		}
@@ -186,7 +186,7 @@ func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done
 
 // onlySearches reports whether the run requests only ids.
 func (r *recorder) onlySearches() bool {
-	return !slices.ContainsFunc(r.manifest.Queries, func(q Query) bool { return q.Service != Search })
+	return !slices.ContainsFunc(r.manifest.Queries, func(q Query) bool { return q.Service() != Search })
 }
 
 // recordItem writes the line of an item.
@@ -262,7 +262,7 @@ func (r *recorder) recordEvents(ctx context.Context, b *Batch, calls []Call, ans
 
 // recordCall writes one call and its charge, which it divides among the shares.
 func (r *recorder) recordCall(ctx context.Context, b *Batch, reply *Reply, answers []ItemReply, c Call, shares []share) error {
-	if b.Query.Service.IsPaged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
+	if b.Query.Service().IsPaged() && len(reply.Items) == 1 && reply.Items[0].CallID == c.ID { // no line has them
 		c.Warnings = slices.Concat(c.Warnings, reply.Items[0].Warnings)
 	}
 	// A decision about the call does not say what its lines cost.
@@ -324,14 +324,14 @@ func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a Item
 // originOf describes the request for the n-th result of an item; nil for events.
 func originOf(b *Batch, item, n int, a ItemReply) *schema.Origin {
 	q := b.Query
-	if q.Service == Signals {
+	if q.Service() == Signals {
 		return nil
 	}
 	if item >= len(b.Items) {
 		return &schema.Origin{Until: q.Until}
 	}
 	account, page := &b.Items[item].Account, b.Items[item].Page
-	switch q.Service {
+	switch q.Service() {
 	case Search:
 		kind := account.Identifier()
 		return &schema.Origin{Identifier: kind, Text: identifierText(account, kind)}

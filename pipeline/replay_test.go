@@ -66,7 +66,7 @@ func TestReplaySearches(t *testing.T) {
 	var answers []AnsweredBatch
 	ask := fetchFunc(func(ctx context.Context, b *Batch) (*Reply, error) {
 		reply, err := g.Fetch(ctx, b)
-		if b.Query.Service == Search {
+		if b.Query.Service() == Search {
 			reply.Calls[0].Charge = Charge{Text: "some"}
 		}
 		answers = append(answers, AnsweredBatch{b, reply})
@@ -74,9 +74,9 @@ func TestReplaySearches(t *testing.T) {
 	})
 	sink := &memorySink{}
 	runner := &Runner{
-		Fetcher: ask, Ledger: combinedLedger{g, j}, Sink: sink, Spec: RunSpec{ID: "run-1"}, Concurrency: 1, Now: func() time.Time { return epoch },
-		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5}},
-		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, Service: Search, APIVersion: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1}},
+		Fetcher: ask, Purchases: g, Ledger: j, Sink: sink, Spec: RunSpec{ID: "run-1"}, Concurrency: 1, Now: func() time.Time { return epoch },
+		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 5}}},
+		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SearchAsk{}}},
 		Reopen:   func() (Source, error) { return list{accounts: accounts}, nil },
 	}
 	if _, err := runner.Run(t.Context(), list{accounts: accounts}); err != nil {
@@ -100,14 +100,6 @@ func TestReplaySearches(t *testing.T) {
 		t.Errorf("accounts (-run +replay):\n%s", diff)
 	}
 }
-
-// combinedLedger resolves like the vendor and records lines.
-type combinedLedger struct {
-	*searchVendor
-	recorder *memoryLedger
-}
-
-func (b combinedLedger) RecordLines(lines []Line) error { return b.recorder.RecordLines(lines) }
 
 // memoryLedger is a ledger that stores lines as text and returns them.
 type memoryLedger struct {

@@ -197,7 +197,7 @@ func (s *scriptedAPI) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	for i, c := range sc.calls {
 		reply.Calls = append(reply.Calls, Call{
 			ID: fmt.Sprintf("%s-%d", b.ID, i+1), Batch: b.ID, Attempt: i + 1, Endpoint: "POST /signals", Object: b.Query.Object,
-			Entities: len(b.Items), Types: len(b.Query.Signals), Ceiling: b.Ceiling(), Sent: epoch, Duration: time.Second, Status: 200,
+			Entities: len(b.Items), Types: len(b.Query.ResultTypes()), Ceiling: b.Ceiling(), Sent: epoch, Duration: time.Second, Status: 200,
 			Outcome: c.outcome, Charge: c.charge,
 		})
 		s.calls++

@@ -19,7 +19,7 @@ type Runner struct {
 	// What to request for each kind of object; lines of a kind without a query are rejected.
 	Queries map[schema.Object]*Query
 	// What to request first for lines without an id, if Queries are requested by id only; requires
-	// Ledger and Reopen.
+	// Purchases and Reopen.
 	Searches map[schema.Object]*Query
 	Reopen   func() (Source, error) // reopens the list for a second walk
 	// What the run is. It starts now if its start is zero. Its queries are requested only if they
@@ -29,7 +29,9 @@ type Runner struct {
 	// Entities per call, 1 to MaxBatch; 0 means MaxBatch.
 	BatchSize int
 	Now       func() time.Time // nil means time.Now
-	// What was bought before; nil: nothing, and nothing is recorded.
+	// What was bought before; nil: nothing.
+	Purchases Purchases
+	// Records the run; nil: nothing is recorded.
 	Ledger Ledger
 	// What this run did in a process that has ended; nil: the run is new.
 	Recorded *RunLog
@@ -277,7 +279,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 
 // newBatcher makes the batcher of the run; the lines in done already have a status.
 func (r *Runner) newBatcher(done rowSet) *batcher {
-	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), ledger: r.ledger(), done: done, lastBatch: r.LastBatch}
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), purchases: r.purchases(), done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) concurrency() int { return orDefault(r.Concurrency, 4) }
@@ -289,6 +291,13 @@ func (r *Runner) clock() func() time.Time {
 		return time.Now
 	}
 	return r.Now
+}
+
+func (r *Runner) purchases() Purchases {
+	if r.Purchases == nil {
+		return noLedger{}
+	}
+	return r.Purchases
 }
 
 func (r *Runner) ledger() Ledger {

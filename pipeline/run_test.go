@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
 	src.accounts = append(src.accounts, src.accounts[1], schema.Account{Key: "odd", File: "list.csv", Line: 9, Object: schema.Company, Reject: &schema.Reject{Column: "domain", Value: "?", Reason: "not a host name"}})
 	src.accounts[5].Row, src.accounts[6].Row = 6, 7
 	queries := bothQueries()
-	queries[schema.Company].MaxResults = 3
+	queries[schema.Company].Ask = SignalsAsk{Types: queries[schema.Company].ResultTypes(), MaxResults: 3}
 	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Queries: queries, Spec: RunSpec{Versions: map[string]string{"siglake": "test"}, Endpoint: "https://api.example"},
 		Input: func() Input { return Input{Records: 7} }}, src)
 
@@ -541,7 +541,7 @@ func TestEarlierInDoubtCalls(t *testing.T) {
 	second := &InDoubtCall{Run: "run-0", Call: "000002-1", Sent: epoch, Signals: []string{"riskNews"}, MinCredits: 1, MaxCredits: 5, WrittenOff: true}
 	j := &inDoubtLedger{inDoubt: map[string]*InDoubtCall{"key 1": second, "key 2": first, "key 4": second}}
 	sc := script{calls: []scriptedCall{{outcome: InDoubt}}, items: []scriptedItem{{status: schema.InDoubt}}}
-	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Ledger: j}, companies(5))
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}, Purchases: j, Ledger: j}, companies(5))
 
 	itemised := func(d InDoubtCall, keys ...string) InDoubtCall {
 		d.Accounts = keys

@@ -34,7 +34,7 @@ func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	name := "signals"
-	if b.Query.Service == Search {
+	if b.Query.Service() == Search {
 		name = "search"
 	}
 	if g.failService == name {
@@ -48,7 +48,7 @@ func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		item := &b.Items[i]
 		a := ItemReply{CallID: c.ID, Status: schema.NotFound, Reason: "unknown"}
 		switch domain := item.Account.Domain; {
-		case b.Query.Service == Signals:
+		case b.Query.Service() == Signals:
 			a = ItemReply{CallID: c.ID, Status: schema.Enriched, Entity: schema.Entity{Object: schema.Company, ID: item.EntityID()},
 				Events: []RawEvent{{"surgeInHiring", fmt.Appendf(nil, `{"signalId":"s-%s","signalDate":"2026-04-01"}`, item.EntityID())}}}
 			results++
@@ -64,7 +64,7 @@ func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		case strings.Contains(domain, "later"):
 			a.Status, a.Reason = schema.Deferred, "could not be looked up"
 		}
-		if b.Query.Service == Search {
+		if b.Query.Service() == Search {
 			resolution := Resolution{Entity: a.Entity, Call: c.ID}
 			if a.Status != schema.Resolved {
 				resolution.Status = a.Status
@@ -101,12 +101,12 @@ func TestSearchFirst(t *testing.T) {
 	add(schema.Account{Domain: "later.example"})
 	add(schema.Account{Reject: &schema.Reject{Reason: "no"}})
 
-	ask := &Query{Object: schema.Company, APIVersion: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5, Since: "2026-01-01", Until: "2026-05-07"}
-	search := &Query{Object: schema.Company, Service: Search, APIVersion: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1, Per: 25}
+	ask := &Query{Object: schema.Company, APIVersion: V3, Ask: SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 5}, Since: "2026-01-01", Until: "2026-05-07"}
+	search := &Query{Object: schema.Company, APIVersion: V3, Ask: SearchAsk{}, Per: 25}
 	for _, concurrency := range []int{1, 7} {
 		g, sink := &searchVendor{resolutions: map[Identity]Resolution{}}, &memorySink{}
 		runner := &Runner{
-			Fetcher: g, Ledger: g, Sink: sink, Spec: RunSpec{ID: "run-1"}, BatchSize: 10, Concurrency: concurrency, Now: func() time.Time { return epoch },
+			Fetcher: g, Purchases: g, Sink: sink, Spec: RunSpec{ID: "run-1"}, BatchSize: 10, Concurrency: concurrency, Now: func() time.Time { return epoch },
 			Queries: map[schema.Object]*Query{schema.Company: ask}, Searches: map[schema.Object]*Query{schema.Company: search},
 			Reopen: func() (Source, error) { return list{accounts: accounts}, nil },
 		}
@@ -172,9 +172,9 @@ func TestSearchStopped(t *testing.T) {
 	accounts := []schema.Account{{Row: 1, Object: schema.Company, Domain: "known1.example"}, {Row: 2, Object: schema.Company, ID: "77"}}
 	g, sink := &searchVendor{resolutions: map[Identity]Resolution{}, failService: "search"}, &memorySink{}
 	runner := &Runner{
-		Fetcher: g, Ledger: g, Sink: sink, Spec: RunSpec{ID: "run-1"}, Now: func() time.Time { return epoch },
-		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Signals: []string{"surgeInHiring"}, MaxResults: 5}},
-		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, Service: Search, APIVersion: V3, Signals: []string{schema.ProductMatch}, MaxResults: 1}},
+		Fetcher: g, Purchases: g, Sink: sink, Spec: RunSpec{ID: "run-1"}, Now: func() time.Time { return epoch },
+		Queries:  map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 5}}},
+		Searches: map[schema.Object]*Query{schema.Company: {Object: schema.Company, APIVersion: V3, Ask: SearchAsk{}}},
 		Reopen:   func() (Source, error) { return list{accounts: accounts}, nil },
 	}
 	m, err := runner.Run(t.Context(), list{accounts: accounts})

@@ -184,7 +184,7 @@ func TestActivityByItsKeyAlone(t *testing.T) {
 	}{{"all", false}, {"intent", false}, {"intent,news", false}, {"linkedinActivityIntent", true}, {"key:linkedinactivityintent", true}} {
 		r := newRig(t, fixedDayConfig(t, "announced"))
 		r.run(domainLines(40), "--signals", c.signals, "--api", "v3", "--since", "180d")
-		asked := slices.ContainsFunc(r.manifest.Queries[0].Signals, func(s string) bool { return s == "linkedinActivityIntent" })
+		asked := slices.ContainsFunc(r.manifest.Queries[0].ResultTypes(), func(s string) bool { return s == "linkedinActivityIntent" })
 		if n := r.manifest.Events.BySignal["linkedinActivityIntent"]; asked != c.some || (n > 0) != c.some {
 			t.Errorf("--signals %s: asked %t, %d events, want %t", c.signals, asked, n, c.some)
 		}

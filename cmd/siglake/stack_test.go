@@ -135,10 +135,12 @@ func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget 
 		return nil, errors.Join(err, store.Close())
 	}
 	s.close = func() error { return errors.Join(s.ledger.Close(), store.Close(), limiter.Close()) }
-	if s.run, err = s.ledger.BeginRun(pipeline.RunSpec{ID: "run-1", Session: 1}); err != nil {
+	recorder, err := s.ledger.BeginRun(pipeline.RunSpec{ID: "run-1", Session: 1})
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.Fetcher = app.NewFetcher(maxWait, client, s.ledger, limiter, budget)
+	s.run = recorder.Run()
+	s.Fetcher = app.NewFetcher(maxWait, client, recorder, limiter, budget)
 	return s, nil
 }
 
@@ -160,7 +162,7 @@ var warmUp sync.Once
 // companies is a batch about n of them.
 func companies(id string, n int) *pipeline.Batch {
 	b := &pipeline.Batch{ID: id, ByID: true, Query: &pipeline.Query{
-		Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "1999-10-01", Until: "2000-01-01", MaxResults: 3,
+		Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 3}, Since: "1999-10-01", Until: "2000-01-01",
 	}}
 	for i := range n {
 		company := fmt.Sprint(1001 + i)

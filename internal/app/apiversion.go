@@ -181,7 +181,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 		}
 	case pipeline.Scores:
 		for _, o := range candidateObjects(j.listOptions.Object) {
-			out = append(out, pipeline.Query{Object: o, Service: pipeline.Scores, APIVersion: pipeline.V3, Signals: []string{schema.ProductScore}, Since: day, Until: day, MaxResults: 1})
+			out = append(out, pipeline.Query{Object: o, APIVersion: pipeline.V3, Ask: pipeline.ScoreAsk{}, Since: day, Until: day})
 		}
 	case pipeline.Lookalikes, pipeline.Visits:
 		out = append(out, j.paged.query)
@@ -199,7 +199,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 			return nil, "", err
 		}
 		for _, q := range out {
-			if slices.ContainsFunc(q.Signals, q.FiltersClientSide) {
+			if slices.ContainsFunc(q.ResultTypes(), q.FiltersClientSide) {
 				note("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
 			}
 		}
@@ -214,7 +214,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 
 // searchQuery is the question for ids.
 func searchQuery(o schema.Object, day string) pipeline.Query {
-	return pipeline.Query{Object: o, Service: pipeline.Search, APIVersion: pipeline.V3, Signals: []string{schema.ProductMatch}, Since: day, Until: day, MaxResults: 1}
+	return pipeline.Query{Object: o, APIVersion: pipeline.V3, Ask: pipeline.SearchAsk{}, Since: day, Until: day}
 }
 
 // candidateObjects are those that --object leaves open.
@@ -230,7 +230,7 @@ func candidateObjects(o schema.Object) []schema.Object {
 func queriesByObject(queries []pipeline.Query) (asked, searches map[schema.Object]*pipeline.Query) {
 	asked, searches = map[schema.Object]*pipeline.Query{}, map[schema.Object]*pipeline.Query{}
 	for i := range queries {
-		if q := &queries[i]; q.Service == pipeline.Search {
+		if q := &queries[i]; q.Service() == pipeline.Search {
 			searches[q.Object] = q
 		} else {
 			asked[q.Object] = q

@@ -124,8 +124,8 @@ func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 // NewFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before. patience is how long the
 // API may ask a run to wait.
-func NewFetcher(maxWait time.Duration, client pipeline.Fetcher, ledger *ledger.Ledger, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
-	f := ledger.RecordOutcomes(lusha.Decode(ledger.RecordCalls(client)))
+func NewFetcher(maxWait time.Duration, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
+	f := recorder.RecordOutcomes(lusha.Decode(recorder.RecordCalls(client)))
 	f = ratelimit.Limit(f, limiter, rateRefusal)
 	f = policy.Retry(f, lusha.Rules{}, policy.RetryConfig{MaxWait: maxWait})
 	f = policy.Bisect(f, lusha.Rules{})

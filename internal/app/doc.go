@@ -15,9 +15,9 @@
 // it. From the wire outwards:
 //
 //	lusha.Client            one attempt: sends, reads, proves what never left
-//	ledger.RecordCalls      records the raw answer before it is read
+//	Recorder.RecordCalls    records the raw answer before it is read
 //	lusha.Decode            raw answer -> outcome, charge, one reply for each item
-//	ledger.RecordOutcomes   records what Decode made of it
+//	Recorder.RecordOutcomes records what Decode made of it
 //	ratelimit.Limit         admits every attempt, and sees every refusal
 //	policy.Retry            repeats what certainly was not charged; stops the run
 //	policy.Bisect           splits a batch that is refused for something in it

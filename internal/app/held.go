@@ -68,7 +68,7 @@ func ListInDoubt(ctx context.Context, env *Env, o HeldOptions) (listed []InDoubt
 			return nil, 0, lakeError(err)
 		}
 		line := InDoubtCall{
-			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.Signals,
+			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.ResultTypes(),
 			Since: d.Query.Since, Until: d.Query.Until, MaxCost: l.ledger.MaxCost(d),
 		}
 		for _, i := range items {
@@ -108,7 +108,7 @@ func DecideInDoubt(ctx context.Context, env *Env, o HeldOptions, decision ledger
 	}
 	d = DecisionReport{Decision: decision, Calls: []string{}}
 	for _, call := range calls {
-		if err := l.ledger.RecordDecision(call, decision, "siglake held"); err != nil {
+		if err := l.ledger.Recorder(call.Run).RecordDecision(call, decision, "siglake held"); err != nil {
 			return d, &Error{KindStorage, err}
 		}
 		d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)

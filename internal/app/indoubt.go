@@ -80,7 +80,7 @@ func (policy inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Cl
 			continue
 		}
 		remaining -= d.Ceiling
-		if err := l.ledger.RecordDecision(d, ledger.Retry, "--in-doubt "+policy.name); err != nil {
+		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.Retry, "--in-doubt "+policy.name); err != nil {
 			return &Error{KindStorage, err}
 		}
 		released++
@@ -133,7 +133,7 @@ func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoub
 	if increase != matched {
 		l.env.Log.Warn("the account moved by more than the answers explain: calls in doubt can have cost no more than that", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
 		reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain %d", increase, from.ID, matched)
-		if err := l.ledger.RecordReconciliation(from, increase-matched, reason); err != nil {
+		if err := l.ledger.Recorder(from).RecordReconciliation(increase-matched, reason); err != nil {
 			return nil, &Error{KindStorage, err}
 		}
 		return inDoubt, nil
@@ -144,7 +144,7 @@ func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoub
 	}
 	reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain all of them", increase, from.ID)
 	for _, d := range inDoubt {
-		if err := l.ledger.RecordDecision(d, ledger.NotCharged, reason); err != nil {
+		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.NotCharged, reason); err != nil {
 			return nil, &Error{KindStorage, err}
 		}
 	}

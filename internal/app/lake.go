@@ -144,12 +144,11 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.ledger.SelectRun(r)
 		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
 			// The staged files are gone with their directory; the journal has their rows.
 			m, err = l.publishRecorded(ctx, r, sink, m.Run.Stop.Stop())
 		} else if err == nil {
-			err = l.ledger.Commit(m)
+			err = l.ledger.Recorder(r).Commit(m)
 		}
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return fmt.Errorf("completing the publication of run %s: %w", r.ID, err)
@@ -165,7 +164,6 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	l.ledger.SelectRun(r)
 	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "given up for another run"})
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
@@ -177,7 +175,7 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 // publishRecorded publishes a run from the journal alone.
 func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
 	runner := l.newReplayRunner(ctx, r, sink)
-	runner.Ledger = l.ledger
+	runner.Ledger = l.ledger.Recorder(r)
 	return runner.Replay(ctx, stop)
 }
 

@@ -58,7 +58,7 @@ func newPagedQuery(ctx context.Context, o *RunOptions, input *listInput, now tim
 	case p.limit < 0:
 		return nil, UsageErrorf("--limit %d: expected a number of results", p.limit)
 	}
-	p.query = pipeline.Query{Service: o.Service, APIVersion: pipeline.V3, MaxResults: size, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
+	p.query = pipeline.Query{APIVersion: pipeline.V3, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
 	if o.Service == pipeline.Visits {
 		return p, p.addSites(o, now)
 	}
@@ -70,36 +70,34 @@ func newPagedQuery(ctx context.Context, o *RunOptions, input *listInput, now tim
 	if p.query.Object, err = seedObject(accounts); err != nil {
 		return nil, err
 	}
-	p.query.Signals = []string{schema.ProductLookalike}
+	ask := pipeline.LookalikeAsk{PageSize: size}
 	if p.query.Object == schema.Contact {
-		p.query.MaxResults = min(size, 50) // the vendor's own client stops there
+		ask.PageSize = min(size, 50) // the vendor's own client stops there
 	}
-	if p.query.Seeds, err = uniqueAccounts("--seeds "+o.List, accounts, p.query.Object); err != nil {
+	if ask.Seeds, err = uniqueAccounts("--seeds "+o.List, accounts, p.query.Object); err != nil {
 		return nil, err
 	}
-	if n := len(p.query.Seeds); n < 5 || n > 100 {
+	if n := len(ask.Seeds); n < 5 || n > 100 {
 		return nil, UsageErrorf("--seeds %s: %s (of %d lines); the API takes 5 to 100", o.List, format.Count(n, "seed"), len(accounts))
 	}
 	if exclude := o.Pages.Exclude; exclude != "" {
-		if p.query.Exclude, err = readExclude(ctx, exclude, input.options, p.query.Object); err != nil {
+		if ask.Exclude, err = readExclude(ctx, exclude, input.options, p.query.Object); err != nil {
 			return nil, err
 		}
 	}
+	p.query.Ask = ask
 	p.subject = pageSubject(p.query)
 	return p, nil
 }
 
 // pageSubject is what the pages of a question are about.
 func pageSubject(q pipeline.Query) schema.Account {
-	if q.Service == pipeline.Lookalikes {
-		id := seedSetID(q)
+	if ask, ok := q.Ask.(pipeline.LookalikeAsk); ok {
+		id := seedSetID(q.Object, &ask)
 		return schema.Account{Object: q.Object, Key: id, ID: id}
 	}
-	var names []string
-	for _, a := range q.Seeds {
-		names = append(names, a.Domain)
-	}
-	site := strings.Join(names, "; ")
+	ask, _ := q.Ask.(pipeline.VisitsAsk)
+	site := strings.Join(ask.Sites, "; ")
 	return schema.Account{Object: q.Object, Key: site, ID: fmt.Sprintf("visits of %s, %s to %s", site, q.Since, q.Until)}
 }
 
@@ -114,7 +112,7 @@ func (o *PageOptions) siteNames() []string {
 // belongs to: the pixel may stand on one shop of several.
 func (p *pagedQuery) addSites(o *RunOptions, now time.Time) (err error) {
 	q := &p.query
-	q.Object, q.Signals = schema.Company, []string{schema.ProductVisit}
+	q.Object = schema.Company
 	if q.Since, err = parseSince(o.Query.Since, now); err != nil {
 		return err
 	}
@@ -131,9 +129,7 @@ func (p *pagedQuery) addSites(o *RunOptions, now time.Time) (err error) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	for _, name := range names {
-		q.Seeds = append(q.Seeds, schema.Account{Object: schema.Company, Domain: name})
-	}
+	q.Ask = pipeline.VisitsAsk{Sites: names, PageSize: o.Pages.PageSize}
 	p.subject = pageSubject(*q)
 	for i, name := range names {
 		p.accounts = append(p.accounts, schema.Account{Row: int64(i + 1), File: "--domain", Line: int64(i + 1), Key: name, Object: schema.Company, Domain: name})
@@ -224,7 +220,7 @@ func readExclude(ctx context.Context, uri string, options sources.Options, o sch
 }
 
 // seedSetID names seeds and exclusions, whatever their order.
-func seedSetID(q pipeline.Query) string {
+func seedSetID(o schema.Object, ask *pipeline.LookalikeAsk) string {
 	digests := func(list []schema.Account) []string {
 		var out []string
 		for i := range list {
@@ -234,7 +230,7 @@ func seedSetID(q pipeline.Query) string {
 		slices.Sort(out)
 		return out
 	}
-	text, err := json.Marshal([]any{q.Object, digests(q.Seeds), digests(q.Exclude)})
+	text, err := json.Marshal([]any{o, digests(ask.Seeds), digests(ask.Exclude)})
 	if err != nil {
 		panic(err) // of texts
 	}
@@ -245,11 +241,8 @@ func seedSetID(q pipeline.Query) string {
 // progress is how far the pages of a question have come. A run that buys again counts
 // its own only; nil stands for one that is still to begin.
 func (p *pagedQuery) progress(ctx context.Context, l *lake, q *pipeline.Query, run *ledger.Run) (pipeline.Cursor, []pipeline.RawEvent, error) {
-	include := func(*ledger.Run) bool { return true }
-	if run != nil && run.Refresh {
-		include = l.ledger.SamePurchase(run)
-	}
-	cursor, returned, err := l.ledger.PageProgress(ctx, &p.subject, q, include)
+	// No search results count here, so their validity does not matter.
+	cursor, returned, err := purchasesFor(run, l.ledger, ledger.TTL{}, false).PageProgress(ctx, &p.subject, q)
 	if err != nil {
 		err = &Error{KindIntegrity, err}
 	}
@@ -279,7 +272,7 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 		return nil, err
 	}
 	if p.Cursor.Repeated > 0 {
-		before, _, err := l.ledger.PageProgress(ctx, &j.paged.subject, q, func(r *ledger.Run) bool { return r != run })
+		before, _, err := l.ledger.Purchases(run, ledger.TTL{}).Without(run).PageProgress(ctx, &j.paged.subject, q)
 		if err != nil {
 			return nil, &Error{KindIntegrity, err}
 		}
@@ -288,7 +281,7 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 	if j.spec.Budget > 0 {
 		p.RemainingCredits = func() int64 { return j.spec.Budget - run.Cost().Max }
 	}
-	if q.Service == pipeline.Lookalikes {
+	if q.Service() == pipeline.Lookalikes {
 		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
 		if n := p.Cursor.Results; n > 0 {
 			j.env.Log.Info(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.Subject.Key))
@@ -300,7 +293,8 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 // excludeReturned is a question for lookalikes that excludes what was returned; nil when
 // the API's list of exclusions does not hold it.
 func excludeReturned(q pipeline.Query, returned []pipeline.RawEvent) *pipeline.Query {
-	q.Exclude = slices.Clone(q.Exclude)
+	ask, _ := q.Ask.(pipeline.LookalikeAsk)
+	ask.Exclude = slices.Clone(ask.Exclude)
 	for _, e := range returned {
 		var r struct {
 			ID        json.RawMessage `json:"id"`
@@ -320,10 +314,11 @@ func excludeReturned(q pipeline.Query, returned []pipeline.RawEvent) *pipeline.Q
 		if a.Identifier() == "" {
 			return nil
 		}
-		q.Exclude = append(q.Exclude, a)
+		ask.Exclude = append(ask.Exclude, a)
 	}
-	if len(q.Exclude) > 100 {
+	if len(ask.Exclude) > 100 {
 		return nil
 	}
+	q.Ask = ask
 	return &q
 }

@@ -107,7 +107,6 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		if err := l.checkSimulated(j.API.Simulate); err != nil {
 			return nil, err
 		}
-		l.ledger.SetTTL(j.spec.PositiveTTL, j.spec.NegativeTTL)
 	}
 	return j.buildPlan(ctx, l)
 }
@@ -130,7 +129,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	if err := p.chooseQueries(ctx, list); err != nil {
 		return nil, err
 	}
-	plan, err := dryRun(ctx, list, p.report.Queries, p.ledger(), j.Work.BatchSize)
+	plan, err := dryRun(ctx, list, p.report.Queries, p.purchases(), j.Work.BatchSize)
 	if err != nil {
 		return nil, err
 	}
@@ -222,15 +221,16 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	return nil
 }
 
-// ledger says what the run would not buy again; nil without a lake.
-func (p *planner) ledger() pipeline.Ledger {
-	switch {
-	case p.lake == nil:
+// purchases are those that count for the run; nil without a lake.
+func (p *planner) purchases() pipeline.Purchases {
+	if p.lake == nil {
 		return nil
-	case p.refresh:
-		return p.lake.ledger.ForRefresh(p.continued(), p.job.resolvesIDs())
 	}
-	return p.lake.ledger
+	all := p.lake.ledger.Purchases(nil, ttlOf(&p.job.spec))
+	if p.refresh {
+		return all.ForRefresh(p.continued(), p.job.resolvesIDs())
+	}
+	return all
 }
 
 // addPlan reports the counts of the dry run and the forecast of their cost.
@@ -270,8 +270,8 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 }
 
 // dryRun counts what a run of the list would ask, given what is known.
-func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, ledger pipeline.Ledger, batchSize int) (*pipeline.Plan, error) {
-	runner := &pipeline.Runner{BatchSize: batchSize, Ledger: ledger}
+func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, purchases pipeline.Purchases, batchSize int) (*pipeline.Plan, error) {
+	runner := &pipeline.Runner{BatchSize: batchSize, Purchases: purchases}
 	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(ctx, list)
 	if err != nil {
@@ -281,13 +281,13 @@ func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, led
 }
 
 // reread counts what a run of the list would ask, in a walk of its own.
-func (j *Job) reread(ctx context.Context, asked []pipeline.Query, ledger pipeline.Ledger) (*pipeline.Plan, error) {
+func (j *Job) reread(ctx context.Context, asked []pipeline.Query, purchases pipeline.Purchases) (*pipeline.Plan, error) {
 	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	return dryRun(ctx, list, asked, ledger, j.Work.BatchSize)
+	return dryRun(ctx, list, asked, purchases, j.Work.BatchSize)
 }
 
 // assumedLatency is the latency of an answer until one is measured.
@@ -382,11 +382,12 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 
 // announceRefresh says what buying again will cost, before it is bought.
 func (j *Job) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
-	plan, err := j.reread(ctx, spec.Queries, l.ledger.ForRefresh(nil, j.resolvesIDs()))
+	all := l.ledger.Purchases(nil, ttlOf(&j.spec))
+	plan, err := j.reread(ctx, spec.Queries, all.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}
-	before, err := j.reread(ctx, spec.Queries, l.ledger)
+	before, err := j.reread(ctx, spec.Queries, all)
 	if err != nil {
 		return err
 	}
@@ -397,7 +398,7 @@ func (j *Job) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpe
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: a user who raises a cap does not expect to pay twice.
 func (j *Job) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
-	plan, err := j.reread(ctx, spec.Queries, l.ledger)
+	plan, err := j.reread(ctx, spec.Queries, l.ledger.Purchases(nil, ttlOf(&j.spec)))
 	if err == nil && plan.RepurchasedPairs > 0 {
 		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}

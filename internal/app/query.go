@@ -55,7 +55,9 @@ func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time
 	var company *pipeline.Query
 	for _, object := range []schema.Object{schema.Contact, schema.Company} {
 		if keys := chosen[object]; len(keys) > 0 {
-			out = append(out, pipeline.Query{Object: object, APIVersion: v.version, Signals: keys, Since: since, Until: now.UTC().Format(time.DateOnly), MaxResults: limit})
+			out = append(out, pipeline.Query{
+				Object: object, APIVersion: v.version, Ask: pipeline.SignalsAsk{Types: keys, MaxResults: limit}, Since: since, Until: now.UTC().Format(time.DateOnly),
+			})
 			if object == schema.Company {
 				company = &out[len(out)-1]
 			}
@@ -230,7 +232,7 @@ func inapplicableSignals(queries []pipeline.Query, object schema.Object, words [
 	}
 	for _, q := range queries {
 		if q.Object != object {
-			inapplicable = append(inapplicable, q.Signals...)
+			inapplicable = append(inapplicable, q.ResultTypes()...)
 		}
 	}
 	return inapplicable
@@ -253,15 +255,16 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 	if o.SendFilters && q.APIVersion != pipeline.V3 {
 		return UsageErrorf("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
 	}
-	q.SendFilters = o.SendFilters
+	ask, _ := q.Ask.(pipeline.SignalsAsk)
+	ask.SendFilters = o.SendFilters
 	var err error
-	if q.IntentCategories, err = matchOffered("--intent-categories", categories, offered.IntentCategories); err != nil {
+	if ask.IntentCategories, err = matchOffered("--intent-categories", categories, offered.IntentCategories); err != nil {
 		return err
 	}
-	if q.NewsEventTypes, err = matchOffered("--news-event-types", news, offered.NewsEventTypes); err != nil {
+	if ask.NewsEventTypes, err = matchOffered("--news-event-types", news, offered.NewsEventTypes); err != nil {
 		return err
 	}
-	if q.HiringDepartments, err = matchOffered("--hiring-departments", departments, offered.Departments); err != nil {
+	if ask.HiringDepartments, err = matchOffered("--hiring-departments", departments, offered.Departments); err != nil {
 		return err
 	}
 	for _, l := range locations {
@@ -272,7 +275,7 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 		if !isOfferedPlace(offered.Locations, strings.TrimSpace(country), strings.TrimSpace(state)) {
 			return UsageErrorf("--hiring-locations %q: the API offers: %s", l, placeNames(offered.Locations))
 		}
-		q.HiringLocations = append(q.HiringLocations, pipeline.Location{Country: strings.TrimSpace(country), State: strings.TrimSpace(state)})
+		ask.HiringLocations = append(ask.HiringLocations, pipeline.Location{Country: strings.TrimSpace(country), State: strings.TrimSpace(state)})
 	}
 	for flag, filter := range map[string]struct {
 		set    bool
@@ -283,10 +286,11 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 		"--intent-categories":  {len(categories) > 0, func(k string) bool { return k == "linkedinActivityIntent" }},
 		"--hiring-locations":   {len(locations) > 0, func(k string) bool { return k == "surgeInHiringByLocation" }},
 	} {
-		if filter.set && !slices.ContainsFunc(q.Signals, filter.family) {
+		if filter.set && !slices.ContainsFunc(ask.Types, filter.family) {
 			return UsageErrorf("%s narrows signals that are not asked for; add them to --signals", flag)
 		}
 	}
+	q.Ask = ask
 	return nil
 }
 

@@ -161,11 +161,11 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err := l.checkJournalMatches(ctx, sink); err != nil {
 		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
 	}
-	run, err := l.ledger.BeginRun(spec)
+	recorder, err := l.ledger.BeginRun(spec)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
-	m, err := j.ask(ctx, l, run, match, sink, lines)
+	m, err := j.ask(ctx, l, recorder, match, sink, lines)
 	if m == nil {
 		return nil, nil, runError(err)
 	}
@@ -182,7 +182,6 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
-	l.ledger.SetTTL(j.spec.PositiveTTL, j.spec.NegativeTTL)
 	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}
@@ -213,20 +212,18 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 
 // ask asks about the list and publishes the answers. The manifest is nil when
 // nothing could be published.
-func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
-	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.conn.client, l.store.lock}, l.ledger, j.conn.limiter, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
+func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
+	run := recorder.Run()
+	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch,
-		Ledger: l.ledger, Progress: meter.Show,
+		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
-	if run.Refresh {
-		runner.Ledger = l.ledger.ForRefresh(run, j.resolvesIDs())
-	}
 	if match.resume != nil {
 		j.env.Log.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
 		runner.Recorded = l.replayInput(ctx, run)
@@ -237,6 +234,20 @@ func (j *Job) ask(ctx context.Context, l *lake, run *ledger.Run, match runMatch,
 		return runner.Run(watched, list)
 	}
 	return j.runPages(watched, runner, l, run)
+}
+
+// purchasesFor are the purchases that count for a run; nil stands for one that has not begun.
+func purchasesFor(run *ledger.Run, l *ledger.Ledger, ttl ledger.TTL, refreshIDs bool) *ledger.Purchases {
+	all := l.Purchases(run, ttl)
+	if run != nil && run.Refresh {
+		return all.ForRefresh(run, refreshIDs)
+	}
+	return all
+}
+
+// ttlOf is how long search results are valid for a run.
+func ttlOf(spec *pipeline.RunSpec) ledger.TTL {
+	return ledger.TTL{Positive: spec.PositiveTTL, Negative: spec.NegativeTTL}
 }
 
 // announce warns, before anything is bought, about repeated purchases and about
@@ -359,7 +370,7 @@ func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
 	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
 	for i := range spec.Queries {
-		if q := &spec.Queries[i]; q.Price == 0 && q.Service == pipeline.Signals {
+		if q := &spec.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {
 			q.Price = spec.Price // of a run of an earlier version
 		}
 	}
@@ -390,7 +401,7 @@ func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*l
 
 // canRepeat reports whether a call is one that the job could make again.
 func (j *Job) canRepeat(d *ledger.Call) bool {
-	return d.Query.Service == j.Service || d.Query.Service == pipeline.Search && j.Service == pipeline.Signals
+	return d.Query.Service() == j.Service || d.Query.Service() == pipeline.Search && j.Service == pipeline.Signals
 }
 
 // NothingToDo says why a command has nothing to ask: a run asked all of it, or

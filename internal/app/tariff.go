@@ -46,7 +46,7 @@ func priceQueries(queries []pipeline.Query, t pipeline.Tariff) {
 			p = publishedPrices[q.Action()]
 		}
 		q.Price, q.Per = max(p.Credits, 1), 0
-		if q.Service != pipeline.Signals && p.PerQuantity > 1 {
+		if q.Service() != pipeline.Signals && p.PerQuantity > 1 {
 			q.Per = p.PerQuantity
 		}
 	}

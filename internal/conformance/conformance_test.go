@@ -100,7 +100,7 @@ func TestAnswers(t *testing.T) {
 				batch := b
 				if i%4 == 3 { // the client applies the filters that V3 does not
 					q := *b.Query
-					filterVariants()["all"](&q)
+					changeSignals(&q, filterVariants()["all"])
 					batch = withID(&pipeline.Batch{Query: &q, ByID: b.ByID, Items: b.Items}, b.ID+" filtered")
 				}
 				checkReply(t, proxy, batch, fetchBatch(t, proxy, batch))

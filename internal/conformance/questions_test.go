@@ -60,10 +60,10 @@ func signalKeys(o schema.Object, d pipeline.APIVersion) (out []string) {
 
 // newBatch is a request for n entities.
 func newBatch(o schema.Object, d pipeline.APIVersion, s pipeline.Service, by schema.Identifier, n int) *pipeline.Batch {
-	q := &pipeline.Query{Object: o, APIVersion: d, Service: s, Since: "2026-02-06", Until: "2026-05-06", MaxResults: 10}
-	if s == pipeline.Signals {
-		q.Signals = signalKeys(o, d)
+	asks := map[pipeline.Service]pipeline.Ask{
+		pipeline.Signals: pipeline.SignalsAsk{Types: signalKeys(o, d), MaxResults: 10}, pipeline.Search: pipeline.SearchAsk{}, pipeline.Scores: pipeline.ScoreAsk{},
 	}
+	q := &pipeline.Query{Object: o, APIVersion: d, Ask: asks[s], Since: "2026-02-06", Until: "2026-05-06"}
 	b := &pipeline.Batch{Query: q, ByID: by == schema.ByID, Items: newItems(o, by, n)}
 	return withID(b, fmt.Sprintf("%s%s %s by %s, %d", d, s, plurals[o], by, n))
 }
@@ -75,7 +75,17 @@ func withID(b *pipeline.Batch, name string) *pipeline.Batch {
 
 // newPageBatch is a request to a paged service.
 func newPageBatch(o schema.Object, s pipeline.Service, p pipeline.Page, seeds, exclude []schema.Account) *pipeline.Batch {
-	q := &pipeline.Query{Object: o, APIVersion: pipeline.V3, Service: s, Since: "2026-02-06", Until: "2026-05-06", Seeds: seeds, Exclude: exclude}
+	q := &pipeline.Query{Object: o, APIVersion: pipeline.V3, Since: "2026-02-06", Until: "2026-05-06"}
+	switch s {
+	case pipeline.Lookalikes:
+		q.Ask = pipeline.LookalikeAsk{Seeds: seeds, Exclude: exclude}
+	case pipeline.Visits:
+		var sites []string
+		for _, a := range seeds {
+			sites = append(sites, a.Domain)
+		}
+		q.Ask = pipeline.VisitsAsk{Sites: sites}
+	}
 	b := &pipeline.Batch{Query: q, Items: []pipeline.Item{{Ref: "page", Page: &p}}}
 	return withID(b, fmt.Sprintf("%s %s of %d seeds, %d excluded, page %+v", s, plurals[o], len(seeds), len(exclude), p))
 }
@@ -131,10 +141,18 @@ func reroutesOf(op string) map[string]string {
 	return nil
 }
 
+// changeSignals changes what a query for signals asks; another query stays as it is.
+func changeSignals(q *pipeline.Query, change func(*pipeline.SignalsAsk)) {
+	if ask, ok := q.Ask.(pipeline.SignalsAsk); ok {
+		change(&ask)
+		q.Ask = ask
+	}
+}
+
 // allBatches has every kind of request that the client can make.
 func allBatches() (all []*pipeline.Batch) {
-	add := func(b *pipeline.Batch, name string, change func(q *pipeline.Query)) {
-		change(b.Query)
+	add := func(b *pipeline.Batch, name string, change func(a *pipeline.SignalsAsk)) {
+		changeSignals(b.Query, change)
 		all = append(all, withID(b, b.ID+" "+name))
 	}
 	for _, o := range objects {
@@ -145,13 +163,13 @@ func allBatches() (all []*pipeline.Batch) {
 			}
 			all = append(all, newBatch(o, pipeline.V3, pipeline.Search, schema.ByID, n), newBatch(o, pipeline.V3, pipeline.Scores, schema.ByID, n))
 			for _, cap := range []int{1, 100} {
-				add(newBatch(o, pipeline.V2, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
-				add(newBatch(o, pipeline.V3, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(q *pipeline.Query) { q.MaxResults = cap })
+				add(newBatch(o, pipeline.V2, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(a *pipeline.SignalsAsk) { a.MaxResults = cap })
+				add(newBatch(o, pipeline.V3, pipeline.Signals, schema.ByID, n), fmt.Sprint("cap ", cap), func(a *pipeline.SignalsAsk) { a.MaxResults = cap })
 			}
 		}
 		for _, d := range []pipeline.APIVersion{pipeline.V2, pipeline.V3} {
 			for _, key := range signalKeys(o, d) {
-				add(newBatch(o, d, pipeline.Signals, schema.ByID, 2), key, func(q *pipeline.Query) { q.Signals = []string{key} })
+				add(newBatch(o, d, pipeline.Signals, schema.ByID, 2), key, func(a *pipeline.SignalsAsk) { a.Types = []string{key} })
 			}
 		}
 		// A token, and the same entity twice.
@@ -171,22 +189,22 @@ func allBatches() (all []*pipeline.Batch) {
 }
 
 // filterVariants are the filters for companies.
-func filterVariants() map[string]func(*pipeline.Query) {
+func filterVariants() map[string]func(*pipeline.SignalsAsk) {
 	var news []string
 	for _, s := range schema.Signals {
 		news = append(news, s.NewsEventTypes...)
 	}
 	places := []pipeline.Location{{Country: "Norway"}, {Country: "United States", State: "Ohio"}}
-	return map[string]func(*pipeline.Query){
-		"news":       func(q *pipeline.Query) { q.NewsEventTypes = news },
-		"department": func(q *pipeline.Query) { q.HiringDepartments = []string{"Sales", "Health Care & Medical"} },
-		"place":      func(q *pipeline.Query) { q.HiringLocations = places },
-		"intent":     func(q *pipeline.Query) { q.IntentCategories = []string{"Hiring & growth"} },
-		"all": func(q *pipeline.Query) {
-			q.NewsEventTypes, q.HiringDepartments, q.HiringLocations, q.IntentCategories = news[:2], []string{"Legal"}, places[:1], []string{"Funding"}
+	return map[string]func(*pipeline.SignalsAsk){
+		"news":       func(a *pipeline.SignalsAsk) { a.NewsEventTypes = news },
+		"department": func(a *pipeline.SignalsAsk) { a.HiringDepartments = []string{"Sales", "Health Care & Medical"} },
+		"place":      func(a *pipeline.SignalsAsk) { a.HiringLocations = places },
+		"intent":     func(a *pipeline.SignalsAsk) { a.IntentCategories = []string{"Hiring & growth"} },
+		"all": func(a *pipeline.SignalsAsk) {
+			a.NewsEventTypes, a.HiringDepartments, a.HiringLocations, a.IntentCategories = news[:2], []string{"Legal"}, places[:1], []string{"Funding"}
 		},
-		"without its key": func(q *pipeline.Query) {
-			q.Signals, q.NewsEventTypes, q.HiringDepartments = []string{"intent"}, news[:1], []string{"Legal"}
+		"without its key": func(a *pipeline.SignalsAsk) {
+			a.Types, a.NewsEventTypes, a.HiringDepartments = []string{"intent"}, news[:1], []string{"Legal"}
 		},
 	}
 }

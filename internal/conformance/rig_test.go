@@ -193,7 +193,7 @@ func readAnswer(t *testing.T, b *pipeline.Batch, answer []byte) (w expectation) 
 		if fault, ok := entry["error"].(map[string]any); ok {
 			code = asText(fault["code"])
 		}
-		switch b.Query.Service {
+		switch b.Query.Service() {
 		case pipeline.Signals:
 			for _, s := range schema.Signals {
 				w.addEvents(s.Key, entry[s.Key])
@@ -259,7 +259,7 @@ func (w *expectation) addEvents(key string, value any) {
 
 // wantStatus is the documented status of an entry.
 func wantStatus(b *pipeline.Batch, bought bool, code string) schema.Status {
-	switch service := b.Query.Service; {
+	switch service := b.Query.Service(); {
 	case bought && service == pipeline.Search:
 		return schema.Resolved
 	case bought:
@@ -345,9 +345,9 @@ func checkReply(t *testing.T, proxy *Proxy, b *pipeline.Batch, reply *pipeline.R
 	if diff := cmp.Diff(w.events, got); diff != "" {
 		report("events (-want +got)", diff, "all of them, once")
 	}
-	if b.Query.Service.IsPaged() {
+	if b.Query.Service().IsPaged() {
 		next := reply.Items[0].Next
-		if next == nil || next.Session != w.session || b.Query.Service == pipeline.Lookalikes && next.HasMore != w.more {
+		if next == nil || next.Session != w.session || b.Query.Service() == pipeline.Lookalikes && next.HasMore != w.more {
 			report("next page", fmt.Sprintf("%+v", next), fmt.Sprintf("session %q, more %t", w.session, w.more))
 		}
 		return

@@ -130,20 +130,16 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	}
 }
 
-// fullJournal is a journal in which everything has been bought.
-type fullJournal struct{}
+// everything are purchases of everything.
+type everything struct{}
 
-func (fullJournal) Coverage(_ context.Context, _ *schema.Account, q *pipeline.Query) pipeline.Coverage {
-	full := slices.Repeat([]pipeline.SignalCoverage{{State: pipeline.CoverageFull}}, len(q.Signals))
+func (everything) Coverage(_ context.Context, _ *schema.Account, q *pipeline.Query) pipeline.Coverage {
+	full := slices.Repeat([]pipeline.SignalCoverage{{State: pipeline.CoverageFull}}, len(q.ResultTypes()))
 	return pipeline.Coverage{Signals: full, Call: "r1/000001-1"}
 }
-func (fullJournal) Resolve(context.Context, *schema.Account) pipeline.Resolution {
+func (everything) Resolve(context.Context, *schema.Account) pipeline.Resolution {
 	return pipeline.Resolution{}
 }
-
-func (fullJournal) RecordLines([]pipeline.Line) error { return nil }
-func (fullJournal) Prepare(*pipeline.Manifest) error  { return nil }
-func (fullJournal) Commit(*pipeline.Manifest) error   { return nil }
 
 // rerunCached runs a list again that was bought: each line has a second row in the accounts table.
 func rerunCached(t *testing.T, lake string, lines accountList) {
@@ -154,9 +150,9 @@ func rerunCached(t *testing.T, lake string, lines accountList) {
 	}
 	queries := map[schema.Object]*pipeline.Query{}
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
-		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", MaxResults: 5}
+		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", Ask: pipeline.SignalsAsk{MaxResults: 5}}
 	}
-	r := pipeline.Runner{Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: "r2"}, Ledger: fullJournal{}}
+	r := pipeline.Runner{Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: "r2"}, Purchases: everything{}}
 	if _, err := r.Run(t.Context(), lines); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (s scriptedFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.
 	reply := &pipeline.Reply{}
 	for i, c := range scripted.calls {
 		c.ID, c.Batch, c.Attempt = fmt.Sprintf("%s-%d", b.ID, i+1), b.ID, i+1
-		c.Endpoint, c.Object, c.Entities, c.Types, c.Ceiling = "POST /signals", b.Query.Object, 1, len(b.Query.Signals), b.Ceiling()
+		c.Endpoint, c.Object, c.Entities, c.Types, c.Ceiling = "POST /signals", b.Query.Object, 1, len(b.Query.ResultTypes()), b.Ceiling()
 		c.Sent, c.Duration = sentAt.Add(time.Duration(i)*time.Minute), 1500*time.Millisecond
 		reply.Calls = append(reply.Calls, c)
 		scripted.item.CallID = c.ID
@@ -177,11 +177,14 @@ func runInto(ctx context.Context, lake, run string, lines accountList, f pipelin
 		return err
 	}
 	queries := map[schema.Object]*pipeline.Query{}
-	for _, s := range schema.Signals {
-		if queries[s.Object] == nil {
-			queries[s.Object] = &pipeline.Query{Object: s.Object, Since: "2026-02-06", MaxResults: 5}
+	for _, o := range []schema.Object{schema.Company, schema.Contact} {
+		ask := pipeline.SignalsAsk{MaxResults: 5}
+		for _, s := range schema.Signals {
+			if s.Object == o {
+				ask.Types = append(ask.Types, s.Key)
+			}
 		}
-		queries[s.Object].Signals = append(queries[s.Object].Signals, s.Key)
+		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", Ask: ask}
 	}
 	r := pipeline.Runner{Fetcher: f, Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: run, Partition: partitionBy}, BatchSize: 1}
 	_, err = r.Run(ctx, lines)

@@ -23,7 +23,7 @@ type wireFetcher struct{ t *testing.T }
 func (w wireFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reply := pipeline.NewReply(b, "not decoded")
 	reply.Calls = []pipeline.Call{{
-		ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Object: b.Query.Object, Endpoint: "POST /signals", Entities: len(b.Items), Types: len(b.Query.Signals),
+		ID: b.ID + "-1", Batch: b.ID, Attempt: 1, Object: b.Query.Object, Endpoint: "POST /signals", Entities: len(b.Items), Types: len(b.Query.ResultTypes()),
 		Status: 200, Sent: sentAt, Duration: 1500 * time.Millisecond, Ceiling: b.Ceiling(), Body: []byte(w.answerBody(b)),
 	}}
 	return reply, nil
@@ -34,9 +34,9 @@ func (w wireFetcher) answerBody(b *pipeline.Batch) string {
 	q, company := b.Query, b.Query.Object == schema.Company
 	const window, billing = `"startDate":"2026-02-06","endDate":"2026-05-07"`, `"billing":{"creditsCharged":%d,"resultsReturned":1}`
 	switch {
-	case q.Service != pipeline.Signals:
+	case q.Service() != pipeline.Signals:
 		session := ""
-		if q.Service == pipeline.Lookalikes {
+		if q.Service() == pipeline.Lookalikes {
 			session = `"dedupeSessionId":"0b7e6a52-35c8-4c1e-9a0f-6d2f0c5b9e11","meta":{"returned":1,"hasMore":false},`
 		}
 		return fmt.Sprintf(`{%s"results":[%s],`+billing+`}`, session, productRecord(w.t, q), 1)
@@ -59,7 +59,7 @@ func (w wireFetcher) answerBody(b *pipeline.Batch) string {
 
 // eventLists are an entity's events, by signal, and their number.
 func (w wireFetcher) eventLists(q *pipeline.Query) (text string, n int) {
-	for _, key := range q.Signals {
+	for _, key := range q.ResultTypes() {
 		records := wireRecords(w.t, key, q.APIVersion)
 		text += fmt.Sprintf(",%q:[%s]", key, strings.Join(records, ","))
 		n += len(records)
@@ -79,7 +79,7 @@ func wireRecords(t *testing.T, key string, dialect pipeline.APIVersion) []string
 // productRecord is the only result of a product.
 func productRecord(t *testing.T, q *pipeline.Query) string {
 	t.Helper()
-	name := map[pipeline.Service]string{pipeline.Search: "search", pipeline.Scores: "score", pipeline.Lookalikes: "lookalike", pipeline.Visits: "visit"}[q.Service]
+	name := map[pipeline.Service]string{pipeline.Search: "search", pipeline.Scores: "score", pipeline.Lookalikes: "lookalike", pipeline.Visits: "visit"}[q.Service()]
 	return readRecord(t, filepath.Join("products", string(q.Object)+"-"+name))
 }
 
@@ -89,13 +89,13 @@ func buyWireLake(t *testing.T, dialect pipeline.APIVersion) (string, *pipeline.M
 	lake := t.TempDir()
 	queries := map[schema.Object]*pipeline.Query{}
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
-		q := &pipeline.Query{Object: o, APIVersion: dialect, Since: "2026-02-06", Until: "2026-05-07", MaxResults: 5}
+		ask := pipeline.SignalsAsk{MaxResults: 5}
 		for _, s := range schema.Signals {
 			if s.Object == o && (dialect == pipeline.V3 && s.V3 != schema.Absent || dialect == pipeline.V2 && s.V2 != schema.Absent) {
-				q.Signals = append(q.Signals, s.Key)
+				ask.Types = append(ask.Types, s.Key)
 			}
 		}
-		queries[o] = q
+		queries[o] = &pipeline.Query{Object: o, APIVersion: dialect, Ask: ask, Since: "2026-02-06", Until: "2026-05-07"}
 	}
 	lines := accountList{
 		{Key: "crm-1", Object: schema.Company, ID: "50023"},
@@ -134,26 +134,26 @@ func buyProducts(t *testing.T, lake, prefix string) (files []pipeline.File) {
 	company := schema.Account{Key: "crm-1", Object: schema.Company, Domain: "kestrelloom.example"}
 	contact := schema.Account{Key: "crm-2", Object: schema.Contact, LinkedIn: "https://www.linkedin.com/in/ida-moen"}
 	for _, p := range []struct {
-		service pipeline.Service
+		ask     pipeline.Ask
 		product string
 		about   schema.Account
 	}{
-		{pipeline.Search, schema.ProductMatch, company}, {pipeline.Search, schema.ProductMatch, contact},
-		{pipeline.Scores, schema.ProductScore, company}, {pipeline.Scores, schema.ProductScore, contact},
-		{pipeline.Lookalikes, schema.ProductLookalike, schema.Account{Key: "seeds-0f0f0f", ID: "seeds-0f0f0f", Object: schema.Company}},
-		{pipeline.Lookalikes, schema.ProductLookalike, schema.Account{Key: "seeds-1e1e1e", ID: "seeds-1e1e1e", Object: schema.Contact}},
-		{pipeline.Visits, schema.ProductVisit, schema.Account{Key: "shop.example", ID: "visits of shop.example", Object: schema.Company}},
+		{pipeline.SearchAsk{}, schema.ProductMatch, company}, {pipeline.SearchAsk{}, schema.ProductMatch, contact},
+		{pipeline.ScoreAsk{}, schema.ProductScore, company}, {pipeline.ScoreAsk{}, schema.ProductScore, contact},
+		{pipeline.LookalikeAsk{PageSize: 1}, schema.ProductLookalike, schema.Account{Key: "seeds-0f0f0f", ID: "seeds-0f0f0f", Object: schema.Company}},
+		{pipeline.LookalikeAsk{PageSize: 1}, schema.ProductLookalike, schema.Account{Key: "seeds-1e1e1e", ID: "seeds-1e1e1e", Object: schema.Contact}},
+		{pipeline.VisitsAsk{PageSize: 1}, schema.ProductVisit, schema.Account{Key: "shop.example", ID: "visits of shop.example", Object: schema.Company}},
 	} {
 		o := p.about.Object
-		q := &pipeline.Query{Object: o, Service: p.service, APIVersion: pipeline.V3, Signals: []string{p.product}, Since: "2026-05-07", Until: "2026-05-07", MaxResults: 1}
-		if p.service == pipeline.Visits {
+		q := &pipeline.Query{Object: o, APIVersion: pipeline.V3, Ask: p.ask, Since: "2026-05-07", Until: "2026-05-07"}
+		if q.Service() == pipeline.Visits {
 			q.Since = "2026-04-07"
 		}
 		p.about.Row = 1
 		id := fmt.Sprintf("%s-%s-%s", prefix, strings.ToLower(p.product), o)
 		m := runWireJob(t, lake, id, func(ctx context.Context, r *pipeline.Runner) (*pipeline.Manifest, error) {
 			r.Queries = map[schema.Object]*pipeline.Query{o: q}
-			if !p.service.IsPaged() {
+			if !q.Service().IsPaged() {
 				return r.Run(ctx, accountList{p.about})
 			}
 			return r.RunPages(ctx, pipeline.PagedQuery{Query: q, Subject: p.about, Lines: []schema.Account{p.about}, MaxTotal: 1})

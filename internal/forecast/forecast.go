@@ -118,10 +118,10 @@ type forecaster struct {
 func (f *forecaster) addQuery(a *pipeline.PlannedQuery) {
 	rate := f.rates[a.Query.Object]
 	switch {
-	case a.Query.Service == pipeline.Search:
+	case a.Query.Service() == pipeline.Search:
 		f.addPrior(schema.ProductMatch, searchCost(a, rate))
 		f.observed = max(f.observed, rate.entities)
-	case a.Query.Service == pipeline.Scores && !hasScores(f.history):
+	case a.Query.Service() == pipeline.Scores && !hasScores(f.history):
 		f.addPrior(schema.ProductScore, scoreCost(a, rate.share))
 	default:
 		f.addSignals(a, rate.share)
@@ -141,7 +141,7 @@ func (f *forecaster) addSignals(a *pipeline.PlannedQuery, share float64) {
 	history, byID := relevant(f.history, a.Query)
 	n, tariff := float64(a.Entities), tariffOf(history, a.Query)
 	switch {
-	case a.Query.Service != pipeline.Signals:
+	case a.Query.Service() != pipeline.Signals:
 	case byID: // the history is of entities that the API knows
 		n -= float64(a.Unresolved) * (1 - share)
 	case a.Query.APIVersion == pipeline.V3: // the history is of lines, some of which the API did not know
@@ -149,13 +149,13 @@ func (f *forecaster) addSignals(a *pipeline.PlannedQuery, share float64) {
 	}
 	// Of one entity: mean, variance type by type, mean over observed entities.
 	var sum, ownVariance, thin float64
-	for _, signal := range a.Query.Signals {
+	for _, signal := range a.Query.ResultTypes() {
 		o := sample(history, a.Query, signal)
 		// Some entities are known to have reached a lower cap, or to have nothing.
 		r := a.PriorCoverage[signal]
 		openShare := 1 - float64(r.Capped+r.Empty)/max(n, 1)
 		if r.Capped > 0 {
-			credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults)
+			credits, variance := tariff.raisedCapCost(o, r, a.Query.MaxResults())
 			f.expected[signal] += credits
 			f.mean += credits
 			f.sampling += variance
@@ -186,7 +186,7 @@ func (f *forecaster) addSignals(a *pipeline.PlannedQuery, share float64) {
 func (f *forecaster) addUnobserved(signal string, q *pipeline.Query, entities float64) {
 	price, days := float64(max(q.Price, 1)), float64(q.WindowDays())
 	for i, factor := range []float64{1 / priorFactor, 1, priorFactor} {
-		events := min(priorEvents*factor*days/priorDays, float64(q.MaxResults))
+		events := min(priorEvents*factor*days/priorDays, float64(q.MaxResults()))
 		f.prior[i] += entities * events * price
 	}
 	f.expected[signal] += entities * priorEvents * days / priorDays * price
@@ -249,11 +249,11 @@ func sample(history []History, q *pipeline.Query, signal string) (o observation)
 	var nearest []near
 	for i := range history {
 		e := &history[i]
-		if e.Entities == 0 || e.Query.Object != q.Object || !slices.Contains(e.Query.Signals, signal) || !e.Query.SameFilters(q, signal) {
+		if e.Entities == 0 || e.Query.Object != q.Object || !slices.Contains(e.Query.ResultTypes(), signal) || !e.Query.SameFilters(q, signal) {
 			continue
 		}
 		days := math.Abs(math.Log(float64(q.WindowDays()) / float64(e.Query.WindowDays())))
-		limit := math.Abs(math.Log(float64(q.MaxResults) / float64(e.Query.MaxResults)))
+		limit := math.Abs(math.Log(float64(q.MaxResults()) / float64(e.Query.MaxResults())))
 		nearest = append(nearest, near{e, days + limit/2})
 	}
 	slices.SortStableFunc(nearest, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
@@ -286,18 +286,18 @@ func (e *History) extrapolate(q *pipeline.Query, signal string) (o observation) 
 	observedMean := float64(t.Events) / n
 	o.mean, o.hits, o.variance = observedMean, float64(t.Hits)/n, t.variance(n)
 	days := float64(q.WindowDays()) / float64(e.Query.WindowDays())
-	if q.MaxResults > e.Query.MaxResults || days < 1 {
-		o.mean = o.hits * uncappedMean(o.mean/o.hits, o.hits, e.Query.MaxResults)
+	if q.MaxResults() > e.Query.MaxResults() || days < 1 {
+		o.mean = o.hits * uncappedMean(o.mean/o.hits, o.hits, e.Query.MaxResults())
 	}
 	if days != 1 {
 		o.mean *= days
 		o.hits = 1 - math.Pow(1-min(o.hits, 1), days)
 	}
-	if q.MaxResults < e.Query.MaxResults || days < 1 {
+	if q.MaxResults() < e.Query.MaxResults() || days < 1 {
 		each := max(1, o.mean/o.hits)
-		o.mean = o.hits * each * (1 - math.Pow(1-1/each, float64(q.MaxResults)))
+		o.mean = o.hits * each * (1 - math.Pow(1-1/each, float64(q.MaxResults())))
 	}
-	o.mean = min(o.mean, o.hits*float64(q.MaxResults))
+	o.mean = min(o.mean, o.hits*float64(q.MaxResults()))
 	o.variance *= math.Pow(o.mean/observedMean, 1.5) // between that of a count and that of a multiple
 	return o
 }
@@ -361,7 +361,7 @@ func matchRates(history []History) map[schema.Object]matchRate {
 	m := map[schema.Object]matchRate{schema.Contact: {share: defaultMatchRate}, schema.Company: {share: defaultMatchRate}}
 	hits := map[schema.Object]int64{}
 	for _, e := range history {
-		if e.Query.Service != pipeline.Search || e.Entities == 0 {
+		if e.Query.Service() != pipeline.Search || e.Entities == 0 {
 			continue
 		}
 		f := m[e.Query.Object]
@@ -378,7 +378,7 @@ func matchRates(history []History) map[schema.Object]matchRate {
 // that a search had found, so for entities that the API knew.
 func relevant(history []History, q *pipeline.Query) (matching []History, byID bool) {
 	for _, e := range history {
-		if e.Query.Service == q.Service && e.Query.APIVersion == q.APIVersion && e.Query.Object == q.Object {
+		if e.Query.Service() == q.Service() && e.Query.APIVersion == q.APIVersion && e.Query.Object == q.Object {
 			matching = append(matching, e)
 		}
 	}
@@ -386,13 +386,13 @@ func relevant(history []History, q *pipeline.Query) (matching []History, byID bo
 		matching = history
 	}
 	return matching, slices.ContainsFunc(matching, func(e History) bool {
-		return e.Query.Service == pipeline.Signals && e.Query.APIVersion == pipeline.V3 && e.Query.Object == q.Object
+		return e.Query.Service() == pipeline.Signals && e.Query.APIVersion == pipeline.V3 && e.Query.Object == q.Object
 	})
 }
 
 // hasScores reports whether scores were ever bought.
 func hasScores(history []History) bool {
-	return slices.ContainsFunc(history, func(e History) bool { return e.Query.Service == pipeline.Scores && e.Entities > 0 })
+	return slices.ContainsFunc(history, func(e History) bool { return e.Query.Service() == pipeline.Scores && e.Entities > 0 })
 }
 
 // scoreCost is the assumed cost of scores while there is no history of them: one score
@@ -428,7 +428,7 @@ func tariffOf(history []History, q *pipeline.Query) tariff {
 	price := max(q.Price, 1)
 	var calls, perEvent, perPair, events, credits int64
 	for _, e := range history {
-		if e.Query.Object != q.Object || e.Query.Service != q.Service {
+		if e.Query.Object != q.Object || e.Query.Service() != q.Service() {
 			continue
 		}
 		calls += e.Calls

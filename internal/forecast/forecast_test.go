@@ -10,11 +10,11 @@ import (
 
 // newQuery is a question about so many types that nothing filters.
 func newQuery(object schema.Object, types, limit int, since string) *pipeline.Query {
-	q := &pipeline.Query{Object: object, MaxResults: limit, Since: since, Until: "2026-03-31"}
+	ask := pipeline.SignalsAsk{MaxResults: limit}
 	for i := range types {
-		q.Signals = append(q.Signals, fmt.Sprintf("type%d", i))
+		ask.Types = append(ask.Types, fmt.Sprintf("type%d", i))
 	}
-	return q
+	return &pipeline.Query{Object: object, Ask: ask, Since: since, Until: "2026-03-31"}
 }
 
 // newHistory is what entities returned of which each had so many events of type0, and

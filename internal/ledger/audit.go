@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,82 +27,99 @@ type Audit struct {
 // Audit reads every answer again and checks what the ledger alone can show. secret reports
 // whether an answer contains the key; nil: this is not checked.
 func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
-	a := &Audit{Runs: len(l.runs), Liability: l.Liability(nil)}
-	for _, c := range l.calls {
+	r := &auditor{l.state, l.archive, &Audit{Runs: len(l.state.runs), Liability: l.Liability(nil)}}
+	for _, c := range l.state.calls {
 		if c.unsentAt != nil {
 			continue
 		}
-		a.Attempts++
-		if c.responseAt != nil && !c.intentAt.Before(*c.responseAt) {
-			a.WithoutIntent = append(a.WithoutIntent, callName(c))
-		}
-		b, call, err := l.readExchange(ctx, c)
-		if err != nil {
+		if err := r.auditCall(ctx, c, secret); err != nil {
 			return nil, err
 		}
-		l.decode(b, call)
-		if call.Outcome == pipeline.Charged {
-			a.Answers++
-		}
-		if secret != nil && (secret(call.Body) || secret(call.Header) || secret([]byte(call.Problem))) {
-			a.WithSecret = append(a.WithSecret, callName(c))
-		}
-		answered := pipeline.CostOf(call.Outcome, call.Charge, c.Ceiling)
-		if call.Outcome == pipeline.Charged && call.Charge.Known {
-			a.Charged += call.Charge.Credits
-		}
-		if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); call.Outcome != c.Outcome || call.Outcome == pipeline.Charged && noted != answered {
-			a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, call.Outcome, answered))
-		}
 	}
-	a.Entities, a.BoughtTwice = l.findBoughtTwice(ctx)
-	a.OverBudget = l.findOverBudget()
-	return a, nil
+	r.findBoughtTwice(ctx)
+	r.result.OverBudget = findOverBudget(l.state.runs)
+	return r.result, nil
+}
+
+// auditor checks the calls of a ledger, and notes what it finds.
+type auditor struct {
+	state   *state
+	archive *archive
+	result  *Audit
+}
+
+// auditCall compares a call with its answer.
+func (r *auditor) auditCall(ctx context.Context, c *Call, secret func([]byte) bool) error {
+	a := r.result
+	a.Attempts++
+	if c.responseAt != nil && !c.intentAt.Before(*c.responseAt) {
+		a.WithoutIntent = append(a.WithoutIntent, callName(c))
+	}
+	b, call, err := r.archive.readExchange(ctx, c)
+	if err != nil {
+		return err
+	}
+	r.archive.decode(b, call)
+	if call.Outcome == pipeline.Charged {
+		a.Answers++
+	}
+	if secret != nil && (secret(call.Body) || secret(call.Header) || secret([]byte(call.Problem))) {
+		a.WithSecret = append(a.WithSecret, callName(c))
+	}
+	answered := pipeline.CostOf(call.Outcome, call.Charge, c.Ceiling)
+	if call.Outcome == pipeline.Charged && call.Charge.Known {
+		a.Charged += call.Charge.Credits
+	}
+	if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); call.Outcome != c.Outcome || call.Outcome == pipeline.Charged && noted != answered {
+		a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, call.Outcome, answered))
+	}
+	return nil
 }
 
 func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
 
 // findBoughtTwice compares the calls about each identity, pair by pair.
-func (l *Ledger) findBoughtTwice(ctx context.Context) (entities int64, twice []string) {
-	for key, calls := range l.index.Sorted() {
-		entities++
+func (r *auditor) findBoughtTwice(ctx context.Context) {
+	for key, calls := range r.state.index.Sorted() {
+		r.result.Entities++
 		for i := range calls {
 			for _, later := range calls[i+1:] {
-				first, second := l.calls[calls[i]-1], l.calls[later-1]
-				if l.isRepurchase(ctx, key, first, second) {
-					twice = append(twice, fmt.Sprintf("%x by %s and %s", key[:4], callName(first), callName(second)))
+				first, second := r.state.calls[calls[i]-1], r.state.calls[later-1]
+				if r.isRepurchase(ctx, key, first, second) {
+					r.result.BoughtTwice = append(r.result.BoughtTwice, fmt.Sprintf("%x by %s and %s", key[:4], callName(first), callName(second)))
 				}
 			}
 		}
 	}
-	return entities, twice
 }
 
 // isRepurchase reports whether the second of two charged calls bought something
 // that the first one returned, without an instruction to buy it again.
-func (l *Ledger) isRepurchase(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
+func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
 	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
 	if first.Outcome == pipeline.InDoubt { // a call in doubt may be repeated only after a decision
 		decided := first.Decision != "" && first.decidedAt.Before(second.intentAt)
-		sameQuestion := first.Query.Service == second.Query.Service && !first.Query.Service.IsPaged() &&
-			slices.ContainsFunc(second.Query.Signals, func(s string) bool { return queryCovers(first.Query, second.Query, s) })
-		return sameQuestion && !decided && l.asksAbout(ctx, first, key) && l.asksAbout(ctx, second, key)
+		sameQuestion := first.Query.Service() == second.Query.Service() && !first.Query.Service().IsPaged() &&
+			slices.ContainsFunc(second.Query.ResultTypes(), func(s string) bool { return queryCovers(first.Query, second.Query, s) })
+		return sameQuestion && !decided && r.asksAbout(ctx, first, key) && r.asksAbout(ctx, second, key)
 	}
 	if first.Outcome != pipeline.Charged {
 		return false
 	}
 	switch {
-	case first.Query.Service != second.Query.Service:
+	case first.Query.Service() != second.Query.Service():
 		return false
-	case second.Query.Service == pipeline.Search:
-		return l.isRepeatedSearch(ctx, key, first, second)
-	case second.Query.Service.IsPaged():
-		return l.isSamePage(ctx, first, second)
+	case second.Query.Service() == pipeline.Search:
+		return r.isRepeatedSearch(ctx, key, first, second)
+	case second.Query.Service().IsPaged():
+		return r.isSamePage(ctx, first, second)
 	}
 	// A pair without events may be requested again, with a higher cap.
-	overlap := slices.ContainsFunc(second.Query.Signals, func(s string) bool { return l.callCoverage(ctx, first, key, second.Query, s) == pipeline.CoverageFull })
+	overlap := slices.ContainsFunc(second.Query.ResultTypes(), func(s string) bool {
+		return r.archive.callCoverage(ctx, first, key, second.Query, s) == pipeline.CoverageFull
+	})
 	if !overlap {
 		return false
 	}
@@ -111,11 +127,11 @@ func (l *Ledger) isRepurchase(ctx context.Context, key pipeline.Identity, first,
 		return true
 	}
 	// A run may request the same company by two names before it learns that both are one.
-	return l.asksAbout(ctx, first, key) && l.asksAbout(ctx, second, key)
+	return r.asksAbout(ctx, first, key) && r.asksAbout(ctx, second, key)
 }
 
-func (l *Ledger) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) bool {
-	b, _, err := l.readExchange(ctx, c)
+func (r *auditor) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) bool {
+	b, _, err := r.archive.readExchange(ctx, c)
 	return err != nil || slices.ContainsFunc(b.Items, func(i pipeline.Item) bool {
 		return pipeline.IdentityOf(&i.Account) == key || i.ID != "" && pipeline.IdentityByID(c.Query.Object, i.ID) == key
 	})
@@ -123,42 +139,44 @@ func (l *Ledger) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) 
 
 // isRepeatedSearch reports whether an identifier was searched while the result of an earlier
 // search was still valid.
-func (l *Ledger) isRepeatedSearch(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
-	m, known := l.cachedResolution(ctx, first, key)
-	if !known || !l.asksAbout(ctx, second, key) {
+func (r *auditor) isRepeatedSearch(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
+	m, known := r.archive.cachedResolution(ctx, first, key)
+	if !known || !r.asksAbout(ctx, second, key) {
 		return false
 	}
-	ttl := cmp.Or(second.Run.NegativeTTL, defaultNegativeTTL)
+	valid := TTL{second.Run.PositiveTTL, second.Run.NegativeTTL}.orDefault()
 	if m.entity.ID != "" {
-		ttl = cmp.Or(second.Run.PositiveTTL, defaultPositiveTTL)
+		return second.Time.Sub(first.Time) < valid.Positive
 	}
-	return second.Time.Sub(first.Time) < ttl
+	return second.Time.Sub(first.Time) < valid.Negative
 }
 
 // isSamePage reports whether two calls bought one page: the same number of the
 // same pages, or a session begun again although nothing was excluded.
-func (l *Ledger) isSamePage(ctx context.Context, first, second *Call) bool {
-	firstBatch, _, err := l.readExchange(ctx, first)
-	secondBatch, _, secondErr := l.readExchange(ctx, second)
+func (r *auditor) isSamePage(ctx context.Context, first, second *Call) bool {
+	firstBatch, _, err := r.archive.readExchange(ctx, first)
+	secondBatch, _, secondErr := r.archive.readExchange(ctx, second)
 	if err != nil || secondErr != nil || len(firstBatch.Items) != 1 || len(secondBatch.Items) != 1 || firstBatch.Items[0].Page == nil || secondBatch.Items[0].Page == nil {
 		return true
 	}
 	firstPage, secondPage := firstBatch.Items[0].Page, secondBatch.Items[0].Page
-	if second.Query.Service == pipeline.Visits {
+	if second.Query.Service() == pipeline.Visits {
 		return firstPage.Offset <= secondPage.Offset && secondPage.Offset < firstPage.Offset+int64(firstPage.Limit) && first.Outcome == pipeline.Charged
 	}
-	return secondPage.Session == "" && len(second.Query.Exclude) <= len(first.Query.Exclude) && firstPage.Limit > 0
+	firstAsk, _ := first.Query.Ask.(pipeline.LookalikeAsk)
+	secondAsk, _ := second.Query.Ask.(pipeline.LookalikeAsk)
+	return secondPage.Session == "" && len(secondAsk.Exclude) <= len(firstAsk.Exclude) && firstPage.Limit > 0
 }
 
 // findOverBudget walks the records in the order of writing. At each it adds the cost of the
 // answered calls and the ceilings of those without an answer.
-func (l *Ledger) findOverBudget() (findings []string) {
+func findOverBudget(runs []*Run) (findings []string) {
 	type step struct {
 		at     wal.Position
 		call   *Call
 		change int64
 	}
-	for _, r := range l.runs {
+	for _, r := range runs {
 		if r.Budget == 0 {
 			continue
 		}

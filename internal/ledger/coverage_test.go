@@ -9,15 +9,20 @@ import (
 
 // TestCovers: a query covers exactly the signal types that need not be bought again.
 func TestCovers(t *testing.T) {
-	base := pipeline.Query{
-		Object: schema.Company, Signals: []string{"surgeInHiring", "riskNews", "surgeInHiringByLocation"},
-		Since: "2026-02-01", Until: "2026-05-01", MaxResults: 5,
-		NewsEventTypes: []string{"a", "b"}, HiringLocations: []pipeline.Location{{Country: "x"}},
+	ask := pipeline.SignalsAsk{
+		Types: []string{"surgeInHiring", "riskNews", "surgeInHiringByLocation"}, MaxResults: 5,
+		Filters: pipeline.Filters{NewsEventTypes: []string{"a", "b"}, HiringLocations: []pipeline.Location{{Country: "x"}}},
 	}
+	base := pipeline.Query{Object: schema.Company, Ask: ask, Since: "2026-02-01", Until: "2026-05-01"}
 	with := func(change func(q *pipeline.Query)) *pipeline.Query {
 		q := base
 		change(&q)
 		return &q
+	}
+	withAsk := func(change func(*pipeline.SignalsAsk)) *pipeline.Query {
+		changed := ask
+		change(&changed)
+		return with(func(q *pipeline.Query) { q.Ask = changed })
 	}
 	for _, c := range []struct {
 		name   string
@@ -31,14 +36,14 @@ func TestCovers(t *testing.T) {
 		{"a later start", with(func(q *pipeline.Query) { q.Since = "2026-03-01" }), "surgeInHiring", true},
 		{"an earlier start", with(func(q *pipeline.Query) { q.Since = "2026-01-01" }), "surgeInHiring", false},
 		{"the next day", with(func(q *pipeline.Query) { q.Until = "2026-05-02" }), "surgeInHiring", false},
-		{"fewer results", with(func(q *pipeline.Query) { q.MaxResults = 4 }), "surgeInHiring", true},
-		{"more results", with(func(q *pipeline.Query) { q.MaxResults = 6 }), "surgeInHiring", false},
-		{"a filter in another order", with(func(q *pipeline.Query) { q.NewsEventTypes = []string{"b", "a"} }), "riskNews", true},
-		{"a narrower filter", with(func(q *pipeline.Query) { q.NewsEventTypes = []string{"a"} }), "riskNews", false},
-		{"a broader filter", with(func(q *pipeline.Query) { q.NewsEventTypes = []string{"a", "b", "c"} }), "riskNews", false},
-		{"no filter", with(func(q *pipeline.Query) { q.NewsEventTypes = nil }), "riskNews", false},
-		{"a filter on another type", with(func(q *pipeline.Query) { q.NewsEventTypes = nil }), "surgeInHiring", true},
-		{"another place", with(func(q *pipeline.Query) { q.HiringLocations = []pipeline.Location{{Country: "y"}} }), "surgeInHiringByLocation", false},
+		{"fewer results", withAsk(func(a *pipeline.SignalsAsk) { a.MaxResults = 4 }), "surgeInHiring", true},
+		{"more results", withAsk(func(a *pipeline.SignalsAsk) { a.MaxResults = 6 }), "surgeInHiring", false},
+		{"a filter in another order", withAsk(func(a *pipeline.SignalsAsk) { a.NewsEventTypes = []string{"b", "a"} }), "riskNews", true},
+		{"a narrower filter", withAsk(func(a *pipeline.SignalsAsk) { a.NewsEventTypes = []string{"a"} }), "riskNews", false},
+		{"a broader filter", withAsk(func(a *pipeline.SignalsAsk) { a.NewsEventTypes = []string{"a", "b", "c"} }), "riskNews", false},
+		{"no filter", withAsk(func(a *pipeline.SignalsAsk) { a.NewsEventTypes = nil }), "riskNews", false},
+		{"a filter on another type", withAsk(func(a *pipeline.SignalsAsk) { a.NewsEventTypes = nil }), "surgeInHiring", true},
+		{"another place", withAsk(func(a *pipeline.SignalsAsk) { a.HiringLocations = []pipeline.Location{{Country: "y"}} }), "surgeInHiringByLocation", false},
 	} {
 		if got := queryCovers(&base, c.wanted, c.signal); got != c.want {
 			t.Errorf("queryCovers(%s, %s) = %v, want %v", c.name, c.signal, got, c.want)

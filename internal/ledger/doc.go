@@ -1,6 +1,7 @@
 // Package ledger records paid calls. The intent of a call is durable before the first byte
 // of its request leaves, and the answer is durable before it is decoded. [Ledger] is what a
-// lake knows about purchases.
+// lake knows about purchases: its records, replayed. A [Recorder] adds records to it, and
+// [Purchases] say what a run need not buy.
 //
 // # After a takeover
 //
@@ -26,8 +27,8 @@
 //
 // An index leads from an identity, that of an identifier or of an id of the API,
 // to the calls that requested it. What they returned is read from their answers
-// on demand: whether a pair was bought ([Ledger.Coverage]), which id a
-// search found and whether it is still valid ([Ledger.Resolve]), how far pages
-// have come and in which session ([Ledger.PageProgress]). None of this is
+// on demand: whether a pair was bought ([Purchases.Coverage]), which id a
+// search found and whether it is still valid ([Purchases.Resolve]), how far pages
+// have come and in which session ([Purchases.PageProgress]). None of this is
 // recorded a second time, so it cannot contradict the purchases.
 package ledger

@@ -10,8 +10,8 @@ import (
 // History is what the calls returned and cost, by query, oldest query first.
 func (l *Ledger) History() []forecast.History {
 	var out []forecast.History
-	for number := range len(l.queries) {
-		if e := l.history[number+1]; e != nil {
+	for number := range len(l.state.queries) {
+		if e := l.state.history[number+1]; e != nil {
 			out = append(out, *e)
 		}
 	}
@@ -22,15 +22,15 @@ func (l *Ledger) History() []forecast.History {
 // it was certainly free because the API knew none of its entities. identities are those that
 // its answer decided. A call that raised a cap is left out: its entities were chosen because
 // they have many events.
-func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []byte) {
+func (s *state) addToHistory(c *Call, k kind, h *outcomeRecord, identities []byte) {
 	free := k == kindNotCharged && len(identities) > 0
-	if !free && (k != kindCharged || h.Credits == nil || h.Total == nil) || l.raisesCap(c, identities) {
+	if !free && (k != kindCharged || h.Credits == nil || h.Total == nil) || s.raisesCap(c, identities) {
 		return
 	}
-	e := l.history[c.queryNumber]
+	e := s.history[c.queryNumber]
 	if e == nil {
 		e = &forecast.History{Query: *c.Query, BySignal: map[string]forecast.Moments{}}
-		l.history[c.queryNumber] = e
+		s.history[c.queryNumber] = e
 	}
 	e.Calls++
 	e.Took += c.duration
@@ -57,16 +57,16 @@ func (l *Ledger) addToHistory(c *Call, k kind, h *outcomeRecord, identities []by
 
 // raisesCap reports whether a call requested any of its identities with a higher cap than an
 // earlier one.
-func (l *Ledger) raisesCap(c *Call, identities []byte) bool {
+func (s *state) raisesCap(c *Call, identities []byte) bool {
 	hasLowerCap := func(q *pipeline.Query) bool {
-		return q.MaxResults < c.Query.MaxResults && slices.ContainsFunc(c.Query.Signals, func(s string) bool { return queryOverlaps(q, c.Query, s) })
+		return q.MaxResults() < c.Query.MaxResults() && slices.ContainsFunc(c.Query.ResultTypes(), func(signal string) bool { return queryOverlaps(q, c.Query, signal) })
 	}
-	if !slices.ContainsFunc(l.queries, func(q pipeline.Query) bool { return hasLowerCap(&q) }) {
+	if !slices.ContainsFunc(s.queries, func(q pipeline.Query) bool { return hasLowerCap(&q) }) {
 		return false
 	}
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		for n := range l.index.Values(pipeline.Identity(chunk)) {
-			if hasLowerCap(l.calls[n-1].Query) {
+		for n := range s.index.Values(pipeline.Identity(chunk)) {
+			if hasLowerCap(s.calls[n-1].Query) {
 				return true
 			}
 		}

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
-	"github.com/siglake/siglake/internal/forecast"
-	"github.com/siglake/siglake/internal/idmap"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -21,32 +18,15 @@ import (
 type Decode func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.ItemReply)
 
 // Ledger is what a lake knows about purchases: every run, and every call that was or may have
-// been made, with its outcome. The fetchers of RecordCalls and RecordOutcomes are safe for
-// concurrent use once a run has begun; everything else is for one goroutine at a time.
+// been made, with its outcome. A [Recorder] adds a run to it, and [Purchases] say what earlier
+// runs bought. A Ledger is for one goroutine at a time; meanwhile the fetchers of a Recorder
+// may record calls.
 type Ledger struct {
-	log      *wal.Log
-	readOnly bool
-	decode   Decode
-	now      func() time.Time
-
-	runs         []*Run
-	calls        []*Call // by number, from 1
-	callNumbers  map[string]uint32
-	queries      []pipeline.Query          // by number, from 1
-	queryNumbers map[string]int            // by a query's JSON
-	index        idmap.Map                 // the numbers of the calls that requested an identity
-	history      map[int]*forecast.History // by a query's number
-	bounds       []upperBound
-	pairCache    map[*Call]*returnedPairs // of calls that were compared with a higher cap
-	resolutions  resolutionCache
-
-	positiveTTL, negativeTTL time.Duration // validity of search results with and without an id
-
-	current *Run // the run in progress; nil: none
-
-	// Guards what calls change during a run, and both caches. Every call to the API takes it,
-	// so it is not held while a record is read.
-	mu sync.Mutex
+	log     *wal.Log
+	now     func() time.Time
+	state   *state
+	archive *archive
+	queries *queryNumbers
 }
 
 // Run is a run as recorded.
@@ -126,7 +106,7 @@ type Options struct {
 // after it: once it is written off, they may be requested.
 func (l *Ledger) RetryDecided(r *Run) bool {
 	return r.Published != nil && slices.ContainsFunc(l.blockingCalls(r), func(c *Call) bool {
-		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service.IsPaged()
+		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service().IsPaged()
 		return mayRetry && r.publishedAt.Before(c.decidedAt)
 	})
 }
@@ -150,8 +130,8 @@ func (l *Ledger) blockingCalls(r *Run) (calls []*Call) {
 		}
 	}
 	for _, name := range r.Published.BlockedBy {
-		if n := l.callNumbers[name]; n > 0 {
-			calls = append(calls, l.calls[n-1])
+		if n := l.state.callNumbers[name]; n > 0 {
+			calls = append(calls, l.state.calls[n-1])
 		}
 	}
 	return calls
@@ -173,23 +153,27 @@ func Open(ctx context.Context, store wal.Store, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{log: records, readOnly: o.ReadOnly, decode: o.Decode, now: o.Now, positiveTTL: defaultPositiveTTL, negativeTTL: defaultNegativeTTL, callNumbers: map[string]uint32{}, queryNumbers: map[string]int{}, history: map[int]*forecast.History{}, pairCache: map[*Call]*returnedPairs{}}
-	if l.now == nil {
-		l.now = time.Now
-	}
-	err = records.Walk(ctx, false, func(p wal.Position, k byte, head []byte, _ int64) error {
-		if err := l.applyRecord(ctx, p, kind(k), head); err != nil {
-			return fmt.Errorf("%s: %w", p, err)
-		}
-		return nil
-	})
-	if err == nil {
-		err = l.recoverCalls(ctx)
-	}
+	l, err := load(ctx, records, o)
 	if err != nil {
 		return nil, errors.Join(err, records.Close())
 	}
 	return l, nil
+}
+
+// load reads the ledger in an opened log.
+func load(ctx context.Context, log *wal.Log, o Options) (*Ledger, error) {
+	l := &Ledger{log: log, now: o.Now, archive: newArchive(log, o.Decode)}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	var err error
+	if l.state, err = replay(ctx, log); err != nil {
+		return nil, err
+	}
+	if l.queries, err = newQueryNumbers(log, l.state); err != nil {
+		return nil, err
+	}
+	return l, l.recoverCalls(ctx, o.ReadOnly)
 }
 
 // Position identifies the end of the ledger: it changes with every record.
@@ -203,11 +187,11 @@ func (l *Ledger) CopyTo(ctx context.Context, to wal.Store) error { return l.log.
 func (l *Ledger) Close() error { return l.log.Close() }
 
 // Runs lists the runs, oldest first.
-func (l *Ledger) Runs() []*Run { return l.runs }
+func (l *Ledger) Runs() []*Run { return l.state.runs }
 
 // CallsInDoubt lists the undecided calls that may have been charged, oldest first.
 func (l *Ledger) CallsInDoubt() (calls []*Call) {
-	for _, c := range l.calls {
+	for _, c := range l.state.calls {
 		if c.InDoubt() {
 			calls = append(calls, c)
 		}
@@ -227,12 +211,12 @@ func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.A
 			if c.unsentAt != nil {
 				continue // its lines are among the recorded ones
 			}
-			b, call, err := l.readExchange(ctx, c)
+			b, call, err := l.archive.readExchange(ctx, c)
 			if err != nil {
 				yield(pipeline.AnsweredBatch{}, err)
 				return
 			}
-			items, unmatched := l.decode(b, call)
+			items, unmatched := l.archive.decode(b, call)
 			// The status of items that may be requested again is up to the next call.
 			if c.Decision != "" && (r.Published == nil || c.decidedAt.Before(r.publishedAt)) {
 				call.Decision = string(c.Decision)
@@ -284,7 +268,7 @@ func (l *Ledger) PreparedManifest(ctx context.Context, r *Run) (*pipeline.Manife
 
 // CallItems returns what a call requested.
 func (l *Ledger) CallItems(ctx context.Context, c *Call) ([]pipeline.Item, error) {
-	b, _, err := l.readExchange(ctx, c)
+	b, _, err := l.archive.readExchange(ctx, c)
 	if err != nil {
 		return nil, err
 	}

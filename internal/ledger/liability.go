@@ -32,21 +32,27 @@ type upperBound struct {
 	maxCost     int64
 }
 
+// bounds are the reconciliations of a ledger, in the order of their records.
+type bounds []upperBound
+
 // addBound adds a bound for the calls made so far, from the first call of a run on.
-func (l *Ledger) addBound(from *Run, maxCost int64) {
+func (s *state) addBound(from *Run, maxCost int64) {
 	if len(from.Calls) > 0 {
-		l.bounds = append(l.bounds, upperBound{from.Calls[0].number, len(l.calls), maxCost})
+		s.bounds = append(s.bounds, upperBound{from.Calls[0].number, len(s.calls), maxCost})
 	}
 }
 
 // MaxCost is the maximum of credits that unsettled calls can have cost together, by their
 // ceilings and by the account's usage as read.
-func (l *Ledger) MaxCost(calls ...*Call) int64 {
+func (l *Ledger) MaxCost(calls ...*Call) int64 { return l.state.bounds.maxCost(calls) }
+
+// maxCost sorts the calls.
+func (u bounds) maxCost(calls []*Call) int64 {
 	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
 	sums := make([]int64, len(calls)+1) // of the first n
 	for n, c := range calls {
 		sums[n+1] = sums[n] + c.Ceiling
-		for _, b := range l.bounds {
+		for _, b := range u {
 			if b.first <= c.number && c.number <= b.last {
 				before, _ := slices.BinarySearchFunc(calls, b.first, func(c *Call, at int) int { return c.number - at })
 				sums[n+1] = min(sums[n+1], sums[before]+b.maxCost)
@@ -58,11 +64,14 @@ func (l *Ledger) MaxCost(calls ...*Call) int64 {
 
 // Liability sums up the unsettled calls of a run; nil stands for all runs. The maximum of
 // several groups together can be less than the sum of their maxima.
-func (l *Ledger) Liability(r *Run) (u Liability) {
-	calls := l.calls
+func (l *Ledger) Liability(r *Run) Liability {
 	if r != nil {
-		calls = r.Calls
+		return liabilityOf(r.Calls, l.state.bounds)
 	}
+	return liabilityOf(l.state.calls, l.state.bounds)
+}
+
+func liabilityOf(calls []*Call, known bounds) (u Liability) {
 	var all, decided []*Call
 	by := map[*Share][]*Call{}
 	for _, c := range calls {
@@ -76,10 +85,10 @@ func (l *Ledger) Liability(r *Run) (u Liability) {
 		}
 	}
 	for s, calls := range by {
-		*s = Share{len(calls), l.MaxCost(calls...)}
+		*s = Share{len(calls), known.maxCost(calls)}
 	}
-	u.Decided = Share{len(decided), l.MaxCost(decided...)}
-	u.MaxCost = l.MaxCost(all...)
+	u.Decided = Share{len(decided), known.maxCost(decided)}
+	u.MaxCost = known.maxCost(all)
 	return u
 }
 

@@ -15,30 +15,29 @@ func TestMaxCost(t *testing.T) {
 	m := newLedgerRig(t)
 	l := m.ledger
 	lose := func(run *Run, id string) *Call {
-		l.addCall(run, wal.Position{}, &intentRecord{Run: run.ID, Call: id, Batch: "000001", Query: 1, Ceiling: 100})
-		c := run.Calls[len(run.Calls)-1]
+		c := l.state.addCall(run, wal.Position{}, &intentRecord{Run: run.ID, Call: id, Batch: "000001", Query: 1, Ceiling: 100})
 		c.Outcome = pipeline.InDoubt
 		return c
 	}
-	l.queries = append(l.queries, pipeline.Query{})
-	first := l.runs[0]
+	l.state.queries = append(l.state.queries, pipeline.Query{})
+	first := l.Runs()[0]
 	a, b := lose(first, "a"), lose(first, "b")
 	if _, err := l.BeginRun(pipeline.RunSpec{ID: "second", Session: 1}); err != nil {
 		t.Fatal(err)
 	}
-	second := l.runs[1]
+	second := l.Runs()[1]
 	c := lose(second, "c")
 	for _, r := range []struct {
 		from *Run
 		most int64
 	}{{first, 150}, {second, 30}, {second, 40}} { // the last one is not lower
-		if err := l.RecordReconciliation(r.from, r.most, "a test"); err != nil {
+		if err := l.Recorder(r.from).RecordReconciliation(r.most, "a test"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d := lose(second, "d")
-	if len(l.bounds) != 2 {
-		t.Errorf("%d bounds, want 2", len(l.bounds))
+	if len(l.state.bounds) != 2 {
+		t.Errorf("%d bounds, want 2", len(l.state.bounds))
 	}
 	for _, tt := range []struct {
 		calls []*Call

@@ -8,19 +8,16 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// PageProgress says how far the included runs have bought the pages about one subject, and
-// what these returned, oldest first.
-func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *pipeline.Query, include func(*Run) bool) (cursor pipeline.Cursor, events []pipeline.RawEvent, err error) {
-	var calls []*Call
-	for n := range l.index.Values(pipeline.IdentityOf(account)) {
-		if c := l.calls[n-1]; c.Query.Service == q.Service && c.Query.Object == q.Object && include(c.Run) {
-			calls = append(calls, c)
-		}
-	}
+// PageProgress says how far the pages about one subject were bought, and what they returned,
+// oldest first.
+func (p *Purchases) PageProgress(ctx context.Context, account *schema.Account, q *pipeline.Query) (cursor pipeline.Cursor, events []pipeline.RawEvent, err error) {
+	calls := p.state.settledCalls(pipeline.IdentityOf(account), func(c *Call) bool {
+		return c.Query.Service() == q.Service() && c.Query.Object == q.Object && p.include(c.Run)
+	})
 	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
 	var earlier pipeline.Cursor // of a purchase before the last refresh
 	for _, c := range calls {
-		b, call, err := l.readExchange(ctx, c)
+		b, call, err := p.archive.readExchange(ctx, c)
 		if err != nil {
 			return cursor, nil, err
 		}
@@ -33,16 +30,16 @@ func (l *Ledger) PageProgress(ctx context.Context, account *schema.Account, q *p
 		}
 		if c.Outcome == pipeline.InDoubt {
 			switch {
-			case c.Decision == "", c.Decision == WriteOff && q.Service == pipeline.Lookalikes && page.Session == "":
+			case c.Decision == "", c.Decision == WriteOff && q.Service() == pipeline.Lookalikes && page.Session == "":
 				cursor.InDoubt = inDoubtCall(c) // the session that it began is lost, too
-			case c.Decision == WriteOff && q.Service == pipeline.Visits: // its content is given up
+			case c.Decision == WriteOff && q.Service() == pipeline.Visits: // its content is given up
 				cursor.Page, cursor.Results, cursor.Offset, cursor.InDoubt = page.Number, cursor.Results+int64(page.Limit), page.Offset+int64(page.Limit), nil
 			default:
 				cursor.InDoubt = nil
 			}
 			continue
 		}
-		items, unmatched := l.decode(b, call)
+		items, unmatched := p.archive.decode(b, call)
 		cursor.Advance(b, &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched})
 		for i := range items {
 			events = append(events, items[i].Events...)

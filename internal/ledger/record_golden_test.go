@@ -261,7 +261,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 			})
 		case kindQuery:
 			err = decodeHead(r.head, func(q *queryRecord) error {
-				n, err := again.ensureQuery(&q.Query)
+				n, err := again.queries.ensure(&q.Query)
 				if err == nil && n != q.Number {
 					err = fmt.Errorf("it has the number %d now", n)
 				}
@@ -278,7 +278,7 @@ func TestRecordGoldenJournal(t *testing.T) {
 	for _, r := range records { // known by their bytes, so not written twice
 		if r.kind == kindQuery {
 			err := decodeHead(r.head, func(q *queryRecord) error {
-				n, err := again.ensureQuery(&q.Query)
+				n, err := again.queries.ensure(&q.Query)
 				if err == nil && n != q.Number {
 					err = fmt.Errorf("its number is %d the second time", n)
 				}
@@ -339,7 +339,7 @@ func TestRecordGoldenBodies(t *testing.T) {
 			t.Errorf("%s: %v, %v (-golden +now):\n%s", what, err, encodeErr, cmp.Diff(spread(want), spread(got)))
 		}
 	}
-	for i, c := range j.calls {
+	for i, c := range j.state.calls {
 		items, err := j.CallItems(ctx, c)
 		compare("items of "+c.ID, bodies[kindIntent][i], items, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/wal"
@@ -13,9 +14,19 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// BeginRun records durably that a run begins, or is resumed in another session, and makes it
-// the current run, which the other methods write about.
-func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Run, error) {
+// Recorder is the one writer of a ledger: it records what happens in a run, and what is decided
+// about its calls. The fetchers of RecordCalls and RecordOutcomes are safe for concurrent use.
+type Recorder struct {
+	log     *wal.Log
+	now     func() time.Time
+	state   *state
+	queries *queryNumbers
+	run     *Run
+}
+
+// BeginRun records durably that a run begins, or is resumed in another session, and returns its
+// Recorder.
+func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Recorder, error) {
 	head, err := json.Marshal(b)
 	if err != nil {
 		return nil, err
@@ -23,19 +34,18 @@ func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Run, error) {
 	if _, err := l.log.Append(byte(kindRun), head, nil); err != nil {
 		return nil, err
 	}
-	if err := l.applyRun(&b); err != nil {
-		return nil, err
-	}
-	l.current, err = l.findRun(b.ID)
-	return l.current, err
+	return l.Recorder(l.state.beginRun(&b)), nil
 }
 
-// SelectRun makes an earlier run the current one.
-func (l *Ledger) SelectRun(r *Run) { l.current = r }
+// Recorder is the Recorder of a run that has begun.
+func (l *Ledger) Recorder(r *Run) *Recorder { return &Recorder{l.log, l.now, l.state, l.queries, r} }
+
+// Run is the run that is recorded.
+func (r *Recorder) Run() *Run { return r.run }
 
 // RecordLines records lines that no answer decides.
-func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
-	head, err := json.Marshal(linesRecord{Run: l.current.ID, Session: l.current.Session, Lines: len(undecided)})
+func (r *Recorder) RecordLines(undecided []pipeline.Line) error {
+	head, err := json.Marshal(linesRecord{Run: r.run.ID, Session: r.run.Session, Lines: len(undecided)})
 	if err != nil {
 		return err
 	}
@@ -43,16 +53,16 @@ func (l *Ledger) RecordLines(undecided []pipeline.Line) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.log.Write(byte(kindLines), head, body)
+	p, err := r.log.Write(byte(kindLines), head, body)
 	if err == nil {
-		l.current.linesAt = append(l.current.linesAt, p)
+		r.run.linesAt = append(r.run.linesAt, p)
 	}
 	return err
 }
 
 // Prepare records durably that the run's files are staged.
-func (l *Ledger) Prepare(m *pipeline.Manifest) error {
-	head, err := json.Marshal(prepareRecord{Run: l.current.ID, Files: len(m.Files), Time: l.now().UTC()})
+func (r *Recorder) Prepare(m *pipeline.Manifest) error {
+	head, err := json.Marshal(prepareRecord{Run: r.run.ID, Files: len(m.Files), Time: r.now().UTC()})
 	if err != nil {
 		return err
 	}
@@ -60,19 +70,19 @@ func (l *Ledger) Prepare(m *pipeline.Manifest) error {
 	if err != nil {
 		return err
 	}
-	p, err := l.log.Append(byte(kindPrepare), head, body)
+	p, err := r.log.Append(byte(kindPrepare), head, body)
 	if err == nil {
-		l.current.Prepared = &p
+		r.run.Prepared = &p
 	}
 	return err
 }
 
 // Commit records durably that the run is published.
-func (l *Ledger) Commit(m *pipeline.Manifest) error {
+func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	c := Commit{
-		Run: l.current.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
+		Run: r.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
 		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.InDoubt],
-		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: l.now().UTC(),
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: r.now().UTC(),
 	}
 	for _, d := range m.InDoubt {
 		if d.Run != "" {
@@ -86,19 +96,19 @@ func (l *Ledger) Commit(m *pipeline.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if l.current.publishedAt, err = l.log.Append(byte(kindCommit), head, nil); err == nil {
-		l.current.Published = &c
+	if r.run.publishedAt, err = r.log.Append(byte(kindCommit), head, nil); err == nil {
+		r.run.Published = &c
 	}
 	return err
 }
 
 // RecordDecision records durably a decision about a call in doubt.
-func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error {
-	head, err := json.Marshal(decisionRecord{Run: c.Run.ID, Call: c.ID, Decision: decision, Reason: reason, Time: l.now().UTC()})
+func (r *Recorder) RecordDecision(c *Call, decision Decision, reason string) error {
+	head, err := json.Marshal(decisionRecord{Run: c.Run.ID, Call: c.ID, Decision: decision, Reason: reason, Time: r.now().UTC()})
 	if err != nil {
 		return err
 	}
-	p, err := l.log.Append(byte(kindDecision), head, nil)
+	p, err := r.log.Append(byte(kindDecision), head, nil)
 	if err == nil {
 		c.Decision, c.decidedAt = decision, p
 	}
@@ -106,53 +116,55 @@ func (l *Ledger) RecordDecision(c *Call, decision Decision, reason string) error
 }
 
 // RecordReconciliation records durably what the account's usage says: the unsettled calls so
-// far, from the first call of a run on, cost at most maxCost. No call's outcome changes. A
+// far, from the first call of the run on, cost at most maxCost. No call's outcome changes. A
 // bound that is not lower than the known one is not recorded.
-func (l *Ledger) RecordReconciliation(from *Run, maxCost int64, reason string) error {
+func (r *Recorder) RecordReconciliation(maxCost int64, reason string) error {
 	var liable []*Call
-	for _, c := range l.calls {
-		if new(Liability).shareOf(c) != nil && len(from.Calls) > 0 && c.number >= from.Calls[0].number {
+	for _, c := range r.state.calls {
+		if new(Liability).shareOf(c) != nil && len(r.run.Calls) > 0 && c.number >= r.run.Calls[0].number {
 			liable = append(liable, c)
 		}
 	}
-	if maxCost >= l.MaxCost(liable...) {
+	if maxCost >= r.state.bounds.maxCost(liable) {
 		return nil
 	}
-	head, err := json.Marshal(reconciliationRecord{From: from.ID, MaxCost: maxCost, Reason: reason, Time: l.now().UTC()})
+	head, err := json.Marshal(reconciliationRecord{From: r.run.ID, MaxCost: maxCost, Reason: reason, Time: r.now().UTC()})
 	if err != nil {
 		return err
 	}
-	if _, err := l.log.Append(byte(kindReconciliation), head, nil); err != nil {
+	if _, err := r.log.Append(byte(kindReconciliation), head, nil); err != nil {
 		return err
 	}
-	l.addBound(from, maxCost)
+	r.state.addBound(r.run, maxCost)
 	return nil
 }
 
 // RecordCalls wraps the client: the intent of a call is durable before its first byte leaves,
 // and the answer before it is decoded.
-func (l *Ledger) RecordCalls(inner pipeline.Fetcher) pipeline.Fetcher { return &callRecorder{l, inner} }
-
-type callRecorder struct {
-	ledger *Ledger
-	inner  pipeline.Fetcher
+func (r *Recorder) RecordCalls(inner pipeline.Fetcher) pipeline.Fetcher {
+	return &callRecorder{r, inner}
 }
 
-func (r *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+type callRecorder struct {
+	recorder *Recorder
+	inner    pipeline.Fetcher
+}
+
+func (f *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	if ctx.Err() != nil {
-		return r.inner.Fetch(ctx, b) // which will not send it
+		return f.inner.Fetch(ctx, b) // which will not send it
 	}
-	space, err := r.ledger.log.Reserve(2, r.ledger.maxAnswerSize(b))
+	space, err := f.recorder.log.Reserve(2, maxAnswerSize(b))
 	if err != nil {
 		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
 	defer space.Release()
-	call, err := r.ledger.recordIntent(space, b)
+	call, err := f.recorder.recordIntent(space, b)
 	if err != nil {
 		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
 	}
-	reply, err := r.inner.Fetch(ctx, b)
-	if recordErr := r.ledger.recordResponse(space, call, reply); recordErr != nil {
+	reply, err := f.inner.Fetch(ctx, b)
+	if recordErr := f.recorder.recordResponse(space, call, reply); recordErr != nil {
 		// The answer is paid for and cannot be kept. The process must end: the
 		// next one finds the intent without an answer and declares the doubt.
 		return reply, stopForStorage(errors.Join(recordErr, err))
@@ -171,25 +183,25 @@ func stopForStorage(err error) error {
 
 // maxAnswerSize is the space to reserve for the answer to a batch: no call is made unless it is
 // sure to fit.
-func (l *Ledger) maxAnswerSize(b *pipeline.Batch) int64 {
+func maxAnswerSize(b *pipeline.Batch) int64 {
 	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
 	return min(fixed+b.ResultCeiling()*perEvent, most)
 }
 
 // recordIntent records durably that a call will be made.
-func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call, error) {
+func (r *Recorder) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call, error) {
 	body, err := encodeBody(b.Items)
 	if err != nil {
 		return nil, err
 	}
 	attempt := max(b.NextAttempt, 1)
-	number, err := l.ensureQuery(b.Query)
+	number, err := r.queries.ensure(b.Query)
 	if err != nil {
 		return nil, err
 	}
 	h := intentRecord{
-		Run: l.current.ID, Call: fmt.Sprintf("%s-%d", b.ID, attempt), Batch: b.ID, Attempt: attempt, ByID: b.ByID, Query: number,
-		Entities: len(b.Items), Ceiling: b.Ceiling(), Time: l.now().UTC(),
+		Run: r.run.ID, Call: fmt.Sprintf("%s-%d", b.ID, attempt), Batch: b.ID, Attempt: attempt, ByID: b.ByID, Query: number,
+		Entities: len(b.Items), Ceiling: b.Ceiling(), Time: r.now().UTC(),
 	}
 	head, err := json.Marshal(h)
 	if err != nil {
@@ -199,37 +211,15 @@ func (l *Ledger) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call,
 	if err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.addCall(l.current, p, &h)
-	return l.calls[len(l.calls)-1], nil
-}
-
-// ensureQuery returns the number of a query, and records the query first if it has none.
-func (l *Ledger) ensureQuery(q *pipeline.Query) (int, error) {
-	text, err := json.Marshal(q)
-	if err != nil {
-		return 0, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := l.queryNumbers[string(text)]; n > 0 {
-		return n, nil
-	}
-	head, err := json.Marshal(queryRecord{Number: len(l.queries) + 1, Query: *q})
-	if err != nil {
-		return 0, err
-	}
-	if _, err := l.log.Write(byte(kindQuery), head, nil); err != nil {
-		return 0, err
-	}
-	return len(l.queries) + 1, l.addQuery(*q)
+	r.state.mu.Lock()
+	defer r.state.mu.Unlock()
+	return r.state.addCall(r.run, p, &h), nil
 }
 
 // recordResponse makes the result of a call durable, as received.
-func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply) error {
+func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply) error {
 	if len(reply.Calls) == 0 { // it was not sent
-		return l.writeOutcome(func(k byte, head, body []byte) (wal.Position, error) {
+		return r.writeOutcome(func(k byte, head, body []byte) (wal.Position, error) {
 			p, err := space.Append(k, head, body)
 			if err == nil {
 				c.unsentAt = &p
@@ -254,37 +244,37 @@ func (l *Ledger) recordResponse(space *wal.Reservation, c *Call, reply *pipeline
 
 // RecordOutcomes wraps the decoding client: the outcome of a call is recorded as well, so that
 // Open need not decode all answers again.
-func (l *Ledger) RecordOutcomes(inner pipeline.Fetcher) pipeline.Fetcher {
-	return &outcomeRecorder{l, inner}
+func (r *Recorder) RecordOutcomes(inner pipeline.Fetcher) pipeline.Fetcher {
+	return &outcomeRecorder{r, inner}
 }
 
 type outcomeRecorder struct {
-	ledger *Ledger
-	inner  pipeline.Fetcher
+	recorder *Recorder
+	inner    pipeline.Fetcher
 }
 
-func (s *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	reply, err := s.inner.Fetch(ctx, b)
+func (f *outcomeRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	reply, err := f.inner.Fetch(ctx, b)
 	if len(reply.Calls) == 0 {
 		return reply, err
 	}
 	call := &reply.Calls[len(reply.Calls)-1]
-	s.ledger.mu.Lock()
-	c, recordErr := s.ledger.findCall(s.ledger.current.ID, call.ID)
-	s.ledger.mu.Unlock()
-	if recordErr == nil {
-		recordErr = s.ledger.recordOutcome(c, call, b, reply.Items)
-	}
-	if recordErr != nil && err == nil {
+	if recordErr := f.recorder.recordOutcome(call, b, reply.Items); recordErr != nil && err == nil {
 		err = stopForStorage(recordErr)
 	}
 	return reply, err
 }
 
-// recordOutcome records the outcome of a decoded call.
-func (l *Ledger) recordOutcome(c *Call, call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) error {
+// recordOutcome records the outcome of a decoded call of the run.
+func (r *Recorder) recordOutcome(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) error {
+	r.state.mu.Lock()
+	c, err := r.state.findCall(r.run.ID, call.ID)
+	r.state.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	k, h, identities := outcomeOf(call, b, items)
-	return l.writeOutcome(l.log.Write, c, k, h, identities)
+	return r.writeOutcome(r.log.Write, c, k, h, identities)
 }
 
 // outcomeOf is the outcome of a decoded call, as a record.
@@ -330,7 +320,7 @@ func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pi
 	return all
 }
 
-func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, error), c *Call, k kind, h outcomeRecord, identities []byte) error {
+func (r *Recorder) writeOutcome(write func(byte, []byte, []byte) (wal.Position, error), c *Call, k kind, h outcomeRecord, identities []byte) error {
 	h.callHead = callHead{c.Run.ID, c.ID}
 	head, err := json.Marshal(h)
 	if err != nil {
@@ -339,14 +329,11 @@ func (l *Ledger) writeOutcome(write func(byte, []byte, []byte) (wal.Position, er
 	if _, err := write(byte(k), head, identities); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c.setOutcome(k, &h)
-	l.addToHistory(c, k, &h, identities)
-	if c.Query.Service == pipeline.Search { // the run itself requests by the ids that it finds
-		for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-			l.index.Add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
-		}
+	r.state.mu.Lock()
+	defer r.state.mu.Unlock()
+	r.state.settle(c, k, &h, identities)
+	if c.Query.Service() == pipeline.Search { // the run itself requests by the ids that it finds
+		r.state.addToIndex(c, identities)
 	}
 	return nil
 }

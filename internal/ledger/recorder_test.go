@@ -47,10 +47,11 @@ func decodeTest(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipelin
 
 // ledgerRig is a ledger with a run in progress, on a machine that can lose power.
 type ledgerRig struct {
-	t      *testing.T
-	disk   *durabletest.Disk
-	ledger *Ledger
-	hook   durable.Hook // before the machine's; nil: none
+	t        *testing.T
+	disk     *durabletest.Disk
+	ledger   *Ledger
+	recorder *Recorder
+	hook     durable.Hook // before the machine's; nil: none
 }
 
 func newLedgerRig(t *testing.T) *ledgerRig {
@@ -68,7 +69,7 @@ func newLedgerRig(t *testing.T) *ledgerRig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.ledger.Close() }) // some tests have broken it
-	if _, err := m.ledger.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil {
+	if m.recorder, err = m.ledger.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -95,7 +96,7 @@ func (m *ledgerRig) afterPowerCut() *Run {
 		m.t.Fatalf("the journal after a power cut: %v", err)
 	}
 	defer l.Close()
-	r, err := l.findRun("run")
+	r, err := l.state.findRun("run")
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -119,7 +120,7 @@ func (r *Run) summary() string {
 func testBatch(number, n int) *pipeline.Batch {
 	b := &pipeline.Batch{
 		ID:    fmt.Sprintf("%06d", number),
-		Query: &pipeline.Query{Object: schema.Company, Signals: []string{"surgeInHiring", "riskNews"}, Since: "2026-01-01", Until: "2026-05-01", MaxResults: 100},
+		Query: &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring", "riskNews"}, MaxResults: 100}, Since: "2026-01-01", Until: "2026-05-01"},
 	}
 	for i := range n {
 		b.Items = append(b.Items, pipeline.Item{Ref: fmt.Sprint(i), Account: schema.Account{Row: int64(i + 1), Object: schema.Company, Domain: fmt.Sprintf("c%d-%d.example", number, i)}})
@@ -138,7 +139,7 @@ func answerOf(b *pipeline.Batch, body string) *pipeline.Reply {
 // fetch sends a batch through the layers that record it. It calls read before it decodes the
 // answer.
 func (m *ledgerRig) fetch(b *pipeline.Batch, wire fetchFunc, read func()) (*pipeline.Reply, error) {
-	record := m.ledger.RecordCalls(wire)
+	record := m.recorder.RecordCalls(wire)
 	decode := fetchFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		reply, err := record.Fetch(ctx, b)
 		if read != nil {
@@ -149,7 +150,7 @@ func (m *ledgerRig) fetch(b *pipeline.Batch, wire fetchFunc, read func()) (*pipe
 		}
 		return reply, err
 	})
-	return m.ledger.RecordOutcomes(decode).Fetch(m.t.Context(), b)
+	return m.recorder.RecordOutcomes(decode).Fetch(m.t.Context(), b)
 }
 
 // TestRecord: the intent is durable when the request leaves, and the answer when it is decoded.
@@ -216,7 +217,7 @@ func TestRecordReservation(t *testing.T) {
 // TestRecordFails: an answer that cannot be recorded ends the run, and its call is in doubt.
 func TestRecordFails(t *testing.T) {
 	m := newLedgerRig(t)
-	record := m.ledger.RecordCalls(fetchFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	record := m.recorder.RecordCalls(fetchFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		if b.ID != "000001" {
 			t.Errorf("call %s was made after an answer could not be kept", b.ID)
 		}
@@ -290,13 +291,13 @@ func TestPrepare(t *testing.T) {
 	if r := m.afterPowerCut(); r.Prepared != nil || r.Published != nil {
 		t.Error("a run that has just begun counts as staged")
 	}
-	if err := m.ledger.Prepare(&pipeline.Manifest{}); err != nil {
+	if err := m.recorder.Prepare(&pipeline.Manifest{}); err != nil {
 		t.Fatal(err)
 	}
 	if r := m.afterPowerCut(); r.Prepared == nil || r.Published != nil {
 		t.Errorf("after Prepare: staged %v, done %v, want the former", r.Prepared, r.Published)
 	}
-	if err := m.ledger.Commit(&pipeline.Manifest{}); err != nil {
+	if err := m.recorder.Commit(&pipeline.Manifest{}); err != nil {
 		t.Fatal(err)
 	}
 	if r := m.afterPowerCut(); r.Prepared == nil || r.Published == nil {

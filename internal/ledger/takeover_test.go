@@ -45,7 +45,7 @@ func batchAbout(number int) *pipeline.Batch {
 	id := fmt.Sprint(1000 + number)
 	return &pipeline.Batch{
 		ID: fmt.Sprintf("%06d", number), ByID: true,
-		Query: &pipeline.Query{Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "2026-01-01", Until: "2026-02-01", MaxResults: 3},
+		Query: &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 3}, Since: "2026-01-01", Until: "2026-02-01"},
 		Items: []pipeline.Item{{Ref: id, Account: schema.Account{Row: int64(number), Object: schema.Company, ID: id}}},
 	}
 }
@@ -65,17 +65,18 @@ func TestTakeover(t *testing.T) {
 	}
 	known := func(l *Ledger, number int) pipeline.Coverage {
 		b := batchAbout(number)
-		return l.Coverage(ctx, &b.Items[0].Account, b.Query)
+		return l.Purchases(nil, TTL{}).Coverage(ctx, &b.Items[0].Account, b.Query)
 	}
 
 	m := membucket.New()
 	a := openOn(m)
-	if _, err := a.BeginRun(begin); err != nil {
+	recorder, err := a.BeginRun(begin)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var asked []string
 	onWire, wake, woken := make(chan bool), make(chan bool), make(chan error)
-	record := a.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
+	record := recorder.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
 		asked = append(asked, b.ID)
 		if b.ID == "000003" {
 			onWire <- true
@@ -84,7 +85,7 @@ func TestTakeover(t *testing.T) {
 		return costOf(b, 7), nil
 	}))
 	// The first is answered and decoded, the second is answered and not decoded.
-	settled := a.RecordOutcomes(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
+	settled := recorder.RecordOutcomes(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) {
 		reply, err := record.Fetch(ctx, b)
 		if err == nil {
 			reply.Items, _ = decodeCost(b, &reply.Calls[0])
@@ -128,7 +129,8 @@ func TestTakeover(t *testing.T) {
 	}
 	check("the other machine", b)
 	begin.Session = 2
-	if _, err := b.BeginRun(begin); err != nil {
+	resumed, err := b.BeginRun(begin)
+	if err != nil {
 		t.Fatalf("BeginRun on the other machine = %v", err)
 	}
 
@@ -147,7 +149,7 @@ func TestTakeover(t *testing.T) {
 		t.Errorf("Close on the first machine = %v, want %v", err, wal.ErrFenced)
 	}
 
-	if _, err := b.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) { return pipeline.NewReply(b, "not sent"), nil })).Fetch(ctx, batchAbout(5)); err != nil {
+	if _, err := resumed.RecordCalls(batchFetcher(func(b *pipeline.Batch) (*pipeline.Reply, error) { return pipeline.NewReply(b, "not sent"), nil })).Fetch(ctx, batchAbout(5)); err != nil {
 		t.Errorf("Fetch on the other machine = %v", err)
 	}
 	if err := b.Close(); err != nil {

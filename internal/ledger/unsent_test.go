@@ -61,13 +61,14 @@ func TestUnsent(t *testing.T) {
 	l, done := open()
 	// The budget is enough for one call at a time: the first one's share must be free again
 	// before the second one.
-	if _, err := l.BeginRun(pipeline.RunSpec{ID: "r", Budget: 3}); err != nil {
+	recorder, err := l.BeginRun(pipeline.RunSpec{ID: "r", Budget: 3})
+	if err != nil {
 		t.Fatal(err)
 	}
-	q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews"}, MaxResults: 3}
+	q := &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"riskNews"}, MaxResults: 3}}
 	for _, id := range []string{"000001", "000002"} {
 		b := &pipeline.Batch{ID: id, Query: q, Items: make([]pipeline.Item, 1)}
-		reply, err := l.RecordCalls(replyFetcher(func(b *pipeline.Batch) *pipeline.Reply { return pipeline.NewReply(b, "not sent") })).Fetch(t.Context(), b)
+		reply, err := recorder.RecordCalls(replyFetcher(func(b *pipeline.Batch) *pipeline.Reply { return pipeline.NewReply(b, "not sent") })).Fetch(t.Context(), b)
 		if err != nil || len(reply.Calls) != 0 {
 			t.Fatalf("Fetch(%s) = %v, %v, want no call and no error", id, reply, err)
 		}

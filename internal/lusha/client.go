@@ -148,7 +148,7 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 		Endpoint: req.Endpoint(),
 		Object:   b.Query.Object,
 		Entities: len(req.Sent),
-		Types:    len(b.Query.Signals),
+		Types:    len(b.Query.ResultTypes()),
 		Ceiling:  sent.Ceiling(),
 	}
 	// From here on the request may be charged whatever happens to the caller,

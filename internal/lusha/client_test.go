@@ -503,16 +503,19 @@ func TestRejectedItems(t *testing.T) {
 // TestUnsendable: a batch whose price nobody can foresee is not sent.
 func TestUnsendable(t *testing.T) {
 	c := testClient(t, "http://127.0.0.1:1")
+	signals := func(change func(*pipeline.SignalsAsk)) func(*pipeline.Batch) {
+		return func(b *pipeline.Batch) { lushatest.ChangeSignals(b, change) }
+	}
 	for name, change := range map[string]func(*pipeline.Batch){
-		"all signals":    func(b *pipeline.Batch) { b.Query.Signals = []string{"allSignals"} },
-		"no signals":     func(b *pipeline.Batch) { b.Query.Signals = nil },
+		"all signals":    signals(func(a *pipeline.SignalsAsk) { a.Types = []string{"allSignals"} }),
+		"no signals":     signals(func(a *pipeline.SignalsAsk) { a.Types = nil }),
 		"no start":       func(b *pipeline.Batch) { b.Query.Since = "" },
-		"no cap":         func(b *pipeline.Batch) { b.Query.MaxResults = 0 },
+		"no cap":         signals(func(a *pipeline.SignalsAsk) { a.MaxResults = 0 }),
 		"no query":       func(b *pipeline.Batch) { b.Query = nil },
 		"no object":      func(b *pipeline.Batch) { b.Query.Object = "" },
 		"too many":       func(b *pipeline.Batch) { b.Items = lushatest.Companies(101).Items },
 		"references":     func(b *pipeline.Batch) { b.ByID = false; b.Items = duplicateRefs() },
-		"a cap too high": func(b *pipeline.Batch) { b.Query.MaxResults = 101 },
+		"a cap too high": signals(func(a *pipeline.SignalsAsk) { a.MaxResults = 101 }),
 	} {
 		b := lushatest.Companies(2)
 		change(b)

@@ -133,10 +133,10 @@ func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
 		hasEntry:      make([]bool, len(b.Items)),
 		byKey:         make(map[string][]int, len(b.Items)),
 		byRequestedID: map[string][]int{},
-		types:         make(map[string]string, len(b.Query.Signals)),
+		types:         make(map[string]string, len(b.Query.ResultTypes())),
 	}
 	for i := range b.Items {
-		if b.Query.Service.IsPaged() || rejectReason(b, i) != "" {
+		if b.Query.Service().IsPaged() || rejectReason(b, i) != "" {
 			continue
 		}
 		key := answerKey(b, i)
@@ -147,7 +147,7 @@ func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
 			}
 		}
 	}
-	for _, t := range b.Query.Signals {
+	for _, t := range b.Query.ResultTypes() {
 		a.types[t] = t
 	}
 	return a
@@ -258,7 +258,7 @@ func (a *answer) readRoot(name []byte) {
 func (a *answer) readEntry(key string) {
 	e := entry{key: key}
 	e.reply.Entity.Object = a.b.Query.Object
-	if a.b.Query.Service.IsPaged() {
+	if a.b.Query.Service().IsPaged() {
 		a.readPageResult()
 		return
 	}
@@ -668,7 +668,7 @@ func (a *answer) answersQuery() bool {
 
 // finishCall matches the unmatched entries to items, and closes the call.
 func (a *answer) finishCall() (items, unmatched []pipeline.ItemReply) {
-	if a.b.Query.Service.IsPaged() {
+	if a.b.Query.Service().IsPaged() {
 		a.finishPage()
 	}
 	unassigned := make([]bool, len(a.unmatched))

@@ -233,7 +233,7 @@ func FuzzDecodeAnswer(f *testing.F) {
 		b.Items[0].Account.ID, b.Items[1].Account.ID = "88003321", "70114455"
 		b.Items[2].Ref = "acct-9"
 		if contact {
-			b.Query.Object, b.Query.Signals = schema.Contact, []string{"companyChange", "promotion"}
+			b.Query.Object, b.Query.Ask = schema.Contact, pipeline.SignalsAsk{Types: []string{"companyChange", "promotion"}, MaxResults: 10}
 		}
 		if search {
 			b.ByID = false
@@ -335,7 +335,7 @@ func FuzzClassify(f *testing.F) {
 // bigAnswer is an answer about 100 companies with about 10 events each.
 func bigAnswer() (*pipeline.Batch, []byte) {
 	b := lushatest.Companies(100)
-	b.Query.Signals = []string{"surgeInHiring", "financialEventsNews", "riskNews"}
+	b.Query.Ask = pipeline.SignalsAsk{Types: []string{"surgeInHiring", "financialEventsNews", "riskNews"}, MaxResults: 10}
 	var out bytes.Buffer
 	out.WriteString(`{"companies":{`)
 	for i := range b.Items {

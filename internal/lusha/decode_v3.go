@@ -12,7 +12,7 @@ import (
 // isLookup reports whether a query is answered with one result per entity,
 // which is kept whole.
 func isLookup(q *pipeline.Query) bool {
-	return q.Service == pipeline.Search || q.Service == pipeline.Scores
+	return q.Service() == pipeline.Search || q.Service() == pipeline.Scores
 }
 
 // finishSignalsV3 derives the status of an entry about one entity's events. Its own id
@@ -88,7 +88,7 @@ func (a *answer) readLookup(e *entry) {
 	l.completeEntity()
 	product := schema.ProductMatch
 	counts := e.reply.Entity.ID != "" && e.errText == ""
-	if a.b.Query.Service == pipeline.Scores {
+	if a.b.Query.Service() == pipeline.Scores {
 		product, counts = schema.ProductScore, l.scored
 	}
 	if counts {
@@ -158,7 +158,7 @@ func (e *entry) finishLookup(q *pipeline.Query) {
 	r := &e.reply
 	hasCode := func(code string) bool { return e.errCode == code || strings.Contains(e.errText, code) }
 	switch {
-	case len(r.Events) > 0 && q.Service == pipeline.Search:
+	case len(r.Events) > 0 && q.Service() == pipeline.Search:
 		r.Status = schema.Resolved
 	case len(r.Events) > 0:
 		r.Status = schema.Enriched
@@ -166,11 +166,11 @@ func (e *entry) finishLookup(q *pipeline.Query) {
 		r.Status, r.Reason = schema.Restricted, e.errText
 	case hasCode("NOT_FOUND"):
 		r.Status, r.Reason = schema.NotFound, e.errText
-	case hasCode("NO_SCORE") && q.Service == pipeline.Scores:
+	case hasCode("NO_SCORE") && q.Service() == pipeline.Scores:
 		r.Status, r.Reason = schema.NoSignal, e.errText
 	case e.errText != "":
 		r.Status, r.Reason = schema.Deferred, e.errText+"; it is asked again"
-	case q.Service == pipeline.Scores:
+	case q.Service() == pipeline.Scores:
 		r.Status, r.Reason = schema.NoSignal, "the result states no score"
 		r.Warnings = appendWarning(r.Warnings, "the result states no score")
 	default:
@@ -208,7 +208,7 @@ func (a *answer) readPageResult() {
 	case a.Err != nil:
 	case object:
 		a.entryCount++
-		a.pagination.results = append(a.pagination.results, pipeline.RawEvent{Type: pagedProducts[a.b.Query.Service], Raw: value})
+		a.pagination.results = append(a.pagination.results, pipeline.RawEvent{Type: pagedProducts[a.b.Query.Service()], Raw: value})
 	default:
 		a.keepUnknown([]byte("result"), value)
 		a.warnings = appendWarning(a.warnings, "a result is %s, not an object; kept as an extra field", truncateText(string(value), 80))
@@ -222,7 +222,7 @@ func (a *answer) readPagination(name []byte, value json.RawMessage) {
 	if a.Err != nil {
 		return
 	}
-	if !a.b.Query.Service.IsPaged() {
+	if !a.b.Query.Service().IsPaged() {
 		a.unknown.Add(name, value)
 		return
 	}

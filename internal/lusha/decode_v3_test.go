@@ -22,11 +22,10 @@ import (
 
 // TestFilter: what passes which filter, one event at a time.
 func TestFilter(t *testing.T) {
-	q := &pipeline.Query{
-		APIVersion: pipeline.V3, Object: schema.Company,
+	q := &pipeline.Query{APIVersion: pipeline.V3, Object: schema.Company, Ask: pipeline.SignalsAsk{Filters: pipeline.Filters{
 		NewsEventTypes: []string{"M&A", "Funding Round"}, HiringDepartments: []string{"Engineering & Technical", "Legal"},
 		HiringLocations: []pipeline.Location{{Country: "Norway"}, {Country: "United States", State: "Ohio"}},
-	}
+	}}}
 	for _, tt := range []struct {
 		kind, event string
 		in          bool
@@ -66,8 +65,8 @@ func TestFilter(t *testing.T) {
 	}
 	// A department that is no filter's is judged by the vocabulary: what stands in
 	// it is no part of another.
-	q.HiringDepartments = []string{"Product Marketing"}
-	if passesFilters(q, &pipeline.RawEvent{Type: "surgeInHiringByDepartment", Raw: json.RawMessage(`{"department":"Marketing"}`)}) {
+	f := &pipeline.Filters{HiringDepartments: []string{"Product Marketing"}}
+	if passesFilters(f, &pipeline.RawEvent{Type: "surgeInHiringByDepartment", Raw: json.RawMessage(`{"department":"Marketing"}`)}) {
 		t.Error("Marketing passes for Product Marketing, want it beside: the vocabulary has it")
 	}
 }
@@ -419,8 +418,9 @@ func FuzzDecodeAnswerV3(f *testing.F) {
 		if x.Request.Method != "POST" || !strings.HasPrefix(x.Request.Path, "/v3/") {
 			continue
 		}
-		service := slices.Index(services, x.batch(f).Query.Service)
-		f.Add(x.Response.Status, x.answer(), byte(service), strings.Contains(x.Request.Path, "contacts"), len(x.Query.NewsEventTypes) > 0)
+		service := slices.Index(services, x.batch(f).Query.Service())
+		recorded, _ := x.Query.Ask.(pipeline.SignalsAsk)
+		f.Add(x.Response.Status, x.answer(), byte(service), strings.Contains(x.Request.Path, "contacts"), len(recorded.NewsEventTypes) > 0)
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte, service byte, contact, narrow bool) {
 		object, accounts := schema.Company, append(lushatest.IDs("5310077", "v1.Ty_55"), schema.Account{Domain: "lanternfish.example"})
@@ -428,10 +428,12 @@ func FuzzDecodeAnswerV3(f *testing.F) {
 			object, accounts = schema.Contact, append(lushatest.IDs("6620101", "v1.m-Ww"), schema.Account{Email: "ines@ternrail.example"})
 		}
 		b := lushatest.NewBatchV3(services[int(service)%len(services)], object, accounts...)
-		if narrow {
-			b.Query.NewsEventTypes, b.Query.HiringDepartments, b.Query.HiringLocations = []string{"Partnership"}, []string{"Operations"}, []pipeline.Location{{Country: "Portugal"}}
+		if narrow && b.Query.Service() == pipeline.Signals {
+			lushatest.ChangeSignals(b, func(a *pipeline.SignalsAsk) {
+				a.NewsEventTypes, a.HiringDepartments, a.HiringLocations = []string{"Partnership"}, []string{"Operations"}, []pipeline.Location{{Country: "Portugal"}}
+			})
 		}
-		if paged := b.Query.Service.IsPaged(); paged {
+		if paged := b.Query.Service().IsPaged(); paged {
 			b.Items[0].Page.Session = "s-1"
 		} else {
 			for i, ref := range []string{"q1", "p2", "s3"} {
@@ -452,7 +454,7 @@ func FuzzDecodeAnswerV3(f *testing.F) {
 			t.Fatal("strays without an answer")
 		}
 		found := schema.Enriched
-		if b.Query.Service == pipeline.Search {
+		if b.Query.Service() == pipeline.Search {
 			found = schema.Resolved
 		}
 		for i, r := range slices.Concat(items, unmatched) {
@@ -462,7 +464,7 @@ func FuzzDecodeAnswerV3(f *testing.F) {
 			if len(r.Filtered) > 0 && !narrow || slices.Contains(r.Aliases, r.Entity.ID) || slices.Contains(r.Aliases, "") {
 				t.Fatalf("item %d: beside %v, %q also %q", i, r.Filtered, r.Entity.ID, r.Aliases)
 			}
-			if paged := b.Query.Service.IsPaged(); (r.Next != nil) != (paged && (call.Outcome == pipeline.Charged || r.Next != nil && r.Next.SessionExpired)) {
+			if paged := b.Query.Service().IsPaged(); (r.Next != nil) != (paged && (call.Outcome == pipeline.Charged || r.Next != nil && r.Next.SessionExpired)) {
 				t.Fatalf("item %d: next %+v under %s", i, r.Next, call.Outcome)
 			}
 			if r.Next != nil && r.Next.SessionExpired && (call.Outcome != pipeline.NotCharged || r.Status != schema.Deferred) {

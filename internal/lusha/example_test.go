@@ -31,7 +31,7 @@ func Example() {
 
 	reply, err := stack.Fetch(context.Background(), &pipeline.Batch{
 		ID:    "000001",
-		Query: &pipeline.Query{Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "2026-01-01", MaxResults: 10},
+		Query: &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 10}, Since: "2026-01-01"},
 		Items: []pipeline.Item{
 			{Ref: "acct-9", Account: schema.Account{Object: schema.Company, Domain: "harborquill.example"}},
 			{Ref: "acct-10", Account: schema.Account{Object: schema.Company, Name: "Tallow & Finch"}},
@@ -75,10 +75,11 @@ func Example_lookalikes() {
 	}
 	stack := policy.Bisect(policy.Retry(lusha.Decode(client), lusha.Rules{}, policy.RetryConfig{}), lusha.Rules{})
 
-	query := &pipeline.Query{Object: schema.Company, Service: pipeline.Lookalikes, APIVersion: pipeline.V3, Signals: []string{schema.ProductLookalike}}
+	ask := pipeline.LookalikeAsk{PageSize: 2}
 	for _, domain := range []string{"a.example", "b.example", "c.example", "d.example", "e.example"} {
-		query.Seeds = append(query.Seeds, schema.Account{Object: schema.Company, Domain: domain})
+		ask.Seeds = append(ask.Seeds, schema.Account{Object: schema.Company, Domain: domain})
 	}
+	query := &pipeline.Query{Object: schema.Company, APIVersion: pipeline.V3, Ask: ask}
 	page := pipeline.Page{Number: 1, Limit: 2, Session: "too-old"}
 	for more := true; more; page.Number++ {
 		reply, err := stack.Fetch(context.Background(), &pipeline.Batch{ID: fmt.Sprintf("%06d", page.Number), Query: query, Items: []pipeline.Item{{Ref: "page", Page: &page}}})

@@ -15,12 +15,13 @@ import (
 // not asked to filter, to Filtered. They are paid for, so none is dropped, and an
 // event that cannot be judged stays.
 func filterEvents(q *pipeline.Query, r *pipeline.ItemReply) {
-	if q.SendFilters || len(q.NewsEventTypes)+len(q.HiringDepartments)+len(q.HiringLocations) == 0 {
+	ask, _ := q.Ask.(pipeline.SignalsAsk)
+	if ask.SendFilters || len(ask.NewsEventTypes)+len(ask.HiringDepartments)+len(ask.HiringLocations) == 0 {
 		return
 	}
 	var passing []pipeline.RawEvent
 	for i, e := range r.Events {
-		if passesFilters(q, &r.Events[i]) {
+		if passesFilters(&ask.Filters, &r.Events[i]) {
 			passing = append(passing, e)
 		} else {
 			r.Filtered = append(r.Filtered, e)
@@ -33,17 +34,17 @@ func filterEvents(q *pipeline.Query, r *pipeline.ItemReply) {
 }
 
 // passesFilters reports whether an event is let through, or cannot be judged.
-func passesFilters(q *pipeline.Query, e *pipeline.RawEvent) bool {
+func passesFilters(f *pipeline.Filters, e *pipeline.RawEvent) bool {
 	switch {
-	case len(q.NewsEventTypes) > 0 && isNews(e.Type):
+	case len(f.NewsEventTypes) > 0 && isNews(e.Type):
 		kind := eventTexts(e.Raw, "eventType")[0]
-		return kind == "" || slices.ContainsFunc(q.NewsEventTypes, func(w string) bool { return equalFold(w, kind) })
-	case len(q.HiringDepartments) > 0 && e.Type == "surgeInHiringByDepartment":
+		return kind == "" || slices.ContainsFunc(f.NewsEventTypes, func(w string) bool { return equalFold(w, kind) })
+	case len(f.HiringDepartments) > 0 && e.Type == "surgeInHiringByDepartment":
 		department := eventTexts(e.Raw, "department")[0]
-		return department == "" || slices.ContainsFunc(q.HiringDepartments, func(w string) bool { return matchesDepartment(w, department) })
-	case len(q.HiringLocations) > 0 && e.Type == "surgeInHiringByLocation":
+		return department == "" || slices.ContainsFunc(f.HiringDepartments, func(w string) bool { return matchesDepartment(w, department) })
+	case len(f.HiringLocations) > 0 && e.Type == "surgeInHiringByLocation":
 		place := eventTexts(e.Raw, "country", "state")
-		return place[0] == "" || slices.ContainsFunc(q.HiringLocations, func(w pipeline.Location) bool {
+		return place[0] == "" || slices.ContainsFunc(f.HiringLocations, func(w pipeline.Location) bool {
 			return equalFold(w.Country, place[0]) && (w.State == "" || place[1] == "" || equalFold(w.State, place[1]))
 		})
 	}

@@ -97,9 +97,10 @@ func (f *fixture) batch(t testing.TB) *pipeline.Batch {
 		t.Fatalf("%s: request: %v", f.Name, err)
 	}
 	b := &pipeline.Batch{ID: "000001", Query: &pipeline.Query{
-		Object: schema.Company, Signals: r.Signals, Since: r.StartDate, MaxResults: r.MaxResultsPerSignal,
-		NewsEventTypes: r.Filters.Include.NewsEventTypes, HiringDepartments: r.Filters.Include.HiringByDepartment,
-		HiringLocations: r.Filters.Include.HiringByLocations,
+		Object: schema.Company, Since: r.StartDate, Ask: pipeline.SignalsAsk{Types: r.Signals, MaxResults: r.MaxResultsPerSignal, Filters: pipeline.Filters{
+			NewsEventTypes: r.Filters.Include.NewsEventTypes, HiringDepartments: r.Filters.Include.HiringByDepartment,
+			HiringLocations: r.Filters.Include.HiringByLocations,
+		}},
 	}}
 	if len(r.ContactIDs)+len(r.Contacts) > 0 {
 		b.Query.Object = schema.Contact
@@ -206,31 +207,31 @@ func (f *fixture) batchV3(t testing.TB) *pipeline.Batch {
 	path := f.Request.Path
 	switch path[strings.LastIndexByte(path, '/'):] {
 	case "/signals":
-		q.Signals, q.MaxResults = r.SignalTypes, r.MaxResultsPerSignal
+		ask, _ := q.Ask.(pipeline.SignalsAsk)
+		ask.Types, ask.MaxResults = r.SignalTypes, r.MaxResultsPerSignal
 		sent := r.Filters.Include
-		q.IntentCategories = sent.IntentCategories
+		ask.IntentCategories = sent.IntentCategories
 		if len(sent.NewsEventTypes)+len(sent.HiringByDepartments)+len(sent.HiringByLocations) > 0 {
-			q.SendFilters = true
-			q.NewsEventTypes, q.HiringDepartments, q.HiringLocations = sent.NewsEventTypes, sent.HiringByDepartments, sent.HiringByLocations
+			ask.SendFilters = true
+			ask.NewsEventTypes, ask.HiringDepartments, ask.HiringLocations = sent.NewsEventTypes, sent.HiringByDepartments, sent.HiringByLocations
 		}
+		q.Ask = ask
 		for i, id := range r.IDs {
 			b.Items = append(b.Items, pipeline.Item{Ref: fmt.Sprintf("r%d", i), Account: account(lookup{ID: id})})
 		}
 	case "/search", "/signal-score":
-		q.Service, q.Signals = pipeline.Search, []string{schema.ProductMatch}
+		q.Ask = pipeline.SearchAsk{}
 		if strings.HasSuffix(path, "score") {
-			q.Service, q.Signals = pipeline.Scores, []string{schema.ProductScore}
+			q.Ask = pipeline.ScoreAsk{}
 		}
 		for _, l := range append(r.Contacts, r.Companies...) {
 			b.Items = append(b.Items, pipeline.Item{Ref: l.Ref, Account: account(l)})
 		}
 	case "/lookalike":
-		q.Service, q.Signals, q.MaxResults = pipeline.Lookalikes, []string{schema.ProductLookalike}, r.Limit
-		q.Seeds, q.Exclude = seeds(r.Seeds), seeds(r.Exclude)
+		q.Ask = pipeline.LookalikeAsk{Seeds: seeds(r.Seeds), Exclude: seeds(r.Exclude), PageSize: r.Limit}
 		b.Items = []pipeline.Item{{Ref: "page", Page: &pipeline.Page{Number: 1, Limit: r.Limit, Session: r.DedupeSessionID}}}
 	case "/website-visits":
-		q.Service, q.Signals, q.MaxResults = pipeline.Visits, []string{schema.ProductVisit}, r.Pagination.Size
-		q.Seeds = seeds(lists{Domains: r.Domains})
+		q.Ask = pipeline.VisitsAsk{Sites: r.Domains, PageSize: r.Pagination.Size}
 		b.Items = []pipeline.Item{{Ref: "page", Page: &pipeline.Page{
 			Number: r.Pagination.Page, Offset: (r.Pagination.Page - 1) * int64(r.Pagination.Size), Limit: r.Pagination.Size,
 		}}}

@@ -154,8 +154,9 @@ func TestRegister(t *testing.T) {
 	inBothVersions(t, 19, func(t *testing.T, d pipeline.APIVersion) {
 		for _, sent := range []bool{false, true} {
 			b := lushatest.CompaniesIn(d, 1)
-			b.Query.Signals = []string{"riskNews"}
-			b.Query.NewsEventTypes, b.Query.SendFilters = []string{"Security Issue"}, sent
+			lushatest.ChangeSignals(b, func(a *pipeline.SignalsAsk) {
+				a.Types, a.NewsEventTypes, a.SendFilters = []string{"riskNews"}, []string{"Security Issue"}, sent
+			})
 			r, err := NewRequest(b)
 			if err != nil {
 				t.Fatal(err)

@@ -75,11 +75,11 @@ func NewRequest(b *pipeline.Batch) (*Request, error) {
 		}
 	}
 	body = append(body, `],"signals":`...)
-	body = appendList(body, q.Signals)
+	body = appendList(body, q.ResultTypes())
 	body = append(body, `,"startDate":`...)
 	body = jsonscan.AppendQuoted(body, q.Since)
 	body = append(body, `,"maxResultsPerSignal":`...)
-	body = strconv.AppendInt(body, int64(q.MaxResults), 10)
+	body = strconv.AppendInt(body, int64(q.MaxResults()), 10)
 	body = appendFilters(body, q)
 	r.Body = append(body, '}')
 	return r, nil
@@ -110,16 +110,18 @@ func checkQuery(b *pipeline.Batch) error {
 		return fmt.Errorf("%d items, but the API takes %d", len(b.Items), pipeline.MaxBatch)
 	case q.APIVersion != pipeline.V2 && q.APIVersion != pipeline.V3:
 		return fmt.Errorf("unknown dialect %q", q.APIVersion)
-	case q.Service != pipeline.Signals:
+	case q.Service() != pipeline.Signals:
 		return nil // what its own request needs
-	case len(q.Signals) == 0:
+	}
+	switch ask, _ := q.Ask.(pipeline.SignalsAsk); {
+	case len(ask.Types) == 0:
 		return fmt.Errorf("no signal types")
-	case slices.Contains(q.Signals, allSignals):
+	case slices.Contains(ask.Types, allSignals):
 		return fmt.Errorf("%s is not asked for: its price is open; list the signal types", allSignals)
 	case len(q.Since) != len("2006-01-02"):
 		return fmt.Errorf("start date %q is not YYYY-MM-DD", q.Since)
-	case q.MaxResults < 1 || q.MaxResults > 100:
-		return fmt.Errorf("%d results per signal, not 1 to 100", q.MaxResults)
+	case ask.MaxResults < 1 || ask.MaxResults > 100:
+		return fmt.Errorf("%d results per signal, not 1 to 100", ask.MaxResults)
 	}
 	return nil
 }
@@ -175,7 +177,7 @@ func fitsInt64(digits string) bool {
 // rather than by the references of the request.
 func answersByID(b *pipeline.Batch) bool {
 	if isV3(b.Query) {
-		return b.Query.Service == pipeline.Signals
+		return b.Query.Service() == pipeline.Signals
 	}
 	return b.ByID
 }
@@ -244,8 +246,9 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 	if q.Object != schema.Company {
 		return body
 	}
+	ask, _ := q.Ask.(pipeline.SignalsAsk)
 	var filters []byte
-	sendAll := !isV3(q) || q.SendFilters // else the answer is filtered here
+	sendAll := !isV3(q) || ask.SendFilters // else the answer is filtered here
 	appendFilter := func(name string, write func([]byte) []byte) {
 		if filters != nil {
 			filters = append(filters, ',')
@@ -253,16 +256,16 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 		filters = jsonscan.AppendQuoted(filters, name)
 		filters = write(append(filters, ':'))
 	}
-	if sendAll && len(q.NewsEventTypes) > 0 && slices.ContainsFunc(q.Signals, isNews) {
-		appendFilter("newsEventTypes", func(f []byte) []byte { return appendList(f, q.NewsEventTypes) })
+	if sendAll && len(ask.NewsEventTypes) > 0 && slices.ContainsFunc(ask.Types, isNews) {
+		appendFilter("newsEventTypes", func(f []byte) []byte { return appendList(f, ask.NewsEventTypes) })
 	}
-	if sendAll && len(q.HiringDepartments) > 0 && slices.Contains(q.Signals, "surgeInHiringByDepartment") {
-		appendFilter("hiringByDepartments", func(f []byte) []byte { return appendList(f, q.HiringDepartments) })
+	if sendAll && len(ask.HiringDepartments) > 0 && slices.Contains(ask.Types, "surgeInHiringByDepartment") {
+		appendFilter("hiringByDepartments", func(f []byte) []byte { return appendList(f, ask.HiringDepartments) })
 	}
-	if sendAll && len(q.HiringLocations) > 0 && slices.Contains(q.Signals, "surgeInHiringByLocation") {
+	if sendAll && len(ask.HiringLocations) > 0 && slices.Contains(ask.Types, "surgeInHiringByLocation") {
 		appendFilter("hiringByLocations", func(f []byte) []byte {
 			f = append(f, '[')
-			for i, l := range q.HiringLocations {
+			for i, l := range ask.HiringLocations {
 				if i > 0 {
 					f = append(f, ',')
 				}
@@ -275,8 +278,8 @@ func appendFilters(body []byte, q *pipeline.Query) []byte {
 			return append(f, ']')
 		})
 	}
-	if isV3(q) && len(q.IntentCategories) > 0 && slices.Contains(q.Signals, "linkedinActivityIntent") {
-		appendFilter("intentCategories", func(f []byte) []byte { return appendList(f, q.IntentCategories) })
+	if isV3(q) && len(ask.IntentCategories) > 0 && slices.Contains(ask.Types, "linkedinActivityIntent") {
+		appendFilter("intentCategories", func(f []byte) []byte { return appendList(f, ask.IntentCategories) })
 	}
 	if filters == nil {
 		return body

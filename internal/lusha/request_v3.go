@@ -15,7 +15,7 @@ import (
 
 // isV3 reports whether a query uses V3. V2 has no service but signals.
 func isV3(q *pipeline.Query) bool {
-	return q.APIVersion == pipeline.V3 || q.Service != pipeline.Signals
+	return q.APIVersion == pipeline.V3 || q.Service() != pipeline.Signals
 }
 
 // maxRefLength is how long a reference may be that the API gives back.
@@ -26,24 +26,24 @@ func newRequestV3(b *pipeline.Batch) (*Request, error) {
 	q := b.Query
 	r := &Request{Method: http.MethodPost, Path: "/v3/" + pluralName(q.Object)}
 	var err error
-	switch q.Service {
-	case pipeline.Signals:
+	switch ask := q.Ask.(type) {
+	case pipeline.SignalsAsk:
 		r.Path += "/signals"
-		r.buildSignals(b)
-	case pipeline.Search:
+		r.buildSignals(b, &ask)
+	case pipeline.SearchAsk:
 		r.Path += "/search"
 		err = r.buildLookup(b)
-	case pipeline.Scores:
+	case pipeline.ScoreAsk:
 		r.Path += "/signal-score"
 		err = r.buildLookup(b)
-	case pipeline.Lookalikes:
+	case pipeline.LookalikeAsk:
 		r.Path += "/lookalike"
-		err = r.buildLookalikes(b)
-	case pipeline.Visits:
+		err = r.buildLookalikes(b, &ask)
+	case pipeline.VisitsAsk:
 		r.Path += "/website-visits"
-		err = r.buildVisits(b)
+		err = r.buildVisits(b, &ask)
 	default:
-		err = fmt.Errorf("unknown service %q", q.Service)
+		err = fmt.Errorf("unknown service %q", q.Service())
 	}
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func newRequestV3(b *pipeline.Batch) (*Request, error) {
 // rejectReasonV3 says why V3 cannot ask about an item; empty when it can.
 func rejectReasonV3(b *pipeline.Batch, i int) string {
 	item := &b.Items[i]
-	switch b.Query.Service {
+	switch b.Query.Service() {
 	case pipeline.Signals:
 		if item.EntityID() == "" {
 			return "no id to ask by: V3 knows signals by id only"
@@ -80,7 +80,7 @@ func rejectReasonV3(b *pipeline.Batch, i int) string {
 }
 
 // buildSignals asks for events by id.
-func (r *Request) buildSignals(b *pipeline.Batch) {
+func (r *Request) buildSignals(b *pipeline.Batch, ask *pipeline.SignalsAsk) {
 	q := b.Query
 	var ids []string
 	seen := make(map[string]bool, len(b.Items))
@@ -90,9 +90,9 @@ func (r *Request) buildSignals(b *pipeline.Batch) {
 		}
 	}
 	body := appendList([]byte(`{"ids":`), ids)
-	body = appendList(append(body, `,"signalTypes":`...), q.Signals)
+	body = appendList(append(body, `,"signalTypes":`...), ask.Types)
 	body = jsonscan.AppendQuoted(append(body, `,"startDate":`...), q.Since)
-	body = strconv.AppendInt(append(body, `,"maxResultsPerSignal":`...), int64(q.MaxResults), 10)
+	body = strconv.AppendInt(append(body, `,"maxResultsPerSignal":`...), int64(ask.MaxResults), 10)
 	body = appendFilters(body, q)
 	r.Body = append(body, '}')
 }
@@ -149,7 +149,7 @@ func lookupIdentifier(b *pipeline.Batch, i int) (identifier schema.Identifier, v
 	item := &b.Items[i]
 	a := item.Account
 	a.Object = b.Query.Object
-	if b.Query.Service == pipeline.Scores {
+	if b.Query.Service() == pipeline.Scores {
 		a.ID = item.EntityID()
 	}
 	identifier = a.Identifier()
@@ -200,7 +200,7 @@ const (
 )
 
 // buildLookalikes asks for entities like the seeds, and unlike the excluded ones.
-func (r *Request) buildLookalikes(b *pipeline.Batch) error {
+func (r *Request) buildLookalikes(b *pipeline.Batch, ask *pipeline.LookalikeAsk) error {
 	q := b.Query
 	page, err := r.singlePage(b)
 	if err != nil {
@@ -213,14 +213,14 @@ func (r *Request) buildLookalikes(b *pipeline.Batch) error {
 	if page.Limit < 1 || page.Limit > maxPage {
 		return fmt.Errorf("a page of %d %s, not 1 to %d", page.Limit, pluralName(q.Object), maxPage)
 	}
-	seeds, n, err := encodeSeeds(q.Object, q.Seeds)
+	seeds, n, err := encodeSeeds(q.Object, ask.Seeds)
 	if err != nil {
 		return err
 	}
 	if n < minSeeds || n > maxSeeds {
 		return fmt.Errorf("%d different seeds, but the API takes %d to %d", n, minSeeds, maxSeeds)
 	}
-	exclude, n, err := encodeSeeds(q.Object, q.Exclude)
+	exclude, n, err := encodeSeeds(q.Object, ask.Exclude)
 	if err != nil {
 		return fmt.Errorf("to exclude: %w", err)
 	}
@@ -301,8 +301,8 @@ func seedError(o schema.Object, a *schema.Account) error {
 	return fmt.Errorf("contact %q has neither id, LinkedIn address, email nor first name, last name and company", name)
 }
 
-// buildVisits asks which companies visited the sites that are the seeds.
-func (r *Request) buildVisits(b *pipeline.Batch) error {
+// buildVisits asks which companies visited the sites.
+func (r *Request) buildVisits(b *pipeline.Batch, ask *pipeline.VisitsAsk) error {
 	q := b.Query
 	page, err := r.singlePage(b)
 	if err != nil {
@@ -317,17 +317,16 @@ func (r *Request) buildVisits(b *pipeline.Batch) error {
 		return fmt.Errorf("a page of %d visits, not 1 to %d", page.Limit, maxVisitsPage)
 	case len(q.Since) != len("2006-01-02") || len(q.Until) != len("2006-01-02"):
 		return fmt.Errorf("the window from %q to %q is not of two days YYYY-MM-DD", q.Since, q.Until)
-	case len(q.Seeds) == 0:
+	case len(ask.Sites) == 0:
 		return fmt.Errorf("no site whose visitors are asked for")
 	}
 	var domains []string
-	for i := range q.Seeds {
-		a := &q.Seeds[i]
+	for i, site := range ask.Sites {
 		switch {
-		case a.Domain == "":
-			return fmt.Errorf("site %q has no domain", truncateText(cmp.Or(a.Key, a.ID, a.Name), 80))
-		case !slices.Contains(domains, a.Domain):
-			domains = append(domains, a.Domain)
+		case site == "":
+			return fmt.Errorf("site %d has no domain", i+1)
+		case !slices.Contains(domains, site):
+			domains = append(domains, site)
 		}
 	}
 	body := appendList([]byte(`{"domains":`), domains)

@@ -1,6 +1,7 @@
 package lusha
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -16,10 +17,15 @@ import (
 // TestRequestV3 shows every request byte for byte.
 func TestRequestV3(t *testing.T) {
 	change := func(b *pipeline.Batch, how func(*pipeline.Batch)) *pipeline.Batch { how(b); return b }
-	filters := func(q *pipeline.Query) {
-		q.NewsEventTypes, q.HiringDepartments = []string{"Security Issue"}, []string{"Sales"}
-		q.HiringLocations = []pipeline.Location{{Country: "Malta"}, {Country: "Chile", State: "Maule"}}
-		q.IntentCategories = []string{"Energy"}
+	filtered := func(sent bool, types ...string) *pipeline.Batch {
+		b := lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...)
+		lushatest.ChangeSignals(b, func(a *pipeline.SignalsAsk) {
+			a.NewsEventTypes, a.HiringDepartments = []string{"Security Issue"}, []string{"Sales"}
+			a.HiringLocations = []pipeline.Location{{Country: "Malta"}, {Country: "Chile", State: "Maule"}}
+			a.IntentCategories = []string{"Energy"}
+			a.Types, a.SendFilters = types, sent
+		})
+		return b
 	}
 	hiring := []string{"surgeInHiringByDepartment", "surgeInHiringByLocation", "riskNews"}
 	for _, tt := range []struct {
@@ -41,24 +47,18 @@ func TestRequestV3(t *testing.T) {
 		{
 			"filters are not sent", "/v3/companies/signals",
 			`{"ids":["1"],"signalTypes":["surgeInHiringByDepartment","surgeInHiringByLocation","riskNews"],"startDate":"2026-02-01","maxResultsPerSignal":5}`,
-			change(lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) { filters(b.Query); b.Query.Signals = hiring }), nil,
+			filtered(false, hiring...), nil,
 		},
 		{
 			"filters are sent when they are trusted", "/v3/companies/signals",
 			`{"ids":["1"],"signalTypes":["surgeInHiringByDepartment","surgeInHiringByLocation","riskNews"],"startDate":"2026-02-01","maxResultsPerSignal":5,` +
 				`"filters":{"include":{"newsEventTypes":["Security Issue"],"hiringByDepartments":["Sales"],"hiringByLocations":[{"country":"Malta"},{"country":"Chile","state":"Maule"}]}}}`,
-			change(lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) {
-				filters(b.Query)
-				b.Query.Signals, b.Query.SendFilters = hiring, true
-			}), nil,
+			filtered(true, hiring...), nil,
 		},
 		{
 			"the documented filter is sent beside the signal that it narrows", "/v3/companies/signals",
 			`{"ids":["1"],"signalTypes":["linkedinActivityIntent"],"startDate":"2026-02-01","maxResultsPerSignal":5,"filters":{"include":{"intentCategories":["Energy"]}}}`,
-			change(lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) {
-				filters(b.Query)
-				b.Query.Signals = []string{"linkedinActivityIntent"}
-			}), nil,
+			filtered(false, "linkedinActivityIntent"), nil,
 		},
 		{
 			"a search for companies, best identifier first", "/v3/companies/search",
@@ -95,8 +95,10 @@ func TestRequestV3(t *testing.T) {
 			`{"seeds":{"ids":["7","v1.x"],"linkedinUrls":["https://www.linkedin.com/in/x"],"emails":["y@a.example"],"contacts":[{"firstName":"Li","lastName":"Na","companyName":"A"}]},` +
 				`"exclude":{"emails":["z@a.example"]},"limit":50,"dedupeSessionId":"s-1"}`,
 			change(lushatest.NewBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
-				b.Query.Seeds = []schema.Account{{Email: "y@a.example"}, {Name: "Li Na", CompanyName: "A"}, {ID: "7", Email: "seven@a.example"}, {LinkedIn: "https://www.linkedin.com/in/x"}, {ID: "v1.x"}, {ID: "7"}}
-				b.Query.Exclude = []schema.Account{{Email: "z@a.example"}}
+				b.Query.Ask = pipeline.LookalikeAsk{
+					Seeds:   []schema.Account{{Email: "y@a.example"}, {Name: "Li Na", CompanyName: "A"}, {ID: "7", Email: "seven@a.example"}, {LinkedIn: "https://www.linkedin.com/in/x"}, {ID: "v1.x"}, {ID: "7"}},
+					Exclude: []schema.Account{{Email: "z@a.example"}},
+				}
 				b.Items[0].Page = &pipeline.Page{Number: 3, Limit: 50, Session: "s-1"}
 			}), nil,
 		},
@@ -104,7 +106,7 @@ func TestRequestV3(t *testing.T) {
 			"lookalikes of companies", "/v3/companies/lookalike",
 			`{"seeds":{"domains":["d0.example","d1.example","d2.example","d3.example"],"linkedinUrls":["https://www.linkedin.com/company/x"]},"limit":100}`,
 			change(lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) {
-				b.Query.Seeds = append(lushatest.Sites(4), schema.Account{ID: "12", LinkedIn: "https://www.linkedin.com/company/x"})
+				b.Query.Ask = pipeline.LookalikeAsk{Seeds: append(lushatest.Sites(4), schema.Account{ID: "12", LinkedIn: "https://www.linkedin.com/company/x"})}
 				b.Items[0].Page.Limit = 100
 			}), nil,
 		},
@@ -112,7 +114,7 @@ func TestRequestV3(t *testing.T) {
 			"visits", "/v3/companies/website-visits",
 			`{"domains":["d0.example","d1.example"],"startDate":"2026-02-01","endDate":"2026-05-01","pagination":{"page":4,"size":150},"sort":{"by":"score","order":"desc"}}`,
 			change(lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) {
-				b.Query.Seeds = append(lushatest.Sites(2), lushatest.Sites(1)...)
+				b.Query.Ask = pipeline.VisitsAsk{Sites: append(lushatest.Hosts(2), lushatest.Hosts(1)...)}
 				b.Items[0].Page = &pipeline.Page{Number: 4, Limit: 150}
 			}), nil,
 		},
@@ -142,36 +144,43 @@ func TestRequestV3(t *testing.T) {
 // TestUnsendableV3: what the API would refuse, or would answer so that nobody
 // could tell its answers apart, is not sent.
 func TestUnsendableV3(t *testing.T) {
+	signals := func(change func(*pipeline.SignalsAsk)) func(*pipeline.Batch) {
+		return func(b *pipeline.Batch) { lushatest.ChangeSignals(b, change) }
+	}
+	seeds := func(seeds []schema.Account, more ...schema.Account) func(*pipeline.Batch) {
+		return func(b *pipeline.Batch) { b.Query.Ask = pipeline.LookalikeAsk{Seeds: append(seeds, more...)} }
+	}
+	exclude := func(exclude ...schema.Account) func(*pipeline.Batch) {
+		return func(b *pipeline.Batch) {
+			b.Query.Ask = pipeline.LookalikeAsk{Seeds: lushatest.Sites(5), Exclude: exclude}
+		}
+	}
 	for _, tt := range []struct {
 		name, want string
 		b          *pipeline.Batch
 		change     func(*pipeline.Batch)
 	}{
-		{"all signals", "allSignals", lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) { b.Query.Signals = []string{"allSignals"} }},
-		{"no cap", "0 results per signal", lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) { b.Query.MaxResults = 0 }},
+		{"all signals", "allSignals", lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), signals(func(a *pipeline.SignalsAsk) { a.Types = []string{"allSignals"} })},
+		{"no cap", "0 results per signal", lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), signals(func(a *pipeline.SignalsAsk) { a.MaxResults = 0 })},
 		{"no start", "start date", lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) { b.Query.Since = "" }},
 		{"a dialect of the future", `dialect "v4"`, lushatest.NewBatchV3(pipeline.Signals, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) { b.Query.APIVersion = "v4" }},
-		{"a service of the future", `service "enrich"`, lushatest.NewBatchV3(pipeline.Search, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) { b.Query.Service = "enrich" }},
-		{"four seeds", "4 different seeds", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = append(lushatest.Sites(4), lushatest.Sites(4)...) }},
-		{"too many seeds", "101 different seeds", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
-			b.Query.Seeds = append(lushatest.People(100), schema.Account{Email: "y@a.example"})
+		{"a service of the future", `service "enrich"`, lushatest.NewBatchV3(pipeline.Search, schema.Company, lushatest.IDs("1")...), func(b *pipeline.Batch) {
+			b.Query = decodeQuery(t, `{"object":"company","service":"enrich","api":"v3","signals":["enriched"],"since":"2026-02-01","until":"2026-05-01","max_results":1}`)
 		}},
-		{"too many of a kind", "more than 100 domains", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Exclude = lushatest.Sites(101) }},
-		{"a company by its id alone", `company "12"`, lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = append(lushatest.Sites(5), lushatest.IDs("12")...) }},
-		{"to exclude a company by its id alone", `to exclude: company "Acme"`, lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) {
-			b.Query.Exclude = []schema.Account{{ID: "12", Key: "Acme"}}
-		}},
-		{"a contact without anything", `contact "Cher"`, lushatest.NewBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) {
-			b.Query.Seeds = append(lushatest.People(5), schema.Account{Name: "Cher", CompanyName: "A"})
-		}},
+		{"four seeds", "4 different seeds", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), seeds(lushatest.Sites(4), lushatest.Sites(4)...)},
+		{"too many seeds", "101 different seeds", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Contact), seeds(lushatest.People(100), schema.Account{Email: "y@a.example"})},
+		{"too many of a kind", "more than 100 domains", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), exclude(lushatest.Sites(101)...)},
+		{"a company by its id alone", `company "12"`, lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), seeds(lushatest.Sites(5), lushatest.IDs("12")...)},
+		{"to exclude a company by its id alone", `to exclude: company "Acme"`, lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), exclude(schema.Account{ID: "12", Key: "Acme"})},
+		{"a contact without anything", `contact "Cher"`, lushatest.NewBatchV3(pipeline.Lookalikes, schema.Contact), seeds(lushatest.People(5), schema.Account{Name: "Cher", CompanyName: "A"})},
 		{"too long a page of contacts", "page of 51 contacts, not 1 to 50", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Contact), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 51 }},
 		{"too long a page of companies", "page of 101 companies, not 1 to 100", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 101 }},
 		{"a page of nothing", "page of 0 companies", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 0 }},
 		{"two pages", "2 items", lushatest.NewBatchV3(pipeline.Lookalikes, schema.Company), func(b *pipeline.Batch) { b.Items = append(b.Items, b.Items[0]) }},
 		{"no page", "not the one page", lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page = nil }},
 		{"visits by contacts", "not of contacts", lushatest.NewBatchV3(pipeline.Visits, schema.Contact), func(*pipeline.Batch) {}},
-		{"no site", "no site", lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = nil }},
-		{"a site without a domain", `site "12"`, lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Seeds = lushatest.IDs("12") }},
+		{"no site", "no site", lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Ask = pipeline.VisitsAsk{} }},
+		{"a site without a domain", "site 2 has no domain", lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Ask = pipeline.VisitsAsk{Sites: []string{"d0.example", ""}} }},
 		{"page zero", "page 0", lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Number = 0 }},
 		{"too long a page of visits", "151 visits", lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Items[0].Page.Limit = 151 }},
 		{"no end", `to ""`, lushatest.NewBatchV3(pipeline.Visits, schema.Company), func(b *pipeline.Batch) { b.Query.Until = "" }},
@@ -190,6 +199,15 @@ func TestUnsendableV3(t *testing.T) {
 	}
 }
 
+func decodeQuery(t *testing.T, text string) *pipeline.Query {
+	t.Helper()
+	q := new(pipeline.Query)
+	if err := json.Unmarshal([]byte(text), q); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 // TestCeilingV3: a call's ceiling counts what is sent, page by page or item by
 // item.
 func TestCeilingV3(t *testing.T) {
@@ -198,7 +216,7 @@ func TestCeilingV3(t *testing.T) {
 	lookalikes.Items[0].Page.Limit = 30
 	lookalikes.Query.Price, lookalikes.Query.Per = 2, 25
 	search := lushatest.NewBatchV3(pipeline.Search, schema.Company, lushatest.Sites(30)...)
-	search.Query.MaxResults, search.Query.Price, search.Query.Per = 1, 1, 25
+	search.Query.Price, search.Query.Per = 1, 25
 	for name, tt := range map[string]struct {
 		b        *pipeline.Batch
 		ceiling  int64

@@ -137,7 +137,7 @@ func rejectItem(h *half) pipeline.ItemReply {
 
 func requestError(refusal Refusal, q *pipeline.Query) error {
 	advice := "check the signal types, the dates, the filters and the seeds against the API's options"
-	if q.SendFilters && strings.Contains(refusal.Message, "filters") {
+	if ask, _ := q.Ask.(pipeline.SignalsAsk); ask.SendFilters && strings.Contains(refusal.Message, "filters") {
 		advice = "leave out --send-filters: then the events are filtered here, and those that are kept out are paid for as well"
 	}
 	return &pipeline.Stop{

@@ -108,9 +108,9 @@ func (g *Budgeter) reserve(ctx context.Context, b *pipeline.Batch, from int) (n 
 func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 	unit, advice := "entity", ""
 	switch {
-	case next.Query.Service.IsPaged():
+	case next.Query.Service().IsPaged():
 		unit = "page"
-	case next.Query.Service == pipeline.Signals:
+	case next.Query.Service() == pipeline.Signals:
 		advice = ", or with a lower --max-results"
 	}
 	stop := &pipeline.Stop{
@@ -120,7 +120,7 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
 		Exhausted: true,
 	}
-	if next.Query.Service == pipeline.Search { // the calls that use the ids come on top
+	if next.Query.Service() == pipeline.Search { // the calls that use the ids come on top
 		stop.Advice = "run the same command again with a higher --max-credits"
 	}
 	return stop
@@ -132,7 +132,7 @@ func fitItems(b *pipeline.Batch, credits int64) (n int, ceiling int64) {
 	if ceiling = b.Ceiling(); ceiling <= credits {
 		return len(b.Items), ceiling
 	}
-	if b.Query.Service.IsPaged() { // a page cannot be split
+	if b.Query.Service().IsPaged() { // a page cannot be split
 		return 0, 0
 	}
 	n = b.Query.MaxEntities(len(b.Items), credits)

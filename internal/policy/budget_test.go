@@ -245,7 +245,7 @@ func TestBudgetKept(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 2))
 			price := 1 + random.Int64N(4)
-			q := &pipeline.Query{Object: schema.Company, Signals: []string{"riskNews", "peopleNews"}[:1+random.IntN(2)], MaxResults: 1 + random.IntN(5), Price: price}
+			q := &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"riskNews", "peopleNews"}[:1+random.IntN(2)], MaxResults: 1 + random.IntN(5)}, Price: price}
 			unitCost := q.Ceiling(1)
 			spent := random.Int64N(3 * unitCost)
 			v := &randomAPI{t: t, random: random, worstCase: spent, cap: spent + 1 + random.Int64N(300*unitCost)}

@@ -70,7 +70,7 @@ func newRig(t *testing.T, sim simulator.Config, cfg ratelimit.Config) (*ratelimi
 func companyBatch() *pipeline.Batch {
 	return &pipeline.Batch{
 		ID: "000001", ByID: true,
-		Query: &pipeline.Query{Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "1999-10-01", MaxResults: 1},
+		Query: &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 1}, Since: "1999-10-01"},
 		Items: []pipeline.Item{{Ref: "r1", Account: schema.Account{Object: schema.Company, ID: "1001"}}},
 	}
 }

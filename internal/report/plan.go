@@ -92,7 +92,7 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 	}
 	row("Lines", format.Thousands(p.Lines), strings.Join(withoutCall, " · "))
 	for _, q := range p.Queries {
-		switch q.Service {
+		switch q.Service() {
 		case pipeline.Search:
 			row("Ids", "", fmt.Sprintf("of each %s that has none, by a search: %s", q.Object, priceText(q)))
 			continue
@@ -100,7 +100,7 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
 			continue
 		}
-		row("Signals", fmt.Sprint(len(q.Signals)), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults, format.List(q.Signals, 4)))
+		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
 	}
 	row("To ask", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal")
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))

@@ -97,7 +97,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
 		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
-			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults)
+			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
 		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", creditsText(*a.Change), accountText(a))

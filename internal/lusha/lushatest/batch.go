@@ -11,7 +11,7 @@ import (
 // Companies is a batch of n companies by id, from 1001 on.
 func Companies(n int) *pipeline.Batch {
 	b := &pipeline.Batch{ID: "000012", ByID: true, Query: &pipeline.Query{
-		Object: schema.Company, Signals: []string{"surgeInHiring"}, Since: "2026-01-01", MaxResults: 10,
+		Object: schema.Company, Since: "2026-01-01", Ask: pipeline.SignalsAsk{Types: []string{"surgeInHiring"}, MaxResults: 10},
 	}}
 	for i := range n {
 		b.Items = append(b.Items, pipeline.Item{
@@ -33,7 +33,7 @@ func CompaniesIn(version pipeline.APIVersion, n int) *pipeline.Batch {
 // NewBatchV3 is a batch of a V3 query about one object, with everything that its
 // service may need. The items' references are r0, r1 and so on.
 func NewBatchV3(service pipeline.Service, object schema.Object, accounts ...schema.Account) *pipeline.Batch {
-	q := &pipeline.Query{Object: object, Service: service, APIVersion: pipeline.V3, Since: "2026-02-01", Until: "2026-05-01", MaxResults: 5}
+	q := &pipeline.Query{Object: object, APIVersion: pipeline.V3, Since: "2026-02-01", Until: "2026-05-01"}
 	b := &pipeline.Batch{ID: "000021", Query: q}
 	for i, a := range accounts {
 		a.Object = object
@@ -41,26 +41,50 @@ func NewBatchV3(service pipeline.Service, object schema.Object, accounts ...sche
 	}
 	switch service {
 	case pipeline.Signals:
-		q.Signals = []string{"companyChange", "promotion"}
+		ask := pipeline.SignalsAsk{Types: []string{"companyChange", "promotion"}, MaxResults: 5}
 		if object == schema.Company {
-			q.Signals = []string{"surgeInHiring", "riskNews"}
+			ask.Types = []string{"surgeInHiring", "riskNews"}
 		}
+		q.Ask = ask
 	case pipeline.Search:
-		q.Signals = []string{schema.ProductMatch}
+		q.Ask = pipeline.SearchAsk{}
 	case pipeline.Scores:
-		q.Signals = []string{schema.ProductScore}
-	case pipeline.Lookalikes, pipeline.Visits:
-		q.Signals = []string{schema.ProductLookalike}
-		if service == pipeline.Visits {
-			q.Signals = []string{schema.ProductVisit}
-		}
-		q.Seeds = Sites(5)
+		q.Ask = pipeline.ScoreAsk{}
+	case pipeline.Lookalikes:
+		ask := pipeline.LookalikeAsk{Seeds: Sites(5), PageSize: 5}
 		if object == schema.Contact {
-			q.Seeds = People(5)
+			ask.Seeds = People(5)
 		}
+		q.Ask = ask
+	case pipeline.Visits:
+		q.Ask = pipeline.VisitsAsk{Sites: Hosts(5), PageSize: 5}
+	}
+	if service.IsPaged() {
 		b.Items = []pipeline.Item{{Ref: "r0", Page: &pipeline.Page{Number: 1, Limit: 5}}}
 	}
 	return b
+}
+
+// ChangeSignals changes what a batch of signals asks for.
+func ChangeSignals(b *pipeline.Batch, change func(*pipeline.SignalsAsk)) {
+	ask := b.Query.Ask.(pipeline.SignalsAsk)
+	change(&ask)
+	b.Query.Ask = ask
+}
+
+// ChangeLookalikes changes what a batch of lookalikes asks for.
+func ChangeLookalikes(b *pipeline.Batch, change func(*pipeline.LookalikeAsk)) {
+	ask := b.Query.Ask.(pipeline.LookalikeAsk)
+	change(&ask)
+	b.Query.Ask = ask
+}
+
+// Hosts are the domains of Sites.
+func Hosts(n int) (out []string) {
+	for _, a := range Sites(n) {
+		out = append(out, a.Domain)
+	}
+	return out
 }
 
 // Sites are companies that are known by their domains.

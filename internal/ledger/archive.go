@@ -1,0 +1,180 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/siglake/siglake/internal/wal"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// archive reads recorded calls: what they requested and what their answers say. It is
+// safe for concurrent use.
+type archive struct {
+	log    *wal.Log
+	decode Decode
+
+	mu          sync.Mutex               // guards both caches; not held while a record is read
+	pairs       map[*Call]*returnedPairs // of calls that were compared with a higher cap
+	resolutions resolutionCache
+}
+
+func newArchive(log *wal.Log, decode Decode) *archive {
+	return &archive{log: log, decode: decode, pairs: map[*Call]*returnedPairs{}}
+}
+
+// readExchange returns a call as it was requested and answered: the batch, and the call before
+// decoding. A call without a recorded answer is in doubt.
+func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *pipeline.Call, error) {
+	r, err := a.log.Read(ctx, c.intentAt)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := &pipeline.Batch{ID: c.Batch, Query: c.Query, ByID: c.ByID, NextAttempt: c.Attempt}
+	if err := decodeBody(r.Body, &b.Items); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.intentAt, err)
+	}
+	call := &pipeline.Call{
+		ID: c.ID, Batch: c.Batch, Attempt: c.Attempt, Object: c.Query.Object, Entities: c.Entities, Types: len(c.Query.ResultTypes()),
+		Ceiling: c.Ceiling, Outcome: pipeline.InDoubt, Problem: "the process ended while the call was on its way", Sent: c.Time,
+	}
+	if c.responseAt == nil {
+		return b, call, nil
+	}
+	if r, err = a.log.Read(ctx, *c.responseAt); err != nil {
+		return nil, nil, err
+	}
+	var h responseRecord
+	if err := json.Unmarshal(r.Head, &h); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w: %w", c.responseAt, wal.ErrCorrupt, err)
+	}
+	if call.Body, err = decompressBody(r.Body); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.responseAt, err)
+	}
+	call.Endpoint, call.Sent, call.Duration, call.Status, call.Outcome = h.Endpoint, h.Sent, h.Duration, h.Status, h.Outcome
+	call.Rate, call.Header, call.Problem, call.Entities = h.Rate, h.Header, h.Problem, h.Entities
+	return b, call, nil
+}
+
+// returnedPairs are the identities with events in a call's answer, by signal type, and those of
+// them that reached the call's cap.
+type returnedPairs struct {
+	some, capped map[string][]pipeline.Identity
+}
+
+// cachedPairs reads an answer again, once; nil if it cannot be read.
+func (a *archive) cachedPairs(ctx context.Context, c *Call) *returnedPairs {
+	a.mu.Lock()
+	p, known := a.pairs[c]
+	a.mu.Unlock()
+	if known {
+		return p
+	}
+	p = a.readPairs(ctx, c)
+	if ctx.Err() != nil {
+		return p // not readable now, which says nothing about the answer
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pairs[c] = p
+	return p
+}
+
+func (a *archive) readPairs(ctx context.Context, c *Call) *returnedPairs {
+	b, call, err := a.readExchange(ctx, c)
+	if err != nil {
+		return nil
+	}
+	items, _ := a.decode(b, call)
+	p := &returnedPairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
+	for i := range items {
+		events := map[string]int{}
+		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Filtered} { // the cap counts both
+			for _, e := range list {
+				events[e.Type]++
+			}
+		}
+		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
+		for signal, n := range events {
+			keys := answeredIdentities(&one, items[i:i+1])
+			p.some[signal] = append(p.some[signal], keys...)
+			if n >= c.Query.MaxResults() {
+				p.capped[signal] = append(p.capped[signal], keys...)
+			}
+		}
+	}
+	return p
+}
+
+// resolution is what an answer says about an identifier.
+type resolution struct {
+	entity schema.Entity
+	status schema.Status
+	reason string
+}
+
+// resolutionCache has the answers that were read last. A list is searched and later read in the
+// same order, so that its lines need one answer after the other.
+type resolutionCache struct {
+	byCall map[*Call]map[pipeline.Identity]resolution
+	order  []*Call
+}
+
+func (r *resolutionCache) add(c *Call, known map[pipeline.Identity]resolution) {
+	if _, ok := r.byCall[c]; ok {
+		return
+	}
+	if r.byCall == nil {
+		r.byCall = map[*Call]map[pipeline.Identity]resolution{}
+	}
+	r.byCall[c] = known
+	if r.order = append(r.order, c); len(r.order) > maxResolutionCalls {
+		delete(r.byCall, r.order[0])
+		r.order = r.order[1:]
+	}
+}
+
+// maxResolutionCalls is the number of answers in the cache; one takes about 20 KB.
+const maxResolutionCalls = 128
+
+// cachedResolution returns what a call found for an identifier; false if its answer says
+// nothing about it or cannot be read, which verify reports.
+func (a *archive) cachedResolution(ctx context.Context, c *Call, key pipeline.Identity) (resolution, bool) {
+	a.mu.Lock()
+	known, ok := a.resolutions.byCall[c]
+	a.mu.Unlock()
+	if !ok {
+		known = a.readResolutions(ctx, c)
+		if ctx.Err() == nil { // else not readable now, which says nothing about the answer
+			a.mu.Lock()
+			a.resolutions.add(c, known)
+			a.mu.Unlock()
+		}
+	}
+	m, ok := known[key]
+	return m, ok
+}
+
+func (a *archive) readResolutions(ctx context.Context, c *Call) map[pipeline.Identity]resolution {
+	b, call, err := a.readExchange(ctx, c)
+	if err != nil {
+		return nil
+	}
+	items, _ := a.decode(b, call)
+	known := make(map[pipeline.Identity]resolution, len(items))
+	for i := range items {
+		m := resolution{entity: items[i].Entity, status: items[i].Status, reason: items[i].Reason}
+		switch items[i].Status {
+		case schema.Resolved, schema.Enriched, schema.NoSignal:
+		case schema.NotFound, schema.Restricted:
+			m.entity = schema.Entity{}
+		default:
+			continue
+		}
+		known[pipeline.IdentityOf(&b.Items[i].Account)] = m
+	}
+	return known
+}

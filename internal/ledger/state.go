@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/siglake/siglake/internal/forecast"
+	"github.com/siglake/siglake/internal/idmap"
+	"github.com/siglake/siglake/internal/wal"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// state is what the records so far say. A replayer builds it, and a Recorder updates it with
+// every record that it writes.
+type state struct {
+	runs        []*Run
+	calls       []*Call // by number, from 1
+	callNumbers map[string]uint32
+	queries     []pipeline.Query          // by number, from 1
+	index       idmap.Map                 // the numbers of the calls that requested an identity
+	history     map[int]*forecast.History // by a query's number
+	bounds      bounds
+
+	// Guards what calls change during a run. Every call to the API takes it, so it is not held
+	// while a record is read or written.
+	mu sync.Mutex
+}
+
+func newState() *state {
+	return &state{callNumbers: map[string]uint32{}, history: map[int]*forecast.History{}}
+}
+
+// beginRun adds a run, or another session of one.
+func (s *state) beginRun(b *pipeline.RunSpec) *Run {
+	if r, err := s.findRun(b.ID); err == nil {
+		r.RunSpec, r.linesAt = *b, nil
+		return r
+	}
+	r := &Run{RunSpec: *b, FirstStarted: b.Started}
+	s.runs = append(s.runs, r)
+	return r
+}
+
+// findRun finds a run; the newest first, since most records are about it.
+func (s *state) findRun(id string) (*Run, error) {
+	for _, r := range slices.Backward(s.runs) {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: a record of the run %q, which never began", wal.ErrCorrupt, id)
+}
+
+func (s *state) findCall(run, id string) (*Call, error) {
+	if n := s.callNumbers[run+"/"+id]; n > 0 {
+		return s.calls[n-1], nil
+	}
+	return nil, fmt.Errorf("%w: what became of the call %s/%s, which nobody meant to make", wal.ErrCorrupt, run, id)
+}
+
+// addCall adds a call of a run, by its intent at p.
+func (s *state) addCall(r *Run, p wal.Position, h *intentRecord) *Call {
+	c := &Call{
+		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: &s.queries[h.Query-1], queryNumber: h.Query, ByID: h.ByID,
+		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, intentAt: p,
+	}
+	s.calls = append(s.calls, c)
+	c.number = len(s.calls)
+	s.callNumbers[r.ID+"/"+c.ID] = uint32(len(s.calls)) //nolint:gosec // calls take seconds
+	r.Calls = append(r.Calls, c)
+	digits := strings.IndexFunc(c.Batch+".", func(r rune) bool { return r < '0' || r > '9' })
+	if n, err := strconv.Atoi(c.Batch[:digits]); err == nil {
+		r.LastBatch = max(r.LastBatch, n)
+	}
+	return c
+}
+
+// settledCalls returns the calls that requested an identity and satisfy a condition. None of
+// them changes during the run, since a call enters the index with its outcome: the
+// lock, which every call to the API takes, protects the walk only and is not held while
+// their records are read.
+func (s *state) settledCalls(key pipeline.Identity, include func(*Call) bool) (calls []*Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range s.index.Values(key) {
+		if c := s.calls[n-1]; include(c) {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
+
+// settle applies the outcome of a call. identities are those that its answer decided, or that
+// are in doubt.
+func (s *state) settle(c *Call, k kind, h *outcomeRecord, identities []byte) {
+	c.setOutcome(k, h)
+	s.addToHistory(c, k, h, identities)
+}
+
+// addToIndex notes that a call requested identities.
+func (s *state) addToIndex(c *Call, identities []byte) {
+	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+		s.index.Add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
+	}
+}
+
+func (c *Call) setOutcome(k kind, h *outcomeRecord) {
+	c.Outcome, c.Problem = kindOutcomes[k], h.Problem
+	if k == kindCharged && h.Credits != nil {
+		c.Charge = pipeline.Charge{Known: true, Credits: *h.Credits}
+	}
+}
+
+var kindOutcomes = map[kind]pipeline.Outcome{
+	kindCharged: pipeline.Charged, kindNotCharged: pipeline.NotCharged, kindInDoubt: pipeline.InDoubt,
+}
