@@ -78,7 +78,7 @@ func TestBackends(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, other, staging := fresh(t)
 			ctx := t.Context()
-			if _, onBucket := p.(*s3Backend); !onBucket || name != "gofakes3" { // which does not heed conditions of uploads in parts, and is told so
+			if _, onBucket := p.(*s3Backend); !onBucket || name != "gofakes3" { // gofakes3 ignores conditions of uploads in parts, so the backend gets none
 				if err := p.prepareWrites(ctx); err != nil {
 					t.Fatalf("prepare() = %v", err)
 				}

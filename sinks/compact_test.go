@@ -105,7 +105,7 @@ func TestCompact(t *testing.T) {
 		t.Errorf("files after a compaction (-want +got):\n%s", diff)
 	}
 
-	// A run comes beside what was compacted; both are compacted together.
+	// A run is added to what was compacted; both are compacted together.
 	publishRuns(t, lake, 3, 1)
 	checkLake(t, lake, 5)
 	if diff := gocmp.Diff([]string{
@@ -354,8 +354,8 @@ func TestCompactNamesDurable(t *testing.T) {
 	}
 }
 
-// TestCompactRaces: whoever comes first decides; a run is not in the way, another
-// compaction of the same files is.
+// TestCompactRaces: the first publisher wins. A run does not conflict with a
+// compaction; another compaction of the same files does.
 func TestCompactRaces(t *testing.T) {
 	for name, other := range map[string]func(t *testing.T, lake string){
 		"run":        func(t *testing.T, lake string) { publishRuns(t, lake, 2, 1) },
@@ -470,8 +470,8 @@ func linkJSON(l *pipeline.Link) string {
 	return fmt.Sprintf(`{"path":%q,"sha256":%q}`, l.Path, l.SHA256)
 }
 
-// TestSnapshotsRefuse: lists that are damaged are found out, by readers and by
-// whoever publishes next.
+// TestSnapshotsRefuse: readers detect damaged lists of files, and so does the next
+// publication.
 func TestSnapshotsRefuse(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"missing": os.Remove,

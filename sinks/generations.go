@@ -150,7 +150,7 @@ func (g *generations) readManifest(ctx context.Context, link *pipeline.Link) (*p
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != link.SHA256 {
-		return nil, fmt.Errorf("%w: %s has SHA-256 %x, what names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
+		return nil, fmt.Errorf("%w: %s has SHA-256 %x, and the file that names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
 	}
 	return parseManifest(link.Path, data)
 }

@@ -168,7 +168,7 @@ func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manife
 func (i *Inspector) HashRows(ctx context.Context, table string, paths []string) (t MultisetHash, err error) {
 	definition, ok := schema.TableNamed(table)
 	if !ok {
-		return t, fmt.Errorf("no table is called %q", table)
+		return t, fmt.Errorf("unknown table %q", table)
 	}
 	for _, path := range paths {
 		o, err := i.published.backend.openObject(ctx, path)

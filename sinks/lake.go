@@ -103,7 +103,7 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	}
 	t, ok := schema.TableNamed(part.Table)
 	if !ok {
-		return nil, fmt.Errorf("no table is called %q", part.Table)
+		return nil, fmt.Errorf("unknown table %q", part.Table)
 	}
 	p := &partition{Partition: part, table: &t, Sorter: extsort.New(&t, part.String(), l.space)}
 	l.partitions[part.String()] = p

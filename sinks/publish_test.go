@@ -346,8 +346,8 @@ func TestInterruptedPublication(t *testing.T) {
 	checkLake(t, lake, 2)
 }
 
-// TestRace lets somebody else take the generation at the last moment: once,
-// and each time.
+// TestRace lets another process take the generation at the last moment: once, and each
+// time.
 func TestRace(t *testing.T) {
 	for _, c := range []struct{ losses, generation int }{{1, 2}, {1000, 0}} {
 		lake := t.TempDir()

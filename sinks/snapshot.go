@@ -118,7 +118,7 @@ func (g *generations) readSnapshot(ctx context.Context, link *pipeline.Link) (fi
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != link.SHA256 {
-		return nil, fmt.Errorf("%w: %s has SHA-256 %x, what names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
+		return nil, fmt.Errorf("%w: %s has SHA-256 %x, and the file that names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
 	}
 	for d := json.NewDecoder(bytes.NewReader(data)); ; {
 		var e DataFile
@@ -162,4 +162,4 @@ func applyManifest(before []DataFile, m *pipeline.Manifest) ([]DataFile, error) 
 	return after, nil
 }
 
-var errReplaced = errors.New("another compaction came first; run this one again")
+var errReplaced = errors.New("another compaction finished first; run this one again")

@@ -43,8 +43,8 @@ func refuseV2(status int, body string) func(*rig) proxy {
 	return func(*rig) proxy { return answer }
 }
 
-// addNewSignal adds a signal that nobody has heard of to what V3 offers, and an event
-// of it to whatever V3 answers.
+// addNewSignal adds an unknown signal to what V3 offers, and an event of it to every
+// answer of V3.
 func (r *rig) addNewSignal(w http.ResponseWriter, q *http.Request) bool {
 	if !strings.HasPrefix(q.URL.Path, "/v3/companies/signals") || strings.Contains(q.URL.Path, "filters") {
 		return false
@@ -102,17 +102,17 @@ func TestChooseAPIVersion(t *testing.T) {
 		says   string
 		events string // a signal type of which there must be some
 	}{
-		{name: "V2 has it all", asks: two, says: "the API is asked in V2: it offers all that is asked for"},
+		{name: "V2 has it all", asks: two, says: "API V2: it offers everything requested"},
 		{name: "named", flags: []string{"--api", "v3"}, asks: three},
 		{name: "V2 is gone", front: refuseV2(410, gone), asks: three,
-			says: "the API is asked in V3: v2 answers: V2 has been switched off"},
-		{name: "V2 has no route", front: refuseV2(404, `{"message":"no Route matched with those values","request_id":"7"}`), asks: three, says: "the API is asked in V3: v2 answers: "},
-		{name: "V2 is not of the plan", front: refuseV2(403, `{"statusCode":403,"message":"Forbidden","errors":["signals are not part of your plan"]}`), asks: three, says: "the API is asked in V3: v2 answers: "},
+			says: "API V3: v2 answers: V2 has been switched off"},
+		{name: "V2 has no route", front: refuseV2(404, `{"message":"no Route matched with those values","request_id":"7"}`), asks: three, says: "API V3: v2 answers: "},
+		{name: "V2 is not of the plan", front: refuseV2(403, `{"statusCode":403,"message":"Forbidden","errors":["signals are not part of your plan"]}`), asks: three, says: "API V3: v2 answers: "},
 		{name: "a signal of V3", flags: []string{"--signals", "linkedinActivityIntent"}, asks: three,
-			says: "the API is asked in V3: linkedinActivityIntent is asked for, which v2 does not have", events: "linkedinActivityIntent"},
-		{name: "opaque ids", list: "key,lusha company id\n1,88003321\n2,v1.none\n", asks: three, says: `the API is asked in V3: the list has ids such as \"v1.none\"`},
+			says: "API V3: v2 does not have linkedinActivityIntent", events: "linkedinActivityIntent"},
+		{name: "opaque ids", list: "key,lusha company id\n1,88003321\n2,v1.none\n", asks: three, says: `API V3: the list has ids such as \"v1.none\"`},
 		{name: "a new signal", flags: []string{"--signals", "surgeInHiring,moodSwing"}, front: func(r *rig) proxy { return r.addNewSignal }, asks: three,
-			says: "the API is asked in V3: moodSwing is asked for, which v2 does not offer", events: "moodSwing"},
+			says: "API V3: v2 does not offer moodSwing", events: "moodSwing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, fixedDayConfig(t))
@@ -132,7 +132,7 @@ func TestChooseAPIVersion(t *testing.T) {
 			}
 			before := len(r.sim.Bill().Entries)
 			r.run(c.list, append([]string{"--since", "180d"}, flags...)...)
-			if r.code != exitComplete || !strings.Contains(r.stderr, c.says) || c.says == "" && strings.Contains(r.stderr, "the API is asked in") {
+			if r.code != exitComplete || !strings.Contains(r.stderr, c.says) || c.says == "" && strings.Contains(r.stderr, "using API") {
 				t.Errorf("exit %d, want %d and %q:\n%s", r.code, exitComplete, c.says, r.stderr)
 			}
 			chosen := false
@@ -188,7 +188,7 @@ func TestActivityByItsKeyAlone(t *testing.T) {
 		if n := r.manifest.Events.BySignal["linkedinActivityIntent"]; asked != c.some || (n > 0) != c.some {
 			t.Errorf("--signals %s: asked %t, %d events, want %t", c.signals, asked, n, c.some)
 		}
-		if left := strings.Contains(r.stderr, "left out: its rows name persons"); left == c.some {
+		if left := strings.Contains(r.stderr, "rows name persons"); left == c.some {
 			t.Errorf("--signals %s: said to be left out %t, want %t: %s", c.signals, left, !c.some, r.stderr)
 		}
 	}
@@ -285,7 +285,7 @@ func TestFiltersOfV3(t *testing.T) {
 		more     []string
 		beside   bool
 	}{
-		{name: "filtered here", beside: true},
+		{name: "filters the events itself", beside: true},
 		{name: "filtered here, V3 being lenient", switches: []string{"v3-filters=lenient"}, beside: true},
 		{name: "sent", switches: []string{"v3-filters=lenient"}, more: []string{"--send-filters"}},
 	} {
@@ -298,7 +298,7 @@ func TestFiltersOfV3(t *testing.T) {
 			if got := m.Credits.ByAction["showSignalsCompany"]; got != m.Events.Written+m.Events.Duplicate+m.Events.Filtered {
 				t.Errorf("%d credits for signals, want one for each of %d rows and %d kept out", got, m.Events.Written, m.Events.Filtered)
 			}
-			if says := "kept out"; c.beside && !strings.Contains(r.stdout, says) {
+			if says := "filtered out"; c.beside && !strings.Contains(r.stdout, says) {
 				t.Errorf("the summary does not say %q:\n%s", says, r.stdout)
 			}
 			r.checkRebuild() // the journal has it all

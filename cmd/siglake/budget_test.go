@@ -39,7 +39,7 @@ type budgetCase struct {
 
 const maxInFlight = 16
 
-// indeterminateFaults are the faults after which nobody but the vendor knows the charge.
+// indeterminateFaults are the faults after which only the vendor knows the charge.
 var indeterminateFaults = []string{"drop-after-charge", "500-billed", "empty-200", "reset-mid-body", "garbage-200", "charge-missing", "charge-null"}
 
 func newBudgetCase(t *testing.T, seed uint64) *budgetCase {
@@ -294,7 +294,7 @@ func runBudgetCases(t *testing.T, seeds int, newCase func(*testing.T, uint64) *b
 					continue
 				}
 				endings[p.checkBudget(v, budget)]++
-				if p.paged && p.manifest.Credits.InDoubtCalls > 0 { // nothing goes on behind it
+				if p.paged && p.manifest.Credits.InDoubtCalls > 0 { // no page after it is requested
 					p.mustExit(exitComplete, "held", []string{"retry", "accept-loss"}[p.rng.IntN(2)])
 				}
 				doubts += int(p.manifest.Credits.InDoubtCalls + p.manifest.Credits.UnknownCalls)

@@ -12,14 +12,14 @@ func compactCommand() *cli.Command {
 	out := defaultOutput()
 	return &cli.Command{
 		Name:  "compact",
-		Usage: "merge the many small files of a lake into few large ones, at no cost",
-		Description: "Every night leaves a small file in each partition. A compaction merges those of a partition into large\n" +
-			"ones, as a generation of its own for readers of siglake ddl. All rows stay, and so do the small files, for\n" +
-			"readers who glob data/ and ledger/: the large ones lie under compact/. When there is nothing to do it says so.",
+		Usage: "merge a lake's small files into large ones, at no cost",
+		Description: "Every run leaves a small file in each partition. compact merges the small files of a partition into large ones\n" +
+			"and publishes them as a generation for the views of siglake ddl. It changes no row and deletes no file: the\n" +
+			"large files lie under compact/, and readers who glob data/ and ledger/ keep the small ones.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
-			&cli.IntFlag{Name: "min-files", Value: o.MinFiles, Destination: &o.MinFiles, EnvVars: []string{"SIGLAKE_MIN_FILES"}, Usage: "leave partitions with fewer small files alone, from 2"},
-			&cli.StringFlag{Name: "target-size", Value: o.TargetSize, Destination: &o.TargetSize, EnvVars: []string{"SIGLAKE_TARGET_SIZE"}, Usage: "about how large a file may get, from 1MiB; one with less than half of it is small"},
+			&cli.IntFlag{Name: "min-files", Value: o.MinFiles, Destination: &o.MinFiles, EnvVars: []string{"SIGLAKE_MIN_FILES"}, Usage: "merge a partition only if it has at least this many small files, from 2"},
+			&cli.StringFlag{Name: "target-size", Value: o.TargetSize, Destination: &o.TargetSize, EnvVars: []string{"SIGLAKE_TARGET_SIZE"}, Usage: "approximate size of a merged file, from 1MiB; a file of less than half this size is small"},
 		}, storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

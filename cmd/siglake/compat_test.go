@@ -518,7 +518,7 @@ func figures(lines []string) map[string][]string {
 	return out
 }
 
-// rebuild makes the lake again and compares the digests of all files.
+// rebuild rebuilds the lake and compares the digests of all files.
 func (l *oldLake) rebuild() {
 	t := l.t
 	again := &oldLake{t: t, lake: filepath.Join(l.dir, "again")}
@@ -536,7 +536,7 @@ func (l *oldLake) rebuild() {
 	}
 	for _, manifests := range []map[string]*oldManifest{was, is} {
 		for _, m := range manifests {
-			m.Generation, m.Previous = 0, nil // compactions are not made again
+			m.Generation, m.Previous = 0, nil // rebuild does not repeat compactions
 		}
 	}
 	if diff := cmp.Diff(was, is); diff != "" {

@@ -19,7 +19,7 @@ func completionCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			script, known := completionScripts[c.Args().First()]
 			if !known {
-				return app.UsageErrorf("completion knows bash, zsh and fish, not %q", c.Args().First())
+				return app.UsageErrorf("completion supports bash, zsh and fish, not %q", c.Args().First())
 			}
 			fmt.Fprint(c.App.Writer, script)
 			return nil

@@ -12,14 +12,14 @@ func ddlCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "ddl",
 		Usage: "print the SQL that makes a lake readable as tables",
-		Description: "For duckdb: a script of views, one for each dataset, that all read one generation of the lake: the newest\n" +
-			"when the script runs, or a fixed one. Whatever is published meanwhile, queries of a session agree.\n" +
+		Description: "For DuckDB: a script with a view of each dataset. All views read the same generation of the lake: the newest when\n" +
+			"the script runs, or a fixed one. What a run publishes in the meantime does not change the results of a session.\n" +
 			"    siglake ddl --lake DIR > lake.sql && duckdb -init lake.sql\n\n" +
-			"For athena: external tables over a lake on S3. They see files as soon as they appear.",
+			"For Athena: external tables over a lake on S3. They show files as soon as they appear.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
-			&cli.StringFlag{Name: "dialect", Value: o.Dialect, Destination: &o.Dialect, EnvVars: []string{"SIGLAKE_DIALECT"}, Usage: "whose SQL: duckdb or athena"},
-			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "read generation `N`, whatever is published later; 0 is the newest when the script runs"},
+			&cli.StringFlag{Name: "dialect", Value: o.Dialect, Destination: &o.Dialect, EnvVars: []string{"SIGLAKE_DIALECT"}, Usage: "SQL dialect: duckdb or athena"},
+			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "read generation `N`, even when newer ones exist; 0 is the newest when the script runs"},
 		}, storeFlags(&o.Store)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

@@ -24,14 +24,14 @@ func demoCommand() *cli.Command {
 		Name:  "demo",
 		Usage: "run the main job on a sample list and the embedded simulator: no key, no money",
 		Flags: joinFlags(
-			[]cli.Flag{&cli.StringFlag{Name: "lake", Value: p.run.Lake, Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` the demo writes to"}},
+			[]cli.Flag{&cli.StringFlag{Name: "lake", Value: p.run.Lake, Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` that the demo writes to"}},
 			queryFlags(&p.run.Query), simulatorFlags(&p.sim),
 			hideFlags(moneyFlags(&p.run.Money)), hideFlags(listFlags(&p.run.Source)), hideFlags(apiFlags(&p.run.API)), workFlags(&p.run.Work), outputFlags(&p.out),
 			[]cli.Flag{&cli.BoolFlag{Name: "simulate", Value: true, Destination: &p.run.API.Simulate, Hidden: true}},
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return app.UsageErrorf("demo takes no list; to run on your own: siglake run LIST --lake DIR --simulate")
+				return app.UsageErrorf("demo takes no list; for your own list, use siglake run LIST --lake DIR --simulate")
 			}
 			p.run.Money.Refresh, p.run.Money.NewRun = true, true // who looks a second time wants to see it all again
 			return p.demonstrate(c)
@@ -49,13 +49,13 @@ func (p *purchaseCommand) demonstrate(c *cli.Context) error {
 	p.run.List = p.run.Lake + "-accounts.csv"
 	existing, err := os.ReadFile(p.run.List)
 	if err == nil && !bytes.Equal(existing, demoList) {
-		return app.UsageErrorf("%s is in the way of the demo's list; name another lake with --lake DIR", p.run.List)
+		return app.UsageErrorf("%s exists and is not the demo's list; choose another lake with --lake DIR", p.run.List)
 	}
 	if err := os.WriteFile(p.run.List, demoList, 0o600); err != nil {
 		return err
 	}
 	if !p.out.Quiet {
-		fmt.Fprintf(env.Stdout, "Asking about the accounts in %s; the embedded simulator stands in for the API: no key, no money.\n", p.run.List)
+		fmt.Fprintf(env.Stdout, "Requesting signals for the accounts in %s from the embedded simulator: no key, no money.\n", p.run.List)
 	}
 	err = p.execute(c)
 	if code, message := exitCode(err); code == exitRejects && message == nil {

@@ -14,14 +14,14 @@ func doctorCommand() *cli.Command {
 	sim, out := defaultSimulator(), defaultOutput()
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "check key, account, clock, disk, lake, bucket and journal before anything is spent",
-		Description: "Asks free endpoints only. For a lake on S3 it tries the conditional writes that everything rests on,\n" +
-			"and prints the least permissions that siglake needs. Exit codes: 0 all is well, else that of the worst\n" +
-			"finding: 30 key or account, 40 disk, lake or bucket, 50 another run is at work, 60 damage.",
+		Usage: "check key, account, clock, disk, lake, bucket and journal before a run spends credits",
+		Description: "Calls free endpoints only. For a lake on S3, doctor tests the conditional writes that siglake depends on, and prints\n" +
+			"the minimal IAM policy. Exit codes: 0 no failure, otherwise the code of the gravest one: 30 key or account,\n" +
+			"40 disk, lake or bucket, 50 another run is at work on the lake, 60 damage.",
 		Flags: joinFlags([]cli.Flag{
-			&cli.StringFlag{Name: "lake", Destination: &o.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix of the lake; without it only key and account are looked at"},
+			&cli.StringFlag{Name: "lake", Destination: &o.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix of the lake; without it, doctor checks only key and account"},
 			&cli.BoolFlag{Name: "json", Destination: &out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
-			simulateFlag(&o.API.Simulate, "look at an embedded simulator instead of the API"),
+			simulateFlag(&o.API.Simulate, "check an embedded simulator instead of the API"),
 		}, storeFlags(&o.Store), apiFlags(&o.API), simulatorFlags(&sim), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

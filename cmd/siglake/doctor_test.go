@@ -38,13 +38,13 @@ func TestDoctor(t *testing.T) {
 		says  []string
 	}{
 		{"all is well", slices.Concat(api, []string{"--lake", r.lake}), canary, nil, exitComplete,
-			[]string{"accepts it and offers", "within", "credits left", "a durable write takes", "there is none yet"}},
+			[]string{"accepts it and offers", "within", "credits left", "a durable write takes", "none yet"}},
 		{"no key", api, "", nil, exitAuth, []string{"no API key"}},
 		{"a wrong key", api, "wrong-key-0123456789", nil, exitAuth, []string{"check the key"}},
 		{"no credits", []string{"--base-url", poor.server.URL}, canary, nil, exitDeferred, []string{"no credits are left", "buy credits first"}},
 		{"a lake that is a file", slices.Concat(api, []string{"--lake", file}), canary, nil, exitStorage, []string{"is a file"}},
 		{"a bucket", slices.Concat(api, reach(store), []string{"--lake", store.URI("doctor")}), canary, store, exitComplete,
-			[]string{"heeds conditional writes", `"s3:PutObject"`, "arn:aws:s3:::" + store.Bucket + "/doctor/*"}},
+			[]string{"conditional writes; seven requests", `"s3:PutObject"`, "arn:aws:s3:::" + store.Bucket + "/doctor/*"}},
 		{"a bucket that is not there", slices.Concat(api, reach(store), []string{"--lake", "s3://nowhere/doctor"}), canary, store, exitStorage, []string{"s3://nowhere"}},
 		{"a store that ignores conditions", slices.Concat(api, reach(fake), []string{"--lake", fake.URI("doctor")}), canary, fake, exitStorage, []string{"the store ignores this condition"}},
 	} {

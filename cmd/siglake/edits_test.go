@@ -267,7 +267,7 @@ func TestEditedList(t *testing.T) {
 				}
 				return
 			}
-			if said := strings.Contains(got.stderr, "buying again what was bought before"); said != e.repurchases {
+			if said := strings.Contains(got.stderr, "repeating purchases"); said != e.repurchases {
 				t.Errorf("it says that it buys again: %v; want %v: %s", said, e.repurchases, got.stderr)
 			}
 			at.checkStatuses(e, alone.manifest.Accounts.ByStatus)
@@ -326,7 +326,7 @@ func TestRaisedCap(t *testing.T) {
 	if v.code != exitComplete || v.credits != int64(credits) || v.entities != len(entities) || v.entities == 0 || v.entities > 1000 {
 		t.Errorf("a higher cap: exit %d, %d credits, %d entities; want %d, %d, %d: %s", v.code, v.credits, v.entities, exitComplete, credits, len(entities), v.stderr)
 	}
-	if !strings.Contains(v.stderr, "buying again what was bought before") {
+	if !strings.Contains(v.stderr, "repeating purchases") {
 		t.Errorf("a higher cap says %q, want that it buys again", v.stderr)
 	}
 	got, want := slices.Sorted(maps.Keys(r.uids(r.generations()...))), slices.Sorted(maps.Keys(whole.uids(whole.manifest)))
@@ -341,10 +341,10 @@ func TestRaisedCap(t *testing.T) {
 	}
 }
 
-// TestRaisedCapOfMany: with many types almost every entity lacks others. They are
-// asked about in few calls all the same, since a pair of which there is nothing
-// may come along; the plan knows that such pairs have more than others; and what
-// they bring teaches nothing about other entities.
+// TestRaisedCapOfMany: with many signal types, almost every entity lacks other ones.
+// siglake still requests them in few calls, because a pair that returned nothing may
+// be requested again. The plan knows that such pairs have more events than others, and
+// their results do not bias the forecast for other entities.
 func TestRaisedCapOfMany(t *testing.T) {
 	t.Parallel()
 	day := time.Date(2026, 5, 6, 10, 17, 33, 0, time.UTC) // the same bill each day
@@ -473,8 +473,8 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// TestReadWhileRunning: whoever looks at a lake neither stops a run nor is
-// stopped by one, and writes nothing.
+// TestReadWhileRunning: a reader of a lake neither stops a run nor is stopped by one,
+// and writes nothing.
 func TestReadWhileRunning(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -518,9 +518,9 @@ func TestReadWhileRunning(t *testing.T) {
 	}
 }
 
-// TestUnfinished: as long as a run is unfinished, only its own command goes on
-// with it. Others are told what differs, and may leave it with --new-run: what
-// it had paid for is published and is not bought again.
+// TestUnfinished: while a run is unfinished, only its own command continues it. Other
+// commands say what differs, and can close it with --new-run: what it paid for is
+// published and is not bought again.
 func TestUnfinished(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -562,11 +562,11 @@ func TestUnfinished(t *testing.T) {
 				flags []string
 				says  string
 			}{
-				{list, []string{"--max-results", "3"}, `--max-results was "2" and is "3"`},
-				{list, []string{"--signals", "websiteTrafficIncrease"}, `--signals was "financialEventsNews,surgeInHiring" and is "financialEventsNews,surgeInHiring,websiteTrafficIncrease"`},
-				{more, nil, "other content"},
-				{list, []string{"--refresh", "--since", "30d"}, `--since was "90d" and is "30d"`},
-				{list, []string{"--refresh"}, "--refresh was not given and is"},
+				{list, []string{"--max-results", "3"}, `--max-results was "2" and is now "3"`},
+				{list, []string{"--signals", "websiteTrafficIncrease"}, `--signals was "financialEventsNews,surgeInHiring" and is now "financialEventsNews,surgeInHiring,websiteTrafficIncrease"`},
+				{more, nil, "has changed since"},
+				{list, []string{"--refresh", "--since", "30d"}, `--since was "90d" and is now "30d"`},
+				{list, []string{"--refresh"}, "--refresh is new"},
 			} {
 				if staged {
 					continue
@@ -631,8 +631,8 @@ func (r *rig) uidsOf(keys map[string]bool) map[string]bool {
 	return uids
 }
 
-// TestContinued: a run that was stopped on request goes on with the same
-// command: each pair is bought once in total.
+// TestContinued: the same command continues a run that was stopped on request: each
+// pair is bought once in total.
 func TestContinued(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -675,8 +675,8 @@ func TestContinued(t *testing.T) {
 	}
 }
 
-// TestRefreshContinued: buying again on purpose can be interrupted like any
-// other run, and goes on where it stopped.
+// TestRefreshContinued: a deliberate repurchase can be interrupted like any other run,
+// and continues where it stopped.
 func TestRefreshContinued(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -701,8 +701,8 @@ func TestRefreshContinued(t *testing.T) {
 	}
 }
 
-// TestGivenUp: a run that was left for another one has lines that nobody read,
-// so its command, when it comes again, has something to do.
+// TestGivenUp: a run that was closed for another one has lines that it never read, so
+// its command, when repeated, has something to do.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)

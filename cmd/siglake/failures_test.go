@@ -25,7 +25,7 @@ type failure struct {
 	name      string
 	ops       []string // the operations that can fail so
 	err       syscall.Errno
-	effect    func(path string, do func() error) error // what is done of the operation all the same; nil: nothing
+	effect    func(path string, do func() error) error // the part of the operation that takes effect; nil: none
 	permanent bool                                     // from then on, every such operation fails
 	next      *failure                                 // in this way; nil: in the same one
 }
@@ -364,7 +364,7 @@ func (w *world) rerunAndCheck(failed []operation, first int) (code, inDoubt int)
 	return code, inDoubt
 }
 
-// checkFailed looks at a run among whose operations some have failed.
+// checkFailed checks a run in which some file operations failed.
 func (w *world) checkFailed(before priorCrash, failed []operation, code int, output string) {
 	w.t.Helper()
 	survived := exitComplete

@@ -28,7 +28,7 @@ func domainLines(n int) string {
 type faultReport struct {
 	code     int
 	outcome  pipeline.RunOutcome
-	stop     pipeline.StopKind // empty: the run went on
+	stop     pipeline.StopKind // empty: the run continued
 	inDoubt  int64             // lines
 	deferred int64
 	notFound int64 // at least
@@ -50,7 +50,7 @@ var (
 var faultReports = map[string]faultReport{
 	"429-burst":   reportRetried,
 	"429-hourly":  reportRetried,
-	"429-daily":   {code: exitDeferred, outcome: pipeline.RunDeferred, stop: pipeline.StopQuota, deferred: 150, calls: 2, says: "Useful again from"},
+	"429-daily":   {code: exitDeferred, outcome: pipeline.RunDeferred, stop: pipeline.StopQuota, deferred: 150, calls: 2, says: "Run again after"},
 	"429-trial":   reportForbidden,
 	"400-refused": reportBisected,
 	"401-revoked": reportForbidden,
@@ -63,7 +63,7 @@ var faultReports = map[string]faultReport{
 	"451-legal":   reportBisected,
 	"499-refused": reportInDoubt,
 	"500-refused": reportRetried, "502-refused": reportRetried, "503-refused": reportRetried,
-	"504-refused":     reportInDoubt, // whoever answers "timed out" does not know what the one behind did
+	"504-refused":     reportInDoubt, // a gateway that answers "timed out" does not know what the server behind it did
 	"html-502":        reportInDoubt,
 	"drop-before":     reportInDoubt,
 	"error-under-200": {code: exitComplete, outcome: pipeline.RunComplete}, // a 400 or a 5xx, as the day's dice fall: bisected or retried
@@ -156,7 +156,7 @@ func (r *rig) checkReport(want faultReport, kind simulator.FaultKind, calm *pipe
 		r.t.Errorf("%d lines not found, want at least %d", n, want.notFound)
 	}
 	mended := want.code == exitComplete && want.stop == "" && want.notFound == 0
-	if mended && kind.Name != "unknown-type" { // whose events enrich lines that have no others
+	if mended && kind.Name != "unknown-type" { // its events enrich lines that have no others
 		if diff := cmp.Diff(calm.Accounts.ByStatus, m.Accounts.ByStatus); diff != "" {
 			r.t.Errorf("the fault does no harm, and yet lines fare otherwise than without it (-without +with):\n%s", diff)
 		}

@@ -86,17 +86,17 @@ func joinFlags(groups ...[]cli.Flag) []cli.Flag {
 // queryFlags say what to ask about every entity; together they decide the bill.
 func queryFlags(o *app.QueryOptions) []cli.Flag {
 	return []cli.Flag{
-		words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to ask",
-			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the key where intent is the category"}),
-		&cli.StringFlag{Name: "since", Value: o.Since, Destination: &o.Since, EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to ask",
+		words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to request",
+			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the signal intent, not the category"}),
+		&cli.StringFlag{Name: "since", Value: o.Since, Destination: &o.Since, EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to request",
 			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today"},
-		&cli.IntFlag{Name: "max-results", Value: o.MaxResults, Destination: &o.MaxResults, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to ask",
-			Usage: "newest events per entity and signal, 1 to 100; caps the bill"},
-		words(&o.NewsEventTypes, &cli.StringSliceFlag{Name: "news-event-types", EnvVars: []string{"SIGLAKE_NEWS_EVENT_TYPES"}, Category: "What to ask",
+		&cli.IntFlag{Name: "max-results", Value: o.MaxResults, Destination: &o.MaxResults, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to request",
+			Usage: "maximum number of events per entity and signal, newest first, 1 to 100; caps the bill"},
+		words(&o.NewsEventTypes, &cli.StringSliceFlag{Name: "news-event-types", EnvVars: []string{"SIGLAKE_NEWS_EVENT_TYPES"}, Category: "What to request",
 			Usage: "only these kinds of news, for example \"Funding Round,IPO\""}),
-		words(&o.HiringDepartments, &cli.StringSliceFlag{Name: "hiring-departments", EnvVars: []string{"SIGLAKE_HIRING_DEPARTMENTS"}, Category: "What to ask",
+		words(&o.HiringDepartments, &cli.StringSliceFlag{Name: "hiring-departments", EnvVars: []string{"SIGLAKE_HIRING_DEPARTMENTS"}, Category: "What to request",
 			Usage: "only hiring surges in these departments"}),
-		words(&o.HiringLocations, &cli.StringSliceFlag{Name: "hiring-locations", EnvVars: []string{"SIGLAKE_HIRING_LOCATIONS"}, Category: "What to ask",
+		words(&o.HiringLocations, &cli.StringSliceFlag{Name: "hiring-locations", EnvVars: []string{"SIGLAKE_HIRING_LOCATIONS"}, Category: "What to request",
 			Usage: "only hiring surges in these places, as COUNTRY or COUNTRY:STATE"}),
 	}
 }
@@ -105,10 +105,10 @@ func queryFlags(o *app.QueryOptions) []cli.Flag {
 func apiVersionFlags(o *app.QueryOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api", Value: o.APIVersion, Destination: &o.APIVersion, EnvVars: []string{"SIGLAKE_API"}, Category: "API",
-			Usage: "generation of the API: v2 finds identifiers itself; v3 needs ids, which are searched first and charged for; auto asks free endpoints and says what it chose and why"},
-		&cli.BoolFlag{Name: "send-filters", Destination: &o.SendFilters, EnvVars: []string{"SIGLAKE_SEND_FILTERS"}, Category: "What to ask",
-			Usage: "with v3, send the news and hiring filters along; without it, what they keep out is bought and left out here, because v3 is documented to refuse them"},
-		words(&o.IntentCategories, &cli.StringSliceFlag{Name: "intent-categories", EnvVars: []string{"SIGLAKE_INTENT_CATEGORIES"}, Category: "What to ask",
+			Usage: "generation of the API: v2 finds identifiers itself; v3 needs ids, which siglake first searches for, at a charge; auto calls free endpoints and reports what it chose and why"},
+		&cli.BoolFlag{Name: "send-filters", Destination: &o.SendFilters, EnvVars: []string{"SIGLAKE_SEND_FILTERS"}, Category: "What to request",
+			Usage: "with v3, send the news and hiring filters to the API; by default siglake buys all events and filters them itself, because v3 is documented to refuse filters"},
+		words(&o.IntentCategories, &cli.StringSliceFlag{Name: "intent-categories", EnvVars: []string{"SIGLAKE_INTENT_CATEGORIES"}, Category: "What to request",
 			Usage: "only LinkedIn activity of these topic categories (v3)"}),
 	}
 }
@@ -117,10 +117,10 @@ func apiVersionFlags(o *app.QueryOptions) []cli.Flag {
 func listFlags(o *app.ListOptions) []cli.Flag {
 	return []cli.Flag{
 		words(&o.Map, &cli.StringSliceFlag{Name: "map", EnvVars: []string{"SIGLAKE_MAP"}, Category: "List",
-			Usage: "which column holds what, as FIELD=COLUMN (a header or a number); fields: " + "key, id, domain, name, first_name, last_name, linkedin, email, company_name, company_domain"}),
-		&cli.StringFlag{Name: "object", Value: o.Object, Destination: &o.Object, EnvVars: []string{"SIGLAKE_OBJECT"}, Category: "List", Usage: "what the lines are: contact, company or auto"},
-		&cli.StringFlag{Name: "header", Value: o.Header, Destination: &o.Header, EnvVars: []string{"SIGLAKE_HEADER"}, Category: "List", Usage: "whether the first line names the columns: yes, no or auto"},
-		&cli.StringFlag{Name: "delimiter", Value: o.Delimiter, Destination: &o.Delimiter, EnvVars: []string{"SIGLAKE_DELIMITER"}, Category: "List", Usage: "what separates the columns: one character, tab, none or auto"},
+			Usage: "column of a field, as FIELD=COLUMN (a header or a number); fields: " + "key, id, domain, name, first_name, last_name, linkedin, email, company_name, company_domain"}),
+		&cli.StringFlag{Name: "object", Value: o.Object, Destination: &o.Object, EnvVars: []string{"SIGLAKE_OBJECT"}, Category: "List", Usage: "what each line names: contact, company or auto"},
+		&cli.StringFlag{Name: "header", Value: o.Header, Destination: &o.Header, EnvVars: []string{"SIGLAKE_HEADER"}, Category: "List", Usage: "whether the first line is a header: yes, no or auto"},
+		&cli.StringFlag{Name: "delimiter", Value: o.Delimiter, Destination: &o.Delimiter, EnvVars: []string{"SIGLAKE_DELIMITER"}, Category: "List", Usage: "column separator: one character, tab, none or auto"},
 		&cli.StringFlag{Name: "encoding", Value: o.Encoding, Destination: &o.Encoding, EnvVars: []string{"SIGLAKE_ENCODING"}, Category: "List", Usage: "utf-8, utf-16le, utf-16be, windows-1252 or auto"},
 	}
 }
@@ -129,17 +129,17 @@ func listFlags(o *app.ListOptions) []cli.Flag {
 func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "max-credits", Destination: &o.MaxCredits, Action: noteSet(&o.MaxCreditsSet), EnvVars: []string{"SIGLAKE_MAX_CREDITS"}, Category: "Money",
-			Usage: "most credits the run may cost, whatever is answered: a `NUMBER`, or unlimited; when they do not suffice it publishes what it has and exits 20"},
+			Usage: "hard cap on what the run can cost: a `NUMBER` of credits, or unlimited; when it is exhausted, the run publishes what it has and exits 20"},
 		&cli.BoolFlag{Name: "unattended", Destination: &o.Unattended, EnvVars: []string{"SIGLAKE_UNATTENDED"}, Category: "Money",
 			Usage: "refuse to run without --max-credits; for schedulers"},
 		&cli.BoolFlag{Name: "new-run", Destination: &o.NewRun, EnvVars: []string{"SIGLAKE_NEW_RUN"}, Category: "Money",
-			Usage: "leave an unfinished run, publishing what it paid for, and begin another; what was bought before is not bought again"},
+			Usage: "close an unfinished run, publish what it paid for, and start a new run; nothing already paid for is bought again"},
 		&cli.BoolFlag{Name: "refresh", Destination: &o.Refresh, EnvVars: []string{"SIGLAKE_REFRESH"}, Category: "Money",
-			Usage: "buy again what was bought before"},
+			Usage: "buy everything again, even if the lake already holds it"},
 		&cli.StringFlag{Name: "in-doubt", Value: o.InDoubt, Destination: &o.InDoubt, EnvVars: []string{"SIGLAKE_IN_DOUBT"}, Category: "Money",
-			Usage: "what to do about calls that may have been charged and whose answers are lost: hold them, retry (pay again) within --in-doubt-budget, or probe (read the account's usage first, and pay again only if it cannot tell)"},
+			Usage: "how to treat calls that may have been charged but lost their answers: hold them, retry (may pay again) within --in-doubt-budget, or probe (read the account's usage first, and retry only if it is inconclusive)"},
 		&cli.StringFlag{Name: "in-doubt-budget", Destination: &o.InDoubtBudget, EnvVars: []string{"SIGLAKE_IN_DOUBT_BUDGET"}, Category: "Money",
-			Usage: "most credits that asking again what is in doubt may cost a run: a `NUMBER`, or unlimited; a call is asked again whole or not at all"},
+			Usage: "cap on what repeating calls in doubt can cost a run: a `NUMBER` of credits, or unlimited; a call is repeated as a whole or not at all"},
 	}
 }
 
@@ -147,9 +147,9 @@ func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 func ttlFlags(o *app.TTLOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "resolve-hits", Value: o.Positive, Destination: &o.Positive, Action: noteSet(&o.PositiveSet), EnvVars: []string{"SIGLAKE_RESOLVE_HITS"}, Category: "Money",
-			Usage: "how long an id that was found counts before it is searched, and paid for, again (`AGE`: 30d, 6w)"},
+			Usage: "how long a found id is valid before siglake searches, and pays, for it again (`AGE`: 30d, 6w)"},
 		&cli.StringFlag{Name: "resolve-misses", Value: o.Negative, Destination: &o.Negative, Action: noteSet(&o.NegativeSet), EnvVars: []string{"SIGLAKE_RESOLVE_MISSES"}, Category: "Money",
-			Usage: "how long it counts that the API did not know an identifier, or may not speak of it (`AGE`)"},
+			Usage: "how long siglake remembers that the API does not know an identifier, or may not report on it (`AGE`)"},
 	}
 }
 
@@ -157,8 +157,8 @@ func ttlFlags(o *app.TTLOptions) []cli.Flag {
 func workFlags(o *app.WorkOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "concurrency", Value: o.Concurrency, Destination: &o.Concurrency, EnvVars: []string{"SIGLAKE_CONCURRENCY"}, Category: "Work", Usage: "batches in flight, 1 to 64"},
-		&cli.IntFlag{Name: "batch-size", Value: o.BatchSize, Destination: &o.BatchSize, EnvVars: []string{"SIGLAKE_BATCH_SIZE"}, Category: "Work", Usage: "entities in a call, 1 to 100"},
-		&cli.StringFlag{Name: "partition-by", Value: o.PartitionBy, Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work", Usage: "directories by the event's month or day"},
+		&cli.IntFlag{Name: "batch-size", Value: o.BatchSize, Destination: &o.BatchSize, EnvVars: []string{"SIGLAKE_BATCH_SIZE"}, Category: "Work", Usage: "entities per call, 1 to 100"},
+		&cli.StringFlag{Name: "partition-by", Value: o.PartitionBy, Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work", Usage: "partition events by month or day"},
 	}
 }
 
@@ -166,21 +166,21 @@ func workFlags(o *app.WorkOptions) []cli.Flag {
 func apiFlags(o *app.APIOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api-key-file", Destination: &o.KeyFile, EnvVars: []string{"SIGLAKE_API_KEY_FILE"}, Category: "API", TakesFile: true,
-			Usage: "`FILE` that holds the API key; without it the key comes from the variable " + app.KeyVariable},
+			Usage: "`FILE` with the API key; default: the variable " + app.KeyVariable},
 		&cli.StringFlag{Name: "base-url", Value: o.BaseURL, Destination: &o.BaseURL, EnvVars: []string{"SIGLAKE_BASE_URL"}, Category: "API",
-			Usage: "address of the API"},
+			Usage: "base URL of the API"},
 		&cli.StringFlag{Name: "plan", Value: o.Plan, Destination: &o.Plan, EnvVars: []string{"SIGLAKE_PLAN"}, Category: "API",
-			Usage: "your plan, for the rate limits to start from: free, starter, pro, premium, scale, legacy, unlimited; answers correct them"},
+			Usage: "your plan, from which the rate limits start: free, starter, pro, premium, scale, legacy, unlimited; the API's answers correct them"},
 		&cli.Float64Flag{Name: "rate", Value: o.Rate, Destination: &o.Rate, EnvVars: []string{"SIGLAKE_RATE"}, Category: "API",
-			Usage: "most calls a second; 0 for no such limit"},
+			Usage: "maximum number of calls per second; 0 means no limit"},
 		&cli.Float64Flag{Name: "reserve", Destination: &o.Reserve, EnvVars: []string{"SIGLAKE_RESERVE"}, Category: "API",
 			Usage: "share of every rate window left to other users of the account, 0 to 0.9"},
 		&cli.StringFlag{Name: "quota-dir", Destination: &o.QuotaDir, EnvVars: []string{"SIGLAKE_QUOTA_DIR"}, Category: "API",
-			Usage: "`DIR` where all runs of a key on this machine count their calls; default: siglake/quota in the user's state directory"},
+			Usage: "`DIR` in which all runs on this machine count the calls of a key; default: siglake/quota in the user's state directory"},
 		&cli.DurationFlag{Name: "max-wait", Value: o.MaxWait, Destination: &o.MaxWait, EnvVars: []string{"SIGLAKE_MAX_WAIT"}, Category: "API",
-			Usage: "longest wait for the hour's or the day's calls, or that the API asks for; beyond it the run publishes what it has and exits 20. The minute is always waited for"},
+			Usage: "maximum time to wait for an hourly or daily quota to reset, or for a Retry-After; beyond it, the run publishes what it has and exits 20. The run always waits for the next minute"},
 		&cli.DurationFlag{Name: "timeout", Value: o.Timeout, Destination: &o.Timeout, EnvVars: []string{"SIGLAKE_TIMEOUT"}, Category: "API",
-			Usage: "patience with one call; a call that exceeds it may have been charged"},
+			Usage: "timeout per API request; a request that times out may still be charged"},
 	}
 }
 
@@ -188,9 +188,9 @@ func apiFlags(o *app.APIOptions) []cli.Flag {
 func storeFlags(o *app.StoreOptions) []cli.Flag {
 	return joinFlags([]cli.Flag{
 		&cli.StringFlag{Name: "scratch", Destination: &o.Scratch, EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
-			Usage: "local `DIR` for sorting and staging what goes to a lake on S3; default: siglake in the user's cache directory"},
+			Usage: "local `DIR` for sorting and staging the files of a lake on S3; default: siglake in the user's cache directory"},
 		&cli.StringFlag{Name: "state", Destination: &o.State, EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
-			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that a run can be gone on with from any machine"},
+			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that any machine can continue a run"},
 	}, s3Flags(&o.S3))
 }
 
@@ -201,31 +201,31 @@ func s3Flags(o *app.S3Options) []cli.Flag {
 		&cli.StringFlag{Name: "s3-endpoint", Destination: &o.Endpoint, EnvVars: []string{"SIGLAKE_S3_ENDPOINT"}, Category: "S3",
 			Usage: "`URL` of a store other than AWS"},
 		&cli.StringFlag{Name: "s3-region", Destination: &o.Region, EnvVars: []string{"SIGLAKE_S3_REGION"}, Category: "S3",
-			Usage: "region of the bucket; default: as the AWS variables and files say, else us-east-1"},
+			Usage: "region of the bucket; default: from the AWS variables and files, otherwise us-east-1"},
 		&cli.BoolFlag{Name: "s3-path-style", Destination: &o.PathStyle, EnvVars: []string{"SIGLAKE_S3_PATH_STYLE"}, Category: "S3",
-			Usage: "the bucket's name in the path, as most stores other than AWS want it"},
+			Usage: "put the bucket's name in the path, as most stores other than AWS require"},
 		&cli.StringFlag{Name: "s3-profile", Destination: &o.Profile, EnvVars: []string{"SIGLAKE_S3_PROFILE"}, Category: "S3",
-			Usage: "profile of the shared AWS files; credentials come from where every AWS tool finds them"},
+			Usage: "profile in the shared AWS files; siglake finds credentials where every AWS tool does"},
 		&cli.StringFlag{Name: "s3-role", Destination: &o.Role, EnvVars: []string{"SIGLAKE_S3_ROLE"}, Category: "S3",
 			Usage: "`ARN` of a role to assume"},
 		&cli.StringFlag{Name: "s3-external-id", Destination: &o.ExternalID, EnvVars: []string{"SIGLAKE_S3_EXTERNAL_ID"}, Category: "S3",
-			Usage: "external `ID` that the role asks for"},
+			Usage: "external `ID` that the role requires"},
 		&cli.StringFlag{Name: "s3-sse", Destination: &o.Encryption, EnvVars: []string{"SIGLAKE_S3_SSE"}, Category: "S3",
-			Usage: "encryption of what is written, AES256 or aws:kms; default: the bucket's"},
+			Usage: "encryption of written objects, AES256 or aws:kms; default: the bucket's"},
 		&cli.StringFlag{Name: "s3-kms-key", Destination: &o.KMSKey, EnvVars: []string{"SIGLAKE_S3_KMS_KEY"}, Category: "S3",
 			Usage: "`ID` or ARN of the key for aws:kms; default: the bucket's"},
 		&cli.StringFlag{Name: "s3-storage-class", Destination: &o.StorageClass, EnvVars: []string{"SIGLAKE_S3_STORAGE_CLASS"}, Category: "S3",
-			Usage: "storage `CLASS` of what is written, such as STANDARD_IA; default: the bucket's"},
+			Usage: "storage `CLASS` of written objects, such as STANDARD_IA; default: the bucket's"},
 		&cli.StringFlag{Name: "s3-part-size", Value: o.PartSize, Destination: &o.PartSize, EnvVars: []string{"SIGLAKE_S3_PART_SIZE"}, Category: "S3",
-			Usage: "`SIZE` from which files are written in parts of that size, 5MiB to 5GiB"},
+			Usage: "upload files of at least this `SIZE` in parts of this size, 5MiB to 5GiB"},
 	}
 }
 
 // outputFlags say what the program prints.
 func outputFlags(o *OutputOptions) []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "quiet", Destination: &o.Quiet, Aliases: []string{"q"}, EnvVars: []string{"SIGLAKE_QUIET"}, Category: "Output", Usage: "no progress and no summary; errors and warnings only"},
-		&cli.StringFlag{Name: "log-format", Value: o.LogFormat, Destination: &o.LogFormat, EnvVars: []string{"SIGLAKE_LOG_FORMAT"}, Category: "Output", Usage: "log lines on standard error as text or json"},
+		&cli.BoolFlag{Name: "quiet", Destination: &o.Quiet, Aliases: []string{"q"}, EnvVars: []string{"SIGLAKE_QUIET"}, Category: "Output", Usage: "print only errors and warnings: no progress, no summary"},
+		&cli.StringFlag{Name: "log-format", Value: o.LogFormat, Destination: &o.LogFormat, EnvVars: []string{"SIGLAKE_LOG_FORMAT"}, Category: "Output", Usage: "format of the log on standard error: text or json"},
 	}
 }
 
@@ -233,16 +233,16 @@ func outputFlags(o *OutputOptions) []cli.Flag {
 func simulatorFlags(o *SimulatorOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.Uint64Flag{Name: "seed", Value: o.Seed, Destination: &o.Seed, EnvVars: []string{"SIGLAKE_SEED"}, Category: "Simulator",
-			Usage: "the simulated world: the same seed gives the same companies, people and events"},
+			Usage: "seed of the simulated world: the same seed gives the same companies, people and events"},
 		words(&o.Faults, &cli.StringSliceFlag{Name: "fault", EnvVars: []string{"SIGLAKE_FAULT"}, Category: "Simulator",
-			Usage: "inject a fault, as KIND@N (the N-th call), KIND/N (every N-th) or KIND%P (P percent); siglake simulate --list-faults names the kinds"}),
+			Usage: "inject a fault, as KIND@N (the N-th call), KIND/N (every N-th) or KIND%P (P percent); siglake simulate --list-faults lists the kinds"}),
 		words(&o.Switches, &cli.StringSliceFlag{Name: "switch", EnvVars: []string{"SIGLAKE_SWITCH"}, Category: "Simulator",
-			Usage: "take another reading of an open question about the API, as NAME=VALUE; siglake simulate --list-switches names them"}),
+			Usage: "choose another answer to an open question about the API, as NAME=VALUE; siglake simulate --list-switches lists them"}),
 		&cli.Int64Flag{Name: "credits", Destination: &o.Credits, EnvVars: []string{"SIGLAKE_CREDITS"}, Category: "Simulator",
-			Usage: "credits in the simulated account; 0 for a million"},
+			Usage: "credits in the simulated account; 0 means a million"},
 		&cli.StringFlag{Name: "sim-plan", Value: o.Plan, Destination: &o.Plan, EnvVars: []string{"SIGLAKE_SIM_PLAN"}, Category: "Simulator",
 			Usage: "rate limits of the simulated account: free, pro, premium, scale, legacy, unlimited"},
 		&cli.DurationFlag{Name: "latency", Value: o.Latency, Destination: &o.Latency, EnvVars: []string{"SIGLAKE_LATENCY"}, Category: "Simulator",
-			Usage: "typical time of a simulated answer"},
+			Usage: "typical response time of the simulator"},
 	}
 }

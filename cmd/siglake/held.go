@@ -27,16 +27,16 @@ func heldCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:  "held",
-		Usage: "calls that may have been charged and whose answers are lost",
-		Description: "A call that broke off may have been charged: it is held, never sent again silently. Compare the\n" +
-			"account's usage with the list, then decide, for all or for the calls named (as RUN/CALL):\n" +
-			"  retry        the next run of the list asks again, at the risk of paying twice\n" +
-			"  accept-loss  taken as paid and lost; not asked again for its window\n" +
-			"Neither changes what was charged: siglake status keeps the credits of both apart, as 0 to N.",
+		Usage: "list calls in doubt (perhaps charged, answer lost) and decide about them",
+		Description: "A call that broke off may have been charged. siglake holds it, and never repeats it silently. Compare the\n" +
+			"account's usage with the list, then decide, for all calls or for those named (as RUN/CALL):\n" +
+			"  retry        the next run of the list requests its lines again, at the risk of paying twice\n" +
+			"  accept-loss  siglake treats it as paid and lost, and does not request its lines again for its window\n" +
+			"Neither changes what was charged: siglake status shows the credits of both separately, as 0 to N.",
 		Subcommands: []*cli.Command{
-			sub("list", "show them, with entities, signals, time, error and the credits they can have cost", showInDoubt),
-			sub("retry", "ask again in the next run", decideAndShow(ledger.Retry)),
-			sub("accept-loss", "take them as paid and lost", decideAndShow(ledger.WriteOff)),
+			sub("list", "list calls with entities, signals, time, error and the credits that they can have cost", showInDoubt),
+			sub("retry", "let the next run request their lines again", decideAndShow(ledger.Retry)),
+			sub("accept-loss", "treat them as paid and lost", decideAndShow(ledger.WriteOff)),
 		},
 	}
 }

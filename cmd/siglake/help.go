@@ -25,9 +25,9 @@ var commandGroups = []struct {
 	title string
 	names []string
 }{
-	{"Begin here", []string{"demo", "plan", "run", "resume"}},
-	{"Other things to buy", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"A lake", []string{"status", "held", "verify", "rebuild", "compact", "ddl"}},
+	{"Start here", []string{"demo", "plan", "run", "resume"}},
+	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
+	{"Lakes", []string{"status", "held", "verify", "rebuild", "compact", "ddl"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "completion", "version", "help"}},
 }
 
@@ -36,7 +36,7 @@ var commandGroups = []struct {
 var firstFlags = []string{"lake", "signals", "since", "max-results", "max-credits", "simulate"}
 
 // flagGroups is the order of the categories of the other flags.
-var flagGroups = []string{"What to ask", "Money", "List", "API", "Work", "Output", "S3", "Simulator"}
+var flagGroups = []string{"What to request", "Money", "List", "API", "Work", "Output", "S3", "Simulator"}
 
 // guide is what help shows of a command besides its flags.
 type guide struct {
@@ -86,10 +86,10 @@ func helpCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "help",
 		Aliases:   []string{"h"},
-		Usage:     "show the help of a command, or a page of the manual",
+		Usage:     "show the help of a command or a manual page",
 		ArgsUsage: "[COMMAND | TOPIC]",
-		Description: "siglake help lists commands and topics. On a terminal a manual page is laid out for reading; elsewhere it\n" +
-			"is printed as Markdown.",
+		Description: "siglake help lists commands and topics. On a terminal it formats a manual page for reading; elsewhere it\n" +
+			"prints the page as Markdown.",
 		Action: func(c *cli.Context) error { return printHelp(c.App, c.App.Writer, c.Args().Slice()) },
 	}
 }
@@ -105,7 +105,7 @@ func dressAll(commands []*cli.Command, under string) {
 		cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(cmd, path, err) }
 		if len(cmd.Subcommands) > 0 && cmd.Action == nil {
 			cmd.Action = func(c *cli.Context) error {
-				return app.UsageErrorf("no command %q%s; see siglake %s --help", path+" "+c.Args().First(), suggestCommand(cmd.Subcommands, c.Args().First()), path)
+				return app.UsageErrorf("unknown command %q%s; see siglake %s --help", path+" "+c.Args().First(), suggestCommand(cmd.Subcommands, c.Args().First()), path)
 			}
 		}
 		dressAll(cmd.Subcommands, path)
@@ -201,7 +201,7 @@ func printHelp(program *cli.App, w io.Writer, names []string) error {
 		for _, p := range manual.Pages() {
 			all = append(all, p.Topic)
 		}
-		return app.UsageErrorf("no command or manual page %q%s; siglake help lists them", strings.Join(names, " "), app.DidYouMean(names[0], all))
+		return app.UsageErrorf("unknown command or manual page %q%s; siglake help lists them", strings.Join(names, " "), app.DidYouMean(names[0], all))
 	}
 	return nil
 }
@@ -258,7 +258,7 @@ func printCommandHelp(w io.Writer, cmd *cli.Command, path string) {
 		}
 	}
 	if len(groupFlags(cmd)) > 0 {
-		fmt.Fprint(w, "\n"+manual.Wrap("Every flag can be set by an environment variable: --log-format is SIGLAKE_LOG_FORMAT.", helpWidth, "", ""))
+		fmt.Fprint(w, "\n"+manual.Wrap("Each flag can be set by an environment variable: --log-format by SIGLAKE_LOG_FORMAT.", helpWidth, "", ""))
 	}
 	if len(g.topics) > 0 {
 		fmt.Fprintf(w, "See also: siglake help %s\n", strings.Join(g.topics, ", "))

@@ -10,9 +10,9 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// TestInDoubt: what is done about a call in doubt, and what that costs beside a
-// run without one. Only what the account's own count rules out is asked again
-// for nothing, and only what was allowed for is paid twice.
+// TestInDoubt: how calls in doubt are treated, and what that costs compared to a run
+// without one. Only what the account's usage rules out is repeated for nothing, and
+// only what the budget allows is paid twice.
 func TestInDoubt(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -118,7 +118,7 @@ func TestTooSmallInDoubtBudget(t *testing.T) {
 			t.Errorf("--in-doubt-budget %d: %d calls, want %d and %q: %s", budget, v.calls, calls, says, v.stderr)
 		}
 	}
-	tell(needed-1, 0, fmt.Sprintf("of which %d is left; the cheapest of them can cost %d", needed-1, needed))
+	tell(needed-1, 0, fmt.Sprintf("of which %d is left; the cheapest can cost %d", needed-1, needed))
 	tell(needed, 10, "")
 
 	for _, policy := range [][]string{nil, {"--in-doubt", "hold"}} {

@@ -45,7 +45,7 @@ func TestEarlierCallsInDoubt(t *testing.T) {
 	want := first.InDoubt[0]
 	want.Run = first.Run.ID
 
-	// The second run dies before it publishes, and goes on: it must not list
+	// The second run dies before it publishes, and continues: it must not list
 	// anything twice.
 	more := extraDomain + "\n" + list
 	crashAt(t, func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") })
@@ -88,14 +88,14 @@ func TestEarlierCallsInDoubt(t *testing.T) {
 	if diff := cmp.Diff([]pipeline.InDoubtCall{want}, r.manifest.InDoubt); diff != "" {
 		t.Errorf("held after accept-loss (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(third.stdout, "taken as paid and lost (1): 100 lines") || strings.Contains(third.stdout, "held list") {
+	if !strings.Contains(third.stdout, "accepted as paid and lost (1): 100 lines") || strings.Contains(third.stdout, "held list") {
 		t.Errorf("the summary speaks of a doubt that was settled:\n%s", third.stdout)
 	}
 	r.checkRebuild()
 }
 
-// TestOwnCallWrittenOff: a call that somebody gave up before its run was
-// published is listed once, as given up, with the lines it holds.
+// TestOwnCallWrittenOff: a call that was written off before its run was published is
+// listed once, as written off, with the lines it holds.
 func TestOwnCallWrittenOff(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -109,7 +109,7 @@ func TestOwnCallWrittenOff(t *testing.T) {
 	if held := r.manifest.InDoubt; v.code != exitComplete || len(held) != 1 || held[0].Run != "" || !held[0].WrittenOff || len(held[0].Accounts) != 100 {
 		t.Errorf("exit %d, held %+v; want %d and one call of its own, given up, with 100 lines", v.code, held, exitComplete)
 	}
-	if !strings.Contains(v.stdout, "taken as paid and lost (1): 100 lines") || strings.Contains(v.stdout, "held list") {
+	if !strings.Contains(v.stdout, "accepted as paid and lost (1): 100 lines") || strings.Contains(v.stdout, "held list") {
 		t.Errorf("the summary speaks of a doubt that was settled:\n%s", v.stdout)
 	}
 	r.checkRebuild()

@@ -45,7 +45,7 @@ func TestDecidedIsNotPaidFor(t *testing.T) {
 		unasked bool // there is proof: it was not charged
 	}{
 		{name: "accepted", decide: []string{"held", "accept-loss"}, status: "1 call accepted as lost and perhaps charged, 0 to ", verify: "1 call accepted as lost"},
-		{name: "released", decide: []string{"held", "retry"}, status: "1 call released to be asked again and perhaps charged, 0 to ", verify: "1 call released to be asked again", again: true},
+		{name: "released", decide: []string{"held", "retry"}, status: "1 call released for retry and perhaps charged, 0 to ", verify: "1 call released for retry", again: true},
 		{name: "retried", second: []string{"--in-doubt", "retry", "--in-doubt-budget", "unlimited"}, status: "1 call released", verify: "1 call released", again: true},
 		{name: "proven", second: []string{"--in-doubt", "probe"}, again: true, unasked: true},
 	} {
@@ -80,8 +80,8 @@ func TestDecidedIsNotPaidFor(t *testing.T) {
 	}
 }
 
-// TestStatusShowsUnknownCharges: an answer whose charge was not understood is
-// money that nobody knows of, and stands in the bill.
+// TestStatusShowsUnknownCharges: an answer with an unreadable charge has an unknown
+// cost, which the bill shows.
 func TestStatusShowsUnknownCharges(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "charge-missing", At: 2}}})
@@ -145,8 +145,8 @@ func TestReleasedIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestWriteOffIsDecided: a lost call that was accepted leaves nothing to decide
-// to the command whose lines it held.
+// TestWriteOffIsDecided: an accepted loss leaves the command that requested its lines
+// nothing to decide.
 func TestWriteOffIsDecided(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -160,7 +160,7 @@ func TestWriteOffIsDecided(t *testing.T) {
 			t.Fatalf("exit %d, want %d: %s", r.code, exitInDoubt, r.stderr)
 		}
 		r.mustExit(exitComplete, "held", "accept-loss")
-		if v := r.rerun(c.list, flags...); v.code != c.code || v.calls != 0 || !strings.Contains(v.stdout, "Nothing to do") || !strings.Contains(v.stdout, "1 call taken as paid and lost, 0 to ") {
+		if v := r.rerun(c.list, flags...); v.code != c.code || v.calls != 0 || !strings.Contains(v.stdout, "Nothing to do") || !strings.Contains(v.stdout, "1 call accepted as paid and lost, 0 to ") {
 			t.Errorf("the same command: exit %d after %d calls, want %d after none: %s", v.code, v.calls, c.code, v.stdout)
 		}
 		// A run that meets them has them as lost, and is complete.
@@ -168,15 +168,15 @@ func TestWriteOffIsDecided(t *testing.T) {
 		if n := r.manifest.Accounts.ByStatus[schema.WrittenOff]; v.code != c.code || v.calls != 0 || n != 100 {
 			t.Errorf("another run: exit %d after %d calls with %d lines lost, want %d, none, 100: %s", v.code, v.calls, n, c.code, v.stdout)
 		}
-		if !strings.Contains(v.stdout, "taken as paid and lost (1): 100 lines") || !strings.Contains(v.stdout, "100 lost") {
+		if !strings.Contains(v.stdout, "accepted as paid and lost (1): 100 lines") || !strings.Contains(v.stdout, "100 lost") {
 			t.Errorf("the summary does not state the loss:\n%s", v.stdout)
 		}
 		r.checkRebuild()
 	}
 }
 
-// TestAcceptedSignalsOnly: what was taken as lost are the signals of the lost
-// call; others are asked about all the same.
+// TestAcceptedSignalsOnly: an accepted loss covers the signals of the lost call only;
+// other signals are requested.
 func TestAcceptedSignalsOnly(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -208,7 +208,7 @@ func TestReleasedBeforePublication(t *testing.T) {
 	if held := r.manifest.InDoubt; v.code != exitComplete || len(held) != 1 || held[0].Decision != "released" || len(held[0].Accounts) != 0 {
 		t.Errorf("exit %d, held %+v; want %d and one call that was released, without lines", v.code, held, exitComplete)
 	}
-	if strings.Contains(v.stdout, "held list") || !strings.Contains(v.stdout, "asked again as decided (1)") {
+	if strings.Contains(v.stdout, "held list") || !strings.Contains(v.stdout, "repeated as decided (1)") {
 		t.Errorf("the summary speaks of a doubt that was settled:\n%s", v.stdout)
 	}
 	r.checkRebuild()
@@ -222,7 +222,7 @@ func TestInDoubtAndDeferred(t *testing.T) {
 	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 	r.run(domainLines(600), append([]string{"--concurrency", "1", "--batch-size", "10", "--max-credits", "500"}, baseFlags...)...)
 	left := r.manifest.Accounts.ByStatus[schema.Deferred]
-	if says := format.Thousands(left) + " lines were not asked about yet: the same command"; r.code != exitInDoubt || left == 0 || !strings.Contains(r.stdout, says) {
+	if says := format.Thousands(left) + " lines were not requested yet; the same command"; r.code != exitInDoubt || left == 0 || !strings.Contains(r.stdout, says) {
 		t.Errorf("exit %d with %d lines deferred, want %d, some and %q:\n%s", r.code, left, exitInDoubt, says, r.stdout)
 	}
 	v := r.rerun(domainLines(600), append([]string{"--max-credits", "unlimited"}, baseFlags...)...)
@@ -255,8 +255,8 @@ func TestUnexplainedCredits(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
-// TestReconcileNarrows: what the account moved by beyond the answers is the most
-// that lost calls can have cost, whoever else uses the account.
+// TestReconcileNarrows: what the balance fell by beyond the answers is the most that
+// lost calls can have cost, even if others use the account.
 func TestReconcileNarrows(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -307,7 +307,7 @@ func TestProvenBeforePublication(t *testing.T) {
 	if held := r.manifest.InDoubt; v.code != exitComplete || len(held) != 1 || held[0].Decision != "not_charged" || held[0].MaxCredits != 0 || r.manifest.Credits.InDoubtCalls != 0 {
 		t.Errorf("exit %d, held %+v, credits %+v; want %d and one call that cost nothing: %s", v.code, held, r.manifest.Credits, exitComplete, v.stderr)
 	}
-	if strings.Contains(v.stdout, "Nothing to do") || !strings.Contains(v.stdout, "Calls that were not charged, by the account's usage (1)") {
+	if strings.Contains(v.stdout, "Nothing to do") || !strings.Contains(v.stdout, "Calls not charged, according to the account's usage (1)") {
 		t.Errorf("the summary:\n%s", v.stdout)
 	}
 	billed := r.sim.Bill().Credits

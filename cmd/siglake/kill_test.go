@@ -482,7 +482,7 @@ func (w *world) runWithKills(rng *rand.Rand, meanLife time.Duration, landed func
 		case <-time.After(lifetime):
 			_ = cmd.Process.Kill()
 			if exitOf(<-done) != -1 {
-				continue // it ended by itself at the last moment; the next life says how
+				continue // it ended at the last moment; the next process says how
 			}
 			landed()
 		}

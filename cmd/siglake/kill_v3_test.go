@@ -189,8 +189,8 @@ func (r *rig) rankedLookalikes() (rows []map[string]any) {
 	return rows
 }
 
-// countSessions counts the requests by which sessions were begun, and those of them
-// whose answers were lost.
+// countSessions counts the requests that started sessions, and those of them that lost
+// their answers.
 func (w *world) countSessions() (lost, begun int) {
 	w.t.Helper()
 	j := w.openJournal()

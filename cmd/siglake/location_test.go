@@ -18,8 +18,8 @@ import (
 )
 
 // TestStopSurvives: a run stopped before the end of its list and died while it
-// published; its staged files are gone. Whoever completes it must not take what
-// was read for the whole list.
+// published; its staged files are gone. Its recovery must not take what was read for
+// the whole list.
 func TestStopSurvives(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -66,8 +66,8 @@ func TestStopSurvives(t *testing.T) {
 	}
 }
 
-// TestJournalGone: a lake whose journal was lost is not run on, for all of it
-// would be bought again.
+// TestJournalGone: siglake refuses to run on a lake that lost its journal, because it
+// would buy everything again.
 func TestJournalGone(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -79,7 +79,7 @@ func TestJournalGone(t *testing.T) {
 	}
 	before := r.sim.Bill().Credits
 	r.runList(context.Background(), nil, path, baseFlags...)
-	if r.code != exitIntegrity || !strings.Contains(r.stderr, "would be bought again") {
+	if r.code != exitIntegrity || !strings.Contains(r.stderr, "buy everything again") {
 		t.Errorf("exit %d, want %d: %s", r.code, exitIntegrity, r.stderr)
 	}
 	if n := r.sim.Bill().Credits - before; n != 0 {
@@ -87,8 +87,7 @@ func TestJournalGone(t *testing.T) {
 	}
 }
 
-// TestReadersLeaveNothing: whoever looks makes nothing, neither where there is no
-// lake yet nor where there is one.
+// TestReadersLeaveNothing: readers create nothing, whether there is a lake or not.
 func TestReadersLeaveNothing(t *testing.T) {
 	r := newRig(t, simulator.Config{})
 	store := buckettest.Start(t)
@@ -135,13 +134,13 @@ func TestStateDirectory(t *testing.T) {
 	if code, output := run("two", state); code != exitUsage || !strings.Contains(output, "holds the journal of "+store.URI("one/")) {
 		t.Errorf("another lake with the same --state: exit %d: %s", code, output)
 	}
-	if code, output := run("one", state+"-other"); code != exitUsage || !strings.Contains(output, "run there, with --state") {
+	if code, output := run("one", state+"-other"); code != exitUsage || !strings.Contains(output, "on that host with --state") {
 		t.Errorf("the lake with another --state: exit %d: %s", code, output)
 	}
 	if err := os.Rename(state, state+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	if code, output := run("one", state); code != exitIntegrity || !strings.Contains(output, "is not there any more") {
+	if code, output := run("one", state); code != exitIntegrity || !strings.Contains(output, "is missing from") {
 		t.Errorf("without the directory: exit %d: %s", code, output)
 	}
 	if n := r.sim.Bill().Credits - billed; n != 0 {

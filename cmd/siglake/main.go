@@ -46,7 +46,7 @@ func run(env app.Env) int {
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
 	go func() {                                                              // for the whole life of the process
 		<-interrupts
-		fmt.Fprintln(env.Stderr, "\nsiglake: stopping; what is under way is finished first (again to kill)")
+		fmt.Fprintln(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort")
 		cancel()
 		<-interrupts
 		os.Exit(exitKilled)
@@ -69,7 +69,7 @@ func execute(ctx context.Context, env app.Env, args []string) int {
 	}
 	code, err := exitCode(err)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // before a run began: a run ends in order
-		code, err = exitDeferred, errors.New("stopped on request, before anything was asked that costs; run the same command again")
+		code, err = exitDeferred, errors.New("stopped on request before any call that costs credits; run the same command again")
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "siglake: "+err.Error())
@@ -89,15 +89,15 @@ func diskAdvice(err error) string {
 	action := ""
 	switch {
 	case isAny(syscall.ENOSPC, syscall.EDQUOT):
-		action = "make room on the disk"
+		action = "free space on the disk"
 	case isAny(fs.ErrPermission, syscall.EROFS):
-		action = "make it possible to write there"
+		action = "grant write permission there"
 	case isAny(syscall.EIO):
 		action = "check the disk"
 	default:
 		return ""
 	}
-	return action + ", then run the same command again: it goes on where this one stopped"
+	return action + ", then run the same command again: it continues where this run stopped"
 }
 
 func newCLI(env *app.Env) *cli.App {
@@ -117,7 +117,7 @@ func newCLI(env *app.Env) *cli.App {
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return app.UsageErrorf("no command %q%s; see siglake --help", c.Args().First(), suggestCommand(c.App.Commands, c.Args().First()))
+				return app.UsageErrorf("unknown command %q%s; see siglake --help", c.Args().First(), suggestCommand(c.App.Commands, c.Args().First()))
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -133,7 +133,7 @@ func flagProblem(err error) string {
 	text = strings.TrimSuffix(text, ": parse error")
 	switch text = strings.ReplaceAll(text, "flag -", "flag --"); {
 	case strings.Contains(text, "duration"), strings.Contains(text, "--timeout"), strings.Contains(text, "--max-wait"), strings.Contains(text, "--latency"):
-		text += ": expected a time such as 90s, 15m or 2h"
+		text += ": expected a duration such as 90s, 15m or 2h"
 	case strings.Contains(text, "bool"):
 		text += ": expected true or false"
 	}

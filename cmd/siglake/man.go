@@ -21,7 +21,7 @@ import (
 // does not carry the converter.
 func init() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: siglake DIR, of a build with the tag man")
+		fmt.Fprintln(os.Stderr, "usage: siglake DIR; a build with the tag man only writes manual pages")
 		os.Exit(exitUsage)
 	}
 	if err := writeManPages(os.Args[1]); err != nil {

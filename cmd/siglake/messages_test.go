@@ -11,7 +11,7 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
-// TestMessages: what a user is told names what is wrong and what to do next.
+// TestMessages: a message names what is wrong and what to do next.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
@@ -30,12 +30,12 @@ func TestMessages(t *testing.T) {
 		{[]string{"--version"}, exitComplete, "siglake " + version, ""},
 		{[]string{"held", "bogus"}, exitUsage, "bogus", "Did you mean"},
 		{[]string{"help", "bogus"}, exitUsage, "bogus", "Did you mean"},
-		{slices.Concat(run, []string{"--fault", "drop@1"}), exitUsage, "--fault is about the simulator; add --simulate", ""},
-		{slices.Concat(run, []string{"--seed", "3"}), exitUsage, "--seed is about the simulator", ""},
+		{slices.Concat(run, []string{"--fault", "drop@1"}), exitUsage, "--fault applies to the simulator only; add --simulate", ""},
+		{slices.Concat(run, []string{"--seed", "3"}), exitUsage, "--seed applies to the simulator", ""},
 		{slices.Concat(run, []string{"--since", "10y"}), exitUsage, "is more than a year back", ""},
 		{slices.Concat(run, []string{"--since", "soon"}), exitUsage, "30d, 6w, 3m or 1y", ""},
-		{[]string{"resume", "--lake", none}, exitUsage, none + ": there is no lake of siglake", "resume"},
-		{[]string{"resume", "--lake", empty}, exitComplete, "no run was begun in " + empty, "finished"},
+		{[]string{"resume", "--lake", none}, exitUsage, none + " is not a siglake lake", "resume"},
+		{[]string{"resume", "--lake", empty}, exitComplete, empty + " has no run yet", "finished"},
 	} {
 		code, stdout, stderr := runProgram(t, tt.args...)
 		if said := stdout + stderr; code != tt.code || !strings.Contains(said, tt.says) || tt.never != "" && strings.Contains(said, tt.never) {

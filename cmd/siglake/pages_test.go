@@ -27,8 +27,8 @@ func TestFaultsOfSearches(t *testing.T) {
 	})
 }
 
-// TestFaultsOfPages is TestFaults for pages: nothing goes on behind one that is
-// refused or lost, and the eight seeds share one fate.
+// TestFaultsOfPages is TestFaults for pages: nothing continues after a page that is
+// refused or lost, and the eight seeds share one status.
 func TestFaultsOfPages(t *testing.T) {
 	t.Parallel()
 	reports := map[string]faultReport{}
@@ -57,9 +57,9 @@ func pageFlags(limit int, flags ...string) []string {
 	return append([]string{"--limit", fmt.Sprint(limit), "--page-size", "20"}, flags...)
 }
 
-// TestSessionEnds: when the API forgets a session, in whatever way, nothing is
-// bought again as long as all that it gave can be excluded. Else the run stops
-// and says so, and buys it all again when told to.
+// TestSessionEnds: when the API forgets a session, in whatever way, nothing is bought
+// again while all results can be excluded. Otherwise the run stops and says so, and
+// buys everything again with --refresh.
 func TestSessionEnds(t *testing.T) {
 	t.Parallel()
 	for _, o := range []schema.Object{schema.Contact, schema.Company} {
@@ -91,7 +91,7 @@ func TestSessionEnds(t *testing.T) {
 				says := "the session has expired, so the API no longer knows which 160 results"
 				paid := 0
 				if how == "restart" {
-					says, paid = "20 results were returned, and charged, a second time", 20 // nobody could know
+					says, paid = "20 results were returned, and charged, a second time", 20 // the session alone cannot show it
 				}
 				if v := buy(180, exitDeferred, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
 					t.Errorf("it does not say %q, and what to do:\n%s", says, v.stdout)
@@ -146,8 +146,8 @@ var pagedCommands = []pagedCommand{
 	{"visitors", []string{app.VisitorsName, "--domain", "shop.example"}, "", schema.CategoryVisits},
 }
 
-// TestLostPages: a page whose answer is lost holds all behind it until somebody
-// decides; then the same command, or siglake resume, goes on.
+// TestLostPages: a page with a lost answer holds all pages after it until the user
+// decides; then the same command, or siglake resume, continues.
 func TestLostPages(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -172,7 +172,7 @@ func TestLostPages(t *testing.T) {
 						if listed := r.mustExit(exitComplete, "held", "list"); !strings.Contains(listed, "0 to 20 credits") || !strings.Contains(listed, "1 call in doubt") {
 							t.Errorf("held list:\n%s", listed)
 						}
-						if v := carry(); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, "lets this command go on behind it") {
+						if v := carry(); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, "lets this command continue after it") {
 							t.Errorf("undecided: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitInDoubt, v.stdout)
 						}
 						if v := r.onCopy().exec(t.Context(), words, "", pageFlags(80)...); v.code != exitInDoubt || v.calls != 0 {
@@ -224,8 +224,8 @@ func (r *rig) countResults() (n int64) {
 	return n
 }
 
-// TestLostSearches: a search whose answer is lost holds its lines until somebody
-// decides; then only they are searched, and asked about.
+// TestLostSearches: a search with a lost answer holds its lines until the user
+// decides; then only they are searched, and requested.
 func TestLostSearches(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -282,8 +282,7 @@ func TestLostSearches(t *testing.T) {
 	}
 }
 
-// TestResumeOf: siglake resume goes on with a run of any command whose process
-// died.
+// TestResumeOf: siglake resume continues a killed run of any command.
 func TestResumeOf(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)

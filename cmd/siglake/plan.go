@@ -16,17 +16,17 @@ func planCommand() *cli.Command {
 	price := ""
 	return &cli.Command{
 		Name:      "plan",
-		Usage:     "what siglake run would ask, what that is expected to cost, and how long it takes; spends nothing",
+		Usage:     "forecast what siglake run would request, its cost and its duration; spends nothing",
 		ArgsUsage: "LIST",
-		Description: "Takes the flags of siglake run. It reads the list and the lake's journal, and asks the API for free what\n" +
-			"it offers, what it costs, and what is left of the account's windows; without a key it goes by what the\n" +
-			"vendor publishes. The credits are forecast from what this lake's own calls returned; without any, from\n" +
-			"a stated guess. The ceiling holds whatever is answered.",
+		Description: "Takes the flags of siglake run. plan reads the list and the lake's journal, and calls free endpoints for the\n" +
+			"account's signals, prices and rate windows; without a key it uses what the vendor publishes. It forecasts the\n" +
+			"credits from what this lake's own calls returned or, before the first run, from a guess that it states. No\n" +
+			"answer can cost more than the ceiling.",
 		Flags: joinFlags([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Destination: &p.out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
-			&cli.StringFlag{Name: "for", Value: p.run.Command, Destination: &p.run.Command, EnvVars: []string{"SIGLAKE_FOR"}, Usage: "the command that is planned: run, resolve or score"},
+			&cli.StringFlag{Name: "for", Value: p.run.Command, Destination: &p.run.Command, EnvVars: []string{"SIGLAKE_FOR"}, Usage: "command to plan: run, resolve or score"},
 			&cli.StringFlag{Name: "price-per-credit", Destination: &price, EnvVars: []string{"SIGLAKE_PRICE_PER_CREDIT"}, Category: "Money",
-				Usage: "what you pay for a credit, as `AMOUNT` with or without a currency (0.025, \"0.025 EUR\"); shows the costs in money, too"},
+				Usage: "price of one credit, as `AMOUNT` with or without a currency (0.025, \"0.025 EUR\"); shows costs in money too"},
 		}, p.runFlags()),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {

@@ -57,8 +57,8 @@ func (d inProcessTransport) RoundTrip(req *http.Request) (*http.Response, error)
 // virtual time.
 const inBubble = "SIGLAKE_TEST_IN_BUBBLE"
 
-// onVirtualTime runs a test in a bubble whose clock shows a day of 2026. It does
-// so in a process of its own: encoders are pooled, and one that was made in a
+// onVirtualTime runs a test in a bubble, in which the clock shows a day of 2026. It
+// does so in a process of its own: encoders are pooled, and one that was made in a
 // bubble must not be used outside of it.
 func onVirtualTime(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
@@ -285,8 +285,8 @@ func TestPlanSays(t *testing.T) {
 		says  []string // on standard output, or in the error
 	}{
 		{"people", []string{"--price-per-credit", "0.025 EUR"}, exitComplete, []string{
-			"nothing was spent", "1 duplicate · 1 rejected", "to 600; never more than 600", "to 15.00; never more than 15.00", "the credits are a guess", "--max-credits", path + ":2:", "50 each minute · 150 each hour · 1,500 each day, by the published plan"}},
-		{"a cap too low", []string{"--max-credits", "20"}, exitComplete, []string{"--max-credits 20 may end the run before the list does"}},
+			"nothing was spent", "1 duplicate · 1 rejected", "to 600; never more than 600", "to 15.00; never more than 15.00", "the credits are a guess", "--max-credits", path + ":2:", "50 per minute · 150 per hour · 1,500 per day, as published for the plan"}},
+		{"a cap too low", []string{"--max-credits", "20"}, exitComplete, []string{"--max-credits 20 may stop the run before the end of the list"}},
 		{"a poor account", []string{"--max-results", "10"}, exitComplete, []string{"the account has 300 credits left, which may not be enough"}},
 		{"no price", []string{"--price-per-credit", "cheap"}, exitUsage, []string{`--price-per-credit "cheap": expected an amount`}},
 		{"a price as a float", []string{"--price-per-credit", "1e-3"}, exitUsage, []string{"expected an amount"}},
@@ -313,16 +313,16 @@ func TestPlanSays(t *testing.T) {
 		r.sim.ServeHTTP(w, req)
 	}))
 	defer blind.Close()
-	if _, stdout, stderr := runProgram(t, append(common, "--base-url", blind.URL)...); !strings.Contains(stdout, "1 credit is assumed") {
+	if _, stdout, stderr := runProgram(t, append(common, "--base-url", blind.URL)...); !strings.Contains(stdout, "assumes 1 credit") {
 		t.Errorf("a plan that knows no price does not say so:\n%s%s", stdout, stderr)
 	}
 
-	// Somebody else's run is unfinished: the plan says so and plans all the same.
+	// Another command's run is unfinished: the plan says so, and plans.
 	crashAt(t, func(op, _ string) bool { return op == "write" && r.billedCalls() == 1 })
 	r.rerun(string(list), append([]string{"--concurrency", "1"}, baseFlags...)...)
 	clearHook(t)
 	code, stdout, stderr := runProgram(t, common...)
-	if code != exitComplete || !strings.Contains(stdout, "is not finished, and this is another command") {
+	if code != exitComplete || !strings.Contains(stdout, "is unfinished, and this command differs") {
 		t.Errorf("plan beside an unfinished run: exit %d\n%s%s", code, stdout, stderr)
 	}
 	if code, _, stderr = runProgram(t, slices.Concat(common, []string{"--simulate"})...); code != exitUsage || !strings.Contains(stderr, "holds real answers") {
@@ -330,15 +330,14 @@ func TestPlanSays(t *testing.T) {
 	}
 }
 
-// TestRefreshStatesTheCost: whoever buys again is told what that costs before
-// the first call is made.
+// TestRefreshStatesTheCost: a repurchase states its cost before the first call.
 func TestRefreshStatesTheCost(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(120), baseFlags...)
 	again := r.rerun(domainLines(130), append([]string{"--refresh"}, baseFlags...)...)
-	if again.code != exitComplete || !strings.Contains(again.stderr, "buying again what was bought before") ||
+	if again.code != exitComplete || !strings.Contains(again.stderr, "repeating purchases") ||
 		!strings.Contains(again.stderr, "pairs_again=240") || !strings.Contains(again.stderr, "credits_at_most=520") {
 		t.Errorf("exit %d: %s", again.code, again.stderr)
 	}
@@ -360,7 +359,7 @@ func TestPlanAdvises(t *testing.T) {
 		t.Fatalf("credits to %d: the test shows nothing", o.Credits.P95)
 	}
 	doubtful := planJSON(t, append(where, "--in-doubt", "probe")...)
-	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 1 || !strings.Contains(note, "1 calls of this lake are in doubt") || !strings.Contains(note, "2,000 credits more") {
+	if note := strings.Join(doubtful.Notes, "\n"); len(o.Notes) != 1 || !strings.Contains(note, "1 call of this lake in doubt") || !strings.Contains(note, "at most 2,000 more credits") {
 		t.Errorf("notes %q, and with --in-doubt probe %q; want the dialect, and the latter to speak of a call in doubt", o.Notes, note)
 	}
 	code, _, stderr := runProgram(t, append(slices.Concat([]string{"run", "--quiet"}, where), "--max-credits", fmt.Sprint(o.AdvisedBudget))...)
@@ -369,8 +368,8 @@ func TestPlanAdvises(t *testing.T) {
 	}
 }
 
-// TestPlanBudget: a plan says what a cap will do, counts what an unfinished run
-// has spent, and advises no cap as long as it only guesses.
+// TestPlanBudget: a plan says what a cap will do, counts what an unfinished run has
+// spent, and advises no cap while it only guesses.
 func TestPlanBudget(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -389,8 +388,8 @@ func TestPlanBudget(t *testing.T) {
 			t.Errorf("plan %v: want no %q in:\n%s", more, never, stdout)
 		}
 	}
-	says([]string{"Next: siglake run the first 200 lines with the same flags (their calls cost at most 800 credits), then plan again"}, "--max-credits")
-	says([]string{"--max-credits 3: nothing can be asked: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
+	says([]string{"Next: siglake run the first 200 lines with the same flags (they cost at most 800 credits)"}, "--max-credits")
+	says([]string{"--max-credits 3 allows no request: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
 
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })
 	code, _, _ := runProgram(t, slices.Concat([]string{"run", "--concurrency", "1", "--quiet"}, flags)...)
@@ -400,7 +399,7 @@ func TestPlanBudget(t *testing.T) {
 		t.Fatalf("exit %d, %d credits; want %d and some", code, spent, exitStorage)
 	}
 	says([]string{fmt.Sprintf("has spent %d credits", spent)}, "")
-	says([]string{"will end the run before the list does, after about ", "of 200 entities", "batches shrink"}, "", "--max-credits", fmt.Sprint(spent+10))
+	says([]string{"will stop the run before the end of the list, after about ", "of 200 entities", "batches shrink"}, "", "--max-credits", fmt.Sprint(spent+10))
 	o := planJSON(t, flags...)
 	if o.SpentBefore != spent || o.AdvisedBudget <= spent || o.AdvisedBudget > spent+o.Credits.Ceiling {
 		t.Errorf("spent %d, advised %d; want %d, and more than that by at most %d", o.SpentBefore, o.AdvisedBudget, spent, o.Credits.Ceiling)
@@ -426,10 +425,10 @@ func TestUsageUnread(t *testing.T) {
 		planJSON(t, flags...)
 	}
 	o := planJSON(t, flags...)
-	if note := strings.Join(o.Notes, "\n"); o.CreditsLeft != nil || !strings.Contains(note, "the account's usage could not be read") {
+	if note := strings.Join(o.Notes, "\n"); o.CreditsLeft != nil || !strings.Contains(note, "the account's usage is not available") {
 		t.Errorf("plan when the page is used up: %v credits left, notes %q; want none, and that it was not read", o.CreditsLeft, note)
 	}
-	const capped = "the price of an event is not known: --max-credits rests on 1 credit an event"
+	const capped = "the price of an event is unknown: --max-credits assumes 1 credit per event"
 	code, _, stderr := runProgram(t, slices.Concat([]string{"run", "--quiet", "--max-credits", "1000"}, flags)...)
 	if code != exitComplete || !strings.Contains(stderr, "level=WARN msg=\""+capped) {
 		t.Errorf("run with a cap: exit %d, %q; want %d and the warning %q", code, stderr, exitComplete, capped)
@@ -443,7 +442,7 @@ func TestInapplicableSignals(t *testing.T) {
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	flags := []string{writeList(t, "unfit", 10), "--lake", r.lake, "--base-url", r.server.URL, "--signals", "promotion,riskNews"}
-	const says = "each line of the list is a company: these signals are asked about none"
+	const says = "every line of the list is a company: these signals apply to none"
 	o := planJSON(t, flags...)
 	if len(o.Queries) != 1 || o.Queries[0].Object != schema.Company || !strings.Contains(strings.Join(o.Notes, "\n"), says+": promotion") {
 		t.Errorf("plan: queries %+v, notes %q; want the one about companies, and a word about promotion", o.Queries, o.Notes)

@@ -185,7 +185,7 @@ func TestVisitors(t *testing.T) {
 	})
 }
 
-// writeSeeds writes a list of five that resemble nobody in particular.
+// writeSeeds writes a list of five that resemble no entity in particular.
 func writeSeeds(t *testing.T, o schema.Object) string {
 	t.Helper()
 	text := "key,domain\n"
@@ -200,8 +200,8 @@ func writeSeeds(t *testing.T, o schema.Object) string {
 	return filepath.Join(writeFiles(t, map[string]string{"seeds.csv": text}), "seeds.csv")
 }
 
-// TestLookalikes: results have their place, go on where they ended, and leave out
-// whom they are told to.
+// TestLookalikes: results have their rank, continue where they ended, and leave out
+// the exclusions.
 func TestLookalikes(t *testing.T) {
 	t.Parallel()
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
@@ -329,8 +329,8 @@ func TestProductSwitches(t *testing.T) {
 	}
 }
 
-// TestSessionExpiry: a session that has ended goes on with another, in which
-// nothing is bought again.
+// TestSessionExpiry: another session continues one that has ended, and buys nothing
+// again.
 func TestSessionExpiry(t *testing.T) {
 	t.Parallel()
 	for _, expiry := range []string{"code", "envelope", "restart"} {
@@ -386,10 +386,10 @@ func TestUsage(t *testing.T) {
 		prices     int
 	}{
 		{plan: "premium", windows: []bool{true, true, true}, prices: 5, says: []string{"Plan      premium", "api_search", "for every started 25", "calls left, resets 2026-05-06"}},
-		{plan: "unlimited", windows: []bool{false, false, false}, prices: 5, says: []string{"Credits   1,000,000 left, 0 used, 1,000,000 in all", "no limit stated"}},
-		{body: `{"credits":{"used":7}}`, windows: []bool{false, false, false}, says: []string{"not stated left, 7 used, not stated in all", "minute    no limit stated", "Prices    not stated"}},
+		{plan: "unlimited", windows: []bool{false, false, false}, prices: 5, says: []string{"Credits   1,000,000 left, 0 used, 1,000,000 in total", "no limit stated"}},
+		{body: `{"credits":{"used":7}}`, windows: []bool{false, false, false}, says: []string{"not stated left, 7 used, not stated in total", "minute    no limit stated", "Prices    not stated"}},
 		{body: `{"credits":{"total":10,"used":3,"remaining":7},"rateLimits":{"daily":{"limit":100},"hourly":null},"pricing":{"api_search":{"credits":1}}}`, windows: []bool{false, false, true}, prices: 1,
-			says: []string{"Credits   7 left, 3 used, 10 in all", "not stated of 100 calls left", "api_search"}},
+			says: []string{"Credits   7 left, 3 used, 10 in total", "100 calls allowed, remaining not stated", "api_search"}},
 	} {
 		cfg := fixedDayConfig(t)
 		cfg.Plan = c.plan
@@ -432,11 +432,11 @@ func TestReconcileAccount(t *testing.T) {
 	if a == nil || *a.Before != 0 || *a.After != charged || *a.Change != charged || a.Matched != charged || a.Liability != 0 || *a.Unmatched != 0 || *a.Remaining != 1_000_000-charged || charged == 0 {
 		t.Errorf("account %s, want all of %d explained", asJSON(t, a), charged)
 	}
-	if !strings.Contains(r.stdout, "as charged by these calls, exactly") {
+	if !strings.Contains(r.stdout, "which matches the charges of this run") {
 		t.Errorf("the summary:\n%s", r.stdout)
 	}
-	// Somebody else charges the account while a run is at it. (The account can be
-	// read five times a minute: this one is another.)
+	// Another user charges the account during a run. (The account can be read five
+	// times a minute: this one is another.)
 	r = newRig(t, fixedDayConfig(t))
 	other, once := *r, false
 	other.lake = filepath.Join(t.TempDir(), "other")
@@ -458,7 +458,7 @@ func TestReconcileAccount(t *testing.T) {
 	if others == 0 || spent != c.Charged+others || *a.Unmatched != others || *a.Change != spent || a.Matched != c.Charged || *a.After-*a.Before != spent {
 		t.Errorf("account %s, want %d beyond %d", asJSON(t, a), others, c.Charged)
 	}
-	if says := fmt.Sprintf("%d", others); !strings.Contains(r.stdout, "Account       moved by") || !strings.Contains(r.stdout, says) {
+	if says := fmt.Sprintf("%d", others); !strings.Contains(r.stdout, "Account       balance fell by") || !strings.Contains(r.stdout, says) {
 		t.Errorf("the summary does not say %q:\n%s", says, r.stdout)
 	}
 	if got := slices.Sorted(maps.Keys(c.ByAction)); !slices.Equal(got, []string{"api_search", "showSignalsCompany"}) {

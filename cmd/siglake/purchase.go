@@ -30,8 +30,8 @@ func newPurchase(command string, service pipeline.Service) *purchaseCommand {
 // targetFlags name the lake, and a simulator instead of the API.
 func (p *purchaseCommand) targetFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "lake", Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix the Parquet files and the manifest go to"},
-		simulateFlag(&p.run.API.Simulate, "ask an embedded simulator instead of the API: no key, no money, invented answers"),
+		&cli.StringFlag{Name: "lake", Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix that receives the Parquet files and the manifest"},
+		simulateFlag(&p.run.API.Simulate, "use an embedded simulator instead of the API: no key, no money, invented answers"),
 	}
 }
 
@@ -63,15 +63,15 @@ func runCommand() *cli.Command {
 	p := newRunPurchase("run")
 	return &cli.Command{
 		Name:      "run",
-		Usage:     "ask about every line of a list and write what comes back into a lake",
+		Usage:     "request signals for every line of a list and write them to a lake",
 		ArgsUsage: "LIST",
-		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input; a folder or a\n" +
-			"pattern (lists/*.csv, lists/**) is one list of many files; all of them may lie on S3: s3://bucket/lists/*.csv.\n" +
-			"The API charges for what it returns; the summary and the manifest say how much.\n\n" +
-			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not asked (run again),\n" +
-			"21 calls in doubt and perhaps lines that were not asked as well, 30 key or plan, 40 disk or bucket, 50 another run is at work on the lake, 60 the lake or its\n" +
-			"journal is damaged, 64 flags or an unreadable list.\n\n" +
-			"A run that ended early, even by kill -9, goes on with the same command: what is paid is not bought again.",
+		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input. A folder or a pattern\n" +
+			"(lists/*.csv, lists/**) is one list of many files. Lists may lie on S3: s3://bucket/lists/*.csv.\n" +
+			"The API charges for what it returns; the summary and the manifest show the bill.\n\n" +
+			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not requested (run again), 21 calls in\n" +
+			"doubt and perhaps lines not requested as well, 30 key or plan, 40 disk or bucket, 50 another run is at work on the\n" +
+			"lake, 60 the lake or its journal is damaged, 64 wrong flags or an unreadable list.\n\n" +
+			"If a run ends early, even by kill -9, the same command continues it; nothing already paid for is bought again.",
 		Flags:  p.runFlags(),
 		Action: p.executeList,
 	}
@@ -105,7 +105,7 @@ func (p *purchaseCommand) checkSimulator(c *cli.Context) error {
 	}
 	for _, f := range simulatorFlags(&SimulatorOptions{}) {
 		if name := f.Names()[0]; c.IsSet(name) {
-			return app.UsageErrorf("--%s is about the simulator; add --simulate, or leave it out", name)
+			return app.UsageErrorf("--%[1]s applies to the simulator only; add --simulate, or omit --%[1]s", name)
 		}
 	}
 	return nil

@@ -44,8 +44,8 @@ func TestFreeCallsCount(t *testing.T) {
 	}
 }
 
-// TestNoUsagePage: an account without the usage page, whose answers state no
-// windows either, is taken to have those of its plan.
+// TestNoUsagePage: an account without a usage page and without windows in its answers
+// gets the windows of its plan.
 func TestNoUsagePage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
@@ -66,7 +66,7 @@ func TestNoUsagePage(t *testing.T) {
 	defer r.server.Close()
 	dir := t.TempDir()
 	r.run(domainLines(250), "--signals", "news", "--concurrency", "1", "--plan", "pro", "--quota-dir", dir)
-	if r.code != exitComplete || !strings.Contains(r.stderr, "usage is not known") {
+	if r.code != exitComplete || !strings.Contains(r.stderr, "usage is not available") {
 		t.Errorf("exit %d, want %d and a note: %s", r.code, exitComplete, r.stderr)
 	}
 	plan, _ := ratelimit.PlanByName("pro")

@@ -82,8 +82,8 @@ func (r *rig) checkInvariants() {
 	}
 }
 
-// TestCompactLake compacts between runs; runs, verify, status and rebuild go on
-// as before, and nothing is asked.
+// TestCompactLake compacts between runs; runs, verify, status and rebuild work as
+// before, and no call is made.
 func TestCompactLake(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
@@ -94,7 +94,7 @@ func TestCompactLake(t *testing.T) {
 	billed := r.sim.Bill()
 
 	r.compactLake("Nothing to do")
-	r.compactLake("as generation 4; nothing was asked", "--min-files", "2")
+	r.compactLake("as generation 4; no API call was made", "--min-files", "2")
 	m := r.readManifest()
 	if m.Run.Kind != pipeline.CompactionGeneration || len(m.Files) == 0 || len(m.Replaces) < 2*len(m.Files) {
 		t.Errorf("generation 4 is %+v with %d files for %d, want a compaction", m.Run, len(m.Files), len(m.Replaces))
@@ -219,12 +219,12 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 			}
 		}
 	}
-	// What a compaction left that died is in nobody's way.
+	// The leftovers of a killed compaction do no harm.
 	stray := filepath.Join(r.lake, "compact", "data", "news", "event_month=2026-01", "compact-00000001-00000000-00000000.parquet")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(stray), 0o777), os.WriteFile(stray, nil, 0o666)); err != nil {
 		t.Fatal(err)
 	}
-	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "1 of compactions that came to nothing") {
+	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "1 unused, of abandoned compactions") {
 		t.Errorf("verify beside a stray file says %q, want that there is one", out)
 	}
 }
@@ -245,13 +245,13 @@ func TestReadersRefuse(t *testing.T) {
 		{"ddl --lake " + r.lake + "/nowhere", exitUsage, "no such file"},
 		{"ddl --lake " + file, exitUsage, "is a file"},
 		{"ddl --lake " + r.lake + " --dialect hive", exitUsage, "duckdb or athena"},
-		{"ddl --lake " + r.lake + " --dialect athena", exitUsage, "lakes on S3"},
+		{"ddl --lake " + r.lake + " --dialect athena", exitUsage, "needs a lake on S3"},
 		{"ddl --lake s3://bucket/lake --dialect athena --generation 1", exitUsage, "of every generation"},
 		{"ddl --lake " + r.lake + " --generation 2", exitUsage, "the newest is 1"},
 		{"ddl --lake " + r.lake + " --generation -1", exitUsage, "no generation -1"},
 		{"ddl extra --lake " + r.lake, exitUsage, "no arguments"},
 		{"compact extra --lake " + r.lake, exitUsage, "no arguments"},
-		{"compact --lake " + r.lake + "/nowhere", exitUsage, "there is no lake"},
+		{"compact --lake " + r.lake + "/nowhere", exitUsage, "is not a siglake lake"},
 		{"compact --lake " + r.lake + " --min-files 1", exitUsage, "from 2"},
 		{"compact --lake " + r.lake + " --target-size 1000", exitUsage, "from 1MiB"},
 		{"compact --lake " + r.lake + " --target-size many", exitUsage, "from 1MiB"},

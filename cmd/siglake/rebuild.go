@@ -13,13 +13,13 @@ func rebuildCommand() *cli.Command {
 	lake, into, store, out := "", "", app.DefaultStore(), defaultOutput()
 	return &cli.Command{
 		Name:  "rebuild",
-		Usage: "make a lake again from its journal, at no cost",
-		Description: "Reads every answer that was ever paid for and writes a new lake, run by run. What a newer version\n" +
-			"of the program knows to type appears in old nights, too. The journal is copied, so the new lake takes the\n" +
-			"old one's place: rename it when nobody reads the old one any more.",
+		Usage: "rebuild a lake from its journal, at no cost",
+		Description: "Reads every paid answer from the journal and writes a new lake, run by run. What a newer version of siglake can\n" +
+			"type appears in old runs too. rebuild copies the journal, so that the new lake can replace the old one: rename\n" +
+			"it when no reader uses the old one.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&lake),
-			&cli.StringFlag{Name: "into", Destination: &into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake, which must not exist or be empty"},
+			&cli.StringFlag{Name: "into", Destination: &into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake; it must be empty or not exist"},
 		}, storeFlags(&store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -31,10 +31,10 @@ func rebuildCommand() *cli.Command {
 			}
 			r, err := app.RebuildLake(c.Context, env, store, lake, into)
 			for _, run := range r.Unfinished {
-				fmt.Fprintf(env.Stderr, "siglake: run %s is not finished and is left to its command\n", run)
+				fmt.Fprintf(env.Stderr, "siglake: run %s is unfinished and was not rebuilt; repeat its command to continue it\n", run)
 			}
 			if err == nil && !out.Quiet {
-				fmt.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, once paid for with %s credits; nothing was asked.\n", format.Count(r.Runs, "run"), into, format.Thousands(r.Events), format.Thousands(r.Credits))
+				fmt.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, originally bought for %s credits; no API call was made.\n", format.Count(r.Runs, "run"), into, format.Thousands(r.Events), format.Thousands(r.Credits))
 			}
 			return err
 		},

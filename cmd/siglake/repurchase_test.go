@@ -47,8 +47,8 @@ func (r *rig) rewriteAnswers(edit func(path string, answer map[string]any) bool)
 	r.t.Cleanup(r.server.Close)
 }
 
-// crashThenRun carries out a command whose process dies when all was asked, before its
-// files are there; then the same command again.
+// crashThenRun runs a command and kills its process after all calls, before its files
+// are published; then it runs the same command again.
 func (r *rig) crashThenRun(do func() runResult) runResult {
 	r.t.Helper()
 	crashAt(r.t, func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") })
@@ -57,7 +57,7 @@ func (r *rig) crashThenRun(do func() runResult) runResult {
 	return do()
 }
 
-// listByIDs is a list of the entities that a run found out.
+// listByIDs is a list of the entities that a run found, by id.
 func (r *rig) listByIDs() string {
 	list := "key,lusha company id\n"
 	for i, row := range r.rowsOf(schema.CategoryIdentities) {
@@ -152,8 +152,8 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// TestKilledStatuses: lines have the fate that they have in a run that nobody
-// disturbs, and the rows that the journal gives again.
+// TestKilledStatuses: after a kill, lines have the same status as in an undisturbed
+// run, and the rows that the journal yields again.
 func TestKilledStatuses(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -206,8 +206,8 @@ func TestKilledStatuses(t *testing.T) {
 	}
 }
 
-// TestPagesGoOn: pages that were bought are not bought again by another page size,
-// after midnight, or after a purchase that was made again on purpose.
+// TestPagesGoOn: pages that were bought are not bought again with another page size,
+// after midnight, or after a deliberate repurchase.
 func TestPagesGoOn(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 6, 23, 50, 0, 0, time.UTC)
@@ -326,8 +326,8 @@ func TestGivenUpSession(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
-// TestUnknownSearchCharge: a search whose charge is not known leaves the lines
-// that it was about without a known cost.
+// TestUnknownSearchCharge: a search with an unknown charge leaves its lines without a
+// known cost.
 func TestUnknownSearchCharge(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -341,7 +341,7 @@ func TestUnknownSearchCharge(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
-// TestUnmatchedProducts: a result that nobody asked for is a row of its product.
+// TestUnmatchedProducts: a result that matches no request is a row of its product.
 func TestUnmatchedProducts(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
@@ -365,7 +365,7 @@ func TestUnmatchedProducts(t *testing.T) {
 	}
 	for _, f := range r.manifest.Files {
 		if f.Table == string(schema.CategoryIdentities) && f.Partition != "" {
-			t.Errorf("%s is divided by %s", f.Path, f.Partition)
+			t.Errorf("%s is partitioned by %s", f.Path, f.Partition)
 		}
 	}
 	if found != 1 {

@@ -52,8 +52,8 @@ func (r *rig) countCalls(do func() runResult) (v runResult, bought callCounts) {
 // v3Flags are the flags of the purchase that the edits below differ from.
 var v3Flags = append([]string{"--api", "v3"}, baseFlags...)
 
-// TestEditsV3: whatever is done to a list, and whenever it is asked about again,
-// ids are searched once for as long as they count, and signals once a day.
+// TestEditsV3: however a list is edited and whenever it is requested again, ids are
+// searched once while they are valid, and signals once a day.
 func TestEditsV3(t *testing.T) {
 	t.Parallel()
 	for _, ids := range []string{"numeric", "tokens"} {
@@ -115,8 +115,8 @@ func TestEditsV3(t *testing.T) {
 	}
 }
 
-// TestResolvedBefore: ids that siglake resolve found out are searched by nobody
-// else, and what was bought in one dialect is not bought in the other.
+// TestResolvedBefore: no command searches for ids that siglake resolve found, and what
+// was bought in one API version is not bought in the other.
 func TestResolvedBefore(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)

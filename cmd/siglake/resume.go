@@ -12,11 +12,11 @@ func resumeCommand() *cli.Command {
 	p := newRunPurchase(app.ResumeName)
 	return &cli.Command{
 		Name:      app.ResumeName,
-		Usage:     "go on with the run that a lake has unfinished",
+		Usage:     "continue the unfinished run of a lake",
 		ArgsUsage: "[LIST]",
-		Description: "The same as repeating the run's command: list, signals and window are the run's own; speed, key and\n" +
-			"budget are set here as for siglake run, and the budget is what is left of the run's unless another is named. LIST is needed\n" +
-			"when the list came by standard input or lies elsewhere now; its content must be the same.",
+		Description: "Equivalent to repeating the run's command. List, signals and window are the run's own; speed, key and budget are\n" +
+			"set here, as for siglake run. The default budget is what is left of the run's own. LIST is needed if the run read\n" +
+			"standard input, or if the list has moved; its content must be the same.",
 		Flags: joinFlags(
 			[]cli.Flag{lakeFlag(&p.run.Lake)},
 			moneyFlags(&p.run.Money), apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), ttlFlags(&p.run.TTL),
@@ -39,9 +39,9 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	}
 	switch {
 	case p.run.Money.Refresh:
-		return app.UsageErrorf("--refresh begins a run; resume goes on with one")
+		return app.UsageErrorf("--refresh applies to a new run; resume continues a run")
 	case p.run.Money.NewRun:
-		return app.UsageErrorf("--new-run begins a run; resume goes on with one")
+		return app.UsageErrorf("--new-run applies to a new run; resume continues a run")
 	}
 	r, stop, runs, err := app.FindResumable(ctx, env, &p.run)
 	if err != nil {
@@ -50,7 +50,7 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	if r == nil {
 		text := "Nothing to resume: every run of %s is finished.\n"
 		if runs == 0 {
-			text = "Nothing to resume: no run was begun in %s yet.\n"
+			text = "Nothing to resume: %s has no run yet.\n"
 		}
 		if !p.out.Quiet {
 			fmt.Fprintf(env.Stdout, text, p.run.Lake)

@@ -84,9 +84,9 @@ func TestResume(t *testing.T) {
 		if r.code != exitDeferred || spent > 200 {
 			t.Fatalf("exit %d, %d credits; want %d and at most 200", r.code, spent, exitDeferred)
 		}
-		// What a budget ended is not gone on with until somebody names another.
+		// A run that exhausted its budget continues only with a new one.
 		code, _, stderr := resume(r, "--quiet")
-		if now := r.sim.Bill().Credits; code != exitUsage || now != spent || !strings.Contains(stderr, "its budget of 200 credits was used up") {
+		if now := r.sim.Bill().Credits; code != exitUsage || now != spent || !strings.Contains(stderr, "its budget of 200 credits") {
 			t.Errorf("resume without a budget: exit %d, %d credits; want %d, none: %s", code, now-spent, exitUsage, stderr)
 		}
 		code, _, stderr = resume(r, "--quiet", "--max-credits", "100")
@@ -144,11 +144,11 @@ func TestResume(t *testing.T) {
 			args []string
 			says string
 		}{
-			{nil, "came by standard input; name it: siglake resume LIST"},
-			{[]string{writeList(t, "other", 10), "--max-credits", "9"}, "name that list as it was"},
+			{nil, "from standard input; name the list: siglake resume LIST"},
+			{[]string{writeList(t, "other", 10), "--max-credits", "9"}, "name the original list"},
 			{[]string{filepath.Join(t.TempDir(), "none.csv"), "--max-credits", "9"}, "none.csv"},
-			{[]string{path}, "its budget of 100 credits was used up"},
-			{[]string{path, "--refresh"}, "--refresh begins a run"},
+			{[]string{path}, "its budget of 100 credits"},
+			{[]string{path, "--refresh"}, "--refresh applies to a new run"},
 			{[]string{path, path}, "at most one list"},
 		} {
 			if code, _, stderr := resume(r, tt.args...); code != exitUsage || !strings.Contains(stderr, tt.says) {

@@ -278,7 +278,7 @@ func (r *rig) products() []map[string]any {
 	r.t.Helper()
 	var rows []map[string]any
 	for _, t := range schema.ProductTables {
-		if t.Name != string(schema.CategoryAliases) { // they come along
+		if t.Name != string(schema.CategoryAliases) { // every product may have some
 			rows = append(rows, r.table(t)...)
 		}
 	}

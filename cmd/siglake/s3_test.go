@@ -91,9 +91,9 @@ func lakeRows(t *testing.T, lake string) (rows []map[string]any) {
 	return rows
 }
 
-// TestLakeOnS3: the same list into a directory and into a bucket gives the same
-// files, row for row; what is paid is known to another machine, and a lake is
-// made again from the bucket's journal.
+// TestLakeOnS3: the same list into a directory and into a bucket gives the same files,
+// row for row; another machine knows what is paid, and rebuilds a lake from the
+// bucket's journal.
 func TestLakeOnS3(t *testing.T) {
 	freezeDay(t)
 	store := buckettest.Start(t)

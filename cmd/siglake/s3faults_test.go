@@ -38,9 +38,9 @@ var s3Faults = []struct {
 	{"access denied", buckettest.Denied, true},
 }
 
-// TestS3Faults strikes every request to the store of a small run, in every way,
-// and then runs the same command again: every fault that passes is borne, what
-// stays is told, and either way what is paid is kept and bought once.
+// TestS3Faults strikes every request to the store of a small run, in every way, and
+// then runs the same command again. The run survives every transient fault and reports
+// every lasting one; either way what is paid is kept and bought once.
 func TestS3Faults(t *testing.T) {
 	most := proof.Size(1, 1, math.MaxInt)
 	const seed = 5
@@ -92,8 +92,8 @@ func TestS3Faults(t *testing.T) {
 					return buckettest.Fault{}
 				}
 				strike.Store(&hit)
-				// In a process of its own: a lock that could not be given back is known
-				// to be nobody's by its process being gone.
+				// In a process of its own: a lock that could not be released is known
+				// to be free because its process is gone.
 				cmd, stderr := w.startRun(0)
 				code := exitOf(cmd.Wait())
 				output := stderr.String()

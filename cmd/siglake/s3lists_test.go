@@ -63,7 +63,7 @@ func gzipped(t *testing.T, text string) string {
 	return b.String()
 }
 
-// TestListOnS3 runs a folder of objects: planned, bought, gone on with, edited.
+// TestListOnS3 runs a folder of objects: planned, bought, continued, edited.
 func TestListOnS3(t *testing.T) {
 	freezeDay(t)
 	store := buckettest.Start(t)
@@ -178,8 +178,8 @@ func checkNoSecret(t *testing.T, r *rig, s *buckettest.Store) {
 	}
 }
 
-// TestResumeListOnS3 goes on with a run that died, and with one whose list was
-// replaced meanwhile.
+// TestResumeListOnS3 continues a killed run, and refuses one after its list was
+// replaced.
 func TestResumeListOnS3(t *testing.T) {
 	freezeDay(t)
 	store := buckettest.Start(t)
@@ -197,7 +197,7 @@ func TestResumeListOnS3(t *testing.T) {
 	resume := slices.Concat([]string{"resume", "--lake", r.lake, "--plan", "unlimited", "--rate", "0", "--quiet"}, flags)
 
 	putObject(t, store, "list.txt", text+"one-more.example\n")
-	if code, _, stderr := runProgram(t, resume...); code != exitUsage || !strings.Contains(stderr, "has other content") {
+	if code, _, stderr := runProgram(t, resume...); code != exitUsage || !strings.Contains(stderr, "the list differs") {
 		t.Errorf("resume with a list that was replaced: exit %d, %q, want %d", code, stderr, exitUsage)
 	}
 	putObject(t, store, "list.txt", text)

@@ -13,8 +13,8 @@ func scoreCommand() *cli.Command {
 		Name:      app.ScoreName,
 		Usage:     "buy one signal score for every line of a list",
 		ArgsUsage: "LIST",
-		Description: "One number from 0 to 1 for each company or contact, and which signals count towards it; one credit for each\n" +
-			"that is scored. The scores are in data/signal_scores; what was bought today is not bought again today.",
+		Description: "Buys one number from 0 to 1 for each company or contact, and the signals that count towards it, for one credit\n" +
+			"per score. The scores are in data/signal_scores. A score bought today is not bought again today.",
 		Flags:  p.productFlags(listFlags(&p.run.Source), workFlags(&p.run.Work)),
 		Action: p.executeList,
 	}

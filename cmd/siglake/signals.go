@@ -12,10 +12,10 @@ func signalsCommand() *cli.Command {
 	asJSON := false
 	return &cli.Command{
 		Name:      "signals",
-		Usage:     "the catalogue of signal types: category, cadence, columns",
+		Usage:     "list signal types: category, cadence, columns",
 		ArgsUsage: "[KEY | CATEGORY ...]",
-		Description: "Without arguments: every signal type, one a line. With a key or a category: its table,\n" +
-			"column by column. Whether your account is offered a type, the API says at the start of a run.",
+		Description: "Without arguments, lists every signal type, one per line. With a key or a category, shows its table,\n" +
+			"column by column. At the start of a run, the API says which types it offers to your account.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Destination: &asJSON, Usage: "print as JSON", EnvVars: []string{"SIGLAKE_JSON"}},
 		},
@@ -26,7 +26,7 @@ func signalsCommand() *cli.Command {
 				for _, word := range c.Args().Slice() {
 					found := schema.MatchSignals(word)
 					if len(found) == 0 {
-						return app.UsageErrorf("no signal type or category %q%s; siglake signals lists them", word, app.SuggestSignal(word))
+						return app.UsageErrorf("unknown signal type or category %q%s; siglake signals lists them", word, app.SuggestSignal(word))
 					}
 					chosen = append(chosen, found...)
 				}

@@ -26,16 +26,16 @@ func simulateCommand() *cli.Command {
 	listen, listFaults, listSwitches := "127.0.0.1:8080", false, false
 	return &cli.Command{
 		Name:  "simulate",
-		Usage: "serve the simulated API on a local address, with its own bill",
+		Usage: "serve the simulated API, with its own bill, on a local address",
 		Description: "Point a run at it:\n" +
 			"  siglake simulate --listen 127.0.0.1:8080 &\n" +
 			"  " + app.KeyVariable + "=any siglake run LIST --lake DIR --signals news --base-url http://127.0.0.1:8080\n" +
-			"Its bill stands at /_simulator/bill; Ctrl-C ends it and prints the bill.",
+			"Its bill is at /_simulator/bill; Ctrl-C stops the server and prints the bill.",
 		Flags: joinFlags(
 			[]cli.Flag{
-				&cli.StringFlag{Name: "listen", Value: listen, Destination: &listen, EnvVars: []string{"SIGLAKE_LISTEN"}, Usage: "`ADDRESS` to serve on; port 0 picks a free one"},
-				&cli.BoolFlag{Name: "list-faults", Destination: &listFaults, Usage: "print the kinds of fault and end", EnvVars: []string{"SIGLAKE_LIST_FAULTS"}},
-				&cli.BoolFlag{Name: "list-switches", Destination: &listSwitches, Usage: "print the switches and end", EnvVars: []string{"SIGLAKE_LIST_SWITCHES"}},
+				&cli.StringFlag{Name: "listen", Value: listen, Destination: &listen, EnvVars: []string{"SIGLAKE_LISTEN"}, Usage: "`ADDRESS` to serve on; port 0 picks a free port"},
+				&cli.BoolFlag{Name: "list-faults", Destination: &listFaults, Usage: "list the kinds of faults and exit", EnvVars: []string{"SIGLAKE_LIST_FAULTS"}},
+				&cli.BoolFlag{Name: "list-switches", Destination: &listSwitches, Usage: "list the switches and exit", EnvVars: []string{"SIGLAKE_LIST_SWITCHES"}},
 			},
 			simulatorFlags(&sim), outputFlags(&out),
 		),

@@ -11,11 +11,11 @@ func statusCommand() *cli.Command {
 	uri, store, out := "", app.DefaultStore(), defaultOutput()
 	return &cli.Command{
 		Name:  "status",
-		Usage: "what a lake's runs did, cost and left, and its newest generations",
-		Description: "CREDITS are those that the API stated. UNKNOWN is what answers can have cost beside them whose charge was not\n" +
-			"understood, IN DOUBT what calls can have cost whose answers are lost, and DECIDED the same of calls that\n" +
-			"siglake held or --in-doubt decided about: what was decided does not change what was charged. DEFERRED are\n" +
-			"lines that are still to be asked about: those of a run that a later run of its command went on with are not.",
+		Usage: "show what a lake's runs did, cost and left, and its newest generations",
+		Description: "CREDITS is the charge that the API stated. UNKNOWN is what answers with an unreadable charge can have cost in\n" +
+			"addition, IN DOUBT what calls with lost answers can have cost, and DECIDED the same for calls that siglake held\n" +
+			"or --in-doubt decided about: a decision does not change what was charged. DEFERRED counts the lines still to be\n" +
+			"requested, except those that a later run of the same command took over.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&uri),
 			jsonFlag(&out),

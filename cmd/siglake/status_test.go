@@ -68,7 +68,7 @@ func TestStatus(t *testing.T) {
 	if diff := cmp.Diff(want, r.statusJSON(), ignore); diff != "" {
 		t.Errorf("status --json after the second run (-want +got):\n%s", diff)
 	}
-	if text := r.mustExit(exitComplete, "status"); !strings.Contains(text, "2 runs, ") || !strings.Contains(text, "1 call in doubt") || !strings.Contains(text, "Next: "+held) || strings.Contains(text, "not asked about") {
+	if text := r.mustExit(exitComplete, "status"); !strings.Contains(text, "2 runs, ") || !strings.Contains(text, "1 call in doubt") || !strings.Contains(text, "Next: "+held) || strings.Contains(text, "not requested yet") {
 		t.Errorf("status:\n%s", text)
 	}
 

@@ -22,8 +22,8 @@ type effect struct {
 	unserved string // the dialect in which nothing is to be had any more
 }
 
-// effects are those that have one. What is said of a switch holds for all its
-// values, unless one is listed by itself.
+// effects are those that have one. An entry of a switch holds for all its values,
+// unless one has its own entry.
 var effects = map[string]effect{
 	"billing":          {credits: true},
 	"v3-events=sample": {rows: "people"},

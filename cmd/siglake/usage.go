@@ -13,12 +13,12 @@ func usageCommand() *cli.Command {
 	api, sim, out := app.DefaultAPI(), defaultSimulator(), defaultOutput()
 	return &cli.Command{
 		Name:  "usage",
-		Usage: "show the account's credits, prices and rate windows, and when those reset; free of charge",
-		Description: "Asks the API's usage endpoint, which allows five questions a minute. What is not stated is shown as such:\n" +
+		Usage: "show the account's credits, prices and rate windows, and when these reset; free of charge",
+		Description: "Calls the API's usage endpoint, which allows five calls a minute. The output marks what the API does not state:\n" +
 			"an action without a price is not priced, which does not mean free.",
 		Flags: joinFlags([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Destination: &out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
-			simulateFlag(&api.Simulate, "ask an embedded simulator instead of the API: no key, no money, invented answers"),
+			simulateFlag(&api.Simulate, "use an embedded simulator instead of the API: no key, no money, invented answers"),
 		}, apiFlags(&api), simulatorFlags(&sim), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

@@ -16,8 +16,8 @@ func verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "check a lake and its journal against each other, offline",
-		Description: "Reads every answer again, makes every published file's rows again and compares them with what lies\n" +
-			"in the lake. Asks nothing and changes no data. Exit codes: 0 all holds, 60 something does not.",
+		Description: "Reads every answer in the journal, derives the rows of every published file from them, and compares these with the\n" +
+			"lake. Makes no API call and changes no data. Exit codes: 0 all invariants hold, 60 one is broken.",
 		Flags: joinFlags([]cli.Flag{lakeFlag(&lake)}, storeFlags(&store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -31,7 +31,7 @@ func verifyCommand() *cli.Command {
 			report.PrintFindings(env.Stdout, findings, out.Quiet)
 			var broken *app.Error
 			if errors.As(err, &broken) && broken.Kind == app.KindIntegrity && app.IsRebuildable(findings) {
-				fmt.Fprintf(env.Stdout, "The journal is sound: siglake rebuild --lake %s --into DIR makes the lake again from it, at no cost.\n", lake)
+				fmt.Fprintf(env.Stdout, "The journal is intact: siglake rebuild --lake %s --into DIR rebuilds the lake from it, at no cost.\n", lake)
 			}
 			return err
 		},

@@ -10,8 +10,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// TestVerifySaysWhatToDo: a lake that is broken beside a sound journal can be
-// made again, and verify says so; nothing is said in the program's own words.
+// TestVerifySaysWhatToDo: a broken lake with an intact journal can be rebuilt, and
+// verify says so; no message uses the program's internal words.
 func TestVerifySaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})

@@ -14,7 +14,7 @@ import (
 func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "version",
-		Usage: "version of the program, its parts and its schemas",
+		Usage: "show the version of the program, its parts and its schemas",
 		Action: func(c *cli.Context) error {
 			fmt.Fprintln(c.App.Writer, versionLine())
 			v := app.ComponentVersions(buildVersion())

@@ -73,16 +73,16 @@ func (c *versionChooser) choose(ctx context.Context, asked string, words []strin
 	}
 	for _, s := range schema.Signals {
 		if s.V2 == schema.Absent && s.V3 != schema.Absent && slices.ContainsFunc(words, matchesKey(s.Key)) {
-			return c.newVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not have", s.Key)), nil
+			return c.newVersion(pipeline.V3, fmt.Sprintf("v2 does not have %s", s.Key)), nil
 		}
 	}
 	switch opaqueID, err := c.input.findOpaqueID(ctx, list); {
 	case err != nil:
 		return nil, err
 	case opaqueID != "":
-		return c.newVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not take", opaqueID)), nil
+		return c.newVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not accept", opaqueID)), nil
 	}
-	v2 := c.newVersion(pipeline.V2, "it offers all that is asked for, and finds identifiers without a search that costs extra")
+	v2 := c.newVersion(pipeline.V2, "it offers everything requested, and finds identifiers without a charged search")
 	if c.client == nil {
 		return v2, nil
 	}
@@ -106,7 +106,7 @@ func (c *versionChooser) chooseOffered(ctx context.Context, words []string, v2 *
 			if len(schema.MatchSignals(w)) > 0 || slices.Contains(offered.Signals, w) {
 				continue
 			}
-			v3 := c.newVersion(pipeline.V3, fmt.Sprintf("%s is asked for, which v2 does not offer", w))
+			v3 := c.newVersion(pipeline.V3, fmt.Sprintf("v2 does not offer %s", w))
 			if offeredByV3, err := v3.options(ctx, o); err == nil && slices.Contains(offeredByV3.Signals, w) {
 				return v3
 			}
@@ -164,9 +164,9 @@ func (v *apiVersion) choiceText() string {
 		name = "V3"
 	}
 	if v.reason == "" {
-		return "the API is asked in " + name
+		return "using API " + name
 	}
-	return fmt.Sprintf("the API is asked in %s: %s", name, v.reason)
+	return fmt.Sprintf("using API %s: %s", name, v.reason)
 }
 
 // buildQueries are what the job asks about each kind of object, having asked the
@@ -200,7 +200,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 		}
 		for _, q := range out {
 			if slices.ContainsFunc(q.ResultTypes(), q.FiltersClientSide) {
-				note("v3 charges for all events, also for those that the filters then keep out of the tables; v2, or --send-filters, has the API filter")
+				note("v3 charges for all events, including those that siglake then filters out; with v2 or --send-filters, the API filters")
 			}
 		}
 		if v.version == pipeline.V3 {

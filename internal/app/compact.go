@@ -36,7 +36,7 @@ func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Man
 	m, err := l.compact(ctx, o.MinFiles, target)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return nil, &Error{KindDeferred, errors.New("stopped before anything was published; run it again when there is time")}
+		return nil, &Error{KindDeferred, errors.New("stopped before publishing anything; run the same command again")}
 	case err != nil:
 		return nil, lakeError(err)
 	}

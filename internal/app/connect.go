@@ -95,7 +95,7 @@ func (c *connection) reconcile(ctx context.Context, usedBefore *int64, log *slog
 	defer cancel()
 	u, err := c.client.TryFetchUsage(ctx)
 	if err != nil {
-		log.Info("the account's usage after the run is not known: the manifest does not compare the bill with it", "error", err)
+		log.Info("the account's usage after the run is not available: the manifest does not compare it with the bill", "error", err)
 		return m
 	}
 	if u.Used >= 0 {
@@ -110,7 +110,7 @@ func (c *connection) reconcile(ctx context.Context, usedBefore *int64, log *slog
 // newClient makes the client of an API.
 func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 	if o.Timeout <= 0 {
-		return nil, fmt.Errorf("--timeout %s: expected a time such as 60s", o.Timeout)
+		return nil, fmt.Errorf("--timeout %s: expected a duration such as 60s", o.Timeout)
 	}
 	return lusha.New(lusha.Config{
 		BaseURL:   at.BaseURL,
@@ -162,7 +162,7 @@ func newLimiter(env *Env, o APIOptions, at Endpoint) (*ratelimit.Limiter, error)
 		OnWait: func(window string, until time.Time) {
 			text := "waiting: the account's calls for this " + window + " are used up"
 			if window == "hold" {
-				text = "waiting: the API asks for a pause"
+				text = "waiting: the API requests a pause"
 			}
 			env.Log.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
 		},
@@ -228,14 +228,14 @@ func APIKey(env *Env, file string) (string, error) {
 	if key := strings.TrimSpace(env.Getenv(KeyVariable)); key != "" {
 		return key, checkKeyText(key, "the variable "+KeyVariable)
 	}
-	return "", &Error{KindAuth, fmt.Errorf("no API key: put it into the variable %s or name a file with --api-key-file; to try without one, add --simulate", KeyVariable)}
+	return "", &Error{KindAuth, fmt.Errorf("no API key: set the variable %s, or name a file with --api-key-file; to try siglake without a key, add --simulate", KeyVariable)}
 }
 
 // checkKeyText says whether a key can stand in a header, without showing it.
 func checkKeyText(key, from string) error {
 	for i, r := range key {
 		if r <= ' ' || r > '~' {
-			return &Error{KindAuth, fmt.Errorf("the API key in %s holds a character at position %d that cannot be sent, such as a blank or a line break; it must be the key and nothing else", from, i+1)}
+			return &Error{KindAuth, fmt.Errorf("the API key in %s has a character at position %d that cannot be sent, such as a space or a line break; it must be the key and nothing else", from, i+1)}
 		}
 	}
 	return nil

@@ -24,9 +24,9 @@ func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, 
 	case o.Dialect != "duckdb" && o.Dialect != "athena":
 		return "", nil, UsageErrorf("--dialect %q: expected duckdb or athena", o.Dialect)
 	case o.Dialect == "athena" && !sinks.OnS3(o.Lake):
-		return "", nil, UsageErrorf("--dialect athena: Athena reads lakes on S3, and %s is none", o.Lake)
+		return "", nil, UsageErrorf("--dialect athena needs a lake on S3; %q is a local directory", o.Lake)
 	case o.Dialect == "athena" && o.Generation != 0:
-		return "", nil, UsageErrorf("--generation: Athena's tables read what lies under data/ and ledger/, of every generation")
+		return "", nil, UsageErrorf("--generation does not apply to --dialect athena: its tables read data/ and ledger/ of every generation")
 	}
 	if address, err = lakeAddress(o.Lake); err != nil {
 		return "", nil, UsageErrorf("--lake: %v", err)

@@ -93,7 +93,7 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 	options, err := client.FetchOptions(ctx, schema.Company)
 	optionsV3, errV3 := client.FetchOptionsV3(ctx, schema.Company)
 	if unserved := unservedText(err); unserved != "" && errV3 == nil {
-		x.addWarning("api", "siglake run goes on with v3", "v2 answers: %s", unserved)
+		x.addWarning("api", "siglake run uses v3", "v2 answers: %s", unserved)
 		options, err = optionsV3, nil
 	}
 	if err != nil {
@@ -102,22 +102,22 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 	}
 	x.addOK("key", "%s accepts it and offers %d signal types for companies", at.BaseURL, len(options.Signals))
 	if errV3 != nil {
-		x.addWarning("api", "siglake run --api v2 does without it; ids, scores, lookalikes and visitors do not", "v3 is not to be had: %v", errV3)
+		x.addWarning("api", "siglake run --api v2 works without it; resolve, score, lookalikes and visitors need it", "v3 is not available: %v", errV3)
 	} else {
 		x.addOK("api", "v3 offers %d signal types for companies", len(optionsV3.Signals))
 	}
 	switch clock := options.ClockOffset; {
 	case clock == nil:
-		x.addWarning("clock", "", "the API's answers bear no date")
+		x.addWarning("clock", "", "the API's answers have no date")
 	case clock.Ahead.Abs()-clock.Tolerance > clockTolerance:
-		x.addWarning("clock", "set this machine's clock, for example with NTP", "it is %s off the API's: days and rate windows are misjudged", clock.Ahead.Abs().Round(time.Second))
+		x.addWarning("clock", "set this machine's clock, for example with NTP", "it differs from the API's by %s: siglake would misjudge days and rate windows", clock.Ahead.Abs().Round(time.Second))
 	default:
-		x.addOK("clock", "within %s of the API's", (clock.Ahead.Abs() + clock.Tolerance).Round(100*time.Millisecond))
+		x.addOK("clock", "within %s of the API's clock", (clock.Ahead.Abs() + clock.Tolerance).Round(100*time.Millisecond))
 	}
 	x.checkUsage(ctx, client)
 	for _, w := range limiter.State().Windows {
 		if w.Limit >= 0 {
-			x.addOK("rate", "%s: %s of %s calls left", w.Name, countOrUnknown(w.Left), format.Thousands(w.Limit))
+			x.addOK("rate", "%s: %s", w.Name, callsLeftText(w.Left, w.Limit))
 		}
 	}
 }
@@ -125,14 +125,14 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 func (x *checkup) checkUsage(ctx context.Context, client *lusha.Client) {
 	u, err := client.FetchUsage(ctx)
 	if err != nil {
-		x.addWarning("account", "the run goes on without prices: it takes an event to cost 1 credit, and windows from --plan", "its usage is not known: %v", err)
+		x.addWarning("account", "a run works without it: it assumes 1 credit per event, and takes rate windows from --plan", "its usage is not available: %v", err)
 		return
 	}
 	switch {
 	case u.Remaining == 0:
 		x.addFailure("account", &Error{KindDeferred, errors.New("no credits are left")}, "buy credits first")
 	case u.Remaining < 0:
-		x.addWarning("account", "", "it does not say how many credits are left")
+		x.addWarning("account", "", "it does not state how many credits are left")
 	default:
 		x.addOK("account", "%s credits left, plan %s", format.Thousands(u.Remaining), orDefault(u.Plan, "not stated"))
 	}
@@ -140,16 +140,17 @@ func (x *checkup) checkUsage(ctx context.Context, client *lusha.Client) {
 		if p, ok := u.Prices[action]; ok {
 			x.addOK("price", "%s: %s for every %d", action, format.Count(int(p.Credits), "credit"), p.PerQuantity)
 		} else {
-			x.addWarning("price", "", "%s is not priced, which does not mean free", action)
+			x.addWarning("price", "", "%s has no price, which does not mean that it is free", action)
 		}
 	}
 }
 
-func countOrUnknown(n int64) string {
-	if n < 0 {
-		return "an unknown number"
+// callsLeftText says what is left of a rate window; left is negative when unknown.
+func callsLeftText(left, limit int64) string {
+	if left < 0 {
+		return format.Thousands(limit) + " calls allowed, remaining unknown"
 	}
-	return format.Thousands(n)
+	return fmt.Sprintf("%s of %s calls left", format.Thousands(left), format.Thousands(limit))
 }
 
 func orDefault(s, fallback string) string {
@@ -175,7 +176,7 @@ func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 	inspector, err := inspectLake(ctx, x.env, x.Store, uri)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		x.addOK("lake", "there is none yet: the first run makes it")
+		x.addOK("lake", "none yet: the first run creates it")
 		return policy
 	case err != nil:
 		x.addFailure("lake", &Error{KindStorage, err}, "")
@@ -184,7 +185,7 @@ func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 	defer inspector.Close() //nolint:errcheck // it was only read
 	chain, err := inspector.ReadChain(ctx)
 	if err != nil {
-		x.addFailure("lake", lakeError(err), "siglake verify says more")
+		x.addFailure("lake", lakeError(err), "siglake verify reports details")
 	} else if len(chain) == 0 {
 		x.addOK("lake", "empty")
 	} else {
@@ -198,12 +199,12 @@ func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 // checkJournal opens the journal, which reads all of its heads.
 func (x *checkup) checkJournal(ctx context.Context, uri string) {
 	if exists, err := lakeExists(ctx, x.env, x.Store, uri); err == nil && !exists {
-		x.addOK("journal", "there is none yet: the first run makes it")
+		x.addOK("journal", "none yet: the first run creates it")
 		return
 	}
 	l, err := openLake(ctx, x.env, x.Store, uri, readOnly)
 	if err != nil {
-		x.addFailure("journal", err, "siglake verify says more")
+		x.addFailure("journal", err, "siglake verify reports details")
 		return
 	}
 	defer l.close() //nolint:errcheck // nothing was written
@@ -213,7 +214,7 @@ func (x *checkup) checkJournal(ctx context.Context, uri string) {
 		x.addWarning("journal", "siglake held list --lake "+uri+" shows them", "in doubt: %s", format.Count(n, "call"))
 	}
 	if n := len(runs); n > 0 && runs[n-1].Published == nil {
-		x.addWarning("journal", "siglake resume --lake "+uri+" goes on with it", "run %s is not finished", runs[n-1].ID)
+		x.addWarning("journal", "siglake resume --lake "+uri+" continues it", "run %s is unfinished", runs[n-1].ID)
 	}
 }
 
@@ -238,13 +239,13 @@ func (x *checkup) checkDisk(path, name string) {
 	}
 	took, err := timeSync(path)
 	if err != nil {
-		x.addFailure(name, &Error{KindStorage, err}, "siglake must be able to write there")
+		x.addFailure(name, &Error{KindStorage, err}, "siglake needs write permission there")
 		return
 	}
 	free, known := freeSpace(path)
 	switch {
 	case known && free < minFreeDisk:
-		x.addWarning(name, "make room before a large run", "%s: %s free, a durable write takes %s", path, format.Bytes(free), took.Round(100*time.Microsecond))
+		x.addWarning(name, "free space before a large run", "%s: %s free, a durable write takes %s", path, format.Bytes(free), took.Round(100*time.Microsecond))
 	case known:
 		x.addOK(name, "%s: %s free, a durable write takes %s", path, format.Bytes(free), took.Round(100*time.Microsecond))
 	default:
@@ -280,13 +281,13 @@ func (x *checkup) checkBucket(ctx context.Context, uri string) (policy string) {
 	}
 	started := time.Now()
 	if err := b.ProbeConditions(ctx, StateDir); err != nil {
-		x.addFailure("bucket", &Error{KindStorage, err}, "the policy below is what siglake needs; a store without conditional writes cannot be used")
+		x.addFailure("bucket", &Error{KindStorage, err}, "grant the permissions below; siglake cannot use a store without conditional writes")
 		return policy
 	}
-	x.addOK("bucket", "%s heeds conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
+	x.addOK("bucket", "%s honours conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
 	for _, err := range b.List(ctx, "_meta/") {
 		if err != nil {
-			x.addFailure("bucket", &Error{KindStorage, err}, "without s3:ListBucket a store answers 403 for what is not there, which cannot be told from a refusal")
+			x.addFailure("bucket", &Error{KindStorage, err}, "without s3:ListBucket, a store answers 403 for a missing object, which looks like a refusal")
 		}
 		break
 	}

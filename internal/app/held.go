@@ -27,7 +27,7 @@ func selectInDoubt(l *lake, names []string) (calls []*ledger.Call, err error) {
 	for _, name := range names {
 		i := slices.IndexFunc(inDoubt, func(c *ledger.Call) bool { return name == c.Run.ID+"/"+c.ID || name == c.ID })
 		if i < 0 {
-			return nil, UsageErrorf("no call in doubt is called %q; siglake held list shows them", name)
+			return nil, UsageErrorf("no call in doubt has the name %q; siglake held list shows them", name)
 		}
 		if !slices.Contains(calls, inDoubt[i]) {
 			calls = append(calls, inDoubt[i])

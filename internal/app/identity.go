@@ -114,20 +114,20 @@ func commandDigest(settings map[string]string, inputDigest string) string {
 // changesText lists the differences between a run that is asked for and an earlier one.
 func changesText(asked *pipeline.RunSpec, r *ledger.Run) string {
 	if now, before := orDefault(asked.Settings[serviceSetting], "run"), orDefault(r.Settings[serviceSetting], "run"); now != before {
-		return fmt.Sprintf("it is one of siglake %s, not of siglake %s", before, now)
+		return fmt.Sprintf("its command was siglake %s, not siglake %s", before, now)
 	}
 	var parts []string
 	for name, now := range asked.Settings {
 		if before := r.Settings[name]; before != now {
-			parts = append(parts, fmt.Sprintf("--%s was %q and is %q", name, before, now))
+			parts = append(parts, fmt.Sprintf("--%s was %q and is now %q", name, before, now))
 		}
 	}
 	slices.Sort(parts)
 	if asked.Refresh && !r.Refresh {
-		parts = append(parts, "--refresh was not given and is")
+		parts = append(parts, "--refresh is new")
 	}
 	if r.Input != asked.Input {
-		parts = append(parts, fmt.Sprintf("the list %s has other content", r.URI))
+		parts = append(parts, fmt.Sprintf("the list %s has changed since", r.URI))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -32,12 +32,12 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 	switch p.name {
 	case inDoubtHold:
 		if o.InDoubtBudget != "" {
-			return p, UsageErrorf("--in-doubt-budget says what asking again may cost, and --in-doubt hold asks nothing again: add --in-doubt retry or probe")
+			return p, UsageErrorf("--in-doubt-budget caps repeated calls, and --in-doubt hold repeats none: add --in-doubt retry or probe")
 		}
 	case inDoubtProbe:
 	case inDoubtRetry:
 		if o.InDoubtBudget == "" {
-			return p, UsageErrorf("--in-doubt retry may pay twice: say how much with --in-doubt-budget N, or unlimited")
+			return p, UsageErrorf("--in-doubt retry may pay twice: cap it with --in-doubt-budget N, or unlimited")
 		}
 	default:
 		return p, UsageErrorf("--in-doubt %q: expected hold, retry or probe", p.name)
@@ -87,12 +87,12 @@ func (policy inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Cl
 		credits += d.Ceiling
 	}
 	if released > 0 {
-		l.env.Log.Warn("asking again about calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
+		l.env.Log.Warn("repeating calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
 	}
 	if kept := int64(len(inDoubt)) - released; kept > 0 && policy.budget > 0 {
 		// A call is released whole: what is decided about it is one record, and one
 		// fate in the bill. So a budget below its ceiling covers none of its lines.
-		l.env.Log.Warn(fmt.Sprintf("calls stay in doubt: a call is asked again only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest of them can cost %d, all of them together with those asked again %d",
+		l.env.Log.Warn(fmt.Sprintf("calls stay in doubt: siglake repeats a call only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest can cost %d, all of them and those repeated %d",
 			remaining, smallest, total), "calls", kept)
 	}
 	return nil
@@ -110,39 +110,39 @@ func (policy inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Cl
 func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoubt []*ledger.Call) ([]*ledger.Call, error) {
 	from := inDoubt[0].Run // the oldest
 	if from.UsedCredits == nil {
-		l.env.Log.Info("nothing can be told from the account's usage: it was not known when the run in doubt began", "run", from.ID)
+		l.env.Log.Info("the account's usage is inconclusive: it was unknown when the run in doubt started", "run", from.ID)
 		return inDoubt, nil
 	}
 	timed, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	u, err := client.FetchUsage(timed)
 	if err != nil || u.Used < 0 {
-		l.env.Log.Info("nothing can be told from the account's usage", "error", err)
+		l.env.Log.Info("the account's usage is not available", "error", err)
 		return inDoubt, nil
 	}
 	known := knownUsageSince(from, l.ledger.Runs())
 	if known.fell {
-		l.env.Log.Info("nothing can be told from the account's usage: its count fell since the run in doubt began", "run", from.ID)
+		l.env.Log.Info("the account's usage is inconclusive: it fell since the run in doubt started", "run", from.ID)
 		return inDoubt, nil
 	}
 	increase, matched := u.Used-*from.UsedCredits, known.matched
 	if u.Used < known.lastReading || increase < matched {
-		l.env.Log.Info("nothing can be told from the account's usage: it moved by less than the answers were charged", "credits", increase, "explained", matched)
+		l.env.Log.Info("the account's usage is inconclusive: it rose by less than the charges of the answers", "credits", increase, "explained", matched)
 		return inDoubt, nil
 	}
 	if increase != matched {
-		l.env.Log.Warn("the account moved by more than the answers explain: calls in doubt can have cost no more than that", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
-		reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain %d", increase, from.ID, matched)
+		l.env.Log.Warn("the account's usage rose by more than the answers explain: the calls in doubt can have cost at most the difference", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
+		reason := fmt.Sprintf("the account's usage rose by %d credits since run %s started, and answers explain %d", increase, from.ID, matched)
 		if err := l.ledger.Recorder(from).RecordReconciliation(increase-matched, reason); err != nil {
 			return nil, &Error{KindStorage, err}
 		}
 		return inDoubt, nil
 	}
 	if known.unknown != "" {
-		l.env.Log.Info("nothing can be told from the account's usage: a call's charge is unknown", "call", known.unknown)
+		l.env.Log.Info("the account's usage is inconclusive: the charge of a call is unknown", "call", known.unknown)
 		return inDoubt, nil
 	}
-	reason := fmt.Sprintf("the account moved by %d credits since run %s began, and answers explain all of them", increase, from.ID)
+	reason := fmt.Sprintf("the account's usage rose by %d credits since run %s started, and answers explain all of them", increase, from.ID)
 	for _, d := range inDoubt {
 		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.NotCharged, reason); err != nil {
 			return nil, &Error{KindStorage, err}

@@ -40,7 +40,7 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
 	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
 		if err == nil {
-			err = UsageErrorf("--lake %s: there is no lake of siglake", uri)
+			err = UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
 		}
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (l *lake) watchLock(ctx context.Context) (watched context.Context, stop fun
 		defer close(done)
 		select {
 		case <-lost:
-			l.env.Log.Error("the lock of the lake was lost: nothing more is asked", "lake", l.uri, "error", l.store.lock.Err())
+			l.env.Log.Error("the lock on the lake was lost: siglake makes no further calls", "lake", l.uri, "error", l.store.lock.Err())
 			cancel()
 		case <-watched.Done():
 		}
@@ -153,7 +153,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return fmt.Errorf("completing the publication of run %s: %w", r.ID, err)
 		}
-		l.env.Log.Info("completed the publication of a run whose process had ended", "run", r.ID, "generation", m.Generation)
+		l.env.Log.Info("completed the publication of an interrupted run", "run", r.ID, "generation", m.Generation)
 	}
 	return nil
 }
@@ -164,11 +164,11 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "given up for another run"})
+	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "closed for another run"})
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}
-	l.env.Log.Info("published what an unfinished run had paid for", "run", r.ID, "credits", m.Credits.Charged, "generation", m.Generation)
+	l.env.Log.Info("closed an unfinished run and published what it paid for", "run", r.ID, "credits", m.Credits.Charged, "generation", m.Generation)
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, re
 		if resuming {
 			return runMatch{}, l.resumeError(match.blocking.ID, asked)
 		}
-		return runMatch{}, UsageErrorf("%s.\nRepeat its command to go on with it (siglake resume does), or add --new-run to leave it; what it paid for is kept either way",
+		return runMatch{}, UsageErrorf("%s.\nRepeat its command (or use siglake resume) to continue it, or add --new-run to close it and start this run; nothing already paid for is bought again",
 			blockingText(match.blocking, asked))
 	}
 	if err := l.abandonRun(ctx, match.blocking); err != nil {
@@ -228,7 +228,7 @@ func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, re
 
 // blockingText says that a run is in the way of a command, and why.
 func blockingText(r *ledger.Run, asked *pipeline.RunSpec) string {
-	return fmt.Sprintf("run %s, begun %s, is not finished, and this is another command: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), changesText(asked, r))
+	return fmt.Sprintf("run %s, started %s, is unfinished, and this command differs: %s", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC"), changesText(asked, r))
 }
 
 // findMatch finds the runs that a command is about. It changes nothing.
@@ -276,9 +276,9 @@ func (l *lake) checkSimulated(simulate bool) error {
 		switch {
 		case r.Simulated == simulate:
 		case r.Simulated:
-			return UsageErrorf("the lake %s holds simulated answers; choose another one for real ones", l.uri)
+			return UsageErrorf("the lake %s holds simulated answers; choose another lake for real ones", l.uri)
 		default:
-			return UsageErrorf("the lake %s holds real answers; choose another one for simulated ones", l.uri)
+			return UsageErrorf("the lake %s holds real answers; choose another lake for simulated ones", l.uri)
 		}
 	}
 	return nil
@@ -301,7 +301,7 @@ func CheckLakeKind(ctx context.Context, env *Env, store StoreOptions, uri string
 func (l *lake) checkJournalMatches(ctx context.Context, sink *sinks.Lake) error {
 	newest, err := sink.CurrentManifest(ctx)
 	if err == nil && newest != nil && len(l.ledger.Runs()) == 0 {
-		err = fmt.Errorf("%w: %s has generation %d, and its journal knows no run: what was paid for would be bought again; bring %s back as it was, or name another lake",
+		err = fmt.Errorf("%w: %s has generation %d, but its journal has no run, so siglake would buy everything again; restore %s, or name another lake",
 			sinks.ErrIntegrity, l.uri, newest.Generation, StateDir)
 	}
 	return err

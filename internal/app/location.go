@@ -59,7 +59,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 		return openBucketJournal(ctx, env, o, uri, holder)
 	}
 	if o.State != "" {
-		return s, UsageErrorf("--state is for lakes on S3: the journal of a lake in a directory lies in it")
+		return s, UsageErrorf("--state applies to lakes on S3 only; the journal of a local lake lies in the lake's directory")
 	}
 	path, err := sinks.CheckDir(uri)
 	if err != nil {
@@ -138,9 +138,9 @@ func (f lockedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	if f.lock.Valid() {
 		return f.Fetcher.Fetch(ctx, b)
 	}
-	return pipeline.NewReply(b, "not asked"), &pipeline.Stop{
-		Kind: pipeline.StopStorage, Reason: "the lock of the lake could not be renewed in time, and may be another run's by now",
-		Advice: "see to the way to the bucket, then run the same command again",
+	return pipeline.NewReply(b, "not requested"), &pipeline.Stop{
+		Kind: pipeline.StopStorage, Reason: "the lock on the lake was not renewed in time; another run may hold it now",
+		Advice: "check the connection to the bucket, then run the same command again",
 	}
 }
 
@@ -200,11 +200,11 @@ func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, 
 		return &Error{KindIntegrity, fmt.Errorf("%s: %w", b.URI(name), err)}
 	}
 	if recorded != loc {
-		advice := "leave --state out"
+		advice := "omit --state"
 		if recorded.Directory != "" {
-			advice = fmt.Sprintf("run there, with --state %s", recorded.Directory)
+			advice = fmt.Sprintf("run on that host with --state %s", recorded.Directory)
 		}
-		return UsageErrorf("the journal of this lake is %s, and would be looked for %s: what was paid for would not be found; %s", recorded, loc, advice)
+		return UsageErrorf("the journal of this lake is %s, not %s: siglake would not find what is already paid for; %s", recorded, loc, advice)
 	}
 	return loc.checkOwner(b.URI(""))
 }
@@ -239,7 +239,7 @@ func (loc journalLocation) claimDirectory(lake string) error {
 		}
 	}
 	if owner != "" {
-		return UsageErrorf("--state %s holds the journal of %s: name a directory of its own for this lake", loc.Directory, owner)
+		return UsageErrorf("--state %s holds the journal of %s; give this lake a directory of its own", loc.Directory, owner)
 	}
 	if err := loc.writeOwner(lake); err != nil {
 		return &Error{KindStorage, err}
@@ -271,7 +271,7 @@ func (loc journalLocation) checkOwner(lake string) error {
 	case err != nil:
 		return err
 	case owner == "":
-		return &Error{KindIntegrity, fmt.Errorf("the journal of this lake was in %s and is not there any more: restore that directory, or what was paid for would be bought again", loc.Directory)}
+		return &Error{KindIntegrity, fmt.Errorf("the journal of this lake is missing from %s: restore that directory; without it siglake would buy everything again", loc.Directory)}
 	case owner != lake:
 		return UsageErrorf("--state %s holds the journal of %s now, not that of %s", loc.Directory, owner, lake)
 	}

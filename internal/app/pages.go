@@ -117,7 +117,7 @@ func (p *pagedQuery) addSites(o *RunOptions, now time.Time) (err error) {
 		return err
 	}
 	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(now.UTC().AddDate(0, -3, -1)) {
-		return UsageErrorf("--since %s is more than three months back, which is the longest period that the API takes", q.Since)
+		return UsageErrorf("--since %s is more than three months back; the API accepts no longer period", q.Since)
 	}
 	var names []string
 	for _, word := range o.Pages.siteNames() {
@@ -144,7 +144,7 @@ func readAccounts(ctx context.Context, list *sources.List) (accounts []schema.Ac
 			return nil, runError(err)
 		}
 		if accounts = append(accounts, a); len(accounts) > 10_000 {
-			return nil, UsageErrorf("the list has more than 10,000 lines, and the API takes 100 of them")
+			return nil, UsageErrorf("the list has more than 10,000 lines; the API takes at most 100")
 		}
 	}
 	return accounts, nil
@@ -158,11 +158,11 @@ func seedObject(accounts []schema.Account) (o schema.Object, err error) {
 		case o == "":
 			o = a.Object
 		case a.Object != o:
-			return "", UsageErrorf("the seeds are companies and contacts, and the API takes one kind at a time: split the list (line %d is a %s)", a.Line, a.Object)
+			return "", UsageErrorf("the list mixes companies and contacts, and the API takes one kind at a time: split the list (line %d is a %s)", a.Line, a.Object)
 		}
 	}
 	if o == "" {
-		return "", UsageErrorf("none of the list's lines can be a seed: %d lines, all rejected; siglake run --simulate says why", len(accounts))
+		return "", UsageErrorf("the list has no usable seed: all %d lines are rejected; siglake run --simulate shows why", len(accounts))
 	}
 	return o, nil
 }
@@ -177,13 +177,13 @@ func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (ou
 			return nil, UsageErrorf("%s, line %d cannot be sent: %s", list, a.Line, a.Reject)
 		}
 		if a.Object != o {
-			return nil, UsageErrorf("%s, line %d is a %s, and the others are not: the API takes one kind at a time; split the list", list, a.Line, a.Object)
+			return nil, UsageErrorf("%s, line %d is a %s, unlike the other lines; the API takes one kind at a time: split the list", list, a.Line, a.Object)
 		}
 		s := schema.Account{Object: o, ID: a.ID, LinkedIn: a.LinkedIn, Email: a.Email, Domain: a.Domain}
 		if o == schema.Company {
 			s = schema.Account{Object: o, Domain: a.Domain} // the API takes no ids of companies
 			if s.Domain == "" {
-				return nil, UsageErrorf("%s, line %d: the API takes companies by their domain here, and the line has none; --map domain=COLUMN names its column", list, a.Line)
+				return nil, UsageErrorf("%s, line %d has no domain, and the API takes companies by domain here; --map domain=COLUMN names its column", list, a.Line)
 			}
 		} else if s.Identifier() == "" {
 			s.Name, s.CompanyName, s.CompanyDomain = a.Name, a.CompanyName, a.CompanyDomain
@@ -214,7 +214,7 @@ func readExclude(ctx context.Context, uri string, options sources.Options, o sch
 		return nil, err
 	}
 	if len(out) > 100 {
-		return nil, UsageErrorf("--exclude %s: %d to exclude; the API takes 100", uri, len(out))
+		return nil, UsageErrorf("--exclude %s: %d entities to exclude; the API takes at most 100", uri, len(out))
 	}
 	return out, nil
 }
@@ -284,7 +284,7 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 	if q.Service() == pipeline.Lookalikes {
 		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
 		if n := p.Cursor.Results; n > 0 {
-			j.env.Log.Info(fmt.Sprintf("going on behind the %d results that %s has returned", n, p.Subject.Key))
+			j.env.Log.Info(fmt.Sprintf("continuing after the %d results that %s has returned", n, p.Subject.Key))
 		}
 	}
 	return runner.RunPages(ctx, p)

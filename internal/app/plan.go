@@ -79,7 +79,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	case ResolveName, ScoreName:
 		j.Service = services[j.Command]
 	default:
-		return nil, UsageErrorf("--for %q: expected run, resolve or score; what lookalikes and visitors can cost is --limit times the price of a result", j.Command)
+		return nil, UsageErrorf("--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result", j.Command)
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, err
@@ -182,16 +182,16 @@ func (p *planner) readTariff(ctx context.Context) error {
 	if isUnsent(err) {
 		return askError(ctx, err)
 	}
-	prices := "an event is taken to cost 1 credit"
+	prices := "siglake assumes 1 credit per event"
 	var day string
 	if p.tariff, day = earlierTariff(p.lake.runs()); day != "" {
-		prices = "prices are those that it stated on " + day
+		prices = "uses the prices of " + day
 	}
 	var refusal *lusha.RefusalError
 	if errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst {
-		prices += "; the page can be read five times a minute"
+		prices += "; the API allows five usage requests a minute"
 	}
-	p.report.addNote(fmt.Sprintf("the account's usage could not be read, so its credits are not known, and %s: %v", prices, err))
+	p.report.addNote(fmt.Sprintf("the account's usage is not available, so its credits are unknown, and %s: %v", prices, err))
 	return nil
 }
 
@@ -213,10 +213,10 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	}
 	priceQueries(p.report.Queries, p.tariff)
 	if j.conn.client != nil && p.tariff.Price == 0 {
-		p.report.addNote("the account does not say what an event costs: 1 credit is assumed, and if it is more, so is all that is said about credits")
+		p.report.addNote("the account does not state the price of an event: siglake assumes 1 credit; a higher price raises all credit figures")
 	}
 	if p.match.blocking != nil && !j.Money.NewRun {
-		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses until that is finished (siglake resume) or left (--new-run)")
+		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses to start until you finish that run (siglake resume) or close it (--new-run)")
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (p *planner) addPlan(plan *pipeline.Plan) {
 	r.Queries = slices.DeleteFunc(slices.Clone(r.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
 	r.Entities, r.Pairs, r.Calls, r.RepurchasedPairs = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs
 	if r.RepurchasedPairs > 0 {
-		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: what they brought is paid again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
+		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: their events are charged again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
 	}
 	r.Credits, r.MaxEventPrice = forecast.New(plan, p.past), p.tariff.MaxEventPrice()
 	switch {
@@ -265,8 +265,8 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 	for _, d := range inDoubt {
 		maxCost += d.Ceiling
 	}
-	p.addNote(fmt.Sprintf("%d calls of this lake are in doubt, and their lines are not in these figures: with --in-doubt %s the run may ask about them again, for %s credits more at the most",
-		len(inDoubt), policy, format.Thousands(maxCost)))
+	p.addNote(fmt.Sprintf("%s of this lake in doubt: these figures exclude their lines; with --in-doubt %s the run may request them again, for at most %s more credits",
+		format.Count(len(inDoubt), "call"), policy, format.Thousands(maxCost)))
 }
 
 // dryRun counts what a run of the list would ask, given what is known.
@@ -320,7 +320,7 @@ func (p *planner) estimateTime() {
 			}
 			line.Left = &left
 			if i > 0 && r.Calls > left {
-				r.addNote(fmt.Sprintf("the calls are more than this %s has left (%s): the run waits for the next one if that is at most --max-wait %s away, else it publishes what it has, exits 20, and the same command goes on",
+				r.addNote(fmt.Sprintf("the run needs more calls than this %s has left (%s): it waits for the next one if that is at most --max-wait %s away; otherwise it publishes what it has and exits 20, and the same command continues it",
 					w.Name, format.Thousands(left), j.API.MaxWait))
 			}
 		}
@@ -340,15 +340,15 @@ func (p *PlanReport) addAdvice(service pipeline.Service) {
 	case p.Entities == 0:
 		return
 	case service != pipeline.Signals && e.ObservedEntities == 0:
-		p.addNote("nothing of the kind was bought for this lake before: the credits rest on how many of such lines the API usually knows, 85 of 100")
+		p.addNote("this lake has bought nothing of the kind before: the forecast assumes that the API knows 85 of 100 lines")
 	case service != pipeline.Signals:
 	case e.ObservedEntities == 0:
-		p.addNote("nothing was bought for this lake before, so the credits are a guess: 0.2 events per entity, signal and 90 days, a tenth or ten times that")
+		p.addNote("this lake has bought nothing before, so the credits are a guess: 0.2 events per entity, signal and 90 days, within a factor of ten")
 	case len(e.WithoutHistory) > 0:
-		p.addNote("for signals never asked for in this lake the guess stands: " + format.List(e.WithoutHistory, 5))
+		p.addNote("the forecast is a guess for signals never requested in this lake: " + format.List(e.WithoutHistory, 5))
 	}
 	if p.CreditsLeft != nil && *p.CreditsLeft < e.P95 {
-		p.addNote(fmt.Sprintf("the account has %s credits left, which may not be enough; when they are used up the run publishes what it has and exits 20", format.Thousands(*p.CreditsLeft)))
+		p.addNote(fmt.Sprintf("the account has %s credits left, which may not be enough; when they run out, the run publishes what it has and exits 20", format.Thousands(*p.CreditsLeft)))
 	}
 }
 
@@ -359,7 +359,7 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 		return
 	}
 	if p.SpentBefore > 0 {
-		p.addNote(fmt.Sprintf("run %s has spent %s credits, calls in doubt included, which count against --max-credits", p.ResumesRun, format.Thousands(p.SpentBefore)))
+		p.addNote(fmt.Sprintf("run %s has spent %s credits, including calls in doubt; they count against --max-credits", p.ResumesRun, format.Thousands(p.SpentBefore)))
 	}
 	if budget == 0 {
 		return
@@ -367,16 +367,16 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 	e, left, maxEntity := p.Credits, budget-p.SpentBefore, plan.MaxUnitCost()
 	switch {
 	case left < plan.MinUnitCost():
-		p.addNote(fmt.Sprintf("--max-credits %d: nothing can be asked: one entity can cost %s credits, and %s are left", budget, format.Thousands(plan.MinUnitCost()), format.Thousands(max(left, 0))))
+		p.addNote(fmt.Sprintf("--max-credits %d allows no request: one entity can cost %s credits, and %s are left", budget, format.Thousands(plan.MinUnitCost()), format.Thousands(max(left, 0))))
 		return
 	case left < min(e.P5+maxEntity, e.Ceiling):
 		about := float64(p.Entities) * float64(max(left-maxEntity, 0)) / float64(max(e.P50, 1))
-		p.addNote(fmt.Sprintf("--max-credits %d will end the run before the list does, after about %s of %s entities", budget, format.Thousands(min(int64(about)+1, p.Entities)), format.Thousands(p.Entities)))
+		p.addNote(fmt.Sprintf("--max-credits %d will stop the run before the end of the list, after about %s of %s entities", budget, format.Thousands(min(int64(about)+1, p.Entities)), format.Thousands(p.Entities)))
 	case left < min(e.P95+maxEntity, e.Ceiling):
-		p.addNote(fmt.Sprintf("--max-credits %d may end the run before the list does", budget))
+		p.addNote(fmt.Sprintf("--max-credits %d may stop the run before the end of the list", budget))
 	}
 	if left < e.Ceiling {
-		p.addNote("batches shrink to what is left of --max-credits, so there may be more calls than these")
+		p.addNote("batches shrink to what is left of --max-credits, so the run may need more calls than these")
 	}
 }
 
@@ -406,8 +406,8 @@ func (j *Job) announceRepurchase(ctx context.Context, l *lake, spec pipeline.Run
 }
 
 const (
-	repurchaseText   = "buying again what was bought before"
-	repurchaseReason = "with a lower --max-results that it reached, a later --since or another filter"
+	repurchaseText   = "repeating purchases"
+	repurchaseReason = "with a lower --max-results that they reached, a later --since or another filter"
 )
 
 // costAttrs are the figures of what is about to be bought, for the log.

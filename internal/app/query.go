@@ -26,7 +26,7 @@ type optionsFunc func(context.Context, schema.Object) (*lusha.Options, error)
 func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
 	words := SplitWords(o.Signals)
 	if len(words) == 0 {
-		return nil, UsageErrorf("say what to ask for with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
+		return nil, UsageErrorf("name the signals to request with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
 	}
 	since, err := parseSince(o.Since, now)
 	if err != nil {
@@ -43,7 +43,7 @@ func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time
 			continue
 		}
 		if offered[object], err = v.options(ctx, object); err != nil {
-			return nil, askError(ctx, fmt.Errorf("asking what the API offers: %w", err))
+			return nil, askError(ctx, fmt.Errorf("requesting what the API offers: %w", err))
 		}
 	}
 	chosen, err := chooseSignals(words, offered, v)
@@ -139,19 +139,19 @@ func chooseSignals(words []string, offered map[schema.Object]*lusha.Options, v *
 		leftOutReason = "not offered by the vendor's reference"
 	}
 	if len(c.leftOut) > 0 {
-		v.log.Info("left out: "+leftOutReason, "signals", strings.Join(slices.Compact(c.leftOut), ","))
+		v.log.Info("skipping signals: "+leftOutReason, "signals", strings.Join(slices.Compact(c.leftOut), ","))
 	}
 	if len(c.personal) > 0 {
-		v.log.Info("left out: its rows name persons who are not on your list; ask for it by its key if you have grounds to", "signals", strings.Join(slices.Compact(c.personal), ","))
+		v.log.Info("skipping signals whose rows name persons who are not on your list; request them by key if you have grounds to", "signals", strings.Join(slices.Compact(c.personal), ","))
 	}
 	keys := c.keys()
 	switch {
 	case len(keys) > 0:
 		return keys, nil
 	case len(c.personal) > 0:
-		return nil, UsageErrorf("of the signals asked for, %s is offered, whose rows name persons who are not on your list: ask for it by its key if you have grounds to", strings.Join(slices.Compact(c.personal), ", "))
+		return nil, UsageErrorf("of the requested signals, the API offers only %s; its rows name persons who are not on your list: request it by key if you have grounds to", strings.Join(slices.Compact(c.personal), ", "))
 	}
-	return nil, UsageErrorf("none of the signals asked for is there: each is %s", leftOutReason)
+	return nil, UsageErrorf("none of the requested signals is available: each is %s", leftOutReason)
 }
 
 // addWord adds the signals that a word names: a key, a category or "all".
@@ -179,7 +179,7 @@ func (c *signalChoice) addWord(word string) error {
 		}
 	}
 	if !known {
-		return UsageErrorf("no signal type or category %q%s; siglake signals lists them", word, SuggestSignal(word))
+		return UsageErrorf("unknown signal type or category %q%s; siglake signals lists them", word, SuggestSignal(word))
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func (c *signalChoice) notOfferedError(s schema.Signal) error {
 	offered := strings.Join(c.offered[s.Object].Signals, ", ")
 	switch {
 	case c.version.version == pipeline.V2 && s.V2 == schema.Absent:
-		return UsageErrorf("%s is a signal of v3 alone: add --api v3, or leave --api out", s.Key)
+		return UsageErrorf("only v3 has the signal %s: add --api v3, or omit --api", s.Key)
 	case !c.version.fromAccount:
 		return UsageErrorf("the vendor's reference does not list the signal %q as offered; it lists: %s", s.Key, offered)
 	}
@@ -208,7 +208,7 @@ func (c *signalChoice) keys() map[schema.Object][]string {
 			}
 		}
 		if len(unknown) > 0 {
-			c.version.log.Info("the API offers signals that this version does not know; ask for them by name", "object", o, "signals", strings.Join(unknown, ","))
+			c.version.log.Info("the API offers signals that this version does not know; request them by key", "object", o, "signals", strings.Join(unknown, ","))
 		}
 		for _, s := range schema.Signals {
 			if c.wanted[o][s.Key] {
@@ -239,7 +239,7 @@ func inapplicableSignals(queries []pipeline.Query, object schema.Object, words [
 }
 
 func inapplicableText(object schema.Object) string {
-	return fmt.Sprintf("each line of the list is a %s: these signals are asked about none", object)
+	return fmt.Sprintf("every line of the list is a %s: these signals apply to none", object)
 }
 
 // addFilters adds the sub-filters to the company query.
@@ -248,12 +248,12 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 	locations, categories := SplitWords(o.HiringLocations), SplitWords(o.IntentCategories)
 	if q == nil {
 		if len(news)+len(departments)+len(locations)+len(categories) > 0 {
-			return UsageErrorf("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is asked for")
+			return UsageErrorf("--news-event-types, --hiring-departments, --hiring-locations and --intent-categories narrow company signals, and none is requested")
 		}
 		return nil
 	}
 	if o.SendFilters && q.APIVersion != pipeline.V3 {
-		return UsageErrorf("--send-filters is about v3; v2 is always sent the filters: add --api v3, or leave it out")
+		return UsageErrorf("--send-filters applies to v3 only, because v2 always receives the filters: add --api v3, or omit --send-filters")
 	}
 	ask, _ := q.Ask.(pipeline.SignalsAsk)
 	ask.SendFilters = o.SendFilters
@@ -287,7 +287,7 @@ func (o *QueryOptions) addFilters(q *pipeline.Query, offered *lusha.Options) err
 		"--hiring-locations":   {len(locations) > 0, func(k string) bool { return k == "surgeInHiringByLocation" }},
 	} {
 		if filter.set && !slices.ContainsFunc(ask.Types, filter.family) {
-			return UsageErrorf("%s narrows signals that are not asked for; add them to --signals", flag)
+			return UsageErrorf("%s narrows signals that are not requested; add them to --signals", flag)
 		}
 	}
 	q.Ask = ask
@@ -366,9 +366,9 @@ func parseSince(s string, now time.Time) (string, error) {
 	}
 	switch {
 	case day.After(today):
-		return "", UsageErrorf("--since %s lies in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
+		return "", UsageErrorf("--since %s is in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
 	case today.Sub(day) > maxWindow:
-		return "", UsageErrorf("--since %s is more than a year back; the API promises nothing beyond, the earliest is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
+		return "", UsageErrorf("--since %s is more than a year back; the API promises no older events, so the earliest date is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
 	}
 	return day.Format(time.DateOnly), nil
 }

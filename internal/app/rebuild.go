@@ -61,7 +61,7 @@ func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 
 // checkEmpty refuses a place for a new lake that holds anything.
 func checkEmpty(ctx context.Context, env *Env, store StoreOptions, into string) error {
-	occupied := UsageErrorf("--into %s is not empty: a lake is rebuilt into a place of its own", into)
+	occupied := UsageErrorf("--into %s is not empty; name an empty directory or prefix", into)
 	if sinks.OnS3(into) {
 		b, err := openBucket(ctx, env, store, into)
 		if err != nil {

@@ -22,13 +22,13 @@ func (o *RunOptions) ContinueRun(r *ledger.Run, stop *pipeline.StopInfo) error {
 		o.List = r.URI
 	case o.List != "":
 	case r.URI == "-":
-		return UsageErrorf("the list of run %s came by standard input; name it: siglake resume LIST --lake %s", r.ID, o.Lake)
+		return UsageErrorf("run %s read its list from standard input; name the list: siglake resume LIST --lake %s", r.ID, o.Lake)
 	default:
 		o.List = r.URI
 	}
 	budget := remainingBudget(r)
 	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !o.Money.MaxCreditsSet {
-		return UsageErrorf("run %s goes no further: its budget of %d credits was used up; say what the rest may cost with --max-credits N, or unlimited", r.ID, r.Budget)
+		return UsageErrorf("run %s has exhausted its budget of %d credits; set a budget for the rest with --max-credits N, or unlimited", r.ID, r.Budget)
 	}
 	if err := RestoreOptions(o, r.Settings); err != nil {
 		return fmt.Errorf("run %s: %w", r.ID, err)
@@ -104,14 +104,14 @@ func (m runMatch) resumesRun(runID string) bool {
 func (l *lake) resumeError(runID string, asked *pipeline.RunSpec) error {
 	for _, r := range l.ledger.Runs() {
 		if r.ID == runID && r.Input != asked.Input {
-			return UsageErrorf("the list has other content than that of run %s (%s, begun %s); name that list as it was, or ask about this one with siglake run, adding --new-run if the run is to be left as it is",
+			return UsageErrorf("the list differs from that of run %s (%s, started %s); name the original list, or use siglake run for this one, with --new-run to close that run",
 				runID, listName(r.URI), r.FirstStarted.Format("2006-01-02 15:04 UTC"))
 		}
 		if r.ID == runID && r.CommandDigest != asked.CommandDigest {
-			return UsageErrorf("%s; to run it as it is now: siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
+			return UsageErrorf("%s; to run the command as it is now, use siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
 		}
 		if r.ID == runID {
-			return UsageErrorf("what run %s left belongs to a window that ended on %s; siglake run asks about today's", runID, windowEnd(r).Format(time.DateOnly))
+			return UsageErrorf("the window of run %s ended on %s; use siglake run to request today's", runID, windowEnd(r).Format(time.DateOnly))
 		}
 	}
 	return UsageErrorf("run %s is not in the journal", runID)

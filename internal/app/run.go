@@ -46,7 +46,7 @@ func NewJob(env *Env, o RunOptions) *Job { return &Job{RunOptions: o, env: env} 
 // Run executes the job. The manifest is nil when there was nothing to do.
 func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
 	if j.Lake == "" {
-		return nil, nil, UsageErrorf("say where to write with --lake DIR or --lake s3://bucket/prefix")
+		return nil, nil, UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, nil, err
@@ -225,7 +225,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if match.resume != nil {
-		j.env.Log.Info("going on with a run whose process had ended", "run", run.ID, "calls", len(run.Calls))
+		j.env.Log.Info("resuming run", "run", run.ID, "calls", len(run.Calls))
 		runner.Recorded = l.replayInput(ctx, run)
 	}
 	watched, stopWatch := l.watchLock(ctx)
@@ -320,7 +320,7 @@ func (o *MoneyOptions) budget() (int64, error) {
 	switch text := o.MaxCredits; text {
 	case "":
 		if o.Unattended {
-			return 0, UsageErrorf("an unattended run needs a budget: say --max-credits N, or --max-credits unlimited; siglake plan tells what to expect")
+			return 0, UsageErrorf("an unattended run needs a budget: add --max-credits N, or --max-credits unlimited; siglake plan forecasts the cost")
 		}
 		return 0, nil
 	case "unlimited":
@@ -348,7 +348,7 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		return spec, err
 	}
 	if spec.Price == 0 && spec.Budget > 0 {
-		j.env.Log.Warn("the price of an event is not known: --max-credits rests on 1 credit an event", "max_credits", spec.Budget)
+		j.env.Log.Warn("the price of an event is unknown: --max-credits assumes 1 credit per event", "max_credits", spec.Budget)
 	}
 	var err error
 	if left := match.continues; left != nil {
@@ -392,9 +392,9 @@ func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*l
 	}
 	var day string
 	if spec.Tariff, day = earlierTariff(before); day != "" {
-		j.env.Log.Info("the account's usage is not known: prices are those that it stated on "+day, "error", err)
+		j.env.Log.Info("the account's usage is not available: using its prices of "+day, "error", err)
 	} else {
-		j.env.Log.Info("the account's usage is not known: prices are taken as 1 credit an event", "error", err)
+		j.env.Log.Info("the account's usage is not available: assuming 1 credit per event", "error", err)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func FetchUsage(ctx context.Context, env *Env, o APIOptions, open func(context.C
 	if err != nil {
 		var refusal *lusha.RefusalError
 		if errors.As(err, &refusal) && refusal.Class == lusha.ClassRateBurst {
-			return nil, &Error{KindDeferred, errors.New("the account's usage can be read five times a minute, and it was, by siglake or by others: try again in a minute")}
+			return nil, &Error{KindDeferred, errors.New("the API allows five usage requests a minute, and siglake or others have used them up: try again in a minute")}
 		}
 		return nil, askError(ctx, err)
 	}

@@ -45,7 +45,7 @@ func VerifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key stri
 	}
 	switch {
 	case violated > 0 && l.changedSinceOpen(ctx):
-		return findings, &Error{KindLocked, fmt.Errorf("a run was at work on %s meanwhile, so what was compared does not belong together: verify again when it has ended", uri)}
+		return findings, &Error{KindLocked, fmt.Errorf("a run worked on %s during the comparison, which is therefore invalid: verify again when the run has ended", uri)}
 	case violated > 0:
 		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", violated, len(findings), uri)}
 	}
@@ -90,20 +90,20 @@ func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
 	}
 	p := published
 	return []Finding{
-		{1, "the ledger is the sum of the charges, and every charge is allocated to the credit",
+		{1, "the ledger equals the sum of the charges, and every charge is allocated to the credit",
 			fmt.Sprintf("%s credits over %s answers", format.Thousands(audit.Charged), format.Thousands(int64(audit.Answers))), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0},
-		{2, "what the vendor billed lies within the bracket",
+		{2, "the vendor's bill lies within the interval",
 			intervalText(audit), p.undeclared, false},
-		{3, "every attempt was meant before it was made", format.Thousands(int64(audit.Attempts)) + " attempts", audit.WithoutIntent, true},
-		{4, "nothing was bought twice without being told to", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true},
-		{5, "published rows are those that the answers give", p.rowText(), p.differing, false},
-		{6, "nothing is visible that no manifest names", p.fileText(), p.unlisted, false},
-		{7, "every visible file is whole", format.Bytes(p.bytes) + " read", p.damaged, false},
-		{8, "the generations are one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false},
-		{9, "every line has one fate", format.Thousands(p.lines) + " lines", p.badStatus, false},
-		{10, "no budget could be exceeded at any moment", format.Count(audit.Runs, "run"), audit.OverBudget, true},
-		{11, "the key stands nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true},
-		{12, "a finished run has nothing left to ask", p.finishedText, p.unfinished, false},
+		{3, "every attempt was recorded before it was sent", format.Thousands(int64(audit.Attempts)) + " attempts", audit.WithoutIntent, true},
+		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true},
+		{5, "published rows match the answers", p.rowText(), p.differing, false},
+		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false},
+		{7, "every visible file is intact", format.Bytes(p.bytes) + " read", p.damaged, false},
+		{8, "the generations form one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false},
+		{9, "every line has exactly one status", format.Thousands(p.lines) + " lines", p.badStatus, false},
+		{10, "no run could exceed its budget at any time", format.Count(audit.Runs, "run"), audit.OverBudget, true},
+		{11, "the API key is stored nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true},
+		{12, "a finished run has nothing left to request", p.finishedText, p.unfinished, false},
 	}, nil
 }
 
@@ -114,7 +114,7 @@ func intervalText(a *ledger.Audit) string {
 	text := fmt.Sprintf("between %s and %s credits: %s in doubt, %s unknown", format.Thousands(a.Charged), format.Thousands(a.Charged+u.MaxCost),
 		format.Count(u.InDoubt.Calls, "call"), format.Count(u.UnknownCharge.Calls, "charge"))
 	if n := u.Retry.Calls; n > 0 {
-		text += fmt.Sprintf(", %s released to be asked again", format.Count(n, "call"))
+		text += fmt.Sprintf(", %s released for retry", format.Count(n, "call"))
 	}
 	if n := u.WrittenOff.Calls; n > 0 {
 		text += fmt.Sprintf(", %s accepted as lost", format.Count(n, "call"))
@@ -124,9 +124,9 @@ func intervalText(a *ledger.Audit) string {
 
 func secretText(secret func([]byte) bool, p *publicationCheck) string {
 	if secret == nil {
-		return "not looked for: " + KeyVariable + " is not set, or too short to tell it from other text"
+		return "not checked: " + KeyVariable + " is not set, or too short to distinguish from other text"
 	}
-	return format.Bytes(p.scanned) + " read, and every answer"
+	return format.Bytes(p.scanned) + " and every answer searched"
 }
 
 // publicationCheck is what the lake shows, held against the journal.
@@ -145,9 +145,9 @@ type publicationCheck struct {
 }
 
 func (p *publicationCheck) rowText() string {
-	text := fmt.Sprintf("%s made again, %s event rows", format.Count(p.runs, "run"), format.Thousands(p.events))
+	text := fmt.Sprintf("%s rebuilt, %s event rows", format.Count(p.runs, "run"), format.Thousands(p.events))
 	if p.compactions > 0 {
-		text += ", " + format.Count(p.compactions, "compaction") + " read again"
+		text += ", " + format.Count(p.compactions, "compaction") + " re-read"
 	}
 	return text
 }
@@ -158,7 +158,7 @@ func (p *publicationCheck) fileText() string {
 		text += fmt.Sprintf(", %d of compactions", p.compacted)
 	}
 	if p.orphans > 0 {
-		text += fmt.Sprintf("; %d of compactions that came to nothing, which nobody reads", p.orphans)
+		text += fmt.Sprintf("; %d unused, of abandoned compactions", p.orphans)
 	}
 	return text
 }
@@ -222,12 +222,12 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 			p.list(m)
 		}
 		if r.Published == nil {
-			p.finishedText += fmt.Sprintf("; run %s is not finished: its command goes on with it", r.ID)
+			p.finishedText += fmt.Sprintf("; run %s is unfinished: its command continues it", r.ID)
 			continue
 		}
 		m := manifests[r.ID]
 		if m == nil {
-			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is not there", r.ID, r.Published.Generation))
+			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is missing", r.ID, r.Published.Generation))
 			continue
 		}
 		if m.Versions["schema"] != ComponentVersions(p.lake.env.Build)["schema"] {
@@ -272,7 +272,7 @@ func (p *publicationCheck) checkFiles(ctx context.Context) error {
 	}
 	for path := range p.listed {
 		if isListed(p.chain, path) {
-			p.damaged = append(p.damaged, path+" is named by a manifest and missing")
+			p.damaged = append(p.damaged, path+" is listed in a manifest and missing")
 		}
 	}
 	return nil
@@ -287,7 +287,7 @@ func (p *publicationCheck) checkFile(ctx context.Context, path string) {
 	case got.Bytes != f.Bytes || got.Rows != f.Rows:
 		p.damaged = append(p.damaged, fmt.Sprintf("%s has %d bytes and %d rows, its manifest says %d and %d", path, got.Bytes, got.Rows, f.Bytes, f.Rows))
 	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:
-		p.damaged = append(p.damaged, path+" has another content than its manifest says")
+		p.damaged = append(p.damaged, path+" has other content than its manifest says")
 	}
 	p.bytes += f.Bytes
 	delete(p.listed, path)
@@ -342,7 +342,7 @@ func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 		}
 	}
 	if lines != m.Accounts.Lines || rows != m.Accounts.Lines {
-		p.badStatus = append(p.badStatus, fmt.Sprintf("run %s: %d lines, %d fates, %d rows", m.Run.ID, m.Accounts.Lines, lines, rows))
+		p.badStatus = append(p.badStatus, fmt.Sprintf("run %s: %d lines, %d statuses, %d rows", m.Run.ID, m.Accounts.Lines, lines, rows))
 	}
 	for _, n := range m.Credits.BySignal {
 		credits += n
@@ -370,12 +370,12 @@ func (p *publicationCheck) compareRun(ctx context.Context, r *ledger.Run, m *pip
 	}
 	for path, f := range expected {
 		if w, ok := published[path]; !ok || w.Digest != f.Digest || w.Rows != f.Rows {
-			p.differing = append(p.differing, fmt.Sprintf("%s follows from the answers and is not published", path))
+			p.differing = append(p.differing, fmt.Sprintf("%s follows from the answers but is not published", path))
 		}
 	}
 	for path := range published {
 		if _, ok := expected[path]; !ok {
-			p.differing = append(p.differing, fmt.Sprintf("%s is published and does not follow from the answers", path))
+			p.differing = append(p.differing, fmt.Sprintf("%s is published but does not follow from the answers", path))
 		}
 	}
 	if listed, derived := inDoubtText(m), inDoubtText(rebuilt); listed != derived {

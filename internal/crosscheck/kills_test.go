@@ -3,6 +3,7 @@ package crosscheck
 import (
 	"bufio"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 )
 
 // TestReadersDuringKills: readers query a lake, by globbing and by its views, while runs are
-// published into it and killed at random moments. No query ever fails, none sees a part of a run's
+// published into it and killed at random points. No query ever fails, none sees a part of a run's
 // partition, and all views of a session see one generation.
 func TestReadersDuringKills(t *testing.T) {
 	publications, wantKills, samples := 6, 6, 60 // pairs of samples: one by globbing, one by the views
@@ -66,16 +67,16 @@ func TestReadersDuringKills(t *testing.T) {
 				"--signals", "riskNews,surgeInHiring", "--since", "20d", "--batch-size", "20", "--quiet")
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
+			files := countFiles(lake) + dice.IntN(24)
 			if err := cmd.Start(); err != nil {
 				return err
 			}
-			if deaths > 0 {
-				time.Sleep(time.Duration(dice.ExpFloat64() * float64(120*time.Millisecond))) // its lifetime
-				if cmd.Process.Kill() == nil {
-					deaths--
-				}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }() // awaited below, by its one send
+			if deaths > 0 && reaches(ended, func() bool { return countFiles(lake) >= files }) && cmd.Process.Kill() == nil {
+				deaths--
 			}
-			err := cmd.Wait()
+			err := <-ended
 			switch code := cmd.ProcessState.ExitCode(); {
 			case err == nil, code == 21: // killed with calls on the wire: they are in doubt
 				return nil
@@ -165,4 +166,31 @@ func TestReadersDuringKills(t *testing.T) {
 	if len(perRun) < publications || kills.Load() < int64(wantKills) || len(generations) < publications/2 {
 		t.Errorf("%d publications, %d kills, %d generations seen: too few to prove anything", len(perRun), kills.Load(), len(generations))
 	}
+}
+
+// countFiles counts the files below a directory, temporary ones too.
+func countFiles(dir string) (n int) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			n++
+		}
+		return nil // a file may vanish, and the directory need not exist
+	})
+	return n
+}
+
+// reaches waits for a condition; false when the process ended first. The end of the
+// process stays in the channel.
+func reaches(ended chan error, condition func() bool) bool {
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for !condition() {
+		select {
+		case err := <-ended:
+			ended <- err
+			return false
+		case <-poll.C:
+		}
+	}
+	return true
 }

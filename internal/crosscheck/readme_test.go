@@ -102,13 +102,13 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[string][]string{
-		"what happened to my accounts last month":                                       news,
-		"news of each account, and what all its signals cost":                           {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
-		"events of each type (in a session of siglake ddl)":                             newsTypes,
-		"each event once, whatever run brought it":                                      news,
-		"what each run cost, by its manifest":                                           {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
-		"what each account cost":                                                        {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
-		"which lines could not be asked about, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
+		"what happened to my accounts last month":                                     news,
+		"news of each account, and what all its signals cost":                         {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
+		"events of each type (in a session of siglake ddl)":                           newsTypes,
+		"each event once, whatever run brought it":                                    news,
+		"what each run cost, by its manifest":                                         {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
+		"what each account cost":                                                      {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
+		"which lines could not be requested, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
 		"the latest state of each account, each once, whatever list it came in (a cached line has that of the run that bought it)": {
 			"[crm-1 kestrelloom.example enriched Kestrel Loom <nil> r1]",
 			"[crm-2 https://www.linkedin.com/in/ida-moen enriched Ida Moen <nil> r1]",
@@ -118,12 +118,12 @@ func TestStatementsOfTheREADME(t *testing.T) {
 			"[crm-7 nobody.example not_found <nil> not in the vendor's data r1]",
 			"[crm-8 50031 enriched Fjord Fibre <nil> r1]",
 		},
-		"calls that charged something else than their events explain: their credits are spread by events": {
+		"calls whose charge differs from what their events explain: their credits are spread by events": {
 			"[000002-1 5 2 3 credits more than its events explain; spread over its events by their number]",
 			"[000003-1 1 0 1 credit more than its events explain; it returned none]",
 		},
 		"lookalikes that are not on my lists yet, best first (after siglake lookalikes)": {"[1 Fjord Fibre fjordfibre.example Textiles 95 Norway]"},
-		"accounts with their score beside their news (after siglake score)":              {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
+		"accounts with their score and the number of their news (after siglake score)":   {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
 		"what the columns mean": docs,
 	}, got, cmp.Transformer("unordered", countRows)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)

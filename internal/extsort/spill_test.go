@@ -14,7 +14,7 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// TestManyRuns makes so many runs that merged runs are merged again.
+// TestManyRuns has so many runs that merging takes more than one level.
 func TestManyRuns(t *testing.T) {
 	table := schema.Credits
 	rng := rand.New(rand.NewPCG(3, 4))

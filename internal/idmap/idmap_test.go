@@ -65,7 +65,7 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// TestAnyKeys: keys that all fall into one place are still told apart.
+// TestAnyKeys: keys with the same hash are distinct.
 func TestAnyKeys(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var first, all Map

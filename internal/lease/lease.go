@@ -96,7 +96,7 @@ type process struct {
 }
 
 // errTakenOver means that another process has the lease.
-var errTakenOver = errors.New("another process has taken the lock over")
+var errTakenOver = errors.New("another process has taken over the lock")
 
 // Acquire takes the lease with a name; ErrLocked if another process has it. holder,
 // the command, is for the error messages of other processes. A goroutine renews the
@@ -107,7 +107,7 @@ func Acquire(ctx context.Context, b Bucket, name, holder string, o Options) (*Le
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		host = "a host without a name" // for people only
+		host = "unknown host" // for people only
 	}
 	l := &Lease{
 		bucket: b, name: name, ttl: o.TTL, lost: make(chan struct{}), done: make(chan struct{}),
@@ -147,7 +147,7 @@ func (l *Lease) tryAcquire(ctx context.Context) (err error) {
 		}
 	}
 	if errors.Is(err, bucket.ErrChanged) || errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: others take turns at its lock", ErrLocked)
+		return fmt.Errorf("%w: other processes keep taking its lock", ErrLocked)
 	}
 	return err
 }
@@ -201,7 +201,7 @@ func (l *Lease) checkExpired(ctx context.Context, current claim, etag string) er
 	if remaining <= 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: process %d on %s, %s, since %s; unless it renews its lock, which a run does all the time, it can be taken over in %s, at %s", ErrLocked,
+	return fmt.Errorf("%w: process %d on %s, %s, since %s; a live run renews its lock; if this one does not, another run can take it over in %s, at %s", ErrLocked,
 		current.Process.ID, current.Host, current.Command, current.Since.Format(time.RFC3339), remaining.Round(time.Second), time.Now().Add(remaining).UTC().Format(time.TimeOnly+" UTC"))
 }
 

@@ -59,7 +59,7 @@ func advance(d time.Duration) {
 	synctest.Wait()
 }
 
-// cutBucket is a bucket whose network can be cut for one process.
+// cutBucket is a bucket with a network that can be cut for one process.
 type cutBucket struct {
 	membucket.Handle
 	cut atomic.Bool
@@ -76,8 +76,8 @@ func newCutBucket(m *membucket.Bucket) *cutBucket {
 	return s
 }
 
-// TestLease: it keeps others off for as long as it is renewed, whatever the
-// store's clock says.
+// TestLease: a lease keeps others off while it is renewed, whatever the store's clock
+// says.
 func TestLease(t *testing.T) {
 	for _, off := range []time.Duration{0, 24 * time.Hour, -24 * time.Hour} {
 		t.Run(fmt.Sprintf("store's clock off by %s", off), func(t *testing.T) {
@@ -151,8 +151,8 @@ func TestLeaseExpires(t *testing.T) {
 	})
 }
 
-// TestLeaseReconnects: cut off for a while, a process that nobody replaced goes on
-// renewing, so that what it has on its way has its peace.
+// TestLeaseReconnects: after a broken connection, a process that was not replaced
+// renews its lease, so that its calls in flight finish.
 func TestLeaseReconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := membucket.New()
@@ -189,7 +189,7 @@ func TestLeaseSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := mustAcquire(t, membucket.New(), "run a")
 		defer a.Close()
-		a.mu.Lock() // the wall clock has gone on, the other one has not
+		a.mu.Lock() // the wall clock has advanced, the monotonic one has not
 		a.renewedAt = a.renewedAt.Round(0).Add(-time.Minute)
 		a.mu.Unlock()
 		if a.Valid() {
@@ -198,7 +198,8 @@ func TestLeaseSleep(t *testing.T) {
 	})
 }
 
-// TestLeaseTakenOver: whoever finds another claim in the place of its own has lost.
+// TestLeaseTakenOver: a process that finds another claim in place of its own has lost
+// the lease.
 func TestLeaseTakenOver(t *testing.T) {
 	for name, change := range map[string]func(m *membucket.Bucket){
 		"another": func(m *membucket.Bucket) {
@@ -334,7 +335,7 @@ func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) err
 	})
 	a, err := Acquire(t.Context(), h, leaseName, "run a", Options{})
 	if err != nil {
-		// It may have got it all the same; then it runs out.
+		// The process may have the lease nevertheless; then it expires.
 		if failed == "" {
 			t.Errorf("AcquireLease = %v", err)
 		}

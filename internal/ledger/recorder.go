@@ -156,12 +156,12 @@ func (f *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	}
 	space, err := f.recorder.log.Reserve(2, maxAnswerSize(b))
 	if err != nil {
-		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
+		return pipeline.NewReply(b, "not requested"), stopForStorage(err)
 	}
 	defer space.Release()
 	call, err := f.recorder.recordIntent(space, b)
 	if err != nil {
-		return pipeline.NewReply(b, "not asked"), stopForStorage(err)
+		return pipeline.NewReply(b, "not requested"), stopForStorage(err)
 	}
 	reply, err := f.inner.Fetch(ctx, b)
 	if recordErr := f.recorder.recordResponse(space, call, reply); recordErr != nil {
@@ -174,9 +174,9 @@ func (f *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 
 // stopForStorage is the stop of a run with a ledger that cannot be written.
 func stopForStorage(err error) error {
-	advice := "see to the disk, then run the same command again"
+	advice := "check the disk, then run the same command again"
 	if errors.Is(err, wal.ErrFenced) {
-		advice = "see what the other run does; when it has ended, run the same command again"
+		advice = "wait until the other run has ended, then run the same command again"
 	}
 	return &pipeline.Stop{Kind: pipeline.StopStorage, Reason: "the journal cannot be written: " + err.Error(), Advice: advice}
 }

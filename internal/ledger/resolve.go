@@ -33,7 +33,7 @@ func (p *Purchases) Resolve(ctx context.Context, a *schema.Account) (found pipel
 		case c.Outcome == pipeline.InDoubt && c.Decision == WriteOff:
 			if age < p.ttl.Negative {
 				found.Status, found.InDoubt = schema.WrittenOff, inDoubtCall(c)
-				found.Reason = fmt.Sprintf("the search %s was taken as paid and lost; it is made again from %s on", found.InDoubt.Name(), c.Time.Add(p.ttl.Negative).UTC().Format(time.DateOnly))
+				found.Reason = fmt.Sprintf("the search %s was accepted as paid and lost; siglake repeats it from %s on", found.InDoubt.Name(), c.Time.Add(p.ttl.Negative).UTC().Format(time.DateOnly))
 				return found
 			}
 		case c.Outcome == pipeline.InDoubt:
@@ -47,7 +47,7 @@ func (p *Purchases) Resolve(ctx context.Context, a *schema.Account) (found pipel
 				return found
 			case m.entity.ID == "" && searched && age < p.ttl.Negative:
 				found.Status, found.Call, found.RiskOfDoubleCharge = m.status, c.Run.ID+"/"+c.ID, false
-				found.Reason = fmt.Sprintf("%s, says the search %s of %s; it is made again from %s on",
+				found.Reason = fmt.Sprintf("%s, according to the search %s of %s; siglake repeats it from %s on",
 					cmp.Or(m.reason, "not known to the API"), found.Call, c.Time.UTC().Format(time.DateOnly), c.Time.Add(p.ttl.Negative).UTC().Format(time.DateOnly))
 				return found
 			case searched: // it has expired, and so have those before it

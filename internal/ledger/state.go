@@ -58,7 +58,7 @@ func (s *state) findCall(run, id string) (*Call, error) {
 	if n := s.callNumbers[run+"/"+id]; n > 0 {
 		return s.calls[n-1], nil
 	}
-	return nil, fmt.Errorf("%w: what became of the call %s/%s, which nobody meant to make", wal.ErrCorrupt, run, id)
+	return nil, fmt.Errorf("%w: the outcome of call %s/%s, which has no intent", wal.ErrCorrupt, run, id)
 }
 
 // addCall adds a call of a run, by its intent at p.

@@ -513,7 +513,7 @@ func terminalStop(v Verdict) *pipeline.Stop {
 	case ClassTrial:
 		stop.Advice = "the trial is used up; ask the account's administrator"
 	case ClassRoute, ClassGone, ClassRedirect:
-		stop.Advice = "check the API's address; if this generation of the API has ended, --api v3 asks in the newer one"
+		stop.Advice = "check the API's address; if the vendor no longer serves this generation of the API, --api v3 uses the newer one"
 	default:
 		return nil
 	}

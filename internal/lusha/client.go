@@ -127,13 +127,13 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 		return pipeline.NewReply(b, err.Error()), &pipeline.Stop{Kind: pipeline.StopRequest, Reason: err.Error()}
 	}
 	if len(req.Sent) == 0 {
-		return pipeline.NewReply(b, "not asked"), nil
+		return pipeline.NewReply(b, "not requested"), nil
 	}
 	if ctx.Err() != nil {
-		return pipeline.NewReply(b, "the run was stopped before this was asked"), &pipeline.Stop{
+		return pipeline.NewReply(b, "the run stopped before this request"), &pipeline.Stop{
 			Kind:   pipeline.StopInterrupted,
 			Reason: "stopped: " + context.Cause(ctx).Error(),
-			Advice: "run again to ask for the rest",
+			Advice: "run again to request the rest",
 		}
 	}
 	attempt := max(b.NextAttempt, 1)

@@ -153,7 +153,7 @@ func TestUnsent(t *testing.T) {
 	}
 }
 
-// TestNothingProven: a transport of somebody else's that fails proves nothing.
+// TestNothingProven: a failure of a foreign transport proves nothing.
 func TestNothingProven(t *testing.T) {
 	c := testClient(t, "http://127.0.0.1:1")
 	c.transport = roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("dial refused, or so it says") })
@@ -167,8 +167,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestNoReplay: a kept-alive connection that breaks after the request was read
-// must not make the transport send it again.
+// TestNoReplay: a kept-alive connection that breaks after the request was read must
+// not cause a retry in the transport.
 func TestNoReplay(t *testing.T) {
 	url, requests := rawServer(t, func(n int64, conn net.Conn, _ *bufio.Reader) {
 		if n == 2 {
@@ -500,7 +500,7 @@ func TestRejectedItems(t *testing.T) {
 	}
 }
 
-// TestUnsendable: a batch whose price nobody can foresee is not sent.
+// TestUnsendable: a batch with an unforeseeable price is not sent.
 func TestUnsendable(t *testing.T) {
 	c := testClient(t, "http://127.0.0.1:1")
 	signals := func(change func(*pipeline.SignalsAsk)) func(*pipeline.Batch) {

@@ -214,7 +214,7 @@ func TestClassifyOutcomes(t *testing.T) {
 			t.Errorf("Classify(%d, %s) = %s, %s, want %s, %s", tt.status, tt.body, v.Class, v.Outcome, tt.class, tt.outcome)
 		}
 	}
-	// A silent 429 is told by the headers.
+	// The headers identify a silent 429.
 	h := http.Header{}
 	h.Set("x-daily-requests-left", "0")
 	if v := Classify(429, h, nil); v.Class != ClassRateDay {

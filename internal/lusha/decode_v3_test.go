@@ -154,7 +154,7 @@ func TestMatching(t *testing.T) {
 			t.Errorf("%s: ids %q, %d strays, %v, want %q, %d", tt.name, strings.Join(got, " "), len(unmatched), err, tt.want, tt.strays)
 		}
 	}
-	// Two lines that ask by the same cannot be told apart by it.
+	// It cannot distinguish two lines with the same identifier.
 	twice := lushatest.NewBatchV3(pipeline.Search, schema.Company, schema.Account{Domain: "d0.example"}, schema.Account{Domain: "www.d0.example"})
 	if _, items, unmatched, _ := decodeText(twice, `{"results":[{"id":"1","domain":"d0.example"}]}`); lushatest.Statuses(items) != "not_found not_found" || len(unmatched) != 1 {
 		t.Errorf("two items by one domain = %s, %d strays, want neither, 1", lushatest.Statuses(items), len(unmatched))

@@ -111,6 +111,10 @@
 // name. The decoder keeps what it does not understand, among the unknown fields
 // or as an unmatched entry.
 //
+// The sentences with which the decoder notes an oddity are columns of a lake's rows, and
+// siglake verify derives these rows again: a sentence keeps its wording while lakes
+// have it, or the version of the tables changes with it.
+//
 // # What net/http does silently
 //
 // The transport resends a request on another connection when it can rewind the

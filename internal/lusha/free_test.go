@@ -107,7 +107,7 @@ func TestUsageOldEndpoint(t *testing.T) {
 	})
 }
 
-// TestUsageLimiter: five a minute, whoever asks.
+// TestUsageLimiter: five a minute, for all callers together.
 func TestUsageLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := newScriptedClient(t, `200 {"credits":{"total":10,"used":1,"remaining":9}}`)

@@ -296,7 +296,7 @@ func encodeSeed(o schema.Object, a *schema.Account) (list string, value []byte) 
 func seedError(o schema.Object, a *schema.Account) error {
 	name := truncateText(cmp.Or(a.Key, a.ID, a.Name, a.Domain), 80)
 	if o == schema.Company {
-		return fmt.Errorf("company %q has neither domain nor LinkedIn address, and the API takes no other seed, ids least of all", name)
+		return fmt.Errorf("company %q has neither domain nor LinkedIn address, and the API takes no other seed, not even an id", name)
 	}
 	return fmt.Errorf("contact %q has neither id, LinkedIn address, email nor first name, last name and company", name)
 }
@@ -318,7 +318,7 @@ func (r *Request) buildVisits(b *pipeline.Batch, ask *pipeline.VisitsAsk) error 
 	case len(q.Since) != len("2006-01-02") || len(q.Until) != len("2006-01-02"):
 		return fmt.Errorf("the window from %q to %q is not of two days YYYY-MM-DD", q.Since, q.Until)
 	case len(ask.Sites) == 0:
-		return fmt.Errorf("no site whose visitors are asked for")
+		return fmt.Errorf("no site to list visitors of")
 	}
 	var domains []string
 	for i, site := range ask.Sites {

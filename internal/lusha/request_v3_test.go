@@ -141,8 +141,8 @@ func TestRequestV3(t *testing.T) {
 	}
 }
 
-// TestUnsendableV3: what the API would refuse, or would answer so that nobody
-// could tell its answers apart, is not sent.
+// TestUnsendableV3: a request that the API would refuse, or to which its answers would
+// be ambiguous, is not sent.
 func TestUnsendableV3(t *testing.T) {
 	signals := func(change func(*pipeline.SignalsAsk)) func(*pipeline.Batch) {
 		return func(b *pipeline.Batch) { lushatest.ChangeSignals(b, change) }

@@ -195,7 +195,7 @@ func parseCount(value json.RawMessage) int64 {
 }
 
 // errUsageLimit says that the usage endpoint's own quota is used up.
-var errUsageLimit = errors.New("asked five times within the last minute, which is all that the API allows")
+var errUsageLimit = errors.New("five requests within the last minute, which is all that the API allows")
 
 // TryFetchUsage is FetchUsage without waiting: it makes one attempt, and none when
 // the usage endpoint's quota would delay it.

@@ -100,7 +100,7 @@ func (s *bisection) split(ctx context.Context, h *half, isTop bool) {
 	}
 	firstBatch, secondBatch := h.batch.Split()
 	first := s.tryBatch(ctx, firstBatch)
-	second := half{batch: secondBatch, reply: s.vendor.UnsentReply(secondBatch, "not asked: another part of its batch ended the run")}
+	second := half{batch: secondBatch, reply: s.vendor.UnsentReply(secondBatch, "not requested: another part of its batch ended the run")}
 	if first.err == nil {
 		second = s.tryBatch(ctx, secondBatch)
 	}
@@ -138,11 +138,11 @@ func rejectItem(h *half) pipeline.ItemReply {
 func requestError(refusal Refusal, q *pipeline.Query) error {
 	advice := "check the signal types, the dates, the filters and the seeds against the API's options"
 	if ask, _ := q.Ask.(pipeline.SignalsAsk); ask.SendFilters && strings.Contains(refusal.Message, "filters") {
-		advice = "leave out --send-filters: then the events are filtered here, and those that are kept out are paid for as well"
+		advice = "omit --send-filters: siglake then filters the events itself, and also pays for those it filters out"
 	}
 	return &pipeline.Stop{
 		Kind:   pipeline.StopRequest,
-		Reason: fmt.Sprintf("the API refuses the question itself: %s", refusal.Summary),
+		Reason: fmt.Sprintf("the API refuses the query itself: %s", refusal.Summary),
 		Advice: advice,
 	}
 }

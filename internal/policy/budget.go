@@ -115,8 +115,8 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 	}
 	stop := &pipeline.Stop{
 		Kind: pipeline.StopBudget,
-		Reason: fmt.Sprintf("the budget is used up: of %d credits, %d are or may be spent, and one more %s can cost %d",
-			g.cfg.Credits, g.spent, unit, next.Ceiling()),
+		Reason: fmt.Sprintf("budget exhausted: %d of %d credits are spent or reserved, and one more %s can cost %d",
+			g.spent, g.cfg.Credits, unit, next.Ceiling()),
 		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
 		Exhausted: true,
 	}
@@ -150,7 +150,7 @@ func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 		if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
 			g.overrun = &pipeline.Stop{
 				Kind:   pipeline.StopBudget,
-				Reason: fmt.Sprintf("call %s cost %d credits, more than the %d it could cost by the price list: no budget can be kept", c.ID, c.Charge.Credits, c.Ceiling),
+				Reason: fmt.Sprintf("call %s cost %d credits, more than its maximum of %d by the price list: siglake cannot keep to a budget", c.ID, c.Charge.Credits, c.Ceiling),
 				Advice: "compare the account's prices, then run again",
 			}
 		}

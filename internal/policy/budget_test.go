@@ -237,8 +237,8 @@ func (v *randomAPI) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply
 }
 
 // TestBudgetKept: however calls interleave and whatever they cost, charges plus
-// what is possible never exceed the cap, every item gets a fate, and whoever is
-// turned away is so because not even one entity fits.
+// reservations never exceed the cap, every item gets a status, and the budget turns an
+// item away only if not even one entity fits.
 func TestBudgetKept(t *testing.T) {
 	stops := 0
 	for seed := range uint64(500) {

@@ -80,7 +80,7 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	defer context.AfterFunc(r.tripped, cancel)()
 
 	if stop := r.stopReason(); stop != nil {
-		return r.vendor.UnsentReply(b, "not asked: "+stop.Reason), stop
+		return r.vendor.UnsentReply(b, "not requested: "+stop.Reason), stop
 	}
 	merged := &pipeline.Reply{}
 	firstAttempt := max(b.NextAttempt, 1)
@@ -97,7 +97,7 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 				err = stop // another batch's reason to stop ended the wait
 				for i := range merged.Items {
 					if item := &merged.Items[i]; item.Status == schema.Deferred {
-						item.Reason = "not asked: " + stop.Reason
+						item.Reason = "not requested: " + stop.Reason
 					}
 				}
 			}
@@ -170,15 +170,15 @@ func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, tries int) (
 		if refusal.Kind == Intercepted {
 			return noRetry, &pipeline.Stop{
 				Kind:   pipeline.StopAuth,
-				Reason: "something between here and the API answered: " + refusal.Summary,
+				Reason: "a proxy or gateway answered instead of the API: " + refusal.Summary,
 				Advice: "check the API's address and the proxy; the last batch is held, since it may have been charged",
 			}
 		}
 		if n := r.increment(&r.indeterminate); n >= r.cfg.BreakerLimit {
 			return noRetry, &pipeline.Stop{
 				Kind:   pipeline.StopUnstable,
-				Reason: fmt.Sprintf("%d calls in a row ended without telling whether they were charged, the last one: %s", n, call.Problem),
-				Advice: "wait until the API is steady, compare the account's usage, then release what is held",
+				Reason: fmt.Sprintf("%d calls in a row ended without a clear charge, the last one with: %s", n, call.Problem),
+				Advice: "wait until the API is stable, compare the account's usage, then decide with siglake held",
 			}
 		}
 		return noRetry, nil
@@ -257,7 +257,7 @@ func (r *Retrier) giveUp(call *pipeline.Call, tries int) (time.Duration, *pipeli
 	if n := r.increment(&r.exhausted); n >= r.cfg.BreakerLimit {
 		return noRetry, &pipeline.Stop{
 			Kind:   pipeline.StopUnstable,
-			Reason: fmt.Sprintf("%d batches in a row were given up, the last one after %d attempts: %s", n, tries, call.Problem),
+			Reason: fmt.Sprintf("%d batches in a row failed, the last one after %d attempts: %s", n, tries, call.Problem),
 			Advice: "check the network and the API's status, then run again",
 		}
 	}

@@ -30,6 +30,6 @@ func interruptedStop() *pipeline.Stop {
 	return &pipeline.Stop{
 		Kind:   pipeline.StopInterrupted,
 		Reason: "stopped on request",
-		Advice: "run again to ask about the rest",
+		Advice: "run again to request the rest",
 	}
 }

@@ -191,7 +191,7 @@ func (w *wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, err
 	return replyWith(b, call), nil
 }
 
-// replyWith is the reply to a batch after one call, whose answer is not decoded.
+// replyWith is the reply to a batch after one call with an undecoded answer.
 func replyWith(b *pipeline.Batch, call pipeline.Call) *pipeline.Reply {
 	reply := pipeline.NewReply(b, "not decoded")
 	reply.Calls = []pipeline.Call{call}

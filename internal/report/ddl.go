@@ -151,8 +151,8 @@ func WriteAthena(w io.Writer, address string, s *sinks.Snapshot) error {
 		}
 	}
 	var out sqlScript
-	out.writeLine("-- The lake %q, for Athena: run one statement after another in the database that the tables shall be in.", address)
-	out.writeLine("-- The tables see every file as soon as it lies there. New months are found by MSCK REPAIR TABLE, to be run after each run.")
+	out.writeLine("-- The lake %q, for Athena: run the statements one by one in the database that is to hold the tables.", address)
+	out.writeLine("-- The tables show every file as soon as it exists. MSCK REPAIR TABLE finds new months; run it after each run.")
 	for _, t := range schema.Tables {
 		var columns []string
 		for _, c := range t.Columns {
@@ -167,7 +167,7 @@ func WriteAthena(w io.Writer, address string, s *sinks.Snapshot) error {
 		if t.IsEvent() {
 			used := slices.Sorted(maps.Keys(keys[t.Name]))
 			if len(used) > 1 {
-				return app.UsageErrorf("%s is divided by %s: an Athena table has one of them; rebuild the lake with one --partition-by", t.Name, strings.Join(used, " and "))
+				return app.UsageErrorf("%s is partitioned by %s: an Athena table can have one of them; rebuild the lake with one --partition-by", t.Name, strings.Join(used, " and "))
 			}
 			key := "event_month"
 			if len(used) == 1 {

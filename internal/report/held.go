@@ -24,14 +24,12 @@ func PrintInDoubtCalls(w io.Writer, calls []app.InDoubtCall, maxCost int64) {
 
 // PrintDecision says what was decided about calls in doubt.
 func PrintDecision(w io.Writer, d app.DecisionReport) {
-	effect := "may be asked again by the next run; what was charged before, 0 to %s credits, may then be paid twice"
+	effect := "released: the next run may request the same lines again, and then 0 to %s credits may be paid twice"
 	switch {
 	case len(d.Calls) == 0:
 		effect = "in doubt: nothing to decide"
-	case d.Decision == ledger.WriteOff && len(d.Calls) == 1:
-		effect = "is taken as paid and lost, 0 to %s credits"
 	case d.Decision == ledger.WriteOff:
-		effect = "are taken as paid and lost, 0 to %s credits"
+		effect = "accepted as paid and lost, 0 to %s credits"
 	}
 	if len(d.Calls) > 0 {
 		effect = fmt.Sprintf(effect, format.Thousands(d.MaxCost))

@@ -12,7 +12,7 @@ import (
 // PrintCompaction says what a compaction did; m is nil when there was nothing to do.
 func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest) {
 	if m == nil {
-		fmt.Fprintf(w, "Nothing to do: no partition of %s has %d files or more that are small.\n", o.Lake, o.MinFiles)
+		fmt.Fprintf(w, "Nothing to do: no partition of %s has %d or more small files.\n", o.Lake, o.MinFiles)
 		return
 	}
 	var rows, bytes int64
@@ -20,7 +20,7 @@ func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest) {
 		rows += f.Rows
 		bytes += f.Bytes
 	}
-	fmt.Fprintf(w, "Compacted %s files into %s (%s rows, %s) as generation %d; nothing was asked and no row has changed.\n",
+	fmt.Fprintf(w, "Compacted %s files into %s (%s rows, %s) as generation %d; no API call was made and no row has changed.\n",
 		format.Thousands(int64(len(m.Replaces))), format.Thousands(int64(len(m.Files))), format.Thousands(rows), format.Bytes(bytes), m.Generation)
 }
 
@@ -36,7 +36,7 @@ func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet b
 		}
 	}
 	if policy != "" && !quiet {
-		fmt.Fprintf(w, "\nThe least permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", policy)
+		fmt.Fprintf(w, "\nThe minimal permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", policy)
 	}
 }
 

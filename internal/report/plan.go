@@ -65,16 +65,16 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 		fmt.Fprintf(w, "  Note: %s\n", n)
 	}
 	if p.ResumesRun != "" {
-		fmt.Fprintf(w, "\n  The same command goes on with run %s.\n", p.ResumesRun)
+		fmt.Fprintf(w, "\n  The same command continues run %s.\n", p.ResumesRun)
 	}
 	switch {
 	case p.Entities == 0:
-		fmt.Fprintln(w, "\n  There is nothing to ask.")
+		fmt.Fprintln(w, "\n  There is nothing to request.")
 	case p.AdvisedBudget == 0:
-		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (their calls cost at most %s credits), then plan again\n",
+		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (they cost at most %s credits), then plan again\n",
 			command, app.SampleLines, format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines))
 	case !budgeted:
-		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags, and --max-credits %d, which suffices nineteen times in twenty (near its end batches shrink: more calls)\n", command, p.AdvisedBudget)
+		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags and --max-credits %d, which is enough nineteen times in twenty (batches shrink near the cap, which takes more calls)\n", command, p.AdvisedBudget)
 	}
 }
 
@@ -88,26 +88,26 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 		}
 	}
 	if len(withoutCall) == 0 {
-		withoutCall = []string{"each is to be asked about"}
+		withoutCall = []string{"each needs a request"}
 	}
 	row("Lines", format.Thousands(p.Lines), strings.Join(withoutCall, " · "))
 	for _, q := range p.Queries {
 		switch q.Service() {
 		case pipeline.Search:
-			row("Ids", "", fmt.Sprintf("of each %s that has none, by a search: %s", q.Object, priceText(q)))
+			row("Ids", "", fmt.Sprintf("a search for each %s without an id: %s", q.Object, priceText(q)))
 			continue
 		case pipeline.Scores:
 			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
 			continue
 		}
-		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("about a %s, %s to %s, at most %d events each: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
+		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s to %s, at most %d events per signal: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
 	}
-	row("To ask", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal")
+	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal")
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))
 	e := p.Credits
-	basis := "guessed: see the note"
+	basis := "a guess: see the note"
 	if e.ObservedEntities > 0 {
-		basis = fmt.Sprintf("from %s entities that this lake has asked about", format.Thousands(e.ObservedEntities))
+		basis = fmt.Sprintf("from %s entities that this lake has requested", format.Thousands(e.ObservedEntities))
 	}
 	row("Credits", format.Thousands(e.P50), fmt.Sprintf("expected; nine times in ten %s to %s; never more than %s", format.Thousands(e.P5), format.Thousands(e.P95), format.Thousands(e.Ceiling)))
 	row("", "", basis)
@@ -119,17 +119,17 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 	}
 	how := "assumed"
 	if p.Time.Measured {
-		how = "as measured"
+		how = "measured"
 	}
 	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
-	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms an answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
+	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms per answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
 }
 
 func priceText(q pipeline.Query) string {
 	if q.Per > 1 {
 		return fmt.Sprintf("%s for every started %d", format.Count(int(q.Price), "credit"), q.Per)
 	}
-	return format.Count(int(q.Price), "credit") + " each at the most"
+	return format.Count(int(q.Price), "credit") + " each at most"
 }
 
 func windowsText(windows []app.PlanWindow) string {
@@ -139,8 +139,8 @@ func windowsText(windows []app.PlanWindow) string {
 		switch {
 		case w.Limit == nil:
 		case w.Published:
-			published = ", by the published plan"
-			parts = append(parts, fmt.Sprintf("%s each %s", format.Thousands(*w.Limit), w.Name))
+			published = ", as published for the plan"
+			parts = append(parts, fmt.Sprintf("%s per %s", format.Thousands(*w.Limit), w.Name))
 		default:
 			parts = append(parts, fmt.Sprintf("%s of %s left this %s", format.Thousands(*w.Left), format.Thousands(*w.Limit), w.Name))
 		}

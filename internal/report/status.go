@@ -62,7 +62,7 @@ func totalText(s *app.LakeStatus) string {
 	}{
 		{s.Liability.UnknownCharge, "answered call", "whose charge is unknown, 0 to %s: compare the account's usage"},
 		{s.Liability.InDoubt, "call", "in doubt, 0 to %s"},
-		{s.Liability.Retry, "call", "released to be asked again and perhaps charged, 0 to %s"},
+		{s.Liability.Retry, "call", "released for retry and perhaps charged, 0 to %s"},
 		{s.Liability.WrittenOff, "call", "accepted as lost and perhaps charged, 0 to %s"},
 	} {
 		if part.Calls > 0 {
@@ -70,7 +70,7 @@ func totalText(s *app.LakeStatus) string {
 		}
 	}
 	if s.OpenLines > 0 {
-		text += fmt.Sprintf("\n  %s not asked about yet", format.Count(int(s.OpenLines), "line"))
+		text += fmt.Sprintf("\n  %s not requested yet", format.Count(int(s.OpenLines), "line"))
 	}
 	return text
 }

@@ -24,10 +24,10 @@ func LogRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
 			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
 	}
 	if m.Credits.Excess > 0 {
-		log.Warn("more was charged than the returned events explain: ledger/calls names the calls in its notes", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
+		log.Warn("charges exceed what the returned events explain: see the notes in ledger/calls", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
 	}
 	if m.Credits.UnknownCalls > 0 {
-		log.Warn("answered calls whose charge is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
+		log.Warn("the charge of answered calls is unknown: compare the account's usage", "calls", m.Credits.UnknownCalls, "credits_at_most", m.Credits.UnknownCeiling)
 	}
 }
 
@@ -53,28 +53,28 @@ func PrintNothingToDo(w io.Writer, n *app.NothingToDo) {
 	switch {
 	case n.RunID != "":
 	case n.Exhausted:
-		fmt.Fprintf(w, "Nothing to do: %s has returned all %s results that there are.\n", n.Subject, format.Thousands(n.Results))
+		fmt.Fprintf(w, "Nothing to do: %s has returned all of its %s results.\n", n.Subject, format.Thousands(n.Results))
 		return
 	default:
-		fmt.Fprintf(w, "Nothing to do: %s has returned %s results, which is not less than --limit %d; a higher one goes on behind them.\n", n.Subject, format.Thousands(n.Results), n.Limit)
+		fmt.Fprintf(w, "Nothing to do: %s has already returned %s results, and --limit is %d; raise it to fetch further results.\n", n.Subject, format.Thousands(n.Results), n.Limit)
 		return
 	}
-	fmt.Fprintf(w, "Nothing to do: run %s asked all of this on %s (%s, generation %d).\n",
+	fmt.Fprintf(w, "Nothing to do: run %s requested all of this on %s (%s, generation %d).\n",
 		n.RunID, n.Begun.Format("2006-01-02 15:04 UTC"), outcomeText(n.Outcome), n.Generation)
 	if n.WrittenOff > 0 {
-		fmt.Fprintf(w, "%s taken as paid and lost, 0 to %s credits: their lines are not asked again in this window.\n", format.Count(n.WrittenOff, "call"), format.Thousands(n.MaxLoss))
+		fmt.Fprintf(w, "%s accepted as paid and lost, 0 to %s credits: siglake does not request their lines again in this window.\n", format.Count(n.WrittenOff, "call"), format.Thousands(n.MaxLoss))
 	}
-	advice := "Tomorrow's window is asked tomorrow; --refresh buys it again today."
+	advice := "Run the command tomorrow for tomorrow's window; --refresh buys today's window again."
 	if n.Service == pipeline.Lookalikes {
-		advice = "A higher --limit goes on behind what it returned; --refresh begins anew and buys it again."
+		advice = "Raise --limit to fetch further results; --refresh starts over and buys the same results again."
 	}
 	if n.InDoubt > 0 {
-		retry, writtenOff := "about those lines only", "gives them up for today"
+		retry, writtenOff := "those lines only", "gives them up for today"
 		if n.Service.IsPaged() {
-			retry, writtenOff = "for that page, and for those behind it", "gives it up, and lets this command go on behind it"
+			retry, writtenOff = "that page and the pages after it", "gives it up and lets this command continue after it"
 		}
 		advice = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
-			"siglake held retry lets this command ask again %s, siglake held accept-loss %s.", format.Count(n.InDoubt, "call"), n.Lake, retry, writtenOff)
+			"siglake held retry lets this command request %s, siglake held accept-loss %s.", format.Count(n.InDoubt, "call"), n.Lake, retry, writtenOff)
 	}
 	fmt.Fprintln(w, advice)
 }
@@ -96,11 +96,11 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
-		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: older events of theirs were not returned.\n",
+		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
 			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
-		fmt.Fprintf(w, "\n  Account       moved by %s while this ran: %s\n", creditsText(*a.Change), accountText(a))
+		fmt.Fprintf(w, "\n  Account       %s, %s\n", balanceText(*a.Change), accountText(a))
 	}
 	printPages(w, m.Pages)
 	printRejects(w, m)
@@ -141,9 +141,9 @@ func printPages(w io.Writer, p *pipeline.PageTotals) {
 	if p.Exhausted {
 		more = "there are no more"
 	}
-	fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from runs before; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
+	fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from earlier runs; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
 	if p.Repeated > 0 {
-		fmt.Fprintf(w, "  %s of them came, and were charged for, a second time: the API did not keep to its session.\n", format.Thousands(p.Repeated))
+		fmt.Fprintf(w, "  The API returned, and charged for, %s of them a second time: it did not honour its session.\n", format.Thousands(p.Repeated))
 	}
 }
 
@@ -157,7 +157,7 @@ func printStop(w io.Writer, s *pipeline.StopInfo) {
 		fmt.Fprintf(w, "  Next: %s\n", s.Advice)
 	}
 	if s.RetryAt != nil {
-		fmt.Fprintf(w, "  Useful again from %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(w, "  Run again after %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 }
 
@@ -214,9 +214,9 @@ func outcomeText(o pipeline.RunOutcome) string {
 	case pipeline.RunWithRejects:
 		return "complete, with rejected lines"
 	case pipeline.RunDeferred:
-		return "incomplete, some lines were not asked about"
+		return "incomplete, some lines were not requested"
 	case pipeline.RunInDoubt:
-		return "in doubt, some calls may or may not have been charged"
+		return "in doubt, some calls may have been charged"
 	case pipeline.RunRefused:
 		return "refused by the API"
 	}
@@ -251,13 +251,13 @@ func callText(m *pipeline.Manifest) string {
 func accountText(a *pipeline.Reconciliation) string {
 	switch {
 	case *a.Unmatched > 0:
-		return fmt.Sprintf("%s as charged by these calls, and %s that these calls do not explain (others use the account, or the vendor books late)", format.Thousands(a.Matched), format.Thousands(*a.Unmatched))
+		return fmt.Sprintf("%s for the calls of this run and %s that they do not explain (others use the account, or the vendor books late)", format.Thousands(a.Matched), format.Thousands(*a.Unmatched))
 	case *a.Unmatched < 0:
-		return fmt.Sprintf("%s less than these calls were charged: the vendor may book late", format.Thousands(-*a.Unmatched))
+		return fmt.Sprintf("%s less than the charges of this run: the vendor may book late", format.Thousands(-*a.Unmatched))
 	case *a.Change > a.Matched:
-		return fmt.Sprintf("%s as charged by these calls, the rest by calls in doubt", format.Thousands(a.Matched))
+		return fmt.Sprintf("%s for answered calls of this run, the rest for calls in doubt", format.Thousands(a.Matched))
 	}
-	return "as charged by these calls, exactly"
+	return "which matches the charges of this run"
 }
 
 func eventText(m *pipeline.Manifest) string {
@@ -268,7 +268,7 @@ func eventText(m *pipeline.Manifest) string {
 		}
 	}
 	if m.Events.Filtered > 0 {
-		parts = append(parts, format.Thousands(m.Events.Filtered)+" paid for and kept out by the filters")
+		parts = append(parts, format.Thousands(m.Events.Filtered)+" paid for but filtered out")
 	}
 	if m.Events.Duplicate > 0 {
 		parts = append(parts, format.Thousands(m.Events.Duplicate)+" returned twice, kept once")
@@ -361,17 +361,17 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(calls)-shown)
 		}
 	}
-	list(own, "Calls in doubt (%d): they may have been charged and were not sent again; %s lines are held.")
-	list(earlier, "Calls of earlier runs in doubt (%d): %s lines were not asked about, since they may be paid for already.")
+	list(own, "Calls in doubt (%d): they may have been charged and were not repeated; %s lines are held.")
+	list(earlier, "Calls of earlier runs in doubt (%d): %s lines were not requested, because they may already be paid for.")
 	if len(own)+len(earlier) > 0 {
 		fmt.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
 	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.RunInDoubt {
-		fmt.Fprintf(w, "  Besides, %s lines were not asked about yet: the same command asks about them, whatever is decided\n", format.Thousands(n))
+		fmt.Fprintf(w, "  Deferred: %s lines were not requested yet; the same command requests them, whatever you decide\n", format.Thousands(n))
 	}
-	list(writtenOff, "Calls taken as paid and lost (%d): %s lines are not asked again in their window.")
-	list(retried, "Calls whose lines were asked again as decided (%d): they may have been charged; %s lines are held.")
-	list(notCharged, "Calls that were not charged, by the account's usage (%d): their lines were asked again; %s are held.")
+	list(writtenOff, "Calls accepted as paid and lost (%d): %s lines are not requested again in their window.")
+	list(retried, "Calls repeated as decided (%d): the first attempt may have been charged; %s lines are held.")
+	list(notCharged, "Calls not charged, according to the account's usage (%d): their lines were requested again; %s are held.")
 }
 
 // PrintTree shows what a run wrote, partitions of a table folded together.
@@ -402,6 +402,14 @@ func PrintTree(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	fmt.Fprintf(w, "  %-44s\n", fmt.Sprintf("_meta/manifest/%08d.json", m.Generation))
 	fmt.Fprintf(w, "  %-44s\n", "_meta/current.json")
+}
+
+// balanceText says how the account's balance changed while a run spent from it.
+func balanceText(spent int64) string {
+	if spent < 0 {
+		return "balance rose by " + creditsText(-spent)
+	}
+	return "balance fell by " + creditsText(spent)
 }
 
 // creditsText is a number of credits.

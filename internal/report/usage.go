@@ -68,7 +68,7 @@ func PrintUsage(w io.Writer, a AccountUsage) {
 		}
 		return format.Thousands(*n)
 	}
-	fmt.Fprintf(w, "Credits   %s left, %s used, %s in all\n", number(a.Remaining), number(a.Used), number(a.Total))
+	fmt.Fprintf(w, "Credits   %s left, %s used, %s in total\n", number(a.Remaining), number(a.Used), number(a.Total))
 	if a.Plan != "" {
 		fmt.Fprintf(w, "Plan      %s\n", a.Plan)
 	}
@@ -78,6 +78,9 @@ func PrintUsage(w io.Writer, a AccountUsage) {
 			continue
 		}
 		line := fmt.Sprintf("%-9s %s of %s calls left", win.Name, number(win.Left), number(win.Limit))
+		if win.Left == nil {
+			line = fmt.Sprintf("%-9s %s calls allowed, remaining not stated", win.Name, number(win.Limit))
+		}
 		if win.Resets != nil {
 			line += ", resets " + win.Resets.UTC().Format("2006-01-02 15:04:05 UTC")
 		}

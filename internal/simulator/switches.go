@@ -90,7 +90,7 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.NotFound }, true},
 	{SwitchDoc{"empty", 6, "a type without events is an empty list, absent or null", []string{"list", "absent", "null"}},
 		func(s *Switches) *string { return &s.Empty }, true},
-	{SwitchDoc{"single", 7, "a lone event is a list of one, or an object (contacts, or everybody)", []string{"list", "object", "object-all"}},
+	{SwitchDoc{"single", 7, "a lone event is a list of one, or an object (for contacts, or for all)", []string{"list", "object", "object-all"}},
 		func(s *Switches) *string { return &s.Single }, true},
 	{SwitchDoc{"ids", 8, "ids in answers as documented per field, all text or all numbers", []string{"documented", "text", "number"}},
 		func(s *Switches) *string { return &s.IDs }, true},
@@ -152,11 +152,11 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.ScorePrice }, false},
 	{SwitchDoc{"restricted", 0, "one in 200 entities is COMPLIANCE_RESTRICTED in V3 search", []string{"none", "some"}},
 		func(s *Switches) *string { return &s.Restricted }, false},
-	{SwitchDoc{"events", 0, "what happened is drawn; or every known entity has as many events of every type as maxResultsPerSignal lets through, " +
-		"100 without it, so that an answer costs the most it can; in V3 everybody is found and scored and every page is full",
+	{SwitchDoc{"events", 0, "events are drawn at random; or every known entity has as many events of every type as maxResultsPerSignal lets through, " +
+		"100 without it, so that an answer costs the most it can; in V3 every entity is found and scored and every page is full",
 		[]string{"drawn", "most"}},
 		func(s *Switches) *string { return &s.Events }, false},
-	{SwitchDoc{"v2", 0, "the signals of the older generation are served, or have ended: no route leads there", []string{"served", "ended"}},
+	{SwitchDoc{"v2", 0, "the signals of the older generation are served, or have ended: their paths have no route", []string{"served", "ended"}},
 		func(s *Switches) *string { return &s.V2 }, false},
 	{SwitchDoc{"chaos", 0, "draw the harmless switches anew for every answer, from seed and request", []string{"off", "on"}},
 		func(s *Switches) *string { return &s.Chaos }, false},
@@ -185,7 +185,7 @@ func ParseSwitches(settings []string) (Switches, error) {
 			for i, d := range switchTable {
 				names[i] = d.Name
 			}
-			return Switches{}, fmt.Errorf("simulator: no switch %q; there are %s", name, strings.Join(names, ", "))
+			return Switches{}, fmt.Errorf("simulator: unknown switch %q; expected one of %s", name, strings.Join(names, ", "))
 		}
 		def := switchTable[at]
 		if !hasValue {

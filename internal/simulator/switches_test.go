@@ -16,7 +16,7 @@ func TestParseSwitches(t *testing.T) {
 		t.Errorf("ParseSwitches = %+v, %v, want %+v", got, err, want)
 	}
 	for setting, hint := range map[string]string{
-		"announcd": "charge-field", "billing=free": "per_event, per_type", "": "there are", "billing=": "per_event",
+		"announcd": "charge-field", "billing=free": "per_event, per_type", "": "expected one of", "billing=": "per_event",
 	} {
 		if s, err := ParseSwitches([]string{setting}); err == nil || !strings.Contains(err.Error(), hint) {
 			t.Errorf("ParseSwitches(%q) = %+v, %v, want an error saying %q", setting, s, err, hint)

@@ -29,7 +29,7 @@ type fenceSim struct {
 	called         []string // calls, in the order in which they were made
 	views          []view   // of those that have something acknowledged
 	readings       [][]string
-	fencedSegments int // segments that somebody has taken over: nothing more comes to them
+	fencedSegments int // segments that another process has taken over: nothing is appended to them
 	lateAppends    []string
 	fencedCount    int
 }
@@ -143,7 +143,7 @@ func (p *fenceSim) runReader(who string, seed uint64) {
 	p.readings = append(p.readings, all)
 }
 
-// schedule lets processes begin, wake up, sleep and die until nobody waits.
+// schedule lets processes begin, wake up, sleep and die until none waits.
 func (p *fenceSim) schedule(processes int) {
 	p.arrivals = make(chan *request, 100)
 	for {
@@ -164,7 +164,7 @@ func (p *fenceSim) schedule(processes int) {
 		if len(p.waiting) == 0 {
 			return
 		}
-		// One of those that came last goes on, as a rule; the others sleep.
+		// As a rule, one of the latest processes continues; the others sleep.
 		slices.SortStableFunc(p.waiting, func(a, b *request) int { return strings.Compare(a.who, b.who) })
 		i := len(p.waiting) - 1 - min(p.rng.IntN(len(p.waiting)), p.rng.IntN(len(p.waiting)))
 		r := p.waiting[i]

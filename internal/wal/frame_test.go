@@ -36,8 +36,9 @@ func encodeGroup(id uint64, off int64, a, b []byte) []byte {
 	return g
 }
 
-// FuzzFrames reads a segment in which some bytes are changed: what comes out is
-// what was put in, up to the damage, whose length and checksums it may choose.
+// FuzzFrames reads a segment in which some bytes are changed: the frames up to the
+// damage come out as they were written. The fuzzer also chooses the length and the
+// checksums of the damage.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte("a head"), []byte("a body"), uint64(7), 0, []byte{})
 	f.Add([]byte{}, make([]byte, 600), uint64(0), 50, []byte{1})

@@ -120,7 +120,7 @@ func Open(ctx context.Context, store Store, o Options) (*Log, error) {
 	slices.Sort(names)
 	for i, name := range names {
 		if name != segmentName(i+1) {
-			return nil, corruptError(segmentName(i+1), 0, "it is missing, and "+name+" is there")
+			return nil, corruptError(segmentName(i+1), 0, "it is missing, but "+name+" exists")
 		}
 		last := i == len(names)-1
 		err := l.loadSegment(ctx, last)
@@ -158,7 +158,7 @@ func (l *Log) loadSegment(ctx context.Context, last bool) error {
 	}
 	if number == 1 {
 		if h.previousID != 0 {
-			return corruptError(name, 0, "there was a segment before it")
+			return corruptError(name, 0, "a segment precedes it")
 		}
 	} else if err := l.checkSuccessor(&l.segments[number-2], h); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (l *Log) checkSuccessor(s *segment, successor header) error {
 	case s.end < end:
 		return corruptError(s.name, s.end, fmt.Sprintf("it ends here, and everything up to %d was durable", end))
 	case s.durable > end:
-		return corruptError(s.name, end, "it was written after its successor was begun")
+		return corruptError(s.name, end, "it was written after its successor was started")
 	default:
 		s.end = end
 		return nil
@@ -239,7 +239,7 @@ func findEnd(r Reader, s segment) (int64, error) {
 			return 0, err
 		}
 		if !torn {
-			return 0, corruptError(s.name, off, "the record here is damaged, and no part of it is missing as after a crash")
+			return 0, corruptError(s.name, off, "the record here is damaged, but complete, unlike after a crash")
 		}
 		at, found, err := scan.durabilityWitness(off)
 		if err != nil {
@@ -555,7 +555,7 @@ func (l *Log) Read(ctx context.Context, p Position) (Record, error) {
 	segments := l.snapshotSegments()
 	l.mu.Unlock()
 	if p.segment < 1 || p.segment > len(segments) || p.offset < segmentHeaderSize || p.offset >= segments[p.segment-1].end {
-		return Record{}, fmt.Errorf("journal: there is no record at %v", p)
+		return Record{}, fmt.Errorf("journal: no record at %v", p)
 	}
 	s := segments[p.segment-1]
 	r, err := l.store.Open(ctx, s.name)
@@ -569,11 +569,11 @@ func (l *Log) Read(ctx context.Context, p Position) (Record, error) {
 	}
 	whiten(b, s.id, p.offset)
 	if len(b) < frameHeaderSize {
-		return Record{}, corruptError(s.name, p.offset, "there is no record here")
+		return Record{}, corruptError(s.name, p.offset, "no record here")
 	}
 	f, ok := parseHeader(b, s.id, p.offset)
 	if !ok || p.offset+f.size() > s.end {
-		return Record{}, corruptError(s.name, p.offset, "there is no record here, or its header is damaged")
+		return Record{}, corruptError(s.name, p.offset, "no record here, or its header is damaged")
 	}
 	if have := int64(len(b)); have < f.size() {
 		b = append(b, make([]byte, f.size()-have)...)

@@ -335,8 +335,8 @@ func TestTruncation(t *testing.T) {
 	}
 }
 
-// TestLostSectors: sectors that read as zeros are a torn append only behind the
-// watermark, whoever states that: the store, or a later record.
+// TestLostSectors: sectors that read as zeros are a torn append only beyond the
+// watermark, which the store or a later record states.
 func TestLostSectors(t *testing.T) {
 	dir := durabletest.Scratch(t)
 	l := mustOpenLog(t, dir, nil, Options{})
@@ -360,8 +360,8 @@ func TestLostSectors(t *testing.T) {
 			clear(data[max(at, dirBlockSize+segmentHeaderSize):min(at+512, int64(len(data)))])
 			durabletest.RestoreFiles(t, dir, map[string][]byte{name: data})
 			got, err := reopen(dir, nil, Options{})
-			// The last record says that all before it was durable, and it says so
-			// as long as its own header is there.
+			// The last record states that everything before it was durable; it does so
+			// while its own header is intact.
 			content := at - dirBlockSize
 			header := durable[len(durable)-2]
 			lost := content < header+frameHeaderSize && header < content+512
@@ -653,8 +653,8 @@ func faultAt(t *testing.T, n int, zeros bool, fail func(op, path string, do func
 		return do()
 	}
 	var acked []string
-	// One life writes and is killed, a second one opens that and goes on. What a
-	// failure allows is checked within.
+	// One process writes and is killed, a second one opens the log and continues. What
+	// a failure allows is checked within.
 	o := Options{SegmentSize: 600}
 	life := func(who string) {
 		d, err := OpenDir(filepath.Join(dir, "j"), hook)

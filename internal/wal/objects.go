@@ -34,7 +34,7 @@ type Bucket interface {
 
 // ErrFenced is in the error of a writer after another process has taken the log
 // over. Nothing more can be written; acknowledged records are kept.
-var ErrFenced = errors.New("another process has taken the journal over")
+var ErrFenced = errors.New("another process has taken over the journal")
 
 // ObjectsOptions configure a log in a bucket; the zero value works.
 type ObjectsOptions struct {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package manual_test
 
 import (
@@ -13,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ import (
 // Output that still matches is left as it is.
 var update = flag.Bool("update", false, "write what the commands print now into the pages")
 
-// A console block is a session:
+// A console block is a session of a POSIX shell:
 //
 //	```console
 //	$ siglake run accounts.csv --lake lake --signals news
@@ -282,9 +283,6 @@ func examples(t *testing.T, program string) {
 }
 
 func TestConsole(t *testing.T) {
-	if _, err := exec.LookPath("sh"); err != nil || runtime.GOOS == "windows" {
-		t.Skip("the sessions are those of a POSIX shell")
-	}
 	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
 	if err != nil {
 		t.Fatal(err)
