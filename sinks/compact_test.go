@@ -165,7 +165,7 @@ func TestCompactKeepsRows(t *testing.T) {
 	lake := t.TempDir()
 	rng := rand.New(rand.NewPCG(1, 2))
 	want := map[string][]rowtest.Values{}
-	few := proof.Size(15, 50, 50)
+	few := proof.Size(6, 50, 50)
 	for run := range 3 {
 		l := openLake(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
 		for _, table := range rowtest.AllTables() {
