@@ -458,7 +458,7 @@ func TestInapplicableSignals(t *testing.T) {
 
 	envFor(t).set(app.KeyVariable, "")
 	code, _, stderr = runProgram(t, slices.Concat([]string{"plan"}, flags[:5], []string{"--signals", "all"})...)
-	if code != exitComplete || strings.Contains(stderr, "to this account") || !strings.Contains(stderr, "left out: not offered by the vendor's reference") {
+	if code != exitComplete || strings.Contains(stderr, "to this account") || !strings.Contains(stderr, "not offered by the vendor's reference") {
 		t.Errorf("plan without a key: exit %d, %q; want %d, and no word about an account", code, stderr, exitComplete)
 	}
 }
