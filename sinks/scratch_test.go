@@ -2,8 +2,8 @@ package sinks
 
 import "testing"
 
-// TestScratchDir: lakes of one name in two stores do not share a scratch directory, whose
-// files each would sweep; one on AWS keeps the directory that it had.
+// TestScratchDir: lakes of one name in two stores do not share a scratch directory: each
+// would sweep the files of the other. One on AWS keeps the directory that it had.
 func TestScratchDir(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}

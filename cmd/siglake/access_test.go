@@ -39,7 +39,7 @@ func TestPermissions(t *testing.T) {
 			lake := filepath.Join(t.TempDir(), "lake")
 			for _, words := range [][]string{{"run", list, "--simulate", "--signals", "news"}, {"run", list, "--simulate", "--signals", "growth"}, {"compact", "--min-files", "2"}, {"rebuild", "--into", lake + "/../again"}} {
 				args := append(words, append([]string{"--lake", lake}, tt.flags...)...)
-				// A shell whose umask hides nothing.
+				// The umask of this shell hides nothing.
 				cmd := exec.Command("sh", "-c", `umask 0; exec "$0" "$@"`, program)
 				cmd.Args = append(cmd.Args, args...)
 				cmd.Env = append(os.Environ(), runAsProgram+"=0", "XDG_STATE_HOME="+t.TempDir())

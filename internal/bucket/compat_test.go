@@ -203,8 +203,8 @@ func TestChecksums(t *testing.T) {
 	}
 }
 
-// TestObjectLock: a store that demands checksums, as buckets with Object Lock do, is told
-// apart, and the flag for it is named.
+// TestObjectLock: a store that demands checksums, as buckets with Object Lock do, is
+// recognised, and the message names the flag for it.
 func TestObjectLock(t *testing.T) {
 	store := buckettest.Start(t)
 	locked := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

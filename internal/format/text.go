@@ -58,7 +58,7 @@ func safe(arg any) any {
 type Writer struct {
 	mu    sync.Mutex
 	below io.Writer
-	rest  []byte // the beginning of a character whose end the next Write brings
+	rest  []byte // the beginning of an incomplete character; the next Write brings its end
 }
 
 // NewWriter guards a writer.
