@@ -126,6 +126,9 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 // newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
 	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}}
+	if e.Note != "" {
+		b.notes = append(b.notes, e.Note)
+	}
 	b.readRecord(e.Raw, "")
 	if topic != nil {
 		b.readRecord(topic, "")

@@ -198,6 +198,9 @@ func (a *answer) readDocument() {
 		}
 	}
 	a.ExpectEnd()
+	if note := repairNote(a.CountRepairs(0)); note != "" {
+		a.warnings = appendWarning(a.warnings, "the answer: %s, the original is in the journal", note)
+	}
 }
 
 func (a *answer) keepUnknown(name []byte, value json.RawMessage) {
@@ -262,6 +265,7 @@ func (a *answer) readEntry(key string) {
 		a.readPageResult()
 		return
 	}
+	start := a.Offset()
 	switch a.PeekByte() {
 	case '{':
 		a.readObject(&e)
@@ -289,6 +293,9 @@ func (a *answer) readEntry(key string) {
 		return
 	}
 	a.entryCount++
+	if note := repairNote(a.CountRepairs(start)); note != "" {
+		e.reply.Warnings = appendWarning(e.reply.Warnings, "%s", note)
+	}
 	switch q := a.b.Query; {
 	case isLookup(q):
 		e.finishLookup(q)
@@ -417,18 +424,20 @@ func (a *answer) readType(e *entry, name []byte) {
 			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s was not asked for; kept", key)
 		}
 	}
-	switch a.PeekByte() {
+	b, start := a.PeekByte(), a.Offset()
+	switch b {
 	case '[':
 		if requested {
-			a.readEvents(e, key, name)
+			a.readEvents(eventList{e, key, name})
 			return
 		}
 		value := a.ReadValue()
 		if a.Err == nil && looksLikeEvents(value) {
 			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is an unknown signal type; kept", truncateText(string(name), 80))
-			list := jsonscan.Cursor{Doc: value}
-			sub := answer{Cursor: list}
-			sub.readEvents(e, string(name), name)
+			note := repairNote(a.CountRepairs(start))
+			for event := range jsonscan.Elements(value) {
+				eventList{e, string(name), name}.add(event, note)
+			}
 			return
 		}
 		a.keepUnknownIn(e, name, value)
@@ -442,7 +451,7 @@ func (a *answer) readType(e *entry, name []byte) {
 			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is an empty object; read as no event", key)
 		default:
 			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is one object; read as a list of one", key)
-			e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: key, Raw: value})
+			eventList{e, key, name}.add(value, repairNote(a.CountRepairs(start)))
 		}
 	default:
 		value := a.ReadValue()
@@ -456,25 +465,6 @@ func (a *answer) readType(e *entry, name []byte) {
 func (a *answer) keepUnknownIn(e *entry, name []byte, value json.RawMessage) {
 	if a.Err == nil {
 		e.unknown.Add(name, value)
-	}
-}
-
-// readEvents reads a list of events. Elements that are no objects are kept
-// among the unknown fields: no table has a place for them.
-func (a *answer) readEvents(e *entry, key string, name []byte) {
-	a.Enter('[')
-	for first := true; a.HasNext(first, ']'); first = false {
-		b := a.PeekByte()
-		value := a.ReadValue()
-		switch {
-		case a.Err != nil:
-			return
-		case b == '{':
-			e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: key, Raw: value})
-		case b != 'n':
-			e.unknown.Add(name, value)
-			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s holds something that is no event; kept as an extra field", truncateText(key, 80))
-		}
 	}
 }
 

@@ -97,7 +97,10 @@
 // reason 408, 499 and 504 stay in doubt even in the API's own envelope.
 //
 // A document decides its own completeness: when the connection breaks after the
-// last brace, the answer is complete and counts.
+// last brace, the answer is complete and counts. A defect within a text does not make
+// it incomplete: bytes that are not UTF-8, control characters, bad escapes and halves of
+// surrogate pairs are repaired, and concern the record in which they stand (see
+// [jsonscan.Repair]).
 //
 // # The charge
 //
