@@ -193,6 +193,8 @@ type Call struct {
 	// What went wrong, for people; empty if nothing did.
 	Problem string
 	Body    []byte // the answer as received
+	// Body does not match the checksum that came with it: nothing that it says counts.
+	Corrupt bool
 	// The recorded header fields of the answer, as one JSON object.
 	Header        []byte
 	UnknownFields json.RawMessage // root fields of the answer that the client does not know

@@ -55,7 +55,7 @@ func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *
 		return nil, nil, fmt.Errorf("%s: %w", c.responseAt, err)
 	}
 	call.Endpoint, call.Sent, call.Duration, call.Status, call.Outcome = h.Endpoint, h.Sent, h.Duration, h.Status, h.Outcome
-	call.Rate, call.Header, call.Problem, call.Entities = h.Rate, h.Header, h.Problem, h.Entities
+	call.Rate, call.Header, call.Problem, call.Entities, call.Corrupt = h.Rate, h.Header, h.Problem, h.Entities, h.Corrupt
 	return b, call, nil
 }
 

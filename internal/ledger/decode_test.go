@@ -41,3 +41,20 @@ func TestRecordedDoubtStays(t *testing.T) {
 		t.Errorf("%d answers; Audit() = %+v, %v, want 1 answer and no mismatch", answers, audit, err)
 	}
 }
+
+// TestCorruptIsRecorded: a later reading knows that a body does not match its checksum.
+func TestCorruptIsRecorded(t *testing.T) {
+	rig := newLedgerRig(t)
+	b := testBatch(1, 2)
+	_, err := rig.fetch(b, func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
+		reply := answerOf(b, "odd 3")
+		reply.Calls[0].Corrupt = true
+		return reply, nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, call, err := rig.ledger.archive.readExchange(t.Context(), rig.ledger.state.calls[0]); err != nil || !call.Corrupt {
+		t.Errorf("readExchange() = %+v, %v, want a corrupt answer", call, err)
+	}
+}

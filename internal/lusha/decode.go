@@ -49,7 +49,7 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pipeline.ItemReply, err error) {
 	call.Charge, call.UnknownFields, call.Warnings = pipeline.Charge{}, nil, nil
 	call.StartDate, call.EndDate = "", ""
-	if call.Status/100 == 2 {
+	if call.Status/100 == 2 && !call.Corrupt {
 		a := newAnswer(b, call)
 		if a.readDocument(); a.Err == nil && a.answersQuery() {
 			call.Outcome = pipeline.Charged

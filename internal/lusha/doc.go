@@ -65,6 +65,7 @@
 //	2xx, an error document of the API            by its code  by its code
 //	2xx, an error without a status of the API's  unknown      in doubt     in doubt
 //	2xx, cut, empty, not JSON, another root      unknown      in doubt     in doubt
+//	2xx, a wrong checksum of its compression     unknown      in doubt     in doubt
 //	301 302 307 308                              redirect     not charged  deferred
 //	300 303 304 305 306                          redirect     in doubt     in doubt
 //	400 413 422 with a JSON envelope             bad_request  not charged  deferred
@@ -100,7 +101,8 @@
 // last brace, the answer is complete and counts. A defect within a text does not make
 // it incomplete: bytes that are not UTF-8, control characters, bad escapes and halves of
 // surrogate pairs are repaired, and concern the record in which they stand (see
-// [jsonscan.Repair]).
+// [jsonscan.Repair]). Of a body that does not match its own checksum, however, nothing
+// counts.
 //
 // # The charge
 //
