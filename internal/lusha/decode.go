@@ -281,8 +281,8 @@ func (a *answer) readEntry(key string) {
 		}
 	default:
 		v := a.ReadValue()
-		if a.Err != nil {
-			return
+		if a.Err != nil || a.readEmbeddedEntry(&e, v) {
+			break
 		}
 		if e.errText, _ = jsonscan.ScalarText(v); e.errText == "" {
 			e.errText = string(v)
@@ -311,6 +311,20 @@ func (a *answer) readEntry(key string) {
 		}
 	}
 	a.unmatched = append(a.unmatched, e)
+}
+
+// readEmbeddedEntry reads an entry that is an object in the form of a text.
+func (a *answer) readEmbeddedEntry(e *entry, value json.RawMessage) bool {
+	object := embedded(value)
+	if object == nil || object[0] != '{' {
+		return false
+	}
+	outer := a.Cursor
+	a.Cursor = jsonscan.NewCursor(object)
+	a.readObject(e)
+	a.Cursor = outer
+	e.reply.Warnings = appendWarning(e.reply.Warnings, "the entry is a text that holds an object; the object was read")
+	return true
 }
 
 func (a *answer) readObject(e *entry) {
@@ -441,21 +455,12 @@ func (a *answer) readType(e *entry, name []byte) {
 			return
 		}
 		a.keepUnknownIn(e, name, value)
-	case '{':
-		value := a.ReadValue()
-		switch {
-		case a.Err != nil:
-		case !requested:
-			a.keepUnknownIn(e, name, value)
-		case string(value) == "{}":
-			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is an empty object; read as no event", key)
-		default:
-			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is one object; read as a list of one", key)
-			eventList{e, key, name}.add(value, repairNote(a.CountRepairs(start)))
-		}
 	default:
 		value := a.ReadValue()
 		if a.Err == nil && requested && string(value) == "null" {
+			return
+		}
+		if a.Err == nil && requested && (eventList{e, key, name}).addAll(value, repairNote(a.CountRepairs(start))) {
 			return
 		}
 		a.keepUnknownIn(e, name, value)

@@ -205,6 +205,10 @@ var pagedProducts = map[pipeline.Service]string{
 func (a *answer) readPageResult() {
 	object, start := a.PeekByte() == '{', a.Offset()
 	value := a.ReadValue()
+	if inner := embedded(value); inner != nil && inner[0] == '{' && a.Err == nil {
+		object, value = true, inner
+		a.warnings = appendWarning(a.warnings, "a result is a text that holds an object; the object was read")
+	}
 	switch {
 	case a.Err != nil:
 	case object:

@@ -111,8 +111,8 @@
 // a whole number, occurs once, and agrees with the others. Otherwise the charge
 // is unknown, which is not zero.
 //
-// Everything but the charge is read liberally: maps or lists, single objects,
-// numbers for texts, nulls, unknown fields, signal types that the query does not
+// Everything but the charge is read liberally: maps or lists, lists in lists, single
+// objects, texts that hold JSON, numbers for texts, nulls, unknown fields, signal types that the query does not
 // name. The decoder keeps what it does not understand, among the unknown fields
 // or as an unmatched entry.
 //

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/internal/lusha/lushatest"
 	"github.com/siglake/siglake/pipeline"
@@ -111,5 +113,89 @@ func TestRepairKeepsTheStructure(t *testing.T) {
 	call, _, _, err := decodeText(lushatest.Companies(1), "{\"companies\":{\"1001\":{}},\"creditCharged\":NaN}")
 	if err != nil || call.Outcome != pipeline.Charged || call.Charge.Known {
 		t.Errorf("DecodeAnswer(a charge of NaN) = %s, %+v, %v, want charged, unknown", call.Outcome, call.Charge, err)
+	}
+}
+
+// TestEventsInOtherForms: events that are not a list of objects are the list that is meant.
+func TestEventsInOtherForms(t *testing.T) {
+	one, two := `{"signalId":"1","signalDate":"2026-10-01"}`, `{"signalId":"2","signalDate":"2026-10-02"}`
+	quoted := func(text string) string { return string(jsonscan.AppendQuoted(nil, text)) }
+	for _, tt := range []struct {
+		events string
+		want   []string // events
+		notes  bool     // on the rows
+	}{
+		{"[" + one + "," + two + "]", []string{one, two}, false},
+		{one, []string{one}, false},
+		{`{"0":` + one + `,"2":` + two + `}`, []string{one, two}, true},
+		{`{"0":` + one + `,"1":null}`, []string{one}, true},
+		{`{"a":` + one + `,"b":` + two + `}`, []string{one, two}, true},
+		{`{"items":[` + one + `,` + two + `]}`, []string{one, two}, true},
+		{"[[" + one + "],[[" + two + "]],[]]", []string{one, two}, true},
+		{`[{"0":` + one + `},{"1":` + two + `}]`, []string{one, two}, true},
+		{"[" + quoted(one) + "," + quoted(" "+two+"\n") + "]", []string{one, two}, true},
+		{quoted("[" + one + "," + two + "]"), []string{one, two}, true},
+		{"[" + quoted("["+quoted(one)+"]") + "]", []string{one}, true},
+		{`{"0":` + quoted(one) + `}`, []string{one}, true},
+		{"{}", nil, false},
+		{"[null,[],[[null]]]", nil, false},
+		{`{"topics":{"a":1}}`, []string{`{"topics":{"a":1}}`}, false}, // nothing says that it is a list
+		{`["x","{","[1",3]`, nil, false},
+	} {
+		for _, version := range []pipeline.APIVersion{pipeline.V2, pipeline.V3} {
+			b, text := lushatest.CompaniesIn(version, 2), ""
+			if version == pipeline.V2 {
+				text = `{"companies":{"1001":{"companyId":"1001","surgeInHiring":` + tt.events + `},"1002":{"surgeInHiring":[` + one + `]}},"creditCharged":3}`
+			} else {
+				text = `{"results":[{"id":"1001","surgeInHiring":` + tt.events + `},{"id":"1002","surgeInHiring":[` + one + `]}],"billing":{"creditsCharged":3}}`
+			}
+			call, items, _, err := decodeText(b, text)
+			if err != nil || !call.Charge.Known || len(items[1].Events) != 1 {
+				t.Fatalf("%s: DecodeAnswer(%s) = %s, %v", version, text, call.Outcome, err)
+			}
+			var got []string
+			for _, e := range items[0].Events {
+				got = append(got, string(e.Raw))
+				if (e.Note != "") != tt.notes {
+					t.Errorf("%s: DecodeAnswer(%s): note %q", version, tt.events, e.Note)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("%s: DecodeAnswer(%s): events (-want +got):\n%s", version, tt.events, diff)
+			}
+		}
+	}
+}
+
+// TestHardForms: as in the recorded answers.
+func TestHardForms(t *testing.T) {
+	for file, each := range map[string]int{"php-list-as-object": 2, "event-as-json-string": 1} {
+		text, err := os.ReadFile("../../testdata/hard-answers/" + file + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, items, _, err := decodeText(searchOf(3, "financialEventsNews"), string(text))
+		if err != nil || (call.Charge != pipeline.Charge{Known: true, Credits: int64(3 * each)}) {
+			t.Errorf("%s: DecodeAnswer() = %+v, %v", file, call.Charge, err)
+		}
+		for i, item := range items {
+			if item.Status != schema.Enriched || len(item.Events) != each {
+				t.Errorf("%s: item %d: %s, %d events, want enriched, %d", file, i, item.Status, len(item.Events), each)
+			}
+			for _, e := range item.Events {
+				if memberOf(e.Raw, "articlePublishedDate") != "2026-10-18" || e.Note == "" {
+					t.Errorf("%s: item %d: %s, note %q", file, i, e.Raw, e.Note)
+				}
+			}
+		}
+	}
+}
+
+// TestEntryAsText: an entry that is a text with an object in it is that object.
+func TestEntryAsText(t *testing.T) {
+	entry := `"{\"companyId\":\"1001\",\"surgeInHiring\":[{\"signalId\":\"1\"}]}"`
+	_, items, _, err := decodeText(lushatest.Companies(2), `{"companies":{"1001":`+entry+`,"1002":"{no company}"},"creditCharged":1}`)
+	if err != nil || lushatest.Statuses(items) != "enriched not_found" || len(items[0].Events) != 1 || len(items[0].Warnings) == 0 {
+		t.Errorf("DecodeAnswer() = %s, %+v, %v, want enriched, not_found", lushatest.Statuses(items), items[0], err)
 	}
 }
