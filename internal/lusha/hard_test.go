@@ -71,7 +71,8 @@ func TestHardAnswers(t *testing.T) {
 				if i == 0 {
 					want = tt.summary
 				}
-				if !json.Valid(e.Raw) || !utf8.Valid(e.Raw) || memberOf(e.Raw, "eventSummary") != want {
+				// encoding/json accepts half a surrogate pair, and DuckDB does not.
+				if !json.Valid(e.Raw) || !utf8.Valid(e.Raw) || strings.Contains(string(e.Raw), `\ud8`) || memberOf(e.Raw, "eventSummary") != want {
 					t.Errorf("item %d: %s, want the summary %q", i, e.Raw, want)
 				}
 				if concerned := i == 0; (e.Note != "") != concerned || (len(item.Warnings) > 0) != concerned {
