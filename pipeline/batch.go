@@ -130,7 +130,10 @@ type ItemReply struct {
 // RawEvent is one event, or one result of another product, as received.
 type RawEvent struct {
 	Type string
-	Raw  json.RawMessage
+	// One JSON object. Its texts are valid, even if those in the answer are not.
+	Raw json.RawMessage
+	// What of Raw differs from the answer, or from its documented form; empty: nothing.
+	Note string
 }
 
 // NextPage is what the answer to a page says about the next pages.
@@ -190,6 +193,8 @@ type Call struct {
 	// What went wrong, for people; empty if nothing did.
 	Problem string
 	Body    []byte // the answer as received
+	// Body does not match the checksum that came with it: nothing that it says counts.
+	Corrupt bool
 	// The recorded header fields of the answer, as one JSON object.
 	Header        []byte
 	UnknownFields json.RawMessage // root fields of the answer that the client does not know

@@ -41,7 +41,7 @@ func timeValue(t time.Time) value { return value{set: true, n: t.UnixMicro()} }
 func (v value) double() float64   { return math.Float64frombits(uint64(v.n)) }
 func dateValue(s string) value {
 	n, ok := parseDate(s)
-	return value{set: ok, n: n}
+	return value{set: ok && isPlausible(time.Unix(n*86400, 0)), n: n}
 }
 func optionalTime(t time.Time) value {
 	if t.IsZero() {
@@ -126,6 +126,9 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 // newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
 	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}}
+	if e.Note != "" {
+		b.notes = append(b.notes, e.Note)
+	}
 	b.readRecord(e.Raw, "")
 	if topic != nil {
 		b.readRecord(topic, "")
@@ -402,9 +405,14 @@ func parseValue(c schema.Column, raw []byte) (v value, problem string) {
 	case schema.Bool:
 		v.n, ok = map[string]int64{"true": 1, "false": 0}[s]
 	case schema.Date:
-		v.n, ok = parseDate(s)
+		if v.n, ok = parseDate(s); ok && !isPlausible(time.Unix(v.n*86400, 0)) {
+			return value{}, implausibleDate(s)
+		}
 	case schema.Time:
 		t, err := time.Parse(time.RFC3339Nano, s)
+		if err == nil && !isPlausible(t) {
+			return value{}, implausibleDate(s)
+		}
 		v, ok = timeValue(t), err == nil
 	}
 	if !ok {
@@ -412,6 +420,20 @@ func parseValue(c schema.Column, raw []byte) (v value, problem string) {
 	}
 	v.set = true
 	return v, ""
+}
+
+// isPlausible reports whether a date of a record can be meant. Vendors write 0001-01-01 for no
+// date, and pandas and Spark fail on a whole file because of one.
+func isPlausible(t time.Time) bool {
+	year := t.UTC().Year()
+	return firstYear <= year && year <= lastYear
+}
+
+// firstYear and lastYear bound the dates of records.
+const firstYear, lastYear = 1900, 2200
+
+func implausibleDate(s string) string {
+	return fmt.Sprintf("outside %d to %d: %s", firstYear, lastYear, truncate(s, 60))
 }
 
 // parseList parses a list or an object into a String column. For ListJSON, a single value becomes a

@@ -325,8 +325,17 @@ func TestFlattenDates(t *testing.T) {
 		{"no leap day", "promotion", `{"signalDate":"2026-02-29"}`, map[string]string{"event_date": "null", "partition": "contact/event_month=unknown", "notes": "signalDate: not a date: 2026-02-29"}},
 		{"another order", "promotion", `{"signalDate":"09/03/2026"}`, map[string]string{"event_date": "null", "notes": "signalDate: not a date: 09/03/2026"}},
 		{"epoch", "promotion", `{"signalDate":1773014400000}`, map[string]string{"event_date": "null", "notes": "signalDate: not a date: 1773014400000"}},
-		{"year 1", "promotion", `{"signalDate":"0001-01-01"}`, map[string]string{"event_date": "0001-01-01", "partition": "contact/event_month=unknown"}},
-		{"year 9999", "promotion", `{"signalDate":"9999-12-31"}`, map[string]string{"event_date": "9999-12-31", "partition": "contact/event_month=unknown"}},
+		{"year 1", "promotion", `{"signalDate":"0001-01-01"}`, map[string]string{
+			"event_date": "null", "signal_date": "null", "partition": "contact/event_month=unknown", "notes": "signalDate: outside 1900 to 2200: 0001-01-01",
+			"raw": `{"signalDate":"0001-01-01"}`}},
+		{"year 0 of a timestamp", "promotion", `{"signalDate":"0000-01-01T00:00:00Z"}`, map[string]string{
+			"event_date": "null", "notes": "signalDate: outside 1900 to 2200: 0000-01-01T00:00:00Z"}},
+		{"before the first", "promotion", `{"signalDate":"1899-12-31"}`, map[string]string{"event_date": "null", "notes": "signalDate: outside 1900 to 2200: 1899-12-31"}},
+		{"the first", "promotion", `{"signalDate":"1900-01-01"}`, map[string]string{"event_date": "1900-01-01", "notes": "null"}},
+		{"the last", "promotion", `{"signalDate":"2200-12-31"}`, map[string]string{"event_date": "2200-12-31", "notes": "null"}},
+		{"another date in its place", "financialEventsNews", `{"articlePublishedDate":"0001-01-01","eventEffectiveDate":"2026-10-16"}`, map[string]string{
+			"event_date": "2026-10-16", "article_published_date": "null", "partition": "news/event_month=2026-10"}},
+		{"year 9999", "promotion", `{"signalDate":"9999-12-31"}`, map[string]string{"event_date": "null", "partition": "contact/event_month=unknown"}},
 		{"before signals", "promotion", `{"signalDate":"1999-12-31"}`, map[string]string{"event_date": "1999-12-31", "partition": "contact/event_month=unknown"}},
 		{"first day", "promotion", `{"signalDate":"2000-01-01"}`, map[string]string{"partition": "contact/event_month=2000-01"}},
 		{"last day", "promotion", `{"signalDate":"2099-12-31"}`, map[string]string{"partition": "contact/event_month=2099-12"}},
@@ -511,5 +520,29 @@ func TestDomainsOfEvents(t *testing.T) {
 	row = flattenOne(t, "companyChange", `{"id":"40117","currentDomain":"HTTPS://www.Kestrel.example/","previousDomain":"www.brackwater.example"}`)
 	if got := row.cells["current_domain"] + " " + row.cells["previous_domain"]; got != "kestrel.example brackwater.example" {
 		t.Errorf("domains = %s, want kestrel.example brackwater.example", got)
+	}
+}
+
+// TestHardDates: the dates of a recorded answer that pandas and Spark cannot read.
+func TestHardDates(t *testing.T) {
+	text, err := os.ReadFile("../testdata/hard-answers/year-zero-date.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		Companies map[string]struct{ SurgeInHiring []json.RawMessage }
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatal(err)
+	}
+	events := answer.Companies["r1"].SurgeInHiring
+	if len(events) != 2 {
+		t.Fatalf("%d events, want 2", len(events))
+	}
+	for _, raw := range events {
+		row := flattenOne(t, "surgeInHiring", string(raw))
+		if date, set := row.cells["event_date"]; set || !strings.HasPrefix(row.cells["notes"], "signalDate: outside 1900 to 2200") || row.cells["raw"] != string(raw) {
+			t.Errorf("flattenEvent(%s) = date %q, notes %q, raw %s", raw, date, row.cells["notes"], row.cells["raw"])
+		}
 	}
 }

@@ -60,7 +60,7 @@ func (s *pageVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		session = s.session
 	}
 	for n := from; n < min(s.stock, from+int64(page.Limit)); n++ {
-		item.Events = append(item.Events, RawEvent{schema.ProductLookalike, fmt.Appendf(nil, `{"id":"c%d"}`, n)})
+		item.Events = append(item.Events, RawEvent{Type: schema.ProductLookalike, Raw: fmt.Appendf(nil, `{"id":"c%d"}`, n)})
 	}
 	if len(item.Events) == 0 {
 		item.Status = schema.NoSignal
@@ -105,7 +105,7 @@ func TestPages(t *testing.T) {
 	gone := Cursor{Session: "old", Results: 20, Page: 2}
 	var twenty []RawEvent
 	for n := range 20 {
-		twenty = append(twenty, RawEvent{schema.ProductLookalike, fmt.Appendf(nil, `{"id":"c%d"}`, n)})
+		twenty = append(twenty, RawEvent{Type: schema.ProductLookalike, Raw: fmt.Appendf(nil, `{"id":"c%d"}`, n)})
 	}
 	for _, tt := range []struct {
 		name   string

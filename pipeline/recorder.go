@@ -310,7 +310,7 @@ func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a Item
 		entity.Object = b.Query.Object
 	}
 	rows := r.flattener.flattenEvent(schema.Event{
-		Entity: entity, AccountKey: key, Type: e.Type, Raw: e.Raw,
+		Entity: entity, AccountKey: key, Type: e.Type, Raw: e.Raw, Note: e.Note,
 		CallID: a.CallID, FetchedAt: fetchedAt, Source: "poll", Origin: originOf(b, item, n, a),
 	})
 	for _, flat := range rows {

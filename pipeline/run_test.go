@@ -118,7 +118,7 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 			Calls: []Call{{ID: "1-1", Batch: b.ID, Attempt: 1, Object: schema.Company, Sent: epoch, Duration: 1500 * time.Millisecond, Outcome: Charged, Charge: knownCharge(1),
 				Rate: Rate{Minute: Window{-1, -1, -1}, Hour: Window{100, 40, 60}, Day: Window{200, 200, 0}}, StartDate: "2026-01-01", EndDate: "2026-05-07T00:00:00Z", Warnings: []string{"a", "b"}}},
 			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Entity: schema.Entity{Object: schema.Company, ID: "50023", Name: "Kestrel Loom", Domain: "kestrelloom.example"},
-				Events: []RawEvent{{"headcountDecrease3m", []byte(shrinking)}}, UnknownFields: json.RawMessage(`{"size":3}`), Warnings: []string{"odd"}}},
+				Events: []RawEvent{{Type: "headcountDecrease3m", Raw: []byte(shrinking)}}, UnknownFields: json.RawMessage(`{"size":3}`), Warnings: []string{"odd"}}},
 		}, nil
 	})
 	src := companies(1)
@@ -179,7 +179,7 @@ func TestRunWritesUTF8(t *testing.T) {
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
 			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: knownCharge(1)}},
-			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{"linkedinActivityIntent", []byte("{\"intentTopics\":[\"\xff\"],\"activityLikes\":\"\xfe\"}")}}}},
+			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{Type: "linkedinActivityIntent", Raw: []byte("{\"intentTopics\":[\"\xff\"],\"activityLikes\":\"\xfe\"}")}}}},
 		}, nil
 	})
 	row := mustRun(t, Runner{Fetcher: f}, companies(1)).sink.read("intent")[0]
@@ -198,7 +198,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		return &Reply{
 			Calls: []Call{{ID: "1-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: knownCharge(2)}},
-			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{"headcountDecrease3m", []byte(shrinking)}, {"riskNews", []byte(`{}`)}}}},
+			Items: []ItemReply{{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{Type: "headcountDecrease3m", Raw: []byte(shrinking)}, {Type: "riskNews", Raw: []byte(`{}`)}}}},
 		}, nil
 	})
 	for by, want := range map[string][]string{
@@ -680,7 +680,7 @@ func TestRecorderDropsFlushedBuffers(t *testing.T) {
 	r := newRecorder(sink, "event_day", NewManifest(RunInfo{ID: "run-1"}))
 	for day := range 28 {
 		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
-		if err := r.writeEvent(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{"surgeInHiring", raw}, epoch); err != nil {
+		if err := r.writeEvent(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{Type: "surgeInHiring", Raw: raw}, epoch); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -702,7 +702,7 @@ func TestRunFlushesLargeTextsEarly(t *testing.T) {
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
 		r := &Reply{Calls: []Call{{ID: b.ID + "-1", Batch: b.ID, Object: schema.Company, Sent: epoch, Outcome: Charged, Charge: knownCharge(1)}}}
 		for range b.Items {
-			r.Items = append(r.Items, ItemReply{Status: schema.Enriched, CallID: b.ID + "-1", Events: []RawEvent{{"surgeInHiring", big}}})
+			r.Items = append(r.Items, ItemReply{Status: schema.Enriched, CallID: b.ID + "-1", Events: []RawEvent{{Type: "surgeInHiring", Raw: big}}})
 		}
 		return r, nil
 	})

@@ -50,14 +50,14 @@ func (g *searchVendor) Fetch(_ context.Context, b *Batch) (*Reply, error) {
 		switch domain := item.Account.Domain; {
 		case b.Query.Service() == Signals:
 			a = ItemReply{CallID: c.ID, Status: schema.Enriched, Entity: schema.Entity{Object: schema.Company, ID: item.EntityID()},
-				Events: []RawEvent{{"surgeInHiring", fmt.Appendf(nil, `{"signalId":"s-%s","signalDate":"2026-04-01"}`, item.EntityID())}}}
+				Events: []RawEvent{{Type: "surgeInHiring", Raw: fmt.Appendf(nil, `{"signalId":"s-%s","signalDate":"2026-04-01"}`, item.EntityID())}}}
 			results++
 		case strings.Contains(domain, "known"):
 			id := "id-" + domain
 			if strings.Contains(domain, "same") {
 				id = "id-known0.example"
 			}
-			a = ItemReply{CallID: c.ID, Status: schema.Resolved, Entity: schema.Entity{Object: schema.Company, ID: id}, Events: []RawEvent{{schema.ProductMatch, []byte(`{"id":"` + id + `"}`)}}}
+			a = ItemReply{CallID: c.ID, Status: schema.Resolved, Entity: schema.Entity{Object: schema.Company, ID: id}, Events: []RawEvent{{Type: schema.ProductMatch, Raw: []byte(`{"id":"` + id + `"}`)}}}
 			results++
 		case strings.Contains(domain, "secret"):
 			a.Status, a.Reason = schema.Restricted, "may not be spoken of"

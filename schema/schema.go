@@ -137,6 +137,8 @@ type Event struct {
 	AccountKey string
 	Type       string // signal type key, as received
 	Raw        json.RawMessage
+	// What of Raw differs from the answer, or from its documented form.
+	Note string
 
 	RunID     string
 	CallID    string

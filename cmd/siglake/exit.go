@@ -15,16 +15,18 @@ import (
 
 // The exit codes. A scheduler can tell by them what to do next.
 const (
-	exitComplete  = 0  // everything asked and answered
-	exitRejects   = 10 // complete, but some lines could not be asked about
-	exitDeferred  = 20 // part was not asked; run again to continue
-	exitInDoubt   = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
-	exitAuth      = 30 // key, account or plan
-	exitStorage   = 40 // disk or lake
-	exitLocked    = 50 // another run is at work on the lake
-	exitIntegrity = 60 // the lake contradicts itself
-	exitUsage     = 64 // flags or an unreadable list
-	exitKilled    = 130
+	exitComplete = 0  // everything asked and answered
+	exitRejects  = 10 // complete, but some lines could not be asked about
+	// Complete, but charged more than the returned events explain.
+	exitUnexplained = 12
+	exitDeferred    = 20 // part was not asked; run again to continue
+	exitInDoubt     = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
+	exitAuth        = 30 // key, account or plan
+	exitStorage     = 40 // disk or lake
+	exitLocked      = 50 // another run is at work on the lake
+	exitIntegrity   = 60 // the lake contradicts itself
+	exitUsage       = 64 // flags or an unreadable list
+	exitKilled      = 130
 )
 
 // exitStatus is the exit code of a command that has printed all there is to say.
@@ -112,6 +114,9 @@ func stopCode(kind pipeline.StopKind) int {
 // doubt as well.
 func manifestCode(m *pipeline.Manifest) int {
 	code := outcomeCode(m.Run.Outcome)
+	if m.Credits.Excess > 0 {
+		code = max(code, exitUnexplained)
+	}
 	if s := m.Run.Stop; s != nil && s.Kind != pipeline.StopUnstable { // of which the outcome says what it left
 		code = max(code, stopCode(s.Kind))
 	}

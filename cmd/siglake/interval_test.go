@@ -239,6 +239,9 @@ func TestUnexplainedCredits(t *testing.T) {
 	r.run(domainLines(300), "--concurrency", "1", "--signals", "news,growth")
 	c := r.manifest.Credits
 	odd := c.Charged - r.manifest.Events.Returned
+	if r.code != exitUnexplained {
+		t.Errorf("exit %d, want %d", r.code, exitUnexplained)
+	}
 	if odd < 1 || c.Excess != odd || c.Discrepancies != 1 || c.Shortfall != 0 {
 		t.Errorf("%d credits for %d events: the manifest says that %+v is beyond them, want %d by 1 call", c.Charged, r.manifest.Events.Returned, c, odd)
 	}

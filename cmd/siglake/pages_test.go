@@ -43,7 +43,7 @@ func TestFaultsOfPages(t *testing.T) {
 		case name == "404-none": // there are no more
 			want = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 2, says: "20 results"}
 		case name == "missing-entities-some": // a short page
-			want = faultReport{code: exitComplete, outcome: pipeline.RunComplete, calls: 4}
+			want = faultReport{code: exitUnexplained, outcome: pipeline.RunComplete, calls: 4}
 		}
 		reports[name] = want
 	}

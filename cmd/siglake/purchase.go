@@ -67,7 +67,8 @@ func runCommand() *cli.Command {
 		Description: "LIST is a CSV file (also gzip or zstd), a plain list of domains, or - for standard input. A folder or a pattern\n" +
 			"(lists/*.csv, lists/**) is one list of many files. Lists may lie on S3: s3://bucket/lists/*.csv.\n" +
 			"The API charges for what it returns; the summary and the manifest show the bill.\n\n" +
-			"Exit codes: 0 complete, 10 complete but lines were rejected, 20 part was not requested (run again), 21 calls in\n" +
+			"Exit codes: 0 complete, 10 complete but lines were rejected, 12 complete but\n" +
+			"charged more than the events explain, 20 part was not requested (run again), 21 calls in\n" +
 			"doubt and perhaps lines not requested as well, 30 key or plan, 40 disk or bucket, 50 another run is at work on the\n" +
 			"lake, 60 the lake or its journal is damaged, 64 wrong flags or an unreadable list.\n\n" +
 			"If a run ends early, even by kill -9, the same command continues it; nothing already paid for is bought again.",
@@ -136,7 +137,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j.Report = func(m *pipeline.Manifest) {
 		report.LogRun(env.Log, m, p.out.LogFormat == "json")
 		if p.out.Quiet {
-			if manifestCode(m) != exitComplete {
+			if code := manifestCode(m); code != exitComplete && code != exitUnexplained { // of which LogRun warns
 				report.LogIncomplete(env.Log, m)
 			}
 			return

@@ -3,7 +3,7 @@ package jsonscan
 import (
 	"encoding/json"
 	"fmt"
-	"unicode/utf8"
+	"slices"
 )
 
 // maxDepth bounds the nesting of an answer. The documented answers nest six
@@ -12,6 +12,7 @@ const maxDepth = 256
 
 // Cursor walks one JSON document without building a tree. It accepts exactly
 // what the JSON grammar allows; the first error sticks and ends every loop.
+// [NewCursor] repairs the document first.
 //
 // Values that only have to be kept are skipped and returned as they stand,
 // without copying when they hold no white space.
@@ -21,6 +22,18 @@ type Cursor struct {
 	depth  int
 	spaces int   // bytes of white space skipped; unchanged over a compact value
 	Err    error // the first error
+	// Offsets in Doc of what NewCursor repaired, ascending.
+	repairs []int
+}
+
+// Offset is the position in the document.
+func (c *Cursor) Offset() int { return c.pos }
+
+// CountRepairs returns how many repairs lie from an offset to the current position.
+func (c *Cursor) CountRepairs(from int) int {
+	first, _ := slices.BinarySearch(c.repairs, from)
+	last, _ := slices.BinarySearch(c.repairs, c.pos)
+	return last - first
 }
 
 // SetError records an error at the current position, unless there is one already.
@@ -265,15 +278,13 @@ func (c *Cursor) ExpectEnd() {
 	}
 }
 
-// NewCursor returns a cursor over a body. It skips a byte-order mark, and refuses a body
-// that is not UTF-8.
+// NewCursor returns a cursor over a body, as [Repair] leaves it. It skips a byte-order
+// mark.
 func NewCursor(body []byte) Cursor {
-	c := Cursor{Doc: body}
+	var c Cursor
+	c.Doc, c.repairs = Repair(body)
 	if len(body) >= 3 && string(body[:3]) == "\xef\xbb\xbf" {
 		c.pos = 3
-	}
-	if !utf8.Valid(body) {
-		c.SetError("not UTF-8")
 	}
 	return c
 }

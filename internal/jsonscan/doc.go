@@ -2,8 +2,9 @@
 // does not decode keeps the bytes that were received, and a number never becomes a
 // float. It reads in two ways:
 //
-//   - A [Cursor] reads untrusted documents, such as an answer of the API. It
-//     accepts exactly what the grammar allows and keeps the first error.
+//   - A [Cursor] reads untrusted documents, such as an answer of the API. [Repair]
+//     first mends texts that are not valid; beyond that the cursor accepts exactly what
+//     the grammar allows, and keeps the first error.
 //   - The scanner reads documents that are known to be valid, such as the events
 //     of an answer that a Cursor accepted. It has no errors.
 //

@@ -55,8 +55,28 @@ func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *
 		return nil, nil, fmt.Errorf("%s: %w", c.responseAt, err)
 	}
 	call.Endpoint, call.Sent, call.Duration, call.Status, call.Outcome = h.Endpoint, h.Sent, h.Duration, h.Status, h.Outcome
-	call.Rate, call.Header, call.Problem, call.Entities = h.Rate, h.Header, h.Problem, h.Entities
+	call.Rate, call.Header, call.Problem, call.Entities, call.Corrupt = h.Rate, h.Header, h.Problem, h.Entities, h.Corrupt
 	return b, call, nil
+}
+
+// decodeSettled decodes a call whose outcome is recorded. A call that was recorded as in doubt
+// stays so, even if this version can read what an earlier one could not: its lines, its charge and
+// what was decided about it have been reported that way.
+func (a *archive) decodeSettled(c *Call, b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
+	items, unmatched = a.decode(b, call)
+	if c.Outcome != pipeline.InDoubt || call.Outcome == pipeline.InDoubt {
+		return items, unmatched
+	}
+	call.Outcome, call.Charge, call.Problem = pipeline.InDoubt, pipeline.Charge{}, c.Problem
+	call.UnknownFields, call.Warnings, call.StartDate, call.EndDate = nil, nil, "", ""
+	for i := range items {
+		if items[i].Status != schema.Rejected {
+			items[i] = pipeline.ItemReply{
+				Status: schema.InDoubt, Reason: "asked, but whether it was charged is not known: " + c.Problem, CallID: c.ID,
+			}
+		}
+	}
+	return items, nil
 }
 
 // returnedPairs are the identities with events in a call's answer, by signal type, and those of
@@ -88,7 +108,7 @@ func (a *archive) readPairs(ctx context.Context, c *Call) *returnedPairs {
 	if err != nil {
 		return nil
 	}
-	items, _ := a.decode(b, call)
+	items, _ := a.decodeSettled(c, b, call)
 	p := &returnedPairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}
 	for i := range items {
 		events := map[string]int{}
@@ -163,7 +183,7 @@ func (a *archive) readResolutions(ctx context.Context, c *Call) map[pipeline.Ide
 	if err != nil {
 		return nil
 	}
-	items, _ := a.decode(b, call)
+	items, _ := a.decodeSettled(c, b, call)
 	known := make(map[pipeline.Identity]resolution, len(items))
 	for i := range items {
 		m := resolution{entity: items[i].Entity, status: items[i].Status, reason: items[i].Reason}

@@ -59,7 +59,7 @@ func (r *auditor) auditCall(ctx context.Context, c *Call, secret func([]byte) bo
 	if err != nil {
 		return err
 	}
-	r.archive.decode(b, call)
+	r.archive.decodeSettled(c, b, call)
 	if call.Outcome == pipeline.Charged {
 		a.Answers++
 	}

@@ -216,7 +216,7 @@ func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.A
 				yield(pipeline.AnsweredBatch{}, err)
 				return
 			}
-			items, unmatched := l.archive.decode(b, call)
+			items, unmatched := l.archive.decodeSettled(c, b, call)
 			// The status of items that may be requested again is up to the next call.
 			if c.Decision != "" && (r.Published == nil || c.decidedAt.Before(r.publishedAt)) {
 				call.Decision = string(c.Decision)

@@ -22,7 +22,7 @@ import (
 )
 
 // goldenRecords holds one file per record, as the build of commit 16ee196
-// encoded it:
+// encoded it (23b was added with its field):
 //
 //	kind 4
 //	the head

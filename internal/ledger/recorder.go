@@ -230,7 +230,7 @@ func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeli
 	call := &reply.Calls[0]
 	head, err := json.Marshal(responseRecord{
 		callHead: callHead{c.Run.ID, c.ID}, Endpoint: call.Endpoint, Entities: call.Entities, Sent: call.Sent, Duration: call.Duration,
-		Status: call.Status, Outcome: call.Outcome, Rate: call.Rate, Header: call.Header, Problem: call.Problem,
+		Status: call.Status, Outcome: call.Outcome, Rate: call.Rate, Header: call.Header, Problem: call.Problem, Corrupt: call.Corrupt,
 	})
 	if err != nil {
 		return err

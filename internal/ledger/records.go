@@ -57,6 +57,7 @@ type responseRecord struct {
 	Rate     pipeline.Rate    `json:"rate"`
 	Header   json.RawMessage  `json:"header,omitempty"`
 	Problem  string           `json:"problem,omitempty"`
+	Corrupt  bool             `json:"corrupt,omitempty"`
 }
 
 // callHead is the beginning of the head of every record about a call.

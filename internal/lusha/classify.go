@@ -239,7 +239,10 @@ func RefusalClass(call *pipeline.Call) (Class, time.Duration) {
 
 // classifyCall judges a call that did not bring an answer to its query.
 func classifyCall(call *pipeline.Call) Verdict {
-	if call.Status != 0 {
+	switch {
+	case call.Corrupt:
+		return Classify(call.Status, decodeHeader(call), nil)
+	case call.Status != 0:
 		return Classify(call.Status, decodeHeader(call), call.Body)
 	}
 	v := Verdict{Class: ClassLost, Outcome: pipeline.InDoubt, Message: call.Problem}

@@ -2,6 +2,8 @@ package lusha
 
 import (
 	"bytes"
+	"compress/flate"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -227,6 +229,9 @@ func (c *Client) readAnswer(resp *http.Response, call *pipeline.Call) {
 	case int64(len(raw)) > c.maxAnswerBytes:
 		raw = raw[:c.maxAnswerBytes]
 		call.Problem = fmt.Sprintf("the answer is longer than %d bytes and was cut", c.maxAnswerBytes)
+	case isCorrupt(err):
+		call.Corrupt = true
+		call.Problem = fmt.Sprintf("the answer was damaged on its way: %s after %d bytes", err, len(raw))
 	case err != nil:
 		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", len(raw), c.key.redact(err.Error()))
 	case resp.ContentLength >= 0 && int64(len(raw)) != resp.ContentLength:
@@ -236,6 +241,13 @@ func (c *Client) readAnswer(resp *http.Response, call *pipeline.Call) {
 		raw = []byte(c.key.redact(string(raw))) // an answer that quotes the key is stored without it
 	}
 	call.Body = raw
+}
+
+// isCorrupt reports whether the content of an answer contradicts its compression. That of
+// a compressed answer that was cut does not: a document decides its own completeness.
+func isCorrupt(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt)
 }
 
 // disconnectReason describes how a connection ended after bytes were sent on it;

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -81,6 +82,17 @@ func TestWire(t *testing.T) {
 	zw := gzip.NewWriter(&zipped)
 	io.WriteString(zw, strings.Repeat(" ", 100)+paidAnswer)
 	zw.Close()
+	badCRC, err := os.ReadFile("../../testdata/hard-answers/gzip-bad-crc.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(zipped.Bytes())
+	damaged[len(damaged)-6] ^= 1 // in its checksum
+	var refusal bytes.Buffer
+	zw.Reset(&refusal)
+	io.WriteString(zw, `{"statusCode":400,"message":"no"}`)
+	zw.Close()
+	refusal.Bytes()[refusal.Len()-6] ^= 1
 	for _, tt := range []struct {
 		name    string
 		answer  string // then the connection is closed
@@ -97,6 +109,10 @@ func TestWire(t *testing.T) {
 		{"chunks without an end", head + "Transfer-Encoding: chunked\r\n\r\n10\r\n" + paidAnswer[:16] + "\r\n", pipeline.InDoubt, schema.InDoubt, "broke off after 16 bytes"},
 		{"zipped", head + "Content-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(zipped.Len()) + "\r\n\r\n" + zipped.String(), pipeline.Charged, schema.Enriched, ""},
 		{"zipped and cut", head + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + zipped.String()[:30], pipeline.InDoubt, schema.InDoubt, "broke off"},
+		{"zipped, followed by something", head + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + zipped.String() + "\r\n", pipeline.Charged, schema.Enriched, "broke off"},
+		{"zipped, a wrong checksum", head + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + string(damaged), pipeline.InDoubt, schema.InDoubt, "damaged on its way: gzip: invalid checksum"},
+		{"zipped, digits changed", head + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + string(badCRC), pipeline.InDoubt, schema.InDoubt, "damaged on its way"},
+		{"a zipped refusal, a wrong checksum", strings.Replace(head, "200", "400", 1) + "Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + refusal.String(), pipeline.InDoubt, schema.InDoubt, "damaged on its way"},
 		{"no answer", "", pipeline.InDoubt, schema.InDoubt, "the connection broke off before an answer came: EOF"},
 		{"half a head", "HTTP/1.1 200 OK\r\nContent-Ty", pipeline.InDoubt, schema.InDoubt, "malformed"},
 		{"not HTTP", "SSH-2.0-OpenSSH_9.6\r\n", pipeline.InDoubt, schema.InDoubt, "malformed HTTP"},

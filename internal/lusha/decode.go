@@ -49,7 +49,7 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pipeline.ItemReply, err error) {
 	call.Charge, call.UnknownFields, call.Warnings = pipeline.Charge{}, nil, nil
 	call.StartDate, call.EndDate = "", ""
-	if call.Status/100 == 2 {
+	if call.Status/100 == 2 && !call.Corrupt {
 		a := newAnswer(b, call)
 		if a.readDocument(); a.Err == nil && a.answersQuery() {
 			call.Outcome = pipeline.Charged
@@ -198,6 +198,9 @@ func (a *answer) readDocument() {
 		}
 	}
 	a.ExpectEnd()
+	if note := repairNote(a.CountRepairs(0)); note != "" {
+		a.warnings = appendWarning(a.warnings, "the answer: %s, the original is in the journal", note)
+	}
 }
 
 func (a *answer) keepUnknown(name []byte, value json.RawMessage) {
@@ -262,6 +265,7 @@ func (a *answer) readEntry(key string) {
 		a.readPageResult()
 		return
 	}
+	start := a.Offset()
 	switch a.PeekByte() {
 	case '{':
 		a.readObject(&e)
@@ -277,8 +281,8 @@ func (a *answer) readEntry(key string) {
 		}
 	default:
 		v := a.ReadValue()
-		if a.Err != nil {
-			return
+		if a.Err != nil || a.readEmbeddedEntry(&e, v) {
+			break
 		}
 		if e.errText, _ = jsonscan.ScalarText(v); e.errText == "" {
 			e.errText = string(v)
@@ -289,6 +293,9 @@ func (a *answer) readEntry(key string) {
 		return
 	}
 	a.entryCount++
+	if note := repairNote(a.CountRepairs(start)); note != "" {
+		e.reply.Warnings = appendWarning(e.reply.Warnings, "%s", note)
+	}
 	switch q := a.b.Query; {
 	case isLookup(q):
 		e.finishLookup(q)
@@ -304,6 +311,20 @@ func (a *answer) readEntry(key string) {
 		}
 	}
 	a.unmatched = append(a.unmatched, e)
+}
+
+// readEmbeddedEntry reads an entry that is an object in the form of a text.
+func (a *answer) readEmbeddedEntry(e *entry, value json.RawMessage) bool {
+	object := embedded(value)
+	if object == nil || object[0] != '{' {
+		return false
+	}
+	outer := a.Cursor
+	a.Cursor = jsonscan.NewCursor(object)
+	a.readObject(e)
+	a.Cursor = outer
+	e.reply.Warnings = appendWarning(e.reply.Warnings, "the entry is a text that holds an object; the object was read")
+	return true
 }
 
 func (a *answer) readObject(e *entry) {
@@ -417,36 +438,29 @@ func (a *answer) readType(e *entry, name []byte) {
 			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s was not asked for; kept", key)
 		}
 	}
-	switch a.PeekByte() {
+	b, start := a.PeekByte(), a.Offset()
+	switch b {
 	case '[':
 		if requested {
-			a.readEvents(e, key, name)
+			a.readEvents(eventList{e, key, name})
 			return
 		}
 		value := a.ReadValue()
 		if a.Err == nil && looksLikeEvents(value) {
 			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is an unknown signal type; kept", truncateText(string(name), 80))
-			list := jsonscan.Cursor{Doc: value}
-			sub := answer{Cursor: list}
-			sub.readEvents(e, string(name), name)
+			note := repairNote(a.CountRepairs(start))
+			for event := range jsonscan.Elements(value) {
+				eventList{e, string(name), name}.add(event, note)
+			}
 			return
 		}
 		a.keepUnknownIn(e, name, value)
-	case '{':
-		value := a.ReadValue()
-		switch {
-		case a.Err != nil:
-		case !requested:
-			a.keepUnknownIn(e, name, value)
-		case string(value) == "{}":
-			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is an empty object; read as no event", key)
-		default:
-			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s is one object; read as a list of one", key)
-			e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: key, Raw: value})
-		}
 	default:
 		value := a.ReadValue()
 		if a.Err == nil && requested && string(value) == "null" {
+			return
+		}
+		if a.Err == nil && requested && (eventList{e, key, name}).addAll(value, repairNote(a.CountRepairs(start))) {
 			return
 		}
 		a.keepUnknownIn(e, name, value)
@@ -456,25 +470,6 @@ func (a *answer) readType(e *entry, name []byte) {
 func (a *answer) keepUnknownIn(e *entry, name []byte, value json.RawMessage) {
 	if a.Err == nil {
 		e.unknown.Add(name, value)
-	}
-}
-
-// readEvents reads a list of events. Elements that are no objects are kept
-// among the unknown fields: no table has a place for them.
-func (a *answer) readEvents(e *entry, key string, name []byte) {
-	a.Enter('[')
-	for first := true; a.HasNext(first, ']'); first = false {
-		b := a.PeekByte()
-		value := a.ReadValue()
-		switch {
-		case a.Err != nil:
-			return
-		case b == '{':
-			e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: key, Raw: value})
-		case b != 'n':
-			e.unknown.Add(name, value)
-			e.reply.Warnings = appendWarning(e.reply.Warnings, "%s holds something that is no event; kept as an extra field", truncateText(key, 80))
-		}
 	}
 }
 

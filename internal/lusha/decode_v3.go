@@ -74,6 +74,7 @@ func (e *entry) setAliases() {
 // readLookup reads one result of a look-up. One that counts is kept whole, as
 // an event; of the others, what is not understood is kept.
 func (a *answer) readLookup(e *entry) {
+	start := a.Offset()
 	raw := a.ReadValue()
 	if a.Err != nil {
 		return
@@ -92,7 +93,7 @@ func (a *answer) readLookup(e *entry) {
 		product, counts = schema.ProductScore, l.scored
 	}
 	if counts {
-		e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: product, Raw: raw})
+		e.reply.Events = append(e.reply.Events, pipeline.RawEvent{Type: product, Raw: raw, Note: repairNote(a.CountRepairs(start))})
 		return
 	}
 	e.unknown = l.fields
@@ -202,13 +203,19 @@ var pagedProducts = map[pipeline.Service]string{
 
 // readPageResult reads one result of a page.
 func (a *answer) readPageResult() {
-	object := a.PeekByte() == '{'
+	object, start := a.PeekByte() == '{', a.Offset()
 	value := a.ReadValue()
+	if inner := embedded(value); inner != nil && inner[0] == '{' && a.Err == nil {
+		object, value = true, inner
+		a.warnings = appendWarning(a.warnings, "a result is a text that holds an object; the object was read")
+	}
 	switch {
 	case a.Err != nil:
 	case object:
 		a.entryCount++
-		a.pagination.results = append(a.pagination.results, pipeline.RawEvent{Type: pagedProducts[a.b.Query.Service()], Raw: value})
+		a.pagination.results = append(a.pagination.results, pipeline.RawEvent{
+			Type: pagedProducts[a.b.Query.Service()], Raw: value, Note: repairNote(a.CountRepairs(start)),
+		})
 	default:
 		a.keepUnknown([]byte("result"), value)
 		a.warnings = appendWarning(a.warnings, "a result is %s, not an object; kept as an extra field", truncateText(string(value), 80))

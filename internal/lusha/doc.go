@@ -65,6 +65,7 @@
 //	2xx, an error document of the API            by its code  by its code
 //	2xx, an error without a status of the API's  unknown      in doubt     in doubt
 //	2xx, cut, empty, not JSON, another root      unknown      in doubt     in doubt
+//	2xx, a wrong checksum of its compression     unknown      in doubt     in doubt
 //	301 302 307 308                              redirect     not charged  deferred
 //	300 303 304 305 306                          redirect     in doubt     in doubt
 //	400 413 422 with a JSON envelope             bad_request  not charged  deferred
@@ -97,7 +98,11 @@
 // reason 408, 499 and 504 stay in doubt even in the API's own envelope.
 //
 // A document decides its own completeness: when the connection breaks after the
-// last brace, the answer is complete and counts.
+// last brace, the answer is complete and counts. A defect within a text does not make
+// it incomplete: bytes that are not UTF-8, control characters, bad escapes and halves of
+// surrogate pairs are repaired, and concern the record in which they stand (see
+// [jsonscan.Repair]). Of a body that does not match its own checksum, however, nothing
+// counts.
 //
 // # The charge
 //
@@ -106,8 +111,8 @@
 // a whole number, occurs once, and agrees with the others. Otherwise the charge
 // is unknown, which is not zero.
 //
-// Everything but the charge is read liberally: maps or lists, single objects,
-// numbers for texts, nulls, unknown fields, signal types that the query does not
+// Everything but the charge is read liberally: maps or lists, lists in lists, single
+// objects, texts that hold JSON, numbers for texts, nulls, unknown fields, signal types that the query does not
 // name. The decoder keeps what it does not understand, among the unknown fields
 // or as an unmatched entry.
 //
