@@ -262,6 +262,11 @@ func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeli
 			return err
 		}
 	}
+	if match == (runMatch{}) && j.paged != nil && spec.Refresh {
+		if err := j.announcePagesInDoubt(ctx, l); err != nil {
+			return err
+		}
+	}
 	if j.unfitReported || j.Service != pipeline.Signals { // the pass before reported it
 		return nil
 	}
