@@ -168,6 +168,7 @@ func TestProbeOfLateUsage(t *testing.T) {
 	}{
 		{"never", 0, exitInDoubt, false, "can have cost at most the difference"},
 		{"by one reading", 1, exitInDoubt, false, "it still changes"},
+		{"for good", 100, exitComplete, true, "may have been charged after all"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 3}}})
@@ -191,6 +192,10 @@ func TestProbeOfLateUsage(t *testing.T) {
 			if v.code != c.code || (v.calls > 0) != c.again || !strings.Contains(v.stderr, c.says) {
 				t.Errorf("exit %d after %d calls, want %d, any: %v, and %q: %s", v.code, v.calls, c.code, c.again, c.says, v.stderr)
 			}
+			if status := r.mustExit(exitComplete, "status"); c.again && !strings.Contains(status, "1 call released for retry and perhaps charged") {
+				t.Errorf("the lost call is not among what may have been charged:\n%s", status)
+			}
+			r.checkRebuild()
 		})
 	}
 }

@@ -28,7 +28,9 @@ type inDoubtPolicy struct {
 	spent  int64 // ceilings of the calls that earlier passes released
 	// Between the two readings of the account's usage that prove something.
 	settlingTime time.Duration
-	usage        *lusha.Usage // the last reading, which the run that follows begins with
+	proven       []*ledger.Call // found not charged by this pass
+	matched      int64          // credits that answers explained then
+	usage        *lusha.Usage   // the last reading, which the run that follows begins with
 }
 
 // usageSettles is how long the vendor may take to book a call: usage that does not change
@@ -158,8 +160,44 @@ func (p *inDoubtPolicy) reconcile(ctx context.Context, l *lake, client *lusha.Cl
 			return nil, &Error{KindStorage, err}
 		}
 	}
+	p.proven, p.matched = inDoubt, matched
 	l.env.Log.Info("calls in doubt were not charged: "+reason, "calls", len(inDoubt))
 	return nil, nil
+}
+
+// confirm takes the proof of a pass back if the account's usage after its run, and a settling time
+// later, does not show the run's own charges: then the vendor books later than the probe waited.
+// after is the reading at the end of the run; nil: there was none.
+func (p *inDoubtPolicy) confirm(ctx context.Context, l *lake, client *lusha.Client, after *int64) error {
+	proven := p.proven
+	p.proven = nil
+	if len(proven) == 0 {
+		return nil
+	}
+	from := proven[0].Run
+	matched := knownUsageSince(from, l.ledger.Runs()).matched
+	isSeen := func() bool { return after != nil && *after-*from.UsedCredits >= matched }
+	if matched == p.matched || isSeen() {
+		return nil
+	}
+	if policy.Sleep(ctx, p.settlingTime) {
+		timed, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		if u, err := client.FetchUsage(timed); err == nil && u.Used >= 0 {
+			after = &u.Used
+		}
+	}
+	if after == nil || isSeen() { // without a reading nothing contradicts the proof
+		return nil
+	}
+	reason := fmt.Sprintf("taken back: the account's usage rose by %d credits since run %s started, and answers alone explain %d: the vendor books late", *after-*from.UsedCredits, from.ID, matched)
+	for _, d := range proven {
+		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.Retry, reason); err != nil {
+			return &Error{KindStorage, err}
+		}
+	}
+	l.env.Log.Warn("calls in doubt may have been charged after all: the proof is "+reason, "calls", len(proven), "credits_at_most", l.ledger.MaxCost(proven...))
+	return nil
 }
 
 // readSettledUsage reads the account's usage twice, a settling time apart.

@@ -174,6 +174,13 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 		return nil, nil, runError(err)
 	}
 	j.Report(m)
+	if err == nil {
+		var after *int64
+		if m.Reconciliation != nil {
+			after = m.Reconciliation.After
+		}
+		err = j.inDoubt.confirm(ctx, l, j.conn.client, after)
+	}
 	if err != nil {
 		return nil, nil, runError(err)
 	}
@@ -186,6 +193,7 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
+	j.inDoubt.proven = nil
 	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}

@@ -192,7 +192,7 @@ func findOverBudget(runs []*Run) (findings []string) {
 			switch {
 			case c.unsentAt != nil:
 				steps = append(steps, step{*c.unsentAt, c, -c.Ceiling})
-			case c.Decision == NotCharged:
+			case len(c.decisions) > 0 && c.decisions[0].decision == NotCharged: // even if that was taken back later
 				steps = append(steps, step{c.decidedAt, c, -c.Ceiling})
 			case c.responseAt != nil:
 				steps = append(steps, step{*c.responseAt, c, min(c.Cost().Max, c.Ceiling) - c.Ceiling})
