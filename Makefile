@@ -22,7 +22,8 @@ demo: build ## run the main job on the embedded simulator: no key, no money
 SUM := gotestsum --format pkgname-and-test-fails --
 
 test: ## everything that a change can break: race detector, real S3 stores, DuckDB
-	@$(TOOLS) $(SUM) -race -timeout 40m ./...
+	@$(TOOLS) $(SUM) -race -timeout 20m ./...
+	@$(TOOLS) $(SUM) -timeout 20m ./cmd/siglake
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) ./...
 
 proof: export SIGLAKE_PROOF ?= short
@@ -41,6 +42,7 @@ lint: ## vet and lint
 vet-all: ## check the types, of tests too, on every system that make dist builds for
 	@cd internal/tools && $(GO) run ./vetall $(CURDIR) $(PLATFORMS)
 
+mutants: export SIGLAKE_PROOF ?= short
 mutants: ## make one mistake about money at a time and expect the tests to notice
 	@$(GO) run ./internal/mutants $(MUTANTS)
 

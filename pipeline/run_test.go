@@ -351,7 +351,7 @@ func TestRunOrderDoesNotDependOnConcurrency(t *testing.T) {
 				_, _ = fmt.Sscanf(b.ID, "%d", &n)
 				return waits[n]
 			}}
-			g := mustRun(t, Runner{Fetcher: api, BatchSize: 40, Concurrency: concurrency}, list{accounts: lines(6000)})
+			g := mustRun(t, Runner{Fetcher: api, BatchSize: 40, Concurrency: concurrency}, list{accounts: lines(4900)})
 			var got []string
 			for _, w := range g.sink.records {
 				text, err := w.record.MarshalJSON()

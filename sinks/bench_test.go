@@ -21,6 +21,7 @@ import (
 
 	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -214,7 +215,7 @@ func TestMemory(t *testing.T) {
 	runtime.ReadMemStats(&now)
 	base, peak, writing = now.HeapInuse, now.HeapInuse, true
 	rows := int64(0)
-	for i := range 10 * len(recs) {
+	for i := range proof.Size(2, 10, 10) * len(recs) {
 		rec := recs[i%len(recs)]
 		p := partitionOf(schema.EventTable(schema.CategoryNews), fmt.Sprintf("2026-%02d", 1+i%12))
 		if err := l.Write(t.Context(), p, rec); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -164,10 +165,11 @@ func TestCompactKeepsRows(t *testing.T) {
 	lake := t.TempDir()
 	rng := rand.New(rand.NewPCG(1, 2))
 	want := map[string][]rowtest.Values{}
+	few := proof.Size(6, 50, 50)
 	for run := range 3 {
 		l := openLake(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
 		for _, table := range rowtest.AllTables() {
-			rows := rowtest.AwkwardRows(table, 50+rng.IntN(50), rng)
+			rows := rowtest.AwkwardRows(table, few+rng.IntN(few), rng)
 			writeRecord(t, l, partitionOf(table, "2026-01"), rowtest.NewRecord(t, table, rows))
 		}
 		files, err := l.Stage(t.Context())
@@ -195,7 +197,7 @@ func TestCompactKeepsRows(t *testing.T) {
 		got[f.Table] = append(got[f.Table], readParquetGo(t, filepath.Join(lake, f.Path), table)...)
 	}
 	for _, table := range rowtest.AllTables() {
-		if len(want[table.Name]) < 150 {
+		if len(want[table.Name]) < 3*few {
 			t.Fatalf("%d rows of %s, want more", len(want[table.Name]), table.Name)
 		}
 		if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, want[table.Name])), rowtest.Format(got[table.Name])); diff != "" {
@@ -325,7 +327,7 @@ func TestCompactFaults(t *testing.T) {
 // TestCompactNamesDurable: see TestNamesDurable.
 func TestCompactNamesDurable(t *testing.T) {
 	dead := errors.New("the process is dead")
-	for at := 1; ; at++ {
+	for at := 1; ; at += proof.Size(5, 1, 1) {
 		tracker := &nameTracker{t: t, lake: filepath.Join(t.TempDir(), "lake"), unsynced: map[string]bool{}}
 		publishRuns(t, tracker.lake, 0, 2)
 		n := 0

@@ -254,16 +254,16 @@ func newProductBudgetCase(t *testing.T, seed uint64) *budgetCase {
 
 // TestBudgetV3 is TestBudget for signals by ids that are searched first, and
 // TestBudgetOf for everything else that is sold.
-func TestBudgetV3(t *testing.T) { runBudgetCases(t, proof.Size(4, 25, 300), newBudgetCaseV3) }
+func TestBudgetV3(t *testing.T) { runBudgetCases(t, proof.Size(2, 10, 300), newBudgetCaseV3) }
 
-func TestBudgetOf(t *testing.T) { runBudgetCases(t, proof.Size(6, 25, 300), newProductBudgetCase) }
+func TestBudgetOf(t *testing.T) { runBudgetCases(t, proof.Size(3, 10, 300), newProductBudgetCase) }
 
 // TestBudget: whatever is asked, and however dear the answers are, the vendor's
 // own bill never exceeds a run's budget, and a run that stops for its budget
 // could not have asked about one entity more.
 func TestBudget(t *testing.T) {
 	t.Parallel()
-	runBudgetCases(t, proof.Size(6, 30, 1000), newBudgetCase)
+	runBudgetCases(t, proof.Size(3, 12, 1000), newBudgetCase)
 }
 
 // runBudgetCases spends several budgets for each of as many purses.

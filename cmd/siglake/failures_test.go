@@ -220,7 +220,7 @@ func (w *world) crashFirst(t *testing.T, before priorCrash) {
 // disk.
 func TestFileFailures(t *testing.T) {
 	t.Parallel()
-	most, mostWounded := proof.Size(1, 3, math.MaxInt), proof.Size(1, 1, math.MaxInt)
+	most, mostWounded := proof.Size(1, 2, math.MaxInt), proof.Size(1, 1, math.MaxInt)
 	if proof.IsFull() {
 		// One at a time, the n-th operation is always the same one.
 		t.Run("one call at a time", func(t *testing.T) { fileFailures(t, noCrash, 1, most) })

@@ -293,10 +293,7 @@ func TestFlagValues(t *testing.T) {
 // TestCompletionScripts runs the scripts in bash, and in those others that are installed.
 func TestCompletionScripts(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "siglake")
-	if said, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, said)
-	}
+	program := buildProgram(t)
 	for shell, try := range map[string]string{
 		"bash": `source <(siglake completion bash)
 			for COMP_LINE in "siglake held re" "siglake run --simulate --signals news,riskN" "siglake run --switch billing=per_type_" "siglake run --in-doubt "; do

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,7 +53,21 @@ func TestMain(m *testing.M) {
 		env.JournalRetryFor, env.BucketMaxBackoff = time.Second, 10*time.Millisecond
 		os.Exit(run(env))
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "siglake-test-*")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	programDir = dir
+	flag.Parse()
+	if err := chooseTests(); err != nil {
+		panic(err)
+	}
+	return m.Run()
 }
 
 func killAt(n int) func(op, path string, do func() error) error {
@@ -420,7 +436,7 @@ var faultMenu = []string{"500-refused%4", "503-billed%1", "429-burst%2", "drop-a
 // no event lost, none twice, no charge outside declared doubt.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	killLoop(t, proof.Size(8, 100, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(3, 30, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		return newWorld(t, program, seed, 1500, faultMenu...), 60 * time.Millisecond
 	}, func(w *world, _ *rand.Rand) int { return w.check() })
 }
@@ -453,12 +469,23 @@ func killLoop(t *testing.T, kills int, begin func(t *testing.T, program string, 
 // buildProgram makes the real binary.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "siglake")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	program, err := builtProgram()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return program
 }
+
+// builtProgram is built once for all tests; TestMain removes it.
+var builtProgram = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(programDir, "siglake")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return program, nil
+})
+
+var programDir string // set by TestMain
 
 // runWithKills kills runs at random instants, and starts them again, until one ends.
 // Most kills fall early in a life, of that length on average, so that a run has
@@ -492,7 +519,7 @@ func (w *world) runWithKills(rng *rand.Rand, meanLife time.Duration, landed func
 // TestCrash kills runs at chosen operations on files, before and after each.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	crashLoop(t, proof.Size(397, 97, 1), func(t *testing.T, seed uint64) *world {
+	crashLoop(t, proof.Size(797, 197, 1), func(t *testing.T, seed uint64) *world {
 		return newWorld(t, os.Args[0], seed, 300, "500-refused%4", "drop-after-charge%2")
 	}, (*world).check)
 }

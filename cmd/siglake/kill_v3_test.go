@@ -215,7 +215,7 @@ func (w *world) countSessions() (lost, begun int) {
 // TestKillV3 kills runs that search ids before they ask by them.
 func TestKillV3(t *testing.T) {
 	t.Parallel()
-	killLoop(t, proof.Size(4, 40, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(2, 12, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := mixedWorld(t, seed, 900)
 		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
@@ -226,7 +226,7 @@ func TestKillV3(t *testing.T) {
 // contacts and of companies.
 func TestKillPages(t *testing.T) {
 	t.Parallel()
-	killLoop(t, proof.Size(4, 40, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(2, 12, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := lookalikesWorld(t, []schema.Object{schema.Contact, schema.Company}[seed%2], seed, 300)
 		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
@@ -240,7 +240,7 @@ func TestKillPages(t *testing.T) {
 // and after each.
 func TestCrashV3(t *testing.T) {
 	t.Parallel()
-	crashLoop(t, proof.Size(521, 131, 1), func(t *testing.T, seed uint64) *world {
+	crashLoop(t, proof.Size(997, 263, 1), func(t *testing.T, seed uint64) *world {
 		w := mixedWorld(t, seed, 120)
 		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w
@@ -249,7 +249,7 @@ func TestCrashV3(t *testing.T) {
 
 func TestCrashPages(t *testing.T) {
 	t.Parallel()
-	crashLoop(t, proof.Size(331, 83, 1), func(t *testing.T, seed uint64) *world {
+	crashLoop(t, proof.Size(661, 167, 1), func(t *testing.T, seed uint64) *world {
 		w := lookalikesWorld(t, schema.Company, seed, 160)
 		w.startProcesses(os.Args[0], seed, "500-refused%4", "drop-after-charge%2")
 		return w

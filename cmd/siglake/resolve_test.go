@@ -58,7 +58,7 @@ func TestEditsV3(t *testing.T) {
 	t.Parallel()
 	for _, ids := range []string{"numeric", "tokens"} {
 		t.Run(ids, func(t *testing.T) {
-			const lines = 240
+			const lines = 110
 			cfg, pass := fakeClock(t)
 			cfg.Switches.V3IDs = ids
 			r := newRig(t, cfg)

@@ -23,7 +23,7 @@ func TestResume(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
 	baseline := newRig(t, simulator.Config{})
-	path := writeList(t, "resume", 1500)
+	path := writeList(t, "resume", 1000)
 	baseline.runList(context.Background(), nil, path, baseFlags...)
 	resume := func(r *rig, flags ...string) (int, string, string) {
 		code, stdout, stderr := runProgram(t, slices.Concat([]string{"resume", "--lake", r.lake, "--plan", "unlimited", "--rate", "0"}, flags)...)

@@ -57,7 +57,7 @@ func TestConcurrency(t *testing.T) {
 	var runs []map[string][]map[string]any
 	for _, n := range []string{"1", "16"} {
 		r := newRig(t, simulator.Config{Latency: 3_000_000})
-		r.run(domainLines(2500), "--signals", "all", "--concurrency", n)
+		r.run(domainLines(1200), "--signals", "all", "--concurrency", n)
 		if r.code != exitComplete {
 			t.Fatalf("exit %d: %s", r.code, r.stderr)
 		}

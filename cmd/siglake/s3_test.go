@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -225,11 +224,8 @@ func downloadLake(t *testing.T, store *buckettest.Store, lake string) string {
 
 // TestKillOnS3 is TestKill with lake, journal and lock in a bucket.
 func TestKillOnS3(t *testing.T) {
-	kills := proof.Size(4, 25, 1000)
-	program := filepath.Join(t.TempDir(), "siglake")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	kills := proof.Size(1, 6, 1000)
+	program := buildProgram(t)
 	store := buckettest.Start(t)
 	access := s3LakeFlags(t, store)
 	landed, doubts, rounds := 0, 0, 0

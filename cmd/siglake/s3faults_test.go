@@ -138,7 +138,7 @@ func TestS3Faults(t *testing.T) {
 // One is turned away before it pays, or loses the lock and pays for nothing more;
 // nothing is bought twice and no generation is lost.
 func TestTwoWriters(t *testing.T) {
-	rounds := proof.Size(2, 5, 50)
+	rounds := proof.Size(1, 5, 50)
 	store := buckettest.Start(t)
 	outcomes := map[string]int{}
 	for round := range rounds {

@@ -246,6 +246,8 @@ func runScript(dir string, script []scriptedReply, sizes []int, maxWait time.Dur
 	for _, c := range s.ledger.CallsInDoubt() {
 		noted = append(noted, c.ID)
 	}
+	slices.Sort(noted) // the journal has them as they were made, replies as batches are divided
+	slices.Sort(doubts)
 	if len(s.run.Calls) != len(seen) || !slices.Equal(noted, doubts) {
 		return fmt.Errorf("the journal has %d calls, in doubt %q; made were %d, in doubt %q", len(s.run.Calls), noted, len(seen), doubts)
 	}

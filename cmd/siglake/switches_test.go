@@ -137,6 +137,9 @@ func TestRegister(t *testing.T) {
 				if api == "v2" && strings.HasPrefix(doc.Name, "v3-") && !proof.IsFull() {
 					continue
 				}
+				if !proof.IsShort() && expected.unserved == "" && !strings.HasPrefix(doc.Name, "v3-") && (api == "v2") == ((doc.Row+i)%2 == 0) {
+					continue // one of the two is tried
+				}
 				t.Run(name, func(t *testing.T) {
 					r := newRig(t, fixedDayConfig(t, setting))
 					r.runList(t.Context(), nil, list, flags[api]...)

@@ -22,9 +22,6 @@ import (
 	"github.com/siglake/siglake/internal/proof"
 )
 
-// long is whether the full numbers of histories, bit flips and races run.
-var long = proof.IsFull()
-
 const leaseName = "_state/lock.json"
 
 func mustAcquire(t testing.TB, b Bucket, who string) *Lease {
@@ -363,10 +360,7 @@ func leaseFaultAt(t *testing.T, n int, fail func(op string, do func() error) err
 // TestLeaseRace lets many want one lease at random moments, over networks that
 // fail: at no time do two hold it.
 func TestLeaseRace(t *testing.T) {
-	seeds := 300
-	if long {
-		seeds = 10000
-	}
+	seeds := proof.Size(40, 300, 10000)
 	held, lost := 0, 0
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {

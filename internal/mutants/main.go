@@ -221,7 +221,7 @@ func (l *runner) runTests(ctx context.Context, overlay, pkg, run string) result 
 	// still waits is killed a little later.
 	limited, cancel := context.WithTimeout(ctx, l.timeout+time.Minute)
 	defer cancel()
-	args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout", l.timeout.String(), "-run", run, "./" + pkg}
+	args := []string{"test", "-json", "-vet=off", "-count=1", "-failfast", "-timeout", l.timeout.String(), "-run", run, "./" + pkg}
 	if l.usesRapid(pkg) {
 		// A failure file of a mutant is of no use to other builds.
 		args = append(args, "-rapid.nofailfile")

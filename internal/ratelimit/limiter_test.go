@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/ratelimit"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -646,10 +647,7 @@ func benchmark(b *testing.B, cfg ratelimit.Config) {
 // TestRandom: whatever the plan, the clock, the answer times, the other clients and the windows
 // are, a client that keeps within the reserve gets no 429.
 func TestRandom(t *testing.T) {
-	rounds := 4
-	if fullTests {
-		rounds = 100
-	}
+	rounds := proof.Size(1, 4, 100)
 	for seed := range uint64(rounds) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 7))

@@ -194,7 +194,7 @@ func TestV3PoolIsNeverOverdrawn(t *testing.T) {
 	for path, body := range v3Calls {
 		s := rig(t, Config{Credits: 60})
 		refused := 0
-		for range 200 {
+		for range 80 {
 			if post(s, path, body).Code == 402 {
 				refused++
 			}

@@ -269,8 +269,8 @@ func TestEventsMost(t *testing.T) {
 		path, body string
 		types      []*signal
 	}{
-		{companySearch, companiesV2("v", 30), signalsOf(apiV2, company, false)},
-		{contactIDs, `"contactIds":[11,12,13,14,15,16,17,18,19,20,21,22,23,24,25]`, signalsOf(apiV2, contact, false)},
+		{companySearch, companiesV2("v", 6), signalsOf(apiV2, company, false)},
+		{contactIDs, `"contactIds":[11,12,13,14]`, signalsOf(apiV2, contact, false)},
 	} {
 		for _, most := range []int{1, 7, 100} {
 			s := rig(t, Config{Switches: Switches{Events: "most"}, EventPrice: price})

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/siglake/siglake/internal/bucket/membucket"
+	"github.com/siglake/siglake/internal/proof"
 )
 
 // fenceSim is a world of processes on machines of their own that share a bucket
@@ -217,10 +218,7 @@ func (p *fenceSim) checkInvariants() error {
 // random moments, without any lock.
 func TestFence(t *testing.T) {
 	t.Parallel()
-	seeds := 3000
-	if long {
-		seeds = 100000
-	}
+	seeds := proof.Size(150, 3000, 100000)
 	var acked, paid, fenced, readings, views int
 	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {

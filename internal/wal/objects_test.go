@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/bucket/membucket"
+	"github.com/siglake/siglake/internal/proof"
 )
 
 // noRetryObjects is a store that a test can see fail.
@@ -347,12 +348,13 @@ var objectFaults = []struct {
 // once, and for good from there on.
 func TestObjectsFaults(t *testing.T) {
 	t.Parallel()
-	for _, f := range objectFaults {
+	step := proof.Size(4, 1, 1)
+	for i, f := range objectFaults {
 		for _, lasting := range []bool{false, true} {
 			for _, naive := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, lasting %v, naive %v", f.name, lasting, naive), func(t *testing.T) {
-					n := 1
-					for ; objectFaultAt(t, n, lasting, naive, f.fail); n++ {
+					n := 1 + i%step
+					for ; objectFaultAt(t, n, lasting, naive, f.fail); n += step {
 					}
 					t.Logf("%d requests", n-1)
 				})

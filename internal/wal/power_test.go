@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/siglake/siglake/internal/durable/durabletest"
+	"github.com/siglake/siglake/internal/proof"
 )
 
 // crashSim is a journal on a machine, and what is known about its records: some
@@ -202,10 +203,7 @@ func (w *crashSim) openAndRead() ([]entry, error) {
 // those of recovery included.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
-	histories := 2000
-	if long {
-		histories = 100000
-	}
+	histories := proof.Size(100, 2000, 100000)
 	const workers = 2
 	var wg sync.WaitGroup
 	var mu sync.Mutex
