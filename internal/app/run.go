@@ -372,9 +372,12 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
 	} else {
 		note := func(text string) { j.env.Log.Info(text) }
-		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, now, list, note); err != nil {
+		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, j.conn.apiTime(now), list, note); err != nil {
 			return spec, err
 		}
+	}
+	if err := j.conn.checkClock(j.Money.ClockSkewOK, j.env.Log); err != nil {
+		return spec, err
 	}
 	priceQueries(spec.Queries, spec.Tariff)
 	spec.ID, err = newRunID(now, rand.Reader)
