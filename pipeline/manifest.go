@@ -136,7 +136,19 @@ type AccountTotals struct {
 	Lines    int64                   `json:"lines"`
 	ByStatus map[schema.Status]int64 `json:"by_status"`
 	Rejects  []RejectLine            `json:"first_rejects,omitempty"` // the first few; the accounts table has all
+	// Why lines were deferred, in the order in which the reasons came up; the first few,
+	// the accounts table has all.
+	Deferrals []Deferral `json:"deferred_reasons,omitempty"`
 }
+
+// Deferral is a reason for which lines were not requested, or not answered.
+type Deferral struct {
+	Reason string `json:"reason"`
+	Lines  int64  `json:"lines"`
+}
+
+// maxDeferralsShown is the number of reasons for deferred lines in the manifest.
+const maxDeferralsShown = 5
 
 // addLine counts a line by its status.
 func (t *AccountTotals) addLine(l Line) {
@@ -144,6 +156,21 @@ func (t *AccountTotals) addLine(l Line) {
 	t.ByStatus[l.Status]++
 	if l.Status == schema.Rejected && len(t.Rejects) < maxRejectsShown {
 		t.Rejects = append(t.Rejects, RejectLine{l.Account.File, l.Account.Line, l.Account.Key, l.Reason})
+	}
+	if l.Status == schema.Deferred {
+		t.addDeferral(l.Reason)
+	}
+}
+
+func (t *AccountTotals) addDeferral(reason string) {
+	for i := range t.Deferrals {
+		if t.Deferrals[i].Reason == reason {
+			t.Deferrals[i].Lines++
+			return
+		}
+	}
+	if len(t.Deferrals) < maxDeferralsShown {
+		t.Deferrals = append(t.Deferrals, Deferral{reason, 1})
 	}
 }
 

@@ -33,6 +33,9 @@ type Options struct {
 	// user's cache directory. A lake in a directory has its own.
 	Bucket  func(ctx context.Context, uri string) (Bucket, error)
 	Scratch string
+	// Endpoint is the address of the store if it is not AWS: lakes of the same name in two
+	// stores do not share their scratch directory.
+	Endpoint string
 
 	// Hook, when set, is called around every operation on the file system, for
 	// tests that inject faults.
@@ -143,7 +146,7 @@ func (l *Lake) openS3(ctx context.Context, uri string) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := ScratchDir(uri, l.options.Scratch)
+	scratch, err := ScratchDir(uri, l.options.Endpoint, l.options.Scratch)
 	if err != nil {
 		return err
 	}
@@ -162,8 +165,9 @@ func (o Options) openBucket(ctx context.Context, uri string) (Bucket, error) {
 }
 
 // ScratchDir is the local directory of a lake on S3. It differs from lake to lake, and
-// is the same for every run on one lake.
-func ScratchDir(uri, base string) (string, error) {
+// is the same for every run on one lake. endpoint and base are Endpoint and Scratch of
+// Options.
+func ScratchDir(uri, endpoint, base string) (string, error) {
 	if base == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -171,7 +175,11 @@ func ScratchDir(uri, base string) (string, error) {
 		}
 		base = filepath.Join(cache, "siglake")
 	}
-	sum := sha256.Sum256([]byte(strings.TrimRight(uri, "/")))
+	lake := strings.TrimRight(uri, "/")
+	if endpoint != "" {
+		lake = strings.TrimRight(endpoint, "/") + "\n" + lake
+	}
+	sum := sha256.Sum256([]byte(lake))
 	return filepath.Abs(filepath.Join(base, hex.EncodeToString(sum[:8])))
 }
 
@@ -263,9 +271,9 @@ func findForeign(entries []fs.DirEntry) (foreign string, ok bool) {
 
 // SweepScratch removes what runs that will not be published left in a lake's scratch
 // directory on this machine. The caller must hold the lake's lock; keep is the run that
-// continues. scratch is as in Options.
-func SweepScratch(uri, scratch, keep string) error {
-	path, err := ScratchDir(uri, scratch)
+// continues. endpoint and scratch are as in Options.
+func SweepScratch(uri, endpoint, scratch, keep string) error {
+	path, err := ScratchDir(uri, endpoint, scratch)
 	if !OnS3(uri) {
 		path, err = CheckDir(uri)
 	}

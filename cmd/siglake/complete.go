@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -30,6 +30,7 @@ var flagValues = map[string][]string{
 	"object":       {"auto", "company", "contact"},
 	"partition-by": {"month", "day"},
 	"plan":         {"free", "starter", "pro", "premium", "scale", "legacy", "unlimited"},
+	"s3-checksum":  {"when-supported", "when-required"},
 	"s3-sse":       {"AES256", "aws:kms"},
 	"sim-plan":     {"free", "pro", "premium", "scale", "legacy", "unlimited"},
 	"since":        {"7d", "30d", "90d", "6m", "1y"},
@@ -169,7 +170,7 @@ func answersCompletion(program *cli.App, args []string, w io.Writer) bool {
 		return false
 	}
 	for _, word := range completions(program, args[2:]) {
-		fmt.Fprintln(w, word)
+		format.Fprintf(w, "%s\n", word)
 	}
 	return true
 }

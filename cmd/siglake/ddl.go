@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 )
 
@@ -30,6 +31,8 @@ func ddlCommand() *cli.Command {
 			switch {
 			case err != nil:
 				return err
+			case format.Text(address) != address: // in a script it would be another address
+				return app.UsageErrorf("--lake %q contains control or invisible characters, which a script cannot show; rename it first", address)
 			case o.Dialect == "athena":
 				return report.WriteAthena(env.Stdout, address, snapshot)
 			}

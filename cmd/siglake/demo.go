@@ -3,13 +3,13 @@ package main
 import (
 	"bytes"
 	_ "embed"
-	"fmt"
 	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 )
 
 //go:embed demo.csv
@@ -55,7 +55,7 @@ func (p *purchaseCommand) demonstrate(c *cli.Context) error {
 		return err
 	}
 	if !p.out.Quiet {
-		fmt.Fprintf(env.Stdout, "Requesting signals for the accounts in %s from the embedded simulator: no key, no money.\n", p.run.List)
+		format.Fprintf(env.Stdout, "Requesting signals for the accounts in %s from the embedded simulator: no key, no money.\n", p.run.List)
 	}
 	err = p.execute(c)
 	if code, message := exitCode(err); code == exitRejects && message == nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -169,6 +171,8 @@ func apiFlags(o *app.APIOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "api-key-file", Destination: &o.KeyFile, EnvVars: []string{"SIGLAKE_API_KEY_FILE"}, Category: "API", TakesFile: true,
 			Usage: "`FILE` with the API key; default: the variable " + app.KeyVariable},
+		&cli.BoolFlag{Name: "insecure-key-file", Destination: &o.InsecureKeyFile, EnvVars: []string{"SIGLAKE_INSECURE_KEY_FILE"}, Category: "API",
+			Usage: "accept an --api-key-file that other users of the machine can read or change"},
 		&cli.StringFlag{Name: "base-url", Value: o.BaseURL, Destination: &o.BaseURL, EnvVars: []string{"SIGLAKE_BASE_URL"}, Category: "API",
 			Usage: "base URL of the API"},
 		&cli.StringFlag{Name: "plan", Value: o.Plan, Destination: &o.Plan, EnvVars: []string{"SIGLAKE_PLAN"}, Category: "API",
@@ -189,11 +193,28 @@ func apiFlags(o *app.APIOptions) []cli.Flag {
 // storeFlags say where things are kept.
 func storeFlags(o *app.StoreOptions) []cli.Flag {
 	return joinFlags([]cli.Flag{
+		&cli.StringFlag{Name: "umask", Value: fmt.Sprintf("%03o", privateUmask), EnvVars: []string{"SIGLAKE_UMASK"}, Category: "Output", Action: applyUmask,
+			Usage: "permissions that new files of a lake do not get, in `OCTAL`: 077 keeps them to you, 007 shares them with your group, 022 lets others read"},
 		&cli.StringFlag{Name: "scratch", Destination: &o.Scratch, EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
 			Usage: "local `DIR` for sorting and staging the files of a lake on S3; default: siglake in the user's cache directory"},
 		&cli.StringFlag{Name: "state", Destination: &o.State, EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
 			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that any machine can continue a run"},
 	}, s3Flags(&o.S3))
+}
+
+// applyUmask makes the permissions of --umask those of the process.
+func applyUmask(c *cli.Context, text string) error {
+	mask, err := strconv.ParseUint(text, 8, 16)
+	if err != nil || mask > 0o777 {
+		return app.UsageErrorf("--umask %q: expected an octal number such as 077, 027 or 007", text)
+	}
+	if mask&0o700 != 0 {
+		return app.UsageErrorf("--umask %q takes permissions from siglake itself; the first of the three digits must be 0", text)
+	}
+	if env := envOf(c); env.SetUmask != nil {
+		env.SetUmask(int(mask))
+	}
+	return nil
 }
 
 // s3Flags say how S3 is reached and how objects are kept there. There is none
@@ -218,6 +239,8 @@ func s3Flags(o *app.S3Options) []cli.Flag {
 			Usage: "`ID` or ARN of the key for aws:kms; default: the bucket's"},
 		&cli.StringFlag{Name: "s3-storage-class", Destination: &o.StorageClass, EnvVars: []string{"SIGLAKE_S3_STORAGE_CLASS"}, Category: "S3",
 			Usage: "storage `CLASS` of written objects, such as STANDARD_IA; default: the bucket's"},
+		&cli.StringFlag{Name: "s3-checksum", Destination: &o.Checksum, EnvVars: []string{"SIGLAKE_S3_CHECKSUM"}, Category: "S3",
+			Usage: "when-supported sends a checksum with every upload, as buckets with Object Lock demand, when-required only where S3 demands it always; default: AWS_REQUEST_CHECKSUM_CALCULATION, otherwise when-supported on AWS and when-required on other stores"},
 		&cli.StringFlag{Name: "s3-part-size", Value: o.PartSize, Destination: &o.PartSize, EnvVars: []string{"SIGLAKE_S3_PART_SIZE"}, Category: "S3",
 			Usage: "upload files of at least this `SIZE` in parts of this size, 5MiB to 5GiB"},
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 )
 
 // helpWidth is how wide help is laid out, on every terminal: longer lines are
@@ -190,7 +191,7 @@ func printHelp(program *cli.App, w io.Writer, names []string) error {
 	case cmd != nil && len(rest) == 0:
 		printCommandHelp(w, cmd, path)
 	case known && len(names) == 1 && isTerminal(w):
-		fmt.Fprint(w, manual.Render(page.Text, helpWidth, manual.Terminal))
+		fmt.Fprint(format.Below(w), manual.Render(page.Text, helpWidth, manual.Terminal)) // with colours
 	case known && len(names) == 1:
 		fmt.Fprint(w, page.Text)
 	default:
@@ -208,7 +209,7 @@ func printHelp(program *cli.App, w io.Writer, names []string) error {
 
 // isTerminal reports whether a person reads what is written to w.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := format.Below(w).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 

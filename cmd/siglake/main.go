@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -18,10 +17,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 )
 
 // version is set by the linker.
@@ -44,20 +45,42 @@ func run(env app.Env) int {
 	defer cancel()
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
-	go func() {                                                              // for the whole life of the process
-		<-interrupts
-		fmt.Fprintln(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort")
+	go awaitStop(interrupts, func() {                                        // for the whole life of the process
+		format.Fprintf(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort\n")
 		cancel()
-		<-interrupts
-		os.Exit(exitKilled)
-	}()
+	}, func() { os.Exit(exitKilled) })
 	return execute(ctx, env, os.Args)
+}
+
+// privateUmask keeps a lake, its journal and temporary files to their owner: they hold
+// rows about persons. --umask opens them to others.
+const privateUmask = 0o077
+
+// sameStop is how long after a signal another one belongs to the same request to stop:
+// timeout(1) signals a process and then its group, and so do some supervisors.
+const sameStop = time.Second
+
+// awaitStop calls stop at the first signal, and abort at a later one that is not part
+// of the same request.
+func awaitStop(signals <-chan os.Signal, stop, abort func()) {
+	<-signals
+	first := time.Now()
+	stop()
+	for range signals {
+		if time.Since(first) >= sameStop {
+			abort()
+			return
+		}
+	}
 }
 
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
 func execute(ctx context.Context, env app.Env, args []string) int {
-	stderr := env.Stderr
+	if env.SetUmask != nil {
+		env.SetUmask(privateUmask)
+	}
+	env.Stdout, env.Stderr = format.NewWriter(env.Stdout), format.NewWriter(env.Stderr)
 	program := newCLI(&env)
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
 		return exitComplete
@@ -72,10 +95,11 @@ func execute(ctx context.Context, env app.Env, args []string) int {
 		code, err = exitDeferred, errors.New("stopped on request before any call that costs credits; run the same command again")
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "siglake: "+err.Error())
+		// A further line of the text is set off, so that it cannot pass for a message of its own.
+		format.Fprintf(env.Stderr, "siglake: %s\n", format.Lines(strings.ReplaceAll(err.Error(), "\n", "\n  ")))
 	}
 	if advice := diskAdvice(err); advice != "" && code == exitStorage {
-		fmt.Fprintln(stderr, "  Next: "+advice)
+		format.Fprintf(env.Stderr, "  Next: %s\n", advice)
 	}
 	return code
 }

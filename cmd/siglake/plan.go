@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -64,7 +63,7 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	case p.out.JSON:
 		return report.PrintJSON(env.Stdout, planned)
 	case p.out.Quiet:
-		fmt.Fprintf(env.Stdout, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
+		format.Fprintf(env.Stdout, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
 			planned.List, format.Thousands(planned.Entities), format.Thousands(planned.Calls), format.Thousands(planned.Credits.P50), format.Thousands(planned.Credits.Ceiling))
 	default:
 		report.PrintPlan(env.Stdout, planned, p.run.Command, p.run.Money.MaxCredits != "")

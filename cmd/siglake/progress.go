@@ -26,9 +26,9 @@ func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64) app.Meter 
 	if quiet {
 		return none
 	}
-	if f, ok := w.(*os.File); ok {
+	if f, ok := format.Below(w).(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 { // else no terminal, or one that shows nothing
-			return newBarMeter(w, total)
+			return newBarMeter(f, total)
 		}
 	}
 	lastLogged := time.Now()

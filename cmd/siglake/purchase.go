@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -144,10 +143,10 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 		}
 		report.PrintSummary(env.Stdout, p.run.Lake, m)
 		if b := bill(); b != nil {
-			fmt.Fprintf(env.Stdout, "  Simulator's own bill: %s credits, %s of them delivered\n", format.Thousands(b.Credits), format.Thousands(b.Delivered))
+			format.Fprintf(env.Stdout, "  Simulator's own bill: %s credits, %s of them delivered\n", format.Thousands(b.Credits), format.Thousands(b.Delivered))
 		}
 		if p.run.Demo {
-			fmt.Fprintln(env.Stdout)
+			format.Fprintf(env.Stdout, "\n")
 			report.PrintTree(env.Stdout, p.run.Lake, m)
 		}
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
@@ -31,10 +29,10 @@ func rebuildCommand() *cli.Command {
 			}
 			r, err := app.RebuildLake(c.Context, env, store, lake, into)
 			for _, run := range r.Unfinished {
-				fmt.Fprintf(env.Stderr, "siglake: run %s is unfinished and was not rebuilt; repeat its command to continue it\n", run)
+				format.Fprintf(env.Stderr, "siglake: run %s is unfinished and was not rebuilt; repeat its command to continue it\n", run)
 			}
 			if err == nil && !out.Quiet {
-				fmt.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, originally bought for %s credits; no API call was made.\n", format.Count(r.Runs, "run"), into, format.Thousands(r.Events), format.Thousands(r.Credits))
+				format.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, originally bought for %s credits; no API call was made.\n", format.Count(r.Runs, "run"), into, format.Thousands(r.Events), format.Thousands(r.Credits))
 			}
 			return err
 		},

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 )
 
 func resumeCommand() *cli.Command {
@@ -53,7 +52,7 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 			text = "Nothing to resume: %s has no run yet.\n"
 		}
 		if !p.out.Quiet {
-			fmt.Fprintf(env.Stdout, text, p.run.Lake)
+			format.Fprintf(env.Stdout, text, p.run.Lake)
 		}
 		return nil
 	}

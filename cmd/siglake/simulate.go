@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -68,7 +67,7 @@ func serveSimulator(ctx context.Context, w io.Writer, listen string, o Simulator
 		return app.UsageErrorf("--listen: %v", err)
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
-	fmt.Fprintf(w, "simulator listening on http://%s\n", l.Addr())
+	format.Fprintf(w, "simulator listening on http://%s\n", l.Addr())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }() // ends with Shutdown or Close below
 	select {
@@ -86,25 +85,25 @@ func serveSimulator(ctx context.Context, w io.Writer, listen string, o Simulator
 		return err
 	}
 	b := sim.Bill()
-	fmt.Fprintf(w, "bill: %s credits over %s requests; %s credits charged and not delivered\n",
+	format.Fprintf(w, "bill: %s credits over %s requests; %s credits charged and not delivered\n",
 		format.Thousands(b.Credits), format.Thousands(int64(b.Requests)), format.Thousands(b.Undelivered))
 	return nil
 }
 
 func printFaults(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KIND\tBILLED\tDELIVERED\tWHAT HAPPENS")
+	format.Fprintf(w, "KIND\tBILLED\tDELIVERED\tWHAT HAPPENS\n")
 	for _, k := range simulator.FaultKinds() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.Name, yesNo(k.Billed), yesNo(k.Delivered), k.Doc)
+		format.Fprintf(w, "%s\t%s\t%s\t%s\n", k.Name, yesNo(k.Billed), yesNo(k.Delivered), k.Doc)
 	}
 	return w.Flush()
 }
 
 func printSwitches(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SWITCH\tVALUES (first is the default)\tOPEN QUESTION")
+	format.Fprintf(w, "SWITCH\tVALUES (first is the default)\tOPEN QUESTION\n")
 	for _, s := range simulator.SwitchDocs() {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, strings.Join(s.Values, " "), s.Doc)
+		format.Fprintf(w, "%s\t%s\t%s\n", s.Name, strings.Join(s.Values, " "), s.Doc)
 	}
 	return w.Flush()
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 )
 
@@ -31,7 +31,7 @@ func verifyCommand() *cli.Command {
 			report.PrintFindings(env.Stdout, findings, out.Quiet)
 			var broken *app.Error
 			if errors.As(err, &broken) && broken.Kind == app.KindIntegrity && app.IsRebuildable(findings) {
-				fmt.Fprintf(env.Stdout, "The journal is intact: siglake rebuild --lake %s --into DIR rebuilds the lake from it, at no cost.\n", lake)
+				format.Fprintf(env.Stdout, "The journal is intact: siglake rebuild --lake %s --into DIR rebuilds the lake from it, at no cost.\n", lake)
 			}
 			return err
 		},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -169,12 +170,11 @@ func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 }
 
 // NewFetcher stacks what a paid call goes through, from the wire outwards. Each
-// layer is a pipeline.Fetcher around the one before. patience is how long the
-// API may ask a run to wait.
-func NewFetcher(maxWait time.Duration, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
+// layer is a pipeline.Fetcher around the one before.
+func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
 	f := recorder.RecordOutcomes(lusha.Decode(recorder.RecordCalls(client)))
 	f = ratelimit.Limit(f, limiter, rateRefusal)
-	f = policy.Retry(f, lusha.Rules{}, policy.RetryConfig{MaxWait: maxWait})
+	f = policy.Retry(f, lusha.Rules{}, retry)
 	f = policy.Bisect(f, lusha.Rules{})
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
@@ -182,6 +182,13 @@ func NewFetcher(maxWait time.Duration, client pipeline.Fetcher, recorder *ledger
 		f = policy.Budget(f, budget)
 	}
 	return f
+}
+
+// retryConfig is how a run repeats calls: it says in the log what it waits for.
+func retryConfig(env *Env, o APIOptions) policy.RetryConfig {
+	return policy.RetryConfig{MaxWait: o.MaxWait, OnWait: func(refusal string, until time.Time) {
+		env.Log.Info("waiting: the API refuses calls and does not say for how long", "answer", refusal, "until at most", until.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}}
 }
 
 // newLimiter makes what keeps calls within the account's rate windows, together
@@ -261,9 +268,9 @@ func planNames() string {
 }
 
 // APIKey reads the key from the file or the environment.
-func APIKey(env *Env, file string) (string, error) {
-	if file != "" {
-		raw, err := os.ReadFile(file)
+func APIKey(env *Env, o APIOptions) (string, error) {
+	if file := o.KeyFile; file != "" {
+		raw, err := readKeyFile(file, o.InsecureKeyFile)
 		if err != nil {
 			return "", &Error{KindAuth, fmt.Errorf("--api-key-file: %w", err)}
 		}
@@ -276,6 +283,32 @@ func APIKey(env *Env, file string) (string, error) {
 		return key, checkKeyText(key, "the variable "+KeyVariable)
 	}
 	return "", &Error{KindAuth, fmt.Errorf("no API key: set the variable %s, or name a file with --api-key-file; to try siglake without a key, add --simulate", KeyVariable)}
+}
+
+// maxKeyFile is more than any key is long.
+const maxKeyFile = 64 << 10
+
+// readKeyFile reads a file with a key. One that others can read has given the key away,
+// and one that they can change decides who is charged: both are refused.
+func readKeyFile(name string, insecure bool) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// A pipe has no permissions of its own, and Windows has access lists instead.
+	if shared := info.Mode().Perm() & 0o066; shared != 0 && info.Mode().IsRegular() && !insecure && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("%s has mode %04o, so other users of this machine can read or change it: chmod 600 %[1]s, and replace the key if it may have been read; --insecure-key-file accepts the file as it is", name, info.Mode().Perm())
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err == nil && len(raw) > maxKeyFile {
+		return nil, fmt.Errorf("%s holds more than a key: it is longer than %d KiB", name, maxKeyFile>>10)
+	}
+	return raw, err
 }
 
 // checkKeyText says whether a key can stand in a header, without showing it.

@@ -24,6 +24,9 @@ type Env struct {
 	// Getenv reads a variable of the process environment; empty: not set. The
 	// variables of flags are read by the flag library.
 	Getenv func(name string) string
+	// SetUmask sets the permissions that new files and directories never get. Nil: those of
+	// the process apply.
+	SetUmask func(mask int)
 	// Version is that of the program, and Build the same with its commit.
 	Version, Build string
 	// Log receives the log lines of a command. Every command replaces it by a

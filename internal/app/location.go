@@ -35,7 +35,7 @@ func openBucket(ctx context.Context, env *Env, o StoreOptions, uri string) (*buc
 // sinkOptions is how a lake is written, whatever the run.
 func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 	return sinks.Options{
-		Version: env.Version, Hook: env.Hook, Scratch: o.Scratch,
+		Version: env.Version, Hook: env.Hook, Scratch: o.Scratch, Endpoint: o.S3.endpointOf(env),
 		Bucket: func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
 	}
 }
@@ -250,7 +250,7 @@ func (loc journalLocation) claimDirectory(lake string) error {
 // writeOwner writes the owner. The syncs that make the journal in the same directory
 // survive a crash cover the name of this file, too.
 func (loc journalLocation) writeOwner(lake string) error {
-	if err := os.MkdirAll(loc.Directory, 0o700); err != nil {
+	if err := os.MkdirAll(loc.Directory, 0o770); err != nil {
 		return err
 	}
 	f, err := os.Create(filepath.Join(loc.Directory, ownerFile))

@@ -85,7 +85,10 @@ type WorkOptions struct {
 
 // APIOptions say where the API is and how hard it may be asked.
 type APIOptions struct {
-	KeyFile  string
+	KeyFile string
+	// InsecureKeyFile accepts a KeyFile that other users can read or change.
+	InsecureKeyFile bool
+
 	BaseURL  string
 	Plan     string
 	Rate     float64
@@ -117,6 +120,7 @@ type S3Options struct {
 	KMSKey       string
 	StorageClass string
 	PartSize     string
+	Checksum     string // empty: as the SDK's variables say, else by the store
 }
 
 // DefaultQuery has the default values of the flags that fill in QueryOptions.

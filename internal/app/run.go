@@ -204,7 +204,7 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if match.resume != nil {
 		unfinishedID = match.resume.ID
 	}
-	if err := sinks.SweepScratch(j.Lake, j.Store.Scratch, unfinishedID); err != nil {
+	if err := sinks.SweepScratch(j.Lake, j.Store.S3.endpointOf(j.env), j.Store.Scratch, unfinishedID); err != nil {
 		return match, nil, &Error{KindStorage, err}
 	}
 	if j.paged != nil && !j.Money.Refresh && match.resume == nil && match.continues == nil {
@@ -226,7 +226,7 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 // nothing could be published.
 func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
 	run := recorder.Run()
-	fetcher := NewFetcher(j.API.MaxWait, lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
+	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{

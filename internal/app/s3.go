@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -13,7 +14,7 @@ import (
 func (o *S3Options) Config() (bucket.Config, error) {
 	cfg := bucket.Config{
 		Endpoint: o.Endpoint, Region: o.Region, PathStyle: o.PathStyle, Profile: o.Profile, Role: o.Role, ExternalID: o.ExternalID,
-		Encryption: o.Encryption, KMSKey: o.KMSKey, StorageClass: o.StorageClass,
+		Encryption: o.Encryption, KMSKey: o.KMSKey, StorageClass: o.StorageClass, Checksums: bucket.Checksums(o.Checksum),
 	}
 	if e := cfg.Endpoint; e != "" && !strings.HasPrefix(e, "http://") && !strings.HasPrefix(e, "https://") {
 		return cfg, UsageErrorf("--s3-endpoint %q: expected http:// or https:// and a host", e)
@@ -27,6 +28,9 @@ func (o *S3Options) Config() (bucket.Config, error) {
 	if cfg.ExternalID != "" && cfg.Role == "" {
 		return cfg, UsageErrorf("--s3-external-id goes with --s3-role")
 	}
+	if !slices.Contains([]bucket.Checksums{"", bucket.WhenSupported, bucket.WhenRequired}, cfg.Checksums) {
+		return cfg, UsageErrorf("--s3-checksum %q: expected %s or %s", o.Checksum, bucket.WhenSupported, bucket.WhenRequired)
+	}
 	if text := o.PartSize; text != "" { // empty: the default
 		size, ok := parseSize(text)
 		if !ok || size < 5<<20 || size > 5<<30 {
@@ -35,6 +39,12 @@ func (o *S3Options) Config() (bucket.Config, error) {
 		cfg.PartSize = size
 	}
 	return cfg, nil
+}
+
+// endpointOf is the address of a store other than AWS, from the flag or from the variables
+// of the SDK; empty: AWS.
+func (o *S3Options) endpointOf(env *Env) string {
+	return cmp.Or(o.Endpoint, env.Getenv("AWS_ENDPOINT_URL_S3"), env.Getenv("AWS_ENDPOINT_URL"))
 }
 
 // parseSize reads a number of bytes, with or without a binary unit.

@@ -45,6 +45,7 @@ type Config struct {
 	Encryption   string
 	KMSKey       string // id or ARN, for aws:kms; empty: the bucket's default
 	StorageClass string // empty: the bucket's default
+	Checksums    Checksums
 	// Bytes per part of a large object, 5 MiB to 5 GiB; 0 means 16 MiB.
 	PartSize int64
 
@@ -120,10 +121,8 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
-		if o.BaseEndpoint != nil { // or a variable of the SDK sets it
-			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
-		}
+		cfg.applyChecksums(loaded, o) // a variable of the SDK can set the endpoint, too
+		o.APIOptions = append(o.APIOptions, leaveEncodingUnsigned, readRegion)
 	})
 	return b, nil
 }
@@ -201,7 +200,7 @@ func (b *Bucket) Get(ctx context.Context, name string) (data []byte, etag string
 			err = errNoETag
 		}
 		if err == nil {
-			return data, aws.ToString(out.ETag), nil
+			return data, strongETag(aws.ToString(out.ETag)), nil
 		}
 		if attempt >= b.cfg.MaxAttempts || ctx.Err() != nil { // the SDK does not retry broken bodies
 			return nil, "", b.pathError("read", name, err)
@@ -216,7 +215,7 @@ func (b *Bucket) Stat(ctx context.Context, name string) (Object, error) {
 		if err != nil {
 			return Object{}, b.pathError("stat", name, err)
 		}
-		o := Object{Name: name, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified)}
+		o := Object{Name: name, Size: aws.ToInt64(out.ContentLength), ETag: strongETag(aws.ToString(out.ETag)), Modified: aws.ToTime(out.LastModified)}
 		if o.ETag != "" || attempt >= b.cfg.MaxAttempts { // some gateways have objects without an ETag
 			return o, nil
 		}
@@ -236,7 +235,7 @@ func (b *Bucket) ReadRange(ctx context.Context, o Object, off, n int64) (io.Read
 	}
 	in := &s3.GetObjectInput{Bucket: &b.name, Key: b.objectKey(o.Name), Range: &byteRange}
 	if o.ETag != "" {
-		in.IfMatch = &o.ETag
+		in.IfMatch = aws.String(strongETag(o.ETag))
 	}
 	out, err := b.client.GetObject(ctx, in)
 	if err != nil {
@@ -245,7 +244,7 @@ func (b *Bucket) ReadRange(ctx context.Context, o Object, off, n int64) (io.Read
 	// The answer shows whether the store honours the condition and the range.
 	switch wantPrefix := fmt.Sprintf("bytes %d-", off); {
 	// Listings may report ETags without quotes.
-	case o.ETag != "" && strings.Trim(aws.ToString(out.ETag), `"`) != strings.Trim(o.ETag, `"`):
+	case o.ETag != "" && strings.Trim(strongETag(aws.ToString(out.ETag)), `"`) != strings.Trim(strongETag(o.ETag), `"`):
 		err = ErrChanged
 	case !strings.HasPrefix(aws.ToString(out.ContentRange), wantPrefix):
 		err = fmt.Errorf("the store ignores ranges: asked for %s, got %q", byteRange, aws.ToString(out.ContentRange))
@@ -386,7 +385,7 @@ func (b *Bucket) tryMultipart(ctx context.Context, name string, file io.ReaderAt
 				err = errNoETag
 			}
 			if err == nil {
-				parts[i] = types.CompletedPart{PartNumber: number, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32}
+				parts[i] = types.CompletedPart{PartNumber: number, ETag: aws.String(strongETag(aws.ToString(out.ETag))), ChecksumCRC32: out.ChecksumCRC32}
 			}
 			return err
 		})
@@ -408,7 +407,7 @@ func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error
 	if etag == "" {
 		in.IfNoneMatch = aws.String("*")
 	} else {
-		in.IfMatch = &etag
+		in.IfMatch = aws.String(strongETag(etag))
 	}
 	err := b.putConditional(ctx, in)
 	if !isConditionFailed(err) && !(etag != "" && errors.Is(b.pathError("replace", name, err), fs.ErrNotExist)) {
@@ -427,7 +426,7 @@ func (b *Bucket) Delete(ctx context.Context, name string) error {
 // depend on it: a store may list new objects late.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
-		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.objectKey(prefix)})
+		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: b.objectKey(prefix), EncodingType: types.EncodingTypeUrl})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
@@ -436,8 +435,8 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 			}
 			for _, o := range page.Contents {
 				object := Object{
-					Name: strings.TrimPrefix(aws.ToString(o.Key), b.prefix), Size: aws.ToInt64(o.Size),
-					ETag: aws.ToString(o.ETag), Modified: aws.ToTime(o.LastModified),
+					Name: strings.TrimPrefix(listedKey(page, o), b.prefix), Size: aws.ToInt64(o.Size),
+					ETag: strongETag(aws.ToString(o.ETag)), Modified: aws.ToTime(o.LastModified),
 				}
 				if !yield(object, nil) {
 					return
@@ -543,22 +542,38 @@ func (b *Bucket) pathError(op, name string, err error) error {
 		pathErr.Err = fmt.Errorf("%w: %s", ErrChanged, storeMessage(err))
 	case status == http.StatusForbidden, status == http.StatusUnauthorized, code == "ExpiredToken":
 		pathErr.Err = fmt.Errorf("%w: %s", fs.ErrPermission, storeMessage(err))
-	case status == http.StatusMovedPermanently:
-		pathErr.Err = fmt.Errorf("the bucket is in the region %q: %s", response.Response.Header.Get("X-Amz-Bucket-Region"), storeMessage(err))
+	case code == "InvalidRequest" && strings.Contains(strings.ToLower(storeMessage(err)), "checksum"), code == "MissingContentMD5":
+		pathErr.Err = fmt.Errorf("%s: the bucket demands checksums, as buckets with Object Lock do: use --s3-checksum when-supported", storeMessage(err))
+	case status == http.StatusMovedPermanently, code == "AuthorizationHeaderMalformed":
+		pathErr.Err = b.regionError(response.Response.Header.Get(bucketRegion), err)
 	default:
 		pathErr.Err = fmt.Errorf("HTTP %d: %w", status, err)
 	}
 	return pathErr
 }
 
-// storeMessage is the message of the store, without the SDK's description of the request.
+// storeMessage is the message of the store, without the SDK's description of the request,
+// and what to do about it if its code says that.
 func storeMessage(err error) string {
 	var api smithy.APIError
-	if errors.As(err, &api) {
-		if api.ErrorMessage() == "" {
-			return api.ErrorCode()
-		}
-		return api.ErrorCode() + ": " + api.ErrorMessage()
+	if !errors.As(err, &api) {
+		return err.Error()
 	}
-	return err.Error()
+	text := api.ErrorCode()
+	if api.ErrorMessage() != "" {
+		text += ": " + api.ErrorMessage()
+	}
+	if advice := codeAdvice[api.ErrorCode()]; advice != "" {
+		text += " (" + advice + ")"
+	}
+	return text
+}
+
+// codeAdvice is what to do about the error codes of wrong settings.
+var codeAdvice = map[string]string{
+	"InvalidAccessKeyId":    "the store does not know the access key: check AWS_ACCESS_KEY_ID or --s3-profile, and --s3-endpoint",
+	"SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or --s3-profile; a proxy that changes requests has the same effect",
+	"ExpiredToken":          "the session of the credentials has ended: sign in again",
+	"RequestTimeTooSkewed":  "the clock of this machine is wrong: set it",
+	"NoSuchBucket":          "check the name of the bucket, and --s3-endpoint if it is not on AWS",
 }

@@ -1,4 +1,4 @@
-// Package format writes numbers and lists as people read them.
+// Package format writes numbers, lists and texts from outside as people read them.
 package format
 
 import (

@@ -51,6 +51,10 @@ type Verdict struct {
 	Status  int
 	Message string   // the API's own words, or what a page of a proxy says
 	Details []string // the API's list of errors, field by field
+	// What the document says under names that the API does not use, such as the title
+	// and the detail of a problem document (RFC 9457). It is for people: neither the
+	// outcome nor a row depends on it.
+	Context []string
 	// RetryAfter is how long the answer asks to wait; 0 when it does not.
 	RetryAfter time.Duration
 	// Charge is what an error document says about the bill. Errors are not
@@ -72,15 +76,30 @@ func (v Verdict) FullMessage() string {
 	return truncateText(text, 2048)
 }
 
+// fullText is the full message and the context, on one line.
+func (v Verdict) fullText() string {
+	text := v.FullMessage()
+	for _, c := range v.Context {
+		switch {
+		case c == "" || strings.Contains(text, c):
+		case text == "":
+			text = c
+		default:
+			text += "; " + c
+		}
+	}
+	return truncateText(text, 2048)
+}
+
 // Classify judges an answer by its status, header and body alone. Header may
 // be nil. A status of 0 stands for no answer.
 func Classify(status int, header http.Header, body []byte) Verdict {
 	e := readEnvelope(body)
-	v := Verdict{Status: status, Class: ClassUnknown, Outcome: pipeline.InDoubt, Message: e.message, Details: e.details, Charge: e.charge}
+	v := Verdict{Status: status, Class: ClassUnknown, Outcome: pipeline.InDoubt, Message: e.message, Details: e.details, Context: e.context, Charge: e.charge}
 	if !e.valid {
 		v.Message = pageText(body)
 	}
-	v.RetryAfter = parseRetryAfter(status, header, v.FullMessage())
+	v.RetryAfter = parseRetryAfter(status, header, v.fullText())
 	if status/100 == 2 {
 		switch {
 		case !e.valid:
@@ -121,7 +140,7 @@ func classifyStatus(v Verdict, e envelope, header http.Header) (Class, pipeline.
 		// know whether the work, and its charge, continues behind it.
 		return ClassTimedOut, pipeline.InDoubt
 	case status == http.StatusTooManyRequests:
-		return classifyRateLimit(v.FullMessage(), header), pipeline.NotCharged
+		return classifyRateLimit(v.fullText(), header), pipeline.NotCharged
 	case status/100 == 3:
 		switch status {
 		case 301, 302, 307, 308:
@@ -246,6 +265,7 @@ type envelope struct {
 	charge       pipeline.Charge
 	message      string
 	details      []string
+	context      []string // texts under other names than the API's
 }
 
 // readEnvelope looks at the root of a body. It reads every shape the
@@ -296,6 +316,8 @@ func (r *envelopeReader) readField(name string, value json.RawMessage) {
 		if value[0] == '"' {
 			r.details = append(r.details, readTexts(value)...)
 		}
+	case "title", "detail", "details", "description", "error_description", "errorMessage", "reason", "msg", "invalid-params":
+		r.context = append(r.context, readTexts(value)...)
 	case "request_id":
 		r.fromGateway = true
 	case "contacts", "companies", "results":
@@ -461,9 +483,14 @@ func parseRetryAfter(status int, header http.Header, text string) time.Duration 
 	return 0
 }
 
-// summary says for people what came back instead of an answer.
-func (v Verdict) summary() string {
-	text := v.FullMessage()
+// summary says for people what came back instead of an answer. Rows state it, so it
+// says the same of an answer for ever.
+func (v Verdict) summary() string { return v.summaryOf(v.FullMessage()) }
+
+// explanation is the summary with the context: the reason of a stop and of an error.
+func (v Verdict) explanation() string { return v.summaryOf(v.fullText()) }
+
+func (v Verdict) summaryOf(text string) string {
 	switch {
 	case v.Status == 0:
 		return text
@@ -501,7 +528,7 @@ func (r *RefusalError) Advice() string {
 // terminalStop is the reason to stop the run for a refusal that every further
 // batch would meet; nil for others.
 func terminalStop(v Verdict) *pipeline.Stop {
-	stop := &pipeline.Stop{Kind: pipeline.StopAuth, Reason: v.summary()}
+	stop := &pipeline.Stop{Kind: pipeline.StopAuth, Reason: v.explanation()}
 	switch v.Class {
 	case ClassCredits:
 		stop.Kind = pipeline.StopCredits

@@ -86,7 +86,7 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 // RefusalError reports that a call did not answer its query, and what it returned instead.
 type RefusalError struct{ Verdict }
 
-func (r *RefusalError) Error() string { return string(r.Class) + ": " + r.summary() }
+func (r *RefusalError) Error() string { return string(r.Class) + ": " + r.explanation() }
 
 // answer is one document during decoding.
 type answer struct {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -172,6 +173,30 @@ func TestSameIDTwice(t *testing.T) {
 	_, items, _, _ := decodeText(b, paidAnswer)
 	if lushatest.Statuses(items) != "enriched enriched" {
 		t.Errorf("statuses = %s, want enriched twice", lushatest.Statuses(items))
+	}
+}
+
+// TestExplanation: what a refusal says under other names than the API's is shown, and
+// changes neither the outcome nor what rows state.
+func TestExplanation(t *testing.T) {
+	for _, tt := range []struct {
+		status                     int
+		body, explanation, summary string
+		outcome                    pipeline.Outcome
+	}{
+		{403, `{"type":"about:blank","title":"Forbidden","status":403,"detail":"the key is not for this host"}`, "HTTP 403: Forbidden; the key is not for this host", "HTTP 403 Forbidden", pipeline.InDoubt},
+		{403, `{"statusCode":403,"message":"no","detail":["a","b"]}`, "HTTP 403: no; a; b", "HTTP 403: no", pipeline.NotCharged},
+		{402, `{"error":"payment","error_description":"no card on file"}`, "HTTP 402: payment; no card on file", "HTTP 402: payment", pipeline.NotCharged},
+		{503, `under maintenance until 6 UTC`, "HTTP 503: under maintenance until 6 UTC", "HTTP 503: under maintenance until 6 UTC", pipeline.InDoubt},
+		{429, `{"title":"Too many","detail":"daily limit"}`, "HTTP 429: Too many; daily limit", "HTTP 429 Too Many Requests", pipeline.NotCharged},
+	} {
+		v := Classify(tt.status, nil, []byte(tt.body))
+		if v.explanation() != tt.explanation || v.summary() != tt.summary || v.Outcome != tt.outcome {
+			t.Errorf("%d %s: %q, %q, %s; want %q, %q, %s", tt.status, tt.body, v.explanation(), v.summary(), v.Outcome, tt.explanation, tt.summary, tt.outcome)
+		}
+	}
+	if v := Classify(429, nil, []byte(`{"title":"Too many","detail":"daily limit, reset in 90 seconds"}`)); v.Class != ClassRateDay || v.RetryAfter != 90*time.Second {
+		t.Errorf("a problem document about the day: %s after %s, want %s after 1m30s", v.Class, v.RetryAfter, ClassRateDay)
 	}
 }
 

@@ -20,7 +20,7 @@ func (Rules) UnsentReply(b *pipeline.Batch, reason string) *pipeline.Reply {
 // Refusal explains a call that did not end as Charged.
 func (Rules) Refusal(call *pipeline.Call) policy.Refusal {
 	v := classifyCall(call)
-	r := policy.Refusal{RetryAfter: v.RetryAfter, Message: v.FullMessage(), Summary: v.summary(), Stop: terminalStop(v)}
+	r := policy.Refusal{RetryAfter: v.RetryAfter, Message: v.FullMessage(), Summary: v.explanation(), Stop: terminalStop(v)}
 	if call.Outcome != pipeline.NotCharged {
 		if v.Class == ClassProxy && v.Status/100 == 4 || v.Class == ClassRedirect {
 			r.Kind = policy.Intercepted

@@ -18,8 +18,12 @@ type RetryConfig struct {
 	BaseDelay   time.Duration // first back-off, doubling; 0 means 1 s
 	MaxDelay    time.Duration // longest back-off; 0 means 60 s
 	// Longest delay that a failing server may ask for; less than MaxDelay means
-	// MaxDelay.
+	// MaxDelay. Also how long a batch is repeated after 429s that do not say when to
+	// come back; MaxAttempts are made in any case.
 	MaxWait time.Duration
+	// OnWait is called when 429s without a delay outlast MaxAttempts, with the refusal and
+	// the time until which the batch is repeated. Once per run; nil: not called.
+	OnWait func(refusal string, until time.Time)
 	// BreakerLimit stops the run: after so many calls in a row with an unknown
 	// outcome, or so many batches in a row that were given up; 0 means 5.
 	BreakerLimit int
@@ -29,10 +33,10 @@ type RetryConfig struct {
 // Retrier repeats a call that is known not to have been charged, and no other.
 // It may be used concurrently.
 //
-// It repeats a call after a 429 as well, up to MaxAttempts. The rate limiter
-// below decides how long to wait for the window and whether that is worth it:
-// it sees the same refusals, those of other runs, and every attempt before it
-// is sent.
+// It repeats a call after a 429 as well. The rate limiter below decides how long to
+// wait for a window or a stated pause and whether that is worth it: it sees the same
+// refusals, those of other runs, and every attempt before it is sent. A 429 that says
+// nothing is repeated with a back-off for up to MaxWait, and then ends the run.
 type Retrier struct {
 	inner  pipeline.Fetcher
 	vendor Vendor
@@ -45,6 +49,7 @@ type Retrier struct {
 	stop          *pipeline.Stop // why
 	indeterminate int            // calls in doubt since the last answer
 	exhausted     int            // batches given up since the last response
+	announced     bool           // OnWait was called
 }
 
 // Retry wraps a decoded fetcher. The vendor explains its refusals.
@@ -84,6 +89,7 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	}
 	merged := &pipeline.Reply{}
 	firstAttempt := max(b.NextAttempt, 1)
+	var firstAnswer time.Time // of the first attempt
 	for try := 0; ; try++ {
 		attempt := *b
 		attempt.NextAttempt = firstAttempt + try
@@ -107,7 +113,10 @@ func (r *Retrier) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 			return merged, nil
 		}
 		call := &reply.Calls[len(reply.Calls)-1]
-		delay, stop := r.decideRetry(b, call, try+1)
+		if try == 0 {
+			firstAnswer = time.Now()
+		}
+		delay, stop := r.decideRetry(b, call, progress{tries: try + 1, waited: time.Since(firstAnswer)})
 		if stop != nil {
 			return merged, stop
 		}
@@ -129,10 +138,16 @@ func (r *Retrier) stopReason() *pipeline.Stop {
 	return r.stop
 }
 
+// progress is what a batch has taken so far.
+type progress struct {
+	tries  int           // attempts
+	waited time.Duration // since the answer to the first of them
+}
+
 // decideRetry decides what follows an attempt: the delay before the next one,
 // negative when there is no next one, or the reason to stop the run.
-func (r *Retrier) decideRetry(b *pipeline.Batch, call *pipeline.Call, tries int) (delay time.Duration, stop *pipeline.Stop) {
-	delay, stop = r.nextDelay(b, call, tries)
+func (r *Retrier) decideRetry(b *pipeline.Batch, call *pipeline.Call, p progress) (delay time.Duration, stop *pipeline.Stop) {
+	delay, stop = r.nextDelay(b, call, p)
 	if stop != nil {
 		r.trip(stop)
 	}
@@ -160,7 +175,7 @@ func (r *Retrier) trip(stop *pipeline.Stop) {
 
 const noRetry = time.Duration(-1)
 
-func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, tries int) (time.Duration, *pipeline.Stop) {
+func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, p progress) (time.Duration, *pipeline.Stop) {
 	if call.Outcome == pipeline.Charged {
 		r.resetBreaker(true)
 		return noRetry, nil
@@ -188,12 +203,14 @@ func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, tries int) (
 		r.resetBreaker(refusal.Kind == NoMatch)
 		return noRetry, nil
 	case RateWindow:
-		if tries >= r.cfg.MaxAttempts {
+		if p.tries >= r.cfg.MaxAttempts {
 			return noRetry, stopUntil(pipeline.StopQuota, refusal) // the limiter waited, and the window did not turn
 		}
 		return 0, nil
-	case RateBurst, Transient:
-		return r.backoffDelay(call, refusal, tries)
+	case RateBurst:
+		return r.burstDelay(refusal, p)
+	case Transient:
+		return r.transientDelay(call, refusal, p.tries)
 	case SessionExpired:
 		if b.ContinuesSession() { // the session is gone, not the endpoint: the caller starts another one
 			r.resetBreaker(false)
@@ -203,7 +220,7 @@ func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, tries int) (
 	case Terminal:
 		return noRetry, refusal.Stop
 	}
-	return r.giveUp(call, tries)
+	return r.giveUp(call, p.tries)
 }
 
 // increment adds one to a counter of the breaker and returns the sum.
@@ -225,12 +242,40 @@ func (r *Retrier) resetBreaker(byAnswer bool) {
 	}
 }
 
-func (r *Retrier) backoffDelay(call *pipeline.Call, refusal Refusal, tries int) (time.Duration, *pipeline.Stop) {
+// backoff is the delay after some attempts: full jitter, up to MaxDelay.
+func (r *Retrier) backoff(tries int) time.Duration {
+	maxDelay := min(r.cfg.MaxDelay, r.cfg.BaseDelay<<min(tries-1, 20))
+	return time.Duration(r.cfg.Jitter() * float64(maxDelay))
+}
+
+// burstDelay is the delay after a 429 that concerns no hour and no day.
+func (r *Retrier) burstDelay(refusal Refusal, p progress) (time.Duration, *pipeline.Stop) {
+	d := r.backoff(p.tries)
+	if p.tries < r.cfg.MaxAttempts {
+		return d, nil
+	}
+	if p.waited+d > r.cfg.MaxWait {
+		stop := stopUntil(pipeline.StopQuota, refusal)
+		stop.Reason = fmt.Sprintf("the API still refuses calls after %d attempts in %s, and does not say for how long: %s", p.tries, p.waited.Round(time.Second), refusal.Summary)
+		stop.Advice += "; --max-wait sets how long a run waits"
+		return noRetry, stop
+	}
+	r.mu.Lock()
+	first := !r.announced
+	r.announced = true
+	r.mu.Unlock()
+	if first && r.cfg.OnWait != nil {
+		r.cfg.OnWait(refusal.Summary, time.Now().Add(r.cfg.MaxWait-p.waited))
+	}
+	return d, nil
+}
+
+// transientDelay is the delay after a failure of the server.
+func (r *Retrier) transientDelay(call *pipeline.Call, refusal Refusal, tries int) (time.Duration, *pipeline.Stop) {
 	if tries >= r.cfg.MaxAttempts {
 		return r.giveUp(call, tries)
 	}
-	maxDelay := min(r.cfg.MaxDelay, r.cfg.BaseDelay<<min(tries-1, 20))
-	d := time.Duration(r.cfg.Jitter() * float64(maxDelay))
+	d := r.backoff(tries)
 	if refusal.RetryAfter == 0 {
 		return d, nil
 	}

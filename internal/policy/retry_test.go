@@ -35,6 +35,10 @@ func TestRetryTable(t *testing.T) {
 		{"a failure, then good", []lushatest.Step{lushatest.Refused}, 2, "enriched", "", 500 * time.Millisecond},
 		{"failures to the end", five(lushatest.Refused), 5, "deferred", "", 7500 * time.Millisecond},
 		{"too fast, then good", []lushatest.Step{lushatest.Burst, lushatest.Burst}, 3, "enriched", "", 1500 * time.Millisecond},
+		// Back-off of 0.5, 1, 2, 4, 8, 16 s and then of 30 s, for up to MaxWait.
+		{"too fast, for minutes, then good", slices.Repeat([]lushatest.Step{lushatest.Burst}, 20), 21, "enriched", "", 31500*time.Millisecond + 14*30*time.Second},
+		{"too fast without a word, then good", slices.Repeat([]lushatest.Step{{Status: 429}}, 10), 11, "enriched", "", 31500*time.Millisecond + 4*30*time.Second},
+		{"too fast for longer than is waited", slices.Repeat([]lushatest.Step{lushatest.Burst}, 200), 125, "deferred", pipeline.StopQuota, 31500*time.Millisecond + 118*30*time.Second},
 		{"too fast, told how long, which the limiter sees to", []lushatest.Step{{Status: 429, Body: lushatest.Burst.Body, Header: `{"retry-after":"7"}`}}, 2, "enriched", "", 500 * time.Millisecond},
 		{"failed, told how long", []lushatest.Step{{Status: 503, Body: `{"statusCode":503}`, Header: `{"retry-after":"7"}`}}, 2, "enriched", "", 7500 * time.Millisecond},
 		{"failed, told too long", []lushatest.Step{{Status: 503, Body: `{"statusCode":503}`, Header: `{"retry-after":"7200"}`}}, 1, "deferred", pipeline.StopUnstable, 0},

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/siglake/siglake/internal/app"
@@ -12,7 +11,7 @@ import (
 // PrintCompaction says what a compaction did; m is nil when there was nothing to do.
 func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest) {
 	if m == nil {
-		fmt.Fprintf(w, "Nothing to do: no partition of %s has %d or more small files.\n", o.Lake, o.MinFiles)
+		format.Fprintf(w, "Nothing to do: no partition of %s has %d or more small files.\n", o.Lake, o.MinFiles)
 		return
 	}
 	var rows, bytes int64
@@ -20,7 +19,7 @@ func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest) {
 		rows += f.Rows
 		bytes += f.Bytes
 	}
-	fmt.Fprintf(w, "Compacted %s files into %s (%s rows, %s) as generation %d; no API call was made and no row has changed.\n",
+	format.Fprintf(w, "Compacted %s files into %s (%s rows, %s) as generation %d; no API call was made and no row has changed.\n",
 		format.Thousands(int64(len(m.Replaces))), format.Thousands(int64(len(m.Files))), format.Thousands(rows), format.Bytes(bytes), m.Generation)
 }
 
@@ -30,13 +29,13 @@ func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet b
 		if quiet && r.State == "ok" {
 			continue
 		}
-		fmt.Fprintf(w, "  %-8s %-10s %s\n", r.State, r.Name, r.Detail)
+		format.Fprintf(w, "  %-8s %-10s %s\n", r.State, r.Name, r.Detail)
 		if r.Advice != "" {
-			fmt.Fprintf(w, "  %-8s %-10s %s\n", "", "", r.Advice)
+			format.Fprintf(w, "  %-8s %-10s %s\n", "", "", r.Advice)
 		}
 	}
 	if policy != "" && !quiet {
-		fmt.Fprintf(w, "\nThe minimal permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", policy)
+		format.Fprintf(w, "\nThe minimal permissions that siglake needs on the bucket, as an IAM policy:\n%s\n", format.Lines(policy))
 	}
 }
 
@@ -48,14 +47,14 @@ func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
 			mark = "BROKEN"
 		}
 		if !quiet || len(f.Violations) > 0 {
-			fmt.Fprintf(w, "%3d  %-7s %s: %s\n", f.Number, mark, f.Text, f.Detail)
+			format.Fprintf(w, "%3d  %-7s %s: %s\n", f.Number, mark, f.Text, f.Detail)
 		}
 		for i, b := range f.Violations {
 			if i == 10 {
-				fmt.Fprintf(w, "             and %d more\n", len(f.Violations)-i)
+				format.Fprintf(w, "             and %d more\n", len(f.Violations)-i)
 				break
 			}
-			fmt.Fprintf(w, "             %s\n", b)
+			format.Fprintf(w, "             %s\n", b)
 		}
 	}
 }

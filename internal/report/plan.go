@@ -50,37 +50,37 @@ func (p CreditPrice) CostOf(e forecast.Estimate) *app.MoneyEstimate {
 
 // PrintPlan is a plan of a command for people. With a budget it advises none.
 func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
-	fmt.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
+	format.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
 	printFigures(w, p)
 	if len(p.Rejects) > 0 {
-		fmt.Fprintf(w, "\n  Rejected lines (%s):\n", format.Thousands(p.WithoutCall[schema.Rejected]))
+		format.Fprintf(w, "\n  Rejected lines (%s):\n", format.Thousands(p.WithoutCall[schema.Rejected]))
 		for _, r := range p.Rejects[:min(5, len(p.Rejects))] {
-			fmt.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
+			format.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
 		}
 	}
 	for i, n := range p.Notes {
 		if i == 0 {
-			fmt.Fprintln(w)
+			format.Fprintf(w, "\n")
 		}
-		fmt.Fprintf(w, "  Note: %s\n", n)
+		format.Fprintf(w, "  Note: %s\n", n)
 	}
 	if p.ResumesRun != "" {
-		fmt.Fprintf(w, "\n  The same command continues run %s.\n", p.ResumesRun)
+		format.Fprintf(w, "\n  The same command continues run %s.\n", p.ResumesRun)
 	}
 	switch {
 	case p.Entities == 0:
-		fmt.Fprintln(w, "\n  There is nothing to request.")
+		format.Fprintf(w, "\n  There is nothing to request.\n")
 	case p.AdvisedBudget == 0:
-		fmt.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (they cost at most %s credits), then plan again\n",
+		format.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (they cost at most %s credits), then plan again\n",
 			command, app.SampleLines, format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines))
 	case !budgeted:
-		fmt.Fprintf(w, "\n  Next: siglake %s with the same flags and --max-credits %d, which is enough nineteen times in twenty (batches shrink near the cap, which takes more calls)\n", command, p.AdvisedBudget)
+		format.Fprintf(w, "\n  Next: siglake %s with the same flags and --max-credits %d, which is enough nineteen times in twenty (batches shrink near the cap, which takes more calls)\n", command, p.AdvisedBudget)
 	}
 }
 
 // printFigures prints the table of a plan: what would be asked, and what that takes.
 func printFigures(w io.Writer, p *app.PlanReport) {
-	row := func(name, figure, detail string) { fmt.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
+	row := func(name, figure, detail string) { format.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
 	var withoutCall []string
 	for _, s := range schema.Statuses {
 		if n := p.WithoutCall[s]; n > 0 {

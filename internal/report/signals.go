@@ -1,18 +1,18 @@
 package report
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/schema"
 )
 
 // PrintCatalogue prints signal types, one a line, and the columns of their tables.
 func PrintCatalogue(out io.Writer, chosen []schema.Signal, columns bool) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KEY\tOBJECT\tCATEGORY\tCADENCE\tAPI V2\tAPI V3")
+	format.Fprintf(w, "KEY\tOBJECT\tCATEGORY\tCADENCE\tAPI V2\tAPI V3\n")
 	for _, s := range chosen {
 		category := string(s.Category)
 		if s.Risk && s.Category != schema.CategoryRisk {
@@ -21,7 +21,7 @@ func PrintCatalogue(out io.Writer, chosen []schema.Signal, columns bool) {
 		if s.Personal {
 			category += " (by its key only)"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Key, s.Object, category, s.Cadence, s.V2, s.V3)
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Key, s.Object, category, s.Cadence, s.V2, s.V3)
 	}
 	_ = w.Flush() // the writer below reports its own errors
 	if !columns {
@@ -30,21 +30,21 @@ func PrintCatalogue(out io.Writer, chosen []schema.Signal, columns bool) {
 	shown := map[schema.Category]bool{}
 	for _, s := range chosen {
 		if len(s.NewsEventTypes) > 0 {
-			fmt.Fprintf(out, "\n%s event types: %s\n", s.Key, strings.Join(s.NewsEventTypes, ", "))
+			format.Fprintf(out, "\n%s event types: %s\n", s.Key, strings.Join(s.NewsEventTypes, ", "))
 		}
 		if shown[s.Category] {
 			continue
 		}
 		shown[s.Category] = true
 		t := schema.EventTable(s.Category)
-		fmt.Fprintf(out, "\nTable %s (version %d): %s\n\n", t.Name, t.Version, t.Doc)
+		format.Fprintf(out, "\nTable %s (version %d): %s\n\n", t.Name, t.Version, t.Doc)
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, col := range t.Columns {
 			doc := col.Doc
 			if col.Unit != "" {
 				doc += " [" + col.Unit + "]"
 			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\n", col.Name, col.Type, doc)
+			format.Fprintf(w, "  %s\t%s\t%s\n", col.Name, col.Type, doc)
 		}
 		_ = w.Flush()
 	}

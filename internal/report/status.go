@@ -12,21 +12,21 @@ import (
 // PrintStatus prints runs, bill and generations of a lake.
 func PrintStatus(out io.Writer, status *app.LakeStatus) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST")
+	format.Fprintf(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST\n")
 	for _, r := range status.Runs {
 		generation, deferred := "-", "-"
 		if r.Generation > 0 {
 			generation, deferred = fmt.Sprint(r.Generation), format.Thousands(r.Open)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, format.Thousands(int64(r.Calls)), format.Thousands(r.Credits),
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, format.Thousands(int64(r.Calls)), format.Thousands(r.Credits),
 			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), deferred, r.Service, r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%s, %s\n", format.Count(len(status.Runs), "run"), totalText(status))
+	format.Fprintf(out, "\n%s, %s\n", format.Count(len(status.Runs), "run"), format.Lines(totalText(status)))
 	for _, next := range status.Next {
-		fmt.Fprintf(out, "  Next: %s\n", next)
+		format.Fprintf(out, "  Next: %s\n", next)
 	}
 	return printGenerations(out, status)
 }
@@ -36,16 +36,16 @@ func printGenerations(out io.Writer, s *app.LakeStatus) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tFINISHED")
+	format.Fprintf(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tFINISHED\n")
 	for _, g := range s.Generations {
 		files := format.Thousands(int64(g.Files))
 		if g.Replaces > 0 {
 			files += " for " + format.Thousands(int64(g.Replaces))
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, format.Thousands(g.Rows), g.Finished.Format("2006-01-02 15:04 UTC"))
+		format.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, format.Thousands(g.Rows), g.Finished.Format("2006-01-02 15:04 UTC"))
 	}
 	if s.Earlier > 0 {
-		fmt.Fprintf(w, "and %s earlier ones\n", format.Thousands(s.Earlier))
+		format.Fprintf(w, "and %s earlier ones\n", format.Thousands(s.Earlier))
 	}
 	return w.Flush()
 }

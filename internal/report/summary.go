@@ -40,6 +40,8 @@ func LogIncomplete(log *slog.Logger, m *pipeline.Manifest) {
 func stopReason(m *pipeline.Manifest) string {
 	s := m.Run.Stop
 	switch {
+	case s == nil && len(m.Accounts.Deferrals) > 0:
+		return deferralText(m.Accounts.Deferrals[0]) + "; next: " + deferralAdvice
 	case s == nil:
 		return ""
 	case s.Advice == "":
@@ -48,21 +50,42 @@ func stopReason(m *pipeline.Manifest) string {
 	return s.Reason + "; next: " + s.Advice
 }
 
+// deferralAdvice is what to do about lines that were left without a reason to stop.
+const deferralAdvice = "run the same command again, which requests the rest; if it happens again, check the API's status"
+
+func deferralText(d pipeline.Deferral) string {
+	return fmt.Sprintf("%s: %s", format.Count(int(d.Lines), "line"), d.Reason)
+}
+
+// printDeferrals says why lines are left to a later run. The reason of a run that
+// stopped is that of its lines.
+func printDeferrals(w io.Writer, m *pipeline.Manifest) {
+	n := m.Accounts.ByStatus[schema.Deferred]
+	if n == 0 || m.Run.Stop != nil {
+		return
+	}
+	format.Fprintf(w, "\n  Deferred lines (%s):\n", format.Thousands(n))
+	for _, d := range m.Accounts.Deferrals {
+		format.Fprintf(w, "    %s\n", deferralText(d))
+	}
+	format.Fprintf(w, "  Next: %s\n", deferralAdvice)
+}
+
 // PrintNothingToDo answers a command that has nothing to ask.
 func PrintNothingToDo(w io.Writer, n *app.NothingToDo) {
 	switch {
 	case n.RunID != "":
 	case n.Exhausted:
-		fmt.Fprintf(w, "Nothing to do: %s has returned all of its %s results.\n", n.Subject, format.Thousands(n.Results))
+		format.Fprintf(w, "Nothing to do: %s has returned all of its %s results.\n", n.Subject, format.Thousands(n.Results))
 		return
 	default:
-		fmt.Fprintf(w, "Nothing to do: %s has already returned %s results, and --limit is %d; raise it to fetch further results.\n", n.Subject, format.Thousands(n.Results), n.Limit)
+		format.Fprintf(w, "Nothing to do: %s has already returned %s results, and --limit is %d; raise it to fetch further results.\n", n.Subject, format.Thousands(n.Results), n.Limit)
 		return
 	}
-	fmt.Fprintf(w, "Nothing to do: run %s requested all of this on %s (%s, generation %d).\n",
+	format.Fprintf(w, "Nothing to do: run %s requested all of this on %s (%s, generation %d).\n",
 		n.RunID, n.Begun.Format("2006-01-02 15:04 UTC"), outcomeText(n.Outcome), n.Generation)
 	if n.WrittenOff > 0 {
-		fmt.Fprintf(w, "%s accepted as paid and lost, 0 to %s credits: siglake does not request their lines again in this window.\n", format.Count(n.WrittenOff, "call"), format.Thousands(n.MaxLoss))
+		format.Fprintf(w, "%s accepted as paid and lost, 0 to %s credits: siglake does not request their lines again in this window.\n", format.Count(n.WrittenOff, "call"), format.Thousands(n.MaxLoss))
 	}
 	advice := "Run the command tomorrow for tomorrow's window; --refresh buys today's window again."
 	if n.Service == pipeline.Lookalikes {
@@ -74,9 +97,9 @@ func PrintNothingToDo(w io.Writer, n *app.NothingToDo) {
 			retry, writtenOff = "that page and the pages after it", "gives it up and lets this command continue after it"
 		}
 		advice = fmt.Sprintf("%s in doubt: siglake held list --lake %s shows what may have been charged;\n"+
-			"siglake held retry lets this command request %s, siglake held accept-loss %s.", format.Count(n.InDoubt, "call"), n.Lake, retry, writtenOff)
+			"siglake held retry lets this command request %s, siglake held accept-loss %s.", format.Count(n.InDoubt, "call"), format.Text(n.Lake), retry, writtenOff)
 	}
-	fmt.Fprintln(w, advice)
+	format.Fprintf(w, "%s\n", format.Lines(advice))
 }
 
 // PrintSummary is the closing word of a run, for people.
@@ -90,30 +113,31 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if n := m.Credits.UnknownCalls; n > 0 {
 		outcome += fmt.Sprintf(", %s unknown,", format.Count(int(n), "charge"))
 	}
-	fmt.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
+	format.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
 	if text := mappingText(m.Input.Mapping); text != "" {
-		fmt.Fprintf(w, "  List          read as %s\n", text)
+		format.Fprintf(w, "  List          read as %s\n", text)
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
-		fmt.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
+		format.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
 			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
-		fmt.Fprintf(w, "\n  Account       %s, %s\n", balanceText(*a.Change), accountText(a))
+		format.Fprintf(w, "\n  Account       %s, %s\n", balanceText(*a.Change), accountText(a))
 	}
 	printPages(w, m.Pages)
 	printRejects(w, m)
+	printDeferrals(w, m)
 	printInDoubt(w, lake, m)
 	printStop(w, m.Run.Stop)
-	fmt.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
+	format.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
 	printQuery(w, lake, m)
 }
 
 // printTotals prints the table of a run: what was asked, what it cost, what was written.
 func printTotals(w io.Writer, lake string, m *pipeline.Manifest) {
 	row := func(name string, total int64, detail string) {
-		fmt.Fprintf(w, "  %-8s %12s   %s\n", name, format.Thousands(total), detail)
+		format.Fprintf(w, "  %-8s %12s   %s\n", name, format.Thousands(total), detail)
 	}
 	row("Lines", m.Accounts.Lines, statusText(m))
 	row("Calls", m.Calls.Total, callText(m))
@@ -141,9 +165,9 @@ func printPages(w io.Writer, p *pipeline.PageTotals) {
 	if p.Exhausted {
 		more = "there are no more"
 	}
-	fmt.Fprintf(w, "\n  Of %s: %s results in this run, %s from earlier runs; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
+	format.Fprintf(w, "\n  Of %s: %s results in this run, %s from earlier runs; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
 	if p.Repeated > 0 {
-		fmt.Fprintf(w, "  The API returned, and charged for, %s of them a second time: it did not honour its session.\n", format.Thousands(p.Repeated))
+		format.Fprintf(w, "  The API returned, and charged for, %s of them a second time: it did not honour its session.\n", format.Thousands(p.Repeated))
 	}
 }
 
@@ -152,24 +176,24 @@ func printStop(w io.Writer, s *pipeline.StopInfo) {
 	if s == nil {
 		return
 	}
-	fmt.Fprintf(w, "\n  Stopped early: %s\n", s.Reason)
+	format.Fprintf(w, "\n  Stopped early: %s\n", s.Reason)
 	if s.Advice != "" {
-		fmt.Fprintf(w, "  Next: %s\n", s.Advice)
+		format.Fprintf(w, "  Next: %s\n", s.Advice)
 	}
 	if s.RetryAt != nil {
-		fmt.Fprintf(w, "  Run again after %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
+		format.Fprintf(w, "  Run again after %s\n", s.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 }
 
 // printQuery prints a command that queries what the run has written.
 func printQuery(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Events.Written > 0 {
-		fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
+		format.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
 		return
 	}
 	for _, f := range m.Files {
 		if t, ok := schema.TableNamed(f.Table); ok && t.IsProduct() && t.Name != string(schema.CategoryAliases) {
-			fmt.Fprintf(w, "  Query     duckdb -c \"%s\"\n", productQuery(lake, t))
+			format.Fprintf(w, "  Query     duckdb -c \"%s\"\n", productQuery(lake, t))
 			return
 		}
 	}
@@ -317,12 +341,12 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 	if n == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n  Rejected lines (%s):\n", format.Thousands(n))
+	format.Fprintf(w, "\n  Rejected lines (%s):\n", format.Thousands(n))
 	for _, r := range m.Accounts.Rejects[:min(shown, len(m.Accounts.Rejects))] {
-		fmt.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
+		format.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
 	}
 	if n > shown {
-		fmt.Fprintf(w, "    and %s more, in ledger/accounts\n", format.Thousands(n-shown))
+		format.Fprintf(w, "    and %s more, in ledger/accounts\n", format.Thousands(n-shown))
 	}
 }
 
@@ -353,21 +377,21 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 			lines += len(d.Accounts)
 		}
 		const shown = 5
-		fmt.Fprintf(w, "\n  "+title+"\n", len(calls), format.Thousands(int64(lines)))
+		format.Fprintf(w, "\n  "+title+"\n", len(calls), format.Thousands(int64(lines)))
 		for _, d := range calls[:min(shown, len(calls))] {
-			fmt.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, format.Count(len(d.Accounts), "line"), format.Thousands(d.MinCredits), format.Thousands(d.MaxCredits))
+			format.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, format.Count(len(d.Accounts), "line"), format.Thousands(d.MinCredits), format.Thousands(d.MaxCredits))
 		}
 		if len(calls) > shown {
-			fmt.Fprintf(w, "    and %d more, in the manifest\n", len(calls)-shown)
+			format.Fprintf(w, "    and %d more, in the manifest\n", len(calls)-shown)
 		}
 	}
 	list(own, "Calls in doubt (%d): they may have been charged and were not repeated; %s lines are held.")
 	list(earlier, "Calls of earlier runs in doubt (%d): %s lines were not requested, because they may already be paid for.")
 	if len(own)+len(earlier) > 0 {
-		fmt.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
+		format.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
 	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.RunInDoubt {
-		fmt.Fprintf(w, "  Deferred: %s lines were not requested yet; the same command requests them, whatever you decide\n", format.Thousands(n))
+		format.Fprintf(w, "  Deferred: %s lines were not requested yet; the same command requests them, whatever you decide\n", format.Thousands(n))
 	}
 	list(writtenOff, "Calls accepted as paid and lost (%d): %s lines are not requested again in their window.")
 	list(retried, "Calls repeated as decided (%d): the first attempt may have been charged; %s lines are held.")
@@ -376,7 +400,7 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 
 // PrintTree shows what a run wrote, partitions of a table folded together.
 func PrintTree(w io.Writer, lake string, m *pipeline.Manifest) {
-	fmt.Fprintf(w, "%s/\n", lake)
+	format.Fprintf(w, "%s/\n", lake)
 	type dir struct {
 		files int
 		rows  int64
@@ -398,10 +422,10 @@ func PrintTree(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	slices.Sort(names)
 	for _, d := range names {
-		fmt.Fprintf(w, "  %-44s %8s rows  %s\n", d+"/", format.Thousands(dirs[d].rows), strings.Join(dirs[d].names, " "))
+		format.Fprintf(w, "  %-44s %8s rows  %s\n", d+"/", format.Thousands(dirs[d].rows), strings.Join(dirs[d].names, " "))
 	}
-	fmt.Fprintf(w, "  %-44s\n", fmt.Sprintf("_meta/manifest/%08d.json", m.Generation))
-	fmt.Fprintf(w, "  %-44s\n", "_meta/current.json")
+	format.Fprintf(w, "  %-44s\n", fmt.Sprintf("_meta/manifest/%08d.json", m.Generation))
+	format.Fprintf(w, "  %-44s\n", "_meta/current.json")
 }
 
 // balanceText says how the account's balance changed while a run spent from it.

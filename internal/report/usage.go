@@ -68,13 +68,13 @@ func PrintUsage(w io.Writer, a AccountUsage) {
 		}
 		return format.Thousands(*n)
 	}
-	fmt.Fprintf(w, "Credits   %s left, %s used, %s in total\n", number(a.Remaining), number(a.Used), number(a.Total))
+	format.Fprintf(w, "Credits   %s left, %s used, %s in total\n", number(a.Remaining), number(a.Used), number(a.Total))
 	if a.Plan != "" {
-		fmt.Fprintf(w, "Plan      %s\n", a.Plan)
+		format.Fprintf(w, "Plan      %s\n", a.Plan)
 	}
 	for _, win := range a.Windows {
 		if win.Limit == nil {
-			fmt.Fprintf(w, "%-9s no limit stated\n", win.Name)
+			format.Fprintf(w, "%-9s no limit stated\n", win.Name)
 			continue
 		}
 		line := fmt.Sprintf("%-9s %s of %s calls left", win.Name, number(win.Left), number(win.Limit))
@@ -84,7 +84,7 @@ func PrintUsage(w io.Writer, a AccountUsage) {
 		if win.Resets != nil {
 			line += ", resets " + win.Resets.UTC().Format("2006-01-02 15:04:05 UTC")
 		}
-		fmt.Fprintln(w, line)
+		format.Fprintf(w, "%s\n", line)
 	}
 	var actions []string
 	for action := range a.Prices {
@@ -101,9 +101,9 @@ func PrintUsage(w io.Writer, a AccountUsage) {
 		if p.Per != nil && *p.Per != 1 {
 			per = fmt.Sprintf(" for every started %s", format.Thousands(*p.Per))
 		}
-		fmt.Fprintf(w, "%-9s %-28s %s%s\n", title, action, number(p.Credits), per)
+		format.Fprintf(w, "%-9s %-28s %s%s\n", title, action, number(p.Credits), per)
 	}
 	if len(actions) == 0 {
-		fmt.Fprintln(w, "Prices    not stated")
+		format.Fprintf(w, "Prices    not stated\n")
 	}
 }

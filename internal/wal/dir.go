@@ -30,9 +30,10 @@ const (
 var watermarkOffsets = [2]int64{512, 1024}
 
 // OpenDir opens a directory, and creates it durably if it does not exist. The hook
-// may be nil.
+// may be nil. Whatever the umask, directory and segments are never open to users outside
+// of the owner's group: they hold answers about persons.
 func OpenDir(path string, hook durable.Hook) (*Dir, error) {
-	if err := durable.MkdirAll(path, 0o700, hook); err != nil {
+	if err := durable.MkdirAll(path, 0o770, hook); err != nil {
 		return nil, err
 	}
 	dir, err := durable.Open(path, hook)
@@ -98,7 +99,7 @@ func (s *dirSegment) createFile(head []byte, space int64) (err error) {
 	if err := s.dir.Remove(tempFile); err != nil {
 		return err
 	}
-	if s.f, err = s.dir.OpenFile(tempFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+	if s.f, err = s.dir.OpenFile(tempFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o660); err != nil {
 		return err
 	}
 	s.size = int64(len(head))

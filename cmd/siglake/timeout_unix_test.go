@@ -1,0 +1,53 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// TestTimeoutCommand: timeout(1), which signals the process and then its group, stops a
+// run politely: what was on the wire is paid and kept, nothing is in doubt.
+func TestTimeoutCommand(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("timeout"); err != nil {
+		t.Skip("no timeout(1)")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, signal := range []string{"TERM", "INT"} {
+		t.Run(signal, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, simulator.Config{Latency: 300 * time.Millisecond})
+			cmd := exec.Command("timeout", append([]string{"--preserve-status", "--signal", signal, "2", program},
+				r.args([]string{"run", writeList(t, "stopped", 3000), "--signals", "news", "--batch-size", "5", "--concurrency", "4"})[1:]...)...)
+			cmd.Env = append(os.Environ(), runAsProgram+"=0", app.KeyVariable+"="+canary, "XDG_STATE_HOME="+t.TempDir())
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // or timeout signals this test, too
+			out, err := cmd.CombinedOutput()
+			var status *exec.ExitError
+			if !errors.As(err, &status) || status.ExitCode() != exitDeferred {
+				t.Fatalf("%v, want exit %d: %s", err, exitDeferred, out)
+			}
+			r.manifest = r.readManifest()
+			if r.manifest == nil {
+				t.Fatalf("the run published nothing: %s", out)
+			}
+			r.check()
+			if n := r.manifest.Accounts.ByStatus[schema.InDoubt]; n != 0 || r.manifest.Run.Stop == nil || r.manifest.Run.Stop.Kind != pipeline.StopInterrupted {
+				t.Errorf("%d lines in doubt, stop %+v; want none, and %s", n, r.manifest.Run.Stop, pipeline.StopInterrupted)
+			}
+		})
+	}
+}

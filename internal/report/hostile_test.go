@@ -1,0 +1,203 @@
+package report
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// hostile is a text that no terminal should see: a title, a bidirectional override, a
+// C1 control, a byte that is no UTF-8, and a line that passes for one of siglake's own.
+const hostile = "ev\x1b]0;pwned\x07il\u202e\u2066\u009b31m\x9b\r\x00\nsiglake: forged\u2028"
+
+// fill puts hostile texts into every text of a value, at any depth, and one entry into
+// every list and map; numbers become 1.
+func fill(v reflect.Value, depth int) {
+	if depth > 8 {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(hostile)
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), depth+1)
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), depth+1)
+		fill(v.Index(1), depth+1)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, depth+1)
+		fill(value, depth+1)
+		v.SetMapIndex(key, value)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)))
+			return
+		}
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fill(v.Field(i), depth+1)
+			}
+		}
+	}
+}
+
+func filled[T any]() T {
+	var v T
+	fill(reflect.ValueOf(&v).Elem(), 0)
+	return v
+}
+
+// hostileManifest has texts from outside wherever a manifest has texts.
+func hostileManifest() *pipeline.Manifest {
+	m := filled[*pipeline.Manifest]()
+	for _, s := range schema.Statuses {
+		m.Accounts.ByStatus[s] = 9
+	}
+	m.Run.Outcome = pipeline.RunInDoubt
+	m.Products = map[string]int64{schema.ProductScore: 1}
+	for i := range m.InDoubt {
+		m.InDoubt[i].WrittenOff = false
+		m.InDoubt[i].Decision = ""
+	}
+	return m
+}
+
+// printers calls every printer of the package with hostile texts; those for machines
+// write through the guard that the program puts around its output.
+var printers = map[string]func(w io.Writer){
+	"WriteDuckDB": func(w io.Writer) { _ = WriteDuckDB(format.NewWriter(w), hostile, filled[*sinks.Snapshot](), true) },
+	"WriteAthena": func(w io.Writer) { _ = WriteAthena(format.NewWriter(w), hostile, filled[*sinks.Snapshot]()) },
+	"PrintJSON":   func(w io.Writer) { _ = PrintJSON(format.NewWriter(w), hostileManifest()) },
+	"PrintInDoubtCalls": func(w io.Writer) {
+		PrintInDoubtCalls(w, filled[[]app.InDoubtCall](), 1)
+	},
+	"PrintDecision": func(w io.Writer) { PrintDecision(w, filled[app.DecisionReport]()) },
+	"PrintCompaction": func(w io.Writer) {
+		PrintCompaction(w, filled[app.CompactOptions](), nil)
+		PrintCompaction(w, filled[app.CompactOptions](), hostileManifest())
+	},
+	"PrintCheckup":  func(w io.Writer) { PrintCheckup(w, filled[[]app.CheckResult](), "{\n}", false) },
+	"PrintFindings": func(w io.Writer) { PrintFindings(w, filled[[]app.Finding](), false) },
+	"PrintPlan":     func(w io.Writer) { PrintPlan(w, filled[*app.PlanReport](), hostile, false) },
+	"PrintCatalogue": func(w io.Writer) {
+		s := filled[[]schema.Signal]()
+		for i := range s {
+			s[i].Category = schema.Categories[i] // the tables are siglake's own
+		}
+		PrintCatalogue(w, s, true)
+	},
+	"PrintCatalogueJSON": func(w io.Writer) {
+		_ = PrintCatalogueJSON(format.NewWriter(w), schema.Signals[:1])
+	},
+	"PrintStatus": func(w io.Writer) { _ = PrintStatus(w, filled[*app.LakeStatus]()) },
+	"PrintNothingToDo": func(w io.Writer) {
+		n := filled[*app.NothingToDo]()
+		PrintNothingToDo(w, n)
+		n.RunID = ""
+		PrintNothingToDo(w, n)
+	},
+	"PrintSummary": func(w io.Writer) {
+		PrintSummary(w, hostile, hostileManifest())
+		m := hostileManifest()
+		m.Events.Written = 0
+		m.Files[0].Table = "scores"
+		PrintSummary(w, hostile, m)
+	},
+	"PrintTree":  func(w io.Writer) { PrintTree(w, hostile, hostileManifest()) },
+	"PrintUsage": func(w io.Writer) { PrintUsage(w, filled[AccountUsage]()) },
+	"LogRun": func(w io.Writer) {
+		LogRun(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileManifest(), true)
+		LogRun(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), hostileManifest(), true)
+	},
+	"LogIncomplete": func(w io.Writer) {
+		LogIncomplete(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileManifest())
+		LogIncomplete(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), hostileManifest())
+	},
+}
+
+// TestHostileTexts: no printer lets a text from outside steer the terminal or begin a
+// line of its own.
+func TestHostileTexts(t *testing.T) {
+	t.Parallel()
+	for name, print := range printers {
+		var out bytes.Buffer
+		print(&out)
+		if out.Len() == 0 {
+			t.Errorf("%s printed nothing", name)
+		}
+		for _, line := range strings.Split(out.String(), "\n") {
+			if text := strings.ReplaceAll(line, "\t", " "); format.Text(text) != text {
+				t.Errorf("%s printed %q", name, line)
+			}
+			if strings.HasPrefix(strings.TrimSpace(line), "siglake: forged") && !strings.HasPrefix(name, "Write") {
+				t.Errorf("%s let a text begin a line: %q", name, line)
+			}
+		}
+	}
+}
+
+// TestEveryPrinter: the table above names every printer, and none writes by another way
+// than format.Fprintf.
+func TestEveryPrinter(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				name := n.Name.Name
+				if n.Recv != nil {
+					return name != "writeLine" // of a script, which the program's guard covers
+				}
+				if strings.HasPrefix(name, "Print") || strings.HasPrefix(name, "Write") || strings.HasPrefix(name, "Log") {
+					found++
+					if printers[name] == nil {
+						t.Errorf("%s is not fed with hostile texts", name)
+					}
+				}
+			case *ast.SelectorExpr:
+				if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "fmt" && strings.HasPrefix(n.Sel.Name, "Fprint") {
+					t.Errorf("%s: fmt.%s in a printer: use format.Fprintf", file.Name, n.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+	if found != len(printers) {
+		t.Errorf("%d printers, and %d in the table", found, len(printers))
+	}
+}
