@@ -48,6 +48,8 @@ type batcher struct {
 	planning bool
 	// When planning: lines to search for, by group.
 	unsearched map[string]int64
+	// When planning: the undecided calls that concern lines of the list.
+	inDoubt []PlannedInDoubt
 }
 
 // maxRows is the maximum length of a list for one run: rows are stored in 32 bits.
@@ -170,6 +172,7 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 		return s.classifySearch(ctx, l, query)
 	}
 	coverage := s.purchases.Coverage(ctx, &a, query)
+	defer func() { s.countInDoubt(&l, &coverage) }()
 	id = a.ID
 	if s.searchQueries[a.Object] != nil && id == "" {
 		if id = s.resolveLine(ctx, &l, coverage.needsNoCall(query)); l.Status != "" {
@@ -238,7 +241,35 @@ func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line,
 		size = min(size, retryBatchSize)
 	}
 	l.Status, l.Reason, l.InDoubt = resolution.Status, resolution.Reason, resolution.InDoubt
+	s.countInDoubt(&l, &Coverage{})
 	return l, q, size, l.Account.ID
+}
+
+// countInDoubt counts a classified line with the undecided calls that concern it.
+func (s *batcher) countInDoubt(l *Line, coverage *Coverage) {
+	if !s.planning {
+		return
+	}
+	entry := func(d *InDoubtCall) *PlannedInDoubt {
+		i := slices.IndexFunc(s.inDoubt, func(p PlannedInDoubt) bool { return p.Call.Name() == d.Name() })
+		if i < 0 {
+			i = len(s.inDoubt)
+			s.inDoubt = append(s.inDoubt, PlannedInDoubt{Call: d})
+		}
+		return &s.inDoubt[i]
+	}
+	switch {
+	case l.Status == schema.InDoubt && l.InDoubt != nil:
+		entry(l.InDoubt).Held++
+	case l.Status == "": // it is requested
+		counted := map[string]bool{}
+		for _, d := range coverage.OtherDaysInDoubt {
+			if !counted[d.Name()] {
+				counted[d.Name()] = true
+				entry(d).Repeated++
+			}
+		}
+	}
 }
 
 func (s *batcher) countUnsearched(group string, risky bool) {

@@ -6,6 +6,19 @@ import "fmt"
 // is known when they are equal. The zero value is exactly nothing.
 type Credits struct{ Min, Max int64 }
 
+// MaxCredits bounds the charge and the ceiling of one call: no account holds more. Sums over nine
+// million calls cannot overflow.
+const MaxCredits = 1_000_000_000_000
+
+// StatedCharge is a charge that an answer states as a whole number; text is the statement. More
+// than MaxCredits is a statement that was not understood.
+func StatedCharge(credits int64, text string) Charge {
+	if credits < 0 || credits > MaxCredits {
+		return Charge{Text: text}
+	}
+	return Charge{Known: true, Credits: credits}
+}
+
 // Exactly is a known amount.
 func Exactly(n int64) Credits { return Credits{n, n} }
 

@@ -47,6 +47,10 @@ type Coverage struct {
 	// A call that may have been charged for missing types and has no answer, with its run,
 	// without its accounts; one that was written off only if nothing is missing; nil: none.
 	InDoubt *InDoubtCall
+	// Undecided calls of other days with windows that overlap the query's, for missing types. They
+	// hold nothing, because another day's window is another purchase, but its events of the shared
+	// days may be paid for twice. A call may be listed more than once.
+	OtherDaysInDoubt []*InDoubtCall
 }
 
 // SignalCoverage is what was bought of one signal type for one account.

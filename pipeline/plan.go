@@ -15,6 +15,17 @@ type Plan struct {
 	// Pairs that were bought the same day with a lower cap, a shorter window or
 	// another filter.
 	RepurchasedPairs int64
+	// Undecided calls in doubt that concern lines of the list, in the order of those lines.
+	InDoubt []PlannedInDoubt
+}
+
+// PlannedInDoubt is an undecided call that may have been charged for what a run would request.
+type PlannedInDoubt struct {
+	Call *InDoubtCall
+	// Lines that the run holds until the call is decided.
+	Held int64
+	// Lines that the run requests nevertheless, because the call is of another day.
+	Repeated int64
 }
 
 // PlannedQuery is the planned use of one query.
@@ -145,7 +156,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.addSearch(r.Searches[o], batcher.unsearched[string(o)], r.batchSize())
 		p.addSearch(r.Searches[o], batcher.unsearched[string(o)+" again"], min(r.batchSize(), retryBatchSize))
 	}
-	p.RepurchasedPairs = batcher.repurchasedPairs
+	p.RepurchasedPairs, p.InDoubt = batcher.repurchasedPairs, batcher.inDoubt
 	for i := range p.Queries {
 		p.Queries[i].PriorCoverage = batcher.priorCoverage[p.Queries[i].Query]
 	}

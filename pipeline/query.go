@@ -114,13 +114,24 @@ func (q *Query) WindowDays() int {
 func (q *Query) Ceiling(entities int) int64 { return q.CostOf(q.resultCeiling(entities)) }
 
 func (q *Query) resultCeiling(entities int) int64 {
-	return int64(entities) * int64(len(q.ResultTypes())) * int64(max(q.MaxResults(), 1))
+	pairs, results := int64(entities)*int64(len(q.ResultTypes())), int64(max(q.MaxResults(), 1))
+	if results > MaxCredits/max(pairs, 1) { // else the product could overflow
+		return MaxCredits
+	}
+	return pairs * results
 }
 
-// CostOf is the cost of this many results of one call, in credits.
+// CostOf is the cost of this many results of one call, in credits; at most MaxCredits.
 func (q *Query) CostOf(results int64) int64 {
-	per := max(q.Per, 1)
-	return (results + per - 1) / per * max(q.Price, 1)
+	started := (results-1)/max(q.Per, 1) + 1
+	switch price := max(q.Price, 1); {
+	case results <= 0:
+		return 0
+	case started > MaxCredits/price:
+		return MaxCredits
+	default:
+		return started * price
+	}
 }
 
 // MaxEntities is the number, of n entities, that one call can request without the risk of costing

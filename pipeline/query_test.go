@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,5 +105,25 @@ func TestQueryCopies(t *testing.T) {
 	got := []int{len(signals.ResultTypes()), len(narrow.ResultTypes()), narrow.MaxResults(), len(lookalikes.exclusions()), len(excluding.exclusions()), excluding.MaxResults()}
 	if diff := cmp.Diff([]int{2, 1, 5, 0, 1, 5}, got); diff != "" {
 		t.Errorf("types, exclusions and caps (-want +got):\n%s", diff)
+	}
+}
+
+// TestCostNeverWraps: no price and no cap makes a ceiling smaller than that of one credit.
+func TestCostNeverWraps(t *testing.T) {
+	for _, n := range []int64{1, 1000, 1 << 40, 1 << 62, math.MaxInt64} {
+		for _, maxResults := range []int{1, 1000, 1 << 40, math.MaxInt} {
+			q := Query{Ask: SignalsAsk{Types: []string{"a", "b", "c"}, MaxResults: maxResults}, Price: n}
+			want := int64(MaxCredits)
+			if n <= 1000 && maxResults <= 1000 {
+				want = 300 * n * int64(maxResults)
+			}
+			if got := q.Ceiling(100); got != want {
+				t.Errorf("Ceiling(100) with price %d and %d results = %d, want %d", n, maxResults, got, want)
+			}
+		}
+		q := Query{Price: 1, Per: n}
+		if got := q.CostOf(1); got != 1 {
+			t.Errorf("CostOf(1) per %d = %d, want 1", n, got)
+		}
 	}
 }

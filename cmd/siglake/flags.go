@@ -142,6 +142,8 @@ func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 			Usage: "how to treat calls that may have been charged but lost their answers: hold them, retry (may pay again) within --in-doubt-budget, or probe (read the account's usage first, and retry only if it is inconclusive)"},
 		&cli.StringFlag{Name: "in-doubt-budget", Destination: &o.InDoubtBudget, EnvVars: []string{"SIGLAKE_IN_DOUBT_BUDGET"}, Category: "Money",
 			Usage: "cap on what repeating calls in doubt can cost a run: a `NUMBER` of credits, or unlimited; a call is repeated as a whole or not at all"},
+		&cli.BoolFlag{Name: "clock-skew-ok", Destination: &o.ClockSkewOK, EnvVars: []string{"SIGLAKE_CLOCK_SKEW_OK"}, Category: "Money",
+			Usage: "run although this machine's clock differs from the API's by more than an hour"},
 	}
 }
 

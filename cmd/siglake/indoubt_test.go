@@ -127,3 +127,75 @@ func TestTooSmallInDoubtBudget(t *testing.T) {
 		}
 	}
 }
+
+// TestInDoubtBudgetOfCommand: the budget for calls in doubt is one for all passes of a command,
+// also of one that releases calls of an earlier command first and then loses more.
+func TestInDoubtBudgetOfCommand(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	cfg := simulator.Config{Switches: simulator.Switches{Events: "most"}}
+	for at := 1; at <= 60; at++ {
+		cfg.Faults = append(cfg.Faults, simulator.Fault{Kind: "drop-after-charge", At: at})
+	}
+	r := newRig(t, cfg)
+	list, flags := domainLines(40), append([]string{"--concurrency", "1", "--batch-size", "10"}, baseFlags...)
+	r.rerun(list, flags...)
+	one := r.manifest.InDoubt[0].MaxCredits // of ten entities
+	for n := range 3 {
+		v := r.rerun(list, append([]string{"--in-doubt", "retry", "--in-doubt-budget", fmt.Sprint(one)}, flags...)...)
+		var again int64
+		for _, e := range r.sim.Bill().Entries[r.sim.Bill().Requests-v.requests:] {
+			again += e.Credits
+		}
+		if again == 0 || again > one {
+			t.Errorf("command %d paid %d credits for what is in doubt, want some and at most %d: %s", n+2, again, one, v.stderr)
+		}
+	}
+}
+
+// TestProbeOfLateUsage: usage that is booked late proves nothing. A reading that still changes
+// releases no call; one that changes only after the run's own calls takes the proof back.
+func TestProbeOfLateUsage(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	list, flags := domainLines(250), []string{"--signals", "news,growth", "--concurrency", "1"}
+	for _, c := range []struct {
+		name  string
+		late  int // readings of the usage, from the first probe on, that show the state before it
+		code  int
+		again bool
+		says  string
+	}{
+		{"never", 0, exitInDoubt, false, "can have cost at most the difference"},
+		{"by one reading", 1, exitInDoubt, false, "it still changes"},
+		{"for good", 100, exitComplete, true, "may have been charged after all"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 3}}})
+			r.run(list, flags...)
+			if r.code != exitInDoubt {
+				t.Fatalf("exit %d, want %d", r.code, exitInDoubt)
+			}
+			known, readings := r.manifest.Credits.Charged, 0
+			r.rewriteAnswers(func(path string, answer map[string]any) bool {
+				credits, ok := answer["credits"].(map[string]any)
+				if !ok || !strings.HasSuffix(path, "account/usage") {
+					return false
+				}
+				if readings++; readings > c.late {
+					return false
+				}
+				credits["used"] = known // without the lost call
+				return true
+			})
+			v := r.rerun(list, append([]string{"--in-doubt", "probe"}, flags...)...)
+			if v.code != c.code || (v.calls > 0) != c.again || !strings.Contains(v.stderr, c.says) {
+				t.Errorf("exit %d after %d calls, want %d, any: %v, and %q: %s", v.code, v.calls, c.code, c.again, c.says, v.stderr)
+			}
+			if status := r.mustExit(exitComplete, "status"); c.again && !strings.Contains(status, "1 call released for retry and perhaps charged") {
+				t.Errorf("the lost call is not among what may have been charged:\n%s", status)
+			}
+			r.checkRebuild()
+		})
+	}
+}

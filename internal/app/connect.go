@@ -37,6 +37,7 @@ type connection struct {
 	client     *lusha.Client // nil: without a key, nothing is asked
 	limiter    *ratelimit.Limiter
 	disconnect func()
+	now        func() time.Time // the clock that windows end by
 }
 
 // connectAPI connects to the API that open gives.
@@ -56,10 +57,14 @@ func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.C
 		return connection{}, err
 	}
 	client.OnFreeRequest(limiter.AddCalls)
+	now := env.Now
+	if o.Simulate { // the embedded simulator has the clock of the process
+		now = time.Now
+	}
 	return connection{at.BaseURL, client, limiter, func() {
 		_ = limiter.Close() // its counts are kept call by call
 		at.Close()
-	}}, nil
+	}, now}, nil
 }
 
 // publishedAPI stands for an API that cannot be asked: there is no key for it.
@@ -68,7 +73,7 @@ func publishedAPI(env *Env, o APIOptions) (connection, error) {
 	if err != nil {
 		return connection{}, err
 	}
-	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }}, nil
+	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }, now: env.Now}, nil
 }
 
 // usageTimeout is how long a run waits for the account's usage, which it can do without.
@@ -87,6 +92,48 @@ func (c *connection) readUsage(ctx context.Context) (*lusha.Usage, error) {
 	c.limiter.UpdateWindows(u.Rate(), [3]time.Time{u.Minute.ResetAt, u.Hour.ResetAt, u.Day.ResetAt})
 	return u, nil
 }
+
+// maxClockSkew is how far the machine's clock may differ from the API's before a run is refused:
+// windows, and the ages of ids, would be wrong, and what was bought would be bought again.
+const maxClockSkew = time.Hour
+
+// checkClock compares the clock with the date of the free calls so far.
+func (c *connection) checkClock(allowed bool, log *slog.Logger) error {
+	ahead := c.clockAhead()
+	if ahead.Abs() <= maxClockSkew {
+		return nil
+	}
+	direction := "behind"
+	if ahead < 0 {
+		direction = "ahead of"
+	}
+	text := fmt.Sprintf("this machine's clock is %s %s the API's: siglake would misjudge days, and buy again what it has", ahead.Abs().Round(time.Second), direction)
+	if allowed {
+		log.Warn(text + "; windows end on the API's day")
+		return nil
+	}
+	return UsageErrorf("%s; nothing was bought: set the clock, for example with NTP, or add --clock-skew-ok", text)
+}
+
+// clockAhead is how far the API's clock is ahead of the machine's at least; 0 if it is not known to
+// differ.
+func (c *connection) clockAhead() time.Duration {
+	if c.client == nil {
+		return 0
+	}
+	offset := c.client.ClockOffset()
+	if offset == nil {
+		return 0
+	}
+	ahead := offset.Ahead + time.Since(c.now()) // the client measures by the process's clock
+	if ahead.Abs() <= offset.Tolerance+clockTolerance {
+		return 0
+	}
+	return ahead
+}
+
+// apiTime is a time of this machine by the API's clock, if they are known to differ.
+func (c *connection) apiTime(t time.Time) time.Time { return t.Add(c.clockAhead()) }
 
 // reconcile reads the account's usage after the run. It makes one attempt, so that the end of the
 // run is not delayed.

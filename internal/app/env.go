@@ -36,6 +36,9 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 
+	// UsageSettles is how long the vendor may take to book a call in the account's usage.
+	// 0: 45 s.
+	UsageSettles time.Duration
 	// JournalRetryFor is how long writes to a journal in a bucket are retried, while
 	// paid answers wait. 0: the journal's default.
 	JournalRetryFor time.Duration

@@ -10,6 +10,7 @@ import (
 
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
 )
 
@@ -23,8 +24,18 @@ const (
 // inDoubtPolicy says what to do about calls in doubt.
 type inDoubtPolicy struct {
 	name   string
-	budget int64 // most credits that asking again may cost
+	budget int64 // most credits that asking again may cost, over all passes of a command
+	spent  int64 // ceilings of the calls that earlier passes released
+	// Between the two readings of the account's usage that prove something.
+	settlingTime time.Duration
+	proven       []*ledger.Call // found not charged by this pass
+	matched      int64          // credits that answers explained then
+	usage        *lusha.Usage   // the last reading, which the run that follows begins with
 }
+
+// usageSettles is how long the vendor may take to book a call: usage that does not change
+// meanwhile is taken for final.
+const usageSettles = 45 * time.Second
 
 // inDoubtPolicy reads --in-doubt and --in-doubt-budget.
 func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
@@ -58,18 +69,18 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 
 // apply decides about calls in doubt as the policy says, before a run looks at what
 // is known.
-func (policy inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client, concerned func(*ledger.Call) bool) error {
+func (p *inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client, concerned func(*ledger.Call) bool) error {
 	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *ledger.Call) bool { return !concerned(d) })
-	if policy.name == inDoubtHold || len(inDoubt) == 0 {
+	if p.name == inDoubtHold || len(inDoubt) == 0 {
 		return nil
 	}
-	if policy.name == inDoubtProbe {
+	if p.name == inDoubtProbe {
 		var err error
-		if inDoubt, err = reconcileInDoubt(ctx, l, client, inDoubt); err != nil {
+		if inDoubt, err = p.reconcile(ctx, l, client, inDoubt); err != nil {
 			return err
 		}
 	}
-	remaining := policy.budget
+	remaining := p.budget - p.spent
 	var released, credits, smallest, total int64
 	for _, d := range inDoubt {
 		total += d.Ceiling
@@ -80,16 +91,17 @@ func (policy inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Cl
 			continue
 		}
 		remaining -= d.Ceiling
-		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.Retry, "--in-doubt "+policy.name); err != nil {
+		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.Retry, "--in-doubt "+p.name); err != nil {
 			return &Error{KindStorage, err}
 		}
 		released++
 		credits += d.Ceiling
 	}
+	p.spent += credits
 	if released > 0 {
 		l.env.Log.Warn("repeating calls in doubt: they may be paid twice", "calls", released, "credits_at_most", credits)
 	}
-	if kept := int64(len(inDoubt)) - released; kept > 0 && policy.budget > 0 {
+	if kept := int64(len(inDoubt)) - released; kept > 0 && p.budget > 0 {
 		// A call is released whole: what is decided about it is one record, and one
 		// fate in the bill. So a budget below its ceiling covers none of its lines.
 		l.env.Log.Warn(fmt.Sprintf("calls stay in doubt: siglake repeats a call only if all of it fits into --in-doubt-budget, of which %d is left; the cheapest can cost %d, all of them and those repeated %d",
@@ -98,24 +110,24 @@ func (policy inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Cl
 	return nil
 }
 
-// reconcileInDoubt holds the account's own count against what the journal explains. When
+// reconcile holds the account's own count against what the journal explains. When
 // both agree, nothing in doubt was charged. It gives the doubts that remain.
 //
 // The count is the account's, not ours: if others use the account, it moves by
 // more than we explain. What it moved by beyond the answers is still the most
 // that all our calls in doubt can have cost, and is recorded as such. Both
 // conclusions hold as far as the vendor's count only ever grows and has every
-// call by the time it is read; that it fell, as at the end of a billing period,
-// is seen when a later reading is lower, and then nothing is concluded.
-func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoubt []*ledger.Call) ([]*ledger.Call, error) {
+// call by the time it is read. So it is read twice, with the time between that
+// the vendor may take to book a call, and proves nothing if it moved meanwhile.
+// That it fell, as at the end of a billing period, is seen when a later reading
+// is lower, and then nothing is concluded.
+func (p *inDoubtPolicy) reconcile(ctx context.Context, l *lake, client *lusha.Client, inDoubt []*ledger.Call) ([]*ledger.Call, error) {
 	from := inDoubt[0].Run // the oldest
 	if from.UsedCredits == nil {
 		l.env.Log.Info("the account's usage is inconclusive: it was unknown when the run in doubt started", "run", from.ID)
 		return inDoubt, nil
 	}
-	timed, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	u, err := client.FetchUsage(timed)
+	u, err := p.readSettledUsage(ctx, l, client)
 	if err != nil || u.Used < 0 {
 		l.env.Log.Info("the account's usage is not available", "error", err)
 		return inDoubt, nil
@@ -148,8 +160,69 @@ func reconcileInDoubt(ctx context.Context, l *lake, client *lusha.Client, inDoub
 			return nil, &Error{KindStorage, err}
 		}
 	}
+	p.proven, p.matched = inDoubt, matched
 	l.env.Log.Info("calls in doubt were not charged: "+reason, "calls", len(inDoubt))
 	return nil, nil
+}
+
+// confirm takes the proof of a pass back if the account's usage after its run, and a settling time
+// later, does not show the run's own charges: then the vendor books later than the probe waited.
+// after is the reading at the end of the run; nil: there was none.
+func (p *inDoubtPolicy) confirm(ctx context.Context, l *lake, client *lusha.Client, after *int64) error {
+	proven := p.proven
+	p.proven = nil
+	if len(proven) == 0 {
+		return nil
+	}
+	from := proven[0].Run
+	matched := knownUsageSince(from, l.ledger.Runs()).matched
+	isSeen := func() bool { return after != nil && *after-*from.UsedCredits >= matched }
+	if matched == p.matched || isSeen() {
+		return nil
+	}
+	if policy.Sleep(ctx, p.settlingTime) {
+		timed, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		if u, err := client.FetchUsage(timed); err == nil && u.Used >= 0 {
+			after = &u.Used
+		}
+	}
+	if after == nil || isSeen() { // without a reading nothing contradicts the proof
+		return nil
+	}
+	reason := fmt.Sprintf("taken back: the account's usage rose by %d credits since run %s started, and answers alone explain %d: the vendor books late", *after-*from.UsedCredits, from.ID, matched)
+	for _, d := range proven {
+		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.Retry, reason); err != nil {
+			return &Error{KindStorage, err}
+		}
+	}
+	l.env.Log.Warn("calls in doubt may have been charged after all: the proof is "+reason, "calls", len(proven), "credits_at_most", l.ledger.MaxCost(proven...))
+	return nil
+}
+
+// readSettledUsage reads the account's usage twice, a settling time apart.
+func (p *inDoubtPolicy) readSettledUsage(ctx context.Context, l *lake, client *lusha.Client) (*lusha.Usage, error) {
+	read := func() (*lusha.Usage, error) {
+		timed, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		return client.FetchUsage(timed)
+	}
+	first, err := read()
+	if err != nil || first.Used < 0 {
+		return first, err
+	}
+	l.env.Log.Info("waiting until the account's usage is final", "time", p.settlingTime)
+	if !policy.Sleep(ctx, p.settlingTime) {
+		return nil, context.Cause(ctx)
+	}
+	second, err := read()
+	if err == nil && second.Used >= 0 && second.Used != first.Used {
+		return nil, fmt.Errorf("it still changes: %d credits, then %d after %s", first.Used, second.Used, p.settlingTime)
+	}
+	if err == nil {
+		p.usage = second
+	}
+	return second, err
 }
 
 // knownUsage is the account's usage since a run began, according to the journal.

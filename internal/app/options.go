@@ -67,6 +67,7 @@ type MoneyOptions struct {
 	Refresh       bool
 	InDoubt       string // policy for calls in doubt
 	InDoubtBudget string
+	ClockSkewOK   bool // run although the clock differs from the API's
 }
 
 // TTLOptions say how long ids count that were bought.

@@ -133,6 +133,13 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt
+		before, err := j.reread(ctx, p.report.Queries, l.ledger.Purchases(nil, ttlOf(&j.spec)))
+		if err != nil {
+			return nil, err
+		}
+		plan.InDoubt = before.InDoubt
+	}
 	p.addPlan(plan)
 	if l != nil {
 		p.report.noteInDoubt(j.Money.InDoubt, l.ledger.CallsInDoubt())
@@ -245,6 +252,7 @@ func (p *planner) addPlan(plan *pipeline.Plan) {
 	if r.RepurchasedPairs > 0 {
 		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: their events are charged again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
 	}
+	r.noteHeld(plan.InDoubt, p.refresh)
 	r.Credits, r.MaxEventPrice = forecast.New(plan, p.past), p.tariff.MaxEventPrice()
 	switch {
 	case r.Credits.ObservedEntities > 0 && len(r.Credits.WithoutHistory) == 0:
@@ -252,6 +260,29 @@ func (p *planner) addPlan(plan *pipeline.Plan) {
 		r.AdvisedBudget = r.SpentBefore + min(r.Credits.P95+plan.MaxUnitCost(), r.Credits.Ceiling)
 	case r.Entities <= SampleLines || j.Service != pipeline.Signals: // a result a line at the most: there is little to find out
 		r.AdvisedBudget = r.SpentBefore + r.Credits.Ceiling
+	}
+}
+
+// noteHeld names the undecided calls that hold lines of the plan, and those that it repeats.
+func (p *PlanReport) noteHeld(inDoubt []pipeline.PlannedInDoubt, refresh bool) {
+	var held, repeated []pipeline.PlannedInDoubt
+	for _, d := range inDoubt {
+		if d.Held > 0 && !refresh {
+			held = append(held, pipeline.PlannedInDoubt{Call: d.Call, Held: d.Held})
+		}
+		if d.Repeated > 0 || refresh {
+			repeated = append(repeated, d)
+		}
+	}
+	if len(held) > 0 {
+		names, lines, credits := inDoubtFigures(held)
+		p.addNote(fmt.Sprintf("%s held: calls in doubt may have bought a part of this already, for at most %s credits; decide with siglake held retry or accept-loss: %s",
+			format.Count(int(lines), "line"), format.Thousands(credits), format.List(names, 5)))
+	}
+	if len(repeated) > 0 {
+		names, lines, credits := inDoubtFigures(repeated)
+		p.addNote(fmt.Sprintf("the run requests %s again that undecided calls in doubt may have bought, for at most %s credits, which may be paid twice: %s",
+			format.Count(int(lines), "line"), format.Thousands(credits), format.List(names, 5)))
 	}
 }
 
@@ -392,6 +423,7 @@ func (j *Job) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpe
 		return err
 	}
 	j.env.Log.Info(repurchaseText, costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
+	j.announceInDoubt(before.InDoubt)
 	return nil
 }
 
@@ -402,10 +434,47 @@ func (j *Job) announceRepurchase(ctx context.Context, l *lake, spec pipeline.Run
 	if err == nil && plan.RepurchasedPairs > 0 {
 		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}
+	if err == nil {
+		j.announceInDoubt(slices.DeleteFunc(plan.InDoubt, func(d pipeline.PlannedInDoubt) bool { return d.Repeated == 0 }))
+	}
 	return err
 }
 
+// announceInDoubt names the undecided calls of which a run repeats lines nevertheless: those that
+// a refresh passes over, and those of another day.
+func (j *Job) announceInDoubt(repeated []pipeline.PlannedInDoubt) {
+	if len(repeated) == 0 {
+		return
+	}
+	names, lines, credits := inDoubtFigures(repeated)
+	j.env.Log.Warn(repeatedDoubts, "calls", format.List(names, 5), "lines", lines, "credits_at_most", credits)
+}
+
+// inDoubtFigures are the names of calls in doubt, the lines they concern, and the most that the
+// calls can have cost.
+func inDoubtFigures(inDoubt []pipeline.PlannedInDoubt) (names []string, lines, credits int64) {
+	for _, d := range inDoubt {
+		names = append(names, d.Call.Name())
+		lines += d.Held + d.Repeated
+		credits += d.Call.MaxCredits
+	}
+	return names, lines, credits
+}
+
+// announcePagesInDoubt names the undecided call that a refresh of pages passes over.
+func (j *Job) announcePagesInDoubt(ctx context.Context, l *lake) error {
+	cursor, _, err := l.ledger.Purchases(nil, ledger.TTL{}).PageProgress(ctx, &j.paged.subject, &j.paged.query)
+	if err != nil {
+		return &Error{KindIntegrity, err}
+	}
+	if d := cursor.InDoubt; d != nil && !d.WrittenOff {
+		j.announceInDoubt([]pipeline.PlannedInDoubt{{Call: d, Held: int64(len(j.paged.accounts))}})
+	}
+	return nil
+}
+
 const (
+	repeatedDoubts   = "repeating calls in doubt that are undecided: what they bought may be paid twice; see siglake held"
 	repurchaseText   = "repeating purchases"
 	repurchaseReason = "with a lower --max-results that they reached, a later --since or another filter"
 )

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -114,6 +115,9 @@ func (j *Job) parseOptions() (err error) {
 		return err
 	}
 	j.inDoubt, err = j.Money.inDoubtPolicy()
+	if j.inDoubt.settlingTime = cmp.Or(j.env.UsageSettles, usageSettles); j.API.Simulate {
+		j.inDoubt.settlingTime = 0 // the simulator books at once
+	}
 	return err
 }
 
@@ -170,6 +174,13 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 		return nil, nil, runError(err)
 	}
 	j.Report(m)
+	if err == nil {
+		var after *int64
+		if m.Reconciliation != nil {
+			after = m.Reconciliation.After
+		}
+		err = j.inDoubt.confirm(ctx, l, j.conn.client, after)
+	}
 	if err != nil {
 		return nil, nil, runError(err)
 	}
@@ -182,6 +193,7 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
+	j.inDoubt.proven = nil
 	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}
@@ -259,6 +271,11 @@ func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeli
 			announce = j.announceRefresh
 		}
 		if err := announce(ctx, l, spec); err != nil {
+			return err
+		}
+	}
+	if match == (runMatch{}) && j.paged != nil && spec.Refresh {
+		if err := j.announcePagesInDoubt(ctx, l); err != nil {
 			return err
 		}
 	}
@@ -355,9 +372,12 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
 	} else {
 		note := func(text string) { j.env.Log.Info(text) }
-		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, now, list, note); err != nil {
+		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, j.conn.apiTime(now), list, note); err != nil {
 			return spec, err
 		}
+	}
+	if err := j.conn.checkClock(j.Money.ClockSkewOK, j.env.Log); err != nil {
+		return spec, err
 	}
 	priceQueries(spec.Queries, spec.Tariff)
 	spec.ID, err = newRunID(now, rand.Reader)
@@ -379,7 +399,10 @@ func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 // readUsage adds the account's usage and tariff to the spec. A run does not depend on
 // the account's answer: without one, the prices of an earlier run count.
 func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*ledger.Run) error {
-	u, err := j.conn.readUsage(ctx)
+	u, err := j.inDoubt.usage, error(nil)
+	if j.inDoubt.usage = nil; u == nil {
+		u, err = j.conn.readUsage(ctx)
+	}
 	switch {
 	case err == nil:
 		spec.Tariff = newTariff(u)

@@ -119,6 +119,9 @@ func intervalText(a *ledger.Audit) string {
 	if n := u.WrittenOff.Calls; n > 0 {
 		text += fmt.Sprintf(", %s accepted as lost", format.Count(n, "call"))
 	}
+	if len(a.AboveCeiling) > 0 {
+		text += "; discrepancy: " + format.List(a.AboveCeiling, 5)
+	}
 	return text
 }
 

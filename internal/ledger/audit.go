@@ -21,7 +21,10 @@ type Audit struct {
 	WithoutIntent []string // answers without an earlier intent
 	BoughtTwice   []string // identities bought twice without a reason
 	OverBudget    []string // moments at which a budget could have been exceeded
-	WithSecret    []string // answers that contain the key
+	// Calls that were charged more than the price list allows. They are the vendor's discrepancy
+	// and not the lake's: no budget can prevent them.
+	AboveCeiling []string
+	WithSecret   []string // answers that contain the key
 }
 
 // Audit reads every answer again and checks what the ledger alone can show. secret reports
@@ -69,6 +72,9 @@ func (r *auditor) auditCall(ctx context.Context, c *Call, secret func([]byte) bo
 	answered := pipeline.CostOf(call.Outcome, call.Charge, c.Ceiling)
 	if call.Outcome == pipeline.Charged && call.Charge.Known {
 		a.Charged += call.Charge.Credits
+	}
+	if call.Outcome == pipeline.Charged && call.Charge.Known && call.Charge.Credits > c.Ceiling {
+		a.AboveCeiling = append(a.AboveCeiling, fmt.Sprintf("%s was charged %d credits, above its ceiling of %d", callName(c), call.Charge.Credits, c.Ceiling))
 	}
 	if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); call.Outcome != c.Outcome || call.Outcome == pipeline.Charged && noted != answered {
 		a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, call.Outcome, answered))
@@ -169,7 +175,7 @@ func (r *auditor) isSamePage(ctx context.Context, first, second *Call) bool {
 }
 
 // findOverBudget walks the records in the order of writing. At each it adds the cost of the
-// answered calls and the ceilings of those without an answer.
+// answered calls, at most their ceilings, and the ceilings of those without an answer.
 func findOverBudget(runs []*Run) (findings []string) {
 	type step struct {
 		at     wal.Position
@@ -186,10 +192,10 @@ func findOverBudget(runs []*Run) (findings []string) {
 			switch {
 			case c.unsentAt != nil:
 				steps = append(steps, step{*c.unsentAt, c, -c.Ceiling})
-			case c.Decision == NotCharged:
+			case len(c.decisions) > 0 && c.decisions[0].decision == NotCharged: // even if that was taken back later
 				steps = append(steps, step{c.decidedAt, c, -c.Ceiling})
 			case c.responseAt != nil:
-				steps = append(steps, step{*c.responseAt, c, c.Cost().Max - c.Ceiling})
+				steps = append(steps, step{*c.responseAt, c, min(c.Cost().Max, c.Ceiling) - c.Ceiling})
 			}
 		}
 		slices.SortFunc(steps, func(a, b step) int {

@@ -45,43 +45,29 @@ func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q
 	known.Signals = make([]pipeline.SignalCoverage, len(q.ResultTypes()))
 	var writtenOff *pipeline.InDoubtCall
 	for i, signal := range q.ResultTypes() {
-		answered, bought, allEmpty, lowerCap := false, false, true, 0
-		var inDoubt *pipeline.InDoubtCall
-		for _, c := range calls {
-			state := p.archive.callCoverage(ctx, c, key, q, signal)
-			switch {
-			case state == pipeline.CoverageNone:
-				bought = bought || c.Outcome == pipeline.Charged && queryOverlaps(c.Query, q, signal)
-			case state == pipeline.CoverageCapped:
-				bought, lowerCap = true, max(lowerCap, c.Query.MaxResults())
-			case c.Outcome == pipeline.InDoubt && (c.Decision == "" || c.Decision == WriteOff):
-				if inDoubt != nil && !inDoubt.WrittenOff {
-					break // an undecided call takes precedence over one that was written off
-				}
-				inDoubt = inDoubtCall(c)
-			case c.Outcome == pipeline.InDoubt:
-				known.RiskOfDoubleCharge = true
-			default:
-				known.Call = c.Run.ID + "/" + c.ID
-				answered = true
-				allEmpty = allEmpty && state == pipeline.CoverageEmpty
-			}
+		pair := p.archive.pairHistory(ctx, calls, key, q, signal)
+		known.RiskOfDoubleCharge = known.RiskOfDoubleCharge || pair.released
+		if pair.answeredBy != nil {
+			known.Call = callName(pair.answeredBy)
 		}
 		s := &known.Signals[i]
 		switch { // an answer settles what was in doubt before
-		case answered && allEmpty:
+		case pair.answeredBy != nil && pair.allEmpty:
 			s.State = pipeline.CoverageEmpty
-		case answered:
+		case pair.answeredBy != nil:
 			s.State = pipeline.CoverageFull
-		case inDoubt != nil && inDoubt.WrittenOff:
-			s.State, writtenOff = pipeline.CoverageWrittenOff, inDoubt
+		case pair.inDoubt == nil && pair.writtenOff != nil:
+			s.State, writtenOff = pipeline.CoverageWrittenOff, inDoubtCall(pair.writtenOff)
 		default:
-			s.Repurchased = bought
-			if lowerCap > 0 {
-				s.State, s.Cap = pipeline.CoverageCapped, lowerCap
+			s.Repurchased = pair.bought
+			if pair.lowerCap > 0 {
+				s.State, s.Cap = pipeline.CoverageCapped, pair.lowerCap
 			}
-			if inDoubt != nil {
-				known.InDoubt = inDoubt
+			if pair.inDoubt != nil {
+				known.InDoubt = inDoubtCall(pair.inDoubt)
+			}
+			for _, c := range pair.otherDays {
+				known.OtherDaysInDoubt = append(known.OtherDaysInDoubt, inDoubtCall(c))
 			}
 		}
 	}
@@ -89,6 +75,59 @@ func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q
 		known.InDoubt = writtenOff // else the missing types are requested
 	}
 	return known
+}
+
+// pairHistory is what earlier calls say about one identity and signal type of a query.
+type pairHistory struct {
+	answeredBy *Call // the last of those that answer the query
+	allEmpty   bool  // all of them, without an event
+	lowerCap   int   // the highest lower cap that was reached
+	bought     bool  // a part of it the same day
+	inDoubt    *Call // undecided; may have bought a part of it the same day
+	otherDays  []*Call
+	writtenOff *Call
+	released   bool // a call in doubt was decided, and may be repeated
+}
+
+// pairHistory compares answers by coverage, since an answer to less leaves something to buy,
+// and calls in doubt by overlap, since any part of what they requested may be paid for.
+func (a *archive) pairHistory(ctx context.Context, calls []*Call, key pipeline.Identity, q *pipeline.Query, signal string) pairHistory {
+	h := pairHistory{allEmpty: true}
+	for _, c := range calls {
+		state, overlaps := a.callCoverage(ctx, c, key, q, signal), queryOverlaps(c.Query, q, signal)
+		switch {
+		case c.InDoubt():
+			switch {
+			case !windowsOverlap(c.Query, q, signal) || a.wasBoughtAgain(ctx, c, calls, key, signal):
+			case overlaps:
+				h.inDoubt = c
+			default:
+				h.otherDays = append(h.otherDays, c)
+			}
+		case c.Outcome == pipeline.InDoubt && c.Decision == WriteOff && state != pipeline.CoverageNone:
+			h.writtenOff = c
+		case c.Outcome == pipeline.InDoubt && c.Decision == WriteOff:
+			h.bought = h.bought || overlaps
+		case c.Outcome == pipeline.InDoubt:
+			h.released = h.released || overlaps
+		case state == pipeline.CoverageNone:
+			h.bought = h.bought || c.Outcome == pipeline.Charged && overlaps
+		case state == pipeline.CoverageCapped:
+			h.bought, h.lowerCap = true, max(h.lowerCap, c.Query.MaxResults())
+		default:
+			h.answeredBy = c
+			h.allEmpty = h.allEmpty && state == pipeline.CoverageEmpty
+		}
+	}
+	return h
+}
+
+// wasBoughtAgain reports whether one of the calls answers all that a call in doubt requested of
+// a pair, as after a refresh: then the call in doubt holds nothing of it any more.
+func (a *archive) wasBoughtAgain(ctx context.Context, inDoubt *Call, calls []*Call, key pipeline.Identity, signal string) bool {
+	return slices.ContainsFunc(calls, func(c *Call) bool {
+		return c.number > inDoubt.number && c.Outcome == pipeline.Charged && a.callCoverage(ctx, c, key, inDoubt.Query, signal) >= pipeline.CoverageEmpty
+	})
 }
 
 // callCoverage says how far a call's answer about an identity answers a signal type of a
@@ -133,6 +172,13 @@ func queryOverlaps(bought, wanted *pipeline.Query, signal string) bool {
 	return bought.Object == wanted.Object && bought.Service() == wanted.Service() && bought.Until == wanted.Until && slices.Contains(bought.ResultTypes(), signal)
 }
 
+// windowsOverlap reports whether two queries request a signal type for windows that share a
+// day: both may buy the events of that day.
+func windowsOverlap(bought, wanted *pipeline.Query, signal string) bool {
+	return bought.Object == wanted.Object && bought.Service() == wanted.Service() && slices.Contains(bought.ResultTypes(), signal) &&
+		bought.Since <= wanted.Until && wanted.Since <= bought.Until
+}
+
 // answerCoverage says whether a call returned no event of a type about an identity, as many
 // as its cap allows, or fewer. It reads the answer once, and only for a query with a higher
 // cap: old ledgers have no record of these counts, and they would take memory.
@@ -150,11 +196,18 @@ func (a *archive) answerCoverage(ctx context.Context, c *Call, key pipeline.Iden
 }
 
 // MayRepurchase reports whether any of the queries requests more of what was bought the same
-// day, so that events may be paid for twice.
+// day, or what a call in doubt may have bought on any day, so that events may be paid for twice.
 func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	for _, bought := range l.state.queries {
 		for _, w := range wanted {
 			if slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
+				return true
+			}
+		}
+	}
+	for _, c := range l.CallsInDoubt() {
+		for _, w := range wanted {
+			if slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return windowsOverlap(c.Query, &w, s) }) {
 				return true
 			}
 		}

@@ -63,7 +63,7 @@ type Call struct {
 	Outcome  pipeline.Outcome // empty until it is known
 	Charge   pipeline.Charge  // of a charged call, as the server stated it
 	Problem  string
-	Decision Decision // of an ambiguous call; empty while it is in doubt
+	Decision Decision // the last one about an ambiguous call; empty while it is in doubt
 
 	number      int           // from 1
 	queryNumber int           // of its query
@@ -71,7 +71,33 @@ type Call struct {
 	intentAt    wal.Position
 	responseAt  *wal.Position
 	unsentAt    *wal.Position // of the record that it was not made
-	decidedAt   wal.Position  // of the decision
+	decidedAt   wal.Position  // of the first decision
+	decisions   []decided     // all of them: a proof may be taken back
+}
+
+// decided is one decision about a call in doubt.
+type decided struct {
+	decision Decision
+	at       wal.Position
+}
+
+// decide applies a decision. Lines are released by the first one: a later one only changes what
+// the call may have cost.
+func (c *Call) decide(d Decision, at wal.Position) {
+	if len(c.decisions) == 0 {
+		c.decidedAt = at
+	}
+	c.Decision, c.decisions = d, append(c.decisions, decided{d, at})
+}
+
+// decisionBefore is the last decision before a position; empty: there was none.
+func (c *Call) decisionBefore(p wal.Position) (last Decision) {
+	for _, d := range c.decisions {
+		if d.at.Before(p) {
+			last = d.decision
+		}
+	}
+	return last
 }
 
 // InDoubt reports whether the call may have been charged and is undecided.
@@ -218,10 +244,14 @@ func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.A
 			}
 			items, unmatched := l.archive.decodeSettled(c, b, call)
 			// The status of items that may be requested again is up to the next call.
-			if c.Decision != "" && (r.Published == nil || c.decidedAt.Before(r.publishedAt)) {
-				call.Decision = string(c.Decision)
+			decision := c.Decision
+			if r.Published != nil {
+				decision = c.decisionBefore(r.publishedAt)
+			}
+			if decision != "" {
+				call.Decision = string(decision)
 				for i := range items {
-					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(c.Decision)}
+					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(decision)}
 				}
 			}
 			if !yield(pipeline.AnsweredBatch{Batch: b, Reply: &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched}}, nil) {

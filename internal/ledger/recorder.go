@@ -110,7 +110,7 @@ func (r *Recorder) RecordDecision(c *Call, decision Decision, reason string) err
 	}
 	p, err := r.log.Append(byte(kindDecision), head, nil)
 	if err == nil {
-		c.Decision, c.decidedAt = decision, p
+		c.decide(decision, p)
 	}
 	return err
 }

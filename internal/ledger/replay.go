@@ -118,7 +118,7 @@ func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *
 func (r *replayer) applyDecision(p wal.Position, h *decisionRecord) error {
 	c, err := r.state.findCall(h.Run, h.Call)
 	if err == nil {
-		c.Decision, c.decidedAt = h.Decision, p
+		c.decide(h.Decision, p)
 	}
 	return err
 }

@@ -110,7 +110,7 @@ func (s *state) addToIndex(c *Call, identities []byte) {
 func (c *Call) setOutcome(k kind, h *outcomeRecord) {
 	c.Outcome, c.Problem = kindOutcomes[k], h.Problem
 	if k == kindCharged && h.Credits != nil {
-		c.Charge = pipeline.Charge{Known: true, Credits: *h.Credits}
+		c.Charge = pipeline.StatedCharge(*h.Credits, "")
 	}
 }
 

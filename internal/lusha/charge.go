@@ -70,5 +70,5 @@ func (c *chargeFields) result() pipeline.Charge {
 	if !c.present || c.malformed {
 		return pipeline.Charge{Text: c.text}
 	}
-	return pipeline.Charge{Known: true, Credits: c.credits}
+	return pipeline.StatedCharge(c.credits, c.text)
 }

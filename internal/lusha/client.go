@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,7 +46,11 @@ type Client struct {
 	transport      http.RoundTripper
 	onFreeRequest  func(int)    // counts free requests; may be nil
 	usageLimiter   usageLimiter // of the usage endpoint, which has a quota of its own
+	clockOffset    atomic.Pointer[ClockOffset]
 }
+
+// ClockOffset is that of the last free request; nil: none was answered, or its answer bore no date.
+func (c *Client) ClockOffset() *ClockOffset { return c.clockOffset.Load() }
 
 // New checks the configuration. It does not touch the network.
 func New(cfg Config) (*Client, error) {

@@ -38,8 +38,10 @@ func TestCharge(t *testing.T) {
 		{`"creditCharged":30e-1`, pipeline.Charge{Known: true, Credits: 3}},
 		{`"creditCharged":0.03E+2`, pipeline.Charge{Known: true, Credits: 3}},
 		{`"creditCharged":0e99999999999999999999`, pipeline.Charge{Known: true}},
-		{`"creditCharged":9007199254740993`, pipeline.Charge{Known: true, Credits: 9007199254740993}}, // not a float64
-		{`"creditCharged":9223372036854775807`, pipeline.Charge{Known: true, Credits: 9223372036854775807}},
+		{`"creditCharged":1000000000000`, pipeline.Charge{Known: true, Credits: pipeline.MaxCredits}},
+		{`"creditCharged":1000000000001`, pipeline.Charge{Text: "creditCharged: 1000000000001"}},             // sums of such charges overflow
+		{`"creditCharged":4611686018427387904`, pipeline.Charge{Text: "creditCharged: 4611686018427387904"}}, // four are 0
+		{`"creditCharged":9223372036854775807`, pipeline.Charge{Text: "creditCharged: 9223372036854775807"}},
 		{`"creditCharged":9223372036854775808`, pipeline.Charge{Text: "creditCharged: 9223372036854775808"}},
 		{`"creditCharged":1e400`, pipeline.Charge{Text: "creditCharged: 1e400"}},
 		{`"creditCharged":0.5`, pipeline.Charge{Text: "creditCharged: 0.5"}},

@@ -242,6 +242,9 @@ func (c *Client) getFree(ctx context.Context, path string, acquire func(context.
 		}
 		v := classifyCall(call)
 		if call.Status/100 == 2 && call.Problem == "" && v.Status == call.Status {
+			if offset := clockOffsetOf(call); offset != nil {
+				c.clockOffset.Store(offset)
+			}
 			return call, nil // whether it is what was asked for, its decoder says
 		}
 		if call.Status/100 == 2 && call.Problem != "" {

@@ -234,6 +234,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := &exchange{Server: s, w: w, r: r, now: s.now().UTC()}
+	w.Header().Set("Date", x.now.Format(http.TimeFormat))
 	x.path = r.URL.Path
 	route, known := routes[x.path]
 	if s.switches.V2 == "ended" && strings.HasPrefix(x.path, "/api/signals/") {

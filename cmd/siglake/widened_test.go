@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/schema"
+)
+
+// TestWidenedInDoubt: a question that asks for more than a call in doubt, or for another part of
+// it, is held like the question itself, and the plan says so. A decision releases it.
+func TestWidenedInDoubt(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	list := domainLines(40)
+	first := []string{"--signals", "news", "--max-results", "5", "--since", "60d", "--concurrency", "1"}
+	for _, c := range []struct {
+		name  string
+		flags []string
+	}{
+		{"a higher cap", []string{"--max-results", "8"}},
+		{"a lower cap", []string{"--max-results", "3"}},
+		{"an earlier start", []string{"--since", "90d"}},
+		{"a later start", []string{"--since", "30d"}},
+		{"a filter", []string{"--news-event-types", "Partnership"}},
+		{"more types", []string{"--signals", "news,growth"}},
+		{"the other version of the API", []string{"--api", "v3", "--max-results", "8"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
+			r.run(list, first...)
+			if r.code != exitInDoubt || len(r.manifest.InDoubt) != 1 {
+				t.Fatalf("exit %d, in doubt %+v; want %d and one call", r.code, r.manifest.InDoubt, exitInDoubt)
+			}
+			name := r.manifest.Run.ID + "/" + r.manifest.InDoubt[0].Call
+			wider := slices.Concat(first, c.flags)
+			plan := r.exec(t.Context(), []string{"plan", "-"}, list, wider...)
+			if plan.credits != 0 || !strings.Contains(plan.stdout, name) || !strings.Contains(plan.stdout, "40 lines held") {
+				t.Errorf("the plan does not name %s: %s%s", name, plan.stdout, plan.stderr)
+			}
+			held := r.rerun(list, wider...)
+			signals := held.credits
+			if c.name == "the other version of the API" {
+				signals -= r.sim.Bill().ByType["search"]
+			}
+			if held.code != exitInDoubt || signals != 0 || r.manifest.Accounts.ByStatus[schema.InDoubt] != 40 {
+				t.Errorf("exit %d, %d credits, lines %v; want %d, none, all held: %s", held.code, signals, r.manifest.Accounts.ByStatus, exitInDoubt, held.stderr)
+			}
+			if r.manifest.InDoubt[0].Name() != name {
+				t.Errorf("held by %s, want %s", r.manifest.InDoubt[0].Name(), name)
+			}
+			r.mustExit(exitComplete, "verify")
+			r.mustExit(exitComplete, "held", "retry")
+			if again := r.rerun(list, wider...); again.code != exitComplete || again.credits == 0 || again.calls < 4 {
+				t.Errorf("released: exit %d, %d credits in %d calls; want %d, some, small batches: %s", again.code, again.credits, again.calls, exitComplete, again.stderr)
+			}
+			r.mustExit(exitComplete, "verify")
+		})
+	}
+}
+
+// TestWidenedAfterWriteOff: what was written off is given up for its own question only; more of it
+// is bought, and announced as bought again.
+func TestWidenedAfterWriteOff(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
+	list, flags := domainLines(20), []string{"--signals", "news", "--max-results", "5"}
+	r.run(list, flags...)
+	r.mustExit(exitComplete, "held", "accept-loss")
+	if v := r.rerun(list, flags...); v.calls != 0 || v.code != exitComplete {
+		t.Errorf("the same: exit %d after %d calls, want %d and none", v.code, v.calls, exitComplete)
+	}
+	if v := r.rerun(list, append(flags, "--max-results", "8")...); v.code != exitComplete || v.credits == 0 || !strings.Contains(v.stderr, "repeating purchases") {
+		t.Errorf("more: exit %d, %d credits, want %d, some, and an announcement: %s", v.code, v.credits, exitComplete, v.stderr)
+	}
+}
+
+// TestRefreshOverInDoubt: a refresh names the undecided calls that it passes over, and settles
+// what they held: nothing of it is held afterwards.
+func TestRefreshOverInDoubt(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
+	list, flags := domainLines(20), []string{"--signals", "news", "--max-results", "5"}
+	r.run(list, flags...)
+	name := r.manifest.Run.ID + "/" + r.manifest.InDoubt[0].Call
+	refresh := append(slices.Clone(flags), "--refresh", "--new-run")
+	if v := r.exec(t.Context(), []string{"plan", "-"}, list, refresh...); !strings.Contains(v.stdout, name) {
+		t.Errorf("the plan does not name %s: %s", name, v.stdout)
+	}
+	if v := r.rerun(list, refresh...); v.code != exitComplete || v.credits == 0 || !strings.Contains(v.stderr, name) {
+		t.Errorf("exit %d, %d credits, and it must name %s: %s", v.code, v.credits, name, v.stderr)
+	}
+	wider := r.rerun(list, append(flags, "--max-results", "8")...)
+	if wider.code != exitComplete || r.manifest.Accounts.ByStatus[schema.InDoubt] != 0 {
+		t.Errorf("exit %d, lines %v; want %d, none held: %s", wider.code, r.manifest.Accounts.ByStatus, exitComplete, wider.stderr)
+	}
+}
+
+// TestInDoubtOfYesterday: another day's window is another purchase, but a run names the undecided
+// calls with windows that overlap its own before it repeats them.
+func TestInDoubtOfYesterday(t *testing.T) {
+	t.Parallel()
+	cfg, pass := fakeClock(t)
+	cfg.Faults = []simulator.Fault{{Kind: "drop-after-charge", At: 1}}
+	r := newRig(t, cfg)
+	list, flags := domainLines(20), []string{"--signals", "news", "--max-results", "5", "--since", "30d"}
+	r.run(list, flags...)
+	name := r.manifest.Run.ID + "/" + r.manifest.InDoubt[0].Call
+	pass(1)
+	if v := r.exec(t.Context(), []string{"plan", "-"}, list, flags...); !strings.Contains(v.stdout, name) {
+		t.Errorf("the plan does not name %s: %s", name, v.stdout)
+	}
+	if v := r.rerun(list, flags...); v.code != exitComplete || v.credits == 0 || !strings.Contains(v.stderr, name) {
+		t.Errorf("exit %d, %d credits, and it must name %s: %s", v.code, v.credits, name, v.stderr)
+	}
+	pass(40)
+	if v := r.rerun(list, flags...); v.code != exitComplete || strings.Contains(v.stderr, name) {
+		t.Errorf("windows that share no day: exit %d, %s", v.code, v.stderr)
+	}
+}
+
+// TestWidenedPagesInDoubt: pages of the same seeds or sites are held under other exclusions, or
+// another start, and a refresh of them names the call.
+func TestWidenedPagesInDoubt(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	seeds := writeText(t, seedList(schema.Company, 7))
+	exclude := writeText(t, "domain\ncompany-0900.example\n")
+	for _, c := range []struct {
+		name         string
+		words, wider []string
+	}{
+		{"lookalikes", []string{app.LookalikesName, "--seeds", seeds}, []string{"--exclude", exclude}},
+		{"visitors", []string{app.VisitorsName, "--domain", "shop.example.com", "--since", "30d"}, []string{"--since", "60d"}},
+		{"visitors of more sites", []string{app.VisitorsName, "--domain", "shop.example.com"}, []string{"--domain", "shop.example.com,www2.example.com"}},
+	} {
+		for at := 1; at <= 2; at++ {
+			t.Run(fmt.Sprint(c.name, " ", at), func(t *testing.T) {
+				r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: at}}, Switches: simulator.Switches{Events: "most"}})
+				v := r.exec(t.Context(), c.words, "", pageFlags(60)...)
+				if v.code != exitInDoubt {
+					t.Fatalf("exit %d, want %d: %s", v.code, exitInDoubt, v.stderr)
+				}
+				name := r.manifest.Run.ID + "/" + r.manifest.InDoubt[0].Call
+				wider := slices.Concat(c.words, c.wider)
+				if v := r.exec(t.Context(), wider, "", pageFlags(60)...); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, name) {
+					t.Errorf("exit %d after %d calls, want %d and none, because of %s: %s%s", v.code, v.calls, exitInDoubt, name, v.stdout, v.stderr)
+				}
+				r.checkRebuild()
+				if v := r.onCopy().exec(t.Context(), wider, "", pageFlags(60, "--refresh", "--new-run")...); v.code != exitComplete || v.calls != 3 || !strings.Contains(v.stderr, name) {
+					t.Errorf("refresh: exit %d after %d calls, want %d and 3, and %s named: %s", v.code, v.calls, exitComplete, name, v.stderr)
+				}
+				r.mustExit(exitComplete, "held", "retry")
+				if v := r.exec(t.Context(), wider, "", pageFlags(60)...); v.code != exitComplete || v.calls != 3 {
+					t.Errorf("released: exit %d after %d calls, want %d and 3: %s", v.code, v.calls, exitComplete, v.stderr)
+				}
+				r.mustExit(exitComplete, "verify")
+			})
+		}
+	}
+}
