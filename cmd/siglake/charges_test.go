@@ -50,7 +50,7 @@ func TestChargedAboveCeiling(t *testing.T) {
 			return charged
 		})
 		flags := append([]string{"--batch-size", "10", "--concurrency", "1"}, baseFlags...)
-		want, calls := exitComplete, 4
+		want, calls := exitUnexplained, 4
 		if budget > 0 {
 			flags = append(flags, "--max-credits", fmt.Sprint(budget))
 			want, calls = exitDeferred, 1

@@ -346,7 +346,7 @@ func TestSessionExpiry(t *testing.T) {
 				seen[row["entity_id"]] = true
 			}
 			passed.Store(int64(40 * 24 * time.Hour)) // for the simulator alone
-			r.rerunCost("lookalikes", "--seeds", list, "--limit", "16")
+			r.rerunCost("lookalikes", "--seeds", list, "--limit", "16", "--clock-skew-ok")
 			var twice int
 			rows := r.rowsOf(schema.CategoryLookalikes)
 			for _, row := range rows {
