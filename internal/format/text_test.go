@@ -11,7 +11,7 @@ func TestText(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ in, want string }{
 		{"Müller & Söhne 株式会社 👩‍💻", "Müller & Söhne 株式会社 👩‍💻"},
-		{"می‌خواهم", "می‌خواهم"}, // joiners belong to the word
+		{"می\u200cخواهم", "می\u200cخواهم"}, // joiners belong to the word
 		{"\x1b]0;title\x07", `\u001b]0;title\u0007`},
 		{"line\nsiglake: forged\r\ttab", `line\u000asiglake: forged\u000d\u0009tab`},
 		{"\u202egpj.exe\u2066", `\u202egpj.exe\u2066`},
