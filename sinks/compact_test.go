@@ -275,7 +275,7 @@ func TestCompactFaults(t *testing.T) {
 			full := t.TempDir()
 			publishRuns(t, full, 0, 2)
 			operations := 0
-			for at := 1; ; at++ {
+			for at := 1; ; at += proof.Size(8, 1, 1) {
 				lake, n, reads := filepath.Join(t.TempDir(), "lake"), 0, 0
 				if err := os.CopyFS(lake, os.DirFS(full)); err != nil {
 					t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/siglake/siglake/internal/proof"
 )
 
 // nameTracker knows which directories have entries that a power cut may take. It
@@ -93,7 +95,7 @@ func TestNamesDurable(t *testing.T) {
 		},
 	} {
 		t.Run(way, func(t *testing.T) {
-			for at := first; ; at++ {
+			for at := first; ; at += proof.Size(5, 1, 1) {
 				tracker := &nameTracker{t: t, lake: filepath.Join(t.TempDir(), "lake"), unsynced: map[string]bool{}}
 				n := 0
 				var failed string

@@ -18,6 +18,7 @@ import (
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -244,9 +245,9 @@ func TestFaults(t *testing.T) {
 	for name, fail := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			step := 1
+			step := proof.Size(8, 1, 1)
 			if name == "nothing works any more" {
-				step = 4 // much like the first way
+				step *= 4 // much like the first way
 			}
 			for at := 1; ; at += step {
 				lake, n := filepath.Join(t.TempDir(), "lake"), 0
