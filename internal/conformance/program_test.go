@@ -184,8 +184,8 @@ func (r *lakeRig) runCommand(args ...string) {
 	// which some cannot be excluded, cannot be continued.
 	m := r.readManifest()
 	lost := args[0] == "lookalikes" && code == 64 && m.Run.Stop != nil && m.Run.Stop.Kind == pipeline.StopRequest
-	if code != 0 && code != 20 && !lost {
-		r.t.Fatalf("siglake %v = %d, want 0 or 20\n%s", args, code, out)
+	if code != 0 && code != 12 && code != 20 && !lost {
+		r.t.Fatalf("siglake %v = %d, want 0, 12 or 20\n%s", args, code, out)
 	}
 	var charged, calls int64
 	seen := r.proxy.Exchanges()
