@@ -360,7 +360,7 @@ func TestSessionExpiry(t *testing.T) {
 			if expiry == "restart" && !slices.ContainsFunc(r.table(schema.Calls), func(row map[string]any) bool {
 				return strings.Contains(fmt.Sprint(row["notes"]), "session was not continued")
 			}) && !strings.Contains(r.stdout+r.stderr, "session") {
-				t.Errorf("nobody is told that the session was not continued: %s%s", r.stdout, r.stderr)
+				t.Errorf("no message says that the session was not continued: %s%s", r.stdout, r.stderr)
 			}
 			r.checkRebuild()
 		})

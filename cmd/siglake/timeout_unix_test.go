@@ -21,7 +21,7 @@ import (
 func TestTimeoutCommand(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("timeout"); err != nil {
-		t.Skip("no timeout(1)")
+		t.Fatalf("the test needs timeout(1) of GNU coreutils: %v", err)
 	}
 	program, err := os.Executable()
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -6,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -18,9 +19,6 @@ import (
 // the shell, unless --umask shares them; and then the journal still never with all users.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("no permissions")
-	}
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -92,9 +90,6 @@ func TestPermissions(t *testing.T) {
 // sent, with the mend; --insecure-key-file accepts it.
 func TestKeyFile(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("no permissions")
-	}
 	r := newRig(t, simulator.Config{})
 	envFor(t).set(app.KeyVariable, "")
 	file := filepath.Join(t.TempDir(), "key")
