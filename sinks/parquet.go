@@ -53,7 +53,7 @@ func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
 	options := []parquet.WriterOption{
 		parquetSchema(t),
 		&parquet.WriterConfig{CreatedBy: "siglake version " + o.Version},
-		parquet.Compression(&parquet.Zstd),
+		parquet.Compression(new(pageCodec)),
 		parquet.PageBufferSize(pageSize),
 		parquet.WriteBufferSize(256 << 10),
 		// Version 1 pages, because every engine reads them. Their headers carry

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/siglake/siglake/internal/bucket/membucket"
 )
@@ -38,25 +37,24 @@ func readOnlyWhileWriting(t *testing.T, openStore func() (Store, io.Closer)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
+	allowed := make(chan struct{}, 4) // the writer stays a few records ahead of the reader
 	wrote := make(chan error, 1)
 	go func() { // awaited below
 		defer close(wrote)
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			time.Sleep(100 * time.Microsecond) // a bucket in memory would fill it
+		i := 0
+		for range allowed {
 			if _, err := w.Append(byte(i%200+1), []byte("head"), bytes.Repeat([]byte{byte(i)}, 16+i%3000)); err != nil {
 				wrote <- err
 				return
 			}
+			i++
 		}
 	}()
 	looks, seen := 0, 0
 	for ; (looks < 200 || seen < 100) && len(wrote) == 0; looks++ { // 100 records fill more than one segment
+		for len(allowed) < cap(allowed) {
+			allowed <- struct{}{}
+		}
 		other, closer := openStore()
 		l, err := Open(context.Background(), other, Options{ReadOnly: true})
 		if err != nil {
@@ -74,7 +72,7 @@ func readOnlyWhileWriting(t *testing.T, openStore func() (Store, io.Closer)) {
 			break
 		}
 	}
-	close(stop)
+	close(allowed)
 	if err := <-wrote; err != nil {
 		t.Error(err)
 	}
