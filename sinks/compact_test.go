@@ -77,6 +77,7 @@ func shortNames(files []DataFile) []string {
 }
 
 func TestCompact(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	expectNothingToDo := func(when string) {
 		t.Helper()
@@ -146,6 +147,7 @@ func lookup(f *parquet.File, key string) string {
 }
 
 func TestCompactHasNothingToDo(t *testing.T) {
+	t.Parallel()
 	lake := filepath.Join(t.TempDir(), "new")
 	if m := compactLake(t, lake, Options{}); m != nil {
 		t.Errorf("Compact() of an empty lake = %+v, want nothing to do", m)
@@ -162,6 +164,7 @@ func TestCompactHasNothingToDo(t *testing.T) {
 // TestCompactKeepsRows compacts rows of every table, with values that tend to
 // get lost, in pieces that are sorted on disk and written into several files.
 func TestCompactKeepsRows(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	rng := rand.New(rand.NewPCG(1, 2))
 	want := map[string][]rowtest.Values{}
@@ -212,6 +215,7 @@ func TestCompactKeepsRows(t *testing.T) {
 
 // TestCompactSplits: what exceeds the target becomes several files, which stay.
 func TestCompactSplits(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	table := schema.EventTable(schema.CategoryOther)
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -326,6 +330,7 @@ func TestCompactFaults(t *testing.T) {
 
 // TestCompactNamesDurable: see TestNamesDurable.
 func TestCompactNamesDurable(t *testing.T) {
+	t.Parallel()
 	dead := errors.New("the process is dead")
 	for at := 1; ; at += proof.Size(5, 1, 1) {
 		tracker := &nameTracker{t: t, lake: filepath.Join(t.TempDir(), "lake"), unsynced: map[string]bool{}}
@@ -357,6 +362,7 @@ func TestCompactNamesDurable(t *testing.T) {
 // TestCompactRaces: the first publisher wins. A run does not conflict with a
 // compaction; another compaction of the same files does.
 func TestCompactRaces(t *testing.T) {
+	t.Parallel()
 	for name, other := range map[string]func(t *testing.T, lake string){
 		"run":        func(t *testing.T, lake string) { publishRuns(t, lake, 2, 1) },
 		"compaction": func(t *testing.T, lake string) { compactLake(t, lake, Options{TargetFileSize: 1 << 30}) },
@@ -393,6 +399,7 @@ func TestCompactRaces(t *testing.T) {
 // TestSnapshotBlocksNobody: the list of a generation that never came stays
 // behind, and another run takes the generation.
 func TestSnapshotBlocksNobody(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	dead := errors.New("died")
 	_, err := smallRun(t.Context(), t, lake, "r1", func(op, path string, do func() error) error {
@@ -418,6 +425,7 @@ func TestSnapshotBlocksNobody(t *testing.T) {
 
 // TestLakeWithoutSnapshots: lakes of earlier versions have manifests without a list.
 func TestLakeWithoutSnapshots(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	l := openLake(t, lake, Options{RunID: "old"})
 	var previous *pipeline.Link
@@ -473,6 +481,7 @@ func linkJSON(l *pipeline.Link) string {
 // TestSnapshotsRefuse: readers detect damaged lists of files, and so does the next
 // publication.
 func TestSnapshotsRefuse(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(path string) error{
 		"missing": os.Remove,
 		"torn":    func(path string) error { return os.Truncate(path, 100) },
@@ -513,6 +522,7 @@ func TestSnapshotsRefuse(t *testing.T) {
 // TestCompactRefuses: small files that are not what they say, or of a later
 // version of the program, are left alone.
 func TestCompactRefuses(t *testing.T) {
+	t.Parallel()
 	t.Run("damaged", func(t *testing.T) {
 		lake := t.TempDir()
 		publishRuns(t, lake, 0, 2)
@@ -621,6 +631,7 @@ func encodeFile(t *testing.T, table schema.Table, rows []rowtest.Values, alterDi
 }
 
 func TestCompactStops(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	publishRuns(t, lake, 0, 3)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -68,6 +68,7 @@ func (n *nameTracker) expectClean(when string, trees ...string) {
 // TestNamesDurable: whatever happened to the process before, a name is durable
 // before something visible relies on it.
 func TestNamesDurable(t *testing.T) {
+	t.Parallel()
 	dead := errors.New("the process is dead")
 	first, n := 0, 0 // the operation with which publication begins
 	_, err := smallRun(t.Context(), t, filepath.Join(t.TempDir(), "lake"), "r", func(op, path string, do func() error) error {

@@ -39,6 +39,7 @@ func writeNews(t testing.TB, n int, o Options) (*Lake, []rowtest.Values, []pipel
 
 // TestFileProperties looks at what a query engine uses to read less.
 func TestFileProperties(t *testing.T) {
+	t.Parallel()
 	l, rows, files := writeNews(t, 5000, Options{RowGroupRows: 2000, Version: "1.2.3"})
 	if len(files) != 1 || files[0].RowGroups != 3 {
 		t.Fatalf("files = %+v, want one with 3 row groups", files)
@@ -150,6 +151,7 @@ func TestFileProperties(t *testing.T) {
 
 // TestDigest writes the same rows in different ways, and different rows.
 func TestDigest(t *testing.T) {
+	t.Parallel()
 	_, _, base := writeNews(t, 3000, Options{})
 	_, _, spilled := writeNews(t, 3000, Options{SortMemory: 1})
 	_, _, other := writeNews(t, 3000, Options{RowGroupRows: 100, Version: "2"})
@@ -196,6 +198,7 @@ func TestDigest(t *testing.T) {
 
 // TestSplit lets a partition outgrow its file.
 func TestSplit(t *testing.T) {
+	t.Parallel()
 	l, rows, files := writeNews(t, 20_000, Options{TargetFileSize: 200_000, RowGroupRows: 1000})
 	if len(files) < 3 {
 		t.Fatalf("%d files, want at least 3", len(files))
@@ -223,6 +226,7 @@ func TestSplit(t *testing.T) {
 // TestReadFooterDamaged changes a file's tail byte by byte: an error or not, but
 // nothing worse.
 func TestReadFooterDamaged(t *testing.T) {
+	t.Parallel()
 	l, _, files := writeNews(t, 10, Options{})
 	data, err := os.ReadFile(l.dir.AbsPath(files[0].Path))
 	if err != nil {

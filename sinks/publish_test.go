@@ -162,6 +162,7 @@ func openLocalObject(lake, name string) (object, error) {
 }
 
 func TestPublish(t *testing.T) {
+	t.Parallel()
 	lake := filepath.Join(t.TempDir(), "new", "lake")
 	for g := range int64(3) {
 		m, err := smallRun(t.Context(), t, lake, fmt.Sprintf("run-%d", g), nil)
@@ -197,6 +198,7 @@ func TestPublish(t *testing.T) {
 
 // TestInvisible looks at the lake around every single operation.
 func TestInvisible(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	operations := 0
 	check := func() {
@@ -293,6 +295,7 @@ func TestFaults(t *testing.T) {
 // TestOtherProcess stages in one Lake and publishes in another, as after a
 // crash.
 func TestOtherProcess(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	first := openLake(t, lake, Options{})
 	table := schema.EventTable(schema.CategoryRisk)
@@ -325,6 +328,7 @@ func TestOtherProcess(t *testing.T) {
 
 // TestInterruptedPublication completes a publication that died before it turned current.json.
 func TestInterruptedPublication(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	dead := errors.New("died")
 	_, err := smallRun(t.Context(), t, lake, "r1", func(op, path string, do func() error) error {
@@ -350,6 +354,7 @@ func TestInterruptedPublication(t *testing.T) {
 // TestRace lets another process take the generation at the last moment: once, and each
 // time.
 func TestRace(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ losses, generation int }{{1, 2}, {1000, 0}} {
 		lake := t.TempDir()
 		lost := 0
@@ -387,6 +392,7 @@ func TestRace(t *testing.T) {
 // TestOvertaken: who is overtaken between its manifest and current.json does not
 // take the lake back to its own generation.
 func TestOvertaken(t *testing.T) {
+	t.Parallel()
 	for _, generations := range []int64{2, 3} {
 		lake := t.TempDir()
 		if generations == 3 { // there is something to overwrite
@@ -414,6 +420,7 @@ func TestOvertaken(t *testing.T) {
 // TestDurable: what becomes visible is on the disk before, and its name before
 // anything that names it. All of it is when the run counts as published.
 func TestDurable(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	files, names := map[string]bool{}, map[string]bool{} // written and not synced; folders with names that are not
 	hidden := filepath.Join(lake, stagingDir)
@@ -495,6 +502,7 @@ func checkNamed(t *testing.T, lake, manifest string) {
 }
 
 func TestPublishRefuses(t *testing.T) {
+	t.Parallel()
 	newLake := func(t *testing.T) string {
 		lake := t.TempDir()
 		if _, err := smallRun(t.Context(), t, lake, "r1", nil); err != nil {
@@ -567,6 +575,7 @@ func TestPublishRefuses(t *testing.T) {
 
 // TestReadBack damages a file between writing and reading back.
 func TestReadBack(t *testing.T) {
+	t.Parallel()
 	_, err := smallRun(t.Context(), t, t.TempDir(), "r1", func(op, path string, do func() error) error {
 		if op == "open" && strings.Contains(path, "file-000001") {
 			f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -586,6 +595,7 @@ func TestReadBack(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustWrite := func(name string) {
 		path := filepath.Join(dir, name)
@@ -647,6 +657,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestWriteRefuses(t *testing.T) {
+	t.Parallel()
 	l := openLake(t, t.TempDir(), Options{})
 	news := schema.EventTable(schema.CategoryNews)
 	rec := rowtest.NewRecord(t, news, []rowtest.Values{make(rowtest.Values, len(news.Columns))})
@@ -680,6 +691,7 @@ func TestWriteRefuses(t *testing.T) {
 
 // TestEmpty publishes a run that wrote nothing.
 func TestEmpty(t *testing.T) {
+	t.Parallel()
 	lake := t.TempDir()
 	l := openLake(t, lake, Options{})
 	m := stageAndPublish(t, l)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, table := range rowtest.AllTables() {
 		t.Run(table.Name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 2))

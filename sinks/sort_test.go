@@ -51,6 +51,7 @@ func dedupRows(table schema.Table, sorted []rowtest.Values) []rowtest.Values {
 // TestSorted writes random rows in random pieces with so little memory that
 // they are spilled and merged, and compares with a sort in memory.
 func TestSorted(t *testing.T) {
+	t.Parallel()
 	table := schema.EventTable(schema.CategoryNews)
 	dir, n := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -92,6 +93,7 @@ func TestSorted(t *testing.T) {
 }
 
 func TestDuplicates(t *testing.T) {
+	t.Parallel()
 	table := schema.EventTable(schema.CategoryNews)
 	day := arrow.Date32(20_000)
 	rows := []rowtest.Values{
@@ -134,6 +136,7 @@ func TestDuplicates(t *testing.T) {
 // TestSmallRecords writes row by row: what the lake counts as its memory is what its
 // partition keeps.
 func TestSmallRecords(t *testing.T) {
+	t.Parallel()
 	table := schema.EventTable(schema.CategoryNews)
 	l := openLake(t, t.TempDir(), Options{})
 	var want []rowtest.Values
@@ -157,6 +160,7 @@ func TestSmallRecords(t *testing.T) {
 
 // TestSlices writes windows on one large record.
 func TestSlices(t *testing.T) {
+	t.Parallel()
 	for _, table := range []schema.Table{schema.EventTable(schema.CategoryGrowth), schema.EventTable(schema.CategoryNews), schema.Calls} {
 		rows := rowtest.AwkwardRows(table, 200, rand.New(rand.NewPCG(5, 6)))
 		if i := table.ColumnIndex(table.Unique); i >= 0 {

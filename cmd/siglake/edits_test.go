@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -190,7 +191,7 @@ type edit struct {
 func TestEditedList(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
-	lines := strings.Fields(domainLines(5000))
+	lines := strings.Fields(domainLines(proof.Size(700, 5000, 5000)))
 	r := newRig(t, simulator.Config{})
 	r.run(joinLines(lines), baseFlags...)
 	if r.code != exitComplete {
@@ -218,9 +219,9 @@ func TestEditedList(t *testing.T) {
 	all := func(flags ...string) *purchase { return &purchase{lines, flags} }
 	table := []edit{
 		{name: "line inserted at the top", list: extraDomain + "\n" + same, purchase: another},
-		{name: "line inserted in the middle", list: joinLines(slices.Insert(slices.Clone(lines), 2500, extraDomain)), purchase: another},
-		{name: "line inserted, batches of 37", list: joinLines(slices.Insert(slices.Clone(lines), 2500, extraDomain)), flags: []string{"--batch-size", "37"}, purchase: another},
-		{name: "line deleted", list: joinLines(slices.Delete(slices.Clone(lines), 700, 701))},
+		{name: "line inserted in the middle", list: joinLines(slices.Insert(slices.Clone(lines), len(lines)/2, extraDomain)), purchase: another},
+		{name: "line inserted, batches of 37", list: joinLines(slices.Insert(slices.Clone(lines), len(lines)/2, extraDomain)), flags: []string{"--batch-size", "37"}, purchase: another},
+		{name: "line deleted", list: joinLines(slices.Delete(slices.Clone(lines), 300, 301))},
 		{name: "lines reversed", list: joinLines(reversed)},
 		{name: "line duplicated", list: lines[41] + "\n" + same, duplicates: 1},
 		{name: "spelled otherwise", list: joinLines(spelled)},

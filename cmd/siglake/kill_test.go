@@ -436,7 +436,7 @@ var faultMenu = []string{"500-refused%4", "503-billed%1", "429-burst%2", "drop-a
 // no event lost, none twice, no charge outside declared doubt.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	killLoop(t, proof.Size(3, 30, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(2, 30, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		return newWorld(t, program, seed, 1500, faultMenu...), 60 * time.Millisecond
 	}, func(w *world, _ *rand.Rand) int { return w.check() })
 }

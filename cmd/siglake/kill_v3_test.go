@@ -215,7 +215,7 @@ func (w *world) countSessions() (lost, begun int) {
 // TestKillV3 kills runs that search ids before they ask by them.
 func TestKillV3(t *testing.T) {
 	t.Parallel()
-	killLoop(t, proof.Size(2, 12, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(1, 12, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := mixedWorld(t, seed, 900)
 		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
@@ -226,7 +226,7 @@ func TestKillV3(t *testing.T) {
 // contacts and of companies.
 func TestKillPages(t *testing.T) {
 	t.Parallel()
-	killLoop(t, proof.Size(2, 12, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
+	killLoop(t, proof.Size(1, 12, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
 		w := lookalikesWorld(t, []schema.Object{schema.Contact, schema.Company}[seed%2], seed, 300)
 		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
