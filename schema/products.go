@@ -127,7 +127,7 @@ var ProductTables = []Table{
 	}, profileColumns[:2], profileColumns[11:14]),
 	newProductTable(CategoryLookalikes, "Contacts or companies like a set of seeds", []Column{
 		{Name: "seed_set", Type: String, Doc: "Id of the seeds and exclusions together, derived from them; their order does not matter"},
-		{Name: "rank", Type: Int64, Doc: "Place among all that the seed set returned, from 1"},
+		{Name: "rank", Type: Int64, Doc: "Place among all that the seed set returned, from 1", Rare: true},
 		{Name: "session_id", Type: String, Doc: "The API's session that returned it; within one nothing is returned twice"},
 	}, profileColumns),
 	newProductTable(CategoryVisits, "Companies that visited a site with the vendor's pixel", []Column{

@@ -28,6 +28,10 @@ type Options struct {
 	TargetFileSize int64 // bytes after which a partition starts another file; 0 = 256 MiB
 	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 16 MiB
 
+	// DeltaIntegers writes integers that rarely repeat with DELTA_BINARY_PACKED, which old
+	// readers do not read.
+	DeltaIntegers bool
+
 	// Bucket opens the bucket of a lake on S3; nil: there are none. Scratch is a
 	// local directory for sorting and staging what goes there; empty: one in the
 	// user's cache directory. A lake in a directory has its own.

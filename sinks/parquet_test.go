@@ -91,7 +91,7 @@ func TestFileProperties(t *testing.T) {
 			}
 			dictionary := slices.Contains(c.MetaData.Encoding, format.RLEDictionary)
 			typ := table.Columns[i].Type
-			if want := typ == schema.Date || typ == schema.Time || typ == schema.String && !table.Columns[i].Rare; dictionary != want {
+			if want := typ != schema.Double && typ != schema.Bool && !table.Columns[i].Rare; dictionary != want {
 				t.Errorf("column %s: dictionary %v, want %v", name, dictionary, want)
 			}
 			if hasBloom := c.MetaData.BloomFilterOffset != 0; hasBloom != slices.Contains(table.Bloom, name) {
