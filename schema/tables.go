@@ -1,11 +1,18 @@
 package schema
 
-// version is the schema version of every event table. It increases when any of them changes.
-const version = 2
+// Version is the schema version of every event table. It increases when any of them changes, or the
+// meaning of its values does:
+//
+//	2  news has the column article_url
+//	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay
+//
+// OldestVersion is the oldest version whose rows can be written again, to verify or complete a run
+// of an earlier build.
+const Version, OldestVersion = 3, 2
 
 // eventColumns are the first columns of every event table.
 var eventColumns = []Column{
-	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from its content: the same event has the same id in every run and from every source", Rare: true},
+	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from whom it is about, its type and what identifies it: the same event has the same id in every run, API version and source", Rare: true},
 	{Name: "signal_type", Type: String, Doc: "Signal key, as received"},
 	{Name: "object_type", Type: String, Doc: "What the event is about: contact or company"},
 	{Name: "entity_id", Type: String, Doc: "The API's id of the contact or company", Rare: true},
@@ -132,7 +139,7 @@ var EventTables = []Table{
 // The ledger tables. Every run writes one file of each.
 var (
 	Accounts = Table{
-		Name: "accounts", Version: version,
+		Name: "accounts", Version: Version,
 		Doc: "Every line of the input list with its one terminal status",
 		Columns: []Column{
 			{Name: "run_id", Type: String, Doc: "The run"},
@@ -236,7 +243,7 @@ func EventTable(c Category) Table {
 
 func newEventTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
-		Name: string(c), Version: version, Doc: doc,
+		Name: string(c), Version: Version, Doc: doc,
 		Columns: append([]Column(nil), eventColumns...),
 		Sort:    []string{"signal_type", "entity_id", "event_date", "event_uid"},
 		Bloom:   []string{"entity_id"},

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestFileProperties(t *testing.T) {
 		t.Errorf("CreatedBy = %q, want %q", md.CreatedBy, "siglake version 1.2.3")
 	}
 	for key, want := range map[string]string{
-		"siglake.table": "news", "siglake.schema_version": "2", "siglake.doc": table.Doc,
+		"siglake.table": "news", "siglake.schema_version": strconv.Itoa(schema.Version), "siglake.doc": table.Doc,
 		"siglake.run_id": "r1", "siglake.version": "1.2.3", "siglake.logical_digest": files[0].Digest,
 	} {
 		if got, _ := f.Lookup(key); got != want {
