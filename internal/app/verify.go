@@ -234,7 +234,7 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 			continue
 		}
 		if m.SchemaVersion() == 0 {
-			continue // of a version whose rows this build cannot repeat
+			continue // of a version that this build cannot write
 		}
 		if err := p.compareRun(ctx, r, m); err != nil {
 			return err
