@@ -203,8 +203,15 @@ func (a *answer) readDocument() {
 	}
 }
 
+// maxUnknown is the length of an unknown root field up to which the calls table has it.
+const maxUnknown = 1 << 20
+
 func (a *answer) keepUnknown(name []byte, value json.RawMessage) {
-	if a.Err == nil {
+	switch {
+	case a.Err != nil:
+	case len(value) > maxUnknown:
+		a.warnings = appendWarning(a.warnings, "the unknown field %q takes %d bytes, which only the journal holds", truncateText(string(name), 80), len(value))
+	default:
 		a.unknown.Add(name, value)
 	}
 }
