@@ -221,6 +221,8 @@ type Call struct {
 	// The answer as received; on the way from the client to the journal, what follows the pieces
 	// that Batch.Spill took.
 	Body []byte
+	// Bytes of the answer if Body no longer holds it, to save memory; else 0.
+	Length int64
 	// Body was cut, by the client's limit or on its way: what followed is lost.
 	Cut bool
 	// Body does not match the checksum that came with it: nothing that it says counts.
@@ -235,6 +237,9 @@ type Call struct {
 	// The window that the answer says it covers.
 	StartDate, EndDate string
 }
+
+// AnswerBytes is the length of the answer.
+func (c *Call) AnswerBytes() int64 { return max(c.Length, int64(len(c.Body))) }
 
 // StopKind says why a run stops.
 type StopKind string

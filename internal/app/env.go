@@ -41,7 +41,7 @@ type Env struct {
 	UsageSettles time.Duration
 	// AnswerTarget is the length that no answer should exceed: batches are cut to it. 0: 64 MiB.
 	// AnswerLimit is the length up to which every answer is read, 0: 256 MiB; AnswerPiece is that
-	// of the pieces in which the journal holds a longer one, 0: 16 MiB.
+	// of the pieces in which the journal holds a longer one, 0: 8 MiB.
 	AnswerTarget, AnswerLimit int64
 	AnswerPiece               int
 	// JournalRetryFor is how long writes to a journal in a bucket are retried, while

@@ -51,7 +51,7 @@ const (
 	// leastBytes is less than any result takes.
 	leastBytes = 256
 	// enoughResults is the number of results that tell more than the guess.
-	enoughResults = 1000
+	enoughResults = 500
 	// cutShare is the part of the target from which on the length of an answer may be why it broke
 	// off. Shorter ones break off for other reasons.
 	cutShare = 64

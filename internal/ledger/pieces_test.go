@@ -3,9 +3,10 @@ package ledger
 import (
 	"bytes"
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/siglake/siglake/pipeline"
@@ -99,20 +100,27 @@ func TestPiecesPowerCut(t *testing.T) {
 	}
 }
 
-// TestPieceFails: a piece that cannot be recorded ends the run.
+// TestPieceFails: a piece that does not fit on the disk ends the run, though what follows it would
+// fit, and the call is in doubt.
 func TestPieceFails(t *testing.T) {
 	m := newLedgerRig(t)
 	full := false
 	m.hook = func(op, _ string, do func() error) error {
-		if full && (op == "sync" || op == "allocate") {
-			return errors.New("no space")
+		if full && op == "allocate" {
+			return syscall.ENOSPC
 		}
 		return do()
 	}
-	text := slices.Concat([]byte("paid 3 "), make([]byte, 5000))
-	_, err := m.fetch(testBatch(1, 2), spillingFetch(text, 1000, func() { full = true }), nil)
+	large := make([]byte, 12<<20)
+	_, _ = rand.Read(large) // does not fail, nor does it compress
+	_, err := m.fetch(testBatch(1, 2), func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+		full = true
+		if err := b.Spill(large); err == nil {
+			t.Error("12 MiB fit on a full disk")
+		}
+		return answerOf(b, "paid 3"), nil
+	}, nil)
 	wantStorageStop(t, err)
-	full = false
 	if got, want := m.afterPowerCut().summary(), "000001-1 ambiguous unknown"; got != want {
 		t.Errorf("the journal has %q, want %q", got, want)
 	}

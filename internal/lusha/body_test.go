@@ -158,3 +158,23 @@ func TestSlowAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestLongAnswerFreed: of a long answer that was read, its events and its length are kept.
+func TestLongAnswerFreed(t *testing.T) {
+	t.Parallel()
+	for _, padding := range []int{10, maxKeptBody} {
+		text := paddedAnswer(padding)
+		c := clientFor(t, Config{}, func(*http.Request) io.Reader { return strings.NewReader(text) })
+		reply, err := Decode(c).Fetch(t.Context(), lushatest.Companies(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		call := &reply.Calls[0]
+		if call.AnswerBytes() != int64(len(text)) || (call.Body == nil) != (padding > 10) {
+			t.Errorf("%d bytes: noted as %d, %d kept", len(text), call.AnswerBytes(), len(call.Body))
+		}
+		if events := reply.Items[0].Events; len(events) != 1 || string(events[0].Raw) != `{"signalId":"7"}` {
+			t.Errorf("events = %+v", events)
+		}
+	}
+}

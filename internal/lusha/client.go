@@ -34,7 +34,7 @@ type Config struct {
 	// Bytes of an answer, after decompression, that are read in any case; 0 means 256 MiB. An
 	// answer is read up to four times the length that is possible for its batch, if that is more.
 	MaxAnswerBytes int64
-	// Bytes of the pieces in which longer answers are recorded; 0 means 16 MiB.
+	// Bytes of the pieces in which longer answers are recorded; 0 means 8 MiB.
 	PieceBytes int
 }
 
@@ -87,7 +87,7 @@ func New(cfg Config) (*Client, error) {
 		c.maxAnswerBytes = 256 << 20
 	}
 	if c.pieceBytes <= 0 {
-		c.pieceBytes = 16 << 20
+		c.pieceBytes = 8 << 20
 	}
 	if c.now == nil {
 		c.now = time.Now
