@@ -120,11 +120,15 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
 	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
-	if l != nil {
-		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
-	}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
+	}
+	if text := j.conn.skewText(); text != "" {
+		p.report.addNote(text + "; siglake run refuses to start without --clock-skew-ok")
+	}
+	if l != nil {
+		l.now = j.apiNow
+		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
 	}
 	if err := p.chooseQueries(ctx, list); err != nil {
 		return nil, err
@@ -210,7 +214,7 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 		p.report.ResumesRun, p.report.Queries, p.report.SpentBefore = continued.ID, slices.Clone(continued.Queries), spentBefore(p.match.resume)
 		p.refresh, p.tariff.Price = continued.Refresh, max(continued.Price, p.tariff.Price)
 	} else {
-		if p.report.Queries, _, err = j.buildQueries(ctx, j.env.Now(), list, p.report.addNote); err != nil {
+		if p.report.Queries, _, err = j.buildQueries(ctx, j.apiNow(), list, p.report.addNote); err != nil {
 			return err
 		}
 		if j.conn.client != nil {
@@ -221,6 +225,9 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	priceQueries(p.report.Queries, p.tariff)
 	if j.conn.client != nil && p.tariff.Price == 0 {
 		p.report.addNote("the account does not state the price of an event: siglake assumes 1 credit; a higher price raises all credit figures")
+	}
+	if r := p.match.misdated; r != nil {
+		p.report.addNote(fmt.Sprintf("run %s, unfinished, began under a clock that was ahead: siglake run closes it, publishes what it bought, and requests the window that ends today", r.ID))
 	}
 	if p.match.blocking != nil && !j.Money.NewRun {
 		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses to start until you finish that run (siglake resume) or close it (--new-run)")

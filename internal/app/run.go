@@ -13,6 +13,7 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -39,6 +40,7 @@ type Job struct {
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
 	unfitReported bool          // signals that do not fit the list are reported
+	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
 
 // NewJob prepares a job for run or plan.
@@ -193,6 +195,9 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
+	if err := j.readClock(ctx, l); err != nil {
+		return match, nil, err
+	}
 	j.inDoubt.proven = nil
 	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
 		return match, nil, err
@@ -220,6 +225,58 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	}
 	j.ResumeRunID = "" // what is in doubt afterwards belongs to another run
 	return match, nil, nil
+}
+
+// readClock compares the clocks by a free call, unless the command has nothing to buy and nothing
+// to decide: what is bought, and which run is continued, depends on the day. A run does not depend
+// on the answer: without one, the machine's clock counts.
+func (j *Job) readClock(ctx context.Context, l *lake) error {
+	l.now = j.apiNow
+	if j.inDoubt.name == inDoubtHold || len(l.ledger.CallsInDoubt()) == 0 {
+		if settled, err := j.isSettled(ctx, l); settled || err != nil {
+			return err
+		}
+	}
+	if j.conn.client.ClockOffset() == nil {
+		j.usage = new(usageReading)
+		j.usage.found, j.usage.err = j.conn.readUsage(ctx)
+	}
+	if err := j.conn.checkClock(j.Money.ClockSkewOK, j.env.Log); err != nil {
+		return err
+	}
+	if day := j.apiNow(); j.paged != nil && !sameDay(day, j.env.Now()) {
+		var err error
+		j.paged, err = newPagedQuery(ctx, &j.RunOptions, j.listInput, day)
+		return err
+	}
+	return nil
+}
+
+// isSettled reports whether the command will ask nothing, as far as the lake shows: all is bought,
+// or the command is refused.
+func (j *Job) isSettled(ctx context.Context, l *lake) (bool, error) {
+	match := l.findMatch(&j.spec, j.Money.NewRun)
+	switch {
+	case match.done != nil, match.blocking != nil && !j.Money.NewRun, j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID):
+		return true, nil
+	case j.paged == nil, j.Money.Refresh, match.resume != nil, match.continues != nil:
+		return false, nil
+	}
+	nothing, err := j.paged.alreadySatisfied(ctx, l)
+	return nothing != nil, err
+}
+
+// usageReading is what the account's usage endpoint answered before a run.
+type usageReading struct {
+	found *lusha.Usage
+	err   error
+}
+
+// apiNow is the time by the API's clock, as far as it is known.
+func (j *Job) apiNow() time.Time { return j.conn.apiTime(j.env.Now()) }
+
+func sameDay(a, b time.Time) bool {
+	return a.UTC().Format(time.DateOnly) == b.UTC().Format(time.DateOnly)
 }
 
 // ask asks about the list and publishes the answers. The manifest is nil when
@@ -372,7 +429,7 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
 	} else {
 		note := func(text string) { j.env.Log.Info(text) }
-		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, j.conn.apiTime(now), list, note); err != nil {
+		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, j.apiNow(), list, note); err != nil {
 			return spec, err
 		}
 	}
@@ -400,9 +457,14 @@ func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 // the account's answer: without one, the prices of an earlier run count.
 func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*ledger.Run) error {
 	u, err := j.inDoubt.usage, error(nil)
-	if j.inDoubt.usage = nil; u == nil {
+	switch before := j.usage; {
+	case u != nil:
+	case before != nil:
+		u, err = before.found, before.err
+	default:
 		u, err = j.conn.readUsage(ctx)
 	}
+	j.inDoubt.usage, j.usage = nil, nil
 	switch {
 	case err == nil:
 		spec.Tariff = newTariff(u)
