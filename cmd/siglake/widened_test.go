@@ -63,6 +63,43 @@ func TestWidenedInDoubt(t *testing.T) {
 	}
 }
 
+// TestWidenedInDoubtBudget: --in-doubt-budget counts what the calls can cost that repeat a lost one,
+// by the question that is asked now, and in the small batches that it is asked in.
+func TestWidenedInDoubtBudget(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	lose := simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}, Switches: simulator.Switches{Events: "most"}}
+	signals := []string{"--signals", "news", "--concurrency", "1", "--max-results"}
+	for _, c := range []struct {
+		name         string
+		words        []string
+		first, again []string
+		most         int64
+	}{
+		{"a higher cap", []string{"run", "-"}, append(slices.Clone(signals), "2"), append(slices.Clone(signals), "9"), 40 * 9},
+		{"a search by 25", []string{app.ResolveName, "-"}, nil, nil, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, lose)
+			list := domainLines(40)
+			r.exec(t.Context(), c.words, list, c.first...)
+			if len(r.manifest.InDoubt) != 1 {
+				t.Fatalf("in doubt: %+v, want one call", r.manifest.InDoubt)
+			}
+			types := int64(len(r.manifest.Queries[0].ResultTypes()))
+			within := func(budget int64) runResult {
+				return r.exec(t.Context(), c.words, list, append(c.again, "--in-doubt", "retry", "--in-doubt-budget", fmt.Sprint(budget))...)
+			}
+			if v := within(c.most*types - 1); v.code != exitInDoubt || v.credits != 0 || !strings.Contains(v.stderr, fmt.Sprintf("the cheapest can cost %d", c.most*types)) {
+				t.Errorf("one credit too little: exit %d, %d credits, want %d and none: %s", v.code, v.credits, exitInDoubt, v.stderr)
+			}
+			if v := within(c.most * types); v.code != exitComplete || v.credits == 0 || v.credits > c.most*types {
+				t.Errorf("enough: exit %d, %d credits, want %d and at most %d: %s", v.code, v.credits, exitComplete, c.most*types, v.stderr)
+			}
+		})
+	}
+}
+
 // TestWidenedAfterWriteOff: what was written off is given up for its own question only; more of it
 // is bought, and announced as bought again.
 func TestWidenedAfterWriteOff(t *testing.T) {

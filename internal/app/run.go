@@ -13,7 +13,6 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/ledger"
-	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -40,6 +39,7 @@ type Job struct {
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
 	unfitReported bool          // signals that do not fit the list are reported
+	built         *builtQueries // by this pass; nil: none yet
 	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
 
@@ -148,7 +148,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 		return nil, nil, err
 	}
 	defer l.close() //nolint:errcheck // what matters is durable before
-	match, nothing, err := j.match(ctx, l)
+	match, nothing, err := j.match(ctx, l, list)
 	if nothing != nil || err != nil {
 		return nil, nothing, err
 	}
@@ -191,15 +191,14 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 
 // match finds the runs of the lake that the command is about, or that there is
 // nothing to do.
-func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *NothingToDo, err error) {
+func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match runMatch, nothing *NothingToDo, err error) {
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
 	if err := j.readClock(ctx, l); err != nil {
 		return match, nil, err
 	}
-	j.inDoubt.proven = nil
-	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
+	if err := j.decideInDoubt(ctx, l, list); err != nil {
 		return match, nil, err
 	}
 	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
@@ -227,56 +226,23 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	return match, nil, nil
 }
 
-// readClock compares the clocks by a free call, unless the command has nothing to buy and nothing
-// to decide: what is bought, and which run is continued, depends on the day. A run does not depend
-// on the answer: without one, the machine's clock counts.
-func (j *Job) readClock(ctx context.Context, l *lake) error {
-	l.now = j.apiNow
-	if j.inDoubt.name == inDoubtHold || len(l.ledger.CallsInDoubt()) == 0 {
-		if settled, err := j.isSettled(ctx, l); settled || err != nil {
-			return err
-		}
-	}
-	if j.conn.client.ClockOffset() == nil {
-		j.usage = new(usageReading)
-		j.usage.found, j.usage.err = j.conn.readUsage(ctx)
-	}
-	if err := j.conn.checkClock(j.Money.ClockSkewOK, j.env.Log); err != nil {
-		return err
-	}
-	if day := j.apiNow(); j.paged != nil && !sameDay(day, j.env.Now()) {
-		var err error
-		j.paged, err = newPagedQuery(ctx, &j.RunOptions, j.listInput, day)
-		return err
-	}
-	return nil
+// builtQueries are the queries of a run that begins, not priced yet.
+type builtQueries struct {
+	queries   []pipeline.Query
+	apiChoice string
 }
 
-// isSettled reports whether the command will ask nothing, as far as the lake shows: all is bought,
-// or the command is refused.
-func (j *Job) isSettled(ctx context.Context, l *lake) (bool, error) {
-	match := l.findMatch(&j.spec, j.Money.NewRun)
-	switch {
-	case match.done != nil, match.blocking != nil && !j.Money.NewRun, j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID):
-		return true, nil
-	case j.paged == nil, j.Money.Refresh, match.resume != nil, match.continues != nil:
-		return false, nil
+// buildOnce builds the queries of a pass once: what the API offers is asked, and reported, once.
+func (j *Job) buildOnce(ctx context.Context, list *sources.List) (*builtQueries, error) {
+	if j.built != nil {
+		return j.built, nil
 	}
-	nothing, err := j.paged.alreadySatisfied(ctx, l)
-	return nothing != nil, err
-}
-
-// usageReading is what the account's usage endpoint answered before a run.
-type usageReading struct {
-	found *lusha.Usage
-	err   error
-}
-
-// apiNow is the time by the API's clock, as far as it is known.
-func (j *Job) apiNow() time.Time { return j.conn.apiTime(j.env.Now()) }
-
-func sameDay(a, b time.Time) bool {
-	return a.UTC().Format(time.DateOnly) == b.UTC().Format(time.DateOnly)
+	queries, choice, err := j.buildQueries(ctx, j.apiNow(), list, func(text string) { j.env.Log.Info(text) })
+	if err != nil {
+		return nil, err
+	}
+	j.built = &builtQueries{queries, choice}
+	return j.built, nil
 }
 
 // ask asks about the list and publishes the answers. The manifest is nil when
@@ -428,10 +394,11 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 	if left := match.continues; left != nil {
 		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
 	} else {
-		note := func(text string) { j.env.Log.Info(text) }
-		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, j.apiNow(), list, note); err != nil {
+		built, err := j.buildOnce(ctx, list)
+		if err != nil {
 			return spec, err
 		}
+		spec.Queries, spec.APIChoice = slices.Clone(built.queries), built.apiChoice
 	}
 	if err := j.conn.checkClock(j.Money.ClockSkewOK, j.env.Log); err != nil {
 		return spec, err
