@@ -189,6 +189,11 @@ func TestWidenedPagesInDoubt(t *testing.T) {
 				if v := r.exec(t.Context(), wider, "", pageFlags(60)...); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, name) {
 					t.Errorf("exit %d after %d calls, want %d and none, because of %s: %s%s", v.code, v.calls, exitInDoubt, name, v.stdout, v.stderr)
 				}
+				for _, words := range [][]string{{"plan", "-"}, {"plan", "-", "--for", c.words[0]}} {
+					if v := r.exec(t.Context(), words, domainLines(3), baseFlags...); !strings.Contains(v.stdout+v.stderr, name) {
+						t.Errorf("%v does not name %s: %s%s", words, name, v.stdout, v.stderr)
+					}
+				}
 				r.checkRebuild()
 				if v := r.onCopy().exec(t.Context(), wider, "", pageFlags(60, "--refresh", "--new-run")...); v.code != exitComplete || v.calls != 3 || !strings.Contains(v.stderr, name) {
 					t.Errorf("refresh: exit %d after %d calls, want %d and 3, and %s named: %s", v.code, v.calls, exitComplete, name, v.stderr)

@@ -79,7 +79,18 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	case ResolveName, ScoreName:
 		j.Service = services[j.Command]
 	default:
-		return nil, UsageErrorf("--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result", j.Command)
+		text := "--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result"
+		l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			defer l.close() //nolint:errcheck // nothing was written
+			if held := l.heldPagesText(); held != "" {
+				text += "; " + held
+			}
+		}
+		return nil, UsageErrorf(text, j.Command)
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, err
@@ -147,6 +158,9 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	p.addPlan(plan)
 	if l != nil {
 		p.report.noteInDoubt(j.Money.InDoubt, l.ledger.CallsInDoubt())
+		if held := l.heldPagesText(); held != "" {
+			p.report.addNote(held)
+		}
 	}
 	p.estimateTime()
 	p.report.addAdvice(j.Service)
@@ -305,6 +319,29 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 	}
 	p.addNote(fmt.Sprintf("%s of this lake in doubt: these figures exclude their lines; with --in-doubt %s the run may request them again, for at most %s more credits",
 		format.Count(len(inDoubt), "call"), policy, format.Thousands(maxCost)))
+}
+
+// heldPagesText names the undecided calls that hold pages of lookalikes and visitors; empty: there
+// are none.
+func (l *lake) heldPagesText() string {
+	var parts []string
+	for _, name := range []string{LookalikesName, VisitorsName} {
+		var calls []string
+		var credits int64
+		for _, d := range l.ledger.CallsInDoubt() {
+			if d.Query.Service() == services[name] {
+				calls, credits = append(calls, d.Run.ID+"/"+d.ID), credits+d.Ceiling
+			}
+		}
+		if len(calls) > 0 {
+			parts = append(parts, fmt.Sprintf("siglake %s holds the pages that overlap %s in doubt, for at most %s credits: %s",
+				name, format.Count(len(calls), "call"), format.Thousands(credits), format.List(calls, 5)))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, "; ") + "; decide with siglake held retry or accept-loss"
 }
 
 // dryRun counts what a run of the list would ask, given what is known.
