@@ -22,12 +22,14 @@ type lake struct {
 	options sinks.Options
 	store   journalStore
 	ledger  *ledger.Ledger
+	// The API's clock if it is known, else the machine's: windows end on its day.
+	now func() time.Time
 }
 
 // openLake locks a lake for who, and opens its journal. An onlooker locks nothing
 // and writes nothing, while others may be at work.
 func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (l *lake, err error) {
-	l = &lake{env: env, uri: uri, options: sinkOptions(env, o)}
+	l = &lake{env: env, uri: uri, options: sinkOptions(env, o), now: env.Now}
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
@@ -210,6 +212,7 @@ type runMatch struct {
 	continues *ledger.Run // ask about what it left
 	done      *ledger.Run // nothing is left to do
 	blocking  *ledger.Run // another command's, unfinished: it is in the way
+	misdated  *ledger.Run // unfinished, with a window that ends in the future: it has to be closed
 }
 
 // matchRun decides whether a command begins a run or continues one.
@@ -218,6 +221,16 @@ func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, re
 		return runMatch{}, lakeError(err)
 	}
 	match := l.findMatch(asked, newRun)
+	if r := match.misdated; r != nil {
+		if resuming {
+			return runMatch{}, l.resumeError(r.ID, asked)
+		}
+		l.env.Log.Warn(misdatedText, "run", r.ID, "window_end", windowEnd(r).Format(time.DateOnly), "credits", r.Cost().Max)
+		if err := l.abandonRun(ctx, r); err != nil {
+			return runMatch{}, lakeError(err)
+		}
+		return l.findMatch(asked, newRun), nil
+	}
 	if match.blocking == nil {
 		return match, nil
 	}
@@ -247,6 +260,9 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 	}
 	if last := runs[len(runs)-1]; last.Published == nil {
 		if last.CommandDigest == asked.CommandDigest && !newRun && (last.Refresh || !asked.Refresh) {
+			if l.endsInFuture(last) {
+				return runMatch{misdated: last}
+			}
 			return runMatch{resume: last}
 		}
 		return runMatch{blocking: last}
@@ -258,7 +274,7 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
 			break
 		}
-		today := l.env.Now().UTC().Truncate(24 * time.Hour)
+		today := l.today()
 		switch until := windowEnd(r); {
 		case l.ledger.RetryDecided(r) && until.Equal(today):
 			return runMatch{continues: r}
@@ -275,8 +291,20 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 // windowOpen reports whether the lines that a run left are still asked about in
 // its own window: that of today, or of a night that continues past midnight.
 func (l *lake) windowOpen(r *ledger.Run) bool {
-	return !windowEnd(r).Before(l.env.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
+	return !windowEnd(r).Before(l.today().AddDate(0, 0, -1)) && !l.endsInFuture(r)
 }
+
+// endsInFuture reports whether a run's window ends behind tomorrow, as one that began under a
+// wrong clock. The API refuses such a window, and takes another one for granted than the journal
+// says, so the run cannot be continued. Tomorrow is not enough: clocks differ by minutes.
+func (l *lake) endsInFuture(r *ledger.Run) bool {
+	return windowEnd(r).After(l.today().AddDate(0, 0, 1))
+}
+
+const misdatedText = "closing an unfinished run that began under a clock that was ahead: the API does not answer for its window; what it bought is published, and the window that ends today is requested anew"
+
+// today is the day that windows end.
+func (l *lake) today() time.Time { return l.now().UTC().Truncate(24 * time.Hour) }
 
 // checkSimulated keeps invented answers out of a lake of real ones, and the reverse.
 func (l *lake) checkSimulated(simulate bool) error {
