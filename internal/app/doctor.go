@@ -198,7 +198,11 @@ func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 
 // checkJournal opens the journal, which reads all of its heads.
 func (x *checkup) checkJournal(ctx context.Context, uri string) {
-	if exists, err := lakeExists(ctx, x.env, x.Store, uri); err == nil && !exists {
+	switch exists, err := lakeExists(ctx, x.env, x.Store, uri); {
+	case err != nil:
+		x.addFailure("journal", err, "")
+		return
+	case !exists:
 		x.addOK("journal", "none yet: the first run creates it")
 		return
 	}
@@ -208,6 +212,10 @@ func (x *checkup) checkJournal(ctx context.Context, uri string) {
 		return
 	}
 	defer l.close() //nolint:errcheck // nothing was written
+	if err := checkJournal(ctx, l, x.Store, l.ledger, false); err != nil && !l.changedSinceOpen(ctx) {
+		x.addFailure("journal", lakeError(err), "no command that pays works on the lake until then")
+		return
+	}
 	runs, inDoubt := l.ledger.Runs(), l.ledger.CallsInDoubt()
 	x.addOK("journal", "%s", format.Count(len(runs), "run"))
 	if n := len(inDoubt); n > 0 {

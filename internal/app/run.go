@@ -141,7 +141,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	lines := &reading{j.listInput, list}
 	defer lines.close()
 	j.object = list.Input().Object
-	l, err := openLake(ctx, j.env, j.Store, j.Lake, "siglake "+j.Command)
+	l, err := openOrCreateLake(ctx, j.env, j.Store, j.Lake, "siglake "+j.Command)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,12 +162,9 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 		return nil, nil, &Error{KindStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	if err := l.checkJournalMatches(ctx, sink); err != nil {
-		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
-	}
-	recorder, err := l.ledger.BeginRun(spec)
+	recorder, err := l.beginRun(ctx, spec)
 	if err != nil {
-		return nil, nil, &Error{KindStorage, err}
+		return nil, nil, err
 	}
 	m, err := j.ask(ctx, l, recorder, match, sink, lines)
 	if m == nil {
