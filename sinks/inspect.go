@@ -8,9 +8,9 @@ import (
 	"iter"
 	"path"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/pipeline"
@@ -70,6 +70,9 @@ func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifes
 			m, err := i.published.readManifest(ctx, link)
 			if err == nil && m.Generation != generation {
 				err = fmt.Errorf("%w: %s says it is generation %d, want %d", ErrIntegrity, link.Path, m.Generation, generation)
+			}
+			if err == nil && generation == current.Generation {
+				err = current.checkSnapshot(m)
 			}
 			if err != nil {
 				yield(nil, err)
@@ -142,30 +145,34 @@ const maxParallelReads = 16
 
 // readNumbered reads the manifests of some generations by their names.
 func (i *Inspector) readNumbered(ctx context.Context, generations []int64) ([]*pipeline.Manifest, error) {
-	manifests := make([]*pipeline.Manifest, len(generations))
-	g, ctx := errgroup.WithContext(ctx) // awaited below
+	manifests, failed := make([]*pipeline.Manifest, len(generations)), make([]error, len(generations))
+	var readers sync.WaitGroup // awaited below
 	for at, generation := range generations {
-		g.Go(func() error {
-			name := manifestName(generation)
-			data, err := i.published.backend.readObject(ctx, name)
-			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)
-			}
-			if err != nil {
-				return err
-			}
-			if manifests[at], err = parseManifest(name, data); err == nil && manifests[at].Generation != generation {
-				err = fmt.Errorf("%w: %s says it is generation %d", ErrIntegrity, name, manifests[at].Generation)
-			}
-			return err
-		})
+		readers.Go(func() { manifests[at], failed[at] = i.readNumberedManifest(ctx, generation) })
 	}
-	return manifests, g.Wait()
+	readers.Wait()
+	return manifests, errors.Join(failed...)
+}
+
+func (i *Inspector) readNumberedManifest(ctx context.Context, generation int64) (*pipeline.Manifest, error) {
+	name := manifestName(generation)
+	data, err := i.published.backend.readObject(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(name, data)
+	if err == nil && m.Generation != generation {
+		err = fmt.Errorf("%w: %s says it is generation %d", ErrIntegrity, name, m.Generation)
+	}
+	return m, err
 }
 
 // HasFiles reports whether the lake holds a file of rows, whatever its manifests say.
 func (i *Inspector) HasFiles(ctx context.Context) (bool, error) {
-	for _, top := range []string{dataDir, ledgerDir, compactDir} {
+	for _, top := range publishedDirs {
 		for name, err := range i.published.backend.listNames(ctx, top) {
 			if err != nil {
 				return false, err
