@@ -11,6 +11,7 @@ import (
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -80,8 +81,13 @@ func (l *lake) runs() []*ledger.Run {
 
 // openSink opens a lake for the files of one run; it need not be the state's own.
 func (l *lake) openSink(ctx context.Context, uri, runID string) (*sinks.Lake, error) {
+	return l.openSinkAsOf(ctx, uri, runID, schema.Version)
+}
+
+// openSinkAsOf is openSink for rows of a version of the schema.
+func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int) (*sinks.Lake, error) {
 	o := l.options
-	o.RunID = runID
+	o.RunID, o.SchemaVersion = runID, version
 	return sinks.Open(ctx, uri, o)
 }
 
@@ -142,13 +148,14 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sink, err := l.openSink(ctx, l.uri, r.ID)
+		version := m.SchemaVersion() // another build may have prepared it
+		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version)
 		if err != nil {
 			return err
 		}
 		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
 			// The staged files are gone with their directory; the journal has their rows.
-			m, err = l.publishRecorded(ctx, r, sink, m.Run.Stop.Stop())
+			m, err = l.publishRecorded(ctx, r, sink, version, m.Run.Stop.Stop())
 		} else if err == nil {
 			err = l.ledger.Recorder(r).Commit(m)
 		}
@@ -166,7 +173,7 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "closed for another run"})
+	m, err := l.publishRecorded(ctx, r, sink, schema.Version, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "closed for another run"})
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}
@@ -174,22 +181,23 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	return nil
 }
 
-// publishRecorded publishes a run from the journal alone.
-func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
-	runner := l.newReplayRunner(ctx, r, sink)
+// publishRecorded publishes a run from the journal alone, in rows of a version of the schema.
+func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	runner := l.newReplayRunner(ctx, r, sink, version)
 	runner.Ledger = l.ledger.Recorder(r)
 	return runner.Replay(ctx, stop)
 }
 
-// rebuildInto makes a run's rows again, elsewhere; the journal does not notice.
-func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
-	return l.newReplayRunner(ctx, r, sink).Replay(ctx, stop)
+// rebuildInto makes a run's rows again, elsewhere, as of a version of the schema. The journal does
+// not notice.
+func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	return l.newReplayRunner(ctx, r, sink, version).Replay(ctx, stop)
 }
 
-func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink) *pipeline.Runner {
+func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int) *pipeline.Runner {
 	asked, searches := queriesByObject(r.Queries)
 	return &pipeline.Runner{
-		Queries: asked, Searches: searches, Sink: sink, Spec: r.Spec(), Recorded: l.replayInput(ctx, r),
+		Queries: asked, Searches: searches, Sink: sink, SchemaVersion: version, Spec: r.Spec(), Recorded: l.replayInput(ctx, r),
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
 }
