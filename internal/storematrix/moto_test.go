@@ -39,13 +39,12 @@ var installMoto = sync.OnceValues(func() (server string, err error) {
 	return server, nil
 })
 
-// startMoto starts moto with one empty bucket until the test ends, or skips the test where moto
-// cannot be installed.
+// startMoto starts moto with one empty bucket until the test ends.
 func startMoto(t *testing.T) *buckettest.Store {
 	t.Helper()
 	server, err := installMoto()
 	if err != nil {
-		t.Skipf("moto cannot be installed: %v", err)
+		t.Fatalf("moto cannot be installed: %v", err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
