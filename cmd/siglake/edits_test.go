@@ -474,6 +474,36 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// TestLockFileRemoved: without the lock's file another run is turned away by the journal, which the
+// first one is writing. That one buys nothing more, keeps what it bought, and the journal stays whole.
+func TestLockFileRemoved(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	tries := 0
+	setHook(t, func(op, path string, do func() error) error {
+		if r.billedCalls() == 2 && tries == 0 { // in the middle of the first run, which waits meanwhile
+			tries++
+			if err := os.Remove(filepath.Join(r.lake, app.StateDir, "lock")); err != nil {
+				t.Error(err)
+			}
+			if v := r.rerun(domainLines(300), append([]string{"--new-run"}, baseFlags...)...); v.code != exitLocked || v.requests != 0 {
+				t.Errorf("another run without the lock's file: exit %d, %d requests; want %d, 0: %s", v.code, v.requests, exitLocked, v.stderr)
+			}
+		}
+		return do()
+	})
+	defer clearHook(t)
+	r.run(domainLines(300), append([]string{"--concurrency", "1", "--batch-size", "20"}, baseFlags...)...)
+	if r.code != exitStorage || tries == 0 || r.billedCalls() != 2 || !strings.Contains(r.stdout, "lock file") {
+		t.Errorf("exit %d after %d paid calls, %d others tried; want %d after 2, one, and the reason: %s", r.code, r.billedCalls(), tries, exitStorage, r.stdout)
+	}
+	clearHook(t)
+	if v := r.rerun(domainLines(300), append([]string{"--concurrency", "1", "--batch-size", "20"}, baseFlags...)...); v.code != exitComplete || v.entities != 260 {
+		t.Errorf("the same command again: exit %d, %d entities asked; want %d, 260: %s", v.code, v.entities, exitComplete, v.stderr)
+	}
+	r.mustExit(exitComplete, "verify")
+}
+
 // TestReadWhileRunning: a reader of a lake neither stops a run nor is stopped by one,
 // and writes nothing.
 func TestReadWhileRunning(t *testing.T) {
