@@ -204,7 +204,11 @@ func (x *checkup) checkJournal(ctx context.Context, uri string) {
 	}
 	l, err := openLake(ctx, x.env, x.Store, uri, readOnly)
 	if err != nil {
-		x.addFailure("journal", err, "siglake verify reports details")
+		advice := "siglake verify reports details"
+		if kind := new(Error); errors.As(err, &kind) && kind.Kind == KindIntegrity {
+			advice = "restore the journal from a copy, or see siglake help lake about siglake salvage"
+		}
+		x.addFailure("journal", err, advice)
 		return
 	}
 	defer l.close() //nolint:errcheck // nothing was written

@@ -71,7 +71,11 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 			return journalStore{}, lockError(uri, err)
 		}
 	}
-	return s, s.openDir(filepath.Join(dir, "journal"), env.Hook)
+	journal := filepath.Join(dir, "journal")
+	if wal.PendingSalvage(journal) {
+		return s, &Error{KindIntegrity, fmt.Errorf("%s is missing: siglake salvage was interrupted; repeat siglake salvage --lake %s", journal, uri)}
+	}
+	return s, s.openDir(journal, env.Hook)
 }
 
 // readOnly is who needs no lock.

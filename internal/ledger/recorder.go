@@ -225,7 +225,7 @@ func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeli
 				c.unsentAt = &p
 			}
 			return p, err
-		}, c, kindNotCharged, outcomeRecord{Problem: "not sent"}, nil)
+		}, c, kindNotCharged, outcomeRecord{Problem: notSent}, nil)
 	}
 	call := &reply.Calls[0]
 	head, err := json.Marshal(responseRecord{
@@ -241,6 +241,9 @@ func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeli
 	}
 	return err
 }
+
+// notSent is the problem of a call that was recorded and not made.
+const notSent = "not sent"
 
 // RecordOutcomes wraps the decoding client: the outcome of a call is recorded as well, so that
 // Open need not decode all answers again.

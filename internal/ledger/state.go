@@ -23,6 +23,7 @@ type state struct {
 	index       idmap.Map                 // the numbers of the calls that requested an identity
 	history     map[int]*forecast.History // by a query's number
 	bounds      bounds
+	losses      []Loss // of a ledger that was salvaged
 
 	// Guards what calls change during a run. Every call to the API takes it, so it is not held
 	// while a record is read or written.
