@@ -504,6 +504,33 @@ func TestLockFileRemoved(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
+// TestListChangesWhileRead: a run of a local list that changes ends with an error that names it,
+// and every line that was read has a status.
+func TestListChangesWhileRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	path := writeList(t, "changes", 30000)
+	changed := false
+	setHook(t, func(_, _ string, do func() error) error {
+		if r.billedCalls() == 2 && !changed {
+			changed = true
+			if err := os.WriteFile(path, []byte("another.example\n"), 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		return do()
+	})
+	defer clearHook(t)
+	r.runList(t.Context(), nil, path, append([]string{"--concurrency", "1"}, baseFlags...)...)
+	if r.code != exitUsage || !changed || r.manifest == nil || !strings.Contains(r.stdout, path) || !strings.Contains(r.stdout, "was changed or replaced") {
+		t.Fatalf("exit %d, want %d and the list's name: %s%s", r.code, exitUsage, r.stdout, r.stderr)
+	}
+	by := r.manifest.Accounts.ByStatus // the rig compares its sum with the lines
+	if n := r.manifest.Accounts.Lines; n < 100 || n >= 30000 || by[schema.Enriched] == 0 {
+		t.Errorf("%d lines have a status, %v; want those before the change", n, by)
+	}
+}
+
 // TestReadWhileRunning: a reader of a lake neither stops a run nor is stopped by one,
 // and writes nothing.
 func TestReadWhileRunning(t *testing.T) {
