@@ -259,11 +259,13 @@ func (x *checkup) checkDisk(path, name string) {
 
 // timeSync makes a small file durable and removes it again.
 func timeSync(dir string) (took time.Duration, err error) {
-	f, err := os.CreateTemp(dir, ".siglake-doctor-*")
+	f, name, err := createNameless(dir, ".siglake-doctor-*")
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	if name != "" {
+		defer func() { err = errors.Join(err, os.Remove(name)) }()
+	}
 	started := time.Now()
 	_, err = f.WriteString("can this be written?\n")
 	err = errors.Join(err, f.Sync(), f.Close())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -406,11 +405,11 @@ func inDoubtText(m *pipeline.Manifest) string {
 
 // rebuildRun makes a run's rows in a temporary lake.
 func rebuildRun(ctx context.Context, l *lake, r *ledger.Run) (manifest *pipeline.Manifest, err error) {
-	dir, err := os.MkdirTemp("", "siglake-verify-*")
+	dir, remove, err := createTemporary("siglake-verify-")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, remove()) }()
 	sink, err := l.openSink(ctx, dir, r.ID)
 	if err != nil {
 		return nil, err
