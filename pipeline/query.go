@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"encoding/json"
+	"slices"
 	"sort"
 	"time"
 
@@ -113,12 +114,44 @@ func (q *Query) WindowDays() int {
 // Ceiling is the maximum cost of one call about this many entities.
 func (q *Query) Ceiling(entities int) int64 { return q.CostOf(q.resultCeiling(entities)) }
 
+// MaxEntitiesOf is the number, of n entities, that one call can request so that its answer has no
+// more than this many results, and no more than this many bytes by the estimate of one result; 0
+// stands for no bound. It is at least one: an entity cannot be divided.
+func (q *Query) MaxEntitiesOf(n int, results, bytes, resultBytes int64) int {
+	fits := sort.Search(n, func(i int) bool {
+		ceiling := q.resultCeiling(i + 1)
+		return results > 0 && ceiling > results || bytes > 0 && possibleBytes(i+1, ceiling, resultBytes) > bytes
+	})
+	return max(fits, min(n, 1))
+}
+
+// ResultCeiling is the maximum number of results of one call about this many entities.
+func (q *Query) ResultCeiling(entities int) int64 { return q.resultCeiling(entities) }
+
 func (q *Query) resultCeiling(entities int) int64 {
 	pairs, results := int64(entities)*int64(len(q.ResultTypes())), int64(max(q.MaxResults(), 1))
 	if results > MaxCredits/max(pairs, 1) { // else the product could overflow
 		return MaxCredits
 	}
 	return pairs * results
+}
+
+// RepeatCeiling is the maximum cost of requesting with q again what a call may have bought that
+// requested this many entities with another query: siglake repeats it in small batches, each of
+// which is charged for what it starts. It is 0 if the two have no result type or no day in common.
+func (q *Query) RepeatCeiling(bought *Query, entities int) (credits int64) {
+	if q.Object != bought.Object || q.Service() != bought.Service() || bought.Since > q.Until || q.Since > bought.Until {
+		return 0
+	}
+	if q.Service().IsPaged() { // a page is requested as a whole
+		return q.Ceiling(1)
+	}
+	again := q
+	if q.Service() == Signals {
+		again = q.withTypes(slices.DeleteFunc(slices.Clone(q.ResultTypes()), func(s string) bool { return !slices.Contains(bought.ResultTypes(), s) }))
+	}
+	batches, rest := int64(entities/retryBatchSize), entities%retryBatchSize
+	return min(batches*again.Ceiling(retryBatchSize)+again.Ceiling(rest), MaxCredits)
 }
 
 // CostOf is the cost of this many results of one call, in credits; at most MaxCredits.

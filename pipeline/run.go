@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +30,10 @@ type Runner struct {
 	Concurrency int // batches in flight; 0 means 4
 	// Entities per call, 1 to MaxBatch; 0 means MaxBatch.
 	BatchSize int
-	Now       func() time.Time // nil means time.Now
+	// The number, of n entities, that one call may request at most so that its answer is not too long;
+	// at least one. Nil: n.
+	MaxEntities func(q *Query, n int) int
+	Now         func() time.Time // nil means time.Now
 	// What was bought before; nil: nothing.
 	Purchases Purchases
 	// Records the run; nil: nothing is recorded.
@@ -42,6 +47,9 @@ type Runner struct {
 	ReadUsage func() *Reconciliation
 	// Called after every batch, by one goroutine; nil: not called.
 	Progress func(Progress)
+	// Schema version of the rows; 0 means the current one. An older one repeats what an earlier
+	// build wrote.
+	SchemaVersion int
 	// Fingerprint of the source, called after it was read; nil: none.
 	Input func() Input
 }
@@ -215,7 +223,7 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 // startRecorder starts the manifest, and records what the run did in processes that have ended; done
 // are the rows that have a status by that.
 func (r *Runner) startRecorder(ctx context.Context, started time.Time) (rec *recorder, done rowSet, err error) {
-	rec = newRecorder(r.Sink, r.Spec.partition(), r.newManifest(started))
+	rec = newRecorder(r.Sink, r.Spec.partition(), r.schemaVersion(), r.newManifest(started))
 	done, err = rec.recoverRows(ctx, r.Recorded)
 	return rec, done, err
 }
@@ -279,12 +287,14 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 
 // newBatcher makes the batcher of the run; the lines in done already have a status.
 func (r *Runner) newBatcher(done rowSet) *batcher {
-	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), purchases: r.purchases(), done: done, lastBatch: r.LastBatch}
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), maxEntities: r.MaxEntities, identities: new(idmap.Map), purchases: r.purchases(), done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) concurrency() int { return orDefault(r.Concurrency, 4) }
 
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }
+
+func (r *Runner) schemaVersion() int { return orDefault(r.SchemaVersion, schema.Version) }
 
 func (r *Runner) clock() func() time.Time {
 	if r.Now == nil {
@@ -315,7 +325,10 @@ func (r *Runner) newManifest(started time.Time) *Manifest {
 	}
 	m := NewManifest(spec.info())
 	m.Run.Concurrency, m.Run.BatchSize = r.concurrency(), r.batchSize()
-	m.Versions = spec.Versions
+	m.Versions = maps.Clone(spec.Versions)
+	if m.Versions != nil { // a run that an earlier build began may be written by this one
+		m.Versions[SchemaComponent] = strconv.Itoa(r.schemaVersion())
+	}
 	for _, list := range []map[schema.Object]*Query{r.Queries, r.Searches} {
 		for _, o := range []schema.Object{schema.Contact, schema.Company} {
 			if q := list[o]; q != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
@@ -38,6 +40,7 @@ type connection struct {
 	limiter    *ratelimit.Limiter
 	disconnect func()
 	now        func() time.Time // the clock that windows end by
+	skewLogged bool
 }
 
 // connectAPI connects to the API that open gives.
@@ -61,10 +64,10 @@ func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.C
 	if o.Simulate { // the embedded simulator has the clock of the process
 		now = time.Now
 	}
-	return connection{at.BaseURL, client, limiter, func() {
+	return connection{baseURL: at.BaseURL, client: client, limiter: limiter, disconnect: func() {
 		_ = limiter.Close() // its counts are kept call by call
 		at.Close()
-	}, now}, nil
+	}, now: now}, nil
 }
 
 // publishedAPI stands for an API that cannot be asked: there is no key for it.
@@ -99,20 +102,29 @@ const maxClockSkew = time.Hour
 
 // checkClock compares the clock with the date of the free calls so far.
 func (c *connection) checkClock(allowed bool, log *slog.Logger) error {
+	text := c.skewText()
+	if text == "" || c.skewLogged {
+		return nil
+	}
+	if allowed {
+		log.Warn(text + "; windows end on the API's day")
+		c.skewLogged = true
+		return nil
+	}
+	return UsageErrorf("%s; nothing was bought: set the clock, for example with NTP, or add --clock-skew-ok", text)
+}
+
+// skewText says by how much the machine's clock is wrong; empty: by less than matters, or unknown.
+func (c *connection) skewText() string {
 	ahead := c.clockAhead()
 	if ahead.Abs() <= maxClockSkew {
-		return nil
+		return ""
 	}
 	direction := "behind"
 	if ahead < 0 {
 		direction = "ahead of"
 	}
-	text := fmt.Sprintf("this machine's clock is %s %s the API's: siglake would misjudge days, and buy again what it has", ahead.Abs().Round(time.Second), direction)
-	if allowed {
-		log.Warn(text + "; windows end on the API's day")
-		return nil
-	}
-	return UsageErrorf("%s; nothing was bought: set the clock, for example with NTP, or add --clock-skew-ok", text)
+	return fmt.Sprintf("this machine's clock is %s %s the API's: siglake would misjudge days, and buy again what it has", ahead.Abs().Round(time.Second), direction)
 }
 
 // clockAhead is how far the API's clock is ahead of the machine's at least; 0 if it is not known to
@@ -166,16 +178,42 @@ func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 		UserAgent: "siglake/" + env.Version,
 		Timeout:   o.Timeout,
 		Transport: env.Transport,
+
+		MaxAnswerBytes: env.AnswerLimit,
+		PieceBytes:     env.AnswerPiece,
 	})
+}
+
+// AnswerSizes is what is known about the length of answers, and the length that none should exceed.
+type AnswerSizes struct {
+	sizes  *forecast.AnswerSizes
+	target int64
+}
+
+// NewAnswerSizes goes by the answers in a ledger; nil stands for an empty one.
+func NewAnswerSizes(env *Env, l *ledger.Ledger) AnswerSizes {
+	a := AnswerSizes{new(forecast.AnswerSizes), cmp.Or(env.AnswerTarget, policy.DefaultAnswerTarget)}
+	if l != nil {
+		a.sizes = l.AnswerSizes()
+	}
+	return a
+}
+
+// maxEntities is pipeline.Runner.MaxEntities by what is known now: the batches of a run do not
+// depend on when an answer comes.
+func (a AnswerSizes) maxEntities() func(q *pipeline.Query, n int) int {
+	sizes := a.sizes.Clone()
+	return func(q *pipeline.Query, n int) int { return sizes.MaxEntities(q, n, a.target) }
 }
 
 // NewFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before.
-func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
+func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, answers AnswerSizes, budget policy.BudgetConfig) pipeline.Fetcher {
 	f := recorder.RecordOutcomes(lusha.Decode(recorder.RecordCalls(client)))
 	f = ratelimit.Limit(f, limiter, rateRefusal)
 	f = policy.Retry(f, lusha.Rules{}, retry)
 	f = policy.Bisect(f, lusha.Rules{})
+	f = policy.LimitSize(f, answers.sizes, answers.target)
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
 		// whereas of a batch that a budget cut, other parts may be paid for.

@@ -79,7 +79,18 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	case ResolveName, ScoreName:
 		j.Service = services[j.Command]
 	default:
-		return nil, UsageErrorf("--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result", j.Command)
+		text := "--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result"
+		l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			defer l.close() //nolint:errcheck // nothing was written
+			if held := l.heldPagesText(); held != "" {
+				text += "; " + held
+			}
+		}
+		return nil, UsageErrorf(text, j.Command)
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, err
@@ -120,16 +131,25 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
 	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
-	if l != nil {
-		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
-	}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
+	}
+	if text := j.conn.skewText(); text != "" {
+		p.report.addNote(text + "; siglake run refuses to start without --clock-skew-ok")
+	}
+	if l != nil {
+		l.now = j.apiNow
+		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
 	}
 	if err := p.chooseQueries(ctx, list); err != nil {
 		return nil, err
 	}
-	plan, err := dryRun(ctx, list, p.report.Queries, p.purchases(), j.Work.BatchSize)
+	answers := NewAnswerSizes(j.env, nil)
+	if l != nil {
+		answers = NewAnswerSizes(j.env, l.ledger)
+	}
+	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: p.purchases()}
+	plan, err := dryRun(ctx, list, p.report.Queries, runner)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +163,9 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	p.addPlan(plan)
 	if l != nil {
 		p.report.noteInDoubt(j.Money.InDoubt, l.ledger.CallsInDoubt())
+		if held := l.heldPagesText(); held != "" {
+			p.report.addNote(held)
+		}
 	}
 	p.estimateTime()
 	p.report.addAdvice(j.Service)
@@ -210,7 +233,7 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 		p.report.ResumesRun, p.report.Queries, p.report.SpentBefore = continued.ID, slices.Clone(continued.Queries), spentBefore(p.match.resume)
 		p.refresh, p.tariff.Price = continued.Refresh, max(continued.Price, p.tariff.Price)
 	} else {
-		if p.report.Queries, _, err = j.buildQueries(ctx, j.env.Now(), list, p.report.addNote); err != nil {
+		if p.report.Queries, _, err = j.buildQueries(ctx, j.apiNow(), list, p.report.addNote); err != nil {
 			return err
 		}
 		if j.conn.client != nil {
@@ -221,6 +244,9 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	priceQueries(p.report.Queries, p.tariff)
 	if j.conn.client != nil && p.tariff.Price == 0 {
 		p.report.addNote("the account does not state the price of an event: siglake assumes 1 credit; a higher price raises all credit figures")
+	}
+	if r := p.match.misdated; r != nil {
+		p.report.addNote(fmt.Sprintf("run %s, unfinished, began under a clock that was ahead: siglake run closes it, publishes what it bought, and requests the window that ends today", r.ID))
 	}
 	if p.match.blocking != nil && !j.Money.NewRun {
 		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses to start until you finish that run (siglake resume) or close it (--new-run)")
@@ -300,9 +326,31 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 		format.Count(len(inDoubt), "call"), policy, format.Thousands(maxCost)))
 }
 
-// dryRun counts what a run of the list would ask, given what is known.
-func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, purchases pipeline.Purchases, batchSize int) (*pipeline.Plan, error) {
-	runner := &pipeline.Runner{BatchSize: batchSize, Purchases: purchases}
+// heldPagesText names the undecided calls that hold pages of lookalikes and visitors; empty: there
+// are none.
+func (l *lake) heldPagesText() string {
+	var parts []string
+	for _, name := range []string{LookalikesName, VisitorsName} {
+		var calls []string
+		var credits int64
+		for _, d := range l.ledger.CallsInDoubt() {
+			if d.Query.Service() == services[name] {
+				calls, credits = append(calls, d.Run.ID+"/"+d.ID), credits+d.Ceiling
+			}
+		}
+		if len(calls) > 0 {
+			parts = append(parts, fmt.Sprintf("siglake %s holds the pages that overlap %s in doubt, for at most %s credits: %s",
+				name, format.Count(len(calls), "call"), format.Thousands(credits), format.List(calls, 5)))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, "; ") + "; decide with siglake held retry or accept-loss"
+}
+
+// dryRun counts what a runner would ask about the list.
+func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, runner *pipeline.Runner) (*pipeline.Plan, error) {
 	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(ctx, list)
 	if err != nil {
@@ -318,7 +366,7 @@ func (j *Job) reread(ctx context.Context, asked []pipeline.Query, purchases pipe
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	return dryRun(ctx, list, asked, purchases, j.Work.BatchSize)
+	return dryRun(ctx, list, asked, &pipeline.Runner{BatchSize: j.Work.BatchSize, Purchases: purchases})
 }
 
 // assumedLatency is the latency of an answer until one is measured.

@@ -70,9 +70,12 @@ type Call struct {
 	duration    time.Duration // from the request to the end of its answer
 	intentAt    wal.Position
 	responseAt  *wal.Position
-	unsentAt    *wal.Position // of the record that it was not made
-	decidedAt   wal.Position  // of the first decision
-	decisions   []decided     // all of them: a proof may be taken back
+	piecesAt    []wal.Position // of an answer in several records, without the last
+	length      int64          // of its answer in bytes; 0 in old records
+	cut         bool           // its answer was cut
+	unsentAt    *wal.Position  // of the record that it was not made
+	decidedAt   wal.Position   // of the first decision
+	decisions   []decided      // all of them: a proof may be taken back
 }
 
 // decided is one decision about a call in doubt.

@@ -63,7 +63,7 @@ func Salvage(ctx context.Context, from, to wal.Store, o SalvageOptions) (*Salvag
 	}
 	s := &salvager{
 		log: log, published: map[string]*pipeline.Manifest{}, result: &Salvaged{},
-		specs: map[string]json.RawMessage{}, answered: map[string]bool{}, prepared: map[string]bool{}, late: map[string]bool{}, recorded: map[string]bool{},
+		specs: map[string]json.RawMessage{}, answered: map[string]bool{}, pieces: map[string]int{}, prepared: map[string]bool{}, late: map[string]bool{}, recorded: map[string]bool{},
 		begun: map[string]bool{}, calls: map[string]*salvagedCall{}, texts: map[string]int{}, numbers: map[int]int{}, lost: map[string]int{},
 	}
 	for _, m := range o.Published {
@@ -112,6 +112,7 @@ type salvager struct {
 
 	// What survey finds. Calls are named as write names them.
 	specs    map[string]json.RawMessage // the first head of each run
+	pieces   map[string]int             // of answers, by call
 	answered map[string]bool            // calls with an answer
 	prepared map[string]bool            // runs with a prepared manifest
 	late     map[string]bool            // calls with a late intent
@@ -138,6 +139,7 @@ type salvagedHead struct {
 	From    string `json:"from"` // of a reconciliation
 	Credits *int64 `json:"credits"`
 	Problem string `json:"problem"`
+	Pieces  int    `json:"pieces"` // of a response
 }
 
 // callName is the name of the call that a record is about. The numbers of late calls may be those
@@ -178,8 +180,11 @@ func (s *salvager) survey(r wal.SalvagedRecord) error {
 		if r.Late {
 			s.late[callHead{h.Run, fmt.Sprintf("%s-late%s", h.Call, r.Segment)}.name()] = true
 		}
-	case kindResponse:
-		s.answered[s.callName(&r, h.callHead).name()] = true
+	case kindPiece:
+		s.pieces[s.callName(&r, h.callHead).name()]++
+	case kindResponse: // of a long answer it is the last piece
+		name := s.callName(&r, h.callHead).name()
+		s.answered[name] = s.pieces[name] == h.Pieces
 	case kindPrepare:
 		s.prepared[h.Run] = true
 	}
@@ -419,7 +424,7 @@ func (s *salvager) writeCall(r *wal.SalvagedRecord, h *salvagedHead) error {
 		return s.addJSON(kindInDoubt, outcomeRecord{callHead: name, Problem: lostAnswer(h.Credits)}, c.identities)
 	case k == kindNotCharged && h.Problem != notSent:
 		body = nil // its answer said what it decided
-	case k > kindReconciliation: // about an answer, which is not there
+	case k == kindResponse, k > kindReconciliation: // a part of an answer, or about one, which is not all there
 		return nil
 	}
 	return s.add(k, head, body)
