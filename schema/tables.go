@@ -5,10 +5,11 @@ package schema
 //
 //	2  news has the column article_url
 //	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay
-//
+const Version = 3
+
 // OldestVersion is the oldest version that can still be written, to verify or complete a run of an
 // earlier build.
-const Version, OldestVersion = 3, 2
+const OldestVersion = 2
 
 // eventColumns are the first columns of every event table.
 var eventColumns = []Column{

@@ -29,6 +29,8 @@ type Object struct {
 	SHA256 string
 	// Lines of the bytes as stored, the last one even without a line end; 0 where SHA256 is empty.
 	Lines int64
+
+	info os.FileInfo // of a local file, before its digest was computed; nil without a digest
 }
 
 // Find finds the files that a URI names: the file itself, those below a folder, or those that match
@@ -77,6 +79,11 @@ func (o *Object) computeDigest() error {
 		return err
 	}
 	defer f.Close()
+	if file, ok := f.(*os.File); ok {
+		if o.info, err = file.Stat(); err != nil {
+			return fileError(o.URI, err)
+		}
+	}
 	sum, lines := sha256.New(), new(lineCounter)
 	if o.Size, err = io.Copy(io.MultiWriter(sum, lines), f); err != nil {
 		return fileError(o.URI, err)

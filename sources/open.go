@@ -189,6 +189,13 @@ func (l *List) openObject(ctx context.Context, object Object) (f *file, err erro
 		if f.opened, err = openFile(object.URI, l.options.Stdin); err != nil {
 			return nil, err
 		}
+		f.stored = &digest{}
+		if file, ok := f.opened.(*os.File); ok {
+			if f.opened, err = newLocalFile(file, object); err != nil {
+				_ = file.Close() // only read: nothing to lose
+				return nil, f.readError(err)
+			}
+		}
 		f.stored = &digest{r: f.opened, sum: sha256.New()}
 	} else {
 		if object.ETag == "" {
@@ -329,7 +336,7 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		rec, err := f.csv.next()
 		in.Lines, in.Blank = linesBefore+f.csv.lineCount(), blankBefore+f.csv.blank
 		if err != nil {
-			if drained := f.finishDigest(); err == io.EOF && drained != nil {
+			if drained := f.finishDigest(); err == io.EOF && drained != nil || errors.Is(drained, errChanged) {
 				err = drained
 			}
 			in.Bytes += f.stored.n
@@ -375,7 +382,11 @@ func (f *file) finishDigest() error {
 	}
 	err := f.stored.readRest()
 	if err == nil {
+		found := f.object.SHA256
 		f.object.SHA256 = hex.EncodeToString(f.stored.sum.Sum(nil))
+		if found != "" && found != f.object.SHA256 { // in a way that its time does not show
+			err = errChanged
+		}
 	}
 	return err
 }
@@ -391,13 +402,16 @@ func (f *file) close() {
 // readError wraps an error of the file or of its decompression.
 func (f *file) readError(err error) error {
 	e := &Error{File: f.object.URI, Problem: "cannot be read: " + err.Error(), Err: err}
-	if f.stored.err != nil && f.stored.sum == nil {
+	changed := errors.Is(err, errChanged) || errors.Is(f.stored.err, errChanged)
+	if changed {
+		e = changedError(f.object.URI)
+	} else if f.stored.err != nil && f.stored.sum == nil {
 		e = remoteError(f.object.URI, f.stored.err)
 	}
 	if f.csv != nil {
 		e.Line = f.csv.line
 	}
-	if c := f.detected.Compression; c != "" && f.stored.err == nil {
+	if c := f.detected.Compression; c != "" && f.stored.err == nil && !changed {
 		e.Problem = fmt.Sprintf("the %s data is damaged or truncated (%v)", c, err)
 		if e.Line > 0 {
 			e.Problem += "; the lines before this one were read"

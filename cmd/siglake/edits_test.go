@@ -474,6 +474,63 @@ func TestLocked(t *testing.T) {
 	}
 }
 
+// TestLockFileRemoved: without the lock's file another run is turned away by the journal, which the
+// first one is writing. That one buys nothing more, keeps what it bought, and the journal stays whole.
+func TestLockFileRemoved(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	tries := 0
+	setHook(t, func(op, path string, do func() error) error {
+		if r.billedCalls() == 2 && tries == 0 { // in the middle of the first run, which waits meanwhile
+			tries++
+			if err := os.Remove(filepath.Join(r.lake, app.StateDir, "lock")); err != nil {
+				t.Error(err)
+			}
+			if v := r.rerun(domainLines(300), append([]string{"--new-run"}, baseFlags...)...); v.code != exitLocked || v.requests != 0 {
+				t.Errorf("another run without the lock's file: exit %d, %d requests; want %d, 0: %s", v.code, v.requests, exitLocked, v.stderr)
+			}
+		}
+		return do()
+	})
+	defer clearHook(t)
+	r.run(domainLines(300), append([]string{"--concurrency", "1", "--batch-size", "20"}, baseFlags...)...)
+	if r.code != exitStorage || tries == 0 || r.billedCalls() != 2 || !strings.Contains(r.stdout, "lock file") {
+		t.Errorf("exit %d after %d paid calls, %d others tried; want %d after 2, one, and the reason: %s", r.code, r.billedCalls(), tries, exitStorage, r.stdout)
+	}
+	clearHook(t)
+	if v := r.rerun(domainLines(300), append([]string{"--concurrency", "1", "--batch-size", "20"}, baseFlags...)...); v.code != exitComplete || v.entities != 260 {
+		t.Errorf("the same command again: exit %d, %d entities asked; want %d, 260: %s", v.code, v.entities, exitComplete, v.stderr)
+	}
+	r.mustExit(exitComplete, "verify")
+}
+
+// TestListChangesWhileRead: a run of a local list that changes ends with an error that names it,
+// and every line that was read has a status.
+func TestListChangesWhileRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	path := writeList(t, "changes", 30000)
+	changed := false
+	setHook(t, func(_, _ string, do func() error) error {
+		if r.billedCalls() == 2 && !changed {
+			changed = true
+			if err := os.WriteFile(path, []byte("another.example\n"), 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+		return do()
+	})
+	defer clearHook(t)
+	r.runList(t.Context(), nil, path, append([]string{"--concurrency", "1"}, baseFlags...)...)
+	if r.code != exitUsage || !changed || r.manifest == nil || !strings.Contains(r.stdout, path) || !strings.Contains(r.stdout, "was changed or replaced") {
+		t.Fatalf("exit %d, want %d and the list's name: %s%s", r.code, exitUsage, r.stdout, r.stderr)
+	}
+	by := r.manifest.Accounts.ByStatus // the rig compares its sum with the lines
+	if n := r.manifest.Accounts.Lines; n < 100 || n >= 30000 || by[schema.Enriched] == 0 {
+		t.Errorf("%d lines have a status, %v; want those before the change", n, by)
+	}
+}
+
 // TestReadWhileRunning: a reader of a lake neither stops a run nor is stopped by one,
 // and writes nothing.
 func TestReadWhileRunning(t *testing.T) {

@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "plan", "run", "resume"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Lakes", []string{"status", "held", "verify", "rebuild", "compact", "ddl"}},
+	{"Lakes", []string{"status", "held", "verify", "rebuild", "salvage", "compact", "ddl"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "completion", "version", "help"}},
 }
 
@@ -72,6 +72,7 @@ var guides = map[string]guide{
 		"siglake held accept-loss --lake lake",
 	}, []string{"money"}},
 	"verify":     {[]string{"siglake verify --lake lake"}, []string{"lake"}},
+	"salvage":    {[]string{"siglake salvage --lake lake", "siglake salvage --lake lake --accept-loss"}, []string{"lake"}},
 	"rebuild":    {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
 	"compact":    {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
 	"ddl":        {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},

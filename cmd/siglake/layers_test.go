@@ -19,7 +19,7 @@ const module = "github.com/siglake/siglake/"
 var allowed = map[string][]string{
 	"schema":                     {},
 	"internal/simulator":         {},
-	"internal/durable":           {},
+	"internal/durable":           {"internal/lease/flock"},
 	"internal/lease/flock":       {},
 	"internal/bucket":            {},
 	"internal/bucket/buckettest": {"internal/lease/flock"}, // for tests, which are not looked at here

@@ -53,7 +53,7 @@ func serveLocal(ctx context.Context, h http.Handler) (url string, stop func(), e
 // openAPI gives the API, or an embedded simulator with its bill. The caller closes it.
 func openAPI(ctx context.Context, env *app.Env, o app.APIOptions, sim SimulatorOptions) (at app.Endpoint, bill func() simulatorBill, err error) {
 	if !o.Simulate {
-		key, err := app.APIKey(env, o)
+		key, err := app.APIKey(ctx, env, o)
 		return app.Endpoint{BaseURL: o.BaseURL, Key: key, Close: func() {}}, nil, err
 	}
 	server, err := newSimulator(sim)

@@ -306,9 +306,12 @@ func planNames() string {
 }
 
 // APIKey reads the key from the file or the environment.
-func APIKey(env *Env, o APIOptions) (string, error) {
+func APIKey(ctx context.Context, env *Env, o APIOptions) (string, error) {
 	if file := o.KeyFile; file != "" {
-		raw, err := readKeyFile(file, o.InsecureKeyFile)
+		raw, err := readKeyFile(ctx, file, o.InsecureKeyFile)
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
 		if err != nil {
 			return "", &Error{KindAuth, fmt.Errorf("--api-key-file: %w", err)}
 		}
@@ -327,8 +330,28 @@ func APIKey(env *Env, o APIOptions) (string, error) {
 const maxKeyFile = 64 << 10
 
 // readKeyFile reads a file with a key. One that others can read has given the key away,
-// and one that they can change decides who is charged: both are refused.
-func readKeyFile(name string, insecure bool) ([]byte, error) {
+// and one that they can change decides who is charged: both are refused. A pipe that nothing
+// writes to is waited for until ctx ends.
+func readKeyFile(ctx context.Context, name string, insecure bool) ([]byte, error) {
+	read := make(chan struct{})
+	var text []byte
+	var readErr error
+	go func() { // ends with the pipe, or with the process: opening it cannot be taken back
+		defer close(read)
+		text, readErr = readKey(name, insecure)
+	}()
+	select {
+	case <-read:
+		return text, readErr
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func readKey(name string, insecure bool) ([]byte, error) {
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeDevice != 0 {
+		return nil, fmt.Errorf("%s is a device, not a file with a key", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

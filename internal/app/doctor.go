@@ -208,7 +208,11 @@ func (x *checkup) checkJournal(ctx context.Context, uri string) {
 	}
 	l, err := openLake(ctx, x.env, x.Store, uri, readOnly)
 	if err != nil {
-		x.addFailure("journal", err, "siglake verify reports details")
+		advice := "siglake verify reports details"
+		if kind := new(Error); errors.As(err, &kind) && kind.Kind == KindIntegrity {
+			advice = "restore the journal from a copy, or see siglake help lake about siglake salvage"
+		}
+		x.addFailure("journal", err, advice)
 		return
 	}
 	defer l.close() //nolint:errcheck // nothing was written
@@ -263,11 +267,13 @@ func (x *checkup) checkDisk(path, name string) {
 
 // timeSync makes a small file durable and removes it again.
 func timeSync(dir string) (took time.Duration, err error) {
-	f, err := os.CreateTemp(dir, ".siglake-doctor-*")
+	f, name, err := createNameless(dir, ".siglake-doctor-*")
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	if name != "" {
+		defer func() { err = errors.Join(err, os.Remove(name)) }()
+	}
 	started := time.Now()
 	_, err = f.WriteString("can this be written?\n")
 	err = errors.Join(err, f.Sync(), f.Close())

@@ -41,6 +41,9 @@ func UsageErrorf(format string, args ...any) error {
 // lakeError is an error from reading or writing a lake or its journal: damage, or
 // the storage beneath.
 func lakeError(err error) error {
+	if errors.Is(err, wal.ErrLocked) {
+		return &Error{KindLocked, err}
+	}
 	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
 		return &Error{KindIntegrity, err}
 	}

@@ -24,6 +24,7 @@ type listInput struct {
 	options   sources.Options // with the objects that were found
 	digest    string
 	spool     *os.File // a copy of a pipe; nil: there is none
+	spoolName string   // empty: it has lost its name
 	spoolSize int64
 }
 
@@ -37,18 +38,34 @@ func openListInput(ctx context.Context, uri string, o sources.Options) (*listInp
 	if err != nil || info.Mode().IsRegular() || info.IsDir() {
 		return in, in.findFiles(ctx)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &Error{KindUsage, err}
+	if info.Mode()&os.ModeDevice != 0 {
+		return nil, UsageErrorf("%s is a device, not a list: name a file, a folder or a pipe, or - for standard input", uri)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
 	in.uri = "-"
-	return in, in.copyPipe(ctx, f)
+	return in, in.copyPipe(ctx, &lateFile{path: path})
+}
+
+// lateFile is a file that is opened when it is first read: opening a pipe waits for its writer.
+type lateFile struct {
+	path string
+	file *os.File
+}
+
+func (l *lateFile) Read(p []byte) (n int, err error) {
+	if l.file == nil {
+		if l.file, err = os.Open(l.path); err != nil {
+			return 0, err
+		}
+	}
+	if n, err = l.file.Read(p); err != nil {
+		_ = l.file.Close() // it was only read
+	}
+	return n, err
 }
 
 // copyPipe copies a list that can be read only once.
 func (in *listInput) copyPipe(ctx context.Context, pipe io.Reader) (err error) {
-	if in.spool, err = os.CreateTemp("", "siglake-list-*"); err != nil {
+	if in.spool, in.spoolName, err = createNameless("", "siglake-list-*"); err != nil {
 		return &Error{KindStorage, err}
 	}
 	hash := sha256.New()
@@ -163,5 +180,9 @@ func (in *listInput) close() error {
 	if in.spool == nil {
 		return nil
 	}
-	return errors.Join(in.spool.Close(), os.Remove(in.spool.Name()))
+	err := in.spool.Close()
+	if in.spoolName != "" {
+		err = errors.Join(err, os.Remove(in.spoolName))
+	}
+	return err
 }

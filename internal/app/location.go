@@ -78,7 +78,11 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 			return journalStore{}, lockError(uri, err)
 		}
 	}
-	return s, s.openDir(filepath.Join(dir, "journal"), env.Hook)
+	journal := filepath.Join(dir, "journal")
+	if wal.PendingSalvage(journal) {
+		return s, &Error{KindIntegrity, fmt.Errorf("%s is missing: siglake salvage was interrupted; repeat siglake salvage --lake %s", journal, uri)}
+	}
+	return s, s.openDir(journal, env.Hook)
 }
 
 // readOnly is who needs no lock.
@@ -146,10 +150,14 @@ func (f lockedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	if f.lock.Valid() {
 		return f.Fetcher.Fetch(ctx, b)
 	}
-	return pipeline.NewReply(b, "not requested"), &pipeline.Stop{
+	stop := &pipeline.Stop{
 		Kind: pipeline.StopStorage, Reason: "the lock on the lake was not renewed in time; another run may hold it now",
 		Advice: "check the connection to the bucket, then run the same command again",
 	}
+	if _, onDisk := f.lock.(*lease.Flock); onDisk {
+		stop.Reason, stop.Advice = f.lock.Err().Error(), "make sure that no other run is at work on this lake, then run the same command again"
+	}
+	return pipeline.NewReply(b, "not requested"), stop
 }
 
 // journalLocation says where the journal of a lake on S3 is. It is written once: a run that

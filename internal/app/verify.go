@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -144,8 +143,6 @@ type publicationCheck struct {
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
 	events, lines, bytes, scanned   int64
 	finishedText                    string
-
-	prepared int // manifests in the journal
 
 	unbalanced, undeclared, differing, unlisted, damaged, brokenChain, badStatus, unfinished, leaks, older []string
 }
@@ -469,11 +466,11 @@ func inDoubtText(m *pipeline.Manifest) string {
 
 // rebuildRun makes a run's rows in a temporary lake, as of a version of the schema.
 func rebuildRun(ctx context.Context, l *lake, r *ledger.Run, version int) (manifest *pipeline.Manifest, err error) {
-	dir, err := os.MkdirTemp("", "siglake-verify-*")
+	dir, remove, err := createTemporary("siglake-verify-")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, remove()) }()
 	sink, err := l.openSinkAsOf(ctx, dir, r.ID, version)
 	if err != nil {
 		return nil, err

@@ -185,6 +185,15 @@ func (d *Dir) RemoveAll(name string) error {
 	return d.RunHooked("remove", name, func() error { return d.root.RemoveAll(name) })
 }
 
+// HasEntry reports whether a name is taken, as Exists does. No hook sees it.
+func (d *Dir) HasEntry(name string) (bool, error) {
+	_, err := d.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, d.PathError("stat", name, err)
+}
+
 // RemoveEmpty removes a directory if it is empty. No hook sees it.
 func (d *Dir) RemoveEmpty(name string) { _ = d.root.Remove(name) }
 

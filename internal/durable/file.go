@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/siglake/siglake/internal/lease/flock"
 )
 
 // File is an open file of a [Dir].
@@ -136,6 +138,28 @@ func (f *File) SyncAndClose() error {
 		return errors.Join(err, f.Close())
 	}
 	return f.Close()
+}
+
+// TryLock takes the file's lock, which ends with the process or when the file is closed, and
+// reports whether it could. It does not wait. The error is errors.ErrUnsupported where files
+// cannot be locked. No hook sees it.
+func (f *File) TryLock() (bool, error) {
+	locked, err := flock.TryLock(f.file)
+	return locked, f.dir.PathError("lock", f.name, err)
+}
+
+// HasName reports whether the file's name still leads to the file: it may have been removed, or
+// replaced by another one. No hook sees it.
+func (f *File) HasName() (bool, error) {
+	named, err := f.dir.root.Lstat(f.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, f.dir.PathError("stat", f.name, err)
+	}
+	opened, err := f.file.Stat()
+	return err == nil && os.SameFile(named, opened), f.dir.PathError("stat", f.name, err)
 }
 
 // Close closes the file, even when it reports an error.

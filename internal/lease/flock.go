@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,10 +14,14 @@ import (
 // ErrLocked reports that another process holds a lake's lock.
 var ErrLocked = errors.New("another run is at work on this lake")
 
+// lockFile is the name of a lock's file in its directory.
+const lockFile = "lock"
+
 // Flock is a file lock on a lake. It is held until it is closed or the process ends,
 // however it ends.
 type Flock struct {
-	f *os.File
+	dir *os.Root
+	f   *os.File
 	// Replaces the text in the file.
 	write func(f *os.File, text string) error
 }
@@ -29,31 +32,46 @@ func AcquireFlock(dir, holder string) (*Flock, error) {
 	return acquireFlock(dir, holder, replaceText)
 }
 
-func acquireFlock(dir, holder string, write func(*os.File, string) error) (*Flock, error) {
+func acquireFlock(path, holder string, write func(*os.File, string) error) (*Flock, error) {
 	//nolint:gosec // the umask limits access
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o666) //nolint:gosec // likewise
+	dir, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	locked, err := flock.TryLock(f)
-	if err != nil || !locked {
-		text, _ := io.ReadAll(io.LimitReader(f, 200)) // for the message only
-		err = errors.Join(err, f.Close())
-		switch name := strings.TrimSpace(string(text)); {
-		case err != nil:
-			return nil, err
-		case name == "":
-			return nil, ErrLocked
-		default:
-			return nil, fmt.Errorf("%w: %s", ErrLocked, name)
-		}
+	l := &Flock{dir: dir, write: write}
+	if err := l.open(); err != nil {
+		return nil, errors.Join(err, dir.Close())
 	}
 	// For people only: on a full disk the lock is held without it.
-	_ = write(f, fmt.Sprintf("process %d, %s, since %s\n", os.Getpid(), holder, time.Now().UTC().Format(time.RFC3339)))
-	return &Flock{f, write}, nil
+	_ = write(l.f, fmt.Sprintf("process %d, %s, since %s\n", os.Getpid(), holder, time.Now().UTC().Format(time.RFC3339)))
+	return l, nil
+}
+
+// open opens and locks the file. A lock on a file that lost its name in the meantime
+// would not keep other processes out.
+func (l *Flock) open() (err error) {
+	if l.f, err = l.dir.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o666); err != nil { //nolint:gosec // the umask limits access
+		return err
+	}
+	locked, err := flock.TryLock(l.f)
+	if err == nil && locked {
+		if err = l.Err(); err == nil {
+			return nil
+		}
+	}
+	text, _ := io.ReadAll(io.LimitReader(l.f, 200)) // for the message only
+	err = errors.Join(err, l.f.Close())
+	switch name := strings.TrimSpace(string(text)); {
+	case err != nil:
+		return err
+	case name == "":
+		return ErrLocked
+	default:
+		return fmt.Errorf("%w: %s", ErrLocked, name)
+	}
 }
 
 func replaceText(f *os.File, text string) error {
@@ -68,14 +86,24 @@ func replaceText(f *os.File, text string) error {
 // could hold locks on two files of the same name.
 func (l *Flock) Close() error {
 	_ = l.write(l.f, "") // a stale text would name a process that has ended
-	return l.f.Close()
+	return errors.Join(l.f.Close(), l.dir.Close())
 }
 
-// Lost is nil: a file lock is held until its process ends.
+// Lost is nil: nothing watches the file, which is looked at before each call.
 func (l *Flock) Lost() <-chan struct{} { return nil }
 
-// Err is nil.
-func (l *Flock) Err() error { return nil }
+// Err says why another process may hold the lock: its file was removed or replaced. A
+// directory that was renamed, with the file in it, is no reason.
+func (l *Flock) Err() error {
+	named, err := l.dir.Lstat(lockFile)
+	if err == nil {
+		var held os.FileInfo
+		if held, err = l.f.Stat(); err == nil && os.SameFile(named, held) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the lock file %s was removed or replaced: another run may be at work on this lake", l.f.Name())
+}
 
-// Valid is true.
-func (l *Flock) Valid() bool { return true }
+// Valid reports whether no other process can hold the lock.
+func (l *Flock) Valid() bool { return l.Err() == nil }

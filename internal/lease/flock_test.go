@@ -3,6 +3,7 @@ package lease
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -22,5 +23,37 @@ func TestLockOnFullDisk(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Errorf("Close() on a full disk = %v", err)
+	}
+}
+
+// TestLockFileRemoved: the holder notices that the file of its lock is not the one under its name
+// any more. A directory that is renamed, with the file in it, keeps its lock.
+func TestLockFileRemoved(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	l, err := AcquireFlock(dir, "siglake run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Rename(dir, dir+"-renamed"); err != nil {
+		t.Fatal(err)
+	}
+	if !l.Valid() || l.Err() != nil {
+		t.Errorf("lock in a renamed directory: Valid() = %t, Err() = %v, want true, nil", l.Valid(), l.Err())
+	}
+	if err := os.Remove(filepath.Join(dir+"-renamed", lockFile)); err != nil {
+		t.Fatal(err)
+	}
+	if l.Valid() || l.Err() == nil {
+		t.Errorf("lock without its file: Valid() = %t, Err() = %v, want false and an error", l.Valid(), l.Err())
+	}
+	other, err := AcquireFlock(dir+"-renamed", "siglake run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if l.Valid() {
+		t.Error("lock with another file in the place of its own: Valid() = true, want false")
 	}
 }

@@ -279,7 +279,7 @@ func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeli
 				c.unsentAt = &p
 			}
 			return p, err
-		}, c, kindNotCharged, outcomeRecord{Problem: "not sent"}, nil)
+		}, c, kindNotCharged, outcomeRecord{Problem: notSent}, nil)
 	}
 	call := &reply.Calls[0]
 	h := responseRecord{
@@ -300,6 +300,9 @@ func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeli
 	call.Body, err = pieces.join(call.Body)
 	return err
 }
+
+// notSent is the problem of a call that was recorded and not made.
+const notSent = "not sent"
 
 // RecordOutcomes wraps the decoding client: the outcome of a call is recorded as well, so that
 // Open need not decode all answers again.

@@ -26,6 +26,7 @@ const (
 	kindQuery          kind = 11 // a query that intents refer to by its number; head queryRecord
 	kindReconciliation kind = 12 // a bound on all that is unsettled before it, from the account's usage; head reconciliationRecord
 	kindPiece          kind = 14 // a piece of an answer, before its kindResponse; head callHead, body as received, zstd
+	kindLoss           kind = 15 // something of a call was missing when the ledger was salvaged; head lossRecord
 )
 
 type intentRecord struct {
@@ -98,6 +99,12 @@ type reconciliationRecord struct {
 	MaxCost int64     `json:"most"` // credits
 	Reason  string    `json:"why,omitempty"`
 	Time    time.Time `json:"time"`
+}
+
+// lossRecord is a loss that was accepted when the ledger was salvaged.
+type lossRecord struct {
+	Loss
+	Time time.Time `json:"time"`
 }
 
 // Decision is what a user or the account's usage decided about a call in doubt.

@@ -50,6 +50,11 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 		return decodeHead(head, func(h *linesRecord) error { return r.applyLines(p, h) })
 	case kindPrepare:
 		return decodeHead(head, func(h *prepareRecord) error { return r.applyPrepare(p, h) })
+	case kindLoss:
+		return decodeHead(head, func(h *lossRecord) error {
+			r.state.losses = append(r.state.losses, h.Loss)
+			return nil
+		})
 	case kindCommit:
 		return decodeHead(head, func(h *Commit) error { return r.applyCommit(p, h) })
 	}

@@ -24,6 +24,7 @@ type state struct {
 	history     map[int]*forecast.History // by a query's number
 	bounds      bounds
 	sizes       forecast.AnswerSizes
+	losses      []Loss // of a ledger that was salvaged
 
 	// Guards what calls change during a run. Every call to the API takes it, so it is not held
 	// while a record is read or written.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -18,6 +19,12 @@ import (
 // Dir is a [Store] in a directory, one file per segment. A file begins with a
 // block that holds a magic word and, in two separate sectors, watermarks: how much
 // of the content behind the block is durable.
+//
+// The file of the segment that is being written is locked until it is closed or the
+// process ends, from before it gets its name. So the log has one writer even if the
+// lock of the lake fails, for example because its file was removed. Before each append
+// the writer makes sure that the segment still has its name and no successor: where
+// files cannot be locked, that is all that protects the log.
 type Dir struct{ dir *durable.Dir }
 
 const (
@@ -76,6 +83,8 @@ func (d *Dir) Create(_ context.Context, name string, head []byte, space int64) (
 		err = markNoSpace(err, dirBlockSize+int64(len(head))+space)
 	} else if err = s.linkAs(name + segmentSuffix); err == nil {
 		return s, nil
+	} else if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%w: %w", ErrFenced, err)
 	}
 	if s.f != nil {
 		s.f.Discard()
@@ -112,6 +121,9 @@ func (s *dirSegment) createFile(head []byte, space int64) (err error) {
 	if s.f, err = s.dir.OpenFile(tempFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o660); err != nil {
 		return err
 	}
+	if err := lockSegment(s.f); err != nil {
+		return err
+	}
 	s.size = int64(len(head))
 	if err := s.allocateTo(dirBlockSize + s.size + space); err != nil {
 		return err
@@ -124,6 +136,18 @@ func (s *dirSegment) createFile(head []byte, space int64) (err error) {
 		return err
 	}
 	return s.f.Sync()
+}
+
+// lockSegment locks a segment's file, where files can be locked.
+func lockSegment(f *durable.File) error {
+	locked, err := f.TryLock()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err == nil && !locked {
+		err = fmt.Errorf("%w: %s is locked", ErrLocked, f.Name())
+	}
+	return err
 }
 
 // linkAs gives the file its name, which must be free, durably.
@@ -180,7 +204,31 @@ func (s *dirSegment) writeAt(p []byte, at int64) error {
 	return err
 }
 
+// checkOwned makes sure that no other process has continued the log, and that the
+// segment is still a part of it.
+func (s *dirSegment) checkOwned() error {
+	named, err := s.f.HasName()
+	if err != nil {
+		return err
+	}
+	if !named {
+		return fmt.Errorf("%w: %s was removed or replaced while it was being written", ErrFenced, s.f.Name())
+	}
+	number, err := strconv.Atoi(s.segment)
+	if err != nil {
+		return err
+	}
+	successor := segmentName(number+1) + segmentSuffix
+	if taken, err := s.dir.HasEntry(successor); err != nil || taken {
+		return errors.Join(err, fmt.Errorf("%w: %s exists", ErrFenced, successor))
+	}
+	return nil
+}
+
 func (s *dirSegment) Append(p []byte) error {
+	if err := s.checkOwned(); err != nil {
+		return err
+	}
 	if err := s.writeAt(p, dirBlockSize+s.size); err != nil {
 		return err
 	}
@@ -295,23 +343,38 @@ func (r *dirReader) watermarks() (marks [2]int64, err error) {
 
 // Recover rewrites, byte for byte, what may not have reached the disk: a process that
 // died of a failed sync can have left pages that the kernel believes to be clean.
-// Behind end it changes nothing, except that it releases allocated room.
+// Behind end it changes nothing, except that it releases allocated room. Meanwhile it
+// holds the segment's lock, so that no process writes it.
 func (r *dirReader) Recover(from, end int64) (err error) {
+	s := &dirSegment{dir: r.dir, segment: r.segment}
+	if s.f, err = r.dir.OpenFile(r.f.Name(), os.O_RDWR, 0); err != nil {
+		return err
+	}
+	writing := false
+	defer func() {
+		if !writing {
+			s.f.Discard()
+			return
+		}
+		err = errors.Join(err, s.Close())
+	}()
+	if err := lockSegment(s.f); err != nil {
+		return err
+	}
 	marks, err := r.watermarks()
 	if err != nil {
 		return err
 	}
+	if max(marks[0], marks[1]) > end || s.f.Size() != r.f.Size() {
+		return errGrown // since it was read
+	}
 	if marks == [2]int64{end, end} && r.Size() == end {
 		return nil // sealed, and its name was durable before that
 	}
-	s := &dirSegment{dir: r.dir, segment: r.segment}
+	writing = true
 	if marks[0] > marks[1] {
 		s.nextWatermark = 1 // the higher watermark must stay until there is another one
 	}
-	if s.f, err = r.dir.OpenFile(r.f.Name(), os.O_RDWR, 0); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
 	b := make([]byte, min(end-from, 256<<10))
 	for at := from; at < end; at += int64(len(b)) {
 		b = b[:min(int64(len(b)), end-at)]

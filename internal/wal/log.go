@@ -605,7 +605,7 @@ func (l *Log) Read(ctx context.Context, p Position) (Record, error) {
 		}
 		whiten(b[have:], s.id, p.offset+have)
 	}
-	rec := Record{Kind: f.kind, Head: b[frameHeaderSize:][:f.headLen:f.headLen], Body: b[frameHeaderSize+f.headLen:][:f.bodyLen:f.bodyLen]}
+	rec := f.record(b)
 	if checksum(rec.Head) != f.headSum || checksum(rec.Body) != f.bodySum {
 		return Record{}, corruptError(s.name, p.offset, "the record here is damaged")
 	}

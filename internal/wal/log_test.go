@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -197,27 +198,113 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// TestOneWriter: a second writer, which no lock kept out, finds a name taken.
+// die closes what a process that ends has open, without writing.
+func die(l *Log) { l.active.(*dirSegment).f.Discard() }
+
+// TestOneWriter: a second writer finds a name taken, and a segment locked, when no other lock
+// kept it out.
 func TestOneWriter(t *testing.T) {
 	dir := durabletest.Scratch(t)
-	a, b := mustOpenLog(t, dir, nil, Options{}), mustOpenLog(t, dir, nil, Options{})
+	o := Options{SegmentSize: 200}
+	a, b := mustOpenLog(t, dir, nil, o), mustOpenLog(t, dir, nil, o)
+	want := []string{"a", "a2", "a3"}
 	if _, err := a.Append(0, []byte("a"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Append(0, []byte("b"), nil); !errors.Is(err, ErrBroken) || !errors.Is(err, fs.ErrExist) {
-		t.Errorf("append by a second writer = %v, want %v and %v", err, ErrBroken, fs.ErrExist)
+	if _, err := b.Append(0, []byte("b"), nil); !errors.Is(err, ErrBroken) || !errors.Is(err, ErrFenced) || !errors.Is(err, fs.ErrExist) {
+		t.Errorf("append by a second writer = %v, want %v, %v and %v", err, ErrBroken, ErrFenced, fs.ErrExist)
 	}
-	// One that comes later takes over, and what the first one still writes is
-	// not passed over in silence.
-	c := mustOpenLog(t, dir, nil, Options{})
-	if _, err := c.Append(0, []byte("c"), nil); err != nil {
+	for i, head := range want[1:] { // the second one begins a segment
+		if _, err := a.Append(0, []byte(head), make([]byte, 100*i)); err != nil {
+			t.Fatal(err)
+		}
+		before := durabletest.SnapshotFiles(t, dir)
+		if _, err := Open(t.Context(), mustOpenDir(t, dir, nil), o); !errors.Is(err, ErrLocked) {
+			t.Errorf("open of a journal that is being written = %v, want %v", err, ErrLocked)
+		}
+		if !maps.EqualFunc(before, durabletest.SnapshotFiles(t, dir), bytes.Equal) {
+			t.Error("the open that was refused changed files")
+		}
+	}
+	if got, err := reopen(dir, nil, Options{ReadOnly: true}); err != nil || len(got) != len(want) {
+		t.Errorf("reopen to read, while it is written = %d records, %v; want %d", len(got), err, len(want))
+	}
+	die(a)
+	got, err := reopen(dir, nil, o)
+	for i := range got {
+		if got[i].head != want[i] {
+			t.Errorf("record %d = %q, want %q", i, got[i].head, want[i])
+		}
+	}
+	if err != nil || len(got) != len(want) {
+		t.Errorf("reopen after the writer ended = %d records, %v; want %d", len(got), err, len(want))
+	}
+}
+
+// TestAppendWithoutLock: where files are not locked, or a file is not what it was, an append
+// that would damage the journal, or be lost, is refused before it is written.
+func TestAppendWithoutLock(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(segment, successor string) error{
+		"successor": func(segment, successor string) error { return os.Link(segment, successor) },
+		"removed":   func(segment, _ string) error { return os.Remove(segment) },
+		"replaced": func(segment, _ string) error {
+			data, err := os.ReadFile(segment)
+			return errors.Join(err, os.Remove(segment), os.WriteFile(segment, data, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := durabletest.Scratch(t)
+			l := mustOpenLog(t, dir, nil, Options{})
+			if _, err := l.Append(0, []byte("before"), nil); err != nil {
+				t.Fatal(err)
+			}
+			segment := l.active.(*dirSegment)
+			if err := harm(filepath.Join(dir, segmentName(1)+segmentSuffix), filepath.Join(dir, segmentName(2)+segmentSuffix)); err != nil {
+				t.Fatal(err)
+			}
+			before := segment.f.Size()
+			if _, err := l.Append(0, []byte("after"), nil); !errors.Is(err, ErrFenced) || !errors.Is(err, ErrBroken) {
+				t.Errorf("append = %v, want %v and %v", err, ErrFenced, ErrBroken)
+			}
+			if after := segment.f.Size(); after != before {
+				t.Errorf("the append that was refused wrote %d bytes", after-before)
+			}
+			die(l)
+		})
+	}
+}
+
+// TestRecoverStale: a process that read the end of a segment, and locks it after another one has
+// appended and ended, does not cut off what that one wrote.
+func TestRecoverStale(t *testing.T) {
+	t.Parallel()
+	dir := durabletest.Scratch(t)
+	l := mustOpenLog(t, dir, nil, Options{})
+	if _, err := l.Append(0, []byte("first"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Append(0, []byte("a2"), nil); err != nil {
+	late := mustOpenDir(t, dir, nil)
+	r, err := late.Open(t.Context(), segmentName(1))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reopen(dir, nil, Options{}); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("reopen after two writers = %v, want %v", err, ErrCorrupt)
+	defer r.Close()
+	end := l.durableEnd
+	if _, err := l.Append(0, []byte("second"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Recover(end, end); !errors.Is(err, ErrLocked) {
+		t.Errorf("Recover of a segment that is being written = %v, want %v", err, ErrLocked)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Recover(end, end); !errors.Is(err, errGrown) {
+		t.Errorf("Recover of a segment that has grown = %v, want %v", err, errGrown)
+	}
+	if got, err := reopen(dir, nil, Options{}); err != nil || len(got) != 2 {
+		t.Errorf("reopen = %d records, %v; want 2", len(got), err)
 	}
 }
 
@@ -290,6 +377,7 @@ func TestTruncation(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed := durabletest.SnapshotFiles(t, dir)[filepath.Base(path)]
+	die(l)
 	cut := slices.Clone(killed)
 	copy(cut[watermarkOffsets[0]:], old[:watermarkSize])
 	copy(cut[watermarkOffsets[1]:], old[watermarkSize:])
@@ -433,6 +521,7 @@ func TestRecoverRewrites(t *testing.T) {
 	if _, err := l.Append(1, []byte("written, not synced"), nil); !errors.Is(err, ErrBroken) {
 		t.Fatalf("append = %v, want %v", err, ErrBroken)
 	}
+	die(l)
 	// Whether the pages are written again shows when the file lacks them.
 	path := filepath.Join(dir, segmentName(1)+segmentSuffix)
 	var ops []string
@@ -495,7 +584,7 @@ func TestFlips(t *testing.T) {
 			w.leaveUnsynced(rng)
 			w.disk.PowerCut(t, dir)
 		}
-		w.dir.Close()
+		w.closeFiles()
 		files := durabletest.SnapshotFiles(t, dir)
 		want, err := reopen(dir, nil, o)
 		if err != nil {

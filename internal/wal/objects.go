@@ -32,10 +32,6 @@ type Bucket interface {
 	List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error]
 }
 
-// ErrFenced is in the error of a writer after another process has taken the log
-// over. Nothing more can be written; acknowledged records are kept.
-var ErrFenced = errors.New("another process has taken over the journal")
-
 // ObjectsOptions configure a log in a bucket; the zero value works.
 type ObjectsOptions struct {
 	// How long a failing write is retried, while paid answers wait; 0 means

@@ -52,7 +52,8 @@ type Reader interface {
 	// from are durable already. It changes none of them. It is for a segment that no
 	// process is known to write any more; a store that can fence off writers does so
 	// here. The error is errGrown if a writer has appended in the meantime: the
-	// segment must then be opened again, to read what lies behind end.
+	// segment must then be opened again, to read what lies behind end. It is ErrLocked
+	// if the store knows that a process is still writing the segment.
 	Recover(from, end int64) error
 }
 
@@ -64,6 +65,14 @@ var ErrCorrupt = errors.New("the journal is damaged")
 // have dropped what it could not write, so there is nothing to retry: the
 // process must end, and the next one determines what was kept.
 var ErrBroken = errors.New("the journal cannot be written any more")
+
+// ErrLocked reports that another process is writing the segment that a log would
+// continue, whatever lock its caller holds.
+var ErrLocked = errors.New("another process is writing the journal")
+
+// ErrFenced is in the error of a writer after another process has taken the log
+// over. Nothing more can be written; acknowledged records are kept.
+var ErrFenced = errors.New("another process has taken over the journal")
 
 // errGrown is returned by Recover if another process has appended behind the given
 // end in the meantime. It can append nothing more.

@@ -1,0 +1,79 @@
+package report
+
+import (
+	"io"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+)
+
+// maxLossesShown is the number of lost calls that are printed; --json has all.
+const maxLossesShown = 20
+
+// PrintSalvage says what a salvage kept of a journal, and what is missing.
+func PrintSalvage(w io.Writer, r *app.SalvageReport) {
+	if r.Whole {
+		format.Fprintf(w, "The journal of %s is not damaged: nothing was changed. siglake verify compares it with the lake.\n", r.Lake)
+		return
+	}
+	if r.Records == 0 && r.Replaced {
+		format.Fprintf(w, "An earlier salvage of %s was interrupted; it is complete now.\n", r.Lake)
+		return
+	}
+	if r.Records == 0 {
+		return
+	}
+	format.Fprintf(w, "Whole records    %s: %s, %s, %s credits charged\n", format.Thousands(int64(r.Records)), format.Count(r.Runs, "run"), format.Count(r.Calls, "call"), format.Thousands(r.Charged))
+	for _, g := range r.Gaps {
+		format.Fprintf(w, "Damaged          %s\n", g)
+	}
+	if r.Late > 0 {
+		format.Fprintf(w, "Two writers      %s by a process after another one had taken over; all were kept\n", format.Count(r.Late, "record"))
+	}
+	for _, run := range r.Restored {
+		format.Fprintf(w, "Run restored     %s, from its manifest and later records\n", run)
+	}
+	if r.Bounds > 0 {
+		format.Fprintf(w, "Bounds dropped   %s of the account's usage: calls in doubt count at their ceilings again\n", format.Count(r.Bounds, "reading"))
+	}
+	printLosses(w, r)
+	if r.Replaced {
+		format.Fprintf(w, "The journal was replaced. The damaged one is kept as %s. Next: siglake verify --lake %s\n", r.KeptAs, r.Lake)
+	}
+}
+
+// printLosses says which calls are not all there, and what they were charged.
+func printLosses(w io.Writer, r *app.SalvageReport) {
+	if len(r.Lost) == 0 {
+		if len(r.Gaps) > 0 {
+			format.Fprintf(w, "Missing          no call that the manifests or other records name; unfinished runs may have made others\n")
+		}
+		return
+	}
+	var credits, unknown int64
+	for i, l := range r.Lost {
+		charge := "charge unknown"
+		if l.Credits != nil {
+			charge = format.Thousands(*l.Credits) + " credits"
+			credits += *l.Credits
+		} else {
+			unknown++
+		}
+		if i >= maxLossesShown {
+			continue
+		}
+		fate := "may be bought again"
+		if l.InDoubt {
+			fate = "held as a call in doubt"
+		}
+		format.Fprintf(w, "Missing          run %s, call %s: %s (%s); %s\n", l.Run, l.Call, l.What, charge, fate)
+	}
+	if more := len(r.Lost) - maxLossesShown; more > 0 {
+		format.Fprintf(w, "                 and %s more; --json lists all\n", format.Count(more, "call"))
+	}
+	format.Fprintf(w, "Missing in all   %s, charged %s credits", format.Count(len(r.Lost), "call"), format.Thousands(credits))
+	if unknown > 0 {
+		format.Fprintf(w, " and what %s cost", format.Count(int(unknown), "call"))
+	}
+	format.Fprintf(w, "\n")
+}
