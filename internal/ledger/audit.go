@@ -91,6 +91,9 @@ func (r *auditor) findBoughtTwice(ctx context.Context) {
 		for i := range calls {
 			for _, later := range calls[i+1:] {
 				first, second := r.state.calls[calls[i]-1], r.state.calls[later-1]
+				if !first.concerns(key) || !second.concerns(key) {
+					continue
+				}
 				if r.isRepurchase(ctx, key, first, second) {
 					r.result.BoughtTwice = append(r.result.BoughtTwice, fmt.Sprintf("%x by %s and %s", key[:4], callName(first), callName(second)))
 				}
@@ -105,8 +108,8 @@ func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first
 	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	if first.Outcome == pipeline.InDoubt { // a call in doubt may be repeated only after a decision
-		decided := first.Decision != "" && first.decidedAt.Before(second.intentAt)
+	if first.wasInDoubtAt(second.intentAt) { // a call in doubt may be repeated only after a decision
+		decided := len(first.decisions) > 0 && first.decidedAt.Before(second.intentAt)
 		sameQuestion := first.Query.Service() == second.Query.Service() && !first.Query.Service().IsPaged() &&
 			slices.ContainsFunc(second.Query.ResultTypes(), func(s string) bool { return queryCovers(first.Query, second.Query, s) })
 		return sameQuestion && !decided && r.asksAbout(ctx, first, key) && r.asksAbout(ctx, second, key)
