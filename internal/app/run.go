@@ -194,6 +194,9 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 		return match, nil, err
 	}
 	j.inDoubt.proven = nil
+	if err := j.rereadInDoubt(ctx, l); err != nil {
+		return match, nil, err
+	}
 	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
 		return match, nil, err
 	}

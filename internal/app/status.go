@@ -86,8 +86,7 @@ func (l *lake) status() *LakeStatus {
 	}
 	status.MaxCost = status.Credits + total.MaxCost
 	status.Reopened = l.reopenedRun() != nil
-	if len(runs) > 0 {
-		last := runs[len(runs)-1]
+	if last := lastCommand(runs); last != nil {
 		if last.Published == nil {
 			status.Unfinished = last.ID
 		}
