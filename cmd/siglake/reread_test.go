@@ -227,6 +227,12 @@ func TestReread(t *testing.T) {
 			if n := r.sim.Bill().Requests - requests; n != 0 {
 				t.Errorf("%d requests, want none", n)
 			}
+			if c.after == nil {
+				plan := r.exec(t.Context(), []string{"plan", "-"}, list, append(c.flags, flags...)...)
+				if plan.code != exitComplete || !strings.Contains(plan.stdout, "1 call in doubt with answers that this version reads") || strings.Contains(plan.stdout, "lines held") || plan.requests > 2 {
+					t.Errorf("the plan: exit %d, %d requests: %s%s", plan.code, plan.requests, plan.stdout, plan.stderr)
+				}
+			}
 			v := r.rerun(list, append(c.flags, flags...)...)
 			if v.code != exitComplete || v.calls != 0 || v.credits != 0 {
 				t.Errorf("exit %d, %d calls, %d credits; want %d and none: %s%s", v.code, v.calls, v.credits, exitComplete, v.stdout, v.stderr)

@@ -18,6 +18,7 @@ type reread struct {
 	open    int    // lines that the answer leaves open
 	// The identities that the answer decides. The index leads from all that were requested.
 	decided map[pipeline.Identity]bool
+	assumed bool // not recorded: a run that begins now would record it
 }
 
 // reread applies a later version's outcome of a call in doubt. What was decided about the call is
@@ -50,7 +51,7 @@ func (c *Call) concerns(key pipeline.Identity) bool { return c.reread == nil || 
 
 // rereadAfter reports whether a call was in doubt when a run was published, and was read since.
 func (c *Call) rereadAfter(r *Run) bool {
-	return c.reread != nil && r.Published != nil && r.publishedAt.Before(c.reread.at)
+	return c.reread != nil && r.Published != nil && (c.reread.assumed || r.publishedAt.Before(c.reread.at))
 }
 
 // leavesOpen reports whether a call was read after a run was published that has lines to request
@@ -61,7 +62,7 @@ func (c *Call) leavesOpen(r *Run) bool {
 
 // wasInDoubtAt reports whether the call was in doubt at a position.
 func (c *Call) wasInDoubtAt(p wal.Position) bool {
-	return c.Outcome == pipeline.InDoubt || c.reread != nil && p.Before(c.reread.at)
+	return c.Outcome == pipeline.InDoubt || c.reread != nil && (c.reread.assumed || p.Before(c.reread.at))
 }
 
 // asPublishedBy is the call as a run has it: outcome and decision of a published run are those at
@@ -145,6 +146,13 @@ func (c *Call) leavesLineOpen(s schema.Status) bool {
 		return slices.ContainsFunc(c.Run.Queries, func(q pipeline.Query) bool { return q.Service() != pipeline.Search })
 	}
 	return true
+}
+
+// AssumeReread applies what is read in the answer to a call in doubt to the ledger in memory, for a
+// plan of what a run would request after recording it.
+func (l *Ledger) AssumeReread(x *Rereading) {
+	l.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
+	x.Call.reread.assumed = true
 }
 
 // RecordReread records durably how the present version reads the answer to a call in doubt: the
