@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
@@ -421,4 +422,43 @@ func TestRereadSettlesRepeatedFailure(t *testing.T) {
 	}
 	r.checkBilled()
 	r.checkRebuild()
+}
+
+// TestRereadCrash: whichever file operation a reading ends at, the next one completes it: the rows
+// are published once, and the bill is that of the simulator.
+func TestRereadCrash(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	list, flags := domainLines(30), append([]string{"--concurrency", "1", "--batch-size", "10"}, baseFlags...)
+	r := newRig(t, simulator.Config{})
+	r.garbleAnswers(secondUnreadable)
+	r.rerun(list, flags...)
+	r.readableJournal()
+	untouched := r.lake
+	step := proof.Size(7, 1, 1)
+	for at := 1; ; at += step {
+		r.lake = filepath.Join(t.TempDir(), "lake")
+		if err := os.CopyFS(r.lake, os.DirFS(untouched)); err != nil {
+			t.Fatal(err)
+		}
+		operations := 0
+		crashAt(t, func(string, string) bool { operations++; return operations >= at })
+		var stdout, stderr bytes.Buffer
+		code := envFor(t).execute(t.Context(), []string{"siglake", "held", "reread", "--lake", r.lake}, strings.NewReader(""), &stdout, &stderr)
+		clearHook(t)
+		if code == exitComplete {
+			if at < 10 {
+				t.Errorf("only %d operations", at)
+			}
+			break
+		}
+		if v := r.rerun(list, flags...); v.code != exitComplete || v.calls != 0 {
+			t.Errorf("after %d operations, exit %d: exit %d, %d calls; want %d and none: %s", at-1, code, v.code, v.calls, exitComplete, v.stderr)
+		}
+		r.checkBilled()
+		r.checkRebuild()
+		if t.Failed() {
+			break
+		}
+	}
 }

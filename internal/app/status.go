@@ -171,6 +171,8 @@ func (l *lake) runState(r *ledger.Run) string {
 	switch {
 	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(l.ledger.UndecidedCalls(r)) == 0:
 		return "held, decided"
+	case r.Published != nil && r.Rereads != "":
+		return "reread"
 	case r.Published != nil:
 		return string(r.Published.Outcome)
 	case r.Prepared != nil:
