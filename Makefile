@@ -21,14 +21,15 @@ demo: build ## run the main job on the embedded simulator: no key, no money
 
 SUM := gotestsum --format pkgname-and-test-fails --
 
+test: export GOGC ?= 400
 test: ## everything that a change can break: race detector, real S3 stores, DuckDB
 	@$(TOOLS) $(SUM) -race -timeout 20m ./...
-	@$(TOOLS) $(SUM) -timeout 20m ./cmd/siglake
+	@$(TOOLS) $(SUM) -parallel 6 -timeout 20m ./cmd/siglake # its tests wait for processes and for time
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) ./...
 
 proof: export SIGLAKE_PROOF ?= short
 proof: mutants ## the long proofs: mutants, kill loops, conformance; SIGLAKE_PROOF=full for all cases
-	@$(TOOLS) $(SUM) -timeout 24h ./cmd/siglake
+	@$(TOOLS) $(SUM) -parallel 6 -timeout 24h ./cmd/siglake
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) -timeout 24h ./...
 	@$(MAKE) --no-print-directory conformance
 

@@ -26,6 +26,13 @@ type Batch struct {
 	// NextAttempt is the ordinal of the next attempt in its call's ID; 0 means 1. A retry
 	// increments it, and a resumed run starts after the attempts that it finds recorded.
 	NextAttempt int
+
+	// Estimate of the bytes of one result in an answer; 0: there is none.
+	ResultBytes int64
+	// Records a piece of an answer that is too long for one record, while the rest is on its way;
+	// the piece is valid until Spill returns. After an error the rest is not read. Nil: Call.Body
+	// holds answers of any length.
+	Spill func(piece []byte) error
 }
 
 // Item is one entity to request, or a page about one subject. Ref is unique within the batch.
@@ -74,12 +81,31 @@ func (b *Batch) ResultCeiling() (total int64) {
 	return total
 }
 
+// PossibleBytes is how long an answer to the batch can become, by the estimate of its results; 0
+// without an estimate.
+func (b *Batch) PossibleBytes() int64 {
+	return possibleBytes(len(b.Items), b.ResultCeiling(), b.ResultBytes)
+}
+
+// possibleBytes is the length of an answer about so many entities, with the most results that it can
+// have.
+func possibleBytes(entities int, results, resultBytes int64) int64 {
+	const fixed, perEntity = 16 << 10, 1 << 10
+	switch {
+	case resultBytes <= 0:
+		return 0
+	case results > MaxCredits/resultBytes:
+		return MaxCredits // the product could overflow
+	}
+	return fixed + int64(entities)*perEntity + results*resultBytes
+}
+
 // Split halves a batch; the halves keep the order of the items. The batch must have at least two
 // items.
 func (b *Batch) Split() (first, second *Batch) {
 	mid := len(b.Items) / 2
 	part := func(n int, items []Item) *Batch {
-		return &Batch{ID: fmt.Sprintf("%s.%d", b.ID, n), Query: b.Query, ByID: b.ByID, Items: items}
+		return &Batch{ID: fmt.Sprintf("%s.%d", b.ID, n), Query: b.Query, ByID: b.ByID, Items: items, ResultBytes: b.ResultBytes}
 	}
 	return part(0, b.Items[:mid:mid]), part(1, b.Items[mid:])
 }
@@ -91,7 +117,7 @@ func (b *Batch) ContinuesSession() bool {
 
 // SubBatch is part of a batch that is requested on its own; number is its ordinal.
 func (b *Batch) SubBatch(number, from, to int) *Batch {
-	return &Batch{ID: fmt.Sprintf("%s+%d", b.ID, number), Query: b.Query, ByID: b.ByID, Items: b.Items[from:to:to]}
+	return &Batch{ID: fmt.Sprintf("%s+%d", b.ID, number), Query: b.Query, ByID: b.ByID, Items: b.Items[from:to:to], ResultBytes: b.ResultBytes}
 }
 
 // Reply is the result of a batch: every attempt, and the answer for every item.
@@ -192,7 +218,13 @@ type Call struct {
 	Rate     Rate
 	// What went wrong, for people; empty if nothing did.
 	Problem string
-	Body    []byte // the answer as received
+	// The answer as received; on the way from the client to the journal, what follows the pieces
+	// that Batch.Spill took.
+	Body []byte
+	// Bytes of the answer if Body no longer holds it, to save memory; else 0.
+	Length int64
+	// Body was cut, by the client's limit or on its way: what followed is lost.
+	Cut bool
 	// Body does not match the checksum that came with it: nothing that it says counts.
 	Corrupt bool
 	// The recorded header fields of the answer, as one JSON object.
@@ -205,6 +237,9 @@ type Call struct {
 	// The window that the answer says it covers.
 	StartDate, EndDate string
 }
+
+// AnswerBytes is the length of the answer.
+func (c *Call) AnswerBytes() int64 { return max(c.Length, int64(len(c.Body))) }
 
 // StopKind says why a run stops.
 type StopKind string

@@ -29,6 +29,8 @@ type batcher struct {
 	// Requested first, if signals are requested by id only.
 	searchQueries map[schema.Object]*Query
 	batchSize     int
+	// See Runner.MaxEntities.
+	maxEntities func(*Query, int) int
 	// The first row of each; the only part that grows with the list.
 	identities *idmap.Map
 	purchases  Purchases
@@ -197,10 +199,21 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 		}
 		s.countPriorCoverage(asked, query, &coverage)
 	}
-	if size = s.batchSize; coverage.RiskOfDoubleCharge {
+	if size = s.sizeFor(query); coverage.RiskOfDoubleCharge {
 		size = min(size, retryBatchSize)
 	}
+	if coverage.MaxBatch > 0 {
+		size = min(size, coverage.MaxBatch)
+	}
 	return l, query, size, id
+}
+
+// sizeFor is the number of entities per call of a query.
+func (s *batcher) sizeFor(q *Query) int {
+	if s.maxEntities == nil {
+		return s.batchSize
+	}
+	return s.maxEntities(q, s.batchSize)
 }
 
 // resolveLine returns the id to request a line by; empty if it is unknown, and then the line gets

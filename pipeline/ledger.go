@@ -44,6 +44,9 @@ type Coverage struct {
 	// Some of the missing types are in a call that got no answer and may be paid for twice: they
 	// are requested in small batches.
 	RiskOfDoubleCharge bool
+	// If that answer was cut: the most entities of a batch, fewer than its own, so that it is not
+	// cut again; 0: no answer was.
+	MaxBatch int
 	// A call that may have been charged for missing types and has no answer, with its run,
 	// without its accounts; one that was written off only if nothing is missing; nil: none.
 	InDoubt *InDoubtCall

@@ -113,6 +113,20 @@ func (q *Query) WindowDays() int {
 // Ceiling is the maximum cost of one call about this many entities.
 func (q *Query) Ceiling(entities int) int64 { return q.CostOf(q.resultCeiling(entities)) }
 
+// MaxEntitiesOf is the number, of n entities, that one call can request so that its answer has no
+// more than this many results, and no more than this many bytes by the estimate of one result; 0
+// stands for no bound. It is at least one: an entity cannot be divided.
+func (q *Query) MaxEntitiesOf(n int, results, bytes, resultBytes int64) int {
+	fits := sort.Search(n, func(i int) bool {
+		ceiling := q.resultCeiling(i + 1)
+		return results > 0 && ceiling > results || bytes > 0 && possibleBytes(i+1, ceiling, resultBytes) > bytes
+	})
+	return max(fits, min(n, 1))
+}
+
+// ResultCeiling is the maximum number of results of one call about this many entities.
+func (q *Query) ResultCeiling(entities int) int64 { return q.resultCeiling(entities) }
+
 func (q *Query) resultCeiling(entities int) int64 {
 	pairs, results := int64(entities)*int64(len(q.ResultTypes())), int64(max(q.MaxResults(), 1))
 	if results > MaxCredits/max(pairs, 1) { // else the product could overflow

@@ -485,7 +485,7 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 		stringValue(r.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),
 		stringValue(c.Endpoint), stringValue(string(c.Object)), intValue(int64(c.Entities)), intValue(int64(c.Types)),
 		optionalTime(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
-		charge, optionalString(c.Charge.Text), intValue(c.Ceiling), intValue(events), intValue(int64(len(c.Body))),
+		charge, optionalString(c.Charge.Text), intValue(c.Ceiling), intValue(events), intValue(c.AnswerBytes()),
 		dateValue(c.StartDate), dateValue(c.EndDate), remaining(c.Rate.Minute), remaining(c.Rate.Hour), remaining(c.Rate.Day),
 		optionalString(c.Problem), optionalString(strings.Join(c.Warnings, "; ")), optionalString(string(c.UnknownFields)),
 	})

@@ -28,7 +28,10 @@ type Runner struct {
 	Concurrency int // batches in flight; 0 means 4
 	// Entities per call, 1 to MaxBatch; 0 means MaxBatch.
 	BatchSize int
-	Now       func() time.Time // nil means time.Now
+	// The number, of n entities, that one call may request at most so that its answer is not too long;
+	// at least one. Nil: n.
+	MaxEntities func(q *Query, n int) int
+	Now         func() time.Time // nil means time.Now
 	// What was bought before; nil: nothing.
 	Purchases Purchases
 	// Records the run; nil: nothing is recorded.
@@ -279,7 +282,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 
 // newBatcher makes the batcher of the run; the lines in done already have a status.
 func (r *Runner) newBatcher(done rowSet) *batcher {
-	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), identities: new(idmap.Map), purchases: r.purchases(), done: done, lastBatch: r.LastBatch}
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), maxEntities: r.MaxEntities, identities: new(idmap.Map), purchases: r.purchases(), done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) concurrency() int { return orDefault(r.Concurrency, 4) }

@@ -74,7 +74,6 @@ func backendKinds(t *testing.T) map[string]func(t *testing.T) (p, other backend,
 
 // TestBackends: what publication rests on holds wherever a lake lies.
 func TestBackends(t *testing.T) {
-	t.Parallel()
 	for name, fresh := range backendKinds(t) {
 		t.Run(name, func(t *testing.T) {
 			p, other, staging := fresh(t)
@@ -218,7 +217,6 @@ func raceWriters(t *testing.T, p, other backend, locked bool) {
 // TestRunInABucket: a run published into a bucket has the files of one published
 // into a directory, byte for byte described by its manifest.
 func TestRunInABucket(t *testing.T) {
-	t.Parallel()
 	store := buckettest.Start(t)
 	uri := store.URI("lake")
 	options := Options{RunID: "r1", SortMemory: 1, Scratch: t.TempDir(), Bucket: func(context.Context, string) (Bucket, error) {

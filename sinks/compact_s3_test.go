@@ -112,7 +112,6 @@ func (b *memoryBucket) URI(name string) string                        { return "
 // TestCompactInBucket publishes and compacts the same runs in a bucket and in a
 // directory, and finds the same rows under the same names.
 func TestCompactInBucket(t *testing.T) {
-	t.Parallel()
 	b := &memoryBucket{objects: map[string][]byte{}}
 	options := Options{Hook: skipSync, Scratch: t.TempDir(), Bucket: func(context.Context, string) (Bucket, error) { return b, nil }}
 	bucketURI, dirURI := "s3://memory/lake", filepath.Join(t.TempDir(), "lake")

@@ -279,7 +279,7 @@ func TestCompactFaults(t *testing.T) {
 			full := t.TempDir()
 			publishRuns(t, full, 0, 2)
 			operations := 0
-			for at := 1; ; at += proof.Size(8, 1, 1) {
+			for at := 1; ; at += proof.Size(17, 1, 1) {
 				lake, n, reads := filepath.Join(t.TempDir(), "lake"), 0, 0
 				if err := os.CopyFS(lake, os.DirFS(full)); err != nil {
 					t.Fatal(err)
@@ -332,7 +332,7 @@ func TestCompactFaults(t *testing.T) {
 func TestCompactNamesDurable(t *testing.T) {
 	t.Parallel()
 	dead := errors.New("the process is dead")
-	for at := 1; ; at += proof.Size(5, 1, 1) {
+	for at := 1; ; at += proof.Size(11, 1, 1) {
 		tracker := &nameTracker{t: t, lake: filepath.Join(t.TempDir(), "lake"), unsynced: map[string]bool{}}
 		publishRuns(t, tracker.lake, 0, 2)
 		n := 0
@@ -532,7 +532,7 @@ func TestCompactRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused := 0
-		for at := 4; at < len(data); at += 997 {
+		for at := 4; at < len(data); at += proof.Size(3989, 997, 997) {
 			changed := slices.Clone(data)
 			changed[at] ^= 0x55
 			if err := os.WriteFile(path, changed, 0o666); err != nil {

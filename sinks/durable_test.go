@@ -96,7 +96,7 @@ func TestNamesDurable(t *testing.T) {
 		},
 	} {
 		t.Run(way, func(t *testing.T) {
-			for at := first; ; at += proof.Size(5, 1, 1) {
+			for at := first; ; at += proof.Size(11, 1, 1) {
 				tracker := &nameTracker{t: t, lake: filepath.Join(t.TempDir(), "lake"), unsynced: map[string]bool{}}
 				n := 0
 				var failed string

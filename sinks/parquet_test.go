@@ -16,6 +16,7 @@ import (
 
 	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -199,7 +200,8 @@ func TestDigest(t *testing.T) {
 // TestSplit lets a partition outgrow its file.
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	l, rows, files := writeNews(t, 20_000, Options{TargetFileSize: 200_000, RowGroupRows: 1000})
+	n := int64(proof.Size(6_000, 20_000, 20_000))
+	l, rows, files := writeNews(t, int(n), Options{TargetFileSize: 10 * n, RowGroupRows: int(n / 20)})
 	if len(files) < 3 {
 		t.Fatalf("%d files, want at least 3", len(files))
 	}
@@ -212,8 +214,8 @@ func TestSplit(t *testing.T) {
 		if suffix := fmt.Sprintf("-%s-%04d.parquet", f.Digest[:8], i+1); !strings.HasSuffix(f.Path, suffix) {
 			t.Errorf("file %d is %s, want …%s", i, f.Path, suffix)
 		}
-		if f.Bytes > 400_000 {
-			t.Errorf("%s has %d bytes, want about 200,000", f.Path, f.Bytes)
+		if f.Bytes > 20*n {
+			t.Errorf("%s has %d bytes, want about %d", f.Path, f.Bytes, 10*n)
 		}
 		_, part := readArrow(t, l.dir.AbsPath(f.Path))
 		got = append(got, part...)
@@ -238,7 +240,7 @@ func TestReadFooterDamaged(t *testing.T) {
 		}
 	}
 	failed := 0
-	for at := len(data) - 3000; at < len(data); at++ {
+	for at := len(data) - 3000; at < len(data); at += proof.Size(7, 1, 1) {
 		data[at] ^= 0x55
 		if _, err := readFooter(bytes.NewReader(data), int64(len(data))); err != nil {
 			failed++

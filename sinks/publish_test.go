@@ -247,7 +247,7 @@ func TestFaults(t *testing.T) {
 	for name, fail := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			step := proof.Size(8, 1, 1)
+			step := proof.Size(17, 1, 1)
 			if name == "nothing works any more" {
 				step *= 4 // much like the first way
 			}

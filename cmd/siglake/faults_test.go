@@ -80,7 +80,7 @@ var faultReports = map[string]faultReport{
 	"empty-200":         reportInDoubt,
 	"garbage-200":       reportInDoubt,
 	"html-200":          reportInDoubt,
-	"huge-body":         reportInDoubt,
+	"huge-body":         reportUnharmed,
 	"slow":              reportUnharmed,
 	"slow-drip":         reportUnharmed,
 

@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 
 // importRooms says where a third-party package may be imported: files or folders.
 var importRooms = map[string][]string{
-	"github.com/parquet-go/parquet-go":   {"sinks/parquet.go"},
+	"github.com/parquet-go/parquet-go":   {"sinks/parquet.go", "sinks/compress.go"},
 	"github.com/apache/arrow/go/v17":     {"schema", "pipeline", "sinks", "internal/extsort/rowtest", "internal/extsort"},
 	"github.com/urfave/cli/v2":           {"cmd/siglake"},
 	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
@@ -62,7 +62,7 @@ var importRooms = map[string][]string{
 	"golang.org/x/time":                  {"internal/ratelimit"},
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},
-	"github.com/klauspost/compress":      {"sources", "internal/ledger"},
+	"github.com/klauspost/compress":      {"sources", "internal/ledger", "sinks/compress.go"},
 	"net/http":                           {"cmd/siglake", "internal/app", "internal/lusha", "internal/simulator", "internal/bucket", "internal/bucket/buckettest"},
 	"github.com/cpuguy83/go-md2man/v2":   {"cmd/siglake/man.go"},
 	"github.com/google/go-cmp":           {},

@@ -11,10 +11,8 @@ import (
 // run under it the tests whose goroutines differ; make test runs all others without it, and
 // SIGLAKE_PROOF=full runs them all with it.
 var underRaceDetector = []string{
-	"TestBudget", "TestBudgetV3", "TestConcurrency", "TestDoctor", "TestInDoubtWithinBudget", "TestInterrupted",
-	"TestKilledStatuses", "TestListOnS3", "TestLists", "TestLocked", "TestLookalikes", "TestOneCompanyTwice", "TestPlan",
-	"TestReconcileNarrows", "TestRefreshContinued", "TestSessionEndsUnderWay", "TestStatus", "TestTwoWriters",
-	"TestVerifySaysWhatToDo", "TestVisitors",
+	"TestBudget", "TestConcurrency", "TestInterrupted", "TestListOnS3", "TestLocked", "TestLookalikes", "TestReconcileNarrows",
+	"TestRefreshContinued", "TestSessionEndsUnderWay", "TestStatus", "TestTwoWriters", "TestVisitors",
 }
 
 // TestUnderRaceDetector: the list names tests.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
@@ -166,16 +168,42 @@ func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 		UserAgent: "siglake/" + env.Version,
 		Timeout:   o.Timeout,
 		Transport: env.Transport,
+
+		MaxAnswerBytes: env.AnswerLimit,
+		PieceBytes:     env.AnswerPiece,
 	})
+}
+
+// AnswerSizes is what is known about the length of answers, and the length that none should exceed.
+type AnswerSizes struct {
+	sizes  *forecast.AnswerSizes
+	target int64
+}
+
+// NewAnswerSizes goes by the answers in a ledger; nil stands for an empty one.
+func NewAnswerSizes(env *Env, l *ledger.Ledger) AnswerSizes {
+	a := AnswerSizes{new(forecast.AnswerSizes), cmp.Or(env.AnswerTarget, policy.DefaultAnswerTarget)}
+	if l != nil {
+		a.sizes = l.AnswerSizes()
+	}
+	return a
+}
+
+// maxEntities is pipeline.Runner.MaxEntities by what is known now: the batches of a run do not
+// depend on when an answer comes.
+func (a AnswerSizes) maxEntities() func(q *pipeline.Query, n int) int {
+	sizes := a.sizes.Clone()
+	return func(q *pipeline.Query, n int) int { return sizes.MaxEntities(q, n, a.target) }
 }
 
 // NewFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before.
-func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, budget policy.BudgetConfig) pipeline.Fetcher {
+func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, answers AnswerSizes, budget policy.BudgetConfig) pipeline.Fetcher {
 	f := recorder.RecordOutcomes(lusha.Decode(recorder.RecordCalls(client)))
 	f = ratelimit.Limit(f, limiter, rateRefusal)
 	f = policy.Retry(f, lusha.Rules{}, retry)
 	f = policy.Bisect(f, lusha.Rules{})
+	f = policy.LimitSize(f, answers.sizes, answers.target)
 	if budget.Credits > 0 {
 		// Outside of Bisect, which takes a refusal to be about all that it asked,
 		// whereas of a batch that a budget cut, other parts may be paid for.

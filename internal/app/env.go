@@ -39,6 +39,11 @@ type Env struct {
 	// UsageSettles is how long the vendor may take to book a call in the account's usage.
 	// 0: 45 s.
 	UsageSettles time.Duration
+	// AnswerTarget is the length that no answer should exceed: batches are cut to it. 0: 64 MiB.
+	// AnswerLimit is the length up to which every answer is read, 0: 256 MiB; AnswerPiece is that
+	// of the pieces in which the journal holds a longer one, 0: 8 MiB.
+	AnswerTarget, AnswerLimit int64
+	AnswerPiece               int
 	// JournalRetryFor is how long writes to a journal in a bucket are retried, while
 	// paid answers wait. 0: the journal's default.
 	JournalRetryFor time.Duration

@@ -151,7 +151,12 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	if err := p.chooseQueries(ctx, list); err != nil {
 		return nil, err
 	}
-	plan, err := dryRun(ctx, list, p.report.Queries, p.purchases(), j.Work.BatchSize)
+	answers := NewAnswerSizes(j.env, nil)
+	if l != nil {
+		answers = NewAnswerSizes(j.env, l.ledger)
+	}
+	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: p.purchases()}
+	plan, err := dryRun(ctx, list, p.report.Queries, runner)
 	if err != nil {
 		return nil, err
 	}
@@ -322,9 +327,8 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 		format.Count(len(inDoubt), "call"), policy, format.Thousands(maxCost)))
 }
 
-// dryRun counts what a run of the list would ask, given what is known.
-func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, purchases pipeline.Purchases, batchSize int) (*pipeline.Plan, error) {
-	runner := &pipeline.Runner{BatchSize: batchSize, Purchases: purchases}
+// dryRun counts what a runner would ask about the list.
+func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, runner *pipeline.Runner) (*pipeline.Plan, error) {
 	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(ctx, list)
 	if err != nil {
@@ -340,7 +344,7 @@ func (j *Job) reread(ctx context.Context, asked []pipeline.Query, purchases pipe
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	return dryRun(ctx, list, asked, purchases, j.Work.BatchSize)
+	return dryRun(ctx, list, asked, &pipeline.Runner{BatchSize: j.Work.BatchSize, Purchases: purchases})
 }
 
 // assumedLatency is the latency of an answer until one is measured.

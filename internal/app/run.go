@@ -229,12 +229,14 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 // nothing could be published.
 func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
 	run := recorder.Run()
-	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
+	answers := NewAnswerSizes(j.env, l.ledger)
+	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, answers, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch,
-		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show,
+		MaxEntities: answers.maxEntities(),
+		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}

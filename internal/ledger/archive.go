@@ -51,12 +51,30 @@ func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *
 	if err := json.Unmarshal(r.Head, &h); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w: %w", c.responseAt, wal.ErrCorrupt, err)
 	}
-	if call.Body, err = decompressBody(r.Body); err != nil {
+	if call.Body, err = a.readBody(ctx, c, r.Body, h.Length); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", c.responseAt, err)
 	}
 	call.Endpoint, call.Sent, call.Duration, call.Status, call.Outcome = h.Endpoint, h.Sent, h.Duration, h.Status, h.Outcome
-	call.Rate, call.Header, call.Problem, call.Entities, call.Corrupt = h.Rate, h.Header, h.Problem, h.Entities, h.Corrupt
+	call.Rate, call.Header, call.Problem, call.Entities, call.Corrupt, call.Cut = h.Rate, h.Header, h.Problem, h.Entities, h.Corrupt, h.Cut
 	return b, call, nil
+}
+
+// readBody returns the answer to a call, the last piece of which is given.
+func (a *archive) readBody(ctx context.Context, c *Call, last []byte, length int64) (body []byte, err error) {
+	if len(c.piecesAt) == 0 {
+		return decompressBody(last)
+	}
+	body = make([]byte, 0, length)
+	for _, p := range c.piecesAt {
+		r, err := a.log.Read(ctx, p)
+		if err == nil {
+			body, err = appendDecompressed(body, r.Body)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	return appendDecompressed(body, last)
 }
 
 // decodeSettled decodes a call whose outcome is recorded. A call that was recorded as in doubt

@@ -30,11 +30,14 @@ func compressBody(p []byte) []byte {
 	return zstdEncoder.EncodeAll(p, nil)
 }
 
-func decompressBody(p []byte) ([]byte, error) {
+func decompressBody(p []byte) ([]byte, error) { return appendDecompressed(nil, p) }
+
+// appendDecompressed adds a compressed body to b.
+func appendDecompressed(b, p []byte) ([]byte, error) {
 	if len(p) == 0 {
-		return nil, nil
+		return b, nil
 	}
-	out, err := zstdDecoder.DecodeAll(p, nil)
+	out, err := zstdDecoder.DecodeAll(p, b)
 	if err != nil {
 		return nil, fmt.Errorf("%w: a body: %w", wal.ErrCorrupt, err)
 	}

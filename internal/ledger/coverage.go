@@ -47,6 +47,9 @@ func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q
 	for i, signal := range q.ResultTypes() {
 		pair := p.archive.pairHistory(ctx, calls, key, q, signal)
 		known.RiskOfDoubleCharge = known.RiskOfDoubleCharge || pair.released
+		if pair.cutSize > 0 && (known.MaxBatch == 0 || pair.cutSize/2 < known.MaxBatch) {
+			known.MaxBatch = max(pair.cutSize/2, 1)
+		}
 		if pair.answeredBy != nil {
 			known.Call = callName(pair.answeredBy)
 		}
@@ -87,6 +90,7 @@ type pairHistory struct {
 	otherDays  []*Call
 	writtenOff *Call
 	released   bool // a call in doubt was decided, and may be repeated
+	cutSize    int  // entities of the smallest such call with an answer that was cut; 0: there is none
 }
 
 // pairHistory compares answers by coverage, since an answer to less leaves something to buy,
@@ -110,6 +114,9 @@ func (a *archive) pairHistory(ctx context.Context, calls []*Call, key pipeline.I
 			h.bought = h.bought || overlaps
 		case c.Outcome == pipeline.InDoubt:
 			h.released = h.released || overlaps
+			if overlaps && c.cut && (h.cutSize == 0 || c.Entities < h.cutSize) {
+				h.cutSize = c.Entities
+			}
 		case state == pipeline.CoverageNone:
 			h.bought = h.bought || c.Outcome == pipeline.Charged && overlaps
 		case state == pipeline.CoverageCapped:

@@ -18,6 +18,10 @@ func (l *Ledger) History() []forecast.History {
 	return out
 }
 
+// AnswerSizes is what the answers so far say about the length of others. It learns from every call
+// that a Recorder of the ledger records.
+func (l *Ledger) AnswerSizes() *forecast.AnswerSizes { return &l.state.sizes }
+
 // addToHistory adds a settled call to the history of its query if its charge is known, or if
 // it was certainly free because the API knew none of its entities. identities are those that
 // its answer decided. A call that raised a cap is left out: its entities were chosen because

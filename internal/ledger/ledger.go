@@ -71,10 +71,13 @@ type Call struct {
 	duration    time.Duration // from the request to the end of its answer
 	intentAt    wal.Position
 	responseAt  *wal.Position
-	unsentAt    *wal.Position // of the record that it was not made
-	decidedAt   wal.Position  // of the first decision
-	decisions   []decided     // all of them: a proof may be taken back
-	reread      *reread       // how its answer was read by a later version; nil: it was not
+	piecesAt    []wal.Position // of an answer in several records, without the last
+	length      int64          // of its answer in bytes; 0 in old records
+	cut         bool           // its answer was cut
+	unsentAt    *wal.Position  // of the record that it was not made
+	decidedAt   wal.Position   // of the first decision
+	decisions   []decided      // all of them: a proof may be taken back
+	reread      *reread        // how its answer was read by a later version; nil: it was not
 }
 
 // decided is one decision about a call in doubt.

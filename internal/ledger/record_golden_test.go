@@ -73,7 +73,7 @@ func readGoldenRecords(t *testing.T) (all []goldenRecord) {
 // stored is the body as stored.
 func (r *goldenRecord) stored() []byte {
 	switch r.kind {
-	case kindIntent, kindResponse, kindLines, kindPrepare:
+	case kindIntent, kindResponse, kindPiece, kindLines, kindPrepare:
 		return compressBody(r.body)
 	}
 	return r.body
@@ -129,7 +129,7 @@ func noteSet(v reflect.Value, set map[string]bool) {
 func TestRecordGolden(t *testing.T) {
 	set := map[string]bool{}
 	heads := map[kind]func([]byte) ([]byte, error){
-		kindRun: recode[pipeline.RunSpec](set), kindQuery: recode[queryRecord](set), kindIntent: recode[intentRecord](set), kindResponse: recode[responseRecord](set),
+		kindRun: recode[pipeline.RunSpec](set), kindQuery: recode[queryRecord](set), kindIntent: recode[intentRecord](set), kindResponse: recode[responseRecord](set), kindPiece: recode[callHead](set),
 		kindCharged: recode[outcomeRecord](set), kindNotCharged: recode[outcomeRecord](set), kindInDoubt: recode[outcomeRecord](set),
 		kindDecision: recode[decisionRecord](set), kindReconciliation: recode[reconciliationRecord](set), kindLines: recode[linesRecord](set),
 		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set), kindReread: recode[rereadRecord](set),
@@ -147,7 +147,7 @@ func TestRecordGolden(t *testing.T) {
 			}
 		})
 	}
-	for k := kindRun; k <= kindReread; k++ {
+	for k := range heads {
 		if !met[k] {
 			t.Errorf("no golden record of kind %d", k)
 		}

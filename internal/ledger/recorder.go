@@ -163,8 +163,11 @@ func (f *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	if err != nil {
 		return pipeline.NewReply(b, "not requested"), stopForStorage(err)
 	}
-	reply, err := f.inner.Fetch(ctx, b)
-	if recordErr := f.recorder.recordResponse(space, call, reply); recordErr != nil {
+	pieces := &pieces{space: space, call: call}
+	spilling := *b
+	spilling.Spill = pieces.add
+	reply, err := f.inner.Fetch(ctx, &spilling)
+	if recordErr := f.recorder.recordResponse(space, call, reply, pieces); recordErr != nil {
 		// The answer is paid for and cannot be kept. The process must end: the
 		// next one finds the intent without an answer and declares the doubt.
 		return reply, stopForStorage(errors.Join(recordErr, err))
@@ -183,9 +186,12 @@ func stopForStorage(err error) error {
 
 // maxAnswerSize is the space to reserve for the answer to a batch: no call is made unless it is
 // sure to fit.
+//
+// Answers are recorded compressed, to a quarter or less: of a long one, so much is reserved. The
+// pieces of one that is longer than it could be take what the disk has left.
 func maxAnswerSize(b *pipeline.Batch) int64 {
 	const fixed, perEvent, most = 64 << 10, 1 << 10, 32 << 20
-	return min(fixed+b.ResultCeiling()*perEvent, most)
+	return min(max(fixed+b.ResultCeiling()*perEvent, b.PossibleBytes()/4), most)
 }
 
 // recordIntent records durably that a call will be made.
@@ -216,8 +222,56 @@ func (r *Recorder) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Cal
 	return r.state.addCall(r.run, p, &h), nil
 }
 
-// recordResponse makes the result of a call durable, as received.
-func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply) error {
+// pieces are those of an answer that is too long for one record. They are recorded while the rest
+// is on its way, and kept compressed until the answer is whole.
+type pieces struct {
+	space *wal.Reservation
+	call  *Call
+
+	compressed [][]byte
+	length     int64 // uncompressed
+	at         []wal.Position
+	err        error // of recording a piece: the answer cannot be kept
+}
+
+// add is pipeline.Batch.Spill of the call. The response record makes the pieces durable.
+func (s *pieces) add(piece []byte) error {
+	if s.err != nil {
+		return s.err
+	}
+	var head []byte
+	if head, s.err = json.Marshal(callHead{s.call.Run.ID, s.call.ID}); s.err != nil {
+		return s.err
+	}
+	compressed := compressBody(piece)
+	var p wal.Position
+	if p, s.err = s.space.Write(byte(kindPiece), head, compressed); s.err != nil {
+		return s.err
+	}
+	s.compressed, s.length, s.at = append(s.compressed, compressed), s.length+int64(len(piece)), append(s.at, p)
+	return nil
+}
+
+// join returns the answer as a whole, which ends with the last piece.
+func (s *pieces) join(last []byte) (body []byte, err error) {
+	if len(s.compressed) == 0 {
+		return last, nil
+	}
+	body = make([]byte, 0, s.length+int64(len(last)))
+	for i, p := range s.compressed {
+		if body, err = appendDecompressed(body, p); err != nil {
+			return nil, err
+		}
+		s.compressed[i] = nil
+	}
+	return append(body, last...), nil
+}
+
+// recordResponse makes the result of a call durable, as received, and completes its body.
+func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply, pieces *pieces) error {
+	if pieces.err != nil {
+		return pieces.err
+	}
 	if len(reply.Calls) == 0 { // it was not sent
 		return r.writeOutcome(func(k byte, head, body []byte) (wal.Position, error) {
 			p, err := space.Append(k, head, body)
@@ -228,17 +282,22 @@ func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeli
 		}, c, kindNotCharged, outcomeRecord{Problem: "not sent"}, nil)
 	}
 	call := &reply.Calls[0]
-	head, err := json.Marshal(responseRecord{
+	h := responseRecord{
 		callHead: callHead{c.Run.ID, c.ID}, Endpoint: call.Endpoint, Entities: call.Entities, Sent: call.Sent, Duration: call.Duration,
 		Status: call.Status, Outcome: call.Outcome, Rate: call.Rate, Header: call.Header, Problem: call.Problem, Corrupt: call.Corrupt,
-	})
+		Cut: call.Cut, Length: pieces.length + int64(len(call.Body)), Pieces: len(pieces.at),
+	}
+	head, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
 	p, err := space.Append(byte(kindResponse), head, compressBody(call.Body))
-	if err == nil {
-		c.responseAt, c.duration = &p, call.Duration
+	if err != nil {
+		return err
 	}
+	c.piecesAt = pieces.at
+	c.setResponse(p, &h)
+	call.Body, err = pieces.join(call.Body)
 	return err
 }
 
@@ -289,6 +348,7 @@ func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 			h.Credits = &call.Charge.Credits
 		}
 		h.Events, h.Total = countEvents(items)
+		h.Size = resultSizeOf(items)
 		return kindCharged, h, identities
 	case pipeline.NotCharged:
 		return kindNotCharged, h, identities
@@ -336,6 +396,24 @@ func (r *Recorder) writeOutcome(write func(byte, []byte, []byte) (wal.Position, 
 		r.state.addToIndex(c, identities)
 	}
 	return nil
+}
+
+// resultSizeOf is the length of all results of a call, also of those that are filtered out; nil
+// without results.
+func resultSizeOf(items []pipeline.ItemReply) *forecast.ResultSize {
+	size := new(forecast.ResultSize)
+	for i := range items {
+		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Filtered} {
+			for _, e := range list {
+				size.Results++
+				size.Bytes += int64(len(e.Raw))
+			}
+		}
+	}
+	if size.Results == 0 {
+		return nil
+	}
+	return size
 }
 
 // countEvents counts the events of a call, by type and in total.

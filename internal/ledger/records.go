@@ -26,6 +26,7 @@ const (
 	kindQuery          kind = 11 // a query that intents refer to by its number; head queryRecord
 	kindReconciliation kind = 12 // a bound on all that is unsettled before it, from the account's usage; head reconciliationRecord
 	kindReread         kind = 13 // the outcome of a call that was in doubt, by a later version; head rereadRecord, body identities
+	kindPiece          kind = 14 // a piece of an answer, before its kindResponse; head callHead, body as received, zstd
 )
 
 type intentRecord struct {
@@ -59,6 +60,9 @@ type responseRecord struct {
 	Header   json.RawMessage  `json:"header,omitempty"`
 	Problem  string           `json:"problem,omitempty"`
 	Corrupt  bool             `json:"corrupt,omitempty"`
+	Cut      bool             `json:"cut,omitempty"`
+	Length   int64            `json:"length,omitempty"` // bytes of the answer, uncompressed; absent in old records
+	Pieces   int              `json:"pieces,omitempty"` // records that hold the answer up to the body of this one
 }
 
 // callHead is the beginning of the head of every record about a call.
@@ -76,6 +80,7 @@ type outcomeRecord struct {
 	Events  map[string]forecast.Moments `json:"events,omitempty"`  // by signal type
 	Total   *forecast.Moments           `json:"all,omitempty"`     // of all types together
 	Problem string                      `json:"problem,omitempty"`
+	Size    *forecast.ResultSize        `json:"size,omitempty"` // of all results, filtered ones included
 }
 
 // rereadRecord is the outcome of a call that was recorded as in doubt: a later version can read

@@ -38,6 +38,8 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 		return decodeHead(head, func(h *intentRecord) error { return r.applyIntent(p, h) })
 	case kindResponse:
 		return decodeHead(head, func(h *responseRecord) error { return r.applyResponse(p, h) })
+	case kindPiece:
+		return decodeHead(head, func(h *callHead) error { return r.applyPiece(p, h) })
 	case kindCharged, kindNotCharged, kindInDoubt:
 		return decodeHead(head, func(h *outcomeRecord) error { return r.applyOutcome(ctx, p, k, h) })
 	case kindReread:
@@ -91,8 +93,22 @@ func (r *replayer) applyIntent(p wal.Position, h *intentRecord) error {
 
 func (r *replayer) applyResponse(p wal.Position, h *responseRecord) error {
 	c, err := r.state.findCall(h.Run, h.Call)
+	if err != nil {
+		return err
+	}
+	if n := len(c.piecesAt); n != h.Pieces {
+		return fmt.Errorf("%w: the answer to call %s is in %d pieces, and %d are here", wal.ErrCorrupt, h.Call, h.Pieces, n)
+	}
+	c.setResponse(p, h)
+	return nil
+}
+
+// applyPiece notes a piece of an answer. If the process ends before the answer does, the pieces are
+// all that is left of it, and the call is in doubt.
+func (r *replayer) applyPiece(p wal.Position, h *callHead) error {
+	c, err := r.state.findCall(h.Run, h.Call)
 	if err == nil {
-		c.responseAt, c.duration = &p, h.Duration
+		c.piecesAt = append(c.piecesAt, p)
 	}
 	return err
 }

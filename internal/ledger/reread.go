@@ -197,7 +197,8 @@ func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, k
 			if err != nil {
 				return nil, "", err
 			}
-			if other.failureKind(otherCall) == kind && isSameSection(otherBatch, b) {
+			// A cut answer is requested again in smaller batches, which is another way.
+			if other.failureKind(otherCall) == kind && isSameSection(otherBatch, b) && (!c.cut || c.Entities >= other.Entities) {
 				return other, kind, nil
 			}
 		}
@@ -212,6 +213,8 @@ func (c *Call) failureKind(call *pipeline.Call) string {
 		return ""
 	case call.Status == 0:
 		return "no answer came"
+	case c.cut:
+		return "the answer was cut"
 	case call.Corrupt:
 		return "the answer contradicts its checksum"
 	case call.Status/100 != 2:

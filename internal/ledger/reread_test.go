@@ -139,7 +139,8 @@ func TestRepeatedFailure(t *testing.T) {
 		name         string
 		first, then  func(*pipeline.Call)
 		decision     Decision
-		firstEntity  int // of the second call
+		firstEntity  int  // of the second call
+		fewer        bool // the second call requests one entity instead of two
 		wantRepeated bool
 	}{
 		{name: "not understood twice", decision: Retry, wantRepeated: true},
@@ -148,13 +149,15 @@ func TestRepeatedFailure(t *testing.T) {
 		{name: "other entities", decision: Retry, firstEntity: 2},
 		{name: "another failure", decision: Retry, then: func(c *pipeline.Call) { c.Status = 504 }},
 		{name: "lost twice", decision: Retry, first: func(c *pipeline.Call) { c.Status = 0 }, then: func(c *pipeline.Call) { c.Status = 0 }, wantRepeated: true},
-		{name: "cut, then whole", decision: Retry, first: func(c *pipeline.Call) { c.Problem = "the answer broke off" }},
+		{name: "cut twice", decision: Retry, first: func(c *pipeline.Call) { c.Cut = true }, then: func(c *pipeline.Call) { c.Cut = true }, wantRepeated: true},
+		{name: "cut, then cut in a smaller batch", decision: Retry, first: func(c *pipeline.Call) { c.Cut = true }, then: func(c *pipeline.Call) { c.Cut = true }, fewer: true},
+		{name: "broken off, then whole", decision: Retry, first: func(c *pipeline.Call) { c.Problem = "the answer broke off" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rig := newLedgerRig(t)
-			fail := func(number, from int, how func(*pipeline.Call)) *Call {
+			fail := func(number, from, to int, how func(*pipeline.Call)) *Call {
 				b := testBatch(number, 1)
-				b.Items = testBatch(1, 4).Items[from : from+2]
+				b.Items = testBatch(1, 4).Items[from:to]
 				_, err := rig.fetch(b, func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) {
 					reply := answerOf(b, "odd 3")
 					if reply.Calls[0].Status = 200; how != nil {
@@ -167,11 +170,14 @@ func TestRepeatedFailure(t *testing.T) {
 				}
 				return rig.ledger.state.calls[len(rig.ledger.state.calls)-1]
 			}
-			first := fail(1, 0, c.first)
+			first, last := fail(1, 0, 2, c.first), c.firstEntity+2
+			if c.fewer {
+				last--
+			}
 			if err := rig.recorder.RecordDecision(first, c.decision, ""); err != nil {
 				t.Fatal(err)
 			}
-			fail(2, c.firstEntity, c.then)
+			fail(2, c.firstEntity, last, c.then)
 			if err := rig.ledger.Close(); err != nil {
 				t.Fatal(err)
 			}

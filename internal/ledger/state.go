@@ -23,6 +23,7 @@ type state struct {
 	index       idmap.Map                 // the numbers of the calls that requested an identity
 	history     map[int]*forecast.History // by a query's number
 	bounds      bounds
+	sizes       forecast.AnswerSizes
 
 	// Guards what calls change during a run. Every call to the API takes it, so it is not held
 	// while a record is read or written.
@@ -98,6 +99,14 @@ func (s *state) settledCalls(key pipeline.Identity, include func(*Call) bool) (c
 func (s *state) settle(c *Call, k kind, h *outcomeRecord, identities []byte) {
 	c.setOutcome(k, h)
 	s.addToHistory(c, k, h, identities)
+	// The length of pages is that of the page, and a refusal says nothing about answers.
+	if !c.Query.Service().IsPaged() && (c.Outcome == pipeline.Charged || c.cut) {
+		length := forecast.AnswerLength{Ceiling: c.Query.ResultCeiling(c.Entities), Length: c.length, Cut: c.Outcome != pipeline.Charged}
+		if h.Size != nil {
+			length.Results = *h.Size
+		}
+		s.sizes.Add(c.Query, length)
+	}
 }
 
 // addToIndex notes that a call requested identities.
@@ -105,6 +114,11 @@ func (s *state) addToIndex(c *Call, identities []byte) {
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 		s.index.Add(pipeline.Identity(chunk), uint32(c.number)) //nolint:gosec // calls take seconds
 	}
+}
+
+// setResponse notes the recorded answer of a call.
+func (c *Call) setResponse(p wal.Position, h *responseRecord) {
+	c.responseAt, c.duration, c.length, c.cut = &p, h.Duration, h.Length, h.Cut
 }
 
 func (c *Call) setOutcome(k kind, h *outcomeRecord) {

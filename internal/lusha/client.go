@@ -23,14 +23,19 @@ import (
 
 // Config says how the API is reached. Only Key is needed.
 type Config struct {
-	BaseURL        string            // empty: https://api.lusha.com
-	AllowHTTP      bool              // send the key in clear text to hosts other than this one
-	Key            Key               // sent in the api_key header of every request, shown nowhere
-	UserAgent      string            // empty: siglake's own, since library defaults may be refused
-	Timeout        time.Duration     // of one attempt, connection to last byte; 0 means 60 s
-	MaxAnswerBytes int64             // bytes of an answer after decompression; 0 means 64 MiB
-	Now            func() time.Time  // nil means time.Now
-	Transport      http.RoundTripper // nil: the client's own, which can prove that a request never left
+	BaseURL   string            // empty: https://api.lusha.com
+	AllowHTTP bool              // send the key in clear text to hosts other than this one
+	Key       Key               // sent in the api_key header of every request, shown nowhere
+	UserAgent string            // empty: siglake's own, since library defaults may be refused
+	Timeout   time.Duration     // of one attempt, connection to last byte; 0 means 60 s
+	Now       func() time.Time  // nil means time.Now
+	Transport http.RoundTripper // nil: the client's own, which can prove that a request never left
+
+	// Bytes of an answer, after decompression, that are read in any case; 0 means 256 MiB. An
+	// answer is read up to four times the length that is possible for its batch, if that is more.
+	MaxAnswerBytes int64
+	// Bytes of the pieces in which longer answers are recorded; 0 means 8 MiB.
+	PieceBytes int
 }
 
 // Client makes single attempts at the API. It repeats no request, follows no
@@ -42,6 +47,7 @@ type Client struct {
 	userAgent      string
 	timeout        time.Duration
 	maxAnswerBytes int64
+	pieceBytes     int
 	now            func() time.Time
 	transport      http.RoundTripper
 	onFreeRequest  func(int)    // counts free requests; may be nil
@@ -67,6 +73,7 @@ func New(cfg Config) (*Client, error) {
 		userAgent:      cfg.UserAgent,
 		timeout:        cfg.Timeout,
 		maxAnswerBytes: cfg.MaxAnswerBytes,
+		pieceBytes:     cfg.PieceBytes,
 		now:            cfg.Now,
 		transport:      cfg.Transport,
 	}
@@ -77,7 +84,10 @@ func New(cfg Config) (*Client, error) {
 		c.timeout = 60 * time.Second
 	}
 	if c.maxAnswerBytes <= 0 {
-		c.maxAnswerBytes = 64 << 20
+		c.maxAnswerBytes = 256 << 20
+	}
+	if c.pieceBytes <= 0 {
+		c.pieceBytes = 8 << 20
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -161,16 +171,32 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 	// From here on the request may be charged whatever happens to the caller,
 	// so it is not the caller's any more: cancelling it would not take the
 	// charge back, only lose the answer. It ends by its own time-out.
-	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
-	defer cancel()
-	c.sendRequest(callCtx, req.Method, req.Path, req.Body, &call)
+	c.sendRequest(context.WithoutCancel(ctx), req.Method, req.Path, req.Body, &call, bodyReader{limit: c.limitFor(b), pieceBytes: c.pieceBytes, spill: b.Spill})
 	reply := pipeline.NewReply(b, "the answer is not decoded")
 	reply.Calls = []pipeline.Call{call}
 	return reply, nil
 }
 
-// sendRequest sends one request and reads its answer into the call.
-func (c *Client) sendRequest(ctx context.Context, method, path string, body []byte, call *pipeline.Call) {
+// maxAnswer is the length up to which an answer can be held in memory, to be decoded.
+const maxAnswer = 1 << 30
+
+// maxFreeAnswer is the length up to which the answer to a free request is read.
+const maxFreeAnswer = 64 << 20
+
+// limitFor is the length up to which the answer to a batch is read. It is far above what the
+// batch can bring by estimate, since what is not read is paid for and lost.
+func (c *Client) limitFor(b *pipeline.Batch) int64 {
+	return max(c.maxAnswerBytes, min(4*b.PossibleBytes(), maxAnswer))
+}
+
+// sendRequest sends one request and reads its answer into the call. A request that takes longer
+// than the time-out ends, but not while its answer arrives at a steady rate.
+func (c *Client) sendRequest(ctx context.Context, method, path string, body []byte, call *pipeline.Call, reader bodyReader) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(c.timeout, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
+	reader.extend = func() { timer.Reset(c.timeout) }
 	call.Outcome = pipeline.InDoubt
 	call.Rate = parseRate(nil)
 	var trace sendTrace
@@ -200,7 +226,7 @@ func (c *Client) sendRequest(ctx context.Context, method, path string, body []by
 		return
 	}
 	defer resp.Body.Close()
-	c.readAnswer(resp, call)
+	c.readAnswer(resp, call, reader)
 }
 
 // newRequest is a request with the key, which is sent at most once.
@@ -224,28 +250,28 @@ func (c *Client) newRequest(ctx context.Context, method, path string, body []byt
 }
 
 // readAnswer reads an answer into the call, as far as it came.
-func (c *Client) readAnswer(resp *http.Response, call *pipeline.Call) {
+func (c *Client) readAnswer(resp *http.Response, call *pipeline.Call, reader bodyReader) {
 	call.Status = resp.StatusCode
 	call.Rate = parseRate(resp.Header)
 	call.Header = encodeHeader(resp.Header, c.key)
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, c.maxAnswerBytes+1))
+	reader.key = c.key
+	rest, err := reader.read(resp.Body)
 	call.Duration = c.now().Sub(call.Sent)
-	switch {
-	case int64(len(raw)) > c.maxAnswerBytes:
-		raw = raw[:c.maxAnswerBytes]
-		call.Problem = fmt.Sprintf("the answer is longer than %d bytes and was cut", c.maxAnswerBytes)
+	switch n := reader.length; {
+	case n > reader.limit:
+		call.Cut = true
+		call.Problem = fmt.Sprintf("the answer is longer than %d bytes and was cut", reader.limit)
 	case isCorrupt(err):
 		call.Corrupt = true
-		call.Problem = fmt.Sprintf("the answer was damaged on its way: %s after %d bytes", err, len(raw))
+		call.Problem = fmt.Sprintf("the answer was damaged on its way: %s after %d bytes", err, n)
 	case err != nil:
-		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", len(raw), c.key.redact(err.Error()))
-	case resp.ContentLength >= 0 && int64(len(raw)) != resp.ContentLength:
-		call.Problem = fmt.Sprintf("the answer has %d bytes, announced were %d", len(raw), resp.ContentLength)
+		call.Cut = true
+		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", n, c.key.redact(err.Error()))
+	case resp.ContentLength >= 0 && n != resp.ContentLength:
+		call.Cut = true
+		call.Problem = fmt.Sprintf("the answer has %d bytes, announced were %d", n, resp.ContentLength)
 	}
-	if bytes.Contains(raw, []byte(*c.key.text)) {
-		raw = []byte(c.key.redact(string(raw))) // an answer that quotes the key is stored without it
-	}
-	call.Body = raw
+	call.Body = rest
 }
 
 // isCorrupt reports whether the content of an answer contradicts its compression. That of

@@ -1,6 +1,7 @@
 package lusha
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -22,7 +23,8 @@ func Decode(inner pipeline.Fetcher) *Decoder { return &Decoder{inner} }
 
 // Fetch sends the batch through the inner fetcher and decodes the answer. Items that
 // the API's version cannot express are Rejected even if nothing was sent. Errors are
-// the inner fetcher's: an answer that cannot be read is an outcome, not an error.
+// the inner fetcher's: an answer that cannot be read is an outcome, not an error. A
+// call with a long answer that was read loses its Body.
 func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	reply, err := d.inner.Fetch(ctx, b)
 	if len(reply.Calls) == 0 {
@@ -31,10 +33,30 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	for i := range reply.Calls {
 		// The call's outcome and problem describe what is no answer.
 		items, unmatched, _ := DecodeAnswer(b, &reply.Calls[i])
+		if call := &reply.Calls[i]; call.Outcome == pipeline.Charged && len(call.Body) > maxKeptBody {
+			call.Length, call.Body = int64(len(call.Body)), nil
+			detachEvents(items)
+			detachEvents(unmatched)
+		}
 		reply.Items = items
 		reply.Unmatched = append(reply.Unmatched, unmatched...)
 	}
 	return reply, err
+}
+
+// maxKeptBody is the length of an answer from which on its memory is freed once it is decoded:
+// replies wait for their turn, and much of a long answer may be of no use.
+const maxKeptBody = 4 << 20
+
+// detachEvents copies events, which then no longer share the memory of the answer.
+func detachEvents(items []pipeline.ItemReply) {
+	for i := range items {
+		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Filtered} {
+			for n := range list {
+				list[n].Raw = bytes.Clone(list[n].Raw)
+			}
+		}
+	}
 }
 
 // DecodeAnswer reads one call's raw answer, and sets the call's outcome,
@@ -203,8 +225,15 @@ func (a *answer) readDocument() {
 	}
 }
 
+// maxUnknown is the length of an unknown root field up to which the calls table has it.
+const maxUnknown = 1 << 20
+
 func (a *answer) keepUnknown(name []byte, value json.RawMessage) {
-	if a.Err == nil {
+	switch {
+	case a.Err != nil:
+	case len(value) > maxUnknown:
+		a.warnings = appendWarning(a.warnings, "the unknown field %q takes %d bytes, which only the journal holds", truncateText(string(name), 80), len(value))
+	default:
 		a.unknown.Add(name, value)
 	}
 }

@@ -235,7 +235,7 @@ func (c *Client) getFree(ctx context.Context, path string, acquire func(context.
 		}
 		call := &pipeline.Call{Attempt: try, Endpoint: http.MethodGet + " " + path}
 		limited, cancel := context.WithTimeout(ctx, c.timeout)
-		c.sendRequest(limited, http.MethodGet, path, nil, call)
+		c.sendRequest(limited, http.MethodGet, path, nil, call, bodyReader{limit: maxFreeAnswer})
 		cancel()
 		if c.onFreeRequest != nil && call.Outcome != pipeline.NotCharged { // otherwise it never left
 			c.onFreeRequest(1)

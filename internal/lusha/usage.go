@@ -209,7 +209,7 @@ func (c *Client) TryFetchUsage(ctx context.Context) (*Usage, error) {
 	call := &pipeline.Call{Attempt: 1, Endpoint: "GET /v3/account/usage"}
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	c.sendRequest(limited, http.MethodGet, "/v3/account/usage", nil, call)
+	c.sendRequest(limited, http.MethodGet, "/v3/account/usage", nil, call, bodyReader{limit: maxFreeAnswer})
 	if c.onFreeRequest != nil && call.Outcome != pipeline.NotCharged { // otherwise it never left
 		c.onFreeRequest(1)
 	}

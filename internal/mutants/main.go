@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -34,10 +35,14 @@ func main() {
 	jobs := flag.Int("jobs", runtime.NumCPU(), "builds at a time")
 	skipBaseline := flag.Bool("trust", false, "skip the tests of the unmutated program: they are known to pass")
 	timeout := flag.Duration("timeout", 5*time.Minute, "for the tests of one mutant")
+	part := flag.Int("part", 0, "`number` that chooses which of the -parts is tested: its remainder")
+	parts := flag.Int("parts", 1, "test one in so many mutants, and only build the others")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := runMutants(ctx, os.Stdout, *only, *jobs, *timeout, *skipBaseline); err != nil {
+	r := runner{timeout: *timeout, parts: max(*parts, 1)}
+	r.part = *part % r.parts
+	if err := r.runMutants(ctx, os.Stdout, *only, *jobs, *skipBaseline); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		stop()
 		os.Exit(1)
@@ -46,43 +51,45 @@ func main() {
 
 // runMutants checks that the tests pass on the unmutated program, and then runs
 // every mutant that matches a pattern.
-func runMutants(ctx context.Context, out io.Writer, pattern string, jobs int, timeout time.Duration, skipBaseline bool) error {
+func (l *runner) runMutants(ctx context.Context, out io.Writer, pattern string, jobs int, skipBaseline bool) error {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
 		return err
 	}
-	root, err := moduleRoot(ctx)
-	if err != nil {
+	if l.root, err = moduleRoot(ctx); err != nil {
 		return err
 	}
-	list, err := readMutants(filepath.Join(root, "internal", "mutants", "list"))
+	list, err := readMutants(filepath.Join(l.root, "internal", "mutants", "list"))
 	if err != nil {
 		return err
 	}
 	list = slices.DeleteFunc(list, func(m mutant) bool {
 		return !match.MatchString(m.name) && !slices.ContainsFunc(m.files, match.MatchString)
 	})
-	scratch, err := os.MkdirTemp("", "siglake-mutants-*")
-	if err != nil {
+	if l.scratch, err = os.MkdirTemp("", "siglake-mutants-*"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // a scratch folder that stays does no harm
+	defer os.RemoveAll(l.scratch) //nolint:errcheck // a scratch folder that stays does no harm
 	start := time.Now()
-	r := runner{root: root, scratch: scratch, timeout: timeout}
 	if !skipBaseline {
-		if err := r.checkBaseline(ctx, list); err != nil {
+		if err := l.checkBaseline(ctx, list); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "The tests pass on the unmutated program (%s).\n\n", time.Since(start).Round(time.Second))
 	}
-	results := r.runAll(ctx, list, jobs)
+	results := l.runAll(ctx, list, jobs)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	notKilled := printResults(out, list, results)
-	fmt.Fprintf(out, "\n%d of %d mutants killed, in %s\n", len(list)-notKilled, len(list), time.Since(start).Round(time.Second))
-	if notKilled > 0 {
-		return fmt.Errorf("%d of %d mutants were not killed by the tests", notKilled, len(list))
+	bad := printResults(out, list, results)
+	counts := map[status]int{}
+	for _, r := range results {
+		counts[r.status]++
+	}
+	tested := len(list) - counts[built]
+	fmt.Fprintf(out, "\n%d of %d mutants killed, %d more built, in %s\n", counts[killed], tested, counts[built], time.Since(start).Round(time.Second))
+	if bad > 0 {
+		return fmt.Errorf("%d of %d mutants were not killed by the tests, or not built", bad, len(list))
 	}
 	return nil
 }
@@ -98,10 +105,11 @@ func moduleRoot(ctx context.Context) (string, error) {
 // status is the outcome of a mutant.
 type status string
 
-// Only the first is good. A build that fails proves nothing about the tests, and
+// Only the first two are good. A build that fails proves nothing about the tests, and
 // a test that hangs does not say what is wrong.
 const (
 	killed   status = "killed"
+	built    status = "built" // and not tested: a mutant of another part
 	survived status = "SURVIVED"
 	timedOut status = "HUNG"
 	notBuilt status = "NO BUILD"
@@ -120,6 +128,8 @@ type runner struct {
 	root    string // the module's
 	scratch string // for mutated files
 	timeout time.Duration
+	part    int // which mutants are tested: those of numbers with this remainder
+	parts   int
 }
 
 // checkBaseline runs every test that the list relies on, without a mutant: a test
@@ -168,9 +178,28 @@ func (l *runner) runMutant(ctx context.Context, number int, m *mutant) result {
 		return result{status: stale, output: err.Error()}
 	}
 	start := time.Now()
-	r := l.runTests(ctx, overlay, m.pkg, m.run)
+	var r result
+	if number%l.parts == l.part {
+		r = l.runTests(ctx, overlay, m.pkg, m.run)
+	} else {
+		r = l.build(ctx, overlay, m)
+	}
 	r.elapsed = time.Since(start)
 	return r
+}
+
+// build compiles the packages of a mutant's files, and links nothing.
+func (l *runner) build(ctx context.Context, overlay string, m *mutant) result {
+	args := []string{"list", "-export", "-overlay", overlay}
+	for _, file := range m.files {
+		args = append(args, "./"+path.Dir(file))
+	}
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the words come from list/
+	cmd.Dir = l.root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return result{status: notBuilt, output: string(out)}
+	}
+	return result{status: built}
 }
 
 // writeOverlay applies a mutant to copies of its files in a folder, and writes the file
@@ -279,9 +308,9 @@ func (l *runner) usesRapid(pkg string) bool {
 	})
 }
 
-// printResults prints a line per mutant and the details of those that were not
-// killed, and returns the number of the latter.
-func printResults(out io.Writer, list []mutant, results []result) (notKilled int) {
+// printResults prints a line per mutant and the details of those that were neither
+// killed nor only built, and returns the number of the latter.
+func printResults(out io.Writer, list []mutant, results []result) (bad int) {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "MUTANT\tOUTCOME\tBY\tTIME")
 	for i, m := range list {
@@ -291,13 +320,13 @@ func printResults(out io.Writer, list []mutant, results []result) (notKilled int
 	_ = table.Flush() // to where everything else is printed, too
 	for i, m := range list {
 		r := results[i]
-		if r.status == killed {
+		if r.status == killed || r.status == built {
 			continue
 		}
-		notKilled++
+		bad++
 		fmt.Fprintf(out, "\n%s: %s\n  consequence: %s\n  list/%s, tests of %s: %s\n%s\n", r.status, m.name, m.consequence, m.path, m.pkg, m.run, indentTail(r.output))
 	}
-	return notKilled
+	return bad
 }
 
 // killers names the package and the innermost tests that failed: the first, and the

@@ -38,7 +38,7 @@ func diffOf(old, replacement string) string {
 
 // TestStatuses: a mutant is killed when a test fails, and by nothing else.
 func TestStatuses(t *testing.T) {
-	l := runner{root: t.TempDir(), scratch: t.TempDir(), timeout: 5 * time.Second}
+	l := runner{root: t.TempDir(), scratch: t.TempDir(), timeout: 5 * time.Second, parts: 1}
 	for name, text := range testModule {
 		path := filepath.Join(l.root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -84,6 +84,13 @@ func TestStatuses(t *testing.T) {
 	var out strings.Builder
 	if got, want := printResults(&out, list, results), len(cases)-2; got != want || !strings.Contains(out.String(), "STALE") {
 		t.Errorf("printResults() = %d not killed, want %d:\n%s", got, want, out.String())
+	}
+	l.scratch, l.part, l.parts = t.TempDir(), 2, 3
+	results = l.runAll(t.Context(), list, 2)
+	for i, want := range []status{built, built, survived, built, built, notBuilt, stale} {
+		if r := results[i]; r.status != want {
+			t.Errorf("one in three, %s: %s, want %s\n%s", list[i].name, r.status, want, r.output)
+		}
 	}
 	text, err := os.ReadFile(filepath.Join(l.root, "add", "add.go"))
 	if err != nil || string(text) != testModule["add/add.go"] {

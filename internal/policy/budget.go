@@ -39,17 +39,12 @@ func Budget(inner pipeline.Fetcher, cfg BudgetConfig) *Budgeter {
 // Fetch sends as much of the batch as fits. The rest is Deferred, and the error
 // is then a *pipeline.Stop.
 func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	merged := &pipeline.Reply{}
-	// deferFrom ends the batch: the items from the given one on are not sent.
-	deferFrom := func(from int, reason string) *pipeline.Reply {
-		rest := b.SubBatch(0, from, len(b.Items))
-		merged.Items = append(merged.Items, pipeline.NewReply(rest, reason).Items...)
-		return merged
-	}
-	for from, number := 0, 0; from < len(b.Items); number++ {
+	merged := merging{batch: b}
+	for number := 0; merged.sent < len(b.Items); number++ {
+		from := merged.sent
 		n, ceiling, stop := g.reserve(ctx, b, from)
 		if stop != nil {
-			return deferFrom(from, stop.Reason), stop
+			return merged.deferRest(stop.Reason), stop
 		}
 		part := b
 		if n < len(b.Items) {
@@ -57,18 +52,15 @@ func (g *Budgeter) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Repl
 		}
 		reply, err := g.inner.Fetch(ctx, part)
 		stop = g.settle(ceiling, reply)
-		merged.Calls = append(merged.Calls, reply.Calls...)
-		merged.Items = append(merged.Items, reply.Items...)
-		merged.Unmatched = append(merged.Unmatched, reply.Unmatched...)
-		from += n
+		merged.add(reply, n)
 		if err == nil && stop != nil {
 			err = stop
 		}
 		if err != nil {
-			return deferFrom(from, err.Error()), err
+			return merged.deferRest(err.Error()), err
 		}
 	}
-	return merged, nil
+	return &merged.reply, nil
 }
 
 // reserve reserves the highest cost of as many of the batch's items as fit, from

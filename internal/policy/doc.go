@@ -7,10 +7,11 @@
 //
 //	Retry    repeats what certainly was not charged; stops the run when it must
 //	Bisect   splits a batch that is refused for something in it
+//	Size     keeps the highest possible length of every answer below a target
 //	Budget   keeps the highest possible cost of a run below a cap
 //
-// Budget lies outside of Bisect: Bisect blames a refusal on the parts of a batch,
-// but other parts of a batch that a budget cut may have been paid for.
+// Size and Budget lie outside of Bisect: Bisect blames a refusal on the parts of a
+// batch, but other parts of a batch that they cut may have been paid for.
 //
 // # What follows a refusal
 //

@@ -264,7 +264,7 @@ func decodeOutcome(o outcome) (a answerV2, err error) {
 // TestFaultKinds injects every kind twice: over a network of pipes in synthetic time and, for
 // kinds that need no waiting, over a real one.
 func TestFaultKinds(t *testing.T) {
-	body := `{` + companiesV2("k", 15) + `,"signals":["allSignals"]}`
+	body := `{` + companiesV2("k", 7) + `,"signals":["allSignals"]}`
 	plain := postV2(t, rig(t, Config{}), companySearch, body)
 	if plain.Charge == nil || *plain.Charge < 10 {
 		t.Fatalf("the plain answer costs %v, too little to test with", plain.Charge)

@@ -192,15 +192,15 @@ func TestV3MaxEvents(t *testing.T) {
 // free.
 func TestV3PoolIsNeverOverdrawn(t *testing.T) {
 	for path, body := range v3Calls {
-		s := rig(t, Config{Credits: 60})
+		s := rig(t, Config{Credits: 25})
 		refused := 0
-		for range 80 {
+		for range 35 {
 			if post(s, path, body).Code == 402 {
 				refused++
 			}
 		}
 		if b := checkBill(t, s); b.Remaining < 0 || refused == 0 {
-			t.Errorf("POST %s: %d left of 60, %d refused", path, b.Remaining, refused)
+			t.Errorf("POST %s: %d left of 25, %d refused", path, b.Remaining, refused)
 		}
 	}
 }
