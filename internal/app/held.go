@@ -99,7 +99,7 @@ type DecisionReport struct {
 	Calls    []string        `json:"calls"`
 	MinCost  int64           `json:"credits_least"` // that they may have been charged
 	MaxCost  int64           `json:"credits_most"`
-	// Retry: what became of calls whose answers were read again before.
+	// Retry: what became of the calls after their answers were read again.
 	Reread []RereadCall `json:"reread,omitempty"`
 	// Retry: calls that stay in doubt because they repeated a call in vain.
 	Repeated []RepeatedFailure `json:"repeated,omitempty"`

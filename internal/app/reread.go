@@ -11,7 +11,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// RereadCall is what became of a call in doubt whose recorded answer was read again.
+// RereadCall is what became of a call in doubt after its recorded answer was read again.
 type RereadCall struct {
 	Call    string           `json:"call"`
 	Outcome pipeline.Outcome `json:"outcome"`           // ambiguous: it stays in doubt

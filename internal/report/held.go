@@ -23,7 +23,7 @@ func PrintInDoubtCalls(w io.Writer, calls []app.InDoubtCall, maxCost int64) {
 	format.Fprintf(w, "%s in doubt%s\n", format.Count(len(calls), "call"), together)
 }
 
-// PrintReread says what became of calls in doubt whose answers were read again.
+// PrintReread says what became of calls in doubt after their answers were read again.
 func PrintReread(w io.Writer, calls []app.RereadCall) {
 	var read, kept int
 	for _, c := range calls {
