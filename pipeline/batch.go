@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/siglake/siglake/schema"
@@ -50,6 +51,18 @@ func (i *Item) EntityID() string {
 		return i.ID
 	}
 	return i.Account.ID
+}
+
+// requested is the identifier by which the item is requested, as an Identity has it.
+func (i *Item) requested() (kind schema.Identifier, text string) {
+	if id := i.EntityID(); id != "" {
+		return schema.ByID, id
+	}
+	kind = i.Account.Identifier()
+	if text = identifierText(&i.Account, kind); kind == schema.ByName {
+		text = strings.ToLower(text)
+	}
+	return kind, text
 }
 
 // Page is the part of a paged answer to request.

@@ -3,12 +3,8 @@ package pipeline
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"math"
 	"strconv"
 	"strings"
@@ -60,6 +56,7 @@ func optionalString(s string) value {
 type flattener struct {
 	runID       string
 	partitionBy string        // "event_month" or "event_day"
+	version     int           // of the schema
 	layouts     []tableLayout // one per schema.RowTables
 }
 
@@ -75,9 +72,10 @@ type tableLayout struct {
 // columnTarget is a column that reads a key; lower ranks take precedence.
 type columnTarget struct{ column, rank int }
 
-func newFlattener(runID, partitionBy string) *flattener {
-	f := &flattener{runID: runID, partitionBy: partitionBy}
+func newFlattener(runID, partitionBy string, version int) *flattener {
+	f := &flattener{runID: runID, partitionBy: partitionBy, version: version}
 	for _, t := range schema.RowTables {
+		t = t.AsOf(version)
 		layout := tableLayout{table: t, index: map[string]int{}, targets: map[string][]columnTarget{}, nested: map[string]bool{}}
 		for i, c := range t.Columns {
 			layout.index[c.Name] = i
@@ -138,11 +136,11 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 	r := row{table: tableIndex(schema.Category(layout.table.Name)), partition: schema.Partition{Table: layout.table.Name}, values: b.values}
 	if e.Origin != nil {
 		b.setOrigin(e.Origin)
-		r.uid = productUID(e, entityID)
+		r.uid = f.productUID(e, entityID)
 		b.set("row_uid", stringValue(r.uid))
 	} else {
 		r.partition.Key, r.partition.Value = f.partitionBy, f.partitionValue(date)
-		r.uid = b.eventUID(signal, e, topic, entityID, date)
+		r.uid = f.eventUID(&b, signal, e, topic, date)
 		b.set("event_uid", stringValue(r.uid))
 	}
 	b.set("signal_type", stringValue(e.Type))
@@ -270,58 +268,18 @@ func (b *rowBuilder) setOrigin(o *schema.Origin) {
 // partitionValue is the Hive value of an event date. Dates outside the span in which signals can
 // exist would litter the lake with partitions of one row.
 func (f *flattener) partitionValue(date value) string {
-	if !date.set {
-		return schema.UnknownPartition
-	}
+	byDay := f.partitionBy == "event_day"
 	t := time.Unix(date.n*86400, 0).UTC()
-	if y := t.Year(); y < 2000 || y > 2099 {
+	if y := t.Year(); !date.set || y < 2000 || y > 2099 {
+		if byDay && f.version >= 3 {
+			return schema.UnknownDay
+		}
 		return schema.UnknownPartition
 	}
-	if f.partitionBy == "event_day" {
+	if byDay {
 		return t.Format(time.DateOnly)
 	}
 	return t.Format("2006-01")
-}
-
-// eventUID derives the event's id from what identifies it: the API's own event id if there is one,
-// else the natural key of the record. Types that are not in the catalogue have no known key, so
-// their whole content counts.
-func (b *rowBuilder) eventUID(signal schema.Signal, e schema.Event, topic []byte, entityID string, date value) string {
-	h := sha256.New()
-	add := func(parts ...string) { hashParts(h, parts...) }
-	day := ""
-	if date.set {
-		day = strconv.FormatInt(date.n, 10)
-	}
-	id := b.get("signal_id").s
-	switch {
-	case id != "":
-		add("signal", e.Type, id, b.get("topic_name").s)
-	case signal.Record == "person":
-		person := b.get("person_id").s
-		if person == "" {
-			person = entityID
-		}
-		add("person", e.Type, person, day, b.get("current_company_id").s, strings.ToLower(b.get("current_title").s))
-	case signal.Key != "":
-		// The record's own id, as for persons: the entity may have been requested by a token.
-		add("company", e.Type, cmp.Or(b.get("company_id").s, entityID), day)
-		for _, column := range []string{"department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url"} {
-			add(strings.ToLower(b.get(column).s)) // the API varies the case of its own vocabulary
-		}
-	default:
-		add("other", e.Type, entityID, string(e.Raw))
-	}
-	// Topics of one record may have the same name in several places, or no name.
-	switch {
-	case topic != nil && b.get("topic_name").s == "":
-		add(string(topic))
-	case topic != nil && id != "":
-		for _, column := range []string{"country", "state", "city"} {
-			add(strings.ToLower(b.get(column).s))
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // resultID is the id that a product's result states for itself.
@@ -335,27 +293,6 @@ func resultID(raw []byte) (id string) {
 		}
 	}
 	return id
-}
-
-// productUID derives the id of a product's row from the request and the entity.
-func productUID(e schema.Event, entityID string) string {
-	h := sha256.New()
-	a := e.Origin
-	hashParts(h, e.Type, string(e.Entity.Object), entityID, string(a.Identifier), a.Text, a.SeedSet, a.Session, a.Site, a.Since, a.Until)
-	if entityID == "" {
-		hashParts(h, string(e.Raw))
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// hashParts hashes texts such that no two lists of texts yield the same bytes.
-func hashParts(h hash.Hash, parts ...string) {
-	for _, part := range parts {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
-		h.Write(n[:])
-		h.Write([]byte(part))
-	}
 }
 
 // tableIndex is the index of a dataset's table in schema.RowTables.

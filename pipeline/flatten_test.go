@@ -56,7 +56,7 @@ type typedRow struct {
 func typedRows(t testing.TB, e schema.Event) []typedRow {
 	t.Helper()
 	var out []typedRow
-	for _, r := range newFlattener("run-1", "event_month").flattenEvent(e) {
+	for _, r := range newFlattener("run-1", "event_month", schema.Version).flattenEvent(e) {
 		columns := schema.EventTables[r.table].Columns
 		if len(r.values) != len(columns) {
 			t.Fatalf("flattenEvent(%s) has %d values, want %d", e.Raw, len(r.values), len(columns))
@@ -341,9 +341,9 @@ func TestFlattenDates(t *testing.T) {
 		{"last day", "promotion", `{"signalDate":"2099-12-31"}`, map[string]string{"partition": "contact/event_month=2099-12"}},
 		{"after it", "promotion", `{"signalDate":"2100-01-01"}`, map[string]string{"partition": "contact/event_month=unknown"}},
 	})
-	f := newFlattener("run-1", "event_day")
+	f := newFlattener("run-1", "event_day", schema.Version)
 	for raw, want := range map[string]string{
-		`{"signalDate":"2026-04-20"}`: "contact/event_day=2026-04-20", `{"signalDate":"0001-01-01"}`: "contact/event_day=unknown", `{}`: "contact/event_day=unknown",
+		`{"signalDate":"2026-04-20"}`: "contact/event_day=2026-04-20", `{"signalDate":"0001-01-01"}`: "contact/event_day=1970-01-01", `{}`: "contact/event_day=1970-01-01",
 	} {
 		if got := f.flattenEvent(event("promotion", raw))[0].partition.String(); got != want {
 			t.Errorf("partition of %s by date = %s, want %s", raw, got, want)
@@ -407,7 +407,12 @@ func TestUIDs(t *testing.T) {
 		{"order and spaces", "surgeInHiring", `{"signalId":"9","companyName":"A","signalDate":"2026-04-20"}`, `{ "signalDate" : "2026-04-20" , "companyName":"A","signalId":"9"}`},
 		{"an event id says it all", "surgeInHiring", `{"signalId":"9","companyName":"A"}`, `{"signalId":9,"companyName":"B","signalDate":"2026-04-20"}`},
 		{"id as number", "promotion", `{"personId":"4","signalDate":"2026-03-09","currentCompanyId":"5"}`, `{"currentCompanyId":5,"personId":4,"signalDate":"2026-03-09"}`},
-		{"title's letter case", "promotion", `{"personId":"4","currentTitle":"CEO"}`, `{"personId":"4","currentTitle":"ceo"}`},
+		{"title and employer", "promotion", `{"personId":"4","currentTitle":"CEO","currentCompanyId":1}`, `{"personId":"4","currentTitle":"CFO","currentCompanyId":2}`},
+		{"V2 and V3", "companyChange",
+			`{"personId":"4","currentCompanyId":1,"currentCompanyName":"Harbor Quill","currentTitle":"CEO","signalDate":"2026-03-09"}`,
+			`{"id":"4","signalDate":"2026-03-09","previousCompany":"Tallow & Finch","newCompany":"Harbor Quill"}`},
+		{"an unknown type in another order", "newsEvent", `{"score":"high","at":1}`, `{ "at": 1, "score": "high" }`},
+		{"company from the answer", "surgeInHiring", `{"companyId":50023,"signalId":"9"}`, `{"signalId":"9"}`},
 		{"departments as text or list", "promotion", `{"personId":"4","currentDepartments":"Sales"}`, `{"personId":"4","currentDepartments":[{"id":1,"value":"Sales"}]}`},
 		{"V3 spelling of the id", "promotion", `{"personId":"4","signalDate":"2026-03-09"}`, `{"id":"4","signalDate":"2026-03-09"}`},
 		{"person from the answer", "promotion", `{"personId":"40117"}`, `{}`},
@@ -424,8 +429,8 @@ func TestUIDs(t *testing.T) {
 		{"person", "promotion", `{"personId":"4"}`, `{"personId":"5"}`},
 		{"date", "promotion", `{"personId":"4","signalDate":"2026-03-09"}`, `{"personId":"4","signalDate":"2026-03-10"}`},
 		{"no date", "promotion", `{"personId":"4","signalDate":"1970-01-01"}`, `{"personId":"4"}`},
-		{"company", "promotion", `{"personId":"4","currentCompanyId":1}`, `{"personId":"4","currentCompanyId":2}`},
-		{"title", "promotion", `{"personId":"4","currentTitle":"CEO"}`, `{"personId":"4","currentTitle":"CFO"}`},
+		{"company of an event id", "surgeInHiring", `{"companyId":"1","signalId":"9"}`, `{"companyId":"2","signalId":"9"}`},
+		{"company of a natural key", "surgeInHiring", `{"companyId":"1","signalDate":"2026-04-20"}`, `{"companyId":"2","signalDate":"2026-04-20"}`},
 		{"department", "surgeInHiringByDepartment", `{"department":"Sales"}`, `{"department":"Legal"}`},
 		{"state", "surgeInHiringByLocation", `{"country":"Chile","state":"A"}`, `{"country":"Chile","state":"B"}`},
 		{"fields do not run together", "surgeInHiringByLocation", `{"country":"Chile","state":"A"}`, `{"country":"ChileA"}`},
@@ -460,12 +465,12 @@ func TestUIDs(t *testing.T) {
 	}
 	a, b := event("surgeInHiring", `{"signalDate":"2026-04-20"}`), event("surgeInHiring", `{"signalDate":"2026-04-20"}`)
 	b.Entity.ID = "50024"
-	if f := newFlattener("run-1", "event_month"); f.flattenEvent(a)[0].uid == f.flattenEvent(b)[0].uid {
+	if f := newFlattener("run-1", "event_month", schema.Version); f.flattenEvent(a)[0].uid == f.flattenEvent(b)[0].uid {
 		t.Error("events of two companies without an id have the same uid, want two")
 	}
 	b = a
 	b.AccountKey, b.CallID, b.FetchedAt, b.Source = "other", "other", time.Time{}, "webhook"
-	if f, g := newFlattener("run-1", "event_month"), newFlattener("run-2", "event_day"); f.flattenEvent(a)[0].uid != g.flattenEvent(b)[0].uid {
+	if f, g := newFlattener("run-1", "event_month", schema.Version), newFlattener("run-2", "event_day", schema.Version); f.flattenEvent(a)[0].uid != g.flattenEvent(b)[0].uid {
 		t.Error("the uid of an event differs between runs, want it stable")
 	}
 }
@@ -493,7 +498,7 @@ func TestFlattenAnything(t *testing.T) {
 		}
 		b.WriteByte('}')
 		e := event(rapid.SampledFrom(keys).Draw(t, "key"), b.String())
-		rows := newFlattener("run-1", "event_month").flattenEvent(e)
+		rows := newFlattener("run-1", "event_month", schema.Version).flattenEvent(e)
 		if len(rows) == 0 {
 			t.Fatalf("flattenEvent(%s) has no rows", e.Raw)
 		}

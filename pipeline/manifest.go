@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/siglake/siglake/schema"
@@ -309,6 +310,19 @@ type CallSummary struct {
 	Outcome  Outcome `json:"outcome"`
 	Credits  *int64  `json:"credits"` // null: unknown
 	Events   int64   `json:"events"`
+}
+
+// SchemaComponent is the key of the schema version of a run's rows in Versions.
+const SchemaComponent = "schema"
+
+// SchemaVersion is the schema version of the rows that the manifest is about; 0 if this build cannot
+// write such rows.
+func (m *Manifest) SchemaVersion() int {
+	version, err := strconv.Atoi(m.Versions[SchemaComponent])
+	if err != nil || version < schema.OldestVersion || version > schema.Version {
+		return 0
+	}
+	return version
 }
 
 // NewManifest starts the manifest of a run or a compaction.

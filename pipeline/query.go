@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"encoding/json"
+	"slices"
 	"sort"
 	"time"
 
@@ -133,6 +134,24 @@ func (q *Query) resultCeiling(entities int) int64 {
 		return MaxCredits
 	}
 	return pairs * results
+}
+
+// RepeatCeiling is the maximum cost of requesting with q again what a call may have bought that
+// requested this many entities with another query: siglake repeats it in small batches, each of
+// which is charged for what it starts. It is 0 if the two have no result type or no day in common.
+func (q *Query) RepeatCeiling(bought *Query, entities int) (credits int64) {
+	if q.Object != bought.Object || q.Service() != bought.Service() || bought.Since > q.Until || q.Since > bought.Until {
+		return 0
+	}
+	if q.Service().IsPaged() { // a page is requested as a whole
+		return q.Ceiling(1)
+	}
+	again := q
+	if q.Service() == Signals {
+		again = q.withTypes(slices.DeleteFunc(slices.Clone(q.ResultTypes()), func(s string) bool { return !slices.Contains(bought.ResultTypes(), s) }))
+	}
+	batches, rest := int64(entities/retryBatchSize), entities%retryBatchSize
+	return min(batches*again.Ceiling(retryBatchSize)+again.Ceiling(rest), MaxCredits)
 }
 
 // CostOf is the cost of this many results of one call, in credits; at most MaxCredits.

@@ -48,9 +48,9 @@ const (
 	maxBufferBytes = 8 << 20
 )
 
-func newRecorder(sink Sink, partitionBy string, m *Manifest) *recorder {
+func newRecorder(sink Sink, partitionBy string, version int, m *Manifest) *recorder {
 	return &recorder{
-		sink: sink, flattener: newFlattener(m.Run.ID, partitionBy), manifest: m, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
+		sink: sink, flattener: newFlattener(m.Run.ID, partitionBy, version), manifest: m, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
 		searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }
@@ -300,9 +300,10 @@ func countShare(shares []share, from, item int, signal string) []share {
 
 // writeEvent writes the n-th event of an item, or of an unmatched entry.
 func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a ItemReply, e RawEvent, fetchedAt time.Time) error {
-	key := ""
+	key, requestedBy, requested := "", schema.Unrequested, a.CallID+" "+strconv.Itoa(item)
 	if item < len(b.Items) {
 		key = b.Items[item].Account.Key
+		requestedBy, requested = b.Items[item].requested()
 	}
 	entity := a.Entity
 	if entity.Object == "" {
@@ -310,7 +311,7 @@ func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a Item
 		entity.Object = b.Query.Object
 	}
 	rows := r.flattener.flattenEvent(schema.Event{
-		Entity: entity, AccountKey: key, Type: e.Type, Raw: e.Raw, Note: e.Note,
+		Entity: entity, AccountKey: key, RequestedBy: requestedBy, Requested: requested, Type: e.Type, Raw: e.Raw, Note: e.Note,
 		CallID: a.CallID, FetchedAt: fetchedAt, Source: "poll", Origin: originOf(b, item, n, a),
 	})
 	for _, flat := range rows {
@@ -353,7 +354,7 @@ func originOf(b *Batch, item, n int, a ItemReply) *schema.Origin {
 
 // writeAliases writes the other ids that an answer states for an entity.
 func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemReply, fetchedAt time.Time) error {
-	table := schema.Aliases
+	table := schema.Aliases.AsOf(r.flattener.version)
 	for _, other := range a.Aliases {
 		if a.Entity.ID == "" || other == "" || other == a.Entity.ID {
 			continue

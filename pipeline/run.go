@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +47,9 @@ type Runner struct {
 	ReadUsage func() *Reconciliation
 	// Called after every batch, by one goroutine; nil: not called.
 	Progress func(Progress)
+	// Schema version of the rows; 0 means the current one. An older one repeats what an earlier
+	// build wrote.
+	SchemaVersion int
 	// Fingerprint of the source, called after it was read; nil: none.
 	Input func() Input
 }
@@ -218,7 +223,7 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 // startRecorder starts the manifest, and records what the run did in processes that have ended; done
 // are the rows that have a status by that.
 func (r *Runner) startRecorder(ctx context.Context, started time.Time) (rec *recorder, done rowSet, err error) {
-	rec = newRecorder(r.Sink, r.Spec.partition(), r.newManifest(started))
+	rec = newRecorder(r.Sink, r.Spec.partition(), r.schemaVersion(), r.newManifest(started))
 	done, err = rec.recoverRows(ctx, r.Recorded)
 	return rec, done, err
 }
@@ -289,6 +294,8 @@ func (r *Runner) concurrency() int { return orDefault(r.Concurrency, 4) }
 
 func (r *Runner) batchSize() int { return min(orDefault(r.BatchSize, MaxBatch), MaxBatch) }
 
+func (r *Runner) schemaVersion() int { return orDefault(r.SchemaVersion, schema.Version) }
+
 func (r *Runner) clock() func() time.Time {
 	if r.Now == nil {
 		return time.Now
@@ -318,7 +325,10 @@ func (r *Runner) newManifest(started time.Time) *Manifest {
 	}
 	m := NewManifest(spec.info())
 	m.Run.Concurrency, m.Run.BatchSize = r.concurrency(), r.batchSize()
-	m.Versions = spec.Versions
+	m.Versions = maps.Clone(spec.Versions)
+	if m.Versions != nil { // a run that an earlier build began may be written by this one
+		m.Versions[SchemaComponent] = strconv.Itoa(r.schemaVersion())
+	}
 	for _, list := range []map[schema.Object]*Query{r.Queries, r.Searches} {
 		for _, o := range []schema.Object{schema.Contact, schema.Company} {
 			if q := list[o]; q != nil {

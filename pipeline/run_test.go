@@ -127,7 +127,7 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 	for table, want := range map[string]cells{
 		"risk": {
 			"signal_type": "headcountDecrease3m", "object_type": "company", "entity_id": "50023", "account_key": "key 1", "event_date": "2026-04-01",
-			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(2), "raw": shrinking,
+			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(3), "raw": shrinking,
 			"company_id": "50023", "company_name": "Kestrel Loom", "company_domain": "kestrelloom.example", "signal_id": "910042", "signal_date": "2026-04-01",
 			"change_rate_percent": -13.0, "change_rate_percent_abs": 13.0, "direction": "decrease", "window_months": int64(3),
 			"baseline_employees_count": int64(276), "new_employees_count": int64(240),
@@ -204,7 +204,7 @@ func TestRunPartitionsByDate(t *testing.T) {
 	for by, want := range map[string][]string{
 		"":            {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
 		"event_month": {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
-		"event_day":   {"accounts", "calls", "credits", "news/event_day=unknown", "risk/event_day=2026-04-01"},
+		"event_day":   {"accounts", "calls", "credits", "news/event_day=1970-01-01", "risk/event_day=2026-04-01"},
 	} {
 		var got []string
 		for _, w := range mustRun(t, Runner{Fetcher: f, Spec: RunSpec{Partition: by}}, companies(1)).sink.records {
@@ -677,7 +677,7 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 // A flush drops the buffers: a partition may not occur again.
 func TestRecorderDropsFlushedBuffers(t *testing.T) {
 	sink := &memorySink{}
-	r := newRecorder(sink, "event_day", NewManifest(RunInfo{ID: "run-1"}))
+	r := newRecorder(sink, "event_day", schema.Version, NewManifest(RunInfo{ID: "run-1"}))
 	for day := range 28 {
 		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
 		if err := r.writeEvent(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{Type: "surgeInHiring", Raw: raw}, epoch); err != nil {

@@ -94,7 +94,7 @@ var profileColumns = []Column{
 
 // Aliases holds pairs of ids that denote the same entity.
 var Aliases = Table{
-	Name: string(CategoryAliases), Version: version, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
+	Name: string(CategoryAliases), Version: Version, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
 	Columns: []Column{
 		{Name: "row_uid", Type: String, Doc: "Id of the row, derived from what it says", Rare: true},
 		{Name: "object_type", Type: String, Doc: "contact or company"},
@@ -127,7 +127,7 @@ var ProductTables = []Table{
 	}, profileColumns[:2], profileColumns[11:14]),
 	newProductTable(CategoryLookalikes, "Contacts or companies like a set of seeds", []Column{
 		{Name: "seed_set", Type: String, Doc: "Id of the seeds and exclusions together, derived from them; their order does not matter"},
-		{Name: "rank", Type: Int64, Doc: "Place among all that the seed set returned, from 1"},
+		{Name: "rank", Type: Int64, Doc: "Place among all that the seed set returned, from 1", Rare: true},
 		{Name: "session_id", Type: String, Doc: "The API's session that returned it; within one nothing is returned twice"},
 	}, profileColumns),
 	newProductTable(CategoryVisits, "Companies that visited a site with the vendor's pixel", []Column{
@@ -156,7 +156,7 @@ func (t Table) isOneOf(list []Table) bool {
 
 func newProductTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
-		Name: string(c), Version: version, Doc: doc,
+		Name: string(c), Version: Version, Doc: doc,
 		Columns: slices.Clone(productColumns),
 		Sort:    []string{"object_type", "account_key", "entity_id", "row_uid"},
 		Bloom:   []string{"entity_id"},

@@ -103,6 +103,9 @@ const (
 	ByName     Identifier = "name" // company: name; contact: full name + company
 )
 
+// Unrequested stands for the identifier of an entity that was never requested.
+const Unrequested Identifier = "unrequested"
+
 // Identifier picks the most reliable kind of identifier that the line has. It is empty if the line
 // has none.
 func (a *Account) Identifier() Identifier {
@@ -135,8 +138,12 @@ type Entity struct {
 type Event struct {
 	Entity     Entity
 	AccountKey string
-	Type       string // signal type key, as received
-	Raw        json.RawMessage
+	// What was requested: the kind of identifier and its normalised text. For an answer about
+	// something that was never requested, the kind is Unrequested and the text unique.
+	RequestedBy Identifier
+	Requested   string
+	Type        string // signal type key, as received
+	Raw         json.RawMessage
 	// What of Raw differs from the answer, or from its documented form.
 	Note string
 
@@ -169,7 +176,7 @@ type Origin struct {
 type Partition struct {
 	Table string // dataset name, for example "news" or "accounts"
 	Key   string // "event_month" or "event_day"; empty for unpartitioned tables
-	Value string // "2026-03", "2026-03-09" or "unknown"
+	Value string // "2026-03", "2026-03-09", or UnknownPartition or UnknownDay
 }
 
 // String formats the partition as in a path: "news/event_month=2026-03".
@@ -180,5 +187,11 @@ func (p Partition) String() string {
 	return p.Table + "/" + p.Key + "=" + p.Value
 }
 
-// UnknownPartition is the partition value of events with a missing or implausible date.
-const UnknownPartition = "unknown"
+// UnknownPartition and UnknownDay are the partition values of events with a missing or implausible
+// date, by month and by day. A day is a date even then: DuckDB and ClickHouse infer the type of
+// event_day from its values, and a text among dates changes the type or fails the query. So does
+// Hive's own value for null in ClickHouse. No event with a date lies in that day.
+const (
+	UnknownPartition = "unknown"
+	UnknownDay       = "1970-01-01"
+)

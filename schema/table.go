@@ -128,6 +128,12 @@ func (c Column) sourceDoc() string {
 	return "answer field " + strings.Join(c.From, ", else ")
 }
 
+// AsOf is the table as a version of the schema had it. No column was added since OldestVersion.
+func (t Table) AsOf(version int) Table {
+	t.Version = min(t.Version, version)
+	return t
+}
+
 // ColumnIndex is the index of a column, or -1.
 func (t Table) ColumnIndex(column string) int {
 	for i, c := range t.Columns {

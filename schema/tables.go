@@ -1,11 +1,18 @@
 package schema
 
-// version is the schema version of every event table. It increases when any of them changes.
-const version = 2
+// Version is the schema version of every event table. It increases when any of them changes, or the
+// meaning of its values does:
+//
+//	2  news has the column article_url
+//	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay
+//
+// OldestVersion is the oldest version whose rows can be written again, to verify or complete a run
+// of an earlier build.
+const Version, OldestVersion = 3, 2
 
 // eventColumns are the first columns of every event table.
 var eventColumns = []Column{
-	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from its content: the same event has the same id in every run and from every source", Rare: true},
+	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from whom it is about, its type and what identifies it: the same event has the same id in every run, API version and source", Rare: true},
 	{Name: "signal_type", Type: String, Doc: "Signal key, as received"},
 	{Name: "object_type", Type: String, Doc: "What the event is about: contact or company"},
 	{Name: "entity_id", Type: String, Doc: "The API's id of the contact or company", Rare: true},
@@ -34,11 +41,11 @@ var rateColumns = []Column{
 	{Name: "change_rate_percent_abs", Type: Double, Unit: "percent", Doc: "Rate of change without its sign"},
 	{Name: "direction", Type: String, Doc: "increase or decrease, as the signal key states"},
 	{Name: "window_months", Type: Int64, Unit: "months", Doc: "Length of the compared window, as the signal key states"},
-	{Name: "baseline_employees_count", Type: Int64, Unit: "people", Doc: "Headcount at the start of the window", From: []string{"baselineEmployeesCount"}},
-	{Name: "new_employees_count", Type: Int64, Unit: "people", Doc: "Headcount at the end of the window", From: []string{"newEmployeesCount"}},
-	{Name: "last_month_visits", Type: Int64, Unit: "visits", Doc: "Website visits of the last month", From: []string{"lastMonthVisits"}},
+	{Name: "baseline_employees_count", Type: Int64, Unit: "people", Doc: "Headcount at the start of the window", From: []string{"baselineEmployeesCount"}, Rare: true},
+	{Name: "new_employees_count", Type: Int64, Unit: "people", Doc: "Headcount at the end of the window", From: []string{"newEmployeesCount"}, Rare: true},
+	{Name: "last_month_visits", Type: Int64, Unit: "visits", Doc: "Website visits of the last month", From: []string{"lastMonthVisits"}, Rare: true},
 	{Name: "historical_avg", Type: Double, Doc: "Average the new value is compared with, in the unit of that value", From: []string{"historicalAvg"}},
-	{Name: "estimated_annual_it_spend", Type: Int64, Doc: "Estimated yearly IT spend; the vendor does not state the currency", From: []string{"estimatedAnnualItSpend"}},
+	{Name: "estimated_annual_it_spend", Type: Int64, Doc: "Estimated yearly IT spend; the vendor does not state the currency", From: []string{"estimatedAnnualItSpend"}, Rare: true},
 }
 
 // visitColumns are the measurements of a website-visitors record.
@@ -132,11 +139,11 @@ var EventTables = []Table{
 // The ledger tables. Every run writes one file of each.
 var (
 	Accounts = Table{
-		Name: "accounts", Version: version,
+		Name: "accounts", Version: Version,
 		Doc: "Every line of the input list with its one terminal status",
 		Columns: []Column{
 			{Name: "run_id", Type: String, Doc: "The run"},
-			{Name: "row", Type: Int64, Doc: "Ordinal of the record in the input, from 1"},
+			{Name: "row", Type: Int64, Doc: "Ordinal of the record in the input, from 1", Rare: true},
 			{Name: "account_key", Type: String, Doc: "The caller's own key of the line", Rare: true},
 			{Name: "status", Type: String, Doc: "enriched, no_signal, not_found, resolved, seed, duplicate, cached, rejected, restricted, held, lost or deferred"},
 			{Name: "reason", Type: String, Doc: "Why, for every status that is not an answer"},
@@ -149,9 +156,9 @@ var (
 			{Name: "events", Type: Int64, Unit: "events", Doc: "Events the answer held for this line"},
 			{Name: "credits", Type: Int64, Unit: "credits", Doc: "Share of the call's charge; null when the charge is unknown"},
 			{Name: "call_id", Type: String, Doc: "The call that decided the status"},
-			{Name: "duplicate_of_row", Type: Int64, Doc: "The earlier row that asks the same"},
+			{Name: "duplicate_of_row", Type: Int64, Doc: "The earlier row that asks the same", Rare: true},
 			{Name: "input_file", Type: String, Doc: "File of the line"},
-			{Name: "input_line", Type: Int64, Doc: "Physical line on which the record starts, from 1"},
+			{Name: "input_line", Type: Int64, Doc: "Physical line on which the record starts, from 1", Rare: true},
 			{Name: "input_column", Type: String, Doc: "Column at fault when the line was rejected"},
 			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer", Rare: true},
 			{Name: "extra", Type: String, Doc: "Fields of the answer's entry that this version does not know, JSON", Rare: true},
@@ -190,19 +197,19 @@ var (
 			{Name: "entities", Type: Int64, Doc: "Entities asked about"},
 			{Name: "signal_types", Type: Int64, Doc: "Signal types asked for"},
 			{Name: "sent_at", Type: Time, Doc: "When the request was handed to the network"},
-			{Name: "duration_ms", Type: Int64, Unit: "milliseconds", Doc: "Until the answer was complete or the attempt failed"},
+			{Name: "duration_ms", Type: Int64, Unit: "milliseconds", Doc: "Until the answer was complete or the attempt failed", Rare: true},
 			{Name: "http_status", Type: Int64, Doc: "HTTP status; 0 when no answer came"},
 			{Name: "outcome", Type: String, Doc: "charged, not_charged or ambiguous"},
 			{Name: "credits", Type: Int64, Unit: "credits", Doc: "The server's own charge; null when it did not say"},
 			{Name: "charge_text", Type: String, Doc: "What stood where the charge belongs, when it was not a whole number"},
 			{Name: "ceiling", Type: Int64, Unit: "credits", Doc: "The most it could have cost"},
 			{Name: "events", Type: Int64, Unit: "events", Doc: "Events returned"},
-			{Name: "answer_bytes", Type: Int64, Unit: "bytes", Doc: "Size of the answer"},
+			{Name: "answer_bytes", Type: Int64, Unit: "bytes", Doc: "Size of the answer", Rare: true},
 			{Name: "window_start", Type: Date, Doc: "First day the answer says it covers"},
 			{Name: "window_end", Type: Date, Doc: "Last day the answer says it covers"},
-			{Name: "minute_left", Type: Int64, Doc: "Calls left in the minute, from the answer's headers"},
-			{Name: "hour_left", Type: Int64, Doc: "Calls left in the hour"},
-			{Name: "day_left", Type: Int64, Doc: "Calls left in the day"},
+			{Name: "minute_left", Type: Int64, Doc: "Calls left in the minute, from the answer's headers", Rare: true},
+			{Name: "hour_left", Type: Int64, Doc: "Calls left in the hour", Rare: true},
+			{Name: "day_left", Type: Int64, Doc: "Calls left in the day", Rare: true},
 			{Name: "problem", Type: String, Doc: "What went wrong"},
 			{Name: "notes", Type: String, Doc: "Oddities that were accepted", Rare: true},
 			{Name: "extra", Type: String, Doc: "Root fields of the answer that this version does not know, JSON", Rare: true},
@@ -236,7 +243,7 @@ func EventTable(c Category) Table {
 
 func newEventTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
-		Name: string(c), Version: version, Doc: doc,
+		Name: string(c), Version: Version, Doc: doc,
 		Columns: append([]Column(nil), eventColumns...),
 		Sort:    []string{"signal_type", "entity_id", "event_date", "event_uid"},
 		Bloom:   []string{"entity_id"},

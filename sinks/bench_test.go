@@ -187,11 +187,8 @@ func pqarrowProperties(table schema.Table) *pq.WriterProperties {
 		pq.WithMaxRowGroupLength(defaultRowGroupRows), pq.WithStats(true),
 	}
 	for _, c := range table.Columns {
-		dictionary := c.Type == schema.Date || c.Type == schema.Time || c.Type == schema.String && !c.Rare
+		dictionary := c.Type != schema.Double && c.Type != schema.Bool && !c.Rare
 		options = append(options, pq.WithDictionaryFor(c.Name, dictionary))
-		if c.Type == schema.Int64 {
-			options = append(options, pq.WithEncodingFor(c.Name, pq.Encodings.DeltaBinaryPacked))
-		}
 	}
 	return pq.NewWriterProperties(options...)
 }

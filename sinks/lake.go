@@ -105,6 +105,7 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown table %q", part.Table)
 	}
+	t = t.AsOf(l.options.SchemaVersion)
 	p := &partition{Partition: part, table: &t, Sorter: extsort.New(&t, part.String(), l.space)}
 	l.partitions[part.String()] = p
 	return p, nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/schema"
 )
 
 // Options configures how a lake is written. Only RunID is required.
@@ -24,9 +25,16 @@ type Options struct {
 	RunID   string // names the run's files: letters, digits, '-' and '_', at most 64
 	Version string // the program's version, for the files' metadata; empty: "dev"
 
+	// SchemaVersion of the rows; 0 means the current one.
+	SchemaVersion int
+
 	SortMemory     int64 // bytes of rows kept in memory over all partitions; 0 = 32 MiB
 	TargetFileSize int64 // bytes after which a partition starts another file; 0 = 256 MiB
 	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 16 MiB
+
+	// DeltaIntegers writes integers that rarely repeat with DELTA_BINARY_PACKED, which old
+	// readers do not read.
+	DeltaIntegers bool
 
 	// Bucket opens the bucket of a lake on S3; nil: there are none. Scratch is a
 	// local directory for sorting and staging what goes there; empty: one in the
@@ -57,6 +65,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Version == "" {
 		o.Version = "dev"
+	}
+	if o.SchemaVersion <= 0 {
+		o.SchemaVersion = schema.Version
 	}
 	if o.SortMemory <= 0 {
 		o.SortMemory = defaultSortMemory

@@ -17,6 +17,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/ipc"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding"
 
 	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/schema"
@@ -51,11 +52,12 @@ type encoder struct {
 
 func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
 	options := []parquet.WriterOption{
-		parquetSchema(t),
+		parquetSchema(t, o),
 		&parquet.WriterConfig{CreatedBy: "siglake version " + o.Version},
 		parquet.Compression(new(pageCodec)),
 		parquet.PageBufferSize(pageSize),
 		parquet.WriteBufferSize(256 << 10),
+		parquet.ColumnIndexSizeLimit(func([]string) int { return maxBound }),
 		// Version 1 pages, because every engine reads them. Their headers carry
 		// no statistics: the page index has them, shortened.
 		parquet.DataPageVersion(1),
@@ -241,7 +243,7 @@ func tableAsWritten(file *parquet.File, t *schema.Table) (*schema.Table, error) 
 	written := *t
 	written.Version, written.Columns = version, t.Columns[:len(fields)]
 	for i, f := range fields {
-		if c := written.Columns[i]; f.Name() != c.Name || !f.Optional() || f.Type().Kind() != leafNode(c).Type().Kind() {
+		if c := written.Columns[i]; f.Name() != c.Name || !f.Optional() || f.Type().Kind() != leafNode(c, &Options{}).Type().Kind() {
 			return nil, fmt.Errorf("column %d is %s, a %s; table %s has %s there", i+1, f.Name(), f.Type(), t.Name, c.Name)
 		}
 	}
@@ -359,34 +361,43 @@ func appendValue(b array.Builder, v parquet.Value) {
 
 // parquetSchema lays the table out with its columns in their order, all
 // optional.
-func parquetSchema(t *schema.Table) *parquet.Schema {
+func parquetSchema(t *schema.Table, o *Options) *parquet.Schema {
 	root := orderedGroup{Group: parquet.Group{}}
 	for _, c := range t.Columns {
-		node := parquet.Optional(leafNode(c))
+		node := parquet.Optional(leafNode(c, o))
 		root.Group[c.Name] = node
 		root.fields = append(root.fields, &columnField{Node: node, name: c.Name})
 	}
 	return parquet.NewSchema(t.Name, root)
 }
 
-// leafNode picks a column's type and encoding.
-func leafNode(c schema.Column) parquet.Node {
+// text is the leaf of text columns.
+var text = parquet.Leaf(boundedText{parquet.String().Type()})
+
+// leafNode picks a column's type and encoding. Every reader knows PLAIN and dictionaries.
+// Deltas are smaller where integers are close to their neighbours, as row numbers are, but
+// Spark before 3.3 refuses them and fastparquet misreads them.
+func leafNode(c schema.Column, o *Options) parquet.Node {
+	node, code := text, encoding.Encoding(&parquet.RLEDictionary)
 	switch c.Type {
 	case schema.Int64:
-		return parquet.Encoded(parquet.Int(64), &parquet.DeltaBinaryPacked)
+		node = parquet.Int(64)
 	case schema.Double:
-		return parquet.Encoded(parquet.Leaf(parquet.DoubleType), &parquet.Plain)
+		node, code = parquet.Leaf(parquet.DoubleType), &parquet.Plain
 	case schema.Bool:
-		return parquet.Encoded(parquet.Leaf(parquet.BooleanType), &parquet.Plain)
+		node, code = parquet.Leaf(parquet.BooleanType), &parquet.Plain
 	case schema.Date:
-		return parquet.Encoded(parquet.Date(), &parquet.RLEDictionary)
+		node = parquet.Date()
 	case schema.Time:
-		return parquet.Encoded(parquet.Timestamp(parquet.Microsecond), &parquet.RLEDictionary)
+		node = parquet.Timestamp(parquet.Microsecond)
 	}
-	if c.Rare {
-		return parquet.Encoded(parquet.String(), &parquet.Plain)
+	switch {
+	case c.Rare && c.Type == schema.Int64 && o.DeltaIntegers:
+		code = &parquet.DeltaBinaryPacked
+	case c.Rare:
+		code = &parquet.Plain
 	}
-	return parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
+	return parquet.Encoded(node, code)
 }
 
 // orderedGroup is a group that keeps its fields in order, where parquet.Group

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -56,7 +57,7 @@ func TestFileProperties(t *testing.T) {
 		t.Errorf("CreatedBy = %q, want %q", md.CreatedBy, "siglake version 1.2.3")
 	}
 	for key, want := range map[string]string{
-		"siglake.table": "news", "siglake.schema_version": "2", "siglake.doc": table.Doc,
+		"siglake.table": "news", "siglake.schema_version": strconv.Itoa(schema.Version), "siglake.doc": table.Doc,
 		"siglake.run_id": "r1", "siglake.version": "1.2.3", "siglake.logical_digest": files[0].Digest,
 	} {
 		if got, _ := f.Lookup(key); got != want {
@@ -92,7 +93,7 @@ func TestFileProperties(t *testing.T) {
 			}
 			dictionary := slices.Contains(c.MetaData.Encoding, format.RLEDictionary)
 			typ := table.Columns[i].Type
-			if want := typ == schema.Date || typ == schema.Time || typ == schema.String && !table.Columns[i].Rare; dictionary != want {
+			if want := typ != schema.Double && typ != schema.Bool && !table.Columns[i].Rare; dictionary != want {
 				t.Errorf("column %s: dictionary %v, want %v", name, dictionary, want)
 			}
 			if hasBloom := c.MetaData.BloomFilterOffset != 0; hasBloom != slices.Contains(table.Bloom, name) {

@@ -101,7 +101,6 @@ var differBySearch = []difference{
 
 // differBySample are those of the four names that V3's one documented sample has.
 var differBySample = []difference{
-	{"contact", "event_uid", "without the employer's id and the title, an event is identified by what is left"},
 	{"contact", "current_company_id current_domain current_title current_departments current_seniority_label previous_domain previous_title", "the sample has none of them"},
 }
 

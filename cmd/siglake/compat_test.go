@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -126,6 +127,37 @@ func TestOldLakes(t *testing.T) {
 			t.Run("look", func(t *testing.T) { openOld(t, dir, &c).look() })
 			t.Run("rebuild", func(t *testing.T) { openOld(t, dir, &c).rebuild() })
 			t.Run("continue", func(t *testing.T) { openOld(t, dir, &c).goOn() })
+		})
+	}
+}
+
+// TestOldRunsWithoutStaging: a run that the old build prepared, and of which a part may be visible,
+// loses its staged files. They are written again as the old build wrote them, under the same names.
+func TestOldRunsWithoutStaging(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"prepared", "prepared-half"} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(oldLakes, name)
+			text, err := os.ReadFile(filepath.Join(dir, "case.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var c oldCase
+			if err := json.Unmarshal(text, &c); err != nil {
+				t.Fatal(err)
+			}
+			l := openOld(t, dir, &c)
+			if err := os.RemoveAll(filepath.Join(l.lake, "_staging")); err != nil {
+				t.Fatal(err)
+			}
+			for _, words := range [][]string{{"compact"}, {"verify"}} { // compact completes the run
+				if code, stdout, stderr := l.call(append(words, "--lake", "LAKE")...); code != exitComplete {
+					t.Errorf("%v: exit %d\n%s%s", words, code, stdout, stderr)
+				}
+			}
+			if l.newest() == nil {
+				t.Error("the run was not published")
+			}
 		})
 	}
 }
@@ -407,14 +439,16 @@ type oldManifest struct {
 	Held     any              `json:"held"`
 	Pages    any              `json:"pages"`
 	PerCall  any              `json:"per_call"`
-	Files    []struct {
-		Path      string `json:"path"`
-		Table     string `json:"table"`
-		Partition any    `json:"partition"`
-		Rows      int64  `json:"rows"`
-		Duplicate int64  `json:"duplicate"`
-		Digest    string `json:"digest"`
-	} `json:"files"`
+	Files    []oldFile        `json:"files"`
+}
+
+type oldFile struct {
+	Path      string `json:"path"`
+	Table     string `json:"table"`
+	Partition any    `json:"partition"`
+	Rows      int64  `json:"rows"`
+	Duplicate int64  `json:"duplicate"`
+	Digest    string `json:"digest"`
 }
 
 // manifests are all of the lake, newest first.
@@ -522,7 +556,23 @@ func figures(lines []string) map[string][]string {
 	return out
 }
 
-// rebuild rebuilds the lake and compares the digests of all files.
+// ignoreSchemaVersion leaves out what version 3 of the schema changes: the uids, and by them the
+// digests and names of files, and where undated events of a lake by day lie. That the rows are those
+// of the old build otherwise follows from verify, which repeats them as of version 2.
+func (m *oldManifest) ignoreSchemaVersion() {
+	for i := range m.Files {
+		f := &m.Files[i]
+		f.Path, f.Digest = "", ""
+		if f.Partition == "event_day=unknown" {
+			f.Partition = "event_day=1970-01-01"
+		}
+	}
+	slices.SortFunc(m.Files, func(a, b oldFile) int {
+		return strings.Compare(fmt.Sprint(a.Table, a.Partition), fmt.Sprint(b.Table, b.Partition))
+	})
+}
+
+// rebuild rebuilds the lake and compares its runs, file by file.
 func (l *oldLake) rebuild() {
 	t := l.t
 	again := &oldLake{t: t, lake: filepath.Join(l.dir, "again")}
@@ -541,6 +591,7 @@ func (l *oldLake) rebuild() {
 	for _, manifests := range []map[string]*oldManifest{was, is} {
 		for _, m := range manifests {
 			m.Generation, m.Previous = 0, nil // rebuild does not repeat compactions
+			m.ignoreSchemaVersion()
 		}
 	}
 	if diff := cmp.Diff(was, is); diff != "" {
@@ -565,7 +616,11 @@ func (l *oldLake) goOn() {
 			t.Errorf("step %d, %v: exit %d, want %d\n%s%s", i+1, s.Args, code, s.Exit, stdout, stderr)
 		}
 		if s.Bill != nil {
-			if diff := cmp.Diff(*s.Bill, l.bill()); diff != "" {
+			bill := l.bill()
+			if bill.Requests == s.Bill.Requests+1 {
+				bill.Requests-- // the free call by which a run that resumes compares the clocks
+			}
+			if diff := cmp.Diff(*s.Bill, bill); diff != "" {
 				t.Errorf("step %d, %v: bill (-old +new):\n%s", i+1, s.Args, diff)
 			}
 		}

@@ -63,6 +63,43 @@ func TestWidenedInDoubt(t *testing.T) {
 	}
 }
 
+// TestWidenedInDoubtBudget: --in-doubt-budget counts what the calls can cost that repeat a lost one,
+// by the question that is asked now, and in the small batches that it is asked in.
+func TestWidenedInDoubtBudget(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	lose := simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}, Switches: simulator.Switches{Events: "most"}}
+	signals := []string{"--signals", "news", "--concurrency", "1", "--max-results"}
+	for _, c := range []struct {
+		name         string
+		words        []string
+		first, again []string
+		most         int64
+	}{
+		{"a higher cap", []string{"run", "-"}, append(slices.Clone(signals), "2"), append(slices.Clone(signals), "9"), 40 * 9},
+		{"a search by 25", []string{app.ResolveName, "-"}, nil, nil, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, lose)
+			list := domainLines(40)
+			r.exec(t.Context(), c.words, list, c.first...)
+			if len(r.manifest.InDoubt) != 1 {
+				t.Fatalf("in doubt: %+v, want one call", r.manifest.InDoubt)
+			}
+			types := int64(len(r.manifest.Queries[0].ResultTypes()))
+			within := func(budget int64) runResult {
+				return r.exec(t.Context(), c.words, list, append(c.again, "--in-doubt", "retry", "--in-doubt-budget", fmt.Sprint(budget))...)
+			}
+			if v := within(c.most*types - 1); v.code != exitInDoubt || v.credits != 0 || !strings.Contains(v.stderr, fmt.Sprintf("the cheapest can cost %d", c.most*types)) {
+				t.Errorf("one credit too little: exit %d, %d credits, want %d and none: %s", v.code, v.credits, exitInDoubt, v.stderr)
+			}
+			if v := within(c.most * types); v.code != exitComplete || v.credits == 0 || v.credits > c.most*types {
+				t.Errorf("enough: exit %d, %d credits, want %d and at most %d: %s", v.code, v.credits, exitComplete, c.most*types, v.stderr)
+			}
+		})
+	}
+}
+
 // TestWidenedAfterWriteOff: what was written off is given up for its own question only; more of it
 // is bought, and announced as bought again.
 func TestWidenedAfterWriteOff(t *testing.T) {
@@ -151,6 +188,11 @@ func TestWidenedPagesInDoubt(t *testing.T) {
 				wider := slices.Concat(c.words, c.wider)
 				if v := r.exec(t.Context(), wider, "", pageFlags(60)...); v.code != exitInDoubt || v.calls != 0 || !strings.Contains(v.stdout, name) {
 					t.Errorf("exit %d after %d calls, want %d and none, because of %s: %s%s", v.code, v.calls, exitInDoubt, name, v.stdout, v.stderr)
+				}
+				for _, words := range [][]string{{"plan", "-"}, {"plan", "-", "--for", c.words[0]}} {
+					if v := r.exec(t.Context(), words, domainLines(3), baseFlags...); !strings.Contains(v.stdout+v.stderr, name) {
+						t.Errorf("%v does not name %s: %s%s", words, name, v.stdout, v.stderr)
+					}
 				}
 				r.checkRebuild()
 				if v := r.onCopy().exec(t.Context(), wider, "", pageFlags(60, "--refresh", "--new-run")...); v.code != exitComplete || v.calls != 3 || !strings.Contains(v.stderr, name) {

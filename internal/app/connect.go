@@ -40,6 +40,7 @@ type connection struct {
 	limiter    *ratelimit.Limiter
 	disconnect func()
 	now        func() time.Time // the clock that windows end by
+	skewLogged bool
 }
 
 // connectAPI connects to the API that open gives.
@@ -63,10 +64,10 @@ func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.C
 	if o.Simulate { // the embedded simulator has the clock of the process
 		now = time.Now
 	}
-	return connection{at.BaseURL, client, limiter, func() {
+	return connection{baseURL: at.BaseURL, client: client, limiter: limiter, disconnect: func() {
 		_ = limiter.Close() // its counts are kept call by call
 		at.Close()
-	}, now}, nil
+	}, now: now}, nil
 }
 
 // publishedAPI stands for an API that cannot be asked: there is no key for it.
@@ -101,20 +102,29 @@ const maxClockSkew = time.Hour
 
 // checkClock compares the clock with the date of the free calls so far.
 func (c *connection) checkClock(allowed bool, log *slog.Logger) error {
+	text := c.skewText()
+	if text == "" || c.skewLogged {
+		return nil
+	}
+	if allowed {
+		log.Warn(text + "; windows end on the API's day")
+		c.skewLogged = true
+		return nil
+	}
+	return UsageErrorf("%s; nothing was bought: set the clock, for example with NTP, or add --clock-skew-ok", text)
+}
+
+// skewText says by how much the machine's clock is wrong; empty: by less than matters, or unknown.
+func (c *connection) skewText() string {
 	ahead := c.clockAhead()
 	if ahead.Abs() <= maxClockSkew {
-		return nil
+		return ""
 	}
 	direction := "behind"
 	if ahead < 0 {
 		direction = "ahead of"
 	}
-	text := fmt.Sprintf("this machine's clock is %s %s the API's: siglake would misjudge days, and buy again what it has", ahead.Abs().Round(time.Second), direction)
-	if allowed {
-		log.Warn(text + "; windows end on the API's day")
-		return nil
-	}
-	return UsageErrorf("%s; nothing was bought: set the clock, for example with NTP, or add --clock-skew-ok", text)
+	return fmt.Sprintf("this machine's clock is %s %s the API's: siglake would misjudge days, and buy again what it has", ahead.Abs().Round(time.Second), direction)
 }
 
 // clockAhead is how far the API's clock is ahead of the machine's at least; 0 if it is not known to

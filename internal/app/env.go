@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -59,7 +60,8 @@ func ComponentVersions(build string) map[string]string {
 		"siglake":  build,
 		"go":       runtime.Version(),
 		"platform": runtime.GOOS + "/" + runtime.GOARCH,
-		"schema":   strconv.Itoa(schema.EventTables[0].Version),
+
+		pipeline.SchemaComponent: strconv.Itoa(schema.Version),
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -12,6 +12,7 @@ import (
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sources"
 )
 
 // The policies for calls in doubt.
@@ -25,11 +26,12 @@ const (
 type inDoubtPolicy struct {
 	name   string
 	budget int64 // most credits that asking again may cost, over all passes of a command
-	spent  int64 // ceilings of the calls that earlier passes released
+	spent  int64 // most that the calls can cost that earlier passes released
 	// Between the two readings of the account's usage that prove something.
 	settlingTime time.Duration
 	proven       []*ledger.Call // found not charged by this pass
 	matched      int64          // credits that answers explained then
+	first        *lusha.Usage   // a reading that this pass has made already; nil: none
 	usage        *lusha.Usage   // the last reading, which the run that follows begins with
 }
 
@@ -67,13 +69,52 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 	return p, nil
 }
 
-// apply decides about calls in doubt as the policy says, before a run looks at what
-// is known.
-func (p *inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client, concerned func(*ledger.Call) bool) error {
-	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *ledger.Call) bool { return !concerned(d) })
-	if p.name == inDoubtHold || len(inDoubt) == 0 {
+// decideInDoubt decides about the calls in doubt that the job could repeat, as the policy says.
+func (j *Job) decideInDoubt(ctx context.Context, l *lake, list *sources.List) error {
+	j.inDoubt.proven, j.built = nil, nil
+	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *ledger.Call) bool { return !j.canRepeat(d) })
+	if j.inDoubt.name == inDoubtHold || len(inDoubt) == 0 {
 		return nil
 	}
+	queries, err := j.repeatQueries(ctx, l, list)
+	if err != nil {
+		return err
+	}
+	if j.inDoubt.first = nil; j.usage != nil && j.usage.err == nil {
+		j.inDoubt.first = j.usage.found
+	}
+	return j.inDoubt.apply(ctx, l, j.conn.client, inDoubt, queries)
+}
+
+// repeatQueries are the queries that a run will make, priced: those of the run that it resumes or
+// else, as far as they matter for a budget, new ones.
+func (j *Job) repeatQueries(ctx context.Context, l *lake, list *sources.List) ([]pipeline.Query, error) {
+	if resumed := l.findMatch(&j.spec, j.Money.NewRun).resume; resumed != nil {
+		return resumed.Queries, nil
+	}
+	if j.inDoubt.budget == 0 || j.inDoubt.budget == math.MaxInt64 {
+		return nil, nil
+	}
+	built, err := j.buildOnce(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	if j.usage == nil {
+		j.usage = new(usageReading)
+		j.usage.found, j.usage.err = j.conn.readUsage(ctx)
+	}
+	tariff, _ := earlierTariff(l.ledger.Runs())
+	if j.usage.err == nil {
+		tariff = newTariff(j.usage.found)
+	}
+	queries := slices.Clone(built.queries)
+	priceQueries(queries, tariff)
+	return queries, nil
+}
+
+// apply decides about calls in doubt as the policy says, before a run looks at what
+// is known. queries are those that the run will make.
+func (p *inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client, inDoubt []*ledger.Call, queries []pipeline.Query) error {
 	if p.name == inDoubtProbe {
 		var err error
 		if inDoubt, err = p.reconcile(ctx, l, client, inDoubt); err != nil {
@@ -90,19 +131,20 @@ func (p *inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client
 	remaining := p.budget - p.spent
 	var released, credits, smallest, total int64
 	for _, d := range inDoubt {
-		total += d.Ceiling
-		if d.Ceiling > remaining {
-			if smallest == 0 || d.Ceiling < smallest {
-				smallest = d.Ceiling
+		cost := repeatCeiling(d, queries)
+		total += cost
+		if cost > remaining {
+			if smallest == 0 || cost < smallest {
+				smallest = cost
 			}
 			continue
 		}
-		remaining -= d.Ceiling
+		remaining -= cost
 		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.Retry, "--in-doubt "+p.name); err != nil {
 			return &Error{KindStorage, err}
 		}
 		released++
-		credits += d.Ceiling
+		credits += cost
 	}
 	p.spent += credits
 	if released > 0 {
@@ -115,6 +157,16 @@ func (p *inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client
 			remaining, smallest, total), "calls", kept)
 	}
 	return nil
+}
+
+// repeatCeiling is the most that repeating a call in doubt can cost: the question may be a wider one
+// by now, and small batches may cost more than a large one.
+func repeatCeiling(d *ledger.Call, queries []pipeline.Query) int64 {
+	cost := d.Ceiling
+	for i := range queries {
+		cost = max(cost, queries[i].RepeatCeiling(d.Query, d.Entities))
+	}
+	return cost
 }
 
 // reconcile holds the account's own count against what the journal explains. When
@@ -214,7 +266,10 @@ func (p *inDoubtPolicy) readSettledUsage(ctx context.Context, l *lake, client *l
 		defer cancel()
 		return client.FetchUsage(timed)
 	}
-	first, err := read()
+	first, err := p.first, error(nil)
+	if p.first = nil; first == nil {
+		first, err = read()
+	}
 	if err != nil || first.Used < 0 {
 		return first, err
 	}

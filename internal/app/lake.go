@@ -11,6 +11,7 @@ import (
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -21,12 +22,14 @@ type lake struct {
 	options sinks.Options
 	store   journalStore
 	ledger  *ledger.Ledger
+	// The API's clock if it is known, else the machine's: windows end on its day.
+	now func() time.Time
 }
 
 // openLake locks a lake for who, and opens its journal. An onlooker locks nothing
 // and writes nothing, while others may be at work.
 func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (l *lake, err error) {
-	l = &lake{env: env, uri: uri, options: sinkOptions(env, o)}
+	l = &lake{env: env, uri: uri, options: sinkOptions(env, o), now: env.Now}
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
@@ -78,8 +81,13 @@ func (l *lake) runs() []*ledger.Run {
 
 // openSink opens a lake for the files of one run; it need not be the state's own.
 func (l *lake) openSink(ctx context.Context, uri, runID string) (*sinks.Lake, error) {
+	return l.openSinkAsOf(ctx, uri, runID, schema.Version)
+}
+
+// openSinkAsOf is openSink for rows of a version of the schema.
+func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int) (*sinks.Lake, error) {
 	o := l.options
-	o.RunID = runID
+	o.RunID, o.SchemaVersion = runID, version
 	return sinks.Open(ctx, uri, o)
 }
 
@@ -145,13 +153,14 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sink, err := l.openSink(ctx, l.uri, r.ID)
+		version := m.SchemaVersion() // another build may have prepared it
+		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version)
 		if err != nil {
 			return err
 		}
 		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
 			// The staged files are gone with their directory; the journal has their rows.
-			m, err = l.publishRecorded(ctx, r, sink, m.Run.Stop.Stop())
+			m, err = l.publishRecorded(ctx, r, sink, version, m.Run.Stop.Stop())
 		} else if err == nil {
 			err = l.ledger.Recorder(r).Commit(m)
 		}
@@ -169,7 +178,7 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	m, err := l.publishRecorded(ctx, r, sink, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "closed for another run"})
+	m, err := l.publishRecorded(ctx, r, sink, schema.Version, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "closed for another run"})
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}
@@ -177,22 +186,23 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	return nil
 }
 
-// publishRecorded publishes a run from the journal alone.
-func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
-	runner := l.newReplayRunner(ctx, r, sink)
+// publishRecorded publishes a run from the journal alone, in rows of a version of the schema.
+func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	runner := l.newReplayRunner(ctx, r, sink, version)
 	runner.Ledger = l.ledger.Recorder(r)
 	return runner.Replay(ctx, stop)
 }
 
-// rebuildInto makes a run's rows again, elsewhere; the journal does not notice.
-func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, stop *pipeline.Stop) (*pipeline.Manifest, error) {
-	return l.newReplayRunner(ctx, r, sink).Replay(ctx, stop)
+// rebuildInto makes a run's rows again, elsewhere, as of a version of the schema. The journal does
+// not notice.
+func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+	return l.newReplayRunner(ctx, r, sink, version).Replay(ctx, stop)
 }
 
-func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink) *pipeline.Runner {
+func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int) *pipeline.Runner {
 	asked, searches := queriesByObject(r.Queries)
 	return &pipeline.Runner{
-		Queries: asked, Searches: searches, Sink: sink, Spec: r.Spec(), Recorded: l.replayInput(ctx, r),
+		Queries: asked, Searches: searches, Sink: sink, SchemaVersion: version, Spec: r.Spec(), Recorded: l.replayInput(ctx, r),
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
 }
@@ -207,6 +217,7 @@ type runMatch struct {
 	continues *ledger.Run // ask about what it left
 	done      *ledger.Run // nothing is left to do
 	blocking  *ledger.Run // another command's, unfinished: it is in the way
+	misdated  *ledger.Run // unfinished, with a window that ends in the future: it has to be closed
 }
 
 // matchRun decides whether a command begins a run or continues one.
@@ -215,6 +226,16 @@ func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, re
 		return runMatch{}, lakeError(err)
 	}
 	match := l.findMatch(asked, newRun)
+	if r := match.misdated; r != nil {
+		if resuming {
+			return runMatch{}, l.resumeError(r.ID, asked)
+		}
+		l.env.Log.Warn(misdatedText, "run", r.ID, "window_end", windowEnd(r).Format(time.DateOnly), "credits", r.Cost().Max)
+		if err := l.abandonRun(ctx, r); err != nil {
+			return runMatch{}, lakeError(err)
+		}
+		return l.findMatch(asked, newRun), nil
+	}
 	if match.blocking == nil {
 		return match, nil
 	}
@@ -244,6 +265,9 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 	}
 	if last.Published == nil {
 		if last.CommandDigest == asked.CommandDigest && !newRun && (last.Refresh || !asked.Refresh) {
+			if l.endsInFuture(last) {
+				return runMatch{misdated: last}
+			}
 			return runMatch{resume: last}
 		}
 		return runMatch{blocking: last}
@@ -255,7 +279,7 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
 			break
 		}
-		today := l.env.Now().UTC().Truncate(24 * time.Hour)
+		today := l.today()
 		switch until := windowEnd(r); {
 		case l.ledger.RetryDecided(r) && until.Equal(today):
 			return runMatch{continues: r}
@@ -283,8 +307,20 @@ func lastCommand(runs []*ledger.Run) *ledger.Run {
 // windowOpen reports whether the lines that a run left are still asked about in
 // its own window: that of today, or of a night that continues past midnight.
 func (l *lake) windowOpen(r *ledger.Run) bool {
-	return !windowEnd(r).Before(l.env.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1))
+	return !windowEnd(r).Before(l.today().AddDate(0, 0, -1)) && !l.endsInFuture(r)
 }
+
+// endsInFuture reports whether a run's window ends behind tomorrow, as one that began under a
+// wrong clock. The API refuses such a window, and takes another one for granted than the journal
+// says, so the run cannot be continued. Tomorrow is not enough: clocks differ by minutes.
+func (l *lake) endsInFuture(r *ledger.Run) bool {
+	return windowEnd(r).After(l.today().AddDate(0, 0, 1))
+}
+
+const misdatedText = "closing an unfinished run that began under a clock that was ahead: the API does not answer for its window; what it bought is published, and the window that ends today is requested anew"
+
+// today is the day that windows end.
+func (l *lake) today() time.Time { return l.now().UTC().Truncate(24 * time.Hour) }
 
 // checkSimulated keeps invented answers out of a lake of real ones, and the reverse.
 func (l *lake) checkSimulated(simulate bool) error {

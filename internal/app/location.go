@@ -36,7 +36,8 @@ func openBucket(ctx context.Context, env *Env, o StoreOptions, uri string) (*buc
 func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 	return sinks.Options{
 		Version: env.Version, Hook: env.Hook, Scratch: o.Scratch, Endpoint: o.S3.endpointOf(env),
-		Bucket: func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
+		DeltaIntegers: o.DeltaIntegers,
+		Bucket:        func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
 	}
 }
 

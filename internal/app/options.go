@@ -106,6 +106,9 @@ type StoreOptions struct {
 	Scratch string
 	State   string
 	S3      S3Options
+
+	// DeltaIntegers allows an encoding of integers that old readers do not read.
+	DeltaIntegers bool
 }
 
 // S3Options say how S3 is reached and how objects are kept there.

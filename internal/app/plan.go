@@ -79,7 +79,18 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	case ResolveName, ScoreName:
 		j.Service = services[j.Command]
 	default:
-		return nil, UsageErrorf("--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result", j.Command)
+		text := "--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result"
+		l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			defer l.close() //nolint:errcheck // nothing was written
+			if held := l.heldPagesText(); held != "" {
+				text += "; " + held
+			}
+		}
+		return nil, UsageErrorf(text, j.Command)
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, err
@@ -143,10 +154,16 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 		if err := p.report.assumeReread(ctx, l.ledger); err != nil {
 			return nil, err
 		}
-		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
 	}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
+	}
+	if text := j.conn.skewText(); text != "" {
+		p.report.addNote(text + "; siglake run refuses to start without --clock-skew-ok")
+	}
+	if l != nil {
+		l.now = j.apiNow
+		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
 	}
 	if err := p.chooseQueries(ctx, list); err != nil {
 		return nil, err
@@ -170,6 +187,9 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	p.addPlan(plan)
 	if l != nil {
 		p.report.noteInDoubt(j.Money.InDoubt, l.ledger.CallsInDoubt())
+		if held := l.heldPagesText(); held != "" {
+			p.report.addNote(held)
+		}
 	}
 	p.estimateTime()
 	p.report.addAdvice(j.Service)
@@ -237,7 +257,7 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 		p.report.ResumesRun, p.report.Queries, p.report.SpentBefore = continued.ID, slices.Clone(continued.Queries), spentBefore(p.match.resume)
 		p.refresh, p.tariff.Price = continued.Refresh, max(continued.Price, p.tariff.Price)
 	} else {
-		if p.report.Queries, _, err = j.buildQueries(ctx, j.env.Now(), list, p.report.addNote); err != nil {
+		if p.report.Queries, _, err = j.buildQueries(ctx, j.apiNow(), list, p.report.addNote); err != nil {
 			return err
 		}
 		if j.conn.client != nil {
@@ -248,6 +268,9 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	priceQueries(p.report.Queries, p.tariff)
 	if j.conn.client != nil && p.tariff.Price == 0 {
 		p.report.addNote("the account does not state the price of an event: siglake assumes 1 credit; a higher price raises all credit figures")
+	}
+	if r := p.match.misdated; r != nil {
+		p.report.addNote(fmt.Sprintf("run %s, unfinished, began under a clock that was ahead: siglake run closes it, publishes what it bought, and requests the window that ends today", r.ID))
 	}
 	if p.match.blocking != nil && !j.Money.NewRun {
 		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses to start until you finish that run (siglake resume) or close it (--new-run)")
@@ -325,6 +348,29 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 	}
 	p.addNote(fmt.Sprintf("%s of this lake in doubt: these figures exclude their lines; with --in-doubt %s the run may request them again, for at most %s more credits",
 		format.Count(len(inDoubt), "call"), policy, format.Thousands(maxCost)))
+}
+
+// heldPagesText names the undecided calls that hold pages of lookalikes and visitors; empty: there
+// are none.
+func (l *lake) heldPagesText() string {
+	var parts []string
+	for _, name := range []string{LookalikesName, VisitorsName} {
+		var calls []string
+		var credits int64
+		for _, d := range l.ledger.CallsInDoubt() {
+			if d.Query.Service() == services[name] {
+				calls, credits = append(calls, d.Run.ID+"/"+d.ID), credits+d.Ceiling
+			}
+		}
+		if len(calls) > 0 {
+			parts = append(parts, fmt.Sprintf("siglake %s holds the pages that overlap %s in doubt, for at most %s credits: %s",
+				name, format.Count(len(calls), "call"), format.Thousands(credits), format.List(calls, 5)))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, "; ") + "; decide with siglake held retry or accept-loss"
 }
 
 // dryRun counts what a runner would ask about the list.

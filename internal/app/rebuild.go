@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -40,7 +41,7 @@ func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 		}
 		m, err := l.ledger.PreparedManifest(ctx, r)
 		if err == nil {
-			m, err = l.rebuildInto(ctx, r, sink, m.Run.Stop.Stop())
+			m, err = l.rebuildInto(ctx, r, sink, schema.Version, m.Run.Stop.Stop())
 		}
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return rebuilt, lakeError(fmt.Errorf("run %s: %w", r.ID, err))

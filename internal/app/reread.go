@@ -9,6 +9,7 @@ import (
 
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 )
 
 // RereadCall is what became of a call in doubt after its recorded answer was read again.
@@ -145,7 +146,7 @@ func (l *lake) recordRereadings(ctx context.Context, r *ledger.Run, read []*ledg
 	if err := recordAll(recorder, read); err != nil {
 		return nil, err
 	}
-	_, err = l.publishRecorded(ctx, recorder.Run(), sink, nil)
+	_, err = l.publishRecorded(ctx, recorder.Run(), sink, schema.Version, nil)
 	return recorder.Run(), err
 }
 
@@ -175,7 +176,7 @@ func (l *lake) publishReread(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.publishRecorded(ctx, r, sink, nil)
+	_, err = l.publishRecorded(ctx, r, sink, schema.Version, nil)
 	return errors.Join(err, sink.Close())
 }
 

@@ -87,7 +87,7 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 func (l *lake) reopenedRun() *ledger.Run {
 	seen := map[string]bool{}
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.env.Now().UTC().Truncate(24*time.Hour)) {
+		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.today()) {
 			return r
 		}
 		seen[r.CommandDigest] = true
@@ -109,6 +109,10 @@ func (l *lake) resumeError(runID string, asked *pipeline.RunSpec) error {
 		}
 		if r.ID == runID && r.CommandDigest != asked.CommandDigest {
 			return UsageErrorf("%s; to run the command as it is now, use siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
+		}
+		if r.ID == runID && l.endsInFuture(r) {
+			return UsageErrorf("run %s began under a clock that was ahead: its window ends on %s, and the API does not answer for that; use siglake %s, which closes it, publishes what it bought, and requests the window that ends today",
+				runID, windowEnd(r).Format(time.DateOnly), orDefault(r.Settings[serviceSetting], "run"))
 		}
 		if r.ID == runID {
 			return UsageErrorf("the window of run %s ended on %s; use siglake run to request today's", runID, windowEnd(r).Format(time.DateOnly))

@@ -39,6 +39,8 @@ type Job struct {
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
 	unfitReported bool          // signals that do not fit the list are reported
+	built         *builtQueries // by this pass; nil: none yet
+	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
 
 // NewJob prepares a job for run or plan.
@@ -146,7 +148,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 		return nil, nil, err
 	}
 	defer l.close() //nolint:errcheck // what matters is durable before
-	match, nothing, err := j.match(ctx, l)
+	match, nothing, err := j.match(ctx, l, list)
 	if nothing != nil || err != nil {
 		return nil, nothing, err
 	}
@@ -189,15 +191,17 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 
 // match finds the runs of the lake that the command is about, or that there is
 // nothing to do.
-func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *NothingToDo, err error) {
+func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match runMatch, nothing *NothingToDo, err error) {
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
-	j.inDoubt.proven = nil
 	if err := j.rereadInDoubt(ctx, l); err != nil {
 		return match, nil, err
 	}
-	if err := j.inDoubt.apply(ctx, l, j.conn.client, j.canRepeat); err != nil {
+	if err := j.readClock(ctx, l); err != nil {
+		return match, nil, err
+	}
+	if err := j.decideInDoubt(ctx, l, list); err != nil {
 		return match, nil, err
 	}
 	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
@@ -223,6 +227,25 @@ func (j *Job) match(ctx context.Context, l *lake) (match runMatch, nothing *Noth
 	}
 	j.ResumeRunID = "" // what is in doubt afterwards belongs to another run
 	return match, nil, nil
+}
+
+// builtQueries are the queries of a run that begins, not priced yet.
+type builtQueries struct {
+	queries   []pipeline.Query
+	apiChoice string
+}
+
+// buildOnce builds the queries of a pass once: what the API offers is asked, and reported, once.
+func (j *Job) buildOnce(ctx context.Context, list *sources.List) (*builtQueries, error) {
+	if j.built != nil {
+		return j.built, nil
+	}
+	queries, choice, err := j.buildQueries(ctx, j.apiNow(), list, func(text string) { j.env.Log.Info(text) })
+	if err != nil {
+		return nil, err
+	}
+	j.built = &builtQueries{queries, choice}
+	return j.built, nil
 }
 
 // ask asks about the list and publishes the answers. The manifest is nil when
@@ -376,10 +399,11 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 	if left := match.continues; left != nil {
 		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
 	} else {
-		note := func(text string) { j.env.Log.Info(text) }
-		if spec.Queries, spec.APIChoice, err = j.buildQueries(ctx, j.conn.apiTime(now), list, note); err != nil {
+		built, err := j.buildOnce(ctx, list)
+		if err != nil {
 			return spec, err
 		}
+		spec.Queries, spec.APIChoice = slices.Clone(built.queries), built.apiChoice
 	}
 	if err := j.conn.checkClock(j.Money.ClockSkewOK, j.env.Log); err != nil {
 		return spec, err
@@ -405,9 +429,14 @@ func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 // the account's answer: without one, the prices of an earlier run count.
 func (j *Job) readUsage(ctx context.Context, spec *pipeline.RunSpec, before []*ledger.Run) error {
 	u, err := j.inDoubt.usage, error(nil)
-	if j.inDoubt.usage = nil; u == nil {
+	switch before := j.usage; {
+	case u != nil:
+	case before != nil:
+		u, err = before.found, before.err
+	default:
 		u, err = j.conn.readUsage(ctx)
 	}
+	j.inDoubt.usage, j.usage = nil, nil
 	switch {
 	case err == nil:
 		spec.Tariff = newTariff(u)

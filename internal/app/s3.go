@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"strconv"
@@ -41,9 +42,14 @@ func (o *S3Options) Config() (bucket.Config, error) {
 	return cfg, nil
 }
 
-// endpointOf is the address of a store other than AWS, from the flag or from the variables
-// of the SDK; empty: AWS.
+// endpointOf is the address of a store other than AWS, from the flag, from the variables of the SDK,
+// or from the profile; empty: AWS.
 func (o *S3Options) endpointOf(env *Env) string {
+	if cfg, err := o.Config(); err == nil && o.Endpoint == "" {
+		if endpoint, err := bucket.Endpoint(context.Background(), cfg); err == nil && endpoint != "" { // it reads files only
+			return endpoint
+		}
+	}
 	return cmp.Or(o.Endpoint, env.Getenv("AWS_ENDPOINT_URL_S3"), env.Getenv("AWS_ENDPOINT_URL"))
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -177,6 +178,16 @@ func (cfg Config) loadAWS(ctx context.Context) (aws.Config, error) {
 		})
 	}
 	return loaded, nil
+}
+
+// Endpoint is the address of the store if it is not AWS: of the configuration, of a variable of the
+// SDK, or of the profile. Empty: AWS. It sends no request.
+func Endpoint(ctx context.Context, cfg Config) (string, error) {
+	b, err := Open(ctx, "s3://bucket", cfg)
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(b.client.Options().BaseEndpoint), nil
 }
 
 // URI is the address of an object, or of the prefix if name is empty.
@@ -524,6 +535,11 @@ func (b *Bucket) pathError(op, name string, err error) error {
 		return nil
 	}
 	pathErr := &fs.PathError{Op: op, Path: b.URI(name), Err: err}
+	var send *smithyhttp.RequestSendError
+	if errors.As(err, &send) && !errors.Is(err, context.Canceled) {
+		pathErr.Err = b.unreachableError(send)
+		return pathErr
+	}
 	var response *awshttp.ResponseError
 	if !errors.As(err, &response) {
 		return pathErr

@@ -3,8 +3,12 @@ package bucket
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -124,6 +128,32 @@ func (b *Bucket) regionError(region string, err error) error {
 		return fmt.Errorf("the bucket is not at this address or in the region %q: set --s3-region to its region: %s", b.client.Options().Region, storeMessage(err))
 	}
 	return fmt.Errorf("the bucket is in the region %q, not %q: use --s3-region %s: %s", region, b.client.Options().Region, region, storeMessage(err))
+}
+
+// unreachableError says that no response came from a store, and what to check.
+func (b *Bucket) unreachableError(send *smithyhttp.RequestSendError) error {
+	address := aws.ToString(b.client.Options().BaseEndpoint)
+	advice := "check the network and the proxy"
+	if address == "" {
+		address = "AWS"
+	} else {
+		advice = "check --s3-endpoint (or AWS_ENDPOINT_URL_S3, or endpoint_url of the profile), the network and the proxy"
+	}
+	var dns *net.DNSError
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(send, &dns) && strings.HasPrefix(dns.Name, b.name+"."):
+		advice = "the name of the bucket is part of the host; add --s3-path-style if the store expects it in the path, else " + advice
+	case errors.As(send, &unknown):
+		advice = "AWS_CA_BUNDLE names a file with the certificate authority of the store"
+	case errors.As(send, &name):
+		advice = "the certificate is for another host; add --s3-path-style if the store expects the bucket in the path, else " + advice
+	case errors.As(send, &record), strings.Contains(send.Error(), "server gave HTTP response to HTTPS client"):
+		advice = "the store does not speak TLS on this port: use http:// in --s3-endpoint, or its port for https"
+	}
+	return fmt.Errorf("the store at %s cannot be reached: %w (%s)", address, send.Err, advice)
 }
 
 // listedKey is the key of a listed object. XML cannot express most control characters, so

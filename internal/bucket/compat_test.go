@@ -251,3 +251,68 @@ func TestWrongSettings(t *testing.T) {
 		server.Close()
 	}
 }
+
+// TestUnreachable: an error of a store that no response came from names its address and what to check.
+func TestUnreachable(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	for _, c := range []struct{ name, endpoint, says string }{
+		{"nothing listens", closed.URL, "check --s3-endpoint"},
+		{"no TLS", strings.Replace(plain.URL, "http://", "https://", 1), "use http://"},
+		{"another authority", secure.URL, "AWS_CA_BUNDLE"},
+	} {
+		b, err := Open(t.Context(), "s3://bucket/lake", Config{Endpoint: c.endpoint, PathStyle: true, MaxAttempts: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := b.Get(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.endpoint+" cannot be reached") {
+			t.Errorf("%s: Get() = %v, want %q and the address", c.name, err, c.says)
+		}
+	}
+	b, err := Open(t.Context(), "s3://bucket/lake", Config{Endpoint: "http://store.invalid", MaxAttempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Get(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "--s3-path-style") {
+		t.Errorf("the bucket in the host: Get() = %v, want --s3-path-style", err)
+	}
+}
+
+// TestEndpoint: the address of a store comes from the configuration, a variable, or a profile.
+func TestEndpoint(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "config")
+	text := "[profile one]\nendpoint_url = http://one:9000\n\n[profile two]\nservices = two\n\n[services two]\ns3 =\n  endpoint_url = http://two:9000\n"
+	if err := os.WriteFile(profile, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CONFIG_FILE", profile)
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	for _, c := range []struct {
+		name, variable, profile string
+		cfg                     Config
+		want                    string
+	}{
+		{name: "AWS"},
+		{name: "configured", cfg: Config{Endpoint: "http://flag:9000", Profile: "one"}, want: "http://flag:9000"},
+		{name: "a variable", variable: "http://variable:9000", cfg: Config{Profile: "one"}, want: "http://variable:9000"},
+		{name: "a profile", cfg: Config{Profile: "one"}, want: "http://one:9000"},
+		{name: "the profile of the environment", profile: "one", want: "http://one:9000"},
+		{name: "a service of a profile", cfg: Config{Profile: "two"}, want: "http://two:9000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("AWS_ENDPOINT_URL_S3", c.variable)
+			t.Setenv("AWS_PROFILE", c.profile)
+			if got, err := Endpoint(t.Context(), c.cfg); err != nil || got != c.want {
+				t.Errorf("Endpoint() = %q, %v, want %q", got, err, c.want)
+			}
+		})
+	}
+}

@@ -344,3 +344,37 @@ func TestEventDatesAreTheFilesOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestDaysAreDates: an event without a date among others does not change the type of event_day, in
+// whichever order DuckDB reads the files.
+func TestDaysAreDates(t *testing.T) {
+	undated := func(raw string) string { return dateFields.ReplaceAllString(raw, `${1}""`) }
+	dated, f := kestrelFixture(t, unedited)
+	lake, _ := runIntoNewLake(t, dated, f, "event_day")
+	lines, g := kestrelFixture(t, undated)
+	if err := runInto(t.Context(), lake, "r2", lines, g, "event_day"); err != nil {
+		t.Fatal(err)
+	}
+	d := openDuckDB(t)
+	from := ScanExpr(lake, "data/news")
+	described, err := d.DescribeColumns(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := described[len(described)-1]; got.Name != "event_day" || got.Type != "DATE" {
+		t.Errorf("the column of the directories is %v, want event_day, a DATE", got)
+	}
+	_, rows, err := d.Query(t.Context(), `SELECT count(*) FILTER (event_date IS NULL), count(*) FILTER (event_date IS NULL AND event_day <> DATE '1970-01-01'),
+		count(*) FILTER (event_date = event_day), count(*) FILTER (event_day >= DATE '2000-01-01') FROM `+from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := func(i int) int64 { return rows[0][i].(int64) }
+	if n(0) == 0 || n(1) != 0 || n(2) == 0 || n(2) != n(3) {
+		t.Errorf("undated, of them elsewhere, dated in their day, since 2000 = %v, want some, none, and as many", rows[0])
+	}
+	_, months, err := openSession(t, printDDL(t, lake)).Query(t.Context(), "SELECT DISTINCT event_month FROM news WHERE event_date IS NULL")
+	if err != nil || len(months) != 1 || months[0][0] != "unknown" {
+		t.Errorf("event_month of undated events in the view = %v, %v, want unknown", months, err)
+	}
+}

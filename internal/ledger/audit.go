@@ -40,6 +40,7 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 		}
 	}
 	r.findBoughtTwice(ctx)
+	r.findRepeatedPages()
 	r.result.OverBudget = findOverBudget(l.state.runs)
 	return r.result, nil
 }
@@ -94,7 +95,7 @@ func (r *auditor) findBoughtTwice(ctx context.Context) {
 				if !first.concerns(key) || !second.concerns(key) {
 					continue
 				}
-				if r.isRepurchase(ctx, key, first, second) {
+				if r.isRepurchase(ctx, key, first, second) || r.repeatsInDoubt(ctx, key, calls, first, second) {
 					r.result.BoughtTwice = append(r.result.BoughtTwice, fmt.Sprintf("%x by %s and %s", key[:4], callName(first), callName(second)))
 				}
 			}
@@ -108,13 +109,7 @@ func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first
 	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	if first.wasInDoubtAt(second.intentAt) { // a call in doubt may be repeated only after a decision
-		decided := len(first.decisions) > 0 && first.decidedAt.Before(second.intentAt)
-		sameQuestion := first.Query.Service() == second.Query.Service() && !first.Query.Service().IsPaged() &&
-			slices.ContainsFunc(second.Query.ResultTypes(), func(s string) bool { return queryCovers(first.Query, second.Query, s) })
-		return sameQuestion && !decided && r.asksAbout(ctx, first, key) && r.asksAbout(ctx, second, key)
-	}
-	if first.Outcome != pipeline.Charged {
+	if first.Outcome != pipeline.Charged || first.wasInDoubtAt(second.intentAt) {
 		return false
 	}
 	switch {
@@ -137,6 +132,56 @@ func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first
 	}
 	// A run may request the same company by two names before it learns that both are one.
 	return r.asksAbout(ctx, first, key) && r.asksAbout(ctx, second, key)
+}
+
+// repeatsInDoubt reports whether the second call bought a part of what the first, in doubt, may
+// have bought, without a decision: whatever holds a line must not be requested. calls are the
+// numbers of all calls about the identity.
+func (r *auditor) repeatsInDoubt(ctx context.Context, key pipeline.Identity, calls []uint32, first, second *Call) bool {
+	if !isUndecidedBefore(first, second) || first.Query.Service().IsPaged() {
+		return false
+	}
+	var before []*Call
+	for _, n := range calls {
+		if c := r.state.calls[n-1]; c.number < second.number {
+			before = append(before, c)
+		}
+	}
+	repeated := slices.ContainsFunc(second.Query.ResultTypes(), func(s string) bool {
+		return queryOverlaps(first.Query, second.Query, s) && windowsOverlap(first.Query, second.Query, s) && !r.archive.wasBoughtAgain(ctx, first, before, key, s)
+	})
+	return repeated && r.asksAbout(ctx, first, key) && r.asksAbout(ctx, second, key)
+}
+
+// isUndecidedBefore reports whether a call was in doubt when a later one was made, and charged,
+// that was not told to buy again.
+func isUndecidedBefore(first, second *Call) bool {
+	if first == second || !first.wasInDoubtAt(second.intentAt) || first.unsentAt != nil || second.Outcome != pipeline.Charged || second.Run.Refresh {
+		return false
+	}
+	return len(first.decisions) == 0 || !first.decidedAt.Before(second.intentAt)
+}
+
+// findRepeatedPages compares each page in doubt with the pages that were bought after it, until a
+// refresh began them anew. Other exclusions and another start make another subject, so the
+// identity does not show it.
+func (r *auditor) findRepeatedPages() {
+	for i, first := range r.state.calls {
+		if first.Outcome != pipeline.InDoubt && first.reread == nil || !first.Query.Service().IsPaged() {
+			continue
+		}
+		for _, second := range r.state.calls[i+1:] {
+			if !pagesOverlap(first.Query, second.Query) {
+				continue
+			}
+			if second.Run.Refresh && second.Outcome == pipeline.Charged {
+				break
+			}
+			if isUndecidedBefore(first, second) {
+				r.result.BoughtTwice = append(r.result.BoughtTwice, fmt.Sprintf("pages by %s and %s", callName(first), callName(second)))
+			}
+		}
+	}
 }
 
 func (r *auditor) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) bool {

@@ -55,7 +55,8 @@ type Client struct {
 	clockOffset    atomic.Pointer[ClockOffset]
 }
 
-// ClockOffset is that of the last free request; nil: none was answered, or its answer bore no date.
+// ClockOffset is that of the last free request that was answered, else of one that was refused; nil:
+// no response bore a date.
 func (c *Client) ClockOffset() *ClockOffset { return c.clockOffset.Load() }
 
 // New checks the configuration. It does not touch the network.

@@ -241,10 +241,12 @@ func (c *Client) getFree(ctx context.Context, path string, acquire func(context.
 			c.onFreeRequest(1)
 		}
 		v := classifyCall(call)
-		if call.Status/100 == 2 && call.Problem == "" && v.Status == call.Status {
-			if offset := clockOffsetOf(call); offset != nil {
-				c.clockOffset.Store(offset)
-			}
+		isAnswer := call.Status/100 == 2 && call.Problem == "" && v.Status == call.Status
+		// A refusal has a date, too. It may be that of a machine on the way, so an answer's counts more.
+		if offset := clockOffsetOf(call); offset != nil && (isAnswer || c.clockOffset.Load() == nil) {
+			c.clockOffset.Store(offset)
+		}
+		if isAnswer {
 			return call, nil // whether it is what was asked for, its decoder says
 		}
 		if call.Status/100 == 2 && call.Problem != "" {

@@ -102,7 +102,7 @@ func writeDuckView(out *sqlScript, t schema.Table) {
 	}
 	month, option := "", ""
 	if t.IsEvent() {
-		month = " EXCLUDE (filename), regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1) AS event_month"
+		month = " EXCLUDE (filename), replace(regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1), " + sqlString(schema.UnknownDay[:7]) + ", " + sqlString(schema.UnknownPartition) + ") AS event_month"
 		option = ", filename = true" // a column of the result, or no file is skipped
 		empty = append(empty, "NULL::VARCHAR AS event_month")
 	}

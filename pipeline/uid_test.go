@@ -1,0 +1,143 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// TestUIDsOfVersion2: runs of earlier builds are verified and completed with the uids that those
+// builds wrote.
+func TestUIDsOfVersion2(t *testing.T) {
+	text, err := os.ReadFile("../testdata/golden/uids-2.txt") // written by such a build, never again
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+		key, want, _ := strings.Cut(line, " ")
+		r := newFlattener("run-1", "event_day", 2).flattenEvent(event(key, record(t, key)))[0]
+		if r.uid != want {
+			t.Errorf("%s: uid = %s, want %s", key, r.uid, want)
+		}
+		if version := r.values[schema.EventTables[r.table].ColumnIndex("schema_version")]; version != intValue(2) {
+			t.Errorf("%s: schema_version = %d, want 2", key, version.n)
+		}
+	}
+	undated := newFlattener("run-1", "event_day", 2).flattenEvent(event("promotion", `{}`))[0]
+	if got := undated.partition.String(); got != "contact/event_day=unknown" {
+		t.Errorf("partition of an undated event in version 2 = %s, want contact/event_day=unknown", got)
+	}
+}
+
+// TestUIDSaysWhomTheEventIsAbout: the record's id, else the answer's, else what was requested.
+func TestUIDSaysWhomTheEventIsAbout(t *testing.T) {
+	uid := func(raw, answerID string, by schema.Identifier, requested string) string {
+		key := "financialEventsNews"
+		e := event(key, raw)
+		e.Entity.ID, e.RequestedBy, e.Requested = answerID, by, requested
+		return newFlattener("run-1", "event_month", schema.Version).flattenEvent(e)[0].uid
+	}
+	plain, named := `{"signalId":"9"}`, `{"signalId":"9","companyId":"1"}`
+	same := uid(named, "", "", "")
+	for name, got := range map[string]string{
+		"the answer states the id":                 uid(plain, "1", schema.ByDomain, "a.example"),
+		"the id was requested":                     uid(plain, "", schema.ByID, "1"),
+		"the record's id wins":                     uid(named, "2", schema.ByID, "3"),
+		"a token gives way to the answer's id":     uid(`{"signalId":"9","companyId":"v1.xyz"}`, "1", "", ""),
+		"tokens give way to the id that was asked": uid(`{"signalId":"9","companyId":"v1.xyz"}`, "v1.abc", schema.ByID, "1"),
+	} {
+		if got != same {
+			t.Errorf("%s: uid = %s, want %s", name, got, same)
+		}
+	}
+	seen := map[string]string{}
+	for name, got := range map[string]string{
+		"id": same, "domain": uid(plain, "", schema.ByDomain, "1"), "other domain": uid(plain, "", schema.ByDomain, "2"),
+		"name": uid(plain, "", schema.ByName, "1"), "token": uid(plain, "v1.xyz", "", ""), "other token": uid(plain, "v1.abc", "", ""),
+		"unrequested": uid(plain, "", schema.Unrequested, "1"),
+	} {
+		if other, taken := seen[got]; taken {
+			t.Errorf("the uids of %q and %q are equal", name, other)
+		}
+		seen[got] = name
+	}
+}
+
+// TestEventsWithoutIDs runs a list of three people whose answers are equal and state no id, and
+// two answers about something that was never requested. Each paid event is an event of its own,
+// and keeps its uid in another run of another list.
+func TestEventsWithoutIDs(t *testing.T) {
+	text, err := os.ReadFile("../testdata/hard-answers/no-ids-contact.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		Contacts map[string]struct{ Promotion []json.RawMessage }
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatal(err)
+	}
+	raw := answer.Contacts["r1"].Promotion[0]
+	item := ItemReply{Status: schema.Enriched, CallID: "1-1", Events: []RawEvent{{Type: "promotion", Raw: raw}}}
+	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+		reply := &Reply{
+			Calls:     []Call{{ID: "1-1", Batch: b.ID, Object: schema.Contact, Sent: epoch, Outcome: Charged, Charge: knownCharge(int64(len(b.Items)) + 2)}},
+			Unmatched: []ItemReply{item, item},
+		}
+		for range b.Items {
+			reply.Items = append(reply.Items, item)
+		}
+		return reply, nil
+	})
+	uids := func(mails ...string) (uids []string) {
+		var lines list
+		for i, mail := range mails {
+			lines.accounts = append(lines.accounts, schema.Account{Row: int64(i + 1), Key: fmt.Sprint("key ", i), Object: schema.Contact, Email: mail})
+		}
+		seen := map[string]bool{}
+		for _, row := range mustRun(t, Runner{Fetcher: f, Queries: bothQueries()}, lines).sink.read("contact") {
+			if uids = append(uids, row.text("event_uid")); seen[row.text("event_uid")] {
+				t.Errorf("two events have the uid %s", row.text("event_uid"))
+			}
+			seen[row.text("event_uid")] = true
+		}
+		if len(uids) != len(mails)+2 {
+			t.Errorf("%d rows for %d people, want one of each and two", len(uids), len(mails))
+		}
+		return uids
+	}
+	first, second := uids("a@x.example", "b@x.example", "c@x.example"), uids("c@x.example", "a@x.example", "b@x.example")
+	if diff := cmp.Diff([]string{first[2], first[0], first[1]}, second[:3]); diff != "" {
+		t.Errorf("uids in another run (-want +got):\n%s", diff)
+	}
+}
+
+// TestSharedEventID: one piece of news about two companies is an event of each.
+func TestSharedEventID(t *testing.T) {
+	text, err := os.ReadFile("../testdata/hard-answers/shared-signal-id.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		Companies map[string]struct{ CommercialActivityNews []json.RawMessage }
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatal(err)
+	}
+	var uids []string
+	for _, company := range []string{"r1", "r2"} {
+		for _, raw := range answer.Companies[company].CommercialActivityNews {
+			uids = append(uids, uidOf(t, "commercialActivityNews", string(raw)))
+		}
+	}
+	if len(uids) != 2 || uids[0] == uids[1] {
+		t.Errorf("uids = %q, want two", uids)
+	}
+}
