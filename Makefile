@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test proof conformance lint vet-all mutants fuzz bench man dist clean
+.PHONY: help build demo test proof conformance stores lint vet-all mutants fuzz bench man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,9 @@ proof: mutants ## the long proofs: mutants, kill loops, conformance; SIGLAKE_PRO
 	@$(TOOLS) $(SUM) -parallel 6 -timeout 24h ./cmd/siglake
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) -timeout 24h ./...
 	@$(MAKE) --no-print-directory conformance
+
+stores: ## a lake on every store, plain and behind front ends; moto needs python3 and PyPI
+	@cd internal/storematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
 conformance: ## the client against a mock made from a description of the API; needs Node
 	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...

@@ -325,10 +325,10 @@ func (r *Runner) newManifest(started time.Time) *Manifest {
 	}
 	m := NewManifest(spec.info())
 	m.Run.Concurrency, m.Run.BatchSize = r.concurrency(), r.batchSize()
-	m.Versions = maps.Clone(spec.Versions)
-	if m.Versions != nil { // a run that an earlier build began may be written by this one
-		m.Versions[SchemaComponent] = strconv.Itoa(r.schemaVersion())
-	}
+	// A run that an earlier build began may be written by this one.
+	m.Versions = map[string]string{}
+	maps.Copy(m.Versions, spec.Versions)
+	m.Versions[SchemaComponent] = strconv.Itoa(r.schemaVersion())
 	for _, list := range []map[schema.Object]*Query{r.Queries, r.Searches} {
 		for _, o := range []schema.Object{schema.Contact, schema.Company} {
 			if q := list[o]; q != nil {

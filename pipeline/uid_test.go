@@ -70,7 +70,7 @@ func TestUIDSaysWhomTheEventIsAbout(t *testing.T) {
 	}
 }
 
-// TestEventsWithoutIDs runs a list of three people whose answers are equal and state no id, and
+// TestEventsWithoutIDs runs a list of three people, with equal answers that state no id, and
 // two answers about something that was never requested. Each paid event is an event of its own,
 // and keeps its uid in another run of another list.
 func TestEventsWithoutIDs(t *testing.T) {
@@ -139,5 +139,22 @@ func TestSharedEventID(t *testing.T) {
 	}
 	if len(uids) != 2 || uids[0] == uids[1] {
 		t.Errorf("uids = %q, want two", uids)
+	}
+}
+
+// TestProductUIDs: results without an id are those of the entities that were requested.
+func TestProductUIDs(t *testing.T) {
+	uid := func(version int, requested string) string {
+		e := schema.Event{
+			Entity: schema.Entity{Object: schema.Company}, Type: schema.ProductScore, Raw: json.RawMessage(`{"signalScore":7}`),
+			RequestedBy: schema.ByDomain, Requested: requested, Origin: &schema.Origin{Until: "2026-05-07"},
+		}
+		return newFlattener("run-1", "event_month", version).flattenEvent(e)[0].uid
+	}
+	if a, b := uid(3, "a.example"), uid(3, "b.example"); a == b || a != uid(3, "a.example") {
+		t.Errorf("uids of equal results = %s and %s, want two that last", a, b)
+	}
+	if a, b := uid(2, "a.example"), uid(2, "b.example"); a != b {
+		t.Errorf("uids in version 2 = %s and %s, want equal", a, b)
 	}
 }

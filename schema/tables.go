@@ -6,8 +6,8 @@ package schema
 //	2  news has the column article_url
 //	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay
 //
-// OldestVersion is the oldest version whose rows can be written again, to verify or complete a run
-// of an earlier build.
+// OldestVersion is the oldest version that can still be written, to verify or complete a run of an
+// earlier build.
 const Version, OldestVersion = 3, 2
 
 // eventColumns are the first columns of every event table.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 )
 
 // The names inside a lake.
@@ -18,6 +19,12 @@ const (
 	currentFile = metaDir + "/current.json"
 	stagingDir  = "_staging"
 )
+
+// publishedDirs are the directories into which a run or a compaction publishes.
+var publishedDirs = []string{dataDir, ledgerDir, compactDir}
+
+// PublishedDirs are the directories into which files are published.
+func PublishedDirs() []string { return slices.Clone(publishedDirs) }
 
 // backend stores a lake's visible objects. Names are relative to the lake, with
 // slashes. Its operations are those that a directory and an object store with

@@ -107,6 +107,7 @@ func (b *memoryBucket) List(_ context.Context, prefix string) iter.Seq2[bucket.O
 }
 
 func (b *memoryBucket) ProbeConditions(context.Context, string) error { return nil }
+func (b *memoryBucket) ProbeWrite(context.Context, string) error      { return nil }
 func (b *memoryBucket) URI(name string) string                        { return "s3://memory/lake/" + name }
 
 // TestCompactInBucket publishes and compacts the same runs in a bucket and in a

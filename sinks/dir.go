@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"path"
 	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/siglake/siglake/internal/durable"
 )
@@ -123,7 +126,50 @@ func (p *dirBackend) prepareWrites(context.Context) error {
 	if err := errors.Join(p.MkdirAll(manifestDir), p.MkdirAll(snapshotDir)); err != nil {
 		return err
 	}
-	return errors.Join(p.SyncDir(metaDir), p.SyncDir("."))
+	if err := errors.Join(p.SyncDir(metaDir), p.SyncDir(".")); err != nil {
+		return err
+	}
+	dirs := []string{".", metaDir, manifestDir, snapshotDir}
+	for _, top := range publishedDirs {
+		below, err := p.findTableDirs(top)
+		if err != nil {
+			return err
+		}
+		dirs = append(dirs, below...)
+	}
+	for _, dir := range dirs {
+		if err := p.ProbeDir(dir); err != nil {
+			return fmt.Errorf("the lake cannot be written: %w; change the permissions of that directory, or mount it writable", err)
+		}
+	}
+	return nil
+}
+
+// findTableDirs lists a folder and those of the tables in it. Partitions are not listed: there may
+// be thousands, of which a run touches few.
+func (p *dirBackend) findTableDirs(folder string) (dirs []string, err error) {
+	depth := strings.Count(folder, "/") + 1
+	if folder == compactDir {
+		depth++ // its tables are in compact/data and compact/ledger
+	}
+	err = fs.WalkDir(p.FS(), folder, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name == folder:
+			return nil
+		case err != nil:
+			return err
+		case !d.IsDir() && name == folder:
+			return p.PathError("open", name, syscall.ENOTDIR)
+		case !d.IsDir():
+			return nil
+		}
+		dirs = append(dirs, name)
+		if strings.Count(name, "/") == depth {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return dirs, err
 }
 
 func (p *dirBackend) listNames(_ context.Context, folder string) iter.Seq2[string, error] {

@@ -20,6 +20,48 @@ type generationRef struct {
 	Path       string         `json:"path"`
 	SHA256     string         `json:"sha256"`
 	Snapshot   *pipeline.Link `json:"snapshot,omitempty"` // the manifest's own, so that readers need not open it
+	// SHA-256 of the file without this member, the last one. Earlier versions wrote none.
+	Checksum string `json:"checksum,omitempty"`
+}
+
+// encode is the content of current.json.
+func (c generationRef) encode() ([]byte, error) {
+	c.Checksum = ""
+	plain, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	plain = append(plain, '\n')
+	sum := sha256.Sum256(plain)
+	return fmt.Appendf(nil, `%s,%s%x"%s`, bytes.TrimSuffix(plain, []byte(refEnd)), checksumMember, sum, refEnd), nil
+}
+
+const (
+	checksumMember = "\n  \"checksum\": \""
+	refEnd         = "\n}\n"
+)
+
+// decodeRef decodes current.json. Every byte counts: one that is not what siglake wrote is an error.
+// A file of an earlier version has no checksum; a member that it did not write may be a checksum
+// whose name was damaged.
+func decodeRef(raw []byte) (c generationRef, err error) {
+	at := bytes.LastIndex(raw, []byte(","+checksumMember))
+	if at < 0 {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&c); err != nil {
+			return c, err
+		}
+		if c.Checksum != "" || len(bytes.TrimSpace(raw[d.InputOffset():])) > 0 {
+			return c, errors.New("it has been changed since siglake wrote it")
+		}
+		return c, nil
+	}
+	plain := append(bytes.Clone(raw[:at]), refEnd...)
+	if sum := sha256.Sum256(plain); string(raw[at:]) != fmt.Sprintf(`,%s%x"%s`, checksumMember, sum, refEnd) {
+		return c, errors.New("it has been changed since siglake wrote it")
+	}
+	return c, json.Unmarshal(raw, &c)
 }
 
 func (c *generationRef) manifestLink() *pipeline.Link {
@@ -27,6 +69,14 @@ func (c *generationRef) manifestLink() *pipeline.Link {
 		return nil
 	}
 	return &pipeline.Link{Path: c.Path, SHA256: c.SHA256}
+}
+
+// checkSnapshot compares the list of files with the manifest's own.
+func (c *generationRef) checkSnapshot(m *pipeline.Manifest) error {
+	if c.Snapshot != nil && !reflect.DeepEqual(c.Snapshot, m.Snapshot) {
+		return fmt.Errorf("%w: %s names another list of files than %s", ErrIntegrity, currentFile, c.Path)
+	}
+	return nil
 }
 
 func manifestName(generation int64) string {
@@ -66,8 +116,11 @@ func (g *generations) readCurrent(ctx context.Context) (c generationRef, raw []b
 	if err != nil {
 		return generationRef{}, nil, err
 	}
-	if err := json.Unmarshal(raw, &c); err != nil || c.Generation < 1 || c.Path != manifestName(c.Generation) {
-		return generationRef{}, nil, fmt.Errorf("%w: %s does not name a generation: %.200q", ErrIntegrity, currentFile, raw)
+	if c, err = decodeRef(raw); err == nil && (c.Generation < 1 || c.Path != manifestName(c.Generation)) {
+		err = errors.New("it names no generation")
+	}
+	if err != nil {
+		return generationRef{}, nil, fmt.Errorf("%w: %s is damaged: %w: %.200q; restore it, or remove it: siglake compact writes it again from the manifests", ErrIntegrity, currentFile, err, raw)
 	}
 	return c, raw, nil
 }
@@ -87,7 +140,11 @@ func (g *generations) newestGeneration(ctx context.Context) (newest generationRe
 		return newest, nil, err
 	}
 	if link := newest.manifestLink(); link != nil {
-		if _, err := g.readManifest(ctx, link); err != nil {
+		m, err := g.readManifest(ctx, link)
+		if err == nil {
+			err = newest.checkSnapshot(m)
+		}
+		if err != nil {
 			return newest, nil, err
 		}
 	}
@@ -165,11 +222,10 @@ func parseManifest(name string, data []byte) (*pipeline.Manifest, error) {
 
 // swapCurrent makes current.json name a generation, unless it does already.
 func (g *generations) swapCurrent(ctx context.Context, old []byte, next generationRef) error {
-	data, err := json.MarshalIndent(next, "", "  ")
+	data, err := next.encode()
 	if err != nil {
 		return err
 	}
-	data = append(data, '\n')
 	if bytes.Equal(old, data) {
 		return nil
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"path"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -35,11 +37,11 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 		}
 		return &Inspector{published: generations{&s3Backend{bucket: b}}}, ctx.Err()
 	}
-	path, err := CheckDir(uri)
+	base, err := CheckDir(uri)
 	if err != nil {
 		return nil, err
 	}
-	d, err := durable.Open(path, o.Hook)
+	d, err := durable.Open(base, o.Hook)
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
@@ -69,6 +71,9 @@ func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifes
 			if err == nil && m.Generation != generation {
 				err = fmt.Errorf("%w: %s says it is generation %d, want %d", ErrIntegrity, link.Path, m.Generation, generation)
 			}
+			if err == nil && generation == current.Generation {
+				err = current.checkSnapshot(m)
+			}
 			if err != nil {
 				yield(nil, err)
 				return
@@ -97,6 +102,93 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 	}
 	slices.Reverse(chain)
 	return chain, err
+}
+
+// ReadManifests visits the manifests from the newest generation, whether current.json names it
+// already or not, back to the first. Of those before the newest it leaves out the ones that skip
+// reports, unread; the others are read by their names and not checked against the chain. It returns
+// the newest generation; 0: nothing was published.
+func (i *Inspector) ReadManifests(ctx context.Context, skip func(generation int64) bool, visit func(*pipeline.Manifest) error) (newest int64, err error) {
+	ref, _, err := i.published.newestGeneration(ctx)
+	if err != nil || ref.Generation == 0 {
+		return 0, err
+	}
+	m, err := i.published.readManifest(ctx, ref.manifestLink())
+	if err == nil {
+		err = visit(m)
+	}
+	if err != nil {
+		return ref.Generation, err
+	}
+	var wanted []int64
+	for generation := ref.Generation - 1; generation > 0; generation-- {
+		if !skip(generation) {
+			wanted = append(wanted, generation)
+		}
+	}
+	for chunk := range slices.Chunk(wanted, maxParallelReads) {
+		manifests, err := i.readNumbered(ctx, chunk)
+		if err != nil {
+			return ref.Generation, err
+		}
+		for _, m := range manifests {
+			if err := visit(m); err != nil {
+				return ref.Generation, err
+			}
+		}
+	}
+	return ref.Generation, nil
+}
+
+// maxParallelReads is the number of manifests that are read at once.
+const maxParallelReads = 16
+
+// readNumbered reads the manifests of some generations by their names.
+func (i *Inspector) readNumbered(ctx context.Context, generations []int64) ([]*pipeline.Manifest, error) {
+	manifests, failed := make([]*pipeline.Manifest, len(generations)), make([]error, len(generations))
+	var readers sync.WaitGroup // awaited below
+	for at, generation := range generations {
+		readers.Go(func() { manifests[at], failed[at] = i.readNumberedManifest(ctx, generation) })
+	}
+	readers.Wait()
+	return manifests, errors.Join(failed...)
+}
+
+func (i *Inspector) readNumberedManifest(ctx context.Context, generation int64) (*pipeline.Manifest, error) {
+	name := manifestName(generation)
+	data, err := i.published.backend.readObject(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(name, data)
+	if err == nil && m.Generation != generation {
+		err = fmt.Errorf("%w: %s says it is generation %d", ErrIntegrity, name, m.Generation)
+	}
+	return m, err
+}
+
+// HasFiles reports whether the lake holds a file of rows, whatever its manifests say.
+func (i *Inspector) HasFiles(ctx context.Context) (bool, error) {
+	for _, top := range publishedDirs {
+		for name, err := range i.published.backend.listNames(ctx, top) {
+			if err != nil {
+				return false, err
+			}
+			if !isHidden(name) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// isHidden reports whether readers skip a file because of its name.
+func isHidden(name string) bool {
+	base := path.Base(name)
+	return base[0] == '.' || base[0] == '_'
 }
 
 // ReadSnapshot returns the files of a generation; 0 is the one that current.json names.

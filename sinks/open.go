@@ -133,6 +133,8 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	}
 	if err != nil {
 		if l.dir != nil {
+			l.dir.RemoveEmpty(l.runDir)
+			l.dir.RemoveEmpty(stagingDir)
 			err = errors.Join(err, l.dir.Close())
 		}
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
@@ -215,6 +217,12 @@ func (l *Lake) initLayout(ctx context.Context) error {
 	probe := l.runDir + "/probe.tmp"
 	err := l.dir.WriteFile(probe, []byte("can this be written?\n"))
 	return errors.Join(err, l.dir.Remove(probe))
+}
+
+// EmptyLayout are the directories of a lake that exist before anything is published, each before
+// those in it.
+func EmptyLayout() []string {
+	return []string{dataDir, ledgerDir, compactDir, metaDir, manifestDir, snapshotDir, stagingDir}
 }
 
 // localPath turns a lake's address into an absolute path.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/durable"
@@ -26,6 +27,7 @@ type Bucket interface {
 	ReadRange(ctx context.Context, o bucket.Object, off, n int64) (io.ReadCloser, error)
 	List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error]
 	ProbeConditions(ctx context.Context, dir string) error
+	ProbeWrite(ctx context.Context, dir string) error
 	URI(name string) string
 }
 
@@ -101,10 +103,23 @@ func (p *s3Backend) listNames(ctx context.Context, folder string) iter.Seq2[stri
 	}
 }
 
-// prepareWrites verifies that the store honours conditional writes: everything depends
-// on that.
+// prepareWrites verifies that the store honours conditional writes, on which everything depends,
+// and that the policy of the bucket allows to write wherever files are published.
 func (p *s3Backend) prepareWrites(ctx context.Context) error {
-	return p.bucket.ProbeConditions(ctx, metaDir)
+	if err := p.bucket.ProbeConditions(ctx, metaDir); err != nil {
+		return err
+	}
+	failed := make([]error, len(publishedDirs))
+	var probes sync.WaitGroup // awaited below
+	for i, dir := range publishedDirs {
+		probes.Go(func() {
+			if err := p.bucket.ProbeWrite(ctx, dir); err != nil {
+				failed[i] = fmt.Errorf("the lake cannot be written: %w; siglake doctor prints the policy that it needs", err)
+			}
+		})
+	}
+	probes.Wait()
+	return errors.Join(failed...)
 }
 
 func (p *s3Backend) maxParallel() int { return maxUploads }

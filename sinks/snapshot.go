@@ -10,8 +10,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/siglake/siglake/pipeline"
 )
@@ -106,6 +109,56 @@ func (g *generations) generationFiles(ctx context.Context, link *pipeline.Link) 
 		}
 	}
 	return files, nil
+}
+
+// MissingNeighbours names the files that were published before into the partitions of a published
+// manifest's files, and that are not there any more. It lists these partitions only.
+func (l *Lake) MissingNeighbours(ctx context.Context, m *pipeline.Manifest) (missing []string, err error) {
+	if m.Snapshot == nil || len(m.Files) == 0 {
+		return nil, nil
+	}
+	files, err := l.readSnapshot(ctx, m.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	touched, listed := map[string]bool{}, map[string][]string{} // partitions; paths by directory
+	for _, f := range m.Files {
+		touched[f.Table+"/"+f.Partition] = true
+	}
+	for _, f := range files {
+		if touched[f.Table+"/"+f.Partition] {
+			dir := path.Dir(f.Path)
+			listed[dir] = append(listed[dir], f.Path)
+		}
+	}
+	dirs := slices.Sorted(maps.Keys(listed))
+	found, failed := make([]map[string]bool, len(dirs)), make([]error, len(dirs))
+	for from := 0; from < len(dirs); from += maxParallelReads {
+		var readers sync.WaitGroup // awaited below
+		for i := from; i < min(from+maxParallelReads, len(dirs)); i++ {
+			readers.Go(func() { found[i], failed[i] = l.listDir(ctx, dirs[i]) })
+		}
+		readers.Wait()
+	}
+	for i, dir := range dirs {
+		for _, name := range listed[dir] {
+			if !found[i][name] {
+				missing = append(missing, name)
+			}
+		}
+	}
+	return missing, errors.Join(failed...)
+}
+
+func (g *generations) listDir(ctx context.Context, dir string) (map[string]bool, error) {
+	names := map[string]bool{}
+	for name, err := range g.backend.listNames(ctx, dir) {
+		if err != nil {
+			return nil, err
+		}
+		names[name] = true
+	}
+	return names, nil
 }
 
 // readSnapshot reads a list and checks it against the link that names it.

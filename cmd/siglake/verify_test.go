@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,4 +61,28 @@ func TestVerifySaysWhatToDo(t *testing.T) {
 		})
 	}
 	r.mustExit(exitComplete, "rebuild", "--into", filepath.Join(t.TempDir(), "again"))
+}
+
+// TestVerifyReadsWholeJournal: verify finds damage in a record of the journal that no answer depends
+// on: the manifest that a run prepared, which a rebuild needs.
+func TestVerifyReadsWholeJournal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.run(domainLines(30), baseFlags...)
+	r.rerun(extraDomain+"\n", baseFlags...) // the end of the last segment is checked whenever it is opened
+	r.mustExit(exitComplete, "verify")
+	name := filepath.Join(r.lake, "_state", "journal", "00000001.journal")
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The manifest is the last record but one: the commit behind it has a head only.
+	for _, at := range []int{len(raw) - 600, len(raw) - 1000, len(raw) - 2000} {
+		damaged := slices.Clone(raw)
+		damaged[at] ^= 1
+		if err := os.WriteFile(name, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.mustExit(exitIntegrity, "verify")
+	}
 }

@@ -198,7 +198,11 @@ func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 
 // checkJournal opens the journal, which reads all of its heads.
 func (x *checkup) checkJournal(ctx context.Context, uri string) {
-	if exists, err := lakeExists(ctx, x.env, x.Store, uri); err == nil && !exists {
+	switch exists, err := lakeExists(ctx, x.env, x.Store, uri); {
+	case err != nil:
+		x.addFailure("journal", err, "")
+		return
+	case !exists:
 		x.addOK("journal", "none yet: the first run creates it")
 		return
 	}
@@ -208,6 +212,10 @@ func (x *checkup) checkJournal(ctx context.Context, uri string) {
 		return
 	}
 	defer l.close() //nolint:errcheck // nothing was written
+	if err := checkJournal(ctx, l, x.Store, l.ledger, false); err != nil && !l.changedSinceOpen(ctx) {
+		x.addFailure("journal", lakeError(err), "no command that pays works on the lake until then")
+		return
+	}
 	runs, inDoubt := l.ledger.Runs(), l.ledger.CallsInDoubt()
 	x.addOK("journal", "%s", format.Count(len(runs), "run"))
 	if n := len(inDoubt); n > 0 {
@@ -285,6 +293,11 @@ func (x *checkup) checkBucket(ctx context.Context, uri string) (policy string) {
 		return policy
 	}
 	x.addOK("bucket", "%s honours conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
+	for _, dir := range sinks.PublishedDirs() {
+		if err := b.ProbeWrite(ctx, dir); err != nil {
+			x.addFailure("bucket", &Error{KindStorage, err}, "grant the permissions below")
+		}
+	}
 	for _, err := range b.List(ctx, "_meta/") {
 		if err != nil {
 			x.addFailure("bucket", &Error{KindStorage, err}, "without s3:ListBucket, a store answers 403 for a missing object, which looks like a refusal")
@@ -310,7 +323,7 @@ func bucketPolicy(name, prefix, kmsKey string) string {
 	objects := "arn:aws:s3:::" + name + "/" + within
 	statements := []statement{
 		{Sid: "ReadAndWrite", Effect: "Allow", Action: []string{"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}, Resource: []string{objects + "*"}},
-		{Sid: "RemoveProbes", Effect: "Allow", Action: []string{"s3:DeleteObject"}, Resource: []string{objects + StateDir + "/probe-*", objects + "_meta/probe-*"}},
+		{Sid: "RemoveProbes", Effect: "Allow", Action: []string{"s3:DeleteObject"}, Resource: []string{objects + StateDir + "/probe-*", objects + "_meta/probe-*", objects + "*/_probe-*"}},
 		{Sid: "TellMissingFromForbidden", Effect: "Allow", Action: []string{"s3:ListBucket"}, Resource: []string{"arn:aws:s3:::" + name},
 			Condition: map[string]map[string]string{"StringLike": {"s3:prefix": within + "*"}}},
 	}

@@ -33,10 +33,40 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
-	if l.ledger, err = ledger.Open(ctx, l.store.wal, ledger.Options{Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}); err != nil {
+	options := ledger.Options{Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}
+	if holder != readOnly {
+		options.Check = func(opened *ledger.Ledger) error {
+			return checkJournal(ctx, l, o, opened, holder == rebuildHolder)
+		}
+	}
+	if l.ledger, err = ledger.Open(ctx, l.store.wal, options); err != nil {
 		return nil, errors.Join(lakeError(err), l.close())
 	}
 	return l, nil
+}
+
+// openOrCreateLake opens the journal of a lake for a command that begins a run. Nothing is created
+// for a lake that has lost its journal, and what is created for a new one disappears with close
+// unless a run begins.
+func openOrCreateLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
+	if _, err := lakeExists(ctx, env, o, uri); err != nil {
+		return nil, err
+	}
+	return openLake(ctx, env, o, uri, holder)
+}
+
+// beginRun records that a run begins, or another session of it.
+func (l *lake) beginRun(ctx context.Context, spec pipeline.RunSpec) (*ledger.Recorder, error) {
+	if record := l.store.record; record != nil {
+		if err := record(ctx); err != nil {
+			return nil, err
+		}
+	}
+	recorder, err := l.ledger.BeginRun(spec)
+	if err != nil {
+		return nil, &Error{KindStorage, err}
+	}
+	return recorder, nil
 }
 
 // openExistingLake opens the journal of a lake that must be there.
@@ -125,6 +155,7 @@ func (l *lake) close() (err error) {
 		err = errors.Join(err, l.store.close())
 	}
 	if l.store.lock != nil {
+		l.store.created.removeUnused()
 		err = errors.Join(err, l.store.lock.Close())
 	}
 	l.ledger, l.store = nil, journalStore{}
@@ -346,17 +377,6 @@ func CheckLakeKind(ctx context.Context, env *Env, store StoreOptions, uri string
 		return &Error{KindUsage, err}
 	}
 	return nil
-}
-
-// checkJournalMatches makes sure that the journal is the one of what lies in the lake. One
-// that was lost, or has not come along, would let all be bought again.
-func (l *lake) checkJournalMatches(ctx context.Context, sink *sinks.Lake) error {
-	newest, err := sink.CurrentManifest(ctx)
-	if err == nil && newest != nil && len(l.ledger.Runs()) == 0 {
-		err = fmt.Errorf("%w: %s has generation %d, but its journal has no run, so siglake would buy everything again; restore %s, or name another lake",
-			sinks.ErrIntegrity, l.uri, newest.Generation, StateDir)
-	}
-	return err
 }
 
 // windowEnd is the day that a run's window ends.

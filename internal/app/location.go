@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/internal/bucket"
@@ -46,6 +47,10 @@ type journalStore struct {
 	lock  lease.Lock
 	wal   wal.Store
 	close func() error // of the store
+	// Records where the journal of a new lake is, before its first run; nil: there is nothing to
+	// record.
+	record  func(context.Context) error
+	created *createdPaths // what was created for a new lake in a directory; nil: nothing
 }
 
 // openJournalStore opens the store of a lake's journal, and locks the lake for who;
@@ -68,6 +73,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 	}
 	dir := filepath.Join(path, StateDir)
 	if holder != readOnly {
+		s.created = missingPaths(path)
 		if s.lock, err = lease.AcquireFlock(dir, holder); err != nil {
 			return journalStore{}, lockError(uri, err)
 		}
@@ -113,9 +119,10 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	if err != nil {
 		return s, err
 	}
-	if err := location.checkRecorded(ctx, b, holder != readOnly); err != nil {
+	if err := location.checkRecorded(ctx, b, false); err != nil {
 		return s, err
 	}
+	s.record = func(ctx context.Context) error { return location.checkRecorded(ctx, b, true) }
 	if location.Directory != "" {
 		return s, s.openDir(filepath.Join(location.Directory, "journal"), env.Hook)
 	}
@@ -181,7 +188,7 @@ func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, 
 	raw, _, err := b.Get(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !record {
-			return nil
+			return loc.checkUnclaimed(b.URI(""))
 		}
 		if err := loc.claimDirectory(b.URI("")); err != nil {
 			return err
@@ -223,9 +230,9 @@ func (loc journalLocation) readOwner() (lake string, err error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// claimDirectory makes a directory that of a lake's journal. It must not be another's: what
-// was bought for that one would pass as bought for this one, and be in neither.
-func (loc journalLocation) claimDirectory(lake string) error {
+// checkUnclaimed makes sure that a directory is not that of another lake's journal: what was
+// bought for that one would pass as bought for this one, and be in neither.
+func (loc journalLocation) checkUnclaimed(lake string) error {
 	if loc.Directory == "" {
 		return nil
 	}
@@ -234,13 +241,19 @@ func (loc journalLocation) claimDirectory(lake string) error {
 		return err
 	}
 	if owner == "" {
-		owner = "another lake"
-		if _, err := os.Stat(filepath.Join(loc.Directory, "journal")); errors.Is(err, fs.ErrNotExist) {
-			owner = ""
+		found, err := wal.HasSegments(filepath.Join(loc.Directory, "journal"))
+		if err != nil || !found {
+			return err
 		}
+		owner = "another lake"
 	}
-	if owner != "" {
-		return UsageErrorf("--state %s holds the journal of %s; give this lake a directory of its own", loc.Directory, owner)
+	return UsageErrorf("--state %s holds the journal of %s; give this lake a directory of its own", loc.Directory, owner)
+}
+
+// claimDirectory makes a directory that of a lake's journal.
+func (loc journalLocation) claimDirectory(lake string) error {
+	if err := loc.checkUnclaimed(lake); err != nil || loc.Directory == "" {
+		return err
 	}
 	if err := loc.writeOwner(lake); err != nil {
 		return &Error{KindStorage, err}
@@ -279,33 +292,98 @@ func (loc journalLocation) checkOwner(lake string) error {
 	return nil
 }
 
-// lakeExists reports whether there is a lake with a journal.
+// lakeExists reports whether there is a lake with a journal, which may be empty. A lake that has
+// lost its journal is an error: without it, siglake would buy everything again.
 func lakeExists(ctx context.Context, env *Env, o StoreOptions, uri string) (bool, error) {
+	exists, journal, err := findJournal(ctx, env, o, uri)
+	if err != nil || journal {
+		return exists, err
+	}
+	inspector, err := inspectLake(ctx, env, o, uri)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, lakeError(err)
+	}
+	defer inspector.Close() //nolint:errcheck // it was only read
+	if err := checkNothingPublished(ctx, inspector, o, uri); err != nil {
+		return false, lakeError(err)
+	}
+	return exists, nil
+}
+
+// findJournal reports whether there is a place for a lake's journal, and whether a journal is there
+// or, in a bucket, may be.
+func findJournal(ctx context.Context, env *Env, o StoreOptions, uri string) (exists, journal bool, err error) {
 	if !sinks.OnS3(uri) {
 		path, err := sinks.CheckDir(uri)
 		if err == nil {
 			_, err = os.Stat(filepath.Join(path, StateDir))
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
+			return false, false, nil
+		}
+		if err == nil {
+			journal, err = wal.HasSegments(filepath.Join(path, StateDir, "journal"))
 		}
 		if err != nil {
-			return false, &Error{KindStorage, err}
+			return false, false, &Error{KindStorage, err}
 		}
-		return true, nil
+		return true, journal, nil
 	}
 	b, err := openBucket(ctx, env, o, uri)
 	if err != nil {
-		return false, UsageErrorf("%v", err)
+		return false, false, UsageErrorf("%v", err)
 	}
 	_, err = b.Stat(ctx, StateDir+"/journal.json")
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return false, false, nil
 	}
 	if err != nil {
-		return false, &Error{KindStorage, err}
+		return false, false, &Error{KindStorage, err}
 	}
-	return true, nil
+	return true, true, nil
+}
+
+// createdPaths are paths that did not exist before a command created a lake.
+type createdPaths struct {
+	journal string
+	paths   []string // a directory before what it holds
+}
+
+// missingPaths are the paths that a command creates, before its run begins, for a new lake.
+func missingPaths(lake string) *createdPaths {
+	c := &createdPaths{journal: filepath.Join(lake, StateDir, "journal")}
+	var parents []string
+	for path := filepath.Dir(lake); path != filepath.Dir(path); path = filepath.Dir(path) {
+		parents = append(parents, path)
+	}
+	slices.Reverse(parents)
+	inside := []string{lake, filepath.Join(lake, StateDir), filepath.Join(lake, StateDir, "lock"), c.journal}
+	for _, name := range sinks.EmptyLayout() {
+		inside = append(inside, filepath.Join(lake, filepath.FromSlash(name)))
+	}
+	for _, path := range append(parents, inside...) {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			c.paths = append(c.paths, path)
+		}
+	}
+	return c
+}
+
+// removeUnused removes what was created for a lake in which no run began, so that it does not
+// pass for one. The lock must be held. Directories that hold anything stay.
+func (c *createdPaths) removeUnused() {
+	if c == nil {
+		return
+	}
+	if found, err := wal.HasSegments(c.journal); found || err != nil {
+		return
+	}
+	for _, path := range slices.Backward(c.paths) {
+		_ = os.Remove(path) // what cannot be removed does no harm
+	}
 }
 
 // openEmptyStore opens the store of a journal that is to be copied somewhere; the

@@ -118,6 +118,12 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		if err := l.checkSimulated(j.API.Simulate); err != nil {
 			return nil, err
 		}
+		if err := checkJournal(ctx, l, j.Store, l.ledger, false); err != nil {
+			if l.changedSinceOpen(ctx) {
+				return nil, &Error{KindLocked, fmt.Errorf("a run worked on %s meanwhile: plan again when it has ended", j.Lake)}
+			}
+			return nil, lakeError(err)
+		}
 	}
 	return j.buildPlan(ctx, l)
 }

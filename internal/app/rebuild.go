@@ -17,12 +17,15 @@ type RebuiltLake struct {
 	Unfinished      []string // runs that were left out
 }
 
+// rebuildHolder is the command that also reads a lake with damaged manifests.
+const rebuildHolder = "siglake rebuild"
+
 // RebuildLake writes the runs of a lake into a new one, from the journal.
 func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into string) (rebuilt RebuiltLake, err error) {
 	if err := checkEmpty(ctx, env, store, into); err != nil {
 		return rebuilt, err
 	}
-	l, err := openExistingLake(ctx, env, store, uri, "siglake rebuild")
+	l, err := openExistingLake(ctx, env, store, uri, rebuildHolder)
 	if err != nil {
 		return rebuilt, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
@@ -39,6 +41,7 @@ type Job struct {
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
 	unfitReported bool          // signals that do not fit the list are reported
+	damage        error         // what a pass noticed of the lake's earlier files
 	built         *builtQueries // by this pass; nil: none yet
 	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
@@ -67,6 +70,9 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	// The policy may allow to ask again at once what this pass left in doubt.
 	if err == nil && m != nil && m.HasInDoubt() && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
 		m, nothing, err = j.runOnce(ctx)
+	}
+	if err == nil {
+		err = j.damage
 	}
 	return m, nothing, err
 }
@@ -143,7 +149,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	lines := &reading{j.listInput, list}
 	defer lines.close()
 	j.object = list.Input().Object
-	l, err := openLake(ctx, j.env, j.Store, j.Lake, "siglake "+j.Command)
+	l, err := openOrCreateLake(ctx, j.env, j.Store, j.Lake, "siglake "+j.Command)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -164,12 +170,9 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 		return nil, nil, &Error{KindStorage, err}
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	if err := l.checkJournalMatches(ctx, sink); err != nil {
-		return nil, nil, runError(err) // nothing is bought for a lake that could not be added to
-	}
-	recorder, err := l.ledger.BeginRun(spec)
+	recorder, err := l.beginRun(ctx, spec)
 	if err != nil {
-		return nil, nil, &Error{KindStorage, err}
+		return nil, nil, err
 	}
 	m, err := j.ask(ctx, l, recorder, match, sink, lines)
 	if m == nil {
@@ -186,7 +189,22 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err != nil {
 		return nil, nil, runError(err)
 	}
+	j.damage = errors.Join(j.damage, j.findMissing(ctx, sink, m))
 	return m, nil, nil
+}
+
+// findMissing notices files that earlier runs published into the partitions of this one and that
+// are not there any more. What the run bought is published nevertheless.
+func (j *Job) findMissing(ctx context.Context, sink *sinks.Lake, m *pipeline.Manifest) error {
+	missing, err := sink.MissingNeighbours(ctx, m)
+	switch {
+	case len(missing) > 0:
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
+			m.Generation, format.Count(len(missing), "file"), format.List(missing, 3), j.Lake)}
+	case err != nil && ctx.Err() == nil: // nothing is known to be missing, and the run has done its work
+		j.env.Log.Warn("siglake could not look for missing files of earlier runs", "error", err)
+	}
+	return nil
 }
 
 // match finds the runs of the lake that the command is about, or that there is

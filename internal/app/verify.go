@@ -94,7 +94,8 @@ func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
 			fmt.Sprintf("%s credits over %s answers", format.Thousands(audit.Charged), format.Thousands(int64(audit.Answers))), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0},
 		{2, "the vendor's bill lies within the interval",
 			intervalText(audit), p.undeclared, false},
-		{3, "every attempt was recorded before it was sent", format.Thousands(int64(audit.Attempts)) + " attempts", audit.WithoutIntent, true},
+		{3, "every attempt was recorded before it was sent, and the journal has all that manifests name",
+			format.Thousands(int64(audit.Attempts)) + " attempts", append(audit.WithoutIntent, p.older...), true},
 		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true},
 		{5, "published rows match the answers", p.rowText(), p.differing, false},
 		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false},
@@ -144,7 +145,9 @@ type publicationCheck struct {
 	events, lines, bytes, scanned   int64
 	finishedText                    string
 
-	unbalanced, undeclared, differing, unlisted, damaged, brokenChain, badStatus, unfinished, leaks []string
+	prepared int // manifests in the journal
+
+	unbalanced, undeclared, differing, unlisted, damaged, brokenChain, badStatus, unfinished, leaks, older []string
 }
 
 func (p *publicationCheck) rowText() string {
@@ -169,7 +172,7 @@ func (p *publicationCheck) fileText() string {
 // checkPublished makes the rows of every published run again, and compares.
 func checkPublished(ctx context.Context, l *lake, sink *sinks.Inspector) (*publicationCheck, error) {
 	p := &publicationCheck{lake: l, sink: sink, listed: map[string]pipeline.File{}}
-	for _, check := range []func(context.Context) error{p.checkGenerations, p.checkRuns, p.checkFiles} {
+	for _, check := range []func(context.Context) error{p.checkGenerations, p.checkJournal, p.checkRuns, p.checkFiles} {
 		if err := check(ctx); err != nil {
 			return nil, err
 		}
@@ -198,6 +201,27 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) (err error) {
 	violations, err := p.sink.CheckSnapshots(ctx, p.chain)
 	p.brokenChain = append(p.brokenChain, violations...)
 	return err
+}
+
+// checkJournal looks for what manifests name and the journal lacks. The newest manifest counts even
+// if current.json does not name it.
+func (p *publicationCheck) checkJournal(ctx context.Context) error {
+	all := p.chain
+	_, err := p.sink.ReadManifests(ctx, func(int64) bool { return true }, func(newest *pipeline.Manifest) error {
+		if n := len(all); n == 0 || all[n-1].Generation < newest.Generation {
+			all = append(slices.Clip(all), newest)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, sinks.ErrIntegrity) { // of which the chain consists is checked before
+		return err
+	}
+	for _, m := range all {
+		if missing := missingFromJournal(p.lake.ledger, m); missing != "" {
+			p.older = append(p.older, fmt.Sprintf("generation %d was published at %s, and of the journal: %s", m.Generation, timeText(m.Run.Finished), missing))
+		}
+	}
+	return nil
 }
 
 // list adds the files that a manifest names.
@@ -233,8 +257,11 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is missing", r.ID, r.Published.Generation))
 			continue
 		}
+		if err := p.comparePrepared(ctx, r, m); err != nil {
+			return err
+		}
 		if m.SchemaVersion() == 0 {
-			continue // of a version whose rows this build cannot repeat
+			continue // of a version that this build cannot write
 		}
 		if err := p.compareRun(ctx, r, m); err != nil {
 			return err
@@ -245,6 +272,42 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 		p.finishedText = format.Count(len(runs), "run") + ", all finished"
 	}
 	return nil
+}
+
+// comparePrepared compares a published manifest with the one that its run prepared.
+func (p *publicationCheck) comparePrepared(ctx context.Context, r *ledger.Run, published *pipeline.Manifest) error {
+	if r.Prepared == nil {
+		return nil // checkJournal reports it
+	}
+	m, err := p.lake.ledger.PreparedManifest(ctx, r)
+	if err != nil {
+		return err
+	}
+	compared := []struct{ what, prepared, published string }{
+		{"credits", fmt.Sprint(m.Credits.Charged), fmt.Sprint(published.Credits.Charged)},
+		{"statuses", fmt.Sprint(m.Accounts.ByStatus), fmt.Sprint(published.Accounts.ByStatus)},
+		{"calls", fmt.Sprint(m.Calls.ByOutcome), fmt.Sprint(published.Calls.ByOutcome)},
+		{"files", fileNames(m), fileNames(published)},
+	}
+	if m.Versions["schema"] != ComponentVersions(p.lake.env.Build)["schema"] { // this version may have rebuilt the lake, with other rows
+		compared = compared[:len(compared)-1]
+	}
+	for _, c := range compared {
+		if c.prepared != c.published {
+			p.differing = append(p.differing, fmt.Sprintf("run %s: the %s of its manifest are %s, it prepared %s", r.ID, c.what, c.published, c.prepared))
+		}
+	}
+	return nil
+}
+
+// fileNames are the files of a manifest; their names hold the digests of their rows.
+func fileNames(m *pipeline.Manifest) string {
+	var names []string
+	for _, f := range m.Files {
+		names = append(names, f.Path)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // checkFiles compares the files that are there with those that manifests name.

@@ -366,13 +366,7 @@ func (b *Bucket) uploadMultipart(ctx context.Context, name string, file io.Reade
 
 func (b *Bucket) tryMultipart(ctx context.Context, name string, file io.ReaderAt, size int64) (err error) {
 	in := b.putInput(name)
-	create := &s3.CreateMultipartUploadInput{
-		Bucket: in.Bucket, Key: in.Key, ServerSideEncryption: in.ServerSideEncryption, SSEKMSKeyId: in.SSEKMSKeyId, StorageClass: in.StorageClass,
-	}
-	if b.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenSupported {
-		create.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // the SDK sends it with each part
-	}
-	upload, err := b.client.CreateMultipartUpload(ctx, create)
+	upload, err := b.client.CreateMultipartUpload(ctx, b.multipartInput(in))
 	if err != nil {
 		return err
 	}
@@ -500,6 +494,37 @@ func (b *Bucket) ProbeConditions(ctx context.Context, dir string) (err error) {
 		}
 	}
 	return nil
+}
+
+// ProbeWrite checks that objects can be written below dir: it begins an upload in parts and aborts
+// it, so that no object ever appears there. If no file can be large enough for parts, the store may
+// not have them: then it writes an object whose name readers skip, and removes it.
+func (b *Bucket) ProbeWrite(ctx context.Context, dir string) error {
+	name := path.Join(dir, "_probe-"+strings.ToLower(rand.Text()[:12]))
+	if b.cfg.PartSize == maxPartSize {
+		if err := b.Create(ctx, name, []byte("can this be written?\n")); err != nil {
+			return err
+		}
+		return b.Delete(context.WithoutCancel(ctx), name)
+	}
+	in := b.putInput(name)
+	upload, err := b.client.CreateMultipartUpload(ctx, b.multipartInput(in))
+	if err != nil {
+		return b.pathError("write", name, err)
+	}
+	_, err = b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: in.Bucket, Key: in.Key, UploadId: upload.UploadId})
+	return b.pathError("abort the upload of", name, err)
+}
+
+// multipartInput begins an upload in parts of what in would put.
+func (b *Bucket) multipartInput(in *s3.PutObjectInput) *s3.CreateMultipartUploadInput {
+	create := &s3.CreateMultipartUploadInput{
+		Bucket: in.Bucket, Key: in.Key, ServerSideEncryption: in.ServerSideEncryption, SSEKMSKeyId: in.SSEKMSKeyId, StorageClass: in.StorageClass,
+	}
+	if b.client.Options().RequestChecksumCalculation == aws.RequestChecksumCalculationWhenSupported {
+		create.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32 // the SDK sends it with each part
+	}
+	return create
 }
 
 func (b *Bucket) putInput(name string) *s3.PutObjectInput {

@@ -27,28 +27,42 @@ func (f cannedFetcher) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Re
 	return reply, nil
 }
 
-// buyHardAnswers writes a lake with a run for each of some recorded answers about companies. It
-// returns the number of companies asked about.
-func buyHardAnswers(t *testing.T, lake string, names ...string) (companies int) {
+// hardSignals are the types of the events in the recorded answers.
+var hardSignals = map[schema.Object][]string{
+	schema.Company: {"financialEventsNews", "commercialActivityNews"},
+	schema.Contact: {"promotion"},
+}
+
+// buyHardAnswers writes a lake with a run for each of some recorded answers. It returns the number of
+// entities asked about: companies by domain, or contacts by e-mail.
+func buyHardAnswers(t *testing.T, lake string, object schema.Object, names ...string) (entities int) {
 	t.Helper()
 	for _, name := range names {
 		body := readFile(t, filepath.Join("..", "..", "testdata", "hard-answers", name+".json"))
 		var answer struct {
-			Companies map[string]json.RawMessage `json:"companies"`
+			Companies, Contacts map[string]json.RawMessage
 		}
-		if err := json.Unmarshal([]byte(body), &answer); err != nil || len(answer.Companies) == 0 {
-			t.Fatalf("%s: %d companies, %v", name, len(answer.Companies), err)
+		err := json.Unmarshal([]byte(body), &answer)
+		n := len(answer.Companies) + len(answer.Contacts)
+		if err != nil || n == 0 {
+			t.Fatalf("%s: %d entities, %v", name, n, err)
 		}
 		var lines accountList
-		for i := range len(answer.Companies) {
-			lines = append(lines, schema.Account{Key: fmt.Sprintf("%s-%d", name, i+1), Object: schema.Company, Domain: fmt.Sprintf("company%d.example", i+1)})
+		for i := range n {
+			line := schema.Account{Key: fmt.Sprintf("%s-%d", name, i+1), Object: object}
+			if object == schema.Company {
+				line.Domain = fmt.Sprintf("company%d.example", i+1)
+			} else {
+				line.Email = fmt.Sprintf("person%d@x.example", i+1)
+			}
+			lines = append(lines, line)
 		}
 		sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: name, Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := &pipeline.Query{Object: schema.Company, APIVersion: pipeline.V2, Ask: pipeline.SignalsAsk{MaxResults: 5, Types: []string{"financialEventsNews", "commercialActivityNews"}}, Since: "2026-08-28", Until: "2026-11-26"}
-		r := &pipeline.Runner{Fetcher: lusha.Decode(cannedFetcher(body)), Sink: sink, Spec: pipeline.RunSpec{ID: name}, Queries: map[schema.Object]*pipeline.Query{schema.Company: q}}
+		q := &pipeline.Query{Object: object, APIVersion: pipeline.V2, Ask: pipeline.SignalsAsk{MaxResults: 5, Types: hardSignals[object]}, Since: "2026-08-28", Until: "2026-11-26"}
+		r := &pipeline.Runner{Fetcher: lusha.Decode(cannedFetcher(body)), Sink: sink, Spec: pipeline.RunSpec{ID: name}, Queries: map[schema.Object]*pipeline.Query{object: q}}
 		m, err := r.Run(t.Context(), lines)
 		if err != nil {
 			t.Fatal(err)
@@ -59,9 +73,9 @@ func buyHardAnswers(t *testing.T, lake string, names ...string) (companies int) 
 		if got := m.Accounts.ByStatus[schema.Enriched]; got != int64(len(lines)) {
 			t.Errorf("%s: statuses %v, want %d enriched", name, m.Accounts.ByStatus, len(lines))
 		}
-		companies += len(lines)
+		entities += len(lines)
 	}
-	return companies
+	return entities
 }
 
 // TestRawIsJSONForDuckDB: answers with halves of surrogate pairs, events in odd containers and events
@@ -69,7 +83,7 @@ func buyHardAnswers(t *testing.T, lake string, names ...string) (companies int) 
 // its own with a date.
 func TestRawIsJSONForDuckDB(t *testing.T) {
 	lake := t.TempDir()
-	companies := buyHardAnswers(t, lake, "lone-high-surrogate", "php-list-as-object", "event-as-json-string", "shared-signal-id")
+	companies := buyHardAnswers(t, lake, schema.Company, "lone-high-surrogate", "php-list-as-object", "event-as-json-string", "shared-signal-id")
 	d := openDuckDB(t)
 	_, rows, err := d.Query(t.Context(), `SELECT count(*), count(DISTINCT run_id || event_uid), count(DISTINCT account_key), count(raw->>'articleTitle'),
 		count(*) FILTER ((raw->>'articleTitle') = article_title AND (raw->>'signalId') = signal_id AND event_month = '2026-10'),
@@ -81,6 +95,20 @@ func TestRawIsJSONForDuckDB(t *testing.T) {
 	got := rows[0]
 	if n := got[0].(int64); n <= int64(companies) || got[1] != got[0] || got[2] != int64(companies) || got[3] != got[0] || got[4] != got[0] || got[5] != int64(1) {
 		t.Errorf("rows, uids, accounts, titles, typed, repaired = %v; want several rows for %d companies, each with a uid of its own in its run and a title, one repaired", got, companies)
+	}
+}
+
+// TestPeopleWithoutIDs: three people with equal answers that state no id have an event each, for
+// readers who take each event_uid once, too.
+func TestPeopleWithoutIDs(t *testing.T) {
+	lake := t.TempDir()
+	people := buyHardAnswers(t, lake, schema.Contact, "no-ids-contact")
+	_, rows, err := openDuckDB(t).Query(t.Context(), "SELECT count(*), count(DISTINCT account_key) FROM (SELECT DISTINCT ON (event_uid) * FROM "+ScanExpr(lake, "data/contact")+")")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows[0][0] != int64(people) || rows[0][1] != int64(people) {
+		t.Errorf("events, accounts = %v, want %d of each", rows[0], people)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 )
@@ -18,7 +19,7 @@ import (
 // Hook surrounds one operation on the file system: it calls do, returns an error
 // instead, or calls do and returns an error nevertheless. The operations are
 // mkdir, list, stat, create, open, read, write, allocate, truncate, sync, close,
-// link, rename, remove and syncdir; path is absolute. A nil Hook does nothing.
+// link, rename, remove, syncdir and probe; path is absolute. A nil Hook does nothing.
 type Hook func(op, path string, do func() error) error
 
 // run runs an operation under the hook.
@@ -186,6 +187,19 @@ func (d *Dir) RemoveAll(name string) error {
 
 // RemoveEmpty removes a directory if it is empty. No hook sees it.
 func (d *Dir) RemoveEmpty(name string) { _ = d.root.Remove(name) }
+
+// ProbeDir proves that a directory takes new names: it creates an empty directory in it, with a
+// name that readers skip, and removes it. One that a crash left is removed by the next probe.
+func (d *Dir) ProbeDir(name string) error {
+	probe := path.Join(name, ".siglake-probe")
+	return d.RunHooked("probe", name, func() error {
+		err := d.root.Mkdir(probe, 0o700)
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			err = d.root.Remove(probe)
+		}
+		return err
+	})
+}
 
 // SyncDir makes the names in a directory durable; "." is the Dir itself.
 func (d *Dir) SyncDir(name string) error {

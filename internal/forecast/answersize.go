@@ -35,6 +35,8 @@ type answerSize struct {
 	maxResults int64
 	// Bytes that arrived of the longest answer that was cut.
 	cutAt int64
+	// Bytes of one result if twice as much had been on its way.
+	cutBytes int64
 }
 
 // AnswerLength is how long one answer was.
@@ -57,8 +59,9 @@ const (
 	cutShare = 64
 )
 
-// Add learns from an answer to a query. One that was cut halves the results that further
-// answers may have, until an answer that is longer than what arrived of it comes whole.
+// Add learns from an answer to a query. One that was cut halves the results that further answers
+// may have. It also raises the estimate by which they are read, since one entity cannot be divided.
+// That holds until an answer comes whole that is longer than what arrived of the other.
 func (s *AnswerSizes) Add(q *pipeline.Query, a AnswerLength) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +78,7 @@ func (s *AnswerSizes) Add(q *pipeline.Query, a AnswerLength) {
 		k.results.Results += a.Results.Results
 		k.results.Bytes += a.Results.Bytes
 		if a.Length > k.cutAt {
-			k.maxResults, k.cutAt = 0, 0
+			k.maxResults, k.cutAt, k.cutBytes = 0, 0, 0
 		}
 	default:
 		half := max(a.Ceiling/2, 1)
@@ -83,16 +86,18 @@ func (s *AnswerSizes) Add(q *pipeline.Query, a AnswerLength) {
 			k.maxResults = half
 		}
 		k.cutAt = max(k.cutAt, a.Length)
+		k.cutBytes = max(k.cutBytes, 2*(a.Length/max(a.Ceiling, 1)))
 	}
 }
 
 func kindOf(q *pipeline.Query) answerKind { return answerKind{q.Object, q.Service(), q.APIVersion} }
 
 // ResultBytes is a high estimate of the bytes of one result: twice the mean of those that were
-// received, and not less than the guess while they are few.
+// received, and not less than the guess while they are few, nor than what arrived of an answer that
+// was cut.
 func (s *AnswerSizes) ResultBytes(q *pipeline.Query) int64 {
 	k := s.of(q)
-	return k.resultBytes()
+	return max(k.resultBytes(), k.cutBytes)
 }
 
 // MaxEntities is the number, of n entities, that one call should request at most so that its answer

@@ -51,4 +51,7 @@ func TestAnswerSizes(t *testing.T) {
 	step("a longer one came whole", wide, 54)
 	s.Add(q, AnswerLength{Ceiling: 200, Length: 70_000_000, Cut: true})
 	step("one entity cannot be divided", wide, 1)
+	if got := s.ResultBytes(q); got < 2*70_000_000/200-2 {
+		t.Errorf("ResultBytes() = %d after an answer about one entity was cut, want twice what arrived: it is read further", got)
+	}
 }

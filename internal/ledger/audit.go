@@ -27,10 +27,14 @@ type Audit struct {
 	WithSecret   []string // answers that contain the key
 }
 
-// Audit reads every answer again and checks what the ledger alone can show. secret reports
-// whether an answer contains the key; nil: this is not checked.
+// Audit reads every record, decodes every answer again and checks what the ledger alone can show.
+// secret reports whether an answer contains the key; nil: this is not checked.
 func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
 	r := &auditor{l.state, l.archive, &Audit{Runs: len(l.state.runs), Liability: l.Liability(nil)}}
+	// Not every record is read below: replay reads heads, and the rest is for a rebuild.
+	if err := l.log.Walk(ctx, true, func(wal.Position, byte, []byte, int64) error { return nil }); err != nil {
+		return nil, err
+	}
 	for _, c := range l.state.calls {
 		if c.unsentAt != nil {
 			continue

@@ -3,6 +3,13 @@
 // lake knows about purchases: its records, replayed. A [Recorder] adds records to it, and
 // [Purchases] say what a run need not buy.
 //
+// # Long answers
+//
+// An answer that is longer than a piece is recorded while it arrives: pieces, then the
+// response, which makes all of them durable and says how many they are. Records of other
+// calls may lie between them. Pieces without a response are those of a process that ended,
+// and its call is in doubt. Ledgers of versions before that have every answer in one record.
+//
 // # After a takeover
 //
 // A process that was presumed dead can wake up after another one has opened the

@@ -130,6 +130,9 @@ type Options struct {
 	Decode   Decode
 	ReadOnly bool             // see Open
 	Now      func() time.Time // dates calls, and ages search results; nil means time.Now
+	// Check is called with the ledger as it is recorded, before anything is recovered: after an
+	// error nothing was written. nil: nothing is checked.
+	Check func(*Ledger) error
 }
 
 // RetryDecided reports whether a decision after the run's publication allows to request again
@@ -181,15 +184,43 @@ func (r *Run) HasUnaskedLines() bool {
 // With ReadOnly it never writes, and needs no lock: it shows the ledger at one moment while
 // another process may write to it. Calls in flight then look like calls in doubt.
 func Open(ctx context.Context, store wal.Store, o Options) (*Ledger, error) {
-	records, err := wal.Open(ctx, store, wal.Options{ReadOnly: o.ReadOnly})
+	records, err := wal.Open(ctx, store, wal.Options{ReadOnly: o.ReadOnly || o.Check != nil})
 	if err != nil {
 		return nil, err
 	}
+	changed := false
 	l, err := load(ctx, records, o)
+	if err == nil {
+		changed, err = l.checkAndRecover(ctx, o)
+	}
 	if err != nil {
 		return nil, errors.Join(err, records.Close())
 	}
-	return l, nil
+	if !changed {
+		return l, nil
+	}
+	if err := records.Close(); err != nil {
+		return nil, err
+	}
+	o.Check = nil // what it accepted is still there
+	return Open(ctx, store, o)
+}
+
+// checkAndRecover checks the ledger, and recovers what a process that died left open. After that
+// the ledger can be written. changed means that another process, fenced off now, appended to it
+// after the check: it must be opened again.
+func (l *Ledger) checkAndRecover(ctx context.Context, o Options) (changed bool, err error) {
+	if o.Check != nil {
+		if err := o.Check(l); err != nil {
+			return false, err
+		}
+		if !o.ReadOnly {
+			if unchanged, err := l.log.Recover(ctx); err != nil || !unchanged {
+				return !unchanged, err
+			}
+		}
+	}
+	return false, l.recoverCalls(ctx, o.ReadOnly)
 }
 
 // load reads the ledger in an opened log.
@@ -205,7 +236,7 @@ func load(ctx context.Context, log *wal.Log, o Options) (*Ledger, error) {
 	if l.queries, err = newQueryNumbers(log, l.state); err != nil {
 		return nil, err
 	}
-	return l, l.recoverCalls(ctx, o.ReadOnly)
+	return l, nil
 }
 
 // Position identifies the end of the ledger: it changes with every record.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -55,6 +56,15 @@ func (d *Dir) Segments(context.Context) (names []string, err error) {
 		}
 	}
 	return names, err
+}
+
+// HasSegments reports whether a directory holds a log: it may have none yet, or not exist.
+func HasSegments(path string) (bool, error) {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasSuffix(e.Name(), segmentSuffix) }), err
 }
 
 // Create writes and syncs the beginning of the segment under a temporary name, so

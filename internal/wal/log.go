@@ -134,6 +134,29 @@ func Open(ctx context.Context, store Store, o Options) (*Log, error) {
 	return l, nil
 }
 
+// Recover makes a log that was opened read-only one that is written, as Open would have opened it:
+// a caller that may refuse a log opens it that way and changes nothing. false means that another
+// process, which is fenced off now, has appended in the meantime: the log must be opened again.
+func (l *Log) Recover(ctx context.Context) (unchanged bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.segments); n > 0 {
+		s := l.segments[n-1]
+		r, err := l.store.Open(ctx, s.name)
+		if err != nil {
+			return false, err
+		}
+		defer r.Close()
+		if err := r.Recover(s.durable, s.end); errors.Is(err, errGrown) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	l.readOnly = false
+	return true, nil
+}
+
 // loadSegment adds the next segment to the known ones, and reads from it where the
 // previous one ends.
 func (l *Log) loadSegment(ctx context.Context, last bool) error {

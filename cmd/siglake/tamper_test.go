@@ -1,0 +1,116 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/siglake/siglake/internal/proof"
+	"github.com/siglake/siglake/internal/simulator"
+)
+
+// tamperings change a file: another one of its kind and an older copy are given, nil: there is none.
+// A nil result means that the file is removed.
+var tamperings = []struct {
+	name   string
+	change func(raw, other, older []byte) []byte
+}{
+	{"delete", func(_, _, _ []byte) []byte { return nil }},
+	{"flip", func(raw, _, _ []byte) []byte {
+		raw = slices.Clone(raw)
+		raw[len(raw)/2] ^= 4
+		return raw
+	}},
+	{"cut", func(raw, _, _ []byte) []byte { return raw[:len(raw)*2/3] }},
+	{"append", func(raw, _, _ []byte) []byte { return append(slices.Clone(raw), "appended"...) }},
+	{"swap", func(raw, other, _ []byte) []byte { return other }},
+	{"older", func(raw, _, older []byte) []byte { return older }},
+}
+
+// tamperedKinds are the kinds of files of a lake, by the beginnings of their names. Where money
+// follows, a run must refuse, too.
+var tamperedKinds = []struct {
+	prefix string
+	newest bool // the last by name, not the first
+	money  bool
+	spared string // tamperings that change nothing that counts
+}{
+	{prefix: "_meta/current.json", spared: "delete"}, // it is written again from the manifests
+	{prefix: "_meta/manifest/"},
+	{prefix: "_meta/manifest/", newest: true, money: true},
+	{prefix: "_meta/snapshot/"},
+	{prefix: "_meta/snapshot/", newest: true},
+	{prefix: "data/"},
+	{prefix: "data/", newest: true},
+	{prefix: "ledger/accounts/"},
+	{prefix: "ledger/calls/"},
+	{prefix: "ledger/credits/"},
+	{prefix: "compact/"},
+	// What lies behind the end of a segment is no part of the journal: a crash leaves such bytes, too.
+	{prefix: "_state/journal/", money: true, spared: "append"},
+	{prefix: "_state/journal/", newest: true, money: true, spared: "append"},
+}
+
+// TestTampering: verify finds every change of every kind of file, and a run does where it would pay
+// for something again.
+func TestTampering(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{})
+	l := &storedLake{rig: r, uri: r.lake}
+	for _, name := range []string{"one", "two"} {
+		l.mustBuy(writeList(t, name, 40))
+	}
+	if code, output := l.look("compact", "--min-files", "2"); code != exitComplete {
+		t.Fatalf("compact: exit %d: %s", code, output)
+	}
+	before, list := l.files(""), writeList(t, "three", 40)
+	l.mustBuy(list)
+	whole := l.files("")
+	n := 0
+	for _, kind := range tamperedKinds {
+		names := slices.DeleteFunc(slices.Sorted(maps.Keys(whole)), func(name string) bool { return !strings.HasPrefix(name, kind.prefix) })
+		if len(names) == 0 {
+			t.Errorf("no file begins with %s", kind.prefix)
+			continue
+		}
+		name, other := names[0], names[len(names)-1]
+		if kind.newest {
+			name, other = other, name
+		}
+		for _, tampering := range tamperings {
+			if n++; n%proof.Size(5, 1, 1) != 0 {
+				continue
+			}
+			changed := tampering.change(whole[name], whole[other], before[name])
+			if string(changed) == string(whole[name]) || kind.spared == tampering.name || tampering.name != "delete" && changed == nil {
+				continue // nothing changes, or there is no other file or older copy
+			}
+			l.tamper(name, changed, tampering.name, list, kind.money)
+			l.write(name, whole[name])
+		}
+	}
+	if code, output := l.look("verify"); code != exitComplete {
+		t.Errorf("verify in the end: exit %d: %s", code, output)
+	}
+}
+
+// tamper changes a file and checks that siglake notices.
+func (l *storedLake) tamper(name string, changed []byte, how, list string, money bool) {
+	l.t.Helper()
+	if changed == nil {
+		l.remove(name)
+	} else {
+		l.write(name, changed)
+	}
+	if code, output := l.look("verify"); code != exitIntegrity {
+		l.t.Errorf("%s of %s: verify: exit %d, want %d: %s", how, name, code, exitIntegrity, output)
+	}
+	if !money {
+		return
+	}
+	if code, output, requests := l.buy(append([]string{"run", list}, baseFlags...)...); code != exitIntegrity || requests != 0 {
+		l.t.Errorf("%s of %s: run: exit %d after %d requests, want %d and none: %s", how, name, code, requests, exitIntegrity, output)
+	}
+}

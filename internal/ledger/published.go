@@ -1,0 +1,57 @@
+package ledger
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/siglake/siglake/pipeline"
+)
+
+// Missing says what a published manifest names and the ledger lacks: the run, calls of it, credits
+// that they were charged, or the record that it was prepared; empty: nothing. A manifest is
+// published after all of these are durable, so a ledger without them is older than the lake, as
+// after a backup was restored, and would let the rest be bought again.
+func (l *Ledger) Missing(m *pipeline.Manifest) string {
+	r, err := l.state.findRun(m.Run.ID)
+	if err != nil {
+		return fmt.Sprintf("it has no run %s", m.Run.ID)
+	}
+	var calls, charged int64
+	for i := range m.PerCall {
+		recorded, credits := l.hasCall(r, &m.PerCall[i])
+		if recorded {
+			calls++
+		}
+		charged += credits
+	}
+	listed := max(m.Calls.Total, int64(len(m.PerCall)))
+	switch {
+	case calls < listed:
+		return fmt.Sprintf("of run %s it has %d of %d calls with their answers", r.ID, calls, listed)
+	case charged < m.Credits.Charged:
+		return fmt.Sprintf("of run %s it explains %d of %d credits", r.ID, charged, m.Credits.Charged)
+	case r.Prepared == nil:
+		return fmt.Sprintf("it does not know that run %s was prepared for publication", r.ID)
+	}
+	return ""
+}
+
+// hasCall reports whether a call of a manifest is recorded, with the answer that charged it, and how
+// many of the stated credits the record explains. A charge that the ledger does not accept as a
+// number explains what the manifest states: an earlier version did accept it.
+func (l *Ledger) hasCall(r *Run, listed *pipeline.CallSummary) (recorded bool, credits int64) {
+	n := l.state.callNumbers[cmp.Or(r.Rereads, r.ID)+"/"+listed.ID]
+	if n == 0 {
+		return false, 0
+	}
+	c := l.state.calls[n-1]
+	switch {
+	case listed.Outcome != pipeline.Charged:
+		return true, 0
+	case c.Outcome != pipeline.Charged:
+		return false, 0
+	case listed.Credits != nil && !c.Charge.Known:
+		return true, *listed.Credits
+	}
+	return true, c.Charge.Credits
+}
