@@ -61,7 +61,7 @@ type RunInfo struct {
 	BatchSize   int            `json:"batch_size"`
 	Endpoint    string         `json:"endpoint"`             // base URL of the API
 	APIChoice   string         `json:"api_choice,omitempty"` // the API version, and why it was chosen
-	// The run that left the lines which this one requested.
+	// The run that left the lines which this one requested, or with the calls that it read again.
 	Continues string `json:"continues,omitempty"`
 	Simulated bool   `json:"simulated,omitempty"` // the answers are from the embedded simulator
 }
@@ -73,6 +73,8 @@ type GenerationKind string
 const (
 	RunGeneration        GenerationKind = ""
 	CompactionGeneration GenerationKind = "compaction"
+	// Answers to calls in doubt of an earlier run, which a later version can read.
+	RereadGeneration GenerationKind = "reread"
 )
 
 // RunOutcome is how a run ended.

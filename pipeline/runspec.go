@@ -24,6 +24,7 @@ type RunSpec struct {
 	PositiveTTL time.Duration `json:"resolve_hits_ns,omitempty"`   // validity of search results with an id; 0: the default
 	NegativeTTL time.Duration `json:"resolve_misses_ns,omitempty"` // and without one
 	Continues   string        `json:"continues,omitempty"`         // the run that left the lines which this one requests
+	Rereads     string        `json:"rereads,omitempty"`           // the run with the calls that this one read again, without a request
 	APIChoice   string        `json:"api_choice,omitempty"`        // which API version, and why
 	Simulated   bool          `json:"simulated,omitempty"`         // the answers are from the embedded simulator
 	Refresh     bool          `json:"refresh,omitempty"`           // what was bought before is bought again
@@ -34,10 +35,14 @@ type RunSpec struct {
 
 // info is the part of the spec that the manifest holds.
 func (s *RunSpec) info() RunInfo {
-	return RunInfo{
+	info := RunInfo{
 		ID: s.ID, Started: s.Started.UTC(), Endpoint: s.Endpoint, APIChoice: s.APIChoice,
 		Continues: s.Continues, Simulated: s.Simulated,
 	}
+	if s.Rereads != "" {
+		info.Kind, info.Continues = RereadGeneration, s.Rereads
+	}
+	return info
 }
 
 // partition is the key of the run's event partitions.

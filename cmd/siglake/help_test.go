@@ -207,7 +207,7 @@ func TestCompletions(t *testing.T) {
 	}{
 		{[]string{""}, []string{"demo", "plan", "run", "help"}, []string{"--help", "__complete"}},
 		{[]string{"re"}, []string{"resume", "resolve", "rebuild"}, []string{"run"}},
-		{[]string{"held", ""}, []string{"list", "retry", "accept-loss"}, nil},
+		{[]string{"held", ""}, []string{"list", "reread", "retry", "accept-loss"}, nil},
 		{[]string{"run", "--"}, []string{"--lake", "--signals", "--max-credits", "--concurrency", "--help"}, []string{"-s", "--for"}},
 		{[]string{"run", "--lake", "x", "--la"}, []string{"--latency"}, []string{"--lake"}},
 		{[]string{"held", "list", "--"}, []string{"--lake", "--json"}, []string{"--signals"}},
@@ -321,7 +321,7 @@ func TestCompletionScripts(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			want := "retry\nnews,riskNews\nbilling=per_type_min1\nhold retry probe\n"
+			want := "reread retry\nnews,riskNews\nbilling=per_type_min1\nhold retry probe\n"
 			if shell == "bash" { // which breaks words at "="
 				want = strings.Replace(want, "billing=", "", 1)
 			}

@@ -16,11 +16,17 @@ type HeldOptions struct {
 	Lake    string
 	Calls   []string // as RUN/CALL; empty: all
 	Store   StoreOptions
+	// Retry: also calls that repeated a call in vain.
+	RepeatFailed bool
 }
 
 // selectInDoubt are the doubts named, or all.
 func selectInDoubt(l *lake, names []string) (calls []*ledger.Call, err error) {
-	inDoubt := l.ledger.CallsInDoubt()
+	return selectCalls(l.ledger.CallsInDoubt(), names)
+}
+
+// selectCalls are those of some calls in doubt that are named, or all.
+func selectCalls(inDoubt []*ledger.Call, names []string) (calls []*ledger.Call, err error) {
 	if len(names) == 0 {
 		return inDoubt, nil
 	}
@@ -93,9 +99,14 @@ type DecisionReport struct {
 	Calls    []string        `json:"calls"`
 	MinCost  int64           `json:"credits_least"` // that they may have been charged
 	MaxCost  int64           `json:"credits_most"`
+	// Retry: what became of the calls after their answers were read again.
+	Reread []RereadCall `json:"reread,omitempty"`
+	// Retry: calls that stay in doubt because they repeated a call in vain.
+	Repeated []RepeatedFailure `json:"repeated,omitempty"`
 }
 
-// DecideInDoubt records a decision about calls in doubt.
+// DecideInDoubt records a decision about calls in doubt. Before a retry, which may be paid twice,
+// it reads their answers again.
 func DecideInDoubt(ctx context.Context, env *Env, o HeldOptions, decision ledger.Decision) (d DecisionReport, err error) {
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, o.Command)
 	if err != nil {
@@ -107,6 +118,18 @@ func DecideInDoubt(ctx context.Context, env *Env, o HeldOptions, decision ledger
 		return d, err
 	}
 	d = DecisionReport{Decision: decision, Calls: []string{}}
+	if decision == ledger.Retry {
+		if d.Reread, err = l.reread(ctx, calls); err != nil {
+			return d, lakeError(err)
+		}
+		d.Reread = slices.DeleteFunc(d.Reread, func(c RereadCall) bool { return c.Outcome == pipeline.InDoubt })
+		calls = slices.DeleteFunc(calls, func(c *ledger.Call) bool { return !c.InDoubt() })
+		if !o.RepeatFailed {
+			if calls, d.Repeated, err = withoutRepeatedFailures(ctx, l, calls); err != nil {
+				return d, err
+			}
+		}
+	}
 	for _, call := range calls {
 		if err := l.ledger.Recorder(call.Run).RecordDecision(call, decision, "siglake held"); err != nil {
 			return d, &Error{KindStorage, err}

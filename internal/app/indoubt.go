@@ -121,6 +121,13 @@ func (p *inDoubtPolicy) apply(ctx context.Context, l *lake, client *lusha.Client
 			return err
 		}
 	}
+	inDoubt, repeated, err := withoutRepeatedFailures(ctx, l, inDoubt)
+	if err != nil {
+		return err
+	}
+	for _, f := range repeated {
+		l.env.Log.Warn("a call stays in doubt: "+f.Reason, "call", f.Call, "credits_at_most", f.MaxCost)
+	}
 	remaining := p.budget - p.spent
 	var released, credits, smallest, total int64
 	for _, d := range inDoubt {

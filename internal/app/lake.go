@@ -169,9 +169,14 @@ func DecodeRecorded(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pip
 }
 
 // recoverRuns completes the work of processes that died: it publishes runs with
-// staged files.
+// staged files, and rereads, which the journal has whole.
 func (l *lake) recoverRuns(ctx context.Context) error {
 	for _, r := range l.ledger.Runs() {
+		if r.Published == nil && r.Prepared == nil && r.Rereads != "" {
+			if err := l.publishReread(ctx, r); err != nil {
+				return err
+			}
+		}
 		if r.Published != nil || r.Prepared == nil {
 			continue
 		}
@@ -285,11 +290,11 @@ func blockingText(r *ledger.Run, asked *pipeline.RunSpec) string {
 
 // findMatch finds the runs that a command is about. It changes nothing.
 func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
-	runs := l.ledger.Runs()
-	if len(runs) == 0 {
+	runs, last := l.ledger.Runs(), lastCommand(l.ledger.Runs())
+	if last == nil {
 		return runMatch{}
 	}
-	if last := runs[len(runs)-1]; last.Published == nil {
+	if last.Published == nil {
 		if last.CommandDigest == asked.CommandDigest && !newRun && (last.Refresh || !asked.Refresh) {
 			if l.endsInFuture(last) {
 				return runMatch{misdated: last}
@@ -317,6 +322,17 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 		break
 	}
 	return runMatch{}
+}
+
+// lastCommand is the newest run that a command of the user's began, and no reread; nil: there
+// is none.
+func lastCommand(runs []*ledger.Run) *ledger.Run {
+	for _, r := range slices.Backward(runs) {
+		if r.Rereads == "" {
+			return r
+		}
+	}
+	return nil
 }
 
 // windowOpen reports whether the lines that a run left are still asked about in

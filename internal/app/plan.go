@@ -128,6 +128,25 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	return j.buildPlan(ctx, l)
 }
 
+// assumeReread reads the answers to calls in doubt as the run will before it requests anything.
+func (p *PlanReport) assumeReread(ctx context.Context, l *ledger.Ledger) error {
+	var names []string
+	for _, c := range l.RereadableCalls() {
+		x, err := l.Reread(ctx, c)
+		if err != nil {
+			return lakeError(err)
+		}
+		if x.Outcome != pipeline.InDoubt {
+			l.AssumeReread(x)
+			names = append(names, c.Run.ID+"/"+c.ID)
+		}
+	}
+	if len(names) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%s in doubt with answers that this version reads: the run publishes them first, at no cost: %s", format.Count(len(names), "call"), format.List(names, 5)))
+	}
+	return nil
+}
+
 // buildPlan finds out what the command would do.
 func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	list, err := j.listInput.open(ctx)
@@ -137,6 +156,11 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
 	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
+	if l != nil {
+		if err := p.report.assumeReread(ctx, l.ledger); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
 	}

@@ -59,10 +59,10 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 	}
 	defer l.close() //nolint:errcheck // nothing was written
 	runs := l.ledger.Runs()
-	if len(runs) == 0 {
+	last := lastCommand(runs)
+	if last == nil {
 		return nil, nil, 0, nil
 	}
-	last := runs[len(runs)-1]
 	switch {
 	case last.Prepared == nil:
 		return last, nil, len(runs), nil

@@ -213,6 +213,9 @@ func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match run
 	if err := l.checkSimulated(j.API.Simulate); err != nil {
 		return match, nil, err
 	}
+	if err := j.rereadInDoubt(ctx, l); err != nil {
+		return match, nil, err
+	}
 	if err := j.readClock(ctx, l); err != nil {
 		return match, nil, err
 	}

@@ -86,8 +86,7 @@ func (l *lake) status() *LakeStatus {
 	}
 	status.MaxCost = status.Credits + total.MaxCost
 	status.Reopened = l.reopenedRun() != nil
-	if len(runs) > 0 {
-		last := runs[len(runs)-1]
+	if last := lastCommand(runs); last != nil {
 		if last.Published == nil {
 			status.Unfinished = last.ID
 		}
@@ -172,6 +171,8 @@ func (l *lake) runState(r *ledger.Run) string {
 	switch {
 	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(l.ledger.UndecidedCalls(r)) == 0:
 		return "held, decided"
+	case r.Published != nil && r.Rereads != "":
+		return "reread"
 	case r.Published != nil:
 		return string(r.Published.Outcome)
 	case r.Prepared != nil:

@@ -96,6 +96,9 @@ func (r *auditor) findBoughtTwice(ctx context.Context) {
 		for i := range calls {
 			for _, later := range calls[i+1:] {
 				first, second := r.state.calls[calls[i]-1], r.state.calls[later-1]
+				if !first.concerns(key) || !second.concerns(key) {
+					continue
+				}
 				if r.isRepurchase(ctx, key, first, second) || r.repeatsInDoubt(ctx, key, calls, first, second) {
 					r.result.BoughtTwice = append(r.result.BoughtTwice, fmt.Sprintf("%x by %s and %s", key[:4], callName(first), callName(second)))
 				}
@@ -110,7 +113,7 @@ func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first
 	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	if first.Outcome != pipeline.Charged {
+	if first.Outcome != pipeline.Charged || first.wasInDoubtAt(second.intentAt) {
 		return false
 	}
 	switch {
@@ -157,10 +160,10 @@ func (r *auditor) repeatsInDoubt(ctx context.Context, key pipeline.Identity, cal
 // isUndecidedBefore reports whether a call was in doubt when a later one was made, and charged,
 // that was not told to buy again.
 func isUndecidedBefore(first, second *Call) bool {
-	if first == second || first.Outcome != pipeline.InDoubt || first.unsentAt != nil || second.Outcome != pipeline.Charged || second.Run.Refresh {
+	if first == second || !first.wasInDoubtAt(second.intentAt) || first.unsentAt != nil || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
-	return first.Decision == "" || !first.decidedAt.Before(second.intentAt)
+	return len(first.decisions) == 0 || !first.decidedAt.Before(second.intentAt)
 }
 
 // findRepeatedPages compares each page in doubt with the pages that were bought after it, until a
@@ -168,7 +171,7 @@ func isUndecidedBefore(first, second *Call) bool {
 // identity does not show it.
 func (r *auditor) findRepeatedPages() {
 	for i, first := range r.state.calls {
-		if first.Outcome != pipeline.InDoubt || !first.Query.Service().IsPaged() {
+		if first.Outcome != pipeline.InDoubt && first.reread == nil || !first.Query.Service().IsPaged() {
 			continue
 		}
 		for _, second := range r.state.calls[i+1:] {

@@ -38,6 +38,7 @@ type Run struct {
 	LastBatch        int           // highest batch number used
 	Calls            []*Call       // in order
 
+	rereads     []*Call        // calls of another run with rows that this one publishes
 	linesAt     []wal.Position // of the last session
 	publishedAt wal.Position   // of its commit
 }
@@ -76,6 +77,7 @@ type Call struct {
 	unsentAt    *wal.Position  // of the record that it was not made
 	decidedAt   wal.Position   // of the first decision
 	decisions   []decided      // all of them: a proof may be taken back
+	reread      *reread        // how its answer was read by a later version; nil: it was not
 }
 
 // decided is one decision about a call in doubt.
@@ -135,11 +137,12 @@ type Options struct {
 
 // RetryDecided reports whether a decision after the run's publication allows to request again
 // what it left in doubt: calls of its own, or of an earlier run. A lost page blocks the pages
-// after it: once it is written off, they may be requested.
+// after it: once it is written off, they may be requested. So may be what waited for an answer
+// that was read since.
 func (l *Ledger) RetryDecided(r *Run) bool {
 	return r.Published != nil && slices.ContainsFunc(l.blockingCalls(r), func(c *Call) bool {
 		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service().IsPaged()
-		return mayRetry && r.publishedAt.Before(c.decidedAt)
+		return mayRetry && r.publishedAt.Before(c.decidedAt) || c.leavesOpen(r)
 	})
 }
 
@@ -157,7 +160,7 @@ func (l *Ledger) WrittenOffCalls(r *Run) []*Call {
 // blockingCalls are the calls, in doubt or decided, that lines of a published run wait for.
 func (l *Ledger) blockingCalls(r *Run) (calls []*Call) {
 	for _, c := range r.Calls {
-		if c.Outcome == pipeline.InDoubt {
+		if c.Outcome == pipeline.InDoubt || c.rereadAfter(r) {
 			calls = append(calls, c)
 		}
 	}
@@ -262,7 +265,7 @@ func (l *Ledger) CallsInDoubt() (calls []*Call) {
 // Answers decodes a run's calls again, by batch and attempt: an order that does not depend on
 // which answer came first.
 func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
-	calls := slices.Clone(r.Calls)
+	calls := slices.Concat(r.Calls, r.rereads)
 	slices.SortFunc(calls, func(a, b *Call) int {
 		return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Attempt, b.Attempt))
 	})
@@ -276,12 +279,10 @@ func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.A
 				yield(pipeline.AnsweredBatch{}, err)
 				return
 			}
-			items, unmatched := l.archive.decodeSettled(c, b, call)
+			settled := c.asPublishedBy(r)
+			items, unmatched := l.archive.decodeSettled(settled, b, call)
 			// The status of items that may be requested again is up to the next call.
-			decision := c.Decision
-			if r.Published != nil {
-				decision = c.decisionBefore(r.publishedAt)
-			}
+			decision := settled.Decision
 			if decision != "" {
 				call.Decision = string(decision)
 				for i := range items {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/siglake/siglake/pipeline"
@@ -39,7 +40,7 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 // many of the stated credits the record explains. A charge that the ledger does not accept as a
 // number explains what the manifest states: an earlier version did accept it.
 func (l *Ledger) hasCall(r *Run, listed *pipeline.CallSummary) (recorded bool, credits int64) {
-	n := l.state.callNumbers[r.ID+"/"+listed.ID]
+	n := l.state.callNumbers[cmp.Or(r.Rereads, r.ID)+"/"+listed.ID]
 	if n == 0 {
 		return false, 0
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 // goldenRecords holds one file per record, as the build of commit 16ee196
-// encoded it (those with a letter were added with their fields):
+// encoded it (those with a letter were added with their field or kind):
 //
 //	kind 4
 //	the head
@@ -59,7 +59,8 @@ func readGoldenRecords(t *testing.T) (all []goldenRecord) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		r.head, r.body = lines[1], bytes.TrimSuffix(lines[2], []byte("\n"))
-		if r.kind == kindCharged || r.kind == kindNotCharged || r.kind == kindInDoubt {
+		switch r.kind {
+		case kindCharged, kindNotCharged, kindInDoubt, kindReread:
 			if r.body, err = hex.DecodeString(string(r.body)); err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
@@ -131,7 +132,7 @@ func TestRecordGolden(t *testing.T) {
 		kindRun: recode[pipeline.RunSpec](set), kindQuery: recode[queryRecord](set), kindIntent: recode[intentRecord](set), kindResponse: recode[responseRecord](set), kindPiece: recode[callHead](set),
 		kindCharged: recode[outcomeRecord](set), kindNotCharged: recode[outcomeRecord](set), kindInDoubt: recode[outcomeRecord](set),
 		kindDecision: recode[decisionRecord](set), kindReconciliation: recode[reconciliationRecord](set), kindLines: recode[linesRecord](set),
-		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set),
+		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set), kindReread: recode[rereadRecord](set),
 	}
 	bodies := map[kind]func([]byte) ([]byte, error){
 		kindIntent: recode[[]pipeline.Item](set), kindLines: recode[[]pipeline.Line](set), kindPrepare: recode[*pipeline.Manifest](set),
@@ -238,12 +239,13 @@ func TestRecordGoldenJournal(t *testing.T) {
 	want := []string{
 		"000001-1: charged, {Known:true Credits:127 Text:}, ", "000002-1: not_charged, {Known:false Credits:0 Text:}, ", "000003-1: charged, {Known:false Credits:0 Text:}, ",
 		"000004-1: ambiguous, {Known:false Credits:0 Text:}, ", "000005-1: ambiguous, {Known:false Credits:0 Text:}, accept_loss", "000006+0.1-1: not_charged, {Known:false Credits:0 Text:}, ",
+		"000007-1: charged, {Known:true Credits:142 Text:}, ",
 	}
 	if diff := cmp.Diff(want, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if n := len(j.CallsInDoubt()); len(j.Runs()) != 2 || n != 1 {
-		t.Fatalf("%d runs, %d calls in doubt; want 2, 1", len(j.Runs()), n)
+	if n := len(j.CallsInDoubt()); len(j.Runs()) != 3 || n != 1 {
+		t.Fatalf("%d runs, %d calls in doubt; want 3, 1", len(j.Runs()), n)
 	}
 
 	dir = t.TempDir()

@@ -25,6 +25,7 @@ const (
 	kindCommit         kind = 10 // they are published; head Commit
 	kindQuery          kind = 11 // a query that intents refer to by its number; head queryRecord
 	kindReconciliation kind = 12 // a bound on all that is unsettled before it, from the account's usage; head reconciliationRecord
+	kindReread         kind = 13 // the outcome of a call that was in doubt, by a later version; head rereadRecord, body identities
 	kindPiece          kind = 14 // a piece of an answer, before its kindResponse; head callHead, body as received, zstd
 	kindLoss           kind = 15 // something of a call was missing when the ledger was salvaged; head lossRecord
 )
@@ -81,6 +82,16 @@ type outcomeRecord struct {
 	Total   *forecast.Moments           `json:"all,omitempty"`     // of all types together
 	Problem string                      `json:"problem,omitempty"`
 	Size    *forecast.ResultSize        `json:"size,omitempty"` // of all results, filtered ones included
+}
+
+// rereadRecord is the outcome of a call that was recorded as in doubt: a later version can read
+// its answer.
+type rereadRecord struct {
+	outcomeRecord
+	Outcome   pipeline.Outcome `json:"outcome"`
+	Publisher string           `json:"by"`             // the run that publishes the rows: a reread, or the call's own
+	Open      int              `json:"open,omitempty"` // lines that the answer leaves open
+	Time      time.Time        `json:"time"`
 }
 
 // decisionRecord is a decision about a call in doubt.

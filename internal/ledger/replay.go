@@ -42,6 +42,8 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 		return decodeHead(head, func(h *callHead) error { return r.applyPiece(p, h) })
 	case kindCharged, kindNotCharged, kindInDoubt:
 		return decodeHead(head, func(h *outcomeRecord) error { return r.applyOutcome(ctx, p, k, h) })
+	case kindReread:
+		return decodeHead(head, func(h *rereadRecord) error { return r.applyReread(ctx, p, h) })
 	case kindDecision:
 		return decodeHead(head, func(h *decisionRecord) error { return r.applyDecision(p, h) })
 	case kindReconciliation:
@@ -124,16 +126,41 @@ func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *
 	if k == kindNotCharged && c.responseAt == nil {
 		c.unsentAt = &p
 	}
-	rec, err := r.log.Read(ctx, p)
+	identities, err := r.readIdentities(ctx, p)
 	if err != nil {
 		return err
 	}
-	if n := len(rec.Body); n%len(pipeline.Identity{}) != 0 {
-		return fmt.Errorf("%w: %d bytes of identities", wal.ErrCorrupt, n)
-	}
-	r.state.settle(c, k, h, rec.Body)
-	r.state.addToIndex(c, rec.Body)
+	r.state.settle(c, k, h, identities)
+	r.state.addToIndex(c, identities)
 	return nil
+}
+
+// readIdentities reads the body of a record about a call's outcome.
+func (r *replayer) readIdentities(ctx context.Context, p wal.Position) ([]byte, error) {
+	rec, err := r.log.Read(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(rec.Body); n%len(pipeline.Identity{}) != 0 {
+		return nil, fmt.Errorf("%w: %d bytes of identities", wal.ErrCorrupt, n)
+	}
+	return rec.Body, nil
+}
+
+func (r *replayer) applyReread(ctx context.Context, p wal.Position, h *rereadRecord) error {
+	c, err := r.state.findCall(h.Run, h.Call)
+	if err != nil {
+		return err
+	}
+	publisher, err := r.state.findRun(h.Publisher)
+	if err != nil {
+		return err
+	}
+	identities, err := r.readIdentities(ctx, p)
+	if err == nil {
+		r.state.reread(c, publisher, p, h, identities)
+	}
+	return err
 }
 
 func (r *replayer) applyDecision(p wal.Position, h *decisionRecord) error {

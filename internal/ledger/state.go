@@ -88,7 +88,7 @@ func (s *state) settledCalls(key pipeline.Identity, include func(*Call) bool) (c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n := range s.index.Values(key) {
-		if c := s.calls[n-1]; include(c) {
+		if c := s.calls[n-1]; c.concerns(key) && include(c) {
 			calls = append(calls, c)
 		}
 	}

@@ -94,6 +94,7 @@ var printers = map[string]func(w io.Writer){
 	"PrintInDoubtCalls": func(w io.Writer) {
 		PrintInDoubtCalls(w, filled[[]app.InDoubtCall](), 1)
 	},
+	"PrintReread":   func(w io.Writer) { PrintReread(w, filled[[]app.RereadCall]()) },
 	"PrintDecision": func(w io.Writer) { PrintDecision(w, filled[app.DecisionReport]()) },
 	"PrintCompaction": func(w io.Writer) {
 		PrintCompaction(w, filled[app.CompactOptions](), nil)
