@@ -79,10 +79,18 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 		}
 	}
 	journal := filepath.Join(dir, "journal")
-	if wal.PendingSalvage(journal) {
-		return s, &Error{KindIntegrity, fmt.Errorf("%s is missing: siglake salvage was interrupted; repeat siglake salvage --lake %s", journal, uri)}
+	if err := checkSalvaged(journal, uri); err != nil {
+		return s, err
 	}
 	return s, s.openDir(journal, env.Hook)
+}
+
+// checkSalvaged makes sure that no salvage of a journal was interrupted before it was in place.
+func checkSalvaged(journal, uri string) error {
+	if wal.PendingSalvage(journal) {
+		return &Error{KindIntegrity, fmt.Errorf("%s is missing: siglake salvage was interrupted; repeat siglake salvage --lake %s", journal, uri)}
+	}
+	return nil
 }
 
 // readOnly is who needs no lock.
@@ -338,7 +346,7 @@ func findJournal(ctx context.Context, env *Env, o StoreOptions, uri string) (exi
 		if err != nil {
 			return false, false, &Error{KindStorage, err}
 		}
-		return true, journal, nil
+		return true, journal, checkSalvaged(filepath.Join(path, StateDir, "journal"), uri)
 	}
 	b, err := openBucket(ctx, env, o, uri)
 	if err != nil {

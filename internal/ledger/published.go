@@ -10,15 +10,22 @@ import (
 // Missing says what a published manifest names and the ledger lacks: the run, calls of it, credits
 // that they were charged, or the record that it was prepared; empty: nothing. A manifest is
 // published after all of these are durable, so a ledger without them is older than the lake, as
-// after a backup was restored, and would let the rest be bought again.
+// after a backup was restored, and would let the rest be bought again. What a salvage lost is not
+// missing: its loss was accepted.
 func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	r, err := l.state.findRun(m.Run.ID)
 	if err != nil {
 		return fmt.Sprintf("it has no run %s", m.Run.ID)
 	}
+	lost := l.lostCalls(r)
 	var calls, charged int64
 	for i := range m.PerCall {
 		recorded, credits := l.hasCall(r, &m.PerCall[i])
+		if c := &m.PerCall[i]; !recorded && lost[c.ID] {
+			if recorded = true; c.Credits != nil {
+				credits = *c.Credits
+			}
+		}
 		if recorded {
 			calls++
 		}
@@ -34,6 +41,17 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 		return fmt.Sprintf("it does not know that run %s was prepared for publication", r.ID)
 	}
 	return ""
+}
+
+// lostCalls are the calls of a run of which a salvage did not find everything, by id.
+func (l *Ledger) lostCalls(r *Run) map[string]bool {
+	calls := map[string]bool{}
+	for _, loss := range l.state.losses {
+		if loss.Run == r.ID {
+			calls[loss.Call] = true
+		}
+	}
+	return calls
 }
 
 // hasCall reports whether a call of a manifest is recorded, with the answer that charged it, and how

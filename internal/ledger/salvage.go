@@ -89,6 +89,9 @@ func (s *salvager) salvage(ctx context.Context, from wal.Store, o SalvageOptions
 	if err != nil {
 		return err
 	}
+	if err := l.recoverCalls(ctx, false); err != nil {
+		return err
+	}
 	s.comparePublished(l)
 	for i := range s.result.Lost {
 		if err := l.recordLoss(&s.result.Lost[i]); err != nil {
