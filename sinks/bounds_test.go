@@ -14,6 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/siglake/siglake/internal/extsort/rowtest"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -24,7 +25,7 @@ func TestLongTextsKeepFootersShort(t *testing.T) {
 	table := schema.EventTable(schema.CategoryNews)
 	var rows []rowtest.Values
 	for i := range 6 {
-		long := strings.Repeat(string(rune('a'+i))+"\u00e9", 7<<20)
+		long := strings.Repeat(string(rune('a'+i))+"\u00e9", proof.Size(256<<10, 7<<20, 7<<20))
 		row := newsRow("signal", fmt.Sprint(i), nil, fmt.Sprintf("%032d", i), long, long)
 		row[table.ColumnIndex("event_summary")] = long // plain
 		row[table.ColumnIndex("event_type")] = long    // dictionary

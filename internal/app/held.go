@@ -119,7 +119,7 @@ func DecideInDoubt(ctx context.Context, env *Env, o HeldOptions, decision ledger
 	}
 	d = DecisionReport{Decision: decision, Calls: []string{}}
 	if decision == ledger.Retry {
-		if d.Reread, err = l.reread(ctx, calls); err != nil {
+		if d.Reread, err = (rereader{l}).reread(ctx, calls); err != nil {
 			return d, lakeError(err)
 		}
 		d.Reread = slices.DeleteFunc(d.Reread, func(c RereadCall) bool { return c.Outcome == pipeline.InDoubt })

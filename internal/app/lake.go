@@ -173,7 +173,7 @@ func DecodeRecorded(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pip
 func (l *lake) recoverRuns(ctx context.Context) error {
 	for _, r := range l.ledger.Runs() {
 		if r.Published == nil && r.Prepared == nil && r.Rereads != "" {
-			if err := l.publishReread(ctx, r); err != nil {
+			if err := (rereader{l}).publishReread(ctx, r); err != nil {
 				return err
 			}
 		}

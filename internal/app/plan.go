@@ -489,8 +489,11 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 	}
 }
 
+// announcer warns, before a job buys anything, about what it repeats.
+type announcer struct{ *Job }
+
 // announceRefresh says what buying again will cost, before it is bought.
-func (j *Job) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+func (j announcer) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
 	all := l.ledger.Purchases(nil, ttlOf(&j.spec))
 	plan, err := j.reread(ctx, spec.Queries, all.ForRefresh(nil, j.resolvesIDs()))
 	if err != nil {
@@ -507,7 +510,7 @@ func (j *Job) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpe
 
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: a user who raises a cap does not expect to pay twice.
-func (j *Job) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+func (j announcer) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
 	plan, err := j.reread(ctx, spec.Queries, l.ledger.Purchases(nil, ttlOf(&j.spec)))
 	if err == nil && plan.RepurchasedPairs > 0 {
 		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(l, plan, plan.RepurchasedPairs)...)
@@ -520,7 +523,7 @@ func (j *Job) announceRepurchase(ctx context.Context, l *lake, spec pipeline.Run
 
 // announceInDoubt names the undecided calls of which a run repeats lines nevertheless: those that
 // a refresh passes over, and those of another day.
-func (j *Job) announceInDoubt(repeated []pipeline.PlannedInDoubt) {
+func (j announcer) announceInDoubt(repeated []pipeline.PlannedInDoubt) {
 	if len(repeated) == 0 {
 		return
 	}
@@ -540,7 +543,7 @@ func inDoubtFigures(inDoubt []pipeline.PlannedInDoubt) (names []string, lines, c
 }
 
 // announcePagesInDoubt names the undecided call that a refresh of pages passes over.
-func (j *Job) announcePagesInDoubt(ctx context.Context, l *lake) error {
+func (j announcer) announcePagesInDoubt(ctx context.Context, l *lake) error {
 	cursor, _, err := l.ledger.Purchases(nil, ledger.TTL{}).PageProgress(ctx, &j.paged.subject, &j.paged.query)
 	if err != nil {
 		return &Error{KindIntegrity, err}

@@ -34,19 +34,22 @@ func RereadInDoubt(ctx context.Context, env *Env, o HeldOptions) (read []RereadC
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // what was read is durable before
-	calls, err := selectCalls(l.callsToReread(), o.Calls)
+	calls, err := selectCalls(rereader{l}.callsToReread(), o.Calls)
 	if err != nil {
 		return nil, err
 	}
-	if read, err = l.reread(ctx, calls); err != nil {
+	if read, err = (rereader{l}).reread(ctx, calls); err != nil {
 		return read, lakeError(err)
 	}
 	return read, nil
 }
 
+// rereader reads recorded answers again, and publishes what is new in them.
+type rereader struct{ *lake }
+
 // callsToReread are the calls in doubt, and of those that were decided about the ones with a
 // recorded answer, oldest first.
-func (l *lake) callsToReread() []*ledger.Call {
+func (l rereader) callsToReread() []*ledger.Call {
 	calls := l.ledger.CallsInDoubt()
 	for _, c := range l.ledger.RereadableCalls() {
 		if !slices.Contains(calls, c) {
@@ -60,7 +63,7 @@ func (l *lake) callsToReread() []*ledger.Call {
 // rereadInDoubt reads the answers to all calls in doubt again before the job requests anything: an
 // answer that an earlier version could not read is paid for.
 func (j *Job) rereadInDoubt(ctx context.Context, l *lake) error {
-	read, err := l.reread(ctx, l.ledger.RereadableCalls())
+	read, err := rereader{l}.reread(ctx, l.ledger.RereadableCalls())
 	if err != nil {
 		return lakeError(err)
 	}
@@ -74,7 +77,7 @@ func (j *Job) rereadInDoubt(ctx context.Context, l *lake) error {
 
 // reread reads the answers to calls in doubt again, run by run, and publishes the rows of what this
 // version can read.
-func (l *lake) reread(ctx context.Context, calls []*ledger.Call) (read []RereadCall, err error) {
+func (l rereader) reread(ctx context.Context, calls []*ledger.Call) (read []RereadCall, err error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
@@ -110,7 +113,7 @@ func (l *lake) reread(ctx context.Context, calls []*ledger.Call) (read []RereadC
 	return read, nil
 }
 
-func (l *lake) newRereadCall(r *ledger.Rereading) RereadCall {
+func (l rereader) newRereadCall(r *ledger.Rereading) RereadCall {
 	cost := pipeline.CostOf(r.Outcome, r.Charge, r.Call.Ceiling)
 	c := RereadCall{Call: r.Call.Run.ID + "/" + r.Call.ID, Outcome: r.Outcome, MaxCost: cost.Max, Lines: r.Lines, Open: r.Open}
 	if r.Outcome == pipeline.InDoubt {
@@ -123,7 +126,7 @@ func (l *lake) newRereadCall(r *ledger.Rereading) RereadCall {
 
 // recordRereadings records what is read in answers of a run. It returns the run that publishes the
 // rows: that run if it is not published yet, else a new one, which it publishes.
-func (l *lake) recordRereadings(ctx context.Context, r *ledger.Run, read []*ledger.Rereading) (*ledger.Run, error) {
+func (l rereader) recordRereadings(ctx context.Context, r *ledger.Run, read []*ledger.Rereading) (*ledger.Run, error) {
 	if r.Published == nil {
 		return r, recordAll(l.ledger.Recorder(r), read)
 	}
@@ -157,7 +160,7 @@ func recordAll(recorder *ledger.Recorder, read []*ledger.Rereading) error {
 }
 
 // rereadSpec is the spec of a run that publishes answers of another run, and requests nothing.
-func (l *lake) rereadSpec(r *ledger.Run) (spec pipeline.RunSpec, err error) {
+func (l rereader) rereadSpec(r *ledger.Run) (spec pipeline.RunSpec, err error) {
 	spec, now := r.Spec(), l.env.Now().UTC()
 	if spec.ID, err = newRunID(now, rand.Reader); err != nil {
 		return spec, err
@@ -168,7 +171,7 @@ func (l *lake) rereadSpec(r *ledger.Run) (spec pipeline.RunSpec, err error) {
 }
 
 // publishReread publishes the rows of a reread that a process left unpublished.
-func (l *lake) publishReread(ctx context.Context, r *ledger.Run) error {
+func (l rereader) publishReread(ctx context.Context, r *ledger.Run) error {
 	sink, err := l.openSink(ctx, l.uri, r.ID)
 	if err != nil {
 		return err

@@ -312,16 +312,16 @@ func ttlOf(spec *pipeline.RunSpec) ledger.TTL {
 // signals that no line of the list can be asked about.
 func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeline.RunSpec) error {
 	if match == (runMatch{}) && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
-		announce := j.announceRepurchase
+		announce := announcer{j}.announceRepurchase
 		if spec.Refresh {
-			announce = j.announceRefresh
+			announce = announcer{j}.announceRefresh
 		}
 		if err := announce(ctx, l, spec); err != nil {
 			return err
 		}
 	}
 	if match == (runMatch{}) && j.paged != nil && spec.Refresh {
-		if err := j.announcePagesInDoubt(ctx, l); err != nil {
+		if err := (announcer{j}).announcePagesInDoubt(ctx, l); err != nil {
 			return err
 		}
 	}

@@ -127,6 +127,13 @@ var printers = map[string]func(w io.Writer){
 		m.Files[0].Table = "scores"
 		PrintSummary(w, hostile, m)
 	},
+	"PrintSalvage": func(w io.Writer) {
+		r := filled[*app.SalvageReport]()
+		r.Whole = false
+		PrintSalvage(w, r)
+		r.Whole = true
+		PrintSalvage(w, r)
+	},
 	"PrintTree":  func(w io.Writer) { PrintTree(w, hostile, hostileManifest()) },
 	"PrintUsage": func(w io.Writer) { PrintUsage(w, filled[AccountUsage]()) },
 	"LogRun": func(w io.Writer) {
