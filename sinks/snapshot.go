@@ -142,7 +142,7 @@ func (l *Lake) MissingNeighbours(ctx context.Context, m *pipeline.Manifest) (mis
 	}
 	for i, dir := range dirs {
 		for _, name := range listed[dir] {
-			if !found[i][name] {
+			if failed[i] == nil && !found[i][name] {
 				missing = append(missing, name)
 			}
 		}

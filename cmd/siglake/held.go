@@ -66,7 +66,7 @@ func showInDoubt(ctx context.Context, env *app.Env, o app.HeldOptions, out Outpu
 
 func repeatFailedFlag(o *app.HeldOptions) cli.Flag {
 	return &cli.BoolFlag{
-		Name: "repeat-failed", Destination: &o.RepeatFailed,
+		Name: "repeat-failed", Destination: &o.RepeatFailed, EnvVars: []string{"SIGLAKE_REPEAT_FAILED"},
 		Usage: "also release calls that repeated another call for the same entities and failed in the same way",
 	}
 }
