@@ -158,7 +158,7 @@ func (r *auditor) repeatsInDoubt(ctx context.Context, key pipeline.Identity, cal
 }
 
 // isUndecidedBefore reports whether a call was in doubt when a later one was made, and charged,
-// that was not told to buy again.
+// without a decision that allowed it.
 func isUndecidedBefore(first, second *Call) bool {
 	if first == second || !first.wasInDoubtAt(second.intentAt) || first.unsentAt != nil || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false

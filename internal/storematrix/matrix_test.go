@@ -88,7 +88,7 @@ func (p *program) story(lake, rebuilt string) (credits []int64) {
 }
 
 // TestStores: a lake on every store, plain and behind each front end, is bought, checked, compacted
-// and made again, for the credits that a local one costs.
+// and rebuilt, for the credits that a local one costs.
 func TestStores(t *testing.T) {
 	path, err := buildProgram()
 	if err != nil {

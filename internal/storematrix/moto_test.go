@@ -61,7 +61,11 @@ func startMoto(t *testing.T) *buckettest.Store {
 		_ = process.Wait() // it was killed
 	})
 	s := &buckettest.Store{URL: "http://" + net.JoinHostPort(host, port), Region: "us-east-1", Bucket: "matrix", AccessKey: "matrix", SecretKey: "matrix-secret"}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	for {
 		create, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL+"/"+s.Bucket, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -72,8 +76,10 @@ func startMoto(t *testing.T) *buckettest.Store {
 				return s
 			}
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-deadline.C:
 			t.Fatal("moto does not accept requests")
+		case <-poll.C:
 		}
 	}
 }
