@@ -13,7 +13,7 @@ import (
 // Text is a text from outside (an answer of the API, a cell of a list, the name of a
 // file) as one line that is safe on a terminal and in a log: control characters,
 // line breaks included, and characters that are invisible or that reorder their line
-// stand as \uXXXX, bytes that are no UTF-8 as \xXX. Other texts stay as they are.
+// stand as in \u001b, bytes that are no UTF-8 as in \xff. Other texts stay as they are.
 func Text(s string) string { return escape(s, "") }
 
 // Lines is a text of siglake's own that has several lines. Fprintf keeps its line
