@@ -350,8 +350,7 @@ const (
 func (b *Bucket) uploadMultipart(ctx context.Context, name string, file io.ReaderAt, size int64) error {
 	for attempt := 1; ; attempt++ {
 		err := b.tryMultipart(ctx, name, file, size)
-		var api smithy.APIError
-		if !errors.As(err, &api) || api.ErrorCode() != "NoSuchUpload" {
+		if !hasCode(err, noSuchUpload) {
 			return err
 		}
 		// The upload no longer exists: either it was completed and the answer was lost, or it was
@@ -372,7 +371,7 @@ func (b *Bucket) tryMultipart(ctx context.Context, name string, file io.ReaderAt
 	}
 	defer func() {
 		if err != nil { // also after cancellation: stored parts cost money
-			_, _ = b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: in.Bucket, Key: in.Key, UploadId: upload.UploadId})
+			_ = b.abortMultipart(ctx, in.Key, upload.UploadId)
 		}
 	}()
 	length := max(b.cfg.PartSize, (size+maxParts-1)/maxParts)
@@ -424,6 +423,9 @@ func (b *Bucket) Swap(ctx context.Context, name, etag string, data []byte) error
 // Delete removes an object. Deleting a missing object is not an error.
 func (b *Bucket) Delete(ctx context.Context, name string) error {
 	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: b.objectKey(name)})
+	if hasCode(err, noSuchKey) {
+		return nil
+	}
 	return b.pathError("delete", name, err)
 }
 
@@ -512,8 +514,17 @@ func (b *Bucket) ProbeWrite(ctx context.Context, dir string) error {
 	if err != nil {
 		return b.pathError("write", name, err)
 	}
-	_, err = b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: in.Bucket, Key: in.Key, UploadId: upload.UploadId})
-	return b.pathError("abort the upload of", name, err)
+	return b.pathError("abort the upload of", name, b.abortMultipart(ctx, in.Key, upload.UploadId))
+}
+
+// abortMultipart discards an upload in parts, also after ctx has ended. An upload that the store no
+// longer knows is discarded: an earlier attempt, the answer to which was lost, may have done it.
+func (b *Bucket) abortMultipart(ctx context.Context, key, upload *string) error {
+	_, err := b.client.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: &b.name, Key: key, UploadId: upload})
+	if hasCode(err, noSuchUpload) {
+		return nil
+	}
+	return err
 }
 
 // multipartInput begins an upload in parts of what in would put.
@@ -547,11 +558,20 @@ func isConditionFailed(err error) bool {
 	if errors.As(err, &response) && response.HTTPStatusCode() == http.StatusPreconditionFailed {
 		return true
 	}
-	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == preconditionFailed
+	return hasCode(err, preconditionFailed)
 }
 
-const preconditionFailed = "PreconditionFailed"
+func hasCode(err error, code string) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == code
+}
+
+// Codes of S3's errors.
+const (
+	preconditionFailed = "PreconditionFailed"
+	noSuchKey          = "NoSuchKey"
+	noSuchUpload       = "NoSuchUpload"
+)
 
 // pathError adds the object's address to an error and maps the error to one of package fs or to
 // ErrChanged if possible.

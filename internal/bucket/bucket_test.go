@@ -309,6 +309,8 @@ func TestFaults(t *testing.T) {
 		"Get":                {http.MethodGet, "", getOld, "", []byte("old")},
 		"Stat":               {http.MethodHead, "", statOld, "", []byte("old")},
 		"Delete":             {http.MethodDelete, "", func(ctx context.Context, b *Bucket, name string) error { return b.Delete(ctx, name) }, "", nil},
+		"Probe, beginning":   {http.MethodPost, "uploads", probe, "", nil},
+		"Probe, abort":       {http.MethodDelete, "uploadId", probe, "", nil},
 	}
 	for operation, op := range operations {
 		for kind, fault := range faults {
@@ -352,6 +354,8 @@ func TestFaults(t *testing.T) {
 		}
 	}
 }
+
+func probe(ctx context.Context, b *Bucket, name string) error { return b.ProbeWrite(ctx, name) }
 
 func swapOld(ctx context.Context, b *Bucket, name string) error {
 	o, err := b.Stat(ctx, name)
