@@ -123,9 +123,9 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 
 // newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
-	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}}
+	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}, listsAllNotes: f.version < 3}
 	if e.Note != "" {
-		b.notes = append(b.notes, e.Note)
+		b.note(e.Note)
 	}
 	b.readRecord(e.Raw, "")
 	if topic != nil {
@@ -153,7 +153,7 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 	b.set("call_id", stringValue(e.CallID))
 	b.set("ingest_source", stringValue(e.Source))
 	b.set("schema_version", intValue(int64(layout.table.Version)))
-	b.set("notes", optionalString(strings.Join(b.notes, "; ")))
+	b.set("notes", optionalString(b.noteText()))
 	b.set("raw", stringValue(string(e.Raw)))
 	return r
 }
@@ -164,6 +164,29 @@ type rowBuilder struct {
 	values []value     // one per column
 	ranks  map[int]int // of the keys that the columns were read from
 	notes  []string
+	cut    int // further notes
+	// As the rows of earlier schema versions do.
+	listsAllNotes bool
+}
+
+// maxNotes is the number of notes that a row lists. A record may repeat a member any number of times.
+const maxNotes = 20
+
+func (b *rowBuilder) note(text string) {
+	if len(b.notes) >= maxNotes && !b.listsAllNotes {
+		b.cut++
+		return
+	}
+	b.notes = append(b.notes, text)
+}
+
+// noteText is the text of the notes.
+func (b *rowBuilder) noteText() string {
+	text := strings.Join(b.notes, "; ")
+	if b.cut > 0 {
+		text += fmt.Sprintf("; and %d more", b.cut)
+	}
+	return text
 }
 
 // set sets a column, if the table has it.
@@ -189,7 +212,7 @@ func (b *rowBuilder) readRecord(raw []byte, prefix string) {
 		path := prefix + key
 		if prefix == "" && l.nested[key] && !jsonscan.IsNull(val) {
 			if val[0] != '{' && len(l.targets[path]) == 0 {
-				b.notes = append(b.notes, fmt.Sprintf("%s: not an object: %s", key, truncate(jsonscan.Text(val), 60)))
+				b.note(fmt.Sprintf("%s: not an object: %s", key, truncate(jsonscan.Text(val), 60)))
 			}
 			b.readRecord(val, key+".")
 		}
@@ -199,7 +222,7 @@ func (b *rowBuilder) readRecord(raw []byte, prefix string) {
 			}
 			v, problem := parseValue(l.table.Columns[t.column], val)
 			if problem != "" {
-				b.notes = append(b.notes, fmt.Sprintf("%s: %s", path, problem))
+				b.note(fmt.Sprintf("%s: %s", path, problem))
 			}
 			if v.set {
 				b.values[t.column], b.ranks[t.column] = v, t.rank

@@ -219,6 +219,8 @@ type EventTotals struct {
 	CappedPairs int64                     `json:"capped_pairs"`
 	BySignal    map[string]int64          `json:"by_signal_type"`
 	ByCategory  map[schema.Category]int64 `json:"by_category"`
+	// Number of types that are not listed by name, here or in the credits: OtherTypes sums them up.
+	OtherTypes int64 `json:"types_not_listed,omitempty"`
 }
 
 // CallTotals counts attempts.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/siglake/siglake/internal/forecast"
@@ -369,13 +368,15 @@ func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pi
 		default:
 			continue
 		}
-		from := len(all)
-		all = append(all, pipeline.IdentityOf(&b.Items[i].Account))
+		first := pipeline.IdentityOf(&b.Items[i].Account)
+		all = append(all, first)
+		seen := map[pipeline.Identity]bool{first: true}
 		for _, id := range append([]string{b.Items[i].ID, items[i].Entity.ID}, items[i].Aliases...) {
 			if id == "" {
 				continue
 			}
-			if byID := pipeline.IdentityByID(b.Query.Object, id); !slices.Contains(all[from:], byID) {
+			if byID := pipeline.IdentityByID(b.Query.Object, id); !seen[byID] {
+				seen[byID] = true
 				all = append(all, byID)
 			}
 		}
@@ -422,13 +423,16 @@ func resultSizeOf(items []pipeline.ItemReply) *forecast.ResultSize {
 // countEvents counts the events of a call, by type and in total.
 func countEvents(items []pipeline.ItemReply) (bySignal map[string]forecast.Moments, total *forecast.Moments) {
 	bySignal, total = map[string]forecast.Moments{}, new(forecast.Moments)
+	var types pipeline.TypeList
 	for _, item := range items {
 		counts := map[string]int64{}
 		for _, e := range item.Events {
+			types.Name(e.Type) // in the order of the answer, so that the same types are named each time
 			counts[e.Type]++
 		}
 		for signal, n := range counts {
-			bySignal[signal] = bySignal[signal].Add(forecast.MomentsOf(n))
+			name := types.Name(signal)
+			bySignal[name] = bySignal[name].Add(forecast.MomentsOf(n))
 		}
 		*total = total.Add(forecast.MomentsOf(int64(len(item.Events))))
 	}

@@ -116,7 +116,8 @@ type answer struct {
 	b             *pipeline.Batch
 	call          *pipeline.Call
 	items         []pipeline.ItemReply
-	hasEntry      []bool           // items that have an entry
+	hasEntry      []bool // items that have an entry
+	mergedByItem  map[int]*mergedItem
 	byKey         map[string][]int // answer key -> items; more than one when an id was given twice
 	byRequestedID map[string][]int // of look-ups: the id that is asked by -> items
 	types         map[string]string
@@ -604,7 +605,13 @@ func (a *answer) assign(indices []int, e *entry) {
 			a.items[i] = r
 			continue
 		}
-		a.items[i] = mergeItems(a.items[i], r)
+		if a.mergedByItem == nil {
+			a.mergedByItem = map[int]*mergedItem{}
+		}
+		if a.mergedByItem[i] == nil {
+			a.mergedByItem[i] = newMergedItem(&a.items[i])
+		}
+		a.mergedByItem[i].add(&r)
 	}
 }
 
@@ -634,42 +641,55 @@ func appendAlias(aliases []string, own, other string) []string {
 	return append(aliases, other)
 }
 
-func mergeItems(first, second pipeline.ItemReply) pipeline.ItemReply {
-	precedence := []schema.Status{schema.Enriched, schema.Resolved, schema.Restricted, schema.NoSignal, schema.Deferred, schema.NotFound}
-	if slices.Index(precedence, second.Status) < slices.Index(precedence, first.Status) {
-		first.Status, first.Reason = second.Status, second.Reason
-	}
-	if first.Entity.ID == "" {
-		first.Entity = second.Entity
-	}
-	first.Events = append(slices.Clip(first.Events), second.Events...)
-	first.Filtered = append(slices.Clip(first.Filtered), second.Filtered...)
-	first.Aliases = slices.Clip(first.Aliases)
-	for _, id := range append([]string{second.Entity.ID}, second.Aliases...) {
-		first.Aliases = appendAlias(first.Aliases, first.Entity.ID, id)
-	}
-	first.UnknownFields = mergeUnknown(first.UnknownFields, second.UnknownFields)
-	first.Warnings = appendWarning(first.Warnings, "the answer holds more than one entry for this; both were kept")
-	for _, n := range second.Warnings {
-		first.Warnings = appendWarning(first.Warnings, "%s", n)
-	}
-	return first
+// mergedItem is an item with more than one entry in the answer. It owns what it collects, so that
+// any number of entries costs no more than what is in them.
+type mergedItem struct {
+	*pipeline.ItemReply
+	aliases map[string]bool
+	unknown jsonscan.ObjectBuilder
 }
 
-func mergeUnknown(x, y json.RawMessage) json.RawMessage {
-	if x == nil || y == nil {
-		return append(x, y...)
+// newMergedItem starts with the first entry of an item.
+func newMergedItem(item *pipeline.ItemReply) *mergedItem {
+	m := &mergedItem{ItemReply: item, aliases: map[string]bool{}}
+	item.Events, item.Filtered, item.Aliases = slices.Clone(item.Events), slices.Clone(item.Filtered), slices.Clone(item.Aliases)
+	for _, id := range item.Aliases {
+		m.aliases[id] = true
 	}
-	var out jsonscan.ObjectBuilder
-	for _, object := range []json.RawMessage{x, y} {
-		c := jsonscan.Cursor{Doc: object}
-		c.Enter('{')
-		for first := true; c.HasNext(first, '}'); first = false {
-			name := string(c.ReadName())
-			out.Add([]byte(name), c.ReadValue())
+	m.addUnknown(item.UnknownFields)
+	item.Warnings = appendWarning(item.Warnings, "the answer holds more than one entry for this; both were kept")
+	return m
+}
+
+// statusPrecedence is the order in which the statuses of several entries decide that of their item.
+var statusPrecedence = []schema.Status{schema.Enriched, schema.Resolved, schema.Restricted, schema.NoSignal, schema.Deferred, schema.NotFound}
+
+// add adds a further entry.
+func (m *mergedItem) add(r *pipeline.ItemReply) {
+	if slices.Index(statusPrecedence, r.Status) < slices.Index(statusPrecedence, m.Status) {
+		m.Status, m.Reason = r.Status, r.Reason
+	}
+	if m.Entity.ID == "" {
+		m.Entity = r.Entity
+	}
+	m.Events = append(m.Events, r.Events...)
+	m.Filtered = append(m.Filtered, r.Filtered...)
+	for _, id := range append([]string{r.Entity.ID}, r.Aliases...) {
+		if id != "" && id != m.Entity.ID && !m.aliases[id] {
+			m.aliases[id] = true
+			m.Aliases = append(m.Aliases, id)
 		}
 	}
-	return out.Build()
+	m.addUnknown(r.UnknownFields)
+	for _, n := range r.Warnings {
+		m.Warnings = appendWarning(m.Warnings, "%s", n)
+	}
+}
+
+func (m *mergedItem) addUnknown(object json.RawMessage) {
+	for name, value := range jsonscan.Members(object) {
+		m.unknown.Add([]byte(name), value)
+	}
 }
 
 // answersQuery reports whether the document is an answer to what was asked, rather
@@ -720,6 +740,9 @@ func (a *answer) finishCall() (items, unmatched []pipeline.ItemReply) {
 				a.items[i].Reason = "not in the answer, which holds entries that nobody asked for"
 			}
 		}
+	}
+	for _, m := range a.mergedByItem {
+		m.UnknownFields = m.unknown.Build()
 	}
 	call := a.call
 	call.Charge = a.charge.result()
