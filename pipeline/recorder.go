@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,6 +200,9 @@ func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int
 	credits := creditsValue(paid[i])
 	if a.Status == schema.InDoubt {
 		credits = value{}
+	} else if left := b.Items[i].TypesLeft; left > 0 {
+		r.manifest.Accounts.addPartlyRequested()
+		a.Warnings = append(slices.Clip(a.Warnings), fmt.Sprintf("%d more signal types are requested on their own: an answer about all of them was cut", left))
 	}
 	return r.writeAccount(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
 }

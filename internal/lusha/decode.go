@@ -9,31 +9,54 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
 // Decoder decodes the raw answers of the fetcher that it wraps.
-type Decoder struct{ inner pipeline.Fetcher }
+type Decoder struct {
+	inner  pipeline.Fetcher
+	memory *semaphore.Weighted // bytes of long answers that are decoded at a time
+}
+
+// decodeMemory is the total length of the long answers that are decoded at a time. A longer one is
+// decoded while no other is.
+const decodeMemory = 128 << 20
 
 // Decode wraps a fetcher of raw calls: it settles each call's outcome
 // and charge, and gives every item its status.
-func Decode(inner pipeline.Fetcher) *Decoder { return &Decoder{inner} }
+func Decode(inner pipeline.Fetcher) *Decoder {
+	return &Decoder{inner, semaphore.NewWeighted(decodeMemory)}
+}
 
 // Fetch sends the batch through the inner fetcher and decodes the answer. Items that
 // the API's version cannot express are Rejected even if nothing was sent. Errors are
 // the inner fetcher's: an answer that cannot be read is an outcome, not an error. A
-// call with a long answer that was read loses its Body.
+// call with a long answer loses its Body. Fetch waits with such an answer, which is
+// recorded by then, until there is memory to decode it.
 func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	reply, err := d.inner.Fetch(ctx, b)
+	admitted, admission := *b, int64(0)
+	admitted.Admit = func(bytes int64) {
+		if admission == 0 && bytes > maxKeptBody {
+			admission = min(bytes, decodeMemory)
+			_ = d.memory.Acquire(context.WithoutCancel(ctx), admission) // fails when its context ends, which this one does not
+		}
+	}
+	defer func() { d.memory.Release(admission) }()
+	reply, err := d.inner.Fetch(ctx, &admitted)
 	if len(reply.Calls) == 0 {
 		rejectInexpressible(b, reply.Items)
 	}
 	for i := range reply.Calls {
+		call := &reply.Calls[i]
+		admitted.Admit(int64(len(call.Body)))
 		// The call's outcome and problem describe what is no answer.
-		items, unmatched, _ := DecodeAnswer(b, &reply.Calls[i])
-		if call := &reply.Calls[i]; call.Outcome == pipeline.Charged && len(call.Body) > maxKeptBody {
+		items, unmatched, _ := DecodeAnswer(b, call)
+		// A refusal is explained by its body.
+		if len(call.Body) > maxKeptBody && (call.Outcome == pipeline.Charged || call.Outcome == pipeline.InDoubt && call.Status/100 == 2) {
 			call.Length, call.Body = int64(len(call.Body)), nil
 			detachEvents(items)
 			detachEvents(unmatched)
