@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func newFlattener(runID, partitionBy string, version int) *flattener {
 var dateFields = []string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
 
 // flattenEvent types one event. It yields one row, except for an intent record with several nested
-// topics: those become one row each, with the same raw.
+// topics: those become one row each, with the same raw unless they are many.
 func (f *flattener) flattenEvent(e schema.Event) []row {
 	signal, _ := schema.LookupSignal(e.Type)
 	category := categoryOf(e.Type)
@@ -115,11 +116,32 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 		return []row{f.newRow(layout, signal, e, nil)}
 	}
 	rows := make([]row, 0, len(topics))
-	for _, topic := range topics {
-		rows = append(rows, f.newRow(layout, signal, e, topic))
+	var rest jsonscan.ObjectBuilder
+	divided := len(topics) > maxWholeTopics && f.version >= 3
+	if divided {
+		for key, raw := range jsonscan.Members(e.Raw) {
+			if key != "detectedTopics" {
+				rest.Add([]byte(key), raw)
+			}
+		}
+	}
+	for i, topic := range topics {
+		part := e
+		if divided {
+			own := rest.Clone()
+			own.Add([]byte("detectedTopics"), slices.Concat([]byte("["), topic, []byte("]")))
+			part.Raw = own.Build()
+			part.Note = strings.TrimPrefix(fmt.Sprintf("%s; topic %d of %d of one record", e.Note, i+1, len(topics)), "; ")
+		}
+		rows = append(rows, f.newRow(layout, signal, part, topic))
 	}
 	return rows
 }
+
+// maxWholeTopics is the number of topics up to which each row of an intent record has all of it as
+// its raw. Beyond, it has the record with its own topic only: each row with all of them would take
+// the square of their number.
+const maxWholeTopics = 100
 
 // newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
