@@ -28,6 +28,8 @@ LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
 WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/extsort ./internal/lusha ./internal/mutants ./internal/simulator ./internal/wal ./sinks
 
 test: export GOGC ?= 400
+# Tests write durably and wait for the disk: they use memory if there is enough.
+test: export TMPDIR ?= $(shell df --output=avail -BG /dev/shm 2>/dev/null | awk '$$1 + 0 >= 8 { print "/dev/shm" }' | grep . || echo /tmp)
 test: ## everything that a change can break: race detector, real S3 stores, DuckDB
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && set -o pipefail && \
 	{ $(MAKE) --no-print-directory -j3 test-race test-whole test-readers 2>&1 | tee "$$log"; } && \
