@@ -20,12 +20,12 @@ build: ## build bin/siglake, static
 demo: build ## run the main job on the embedded simulator: no key, no money
 	@bin/siglake demo --lake demo-lake
 
-SUM := gotestsum --format pkgname-and-test-fails --
+SUM := gotestsum --format pkgname-and-test-fails -- -ldflags=-w
 LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
 
 # The tests of these packages that start no goroutines of their own run without the race
 # detector only; their lists are the arguments of proof.Main, and cmd/siglake has one.
-WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/extsort ./internal/lusha ./internal/mutants ./internal/simulator ./internal/wal ./sinks
+WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/extsort ./internal/lusha ./internal/mutants ./internal/ratelimit ./internal/simulator ./internal/wal ./sinks
 
 test: export GOGC ?= 400
 # Tests write durably and wait for the disk: they use memory if there is enough.

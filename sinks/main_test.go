@@ -11,7 +11,7 @@ import (
 func TestMain(m *testing.M) {
 	os.Exit(proof.Main(m,
 		"TestBackends", "TestCompact", "TestCompactKeepsRows", "TestCompactSplits", "TestDigest",
-		"TestIntegerEncodings", "TestLongTextsKeepFootersShort", "TestMemory", "TestReadFooterDamaged",
+		"TestIntegerEncodings", "TestLongTextsKeepFootersShort", "TestMemory", "TestRace", "TestReadFooterDamaged",
 		"TestRoundTrip", "TestSlices", "TestSmallRecords", "TestSorted", "TestSplit",
 	))
 }
