@@ -40,7 +40,7 @@ test-race: export SIGLAKE_PROOF := $(filter full,$(SIGLAKE_PROOF))
 test-race:
 	@$(TOOLS) $(SUM) -race -timeout $(LIMIT) ./...
 test-whole: # the tests of cmd/siglake wait for processes and for time
-	@$(TOOLS) $(SUM) -parallel 6 -timeout $(LIMIT) $(WHOLE)
+	@$(TOOLS) $(SUM) -parallel 10 -timeout $(LIMIT) $(WHOLE)
 test-readers:
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) -timeout $(LIMIT) ./...
 
