@@ -101,7 +101,7 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.Work.check(); err != nil {
 		return err
 	}
-	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
+	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
 	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (j *Job) parseOptions() (err error) {
 		return err
 	}
 	j.inDoubt, err = j.Money.inDoubtPolicy()
-	if j.inDoubt.settlingTime = cmp.Or(j.env.UsageSettles, usageSettles); j.API.Simulate {
+	if j.inDoubt.settlingTime = cmp.Or(j.env.UsageSettles, usageSettles); j.isSimulated() {
 		j.inDoubt.settlingTime = 0 // the simulator books at once
 	}
 	return err
@@ -210,7 +210,7 @@ func (j *Job) findMissing(ctx context.Context, sink *sinks.Lake, m *pipeline.Man
 // match finds the runs of the lake that the command is about, or that there is
 // nothing to do.
 func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match runMatch, nothing *NothingToDo, err error) {
-	if err := l.checkSimulated(j.API.Simulate); err != nil {
+	if err := l.checkSimulated(j.isSimulated()); err != nil {
 		return match, nil, err
 	}
 	if err := j.rereadInDoubt(ctx, l); err != nil {
@@ -275,7 +275,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch,
+		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
 		MaxEntities: answers.maxEntities(),
 		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },

@@ -35,6 +35,8 @@ type Config struct {
 	Switches Switches // readings of the open questions
 	// How late events become visible, one of LatenessDocs; "": as the first of them.
 	Lateness string
+	// Count the different events that are charged, for Bill.Distinct; takes memory for each.
+	CountDistinct bool
 	// Day on which the older version of the API ends; zero: never. Its answers announce the end six
 	// months ahead, and are 410 from the day on.
 	V2Ends time.Time
@@ -124,6 +126,9 @@ func New(c Config) (*Server, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if c.CountDistinct {
+		s.ledger.sold = map[uint64]struct{}{}
 	}
 	s.sessions = sessions{ttl: cmp.Or(c.SessionLife, 30*24*time.Hour), byID: map[string]*session{}, started: map[uint64]int{}}
 	s.prices, s.tariffs = priceList(c.EventPrice, &switches), map[string]tariff{}
@@ -358,6 +363,7 @@ func (x *exchange) serveBilled(d *operation) {
 		return
 	}
 	// From here on the customer has paid.
+	x.ledger.recordSold(a)
 	var q quirks
 	if spec != nil {
 		x.ledger.recordFault(x.seq, spec.Name)
