@@ -181,6 +181,8 @@ func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 		Transport: env.Transport,
 		Now:       env.clientClock(),
 
+		OnRetirement: func(v pipeline.APIVersion, r lusha.Retirement) { warnOfRetirement(env, v, r) },
+
 		MaxAnswerBytes: env.AnswerLimit,
 		PieceBytes:     env.AnswerPiece,
 	})

@@ -43,6 +43,7 @@ type Job struct {
 	unfitReported bool          // signals that do not fit the list are reported
 	damage        error         // what a pass noticed of the lake's earlier files
 	built         *builtQueries // by this pass; nil: none yet
+	v2Ended       string        // how V2 refused this command's calls and its list of signals; empty: it did not
 	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
 
@@ -67,6 +68,10 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	}
 	defer j.conn.disconnect()
 	m, nothing, err := j.runOnce(ctx)
+	if err == nil && m != nil && ctx.Err() == nil && j.leavesV2(ctx, m) && j.reduceBudget(m) {
+		j.env.Log.Warn("API V2 has ended: requesting the rest in V3", "answer", j.v2Ended)
+		m, nothing, err = j.runOnce(ctx)
+	}
 	// The policy may allow to ask again at once what this pass left in doubt.
 	if err == nil && m != nil && m.HasInDoubt() && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
 		m, nothing, err = j.runOnce(ctx)
@@ -225,6 +230,7 @@ func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match run
 	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
 		return match, nil, err
 	}
+	match = j.dropV2(match)
 	unfinishedID := ""
 	if match.resume != nil {
 		unfinishedID = match.resume.ID
