@@ -168,20 +168,26 @@ func (j *Job) leavesV2(ctx context.Context, m *pipeline.Manifest) bool {
 	isGone := func(c pipeline.CallSummary) bool {
 		return c.Status == http.StatusNotFound || c.Status == http.StatusGone
 	}
-	at := slices.IndexFunc(m.Queries, isV2Signals)
 	mayLeave := j.Query.APIVersion == APIAuto || j.Query.APIVersion == ""
-	if j.Service != pipeline.Signals || !mayLeave || j.v2Ended != "" || at < 0 || m.Run.Outcome != pipeline.RunRefused || !slices.ContainsFunc(m.PerCall, isGone) {
+	if j.Service != pipeline.Signals || !mayLeave || j.v2Ended != "" || m.Run.Outcome != pipeline.RunRefused || !slices.ContainsFunc(m.PerCall, isGone) {
 		return false
 	}
-	chooser := versionChooser{client: j.conn.client, log: j.env.Log}
-	for _, o := range candidateObjects(m.Queries[at].Object) {
-		_, err := chooser.newVersion(pipeline.V2, "").options(ctx, o)
+	v2, refused := (&versionChooser{client: j.conn.client, log: j.env.Log}).newVersion(pipeline.V2, ""), ""
+	for _, q := range m.Queries {
+		if !isV2Signals(q) {
+			continue
+		}
+		_, err := v2.options(ctx, q.Object)
 		var refusal *lusha.RefusalError
 		if !errors.As(err, &refusal) || !slices.Contains([]lusha.Class{lusha.ClassRoute, lusha.ClassNotFound, lusha.ClassGone}, refusal.Class) {
 			return false
 		}
-		j.v2Ended = refusal.FullMessage()
+		refused = refusal.FullMessage()
 	}
+	if refused == "" {
+		return false
+	}
+	j.v2Ended = refused
 	j.built = nil
 	return true
 }
