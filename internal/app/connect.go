@@ -210,6 +210,11 @@ func (a AnswerSizes) maxEntities() func(q *pipeline.Query, n int) int {
 	return func(q *pipeline.Query, n int) int { return sizes.MaxEntities(q, n, a.target) }
 }
 
+// maxPage is pipeline.PagedQuery.MaxPage by what is known when each page is requested.
+func (a AnswerSizes) maxPage(q *pipeline.Query, n int64) int64 {
+	return a.sizes.MaxResults(q, n, a.target)
+}
+
 // NewFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before.
 func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, answers AnswerSizes, budget policy.BudgetConfig) pipeline.Fetcher {

@@ -79,7 +79,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	case ResolveName, ScoreName:
 		j.Service = services[j.Command]
 	default:
-		text := "--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result"
+		text := "--for %q: expected run, resolve or score; siglake lookalikes and siglake visitors plan with --dry-run: they cost at most --limit times the price of a result"
 		l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
 		if err != nil {
 			return nil, err

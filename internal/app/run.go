@@ -76,6 +76,11 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	if err == nil && m != nil && m.HasInDoubt() && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
 		m, nothing, err = j.runOnce(ctx)
 	}
+	// What a pass left, because answers about all signal types of an entity were cut, is requested by
+	// the next one. Every pass requests some of it; a refresh would begin anew.
+	for err == nil && m != nil && m.Run.Stop == nil && m.Accounts.PartlyRequested > 0 && m.Calls.Total > 0 && !j.Money.Refresh && ctx.Err() == nil && j.reduceBudget(m) {
+		m, nothing, err = j.runOnce(ctx)
+	}
 	if err == nil {
 		err = j.damage
 	}
@@ -297,7 +302,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	if j.paged == nil {
 		return runner.Run(watched, list)
 	}
-	return j.runPages(watched, runner, l, run)
+	return j.runPages(watched, runner, l, run, answers)
 }
 
 // purchasesFor are the purchases that count for a run; nil stands for one that has not begun.
