@@ -492,10 +492,11 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 // announcer warns, before a job buys anything, about what it repeats.
 type announcer struct{ *Job }
 
-// announceRefresh says what buying again will cost, before it is bought.
-func (j announcer) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+// announceRefresh says what buying again will cost, before it is bought. continued is the refresh
+// that the run continues; nil: none.
+func (j announcer) announceRefresh(ctx context.Context, l *lake, continued *ledger.Run, spec pipeline.RunSpec) error {
 	all := l.ledger.Purchases(nil, ttlOf(&j.spec))
-	plan, err := j.reread(ctx, spec.Queries, all.ForRefresh(nil, j.resolvesIDs()))
+	plan, err := j.reread(ctx, spec.Queries, all.ForRefresh(continued, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}

@@ -322,12 +322,16 @@ func ttlOf(spec *pipeline.RunSpec) ledger.TTL {
 // announce warns, before anything is bought, about repeated purchases and about
 // signals that no line of the list can be asked about.
 func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeline.RunSpec) error {
-	if match == (runMatch{}) && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
-		announce := announcer{j}.announceRepurchase
+	// A run that continues another one repeats other purchases than that one did: those of what
+	// was held then, and of what was bought since. A resumed run has announced its own.
+	if match.resume == nil && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
+		err := error(nil)
 		if spec.Refresh {
-			announce = announcer{j}.announceRefresh
+			err = announcer{j}.announceRefresh(ctx, l, match.continues, spec)
+		} else {
+			err = announcer{j}.announceRepurchase(ctx, l, spec)
 		}
-		if err := announce(ctx, l, spec); err != nil {
+		if err != nil {
 			return err
 		}
 	}
