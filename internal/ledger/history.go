@@ -69,7 +69,7 @@ func (s *state) raisesCap(c *Call, identities []byte) bool {
 		return false
 	}
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		for n := range s.index.Values(pipeline.Identity(chunk)) {
+		for n := range s.index.Backward(pipeline.Identity(chunk)) {
 			if hasLowerCap(s.calls[n-1].Query) {
 				return true
 			}

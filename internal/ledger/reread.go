@@ -30,7 +30,7 @@ func (s *state) reread(c *Call, publisher *Run, at wal.Position, h *rereadRecord
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 		key := pipeline.Identity(chunk)
 		c.reread.decided[key] = true
-		if !slices.Contains(slices.Collect(s.index.Values(key)), uint32(c.number)) { //nolint:gosec // calls take seconds
+		if !slices.Contains(slices.Collect(s.index.Backward(key)), uint32(c.number)) { //nolint:gosec // calls take seconds
 			added = append(added, chunk...)
 		}
 	}

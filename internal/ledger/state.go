@@ -20,7 +20,7 @@ type state struct {
 	calls       []*Call // by number, from 1
 	callNumbers map[string]uint32
 	queries     []pipeline.Query          // by number, from 1
-	index       idmap.Map                 // the numbers of the calls that requested an identity
+	index       idmap.Lists               // the numbers of the calls that requested an identity
 	history     map[int]*forecast.History // by a query's number
 	bounds      bounds
 	sizes       forecast.AnswerSizes
@@ -80,18 +80,20 @@ func (s *state) addCall(r *Run, p wal.Position, h *intentRecord) *Call {
 	return c
 }
 
-// settledCalls returns the calls that requested an identity and satisfy a condition. None of
+// settledCalls returns the calls that requested an identity and satisfy a condition, in the order
+// of their outcomes. None of
 // them changes during the run, since a call enters the index with its outcome: the
 // lock, which every call to the API takes, protects the walk only and is not held while
 // their records are read.
 func (s *state) settledCalls(key pipeline.Identity, include func(*Call) bool) (calls []*Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for n := range s.index.Values(key) {
+	for n := range s.index.Backward(key) {
 		if c := s.calls[n-1]; c.concerns(key) && include(c) {
 			calls = append(calls, c)
 		}
 	}
+	slices.Reverse(calls)
 	return calls
 }
 
