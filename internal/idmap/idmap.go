@@ -55,6 +55,19 @@ func (m *Map) Load(key Key) uint32 {
 	return t.slots[t.find(key)].value
 }
 
+// All walks the keys with their values, in no order.
+func (m *Map) All() iter.Seq2[Key, uint32] {
+	return func(yield func(Key, uint32) bool) {
+		for i := range m.tables {
+			for _, s := range m.tables[i].slots {
+				if s.value != 0 && !yield(s.key, s.value) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // slot is the key's slot, which is made if there is none: then its value must be set. It is valid
 // until the next call.
 func (m *Map) slot(key Key) (s *slot, found bool) {
@@ -139,6 +152,24 @@ func (l *Lists) Add(key Key, value uint32) {
 	}
 	s.value = uint32(len(l.entries)) //nolint:gosec // 4 billion entries take 32 GB
 }
+
+// AddAll adds values to the end of the key's list. Two equal ones in a row count as one.
+func (l *Lists) AddAll(key Key, values []uint32) {
+	if len(values) == 0 {
+		return
+	}
+	l.Add(key, values[0])
+	s, _ := l.last.slot(key)
+	for _, v := range values[1:] {
+		if l.entries[s.value-1].value != v {
+			l.entries = append(l.entries, listEntry{v, s.value})
+			s.value = uint32(len(l.entries)) //nolint:gosec // see Add
+		}
+	}
+}
+
+// Has reports whether the key has a list.
+func (l *Lists) Has(key Key) bool { return l.last.Load(key) != 0 }
 
 // Backward walks the key's list from its end.
 func (l *Lists) Backward(key Key) iter.Seq[uint32] {

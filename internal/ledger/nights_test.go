@@ -31,6 +31,9 @@ type nights struct {
 	first            time.Time
 	// The events that a company has on a night; nil: one in a hundred has one.
 	events func(night, company int) []pipeline.RawEvent
+	// Which calls get no answer; nil: all do.
+	lose            func(night int, b *pipeline.Batch) bool
+	checkpointEvery int64
 }
 
 const nightsPerEvent = 100
@@ -61,10 +64,13 @@ func (n *nights) query(night int) *pipeline.Query {
 func (n *nights) decode(b *pipeline.Batch, c *pipeline.Call) (items, _ []pipeline.ItemReply) {
 	var night int
 	var total int64
-	if _, err := fmt.Sscanf(string(c.Body), "night %d", &night); err != nil {
-		return make([]pipeline.ItemReply, len(b.Items)), nil
-	}
 	items = make([]pipeline.ItemReply, len(b.Items))
+	if _, err := fmt.Sscanf(string(c.Body), "night %d", &night); err != nil {
+		for i := range items {
+			items[i] = pipeline.ItemReply{Status: schema.InDoubt, CallID: c.ID}
+		}
+		return items, nil
+	}
 	for i := range items {
 		company := int(b.Items[i].Account.Row)
 		items[i] = pipeline.ItemReply{Status: schema.NoSignal, CallID: c.ID, Entity: schema.Entity{Object: schema.Company, ID: fmt.Sprint(1_000_000 + company)}}
@@ -82,6 +88,9 @@ func (n *nights) answer(night int, b *pipeline.Batch) *pipeline.Reply {
 	body := fmt.Sprintf("night %d ", night)
 	for i := range b.Items {
 		body += fmt.Sprintf(`{"companyId":"%d","name":"Company %x","domain":%q,"signals":[]}`, 1_000_000+i, b.Items[i].Account.Row*2654435761%1_000_003, b.Items[i].Account.Domain)
+	}
+	if n.lose != nil && n.lose(night, b) {
+		body = ""
 	}
 	reply := pipeline.NewReply(b, "not decoded")
 	reply.Calls = []pipeline.Call{{
@@ -102,7 +111,7 @@ func (n *nights) add(ctx context.Context, store wal.Store, night int) (err error
 }
 
 func (n *nights) options(night int) Options {
-	return Options{Decode: n.decode, Now: func() time.Time { return n.day(night).Add(3 * time.Hour) }}
+	return Options{Decode: n.decode, CheckpointEvery: n.checkpointEvery, Now: func() time.Time { return n.day(night).Add(3 * time.Hour) }}
 }
 
 // record records a night.
@@ -114,13 +123,25 @@ func (n *nights) record(ctx context.Context, l *Ledger, night int) error {
 		return err
 	}
 	record := recorder.RecordCalls(fetchFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) { return n.answer(night, b), nil }))
-	settle := recorder.RecordOutcomes(fetchFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	decoded := fetchFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 		reply, err := record.Fetch(ctx, b)
 		if err == nil {
 			reply.Items, _ = n.decode(b, &reply.Calls[0])
 		}
 		return reply, err
-	}))
+	})
+	settle := recorder.RecordOutcomes(decoded)
+	if undated, _ := ctx.Value(undatedKey{}).(bool); undated {
+		settle = fetchFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+			reply, err := decoded.Fetch(ctx, b)
+			if err != nil {
+				return reply, err
+			}
+			k, h, identities := outcomeOf(&reply.Calls[0], b, reply.Items)
+			h.Pairs = nil
+			return reply, recorder.writeOutcome(recorder.log.Write, recorder.run.Calls[len(recorder.run.Calls)-1], k, h, identities)
+		})
+	}
 	for from, number := 0, 1; from < n.companies; from, number = from+n.batch, number+1 {
 		b := &pipeline.Batch{ID: fmt.Sprintf("%06d", number), Query: q}
 		for company := from; company < min(from+n.batch, n.companies); company++ {
@@ -137,6 +158,9 @@ func (n *nights) record(ctx context.Context, l *Ledger, night int) error {
 	}
 	return recorder.Commit(m)
 }
+
+// undatedKey is set in a context to record nights as versions did that recorded no dates of events.
+type undatedKey struct{}
 
 // unsynced is a hook of a machine that never loses power.
 func unsynced(op, _ string, do func() error) error {
