@@ -294,7 +294,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if match.resume != nil {
-		j.env.Log.Info("resuming run", "run", run.ID, "calls", len(run.Calls))
+		j.env.Log.Info("resuming run", "run", run.ID, "calls", run.CallCount())
 		runner.Recorded = l.replayInput(ctx, run)
 	}
 	watched, stopWatch := l.watchLock(ctx)
