@@ -94,7 +94,7 @@ func newFlattener(runID, partitionBy string, version int) *flattener {
 
 // dateFields are the dates of a record, in the order in which they become the date of the event. It
 // is unknown by which of them the API's window filters, so an event outside the window is kept.
-var dateFields = []string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
+var dateFields = [len(recordDates{})]string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
 
 // flattenEvent types one event. It yields one row, except for an intent record with several nested
 // topics: those become one row each, with the same raw unless they are many.

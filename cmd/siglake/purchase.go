@@ -34,6 +34,7 @@ func (p *purchaseCommand) targetFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "lake", Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix that receives the Parquet files and the manifest"},
 		simulateFlag(&p.run.API.Simulate, "use an embedded simulator instead of the API: no key, no money, invented answers"),
+		asOfFlag(),
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // Recorder is the one writer of a ledger: it records what happens in a run, and what is decided
 // about its calls. The fetchers of RecordCalls and RecordOutcomes are safe for concurrent use.
 type Recorder struct {
+	ledger  *Ledger
 	log     *wal.Log
 	now     func() time.Time
 	state   *state
@@ -37,7 +38,7 @@ func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Recorder, error) {
 }
 
 // Recorder is the Recorder of a run that has begun.
-func (l *Ledger) Recorder(r *Run) *Recorder { return &Recorder{l.log, l.now, l.state, l.queries, r} }
+func (l *Ledger) Recorder(r *Run) *Recorder { return &Recorder{l, l.log, l.now, l.state, l.queries, r} }
 
 // Run is the run that is recorded.
 func (r *Recorder) Run() *Run { return r.run }
@@ -95,10 +96,12 @@ func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if r.run.publishedAt, err = r.log.Append(byte(kindCommit), head, nil); err == nil {
-		r.run.Published = &c
+	if r.run.publishedAt, err = r.log.Append(byte(kindCommit), head, nil); err != nil {
+		return err
 	}
-	return err
+	r.run.Published = &c
+	r.ledger.checkpointIfDue()
+	return nil
 }
 
 // RecordDecision records durably a decision about a call in doubt.
@@ -120,7 +123,7 @@ func (r *Recorder) RecordDecision(c *Call, decision Decision, reason string) err
 func (r *Recorder) RecordReconciliation(maxCost int64, reason string) error {
 	var liable []*Call
 	for _, c := range r.state.calls {
-		if new(Liability).shareOf(c) != nil && len(r.run.Calls) > 0 && c.number >= r.run.Calls[0].number {
+		if new(Liability).shareOf(c) != nil && r.run.firstCall > 0 && c.number >= r.run.firstCall {
 			liable = append(liable, c)
 		}
 	}
@@ -196,6 +199,9 @@ func maxAnswerSize(b *pipeline.Batch) int64 {
 
 // recordIntent records durably that a call will be made.
 func (r *Recorder) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call, error) {
+	if err := r.state.pastError(); err != nil {
+		return nil, err // what was bought is not known
+	}
 	body, err := encodeBody(b.Items)
 	if err != nil {
 		return nil, err
@@ -372,7 +378,7 @@ func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 			h.Credits = &call.Charge.Credits
 		}
 		h.Events, h.Total = countEvents(items)
-		h.Size = resultSizeOf(items)
+		h.Size, h.Pairs = resultSizeOf(items), encodePairs(b, items)
 		return kindCharged, h, identities
 	case pipeline.NotCharged:
 		return kindNotCharged, h, identities
@@ -412,16 +418,17 @@ func (r *Recorder) writeOutcome(write func(byte, []byte, []byte) (wal.Position, 
 	if err != nil {
 		return err
 	}
-	if _, err := write(byte(k), head, identities); err != nil {
+	p, err := write(byte(k), head, identities)
+	if err != nil {
 		return err
 	}
 	r.state.mu.Lock()
 	defer r.state.mu.Unlock()
-	r.state.settle(c, k, &h, identities)
+	err = r.state.settle(c, p, k, &h, identities)
 	if c.Query.Service() == pipeline.Search { // the run itself requests by the ids that it finds
 		r.state.addToIndex(c, identities)
 	}
-	return nil
+	return err
 }
 
 // resultSizeOf is the length of all results of a call, also of those that are filtered out; nil

@@ -23,22 +23,23 @@ type reread struct {
 
 // reread applies a later version's outcome of a call in doubt. What was decided about the call is
 // kept for the runs that were published before.
-func (s *state) reread(c *Call, publisher *Run, at wal.Position, h *rereadRecord, identities []byte) {
+func (s *state) reread(c *Call, publisher *Run, at wal.Position, h *rereadRecord, identities []byte) error {
 	c.reread = &reread{at: at, problem: c.Problem, open: h.Open, decided: map[pipeline.Identity]bool{}}
 	c.Decision = ""
 	var added []byte
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 		key := pipeline.Identity(chunk)
 		c.reread.decided[key] = true
-		if !slices.Contains(slices.Collect(s.index.Values(key)), uint32(c.number)) { //nolint:gosec // calls take seconds
+		if !slices.Contains(slices.Collect(s.index.Backward(key)), uint32(c.number)) { //nolint:gosec // calls take seconds
 			added = append(added, chunk...)
 		}
 	}
-	s.settle(c, outcomeKinds[h.Outcome], &h.outcomeRecord, identities)
+	err := s.settle(c, at, outcomeKinds[h.Outcome], &h.outcomeRecord, identities)
 	s.addToIndex(c, added)
 	if publisher != c.Run {
 		publisher.rereads = append(publisher.rereads, c)
 	}
+	return err
 }
 
 var outcomeKinds = map[pipeline.Outcome]kind{
@@ -106,7 +107,7 @@ func (l *Ledger) RereadableCalls() (calls []*Call) {
 }
 
 func (c *Call) isRereadable() bool {
-	return c.Outcome == pipeline.InDoubt && c.Decision != NotCharged && c.responseAt != nil
+	return c != nil && c.Outcome == pipeline.InDoubt && c.Decision != NotCharged && c.responseAt != nil
 }
 
 // Reread reads the recorded answer to a call in doubt, and records nothing.
@@ -151,7 +152,7 @@ func (c *Call) leavesLineOpen(s schema.Status) bool {
 // AssumeReread applies what is read in the answer to a call in doubt to the ledger in memory, for a
 // plan of what a run would request after recording it.
 func (l *Ledger) AssumeReread(x *Rereading) {
-	l.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
+	_ = l.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
 	x.Call.reread.assumed = true
 }
 
@@ -171,8 +172,7 @@ func (r *Recorder) RecordReread(x *Rereading) error {
 	}
 	r.state.mu.Lock()
 	defer r.state.mu.Unlock()
-	r.state.reread(x.Call, r.run, p, &h, x.identities)
-	return nil
+	return r.state.reread(x.Call, r.run, p, &h, x.identities)
 }
 
 // RepeatedFailure finds the call that a call in doubt repeats in vain: it was released for a retry,
