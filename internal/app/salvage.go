@@ -119,11 +119,11 @@ func (r *SalvageReport) salvageDir(ctx context.Context, env *Env, o SalvageOptio
 // rewrite writes the journal that can be read into an empty store, unless it is whole, and reports
 // whether the new one is to take its place.
 func (r *SalvageReport) rewrite(ctx context.Context, env *Env, o SalvageOptions, from, to wal.Store) (replace bool, err error) {
-	if r.Whole, err = isWhole(ctx, env, from); r.Whole || err != nil {
-		return false, err
-	}
 	published, err := publishedManifests(ctx, env, o)
 	if err != nil {
+		return false, err
+	}
+	if r.Whole, err = isWhole(ctx, env, from, published); r.Whole || err != nil {
 		return false, err
 	}
 	salvaged, err := ledger.Salvage(ctx, from, to, ledger.SalvageOptions{Decode: DecodeRecorded, Now: env.Now, Published: published})
@@ -217,9 +217,9 @@ func copyJournal(ctx context.Context, from wal.Store, to *wal.Objects) error {
 	return errors.Join(log.CopyTo(ctx, to), log.Close(), to.Close())
 }
 
-// isWhole reports whether a journal can be opened, and each of its records read: opening it
-// reads the bodies of the last segment only.
-func isWhole(ctx context.Context, env *Env, store wal.Store) (bool, error) {
+// isWhole reports whether a journal can be opened, each of its records read, which opening it does for
+// the last segment only, and has all that manifests name.
+func isWhole(ctx context.Context, env *Env, store wal.Store, published []*pipeline.Manifest) (bool, error) {
 	opened, err := ledger.Open(ctx, store, ledger.Options{Decode: DecodeRecorded, ReadOnly: true, Now: env.Now})
 	if errors.Is(err, wal.ErrCorrupt) {
 		return false, nil
@@ -228,7 +228,8 @@ func isWhole(ctx context.Context, env *Env, store wal.Store) (bool, error) {
 		return false, err
 	}
 	gaps, err := wal.Salvage(ctx, store, func(wal.SalvagedRecord) error { return nil })
-	return len(gaps) == 0, errors.Join(err, opened.Close())
+	lacks := slices.ContainsFunc(published, func(m *pipeline.Manifest) bool { return missingFromJournal(opened, m) != "" })
+	return len(gaps) == 0 && !lacks, errors.Join(err, opened.Close())
 }
 
 // publishedManifests are the manifests of the lake that can be read.

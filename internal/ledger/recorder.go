@@ -79,10 +79,23 @@ func (r *Recorder) Prepare(m *pipeline.Manifest) error {
 
 // Commit records durably that the run is published.
 func (r *Recorder) Commit(m *pipeline.Manifest) error {
+	c := commitOf(r.run.ID, m, r.now().UTC())
+	head, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if r.run.publishedAt, err = r.log.Append(byte(kindCommit), head, nil); err == nil {
+		r.run.Published = &c
+	}
+	return err
+}
+
+// commitOf is the record that a manifest of a run is published.
+func commitOf(run string, m *pipeline.Manifest, now time.Time) Commit {
 	c := Commit{
-		Run: r.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
+		Run: run, Generation: m.Generation, Outcome: m.Run.Outcome,
 		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.InDoubt],
-		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: r.now().UTC(),
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: now,
 	}
 	for _, d := range m.InDoubt {
 		if d.Run != "" {
@@ -92,14 +105,7 @@ func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	if s := m.Run.Stop; s != nil {
 		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput
 	}
-	head, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	if r.run.publishedAt, err = r.log.Append(byte(kindCommit), head, nil); err == nil {
-		r.run.Published = &c
-	}
-	return err
+	return c
 }
 
 // RecordDecision records durably a decision about a call in doubt.
