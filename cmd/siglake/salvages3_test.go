@@ -114,9 +114,10 @@ func (l *storedLake) checkSalvage(what, list string, charged int64) int {
 			t.Errorf("%s: salvage changed %s", what, name)
 		}
 	}
-	// A process that still has the damaged journal open writes nothing to it, and none opens it.
-	if _, err := wal.Open(t.Context(), wal.NewObjects(l.bucket, app.StateDir+"/journal", wal.ObjectsOptions{}), wal.Options{ReadOnly: true}); !errors.Is(err, wal.ErrCorrupt) {
-		t.Errorf("%s: the journal that was replaced: Open = %v, want %v", what, err, wal.ErrCorrupt)
+	// The mark that it is retired: a process that still has it open writes nothing to it, and none
+	// opens it.
+	if _, err := wal.Open(t.Context(), wal.NewObjects(l.bucket, app.StateDir+"/journal", wal.ObjectsOptions{}), wal.Options{ReadOnly: true}); !errors.Is(err, wal.ErrCorrupt) || len(l.files(app.StateDir+"/journal/segments/00000002")) != 1 {
+		t.Errorf("%s: the journal that was replaced is not retired: Open = %v", what, err)
 	}
 	if again := l.salvage(exitComplete); !again.Whole {
 		t.Errorf("%s: the new journal is damaged: %+v", what, again)
