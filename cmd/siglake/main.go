@@ -85,23 +85,7 @@ func execute(ctx context.Context, env app.Env, args []string) int {
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
 		return exitComplete
 	}
-	dress(program)
-	err := program.RunContext(ctx, flagsFirst(program, args))
-	if err == nil {
-		return exitComplete
-	}
-	code, err := exitCode(err)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // before a run began: a run ends in order
-		code, err = exitDeferred, errors.New("stopped on request before any call that costs credits; run the same command again")
-	}
-	if err != nil {
-		// A further line of the text is set off, so that it cannot pass for a message of its own.
-		format.Fprintf(env.Stderr, "siglake: %s\n", format.Lines(strings.ReplaceAll(err.Error(), "\n", "\n  ")))
-	}
-	if advice := diskAdvice(err); advice != "" && code == exitStorage {
-		format.Fprintf(env.Stderr, "  Next: %s\n", advice)
-	}
-	return code
+	return (&invocation{env: &env}).run(ctx, args)
 }
 
 // diskAdvice says what to do when a disk fails; empty when that is not what
@@ -137,7 +121,7 @@ func newCLI(env *app.Env) *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // execute decides the code
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return flagError(nil, "", err) },
 		Commands: []*cli.Command{
-			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), salvageCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(), helpCommand(),
+			demoCommand(), planCommand(), runCommand(), resumeCommand(), jobCommand(), configCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), salvageCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(), helpCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -181,18 +165,23 @@ func flagsFirst(program *cli.App, args []string) []string {
 		}
 		cmd, from = cmd.Subcommands[i], from+1
 	}
-	if cmd == nil {
+	if cmd == nil || cmd.SkipFlagParsing {
 		return args
 	}
+	flags, rest := splitFlags(cmd.Flags, args[from:])
+	return slices.Concat(args[:from], flags, rest)
+}
+
+// splitFlags separates the flags among a command's arguments, with their values, from the rest.
+func splitFlags(known []cli.Flag, args []string) (flags, rest []string) {
 	takesValue := map[string]bool{}
-	for _, f := range cmd.Flags {
+	for _, f := range known {
 		_, isBool := f.(*cli.BoolFlag)
 		for _, name := range f.Names() {
 			takesValue[name] = !isBool
 		}
 	}
-	var flags, rest []string
-	for i := from; i < len(args); i++ {
+	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
 			rest = append(rest, args[i:]...)
@@ -208,5 +197,5 @@ func flagsFirst(program *cli.App, args []string) []string {
 			flags = append(flags, args[i])
 		}
 	}
-	return slices.Concat(args[:from], flags, rest)
+	return flags, rest
 }

@@ -50,6 +50,9 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	if err != nil {
 		return err
 	}
+	if invocationOf(c).checkOnly {
+		return app.CheckOptions(env, p.run)
+	}
 	j, _ := p.newJob(env)
 	if !p.run.API.Simulate && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
 		j.OpenAPI = nil // the plan goes by what is published

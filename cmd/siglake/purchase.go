@@ -95,6 +95,9 @@ func (p *purchaseCommand) execute(c *cli.Context) error {
 	if err := p.checkSimulator(c); err != nil {
 		return err
 	}
+	if invocationOf(c).checkOnly {
+		return app.CheckOptions(env, p.run)
+	}
 	return p.buy(c.Context, env)
 }
 

@@ -42,6 +42,9 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	case p.run.Money.NewRun:
 		return app.UsageErrorf("--new-run applies to a new run; resume continues a run")
 	}
+	if invocationOf(c).checkOnly {
+		return app.CheckOptions(env, p.run)
+	}
 	r, stop, runs, err := app.FindResumable(ctx, env, &p.run)
 	if err != nil {
 		return err

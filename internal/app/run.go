@@ -49,10 +49,13 @@ type Job struct {
 // NewJob prepares a job for run or plan.
 func NewJob(env *Env, o RunOptions) *Job { return &Job{RunOptions: o, env: env} }
 
+// errNoLake refuses a command that needs a lake.
+var errNoLake = UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
+
 // Run executes the job. The manifest is nil when there was nothing to do.
 func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
 	if j.Lake == "" {
-		return nil, nil, UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
+		return nil, nil, errNoLake
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, nil, err
@@ -75,6 +78,14 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 		err = j.damage
 	}
 	return m, nothing, err
+}
+
+// CheckOptions finds options that are wrong by themselves, and opens nothing.
+func CheckOptions(env *Env, o RunOptions) error {
+	if o.Lake == "" {
+		return errNoLake
+	}
+	return NewJob(env, o).parseOptions()
 }
 
 // readList fingerprints the list and identifies the run.

@@ -113,6 +113,7 @@ var printers = map[string]func(w io.Writer){
 	"PrintCatalogueJSON": func(w io.Writer) {
 		_ = PrintCatalogueJSON(format.NewWriter(w), schema.Signals[:1])
 	},
+	"PrintJobs":   func(w io.Writer) { PrintJobs(w, hostile, filled[[]JobListing]()) },
 	"PrintStatus": func(w io.Writer) { _ = PrintStatus(w, filled[*app.LakeStatus]()) },
 	"PrintNothingToDo": func(w io.Writer) {
 		n := filled[*app.NothingToDo]()
