@@ -115,7 +115,7 @@ func (c *jobCompiler) job(section jobfile.Job) job {
 	for _, field := range section.Settings {
 		switch f := flagNamed(cmd, field.Key); {
 		case field.Key == commandKey:
-		case field.Key == listKey:
+		case field.Key == listKey && flagNamed(cmd, listKey) == nil: // else it is a flag like others
 			j.lists = c.lists(field, cmd)
 		case field.Key == notifyKey:
 			j.notify = c.file.Notifications(field)

@@ -95,6 +95,7 @@ func (p *purchaseCommand) execute(c *cli.Context) error {
 	if err := p.checkSimulator(c); err != nil {
 		return err
 	}
+	p.run.Money.Job = invocationOf(c).job
 	if invocationOf(c).checkOnly {
 		return app.CheckOptions(env, p.run)
 	}

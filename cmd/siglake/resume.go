@@ -42,6 +42,7 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	case p.run.Money.NewRun:
 		return app.UsageErrorf("--new-run applies to a new run; resume continues a run")
 	}
+	p.run.Money.Job = invocationOf(c).job
 	if invocationOf(c).checkOnly {
 		return app.CheckOptions(env, p.run)
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"slices"
+	"time"
 
 	"github.com/siglake/siglake/pipeline"
 )
@@ -60,6 +61,25 @@ func (u bounds) maxCost(calls []*Call) int64 {
 		}
 	}
 	return sums[len(calls)]
+}
+
+// MaxCostSince is the most that the calls since a time cost together, of the runs that satisfy a
+// condition. Calls that are not settled count with what they can have cost, whatever was decided
+// about them.
+func (l *Ledger) MaxCostSince(since time.Time, include func(*Run) bool) int64 {
+	var known int64
+	var unsettled []*Call
+	var none Liability
+	for _, c := range l.state.calls {
+		switch {
+		case c.Time.Before(since) || !include(c.Run):
+		case none.shareOf(c) != nil:
+			unsettled = append(unsettled, c)
+		default:
+			known += c.Cost().Max
+		}
+	}
+	return known + l.MaxCost(unsettled...)
 }
 
 // Liability sums up the unsettled calls of a run; nil stands for all runs. The maximum of
