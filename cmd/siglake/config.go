@@ -92,7 +92,7 @@ func checkJobs(ctx context.Context, inv *invocation, path string, names []string
 	}
 	worst := exitComplete
 	for _, j := range selected {
-		worst = max(worst, j.run(ctx, &invocation{env: inv.env, checkOnly: true}, nil))
+		worst = max(worst, j.run(ctx, &invocation{env: inv.env, console: inv.console, checkOnly: true}, nil))
 	}
 	if worst != exitComplete {
 		return statusOf(exitUsage)

@@ -16,6 +16,8 @@ type OutputOptions struct {
 	Quiet     bool
 	LogFormat string
 	JSON      bool
+
+	MetricsFile string // of a command that buys; empty: none
 }
 
 // SimulatorOptions shape the embedded simulator.

@@ -2,24 +2,26 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
-	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/jobfile"
+	"github.com/siglake/siglake/internal/report"
 )
 
 // invocation is one execution of a command, by a command line or by a job.
 type invocation struct {
-	env *app.Env
+	env     *app.Env
+	console *console
 
 	job       string    // the name of the job; empty: a command line
 	settings  []setting // of the job
 	checkOnly bool      // look at the options, and do nothing
+
+	end         *report.RunEnd // how it ended, of a command that buys
+	metricsFile string         // that --metrics-file names; empty: none
 }
 
 // setting is the value of a flag in a job file. It counts unless the command line or the
@@ -39,34 +41,23 @@ func invocationOf(c *cli.Context) *invocation { return c.App.Metadata[invocation
 
 // run executes a command line, the program's name first, and gives the exit code.
 func (inv *invocation) run(ctx context.Context, args []string) int {
+	inv.console.follow(inv.env, args, inv.settings)
 	program := newCLI(inv.env)
 	program.Metadata[invocationKey] = inv
 	dress(program)
+	inv.end = &report.RunEnd{Job: inv.job, Started: inv.env.Now()}
+	var cmd *cli.Command
 	if len(args) > 1 {
-		inv.presetFlags(program.Command(args[1]))
+		if cmd = program.Command(args[1]); cmd != nil {
+			inv.end.Command = cmd.Name
+		}
 	}
+	inv.presetFlags(cmd)
 	err := program.RunContext(ctx, flagsFirst(program, args))
 	code, message := endOf(ctx, err)
-	if message != nil {
-		// A further line of the text is set off, so that it cannot pass for a message of its own.
-		format.Fprintf(inv.env.Stderr, "siglake: %s\n", format.Lines(strings.ReplaceAll(message.Error(), "\n", "\n  ")))
-	}
-	if advice := diskAdvice(message); advice != "" && code == exitStorage {
-		format.Fprintf(inv.env.Stderr, "  Next: %s\n", advice)
-	}
+	inv.console.report(code, message)
+	inv.finish(cmd, code, message)
 	return code
-}
-
-// endOf is the exit code of a command that ended with an error, and what there is to print of it.
-func endOf(ctx context.Context, err error) (code int, message error) {
-	if err == nil {
-		return exitComplete, nil
-	}
-	code, message = exitCode(err)
-	if ctx.Err() != nil && errors.Is(message, context.Canceled) { // before a run began: a run ends in order
-		return exitDeferred, errors.New("stopped on request before any call that costs credits; run the same command again")
-	}
-	return code, message
 }
 
 // presetFlags lets the settings of a job fill in flags, before the command begins and after it is

@@ -14,6 +14,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/jobfile"
+	"github.com/siglake/siglake/internal/report"
 )
 
 // configVariable and configDefault name the job file of a command line without --config.
@@ -91,17 +92,20 @@ func (j *job) run(ctx context.Context, inv *invocation, flags []string) (gravest
 	if len(lists) == 0 {
 		lists = []string{""}
 	}
+	metricsFile, ends := "", []*report.RunEnd(nil)
 	for _, list := range lists {
 		args := slices.Concat([]string{"siglake", j.command}, flags)
 		if list != "" {
 			args = append(args, "--", list)
 		}
-		code := (&invocation{env: inv.env, job: j.name, settings: j.settings, checkOnly: inv.checkOnly}).run(ctx, args)
-		gravest = max(gravest, code)
+		one := &invocation{env: inv.env, console: inv.console, job: j.name, settings: j.settings, checkOnly: inv.checkOnly}
+		code := one.run(ctx, args)
+		gravest, metricsFile, ends = max(gravest, code), one.metricsFile, append(ends, one.end)
 		if ctx.Err() != nil || slices.Contains([]int{exitAuth, exitStorage, exitLocked, exitIntegrity}, code) {
 			break
 		}
 	}
+	inv.console.writeMetrics(metricsFile, ends)
 	return gravest
 }
 

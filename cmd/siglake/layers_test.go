@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 	"internal/extsort/rowtest":     {"schema"},
 	"internal/jsonscan/jsontest":   {},
 	"internal/bucket/membucket":    {"internal/bucket", "internal/durable"},
+	"internal/report/metricstest":  {},
 }
 
 // importRooms says where a third-party package may be imported: files or folders.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/report"
 )
 
 // version is set by the linker.
@@ -43,13 +45,17 @@ func run(env app.Env) int {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	out := &console{w: env.Stderr}
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
 	go awaitStop(interrupts, func() {                                        // for the whole life of the process
-		format.Fprintf(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort\n")
+		if !out.json.Load() {
+			format.Fprintf(env.Stderr, "\n") // behind the ^C of a terminal
+		}
+		out.print(slog.LevelWarn, "shutting down after in-flight calls; press Ctrl-C again to abort")
 		cancel()
 	}, func() { os.Exit(exitKilled) })
-	return execute(ctx, env, os.Args)
+	return executeOn(ctx, env, out, os.Args)
 }
 
 // privateUmask keeps a lake, its journal and temporary files to their owner: they hold
@@ -77,6 +83,10 @@ func awaitStop(signals <-chan os.Signal, stop, abort func()) {
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
 func execute(ctx context.Context, env app.Env, args []string) int {
+	return executeOn(ctx, env, &console{w: env.Stderr}, args)
+}
+
+func executeOn(ctx context.Context, env app.Env, out *console, args []string) int {
 	if env.SetUmask != nil {
 		env.SetUmask(privateUmask)
 	}
@@ -85,7 +95,12 @@ func execute(ctx context.Context, env app.Env, args []string) int {
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
 		return exitComplete
 	}
-	return (&invocation{env: &env}).run(ctx, args)
+	out.follow(&env, args, nil)
+	out.warnVariables(&env, program)
+	inv := &invocation{env: &env, console: out}
+	code := inv.run(ctx, args)
+	out.writeMetrics(inv.metricsFile, []*report.RunEnd{inv.end})
+	return code
 }
 
 // diskAdvice says what to do when a disk fails; empty when that is not what

@@ -50,7 +50,7 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	if err != nil {
 		return err
 	}
-	p.run.Money.Job = invocationOf(c).job
+	p.attach(invocationOf(c))
 	if invocationOf(c).checkOnly {
 		return app.CheckOptions(env, p.run)
 	}

@@ -25,6 +25,8 @@ type Env struct {
 	// Getenv reads a variable of the process environment; empty: not set. The
 	// variables of flags are read by the flag library.
 	Getenv func(name string) string
+	// Environ lists the variables of the process environment as "name=value". Nil: none are known.
+	Environ func() []string
 	// SetUmask sets the permissions that new files and directories never get. Nil: those of
 	// the process apply.
 	SetUmask func(mask int)
