@@ -105,7 +105,11 @@ func checkJobs(ctx context.Context, inv *invocation, path string, names []string
 func (j *job) listing(env *app.Env, effective bool) report.JobListing {
 	l := report.JobListing{Name: j.name, Command: j.command, Lists: j.lists}
 	for _, n := range j.notify {
-		l.Notify = append(l.Notify, report.JobNotification{Address: n.Address(), On: n.On, Format: n.Format})
+		shown := report.JobNotification{URLFile: n.URLFile, On: n.On, Format: n.Format}
+		if n.URL != "" {
+			shown.URL = jobfile.PublicURL(n.URL)
+		}
+		l.Notify = append(l.Notify, shown)
 	}
 	for _, s := range j.settings {
 		origin := s.origin

@@ -92,6 +92,8 @@ func (j *job) run(ctx context.Context, inv *invocation, flags []string) (gravest
 	if len(lists) == 0 {
 		lists = []string{""}
 	}
+	n := newNotifier(j, inv)
+	n.start(ctx)
 	metricsFile, ends := "", []*report.RunEnd(nil)
 	for _, list := range lists {
 		args := slices.Concat([]string{"siglake", j.command}, flags)
@@ -106,6 +108,7 @@ func (j *job) run(ctx context.Context, inv *invocation, flags []string) (gravest
 		}
 	}
 	inv.console.writeMetrics(metricsFile, ends)
+	n.end(ctx, ends, gravest)
 	return gravest
 }
 

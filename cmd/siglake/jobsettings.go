@@ -118,7 +118,7 @@ func (c *jobCompiler) job(section jobfile.Job) job {
 		case field.Key == listKey && flagNamed(cmd, listKey) == nil: // else it is a flag like others
 			j.lists = c.lists(field, cmd)
 		case field.Key == notifyKey:
-			j.notify = c.file.Notifications(field)
+			j.notify = c.notifications(field)
 		case !slices.Contains(known, field.Key):
 			c.file.ReportKey(field, "setting of siglake "+j.command, known)
 		default:
@@ -143,7 +143,7 @@ func (c *jobCompiler) addDefaults(j *job, cmd *cli.Command, set *flag.FlagSet, s
 		switch {
 		case own(field.Key):
 		case field.Key == notifyKey:
-			j.notify = c.file.Notifications(field)
+			j.notify = c.notifications(field)
 		case slices.Contains(names, field.Key):
 			j.settings = append(j.settings, c.setting(field, flagNamed(cmd, field.Key), set, "defaults"))
 		}
@@ -164,6 +164,15 @@ func (c *jobCompiler) lists(field jobfile.Field, cmd *cli.Command) []string {
 		lists[i] = c.resolve(list)
 	}
 	return lists
+}
+
+// notifications are those of a job.
+func (c *jobCompiler) notifications(field jobfile.Field) []jobfile.Notification {
+	all := c.file.Notifications(field)
+	for i := range all {
+		all[i].URLFile = c.resolve(all[i].URLFile)
+	}
+	return all
 }
 
 // setting is the value of a flag. set takes it for a trial.

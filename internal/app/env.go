@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -20,6 +21,9 @@ type Env struct {
 	Now func() time.Time
 	// Transport carries requests to the API. Nil: the network.
 	Transport http.RoundTripper
+	// Sleep waits between attempts at a notification, and reports whether the time has passed before
+	// ctx ended. Nil: by the clock of the machine.
+	Sleep func(ctx context.Context, d time.Duration) bool
 	// Hook surrounds every operation on the files of a lake and its journal. Nil: none.
 	Hook func(op, path string, do func() error) error
 	// Getenv reads a variable of the process environment; empty: not set. The

@@ -24,11 +24,12 @@ type JobSetting struct {
 	Origin string
 }
 
-// JobNotification is where a job sends notifications. Address is without its secret part.
+// JobNotification is where a job sends notifications: an address without its secret part, or else
+// the file that holds it.
 type JobNotification struct {
-	Address string
-	On      []string
-	Format  string
+	URL, URLFile string
+	On           []string
+	Format       string
 }
 
 // PrintJobs lists the jobs of a file in its notation, with the origin of each setting.
@@ -47,7 +48,11 @@ func PrintJobs(w io.Writer, path string, jobs []JobListing) {
 			format.Fprintf(w, "  notify:\n")
 		}
 		for _, n := range j.Notify {
-			format.Fprintf(w, "  - {url: %s, on: %s, format: %s}\n", yamlValue(n.Address), yamlValues(n.On), n.Format)
+			key, value := "url", n.URL
+			if n.URL == "" {
+				key, value = "url-file", n.URLFile
+			}
+			format.Fprintf(w, "  - {%s: %s, on: %s, format: %s}\n", key, yamlValue(value), yamlValues(n.On), n.Format)
 		}
 	}
 }
