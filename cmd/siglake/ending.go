@@ -18,6 +18,9 @@ import (
 func (inv *invocation) finish(cmd *cli.Command, code int, message error) {
 	e := inv.end
 	e.Finished, e.ExitCode = inv.env.Now(), code
+	if e.Started.IsZero() { // it did not begin
+		e.Started = e.Finished
+	}
 	if message != nil {
 		e.Reason = message.Error()
 	}

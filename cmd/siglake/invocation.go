@@ -42,10 +42,12 @@ func invocationOf(c *cli.Context) *invocation { return c.App.Metadata[invocation
 // run executes a command line, the program's name first, and gives the exit code.
 func (inv *invocation) run(ctx context.Context, args []string) int {
 	inv.console.follow(inv.env, args, inv.settings)
+	own := *inv.env // a flag can change its clock
+	inv.env = &own
 	program := newCLI(inv.env)
 	program.Metadata[invocationKey] = inv
 	dress(program)
-	inv.end = &report.RunEnd{Job: inv.job, Started: inv.env.Now()}
+	inv.end = &report.RunEnd{Job: inv.job}
 	var cmd *cli.Command
 	if len(args) > 1 {
 		if cmd = program.Command(args[1]); cmd != nil {

@@ -80,10 +80,11 @@ type allowance struct {
 	resets  time.Time
 }
 
-// findAllowance looks in the ledger for what the caps leave; nil if there are no caps.
-func (j *Job) findAllowance(l *ledger.Ledger, now time.Time) (tightest *allowance) {
+// findAllowance looks in the ledger for what the caps leave; nil if there are no caps. The day is
+// that of the clock that dates calls.
+func (j *Job) findAllowance(l *ledger.Ledger) (tightest *allowance) {
 	for _, c := range j.caps {
-		begin, end := c.period(now)
+		begin, end := c.period(j.env.Now())
 		spent := l.MaxCostSince(begin, func(r *ledger.Run) bool { return c.job == "" || r.Job == c.job })
 		a := &allowance{cap: c, spent: spent, credits: max(0, c.credits-spent), resets: end}
 		if tightest == nil || a.credits < tightest.credits || a.credits == tightest.credits && a.resets.After(tightest.resets) {
