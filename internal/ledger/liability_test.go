@@ -91,6 +91,8 @@ func TestMaxCostSince(t *testing.T) {
 	add(second, begin.Add(time.Hour), inDoubt(Retry))
 	add(second, begin.Add(time.Hour), inDoubt(WriteOff))
 	add(second, begin.Add(time.Hour), inDoubt(NotCharged))
+	l.state.calls = append(l.state.calls, nil) // left behind by a checkpoint
+	first.past, first.FirstStarted = pastCalls{Calls: 3, Charged: 50}, begin.AddDate(0, 0, -40)
 	all := func(*Run) bool { return true }
 	for _, tt := range []struct {
 		since   time.Time
@@ -103,6 +105,14 @@ func TestMaxCostSince(t *testing.T) {
 		if got := l.MaxCostSince(tt.since, tt.include); got != tt.want {
 			t.Errorf("MaxCostSince(%s) = %d, want %d", tt.since, got, tt.want)
 		}
+	}
+	first.FirstStarted = begin.Add(time.Hour) // by a clock that was set back
+	if got := l.MaxCostSince(begin, all); got != 412+50 {
+		t.Errorf("MaxCostSince, with a part that was left behind = %d, want %d", got, 462)
+	}
+	first.past = pastCalls{}
+	if checkpointDays < 31 {
+		t.Errorf("a checkpoint keeps %d days, want a month at least", checkpointDays)
 	}
 	if err := l.Recorder(first).RecordReconciliation(150, "a test"); err != nil {
 		t.Fatal(err)
