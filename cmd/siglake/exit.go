@@ -34,6 +34,11 @@ type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(s)) }
 
+// isCompleteCode reports whether everything that the list asks for is answered, and paid.
+func isCompleteCode(code int) bool {
+	return code == exitComplete || code == exitRejects || code == exitUnexplained
+}
+
 // statusOf is the error of a command that has printed all there is to say; nil when
 // it is complete.
 func statusOf(code int) error {

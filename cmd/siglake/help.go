@@ -29,7 +29,7 @@ var commandGroups = []struct {
 	{"Start here", []string{"demo", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
 	{"Lakes", []string{"status", "held", "verify", "rebuild", "salvage", "compact", "ddl"}},
-	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "completion", "version", "help"}},
+	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }
 
 // firstFlags are those that a command's help shows before all others, together
@@ -59,7 +59,7 @@ var guides = map[string]guide{
 		"cat accounts.csv | siglake run - --lake lake --signals growth --max-credits 5000",
 	}, []string{"lists", "money", "nights", "lake", "exit-codes"}},
 	"resume":       {[]string{"siglake resume --lake lake"}, []string{"money", "nights"}},
-	"job":          {[]string{"siglake job nightly", "siglake job nightly --max-credits 100"}, []string{"jobs", "nights"}},
+	"job":          {[]string{"siglake job nightly", "siglake job nightly --max-credits 100"}, []string{"jobs", "nights", "deploy"}},
 	"config":       {[]string{"siglake config check", "siglake config show nightly"}, []string{"jobs"}},
 	"config check": {[]string{"siglake config check"}, []string{"jobs"}},
 	"config show":  {[]string{"siglake config show", "siglake config show nightly --effective"}, []string{"jobs"}},
@@ -84,6 +84,7 @@ var guides = map[string]guide{
 	"doctor":     {[]string{"siglake doctor --lake lake --simulate"}, []string{"nights", "s3"}},
 	"signals":    {[]string{"siglake signals", "siglake signals riskNews", "siglake signals growth --json"}, []string{"api"}},
 	"simulate":   {[]string{"siglake simulate --list-faults"}, []string{"simulator"}},
+	"examples":   {[]string{"siglake examples", "siglake examples systemd", "siglake examples cron siglake-retry"}, []string{"deploy", "jobs", "exit-codes"}},
 	"completion": {[]string{"siglake completion bash > siglake.bash"}, nil},
 	"version":    {[]string{"siglake version"}, nil},
 	"help":       {[]string{"siglake help run", "siglake help money"}, nil},

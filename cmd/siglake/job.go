@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -37,51 +38,87 @@ func jobCommand() *cli.Command {
 		Description: "The job file names, for each job, a command, its list or lists, and any flag by its long name. Flags behind NAME\n" +
 			"and the variables of the environment count more than the file. A job with several lists runs its command on one\n" +
 			"after the other; the exit code is the gravest. --unattended is implied: a job needs a cap on its credits.",
-		Flags:           []cli.Flag{configFlag(new(string))},
+		Flags: []cli.Flag{
+			configFlag(new(string)),
+			&cli.BoolFlag{Name: completeExitsZero, EnvVars: []string{completeVariable},
+				Usage: "exit 0 instead of 10 and 12, for schedulers to which every other code is a failure"},
+		},
 		SkipFlagParsing: true, // the flags are those of the job's command
 		Action:          func(c *cli.Context) error { return runJob(c.Context, invocationOf(c), c.App, c.Args().Slice()) },
 	}
 }
 
+// completeExitsZero is the flag, and completeVariable the variable, that let a job exit 0 whenever it
+// is complete: some schedulers know no other success.
+const (
+	completeExitsZero = "complete-exits-0"
+	completeVariable  = "SIGLAKE_COMPLETE_EXITS_0"
+)
+
 // runJob runs the job that the arguments of siglake job name.
 func runJob(ctx context.Context, inv *invocation, program *cli.App, args []string) error {
-	path, names, flags := jobArguments(inv.env, program, args)
-	jobs, err := loadJobs(path, inv.env)
+	line, err := parseJobLine(inv.env, program, args)
 	if err != nil {
 		return err
 	}
-	if len(names) != 1 {
-		return app.UsageErrorf("name one job of %s: %s", path, strings.Join(jobs.names(), ", "))
-	}
-	j, err := jobs.find(names[0])
+	jobs, err := loadJobs(line.path, inv.env)
 	if err != nil {
 		return err
 	}
-	return statusOf(j.run(ctx, inv, flags))
+	if len(line.names) != 1 {
+		return app.UsageErrorf("name one job of %s: %s", line.path, strings.Join(jobs.names(), ", "))
+	}
+	j, err := jobs.find(line.names[0])
+	if err != nil {
+		return err
+	}
+	code := j.run(ctx, inv, line.flags)
+	if line.completeExitsZero && isCompleteCode(code) {
+		code = exitComplete
+	}
+	return statusOf(code)
 }
 
-// jobArguments splits the arguments of siglake job: the job file, the names, and the flags of the
-// job's command.
-func jobArguments(env *app.Env, program *cli.App, args []string) (path string, names, flags []string) {
+// jobLine is the command line of siglake job.
+type jobLine struct {
+	path              string   // of the job file
+	names             []string // of jobs
+	flags             []string // of the job's command
+	completeExitsZero bool
+}
+
+// parseJobLine splits the arguments of siglake job.
+func parseJobLine(env *app.Env, program *cli.App, args []string) (line jobLine, err error) {
 	known := program.Command("job").Flags
 	for _, c := range program.Commands {
 		known = slices.Concat(known, c.Flags)
 	}
-	path = cmp.Or(env.Getenv(configVariable), configDefault)
+	line.path = cmp.Or(env.Getenv(configVariable), configDefault)
+	zero := env.Getenv(completeVariable)
 	given, names := splitFlags(known, args)
+	line.names = names
 	for i := 0; i < len(given); i++ {
 		name, value, joined := strings.Cut(strings.TrimLeft(given[i], "-"), "=")
 		switch {
+		case name == completeExitsZero && joined:
+			zero = value
+		case name == completeExitsZero:
+			zero = "true"
 		case name != "config":
-			flags = append(flags, given[i])
+			line.flags = append(line.flags, given[i])
 		case joined:
-			path = value
+			line.path = value
 		case i+1 < len(given):
 			i++
-			path = given[i]
+			line.path = given[i]
 		}
 	}
-	return path, names, flags
+	if zero != "" {
+		if line.completeExitsZero, err = strconv.ParseBool(zero); err != nil {
+			return line, app.UsageErrorf("--%s %q: expected true or false", completeExitsZero, zero)
+		}
+	}
+	return line, nil
 }
 
 // run runs the job's command on its lists, one after the other, and gives the gravest exit code.

@@ -339,8 +339,8 @@ func APIKey(ctx context.Context, env *Env, o APIOptions) (string, error) {
 const maxKeyFile = 64 << 10
 
 // readKeyFile reads a file with a key. One that others can read has given the key away,
-// and one that they can change decides who is charged: both are refused. A pipe that nothing
-// writes to is waited for until ctx ends.
+// and one that they can change decides who is charged: both are refused. One that root lends to
+// the group of this process is accepted. A pipe that nothing writes to is waited for until ctx ends.
 func readKeyFile(ctx context.Context, name string, insecure bool) ([]byte, error) {
 	read := make(chan struct{})
 	var text []byte
@@ -371,7 +371,7 @@ func readKey(name string, insecure bool) ([]byte, error) {
 		return nil, err
 	}
 	// A pipe has no permissions of its own, and Windows has access lists instead.
-	if shared := info.Mode().Perm() & 0o066; shared != 0 && info.Mode().IsRegular() && !insecure && runtime.GOOS != "windows" {
+	if shared := info.Mode().Perm() & 0o066; shared != 0 && info.Mode().IsRegular() && !insecure && runtime.GOOS != "windows" && !isLent(info) {
 		return nil, fmt.Errorf("%s has mode %04o, so other users of this machine can read or change it: chmod 600 %[1]s, and replace the key if it may have been read; --insecure-key-file accepts the file as it is", name, info.Mode().Perm())
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
