@@ -19,6 +19,8 @@ const checkpointVersion = 1
 // checkpointHead is the head of a checkpoint.
 type checkpointHead struct {
 	Version int       `json:"version"`
+	After   place     `json:"after"`   // the end of the log before it
+	Segment uint64    `json:"segment"` // of that place, by its random number
 	Runs    int       `json:"runs"`
 	Calls   int       `json:"calls"`
 	Kept    int       `json:"kept"` // calls that are not left behind
@@ -118,6 +120,9 @@ func checkpointBody(ctx context.Context, log *wal.Log, p wal.Position) (body []b
 	if h.Version != checkpointVersion {
 		return nil, 0, fmt.Errorf("it has version %d, and this program reads version %d", h.Version, checkpointVersion)
 	}
+	if !log.Follows(p, h.After.position(), h.Segment) {
+		return nil, 0, errors.New("it is that of another journal")
+	}
 	if h.Length < 0 || h.Length > 1<<30 {
 		return nil, 0, fmt.Errorf("%w: it is %d bytes long", wal.ErrCorrupt, h.Length)
 	}
@@ -165,7 +170,8 @@ func (l *Ledger) writeCheckpoint(ctx context.Context) error {
 	if len(compressed) > maxCheckpoint || len(body) > 1<<30 {
 		return fmt.Errorf("it would be %d bytes long", len(compressed))
 	}
-	head, err := json.Marshal(checkpointHead{checkpointVersion, len(s.runs), len(s.calls), kept, len(body), l.now().UTC()})
+	end, segment := l.log.Mark()
+	head, err := json.Marshal(checkpointHead{checkpointVersion, placeOf(end), segment, len(s.runs), len(s.calls), kept, len(body), l.now().UTC()})
 	if err != nil {
 		return err
 	}

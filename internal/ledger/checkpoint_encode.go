@@ -247,7 +247,11 @@ var outcomes = []pipeline.Outcome{"", pipeline.Charged, pipeline.NotCharged, pip
 func outcomeCode(o pipeline.Outcome) int { return slices.Index(outcomes, o) }
 
 func (k *kept) encodeIndex() (b []byte) {
-	b = binary.AppendUvarint(b, uint64(len(k.index)))
+	total := 0
+	for _, e := range k.index {
+		total += len(e.calls)
+	}
+	b = appendUvarints(b, uint64(len(k.index)), uint64(total))
 	for _, e := range k.index {
 		b = append(b, e.key[:]...)
 		b = binary.AppendUvarint(b, uint64(len(e.calls)))
@@ -456,7 +460,9 @@ func (s *state) restoreReferences(d *checkpointDocument) bool {
 func (s *state) decodeIndex(b []byte) bool {
 	d := decoder{b: b}
 	var calls []uint32
-	for range d.count(len(b)) {
+	keys, total := d.count(len(b)), d.count(len(b))
+	s.index.Grow(total)
+	for range keys {
 		key := d.bytes(len(idmap.Key{}))
 		calls = calls[:0]
 		number := int64(0)

@@ -196,12 +196,27 @@ func TestCheckpointDue(t *testing.T) {
 	}
 }
 
+// here is the head of a checkpoint that is appended to a ledger now.
+func here(t *testing.T, l *Ledger, head []byte) []byte {
+	t.Helper()
+	var h checkpointHead
+	if err := json.Unmarshal(head, &h); err != nil {
+		t.Fatal(err)
+	}
+	end, segment := l.log.Mark()
+	h.After, h.Segment = placeOf(end), segment
+	return jsonOf(t, h)
+}
+
 // TestCheckpointDamaged: a checkpoint that cannot be used is ignored, and a log says so.
 func TestCheckpointDamaged(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(head, body []byte) ([]byte, []byte){
 		"another version": func(head, body []byte) ([]byte, []byte) {
 			return bytes.Replace(head, []byte(`"version":1`), []byte(`"version":9`), 1), body
+		},
+		"one of another journal": func(head, body []byte) ([]byte, []byte) {
+			return bytes.Replace(head, []byte(`"segment":`), []byte(`"segment":1`), 1), body
 		},
 		"a body that is cut":       func(head, body []byte) ([]byte, []byte) { return head, body[:len(body)-4] },
 		"a body that is empty":     func(head, _ []byte) ([]byte, []byte) { return head, nil },
@@ -221,7 +236,10 @@ func TestCheckpointDamaged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			head, body := change(rec.Head, rec.Body)
+			if _, err := l.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil { // a log that is written to has a mark
+				t.Fatal(err)
+			}
+			head, body := change(here(t, l, rec.Head), rec.Body)
 			if _, err := l.log.Append(byte(kindCheckpoint), head, body); err != nil {
 				t.Fatal(err)
 			}
@@ -257,12 +275,15 @@ func TestCheckpointDiffers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := l.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil { // a log that is written to has a mark
+		t.Fatal(err)
+	}
 	l.state.cursors.series[0].cursors[0].Newest++
 	body, calls, err := encodeCheckpoint(l.state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := fmt.Appendf(nil, `{"version":%d,"kept":%d,"length":%d}`, checkpointVersion, calls, len(body))
+	head := here(t, l, jsonOf(t, checkpointHead{Version: checkpointVersion, Kept: calls, Length: len(body)}))
 	if _, err := l.log.Append(byte(kindCheckpoint), head, compressBody(body)); err != nil {
 		t.Fatal(err)
 	}

@@ -154,6 +154,7 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 	if err != nil {
 		return err
 	}
+	limit := c.Query.MaxResults()
 	for i, signal := range c.Query.ResultTypes() {
 		a := ask{since: since, until: until, asked: asked, lateness: c.Run.lateness(signal)}
 		cursors := t.seriesOf(c.Query, signal)
@@ -164,7 +165,7 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 					pair = &returned[n][at]
 				}
 			}
-			cursors[row-1].advance(a, pair, c.Query.MaxResults())
+			cursors[row-1].advance(a, pair, limit)
 		}
 	}
 	return nil
