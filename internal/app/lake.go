@@ -45,6 +45,9 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	if l.ledger, err = ledger.Open(ctx, l.store.wal, options); err != nil {
 		return nil, errors.Join(lakeError(err), l.close())
 	}
+	if err := l.checkRehearsal(); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
 	return l, nil
 }
 

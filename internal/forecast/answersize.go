@@ -113,6 +113,16 @@ func (s *AnswerSizes) MaxEntities(q *pipeline.Query, n int, target int64) int {
 	return q.MaxEntitiesOf(n, maxResults, target, k.resultBytes())
 }
 
+// MaxResults is the number, of n results, that one page should have at most so that its answer is
+// sure to come whole. It is at least one.
+func (s *AnswerSizes) MaxResults(q *pipeline.Query, n, target int64) int64 {
+	k := s.of(q)
+	if k.cutAt >= target/cutShare && k.maxResults > 0 {
+		n = min(n, k.maxResults)
+	}
+	return max(min(n, pipeline.ResultsWithin(target, k.resultBytes())), 1)
+}
+
 // of returns what is known about the answers to a query.
 func (s *AnswerSizes) of(q *pipeline.Query) answerSize {
 	s.mu.Lock()

@@ -178,7 +178,7 @@ func (r *Recorder) RecordReread(x *Rereading) error {
 // RepeatedFailure finds the call that a call in doubt repeats in vain: it was released for a retry,
 // requested one of the same entities, and failed in the same way. kind describes how. A call that
 // got no answer because its process ended says nothing about its entities. The result is nil if
-// there is no such call.
+// there is no such call, and the call itself if nothing smaller can be requested than what was cut.
 func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, kind string, err error) {
 	b, call, err := l.archive.readExchange(ctx, c)
 	if err != nil {
@@ -186,6 +186,9 @@ func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, k
 	}
 	if kind = c.failureKind(call); kind == "" {
 		return nil, "", nil
+	}
+	if c.cut && c.length >= longAnswer && b.ResultCeiling() <= 1 {
+		return c, kind, nil
 	}
 	for i := range b.Items {
 		calls := l.state.settledCalls(pipeline.IdentityOf(&b.Items[i].Account), func(other *Call) bool {
@@ -197,8 +200,8 @@ func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, k
 			if err != nil {
 				return nil, "", err
 			}
-			// A cut answer is requested again in smaller batches, which is another way.
-			if other.failureKind(otherCall) == kind && isSameSection(otherBatch, b) && (!c.cut || c.Entities >= other.Entities) {
+			// What was cut is requested again by less at a time, which is another way.
+			if other.failureKind(otherCall) == kind && isSameSection(otherBatch, b) && (!c.cut || b.ResultCeiling() >= otherBatch.ResultCeiling()) {
 				return other, kind, nil
 			}
 		}

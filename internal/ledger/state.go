@@ -111,15 +111,23 @@ func (s *state) settledCalls(key pipeline.Identity, include func(*Call) bool) (c
 func (s *state) settle(c *Call, p wal.Position, k kind, h *outcomeRecord, identities []byte) error {
 	c.setOutcome(k, h)
 	s.addToHistory(c, k, h, identities)
-	// The length of pages is that of the page, and a refusal says nothing about answers.
-	if !c.Query.Service().IsPaged() && (c.Outcome == pipeline.Charged || c.cut) {
-		length := forecast.AnswerLength{Ceiling: c.Query.ResultCeiling(c.Entities), Length: c.length, Cut: c.Outcome != pipeline.Charged}
+	if c.Outcome == pipeline.Charged || c.cut { // a refusal says nothing about answers
+		length := forecast.AnswerLength{Ceiling: c.resultCeiling(), Length: c.length, Cut: c.Outcome != pipeline.Charged}
 		if h.Size != nil {
 			length.Results = *h.Size
 		}
 		s.sizes.Add(c.Query, length)
 	}
 	return s.addToCursors(undated{call: c, at: p, record: h, identities: identities})
+}
+
+// resultCeiling is the number of results that the answer to a call can have. A page may be smaller
+// than its query allows, and costs accordingly.
+func (c *Call) resultCeiling() int64 {
+	if q := c.Query; q.Service().IsPaged() {
+		return c.Ceiling / max(q.Price, 1) * max(q.Per, 1)
+	}
+	return c.Query.ResultCeiling(c.Entities)
 }
 
 // addToIndex notes that a call requested identities.
