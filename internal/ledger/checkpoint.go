@@ -159,8 +159,10 @@ func (l *Ledger) writeCheckpoint(ctx context.Context) error {
 		return err
 	}
 	then := &Ledger{log: l.log, now: l.now, state: s, archive: newArchive(l.log, l.archive.decode)}
-	if err := then.dateEvents(ctx); err != nil {
-		return err
+	if l.state.cursors != nil || l.state.stored != nil || s.stored != nil {
+		if err := then.loadCursors(ctx); err != nil {
+			return err
+		}
 	}
 	body, kept, err := encodeCheckpoint(s)
 	if err != nil {
@@ -193,13 +195,19 @@ func (l *Ledger) auditCheckpoint(ctx context.Context) (differs []string, err err
 	if err != nil {
 		return nil, err
 	}
+	then, err := decodeCheckpoint(recorded)
+	if err != nil {
+		return nil, err
+	}
 	walked, err := l.stateBefore(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	then := &Ledger{log: l.log, now: l.now, state: walked, archive: l.archive}
-	if err := then.dateEvents(ctx); err != nil {
-		return nil, err
+	if then.stored != nil {
+		before := &Ledger{log: l.log, now: l.now, state: walked, archive: newArchive(l.log, l.archive.decode)}
+		if err := before.loadCursors(ctx); err != nil {
+			return nil, err
+		}
 	}
 	body, _, err := encodeCheckpoint(walked)
 	if err != nil {

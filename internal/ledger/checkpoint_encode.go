@@ -30,6 +30,7 @@ type checkpointDocument struct {
 	LeftUntil  Day                   `json:"left_until"`
 	LeftNewest time.Time             `json:"left_newest"`
 	Unsettled  []checkpointCall      `json:"unsettled"`
+	HasCursors bool                  `json:"cursors"`
 	Series     []checkpointSeries    `json:"series"`
 }
 
@@ -111,7 +112,11 @@ func encodeCheckpoint(s *state) (body []byte, calls int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, block := range [][]byte{document, k.encodeCalls(), k.encodeIndex(), s.cursors.encodeRows(), s.cursors.encodeCursors()} {
+	blocks := [][]byte{document, k.encodeCalls(), k.encodeIndex(), nil, nil}
+	if s.cursors != nil {
+		blocks[3], blocks[4] = s.cursors.encodeRows(), s.cursors.encodeCursors()
+	}
+	for _, block := range blocks {
 		body = append(binary.AppendUvarint(body, uint64(len(block))), block...)
 	}
 	return body, len(k.calls), nil
@@ -156,6 +161,10 @@ func (k *kept) document() *checkpointDocument {
 	for _, b := range s.bounds {
 		d.Bounds = append(d.Bounds, [3]int64{int64(b.first), int64(b.last), b.maxCost})
 	}
+	if s.cursors == nil {
+		return d
+	}
+	d.HasCursors = true
 	for i := range s.cursors.series {
 		c := &s.cursors.series[i]
 		d.Series = append(d.Series, checkpointSeries{c.signal, c.filters, len(c.cursors)})
@@ -305,8 +314,11 @@ func decodeCheckpoint(body []byte) (*state, error) {
 	}
 	s := newState()
 	if !s.restoreDocument(&document) || !s.decodeCalls(blocks[1]) || !s.restoreReferences(&document) || !s.decodeIndex(blocks[2]) ||
-		!s.cursors.decode(blocks[3], blocks[4], document.Series) {
+		!document.HasCursors && len(blocks[3])+len(blocks[4]) > 0 {
 		return nil, fmt.Errorf("%w: its parts contradict each other", wal.ErrCorrupt)
+	}
+	if document.HasCursors {
+		s.stored = &storedCursors{blocks[3], blocks[4], document.Series}
 	}
 	return s, nil
 }
@@ -480,7 +492,14 @@ func (s *state) decodeIndex(b []byte) bool {
 	return !d.bad && len(d.b) == 0
 }
 
-func (t *cursorTable) decode(rows, cursors []byte, series []checkpointSeries) bool {
+// storedCursors are the blocks of a checkpoint that hold cursors, until they are asked for.
+type storedCursors struct {
+	rows, cursors []byte
+	series        []checkpointSeries
+}
+
+func (t *cursorTable) decode(stored *storedCursors) bool {
+	rows, cursors := stored.rows, stored.cursors
 	if len(rows)%len(idmap.Key{}) != 0 {
 		return false
 	}
@@ -490,7 +509,7 @@ func (t *cursorTable) decode(rows, cursors []byte, series []checkpointSeries) bo
 			return false
 		}
 	}
-	for _, s := range series {
+	for _, s := range stored.series {
 		size := 2 * s.Rows
 		if s.Rows < 0 || s.Rows > t.count || size*len(cursorFields) > len(cursors) {
 			return false

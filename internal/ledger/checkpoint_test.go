@@ -115,7 +115,17 @@ func jsonOf(t testing.TB, v any) []byte {
 // its records, also about windows that it has left behind, and verify finds no difference.
 func TestCheckpoint(t *testing.T) {
 	t.Parallel()
+	for _, asks := range []bool{true, false} {
+		t.Run(fmt.Sprintf("asks for cursors=%v", asks), func(t *testing.T) {
+			t.Parallel()
+			testCheckpoint(t, asks)
+		})
+	}
+}
+
+func testCheckpoint(t *testing.T, asks bool) {
 	n := manyNights()
+	n.asks = asks
 	store := openStore(t, t.TempDir(), unsynced)
 	n.addAll(t, store, 0, 3)
 	// A call gets no answer, and stays in doubt.
@@ -278,6 +288,9 @@ func TestCheckpointDiffers(t *testing.T) {
 	if _, err := l.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil { // a log that is written to has a mark
 		t.Fatal(err)
 	}
+	if _, err := l.Cursors(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	l.state.cursors.series[0].cursors[0].Newest++
 	body, calls, err := encodeCheckpoint(l.state)
 	if err != nil {
@@ -405,7 +418,7 @@ func TestCheckpointGolden(t *testing.T) {
 	}
 	// What a journal of this version has besides.
 	s.losses, s.bounds = []Loss{{Run: "r", Call: "c", InDoubt: true}}, bounds{{1, 3, 7}}
-	s.undated = nil
+	s.undated, s.cursors = nil, new(cursorTable)
 	body, kept, err := encodeCheckpoint(s)
 	if err != nil {
 		t.Fatal(err)
@@ -427,6 +440,9 @@ func TestCheckpointGolden(t *testing.T) {
 	}
 	if want, got := maps.Collect(copied(&s.index)), maps.Collect(copied(&got.index)); !reflect.DeepEqual(want, got) {
 		t.Errorf("index: got %v, want %v", got, want)
+	}
+	if got.cursors = new(cursorTable); !got.cursors.decode(got.stored) {
+		t.Error("its cursors cannot be read")
 	}
 	again, _, err := encodeCheckpoint(got)
 	if err != nil || !bytes.Equal(again, body) {
@@ -457,6 +473,9 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 	store := openStore(f, f.TempDir(), unsynced)
 	n.addAll(f, store, 0, 2)
 	l := n.open(f, store, 2, true)
+	if _, err := l.Cursors(f.Context()); err != nil {
+		f.Fatal(err)
+	}
 	body, _, err := encodeCheckpoint(l.state)
 	if err != nil {
 		f.Fatal(err)
