@@ -79,11 +79,15 @@ func (l *lake) beginRun(ctx context.Context, spec pipeline.RunSpec) (*ledger.Rec
 func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
 	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
 		if err == nil {
-			err = UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
+			err = noLakeError(uri)
 		}
 		return nil, err
 	}
 	return openLake(ctx, env, o, uri, holder)
+}
+
+func noLakeError(uri string) error {
+	return UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
 }
 
 // openLakeIfExists opens the journal of a lake to read it; nil when there is none.
@@ -320,7 +324,7 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 		switch until := windowEnd(r); {
 		case l.ledger.RetryDecided(r) && until.Equal(today):
 			return runMatch{continues: r}
-		case r.HasUnaskedLines() && l.windowOpen(r):
+		case r.HasUnaskedLines() && l.windowOpen(r) && (r.Settings["since"] != sinceLast || until.Equal(today)):
 			return runMatch{continues: r}
 		case !r.HasUnaskedLines() && until.Equal(today):
 			return runMatch{done: r}
