@@ -82,7 +82,7 @@ func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	c := Commit{
 		Run: r.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
 		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.InDoubt],
-		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: r.now().UTC(),
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: r.now().UTC(), Totals: newTotals(m),
 	}
 	for _, d := range m.InDoubt {
 		if d.Run != "" {
@@ -90,7 +90,7 @@ func (r *Recorder) Commit(m *pipeline.Manifest) error {
 		}
 	}
 	if s := m.Run.Stop; s != nil {
-		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput
+		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput || s.Kind == pipeline.StopClosed || m.Input.Unread
 	}
 	head, err := json.Marshal(c)
 	if err != nil {
