@@ -51,6 +51,8 @@ type journalStore struct {
 	// record.
 	record  func(context.Context) error
 	created *createdPaths // what was created for a new lake in a directory; nil: nothing
+	// The process that has the lock at the moment; nil: none has.
+	holder func(context.Context) (*lease.Holder, error)
 }
 
 // openJournalStore opens the store of a lake's journal, and locks the lake for who;
@@ -72,6 +74,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 		return s, &Error{KindStorage, err}
 	}
 	dir := filepath.Join(path, StateDir)
+	s.holder = func(context.Context) (*lease.Holder, error) { return lease.FlockHolder(dir) }
 	if holder != readOnly {
 		s.created = missingPaths(path)
 		if s.lock, err = lease.AcquireFlock(dir, holder); err != nil {
@@ -91,6 +94,21 @@ func checkSalvaged(journal, uri string) error {
 		return &Error{KindIntegrity, fmt.Errorf("%s is missing: siglake salvage was interrupted; repeat siglake salvage --lake %s", journal, uri)}
 	}
 	return nil
+}
+
+// leaseName is the object that is the lock of a lake in a bucket.
+const leaseName = StateDir + "/lock.json"
+
+// holder is the process that has the lock of a lake that was opened to be read; nil: none has.
+func (l *lake) holder(ctx context.Context) (*HolderStatus, error) {
+	h, err := l.store.holder(ctx)
+	if err != nil {
+		return nil, &Error{KindStorage, err}
+	}
+	if h == nil {
+		return nil, nil
+	}
+	return &HolderStatus{PID: h.PID, Host: h.Host, Command: h.Command, Since: h.Since.UTC()}, nil
 }
 
 // readOnly is who needs no lock.
@@ -120,8 +138,9 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	if err != nil {
 		return s, UsageErrorf("%v", err)
 	}
+	s.holder = func(ctx context.Context) (*lease.Holder, error) { return lease.LeaseHolder(ctx, b, leaseName) }
 	if holder != readOnly {
-		held, err := lease.Acquire(ctx, b, StateDir+"/lock.json", holder, lease.Options{})
+		held, err := lease.Acquire(ctx, b, leaseName, holder, lease.Options{})
 		if err != nil {
 			return s, lockError(uri, err)
 		}
