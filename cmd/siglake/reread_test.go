@@ -435,7 +435,7 @@ func TestRereadCrash(t *testing.T) {
 	r.rerun(list, flags...)
 	r.readableJournal()
 	untouched := r.lake
-	step := proof.Size(7, 3, 1)
+	step := proof.Size(17, 3, 1)
 	for at := 1; ; at += step {
 		r.lake = filepath.Join(t.TempDir(), "lake")
 		if err := os.CopyFS(r.lake, os.DirFS(untouched)); err != nil {
