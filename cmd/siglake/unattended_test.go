@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,6 +116,44 @@ func TestUnattendedNights(t *testing.T) {
 			s := n.status(exitComplete)
 			if s.OpenLines != 0 || s.Unfinished != "" || (s.Liability.InDoubt.Calls == 1) != inDoubt || s.Runs[0].Exit != nil || s.Runs[1].Exit == nil || *s.Runs[1].Exit != exitComplete {
 				t.Errorf("status %+v; want nothing open, the call in doubt: %t, and the exit code of the second night alone", s, inDoubt)
+			}
+			n.checkBill()
+		})
+	}
+}
+
+// TestUnattendedCrashes: nights that crash anywhere, one after another, with a list that changes every
+// night: none is refused, nothing paid is lost, nothing is bought twice, and the next undisturbed night
+// has its own window.
+func TestUnattendedCrashes(t *testing.T) {
+	t.Parallel()
+	for seed := range proof.Size(2, 12, 60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(uint64(seed), 1))
+			n := newNights(t, simulator.Config{})
+			n.flags = append(n.flags, "--batch-size", "20")
+			crashes := 0
+			for range 6 {
+				var ops atomic.Int64
+				last := 20 + rng.Int64N(250)
+				crashAt(t, func(string, string) bool { return ops.Add(1) > last })
+				switch v := n.run(90 + rng.IntN(20)); v.code {
+				case exitStorage:
+					crashes++
+				case exitComplete, exitInDoubt:
+				default:
+					t.Fatalf("night %s: exit %d: %s", n.now.Format(time.DateOnly), v.code, v.stderr)
+				}
+				clearHook(t)
+				n.tomorrow()
+			}
+			v := n.run(100)
+			if q := n.manifest.Queries[0]; v.code != exitComplete || v.entities != 100 || q.Until != n.now.Format(time.DateOnly) || crashes == 0 {
+				t.Errorf("after %d crashes: exit %d, %d entities, window until %s; want %d, 100, today: %s", crashes, v.code, v.entities, q.Until, exitComplete, v.stderr)
+			}
+			if s := n.status(exitComplete); s.OpenLines != 0 || s.Unfinished != "" {
+				t.Errorf("status: %d open lines, unfinished %q; want none", s.OpenLines, s.Unfinished)
 			}
 			n.checkBill()
 		})
@@ -289,6 +329,9 @@ func TestRunningStatus(t *testing.T) {
 	n.tomorrow()
 	n.run(300)
 	clearHook(t)
+	if text := n.mustExit(exitComplete, "status"); !strings.Contains(text, "Unfinished: ") || !strings.Contains(text, "200 of about 300 lines answered") {
+		t.Errorf("status after a run that died: %s", text)
+	}
 	if s := n.status(exitComplete); s.Unfinished != s.Runs[1].Run || s.Runs[1].State != "unfinished" || s.OpenLines != 100 || s.Process != nil {
 		t.Errorf("status after a run that died: %+v; want it unfinished, with 100 lines left", s)
 	}

@@ -99,16 +99,17 @@ func checkSalvaged(journal, uri string) error {
 // leaseName is the object that is the lock of a lake in a bucket.
 const leaseName = StateDir + "/lock.json"
 
-// holder is the process that has the lock of a lake that was opened to be read; nil: none has.
-func (l *lake) holder(ctx context.Context) (*HolderStatus, error) {
+// holder is the process that has the lock of a lake that was opened to be read; nil: none has, or
+// that cannot be told, which is logged.
+func (l *lake) holder(ctx context.Context) *HolderStatus {
 	h, err := l.store.holder(ctx)
 	if err != nil {
-		return nil, &Error{KindStorage, err}
+		l.env.Log.Warn("siglake cannot tell whether a process is at work on the lake", "lake", l.uri, "error", err)
 	}
-	if h == nil {
-		return nil, nil
+	if h == nil || err != nil {
+		return nil
 	}
-	return &HolderStatus{PID: h.PID, Host: h.Host, Command: h.Command, Since: h.Since.UTC()}, nil
+	return &HolderStatus{PID: h.PID, Host: h.Host, Command: h.Command, Since: h.Since.UTC()}
 }
 
 // readOnly is who needs no lock.

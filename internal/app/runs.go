@@ -258,11 +258,7 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	holder, err := l.holder(ctx)
-	if err != nil {
-		return nil, err
-	}
-	runs, err := l.runStatuses(ctx, o.List, holder)
+	runs, err := l.runStatuses(ctx, o.List, l.holder(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -308,9 +304,12 @@ func (l *lake) runStatuses(ctx context.Context, list string, holder *HolderStatu
 	return all, nil
 }
 
+// demoName is the command that runs a sample list.
+const demoName = "demo"
+
 // worksOn reports whether the process is one that makes a run like this: not siglake compact.
 func (h *HolderStatus) worksOn(r *ledger.Run) bool {
-	return h != nil && (h.Command == "siglake "+serviceOf(r) || h.Command == "siglake "+ResumeName)
+	return h != nil && slices.Contains([]string{serviceOf(r), ResumeName, demoName}, strings.TrimPrefix(h.Command, "siglake "))
 }
 
 // months sums up runs by month and list, oldest first.

@@ -116,7 +116,7 @@ var printers = map[string]func(w io.Writer){
 	"PrintStatus": func(w io.Writer) {
 		s := filled[*app.LakeStatus]()
 		_ = PrintStatus(w, s, time.Now())
-		s.Runs[0].Process, s.Runs[1].Process = nil, nil
+		s.Runs[0].Process, s.Runs[1].Process, s.Unfinished = nil, nil, s.Runs[0].Run
 		_ = PrintStatus(w, s, time.Now())
 	},
 	"PrintHistory": func(w io.Writer) {

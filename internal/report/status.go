@@ -42,27 +42,32 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 
 // printProcess says which process is at work on the lake, and how far its run has come.
 func printProcess(out io.Writer, status *app.LakeStatus, now time.Time) {
-	p := status.Process
-	if p == nil {
-		return
-	}
+	p, running := status.Process, false
 	for i := range status.Runs {
-		r := &status.Runs[i]
-		if r.Process == nil {
-			continue
+		switch r := &status.Runs[i]; {
+		case r.Process != nil:
+			running = true
+			format.Fprintf(out, "  Running: %s since %s (%s), %s: %s, %s on the wire\n",
+				r.Run, timeText(&r.Process.Since), ageText(now.Sub(r.Process.Since)), processText(r.Process), progressText(r), format.Count(r.OnWire, "call"))
+		case r.Run == status.Unfinished:
+			format.Fprintf(out, "  Unfinished: %s, started %s: %s, and its process has ended\n", r.Run, timeText(&r.Started), progressText(r))
 		}
-		lines := format.Thousands(r.Lines) + " lines answered"
-		if r.ListRecords > 0 {
-			lines = fmt.Sprintf("%s of about %s lines answered", format.Thousands(r.Lines), format.Thousands(r.ListRecords))
-		}
-		format.Fprintf(out, "  Running: %s since %s (%s), %s: %s, %s on the wire\n", r.Run, timeText(&p.Since), ageText(now.Sub(p.Since)), format.Lines(processText(p)), lines, format.Count(r.OnWire, "call"))
-		return
 	}
-	format.Fprintf(out, "  At work: %s since %s, %s\n", p.Command, timeText(&p.Since), format.Lines(processText(p)))
+	if p != nil && !running {
+		format.Fprintf(out, "  At work: %s since %s, %s\n", p.Command, timeText(&p.Since), processText(p))
+	}
+}
+
+// progressText says how much of its list a run that is not published has answers about.
+func progressText(r *app.RunStatus) string {
+	if r.ListRecords == 0 {
+		return format.Count(int(r.Lines), "line") + " answered"
+	}
+	return fmt.Sprintf("%s of about %s answered", format.Thousands(r.Lines), format.Count(int(r.ListRecords), "line"))
 }
 
 func processText(p *app.HolderStatus) string {
-	return fmt.Sprintf("process %d on %s", p.PID, format.Text(p.Host))
+	return fmt.Sprintf("process %d on %s", p.PID, p.Host)
 }
 
 // printLists says when the last good run about each list finished.
@@ -155,7 +160,7 @@ func windowText(r *app.RunStatus) string {
 	if r.Until == "" {
 		return "-"
 	}
-	return format.Text(r.Since) + ".." + format.Text(r.Until)
+	return r.Since + ".." + r.Until
 }
 
 func printGenerations(out io.Writer, s *app.LakeStatus) error {
