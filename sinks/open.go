@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort"
@@ -44,6 +45,9 @@ type Options struct {
 	// Endpoint is the address of the store if it is not AWS: lakes of the same name in two
 	// stores do not share their scratch directory.
 	Endpoint string
+
+	// Now dates compactions; nil means time.Now.
+	Now func() time.Time
 
 	// Hook, when set, is called around every operation on the file system, for
 	// tests that inject faults.

@@ -757,6 +757,9 @@ func TestRefreshContinued(t *testing.T) {
 	if n := first.entities + second.entities; n != 3000 || second.code != exitComplete {
 		t.Errorf("refreshing, interrupted: exit %d, asked about %d and %d; want %d, each of 3000 once", second.code, first.entities, second.entities, exitComplete)
 	}
+	if want := fmt.Sprintf("pairs_again=%d ", 2*second.entities); !strings.Contains(second.stderr, want) {
+		t.Errorf("the continued refresh does not say %q: %s", want, second.stderr)
+	}
 }
 
 // TestGivenUp: a run that was closed for another one has lines that it never read, so

@@ -58,7 +58,7 @@ var importRooms = map[string][]string{
 	"github.com/urfave/cli/v2":           {"cmd/siglake"},
 	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
 	"golang.org/x/term":                  {"cmd/siglake/progress.go", "cmd/siglake/help.go"},
-	"golang.org/x/sync":                  {"pipeline/prefetch.go", "sinks/publish.go", "internal/bucket"},
+	"golang.org/x/sync":                  {"pipeline/prefetch.go", "sinks/publish.go", "internal/bucket", "internal/lusha/decode.go"},
 	"golang.org/x/time":                  {"internal/ratelimit"},
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},

@@ -64,40 +64,62 @@ func (r *rig) garbleAnswers(how func(n int) string) {
 // the journal of a version that could not read what the present one can.
 func (r *rig) readableJournal() {
 	r.t.Helper()
-	dir := filepath.Join(r.lake, app.StateDir, "journal")
-	if err := os.Rename(dir, dir+".old"); err != nil {
-		r.t.Fatal(err)
+	if makeReadable(r.t, filepath.Join(r.lake, app.StateDir, "journal")) == 0 {
+		r.t.Fatal("the journal has no unreadable answer")
 	}
-	from, to := openLog(r.t, dir+".old"), openLog(r.t, dir)
+}
+
+// makeReadable does so for the answers in a journal in a directory, and counts them.
+func makeReadable(t *testing.T, dir string) (changed int) {
+	t.Helper()
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	records, changed := readableRecords(t, openLog(t, dir+".old"))
+	writeRecords(t, openLog(t, dir), records)
+	if err := os.RemoveAll(dir + ".old"); err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+// readableRecords are the records of a journal, with all answers readable.
+func readableRecords(t *testing.T, from *wal.Log) (records []wal.Record, changed int) {
+	t.Helper()
 	decoder, err := zstd.NewReader(nil)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
+	defer decoder.Close()
 	encoder, err := zstd.NewWriter(nil)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	changed := 0
 	err = from.Walk(context.Background(), false, func(p wal.Position, _ byte, _ []byte, _ int64) error {
 		rec, err := from.Read(context.Background(), p)
-		if err != nil {
-			return err
-		}
-		if body, err := decoder.DecodeAll(rec.Body, nil); err == nil && bytes.HasPrefix(body, []byte(unreadable)) {
+		if body, bad := decoder.DecodeAll(rec.Body, nil); bad == nil && bytes.HasPrefix(body, []byte(unreadable)) {
 			rec.Body = encoder.EncodeAll(append([]byte("{"), body[1:]...), nil)
 			changed++
 		}
-		_, err = to.Write(rec.Kind, rec.Head, rec.Body)
+		records = append(records, wal.Record{Kind: rec.Kind, Head: slices.Clone(rec.Head), Body: slices.Clone(rec.Body)})
 		return err
 	})
-	if err != nil || changed == 0 {
-		r.t.Fatalf("%d answers changed: %v", changed, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records, changed
+}
+
+// writeRecords writes records to a journal, and closes it.
+func writeRecords(t *testing.T, to *wal.Log, records []wal.Record) {
+	t.Helper()
+	for _, rec := range records {
+		if _, err := to.Write(rec.Kind, rec.Head, rec.Body); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := to.Close(); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := os.RemoveAll(dir + ".old"); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 

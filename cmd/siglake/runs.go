@@ -18,6 +18,7 @@ func runsCommand() *cli.Command {
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			jsonFlag(&out),
+			asOfFlag(),
 			listFilterFlag(&o.List),
 			&cli.StringFlag{Name: "since", Destination: &o.Since, EnvVars: []string{"SIGLAKE_SINCE"},
 				Usage: "only runs that started since this `DATE` (2026-01-31) or age (30d, 6w, 3m)"},

@@ -24,6 +24,7 @@ func statusCommand() *cli.Command {
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			jsonFlag(&out),
+			asOfFlag(),
 			listFilterFlag(&o.List),
 			&cli.IntFlag{Name: "last", Destination: &o.Last, EnvVars: []string{"SIGLAKE_LAST"}, DefaultText: "20, with --json all",
 				Usage: "show only the newest `N` runs; totals are those of all"},

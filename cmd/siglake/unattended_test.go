@@ -19,17 +19,17 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// nights is a scheduler: it runs "siglake run" on a list in a file, night after night.
-type nights struct {
+// unattended is a scheduler: it runs "siglake run" on a list in a file, night after night.
+type unattended struct {
 	*rig
 	now   time.Time
 	list  string // path
 	flags []string
 }
 
-func newNights(t *testing.T, cfg simulator.Config) *nights {
+func newUnattended(t *testing.T, cfg simulator.Config) *unattended {
 	t.Helper()
-	n := &nights{now: time.Date(2026, 5, 4, 2, 0, 0, 0, time.UTC), list: filepath.Join(t.TempDir(), "crm.txt")}
+	n := &unattended{now: time.Date(2026, 5, 4, 2, 0, 0, 0, time.UTC), list: filepath.Join(t.TempDir(), "crm.txt")}
 	clock := func() time.Time { return n.now }
 	setNow(t, clock)
 	cfg.Now = clock
@@ -39,7 +39,7 @@ func newNights(t *testing.T, cfg simulator.Config) *nights {
 }
 
 // run runs the night's command on a list of so many lines, of which the first differs every night.
-func (n *nights) run(lines int, flags ...string) runResult {
+func (n *unattended) run(lines int, flags ...string) runResult {
 	n.t.Helper()
 	text := fmt.Sprintf("tonight-%s.example\n", n.now.Format("0102")) + domainLines(lines-1)
 	if err := os.WriteFile(n.list, []byte(text), 0o600); err != nil {
@@ -49,10 +49,10 @@ func (n *nights) run(lines int, flags ...string) runResult {
 }
 
 // tomorrow moves the clock to the next night.
-func (n *nights) tomorrow() { n.now = n.now.AddDate(0, 0, 1) }
+func (n *unattended) tomorrow() { n.now = n.now.AddDate(0, 0, 1) }
 
 // status is what status --json says.
-func (n *nights) status(want int, flags ...string) (s app.LakeStatus) {
+func (n *unattended) status(want int, flags ...string) (s app.LakeStatus) {
 	n.t.Helper()
 	n.decode([]byte(n.mustExit(want, append([]string{"status", "--json"}, flags...)...)), &s)
 	return s
@@ -60,7 +60,7 @@ func (n *nights) status(want int, flags ...string) (s app.LakeStatus) {
 
 // checkBill holds the manifests of all runs against the simulator's bill: what is in neither is at
 // most what the manifests declare to be in doubt.
-func (n *nights) checkBill() {
+func (n *unattended) checkBill() {
 	n.t.Helper()
 	var charged, inDoubt int64
 	for _, m := range n.generations() {
@@ -77,20 +77,20 @@ func (n *nights) checkBill() {
 // its calls in doubt held, and requests its own window, in one command, about a list that changes.
 func TestUnattendedNights(t *testing.T) {
 	t.Parallel()
-	for name, died := range map[string]func(n *nights) func(op, path string) bool{
-		"with a call in doubt": func(n *nights) func(op, path string) bool {
+	for name, died := range map[string]func(n *unattended) func(op, path string) bool{
+		"with a call in doubt": func(n *unattended) func(op, path string) bool {
 			return func(op, _ string) bool { return op == "write" && n.billedCalls() == 2 }
 		},
-		"with an answer unread": func(n *nights) func(op, path string) bool {
+		"with an answer unread": func(n *unattended) func(op, path string) bool {
 			return func(op, _ string) bool { return op == "sync" && n.billedCalls() == 2 }
 		},
-		"before publication": func(*nights) func(op, path string) bool {
+		"before publication": func(*unattended) func(op, path string) bool {
 			return func(_, path string) bool { return strings.HasSuffix(path, ".parquet.tmp") }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNights(t, simulator.Config{})
+			n := newUnattended(t, simulator.Config{})
 			crashAt(t, died(n))
 			if v := n.run(300); v.code != exitStorage || n.manifest != nil {
 				t.Fatalf("the first night: exit %d, manifest %v; want %d and none: %s", v.code, n.manifest, exitStorage, v.stderr)
@@ -131,7 +131,7 @@ func TestUnattendedCrashes(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(uint64(seed), 1))
-			n := newNights(t, simulator.Config{})
+			n := newUnattended(t, simulator.Config{})
 			n.flags = append(n.flags, "--batch-size", "20")
 			crashes := 0
 			for range 6 {
@@ -164,7 +164,7 @@ func TestUnattendedCrashes(t *testing.T) {
 // midnight, and buys nothing twice.
 func TestUnattendedSameNight(t *testing.T) {
 	t.Parallel()
-	n := newNights(t, simulator.Config{})
+	n := newUnattended(t, simulator.Config{})
 	n.now = n.now.Add(21*time.Hour + 50*time.Minute) // 23:50
 	crashAt(t, func(op, _ string) bool { return op == "sync" && n.billedCalls() == 2 })
 	n.run(500)
@@ -192,7 +192,7 @@ func TestUnattendedEarlyEnd(t *testing.T) {
 	for _, changed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("changed=%t", changed), func(t *testing.T) {
 			t.Parallel()
-			n := newNights(t, simulator.Config{Switches: simulator.Switches{Events: "most"}})
+			n := newUnattended(t, simulator.Config{Switches: simulator.Switches{Events: "most"}})
 			v := n.run(300, "--max-credits", "500")
 			left := n.manifest.Accounts.ByStatus[schema.Deferred]
 			if v.code != exitDeferred || left == 0 {
@@ -266,7 +266,7 @@ func TestTwoLists(t *testing.T) {
 // says so, and the next run requests every line that it left.
 func TestStoppedLongList(t *testing.T) {
 	t.Parallel()
-	n := newNights(t, simulator.Config{})
+	n := newUnattended(t, simulator.Config{})
 	lines := proof.Size(30_000, 60_000, 200_000)
 	text := domainLines(lines)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -299,7 +299,7 @@ func TestStoppedLongList(t *testing.T) {
 // process it is and how far it has come.
 func TestRunningStatus(t *testing.T) {
 	t.Parallel()
-	n := newNights(t, simulator.Config{})
+	n := newUnattended(t, simulator.Config{})
 	var during app.LakeStatus
 	var text, history string
 	setHook(t, func(_, _ string, do func() error) error {
@@ -350,7 +350,7 @@ func mustHostname(t *testing.T) string {
 // by list, since a day, of the newest, and by month.
 func TestRunHistory(t *testing.T) {
 	t.Parallel()
-	n := newNights(t, simulator.Config{Faults: []simulator.Fault{{Kind: "429-burst", At: 2}}})
+	n := newUnattended(t, simulator.Config{Faults: []simulator.Fault{{Kind: "429-burst", At: 2}}})
 	n.now = time.Date(2026, 5, 30, 2, 0, 0, 0, time.UTC)
 	var credits, events, limited int64
 	for range 3 {

@@ -73,25 +73,28 @@ func listOf(r *ledger.Run) string {
 // serviceOf is the command that began a run.
 func serviceOf(r *ledger.Run) string { return orDefault(r.Settings[serviceSetting], "run") }
 
-// newestRuns are the newest run of each series.
-func (l *lake) newestRuns() map[string]*ledger.Run {
-	newest := map[string]*ledger.Run{}
-	for _, r := range l.ledger.Runs() {
-		newest[seriesOf(r)] = r
+// newestRuns are those without a later run of the same series, or of the same command about the same
+// content: a list may have moved.
+func (l *lake) newestRuns() map[*ledger.Run]bool {
+	newest, later := map[*ledger.Run]bool{}, map[string]bool{}
+	for _, r := range slices.Backward(l.ledger.Runs()) {
+		series := seriesOf(r)
+		newest[r] = !later[series] && !later[r.CommandDigest]
+		later[series], later[r.CommandDigest] = true, true
 	}
 	return newest
 }
 
-// runStatus says what a run did. newest are the newest runs of each series.
-func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[string]*ledger.Run) RunStatus {
+// runStatus says what a run did. newest are those that newestRuns returns.
+func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.Run]bool) RunStatus {
 	s := RunStatus{
-		Run: r.ID, State: l.runState(r), Calls: len(r.Calls), Credits: chargedCredits(r), Liability: newLiability(l.ledger.Liability(r)),
+		Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Liability(r)),
 		List: listOf(r), Service: serviceOf(r), Started: r.FirstStarted.UTC(), ListRecords: r.ListRecords,
 	}
 	s.Since, s.Until = windowOf(r)
 	if r.Published == nil {
 		s.Lines = answeredEntities(r)
-		if newest[seriesOf(r)] == r {
+		if newest[r] {
 			s.Open = max(0, r.ListRecords-s.Lines)
 		}
 		return s
@@ -110,7 +113,7 @@ func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[string]*
 			s.Exit = &exit
 		}
 	}
-	if newest[seriesOf(r)] == r {
+	if newest[r] {
 		if s.Open = s.Deferred; r.Published.InputUnread && err == nil {
 			s.Open = max(s.Deferred, r.ListRecords-(totals.Lines-s.Deferred))
 		}

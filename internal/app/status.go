@@ -99,7 +99,7 @@ func (l *lake) status(ctx context.Context, list string, maxAge time.Duration) (*
 func (l *lake) leftRun() *ledger.Run {
 	newest := l.newestRuns()
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if newest[seriesOf(r)] == r && r.HasUnaskedLines() && l.windowOpen(r) {
+		if newest[r] && r.HasUnaskedLines() && l.windowOpen(r) {
 			return r
 		}
 	}
@@ -191,14 +191,6 @@ func kindText(k pipeline.GenerationKind) string {
 		return "run"
 	}
 	return string(k)
-}
-
-// chargedCredits is what the API stated for a run's calls.
-func chargedCredits(r *ledger.Run) (credits int64) {
-	for _, call := range r.Calls {
-		credits += call.Charge.Credits
-	}
-	return credits
 }
 
 func (l *lake) runState(r *ledger.Run) string {

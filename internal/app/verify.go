@@ -94,7 +94,7 @@ func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
 		{2, "the vendor's bill lies within the interval",
 			intervalText(audit), p.undeclared, false},
 		{3, "every attempt was recorded before it was sent, and the journal has all that manifests name",
-			format.Thousands(int64(audit.Attempts)) + " attempts", append(audit.WithoutIntent, p.older...), true},
+			format.Thousands(int64(audit.Attempts)) + " attempts", slices.Concat(audit.WithoutIntent, audit.Checkpoint, p.older), true},
 		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true},
 		{5, "published rows match the answers", p.rowText(), p.differing, false},
 		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false},

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 
 	"github.com/siglake/siglake/pipeline"
@@ -16,6 +17,11 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	r, err := l.state.findRun(m.Run.ID)
 	if err != nil {
 		return fmt.Sprintf("it has no run %s", m.Run.ID)
+	}
+	if r.past.Calls > 0 {
+		if err := l.readPast(context.Background()); err != nil { // rare: it concerns old runs only
+			return fmt.Sprintf("what it says about run %s cannot be read: %v", r.ID, err)
+		}
 	}
 	lost := l.lostCalls(r)
 	var calls, charged int64

@@ -159,6 +159,9 @@ func (h callHead) name() string { return h.Run + "/" + h.Call }
 
 // survey notes what is there, before anything is written.
 func (s *salvager) survey(r wal.SalvagedRecord) error {
+	if kind(r.Kind) == kindCheckpoint {
+		return nil // it holds nothing of its own, and the positions in it are those of this log
+	}
 	if s.result.Records++; r.Late {
 		s.result.Late++
 	}
@@ -196,6 +199,9 @@ func (s *salvager) survey(r wal.SalvagedRecord) error {
 
 // write writes a record, if what it refers to is there.
 func (s *salvager) write(r wal.SalvagedRecord) error {
+	if kind(r.Kind) == kindCheckpoint {
+		return nil
+	}
 	switch {
 	case r.Late && s.lateNumbers == nil:
 		s.lateNumbers = maps.Clone(s.numbers)

@@ -127,6 +127,13 @@ var printers = map[string]func(w io.Writer){
 		h.Runs = nil
 		_ = PrintHistory(w, h)
 	},
+	"PrintNights": func(w io.Writer) { _ = PrintNights(w, filled[*NightTable]()) },
+	"PrintPagesPlan": func(w io.Writer) {
+		p := filled[*app.PagesPlan]()
+		PrintPagesPlan(w, p)
+		p.Results, p.Exhausted = nil, false
+		PrintPagesPlan(w, p)
+	},
 	"PrintNothingToDo": func(w io.Writer) {
 		n := filled[*app.NothingToDo]()
 		PrintNothingToDo(w, n)
