@@ -217,6 +217,8 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 func (s *batcher) missingQuery(q *Query, missing []string, coverage *Coverage) (part *Query, left int) {
 	limit := coverage.MaxTypes
 	switch {
+	case limit > 0 && len(missing) > limit && s.planning: // all passes of the command
+		return s.narrowQuery(q, missing), len(missing) - limit
 	case limit > 0 && len(missing) > limit:
 		part, left = s.narrowQuery(q, missing[:limit:limit]), len(missing)-limit
 	case len(missing) == len(q.ResultTypes()):

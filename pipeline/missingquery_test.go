@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -50,5 +51,29 @@ func TestMissingQuery(t *testing.T) {
 		if again, _ := s.missingQuery(q, tt.coverage.Missing(q), &tt.coverage); again != part {
 			t.Errorf("%s: the same question is another query for the next line", tt.name)
 		}
+	}
+	s := newTestBatcher(10)
+	s.planning = true
+	c := Coverage{MaxTypes: 3}
+	if all, left := s.missingQuery(q, types, &c); !slices.Equal(all.ResultTypes(), types) || left != 1 {
+		t.Errorf("a plan counts %v and %d types left, want all types, and 1", all.ResultTypes(), left)
+	}
+}
+
+// cutOnce are purchases of which answers about more than two types of an entity were cut.
+type cutOnce struct{ noLedger }
+
+func (cutOnce) Coverage(context.Context, *schema.Account, *Query) Coverage {
+	return Coverage{MaxBatch: 1, MaxTypes: 2}
+}
+
+// TestPlanOfDividedTypes: a plan counts the calls and the cost of all passes of a command.
+func TestPlanOfDividedTypes(t *testing.T) {
+	t.Parallel()
+	q := &Query{Object: schema.Company, Ask: SignalsAsk{Types: []string{"a", "b", "c", "d", "e"}, MaxResults: 10}}
+	r := &Runner{Queries: map[schema.Object]*Query{schema.Company: q}, Purchases: cutOnce{}}
+	p, err := r.Plan(t.Context(), list{accounts: rows(company("a.example"), company("b.example"))})
+	if err != nil || p.Calls() != 6 || p.Ceiling() != 100 || p.Entities() != 2 {
+		t.Errorf("Plan() = %d calls, at most %d credits, %v; want 6 and 100", p.Calls(), p.Ceiling(), err)
 	}
 }

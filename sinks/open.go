@@ -200,6 +200,13 @@ func ScratchDir(uri, endpoint, base string) (string, error) {
 	return filepath.Abs(filepath.Join(base, hex.EncodeToString(sum[:8])))
 }
 
+// ScratchPath is a directory of this machine for what a command on a lake on S3 writes before the
+// bucket has it. SweepScratch removes it. endpoint and base are as in ScratchDir.
+func ScratchPath(uri, endpoint, base, name string) (string, error) {
+	dir, err := ScratchDir(uri, endpoint, base)
+	return filepath.Join(dir, stagingDir, name), err
+}
+
 // openScratch opens a scratch directory, creating it when it does not exist.
 func openScratch(path string, hook durable.Hook) (*durable.Dir, error) {
 	if err := durable.MkdirAll(path, 0o700, hook); err != nil {

@@ -263,7 +263,7 @@ func (w *widening) playRound(r *widenRound) {
 	}
 	newRun := w.unfinished
 	kills := w.rng.IntN(6)
-	giveUp := w.rng.IntN(4) == 0
+	giveUp := w.rng.IntN(4) == 0 && r.first > 0 // the first round makes the lake
 	for tries := 0; ; tries++ {
 		flags := args
 		if newRun {

@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/wal"
@@ -272,6 +273,65 @@ func TestReread(t *testing.T) {
 				t.Errorf("rows (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestRereadBucket: the same of a lake on S3. What is read again is published in the bucket, at
+// no cost.
+func TestRereadBucket(t *testing.T) {
+	freezeDay(t)
+	r, store := newRig(t, simulator.Config{}), buckettest.Start(t)
+	l := &storedLake{rig: r, uri: store.URI("lakes/reread"), access: s3LakeFlags(t, store)}
+	l.bucket = openTestBucket(t, store, l.uri)
+	list := writeList(t, "reread", 60)
+	r.garbleAnswers(secondUnreadable)
+	run := append([]string{"run", list, "--concurrency", "1", "--batch-size", "20"}, baseFlags...)
+	if code, output, _ := l.buy(run...); code != exitInDoubt {
+		t.Fatalf("run: exit %d: %s", code, output)
+	}
+	if code, output := l.look("held", "reread"); code != exitInDoubt || !strings.Contains(output, "0 calls read, 1 still in doubt") {
+		t.Errorf("an answer that is not understood: exit %d: %s", code, output)
+	}
+
+	open := func(prefix string, o wal.Options) *wal.Log {
+		log, err := wal.Open(t.Context(), wal.NewObjects(l.bucket, prefix, wal.ObjectsOptions{}), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	const journal = app.StateDir + "/journal/"
+	records, changed := readableRecords(t, open(journal, wal.Options{ReadOnly: true}))
+	if writeRecords(t, open("readable", wal.Options{}), records); changed != 1 {
+		t.Fatalf("%d answers changed, want 1", changed)
+	}
+	l.replace(journal, nil)
+	for name, raw := range l.files("readable/") {
+		l.write(journal+strings.TrimPrefix(name, "readable/"), raw)
+		l.remove(name)
+	}
+
+	billed := r.sim.Bill()
+	var read []app.RereadCall
+	code, stdout, stderr := runProgram(t, slices.Concat([]string{"held", "reread", "--json", "--lake", l.uri}, l.access)...)
+	if r.decode([]byte(stdout), &read); code != exitComplete || len(read) != 1 || read[0].Outcome != pipeline.Charged || read[0].Lines != 20 || read[0].Generation != 2 {
+		t.Errorf("held reread: exit %d, %+v, want one charged call of 20 lines in generation 2: %s", code, read, stderr)
+	}
+	if code, output := l.look("held", "reread"); code != exitComplete || !strings.Contains(output, "0 calls read") {
+		t.Errorf("the second reading: exit %d: %s", code, output)
+	}
+	if code, output := l.look("verify"); code != exitComplete {
+		t.Errorf("verify: exit %d: %s", code, output)
+	}
+	if code, output, _ := l.buy(run...); code != exitComplete || r.sim.Bill().Credits != billed.Credits {
+		t.Errorf("run: exit %d for %d credits, want %d for none: %s", code, r.sim.Bill().Credits-billed.Credits, exitComplete, output)
+	}
+	var charged int64
+	for _, m := range bucketGenerations(t, store, l.uri) {
+		charged += m.Credits.Charged
+	}
+	if charged != billed.Credits || charged == 0 {
+		t.Errorf("the manifests state %d credits, the simulator billed %d", charged, billed.Credits)
 	}
 }
 

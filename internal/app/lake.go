@@ -76,11 +76,15 @@ func (l *lake) beginRun(ctx context.Context, spec pipeline.RunSpec) (*ledger.Rec
 func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
 	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
 		if err == nil {
-			err = UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
+			err = noLakeError(uri)
 		}
 		return nil, err
 	}
 	return openLake(ctx, env, o, uri, holder)
+}
+
+func noLakeError(uri string) error {
+	return UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
 }
 
 // openLakeIfExists opens the journal of a lake to read it; nil when there is none.

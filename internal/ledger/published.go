@@ -49,11 +49,12 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	return ""
 }
 
-// lostCalls are the calls of a run of which a salvage did not find everything, by id.
+// lostCalls are the calls of a run, or of the one that it rereads, of which a salvage did not find
+// everything, by id.
 func (l *Ledger) lostCalls(r *Run) map[string]bool {
 	calls := map[string]bool{}
 	for _, loss := range l.state.losses {
-		if loss.Run == r.ID {
+		if loss.Run == cmp.Or(r.Rereads, r.ID) {
 			calls[loss.Call] = true
 		}
 	}

@@ -79,19 +79,7 @@ func (r *Recorder) Prepare(m *pipeline.Manifest) error {
 
 // Commit records durably that the run is published.
 func (r *Recorder) Commit(m *pipeline.Manifest) error {
-	c := Commit{
-		Run: r.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
-		Deferred: m.Accounts.ByStatus[schema.Deferred] + m.Accounts.PartlyRequested, Held: m.Accounts.ByStatus[schema.InDoubt],
-		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: r.now().UTC(), Totals: newTotals(m),
-	}
-	for _, d := range m.InDoubt {
-		if d.Run != "" {
-			c.BlockedBy = append(c.BlockedBy, d.Name())
-		}
-	}
-	if s := m.Run.Stop; s != nil {
-		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput || s.Kind == pipeline.StopClosed || m.Input.Unread
-	}
+	c := commitOf(r.run.ID, m, r.now().UTC())
 	head, err := json.Marshal(c)
 	if err != nil {
 		return err
@@ -102,6 +90,24 @@ func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	r.run.Published = &c
 	r.ledger.checkpointIfDue()
 	return nil
+}
+
+// commitOf is the record that a manifest of a run is published.
+func commitOf(run string, m *pipeline.Manifest, now time.Time) Commit {
+	c := Commit{
+		Run: run, Generation: m.Generation, Outcome: m.Run.Outcome,
+		Deferred: m.Accounts.ByStatus[schema.Deferred] + m.Accounts.PartlyRequested, Held: m.Accounts.ByStatus[schema.InDoubt],
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: now, Totals: newTotals(m),
+	}
+	for _, d := range m.InDoubt {
+		if d.Run != "" {
+			c.BlockedBy = append(c.BlockedBy, d.Name())
+		}
+	}
+	if s := m.Run.Stop; s != nil {
+		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput || s.Kind == pipeline.StopClosed || m.Input.Unread
+	}
+	return c
 }
 
 // RecordDecision records durably a decision about a call in doubt.
