@@ -124,6 +124,11 @@ type Input struct {
 	Delimiter   string            `json:"delimiter,omitempty"`
 	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
 	Notes       []string          `json:"notes,omitempty"`   // decisions that the user may want to check
+	// Records of the list, as counted before it was read; 0: not counted.
+	Total int64 `json:"total_records,omitempty"`
+	// The run was stopped and did not read the list to its end: Lines and Records count what it read,
+	// and the lines after that have no row.
+	Unread bool `json:"unread,omitempty"`
 }
 
 // InputObject is one file of a list, in the version that was read.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -469,6 +470,49 @@ func TestRunCancelled(t *testing.T) {
 			t.Errorf("Run = %v, stop %+v, want interrupted", g.err, g.manifest.Run.Stop)
 		}
 	})
+}
+
+// TestRunInterruptedLongList: after a stop, the run reads so many lines of a list and no more, says
+// so, and tells meanwhile that it stops and what it waits for. A stop by the API or a budget reads on.
+func TestRunInterruptedLongList(t *testing.T) {
+	t.Parallel()
+	const lines = 3 * maxLinesAfterInterrupt
+	for _, interrupted := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		api, activity := &scriptedAPI{scripts: []script{paidScript(2)}}, new(Activity)
+		var during []string
+		f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+			note := func() {
+				during = append(during, fmt.Sprint(activity.Calls(), activity.Stopping(), activity.Publishing()))
+			}
+			note()
+			if !interrupted {
+				return NewReply(b, "budget"), &Stop{Kind: StopBudget, Reason: "the budget is exhausted"}
+			}
+			cancel()
+			for !activity.Stopping() {
+				runtime.Gosched() // until the end of ctx is noticed
+			}
+			note()
+			return api.Fetch(ctx, b)
+		})
+		g := run(t, ctx, Runner{Fetcher: f, BatchSize: 2, Concurrency: 1, Activity: activity}, companies(lines))
+		cancel()
+		m := g.manifest
+		if g.err != nil || m.Input.Unread != interrupted || m.Run.Outcome != RunDeferred || (m.Accounts.Lines < lines) != interrupted {
+			t.Errorf("interrupted %t: Run() = %v, %d of %d lines, unread %t, %s", interrupted, g.err, m.Accounts.Lines, lines, m.Input.Unread, m.Run.Outcome)
+		}
+		if most := int64(maxLinesAfterInterrupt + 100); interrupted && m.Accounts.Lines > most {
+			t.Errorf("%d lines have a status, want at most %d", m.Accounts.Lines, most)
+		}
+		want := []string{"1 false false"}
+		if interrupted {
+			want = append(want, "1 true false")
+		}
+		if !slices.Equal(during, want) || activity.Calls() != 0 || !activity.Stopping() || !activity.Publishing() {
+			t.Errorf("activity during the call %q, afterwards %d calls, stopping %t, publishing %t; want %q", during, activity.Calls(), activity.Stopping(), activity.Publishing(), want)
+		}
+	}
 }
 
 func TestRunSourceError(t *testing.T) {

@@ -397,7 +397,9 @@ func (l *oldLake) held() any { return l.json(unstable, "held", "list", "--lake",
 // unstable are the keys that are not compared of status and held list, and those
 // of a plan.
 var (
-	unstable     = []string{"lake", "next", "run", "finished", "started", "list", "continues", "call", "time", "problem"}
+	unstable = []string{"lake", "next", "run", "finished", "started", "list", "continues", "call", "time", "problem",
+		// Added since.
+		"lists", "window_since", "window_until", "took_seconds", "lines", "list_records", "events", "http_429", "exit_code", "stop"}
 	unstablePlan = []string{"lake", "list", "time", "windows", "notes", "account_credits_left"}
 )
 

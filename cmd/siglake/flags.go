@@ -141,7 +141,7 @@ func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 		&cli.StringFlag{Name: "max-credits", Destination: &o.MaxCredits, Action: noteSet(&o.MaxCreditsSet), EnvVars: []string{"SIGLAKE_MAX_CREDITS"}, Category: "Money",
 			Usage: "hard cap on what the run can cost: a `NUMBER` of credits, or unlimited; when it is exhausted, the run publishes what it has and exits 20"},
 		&cli.BoolFlag{Name: "unattended", Destination: &o.Unattended, EnvVars: []string{"SIGLAKE_UNATTENDED"}, Category: "Money",
-			Usage: "refuse to run without --max-credits; for schedulers"},
+			Usage: "for schedulers: no prompts, and an unfinished earlier run does not block: siglake publishes what it paid for and requests tonight's window; requires --max-credits"},
 		&cli.BoolFlag{Name: "new-run", Destination: &o.NewRun, EnvVars: []string{"SIGLAKE_NEW_RUN"}, Category: "Money",
 			Usage: "close an unfinished run, publish what it paid for, and start a new run; nothing already paid for is bought again"},
 		&cli.BoolFlag{Name: "refresh", Destination: &o.Refresh, EnvVars: []string{"SIGLAKE_REFRESH"}, Category: "Money",

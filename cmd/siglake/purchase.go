@@ -158,7 +158,9 @@ func (p *purchaseCommand) newJob(env *app.Env) (j *app.Job, bill func() *simulat
 // buy runs the job, and prints what it came to.
 func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j, bill := p.newJob(env)
-	j.NewMeter = func(total int64) app.Meter { return newMeter(env.Stderr, env.Log, p.out.Quiet, total) }
+	j.NewMeter = func(total int64, now *pipeline.Activity) app.Meter {
+		return newMeter(env.Stderr, env.Log, p.out.Quiet, total, now)
+	}
 	j.Report = func(m *pipeline.Manifest) {
 		report.LogRun(env.Log, m, p.out.LogFormat == "json")
 		if p.out.Quiet {
@@ -188,5 +190,5 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	if nothing.RunID == "" {
 		return nil
 	}
-	return statusOf(outcomeCode(nothing.Outcome))
+	return statusOf(app.OutcomeExit(nothing.Outcome))
 }

@@ -112,6 +112,10 @@ func (c *Call) decisionBefore(p wal.Position) (last Decision) {
 	return last
 }
 
+// IsAnswered reports whether the call has an answer, or was not sent. While another process runs, the
+// others are on the wire.
+func (c *Call) IsAnswered() bool { return c.responseAt != nil || c.unsentAt != nil }
+
 // InDoubt reports whether the call may have been charged and is undecided.
 func (c *Call) InDoubt() bool { return c.Outcome == pipeline.InDoubt && c.Decision == "" }
 

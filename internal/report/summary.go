@@ -254,6 +254,12 @@ func statusText(m *pipeline.Manifest) string {
 			parts = append(parts, format.Thousands(n)+" "+strings.ReplaceAll(string(s), "_", " "))
 		}
 	}
+	switch unread := m.Input.Total - m.Input.Records; {
+	case m.Input.Unread && unread > 0:
+		parts = append(parts, "about "+format.Thousands(unread)+" more not read")
+	case m.Input.Unread:
+		parts = append(parts, "the rest of the list not read")
+	}
 	return strings.Join(parts, " · ")
 }
 
