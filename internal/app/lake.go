@@ -321,7 +321,7 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 		switch until := windowEnd(r); {
 		case l.ledger.RetryDecided(r) && until.Equal(today):
 			return runMatch{continues: r}
-		case r.HasUnaskedLines() && l.windowOpen(r):
+		case r.HasUnaskedLines() && l.windowOpen(r) && (r.Settings["since"] != sinceLast || until.Equal(today)):
 			return runMatch{continues: r}
 		case !r.HasUnaskedLines() && until.Equal(today):
 			return runMatch{done: r}

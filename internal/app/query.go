@@ -351,7 +351,7 @@ func parseSince(s string, now time.Time) (string, error) {
 		}
 		switch {
 		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
 		case s[len(s)-1] == 'w':
@@ -361,7 +361,7 @@ func parseSince(s string, now time.Time) (string, error) {
 		case s[len(s)-1] == 'y':
 			day = today.AddDate(-n, 0, 0)
 		default:
-			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
 		}
 	}
 	switch {
