@@ -20,6 +20,8 @@ type RunSpec struct {
 	Endpoint    string  `json:"endpoint"`
 	Queries     []Query `json:"queries"`
 	Budget      int64   `json:"budget,omitempty"` // credits; 0 for none
+	// The job of a job file that began it.
+	Job string `json:"job,omitempty"`
 	Tariff
 	// Credits the account had used when the run began; absent: not known.
 	UsedCredits *int64        `json:"used,omitempty"`

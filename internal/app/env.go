@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -22,11 +23,16 @@ type Env struct {
 	rehearsedDay string
 	// Transport carries requests to the API. Nil: the network.
 	Transport http.RoundTripper
+	// Sleep waits between attempts at a notification, and reports whether the time has passed before
+	// ctx ended. Nil: by the clock of the machine.
+	Sleep func(ctx context.Context, d time.Duration) bool
 	// Hook surrounds every operation on the files of a lake and its journal. Nil: none.
 	Hook func(op, path string, do func() error) error
 	// Getenv reads a variable of the process environment; empty: not set. The
 	// variables of flags are read by the flag library.
 	Getenv func(name string) string
+	// Environ lists the variables of the process environment as "name=value". Nil: none are known.
+	Environ func() []string
 	// SetUmask sets the permissions that new files and directories never get. Nil: those of
 	// the process apply.
 	SetUmask func(mask int)

@@ -224,6 +224,9 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	p.estimateTime()
 	p.report.addAdvice(j.Service)
 	p.report.addBudgetAdvice(j.spec.Budget, plan)
+	if l != nil {
+		p.report.addAllowance(j.findAllowance(l.ledger))
+	}
 	return p.report, nil
 }
 

@@ -29,7 +29,8 @@ type checkpointHead struct {
 }
 
 // checkpointDays is how long a checkpoint keeps all calls: longer than search results are valid by
-// default, so that no nightly run needs what it has left behind.
+// default, so that no nightly run needs what it has left behind, and than a month, for which
+// MaxCostSince sums calls up.
 const checkpointDays = 35
 
 const (

@@ -17,12 +17,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// LogRun says in the log how a run ended; all of it when the log is for machines.
-func LogRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
-	if machines {
-		log.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
-			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
-	}
+// LogRun warns in the log about charges of a run that are unknown or unexplained.
+func LogRun(log *slog.Logger, m *pipeline.Manifest) {
 	if m.Credits.Excess > 0 {
 		log.Warn("charges exceed what the returned events explain: see the notes in ledger/calls", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
 	}
