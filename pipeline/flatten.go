@@ -124,6 +124,7 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 // newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
 	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}}
+	b.content.wanted, b.content.topic = f.version >= 3 && e.Origin == nil, topic != nil
 	if e.Note != "" {
 		b.notes = append(b.notes, e.Note)
 	}
@@ -142,6 +143,9 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 		r.partition.Key, r.partition.Value = f.partitionBy, f.partitionValue(date)
 		r.uid = f.eventUID(&b, signal, e, topic, date)
 		b.set("event_uid", stringValue(r.uid))
+		b.set("first_seen_at", optionalTime(e.FetchedAt))
+		b.set("revision", intValue(1)) // until the sink has compared it with the lake
+		b.set(schema.ContentDigest, stringValue(b.content.digest(e.Entity.Object, e.Raw)))
 	}
 	b.set("signal_type", stringValue(e.Type))
 	b.set("object_type", stringValue(string(e.Entity.Object)))
@@ -164,6 +168,8 @@ type rowBuilder struct {
 	values []value     // one per column
 	ranks  map[int]int // of the keys that the columns were read from
 	notes  []string
+	// What the record states.
+	content content
 }
 
 // set sets a column, if the table has it.
@@ -193,6 +199,7 @@ func (b *rowBuilder) readRecord(raw []byte, prefix string) {
 			}
 			b.readRecord(val, key+".")
 		}
+		b.content.add(l, path, val)
 		for _, t := range l.targets[path] {
 			if rank, ok := b.ranks[t.column]; ok && rank < t.rank {
 				continue

@@ -21,7 +21,7 @@ import (
 func LogRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
 	if machines {
 		log.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
-			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
+			"events", m.Events.Returned, "new_events", m.Events.New, "changed_events", m.Events.Changed, "known_events", m.Events.Known, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
 	}
 	if m.Credits.Excess > 0 {
 		log.Warn("charges exceed what the returned events explain: see the notes in ledger/calls", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
@@ -286,6 +286,9 @@ func accountText(a *pipeline.Reconciliation) string {
 
 func eventText(m *pipeline.Manifest) string {
 	var parts []string
+	if m.Events.Known > 0 || m.Events.Changed > 0 {
+		parts = append(parts, fmt.Sprintf("%s new, %s changed, %s already in the lake", format.Thousands(m.Events.New), format.Thousands(m.Events.Changed), format.Thousands(m.Events.Known)))
+	}
 	for _, c := range schema.Categories {
 		if n := m.Events.ByCategory[c]; n > 0 {
 			parts = append(parts, format.Thousands(n)+" "+string(c))
