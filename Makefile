@@ -7,6 +7,7 @@ COMMIT  := $(shell git rev-parse --short=7 HEAD 2>/dev/null)$(if $(shell git sta
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
+SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help build demo test proof conformance stores lint vet-all mutants fuzz bench man dist clean
 
@@ -19,19 +20,32 @@ build: ## build bin/siglake, static
 demo: build ## run the main job on the embedded simulator: no key, no money
 	@bin/siglake demo --lake demo-lake
 
-SUM := gotestsum --format pkgname-and-test-fails --
+SUM := gotestsum --format pkgname-and-test-fails -- -ldflags=-w
+LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
+
+# The tests of these packages that start no goroutines of their own run without the race
+# detector only; their lists are the arguments of proof.Main, and cmd/siglake has one.
+WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/extsort ./internal/lusha ./internal/mutants ./internal/ratelimit ./internal/simulator ./internal/wal ./sinks
 
 test: export GOGC ?= 400
+# Tests write durably and wait for the disk: they use memory if there is enough.
+test: export TMPDIR ?= $(shell df --output=avail -BG /dev/shm 2>/dev/null | awk '$$1 + 0 >= 8 { print "/dev/shm" }' | grep . || echo /tmp)
 test: ## everything that a change can break: race detector, real S3 stores, DuckDB
-	@$(TOOLS) $(SUM) -race -timeout 20m ./...
-	@$(TOOLS) $(SUM) -parallel 6 -timeout 20m ./cmd/siglake # its tests wait for processes and for time
-	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) ./...
+	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && set -o pipefail && \
+	{ $(MAKE) --no-print-directory -j3 test-race test-whole test-readers 2>&1 | tee "$$log"; } && \
+	awk '/^DONE/ { n += $$2 } END { print "DONE " n " tests in all" }' "$$log"
+
+.PHONY: test-race test-whole test-readers
+test-race: export SIGLAKE_PROOF := $(filter full,$(SIGLAKE_PROOF))
+test-race:
+	@$(TOOLS) $(SUM) -race -timeout $(LIMIT) ./...
+test-whole: # the tests of cmd/siglake wait for processes and for time
+	@$(TOOLS) $(SUM) -parallel 10 -timeout $(LIMIT) $(WHOLE)
+test-readers:
+	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) -timeout $(LIMIT) ./...
 
 proof: export SIGLAKE_PROOF ?= short
-proof: mutants ## the long proofs: mutants, kill loops, conformance; SIGLAKE_PROOF=full for all cases
-	@$(TOOLS) $(SUM) -parallel 6 -timeout 24h ./cmd/siglake
-	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) -timeout 24h ./...
-	@$(MAKE) --no-print-directory conformance
+proof: test mutants conformance ## make test with long proofs: kill loops, mutants, conformance; SIGLAKE_PROOF=full for all cases
 
 stores: ## a lake on every store, plain and behind front ends; moto needs python3 and PyPI
 	@cd internal/storematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...

@@ -34,6 +34,9 @@ type Batch struct {
 	// the piece is valid until Spill returns. After an error the rest is not read. Nil: Call.Body
 	// holds answers of any length.
 	Spill func(piece []byte) error
+	// Called with the length of an answer before its pieces are joined in memory. It may block until
+	// others are decoded. Nil: they are joined at once.
+	Admit func(bytes int64)
 }
 
 // Item is one entity to request, or a page about one subject. Ref is unique within the batch.
@@ -43,6 +46,8 @@ type Item struct {
 	// The API's id, found by a search; empty: Account.ID.
 	ID   string `json:",omitempty"`
 	Page *Page  `json:",omitempty"` // for paged services
+	// Signal types that are left for another request, because an answer about all of them was cut.
+	TypesLeft int `json:",omitempty"`
 }
 
 // EntityID is the API's id of the item's entity; empty if none is known.
@@ -98,6 +103,12 @@ func (b *Batch) ResultCeiling() (total int64) {
 // without an estimate.
 func (b *Batch) PossibleBytes() int64 {
 	return possibleBytes(len(b.Items), b.ResultCeiling(), b.ResultBytes)
+}
+
+// ResultsWithin is the number of results of a page whose answer takes no more than this many bytes,
+// by the estimate of one result.
+func ResultsWithin(bytes, resultBytes int64) int64 {
+	return max(bytes-possibleBytes(1, 0, resultBytes), 0) / max(resultBytes, 1)
 }
 
 // possibleBytes is the length of an answer about so many entities, with the most results that it can

@@ -41,6 +41,8 @@ type batcher struct {
 	// Queries without the types bought before, by object and types.
 	narrowedByKey map[string]*Query
 	narrowed      []*Query // the same, in the order of their creation
+	// Queries with a lower cap, by what they lower and the cap.
+	lowered       map[loweredQuery]*Query
 	priorCoverage map[*Query]map[string]PriorCoverage
 	err           error // of the source, after the walk
 
@@ -86,7 +88,7 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 				}
 				continue
 			}
-			if b := open.add(&a, query, size, id); b != nil && !send(s.assignID(b)) {
+			if b := open.add(&l, query, size, id); b != nil && !send(s.assignID(b)) {
 				return
 			}
 		}
@@ -117,16 +119,17 @@ type openBatches struct {
 
 // add adds a line to the batch for its query and size, to be requested by id if that is not empty.
 // It returns the batch once it is full; that is then no longer open.
-func (o *openBatches) add(a *schema.Account, query *Query, size int, id string) *Batch {
+func (o *openBatches) add(l *Line, query *Query, size int, id string) *Batch {
+	a := &l.Account
 	byID := asksByID(a, query)
-	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strings.Join(query.ResultTypes(), " ")
+	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strconv.Itoa(query.MaxResults()) + " " + strings.Join(query.ResultTypes(), " ")
 	b := o.byGroup[group]
 	if b == nil {
 		b = &Batch{Query: query, ByID: byID}
 		o.byGroup[group] = b
 		o.order = append(o.order, group)
 	}
-	item := Item{Ref: itemRef(*a, byID), Account: *a}
+	item := Item{Ref: itemRef(*a, byID), Account: *a, TypesLeft: l.TypesLeft}
 	if id != a.ID {
 		item.ID, item.Ref = id, id
 	}
@@ -192,11 +195,12 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 		}
 	case len(missing) == 0:
 		l.Status, l.Reason = schema.Cached, "answered by call "+coverage.Call
+		if coverage.Truncated > 0 {
+			l.Reason += fmt.Sprintf("; an answer with more than %d results of a signal type was cut, so that no more can be bought", coverage.Truncated)
+		}
 	default:
 		asked := query
-		if len(missing) < len(query.ResultTypes()) {
-			query = s.reuseQuery(query, &coverage)
-		}
+		query, l.TypesLeft = s.missingQuery(query, missing, &coverage)
 		s.countPriorCoverage(asked, query, &coverage)
 	}
 	if size = s.sizeFor(query); coverage.RiskOfDoubleCharge {
@@ -206,6 +210,48 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query
 		size = min(size, coverage.MaxBatch)
 	}
 	return l, query, size, id
+}
+
+// missingQuery is the query for what is missing of a query about an entity. left is the number of
+// signal types that it leaves for another request: answers about more at a time were cut.
+func (s *batcher) missingQuery(q *Query, missing []string, coverage *Coverage) (part *Query, left int) {
+	limit := coverage.MaxTypes
+	switch {
+	case limit > 0 && len(missing) > limit && s.planning: // all passes of the command
+		return s.narrowQuery(q, missing), len(missing) - limit
+	case limit > 0 && len(missing) > limit:
+		part, left = s.narrowQuery(q, missing[:limit:limit]), len(missing)-limit
+	case len(missing) == len(q.ResultTypes()):
+		part = q
+	case limit > 0: // none besides, even if it is free
+		part = s.narrowQuery(q, missing)
+	default:
+		return s.reuseQuery(q, coverage), 0
+	}
+	for i, signal := range q.ResultTypes() {
+		if n := coverage.signal(i).MaxResults; n > 0 && n < q.MaxResults() && slices.Equal(part.ResultTypes(), []string{signal}) {
+			part = s.lowerQuery(part, n)
+		}
+	}
+	return part, left
+}
+
+// loweredQuery identifies a query with a lower cap.
+type loweredQuery struct {
+	query      *Query
+	maxResults int
+}
+
+// lowerQuery is a query for fewer results. Lines share it, since it prices and counts their calls.
+func (s *batcher) lowerQuery(q *Query, maxResults int) *Query {
+	key := loweredQuery{q, maxResults}
+	if s.lowered[key] == nil {
+		if s.lowered == nil {
+			s.lowered = map[loweredQuery]*Query{}
+		}
+		s.lowered[key] = q.withMaxResults(maxResults)
+	}
+	return s.lowered[key]
 }
 
 // sizeFor is the number of entities per call of a query.

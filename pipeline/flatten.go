@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,10 +94,10 @@ func newFlattener(runID, partitionBy string, version int) *flattener {
 
 // dateFields are the dates of a record, in the order in which they become the date of the event. It
 // is unknown by which of them the API's window filters, so an event outside the window is kept.
-var dateFields = []string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
+var dateFields = [len(recordDates{})]string{"signal_date", "article_published_date", "event_effective_date", "activity_publication_date"}
 
 // flattenEvent types one event. It yields one row, except for an intent record with several nested
-// topics: those become one row each, with the same raw.
+// topics: those become one row each, with the same raw unless they are many.
 func (f *flattener) flattenEvent(e schema.Event) []row {
 	signal, _ := schema.LookupSignal(e.Type)
 	category := categoryOf(e.Type)
@@ -115,18 +116,39 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 		return []row{f.newRow(layout, signal, e, nil)}
 	}
 	rows := make([]row, 0, len(topics))
-	for _, topic := range topics {
-		rows = append(rows, f.newRow(layout, signal, e, topic))
+	var rest jsonscan.ObjectBuilder
+	divided := len(topics) > maxWholeTopics && f.version >= 3
+	if divided {
+		for key, raw := range jsonscan.Members(e.Raw) {
+			if key != "detectedTopics" {
+				rest.Add([]byte(key), raw)
+			}
+		}
+	}
+	for i, topic := range topics {
+		part := e
+		if divided {
+			own := rest.Clone()
+			own.Add([]byte("detectedTopics"), slices.Concat([]byte("["), topic, []byte("]")))
+			part.Raw = own.Build()
+			part.Note = strings.TrimPrefix(fmt.Sprintf("%s; topic %d of %d of one record", e.Note, i+1, len(topics)), "; ")
+		}
+		rows = append(rows, f.newRow(layout, signal, part, topic))
 	}
 	return rows
 }
 
+// maxWholeTopics is the number of topics up to which each row of an intent record has all of it as
+// its raw. Beyond, it has the record with its own topic only: each row with all of them would take
+// the square of their number.
+const maxWholeTopics = 100
+
 // newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
-	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}}
+	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}, listsAllNotes: f.version < 3}
 	b.content.wanted, b.content.topic = f.version >= 3 && e.Origin == nil, topic != nil
 	if e.Note != "" {
-		b.notes = append(b.notes, e.Note)
+		b.note(e.Note)
 	}
 	b.readRecord(e.Raw, "")
 	if topic != nil {
@@ -157,7 +179,7 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 	b.set("call_id", stringValue(e.CallID))
 	b.set("ingest_source", stringValue(e.Source))
 	b.set("schema_version", intValue(int64(layout.table.Version)))
-	b.set("notes", optionalString(strings.Join(b.notes, "; ")))
+	b.set("notes", optionalString(b.noteText()))
 	b.set("raw", stringValue(string(e.Raw)))
 	return r
 }
@@ -168,8 +190,31 @@ type rowBuilder struct {
 	values []value     // one per column
 	ranks  map[int]int // of the keys that the columns were read from
 	notes  []string
+	cut    int // further notes
+	// As the rows of earlier schema versions do.
+	listsAllNotes bool
 	// What the record states.
 	content content
+}
+
+// maxNotes is the number of notes that a row lists. A record may repeat a member any number of times.
+const maxNotes = 20
+
+func (b *rowBuilder) note(text string) {
+	if len(b.notes) >= maxNotes && !b.listsAllNotes {
+		b.cut++
+		return
+	}
+	b.notes = append(b.notes, text)
+}
+
+// noteText is the text of the notes.
+func (b *rowBuilder) noteText() string {
+	text := strings.Join(b.notes, "; ")
+	if b.cut > 0 {
+		text += fmt.Sprintf("; and %d more", b.cut)
+	}
+	return text
 }
 
 // set sets a column, if the table has it.
@@ -195,7 +240,7 @@ func (b *rowBuilder) readRecord(raw []byte, prefix string) {
 		path := prefix + key
 		if prefix == "" && l.nested[key] && !jsonscan.IsNull(val) {
 			if val[0] != '{' && len(l.targets[path]) == 0 {
-				b.notes = append(b.notes, fmt.Sprintf("%s: not an object: %s", key, truncate(jsonscan.Text(val), 60)))
+				b.note(fmt.Sprintf("%s: not an object: %s", key, truncate(jsonscan.Text(val), 60)))
 			}
 			b.readRecord(val, key+".")
 		}
@@ -206,7 +251,7 @@ func (b *rowBuilder) readRecord(raw []byte, prefix string) {
 			}
 			v, problem := parseValue(l.table.Columns[t.column], val)
 			if problem != "" {
-				b.notes = append(b.notes, fmt.Sprintf("%s: %s", path, problem))
+				b.note(fmt.Sprintf("%s: %s", path, problem))
 			}
 			if v.set {
 				b.values[t.column], b.ranks[t.column] = v, t.rank

@@ -47,6 +47,12 @@ type Coverage struct {
 	// If that answer was cut: the most entities of a batch, fewer than its own, so that it is not
 	// cut again; 0: no answer was.
 	MaxBatch int
+	// If even the answer to a batch of one was cut: the most signal types to request at a time, fewer
+	// than its own; 0: no such answer was.
+	MaxTypes int
+	// An answer with more than this many results of a type was cut, so that no more can be had of it;
+	// 0: no such answer was.
+	Truncated int
 	// A call that may have been charged for missing types and has no answer, with its run,
 	// without its accounts; one that was written off only if nothing is missing; nil: none.
 	InDoubt *InDoubtCall
@@ -61,6 +67,9 @@ type SignalCoverage struct {
 	State CoverageState
 	// The highest lower cap that was reached, if CoverageCapped.
 	Cap int
+	// If the answer to a request for this type alone was cut: the most results to request, fewer than
+	// its own; 0: no such answer was.
+	MaxResults int
 	// The type is missing, and was bought the same day with a lower cap, a shorter window or
 	// another filter: its events are paid for again.
 	Repurchased bool
@@ -83,6 +92,14 @@ const (
 	// A further call cannot return anything that is missing.
 	CoverageFull
 )
+
+// signal is the coverage of the i-th signal type of the query.
+func (c *Coverage) signal(i int) SignalCoverage {
+	if c.Signals == nil {
+		return SignalCoverage{}
+	}
+	return c.Signals[i]
+}
 
 // Missing returns the signal types of the query that must be requested, in its order.
 func (c *Coverage) Missing(q *Query) []string {
@@ -132,6 +149,9 @@ type Line struct {
 	// The call of an earlier run because of which the line is in doubt: it may be paid for already.
 	InDoubt *InDoubtCall   `json:"doubt,omitempty"`
 	Entity  *schema.Entity `json:"entity,omitempty"` // what is known about the entity nevertheless
+
+	// Signal types that are left for another request; for a line that is requested.
+	TypesLeft int `json:"-"`
 
 	UnknownFields json.RawMessage `json:"extra,omitempty"` // as in ItemReply
 	Warnings      []string        `json:"notes,omitempty"` // as in ItemReply

@@ -144,6 +144,8 @@ type AccountTotals struct {
 	// Why lines were deferred, in the order in which the reasons came up; the first few,
 	// the accounts table has all.
 	Deferrals []Deferral `json:"deferred_reasons,omitempty"`
+	// Lines with signal types that were left for another request. They also have a status.
+	PartlyRequested int64 `json:"partly_requested,omitempty"`
 }
 
 // Deferral is a reason for which lines were not requested, or not answered.
@@ -165,6 +167,12 @@ func (t *AccountTotals) addLine(l Line) {
 	if l.Status == schema.Deferred {
 		t.addDeferral(l.Reason)
 	}
+}
+
+// addPartlyRequested counts a line with signal types that are left for another request.
+func (t *AccountTotals) addPartlyRequested() {
+	t.PartlyRequested++
+	t.addDeferral("some of its signal types are still to be requested: an answer about all of them was cut")
 }
 
 func (t *AccountTotals) addDeferral(reason string) {
@@ -227,6 +235,8 @@ type EventTotals struct {
 	CappedPairs int64                     `json:"capped_pairs"`
 	BySignal    map[string]int64          `json:"by_signal_type"`
 	ByCategory  map[schema.Category]int64 `json:"by_category"`
+	// Number of types that are not listed by name, here or in the credits: OtherTypes sums them up.
+	OtherTypes int64 `json:"types_not_listed,omitempty"`
 }
 
 // CallTotals counts attempts.
@@ -489,7 +499,7 @@ func (m *Manifest) finish(files []File, compared Comparison, stop *Stop) {
 		m.Run.Outcome = RunRefused
 	case byStatus[schema.InDoubt] > 0 || m.HasInDoubt():
 		m.Run.Outcome = RunInDoubt
-	case stop != nil || byStatus[schema.Deferred] > 0:
+	case stop != nil || byStatus[schema.Deferred]+m.Accounts.PartlyRequested > 0:
 		m.Run.Outcome = RunDeferred
 	case byStatus[schema.Rejected] > 0:
 		m.Run.Outcome = RunWithRejects

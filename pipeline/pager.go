@@ -190,6 +190,9 @@ func (p *pager) nextPage() *Page {
 		}
 	}
 	number, offset := cursor.Page+1, cursor.Results
+	if p.MaxPage != nil {
+		limit = min(limit, p.MaxPage(query, limit))
+	}
 	// The API finds a page by number and size: the results before it must fill whole pages of that
 	// size.
 	if query.Service() == Visits {

@@ -18,6 +18,9 @@ type PagedQuery struct {
 	// Repeated results of earlier runs, which were reported then.
 	ReportedRepeats  int64
 	RemainingCredits func() int64 // credits left for another page; nil: no cap
+	// The number, of n results, that a page may have at most so that its answer is not too long; at
+	// least one. Nil: n.
+	MaxPage func(q *Query, n int64) int64
 
 	// ExcludeQuery returns a query that excludes all given results, so that none is bought again
 	// even if the API has lost its session. The result is nil if that is impossible; ExcludeQuery

@@ -254,6 +254,28 @@ func TestVisitPages(t *testing.T) {
 	}
 }
 
+// TestPageSize: a page is as large as its answer may be, and visits keep to whole pages of one size.
+func TestPageSize(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		ask    Ask
+		before int64
+		fits   int64
+		expect Page
+	}{
+		{LookalikeAsk{PageSize: 50}, 0, 1000, pageOf(1, 0, 50, "")},
+		{LookalikeAsk{PageSize: 50}, 30, 12, pageOf(1, 30, 12, "")},
+		{VisitsAsk{PageSize: 100}, 100, 40, pageOf(5, 100, 25, "")},
+		{VisitsAsk{PageSize: 100}, 7, 1, pageOf(8, 7, 1, "")},
+	} {
+		p := &PagedQuery{Query: &Query{Ask: tt.ask}, MaxPage: func(_ *Query, n int64) int64 { return min(n, tt.fits) }}
+		pages := pager{PagedQuery: p, query: p.Query, cursor: Cursor{Results: tt.before, Offset: tt.before}}
+		if got := pages.nextPage(); *got != tt.expect {
+			t.Errorf("after %d results, of which %d fit: %+v, want %+v", tt.before, tt.fits, *got, tt.expect)
+		}
+	}
+}
+
 // TestCeilings: the maximum cost of a call, by service.
 func TestCeilings(t *testing.T) {
 	items := func(n int, page *Page) []Item { return slices.Repeat([]Item{{Page: page}}, n) }

@@ -146,6 +146,11 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.Queries[i].Entities += int64(len(item.batch.Items))
 		p.Queries[i].Ceiling += item.batch.Ceiling()
 		for n := range item.batch.Items {
+			// A line whose signal types are divided is alone in its batch, and takes further calls.
+			if left := item.batch.Items[n].TypesLeft; left > 0 {
+				all := len(item.batch.Query.ResultTypes())
+				p.Queries[i].Calls += int64((all - 1) / (all - left))
+			}
 			if item.batch.Items[n].EntityID() == "" {
 				p.Queries[i].Unresolved++
 			}

@@ -86,6 +86,15 @@ func (q *Query) withTypes(types []string) *Query {
 	return &narrow
 }
 
+// withMaxResults is a query for fewer events of each signal type.
+func (q *Query) withMaxResults(n int) *Query {
+	lower := *q
+	ask, _ := q.Ask.(SignalsAsk)
+	ask.MaxResults = n
+	lower.Ask = ask
+	return &lower
+}
+
 // exclusions are the entities that a query for lookalikes excludes.
 func (q *Query) exclusions() []schema.Account {
 	ask, _ := q.Ask.(LookalikeAsk)

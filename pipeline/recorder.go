@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type recorder struct {
 
 	// Calls with an unknown cost, with what they can have cost.
 	unknownCosts map[string]Credits
+	types        TypeList // of the manifest
 }
 
 // rowBuffer collects rows of one partition for the sink.
@@ -199,6 +201,9 @@ func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int
 	credits := creditsValue(paid[i])
 	if a.Status == schema.InDoubt {
 		credits = value{}
+	} else if left := b.Items[i].TypesLeft; left > 0 {
+		r.manifest.Accounts.addPartlyRequested()
+		a.Warnings = append(slices.Clip(a.Warnings), fmt.Sprintf("%d more signal types are requested on their own: an answer about all of them was cut", left))
 	}
 	return r.writeAccount(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
 }
@@ -242,18 +247,19 @@ func (r *recorder) recordEvents(ctx context.Context, b *Batch, calls []Call, ans
 	}
 	sharesByCall = map[string][]share{}
 	for i, a := range answers {
-		from := len(sharesByCall[a.CallID])
+		counter := shareCounter{item: i}
 		for n, e := range a.Events {
 			if err := r.writeEvent(ctx, b, i, n, a, e, fetchedAt[a.CallID]); err != nil {
 				return nil, err
 			}
-			sharesByCall[a.CallID] = countShare(sharesByCall[a.CallID], from, i, e.Type)
+			counter.add(e.Type)
 		}
 		for _, e := range a.Filtered { // paid for, and kept in the journal
-			sharesByCall[a.CallID] = countShare(sharesByCall[a.CallID], from, i, e.Type)
+			counter.add(e.Type)
 		}
 		r.manifest.Events.Filtered += int64(len(a.Filtered))
-		r.manifest.countCapped(b.Query, sharesByCall[a.CallID][from:])
+		r.manifest.countCapped(b.Query, counter.shares)
+		sharesByCall[a.CallID] = append(sharesByCall[a.CallID], counter.shares...)
 		if err := r.writeAliases(ctx, b, i, a, fetchedAt[a.CallID]); err != nil {
 			return nil, err
 		}
@@ -280,23 +286,49 @@ func (r *recorder) recordCall(ctx context.Context, b *Batch, reply *Reply, answe
 	if err := r.writeCall(ctx, c, b.Query, shares); err != nil {
 		return err
 	}
-	r.manifest.addCall(c, b, reply, shares, basis)
+	r.manifest.addCall(c, b, reply, r.listedShares(shares), basis)
+	r.manifest.Events.OtherTypes = r.types.Others()
 	if c.Outcome == InDoubt {
 		r.inDoubt[c.ID] = len(r.manifest.InDoubt) - 1
 	}
 	return nil
 }
 
-// countShare counts an event in the share of its (entity, type) pair, which has index from or
-// higher.
-func countShare(shares []share, from, item int, signal string) []share {
-	for i := from; i < len(shares); i++ {
-		if shares[i].signal == signal {
-			shares[i].events++
-			return shares
+// shareCounter counts the events of one item by type: an answer may have any number of types.
+type shareCounter struct {
+	item     int
+	shares   []share        // in the order in which the types come up
+	position map[string]int // of a type's share
+}
+
+func (c *shareCounter) add(signal string) {
+	if n := len(c.shares); n > 0 && c.shares[n-1].signal == signal { // events of a type come together
+		c.shares[n-1].events++
+		return
+	}
+	if at, ok := c.position[signal]; ok {
+		c.shares[at].events++
+		return
+	}
+	if c.position == nil {
+		c.position = map[string]int{}
+	}
+	c.position[signal] = len(c.shares)
+	c.shares = append(c.shares, share{item: c.item, signal: signal, events: 1})
+}
+
+// listedShares are shares under the names by which the manifest lists their types.
+func (r *recorder) listedShares(shares []share) []share {
+	listed, own := shares, false
+	for i, s := range shares {
+		if name := r.types.Name(s.signal); name != s.signal {
+			if !own {
+				listed, own = slices.Clone(shares), true
+			}
+			listed[i].signal = name
 		}
 	}
-	return append(shares, share{item: item, signal: signal, events: 1})
+	return listed
 }
 
 // writeEvent writes the n-th event of an item, or of an unmatched entry.

@@ -29,8 +29,10 @@ type RunSpec struct {
 	Simulated   bool          `json:"simulated,omitempty"`         // the answers are from the embedded simulator
 	Refresh     bool          `json:"refresh,omitempty"`           // what was bought before is bought again
 	// How its event rows are partitioned: "event_month" (default) or "event_day".
-	Partition string            `json:"partition,omitempty"`
-	Versions  map[string]string `json:"versions,omitempty"` // of the components
+	Partition string `json:"partition,omitempty"`
+	// How many days after its date an event is expected at most, by signal type; absent: not known.
+	Lateness map[string]int    `json:"lateness,omitempty"`
+	Versions map[string]string `json:"versions,omitempty"` // of the components
 }
 
 // info is the part of the spec that the manifest holds.

@@ -43,7 +43,10 @@ const compactScratch = "compact"
 //
 // The caller must hold the lake's lock.
 func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *pipeline.Manifest, err error) {
-	started := time.Now().UTC()
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	started := o.Now().UTC()
 	o.RunID = compactScratch
 	l, err := Open(ctx, uri, o)
 	if err != nil {
@@ -84,7 +87,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	if err != nil {
 		return nil, err
 	}
-	m.Run.Simulated, m.Run.Finished = last.Run.Simulated, time.Now().UTC()
+	m.Run.Simulated, m.Run.Finished = last.Run.Simulated, o.Now().UTC()
 	if err := l.Publish(ctx, m); err != nil {
 		return nil, err
 	}

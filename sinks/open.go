@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort"
@@ -44,6 +45,9 @@ type Options struct {
 	// Endpoint is the address of the store if it is not AWS: lakes of the same name in two
 	// stores do not share their scratch directory.
 	Endpoint string
+
+	// Now dates compactions; nil means time.Now.
+	Now func() time.Time
 
 	// Hook, when set, is called around every operation on the file system, for
 	// tests that inject faults.
@@ -197,6 +201,13 @@ func ScratchDir(uri, endpoint, base string) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(lake))
 	return filepath.Abs(filepath.Join(base, hex.EncodeToString(sum[:8])))
+}
+
+// ScratchPath is a directory of this machine for what a command on a lake on S3 writes before the
+// bucket has it. SweepScratch removes it. endpoint and base are as in ScratchDir.
+func ScratchPath(uri, endpoint, base, name string) (string, error) {
+	dir, err := ScratchDir(uri, endpoint, base)
+	return filepath.Join(dir, stagingDir, name), err
 }
 
 // openScratch opens a scratch directory, creating it when it does not exist.

@@ -18,6 +18,7 @@ func compactCommand() *cli.Command {
 			"large files lie under compact/, and readers who glob data/ and ledger/ keep the small ones.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
+			asOfFlag(),
 			&cli.IntFlag{Name: "min-files", Value: o.MinFiles, Destination: &o.MinFiles, EnvVars: []string{"SIGLAKE_MIN_FILES"}, Usage: "merge a partition only if it has at least this many small files, from 2"},
 			&cli.StringFlag{Name: "target-size", Value: o.TargetSize, Destination: &o.TargetSize, EnvVars: []string{"SIGLAKE_TARGET_SIZE"}, Usage: "approximate size of a merged file, from 1MiB; a file of less than half this size is small"},
 		}, storeFlags(&o.Store), outputFlags(&out)),

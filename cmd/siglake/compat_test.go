@@ -107,7 +107,7 @@ func TestOldLakes(t *testing.T) {
 		t.Fatalf("%d lakes, %v", len(names), err)
 	}
 	for i, name := range names {
-		if i%proof.Size(4, 1, 1) != 0 {
+		if i%proof.Size(7, 1, 1) != 0 {
 			continue
 		}
 		dir := filepath.Dir(name)

@@ -32,6 +32,7 @@ var flagValues = map[string][]string{
 	"plan":         {"free", "starter", "pro", "premium", "scale", "legacy", "unlimited"},
 	"s3-checksum":  {"when-supported", "when-required"},
 	"s3-sse":       {"AES256", "aws:kms"},
+	"sim-lateness": latenessNames(),
 	"sim-plan":     {"free", "pro", "premium", "scale", "legacy", "unlimited"},
 	"since":        {"7d", "30d", "90d", "6m", "1y"},
 }

@@ -41,6 +41,19 @@ func envFor(t testing.TB) *testEnv {
 	return e.register(t)
 }
 
+// ownEnv gives a subtest an Env of its own, with the variables of that of the test around it.
+func ownEnv(t testing.TB) *testEnv {
+	t.Helper()
+	around := envFor(t)
+	e := &testEnv{Env: around.Env}
+	e.useVars(new(sync.Map))
+	around.vars.Range(func(name, value any) bool {
+		e.vars.Store(name, value)
+		return true
+	})
+	return e.register(t)
+}
+
 func (e *testEnv) register(t testing.TB) *testEnv {
 	t.Helper()
 	testEnvs.Store(t.Name(), e)

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/simulator"
 )
 
 // OutputOptions say what a command prints.
@@ -26,11 +28,17 @@ type SimulatorOptions struct {
 	Credits  int64
 	Plan     string
 	Latency  time.Duration
+	Lateness string
+	V2Ends   string
+
+	countDistinct bool // for a demo of nights; it has no flag
 }
 
 func defaultOutput() OutputOptions { return OutputOptions{LogFormat: "text"} }
 
-func defaultSimulator() SimulatorOptions { return SimulatorOptions{Seed: 1, Plan: "scale"} }
+func defaultSimulator() SimulatorOptions {
+	return SimulatorOptions{Seed: 1, Plan: "scale", Lateness: latenessNames()[0]}
+}
 
 // words makes a flag of many words fill in dest, which holds its default.
 func words(dest *[]string, f *cli.StringSliceFlag) *cli.StringSliceFlag {
@@ -271,5 +279,38 @@ func simulatorFlags(o *SimulatorOptions) []cli.Flag {
 			Usage: "rate limits of the simulated account: free, pro, premium, scale, legacy, unlimited"},
 		&cli.DurationFlag{Name: "latency", Value: o.Latency, Destination: &o.Latency, EnvVars: []string{"SIGLAKE_LATENCY"}, Category: "Simulator",
 			Usage: "typical response time of the simulator"},
+		&cli.StringFlag{Name: "sim-lateness", Value: o.Lateness, Destination: &o.Lateness, EnvVars: []string{"SIGLAKE_SIM_LATENESS"}, Category: "Simulator",
+			Usage: "`PROFILE` of how many days after their date events become visible: " + strings.Join(latenessNames(), ", ")},
+		&cli.StringFlag{Name: "sim-v2-ends", Destination: &o.V2Ends, EnvVars: []string{"SIGLAKE_SIM_V2_ENDS"}, Category: "Simulator",
+			Usage: "`DATE` from which the simulator answers 410 to requests of v2; it announces the end six months ahead"},
 	}
+}
+
+func latenessNames() (names []string) {
+	for _, doc := range simulator.LatenessDocs() {
+		names = append(names, doc.Name)
+	}
+	return names
+}
+
+// asOfFlag lets a command work as if it were another day.
+func asOfFlag() cli.Flag {
+	return &cli.StringFlag{Name: "as-of", EnvVars: []string{"SIGLAKE_AS_OF"}, Category: "Simulator",
+		Usage: "work as if today were `DATE`, to rehearse nights; for simulated lakes only, and with --simulate or the --base-url of siglake simulate --today DATE; sends no API key",
+		Action: func(c *cli.Context, text string) error {
+			day, err := parseDay("as-of", text)
+			if err == nil {
+				envOf(c).Rehearse(day)
+			}
+			return err
+		}}
+}
+
+// parseDay reads the value of a flag that names a day.
+func parseDay(flag, text string) (time.Time, error) {
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return day, app.UsageErrorf("--%s %q: expected a day such as 2026-06-01", flag, text)
+	}
+	return day, nil
 }

@@ -18,6 +18,7 @@ func heldCommand() *cli.Command {
 		flags := []cli.Flag{
 			lakeFlag(&o.Lake),
 			jsonFlag(&out),
+			asOfFlag(),
 		}
 		for _, flag := range own {
 			flags = append(flags, flag(&o))

@@ -40,6 +40,13 @@ import (
 // lives.
 const runAsProgram = "SIGLAKE_TEST_BE_PROGRAM"
 
+// clockAhead, set in a child's environment, is how far its clock is ahead. Then the account's
+// usage settles in usageSettlesInTests.
+const (
+	clockAhead          = "SIGLAKE_TEST_CLOCK_AHEAD"
+	usageSettlesInTests = 60 * time.Millisecond
+)
+
 func TestMain(m *testing.M) {
 	if text, ok := os.LookupEnv(runAsProgram); ok {
 		n, err := strconv.Atoi(text)
@@ -51,6 +58,14 @@ func TestMain(m *testing.M) {
 			env.Hook = killAt(n)
 		}
 		env.JournalRetryFor, env.BucketMaxBackoff = time.Second, 10*time.Millisecond
+		if text, ok := os.LookupEnv(clockAhead); ok {
+			ahead, err := time.ParseDuration(text)
+			if err != nil {
+				panic(err)
+			}
+			env.Now = func() time.Time { return time.Now().Add(ahead) }
+			env.UsageSettles = usageSettlesInTests
+		}
 		os.Exit(run(env))
 	}
 	os.Exit(runTests(m))

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -91,6 +92,78 @@ func TestCutAnswer(t *testing.T) {
 		t.Errorf("after two retries: lines %v, entities of the calls (-want +got):\n%s", r.manifest.Accounts.ByStatus, diff)
 	}
 	r.checkInvariants()
+	r.checkRebuild()
+}
+
+// TestCutAnswerOfOne: an answer about one entity that is cut is not asked that way again. Once the
+// call may be retried, one command requests all of it: by fewer signal types, then with fewer results.
+// The rows and the bill are those of a lake without cut answers.
+func TestCutAnswerOfOne(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	list := simulatorDomain + "\n"
+	requested := func(r *rig) (types []int) {
+		for _, e := range r.sim.Bill().Entries {
+			if e.Entities > 0 {
+				types = append(types, len(e.Types))
+			}
+		}
+		return types
+	}
+	start := func(faults ...int) *rig {
+		cfg := simulator.Config{}
+		for _, n := range faults {
+			cfg.Faults = append(cfg.Faults, simulator.Fault{Kind: "huge-body", At: n})
+		}
+		return newRig(t, cfg)
+	}
+	e := envFor(t)
+	e.AnswerTarget, e.AnswerLimit = 16<<20, 1<<20
+
+	flags := []string{"--signals", "news", "--max-results", "2", "--concurrency", "1"}
+	calm, r := start(), start(1, 3)
+	calm.run(list, flags...)
+	r.run(list, flags...)
+	for range 2 {
+		if r.readManifest().Run.Outcome != pipeline.RunInDoubt {
+			t.Errorf("the run ended %s, want in doubt: types of the calls %v", r.readManifest().Run.Outcome, requested(r))
+		}
+		r.mustExit(exitComplete, "held", "retry")
+		r.rerun(list, flags...)
+	}
+	if diff := cmp.Diff([]int{7, 3, 3, 1, 1, 1, 1}, requested(r)); diff != "" {
+		t.Errorf("signal types of the calls (-want +got):\n%s", diff)
+	}
+	if v := r.rerun(list, flags...); v.code != exitComplete || v.calls != 0 {
+		t.Errorf("the same again: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitComplete, v.stderr)
+	}
+	if diff := cmp.Diff(calm.uids(calm.generations()...), r.uids(r.generations()...)); diff != "" {
+		t.Errorf("events (-whole answers +cut):\n%s", diff)
+	}
+	r.checkInvariants()
+	r.checkRebuild()
+
+	flags = []string{"--signals", "commercialActivityNews", "--max-results", "2", "--since", "1y", "--concurrency", "1"}
+	r = start(1)
+	r.run(list, flags...)
+	r.mustExit(exitComplete, "held", "retry")
+	r.rerun(list, flags...)
+	if v := r.rerun(list, flags...); v.code != exitComplete || v.calls != 0 {
+		t.Errorf("one result of two: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitComplete, v.stderr)
+	}
+	r.checkInvariants()
+	r.checkRebuild()
+
+	r = start(1, 2)
+	r.run(list, flags...)
+	r.mustExit(exitComplete, "held", "retry")
+	r.rerun(list, flags...)
+	if text := r.mustExit(exitInDoubt, "held", "retry"); !strings.Contains(text, "nothing smaller can be requested") {
+		t.Errorf("held retry does not say that nothing smaller is left: %s", text)
+	}
+	if v := r.rerun(list, flags...); v.code != exitInDoubt || v.calls != 0 {
+		t.Errorf("one result was cut: exit %d after %d calls, want %d and none: %s", v.code, v.calls, exitInDoubt, v.stderr)
+	}
 	r.checkRebuild()
 }
 

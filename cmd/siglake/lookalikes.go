@@ -22,6 +22,7 @@ func lookalikesCommand() *cli.Command {
 			&cli.StringFlag{Name: "exclude", Destination: &pages.Exclude, EnvVars: []string{"SIGLAKE_EXCLUDE"}, Usage: "`LIST` of entities that the API must not return, at most 100 per kind of identifier"},
 			&cli.IntFlag{Name: "limit", Value: pages.Limit, Destination: &pages.Limit, EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "total number of results, including those of earlier runs"},
 			&cli.IntFlag{Name: "page-size", Value: pages.PageSize, Destination: &pages.PageSize, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results per call, 1 to 100; at most 50 for contacts"},
+			p.dryRunFlag(),
 		}, listFlags(&p.run.Source), hideFlags(workFlags(&p.run.Work))),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

@@ -51,7 +51,7 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 		return err
 	}
 	j, _ := p.newJob(env)
-	if !p.run.API.Simulate && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
+	if !p.run.API.Simulate && !env.Rehearses() && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
 		j.OpenAPI = nil // the plan goes by what is published
 	}
 	planned, err := j.Plan(c.Context)

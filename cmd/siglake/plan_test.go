@@ -418,8 +418,7 @@ func TestPlanBudget(t *testing.T) {
 // credits nor prices are known, and a cap rests on a guess: both are said.
 func TestUsageUnread(t *testing.T) {
 	t.Parallel()
-	freezeDay(t)
-	r := newRig(t, simulator.Config{})
+	r := newRig(t, fixedDayConfig(t)) // its minute does not end
 	flags := slices.Concat([]string{writeList(t, "unread", 10), "--lake", r.lake, "--base-url", r.server.URL}, baseFlags)
 	for range 5 {
 		planJSON(t, flags...)

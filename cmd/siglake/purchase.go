@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,6 +17,8 @@ type purchaseCommand struct {
 	run app.RunOptions
 	sim SimulatorOptions
 	out OutputOptions
+	// Of commands that request pages: only say what they would request.
+	dryRun bool
 }
 
 // newPurchase has the defaults of the flags that every such command has.
@@ -31,6 +34,7 @@ func (p *purchaseCommand) targetFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "lake", Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix that receives the Parquet files and the manifest"},
 		simulateFlag(&p.run.API.Simulate, "use an embedded simulator instead of the API: no key, no money, invented answers"),
+		asOfFlag(),
 	}
 }
 
@@ -95,7 +99,28 @@ func (p *purchaseCommand) execute(c *cli.Context) error {
 	if err := p.checkSimulator(c); err != nil {
 		return err
 	}
+	if p.dryRun {
+		return p.planPages(c.Context, env)
+	}
 	return p.buy(c.Context, env)
+}
+
+// dryRunFlag is that of commands that request pages.
+func (p *purchaseCommand) dryRunFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "dry-run", Destination: &p.dryRun, EnvVars: []string{"SIGLAKE_DRY_RUN"}, Usage: "print what was bought before, and how many calls and credits the rest can take at most; buy nothing"}
+}
+
+// planPages prints what the command would request.
+func (p *purchaseCommand) planPages(ctx context.Context, env *app.Env) error {
+	j, _ := p.newJob(env)
+	if !p.run.API.Simulate && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
+		j.OpenAPI = nil // the plan goes by what is published
+	}
+	plan, err := j.PlanPages(ctx)
+	if err == nil {
+		report.PrintPagesPlan(env.Stdout, plan)
+	}
+	return err
 }
 
 // checkSimulator refuses flags about a simulator that is not asked for.

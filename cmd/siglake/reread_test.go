@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/wal"
@@ -64,40 +65,62 @@ func (r *rig) garbleAnswers(how func(n int) string) {
 // the journal of a version that could not read what the present one can.
 func (r *rig) readableJournal() {
 	r.t.Helper()
-	dir := filepath.Join(r.lake, app.StateDir, "journal")
-	if err := os.Rename(dir, dir+".old"); err != nil {
-		r.t.Fatal(err)
+	if makeReadable(r.t, filepath.Join(r.lake, app.StateDir, "journal")) == 0 {
+		r.t.Fatal("the journal has no unreadable answer")
 	}
-	from, to := openLog(r.t, dir+".old"), openLog(r.t, dir)
+}
+
+// makeReadable does so for the answers in a journal in a directory, and counts them.
+func makeReadable(t *testing.T, dir string) (changed int) {
+	t.Helper()
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	records, changed := readableRecords(t, openLog(t, dir+".old"))
+	writeRecords(t, openLog(t, dir), records)
+	if err := os.RemoveAll(dir + ".old"); err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+// readableRecords are the records of a journal, with all answers readable.
+func readableRecords(t *testing.T, from *wal.Log) (records []wal.Record, changed int) {
+	t.Helper()
 	decoder, err := zstd.NewReader(nil)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
+	defer decoder.Close()
 	encoder, err := zstd.NewWriter(nil)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	changed := 0
 	err = from.Walk(context.Background(), false, func(p wal.Position, _ byte, _ []byte, _ int64) error {
 		rec, err := from.Read(context.Background(), p)
-		if err != nil {
-			return err
-		}
-		if body, err := decoder.DecodeAll(rec.Body, nil); err == nil && bytes.HasPrefix(body, []byte(unreadable)) {
+		if body, bad := decoder.DecodeAll(rec.Body, nil); bad == nil && bytes.HasPrefix(body, []byte(unreadable)) {
 			rec.Body = encoder.EncodeAll(append([]byte("{"), body[1:]...), nil)
 			changed++
 		}
-		_, err = to.Write(rec.Kind, rec.Head, rec.Body)
+		records = append(records, wal.Record{Kind: rec.Kind, Head: slices.Clone(rec.Head), Body: slices.Clone(rec.Body)})
 		return err
 	})
-	if err != nil || changed == 0 {
-		r.t.Fatalf("%d answers changed: %v", changed, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records, changed
+}
+
+// writeRecords writes records to a journal, and closes it.
+func writeRecords(t *testing.T, to *wal.Log, records []wal.Record) {
+	t.Helper()
+	for _, rec := range records {
+		if _, err := to.Write(rec.Kind, rec.Head, rec.Body); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := to.Close(); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := os.RemoveAll(dir + ".old"); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
@@ -250,6 +273,65 @@ func TestReread(t *testing.T) {
 				t.Errorf("rows (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestRereadBucket: the same of a lake on S3. What is read again is published in the bucket, at
+// no cost.
+func TestRereadBucket(t *testing.T) {
+	freezeDay(t)
+	r, store := newRig(t, simulator.Config{}), buckettest.Start(t)
+	l := &storedLake{rig: r, uri: store.URI("lakes/reread"), access: s3LakeFlags(t, store)}
+	l.bucket = openTestBucket(t, store, l.uri)
+	list := writeList(t, "reread", 60)
+	r.garbleAnswers(secondUnreadable)
+	run := append([]string{"run", list, "--concurrency", "1", "--batch-size", "20"}, baseFlags...)
+	if code, output, _ := l.buy(run...); code != exitInDoubt {
+		t.Fatalf("run: exit %d: %s", code, output)
+	}
+	if code, output := l.look("held", "reread"); code != exitInDoubt || !strings.Contains(output, "0 calls read, 1 still in doubt") {
+		t.Errorf("an answer that is not understood: exit %d: %s", code, output)
+	}
+
+	open := func(prefix string, o wal.Options) *wal.Log {
+		log, err := wal.Open(t.Context(), wal.NewObjects(l.bucket, prefix, wal.ObjectsOptions{}), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	const journal = app.StateDir + "/journal/"
+	records, changed := readableRecords(t, open(journal, wal.Options{ReadOnly: true}))
+	if writeRecords(t, open("readable", wal.Options{}), records); changed != 1 {
+		t.Fatalf("%d answers changed, want 1", changed)
+	}
+	l.replace(journal, nil)
+	for name, raw := range l.files("readable/") {
+		l.write(journal+strings.TrimPrefix(name, "readable/"), raw)
+		l.remove(name)
+	}
+
+	billed := r.sim.Bill()
+	var read []app.RereadCall
+	code, stdout, stderr := runProgram(t, slices.Concat([]string{"held", "reread", "--json", "--lake", l.uri}, l.access)...)
+	if r.decode([]byte(stdout), &read); code != exitComplete || len(read) != 1 || read[0].Outcome != pipeline.Charged || read[0].Lines != 20 || read[0].Generation != 2 {
+		t.Errorf("held reread: exit %d, %+v, want one charged call of 20 lines in generation 2: %s", code, read, stderr)
+	}
+	if code, output := l.look("held", "reread"); code != exitComplete || !strings.Contains(output, "0 calls read") {
+		t.Errorf("the second reading: exit %d: %s", code, output)
+	}
+	if code, output := l.look("verify"); code != exitComplete {
+		t.Errorf("verify: exit %d: %s", code, output)
+	}
+	if code, output, _ := l.buy(run...); code != exitComplete || r.sim.Bill().Credits != billed.Credits {
+		t.Errorf("run: exit %d for %d credits, want %d for none: %s", code, r.sim.Bill().Credits-billed.Credits, exitComplete, output)
+	}
+	var charged int64
+	for _, m := range bucketGenerations(t, store, l.uri) {
+		charged += m.Credits.Charged
+	}
+	if charged != billed.Credits || charged == 0 {
+		t.Errorf("the manifests state %d credits, the simulator billed %d", charged, billed.Credits)
 	}
 }
 
@@ -435,7 +517,7 @@ func TestRereadCrash(t *testing.T) {
 	r.rerun(list, flags...)
 	r.readableJournal()
 	untouched := r.lake
-	step := proof.Size(7, 3, 1)
+	step := proof.Size(17, 3, 1)
 	for at := 1; ; at += step {
 		r.lake = filepath.Join(t.TempDir(), "lake")
 		if err := os.CopyFS(r.lake, os.DirFS(untouched)); err != nil {

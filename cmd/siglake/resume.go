@@ -17,7 +17,7 @@ func resumeCommand() *cli.Command {
 			"set here, as for siglake run. The default budget is what is left of the run's own. LIST is needed if the run read\n" +
 			"standard input, or if the list has moved; its content must be the same.",
 		Flags: joinFlags(
-			[]cli.Flag{lakeFlag(&p.run.Lake)},
+			[]cli.Flag{lakeFlag(&p.run.Lake), asOfFlag()},
 			moneyFlags(&p.run.Money), apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), ttlFlags(&p.run.TTL),
 		),
 		Action: func(c *cli.Context) error {

@@ -18,12 +18,12 @@ func salvageCommand() *cli.Command {
 			"which runs and calls, and how many credits they were charged. The damaged journal is kept under another name. A\n" +
 			"call without its answer is held as a call in doubt. If anything is missing, salvage changes nothing unless\n" +
 			"--accept-loss says so: what is missing may be bought again. Restore a copy of the journal first, if there is one.\n" +
-			"For local lakes. Makes no API call. Exit codes: 0 replaced, 60 something is missing and nothing was changed.",
+			"Makes no API call. Exit codes: 0 replaced, 60 something is missing and nothing was changed.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			&cli.BoolFlag{Name: "accept-loss", Destination: &o.AcceptLoss, EnvVars: []string{"SIGLAKE_ACCEPT_LOSS"}, Usage: "replace the journal even if something is missing, which may be bought again"},
 			jsonFlag(&out),
-		}, outputFlags(&out)),
+		}, storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("salvage takes no arguments, got %q", c.Args().First())

@@ -151,6 +151,46 @@ func (r *rig) checkSalvage(p place, charged int64, flags []string) {
 	}
 }
 
+// TestSalvageOlder: a journal that lacks a run that the lake has is salvaged only if the loss is
+// accepted, names it with its credits, and buys it again then, once. The lake is no broken one.
+func TestSalvageOlder(t *testing.T) {
+	eachStore(t, simulator.Config{}, func(t *testing.T, l *storedLake) {
+		first, second := writeList(t, "first", 20), writeList(t, "second", 30)
+		l.mustBuy(first)
+		backup, before := l.files(app.StateDir), l.sim.Bill().Credits
+		l.mustBuy(second)
+		lost := l.sim.Bill().Credits - before
+		l.replace(app.StateDir, backup)
+		buy := append([]string{"run", second}, baseFlags...)
+		if code, output, requests := l.buy(buy...); code != exitIntegrity || requests != 0 {
+			t.Fatalf("run: exit %d after %d requests: %s", code, requests, output)
+		}
+		l.salvage(exitIntegrity)
+		report := l.salvage(exitComplete, "--accept-loss")
+		var named int64
+		for _, loss := range report.Lost {
+			if named += *loss.Credits; loss.InDoubt {
+				t.Errorf("%+v is held, and the journal lacks it", loss)
+			}
+		}
+		if !report.Replaced || named != lost || report.Charged != before || report.Runs != 2 || lost == 0 {
+			t.Errorf("salvage --accept-loss = %+v, want %d credits lost of %d", report, lost, lost+before)
+		}
+		if code, output := l.look("verify"); code != exitComplete || !strings.Contains(output, "not compared") {
+			t.Errorf("verify: exit %d: %s", code, output)
+		}
+		if again := l.salvage(exitComplete); !again.Whole {
+			t.Errorf("salvage of the new journal = %+v", again)
+		}
+		for _, want := range []int64{lost, 0} {
+			before = l.sim.Bill().Credits
+			if code, output, _ := l.buy(buy...); code != exitComplete || l.sim.Bill().Credits-before != want {
+				t.Errorf("run: exit %d for %d credits, want %d: %s", code, l.sim.Bill().Credits-before, want, output)
+			}
+		}
+	})
+}
+
 // TestSalvageInterrupted: a salvage that was interrupted between its last two renames leaves no
 // lake without a journal, and is completed by the same command.
 func TestSalvageInterrupted(t *testing.T) {

@@ -22,17 +22,19 @@ type simulatorBill = simulator.Bill
 
 func simulateCommand() *cli.Command {
 	sim, out := defaultSimulator(), defaultOutput()
-	listen, listFaults, listSwitches := "127.0.0.1:8080", false, false
+	listen, today, listFaults, listSwitches := "127.0.0.1:8080", "", false, false
 	return &cli.Command{
 		Name:  "simulate",
 		Usage: "serve the simulated API, with its own bill, on a local address",
 		Description: "Point a run at it:\n" +
 			"  siglake simulate --listen 127.0.0.1:8080 &\n" +
 			"  " + app.KeyVariable + "=any siglake run LIST --lake DIR --signals news --base-url http://127.0.0.1:8080\n" +
+			"With --today the simulated world stands on another day; then runs need --as-of with the same day.\n" +
 			"Its bill is at /_simulator/bill; Ctrl-C stops the server and prints the bill.",
 		Flags: joinFlags(
 			[]cli.Flag{
 				&cli.StringFlag{Name: "listen", Value: listen, Destination: &listen, EnvVars: []string{"SIGLAKE_LISTEN"}, Usage: "`ADDRESS` to serve on; port 0 picks a free port"},
+				&cli.StringFlag{Name: "today", Destination: &today, EnvVars: []string{"SIGLAKE_TODAY"}, Usage: "`DATE` of the simulated world, in its answers and in their Date headers; it does not advance at midnight"},
 				&cli.BoolFlag{Name: "list-faults", Destination: &listFaults, Usage: "list the kinds of faults and exit", EnvVars: []string{"SIGLAKE_LIST_FAULTS"}},
 				&cli.BoolFlag{Name: "list-switches", Destination: &listSwitches, Usage: "list the switches and exit", EnvVars: []string{"SIGLAKE_LIST_SWITCHES"}},
 			},
@@ -51,14 +53,30 @@ func simulateCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return serveSimulator(c.Context, env.Stdout, listen, sim)
+			now := env.Now
+			if today != "" {
+				day, err := parseDay("today", today)
+				if err != nil {
+					return err
+				}
+				now = onDay(day, env.Now)
+			}
+			return serveSimulator(c.Context, env.Stdout, listen, sim, now)
 		},
 	}
 }
 
+// onDay is a clock that shows always the same day, and the time of day of another clock.
+func onDay(day time.Time, clock func() time.Time) func() time.Time {
+	return func() time.Time {
+		now := clock().UTC()
+		return day.Add(now.Sub(now.Truncate(24 * time.Hour)))
+	}
+}
+
 // serveSimulator serves the simulated API until ctx ends, and prints its bill.
-func serveSimulator(ctx context.Context, w io.Writer, listen string, o SimulatorOptions) error {
-	sim, err := newSimulator(o)
+func serveSimulator(ctx context.Context, w io.Writer, listen string, o SimulatorOptions, now func() time.Time) error {
+	sim, err := newSimulator(o, now)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ func statusCommand() *cli.Command {
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&uri),
 			jsonFlag(&out),
+			asOfFlag(),
 		}, storeFlags(&store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

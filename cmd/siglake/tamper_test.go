@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 )
@@ -28,14 +29,17 @@ var tamperings = []struct {
 	{"older", func(raw, _, older []byte) []byte { return older }},
 }
 
-// tamperedKinds are the kinds of files of a lake, by the beginnings of their names. Where money
-// follows, a run must refuse, too.
-var tamperedKinds = []struct {
+// tamperedKind is a kind of files of a lake, by the beginning of their names. Where money follows, a
+// run must refuse, too.
+type tamperedKind struct {
 	prefix string
 	newest bool // the last by name, not the first
 	money  bool
-	spared string // tamperings that change nothing that counts
-}{
+	spared string // the tampering that changes nothing that counts
+}
+
+// tamperedFiles are the kinds of every lake but for its journal.
+var tamperedFiles = []tamperedKind{
 	{prefix: "_meta/current.json", spared: "delete"}, // it is written again from the manifests
 	{prefix: "_meta/manifest/"},
 	{prefix: "_meta/manifest/", newest: true, money: true},
@@ -47,9 +51,22 @@ var tamperedKinds = []struct {
 	{prefix: "ledger/calls/"},
 	{prefix: "ledger/credits/"},
 	{prefix: "compact/"},
+}
+
+// tamperedJournal are those of a journal in a directory.
+var tamperedJournal = []tamperedKind{
 	// What lies behind the end of a segment is no part of the journal: a crash leaves such bytes, too.
 	{prefix: "_state/journal/", money: true, spared: "append"},
 	{prefix: "_state/journal/", newest: true, money: true, spared: "append"},
+}
+
+// tamperedObjects are those of a journal in a bucket.
+var tamperedObjects = []tamperedKind{
+	{prefix: "_state/journal.json", money: true, spared: "cut"},      // of the line break at its end
+	{prefix: "_state/journal/whole/", money: true, spared: "delete"}, // the same is in the parts
+	{prefix: "_state/journal/segments/00000003", money: true},
+	{prefix: "_state/journal/parts/00000003/", money: true},
+	{prefix: "_state/journal/parts/00000003/", newest: true, money: true, spared: "delete"}, // a seal, which the next process writes
 }
 
 // TestTampering: verify finds every change of every kind of file, and a run does where it would pay
@@ -59,6 +76,23 @@ func TestTampering(t *testing.T) {
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
 	l := &storedLake{rig: r, uri: r.lake}
+	l.tamperAll(append(tamperedJournal, tamperedFiles...), proof.Size(5, 1, 1))
+}
+
+// TestTamperingBucket: the same of a lake on S3. Where the last segment of the journal has no copy in
+// one object, as after a kill, its parts count.
+func TestTamperingBucket(t *testing.T) {
+	freezeDay(t)
+	r, store := newRig(t, simulator.Config{}), buckettest.Start(t)
+	l := &storedLake{rig: r, uri: store.URI("lakes/tampered"), access: s3LakeFlags(t, store)}
+	l.bucket = openTestBucket(t, store, l.uri)
+	l.tamperAll(append(tamperedObjects, tamperedFiles...), proof.Size(17, 1, 1))
+}
+
+// tamperAll builds a lake and changes files of every kind, every step-th change alone.
+func (l *storedLake) tamperAll(kinds []tamperedKind, step int) {
+	t := l.t
+	t.Helper()
 	for _, name := range []string{"one", "two"} {
 		l.mustBuy(writeList(t, name, 40))
 	}
@@ -67,9 +101,11 @@ func TestTampering(t *testing.T) {
 	}
 	before, list := l.files(""), writeList(t, "three", 40)
 	l.mustBuy(list)
-	whole := l.files("")
-	n := 0
-	for _, kind := range tamperedKinds {
+	if l.bucket != nil {
+		l.remove("_state/journal/whole/00000003")
+	}
+	whole, n := l.files(""), 0
+	for _, kind := range kinds {
 		names := slices.DeleteFunc(slices.Sorted(maps.Keys(whole)), func(name string) bool { return !strings.HasPrefix(name, kind.prefix) })
 		if len(names) == 0 {
 			t.Errorf("no file begins with %s", kind.prefix)
@@ -80,7 +116,7 @@ func TestTampering(t *testing.T) {
 			name, other = other, name
 		}
 		for _, tampering := range tamperings {
-			if n++; n%proof.Size(5, 1, 1) != 0 {
+			if n++; n%step != 0 {
 				continue
 			}
 			changed := tampering.change(whole[name], whole[other], before[name])

@@ -24,6 +24,7 @@ func visitorsCommand() *cli.Command {
 			&cli.StringFlag{Name: "since", Value: p.run.Query.Since, Destination: &p.run.Query.Since, EnvVars: []string{"SIGLAKE_SINCE"}, Usage: "first day, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the period ends today"},
 			&cli.IntFlag{Name: "limit", Destination: &pages.Limit, EnvVars: []string{"SIGLAKE_LIMIT"}, Usage: "total number of results, including those of earlier runs; 0 means all"},
 			&cli.IntFlag{Name: "page-size", Value: pages.PageSize, Destination: &pages.PageSize, EnvVars: []string{"SIGLAKE_PAGE_SIZE"}, Usage: "results per call, 1 to 150"},
+			p.dryRunFlag(),
 		}, hideFlags(listFlags(&p.run.Source)), hideFlags(workFlags(&p.run.Work))),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

@@ -117,6 +117,28 @@ func TestWidenedAfterWriteOff(t *testing.T) {
 	}
 }
 
+// TestContinuedRunAnnounces: a run that continues one with held lines announces what it buys
+// again: the one that held them did not.
+func TestContinuedRunAnnounces(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}, Switches: simulator.Switches{Events: "most"}})
+	list, flags := domainLines(40), []string{"--since", "60d", "--concurrency", "1", "--max-results"}
+	r.run(list, append(flags, "1", "--signals", "news")...)
+	r.rerun(list, append(flags, "1", "--signals", "growth")...)
+	wider := append(flags, "5", "--signals", "news,growth")
+	if v := r.rerun(list, wider...); v.code != exitInDoubt || v.credits != 0 || strings.Contains(v.stderr, "repeating purchases") {
+		t.Errorf("held: exit %d, %d credits, want %d, none, and no announcement: %s", v.code, v.credits, exitInDoubt, v.stderr)
+	}
+	held := r.manifest.Run.ID
+	r.mustExit(exitComplete, "held", "retry")
+	v := r.rerun(list, wider...)
+	if v.code != exitComplete || v.credits == 0 || r.manifest.Run.Continues != held || !strings.Contains(v.stderr, "repeating purchases") {
+		t.Errorf("released: exit %d, %d credits, continues %q; want %d, some, %q, and an announcement: %s", v.code, v.credits, r.manifest.Run.Continues, exitComplete, held, v.stderr)
+	}
+	r.mustExit(exitComplete, "verify")
+}
+
 // TestRefreshOverInDoubt: a refresh names the undecided calls that it passes over, and settles
 // what they held: nothing of it is held afterwards.
 func TestRefreshOverInDoubt(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
-// newSimulator makes the simulator that the options describe.
-func newSimulator(o SimulatorOptions) (*simulator.Server, error) {
-	cfg := simulator.Config{Seed: o.Seed, Plan: o.Plan, Credits: o.Credits, Latency: o.Latency}
+// newSimulator makes the simulator that the options describe, with a clock.
+func newSimulator(o SimulatorOptions, now func() time.Time) (*simulator.Server, error) {
+	cfg := simulator.Config{Seed: o.Seed, Plan: o.Plan, Credits: o.Credits, Latency: o.Latency, Lateness: o.Lateness, Now: now}
 	for _, text := range o.Faults {
 		f, err := simulator.ParseFault(text)
 		if err != nil {
@@ -21,6 +21,12 @@ func newSimulator(o SimulatorOptions) (*simulator.Server, error) {
 		cfg.Faults = append(cfg.Faults, f)
 	}
 	var err error
+	cfg.CountDistinct = o.countDistinct
+	if o.V2Ends != "" {
+		if cfg.V2Ends, err = parseDay("sim-v2-ends", o.V2Ends); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.Switches, err = simulator.ParseSwitches(o.Switches); err != nil {
 		return nil, app.UsageErrorf("--switch: %v", err)
 	}
@@ -52,11 +58,19 @@ func serveLocal(ctx context.Context, h http.Handler) (url string, stop func(), e
 
 // openAPI gives the API, or an embedded simulator with its bill. The caller closes it.
 func openAPI(ctx context.Context, env *app.Env, o app.APIOptions, sim SimulatorOptions) (at app.Endpoint, bill func() simulatorBill, err error) {
+	if !o.Simulate && env.Rehearses() {
+		at, err := app.OpenRehearsal(ctx, env, o)
+		return at, nil, err
+	}
 	if !o.Simulate {
 		key, err := app.APIKey(ctx, env, o)
 		return app.Endpoint{BaseURL: o.BaseURL, Key: key, Close: func() {}}, nil, err
 	}
-	server, err := newSimulator(sim)
+	now := time.Now
+	if env.Rehearses() {
+		now = env.Now
+	}
+	server, err := newSimulator(sim, now)
 	if err != nil {
 		return app.Endpoint{}, nil, err
 	}
@@ -64,5 +78,5 @@ func openAPI(ctx context.Context, env *app.Env, o app.APIOptions, sim SimulatorO
 	if err != nil {
 		return app.Endpoint{}, nil, err
 	}
-	return app.Endpoint{BaseURL: url, Key: "simulated-key", Close: stop}, server.Bill, nil
+	return app.Endpoint{BaseURL: url, Key: app.SimulatedKey, Close: stop}, server.Bill, nil
 }

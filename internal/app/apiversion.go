@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -60,6 +62,8 @@ type versionChooser struct {
 	client *lusha.Client // nil: the offers are those that the vendor publishes
 	log    *slog.Logger
 	input  *listInput
+	now    time.Time // by the API's clock
+	ended  string    // how v2 refused this command's calls; empty: it did not
 }
 
 // choose chooses the API version. asked is the value of --api, which parseOptions has
@@ -82,6 +86,9 @@ func (c *versionChooser) choose(ctx context.Context, asked string, words []strin
 	case opaqueID != "":
 		return c.newVersion(pipeline.V3, fmt.Sprintf("the list has ids such as %q, which v2 does not accept", opaqueID)), nil
 	}
+	if c.ended != "" {
+		return c.newVersion(pipeline.V3, "v2 answers: "+c.ended), nil
+	}
 	v2 := c.newVersion(pipeline.V2, "it offers everything requested, and finds identifiers without a charged search")
 	if c.client == nil {
 		return v2, nil
@@ -102,6 +109,9 @@ func (c *versionChooser) chooseOffered(ctx context.Context, words []string, v2 *
 		if err != nil {
 			return v2 // the same question is asked again, and tells of it
 		}
+		if v3 := c.afterSunset(ctx, o); v3 != nil {
+			return v3
+		}
 		for _, w := range words {
 			if len(schema.MatchSignals(w)) > 0 || slices.Contains(offered.Signals, w) {
 				continue
@@ -113,6 +123,86 @@ func (c *versionChooser) chooseOffered(ctx context.Context, words []string, v2 *
 		}
 	}
 	return v2
+}
+
+// afterSunset is V3 if the day is past from which V2 may no longer answer, as it says itself, and if
+// V3 answers; else nil.
+func (c *versionChooser) afterSunset(ctx context.Context, o schema.Object) *apiVersion {
+	sunset := c.client.Retirement(pipeline.V2).Sunset
+	if sunset.IsZero() || c.now.Before(sunset) {
+		return nil
+	}
+	v3 := c.newVersion(pipeline.V3, "v2 was to end on "+sunset.Format(time.DateOnly))
+	if _, err := v3.options(ctx, o); err != nil {
+		return nil
+	}
+	return v3
+}
+
+// warnOfRetirement says, once a command, that a version of the API ends.
+func warnOfRetirement(env *Env, version pipeline.APIVersion, r lusha.Retirement) {
+	name, other := "V2", "; from then on, --api auto uses V3"
+	if version == pipeline.V3 {
+		name, other = "V3", ""
+	}
+	text := ""
+	switch {
+	case r.Sunset.IsZero():
+		text = fmt.Sprintf("API %s is deprecated as of %s, as its answers say", name, r.Deprecated.Format(time.DateOnly))
+	case r.Sunset.After(env.Now()):
+		text = fmt.Sprintf("API %s ends on %s, as its answers say%s", name, r.Sunset.Format(time.DateOnly), other)
+	default:
+		text = fmt.Sprintf("API %s was to end on %s, as its answers say", name, r.Sunset.Format(time.DateOnly))
+	}
+	var about []any
+	if r.Link != "" {
+		about = append(about, "about", format.Text(r.Link))
+	}
+	env.Log.Warn(text, about...)
+}
+
+// leavesV2 reports whether a run in V2 was refused because V2 has ended, so that the rest is to be
+// requested in V3: no call is served, and not even the signals are listed any more. Only --api auto
+// may leave it.
+func (j *Job) leavesV2(ctx context.Context, m *pipeline.Manifest) bool {
+	isGone := func(c pipeline.CallSummary) bool {
+		return c.Status == http.StatusNotFound || c.Status == http.StatusGone
+	}
+	mayLeave := j.Query.APIVersion == APIAuto || j.Query.APIVersion == ""
+	if j.Service != pipeline.Signals || !mayLeave || j.v2Ended != "" || m.Run.Outcome != pipeline.RunRefused || !slices.ContainsFunc(m.PerCall, isGone) {
+		return false
+	}
+	v2, refused := (&versionChooser{client: j.conn.client, log: j.env.Log}).newVersion(pipeline.V2, ""), ""
+	for _, q := range m.Queries {
+		if !isV2Signals(q) {
+			continue
+		}
+		_, err := v2.options(ctx, q.Object)
+		var refusal *lusha.RefusalError
+		if !errors.As(err, &refusal) || !slices.Contains([]lusha.Class{lusha.ClassRoute, lusha.ClassNotFound, lusha.ClassGone}, refusal.Class) {
+			return false
+		}
+		refused = refusal.FullMessage()
+	}
+	if refused == "" {
+		return false
+	}
+	j.v2Ended = refused
+	j.built = nil
+	return true
+}
+
+// dropV2 makes a new run, in V3, of one that would request the rest of another in V2. That of a
+// refresh remains: a new refresh would buy again what its beginning bought.
+func (j *Job) dropV2(match runMatch) runMatch {
+	if r := match.continues; j.v2Ended != "" && r != nil && !r.Refresh && slices.ContainsFunc(r.Queries, isV2Signals) {
+		match.continues = nil
+	}
+	return match
+}
+
+func isV2Signals(q pipeline.Query) bool {
+	return q.Service() == pipeline.Signals && q.APIVersion == pipeline.V2
 }
 
 func matchesKey(key string) func(string) bool {
@@ -186,7 +276,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 	case pipeline.Lookalikes, pipeline.Visits:
 		out = append(out, j.paged.query)
 	default:
-		versions := versionChooser{j.conn.client, j.env.Log, j.listInput}
+		versions := versionChooser{client: j.conn.client, log: j.env.Log, input: j.listInput, now: now, ended: j.v2Ended}
 		v, err := versions.choose(ctx, j.Query.APIVersion, SplitWords(j.Query.Signals), list)
 		if err != nil {
 			return nil, "", err

@@ -40,6 +40,7 @@ type connection struct {
 	limiter    *ratelimit.Limiter
 	disconnect func()
 	now        func() time.Time // the clock that windows end by
+	clientNow  func() time.Time // the clock that the client measures by
 	skewLogged bool
 }
 
@@ -61,13 +62,13 @@ func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.C
 	}
 	client.OnFreeRequest(limiter.AddCalls)
 	now := env.Now
-	if o.Simulate { // the embedded simulator has the clock of the process
-		now = time.Now
+	if o.Simulate { // the embedded simulator has the clock of the client
+		now = env.clientClock()
 	}
 	return connection{baseURL: at.BaseURL, client: client, limiter: limiter, disconnect: func() {
 		_ = limiter.Close() // its counts are kept call by call
 		at.Close()
-	}, now: now}, nil
+	}, now: now, clientNow: env.clientClock()}, nil
 }
 
 // publishedAPI stands for an API that cannot be asked: there is no key for it.
@@ -76,7 +77,7 @@ func publishedAPI(env *Env, o APIOptions) (connection, error) {
 	if err != nil {
 		return connection{}, err
 	}
-	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }, now: env.Now}, nil
+	return connection{baseURL: o.BaseURL, limiter: limiter, disconnect: func() { _ = limiter.Close() }, now: env.Now, clientNow: env.clientClock()}, nil
 }
 
 // usageTimeout is how long a run waits for the account's usage, which it can do without.
@@ -137,7 +138,7 @@ func (c *connection) clockAhead() time.Duration {
 	if offset == nil {
 		return 0
 	}
-	ahead := offset.Ahead + time.Since(c.now()) // the client measures by the process's clock
+	ahead := offset.Ahead + c.clientNow().Sub(c.now())
 	if ahead.Abs() <= offset.Tolerance+clockTolerance {
 		return 0
 	}
@@ -178,6 +179,9 @@ func newClient(env *Env, o APIOptions, at Endpoint) (*lusha.Client, error) {
 		UserAgent: "siglake/" + env.Version,
 		Timeout:   o.Timeout,
 		Transport: env.Transport,
+		Now:       env.clientClock(),
+
+		OnRetirement: func(v pipeline.APIVersion, r lusha.Retirement) { warnOfRetirement(env, v, r) },
 
 		MaxAnswerBytes: env.AnswerLimit,
 		PieceBytes:     env.AnswerPiece,
@@ -206,6 +210,11 @@ func (a AnswerSizes) maxEntities() func(q *pipeline.Query, n int) int {
 	return func(q *pipeline.Query, n int) int { return sizes.MaxEntities(q, n, a.target) }
 }
 
+// maxPage is pipeline.PagedQuery.MaxPage by what is known when each page is requested.
+func (a AnswerSizes) maxPage(q *pipeline.Query, n int64) int64 {
+	return a.sizes.MaxResults(q, n, a.target)
+}
+
 // NewFetcher stacks what a paid call goes through, from the wire outwards. Each
 // layer is a pipeline.Fetcher around the one before.
 func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *ledger.Recorder, limiter *ratelimit.Limiter, answers AnswerSizes, budget policy.BudgetConfig) pipeline.Fetcher {
@@ -224,7 +233,7 @@ func NewFetcher(retry policy.RetryConfig, client pipeline.Fetcher, recorder *led
 
 // retryConfig is how a run repeats calls: it says in the log what it waits for.
 func retryConfig(env *Env, o APIOptions) policy.RetryConfig {
-	return policy.RetryConfig{MaxWait: o.MaxWait, OnWait: func(refusal string, until time.Time) {
+	return policy.RetryConfig{MaxWait: o.MaxWait, Now: env.clientClock(), OnWait: func(refusal string, until time.Time) {
 		env.Log.Info("waiting: the API refuses calls and does not say for how long", "answer", refusal, "until at most", until.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}}
 }
@@ -249,7 +258,7 @@ func newLimiter(env *Env, o APIOptions, at Endpoint) (*ratelimit.Limiter, error)
 	account := sha256.Sum256([]byte("siglake account\n" + at.BaseURL + "\n" + at.Key))
 	g, err := ratelimit.Open(ratelimit.Config{
 		Dir: quotaDir(env, o), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: ratelimit.Reserve{Share: o.Reserve},
-		PerSecond: perSecond, MaxWait: o.MaxWait, Timeout: o.Timeout + 30*time.Second,
+		PerSecond: perSecond, MaxWait: o.MaxWait, Timeout: o.Timeout + 30*time.Second, Now: env.clientClock(),
 		Warn: func(text string) { env.Log.Info("rate limits: " + text) },
 		OnWait: func(window string, until time.Time) {
 			text := "waiting: the account's calls for this " + window + " are used up"
@@ -266,9 +275,9 @@ func newLimiter(env *Env, o APIOptions, at Endpoint) (*ratelimit.Limiter, error)
 }
 
 // quotaDir is where the counts of calls are kept; empty for a simulator in this
-// process, and where there is no home to keep them in.
+// process, in a rehearsal, and where there is no home to keep them in.
 func quotaDir(env *Env, o APIOptions) string {
-	if o.QuotaDir != "" || o.Simulate {
+	if o.QuotaDir != "" || o.Simulate || env.Rehearses() {
 		return o.QuotaDir
 	}
 	if dir := env.Getenv("XDG_STATE_HOME"); dir != "" {

@@ -16,8 +16,10 @@ import (
 // Env is what a command depends on outside of its arguments. Tests replace parts
 // of it; they can run commands in parallel, because nothing of it is global.
 type Env struct {
-	// Now is the clock that windows end by, and that ids age by.
+	// Now is the clock that windows end by, and that ids age by. Rehearse sets it to another day.
 	Now func() time.Time
+	// The day that Rehearse set Now to. Empty: none.
+	rehearsedDay string
 	// Transport carries requests to the API. Nil: the network.
 	Transport http.RoundTripper
 	// Hook surrounds every operation on the files of a lake and its journal. Nil: none.

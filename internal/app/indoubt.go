@@ -303,12 +303,10 @@ func knownUsageSince(from *ledger.Run, runs []*ledger.Run) knownUsage {
 			known.fell = known.fell || *r.UsedCredits < known.lastReading
 			known.lastReading = *r.UsedCredits
 		}
+		known.matched += r.ChargedCredits()
 		for _, call := range r.Calls {
-			switch {
-			case call.Outcome == pipeline.Charged && !call.Charge.Known:
+			if call.Outcome == pipeline.Charged && !call.Charge.Known {
 				known.unknown = r.ID + "/" + call.ID
-			case call.Outcome == pipeline.Charged:
-				known.matched += call.Charge.Credits
 			}
 		}
 	}

@@ -33,7 +33,7 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
-	options := ledger.Options{Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now}
+	options := ledger.Options{Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now, Debug: func(message string) { env.Log.Debug(message, "lake", uri) }}
 	if holder != readOnly {
 		options.Check = func(opened *ledger.Ledger) error {
 			return checkJournal(ctx, l, o, opened, holder == rebuildHolder)
@@ -41,6 +41,9 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	}
 	if l.ledger, err = ledger.Open(ctx, l.store.wal, options); err != nil {
 		return nil, errors.Join(lakeError(err), l.close())
+	}
+	if err := l.checkRehearsal(); err != nil {
+		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
 }
@@ -73,11 +76,15 @@ func (l *lake) beginRun(ctx context.Context, spec pipeline.RunSpec) (*ledger.Rec
 func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
 	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
 		if err == nil {
-			err = UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
+			err = noLakeError(uri)
 		}
 		return nil, err
 	}
 	return openLake(ctx, env, o, uri, holder)
+}
+
+func noLakeError(uri string) error {
+	return UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
 }
 
 // openLakeIfExists opens the journal of a lake to read it; nil when there is none.

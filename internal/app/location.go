@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +37,7 @@ func openBucket(ctx context.Context, env *Env, o StoreOptions, uri string) (*buc
 // sinkOptions is how a lake is written, whatever the run.
 func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 	return sinks.Options{
-		Version: env.Version, Hook: env.Hook, Scratch: o.Scratch, Endpoint: o.S3.endpointOf(env),
+		Version: env.Version, Now: env.clientClock(), Hook: env.Hook, Scratch: o.Scratch, Endpoint: o.S3.endpointOf(env),
 		DeltaIntegers: o.DeltaIntegers,
 		Bucket:        func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
 	}
@@ -65,7 +66,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 		return openBucketJournal(ctx, env, o, uri, holder)
 	}
 	if o.State != "" {
-		return s, UsageErrorf("--state applies to lakes on S3 only; the journal of a local lake lies in the lake's directory")
+		return s, errStateOfLocalLake
 	}
 	path, err := sinks.CheckDir(uri)
 	if err != nil {
@@ -84,6 +85,11 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 	}
 	return s, s.openDir(journal, env.Hook)
 }
+
+var errStateOfLocalLake = UsageErrorf("--state applies to lakes on S3 only; the journal of a local lake lies in the lake's directory")
+
+// leaseName is the lock of a lake on S3.
+const leaseName = StateDir + "/lock.json"
 
 // checkSalvaged makes sure that no salvage of a journal was interrupted before it was in place.
 func checkSalvaged(journal, uri string) error {
@@ -121,7 +127,7 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 		return s, UsageErrorf("%v", err)
 	}
 	if holder != readOnly {
-		held, err := lease.Acquire(ctx, b, StateDir+"/lock.json", holder, lease.Options{})
+		held, err := lease.Acquire(ctx, b, leaseName, holder, lease.Options{})
 		if err != nil {
 			return s, lockError(uri, err)
 		}
@@ -131,20 +137,25 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	if err != nil {
 		return s, err
 	}
-	if err := location.checkRecorded(ctx, b, false); err != nil {
+	recorded, err := location.checkRecorded(ctx, b, false)
+	if err != nil {
 		return s, err
 	}
-	s.record = func(ctx context.Context) error { return location.checkRecorded(ctx, b, true) }
-	if location.Directory != "" {
-		return s, s.openDir(filepath.Join(location.Directory, "journal"), env.Hook)
+	s.record = func(ctx context.Context) error {
+		_, err := location.checkRecorded(ctx, b, true)
+		return err
 	}
-	objects := wal.NewObjects(b, journalPrefix, wal.ObjectsOptions{Patience: env.JournalRetryFor})
+	if location.Directory != "" {
+		journal := filepath.Join(location.Directory, "journal")
+		if err := checkSalvaged(journal, uri); err != nil {
+			return s, err
+		}
+		return s, s.openDir(journal, env.Hook)
+	}
+	objects := recorded.objects(b, env)
 	s.wal, s.close = objects, objects.Close
 	return s, nil
 }
-
-// journalPrefix is where a journal lies in a bucket.
-const journalPrefix = StateDir + "/journal/"
 
 // lockedFetcher is the last layer before the wire: it sends a request only while no other
 // process can hold the lock of the lake. Any other request is recorded as not sent.
@@ -168,11 +179,29 @@ func (f lockedFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	return pipeline.NewReply(b, "not requested"), stop
 }
 
-// journalLocation says where the journal of a lake on S3 is. It is written once: a run that
-// looked elsewhere would know nothing of what was paid for, and buy it again.
+// journalLocation says where the journal of a lake on S3 is. The first run writes it, and nothing but
+// a salvage replaces it: a run that looked elsewhere would know nothing of what was paid for, and buy
+// it again.
 type journalLocation struct {
 	Host      string `json:"host,omitempty"`
 	Directory string `json:"directory,omitempty"` // empty: the bucket
+	// Below StateDir, the prefix of the journal in the bucket since it was salvaged; empty: journal.
+	Prefix string `json:"prefix,omitempty"`
+	// The prefixes of damaged journals that were salvaged, oldest first.
+	Damaged []string `json:"damaged,omitempty"`
+}
+
+// journalLocationName is the object with the location.
+const journalLocationName = StateDir + "/journal.json"
+
+// prefix is where the journal lies in the bucket.
+func (loc journalLocation) prefix() string {
+	return StateDir + "/" + cmp.Or(loc.Prefix, "journal") + "/"
+}
+
+// objects is the journal in the bucket.
+func (loc journalLocation) objects(b *bucket.Bucket, env *Env) *wal.Objects {
+	return wal.NewObjects(b, loc.prefix(), wal.ObjectsOptions{Patience: env.JournalRetryFor})
 }
 
 func newJournalLocation(o StoreOptions) (loc journalLocation, err error) {
@@ -193,44 +222,61 @@ func (loc journalLocation) String() string {
 	return fmt.Sprintf("in %s on %s", loc.Directory, loc.Host)
 }
 
-// checkRecorded makes sure that the journal is where the lake says it is. If the lake
-// does not record a place yet, and record is set, it records this one.
-func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, record bool) error {
-	const name = StateDir + "/journal.json"
-	text, err := json.Marshal(loc)
-	if err != nil {
-		return err
-	}
-	raw, _, err := b.Get(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
+// checkRecorded makes sure that the journal is where the lake says it is, and returns what the lake
+// says. If the lake does not record a place yet, and record is set, it records this one.
+func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, record bool) (recorded journalLocation, err error) {
+	recorded, etag, err := readLocation(ctx, b)
+	if err == nil && etag == "" {
 		if !record {
-			return loc.checkUnclaimed(b.URI(""))
+			return loc, loc.checkUnclaimed(b.URI(""))
 		}
 		if err := loc.claimDirectory(b.URI("")); err != nil {
-			return err
+			return loc, err
 		}
-		if err = b.Create(ctx, name, append(text, '\n')); err == nil {
-			return nil
+		if err = b.Create(ctx, journalLocationName, loc.encode()); err == nil {
+			return loc, nil
 		}
 		if errors.Is(err, fs.ErrExist) { // by another process at the same moment
-			raw, _, err = b.Get(ctx, name)
+			recorded, _, err = readLocation(ctx, b)
+		} else {
+			err = &Error{KindStorage, err}
 		}
 	}
 	if err != nil {
-		return &Error{KindStorage, err}
+		return loc, err
 	}
-	var recorded journalLocation
-	if err := json.Unmarshal(raw, &recorded); err != nil {
-		return &Error{KindIntegrity, fmt.Errorf("%s: %w", b.URI(name), err)}
-	}
-	if recorded != loc {
+	if recorded.Host != loc.Host || recorded.Directory != loc.Directory {
 		advice := "omit --state"
 		if recorded.Directory != "" {
 			advice = fmt.Sprintf("run on that host with --state %s", recorded.Directory)
 		}
-		return UsageErrorf("the journal of this lake is %s, not %s: siglake would not find what is already paid for; %s", recorded, loc, advice)
+		return loc, UsageErrorf("the journal of this lake is %s, not %s: siglake would not find what is already paid for; %s", recorded, loc, advice)
 	}
-	return loc.checkOwner(b.URI(""))
+	return recorded, loc.checkOwner(b.URI(""))
+}
+
+// readLocation reads where a lake's journal is, and the version of the object that says so; none: the
+// lake does not say it yet.
+func readLocation(ctx context.Context, b *bucket.Bucket) (recorded journalLocation, etag string, err error) {
+	raw, etag, err := b.Get(ctx, journalLocationName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return recorded, "", nil
+	}
+	if err != nil {
+		return recorded, "", &Error{KindStorage, err}
+	}
+	if err := json.Unmarshal(raw, &recorded); err != nil {
+		return recorded, "", &Error{KindIntegrity, fmt.Errorf("%s is damaged: %w; restore an earlier version of it", b.URI(journalLocationName), err)}
+	}
+	return recorded, etag, nil
+}
+
+func (loc journalLocation) encode() []byte {
+	text, err := json.Marshal(loc)
+	if err != nil {
+		panic(err) // strings are always encoded
+	}
+	return append(text, '\n')
 }
 
 // ownerFile names the lake of the journal in the same directory. It exists before the
@@ -352,7 +398,7 @@ func findJournal(ctx context.Context, env *Env, o StoreOptions, uri string) (exi
 	if err != nil {
 		return false, false, UsageErrorf("%v", err)
 	}
-	_, err = b.Stat(ctx, StateDir+"/journal.json")
+	_, err = b.Stat(ctx, journalLocationName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, false, nil
 	}
@@ -410,10 +456,11 @@ func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (
 		if err != nil {
 			return nil, nil, UsageErrorf("%v", err)
 		}
-		if err := (journalLocation{}).checkRecorded(ctx, b, true); err != nil {
+		recorded, err := journalLocation{}.checkRecorded(ctx, b, true)
+		if err != nil {
 			return nil, nil, err
 		}
-		objects := wal.NewObjects(b, journalPrefix, wal.ObjectsOptions{Patience: env.JournalRetryFor})
+		objects := recorded.objects(b, env)
 		return objects, objects, nil
 	}
 	path, err := sinks.CheckDir(uri)

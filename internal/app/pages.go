@@ -263,10 +263,10 @@ func (p *pagedQuery) alreadySatisfied(ctx context.Context, l *lake) (*NothingToD
 }
 
 // runPages asks page by page, from where earlier runs have come to.
-func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run) (*pipeline.Manifest, error) {
+func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run, answers AnswerSizes) (*pipeline.Manifest, error) {
 	q := &run.Queries[0]
 	j.paged.subject = pageSubject(*q) // a run that continues past midnight asks about its own period
-	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit}
+	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit, MaxPage: answers.maxPage}
 	var err error
 	if p.Cursor, p.PriorResults, err = j.paged.progress(ctx, l, q, run); err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	case ResolveName, ScoreName:
 		j.Service = services[j.Command]
 	default:
-		text := "--for %q: expected run, resolve or score; lookalikes and visitors cost at most --limit times the price of a result"
+		text := "--for %q: expected run, resolve or score; siglake lookalikes and siglake visitors plan with --dry-run: they cost at most --limit times the price of a result"
 		l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
 		if err != nil {
 			return nil, err
@@ -115,7 +115,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	}
 	if l != nil {
 		defer l.close() //nolint:errcheck // nothing was written
-		if err := l.checkSimulated(j.API.Simulate); err != nil {
+		if err := l.checkSimulated(j.isSimulated()); err != nil {
 			return nil, err
 		}
 		if err := checkJournal(ctx, l, j.Store, l.ledger, false); err != nil {
@@ -415,7 +415,7 @@ func (p *planner) estimateTime() {
 		latency, measured = took/time.Duration(calls), true
 	}
 	workers := j.Work.Concurrency
-	estimate := j.conn.limiter.EstimateDuration(r.Calls, r.freeCalls, time.Now(), latency, workers)
+	estimate := j.conn.limiter.EstimateDuration(r.Calls, r.freeCalls, j.env.clientClock()(), latency, workers)
 	r.Time = PlanTime{Seconds: estimate.Seconds(), Concurrency: workers, LatencyMS: latency.Milliseconds(), Measured: measured}
 	published, _ := ratelimit.PlanByName(j.API.Plan) // the limiter was made with it
 	limits := [3]int64{published.Minute, published.Hour, published.Day}
@@ -492,10 +492,11 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 // announcer warns, before a job buys anything, about what it repeats.
 type announcer struct{ *Job }
 
-// announceRefresh says what buying again will cost, before it is bought.
-func (j announcer) announceRefresh(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
+// announceRefresh says what buying again will cost, before it is bought. continued is the refresh
+// that the run continues; nil: none.
+func (j announcer) announceRefresh(ctx context.Context, l *lake, continued *ledger.Run, spec pipeline.RunSpec) error {
 	all := l.ledger.Purchases(nil, ttlOf(&j.spec))
-	plan, err := j.reread(ctx, spec.Queries, all.ForRefresh(nil, j.resolvesIDs()))
+	plan, err := j.reread(ctx, spec.Queries, all.ForRefresh(continued, j.resolvesIDs()))
 	if err != nil {
 		return err
 	}

@@ -202,8 +202,11 @@ func withoutRepeatedFailures(ctx context.Context, l *lake, calls []*ledger.Call)
 			continue
 		}
 		f := RepeatedFailure{Call: c.Run.ID + "/" + c.ID, Earlier: earlier.Run.ID + "/" + earlier.ID, MaxCost: l.ledger.MaxCost(c)}
-		f.Reason = fmt.Sprintf("it repeated %s for the same entities and failed in the same way (%s); a third call may be charged as well. "+
-			"To request them nevertheless: siglake held retry --repeat-failed %s; to give them up: siglake held accept-loss %s", f.Earlier, kind, f.Call, f.Call)
+		what := fmt.Sprintf("it repeated %s for the same entities and failed in the same way (%s); a third call may be charged as well", f.Earlier, kind)
+		if earlier == c {
+			what = fmt.Sprintf("%s, although it requested one result only: nothing smaller can be requested, and another call may be charged as well", kind)
+		}
+		f.Reason = fmt.Sprintf("%s. To request them nevertheless: siglake held retry --repeat-failed %s; to give them up: siglake held accept-loss %s", what, f.Call, f.Call)
 		repeated = append(repeated, f)
 	}
 	return allowed, repeated, nil

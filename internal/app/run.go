@@ -43,6 +43,7 @@ type Job struct {
 	unfitReported bool          // signals that do not fit the list are reported
 	damage        error         // what a pass noticed of the lake's earlier files
 	built         *builtQueries // by this pass; nil: none yet
+	v2Ended       string        // how V2 refused this command's calls and its list of signals; empty: it did not
 	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
 
@@ -67,8 +68,17 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	}
 	defer j.conn.disconnect()
 	m, nothing, err := j.runOnce(ctx)
+	if err == nil && m != nil && ctx.Err() == nil && j.leavesV2(ctx, m) && j.reduceBudget(m) {
+		j.env.Log.Warn("API V2 has ended: requesting the rest in V3", "answer", j.v2Ended)
+		m, nothing, err = j.runOnce(ctx)
+	}
 	// The policy may allow to ask again at once what this pass left in doubt.
 	if err == nil && m != nil && m.HasInDoubt() && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
+		m, nothing, err = j.runOnce(ctx)
+	}
+	// What a pass left, because answers about all signal types of an entity were cut, is requested by
+	// the next one. Every pass requests some of it; a refresh would begin anew.
+	for err == nil && m != nil && m.Run.Stop == nil && m.Accounts.PartlyRequested > 0 && m.Calls.Total > 0 && !j.Money.Refresh && ctx.Err() == nil && j.reduceBudget(m) {
 		m, nothing, err = j.runOnce(ctx)
 	}
 	if err == nil {
@@ -101,7 +111,7 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.Work.check(); err != nil {
 		return err
 	}
-	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.API.Simulate, Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
+	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
 	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err
 	}
@@ -123,7 +133,7 @@ func (j *Job) parseOptions() (err error) {
 		return err
 	}
 	j.inDoubt, err = j.Money.inDoubtPolicy()
-	if j.inDoubt.settlingTime = cmp.Or(j.env.UsageSettles, usageSettles); j.API.Simulate {
+	if j.inDoubt.settlingTime = cmp.Or(j.env.UsageSettles, usageSettles); j.isSimulated() {
 		j.inDoubt.settlingTime = 0 // the simulator books at once
 	}
 	return err
@@ -210,7 +220,7 @@ func (j *Job) findMissing(ctx context.Context, sink *sinks.Lake, m *pipeline.Man
 // match finds the runs of the lake that the command is about, or that there is
 // nothing to do.
 func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match runMatch, nothing *NothingToDo, err error) {
-	if err := l.checkSimulated(j.API.Simulate); err != nil {
+	if err := l.checkSimulated(j.isSimulated()); err != nil {
 		return match, nil, err
 	}
 	if err := j.rereadInDoubt(ctx, l); err != nil {
@@ -225,6 +235,7 @@ func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match run
 	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
 		return match, nil, err
 	}
+	match = j.dropV2(match)
 	unfinishedID := ""
 	if match.resume != nil {
 		unfinishedID = match.resume.ID
@@ -275,7 +286,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	meter := j.NewMeter(j.listInput.expectedLines(list.List))
 	defer meter.Close()
 	runner := &pipeline.Runner{
-		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch,
+		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
 		MaxEntities: answers.maxEntities(),
 		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
@@ -283,7 +294,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if match.resume != nil {
-		j.env.Log.Info("resuming run", "run", run.ID, "calls", len(run.Calls))
+		j.env.Log.Info("resuming run", "run", run.ID, "calls", run.CallCount())
 		runner.Recorded = l.replayInput(ctx, run)
 	}
 	watched, stopWatch := l.watchLock(ctx)
@@ -291,7 +302,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	if j.paged == nil {
 		return runner.Run(watched, list)
 	}
-	return j.runPages(watched, runner, l, run)
+	return j.runPages(watched, runner, l, run, answers)
 }
 
 // purchasesFor are the purchases that count for a run; nil stands for one that has not begun.
@@ -311,12 +322,16 @@ func ttlOf(spec *pipeline.RunSpec) ledger.TTL {
 // announce warns, before anything is bought, about repeated purchases and about
 // signals that no line of the list can be asked about.
 func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeline.RunSpec) error {
-	if match == (runMatch{}) && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
-		announce := announcer{j}.announceRepurchase
+	// A run that continues another one repeats other purchases than that one did: those of what
+	// was held then, and of what was bought since. A resumed run has announced its own.
+	if match.resume == nil && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
+		err := error(nil)
 		if spec.Refresh {
-			announce = announcer{j}.announceRefresh
+			err = announcer{j}.announceRefresh(ctx, l, match.continues, spec)
+		} else {
+			err = announcer{j}.announceRepurchase(ctx, l, spec)
 		}
-		if err := announce(ctx, l, spec); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -1,13 +1,18 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/wal"
@@ -32,12 +37,15 @@ type SalvageReport struct {
 	KeptAs   string `json:"damaged_journal,omitempty"` // where the damaged journal lies now
 }
 
-// SalvageLake replaces the damaged journal of a local lake by a new one with every whole record of
-// it. If something is missing it changes nothing, unless that is accepted. It opens no network.
+// SalvageLake replaces the damaged journal of a lake by a new one with every whole record of it. If
+// something is missing it changes nothing, unless that is accepted. It asks the API nothing.
 func SalvageLake(ctx context.Context, env *Env, o SalvageOptions) (report SalvageReport, err error) {
 	report.Lake = o.Lake
 	if sinks.OnS3(o.Lake) {
-		return report, UsageErrorf("--lake %s: salvage reads journals of local lakes; restore the journal of a lake on S3 from earlier versions of its objects", o.Lake)
+		return report, report.salvageBucket(ctx, env, o)
+	}
+	if o.Store.State != "" {
+		return report, errStateOfLocalLake
 	}
 	path, err := sinks.CheckDir(o.Lake)
 	if err != nil {
@@ -46,59 +54,172 @@ func SalvageLake(ctx context.Context, env *Env, o SalvageOptions) (report Salvag
 	state := filepath.Join(path, StateDir)
 	journal := filepath.Join(state, "journal")
 	if _, err := os.Stat(journal); errors.Is(err, fs.ErrNotExist) && !wal.PendingSalvage(journal) {
-		return report, UsageErrorf("--lake: %s is not a siglake lake: no journal found", o.Lake)
+		return report, noLakeError(o.Lake)
 	}
-	lock, err := lease.AcquireFlock(state, "siglake salvage")
+	lock, err := lease.AcquireFlock(state, salvageHolder)
 	if err != nil {
 		return report, lockError(o.Lake, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	if wal.PendingSalvage(journal) {
-		if err := wal.FinishSalvage(journal, env.Hook); err != nil {
-			return report, &Error{KindStorage, err}
-		}
-		report.Replaced = true
-		return report, nil
-	}
-	return report, report.replaceJournal(ctx, env, o, journal)
+	return report, report.salvageDir(ctx, env, o, journal)
 }
 
-// replaceJournal salvages the journal, unless it can be opened.
-func (r *SalvageReport) replaceJournal(ctx context.Context, env *Env, o SalvageOptions, journal string) error {
-	published, err := publishedManifests(ctx, env, o)
+// salvageHolder is who holds the lock.
+const salvageHolder = "siglake salvage"
+
+// salvageBucket salvages the journal of a lake on S3, in the bucket or in the directory of --state.
+func (r *SalvageReport) salvageBucket(ctx context.Context, env *Env, o SalvageOptions) (err error) {
+	if exists, _, err := findJournal(ctx, env, o.Store, o.Lake); err != nil || !exists {
+		if err == nil {
+			err = noLakeError(o.Lake)
+		}
+		return err
+	}
+	b, err := openBucket(ctx, env, o.Store, o.Lake)
 	if err != nil {
-		return lakeError(err)
+		return UsageErrorf("%v", err)
+	}
+	lock, err := lease.Acquire(ctx, b, leaseName, salvageHolder, lease.Options{})
+	if err != nil {
+		return lockError(o.Lake, err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	location, err := newJournalLocation(o.Store)
+	if err != nil {
+		return err
+	}
+	if _, err := location.checkRecorded(ctx, b, false); err != nil {
+		return err
+	}
+	if location.Directory != "" {
+		return r.salvageDir(ctx, env, o, filepath.Join(location.Directory, "journal"))
+	}
+	return r.replaceObjects(ctx, env, o, b, lock)
+}
+
+// salvageDir salvages a journal in a directory.
+func (r *SalvageReport) salvageDir(ctx context.Context, env *Env, o SalvageOptions, journal string) error {
+	if wal.PendingSalvage(journal) {
+		if err := wal.FinishSalvage(journal, env.Hook); err != nil {
+			return &Error{KindStorage, err}
+		}
+		r.Replaced = true
+		return nil
 	}
 	kept := "journal.damaged-" + env.Now().UTC().Format("20060102T150405Z")
-	whole := false
-	r.Replaced, err = wal.SalvageDir(journal, kept, env.Hook, func(from, to wal.Store) (bool, error) {
-		var err error
-		if whole, err = isWhole(ctx, env, from); whole || err != nil {
-			return false, err
-		}
-		salvaged, err := ledger.Salvage(ctx, from, to, ledger.SalvageOptions{Decode: DecodeRecorded, Now: env.Now, Published: published})
-		if salvaged != nil {
-			r.Salvaged = *salvaged
-		}
-		return err == nil && (salvaged.IsComplete() || o.AcceptLoss), err
-	})
-	switch {
-	case err != nil:
-		return lakeError(err)
-	case whole:
-		r.Whole = true
-		return nil
-	case !r.Replaced:
-		return &Error{KindIntegrity, fmt.Errorf("not all of the journal of %s can be read; nothing was changed. Restore it from a copy if there is one; "+
-			"otherwise siglake salvage --lake %s --accept-loss replaces it by what can be read, and what is missing may be bought again", o.Lake, o.Lake)}
+	var err error
+	r.Replaced, err = wal.SalvageDir(journal, kept, env.Hook, func(from, to wal.Store) (bool, error) { return r.rewrite(ctx, env, o, from, to) })
+	if err := r.checkReplaced(o, err); err != nil || r.Whole {
+		return err
 	}
 	r.KeptAs = filepath.Join(filepath.Dir(journal), kept)
 	return nil
 }
 
-// isWhole reports whether a journal can be opened, and each of its records read: opening it
-// reads the bodies of the last segment only.
-func isWhole(ctx context.Context, env *Env, store wal.Store) (bool, error) {
+// rewrite writes the journal that can be read into an empty store, unless it is whole, and reports
+// whether the new one is to take its place.
+func (r *SalvageReport) rewrite(ctx context.Context, env *Env, o SalvageOptions, from, to wal.Store) (replace bool, err error) {
+	published, err := publishedManifests(ctx, env, o)
+	if err != nil {
+		return false, err
+	}
+	if r.Whole, err = isWhole(ctx, env, from, published); r.Whole || err != nil {
+		return false, err
+	}
+	salvaged, err := ledger.Salvage(ctx, from, to, ledger.SalvageOptions{Decode: DecodeRecorded, Now: env.Now, Published: published})
+	if salvaged != nil {
+		r.Salvaged = *salvaged
+	}
+	return err == nil && (salvaged.IsComplete() || o.AcceptLoss), err
+}
+
+// checkReplaced explains why a journal was not replaced.
+func (r *SalvageReport) checkReplaced(o SalvageOptions, err error) error {
+	switch {
+	case err != nil:
+		return lakeError(err)
+	case !r.Whole && !r.Replaced:
+		return &Error{KindIntegrity, fmt.Errorf("not all of the journal of %s can be read; nothing was changed. Restore it from a copy if there is one; "+
+			"otherwise siglake salvage --lake %s --accept-loss replaces it by what can be read, and what is missing may be bought again", o.Lake, o.Lake)}
+	}
+	return nil
+}
+
+// replaceObjects salvages a journal in a bucket. The new journal is written on this machine and then
+// copied below a prefix of its own. The switch is one request, which replaces the object that names
+// the prefix: before it the damaged journal is the lake's, and every command that pays refuses it.
+func (r *SalvageReport) replaceObjects(ctx context.Context, env *Env, o SalvageOptions, b *bucket.Bucket, lock lease.Lock) (err error) {
+	recorded, version, err := readLocation(ctx, b)
+	if err != nil {
+		return err
+	}
+	scratch, err := sinks.ScratchPath(o.Lake, o.Store.S3.endpointOf(env), o.Store.Scratch, "salvage")
+	if err != nil {
+		return &Error{KindStorage, err}
+	}
+	if err := os.RemoveAll(scratch); err != nil { // of a salvage that was killed
+		return &Error{KindStorage, err}
+	}
+	written, err := wal.OpenDir(scratch, env.Hook)
+	if err != nil {
+		return &Error{KindStorage, err}
+	}
+	defer func() { err = errors.Join(err, written.Close(), os.RemoveAll(scratch)) }()
+	damaged := recorded.objects(b, env)
+	replace, err := r.rewrite(ctx, env, o, damaged, written)
+	if err != nil || !replace {
+		return r.checkReplaced(o, err)
+	}
+	next := journalLocation{Prefix: "journal-" + strings.ToLower(rand.Text()), Damaged: append(recorded.Damaged, cmp.Or(recorded.Prefix, "journal"))}
+	if err := copyJournal(ctx, written, next.objects(b, env)); err != nil {
+		return lakeError(err)
+	}
+	if err := damaged.Retire(ctx); err != nil {
+		return lakeError(err)
+	}
+	if !lock.Valid() {
+		return lockError(o.Lake, lock.Err())
+	}
+	if err := b.Swap(ctx, journalLocationName, version, next.encode()); err != nil {
+		return &Error{KindStorage, err}
+	}
+	r.Replaced, r.KeptAs = true, b.URI(recorded.prefix())
+	if err := next.removeUnfinished(ctx, b); err != nil {
+		env.Log.Warn("not all objects of an earlier salvage, which was interrupted, could be removed; they do no harm", "lake", o.Lake, "error", err)
+	}
+	return nil
+}
+
+// removeUnfinished removes the journals below StateDir that no location has ever named: those of
+// salvages that were interrupted. Their commands can no longer switch to them.
+func (loc journalLocation) removeUnfinished(ctx context.Context, b *bucket.Bucket) error {
+	for object, err := range b.List(ctx, StateDir+"/journal-") {
+		if err != nil {
+			return err
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(object.Name, StateDir+"/"), "/")
+		if name == loc.Prefix || slices.Contains(loc.Damaged, name) {
+			continue
+		}
+		if err := b.Delete(ctx, object.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyJournal copies a journal that no process writes.
+func copyJournal(ctx context.Context, from wal.Store, to *wal.Objects) error {
+	log, err := wal.Open(ctx, from, wal.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	return errors.Join(log.CopyTo(ctx, to), log.Close(), to.Close())
+}
+
+// isWhole reports whether a journal can be opened, each of its records read, which opening it does for
+// the last segment only, and has all that manifests name.
+func isWhole(ctx context.Context, env *Env, store wal.Store, published []*pipeline.Manifest) (bool, error) {
 	opened, err := ledger.Open(ctx, store, ledger.Options{Decode: DecodeRecorded, ReadOnly: true, Now: env.Now})
 	if errors.Is(err, wal.ErrCorrupt) {
 		return false, nil
@@ -107,7 +228,8 @@ func isWhole(ctx context.Context, env *Env, store wal.Store) (bool, error) {
 		return false, err
 	}
 	gaps, err := wal.Salvage(ctx, store, func(wal.SalvagedRecord) error { return nil })
-	return len(gaps) == 0, errors.Join(err, opened.Close())
+	lacks := slices.ContainsFunc(published, func(m *pipeline.Manifest) bool { return missingFromJournal(opened, m) != "" })
+	return len(gaps) == 0 && !lacks, errors.Join(err, opened.Close())
 }
 
 // publishedManifests are the manifests of the lake that can be read.

@@ -70,7 +70,7 @@ func (l *lake) status() *LakeStatus {
 		newest[r.CommandDigest] = r
 	}
 	for _, r := range runs {
-		line := RunStatus{Run: r.ID, State: l.runState(r), Calls: len(r.Calls), Credits: chargedCredits(r), Liability: newLiability(l.ledger.Liability(r)), List: r.URI, Service: orDefault(r.Settings[serviceSetting], "run")}
+		line := RunStatus{Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Liability(r)), List: r.URI, Service: orDefault(r.Settings[serviceSetting], "run")}
 		if line.Service == VisitorsName {
 			line.List = r.Settings["domain"]
 		}
@@ -163,14 +163,6 @@ func kindText(k pipeline.GenerationKind) string {
 		return "run"
 	}
 	return string(k)
-}
-
-// chargedCredits is what the API stated for a run's calls.
-func chargedCredits(r *ledger.Run) (credits int64) {
-	for _, call := range r.Calls {
-		credits += call.Charge.Credits
-	}
-	return credits
 }
 
 func (l *lake) runState(r *ledger.Run) string {

@@ -21,10 +21,8 @@ import (
 // published into it and killed at random points. No query ever fails, none sees a part of a run's
 // partition, and all views of a session see one generation.
 func TestReadersDuringKills(t *testing.T) {
-	publications, wantKills, samples := 6, 6, 60 // pairs of samples: one by globbing, one by the views
-	if proof.IsFull() {
-		publications, wantKills, samples = 50, 50, 5000
-	}
+	publications := proof.Size(2, 6, 50)
+	wantKills, samples := publications, proof.Size(20, 60, 5000) // pairs of samples: one by globbing, one by the views
 	program, err := buildProgram()
 	if err != nil {
 		t.Fatal(err)

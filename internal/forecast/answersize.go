@@ -1,6 +1,9 @@
 package forecast
 
 import (
+	"cmp"
+	"encoding/json"
+	"slices"
 	"sync"
 
 	"github.com/siglake/siglake/pipeline"
@@ -110,6 +113,16 @@ func (s *AnswerSizes) MaxEntities(q *pipeline.Query, n int, target int64) int {
 	return q.MaxEntitiesOf(n, maxResults, target, k.resultBytes())
 }
 
+// MaxResults is the number, of n results, that one page should have at most so that its answer is
+// sure to come whole. It is at least one.
+func (s *AnswerSizes) MaxResults(q *pipeline.Query, n, target int64) int64 {
+	k := s.of(q)
+	if k.cutAt >= target/cutShare && k.maxResults > 0 {
+		n = min(n, k.maxResults)
+	}
+	return max(min(n, pipeline.ResultsWithin(target, k.resultBytes())), 1)
+}
+
 // of returns what is known about the answers to a query.
 func (s *AnswerSizes) of(q *pipeline.Query) answerSize {
 	s.mu.Lock()
@@ -130,6 +143,53 @@ func (k *answerSize) resultBytes() int64 {
 		return least
 	}
 	return max(least, 2*(k.results.Bytes/k.results.Results+1))
+}
+
+// sizeRecord is what is known about answers of one kind, as JSON.
+type sizeRecord struct {
+	Object     schema.Object       `json:"object"`
+	Service    pipeline.Service    `json:"service"`
+	Version    pipeline.APIVersion `json:"api,omitempty"`
+	Results    ResultSize          `json:"results"`
+	MaxResults int64               `json:"max_results,omitempty"`
+	CutAt      int64               `json:"cut_at,omitempty"`
+	CutBytes   int64               `json:"cut_bytes,omitempty"`
+}
+
+// MarshalJSON writes what is known, in an order of its own.
+func (s *AnswerSizes) MarshalJSON() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records := []sizeRecord{}
+	for kind, size := range s.byKind {
+		records = append(records, sizeRecord{kind.object, kind.service, kind.version, size.results, size.maxResults, size.cutAt, size.cutBytes})
+	}
+	slices.SortFunc(records, func(a, b sizeRecord) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Version, b.Version))
+	})
+	return json.Marshal(records)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote, in place of what is known.
+func (s *AnswerSizes) UnmarshalJSON(text []byte) error {
+	var records []sizeRecord
+	if err := json.Unmarshal(text, &records); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byKind = map[answerKind]*answerSize{}
+	for _, r := range records {
+		s.byKind[answerKind{r.Object, r.Service, r.Version}] = &answerSize{r.Results, r.MaxResults, r.CutAt, r.CutBytes}
+	}
+	return nil
+}
+
+// Restore replaces what is known by what another one knows, which must not be used afterwards.
+func (s *AnswerSizes) Restore(from *AnswerSizes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byKind = from.byKind
 }
 
 // Clone is a copy that learns nothing more.

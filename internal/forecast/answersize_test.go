@@ -55,3 +55,27 @@ func TestAnswerSizes(t *testing.T) {
 		t.Errorf("ResultBytes() = %d after an answer about one entity was cut, want twice what arrived: it is read further", got)
 	}
 }
+
+// TestPageResults: a page has so many results that its answer stays below the target, and half as many
+// once one was cut.
+func TestPageResults(t *testing.T) {
+	t.Parallel()
+	const target = 1 << 20
+	q := &pipeline.Query{Object: schema.Company, APIVersion: pipeline.V3, Ask: pipeline.LookalikeAsk{PageSize: 100}}
+	s := new(AnswerSizes)
+	step := func(what string, want int64) {
+		t.Helper()
+		if got := s.MaxResults(q, 100, target); got != want {
+			t.Errorf("%s: MaxResults() = %d, want %d (%d bytes a result)", what, got, want, s.ResultBytes(q))
+		}
+	}
+	step("nothing known", 100)
+	s.Add(q, AnswerLength{Results: ResultSize{Results: 100, Bytes: 2_000_000}, Ceiling: 100, Length: 2_000_000})
+	step("long results", 25)
+	s.Add(q, AnswerLength{Ceiling: 25, Length: target, Cut: true})
+	step("a page was cut", 12)
+	s.Add(q, AnswerLength{Ceiling: 1, Length: target, Cut: true})
+	step("a page of one was cut", 1)
+	s.Add(q, AnswerLength{Ceiling: 12, Length: target + 1})
+	step("a longer one came whole", 25)
+}

@@ -1,12 +1,14 @@
-// Package idmap is a compact hash table from 12-byte identities to one or several
-// numbers each. Lists and ledgers have millions of identities, so a [Map] takes as little
-// memory as it can: 16 bytes a slot in flat tables that are about four fifths full, some
-// 20 MB for a million identities.
+// Package idmap is a compact hash table from 12-byte identities to numbers. Lists and ledgers
+// have millions of identities, so a [Map] takes as little memory as it can: 16 bytes a slot in
+// flat tables that are about four fifths full, some 20 MB for a million identities.
+//
+// [Lists] keep several numbers for each identity. An identity has one slot however many numbers
+// it has, so that a ledger of many nights, in which every identity comes again every night, has
+// no longer probe chains than one of a single night.
 package idmap
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"iter"
 	"math/bits"
@@ -28,53 +30,37 @@ type table struct {
 	used  int
 }
 
-// slot is empty when value is 0. An identity with several values has several slots.
+// slot is empty when value is 0.
 type slot struct {
 	key   Key
 	value uint32
 }
 
-// Add adds a value to those of the key, even if the key already has it.
-func (m *Map) Add(key Key, value uint32) {
-	t := &m.tables[key[0]]
-	t.makeRoom()
-	t.insert(slot{key, value})
-	t.used++
-}
-
-// Values walks the values of the key. The map must not change meanwhile.
-func (m *Map) Values(key Key) iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		t := &m.tables[key[0]]
-		if len(t.slots) == 0 {
-			return
-		}
-		for i := t.firstProbe(key); t.slots[i].value != 0; i = t.nextProbe(i) {
-			if t.slots[i].key == key && !yield(t.slots[i].value) {
-				return
-			}
-		}
+// LoadOrStore returns the key's value if it has one. Otherwise it stores value and
+// returns it.
+func (m *Map) LoadOrStore(key Key, value uint32) uint32 {
+	s, found := m.slot(key)
+	if !found {
+		s.value = value
 	}
+	return s.value
 }
 
-// Sorted walks the keys in ascending order, each with its values in ascending order. It
-// copies one table at a time. The map must not change meanwhile, and the values are only
-// valid during the iteration.
-func (m *Map) Sorted() iter.Seq2[Key, []uint32] {
-	return func(yield func(Key, []uint32) bool) {
-		var values []uint32
+// Load returns the key's value; 0 if it has none.
+func (m *Map) Load(key Key) uint32 {
+	t := &m.tables[key[0]]
+	if len(t.slots) == 0 {
+		return 0
+	}
+	return t.slots[t.find(key)].value
+}
+
+// All walks the keys with their values, in no order.
+func (m *Map) All() iter.Seq2[Key, uint32] {
+	return func(yield func(Key, uint32) bool) {
 		for i := range m.tables {
-			slots := slices.DeleteFunc(slices.Clone(m.tables[i].slots), func(s slot) bool { return s.value == 0 })
-			slices.SortFunc(slots, func(a, b slot) int {
-				return cmp.Or(bytes.Compare(a.key[:], b.key[:]), cmp.Compare(a.value, b.value))
-			})
-			for at := 0; at < len(slots); {
-				key := slots[at].key
-				values = values[:0]
-				for ; at < len(slots) && slots[at].key == key; at++ {
-					values = append(values, slots[at].value)
-				}
-				if !yield(key, values) {
+			for _, s := range m.tables[i].slots {
+				if s.value != 0 && !yield(s.key, s.value) {
 					return
 				}
 			}
@@ -82,21 +68,20 @@ func (m *Map) Sorted() iter.Seq2[Key, []uint32] {
 	}
 }
 
-// LoadOrStore returns the key's value if it has one. Otherwise it stores value and
-// returns it.
-func (m *Map) LoadOrStore(key Key, value uint32) uint32 {
+// slot is the key's slot, which is made if there is none: then its value must be set. It is valid
+// until the next call.
+func (m *Map) slot(key Key) (s *slot, found bool) {
 	t := &m.tables[key[0]]
-	t.makeRoom()
-	i := t.firstProbe(key)
-	for t.slots[i].value != 0 {
-		if t.slots[i].key == key {
-			return t.slots[i].value
+	if len(t.slots) > 0 {
+		if s = &t.slots[t.find(key)]; s.value != 0 {
+			return s, true
 		}
-		i = t.nextProbe(i)
 	}
-	t.slots[i] = slot{key, value}
+	t.makeRoom()
 	t.used++
-	return value
+	s = &t.slots[t.find(key)]
+	s.key = key
+	return s, false
 }
 
 // makeRoom grows the table before it is more than seven eighths full.
@@ -108,18 +93,18 @@ func (t *table) makeRoom() {
 	t.slots = make([]slot, len(old)+len(old)/4+16)
 	for _, s := range old {
 		if s.value != 0 {
-			t.insert(s)
+			t.slots[t.find(s.key)] = s
 		}
 	}
 }
 
-// insert puts a slot behind the key's existing ones.
-func (t *table) insert(s slot) {
-	i := t.firstProbe(s.key)
-	for t.slots[i].value != 0 {
+// find returns the place of the key's slot, or of the empty slot that ends its probe chain.
+func (t *table) find(key Key) int {
+	i := t.firstProbe(key)
+	for t.slots[i].value != 0 && t.slots[i].key != key {
 		i = t.nextProbe(i)
 	}
-	t.slots[i] = s
+	return i
 }
 
 // firstProbe scales eight bytes of the key to the table: they are its hash.
@@ -133,4 +118,83 @@ func (t *table) nextProbe(i int) int {
 		return 0
 	}
 	return i
+}
+
+// sorted are the filled slots in ascending order of their keys.
+func (t *table) sorted() []slot {
+	slots := slices.DeleteFunc(slices.Clone(t.slots), func(s slot) bool { return s.value == 0 })
+	slices.SortFunc(slots, func(a, b slot) int { return bytes.Compare(a.key[:], b.key[:]) })
+	return slots
+}
+
+// Lists map identities to lists of values, in 8 bytes a value. The zero value is empty.
+type Lists struct {
+	last    Map // the place, from 1, of each key's last entry
+	entries []listEntry
+}
+
+// listEntry is one value of a key.
+type listEntry struct {
+	value    uint32
+	previous uint32 // place of the key's entry before; 0: none
+}
+
+// Add adds a value to the end of the key's list, unless it is the last one already.
+func (l *Lists) Add(key Key, value uint32) {
+	s, found := l.last.slot(key)
+	switch {
+	case !found:
+		l.entries = append(l.entries, listEntry{value, 0})
+	case l.entries[s.value-1].value == value:
+		return
+	default:
+		l.entries = append(l.entries, listEntry{value, s.value})
+	}
+	s.value = uint32(len(l.entries)) //nolint:gosec // 4 billion entries take 32 GB
+}
+
+// AddAll adds values to the end of the key's list. Two equal ones in a row count as one.
+func (l *Lists) AddAll(key Key, values []uint32) {
+	if len(values) == 0 {
+		return
+	}
+	l.Add(key, values[0])
+	s, _ := l.last.slot(key)
+	for _, v := range values[1:] {
+		if l.entries[s.value-1].value != v {
+			l.entries = append(l.entries, listEntry{v, s.value})
+			s.value = uint32(len(l.entries)) //nolint:gosec // see Add
+		}
+	}
+}
+
+// Has reports whether the key has a list.
+func (l *Lists) Has(key Key) bool { return l.last.Load(key) != 0 }
+
+// Backward walks the key's list from its end.
+func (l *Lists) Backward(key Key) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for place := l.last.Load(key); place != 0; place = l.entries[place-1].previous {
+			if !yield(l.entries[place-1].value) {
+				return
+			}
+		}
+	}
+}
+
+// Sorted walks the keys in ascending order, each with its list. It copies one table at a time.
+// The lists must not change meanwhile, and each is only valid during the iteration.
+func (l *Lists) Sorted() iter.Seq2[Key, []uint32] {
+	return func(yield func(Key, []uint32) bool) {
+		var values []uint32
+		for i := range l.last.tables {
+			for _, s := range l.last.tables[i].sorted() {
+				values = slices.AppendSeq(values[:0], l.Backward(s.key))
+				slices.Reverse(values)
+				if !yield(s.key, values) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -3,6 +3,8 @@ package jsonscan
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -36,6 +38,11 @@ func (b *ObjectBuilder) Add(name []byte, value json.RawMessage) {
 	b.out = AppendQuoted(b.out, unique)
 	b.out = append(b.out, ':')
 	b.out = append(b.out, value...)
+}
+
+// Clone returns a builder with the same fields.
+func (b *ObjectBuilder) Clone() *ObjectBuilder {
+	return &ObjectBuilder{out: slices.Clone(b.out), seen: maps.Clone(b.seen)}
 }
 
 // IsEmpty reports whether no field was added.

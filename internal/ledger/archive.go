@@ -136,8 +136,12 @@ func (a *archive) readPairs(ctx context.Context, c *Call) *returnedPairs {
 			}
 		}
 		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
-		for signal, n := range events {
-			keys := answeredIdentities(&one, items[i:i+1])
+		keys := answeredIdentities(&one, items[i:i+1])
+		for _, signal := range b.Query.ResultTypes() { // only about these can a later query ask
+			n := events[signal]
+			if n == 0 {
+				continue
+			}
 			p.some[signal] = append(p.some[signal], keys...)
 			if n >= c.Query.MaxResults() {
 				p.capped[signal] = append(p.capped[signal], keys...)

@@ -25,14 +25,23 @@ type Audit struct {
 	// and not the lake's: no budget can prevent them.
 	AboveCeiling []string
 	WithSecret   []string // answers that contain the key
+	// That the checkpoint from which the ledger was opened differs from the records before it.
+	Checkpoint []string
 }
 
 // Audit reads every record, decodes every answer again and checks what the ledger alone can show.
 // secret reports whether an answer contains the key; nil: this is not checked.
 func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
 	r := &auditor{l.state, l.archive, &Audit{Runs: len(l.state.runs), Liability: l.Liability(nil)}}
+	var err error
+	if r.result.Checkpoint, err = l.auditCheckpoint(ctx); err != nil {
+		return nil, err
+	}
 	// Not every record is read below: replay reads heads, and the rest is for a rebuild.
 	if err := l.log.Walk(ctx, true, func(wal.Position, byte, []byte, int64) error { return nil }); err != nil {
+		return nil, err
+	}
+	if err := l.readPast(ctx); err != nil {
 		return nil, err
 	}
 	for _, c := range l.state.calls {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -38,23 +39,27 @@ func (p *Purchases) wasSearched(a *schema.Account) bool {
 
 func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q *pipeline.Query) (known pipeline.Coverage) {
 	key := pipeline.IdentityOf(a)
+	if p.state.leftBehind(q.Until) {
+		p.ledger.needPast(ctx)
+	}
 	calls := p.state.settledCalls(key, func(c *Call) bool { return p.include(c.Run) })
 	if len(calls) == 0 {
 		return known
 	}
+	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
 	known.Signals = make([]pipeline.SignalCoverage, len(q.ResultTypes()))
 	var writtenOff *pipeline.InDoubtCall
 	for i, signal := range q.ResultTypes() {
 		pair := p.archive.pairHistory(ctx, calls, key, q, signal)
 		known.RiskOfDoubleCharge = known.RiskOfDoubleCharge || pair.released
-		if pair.cutSize > 0 && (known.MaxBatch == 0 || pair.cutSize/2 < known.MaxBatch) {
-			known.MaxBatch = max(pair.cutSize/2, 1)
-		}
+		pair.cut.limit(&known, &known.Signals[i])
 		if pair.answeredBy != nil {
 			known.Call = callName(pair.answeredBy)
 		}
 		s := &known.Signals[i]
 		switch { // an answer settles what was in doubt before
+		case pair.answeredBy == nil && s.MaxResults > 0 && pair.lowerCap >= s.MaxResults && pair.inDoubt == nil:
+			s.State, known.Call, known.Truncated = pipeline.CoverageFull, callName(pair.cappedBy), pair.lowerCap
 		case pair.answeredBy != nil && pair.allEmpty:
 			s.State = pipeline.CoverageEmpty
 		case pair.answeredBy != nil:
@@ -85,13 +90,53 @@ type pairHistory struct {
 	answeredBy *Call // the last of those that answer the query
 	allEmpty   bool  // all of them, without an event
 	lowerCap   int   // the highest lower cap that was reached
+	cappedBy   *Call // with that cap
 	bought     bool  // a part of it the same day
 	inDoubt    *Call // undecided; may have bought a part of it the same day
 	otherDays  []*Call
 	writtenOff *Call
-	released   bool // a call in doubt was decided, and may be repeated
-	cutSize    int  // entities of the smallest such call with an answer that was cut; 0: there is none
+	released   bool        // a call in doubt was decided, and may be repeated
+	cut        requestSize // of the smallest call with an answer that was cut; zero: there is none
 }
+
+// requestSize is how much a call requested.
+type requestSize struct{ entities, types, maxResults int }
+
+func sizeOf(c *Call) requestSize {
+	return requestSize{c.Entities, len(c.Query.ResultTypes()), c.Query.MaxResults()}
+}
+
+// less orders requests: a batch is divided by entities, then by signal types, then by results.
+func (s requestSize) less(o requestSize) bool {
+	return cmp.Or(cmp.Compare(s.entities, o.entities), cmp.Compare(s.types, o.types), cmp.Compare(s.maxResults, o.maxResults)) < 0
+}
+
+// includes reports whether a request is at least as large in every respect.
+func (s requestSize) includes(o requestSize) bool {
+	return s.entities >= o.entities && s.types >= o.types && s.maxResults >= o.maxResults
+}
+
+// limit makes what is requested next smaller than a request with an answer that was cut.
+func (s requestSize) limit(c *pipeline.Coverage, signal *pipeline.SignalCoverage) {
+	lower := func(limit *int, n int) {
+		if *limit == 0 || n/2 < *limit {
+			*limit = max(n/2, 1)
+		}
+	}
+	if s.entities > 0 {
+		lower(&c.MaxBatch, s.entities)
+	}
+	if s.entities == 1 {
+		lower(&c.MaxTypes, s.types)
+	}
+	if s.entities == 1 && s.types == 1 {
+		lower(&signal.MaxResults, s.maxResults)
+	}
+}
+
+// longAnswer is the length from which on it may be why an answer was cut on its way. Shorter ones
+// are cut for other reasons, which say nothing about the next answer.
+const longAnswer = 1 << 20
 
 // pairHistory compares answers by coverage, since an answer to less leaves something to buy,
 // and calls in doubt by overlap, since any part of what they requested may be paid for.
@@ -99,6 +144,7 @@ func (a *archive) pairHistory(ctx context.Context, calls []*Call, key pipeline.I
 	h := pairHistory{allEmpty: true}
 	for _, c := range calls {
 		state, overlaps := a.callCoverage(ctx, c, key, q, signal), queryOverlaps(c.Query, q, signal)
+		h.learnCut(c, q, signal, overlaps)
 		switch {
 		case c.InDoubt():
 			switch {
@@ -114,19 +160,33 @@ func (a *archive) pairHistory(ctx context.Context, calls []*Call, key pipeline.I
 			h.bought = h.bought || overlaps
 		case c.Outcome == pipeline.InDoubt:
 			h.released = h.released || overlaps
-			if overlaps && c.cut && (h.cutSize == 0 || c.Entities < h.cutSize) {
-				h.cutSize = c.Entities
-			}
 		case state == pipeline.CoverageNone:
 			h.bought = h.bought || c.Outcome == pipeline.Charged && overlaps
 		case state == pipeline.CoverageCapped:
-			h.bought, h.lowerCap = true, max(h.lowerCap, c.Query.MaxResults())
+			if h.bought = true; c.Query.MaxResults() > h.lowerCap {
+				h.lowerCap, h.cappedBy = c.Query.MaxResults(), c
+			}
 		default:
 			h.answeredBy = c
 			h.allEmpty = h.allEmpty && state == pipeline.CoverageEmpty
 		}
 	}
 	return h
+}
+
+// learnCut notes that an answer to a call was cut, also one about another day's window if it was
+// long: the answer to the same request would be as long. An answer that came whole to a request of
+// that size says that it can.
+func (h *pairHistory) learnCut(c *Call, q *pipeline.Query, signal string, overlaps bool) {
+	size := sizeOf(c)
+	switch {
+	case !windowsOverlap(c.Query, q, signal):
+	case c.Outcome == pipeline.Charged && size.includes(h.cut):
+		h.cut = requestSize{}
+	case c.Outcome != pipeline.InDoubt || !c.cut || h.cut.entities > 0 && !size.less(h.cut):
+	case overlaps && !c.InDoubt(), !overlaps && c.length >= longAnswer: // the same request is held while it is undecided
+		h.cut = size
+	}
 }
 
 // wasBoughtAgain reports whether one of the calls answers all that a call in doubt requested of
@@ -205,9 +265,12 @@ func (a *archive) answerCoverage(ctx context.Context, c *Call, key pipeline.Iden
 // MayRepurchase reports whether any of the queries requests more of what was bought the same
 // day, or what a call in doubt may have bought on any day, so that events may be paid for twice.
 func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
-	for _, bought := range l.state.queries {
-		for _, w := range wanted {
-			if slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return queryOverlaps(&bought, &w, s) && !queryCovers(&bought, &w, s) }) {
+	for _, w := range wanted {
+		if l.state.leftBehind(w.Until) {
+			return true // it is not known, and to say so costs only time
+		}
+		for _, bought := range l.state.queries {
+			if bought != nil && slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return queryOverlaps(bought, &w, s) && !queryCovers(bought, &w, s) }) {
 				return true
 			}
 		}

@@ -38,4 +38,36 @@
 // search found and whether it is still valid ([Purchases.Resolve]), how far pages
 // have come and in which session ([Purchases.PageProgress]). None of this is
 // recorded a second time, so it cannot contradict the purchases.
+//
+// # How far pairs were asked
+//
+// What to request tonight is decided by a [Cursor] for each identity and signal type: the newest date
+// of its events, the days that were asked, and the days that are closed, because they were asked again
+// once no event of theirs can be late any more. Dates are in the answers, and a year of answers is too
+// much to read, so the outcome of a call says which of its entities have events and between which dates.
+// It is a few bytes for each entity with an event, in a field that earlier versions ignore. The answers
+// of those versions are read once, when the cursors are asked for or the first checkpoint is written.
+//
+// An answer moves the cursors of every identity that it decides: of the requested identifier, of the id
+// and of its aliases. So a list that was requested by domains has cursors when it is requested by ids.
+// Cursors are kept by signal type and filters: what a narrower filter has let pass says nothing about
+// the rest.
+//
+// # Checkpoints
+//
+// A run that is published ends with a checkpoint if the records since the last one are many: 4 MiB, or
+// twice the last checkpoint. It holds what opening needs of the records before it: cursors, runs,
+// history, everything undecided, and the calls and the index of the last 35 days. So a ledger is opened
+// from its newest checkpoint and the records after it, in time and memory that depend on the list and
+// not on the nights, and without reading older segments.
+//
+// A checkpoint is a copy and never a source. It is built from records alone, by the process that writes
+// it as by the one that verifies it, and both get the same bytes. One that is damaged or of another
+// version is ignored, and all records are read instead. What it leaves behind is settled: it has an
+// outcome, a known cost and a published run, and its window ended more than 35 days ago. A question
+// about such a window, or a command that needs the answers of an old run, reads the records before the
+// checkpoint; a run that cannot read them makes no call.
+//
+// Versions before checkpoints refuse a journal that has one: they take its kind for one of a newer
+// version.
 package ledger

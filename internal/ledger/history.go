@@ -7,9 +7,10 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// History is what the calls returned and cost, by query, oldest query first.
+// History is what the calls returned and cost, by query, oldest query first. Of queries that a
+// checkpoint has left behind, those that differ in the place of their window only are one.
 func (l *Ledger) History() []forecast.History {
-	var out []forecast.History
+	out := slices.Clone(l.state.past.history)
 	for number := range len(l.state.queries) {
 		if e := l.state.history[number+1]; e != nil {
 			out = append(out, *e)
@@ -65,12 +66,12 @@ func (s *state) raisesCap(c *Call, identities []byte) bool {
 	hasLowerCap := func(q *pipeline.Query) bool {
 		return q.MaxResults() < c.Query.MaxResults() && slices.ContainsFunc(c.Query.ResultTypes(), func(signal string) bool { return queryOverlaps(q, c.Query, signal) })
 	}
-	if !slices.ContainsFunc(s.queries, func(q pipeline.Query) bool { return hasLowerCap(&q) }) {
+	if !slices.ContainsFunc(s.queries, func(q *pipeline.Query) bool { return q != nil && hasLowerCap(q) }) {
 		return false
 	}
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		for n := range s.index.Values(pipeline.Identity(chunk)) {
-			if hasLowerCap(s.calls[n-1].Query) {
+		for n := range s.index.Backward(pipeline.Identity(chunk)) {
+			if c := s.calls[n-1]; c != nil && hasLowerCap(c.Query) {
 				return true
 			}
 		}

@@ -27,6 +27,9 @@ type Ledger struct {
 	state   *state
 	archive *archive
 	queries *queryNumbers
+	options Options
+
+	checkpointAt wal.Position // the last one; zero: there is none
 }
 
 // Run is a run as recorded.
@@ -36,11 +39,15 @@ type Run struct {
 	Published        *Commit       // its publication; nil if it was not published
 	Prepared         *wal.Position // of the manifest that was prepared; nil if none was
 	LastBatch        int           // highest batch number used
-	Calls            []*Call       // in order
+	// In order, without those that a checkpoint has left behind: they have an outcome, a known cost
+	// and a published run, and are old. CallCount, Cost and ChargedCredits include them.
+	Calls []*Call
 
 	rereads     []*Call        // calls of another run with rows that this one publishes
 	linesAt     []wal.Position // of the last session
 	publishedAt wal.Position   // of its commit
+	firstCall   int            // the number of its first call; 0: it has none
+	past        pastCalls
 }
 
 // InOrderOfPublication returns the published runs in the order in which readers came to see them. An
@@ -133,8 +140,21 @@ func (c *Call) Cost() pipeline.Credits {
 	return pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling)
 }
 
+// CallCount is the number of the run's calls.
+func (r *Run) CallCount() int { return len(r.Calls) + r.past.Calls }
+
+// ChargedCredits is what the API stated for the run's calls.
+func (r *Run) ChargedCredits() int64 {
+	credits := r.past.Charged
+	for _, c := range r.Calls {
+		credits += c.Charge.Credits
+	}
+	return credits
+}
+
 // Cost is the cost of the run so far.
 func (r *Run) Cost() (sum pipeline.Credits) {
+	sum = pipeline.Credits{Min: r.past.Charged, Max: r.past.Charged}
 	for _, c := range r.Calls {
 		sum = sum.Add(c.Cost())
 	}
@@ -149,6 +169,11 @@ type Options struct {
 	// Check is called with the ledger as it is recorded, before anything is recovered: after an
 	// error nothing was written. nil: nothing is checked.
 	Check func(*Ledger) error
+	// Called with what a user need not know, for a log; nil: it is not reported.
+	Debug func(message string)
+	// Bytes of records after which a run that is published ends with a checkpoint; 0: 4 MiB. A ledger
+	// with a large checkpoint waits longer, so that checkpoints are a third of it at most.
+	CheckpointEvery int64
 }
 
 // RetryDecided reports whether a decision after the run's publication allows to request again
@@ -200,7 +225,7 @@ func (r *Run) HasUnaskedLines() bool {
 // With ReadOnly it never writes, and needs no lock: it shows the ledger at one moment while
 // another process may write to it. Calls in flight then look like calls in doubt.
 func Open(ctx context.Context, store wal.Store, o Options) (*Ledger, error) {
-	records, err := wal.Open(ctx, store, wal.Options{ReadOnly: o.ReadOnly || o.Check != nil})
+	records, err := wal.Open(ctx, store, wal.Options{ReadOnly: o.ReadOnly || o.Check != nil, Lazy: true})
 	if err != nil {
 		return nil, err
 	}
@@ -241,14 +266,15 @@ func (l *Ledger) checkAndRecover(ctx context.Context, o Options) (changed bool, 
 
 // load reads the ledger in an opened log.
 func load(ctx context.Context, log *wal.Log, o Options) (*Ledger, error) {
-	l := &Ledger{log: log, now: o.Now, archive: newArchive(log, o.Decode)}
+	l := &Ledger{log: log, now: o.Now, archive: newArchive(log, o.Decode), options: o}
 	if l.now == nil {
 		l.now = time.Now
 	}
 	var err error
-	if l.state, err = replay(ctx, log); err != nil {
+	if l.state, err = openState(ctx, log, o.Debug); err != nil {
 		return nil, err
 	}
+	l.checkpointAt = l.state.past.at
 	if l.queries, err = newQueryNumbers(log, l.state); err != nil {
 		return nil, err
 	}
@@ -271,7 +297,7 @@ func (l *Ledger) Runs() []*Run { return l.state.runs }
 // CallsInDoubt lists the undecided calls that may have been charged, oldest first.
 func (l *Ledger) CallsInDoubt() (calls []*Call) {
 	for _, c := range l.state.calls {
-		if c.InDoubt() {
+		if c != nil && c.InDoubt() {
 			calls = append(calls, c)
 		}
 	}
@@ -281,11 +307,17 @@ func (l *Ledger) CallsInDoubt() (calls []*Call) {
 // Answers decodes a run's calls again, by batch and attempt: an order that does not depend on
 // which answer came first.
 func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
-	calls := slices.Concat(r.Calls, r.rereads)
-	slices.SortFunc(calls, func(a, b *Call) int {
-		return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Attempt, b.Attempt))
-	})
 	return func(yield func(pipeline.AnsweredBatch, error) bool) {
+		if r.past.Calls > 0 {
+			if err := l.readPast(ctx); err != nil {
+				yield(pipeline.AnsweredBatch{}, err)
+				return
+			}
+		}
+		calls := slices.Concat(r.Calls, r.rereads)
+		slices.SortFunc(calls, func(a, b *Call) int {
+			return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Attempt, b.Attempt))
+		})
 		for _, c := range calls {
 			if c.unsentAt != nil {
 				continue // its lines are among the recorded ones

@@ -37,8 +37,8 @@ type bounds []upperBound
 
 // addBound adds a bound for the calls made so far, from the first call of a run on.
 func (s *state) addBound(from *Run, maxCost int64) {
-	if len(from.Calls) > 0 {
-		s.bounds = append(s.bounds, upperBound{from.Calls[0].number, len(s.calls), maxCost})
+	if from.firstCall > 0 {
+		s.bounds = append(s.bounds, upperBound{from.firstCall, len(s.calls), maxCost})
 	}
 }
 
@@ -95,6 +95,7 @@ func liabilityOf(calls []*Call, known bounds) (u Liability) {
 // shareOf is the share that a call belongs to; nil if its cost is known.
 func (u *Liability) shareOf(c *Call) *Share {
 	switch {
+	case c == nil: // a checkpoint has left it behind: its cost is known
 	case c.unsentAt != nil:
 	case c.InDoubt():
 		return &u.InDoubt

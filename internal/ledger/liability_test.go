@@ -19,7 +19,7 @@ func TestMaxCost(t *testing.T) {
 		c.Outcome = pipeline.InDoubt
 		return c
 	}
-	l.state.queries = append(l.state.queries, pipeline.Query{})
+	l.state.queries = append(l.state.queries, &pipeline.Query{})
 	first := l.Runs()[0]
 	a, b := lose(first, "a"), lose(first, "b")
 	if _, err := l.BeginRun(pipeline.RunSpec{ID: "second", Session: 1}); err != nil {

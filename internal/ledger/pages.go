@@ -64,7 +64,7 @@ func (p *Purchases) overlappingPage(q *pipeline.Query, other func(*Call) bool) *
 	p.state.mu.Lock()
 	defer p.state.mu.Unlock()
 	for _, c := range p.state.calls {
-		if c.InDoubt() && p.include(c.Run) && other(c) && pagesOverlap(c.Query, q) {
+		if c != nil && c.InDoubt() && p.include(c.Run) && other(c) && pagesOverlap(c.Query, q) {
 			return inDoubtCall(c)
 		}
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 
 	"github.com/siglake/siglake/pipeline"
@@ -16,6 +17,11 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	r, err := l.state.findRun(m.Run.ID)
 	if err != nil {
 		return fmt.Sprintf("it has no run %s", m.Run.ID)
+	}
+	if r.past.Calls > 0 {
+		if err := l.readPast(context.Background()); err != nil { // rare: it concerns old runs only
+			return fmt.Sprintf("what it says about run %s cannot be read: %v", r.ID, err)
+		}
 	}
 	lost := l.lostCalls(r)
 	var calls, charged int64
@@ -43,11 +49,12 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	return ""
 }
 
-// lostCalls are the calls of a run of which a salvage did not find everything, by id.
+// lostCalls are the calls of a run, or of the one that it rereads, of which a salvage did not find
+// everything, by id.
 func (l *Ledger) lostCalls(r *Run) map[string]bool {
 	calls := map[string]bool{}
 	for _, loss := range l.state.losses {
-		if loss.Run == r.ID {
+		if loss.Run == cmp.Or(r.Rereads, r.ID) {
 			calls[loss.Call] = true
 		}
 	}

@@ -41,7 +41,7 @@ func TestMissing(t *testing.T) {
 		{"not prepared", func(r *Run, _ *state) { r.Prepared = nil }, "was prepared"},
 	} {
 		s := newState()
-		s.queries = []pipeline.Query{{}}
+		s.queries = []*pipeline.Query{{}}
 		r := s.beginRun(&pipeline.RunSpec{ID: "r1"})
 		r.Prepared = &wal.Position{}
 		addTestCall(s, r, "000001-1", pipeline.Charged, pipeline.StatedCharge(7, ""))

@@ -8,6 +8,7 @@ import (
 // Purchases is what a run need not buy, since it was bought before. Its methods are for one
 // goroutine; meanwhile a Recorder may record calls.
 type Purchases struct {
+	ledger  *Ledger
 	state   *state
 	archive *archive
 	now     func() time.Time
@@ -32,7 +33,7 @@ func (t TTL) orDefault() TTL {
 
 // Purchases are those of every run, as the run in progress uses them; nil: none has begun.
 func (l *Ledger) Purchases(run *Run, ttl TTL) *Purchases {
-	return &Purchases{state: l.state, archive: l.archive, now: l.now, ttl: ttl.orDefault(), run: run, include: everyRun, includeIDs: everyRun}
+	return &Purchases{ledger: l, state: l.state, archive: l.archive, now: l.now, ttl: ttl.orDefault(), run: run, include: everyRun, includeIDs: everyRun}
 }
 
 func everyRun(*Run) bool { return true }

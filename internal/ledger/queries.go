@@ -27,7 +27,10 @@ type queryNumbers struct {
 func newQueryNumbers(log *wal.Log, s *state) (*queryNumbers, error) {
 	n := &queryNumbers{log: log, state: s, last: len(s.queries), byText: map[string]int{}}
 	for i := range s.queries {
-		text, err := json.Marshal(&s.queries[i])
+		if s.queries[i] == nil {
+			continue
+		}
+		text, err := json.Marshal(s.queries[i])
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +62,8 @@ func (n *queryNumbers) ensure(q *pipeline.Query) (int, error) {
 	}
 	n.last++
 	n.state.mu.Lock()
-	n.state.queries = append(n.state.queries, *q)
+	copied := *q
+	n.state.queries = append(n.state.queries, &copied)
 	n.state.mu.Unlock()
 	n.mu.Lock()
 	n.byText[string(text)] = n.last

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/siglake/siglake/internal/forecast"
@@ -17,6 +16,7 @@ import (
 // Recorder is the one writer of a ledger: it records what happens in a run, and what is decided
 // about its calls. The fetchers of RecordCalls and RecordOutcomes are safe for concurrent use.
 type Recorder struct {
+	ledger  *Ledger
 	log     *wal.Log
 	now     func() time.Time
 	state   *state
@@ -38,7 +38,7 @@ func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Recorder, error) {
 }
 
 // Recorder is the Recorder of a run that has begun.
-func (l *Ledger) Recorder(r *Run) *Recorder { return &Recorder{l.log, l.now, l.state, l.queries, r} }
+func (l *Ledger) Recorder(r *Run) *Recorder { return &Recorder{l, l.log, l.now, l.state, l.queries, r} }
 
 // Run is the run that is recorded.
 func (r *Recorder) Run() *Run { return r.run }
@@ -79,10 +79,25 @@ func (r *Recorder) Prepare(m *pipeline.Manifest) error {
 
 // Commit records durably that the run is published.
 func (r *Recorder) Commit(m *pipeline.Manifest) error {
+	c := commitOf(r.run.ID, m, r.now().UTC())
+	head, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if r.run.publishedAt, err = r.log.Append(byte(kindCommit), head, nil); err != nil {
+		return err
+	}
+	r.run.Published = &c
+	r.ledger.checkpointIfDue()
+	return nil
+}
+
+// commitOf is the record that a manifest of a run is published.
+func commitOf(run string, m *pipeline.Manifest, now time.Time) Commit {
 	c := Commit{
-		Run: r.run.ID, Generation: m.Generation, Outcome: m.Run.Outcome,
-		Deferred: m.Accounts.ByStatus[schema.Deferred], Held: m.Accounts.ByStatus[schema.InDoubt],
-		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: r.now().UTC(),
+		Run: run, Generation: m.Generation, Outcome: m.Run.Outcome,
+		Deferred: m.Accounts.ByStatus[schema.Deferred] + m.Accounts.PartlyRequested, Held: m.Accounts.ByStatus[schema.InDoubt],
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: now,
 	}
 	for _, d := range m.InDoubt {
 		if d.Run != "" {
@@ -92,14 +107,7 @@ func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	if s := m.Run.Stop; s != nil {
 		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput
 	}
-	head, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	if r.run.publishedAt, err = r.log.Append(byte(kindCommit), head, nil); err == nil {
-		r.run.Published = &c
-	}
-	return err
+	return c
 }
 
 // RecordDecision records durably a decision about a call in doubt.
@@ -121,7 +129,7 @@ func (r *Recorder) RecordDecision(c *Call, decision Decision, reason string) err
 func (r *Recorder) RecordReconciliation(maxCost int64, reason string) error {
 	var liable []*Call
 	for _, c := range r.state.calls {
-		if new(Liability).shareOf(c) != nil && len(r.run.Calls) > 0 && c.number >= r.run.Calls[0].number {
+		if new(Liability).shareOf(c) != nil && r.run.firstCall > 0 && c.number >= r.run.firstCall {
 			liable = append(liable, c)
 		}
 	}
@@ -163,11 +171,12 @@ func (f *callRecorder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.
 	if err != nil {
 		return pipeline.NewReply(b, "not requested"), stopForStorage(err)
 	}
-	pieces := &pieces{space: space, call: call}
+	pieces := &pieces{space: space, call: call, admit: b.Admit}
 	spilling := *b
 	spilling.Spill = pieces.add
 	reply, err := f.inner.Fetch(ctx, &spilling)
-	if recordErr := f.recorder.recordResponse(space, call, reply, pieces); recordErr != nil {
+	// What was paid for is recorded and decoded, even if the run is to stop.
+	if recordErr := f.recorder.recordResponse(context.WithoutCancel(ctx), space, call, reply, pieces); recordErr != nil {
 		// The answer is paid for and cannot be kept. The process must end: the
 		// next one finds the intent without an answer and declares the doubt.
 		return reply, stopForStorage(errors.Join(recordErr, err))
@@ -196,6 +205,9 @@ func maxAnswerSize(b *pipeline.Batch) int64 {
 
 // recordIntent records durably that a call will be made.
 func (r *Recorder) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Call, error) {
+	if err := r.state.pastError(); err != nil {
+		return nil, err // what was bought is not known
+	}
 	body, err := encodeBody(b.Items)
 	if err != nil {
 		return nil, err
@@ -223,13 +235,15 @@ func (r *Recorder) recordIntent(space *wal.Reservation, b *pipeline.Batch) (*Cal
 }
 
 // pieces are those of an answer that is too long for one record. They are recorded while the rest
-// is on its way, and kept compressed until the answer is whole.
+// is on its way. The first ones are also kept, compressed, until the answer is whole.
 type pieces struct {
 	space *wal.Reservation
 	call  *Call
+	admit func(bytes int64) // see pipeline.Batch.Admit
 
-	compressed [][]byte
-	length     int64 // uncompressed
+	compressed [][]byte // nil where only the log has the piece
+	kept       int      // bytes of compressed
+	length     int64    // uncompressed
 	at         []wal.Position
 	err        error // of recording a piece: the answer cannot be kept
 }
@@ -248,17 +262,36 @@ func (s *pieces) add(piece []byte) error {
 	if p, s.err = s.space.Write(byte(kindPiece), head, compressed); s.err != nil {
 		return s.err
 	}
-	s.compressed, s.length, s.at = append(s.compressed, compressed), s.length+int64(len(piece)), append(s.at, p)
+	s.length, s.at = s.length+int64(len(piece)), append(s.at, p)
+	if s.kept += len(compressed); s.kept > maxKeptPieces {
+		compressed = nil
+	}
+	s.compressed = append(s.compressed, compressed)
 	return nil
 }
 
-// join returns the answer as a whole, which ends with the last piece.
-func (s *pieces) join(last []byte) (body []byte, err error) {
-	if len(s.compressed) == 0 {
+// maxKeptPieces is the length of the compressed pieces of one answer that stay in memory. Most
+// answers compress to less.
+const maxKeptPieces = 16 << 20
+
+// join returns the answer as a whole, which ends with the last piece. The pieces must be durable.
+func (s *pieces) join(ctx context.Context, log *wal.Log, last []byte) (body []byte, err error) {
+	if len(s.at) == 0 {
 		return last, nil
 	}
-	body = make([]byte, 0, s.length+int64(len(last)))
+	length := s.length + int64(len(last))
+	if s.admit != nil {
+		s.admit(length)
+	}
+	body = make([]byte, 0, length)
 	for i, p := range s.compressed {
+		if p == nil {
+			r, err := log.Read(ctx, s.at[i])
+			if err != nil {
+				return nil, err
+			}
+			p = r.Body
+		}
 		if body, err = appendDecompressed(body, p); err != nil {
 			return nil, err
 		}
@@ -268,7 +301,7 @@ func (s *pieces) join(last []byte) (body []byte, err error) {
 }
 
 // recordResponse makes the result of a call durable, as received, and completes its body.
-func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeline.Reply, pieces *pieces) error {
+func (r *Recorder) recordResponse(ctx context.Context, space *wal.Reservation, c *Call, reply *pipeline.Reply, pieces *pieces) error {
 	if pieces.err != nil {
 		return pieces.err
 	}
@@ -297,7 +330,7 @@ func (r *Recorder) recordResponse(space *wal.Reservation, c *Call, reply *pipeli
 	}
 	c.piecesAt = pieces.at
 	c.setResponse(p, &h)
-	call.Body, err = pieces.join(call.Body)
+	call.Body, err = pieces.join(ctx, r.log, call.Body)
 	return err
 }
 
@@ -351,7 +384,7 @@ func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 			h.Credits = &call.Charge.Credits
 		}
 		h.Events, h.Total = countEvents(items)
-		h.Size = resultSizeOf(items)
+		h.Size, h.Pairs = resultSizeOf(items), encodePairs(b, items)
 		return kindCharged, h, identities
 	case pipeline.NotCharged:
 		return kindNotCharged, h, identities
@@ -369,13 +402,15 @@ func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pi
 		default:
 			continue
 		}
-		from := len(all)
-		all = append(all, pipeline.IdentityOf(&b.Items[i].Account))
+		first := pipeline.IdentityOf(&b.Items[i].Account)
+		all = append(all, first)
+		seen := map[pipeline.Identity]bool{first: true}
 		for _, id := range append([]string{b.Items[i].ID, items[i].Entity.ID}, items[i].Aliases...) {
 			if id == "" {
 				continue
 			}
-			if byID := pipeline.IdentityByID(b.Query.Object, id); !slices.Contains(all[from:], byID) {
+			if byID := pipeline.IdentityByID(b.Query.Object, id); !seen[byID] {
+				seen[byID] = true
 				all = append(all, byID)
 			}
 		}
@@ -389,16 +424,17 @@ func (r *Recorder) writeOutcome(write func(byte, []byte, []byte) (wal.Position, 
 	if err != nil {
 		return err
 	}
-	if _, err := write(byte(k), head, identities); err != nil {
+	p, err := write(byte(k), head, identities)
+	if err != nil {
 		return err
 	}
 	r.state.mu.Lock()
 	defer r.state.mu.Unlock()
-	r.state.settle(c, k, &h, identities)
+	err = r.state.settle(c, p, k, &h, identities)
 	if c.Query.Service() == pipeline.Search { // the run itself requests by the ids that it finds
 		r.state.addToIndex(c, identities)
 	}
-	return nil
+	return err
 }
 
 // resultSizeOf is the length of all results of a call, also of those that are filtered out; nil
@@ -422,13 +458,16 @@ func resultSizeOf(items []pipeline.ItemReply) *forecast.ResultSize {
 // countEvents counts the events of a call, by type and in total.
 func countEvents(items []pipeline.ItemReply) (bySignal map[string]forecast.Moments, total *forecast.Moments) {
 	bySignal, total = map[string]forecast.Moments{}, new(forecast.Moments)
+	var types pipeline.TypeList
 	for _, item := range items {
 		counts := map[string]int64{}
 		for _, e := range item.Events {
+			types.Name(e.Type) // in the order of the answer, so that the same types are named each time
 			counts[e.Type]++
 		}
 		for signal, n := range counts {
-			bySignal[signal] = bySignal[signal].Add(forecast.MomentsOf(n))
+			name := types.Name(signal)
+			bySignal[name] = bySignal[name].Add(forecast.MomentsOf(n))
 		}
 		*total = total.Add(forecast.MomentsOf(int64(len(item.Events))))
 	}

@@ -28,6 +28,7 @@ const (
 	kindReread         kind = 13 // the outcome of a call that was in doubt, by a later version; head rereadRecord, body identities
 	kindPiece          kind = 14 // a piece of an answer, before its kindResponse; head callHead, body as received, zstd
 	kindLoss           kind = 15 // something of a call was missing when the ledger was salvaged; head lossRecord
+	kindCheckpoint     kind = 16 // what the records before it say; head checkpointHead, body see encodeCheckpoint, zstd
 )
 
 type intentRecord struct {
@@ -82,6 +83,8 @@ type outcomeRecord struct {
 	Total   *forecast.Moments           `json:"all,omitempty"`     // of all types together
 	Problem string                      `json:"problem,omitempty"`
 	Size    *forecast.ResultSize        `json:"size,omitempty"` // of all results, filtered ones included
+	// Which entities have events, and their dates: see encodePairs. Absent in old records.
+	Pairs []byte `json:"pairs,omitempty"`
 }
 
 // rereadRecord is the outcome of a call that was recorded as in doubt: a later version can read

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/siglake/siglake/internal/wal"
@@ -15,17 +16,27 @@ type replayer struct {
 	state *state
 }
 
-// replay builds the state of a log.
-func replay(ctx context.Context, log *wal.Log) (*state, error) {
-	r := replayer{log, newState()}
-	err := log.Walk(ctx, false, func(p wal.Position, k byte, head []byte, _ int64) error {
+// replay applies the records of a log from a position on, up to another one; the zero position: up
+// to its end.
+func replay(ctx context.Context, log *wal.Log, s *state, from, to wal.Position) error {
+	r := replayer{log, s}
+	err := log.WalkFrom(ctx, from, false, func(p wal.Position, k byte, head []byte, _ int64) error {
+		if to != (wal.Position{}) && !p.Before(to) {
+			return errReplayed
+		}
 		if err := r.apply(ctx, p, kind(k), head); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 		return nil
 	})
-	return r.state, err
+	if errors.Is(err, errReplayed) {
+		return nil
+	}
+	return err
 }
+
+// errReplayed ends a replay before the end of the log.
+var errReplayed = errors.New("replayed")
 
 // apply applies the record at p.
 func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byte) error {
@@ -57,6 +68,8 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 			r.state.losses = append(r.state.losses, h.Loss)
 			return nil
 		})
+	case kindCheckpoint: // of the records before it
+		return nil
 	case kindCommit:
 		return decodeHead(head, func(h *Commit) error { return r.applyCommit(p, h) })
 	}
@@ -80,7 +93,7 @@ func (r *replayer) applyQuery(h *queryRecord) error {
 	if n := len(r.state.queries); h.Number != n+1 {
 		return fmt.Errorf("%w: query %d follows query %d", wal.ErrCorrupt, h.Number, n)
 	}
-	r.state.queries = append(r.state.queries, h.Query)
+	r.state.queries = append(r.state.queries, &h.Query)
 	return nil
 }
 
@@ -91,6 +104,9 @@ func (r *replayer) applyIntent(p wal.Position, h *intentRecord) error {
 	}
 	if n := len(r.state.queries); h.Query < 1 || h.Query > n {
 		return fmt.Errorf("%w: call %s asks query %d of %d", wal.ErrCorrupt, h.Call, h.Query, n)
+	}
+	if r.state.queries[h.Query-1] == nil {
+		return errLeftBehind
 	}
 	r.state.addCall(run, p, h)
 	return nil
@@ -130,9 +146,9 @@ func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *
 	if err != nil {
 		return err
 	}
-	r.state.settle(c, k, h, identities)
+	err = r.state.settle(c, p, k, h, identities)
 	r.state.addToIndex(c, identities)
-	return nil
+	return err
 }
 
 // readIdentities reads the body of a record about a call's outcome.
@@ -157,10 +173,10 @@ func (r *replayer) applyReread(ctx context.Context, p wal.Position, h *rereadRec
 		return err
 	}
 	identities, err := r.readIdentities(ctx, p)
-	if err == nil {
-		r.state.reread(c, publisher, p, h, identities)
+	if err != nil {
+		return err
 	}
-	return err
+	return r.state.reread(c, publisher, p, h, identities)
 }
 
 func (r *replayer) applyDecision(p wal.Position, h *decisionRecord) error {
@@ -208,7 +224,7 @@ func (r *replayer) applyCommit(p wal.Position, h *Commit) error {
 func (l *Ledger) recoverCalls(ctx context.Context, readOnly bool) error {
 	recovered := false
 	for _, c := range l.state.calls {
-		if c.Outcome != "" {
+		if c == nil || c.Outcome != "" {
 			continue
 		}
 		b, call, err := l.archive.readExchange(ctx, c)
@@ -218,7 +234,9 @@ func (l *Ledger) recoverCalls(ctx context.Context, readOnly bool) error {
 		items, _ := l.archive.decode(b, call)
 		k, h, identities := outcomeOf(call, b, items)
 		if readOnly {
-			l.state.settle(c, k, &h, identities)
+			if err := l.state.settle(c, wal.Position{}, k, &h, identities); err != nil {
+				return err
+			}
 		} else {
 			if err := l.Recorder(c.Run).writeOutcome(l.log.Write, c, k, h, identities); err != nil {
 				return err

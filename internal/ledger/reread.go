@@ -23,22 +23,23 @@ type reread struct {
 
 // reread applies a later version's outcome of a call in doubt. What was decided about the call is
 // kept for the runs that were published before.
-func (s *state) reread(c *Call, publisher *Run, at wal.Position, h *rereadRecord, identities []byte) {
+func (s *state) reread(c *Call, publisher *Run, at wal.Position, h *rereadRecord, identities []byte) error {
 	c.reread = &reread{at: at, problem: c.Problem, open: h.Open, decided: map[pipeline.Identity]bool{}}
 	c.Decision = ""
 	var added []byte
 	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
 		key := pipeline.Identity(chunk)
 		c.reread.decided[key] = true
-		if !slices.Contains(slices.Collect(s.index.Values(key)), uint32(c.number)) { //nolint:gosec // calls take seconds
+		if !slices.Contains(slices.Collect(s.index.Backward(key)), uint32(c.number)) { //nolint:gosec // calls take seconds
 			added = append(added, chunk...)
 		}
 	}
-	s.settle(c, outcomeKinds[h.Outcome], &h.outcomeRecord, identities)
+	err := s.settle(c, at, outcomeKinds[h.Outcome], &h.outcomeRecord, identities)
 	s.addToIndex(c, added)
 	if publisher != c.Run {
 		publisher.rereads = append(publisher.rereads, c)
 	}
+	return err
 }
 
 var outcomeKinds = map[pipeline.Outcome]kind{
@@ -106,7 +107,7 @@ func (l *Ledger) RereadableCalls() (calls []*Call) {
 }
 
 func (c *Call) isRereadable() bool {
-	return c.Outcome == pipeline.InDoubt && c.Decision != NotCharged && c.responseAt != nil
+	return c != nil && c.Outcome == pipeline.InDoubt && c.Decision != NotCharged && c.responseAt != nil
 }
 
 // Reread reads the recorded answer to a call in doubt, and records nothing.
@@ -151,7 +152,7 @@ func (c *Call) leavesLineOpen(s schema.Status) bool {
 // AssumeReread applies what is read in the answer to a call in doubt to the ledger in memory, for a
 // plan of what a run would request after recording it.
 func (l *Ledger) AssumeReread(x *Rereading) {
-	l.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
+	_ = l.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
 	x.Call.reread.assumed = true
 }
 
@@ -171,14 +172,13 @@ func (r *Recorder) RecordReread(x *Rereading) error {
 	}
 	r.state.mu.Lock()
 	defer r.state.mu.Unlock()
-	r.state.reread(x.Call, r.run, p, &h, x.identities)
-	return nil
+	return r.state.reread(x.Call, r.run, p, &h, x.identities)
 }
 
 // RepeatedFailure finds the call that a call in doubt repeats in vain: it was released for a retry,
 // requested one of the same entities, and failed in the same way. kind describes how. A call that
 // got no answer because its process ended says nothing about its entities. The result is nil if
-// there is no such call.
+// there is no such call, and the call itself if nothing smaller can be requested than what was cut.
 func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, kind string, err error) {
 	b, call, err := l.archive.readExchange(ctx, c)
 	if err != nil {
@@ -186,6 +186,9 @@ func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, k
 	}
 	if kind = c.failureKind(call); kind == "" {
 		return nil, "", nil
+	}
+	if c.cut && c.length >= longAnswer && b.ResultCeiling() <= 1 {
+		return c, kind, nil
 	}
 	for i := range b.Items {
 		calls := l.state.settledCalls(pipeline.IdentityOf(&b.Items[i].Account), func(other *Call) bool {
@@ -197,8 +200,8 @@ func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, k
 			if err != nil {
 				return nil, "", err
 			}
-			// A cut answer is requested again in smaller batches, which is another way.
-			if other.failureKind(otherCall) == kind && isSameSection(otherBatch, b) && (!c.cut || c.Entities >= other.Entities) {
+			// What was cut is requested again by less at a time, which is another way.
+			if other.failureKind(otherCall) == kind && isSameSection(otherBatch, b) && (!c.cut || b.ResultCeiling() >= otherBatch.ResultCeiling()) {
 				return other, kind, nil
 			}
 		}

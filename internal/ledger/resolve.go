@@ -15,6 +15,9 @@ import (
 // that were requested by it, since their answers state the id.
 func (p *Purchases) Resolve(ctx context.Context, a *schema.Account) (found pipeline.Resolution) {
 	key := pipeline.IdentityOf(a)
+	if p.state.past.isValid(p.now().Add(-max(p.ttl.Positive, p.ttl.Negative))) {
+		p.ledger.needPast(ctx)
+	}
 	calls := p.state.settledCalls(key, func(c *Call) bool {
 		return p.includeIDs(c.Run) && (c.Query.Service() == pipeline.Search || c.Query.Service() == pipeline.Signals && !c.ByID)
 	})

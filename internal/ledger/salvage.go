@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,11 +64,12 @@ func Salvage(ctx context.Context, from, to wal.Store, o SalvageOptions) (*Salvag
 	}
 	s := &salvager{
 		log: log, published: map[string]*pipeline.Manifest{}, result: &Salvaged{},
-		specs: map[string]json.RawMessage{}, answered: map[string]bool{}, pieces: map[string]int{}, prepared: map[string]bool{}, late: map[string]bool{}, recorded: map[string]bool{},
+		specs: map[string]json.RawMessage{}, answered: map[string]bool{}, pieces: map[string]int{}, charged: map[string]bool{}, prepared: map[string]bool{}, commits: map[string]bool{},
+		late: map[string]bool{}, recorded: map[string]bool{},
 		begun: map[string]bool{}, calls: map[string]*salvagedCall{}, texts: map[string]int{}, numbers: map[int]int{}, lost: map[string]int{},
 	}
 	for _, m := range o.Published {
-		if m.Run.Kind == pipeline.RunGeneration {
+		if m.Run.Kind != pipeline.CompactionGeneration { // a journal does not know those
 			s.published[m.Run.ID] = m
 		}
 	}
@@ -82,6 +84,9 @@ func (s *salvager) salvage(ctx context.Context, from wal.Store, o SalvageOptions
 	if _, err := wal.Salvage(ctx, from, s.write); err != nil {
 		return err
 	}
+	if err := s.restorePublished(o); err != nil {
+		return err
+	}
 	if err := s.log.Flush(); err != nil {
 		return err
 	}
@@ -92,7 +97,9 @@ func (s *salvager) salvage(ctx context.Context, from wal.Store, o SalvageOptions
 	if err := l.recoverCalls(ctx, false); err != nil {
 		return err
 	}
-	s.comparePublished(l)
+	if err := s.comparePublished(ctx, l); err != nil {
+		return err
+	}
 	for i := range s.result.Lost {
 		if err := l.recordLoss(&s.result.Lost[i]); err != nil {
 			return err
@@ -117,7 +124,9 @@ type salvager struct {
 	specs    map[string]json.RawMessage // the first head of each run
 	pieces   map[string]int             // of answers, by call
 	answered map[string]bool            // calls with an answer
+	charged  map[string]bool            // calls with an outcome that says so
 	prepared map[string]bool            // runs with a prepared manifest
+	commits  map[string]bool            // runs that are recorded as published
 	late     map[string]bool            // calls with a late intent
 	recorded map[string]bool            // queries with a record, by their text
 
@@ -140,6 +149,7 @@ type salvagedCall struct {
 type salvagedHead struct {
 	callHead
 	From    string `json:"from"` // of a reconciliation
+	By      string `json:"by"`   // of a reread: the run that publishes it
 	Credits *int64 `json:"credits"`
 	Problem string `json:"problem"`
 	Pieces  int    `json:"pieces"` // of a response
@@ -159,6 +169,9 @@ func (h callHead) name() string { return h.Run + "/" + h.Call }
 
 // survey notes what is there, before anything is written.
 func (s *salvager) survey(r wal.SalvagedRecord) error {
+	if kind(r.Kind) == kindCheckpoint {
+		return nil // it holds nothing of its own, and the positions in it are those of this log
+	}
 	if s.result.Records++; r.Late {
 		s.result.Late++
 	}
@@ -188,14 +201,21 @@ func (s *salvager) survey(r wal.SalvagedRecord) error {
 	case kindResponse: // of a long answer it is the last piece
 		name := s.callName(&r, h.callHead).name()
 		s.answered[name] = s.pieces[name] == h.Pieces
+	case kindCharged:
+		s.charged[s.callName(&r, h.callHead).name()] = true
 	case kindPrepare:
 		s.prepared[h.Run] = true
+	case kindCommit:
+		s.commits[h.Run] = true
 	}
 	return nil
 }
 
 // write writes a record, if what it refers to is there.
 func (s *salvager) write(r wal.SalvagedRecord) error {
+	if kind(r.Kind) == kindCheckpoint {
+		return nil
+	}
 	switch {
 	case r.Late && s.lateNumbers == nil:
 		s.lateNumbers = maps.Clone(s.numbers)
@@ -233,7 +253,10 @@ func (s *salvager) write(r wal.SalvagedRecord) error {
 	if err := s.ensureRun(h.Run); err != nil {
 		return err
 	}
-	return s.add(kind(r.Kind), r.Head, r.Body)
+	if err := s.add(kind(r.Kind), r.Head, r.Body); err != nil || kind(r.Kind) != kindPrepare {
+		return err
+	}
+	return s.restoreCommit(h.Run) // here, since decisions that follow are no part of what was published
 }
 
 func (s *salvager) add(k kind, head, body []byte) error {
@@ -271,8 +294,40 @@ func (s *salvager) ensureRun(id string) error {
 	if m := s.published[id]; m != nil {
 		spec.Started, spec.URI, spec.Input, spec.Queries, spec.Versions = m.Run.Started, m.Input.URI, m.Input.SHA256, m.Queries, m.Versions
 		spec.Endpoint, spec.APIChoice, spec.Continues, spec.Simulated = m.Run.Endpoint, m.Run.APIChoice, m.Run.Continues, m.Run.Simulated
+		if m.Run.Kind == pipeline.RereadGeneration {
+			spec.Continues, spec.Rereads = "", m.Run.Continues
+		}
 	}
 	return s.addJSON(kindRun, spec, nil)
+}
+
+// restorePublished writes what is missing about the publication of runs.
+func (s *salvager) restorePublished(o SalvageOptions) error {
+	for _, m := range o.Published {
+		id := m.Run.ID
+		if s.published[id] != m {
+			continue
+		}
+		if !s.prepared[id] {
+			if err := s.restorePrepare(id); err != nil {
+				return err
+			}
+		}
+		if err := s.restoreCommit(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restoreCommit writes that a run is published, if it is and its record of that is missing.
+func (s *salvager) restoreCommit(id string) error {
+	m := s.published[id]
+	if m == nil || s.commits[id] {
+		return nil
+	}
+	s.commits[id] = true
+	return s.addJSON(kindCommit, commitOf(id, m, m.Run.Finished), nil)
 }
 
 // restorePrepare writes the manifest that a published run prepared.
@@ -281,6 +336,7 @@ func (s *salvager) restorePrepare(id string) error {
 	if m == nil {
 		return nil
 	}
+	s.prepared[id] = true
 	if err := s.ensureRun(id); err != nil {
 		return err
 	}
@@ -419,9 +475,20 @@ func (s *salvager) writeCall(r *wal.SalvagedRecord, h *salvagedHead) error {
 		}
 	}
 	if s.answered[name.name()] {
+		switch {
+		case k == kindInDoubt && s.charged[name.name()]:
+			return nil // of a process that had taken over before the answer was recorded
+		case k == kindReread:
+			if err := s.ensureRun(h.By); err != nil {
+				return err
+			}
+		}
 		return s.add(k, head, body)
 	}
 	switch {
+	case k == kindReread:
+		s.addLoss(Loss{Run: name.Run, Call: name.Call, What: "its answer", Credits: h.Credits, MaxCost: c.ceiling, InDoubt: true})
+		return nil
 	case k == kindCharged:
 		s.addLoss(Loss{Run: name.Run, Call: name.Call, What: "its answer", Credits: chargeOf(k, h), MaxCost: c.ceiling, InDoubt: true})
 		return s.addJSON(kindInDoubt, outcomeRecord{callHead: name, Problem: lostAnswer(h.Credits)}, c.identities)
@@ -478,21 +545,51 @@ func (s *salvager) addLoss(l Loss) {
 }
 
 // comparePublished notes the calls that manifests name and the new ledger lacks, or has without an
-// answer.
-func (s *salvager) comparePublished(l *Ledger) {
+// answer. What an earlier salvage has lost was accepted.
+func (s *salvager) comparePublished(ctx context.Context, l *Ledger) error {
 	for _, id := range slices.Sorted(maps.Keys(s.published)) {
-		m := s.published[id]
-		for i := range m.PerCall {
-			listed := &m.PerCall[i]
-			n := l.state.callNumbers[id+"/"+listed.ID]
-			switch {
-			case n == 0:
-				s.addLoss(Loss{Run: id, Call: listed.ID, What: "all of it", Credits: listed.Credits})
-			case listed.Outcome == pipeline.Charged && l.state.calls[n-1].responseAt == nil:
-				s.addLoss(Loss{Run: id, Call: listed.ID, What: "its answer", Credits: listed.Credits, MaxCost: l.state.calls[n-1].Ceiling, InDoubt: true})
+		r, err := l.state.findRun(id)
+		if err != nil {
+			return err // not possible: restorePublished has begun it
+		}
+		accepted := l.lostCalls(r)
+		for i := range s.published[id].PerCall {
+			if listed := &s.published[id].PerCall[i]; !accepted[listed.ID] {
+				if err := s.compareCall(ctx, l, r, listed); err != nil {
+					return err
+				}
 			}
 		}
 	}
+	return nil
+}
+
+// compareCall notes what is missing of a call that a published run names. If it is the record that
+// the run read the call's answer again, it is read once more.
+func (s *salvager) compareCall(ctx context.Context, l *Ledger, r *Run, listed *pipeline.CallSummary) error {
+	run := cmp.Or(r.Rereads, r.ID)
+	n := l.state.callNumbers[run+"/"+listed.ID]
+	if n == 0 {
+		s.addLoss(Loss{Run: run, Call: listed.ID, What: "all of it", Credits: listed.Credits})
+		return nil
+	}
+	c := l.state.calls[n-1]
+	if listed.Outcome != pipeline.Charged || c.Outcome == pipeline.Charged {
+		return nil
+	}
+	loss := Loss{Run: run, Call: listed.ID, What: "its answer", Credits: listed.Credits, MaxCost: c.Ceiling, InDoubt: true}
+	if c.isRereadable() {
+		x, err := l.Reread(ctx, c)
+		if err != nil {
+			return err
+		}
+		if x.Outcome == pipeline.Charged {
+			return l.Recorder(r).RecordReread(x)
+		}
+		loss.What = "how its answer was read" // by a later version than this one
+	}
+	s.addLoss(loss)
+	return nil
 }
 
 // recordLoss records durably that something of a call is missing, and that this was accepted.
@@ -508,5 +605,6 @@ func (l *Ledger) recordLoss(loss *Loss) error {
 	return nil
 }
 
-// Losses are the calls of which something was missing when the ledger was salvaged.
-func (l *Ledger) Losses() []Loss { return l.state.losses }
+// LostCalls counts the calls of a run, or of the one that it rereads, of which something was missing
+// when the ledger was salvaged.
+func (l *Ledger) LostCalls(r *Run) int { return len(l.lostCalls(r)) }

@@ -17,14 +17,17 @@ import (
 // every record that it writes.
 type state struct {
 	runs        []*Run
-	calls       []*Call // by number, from 1
+	calls       []*Call // by number, from 1; nil: likewise
 	callNumbers map[string]uint32
-	queries     []pipeline.Query          // by number, from 1
-	index       idmap.Map                 // the numbers of the calls that requested an identity
+	queries     []*pipeline.Query         // by number, from 1; nil: a checkpoint has left it behind
+	index       idmap.Lists               // the numbers of the calls that requested an identity
 	history     map[int]*forecast.History // by a query's number
 	bounds      bounds
 	sizes       forecast.AnswerSizes
 	losses      []Loss // of a ledger that was salvaged
+	cursors     cursorTable
+	undated     []undated // outcomes that are not in the cursors yet, in their order
+	past        past      // what the checkpoint has left behind
 
 	// Guards what calls change during a run. Every call to the API takes it, so it is not held
 	// while a record is read or written.
@@ -60,19 +63,25 @@ func (s *state) findCall(run, id string) (*Call, error) {
 	if n := s.callNumbers[run+"/"+id]; n > 0 {
 		return s.calls[n-1], nil
 	}
+	if r, err := s.findRun(run); err == nil && r.past.Calls > 0 {
+		return nil, errLeftBehind
+	}
 	return nil, fmt.Errorf("%w: the outcome of call %s/%s, which has no intent", wal.ErrCorrupt, run, id)
 }
 
 // addCall adds a call of a run, by its intent at p.
 func (s *state) addCall(r *Run, p wal.Position, h *intentRecord) *Call {
 	c := &Call{
-		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: &s.queries[h.Query-1], queryNumber: h.Query, ByID: h.ByID,
+		Run: r, ID: h.Call, Batch: h.Batch, Attempt: h.Attempt, Query: s.queries[h.Query-1], queryNumber: h.Query, ByID: h.ByID,
 		Entities: h.Entities, Ceiling: h.Ceiling, Time: h.Time, intentAt: p,
 	}
 	s.calls = append(s.calls, c)
 	c.number = len(s.calls)
 	s.callNumbers[r.ID+"/"+c.ID] = uint32(len(s.calls)) //nolint:gosec // calls take seconds
 	r.Calls = append(r.Calls, c)
+	if r.firstCall == 0 {
+		r.firstCall = c.number
+	}
 	digits := strings.IndexFunc(c.Batch+".", func(r rune) bool { return r < '0' || r > '9' })
 	if n, err := strconv.Atoi(c.Batch[:digits]); err == nil {
 		r.LastBatch = max(r.LastBatch, n)
@@ -80,34 +89,45 @@ func (s *state) addCall(r *Run, p wal.Position, h *intentRecord) *Call {
 	return c
 }
 
-// settledCalls returns the calls that requested an identity and satisfy a condition. None of
+// settledCalls returns the calls that requested an identity and satisfy a condition, in the order
+// of their outcomes. None of
 // them changes during the run, since a call enters the index with its outcome: the
 // lock, which every call to the API takes, protects the walk only and is not held while
 // their records are read.
 func (s *state) settledCalls(key pipeline.Identity, include func(*Call) bool) (calls []*Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for n := range s.index.Values(key) {
-		if c := s.calls[n-1]; c.concerns(key) && include(c) {
+	for n := range s.index.Backward(key) {
+		if c := s.calls[n-1]; c != nil && c.concerns(key) && include(c) {
 			calls = append(calls, c)
 		}
 	}
+	slices.Reverse(calls)
 	return calls
 }
 
-// settle applies the outcome of a call. identities are those that its answer decided, or that
-// are in doubt.
-func (s *state) settle(c *Call, k kind, h *outcomeRecord, identities []byte) {
+// settle applies the outcome of a call, by its record at p; the zero position: it is not recorded.
+// identities are those that its answer decided, or that are in doubt.
+func (s *state) settle(c *Call, p wal.Position, k kind, h *outcomeRecord, identities []byte) error {
 	c.setOutcome(k, h)
 	s.addToHistory(c, k, h, identities)
-	// The length of pages is that of the page, and a refusal says nothing about answers.
-	if !c.Query.Service().IsPaged() && (c.Outcome == pipeline.Charged || c.cut) {
-		length := forecast.AnswerLength{Ceiling: c.Query.ResultCeiling(c.Entities), Length: c.length, Cut: c.Outcome != pipeline.Charged}
+	if c.Outcome == pipeline.Charged || c.cut { // a refusal says nothing about answers
+		length := forecast.AnswerLength{Ceiling: c.resultCeiling(), Length: c.length, Cut: c.Outcome != pipeline.Charged}
 		if h.Size != nil {
 			length.Results = *h.Size
 		}
 		s.sizes.Add(c.Query, length)
 	}
+	return s.addToCursors(undated{call: c, at: p, record: h, identities: identities})
+}
+
+// resultCeiling is the number of results that the answer to a call can have. A page may be smaller
+// than its query allows, and costs accordingly.
+func (c *Call) resultCeiling() int64 {
+	if q := c.Query; q.Service().IsPaged() {
+		return c.Ceiling / max(q.Price, 1) * max(q.Per, 1)
+	}
+	return c.Query.ResultCeiling(c.Entities)
 }
 
 // addToIndex notes that a call requested identities.

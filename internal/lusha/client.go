@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -30,6 +31,10 @@ type Config struct {
 	Timeout   time.Duration     // of one attempt, connection to last byte; 0 means 60 s
 	Now       func() time.Time  // nil means time.Now
 	Transport http.RoundTripper // nil: the client's own, which can prove that a request never left
+
+	// OnRetirement is called when an answer first states that its version of the API ends; nil: never.
+	// It may be called concurrently.
+	OnRetirement func(pipeline.APIVersion, Retirement)
 
 	// Bytes of an answer, after decompression, that are read in any case; 0 means 256 MiB. An
 	// answer is read up to four times the length that is possible for its batch, if that is more.
@@ -53,6 +58,10 @@ type Client struct {
 	onFreeRequest  func(int)    // counts free requests; may be nil
 	usageLimiter   usageLimiter // of the usage endpoint, which has a quota of its own
 	clockOffset    atomic.Pointer[ClockOffset]
+
+	onRetirement func(pipeline.APIVersion, Retirement)
+	retirementMu sync.Mutex
+	retirements  map[pipeline.APIVersion]Retirement
 }
 
 // ClockOffset is that of the last free request that was answered, else of one that was refused; nil:
@@ -77,6 +86,8 @@ func New(cfg Config) (*Client, error) {
 		pieceBytes:     cfg.PieceBytes,
 		now:            cfg.Now,
 		transport:      cfg.Transport,
+		onRetirement:   cfg.OnRetirement,
+		retirements:    map[pipeline.APIVersion]Retirement{},
 	}
 	if c.userAgent == "" {
 		c.userAgent = "siglake (+https://github.com/siglake/siglake)"
@@ -227,6 +238,7 @@ func (c *Client) sendRequest(ctx context.Context, method, path string, body []by
 		return
 	}
 	defer resp.Body.Close()
+	c.noteRetirement(path, resp.Header)
 	c.readAnswer(resp, call, reader)
 }
 

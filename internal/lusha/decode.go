@@ -9,31 +9,54 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
 // Decoder decodes the raw answers of the fetcher that it wraps.
-type Decoder struct{ inner pipeline.Fetcher }
+type Decoder struct {
+	inner  pipeline.Fetcher
+	memory *semaphore.Weighted // bytes of long answers that are decoded at a time
+}
+
+// decodeMemory is the total length of the long answers that are decoded at a time. A longer one is
+// decoded while no other is.
+const decodeMemory = 128 << 20
 
 // Decode wraps a fetcher of raw calls: it settles each call's outcome
 // and charge, and gives every item its status.
-func Decode(inner pipeline.Fetcher) *Decoder { return &Decoder{inner} }
+func Decode(inner pipeline.Fetcher) *Decoder {
+	return &Decoder{inner, semaphore.NewWeighted(decodeMemory)}
+}
 
 // Fetch sends the batch through the inner fetcher and decodes the answer. Items that
 // the API's version cannot express are Rejected even if nothing was sent. Errors are
 // the inner fetcher's: an answer that cannot be read is an outcome, not an error. A
-// call with a long answer that was read loses its Body.
+// call with a long answer loses its Body. Fetch waits with such an answer, which is
+// recorded by then, until there is memory to decode it.
 func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
-	reply, err := d.inner.Fetch(ctx, b)
+	admitted, admission := *b, int64(0)
+	admitted.Admit = func(bytes int64) {
+		if admission == 0 && bytes > maxKeptBody {
+			admission = min(bytes, decodeMemory)
+			_ = d.memory.Acquire(context.WithoutCancel(ctx), admission) // fails when its context ends, which this one does not
+		}
+	}
+	defer func() { d.memory.Release(admission) }()
+	reply, err := d.inner.Fetch(ctx, &admitted)
 	if len(reply.Calls) == 0 {
 		rejectInexpressible(b, reply.Items)
 	}
 	for i := range reply.Calls {
+		call := &reply.Calls[i]
+		admitted.Admit(int64(len(call.Body)))
 		// The call's outcome and problem describe what is no answer.
-		items, unmatched, _ := DecodeAnswer(b, &reply.Calls[i])
-		if call := &reply.Calls[i]; call.Outcome == pipeline.Charged && len(call.Body) > maxKeptBody {
+		items, unmatched, _ := DecodeAnswer(b, call)
+		// A refusal is explained by its body.
+		if len(call.Body) > maxKeptBody && (call.Outcome == pipeline.Charged || call.Outcome == pipeline.InDoubt && call.Status/100 == 2) {
 			call.Length, call.Body = int64(len(call.Body)), nil
 			detachEvents(items)
 			detachEvents(unmatched)
@@ -116,7 +139,8 @@ type answer struct {
 	b             *pipeline.Batch
 	call          *pipeline.Call
 	items         []pipeline.ItemReply
-	hasEntry      []bool           // items that have an entry
+	hasEntry      []bool // items that have an entry
+	mergedByItem  map[int]*mergedItem
 	byKey         map[string][]int // answer key -> items; more than one when an id was given twice
 	byRequestedID map[string][]int // of look-ups: the id that is asked by -> items
 	types         map[string]string
@@ -604,7 +628,13 @@ func (a *answer) assign(indices []int, e *entry) {
 			a.items[i] = r
 			continue
 		}
-		a.items[i] = mergeItems(a.items[i], r)
+		if a.mergedByItem == nil {
+			a.mergedByItem = map[int]*mergedItem{}
+		}
+		if a.mergedByItem[i] == nil {
+			a.mergedByItem[i] = newMergedItem(&a.items[i])
+		}
+		a.mergedByItem[i].add(&r)
 	}
 }
 
@@ -634,42 +664,55 @@ func appendAlias(aliases []string, own, other string) []string {
 	return append(aliases, other)
 }
 
-func mergeItems(first, second pipeline.ItemReply) pipeline.ItemReply {
-	precedence := []schema.Status{schema.Enriched, schema.Resolved, schema.Restricted, schema.NoSignal, schema.Deferred, schema.NotFound}
-	if slices.Index(precedence, second.Status) < slices.Index(precedence, first.Status) {
-		first.Status, first.Reason = second.Status, second.Reason
-	}
-	if first.Entity.ID == "" {
-		first.Entity = second.Entity
-	}
-	first.Events = append(slices.Clip(first.Events), second.Events...)
-	first.Filtered = append(slices.Clip(first.Filtered), second.Filtered...)
-	first.Aliases = slices.Clip(first.Aliases)
-	for _, id := range append([]string{second.Entity.ID}, second.Aliases...) {
-		first.Aliases = appendAlias(first.Aliases, first.Entity.ID, id)
-	}
-	first.UnknownFields = mergeUnknown(first.UnknownFields, second.UnknownFields)
-	first.Warnings = appendWarning(first.Warnings, "the answer holds more than one entry for this; both were kept")
-	for _, n := range second.Warnings {
-		first.Warnings = appendWarning(first.Warnings, "%s", n)
-	}
-	return first
+// mergedItem is an item with more than one entry in the answer. It owns what it collects, so that
+// any number of entries costs no more than what is in them.
+type mergedItem struct {
+	*pipeline.ItemReply
+	aliases map[string]bool
+	unknown jsonscan.ObjectBuilder
 }
 
-func mergeUnknown(x, y json.RawMessage) json.RawMessage {
-	if x == nil || y == nil {
-		return append(x, y...)
+// newMergedItem starts with the first entry of an item.
+func newMergedItem(item *pipeline.ItemReply) *mergedItem {
+	m := &mergedItem{ItemReply: item, aliases: map[string]bool{}}
+	item.Events, item.Filtered, item.Aliases = slices.Clone(item.Events), slices.Clone(item.Filtered), slices.Clone(item.Aliases)
+	for _, id := range item.Aliases {
+		m.aliases[id] = true
 	}
-	var out jsonscan.ObjectBuilder
-	for _, object := range []json.RawMessage{x, y} {
-		c := jsonscan.Cursor{Doc: object}
-		c.Enter('{')
-		for first := true; c.HasNext(first, '}'); first = false {
-			name := string(c.ReadName())
-			out.Add([]byte(name), c.ReadValue())
+	m.addUnknown(item.UnknownFields)
+	item.Warnings = appendWarning(item.Warnings, "the answer holds more than one entry for this; both were kept")
+	return m
+}
+
+// statusPrecedence is the order in which the statuses of several entries decide that of their item.
+var statusPrecedence = []schema.Status{schema.Enriched, schema.Resolved, schema.Restricted, schema.NoSignal, schema.Deferred, schema.NotFound}
+
+// add adds a further entry.
+func (m *mergedItem) add(r *pipeline.ItemReply) {
+	if slices.Index(statusPrecedence, r.Status) < slices.Index(statusPrecedence, m.Status) {
+		m.Status, m.Reason = r.Status, r.Reason
+	}
+	if m.Entity.ID == "" {
+		m.Entity = r.Entity
+	}
+	m.Events = append(m.Events, r.Events...)
+	m.Filtered = append(m.Filtered, r.Filtered...)
+	for _, id := range append([]string{r.Entity.ID}, r.Aliases...) {
+		if id != "" && id != m.Entity.ID && !m.aliases[id] {
+			m.aliases[id] = true
+			m.Aliases = append(m.Aliases, id)
 		}
 	}
-	return out.Build()
+	m.addUnknown(r.UnknownFields)
+	for _, n := range r.Warnings {
+		m.Warnings = appendWarning(m.Warnings, "%s", n)
+	}
+}
+
+func (m *mergedItem) addUnknown(object json.RawMessage) {
+	for name, value := range jsonscan.Members(object) {
+		m.unknown.Add([]byte(name), value)
+	}
 }
 
 // answersQuery reports whether the document is an answer to what was asked, rather
@@ -720,6 +763,9 @@ func (a *answer) finishCall() (items, unmatched []pipeline.ItemReply) {
 				a.items[i].Reason = "not in the answer, which holds entries that nobody asked for"
 			}
 		}
+	}
+	for _, m := range a.mergedByItem {
+		m.UnknownFields = m.unknown.Build()
 	}
 	call := a.call
 	call.Charge = a.charge.result()

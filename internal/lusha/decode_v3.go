@@ -131,7 +131,9 @@ func (l *lookup) readField(name string, value json.RawMessage) {
 		case field == &l.reply.Entity.Domain:
 			*field = schema.BareHost(text)
 		case field == &l.reply.Entity.ID:
-			l.aliases = appendAlias(l.aliases, "", text)
+			if len(l.aliases) < maxAliases {
+				l.aliases = appendAlias(l.aliases, "", text)
+			}
 		case field != nil && *field == "":
 			*field = text
 		}

@@ -30,10 +30,10 @@ func parseRate(h http.Header) pipeline.Rate {
 }
 
 // recordedHeaders are the answer's header fields that a call keeps: rates, waiting times,
-// and what distinguishes a proxy from the API. Never cookies.
+// what distinguishes a proxy from the API, and when the API's version ends. Never cookies.
 var recordedHeaders = []string{
-	"content-encoding", "content-length", "content-type", "date", "location",
-	"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "server", "via",
+	"content-encoding", "content-length", "content-type", "date", "deprecation", "link", "location",
+	"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "server", "sunset", "via",
 	"x-daily-requests-left", "x-daily-usage", "x-hourly-requests-left", "x-hourly-usage",
 	"x-minute-requests-left", "x-minute-usage", "x-rate-limit-daily", "x-rate-limit-hourly", "x-rate-limit-minute",
 	"x-ratelimit-limit", "x-ratelimit-limit-day", "x-ratelimit-remaining-daily", "x-ratelimit-remaining-day",
@@ -44,9 +44,13 @@ var recordedHeaders = []string{
 func encodeHeader(h http.Header, key Key) []byte {
 	var out jsonscan.ObjectBuilder
 	for _, name := range recordedHeaders {
-		if v := h.Get(name); v != "" {
+		v, limit := h.Get(name), 256
+		if name == "link" { // several fields are one list
+			v, limit = strings.Join(h.Values(name), ", "), 1024
+		}
+		if v != "" {
 			text := key.redact(v)
-			out.Add([]byte(name), jsonscan.AppendQuoted(nil, truncateText(text, 256)))
+			out.Add([]byte(name), jsonscan.AppendQuoted(nil, truncateText(text, limit)))
 		}
 	}
 	return out.Build()

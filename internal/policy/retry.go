@@ -24,6 +24,7 @@ type RetryConfig struct {
 	// OnWait is called when 429s without a delay outlast MaxAttempts, with the refusal and
 	// the time until which the batch is repeated. Once per run; nil: not called.
 	OnWait func(refusal string, until time.Time)
+	Now    func() time.Time // dates the end of a wait; nil means time.Now
 	// BreakerLimit stops the run: after so many calls in a row with an unknown
 	// outcome, or so many batches in a row that were given up; 0 means 5.
 	BreakerLimit int
@@ -65,6 +66,9 @@ func Retry(inner pipeline.Fetcher, vendor Vendor, cfg RetryConfig) *Retrier {
 	}
 	if cfg.BreakerLimit <= 0 {
 		cfg.BreakerLimit = 5
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Jitter == nil {
 		cfg.Jitter = rand.Float64
@@ -204,7 +208,7 @@ func (r *Retrier) nextDelay(b *pipeline.Batch, call *pipeline.Call, p progress) 
 		return noRetry, nil
 	case RateWindow:
 		if p.tries >= r.cfg.MaxAttempts {
-			return noRetry, stopUntil(pipeline.StopQuota, refusal) // the limiter waited, and the window did not turn
+			return noRetry, r.stopUntil(pipeline.StopQuota, refusal) // the limiter waited, and the window did not turn
 		}
 		return 0, nil
 	case RateBurst:
@@ -255,7 +259,7 @@ func (r *Retrier) burstDelay(refusal Refusal, p progress) (time.Duration, *pipel
 		return d, nil
 	}
 	if p.waited+d > r.cfg.MaxWait {
-		stop := stopUntil(pipeline.StopQuota, refusal)
+		stop := r.stopUntil(pipeline.StopQuota, refusal)
 		stop.Reason = fmt.Sprintf("the API still refuses calls after %d attempts in %s, and does not say for how long: %s", p.tries, p.waited.Round(time.Second), refusal.Summary)
 		stop.Advice += "; --max-wait sets how long a run waits"
 		return noRetry, stop
@@ -265,7 +269,7 @@ func (r *Retrier) burstDelay(refusal Refusal, p progress) (time.Duration, *pipel
 	r.announced = true
 	r.mu.Unlock()
 	if first && r.cfg.OnWait != nil {
-		r.cfg.OnWait(refusal.Summary, time.Now().Add(r.cfg.MaxWait-p.waited))
+		r.cfg.OnWait(refusal.Summary, r.cfg.Now().Add(r.cfg.MaxWait-p.waited))
 	}
 	return d, nil
 }
@@ -280,17 +284,17 @@ func (r *Retrier) transientDelay(call *pipeline.Call, refusal Refusal, tries int
 		return d, nil
 	}
 	if refusal.RetryAfter > max(r.cfg.MaxDelay, r.cfg.MaxWait) {
-		return noRetry, stopUntil(pipeline.StopUnstable, refusal)
+		return noRetry, r.stopUntil(pipeline.StopUnstable, refusal)
 	}
 	// Not less than the server asks for, and not all batches at the same moment.
 	return refusal.RetryAfter + min(d, time.Second), nil
 }
 
 // stopUntil stops the run, until the time that the answer named if it named one.
-func stopUntil(kind pipeline.StopKind, refusal Refusal) *pipeline.Stop {
+func (r *Retrier) stopUntil(kind pipeline.StopKind, refusal Refusal) *pipeline.Stop {
 	stop := &pipeline.Stop{Kind: kind, Reason: refusal.Summary, Advice: "run again later"}
 	if refusal.RetryAfter > 0 {
-		stop.RetryAt = time.Now().Add(refusal.RetryAfter)
+		stop.RetryAt = r.cfg.Now().Add(refusal.RetryAfter)
 		stop.Advice = "run again after " + stop.RetryAt.UTC().Format("2006-01-02 15:04:05 UTC")
 	}
 	return stop

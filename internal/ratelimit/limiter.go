@@ -34,6 +34,9 @@ type Config struct {
 	// the client's timeout; 0 means 90 s.
 	Timeout time.Duration
 
+	// The clock of the windows; nil means time.Now.
+	Now func() time.Time
+
 	// Called with problems that do not stop anything; may be nil.
 	Warn func(string)
 
@@ -78,6 +81,9 @@ func Open(cfg Config) (*Limiter, error) {
 	}
 	if cfg.Plan == (Plan{}) {
 		cfg.Plan = defaultPlan
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
@@ -124,7 +130,7 @@ func Open(cfg Config) (*Limiter, error) {
 			*w.windowRecord = windowRecord{Ended: w.Ended}
 		}
 	}
-	l.unlimited.Store(l.isUnlimited(time.Now().UnixNano()))
+	l.unlimited.Store(l.isUnlimited(cfg.Now().UnixNano()))
 	return l, nil
 }
 
@@ -168,7 +174,7 @@ func (l *Limiter) withState(update func(now int64) (changed bool)) {
 			l.file.refreshState(&l.state)
 		}
 	}
-	now := time.Now().UnixNano()
+	now := l.cfg.Now().UnixNano()
 	l.expireCalls(now)
 	changed := update(now)
 	if l.file != nil && changed {

@@ -105,12 +105,13 @@ func writeDuckView(out *sqlScript, t schema.Table) {
 		name = historyOf(t)
 	}
 	writeDuckFiles(out, t, name)
-	writeDuckComments(out, t, name)
 	if !t.IsEvent() {
+		writeDuckComments(out, t)
 		return
 	}
+	out.writeLine("COMMENT ON VIEW %s IS %s;", name, sqlString(t.Doc+"; every revision of each event"))
 	out.writeLine("\nCREATE OR REPLACE TEMP VIEW %s AS %s;", t.Name, newestRevisions(name, ""))
-	writeDuckComments(out, t, t.Name)
+	writeDuckComments(out, t)
 	out.writeLine("CREATE OR REPLACE TEMP MACRO %s_as_of(moment) AS TABLE %s;", t.Name, newestRevisions(name, "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"))
 }
 
@@ -144,17 +145,13 @@ func writeDuckFiles(out *sqlScript, t schema.Table, name string) {
 	out.writeLine("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
 }
 
-func writeDuckComments(out *sqlScript, t schema.Table, name string) {
-	doc := t.Doc
-	if name != t.Name {
-		doc += "; every revision of each event"
-	}
-	out.writeLine("COMMENT ON VIEW %s IS %s;", name, sqlString(doc))
+func writeDuckComments(out *sqlScript, t schema.Table) {
+	out.writeLine("COMMENT ON VIEW %s IS %s;", t.Name, sqlString(t.Doc))
 	for _, c := range t.Columns {
-		out.writeLine("COMMENT ON COLUMN %s.%s IS %s;", name, c.Name, sqlString(columnDoc(c)))
+		out.writeLine("COMMENT ON COLUMN %s.%s IS %s;", t.Name, c.Name, sqlString(columnDoc(c)))
 	}
 	if t.IsEvent() {
-		out.writeLine("COMMENT ON COLUMN %s.event_month IS %s;", name, sqlString(monthDoc))
+		out.writeLine("COMMENT ON COLUMN %s.event_month IS %s;", t.Name, sqlString(monthDoc))
 	}
 }
 

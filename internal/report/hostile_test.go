@@ -113,7 +113,14 @@ var printers = map[string]func(w io.Writer){
 	"PrintCatalogueJSON": func(w io.Writer) {
 		_ = PrintCatalogueJSON(format.NewWriter(w), schema.Signals[:1])
 	},
+	"PrintNights": func(w io.Writer) { _ = PrintNights(w, filled[*NightTable]()) },
 	"PrintStatus": func(w io.Writer) { _ = PrintStatus(w, filled[*app.LakeStatus]()) },
+	"PrintPagesPlan": func(w io.Writer) {
+		p := filled[*app.PagesPlan]()
+		PrintPagesPlan(w, p)
+		p.Results, p.Exhausted = nil, false
+		PrintPagesPlan(w, p)
+	},
 	"PrintNothingToDo": func(w io.Writer) {
 		n := filled[*app.NothingToDo]()
 		PrintNothingToDo(w, n)

@@ -16,11 +16,11 @@ func PrintSalvage(w io.Writer, r *app.SalvageReport) {
 		format.Fprintf(w, "The journal of %s is not damaged: nothing was changed. siglake verify compares it with the lake.\n", r.Lake)
 		return
 	}
-	if r.Records == 0 && r.Replaced {
+	if r.Replaced && r.KeptAs == "" {
 		format.Fprintf(w, "An earlier salvage of %s was interrupted; it is complete now.\n", r.Lake)
 		return
 	}
-	if r.Records == 0 {
+	if r.Records == 0 && len(r.Lost)+len(r.Gaps) == 0 {
 		return
 	}
 	format.Fprintf(w, "Whole records    %s: %s, %s, %s credits charged\n", format.Thousands(int64(r.Records)), format.Count(r.Runs, "run"), format.Count(r.Calls, "call"), format.Thousands(r.Charged))

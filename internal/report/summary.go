@@ -60,7 +60,7 @@ func deferralText(d pipeline.Deferral) string {
 // printDeferrals says why lines are left to a later run. The reason of a run that
 // stopped is that of its lines.
 func printDeferrals(w io.Writer, m *pipeline.Manifest) {
-	n := m.Accounts.ByStatus[schema.Deferred]
+	n := m.Accounts.ByStatus[schema.Deferred] + m.Accounts.PartlyRequested
 	if n == 0 || m.Run.Stop != nil {
 		return
 	}

@@ -39,6 +39,9 @@ func (d day) date() (year int, month time.Month, date int) {
 	return time.Unix(int64(d)*86400, 0).UTC().Date()
 }
 
+// midnight returns the time at which the day begins.
+func (d day) midnight() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
+
 func (d day) String() string { return string(d.appendTo(nil)) }
 
 func (d day) appendTo(b []byte) []byte {

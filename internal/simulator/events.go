@@ -152,7 +152,7 @@ const (
 
 // windowStart returns the first day of a signal's window.
 func (h *history) windowStart(s *signal) day {
-	if s.shape == social {
+	if s.shape == social && h.span.today != endOfTime {
 		return max(h.span.from, h.span.today-socialDays+1)
 	}
 	return h.span.from
@@ -192,12 +192,20 @@ func (h *history) drawStep(dst []event, s *signal, root uint64, step day) []even
 			count++
 		}
 	}
-	first := len(dst)
+	// All of them are drawn before any is chosen: an event that is published later does not take the
+	// place of one that an answer has shown before.
+	var drawn [4]event
+	happened := drawn[:0]
 	for range count {
 		e := event{signal: s, date: step, id: signalID(&d), textSeed: d.next()}
 		h.fillDetails(&e, dice(e.textSeed))
-		if h.span.contains(e.date) && h.isPublished(&e) && h.filter.matches(&e) && !isDuplicate(dst[first:], &e) {
-			dst = append(dst, e)
+		if !isDuplicate(happened, &e) {
+			happened = append(happened, e)
+		}
+	}
+	for i := range happened {
+		if e := &happened[i]; h.span.contains(e.date) && h.isPublished(e) && h.filter.matches(e) {
+			dst = append(dst, *e)
 		}
 	}
 	return dst
@@ -258,24 +266,8 @@ func isDuplicate(events []event, e *event) bool {
 // signalID draws eighteen digits, wide enough to be unique within a lake.
 func signalID(d *dice) uint64 { return 100_000_000_000_000_000 + d.next()%900_000_000_000_000_000 }
 
-// isPublished reports whether the service knows of the event yet. Measurements take days to appear,
-// and one in twenty takes weeks.
-func (h *history) isPublished(e *event) bool {
-	d := dice(mix(e.textSeed, 'p'))
-	var lag int
-	switch e.signal.cadence {
-	case daily:
-		lag = 1
-	case weekly:
-		lag = d.between(2, 5)
-	case monthly:
-		lag = d.between(4, 9)
-	}
-	if d.chance(0.05) {
-		lag += d.between(5, 14)
-	}
-	return e.date+day(lag) <= h.span.today
-}
+// isPublished reports whether the service knows of the event yet.
+func (h *history) isPublished(e *event) bool { return h.world.visibleFrom(e) <= h.span.today }
 
 // fillDetails draws the particulars of an event.
 func (h *history) fillDetails(e *event, d dice) {

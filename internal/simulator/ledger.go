@@ -25,8 +25,10 @@ type Bill struct {
 	Billed     int              `json:"billed"`     // requests that cost something
 	ByEndpoint map[string]int64 `json:"byEndpoint"` // credits by path
 	// Credits by signal type or product; "minimum" for min1 charges.
-	ByType  map[string]int64 `json:"byType"`
-	Entries []Entry          `json:"entries,omitempty"`
+	ByType map[string]int64 `json:"byType"`
+	// Different events among those that were charged; only with Config.CountDistinct.
+	Distinct int64   `json:"distinctEvents,omitempty"`
+	Entries  []Entry `json:"entries,omitempty"`
 }
 
 // Entry is one request on the bill.
@@ -63,6 +65,7 @@ type ledger struct {
 	byEndpoint map[string]int64
 	byType     map[string]int64
 	typeLists  map[string][]string // entries with the same types share one list
+	sold       map[uint64]struct{} // events that were charged; nil: not counted
 }
 
 func newLedger(pool int64) *ledger {
@@ -133,6 +136,22 @@ func (l *ledger) charge(seq int, price map[string]int64) bool {
 	return true
 }
 
+// recordSold records the events of a charged answer.
+func (l *ledger) recordSold(a *answer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sold == nil {
+		return
+	}
+	for i := range a.findings {
+		for _, list := range a.findings[i].events {
+			for j := range list {
+				l.sold[list[j].textSeed] = struct{}{}
+			}
+		}
+	}
+}
+
 // recordFault records the fault that a request met.
 func (l *ledger) recordFault(seq int, kind string) {
 	l.mu.Lock()
@@ -181,7 +200,7 @@ func (l *ledger) bill(withEntries bool) Bill {
 		Credits: l.spent, Delivered: l.delivered, Undelivered: l.spent - l.delivered,
 		Pool: l.pool, Remaining: l.pool - l.spent,
 		Requests: len(l.entries), Billed: l.billed,
-		ByEndpoint: maps.Clone(l.byEndpoint), ByType: maps.Clone(l.byType),
+		ByEndpoint: maps.Clone(l.byEndpoint), ByType: maps.Clone(l.byType), Distinct: int64(len(l.sold)),
 	}
 	if withEntries {
 		b.Entries = slices.Clone(l.entries)

@@ -160,8 +160,8 @@ func (q *quota) advance(now time.Time, aligned bool) {
 		w.advance(now, aligned)
 	}
 	if q.burst > 0 {
-		if elapsed := now.Sub(q.filled); elapsed > 0 {
-			if !q.filled.IsZero() {
+		if elapsed := now.Sub(q.filled); elapsed != 0 {
+			if !q.filled.IsZero() && elapsed > 0 { // else the clock was set back
 				q.tokens = min(q.burst, q.tokens+elapsed.Seconds()*q.burst)
 			}
 			q.filled = now

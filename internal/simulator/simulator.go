@@ -33,6 +33,13 @@ type Config struct {
 	// Typical time of an answer to a valid billed request; 0: no delay.
 	Latency  time.Duration
 	Switches Switches // readings of the open questions
+	// How late events become visible, one of LatenessDocs; "": as the first of them.
+	Lateness string
+	// Count the different events that are charged, for Bill.Distinct; takes memory for each.
+	CountDistinct bool
+	// Day on which the older version of the API ends; zero: never. Its answers announce the end six
+	// months ahead, and are 410 from the day on.
+	V2Ends time.Time
 	// Lifetime of a lookalike session after its last use; 0: 30 days.
 	SessionLife time.Duration
 	// At most one fires per request; earlier ones take precedence.
@@ -87,6 +94,10 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	lateness, err := latenessNamed(c.Lateness)
+	if err != nil {
+		return nil, err
+	}
 	pool := c.Credits
 	switch {
 	case pool == 0:
@@ -109,12 +120,15 @@ func New(c Config) (*Server, error) {
 		return nil, errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
 	}
 	s := &Server{
-		config: c, now: c.Now, world: world{seed: mix64(c.Seed)}, switches: &switches,
+		config: c, now: c.Now, world: world{seed: mix64(c.Seed), lateness: lateness}, switches: &switches,
 		signals: map[int]map[object][]*signal{},
 		limiter: limiter, ledger: newLedger(pool), faults: injector, refuse: refuse, revoked: map[string]bool{},
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if c.CountDistinct {
+		s.ledger.sold = map[uint64]struct{}{}
 	}
 	s.sessions = sessions{ttl: cmp.Or(c.SessionLife, 30*24*time.Hour), byID: map[string]*session{}, started: map[uint64]int{}}
 	s.prices, s.tariffs = priceList(c.EventPrice, &switches), map[string]tariff{}
@@ -237,8 +251,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", x.now.Format(http.TimeFormat))
 	x.path = r.URL.Path
 	route, known := routes[x.path]
-	if s.switches.V2 == "ended" && strings.HasPrefix(x.path, "/api/signals/") {
+	isV2 := strings.HasPrefix(x.path, v2Prefix)
+	if s.switches.V2 == "ended" && isV2 {
 		known = false
+	}
+	if isV2 {
+		x.announceV2End()
 	}
 	if len(x.path) > 200 {
 		x.path = x.path[:200]
@@ -264,6 +282,8 @@ func (x *exchange) admitRequest(route route, known bool) bool {
 	switch {
 	case !known:
 		x.fail(&problem{status: 404, message: "There is no route for this path", gateway: true})
+	case x.isV2Over():
+		x.fail(&problem{status: 410, message: "Gone", errors: []string{"version 2 of this API ended on " + dayOf(x.config.V2Ends).String() + "; use version 3"}})
 	case x.r.Method != route.method:
 		x.w.Header().Set("Allow", route.method)
 		x.fail(&problem{status: 405, message: "Method Not Allowed"})
@@ -343,6 +363,7 @@ func (x *exchange) serveBilled(d *operation) {
 		return
 	}
 	// From here on the customer has paid.
+	x.ledger.recordSold(a)
 	var q quirks
 	if spec != nil {
 		x.ledger.recordFault(x.seq, spec.Name)
@@ -444,17 +465,30 @@ func drawLatency(typical time.Duration, draw uint64) time.Duration {
 	return time.Duration(float64(typical) * spread)
 }
 
+// Clock is what /_simulator/clock answers: it tells the simulator from the API.
+type Clock struct {
+	Simulator string    `json:"simulator"` // always "siglake"
+	Now       time.Time `json:"now"`
+}
+
 // serveAdmin answers for the simulator itself.
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.URL.Path != adminPath+"bill":
+	var answer any
+	switch r.URL.Path {
+	case adminPath + "bill":
+		answer = s.ledger.bill(r.URL.Query().Get("entries") != "0")
+	case adminPath + "clock":
+		answer = Clock{Simulator: "siglake", Now: s.now().UTC()}
+	default:
 		http.NotFound(w, r)
-	case r.Method != http.MethodGet:
+		return
+	}
+	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
 		http.Error(w, "only GET", http.StatusMethodNotAllowed)
-	default:
-		w.Header().Set("Content-Type", "application/json")
-		// A client that has disconnected does not need its bill.
-		_ = json.NewEncoder(w).Encode(s.ledger.bill(r.URL.Query().Get("entries") != "0"))
+		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	// A client that has disconnected does not need its answer.
+	_ = json.NewEncoder(w).Encode(answer)
 }

@@ -7,9 +7,12 @@ import (
 	"unicode"
 )
 
-// world is the population and its history. It holds nothing but a seed and computes every answer,
-// so it is safe for concurrent use.
-type world struct{ seed uint64 }
+// world is the population and its history. It holds nothing but a seed and a profile, and computes
+// every answer, so it is safe for concurrent use.
+type world struct {
+	seed     uint64
+	lateness *lateness // nil: the default
+}
 
 // Shares of the identifiers that lead to an entity known to the service.
 const (

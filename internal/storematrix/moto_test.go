@@ -2,6 +2,7 @@ package storematrix
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -32,8 +33,8 @@ var installMoto = sync.OnceValues(func() (server string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	for _, command := range [][]string{{"python3", "-m", "venv", dir}, {filepath.Join(dir, "bin", "pip"), "install", "--quiet", "--retries", "1", motoRelease}} {
-		if err := exec.CommandContext(ctx, command[0], command[1:]...).Run(); err != nil {
-			return "", err
+		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", command, err, out)
 		}
 	}
 	return server, nil

@@ -13,6 +13,9 @@ func (l *Log) CopyTo(ctx context.Context, to Store) error {
 			return err
 		}
 	}
+	if err := l.loadFrom(ctx, 1); err != nil {
+		return err
+	}
 	for _, s := range l.segments {
 		if err := copySegment(ctx, l.store, to, s.name, l.segmentEnd(s)); err != nil {
 			return err

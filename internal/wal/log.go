@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ type Log struct {
 	store       Store
 	segmentSize int64
 	readOnly    bool // nothing is ever written
+
+	loading sync.Mutex // held to read the beginning of a segment that Open left out
 
 	mu         sync.Mutex
 	writeDone  sync.Cond // signalled when writing ends
@@ -36,12 +39,14 @@ type Log struct {
 }
 
 // segment is what must be known to read a segment. Its end is that of its valid
-// content; for the segment being written, use Log.durableEnd.
+// content, or its size until its successor was read; for the segment being written,
+// use Log.durableEnd.
 type segment struct {
 	name    string
-	id      uint64
-	durable int64 // what the store knew to be durable when it was opened
+	id      uint64 // 0: it was not read yet
+	durable int64  // what the store knew to be durable when it was opened
 	end     int64
+	header  header
 }
 
 // Position is the place of a record: a segment, counted from 1, and an offset.
@@ -49,6 +54,12 @@ type Position struct {
 	segment int
 	offset  int64
 }
+
+// PositionAt is the position that Place takes apart.
+func PositionAt(segment int, offset int64) Position { return Position{segment, offset} }
+
+// Place is the segment, counted from 1, and the offset in it.
+func (p Position) Place() (segment int, offset int64) { return p.segment, p.offset }
 
 func (p Position) String() string { return fmt.Sprintf("%s@%d", segmentName(p.segment), p.offset) }
 
@@ -69,6 +80,9 @@ type Options struct {
 	ReadOnly bool
 	// Bytes after which a new segment begins; 0 means 64 MiB.
 	SegmentSize int64
+	// Read the last segment only. The others are read and checked when they are needed: a walk reads
+	// those from its beginning on, and one record its own segment.
+	Lazy bool
 }
 
 const (
@@ -122,16 +136,35 @@ func Open(ctx context.Context, store Store, o Options) (*Log, error) {
 		if name != segmentName(i+1) {
 			return nil, corruptError(segmentName(i+1), 0, "it is missing, but "+name+" exists")
 		}
+		l.segments = append(l.segments, segment{name: name})
+	}
+	for i := range names {
 		last := i == len(names)-1
-		err := l.loadSegment(ctx, last)
-		if errors.Is(err, errGrown) { // by a writer presumed dead, which is now fenced off
-			err = l.loadSegment(ctx, last)
+		if o.Lazy && !last {
+			continue
+		}
+		err := l.loadSegment(ctx, i+1)
+		if last && errors.Is(err, errGrown) { // by a writer presumed dead, which is now fenced off
+			err = l.loadSegment(ctx, i+1)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return l, nil
+}
+
+// loadFrom reads the segments from one on that were not read yet, from the last one backwards.
+func (l *Log) loadFrom(ctx context.Context, first int) error {
+	l.mu.Lock()
+	number := len(l.segments)
+	l.mu.Unlock()
+	for ; number >= first; number-- {
+		if err := l.loadSegment(ctx, number); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Recover makes a log that was opened read-only one that is written, as Open would have opened it:
@@ -157,10 +190,20 @@ func (l *Log) Recover(ctx context.Context) (unchanged bool, err error) {
 	return true, nil
 }
 
-// loadSegment adds the next segment to the known ones, and reads from it where the
-// previous one ends.
-func (l *Log) loadSegment(ctx context.Context, last bool) error {
-	number := len(l.segments) + 1
+// loadSegment reads the beginning of a segment, unless it was read before, and from it where the
+// previous one ends. Of the last one it reads the rest, too.
+func (l *Log) loadSegment(ctx context.Context, number int) error {
+	if l.isLoaded(number) {
+		return nil
+	}
+	l.loading.Lock()
+	defer l.loading.Unlock()
+	if l.isLoaded(number) {
+		return nil
+	}
+	l.mu.Lock()
+	last := number == len(l.segments)
+	l.mu.Unlock()
 	name := segmentName(number)
 	r, durable, err := l.openSized(ctx, name)
 	if err != nil {
@@ -179,14 +222,13 @@ func (l *Log) loadSegment(ctx context.Context, last bool) error {
 	if !ok || h.number != uint64(number) {
 		return corruptError(name, 0, "its header is damaged, or of another version")
 	}
-	if number == 1 {
-		if h.previousID != 0 {
-			return corruptError(name, 0, "a segment precedes it")
-		}
-	} else if err := l.checkSuccessor(&l.segments[number-2], h); err != nil {
+	if number == 1 && h.previousID != 0 {
+		return corruptError(name, 0, "a segment precedes it")
+	}
+	s := segment{name: name, id: h.id, durable: durable, end: size, header: h}
+	if err := l.linkSegment(number, &s); err != nil {
 		return err
 	}
-	s := segment{name: name, id: h.id, durable: durable, end: size}
 	if last {
 		if s.end, err = findEnd(r, s); err != nil {
 			return err
@@ -197,7 +239,31 @@ func (l *Log) loadSegment(ctx context.Context, last bool) error {
 			}
 		}
 	}
-	l.segments = append(l.segments, s)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments[number-1] = s
+	return nil
+}
+
+func (l *Log) isLoaded(number int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.segments[number-1].id != 0
+}
+
+// linkSegment sets the ends of a segment that was read and of the one before it, as far as the
+// segments are known that state them.
+func (l *Log) linkSegment(number int, s *segment) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if number > 1 && l.segments[number-2].id != 0 {
+		if err := checkSuccessor(&l.segments[number-2], s.header); err != nil {
+			return err
+		}
+	}
+	if number < len(l.segments) && l.segments[number].id != 0 {
+		return checkSuccessor(s, l.segments[number].header)
+	}
 	return nil
 }
 
@@ -222,7 +288,7 @@ func (l *Log) openSized(ctx context.Context, name string) (r Reader, durable int
 }
 
 // checkSuccessor sets the end of s, until now its size, to what its successor states.
-func (l *Log) checkSuccessor(s *segment, successor header) error {
+func checkSuccessor(s *segment, successor header) error {
 	switch end := successor.previousEnd; {
 	case successor.previousID != s.id:
 		return corruptError(s.name, 0, "the segment after it continues another one")
@@ -535,7 +601,7 @@ func (l *Log) rotate(need int64) error {
 			return err
 		}
 		previous := l.active
-		l.segments = append(l.segments, segment{name: name, id: h.id})
+		l.segments = append(l.segments, segment{name: name, id: h.id, header: h})
 		l.active = active
 		l.durableEnd, l.offset, l.allocated = segmentHeaderSize, segmentHeaderSize, segmentHeaderSize+space
 		if previous == nil {
@@ -575,12 +641,18 @@ func (l *Log) Read(ctx context.Context, p Position) (Record, error) {
 			return Record{}, err
 		}
 	}
-	segments := l.snapshotSegments()
+	count := len(l.segments)
 	l.mu.Unlock()
-	if p.segment < 1 || p.segment > len(segments) || p.offset < segmentHeaderSize || p.offset >= segments[p.segment-1].end {
+	if p.segment < 1 || p.segment > count {
 		return Record{}, fmt.Errorf("journal: no record at %v", p)
 	}
-	s := segments[p.segment-1]
+	if err := l.loadSegment(ctx, p.segment); err != nil {
+		return Record{}, err
+	}
+	s := l.snapshotSegment(p.segment)
+	if p.offset < segmentHeaderSize || p.offset >= s.end {
+		return Record{}, fmt.Errorf("journal: no record at %v", p)
+	}
 	r, err := l.store.Open(ctx, s.name)
 	if err != nil {
 		return Record{}, err
@@ -633,42 +705,103 @@ func (l *Log) End() string {
 	return fmt.Sprintf("%d@%d", n, l.segmentEnd(l.segments[n-1]))
 }
 
-// snapshotSegments returns all segments with their current ends. mu must be held.
-func (l *Log) snapshotSegments() []segment {
-	segments := slices.Clone(l.segments)
-	if l.active != nil {
-		segments[len(segments)-1].end = l.durableEnd
+// snapshotSegment returns a segment with its current end.
+func (l *Log) snapshotSegment(number int) segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.segments[number-1]
+	if l.active != nil && number == len(l.segments) {
+		s.end = l.durableEnd
 	}
-	return segments
+	return s
 }
+
+// First is the position of the first record of a log, whether it has one or not.
+var First = Position{1, segmentHeaderSize}
 
 // Walk calls visit for every record that is durable now, in order. The head is valid
 // until visit returns. Bodies are verified on request, and skipped otherwise; Open has
 // verified those of the last segment.
 func (l *Log) Walk(ctx context.Context, bodies bool, visit func(p Position, kind byte, head []byte, body int64) error) error {
+	return l.WalkFrom(ctx, First, bodies, visit)
+}
+
+// WalkFrom is Walk from the record at a position on.
+func (l *Log) WalkFrom(ctx context.Context, from Position, bodies bool, visit func(p Position, kind byte, head []byte, body int64) error) error {
+	if err := l.loadFrom(ctx, from.segment); err != nil {
+		return err
+	}
 	l.mu.Lock()
-	segments := l.snapshotSegments()
+	last := len(l.segments)
 	l.mu.Unlock()
 	var scan scanner
-	for i, s := range segments {
+	for number := from.segment; number <= last; number++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := l.walkSegment(ctx, &scan, i+1, s, bodies, visit); err != nil {
+		if err := l.walkSegment(ctx, &scan, from, l.snapshotSegment(number), bodies, visit); err != nil {
 			return err
 		}
+		from = Position{number + 1, segmentHeaderSize}
 	}
 	return nil
 }
 
-func (l *Log) walkSegment(ctx context.Context, scan *scanner, number int, s segment, bodies bool, visit func(Position, byte, []byte, int64) error) error {
+// Backward walks the positions of the records of one kind, newest first. It reads a segment only
+// when it gets to it.
+func (l *Log) Backward(ctx context.Context, kind byte) iter.Seq2[Position, error] {
+	return func(yield func(Position, error) bool) {
+		l.mu.Lock()
+		number := len(l.segments)
+		l.mu.Unlock()
+		var scan scanner
+		for ; number >= 1; number-- {
+			var found []Position
+			err := l.loadSegment(ctx, number)
+			if err == nil {
+				err = l.walkSegment(ctx, &scan, Position{number, segmentHeaderSize}, l.snapshotSegment(number), false, func(p Position, k byte, _ []byte, _ int64) error {
+					if k == kind {
+						found = append(found, p)
+					}
+					return nil
+				})
+			}
+			if err != nil {
+				yield(Position{}, err)
+				return
+			}
+			for _, p := range slices.Backward(found) {
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// SizeFrom is the number of bytes from a position on, which must lie in a segment that a walk has
+// read.
+func (l *Log) SizeFrom(p Position) (size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := p.segment - 1; i < len(l.segments); i++ {
+		end := l.segments[i].end
+		if l.active != nil && i == len(l.segments)-1 {
+			end = l.offset
+		}
+		size += end - segmentHeaderSize
+	}
+	return size - (p.offset - segmentHeaderSize)
+}
+
+func (l *Log) walkSegment(ctx context.Context, scan *scanner, from Position, s segment, bodies bool, visit func(Position, byte, []byte, int64) error) error {
 	r, err := l.store.Open(ctx, s.name)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	*scan = scanner{src: r, id: s.id, end: s.end, window: scan.window[:0], plain: scan.plain}
-	for off := int64(segmentHeaderSize); off < s.end; {
+	for off := from.offset; off < s.end; {
 		f, intact, err := scan.readFrame(off, bodies)
 		if err != nil {
 			return err
@@ -676,7 +809,7 @@ func (l *Log) walkSegment(ctx context.Context, scan *scanner, number int, s segm
 		if !intact {
 			return corruptError(s.name, off, "the record here is damaged")
 		}
-		if err := visit(Position{number, off}, f.kind, scan.head, f.bodyLen); err != nil {
+		if err := visit(Position{from.segment, off}, f.kind, scan.head, f.bodyLen); err != nil {
 			return err
 		}
 		off += f.size()

@@ -48,7 +48,8 @@ type ObjectsOptions struct {
 //	parts/<segment>/<offset>  the others, one for every append, and the seal behind the last
 //	whole/<segment>           a copy of a sealed segment, in one object, for speed
 //
-// All are written once and never deleted. Each begins with 32 bytes; numbers are
+// All are written once and never deleted. A seal as the first part of a segment
+// marks a log that another one has replaced. Each begins with 32 bytes; numbers are
 // little endian:
 //
 //	 0  a magic word
@@ -71,9 +72,10 @@ type Objects struct {
 	packedSizes map[string]int64
 	cache       map[string]*cachedSegment
 	useCount    int64
-	active      *objectSegment // nil: none is being written
-	hasWritten  bool           // a write succeeded: bucket and permissions are good
-	fenced      bool           // this process has taken the log over
+	active      *objectSegment  // nil: none is being written
+	hasWritten  bool            // a write succeeded: bucket and permissions are good
+	fenced      bool            // this process has taken the log over
+	salvaged    salvagedSegment // the one that Salvage read last
 }
 
 // cachedSegment is what is known of a segment.
@@ -493,19 +495,12 @@ func (o *Objects) readAhead(name string) []string {
 
 // fetchListedParts reads the parts that a listing shows, many of them concurrently.
 func (o *Objects) fetchListedParts(ctx context.Context, name string) (map[int64][]byte, error) {
-	prefix := o.prefix + "parts/" + name + "/"
-	offsets := []int64{0}
-	for object, err := range o.bucket.List(ctx, prefix) {
-		if err != nil {
-			return nil, err
-		}
-		off, err := strconv.ParseInt(strings.TrimPrefix(object.Name, prefix), 16, 64)
-		if err == nil && object.Name == o.partName(name, off) { // other objects are not the log's
-			offsets = append(offsets, off)
-		}
+	offsets, err := o.partOffsets(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	got := make([][]byte, len(offsets))
-	err := forEachConcurrently(len(offsets), func(i int) (err error) {
+	err = forEachConcurrently(len(offsets), func(i int) (err error) {
 		got[i], _, err = o.bucket.Get(ctx, o.partName(name, offsets[i]))
 		return err
 	})
@@ -545,6 +540,8 @@ func (o *Objects) readParts(ctx context.Context, name string, c *cachedSegment, 
 			data = append(data, p...)
 		case ok && kind == objectSeal && off > 0:
 			sealed = true
+		case ok && kind == objectSeal:
+			return nil, fmt.Errorf("%w: a salvage that was interrupted has retired it, or it was replaced by another one; nothing was changed", ErrCorrupt)
 		default:
 			return nil, corruptError(name, off, "the object "+o.partName(name, off)+" is damaged")
 		}

@@ -129,7 +129,8 @@ func (w *crashSim) leaveUnsynced(rng *rand.Rand) {
 // durableEnds is up to where each segment is durable.
 func (w *crashSim) durableEnds() map[string]int64 {
 	ends := map[string]int64{}
-	for _, s := range w.log.snapshotSegments() {
+	for i := range w.log.segments {
+		s := w.log.snapshotSegment(i + 1)
 		ends[s.name] = s.end
 	}
 	return ends

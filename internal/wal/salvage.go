@@ -40,6 +40,31 @@ type SalvagedRecord struct {
 	Late bool
 }
 
+// damagedStore is a store that reads what is left of a log that it cannot open.
+type damagedStore interface {
+	// damagedNames names every segment of which anything is left, in any order.
+	damagedNames(ctx context.Context) ([]string, error)
+	// openDamaged opens what is left of a segment. What is missing reads as zeros. Its size is where
+	// the segment ended, as far as that is known.
+	openDamaged(ctx context.Context, name string) (Reader, error)
+}
+
+// remainingNames names the segments of a log that may be damaged.
+func remainingNames(ctx context.Context, store Store) ([]string, error) {
+	if d, ok := store.(damagedStore); ok {
+		return d.damagedNames(ctx)
+	}
+	return store.Segments(ctx)
+}
+
+// openRemains opens a segment that may be damaged.
+func openRemains(ctx context.Context, store Store, name string) (Reader, error) {
+	if d, ok := store.(damagedStore); ok {
+		return d.openDamaged(ctx, name)
+	}
+	return store.Open(ctx, name)
+}
+
 // Salvage reads every whole record of a log that cannot be opened, in order, and returns the places
 // without one. It changes nothing. A record is whole if its checksums say so: they depend on the
 // segment and the offset, so that a record from elsewhere does not pass.
@@ -74,7 +99,7 @@ type damagedSegment struct {
 // with a damaged header keeps the place of its name, and its id is read from its successor or from
 // its records.
 func damagedSegments(ctx context.Context, store Store) (segments []damagedSegment, gaps []Gap, err error) {
-	names, err := store.Segments(ctx)
+	names, err := remainingNames(ctx, store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,7 +143,7 @@ func damagedSegments(ctx context.Context, store Store) (segments []damagedSegmen
 
 // readHeader reads the segment's number and id, if its header is whole.
 func (s *damagedSegment) readHeader(ctx context.Context, store Store) error {
-	r, err := store.Open(ctx, s.name)
+	r, err := openRemains(ctx, store, s.name)
 	if err != nil {
 		return err
 	}
@@ -138,7 +163,7 @@ func (s *damagedSegment) readHeader(ctx context.Context, store Store) error {
 
 // salvage visits the whole records of the segment.
 func (s *damagedSegment) salvage(ctx context.Context, store Store, visit func(SalvagedRecord) error) (gaps []Gap, err error) {
-	r, err := store.Open(ctx, s.name)
+	r, err := openRemains(ctx, store, s.name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,18 @@
+package simulator
+
+import (
+	"os"
+	"testing"
+
+	"github.com/siglake/siglake/internal/proof"
+)
+
+// TestMain runs the tests. The race detector looks at those with goroutines that differ.
+func TestMain(m *testing.M) {
+	os.Exit(proof.Main(m,
+		"TestCapKeepsTheNewest", "TestDirectionsExcludeEachOther", "TestEventsMost", "TestFaultKinds",
+		"TestFaultKindsOnV3", "TestFiltersNarrowTheirFamilyOnly", "TestFormSwitches", "TestNewsEdgeCases",
+		"TestPlainAnswersMatchBill", "TestSearchSwitches", "TestSocialIntent", "TestTokens",
+		"TestV3FormSwitches", "TestV3MaxEvents", "TestWindowSwitches",
+	))
+}

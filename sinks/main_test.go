@@ -1,0 +1,17 @@
+package sinks
+
+import (
+	"os"
+	"testing"
+
+	"github.com/siglake/siglake/internal/proof"
+)
+
+// TestMain runs the tests. The race detector looks at those with goroutines that differ.
+func TestMain(m *testing.M) {
+	os.Exit(proof.Main(m,
+		"TestBackends", "TestCompact", "TestCompactKeepsRows", "TestCompactSplits", "TestDigest",
+		"TestIntegerEncodings", "TestLongTextsKeepFootersShort", "TestMemory", "TestRace", "TestReadFooterDamaged",
+		"TestRoundTrip", "TestSlices", "TestSmallRecords", "TestSorted", "TestSplit",
+	))
+}
