@@ -232,7 +232,7 @@ func TestMemory(t *testing.T) {
 // BenchmarkStageAgainstPublished stages a night of a thousand new events, and of as many known ones,
 // against a month of published ones: a large file, and one for each night.
 func BenchmarkStageAgainstPublished(b *testing.B) {
-	const rows = 1_000_000
+	const rows = 64 * 4096
 	table := schema.EventTable(schema.CategoryNews)
 	recs := newsRecords(b, rows, 4096)
 	lake := b.TempDir()

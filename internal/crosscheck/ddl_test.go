@@ -1,15 +1,18 @@
 package crosscheck
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -462,6 +465,24 @@ func TestReadersDuringWrites(t *testing.T) {
 	}
 }
 
+// laterFetcher sends the calls of another one later.
+type laterFetcher struct {
+	pipeline.Fetcher
+	by time.Duration
+}
+
+func (f laterFetcher) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+	reply, err := f.Fetcher.Fetch(ctx, b)
+	later := *reply
+	later.Calls = slices.Clone(reply.Calls)
+	for i := range later.Calls {
+		if c := &later.Calls[i]; !c.Sent.IsZero() {
+			c.Sent = c.Sent.Add(f.by)
+		}
+	}
+	return &later, err
+}
+
 // TestViewsOfRevisions: the view of a dataset has the newest content of each event, the history all
 // of them, and the macro what was known at a moment: the same before and after later runs.
 func TestViewsOfRevisions(t *testing.T) {
@@ -491,7 +512,7 @@ func TestViewsOfRevisions(t *testing.T) {
 		lines, f := kestrelFixture(t, func(raw string) string {
 			return strings.Replace(raw, `"eventType"`, fmt.Sprintf(`"revised":%d,"eventType"`, run), 1)
 		})
-		if err := runInto(t.Context(), lake, fmt.Sprint("r", run), lines, f, "event_month"); err != nil {
+		if err := runInto(t.Context(), lake, fmt.Sprint("r", run), lines, laterFetcher{f, time.Duration(run) * time.Hour}, "event_month"); err != nil {
 			t.Fatal(err)
 		}
 		if run == 3 {
