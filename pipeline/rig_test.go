@@ -82,6 +82,8 @@ func (s *memorySink) Stage(ctx context.Context) ([]File, error) {
 	return files, ctx.Err()
 }
 
+func (s *memorySink) Comparison() Comparison { return Comparison{} }
+
 func (s *memorySink) Publish(ctx context.Context, m *Manifest) error {
 	if s.failPublish != nil {
 		return s.failPublish

@@ -313,7 +313,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	}
 	stageEnd := now()
 	m.Timings.Stage = stageEnd.Sub(stageStart).Milliseconds()
-	m.finish(files, stop)
+	m.finish(files, r.Sink.Comparison(), stop)
 	if r.ReadUsage != nil && m.Calls.Total > 0 {
 		if m.Reconciliation = r.ReadUsage(); m.Reconciliation != nil {
 			m.Reconciliation.Reconcile(&m.Credits)

@@ -93,7 +93,7 @@ func TestRun(t *testing.T) {
 	}
 	m := g.manifest
 	wantEvents := EventTotals{
-		Returned: 7, Written: 7, CappedPairs: 1,
+		Returned: 7, Written: 7, New: 7, CappedPairs: 1,
 		BySignal:   map[string]int64{"surgeInHiring": 5, "riskNews": 1, "newsEvent": 1},
 		ByCategory: map[schema.Category]int64{schema.CategoryGrowth: 5, schema.CategoryNews: 1, schema.CategoryOther: 1},
 	}
@@ -132,11 +132,12 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 			"company_id": "50023", "company_name": "Kestrel Loom", "company_domain": "kestrelloom.example", "signal_id": "910042", "signal_date": "2026-04-01",
 			"change_rate_percent": -13.0, "change_rate_percent_abs": 13.0, "direction": "decrease", "window_months": int64(3),
 			"baseline_employees_count": int64(276), "new_employees_count": int64(240),
+			"first_seen_at": epoch.Add(1500 * time.Millisecond), "revision": int64(1), "content_digest": "810b31035fafaa288484ff73f1c8564d",
 		},
 		"accounts": {
 			"run_id": "run-1", "row": int64(1), "account_key": "key 1", "status": "enriched", "object_type": "company", "identifier_type": "domain", "identifier": "c0.example",
 			"entity_id": "50023", "entity_name": "Kestrel Loom", "entity_domain": "kestrelloom.example", "events": int64(1), "credits": int64(1), "call_id": "1-1",
-			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`, "command": "run",
+			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`, "command": "run", "new_events": int64(1), "known_events": int64(0),
 		},
 		"calls": {
 			"run_id": "run-1", "call_id": "1-1", "batch_id": "000001", "attempt": int64(1), "endpoint": "", "object_type": "company", "entities": int64(0), "signal_types": int64(0),

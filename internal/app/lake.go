@@ -121,13 +121,14 @@ func (l *lake) runs() []*ledger.Run {
 
 // openSink opens a lake for the files of one run; it need not be the state's own.
 func (l *lake) openSink(ctx context.Context, uri, runID string) (*sinks.Lake, error) {
-	return l.openSinkAsOf(ctx, uri, runID, schema.Version)
+	return l.openSinkAsOf(ctx, uri, runID, schema.Version, nil)
 }
 
-// openSinkAsOf is openSink for rows of a version of the schema.
-func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int) (*sinks.Lake, error) {
+// openSinkAsOf is openSink for rows of a version of the schema, which are compared with what was
+// published earlier; nil: with what the lake at uri holds.
+func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int, earlier *sinks.Earlier) (*sinks.Lake, error) {
 	o := l.options
-	o.RunID, o.SchemaVersion = runID, version
+	o.RunID, o.SchemaVersion, o.Earlier = runID, version, earlier
 	return sinks.Open(ctx, uri, o)
 }
 
@@ -195,7 +196,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 			return err
 		}
 		version := m.SchemaVersion() // another build may have prepared it
-		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version)
+		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version, nil)
 		if err != nil {
 			return err
 		}

@@ -233,7 +233,7 @@ func (j *Job) findMissing(ctx context.Context, sink *sinks.Lake, m *pipeline.Man
 	missing, err := sink.MissingNeighbours(ctx, m)
 	switch {
 	case len(missing) > 0:
-		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing or damaged: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
 			m.Generation, format.Count(len(missing), "file"), format.List(missing, 3), j.Lake)}
 	case err != nil && ctx.Err() == nil: // nothing is known to be missing, and the run has done its work
 		j.env.Log.Warn("siglake could not look for missing files of earlier runs", "error", err)

@@ -151,13 +151,18 @@ func parseMaxAge(text string) (time.Duration, error) {
 // GenerationStatus is one publication: a run, or a compaction, which asks and
 // costs nothing.
 type GenerationStatus struct {
-	Generation int64     `json:"generation"`
-	Kind       string    `json:"kind"`
-	Run        string    `json:"run"`
-	Files      int       `json:"files"`
-	Replaces   int       `json:"replaces_files,omitempty"`
-	Rows       int64     `json:"rows"`
-	Finished   time.Time `json:"finished"`
+	Generation int64  `json:"generation"`
+	Kind       string `json:"kind"`
+	Run        string `json:"run"`
+	Files      int    `json:"files"`
+	Replaces   int    `json:"replaces_files,omitempty"`
+	Rows       int64  `json:"rows"`
+	// Events of which the rows are: new ones, changed ones, and those that were paid for and that the
+	// lake had.
+	New      int64     `json:"new_events,omitempty"`
+	Changed  int64     `json:"changed_events,omitempty"`
+	Known    int64     `json:"known_events,omitempty"`
+	Finished time.Time `json:"finished"`
 }
 
 // generations are the newest publications, newest first, at most so many, and
@@ -177,6 +182,7 @@ func (l *lake) generations(ctx context.Context, maxCount int) (all []GenerationS
 		}
 		g := GenerationStatus{
 			Generation: m.Generation, Kind: kindText(m.Run.Kind), Run: m.Run.ID, Files: len(m.Files), Replaces: len(m.Replaces), Finished: m.Run.Finished.UTC(),
+			New: m.Events.New, Changed: m.Events.Changed, Known: m.Events.Known,
 		}
 		for _, f := range m.Files {
 			g.Rows += f.Rows

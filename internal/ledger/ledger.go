@@ -50,6 +50,22 @@ type Run struct {
 	past        pastCalls
 }
 
+// InOrderOfPublication returns the published runs in the order in which readers came to see them. An
+// event belongs to the first run that brought it.
+func InOrderOfPublication(runs []*Run) []*Run {
+	published := slices.DeleteFunc(slices.Clone(runs), func(r *Run) bool { return r.Published == nil })
+	slices.SortStableFunc(published, func(a, b *Run) int {
+		switch {
+		case a.publishedAt.Before(b.publishedAt):
+			return -1
+		case b.publishedAt.Before(a.publishedAt):
+			return 1
+		}
+		return 0
+	})
+	return published
+}
+
 // Spec is the spec of the run as a whole, which started with its first session.
 func (r *Run) Spec() pipeline.RunSpec {
 	spec := r.RunSpec

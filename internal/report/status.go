@@ -168,13 +168,14 @@ func printGenerations(out io.Writer, s *app.LakeStatus) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	format.Fprintf(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tFINISHED\n")
+	format.Fprintf(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tNEW\tCHANGED\tKNOWN\tFINISHED\n")
 	for _, g := range s.Generations {
 		files := format.Thousands(int64(g.Files))
 		if g.Replaces > 0 {
 			files += " for " + format.Thousands(int64(g.Replaces))
 		}
-		format.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, format.Thousands(g.Rows), g.Finished.Format("2006-01-02 15:04 UTC"))
+		fresh, changed, known := noveltyTexts(g)
+		format.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, format.Thousands(g.Rows), fresh, changed, known, g.Finished.Format("2006-01-02 15:04 UTC"))
 	}
 	if s.Earlier > 0 {
 		format.Fprintf(w, "and %s earlier ones\n", format.Thousands(s.Earlier))
@@ -212,4 +213,12 @@ func shareText(s app.Share) string {
 		return "-"
 	}
 	return "0 to " + format.Thousands(s.MaxCost)
+}
+
+// noveltyTexts are the columns about a generation's events. Earlier versions did not compare them.
+func noveltyTexts(g app.GenerationStatus) (fresh, changed, known string) {
+	if g.New == 0 && g.Changed == 0 && g.Known == 0 {
+		return "-", "-", "-"
+	}
+	return format.Thousands(g.New), format.Thousands(g.Changed), format.Thousands(g.Known)
 }

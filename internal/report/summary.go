@@ -288,6 +288,9 @@ func accountText(a *pipeline.Reconciliation) string {
 
 func eventText(m *pipeline.Manifest) string {
 	var parts []string
+	if m.Events.Known > 0 || m.Events.Changed > 0 {
+		parts = append(parts, fmt.Sprintf("%s new, %s changed, %s already in the lake", format.Thousands(m.Events.New), format.Thousands(m.Events.Changed), format.Thousands(m.Events.Known)))
+	}
 	for _, c := range schema.Categories {
 		if n := m.Events.ByCategory[c]; n > 0 {
 			parts = append(parts, format.Thousands(n)+" "+string(c))
