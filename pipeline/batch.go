@@ -46,6 +46,8 @@ type Item struct {
 	// The API's id, found by a search; empty: Account.ID.
 	ID   string `json:",omitempty"`
 	Page *Page  `json:",omitempty"` // for paged services
+	// The item asks one of several questions about its line.
+	Part bool `json:",omitempty"`
 	// Signal types that are left for another request, because an answer about all of them was cut.
 	TypesLeft int `json:",omitempty"`
 }

@@ -34,7 +34,8 @@ type batcher struct {
 	// The first row of each; the only part that grows with the list.
 	identities *idmap.Map
 	purchases  Purchases
-	done       rowSet // lines with a status from before
+	schedule   Schedule // nil: none
+	done       rowSet   // lines with a status from before
 	lastBatch  int
 	// Pairs to request that were bought the same day with another query.
 	repurchasedPairs int64
@@ -44,7 +45,9 @@ type batcher struct {
 	// Queries with a lower cap, by what they lower and the cap.
 	lowered       map[loweredQuery]*Query
 	priorCoverage map[*Query]map[string]PriorCoverage
-	err           error // of the source, after the walk
+	// The queries of the questions that a schedule has, by object, window and types.
+	questions map[string]*Query
+	err       error // of the source, after the walk
 
 	// The reason why nothing more is requested; nil, or nil result: none.
 	stopped func() *Stop
@@ -66,7 +69,7 @@ var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows)
 // items are the work of a run: every line of a list, with its status or in a batch.
 func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
-		open := openBatches{byGroup: map[string]*Batch{}}
+		open := openBatches{byGroup: map[string]*Batch{}, divisible: map[string]ask{}}
 		var pending []Line
 		send := func(b *Batch) bool {
 			work := workItem{batch: b, lines: pending}
@@ -77,7 +80,7 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 			if s.err = checkRow(a, err); s.err != nil {
 				break
 			}
-			l, query, size, id := s.classify(ctx, a)
+			l, asks := s.classify(ctx, a)
 			if s.done.has(a.Row) {
 				continue
 			}
@@ -88,7 +91,14 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 				}
 				continue
 			}
-			if b := open.add(&l, query, size, id); b != nil && !send(s.assignID(b)) {
+			for _, k := range asks {
+				if b := open.add(&a, k); b != nil && !send(s.assignID(b)) {
+					return
+				}
+			}
+		}
+		for b := range open.divide(s) {
+			if !send(s.assignID(b)) {
 				return
 			}
 		}
@@ -111,34 +121,80 @@ func checkRow(a schema.Account, err error) error {
 	return err
 }
 
-// openBatches are the batches that are not full yet, by what their lines have in common.
-type openBatches struct {
-	byGroup map[string]*Batch
-	order   []string // groups, by the first line of each
+// ask is a query about one line.
+type ask struct {
+	query *Query
+	size  int    // entities per call
+	id    string // to request by; empty: another identifier
+	// It is one of several about the line.
+	part bool
+	// Its signal types may be asked in several calls.
+	divisible bool
+	// See Item.TypesLeft.
+	typesLeft int
 }
 
-// add adds a line to the batch for its query and size, to be requested by id if that is not empty.
-// It returns the batch once it is full; that is then no longer open.
-func (o *openBatches) add(l *Line, query *Query, size int, id string) *Batch {
-	a := &l.Account
-	byID := asksByID(a, query)
-	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(size) + " " + strconv.Itoa(query.MaxResults()) + " " + strings.Join(query.ResultTypes(), " ")
+// openBatches are the batches that are not full yet, by what their lines have in common.
+type openBatches struct {
+	byGroup   map[string]*Batch
+	divisible map[string]ask // groups of divisible asks, by one of these
+	order     []string       // groups, by the first line of each
+}
+
+// add adds a line to the batch for its query and size. It returns the batch once it is full; that is
+// then no longer open.
+func (o *openBatches) add(a *schema.Account, k ask) *Batch {
+	byID := asksByID(a, k.query)
+	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(k.size) + " " + strconv.Itoa(k.query.MaxResults()) + " " + k.query.Since + " " + strings.Join(k.query.ResultTypes(), " ")
 	b := o.byGroup[group]
 	if b == nil {
-		b = &Batch{Query: query, ByID: byID}
+		b = &Batch{Query: k.query, ByID: byID}
 		o.byGroup[group] = b
 		o.order = append(o.order, group)
+		if k.divisible && len(k.query.ResultTypes()) > 1 {
+			o.divisible[group] = k
+		}
 	}
-	item := Item{Ref: itemRef(*a, byID), Account: *a, TypesLeft: l.TypesLeft}
-	if id != a.ID {
-		item.ID, item.Ref = id, id
+	item := Item{Ref: itemRef(*a, byID), Account: *a, Part: k.part, TypesLeft: k.typesLeft}
+	if k.id != a.ID {
+		item.ID, item.Ref = k.id, k.id
 	}
-	if b.Items = append(b.Items, item); len(b.Items) < size {
+	if b.Items = append(b.Items, item); len(b.Items) < k.size {
 		return nil
 	}
-	delete(o.byGroup, group)
-	o.order = slices.DeleteFunc(o.order, func(g string) bool { return g == group })
+	o.remove(group)
 	return b
+}
+
+func (o *openBatches) remove(group string) {
+	delete(o.byGroup, group)
+	delete(o.divisible, group)
+	o.order = slices.DeleteFunc(o.order, func(g string) bool { return g == group })
+}
+
+// minShared is the number of lines with the same question below which its signal types are asked
+// one by one, so that lines with other questions share the calls.
+const minShared = 25
+
+// divide divides the batches with few lines by signal type. It yields those that become full; the
+// others stay open.
+func (o *openBatches) divide(s *batcher) iter.Seq[*Batch] {
+	return func(yield func(*Batch) bool) {
+		for _, group := range slices.Clone(o.order) {
+			k, divisible := o.divisible[group]
+			if b := o.byGroup[group]; divisible && len(b.Items) < min(minShared, k.size) {
+				o.remove(group)
+				for _, item := range b.Items {
+					for _, signal := range b.Query.ResultTypes() {
+						part := ask{query: s.question(b.Query, Question{Types: []string{signal}, Since: b.Query.Since}), size: k.size, id: item.EntityID(), part: true}
+						if full := o.add(&item.Account, part); full != nil && !yield(full) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 // retryBatchSize is the number of entities per call that may be paid for twice: few, so that
@@ -151,65 +207,121 @@ func asksByID(a *schema.Account, q *Query) bool {
 	return q.Service() == Signals && (q.APIVersion == V3 || a.Identifier() == schema.ByID)
 }
 
-// classify returns a line with its status if it needs no call, else the query to request, the
-// number of entities per call, and the id to request by if one is known.
-func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, query *Query, size int, id string) {
+// classify returns a line with its status if it needs no call, else what to ask about it.
+func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, asks []ask) {
 	l = Line{Account: a}
-	query = s.queries[a.Object]
+	query := s.queries[a.Object]
 	switch {
 	case a.Reject != nil:
 		l.Status, l.Reason = schema.Rejected, a.Reject.String()
-		return l, nil, 0, ""
+		return l, nil
 	case a.Identifier() == "":
 		l.Status, l.Reason = schema.Rejected, "no identifier that can be requested"
-		return l, nil, 0, ""
+		return l, nil
 	case query == nil:
 		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("none of the requested signals applies to a %s; add one with --signals", a.Object)
-		return l, nil, 0, ""
+		return l, nil
 	}
 	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
 	if first := s.identities.LoadOrStore(IdentityOf(&a), row); first != row {
 		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
 		l.Reason = fmt.Sprintf("same request as row %d", first)
-		return l, nil, 0, ""
+		return l, nil
 	}
 	if query.Service() == Search {
 		return s.classifySearch(ctx, l, query)
 	}
-	coverage := s.purchases.Coverage(ctx, &a, query)
+	if s.schedule != nil {
+		return s.classifyDue(ctx, l, query)
+	}
+	return s.classifyCovered(ctx, l, query)
+}
+
+// classifyCovered is classify for a line of a run that asks every query as it is, without what was
+// bought before.
+func (s *batcher) classifyCovered(ctx context.Context, l Line, query *Query) (_ Line, asks []ask) {
+	a := &l.Account
+	coverage := s.purchases.Coverage(ctx, a, query)
 	defer func() { s.countInDoubt(&l, &coverage) }()
-	id = a.ID
+	id := a.ID
 	if s.searchQueries[a.Object] != nil && id == "" {
 		if id = s.resolveLine(ctx, &l, coverage.needsNoCall(query)); l.Status != "" {
-			return l, nil, 0, ""
+			return l, nil
 		}
 	}
 	missing := coverage.Missing(query)
 	switch {
 	case coverage.InDoubt != nil:
-		l.Status, l.InDoubt = schema.InDoubt, coverage.InDoubt
-		l.Reason = fmt.Sprintf("call %s may have been charged for it, and its answer is lost; see siglake held", coverage.InDoubt.Name())
-		if coverage.InDoubt.WrittenOff {
-			l.Status = schema.WrittenOff
-			l.Reason = fmt.Sprintf("call %s was written off as charged and lost; the line is not requested again for this window", coverage.InDoubt.Name())
-		}
+		l.hold(coverage.InDoubt)
+		return l, nil
 	case len(missing) == 0:
 		l.Status, l.Reason = schema.Cached, "answered by call "+coverage.Call
 		if coverage.Truncated > 0 {
 			l.Reason += fmt.Sprintf("; an answer with more than %d results of a signal type was cut, so that no more can be bought", coverage.Truncated)
 		}
-	default:
-		asked := query
-		query, l.TypesLeft = s.missingQuery(query, missing, &coverage)
-		s.countPriorCoverage(asked, query, &coverage)
+		return l, nil
 	}
-	if size = s.sizeFor(query); coverage.RiskOfDoubleCharge {
+	asked := query
+	query, left := s.missingQuery(query, missing, &coverage)
+	s.countPriorCoverage(asked, query, &coverage)
+	size := s.sizeFor(query)
+	if coverage.RiskOfDoubleCharge {
 		size = min(size, retryBatchSize)
 	}
 	if coverage.MaxBatch > 0 {
 		size = min(size, coverage.MaxBatch)
 	}
-	return l, query, size, id
+	return l, []ask{{query: query, size: size, id: id, typesLeft: left}}
+}
+
+// classifyDue is classify for a line of a run with a schedule.
+func (s *batcher) classifyDue(ctx context.Context, l Line, query *Query) (_ Line, asks []ask) {
+	defer func() { s.countInDoubt(&l, &Coverage{}) }()
+	a := &l.Account
+	due := s.schedule.Due(ctx, a, query)
+	id := a.ID
+	if s.searchQueries[a.Object] != nil && id == "" {
+		if id = s.resolveLine(ctx, &l, len(due.Questions) == 0); l.Status != "" {
+			return l, nil
+		}
+	}
+	switch {
+	case len(due.Questions) > 0:
+	case due.InDoubt != nil:
+		l.hold(due.InDoubt)
+	default:
+		l.Status, l.Reason = schema.Cached, due.Reason
+	}
+	for _, question := range due.Questions {
+		k := ask{query: s.question(query, question), id: id, part: len(due.Questions) > 1, divisible: question.Divisible}
+		if k.size = s.sizeFor(k.query); due.RiskOfDoubleCharge {
+			k.size = min(k.size, retryBatchSize)
+		}
+		asks = append(asks, k)
+	}
+	return l, asks
+}
+
+// hold gives a line the status of a call in doubt that may have bought what it asks for.
+func (l *Line) hold(c *InDoubtCall) {
+	l.Status, l.InDoubt = schema.InDoubt, c
+	l.Reason = fmt.Sprintf("call %s may have been charged for it, and its answer is lost; see siglake held", c.Name())
+	if c.WrittenOff {
+		l.Status = schema.WrittenOff
+		l.Reason = fmt.Sprintf("call %s was written off as charged and lost; the line is not requested again for this window", c.Name())
+	}
+}
+
+// question is the query of a question; the same for the same question.
+func (s *batcher) question(q *Query, question Question) *Query {
+	key := question.Since + " " + queryKey(q, question.Types)
+	if s.questions[key] == nil {
+		if s.questions == nil {
+			s.questions = map[string]*Query{}
+		}
+		s.questions[key] = q.question(question.Types, question.Since)
+	}
+	return s.questions[key]
 }
 
 // missingQuery is the query for what is missing of a query about an entity. left is the number of
@@ -290,18 +402,19 @@ func (s *batcher) resolveLine(ctx context.Context, l *Line, needsNoCall bool) (i
 }
 
 // classifySearch is classify for a run that requests only ids.
-func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line, query *Query, size int, id string) {
+func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line, asks []ask) {
 	resolution := s.purchases.Resolve(ctx, &l.Account)
 	if resolution.Entity.ID != "" {
 		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+resolution.Call, &resolution.Entity
-		return l, nil, 0, ""
+		return l, nil
 	}
-	if size = s.batchSize; resolution.RiskOfDoubleCharge {
+	size := s.batchSize
+	if resolution.RiskOfDoubleCharge {
 		size = min(size, retryBatchSize)
 	}
 	l.Status, l.Reason, l.InDoubt = resolution.Status, resolution.Reason, resolution.InDoubt
 	s.countInDoubt(&l, &Coverage{})
-	return l, q, size, l.Account.ID
+	return l, []ask{{query: q, size: size, id: l.Account.ID}}
 }
 
 // countInDoubt counts a classified line with the undecided calls that concern it.
@@ -366,7 +479,7 @@ func (s *batcher) searchItems(ctx context.Context, accounts iter.Seq2[schema.Acc
 			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
-			if coverage := s.purchases.Coverage(ctx, &a, query); coverage.needsNoCall(query) {
+			if s.needsNoCall(ctx, &a, query) {
 				continue
 			}
 			resolution := s.purchases.Resolve(ctx, &a)
@@ -395,6 +508,15 @@ func (s *batcher) searchItems(ctx context.Context, accounts iter.Seq2[schema.Acc
 			}
 		}
 	}
+}
+
+// needsNoCall reports whether nothing is to be asked about a line.
+func (s *batcher) needsNoCall(ctx context.Context, a *schema.Account, q *Query) bool {
+	if s.schedule != nil {
+		return len(s.schedule.Due(ctx, a, q).Questions) == 0
+	}
+	coverage := s.purchases.Coverage(ctx, a, q)
+	return coverage.needsNoCall(q)
 }
 
 // maxNarrowed is the number of narrowed queries after which further ones are avoided: each needs

@@ -35,6 +35,32 @@ type Ledger interface {
 	Commit(m *Manifest) error
 }
 
+// Schedule decides, in place of one window for all, what a run asks about each pair of account and
+// signal type. It is used by one goroutine.
+type Schedule interface {
+	// Due says what of a query to ask about an account.
+	Due(ctx context.Context, a *schema.Account, q *Query) Due
+}
+
+// Due is what to ask about one account. Its questions have no signal type in common.
+type Due struct {
+	Questions []Question
+	// Why there are none.
+	Reason string
+	// A call without an answer that may have bought all that is due; nil: none.
+	InDoubt *InDoubtCall
+	// Some of what is asked is in a call that got no answer, and may be paid for twice.
+	RiskOfDoubleCharge bool
+}
+
+// Question asks about some signal types with one window, which ends with the query's.
+type Question struct {
+	Types []string // in the order of the query's
+	Since string   // first day of the window
+	// The types may be asked in several calls, if few accounts have the same question.
+	Divisible bool
+}
+
 // Coverage is what was bought for one account before. The zero value: nothing.
 type Coverage struct {
 	// One for each signal type of the query, in its order; nil: nothing was bought.
@@ -150,11 +176,12 @@ type Line struct {
 	InDoubt *InDoubtCall   `json:"doubt,omitempty"`
 	Entity  *schema.Entity `json:"entity,omitempty"` // what is known about the entity nevertheless
 
-	// Signal types that are left for another request; for a line that is requested.
-	TypesLeft int `json:"-"`
-
 	UnknownFields json.RawMessage `json:"extra,omitempty"` // as in ItemReply
 	Warnings      []string        `json:"notes,omitempty"` // as in ItemReply
+
+	// The first signal type of one of several questions about the line: the status is that of the
+	// question. Empty: it is the line's.
+	Part string `json:"part,omitempty"`
 }
 
 // AnsweredBatch is an earlier call, with its recorded answer.
@@ -220,15 +247,18 @@ func isReplayable(s schema.Status) bool {
 func unreplayableLines(b *Batch, reply *Reply) (lines []Line) {
 	for i, a := range reply.Items {
 		if !isReplayable(a.Status) || a.Status == schema.Restricted { // bisection may have found it
-			lines = append(lines, lineOf(&b.Items[i], &a))
+			lines = append(lines, lineOf(b, i, &a))
 		}
 	}
 	return lines
 }
 
 // lineOf is the line of an item, with everything that its row says.
-func lineOf(item *Item, a *ItemReply) Line {
-	l := Line{Account: item.Account, Status: a.Status, Reason: a.Reason, Call: a.CallID, UnknownFields: a.UnknownFields, Warnings: a.Warnings}
+func lineOf(b *Batch, i int, a *ItemReply) Line {
+	l := Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason, Call: a.CallID, UnknownFields: a.UnknownFields, Warnings: a.Warnings}
+	if b.Items[i].Part {
+		l.Part = b.Query.ResultTypes()[0]
+	}
 	if a.Entity != (schema.Entity{}) {
 		l.Entity = &a.Entity
 	}

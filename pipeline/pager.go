@@ -34,7 +34,7 @@ func (r *Runner) RunPages(ctx context.Context, paged PagedQuery) (*Manifest, err
 			return nil, err
 		}
 		p.apply(b, reply, stop)
-		r.reportProgress(m, int64(p.lastBatch))
+		r.reportProgress(rec, int64(p.lastBatch))
 	}
 	line, stop := p.result()
 	// A call of this run: it is listed with the lines in doubt because of it.

@@ -17,6 +17,8 @@ type Plan struct {
 	RepurchasedPairs int64
 	// Undecided calls in doubt that concern lines of the list, in the order of those lines.
 	InDoubt []PlannedInDoubt
+	// How often an entity occurs in more than one call, because there are several questions about it.
+	repeated int64
 }
 
 // PlannedInDoubt is an undecided call that may have been charged for what a run would request.
@@ -56,7 +58,7 @@ func (p *Plan) Entities() (n int64) {
 			n += a.Entities
 		}
 	}
-	return n
+	return n - p.repeated
 }
 
 // isPrerequisite reports whether a query only searches for ids that others need.
@@ -129,6 +131,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 	index := map[*Query]int{}
 	batcher := r.newBatcher(nil)
 	batcher.planning = true
+	var divided rowSet
 	for item := range batcher.items(ctx, src.Accounts(ctx)) {
 		for _, l := range item.lines {
 			p.Accounts.addLine(l)
@@ -154,6 +157,11 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 			if item.batch.Items[n].EntityID() == "" {
 				p.Queries[i].Unresolved++
 			}
+			if row := item.batch.Items[n].Account.Row; item.batch.Items[n].Part && divided.has(row) {
+				p.repeated++
+			} else if item.batch.Items[n].Part {
+				divided.add(row)
+			}
 		}
 		p.Accounts.Lines += int64(len(item.batch.Items))
 	}
@@ -161,6 +169,7 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 		p.addSearch(r.Searches[o], batcher.unsearched[string(o)], r.batchSize())
 		p.addSearch(r.Searches[o], batcher.unsearched[string(o)+" again"], min(r.batchSize(), retryBatchSize))
 	}
+	p.Accounts.Lines -= p.repeated
 	p.RepurchasedPairs, p.InDoubt = batcher.repurchasedPairs, batcher.inDoubt
 	for i := range p.Queries {
 		p.Queries[i].PriorCoverage = batcher.priorCoverage[p.Queries[i].Query]

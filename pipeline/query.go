@@ -86,6 +86,13 @@ func (q *Query) withTypes(types []string) *Query {
 	return &narrow
 }
 
+// question is the query for some of the signal types and a window of their own.
+func (q *Query) question(types []string, since string) *Query {
+	narrow := q.withTypes(types)
+	narrow.Since = since
+	return narrow
+}
+
 // withMaxResults is a query for fewer events of each signal type.
 func (q *Query) withMaxResults(n int) *Query {
 	lower := *q

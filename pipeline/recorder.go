@@ -25,6 +25,8 @@ type recorder struct {
 	flattener *flattener
 	manifest  *Manifest
 	buffers   map[schema.Partition]*rowBuffer
+	// Lines with several questions, by row.
+	divided map[int64]*dividedLine
 	// Cost of the searches for the id of a row, by row.
 	searchCosts   map[int64]Credits
 	bufferedBytes int64 // of strings in buffers
@@ -53,7 +55,7 @@ const (
 func newRecorder(sink Sink, partitionBy string, version int, m *Manifest) *recorder {
 	return &recorder{
 		sink: sink, flattener: newFlattener(m.Run.ID, partitionBy, version), manifest: m, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
-		searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
+		divided: map[int64]*dividedLine{}, searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }
 
@@ -66,11 +68,15 @@ func (r *recorder) recordLine(ctx context.Context, l Line) error {
 	if l.InDoubt != nil {
 		r.addInDoubt(l)
 	}
+	if l.Part != "" || r.divided[l.Account.Row] != nil {
+		r.addPart(l, 0, r.unknownCosts[l.Call])
+		return nil
+	}
 	a := ItemReply{CallID: l.Call, UnknownFields: l.UnknownFields, Warnings: l.Warnings}
 	if l.Entity != nil {
 		a.Entity = *l.Entity
 	}
-	return r.writeAccount(ctx, l, a, credits)
+	return r.writeAccount(ctx, l, a, 0, credits)
 }
 
 // recordResolution writes the answer to a search, and the lines that it decides. A line with a
@@ -178,7 +184,9 @@ func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done
 		if !isReplayable(reply.Items[i].Status) || done.has(item.Account.Row) {
 			continue
 		}
-		done.add(item.Account.Row)
+		if !item.Part { // the schedule knows which questions were answered
+			done.add(item.Account.Row)
+		}
 		if err := r.recordItem(ctx, b, reply, i, paid); err != nil {
 			return err
 		}
@@ -195,7 +203,11 @@ func (r *recorder) onlySearches() bool {
 func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int, paid []Credits) error {
 	a := reply.Items[i]
 	if !isReplayable(a.Status) {
-		return r.recordLine(ctx, lineOf(&b.Items[i], &a)) // as when it is replayed
+		return r.recordLine(ctx, lineOf(b, i, &a)) // as when it is replayed
+	}
+	if b.Items[i].Part {
+		r.addPart(lineOf(b, i, &a), len(a.Events), paid[i])
+		return nil
 	}
 	credits := creditsValue(paid[i])
 	if a.Status == schema.InDoubt {
@@ -204,7 +216,7 @@ func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int
 		r.manifest.Accounts.addPartlyRequested()
 		a.Warnings = append(slices.Clip(a.Warnings), fmt.Sprintf("%d more signal types are requested on their own: an answer about all of them was cut", left))
 	}
-	return r.writeAccount(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, credits)
+	return r.writeAccount(ctx, Line{Account: b.Items[i].Account, Status: a.Status, Reason: a.Reason}, a, len(a.Events), credits)
 }
 
 // recordCalls writes events, calls and charges. It returns the cost of each answer: its share of
@@ -411,7 +423,8 @@ func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemR
 	return nil
 }
 
-func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, credits value) error {
+// writeAccount writes the row of a line, the answers to which had a number of events.
+func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events int, credits value) error {
 	r.manifest.Accounts.addLine(l)
 	acc := l.Account
 	kind := acc.Identifier()
@@ -444,7 +457,7 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, credit
 		optionalString(a.Entity.ID),
 		optionalString(a.Entity.Name),
 		optionalString(a.Entity.Domain),
-		intValue(int64(len(a.Events))),
+		intValue(int64(events)),
 		credits,
 		optionalString(a.CallID),
 		original,

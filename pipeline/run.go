@@ -38,6 +38,8 @@ type Runner struct {
 	Now         func() time.Time // nil means time.Now
 	// What was bought before; nil: nothing.
 	Purchases Purchases
+	// What to ask about each account; nil: every query as it is, without what was bought before.
+	Schedule Schedule
 	// Records the run; nil: nothing is recorded.
 	Ledger Ledger
 	// What this run did in a process that has ended; nil: the run is new.
@@ -101,7 +103,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 		return nil, err
 	}
 	m, readErr := rec.manifest, p.batcher.err
-	if readErr != nil && m.Accounts.Lines == 0 {
+	if readErr != nil && m.Accounts.Lines == 0 && len(rec.divided) == 0 {
 		return nil, readErr
 	}
 	r.endRequests(m, started)
@@ -194,7 +196,7 @@ func (p *paidPhase) searchIDs(ctx, writeCtx context.Context, src Source) error {
 		if err := p.recordInLedger(toRecord); err != nil {
 			return err
 		}
-		p.reportProgress(p.recorder.manifest, p.batches)
+		p.reportProgress(p.recorder, p.batches)
 	}
 	p.batcher.done = searchDone
 	return nil
@@ -223,7 +225,7 @@ func (p *paidPhase) requestLines(ctx, writeCtx context.Context, src Source) erro
 		if err := p.recordInLedger(toRecord); err != nil {
 			return err
 		}
-		p.reportProgress(p.recorder.manifest, p.batches)
+		p.reportProgress(p.recorder, p.batches)
 	}
 	return nil
 }
@@ -244,7 +246,9 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 		if done.has(l.Account.Row) {
 			continue
 		}
-		done.add(l.Account.Row)
+		if l.Part == "" {
+			done.add(l.Account.Row)
+		}
 		if err := rec.recordLine(ctx, l); err != nil {
 			return nil, err
 		}
@@ -284,9 +288,11 @@ func (r *Runner) recordInLedger(lines []Line) error {
 	return r.ledger().RecordLines(lines)
 }
 
-func (r *Runner) reportProgress(m *Manifest, batches int64) {
+func (r *Runner) reportProgress(rec *recorder, batches int64) {
 	if r.Progress != nil {
-		r.Progress(m.newProgress(batches))
+		progress := rec.manifest.newProgress(batches)
+		progress.Lines += int64(len(rec.divided))
+		r.Progress(progress)
 	}
 }
 
@@ -295,6 +301,9 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	now, ledger, m := r.clock(), r.ledger(), rec.manifest
 	r.Activity.notePublication()
 	stageStart := now()
+	if err := rec.writeDivided(ctx); err != nil {
+		return err
+	}
 	if err := rec.flushAll(ctx); err != nil {
 		return err
 	}
@@ -323,7 +332,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 
 // newBatcher makes the batcher of the run; the lines in done already have a status.
 func (r *Runner) newBatcher(done rowSet) *batcher {
-	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), maxEntities: r.MaxEntities, identities: new(idmap.Map), purchases: r.purchases(), done: done, lastBatch: r.LastBatch}
+	return &batcher{queries: r.Queries, searchQueries: r.Searches, batchSize: r.batchSize(), maxEntities: r.MaxEntities, identities: new(idmap.Map), purchases: r.purchases(), schedule: r.Schedule, done: done, lastBatch: r.LastBatch}
 }
 
 func (r *Runner) concurrency() int { return orDefault(r.Concurrency, 4) }

@@ -18,7 +18,7 @@ import (
 const (
 	// nightlySince is the window of the nights after the first: what became visible since the night
 	// before is hardly older.
-	nightlySince = "21d"
+	nightlySince = "last"
 	// wholeSince is the window of the first night, and that of every night without a thought.
 	wholeSince = "90d"
 )

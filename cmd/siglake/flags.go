@@ -98,8 +98,8 @@ func queryFlags(o *app.QueryOptions) []cli.Flag {
 	return []cli.Flag{
 		words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to request",
 			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the signal intent, not the category"}),
-		&cli.StringFlag{Name: "since", Value: o.Since, Destination: &o.Since, EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to request",
-			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today"},
+		&cli.StringFlag{Name: "since", Value: o.Since, Destination: &o.Since, Action: noteSet(&o.SinceSet), EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to request",
+			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today; last: ask each entity and signal only for what the lake does not have, which is the default with --unattended"},
 		&cli.IntFlag{Name: "max-results", Value: o.MaxResults, Destination: &o.MaxResults, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to request",
 			Usage: "maximum number of events per entity and signal, newest first, 1 to 100; caps the bill"},
 		words(&o.NewsEventTypes, &cli.StringSliceFlag{Name: "news-event-types", EnvVars: []string{"SIGLAKE_NEWS_EVENT_TYPES"}, Category: "What to request",

@@ -37,7 +37,7 @@ var commandGroups = []struct {
 var firstFlags = []string{"lake", "signals", "since", "max-results", "max-credits", "simulate"}
 
 // flagGroups is the order of the categories of the other flags.
-var flagGroups = []string{"What to request", "Money", "List", "API", "Work", "Output", "S3", "Simulator"}
+var flagGroups = []string{"What to request", "Nights (--since last)", "Money", "List", "API", "Work", "Output", "S3", "Simulator"}
 
 // guide is what help shows of a command besides its flags.
 type guide struct {

@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"internal/wal":               {"internal/bucket", "internal/durable"},
 	"internal/lease":             {"internal/bucket", "internal/lease/flock"},
 	"internal/ledger":            {"schema", "pipeline", "internal/wal", "internal/forecast", "internal/idmap"},
+	"internal/nights":            {"schema", "pipeline", "internal/ledger"},
 	"internal/proof":             {}, // for tests
 	"cmd/siglake/manual":         {},
 	"internal/policy":            {"schema", "pipeline"},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 	"internal/ratelimit":         {"schema", "pipeline", "internal/lease/flock"},
 	"internal/lusha/lushatest":   {"schema", "pipeline"}, // for tests
 	"internal/format":            {},
-	"internal/app":               {"internal/format", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/lease", "internal/ledger", "internal/ratelimit", "internal/bucket", "internal/forecast"},
+	"internal/app":               {"internal/format", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/lease", "internal/ledger", "internal/ratelimit", "internal/bucket", "internal/forecast", "internal/nights"},
 	"internal/report":            {"internal/app", "internal/format", "schema", "pipeline", "sinks", "internal/lusha", "internal/ledger", "internal/forecast"},
 	"cmd/siglake":                {"cmd/siglake/manual", "internal/app", "internal/report", "internal/format", "internal/simulator", "schema", "pipeline", "internal/lusha", "internal/ledger"},
 

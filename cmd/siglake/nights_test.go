@@ -97,8 +97,9 @@ func (f nightFigures) String() string {
 }
 
 // figures compares the lake with the world. An event counts as missed if it is dated on or after the
-// first night, if it was visible so many days before the last night, and if the lake does not have it.
-func (n *nights) figures(grace int) (f nightFigures) {
+// first night and so many days before the last one, if it was visible some days before the last one,
+// and if the lake does not have it.
+func (n *nights) figures(dated, grace int) (f nightFigures) {
 	n.t.Helper()
 	last := len(n.credits) - 1
 	f.nights = last
@@ -114,13 +115,14 @@ func (n *nights) figures(grace int) (f nightFigures) {
 			f.visible++
 		}
 		key := e.Signal + " " + e.SignalID
+		counts := !e.Date.Before(n.first) && !e.Date.After(n.day(last-dated)) && !e.Visible.After(n.day(last-grace))
 		switch {
 		case have[key] > 0:
 			f.copies += int64(have[key]) - 1
-			if !e.Date.Before(n.first) && !e.Visible.After(n.day(last-grace)) {
+			if counts {
 				f.found++
 			}
-		case !e.Date.Before(n.first) && !e.Visible.After(n.day(last-grace)):
+		case counts:
 			f.missed++
 		}
 	}
@@ -208,7 +210,7 @@ func TestRehearsedNights(t *testing.T) {
 			}
 		}
 	}
-	f := n.figures(0)
+	f := n.figures(0, 0)
 	if f.missed != 0 || f.visible == 0 || f.found == 0 || f.worst != (len(n.watch.Companies)+99)/100 {
 		t.Errorf("%s; want none missed", f)
 	}
@@ -246,7 +248,7 @@ func TestNightsAtScale(t *testing.T) {
 		}
 		t.Logf("night %d: %d credits, %d calls, %s", night, n.credits[night], n.calls[night], time.Since(begun).Round(time.Millisecond))
 	}
-	t.Log(n.figures(12))
+	t.Log(n.figures(45, 12))
 }
 
 // TestDemoNights: the demo of nights has a row for each night, with the bill of two simulators, and

@@ -51,14 +51,14 @@ func (p *purchaseCommand) productFlags(extra ...[]cli.Flag) []cli.Flag {
 
 // runFlags are those of siglake run.
 func (p *purchaseCommand) runFlags() []cli.Flag {
-	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), ttlFlags(&p.run.TTL), listFlags(&p.run.Source),
+	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), ttlFlags(&p.run.TTL), listFlags(&p.run.Source),
 		apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out))
 }
 
 // newRunPurchase has the defaults of siglake run.
 func newRunPurchase(command string) *purchaseCommand {
 	p := newPurchase(command, pipeline.Signals)
-	p.run.Query, p.run.TTL = app.DefaultQuery(), app.DefaultTTL()
+	p.run.Query, p.run.Nights, p.run.TTL = app.DefaultQuery(), app.DefaultNights(), app.DefaultTTL()
 	return p
 }
 

@@ -52,6 +52,11 @@ func Settings(o *RunOptions) map[string]string {
 	if o.Query.SendFilters {
 		settings["send-filters"] = "true"
 	}
+	if o.Query.Since == sinceLast {
+		settings["completeness"], settings["backfill"] = o.Nights.Completeness, o.Nights.Backfill
+		setIfAny(settings, "lateness", list(o.Nights.Lateness))
+		setIfAny(settings, "nightly-types", list(o.Nights.NightlyTypes))
+	}
 	setIfAny(settings, "intent-categories", list(o.Query.IntentCategories))
 	setIfAny(settings, "domain", list(o.Pages.Sites))
 	setIfAny(settings, "exclude", o.Pages.Exclude)
@@ -84,9 +89,12 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	list := func(name string) []string { return SplitWords(strings.Split(settings[name], ",")) }
 	o.Service = services[settings[serviceSetting]]
 	o.Query = QueryOptions{
-		Signals: list("signals"), Since: settings["since"], MaxResults: number("max-results"),
+		Signals: list("signals"), Since: settings["since"], SinceSet: true, MaxResults: number("max-results"),
 		NewsEventTypes: list("news-event-types"), HiringDepartments: list("hiring-departments"), HiringLocations: list("hiring-locations"),
 		IntentCategories: list("intent-categories"), SendFilters: settings["send-filters"] == "true", APIVersion: settings["api"],
+	}
+	if o.Query.Since == sinceLast {
+		o.Nights = NightOptions{Completeness: settings["completeness"], Backfill: settings["backfill"], Lateness: list("lateness"), NightlyTypes: list("nightly-types")}
 	}
 	o.Pages = PageOptions{Exclude: settings["exclude"], Sites: list("domain"), Limit: number("limit"), PageSize: number("page-size")}
 	o.Source = ListOptions{

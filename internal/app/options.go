@@ -16,6 +16,7 @@ type RunOptions struct {
 	Query  QueryOptions
 	Pages  PageOptions
 	Source ListOptions
+	Nights NightOptions
 	Money  MoneyOptions
 	TTL    TTLOptions
 	API    APIOptions
@@ -31,7 +32,8 @@ type RunOptions struct {
 // QueryOptions say what to ask about every entity; together they decide the bill.
 type QueryOptions struct {
 	Signals           []string
-	Since             string
+	Since             string // DATE, AGE or last
+	SinceSet          bool
 	MaxResults        int
 	NewsEventTypes    []string
 	HiringDepartments []string

@@ -179,6 +179,22 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 		answers = NewAnswerSizes(j.env, l.ledger)
 	}
 	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: p.purchases()}
+	schedule, err := p.schedule(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var shared *overlap
+	switch {
+	case schedule != nil:
+		runner.Schedule = schedule
+	case l != nil && !p.refresh:
+		if shared, err = newOverlap(ctx, l.ledger, p.report.Queries, runner.Purchases); err != nil {
+			return nil, lakeError(err)
+		}
+		if shared != nil {
+			runner.Purchases = shared
+		}
+	}
 	plan, err := dryRun(ctx, list, p.report.Queries, runner)
 	if err != nil {
 		return nil, err
@@ -191,6 +207,14 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 		plan.InDoubt = before.InDoubt
 	}
 	p.addPlan(plan)
+	if text := shared.text(); text != "" {
+		p.report.addNote(text)
+	}
+	if schedule != nil {
+		for _, text := range nightText(schedule.Counts, j.Nights.Completeness) {
+			p.report.addNote(text)
+		}
+	}
 	if l != nil {
 		p.report.noteInDoubt(j.Money.InDoubt, l.ledger.CallsInDoubt())
 		if held := l.heldPagesText(); held != "" {
@@ -515,7 +539,20 @@ func (j announcer) announceRefresh(ctx context.Context, l *lake, continued *ledg
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: a user who raises a cap does not expect to pay twice.
 func (j announcer) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
-	plan, err := j.reread(ctx, spec.Queries, l.ledger.Purchases(nil, ttlOf(&j.spec)))
+	var purchases pipeline.Purchases = l.ledger.Purchases(nil, ttlOf(&j.spec))
+	shared, err := newOverlap(ctx, l.ledger, spec.Queries, purchases)
+	switch {
+	case err != nil:
+		return lakeError(err)
+	case shared != nil:
+		purchases = shared
+	case !l.ledger.MayRepurchase(spec.Queries):
+		return nil
+	}
+	plan, err := j.reread(ctx, spec.Queries, purchases)
+	if text := shared.text(); err == nil && text != "" {
+		j.env.Log.Warn(text)
+	}
 	if err == nil && plan.RepurchasedPairs > 0 {
 		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(l, plan, plan.RepurchasedPairs)...)
 	}

@@ -366,7 +366,7 @@ func parseDay(s string, today time.Time) (time.Time, error) {
 		}
 		switch {
 		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
 		case s[len(s)-1] == 'w':
@@ -376,7 +376,7 @@ func parseDay(s string, today time.Time) (time.Time, error) {
 		case s[len(s)-1] == 'y':
 			day = today.AddDate(-n, 0, 0)
 		default:
-			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", s)
+			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
 		}
 	}
 	return day, nil

@@ -111,6 +111,9 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.Work.check(); err != nil {
 		return err
 	}
+	if err := j.chooseSince(); err != nil {
+		return err
+	}
 	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
 	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err
@@ -294,6 +297,9 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
+	if err := j.setSchedule(ctx, l, runner, run.Queries); err != nil {
+		return nil, err
+	}
 	if match.resume != nil {
 		j.env.Log.Info("resuming run", "run", run.ID, "calls", run.CallCount())
 		runner.Recorded = l.replayInput(ctx, run)
@@ -325,7 +331,7 @@ func ttlOf(spec *pipeline.RunSpec) ledger.TTL {
 func (j *Job) announce(ctx context.Context, l *lake, match runMatch, spec pipeline.RunSpec) error {
 	// A run that continues another one repeats other purchases than that one did: those of what
 	// was held then, and of what was bought since. A resumed run has announced its own.
-	if match.resume == nil && !j.Demo && j.paged == nil && (spec.Refresh || l.ledger.MayRepurchase(spec.Queries)) {
+	if match.resume == nil && !j.Demo && j.paged == nil && !j.isNightly() {
 		err := error(nil)
 		if spec.Refresh {
 			err = announcer{j}.announceRefresh(ctx, l, match.continues, spec)
@@ -448,6 +454,9 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		return spec, err
 	}
 	priceQueries(spec.Queries, spec.Tariff)
+	if err := j.noteLateness(&spec); err != nil {
+		return spec, err
+	}
 	spec.ID, err = newRunID(now, rand.Reader)
 	return spec, err
 }

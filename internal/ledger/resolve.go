@@ -67,3 +67,6 @@ func inDoubtCall(c *Call) *pipeline.InDoubtCall {
 		WrittenOff: c.Decision == WriteOff, Decision: string(c.Decision),
 	}
 }
+
+// InDoubtCall describes the call to the lines that wait for it.
+func (c *Call) InDoubtCall() *pipeline.InDoubtCall { return inDoubtCall(c) }

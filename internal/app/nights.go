@@ -1,0 +1,194 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/nights"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// sinceLast, as a window, asks each pair of entity and signal type from where the lake ends.
+const sinceLast = "last"
+
+// NightOptions say what a run asks with --since last.
+type NightOptions struct {
+	Completeness string   // economy or strict
+	Backfill     string   // AGE: the window of what was never asked
+	Lateness     []string // TYPE=DAYS
+	NightlyTypes []string // types that are asked whatever their cadence
+}
+
+// DefaultNights has the default values of the flags that fill in NightOptions.
+func DefaultNights() NightOptions {
+	return NightOptions{Completeness: string(nights.Economy), Backfill: strconv.Itoa(nights.DefaultBackfill) + "d"}
+}
+
+// isNightly reports whether the job asks from where the lake ends.
+func (j *Job) isNightly() bool { return j.Service == pipeline.Signals && j.Query.Since == sinceLast }
+
+// windowOptions are the query's, with the longest window of a night.
+func (j *Job) windowOptions() *QueryOptions {
+	o := j.Query
+	if j.isNightly() {
+		o.Since = j.Nights.Backfill
+	}
+	return &o
+}
+
+// chooseSince makes --since last the default of unattended runs.
+func (o *RunOptions) chooseSince() error {
+	if o.Service != pipeline.Signals {
+		return nil
+	}
+	if o.Money.Unattended && !o.Query.SinceSet {
+		o.Query.Since = sinceLast
+	}
+	if o.Query.Since != sinceLast {
+		return nil
+	}
+	if o.Money.Refresh {
+		return UsageErrorf("--refresh buys a window again, and --since last asks only for what is new: name the window, for example --since 30d")
+	}
+	_, err := o.Nights.policy()
+	return err
+}
+
+// policy reads the options; the day is not known yet.
+func (o *NightOptions) policy() (p nights.Policy, err error) {
+	p.Completeness = nights.Completeness(o.Completeness)
+	if p.Completeness != nights.Economy && p.Completeness != nights.Strict {
+		return p, UsageErrorf("--completeness %q: expected economy or strict", o.Completeness)
+	}
+	p.Lateness, p.Nightly = map[string]int{}, map[string]bool{}
+	for _, word := range SplitWords(o.Lateness) {
+		name, text, _ := strings.Cut(word, "=")
+		days, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(text), "d"))
+		if err != nil || days < 1 || days > maxLateness {
+			return p, UsageErrorf("--lateness %q: expected SIGNAL=DAYS with 1 to %d days, for example news=30", word, maxLateness)
+		}
+		signals, err := signalsNamed("--lateness", name)
+		if err != nil {
+			return p, err
+		}
+		for _, s := range signals {
+			p.Lateness[s] = days
+		}
+	}
+	for _, word := range SplitWords(o.NightlyTypes) {
+		signals, err := signalsNamed("--nightly-types", word)
+		if err != nil {
+			return p, err
+		}
+		for _, s := range signals {
+			p.Nightly[s] = true
+		}
+	}
+	return p, nil
+}
+
+// maxLateness is the longest lateness in days.
+const maxLateness = 180
+
+// signalsNamed are the keys that a word names.
+func signalsNamed(flag, word string) (keys []string, err error) {
+	for _, s := range schema.MatchSignals(strings.TrimSpace(word)) {
+		keys = append(keys, s.Key)
+	}
+	if len(keys) == 0 {
+		return nil, UsageErrorf("%s: unknown signal type or category %q%s; siglake signals lists them", flag, word, SuggestSignal(word))
+	}
+	return keys, nil
+}
+
+// schedule is that of a run with these queries; nil for a run that asks one window.
+func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, purchases pipeline.Purchases) (*nights.Schedule, error) {
+	if !j.isNightly() || len(queries) == 0 {
+		return nil, nil
+	}
+	p, err := j.Nights.policy()
+	if err != nil {
+		return nil, err
+	}
+	p.Today = ledger.DayOf(queries[len(queries)-1].Until)
+	back, err := parseSince(j.Nights.Backfill, p.Today.Date())
+	if err != nil {
+		return nil, UsageErrorf("--backfill: %s", strings.TrimPrefix(err.Error(), "--since "))
+	}
+	p.Backfill = int(p.Today - ledger.DayOf(back))
+	p.Reread = chargesEveryType(l.ledger)
+	schedule, err := nights.NewSchedule(ctx, l.ledger, purchases, p)
+	if err != nil {
+		return nil, lakeError(err)
+	}
+	return schedule, nil
+}
+
+// setSchedule gives the runner the schedule of a nightly run.
+func (j *Job) setSchedule(ctx context.Context, l *lake, r *pipeline.Runner, queries []pipeline.Query) error {
+	schedule, err := j.schedule(ctx, l, queries, r.Purchases)
+	if err == nil && schedule != nil {
+		r.Schedule = schedule
+	}
+	return err
+}
+
+// schedule is that of the planned run; without a lake everything is asked for the first time.
+func (p *planner) schedule(ctx context.Context) (*nights.Schedule, error) {
+	if p.lake == nil {
+		return nil, nil
+	}
+	return p.job.schedule(ctx, p.lake, p.report.Queries, p.purchases())
+}
+
+// noteLateness states in the spec of a run when its answers close a pair.
+func (j *Job) noteLateness(spec *pipeline.RunSpec) error {
+	if !j.isNightly() {
+		return nil
+	}
+	p, err := j.Nights.policy()
+	if err != nil {
+		return err
+	}
+	spec.Lateness = map[string]int{}
+	for _, q := range spec.Queries {
+		for _, signal := range q.ResultTypes() {
+			spec.Lateness[signal] = p.LatenessOf(signal)
+		}
+	}
+	return nil
+}
+
+// chargesEveryType reports whether calls that returned nothing were charged for more than themselves:
+// then the account is charged for every type that is asked, and asking seldom is all that saves credits.
+func chargesEveryType(l *ledger.Ledger) bool {
+	calls, credits := int64(0), int64(0)
+	for _, h := range l.History() {
+		if h.All.Events == 0 {
+			calls, credits = calls+int64(h.Calls), credits+h.Credits
+		}
+	}
+	return credits > calls
+}
+
+// nightText says what a night asks, and why.
+func nightText(p nights.Counts, completeness string) []string {
+	var notes []string
+	add := func(n int64, text string) {
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf("%s %s", format.Count(int(n), "pair"), text))
+		}
+	}
+	add(p.First, "of entity and signal never asked: the run asks for the days of --backfill")
+	add(p.LookBack, "without a recent event: the run looks back as far as events are late")
+	add(p.Onward, "with a recent event: the run asks from the day after it")
+	add(p.Closing, "asked once more for days that may have had late events (--completeness "+completeness+")")
+	add(p.NotDue, "not due tonight: the run does not ask")
+	add(p.Held, "held until a call in doubt is decided about")
+	return notes
+}

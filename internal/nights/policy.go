@@ -1,0 +1,157 @@
+package nights
+
+import (
+	"time"
+
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/schema"
+)
+
+// Completeness says how late an event may become visible and still be found.
+type Completeness string
+
+// The levels of completeness.
+const (
+	// An event is bought once. One that becomes visible after a newer one of its pair is missed.
+	Economy Completeness = "economy"
+	// Every day is asked once more after the lateness of the type. An event is bought about twice.
+	Strict Completeness = "strict"
+)
+
+// Policy decides what is due of a pair. Lengths of time are in days.
+type Policy struct {
+	Today        ledger.Day
+	Completeness Completeness
+	Backfill     int // the window of a pair that was never asked
+	// How long after their date events of a type become visible at most; DefaultLateness if absent.
+	Lateness map[string]int
+	// Types that are asked every night, whatever their cadence.
+	Nightly map[string]bool
+	// Reread asks due pairs with one window for all, as long as a period and the overlap: for an
+	// account that is charged for every type that is asked, with events or without.
+	Reread bool
+}
+
+// The defaults, in days.
+const (
+	DefaultBackfill = 90
+	DefaultLateness = 30
+	// overlap is how far a question of Reread reaches into the days asked before.
+	overlap = 7
+	// closeEvery is how often a pair with ever newer events is asked again in strict nights.
+	closeEvery = 30
+)
+
+// cadence says when a type is due.
+type cadence struct {
+	period int // days between two questions
+	// Days after the beginning of a week or month until the one before has settled.
+	settle int
+}
+
+// cadenceOf is that of a type of the catalogue. A type with another cadence is asked weekly.
+func (p *Policy) cadenceOf(signal string) cadence {
+	s, _ := schema.LookupSignal(signal)
+	switch {
+	case s.Cadence == "daily" || p.Nightly[signal]:
+		return cadence{period: 1}
+	case s.Cadence == "monthly":
+		return cadence{period: 31, settle: 10}
+	}
+	return cadence{period: 7, settle: 5}
+}
+
+// LatenessOf is how long after their date events of a type become visible at most, in days.
+func (p *Policy) LatenessOf(signal string) int {
+	if days, ok := p.Lateness[signal]; ok {
+		return days
+	}
+	return DefaultLateness
+}
+
+// dueOn is the newest night on or before a day on which a type was due, and the one after it.
+func (c cadence) dueOn(day ledger.Day) (last, next ledger.Day) {
+	switch {
+	case c.period == 1:
+		return day, day + 1
+	case c.period == 7:
+		monday := ledger.Day(4)                          // 1970-01-05
+		last = day - (day-monday-ledger.Day(c.settle))%7 //nolint:gosec // a few days
+		return last, last + 7
+	}
+	first := func(t time.Time, months int) ledger.Day {
+		return ledger.DayOf(time.Date(t.Year(), t.Month()+time.Month(months), 1+c.settle, 0, 0, 0, 0, time.UTC).Format(time.DateOnly))
+	}
+	t := day.Date()
+	if last, next = first(t, 0), first(t, 1); last > day {
+		last, next = first(t, -1), last
+	}
+	return last, next
+}
+
+// kind says why a pair is asked, or that it is not.
+type kind int
+
+const (
+	notDue   kind = iota
+	first         // it was never asked
+	lookBack      // no recent event is known
+	onward        // from the day after the newest event
+	closing       // all days that are not closed, once more
+)
+
+// pair is what is due of a pair: its kind, and the first day to ask for; or the day on which it is due.
+type pair struct {
+	kind  kind
+	since ledger.Day
+	next  ledger.Day
+}
+
+// due decides what is due of a pair with a cursor; the zero cursor is that of a pair that was never
+// asked.
+func (p *Policy) due(signal string, c ledger.Cursor) pair {
+	cadence := p.cadenceOf(signal)
+	last, next := cadence.dueOn(p.Today)
+	switch {
+	case c.LastAsked == 0:
+		return pair{kind: first, since: p.back(p.Today, p.Backfill)}
+	case c.LastAsked >= last:
+		return pair{next: next}
+	}
+	lateness := p.LatenessOf(signal)
+	if p.Reread {
+		lateness = overlap
+	}
+	// Pairs that were asked on time share one window, so that they share calls.
+	since := p.back(p.Today, cadence.period+lateness)
+	if p.Today-c.LastAsked > ledger.Day(cadence.period) { //nolint:gosec // days
+		since = min(since, p.back(c.LastAsked, lateness))
+	}
+	switch recent := c.Newest >= since && c.Newest > 0; {
+	case p.Reread:
+		return pair{kind: lookBack, since: since}
+	case p.Completeness == Strict && p.mustClose(&c, lateness):
+		return pair{kind: closing, since: c.Closed + 1}
+	case !recent && p.Completeness == Strict && c.Closed > 0:
+		return pair{kind: lookBack, since: min(since, c.Closed+1)}
+	case !recent:
+		return pair{kind: lookBack, since: since}
+	case c.Newest >= p.Today: // nothing newer can be asked for yet
+		return pair{next: p.Today + 1}
+	}
+	return pair{kind: onward, since: c.Newest + 1}
+}
+
+// mustClose reports whether the days that are not closed have known events, all of them older than
+// the lateness, or some of them for long.
+func (p *Policy) mustClose(c *ledger.Cursor, lateness int) bool {
+	if c.Closed == 0 || c.Newest <= c.Closed {
+		return false
+	}
+	return c.Newest <= p.back(p.Today, lateness) || c.Closed <= p.back(p.Today, lateness+closeEvery)
+}
+
+// back is a number of days before a day.
+func (p *Policy) back(day ledger.Day, days int) ledger.Day {
+	return day - ledger.Day(min(days, int(day)-1)) //nolint:gosec // between 0 and day
+}

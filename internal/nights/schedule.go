@@ -1,0 +1,185 @@
+package nights
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// Schedule decides what a run asks about each account. It is a pipeline.Schedule.
+type Schedule struct {
+	policy    Policy
+	cursors   *ledger.Cursors
+	purchases pipeline.Purchases
+	doubts    map[pipeline.Identity][]*ledger.Call
+
+	// What was decided so far.
+	Counts Counts
+}
+
+// Counts are numbers of pairs of entity and signal type.
+type Counts struct {
+	First    int64 `json:"never_asked"`      // never asked
+	LookBack int64 `json:"no_recent_event"`  // without a recent event
+	Onward   int64 `json:"after_the_newest"` // from the day after the newest event
+	Closing  int64 `json:"closing"`          // asked once more, to find late events
+	NotDue   int64 `json:"not_due"`
+	// Held until a call in doubt is decided about.
+	Held int64 `json:"held"`
+	// Pairs with an event within the backfill: asking for it again would buy it again.
+	Known int64 `json:"with_known_events"`
+}
+
+// NewSchedule makes the schedule of a night from what the ledger knows. purchases say which entity an
+// identifier stands for.
+func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purchases, p Policy) (*Schedule, error) {
+	cursors, err := l.Cursors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Schedule{policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{}}
+	for _, run := range l.Runs() {
+		for _, c := range run.Calls {
+			if c.Outcome != pipeline.InDoubt && c.Outcome != "" || c.Query.Service() != pipeline.Signals {
+				continue
+			}
+			items, err := l.CallItems(ctx, c)
+			if err != nil {
+				return nil, err
+			}
+			for i := range items {
+				s.addDoubt(c, &items[i])
+			}
+		}
+	}
+	return s, nil
+}
+
+func (s *Schedule) addDoubt(c *ledger.Call, item *pipeline.Item) {
+	identity := pipeline.IdentityOf(&item.Account)
+	s.doubts[identity] = append(s.doubts[identity], c)
+	if id := item.EntityID(); id != "" {
+		if byID := pipeline.IdentityByID(item.Account.Object, id); byID != identity {
+			s.doubts[byID] = append(s.doubts[byID], c)
+		}
+	}
+}
+
+// Due says what of a query to ask about an account tonight.
+func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query) (due pipeline.Due) {
+	byWindow, alone := map[ledger.Day][]string{}, map[string]ledger.Day{}
+	identities := s.identitiesOf(ctx, a, q)
+	var next ledger.Day
+	for _, signal := range q.ResultTypes() {
+		p := s.policy.due(signal, s.cursorOf(identities, q, signal))
+		held := s.applyDoubts(&p, &due, identities, q, signal)
+		s.count(p, held)
+		switch {
+		case held:
+		case p.kind == notDue && (next == 0 || p.next < next):
+			next = p.next
+		case p.kind == notDue:
+		case p.kind == onward || p.kind == closing:
+			alone[signal] = p.since
+		default:
+			byWindow[p.since] = append(byWindow[p.since], signal)
+		}
+	}
+	for _, since := range slices.Sorted(maps.Keys(byWindow)) {
+		due.Questions = append(due.Questions, pipeline.Question{Types: byWindow[since], Since: since.String(), Divisible: true})
+	}
+	for _, signal := range q.ResultTypes() {
+		if since, ok := alone[signal]; ok {
+			due.Questions = append(due.Questions, pipeline.Question{Types: []string{signal}, Since: since.String()})
+		}
+	}
+	if len(due.Questions) > 0 {
+		due.InDoubt = nil
+	} else if next > 0 {
+		due.Reason = fmt.Sprintf("nothing is due before %s", next)
+	}
+	return due
+}
+
+// identitiesOf are those under which an account may have been asked.
+func (s *Schedule) identitiesOf(ctx context.Context, a *schema.Account, q *pipeline.Query) []pipeline.Identity {
+	identities := []pipeline.Identity{pipeline.IdentityOf(a)}
+	if a.ID != "" {
+		return identities
+	}
+	if q.APIVersion == pipeline.V2 && slices.ContainsFunc(q.ResultTypes(), func(signal string) bool {
+		_, asked := s.cursors.Cursor(identities[0], q, signal)
+		return asked
+	}) {
+		return identities
+	}
+	if found := s.purchases.Resolve(ctx, a); found.Entity.ID != "" {
+		identities = append(identities, pipeline.IdentityByID(a.Object, found.Entity.ID))
+	}
+	return identities
+}
+
+// cursorOf is the cursor of the identity that was asked last, with the newest event of any.
+func (s *Schedule) cursorOf(identities []pipeline.Identity, q *pipeline.Query, signal string) (last ledger.Cursor) {
+	for _, identity := range identities {
+		c, _ := s.cursors.Cursor(identity, q, signal)
+		newest := max(last.Newest, c.Newest)
+		if c.LastAsked > last.LastAsked {
+			last = c
+		}
+		last.Newest = newest
+	}
+	return last
+}
+
+// applyDoubts moves the window of a pair past the calls in doubt that may have bought it already, or
+// back over those that bought nothing. It reports whether nothing is left to ask before a decision.
+func (s *Schedule) applyDoubts(p *pair, due *pipeline.Due, identities []pipeline.Identity, q *pipeline.Query, signal string) (held bool) {
+	if len(s.doubts) == 0 || p.kind == notDue {
+		return false
+	}
+	for _, identity := range identities {
+		for _, c := range s.doubts[identity] {
+			if !slices.Contains(c.Query.ResultTypes(), signal) || !c.Query.SameFilters(q, signal) || s.wasAskedAgain(identity, c, signal) {
+				continue
+			}
+			since, until := ledger.DayOf(c.Query.Since), ledger.DayOf(c.Query.Until)
+			switch {
+			case c.InDoubt():
+				if p.since = max(p.since, until+1); p.since > s.policy.Today {
+					held, due.InDoubt = true, c.InDoubtCall()
+				}
+			case c.Decision == ledger.WriteOff: // taken as answered
+				p.since = max(p.since, min(until+1, s.policy.Today))
+			case c.Decision == ledger.Retry:
+				due.RiskOfDoubleCharge = true
+				p.since = min(p.since, since)
+			default:
+				p.since = min(p.since, since)
+			}
+		}
+	}
+	return held
+}
+
+// wasAskedAgain reports whether later answers contain all that a call asked about a pair.
+func (s *Schedule) wasAskedAgain(identity pipeline.Identity, c *ledger.Call, signal string) bool {
+	cursor, _ := s.cursors.Cursor(identity, c.Query, signal)
+	return cursor.AskedUntil > 0 && cursor.AskedSince <= ledger.DayOf(c.Query.Since) && cursor.AskedUntil >= ledger.DayOf(c.Query.Until) && cursor.LastAsked > ledger.DayOf(c.Query.Until)
+}
+
+func (s *Schedule) count(p pair, held bool) {
+	n := &s.Counts
+	switch {
+	case held:
+		n.Held++
+	default:
+		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing}
+		*counters[p.kind]++
+	}
+}
