@@ -33,7 +33,10 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
-	options := ledger.Options{Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now, Debug: func(message string) { env.Log.Debug(message, "lake", uri) }}
+	options := ledger.Options{
+		Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now, CheckpointEvery: env.CheckpointEvery,
+		Debug: func(message string) { env.Log.Debug(message, "lake", uri) },
+	}
 	if holder != readOnly {
 		options.Check = func(opened *ledger.Ledger) error {
 			return checkJournal(ctx, l, o, opened, holder == rebuildHolder)
