@@ -364,7 +364,7 @@ func (l *lake) matchPublished(asked *pipeline.RunSpec, rules matchRules) runMatc
 		switch until := windowEnd(r); {
 		case l.ledger.RetryDecided(r) && until.Equal(today):
 			return runMatch{continues: r}
-		case r.HasUnaskedLines() && l.windowOpen(r) && (r.Settings["since"] != sinceLast || until.Equal(today)) && (!rules.unattended || rules.resuming || l.isOfThisNight(r)):
+		case r.HasUnaskedLines() && l.mayContinue(r) && (!rules.unattended || rules.resuming || l.isOfThisNight(r)):
 			return runMatch{continues: r}
 		case !r.HasUnaskedLines() && until.Equal(today):
 			return runMatch{done: r}
@@ -372,6 +372,12 @@ func (l *lake) matchPublished(asked *pipeline.RunSpec, rules matchRules) runMatc
 		break
 	}
 	return runMatch{}
+}
+
+// mayContinue reports whether the lines that a run left are still requested in its own window. The
+// cursors of --since last make a better one on the next day.
+func (l *lake) mayContinue(r *ledger.Run) bool {
+	return windowEnd(r).Equal(l.today()) || l.windowOpen(r) && r.Settings["since"] != sinceLast
 }
 
 // isOfThisNight reports whether a run belongs to the night that a scheduler's command is for, and

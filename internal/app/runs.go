@@ -247,7 +247,7 @@ type MonthLine struct {
 // ReadHistory lists the runs of a lake, from its journal.
 func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, error) {
 	var since time.Time
-	if o.Since != "" && o.Since != "last" { // which SIGLAKE_SINCE may be, for the runs themselves
+	if o.Since != "" && o.Since != sinceLast { // which SIGLAKE_SINCE may be, for the runs themselves
 		var err error
 		if since, err = parseDay(o.Since, env.Now().UTC().Truncate(24*time.Hour)); err != nil {
 			return nil, err

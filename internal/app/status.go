@@ -99,7 +99,7 @@ func (l *lake) status(ctx context.Context, list string, maxAge time.Duration) (*
 func (l *lake) leftRun() *ledger.Run {
 	newest := l.newestRuns()
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if newest[r] && r.HasUnaskedLines() && l.windowOpen(r) {
+		if newest[r] && r.HasUnaskedLines() && l.mayContinue(r) {
 			return r
 		}
 	}
