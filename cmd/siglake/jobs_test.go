@@ -227,7 +227,7 @@ func TestJobNames(t *testing.T) {
 	}{
 		{[]string{"job", "--config", config}, "name one job of " + config + ": nightly, compact"},
 		{[]string{"job", "nightly", "compact", "--config", config}, "name one job"},
-		{[]string{"job", "nigthly", "--config", config}, "(did you mean nightly?)"},
+		{[]string{"job", "nightyl", "--config", config}, "(did you mean nightly?)"},
 		{[]string{"job", "nightly", "--config", config + "x"}, "no job file"},
 		{[]string{"job", "compact", "--max-credits", "5", "--config", config}, "unknown flag --max-credits"},
 		{[]string{"config", "show", "x", "--config", config}, `has no job "x"`},

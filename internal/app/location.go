@@ -142,7 +142,7 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	if err != nil {
 		return s, UsageErrorf("%v", err)
 	}
-	s.holder = func(ctx context.Context) (*lease.Holder, error) { return lease.LeaseHolder(ctx, b, leaseName) }
+	s.holder = func(ctx context.Context) (*lease.Holder, error) { return lease.ObjectHolder(ctx, b, leaseName) }
 	if holder != readOnly {
 		held, err := lease.Acquire(ctx, b, leaseName, holder, lease.Options{})
 		if err != nil {

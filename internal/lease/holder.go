@@ -80,9 +80,9 @@ func FlockHolder(dir string) (*Holder, error) {
 // maxHolderText is the part of a lock's file that is read.
 const maxHolderText = 400
 
-// LeaseHolder returns the process that holds a lease; nil if none does. It writes nothing, so whether
+// ObjectHolder returns the process that holds a lease; nil if none does. It writes nothing, so whether
 // a lease has expired is judged by this machine's clock, with some minutes to spare for its error.
-func LeaseHolder(ctx context.Context, b Bucket, name string) (*Holder, error) {
+func ObjectHolder(ctx context.Context, b Bucket, name string) (*Holder, error) {
 	l := &Lease{bucket: b, name: name}
 	current, etag, err := l.readClaim(ctx)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -71,38 +71,38 @@ func TestLeaseHolder(t *testing.T) {
 		b := membucket.New()
 		holder := func() *Holder {
 			t.Helper()
-			h, err := LeaseHolder(t.Context(), b, leaseName)
+			h, err := ObjectHolder(t.Context(), b, leaseName)
 			if err != nil {
-				t.Errorf("LeaseHolder = %v", err)
+				t.Errorf("ObjectHolder = %v", err)
 			}
 			return h
 		}
 		if h := holder(); h != nil {
-			t.Errorf("LeaseHolder of no lease = %+v, want none", h)
+			t.Errorf("ObjectHolder of no lease = %+v, want none", h)
 		}
 		l := mustAcquire(t, b, "siglake run")
 		advance(10 * time.Minute)
 		if h := holder(); h == nil || h.PID != os.Getpid() || h.Host != hostname() || h.Command != "siglake run" || h.Since.IsZero() {
-			t.Errorf("LeaseHolder = %+v, want this process", h)
+			t.Errorf("ObjectHolder = %+v, want this process", h)
 		}
 		l.cancel() // the machine dies
 		<-l.done
 		advance(l.ttl)
 		if holder() == nil {
-			t.Error("LeaseHolder just after the lease expired = none, want its holder: clocks differ")
+			t.Error("ObjectHolder just after the lease expired = none, want its holder: clocks differ")
 		}
 		advance(clockError + time.Second)
 		if h := holder(); h != nil {
-			t.Errorf("LeaseHolder of an expired lease = %+v, want none", h)
+			t.Errorf("ObjectHolder of an expired lease = %+v, want none", h)
 		}
 		if l = mustAcquire(t, b, "siglake run"); holder() == nil {
-			t.Error("LeaseHolder after another Acquire = none")
+			t.Error("ObjectHolder after another Acquire = none")
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if h := holder(); h != nil {
-			t.Errorf("LeaseHolder of a released lease = %+v, want none", h)
+			t.Errorf("ObjectHolder of a released lease = %+v, want none", h)
 		}
 	})
 }
