@@ -70,8 +70,8 @@ func TestPeriodCaps(t *testing.T) {
 	}
 }
 
-// TestPeriodCapUsedUp: a run to which nothing is left asks nothing, says until when, and exits like
-// one whose budget is exhausted. The run's own budget is the tighter one if it is lower.
+// TestPeriodCapUsedUp: a run to which nothing is left asks nothing, says until when, and exits as
+// with an exhausted budget. The run's own budget is the tighter one if it is lower.
 func TestPeriodCapUsedUp(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 30, 22, 0, 0, 0, time.UTC)

@@ -72,7 +72,7 @@ func (c *console) report(code int, message error) {
 	}
 }
 
-// warnVariables warns about variables whose names look like those of flags, and that no flag has:
+// warnVariables warns about variables with the prefix of siglake that no flag has:
 // a cap that is misspelt would be no cap.
 func (c *console) warnVariables(env *app.Env, program *cli.App) {
 	if env.Environ == nil {

@@ -97,7 +97,7 @@ func readEarlier(path string) string {
 }
 
 // replaceFile replaces a file as a whole: a reader sees the old text or the new one. Monitors run
-// under accounts of their own, so everybody may read it.
+// under accounts of their own, so all users may read it.
 func replaceFile(path string, text []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {

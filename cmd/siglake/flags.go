@@ -151,7 +151,7 @@ func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 		&cli.StringFlag{Name: "max-lake-credits-per-month", Destination: &o.MaxLakePerMonth, EnvVars: []string{"SIGLAKE_MAX_LAKE_CREDITS_PER_MONTH"}, Category: "Money",
 			Usage: "the same for a calendar month: a `NUMBER` of credits, or unlimited"},
 		&cli.BoolFlag{Name: "unattended", Destination: &o.Unattended, EnvVars: []string{"SIGLAKE_UNATTENDED"}, Category: "Money",
-			Usage: "refuse to run without a cap on the credits; for schedulers"},
+			Usage: "for schedulers: no prompts, and an unfinished earlier run does not block: siglake publishes what it paid for and requests tonight's window; requires a cap such as --max-credits"},
 		&cli.BoolFlag{Name: "new-run", Destination: &o.NewRun, EnvVars: []string{"SIGLAKE_NEW_RUN"}, Category: "Money",
 			Usage: "close an unfinished run, publish what it paid for, and start a new run; nothing already paid for is bought again"},
 		&cli.BoolFlag{Name: "refresh", Destination: &o.Refresh, EnvVars: []string{"SIGLAKE_REFRESH"}, Category: "Money",

@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Lakes", []string{"status", "held", "verify", "rebuild", "salvage", "compact", "ddl"}},
+	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "ddl"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }
 
@@ -68,11 +68,12 @@ var guides = map[string]guide{
 	"lookalikes":   {[]string{"siglake lookalikes --seeds customers.csv --limit 20 --lake lake"}, []string{"api"}},
 	"visitors":     {[]string{"siglake visitors --domain shop.example.com --since 30d --lake lake"}, []string{"api"}},
 	"usage":        {[]string{"siglake usage --simulate"}, []string{"money"}},
-	"status":       {[]string{"siglake status --lake lake", "siglake status --lake lake --json"}, []string{"lake", "money"}},
+	"status":       {[]string{"siglake status --lake lake", "siglake status --lake lake --max-age 26h"}, []string{"lake", "money", "nights"}},
 	"held":         {[]string{"siglake held list --lake lake", "siglake held reread --lake lake", "siglake held retry --lake lake"}, []string{"money"}},
 	"held list":    {[]string{"siglake held list --lake lake"}, []string{"money"}},
 	"held reread":  {[]string{"siglake held reread --lake lake", "siglake held reread 20261129T230643Z-0e5af8bb/000001-1 --lake lake"}, []string{"money"}},
 	"held retry":   {[]string{"siglake held retry --lake lake"}, []string{"money"}},
+	"runs":         {[]string{"siglake runs --lake lake", "siglake runs --lake lake --month"}, []string{"nights", "exit-codes"}},
 	"held accept-loss": {[]string{
 		"siglake held accept-loss --lake lake",
 	}, []string{"money"}},

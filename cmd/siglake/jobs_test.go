@@ -17,7 +17,7 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
-// writeJobFile writes a job file, with files of lists beside it, and gives its path.
+// writeJobFile writes a job file, with files of lists in its folder, and gives its path.
 func writeJobFile(t *testing.T, text string, lists map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -33,7 +33,7 @@ func writeJobFile(t *testing.T, text string, lists map[string]string) string {
 	return path
 }
 
-// jobRig is a rig whose lake lies beside a job file.
+// jobRig is a rig with its lake in the folder of a job file.
 func jobRig(t *testing.T, cfg simulator.Config, text string, lists map[string]string) (r *rig, config string) {
 	t.Helper()
 	r = newRig(t, cfg)
@@ -88,7 +88,7 @@ func TestJob(t *testing.T) {
 		t.Errorf("max-results %d, want that of the job, 7", got)
 	}
 	if got := r.manifest.Input.URI; got != filepath.Join(filepath.Dir(config), "b.csv") {
-		t.Errorf("list %s, want b.csv beside the job file", got)
+		t.Errorf("list %s, want b.csv in the folder of the job file", got)
 	}
 	status := r.statusJSON()
 	if billed := r.sim.Bill().Credits; status.Credits != billed || billed == 0 {
@@ -227,7 +227,7 @@ func TestJobNames(t *testing.T) {
 	}{
 		{[]string{"job", "--config", config}, "name one job of " + config + ": nightly, compact"},
 		{[]string{"job", "nightly", "compact", "--config", config}, "name one job"},
-		{[]string{"job", "nigthly", "--config", config}, "(did you mean nightly?)"},
+		{[]string{"job", "nightyl", "--config", config}, "(did you mean nightly?)"},
 		{[]string{"job", "nightly", "--config", config + "x"}, "no job file"},
 		{[]string{"job", "compact", "--max-credits", "5", "--config", config}, "unknown flag --max-credits"},
 		{[]string{"config", "show", "x", "--config", config}, `has no job "x"`},
@@ -284,7 +284,7 @@ func TestJobPrecedence(t *testing.T) {
 	}
 }
 
-// TestJobPaths: the flags whose values begin at the folder of the job file are those that name files.
+// TestJobPaths: the flags that name files are those with values that begin at the folder of the job file.
 func TestJobPaths(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -299,7 +299,7 @@ func TestJobPaths(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	if diff := cmp.Diff([]string{"api-key-file", "exclude", "lake", "metrics-file", "quota-dir", "scratch", "seeds", "state"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"api-key-file", "exclude", "lake", "list", "metrics-file", "quota-dir", "scratch", "seeds", "state"}, got); diff != "" {
 		t.Errorf("flags that take paths (-want +got):\n%s", diff)
 	}
 	c := jobCompiler{dir: "etc/jobs"}

@@ -23,7 +23,7 @@ type jobs struct {
 	all  []job
 }
 
-// job is a job whose settings are values of flags that there are.
+// job is a job with settings that are values of known flags.
 type job struct {
 	name, command string
 	lists         []string

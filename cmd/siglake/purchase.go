@@ -174,12 +174,12 @@ func (p *purchaseCommand) newJob(env *app.Env) (j *app.Job, bill func() *simulat
 func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j, bill := p.newJob(env)
 	logsJSON := p.out.LogFormat == "json"
-	j.NewMeter = func(total int64) app.Meter {
+	j.NewMeter = func(total int64, now *pipeline.Activity) app.Meter {
 		w := env.Stderr
 		if logsJSON { // a bar is no line of JSON
 			w = io.Discard
 		}
-		return newMeter(w, env.Log, p.out.Quiet, total)
+		return newMeter(w, env.Log, p.out.Quiet, total, now)
 	}
 	j.Report = func(m *pipeline.Manifest) {
 		p.end.Runs = append(p.end.Runs, m)
@@ -215,5 +215,5 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	if nothing.RunID == "" {
 		return nil
 	}
-	return statusOf(outcomeCode(nothing.Outcome))
+	return statusOf(app.OutcomeExit(nothing.Outcome))
 }

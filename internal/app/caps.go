@@ -16,7 +16,7 @@ type periodCap struct {
 	flag    string
 	credits int64
 	monthly bool
-	job     string // whose runs count; empty: all runs of the lake
+	job     string // the runs that count are those of this job; empty: all runs of the lake
 }
 
 // periodCaps reads the caps beyond one run.
@@ -63,13 +63,13 @@ func (c *periodCap) period(now time.Time) (begin, end time.Time) {
 	return begin, begin.AddDate(0, 0, 1)
 }
 
-// text names the cap and whose runs it is about.
+// text names the cap and the runs that it is about.
 func (c *periodCap) text() string {
-	whose := "this lake"
+	runs := "this lake"
 	if c.job != "" {
-		whose = "job " + c.job
+		runs = "job " + c.job
 	}
-	return fmt.Sprintf("--%s %d (%s)", c.flag, c.credits, whose)
+	return fmt.Sprintf("--%s %d (%s)", c.flag, c.credits, runs)
 }
 
 // allowance is what the tightest cap beyond one run leaves to a run that begins now.

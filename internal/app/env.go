@@ -56,6 +56,8 @@ type Env struct {
 	// JournalRetryFor is how long writes to a journal in a bucket are retried, while
 	// paid answers wait. 0: the journal's default.
 	JournalRetryFor time.Duration
+	// CheckpointEvery is ledger.Options.CheckpointEvery of the journals of lakes.
+	CheckpointEvery int64
 	// BucketMaxBackoff is the longest wait between attempts at a request to a bucket.
 	// 0: the bucket's default.
 	BucketMaxBackoff time.Duration

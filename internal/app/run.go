@@ -27,8 +27,8 @@ type Job struct {
 	conn connection
 
 	OpenAPI  func(context.Context) (Endpoint, error)
-	NewMeter func(total int64) Meter  // shows the progress of a run
-	Report   func(*pipeline.Manifest) // reports how a run ended
+	NewMeter func(total int64, now *pipeline.Activity) Meter // shows the progress of a run
+	Report   func(*pipeline.Manifest)                        // reports how a run ended
 
 	// Parsed options.
 	spec        pipeline.RunSpec // as far as options and list decide it
@@ -233,7 +233,7 @@ func (j *Job) findMissing(ctx context.Context, sink *sinks.Lake, m *pipeline.Man
 	missing, err := sink.MissingNeighbours(ctx, m)
 	switch {
 	case len(missing) > 0:
-		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing or damaged: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
 			m.Generation, format.Count(len(missing), "file"), format.List(missing, 3), j.Lake)}
 	case err != nil && ctx.Err() == nil: // nothing is known to be missing, and the run has done its work
 		j.env.Log.Warn("siglake could not look for missing files of earlier runs", "error", err)
@@ -256,7 +256,7 @@ func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match run
 	if err := j.decideInDoubt(ctx, l, list); err != nil {
 		return match, nil, err
 	}
-	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
+	if match, err = l.matchRun(ctx, &j.spec, j.matchRules()); err != nil {
 		return match, nil, err
 	}
 	match = j.dropV2(match)
@@ -308,12 +308,13 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	answers := NewAnswerSizes(j.env, l.ledger)
 	budget := j.budgetConfig(match.resume)
 	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, answers, budget)
-	meter := j.NewMeter(j.listInput.expectedLines(list.List))
+	activity := new(pipeline.Activity)
+	meter := j.NewMeter(j.listInput.expectedLines(list.List), activity)
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
 		MaxEntities: answers.maxEntities(),
-		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show,
+		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}
@@ -383,7 +384,12 @@ func (j *Job) manifestInput(list *sources.List) pipeline.Input {
 	if j.Service == pipeline.Visits {
 		return pipeline.Input{URI: "--domain " + j.paged.subject.Key, SHA256: j.listInput.digest, Records: int64(len(j.paged.accounts))}
 	}
-	return describeList(list)
+	input := describeList(list)
+	input.Total = j.listInput.expectedLines(list)
+	if input.SHA256 == "" { // it was not read to its end
+		input.SHA256 = j.listInput.digest
+	}
+	return input
 }
 
 // spentBefore is the most that a continued run has cost.
@@ -434,7 +440,7 @@ func (o *MoneyOptions) budget() (int64, error) {
 func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (pipeline.RunSpec, error) {
 	now := j.env.Now().UTC()
 	spec := j.spec
-	spec.Session, spec.Started, spec.Endpoint = 1, now, j.conn.baseURL
+	spec.Session, spec.Started, spec.Endpoint, spec.ListRecords = 1, now, j.conn.baseURL, j.listInput.expectedLines(list)
 	if match.resume != nil {
 		continueSpec(&spec, match.resume)
 		return spec, nil

@@ -279,7 +279,7 @@ func (f *File) Names() (names []string) {
 	return names
 }
 
-// Strings are the texts of a scalar or of a list of scalars. The key says whose they are.
+// Strings are the texts of a scalar or of a list of scalars. The key is for messages.
 func (f *File) Strings(field Field) (texts []string) {
 	switch v := field.Value; v.Kind {
 	case Null:

@@ -1,7 +1,7 @@
 // Package notify tells a monitor or a chat how a job fares, by one POST each: the pings of
 // healthchecks.io and its kin, a JSON document, or a message of Slack.
 //
-// An address is a secret: whoever has it can report in the job's name. No error repeats it.
+// An address is a secret: it allows to report in the job's name. No error repeats it.
 package notify
 
 import (

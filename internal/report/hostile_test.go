@@ -120,9 +120,22 @@ var printers = map[string]func(w io.Writer){
 	"PrintCatalogueJSON": func(w io.Writer) {
 		_ = PrintCatalogueJSON(format.NewWriter(w), schema.Signals[:1])
 	},
+	"PrintStatus": func(w io.Writer) {
+		s := filled[*app.LakeStatus]()
+		_ = PrintStatus(w, s, time.Now())
+		s.Runs[0].Process, s.Runs[1].Process, s.Unfinished = nil, nil, s.Runs[0].Run
+		_ = PrintStatus(w, s, time.Now())
+	},
+	"PrintHistory": func(w io.Writer) {
+		h := filled[*app.History]()
+		_ = PrintHistory(w, h)
+		h.Months = nil
+		_ = PrintHistory(w, h)
+		h.Runs = nil
+		_ = PrintHistory(w, h)
+	},
 	"PrintJobs":   func(w io.Writer) { PrintJobs(w, hostile, filled[[]JobListing]()) },
 	"PrintNights": func(w io.Writer) { _ = PrintNights(w, filled[*NightTable]()) },
-	"PrintStatus": func(w io.Writer) { _ = PrintStatus(w, filled[*app.LakeStatus]()) },
 	"PrintPagesPlan": func(w io.Writer) {
 		p := filled[*app.PagesPlan]()
 		PrintPagesPlan(w, p)

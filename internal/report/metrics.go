@@ -54,11 +54,11 @@ var metrics = []metric{
 	{"siglake_last_lines", "", "Lines of the last run's list by status.", lineSamples},
 	{"siglake_rate_window_calls", "", "Calls in the account's rate windows after the last answer that stated them.",
 		func(e *RunEnd, _ *RunSummary) []metricSample {
-			return rateSamples(e, func(w pipeline.Window) int64 { return int64(w.Used) })
+			return rateSamples(e, func(w pipeline.Window) int64 { return w.Used })
 		}},
 	{"siglake_rate_window_limit_calls", "", "Calls that the account's rate windows allow.",
 		func(e *RunEnd, _ *RunSummary) []metricSample {
-			return rateSamples(e, func(w pipeline.Window) int64 { return int64(w.Limit) })
+			return rateSamples(e, func(w pipeline.Window) int64 { return w.Limit })
 		}},
 	{"siglake_account_credits_left", "", "Credits left in the account after the last run, if the account stated them.", creditsLeft},
 }

@@ -37,7 +37,7 @@ func TestMetrics(t *testing.T) {
 		{Credits: pipeline.CreditTotals{Charged: 5, InDoubtCeiling: 40}, Calls: pipeline.CallTotals{ByOutcome: map[pipeline.Outcome]int64{pipeline.Charged: 1, pipeline.InDoubt: 1}}},
 		{
 			Credits: pipeline.CreditTotals{Charged: 6, UnknownCeiling: 30, Excess: 2}, Reconciliation: &pipeline.Reconciliation{Remaining: &left},
-			Events:   pipeline.EventTotals{Returned: 12, Written: 9, Duplicate: 2, Filtered: 1},
+			Events:   pipeline.EventTotals{Returned: 12, Written: 9, New: 9, Duplicate: 2, Filtered: 1},
 			Accounts: pipeline.AccountTotals{ByStatus: map[schema.Status]int64{schema.Deferred: 3, schema.Rejected: 1}},
 			Calls: pipeline.CallTotals{ByOutcome: map[pipeline.Outcome]int64{pipeline.Charged: 2}, LastRate: &pipeline.Rate{
 				Minute: pipeline.Window{Limit: 100, Used: 7}, Hour: pipeline.Window{Limit: -1, Used: -1}, Day: pipeline.Window{Limit: 5000, Used: 8},

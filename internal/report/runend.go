@@ -54,7 +54,8 @@ type RunSummary struct {
 	CallsByResult map[pipeline.Outcome]int64 `json:"calls_by_outcome,omitempty"`
 	Events        int64                      `json:"events"`
 	NewEvents     int64                      `json:"new_events"`
-	AgainEvents   int64                      `json:"events_again"` // returned although the lake, or this run, has them
+	ChangedEvents int64                      `json:"changed_events"` // further revisions of known ones
+	AgainEvents   int64                      `json:"events_again"`   // returned although the lake, or this run, has them
 	Filtered      int64                      `json:"events_filtered"`
 
 	Credits        int64 `json:"credits"`
@@ -84,8 +85,9 @@ func (e *RunEnd) Summary() RunSummary {
 			s.CallsByResult[outcome] += n
 		}
 		s.Events += m.Events.Returned
-		s.NewEvents += m.Events.Written
-		s.AgainEvents += m.Events.Duplicate
+		s.NewEvents += m.Events.New
+		s.ChangedEvents += m.Events.Changed
+		s.AgainEvents += m.Events.Known + m.Events.Duplicate
 		s.Filtered += m.Events.Filtered
 	}
 	if m := e.last(); m != nil {

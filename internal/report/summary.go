@@ -250,6 +250,12 @@ func statusText(m *pipeline.Manifest) string {
 			parts = append(parts, format.Thousands(n)+" "+strings.ReplaceAll(string(s), "_", " "))
 		}
 	}
+	switch unread := m.Input.Total - m.Input.Records; {
+	case m.Input.Unread && unread > 0:
+		parts = append(parts, "about "+format.Thousands(unread)+" more not read")
+	case m.Input.Unread:
+		parts = append(parts, "the rest of the list not read")
+	}
 	return strings.Join(parts, " · ")
 }
 
@@ -282,6 +288,9 @@ func accountText(a *pipeline.Reconciliation) string {
 
 func eventText(m *pipeline.Manifest) string {
 	var parts []string
+	if m.Events.Known > 0 || m.Events.Changed > 0 {
+		parts = append(parts, fmt.Sprintf("%s new, %s changed, %s already in the lake", format.Thousands(m.Events.New), format.Thousands(m.Events.Changed), format.Thousands(m.Events.Known)))
+	}
 	for _, c := range schema.Categories {
 		if n := m.Events.ByCategory[c]; n > 0 {
 			parts = append(parts, format.Thousands(n)+" "+string(c))
