@@ -101,7 +101,7 @@ func TestExampleExitCodes(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(page.Text, -1) {
 		all = append(all, codesIn(m[1])...)
 	}
-	all = slices.DeleteFunc(all, func(code int) bool { return code == 22 }) // of status, which is no job of these
+	all = slices.DeleteFunc(all, func(code int) bool { return code == exitStale }) // of status, which is no job of these
 	complete := []int{exitComplete, exitRejects, exitUnexplained}
 	repeat := []int{exitDeferred, exitStorage, exitLocked, exitKilled}
 	person := []int{exitInDoubt, exitAuth, exitIntegrity, exitUsage}
