@@ -21,8 +21,19 @@ type LakeStatus struct {
 	Reopened   bool        `json:"reopened"`       // something may be asked again that was in doubt
 	Next       []string    `json:"next"`           // commands that there is a reason for
 
+	// What the audits of all runs found together; nil: there were none.
+	Audits *AuditStatus `json:"audits,omitempty"`
+
 	Generations []GenerationStatus `json:"generations"` // newest first
 	Earlier     int64              `json:"generations_before,omitempty"`
+}
+
+// AuditStatus is what audits found, with the share of events that was missed and its interval.
+type AuditStatus struct {
+	pipeline.AuditCounts
+	Missed      float64 `json:"missed_share"`
+	MissedLeast float64 `json:"missed_share_least"`
+	MissedMost  float64 `json:"missed_share_most"`
 }
 
 // RunStatus is one run. Open are its deferred lines while no later run of its
@@ -83,6 +94,10 @@ func (l *lake) status() *LakeStatus {
 		status.Runs = append(status.Runs, line)
 		status.Credits += line.Credits
 		status.OpenLines += line.Open
+	}
+	if sum := l.ledger.Audits(); sum.Pairs > 0 {
+		status.Audits = &AuditStatus{AuditCounts: sum}
+		status.Audits.Missed, status.Audits.MissedLeast, status.Audits.MissedMost = sum.MissedShare()
 	}
 	status.MaxCost = status.Credits + total.MaxCost
 	status.Reopened = l.reopenedRun() != nil

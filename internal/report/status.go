@@ -25,6 +25,9 @@ func PrintStatus(out io.Writer, status *app.LakeStatus) error {
 		return err
 	}
 	format.Fprintf(out, "\n%s, %s\n", format.Count(len(status.Runs), "run"), format.Lines(totalText(status)))
+	if status.Audits != nil {
+		format.Fprintf(out, "  %s\n", missedText(&status.Audits.AuditCounts))
+	}
 	for _, next := range status.Next {
 		format.Fprintf(out, "  Next: %s\n", next)
 	}
