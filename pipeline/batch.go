@@ -288,6 +288,8 @@ const (
 	StopInput   StopKind = "input"   // the list could not be read to its end
 	StopSession StopKind = "session" // the next results would be bought a second time
 	StopStorage StopKind = "storage" // the request cannot be recorded
+	// Its process died, and a later command published what it had paid for.
+	StopClosed StopKind = "closed"
 )
 
 // Stop is the error of a Fetcher that must not be called again.

@@ -146,6 +146,7 @@ const maxWholeTopics = 100
 // newRow types one event; topic is the nested topic that the row is about, or nil.
 func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
 	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}, listsAllNotes: f.version < 3}
+	b.content.wanted, b.content.topic = f.version >= 3 && e.Origin == nil, topic != nil
 	if e.Note != "" {
 		b.note(e.Note)
 	}
@@ -164,6 +165,9 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 		r.partition.Key, r.partition.Value = f.partitionBy, f.partitionValue(date)
 		r.uid = f.eventUID(&b, signal, e, topic, date)
 		b.set("event_uid", stringValue(r.uid))
+		b.set("first_seen_at", optionalTime(e.FetchedAt))
+		b.set("revision", intValue(1)) // until the sink has compared it with the lake
+		b.set(schema.ContentDigest, stringValue(b.content.digest(e.Entity.Object, e.Raw)))
 	}
 	b.set("signal_type", stringValue(e.Type))
 	b.set("object_type", stringValue(string(e.Entity.Object)))
@@ -189,6 +193,8 @@ type rowBuilder struct {
 	cut    int // further notes
 	// As the rows of earlier schema versions do.
 	listsAllNotes bool
+	// What the record states.
+	content content
 }
 
 // maxNotes is the number of notes that a row lists. A record may repeat a member any number of times.
@@ -238,6 +244,7 @@ func (b *rowBuilder) readRecord(raw []byte, prefix string) {
 			}
 			b.readRecord(val, key+".")
 		}
+		b.content.add(l, path, val)
 		for _, t := range l.targets[path] {
 			if rank, ok := b.ranks[t.column]; ok && rank < t.rank {
 				continue

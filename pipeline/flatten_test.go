@@ -417,6 +417,13 @@ func TestUIDs(t *testing.T) {
 		{"V3 spelling of the id", "promotion", `{"personId":"4","signalDate":"2026-03-09"}`, `{"id":"4","signalDate":"2026-03-09"}`},
 		{"person from the answer", "promotion", `{"personId":"40117"}`, `{}`},
 		{"measures are no identity", "surgeInHiring", `{"signalDate":"2026-04-20","changeRatePercent":1}`, `{"signalDate":"2026-04-20","changeRatePercent":2}`},
+		{"a country that V3 may add to a measure", "headcountIncrease3m", `{"signalDate":"2026-04-20"}`, `{"signalDate":"2026-04-20","country":"Norway","department":"Sales"}`},
+		{"optional places of a job post", "newJobPost", `{"externalJobId":"1","signalDate":"2026-04-20"}`, `{"externalJobId":"1","signalDate":"2026-04-20","state":"Ohio","department":"Sales","jobUrl":"u"}`},
+		{"an article without its optional date", "riskNews", `{"articleUrl":"u","articlePublishedDate":"2026-04-20"}`, `{"articleUrl":"u","articlePublishedDate":"2026-04-20","eventEffectiveDate":"2026-04-01","articleTitle":"A"}`},
+		{"spelling of the vocabulary", "surgeInHiringByDepartment", `{"department":"Sales"}`, `{"department":"SALES"}`},
+		{"all optional fields of a person", "promotion", `{"personId":"4","signalDate":"2026-03-09"}`,
+			`{"personId":"4","signalDate":"2026-03-09","currentSeniorityLabel":"vp","previousTitle":"CFO","previousDomain":"a.example","x":1}`},
+		{"the entity as number", "linkedinActivityIntent", `{"companyId":50023,"activityUrl":"u"}`, `{"companyId":"50023","activityUrl":"u","activitySummary":"s"}`},
 		{"date or timestamp", "surgeInHiring", `{"signalDate":"2026-04-20"}`, `{"signalDate":"2026-04-20T10:00:00Z"}`},
 	}
 	for _, c := range same {
@@ -441,6 +448,10 @@ func TestUIDs(t *testing.T) {
 		{"places of topics of one name", "intentByGeography", `{"signalId":"9","detectedTopics":[{"topicName":"A","country":"US"}]}`, `{"signalId":"9","detectedTopics":[{"topicName":"A","country":"DE"}]}`},
 		{"topics without a name", "intent", `{"signalId":"9","detectedTopics":[{"topicScore":1}]}`, `{"signalId":"9","detectedTopics":[{"topicScore":2}]}`},
 		{"topic of one event", "intent", `{"signalId":"9","topicName":"A"}`, `{"signalId":"9","topicName":"B"}`},
+		{"a title is no URL", "riskNews", `{"articleUrl":"u"}`, `{"articleTitle":"u"}`},
+		{"news without what identifies it", "riskNews", `{"eventSummary":"A"}`, `{"eventSummary":"B"}`},
+		{"job posts without an id", "newJobPost", `{"jobTitle":"Clerk","city":"A"}`, `{"jobTitle":"Clerk","city":"B"}`},
+		{"topics without what identifies them", "intent", `{"topicScore":1}`, `{"topicScore":2}`},
 		{"content of an unknown type", "newsEvent", `{"score":"high"}`, `{"score":"low"}`},
 	}
 	for _, c := range different {

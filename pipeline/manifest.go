@@ -39,6 +39,8 @@ type Manifest struct {
 	Audit          *Audit          `json:"audit,omitempty"` // of a run that audits pairs
 	Timings        Timings         `json:"timings"`
 	Files          []File          `json:"files"`
+	// Paths of earlier files with which the events could not be compared.
+	Unread []string `json:"not_compared,omitempty"`
 	// Paths of the files that a compaction's files replace.
 	Replaces []string      `json:"replaces,omitempty"`
 	PerCall  []CallSummary `json:"per_call"`
@@ -125,6 +127,11 @@ type Input struct {
 	Delimiter   string            `json:"delimiter,omitempty"`
 	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
 	Notes       []string          `json:"notes,omitempty"`   // decisions that the user may want to check
+	// Records of the list, as counted before it was read; 0: not counted.
+	Total int64 `json:"total_records,omitempty"`
+	// The run was stopped and did not read the list to its end: Lines and Records count what it read,
+	// and the lines after that have no row.
+	Unread bool `json:"unread,omitempty"`
 }
 
 // InputObject is one file of a list, in the version that was read.
@@ -221,7 +228,13 @@ type EventTotals struct {
 	Written  int64 `json:"written"`  // rows in the event tables
 	// Paid for, but kept out of the tables by the run's own filters.
 	Filtered  int64 `json:"beside,omitempty"`
-	Duplicate int64 `json:"duplicate"` // returned again with equal content
+	Duplicate int64 `json:"duplicate"` // returned again by this run, with equal content
+	// Of the rows written: those of events that the lake did not have, and of contents that differ
+	// from what it had of their events.
+	New     int64 `json:"new,omitempty"`
+	Changed int64 `json:"changed,omitempty"`
+	// Paid for, and not written: an earlier run wrote them, with equal content.
+	Known int64 `json:"known,omitempty"`
 	// About entities that were never requested; written nevertheless.
 	Unmatched int64 `json:"strays"`
 	// (entity, type) pairs that reached the cap: there may be older events.
@@ -471,8 +484,8 @@ func (m *Manifest) countCapped(q *Query, shares []share) {
 }
 
 // finish fills in what is only known at the end of a run.
-func (m *Manifest) finish(files []File, stop *Stop) {
-	m.Files = files
+func (m *Manifest) finish(files []File, compared Comparison, stop *Stop) {
+	m.Files, m.Unread = files, compared.Unread
 	slices.SortStableFunc(m.InDoubt, func(a, b InDoubtCall) int {
 		if a.Run == b.Run && a.Run == "" {
 			return 0
@@ -485,6 +498,7 @@ func (m *Manifest) finish(files []File, stop *Stop) {
 			m.Events.Duplicate += f.Duplicate
 		}
 	}
+	m.Events.Known, m.Events.Changed, m.Events.New = compared.Known, compared.Changed, m.Events.Written-compared.Changed
 	byStatus := m.Accounts.ByStatus
 	switch {
 	case stop != nil && stop.Kind == StopAuth:

@@ -19,10 +19,13 @@ func (r *Runner) RunPages(ctx context.Context, paged PagedQuery) (*Manifest, err
 	if err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, r.Activity.noteStop)()
 	m, p := rec.manifest, newPager(&paged, r.LastBatch)
 	m.startPages(paged.Subject.Key, &p.cursor)
 	for b := p.next(ctx); b != nil; b = p.next(ctx) {
+		r.Activity.noteCalls(1)
 		reply, err := r.Fetcher.Fetch(ctx, b)
+		r.Activity.noteCalls(-1)
 		stop := stopAfter(err)
 		if err := validateReply(b, reply); err != nil {
 			return nil, err
@@ -103,7 +106,7 @@ func (p *pager) next(ctx context.Context) *Batch {
 		return nil
 	}
 	if ctx.Err() != nil {
-		p.stop = interruptedStop()
+		p.stop = interruptedStop(ctx)
 		return nil
 	}
 	if p.stop = p.checkSession(); p.stop != nil {

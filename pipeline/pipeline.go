@@ -39,11 +39,22 @@ type Sink interface {
 	// Stage sorts and encodes what was written into complete, durable files that no reader can see
 	// yet, and returns their final names.
 	Stage(ctx context.Context) ([]File, error)
+	// Comparison says, once everything is staged, what of it was there before.
+	Comparison() Comparison
 	// Publish makes the staged files visible, and the manifest last. It sets the manifest's
 	// generation and the link to its predecessor.
 	Publish(ctx context.Context, m *Manifest) error
 	// Close discards what was written but not published.
 	Close() error
+}
+
+// Comparison is what became of a run's events when they were compared with those that the lake had.
+type Comparison struct {
+	Known   int64 // rows that were not written, because the lake has them with the same content
+	Changed int64 // rows that were written as a later revision of an event
+	// Paths of earlier files that could not be read, so that rows may be written again which they
+	// hold.
+	Unread []string
 }
 
 // File is one file of a run, as readers see it.

@@ -35,6 +35,7 @@ func (d *stepLedger) Prepare(*Manifest) error  { return d.step("prepare") }
 func (d *stepLedger) Commit(*Manifest) error   { return d.step("commit") }
 
 func (d *stepLedger) Stage(context.Context) ([]File, error)    { return nil, d.step("stage") }
+func (d *stepLedger) Comparison() Comparison                   { return Comparison{} }
 func (d *stepLedger) Publish(context.Context, *Manifest) error { return d.step("publish") }
 
 // TestRunPublishesInOrder: files are staged before Prepare, become visible after it, and Commit is

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
@@ -467,6 +468,8 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 		optionalString(strings.Join(notes, "; ")),
 		optionalString(string(a.UnknownFields)),
 		stringValue(r.manifest.commandName()),
+		intValue(int64(len(a.Events))), // until the sink has compared them with the lake
+		intValue(0),
 	})
 }
 
@@ -541,10 +544,10 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 func (r *recorder) appendRow(ctx context.Context, t schema.Table, p schema.Partition, values []value) error {
 	buf := r.buffers[p]
 	if buf == nil {
-		buf = &rowBuffer{table: t, builder: array.NewRecordBuilder(memory.DefaultAllocator, arrowSchemas[t.Name])}
+		buf = &rowBuffer{table: t, builder: array.NewRecordBuilder(memory.DefaultAllocator, arrowSchema(t.AsOf(r.flattener.version)))}
 		r.buffers[p] = buf
 	}
-	for i, v := range values {
+	for i, v := range values[:buf.builder.Schema().NumFields()] { // columns that were added since the run's version are the last
 		appendValue(buf.builder.Field(i), v)
 		r.bufferedBytes += int64(len(v.s))
 	}
@@ -603,14 +606,13 @@ func appendValue(b array.Builder, v value) {
 	}
 }
 
-// arrowSchemas are made once: the layout of a table does not change within a build.
-var arrowSchemas = func() map[string]*arrow.Schema {
-	m := map[string]*arrow.Schema{}
-	for _, t := range schema.Tables {
-		m[t.Name] = t.Arrow()
-	}
-	return m
-}()
+// arrowSchema is the layout of a table, which is made once for each version of the schema.
+func arrowSchema(t schema.Table) *arrow.Schema {
+	s, _ := arrowSchemas.LoadOrStore(t.Name+" "+strconv.Itoa(len(t.Columns))+" "+strconv.Itoa(t.Version), sync.OnceValue(t.Arrow))
+	return s.(func() *arrow.Schema)()
+}
+
+var arrowSchemas sync.Map
 
 // categoryOf is the dataset of a signal key, known or unknown, or of a product.
 func categoryOf(signal string) schema.Category {

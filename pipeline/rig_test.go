@@ -82,6 +82,8 @@ func (s *memorySink) Stage(ctx context.Context) ([]File, error) {
 	return files, ctx.Err()
 }
 
+func (s *memorySink) Comparison() Comparison { return Comparison{} }
+
 func (s *memorySink) Publish(ctx context.Context, m *Manifest) error {
 	if s.failPublish != nil {
 		return s.failPublish
@@ -291,7 +293,11 @@ func run(t rapid.TB, ctx context.Context, r Runner, src Source) rig { //nolint:r
 	}
 	g.manifest, g.err = r.Run(ctx, src)
 	if g.sink.published {
-		g.check(t, src.(list).accounts)
+		lines := src.(list).accounts
+		if m := g.sink.manifest; m.Input.Unread { // in the order of the list
+			lines = lines[:min(int64(len(lines)), m.Accounts.Lines)]
+		}
+		g.check(t, lines)
 	}
 	return g
 }

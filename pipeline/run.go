@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -49,6 +51,8 @@ type Runner struct {
 	ReadUsage func() *Reconciliation
 	// Called after every batch, by one goroutine; nil: not called.
 	Progress func(Progress)
+	// What the run is doing at the moment; nil: it is not noted.
+	Activity *Activity
 	// Schema version of the rows; 0 means the current one. An older one repeats what an earlier
 	// build wrote.
 	SchemaVersion int
@@ -73,8 +77,9 @@ type Progress struct {
 // source could not be read at all or that the sink failed.
 //
 // A cancelled ctx and a *Stop of the fetcher end the requests, not the run: what was paid for is
-// published first. The same applies to the lines of a source that fails midway; its error is
-// returned with the manifest.
+// published first. After a cancelled ctx the source is not read to its end if that is far: see
+// maxLinesAfterInterrupt. What was paid for is published, too, if the source fails midway; its
+// error is returned with the manifest.
 func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	started := r.clock()()
 	// The lake is written even if ctx is cancelled: what was paid for is published.
@@ -84,6 +89,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 		return nil, err
 	}
 	p := &paidPhase{Runner: r, recorder: rec, batcher: r.newBatcher(done)}
+	defer context.AfterFunc(ctx, r.Activity.noteStop)()
 	p.batcher.stopped = p.stop.Load
 	if len(r.Searches) > 0 {
 		if err := p.searchIDs(ctx, writeCtx, src); err != nil {
@@ -101,6 +107,9 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 		return nil, readErr
 	}
 	r.endRequests(m, started)
+	if m.Input.Unread = p.unread; p.unread {
+		p.stop.CompareAndSwap(nil, interruptedStop(ctx))
+	}
 	p.batcher.identities = nil // the largest structure in memory, no longer needed
 	stop := p.stop.Load()
 	if stop == nil && readErr != nil {
@@ -121,6 +130,29 @@ type paidPhase struct {
 	batcher  *batcher
 	batches  int64                // answered
 	stop     atomic.Pointer[Stop] // why no further call may start; nil: it may
+	unread   bool                 // the list was not read to its end, because the run was to stop
+}
+
+// maxLinesAfterInterrupt is the number of lines that a run still reads after it was told to stop, to
+// note that they are not requested. A longer list is left unread: who stops a run cannot wait for it.
+const maxLinesAfterInterrupt = 10_000
+
+// accounts are the lines of the list, up to the end of the list or so many after ctx ended.
+func (p *paidPhase) accounts(ctx, readCtx context.Context, src Source) iter.Seq2[schema.Account, error] {
+	return func(yield func(schema.Account, error) bool) {
+		after := 0
+		for a, err := range src.Accounts(readCtx) {
+			if ctx.Err() != nil && err == nil {
+				if after++; after > maxLinesAfterInterrupt {
+					p.unread = true
+					return
+				}
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
 }
 
 // fetch requests a batch, unless the run must stop. It may be called concurrently.
@@ -129,18 +161,21 @@ func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
 		return nil
 	}
 	if ctx.Err() != nil {
-		p.stop.CompareAndSwap(nil, interruptedStop())
+		p.stop.CompareAndSwap(nil, interruptedStop(ctx))
 	}
 	if s := p.stop.Load(); s != nil {
 		return NewReply(item.batch, s.Reason)
 	}
+	p.Activity.noteCalls(1)
 	reply, err := p.Fetcher.Fetch(ctx, item.batch)
+	p.Activity.noteCalls(-1)
 	if err != nil {
 		s := stopAfter(err)
 		if stopOf(err) == nil && ctx.Err() != nil {
-			s = interruptedStop()
+			s = interruptedStop(ctx)
 		}
 		p.stop.CompareAndSwap(nil, s)
+		p.Activity.noteStop()
 	}
 	return reply
 }
@@ -148,7 +183,7 @@ func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
 // searchIDs requests the ids that the lines need and that are unknown.
 func (p *paidPhase) searchIDs(ctx, writeCtx context.Context, src Source) error {
 	searchDone := slices.Clone(p.batcher.done) // by searches; searchItems reads done meanwhile
-	items := p.batcher.searchItems(writeCtx, src.Accounts(writeCtx))
+	items := p.batcher.searchItems(writeCtx, p.accounts(ctx, writeCtx, src))
 	for item, reply := range prefetch(ctx, p.concurrency(), items, p.fetch) {
 		p.batches++
 		if err := validateReply(item.batch, reply); err != nil {
@@ -169,7 +204,7 @@ func (p *paidPhase) searchIDs(ctx, writeCtx context.Context, src Source) error {
 
 // requestLines gives every line its status, and requests those that need a call.
 func (p *paidPhase) requestLines(ctx, writeCtx context.Context, src Source) error {
-	items := p.batcher.items(writeCtx, src.Accounts(writeCtx))
+	items := p.batcher.items(writeCtx, p.accounts(ctx, writeCtx, src))
 	for item, reply := range prefetch(ctx, p.concurrency(), items, p.fetch) {
 		toRecord := item.lines
 		for _, l := range item.lines {
@@ -264,6 +299,7 @@ func (r *Runner) reportProgress(rec *recorder, batches int64) {
 // publish stages what was written, and makes it visible.
 func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	now, ledger, m := r.clock(), r.ledger(), rec.manifest
+	r.Activity.notePublication()
 	stageStart := now()
 	if err := rec.writeDivided(ctx); err != nil {
 		return err
@@ -277,7 +313,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	}
 	stageEnd := now()
 	m.Timings.Stage = stageEnd.Sub(stageStart).Milliseconds()
-	m.finish(files, stop)
+	m.finish(files, r.Sink.Comparison(), stop)
 	if r.ReadUsage != nil && m.Calls.Total > 0 {
 		if m.Reconciliation = r.ReadUsage(); m.Reconciliation != nil {
 			m.Reconciliation.Reconcile(&m.Credits)
@@ -367,8 +403,13 @@ func stopAfter(err error) *Stop {
 	return &Stop{Kind: StopUnstable, Reason: err.Error()}
 }
 
-func interruptedStop() *Stop {
-	return &Stop{Kind: StopInterrupted, Reason: "stopped on request", Advice: "run the same command again to request the rest"}
+// interruptedStop is the stop of a run whose ctx has ended.
+func interruptedStop(ctx context.Context) *Stop {
+	stop := &Stop{Kind: StopInterrupted, Reason: "stopped on request", Advice: "run the same command again to request the rest"}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		stop.Reason = "stopped: " + cause.Error()
+	}
+	return stop
 }
 
 // validateReply refuses a reply that breaks the contract of Fetcher: the bill and the accounts table

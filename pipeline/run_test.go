@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func TestRun(t *testing.T) {
 	}
 	m := g.manifest
 	wantEvents := EventTotals{
-		Returned: 7, Written: 7, CappedPairs: 1,
+		Returned: 7, Written: 7, New: 7, CappedPairs: 1,
 		BySignal:   map[string]int64{"surgeInHiring": 5, "riskNews": 1, "newsEvent": 1},
 		ByCategory: map[schema.Category]int64{schema.CategoryGrowth: 5, schema.CategoryNews: 1, schema.CategoryOther: 1},
 	}
@@ -131,11 +132,12 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 			"company_id": "50023", "company_name": "Kestrel Loom", "company_domain": "kestrelloom.example", "signal_id": "910042", "signal_date": "2026-04-01",
 			"change_rate_percent": -13.0, "change_rate_percent_abs": 13.0, "direction": "decrease", "window_months": int64(3),
 			"baseline_employees_count": int64(276), "new_employees_count": int64(240),
+			"first_seen_at": epoch.Add(1500 * time.Millisecond), "revision": int64(1), "content_digest": "810b31035fafaa288484ff73f1c8564d",
 		},
 		"accounts": {
 			"run_id": "run-1", "row": int64(1), "account_key": "key 1", "status": "enriched", "object_type": "company", "identifier_type": "domain", "identifier": "c0.example",
 			"entity_id": "50023", "entity_name": "Kestrel Loom", "entity_domain": "kestrelloom.example", "events": int64(1), "credits": int64(1), "call_id": "1-1",
-			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`, "command": "run",
+			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`, "command": "run", "new_events": int64(1), "known_events": int64(0),
 		},
 		"calls": {
 			"run_id": "run-1", "call_id": "1-1", "batch_id": "000001", "attempt": int64(1), "endpoint": "", "object_type": "company", "entities": int64(0), "signal_types": int64(0),
@@ -469,6 +471,49 @@ func TestRunCancelled(t *testing.T) {
 			t.Errorf("Run = %v, stop %+v, want interrupted", g.err, g.manifest.Run.Stop)
 		}
 	})
+}
+
+// TestRunInterruptedLongList: after a stop, the run reads so many lines of a list and no more, says
+// so, and tells meanwhile that it stops and what it waits for. A stop by the API or a budget reads on.
+func TestRunInterruptedLongList(t *testing.T) {
+	t.Parallel()
+	const lines = 3 * maxLinesAfterInterrupt
+	for _, interrupted := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		api, activity := &scriptedAPI{scripts: []script{paidScript(2)}}, new(Activity)
+		var during []string
+		f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
+			note := func() {
+				during = append(during, fmt.Sprint(activity.Calls(), activity.Stopping(), activity.Publishing()))
+			}
+			note()
+			if !interrupted {
+				return NewReply(b, "budget"), &Stop{Kind: StopBudget, Reason: "the budget is exhausted"}
+			}
+			cancel()
+			for !activity.Stopping() {
+				runtime.Gosched() // until the end of ctx is noticed
+			}
+			note()
+			return api.Fetch(ctx, b)
+		})
+		g := run(t, ctx, Runner{Fetcher: f, BatchSize: 2, Concurrency: 1, Activity: activity}, companies(lines))
+		cancel()
+		m := g.manifest
+		if g.err != nil || m.Input.Unread != interrupted || m.Run.Outcome != RunDeferred || (m.Accounts.Lines < lines) != interrupted {
+			t.Errorf("interrupted %t: Run() = %v, %d of %d lines, unread %t, %s", interrupted, g.err, m.Accounts.Lines, lines, m.Input.Unread, m.Run.Outcome)
+		}
+		if most := int64(maxLinesAfterInterrupt + 100); interrupted && m.Accounts.Lines > most {
+			t.Errorf("%d lines have a status, want at most %d", m.Accounts.Lines, most)
+		}
+		want := []string{"1 false false"}
+		if interrupted {
+			want = append(want, "1 true false")
+		}
+		if !slices.Equal(during, want) || activity.Calls() != 0 || !activity.Stopping() || !activity.Publishing() {
+			t.Errorf("activity during the call %q, afterwards %d calls, stopping %t, publishing %t; want %q", during, activity.Calls(), activity.Stopping(), activity.Publishing(), want)
+		}
+	}
 }
 
 func TestRunSourceError(t *testing.T) {

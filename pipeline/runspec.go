@@ -15,9 +15,13 @@ type RunSpec struct {
 	Settings      map[string]string `json:"settings"`
 	Input         string            `json:"input"` // SHA-256 of the list's bytes
 	URI           string            `json:"uri"`   // of the list
-	Endpoint      string            `json:"endpoint"`
-	Queries       []Query           `json:"queries"`
-	Budget        int64             `json:"budget,omitempty"` // credits; 0 for none
+	// Records of the list, as counted before it was read; 0: not counted.
+	ListRecords int64   `json:"list_records,omitempty"`
+	Endpoint    string  `json:"endpoint"`
+	Queries     []Query `json:"queries"`
+	Budget      int64   `json:"budget,omitempty"` // credits; 0 for none
+	// The job of a job file that began it.
+	Job string `json:"job,omitempty"`
 	Tariff
 	// Credits the account had used when the run began; absent: not known.
 	UsedCredits *int64        `json:"used,omitempty"`

@@ -21,11 +21,12 @@ import (
 //
 //   - for persons the date alone, because titles and employers are not in every answer,
 //   - the API's own event id, if there is one,
-//   - the date and the natural key of the record,
-//   - the whole content, for types that are not in the catalogue.
+//   - the date and the natural key of the record (schema.EventKeys),
+//   - the whole content, for types that are not in the catalogue and records without their key.
 //
-// Nothing else counts: neither measures and texts, which may be corrected, nor the run, the API
-// version, or the spelling of the record. So the same event has the same id wherever it comes from.
+// Nothing else counts: neither measures and texts, which may be corrected, nor fields that are not in
+// every answer, nor the run, the API version, or the spelling of the record. So the same event has
+// the same id wherever it comes from. What it states besides is in its content digest.
 func (f *flattener) eventUID(b *rowBuilder, signal schema.Signal, e schema.Event, topic []byte, date value) string {
 	if f.version < 3 {
 		return b.eventUID2(signal, e, topic, b.entityID(e), date)
@@ -47,16 +48,32 @@ func (f *flattener) eventUID(b *rowBuilder, signal schema.Signal, e schema.Event
 		if topic != nil {
 			b.hashColumns(h, "country", "state", "city")
 		}
-	case signal.Key != "":
-		hashParts(h, "key", day)
-		b.hashColumns(h, "department", "country", "state", "city", "event_type", "article_url", "external_job_id", "topic_name", "activity_url")
 	default:
-		hashParts(h, "content", canonicalJSON(e.Raw))
+		key, known := b.naturalKey(signal)
+		if !known { // when in doubt, two events
+			hashParts(h, "content", canonicalJSON(e.Raw))
+			break
+		}
+		hashParts(h, "key", day)
+		hashParts(h, key...) // with the names of the columns: one list may look like another
+		b.hashColumns(h, key...)
 	}
 	if topic != nil && b.get("topic_name").s == "" { // topics of one record
 		hashParts(h, canonicalJSON(topic))
 	}
 	return uidText(h)
+}
+
+// naturalKey names the columns that tell the event apart from others of its type, entity and day.
+// It is not known of types that are not in the catalogue, and if the record has none of the columns.
+func (b *rowBuilder) naturalKey(signal schema.Signal) (columns []string, known bool) {
+	keys := schema.EventKeys[signal.Record]
+	for _, key := range keys {
+		if b.get(key[0]).s != "" {
+			return key, true
+		}
+	}
+	return nil, signal.Key != "" && len(keys) == 0
 }
 
 // hashColumns hashes texts of the record. The API varies the case of its own vocabulary.

@@ -158,3 +158,41 @@ func TestProductUIDs(t *testing.T) {
 		t.Errorf("uids in version 2 = %s and %s, want equal", a, b)
 	}
 }
+
+// TestContentDigest: what a record states, however it is spelled, and whatever the API version.
+func TestContentDigest(t *testing.T) {
+	digest := func(key, raw string) string { return typedRows(t, event(key, raw))[0].cells["content_digest"] }
+	for _, c := range []struct{ name, key, a, b string }{
+		{"order, spaces and nulls", "surgeInHiring", `{"changeRatePercent":12,"historicalAvg":8}`, `{ "historicalAvg" : 8 , "changeRatePercent" : 12, "domain":null, "x":[], "y":"" }`},
+		{"V2 and V3", "companyChange", `{"personId":"4","currentCompanyName":"A","previousCompanyName":"B","signalDate":"2026-03-09"}`, `{"id":"4","newCompany":"A","previousCompany":"B","signalDate":"2026-03-09"}`},
+		{"and both", "companyChange", `{"personId":"4","currentCompanyName":"A"}`, `{"id":"4","personId":"4","newCompany":"A","currentCompanyName":"A"}`},
+		{"ids as tokens", "surgeInHiring", `{"companyId":"1","signalId":"9","domain":"a.example"}`, `{"companyId":"v1.abc","signalId":9,"domain":"www.a.example"}`},
+		{"forms of departments", "promotion", `{"currentDepartments":"Sales"}`, `{"currentDepartments":[{"id":1,"value":"Sales"}]}`},
+		{"numbers as text", "surgeInHiring", `{"historicalAvg":8,"newJobsPostedLastWeek":22}`, `{"historicalAvg":"8.0","newJobsPostedLastWeek":"22"}`},
+		{"case of the vocabulary", "riskNews", `{"eventType":"Security Issue"}`, `{"eventType":"security issue"}`},
+		{"sign of a decrease", "headcountDecrease1m", `{"changeRatePercent":-12.5}`, `{"changeRatePercent":12.5}`},
+		{"a timestamp for a date", "surgeInHiring", `{"signalDate":"2026-04-20"}`, `{"signalDate":"2026-04-20T10:00:00Z"}`},
+		{"a topic beside another one", "intent", `{"detectedTopics":[{"topicName":"A","topicScore":1}]}`, `{"detectedTopics":[{"topicName":"A","topicScore":1},{"topicName":"B"}]}`},
+	} {
+		if a, b := digest(c.key, c.a), digest(c.key, c.b); a != b || len(a) != 32 {
+			t.Errorf("%s: digests of %s and %s are %q and %q, want equal", c.name, c.a, c.b, a, b)
+		}
+	}
+	for _, c := range []struct{ name, key, a, b string }{
+		{"a measure", "surgeInHiring", `{"historicalAvg":8}`, `{"historicalAvg":8.5}`},
+		{"a title", "promotion", `{"currentTitle":"CEO"}`, `{"currentTitle":"ceo"}`},
+		{"a field that is left out", "promotion", `{"currentTitle":"CEO","previousTitle":"CFO"}`, `{"currentTitle":"CEO"}`},
+		{"an unknown field", "surgeInHiring", `{"confidence":1}`, `{"confidence":2}`},
+		{"in which field it stands", "companyChange", `{"newCompany":"A"}`, `{"previousCompany":"A"}`},
+		{"fields that contradict each other", "companyChange", `{"newCompany":"A","currentCompanyName":"A"}`, `{"newCompany":"B","currentCompanyName":"A"}`},
+		{"what cannot be typed", "surgeInHiring", `{"historicalAvg":"many"}`, `{"historicalAvg":"few"}`},
+		{"a nested field", "linkedinActivityIntent", `{"author":{"fullName":"A"}}`, `{"author":{"fullName":"B"}}`},
+		{"a nested field that is unknown", "linkedinActivityIntent", `{"author":{"age":1}}`, `{"author":{"age":2}}`},
+		{"large numbers", "itSpendIncrease", `{"estimatedAnnualItSpend":9007199254740993}`, `{"estimatedAnnualItSpend":9007199254740992}`},
+		{"no object", "surgeInHiring", `[1]`, `[2]`},
+	} {
+		if a, b := digest(c.key, c.a), digest(c.key, c.b); a == b {
+			t.Errorf("%s: digests of %s and %s are equal", c.name, c.a, c.b)
+		}
+	}
+}

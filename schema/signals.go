@@ -118,6 +118,20 @@ func MatchSignals(word string) []Signal {
 	return out
 }
 
+// EventKeys tell apart the events of one type about one company on one day, by record layout. Of a
+// layout's lists, the first whose first column has a value counts, all of it; the columns of the
+// others may be in one answer and not in the next. A layout without lists has one event a day.
+var EventKeys = map[string][][]string{
+	"surgeDepartment": {{"department"}},
+	"surgeLocation":   {{"country", "state"}, {"state"}},
+	"jobPost":         {{"external_job_id"}, {"job_url"}, {"job_title", "department", "country", "state", "city"}},
+	"location":        {{"country", "state", "city"}, {"city", "state"}, {"state"}},
+	"intent":          {{"topic_name"}},
+	"intentGeography": {{"topic_name", "country", "state"}},
+	"activity":        {{"activity_url"}},
+	"news":            {{"article_url", "event_type"}, {"article_title", "event_type"}},
+}
+
 // Departments is the vendor's vocabulary for hiring surges by department. Answers may contain other
 // values.
 var Departments = []string{

@@ -205,6 +205,27 @@ func TestDepartmentsAreTheVocabulary(t *testing.T) {
 	}
 }
 
+// Keys of events name layouts of the catalogue, and text columns of their tables.
+func TestEventKeysAreColumns(t *testing.T) {
+	tables := map[string]Table{}
+	for _, s := range Signals {
+		tables[s.Record] = EventTable(s.Category)
+	}
+	for record, keys := range EventKeys {
+		table, known := tables[record]
+		if !known || len(keys) == 0 {
+			t.Errorf("EventKeys[%s] has %d lists, and the layout is in the catalogue: %t", record, len(keys), known)
+		}
+		for _, key := range keys {
+			for _, column := range key {
+				if i := table.ColumnIndex(column); i < 0 || table.Columns[i].Type != String {
+					t.Errorf("EventKeys[%s] names %q, which is no text column of %s", record, column, table.Name)
+				}
+			}
+		}
+	}
+}
+
 func TestLookupSignal(t *testing.T) {
 	for _, s := range Signals {
 		if got, ok := LookupSignal(s.Key); !ok || got.Key != s.Key {

@@ -60,6 +60,12 @@ type Column struct {
 	Host bool
 	// Values rarely repeat within a file, so a dictionary would be a second copy of them.
 	Rare bool
+	// The content digest ignores the letter case, which the API varies in its own vocabulary.
+	AnyCase bool
+	// The content digest ignores the sign, which the API does not document.
+	AnySign bool
+	// Version of the schema that added the column; 0: OldestVersion had it.
+	Since int
 }
 
 // ListMode is what a String column does with a JSON list or object. Columns are never nested, so
@@ -84,8 +90,9 @@ type Table struct {
 	Columns []Column
 	Sort    []string // sort order of the rows of a file
 	Bloom   []string // columns with a bloom filter
-	// Adjacent rows with the same value in this column and the same raw text are written once;
-	// empty: all rows are kept.
+	// Rows with the same value in this column and the same content are written once: the same
+	// content_digest in the whole lake, or in tables without that column, adjacent rows of one run
+	// with the same raw text. Empty: all rows are kept.
 	Unique string
 }
 
@@ -128,9 +135,12 @@ func (c Column) sourceDoc() string {
 	return "answer field " + strings.Join(c.From, ", else ")
 }
 
-// AsOf is the table as a version of the schema had it. No column was added since OldestVersion.
+// AsOf is the table as a version of the schema had it. Columns that were added later are its last.
 func (t Table) AsOf(version int) Table {
 	t.Version = min(t.Version, version)
+	for len(t.Columns) > 0 && t.Columns[len(t.Columns)-1].Since > version {
+		t.Columns = t.Columns[:len(t.Columns)-1]
+	}
 	return t
 }
 

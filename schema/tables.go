@@ -4,7 +4,8 @@ package schema
 // meaning of its values does:
 //
 //	2  news has the column article_url
-//	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay
+//	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay;
+//	   events have first_seen_at, revision and content_digest, accounts new_events and known_events
 const Version = 3
 
 // OldestVersion is the oldest version that can still be written, to verify or complete a run of an
@@ -28,6 +29,16 @@ var eventColumns = []Column{
 	{Name: "raw", Type: String, Doc: "The record as received, JSON, nothing removed", Rare: true},
 }
 
+// revisionColumns are the last columns of every event table.
+var revisionColumns = []Column{
+	{Name: "first_seen_at", Type: Time, Since: 3, Doc: "When the first revision of the event was received: fetched_at of that row"},
+	{Name: "revision", Type: Int64, Since: 3, Doc: "1 for the first content of the event that was bought, 2 for the next that differs, and so on; rows of one answer share it"},
+	{Name: ContentDigest, Type: String, Since: 3, Rare: true, Doc: "Digest of what the record states, whatever its spelling and the run, call, API version and source: an event is written once with each content"},
+}
+
+// ContentDigest is the column by which contents of an event are compared.
+const ContentDigest = "content_digest"
+
 // companyColumns are the identity fields that every company record repeats.
 var companyColumns = []Column{
 	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}, Rare: true},
@@ -38,7 +49,7 @@ var companyColumns = []Column{
 
 // rateColumns are the columns of changes, shared by growth and risk.
 var rateColumns = []Column{
-	{Name: "change_rate_percent", Type: Double, Unit: "percent", Doc: "Rate of change, sign as received; the direction column, not the sign, is authoritative", From: []string{"changeRatePercent"}},
+	{Name: "change_rate_percent", Type: Double, Unit: "percent", Doc: "Rate of change, sign as received; the direction column, not the sign, is authoritative", From: []string{"changeRatePercent"}, AnySign: true},
 	{Name: "change_rate_percent_abs", Type: Double, Unit: "percent", Doc: "Rate of change without its sign"},
 	{Name: "direction", Type: String, Doc: "increase or decrease, as the signal key states"},
 	{Name: "window_months", Type: Int64, Unit: "months", Doc: "Length of the compared window, as the signal key states"},
@@ -100,7 +111,7 @@ var EventTables = []Table{
 	newEventTable(CategoryGrowth, "Companies that grow: headcount, hiring, locations, traffic, IT spend", companyColumns, []Column{signalDate}, rateColumns, []Column{
 		{Name: "new_jobs_posted_last_week", Type: Int64, Unit: "job posts", Doc: "Jobs posted in the last week", From: []string{"newJobsPostedLastWeek"}},
 		{Name: "new_jobs_posted_last_4_weeks", Type: Int64, Unit: "job posts", Doc: "Jobs posted in the last four weeks", From: []string{"newJobsPostedLast4Weeks"}},
-		{Name: "department", Type: String, Doc: "Department of the surge or of the post", From: []string{"department"}},
+		{Name: "department", Type: String, Doc: "Department of the surge or of the post", From: []string{"department"}, AnyCase: true},
 		{Name: "country", Type: String, Doc: "Country of the surge, the post or the location", From: []string{"country"}},
 		{Name: "state", Type: String, Doc: "State or region of the surge, the post or the location", From: []string{"state"}},
 		{Name: "city", Type: String, Doc: "City of the post or the location", From: []string{"city"}},
@@ -118,7 +129,7 @@ var EventTables = []Table{
 		{Name: "state", Type: String, Doc: "State or region of the interest", From: []string{"state"}},
 	}, visitColumns, activityColumns),
 	newEventTable(CategoryNews, "Companies in the news", companyColumns, []Column{
-		{Name: "event_type", Type: String, Doc: "Kind of news, spelling as received", From: []string{"eventType"}},
+		{Name: "event_type", Type: String, Doc: "Kind of news, spelling as received", From: []string{"eventType"}, AnyCase: true},
 		{Name: "event_summary", Type: String, Doc: "Summary of the event", From: []string{"eventSummary"}, Rare: true},
 		{Name: "article_title", Type: String, Doc: "Title of the article", From: []string{"articleTitle"}, Rare: true},
 		{Name: "article_highlight", Type: String, Doc: "Passage of the article", From: []string{"articleHighlight"}, Rare: true},
@@ -164,6 +175,8 @@ var (
 			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer", Rare: true},
 			{Name: "extra", Type: String, Doc: "Fields of the answer's entry that this version does not know, JSON", Rare: true},
 			{Name: "command", Type: String, Doc: "What the line was given to: run (signals), resolve, score, lookalikes or visitors; a status means another thing for each"},
+			{Name: "new_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that the lake did not have, or with other content; their rows name the run"},
+			{Name: "known_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that were paid for and not written again, because the lake or an earlier answer of the run has them with the same content"},
 		},
 		Sort: []string{"row"},
 	}
@@ -253,5 +266,6 @@ func newEventTable(c Category, doc string, groups ...[]Column) Table {
 	for _, g := range groups {
 		t.Columns = append(t.Columns, g...)
 	}
+	t.Columns = append(t.Columns, revisionColumns...)
 	return t
 }

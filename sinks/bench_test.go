@@ -22,6 +22,7 @@ import (
 	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/internal/extsort/rowtest"
 	"github.com/siglake/siglake/internal/proof"
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -58,6 +59,7 @@ func newsRecords(t testing.TB, rows, perRecord int) []arrow.Record {
 			fmt.Sprintf("%06d-1", i/400), "poll", int64(1), nil, raw,
 			fmt.Sprint(company), fmt.Sprintf("Company %d Ltd", company), fmt.Sprintf("c%d.example.com", company), uid[:20],
 			"raises_funding", summary, title, prose(15), url, day, nil, rng.IntN(4) == 0,
+			arrow.Timestamp(1_770_000_000_000_000 + int64(i/100)*1_000_000), int64(1), uid[16:] + uid[:16],
 		})
 		if len(batch) == perRecord || i == rows-1 {
 			recs = append(recs, rowtest.NewRecord(t, table, batch))
@@ -224,5 +226,58 @@ func TestMemory(t *testing.T) {
 	t.Logf("%d rows written, heap peaked %d MiB above the input", rows, int64(peak-base)>>20)
 	if peak-base > 48<<20 {
 		t.Errorf("heap peaked %d MiB above the input, want at most 48", int64(peak-base)>>20)
+	}
+}
+
+// BenchmarkStageAgainstPublished stages a night of a thousand new events, and of as many known ones,
+// against a month of published ones: a large file, and one for each night.
+func BenchmarkStageAgainstPublished(b *testing.B) {
+	const rows = 64 * 4096
+	table := schema.EventTable(schema.CategoryNews)
+	recs := newsRecords(b, rows, 4096)
+	lake := b.TempDir()
+	write := func(id string, recs []arrow.Record) *pipeline.Manifest {
+		l := openLake(b, lake, Options{RunID: id})
+		for _, rec := range recs {
+			if err := l.Write(b.Context(), partitionOf(table, "2026-03"), rec); err != nil {
+				b.Fatal(err)
+			}
+		}
+		m := stageAndPublish(b, l)
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+		return m
+	}
+	night := func(rec arrow.Record, from int64) []arrow.Record {
+		return []arrow.Record{rec.NewSlice(from, from+1000)}
+	}
+	large, small := recs[:len(recs)-30], recs[len(recs)-30:]
+	write("r0", large)
+	for i := range small {
+		write(fmt.Sprint("r", i+1), night(small[i], 0))
+	}
+	for name, staged := range map[string][]arrow.Record{"new": night(small[0], 1000), "known": night(large[7], 0), "none published": nil} {
+		b.Run(name, func(b *testing.B) {
+			for i := range b.N {
+				part := partitionOf(table, "2026-03")
+				if staged == nil {
+					part.Value = "2026-04"
+					staged = night(small[0], 1000)
+				}
+				l := openLake(b, lake, Options{RunID: fmt.Sprint("n", i)})
+				for _, rec := range staged {
+					if err := l.Write(b.Context(), part, rec); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if _, err := l.Stage(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				if err := l.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -205,7 +205,7 @@ func (t *MultisetHash) addRecord(table *schema.Table, rec arrow.Record) {
 	view := extsort.NewRecordView(table, rec)
 	var encoded []byte
 	for i := range int32(rec.NumRows()) {
-		encoded = appendRow(encoded[:0], view.Row(i))
+		encoded = appendRow(encoded[:0], view.Row(i), len(table.Columns))
 		t.addEncoded(encoded)
 	}
 }

@@ -28,6 +28,7 @@ type memoryBucket struct {
 	mu         sync.Mutex
 	objects    map[string][]byte
 	rangeReads int // pieces that were read
+	rangeBytes int64
 	listCalls  int
 }
 
@@ -89,6 +90,7 @@ func (b *memoryBucket) ReadRange(ctx context.Context, o bucket.Object, off, n in
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rangeReads++
+	b.rangeBytes += n
 	return io.NopCloser(bytes.NewReader(data[off : off+n])), nil
 }
 

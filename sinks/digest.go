@@ -17,13 +17,14 @@ import (
 // value is preceded by a byte that says whether it is null, and each text by its length,
 // so that no two contents look alike. All NaN count as one. Numbers are little-endian.
 type digest struct {
-	hash hash.Hash
-	buf  []byte
-	rows uint64
+	hash    hash.Hash
+	buf     []byte
+	columns int
+	rows    uint64
 }
 
 func newDigest(t *schema.Table) *digest {
-	d := &digest{hash: sha256.New(), buf: make([]byte, 0, 64<<10)}
+	d := &digest{hash: sha256.New(), buf: make([]byte, 0, 64<<10), columns: len(t.Columns)}
 	d.addText([]byte("siglake rows 1"))
 	d.addText([]byte(t.Name))
 	d.buf = binary.LittleEndian.AppendUint64(d.buf, uint64(t.Version))
@@ -44,9 +45,9 @@ func appendLengthPrefixed(b, s []byte) []byte {
 	return append(b, s...)
 }
 
-// appendRow writes the row's values in the form that digests cover.
-func appendRow(b []byte, r extsort.Row) []byte {
-	for i := range r.View.Columns {
+// appendRow writes the values of the row's first columns in the form that digests cover.
+func appendRow(b []byte, r extsort.Row, columns int) []byte {
+	for i := range columns {
 		c := &r.View.Columns[i]
 		if c.IsNull(r.Index) {
 			b = append(b, 0)
@@ -78,7 +79,7 @@ func appendRow(b []byte, r extsort.Row) []byte {
 }
 
 func (d *digest) addRow(r extsort.Row) {
-	d.buf = appendRow(d.buf, r)
+	d.buf = appendRow(d.buf, r, d.columns)
 	d.rows++
 	if len(d.buf) >= 32<<10 {
 		d.hash.Write(d.buf)

@@ -39,6 +39,15 @@ type Lake struct {
 	memory     int64 // of all partitions
 	fileCount  int   // files written so far
 
+	// What the events are compared with: files by partition, the generation that they are of, and
+	// those that could not be read.
+	earlier    map[string][]DataFile
+	earlierIn  *Earlier
+	unread     []string
+	comparison pipeline.Comparison
+	// Event rows that were dropped, by the line of the list that they are about.
+	knownEvents map[uint64]int64
+
 	staged    []pipeline.File
 	allStaged bool // staged is complete
 	closed    bool
@@ -90,7 +99,46 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 type partition struct {
 	schema.Partition
 	*extsort.Sorter
-	table *schema.Table
+	table    *schema.Table
+	compared *comparer // nil: its rows are not compared with published ones
+}
+
+// Add keeps a record.
+func (p *partition) Add(rec arrow.Record) error {
+	if p.compared == nil {
+		return p.Sorter.Add(rec)
+	}
+	numbered, err := p.compared.addRows(rec)
+	if err != nil {
+		return err
+	}
+	defer numbered.Release()
+	return p.Sorter.Add(numbered)
+}
+
+// Memory is about how many bytes the rows in memory take.
+func (p *partition) Memory() int64 {
+	if p.compared == nil {
+		return p.Sorter.Memory()
+	}
+	return p.Sorter.Memory() + p.compared.keys.Memory()
+}
+
+// Spill moves the rows in memory to disk.
+func (p *partition) Spill(ctx context.Context) error {
+	err := p.Sorter.Spill(ctx)
+	if err == nil && p.compared != nil {
+		err = p.compared.keys.Spill(ctx)
+	}
+	return err
+}
+
+// Release drops what is in memory.
+func (p *partition) Release() {
+	p.Sorter.Release()
+	if p.compared != nil {
+		p.compared.keys.Release()
+	}
 }
 
 // partitionFor finds or begins a partition.
@@ -106,7 +154,12 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 		return nil, fmt.Errorf("unknown table %q", part.Table)
 	}
 	t = t.AsOf(l.options.SchemaVersion)
-	p := &partition{Partition: part, table: &t, Sorter: extsort.New(&t, part.String(), l.space)}
+	p := &partition{Partition: part, table: &t}
+	sorted := &t
+	if l.prefix == "" && isCompared(&t) {
+		p.compared, sorted = newComparer(&t, part.String(), l.space), numberedTable(&t)
+	}
+	p.Sorter = extsort.New(sorted, part.String(), l.space)
 	l.partitions[part.String()] = p
 	return p, nil
 }

@@ -53,6 +53,9 @@ type Options struct {
 	// tests that inject faults.
 	Hook durable.Hook
 
+	// Earlier is what the events are compared with; nil: what the lake holds.
+	Earlier *Earlier
+
 	// The runs that wrote the rows of a compaction's files, for their metadata.
 	sourceRuns []string
 }

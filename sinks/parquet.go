@@ -303,8 +303,13 @@ type columnReader struct {
 }
 
 // readInto appends n values to a builder.
-func (p *columnReader) readInto(n int, b array.Builder) (err error) {
-	for n > 0 {
+func (p *columnReader) readInto(n int, b array.Builder) error {
+	return p.visitValues(int64(n), func(_ int64, v parquet.Value) { appendValue(b, v) })
+}
+
+// visitValues calls visit with the next n values, which are valid during the call only.
+func (p *columnReader) visitValues(n int64, visit func(at int64, v parquet.Value)) (err error) {
+	for at := int64(0); at < n; {
 		if p.page == nil {
 			if p.page, err = p.ReadPage(); errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
@@ -314,11 +319,11 @@ func (p *columnReader) readInto(n int, b array.Builder) (err error) {
 			}
 			p.values = p.page.Values()
 		}
-		got, err := p.values.ReadValues(p.buf[:min(n, len(p.buf))])
+		got, err := p.values.ReadValues(p.buf[:min(n-at, int64(len(p.buf)))])
 		for _, v := range p.buf[:got] {
-			appendValue(b, v)
+			visit(at, v)
+			at++
 		}
-		n -= got
 		if errors.Is(err, io.EOF) {
 			parquet.Release(p.page)
 			p.page = nil

@@ -131,7 +131,6 @@ type s3Object struct {
 	bucket Bucket
 	bucket.Object
 
-	readSize     int64 // bytes fetched at a time, if more than usual
 	bufferOffset int64
 	buffer       []byte
 }
@@ -168,14 +167,15 @@ func (r *s3Object) ReadAt(p []byte, off int64) (n int, err error) {
 }
 
 // bufferAll fetches the whole object, for readers that seek back and forth in it.
-func (r *s3Object) bufferAll() error {
-	r.readSize = r.Size()
-	return r.fillBuffer(0)
-}
+func (r *s3Object) bufferAll() error { return r.fetch(0, r.Size()) }
 
 // fillBuffer fetches the bytes from an offset on into the buffer.
-func (r *s3Object) fillBuffer(from int64) (err error) {
-	size := min(max(minReadSize, r.readSize), r.Size()-from)
+func (r *s3Object) fillBuffer(from int64) error {
+	return r.fetch(from, min(minReadSize, r.Size()-from))
+}
+
+// fetch makes a part of the object the buffer.
+func (r *s3Object) fetch(from, size int64) (err error) {
 	for range readAttempts {
 		var body io.ReadCloser
 		if body, err = r.bucket.ReadRange(r.ctx, r.Object, from, size); err != nil {

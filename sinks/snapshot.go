@@ -112,10 +112,12 @@ func (g *generations) generationFiles(ctx context.Context, link *pipeline.Link) 
 }
 
 // MissingNeighbours names the files that were published before into the partitions of a published
-// manifest's files, and that are not there any more. It lists these partitions only.
+// manifest's files, and that are not there any more or could not be read. It lists these partitions
+// only.
 func (l *Lake) MissingNeighbours(ctx context.Context, m *pipeline.Manifest) (missing []string, err error) {
+	missing = slices.Clone(m.Unread)
 	if m.Snapshot == nil || len(m.Files) == 0 {
-		return nil, nil
+		return missing, nil
 	}
 	files, err := l.readSnapshot(ctx, m.Snapshot)
 	if err != nil {
@@ -142,7 +144,7 @@ func (l *Lake) MissingNeighbours(ctx context.Context, m *pipeline.Manifest) (mis
 	}
 	for i, dir := range dirs {
 		for _, name := range listed[dir] {
-			if failed[i] == nil && !found[i][name] {
+			if failed[i] == nil && !found[i][name] && !slices.Contains(m.Unread, name) {
 				missing = append(missing, name)
 			}
 		}

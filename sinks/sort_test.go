@@ -27,21 +27,19 @@ func newsRow(signal, entity, date, uid, raw any, note string) rowtest.Values {
 	set("event_date", date)
 	set("event_uid", uid)
 	set("raw", raw)
+	set(schema.ContentDigest, raw)
 	set("notes", note)
 	return r
 }
 
-// dedupRows is the reference for dropping duplicates: of neighbours with one uid,
-// the first of each raw record stays.
-func dedupRows(table schema.Table, sorted []rowtest.Values) []rowtest.Values {
-	uid, raw := table.ColumnIndex("event_uid"), table.ColumnIndex("raw")
+// dedupRows is the reference for dropping duplicates: of rows with one uid, the one of each content
+// that was written first stays.
+func dedupRows(table schema.Table, rows []rowtest.Values) []rowtest.Values {
+	uid, digest := table.ColumnIndex("event_uid"), table.ColumnIndex(schema.ContentDigest)
 	var kept []rowtest.Values
-	for i, r := range sorted {
-		duplicate := false
-		for j := i - 1; j >= 0 && r[uid] != nil && sorted[j][uid] == r[uid]; j-- {
-			duplicate = duplicate || sorted[j][raw] == r[raw]
-		}
-		if !duplicate {
+	for i, r := range rows {
+		isSame := func(other rowtest.Values) bool { return other[uid] == r[uid] && other[digest] == r[digest] }
+		if r[uid] == nil || r[digest] == nil || !slices.ContainsFunc(rows[:i], isSame) {
 			kept = append(kept, r)
 		}
 	}
@@ -81,7 +79,7 @@ func TestSorted(t *testing.T) {
 		if err := l.Close(); err != nil {
 			rt.Fatalf("Close() = %v, want no error", err)
 		}
-		want := dedupRows(table, rowtest.Sort(table, rows))
+		want := rowtest.Sort(table, dedupRows(table, rows))
 		_, got := readArrow(t, filepath.Join(lake, m.Files[0].Path))
 		if diff := gocmp.Diff(rowtest.Format(want), rowtest.Format(got)); diff != "" {
 			rt.Fatalf("rows (-want +got):\n%.3000s", diff)
@@ -101,13 +99,13 @@ func TestDuplicates(t *testing.T) {
 		newsRow("n", "1", day, "u1", "x", "1 again"),
 		newsRow("n", "1", day, "u1", "y", "2 other content"),
 		newsRow("n", "1", day, "u1", "x", "3 again, not next to the first"),
-		newsRow("n", "2", day, "u2", nil, "4 no content"),
-		newsRow("n", "2", day, "u2", nil, "5 again"),
+		newsRow("n", "2", day, "u2", nil, "4 no digest"),
+		newsRow("n", "2", day, "u2", nil, "5 no digest, nothing to compare"),
 		newsRow("n", "2", day, "u2", "", "6 empty is content"),
 		newsRow("n", "3", day, nil, "x", "7 no id"),
 		newsRow("n", "3", day, nil, "x", "8 no id, nothing to compare"),
 		newsRow("n", "4", day, "", "x", "9 empty id"),
-		newsRow("n", "4", day, "", "x", "10 again"),
+		newsRow("n", "5", day, "", "x", "10 again, of another entity"),
 	}
 	for name, memory := range map[string]int64{"in memory": 0, "spilled": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -123,11 +121,11 @@ func TestDuplicates(t *testing.T) {
 				number, _, _ := strings.Cut(r[table.ColumnIndex("notes")].(string), " ")
 				notes = append(notes, number)
 			}
-			if diff := gocmp.Diff([]string{"0", "2", "4", "6", "7", "8", "9"}, notes); diff != "" {
+			if diff := gocmp.Diff([]string{"0", "2", "4", "5", "6", "7", "8", "9"}, notes); diff != "" {
 				t.Errorf("rows that stay (-want +got):\n%s", diff)
 			}
-			if m.Files[0].Duplicate != 4 || m.Files[0].Rows != 7 {
-				t.Errorf("File = %+v, want 7 rows and 4 duplicates", m.Files[0])
+			if m.Files[0].Duplicate != 3 || m.Files[0].Rows != 8 {
+				t.Errorf("File = %+v, want 8 rows and 3 duplicates", m.Files[0])
 			}
 		})
 	}

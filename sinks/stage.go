@@ -16,6 +16,7 @@ import (
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 )
 
 // Stage sorts, encodes, syncs and reads back the files of all partitions, one
@@ -28,8 +29,19 @@ func (l *Lake) Stage(ctx context.Context) ([]pipeline.File, error) {
 	if l.allStaged {
 		return slices.Clone(l.staged), nil
 	}
+	var last []*partition // accounts say which of their events are new
 	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
-		if _, err := l.stagePartition(ctx, l.partitions[name]); err != nil {
+		p := l.partitions[name]
+		if p.table.Name == schema.Accounts.Name {
+			last = append(last, p)
+			continue
+		}
+		if _, err := l.stagePartition(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range last {
+		if _, err := l.stagePartition(ctx, p); err != nil {
 			return nil, err
 		}
 	}
@@ -78,22 +90,22 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 		files, names, out = append(files, f), append(names, out.file.Name()), nil
 		return nil
 	}
-	dedup := newDeduplicator(p.table)
-	if l.prefix != "" {
-		dedup.uniqueColumn = -1 // readers of the small files see all of them
+	kept, err := l.newSelection(ctx, p)
+	if err != nil {
+		return nil, err
 	}
-	err := p.Merge(ctx, func(rows []extsort.Row) error {
-		rows = slices.DeleteFunc(rows, func(r extsort.Row) bool { return !dedup.isFirst(r) })
-		if len(rows) == 0 {
-			return nil
+	err = p.Merge(ctx, func(rows []extsort.Row) error {
+		rows, release, err := kept.selectRows(rows)
+		if err != nil || len(rows) == 0 {
+			return err
 		}
+		defer release()
 		if out != nil && out.encoder.encodedSize() >= l.options.TargetFileSize {
 			if err := finish(); err != nil {
 				return err
 			}
 		}
 		if out == nil {
-			var err error
 			if out, err = l.newOutput(p); err != nil {
 				return err
 			}
@@ -107,10 +119,15 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 		return nil, err
 	}
 	if len(files) > 0 {
-		files[len(files)-1].Duplicate = dedup.dropped
+		files[len(files)-1].Duplicate = kept.repeated()
 	}
 	if err := p.RemoveRuns(); err != nil {
 		return nil, err
+	}
+	if p.compared != nil {
+		if err := p.compared.keys.RemoveRuns(); err != nil {
+			return nil, err
+		}
 	}
 	return files, l.nameFiles(p, files, names)
 }

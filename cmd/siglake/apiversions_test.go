@@ -82,7 +82,7 @@ type difference struct{ tables, columns, why string }
 // alwaysDiffer are the differences between two runs in two dialects, whatever is asked.
 var alwaysDiffer = []difference{
 	{"contact growth intent news risk accounts", "run_id", "they are two runs"},
-	{"contact growth intent news risk", "fetched_at", "at two times"},
+	{"contact growth intent news risk", "fetched_at first_seen_at", "at two times"},
 	{"contact", "raw", "V3 has names of its own for the fields of people's events, beside those of V2"},
 }
 
@@ -93,15 +93,16 @@ var differBySearch = []difference{
 	{"accounts", "reason", "V3 says of an identifier that it does not know it; V2 is silent"},
 	{"accounts", "entity_name", "V3 states the names of people"},
 	{"accounts", "entity_domain", "of a company that was asked by id, which the simulator makes up"},
-	{"accounts", "status duplicate_of_row events", "V3 tells that two identifiers denote one entity, before it is paid for twice"},
+	{"accounts", "status duplicate_of_row events known_events", "V3 tells that two identifiers denote one entity, before it is paid for twice"},
 	// The simulator knows what a company is called from the request alone.
-	{"growth intent news risk", "company_name company_domain raw", "asked by id, the simulator makes names up"},
+	{"growth intent news risk", "company_name company_domain raw content_digest", "asked by id, the simulator makes names up"},
 	{"news", "article_title article_highlight article_url event_summary", "and writes its news about them"},
 }
 
 // differBySample are those of the four names that V3's one documented sample has.
 var differBySample = []difference{
 	{"contact", "current_company_id current_domain current_title current_departments current_seniority_label previous_domain previous_title", "the sample has none of them"},
+	{"contact", "content_digest", "so it is other content"},
 }
 
 // differByToken are those of ids that V3 writes as opaque tokens.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"slices"
 	"strings"
@@ -154,6 +155,13 @@ func argumentCompletions(program *cli.App, command string) []string {
 		return []string{"bash", "zsh", "fish"}
 	case "signals":
 		return app.SignalWords()[1:]
+	case "job", "check", "show":
+		env := program.Metadata[envKey].(*app.Env)
+		jobs, err := loadJobs(cmp.Or(env.Getenv(configVariable), configDefault), env)
+		if err != nil {
+			return nil // the command says why
+		}
+		return jobs.names()
 	case "help":
 		words := commandCompletions(program, nil)
 		for _, p := range manual.Pages() {

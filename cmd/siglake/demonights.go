@@ -129,7 +129,9 @@ func (n *nightly) run(ctx context.Context, base *app.Env, day time.Time, since s
 	options.Query.Since = since
 	j := app.NewJob(&env, options)
 	j.OpenAPI = n.open
-	j.NewMeter = func(total int64) app.Meter { return newMeter(env.Stderr, env.Log, true, total) }
+	j.NewMeter = func(total int64, now *pipeline.Activity) app.Meter {
+		return newMeter(env.Stderr, env.Log, true, total, now)
+	}
 	j.Report = func(*pipeline.Manifest) {}
 	m, _, err := j.Run(ctx)
 	if err == nil && m != nil && m.Run.Outcome != pipeline.RunComplete && m.Run.Outcome != pipeline.RunWithRejects {

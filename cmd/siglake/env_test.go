@@ -34,7 +34,7 @@ func envFor(t testing.TB) *testEnv {
 			name = name[:i]
 		}
 	}
-	e := &testEnv{Env: app.Env{Version: version, Build: buildVersion(), Now: time.Now, UsageSettles: time.Millisecond, Log: slog.New(slog.DiscardHandler)}}
+	e := &testEnv{Env: app.Env{Version: version, Build: buildVersion(), Now: time.Now, UsageSettles: time.Millisecond, CheckpointEvery: 1, Log: slog.New(slog.DiscardHandler)}}
 	e.useVars(new(sync.Map))
 	e.set(app.KeyVariable, canary)
 	e.set("XDG_STATE_HOME", t.TempDir())

@@ -13,20 +13,20 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// The exit codes. A scheduler can tell by them what to do next.
+// The exit codes, for short.
 const (
-	exitComplete = 0  // everything asked and answered
-	exitRejects  = 10 // complete, but some lines could not be asked about
-	// Complete, but charged more than the returned events explain.
-	exitUnexplained = 12
-	exitDeferred    = 20 // part was not asked; run again to continue
-	exitInDoubt     = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
-	exitAuth        = 30 // key, account or plan
-	exitStorage     = 40 // disk or lake
-	exitLocked      = 50 // another run is at work on the lake
-	exitIntegrity   = 60 // the lake contradicts itself
-	exitUsage       = 64 // flags or an unreadable list
-	exitKilled      = 130
+	exitComplete    = app.ExitComplete
+	exitRejects     = app.ExitRejects
+	exitUnexplained = app.ExitUnexplained
+	exitDeferred    = app.ExitDeferred
+	exitInDoubt     = app.ExitInDoubt
+	exitStale       = app.ExitStale
+	exitAuth        = app.ExitAuth
+	exitStorage     = app.ExitStorage
+	exitLocked      = app.ExitLocked
+	exitIntegrity   = app.ExitIntegrity
+	exitUsage       = app.ExitUsage
+	exitKilled      = app.ExitKilled
 )
 
 // exitStatus is the exit code of a command that has printed all there is to say.
@@ -74,7 +74,7 @@ func causeCode(err error) int {
 	case errors.As(err, &refusal):
 		return refusalCode(refusal.Class)
 	case errors.As(err, &stop):
-		return stopCode(stop.Kind)
+		return app.StopExit(stop.Kind)
 	case errors.As(err, &path), errors.As(err, &link), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
 		return exitStorage
 	default:
@@ -94,46 +94,11 @@ func refusalCode(class lusha.Class) int {
 	}
 }
 
-func stopCode(kind pipeline.StopKind) int {
-	switch kind {
-	case pipeline.StopAuth:
-		return exitAuth
-	case pipeline.StopRequest, pipeline.StopInput:
-		return exitUsage
-	case pipeline.StopStorage:
-		return exitStorage
-	case pipeline.StopUnstable:
-		return exitInDoubt
-	default:
-		return exitDeferred
-	}
-}
-
-// manifestCode is the exit code of a run that published: the gravest of what it
-// left and of why it stopped. A full disk is no less full because calls are in
-// doubt as well.
+// manifestCode is the exit code of a run that published.
 func manifestCode(m *pipeline.Manifest) int {
-	code := outcomeCode(m.Run.Outcome)
-	if m.Credits.Excess > 0 {
-		code = max(code, exitUnexplained)
+	var stop pipeline.StopKind
+	if m.Run.Stop != nil {
+		stop = m.Run.Stop.Kind
 	}
-	if s := m.Run.Stop; s != nil && s.Kind != pipeline.StopUnstable { // of which the outcome says what it left
-		code = max(code, stopCode(s.Kind))
-	}
-	return code
-}
-
-func outcomeCode(o pipeline.RunOutcome) int {
-	switch o {
-	case pipeline.RunComplete:
-		return exitComplete
-	case pipeline.RunWithRejects:
-		return exitRejects
-	case pipeline.RunInDoubt:
-		return exitInDoubt
-	case pipeline.RunRefused:
-		return exitAuth
-	default:
-		return exitDeferred
-	}
+	return app.RunExit(m.Run.Outcome, stop, m.Credits.Excess)
 }

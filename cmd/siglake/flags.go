@@ -18,6 +18,8 @@ type OutputOptions struct {
 	Quiet     bool
 	LogFormat string
 	JSON      bool
+
+	MetricsFile string // of a command that buys; empty: none
 }
 
 // SimulatorOptions shape the embedded simulator.
@@ -140,8 +142,16 @@ func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "max-credits", Destination: &o.MaxCredits, Action: noteSet(&o.MaxCreditsSet), EnvVars: []string{"SIGLAKE_MAX_CREDITS"}, Category: "Money",
 			Usage: "hard cap on what the run can cost: a `NUMBER` of credits, or unlimited; when it is exhausted, the run publishes what it has and exits 20"},
+		&cli.StringFlag{Name: "max-credits-per-day", Destination: &o.MaxPerDay, EnvVars: []string{"SIGLAKE_MAX_CREDITS_PER_DAY"}, Category: "Money",
+			Usage: "cap on what all runs of a day (UTC) can cost: a `NUMBER` of credits, or unlimited; the runs of the same job, or, without a job, all runs of the lake. Calls in doubt count"},
+		&cli.StringFlag{Name: "max-credits-per-month", Destination: &o.MaxPerMonth, EnvVars: []string{"SIGLAKE_MAX_CREDITS_PER_MONTH"}, Category: "Money",
+			Usage: "the same for a calendar month: a `NUMBER` of credits, or unlimited"},
+		&cli.StringFlag{Name: "max-lake-credits-per-day", Destination: &o.MaxLakePerDay, EnvVars: []string{"SIGLAKE_MAX_LAKE_CREDITS_PER_DAY"}, Category: "Money",
+			Usage: "cap on what all runs of the lake can cost in a day (UTC), whatever their jobs: a `NUMBER` of credits, or unlimited"},
+		&cli.StringFlag{Name: "max-lake-credits-per-month", Destination: &o.MaxLakePerMonth, EnvVars: []string{"SIGLAKE_MAX_LAKE_CREDITS_PER_MONTH"}, Category: "Money",
+			Usage: "the same for a calendar month: a `NUMBER` of credits, or unlimited"},
 		&cli.BoolFlag{Name: "unattended", Destination: &o.Unattended, EnvVars: []string{"SIGLAKE_UNATTENDED"}, Category: "Money",
-			Usage: "refuse to run without --max-credits; for schedulers"},
+			Usage: "for schedulers: no prompts, and an unfinished earlier run does not block: siglake publishes what it paid for and requests tonight's window; requires a cap such as --max-credits"},
 		&cli.BoolFlag{Name: "new-run", Destination: &o.NewRun, EnvVars: []string{"SIGLAKE_NEW_RUN"}, Category: "Money",
 			Usage: "close an unfinished run, publish what it paid for, and start a new run; nothing already paid for is bought again"},
 		&cli.BoolFlag{Name: "refresh", Destination: &o.Refresh, EnvVars: []string{"SIGLAKE_REFRESH"}, Category: "Money",

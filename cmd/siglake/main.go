@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/report"
 )
 
 // version is set by the linker.
@@ -43,13 +45,17 @@ func run(env app.Env) int {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	out := &console{w: env.Stderr}
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal stops as politely as the others
 	go awaitStop(interrupts, func() {                                        // for the whole life of the process
-		format.Fprintf(env.Stderr, "\nsiglake: shutting down after in-flight calls; press Ctrl-C again to abort\n")
+		if !out.json.Load() {
+			format.Fprintf(env.Stderr, "\n") // behind the ^C of a terminal
+		}
+		out.print(slog.LevelWarn, "shutting down after in-flight calls; press Ctrl-C again to abort")
 		cancel()
 	}, func() { os.Exit(exitKilled) })
-	return execute(ctx, env, os.Args)
+	return executeOn(ctx, env, out, os.Args)
 }
 
 // privateUmask keeps a lake, its journal and temporary files to their owner: they hold
@@ -77,6 +83,10 @@ func awaitStop(signals <-chan os.Signal, stop, abort func()) {
 // execute runs the program and gives its exit code. It is main without the
 // process, so that tests can run the same code.
 func execute(ctx context.Context, env app.Env, args []string) int {
+	return executeOn(ctx, env, &console{w: env.Stderr}, args)
+}
+
+func executeOn(ctx context.Context, env app.Env, out *console, args []string) int {
 	if env.SetUmask != nil {
 		env.SetUmask(privateUmask)
 	}
@@ -85,22 +95,11 @@ func execute(ctx context.Context, env app.Env, args []string) int {
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
 		return exitComplete
 	}
-	dress(program)
-	err := program.RunContext(ctx, flagsFirst(program, args))
-	if err == nil {
-		return exitComplete
-	}
-	code, err := exitCode(err)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // before a run began: a run ends in order
-		code, err = exitDeferred, errors.New("stopped on request before any call that costs credits; run the same command again")
-	}
-	if err != nil {
-		// A further line of the text is set off, so that it cannot pass for a message of its own.
-		format.Fprintf(env.Stderr, "siglake: %s\n", format.Lines(strings.ReplaceAll(err.Error(), "\n", "\n  ")))
-	}
-	if advice := diskAdvice(err); advice != "" && code == exitStorage {
-		format.Fprintf(env.Stderr, "  Next: %s\n", advice)
-	}
+	out.follow(&env, args, nil)
+	out.warnVariables(&env, program)
+	inv := &invocation{env: &env, console: out}
+	code := inv.run(ctx, args)
+	out.writeMetrics(inv.metricsFile, []*report.RunEnd{inv.end})
 	return code
 }
 
@@ -137,7 +136,7 @@ func newCLI(env *app.Env) *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // execute decides the code
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return flagError(nil, "", err) },
 		Commands: []*cli.Command{
-			demoCommand(), planCommand(), runCommand(), resumeCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), salvageCommand(), compactCommand(), ddlCommand(), statusCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(), helpCommand(),
+			demoCommand(), planCommand(), runCommand(), resumeCommand(), jobCommand(), configCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), salvageCommand(), compactCommand(), ddlCommand(), statusCommand(), runsCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), completionCommand(), versionCommand(), helpCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -181,18 +180,23 @@ func flagsFirst(program *cli.App, args []string) []string {
 		}
 		cmd, from = cmd.Subcommands[i], from+1
 	}
-	if cmd == nil {
+	if cmd == nil || cmd.SkipFlagParsing {
 		return args
 	}
+	flags, rest := splitFlags(cmd.Flags, args[from:])
+	return slices.Concat(args[:from], flags, rest)
+}
+
+// splitFlags separates the flags among a command's arguments, with their values, from the rest.
+func splitFlags(known []cli.Flag, args []string) (flags, rest []string) {
 	takesValue := map[string]bool{}
-	for _, f := range cmd.Flags {
+	for _, f := range known {
 		_, isBool := f.(*cli.BoolFlag)
 		for _, name := range f.Names() {
 			takesValue[name] = !isBool
 		}
 	}
-	var flags, rest []string
-	for i := from; i < len(args); i++ {
+	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
 			rest = append(rest, args[i:]...)
@@ -208,5 +212,5 @@ func flagsFirst(program *cli.App, args []string) []string {
 			flags = append(flags, args[i])
 		}
 	}
-	return slices.Concat(args[:from], flags, rest)
+	return flags, rest
 }

@@ -50,6 +50,10 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	if err != nil {
 		return err
 	}
+	p.attach(invocationOf(c))
+	if invocationOf(c).checkOnly {
+		return app.CheckOptions(env, p.run)
+	}
 	j, _ := p.newJob(env)
 	if !p.run.API.Simulate && !env.Rehearses() && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
 		j.OpenAPI = nil // the plan goes by what is published

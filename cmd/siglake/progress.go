@@ -21,14 +21,14 @@ import (
 const logInterval = 15 * time.Second
 
 // newMeter makes a meter. total is the expected number of lines, 0 if unknown.
-func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64) app.Meter {
+func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64, activity *pipeline.Activity) app.Meter {
 	none := app.Meter{Show: func(pipeline.Progress) {}, Close: func() {}}
 	if quiet {
 		return none
 	}
 	if f, ok := format.Below(w).(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 { // else no terminal, or one that shows nothing
-			return newBarMeter(f, total)
+			return newBarMeter(f, total, activity)
 		}
 	}
 	lastLogged := time.Now()
@@ -44,7 +44,22 @@ func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64) app.Meter 
 	}
 }
 
-func newBarMeter(w io.Writer, total int64) app.Meter {
+// activityText says what a run waits for that makes no further calls; empty for any other.
+func activityText(a *pipeline.Activity) string {
+	switch n := a.Calls(); {
+	case a.Stopping() && n > 0:
+		return fmt.Sprintf(" · stopping: %s on the wire", format.Count(int(n), "call"))
+	case a.Stopping() && a.Publishing():
+		return " · stopping: publishing what is paid"
+	case a.Stopping():
+		return " · stopping: no further calls"
+	case a.Publishing():
+		return " · publishing"
+	}
+	return ""
+}
+
+func newBarMeter(w io.Writer, total int64, activity *pipeline.Activity) app.Meter {
 	var now atomic.Pointer[pipeline.Progress]
 	now.Store(&pipeline.Progress{})
 	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(24), mpb.WithRefreshRate(150*time.Millisecond))
@@ -54,10 +69,7 @@ func newBarMeter(w io.Writer, total int64) app.Meter {
 		if p.Rate != nil && p.Rate.Minute.Limit > 0 {
 			s += fmt.Sprintf(" · %d/%d this minute", p.Rate.Minute.Used, p.Rate.Minute.Limit)
 		}
-		if p.Deferred > 0 {
-			s += " · stopping"
-		}
-		return s
+		return s + activityText(activity)
 	})
 	var bar *mpb.Bar
 	if total > 0 {

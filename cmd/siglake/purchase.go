@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,6 +18,7 @@ type purchaseCommand struct {
 	run app.RunOptions
 	sim SimulatorOptions
 	out OutputOptions
+	end *report.RunEnd // of this execution of the command
 	// Of commands that request pages: only say what they would request.
 	dryRun bool
 }
@@ -46,13 +48,13 @@ func simulateFlag(dest *bool, usage string) cli.Flag {
 // some of their own.
 func (p *purchaseCommand) productFlags(extra ...[]cli.Flag) []cli.Flag {
 	return joinFlags(p.targetFlags(), joinFlags(extra...),
-		moneyFlags(&p.run.Money), apiFlags(&p.run.API), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out))
+		moneyFlags(&p.run.Money), apiFlags(&p.run.API), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 
 // runFlags are those of siglake run.
 func (p *purchaseCommand) runFlags() []cli.Flag {
 	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), ttlFlags(&p.run.TTL), listFlags(&p.run.Source),
-		apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out))
+		apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 
 // newRunPurchase has the defaults of siglake run.
@@ -99,10 +101,23 @@ func (p *purchaseCommand) execute(c *cli.Context) error {
 	if err := p.checkSimulator(c); err != nil {
 		return err
 	}
+	p.attach(invocationOf(c))
+	if invocationOf(c).checkOnly {
+		return app.CheckOptions(env, p.run)
+	}
 	if p.dryRun {
 		return p.planPages(c.Context, env)
 	}
 	return p.buy(c.Context, env)
+}
+
+// attach makes the command one of an invocation.
+func (p *purchaseCommand) attach(inv *invocation) {
+	p.run.Money.Job, p.end = inv.job, inv.end
+	p.end.Lake, p.end.List, p.end.Started = p.run.Lake, p.run.List, inv.env.Now()
+	if p.run.Service == pipeline.Visits {
+		p.end.List = strings.Join(p.run.Pages.Sites, ",")
+	}
 }
 
 // dryRunFlag is that of commands that request pages.
@@ -158,10 +173,21 @@ func (p *purchaseCommand) newJob(env *app.Env) (j *app.Job, bill func() *simulat
 // buy runs the job, and prints what it came to.
 func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j, bill := p.newJob(env)
-	j.NewMeter = func(total int64) app.Meter { return newMeter(env.Stderr, env.Log, p.out.Quiet, total) }
+	logsJSON := p.out.LogFormat == "json"
+	j.NewMeter = func(total int64, now *pipeline.Activity) app.Meter {
+		w := env.Stderr
+		if logsJSON { // a bar is no line of JSON
+			w = io.Discard
+		}
+		return newMeter(w, env.Log, p.out.Quiet, total, now)
+	}
 	j.Report = func(m *pipeline.Manifest) {
-		report.LogRun(env.Log, m, p.out.LogFormat == "json")
+		p.end.Runs = append(p.end.Runs, m)
+		report.LogRun(env.Log, m)
 		if p.out.Quiet {
+			if logsJSON { // its last line says all of this
+				return
+			}
 			if code := manifestCode(m); code != exitComplete && code != exitUnexplained { // of which LogRun warns
 				report.LogIncomplete(env.Log, m)
 			}
@@ -177,6 +203,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 		}
 	}
 	m, nothing, err := j.Run(ctx)
+	p.end.Nothing = nothing
 	switch {
 	case err != nil:
 		return err
@@ -188,5 +215,5 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	if nothing.RunID == "" {
 		return nil
 	}
-	return statusOf(outcomeCode(nothing.Outcome))
+	return statusOf(app.OutcomeExit(nothing.Outcome))
 }

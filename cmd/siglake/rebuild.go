@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"log/slog"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
@@ -29,7 +32,7 @@ func rebuildCommand() *cli.Command {
 			}
 			r, err := app.RebuildLake(c.Context, env, store, lake, into)
 			for _, run := range r.Unfinished {
-				format.Fprintf(env.Stderr, "siglake: run %s is unfinished and was not rebuilt; repeat its command to continue it\n", run)
+				invocationOf(c).console.print(slog.LevelWarn, fmt.Sprintf("run %s is unfinished and was not rebuilt; repeat its command to continue it", format.Text(run)))
 			}
 			if err == nil && !out.Quiet {
 				format.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, originally bought for %s credits; no API call was made.\n", format.Count(r.Runs, "run"), into, format.Thousands(r.Events), format.Thousands(r.Credits))

@@ -18,7 +18,7 @@ func resumeCommand() *cli.Command {
 			"standard input, or if the list has moved; its content must be the same.",
 		Flags: joinFlags(
 			[]cli.Flag{lakeFlag(&p.run.Lake), asOfFlag()},
-			moneyFlags(&p.run.Money), apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), ttlFlags(&p.run.TTL),
+			moneyFlags(&p.run.Money), apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out), ttlFlags(&p.run.TTL),
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {
@@ -42,6 +42,10 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	case p.run.Money.NewRun:
 		return app.UsageErrorf("--new-run applies to a new run; resume continues a run")
 	}
+	p.attach(invocationOf(c))
+	if invocationOf(c).checkOnly {
+		return app.CheckOptions(env, p.run)
+	}
 	r, stop, runs, err := app.FindResumable(ctx, env, &p.run)
 	if err != nil {
 		return err
@@ -59,6 +63,7 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	if err := p.run.ContinueRun(r, stop); err != nil {
 		return err
 	}
+	p.end.List = p.run.List
 	if r.Simulated {
 		p.sim.Seed = p.run.API.Seed
 	}

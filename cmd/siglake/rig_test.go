@@ -217,8 +217,8 @@ func (r *rig) check() {
 	if byAction != m.Credits.Charged {
 		r.t.Errorf("by action %d credits, want %d", byAction, m.Credits.Charged)
 	}
-	if m.Events.Written+m.Events.Duplicate+m.Events.Filtered != m.Events.Returned {
-		r.t.Errorf("%d written + %d duplicate, want %d returned", m.Events.Written, m.Events.Duplicate, m.Events.Returned)
+	if m.Events.Written+m.Events.Duplicate+m.Events.Known+m.Events.Filtered != m.Events.Returned || m.Events.New+m.Events.Changed != m.Events.Written {
+		r.t.Errorf("%+v: the events do not add up", m.Events)
 	}
 }
 

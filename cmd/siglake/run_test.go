@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -67,7 +67,7 @@ func TestConcurrency(t *testing.T) {
 			for _, table := range list {
 				rows := r.table(table)
 				for _, row := range rows {
-					for _, volatile := range []string{"run_id", "fetched_at", "sent_at", "duration_ms", "minute_left", "hour_left", "day_left"} {
+					for _, volatile := range []string{"run_id", "fetched_at", "first_seen_at", "sent_at", "duration_ms", "minute_left", "hour_left", "day_left"} {
 						delete(row, volatile)
 					}
 				}
@@ -245,18 +245,49 @@ func TestSecondRun(t *testing.T) {
 	}
 }
 
+// TestLogJSON: every line on standard error is JSON, and the last one says how the run ended, with
+// the figures of its manifest, however it ended.
 func TestLogJSON(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
 	r.run(domainLines(10), "--signals", "all", "--log-format", "json")
-	for line := range strings.Lines(r.stderr) {
-		var entry map[string]any
-		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry["msg"] == nil {
-			t.Errorf("log line %q is not an object with a msg: %v", line, err)
+	lines := logLines(t, r.stderr)
+	got, m := lines[len(lines)-1], r.manifest
+	for key, want := range map[string]any{
+		"msg": "run finished", "level": "INFO", "command": "run", "run": m.Run.ID, "outcome": "complete", "lake": r.lake, "list": "-", "window": m.Queries[0].Since + "/" + m.Queries[0].Until,
+		"lines": 10, "deferred": 0, "held": 0, "rejected": 0, "calls": m.Calls.Total, "events": m.Events.Returned, "new_events": m.Events.Written, "credits": r.sim.Bill().Credits,
+		"credits_in_doubt_at_most": 0, "generation": 1, "duration_ms": got["duration_ms"], "exit_code": 0, "reason": "",
+	} {
+		if now := got[key]; fmt.Sprint(now) != fmt.Sprint(want) || now == nil {
+			t.Errorf("run finished: %s is %v, want %v", key, now, want)
 		}
 	}
-	if !strings.Contains(r.stderr, `"msg":"run finished"`) {
-		t.Errorf("log %q does not say that the run finished", r.stderr)
+	for _, c := range []struct {
+		lines  int
+		flags  []string
+		level  string
+		code   int
+		reason string
+	}{
+		{200, []string{"--signals", "news", "--max-credits", "1", "--max-results", "5"}, "WARN", exitDeferred, "budget exhausted"},
+		{200, []string{"--signals", "news", "--max-credits", "1", "--max-results", "5", "--quiet"}, "WARN", exitDeferred, "budget exhausted"},
+		{200, []string{"--signals", "news", "--max-credits", "none"}, "WARN", exitUsage, "--max-credits"},
+		{10, []string{"--signals", "all"}, "INFO", exitComplete, "nothing to do"},
+	} {
+		v := r.rerun(domainLines(c.lines), append(c.flags, "--log-format", "json")...)
+		lines := logLines(t, v.stderr)
+		if len(lines) == 0 {
+			t.Errorf("%q: exit %d without a log", c.flags, v.code)
+			continue
+		}
+		last := lines[len(lines)-1]
+		reason, _ := last["reason"].(string)
+		if last["msg"] != "run finished" || last["level"] != c.level || last["exit_code"] != float64(c.code) || !strings.Contains(reason, c.reason) || last["lake"] != r.lake {
+			t.Errorf("%q: exit %d, the last line is %v; want %s, exit code %d and %q", c.flags, v.code, last, c.level, c.code, c.reason)
+		}
+	}
+	if v := r.rerun(domainLines(10), "--signals", "all", "--log-format", "json", "--quiet"); v.stderr != "" {
+		t.Errorf("quiet success prints %q", v.stderr)
 	}
 }
 

@@ -35,9 +35,9 @@ func (j *Job) readClock(ctx context.Context, l *lake) error {
 // isSettled reports whether the command will ask nothing, as far as the lake shows: all is bought,
 // or the command is refused.
 func (j *Job) isSettled(ctx context.Context, l *lake) (bool, error) {
-	match := l.findMatch(&j.spec, j.Money.NewRun)
+	match := l.findMatch(&j.spec, j.matchRules())
 	switch {
-	case match.done != nil, match.blocking != nil && !j.Money.NewRun, j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID):
+	case match.done != nil, match.blocking != nil, j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID):
 		return true, nil
 	case j.paged == nil, j.Money.Refresh, match.resume != nil, match.continues != nil:
 		return false, nil

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -22,11 +23,16 @@ type Env struct {
 	rehearsedDay string
 	// Transport carries requests to the API. Nil: the network.
 	Transport http.RoundTripper
+	// Sleep waits between attempts at a notification, and reports whether the time has passed before
+	// ctx ended. Nil: by the clock of the machine.
+	Sleep func(ctx context.Context, d time.Duration) bool
 	// Hook surrounds every operation on the files of a lake and its journal. Nil: none.
 	Hook func(op, path string, do func() error) error
 	// Getenv reads a variable of the process environment; empty: not set. The
 	// variables of flags are read by the flag library.
 	Getenv func(name string) string
+	// Environ lists the variables of the process environment as "name=value". Nil: none are known.
+	Environ func() []string
 	// SetUmask sets the permissions that new files and directories never get. Nil: those of
 	// the process apply.
 	SetUmask func(mask int)
@@ -50,6 +56,8 @@ type Env struct {
 	// JournalRetryFor is how long writes to a journal in a bucket are retried, while
 	// paid answers wait. 0: the journal's default.
 	JournalRetryFor time.Duration
+	// CheckpointEvery is ledger.Options.CheckpointEvery of the journals of lakes.
+	CheckpointEvery int64
 	// BucketMaxBackoff is the longest wait between attempts at a request to a bucket.
 	// 0: the bucket's default.
 	BucketMaxBackoff time.Duration

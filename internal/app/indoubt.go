@@ -89,7 +89,7 @@ func (j *Job) decideInDoubt(ctx context.Context, l *lake, list *sources.List) er
 // repeatQueries are the queries that a run will make, priced: those of the run that it resumes or
 // else, as far as they matter for a budget, new ones.
 func (j *Job) repeatQueries(ctx context.Context, l *lake, list *sources.List) ([]pipeline.Query, error) {
-	if resumed := l.findMatch(&j.spec, j.Money.NewRun).resume; resumed != nil {
+	if resumed := l.findMatch(&j.spec, j.matchRules()).resume; resumed != nil {
 		return resumed.Queries, nil
 	}
 	if j.inDoubt.budget == 0 || j.inDoubt.budget == math.MaxInt64 {

@@ -33,7 +33,10 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 	if l.store, err = openJournalStore(ctx, env, o, uri, holder); err != nil {
 		return nil, err
 	}
-	options := ledger.Options{Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now, Debug: func(message string) { env.Log.Debug(message, "lake", uri) }}
+	options := ledger.Options{
+		Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now, CheckpointEvery: env.CheckpointEvery,
+		Debug: func(message string) { env.Log.Debug(message, "lake", uri) },
+	}
 	if holder != readOnly {
 		options.Check = func(opened *ledger.Ledger) error {
 			return checkJournal(ctx, l, o, opened, holder == rebuildHolder)
@@ -118,13 +121,14 @@ func (l *lake) runs() []*ledger.Run {
 
 // openSink opens a lake for the files of one run; it need not be the state's own.
 func (l *lake) openSink(ctx context.Context, uri, runID string) (*sinks.Lake, error) {
-	return l.openSinkAsOf(ctx, uri, runID, schema.Version)
+	return l.openSinkAsOf(ctx, uri, runID, schema.Version, nil)
 }
 
-// openSinkAsOf is openSink for rows of a version of the schema.
-func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int) (*sinks.Lake, error) {
+// openSinkAsOf is openSink for rows of a version of the schema, which are compared with what was
+// published earlier; nil: with what the lake at uri holds.
+func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int, earlier *sinks.Earlier) (*sinks.Lake, error) {
 	o := l.options
-	o.RunID, o.SchemaVersion = runID, version
+	o.RunID, o.SchemaVersion, o.Earlier = runID, version, earlier
 	return sinks.Open(ctx, uri, o)
 }
 
@@ -132,10 +136,10 @@ func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int)
 // then no new call is made. release must be called; it waits for the goroutine
 // that watches.
 func (l *lake) watchLock(ctx context.Context) (watched context.Context, stop func()) {
-	watched, cancel := context.WithCancel(ctx)
+	watched, cancel := context.WithCancelCause(ctx)
 	lost := l.store.lock.Lost()
 	if lost == nil {
-		return watched, cancel
+		return watched, func() { cancel(nil) }
 	}
 	done := make(chan struct{})
 	go func() { // ends with the run
@@ -143,12 +147,12 @@ func (l *lake) watchLock(ctx context.Context) (watched context.Context, stop fun
 		select {
 		case <-lost:
 			l.env.Log.Error("the lock on the lake was lost: siglake makes no further calls", "lake", l.uri, "error", l.store.lock.Err())
-			cancel()
+			cancel(l.store.lock.Err())
 		case <-watched.Done():
 		}
 	}()
 	return watched, func() {
-		cancel()
+		cancel(nil)
 		<-done
 	}
 }
@@ -192,7 +196,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 			return err
 		}
 		version := m.SchemaVersion() // another build may have prepared it
-		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version)
+		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version, nil)
 		if err != nil {
 			return err
 		}
@@ -216,11 +220,16 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	m, err := l.publishRecorded(ctx, r, sink, schema.Version, &pipeline.Stop{Kind: pipeline.StopInterrupted, Reason: "closed for another run"})
+	m, err := l.publishRecorded(ctx, r, sink, schema.Version, &pipeline.Stop{Kind: pipeline.StopClosed, Reason: "its process died, and a later command closed it"})
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}
-	l.env.Log.Info("closed an unfinished run and published what it paid for", "run", r.ID, "credits", m.Credits.Charged, "generation", m.Generation)
+	figures := []any{"run", r.ID, "list", r.URI, "credits", m.Credits.Charged, "generation", m.Generation}
+	if n := m.Credits.InDoubtCalls; m.HasInDoubt() {
+		l.env.Log.Warn("closed an unfinished run and published what it paid for; its calls in doubt stay held until they are decided: see siglake held", append(figures, "calls_in_doubt", n)...)
+		return nil
+	}
+	l.env.Log.Info("closed an unfinished run and published what it paid for", figures...)
 	return nil
 }
 
@@ -256,38 +265,57 @@ type runMatch struct {
 	done      *ledger.Run // nothing is left to do
 	blocking  *ledger.Run // another command's, unfinished: it is in the way
 	misdated  *ledger.Run // unfinished, with a window that ends in the future: it has to be closed
+	closing   *ledger.Run // unfinished: what it paid for is published before the command begins
+}
+
+// matchRules are the options that decide how a command relates to the lake's runs.
+type matchRules struct {
+	newRun   bool // no earlier run is continued
+	resuming bool // only an earlier run is continued
+	// An unfinished run does not block: it is continued in the night that it began, and closed later.
+	unattended bool
+}
+
+func (j *Job) matchRules() matchRules {
+	return matchRules{newRun: j.Money.NewRun, resuming: j.Command == ResumeName, unattended: j.Money.Unattended}
+}
+
+// closes reports whether a command closes an unfinished run that is not its own: that of another
+// list never blocks.
+func (m matchRules) closes(r *ledger.Run, asked *pipeline.RunSpec) bool {
+	return !m.resuming && (m.newRun || m.unattended || r.URI != asked.URI)
 }
 
 // matchRun decides whether a command begins a run or continues one.
-func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, newRun, resuming bool) (runMatch, error) {
+func (l *lake) matchRun(ctx context.Context, asked *pipeline.RunSpec, rules matchRules) (runMatch, error) {
 	if err := l.recoverRuns(ctx); err != nil {
 		return runMatch{}, lakeError(err)
 	}
-	match := l.findMatch(asked, newRun)
-	if r := match.misdated; r != nil {
-		if resuming {
-			return runMatch{}, l.resumeError(r.ID, asked)
-		}
+	match := l.findMatch(asked, rules)
+	switch {
+	case match.misdated != nil && rules.resuming:
+		return runMatch{}, l.resumeError(match.misdated.ID, asked)
+	case match.misdated != nil:
+		r := match.misdated
 		l.env.Log.Warn(misdatedText, "run", r.ID, "window_end", windowEnd(r).Format(time.DateOnly), "credits", r.Cost().Max)
-		if err := l.abandonRun(ctx, r); err != nil {
-			return runMatch{}, lakeError(err)
-		}
-		return l.findMatch(asked, newRun), nil
-	}
-	if match.blocking == nil {
-		return match, nil
-	}
-	if !newRun {
-		if resuming {
-			return runMatch{}, l.resumeError(match.blocking.ID, asked)
-		}
+		return l.closeAndMatch(ctx, r, asked, rules)
+	case match.closing != nil:
+		return l.closeAndMatch(ctx, match.closing, asked, rules)
+	case match.blocking != nil && rules.resuming:
+		return runMatch{}, l.resumeError(match.blocking.ID, asked)
+	case match.blocking != nil:
 		return runMatch{}, UsageErrorf("%s.\nRepeat its command (or use siglake resume) to continue it, or add --new-run to close it and start this run; nothing already paid for is bought again",
 			blockingText(match.blocking, asked))
 	}
-	if err := l.abandonRun(ctx, match.blocking); err != nil {
+	return match, nil
+}
+
+// closeAndMatch closes an unfinished run, and matches the command with the runs then.
+func (l *lake) closeAndMatch(ctx context.Context, r *ledger.Run, asked *pipeline.RunSpec, rules matchRules) (runMatch, error) {
+	if err := l.abandonRun(ctx, r); err != nil {
 		return runMatch{}, lakeError(err)
 	}
-	return runMatch{}, nil
+	return l.findMatch(asked, rules), nil
 }
 
 // blockingText says that a run is in the way of a command, and why.
@@ -296,22 +324,37 @@ func blockingText(r *ledger.Run, asked *pipeline.RunSpec) string {
 }
 
 // findMatch finds the runs that a command is about. It changes nothing.
-func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
-	runs, last := l.ledger.Runs(), lastCommand(l.ledger.Runs())
-	if last == nil {
+func (l *lake) findMatch(asked *pipeline.RunSpec, rules matchRules) runMatch {
+	last := lastCommand(l.ledger.Runs())
+	switch {
+	case last == nil:
+		return runMatch{}
+	case last.Published == nil:
+		return l.matchUnfinished(last, asked, rules)
+	case rules.newRun:
 		return runMatch{}
 	}
-	if last.Published == nil {
-		if last.CommandDigest == asked.CommandDigest && !newRun && (last.Refresh || !asked.Refresh) {
-			if l.endsInFuture(last) {
-				return runMatch{misdated: last}
-			}
-			return runMatch{resume: last}
-		}
-		return runMatch{blocking: last}
+	return l.matchPublished(asked, rules)
+}
+
+// matchUnfinished matches a command with the lake's unfinished run.
+func (l *lake) matchUnfinished(last *ledger.Run, asked *pipeline.RunSpec, rules matchRules) runMatch {
+	own := last.CommandDigest == asked.CommandDigest && !rules.newRun && (last.Refresh || !asked.Refresh)
+	switch {
+	case own && l.endsInFuture(last):
+		return runMatch{misdated: last}
+	case own && (!rules.unattended || rules.resuming || l.isOfThisNight(last)):
+		return runMatch{resume: last}
+	case rules.closes(last, asked):
+		return runMatch{closing: last}
 	}
-	for _, r := range slices.Backward(runs) {
-		if r.CommandDigest != asked.CommandDigest || newRun {
+	return runMatch{blocking: last}
+}
+
+// matchPublished matches a command with the newest published run of the same command.
+func (l *lake) matchPublished(asked *pipeline.RunSpec, rules matchRules) runMatch {
+	for _, r := range slices.Backward(l.ledger.Runs()) {
+		if r.CommandDigest != asked.CommandDigest {
 			continue
 		}
 		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
@@ -321,7 +364,7 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 		switch until := windowEnd(r); {
 		case l.ledger.RetryDecided(r) && until.Equal(today):
 			return runMatch{continues: r}
-		case r.HasUnaskedLines() && l.windowOpen(r) && (r.Settings["since"] != sinceLast || until.Equal(today)):
+		case r.HasUnaskedLines() && l.mayContinue(r) && (!rules.unattended || rules.resuming || l.isOfThisNight(r)):
 			return runMatch{continues: r}
 		case !r.HasUnaskedLines() && until.Equal(today):
 			return runMatch{done: r}
@@ -329,6 +372,20 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, newRun bool) runMatch {
 		break
 	}
 	return runMatch{}
+}
+
+// mayContinue reports whether the lines that a run left are still requested in its own window. The
+// cursors of --since last make a better one on the next day.
+func (l *lake) mayContinue(r *ledger.Run) bool {
+	return windowEnd(r).Equal(l.today()) || l.windowOpen(r) && r.Settings["since"] != sinceLast
+}
+
+// isOfThisNight reports whether a run belongs to the night that a scheduler's command is for, and
+// not to an earlier one: its window ends today, or it began a few hours ago, before midnight. The
+// lines that an earlier night left are requested in tonight's window.
+func (l *lake) isOfThisNight(r *ledger.Run) bool {
+	const night = 12 * time.Hour
+	return windowEnd(r).Equal(l.today()) || l.windowOpen(r) && l.now().Sub(r.FirstStarted) < night
 }
 
 // lastCommand is the newest run that a command of the user's began, and no reread; nil: there

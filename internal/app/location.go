@@ -52,6 +52,8 @@ type journalStore struct {
 	// record.
 	record  func(context.Context) error
 	created *createdPaths // what was created for a new lake in a directory; nil: nothing
+	// The process that has the lock at the moment; nil: none has.
+	holder func(context.Context) (*lease.Holder, error)
 }
 
 // openJournalStore opens the store of a lake's journal, and locks the lake for who;
@@ -73,6 +75,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 		return s, &Error{KindStorage, err}
 	}
 	dir := filepath.Join(path, StateDir)
+	s.holder = func(context.Context) (*lease.Holder, error) { return lease.FlockHolder(dir) }
 	if holder != readOnly {
 		s.created = missingPaths(path)
 		if s.lock, err = lease.AcquireFlock(dir, holder); err != nil {
@@ -97,6 +100,19 @@ func checkSalvaged(journal, uri string) error {
 		return &Error{KindIntegrity, fmt.Errorf("%s is missing: siglake salvage was interrupted; repeat siglake salvage --lake %s", journal, uri)}
 	}
 	return nil
+}
+
+// holder is the process that has the lock of a lake that was opened to be read; nil: none has, or
+// that cannot be told, which is logged.
+func (l *lake) holder(ctx context.Context) *HolderStatus {
+	h, err := l.store.holder(ctx)
+	if err != nil {
+		l.env.Log.Warn("siglake cannot tell whether a process is at work on the lake", "lake", l.uri, "error", err)
+	}
+	if h == nil || err != nil {
+		return nil
+	}
+	return &HolderStatus{PID: h.PID, Host: h.Host, Command: h.Command, Since: h.Since.UTC()}
 }
 
 // readOnly is who needs no lock.
@@ -126,6 +142,7 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	if err != nil {
 		return s, UsageErrorf("%v", err)
 	}
+	s.holder = func(ctx context.Context) (*lease.Holder, error) { return lease.ObjectHolder(ctx, b, leaseName) }
 	if holder != readOnly {
 		held, err := lease.Acquire(ctx, b, leaseName, holder, lease.Options{})
 		if err != nil {

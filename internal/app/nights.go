@@ -189,7 +189,7 @@ func chargesEveryType(l *ledger.Ledger) bool {
 	calls, credits := int64(0), int64(0)
 	for _, h := range l.History() {
 		if h.All.Events == 0 {
-			calls, credits = calls+int64(h.Calls), credits+h.Credits
+			calls, credits = calls+h.Calls, credits+h.Credits
 		}
 	}
 	return credits > calls

@@ -64,12 +64,17 @@ type ListOptions struct {
 type MoneyOptions struct {
 	MaxCredits    string // a number, or unlimited
 	MaxCreditsSet bool   // even to nothing
-	Unattended    bool
-	NewRun        bool
-	Refresh       bool
-	InDoubt       string // policy for calls in doubt
-	InDoubtBudget string
-	ClockSkewOK   bool // run although the clock differs from the API's
+	// Caps on what the runs of a day or month cost together, as MaxCredits: those of Job, or of
+	// the lake if there is none; and of the lake in any case.
+	MaxPerDay, MaxPerMonth         string
+	MaxLakePerDay, MaxLakePerMonth string
+	Job                            string // the job of a job file that the run is for
+	Unattended                     bool
+	NewRun                         bool
+	Refresh                        bool
+	InDoubt                        string // policy for calls in doubt
+	InDoubtBudget                  string
+	ClockSkewOK                    bool // run although the clock differs from the API's
 }
 
 // TTLOptions say how long ids count that were bought.

@@ -262,8 +262,9 @@ func (p *pagedQuery) alreadySatisfied(ctx context.Context, l *lake) (*NothingToD
 	return nil, nil
 }
 
-// runPages asks page by page, from where earlier runs have come to.
-func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run, answers AnswerSizes) (*pipeline.Manifest, error) {
+// runPages asks page by page, from where earlier runs have come to. budget caps the run; 0 means no
+// cap.
+func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run, answers AnswerSizes, budget int64) (*pipeline.Manifest, error) {
 	q := &run.Queries[0]
 	j.paged.subject = pageSubject(*q) // a run that continues past midnight asks about its own period
 	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit, MaxPage: answers.maxPage}
@@ -278,8 +279,8 @@ func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, ru
 		}
 		p.ReportedRepeats = before.Repeated
 	}
-	if j.spec.Budget > 0 {
-		p.RemainingCredits = func() int64 { return j.spec.Budget - run.Cost().Max }
+	if budget > 0 {
+		p.RemainingCredits = func() int64 { return budget - run.Cost().Max }
 	}
 	if q.Service() == pipeline.Lookalikes {
 		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }

@@ -169,7 +169,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	}
 	if l != nil {
 		l.now = j.apiNow
-		p.match, p.past = l.findMatch(&j.spec, j.Money.NewRun), l.ledger.History()
+		p.match, p.past = l.findMatch(&j.spec, j.matchRules()), l.ledger.History()
 	}
 	if err := p.chooseQueries(ctx, list); err != nil {
 		return nil, err
@@ -224,6 +224,9 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	p.estimateTime()
 	p.report.addAdvice(j.Service)
 	p.report.addBudgetAdvice(j.spec.Budget, plan)
+	if l != nil {
+		p.report.addAllowance(j.findAllowance(l.ledger))
+	}
 	return p.report, nil
 }
 
@@ -302,7 +305,10 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	if r := p.match.misdated; r != nil {
 		p.report.addNote(fmt.Sprintf("run %s, unfinished, began under a clock that was ahead: siglake run closes it, publishes what it bought, and requests the window that ends today", r.ID))
 	}
-	if p.match.blocking != nil && !j.Money.NewRun {
+	if r := p.match.closing; r != nil && !j.Money.NewRun {
+		p.report.addNote(fmt.Sprintf("run %s, started %s, is unfinished: siglake run closes it, publishes what it paid for, and starts this run; nothing already paid for is bought again", r.ID, r.FirstStarted.Format("2006-01-02 15:04 UTC")))
+	}
+	if p.match.blocking != nil {
 		p.report.addNote(blockingText(p.match.blocking, &j.spec) + "; siglake run refuses to start until you finish that run (siglake resume) or close it (--new-run)")
 	}
 	return nil

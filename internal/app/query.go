@@ -343,6 +343,21 @@ func matchOffered(flag string, words, offered []string) ([]string, error) {
 // parseSince reads a date or an age and gives the first day of the window.
 func parseSince(s string, now time.Time) (string, error) {
 	today := now.UTC().Truncate(24 * time.Hour)
+	day, err := parseDay(s, today)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case day.After(today):
+		return "", UsageErrorf("--since %s is in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
+	case today.Sub(day) > maxWindow:
+		return "", UsageErrorf("--since %s is more than a year back; the API promises no older events, so the earliest date is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
+	}
+	return day.Format(time.DateOnly), nil
+}
+
+// parseDay reads --since: a date, or an age before today.
+func parseDay(s string, today time.Time) (time.Time, error) {
 	day, err := time.Parse(time.DateOnly, s)
 	if err != nil {
 		n, numeric := 0, error(nil)
@@ -351,7 +366,7 @@ func parseSince(s string, now time.Time) (string, error) {
 		}
 		switch {
 		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
+			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
 		case s[len(s)-1] == 'd':
 			day = today.AddDate(0, 0, -n)
 		case s[len(s)-1] == 'w':
@@ -361,16 +376,10 @@ func parseSince(s string, now time.Time) (string, error) {
 		case s[len(s)-1] == 'y':
 			day = today.AddDate(-n, 0, 0)
 		default:
-			return "", UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
+			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
 		}
 	}
-	switch {
-	case day.After(today):
-		return "", UsageErrorf("--since %s is in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
-	case today.Sub(day) > maxWindow:
-		return "", UsageErrorf("--since %s is more than a year back; the API promises no older events, so the earliest date is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
-	}
-	return day.Format(time.DateOnly), nil
+	return day, nil
 }
 
 // SplitWords trims list values; the library has split them at commas.

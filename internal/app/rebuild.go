@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
@@ -36,8 +37,9 @@ func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 	for _, r := range l.ledger.Runs() {
 		if r.Published == nil {
 			rebuilt.Unfinished = append(rebuilt.Unfinished, r.ID)
-			continue
 		}
+	}
+	for _, r := range ledger.InOrderOfPublication(l.ledger.Runs()) {
 		sink, err := l.openSink(ctx, into, r.ID)
 		if err != nil {
 			return rebuilt, &Error{KindStorage, err}

@@ -70,7 +70,9 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 		o.Money.InDoubt != inDoubtHold && slices.ContainsFunc(last.Calls, (*ledger.Call).InDoubt):
 		open = last
 	default:
-		open = l.reopenedRun()
+		if open = l.leftRun(); open == nil {
+			open = l.reopenedRun()
+		}
 	}
 	if open == nil {
 		return nil, nil, len(runs), nil

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
-	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -29,13 +27,14 @@ type Job struct {
 	conn connection
 
 	OpenAPI  func(context.Context) (Endpoint, error)
-	NewMeter func(total int64) Meter  // shows the progress of a run
-	Report   func(*pipeline.Manifest) // reports how a run ended
+	NewMeter func(total int64, now *pipeline.Activity) Meter // shows the progress of a run
+	Report   func(*pipeline.Manifest)                        // reports how a run ended
 
 	// Parsed options.
 	spec        pipeline.RunSpec // as far as options and list decide it
 	listOptions sources.Options
 	inDoubt     inDoubtPolicy
+	caps        []periodCap
 
 	listInput     *listInput
 	object        schema.Object // of the lines of the list
@@ -43,6 +42,7 @@ type Job struct {
 	unfitReported bool          // signals that do not fit the list are reported
 	damage        error         // what a pass noticed of the lake's earlier files
 	built         *builtQueries // by this pass; nil: none yet
+	allowance     *allowance    // what the caps leave to this pass; nil: there are none
 	v2Ended       string        // how V2 refused this command's calls and its list of signals; empty: it did not
 	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
@@ -50,10 +50,13 @@ type Job struct {
 // NewJob prepares a job for run or plan.
 func NewJob(env *Env, o RunOptions) *Job { return &Job{RunOptions: o, env: env} }
 
+// errNoLake refuses a command that needs a lake.
+var errNoLake = UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
+
 // Run executes the job. The manifest is nil when there was nothing to do.
 func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
 	if j.Lake == "" {
-		return nil, nil, UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
+		return nil, nil, errNoLake
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, nil, err
@@ -87,6 +90,14 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	return m, nothing, err
 }
 
+// CheckOptions finds options that are wrong by themselves, and opens nothing.
+func CheckOptions(env *Env, o RunOptions) error {
+	if o.Lake == "" {
+		return errNoLake
+	}
+	return NewJob(env, o).parseOptions()
+}
+
 // readList fingerprints the list and identifies the run.
 func (j *Job) readList(ctx context.Context) (err error) {
 	if j.Service == pipeline.Visits {
@@ -114,7 +125,7 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.chooseSince(); err != nil {
 		return err
 	}
-	j.spec = pipeline.RunSpec{URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
+	j.spec = pipeline.RunSpec{Job: j.Money.Job, URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
 	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err
 	}
@@ -125,6 +136,9 @@ func (j *Job) parseOptions() (err error) {
 		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
 	}
 	if j.spec.Budget, err = j.Money.budget(); err != nil {
+		return err
+	}
+	if j.caps, err = j.Money.periodCaps(); err != nil {
 		return err
 	}
 	switch api := j.Query.APIVersion; api {
@@ -145,6 +159,9 @@ func (j *Job) parseOptions() (err error) {
 // reduceBudget takes what a pass cost at the most off the budget, which is one for
 // all passes of a command; false when nothing is left of it.
 func (j *Job) reduceBudget(m *pipeline.Manifest) bool {
+	if a := j.allowance; a != nil && m.Credits.Cost().Max >= a.credits {
+		return false
+	}
 	if j.spec.Budget == 0 { // none was set
 		return true
 	}
@@ -170,6 +187,10 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	match, nothing, err := j.match(ctx, l, list)
 	if nothing != nil || err != nil {
 		return nil, nothing, err
+	}
+	j.allowance = j.findAllowance(l.ledger)
+	if err := j.allowance.check(); err != nil {
+		return nil, nil, err
 	}
 	spec, err := j.completeSpec(ctx, match, l.ledger.Runs(), list)
 	if err != nil {
@@ -212,7 +233,7 @@ func (j *Job) findMissing(ctx context.Context, sink *sinks.Lake, m *pipeline.Man
 	missing, err := sink.MissingNeighbours(ctx, m)
 	switch {
 	case len(missing) > 0:
-		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing or damaged: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
 			m.Generation, format.Count(len(missing), "file"), format.List(missing, 3), j.Lake)}
 	case err != nil && ctx.Err() == nil: // nothing is known to be missing, and the run has done its work
 		j.env.Log.Warn("siglake could not look for missing files of earlier runs", "error", err)
@@ -235,7 +256,7 @@ func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match run
 	if err := j.decideInDoubt(ctx, l, list); err != nil {
 		return match, nil, err
 	}
-	if match, err = l.matchRun(ctx, &j.spec, j.Money.NewRun, j.Command == ResumeName); err != nil {
+	if match, err = l.matchRun(ctx, &j.spec, j.matchRules()); err != nil {
 		return match, nil, err
 	}
 	match = j.dropV2(match)
@@ -285,13 +306,15 @@ func (j *Job) buildOnce(ctx context.Context, list *sources.List) (*builtQueries,
 func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match runMatch, sink *sinks.Lake, list *reading) (m *pipeline.Manifest, err error) {
 	run := recorder.Run()
 	answers := NewAnswerSizes(j.env, l.ledger)
-	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, answers, policy.BudgetConfig{Credits: j.spec.Budget, Spent: spentBefore(match.resume)})
-	meter := j.NewMeter(j.listInput.expectedLines(list.List))
+	budget := j.budgetConfig(match.resume)
+	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, answers, budget)
+	activity := new(pipeline.Activity)
+	meter := j.NewMeter(j.listInput.expectedLines(list.List), activity)
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
 		MaxEntities: answers.maxEntities(),
-		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show,
+		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}
@@ -308,7 +331,7 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	if j.paged == nil {
 		return runner.Run(watched, list)
 	}
-	return j.runPages(watched, runner, l, run, answers)
+	return j.runPages(watched, runner, l, run, answers, budget.Credits)
 }
 
 // purchasesFor are the purchases that count for a run; nil stands for one that has not begun.
@@ -361,7 +384,12 @@ func (j *Job) manifestInput(list *sources.List) pipeline.Input {
 	if j.Service == pipeline.Visits {
 		return pipeline.Input{URI: "--domain " + j.paged.subject.Key, SHA256: j.listInput.digest, Records: int64(len(j.paged.accounts))}
 	}
-	return describeList(list)
+	input := describeList(list)
+	input.Total = j.listInput.expectedLines(list)
+	if input.SHA256 == "" { // it was not read to its end
+		input.SHA256 = j.listInput.digest
+	}
+	return input
 }
 
 // spentBefore is the most that a continued run has cost.
@@ -401,21 +429,10 @@ func runError(err error) error {
 
 // budget is --max-credits; 0 means no cap.
 func (o *MoneyOptions) budget() (int64, error) {
-	switch text := o.MaxCredits; text {
-	case "":
-		if o.Unattended {
-			return 0, UsageErrorf("an unattended run needs a budget: add --max-credits N, or --max-credits unlimited; siglake plan forecasts the cost")
-		}
-		return 0, nil
-	case "unlimited":
-		return 0, nil
-	default:
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 1 {
-			return 0, UsageErrorf("--max-credits %q: expected a number of credits from 1, or unlimited", text)
-		}
-		return n, nil
+	if o.Unattended && o.MaxCredits+o.MaxPerDay+o.MaxPerMonth+o.MaxLakePerDay+o.MaxLakePerMonth == "" {
+		return 0, UsageErrorf("an unattended run needs a budget: add --max-credits N, or --max-credits unlimited; siglake plan forecasts the cost")
 	}
+	return parseCap("max-credits", o.MaxCredits)
 }
 
 // completeSpec completes the spec of the job with what only the lake and the API know.
@@ -423,7 +440,7 @@ func (o *MoneyOptions) budget() (int64, error) {
 func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (pipeline.RunSpec, error) {
 	now := j.env.Now().UTC()
 	spec := j.spec
-	spec.Session, spec.Started, spec.Endpoint = 1, now, j.conn.baseURL
+	spec.Session, spec.Started, spec.Endpoint, spec.ListRecords = 1, now, j.conn.baseURL, j.listInput.expectedLines(list)
 	if match.resume != nil {
 		continueSpec(&spec, match.resume)
 		return spec, nil
@@ -459,6 +476,7 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 // under the same terms.
 func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
+	spec.Job = cmp.Or(r.Job, spec.Job) // what it cost before stays with its job
 	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
 	for i := range spec.Queries {
 		if q := &spec.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/siglake/siglake/internal/ledger"
@@ -11,15 +12,18 @@ import (
 
 // LakeStatus is what status prints, with --json as it is.
 type LakeStatus struct {
-	Lake       string      `json:"lake"`
-	Runs       []RunStatus `json:"runs"` // oldest first
-	Credits    int64       `json:"credits"`
-	MaxCost    int64       `json:"credits_most"` // with all that is unsettled
-	Liability  Liability   `json:"unsettled"`
-	Unfinished string      `json:"unfinished_run,omitempty"`
-	OpenLines  int64       `json:"deferred_lines"` // still open: what each command's newest run left
-	Reopened   bool        `json:"reopened"`       // something may be asked again that was in doubt
-	Next       []string    `json:"next"`           // commands that there is a reason for
+	Lake       string        `json:"lake"`
+	Runs       []RunStatus   `json:"runs"`                  // oldest first
+	RunsBefore int           `json:"runs_before,omitempty"` // earlier ones, with --last
+	Process    *HolderStatus `json:"process,omitempty"`     // has the lock at the moment
+	Lists      []ListStatus  `json:"lists"`
+	Credits    int64         `json:"credits"`
+	MaxCost    int64         `json:"credits_most"` // with all that is unsettled
+	Liability  Liability     `json:"unsettled"`
+	Unfinished string        `json:"unfinished_run,omitempty"`
+	OpenLines  int64         `json:"deferred_lines"` // still open: what each list's newest run left
+	Reopened   bool          `json:"reopened"`       // something may be asked again that was in doubt
+	Next       []string      `json:"next"`           // commands that there is a reason for
 
 	// What the audits of all runs found together; nil: there were none.
 	Audits *AuditStatus `json:"audits,omitempty"`
@@ -36,20 +40,18 @@ type AuditStatus struct {
 	MissedMost  float64 `json:"missed_share_most"`
 }
 
-// RunStatus is one run. Open are its deferred lines while no later run of its
-// command took care of them.
-type RunStatus struct {
-	Run        string    `json:"run"`
-	State      string    `json:"state"`
-	Generation int64     `json:"generation,omitempty"`
-	Calls      int       `json:"calls"`
-	Credits    int64     `json:"credits"`
-	Liability  Liability `json:"unsettled"`
-	Deferred   int64     `json:"deferred_lines"`
-	Open       int64     `json:"open_lines"`
-	InDoubt    int64     `json:"held_lines"`
-	List       string    `json:"list"`
-	Service    string    `json:"service"` // the command that began it
+// Stale reports whether the last good run of a list is older than allowed.
+func (s *LakeStatus) Stale() bool {
+	return slices.ContainsFunc(s.Lists, func(l ListStatus) bool { return l.Stale })
+}
+
+// StatusOptions say what status is asked about.
+type StatusOptions struct {
+	Lake   string
+	List   string // only its runs; empty: all
+	Last   int    // only so many of the newest runs; 0: all
+	MaxAge string // of the last good run of each list, as 26h or 2d; empty: any
+	Store  StoreOptions
 }
 
 // Liability is ledger.Liability for machines.
@@ -72,28 +74,20 @@ func newLiability(u ledger.Liability) Liability {
 }
 
 // status sums the journal up.
-func (l *lake) status() *LakeStatus {
+func (l *lake) status(ctx context.Context, list string, maxAge time.Duration) (*LakeStatus, error) {
 	total := l.ledger.Liability(nil)
-	status := &LakeStatus{Lake: l.uri, Runs: []RunStatus{}, Liability: newLiability(total), Next: []string{}}
-	runs := l.ledger.Runs()
-	newest := map[string]*ledger.Run{} // of each command
-	for _, r := range runs {
-		newest[r.CommandDigest] = r
+	status := &LakeStatus{Lake: l.uri, Process: l.holder(ctx), Liability: newLiability(total), Next: []string{}}
+	var err error
+	if status.Runs, err = l.runStatuses(ctx, list, status.Process); err != nil {
+		return nil, err
 	}
-	for _, r := range runs {
-		line := RunStatus{Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Liability(r)), List: r.URI, Service: orDefault(r.Settings[serviceSetting], "run")}
-		if line.Service == VisitorsName {
-			line.List = r.Settings["domain"]
-		}
-		if r.Published != nil {
-			line.Generation, line.Deferred, line.InDoubt = r.Published.Generation, r.Published.Deferred, r.Published.Held
-			if newest[r.CommandDigest] == r && l.windowOpen(r) {
-				line.Open = line.Deferred
-			}
-		}
-		status.Runs = append(status.Runs, line)
-		status.Credits += line.Credits
-		status.OpenLines += line.Open
+	status.Lists = l.listStatuses(status.Runs, maxAge)
+	onWire, running := 0, false
+	for _, r := range status.Runs {
+		status.Credits += r.Credits
+		status.OpenLines += r.Open
+		onWire += r.OnWire
+		running = running || r.Process != nil
 	}
 	if sum := l.ledger.Audits(); sum.Pairs > 0 {
 		status.Audits = &AuditStatus{AuditCounts: sum}
@@ -101,44 +95,89 @@ func (l *lake) status() *LakeStatus {
 	}
 	status.MaxCost = status.Credits + total.MaxCost
 	status.Reopened = l.reopenedRun() != nil
-	if last := lastCommand(runs); last != nil {
+	if last := lastCommand(l.ledger.Runs()); last != nil && !running {
 		if last.Published == nil {
 			status.Unfinished = last.ID
 		}
-		if last.Published == nil || last.HasUnaskedLines() && l.windowOpen(last) || status.Reopened {
+		if last.Published == nil || l.leftRun() != nil || status.Reopened {
 			status.Next = append(status.Next, "siglake resume --lake "+l.uri)
 		}
 	}
-	if total.InDoubt.Calls > 0 {
+	if total.InDoubt.Calls > onWire {
 		status.Next = append(status.Next, "siglake held list --lake "+l.uri)
 	}
-	return status
+	return status, nil
+}
+
+// leftRun is the newest run that left lines which its command still requests in the same window; nil:
+// there is none.
+func (l *lake) leftRun() *ledger.Run {
+	newest := l.newestRuns()
+	for _, r := range slices.Backward(l.ledger.Runs()) {
+		if newest[r] && r.HasUnaskedLines() && l.mayContinue(r) {
+			return r
+		}
+	}
+	return nil
 }
 
 // ReadStatus sums a lake up, with its newest generations.
-func ReadStatus(ctx context.Context, env *Env, store StoreOptions, uri string) (*LakeStatus, error) {
-	l, err := openExistingLake(ctx, env, store, uri, readOnly)
+func ReadStatus(ctx context.Context, env *Env, o StatusOptions) (*LakeStatus, error) {
+	maxAge, err := parseMaxAge(o.MaxAge)
+	if err != nil {
+		return nil, err
+	}
+	if o.Last < 0 {
+		return nil, UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
+	}
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	status := l.status()
+	status, err := l.status(ctx, o.List, maxAge)
+	if err != nil {
+		return nil, err
+	}
+	if o.Last > 0 && o.Last < len(status.Runs) {
+		status.RunsBefore = len(status.Runs) - o.Last
+		status.Runs = status.Runs[status.RunsBefore:]
+	}
 	if status.Generations, status.Earlier, err = l.generations(ctx, 20); err != nil {
 		return nil, lakeError(err)
 	}
 	return status, nil
 }
 
+// parseMaxAge reads --max-age: hours and minutes, or whole days; 0 for an empty one.
+func parseMaxAge(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if age, err := time.ParseDuration(text); err == nil && age > 0 {
+		return age, nil
+	}
+	if age, err := parseAge("max-age", text); err == nil && age >= time.Hour {
+		return age, nil
+	}
+	return 0, UsageErrorf("--max-age %q: expected an age such as 26h, 90m or 2d", text)
+}
+
 // GenerationStatus is one publication: a run, or a compaction, which asks and
 // costs nothing.
 type GenerationStatus struct {
-	Generation int64     `json:"generation"`
-	Kind       string    `json:"kind"`
-	Run        string    `json:"run"`
-	Files      int       `json:"files"`
-	Replaces   int       `json:"replaces_files,omitempty"`
-	Rows       int64     `json:"rows"`
-	Finished   time.Time `json:"finished"`
+	Generation int64  `json:"generation"`
+	Kind       string `json:"kind"`
+	Run        string `json:"run"`
+	Files      int    `json:"files"`
+	Replaces   int    `json:"replaces_files,omitempty"`
+	Rows       int64  `json:"rows"`
+	// Events of which the rows are: new ones, changed ones, and those that were paid for and that the
+	// lake had.
+	New      int64     `json:"new_events,omitempty"`
+	Changed  int64     `json:"changed_events,omitempty"`
+	Known    int64     `json:"known_events,omitempty"`
+	Finished time.Time `json:"finished"`
 }
 
 // generations are the newest publications, newest first, at most so many, and
@@ -158,6 +197,7 @@ func (l *lake) generations(ctx context.Context, maxCount int) (all []GenerationS
 		}
 		g := GenerationStatus{
 			Generation: m.Generation, Kind: kindText(m.Run.Kind), Run: m.Run.ID, Files: len(m.Files), Replaces: len(m.Replaces), Finished: m.Run.Finished.UTC(),
+			New: m.Events.New, Changed: m.Events.Changed, Known: m.Events.Known,
 		}
 		for _, f := range m.Files {
 			g.Rows += f.Rows

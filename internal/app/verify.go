@@ -428,7 +428,7 @@ func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 func (p *publicationCheck) compareRun(ctx context.Context, r *ledger.Run, m *pipeline.Manifest) error {
 	p.runs++
 	p.events += m.Events.Written
-	rebuilt, err := rebuildRun(ctx, p.lake, r, m.SchemaVersion())
+	rebuilt, err := rebuildRun(ctx, p.lake, r, m.SchemaVersion(), p.sink.Before(m))
 	if err != nil {
 		return err
 	}
@@ -452,6 +452,9 @@ func (p *publicationCheck) compareRun(ctx context.Context, r *ledger.Run, m *pip
 	if listed, derived := inDoubtText(m), inDoubtText(rebuilt); listed != derived {
 		p.undeclared = append(p.undeclared, fmt.Sprintf("run %s: its manifest lists in doubt: %s; its answers and lines give: %s", r.ID, listed, derived))
 	}
+	if a, b := m.Events, rebuilt.Events; a.Known != b.Known || a.Changed != b.Changed {
+		p.differing = append(p.differing, fmt.Sprintf("run %s: the manifest says that the lake had %d of its events and %d changed, its answers %d and %d", r.ID, a.Known, a.Changed, b.Known, b.Changed))
+	}
 	if rebuilt.Credits.Charged != m.Credits.Charged {
 		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %d credits, its answers %d", r.ID, m.Credits.Charged, rebuilt.Credits.Charged))
 	}
@@ -472,14 +475,15 @@ func inDoubtText(m *pipeline.Manifest) string {
 	return strings.Join(parts, ", ")
 }
 
-// rebuildRun makes a run's rows in a temporary lake, as of a version of the schema.
-func rebuildRun(ctx context.Context, l *lake, r *ledger.Run, version int) (manifest *pipeline.Manifest, err error) {
+// rebuildRun makes a run's rows in a temporary lake, as of a version of the schema. It leaves out the
+// events that the lake had before.
+func rebuildRun(ctx context.Context, l *lake, r *ledger.Run, version int, earlier *sinks.Earlier) (manifest *pipeline.Manifest, err error) {
 	dir, remove, err := createTemporary("siglake-verify-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	sink, err := l.openSinkAsOf(ctx, dir, r.ID, version)
+	sink, err := l.openSinkAsOf(ctx, dir, r.ID, version, earlier)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func buyHardAnswers(t *testing.T, lake string, object schema.Object, names ...st
 			}
 			lines = append(lines, line)
 		}
-		sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: name, Version: "test"})
+		sink, err := sinks.Open(t.Context(), filepath.Join(lake, name), sinks.Options{RunID: name, Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestRawIsJSONForDuckDB(t *testing.T) {
 	_, rows, err := d.Query(t.Context(), `SELECT count(*), count(DISTINCT run_id || event_uid), count(DISTINCT account_key), count(raw->>'articleTitle'),
 		count(*) FILTER ((raw->>'articleTitle') = article_title AND (raw->>'signalId') = signal_id AND event_month = '2026-10'),
 		count(*) FILTER ((raw->>'eventSummary') = 'x' || chr(65533) || 'y' AND event_summary = (raw->>'eventSummary') AND notes IS NOT NULL)
-		FROM `+ScanExpr(lake, "data/news"))
+		FROM `+ScanExpr(filepath.Join(lake, "*"), "data/news"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestRawIsJSONForDuckDB(t *testing.T) {
 func TestPeopleWithoutIDs(t *testing.T) {
 	lake := t.TempDir()
 	people := buyHardAnswers(t, lake, schema.Contact, "no-ids-contact")
-	_, rows, err := openDuckDB(t).Query(t.Context(), "SELECT count(*), count(DISTINCT account_key) FROM (SELECT DISTINCT ON (event_uid) * FROM "+ScanExpr(lake, "data/contact")+")")
+	_, rows, err := openDuckDB(t).Query(t.Context(), "SELECT count(*), count(DISTINCT account_key) FROM (SELECT DISTINCT ON (event_uid) * FROM "+ScanExpr(filepath.Join(lake, "*"), "data/contact")+")")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestLongTextsInDuckDB(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := openDuckDB(t)
-	from := " FROM " + ScanExpr(lake, "data/news")
+	from := " FROM " + ScanExpr(filepath.Join(lake, "*"), "data/news")
 	for _, column := range []string{"event_type", "event_summary"} { // with a dictionary, and plain
 		for _, text := range texts {
 			_, rows, err := d.Query(t.Context(), "SELECT count(*)"+from+" WHERE "+column+" = "+QuoteLiteral(text))

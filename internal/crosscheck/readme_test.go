@@ -102,13 +102,14 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[string][]string{
-		"what happened to my accounts last month":                                     news,
-		"news of each account, and what all its signals cost":                         {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
-		"events of each type (in a session of siglake ddl)":                           newsTypes,
-		"each event once, whatever run brought it":                                    news,
-		"what each run cost, by its manifest":                                         {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
-		"what each account cost":                                                      {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
-		"which lines could not be requested, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
+		"what happened to my accounts last month":                                              news,
+		"news of each account, and what all its signals cost":                                  {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
+		"events of each type (in a session of siglake ddl)":                                    newsTypes,
+		"the newest content of each event, without views":                                      news,
+		"news of each type that were known on the first of June (in a session of siglake ddl)": newsTypes,
+		"what each run cost, by its manifest":                                                  {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
+		"what each account cost":                                                               {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
+		"which lines could not be requested, and why, by the newest run of each list":          {`[list.csv 5 Website Website "?": not a host name]`},
 		"the latest state of each account, each once, whatever list it came in (a cached line has that of the run that bought it)": {
 			"[crm-1 kestrelloom.example enriched Kestrel Loom <nil> r1]",
 			"[crm-2 https://www.linkedin.com/in/ida-moen enriched Ida Moen <nil> r1]",

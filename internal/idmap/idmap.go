@@ -153,6 +153,9 @@ func (l *Lists) Add(key Key, value uint32) {
 	s.value = uint32(len(l.entries)) //nolint:gosec // 4 billion entries take 32 GB
 }
 
+// Grow makes room for n more values.
+func (l *Lists) Grow(n int) { l.entries = slices.Grow(l.entries, n) }
+
 // AddAll adds values to the end of the key's list. Two equal ones in a row count as one.
 func (l *Lists) AddAll(key Key, values []uint32) {
 	if len(values) == 0 {

@@ -46,7 +46,8 @@ func acquireFlock(path, holder string, write func(*os.File, string) error) (*Flo
 		return nil, errors.Join(err, dir.Close())
 	}
 	// For people only: on a full disk the lock is held without it.
-	_ = write(l.f, fmt.Sprintf("process %d, %s, since %s\n", os.Getpid(), holder, time.Now().UTC().Format(time.RFC3339)))
+	own := Holder{PID: os.Getpid(), Host: hostname(), Command: holder, Since: time.Now()}
+	_ = write(l.f, own.text())
 	return l, nil
 }
 
@@ -56,13 +57,13 @@ func (l *Flock) open() (err error) {
 	if l.f, err = l.dir.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o666); err != nil { //nolint:gosec // the umask limits access
 		return err
 	}
-	locked, err := flock.TryLock(l.f)
+	locked, err := tryLock(l.f)
 	if err == nil && locked {
 		if err = l.Err(); err == nil {
 			return nil
 		}
 	}
-	text, _ := io.ReadAll(io.LimitReader(l.f, 200)) // for the message only
+	text, _ := io.ReadAll(io.LimitReader(l.f, maxHolderText)) // for the message only
 	err = errors.Join(err, l.f.Close())
 	switch name := strings.TrimSpace(string(text)); {
 	case err != nil:
@@ -72,6 +73,21 @@ func (l *Flock) open() (err error) {
 	default:
 		return fmt.Errorf("%w: %s", ErrLocked, name)
 	}
+}
+
+// tryLock takes the lock of a file. A command that looks who holds it has it for a moment, so it is
+// tried more than once.
+func tryLock(f *os.File) (locked bool, err error) {
+	const tries, moment = 4, 10 * time.Millisecond
+	for try := range tries {
+		if try > 0 {
+			time.Sleep(moment)
+		}
+		if locked, err = flock.TryLock(f); locked || err != nil {
+			break
+		}
+	}
+	return locked, err
 }
 
 func replaceText(f *os.File, text string) error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 	"time"
 
@@ -105,13 +104,9 @@ func Acquire(ctx context.Context, b Bucket, name, holder string, o Options) (*Le
 	if o.TTL <= 0 {
 		o.TTL = time.Minute
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host" // for people only
-	}
 	l := &Lease{
 		bucket: b, name: name, ttl: o.TTL, lost: make(chan struct{}), done: make(chan struct{}),
-		own: claim{Token: rand.Text(), Host: host, Process: currentProcess(), Command: holder, Since: time.Now().UTC(), TTL: o.TTL.Seconds()},
+		own: claim{Token: rand.Text(), Host: hostname(), Process: currentProcess(), Command: holder, Since: time.Now().UTC(), TTL: o.TTL.Seconds()},
 	}
 	if err := l.tryAcquire(ctx); err != nil {
 		return nil, err

@@ -19,6 +19,8 @@ const checkpointVersion = 1
 // checkpointHead is the head of a checkpoint.
 type checkpointHead struct {
 	Version int       `json:"version"`
+	After   place     `json:"after"`   // the end of the log before it
+	Segment uint64    `json:"segment"` // of that place, by its random number
 	Runs    int       `json:"runs"`
 	Calls   int       `json:"calls"`
 	Kept    int       `json:"kept"` // calls that are not left behind
@@ -27,7 +29,8 @@ type checkpointHead struct {
 }
 
 // checkpointDays is how long a checkpoint keeps all calls: longer than search results are valid by
-// default, so that no nightly run needs what it has left behind.
+// default, so that no nightly run needs what it has left behind, and than a month, for which
+// MaxCostSince sums calls up.
 const checkpointDays = 35
 
 const (
@@ -118,6 +121,9 @@ func checkpointBody(ctx context.Context, log *wal.Log, p wal.Position) (body []b
 	if h.Version != checkpointVersion {
 		return nil, 0, fmt.Errorf("it has version %d, and this program reads version %d", h.Version, checkpointVersion)
 	}
+	if !log.Follows(p, h.After.position(), h.Segment) {
+		return nil, 0, errors.New("it is that of another journal")
+	}
 	if h.Length < 0 || h.Length > 1<<30 {
 		return nil, 0, fmt.Errorf("%w: it is %d bytes long", wal.ErrCorrupt, h.Length)
 	}
@@ -154,8 +160,10 @@ func (l *Ledger) writeCheckpoint(ctx context.Context) error {
 		return err
 	}
 	then := &Ledger{log: l.log, now: l.now, state: s, archive: newArchive(l.log, l.archive.decode)}
-	if err := then.dateEvents(ctx); err != nil {
-		return err
+	if l.state.cursors != nil || l.state.stored != nil || s.stored != nil {
+		if err := then.loadCursors(ctx); err != nil {
+			return err
+		}
 	}
 	body, kept, err := encodeCheckpoint(s)
 	if err != nil {
@@ -165,7 +173,8 @@ func (l *Ledger) writeCheckpoint(ctx context.Context) error {
 	if len(compressed) > maxCheckpoint || len(body) > 1<<30 {
 		return fmt.Errorf("it would be %d bytes long", len(compressed))
 	}
-	head, err := json.Marshal(checkpointHead{checkpointVersion, len(s.runs), len(s.calls), kept, len(body), l.now().UTC()})
+	end, segment := l.log.Mark()
+	head, err := json.Marshal(checkpointHead{checkpointVersion, placeOf(end), segment, len(s.runs), len(s.calls), kept, len(body), l.now().UTC()})
 	if err != nil {
 		return err
 	}
@@ -187,13 +196,19 @@ func (l *Ledger) auditCheckpoint(ctx context.Context) (differs []string, err err
 	if err != nil {
 		return nil, err
 	}
+	then, err := decodeCheckpoint(recorded)
+	if err != nil {
+		return nil, err
+	}
 	walked, err := l.stateBefore(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	then := &Ledger{log: l.log, now: l.now, state: walked, archive: l.archive}
-	if err := then.dateEvents(ctx); err != nil {
-		return nil, err
+	if then.stored != nil {
+		before := &Ledger{log: l.log, now: l.now, state: walked, archive: newArchive(l.log, l.archive.decode)}
+		if err := before.loadCursors(ctx); err != nil {
+			return nil, err
+		}
 	}
 	body, _, err := encodeCheckpoint(walked)
 	if err != nil {

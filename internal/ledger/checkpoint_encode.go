@@ -30,6 +30,7 @@ type checkpointDocument struct {
 	LeftUntil  Day                   `json:"left_until"`
 	LeftNewest time.Time             `json:"left_newest"`
 	Unsettled  []checkpointCall      `json:"unsettled"`
+	HasCursors bool                  `json:"cursors"`
 	Series     []checkpointSeries    `json:"series"`
 }
 
@@ -111,7 +112,11 @@ func encodeCheckpoint(s *state) (body []byte, calls int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, block := range [][]byte{document, k.encodeCalls(), k.encodeIndex(), s.cursors.encodeRows(), s.cursors.encodeCursors()} {
+	blocks := [][]byte{document, k.encodeCalls(), k.encodeIndex(), nil, nil}
+	if s.cursors != nil {
+		blocks[3], blocks[4] = s.cursors.encodeRows(), s.cursors.encodeCursors()
+	}
+	for _, block := range blocks {
 		body = append(binary.AppendUvarint(body, uint64(len(block))), block...)
 	}
 	return body, len(k.calls), nil
@@ -156,6 +161,10 @@ func (k *kept) document() *checkpointDocument {
 	for _, b := range s.bounds {
 		d.Bounds = append(d.Bounds, [3]int64{int64(b.first), int64(b.last), b.maxCost})
 	}
+	if s.cursors == nil {
+		return d
+	}
+	d.HasCursors = true
 	for i := range s.cursors.series {
 		c := &s.cursors.series[i]
 		d.Series = append(d.Series, checkpointSeries{c.signal, c.filters, len(c.cursors)})
@@ -247,7 +256,11 @@ var outcomes = []pipeline.Outcome{"", pipeline.Charged, pipeline.NotCharged, pip
 func outcomeCode(o pipeline.Outcome) int { return slices.Index(outcomes, o) }
 
 func (k *kept) encodeIndex() (b []byte) {
-	b = binary.AppendUvarint(b, uint64(len(k.index)))
+	total := 0
+	for _, e := range k.index {
+		total += len(e.calls)
+	}
+	b = appendUvarints(b, uint64(len(k.index)), uint64(total))
 	for _, e := range k.index {
 		b = append(b, e.key[:]...)
 		b = binary.AppendUvarint(b, uint64(len(e.calls)))
@@ -301,8 +314,11 @@ func decodeCheckpoint(body []byte) (*state, error) {
 	}
 	s := newState()
 	if !s.restoreDocument(&document) || !s.decodeCalls(blocks[1]) || !s.restoreReferences(&document) || !s.decodeIndex(blocks[2]) ||
-		!s.cursors.decode(blocks[3], blocks[4], document.Series) {
+		!document.HasCursors && len(blocks[3])+len(blocks[4]) > 0 {
 		return nil, fmt.Errorf("%w: its parts contradict each other", wal.ErrCorrupt)
+	}
+	if document.HasCursors {
+		s.stored = &storedCursors{blocks[3], blocks[4], document.Series}
 	}
 	return s, nil
 }
@@ -456,7 +472,9 @@ func (s *state) restoreReferences(d *checkpointDocument) bool {
 func (s *state) decodeIndex(b []byte) bool {
 	d := decoder{b: b}
 	var calls []uint32
-	for range d.count(len(b)) {
+	keys, total := d.count(len(b)), d.count(len(b))
+	s.index.Grow(total)
+	for range keys {
 		key := d.bytes(len(idmap.Key{}))
 		calls = calls[:0]
 		number := int64(0)
@@ -474,7 +492,14 @@ func (s *state) decodeIndex(b []byte) bool {
 	return !d.bad && len(d.b) == 0
 }
 
-func (t *cursorTable) decode(rows, cursors []byte, series []checkpointSeries) bool {
+// storedCursors are the blocks of a checkpoint that hold cursors, until they are asked for.
+type storedCursors struct {
+	rows, cursors []byte
+	series        []checkpointSeries
+}
+
+func (t *cursorTable) decode(stored *storedCursors) bool {
+	rows, cursors := stored.rows, stored.cursors
 	if len(rows)%len(idmap.Key{}) != 0 {
 		return false
 	}
@@ -484,7 +509,7 @@ func (t *cursorTable) decode(rows, cursors []byte, series []checkpointSeries) bo
 			return false
 		}
 	}
-	for _, s := range series {
+	for _, s := range stored.series {
 		size := 2 * s.Rows
 		if s.Rows < 0 || s.Rows > t.count || size*len(cursorFields) > len(cursors) {
 			return false

@@ -115,7 +115,17 @@ func jsonOf(t testing.TB, v any) []byte {
 // its records, also about windows that it has left behind, and verify finds no difference.
 func TestCheckpoint(t *testing.T) {
 	t.Parallel()
+	for _, asks := range []bool{true, false} {
+		t.Run(fmt.Sprintf("asks for cursors=%v", asks), func(t *testing.T) {
+			t.Parallel()
+			testCheckpoint(t, asks)
+		})
+	}
+}
+
+func testCheckpoint(t *testing.T, asks bool) {
 	n := manyNights()
+	n.asks = asks
 	store := openStore(t, t.TempDir(), unsynced)
 	n.addAll(t, store, 0, 3)
 	// A call gets no answer, and stays in doubt.
@@ -196,12 +206,27 @@ func TestCheckpointDue(t *testing.T) {
 	}
 }
 
+// here is the head of a checkpoint that is appended to a ledger now.
+func here(t *testing.T, l *Ledger, head []byte) []byte {
+	t.Helper()
+	var h checkpointHead
+	if err := json.Unmarshal(head, &h); err != nil {
+		t.Fatal(err)
+	}
+	end, segment := l.log.Mark()
+	h.After, h.Segment = placeOf(end), segment
+	return jsonOf(t, h)
+}
+
 // TestCheckpointDamaged: a checkpoint that cannot be used is ignored, and a log says so.
 func TestCheckpointDamaged(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(head, body []byte) ([]byte, []byte){
 		"another version": func(head, body []byte) ([]byte, []byte) {
 			return bytes.Replace(head, []byte(`"version":1`), []byte(`"version":9`), 1), body
+		},
+		"one of another journal": func(head, body []byte) ([]byte, []byte) {
+			return bytes.Replace(head, []byte(`"segment":`), []byte(`"segment":1`), 1), body
 		},
 		"a body that is cut":       func(head, body []byte) ([]byte, []byte) { return head, body[:len(body)-4] },
 		"a body that is empty":     func(head, _ []byte) ([]byte, []byte) { return head, nil },
@@ -221,7 +246,10 @@ func TestCheckpointDamaged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			head, body := change(rec.Head, rec.Body)
+			if _, err := l.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil { // a log that is written to has a mark
+				t.Fatal(err)
+			}
+			head, body := change(here(t, l, rec.Head), rec.Body)
 			if _, err := l.log.Append(byte(kindCheckpoint), head, body); err != nil {
 				t.Fatal(err)
 			}
@@ -257,12 +285,18 @@ func TestCheckpointDiffers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := l.BeginRun(pipeline.RunSpec{ID: "run", Session: 1}); err != nil { // a log that is written to has a mark
+		t.Fatal(err)
+	}
+	if _, err := l.Cursors(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	l.state.cursors.series[0].cursors[0].Newest++
 	body, calls, err := encodeCheckpoint(l.state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := fmt.Appendf(nil, `{"version":%d,"kept":%d,"length":%d}`, checkpointVersion, calls, len(body))
+	head := here(t, l, jsonOf(t, checkpointHead{Version: checkpointVersion, Kept: calls, Length: len(body)}))
 	if _, err := l.log.Append(byte(kindCheckpoint), head, compressBody(body)); err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +418,7 @@ func TestCheckpointGolden(t *testing.T) {
 	}
 	// What a journal of this version has besides.
 	s.losses, s.bounds = []Loss{{Run: "r", Call: "c", InDoubt: true}}, bounds{{1, 3, 7}}
-	s.undated = nil
+	s.undated, s.cursors = nil, new(cursorTable)
 	body, kept, err := encodeCheckpoint(s)
 	if err != nil {
 		t.Fatal(err)
@@ -406,6 +440,9 @@ func TestCheckpointGolden(t *testing.T) {
 	}
 	if want, got := maps.Collect(copied(&s.index)), maps.Collect(copied(&got.index)); !reflect.DeepEqual(want, got) {
 		t.Errorf("index: got %v, want %v", got, want)
+	}
+	if got.cursors = new(cursorTable); !got.cursors.decode(got.stored) {
+		t.Error("its cursors cannot be read")
 	}
 	again, _, err := encodeCheckpoint(got)
 	if err != nil || !bytes.Equal(again, body) {
@@ -436,6 +473,9 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 	store := openStore(f, f.TempDir(), unsynced)
 	n.addAll(f, store, 0, 2)
 	l := n.open(f, store, 2, true)
+	if _, err := l.Cursors(f.Context()); err != nil {
+		f.Fatal(err)
+	}
 	body, _, err := encodeCheckpoint(l.state)
 	if err != nil {
 		f.Fatal(err)

@@ -78,13 +78,15 @@ func (c *Cursors) Cursor(identity pipeline.Identity, q *pipeline.Query, signal s
 	return c.table.find(identity, q, signal)
 }
 
-// Cursors are those of the calls so far; they follow a run in progress. The first time they are
-// asked for, the answers of versions that did not record dates of events are read.
+// Cursors are those of the calls so far; they follow a run in progress. A process that does not ask for
+// them has none in memory. The first time that a ledger is asked for them, all of its records are read,
+// and the answers of versions that did not record dates of events; its checkpoints have them from then
+// on.
 func (l *Ledger) Cursors(ctx context.Context) (*Cursors, error) {
-	if err := l.dateEvents(ctx); err != nil {
+	if err := l.loadCursors(ctx); err != nil {
 		return nil, err
 	}
-	return &Cursors{&l.state.cursors, func() func() {
+	return &Cursors{l.state.cursors, func() func() {
 		l.state.mu.Lock()
 		return l.state.mu.Unlock
 	}}, nil
@@ -154,6 +156,7 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 	if err != nil {
 		return err
 	}
+	limit := c.Query.MaxResults()
 	for i, signal := range c.Query.ResultTypes() {
 		a := ask{since: since, until: until, asked: asked, lateness: c.Run.lateness(signal)}
 		cursors := t.seriesOf(c.Query, signal)
@@ -164,7 +167,7 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 					pair = &returned[n][at]
 				}
 			}
-			cursors[row-1].advance(a, pair, c.Query.MaxResults())
+			cursors[row-1].advance(a, pair, limit)
 		}
 	}
 	return nil
@@ -362,13 +365,13 @@ func (h *outcomeRecord) isDated(c *Call) bool {
 	return len(h.Pairs) > 0 || c.Query.Service() != pipeline.Signals || hasNone
 }
 
-// addToCursors moves the cursors past an answer, in the order of the records: once one of them has to
-// be read first, those after it wait.
+// addToCursors moves the cursors past an answer, in the order of the records: if they were not asked for
+// yet, or an answer has to be read first, those after it wait.
 func (s *state) addToCursors(u undated) error {
 	if c := u.call; c.Outcome == pipeline.InDoubt || c.Query.Service() != pipeline.Signals || len(u.identities) == 0 {
 		return nil
 	}
-	if len(s.undated) > 0 || !u.record.isDated(u.call) {
+	if s.cursors == nil || len(s.undated) > 0 || !u.record.isDated(u.call) {
 		if u.at != (wal.Position{}) {
 			u.record, u.identities = nil, nil // to be read again
 		}
@@ -376,6 +379,40 @@ func (s *state) addToCursors(u undated) error {
 		return nil
 	}
 	return s.cursors.apply(u.call, u.record.Pairs, u.identities)
+}
+
+// loadCursors makes the cursors, from those of the checkpoint and the outcomes after it.
+func (l *Ledger) loadCursors(ctx context.Context) error {
+	s := l.state
+	switch {
+	case s.cursors != nil:
+	case s.stored != nil:
+		table := new(cursorTable)
+		if !table.decode(s.stored) {
+			return fmt.Errorf("%w: the cursors of the checkpoint cannot be read", wal.ErrCorrupt)
+		}
+		s.setCursors(table)
+	case s.past.at == wal.Position{}:
+		s.setCursors(new(cursorTable))
+	default: // a checkpoint without cursors
+		walked, err := l.stateBefore(ctx, wal.Position{})
+		if err != nil {
+			return err
+		}
+		all := &Ledger{log: l.log, now: l.now, state: walked, archive: newArchive(l.log, l.archive.decode)}
+		if err := all.loadCursors(ctx); err != nil {
+			return err
+		}
+		s.setCursors(walked.cursors)
+		s.undated = nil
+	}
+	return l.dateEvents(ctx)
+}
+
+func (s *state) setCursors(t *cursorTable) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cursors, s.stored = t, nil
 }
 
 // dateEvents reads the answers without recorded dates, and those that wait for them.

@@ -51,13 +51,14 @@
 // An answer moves the cursors of every identity that it decides: of the requested identifier, of the id
 // and of its aliases. So a list that was requested by domains has cursors when it is requested by ids.
 // Cursors are kept by signal type and filters: what a narrower filter has let pass says nothing about
-// the rest.
+// the rest. They take 12 bytes for each identity and type, so a process has them in memory, and a
+// checkpoint on disk, only once they were asked for.
 //
 // # Checkpoints
 //
 // A run that is published ends with a checkpoint if the records since the last one are many: 4 MiB, or
-// twice the last checkpoint. It holds what opening needs of the records before it: cursors, runs,
-// history, everything undecided, and the calls and the index of the last 35 days. So a ledger is opened
+// twice the last checkpoint. It holds what opening needs of the records before it: runs, history,
+// cursors, everything undecided, and the calls and the index of the last 35 days. So a ledger is opened
 // from its newest checkpoint and the records after it, in time and memory that depend on the list and
 // not on the nights, and without reading older segments.
 //

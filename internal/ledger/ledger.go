@@ -50,6 +50,22 @@ type Run struct {
 	past        pastCalls
 }
 
+// InOrderOfPublication returns the published runs in the order in which readers came to see them. An
+// event belongs to the first run that brought it.
+func InOrderOfPublication(runs []*Run) []*Run {
+	published := slices.DeleteFunc(slices.Clone(runs), func(r *Run) bool { return r.Published == nil })
+	slices.SortStableFunc(published, func(a, b *Run) int {
+		switch {
+		case a.publishedAt.Before(b.publishedAt):
+			return -1
+		case b.publishedAt.Before(a.publishedAt):
+			return 1
+		}
+		return 0
+	})
+	return published
+}
+
 // Spec is the spec of the run as a whole, which started with its first session.
 func (r *Run) Spec() pipeline.RunSpec {
 	spec := r.RunSpec
@@ -111,6 +127,10 @@ func (c *Call) decisionBefore(p wal.Position) (last Decision) {
 	}
 	return last
 }
+
+// IsAnswered reports whether the call has an answer, or was not sent. While another process runs, the
+// others are on the wire.
+func (c *Call) IsAnswered() bool { return c.responseAt != nil || c.unsentAt != nil }
 
 // InDoubt reports whether the call may have been charged and is undecided.
 func (c *Call) InDoubt() bool { return c.Outcome == pipeline.InDoubt && c.Decision == "" }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"slices"
+	"time"
 
 	"github.com/siglake/siglake/pipeline"
 )
@@ -60,6 +61,32 @@ func (u bounds) maxCost(calls []*Call) int64 {
 		}
 	}
 	return sums[len(calls)]
+}
+
+// MaxCostSince is the most that the calls since a time cost together, of the runs that satisfy a
+// condition. Calls that are not settled count with what they can have cost, whatever was decided
+// about them. The time is at most a month ago: a checkpoint keeps all calls of checkpointDays. What
+// it has left behind counts if its run began since, by a clock that was set back.
+func (l *Ledger) MaxCostSince(since time.Time, include func(*Run) bool) int64 {
+	var known int64
+	var unsettled []*Call
+	var none Liability
+	for _, r := range l.state.runs {
+		if !r.FirstStarted.Before(since) && include(r) {
+			known += r.past.Charged
+		}
+	}
+	for _, c := range l.state.calls {
+		switch {
+		case c == nil: // left behind
+		case c.Time.Before(since) || !include(c.Run):
+		case none.shareOf(c) != nil:
+			unsettled = append(unsettled, c)
+		default:
+			known += c.Cost().Max
+		}
+	}
+	return known + l.MaxCost(unsettled...)
 }
 
 // Liability sums up the unsettled calls of a run; nil stands for all runs. The maximum of

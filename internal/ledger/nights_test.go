@@ -34,6 +34,7 @@ type nights struct {
 	// Which calls get no answer; nil: all do.
 	lose            func(night int, b *pipeline.Batch) bool
 	checkpointEvery int64
+	asks            bool // for cursors, every night
 }
 
 const nightsPerEvent = 100
@@ -116,6 +117,11 @@ func (n *nights) options(night int) Options {
 
 // record records a night.
 func (n *nights) record(ctx context.Context, l *Ledger, night int) error {
+	if n.asks {
+		if _, err := l.Cursors(ctx); err != nil {
+			return err
+		}
+	}
 	q := n.query(night)
 	id := fmt.Sprintf("run-%04d", night)
 	recorder, err := l.BeginRun(pipeline.RunSpec{ID: id, Session: 1, Started: l.now(), CommandDigest: "nightly", URI: "list.csv", Queries: []pipeline.Query{*q}})
@@ -172,7 +178,7 @@ func unsynced(op, _ string, do func() error) error {
 
 // BenchmarkOpen opens the ledger of a list of 10,000 companies after some nights.
 func BenchmarkOpen(b *testing.B) {
-	n := &nights{companies: 10_000, batch: 100, first: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	n := &nights{companies: 10_000, batch: 100, asks: true, first: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	store := openStore(b, b.TempDir(), unsynced)
 	night := 0
 	for _, count := range []int{10, 60, 365} {

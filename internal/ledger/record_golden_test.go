@@ -188,7 +188,11 @@ func TestRecordGoldenFresh(t *testing.T) {
 		"not-sent":             outcomeRecord{callHead: callHead{run, "000006+0.1-1"}, Problem: "not sent"},
 		"response-least":       responseRecord{callHead: callHead{run, "000002-1"}, Outcome: pipeline.NotCharged},
 		"charged-unknown":      outcomeRecord{callHead: callHead{run, "000003-1"}, Events: map[string]forecast.Moments{}, Total: new(forecast.Moments)},
-		"commit-least":         Commit{Run: earlier, Generation: 1, Outcome: pipeline.RunComplete, Time: at(276)},
+		"commit-totals": Commit{
+			Run: earlier, Generation: 1, Outcome: pipeline.RunComplete, Time: at(276),
+			Totals: &Totals{Lines: 145, Calls: 146, RateLimited: 147, Credits: 148, Events: 149, Stop: pipeline.StopClosed, Excess: 150},
+		},
+		"commit-least": Commit{Run: earlier, Generation: 1, Outcome: pipeline.RunComplete, Time: at(276)},
 	}
 	for _, r := range readGoldenRecords(t) {
 		name := r.name[len("00-"):]
@@ -244,8 +248,8 @@ func TestRecordGoldenJournal(t *testing.T) {
 	if diff := cmp.Diff(want, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if n := len(j.CallsInDoubt()); len(j.Runs()) != 3 || n != 1 {
-		t.Fatalf("%d runs, %d calls in doubt; want 3, 1", len(j.Runs()), n)
+	if n := len(j.CallsInDoubt()); len(j.Runs()) != 4 || n != 1 {
+		t.Fatalf("%d runs, %d calls in doubt; want 4, 1", len(j.Runs()), n)
 	}
 
 	dir = t.TempDir()
@@ -345,9 +349,9 @@ func TestRecordGoldenBodies(t *testing.T) {
 		items, err := j.CallItems(ctx, c)
 		compare("items of "+c.ID, bodies[kindIntent][i], items, err)
 	}
-	for i, id := range []int{1, 0} { // the golden records begin with the later run's, which was prepared twice
+	for i, id := range []int{1, 0} { // the golden records begin with the later run's, which was prepared four times
 		m, err := j.PreparedManifest(ctx, j.Runs()[id])
-		compare("manifest", bodies[kindPrepare][1+i], m, err)
+		compare("manifest", bodies[kindPrepare][3+i], m, err)
 	}
 	kept := []pipeline.Line{}
 	for line, err := range j.Lines(ctx, j.Runs()[1]) {

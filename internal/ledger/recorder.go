@@ -104,18 +104,18 @@ func commitOf(run string, m *pipeline.Manifest, now time.Time) Commit {
 	c := Commit{
 		Run: run, Generation: m.Generation, Outcome: m.Run.Outcome,
 		Deferred: m.Accounts.ByStatus[schema.Deferred] + m.Accounts.PartlyRequested, Held: m.Accounts.ByStatus[schema.InDoubt],
-		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: now,
+		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: now, Totals: newTotals(m),
+	}
+	if m.Audit != nil {
+		c.Audit = &m.Audit.AuditCounts
 	}
 	for _, d := range m.InDoubt {
 		if d.Run != "" {
 			c.BlockedBy = append(c.BlockedBy, d.Name())
 		}
 	}
-	if m.Audit != nil {
-		c.Audit = &m.Audit.AuditCounts
-	}
 	if s := m.Run.Stop; s != nil {
-		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput
+		c.InputUnread = s.Kind == pipeline.StopInterrupted || s.Kind == pipeline.StopInput || s.Kind == pipeline.StopClosed || m.Input.Unread
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -155,6 +156,48 @@ type Commit struct {
 	BlockedBy   []string            `json:"holds,omitempty"`  // calls in doubt of earlier runs, as "run/call", that its lines wait for
 	InputUnread bool                `json:"unread,omitempty"` // the list was not read to its end: further lines are in no count
 	// What the run's audits found; nil: it had none.
-	Audit *pipeline.AuditCounts `json:"audit,omitempty"`
-	Time  time.Time             `json:"time"`
+	Audit  *pipeline.AuditCounts `json:"audit,omitempty"`
+	Time   time.Time             `json:"time"`
+	Totals *Totals               `json:"totals,omitempty"` // nil: an earlier version wrote it
+}
+
+// Totals sum up a published run, so that its history can be told without its calls.
+type Totals struct {
+	Lines       int64             `json:"lines"`            // with a status
+	Calls       int64             `json:"calls"`            // attempts
+	RateLimited int64             `json:"http_429"`         // attempts that the API refused as too many
+	Credits     int64             `json:"credits"`          // as the API stated them
+	Events      int64             `json:"events"`           // rows that were written to the event tables
+	Stop        pipeline.StopKind `json:"stop,omitempty"`   // why it stopped before the end; empty: it did not
+	Excess      int64             `json:"excess,omitempty"` // credits beyond what the events explain
+}
+
+// tooManyRequests is the HTTP status of a refusal by the rate limits.
+const tooManyRequests = 429
+
+// newTotals sums up a manifest.
+func newTotals(m *pipeline.Manifest) *Totals {
+	t := &Totals{
+		Lines: m.Accounts.Lines, Calls: m.Calls.Total, RateLimited: m.Calls.ByStatus[tooManyRequests],
+		Credits: m.Credits.Charged, Events: m.Events.Written, Excess: m.Credits.Excess,
+	}
+	if m.Run.Stop != nil {
+		t.Stop = m.Run.Stop.Kind
+	}
+	return t
+}
+
+// Totals sum up a run, also one that an earlier version published; nil: it is not published.
+func (l *Ledger) Totals(ctx context.Context, r *Run) (*Totals, error) {
+	if r.Published == nil {
+		return nil, nil
+	}
+	if r.Published.Totals != nil {
+		return r.Published.Totals, nil
+	}
+	m, err := l.PreparedManifest(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return newTotals(m), nil
 }

@@ -24,8 +24,9 @@ type state struct {
 	history     map[int]*forecast.History // by a query's number
 	bounds      bounds
 	sizes       forecast.AnswerSizes
-	losses      []Loss // of a ledger that was salvaged
-	cursors     cursorTable
+	losses      []Loss       // of a ledger that was salvaged
+	cursors     *cursorTable // nil: they were not asked for
+	stored      *storedCursors
 	undated     []undated // outcomes that are not in the cursors yet, in their order
 	past        past      // what the checkpoint has left behind
 

@@ -159,10 +159,12 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 		return pipeline.NewReply(b, "not requested"), nil
 	}
 	if ctx.Err() != nil {
+		reason := "stopped on request"
+		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+			reason = "stopped: " + cause.Error()
+		}
 		return pipeline.NewReply(b, "the run stopped before this request"), &pipeline.Stop{
-			Kind:   pipeline.StopInterrupted,
-			Reason: "stopped: " + context.Cause(ctx).Error(),
-			Advice: "run again to request the rest",
+			Kind: pipeline.StopInterrupted, Reason: reason, Advice: "run the same command again to request the rest",
 		}
 	}
 	attempt := max(b.NextAttempt, 1)

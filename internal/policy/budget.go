@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/siglake/siglake/pipeline"
 )
@@ -12,6 +13,10 @@ import (
 type BudgetConfig struct {
 	Credits int64 // the cap
 	Spent   int64 // the highest cost of the run's earlier calls
+	// Cap names the cap if it is not the run's own, which is --max-credits, and RetryAt is when it
+	// allows more.
+	Cap     string
+	RetryAt time.Time
 }
 
 // Budgeter keeps the highest possible cost of a run below a cap. It reserves the
@@ -111,6 +116,12 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 			g.spent, g.cfg.Credits, unit, next.Ceiling()),
 		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
 		Exhausted: true,
+	}
+	if g.cfg.Cap != "" {
+		stop.Reason = fmt.Sprintf("%s leaves %d credits to this run, of which %d are spent or reserved, and one more %s can cost %d",
+			g.cfg.Cap, g.cfg.Credits-g.cfg.Spent, g.spent-g.cfg.Spent, unit, next.Ceiling())
+		stop.Advice, stop.RetryAt = "run the same command again when the cap begins anew, or with a higher cap", g.cfg.RetryAt
+		return stop
 	}
 	if next.Query.Service() == pipeline.Search { // the calls that use the ids come on top
 		stop.Advice = "run the same command again with a higher --max-credits"

@@ -94,7 +94,40 @@ func duckFileMap(files []sinks.DataFile) string {
 	return "MAP {" + strings.Join(parts, ",") + "}"
 }
 
+// historyOf is the name of the view with all revisions of events.
+func historyOf(t schema.Table) string { return t.Name + "_history" }
+
+// writeDuckView writes the view of a dataset. For events, it has the newest revision of each; another
+// view has all of them, and a macro those that were known at a moment.
 func writeDuckView(out *sqlScript, t schema.Table) {
+	name := t.Name
+	if t.IsEvent() {
+		name = historyOf(t)
+	}
+	writeDuckFiles(out, t, name)
+	if !t.IsEvent() {
+		writeDuckComments(out, t)
+		return
+	}
+	out.writeLine("COMMENT ON VIEW %s IS %s;", name, sqlString(t.Doc+"; every revision of each event"))
+	out.writeLine("\nCREATE OR REPLACE TEMP VIEW %s AS %s;", t.Name, newestRevisions(name, ""))
+	writeDuckComments(out, t)
+	out.writeLine("CREATE OR REPLACE TEMP MACRO %s_as_of(moment) AS TABLE %s;", t.Name, newestRevisions(name, "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"))
+}
+
+// newestRevisions selects from all revisions the newest of each event, of those that meet a
+// condition. Few events have a second one, and few files hold any, so what replaces the others is
+// found quickly.
+func newestRevisions(history, condition string) string {
+	later, shown := "revision > 1", ""
+	if condition != "" {
+		later, shown = later+" AND "+condition, " WHERE "+condition
+	}
+	return fmt.Sprintf("SELECT shown.* FROM (FROM %s%s) AS shown\n  ANTI JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE %s GROUP BY event_uid) AS later\n  ON later.event_uid = shown.event_uid AND later.newest > coalesce(shown.revision, 1)",
+		history, shown, history, later)
+}
+
+func writeDuckFiles(out *sqlScript, t schema.Table, name string) {
 	var read, empty []string
 	for _, c := range t.Columns {
 		read = append(read, fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlString(c.Name), sqlString(c.Name), sqlString(duckType(c.Type))))
@@ -106,15 +139,18 @@ func writeDuckView(out *sqlScript, t schema.Table) {
 		option = ", filename = true" // a column of the result, or no file is skipped
 		empty = append(empty, "NULL::VARCHAR AS event_month")
 	}
-	out.writeLine("\nCREATE OR REPLACE TEMP VIEW %s AS FROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", t.Name, sqlString(t.Name))
+	out.writeLine("\nCREATE OR REPLACE TEMP VIEW %s AS FROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", name, sqlString(t.Name))
 	out.writeLine("  THEN $$ SELECT *%s FROM read_parquet(getvariable('siglake_files')[%s], hive_partitioning = false%s, schema = MAP {\n          %s}) $$",
 		month, sqlString(t.Name), option, strings.Join(read, ",\n          "))
 	out.writeLine("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
+}
+
+func writeDuckComments(out *sqlScript, t schema.Table) {
 	out.writeLine("COMMENT ON VIEW %s IS %s;", t.Name, sqlString(t.Doc))
 	for _, c := range t.Columns {
 		out.writeLine("COMMENT ON COLUMN %s.%s IS %s;", t.Name, c.Name, sqlString(columnDoc(c)))
 	}
-	if month != "" {
+	if t.IsEvent() {
 		out.writeLine("COMMENT ON COLUMN %s.event_month IS %s;", t.Name, sqlString(monthDoc))
 	}
 }
@@ -153,6 +189,8 @@ func WriteAthena(w io.Writer, address string, s *sinks.Snapshot) error {
 	var out sqlScript
 	out.writeLine("-- The lake %q, for Athena: run the statements one by one in the database that is to hold the tables.", address)
 	out.writeLine("-- The tables show every file as soon as it exists. MSCK REPAIR TABLE finds new months; run it after each run.")
+	out.writeLine("-- Tables of events have every revision of each. To see the newest: WHERE coalesce(revision, 1) = (SELECT max(coalesce(revision, 1))")
+	out.writeLine("-- FROM news n WHERE n.event_uid = news.event_uid). For what was known at a moment, add fetched_at < TIMESTAMP '...' to both queries.")
 	for _, t := range schema.Tables {
 		var columns []string
 		for _, c := range t.Columns {

@@ -85,6 +85,13 @@ func hostileManifest() *pipeline.Manifest {
 	return m
 }
 
+// hostileEnd has texts from outside wherever a RunEnd has texts.
+func hostileEnd() *RunEnd {
+	e := filled[*RunEnd]()
+	e.Runs = []*pipeline.Manifest{hostileManifest()}
+	return e
+}
+
 // printers calls every printer of the package with hostile texts; those for machines
 // write through the guard that the program puts around its output.
 var printers = map[string]func(w io.Writer){
@@ -113,8 +120,22 @@ var printers = map[string]func(w io.Writer){
 	"PrintCatalogueJSON": func(w io.Writer) {
 		_ = PrintCatalogueJSON(format.NewWriter(w), schema.Signals[:1])
 	},
+	"PrintStatus": func(w io.Writer) {
+		s := filled[*app.LakeStatus]()
+		_ = PrintStatus(w, s, time.Now())
+		s.Runs[0].Process, s.Runs[1].Process, s.Unfinished = nil, nil, s.Runs[0].Run
+		_ = PrintStatus(w, s, time.Now())
+	},
+	"PrintHistory": func(w io.Writer) {
+		h := filled[*app.History]()
+		_ = PrintHistory(w, h)
+		h.Months = nil
+		_ = PrintHistory(w, h)
+		h.Runs = nil
+		_ = PrintHistory(w, h)
+	},
+	"PrintJobs":   func(w io.Writer) { PrintJobs(w, hostile, filled[[]JobListing]()) },
 	"PrintNights": func(w io.Writer) { _ = PrintNights(w, filled[*NightTable]()) },
-	"PrintStatus": func(w io.Writer) { _ = PrintStatus(w, filled[*app.LakeStatus]()) },
 	"PrintPagesPlan": func(w io.Writer) {
 		p := filled[*app.PagesPlan]()
 		PrintPagesPlan(w, p)
@@ -144,9 +165,15 @@ var printers = map[string]func(w io.Writer){
 	"PrintTree":  func(w io.Writer) { PrintTree(w, hostile, hostileManifest()) },
 	"PrintUsage": func(w io.Writer) { PrintUsage(w, filled[AccountUsage]()) },
 	"LogRun": func(w io.Writer) {
-		LogRun(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileManifest(), true)
-		LogRun(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), hostileManifest(), true)
+		LogRun(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileManifest())
+		LogRun(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), hostileManifest())
 	},
+	"LogEnd": func(w io.Writer) {
+		LogEnd(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileEnd())
+		LogEnd(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), hostileEnd())
+	},
+	"PrintEnd":     func(w io.Writer) { PrintEnd(w, hostileEnd()) },
+	"WriteMetrics": func(w io.Writer) { WriteMetrics(w, []*RunEnd{hostileEnd()}, hostile) },
 	"LogIncomplete": func(w io.Writer) {
 		LogIncomplete(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileManifest())
 		LogIncomplete(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), hostileManifest())

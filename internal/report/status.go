@@ -4,34 +4,166 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/format"
 )
 
 // PrintStatus prints runs, bill and generations of a lake.
-func PrintStatus(out io.Writer, status *app.LakeStatus) error {
+func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	format.Fprintf(w, "RUN\tSTATE\tGENERATION\tCALLS\tCREDITS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST\n")
+	format.Fprintf(w, "RUN\tSTATE\tEXIT\tFINISHED\tWINDOW\tGENERATION\tCALLS\tCREDITS\tEVENTS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST\n")
+	if status.RunsBefore > 0 {
+		format.Fprintf(w, "and %s earlier ones: siglake runs --lake %s\n", format.Thousands(int64(status.RunsBefore)), status.Lake)
+	}
 	for _, r := range status.Runs {
-		generation, deferred := "-", "-"
+		generation := "-"
 		if r.Generation > 0 {
-			generation, deferred = fmt.Sprint(r.Generation), format.Thousands(r.Open)
+			generation = fmt.Sprint(r.Generation)
 		}
-		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, generation, format.Thousands(int64(r.Calls)), format.Thousands(r.Credits),
-			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), deferred, r.Service, r.List)
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, exitText(r.Exit), timeText(r.Finished), windowText(&r), generation,
+			format.Thousands(int64(r.Calls)), format.Thousands(r.Credits), numberText(r.Events),
+			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), format.Thousands(r.Open), r.Service, r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	format.Fprintf(out, "\n%s, %s\n", format.Count(len(status.Runs), "run"), format.Lines(totalText(status)))
+	format.Fprintf(out, "\n%s, %s\n", format.Count(len(status.Runs)+status.RunsBefore, "run"), format.Lines(totalText(status)))
+	printProcess(out, status, now)
 	if status.Audits != nil {
 		format.Fprintf(out, "  %s\n", missedText(&status.Audits.AuditCounts))
 	}
 	for _, next := range status.Next {
 		format.Fprintf(out, "  Next: %s\n", next)
 	}
+	if err := printLists(out, status.Lists); err != nil {
+		return err
+	}
 	return printGenerations(out, status)
+}
+
+// printProcess says which process is at work on the lake, and how far its run has come.
+func printProcess(out io.Writer, status *app.LakeStatus, now time.Time) {
+	p, running := status.Process, false
+	for i := range status.Runs {
+		switch r := &status.Runs[i]; {
+		case r.Process != nil:
+			running = true
+			format.Fprintf(out, "  Running: %s since %s (%s), %s: %s, %s on the wire\n",
+				r.Run, timeText(&r.Process.Since), ageText(now.Sub(r.Process.Since)), processText(r.Process), progressText(r), format.Count(r.OnWire, "call"))
+		case r.Run == status.Unfinished:
+			format.Fprintf(out, "  Unfinished: %s, started %s: %s, and its process has ended\n", r.Run, timeText(&r.Started), progressText(r))
+		}
+	}
+	if p != nil && !running {
+		format.Fprintf(out, "  At work: %s since %s, %s\n", p.Command, timeText(&p.Since), processText(p))
+	}
+}
+
+// progressText says how much of its list a run that is not published has answers about.
+func progressText(r *app.RunStatus) string {
+	if r.ListRecords == 0 {
+		return format.Count(int(r.Lines), "line") + " answered"
+	}
+	return fmt.Sprintf("%s of about %s answered", format.Thousands(r.Lines), format.Count(int(r.ListRecords), "line"))
+}
+
+func processText(p *app.HolderStatus) string {
+	return fmt.Sprintf("process %d on %s", p.PID, p.Host)
+}
+
+// printLists says when the last good run about each list finished.
+func printLists(out io.Writer, lists []app.ListStatus) error {
+	if len(lists) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	format.Fprintf(w, "\nLAST GOOD RUN\tFINISHED\tAGE\tRUNS\tDEFERRED\tCOMMAND\tLIST\n")
+	for _, l := range lists {
+		good, age := "none", "-"
+		if l.LastGood != "" {
+			good = l.LastGood
+		}
+		if l.Age != nil {
+			age = ageText(time.Duration(*l.Age) * time.Second)
+		}
+		if l.Stale {
+			age += ", too old"
+		}
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", good, timeText(l.GoodAt), age, format.Thousands(int64(l.Runs)), format.Thousands(l.Open), l.Service, l.List)
+	}
+	return w.Flush()
+}
+
+// PrintHistory prints the runs of a lake, or their sums by month.
+func PrintHistory(out io.Writer, h *app.History) error {
+	if len(h.Runs)+len(h.Months) == 0 {
+		format.Fprintf(out, "No runs of %s match.\n", h.Lake)
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if len(h.Months) > 0 {
+		format.Fprintf(w, "MONTH\tRUNS\tGOOD\tTOOK\tCALLS\t429S\tCREDITS\tEVENTS\tCOMMAND\tLIST\n")
+		for _, m := range h.Months {
+			format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Month, format.Thousands(int64(m.Runs)), format.Thousands(int64(m.Good)),
+				ageText(time.Duration(m.Seconds)*time.Second), format.Thousands(m.Calls), format.Thousands(m.RateLimited), format.Thousands(m.Credits), format.Thousands(m.Events), m.Service, m.List)
+		}
+		return w.Flush()
+	}
+	format.Fprintf(w, "STARTED\tTOOK\tSTATE\tEXIT\tWINDOW\tLINES\tCALLS\t429S\tCREDITS\tEVENTS\tDEFERRED\tCOMMAND\tLIST\tRUN\n")
+	for _, r := range h.Runs {
+		took := "-"
+		if r.Seconds != nil {
+			took = ageText(time.Duration(*r.Seconds) * time.Second)
+		}
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", timeText(&r.Started), took, r.State, exitText(r.Exit), windowText(&r),
+			format.Thousands(r.Lines), format.Thousands(int64(r.Calls)), numberText(r.RateLimited), format.Thousands(r.Credits), numberText(r.Events), format.Thousands(r.Deferred), r.Service, r.List, r.Run)
+	}
+	return w.Flush()
+}
+
+func timeText(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
+}
+
+// ageText is a duration in its two largest units: 45s, 12m30s, 3h05m, 2d4h.
+func ageText(d time.Duration) string {
+	d = max(d, 0).Round(time.Second)
+	hours, minutes, seconds := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60
+	switch {
+	case hours >= 48:
+		return fmt.Sprintf("%dd%dh", hours/24, hours%24)
+	case hours > 0:
+		return fmt.Sprintf("%dh%02dm", hours, minutes)
+	case minutes > 0:
+		return fmt.Sprintf("%dm%02ds", minutes, seconds)
+	}
+	return fmt.Sprintf("%ds", seconds)
+}
+
+func exitText(code *int) string {
+	if code == nil {
+		return "-"
+	}
+	return fmt.Sprint(*code)
+}
+
+func numberText(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return format.Thousands(*n)
+}
+
+func windowText(r *app.RunStatus) string {
+	if r.Until == "" {
+		return "-"
+	}
+	return r.Since + ".." + r.Until
 }
 
 func printGenerations(out io.Writer, s *app.LakeStatus) error {
@@ -39,13 +171,14 @@ func printGenerations(out io.Writer, s *app.LakeStatus) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	format.Fprintf(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tFINISHED\n")
+	format.Fprintf(w, "\nGENERATION\tKIND\tRUN\tFILES\tROWS\tNEW\tCHANGED\tKNOWN\tFINISHED\n")
 	for _, g := range s.Generations {
 		files := format.Thousands(int64(g.Files))
 		if g.Replaces > 0 {
 			files += " for " + format.Thousands(int64(g.Replaces))
 		}
-		format.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, format.Thousands(g.Rows), g.Finished.Format("2006-01-02 15:04 UTC"))
+		fresh, changed, known := noveltyTexts(g)
+		format.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, format.Thousands(g.Rows), fresh, changed, known, g.Finished.Format("2006-01-02 15:04 UTC"))
 	}
 	if s.Earlier > 0 {
 		format.Fprintf(w, "and %s earlier ones\n", format.Thousands(s.Earlier))
@@ -83,4 +216,12 @@ func shareText(s app.Share) string {
 		return "-"
 	}
 	return "0 to " + format.Thousands(s.MaxCost)
+}
+
+// noveltyTexts are the columns about a generation's events. Earlier versions did not compare them.
+func noveltyTexts(g app.GenerationStatus) (fresh, changed, known string) {
+	if g.New == 0 && g.Changed == 0 && g.Known == 0 {
+		return "-", "-", "-"
+	}
+	return format.Thousands(g.New), format.Thousands(g.Changed), format.Thousands(g.Known)
 }

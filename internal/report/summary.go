@@ -17,12 +17,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// LogRun says in the log how a run ended; all of it when the log is for machines.
-func LogRun(log *slog.Logger, m *pipeline.Manifest, machines bool) {
-	if machines {
-		log.Info("run finished", "run", m.Run.ID, "outcome", m.Run.Outcome, "lines", m.Accounts.Lines, "calls", m.Calls.Total,
-			"events", m.Events.Returned, "credits", m.Credits.Charged, "unknown_charges", m.Credits.UnknownCalls, "credits_beyond_events", m.Credits.Excess, "generation", m.Generation)
-	}
+// LogRun warns in the log about charges of a run that are unknown or unexplained.
+func LogRun(log *slog.Logger, m *pipeline.Manifest) {
 	if m.Credits.Excess > 0 {
 		log.Warn("charges exceed what the returned events explain: see the notes in ledger/calls", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
 	}
@@ -257,6 +253,12 @@ func statusText(m *pipeline.Manifest) string {
 			parts = append(parts, format.Thousands(n)+" "+strings.ReplaceAll(string(s), "_", " "))
 		}
 	}
+	switch unread := m.Input.Total - m.Input.Records; {
+	case m.Input.Unread && unread > 0:
+		parts = append(parts, "about "+format.Thousands(unread)+" more not read")
+	case m.Input.Unread:
+		parts = append(parts, "the rest of the list not read")
+	}
 	return strings.Join(parts, " · ")
 }
 
@@ -289,6 +291,9 @@ func accountText(a *pipeline.Reconciliation) string {
 
 func eventText(m *pipeline.Manifest) string {
 	var parts []string
+	if m.Events.Known > 0 || m.Events.Changed > 0 {
+		parts = append(parts, fmt.Sprintf("%s new, %s changed, %s already in the lake", format.Thousands(m.Events.New), format.Thousands(m.Events.Changed), format.Thousands(m.Events.Known)))
+	}
 	for _, c := range schema.Categories {
 		if n := m.Events.ByCategory[c]; n > 0 {
 			parts = append(parts, format.Thousands(n)+" "+string(c))

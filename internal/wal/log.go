@@ -779,6 +779,30 @@ func (l *Log) Backward(ctx context.Context, kind byte) iter.Seq2[Position, error
 	}
 }
 
+// Mark names the end of the log: a position, and a random number of the segment there. The log must
+// have been written to.
+func (l *Log) Mark() (end Position, id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.segments)
+	if n == 0 {
+		return Position{}, 0
+	}
+	return Position{n, l.offset}, l.segments[n-1].id
+}
+
+// Follows reports whether the record at p, which a walk has met, is the first one behind a mark of this
+// log: one that was copied from another log is not.
+func (l *Log) Follows(p, end Position, id uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.segment < 1 || p.segment > len(l.segments) {
+		return false
+	}
+	s := l.segments[p.segment-1]
+	return p == end && s.id == id || p == Position{end.segment + 1, segmentHeaderSize} && s.header.previousID == id
+}
+
 // SizeFrom is the number of bytes from a position on, which must lie in a segment that a walk has
 // read.
 func (l *Log) SizeFrom(p Position) (size int64) {

@@ -11,6 +11,9 @@ import (
 // same answers.
 func TryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
 
+// TryLockShared reports that no process has the lock: none can.
+func TryLockShared(*os.File) (bool, error) { return true, nil }
+
 // Lock does nothing: what it protects is not shared safely between processes on
 // this system.
 func Lock(*os.File) error { return nil }

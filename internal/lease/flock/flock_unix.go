@@ -9,8 +9,13 @@ import (
 )
 
 // TryLock takes the file's lock and reports whether it could. It does not wait.
-func TryLock(f *os.File) (bool, error) {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+func TryLock(f *os.File) (bool, error) { return try(f, syscall.LOCK_EX) }
+
+// TryLockShared is TryLock for a lock that keeps out TryLock alone.
+func TryLockShared(f *os.File) (bool, error) { return try(f, syscall.LOCK_SH) }
+
+func try(f *os.File, kind int) (bool, error) {
+	err := syscall.Flock(int(f.Fd()), kind|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return false, nil
 	}

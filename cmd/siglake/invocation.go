@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/jobfile"
+	"github.com/siglake/siglake/internal/report"
+)
+
+// invocation is one execution of a command, by a command line or by a job.
+type invocation struct {
+	env     *app.Env
+	console *console
+
+	job       string    // the name of the job; empty: a command line
+	settings  []setting // of the job
+	checkOnly bool      // look at the options, and do nothing
+
+	end         *report.RunEnd // how it ended, of a command that buys
+	metricsFile string         // that --metrics-file names; empty: none
+}
+
+// setting is the value of a flag in a job file. It counts unless the command line or the
+// environment sets the flag.
+type setting struct {
+	flag   string
+	values []string // more than one only for flags of many words
+	at     jobfile.Position
+	origin string
+}
+
+// invocationKey is where an invocation lies in the metadata of the flag library.
+const invocationKey = "invocation"
+
+// invocationOf is the invocation of a command.
+func invocationOf(c *cli.Context) *invocation { return c.App.Metadata[invocationKey].(*invocation) }
+
+// run executes a command line, the program's name first, and gives the exit code.
+func (inv *invocation) run(ctx context.Context, args []string) int {
+	inv.console.follow(inv.env, args, inv.settings)
+	own := *inv.env // a flag can change its clock
+	inv.env = &own
+	program := newCLI(inv.env)
+	program.Metadata[invocationKey] = inv
+	dress(program)
+	inv.end = &report.RunEnd{Job: inv.job}
+	var cmd *cli.Command
+	if len(args) > 1 {
+		if cmd = program.Command(args[1]); cmd != nil {
+			inv.end.Command = cmd.Name
+		}
+	}
+	inv.presetFlags(cmd)
+	err := program.RunContext(ctx, flagsFirst(program, args))
+	code, message := endOf(ctx, err)
+	inv.console.report(code, message)
+	inv.finish(cmd, code, message)
+	return code
+}
+
+// presetFlags lets the settings of a job fill in flags, before the command begins and after it is
+// known which flags the command line and the environment set.
+func (inv *invocation) presetFlags(cmd *cli.Command) {
+	if cmd == nil || len(inv.settings) == 0 {
+		return
+	}
+	if inv.checkOnly && flagNamed(cmd, "max-credits") == nil { // the others look at their options first
+		cmd.Action = func(*cli.Context) error { return nil }
+	}
+	for _, f := range cmd.Flags {
+		isSet := slices.ContainsFunc(inv.settings, func(s setting) bool { return s.flag == f.Names()[0] })
+		if text, ok := f.(*cli.StringFlag); ok && isSet {
+			text.Required = false // the flag library looks for it before
+		}
+	}
+	cmd.Before = func(c *cli.Context) error {
+		for _, s := range inv.settings {
+			if c.IsSet(s.flag) {
+				continue
+			}
+			for _, v := range s.values {
+				if err := c.Set(s.flag, v); err != nil {
+					return app.UsageErrorf("job %s: --%s: %v", inv.job, s.flag, err)
+				}
+			}
+		}
+		return nil
+	}
+}

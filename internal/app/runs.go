@@ -1,0 +1,348 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// RunStatus is one run. Open are the lines that it left, while no later run of the same command and
+// list took care of them.
+type RunStatus struct {
+	Run        string    `json:"run"`
+	State      string    `json:"state"`
+	Generation int64     `json:"generation,omitempty"`
+	Calls      int       `json:"calls"`
+	Credits    int64     `json:"credits"`
+	Liability  Liability `json:"unsettled"`
+	Deferred   int64     `json:"deferred_lines"`
+	Open       int64     `json:"open_lines"`
+	InDoubt    int64     `json:"held_lines"`
+	List       string    `json:"list"`
+	Service    string    `json:"service"` // the command that began it
+
+	Started     time.Time     `json:"started"`
+	Finished    *time.Time    `json:"finished"`     // null: it is not published
+	Seconds     *int64        `json:"took_seconds"` // between the two
+	Since       string        `json:"window_since"` // day; empty for services without a window
+	Until       string        `json:"window_until"`
+	Lines       int64         `json:"lines"` // with a status, or answered so far
+	ListRecords int64         `json:"list_records,omitempty"`
+	Events      *int64        `json:"events"` // rows written to the event tables; null: not known
+	RateLimited *int64        `json:"http_429"`
+	Exit        *int          `json:"exit_code"` // null: not published, or closed by another command
+	Stop        string        `json:"stop,omitempty"`
+	OnWire      int           `json:"calls_on_the_wire,omitempty"` // of a running one
+	Process     *HolderStatus `json:"process,omitempty"`           // of a running one
+}
+
+// HolderStatus is the process that has the lock of a lake.
+type HolderStatus struct {
+	PID     int       `json:"pid"`
+	Host    string    `json:"host"`
+	Command string    `json:"command"`
+	Since   time.Time `json:"since"`
+}
+
+// seriesOf identifies what a run asks and about which list, whatever the list holds tonight: a later
+// run of the same series takes care of the lines that it left.
+func seriesOf(r *ledger.Run) string {
+	if r.Rereads != "" {
+		return r.ID
+	}
+	list := r.URI
+	if list == "-" {
+		list = r.Input
+	}
+	return commandDigest(r.Settings, list)
+}
+
+// listOf names the list of a run for people, or what it asks about without one.
+func listOf(r *ledger.Run) string {
+	if serviceOf(r) == VisitorsName {
+		return r.Settings["domain"]
+	}
+	return r.URI
+}
+
+// serviceOf is the command that began a run.
+func serviceOf(r *ledger.Run) string { return orDefault(r.Settings[serviceSetting], "run") }
+
+// newestRuns are those without a later run of the same series, or of the same command about the same
+// content: a list may have moved.
+func (l *lake) newestRuns() map[*ledger.Run]bool {
+	newest, later := map[*ledger.Run]bool{}, map[string]bool{}
+	for _, r := range slices.Backward(l.ledger.Runs()) {
+		series := seriesOf(r)
+		newest[r] = !later[series] && !later[r.CommandDigest]
+		later[series], later[r.CommandDigest] = true, true
+	}
+	return newest
+}
+
+// runStatus says what a run did. newest are those that newestRuns returns.
+func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.Run]bool) RunStatus {
+	s := RunStatus{
+		Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Liability(r)),
+		List: listOf(r), Service: serviceOf(r), Started: r.FirstStarted.UTC(), ListRecords: r.ListRecords,
+	}
+	s.Since, s.Until = windowOf(r)
+	if r.Published == nil {
+		s.Lines = answeredEntities(r)
+		if newest[r] {
+			s.Open = max(0, r.ListRecords-s.Lines)
+		}
+		return s
+	}
+	finished := r.Published.Time.UTC()
+	seconds := int64(finished.Sub(s.Started) / time.Second)
+	s.Finished, s.Seconds = &finished, &seconds
+	s.Generation, s.Deferred, s.InDoubt = r.Published.Generation, r.Published.Deferred, r.Published.Held
+	totals, err := l.ledger.Totals(ctx, r)
+	if err != nil { // the manifest of an old run may be lost
+		l.env.Log.Warn("the figures of a run cannot be read", "run", r.ID, "error", err)
+	} else {
+		s.Lines, s.Events, s.RateLimited, s.Stop = totals.Lines, &totals.Events, &totals.RateLimited, string(totals.Stop)
+		if r.Rereads == "" && totals.Stop != pipeline.StopClosed {
+			exit := RunExit(r.Published.Outcome, totals.Stop, totals.Excess)
+			s.Exit = &exit
+		}
+	}
+	if newest[r] {
+		if s.Open = s.Deferred; r.Published.InputUnread && err == nil {
+			s.Open = max(s.Deferred, r.ListRecords-(totals.Lines-s.Deferred))
+		}
+	}
+	return s
+}
+
+// answeredEntities is the number of entities in the calls of a run that have an answer.
+func answeredEntities(r *ledger.Run) (n int64) {
+	for _, c := range r.Calls {
+		if c.IsAnswered() && c.Query.Service() != pipeline.Search {
+			n += int64(c.Entities)
+		}
+	}
+	return n
+}
+
+// windowOf is the window of a run's queries, by days; empty of a service without one.
+func windowOf(r *ledger.Run) (since, until string) {
+	for _, q := range r.Queries {
+		if q.Service() != pipeline.Signals && q.Service() != pipeline.Visits {
+			continue
+		}
+		if since == "" || q.Since < since {
+			since = q.Since
+		}
+		until = max(until, q.Until)
+	}
+	return since, until
+}
+
+// ListStatus is how the runs of one command about one list stand.
+type ListStatus struct {
+	List     string     `json:"list"`
+	Service  string     `json:"service"`
+	Runs     int        `json:"runs"`
+	LastRun  string     `json:"last_run"`
+	LastGood string     `json:"last_good_run,omitempty"`
+	GoodAt   *time.Time `json:"last_good_finished"` // null: none ended well
+	Age      *int64     `json:"age_seconds"`        // of the last good run, since it finished
+	Open     int64      `json:"open_lines"`         // not requested since
+	Stale    bool       `json:"stale"`              // older than --max-age
+}
+
+// listStatuses are those of the lake's lists, in the order of their first runs. maxAge is 0 if no
+// age is too old.
+func (l *lake) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus {
+	lists := []ListStatus{}
+	byID := map[string]*ledger.Run{}
+	for _, r := range l.ledger.Runs() {
+		byID[r.ID] = r
+	}
+	for _, r := range runs {
+		run := byID[r.Run]
+		if run.Rereads != "" {
+			continue
+		}
+		i := slices.IndexFunc(lists, func(s ListStatus) bool { return s.List == r.List && s.Service == r.Service })
+		if i < 0 {
+			i = len(lists)
+			lists = append(lists, ListStatus{List: r.List, Service: r.Service})
+		}
+		s := &lists[i]
+		s.Runs++
+		s.LastRun = r.Run
+		s.Open += r.Open
+		if r.Finished != nil && l.endedWell(run, r.Exit) {
+			s.LastGood, s.GoodAt = r.Run, r.Finished
+		}
+	}
+	now := l.env.Now()
+	for i := range lists {
+		s := &lists[i]
+		s.Stale = maxAge > 0 && s.GoodAt == nil
+		if s.GoodAt != nil {
+			age := max(0, now.Sub(*s.GoodAt))
+			seconds := int64(age / time.Second)
+			s.Age, s.Stale = &seconds, maxAge > 0 && age > maxAge
+		}
+	}
+	return lists
+}
+
+// endedWell reports whether a published run left nothing to do: by its exit code, or because what it
+// left in doubt was decided since.
+func (l *lake) endedWell(r *ledger.Run, exit *int) bool {
+	if exit == nil {
+		return false
+	}
+	code := *exit
+	if code == ExitInDoubt {
+		code = OutcomeExit(currentOutcome(l.ledger, r))
+		if r.HasUnaskedLines() {
+			code = ExitDeferred
+		}
+	}
+	return code == ExitComplete || code == ExitRejects || code == ExitUnexplained
+}
+
+// HistoryOptions say which runs siglake runs lists.
+type HistoryOptions struct {
+	Lake  string
+	List  string // only its runs; empty: all
+	Since string // only runs that started on this day or later: a date or an age; empty: all
+	Last  int    // only so many of the newest; 0: all
+	Month bool   // one line per month and list
+	Store StoreOptions
+}
+
+// History is what siglake runs prints, with --json as it is.
+type History struct {
+	Lake   string      `json:"lake"`
+	Runs   []RunStatus `json:"runs,omitempty"`   // oldest first
+	Months []MonthLine `json:"months,omitempty"` // instead, with --month
+}
+
+// MonthLine sums up the runs of a command about a list that started in one month.
+type MonthLine struct {
+	Month       string `json:"month"` // 2026-11
+	Service     string `json:"service"`
+	List        string `json:"list"`
+	Runs        int    `json:"runs"`
+	Good        int    `json:"runs_that_ended_well"`
+	Seconds     int64  `json:"took_seconds"`
+	Calls       int64  `json:"calls"`
+	RateLimited int64  `json:"http_429"`
+	Credits     int64  `json:"credits"`
+	Events      int64  `json:"events"`
+}
+
+// ReadHistory lists the runs of a lake, from its journal.
+func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, error) {
+	var since time.Time
+	if o.Since != "" && o.Since != sinceLast { // which SIGLAKE_SINCE may be, for the runs themselves
+		var err error
+		if since, err = parseDay(o.Since, env.Now().UTC().Truncate(24*time.Hour)); err != nil {
+			return nil, err
+		}
+	}
+	if o.Last < 0 {
+		return nil, UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
+	}
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close() //nolint:errcheck // nothing was written
+	runs, err := l.runStatuses(ctx, o.List, l.holder(ctx))
+	if err != nil {
+		return nil, err
+	}
+	runs = slices.DeleteFunc(runs, func(r RunStatus) bool { return r.Started.Before(since) })
+	if o.Last > 0 {
+		runs = runs[max(0, len(runs)-o.Last):]
+	}
+	h := &History{Lake: l.uri, Runs: runs}
+	if o.Month {
+		h.Runs, h.Months = nil, l.months(runs)
+	}
+	return h, nil
+}
+
+// runStatuses are those of the runs about a list; of all if it is empty. A list that no run is about
+// is an error: it is most likely misspelt.
+func (l *lake) runStatuses(ctx context.Context, list string, holder *HolderStatus) ([]RunStatus, error) {
+	newest, last, all := l.newestRuns(), lastCommand(l.ledger.Runs()), []RunStatus{}
+	lists := map[string]bool{}
+	for _, r := range l.ledger.Runs() {
+		if lists[listOf(r)] = true; list != "" && listOf(r) != list {
+			continue
+		}
+		s := l.runStatus(ctx, r, newest)
+		if r == last && r.Published == nil && holder.worksOn(r) {
+			s.Process, s.State, s.Open = holder, "running", 0
+			for _, c := range r.Calls {
+				if !c.IsAnswered() {
+					s.OnWire++
+				}
+			}
+		}
+		all = append(all, s)
+	}
+	if list != "" && !lists[list] {
+		names := make([]string, 0, len(lists))
+		for name := range lists {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return nil, UsageErrorf("--list %s: no run of this lake is about it; its lists are %s", list, cmp.Or(strings.Join(names, ", "), "none yet"))
+	}
+	return all, nil
+}
+
+// demoName is the command that runs a sample list.
+const demoName = "demo"
+
+// worksOn reports whether the process is one that makes a run like this: not siglake compact.
+func (h *HolderStatus) worksOn(r *ledger.Run) bool {
+	return h != nil && slices.Contains([]string{serviceOf(r), ResumeName, demoName}, strings.TrimPrefix(h.Command, "siglake "))
+}
+
+// months sums up runs by month and list, oldest first.
+func (l *lake) months(runs []RunStatus) []MonthLine {
+	months := []MonthLine{}
+	for _, r := range runs {
+		month := r.Started.Format("2006-01")
+		i := slices.IndexFunc(months, func(m MonthLine) bool { return m.Month == month && m.List == r.List && m.Service == r.Service })
+		if i < 0 {
+			i = len(months)
+			months = append(months, MonthLine{Month: month, List: r.List, Service: r.Service})
+		}
+		m := &months[i]
+		m.Runs++
+		m.Calls += int64(r.Calls)
+		m.Credits += r.Credits
+		for _, part := range []struct {
+			sum  *int64
+			part *int64
+		}{{&m.Seconds, r.Seconds}, {&m.RateLimited, r.RateLimited}, {&m.Events, r.Events}} {
+			if part.part != nil {
+				*part.sum += *part.part
+			}
+		}
+		if r.Exit != nil && (*r.Exit == ExitComplete || *r.Exit == ExitRejects || *r.Exit == ExitUnexplained) {
+			m.Good++
+		}
+	}
+	slices.SortStableFunc(months, func(a, b MonthLine) int {
+		return cmp.Or(cmp.Compare(a.Month, b.Month), cmp.Compare(a.Service, b.Service), cmp.Compare(a.List, b.List))
+	})
+	return months
+}

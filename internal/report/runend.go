@@ -1,0 +1,183 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// RunEnd is how a command that buys ended, whatever ended it: the last line of a JSON log, metrics
+// and notifications are made of it.
+type RunEnd struct {
+	Job, Command, Lake, List string // empty: not known, or none
+	Started, Finished        time.Time
+	ExitCode                 int
+	// Why it is not complete, or what the command could not do.
+	Reason string
+	// The runs that it published. A policy about calls in doubt can make two of them.
+	Runs []*pipeline.Manifest
+	// Nil unless the command had nothing to do.
+	Nothing *app.NothingToDo
+}
+
+// IsSuccess reports whether a monitor should be content: all was requested and answered that could
+// be, and nothing is left to decide.
+func (e *RunEnd) IsSuccess() bool { return e.ExitCode == 0 || e.ExitCode == 10 }
+
+// RunSummary are the figures of a RunEnd, for machines. Credits are the stated charges; the other
+// two are what calls can have cost in addition.
+type RunSummary struct {
+	Job      string `json:"job,omitempty"`
+	Command  string `json:"command"`
+	Run      string `json:"run,omitempty"` // the last one
+	Lake     string `json:"lake"`
+	List     string `json:"list"`
+	Window   string `json:"window,omitempty"` // first and last day
+	Outcome  string `json:"outcome,omitempty"`
+	ExitCode int    `json:"exit_code"`
+	Reason   string `json:"reason,omitempty"`
+
+	Lines    int64 `json:"lines"`
+	Rejected int64 `json:"rejected"`
+	Deferred int64 `json:"deferred"`
+	Held     int64 `json:"held"`
+
+	Calls         int64                      `json:"calls"`
+	CallsByResult map[pipeline.Outcome]int64 `json:"calls_by_outcome,omitempty"`
+	Events        int64                      `json:"events"`
+	NewEvents     int64                      `json:"new_events"`
+	ChangedEvents int64                      `json:"changed_events"` // further revisions of known ones
+	AgainEvents   int64                      `json:"events_again"`   // returned although the lake, or this run, has them
+	Filtered      int64                      `json:"events_filtered"`
+
+	Credits        int64 `json:"credits"`
+	UnknownCeiling int64 `json:"credits_unknown_at_most"`
+	InDoubtCeiling int64 `json:"credits_in_doubt_at_most"`
+	BeyondEvents   int64 `json:"credits_beyond_events"`
+
+	Generation int64     `json:"generation,omitempty"`
+	Started    time.Time `json:"started"`
+	Finished   time.Time `json:"finished"`
+	DurationMS int64     `json:"duration_ms"`
+}
+
+// Summary sums up the runs: money, calls and events of all, lines of the last.
+func (e *RunEnd) Summary() RunSummary {
+	s := RunSummary{
+		Job: e.Job, Command: e.Command, Lake: e.Lake, List: e.List, ExitCode: e.ExitCode, Reason: e.Reason,
+		Started: e.Started.UTC(), Finished: e.Finished.UTC(), DurationMS: e.Finished.Sub(e.Started).Milliseconds(), CallsByResult: map[pipeline.Outcome]int64{},
+	}
+	for _, m := range e.Runs {
+		s.Credits += m.Credits.Charged
+		s.UnknownCeiling += m.Credits.UnknownCeiling
+		s.InDoubtCeiling += m.Credits.InDoubtCeiling
+		s.BeyondEvents += m.Credits.Excess
+		s.Calls += m.Calls.Total
+		for outcome, n := range m.Calls.ByOutcome {
+			s.CallsByResult[outcome] += n
+		}
+		s.Events += m.Events.Returned
+		s.NewEvents += m.Events.New
+		s.ChangedEvents += m.Events.Changed
+		s.AgainEvents += m.Events.Known + m.Events.Duplicate
+		s.Filtered += m.Events.Filtered
+	}
+	if m := e.last(); m != nil {
+		by := m.Accounts.ByStatus
+		s.Lines, s.Rejected, s.Deferred, s.Held = m.Accounts.Lines, by[schema.Rejected], by[schema.Deferred], by[schema.InDoubt]
+		s.Run, s.Generation, s.Outcome, s.Window = m.Run.ID, m.Generation, string(m.Run.Outcome), windowOf(m.Queries)
+		if s.Reason == "" {
+			s.Reason = stopReason(m)
+		}
+	} else if n := e.Nothing; n != nil {
+		s.Run, s.Generation, s.Outcome = n.RunID, n.Generation, string(n.Outcome)
+		if s.Reason == "" {
+			s.Reason = "nothing to do"
+		}
+	}
+	return s
+}
+
+// last is the last run; nil if there is none.
+func (e *RunEnd) last() *pipeline.Manifest {
+	if len(e.Runs) == 0 {
+		return nil
+	}
+	return e.Runs[len(e.Runs)-1]
+}
+
+// windowOf is the window of queries as an interval of days; empty without one.
+func windowOf(queries []pipeline.Query) string {
+	first, last := "", ""
+	for _, q := range queries {
+		if first == "" || q.Since < first {
+			first = q.Since
+		}
+		last = max(last, q.Until)
+	}
+	if first == "" {
+		return ""
+	}
+	return first + "/" + last
+}
+
+// LogEnd is the last line of a command's JSON log.
+func LogEnd(log *slog.Logger, e *RunEnd) {
+	s := e.Summary()
+	level := slog.LevelInfo
+	if !e.IsSuccess() {
+		level = slog.LevelWarn
+	}
+	args := []any{
+		"command", s.Command, "run", s.Run, "outcome", s.Outcome, "lake", s.Lake, "list", s.List, "window", s.Window,
+		"lines", s.Lines, "deferred", s.Deferred, "held", s.Held, "rejected", s.Rejected,
+		"calls", s.Calls, "events", s.Events, "new_events", s.NewEvents, "events_again", s.AgainEvents,
+		"credits", s.Credits, "credits_unknown_at_most", s.UnknownCeiling, "credits_in_doubt_at_most", s.InDoubtCeiling, "credits_beyond_events", s.BeyondEvents,
+		"generation", s.Generation, "duration_ms", s.DurationMS, "exit_code", s.ExitCode, "reason", s.Reason,
+	}
+	if s.Job != "" {
+		args = append([]any{"job", s.Job}, args...)
+	}
+	log.Log(context.Background(), level, "run finished", args...) // a line of a log is not cancelled
+}
+
+// PrintEnd is what a notification says of a command to people.
+func PrintEnd(w io.Writer, e *RunEnd) {
+	s := e.Summary()
+	format.Fprintf(w, "siglake %s %s: exit %d", s.Command, s.List, s.ExitCode)
+	if s.Reason != "" {
+		format.Fprintf(w, ", %s", s.Reason)
+	}
+	format.Fprintf(w, "\n%s new events of %s returned, %s credits, %s deferred and %s held\n",
+		format.Thousands(s.NewEvents), format.Thousands(s.Events), format.Thousands(s.Credits), format.Count(int(s.Deferred), "line"), format.Thousands(s.Held))
+	for _, m := range e.Runs {
+		PrintSummary(w, e.Lake, m)
+	}
+	if e.Nothing != nil {
+		PrintNothingToDo(w, e.Nothing)
+	}
+}
+
+// EndLine is a RunEnd in one line.
+func EndLine(e *RunEnd) string {
+	s := e.Summary()
+	text := fmt.Sprintf("%s %s: %s new events, %s credits", s.Command, s.List, format.Thousands(s.NewEvents), format.Thousands(s.Credits))
+	if s.Deferred > 0 {
+		text += ", " + format.Count(int(s.Deferred), "line") + " deferred"
+	}
+	if s.Held > 0 {
+		text += ", " + format.Count(int(s.Held), "line") + " held"
+	}
+	if s.Reason != "" {
+		text += ", " + strings.TrimSpace(s.Reason)
+	}
+	return format.Text(text)
+}

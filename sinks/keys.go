@@ -1,0 +1,201 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// readKeysOf reads the keys of published files, side by side: of those rows whose uids the filter may
+// have. A file that is missing or damaged is noted as unread, and the rows of this run are written
+// whatever it may hold: they are paid for, and it may be a copy.
+func (l *Lake) readKeysOf(ctx context.Context, files []DataFile, wanted *uidFilter) ([]arrow.Record, error) {
+	found, failed := make([]arrow.Record, len(files)), make([]error, len(files))
+	var readers sync.WaitGroup // awaited below
+	for i, f := range files {
+		readers.Go(func() {
+			found[i], failed[i] = readFileKeys(ctx, l.earlierIn.published.backend, f.Path, l.options.RunID, wanted)
+		})
+	}
+	readers.Wait()
+	for i, err := range failed {
+		if errors.Is(err, errUnreadable) {
+			l.unread = append(l.unread, files[i].Path)
+			failed[i] = nil
+		}
+	}
+	return found, errors.Join(append(failed, ctx.Err())...)
+}
+
+var (
+	// errUnreadable is the error of a file that another attempt would not read either.
+	errUnreadable = errors.New("it cannot be read")
+	// errOwnRows is the error of a file that holds rows of the run that reads it.
+	errOwnRows = errors.New("it holds rows of this run")
+)
+
+func readFileKeys(ctx context.Context, from backend, path, runID string, wanted *uidFilter) (keys arrow.Record, err error) {
+	o, err := from.openObject(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errUnreadable
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	tracked := &trackedObject{object: o}
+	keys, err = readKeys(tracked, runID, wanted)
+	switch {
+	case err == nil || errors.Is(err, errOwnRows):
+		return keys, err
+	case tracked.err != nil:
+		return nil, fmt.Errorf("%s: %w", path, tracked.err)
+	}
+	return nil, fmt.Errorf("%s: %w: %w", path, errUnreadable, err)
+}
+
+// trackedObject remembers why reading failed, which a reader of Parquet does not always tell.
+type trackedObject struct {
+	object
+	err error
+}
+
+// ReadAt reads from the object.
+func (o *trackedObject) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.object.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		o.err = err
+	}
+	return n, err
+}
+
+// prefetch fetches a part of an object in one request, where requests are slow.
+func (o *trackedObject) prefetch(from, size int64) error {
+	if r, ok := o.object.(*s3Object); ok {
+		err := r.fetch(from, size)
+		o.err = err
+		return err
+	}
+	return nil
+}
+
+// tailSize is how much of the end of a file on S3 is fetched at once; its footer is smaller.
+const tailSize = 256 << 10
+
+// readKeys reads the keys of those rows of a file whose uids the filter may have. It reads the
+// columns of keys only, and of a row group without such a row only the uids. A file from before there
+// were digests has none.
+func readKeys(o *trackedObject, runID string, wanted *uidFilter) (keys arrow.Record, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("not a readable Parquet file: %v", p)
+		}
+	}()
+	tail := min(int64(tailSize), o.Size())
+	if o.Size() <= minReadSize {
+		tail = o.Size()
+	}
+	if err := o.prefetch(o.Size()-tail, tail); err != nil {
+		return nil, err
+	}
+	file, err := parquet.OpenFile(o, o.Size(), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	if runs, _ := file.Lookup(metaRuns); slices.Contains(strings.Split(runs, ","), runID) {
+		return nil, errOwnRows
+	}
+	k := keyReader{object: o, file: file, builder: array.NewRecordBuilder(memory.DefaultAllocator, keySchema)}
+	defer k.builder.Release()
+	if !k.findColumns() {
+		return nil, nil
+	}
+	for group := range file.RowGroups() {
+		if err := k.readGroup(group, wanted); err != nil {
+			return nil, err
+		}
+	}
+	return k.builder.NewRecord(), nil
+}
+
+// keyReader reads the keys of one file.
+type keyReader struct {
+	object  *trackedObject
+	file    *parquet.File
+	builder *array.RecordBuilder
+	columns [4]int // of the file: uid, digest, first_seen_at, revision
+	rows    []int64
+}
+
+func (k *keyReader) findColumns() bool {
+	names := [...]string{"event_uid", schema.ContentDigest, "first_seen_at", "revision"}
+	found := 0
+	for at, field := range k.file.Schema().Fields() {
+		for i, name := range names {
+			if field.Name() == name {
+				k.columns[i] = at
+				found++
+			}
+		}
+	}
+	return found == len(names)
+}
+
+func (k *keyReader) readGroup(group int, wanted *uidFilter) error {
+	k.rows = k.rows[:0]
+	err := k.readColumn(group, k.columns[0], func(row int64, v parquet.Value) {
+		if !v.IsNull() && wanted.mayHave(v.ByteArray()) {
+			k.rows = append(k.rows, row)
+			appendValue(k.builder.Field(keyUID), v)
+		}
+	})
+	if err != nil || len(k.rows) == 0 {
+		return err
+	}
+	for i, into := range []int{keyDigest, keySeen, keyRevision} {
+		next := 0
+		if err := k.readColumn(group, k.columns[i+1], func(row int64, v parquet.Value) {
+			if next < len(k.rows) && k.rows[next] == row {
+				appendValue(k.builder.Field(into), v)
+				next++
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	for range k.rows {
+		k.builder.Field(keyCall).AppendNull()
+		k.builder.Field(keyNumber).(*array.Int64Builder).Append(publishedRow)
+	}
+	return nil
+}
+
+// readColumn calls visit with every value of a column of a row group.
+func (k *keyReader) readColumn(group, column int, visit func(row int64, v parquet.Value)) (err error) {
+	if k.object.Size() > minReadSize { // else it is there
+		meta := k.file.Metadata().RowGroups[group].Columns[column].MetaData
+		from := meta.DataPageOffset
+		if meta.DictionaryPageOffset > 0 {
+			from = min(from, meta.DictionaryPageOffset)
+		}
+		if err := k.object.prefetch(from, meta.TotalCompressedSize); err != nil {
+			return err
+		}
+	}
+	rows := k.file.RowGroups()[group]
+	c := columnReader{Pages: rows.ColumnChunks()[column].Pages()}
+	defer func() { err = errors.Join(err, c.closePages()) }()
+	return c.visitValues(rows.NumRows(), visit)
+}

@@ -1,0 +1,475 @@
+package sinks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// This file keeps one copy of every event. The rows of a partition are compared with those that
+// earlier runs published in it, and with each other: by event_uid, then by content_digest. A row
+// with a known uid and digest is dropped; one with a known uid and another digest is a later
+// revision.
+//
+// The rows to compare are sorted by uid, as keys of a few columns, with those published rows whose
+// uids may be among them. So neither their number nor that of the published ones takes memory, and
+// it does not matter in which order files hold their rows, nor under which entity_id.
+
+// keyTable is the layout of keys. Keys of published rows have the number publishedRow, and come
+// before those of new rows, which are numbered in the order in which they were written.
+var keyTable = schema.Table{
+	Name: "keys",
+	Columns: []schema.Column{
+		{Name: "event_uid", Type: schema.String},
+		{Name: schema.ContentDigest, Type: schema.String},
+		{Name: "seen", Type: schema.Time},      // fetched_at; of a published row first_seen_at
+		{Name: "call_id", Type: schema.String}, // null: published
+		{Name: "revision", Type: schema.Int64}, // null: new
+		{Name: numberColumn.Name, Type: numberColumn.Type},
+	},
+	Sort: []string{"event_uid", numberColumn.Name},
+}
+
+// The positions of columns in keyTable.
+const (
+	keyUID = iota
+	keyDigest
+	keySeen
+	keyCall
+	keyRevision
+	keyNumber
+)
+
+const publishedRow = -1
+
+// numberColumn numbers the rows of a partition while they are sorted; no file has it.
+var numberColumn = schema.Column{Name: "row_number", Type: schema.Int64}
+
+var keySchema = keyTable.Arrow()
+
+// comparer collects the keys of a partition's rows.
+type comparer struct {
+	keys    *extsort.Sorter
+	sources []int         // columns of the table for the first of keyTable
+	layout  *arrow.Schema // of the table with numberColumn
+	rows    int64         // numbered so far
+	wanted  uidFilter     // their uids
+}
+
+// isCompared reports whether the rows of a table are compared with published ones.
+func isCompared(t *schema.Table) bool {
+	return t.IsEvent() && t.ColumnIndex(schema.ContentDigest) >= 0
+}
+
+// numberedTable is a table with numberColumn as its last column.
+func numberedTable(t *schema.Table) *schema.Table {
+	numbered := *t
+	numbered.Columns = append(slices.Clip(t.Columns), numberColumn)
+	return &numbered
+}
+
+func newComparer(t *schema.Table, name string, space *extsort.Space) *comparer {
+	c := &comparer{keys: extsort.New(&keyTable, "the keys of "+name, space), layout: numberedTable(t).Arrow()}
+	for _, column := range []string{"event_uid", schema.ContentDigest, "fetched_at", "call_id"} {
+		c.sources = append(c.sources, t.ColumnIndex(column))
+	}
+	return c
+}
+
+// addRows adds the keys of a record's rows. It returns the record with the numbers of the rows, which
+// the caller releases.
+func (c *comparer) addRows(rec arrow.Record) (arrow.Record, error) {
+	n := int(rec.NumRows())
+	numbers, revisions := array.NewInt64Builder(memory.DefaultAllocator), array.MakeArrayOfNull(memory.DefaultAllocator, arrow.PrimitiveTypes.Int64, n)
+	defer revisions.Release()
+	for range n {
+		numbers.Append(c.rows)
+		c.rows++
+	}
+	number := numbers.NewArray()
+	defer number.Release()
+	columns := make([]arrow.Array, 0, len(keyTable.Columns))
+	for _, at := range c.sources {
+		columns = append(columns, rec.Column(at))
+	}
+	uids := columns[keyUID].(*array.String)
+	for i := range n {
+		if uids.IsValid(i) {
+			c.wanted.add([]byte(uids.Value(i)))
+		}
+	}
+	keys := array.NewRecord(keySchema, append(columns, revisions, number), rec.NumRows())
+	defer keys.Release()
+	if err := c.keys.Add(keys); err != nil {
+		return nil, err
+	}
+	return array.NewRecord(c.layout, append(slices.Clip(rec.Columns()), number), rec.NumRows()), nil
+}
+
+// addPublished adds the keys of published rows, which it releases.
+func (c *comparer) addPublished(ctx context.Context, keys arrow.Record, maxMemory int64) error {
+	defer keys.Release()
+	if keys.NumRows() == 0 {
+		return nil
+	}
+	if err := c.keys.Add(keys); err != nil {
+		return err
+	}
+	if c.keys.Memory() > maxMemory {
+		return c.keys.Spill(ctx)
+	}
+	return nil
+}
+
+// judge compares the rows.
+func (c *comparer) judge(ctx context.Context) (*verdicts, error) {
+	v := &verdicts{dropped: make([]uint64, c.rows/64+1), revised: map[int64]revision{}}
+	g := eventGroup{verdicts: v, contents: map[string]knownContent{}}
+	err := c.keys.Merge(ctx, func(rows []extsort.Row) error {
+		for _, r := range rows {
+			g.addKey(r)
+		}
+		return nil
+	})
+	g.endAnswer()
+	return v, err
+}
+
+// verdicts say which of the numbered rows of a partition are written, and how.
+type verdicts struct {
+	dropped []uint64           // a bit for each row
+	revised map[int64]revision // of rows that do not stay as they were written
+	// Rows that are dropped because of a published one, and because of another one of this run; and
+	// written ones that differ from an earlier revision.
+	known, repeated, changed int64
+}
+
+// revision is what the comparison says of a row that is written.
+type revision struct {
+	number    int64
+	firstSeen int64 // microseconds since 1970
+	seen      bool  // firstSeen is known
+}
+
+func (v *verdicts) isDropped(row int64) bool { return v.dropped[row/64]>>(row%64)&1 != 0 }
+
+func (v *verdicts) drop(row int64) { v.dropped[row/64] |= 1 << (row % 64) }
+
+// eventGroup compares the rows with one uid.
+type eventGroup struct {
+	verdicts *verdicts
+	uid      []byte // nil before the first one
+	contents map[string]knownContent
+	newest   int64    // the last revision
+	first    revision // whose first_seen_at all later ones have
+	call     []byte
+	answer   []newKey // rows that one call brought
+}
+
+// knownContent is a content of the event that was met before.
+type knownContent struct{ published bool }
+
+// newKey is the key of a row of this run.
+type newKey struct {
+	row    int64
+	digest string
+	hasOne bool // a digest
+	seen   int64
+	isSeen bool
+}
+
+func (g *eventGroup) addKey(r extsort.Row) {
+	at, columns := r.Index, r.View.Columns
+	if columns[keyUID].IsNull(at) {
+		return // nothing to compare
+	}
+	if uid := columns[keyUID].TextAt(at); g.uid == nil || !bytes.Equal(uid, g.uid) {
+		g.endAnswer()
+		clear(g.contents)
+		g.uid = append(g.uid[:0:0], uid...)
+		if g.uid == nil {
+			g.uid = []byte{}
+		}
+		g.newest, g.first = 0, revision{}
+	}
+	k := newKey{row: columns[keyNumber].Int64At(at), hasOne: !columns[keyDigest].IsNull(at), isSeen: !columns[keySeen].IsNull(at)}
+	if k.hasOne {
+		k.digest = string(columns[keyDigest].TextAt(at))
+	}
+	if k.isSeen {
+		k.seen = columns[keySeen].Int64At(at)
+	}
+	if k.row != publishedRow {
+		if call := columns[keyCall].TextAt(at); !bytes.Equal(call, g.call) {
+			g.endAnswer()
+			g.call = append(g.call[:0], call...)
+		}
+		g.answer = append(g.answer, k)
+		return
+	}
+	number := int64(1)
+	if !columns[keyRevision].IsNull(at) {
+		number = columns[keyRevision].Int64At(at)
+	}
+	g.newest = max(g.newest, number)
+	if k.hasOne {
+		g.contents[k.digest] = knownContent{published: true}
+	}
+	if k.isSeen && (!g.first.seen || k.seen < g.first.firstSeen) {
+		g.first = revision{firstSeen: k.seen, seen: true}
+	}
+}
+
+// endAnswer judges the rows that one answer brought. Rows of one answer do not replace each other, and
+// not the known one that comes with them: they are several events as long as the API returns them
+// together. Otherwise a row with another content is the next revision.
+func (g *eventGroup) endAnswer() {
+	if len(g.answer) == 0 {
+		return
+	}
+	isKnown := func(k newKey) bool {
+		_, known := g.contents[k.digest]
+		return k.hasOne && known
+	}
+	number, beside := g.newest+1, slices.ContainsFunc(g.answer, isKnown)
+	if beside {
+		number = g.newest
+	}
+	for _, k := range g.answer {
+		if isKnown(k) {
+			g.verdicts.drop(k.row)
+			if g.contents[k.digest].published {
+				g.verdicts.known++
+			} else {
+				g.verdicts.repeated++
+			}
+			continue
+		}
+		if k.hasOne {
+			g.contents[k.digest] = knownContent{}
+		}
+		g.keep(k, number, beside)
+	}
+	g.newest, g.answer = number, g.answer[:0]
+}
+
+func (g *eventGroup) keep(k newKey, number int64, beside bool) {
+	kept := revision{number: number, firstSeen: k.seen, seen: k.isSeen}
+	if number > 1 && !beside {
+		g.verdicts.changed++
+		kept.firstSeen, kept.seen = g.first.firstSeen, g.first.seen
+	}
+	if !g.first.seen && k.isSeen {
+		g.first = kept
+	}
+	if number != 1 || kept.seen != k.isSeen || kept.firstSeen != k.seen {
+		g.verdicts.revised[k.row] = kept
+	}
+}
+
+// uidFilter tells for most uids that are not among the added ones that they are not: a bit for the
+// hash of each, with 32 bits or more for every uid up to its largest size.
+type uidFilter struct {
+	words []uint64 // a power of two
+	uids  int
+}
+
+const (
+	minFilterWords = 1 << 10
+	maxFilterWords = 1 << 21 // 16 MiB
+)
+
+var uidSeed = maphash.MakeSeed()
+
+func (f *uidFilter) add(uid []byte) {
+	if f.words == nil {
+		f.words = make([]uint64, minFilterWords)
+	}
+	if f.uids++; f.uids*2 > len(f.words) && len(f.words) < maxFilterWords {
+		// A hash has one bit more now, 0 or 1: both are set.
+		f.words = append(f.words, f.words...)
+	}
+	bit := maphash.Bytes(uidSeed, uid) % uint64(len(f.words)*64)
+	f.words[bit/64] |= 1 << (bit % 64)
+}
+
+func (f *uidFilter) mayHave(uid []byte) bool {
+	bit := maphash.Bytes(uidSeed, uid) % uint64(len(f.words)*64)
+	return f.words[bit/64]>>(bit%64)&1 != 0
+}
+
+// Earlier is what a lake held before one of its generations. A run that is written again is compared
+// with that, and not with what has been published since.
+type Earlier struct {
+	published generations
+	link      *pipeline.Link
+	unread    []string // files that could not be compared then
+}
+
+// Before is what the lake held before a manifest was published.
+func (i *Inspector) Before(m *pipeline.Manifest) *Earlier {
+	return &Earlier{i.published, m.Previous, m.Unread}
+}
+
+// earlierFiles are the files with which new rows are compared, by partition.
+func (l *Lake) earlierFiles(ctx context.Context) (map[string][]DataFile, error) {
+	if l.earlier != nil {
+		return l.earlier, nil
+	}
+	from := l.options.Earlier
+	if from == nil {
+		newest, _, err := l.newestGeneration(ctx)
+		if err != nil {
+			return nil, err
+		}
+		from = &Earlier{published: l.generations, link: newest.manifestLink()}
+	}
+	return l.earlier, l.compareWith(ctx, from)
+}
+
+// compareWith makes the files of a generation those with which new rows are compared, without those
+// of the run itself.
+func (l *Lake) compareWith(ctx context.Context, from *Earlier) error {
+	files, err := from.published.generationFiles(ctx, from.link)
+	if err != nil {
+		return err
+	}
+	l.earlier, l.earlierIn, l.unread = map[string][]DataFile{}, from, slices.Clone(from.unread)
+	for _, f := range files {
+		if f.Run != l.options.RunID && !slices.Contains(from.unread, f.Path) {
+			key := f.Table + "/" + f.Partition
+			l.earlier[key] = append(l.earlier[key], f)
+		}
+	}
+	return nil
+}
+
+// compareWithoutOwn goes back to what the lake held before the run was published: a compaction has
+// merged its rows since. It was published, and its process died before it could note that.
+func (l *Lake) compareWithoutOwn(ctx context.Context) error {
+	for link := l.earlierIn.link; link != nil; {
+		m, err := l.earlierIn.published.readManifest(ctx, link)
+		if err != nil {
+			return err
+		}
+		if link = m.Previous; m.Run.ID == l.options.RunID {
+			return l.compareWith(ctx, &Earlier{l.earlierIn.published, m.Previous, m.Unread})
+		}
+	}
+	return fmt.Errorf("%w: a compaction holds rows of run %s, which no manifest names", ErrIntegrity, l.options.RunID)
+}
+
+// compare compares the rows of a partition with each other and with what was published in it.
+func (l *Lake) compare(ctx context.Context, p *partition) (*verdicts, error) {
+	earlier, err := l.earlierFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for files := range slices.Chunk(earlier[p.Partition.String()], l.earlierIn.published.backend.maxParallel()) {
+		found, err := l.readKeysOf(ctx, files, &p.compared.wanted)
+		if errors.Is(err, errOwnRows) {
+			if err := l.compareWithoutOwn(ctx); err != nil {
+				return nil, err
+			}
+			return l.compare(ctx, p) // keys that were added already are added again, which changes nothing
+		}
+		for _, keys := range found {
+			if keys != nil {
+				err = errors.Join(err, p.compared.addPublished(ctx, keys, l.options.SortMemory))
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p.compared.judge(ctx)
+}
+
+// accountHash identifies the line of the list that an event row is about, within the run.
+func accountHash(r extsort.Row, columns [3]int) uint64 {
+	var h maphash.Hash
+	h.SetSeed(uidSeed)
+	for _, at := range columns {
+		if c := &r.View.Columns[at]; !c.IsNull(r.Index) {
+			_, _ = h.Write(c.TextAt(r.Index)) // it never fails
+		}
+		_ = h.WriteByte(0)
+	}
+	return h.Sum64()
+}
+
+// accountColumns are the columns that event rows and accounts have in common.
+func accountColumns(t *schema.Table) (columns [3]int) {
+	for i, name := range []string{"call_id", "account_key", "entity_id"} {
+		columns[i] = t.ColumnIndex(name)
+	}
+	return columns
+}
+
+// Comparison is what the comparison with the lake found while staging.
+func (l *Lake) Comparison() pipeline.Comparison {
+	c := l.comparison
+	c.Unread = slices.Clone(l.unread)
+	slices.Sort(c.Unread)
+	return c
+}
+
+// overrideRows replaces values of integer columns in some of the rows, in place. The record that it
+// returns has the new rows, and is released after them; nil if there are none.
+func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int]func(i int) (int64, bool)) (arrow.Record, error) {
+	if len(at) == 0 {
+		return nil, nil
+	}
+	changed := make([]extsort.Row, len(at))
+	for i, n := range at {
+		changed[i] = rows[n]
+	}
+	layout := t.Arrow()
+	b := array.NewRecordBuilder(memory.DefaultAllocator, layout)
+	defer b.Release()
+	copied := extsort.BuildRecord(b, t, changed)
+	defer copied.Release()
+	arrays := slices.Clone(copied.Columns())
+	for column, valueAt := range columns {
+		fresh := b.Field(column)
+		for i := range at {
+			value, known := valueAt(i)
+			switch fresh := fresh.(type) {
+			case *array.Int64Builder:
+				fresh.AppendValues([]int64{value}, []bool{known})
+			case *array.TimestampBuilder:
+				fresh.AppendValues([]arrow.Timestamp{arrow.Timestamp(value)}, []bool{known})
+			default:
+				return nil, fmt.Errorf("column %s holds no integers", t.Columns[column].Name)
+			}
+		}
+		arrays[column] = fresh.NewArray()
+		defer arrays[column].Release()
+	}
+	rec := array.NewRecord(layout, arrays, int64(len(at)))
+	view := extsort.NewRecordView(t, rec)
+	for i, n := range at {
+		rows[n] = view.Row(int32(i)) //nolint:gosec // a few rows
+	}
+	return rec, nil
+}
+
+// releaser releases a record that may be nil.
+func releaser(rec arrow.Record) func() {
+	return func() {
+		if rec != nil {
+			rec.Release()
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package sinks
+
+import (
+	"context"
+	"slices"
+
+	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/schema"
+)
+
+// selection decides which of the sorted rows of a partition are written, and fills in what is only
+// known then.
+type selection interface {
+	// selectRows returns the rows to write, in order, in the memory of rows. They are valid until
+	// release is called.
+	selectRows(rows []extsort.Row) (kept []extsort.Row, release func(), err error)
+	// repeated counts the rows that were left out because the run has written them already.
+	repeated() int64
+}
+
+func (l *Lake) newSelection(ctx context.Context, p *partition) (selection, error) {
+	switch {
+	case p.compared != nil:
+		return l.newEventSelection(ctx, p)
+	case l.prefix != "":
+		return allRows{}, nil // readers of the small files see all of them
+	case p.table.ColumnIndex("known_events") >= 0:
+		return &accountSelection{
+			table: p.table, known: l.knownEvents, columns: accountColumns(p.table),
+			events: p.table.ColumnIndex("events"), newEvents: p.table.ColumnIndex("new_events"), knownEvents: p.table.ColumnIndex("known_events"),
+		}, nil
+	}
+	return newDeduplicator(p.table), nil
+}
+
+// allRows selects all rows.
+type allRows struct{}
+
+func (allRows) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
+	return rows, func() {}, nil
+}
+func (allRows) repeated() int64 { return 0 }
+
+// selectRows drops repeated rows.
+func (d *deduplicator) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
+	return slices.DeleteFunc(rows, func(r extsort.Row) bool { return !d.isFirst(r) }), func() {}, nil
+}
+
+func (d *deduplicator) repeated() int64 { return d.dropped }
+
+// eventSelection drops the events that the lake has, and gives the others their revisions.
+type eventSelection struct {
+	lake     *Lake
+	table    *schema.Table // with numberColumn
+	verdicts *verdicts
+	accounts [3]int
+	number   int // numberColumn
+}
+
+func (l *Lake) newEventSelection(ctx context.Context, p *partition) (*eventSelection, error) {
+	v, err := l.compare(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	l.comparison.Known += v.known
+	l.comparison.Changed += v.changed
+	if l.knownEvents == nil {
+		l.knownEvents = map[uint64]int64{}
+	}
+	return &eventSelection{l, numberedTable(p.table), v, accountColumns(p.table), len(p.table.Columns)}, nil
+}
+
+func (s *eventSelection) repeated() int64 { return s.verdicts.repeated }
+
+func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
+	rows = slices.DeleteFunc(rows, func(r extsort.Row) bool {
+		if !s.verdicts.isDropped(s.numberOf(r)) {
+			return false
+		}
+		s.lake.knownEvents[accountHash(r, s.accounts)]++
+		return true
+	})
+	var at []int
+	var revisions []revision
+	for i, r := range rows {
+		if revised, ok := s.verdicts.revised[s.numberOf(r)]; ok {
+			at, revisions = append(at, i), append(revisions, revised)
+		}
+	}
+	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) (int64, bool){
+		s.table.ColumnIndex("revision"):      func(i int) (int64, bool) { return revisions[i].number, true },
+		s.table.ColumnIndex("first_seen_at"): func(i int) (int64, bool) { return revisions[i].firstSeen, revisions[i].seen },
+	})
+	return rows, releaser(fresh), err
+}
+
+func (s *eventSelection) numberOf(r extsort.Row) int64 {
+	return r.View.Columns[s.number].Int64At(r.Index)
+}
+
+// accountSelection notes in each account which of its events were dropped.
+type accountSelection struct {
+	table                          *schema.Table
+	known                          map[uint64]int64
+	columns                        [3]int
+	events, newEvents, knownEvents int
+}
+
+func (s *accountSelection) repeated() int64 { return 0 }
+
+func (s *accountSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
+	var at []int
+	var known, all []int64
+	for i, r := range rows {
+		n := s.known[accountHash(r, s.columns)]
+		if events := &r.View.Columns[s.events]; n > 0 && !events.IsNull(r.Index) {
+			count := events.Int64At(r.Index) // an event of several rows may be known in part
+			at, known, all = append(at, i), append(known, min(n, count)), append(all, count)
+		}
+	}
+	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) (int64, bool){
+		s.newEvents:   func(i int) (int64, bool) { return all[i] - known[i], true },
+		s.knownEvents: func(i int) (int64, bool) { return known[i], true },
+	})
+	return rows, releaser(fresh), err
+}
