@@ -16,13 +16,15 @@ func TestNightsDisturbed(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(proof.Size(1, 6, 60)) {
 		rng := rand.New(rand.NewPCG(seed, 13))
-		lost, err := simulator.ParseFault("drop-after-charge%4")
-		if err != nil {
-			t.Fatal(err)
-		}
 		config := simulator.Config{CountDistinct: true}
 		if seed%2 == 0 {
-			config.Faults = []simulator.Fault{lost}
+			for _, text := range []string{"drop-after-charge@2", "drop-after-charge/9"} { // one of the first, which have most events
+				lost, err := simulator.ParseFault(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				config.Faults = append(config.Faults, lost)
+			}
 		}
 		n := newNights(t, config, companyDomains(90))
 		n.watch.Signals = []string{"surgeInHiring", "financialEventsNews", "peopleNews"}
