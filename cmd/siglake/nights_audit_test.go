@@ -39,7 +39,7 @@ func (w *lakeWatch) add(rows []map[string]any) (late int64) {
 // rows of the lake do, cost what is billed, and the sums are in manifest, summary and status.
 func TestNightsAudit(t *testing.T) {
 	t.Parallel()
-	n := newNights(t, simulator.Config{Lateness: "late20"}, companyDomains(proof.Size(100, 400, 2000)))
+	n := newNights(t, simulator.Config{Lateness: "late20"}, companyDomains(proof.Size(60, 400, 2000)))
 	flags := []string{"--signals", "growth,news,risk", "--nightly-types", "growth,news,risk", "--since", "last"}
 	lake := lakeWatch{map[string]bool{}, map[string]string{}}
 	var sum pipeline.AuditCounts
