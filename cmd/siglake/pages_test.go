@@ -22,7 +22,7 @@ var threePageFlags = []string{"--limit", "60", "--page-size", "20", "--timeout",
 // TestFaultsOfSearches is TestFaults for the searches of ids.
 func TestFaultsOfSearches(t *testing.T) {
 	t.Parallel()
-	forEachFault(t, nil, func(r *rig) {
+	forEachFault(t, nil, proof.Size(3, 1, 1), func(r *rig) {
 		r.runProductChecked(app.ResolveName, domainLines(250), "--concurrency", "1", "--timeout", "2s")
 	})
 }
@@ -47,7 +47,7 @@ func TestFaultsOfPages(t *testing.T) {
 		}
 		reports[name] = want
 	}
-	forEachFault(t, reports, func(r *rig) {
+	forEachFault(t, reports, proof.Size(4, 1, 1), func(r *rig) {
 		r.runProductChecked(app.LookalikesName, seedList(schema.Company, 7), threePageFlags...)
 	})
 }

@@ -141,6 +141,9 @@ func TestRegister(t *testing.T) {
 				if !proof.IsShort() && expected.unserved == "" && !strings.HasPrefix(doc.Name, "v3-") && (api == "v2") == ((doc.Row+i)%2 == 0) {
 					continue // one of the two is tried
 				}
+				if !proof.IsShort() && expected == (effect{}) && (doc.Row+i)%2 == 0 {
+					continue // of those that change nothing
+				}
 				t.Run(name, func(t *testing.T) {
 					r := newRig(t, fixedDayConfig(t, setting))
 					r.runList(t.Context(), nil, list, flags[api]...)
