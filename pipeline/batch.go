@@ -48,6 +48,8 @@ type Item struct {
 	Page *Page  `json:",omitempty"` // for paged services
 	// The item asks one of several questions about its line.
 	Part bool `json:",omitempty"`
+	// The item asks for days that were asked before, to find what was missed.
+	Audit bool `json:",omitempty"`
 	// Signal types that are left for another request, because an answer about all of them was cut.
 	TypesLeft int `json:",omitempty"`
 }

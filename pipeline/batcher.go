@@ -130,6 +130,7 @@ type ask struct {
 	part bool
 	// Its signal types may be asked in several calls.
 	divisible bool
+	audit     bool // see Item.Audit
 	// See Item.TypesLeft.
 	typesLeft int
 }
@@ -155,7 +156,7 @@ func (o *openBatches) add(a *schema.Account, k ask) *Batch {
 			o.divisible[group] = k
 		}
 	}
-	item := Item{Ref: itemRef(*a, byID), Account: *a, Part: k.part, TypesLeft: k.typesLeft}
+	item := Item{Ref: itemRef(*a, byID), Account: *a, Part: k.part, Audit: k.audit, TypesLeft: k.typesLeft}
 	if k.id != a.ID {
 		item.ID, item.Ref = k.id, k.id
 	}
@@ -293,7 +294,7 @@ func (s *batcher) classifyDue(ctx context.Context, l Line, query *Query) (_ Line
 		l.Status, l.Reason = schema.Cached, due.Reason
 	}
 	for _, question := range due.Questions {
-		k := ask{query: s.question(query, question), id: id, part: len(due.Questions) > 1, divisible: question.Divisible}
+		k := ask{query: s.question(query, question), id: id, part: len(due.Questions) > 1, divisible: question.Divisible, audit: question.Audit}
 		if k.size = s.sizeFor(k.query); due.RiskOfDoubleCharge {
 			k.size = min(k.size, retryBatchSize)
 		}

@@ -59,6 +59,8 @@ type Question struct {
 	Since string   // first day of the window
 	// The types may be asked in several calls, if few accounts have the same question.
 	Divisible bool
+	// It asks for days that were asked before, to find what was missed.
+	Audit bool
 }
 
 // Coverage is what was bought for one account before. The zero value: nothing.

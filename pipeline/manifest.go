@@ -36,6 +36,7 @@ type Manifest struct {
 	InDoubt        []InDoubtCall   `json:"held"`
 	Pages          *PageTotals     `json:"pages,omitempty"` // of a run with paged answers
 	Reconciliation *Reconciliation `json:"account,omitempty"`
+	Audit          *Audit          `json:"audit,omitempty"` // of a run that audits pairs
 	Timings        Timings         `json:"timings"`
 	Files          []File          `json:"files"`
 	// Paths of earlier files with which the events could not be compared.

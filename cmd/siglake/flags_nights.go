@@ -18,5 +18,7 @@ func nightFlags(o *app.NightOptions) []cli.Flag {
 			Usage: "days after their date until events of a signal or category become visible at most, as `SIGNAL=DAYS`; 30 by default"}),
 		words(&o.NightlyTypes, &cli.StringSliceFlag{Name: "nightly-types", EnvVars: []string{"SIGLAKE_NIGHTLY_TYPES"}, Category: category,
 			Usage: "signals or categories to ask every night, whatever their cadence"}),
+		&cli.StringFlag{Name: "audit", Value: o.Audit, Destination: &o.Audit, EnvVars: []string{"SIGLAKE_AUDIT"}, Category: category,
+			Usage: "`SHARE` of the pairs with a recent event, like 2%, that are asked for earlier days again: measures how many late events economy misses, and finds those"},
 	}
 }

@@ -56,6 +56,7 @@ func Settings(o *RunOptions) map[string]string {
 		settings["completeness"], settings["backfill"] = o.Nights.Completeness, o.Nights.Backfill
 		setIfAny(settings, "lateness", list(o.Nights.Lateness))
 		setIfAny(settings, "nightly-types", list(o.Nights.NightlyTypes))
+		setIfAny(settings, "audit", o.Nights.Audit)
 	}
 	setIfAny(settings, "intent-categories", list(o.Query.IntentCategories))
 	setIfAny(settings, "domain", list(o.Pages.Sites))
@@ -94,7 +95,7 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 		IntentCategories: list("intent-categories"), SendFilters: settings["send-filters"] == "true", APIVersion: settings["api"],
 	}
 	if o.Query.Since == sinceLast {
-		o.Nights = NightOptions{Completeness: settings["completeness"], Backfill: settings["backfill"], Lateness: list("lateness"), NightlyTypes: list("nightly-types")}
+		o.Nights = NightOptions{Completeness: settings["completeness"], Backfill: settings["backfill"], Lateness: list("lateness"), NightlyTypes: list("nightly-types"), Audit: settings["audit"]}
 	}
 	o.Pages = PageOptions{Exclude: settings["exclude"], Sites: list("domain"), Limit: number("limit"), PageSize: number("page-size")}
 	o.Source = ListOptions{

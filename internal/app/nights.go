@@ -22,6 +22,7 @@ type NightOptions struct {
 	Backfill     string   // AGE: the window of what was never asked
 	Lateness     []string // TYPE=DAYS
 	NightlyTypes []string // types that are asked whatever their cadence
+	Audit        string   // a share like 2%, of pairs to ask for known days again; empty: none
 }
 
 // DefaultNights has the default values of the flags that fill in NightOptions.
@@ -65,6 +66,9 @@ func (o *NightOptions) policy() (p nights.Policy, err error) {
 	if p.Completeness != nights.Economy && p.Completeness != nights.Strict {
 		return p, UsageErrorf("--completeness %q: expected economy or strict", o.Completeness)
 	}
+	if p.Audit, err = o.auditShare(); err != nil {
+		return p, err
+	}
 	p.Lateness, p.Nightly = map[string]int{}, map[string]bool{}
 	for _, word := range SplitWords(o.Lateness) {
 		name, text, _ := strings.Cut(word, "=")
@@ -90,6 +94,21 @@ func (o *NightOptions) policy() (p nights.Policy, err error) {
 		}
 	}
 	return p, nil
+}
+
+// auditShare reads --audit.
+func (o *NightOptions) auditShare() (float64, error) {
+	if o.Audit == "" {
+		return 0, nil
+	}
+	percent, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(o.Audit, "%")), 64)
+	switch {
+	case err != nil || !strings.HasSuffix(o.Audit, "%") || !(percent > 0 && percent <= 100):
+		return 0, UsageErrorf("--audit %q: expected a share up to 100%%, for example 2%%", o.Audit)
+	case o.Completeness != string(nights.Economy):
+		return 0, UsageErrorf("--audit measures what --completeness economy misses; --completeness %s asks for all days again: leave one of them out", o.Completeness)
+	}
+	return percent / 100, nil
 }
 
 // maxLateness is the longest lateness in days.
@@ -177,7 +196,7 @@ func chargesEveryType(l *ledger.Ledger) bool {
 }
 
 // nightText says what a night asks, and why.
-func nightText(p nights.Counts, completeness string) []string {
+func nightText(p nights.Counts, o *NightOptions, maxResults int) []string {
 	var notes []string
 	add := func(n int64, text string) {
 		if n > 0 {
@@ -187,7 +206,9 @@ func nightText(p nights.Counts, completeness string) []string {
 	add(p.First, "of entity and signal never asked: the run asks for the days of --backfill")
 	add(p.LookBack, "without a recent event: the run looks back as far as events are late")
 	add(p.Onward, "with a recent event: the run asks from the day after it")
-	add(p.Closing, "asked once more for days that may have had late events (--completeness "+completeness+")")
+	add(p.Closing, "asked once more for days that may have had late events (--completeness "+o.Completeness+")")
+	add(p.Audited, fmt.Sprintf("with a recent event: the run asks for all days of the look-back, to measure what is missed (--audit %s). It buys their known events again, for at most %s results",
+		o.Audit, format.Thousands(p.Audited*int64(maxResults))))
 	add(p.NotDue, "not due tonight: the run does not ask")
 	add(p.Held, "held until a call in doubt is decided about")
 	return notes

@@ -25,8 +25,19 @@ type LakeStatus struct {
 	Reopened   bool          `json:"reopened"`       // something may be asked again that was in doubt
 	Next       []string      `json:"next"`           // commands that there is a reason for
 
+	// What the audits of all runs found together; nil: there were none.
+	Audits *AuditStatus `json:"audits,omitempty"`
+
 	Generations []GenerationStatus `json:"generations"` // newest first
 	Earlier     int64              `json:"generations_before,omitempty"`
+}
+
+// AuditStatus is what audits found, with the share of events that was missed and its interval.
+type AuditStatus struct {
+	pipeline.AuditCounts
+	Missed      float64 `json:"missed_share"`
+	MissedLeast float64 `json:"missed_share_least"`
+	MissedMost  float64 `json:"missed_share_most"`
 }
 
 // Stale reports whether the last good run of a list is older than allowed.
@@ -77,6 +88,10 @@ func (l *lake) status(ctx context.Context, list string, maxAge time.Duration) (*
 		status.OpenLines += r.Open
 		onWire += r.OnWire
 		running = running || r.Process != nil
+	}
+	if sum := l.ledger.Audits(); sum.Pairs > 0 {
+		status.Audits = &AuditStatus{AuditCounts: sum}
+		status.Audits.Missed, status.Audits.MissedLeast, status.Audits.MissedMost = sum.MissedShare()
 	}
 	status.MaxCost = status.Credits + total.MaxCost
 	status.Reopened = l.reopenedRun() != nil

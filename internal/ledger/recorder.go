@@ -60,8 +60,15 @@ func (r *Recorder) RecordLines(undecided []pipeline.Line) error {
 	return err
 }
 
-// Prepare records durably that the run's files are staged.
+// Prepare records durably that the run's files are staged. It adds to the manifest what the run's
+// audits found. Without that nothing is lost but a measurement, so an audit that cannot be read does not
+// keep the run from being published.
 func (r *Recorder) Prepare(m *pipeline.Manifest) error {
+	audit, err := r.ledger.audit(context.Background(), r.run) // what was paid for is published, whatever is cancelled
+	if err != nil && r.ledger.options.Debug != nil {
+		r.ledger.options.Debug("the run's audits are not counted: " + err.Error())
+	}
+	m.Audit = audit
 	head, err := json.Marshal(prepareRecord{Run: r.run.ID, Files: len(m.Files), Time: r.now().UTC()})
 	if err != nil {
 		return err
@@ -98,6 +105,9 @@ func commitOf(run string, m *pipeline.Manifest, now time.Time) Commit {
 		Run: run, Generation: m.Generation, Outcome: m.Run.Outcome,
 		Deferred: m.Accounts.ByStatus[schema.Deferred] + m.Accounts.PartlyRequested, Held: m.Accounts.ByStatus[schema.InDoubt],
 		Rejected: m.Accounts.ByStatus[schema.Rejected], Time: now, Totals: newTotals(m),
+	}
+	if m.Audit != nil {
+		c.Audit = &m.Audit.AuditCounts
 	}
 	for _, d := range m.InDoubt {
 		if d.Run != "" {

@@ -155,8 +155,10 @@ type Commit struct {
 	Rejected    int64               `json:"rejected,omitempty"`
 	BlockedBy   []string            `json:"holds,omitempty"`  // calls in doubt of earlier runs, as "run/call", that its lines wait for
 	InputUnread bool                `json:"unread,omitempty"` // the list was not read to its end: further lines are in no count
-	Time        time.Time           `json:"time"`
-	Totals      *Totals             `json:"totals,omitempty"` // nil: an earlier version wrote it
+	// What the run's audits found; nil: it had none.
+	Audit  *pipeline.AuditCounts `json:"audit,omitempty"`
+	Time   time.Time             `json:"time"`
+	Totals *Totals               `json:"totals,omitempty"` // nil: an earlier version wrote it
 }
 
 // Totals sum up a published run, so that its history can be told without its calls.

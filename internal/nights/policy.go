@@ -1,9 +1,13 @@
 package nights
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"time"
 
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -30,6 +34,9 @@ type Policy struct {
 	// Reread asks due pairs with one window for all, as long as a period and the overlap: for an
 	// account that is charged for every type that is asked, with events or without.
 	Reread bool
+	// The share of the pairs with a recent event that are due, of which all days of the look-back are
+	// asked again.
+	Audit float64
 }
 
 // The defaults, in days.
@@ -98,6 +105,7 @@ const (
 	lookBack      // no recent event is known
 	onward        // from the day after the newest event
 	closing       // all days that are not closed, once more
+	audit         // all days of the look-back, although a recent event is known
 )
 
 // pair is what is due of a pair: its kind, and the first day to ask for; or the day on which it is due.
@@ -105,6 +113,8 @@ type pair struct {
 	kind  kind
 	since ledger.Day
 	next  ledger.Day
+	// What an audit would ask for, of a pair that is asked onward.
+	lookBack ledger.Day
 }
 
 // due decides what is due of a pair with a cursor; the zero cursor is that of a pair that was never
@@ -139,7 +149,20 @@ func (p *Policy) due(signal string, c ledger.Cursor) pair {
 	case c.Newest >= p.Today: // nothing newer can be asked for yet
 		return pair{next: p.Today + 1}
 	}
-	return pair{kind: onward, since: c.Newest + 1}
+	return pair{kind: onward, since: c.Newest + 1, lookBack: since}
+}
+
+// audited is what is due of a pair, as an audit if the night draws it. A night that is resumed draws
+// the same pairs.
+func (p *Policy) audited(due pair, identity pipeline.Identity, signal string) pair {
+	if due.kind != onward || p.Audit <= 0 {
+		return due
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", identity[:], signal, p.Today))
+	if drawn := float64(binary.BigEndian.Uint32(sum[:])) / (1 << 32); drawn >= p.Audit {
+		return due
+	}
+	return pair{kind: audit, since: due.lookBack}
 }
 
 // mustClose reports whether the days that are not closed have known events, all of them older than

@@ -28,6 +28,7 @@ type Counts struct {
 	LookBack int64 `json:"no_recent_event"`  // without a recent event
 	Onward   int64 `json:"after_the_newest"` // from the day after the newest event
 	Closing  int64 `json:"closing"`          // asked once more, to find late events
+	Audited  int64 `json:"audited"`          // with a recent event, and asked for days before it again
 	NotDue   int64 `json:"not_due"`
 	// Held until a call in doubt is decided about.
 	Held int64 `json:"held"`
@@ -72,11 +73,11 @@ func (s *Schedule) addDoubt(c *ledger.Call, item *pipeline.Item) {
 
 // Due says what of a query to ask about an account tonight.
 func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query) (due pipeline.Due) {
-	byWindow, alone := map[ledger.Day][]string{}, map[string]ledger.Day{}
+	byWindow, alone := map[ledger.Day][]string{}, map[string]pair{}
 	identities := s.identitiesOf(ctx, a, q)
 	var next ledger.Day
 	for _, signal := range q.ResultTypes() {
-		p := s.policy.due(signal, s.cursorOf(identities, q, signal))
+		p := s.policy.audited(s.policy.due(signal, s.cursorOf(identities, q, signal)), identities[0], signal)
 		held := s.applyDoubts(&p, &due, identities, q, signal)
 		s.count(p, held)
 		switch {
@@ -84,8 +85,8 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 		case p.kind == notDue && (next == 0 || p.next < next):
 			next = p.next
 		case p.kind == notDue:
-		case p.kind == onward || p.kind == closing:
-			alone[signal] = p.since
+		case p.kind == onward || p.kind == closing || p.kind == audit:
+			alone[signal] = p
 		default:
 			byWindow[p.since] = append(byWindow[p.since], signal)
 		}
@@ -94,8 +95,8 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 		due.Questions = append(due.Questions, pipeline.Question{Types: byWindow[since], Since: since.String(), Divisible: true})
 	}
 	for _, signal := range q.ResultTypes() {
-		if since, ok := alone[signal]; ok {
-			due.Questions = append(due.Questions, pipeline.Question{Types: []string{signal}, Since: since.String()})
+		if p, ok := alone[signal]; ok {
+			due.Questions = append(due.Questions, pipeline.Question{Types: []string{signal}, Since: p.since.String(), Audit: p.kind == audit})
 		}
 	}
 	if len(due.Questions) > 0 {
@@ -179,7 +180,7 @@ func (s *Schedule) count(p pair, held bool) {
 	case held:
 		n.Held++
 	default:
-		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing}
+		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing, audit: &n.Audited}
 		*counters[p.kind]++
 	}
 }

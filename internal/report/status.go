@@ -31,6 +31,9 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 	}
 	format.Fprintf(out, "\n%s, %s\n", format.Count(len(status.Runs)+status.RunsBefore, "run"), format.Lines(totalText(status)))
 	printProcess(out, status, now)
+	if status.Audits != nil {
+		format.Fprintf(out, "  %s\n", missedText(&status.Audits.AuditCounts))
+	}
 	for _, next := range status.Next {
 		format.Fprintf(out, "  Next: %s\n", next)
 	}

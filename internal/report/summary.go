@@ -121,6 +121,9 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if a := m.Reconciliation; a != nil && a.Change != nil {
 		format.Fprintf(w, "\n  Account       %s, %s\n", balanceText(*a.Change), accountText(a))
 	}
+	if m.Audit != nil {
+		format.Fprintf(w, "\n  Audit         %s\n", auditText(m.Audit))
+	}
 	printPages(w, m.Pages)
 	printRejects(w, m)
 	printDeferrals(w, m)
