@@ -25,7 +25,7 @@ LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
 
 # The tests of these packages that start no goroutines of their own run without the race
 # detector only; their lists are the arguments of proof.Main, and cmd/siglake has one.
-WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/extsort ./internal/lusha ./internal/mutants ./internal/ratelimit ./internal/simulator ./internal/wal ./sinks
+WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/extsort ./internal/lusha ./internal/mutants ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
 
 test: export GOGC ?= 400
 # Tests write durably and wait for the disk: they use memory if there is enough.

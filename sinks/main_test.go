@@ -10,8 +10,10 @@ import (
 // TestMain runs the tests. The race detector looks at those with goroutines that differ.
 func TestMain(m *testing.M) {
 	os.Exit(proof.Main(m,
-		"TestBackends", "TestCompact", "TestCompactKeepsRows", "TestCompactSplits", "TestDigest",
-		"TestIntegerEncodings", "TestLongTextsKeepFootersShort", "TestMemory", "TestRace", "TestReadFooterDamaged",
-		"TestRoundTrip", "TestSlices", "TestSmallRecords", "TestSorted", "TestSplit",
+		"TestBackends", "TestCompact", "TestCompactKeepsRows", "TestCompactNamesDurable",
+		"TestCompactSplits", "TestDigest", "TestIntegerEncodings", "TestLongTextsKeepFootersShort",
+		"TestMemory", "TestNamesDurable", "TestOneCopy", "TestPublishRefuses", "TestRace",
+		"TestReadFooterDamaged", "TestRoundTrip", "TestSlices", "TestSmallRecords", "TestSorted",
+		"TestSplit",
 	))
 }
