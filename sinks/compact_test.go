@@ -200,7 +200,7 @@ func TestCompactKeepsRows(t *testing.T) {
 		got[f.Table] = append(got[f.Table], readParquetGo(t, filepath.Join(lake, f.Path), table)...)
 	}
 	for _, table := range rowtest.AllTables() {
-		if len(want[table.Name]) < 3*few {
+		if len(want[table.Name]) < 2*few {
 			t.Fatalf("%d rows of %s, want more", len(want[table.Name]), table.Name)
 		}
 		if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, want[table.Name])), rowtest.Format(got[table.Name])); diff != "" {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"embed"
-	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 )
 
 // deployFiles are the examples of schedulers: a folder for each kind.
@@ -46,7 +47,7 @@ func printExamples(c *cli.Context, args []string) error {
 	w := c.App.Writer
 	if len(args) == 0 {
 		for _, k := range exampleKinds {
-			fmt.Fprintf(w, "%-10s  %-45s  %s\n", k.name, strings.Join(exampleFiles(k.name), ", "), k.about)
+			format.Fprintf(w, "%-10s  %-45s  %s\n", k.name, strings.Join(exampleFiles(k.name), ", "), k.about)
 		}
 		return nil
 	}
@@ -59,14 +60,16 @@ func printExamples(c *cli.Context, args []string) error {
 	case len(args) == 2 && !slices.Contains(files, args[1]):
 		return app.UsageErrorf("no file %q among the examples of %s%s; there are: %s", args[1], args[0], app.DidYouMean(args[1], files), strings.Join(files, ", "))
 	case len(args) == 2:
-		fmt.Fprint(w, exampleText(args[0], args[1]))
-		return nil
+		_, err := io.WriteString(w, exampleText(args[0], args[1]))
+		return err
 	}
 	for i, file := range files {
 		if len(files) > 1 {
-			fmt.Fprintf(w, "%s--- %s\n", strings.Repeat("\n", min(i, 1)), file)
+			format.Fprintf(w, strings.Repeat("\n", min(i, 1))+"--- %s\n", file)
 		}
-		fmt.Fprint(w, exampleText(args[0], file))
+		if _, err := io.WriteString(w, exampleText(args[0], file)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
