@@ -18,7 +18,7 @@ type dividedLine struct {
 	parts   []string // that were added, by their first signal types
 }
 
-// addPart adds what became of one question about a line, or the status that the line has beside its
+// addPart adds what became of one question about a line, or the status that the line has besides its
 // answers. What was known first about a question counts.
 func (r *recorder) addPart(l Line, events int, cost Credits) {
 	d := r.divided[l.Account.Row]

@@ -133,7 +133,7 @@ type paidPhase struct {
 	unread   bool                 // the list was not read to its end, because the run was to stop
 }
 
-// maxLinesAfterInterrupt is the number of lines that a run still reads after it was told to stop, to
+// maxLinesAfterInterrupt is the number of lines that a run still reads after it was stopped, to
 // note that they are not requested. A longer list is left unread: who stops a run cannot wait for it.
 const maxLinesAfterInterrupt = 10_000
 

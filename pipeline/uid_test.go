@@ -172,7 +172,7 @@ func TestContentDigest(t *testing.T) {
 		{"case of the vocabulary", "riskNews", `{"eventType":"Security Issue"}`, `{"eventType":"security issue"}`},
 		{"sign of a decrease", "headcountDecrease1m", `{"changeRatePercent":-12.5}`, `{"changeRatePercent":12.5}`},
 		{"a timestamp for a date", "surgeInHiring", `{"signalDate":"2026-04-20"}`, `{"signalDate":"2026-04-20T10:00:00Z"}`},
-		{"a topic beside another one", "intent", `{"detectedTopics":[{"topicName":"A","topicScore":1}]}`, `{"detectedTopics":[{"topicName":"A","topicScore":1},{"topicName":"B"}]}`},
+		{"a topic next to another one", "intent", `{"detectedTopics":[{"topicName":"A","topicScore":1}]}`, `{"detectedTopics":[{"topicName":"A","topicScore":1},{"topicName":"B"}]}`},
 	} {
 		if a, b := digest(c.key, c.a), digest(c.key, c.b); a != b || len(a) != 32 {
 			t.Errorf("%s: digests of %s and %s are %q and %q, want equal", c.name, c.a, c.b, a, b)

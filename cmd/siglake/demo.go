@@ -25,7 +25,7 @@ func demoCommand() *cli.Command {
 		Name:  "demo",
 		Usage: "run the main job on a sample list and the embedded simulator: no key, no money",
 		Description: "With --nights it runs the list once for each of the last nights, the last one being today's, and shows what they\n" +
-			"cost beside the cost of requesting the whole window again every night.",
+			"cost next to the cost of requesting the whole window again every night.",
 		Flags: joinFlags(
 			[]cli.Flag{
 				&cli.StringFlag{Name: "lake", Value: p.run.Lake, Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` that the demo writes to"},

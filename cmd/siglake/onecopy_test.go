@@ -201,7 +201,7 @@ func TestRevisionsAcrossVersions(t *testing.T) {
 	first.mustExit(exitComplete, "verify")
 }
 
-// TestEarlierFileIsMissing: a night goes on without a file of an earlier one. What that may hold is
+// TestEarlierFileIsMissing: a night does without a file of an earlier one. What that may hold is
 // written again, the run says so with its exit code, and a rebuild has each event once.
 func TestEarlierFileIsMissing(t *testing.T) {
 	t.Parallel()

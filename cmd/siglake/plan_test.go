@@ -323,11 +323,11 @@ func TestPlanSays(t *testing.T) {
 	clearHook(t)
 	code, stdout, stderr := runProgram(t, common...)
 	if code != exitComplete || !strings.Contains(stdout, "is unfinished: siglake run closes it") {
-		t.Errorf("plan beside another list's unfinished run: exit %d\n%s%s", code, stdout, stderr)
+		t.Errorf("plan next to another list's unfinished run: exit %d\n%s%s", code, stdout, stderr)
 	}
 	own := r.exec(t.Context(), []string{"plan", "-"}, string(list), append(slices.Clone(baseFlags), "--max-results", "7")...)
 	if own.code != exitComplete || !strings.Contains(own.stdout, "is unfinished, and this command differs") {
-		t.Errorf("plan beside an unfinished run about the same list: exit %d\n%s%s", own.code, own.stdout, own.stderr)
+		t.Errorf("plan next to an unfinished run about the same list: exit %d\n%s%s", own.code, own.stdout, own.stderr)
 	}
 	if code, _, stderr = runProgram(t, slices.Concat(common, []string{"--simulate"})...); code != exitUsage || !strings.Contains(stderr, "holds real answers") {
 		t.Errorf("plan of an invented world for a real lake: exit %d, %s", code, stderr)

@@ -262,7 +262,7 @@ func TestTwoLists(t *testing.T) {
 	}
 }
 
-// TestStoppedLongList: a run of a long list that is told to stop does not read the list to its end,
+// TestStoppedLongList: a run of a long list that is stopped does not read the list to its end,
 // says so, and the next run requests every line that it left.
 func TestStoppedLongList(t *testing.T) {
 	t.Parallel()

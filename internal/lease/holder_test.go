@@ -10,7 +10,7 @@ import (
 	"github.com/siglake/siglake/internal/bucket/membucket"
 )
 
-// TestFlockHolder: the lock of a directory names its holder while it is held, whoever looks, and none
+// TestFlockHolder: the lock of a directory names its holder while it is held, for every reader, and none
 // before and after, whatever is in its file.
 func TestFlockHolder(t *testing.T) {
 	t.Parallel()

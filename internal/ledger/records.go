@@ -161,7 +161,7 @@ type Commit struct {
 	Totals *Totals               `json:"totals,omitempty"` // nil: an earlier version wrote it
 }
 
-// Totals sum up a published run, so that its history can be told without its calls.
+// Totals sum up a published run, so that its history can be shown without its calls.
 type Totals struct {
 	Lines       int64             `json:"lines"`            // with a status
 	Calls       int64             `json:"calls"`            // attempts

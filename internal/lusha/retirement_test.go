@@ -68,7 +68,7 @@ func FuzzWebLinks(f *testing.F) {
 }
 
 // TestRetirementRecorded: a call keeps what its answer said about the end of its version, and the
-// client passes it on once, for each version by itself.
+// client passes it on once for each version.
 func TestRetirementRecorded(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {

@@ -6,7 +6,7 @@
 // the newest event, the days that were asked, and the day up to which nothing more is expected. A
 // question has a first day and no last one, so a pair with a recent event is asked from the day after
 // it: known events are outside the window and are not bought again. A pair without a recent event is
-// asked with a long look back, which costs nothing as long as it is empty, and finds late events.
+// asked with a long look back, which costs nothing while it is empty, and finds late events.
 //
 // # Due times
 //
