@@ -103,7 +103,7 @@ func checkSalvaged(journal, uri string) error {
 }
 
 // holder is the process that has the lock of a lake that was opened to be read; nil: none has, or
-// that cannot be sent, which is logged.
+// that cannot be known, which is logged.
 func (l *lake) holder(ctx context.Context) *HolderStatus {
 	h, err := l.store.holder(ctx)
 	if err != nil {
