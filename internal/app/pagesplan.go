@@ -57,7 +57,7 @@ func (j *Job) PlanPages(ctx context.Context) (*PagesPlan, error) {
 	}
 	if l != nil {
 		defer l.close() //nolint:errcheck // nothing was written
-		if err := l.checkSimulated(j.API.Simulate); err != nil {
+		if err := l.checkSimulated(j.isSimulated()); err != nil {
 			return nil, err
 		}
 	}
