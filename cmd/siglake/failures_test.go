@@ -63,6 +63,7 @@ var tolerated = []struct {
 	{[]string{"allocate"}, ".journal", "likewise, when it grows"},
 	{[]string{"truncate", "write", "sync", "close"}, ".journal", "it is closed: all that it holds is durable already, and whoever opens it settles it"},
 	{[]string{"link"}, ".json", "a manifest that is there all the same, and is ours, is as good"},
+	{[]string{"link"}, ".ndjson", "likewise a snapshot, whose name says what it holds"},
 	{[]string{"remove"}, "/_staging/", "all is published by then, and the next run sweeps the scratch directory"},
 }
 
