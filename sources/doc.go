@@ -14,6 +14,7 @@
 //	csv.go        UTF-8 -> records with their physical lines, within fixed limits
 //	dialect.go    a sample of the text -> the delimiter
 //	header.go     header cells or column content -> which column is which field
+//	reading.go    the decisions -> a description for others to print
 //	account.go    record -> schema.Account, or the reason why it is none
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
 //	sites.go      hosts that many companies share, as data

@@ -198,12 +198,15 @@ func kindOf(cell string) kind {
 type layout struct {
 	object    schema.Object
 	columns   [numFields]int // index of the column; -1: none
+	reasons   [numFields]Reason
+	unused    map[int]string // why a column is not used
 	header    []string       // nil without a header
 	names     []string       // names of the columns in messages
 	width     int            // maximum number of filled columns of a record
 	line      int64          // line of the first record
 	delimiter byte
 	notes     []string
+	described []Column
 }
 
 func (l *layout) has(f field) bool { return l.columns[f] >= 0 }
@@ -231,7 +234,7 @@ func (l *layout) canIdentify(o schema.Object) bool {
 
 // newLayout decides on header, object and columns by the first records.
 func newLayout(d csvDialect, o Options) (layout, error) {
-	l := layout{delimiter: d.delimiter, line: d.line}
+	l := layout{delimiter: d.delimiter, line: d.line, unused: map[int]string{}}
 	records := d.sample
 	for f := range l.columns {
 		l.columns[f] = -1
@@ -275,6 +278,7 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	if !isHeader && len(o.Map) > 0 {
 		l.notes = append(l.notes, "no header: the first line is read as an account")
 	}
+	l.described = l.describeColumns(rows)
 	return l, l.validateColumns(rows)
 }
 
@@ -358,7 +362,7 @@ func (l *layout) applyMap(m map[string]string) error {
 			return &Error{Problem: fmt.Sprintf("--map %s=%s: no such column", name, m[name]),
 				Expected: "one of " + l.columnList(), Fix: "use the name in the header, or the number of the column, counted from 1"}
 		}
-		l.columns[f] = i
+		l.columns[f], l.reasons[f] = i, ReasonMap
 	}
 	return nil
 }
@@ -377,6 +381,7 @@ func (l *layout) bestColumns() [numRoles]int {
 		}
 		if f := strings.ToLower(name); seen[f] {
 			l.notes = append(l.notes, fmt.Sprintf("the header has %q twice: the first column is used", name))
+			l.unused[i] = "an earlier column has the same header"
 			continue
 		} else {
 			seen[f] = true
@@ -397,7 +402,8 @@ func (l *layout) bestColumns() [numRoles]int {
 			if m.rank < rank[m.role] {
 				unused, best[m.role], rank[m.role] = best[m.role], i, m.rank
 			}
-			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s means the same", l.names[unused], l.names[best[m.role]]))
+			l.unused[unused] = l.names[best[m.role]] + " means the same"
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[unused], l.unused[unused]))
 		}
 	}
 	return best
@@ -434,16 +440,17 @@ func (l *layout) assignFields(roles [numRoles]int) {
 	assign := func(f field, candidates ...role) {
 		for _, r := range candidates {
 			if i := roles[r]; i >= 0 && !l.has(f) {
-				l.columns[f] = i
+				l.columns[f], l.reasons[f] = i, ReasonHeader
 			} else if i >= 0 && l.columns[f] != i {
-				l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s is the %s", l.names[i], l.names[l.columns[f]], fieldNames[f]))
+				l.unused[i] = fmt.Sprintf("%s is the %s", l.names[l.columns[f]], fieldNames[f])
+				l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
 			}
 		}
 	}
 	if l.object == schema.Contact {
 		// In a list of contacts "domain" can only be the employer's.
 		if l.has(fieldDomain) && !l.has(fieldCompanyDomain) {
-			l.columns[fieldCompanyDomain] = l.columns[fieldDomain]
+			l.columns[fieldCompanyDomain], l.reasons[fieldCompanyDomain] = l.columns[fieldDomain], l.reasons[fieldDomain]
 		}
 		l.columns[fieldDomain] = -1
 		assign(fieldKey, rolePersonKey, roleKey)
@@ -460,7 +467,7 @@ func (l *layout) assignFields(roles [numRoles]int) {
 	// In a list of companies "company_name" and "company_domain" are the company's own.
 	for own, alias := range map[field]field{fieldName: fieldCompanyName, fieldDomain: fieldCompanyDomain} {
 		if l.has(alias) && !l.has(own) {
-			l.columns[own] = l.columns[alias]
+			l.columns[own], l.reasons[own] = l.columns[alias], l.reasons[alias]
 		}
 		l.columns[alias] = -1
 	}
@@ -487,7 +494,7 @@ func (l *layout) inferColumns(rows [][]string, wanted schema.Object) error {
 			return &Error{Line: l.line, Problem: fmt.Sprintf("no header, and columns %d and %d both look like %s", l.columns[f]+1, i+1, fieldNames[f]),
 				Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
 		}
-		l.columns[f] = i
+		l.columns[f], l.reasons[f] = i, ReasonContent
 	}
 	l.object = wanted
 	if wanted == "" {
@@ -551,7 +558,7 @@ func (l *layout) inferOneColumn(rows [][]string, wanted schema.Object) error {
 		return &Error{Line: l.line, Problem: "no header, and the lines hold different kinds of identifiers", Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids, one kind only",
 			Fix: "add a header line, or name the column: --map domain=1"}
 	}
-	l.columns[f] = 0
+	l.columns[f], l.reasons[f] = 0, ReasonContent
 	l.notes = append(l.notes, fmt.Sprintf("no header: the only column was recognised as %s by its content", fieldNames[f]))
 	return nil
 }

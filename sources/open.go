@@ -109,9 +109,13 @@ type Input struct {
 	Compression string // gzip, zstd or empty
 	Delimiter   string // empty for one column
 	Object      schema.Object
+	Format      Format
 	Header      []string // header cells as written; nil without a header
+	HeaderLine  int64    // physical line of the header; 0 without a header
 	// Field -> header name, or "column 3" without a header.
 	Mapping map[string]string
+	// How each column is read, and why, in the order of the list.
+	Columns []Column
 	Notes   []string // decisions that the user may want to check
 }
 
@@ -257,10 +261,14 @@ func (f *file) detectFormat(o Options) error {
 		return err
 	}
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
-	in.Mapping = f.layout.fieldMapping()
+	in.Mapping, in.Columns, in.Format = f.layout.fieldMapping(), f.layout.described, FormatCSV
+	if d.delimiter == 0 {
+		in.Format = FormatText
+	}
 	if in.Header == nil {
 		return nil
 	}
+	in.HeaderLine = d.line
 	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
 		// An interrupted export looks like this, and must not pass as a complete list.
 
