@@ -13,7 +13,7 @@ import (
 const (
 	maxRecord  = 1 << 20
 	maxCell    = 64 << 10
-	maxColumns = 200
+	maxColumns = 2000
 )
 
 // reader splits UTF-8 text into records.
@@ -66,6 +66,8 @@ type fault struct {
 	reason string
 	// The text ended inside a quote; more text might have closed it.
 	atEnd bool
+	// The record has more cells than maxColumns, so the text has this delimiter.
+	tooWide bool
 }
 
 func newReader(r io.Reader, delimiter byte) *reader {
@@ -323,7 +325,7 @@ func (r *reader) skipFaulty(window []byte, quote int) error {
 // checkCells finds what makes the cells of a well-formed record unusable.
 func (r *reader) checkCells(raw []byte) *fault {
 	if len(r.cells) > maxColumns {
-		return &fault{value: truncate(raw), reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
+		return &fault{value: truncate(raw), tooWide: true, reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
 	}
 	if len(raw) > r.maxCell {
 		for i, c := range r.cells {

@@ -383,7 +383,7 @@ func Email(s string) (address, note string, err error) {
 		s, _, _ = strings.Cut(s[7:], "?")
 	}
 	s = strings.Trim(s, "<>\"'`()[],;: ")
-	if parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;|/", r) }); len(parts) > 1 {
+	if parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;|/:", r) }); len(parts) > 1 { // " ::: " in exports of Google Contacts
 		for _, p := range parts {
 			if strings.Count(p, "@") != 1 {
 				return "", "", errors.New("is not one e-mail address; expected ada@acme.com")

@@ -241,7 +241,7 @@ func (f *file) detectFormat(o Options) error {
 	}
 	in.Encoding = encoding
 
-	head, atEOF := text.peek(sampleSize)
+	head, atEOF := peekSample(text)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
 		return text.err
 	}

@@ -19,6 +19,10 @@ const (
 	ReasonContent Reason = "content" // the cells are identifiers of the kind
 )
 
+// LooksCompanyPage is Column.Looks of a column of company pages on LinkedIn, which cannot be
+// requested.
+const LooksCompanyPage = "company page"
+
 // Column describes how a column of a list is read. A column may hold several fields, such as key
 // and domain.
 type Column struct {
@@ -27,7 +31,7 @@ type Column struct {
 	// Fields that the column holds, by the names of --map; empty: it is not used.
 	Fields []ColumnField
 	// Field that at least nine in ten filled cells of the sample could be (domain, email, linkedin,
-	// id), or "company page" for company pages on LinkedIn; empty: none. A column that has it and no
+	// id), or LooksCompanyPage; empty: none. A column that has it and no
 	// Fields looks like an identifier and is not used.
 	Looks string
 	// Filled is the number of filled cells of the sample, Alike of those that Looks is about.
@@ -42,8 +46,8 @@ type ColumnField struct {
 	Reason Reason
 }
 
-// describeColumns describes every column of the layout. rows are the sample without its header.
-func (l *layout) describeColumns(rows [][]string) []Column {
+// describeColumns describes every column of the layout.
+func (l *layout) describeColumns() []Column {
 	columns := make([]Column, len(l.names))
 	for i, name := range l.names {
 		c := Column{Number: i + 1, Name: name}
@@ -52,31 +56,20 @@ func (l *layout) describeColumns(rows [][]string) []Column {
 				c.Fields = append(c.Fields, ColumnField{fieldNames[f], l.reasons[f]})
 			}
 		}
-		c.Looks, c.Filled, c.Alike = looksLike(rows, i)
+		content := &l.contents[i]
+		c.Filled = content.filled
+		switch k := content.kind(); k {
+		case kindCompany:
+			c.Looks, c.Alike = LooksCompanyPage, content.count[k]
+		default:
+			if f, ok := kindFields[k]; ok {
+				c.Looks, c.Alike = fieldNames[f], content.count[k]
+			}
+		}
 		if c.Looks != "" && len(c.Fields) == 0 {
 			c.Unused = l.unused[i]
 		}
 		columns[i] = c
 	}
 	return columns
-}
-
-// looksLike is the field that nine in ten filled cells of a column could be.
-func looksLike(rows [][]string, i int) (looks string, filled, alike int) {
-	k := columnKind(rows, i)
-	for _, row := range rows {
-		if i < len(row) && row[i] != "" {
-			filled++
-			if kindOf(row[i]) == k {
-				alike++
-			}
-		}
-	}
-	if k == kindCompany {
-		return "company page", filled, alike
-	}
-	if f, ok := kindFields[k]; ok {
-		return fieldNames[f], filled, alike
-	}
-	return "", filled, 0
 }
