@@ -60,7 +60,7 @@ type content struct {
 	filled int // cells with a value
 	count  [numKinds]int
 	dotted int // cells of plain text with a dot: perhaps domains of a kind that is unknown here
-	// Of the domains: those that can be requested, and of these the addresses of a home page.
+	// Of the domains and profiles: those that can be requested, and the addresses of a home page.
 	own, home int
 	// Cells with the most frequent domain.
 	sameHost int
@@ -79,6 +79,11 @@ func readContent(rows [][]string, i int) content {
 		c.count[k]++
 		if k == kindText && strings.ContainsAny(row[i], ".@") {
 			c.dotted++
+		}
+		if k == kindPerson {
+			if _, _, err := LinkedIn(row[i]); err == nil {
+				c.own++
+			}
 		}
 		if k != kindDomain {
 			continue
@@ -116,6 +121,9 @@ func (c *content) share(k kind) string {
 	return fmt.Sprintf("%d of %d sampled cells are %s", c.count[k], c.filled, kindNames[k])
 }
 
+// isOneSite reports whether most of the addresses lie on one site.
+func (c *content) isOneSite() bool { return c.filled >= 4 && c.sameHost*2 > c.filled }
+
 // isHomePage reports whether a web address has no path but that of a start page.
 func isHomePage(s string) bool {
 	a, err := parseAddress(s)
@@ -141,27 +149,34 @@ const (
 	useSure
 )
 
-// use judges whether the cells of column i are the identifiers of the lines. Addresses of pages are
-// doubtful, and so are columns whose header names another entity ("Parent Website"). Addresses of
-// which most lie on one site, or on sites that many companies share, are no identifiers.
+// use judges whether the cells of column i are the identifiers of the lines. They are not if the
+// header names another entity, or if most of the addresses lie on one site, or on sites that many
+// companies share. Addresses of pages are doubtful.
 func (l *layout) use(i int, k kind) use {
 	c := &l.contents[i]
 	if c.kind() != k || c.filled == 0 {
 		return useNot
 	}
 	sure := useSure
-	if k == kindDomain {
-		switch {
-		case c.own*10 < c.filled*9, c.filled >= 4 && c.sameHost*2 > c.filled:
-			return useNot
-		case c.home*10 < c.filled*9:
-			sure = useDoubtful
-		}
-	}
-	if l.header != nil && i < len(l.header) && headerWords.namesOther(headerTokens(l.header[i])) {
+	switch {
+	case k != kindDomain && k != kindPerson:
+	case c.own*10 < c.filled*9, k == kindDomain && c.isOneSite():
+		return useNot
+	case k == kindDomain && c.home*10 < c.filled*9:
 		sure = useDoubtful
 	}
+	switch {
+	case l.namesOther(i):
+		return useNot
+	case i < len(l.header) && headerWords.names(wordPerhapsOther, headerTokens(l.header[i])):
+		return useDoubtful
+	}
 	return sure
+}
+
+// namesOther reports whether the header of column i names another entity ("Parent Website").
+func (l *layout) namesOther(i int) bool {
+	return i < len(l.header) && headerWords.names(wordOther, headerTokens(l.header[i]))
 }
 
 // fits says how the content of a column agrees with a role.
@@ -330,13 +345,20 @@ func (l *layout) noteUnused() {
 		c := &l.contents[i]
 		k := c.kind()
 		f, ok := kindFields[k]
+		if partly := c.count[kindDomain]; !ok && partly*2 >= c.filled && partly > 0 {
+			k, f, ok = kindDomain, fieldDomain, true
+		}
 		if !ok || l.usedAsIdentifier(i) || l.unused[i] != "" {
 			continue
 		}
 		switch {
-		case k == kindDomain && c.own*10 < c.filled*9:
+		case l.namesOther(i):
+			l.unused[i] = "its header names another entity"
+		case k == kindDomain && c.own*10 < c.count[k]*9:
 			l.unused[i] = "the addresses lie on sites that many companies share"
-		case k == kindDomain && c.filled >= 4 && c.sameHost*2 > c.filled:
+		case k == kindPerson && c.own*10 < c.filled*9:
+			l.unused[i] = "the addresses are no public profiles"
+		case k == kindDomain && c.isOneSite():
 			l.unused[i] = "most of the addresses lie on one site"
 		case l.object == schema.Company && k == kindEmail:
 			l.unused[i] = fmt.Sprintf("companies are requested by name; --map domain=%s requests them by the domains of these addresses", l.mapReference(i))

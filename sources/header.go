@@ -588,7 +588,7 @@ func (l *layout) mapAdvice() string {
 	var parts []string
 	for i := range l.names {
 		k := l.contents[i].kind()
-		if f, ok := fieldOf[k]; ok {
+		if f, ok := fieldOf[k]; ok && !l.namesOther(i) {
 			delete(fieldOf, k)
 			parts = append(parts, fmt.Sprintf("--map %s=%s", fieldNames[f], l.mapReference(i)))
 		}

@@ -43,7 +43,7 @@ const roleNumber = numRoles
 var sectionRoles = map[string]role{
 	"key": roleKey, "person-key": rolePersonKey, "id": roleID, "company-id": roleCompanyID, "person-id": rolePersonID,
 	"site": roleSite, "organisation": roleOrganisation, "name": roleName, "name-or-first": roleNameOrFirst, "name-or-last": roleNameOrLast,
-	"person": rolePerson, "first-name": roleFirstName, "last-name": roleLastName, "linkedin": roleLinkedIn, "email": roleEmail, "number": roleNumber,
+	"person": rolePerson, "first-name": roleFirstName, "last-name": roleLastName, "linkedin": roleLinkedIn, "email": roleEmail, "number": roleNumber, "none": roleNone,
 }
 
 // wordClass is a class of words that may surround a phrase. A word may be of several classes.
@@ -57,12 +57,16 @@ const (
 	wordSecondary
 	wordLink
 	wordOther
+	wordPerhapsOther
 )
+
+// wordsApart are the classes of words that may not surround a phrase.
+const wordsApart = wordOther | wordPerhapsOther
 
 // sectionClasses are the sections of the vocabulary that define a class of words.
 var sectionClasses = map[string]wordClass{
 	"company": wordCompany, "contact": wordContact, "vendor": wordVendor, "qualifier": wordQualifier,
-	"secondary": wordSecondary, "link": wordLink, "other": wordOther,
+	"secondary": wordSecondary, "link": wordLink, "other": wordOther, "perhaps-other": wordPerhapsOther,
 }
 
 // The ranks of a role: of two columns with the same role, the one with the lower rank is used.
@@ -191,7 +195,7 @@ func (v *vocabulary) withoutLinks(words []string) []string {
 func meaningOf(name string) (m meaning, exact, ok bool) {
 	tokens := headerTokens(name)
 	if m, ok = headerWords.match(tokens); !ok {
-		if before, _, cut := strings.Cut(name, "("); cut { // "Domain (without www)"
+		if before, _, cut := strings.Cut(norm.NFKC.String(name), "("); cut { // "Domain (without www)"
 			m, ok = headerWords.match(headerTokens(before))
 			m.rank += rankSecondary
 		}
@@ -199,15 +203,15 @@ func meaningOf(name string) (m meaning, exact, ok bool) {
 	if ok {
 		return m, m.rank < rankLoose, true
 	}
-	if n := len(tokens); n > 1 && (tokens[n-1] == "id" || tokens[n-1] == "key") && !headerWords.namesOther(tokens) {
+	if n := len(tokens); n > 1 && (tokens[n-1] == "id" || tokens[n-1] == "key") && !headerWords.names(wordOther, tokens) {
 		return meaning{roleKey, 2 * rankLoose}, false, true
 	}
 	return meaning{}, false, false
 }
 
-// namesOther reports whether a header name has a word of another entity: "Parent Company".
-func (v *vocabulary) namesOther(tokens []string) bool {
-	return slices.ContainsFunc(tokens, func(w string) bool { return v.classes[w]&wordOther != 0 })
+// names reports whether a header name has a word of a class, such as "Parent Company".
+func (v *vocabulary) names(class wordClass, tokens []string) bool {
+	return slices.ContainsFunc(v.splitCompounds(tokens), func(w string) bool { return v.classes[w]&class != 0 })
 }
 
 // match finds the phrase of a header name, if all words around it are of a known class.
@@ -232,7 +236,7 @@ func (v *vocabulary) match(tokens []string) (meaning, bool) {
 			break
 		}
 	}
-	if to == 0 {
+	if to == 0 || found.role == roleNone {
 		return meaning{}, false
 	}
 	return v.inContext(found, slices.Concat(tokens[:from], tokens[to:]))
@@ -250,7 +254,7 @@ func (v *vocabulary) lookup(folded string) (meaning, bool) {
 // surround reports whether words may stand around a phrase.
 func (v *vocabulary) surround(tokens []string) bool {
 	for _, w := range tokens {
-		if v.classes[w]&^wordOther == 0 && !isNumber(w) {
+		if v.classes[w]&^wordsApart == 0 && !isNumber(w) {
 			return false
 		}
 	}
@@ -359,7 +363,7 @@ func (v *vocabulary) splitCompound(word string, depth int) []string {
 	}
 	for i, r := range word {
 		first := word[:i]
-		if i == 0 || v.classes[first]&^(wordOther|wordLink) == 0 || r < 0x80 && i < 3 {
+		if i == 0 || v.classes[first]&^(wordsApart|wordLink) == 0 || r < 0x80 && i < 3 {
 			continue
 		}
 		rest := v.splitCompound(word[i:], depth-1)

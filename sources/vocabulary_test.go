@@ -21,7 +21,13 @@ func TestVocabulary(t *testing.T) {
 			has[p.role] = map[string]bool{}
 		}
 		has[p.role][p.language] = true
-		if p.role == roleNumber {
+		switch p.role {
+		case roleNumber:
+			continue
+		case roleNone:
+			if m, _, ok := meaningOf(p.text); ok {
+				t.Errorf("meaningOf(%q) = role %d, want none", p.text, m.role)
+			}
 			continue
 		}
 		for _, spelling := range []string{p.text, strings.ToUpper(p.text), strings.ReplaceAll(p.text, " ", "_"), umlauts.Replace(p.text), " " + p.text + " (required)"} {
@@ -55,7 +61,7 @@ func TestHeaderNames(t *testing.T) {
 			"Dirección de correo electrónico", "Endereço de e-mail", "Indirizzo e-mail", "E-mailadres", "Służbowy adres e-mail", "メールアドレス", "電子メール アドレス", "Business Email", "Personal Email"},
 		roleLinkedIn:     {"LinkedIn Contact Profile URL", "Person Linkedin Url", "linkedInProfileUrl", "Profil LinkedIn", "LinkedInプロフィール", "LinkedIn (required)", "Perfil de LinkedIn"},
 		roleCompanyPage:  {"Company LinkedIn", "Company Linkedin Url", "LinkedIn der Firma", "URL LinkedIn de l'entreprise"},
-		roleOrganisation: {"Organization - Name", "Company", "Account Name", "Nombre de la empresa", "Nom de l'entreprise", "Nome azienda", "Naam bedrijf", "Nazwa firmy", "会社名", "Firmenname", "Contact Company", "Associated Company"},
+		roleOrganisation: {"Organization - Name", "Company", "Account Name", "Nombre de la empresa", "Nom de l'entreprise", "Nome azienda", "Naam bedrijf", "Nazwa firmy", "会社名", "Firmenname", "Contact Company", "Associated Company", "Full Company Name", "会社名（正式名称）", "Azienda - Nome"},
 		rolePerson:       {"Person - Name", "Imię i nazwisko", "Contact Name", "Full Name", "氏名", "Vor- und Nachname", "Organization Contact", "Account Contact"},
 		roleFirstName:    {"First Name", "Vorname", "PRENOM", "Contact First Name", "Voornaam", "Imie", "fname", "Primeiro nome"},
 		roleLastName:     {"Last Name", "Nachname", "Nom de famille", "Achternaam", "Nazwisko", "Sobrenome", "姓", "Cognome"},
@@ -65,7 +71,7 @@ func TestHeaderNames(t *testing.T) {
 		rolePersonID:     {"Lusha Contact ID"},
 		roleID:           {"Lusha ID", "lusha_id"},
 		roleNone: {"Email Status", "Domain type", "Company Name for Emails", "Account Owner", "Parent Company Website", "Owner Email", "Company Email", "E-mail 1 - Label", "Middle Name", "Company Size",
-			"Company Phone", "Job Title", "Organization Title", "Suborganization name", "Facebook Company Page", "Website Visits", "Number", "Phone Number", "Code postal", "Competitor Domain", "City", "2026", "", "#", "E-Mail-Status", "Firmenich"},
+			"Company Phone", "Job Title", "Organization Title", "Suborganization name", "Facebook Company Page", "Website Visits", "Number", "Phone Number", "Code postal", "Competitor Domain", "City", "2026", "", "#", "E-Mail-Status", "Firmenich", "Contact Number", "IP Address", "Business Address", "Account Manager", "Site Name", "Customer Type", "コーポレートカラー"},
 	} {
 		for _, name := range names {
 			m, _, ok := meaningOf(name)
