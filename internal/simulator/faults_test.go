@@ -18,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/siglake/siglake/internal/proof"
 )
 
 // pipes is an in-memory network, so that timeouts can be tested in a synctest bubble.
@@ -436,7 +438,7 @@ func TestManyClientsEveryFault(t *testing.T) {
 			}
 			faults = append(faults, f)
 		}
-		const clients, each = 36, 20
+		clients, each := 36, proof.Size(10, 20, 20)
 		s := rig(t, Config{Seed: 3, Faults: faults, Latency: 50 * time.Millisecond, Credits: 40_000, Refuse: map[string]int{"b3-1.example": 451}})
 		client, stop := serve(s)
 		defer stop()
