@@ -364,6 +364,7 @@ func (l *layout) noteUnused() {
 			l.unused[i] = fmt.Sprintf("companies are requested by name; --map domain=%s requests them by the domains of these addresses", l.mapReference(i))
 		case l.object == schema.Company && k == kindPerson:
 			l.unused[i] = "a company is not requested by a profile"
+			continue
 		default:
 			l.unused[i] = fmt.Sprintf("--map %s=%s uses it", fieldNames[f], l.mapReference(i))
 		}

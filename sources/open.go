@@ -44,6 +44,8 @@ type Options struct {
 	// Objects are the result of Find for the URI; they are read in the versions that Find saw. Nil:
 	// Open finds them.
 	Objects []Object
+	// Sample are the records that Accounts yields. Nil: all.
+	Sample *Sample
 }
 
 // Header says whether a list begins with a header.
@@ -100,7 +102,8 @@ type Input struct {
 	// See Fingerprint; empty if reading stopped early.
 	SHA256 string
 	Bytes  int64 // as stored, before decompression
-	// Accounts yielded, including rejected ones; the header is not counted.
+	// Accounts read, including rejected ones and those that a sample leaves out; the header is not
+	// counted.
 	Records     int64
 	Rejected    int64  // accounts with a Reject
 	Lines       int64  // all physical lines
@@ -182,6 +185,9 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	l.input.URI = uri
 	if len(l.objects) > 1 || l.store != nil {
 		l.input.Objects, l.input.Notes = l.objects, notes.mergeNotes()
+	}
+	if o.Sample != nil {
+		l.input.Notes = append(l.input.Notes, o.Sample.note())
 	}
 	return l, nil
 }
@@ -362,7 +368,9 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 				rec.last = f.csv.rewindRecord() - 1
 			}
 		}
-		in.Records++
+		if in.Records++; !l.options.Sample.contains(in.Records) {
+			continue
+		}
 		a := f.layout.parseAccount(&rec)
 		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {

@@ -99,6 +99,22 @@ func (in *listInput) findFiles(ctx context.Context) (err error) {
 	return nil
 }
 
+// drawSample makes n random lines of the list all that is read of it from now on; 0: all lines stay.
+func (in *listInput) drawSample(ctx context.Context, n int, seed uint64) error {
+	if n == 0 {
+		return nil
+	}
+	list, err := in.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	if in.options.Sample, err = list.DrawSample(ctx, n, seed); err != nil && ctx.Err() == nil {
+		return &Error{KindUsage, err}
+	}
+	return err
+}
+
 // open opens the list at its beginning. What was opened before can be read on.
 func (in *listInput) open(ctx context.Context) (*sources.List, error) {
 	o := in.options
@@ -166,6 +182,9 @@ func (r *reading) close() { _ = r.List.Close() } // it was only read
 // expectedLines is the number of lines of a plain local file but for its header, for
 // the progress bar; 0 when it cannot be known without reading the list once more.
 func (in *listInput) expectedLines(list *sources.List) int64 {
+	if in.options.Sample != nil {
+		return int64(in.options.Sample.Len())
+	}
 	objects, read := in.options.Objects, list.Input()
 	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" {
 		return 0

@@ -113,6 +113,9 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if text := mappingText(m.Input.Mapping); text != "" {
 		format.Fprintf(w, "  List          read as %s\n", text)
 	}
+	for _, note := range m.Input.Notes {
+		format.Fprintf(w, "                %s\n", note)
+	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
 		format.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
