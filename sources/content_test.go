@@ -20,7 +20,7 @@ func TestContent(t *testing.T) {
 	}{
 		{name: "one column of domains under an unknown header", text: "Firma,Netzort\nAcme,acme.com\nBeta,www.beta.com/de/\n",
 			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "Netzort is read as domain: 2 of 2"},
-		{name: "nine in ten", text: "Firma,Netzort\n" + strings.Repeat("Acme,acme.com\nBeta,beta.com\nGamma,gamma.de\n", 3) + "Delta,unbekannt\n",
+		{name: "nine in ten", text: "Firma,Netzort\n" + strings.Repeat("Acme,acme.com\nBeta,beta.com\nGamma,gamma.de\n", 3) + "Delta,Nordhafen\n",
 			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "9 of 10"},
 		{name: "placeholders are empty cells", text: "Firma,Netzort\nAcme,acme.com\nBeta,N/A\nGamma,-\n",
 			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "1 of 1"},
