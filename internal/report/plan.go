@@ -48,7 +48,7 @@ func (p CreditPrice) CostOf(e forecast.Estimate) *app.MoneyEstimate {
 	return &app.MoneyEstimate{PerCredit: p.text, Currency: p.currency, P5: cost(e.P5), P50: cost(e.P50), P95: cost(e.P95), Ceiling: cost(e.Ceiling)}
 }
 
-// PrintPlan is a plan of a command for people. With a budget it advises none.
+// PrintPlan is a plan for people of a command, given as it is typed. With a budget it advises none.
 func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	format.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
 	printFigures(w, p)
@@ -66,10 +66,10 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	case p.Entities == 0:
 		format.Fprintf(w, "\n  There is nothing to request.\n")
 	case p.AdvisedBudget == 0:
-		format.Fprintf(w, "\n  Next: siglake %s with the same flags and --sample %d (which costs at most %s credits), then plan again; the run of the whole list buys only the rest\n",
-			command, app.SampleLines, format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines))
+		format.Fprintf(w, "\n  Next: buy a random sample, which costs at most %s credits, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
+			format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines), command, app.SampleLines)
 	case !budgeted:
-		format.Fprintf(w, "\n  Next: siglake %s with the same flags and --max-credits %d, which is enough nineteen times in twenty (batches shrink near the cap, which takes more calls)\n", command, p.AdvisedBudget)
+		format.Fprintf(w, "\n  Next: run it with a cap, which is enough nineteen times in twenty (batches shrink near it, which takes more calls):\n    %s --max-credits %d\n", command, p.AdvisedBudget)
 	}
 }
 
