@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -57,9 +58,17 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 	inv.presetFlags(cmd)
 	err := program.RunContext(ctx, flagsFirst(program, args))
 	code, message := endOf(ctx, err)
-	inv.console.report(code, message)
+	inv.console.report(code, inv.named(message))
 	inv.finish(cmd, code, message)
 	return code
+}
+
+// named says which job an error concerns: a scheduler, or a check, may run several.
+func (inv *invocation) named(message error) error {
+	if message == nil || inv.job == "" {
+		return message
+	}
+	return fmt.Errorf("job %s: %w", inv.job, message)
 }
 
 // presetFlags lets the settings of a job fill in flags, before the command begins and after it is
@@ -84,7 +93,7 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 			}
 			for _, v := range s.values {
 				if err := c.Set(s.flag, v); err != nil {
-					return app.UsageErrorf("job %s: --%s: %v", inv.job, s.flag, err)
+					return app.UsageErrorf("--%s: %v", s.flag, err)
 				}
 			}
 		}

@@ -20,6 +20,7 @@ func runsCommand() *cli.Command {
 			jsonFlag(&out),
 			asOfFlag(),
 			listFilterFlag(&o.List),
+			jobFilterFlag(&o.Job),
 			&cli.StringFlag{Name: "since", Destination: &o.Since, EnvVars: []string{"SIGLAKE_SINCE"},
 				Usage: "only runs that started since this `DATE` (2026-01-31) or age (30d, 6w, 3m)"},
 			&cli.BoolFlag{Name: "month", Destination: &o.Month, EnvVars: []string{"SIGLAKE_MONTH"},

@@ -60,6 +60,47 @@ func (o *RunOptions) chooseSince() error {
 	return err
 }
 
+// checkNightFlags notices flags of --since last in a run that asks one window. One that was not chosen
+// was most likely not meant.
+func (j *Job) checkNightFlags() error {
+	if j.Service != pipeline.Signals || j.isNightly() {
+		return nil
+	}
+	names := strings.Join(j.Nights.changed(), ", ")
+	switch {
+	case names == "":
+	case !j.Query.SinceSet:
+		return UsageErrorf("%s has no effect without --since last: add --since last, or omit %[1]s", names)
+	default:
+		var about []any
+		if j.Money.Job != "" {
+			about = []any{"job", j.Money.Job}
+		}
+		j.env.Log.Warn(fmt.Sprintf("%s has no effect with --since %s", names, j.Query.Since), about...)
+	}
+	return nil
+}
+
+// changed are the flags with values that are not the default ones.
+func (o *NightOptions) changed() (names []string) {
+	defaults := DefaultNights()
+	for _, f := range []struct {
+		name    string
+		changed bool
+	}{
+		{"--completeness", orDefault(o.Completeness, defaults.Completeness) != defaults.Completeness},
+		{"--backfill", orDefault(o.Backfill, defaults.Backfill) != defaults.Backfill},
+		{"--lateness", len(SplitWords(o.Lateness)) > 0},
+		{"--nightly-types", len(SplitWords(o.NightlyTypes)) > 0},
+		{"--audit", o.Audit != ""},
+	} {
+		if f.changed {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
 // policy reads the options; the day is not known yet.
 func (o *NightOptions) policy() (p nights.Policy, err error) {
 	p.Completeness = nights.Completeness(o.Completeness)
@@ -106,7 +147,7 @@ func (o *NightOptions) auditShare() (float64, error) {
 	case err != nil || !strings.HasSuffix(o.Audit, "%") || !(percent > 0 && percent <= 100):
 		return 0, UsageErrorf("--audit %q: expected a share up to 100%%, for example 2%%", o.Audit)
 	case o.Completeness != string(nights.Economy):
-		return 0, UsageErrorf("--audit measures what --completeness economy misses; --completeness %s asks for all days again: leave one of them out", o.Completeness)
+		return 0, UsageErrorf("--audit %s with --completeness %s: an audit asks for earlier days again to measure what economy misses, and %[2]s asks for each of them again in any case: omit --audit, or choose --completeness economy. If events come later than %[2]s expects, raise --lateness", o.Audit, o.Completeness)
 	}
 	return percent / 100, nil
 }

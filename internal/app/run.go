@@ -125,6 +125,9 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.chooseSince(); err != nil {
 		return err
 	}
+	if err := j.checkNightFlags(); err != nil {
+		return err
+	}
 	j.spec = pipeline.RunSpec{Job: j.Money.Job, URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
 	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err

@@ -17,6 +17,7 @@ type LakeStatus struct {
 	RunsBefore int           `json:"runs_before,omitempty"` // earlier ones, with --last
 	Process    *HolderStatus `json:"process,omitempty"`     // has the lock at the moment
 	Lists      []ListStatus  `json:"lists"`
+	Stale      bool          `json:"stale"` // one of them is, or there is none
 	Credits    int64         `json:"credits"`
 	MaxCost    int64         `json:"credits_most"` // with all that is unsettled
 	Liability  Liability     `json:"unsettled"`
@@ -40,17 +41,13 @@ type AuditStatus struct {
 	MissedMost  float64 `json:"missed_share_most"`
 }
 
-// Stale reports whether the last good run of a list is older than allowed.
-func (s *LakeStatus) Stale() bool {
-	return slices.ContainsFunc(s.Lists, func(l ListStatus) bool { return l.Stale })
-}
-
 // StatusOptions say what status is asked about.
 type StatusOptions struct {
 	Lake   string
 	List   string // only its runs; empty: all
+	Job    string // only its runs; empty: all
 	Last   int    // only so many of the newest runs; 0: all
-	MaxAge string // of the last good run of each list, as 26h or 2d; empty: any
+	MaxAge string // of the last good run of each job and list, as 26h or 2d; empty: any
 	Store  StoreOptions
 }
 
@@ -74,14 +71,15 @@ func newLiability(u ledger.Liability) Liability {
 }
 
 // status sums the journal up.
-func (l *lake) status(ctx context.Context, list string, maxAge time.Duration) (*LakeStatus, error) {
+func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duration) (*LakeStatus, error) {
 	total := l.ledger.Liability(nil)
 	status := &LakeStatus{Lake: l.uri, Process: l.holder(ctx), Liability: newLiability(total), Next: []string{}}
 	var err error
-	if status.Runs, err = l.runStatuses(ctx, list, status.Process); err != nil {
+	if status.Runs, err = l.runStatuses(ctx, o.List, o.Job, status.Process); err != nil {
 		return nil, err
 	}
 	status.Lists = l.listStatuses(status.Runs, maxAge)
+	status.Stale = maxAge > 0 && (len(status.Lists) == 0 || slices.ContainsFunc(status.Lists, func(s ListStatus) bool { return s.Stale }))
 	onWire, running := 0, false
 	for _, r := range status.Runs {
 		status.Credits += r.Credits
@@ -135,7 +133,7 @@ func ReadStatus(ctx context.Context, env *Env, o StatusOptions) (*LakeStatus, er
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	status, err := l.status(ctx, o.List, maxAge)
+	status, err := l.status(ctx, &o, maxAge)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -24,7 +25,7 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 		}
 		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, exitText(r.Exit), timeText(r.Finished), windowText(&r), generation,
 			format.Thousands(int64(r.Calls)), format.Thousands(r.Credits), numberText(r.Events),
-			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), format.Thousands(r.Open), r.Service, r.List)
+			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), format.Thousands(r.Open), commandText(r.Job, r.Service), r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -73,7 +74,15 @@ func processText(p *app.HolderStatus) string {
 	return fmt.Sprintf("process %d on %s", p.PID, p.Host)
 }
 
-// printLists says when the last good run about each list finished.
+// commandText is what began a run: a job of a job file, or a command.
+func commandText(job, service string) string {
+	if job != "" {
+		return "job " + job
+	}
+	return service
+}
+
+// printLists says when the last good run of each job, and about each list, finished.
 func printLists(out io.Writer, lists []app.ListStatus) error {
 	if len(lists) == 0 {
 		return nil
@@ -91,9 +100,30 @@ func printLists(out io.Writer, lists []app.ListStatus) error {
 		if l.Stale {
 			age += ", too old"
 		}
-		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", good, timeText(l.GoodAt), age, format.Thousands(int64(l.Runs)), format.Thousands(l.Open), l.Service, l.List)
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", good, timeText(l.GoodAt), age, format.Thousands(int64(l.Runs)), format.Thousands(l.Open), commandText(l.Job, l.Service), l.List)
 	}
 	return w.Flush()
+}
+
+// StaleError says which jobs and lists have no good run of late.
+func StaleError(status *app.LakeStatus, maxAge string) error {
+	var behind []string
+	for i := range status.Lists {
+		s := &status.Lists[i]
+		if !s.Stale {
+			continue
+		}
+		about := strings.TrimSuffix(commandText(s.Job, "siglake "+s.Service)+" about "+s.List, " about ")
+		if s.Age == nil {
+			behind = append(behind, fmt.Sprintf("no run of %s ended well", about))
+		} else {
+			behind = append(behind, fmt.Sprintf("the last good run of %s ended %s ago", about, ageText(time.Duration(*s.Age)*time.Second)))
+		}
+	}
+	if len(status.Lists) == 0 {
+		behind = append(behind, fmt.Sprintf("the lake %s has no run", status.Lake))
+	}
+	return &app.Error{Kind: app.KindStale, Err: fmt.Errorf("--max-age %s: %s; siglake runs --lake %s shows how runs ended", maxAge, format.List(behind, 3), status.Lake)}
 }
 
 // PrintHistory prints the runs of a lake, or their sums by month.
@@ -118,7 +148,7 @@ func PrintHistory(out io.Writer, h *app.History) error {
 			took = ageText(time.Duration(*r.Seconds) * time.Second)
 		}
 		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", timeText(&r.Started), took, r.State, exitText(r.Exit), windowText(&r),
-			format.Thousands(r.Lines), format.Thousands(int64(r.Calls)), numberText(r.RateLimited), format.Thousands(r.Credits), numberText(r.Events), format.Thousands(r.Deferred), r.Service, r.List, r.Run)
+			format.Thousands(r.Lines), format.Thousands(int64(r.Calls)), numberText(r.RateLimited), format.Thousands(r.Credits), numberText(r.Events), format.Thousands(r.Deferred), commandText(r.Job, r.Service), r.List, r.Run)
 	}
 	return w.Flush()
 }
