@@ -77,7 +77,7 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 	if cmd == nil || len(inv.settings) == 0 {
 		return
 	}
-	if inv.checkOnly && flagNamed(cmd, "max-credits") == nil { // the others look at their options first
+	if inv.checkOnly && flagNamed(cmd, "max-credits") == nil && !slices.Contains([]string{"status", "compact"}, cmd.Name) { // these look at their options first
 		cmd.Action = func(*cli.Context) error { return nil }
 	}
 	for _, f := range cmd.Flags {

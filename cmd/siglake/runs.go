@@ -13,8 +13,9 @@ func runsCommand() *cli.Command {
 		Name:  "runs",
 		Usage: "list the runs of a lake: when, how they ended, what they cost and brought",
 		Description: "The history is read from the journal. EXIT is the exit code of the run's process, and - if the process died or is at\n" +
-			"work. EVENTS counts the rows that the run added to the event tables, and 429S the calls that the API refused as too\n" +
-			"many.",
+			"work. A WINDOW of last asked for what the lake did not have. NEW and CHANGED count the events that the run added to\n" +
+			"the event tables, KNOWN those that it paid for although the lake had them, and 429S the calls that the API refused as\n" +
+			"too many.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			jsonFlag(&out),

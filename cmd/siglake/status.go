@@ -36,6 +36,9 @@ func statusCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("status takes no arguments, got %q", c.Args().First())
 			}
+			if invocationOf(c).checkOnly {
+				return o.Check()
+			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
 				return err

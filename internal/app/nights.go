@@ -33,13 +33,18 @@ func DefaultNights() NightOptions {
 // isNightly reports whether the job asks from where the lake ends.
 func (j *Job) isNightly() bool { return j.Service == pipeline.Signals && j.Query.Since == sinceLast }
 
-// windowOptions are the query's, with the longest window of a night.
-func (j *Job) windowOptions() *QueryOptions {
-	o := j.Query
+// windowText is how a window is given: in which flag, and what it says.
+type windowText struct{ flag, text string }
+
+// sinceFlag is that of a run that asks one window.
+const sinceFlag = "--since"
+
+// window is the longest one that the job asks.
+func (j *Job) window() windowText {
 	if j.isNightly() {
-		o.Since = j.Nights.Backfill
+		return windowText{"--backfill", j.Nights.Backfill}
 	}
-	return &o
+	return windowText{sinceFlag, j.Query.Since}
 }
 
 // chooseSince makes --since last the default of unattended runs.
@@ -60,11 +65,17 @@ func (o *RunOptions) chooseSince() error {
 	return err
 }
 
-// checkNightFlags notices flags of --since last in a run that asks one window. One that was not chosen
-// was most likely not meant.
-func (j *Job) checkNightFlags() error {
-	if j.Service != pipeline.Signals || j.isNightly() {
+// checkWindow checks how the window is written, and notices flags of --since last in a run that asks
+// one window. One that was not chosen was most likely not meant.
+func (j *Job) checkWindow() error {
+	if j.Service != pipeline.Signals {
 		return nil
+	}
+	w := j.window()
+	if _, err := parseDay(w.flag, w.text, j.env.Now()); err != nil && !j.isNightly() {
+		return UsageErrorf("%v, or last, which asks for what the lake does not have", err)
+	} else if err != nil || j.isNightly() {
+		return err
 	}
 	names := strings.Join(j.Nights.changed(), ", ")
 	switch {
@@ -72,13 +83,18 @@ func (j *Job) checkNightFlags() error {
 	case !j.Query.SinceSet:
 		return UsageErrorf("%s has no effect without --since last: add --since last, or omit %[1]s", names)
 	default:
-		var about []any
-		if j.Money.Job != "" {
-			about = []any{"job", j.Money.Job}
-		}
-		j.env.Log.Warn(fmt.Sprintf("%s has no effect with --since %s", names, j.Query.Since), about...)
+		j.warnJob(fmt.Sprintf("%s has no effect with --since %s", names, j.Query.Since))
 	}
 	return nil
+}
+
+// warnJob warns about the options of the job, which it names if they stand in a job file.
+func (j *Job) warnJob(text string) {
+	var about []any
+	if j.Money.Job != "" {
+		about = []any{"job", j.Money.Job}
+	}
+	j.env.Log.Warn(text, about...)
 }
 
 // changed are the flags with values that are not the default ones.
@@ -176,9 +192,9 @@ func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, p
 		return nil, err
 	}
 	p.Today = ledger.DayOf(queries[len(queries)-1].Until)
-	back, err := parseSince(j.Nights.Backfill, p.Today.Date())
+	back, err := parseSince(j.window().flag, j.window().text, p.Today.Date())
 	if err != nil {
-		return nil, UsageErrorf("--backfill: %s", strings.TrimPrefix(err.Error(), "--since "))
+		return nil, err
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
 	p.Reread = chargesEveryType(l.ledger)

@@ -30,6 +30,7 @@ type PlanReport struct {
 	RepurchasedPairs int64                   `json:"pairs_bought_before"` // the same day, by another question
 	Calls            int64                   `json:"calls"`
 	Queries          []pipeline.Query        `json:"queries"`
+	SinceLast        bool                    `json:"since_last,omitempty"` // the days of the queries are those of --backfill
 	Credits          forecast.Estimate       `json:"credits"`
 	MaxEventPrice    int64                   `json:"credits_per_event_at_most"`
 	SpentBefore      int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is continued: they count against its budget
@@ -166,7 +167,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	}
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
-	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
+	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, SinceLast: j.isNightly(), Notes: []string{}}}
 	if l != nil {
 		if err := p.report.assumeReread(ctx, l.ledger); err != nil {
 			return nil, err

@@ -29,13 +29,17 @@ type RunStatus struct {
 	Job        string    `json:"job,omitempty"` // of a job file, which it belongs to
 
 	Started     time.Time     `json:"started"`
-	Finished    *time.Time    `json:"finished"`     // null: it is not published
-	Seconds     *int64        `json:"took_seconds"` // between the two
-	Since       string        `json:"window_since"` // day; empty for services without a window
+	Finished    *time.Time    `json:"finished"`             // null: it is not published
+	Seconds     *int64        `json:"took_seconds"`         // between the two
+	Since       string        `json:"window_since"`         // day; empty for services without a window
+	SinceLast   bool          `json:"since_last,omitempty"` // of the window, it asked for what the lake did not have
 	Until       string        `json:"window_until"`
 	Lines       int64         `json:"lines"` // with a status, or answered so far
 	ListRecords int64         `json:"list_records,omitempty"`
-	Events      *int64        `json:"events"` // rows written to the event tables; null: not known
+	Events      *int64        `json:"events"`         // rows written to the event tables; null: not known
+	New         *int64        `json:"new_events"`     // of these; null: not known
+	Changed     *int64        `json:"changed_events"` // further revisions of known ones
+	Known       *int64        `json:"known_events"`   // paid for, and not written: the lake had them
 	RateLimited *int64        `json:"http_429"`
 	Exit        *int          `json:"exit_code"` // null: not published, or closed by another command
 	Stop        string        `json:"stop,omitempty"`
@@ -94,6 +98,7 @@ func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.
 		List: listOf(r), Service: serviceOf(r), Job: r.Job, Started: r.FirstStarted.UTC(), ListRecords: r.ListRecords,
 	}
 	s.Since, s.Until = windowOf(r)
+	s.SinceLast = r.Settings["since"] == sinceLast
 	if r.Published == nil {
 		s.Lines = answeredEntities(r)
 		if newest[r] {
@@ -110,6 +115,9 @@ func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.
 		l.env.Log.Warn("the figures of a run cannot be read", "run", r.ID, "error", err)
 	} else {
 		s.Lines, s.Events, s.RateLimited, s.Stop = totals.Lines, &totals.Events, &totals.RateLimited, string(totals.Stop)
+		if totals.HasEvents() {
+			s.New, s.Changed, s.Known = &totals.New, &totals.Changed, &totals.Known
+		}
 		if r.Rereads == "" && totals.Stop != pipeline.StopClosed {
 			exit := RunExit(r.Published.Outcome, totals.Stop, totals.Excess)
 			s.Exit = &exit
@@ -255,6 +263,9 @@ type MonthLine struct {
 	RateLimited int64  `json:"http_429"`
 	Credits     int64  `json:"credits"`
 	Events      int64  `json:"events"`
+	New         int64  `json:"new_events"` // of runs of which it is known, as the next two
+	Changed     int64  `json:"changed_events"`
+	Known       int64  `json:"known_events"`
 }
 
 // ReadHistory lists the runs of a lake, from its journal.
@@ -262,7 +273,7 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 	var since time.Time
 	if o.Since != "" && o.Since != sinceLast { // which SIGLAKE_SINCE may be, for the runs themselves
 		var err error
-		if since, err = parseDay(o.Since, env.Now().UTC().Truncate(24*time.Hour)); err != nil {
+		if since, err = parseDay("--since", o.Since, env.Now().UTC().Truncate(24*time.Hour)); err != nil {
 			return nil, err
 		}
 	}
@@ -353,7 +364,7 @@ func (l *lake) months(runs []RunStatus) []MonthLine {
 		for _, part := range []struct {
 			sum  *int64
 			part *int64
-		}{{&m.Seconds, r.Seconds}, {&m.RateLimited, r.RateLimited}, {&m.Events, r.Events}} {
+		}{{&m.Seconds, r.Seconds}, {&m.RateLimited, r.RateLimited}, {&m.Events, r.Events}, {&m.New, r.New}, {&m.Changed, r.Changed}, {&m.Known, r.Known}} {
 			if part.part != nil {
 				*part.sum += *part.part
 			}

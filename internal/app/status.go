@@ -97,14 +97,28 @@ func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duratio
 		if last.Published == nil {
 			status.Unfinished = last.ID
 		}
-		if last.Published == nil || l.leftRun() != nil || status.Reopened {
-			status.Next = append(status.Next, "siglake resume --lake "+l.uri)
+		switch left, reopened := l.leftRun(), l.reopenedRun(); {
+		case last.Published == nil:
+			status.Next = append(status.Next, l.continueText(last))
+		case left != nil:
+			status.Next = append(status.Next, l.continueText(left))
+		case reopened != nil:
+			status.Next = append(status.Next, l.continueText(reopened))
 		}
 	}
 	if total.InDoubt.Calls > onWire {
 		status.Next = append(status.Next, "siglake held list --lake "+l.uri)
 	}
 	return status, nil
+}
+
+// continueText is the command that requests what a run left: its job, which has caps and a list of its
+// own, or siglake resume.
+func (l *lake) continueText(r *ledger.Run) string {
+	if r.Job != "" {
+		return "siglake job " + r.Job
+	}
+	return "siglake resume --lake " + l.uri
 }
 
 // leftRun is the newest run that left lines which its command still requests in the same window; nil:
@@ -119,14 +133,23 @@ func (l *lake) leftRun() *ledger.Run {
 	return nil
 }
 
+// Check finds options that are wrong by themselves.
+func (o *StatusOptions) Check() error {
+	if o.Last < 0 {
+		return UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
+	}
+	_, err := parseMaxAge(o.MaxAge)
+	return err
+}
+
 // ReadStatus sums a lake up, with its newest generations.
 func ReadStatus(ctx context.Context, env *Env, o StatusOptions) (*LakeStatus, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	maxAge, err := parseMaxAge(o.MaxAge)
 	if err != nil {
 		return nil, err
-	}
-	if o.Last < 0 {
-		return nil, UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
 	}
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
 	if err != nil {

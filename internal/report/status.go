@@ -90,7 +90,7 @@ func printLists(out io.Writer, lists []app.ListStatus) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	format.Fprintf(w, "\nLAST GOOD RUN\tFINISHED\tAGE\tRUNS\tDEFERRED\tCOMMAND\tLIST\n")
 	for _, l := range lists {
-		good, age := "none", "-"
+		good, age := "none", "never"
 		if l.LastGood != "" {
 			good = l.LastGood
 		}
@@ -134,21 +134,21 @@ func PrintHistory(out io.Writer, h *app.History) error {
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(h.Months) > 0 {
-		format.Fprintf(w, "MONTH\tRUNS\tGOOD\tTOOK\tCALLS\t429S\tCREDITS\tEVENTS\tCOMMAND\tLIST\n")
+		format.Fprintf(w, "MONTH\tRUNS\tGOOD\tTOOK\tCALLS\t429S\tCREDITS\tNEW\tCHANGED\tKNOWN\tCOMMAND\tLIST\n")
 		for _, m := range h.Months {
-			format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Month, format.Thousands(int64(m.Runs)), format.Thousands(int64(m.Good)),
-				ageText(time.Duration(m.Seconds)*time.Second), format.Thousands(m.Calls), format.Thousands(m.RateLimited), format.Thousands(m.Credits), format.Thousands(m.Events), m.Service, m.List)
+			format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Month, format.Thousands(int64(m.Runs)), format.Thousands(int64(m.Good)),
+				ageText(time.Duration(m.Seconds)*time.Second), format.Thousands(m.Calls), format.Thousands(m.RateLimited), format.Thousands(m.Credits), format.Thousands(m.New), format.Thousands(m.Changed), format.Thousands(m.Known), m.Service, m.List)
 		}
 		return w.Flush()
 	}
-	format.Fprintf(w, "STARTED\tTOOK\tSTATE\tEXIT\tWINDOW\tLINES\tCALLS\t429S\tCREDITS\tEVENTS\tDEFERRED\tCOMMAND\tLIST\tRUN\n")
+	format.Fprintf(w, "STARTED\tTOOK\tSTATE\tEXIT\tWINDOW\tLINES\tCALLS\t429S\tCREDITS\tNEW\tCHANGED\tKNOWN\tDEFERRED\tCOMMAND\tLIST\tRUN\n")
 	for _, r := range h.Runs {
 		took := "-"
 		if r.Seconds != nil {
 			took = ageText(time.Duration(*r.Seconds) * time.Second)
 		}
-		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", timeText(&r.Started), took, r.State, exitText(r.Exit), windowText(&r),
-			format.Thousands(r.Lines), format.Thousands(int64(r.Calls)), numberText(r.RateLimited), format.Thousands(r.Credits), numberText(r.Events), format.Thousands(r.Deferred), commandText(r.Job, r.Service), r.List, r.Run)
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", timeText(&r.Started), took, r.State, exitText(r.Exit), windowText(&r),
+			format.Thousands(r.Lines), format.Thousands(int64(r.Calls)), numberText(r.RateLimited), format.Thousands(r.Credits), numberText(r.New), numberText(r.Changed), numberText(r.Known), format.Thousands(r.Deferred), commandText(r.Job, r.Service), r.List, r.Run)
 	}
 	return w.Flush()
 }
@@ -193,6 +193,9 @@ func windowText(r *app.RunStatus) string {
 	if r.Until == "" {
 		return "-"
 	}
+	if r.SinceLast {
+		return "last.." + r.Until
+	}
 	return r.Since + ".." + r.Until
 }
 
@@ -222,12 +225,22 @@ func totalText(s *app.LakeStatus) string {
 	if s.MaxCost > s.Credits {
 		text = fmt.Sprintf("%s to %s credits", format.Thousands(s.Credits), format.Thousands(s.MaxCost))
 	}
+	inDoubt, onWire := "in doubt, 0 to %s", 0
+	for i := range s.Runs {
+		onWire += s.Runs[i].OnWire
+	}
+	switch {
+	case onWire > 0 && onWire == s.Liability.InDoubt.Calls:
+		inDoubt = "on the wire, 0 to %s"
+	case onWire > 0:
+		inDoubt = "in doubt or on the wire, 0 to %s"
+	}
 	for _, part := range []struct {
 		app.Share
 		noun, text string
 	}{
 		{s.Liability.UnknownCharge, "answered call", "whose charge is unknown, 0 to %s: compare the account's usage"},
-		{s.Liability.InDoubt, "call", "in doubt, 0 to %s"},
+		{s.Liability.InDoubt, "call", inDoubt},
 		{s.Liability.Retry, "call", "released for retry and perhaps charged, 0 to %s"},
 		{s.Liability.WrittenOff, "call", "accepted as lost and perhaps charged, 0 to %s"},
 	} {
