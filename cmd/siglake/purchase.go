@@ -175,6 +175,9 @@ func (p *purchaseCommand) newPlanJob(env *app.Env) *app.Job {
 	if !p.run.API.Simulate && !env.Rehearses() && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
 		j.OpenAPI = nil
 	}
+	j.NewMeter = func(total int64, _ *pipeline.Activity) app.Meter {
+		return newMeter(env.Stderr, env.Log, p.out.Quiet || p.out.JSON, total, nil)
+	}
 	return j
 }
 
