@@ -69,7 +69,7 @@ func Salvage(ctx context.Context, from, to wal.Store, o SalvageOptions) (*Salvag
 		begun: map[string]bool{}, calls: map[string]*salvagedCall{}, texts: map[string]int{}, numbers: map[int]int{}, lost: map[string]int{},
 	}
 	for _, m := range o.Published {
-		if m.Run.Kind != pipeline.CompactionGeneration { // a journal does not know those
+		if !m.Run.Kind.IsMaintenance() {
 			s.published[m.Run.ID] = m
 		}
 	}
