@@ -75,7 +75,6 @@ func (l *Ledger) PlanPruning(ctx context.Context, before time.Time) (*Pruning, e
 		return nil, err
 	}
 	var records []wal.Position
-	runs := map[string]bool{}
 	rule := pruneRule{before: before, now: l.now(), valid: longestTTL(l.state.runs)}
 	for i, c := range all.calls {
 		run, err := l.state.findRun(c.Run.ID)
@@ -97,13 +96,13 @@ func (l *Ledger) PlanPruning(ctx context.Context, before time.Time) (*Pruning, e
 			p.Kept[reason]++
 		default:
 			records = append(append(records, c.piecesAt...), *c.responseAt)
-			runs[run.ID] = true
 		}
 	}
 	if p.records, err = l.log.PlanPruning(ctx, records); err != nil {
 		return nil, err
 	}
-	return p, l.describePruning(ctx, p, all.calls, records, runs)
+	l.describePruning(p, all.calls)
+	return p, nil
 }
 
 // pruneRule decides which answers may be removed. It relies on nothing that a checkpoint leaves out.
@@ -150,21 +149,10 @@ func (l *Ledger) keepsUndated(ctx context.Context, c *Call) (KeepReason, error) 
 }
 
 // describePruning counts what is removed now: other answers were removed before.
-func (l *Ledger) describePruning(ctx context.Context, p *Pruning, calls []*Call, records []wal.Position, runs map[string]bool) error {
-	chosen := map[wal.Position]bool{}
-	for _, at := range records {
-		chosen[at] = true
-	}
+func (l *Ledger) describePruning(p *Pruning, calls []*Call) {
 	going := map[string]bool{}
 	for _, c := range calls {
-		if c.responseAt == nil || !chosen[*c.responseAt] || !runs[c.Run.ID] {
-			continue
-		}
-		rec, err := l.log.Read(ctx, *c.responseAt)
-		if err != nil {
-			return err
-		}
-		if rec.Pruned || len(rec.Body) == 0 {
+		if c.responseAt == nil || !p.records.Removes(*c.responseAt) {
 			continue
 		}
 		p.Answers++
@@ -177,7 +165,6 @@ func (l *Ledger) describePruning(ctx context.Context, p *Pruning, calls []*Call,
 		}
 	}
 	p.Bytes = p.records.Bytes
-	return nil
 }
 
 // Prune records durably what a plan removes, and removes it. After an error or a crash the next plan

@@ -50,7 +50,7 @@ type ObjectsOptions struct {
 //	whole/<segment>           a copy of a sealed segment, in one object, for speed
 //
 // All are written once and never deleted, unless the segment is pruned: then its whole is
-// replaced by what is left of it, and the parts behind the first one are deleted. A seal as the first part of a segment
+// replaced by what is left of it, and the parts between the first one and the seal are deleted. A seal as the first part of a segment
 // marks a log that another one has replaced. Each begins with 32 bytes; numbers are
 // little endian:
 //

@@ -158,6 +158,12 @@ type Pruning struct {
 // IsEmpty reports whether there is nothing to remove.
 func (p *Pruning) IsEmpty() bool { return len(p.segments) == 0 }
 
+// Removes reports whether the body of a record is removed.
+func (p *Pruning) Removes(at Position) bool {
+	i, found := slices.BinarySearchFunc(p.segments, at.segment, func(s segmentPruning, n int) int { return s.number - n })
+	return found && p.segments[i].offsets[at.offset]
+}
+
 // segmentPruning is what is removed from a segment.
 type segmentPruning struct {
 	number  int
@@ -453,28 +459,35 @@ func (o *Objects) isPruned(ctx context.Context, name string) (bool, error) {
 
 // spare is the size of the parts of a segment behind its first one.
 func (o *Objects) spare(ctx context.Context, name string) (size int64, err error) {
-	for object, err := range o.bucket.List(ctx, o.prefix+"parts/"+name+"/") {
-		if err != nil {
-			return 0, err
-		}
-		size += object.Size
-	}
-	return size, nil
+	_, size, err = o.spareParts(ctx, name)
+	return size, err
 }
 
-// removeSpare removes the parts of a segment behind its first one, which its name needs. What is left
-// of the segment has been read back before.
+// spareParts lists the parts of a segment behind its first one, which names it, and before its seal,
+// which fences off a process that was paused.
+func (o *Objects) spareParts(ctx context.Context, name string) (names []string, size int64, err error) {
+	for object, err := range o.bucket.List(ctx, o.prefix+"parts/"+name+"/") {
+		if err != nil {
+			return nil, 0, err
+		}
+		if object.Size > objectHeaderSize { // a seal is its header
+			names = append(names, object.Name)
+			size += object.Size
+		}
+	}
+	return names, size, nil
+}
+
+// removeSpare removes the parts that a pruned segment does not need. What is left of the segment has
+// been read back before.
 func (o *Objects) removeSpare(ctx context.Context, name string) error {
 	b, ok := o.bucket.(prunableBucket)
 	if pruned, err := o.isPruned(ctx, name); err != nil || !pruned || !ok {
 		return err
 	}
-	var names []string
-	for object, err := range o.bucket.List(ctx, o.prefix+"parts/"+name+"/") {
-		if err != nil {
-			return err
-		}
-		names = append(names, object.Name)
+	names, _, err := o.spareParts(ctx, name)
+	if err != nil {
+		return err
 	}
 	return forEachConcurrently(len(names), func(i int) error { return b.Delete(ctx, names[i]) })
 }

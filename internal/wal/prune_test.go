@@ -316,3 +316,32 @@ func TestPruneRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestPruneFences: a process that was paused before another one took over stays fenced off, although
+// the segment that it wrote has been pruned.
+func TestPruneFences(t *testing.T) {
+	t.Parallel()
+	m := membucket.New()
+	paused := openObjects(t, m, Options{})
+	at, err := paused.Append(1, []byte("head"), []byte(strings.Repeat("paid ", 100)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(t.Context(), noRetryObjects(m.WithHook(nil)), Options{})
+	if err == nil {
+		_, err = l.Append(2, []byte("taken over"), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := l.PlanPruning(t.Context(), []Position{at})
+	if err == nil {
+		err = l.Prune(t.Context(), plan, proceed)
+	}
+	if err = errors.Join(err, l.Close()); err != nil || plan.Records != 1 {
+		t.Fatalf("Prune = %+v, %v", plan, err)
+	}
+	if _, err := paused.Append(3, []byte("paid as well"), nil); !errors.Is(err, ErrFenced) {
+		t.Errorf("the paused process appends: %v, want %v", err, ErrFenced)
+	}
+}
