@@ -37,7 +37,7 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open lake: %w", err)
 		}
-		return &Inspector{published: generations{&s3Backend{bucket: b}}}, ctx.Err()
+		return &Inspector{published: generations{backend: &s3Backend{bucket: b}}}, ctx.Err()
 	}
 	base, err := CheckDir(uri)
 	if err != nil {
@@ -47,7 +47,7 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	return &Inspector{published: generations{&dirBackend{Dir: d}}, dir: d}, ctx.Err()
+	return &Inspector{published: generations{backend: &dirBackend{Dir: d}}, dir: d}, ctx.Err()
 }
 
 // Close releases the lake.
@@ -106,7 +106,7 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 	if removed := RemovedFiles(chain); err == nil && len(removed) > 0 {
 		var current generationRef
 		if current, _, err = i.published.readCurrent(ctx); err == nil {
-			i.chain, i.merged = chain, &mergedFiles{removed: removed}
+			i.chain, i.merged, i.published.removed = chain, &mergedFiles{removed: removed}, removed
 			i.merged.live, err = i.published.generationFiles(ctx, current.manifestLink())
 		}
 	}
@@ -232,26 +232,39 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 		return nil, err
 	}
 	s.Generation, s.Link = m.Generation, m.Snapshot
-	if s.Files, err = i.published.generationFiles(ctx, link); err == nil && m.Generation < current.Generation {
-		err = i.checkUnpruned(ctx, &current, s)
+	since, err := i.manifestsSince(ctx, &current, m.Generation)
+	if err != nil {
+		return nil, err
+	}
+	i.published.removed = RemovedFiles(since)
+	if s.Files, err = i.published.generationFiles(ctx, link); err == nil {
+		err = i.checkUnpruned(since, s)
 	}
 	return s, err
 }
 
-// checkUnpruned makes sure that no pruning since an earlier generation has removed any of its files.
-func (i *Inspector) checkUnpruned(ctx context.Context, current *generationRef, s *Snapshot) error {
-	var since []*pipeline.Manifest
+// manifestsSince returns the manifests after a generation, oldest first.
+func (i *Inspector) manifestsSince(ctx context.Context, current *generationRef, generation int64) (since []*pipeline.Manifest, err error) {
+	if generation >= current.Generation {
+		return nil, nil
+	}
 	for link := current.manifestLink(); link != nil; {
 		m, err := i.published.readManifest(ctx, link)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if m.Generation <= s.Generation {
+		if m.Generation <= generation {
 			break
 		}
 		since = append(since, m)
 		link = m.Previous
 	}
+	slices.Reverse(since)
+	return since, nil
+}
+
+// checkUnpruned makes sure that no later pruning has removed files of a generation.
+func (i *Inspector) checkUnpruned(since []*pipeline.Manifest, s *Snapshot) error {
 	removed, gone := RemovedFiles(since), 0
 	for _, f := range s.Files {
 		if removed[f.Path] {
@@ -261,7 +274,6 @@ func (i *Inspector) checkUnpruned(ctx context.Context, current *generationRef, s
 	if gone == 0 {
 		return nil
 	}
-	slices.Reverse(since)
 	p := PrunePlan{announced: removed}
 	p.findOldest(since)
 	return fmt.Errorf("siglake prune removed %d of the files of generation %d; the oldest one that can be read is %d. For what was known at an earlier time, filter the newest generation by first_seen_at: see siglake help sql", gone, s.Generation, p.Oldest)

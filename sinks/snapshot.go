@@ -99,7 +99,7 @@ func (g *generations) generationFiles(ctx context.Context, link *pipeline.Link) 
 			if files, err = g.readSnapshot(ctx, m.Snapshot); err == nil {
 				break
 			}
-			if !errors.Is(err, fs.ErrNotExist) {
+			if !g.removed[m.Snapshot.Path] || !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
 		}
