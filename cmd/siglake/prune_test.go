@@ -206,12 +206,15 @@ func rowsOf(t *testing.T, lake string) map[string]sinks.MultisetHash {
 	return rows
 }
 
-// compactForPruning buys one list on two days, which returns the same events, and compacts.
+// compactForPruning buys a list, and a longer one that returns the same events and others, and
+// compacts.
 func (l *prunedLake) compactForPruning() {
 	l.t.Helper()
-	list := writeList(l.t, "list", 12)
-	l.buyOn(0, list)
-	l.buyOn(1, list)
+	l.buyOn(0, writeList(l.t, "list", 12))
+	l.buyOn(1, writeList(l.t, "list", 24))
+	if status := l.lookAt("status", "--json"); !strings.Contains(status, `"known_events"`) {
+		l.t.Fatalf("the second run found no known events: %s", status)
+	}
 	l.lookAt(append([]string{"compact", "--min-files", "2"}, l.asOf(2)...)...)
 }
 
