@@ -15,6 +15,38 @@
 // once for every month. A night that did not happen, or ended early, leaves its pairs due: they are
 // asked the next night, with a window that reaches back to the last time.
 //
+// # Lateness
+//
+// How late the events of a type become visible is learned from the events that the lake has. An ask that
+// is the first to return an event shows that the event became visible after the ask before, and by
+// then: its lateness lies between two bounds, up to one period apart. Only a pair that was asked before
+// says something. What its first ask returns, the backfill, has been visible for an unknown time, and so
+// has an event before all days that were asked. After a pause of more than five weeks the bounds are too
+// far apart. An event that is not dated after all known ones of its pair may itself be a known one, and
+// does not count either.
+//
+// The lateness of a type is the 99.9 % quantile of the upper bounds, so it is not too short for the
+// events that can be observed. It is too long by a period at most, which costs nothing: questions about
+// empty days are free, and strict nights only ask later. It is between 14 and 60 days. A few events
+// suffice to expect a longer one than by default; a shorter one takes a thousand, of which such a
+// quantile leaves one out.
+//
+// Two kinds of late events are not observed: those that become visible after a newer one of their pair,
+// and those that are older than every window. So a learned lateness never shortens the look-back. It
+// can lengthen it, and then shows events that are later still.
+//
+// The settling time is the 95 % quantile, of which the bounds say less: an event that is dated one day
+// before an ask can have no upper bound below a week. It therefore stays as it is by default unless that is
+// outside the bounds.
+//
+// # The first day
+//
+// The API does not say whether a window contains its first day. An answer with an event of that day
+// proves that it does. Until then a night asks a few pairs from the day of their newest event, not the
+// day after: the known event is in the answer, which is proof, or it is not. Five such answers without
+// it show that windows begin a day late, and every question then begins a day earlier. The probes cost
+// at most one event each, and a hundredth of what the lake has cost, or a single event.
+//
 // # Completeness
 //
 // Economy never asks for the days of a known event again, so an event that becomes visible after a
