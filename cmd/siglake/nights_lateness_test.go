@@ -55,7 +55,7 @@ func TestLatenessLearned(t *testing.T) {
 
 	const night = 5 + 7*weeks
 	p, text = n.plan(night, flags...)
-	if l := p.Night.Lateness[0]; l.Source != policy.Learned || l.Days <= policy.DefaultLateness || l.Days > 45 || l.Events < 100 || l.Settle != 6 {
+	if l := p.Night.Lateness[0]; l.Source != policy.Learned || l.Days <= policy.DefaultLateness || l.Days > 48 || l.Events < 100 || l.Settle != 6 {
 		t.Errorf("learned %+v, want more than %d days", l, policy.DefaultLateness)
 	}
 	if !strings.Contains(text, ", learned from ") {
@@ -112,5 +112,39 @@ func TestFirstDayOfWindow(t *testing.T) {
 			}
 			n.mustExit(exitComplete, "verify")
 		})
+	}
+}
+
+// TestLatenessAtScale compares nights that learn how late events are with nights that expect them as late
+// as by default, where they are later than that.
+func TestLatenessAtScale(t *testing.T) {
+	if !proof.IsFull() {
+		return
+	}
+	t.Parallel()
+	const signals = "surgeInHiring,surgeInHiringByDepartment,surgeInHiringByLocation,commercialActivityNews"
+	for _, lateness := range []string{"heavy", "late20"} {
+		for _, completeness := range []policy.Completeness{policy.Strict, policy.Economy} {
+			var found [2]nightFigures
+			for i, stated := range []string{"", strings.ReplaceAll(signals, ",", "=30,") + "=30"} {
+				n := newNights(t, simulator.Config{Lateness: lateness}, companyDomains(3000))
+				n.watch.Signals = strings.Split(signals, ",")
+				flags := []string{"--signals", signals, "--since", "last", "--completeness", string(completeness)}
+				for week := range 30 {
+					for _, night := range []int{5 + 7*week, 6 + 7*week} { // Saturday, and Sunday once weeks settle later
+						if v := n.run(night, append(flags, "--lateness", stated)...); v.code != exitComplete {
+							t.Fatalf("night %d: exit %d: %s", night, v.code, v.stderr)
+						}
+					}
+				}
+				found[i] = n.figures(75, 12)
+				p, _ := n.plan(5+7*30, flags...)
+				t.Logf("%s, %s, --lateness %q: %s; learned %+v", lateness, completeness, stated, found[i], p.Night.Lateness)
+			}
+			// Economy misses what becomes visible after a newer event, however late that is.
+			if found[0].missed > found[1].missed || completeness == policy.Strict && found[0].missed == found[1].missed {
+				t.Errorf("%s, %s: %s, no better than by default: %s", lateness, completeness, found[0], found[1])
+			}
+		}
 	}
 }

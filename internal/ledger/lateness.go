@@ -21,7 +21,8 @@ const (
 // Not every event says something. The first ask about a pair returns events that were visible long
 // before. Of later asks only events that are dated after all known ones of the pair are certainly
 // new. One that becomes visible after a newer event of its pair is therefore never counted, and one
-// that is older than the window of every ask is never seen: the true lateness may be somewhat longer.
+// that is older than the window of every ask is never seen: the later an event is, the less likely it
+// is counted, and the true lateness may be much longer.
 type LatenessCounts struct {
 	AtLeast, AtMost [latenessDays]int64 // events, by number of days
 }
@@ -34,10 +35,10 @@ func (l *LatenessCounts) Events() (n int64) {
 	return n
 }
 
-// Quantile is the number of days within which so many of a thousand events became visible, between two
+// Quantile is the number of days within which so many of 10,000 events became visible, between two
 // bounds; 0 and 0 without events.
-func (l *LatenessCounts) Quantile(perMille int64) (atLeast, atMost int) {
-	rank := (l.Events()*perMille + 999) / 1000
+func (l *LatenessCounts) Quantile(share int64) (atLeast, atMost int) {
+	rank := (l.Events()*share + 9999) / 10000
 	find := func(counts *[latenessDays]int64) int {
 		seen := int64(0)
 		for days, count := range counts {

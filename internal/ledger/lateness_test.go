@@ -62,19 +62,19 @@ func TestLatenessObserved(t *testing.T) {
 	}
 }
 
-// TestLatenessQuantile: the quantile of so many per mille is the one that at least so many reach.
+// TestLatenessQuantile: a quantile is the least number of days within which so many events are.
 func TestLatenessQuantile(t *testing.T) {
 	t.Parallel()
 	var l LatenessCounts
-	if least, most := l.Quantile(999); least != 0 || most != 0 {
+	if least, most := l.Quantile(9990); least != 0 || most != 0 {
 		t.Errorf("without events: %d to %d", least, most)
 	}
 	l.AtLeast[0], l.AtMost[5] = 998, 998
 	l.AtLeast[6], l.AtMost[12] = 1, 1
 	l.AtLeast[40], l.AtMost[50] = 1, 1
-	for perMille, want := range map[int64][2]int{950: {0, 5}, 998: {0, 5}, 999: {6, 12}, 1000: {40, 50}} {
-		if least, most := l.Quantile(perMille); [2]int{least, most} != want {
-			t.Errorf("%d per mille: %d to %d, want %v", perMille, least, most, want)
+	for share, want := range map[int64][2]int{9500: {0, 5}, 9980: {0, 5}, 9990: {6, 12}, 9991: {40, 50}, 10000: {40, 50}} {
+		if least, most := l.Quantile(share); [2]int{least, most} != want {
+			t.Errorf("%d of 10,000: %d to %d, want %v", share, least, most, want)
 		}
 	}
 }

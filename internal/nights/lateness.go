@@ -24,36 +24,35 @@ type Lateness struct {
 	Settle int `json:"settle_days"`
 }
 
-// The bounds of what is learned, in days.
+// The bounds of what is learned, in days; the lateness is not shorter than by default.
 const (
-	minLateness      = 14
 	maxLateness      = 60
 	maxWeeklySettle  = 6
 	maxMonthlySettle = 20
 )
 
-// The events from which a lateness is learned: a longer one from a few, because a short lateness misses
-// events and a long one costs next to nothing; a shorter one only from as many as a quantile of
-// 99.9 % takes.
+// enoughEvents are those from which something is learned.
+const enoughEvents = 100
+
+// The shares of events, of 10,000, that the lateness and the settling time leave in time.
 const (
-	enoughEvents = 100
-	manyEvents   = 1000
+	latenessShare = 9999
+	settleShare   = 9500
 )
 
-// learn derives the lateness of a type from what was observed. Both quantiles lie between two bounds:
-// the lateness is the upper one, so that it is not too short, and the settling time stays as it is by
-// default unless that is outside its bounds.
+// learn derives the lateness of a type from what was observed. Each quantile lies between two bounds:
+// the lateness is the upper one, unless that is shorter than by default, and the settling time stays as
+// it is by default unless that is outside its bounds.
 func learn(signal string, counts *ledger.LatenessCounts) Lateness {
 	c := defaultCadence(signal)
 	l := Lateness{Signal: signal, Days: DefaultLateness, Source: ByDefault, Events: counts.Events(), Settle: c.settle}
 	if l.Events < enoughEvents {
 		return l
 	}
-	if _, days := counts.Quantile(999); days > DefaultLateness || l.Events >= manyEvents {
-		l.Days, l.Source = min(max(days, minLateness), maxLateness), Learned
-	}
+	_, days := counts.Quantile(latenessShare)
+	l.Days, l.Source = min(max(days, DefaultLateness), maxLateness), Learned
 	if c.settle > 0 {
-		atLeast, atMost := counts.Quantile(950)
+		atLeast, atMost := counts.Quantile(settleShare)
 		longest := maxWeeklySettle
 		if c.period > 7 {
 			longest = maxMonthlySettle
@@ -103,18 +102,4 @@ func (p *Policy) Expected(signals []string) (expected []Lateness) {
 		expected = append(expected, p.LatenessOf(signal))
 	}
 	return expected
-}
-
-// reachOf is how many days before the last time a pair without a recent event is asked for. A learned
-// lateness that is shorter than the default does not shorten it: longer windows cost nothing while they
-// are empty, and show events that are later than what was learned.
-func (p *Policy) reachOf(signal string) int {
-	if p.Reread {
-		return overlap
-	}
-	l := p.LatenessOf(signal)
-	if l.Source == Stated {
-		return l.Days
-	}
-	return max(l.Days, DefaultLateness)
 }

@@ -135,11 +135,14 @@ func (p *Policy) due(signal string, c ledger.Cursor) pair {
 	case c.LastAsked >= last:
 		return pair{next: next}
 	}
-	lateness, reach := p.LatenessOf(signal).Days, p.reachOf(signal)
+	lateness := p.LatenessOf(signal).Days
+	if p.Reread {
+		lateness = overlap
+	}
 	// Pairs that were asked on time share one window, so that they share calls.
-	since := p.back(p.Today, cadence.period+reach)
+	since := p.back(p.Today, cadence.period+lateness)
 	if p.Today-c.LastAsked > ledger.Day(cadence.period) { //nolint:gosec // days
-		since = min(since, p.back(c.LastAsked, reach))
+		since = min(since, p.back(c.LastAsked, lateness))
 	}
 	switch recent := c.Newest >= since && c.Newest > 0; {
 	case p.Reread:

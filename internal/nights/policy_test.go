@@ -90,18 +90,17 @@ func TestLearn(t *testing.T) {
 		bounds map[[2]int]int64
 		want   Lateness
 	}{
-		"nothing":                        {weekly, nil, Lateness{Days: 30, Source: ByDefault, Settle: 5}},
-		"too few":                        {weekly, map[[2]int]int64{{41, 47}: 99}, Lateness{Days: 30, Source: ByDefault, Events: 99, Settle: 5}},
-		"a few late ones":                {weekly, map[[2]int]int64{{0, 5}: 99, {34, 40}: 1}, Lateness{Days: 40, Source: Learned, Events: 100, Settle: 5}},
-		"too few to expect less":         {weekly, map[[2]int]int64{{0, 5}: 900, {6, 12}: 10}, Lateness{Days: 30, Source: ByDefault, Events: 910, Settle: 5}},
-		"enough to expect less":          {weekly, map[[2]int]int64{{0, 5}: 980, {13, 19}: 20}, Lateness{Days: 19, Source: Learned, Events: 1000, Settle: 5}},
-		"not less than two weeks":        {weekly, map[[2]int]int64{{0, 1}: 5000}, Lateness{Days: 14, Source: Learned, Events: 5000, Settle: 1}},
-		"not more than sixty days":       {weekly, map[[2]int]int64{{0, 5}: 990, {55, 63}: 10}, Lateness{Days: 60, Source: Learned, Events: 1000, Settle: 5}},
-		"one in a thousand may be later": {weekly, map[[2]int]int64{{0, 12}: 9990, {34, 40}: 10}, Lateness{Days: 14, Source: Learned, Events: 10000, Settle: 5}},
-		"a week settles later":           {weekly, map[[2]int]int64{{0, 5}: 1800, {6, 12}: 200}, Lateness{Days: 14, Source: Learned, Events: 2000, Settle: 6}},
-		"a month settles later":          {monthly, map[[2]int]int64{{0, 10}: 90, {15, 20}: 10}, Lateness{Days: 30, Source: ByDefault, Events: 100, Settle: 15}},
-		"a month settles in time":        {monthly, map[[2]int]int64{{0, 10}: 970, {11, 41}: 30}, Lateness{Days: 41, Source: Learned, Events: 1000, Settle: 10}},
-		"a month settles much later":     {monthly, map[[2]int]int64{{25, 26}: 100}, Lateness{Days: 30, Source: ByDefault, Events: 100, Settle: 20}},
+		"nothing":                    {weekly, nil, Lateness{Days: 30, Source: ByDefault, Settle: 5}},
+		"too few":                    {weekly, map[[2]int]int64{{41, 47}: 99}, Lateness{Days: 30, Source: ByDefault, Events: 99, Settle: 5}},
+		"a late one":                 {weekly, map[[2]int]int64{{0, 5}: 99, {34, 40}: 1}, Lateness{Days: 40, Source: Learned, Events: 100, Settle: 5}},
+		"a late one in a thousand":   {weekly, map[[2]int]int64{{0, 5}: 1999, {34, 40}: 1}, Lateness{Days: 40, Source: Learned, Events: 2000, Settle: 5}},
+		"a late one in 10,000":       {weekly, map[[2]int]int64{{0, 5}: 9999, {34, 40}: 1}, Lateness{Days: 30, Source: Learned, Events: 10000, Settle: 5}},
+		"not less than by default":   {weekly, map[[2]int]int64{{0, 1}: 5000}, Lateness{Days: 30, Source: Learned, Events: 5000, Settle: 1}},
+		"not more than sixty days":   {weekly, map[[2]int]int64{{0, 5}: 990, {55, 63}: 10}, Lateness{Days: 60, Source: Learned, Events: 1000, Settle: 5}},
+		"a week settles later":       {weekly, map[[2]int]int64{{0, 5}: 180, {6, 12}: 20}, Lateness{Days: 30, Source: Learned, Events: 200, Settle: 6}},
+		"a month settles later":      {monthly, map[[2]int]int64{{0, 10}: 90, {15, 20}: 10}, Lateness{Days: 30, Source: Learned, Events: 100, Settle: 15}},
+		"a month settles in time":    {monthly, map[[2]int]int64{{0, 10}: 970, {11, 41}: 30}, Lateness{Days: 41, Source: Learned, Events: 1000, Settle: 10}},
+		"a month settles much later": {monthly, map[[2]int]int64{{25, 26}: 100}, Lateness{Days: 30, Source: Learned, Events: 100, Settle: 20}},
 	} {
 		c.want.Signal = c.signal
 		if got := learn(c.signal, counted(c.bounds)); got != c.want {
@@ -110,8 +109,8 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// TestLatenessUsed: a stated lateness counts more than a learned one, a run keeps that with which it
-// began, and only a stated one looks back less far than the default.
+// TestLatenessUsed: a stated lateness counts more than a learned one, and a run keeps that with which it
+// began.
 func TestLatenessUsed(t *testing.T) {
 	t.Parallel()
 	const signal = "riskNews"
@@ -126,13 +125,11 @@ func TestLatenessUsed(t *testing.T) {
 		empty                       string // first day to ask of a pair without an event
 		recent                      kind   // what is asked of a pair with one of 16 days ago, in a strict night
 	}{
-		"learned, longer":            {45, 0, 0, 45, Learned, "2026-04-22", onward},
-		"learned, shorter":           {14, 0, 0, 14, Learned, "2026-05-07", closing},
-		"learned, and kept":          {14, 45, 0, 45, Learned, "2026-04-22", onward},
-		"stated, longer":             {14, 0, 45, 45, Stated, "2026-04-22", onward},
-		"stated, shorter":            {45, 0, 14, 14, Stated, "2026-05-23", closing},
-		"stated, whatever was kept":  {45, 45, 14, 14, Stated, "2026-05-23", closing},
-		"by default, without events": {30, 0, 0, 30, Learned, "2026-05-07", onward},
+		"learned":                   {45, 0, 0, 45, Learned, "2026-04-22", onward},
+		"learned, and kept":         {30, 45, 0, 45, Learned, "2026-04-22", onward},
+		"stated, longer":            {30, 0, 45, 45, Stated, "2026-04-22", onward},
+		"stated, shorter":           {45, 0, 14, 14, Stated, "2026-05-23", closing},
+		"stated, whatever was kept": {45, 45, 14, 14, Stated, "2026-05-23", closing},
 	} {
 		p := policy(c.learned)
 		if c.kept > 0 {
