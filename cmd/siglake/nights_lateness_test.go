@@ -92,7 +92,7 @@ func TestFirstDayOfWindow(t *testing.T) {
 	for _, edges := range []string{"inclusive", "exclusive"} {
 		t.Run(edges, func(t *testing.T) {
 			t.Parallel()
-			n := newNights(t, simulator.Config{Switches: simulator.Switches{WindowEdges: edges}, CountDistinct: true}, companyDomains(100))
+			n := newNights(t, simulator.Config{Switches: simulator.Switches{WindowEdges: edges}, CountDistinct: true}, companyDomains(300))
 			flags := []string{"--signals", "surgeInHiring,surgeInHiringByDepartment", "--since", "last"}
 			n.runWeeks(0, 1, flags...)
 			p, text := n.plan(12, flags...)

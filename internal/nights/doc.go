@@ -41,8 +41,8 @@
 // The API does not say whether a window contains its first day. An answer with an event of that day
 // proves that it does. Until then a night asks a few pairs from the day of their newest event, not the
 // day after: the known event is in the answer, which is proof, or it is not. Five such answers without
-// it show that windows begin a day late, and every question then begins a day earlier. The probes cost
-// at most one event each, and a hundredth of what the lake has cost, or a single event.
+// it show that windows begin a day late, and every question then begins a day earlier. The probes
+// cost a hundredth of what the lake has cost at most.
 //
 // # Completeness
 //

@@ -1,7 +1,6 @@
 package nights
 
 import (
-	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 )
@@ -10,14 +9,8 @@ import (
 // show that windows do not contain their first day.
 const mostProbes = 5
 
-// maxProbes is the number of probes that cost a hundredth of what the lake has cost, and at least one.
-func maxProbes(history []forecast.History) int64 {
-	spent := int64(0)
-	for i := range history {
-		spent += history[i].Credits
-	}
-	return min(max(spent/100, 1), mostProbes)
-}
+// maxProbes is the number of probes that cost a hundredth of what the lake has cost.
+func maxProbes(spent int64) int64 { return min(spent/100, mostProbes) }
 
 // probeEdge has a pair asked from the day of its newest event instead of the day after, while it is not
 // known whether windows contain their first day: if they do, the answer has the known event.

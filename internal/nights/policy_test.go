@@ -3,7 +3,6 @@ package nights
 import (
 	"testing"
 
-	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -157,21 +156,17 @@ func TestProbeEdge(t *testing.T) {
 	q := &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{Types: []string{"riskNews"}}}
 	for name, c := range map[string]struct {
 		edge   ledger.Edge
-		spent  []int64 // credits, by query
+		spent  int64 // credits
 		probes int
 		start  string
 	}{
-		"unknown, little was bought": {ledger.Edge{}, nil, 1, "2026-06-02"},
-		"unknown":                    {ledger.Edge{Absent: 4}, []int64{150, 150}, 3, "2026-06-02"},
-		"unknown, much was bought":   {ledger.Edge{}, []int64{1e6}, 5, "2026-06-02"},
-		"inclusive":                  {ledger.Edge{Inclusive: 1, Absent: 9}, []int64{1e6}, 0, "2026-06-02"},
-		"exclusive":                  {ledger.Edge{Absent: 5}, []int64{1e6}, 0, "2026-06-01"},
+		"unknown, little was bought": {ledger.Edge{}, 99, 0, "2026-06-02"},
+		"unknown":                    {ledger.Edge{Absent: 4}, 399, 3, "2026-06-02"},
+		"unknown, much was bought":   {ledger.Edge{}, 1e6, 5, "2026-06-02"},
+		"inclusive":                  {ledger.Edge{Inclusive: 1, Absent: 9}, 1e6, 0, "2026-06-02"},
+		"exclusive":                  {ledger.Edge{Absent: 5}, 1e6, 0, "2026-06-01"},
 	} {
-		var history []forecast.History
-		for _, credits := range c.spent {
-			history = append(history, forecast.History{Credits: credits})
-		}
-		s := &Schedule{edges: map[pipeline.APIVersion]ledger.Edge{pipeline.V2: c.edge}, maxProbes: maxProbes(history)}
+		s := &Schedule{edges: map[pipeline.APIVersion]ledger.Edge{pipeline.V2: c.edge}, maxProbes: maxProbes(c.spent)}
 		probes := 0
 		for i := range 100 {
 			p := pair{kind: onward, since: day("2026-06-02")}

@@ -49,8 +49,9 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 		policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{},
 		edges: map[pipeline.APIVersion]ledger.Edge{pipeline.V2: cursors.Edge(pipeline.V2), pipeline.V3: cursors.Edge(pipeline.V3)},
 	}
-	s.maxProbes = maxProbes(l.History())
+	spent := int64(0)
 	for _, run := range l.Runs() {
+		spent += run.ChargedCredits()
 		for _, c := range run.Calls {
 			if c.Outcome != pipeline.InDoubt && c.Outcome != "" || c.Query.Service() != pipeline.Signals {
 				continue
@@ -64,6 +65,7 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 			}
 		}
 	}
+	s.maxProbes = maxProbes(spent)
 	return s, nil
 }
 
