@@ -62,7 +62,7 @@ func (p *planner) addReread(ctx context.Context, queries []pipeline.Query, r *Pl
 		if q.Service() != pipeline.Signals {
 			continue
 		}
-		if q.Since, err = parseSince(DefaultQuery().Since, ledger.DayOf(q.Until).Date()); err != nil {
+		if q.Since, err = parseSince("--since", DefaultQuery().Since, ledger.DayOf(q.Until).Date()); err != nil {
 			return err
 		}
 		r.Since = q.Since
