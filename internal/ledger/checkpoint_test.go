@@ -89,6 +89,10 @@ func (n *nights) answersOf(t testing.TB, l *Ledger, night int) []string {
 		t.Fatal(err)
 	}
 	p := l.Purchases(nil, TTL{})
+	for _, signal := range nightSignals {
+		counts := cursors.Lateness(signal)
+		add("lateness of %s: %v, edge %+v", signal, counts, cursors.Edge(n.query(night).APIVersion))
+	}
 	for company := range n.companies + 1 {
 		for _, q := range []*pipeline.Query{n.query(night), n.query(night - 1)} {
 			add("coverage of %d on %s: %s", company, q.Until, jsonOf(t, p.Coverage(ctx, n.account(company), q)))
@@ -223,7 +227,7 @@ func TestCheckpointDamaged(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(head, body []byte) ([]byte, []byte){
 		"another version": func(head, body []byte) ([]byte, []byte) {
-			return bytes.Replace(head, []byte(`"version":1`), []byte(`"version":9`), 1), body
+			return bytes.Replace(head, []byte(`"version":2`), []byte(`"version":9`), 1), body
 		},
 		"one of another journal": func(head, body []byte) ([]byte, []byte) {
 			return bytes.Replace(head, []byte(`"segment":`), []byte(`"segment":1`), 1), body
@@ -278,6 +282,19 @@ func TestCheckpointDamaged(t *testing.T) {
 // TestCheckpointDiffers: verify finds a checkpoint that says something else than the records before it.
 func TestCheckpointDiffers(t *testing.T) {
 	t.Parallel()
+	for name, change := range map[string]func(*cursorTable){
+		"a cursor":   func(c *cursorTable) { c.series[0].cursors[0].Newest++ },
+		"a lateness": func(c *cursorTable) { c.series[0].lateness.AtMost[3]++ },
+		"an edge":    func(c *cursorTable) { c.edgeOf(pipeline.V2).Absent++ },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testCheckpointDiffers(t, change)
+		})
+	}
+}
+
+func testCheckpointDiffers(t *testing.T, change func(*cursorTable)) {
 	n := manyNights()
 	store := openStore(t, t.TempDir(), unsynced)
 	n.addAll(t, store, 0, 3)
@@ -291,7 +308,7 @@ func TestCheckpointDiffers(t *testing.T) {
 	if _, err := l.Cursors(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	l.state.cursors.series[0].cursors[0].Newest++
+	change(l.state.cursors)
 	body, calls, err := encodeCheckpoint(l.state)
 	if err != nil {
 		t.Fatal(err)
