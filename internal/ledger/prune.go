@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -279,16 +280,19 @@ func (a *archive) recordedPairs(ctx context.Context, c *Call) *returnedPairs {
 		return nil
 	}
 	p, types := &returnedPairs{map[string][]pipeline.Identity{}, map[string][]pipeline.Identity{}}, c.Query.ResultTypes()
-	for n, pairs := range returned {
-		key := pipeline.Identity(identities[n*size : (n+1)*size])
-		for _, pair := range pairs {
+	for n := 0; n < len(returned); n += returned[n].identities {
+		var keys []pipeline.Identity
+		for chunk := range slices.Chunk(identities[n*size:(n+returned[n].identities)*size], size) {
+			keys = append(keys, pipeline.Identity(chunk))
+		}
+		for _, pair := range returned[n].pairs {
 			if pair.signal >= len(types) || pair.events == 0 {
 				continue
 			}
 			signal := types[pair.signal]
-			p.some[signal] = append(p.some[signal], key)
+			p.some[signal] = append(p.some[signal], keys...)
 			if pair.events >= uint64(max(c.Query.MaxResults(), 0)) { //nolint:gosec // not negative
-				p.capped[signal] = append(p.capped[signal], key)
+				p.capped[signal] = append(p.capped[signal], keys...)
 			}
 		}
 	}
