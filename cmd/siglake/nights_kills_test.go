@@ -50,6 +50,7 @@ type killedNights struct {
 	removed []string                  // domains that are on no list now
 	sold    map[pair]map[string]*sale // by event, its last sale
 	seen    int                       // entries of the bill that were checked
+	lost    map[string]bool           // keys of lines of calls in doubt that were accepted as lost
 	again   map[string]bool           // keys of lines of calls in doubt that were released
 	// The last day before each release of a call, by its name: the days after it ask again.
 	released map[string]ledger.Day
@@ -61,7 +62,7 @@ const nightTypes = "news,growth"
 func newKilledNights(t *testing.T, seed uint64, counts widenCounts) *killedNights {
 	t.Helper()
 	start := time.Until(time.Date(2026, 5, 6, 9, 0, 0, 0, time.UTC))
-	n := &killedNights{widening: newWidening(t, seed, proof.Size(8, 40, 60), &dirStore{t.TempDir()}, start, counts), sold: map[pair]map[string]*sale{}, again: map[string]bool{}, released: map[string]ledger.Day{}}
+	n := &killedNights{widening: newWidening(t, seed, proof.Size(8, 40, 60), &dirStore{t.TempDir()}, start, counts), sold: map[pair]map[string]*sale{}, again: map[string]bool{}, lost: map[string]bool{}, released: map[string]ledger.Day{}}
 	n.rng = rand.New(rand.NewPCG(seed, 14))
 	n.nightly = seed%3 != 0
 	n.round = &widenRound{question: question{api: []string{"v3", "v2"}[seed%2], signals: nightTypes}}
@@ -219,6 +220,7 @@ func (n *killedNights) checkSales() {
 		for _, d := range a.doubts {
 			for _, key := range d.keys {
 				n.again[key] = n.again[key] || d.decision == ledger.Retry || d.decision == ledger.NotCharged
+				n.lost[key] = n.lost[key] || d.decision == ledger.WriteOff
 			}
 		}
 	}
@@ -236,6 +238,10 @@ func (n *killedNights) checkSales() {
 	n.seen = len(bill)
 }
 
+// negativeDays is the default of --negative-ttl: what a search did not find, or was accepted as lost, is
+// searched again after so many days.
+const negativeDays = 7
+
 func (n *killedNights) checkSale(s *sale, p pair, events []soldEvent) {
 	n.t.Helper()
 	if n.sold[p] == nil {
@@ -249,6 +255,8 @@ func (n *killedNights) checkSale(s *sale, p pair, events []soldEvent) {
 			n.counts["events sold"]++
 		case n.again[p.key]:
 			n.counts["events sold again after a release"]++
+		case p.signal == "search" && n.lost[p.key] && ledger.DayOf(s.day) >= ledger.DayOf(before.day)+negativeDays:
+			n.counts["searches repeated that were accepted as lost"]++
 		default:
 			n.t.Errorf("the event %s of %v was sold on %s since %s, and again on %s since %s", e.id, p, before.day, before.start, s.day, s.start)
 		}
