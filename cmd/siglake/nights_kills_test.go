@@ -238,7 +238,7 @@ func (n *killedNights) checkSales() {
 	n.seen = len(bill)
 }
 
-// negativeDays is the default of --negative-ttl: what a search did not find, or was accepted as lost, is
+// negativeDays is the default of --resolve-misses: what a search did not find, or was accepted as lost, is
 // searched again after so many days.
 const negativeDays = 7
 
