@@ -56,3 +56,45 @@ func TestFixedSinceInDoubt(t *testing.T) {
 		t.Errorf("since last, behind the fixed windows: %d credits, lines %v: %s", v.credits, n.manifest.Accounts.ByStatus, v.stderr)
 	}
 }
+
+// TestDecidedBetweenNights: once a call in doubt is released, the next night asks for its days again, and
+// the nights after it do not. What was accepted as lost is not asked again.
+func TestDecidedBetweenNights(t *testing.T) {
+	t.Parallel()
+	for _, decision := range []string{"retry", "accept-loss"} {
+		t.Run(decision, func(t *testing.T) {
+			t.Parallel()
+			n := newUnattended(t, simulator.Config{CountDistinct: true, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
+			n.flags = append(n.flags, "--since", "last", "--nightly-types", "news,growth")
+			night := func(want int) runResult {
+				t.Helper()
+				v := n.run(60)
+				if v.code != want {
+					t.Fatalf("night %s: exit %d, want %d: %s", n.now, v.code, want, v.stderr)
+				}
+				n.checkBill()
+				n.tomorrow()
+				return v
+			}
+			lost := night(exitInDoubt).credits - n.manifest.Credits.Charged
+			if lost == 0 {
+				t.Fatal("the call in doubt bought nothing: the test shows nothing")
+			}
+			if v := night(exitComplete); v.credits >= lost {
+				t.Errorf("before the decision: %d credits, the call in doubt cost %d", v.credits, lost)
+			}
+			n.mustExit(exitComplete, "held", decision)
+			v := night(exitComplete)
+			if again := v.credits >= lost; again != (decision == "retry") {
+				t.Errorf("after the decision: %d credits, the call in doubt cost %d: %s", v.credits, lost, v.stderr)
+			}
+			if v = night(exitComplete); v.credits >= lost {
+				t.Errorf("a night later: %d credits, the call in doubt cost %d", v.credits, lost)
+			}
+			bill, have := n.sim.Bill(), int64(len((&nights{rig: n.rig}).boughtEvents()))
+			if missing := bill.Distinct - have; (missing == 0) != (decision == "retry") || missing > lost {
+				t.Errorf("the lake lacks %d of %d events that were sold", missing, bill.Distinct)
+			}
+		})
+	}
+}
