@@ -550,3 +550,57 @@ func TestPastUnreadable(t *testing.T) {
 		t.Error("a call was made although it is not known what was bought before")
 	}
 }
+
+// TestCheckpointKeepsUnsettled: a checkpoint keeps every call that may have been charged without a
+// statement of it, whatever was decided about it, with what it can have cost and what it holds, while
+// it leaves settled calls of the same nights behind.
+func TestCheckpointKeepsUnsettled(t *testing.T) {
+	t.Parallel()
+	n := manyNights()
+	n.companies = 20
+	n.lose = func(night int, b *pipeline.Batch) bool { return night < 3 && b.ID == "000001" }
+	n.uncharged = func(night, company int) bool { return night == 3 && company == 0 }
+	store := openStore(t, t.TempDir(), unsynced)
+	n.addAll(t, store, 0, 4)
+	l, err := Open(t.Context(), store, n.options(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inDoubt := l.CallsInDoubt()
+	if len(inDoubt) != 3 {
+		t.Fatalf("%d calls in doubt, want 3", len(inDoubt))
+	}
+	for i, d := range []Decision{Retry, WriteOff} {
+		if err := l.Recorder(inDoubt[i].Run).RecordDecision(inDoubt[i], d, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.addAll(t, store, 4, 45)
+
+	full, kept := n.open(t, store, 45, true), n.open(t, store, 45, false)
+	want := full.Liability(nil)
+	if want.InDoubt.Calls != 1 || want.Retry.Calls != 1 || want.WrittenOff.Calls != 1 || want.UnknownCharge.Calls != 1 || want.MaxCost == 0 {
+		t.Fatalf("liability %+v, want one call of each kind", want)
+	}
+	if diff := cmp.Diff(want, kept.Liability(nil)); diff != "" {
+		t.Errorf("liability (-from all records +from the checkpoint):\n%s", diff)
+	}
+	if calls := kept.CallsInDoubt(); len(calls) != 1 || calls[0].Run.ID != inDoubt[2].Run.ID || calls[0].ID != inDoubt[2].ID {
+		t.Errorf("%d calls in doubt, want %s", len(calls), callName(inDoubt[2]))
+	}
+	p := kept.Purchases(nil, TTL{})
+	if c := p.Coverage(t.Context(), n.account(0), n.query(45)); len(c.OtherDaysInDoubt) == 0 {
+		t.Error("the call in doubt is not named before its window is bought again")
+	}
+	if kept.state.past.days == 0 {
+		t.Error("the questions read what the checkpoint has left behind")
+	}
+	for _, r := range kept.Runs()[:4] {
+		if len(r.Calls) != 1 || r.CallCount() != 2 {
+			t.Errorf("run %s: %d of %d calls kept, want the unsettled one of two", r.ID, len(r.Calls), r.CallCount())
+		}
+	}
+}

@@ -153,6 +153,8 @@ func (s *Schedule) applyDoubts(p *pair, due *pipeline.Due, identities []pipeline
 	if len(s.doubts) == 0 || p.kind == notDue {
 		return false
 	}
+	var undecided *ledger.Call
+	var again, lost, open ledger.Day // first day to ask again, last ones taken as answered and undecided; 0: none
 	for _, identity := range identities {
 		for _, c := range s.doubts[identity] {
 			if !slices.Contains(c.Query.ResultTypes(), signal) || !c.Query.SameFilters(q, signal) || s.wasAskedAgain(identity, c, signal) {
@@ -161,20 +163,35 @@ func (s *Schedule) applyDoubts(p *pair, due *pipeline.Due, identities []pipeline
 			since, until := ledger.DayOf(c.Query.Since), ledger.DayOf(c.Query.Until)
 			switch {
 			case c.InDoubt():
-				if p.since = max(p.since, until+1); p.since > s.policy.Today {
-					held, due.InDoubt = true, c.InDoubtCall()
+				if until >= open {
+					open, undecided = until, c
 				}
-			case c.Decision == ledger.WriteOff: // taken as answered
-				p.since = max(p.since, min(until+1, s.policy.Today))
-			case c.Decision == ledger.Retry:
-				due.RiskOfDoubleCharge = true
-				p.since = min(p.since, since)
+			case c.Decision == ledger.WriteOff:
+				lost = max(lost, until)
 			default:
-				p.since = min(p.since, since)
+				due.RiskOfDoubleCharge = due.RiskOfDoubleCharge || c.Decision == ledger.Retry
+				if again == 0 || since < again {
+					again = since
+				}
 			}
 		}
 	}
-	return held
+	// What may be asked again is asked, also where it was lost before or since, but never what is
+	// undecided: a window has no end.
+	if lost > 0 {
+		p.since = max(p.since, min(lost+1, s.policy.Today))
+	}
+	if again > 0 {
+		p.since = min(p.since, again)
+	}
+	if undecided == nil {
+		return false
+	}
+	if p.since = max(p.since, open+1); p.since > s.policy.Today {
+		due.InDoubt = undecided.InDoubtCall()
+		return true
+	}
+	return false
 }
 
 // wasAskedAgain reports whether later answers contain all that a call asked about a pair.
