@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/nights"
@@ -140,7 +141,7 @@ func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, p
 		return nil, UsageErrorf("--backfill: %s", strings.TrimPrefix(err.Error(), "--since "))
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
-	p.Reread = chargesEveryType(l.ledger)
+	p.Reread = chargesEmptyTypes(l.ledger.History())
 	schedule, err := nights.NewSchedule(ctx, l.ledger, purchases, p)
 	if err != nil {
 		return nil, lakeError(err)
@@ -153,6 +154,9 @@ func (j *Job) setSchedule(ctx context.Context, l *lake, r *pipeline.Runner, quer
 	schedule, err := j.schedule(ctx, l, queries, r.Purchases)
 	if err == nil && schedule != nil {
 		r.Schedule = schedule
+		if schedule.Rereads() {
+			j.env.Log.Info(rereadText)
+		}
 	}
 	return err
 }
@@ -183,28 +187,47 @@ func (j *Job) noteLateness(spec *pipeline.RunSpec) error {
 	return nil
 }
 
-// chargesEveryType reports whether calls that returned nothing were charged for more than themselves:
-// then the account is charged for every type that is asked, and asking seldom is all that saves credits.
-func chargesEveryType(l *ledger.Ledger) bool {
-	calls, credits := int64(0), int64(0)
-	for _, h := range l.History() {
-		if h.All.Events == 0 {
-			calls, credits = calls+h.Calls, credits+h.Credits
+// emptyBlock is the number of entities for which an answer without results costs a credit at most, as
+// the vendor's description has it, if that is all that it charges for nothing.
+const emptyBlock = 25
+
+// chargesEmptyTypes reports whether an account was charged for types or entities without events: most
+// calls cost something else than the price of their events, and all of them together more than that and
+// a small sum for each call that returns nothing. One call with a strange charge proves nothing.
+func chargesEmptyTypes(history []forecast.History) bool {
+	var calls, consistent, excess, forCalls int64
+	for i := range history {
+		h := &history[i]
+		if h.Query.Service() != pipeline.Signals {
+			continue
 		}
+		calls += h.Calls
+		consistent += max(h.PerEvent, h.PerPair)
+		excess += max(0, h.Credits-h.All.Events*max(h.Query.Price, 1))
+		forCalls += h.Calls + h.Entities/emptyBlock
 	}
-	return credits > calls
+	return 2*consistent < calls && excess > forCalls
 }
 
+// rereadText says why a night buys known events again.
+const rereadText = "the account was charged for signals without events: each question asks for all days on which late events may appear, because a shorter window would save nothing; asking fewer signals would"
+
 // nightText says what a night asks, and why.
-func nightText(p nights.Counts, o *NightOptions, maxResults int) []string {
+func nightText(schedule *nights.Schedule, o *NightOptions, maxResults int) []string {
 	var notes []string
+	p := schedule.Counts
 	add := func(n int64, text string) {
 		if n > 0 {
 			notes = append(notes, fmt.Sprintf("%s %s", format.Count(int(n), "pair"), text))
 		}
 	}
 	add(p.First, "of entity and signal never asked: the run asks for the days of --backfill")
-	add(p.LookBack, "without a recent event: the run looks back as far as events are late")
+	if schedule.Rereads() {
+		notes = append(notes, rereadText)
+		add(p.LookBack, "due: the run looks back as far as events are late")
+	} else {
+		add(p.LookBack, "without a recent event: the run looks back as far as events are late")
+	}
 	add(p.Onward, "with a recent event: the run asks from the day after it")
 	add(p.Closing, "asked once more for days that may have had late events (--completeness "+o.Completeness+")")
 	add(p.Audited, fmt.Sprintf("with a recent event: the run asks for all days of the look-back, to measure what is missed (--audit %s). It buys their known events again, for at most %s results",

@@ -211,7 +211,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 		p.report.addNote(text)
 	}
 	if schedule != nil {
-		for _, text := range nightText(schedule.Counts, &j.Nights, j.Query.MaxResults) {
+		for _, text := range nightText(schedule, &j.Nights, j.Query.MaxResults) {
 			p.report.addNote(text)
 		}
 	}
