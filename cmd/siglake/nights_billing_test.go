@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 )
@@ -22,18 +23,25 @@ func TestNightsBilling(t *testing.T) {
 			n.watch.Signals = []string{"surgeInHiring", "surgeInHiringByLocation", "commercialActivityNews", "headcountIncrease12m"}
 			flags := []string{"--signals", strings.Join(n.watch.Signals, ","), "--since", "last"}
 			rereads := billing == "requested"
+			var plan app.PlanReport
 			for night := 0; night <= proof.Size(68, 75, 90); night++ {
 				weekday, day := n.day(night).Weekday(), n.day(night).Day()
 				if night > 0 && weekday != time.Saturday && day != 11 {
 					continue // nothing is due
 				}
 				if night == 5 || night == 12 {
-					v := n.exec(t.Context(), []string{"plan", "-", "--as-of", n.day(night).Format(time.DateOnly)}, n.list, flags...)
+					n.today.Store(int64(night))
+					v := n.exec(t.Context(), []string{"plan", "-", "--json", "--as-of", n.day(night).Format(time.DateOnly)}, n.list, flags...)
+					plan = app.PlanReport{}
+					n.decode([]byte(v.stdout), &plan)
 					if v.code != exitComplete || strings.Contains(v.stdout, charged) != rereads {
 						t.Errorf("plan for night %d: exit %d, it says that the account is %s: %t, want %t: %s", night, v.code, charged, !rereads, rereads, v.stdout)
 					}
 				}
 				v := n.run(night, flags...)
+				if e := plan.Credits; rereads && night == 12 && (v.credits < e.P5 || v.credits > e.P95) {
+					t.Errorf("night %d: %d credits, the plan says %d to %d", night, v.credits, e.P5, e.P95)
+				}
 				if v.code != exitComplete && v.code != exitUnexplained || v.credits != n.manifest.Credits.Charged {
 					t.Fatalf("night %d: exit %d, %d credits billed, the manifest says %d: %s", night, v.code, v.credits, n.manifest.Credits.Charged, v.stderr)
 				}

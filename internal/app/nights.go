@@ -141,7 +141,7 @@ func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, p
 		return nil, UsageErrorf("--backfill: %s", strings.TrimPrefix(err.Error(), "--since "))
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
-	p.Reread = chargesEmptyTypes(l.ledger.History())
+	p.Reread = forecast.ChargesEmptyTypes(l.ledger.History())
 	schedule, err := nights.NewSchedule(ctx, l.ledger, purchases, p)
 	if err != nil {
 		return nil, lakeError(err)
@@ -185,28 +185,6 @@ func (j *Job) noteLateness(spec *pipeline.RunSpec) error {
 		}
 	}
 	return nil
-}
-
-// emptyBlock is the number of entities for which an answer without results costs a credit at most, as
-// the vendor's description has it, if that is all that it charges for nothing.
-const emptyBlock = 25
-
-// chargesEmptyTypes reports whether an account was charged for types or entities without events: most
-// calls cost something else than the price of their events, and all of them together more than that and
-// a small sum for each call that returns nothing. One call with a strange charge proves nothing.
-func chargesEmptyTypes(history []forecast.History) bool {
-	var calls, consistent, excess, forCalls int64
-	for i := range history {
-		h := &history[i]
-		if h.Query.Service() != pipeline.Signals {
-			continue
-		}
-		calls += h.Calls
-		consistent += max(h.PerEvent, h.PerPair)
-		excess += max(0, h.Credits-h.All.Events*max(h.Query.Price, 1))
-		forCalls += h.Calls + h.Entities/emptyBlock
-	}
-	return 2*consistent < calls && excess > forCalls
 }
 
 // rereadText says why a night buys known events again.
