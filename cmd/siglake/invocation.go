@@ -15,6 +15,7 @@ import (
 type invocation struct {
 	env     *app.Env
 	console *console
+	args    []string // the command line
 
 	job       string    // the name of the job; empty: a command line
 	settings  []setting // of the job
@@ -42,6 +43,7 @@ func invocationOf(c *cli.Context) *invocation { return c.App.Metadata[invocation
 // run executes a command line, the program's name first, and gives the exit code.
 func (inv *invocation) run(ctx context.Context, args []string) int {
 	inv.console.follow(inv.env, args, inv.settings)
+	inv.args = args
 	own := *inv.env // a flag can change its clock
 	inv.env = &own
 	program := newCLI(inv.env)

@@ -11,6 +11,7 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 )
 
 // purchaseCommand is a command that buys something: what its flags fill in.
@@ -21,6 +22,7 @@ type purchaseCommand struct {
 	end *report.RunEnd // of this execution of the command
 	// Of commands that request pages: only say what they would request.
 	dryRun bool
+	yes    bool // buy without asking
 }
 
 // newPurchase has the defaults of the flags that every such command has.
@@ -48,12 +50,12 @@ func simulateFlag(dest *bool, usage string) cli.Flag {
 // some of their own.
 func (p *purchaseCommand) productFlags(extra ...[]cli.Flag) []cli.Flag {
 	return joinFlags(p.targetFlags(), joinFlags(extra...),
-		moneyFlags(&p.run.Money), apiFlags(&p.run.API), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
+		moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, apiFlags(&p.run.API), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 
 // runFlags are those of siglake run.
 func (p *purchaseCommand) runFlags() []cli.Flag {
-	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), ttlFlags(&p.run.TTL), listFlags(&p.run.Source),
+	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, ttlFlags(&p.run.TTL), listFlags(&p.run.Source), lineFlags(&p.run.Source),
 		apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 
@@ -173,6 +175,9 @@ func (p *purchaseCommand) newJob(env *app.Env) (j *app.Job, bill func() *simulat
 // buy runs the job, and prints what it came to.
 func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j, bill := p.newJob(env)
+	if p.mustAsk(env) {
+		j.Confirm = p.askBefore(env)
+	}
 	logsJSON := p.out.LogFormat == "json"
 	j.NewMeter = func(total int64, now *pipeline.Activity) app.Meter {
 		w := env.Stderr
@@ -208,12 +213,12 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	case err != nil:
 		return err
 	case m != nil:
-		return statusOf(manifestCode(m))
+		return statusOf(j.ExitOf(manifestCode(m), m.Accounts.ByStatus[schema.Rejected], m.Accounts.Lines))
 	case !p.out.Quiet:
 		report.PrintNothingToDo(env.Stdout, nothing)
 	}
 	if nothing.RunID == "" {
 		return nil
 	}
-	return statusOf(app.OutcomeExit(nothing.Outcome))
+	return statusOf(j.ExitOf(app.OutcomeExit(nothing.Outcome), nothing.Rejected, nothing.Lines))
 }

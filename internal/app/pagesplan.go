@@ -61,10 +61,16 @@ func (j *Job) PlanPages(ctx context.Context) (*PagesPlan, error) {
 			return nil, err
 		}
 	}
+	return j.buildPagesPlan(ctx, l)
+}
+
+// buildPagesPlan finds out what the command would request.
+func (j *Job) buildPagesPlan(ctx context.Context, l *lake) (*PagesPlan, error) {
 	p := &planner{job: j, lake: l, report: &PlanReport{Notes: []string{}}}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
 	}
+	var err error
 	if j.paged, err = newPagedQuery(ctx, &j.RunOptions, j.listInput, j.apiNow()); err != nil {
 		return nil, err
 	}
