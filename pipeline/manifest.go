@@ -42,8 +42,11 @@ type Manifest struct {
 	// Paths of earlier files with which the events could not be compared.
 	Unread []string `json:"not_compared,omitempty"`
 	// Paths of the files that a compaction's files replace.
-	Replaces []string      `json:"replaces,omitempty"`
-	PerCall  []CallSummary `json:"per_call"`
+	Replaces []string `json:"replaces,omitempty"`
+	// Files that a pruning removes: replaced ones, lists of files of earlier generations, and what
+	// abandoned compactions left.
+	Removes []string      `json:"removes,omitempty"`
+	PerCall []CallSummary `json:"per_call"`
 }
 
 // Link is the path of a manifest, or of a list of files, with the digest of its bytes.
@@ -66,7 +69,9 @@ type RunInfo struct {
 	APIChoice   string         `json:"api_choice,omitempty"` // the API version, and why it was chosen
 	// The run that left the lines which this one requested, or with the calls that it read again.
 	Continues string `json:"continues,omitempty"`
-	Simulated bool   `json:"simulated,omitempty"` // the answers are from the embedded simulator
+	// Of the window of its queries, the run asked for what the lake did not have.
+	SinceLast bool `json:"since_last,omitempty"`
+	Simulated bool `json:"simulated,omitempty"` // the answers are from the embedded simulator
 }
 
 // GenerationKind says what made a generation.
@@ -78,7 +83,15 @@ const (
 	CompactionGeneration GenerationKind = "compaction"
 	// Answers to calls in doubt of an earlier run, which a later version can read.
 	RereadGeneration GenerationKind = "reread"
+	// No row changes: files that hold no row of the lake, or that hold them a second time, are removed.
+	PruneGeneration GenerationKind = "prune"
 )
+
+// IsMaintenance reports whether a generation is of no run: it buys nothing, and the journal does not
+// know it.
+func (k GenerationKind) IsMaintenance() bool {
+	return k == CompactionGeneration || k == PruneGeneration
+}
 
 // RunOutcome is how a run ended.
 type RunOutcome string

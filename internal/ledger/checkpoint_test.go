@@ -419,6 +419,9 @@ func TestCheckpointGolden(t *testing.T) {
 	// What a journal of this version has besides.
 	s.losses, s.bounds = []Loss{{Run: "r", Call: "c", InDoubt: true}}, bounds{{1, 3, 7}}
 	s.undated, s.cursors = nil, new(cursorTable)
+	for _, c := range s.calls {
+		c.outcomeAt = wal.Position{} // a checkpoint has the outcome itself
+	}
 	body, kept, err := encodeCheckpoint(s)
 	if err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func TestRecordGolden(t *testing.T) {
 		kindRun: recode[pipeline.RunSpec](set), kindQuery: recode[queryRecord](set), kindIntent: recode[intentRecord](set), kindResponse: recode[responseRecord](set), kindPiece: recode[callHead](set),
 		kindCharged: recode[outcomeRecord](set), kindNotCharged: recode[outcomeRecord](set), kindInDoubt: recode[outcomeRecord](set),
 		kindDecision: recode[decisionRecord](set), kindReconciliation: recode[reconciliationRecord](set), kindLines: recode[linesRecord](set),
-		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set), kindReread: recode[rereadRecord](set),
+		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set), kindReread: recode[rereadRecord](set), kindPrune: recode[PruneRecord](set),
 	}
 	bodies := map[kind]func([]byte) ([]byte, error){
 		kindIntent: recode[[]pipeline.Item](set), kindLines: recode[[]pipeline.Line](set), kindPrepare: recode[*pipeline.Manifest](set),
@@ -349,9 +349,9 @@ func TestRecordGoldenBodies(t *testing.T) {
 		items, err := j.CallItems(ctx, c)
 		compare("items of "+c.ID, bodies[kindIntent][i], items, err)
 	}
-	for i, id := range []int{1, 0} { // the golden records begin with the later run's, which was prepared five times
+	for i, id := range []int{1, 0} { // the golden records begin with the later run's, which was prepared six times
 		m, err := j.PreparedManifest(ctx, j.Runs()[id])
-		compare("manifest", bodies[kindPrepare][4+i], m, err)
+		compare("manifest", bodies[kindPrepare][5+i], m, err)
 	}
 	kept := []pipeline.Line{}
 	for line, err := range j.Lines(ctx, j.Runs()[1]) {

@@ -30,6 +30,7 @@ const (
 	kindPiece          kind = 14 // a piece of an answer, before its kindResponse; head callHead, body as received, zstd
 	kindLoss           kind = 15 // something of a call was missing when the ledger was salvaged; head lossRecord
 	kindCheckpoint     kind = 16 // what the records before it say; head checkpointHead, body see encodeCheckpoint, zstd
+	kindPrune          kind = 17 // bodies of answers are about to be removed; head PruneRecord
 )
 
 type intentRecord struct {
@@ -170,7 +171,15 @@ type Totals struct {
 	Events      int64             `json:"events"`           // rows that were written to the event tables
 	Stop        pipeline.StopKind `json:"stop,omitempty"`   // why it stopped before the end; empty: it did not
 	Excess      int64             `json:"excess,omitempty"` // credits beyond what the events explain
+	// Of the rows: those of new events, and of known ones with other contents; and the events that were
+	// paid for although the lake had them.
+	New     int64 `json:"new,omitempty"`
+	Changed int64 `json:"changed,omitempty"`
+	Known   int64 `json:"known,omitempty"`
 }
+
+// HasEvents reports whether the parts of the events are known: an earlier version did not note them.
+func (t *Totals) HasEvents() bool { return t.New+t.Changed == t.Events }
 
 // tooManyRequests is the HTTP status of a refusal by the rate limits.
 const tooManyRequests = 429
@@ -180,6 +189,7 @@ func newTotals(m *pipeline.Manifest) *Totals {
 	t := &Totals{
 		Lines: m.Accounts.Lines, Calls: m.Calls.Total, RateLimited: m.Calls.ByStatus[tooManyRequests],
 		Credits: m.Credits.Charged, Events: m.Events.Written, Excess: m.Credits.Excess,
+		New: m.Events.New, Changed: m.Events.Changed, Known: m.Events.Known,
 	}
 	if m.Run.Stop != nil {
 		t.Stop = m.Run.Stop.Kind

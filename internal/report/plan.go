@@ -120,14 +120,18 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
 			continue
 		}
-		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s to %s, at most %d events per signal: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
+		window := q.Since + " to " + q.Until
+		if p.SinceLast {
+			window = "what the lake does not have of " + window
+		}
+		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s, at most %d events per signal: %s", q.Object, window, q.MaxResults(), format.List(q.ResultTypes(), 4)))
 	}
 	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal"+identifiersText(p.Identifiers))
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))
 	e := p.Credits
 	basis := "a guess: see the note"
 	if e.ObservedEntities > 0 {
-		basis = fmt.Sprintf("from %s entities that this lake has requested", format.Thousands(e.ObservedEntities))
+		basis = fmt.Sprintf("from %s answers about entities in this lake", format.Thousands(e.ObservedEntities))
 	}
 	row("Credits", format.Thousands(e.P50), fmt.Sprintf("expected; nine times in ten %s to %s; never more than %s", format.Thousands(e.P5), format.Thousands(e.P95), format.Thousands(e.Ceiling)))
 	row("", "", basis)
