@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/nights"
 	"github.com/siglake/siglake/pipeline"
@@ -221,7 +222,7 @@ func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, p
 		return nil, err
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
-	p.Reread = chargesEveryType(l.ledger)
+	p.Reread = forecast.ChargesEmptyTypes(l.ledger.History())
 	schedule, err := nights.NewSchedule(ctx, l.ledger, purchases, p)
 	if err != nil {
 		return nil, lakeError(err)
@@ -234,6 +235,9 @@ func (j *Job) setSchedule(ctx context.Context, l *lake, r *pipeline.Runner, quer
 	schedule, err := j.schedule(ctx, l, queries, r.Purchases, r.Spec.Lateness)
 	if err == nil && schedule != nil {
 		r.Schedule = schedule
+		if schedule.Rereads() {
+			j.env.Log.Info(rereadText)
+		}
 	}
 	return err
 }
@@ -252,16 +256,4 @@ func (j *Job) noteLateness(ctx context.Context, l *lake, spec *pipeline.RunSpec)
 		spec.Lateness[signal] = p.LatenessOf(signal).Days
 	}
 	return nil
-}
-
-// chargesEveryType reports whether calls that returned nothing were charged for more than themselves:
-// then the account is charged for every type that is asked, and asking seldom is all that saves credits.
-func chargesEveryType(l *ledger.Ledger) bool {
-	calls, credits := int64(0), int64(0)
-	for _, h := range l.History() {
-		if h.All.Events == 0 {
-			calls, credits = calls+h.Calls, credits+h.Credits
-		}
-	}
-	return credits > calls
 }

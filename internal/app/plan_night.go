@@ -42,7 +42,7 @@ func (p *planner) schedule(ctx context.Context) (*nights.Schedule, error) {
 func (p *planner) addNight(ctx context.Context, queries []pipeline.Query, s *nights.Schedule) error {
 	night := &PlanNight{Pairs: s.Counts, Lateness: s.Expected(signalTypes(queries))}
 	p.report.Night = night
-	for _, text := range slices.Concat(nightText(&s.Counts, &p.job.Nights, p.job.Query.MaxResults), latenessText(night.Lateness)) {
+	for _, text := range slices.Concat(nightText(s, &p.job.Nights, p.job.Query.MaxResults), latenessText(night.Lateness)) {
 		p.report.addNote(text)
 	}
 	if err := p.addReread(ctx, queries, &night.Reread); err != nil {
@@ -108,16 +108,25 @@ func latenessText(expected []nights.Lateness) (notes []string) {
 	return notes
 }
 
+// rereadText says why a night buys known events again.
+const rereadText = "the account was charged for signals without events: each question asks for all days on which late events may appear, because a shorter window would save nothing; asking fewer signals would"
+
 // nightText says what a night asks, and why.
-func nightText(p *nights.Counts, o *NightOptions, maxResults int) []string {
+func nightText(schedule *nights.Schedule, o *NightOptions, maxResults int) []string {
 	var notes []string
+	p := &schedule.Counts
 	add := func(n int64, text string) {
 		if n > 0 {
 			notes = append(notes, fmt.Sprintf("%s %s", format.Count(int(n), "pair"), text))
 		}
 	}
 	add(p.First, "of entity and signal never asked: the run asks for the days of --backfill")
-	add(p.LookBack, "without a recent event: the run looks back as far as events are late")
+	if schedule.Rereads() {
+		notes = append(notes, rereadText)
+		add(p.LookBack, "due: the run looks back as far as events are late")
+	} else {
+		add(p.LookBack, "without a recent event: the run looks back as far as events are late")
+	}
 	add(p.Onward, "with a recent event: the run asks from the day after it")
 	add(p.EdgeProbes, "of those asked from the day of the event: that shows whether the API counts the first day of a window, and may buy the event again")
 	add(p.Closing, "asked once more for days that may have had late events (--completeness "+o.Completeness+")")

@@ -477,7 +477,7 @@ func (s *state) decodeIndex(b []byte) bool {
 	d := decoder{b: b}
 	var calls []uint32
 	keys, total := d.count(len(b)), d.count(len(b))
-	s.index.Grow(total)
+	s.index.Grow(total + total/8) // and what is recorded behind the checkpoint
 	for range keys {
 		key := d.bytes(len(idmap.Key{}))
 		calls = calls[:0]

@@ -187,8 +187,10 @@ func BenchmarkOpen(b *testing.B) {
 	n := &nights{companies: 10_000, batch: 100, asks: true, first: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	store := openStore(b, b.TempDir(), unsynced)
 	night := 0
+	options := n.options(0)
+	options.Now = func() time.Time { return n.day(night).Add(3 * time.Hour) } // or checkpoints keep every call
 	for _, count := range []int{10, 60, 365} {
-		l, err := Open(b.Context(), store, n.options(night))
+		l, err := Open(b.Context(), store, options)
 		for ; night < count && err == nil; night++ {
 			err = n.record(b.Context(), l, night)
 		}

@@ -51,6 +51,11 @@
 // the pair is closed, when its known events are older than the lateness of the type: it buys each event
 // about twice, and misses only what is later than that.
 //
+// # Charges for nothing
+//
+// An account that is charged for types without events is asked as seldom, and with the whole look back
+// each time: where a pair costs a credit whatever the answer has, a shorter window saves nothing.
+//
 // # Doubts
 //
 // What a call in doubt may have bought is not asked again before it is decided about: until then the

@@ -32,8 +32,9 @@ type Policy struct {
 	learned  map[string]Lateness
 	// Types that are asked every night, whatever their cadence.
 	Nightly map[string]bool
-	// Reread asks due pairs with one window for all, as long as a period and the overlap: for an
-	// account that is charged for every type that is asked, with events or without.
+	// Reread asks due pairs with one window for all, as long as a period and the lateness: for an
+	// account that is charged for types without events. There a question costs about as much with
+	// known events as without, so that a short window would save nothing and miss what is late.
 	Reread bool
 	// The share of the pairs with a recent event that are due, of which all days of the look-back are
 	// asked again.
@@ -46,8 +47,6 @@ const (
 	DefaultLateness = 30
 	weeklySettle    = 5
 	monthlySettle   = 10
-	// overlap is how far a question of Reread reaches into the days asked before.
-	overlap = 7
 	// closeEvery is how often a pair with ever newer events is asked again in strict nights.
 	closeEvery = 30
 )
@@ -136,9 +135,6 @@ func (p *Policy) due(signal string, c ledger.Cursor) pair {
 		return pair{next: next}
 	}
 	lateness := p.LatenessOf(signal).Days
-	if p.Reread {
-		lateness = overlap
-	}
 	// Pairs that were asked on time share one window, so that they share calls.
 	since := p.back(p.Today, cadence.period+lateness)
 	if p.Today-c.LastAsked > ledger.Day(cadence.period) { //nolint:gosec // days

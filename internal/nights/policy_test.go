@@ -60,7 +60,7 @@ func TestDue(t *testing.T) {
 		"strict, old enough":    {saturday, weekly, Policy{Completeness: Strict}, ledger.Cursor{LastAsked: day("2026-06-06"), Newest: day("2026-05-14"), Closed: day("2026-05-07")}, closing, "2026-05-08"},
 		"strict, ever newer":    {saturday, weekly, Policy{Completeness: Strict}, ledger.Cursor{LastAsked: day("2026-06-06"), Newest: day("2026-06-05"), Closed: day("2026-04-14")}, closing, "2026-04-15"},
 		"strict, empty":         {saturday, weekly, Policy{Completeness: Strict}, ledger.Cursor{LastAsked: day("2026-06-06"), Newest: day("2026-04-01"), Closed: day("2026-05-01")}, lookBack, "2026-05-02"},
-		"every type is charged": {saturday, weekly, Policy{Reread: true}, ledger.Cursor{LastAsked: day("2026-06-06"), Newest: day("2026-06-01")}, lookBack, "2026-05-30"},
+		"every type is charged": {saturday, weekly, Policy{Reread: true}, ledger.Cursor{LastAsked: day("2026-06-06"), Newest: day("2026-06-01")}, lookBack, "2026-05-07"},
 	} {
 		c.policy.Today, c.policy.Backfill = day(c.today), DefaultBackfill
 		got := c.policy.due(c.signal, c.cursor)

@@ -69,6 +69,9 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 	return s, nil
 }
 
+// Rereads reports whether the schedule asks every due pair for all days of the look-back.
+func (s *Schedule) Rereads() bool { return s.policy.Reread }
+
 func (s *Schedule) addDoubt(c *ledger.Call, item *pipeline.Item) {
 	identity := pipeline.IdentityOf(&item.Account)
 	s.doubts[identity] = append(s.doubts[identity], c)
