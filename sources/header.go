@@ -145,7 +145,7 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	l.assignFields(roles)
 	switch {
 	case isHeader:
-		err = l.useContent(o.Map)
+		err = l.chooseColumns(o)
 	case len(o.Map) == 0:
 		err = l.inferColumns(rows, o.Object)
 	default:
@@ -379,7 +379,7 @@ func (l *layout) noteContradictions() {
 			if l.unused[i] == "" {
 				l.unused[i] = "the content contradicts the header"
 			}
-			l.notes = append(l.notes, fmt.Sprintf("%s is not used: it holds %s, which its header does not mean", name, found))
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: the sample of it holds %s, which its header does not mean", name, found))
 		}
 	}
 }
@@ -547,7 +547,11 @@ func (l *layout) validateColumns(rows [][]string) error {
 	if l.canIdentify(l.object) {
 		return nil
 	}
-	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s", l.object, l.columnList()),
+	pages := ""
+	if i := slices.IndexFunc(l.contents, func(c content) bool { return c.kind() == kindCompany }); i >= 0 {
+		pages = fmt.Sprintf(" (%s holds LinkedIn company pages, which cannot be requested)", l.names[i])
+	}
+	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s%s", l.object, l.columnList(), pages),
 		Expected: "a column with a domain or a company name", Fix: l.mapAdvice()}
 	if l.object == schema.Contact {
 		e.Expected = "a column with LinkedIn profiles or e-mail addresses, or full names with employers"

@@ -46,6 +46,9 @@ type Options struct {
 	Objects []Object
 	// Sample are the records that Accounts yields. Nil: all.
 	Sample *Sample
+
+	// Columns that were chosen by their content, by header, for the files of one list.
+	chosen chosenColumns
 }
 
 // Header says whether a list begins with a header.
@@ -155,6 +158,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err := o.validate(uri); err != nil {
 		return nil, err
 	}
+	o.chosen = chosenColumns{}
 	l := &List{objects: o.Objects, options: o}
 	var err error
 	if l.objects == nil {
