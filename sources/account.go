@@ -29,6 +29,11 @@ func (l *layout) parseAccount(rec *record) schema.Account {
 		} else {
 			r.readCompany()
 		}
+		if a.Identifier() == schema.ByName {
+			if a.Reject = r.notAccount(); a.Reject != nil {
+				r.rejected = nil
+			}
+		}
 		r.finishAccount()
 	}
 	if a.Key == "" {
@@ -53,11 +58,38 @@ type badIdentifier struct {
 // cellText is the text of a field's column. Records with too few cells read as if padded with empty
 // ones.
 func (r *rowParser) cellText(f field) string {
-	i := r.columns[f]
+	i := r.columnOf(f)
 	if i < 0 || i >= len(r.cells) {
 		return ""
 	}
-	return string(trimCell(r.cells[i]))
+	text := string(trimCell(r.cells[i]))
+	if f == fieldKey {
+		return text
+	}
+	return decodeEntities(text)
+}
+
+// columnOf is the column that a field is read from: its own, or the first of its alternatives that is
+// filled if its own is empty.
+func (r *rowParser) columnOf(f field) int {
+	own := r.columns[f]
+	if len(r.alternatives[f]) == 0 || r.isFilled(own) {
+		return own
+	}
+	for _, i := range r.alternatives[f] {
+		if r.isFilled(i) {
+			return i
+		}
+	}
+	return own
+}
+
+func (r *rowParser) isFilled(i int) bool {
+	if i < 0 || i >= len(r.cells) {
+		return false
+	}
+	text := string(trimCell(r.cells[i]))
+	return text != "0" && !isPlaceholder(text)
 }
 
 // checkRecord finds what is wrong with the record as a whole.
@@ -191,7 +223,18 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 	if s == "" {
 		return ""
 	}
-	return r.normaliseText(columnName(r.header, r.columns[f]+1), s, normalise)
+	if s == "0" && f != fieldID { // a spreadsheet shows it for a reference to an empty cell
+		return ""
+	}
+	i := r.columnOf(f)
+	column := columnName(r.header, i+1)
+	if i != r.columns[f] {
+		r.addNote("%s is read, because %s is empty", column, columnName(r.header, r.columns[f]+1))
+	}
+	if raw := trimCell(r.cells[i]); len(raw) != len(s) {
+		r.addNote("%s: HTML entities are decoded", column)
+	}
+	return r.normaliseText(column, s, normalise)
 }
 
 func (r *rowParser) normaliseText(column, s string, normalise func(string) (value, note string, err error)) string {
@@ -214,12 +257,14 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 func (r *rowParser) finishAccount() {
 	a := r.account
 	rejected := r.rejected
-	if a.Identifier() == "" {
+	if a.Reject == nil && a.Identifier() == "" {
 		a.Reject = r.missingIdentifier()
 		if len(rejected) > 0 {
 			a.Reject = &schema.Reject{Column: rejected[0].column, Value: truncate(rejected[0].value), Reason: rejected[0].err.Error()}
 			rejected = rejected[1:]
 		}
+	}
+	if a.Reject != nil {
 		a.ID, a.Domain, a.Name, a.LinkedIn, a.Email, a.CompanyName, a.CompanyDomain = "", "", "", "", "", "", ""
 	}
 	for _, f := range rejected {

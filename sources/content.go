@@ -71,7 +71,7 @@ func readContent(rows [][]string, i int) content {
 	var c content
 	hosts := map[string]int{}
 	for _, row := range rows {
-		if i >= len(row) || isPlaceholder(row[i]) {
+		if i >= len(row) || isPlaceholder(row[i]) || row[i] == "0" {
 			continue
 		}
 		k := kindOf(row[i])
@@ -328,7 +328,7 @@ func (l *layout) useContent(m map[string]string) error {
 		sure, doubtful := l.candidates(k)
 		if len(sure) > 0 && l.holdsNone(f) {
 			l.contradicted[l.columns[f]] = kindNames[l.contents[l.columns[f]].kind()]
-			l.columns[f] = -1
+			l.columns[f], l.alternatives[f] = -1, nil
 		}
 		if l.has(f) && !(f == fieldDomain && l.emailDomain && len(sure) > 0) {
 			continue

@@ -23,7 +23,7 @@ func TestContent(t *testing.T) {
 	}{
 		{name: "one column of domains under an unknown header", text: "Firma,Netzort\nAcme,acme.com\nBeta,www.beta.com/de/\n",
 			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "Netzort is read as domain: 2 of 2"},
-		{name: "nine in ten", text: "Firma,Netzort\n" + strings.Repeat("Acme,acme.com\nBeta,beta.com\nGamma,gamma.de\n", 3) + "Delta,unbekannt\n",
+		{name: "nine in ten", text: "Firma,Netzort\n" + strings.Repeat("Acme,acme.com\nBeta,beta.com\nGamma,gamma.de\n", 3) + "Delta,Nordhafen\n",
 			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "9 of 10"},
 		{name: "placeholders are empty cells", text: "Firma,Netzort\nAcme,acme.com\nBeta,N/A\nGamma,-\n",
 			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "1 of 1"},
@@ -54,6 +54,7 @@ func TestContent(t *testing.T) {
 		{name: "shifted header", text: "Company,Website,City\n1,Acme,acme.com\n2,Beta,beta.com\n", o: Options{Object: schema.Company},
 			fields: map[string]string{"domain": "City"}, note: "Company is not used: the sample of it holds numbers"},
 		{name: "an empty column of the right name", text: "Company,Website,Netzort\nAcme,,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Netzort"}, note: "Website is not used: the sample of it holds nothing"},
+		{name: "two columns of one role", text: "Company,Website,Homepage\nAcme,acme.com,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "Homepage is read where Website is empty"},
 		{name: "a fuller column", text: "Company,Website,Netzort\nAcme,acme.com,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "--map domain=Netzort uses it"},
 		{name: "addresses and domains under each other's header", text: "Company,Domain,Email\nAcme,ada@acme.com,acme.com\nBeta,bo@beta.com,beta.com\n", o: Options{Object: schema.Company}, fields: map[string]string{"name": "Company", "domain": "Email"}, note: "Email is read as domain"},
 		{name: "a column without a header", text: "Company,,City\nAcme,acme.com,Bonn\nBeta,beta.com,Ulm\n", fields: map[string]string{"name": "Company", "domain": "column 2"}},

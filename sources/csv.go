@@ -56,6 +56,7 @@ type reader struct {
 type record struct {
 	line, last int64 // first and last physical line
 	cells      [][]byte
+	raw        []byte // as it stands in the text, up to where reading resumes
 	fault      *fault // why the cells cannot be used; nil if they can
 }
 
@@ -110,11 +111,14 @@ func (r *reader) next() (record, error) {
 			if rec.fault == nil {
 				rec.fault = r.checkCells(window[:s.size])
 			}
+			rec.raw = window[:s.size]
 			r.consumeLines(s.size, s.lines)
 			rec.last = r.lineCount()
 			return rec, nil
 		case full || final:
 			rec.fault = r.overflowFault(window, s, final)
+			_, size, _ := lineEnd(window[max(s.quote, 0):], true)
+			rec.raw = bytes.Clone(window[:max(s.quote, 0)+size])
 			err := r.skipFaulty(window, s.quote)
 			rec.last = r.lineCount()
 			return rec, err

@@ -18,6 +18,7 @@
 //	header.go     roles and content -> which column is which field
 //	reading.go    the decisions -> a description for others to print
 //	account.go    record -> schema.Account, or the reason why it is none
+//	nonaccounts.go  placeholders, and lines that name no account (nonaccounts.txt holds the texts)
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
 //	sites.go      hosts that many companies share, as data
 //

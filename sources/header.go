@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,6 +65,10 @@ type layout struct {
 	columns  [numFields]int // index of the column; -1: none
 	reasons  [numFields]Reason
 	contents []content // of the columns in the sample
+	// Further columns by role, best first, and those that a field is read from if the cell in its
+	// column is empty.
+	further      [numRoles][]int
+	alternatives [numFields][]int
 	// Columns whose content is no value of the role that their header names, and what it is.
 	contradicted map[int]string
 	unused       map[int]string // why a column is not used
@@ -230,7 +235,7 @@ func (l *layout) bestColumns() [numRoles]int {
 		best[r] = -1
 	}
 	var of [numRoles]meaning
-	known := map[int]role{}
+	known := map[int]meaning{}
 	seen := map[string]bool{}
 	for i, name := range l.header {
 		if f := strings.ToLower(name); name == "" {
@@ -250,7 +255,7 @@ func (l *layout) bestColumns() [numRoles]int {
 			l.contradicted[i] = kindNames[l.contents[i].kind()]
 			continue
 		}
-		known[i] = m.role
+		known[i] = m
 		j := best[m.role]
 		if j < 0 {
 			best[m.role], of[m.role] = i, m
@@ -261,16 +266,7 @@ func (l *layout) bestColumns() [numRoles]int {
 			best[m.role], of[m.role] = i, m
 		}
 	}
-	for i := range l.header {
-		r, ok := known[i]
-		if !ok || best[r] == i {
-			continue
-		}
-		l.unused[i] = l.names[best[r]] + " means the same"
-		if r != roleKey && r != rolePersonKey && r != roleCompanyPage { // lists have many ids; only the best is used
-			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
-		}
-	}
+	l.noteFurther(best, known)
 	l.emailDomain = best[roleSite] >= 0 && of[roleSite].rank >= rankEmailDomain
 	return best
 }
@@ -282,6 +278,29 @@ func (l *layout) dropAddresses(roles *[numRoles]int) {
 	if l.object == schema.Contact && i >= 0 && roles[roleEmail] < 0 && !l.has(fieldEmail) && l.contents[i].kind() == kindEmail {
 		roles[roleSite] = -1
 		l.contradicted[i] = kindNames[kindEmail]
+	}
+}
+
+// noteFurther notes the columns of a role behind the best. A website, an address or a profile is read
+// from the next column if the cell in the best is empty.
+func (l *layout) noteFurther(best [numRoles]int, known map[int]meaning) {
+	for i := range l.header {
+		m, ok := known[i]
+		switch {
+		case !ok || best[m.role] == i:
+			continue
+		case m.role == roleSite && m.rank < rankEmailDomain, m.role == roleEmail, m.role == roleLinkedIn:
+			l.further[m.role] = append(l.further[m.role], i)
+			l.unused[i] = fmt.Sprintf("it is read where %s is empty", l.names[best[m.role]])
+			continue
+		}
+		l.unused[i] = l.names[best[m.role]] + " means the same"
+		if m.role != roleKey && m.role != rolePersonKey && m.role != roleCompanyPage { // lists have many ids; only the best is used
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
+		}
+	}
+	for _, further := range l.further {
+		slices.SortStableFunc(further, func(i, j int) int { return cmp.Compare(known[i].rank, known[j].rank) })
 	}
 }
 
@@ -389,7 +408,10 @@ func (l *layout) assignFields(roles [numRoles]int) {
 	assign := func(f field, candidates ...role) {
 		for _, r := range candidates {
 			if i := roles[r]; i >= 0 && !l.has(f) {
-				l.columns[f], l.reasons[f] = i, ReasonHeader
+				l.columns[f], l.reasons[f], l.alternatives[f] = i, ReasonHeader, l.further[r]
+				for _, j := range l.further[r] {
+					l.notes = append(l.notes, fmt.Sprintf("%s is read where %s is empty", l.names[j], l.names[i]))
+				}
 			} else if i >= 0 && l.columns[f] != i {
 				l.unused[i] = fmt.Sprintf("%s is the %s", l.names[l.columns[f]], fieldNames[f])
 				l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
@@ -578,7 +600,7 @@ func (l *layout) fitsObject(o schema.Object) bool {
 		l.columns[f] = -1
 	}
 	l.object, l.notes = o, nil
-	l.unused, l.contradicted = map[int]string{}, map[int]string{}
+	l.unused, l.contradicted, l.further = map[int]string{}, map[int]string{}, [numRoles][]int{}
 	l.assignFields(l.bestColumns())
 	return l.canIdentify(o)
 }

@@ -46,6 +46,9 @@ type Options struct {
 	Objects []Object
 	// Sample are the records that Accounts yields. Nil: all.
 	Sample *Sample
+	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
+	// further column, so that they can be mended and read as a list. Nil: nothing does.
+	Rejects io.Writer
 
 	// Columns that were chosen by their content, by header, for the files of one list.
 	chosen chosenColumns
@@ -133,6 +136,8 @@ type List struct {
 	first   *file          // at its beginning until Accounts reads it
 	input   Input
 	walked  bool
+	// Of what was written to Options.Rejects; nil: nothing was.
+	rejectHeader *string
 }
 
 // file is an open file of a list.
@@ -142,6 +147,7 @@ type file struct {
 	stored   *digest
 	plain    io.Closer // the decompressor
 	csv      *reader
+	header   []byte // as it stands in the text; nil: there is none
 	layout   layout
 	detected Input // what was detected
 }
@@ -284,7 +290,8 @@ func (f *file) detectFormat(o Options) error {
 
 		return &Error{Problem: "the header is not followed by any line", Expected: "one account per line", Fix: "check how the list was exported"}
 	}
-	_, err = f.csv.next()
+	header, err := f.csv.next()
+	f.header = bytes.Clone(header.raw)
 	return err
 }
 
@@ -369,6 +376,7 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		if rec.fault == nil && rec.last > rec.line {
 			if fault := f.layout.unclosedQuote(&rec); fault != nil {
 				rec.fault = fault
+				rec.raw = firstLine(rec.raw)
 				rec.last = f.csv.rewindRecord() - 1
 			}
 		}
@@ -379,6 +387,9 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {
 			in.Rejected++
+			if err := l.writeReject(f, &rec, a.Reject); err != nil {
+				return err
+			}
 		}
 		if !yield(a) {
 			return errBreak

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"github.com/siglake/siglake/internal/app"
 )
@@ -16,7 +15,7 @@ func processEnv() app.Env {
 	return app.Env{
 		Version: version, Build: buildVersion(),
 		Now: time.Now, Getenv: os.Getenv, Environ: os.Environ, Log: slog.Default(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, SetUmask: setUmask,
-		Interactive: term.IsTerminal(int(os.Stdin.Fd())) && isTerminal(os.Stderr),
+		Interactive: isInteractive(),
 	}
 }
 

@@ -99,17 +99,21 @@ func (in *listInput) findFiles(ctx context.Context) (err error) {
 	return nil
 }
 
-// drawSample makes n random lines of the list all that is read of it from now on; 0: all lines stay.
-func (in *listInput) drawSample(ctx context.Context, n int, seed uint64) error {
-	if n == 0 {
+// drawSample makes a sample all that is read of the list from now on, if the job asks for one.
+func (j *Job) drawSample(ctx context.Context) error {
+	in := j.listInput
+	if j.Source.Sample == 0 {
 		return nil
 	}
+	o := in.options
+	defer func() { in.options.Rejects = o.Rejects }()
+	in.options.Rejects = nil
 	list, err := in.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	if in.options.Sample, err = list.DrawSample(ctx, n, seed); err != nil && ctx.Err() == nil {
+	if in.options.Sample, err = list.DrawSample(ctx, j.Source.Sample, j.Source.SampleSeed); err != nil && ctx.Err() == nil {
 		return &Error{KindUsage, err}
 	}
 	return err

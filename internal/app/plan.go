@@ -22,6 +22,7 @@ import (
 type PlanReport struct {
 	List        string                  `json:"list"`
 	Lake        string                  `json:"lake,omitempty"`
+	Input       pipeline.Input          `json:"input"`                  // how the list is read
 	ResumesRun  string                  `json:"goes_on_with,omitempty"` // run that the same command would go on with
 	Lines       int64                   `json:"lines"`
 	WithoutCall map[schema.Status]int64 `json:"lines_without_a_call"`
@@ -163,9 +164,6 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 			return nil, err
 		}
 	}
-	for _, note := range list.Input().Notes {
-		p.report.addNote("the list: " + note)
-	}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
 	}
@@ -200,10 +198,13 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 			runner.Purchases = shared
 		}
 	}
-	plan, err := dryRun(ctx, list, p.report.Queries, runner)
+	meter := j.readingMeter(list)
+	plan, err := dryRun(ctx, meter, p.report.Queries, runner)
+	meter.Close()
 	if err != nil {
 		return nil, err
 	}
+	p.report.Input = describeList(list)
 	if l != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt
 		before, err := j.reread(ctx, p.report.Queries, l.ledger.Purchases(nil, ttlOf(&j.spec)))
 		if err != nil {
@@ -415,7 +416,7 @@ func (l *lake) heldPagesText() string {
 }
 
 // dryRun counts what a runner would ask about the list.
-func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, runner *pipeline.Runner) (*pipeline.Plan, error) {
+func dryRun(ctx context.Context, list pipeline.Source, asked []pipeline.Query, runner *pipeline.Runner) (*pipeline.Plan, error) {
 	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(ctx, list)
 	if err != nil {

@@ -43,6 +43,7 @@ type Job struct {
 	listInput     *listInput
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
+	readingLogged bool          // how the list is read is logged
 	unfitReported bool          // signals that do not fit the list are reported
 	damage        error         // what a pass noticed of the lake's earlier files
 	built         *builtQueries // by this pass; nil: none yet
@@ -113,7 +114,7 @@ func (j *Job) readList(ctx context.Context) (err error) {
 	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
 		return err
 	}
-	if err := j.listInput.drawSample(ctx, j.Source.Sample, j.Source.SampleSeed); err != nil {
+	if err := j.drawSample(ctx); err != nil {
 		return errors.Join(err, j.listInput.close())
 	}
 	j.spec.Settings, j.spec.Input = Settings(&j.RunOptions), j.listInput.digest
@@ -192,6 +193,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	lines := &reading{j.listInput, list}
 	defer lines.close()
 	j.object = list.Input().Object
+	j.logReading(list)
 	l, err := openOrCreateLake(ctx, j.env, j.Store, j.Lake, "siglake "+j.Command)
 	if err != nil {
 		return nil, nil, err

@@ -109,6 +109,7 @@ var printers = map[string]func(w io.Writer){
 	},
 	"PrintCheckup":  func(w io.Writer) { PrintCheckup(w, filled[[]app.CheckResult](), "{\n}", false) },
 	"PrintFindings": func(w io.Writer) { PrintFindings(w, filled[[]app.Finding](), false) },
+	"PrintList":     func(w io.Writer) { PrintList(w, filled[*app.ListReport]()) },
 	"PrintQuestion": func(w io.Writer) {
 		PrintQuestion(w, app.Question{Plan: filled[*app.PlanReport]()})
 		PrintQuestion(w, app.Question{Pages: filled[*app.PagesPlan]()})

@@ -98,6 +98,9 @@ func printNotes(w io.Writer, notes []string) {
 // printFigures prints the table of a plan: what would be asked, and what that takes.
 func printFigures(w io.Writer, p *app.PlanReport) {
 	row := func(name, figure, detail string) { format.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
+	for i, line := range readingLines(&p.Input) {
+		row(map[bool]string{true: "List"}[i == 0], "", line)
+	}
 	var withoutCall []string
 	for _, s := range schema.Statuses {
 		if n := p.WithoutCall[s]; n > 0 {

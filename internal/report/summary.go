@@ -110,11 +110,8 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		outcome += fmt.Sprintf(", %s unknown,", format.Count(int(n), "charge"))
 	}
 	format.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
-	if text := mappingText(m.Input.Mapping); text != "" {
-		format.Fprintf(w, "  List          read as %s\n", text)
-	}
-	for _, note := range m.Input.Notes {
-		format.Fprintf(w, "                %s\n", note)
+	for i, line := range readingLines(&m.Input) {
+		format.Fprintf(w, "  %-13s %s\n", map[bool]string{true: "List"}[i == 0], line)
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
@@ -207,16 +204,6 @@ var productLabels = map[string][2]string{
 	schema.ProductScore:     {"Scores", "in data/signal_scores"},
 	schema.ProductLookalike: {"Results", "lookalikes, in data/lookalikes"},
 	schema.ProductVisit:     {"Visits", "companies, in data/website_visits"},
-}
-
-// mappingText says which columns of the list were taken for what.
-func mappingText(mapping map[string]string) string {
-	var parts []string
-	for field, column := range mapping {
-		parts = append(parts, field+" = "+column)
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, " · ")
 }
 
 func exampleQuery(lake string) string {
