@@ -402,10 +402,12 @@ func (l *layout) noteUnused() {
 		if partly := c.count[kindDomain]; !ok && partly*2 >= c.filled && partly > 0 {
 			k, f, ok = kindDomain, fieldDomain, true
 		}
-		if !ok || l.usedAsIdentifier(i) || l.unused[i] != "" {
+		if !ok && k != kindCompany || l.usedAsIdentifier(i) || l.unused[i] != "" || l.contradicted[i] != "" {
 			continue
 		}
 		switch {
+		case k == kindCompany:
+			l.unused[i] = "company pages cannot be requested"
 		case l.namesOther(i):
 			l.unused[i] = "its header names another entity"
 		case k == kindDomain && c.own*10 < c.count[k]*9:

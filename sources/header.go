@@ -46,17 +46,37 @@ func fieldNamed(name string) (field, bool) {
 // one known name and no data.
 func headerRoles(cells []string) map[role]bool {
 	roles := map[role]bool{}
+	paths := arePaths(cells)
 	for _, c := range cells {
-		switch kindOf(c) {
-		case kindEmpty, kindText, kindDigits: // a column may be named 2026
-			if m, exact, ok := meaningOf(c); ok && exact {
-				roles[m.role] = true
-			}
-		default:
+		k := kindOf(c)
+		if k != kindEmpty && k != kindText && k != kindDigits && !(paths && k == kindDomain) { // a column may be named 2026
 			return nil
+		}
+		if m, exact, ok := meaningOf(c); ok && exact {
+			roles[m.role] = true
 		}
 	}
 	return roles
+}
+
+// arePaths reports whether the cells that look like domains are names of fields in an object, such as
+// company.name and company.site: all with the same first part, and at least two of them known.
+func arePaths(cells []string) bool {
+	object, known := "", 0
+	for _, c := range cells {
+		if kindOf(c) != kindDomain {
+			continue
+		}
+		first, rest, _ := strings.Cut(c, ".")
+		if object != "" && first != object {
+			return false
+		}
+		object = first
+		if _, exact, ok := meaningOf(rest); ok && exact {
+			known++
+		}
+	}
+	return known > 1
 }
 
 // layout says which column holds which field.
@@ -618,6 +638,9 @@ func (l *layout) mapAdvice() string {
 			delete(fieldOf, k)
 			parts = append(parts, fmt.Sprintf("--map %s=%s", fieldNames[f], l.mapReference(i)))
 		}
+	}
+	if i := slices.IndexFunc(l.contents, func(c content) bool { return c.kind() == kindEmail }); len(parts) == 0 && l.object == schema.Company && i >= 0 {
+		parts = append(parts, fmt.Sprintf("--map domain=%s", l.mapReference(i)))
 	}
 	switch {
 	case len(parts) > 0:
