@@ -66,7 +66,9 @@ type RunInfo struct {
 	APIChoice   string         `json:"api_choice,omitempty"` // the API version, and why it was chosen
 	// The run that left the lines which this one requested, or with the calls that it read again.
 	Continues string `json:"continues,omitempty"`
-	Simulated bool   `json:"simulated,omitempty"` // the answers are from the embedded simulator
+	// Of the window of its queries, the run asked for what the lake did not have.
+	SinceLast bool `json:"since_last,omitempty"`
+	Simulated bool `json:"simulated,omitempty"` // the answers are from the embedded simulator
 }
 
 // GenerationKind says what made a generation.

@@ -97,7 +97,7 @@ func TestSampleFirst(t *testing.T) {
 		}
 		return out.String()
 	}
-	if text := plan(flags...); !strings.Contains(text, "--sample 200") {
+	if text := plan(flags...); !strings.Contains(text, "siglake run --lake "+r.lake) || !strings.Contains(text, " --signals news,growth --since 30d --sample 200\n") {
 		t.Errorf("a plan without experience does not advise a sample:\n%s", text)
 	}
 	sampled := append(slices.Clone(flags), "--sample", "50")

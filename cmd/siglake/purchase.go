@@ -129,11 +129,7 @@ func (p *purchaseCommand) dryRunFlag() cli.Flag {
 
 // planPages prints what the command would request.
 func (p *purchaseCommand) planPages(ctx context.Context, env *app.Env) error {
-	j, _ := p.newJob(env)
-	if !p.run.API.Simulate && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
-		j.OpenAPI = nil // the plan goes by what is published
-	}
-	plan, err := j.PlanPages(ctx)
+	plan, err := p.newPlanJob(env).PlanPages(ctx)
 	if err == nil {
 		report.PrintPagesPlan(env.Stdout, plan)
 	}
@@ -172,6 +168,19 @@ func (p *purchaseCommand) newJob(env *app.Env) (j *app.Job, bill func() *simulat
 	}
 }
 
+// newPlanJob prepares the job of a plan, which needs no API key: without one it goes by what is
+// published.
+func (p *purchaseCommand) newPlanJob(env *app.Env) *app.Job {
+	j, _ := p.newJob(env)
+	if !p.run.API.Simulate && !env.Rehearses() && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
+		j.OpenAPI = nil
+	}
+	j.NewMeter = func(total int64, _ *pipeline.Activity) app.Meter {
+		return newMeter(env.Stderr, env.Log, p.out.Quiet || p.out.JSON, total, nil)
+	}
+	return j
+}
+
 // buy runs the job, and prints what it came to.
 func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j, bill := p.newJob(env)
@@ -200,7 +209,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 		}
 		report.PrintSummary(env.Stdout, p.run.Lake, m)
 		if b := bill(); b != nil {
-			format.Fprintf(env.Stdout, "  Simulator's own bill: %s credits, %s of them delivered\n", format.Thousands(b.Credits), format.Thousands(b.Delivered))
+			format.Fprintf(env.Stdout, "  Simulator's own bill: %s, %s of them delivered\n", format.Count(int(b.Credits), "credit"), format.Thousands(b.Delivered))
 		}
 		if p.run.Demo {
 			format.Fprintf(env.Stdout, "\n")

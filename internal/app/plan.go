@@ -33,6 +33,7 @@ type PlanReport struct {
 	RepurchasedPairs int64                       `json:"pairs_bought_before"` // the same day, by another question
 	Calls            int64                       `json:"calls"`
 	Queries          []pipeline.Query            `json:"queries"`
+	SinceLast        bool                        `json:"since_last,omitempty"` // the days of the queries are those of --backfill
 	Credits          forecast.Estimate           `json:"credits"`
 	MaxEventPrice    int64                       `json:"credits_per_event_at_most"`
 	SpentBefore      int64                       `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is continued: they count against its budget
@@ -74,8 +75,7 @@ type MoneyEstimate struct {
 	Ceiling   string `json:"ceiling"`
 }
 
-// Plan finds out what the command would do. Without OpenAPI it goes by what the
-// vendor publishes.
+// Plan finds out what the command would do. It buys nothing.
 func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	switch j.Command {
 	case "run":
@@ -95,11 +95,22 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		}
 		return nil, UsageErrorf(text, j.Command)
 	}
+	var report *PlanReport
+	err := j.inspect(ctx, func(l *lake) (err error) {
+		report, err = j.buildPlan(ctx, l)
+		return err
+	})
+	return report, err
+}
+
+// inspect opens the list, the API and the lake for a plan, and closes them after it. The plan gets nil
+// if there is no lake yet. Without OpenAPI it goes by what the vendor publishes.
+func (j *Job) inspect(ctx context.Context, plan func(*lake) error) error {
 	if err := j.parseOptions(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := j.readList(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
@@ -109,26 +120,27 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		j.conn, err = publishedAPI(j.env, j.API)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer j.conn.disconnect()
 	l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if l != nil {
-		defer l.close() //nolint:errcheck // nothing was written
-		if err := l.checkSimulated(j.isSimulated()); err != nil {
-			return nil, err
-		}
-		if err := checkJournal(ctx, l, j.Store, l.ledger, false); err != nil {
-			if l.changedSinceOpen(ctx) {
-				return nil, &Error{KindLocked, fmt.Errorf("a run worked on %s meanwhile: plan again when it has ended", j.Lake)}
-			}
-			return nil, lakeError(err)
-		}
+	if l == nil {
+		return plan(nil)
 	}
-	return j.buildPlan(ctx, l)
+	defer l.close() //nolint:errcheck // nothing was written
+	if err := l.checkSimulated(j.isSimulated()); err != nil {
+		return err
+	}
+	if err := checkJournal(ctx, l, j.Store, l.ledger, false); err != nil {
+		if l.changedSinceOpen(ctx) {
+			return &Error{KindLocked, fmt.Errorf("a run worked on %s meanwhile: plan again when it has ended", j.Lake)}
+		}
+		return lakeError(err)
+	}
+	return plan(l)
 }
 
 // assumeReread reads the answers to calls in doubt as the run will before it requests anything.
@@ -158,7 +170,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	}
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
-	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
+	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, SinceLast: j.isNightly(), Notes: []string{}}}
 	if l != nil {
 		if err := p.report.assumeReread(ctx, l.ledger); err != nil {
 			return nil, err

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -98,12 +100,44 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	return m, nothing, err
 }
 
-// CheckOptions finds options that are wrong by themselves, and opens nothing.
+// CheckOptions finds options that are wrong by themselves, and opens nothing. What may be right by the
+// time of the run is warned about.
 func CheckOptions(env *Env, o RunOptions) error {
 	if o.Lake == "" {
 		return errNoLake
 	}
-	return NewJob(env, o).parseOptions()
+	j := NewJob(env, o)
+	err := j.parseOptions()
+	switch {
+	case err != nil:
+	case o.Command == ResumeName: // it takes the settings of its run
+	case o.Service.IsPaged():
+		err = o.Pages.check(o.Service)
+	case o.Service == pipeline.Signals:
+		err = o.Query.check()
+	}
+	if err == nil {
+		j.warnOfAbsent()
+	}
+	return err
+}
+
+// warnOfAbsent warns about signals that this version does not know, which may be new at the vendor, and
+// about lists that are not there, which may be written every night.
+func (j *Job) warnOfAbsent() {
+	for _, word := range SplitWords(j.Query.Signals) {
+		if len(schema.MatchSignals(word)) == 0 {
+			j.warnJob(fmt.Sprintf("--signals: %q is no signal type or category that this version knows%s", word, SuggestSignal(word)))
+		}
+	}
+	for _, list := range []string{j.List, j.Pages.Exclude} {
+		if list == "" || list == "-" || strings.HasPrefix(list, "s3://") {
+			continue
+		}
+		if _, err := os.Stat(list); errors.Is(err, fs.ErrNotExist) {
+			j.warnJob("there is no list " + list + " at present")
+		}
+	}
 }
 
 // readList fingerprints the list and identifies the run.
@@ -134,6 +168,9 @@ func (j *Job) parseOptions() (err error) {
 		return err
 	}
 	if err := j.chooseSince(); err != nil {
+		return err
+	}
+	if err := j.checkWindow(); err != nil {
 		return err
 	}
 	j.spec = pipeline.RunSpec{Job: j.Money.Job, URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
@@ -550,6 +587,7 @@ type NothingToDo struct {
 	InDoubt    int   // calls that nothing was decided about
 	Rejected   int64 // lines
 	Lines      int64 // of the run; 0: not known without its manifest
+	SinceLast  bool  // it asks for what the lake does not have
 
 	Subject   string // of the pages
 	Results   int64
@@ -568,6 +606,7 @@ func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
 		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: currentOutcome(l.ledger, r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
 		WrittenOff: len(writtenOff), MaxLoss: l.ledger.MaxCost(writtenOff...), InDoubt: len(l.ledger.UndecidedCalls(r)),
 		Rejected: r.Published.Rejected, Lines: lines,
+		SinceLast: r.Settings["since"] == sinceLast,
 	}
 }
 

@@ -48,7 +48,7 @@ func (p CreditPrice) CostOf(e forecast.Estimate) *app.MoneyEstimate {
 	return &app.MoneyEstimate{PerCredit: p.text, Currency: p.currency, P5: cost(e.P5), P50: cost(e.P50), P95: cost(e.P95), Ceiling: cost(e.Ceiling)}
 }
 
-// PrintPlan is a plan of a command for people. With a budget it advises none.
+// PrintPlan is a plan for people of a command, given as it is typed. With a budget it advises none.
 func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	format.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
 	printFigures(w, p)
@@ -66,10 +66,10 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	case p.Entities == 0:
 		format.Fprintf(w, "\n  There is nothing to request.\n")
 	case p.AdvisedBudget == 0:
-		format.Fprintf(w, "\n  Next: siglake %s with the same flags and --sample %d (which costs at most %s credits), then plan again; the run of the whole list buys only the rest\n",
-			command, app.SampleLines, format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines))
+		format.Fprintf(w, "\n  Next: buy a random sample, which costs at most %s credits, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
+			format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines), command, app.SampleLines)
 	case !budgeted:
-		format.Fprintf(w, "\n  Next: siglake %s with the same flags and --max-credits %d, which is enough nineteen times in twenty (batches shrink near the cap, which takes more calls)\n", command, p.AdvisedBudget)
+		format.Fprintf(w, "\n  Next: run it with a cap, which is enough nineteen times in twenty (batches shrink near it, which takes more calls):\n    %s --max-credits %d\n", command, p.AdvisedBudget)
 	}
 }
 
@@ -120,14 +120,18 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
 			continue
 		}
-		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s to %s, at most %d events per signal: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
+		window := q.Since + " to " + q.Until
+		if p.SinceLast {
+			window = "what the lake does not have of " + window
+		}
+		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s, at most %d events per signal: %s", q.Object, window, q.MaxResults(), format.List(q.ResultTypes(), 4)))
 	}
 	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal"+identifiersText(p.Identifiers))
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))
 	e := p.Credits
 	basis := "a guess: see the note"
 	if e.ObservedEntities > 0 {
-		basis = fmt.Sprintf("from %s entities that this lake has requested", format.Thousands(e.ObservedEntities))
+		basis = fmt.Sprintf("from %s answers about entities in this lake", format.Thousands(e.ObservedEntities))
 	}
 	row("Credits", format.Thousands(e.P50), fmt.Sprintf("expected; nine times in ten %s to %s; never more than %s", format.Thousands(e.P5), format.Thousands(e.P95), format.Thousands(e.Ceiling)))
 	row("", "", basis)
