@@ -58,7 +58,7 @@ type badIdentifier struct {
 // cellText is the text of a field's column. Records with too few cells read as if padded with empty
 // ones.
 func (r *rowParser) cellText(f field) string {
-	i := r.columns[f]
+	i := r.columnOf(f)
 	if i < 0 || i >= len(r.cells) {
 		return ""
 	}
@@ -67,6 +67,29 @@ func (r *rowParser) cellText(f field) string {
 		return text
 	}
 	return decodeEntities(text)
+}
+
+// columnOf is the column that a field is read from: its own, or the first of its alternatives that is
+// filled if its own is empty.
+func (r *rowParser) columnOf(f field) int {
+	own := r.columns[f]
+	if len(r.alternatives[f]) == 0 || r.isFilled(own) {
+		return own
+	}
+	for _, i := range r.alternatives[f] {
+		if r.isFilled(i) {
+			return i
+		}
+	}
+	return own
+}
+
+func (r *rowParser) isFilled(i int) bool {
+	if i < 0 || i >= len(r.cells) {
+		return false
+	}
+	text := string(trimCell(r.cells[i]))
+	return text != "0" && !isPlaceholder(text)
 }
 
 // checkRecord finds what is wrong with the record as a whole.
@@ -203,10 +226,15 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 	if s == "0" && f != fieldID { // a spreadsheet shows it for a reference to an empty cell
 		return ""
 	}
-	if raw := trimCell(r.cells[r.columns[f]]); len(raw) != len(s) {
-		r.addNote("%s: HTML entities are decoded", columnName(r.header, r.columns[f]+1))
+	i := r.columnOf(f)
+	column := columnName(r.header, i+1)
+	if i != r.columns[f] {
+		r.addNote("%s is read, because %s is empty", column, columnName(r.header, r.columns[f]+1))
 	}
-	return r.normaliseText(columnName(r.header, r.columns[f]+1), s, normalise)
+	if raw := trimCell(r.cells[i]); len(raw) != len(s) {
+		r.addNote("%s: HTML entities are decoded", column)
+	}
+	return r.normaliseText(column, s, normalise)
 }
 
 func (r *rowParser) normaliseText(column, s string, normalise func(string) (value, note string, err error)) string {

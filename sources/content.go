@@ -71,7 +71,7 @@ func readContent(rows [][]string, i int) content {
 	var c content
 	hosts := map[string]int{}
 	for _, row := range rows {
-		if i >= len(row) || isPlaceholder(row[i]) {
+		if i >= len(row) || isPlaceholder(row[i]) || row[i] == "0" {
 			continue
 		}
 		k := kindOf(row[i])
@@ -246,6 +246,56 @@ func (l *layout) usedAsIdentifier(i int) bool {
 	return false
 }
 
+// chosenColumns are the columns that were chosen by their content, by the header of a file. The
+// other files of a list with the same header are read alike, even if they have few lines.
+type chosenColumns map[string][numFields]int
+
+func headerKey(l *layout) string { return string(l.object) + "\x00" + strings.Join(l.header, "\x00") }
+
+// chooseColumns finds the columns that the header does not name, as in other files of the list or by
+// their content.
+func (l *layout) chooseColumns(o Options) error {
+	o.chosen.apply(l, o.Map)
+	if err := l.useContent(o.Map); err != nil {
+		return err
+	}
+	o.chosen.remember(l)
+	return nil
+}
+
+// remember adds the choices for a header that has none.
+func (chosen chosenColumns) remember(l *layout) {
+	columns, found := l.columns, false
+	for f, r := range l.reasons {
+		if r != ReasonContent || !l.has(field(f)) {
+			columns[f] = -1
+			continue
+		}
+		found = true
+	}
+	if _, known := chosen[headerKey(l)]; !known && found && chosen != nil {
+		chosen[headerKey(l)] = columns
+	}
+}
+
+// apply uses the choices of an earlier file, unless the content of this one contradicts them.
+func (chosen chosenColumns) apply(l *layout, m map[string]string) {
+	columns, known := chosen[headerKey(l)]
+	if !known || decidedByMap(m) {
+		return
+	}
+	for f, i := range columns {
+		if i < 0 || l.has(field(f)) || l.usedAsIdentifier(i) {
+			continue
+		}
+		if k := l.contents[i].kind(); k != kindEmpty && k != kindText {
+			continue // useContent decides
+		}
+		l.columns[f], l.reasons[f] = i, ReasonContent
+		l.notes = append(l.notes, fmt.Sprintf("%s is read as %s, as in another file with the same header", l.names[i], fieldNames[f]))
+	}
+}
+
 // decidedByMap reports whether --map names what is requested.
 func decidedByMap(m map[string]string) bool {
 	for name := range m {
@@ -276,9 +326,9 @@ func (l *layout) useContent(m map[string]string) error {
 			}
 		}
 		sure, doubtful := l.candidates(k)
-		if len(sure) == 1 && l.holdsWords(f) {
-			l.contradicted[l.columns[f]] = kindNames[kindText]
-			l.columns[f] = -1
+		if len(sure) > 0 && l.holdsNone(f) {
+			l.contradicted[l.columns[f]] = kindNames[l.contents[l.columns[f]].kind()]
+			l.columns[f], l.alternatives[f] = -1, nil
 		}
 		if l.has(f) && !(f == fieldDomain && l.emailDomain && len(sure) > 0) {
 			continue
@@ -295,14 +345,14 @@ func (l *layout) useContent(m map[string]string) error {
 	return nil
 }
 
-// holdsWords reports whether the column of a field was chosen by its header and holds nothing but
-// words.
-func (l *layout) holdsWords(f field) bool {
+// holdsNone reports whether the column of a field was chosen by its header and the sample has no
+// value for it: no cell is filled, or all hold plain words, or the domains are e-mail addresses.
+func (l *layout) holdsNone(f field) bool {
 	if !l.has(f) || l.reasons[f] != ReasonHeader {
 		return false
 	}
 	c := &l.contents[l.columns[f]]
-	return c.filled > 0 && c.count[kindText] == c.filled && c.dotted == 0
+	return c.count[kindText] == c.filled && c.dotted == 0 || (f == fieldDomain || f == fieldCompanyDomain) && c.kind() == kindEmail
 }
 
 // byNameOnly reports whether names are all that the accounts can be requested by, or domains of
@@ -338,7 +388,11 @@ func (l *layout) ambiguous(f field, k kind, columns []int) error {
 // noteUnused notes the columns of identifiers that stay unused although the accounts are requested by
 // name.
 func (l *layout) noteUnused() {
-	if !l.byNameOnly() || l.header == nil {
+	if l.header == nil {
+		return
+	}
+	if !l.byNameOnly() {
+		l.noteFuller()
 		return
 	}
 	for i := range l.names {
@@ -348,10 +402,12 @@ func (l *layout) noteUnused() {
 		if partly := c.count[kindDomain]; !ok && partly*2 >= c.filled && partly > 0 {
 			k, f, ok = kindDomain, fieldDomain, true
 		}
-		if !ok || l.usedAsIdentifier(i) || l.unused[i] != "" {
+		if !ok && k != kindCompany || l.usedAsIdentifier(i) || l.unused[i] != "" || l.contradicted[i] != "" {
 			continue
 		}
 		switch {
+		case k == kindCompany:
+			l.unused[i] = "company pages cannot be requested"
 		case l.namesOther(i):
 			l.unused[i] = "its header names another entity"
 		case k == kindDomain && c.own*10 < c.count[k]*9:
@@ -369,6 +425,22 @@ func (l *layout) noteUnused() {
 			l.unused[i] = fmt.Sprintf("--map %s=%s uses it", fieldNames[f], l.mapReference(i))
 		}
 		l.notes = append(l.notes, fmt.Sprintf("%s holds %s and is not used: %s", l.names[i], kindNames[k], l.unused[i]))
+	}
+}
+
+// noteFuller notes columns of domains that have more of them than the one that is used, since the
+// other companies are requested by name.
+func (l *layout) noteFuller() {
+	used := l.columns[fieldDomain]
+	if used < 0 || l.has(fieldID) {
+		return
+	}
+	sure, _ := l.candidates(kindDomain)
+	for _, i := range sure {
+		if l.columns[fieldKey] != i && l.contents[i].filled > l.contents[used].filled {
+			l.unused[i] = l.names[used] + " is the domain"
+			l.notes = append(l.notes, fmt.Sprintf("%s holds more domains and is not used: %s; --map domain=%s uses it", l.names[i], l.unused[i], l.mapReference(i)))
+		}
 	}
 }
 

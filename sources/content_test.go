@@ -2,6 +2,9 @@ package sources
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,7 +52,18 @@ func TestContent(t *testing.T) {
 		{name: "the domains of contacts are their addresses", text: "First Name,Last Name,Company,Domain\nAda,King,Acme,ada@acme.com\n", o: Options{Object: schema.Contact},
 			fields: map[string]string{"first_name": "First Name", "last_name": "Last Name", "company_name": "Company", "email": "Domain"}, note: "Domain is read as email"},
 		{name: "shifted header", text: "Company,Website,City\n1,Acme,acme.com\n2,Beta,beta.com\n", o: Options{Object: schema.Company},
-			fields: map[string]string{"domain": "City"}, note: "Company is not used: it holds numbers"},
+			fields: map[string]string{"domain": "City"}, note: "Company is not used: the sample of it holds numbers"},
+		{name: "an empty column of the right name", text: "Company,Website,Netzort\nAcme,,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Netzort"}, note: "Website is not used: the sample of it holds nothing"},
+		{name: "two columns of one role", text: "Company,Website,Homepage\nAcme,acme.com,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "Homepage is read where Website is empty"},
+		{name: "names of fields in an object", text: "company.name,company.site,company.city\nAcme,acme.com,Bonn\n", fields: map[string]string{"name": "company.name", "domain": "company.site"}},
+		{name: "domains alike are no header", text: "acme.com,acme.de\nbeta.com,beta.de\n", fails: "both look like domain"},
+		{name: "addresses only", text: "Email\nada@acme.com\n", o: Options{Object: schema.Company}, fails: "add --map domain=Email"},
+		{name: "company pages under an unknown header", text: "Company,Link\nAcme,linkedin.com/company/acme\n", fields: map[string]string{"name": "Company"}, note: "Link holds LinkedIn company pages and is not used"},
+		{name: "a fuller column", text: "Company,Website,Netzort\nAcme,acme.com,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "--map domain=Netzort uses it"},
+		{name: "addresses and domains under each other's header", text: "Company,Domain,Email\nAcme,ada@acme.com,acme.com\nBeta,bo@beta.com,beta.com\n", o: Options{Object: schema.Company}, fields: map[string]string{"name": "Company", "domain": "Email"}, note: "Email is read as domain"},
+		{name: "a column without a header", text: "Company,,City\nAcme,acme.com,Bonn\nBeta,beta.com,Ulm\n", fields: map[string]string{"name": "Company", "domain": "column 2"}},
+		{name: "company pages under a header", text: "LinkedIn,City\nlinkedin.com/company/acme,Bonn\n", fails: "LinkedIn company pages, which cannot be requested"},
+		{name: "a title in the first of several cells", text: "Accounts,,\nAccount Name,Industry,City\nAcme,Tools,Bonn\n", fails: "the first line is a title"},
 		{name: "a website of profiles", text: "Name,Employer,Website\nAda King,Acme,https://linkedin.com/in/ada\n", o: Options{Object: schema.Contact},
 			fields: map[string]string{"name": "Name", "company_name": "Employer", "linkedin": "Website"}, note: "Website is read as linkedin"},
 		{name: "a website of company pages", text: "Company,Website\nAcme,linkedin.com/company/acme\n", fields: map[string]string{"name": "Company"}, note: "Website holds company pages"},
@@ -105,5 +119,34 @@ func TestContent(t *testing.T) {
 				t.Errorf("notes are\n%s\nwant one with %q", notes, c.note)
 			}
 		})
+	}
+}
+
+// TestContentOfManyFiles: a file with few domains is read like another one with the same header.
+func TestContentOfManyFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"1.csv": "Firma,Netzort\nAcme,acme.com\nBeta,beta.com\n",
+		"2.csv": "Firma,Netzort\nGamma,gamma.de\nDelta,folgt\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Open(context.Background(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var got []string
+	for a, err := range l.Accounts(context.Background()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, a.Domain)
+	}
+	if want := []string{"acme.com", "beta.com", "gamma.de", ""}; !slices.Equal(got, want) {
+		t.Errorf("domains are %q, want %q", got, want)
 	}
 }

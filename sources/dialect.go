@@ -75,6 +75,9 @@ func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 			d.line++
 		}
 	}
+	if isTitle(records) && o.Header == HeaderAuto && len(o.Map) == 0 {
+		return d, &Error{Line: d.line, Problem: "the first line is a title above the header", Expected: "the same columns on every line, under at most one header line", Fix: "remove the title line"}
+	}
 	if d.delimiter == 0 && o.Delimiter == 0 {
 		if err := wholeLinesQuoted(records); err != nil {
 			return d, err
@@ -211,6 +214,22 @@ func wholeNumbers(records [][]string, delimiter byte) int {
 		}
 	}
 	return 0
+}
+
+// isTitle reports whether the first record has one filled cell, above a header of several.
+func isTitle(records [][]string) bool {
+	if len(records) < 3 || len(records[0]) < 2 {
+		return false
+	}
+	filled := func(row []string) (n int) {
+		for _, cell := range row {
+			if cell != "" {
+				n++
+			}
+		}
+		return n
+	}
+	return filled(records[0]) == 1 && filled(records[1]) > 1 && len(headerRoles(records[1])) > 0
 }
 
 // wholeLinesQuoted is the error about lines that are one quoted cell each, which holds the cells of a

@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,17 +46,37 @@ func fieldNamed(name string) (field, bool) {
 // one known name and no data.
 func headerRoles(cells []string) map[role]bool {
 	roles := map[role]bool{}
+	paths := arePaths(cells)
 	for _, c := range cells {
-		switch kindOf(c) {
-		case kindEmpty, kindText, kindDigits: // a column may be named 2026
-			if m, exact, ok := meaningOf(c); ok && exact {
-				roles[m.role] = true
-			}
-		default:
+		k := kindOf(c)
+		if k != kindEmpty && k != kindText && k != kindDigits && !(paths && k == kindDomain) { // a column may be named 2026
 			return nil
+		}
+		if m, exact, ok := meaningOf(c); ok && exact {
+			roles[m.role] = true
 		}
 	}
 	return roles
+}
+
+// arePaths reports whether the cells that look like domains are names of fields in an object, such as
+// company.name and company.site: all with the same first part, and at least two of them known.
+func arePaths(cells []string) bool {
+	object, known := "", 0
+	for _, c := range cells {
+		if kindOf(c) != kindDomain {
+			continue
+		}
+		first, rest, _ := strings.Cut(c, ".")
+		if object != "" && first != object {
+			return false
+		}
+		object = first
+		if _, exact, ok := meaningOf(rest); ok && exact {
+			known++
+		}
+	}
+	return known > 1
 }
 
 // layout says which column holds which field.
@@ -64,6 +85,10 @@ type layout struct {
 	columns  [numFields]int // index of the column; -1: none
 	reasons  [numFields]Reason
 	contents []content // of the columns in the sample
+	// Further columns by role, best first, and those that a field is read from if the cell in its
+	// column is empty.
+	further      [numRoles][]int
+	alternatives [numFields][]int
 	// Columns whose content is no value of the role that their header names, and what it is.
 	contradicted map[int]string
 	unused       map[int]string // why a column is not used
@@ -145,7 +170,7 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	l.assignFields(roles)
 	switch {
 	case isHeader:
-		err = l.useContent(o.Map)
+		err = l.chooseColumns(o)
 	case len(o.Map) == 0:
 		err = l.inferColumns(rows, o.Object)
 	default:
@@ -230,7 +255,7 @@ func (l *layout) bestColumns() [numRoles]int {
 		best[r] = -1
 	}
 	var of [numRoles]meaning
-	known := map[int]role{}
+	known := map[int]meaning{}
 	seen := map[string]bool{}
 	for i, name := range l.header {
 		if f := strings.ToLower(name); name == "" {
@@ -250,7 +275,7 @@ func (l *layout) bestColumns() [numRoles]int {
 			l.contradicted[i] = kindNames[l.contents[i].kind()]
 			continue
 		}
-		known[i] = m.role
+		known[i] = m
 		j := best[m.role]
 		if j < 0 {
 			best[m.role], of[m.role] = i, m
@@ -261,16 +286,7 @@ func (l *layout) bestColumns() [numRoles]int {
 			best[m.role], of[m.role] = i, m
 		}
 	}
-	for i := range l.header {
-		r, ok := known[i]
-		if !ok || best[r] == i {
-			continue
-		}
-		l.unused[i] = l.names[best[r]] + " means the same"
-		if r != roleKey && r != rolePersonKey && r != roleCompanyPage { // lists have many ids; only the best is used
-			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
-		}
-	}
+	l.noteFurther(best, known)
 	l.emailDomain = best[roleSite] >= 0 && of[roleSite].rank >= rankEmailDomain
 	return best
 }
@@ -282,6 +298,29 @@ func (l *layout) dropAddresses(roles *[numRoles]int) {
 	if l.object == schema.Contact && i >= 0 && roles[roleEmail] < 0 && !l.has(fieldEmail) && l.contents[i].kind() == kindEmail {
 		roles[roleSite] = -1
 		l.contradicted[i] = kindNames[kindEmail]
+	}
+}
+
+// noteFurther notes the columns of a role behind the best. A website, an address or a profile is read
+// from the next column if the cell in the best is empty.
+func (l *layout) noteFurther(best [numRoles]int, known map[int]meaning) {
+	for i := range l.header {
+		m, ok := known[i]
+		switch {
+		case !ok || best[m.role] == i:
+			continue
+		case m.role == roleSite && m.rank < rankEmailDomain, m.role == roleEmail, m.role == roleLinkedIn:
+			l.further[m.role] = append(l.further[m.role], i)
+			l.unused[i] = fmt.Sprintf("it is read where %s is empty", l.names[best[m.role]])
+			continue
+		}
+		l.unused[i] = l.names[best[m.role]] + " means the same"
+		if m.role != roleKey && m.role != rolePersonKey && m.role != roleCompanyPage { // lists have many ids; only the best is used
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
+		}
+	}
+	for _, further := range l.further {
+		slices.SortStableFunc(further, func(i, j int) int { return cmp.Compare(known[i].rank, known[j].rank) })
 	}
 }
 
@@ -379,7 +418,7 @@ func (l *layout) noteContradictions() {
 			if l.unused[i] == "" {
 				l.unused[i] = "the content contradicts the header"
 			}
-			l.notes = append(l.notes, fmt.Sprintf("%s is not used: it holds %s, which its header does not mean", name, found))
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: the sample of it holds %s, which its header does not mean", name, found))
 		}
 	}
 }
@@ -389,7 +428,10 @@ func (l *layout) assignFields(roles [numRoles]int) {
 	assign := func(f field, candidates ...role) {
 		for _, r := range candidates {
 			if i := roles[r]; i >= 0 && !l.has(f) {
-				l.columns[f], l.reasons[f] = i, ReasonHeader
+				l.columns[f], l.reasons[f], l.alternatives[f] = i, ReasonHeader, l.further[r]
+				for _, j := range l.further[r] {
+					l.notes = append(l.notes, fmt.Sprintf("%s is read where %s is empty", l.names[j], l.names[i]))
+				}
 			} else if i >= 0 && l.columns[f] != i {
 				l.unused[i] = fmt.Sprintf("%s is the %s", l.names[l.columns[f]], fieldNames[f])
 				l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
@@ -547,7 +589,11 @@ func (l *layout) validateColumns(rows [][]string) error {
 	if l.canIdentify(l.object) {
 		return nil
 	}
-	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s", l.object, l.columnList()),
+	pages := ""
+	if i := slices.IndexFunc(l.contents, func(c content) bool { return c.kind() == kindCompany }); i >= 0 {
+		pages = fmt.Sprintf(" (%s holds LinkedIn company pages, which cannot be requested)", l.names[i])
+	}
+	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s%s", l.object, l.columnList(), pages),
 		Expected: "a column with a domain or a company name", Fix: l.mapAdvice()}
 	if l.object == schema.Contact {
 		e.Expected = "a column with LinkedIn profiles or e-mail addresses, or full names with employers"
@@ -574,7 +620,7 @@ func (l *layout) fitsObject(o schema.Object) bool {
 		l.columns[f] = -1
 	}
 	l.object, l.notes = o, nil
-	l.unused, l.contradicted = map[int]string{}, map[int]string{}
+	l.unused, l.contradicted, l.further = map[int]string{}, map[int]string{}, [numRoles][]int{}
 	l.assignFields(l.bestColumns())
 	return l.canIdentify(o)
 }
@@ -592,6 +638,9 @@ func (l *layout) mapAdvice() string {
 			delete(fieldOf, k)
 			parts = append(parts, fmt.Sprintf("--map %s=%s", fieldNames[f], l.mapReference(i)))
 		}
+	}
+	if i := slices.IndexFunc(l.contents, func(c content) bool { return c.kind() == kindEmail }); len(parts) == 0 && l.object == schema.Company && i >= 0 {
+		parts = append(parts, fmt.Sprintf("--map domain=%s", l.mapReference(i)))
 	}
 	switch {
 	case len(parts) > 0:

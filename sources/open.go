@@ -49,6 +49,9 @@ type Options struct {
 	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
 	// further column, so that they can be mended and read as a list. Nil: nothing does.
 	Rejects io.Writer
+
+	// Columns that were chosen by their content, by header, for the files of one list.
+	chosen chosenColumns
 }
 
 // Header says whether a list begins with a header.
@@ -161,6 +164,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err := o.validate(uri); err != nil {
 		return nil, err
 	}
+	o.chosen = chosenColumns{}
 	l := &List{objects: o.Objects, options: o}
 	var err error
 	if l.objects == nil {

@@ -24,7 +24,7 @@ func TestColumns(t *testing.T) {
 				{Number: 1, Name: "Id", Fields: field("key", ReasonHeader), Filled: 2},
 				{Number: 2, Name: "Firm", Fields: field("name", ReasonMap), Filled: 2},
 				{Number: 3, Name: "Website", Fields: field("domain", ReasonHeader), Looks: "domain", Filled: 1, Alike: 1},
-				{Number: 4, Name: "Homepage", Looks: "domain", Filled: 2, Alike: 2, Unused: "Website means the same"},
+				{Number: 4, Name: "Homepage", Looks: "domain", Filled: 2, Alike: 2, Unused: "it is read where Website is empty"},
 				{Number: 5, Name: "Info", Filled: 1},
 			}},
 		},
