@@ -204,6 +204,7 @@ type layout struct {
 	line      int64          // line of the first record
 	delimiter byte
 	notes     []string
+	clashes   *Clashes
 }
 
 func (l *layout) has(f field) bool { return l.columns[f] >= 0 }

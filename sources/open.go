@@ -37,13 +37,16 @@ type Options struct {
 	Delimiter rune
 	// Encoding is utf-8, utf-16le, utf-16be or windows-1252. Empty: detected.
 	Encoding string
-	// Stdin is read for the URI "-". Nil: os.Stdin.
+	// Stdin is read for the URI "-". Nil: os.Stdin. If it cannot be read again from its beginning (an
+	// io.ReaderAt with a Size), Clashes stay unknown.
 	Stdin io.Reader
 	// Bucket opens a bucket by its s3:// URI. Nil: there are no lists on S3.
 	Bucket func(ctx context.Context, uri string) (*bucket.Bucket, error)
 	// Objects are the result of Find for the URI; they are read in the versions that Find saw. Nil:
 	// Open finds them.
 	Objects []Object
+	// Clashes are shared by all readings of one list. Nil: this reading has its own.
+	Clashes *Clashes
 }
 
 // Header says whether a list begins with a header.
@@ -123,6 +126,8 @@ type List struct {
 	first   *file          // at its beginning until Accounts reads it
 	input   Input
 	walked  bool
+	// A file has columns of which lines can clash: see Clashes.
+	canClash bool
 }
 
 // file is an open file of a list.
@@ -147,6 +152,9 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	}
 	if err := o.validate(uri); err != nil {
 		return nil, err
+	}
+	if o.Clashes == nil {
+		o.Clashes = &Clashes{}
 	}
 	l := &List{objects: o.Objects, options: o}
 	var err error
@@ -173,6 +181,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 		} else {
 			f.close()
 		}
+		l.canClash = l.canClash || f.layout.canClash()
 		notes.addFile(object, f.detected)
 	}
 	l.input.URI = uri
@@ -256,6 +265,7 @@ func (f *file) detectFormat(o Options) error {
 	if err != nil {
 		return err
 	}
+	f.layout.clashes = o.Clashes
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
 	in.Mapping = f.layout.fieldMapping()
 	if in.Header == nil {
@@ -289,7 +299,10 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 			return
 		}
 		l.walked = true
-		err := l.readFiles(ctx, func(a schema.Account) bool { return yield(a, nil) })
+		err := l.FindClashes(ctx)
+		if err == nil {
+			err = l.readFiles(ctx, func(a schema.Account) bool { return yield(a, nil) })
+		}
 		if fatal := new(Error); err == nil || errors.As(err, &fatal) {
 			l.input.SHA256 = Fingerprint(l.objects)
 		}
