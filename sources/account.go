@@ -165,11 +165,14 @@ func (r *rowParser) readDomain(f, name field) string {
 	company := r.cellText(name)
 	if isPlaceholder(company) {
 		company = ""
-	} else if _, _, err := Name(company); err != nil {
-		company = "" // the line cannot be requested by it
 	}
 	return r.readField(f, func(s string) (string, string, error) {
 		d, err := companyDomain(s, company)
+		if err != nil && company != "" {
+			if _, _, unusable := Name(company); unusable != nil { // the line cannot fall back to it
+				d, err = companyDomain(s, "")
+			}
+		}
 		r.cut = d.cut
 		return d.domain, d.note, err
 	})

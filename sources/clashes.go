@@ -59,7 +59,10 @@ func (c *Clashes) claim(domain, name string, cut bool) claim {
 }
 
 // companyKey is what the names of one company have in common.
-func companyKey(name string) string { return spellings(name)[0] }
+func companyKey(name string) string {
+	plain, _ := spellings(name)
+	return plain
+}
 
 // add notes a line while clashes are searched.
 func (c *Clashes) add(line claim) {

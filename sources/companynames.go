@@ -6,7 +6,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
-	"golang.org/x/net/publicsuffix"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -59,6 +58,9 @@ func foldLetters(s string) string {
 
 // squash is a text without anything but letters and digits.
 func squash(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
 			return r
@@ -67,17 +69,51 @@ func squash(s string) string {
 	}, s)
 }
 
-// spellings are the ways in which a name is written in a host: without accents, or with ae for ä.
-func spellings(name string) []string {
-	plain := strings.Join(nameWords(name), "")
-	long := strings.Join(nameWords(umlauts.Replace(strings.ToLower(norm.NFC.String(name)))), "")
-	if plain == "" || long == plain {
-		return []string{plain}
+// spellings are the ways in which a name is written in a host: without accents, and, if it differs,
+// with ae for ä.
+func spellings(name string) (plain, long string) {
+	if key, ok := asciiKey(name); ok {
+		return key, ""
 	}
-	return []string{plain, long}
+	plain = strings.Join(nameWords(name), "")
+	if long = strings.Join(nameWords(umlauts.Replace(strings.ToLower(norm.NFC.String(name)))), ""); long == plain {
+		long = ""
+	}
+	return plain, long
 }
 
 var umlauts = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "ø", "oe", "å", "aa", "æ", "ae")
+
+// asciiKey is the joined nameWords of an ASCII name, without their cost: every line of a list needs
+// it. ok is false for other names.
+func asciiKey(name string) (key string, ok bool) {
+	var buffer [maxName + 1]byte
+	if len(name) >= len(buffer) {
+		return "", false
+	}
+	b, word := buffer[:0], 0
+	for i := 0; i <= len(name); i++ {
+		c := byte(' ')
+		if i < len(name) {
+			c = name[i]
+		}
+		switch {
+		case c >= 0x80:
+			return "", false
+		case c >= 'A' && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			b = append(b, c)
+		case c == '.', c == '\'':
+		default:
+			if legalForms[string(b[word:])] {
+				b = b[:word]
+			}
+			word = len(b)
+		}
+	}
+	return string(b), len(b) > 0 // else it consists of legal forms
+}
 
 // isNameOf reports whether a company's name is that of a domain: "Zendesk, Inc." of zendesk.com,
 // "Booking.com B.V." of booking.com.
@@ -85,26 +121,37 @@ func isNameOf(company, domain string) bool {
 	if company == "" {
 		return false
 	}
-	label, whole := squash(domainLabel(domain)), squash(domain)
 	if before, _, ok := strings.Cut(company, "("); ok && strings.TrimSpace(before) != "" { // Acme (Berlin office)
 		company = before
 	}
-	for _, name := range spellings(company) {
-		if name != "" && (name == label || name == whole) {
+	plain, long := spellings(company)
+	label := domainLabel(domain)
+	for _, name := range []string{plain, long} {
+		if name != "" && (equalSquashed(label, name) || equalSquashed(domain, name)) {
 			return true
 		}
 	}
 	return false
 }
 
-// domainLabel is the part of a domain before its public suffix, without accents.
-func domainLabel(domain string) string {
-	suffix, icann := publicsuffix.PublicSuffix(domain)
-	if suffix == domain || !icann && strings.Contains(suffix, ".") {
-		label, _, _ := strings.Cut(domain, ".")
-		return label
+// equalSquashed reports whether squash(s) is name.
+func equalSquashed(s, name string) bool {
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			continue
+		}
+		n, size := utf8.DecodeRuneInString(name)
+		if n != r || size == 0 {
+			return false
+		}
+		name = name[size:]
 	}
-	label := strings.TrimSuffix(domain, "."+suffix)
+	return name == ""
+}
+
+// domainLabel is the first label of a domain, without accents: what stands before the public suffix.
+func domainLabel(domain string) string {
+	label, _, _ := strings.Cut(domain, ".")
 	if strings.HasPrefix(label, "xn--") {
 		if decoded, err := idna.ToUnicode(label); err == nil {
 			return foldLetters(decoded)
@@ -123,7 +170,8 @@ func bearsName(part, company string) bool {
 	if commonParts[part] {
 		return false
 	}
-	for _, name := range spellings(company) {
+	plain, long := spellings(company)
+	for _, name := range []string{plain, long} {
 		if part == name && name != "" {
 			return true
 		}
@@ -147,10 +195,9 @@ var commonParts = wordSet(`about account admin agency app apps blog booking busi
 func domainLikeName(domain, company string) bool {
 	label := squash(domainLabel(domain))
 	words := nameWords(company)
-	for _, name := range spellings(company) {
-		if len(label) >= 3 && strings.Contains(name, label) {
-			return true
-		}
+	plain, long := spellings(company)
+	if len(label) >= 3 && (strings.Contains(plain, label) || strings.Contains(long, label)) {
+		return true
 	}
 	var initials strings.Builder
 	for _, w := range words {
@@ -167,13 +214,12 @@ func domainLikeName(domain, company string) bool {
 // isTenant reports whether an address was probably given to the company by the owner of the domain:
 // the part that was cut bears the company's name, and the domain does not.
 func isTenant(cut, page, domain, company string) bool {
-	if company == "" || domainLikeName(domain, company) {
+	if company == "" {
 		return false
 	}
+	bears := page != "" && bearsName(page, company)
 	for label := range strings.SplitSeq(cut, ".") {
-		if label != "" && bearsName(label, company) {
-			return true
-		}
+		bears = bears || label != "" && bearsName(label, company)
 	}
-	return page != "" && bearsName(page, company)
+	return bears && !domainLikeName(domain, company)
 }

@@ -210,24 +210,22 @@ var privateTLDs = map[string]bool{"local": true, "localhost": true, "localdomain
 
 // reduceHost reduces an address with an ASCII host to the company's domain.
 func reduceHost(a address, company string) (d ownDomain, err error) {
-	domain, note, err := registrableDomain(a.host)
+	r, err := registrableDomain(a.host)
 	if err != nil {
 		return d, err
 	}
-	cut := strings.TrimSuffix(strings.TrimSuffix(a.host, domain), ".")
-	below := cut != "" && !isWWW(cut)
-	if err := checkOwn(a, domain, below, company); err != nil {
+	cut := strings.TrimSuffix(strings.TrimSuffix(a.host, r.domain), ".")
+	below, page := cut != "" && !isWWW(cut), firstElement(a.path)
+	if err := checkOwn(a, page, r, below, company); err != nil {
 		return d, err
 	}
-	page := firstElement(a.path)
-	d = ownDomain{domain: domain, cut: below || page != "" && !isFrontPage(page)}
-	if d.cut && isTenant(cut, page, domain, company) {
-		return ownDomain{}, fmt.Errorf("%s names the company only outside %s, which is probably another company's domain", strings.TrimRight(a.host+"/"+page, "/"), domain)
+	d = ownDomain{domain: r.domain, note: r.note, cut: below || page != "" && !isFrontPage(page)}
+	if d.cut && isTenant(cut, page, d.domain, company) {
+		return ownDomain{}, fmt.Errorf("%s names the company only outside %s, which is probably another company's domain", strings.TrimRight(a.host+"/"+page, "/"), d.domain)
 	}
 	if below {
-		d.note = fmt.Sprintf("%s reduced to %s", a.host, domain)
+		d.note = joinNotes(fmt.Sprintf("%s reduced to %s", a.host, d.domain), d.note)
 	}
-	d.note = joinNotes(d.note, note)
 	return d, nil
 }
 
@@ -237,37 +235,43 @@ func isFrontPage(page string) bool {
 	return name == "index" || name == "home" || name == "default"
 }
 
+// registered is a domain that someone registered.
+type registered struct {
+	domain, note string
+	// The host is below a shared host, and the domain is that of its operator.
+	shared bool
+}
+
 // registrableDomain reduces an ASCII host to the domain that its owner registered. Below a shared
 // host (acme.github.io) that is the domain of the host's operator.
-func registrableDomain(host string) (domain, note string, err error) {
+func registrableDomain(host string) (r registered, err error) {
 	if err := checkHost(host); err != nil {
-		return "", "", err
+		return r, err
 	}
 	suffix, icann := publicsuffix.PublicSuffix(host)
 	listed := icann || strings.Contains(suffix, ".")
-	shared := !icann && listed && !sites.registry[suffix]
-	domain = host
+	r.domain, r.shared = host, !icann && listed && !sites.registry[suffix]
 	switch i := len(host) - len(suffix) - 1; {
-	case shared:
-		domain = suffix
+	case r.shared:
+		r.domain = suffix
 	case i > 0:
-		domain = host[strings.LastIndexByte(host[:i], '.')+1:]
-		if !listed && isWWW(domain[:len(domain)-len(suffix)-1]) {
-			return "", "", fmt.Errorf("is a single word behind www; expected a domain such as acme.com")
+		r.domain = host[strings.LastIndexByte(host[:i], '.')+1:]
+		if !listed && isWWW(r.domain[:len(r.domain)-len(suffix)-1]) {
+			return r, errors.New("is a single word behind www; expected a domain such as acme.com")
 		}
 	case listed:
-		return "", "", fmt.Errorf("is the public suffix %s, under which anyone can register; expected a company's domain below it", host)
+		return r, fmt.Errorf("is the public suffix %s, under which anyone can register; expected a company's domain below it", host)
 	}
 	switch {
-	case strings.ContainsRune(domain, '_'):
-		return "", "", fmt.Errorf("has an underscore in %s; expected letters, digits and hyphens", domain)
+	case strings.ContainsRune(r.domain, '_'):
+		return r, fmt.Errorf("has an underscore in %s; expected letters, digits and hyphens", r.domain)
 	case listed:
 	case privateTLDs[suffix]:
-		return "", "", fmt.Errorf("ends in .%s, which is for private networks; expected a domain on the internet", suffix)
+		return r, fmt.Errorf("ends in .%s, which is for private networks; expected a domain on the internet", suffix)
 	default:
-		note = fmt.Sprintf("the top-level domain .%s is not on the public suffix list", suffix)
+		r.note = fmt.Sprintf("the top-level domain .%s is not on the public suffix list", suffix)
 	}
-	return domain, note, nil
+	return r, nil
 }
 
 // isWWW reports whether a host prefix is www, www2 and the like, or www mistyped.
@@ -474,7 +478,7 @@ func Email(s string) (address, note string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if _, _, err := registrableDomain(ascii); err != nil {
+	if _, err := registrableDomain(ascii); err != nil {
 		return "", "", fmt.Errorf("the part after the @ %w", err)
 	}
 	if ascii != host {

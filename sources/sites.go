@@ -63,6 +63,8 @@ type siteTable struct {
 	registry map[string]bool
 	// Labels of entries that have any public suffix.
 	anySuffix map[string]bool
+	// First elements of paths in entries.
+	pages map[string]bool
 }
 
 var sites = func() *siteTable {
@@ -73,9 +75,11 @@ var sites = func() *siteTable {
 	return t
 }()
 
+func lastLabel(host string) string { return host[strings.LastIndexByte(host, '.')+1:] }
+
 // parseSites parses sites.txt.
 func parseSites(text string) (*siteTable, error) {
-	t := &siteTable{shared: map[string]*siteKind{}, wrappers: map[string][]string{}, registry: map[string]bool{}, anySuffix: map[string]bool{}}
+	t := &siteTable{shared: map[string]*siteKind{}, wrappers: map[string][]string{}, registry: map[string]bool{}, anySuffix: map[string]bool{}, pages: map[string]bool{}}
 	var kind *siteKind
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -120,9 +124,12 @@ func expandEntry(word string) (entries []string) {
 
 func (t *siteTable) add(kind *siteKind, entry string) error {
 	duplicate := false
+	site, ways, _ := strings.Cut(entry, "=")
+	if _, page, ok := strings.Cut(site, "/"); ok {
+		t.pages[page] = true
+	}
 	switch kind.name {
 	case "wrapper":
-		site, ways, _ := strings.Cut(entry, "=")
 		duplicate = t.wrappers[site] != nil
 		t.wrappers[site] = strings.Split(ways, ",")
 	case "registry":
@@ -144,24 +151,29 @@ func (t *siteTable) add(kind *siteKind, entry string) error {
 
 // lookup finds the entry of a table that an address lies in. It prefers the most specific host.
 func lookup[V any](table map[string]V, host, page string) (v V, ok bool) {
+	if !sites.pages[page] {
+		page = ""
+	}
 	for h, more := host, true; more; _, h, more = strings.Cut(h, ".") {
 		if v, ok = lookupHost(table, h, page); ok {
 			return v, true
 		}
 	}
-	suffix, _ := publicsuffix.PublicSuffix(host)
-	if !sites.anySuffix[lastLabel(strings.TrimSuffix(host, "."+suffix))] {
-		return v, false
-	}
-	for h := host; len(h) > len(suffix); _, h, _ = strings.Cut(h, ".") {
-		if v, ok = lookupHost(table, h[:len(h)-len(suffix)]+"*", page); ok {
-			return v, true
+	for h, more := host, true; more; _, h, more = strings.Cut(h, ".") {
+		label, _, _ := strings.Cut(h, ".")
+		if !sites.anySuffix[label] {
+			continue
 		}
+		suffix, _ := publicsuffix.PublicSuffix(host)
+		for h := host; len(h) > len(suffix); _, h, _ = strings.Cut(h, ".") {
+			if v, ok = lookupHost(table, h[:len(h)-len(suffix)]+"*", page); ok {
+				return v, true
+			}
+		}
+		return v, false
 	}
 	return v, false
 }
-
-func lastLabel(host string) string { return host[strings.LastIndexByte(host, '.')+1:] }
 
 // lookupHost finds the entry of a host itself.
 func lookupHost[V any](table map[string]V, host, page string) (v V, ok bool) {
@@ -175,15 +187,15 @@ func lookupHost[V any](table map[string]V, host, page string) (v V, ok bool) {
 }
 
 // kindOfSite is the kind of shared site that an address lies in; nil if it may be a company's own.
-func kindOfSite(host, page string) *siteKind {
+// privateSuffix says that its public suffix is in the private section.
+func kindOfSite(host, page string, privateSuffix bool) *siteKind {
 	if _, ok := lookup(sites.wrappers, host, page); ok {
 		return wrapperKind
 	}
 	if kind, ok := lookup(sites.shared, host, page); ok {
 		return kind
 	}
-	suffix, icann := publicsuffix.PublicSuffix(host)
-	if !icann && strings.Contains(suffix, ".") && !sites.registry[suffix] {
+	if privateSuffix {
 		return sharedHost
 	}
 	return nil
@@ -193,9 +205,8 @@ var wrapperKind = sites.kinds[slices.IndexFunc(sites.kinds, func(k *siteKind) bo
 
 // checkOwn returns why a host, reduced to a domain, is not the own site of a company; nil if it may
 // be. below says that the host is below the domain, by more than www.
-func checkOwn(a address, domain string, below bool, company string) error {
-	page := firstElement(a.path)
-	kind := kindOfSite(a.host, page)
+func checkOwn(a address, page string, r registered, below bool, company string) error {
+	domain, kind := r.domain, kindOfSite(a.host, page, r.shared)
 	if kind == nil {
 		return nil
 	}
