@@ -159,7 +159,7 @@ func (l *layout) canClash() bool {
 // part of the line's address was cut, it is not the line's own.
 func (r *rowParser) settleClash(f field, domain, company string) string {
 	c := r.clashes
-	if domain == "" || company == "" {
+	if domain == "" || company == "" || c.found && len(c.domains) == 0 {
 		return domain
 	}
 	line := c.claim(domain, company, r.cut && !isNameOf(company, domain))
