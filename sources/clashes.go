@@ -130,6 +130,8 @@ func (l *List) FindClashes(ctx context.Context) error {
 // reopen opens the list at its beginning; nil if that is impossible.
 func (l *List) reopen(ctx context.Context) *List {
 	again := &List{objects: slices.Clone(l.objects), options: l.options, store: l.store}
+	// What a list means does not depend on the sample of it that is read.
+	again.options.Sample, again.options.Rejects = nil, nil
 	if l.objects[0].URI == "-" {
 		stdin, ok := l.options.Stdin.(interface {
 			io.ReaderAt

@@ -76,13 +76,13 @@ func spellings(name string) (plain, long string) {
 		return key, ""
 	}
 	plain = strings.Join(nameWords(name), "")
-	if long = strings.Join(nameWords(umlauts.Replace(strings.ToLower(norm.NFC.String(name)))), ""); long == plain {
+	if long = strings.Join(nameWords(hostUmlauts.Replace(strings.ToLower(norm.NFC.String(name)))), ""); long == plain {
 		long = ""
 	}
 	return plain, long
 }
 
-var umlauts = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "ø", "oe", "å", "aa", "æ", "ae")
+var hostUmlauts = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "ø", "oe", "å", "aa", "æ", "ae")
 
 // asciiKey is the joined nameWords of an ASCII name, without their cost: every line of a list needs
 // it. ok is false for other names.

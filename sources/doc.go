@@ -13,8 +13,12 @@
 //	encoding.go   gzip, zstd; UTF-16, Windows-1252 -> UTF-8
 //	csv.go        UTF-8 -> records with their physical lines, within fixed limits
 //	dialect.go    a sample of the text -> the delimiter
-//	header.go     header cells or column content -> which column is which field
+//	vocabulary.go header cell -> role (vocabulary.txt holds the words)
+//	content.go    cells of the sample -> what a column holds
+//	header.go     roles and content -> which column is which field
+//	reading.go    the decisions -> a description for others to print
 //	account.go    record -> schema.Account, or the reason why it is none
+//	nonaccounts.go  placeholders, and lines that name no account (nonaccounts.txt holds the texts)
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
 //	mail.go       a cell with names, labels or several addresses -> one address
 //	wrappers.go   a rewritten link -> the link in it
@@ -52,7 +56,7 @@
 // input and of each request. If the object is replaced in the meantime, reading ends with an error
 // and never mixes lines of two versions. Reading resumes where an answer breaks off.
 //
-// Memory is constant: one record (at most 1 MiB), two 64 KiB samples, and on S3 one range (at most
-// 8 MiB). Only a list with both names and domains takes 12 bytes a line before its first line is
-// yielded: see Clashes.
+// Memory is constant: one record (at most 1 MiB), two samples (64 KiB, or up to 1 MiB if lines are
+// long), and on S3 one range (at most 8 MiB). Only a list with both names and domains takes 12 bytes
+// a line before its first line is yielded: see Clashes.
 package sources

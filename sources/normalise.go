@@ -619,19 +619,6 @@ func isToken(s string) bool {
 		strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=") == ""
 }
 
-// isPlaceholder reports whether a cell is empty or stands for an empty one.
-func isPlaceholder(s string) bool {
-	if len(s) > len("undefined") {
-		return false
-	}
-	switch strings.ToLower(s) {
-	case "", "-", "--", "---", "?", ".", "n/a", "#n/a", "n.a.", "na", "null", "<null>", "none", "nan", "nil", "tbd", "unknown",
-		"undefined", `\n`, "(blank)", "#ref!", "#name?", "#value!", "#div/0!", "#null!":
-		return true
-	}
-	return false
-}
-
 // tidyText removes invisible and control characters, replaces each run of white space by one space,
 // trims, and composes (NFC).
 func tidyText(s string) string {

@@ -45,6 +45,11 @@ type Options struct {
 	// Objects are the result of Find for the URI; they are read in the versions that Find saw. Nil:
 	// Open finds them.
 	Objects []Object
+	// Sample are the records that Accounts yields. Nil: all.
+	Sample *Sample
+	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
+	// further column, so that they can be mended and read as a list. Nil: nothing does.
+	Rejects io.Writer
 	// Clashes are shared by all readings of one list. Nil: this reading has its own.
 	Clashes *Clashes
 }
@@ -103,7 +108,8 @@ type Input struct {
 	// See Fingerprint; empty if reading stopped early.
 	SHA256 string
 	Bytes  int64 // as stored, before decompression
-	// Accounts yielded, including rejected ones; the header is not counted.
+	// Accounts read, including rejected ones and those that a sample leaves out; the header is not
+	// counted.
 	Records     int64
 	Rejected    int64  // accounts with a Reject
 	Lines       int64  // all physical lines
@@ -112,9 +118,13 @@ type Input struct {
 	Compression string // gzip, zstd or empty
 	Delimiter   string // empty for one column
 	Object      schema.Object
+	Format      Format
 	Header      []string // header cells as written; nil without a header
+	HeaderLine  int64    // physical line of the header; 0 without a header
 	// Field -> header name, or "column 3" without a header.
 	Mapping map[string]string
+	// How each column is read, and why, in the order of the list.
+	Columns []Column
 	Notes   []string // decisions that the user may want to check
 }
 
@@ -126,6 +136,8 @@ type List struct {
 	first   *file          // at its beginning until Accounts reads it
 	input   Input
 	walked  bool
+	// Of what was written to Options.Rejects; nil: nothing was.
+	rejectHeader *string
 	// A file has columns of which lines can clash: see Clashes.
 	canClash bool
 }
@@ -137,6 +149,7 @@ type file struct {
 	stored   *digest
 	plain    io.Closer // the decompressor
 	csv      *reader
+	header   []byte // as it stands in the text; nil: there is none
 	layout   layout
 	detected Input // what was detected
 }
@@ -187,6 +200,9 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	l.input.URI = uri
 	if len(l.objects) > 1 || l.store != nil {
 		l.input.Objects, l.input.Notes = l.objects, notes.mergeNotes()
+	}
+	if o.Sample != nil {
+		l.input.Notes = append(l.input.Notes, o.Sample.note())
 	}
 	return l, nil
 }
@@ -246,7 +262,7 @@ func (f *file) detectFormat(o Options) error {
 	}
 	in.Encoding = encoding
 
-	head, atEOF := text.peek(sampleSize)
+	head, atEOF := peekSample(text)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
 		return text.err
 	}
@@ -267,16 +283,21 @@ func (f *file) detectFormat(o Options) error {
 	}
 	f.layout.clashes = o.Clashes
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
-	in.Mapping = f.layout.fieldMapping()
+	in.Mapping, in.Columns, in.Format = f.layout.fieldMapping(), f.layout.described, FormatCSV
+	if d.delimiter == 0 {
+		in.Format = FormatText
+	}
 	if in.Header == nil {
 		return nil
 	}
+	in.HeaderLine = d.line
 	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
 		// An interrupted export looks like this, and must not pass as a complete list.
 
 		return &Error{Problem: "the header is not followed by any line", Expected: "one account per line", Fix: "check how the list was exported"}
 	}
-	_, err = f.csv.next()
+	header, err := f.csv.next()
+	f.header = bytes.Clone(header.raw)
 	return err
 }
 
@@ -364,14 +385,20 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		if rec.fault == nil && rec.last > rec.line {
 			if fault := f.layout.unclosedQuote(&rec); fault != nil {
 				rec.fault = fault
+				rec.raw = firstLine(rec.raw)
 				rec.last = f.csv.rewindRecord() - 1
 			}
 		}
-		in.Records++
+		if in.Records++; !l.options.Sample.contains(in.Records) {
+			continue
+		}
 		a := f.layout.parseAccount(&rec)
 		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {
 			in.Rejected++
+			if err := l.writeReject(f, &rec, a.Reject); err != nil {
+				return err
+			}
 		}
 		if !yield(a) {
 			return errBreak

@@ -58,6 +58,11 @@ type ListOptions struct {
 	Header    string
 	Delimiter string
 	Encoding  string
+
+	Sample     int // lines that are drawn at random; 0: all are read
+	SampleSeed uint64
+
+	AllowRejected string // N or N%; empty: none
 }
 
 // MoneyOptions say what may be bought.
@@ -140,7 +145,7 @@ func DefaultQuery() QueryOptions {
 
 // DefaultList has the default values of the flags that fill in ListOptions.
 func DefaultList() ListOptions {
-	return ListOptions{Object: "auto", Header: "auto", Delimiter: "auto", Encoding: "auto"}
+	return ListOptions{Object: "auto", Header: "auto", Delimiter: "auto", Encoding: "auto", SampleSeed: 1}
 }
 
 // DefaultMoney has the default values of the flags that fill in MoneyOptions.
