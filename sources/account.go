@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -48,6 +49,7 @@ type rowParser struct {
 	cells    [][]byte
 	account  *schema.Account
 	rejected []badIdentifier // invalid identifiers, most reliable first
+	cut      bool            // see ownDomain
 }
 
 type badIdentifier struct {
@@ -183,8 +185,29 @@ func (l *layout) looksLikeRecord(line []byte) bool {
 func (r *rowParser) readCompany() {
 	a := r.account
 	a.ID = r.readField(fieldID, ID)
-	a.Domain = r.readField(fieldDomain, Domain)
+	a.Domain = r.readDomain(fieldDomain, fieldName)
 	a.Name = r.readField(fieldName, Name)
+	if a.ID == "" {
+		a.Domain = r.settleClash(fieldDomain, a.Domain, a.Name)
+	}
+}
+
+// readDomain is readField for the domain of the company of a name.
+func (r *rowParser) readDomain(f, name field) string {
+	company := r.cellText(name)
+	if isPlaceholder(company) {
+		company = ""
+	}
+	return r.readField(f, func(s string) (string, string, error) {
+		d, err := companyDomain(s, company)
+		if err != nil && company != "" {
+			if _, _, unusable := Name(company); unusable != nil { // the line cannot fall back to it
+				d, err = companyDomain(s, "")
+			}
+		}
+		r.cut = d.cut
+		return d.domain, d.note, err
+	})
 }
 
 func (r *rowParser) readContact() {
@@ -202,8 +225,26 @@ func (r *rowParser) readContact() {
 			a.Name = r.normaliseText(r.nameColumn(), first+" "+last, FullName)
 		}
 	}
-	a.CompanyDomain = r.readField(fieldCompanyDomain, Domain)
+	a.CompanyDomain = r.readDomain(fieldCompanyDomain, fieldCompanyName)
 	a.CompanyName = r.readField(fieldCompanyName, Name)
+	r.preferFindable()
+	if a.Identifier() == schema.ByName {
+		a.CompanyDomain = r.settleClash(fieldCompanyDomain, a.CompanyDomain, a.CompanyName)
+	}
+}
+
+// preferFindable sets LinkedIn's internal address of a person aside if the line has anything else to
+// request by.
+func (r *rowParser) preferFindable() {
+	a := r.account
+	other := *a
+	if other.LinkedIn = ""; !isInternalProfile(a.LinkedIn) || other.Identifier() == "" {
+		return
+	}
+	column := columnName(r.header, r.columns[fieldLinkedIn]+1)
+	a.LinkedIn = ""
+	a.Notes = slices.DeleteFunc(a.Notes, func(n string) bool { return strings.HasPrefix(n, column) && strings.HasSuffix(n, internalProfile) })
+	r.rejected = append(r.rejected, badIdentifier{column, r.cellText(fieldLinkedIn), errors.New(internalProfile)})
 }
 
 // nameColumn is the column at fault for a name that consists of two cells.

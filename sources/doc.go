@@ -20,7 +20,10 @@
 //	account.go    record -> schema.Account, or the reason why it is none
 //	nonaccounts.go  placeholders, and lines that name no account (nonaccounts.txt holds the texts)
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
-//	sites.go      hosts that many companies share, as data
+//	mail.go       a cell with names, labels or several addresses -> one address
+//	wrappers.go   a rewritten link -> the link in it
+//	sites.go      addresses that are not a company's own site; sites.txt lists them
+//	clashes.go    one domain that lines with different names have by a cut part only
 //
 // # One status per line
 //
@@ -38,6 +41,10 @@
 // identifier that was skipped for a less reliable one. If several identifiers are valid, all are
 // kept; schema.Account.Identifier picks the one to request by.
 //
+// A domain is used only if it is the company's own. An address at a free mail provider, a site
+// builder or a network, or one that other lines share by a part that was cut, is set aside for the
+// name; without a name the line is rejected.
+//
 // # Many files
 //
 // A folder or a pattern is one list of many files, in the order of their names. Rows are counted
@@ -50,5 +57,6 @@
 // and never mixes lines of two versions. Reading resumes where an answer breaks off.
 //
 // Memory is constant: one record (at most 1 MiB), two samples (64 KiB, or up to 1 MiB if lines are
-// long), and on S3 one range (at most 8 MiB).
+// long), and on S3 one range (at most 8 MiB). Only a list with both names and domains takes 12 bytes
+// a line before its first line is yielded: see Clashes.
 package sources

@@ -100,6 +100,7 @@ type layout struct {
 	delimiter    byte
 	notes        []string
 	described    []Column
+	clashes      *Clashes
 }
 
 func (l *layout) has(f field) bool { return l.columns[f] >= 0 }

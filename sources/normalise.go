@@ -23,38 +23,52 @@ import (
 const maxName = 255
 
 // Domain extracts the registrable domain from a domain, host, URL or e-mail address:
-// "https://www.Careers.Acme.com/jobs" becomes acme.com, with a note that careers. was cut.
+// "https://www.Careers.Acme.com/jobs" becomes acme.com, with a note that careers. was cut. A link
+// wrapper is followed to its target, if that is in the link.
 //
-// A URL or host inside a site that many companies share (see sites.go) is an error, because its
-// registrable domain belongs to the owner of the site; the bare domain of such a site denotes its
-// owner. An address at a free mail provider is an error, too. A domain under a private public
-// suffix (acme.github.io) is kept: it belongs to acme, while github.io does not.
+// An address that is not a company's own site is an error: see sites.go. The bare domain of a site
+// that many companies share denotes its owner.
 func Domain(s string) (domain, note string, err error) {
+	d, err := companyDomain(s, "")
+	return d.domain, d.note, err
+}
+
+// ownDomain is a domain as a company's own.
+type ownDomain struct {
+	domain, note string
+	// A sub-domain or a path was dropped, which may be what tells the company from others.
+	cut bool
+}
+
+// companyDomain is Domain for the company of a name, which may be empty: the name decides about
+// addresses that may be the company's own or not.
+func companyDomain(s, company string) (d ownDomain, err error) {
 	if isPlainDomain(s) {
-		return registrableDomain(s, "", false)
+		return reduceHost(address{host: s}, company)
 	}
 	a, err := parseAddress(s)
 	if err != nil {
-		return "", "", err
+		return d, err
 	}
-	host, err := asciiHost(a.host)
-	if err != nil {
-		return "", "", err
+	a, via := unwrapLink(a)
+	written := a.host
+	if a.host, err = asciiHost(a.host); err != nil {
+		return d, err
 	}
-	if a.mail && freeMail[host] {
-		return "", "", fmt.Errorf("%s is a free mail provider, not the company's own domain", host)
+	if d, err = reduceHost(a, company); err != nil {
+		return ownDomain{}, err
 	}
-	domain, note, err = registrableDomain(host, a.path, a.mail)
-	if err != nil {
-		return "", "", err
-	}
-	if host != a.host {
-		note = joinNotes(fmt.Sprintf("%s is written %s", a.host, host), note)
+	if a.host != written {
+		d.note = joinNotes(fmt.Sprintf("%s is written %s", written, a.host), d.note)
 	}
 	if a.mail {
-		note = joinNotes("taken from an e-mail address", note)
+		d.note = joinNotes("taken from an e-mail address", d.note)
 	}
-	return domain, joinNotes(a.note, note), nil
+	if via != "" {
+		d.note = joinNotes(fmt.Sprintf("the link by way of %s leads to %s", via, a.host), d.note)
+	}
+	d.note = joinNotes(a.note, d.note)
+	return d, nil
 }
 
 // isPlainDomain reports whether s needs no cleaning.
@@ -79,9 +93,11 @@ type address struct {
 // parseAddress splits what users write into a domain column.
 func parseAddress(s string) (address, error) {
 	var a address
-	s = strings.ReplaceAll(tidyText(s), `\`, "/")
-	if i, j := strings.IndexByte(s, '<'), strings.LastIndexByte(s, '>'); i > 0 && j > i {
-		s = s[i+1 : j] // Ada <ada@acme.com>
+	s = strings.ReplaceAll(tidyText(separateControls(s)), `\`, "/")
+	if i, j := strings.IndexByte(s, '<'), strings.LastIndexByte(s, '>'); i > 0 && j > i { // Ada <ada@acme.com>
+		if mail, note, err := firstMail(s); err == nil {
+			s, a.note = mail, note
+		}
 	}
 	s = strings.Trim(s, "<>\"'`()[]{},;: ")
 	if parts := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' || r == '|' }); len(parts) > 1 && allHosts(parts) {
@@ -114,6 +130,20 @@ func parseAddress(s string) (address, error) {
 		return a, errors.New("contains no host; expected a domain such as acme.com")
 	}
 	return a, nil
+}
+
+// separateControls replaces control characters, which separate cells of some exports, by spaces: an
+// address that lost one would be another company's.
+func separateControls(s string) string {
+	if isTidy(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // allHosts reports whether the host of each part contains a dot.
@@ -178,52 +208,76 @@ func asciiHost(host string) (string, error) {
 var privateTLDs = map[string]bool{"local": true, "localhost": true, "localdomain": true, "internal": true, "intranet": true,
 	"lan": true, "home": true, "corp": true, "invalid": true, "arpa": true, "onion": true}
 
-// registrableDomain reduces an ASCII host to the domain that its owner registered. path and mail
-// say how the host was written.
-func registrableDomain(host, path string, mail bool) (domain, note string, err error) {
-	if err := checkHost(host); err != nil {
-		return "", "", err
+// reduceHost reduces an address with an ASCII host to the company's domain.
+func reduceHost(a address, company string) (d ownDomain, err error) {
+	r, err := registrableDomain(a.host)
+	if err != nil {
+		return d, err
 	}
-	suffix, icann := publicsuffix.PublicSuffix(host)
-	domain = host
-	switch i := len(host) - len(suffix) - 1; {
-	case i > 0:
-		domain = host[strings.LastIndexByte(host[:i], '.')+1:]
-		// The suffix itself with a leading www., as in www.blogspot.com.
-		if !icann && strings.Contains(suffix, ".") && isWWW(domain[:len(domain)-len(suffix)-1]) {
-			domain = suffix
-		}
-	case icann || !strings.Contains(suffix, "."):
-		return "", "", fmt.Errorf("is the public suffix %s, under which anyone can register; expected a company's domain below it", host)
+	cut := strings.TrimSuffix(strings.TrimSuffix(a.host, r.domain), ".")
+	below, page := cut != "" && !isWWW(cut), firstElement(a.path)
+	if err := checkOwn(a, page, r, below, company); err != nil {
+		return d, err
 	}
-	cut := ""
-	if len(domain) < len(host) {
-		cut = host[:len(host)-len(domain)-1]
+	d = ownDomain{domain: r.domain, note: r.note, cut: below || page != "" && !isFrontPage(page)}
+	if d.cut && isTenant(cut, page, d.domain, company) {
+		return ownDomain{}, fmt.Errorf("%s names the company only outside %s, which is probably another company's domain", strings.TrimRight(a.host+"/"+page, "/"), d.domain)
 	}
-	www := cut == "" || isWWW(cut)
-	if !mail && (!www || len(path) > 1) {
-		if site := sharedSiteKind(host, path, !www); site != "" {
-			return "", "", fmt.Errorf("%s is %s, not the company's own domain", host, site)
-		}
+	if below {
+		d.note = joinNotes(fmt.Sprintf("%s reduced to %s", a.host, d.domain), d.note)
 	}
-	if strings.ContainsRune(domain, '_') {
-		return "", "", fmt.Errorf("has an underscore in %s; expected letters, digits and hyphens", domain)
-	}
-	if !www {
-		note = fmt.Sprintf("%s reduced to %s", host, domain)
-	}
-	if !icann && !strings.Contains(suffix, ".") {
-		if privateTLDs[suffix] {
-			return "", "", fmt.Errorf("ends in .%s, which is for private networks; expected a domain on the internet", suffix)
-		}
-		note = joinNotes(note, fmt.Sprintf("the top-level domain .%s is not on the public suffix list", suffix))
-	}
-	return domain, note, nil
+	return d, nil
 }
 
-// isWWW reports whether a host prefix is www, www2 and the like.
+// isFrontPage reports whether a first element of a path means no particular page.
+func isFrontPage(page string) bool {
+	name, _, _ := strings.Cut(page, ".")
+	return name == "index" || name == "home" || name == "default"
+}
+
+// registered is a domain that someone registered.
+type registered struct {
+	domain, note string
+	// The host is below a shared host, and the domain is that of its operator.
+	shared bool
+}
+
+// registrableDomain reduces an ASCII host to the domain that its owner registered. Below a shared
+// host (acme.github.io) that is the domain of the host's operator.
+func registrableDomain(host string) (r registered, err error) {
+	if err := checkHost(host); err != nil {
+		return r, err
+	}
+	suffix, icann := publicsuffix.PublicSuffix(host)
+	listed := icann || strings.Contains(suffix, ".")
+	r.domain, r.shared = host, !icann && listed && !sites.registry[suffix]
+	switch i := len(host) - len(suffix) - 1; {
+	case r.shared:
+		r.domain = suffix
+	case i > 0:
+		r.domain = host[strings.LastIndexByte(host[:i], '.')+1:]
+		if !listed && isWWW(r.domain[:len(r.domain)-len(suffix)-1]) {
+			return r, errors.New("is a single word behind www; expected a domain such as acme.com")
+		}
+	case listed:
+		return r, fmt.Errorf("is the public suffix %s, under which anyone can register; expected a company's domain below it", host)
+	}
+	switch {
+	case strings.ContainsRune(r.domain, '_'):
+		return r, fmt.Errorf("has an underscore in %s; expected letters, digits and hyphens", r.domain)
+	case listed:
+	case privateTLDs[suffix]:
+		return r, fmt.Errorf("ends in .%s, which is for private networks; expected a domain on the internet", suffix)
+	default:
+		r.note = fmt.Sprintf("the top-level domain .%s is not on the public suffix list", suffix)
+	}
+	return r, nil
+}
+
+// isWWW reports whether a host prefix is www, www2 and the like, or www mistyped.
 func isWWW(prefix string) bool {
-	return strings.HasPrefix(prefix, "www") && strings.Trim(prefix[3:], "0123456789") == ""
+	w := strings.TrimRight(prefix, "0123456789")
+	return len(w) > 1 && strings.Trim(w, "w.") == ""
 }
 
 // checkHost checks an ASCII host label by label, and that it is a name and not an address.
@@ -301,6 +355,10 @@ func LinkedIn(s string) (profile, note string, err error) {
 	if err != nil || a.mail {
 		return "", "", errors.New("is not a LinkedIn address; expected linkedin.com/in/…")
 	}
+	a, via := unwrapLink(a)
+	if via != "" {
+		a.note = joinNotes(a.note, "the link by way of "+via+" leads to it")
+	}
 	if a.host == "lnkd.in" {
 		return "", "", errors.New("is a LinkedIn short link; open it and use the address it leads to")
 	}
@@ -310,8 +368,8 @@ func LinkedIn(s string) (profile, note string, err error) {
 	path, _, _ := strings.Cut(a.path, "?")
 	path, _, _ = strings.Cut(path, "#")
 	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
-	if len(parts) > 0 && strings.EqualFold(parts[0], "mwlite") {
-		parts = parts[1:]
+	if len(parts) > 0 && (strings.EqualFold(parts[0], "mwlite") || strings.EqualFold(parts[0], "comm")) {
+		parts = parts[1:] // pages for old telephones, links in mails of LinkedIn
 	}
 	if len(parts) == 0 {
 		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
@@ -327,6 +385,9 @@ func LinkedIn(s string) (profile, note string, err error) {
 		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
 	}
 	slug, err := url.PathUnescape(parts[1])
+	if strings.ContainsRune(slug, '%') { // encoded twice
+		slug, err = url.PathUnescape(slug)
+	}
 	if err != nil || !utf8.ValidString(slug) {
 		return "", "", errors.New("has broken percent-encoding")
 	}
@@ -338,15 +399,34 @@ func LinkedIn(s string) (profile, note string, err error) {
 		note = "old public address rewritten as /in/" + slug
 	}
 	slug = norm.NFC.String(slug)
-	if strings.HasPrefix(slug, "ACoAA") || strings.HasPrefix(slug, "ACwAA") {
-		note = joinNotes(note, "the address is LinkedIn's internal one, which may not be found")
+	if isInternalSlug(slug) {
+		note = joinNotes(note, internalProfile)
 	} else {
 		slug = strings.ToLower(slug)
 	}
 	if err := checkSlug(slug); err != nil {
 		return "", "", err
 	}
-	return "https://www.linkedin.com/in/" + url.PathEscape(slug), joinNotes(a.note, note), nil
+	return profilePrefix + url.PathEscape(slug), joinNotes(a.note, note), nil
+}
+
+const (
+	profilePrefix   = "https://www.linkedin.com/in/"
+	internalProfile = "the address is LinkedIn's internal one, which may not be found"
+)
+
+// isInternalSlug reports whether the last part of a profile is an internal id of LinkedIn, as Sales
+// Navigator and scrapers write it. One in lower case has lost what it says.
+func isInternalSlug(slug string) bool {
+	lower := strings.ToLower(slug)
+	return len(slug) > len("ACoAA") && (strings.HasPrefix(slug, "ACoAA") || strings.HasPrefix(slug, "ACwAA") ||
+		slug == lower && len(slug) > 30 && (strings.HasPrefix(lower, "acoaa") || strings.HasPrefix(lower, "acwaa")))
+}
+
+// isInternalProfile reports whether a normalised profile is LinkedIn's internal address.
+func isInternalProfile(profile string) bool {
+	slug, ok := strings.CutPrefix(profile, profilePrefix)
+	return ok && isInternalSlug(slug)
 }
 
 // slugFromOldURL rewrites the tail of an address such as /pub/ada-king/a7/576/b50, which
@@ -360,7 +440,13 @@ func slugFromOldURL(slug string, tail []string) (string, error) {
 	return slug + "-" + tail[2] + tail[1] + tail[0], nil
 }
 
+// emptySlugs stand where LinkedIn, or an export, has no profile to show.
+var emptySlugs = wordSet("unavailable me undefined null none unknown edit self")
+
 func checkSlug(slug string) error {
+	if emptySlugs[slug] {
+		return fmt.Errorf("/in/%s is no person's profile", slug)
+	}
 	if n := utf8.RuneCountInString(slug); n == 0 || n > 150 {
 		return errors.New("has no profile in it; expected linkedin.com/in/…")
 	}
@@ -373,24 +459,12 @@ func checkSlug(slug string) error {
 }
 
 // Email converts an e-mail address to lower case and its domain to punycode. In "Ada
-// <ada@acme.com>" it uses the address; of several addresses it uses the first.
+// <ada@acme.com>" it uses the address; of several addresses it uses the first: see mailAddresses.
 func Email(s string) (address, note string, err error) {
-	s = tidyText(s)
-	if i, j := strings.LastIndexByte(s, '<'), strings.LastIndexByte(s, '>'); i >= 0 && j > i {
-		s = s[i+1 : j]
-	}
-	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
-		s, _, _ = strings.Cut(s[7:], "?")
-	}
-	s = strings.Trim(s, "<>\"'`()[],;: ")
-	if parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;|/:", r) }); len(parts) > 1 { // " ::: " in exports of Google Contacts
-		for _, p := range parts {
-			if strings.Count(p, "@") != 1 {
-				return "", "", errors.New("is not one e-mail address; expected ada@acme.com")
-			}
+	if !isPlainMail(s) {
+		if s, note, err = firstMail(s); err != nil {
+			return "", "", err
 		}
-		note = fmt.Sprintf("the first of %d addresses is used", len(parts))
-		s = parts[0]
 	}
 	local, host, ok := strings.Cut(strings.ToLower(s), "@")
 	if !ok || host == "" || strings.Contains(host, "@") {
@@ -404,7 +478,7 @@ func Email(s string) (address, note string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if _, _, err := registrableDomain(ascii, "", true); err != nil {
+	if _, err := registrableDomain(ascii); err != nil {
 		return "", "", fmt.Errorf("the part after the @ %w", err)
 	}
 	if ascii != host {

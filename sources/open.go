@@ -37,7 +37,8 @@ type Options struct {
 	Delimiter rune
 	// Encoding is utf-8, utf-16le, utf-16be or windows-1252. Empty: detected.
 	Encoding string
-	// Stdin is read for the URI "-". Nil: os.Stdin.
+	// Stdin is read for the URI "-". Nil: os.Stdin. If it cannot be read again from its beginning (an
+	// io.ReaderAt with a Size), Clashes stay unknown.
 	Stdin io.Reader
 	// Bucket opens a bucket by its s3:// URI. Nil: there are no lists on S3.
 	Bucket func(ctx context.Context, uri string) (*bucket.Bucket, error)
@@ -49,6 +50,8 @@ type Options struct {
 	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
 	// further column, so that they can be mended and read as a list. Nil: nothing does.
 	Rejects io.Writer
+	// Clashes are shared by all readings of one list. Nil: this reading has its own.
+	Clashes *Clashes
 
 	// Columns that were chosen by their content, by header, for the files of one list.
 	chosen chosenColumns
@@ -138,6 +141,8 @@ type List struct {
 	walked  bool
 	// Of what was written to Options.Rejects; nil: nothing was.
 	rejectHeader *string
+	// A file has columns of which lines can clash: see Clashes.
+	canClash bool
 }
 
 // file is an open file of a list.
@@ -165,6 +170,9 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 		return nil, err
 	}
 	o.chosen = chosenColumns{}
+	if o.Clashes == nil {
+		o.Clashes = &Clashes{}
+	}
 	l := &List{objects: o.Objects, options: o}
 	var err error
 	if l.objects == nil {
@@ -190,6 +198,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 		} else {
 			f.close()
 		}
+		l.canClash = l.canClash || f.layout.canClash()
 		notes.addFile(object, f.detected)
 	}
 	l.input.URI = uri
@@ -276,6 +285,7 @@ func (f *file) detectFormat(o Options) error {
 	if err != nil {
 		return err
 	}
+	f.layout.clashes = o.Clashes
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
 	in.Mapping, in.Columns, in.Format = f.layout.fieldMapping(), f.layout.described, FormatCSV
 	if d.delimiter == 0 {
@@ -314,7 +324,10 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 			return
 		}
 		l.walked = true
-		err := l.readFiles(ctx, func(a schema.Account) bool { return yield(a, nil) })
+		err := l.FindClashes(ctx)
+		if err == nil {
+			err = l.readFiles(ctx, func(a schema.Account) bool { return yield(a, nil) })
+		}
 		if fatal := new(Error); err == nil || errors.As(err, &fatal) {
 			l.input.SHA256 = Fingerprint(l.objects)
 		}

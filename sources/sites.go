@@ -1,116 +1,245 @@
 package sources
 
-import "strings"
+import (
+	_ "embed"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
 
-// The domain column of a company list often holds a page about the company on another site: its
-// jobs in an applicant-tracking system, its profile on a network. The registrable domain of such a
-// page is that of the site's owner, and requesting it would pay for the wrong company.
+	"golang.org/x/net/publicsuffix"
+)
+
+// The domain column of a list often holds an address that is not a company's own site: a free mail
+// provider, a page about the company on a network, its shop below a site builder's domain. The
+// registrable domain of such an address is that of the site's operator, and requesting it would pay
+// for the wrong company. sites.txt lists such sites by kind, with the sources.
 //
-// An entry matches the host itself and every host below it, if the address has a path or is below
-// the registrable domain. The bare domain ("greenhouse.io", "facebook.com") denotes the company
-// that owns it. An entry with a slash also requires the first element of the path.
-var sharedSites = newSiteTable(map[string]string{
-	"an applicant-tracking site": `
-		applicantpool.com applicantpro.com applicantstack.com applytojob.com ashbyhq.com avature.net
-		bamboohr.com bamboohr.co.uk breezy.hr brassring.com careerplug.com catsone.com clearcompany.com comeet.com comeet.co
-		csod.com darwinbox.com darwinbox.in dayforcehcm.com eightfold.ai fountain.com freshteam.com gohire.io greenhouse.io gupy.io
-		hire.trakstar.com hirehive.com hireology.com homerun.co icims.com inhire.io isolvedhire.com jazz.co jazzhr.com
-		jobscore.com jobsoid.com jobvite.com join.com joinhandshake.com kenoby.com lever.co myworkday.com myworkdayjobs.com
-		myworkdaysite.com newtonsoftware.com oraclecloud.com paycomonline.net paylocity.com personio.com personio.de
-		phenompeople.com pinpointhq.com polymer.co recruitee.com recruiterbox.com recruiterflow.com recruiting.com
-		rippling-ats.com ats.rippling.com resumatorjobs.com saashr.com silkroad.com smartrecruiters.com
-		softgarden.io successfactors.com successfactors.eu taleo.net talentlyft.com teamtailor.com traffit.com trakstar.com
-		trinethire.com ultipro.com welcomekit.co workable.com workforcenow.adp.com zohorecruit.com
-		zohorecruit.eu zohorecruit.in`,
-	"a job board": `
-		angel.co arc.dev authenticjobs.com berlinstartupjobs.com builtin.com builtinnyc.com careerbuilder.com dice.com
-		glassdoor.com glassdoor.co.uk glassdoor.de himalayas.app hired.com honeypot.io hh.ru indeed.com infojobs.net
-		justjoin.it landing.jobs monster.com naukri.com nofluffjobs.com otta.com remoteok.com remoteok.io remotive.com
-		remotive.io seek.com.au simplyhired.com stackoverflow.com startup.jobs stepstone.de talent.io themuse.com
-		totaljobs.com welcometothejungle.com weworkremotely.com wellfound.com workatastartup.com
-		ycombinator.com/companies ycombinator.com/jobs ziprecruiter.com`,
-	"a social network": `
-		bsky.app discord.com discord.gg facebook.com fb.com fb.me instagram.com linkedin.com medium.com meetup.com ok.ru
-		pinterest.com quora.com reddit.com snapchat.com t.me telegram.me threads.net tiktok.com twitch.tv twitter.com
-		vimeo.com vk.com wa.me whatsapp.com x.com xing.com youtu.be youtube.com`,
-	"a code host": `
-		bitbucket.org dev.azure.com gist.github.com github.com gitlab.com huggingface.co npmjs.com pypi.org
-		sourceforge.net visualstudio.com`,
-	"a document or form host": `
-		airtable.com box.com canva.com coda.io docs.google.com docsend.com drive.google.com dropbox.com dropboxusercontent.com
-		figma.com forms.gle forms.office.com google.com/forms formstack.com gitbook.io jotform.com miro.com notion.site
-		notion.so onedrive.live.com quip.com scribd.com sharepoint.com sites.google.com slideshare.net surveymonkey.com
-		trello.com typeform.com`,
-	"an app store": `apps.apple.com itunes.apple.com play.google.com chrome.google.com apps.microsoft.com appexchange.salesforce.com`,
-	"a directory of companies": `
-		apollo.io/companies bloomberg.com/profile capterra.com clutch.co crunchbase.com dnb.com g2.com google.com/maps
-		google.com/search google.com/url maps.google.com owler.com pitchbook.com producthunt.com rocketreach.co
-		tracxn.com trustpilot.com wikipedia.org wikidata.org yelp.com zoominfo.com`,
-	"a page host": `
-		about.me bio.link blogger.com carrd.co linktr.ee livejournal.com mystrikingly.com squarespace.com substack.com
-		tumblr.com typepad.com webador.com webs.com weebly.com wix.com wordpress.com yolasite.com`,
-	"an online shop or funding page": `etsy.com gofundme.com gumroad.com indiegogo.com kickstarter.com patreon.com`,
-	"a web archive or cache":         `archive.org web.archive.org webcache.googleusercontent.com translate.google.com`,
-	"a link shortener": `
-		bit.ly buff.ly cutt.ly goo.gl hubs.ly is.gd j.mp lnkd.in ow.ly rb.gy rebrand.ly shorturl.at t.co t.ly tiny.cc
-		tinyurl.com trib.al`,
-})
+// An entry matches the host itself and every host below it; an entry with a slash also requires the
+// first element of the path. What a match means depends on the kind, on what is before and after
+// the entry, and on the name that the line gives the company:
+//
+//	address                             name    kind            is the company's domain
+//	anything                            any     mail            no
+//	gmx.de                              GMX     portal          yes
+//	gmx.de                              none    portal          no
+//	zendesk.com, www.zendesk.com        Zendesk other, mailbox  yes
+//	www.zendesk.com/de, x.zendesk.com   Zendesk other, mailbox  yes
+//	zendesk.com, www.zendesk.com        none    other, mailbox  yes
+//	www.github.com/about                none    other, mailbox  yes: see ownPages
+//	x.zendesk.com, facebook.com/x       none    other, mailbox  no
+//	anything                            another any             no
+//	ada@gmx.de, ada@zoho.com            any     mail ... mailbox no
+//	acme.uk.com                         any     registry        yes, acme.uk.com
+//
+// A name is the operator's if it is the label before the public suffix, or the whole domain, but
+// for case, punctuation and legal forms: see isNameOf. Every other name is another company's, so a
+// line with a name falls back to the name, which is what the user wrote, and never to a guess.
+//
+// The sections wrapper and registry have a meaning of their own: see unwrapLink and
+// registrableDomain. The private section of the public suffix list counts as a section, but for the
+// suffixes in registry: acme.github.io is a customer's address at a shared host. Universities are in
+// it, too, so their bare domains need only be like the name.
 
-func newSiteTable(byKind map[string]string) map[string]string {
-	m := map[string]string{}
-	for kind, hosts := range byKind {
-		for _, h := range strings.Fields(hosts) {
-			m[h] = kind
-		}
-	}
-	return m
+//go:embed sites.txt
+var sitesText string
+
+// siteKind is a section of sites.txt.
+type siteKind struct {
+	name   string // as in the file
+	phrase string // as in messages
+	source string
+	size   int // entries
 }
 
-// sharedSiteKind is the kind of shared site that an address lies in; it is empty for a company's
-// own site. below says that the host is below its registrable domain.
-func sharedSiteKind(host, path string, below bool) string {
-	first := strings.TrimLeft(path, "/")
-	if i := strings.IndexAny(first, "/?#"); i >= 0 {
-		first = first[:i]
+// sharedHost is the kind of the private section of the public suffix list.
+var sharedHost = &siteKind{name: "host", phrase: "a shared host", source: "public suffix list, private section"}
+
+// siteTable is sites.txt.
+type siteTable struct {
+	kinds    []*siteKind
+	shared   map[string]*siteKind // by entry; without wrappers and registries
+	wrappers map[string][]string  // ways to find the target, by entry
+	registry map[string]bool
+	// Labels of entries that have any public suffix.
+	anySuffix map[string]bool
+	// First elements of paths in entries.
+	pages map[string]bool
+}
+
+var sites = func() *siteTable {
+	t, err := parseSites(sitesText)
+	if err != nil {
+		panic("sites.txt: " + err.Error()) // it is part of the program, and a test reads it
 	}
-	if !below && ownPages[strings.ToLower(first)] {
-		return ""
-	}
-	for h := host; ; {
-		if first != "" {
-			if kind := sharedSites[h+"/"+strings.ToLower(first)]; kind != "" {
-				return kind
+	return t
+}()
+
+func lastLabel(host string) string { return host[strings.LastIndexByte(host, '.')+1:] }
+
+// parseSites parses sites.txt.
+func parseSites(text string) (*siteTable, error) {
+	t := &siteTable{shared: map[string]*siteKind{}, wrappers: map[string][]string{}, registry: map[string]bool{}, anySuffix: map[string]bool{}, pages: map[string]bool{}}
+	var kind *siteKind
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if name, phrase, ok := strings.Cut(strings.TrimPrefix(line, "["), "] "); ok && line[0] == '[' {
+			kind = &siteKind{name: name, phrase: phrase}
+			t.kinds = append(t.kinds, kind)
+			continue
+		}
+		if kind == nil {
+			return nil, fmt.Errorf("%q precedes the first section", line)
+		}
+		if source, ok := strings.CutPrefix(line, "source: "); ok {
+			kind.source = source
+			continue
+		}
+		for _, word := range strings.Fields(line) {
+			for _, entry := range expandEntry(word) {
+				if err := t.add(kind, entry); err != nil {
+					return nil, err
+				}
 			}
 		}
-		if kind := sharedSites[h]; kind != "" && (below || first != "") {
-			return kind
-		}
-		_, parent, ok := strings.Cut(h, ".")
-		if !ok {
-			return ""
-		}
-		h = parent
 	}
+	return t, nil
+}
+
+// expandEntry expands name.{com,de}.
+func expandEntry(word string) (entries []string) {
+	before, rest, ok := strings.Cut(word, "{")
+	inner, after, closed := strings.Cut(rest, "}")
+	if !ok || !closed {
+		return []string{word}
+	}
+	for alternative := range strings.SplitSeq(inner, ",") {
+		entries = append(entries, before+alternative+after)
+	}
+	return entries
+}
+
+func (t *siteTable) add(kind *siteKind, entry string) error {
+	duplicate := false
+	site, ways, _ := strings.Cut(entry, "=")
+	if _, page, ok := strings.Cut(site, "/"); ok {
+		t.pages[page] = true
+	}
+	switch kind.name {
+	case "wrapper":
+		duplicate = t.wrappers[site] != nil
+		t.wrappers[site] = strings.Split(ways, ",")
+	case "registry":
+		duplicate = t.registry[entry]
+		t.registry[entry] = true
+	default:
+		duplicate = t.shared[entry] != nil
+		t.shared[entry] = kind
+	}
+	if duplicate {
+		return fmt.Errorf("%s is listed twice", entry)
+	}
+	kind.size++
+	if label, _, ok := strings.Cut(entry, ".*"); ok {
+		t.anySuffix[lastLabel(label)] = true
+	}
+	return nil
+}
+
+// lookup finds the entry of a table that an address lies in. It prefers the most specific host.
+func lookup[V any](table map[string]V, host, page string) (v V, ok bool) {
+	if !sites.pages[page] {
+		page = ""
+	}
+	for h, more := host, true; more; _, h, more = strings.Cut(h, ".") {
+		if v, ok = lookupHost(table, h, page); ok {
+			return v, true
+		}
+	}
+	for h, more := host, true; more; _, h, more = strings.Cut(h, ".") {
+		label, _, _ := strings.Cut(h, ".")
+		if !sites.anySuffix[label] {
+			continue
+		}
+		suffix, _ := publicsuffix.PublicSuffix(host)
+		for h := host; len(h) > len(suffix); _, h, _ = strings.Cut(h, ".") {
+			if v, ok = lookupHost(table, h[:len(h)-len(suffix)]+"*", page); ok {
+				return v, true
+			}
+		}
+		return v, false
+	}
+	return v, false
+}
+
+// lookupHost finds the entry of a host itself.
+func lookupHost[V any](table map[string]V, host, page string) (v V, ok bool) {
+	if page != "" {
+		if v, ok = table[host+"/"+page]; ok {
+			return v, true
+		}
+	}
+	v, ok = table[host]
+	return v, ok
+}
+
+// kindOfSite is the kind of shared site that an address lies in; nil if it may be a company's own.
+// privateSuffix says that its public suffix is in the private section.
+func kindOfSite(host, page string, privateSuffix bool) *siteKind {
+	if _, ok := lookup(sites.wrappers, host, page); ok {
+		return wrapperKind
+	}
+	if kind, ok := lookup(sites.shared, host, page); ok {
+		return kind
+	}
+	if privateSuffix {
+		return sharedHost
+	}
+	return nil
+}
+
+var wrapperKind = sites.kinds[slices.IndexFunc(sites.kinds, func(k *siteKind) bool { return k.name == "wrapper" })]
+
+// checkOwn returns why a host, reduced to a domain, is not the own site of a company; nil if it may
+// be. below says that the host is below the domain, by more than www.
+func checkOwn(a address, page string, r registered, below bool, company string) error {
+	domain, kind := r.domain, kindOfSite(a.host, page, r.shared)
+	if kind == nil {
+		return nil
+	}
+	mailbox := kind.name == "mail" || kind.name == "portal" || kind.name == "mailbox"
+	switch {
+	case kind.name == "mail", a.mail && mailbox:
+	case isNameOf(company, domain), kind == sharedHost && !below && domainLikeName(domain, company):
+		return nil
+	case kind.name == "portal":
+	case below, page != "" && !ownPages[page]:
+	case company == "":
+		return nil
+	case !mailbox:
+		return fmt.Errorf("%s is the own site of another company (%s)", a.host, kind.phrase)
+	}
+	return fmt.Errorf("%s is %s, not the company's own domain", a.host, kind.phrase)
+}
+
+// firstElement is the first element of a path, in lower case.
+func firstElement(path string) string {
+	path = strings.TrimLeft(path, "/")
+	if i := strings.IndexAny(path, "/?#;"); i >= 0 {
+		path = path[:i]
+	}
+	if decoded, err := url.PathUnescape(path); err == nil {
+		path = decoded
+	}
+	return strings.ToLower(path)
 }
 
 // ownPages are paths that belong to the owner of the site even if the other paths belong to other
 // companies: github.com/about is GitHub.
 var ownPages = wordSet("about careers career")
-
-// freeMail are public mail providers: an address there says nothing about the company. As a bare
-// domain they denote themselves.
-var freeMail = wordSet(`
-	126.com 139.com 163.com 189.cn aol.com aol.de arcor.de att.net bellsouth.net bigpond.com bluewin.ch bol.com.br btinternet.com
-	charter.net comcast.net cox.net daum.net duck.com earthlink.net email.com fastmail.com fastmail.fm foxmail.com free.fr
-	freenet.de frontier.com gmail.com gmx.at gmx.ch gmx.com gmx.de gmx.net googlemail.com hanmail.net hey.com hotmail.ca
-	hotmail.co.uk hotmail.com hotmail.de hotmail.es hotmail.fr hotmail.it hushmail.com icloud.com ig.com.br inbox.lv inbox.ru
-	interia.pl juno.com laposte.net libero.it list.ru live.ca live.co.uk live.com live.de live.fr live.nl mac.com mail.com
-	mail.de mail.ru me.com msn.com naver.com netzero.net o2.pl op.pl optonline.net orange.fr outlook.com outlook.de outlook.es
-	outlook.fr outlook.it pm.me posteo.de proton.me protonmail.com protonmail.ch qq.com rambler.ru rediffmail.com
-	rocketmail.com sbcglobal.net seznam.cz sfr.fr shaw.ca sina.cn sina.com skynet.be sohu.com sympatico.ca t-online.de
-	telus.net terra.com.br tiscali.it tuta.io tutanota.com ukr.net uol.com.br verizon.net virgilio.it wanadoo.fr web.de
-	windowslive.com wp.pl yahoo.ca yahoo.co.in yahoo.co.jp yahoo.co.uk yahoo.com yahoo.com.ar yahoo.com.au yahoo.com.br
-	yahoo.com.mx yahoo.de yahoo.es yahoo.fr yahoo.in yahoo.it yandex.com yandex.ru yeah.net ymail.com ziggo.nl zoho.com zohomail.com`)
 
 // linkedInSections are pages on LinkedIn that are not a public profile.
 var linkedInSections = map[string]string{

@@ -30,6 +30,7 @@ type listInput struct {
 
 func openListInput(ctx context.Context, uri string, o sources.Options) (*listInput, error) {
 	in := &listInput{uri: uri, options: o}
+	in.options.Clashes = &sources.Clashes{}
 	if uri == "-" {
 		return in, in.copyPipe(ctx, o.Stdin)
 	}

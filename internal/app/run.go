@@ -244,6 +244,9 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err := j.allowance.check(); err != nil {
 		return nil, nil, err
 	}
+	if err := list.FindClashes(ctx); err != nil {
+		return nil, nil, err
+	}
 	spec, err := j.completeSpec(ctx, match, l, list)
 	if err != nil {
 		return nil, nil, err
