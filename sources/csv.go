@@ -13,7 +13,7 @@ import (
 const (
 	maxRecord  = 1 << 20
 	maxCell    = 64 << 10
-	maxColumns = 200
+	maxColumns = 2000
 )
 
 // reader splits UTF-8 text into records.

@@ -10,8 +10,9 @@ import (
 // sampleRecords is the number of records that decide on the dialect, the header and the columns.
 const sampleRecords = 100
 
-// delimiters are the candidates; earlier ones win ties.
-const delimiters = ",;\t|"
+// delimiters are the candidates; earlier ones win ties. The control characters are those of Hive and
+// of ASCII for columns.
+const delimiters = ",;\t|\x01\x1f"
 
 // csvDialect says how the text of a list is split into cells, and holds its first records.
 type csvDialect struct {
@@ -64,7 +65,7 @@ func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 	}
 	switch {
 	case first == nil:
-		return d, &Error{Problem: "the list is empty", Expected: "one account per line", Fix: "check how the list was exported"}
+		return d, &Error{Problem: "the list is empty", Expected: "one account per line", Fix: "check how the list was exported", empty: true}
 	case first.fault != nil && o.Header != HeaderNo:
 		return d, &Error{Line: d.line, Column: columnName(nil, first.fault.column), Problem: "the first record cannot be read: " + first.fault.reason,
 			Expected: "a header or an account", Fix: "correct the line; if the list has no header, --header=no rejects only this line"}

@@ -28,43 +28,6 @@ const (
 	cp1252Name  = "windows-1252"
 )
 
-// foreignFormats are the first bytes of files that users often pass instead of a CSV file. An error
-// that names the format helps more than one about columns.
-var foreignFormats = []struct{ magic, what, fix string }{
-	{"PK\x03\x04", "an Excel workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack the archive"},
-	{"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"},
-	{"PAR1", "a Parquet file", "export it as CSV"},
-	{"%PDF", "a PDF document", "export the list as CSV"},
-	{"BZh", "a bzip2 archive", "unpack it, or compress with gzip or zstd"},
-	{"\xfd7zXZ", "an xz archive", "unpack it, or compress with gzip or zstd"},
-	{"7z\xbc\xaf", "a 7z archive", "unpack it"},
-	{"\x04\x22\x4d\x18", "an lz4 file", "unpack it, or compress with gzip or zstd"},
-	{"SQLite format", "an SQLite database", "export the table as CSV"},
-	{"\xff\xfe\x00\x00", "UTF-32 text", "save it as UTF-8"},
-	{"\x00\x00\xfe\xff", "UTF-32 text", "save it as UTF-8"},
-	{"{", "JSON", "export the list as CSV"},
-	{"[{", "JSON", "export the list as CSV"},
-	{"[\"", "JSON", "export the list as CSV"},
-	{"[\n", "JSON", "export the list as CSV"},
-	{"[\r\n", "JSON", "export the list as CSV"},
-	{"<!doctype", "a web page", "check how the file was fetched: the server may have answered with an error page"},
-	{"<html", "a web page", "check how the file was fetched: the server may have answered with an error page"},
-	{"<?xml", "an XML document", "export the list as CSV"},
-	{"\x1f\x8b", "compressed twice", "unpack it once"},
-	{"\x28\xb5\x2f\xfd", "compressed twice", "unpack it once"},
-}
-
-// rejectForeign returns an error for a file that is certainly not a list.
-func rejectForeign(head []byte) error {
-	trimmed := bytes.ToLower(bytes.TrimLeft(head[:min(len(head), 256)], "\ufeff \t\r\n"))
-	for _, f := range foreignFormats {
-		if bytes.HasPrefix(head, []byte(f.magic)) || bytes.HasPrefix(trimmed, []byte(f.magic)) {
-			return &Error{Problem: "is " + f.what, Expected: "CSV text, plain or as gzip or zstd", Fix: f.fix}
-		}
-	}
-	return nil
-}
-
 // decompress recognises gzip and zstd by content, whatever the name of the file. Both continue over
 // concatenated members. Nothing is read before it is needed, so a decompression bomb runs into the
 // limits of the record reader like any long line.
@@ -96,8 +59,8 @@ func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) 
 func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
 	p := &preview{r: plain}
 	head, atEOF := p.peek(sampleSize)
-	if err := rejectForeign(head); err != nil {
-		return nil, "", err
+	if f, foreign := binaryFormat(head); foreign {
+		return nil, "", f.refuse()
 	}
 	name, bomSize := encodingFromBOM(head)
 	if wanted != "" {
@@ -169,18 +132,8 @@ func knownEncoding(s, marked string) (string, bool) {
 // unless valid multi-byte characters outnumber the invalid bytes: that is UTF-8 with some damaged
 // lines, and reading all of it as Windows-1252 would garble the intact ones.
 func guessEncoding(head []byte, atEOF bool) string {
-	var zeros [2]int
-	for i, b := range head {
-		if b == 0 {
-			zeros[i&1]++
-		}
-	}
-	half := len(head) / 2
-	switch {
-	case half > 1 && zeros[1] > half/4 && zeros[0] <= half/20:
-		return utf16leName
-	case half > 1 && zeros[0] > half/4 && zeros[1] <= half/20:
-		return utf16beName
+	if name := guessUTF16(head); name != "" {
+		return name
 	}
 	if !atEOF {
 		head = head[:len(head)-partialRuneLen(head)]
@@ -203,6 +156,24 @@ func guessEncoding(head []byte, atEOF bool) string {
 		return cp1252Name
 	}
 	return utf8Name
+}
+
+// guessUTF16 recognises ASCII text in UTF-16 without a byte order mark; empty for anything else.
+func guessUTF16(head []byte) string {
+	var zeros [2]int
+	for i, b := range head {
+		if b == 0 {
+			zeros[i&1]++
+		}
+	}
+	half := len(head) / 2
+	switch {
+	case half > 1 && zeros[1] > half/4 && zeros[0] <= half/20:
+		return utf16leName
+	case half > 1 && zeros[0] > half/4 && zeros[1] <= half/20:
+		return utf16beName
+	}
+	return ""
 }
 
 // partialRuneLen is the length of the incomplete character at the end of a sample.

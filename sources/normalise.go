@@ -79,6 +79,9 @@ type address struct {
 // parseAddress splits what users write into a domain column.
 func parseAddress(s string) (address, error) {
 	var a address
+	if err := checkControls(s); err != nil {
+		return a, err
+	}
 	s = strings.ReplaceAll(tidyText(s), `\`, "/")
 	if i, j := strings.IndexByte(s, '<'), strings.LastIndexByte(s, '>'); i > 0 && j > i {
 		s = s[i+1 : j] // Ada <ada@acme.com>
@@ -375,6 +378,9 @@ func checkSlug(slug string) error {
 // Email converts an e-mail address to lower case and its domain to punycode. In "Ada
 // <ada@acme.com>" it uses the address; of several addresses it uses the first.
 func Email(s string) (address, note string, err error) {
+	if err := checkControls(s); err != nil {
+		return "", "", err
+	}
 	s = tidyText(s)
 	if i, j := strings.LastIndexByte(s, '<'), strings.LastIndexByte(s, '>'); i >= 0 && j > i {
 		s = s[i+1 : j]
@@ -473,6 +479,17 @@ func checkText(s string) error {
 			return errors.New("has the sign of a failed conversion in it (U+FFFD); expected a name")
 		case r >= 0x80 && r < 0xa0 && r != 0x85:
 			return fmt.Errorf("has the control character %U in it, so the encoding is probably another one; save the list as UTF-8", r)
+		}
+	}
+	return nil
+}
+
+// checkControls finds a control character that separates the cells or the values of some formats.
+// tidyText would remove it, and two values would become a host that is neither of them.
+func checkControls(s string) error {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' && c != '\n' && c != '\v' && c != '\f' && c != '\r' {
+			return fmt.Errorf("has the control character %U in it, which may separate two values; expected one", c)
 		}
 	}
 	return nil

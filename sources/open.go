@@ -44,6 +44,9 @@ type Options struct {
 	// Objects are the result of Find for the URI; they are read in the versions that Find saw. Nil:
 	// Open finds them.
 	Objects []Object
+	// StrictFiles refuses a folder or pattern with a file that is no list. By default the file is
+	// skipped with a note.
+	StrictFiles bool
 }
 
 // Header says whether a list begins with a header.
@@ -67,6 +70,13 @@ type Error struct {
 	Problem  string // what was found
 	Fix      string // what to do next; may be empty
 	Err      error  // the cause, if another package reported one
+
+	// The file is no list by its content, so a folder can be read without it.
+	foreign bool
+	// The file holds no account, which is right for a part of many.
+	empty bool
+	// The only record of a file that holds no account if the other files have it as their header.
+	sole []string
 }
 
 // Error formats the fault as one line: file, place, problem, expectation, fix.
@@ -121,6 +131,7 @@ type List struct {
 	options Options
 	store   *bucket.Bucket // nil for local files
 	first   *file          // at its beginning until Accounts reads it
+	skipped map[int]bool   // indexes of objects without accounts
 	input   Input
 	walked  bool
 }
@@ -161,12 +172,35 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 			return nil, err
 		}
 	}
-	var notes fileNotes
-	for _, object := range l.objects {
+	notes, err := l.openAll(ctx)
+	if err != nil {
+		_ = l.Close() // only read: nothing to lose
+		return nil, err
+	}
+	l.input.URI = uri
+	if len(l.objects) > 1 || l.store != nil {
+		l.input.Objects, l.input.Notes = l.objects, notes.mergeNotes()
+	}
+	return l, nil
+}
+
+// openAll opens all files far enough to know how to read them, and keeps the first one open.
+func (l *List) openAll(ctx context.Context) (notes fileNotes, err error) {
+	var skipped, unclear []*Error
+	l.skipped = map[int]bool{}
+	for i, object := range l.objects {
 		f, err := l.openObject(ctx, object)
+		if fault := new(Error); errors.As(err, &fault) && l.canSkip(fault) {
+			skipped = append(skipped, fault)
+			l.skipped[i] = true
+			notes.skipFile(object, fault)
+			if fault.sole != nil {
+				unclear = append(unclear, fault)
+			}
+			continue
+		}
 		if err != nil {
-			_ = l.Close() // only read: nothing to lose
-			return nil, err
+			return notes, err
 		}
 		if l.first == nil {
 			l.first, l.input = f, f.detected
@@ -175,11 +209,22 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 		}
 		notes.addFile(object, f.detected)
 	}
-	l.input.URI = uri
-	if len(l.objects) > 1 || l.store != nil {
-		l.input.Objects, l.input.Notes = l.objects, notes.mergeNotes()
+	if l.first == nil {
+		first := *skipped[0]
+		first.Problem = fmt.Sprintf("%s; none of the %d files holds an account", first.Problem, len(l.objects))
+		return notes, &first
 	}
-	return l, nil
+	for _, fault := range unclear {
+		if !slices.Equal(fault.sole, l.input.Header) {
+			return notes, fault
+		}
+	}
+	return notes, nil
+}
+
+// canSkip reports whether a list of many files can be read without a file that has the fault.
+func (l *List) canSkip(fault *Error) bool {
+	return len(l.objects) > 1 && (fault.empty || fault.sole != nil || fault.foreign && !l.options.StrictFiles)
 }
 
 // openObject opens a file and detects how to read it.
@@ -225,6 +270,15 @@ func (l *List) openObject(ctx context.Context, object Object) (f *file, err erro
 // detectFormat reads the beginning of the file and decides how to read the rest.
 func (f *file) detectFormat(o Options) error {
 	in := &f.detected
+	err := f.detectText(o)
+	if fault := new(Error); in.Compression != "" && errors.As(err, &fault) && fault.foreign && !strings.HasPrefix(fault.Problem, "is compressed") {
+		fault.Problem += " in " + in.Compression
+	}
+	return err
+}
+
+func (f *file) detectText(o Options) error {
+	in := &f.detected
 	plain, compression, err := decompress(f.stored)
 	if err != nil {
 		return err
@@ -241,6 +295,19 @@ func (f *file) detectFormat(o Options) error {
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
 		return text.err
 	}
+	if format, foreign := textFormat(head, f.object.URI); foreign {
+		return format.refuse()
+	}
+	err = f.detectColumns(text, head, atEOF, o)
+	if plain := f.layout.header == nil && f.layout.width <= 1; (err != nil || plain) && isProse(head) {
+		return prose.refuse()
+	}
+	return err
+}
+
+// detectColumns decides how the text is split into cells, and what they mean.
+func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options) error {
+	in := &f.detected
 	d, err := detectDialect(head, atEOF, o)
 	if err != nil {
 		return err
@@ -248,11 +315,14 @@ func (f *file) detectFormat(o Options) error {
 	in.Delimiter = d.delimiterName()
 
 	f.csv = newReader(text, d.delimiter)
-	f.csv.requireUTF8 = encoding == utf8Name
+	f.csv.requireUTF8 = in.Encoding == utf8Name
 	if err := f.csv.skipBytes(d.preamble); err != nil {
 		return err
 	}
 	f.layout, err = newLayout(d, o)
+	if fault := new(Error); errors.As(err, &fault) && len(d.sample) == 1 && atEOF && headerOnly(head[d.preamble:], d.delimiter) {
+		fault.sole = d.sample[0]
+	}
 	if err != nil {
 		return err
 	}
@@ -262,13 +332,15 @@ func (f *file) detectFormat(o Options) error {
 		return nil
 	}
 	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
-		// An interrupted export looks like this, and must not pass as a complete list.
-
-		return &Error{Problem: "the header is not followed by any line", Expected: "one account per line", Fix: "check how the list was exported"}
+		// An interrupted export looks like this, and must not pass as a complete list. A part of many
+		// is different: job engines write one for each partition, also for an empty one.
+		return &Error{Problem: noLineBelowHeader, Expected: "one account per line", Fix: "check how the list was exported", empty: true}
 	}
 	_, err = f.csv.next()
 	return err
 }
+
+const noLineBelowHeader = "the header is not followed by any line"
 
 // headerOnly reports whether the text of a list ends after its first record.
 func headerOnly(text []byte, delimiter byte) bool {
@@ -304,8 +376,14 @@ var errBreak = errors.New("stopped")
 
 func (l *List) readFiles(ctx context.Context, yield func(schema.Account) bool) error {
 	for i, object := range l.objects {
+		if l.skipped[i] {
+			if err := l.passOver(i); err != nil {
+				return err
+			}
+			continue
+		}
 		f := l.first
-		if i == 0 {
+		if f != nil {
 			l.first = nil
 			f.setContext(ctx)
 		} else {
@@ -321,6 +399,17 @@ func (l *List) readFiles(ctx context.Context, yield func(schema.Account) bool) e
 			return err
 		}
 	}
+	return nil
+}
+
+// passOver counts a file that is skipped. Its digest is part of the fingerprint of the list.
+func (l *List) passOver(i int) error {
+	if o := &l.objects[i]; o.ETag == "" && o.SHA256 == "" {
+		if err := o.computeDigest(); err != nil {
+			return err
+		}
+	}
+	l.input.Bytes += l.objects[i].Size
 	return nil
 }
 

@@ -58,6 +58,8 @@ type ListOptions struct {
 	Header    string
 	Delimiter string
 	Encoding  string
+	// StrictFiles refuses a folder with a file that is no list.
+	StrictFiles bool
 }
 
 // MoneyOptions say what may be bought.
