@@ -10,7 +10,9 @@
 //	objects.go    path, folder, pattern or s3:// URI -> the files it names
 //	open.go       files or standard input -> counted, hashed bytes -> List
 //	s3.go         one version of an object -> ranges -> bytes
-//	encoding.go   gzip, zstd; UTF-16, Windows-1252 -> UTF-8
+//	encoding.go   gzip, zstd; any encoding -> UTF-8
+//	charset.go    the encodings: their names, and how to recognise one
+//	filetype.go   a file that is no list -> what it is instead
 //	csv.go        UTF-8 -> records with their physical lines, within fixed limits
 //	dialect.go    a sample of the text -> the delimiter
 //	header.go     header cells or column content -> which column is which field
@@ -38,13 +40,14 @@
 //
 // A folder or a pattern is one list of many files, in the order of their names. Rows are counted
 // across the files, and each file is read like a list of its own, with its own header, dialect and
-// encoding. Hidden files (.name, _name) and empty files are skipped. S3 and local files behave
-// alike.
+// encoding. Hidden files (.name, _name) and empty files are skipped, and with a note files that are
+// no list by their content. S3 and local files behave alike.
 //
 // An object on S3 is read in the version that was found: its ETag is part of the fingerprint of the
 // input and of each request. If the object is replaced in the meantime, reading ends with an error
 // and never mixes lines of two versions. Reading resumes where an answer breaks off.
 //
-// Memory is constant: one record (at most 1 MiB), two 64 KiB samples, and on S3 one range (at most
+// Memory is constant: one record (at most 1 MiB), two samples (64 KiB; up to 1 MiB of a text that is
+// not plainly UTF-8), and on S3 one range (at most
 // 8 MiB).
 package sources

@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/unicode"
 )
 
 // sampleSize is the number of bytes at the beginning of a list that decide how to read it.
@@ -58,37 +54,33 @@ func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) 
 // valid.
 func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
 	p := &preview{r: plain}
-	head, atEOF := p.peek(sampleSize)
+	head, _ := p.peek(sampleSize)
 	if f, foreign := binaryFormat(head); foreign {
 		return nil, "", f.refuse()
 	}
 	name, bomSize := encodingFromBOM(head)
-	if wanted != "" {
-		var ok bool
-		if wanted, ok = knownEncoding(wanted, name); !ok {
-			return nil, "", &Error{Problem: "unknown encoding " + wanted, Expected: "utf-8, utf-16le, utf-16be or windows-1252"}
+	switch {
+	case wanted != "":
+		_, known, ok := namedEncoding(wanted, name)
+		if !ok {
+			return nil, "", &Error{Problem: "unknown encoding " + wanted, Expected: "utf-8, windows-1252, or any other name that browsers know, such as shift_jis or windows-1251"}
 		}
-		if bomSize > 0 && wanted != name {
-			return nil, "", &Error{Problem: "begins with the byte order mark of " + name, Expected: wanted,
+		if bomSize > 0 && known != name {
+			return nil, "", &Error{Problem: "begins with the byte order mark of " + name, Expected: known,
 				Fix: "omit the encoding, so that it is detected"}
 		}
-		name = wanted
-	}
-	if name == "" {
-		name = guessEncoding(head, atEOF)
+		name = known
+	case name == "":
+		var err error
+		if name, err = guessEncoding(p); err != nil {
+			return nil, "", err
+		}
 	}
 	p.head = p.head[bomSize:]
-	var e encoding.Encoding
-	switch name {
-	case utf16leName:
-		e = unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
-	case utf16beName:
-		e = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
-	case cp1252Name:
-		e = charmap.Windows1252
-	default:
+	if name == utf8Name {
 		return p, name, nil
 	}
+	e, _, _ := namedEncoding(name, "")
 	return &preview{r: e.NewDecoder().Reader(p)}, name, nil
 }
 
@@ -103,59 +95,6 @@ func encodingFromBOM(head []byte) (name string, bomSize int) {
 		return utf16beName, 2
 	}
 	return "", 0
-}
-
-// knownEncoding maps a user's name of an encoding to ours. "utf-16" without a byte order means the
-// order of the mark, or little endian without a mark.
-func knownEncoding(s, marked string) (string, bool) {
-	switch strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)) {
-	case "utf8":
-		return utf8Name, true
-	case "utf16le":
-		return utf16leName, true
-	case "utf16be":
-		return utf16beName, true
-	case "utf16":
-		if marked == utf16beName {
-			return utf16beName, true
-		}
-		return utf16leName, true
-	case "windows1252", "cp1252", "latin1", "iso88591":
-		return cp1252Name, true
-	}
-	return s, false
-}
-
-// guessEncoding decides by the beginning of a file that has no byte order mark.
-//
-// ASCII text in UTF-16 has a NUL in every second byte. Text that is not UTF-8 is Windows-1252,
-// unless valid multi-byte characters outnumber the invalid bytes: that is UTF-8 with some damaged
-// lines, and reading all of it as Windows-1252 would garble the intact ones.
-func guessEncoding(head []byte, atEOF bool) string {
-	if name := guessUTF16(head); name != "" {
-		return name
-	}
-	if !atEOF {
-		head = head[:len(head)-partialRuneLen(head)]
-	}
-	var good, bad int
-	for i := 0; i < len(head); {
-		if head[i] < utf8.RuneSelf {
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRune(head[i:])
-		if r == utf8.RuneError && n == 1 {
-			bad++
-		} else {
-			good++
-		}
-		i += n
-	}
-	if bad > good {
-		return cp1252Name
-	}
-	return utf8Name
 }
 
 // guessUTF16 recognises ASCII text in UTF-16 without a byte order mark; empty for anything else.

@@ -35,7 +35,8 @@ type Options struct {
 	// Delimiter separates cells; it must be ASCII. 0: detected among comma, semicolon, tab and bar.
 	// '\n': the list has one column and no delimiter.
 	Delimiter rune
-	// Encoding is utf-8, utf-16le, utf-16be or windows-1252. Empty: detected.
+	// Encoding is a label of the WHATWG standard, such as utf-8, utf-16le, windows-1252 or shift_jis,
+	// or a code page of DOS, such as cp850. Empty: detected.
 	Encoding string
 	// Stdin is read for the URI "-". Nil: os.Stdin.
 	Stdin io.Reader
@@ -115,7 +116,7 @@ type Input struct {
 	Rejected    int64  // accounts with a Reject
 	Lines       int64  // all physical lines
 	Blank       int64  // blank physical lines
-	Encoding    string // utf-8, utf-16le, utf-16be, windows-1252
+	Encoding    string // as its canonical name: utf-8, utf-16le, windows-1252, shift_jis
 	Compression string // gzip, zstd or empty
 	Delimiter   string // empty for one column
 	Object      schema.Object
@@ -290,6 +291,9 @@ func (f *file) detectText(o Options) error {
 		return err
 	}
 	in.Encoding = encoding
+	if o.Encoding == "" && !strings.HasPrefix(encoding, "utf-") {
+		in.Notes = append(in.Notes, fmt.Sprintf("the encoding was recognised as %s by the letters of the text; if names look wrong, name it with --encoding", encoding))
+	}
 
 	head, atEOF := text.peek(sampleSize)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
@@ -326,7 +330,7 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 	if err != nil {
 		return err
 	}
-	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
+	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, append(in.Notes, f.layout.notes...)
 	in.Mapping = f.layout.fieldMapping()
 	if in.Header == nil {
 		return nil
