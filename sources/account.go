@@ -23,6 +23,9 @@ func (l *layout) parseAccount(rec *record) schema.Account {
 	}
 	r := rowParser{layout: l, cells: rec.cells, account: &a}
 	a.Key = r.cellText(fieldKey)
+	if isMangled(a.Key) {
+		r.addNote("%s %q: a spreadsheet turned the key into a number, and digits may be lost", columnName(r.header, r.columns[fieldKey]+1), a.Key)
+	}
 	if a.Reject = r.checkRecord(rec); a.Reject == nil {
 		if l.object == schema.Contact {
 			r.readContact()
@@ -57,7 +60,8 @@ func (r *rowParser) cellText(f field) string {
 	if i < 0 || i >= len(r.cells) {
 		return ""
 	}
-	return string(trimCell(r.cells[i]))
+	text := string(trimCell(r.cells[i]))
+	return plainText(text, f == fieldDomain || f == fieldCompanyDomain || f == fieldLinkedIn || f == fieldEmail)
 }
 
 // checkRecord finds what is wrong with the record as a whole.
@@ -99,7 +103,7 @@ func (r *rowParser) repeatsHeader() bool {
 		return false
 	}
 	for i := range r.width {
-		if c := trimCell(r.cells[i]); !strings.EqualFold(string(c), r.header[i]) {
+		if c := string(trimCell(r.cells[i])); !strings.EqualFold(plainText(c, true), r.header[i]) {
 			return false
 		}
 	}
@@ -199,6 +203,9 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 		return ""
 	}
 	value, note, err := normalise(s)
+	if otherFormula.MatchString(s) {
+		err = errFormula
+	}
 	if err != nil {
 		r.rejected = append(r.rejected, badIdentifier{column, s, err})
 		return ""

@@ -56,7 +56,7 @@ func TestGuessEncoding(t *testing.T) {
 					continue
 				}
 				parts++
-				decoded, name, err := decodeText(bytes.NewReader(raw), "")
+				decoded, name, err := decodeText(&preview{r: bytes.NewReader(raw)}, "")
 				if err != nil || name == utf8Name { // refused: the file, or the lines that are not valid
 					continue
 				}
@@ -69,7 +69,7 @@ func TestGuessEncoding(t *testing.T) {
 			}
 		}
 		raw, _ := e.NewEncoder().Bytes([]byte(c.names))
-		if _, _, err := decodeText(bytes.NewReader(raw), ""); err != nil {
+		if _, _, err := decodeText(&preview{r: bytes.NewReader(raw)}, ""); err != nil {
 			t.Errorf("%s, all %d names: %v", c.encoding, len(names), err)
 		}
 		t.Logf("%-13s %-12.12q: %d of %d parts are read", c.encoding, c.names, read, parts)

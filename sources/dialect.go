@@ -104,7 +104,7 @@ func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records
 		if rec.fault == nil {
 			row := make([]string, len(rec.cells))
 			for i, c := range rec.cells {
-				row[i] = tidyText(string(c))
+				row[i] = plainText(tidyText(string(c)), true)
 			}
 			records = append(records, row)
 		}

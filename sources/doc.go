@@ -13,10 +13,13 @@
 //	encoding.go   gzip, zstd; any encoding -> UTF-8
 //	charset.go    the encodings: their names, and how to recognise one
 //	filetype.go   a file that is no list -> what it is instead
+//	workbook.go   one sheet of an Excel workbook -> UTF-8
+//	sheetxml.go   the XML of a sheet -> what the library for workbooks does not say
 //	csv.go        UTF-8 -> records with their physical lines, within fixed limits
 //	dialect.go    a sample of the text -> the delimiter
 //	header.go     header cells or column content -> which column is which field
 //	account.go    record -> schema.Account, or the reason why it is none
+//	spreadsheet.go  what spreadsheets do to cells -> the text
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
 //	sites.go      hosts that many companies share, as data
 //
@@ -49,5 +52,6 @@
 //
 // Memory is constant: one record (at most 1 MiB), two samples (64 KiB; up to 1 MiB of a text that is
 // not plainly UTF-8), and on S3 one range (at most
-// 8 MiB).
+// 8 MiB). A workbook is unpacked to temporary files, and takes up to about 200 MiB for
+// the index of its texts.
 package sources

@@ -52,8 +52,7 @@ func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) 
 // decodeText converts the bytes of a list to UTF-8 without a byte order mark and names the
 // encoding. UTF-8 is passed on unchanged: the record reader rejects single lines that are not
 // valid.
-func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
-	p := &preview{r: plain}
+func decodeText(p *preview, wanted string) (*preview, string, error) {
 	head, _ := p.peek(sampleSize)
 	if f, foreign := binaryFormat(head); foreign {
 		return nil, "", f.refuse()

@@ -289,6 +289,7 @@ func isHidden(name string) bool { return strings.HasPrefix(name, ".") || strings
 type fileNotes struct {
 	files     int
 	read      int // files that are not skipped
+	sheets    bool
 	first     Input
 	order     []string          // in the order of their appearance
 	firstFile map[string]string // first file with each note
@@ -296,6 +297,7 @@ type fileNotes struct {
 }
 
 func (s *fileNotes) addFile(o Object, detected Input) {
+	s.sheets = s.sheets || detected.Format == formatXLSX
 	if s.read++; s.read == 1 {
 		s.first = detected
 	}
@@ -351,6 +353,9 @@ func describeDetected(in Input) string {
 	words := []string{string(in.Object)}
 	for _, field := range slices.Sorted(maps.Keys(in.Mapping)) {
 		words = append(words, field+" = "+in.Mapping[field])
+	}
+	if in.Format != "" {
+		return strings.Join(append(words, in.Format), " · ")
 	}
 	return strings.Join(append(words, in.Encoding), " · ")
 }

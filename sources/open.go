@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/siglake/siglake/internal/bucket"
@@ -38,6 +39,9 @@ type Options struct {
 	// Encoding is a label of the WHATWG standard, such as utf-8, utf-16le, windows-1252 or shift_jis,
 	// or a code page of DOS, such as cp850. Empty: detected.
 	Encoding string
+	// Sheet is the name of the sheet of an Excel workbook, or its number from 1. Empty: the first
+	// visible one.
+	Sheet string
 	// Stdin is read for the URI "-". Nil: os.Stdin.
 	Stdin io.Reader
 	// Bucket opens a bucket by its s3:// URI. Nil: there are no lists on S3.
@@ -118,12 +122,16 @@ type Input struct {
 	Blank       int64  // blank physical lines
 	Encoding    string // as its canonical name: utf-8, utf-16le, windows-1252, shift_jis
 	Compression string // gzip, zstd or empty
+	Format      string // xlsx; empty for text
+	Sheet       string // of a workbook
 	Delimiter   string // empty for one column
 	Object      schema.Object
 	Header      []string // header cells as written; nil without a header
 	// Field -> header name, or "column 3" without a header.
 	Mapping map[string]string
 	Notes   []string // decisions that the user may want to check
+	// Keys that a spreadsheet damaged so that several lines have them; known after Accounts.
+	SharedKeys []SharedKey
 }
 
 // List is an open list. It can be read once, by one goroutine.
@@ -133,6 +141,7 @@ type List struct {
 	store   *bucket.Bucket // nil for local files
 	first   *file          // at its beginning until Accounts reads it
 	skipped map[int]bool   // indexes of objects without accounts
+	mangled mangledKeys
 	input   Input
 	walked  bool
 }
@@ -143,6 +152,7 @@ type file struct {
 	opened   io.ReadCloser
 	stored   *digest
 	plain    io.Closer // the decompressor
+	sheet    *workbook // nil for a text
 	csv      *reader
 	layout   layout
 	detected Input // what was detected
@@ -177,6 +187,10 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err != nil {
 		_ = l.Close() // only read: nothing to lose
 		return nil, err
+	}
+	if o.Sheet != "" && !notes.sheets {
+		_ = l.Close() // only read: nothing to lose
+		return nil, &Error{File: uri, Problem: "--sheet " + o.Sheet + ": the list is no Excel workbook", Expected: "an .xlsx file", Fix: "omit --sheet"}
 	}
 	l.input.URI = uri
 	if len(l.objects) > 1 || l.store != nil {
@@ -286,7 +300,11 @@ func (f *file) detectText(o Options) error {
 	}
 	f.plain, in.Compression = plain, compression
 
-	text, encoding, err := decodeText(plain, o.Encoding)
+	stream := &preview{r: plain}
+	if head, _ := stream.peek(sampleSize); isZip(head) && mayBeWorkbook(head) {
+		return f.detectSheet(stream, o)
+	}
+	text, encoding, err := decodeText(stream, o.Encoding)
 	if err != nil {
 		return err
 	}
@@ -305,6 +323,29 @@ func (f *file) detectText(o Options) error {
 	err = f.detectColumns(text, head, atEOF, o)
 	if plain := f.layout.header == nil && f.layout.width <= 1; (err != nil || plain) && isProse(head) {
 		return prose.refuse()
+	}
+	return err
+}
+
+// detectSheet opens a sheet of an Excel workbook and decides what its columns mean.
+func (f *file) detectSheet(stored io.Reader, o Options) error {
+	w, err := openWorkbook(stored, o.Sheet)
+	if err != nil {
+		return err
+	}
+	f.sheet = w
+	in := &f.detected
+	in.Format, in.Sheet, in.Encoding, in.Notes = formatXLSX, w.sheet, utf8Name, w.notes()
+	text := &preview{r: w}
+	head, atEOF := text.peek(sampleSize)
+	if len(head) == 0 && text.err != nil && text.err != io.EOF {
+		return text.err
+	}
+	o.Delimiter = ','
+	err = f.detectColumns(text, head, atEOF, o)
+	in.Delimiter = ""
+	if fault := new(Error); errors.As(err, &fault) && fault.Column == "" {
+		fault.Column = "sheet " + strconv.Quote(w.sheet)
 	}
 	return err
 }
@@ -365,6 +406,10 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 			return
 		}
 		l.walked = true
+		defer func() {
+			l.input.Notes = append(l.input.Notes, l.mangled.notes()...)
+			l.input.SharedKeys = l.mangled.shared()
+		}()
 		err := l.readFiles(ctx, func(a schema.Account) bool { return yield(a, nil) })
 		if fatal := new(Error); err == nil || errors.As(err, &fatal) {
 			l.input.SHA256 = Fingerprint(l.objects)
@@ -439,6 +484,10 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 			case ctx.Err() != nil:
 				return ctx.Err()
 			}
+			if fault := new(Error); errors.As(err, &fault) { // of a workbook
+				fault.File, fault.Line = f.object.URI, f.csv.line
+				return fault
+			}
 			return f.readError(err)
 		}
 		if rec.fault == nil && rec.last > rec.line {
@@ -452,6 +501,9 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {
 			in.Rejected++
+		}
+		if f.layout.has(fieldKey) && isMangled(a.Key) {
+			l.mangled.add(f.detected.Mapping[fieldNames[fieldKey]], a.Key, a.File, a.Line)
 		}
 		if !yield(a) {
 			return errBreak
@@ -485,6 +537,9 @@ func (f *file) finishDigest() error {
 }
 
 func (f *file) close() {
+	if f.sheet != nil {
+		_ = f.sheet.Close() // only temporary files
+	}
 	if f.plain != nil {
 		// A decompressor holds memory only; its errors occurred while reading.
 		f.plain.Close()

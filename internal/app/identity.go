@@ -49,6 +49,7 @@ func Settings(o *RunOptions) map[string]string {
 	if api := o.Query.APIVersion; api != APIAuto {
 		setIfAny(settings, "api", api)
 	}
+	setIfAny(settings, "sheet", o.Source.Sheet)
 	if o.Query.SendFilters {
 		settings["send-filters"] = "true"
 	}
@@ -100,6 +101,7 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	o.Pages = PageOptions{Exclude: settings["exclude"], Sites: list("domain"), Limit: number("limit"), PageSize: number("page-size")}
 	o.Source = ListOptions{
 		Map: list("map"), Object: settings["object"], Header: settings["header"], Delimiter: settings["delimiter"], Encoding: settings["encoding"],
+		Sheet: settings["sheet"],
 	}
 	o.Work.PartitionBy = settings["partition-by"]
 	if seed, simulated := strings.CutPrefix(settings["base-url"], simulatedAddress); !simulated {

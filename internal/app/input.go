@@ -167,7 +167,7 @@ func (r *reading) close() { _ = r.List.Close() } // it was only read
 // the progress bar; 0 when it cannot be known without reading the list once more.
 func (in *listInput) expectedLines(list *sources.List) int64 {
 	objects, read := in.options.Objects, list.Input()
-	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" {
+	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression+read.Format != "" {
 		return 0
 	}
 	if read.Header != nil {
