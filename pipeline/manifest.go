@@ -66,7 +66,9 @@ type RunInfo struct {
 	APIChoice   string         `json:"api_choice,omitempty"` // the API version, and why it was chosen
 	// The run that left the lines which this one requested, or with the calls that it read again.
 	Continues string `json:"continues,omitempty"`
-	Simulated bool   `json:"simulated,omitempty"` // the answers are from the embedded simulator
+	// Of the window of its queries, the run asked for what the lake did not have.
+	SinceLast bool `json:"since_last,omitempty"`
+	Simulated bool `json:"simulated,omitempty"` // the answers are from the embedded simulator
 }
 
 // GenerationKind says what made a generation.
@@ -124,11 +126,14 @@ type Input struct {
 	Records     int64             `json:"records"`
 	Encoding    string            `json:"encoding,omitempty"`
 	Compression string            `json:"compression,omitempty"`
-	Format      string            `json:"format,omitempty"` // xlsx; empty for text
-	Sheet       string            `json:"sheet,omitempty"`  // of a workbook
+	Sheet       string            `json:"sheet,omitempty"` // of a workbook
 	Delimiter   string            `json:"delimiter,omitempty"`
 	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
 	Notes       []string          `json:"notes,omitempty"`   // decisions that the user may want to check
+	Format      string            `json:"format,omitempty"`  // csv, text or xlsx
+	HeaderLine  int64             `json:"header_line,omitempty"`
+	// Columns that hold a field, or look like an identifier and are not used.
+	Columns []InputColumn `json:"columns,omitempty"`
 	// Keys that a spreadsheet damaged, so that several lines have the same one: the most frequent ones.
 	SharedKeys []SharedKey `json:"shared_keys,omitempty"`
 	// Records of the list, as counted before it was read; 0: not counted.
@@ -144,6 +149,25 @@ type SharedKey struct {
 	Lines int64  `json:"lines"`
 	// The first few of the lines, as file:line.
 	Places []string `json:"places"`
+}
+
+// InputColumn says how a column of the list is read.
+type InputColumn struct {
+	Number int                `json:"number"` // from 1
+	Name   string             `json:"name"`
+	Fields []InputColumnField `json:"fields,omitempty"` // empty: it is not used
+	// What at least nine in ten filled cells of the sample look like: domain, email, linkedin, id or
+	// company page; empty: none of them.
+	Looks  string `json:"looks_like,omitempty"`
+	Filled int    `json:"sampled_cells,omitempty"`
+	Alike  int    `json:"cells_alike,omitempty"`
+	Unused string `json:"unused,omitempty"` // why a column that looks like an identifier is not used
+}
+
+// InputColumnField is a field that a column holds.
+type InputColumnField struct {
+	Field  string `json:"field"`
+	Reason string `json:"reason"` // map, header or content
 }
 
 // InputObject is one file of a list, in the version that was read.

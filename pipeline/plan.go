@@ -12,6 +12,8 @@ type Plan struct {
 	// Lines with a status that needs no call; the other lines are in Queries.
 	Accounts AccountTotals
 	Queries  []PlannedQuery // in the order of their first batches
+	// Entities that would be requested, by the identifier of their line.
+	Identifiers map[schema.Identifier]int64
 	// Pairs that were bought the same day with a lower cap, a shorter window or
 	// another filter.
 	RepurchasedPairs int64
@@ -127,7 +129,7 @@ func (p *Plan) addSearch(q *Query, lines int64, size int) {
 // Plan reads the source to its end, as Run would, and counts what Run would request. It
 // needs neither Fetcher nor Sink. The batches are those of Run: both use the same batcher.
 func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
-	p := &Plan{Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}}}
+	p := &Plan{Accounts: AccountTotals{ByStatus: map[schema.Status]int64{}}, Identifiers: map[schema.Identifier]int64{}}
 	index := map[*Query]int{}
 	batcher := r.newBatcher(nil)
 	batcher.planning = true
@@ -157,10 +159,14 @@ func (r *Runner) Plan(ctx context.Context, src Source) (*Plan, error) {
 			if item.batch.Items[n].EntityID() == "" {
 				p.Queries[i].Unresolved++
 			}
-			if row := item.batch.Items[n].Account.Row; item.batch.Items[n].Part && divided.has(row) {
+			account, part := &item.batch.Items[n].Account, item.batch.Items[n].Part
+			if part && divided.has(account.Row) {
 				p.repeated++
-			} else if item.batch.Items[n].Part {
-				divided.add(row)
+				continue
+			}
+			p.Identifiers[account.Identifier()]++
+			if part {
+				divided.add(account.Row)
 			}
 		}
 		p.Accounts.Lines += int64(len(item.batch.Items))

@@ -58,6 +58,8 @@ type Runner struct {
 	SchemaVersion int
 	// Fingerprint of the source, called after it was read; nil: none.
 	Input func() Input
+
+	earlierCalls int64 // of processes that have ended
 }
 
 // Progress is the progress of a run.
@@ -264,6 +266,7 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 func (r *Runner) startRecorder(ctx context.Context, started time.Time) (rec *recorder, done rowSet, err error) {
 	rec = newRecorder(r.Sink, r.Spec.partition(), r.schemaVersion(), r.newManifest(started))
 	done, err = rec.recoverRows(ctx, r.Recorded)
+	r.earlierCalls = rec.manifest.Calls.Total
 	return rec, done, err
 }
 
@@ -273,7 +276,7 @@ func (r *Runner) endRequests(m *Manifest, started time.Time) {
 	elapsed := r.clock()().Sub(started)
 	m.Timings.Ask = elapsed.Milliseconds()
 	if s := elapsed.Seconds(); s > 0 {
-		m.Calls.PerSecond = float64(m.Calls.Total) / s
+		m.Calls.PerSecond = float64(m.Calls.Total-r.earlierCalls) / s
 	}
 	if r.Input != nil {
 		m.Input = r.Input()

@@ -43,7 +43,7 @@ type RunSpec struct {
 func (s *RunSpec) info() RunInfo {
 	info := RunInfo{
 		ID: s.ID, Started: s.Started.UTC(), Endpoint: s.Endpoint, APIChoice: s.APIChoice,
-		Continues: s.Continues, Simulated: s.Simulated,
+		Continues: s.Continues, Simulated: s.Simulated, SinceLast: s.Settings["since"] == "last",
 	}
 	if s.Rereads != "" {
 		info.Kind, info.Continues = RereadGeneration, s.Rereads

@@ -11,7 +11,7 @@ import (
 func TestMain(m *testing.M) {
 	os.Exit(proof.Main(m,
 		"TestBackends", "TestCompact", "TestCompactKeepsRows", "TestCompactNamesDurable",
-		"TestCompactSplits", "TestDigest", "TestIntegerEncodings", "TestLongTextsKeepFootersShort",
+		"TestCompactRaces", "TestCompactRefuses", "TestCompactSplits", "TestDigest", "TestIntegerEncodings", "TestKeysInBucket", "TestLeaks", "TestLongTextsKeepFootersShort",
 		"TestMemory", "TestNamesDurable", "TestOneCopy", "TestPublishRefuses", "TestRace",
 		"TestReadFooterDamaged", "TestRoundTrip", "TestSlices", "TestSmallRecords", "TestSorted",
 		"TestSplit",

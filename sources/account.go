@@ -32,6 +32,11 @@ func (l *layout) parseAccount(rec *record) schema.Account {
 		} else {
 			r.readCompany()
 		}
+		if a.Identifier() == schema.ByName {
+			if a.Reject = r.notAccount(); a.Reject != nil {
+				r.rejected = nil
+			}
+		}
 		r.finishAccount()
 	}
 	if a.Key == "" {
@@ -61,7 +66,11 @@ func (r *rowParser) cellText(f field) string {
 		return ""
 	}
 	text := string(trimCell(r.cells[i]))
-	return plainText(text, f == fieldDomain || f == fieldCompanyDomain || f == fieldLinkedIn || f == fieldEmail)
+	text = plainText(text, f == fieldDomain || f == fieldCompanyDomain || f == fieldLinkedIn || f == fieldEmail)
+	if f == fieldKey {
+		return text
+	}
+	return decodeEntities(text)
 }
 
 // checkRecord finds what is wrong with the record as a whole.
@@ -195,6 +204,12 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 	if s == "" {
 		return ""
 	}
+	if s == "0" && f != fieldID { // a spreadsheet shows it for a reference to an empty cell
+		return ""
+	}
+	if raw := trimCell(r.cells[r.columns[f]]); len(raw) != len(s) && raw[0] != '=' { // a formula is no entity
+		r.addNote("%s: HTML entities are decoded", columnName(r.header, r.columns[f]+1))
+	}
 	return r.normaliseText(columnName(r.header, r.columns[f]+1), s, normalise)
 }
 
@@ -221,12 +236,14 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 func (r *rowParser) finishAccount() {
 	a := r.account
 	rejected := r.rejected
-	if a.Identifier() == "" {
+	if a.Reject == nil && a.Identifier() == "" {
 		a.Reject = r.missingIdentifier()
 		if len(rejected) > 0 {
 			a.Reject = &schema.Reject{Column: rejected[0].column, Value: truncate(rejected[0].value), Reason: rejected[0].err.Error()}
 			rejected = rejected[1:]
 		}
+	}
+	if a.Reject != nil {
 		a.ID, a.Domain, a.Name, a.LinkedIn, a.Email, a.CompanyName, a.CompanyDomain = "", "", "", "", "", "", ""
 	}
 	for _, f := range rejected {

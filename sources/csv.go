@@ -56,6 +56,7 @@ type reader struct {
 type record struct {
 	line, last int64 // first and last physical line
 	cells      [][]byte
+	raw        []byte // as it stands in the text, up to where reading resumes
 	fault      *fault // why the cells cannot be used; nil if they can
 }
 
@@ -66,6 +67,8 @@ type fault struct {
 	reason string
 	// The text ended inside a quote; more text might have closed it.
 	atEnd bool
+	// The record has more cells than maxColumns, so the text has this delimiter.
+	tooWide bool
 }
 
 func newReader(r io.Reader, delimiter byte) *reader {
@@ -108,11 +111,14 @@ func (r *reader) next() (record, error) {
 			if rec.fault == nil {
 				rec.fault = r.checkCells(window[:s.size])
 			}
+			rec.raw = window[:s.size]
 			r.consumeLines(s.size, s.lines)
 			rec.last = r.lineCount()
 			return rec, nil
 		case full || final:
 			rec.fault = r.overflowFault(window, s, final)
+			_, size, _ := lineEnd(window[max(s.quote, 0):], true)
+			rec.raw = bytes.Clone(window[:max(s.quote, 0)+size])
 			err := r.skipFaulty(window, s.quote)
 			rec.last = r.lineCount()
 			return rec, err
@@ -342,7 +348,7 @@ func (r *reader) skipFaulty(window []byte, quote int) error {
 // checkCells finds what makes the cells of a well-formed record unusable.
 func (r *reader) checkCells(raw []byte) *fault {
 	if len(r.cells) > maxColumns {
-		return &fault{value: truncate(raw), reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
+		return &fault{value: truncate(raw), tooWide: true, reason: fmt.Sprintf("has %d columns; expected at most %d", len(r.cells), maxColumns)}
 	}
 	if len(raw) > r.maxCell {
 		for i, c := range r.cells {

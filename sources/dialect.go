@@ -2,6 +2,7 @@ package sources
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -13,6 +14,17 @@ const sampleRecords = 100
 // delimiters are the candidates; earlier ones win ties. The control characters are those of Hive and
 // of ASCII for columns.
 const delimiters = ",;\t|\x01\x1f"
+
+// peekSample returns the beginning of a text that decides on the dialect, the header and the columns.
+// It is sampleSize long, and longer if that holds only few lines, up to the size of a record.
+func peekSample(p *preview) (head []byte, atEOF bool) {
+	for size := sampleSize; ; size *= 2 {
+		head, atEOF = p.peek(size)
+		if len(head) < size || size >= maxRecord || countLines(head) > sampleRecords/5 {
+			return head, atEOF
+		}
+	}
+}
 
 // csvDialect says how the text of a list is split into cells, and holds its first records.
 type csvDialect struct {
@@ -34,7 +46,8 @@ func (d csvDialect) delimiterName() string {
 // detectDialect decides on the delimiter by the beginning of the text.
 //
 // A candidate must split the first record. Among those that do, the one with most known header names
-// among the parts wins, then the one that gives most records the same number of cells. A text that a
+// among the parts wins, then the one that gives most columns of identifiers, then the one that gives
+// most records the same number of cells. A text that a
 // candidate splits often but not consistently, below a first line that it does not split, is
 // neither a table nor a plain list. That is an error, because taking "Acme,acme.com" for one name
 // would cost money.
@@ -63,9 +76,16 @@ func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 			d.line++
 		}
 	}
+	if d.delimiter == 0 && o.Delimiter == 0 {
+		if err := wholeLinesQuoted(records); err != nil {
+			return d, err
+		}
+	}
 	switch {
 	case first == nil:
 		return d, &Error{Problem: "the list is empty", Expected: "one account per line", Fix: "check how the list was exported", empty: true}
+	case first.fault != nil && first.fault.tooWide:
+		return d, &Error{Line: d.line, Problem: "the first record " + first.fault.reason, Fix: "remove the columns that are not needed, or name the delimiter with --delimiter"}
 	case first.fault != nil && o.Header != HeaderNo:
 		return d, &Error{Line: d.line, Column: columnName(nil, first.fault.column), Problem: "the first record cannot be read: " + first.fault.reason,
 			Expected: "a header or an account", Fix: "correct the line; if the list has no header, --header=no rejects only this line"}
@@ -112,16 +132,27 @@ func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records
 	return first, records
 }
 
+// delimiterScore says how well a delimiter splits a text. Its parts count in this order.
+type delimiterScore struct {
+	known       int     // header names
+	identifiers int     // columns of domains, addresses, profiles or ids
+	whole       int     // 1, unless the delimiter stands inside of numbers: 1234,56
+	share       float64 // of the records that have the same number of cells
+}
+
+func (s delimiterScore) better(than delimiterScore) bool {
+	return cmp.Or(cmp.Compare(s.known, than.known), cmp.Compare(s.identifiers, than.identifiers), cmp.Compare(s.whole, than.whole), cmp.Compare(s.share, than.share)) > 0
+}
+
 func detectDelimiter(head []byte, atEOF bool) (byte, error) {
-	type score struct {
-		known int
-		share float64
-	}
 	var best byte
-	var bestScore score
+	var bestScore delimiterScore
 	var splitters []string
 	for _, c := range []byte(delimiters) {
-		_, records := readSample(head, atEOF, c)
+		first, records := readSample(head, atEOF, c)
+		if first != nil && first.fault != nil && first.fault.tooWide {
+			return c, nil // the caller reports the fault
+		}
 		if len(records) == 0 {
 			continue
 		}
@@ -129,18 +160,19 @@ func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 		if _, _, below := columnStats(records[1:]); split >= 0.8 || len(records) > 2 && below >= 0.8 {
 			splitters = append(splitters, fmt.Sprintf("%q", c))
 		}
-		s := score{known: len(headerRoles(records[0])), share: share}
+		s := delimiterScore{known: len(headerRoles(records[0])), share: share}
 		if width != len(records[0]) && s.known == 0 || len(records[0]) == 1 || share < 0.8 && s.known == 0 {
 			continue
 		}
-		if s.known > bestScore.known || s.known == bestScore.known && s.share > bestScore.share {
+		s.identifiers, s.whole = identifierColumns(records, width), wholeNumbers(records, c)
+		if s.better(bestScore) {
 			best, bestScore = c, s
 		}
 	}
 	_, plain := readSample(head, atEOF, 0)
 	if len(plain) > 0 && len(headerRoles(plain[0])) > 0 {
 		// Such as "Company" above lines such as "Acme, Inc.".
-		return best, nil
+		return best, titleError(head, atEOF, best)
 	}
 	if best == 0 && len(splitters) > 0 && len(plain) > 1 {
 		return 0, &Error{Problem: "the number of columns varies from line to line, or the first line is a title: " + strings.Join(splitters, " and ") + " may separate cells",
@@ -148,6 +180,72 @@ func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 			Fix:      `remove a title line, or name the delimiter: --delimiter="," for columns, --delimiter=none for one column`}
 	}
 	return best, nil
+}
+
+// identifierColumns counts the columns of the records below the first whose cells are identifiers.
+func identifierColumns(records [][]string, width int) int {
+	if len(records) > 1 {
+		records = records[1:]
+	}
+	n := 0
+	for i := range width {
+		c := readContent(records, i)
+		if _, ok := kindFields[c.kind()]; ok {
+			n++
+		}
+	}
+	return n
+}
+
+// wholeNumbers is 0 if a comma always stands between two digits, except in the first record.
+func wholeNumbers(records [][]string, delimiter byte) int {
+	if delimiter != ',' || len(records) < 2 {
+		return 1
+	}
+	isDigit := func(c byte) bool { return c >= '0' && c <= '9' }
+	for _, row := range records[1:] {
+		for i := 1; i < len(row); i++ {
+			before, after := row[i-1], row[i]
+			if before == "" || after == "" || !isDigit(before[len(before)-1]) || !isDigit(after[0]) {
+				return 1
+			}
+		}
+	}
+	return 0
+}
+
+// wholeLinesQuoted is the error about lines that are one quoted cell each, which holds the cells of a
+// record.
+func wholeLinesQuoted(records [][]string) error {
+	for _, c := range delimiters {
+		var split [][]string
+		for _, row := range records {
+			split = append(split, strings.Split(row[0], string(c)))
+		}
+		if width, share, _ := columnStats(split); width > 1 && share >= 0.8 && len(split) > 1 && len(split[0]) == width && len(headerRoles(split[0])) > 0 {
+			return &Error{Line: 1, Problem: fmt.Sprintf("each line is one quoted cell that holds %d cells, separated by %q", width, c),
+				Expected: "quotes around single cells", Fix: "remove the quotes around the lines"}
+		}
+	}
+	return nil
+}
+
+// titleError is the error about a text that is split from its second line on, which is a header.
+func titleError(head []byte, atEOF bool, best byte) error {
+	if best != 0 {
+		return nil
+	}
+	for _, c := range []byte(delimiters) {
+		_, records := readSample(head, atEOF, c)
+		if len(records) < 3 || len(records[0]) > 1 {
+			continue
+		}
+		if width, share, _ := columnStats(records[1:]); width > 1 && share >= 0.8 && width == len(records[1]) && len(headerRoles(records[1])) > 0 {
+			return &Error{Line: 1, Problem: fmt.Sprintf("the first line is a title: %q separates cells only below it", c),
+				Expected: "the same columns on every line, under at most one header line", Fix: "remove the title line"}
+		}
+	}
+	return nil
 }
 
 // columnStats returns the most frequent number of cells, the share of the records that have it, and

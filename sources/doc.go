@@ -17,9 +17,13 @@
 //	sheetxml.go   the XML of a sheet -> what the library for workbooks does not say
 //	csv.go        UTF-8 -> records with their physical lines, within fixed limits
 //	dialect.go    a sample of the text -> the delimiter
-//	header.go     header cells or column content -> which column is which field
+//	vocabulary.go header cell -> role (vocabulary.txt holds the words)
+//	content.go    cells of the sample -> what a column holds
+//	header.go     roles and content -> which column is which field
+//	reading.go    the decisions -> a description for others to print
 //	account.go    record -> schema.Account, or the reason why it is none
 //	spreadsheet.go  what spreadsheets do to cells -> the text
+//	nonaccounts.go  placeholders, and lines that name no account (nonaccounts.txt holds the texts)
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
 //	sites.go      hosts that many companies share, as data
 //
@@ -50,8 +54,7 @@
 // input and of each request. If the object is replaced in the meantime, reading ends with an error
 // and never mixes lines of two versions. Reading resumes where an answer breaks off.
 //
-// Memory is constant: one record (at most 1 MiB), two samples (64 KiB; up to 1 MiB of a text that is
-// not plainly UTF-8), and on S3 one range (at most
-// 8 MiB). A workbook is unpacked to temporary files, and takes up to about 200 MiB for
-// the index of its texts.
+// Memory is constant: one record (at most 1 MiB), two samples (64 KiB, or up to 1 MiB if lines are
+// long or the text is not plainly UTF-8), and on S3 one range (at most 8 MiB). A workbook is unpacked
+// to temporary files, and takes up to about 200 MiB for the index of its texts.
 package sources

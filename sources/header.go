@@ -41,104 +41,6 @@ func fieldNamed(name string) (field, bool) {
 	return field(i), i >= 0
 }
 
-// role is the meaning of a header name before it is known whether the list holds companies or
-// contacts: "company" is the name in a list of companies and the employer in a list of contacts.
-type role int
-
-const (
-	roleKey role = iota
-	rolePersonKey
-	roleID
-	roleCompanyID
-	rolePersonID
-	roleSite
-	roleOrganisation
-	roleName
-	rolePerson
-	roleFirstName
-	roleLastName
-	roleLinkedIn
-	roleEmail
-	numRoles
-)
-
-// synonyms are the known header names, folded by foldName, best first: if two columns have the same
-// role, the one with the earlier name is used.
-//
-// A plain id is the user's own key. Only a column with "Lusha" in its name holds Lusha ids, because
-// an id that is mistaken for a Lusha id requests the wrong entity.
-var synonyms = [numRoles]string{
-	roleKey: "accountkey key externalkey externalid accountid crmid crmkey customerid clientid companyid organizationid organisationid " +
-		"orgid recordid rowid id sourceid uniqueid uid uuid guid reference ref customernumber accountnumber symbol ticker tickersymbol " +
-		"kundennummer cik",
-	rolePersonKey:    "contactid personid leadid contactkey prospectid",
-	roleID:           "lushaid",
-	roleCompanyID:    "lushacompanyid lushaorganizationid lushaaccountid companylushaid",
-	rolePersonID:     "lushacontactid lushapersonid contactlushaid personlushaid",
-	roleSite:         "domain companydomain domainname companydomainname primarydomain websitedomain emaildomain accountdomain organizationdomain employerdomain website companywebsite websiteurl companywebsiteurl webaddress websiteaddress site homepage homepageurl companyurl organizationurl accountwebsite url companyhomepage siteurl web hostname host webseite internetseite internet siteweb siteinternet sitioweb paginaweb dominio domaine domäne",
-	roleOrganisation: "companyname company organizationname organisationname organization organisation orgname accountname account employer employername currentcompany currentemployer businessname business legalname firmname firm security securityname issuer customername customer clientname client corporatename vendor vendorname brand firma firmenname unternehmen unternehmensname entreprise société societe empresa azienda bedrijf bedrijfsnaam",
-	roleName:         "name",
-	rolePerson:       "fullname contactname personname contactfullname person contact leadname prospectname employeename",
-	roleFirstName:    "firstname givenname forename contactfirstname vorname prénom prenom nombre",
-	roleLastName:     "lastname surname familyname contactlastname nachname nomdefamille apellido apellidos",
-	roleLinkedIn:     "linkedinurl linkedin linkedinprofile linkedinprofileurl personlinkedinurl personlinkedin contactlinkedinurl contactlinkedin linkedinlink profileurl sociallink socialurl linkedinprofilelink linkedinpublicprofile",
-	roleEmail:        "email workemail businessemail emailaddress workemailaddress primaryemail professionalemail corporateemail contactemail personemail mail emailid courriel correo correoelectronico",
-}
-
-// headerMeanings maps a folded header name to its role and rank.
-var headerMeanings = func() map[string]meaning {
-	m := map[string]meaning{}
-	for r, names := range synonyms {
-		for rank, name := range strings.Fields(names) {
-			m[name] = meaning{role(r), rank}
-		}
-	}
-	return m
-}()
-
-type meaning struct {
-	role role
-	rank int
-}
-
-// looseRank is the rank of keys recognised by their last word only.
-const looseRank = 1000
-
-// meaningOf looks up the meaning of a header name. exact is false for a key that is recognised by
-// its last word ("Salesforce Opportunity Id"), which is not enough to take a line for a header.
-func meaningOf(name string) (m meaning, exact, ok bool) {
-	folded := foldName(name)
-	if m, ok = headerMeanings[folded]; ok {
-		return m, true, true
-	}
-	if singular, plural := strings.CutSuffix(folded, "s"); plural { // "Domains", "Websites"
-		if m, ok = headerMeanings[singular]; ok {
-			return m, true, true
-		}
-	}
-	if before, _, cut := strings.Cut(name, "("); cut { // "Domain (required)"
-		if m, ok = headerMeanings[foldName(before)]; ok {
-			return m, true, true
-		}
-	}
-	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	if n := len(words); n > 1 && (words[n-1] == "id" || words[n-1] == "key") && !slices.Contains(words, "parent") && !slices.Contains(words, "owner") {
-		return meaning{roleKey, looseRank}, false, true
-	}
-	return meaning{}, false, false
-}
-
-// foldName removes the differences between spellings of a header name: case, spaces, underscores,
-// hyphens, byte order marks.
-func foldName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
-			return unicode.ToLower(r)
-		}
-		return -1
-	}, name)
-}
-
 // headerRoles returns the roles of a record's cells if the record can be a header: it has at least
 // one known name and no data.
 func headerRoles(cells []string) map[role]bool {
@@ -156,54 +58,23 @@ func headerRoles(cells []string) map[role]bool {
 	return roles
 }
 
-// kind is what a cell looks like, regardless of the name of its column.
-type kind int
-
-const (
-	kindEmpty kind = iota
-	kindText
-	kindDigits
-	kindDomain
-	kindEmail
-	kindPerson  // a LinkedIn profile
-	kindCompany // a LinkedIn company page
-	numKinds
-)
-
-var kindFields = map[kind]field{kindDomain: fieldDomain, kindEmail: fieldEmail, kindPerson: fieldLinkedIn}
-
-func kindOf(cell string) kind {
-	lower := strings.ToLower(cell)
-	switch {
-	case cell == "":
-		return kindEmpty
-	case strings.Contains(lower, "linkedin.com/company/"), strings.Contains(lower, "linkedin.com/school/"), strings.Contains(lower, "linkedin.com/showcase/"):
-		return kindCompany
-	case strings.Contains(lower, "linkedin.com/"):
-		return kindPerson
-	case strings.Contains(cell, "@"):
-		if _, _, err := Email(cell); err == nil {
-			return kindEmail
-		}
-		return kindText
-	case strings.Trim(cell, "0123456789") == "":
-		return kindDigits
-	case looksLikeDomain(cell):
-		return kindDomain
-	}
-	return kindText
-}
-
 // layout says which column holds which field.
 type layout struct {
-	object    schema.Object
-	columns   [numFields]int // index of the column; -1: none
-	header    []string       // nil without a header
-	names     []string       // names of the columns in messages
-	width     int            // maximum number of filled columns of a record
-	line      int64          // line of the first record
-	delimiter byte
-	notes     []string
+	object   schema.Object
+	columns  [numFields]int // index of the column; -1: none
+	reasons  [numFields]Reason
+	contents []content // of the columns in the sample
+	// Columns whose content is no value of the role that their header names, and what it is.
+	contradicted map[int]string
+	unused       map[int]string // why a column is not used
+	emailDomain  bool           // the domains are those of e-mail addresses
+	header       []string       // nil without a header
+	names        []string       // names of the columns in messages
+	width        int            // maximum number of filled columns of a record
+	line         int64          // line of the first record
+	delimiter    byte
+	notes        []string
+	described    []Column
 }
 
 func (l *layout) has(f field) bool { return l.columns[f] >= 0 }
@@ -231,7 +102,7 @@ func (l *layout) canIdentify(o schema.Object) bool {
 
 // newLayout decides on header, object and columns by the first records.
 func newLayout(d csvDialect, o Options) (layout, error) {
-	l := layout{delimiter: d.delimiter, line: d.line}
+	l := layout{delimiter: d.delimiter, line: d.line, unused: map[int]string{}, contradicted: map[int]string{}}
 	records := d.sample
 	for f := range l.columns {
 		l.columns[f] = -1
@@ -256,24 +127,34 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	for i := range max(l.width, len(first)) {
 		l.names = append(l.names, columnName(l.header, i+1))
 	}
+	for i := range l.names {
+		l.contents = append(l.contents, readContent(rows, i))
+	}
 	if err := l.applyMap(o.Map); err != nil {
 		return l, err
 	}
 	roles := l.bestColumns()
+	l.resolveNames(&roles, rows)
 	l.object = o.Object
 	if l.object == "" {
-		if l.object, err = l.decideObject(&roles, rows, o.Map); err != nil {
+		if l.object, err = l.decideObject(&roles, o.Map); err != nil {
 			return l, err
 		}
 	}
+	l.dropAddresses(&roles)
 	l.assignFields(roles)
-	if !isHeader && len(o.Map) == 0 {
-		if err := l.inferColumns(rows, o.Object); err != nil {
-			return l, err
-		}
-	}
-	if !isHeader && len(o.Map) > 0 {
+	switch {
+	case isHeader:
+		err = l.useContent(o.Map)
+	case len(o.Map) == 0:
+		err = l.inferColumns(rows, o.Object)
+	default:
 		l.notes = append(l.notes, "no header: the first line is read as an account")
+	}
+	l.noteContradictions()
+	l.described = l.describeColumns()
+	if err != nil {
+		return l, err
 	}
 	return l, l.validateColumns(rows)
 }
@@ -307,34 +188,12 @@ func hasHeader(records [][]string, o Options) (bool, error) {
 		}
 	}
 	for i := range records[0] {
-		switch columnKind(records[1:], i) {
-		case kindDomain, kindEmail, kindPerson:
+		c := readContent(records[1:], i)
+		if _, ok := kindFields[c.kind()]; ok {
 			return true, nil
 		}
 	}
 	return false, nil
-}
-
-// columnKind is the kind of nine in ten of a column's non-empty cells; kindEmpty if there are none,
-// kindText if they differ.
-func columnKind(rows [][]string, i int) kind {
-	var count [numKinds]int
-	total := 0
-	for _, row := range rows {
-		if i < len(row) && row[i] != "" {
-			count[kindOf(row[i])]++
-			total++
-		}
-	}
-	for k, n := range count {
-		if n > 0 && n*10 >= total*9 {
-			return kind(k)
-		}
-	}
-	if total == 0 {
-		return kindEmpty
-	}
-	return kindText
 }
 
 // findColumn finds a column by header name: as written, else folded.
@@ -358,58 +217,110 @@ func (l *layout) applyMap(m map[string]string) error {
 			return &Error{Problem: fmt.Sprintf("--map %s=%s: no such column", name, m[name]),
 				Expected: "one of " + l.columnList(), Fix: "use the name in the header, or the number of the column, counted from 1"}
 		}
-		l.columns[f] = i
+		l.columns[f], l.reasons[f] = i, ReasonMap
 	}
 	return nil
 }
 
-// bestColumns finds the best column for each role.
+// bestColumns finds the best column for each role: content that fits the role counts first, then
+// the rank of the header name. A column whose content contradicts its header has no role.
 func (l *layout) bestColumns() [numRoles]int {
 	var best [numRoles]int
-	var rank [numRoles]int
 	for r := range best {
 		best[r] = -1
 	}
+	var of [numRoles]meaning
+	known := map[int]role{}
 	seen := map[string]bool{}
 	for i, name := range l.header {
-		if name == "" {
+		if f := strings.ToLower(name); name == "" {
 			continue
-		}
-		if f := strings.ToLower(name); seen[f] {
+		} else if seen[f] {
+			l.unused[i] = "an earlier column has the same header"
 			l.notes = append(l.notes, fmt.Sprintf("the header has %q twice: the first column is used", name))
 			continue
 		} else {
 			seen[f] = true
 		}
 		m, _, ok := meaningOf(name)
-		if !ok {
+		if !ok || i >= len(l.contents) || l.usedAsIdentifier(i) {
+			continue // or --map names it
+		}
+		if l.contents[i].fits(m.role) == 0 {
+			l.contradicted[i] = kindNames[l.contents[i].kind()]
 			continue
 		}
-		switch {
-		case best[m.role] < 0:
-			best[m.role], rank[m.role] = i, m.rank
-		case m.role == roleKey: // lists have many ids; only the best is used
-			if m.rank < rank[m.role] {
-				best[m.role], rank[m.role] = i, m.rank
-			}
-		default:
-			unused := i
-			if m.rank < rank[m.role] {
-				unused, best[m.role], rank[m.role] = best[m.role], i, m.rank
-			}
-			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s means the same", l.names[unused], l.names[best[m.role]]))
+		known[i] = m.role
+		j := best[m.role]
+		if j < 0 {
+			best[m.role], of[m.role] = i, m
+			continue
+		}
+		fits, before := l.contents[i].fits(m.role), l.contents[j].fits(m.role)
+		if fits > before || fits == before && m.rank < of[m.role].rank {
+			best[m.role], of[m.role] = i, m
 		}
 	}
+	for i := range l.header {
+		r, ok := known[i]
+		if !ok || best[r] == i {
+			continue
+		}
+		l.unused[i] = l.names[best[r]] + " means the same"
+		if r != roleKey && r != rolePersonKey && r != roleCompanyPage { // lists have many ids; only the best is used
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
+		}
+	}
+	l.emailDomain = best[roleSite] >= 0 && of[roleSite].rank >= rankEmailDomain
 	return best
 }
 
-// decideObject decides by the columns whether the list holds companies or contacts.
-func (l *layout) decideObject(roles *[numRoles]int, rows [][]string, m map[string]string) (schema.Object, error) {
-	if i := roles[roleLinkedIn]; i >= 0 && columnKind(rows, i) == kindCompany {
-		l.notes = append(l.notes, fmt.Sprintf("%s holds company pages, which cannot be requested: the column is ignored", l.names[i]))
-		roles[roleLinkedIn] = -1
+// dropAddresses takes the role of a website from a column of a list of contacts that holds e-mail
+// addresses, if no other column does: useContent reads it as the addresses of the contacts.
+func (l *layout) dropAddresses(roles *[numRoles]int) {
+	i := roles[roleSite]
+	if l.object == schema.Contact && i >= 0 && roles[roleEmail] < 0 && !l.has(fieldEmail) && l.contents[i].kind() == kindEmail {
+		roles[roleSite] = -1
+		l.contradicted[i] = kindNames[kindEmail]
 	}
-	for _, r := range []role{rolePersonID, rolePersonKey, rolePerson, roleFirstName, roleLastName, roleLinkedIn, roleEmail} {
+}
+
+// resolveNames decides what a column is whose header means a name in one list and a part of it in
+// another: "Nombre" above "Apellidos", "Nom" after "Prénom", "Name" after "Vorname".
+func (l *layout) resolveNames(roles *[numRoles]int, rows [][]string) {
+	move := func(from, to role) {
+		if i := roles[from]; i >= 0 && roles[to] < 0 {
+			roles[to], roles[from] = i, -1
+		}
+	}
+	if roles[roleLastName] >= 0 || roles[roleNameOrLast] >= 0 {
+		move(roleNameOrFirst, roleFirstName)
+	}
+	if roles[roleFirstName] >= 0 {
+		move(roleNameOrLast, roleLastName)
+	}
+	move(roleNameOrFirst, roleName)
+	move(roleNameOrLast, roleName)
+	name, first := roles[roleName], roles[roleFirstName]
+	if name < 0 || first < 0 || roles[roleLastName] >= 0 {
+		return
+	}
+	for _, row := range rows {
+		if name < len(row) && first < len(row) && row[first] != "" && slices.Contains(strings.Fields(row[name]), row[first]) {
+			return // a full name
+		}
+	}
+	move(roleName, roleLastName)
+}
+
+// decideObject decides by the columns whether the list holds companies or contacts.
+func (l *layout) decideObject(roles *[numRoles]int, m map[string]string) (schema.Object, error) {
+	if i := roles[rolePersonKey]; i >= 0 {
+		if _, exact, _ := meaningOf(l.header[i]); exact {
+			return schema.Contact, nil
+		}
+	}
+	for _, r := range []role{rolePersonID, rolePerson, roleFirstName, roleLastName, roleLinkedIn, roleEmail} {
 		if roles[r] >= 0 {
 			return schema.Contact, nil
 		}
@@ -426,7 +337,51 @@ func (l *layout) decideObject(roles *[numRoles]int, rows [][]string, m map[strin
 		return "", &Error{Line: l.line, Problem: fmt.Sprintf("%s and %s may be a person and an employer, or a company twice", l.names[n], l.names[c]),
 			Fix: "add --object=contact or --object=company"}
 	}
-	return schema.Company, nil
+	if l.header == nil || decidedByMap(m) {
+		return schema.Company, nil
+	}
+	return l.objectOfContent(roles)
+}
+
+// objectOfContent decides by the cells of columns without a known header.
+func (l *layout) objectOfContent(roles *[numRoles]int) (schema.Object, error) {
+	profiles, _ := l.candidates(kindPerson)
+	addresses, _ := l.candidates(kindEmail)
+	people := slices.Concat(profiles, addresses)
+	if len(people) == 0 {
+		return schema.Company, nil
+	}
+	for _, r := range []role{roleCompanyID, roleID, roleSite, roleOrganisation} {
+		if i := roles[r]; i >= 0 {
+			return "", &Error{Line: l.line, Problem: fmt.Sprintf("%s is a column of companies, and %s is one of contacts (%s)", l.names[i], l.columnText(people[0]),
+				l.contents[people[0]].share(l.contents[people[0]].kind())), Fix: "add --object=contact or --object=company"}
+		}
+	}
+	return schema.Contact, nil
+}
+
+// noteContradictions says which headers are not believed.
+func (l *layout) noteContradictions() {
+	for i, name := range l.names {
+		found, ok := l.contradicted[i]
+		if !ok {
+			if k := l.contents[i].kind(); k == kindEmail && (l.columns[fieldDomain] == i || l.columns[fieldCompanyDomain] == i) && l.header != nil {
+				l.notes = append(l.notes, fmt.Sprintf("%s holds e-mail addresses, not domains: the part after the @ is used", name))
+			}
+			continue
+		}
+		switch {
+		case l.usedAsIdentifier(i): // its own note says so
+		case found == kindNames[kindCompany]:
+			l.unused[i] = "company pages cannot be requested"
+			l.notes = append(l.notes, fmt.Sprintf("%s holds company pages, which cannot be requested: the column is ignored", name))
+		default:
+			if l.unused[i] == "" {
+				l.unused[i] = "the content contradicts the header"
+			}
+			l.notes = append(l.notes, fmt.Sprintf("%s is not used: it holds %s, which its header does not mean", name, found))
+		}
+	}
 }
 
 // assignFields maps roles to the fields of the object. Fields set by --map stay.
@@ -434,16 +389,17 @@ func (l *layout) assignFields(roles [numRoles]int) {
 	assign := func(f field, candidates ...role) {
 		for _, r := range candidates {
 			if i := roles[r]; i >= 0 && !l.has(f) {
-				l.columns[f] = i
+				l.columns[f], l.reasons[f] = i, ReasonHeader
 			} else if i >= 0 && l.columns[f] != i {
-				l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s is the %s", l.names[i], l.names[l.columns[f]], fieldNames[f]))
+				l.unused[i] = fmt.Sprintf("%s is the %s", l.names[l.columns[f]], fieldNames[f])
+				l.notes = append(l.notes, fmt.Sprintf("%s is not used: %s", l.names[i], l.unused[i]))
 			}
 		}
 	}
 	if l.object == schema.Contact {
 		// In a list of contacts "domain" can only be the employer's.
 		if l.has(fieldDomain) && !l.has(fieldCompanyDomain) {
-			l.columns[fieldCompanyDomain] = l.columns[fieldDomain]
+			l.columns[fieldCompanyDomain], l.reasons[fieldCompanyDomain] = l.columns[fieldDomain], l.reasons[fieldDomain]
 		}
 		l.columns[fieldDomain] = -1
 		assign(fieldKey, rolePersonKey, roleKey)
@@ -460,7 +416,7 @@ func (l *layout) assignFields(roles [numRoles]int) {
 	// In a list of companies "company_name" and "company_domain" are the company's own.
 	for own, alias := range map[field]field{fieldName: fieldCompanyName, fieldDomain: fieldCompanyDomain} {
 		if l.has(alias) && !l.has(own) {
-			l.columns[own] = l.columns[alias]
+			l.columns[own], l.reasons[own] = l.columns[alias], l.reasons[alias]
 		}
 		l.columns[alias] = -1
 	}
@@ -479,15 +435,15 @@ func (l *layout) inferColumns(rows [][]string, wanted schema.Object) error {
 		return l.inferOneColumn(rows, wanted)
 	}
 	for i := range l.width {
-		f, ok := kindFields[columnKind(rows, i)]
-		if !ok {
+		f, ok := kindFields[l.contents[i].kind()]
+		if !ok || !l.isBest(i) {
 			continue
 		}
 		if l.has(f) {
 			return &Error{Line: l.line, Problem: fmt.Sprintf("no header, and columns %d and %d both look like %s", l.columns[f]+1, i+1, fieldNames[f]),
-				Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
+				Expected: "a header, or --map with column numbers", Fix: l.mapAdvice()}
 		}
-		l.columns[f] = i
+		l.columns[f], l.reasons[f] = i, ReasonContent
 	}
 	l.object = wanted
 	if wanted == "" {
@@ -496,13 +452,32 @@ func (l *layout) inferColumns(rows [][]string, wanted schema.Object) error {
 			l.object = schema.Contact
 		}
 	}
-	l.assignFields(l.bestColumns()) // decides which field a domain is
+	l.assignFields(noRoles()) // decides which field a domain is
 	if !l.canIdentify(l.object) {
 		return &Error{Line: l.line, Problem: "no header, and no column is recognised by its content",
-			Expected: "a header, or --map with column numbers", Fix: l.mapAdvice(rows)}
+			Expected: "a header, or --map with column numbers", Fix: l.mapAdvice()}
 	}
 	l.notes = append(l.notes, "no header: the columns were recognised by their content")
 	return nil
+}
+
+// isBest reports whether column i can be used and no other column of its kind is better.
+func (l *layout) isBest(i int) bool {
+	k := l.contents[i].kind()
+	u := l.use(i, k)
+	for j := range l.width {
+		if l.use(j, k) > u {
+			return false
+		}
+	}
+	return u != useNot
+}
+
+func noRoles() (roles [numRoles]int) {
+	for r := range roles {
+		roles[r] = -1
+	}
+	return roles
 }
 
 // isComment reports whether a line of a plain list is a comment.
@@ -530,8 +505,11 @@ func (l *layout) inferOneColumn(rows [][]string, wanted schema.Object) error {
 			if 3*n >= 2*total {
 				f = fieldName
 			}
-		case kindDigits:
+		case kindDigits, kindToken:
 			f = fieldID
+		case kindCompany:
+			return &Error{Line: l.line, Problem: "the lines are LinkedIn company pages, which cannot be requested",
+				Expected: "domains or names of companies", Fix: "replace the pages by the companies' domains"}
 		case kindDomain:
 			f = fieldDomain
 		case kindEmail:
@@ -551,16 +529,13 @@ func (l *layout) inferOneColumn(rows [][]string, wanted schema.Object) error {
 		return &Error{Line: l.line, Problem: "no header, and the lines hold different kinds of identifiers", Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids, one kind only",
 			Fix: "add a header line, or name the column: --map domain=1"}
 	}
-	l.columns[f] = 0
+	l.columns[f], l.reasons[f] = 0, ReasonContent
 	l.notes = append(l.notes, fmt.Sprintf("no header: the only column was recognised as %s by its content", fieldNames[f]))
 	return nil
 }
 
 // validateColumns checks that the columns suffice to request the accounts.
 func (l *layout) validateColumns(rows [][]string) error {
-	if len(l.header) > maxColumns {
-		return &Error{Line: l.line, Problem: fmt.Sprintf("the header has %d columns", len(l.header)), Expected: fmt.Sprintf("at most %d", maxColumns)}
-	}
 	if i := l.columns[fieldName]; l.delimiter == 0 && i >= 0 {
 		for _, row := range rows {
 			if c := row[i]; holdsCells(c) && !isComment(c) {
@@ -573,7 +548,7 @@ func (l *layout) validateColumns(rows [][]string) error {
 		return nil
 	}
 	e := &Error{Line: l.line, Problem: fmt.Sprintf("no column identifies a %s; the columns are %s", l.object, l.columnList()),
-		Expected: "a column with a domain or a company name", Fix: l.mapAdvice(rows)}
+		Expected: "a column with a domain or a company name", Fix: l.mapAdvice()}
 	if l.object == schema.Contact {
 		e.Expected = "a column with LinkedIn profiles or e-mail addresses, or full names with employers"
 		if company := *l; company.fitsObject(schema.Company) {
@@ -599,20 +574,21 @@ func (l *layout) fitsObject(o schema.Object) bool {
 		l.columns[f] = -1
 	}
 	l.object, l.notes = o, nil
+	l.unused, l.contradicted = map[int]string{}, map[int]string{}
 	l.assignFields(l.bestColumns())
 	return l.canIdentify(o)
 }
 
 // mapAdvice is the --map option that the content of the columns suggests.
-func (l *layout) mapAdvice(rows [][]string) string {
-	fieldOf := map[kind]field{kindDomain: fieldDomain}
+func (l *layout) mapAdvice() string {
+	fieldOf := map[kind]field{kindDomain: fieldDomain, kindToken: fieldID}
 	if l.object == schema.Contact {
-		fieldOf = map[kind]field{kindEmail: fieldEmail, kindPerson: fieldLinkedIn}
+		fieldOf = map[kind]field{kindEmail: fieldEmail, kindPerson: fieldLinkedIn, kindToken: fieldID}
 	}
 	var parts []string
 	for i := range l.names {
-		k := columnKind(rows, i)
-		if f, ok := fieldOf[k]; ok {
+		k := l.contents[i].kind()
+		if f, ok := fieldOf[k]; ok && !l.namesOther(i) {
 			delete(fieldOf, k)
 			parts = append(parts, fmt.Sprintf("--map %s=%s", fieldNames[f], l.mapReference(i)))
 		}
@@ -627,15 +603,19 @@ func (l *layout) mapAdvice(rows [][]string) string {
 	}
 }
 
-// mapReference is the name of a column in a --map option.
+// mapReference is the name of a column in a --map option, quoted for a shell; its number if the name
+// cannot be quoted, or does not denote it.
 func (l *layout) mapReference(i int) string {
-	if i < len(l.header) && l.header[i] != "" {
-		if strings.ContainsAny(l.header[i], " ,;|&()'") {
-			return strconv.Quote(l.header[i])
-		}
-		return l.header[i]
+	if i >= len(l.header) || l.header[i] == "" || findColumn(l.header, l.header[i]) != i || strings.ContainsAny(l.header[i], "\"\\$`!,=") ||
+		strings.ContainsFunc(l.header[i], unicode.IsControl) || len(l.header[i]) > 80 {
+		return strconv.Itoa(i + 1)
 	}
-	return strconv.Itoa(i + 1)
+	if strings.ContainsFunc(l.header[i], func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
+	}) {
+		return `"` + l.header[i] + `"`
+	}
+	return l.header[i]
 }
 
 // columnList lists the columns for a message, with their numbers.

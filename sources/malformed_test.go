@@ -143,7 +143,7 @@ func readStatuses(t *testing.T, file string, o Options) string {
 		t.Errorf("Input() has %d records, %d rejected, want %d, %d", in.Records, in.Rejected, count, rejected)
 	}
 	fmt.Fprintf(&b, "input: %s\n", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s delimiter=%q lines=%d blank=%d", in.Object, in.Encoding, in.Compression, in.Delimiter, in.Lines, in.Blank)), " "))
-	if in.Format != "" {
+	if in.Format == FormatXLSX {
 		fmt.Fprintf(&b, "format: %s, sheet %q\n", in.Format, in.Sheet)
 	}
 	if in.Header != nil {

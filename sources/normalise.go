@@ -389,7 +389,7 @@ func Email(s string) (address, note string, err error) {
 		s, _, _ = strings.Cut(s[7:], "?")
 	}
 	s = strings.Trim(s, "<>\"'`()[],;: ")
-	if parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;|/", r) }); len(parts) > 1 {
+	if parts := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" ,;|/:", r) }); len(parts) > 1 { // " ::: " in exports of Google Contacts
 		for _, p := range parts {
 			if strings.Count(p, "@") != 1 {
 				return "", "", errors.New("is not one e-mail address; expected ada@acme.com")
@@ -563,19 +563,6 @@ func isToken(s string) bool {
 	version, token, _ := strings.Cut(s[1:], ".")
 	return version != "" && strings.Trim(version, "0123456789") == "" && len(token) > 0 &&
 		strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=") == ""
-}
-
-// isPlaceholder reports whether a cell is empty or stands for an empty one.
-func isPlaceholder(s string) bool {
-	if len(s) > len("undefined") {
-		return false
-	}
-	switch strings.ToLower(s) {
-	case "", "-", "--", "---", "?", ".", "n/a", "#n/a", "n.a.", "na", "null", "<null>", "none", "nan", "nil", "tbd", "unknown",
-		"undefined", `\n`, "(blank)", "#ref!", "#name?", "#value!", "#div/0!", "#null!":
-		return true
-	}
-	return false
 }
 
 // tidyText removes invisible and control characters, replaces each run of white space by one space,

@@ -297,7 +297,7 @@ type fileNotes struct {
 }
 
 func (s *fileNotes) addFile(o Object, detected Input) {
-	s.sheets = s.sheets || detected.Format == formatXLSX
+	s.sheets = s.sheets || detected.Format == FormatXLSX
 	if s.read++; s.read == 1 {
 		s.first = detected
 	}
@@ -354,8 +354,8 @@ func describeDetected(in Input) string {
 	for _, field := range slices.Sorted(maps.Keys(in.Mapping)) {
 		words = append(words, field+" = "+in.Mapping[field])
 	}
-	if in.Format != "" {
-		return strings.Join(append(words, in.Format), " · ")
+	if in.Format == FormatXLSX {
+		return strings.Join(append(words, string(in.Format)), " · ")
 	}
 	return strings.Join(append(words, in.Encoding), " · ")
 }

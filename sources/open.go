@@ -52,6 +52,11 @@ type Options struct {
 	// StrictFiles refuses a folder or pattern with a file that is no list. By default the file is
 	// skipped with a note.
 	StrictFiles bool
+	// Sample are the records that Accounts yields. Nil: all.
+	Sample *Sample
+	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
+	// further column, so that they can be mended and read as a list. Nil: nothing does.
+	Rejects io.Writer
 }
 
 // Header says whether a list begins with a header.
@@ -115,20 +120,24 @@ type Input struct {
 	// See Fingerprint; empty if reading stopped early.
 	SHA256 string
 	Bytes  int64 // as stored, before decompression
-	// Accounts yielded, including rejected ones; the header is not counted.
+	// Accounts read, including rejected ones and those that a sample leaves out; the header is not
+	// counted.
 	Records     int64
 	Rejected    int64  // accounts with a Reject
 	Lines       int64  // all physical lines
 	Blank       int64  // blank physical lines
 	Encoding    string // as its canonical name: utf-8, utf-16le, windows-1252, shift_jis
 	Compression string // gzip, zstd or empty
-	Format      string // xlsx; empty for text
 	Sheet       string // of a workbook
 	Delimiter   string // empty for one column
 	Object      schema.Object
+	Format      Format
 	Header      []string // header cells as written; nil without a header
+	HeaderLine  int64    // physical line of the header; 0 without a header
 	// Field -> header name, or "column 3" without a header.
 	Mapping map[string]string
+	// How each column is read, and why, in the order of the list.
+	Columns []Column
 	Notes   []string // decisions that the user may want to check
 	// Keys that a spreadsheet damaged so that several lines have them; known after Accounts.
 	SharedKeys []SharedKey
@@ -144,6 +153,8 @@ type List struct {
 	mangled mangledKeys
 	input   Input
 	walked  bool
+	// Of what was written to Options.Rejects; nil: nothing was.
+	rejectHeader *string
 }
 
 // file is an open file of a list.
@@ -154,6 +165,7 @@ type file struct {
 	plain    io.Closer // the decompressor
 	sheet    *workbook // nil for a text
 	csv      *reader
+	header   []byte // as it stands in the text; nil: there is none
 	layout   layout
 	detected Input // what was detected
 }
@@ -195,6 +207,9 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	l.input.URI = uri
 	if len(l.objects) > 1 || l.store != nil {
 		l.input.Objects, l.input.Notes = l.objects, notes.mergeNotes()
+	}
+	if o.Sample != nil {
+		l.input.Notes = append(l.input.Notes, o.Sample.note())
 	}
 	return l, nil
 }
@@ -313,7 +328,7 @@ func (f *file) detectText(o Options) error {
 		in.Notes = append(in.Notes, fmt.Sprintf("the encoding was recognised as %s by the letters of the text; if names look wrong, name it with --encoding", encoding))
 	}
 
-	head, atEOF := text.peek(sampleSize)
+	head, atEOF := peekSample(text)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
 		return text.err
 	}
@@ -335,7 +350,7 @@ func (f *file) detectSheet(stored io.Reader, o Options) error {
 	}
 	f.sheet = w
 	in := &f.detected
-	in.Format, in.Sheet, in.Encoding, in.Notes = formatXLSX, w.sheet, utf8Name, w.notes()
+	in.Sheet, in.Encoding, in.Notes = w.sheet, utf8Name, w.notes()
 	text := &preview{r: w}
 	head, atEOF := text.peek(sampleSize)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
@@ -343,7 +358,7 @@ func (f *file) detectSheet(stored io.Reader, o Options) error {
 	}
 	o.Delimiter = ','
 	err = f.detectColumns(text, head, atEOF, o)
-	in.Delimiter = ""
+	in.Delimiter, in.Format = "", FormatXLSX
 	if fault := new(Error); errors.As(err, &fault) && fault.Column == "" {
 		fault.Column = "sheet " + strconv.Quote(w.sheet)
 	}
@@ -372,16 +387,21 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 		return err
 	}
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, append(in.Notes, f.layout.notes...)
-	in.Mapping = f.layout.fieldMapping()
+	in.Mapping, in.Columns, in.Format = f.layout.fieldMapping(), f.layout.described, FormatCSV
+	if d.delimiter == 0 {
+		in.Format = FormatText
+	}
 	if in.Header == nil {
 		return nil
 	}
+	in.HeaderLine = d.line
 	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
 		// An interrupted export looks like this, and must not pass as a complete list. A part of many
 		// is different: job engines write one for each partition, also for an empty one.
 		return &Error{Problem: noLineBelowHeader, Expected: "one account per line", Fix: "check how the list was exported", empty: true}
 	}
-	_, err = f.csv.next()
+	header, err := f.csv.next()
+	f.header = bytes.Clone(header.raw)
 	return err
 }
 
@@ -493,14 +513,20 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		if rec.fault == nil && rec.last > rec.line {
 			if fault := f.layout.unclosedQuote(&rec); fault != nil {
 				rec.fault = fault
+				rec.raw = firstLine(rec.raw)
 				rec.last = f.csv.rewindRecord() - 1
 			}
 		}
-		in.Records++
+		if in.Records++; !l.options.Sample.contains(in.Records) {
+			continue
+		}
 		a := f.layout.parseAccount(&rec)
 		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {
 			in.Rejected++
+			if err := l.writeReject(f, &rec, a.Reject); err != nil {
+				return err
+			}
 		}
 		if f.layout.has(fieldKey) && isMangled(a.Key) {
 			l.mangled.add(f.detected.Mapping[fieldNames[fieldKey]], a.Key, a.File, a.Line)

@@ -32,9 +32,6 @@ const (
 	maxPartInCache = 8 << 20 // larger parts are unpacked to temporary files
 )
 
-// formatXLSX is the Input.Format of a workbook.
-const formatXLSX = "xlsx"
-
 // workbook reads a sheet as CSV text.
 type workbook struct {
 	dir    string // of temporary files

@@ -76,7 +76,7 @@ func TestWorkbookOnPipe(t *testing.T) {
 		}
 		domains = append(domains, a.Domain)
 	}
-	if in := l.Input(); !slices.Equal(domains, []string{"acme.com"}) || in.Format != formatXLSX || in.Sheet != "Sheet1" || in.Bytes != int64(len(book)) {
+	if in := l.Input(); !slices.Equal(domains, []string{"acme.com"}) || in.Format != FormatXLSX || in.Sheet != "Sheet1" || in.Bytes != int64(len(book)) {
 		t.Errorf("domains %q, input %+v", domains, in)
 	}
 }

@@ -336,3 +336,26 @@ func (p *budgetCase) verifyLake() {
 		p.t.Errorf("verify: exit %d\n%s", code, output.String())
 	}
 }
+
+// TestResumedWithLowerCap: a run that is resumed with a cap below what it has cost asks nothing more.
+// verify judges the calls by the cap of the process that made them, and the summary counts the calls a
+// second of its own process only.
+func TestResumedWithLowerCap(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}})
+	list := domainLines(300)
+	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 2 })
+	r.rerun(list, append([]string{"--concurrency", "1", "--batch-size", "50", "--max-credits", "100000"}, baseFlags...)...)
+	clearHook(t)
+	v := r.exec(t.Context(), []string{"resume", "-", "--max-credits", "1"}, list)
+	if m := r.manifest; v.credits != 0 || m == nil || m.Run.Stop == nil || m.Run.Stop.Kind != pipeline.StopBudget || m.Calls.Total == 0 || m.Calls.PerSecond != 0 {
+		t.Fatalf("exit %d, %d credits, %+v; want no further call, and none a second: %s", v.code, v.credits, m, v.stderr)
+	}
+	if strings.Contains(v.stdout, "charged in ") || strings.Contains(v.stdout, "requested in ") {
+		t.Errorf("the summary says in what time calls may have been charged:\n%s", v.stdout)
+	}
+	if code, stdout, stderr := says(t, "verify", "--lake", r.lake); code != exitComplete {
+		t.Errorf("verify: exit %d: %s%s", code, stdout, stderr)
+	}
+}

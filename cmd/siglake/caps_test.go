@@ -152,3 +152,21 @@ func TestPeriodCapsOfJobs(t *testing.T) {
 		t.Errorf("job a on the next day: %d credits, want some, and at most 24", a)
 	}
 }
+
+// TestPeriodCapTooSmall: a cap that never pays for one entity says so, and does not tell to wait for
+// the next day.
+func TestPeriodCapTooSmall(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{})
+	for flag, wants := range map[string]string{"--max-credits-per-day": "raise the cap to 10 or more", "--max-lake-credits-per-month": "raise the cap to 10 or more"} {
+		v := r.rerun(domainLines(3), "--signals", "riskNews", "--since", "30d", flag, "9")
+		if stop := r.manifest.Run.Stop; v.code != exitDeferred || v.credits != 0 || stop == nil || stop.RetryAt != nil || !strings.HasPrefix(stop.Advice, wants) {
+			t.Errorf("%s 9: exit %d, %d credits, %+v; want %d, none, and %q", flag, v.code, v.credits, stop, exitDeferred, wants)
+		}
+		v = r.rerun(domainLines(3), "--signals", "riskNews", "--since", "30d", "--max-results", "20", "--max-credits", "unlimited", flag, "10")
+		if stop := r.manifest.Run.Stop; v.code != exitDeferred || stop == nil || !strings.HasPrefix(stop.Advice, "raise the cap to 20") {
+			t.Errorf("%s 10 with 20 results: exit %d, %+v; want %d and what the cap must be", flag, v.code, stop, exitDeferred)
+		}
+	}
+}

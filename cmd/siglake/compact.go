@@ -26,6 +26,9 @@ func compactCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("compact takes no arguments, got %q", c.Args().First())
 			}
+			if invocationOf(c).checkOnly {
+				return o.Check()
+			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
 				return err

@@ -28,8 +28,9 @@ func configCheckCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "find everything that is wrong with a job file",
 		ArgsUsage: "[NAME]",
-		Description: "Lists unknown keys, wrong values and missing lists with file, line and column. Nothing is opened but the job\n" +
-			"file. Exits 64 if anything is wrong.",
+		Description: "Lists unknown keys and wrong values with file, line and column, then what the commands of the jobs would refuse.\n" +
+			"Warns about lists that do not exist at present and signals that this version does not know. Nothing is opened but\n" +
+			"the job file. Exits 64 if anything is wrong.",
 		Flags: []cli.Flag{configFlag(&path)},
 		Action: func(c *cli.Context) error {
 			return checkJobs(c.Context, invocationOf(c), path, c.Args().Slice())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -49,6 +50,30 @@ func TestDryRunOfPages(t *testing.T) {
 		plan("bought again", []string{"30 results at most"}, "--limit", "30", "--refresh")
 		if tt.command == app.VisitorsName {
 			plan("without a bound", []string{"no bound; at most 20 a page", "without --limit"})
+		}
+	}
+}
+
+// TestDryRunOfRehearsedPages: a lake that a rehearsal filled is planned for under the same day, with
+// what the simulator's account says and without a key of the user's.
+func TestDryRunOfRehearsedPages(t *testing.T) {
+	t.Parallel()
+	n := newNights(t, simulator.Config{}, companyDomains(5))
+	for _, words := range [][]string{
+		{app.LookalikesName, "--seeds", "-"},
+		{app.VisitorsName, "--domain", "shop.example"},
+	} {
+		n.lake = filepath.Join(t.TempDir(), "lake")
+		flags := []string{"--as-of", "2026-06-01", "--page-size", "20", "--limit"}
+		if v := n.exec(t.Context(), words, n.list, append(flags, "20")...); v.code != exitComplete || v.credits != 20 {
+			t.Fatalf("%v: exit %d, %d credits, want %d and 20: %s", words, v.code, v.credits, exitComplete, v.stderr)
+		}
+		v := n.exec(t.Context(), words, n.list, append(flags, "30", "--dry-run")...)
+		if v.code != exitComplete || v.credits != 0 || v.requests == 0 || !strings.Contains(v.stdout, "20 results, which are not bought again") || strings.Contains(v.stdout, "no API key") {
+			t.Errorf("%v: exit %d, %d credits, %d requests; want %d, none and some, and what was bought: %s%s", words, v.code, v.credits, v.requests, exitComplete, v.stdout, v.stderr)
+		}
+		if v := n.exec(t.Context(), words, n.list, "--page-size", "20", "--limit", "30", "--dry-run"); v.code != exitUsage || !strings.Contains(v.stderr, "simulate") {
+			t.Errorf("%v without --as-of: exit %d, want %d: %s", words, v.code, exitUsage, v.stderr)
 		}
 	}
 }

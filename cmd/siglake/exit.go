@@ -51,6 +51,7 @@ func statusOf(code int) error {
 // kindCodes are the exit codes of errors that have a kind.
 var kindCodes = map[app.Kind]int{
 	app.KindUsage: exitUsage, app.KindAuth: exitAuth, app.KindStorage: exitStorage, app.KindLocked: exitLocked, app.KindIntegrity: exitIntegrity, app.KindDeferred: exitDeferred,
+	app.KindStale: exitStale,
 }
 
 // exitCode maps an error to the exit code, and gives what there is to print of it;

@@ -26,7 +26,7 @@ var commandGroups = []struct {
 	title string
 	names []string
 }{
-	{"Start here", []string{"demo", "plan", "run", "resume", "job", "config"}},
+	{"Start here", []string{"demo", "check", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
 	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "ddl"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
@@ -48,7 +48,8 @@ type guide struct {
 // guides are the examples and manual pages of the commands. The manual's tests
 // execute the examples.
 var guides = map[string]guide{
-	"demo": {[]string{"siglake demo"}, []string{"simulator"}},
+	"demo":  {[]string{"siglake demo"}, []string{"simulator"}},
+	"check": {[]string{"siglake check accounts.csv", "siglake check accounts.csv --rejects rejects.csv"}, []string{"lists"}},
 	"plan": {[]string{
 		"siglake plan accounts.csv --lake lake --signals news,growth",
 		`siglake plan accounts.csv --lake lake --signals all --price-per-credit "0.02 USD"`,
@@ -220,6 +221,9 @@ func isTerminal(w io.Writer) bool {
 	f, ok := format.Below(w).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
+
+// isInteractive reports whether a person reads standard error and answers on standard input.
+func isInteractive() bool { return term.IsTerminal(int(os.Stdin.Fd())) && isTerminal(os.Stderr) }
 
 func printAppHelp(program *cli.App, w io.Writer) {
 	fmt.Fprint(w, manual.Wrap(program.Name+" - "+program.Usage, helpWidth, "", "  "))

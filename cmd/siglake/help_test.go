@@ -336,7 +336,7 @@ func TestCompletionScripts(t *testing.T) {
 func TestManPages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if said, err := exec.CommandContext(t.Context(), "go", "run", "-tags", "man", ".", dir).CombinedOutput(); err != nil {
+	if said, err := exec.CommandContext(t.Context(), "go", "run", "-ldflags=-s -w", "-tags", "man", ".", dir).CombinedOutput(); err != nil {
 		t.Fatalf("go run: %v\n%s", err, said)
 	}
 	var want []string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -15,6 +16,7 @@ import (
 type invocation struct {
 	env     *app.Env
 	console *console
+	args    []string // the command line
 
 	job       string    // the name of the job; empty: a command line
 	settings  []setting // of the job
@@ -42,6 +44,7 @@ func invocationOf(c *cli.Context) *invocation { return c.App.Metadata[invocation
 // run executes a command line, the program's name first, and gives the exit code.
 func (inv *invocation) run(ctx context.Context, args []string) int {
 	inv.console.follow(inv.env, args, inv.settings)
+	inv.args = args
 	own := *inv.env // a flag can change its clock
 	inv.env = &own
 	program := newCLI(inv.env)
@@ -57,9 +60,17 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 	inv.presetFlags(cmd)
 	err := program.RunContext(ctx, flagsFirst(program, args))
 	code, message := endOf(ctx, err)
-	inv.console.report(code, message)
+	inv.console.report(code, inv.named(message))
 	inv.finish(cmd, code, message)
 	return code
+}
+
+// named says which job an error concerns: a scheduler, or a check, may run several.
+func (inv *invocation) named(message error) error {
+	if message == nil || inv.job == "" {
+		return message
+	}
+	return fmt.Errorf("job %s: %w", inv.job, message)
 }
 
 // presetFlags lets the settings of a job fill in flags, before the command begins and after it is
@@ -68,7 +79,7 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 	if cmd == nil || len(inv.settings) == 0 {
 		return
 	}
-	if inv.checkOnly && flagNamed(cmd, "max-credits") == nil { // the others look at their options first
+	if inv.checkOnly && flagNamed(cmd, "max-credits") == nil && !slices.Contains([]string{"status", "compact"}, cmd.Name) { // these look at their options first
 		cmd.Action = func(*cli.Context) error { return nil }
 	}
 	for _, f := range cmd.Flags {
@@ -84,7 +95,7 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 			}
 			for _, v := range s.values {
 				if err := c.Set(s.flag, v); err != nil {
-					return app.UsageErrorf("job %s: --%s: %v", inv.job, s.flag, err)
+					return app.UsageErrorf("--%s: %v", s.flag, err)
 				}
 			}
 		}

@@ -329,3 +329,47 @@ jobs:
 		}
 	}
 }
+
+// TestConfigCheckValues: a check names the job of every value that its command would refuse, and warns
+// about what may be there by the time of the run.
+func TestConfigCheckValues(t *testing.T) {
+	t.Parallel()
+	for settings, says := range map[string]string{
+		"{list: a.csv}": "name the signals",
+		"{list: a.csv, signals: news, since: 30x}":             `--since "30x": expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last`,
+		"{list: a.csv, signals: news, max-results: 1000}":      "--max-results 1000",
+		"{list: a.csv, signals: news, backfill: 5x}":           `--backfill "5x": expected a date`,
+		"{list: a.csv, signals: news, max-credits: lots}":      `--max-credits "lots"`,
+		"{list: a.csv, signals: news, lateness: [news=400]}":   `--lateness "news=400"`,
+		"{command: lookalikes, seeds: a.csv, page-size: 1000}": "--page-size 1000",
+		"{command: visitors, domain: shop.example, limit: -1}": "--limit -1",
+		"{command: status, max-age: soon}":                     `--max-age "soon"`,
+		"{command: compact, min-files: 1}":                     "--min-files 1",
+		"{command: compact, target-size: 5PB}":                 `--target-size "5PB"`,
+	} {
+		if code, stderr := checkJob(t, settings); code != exitUsage || !strings.HasPrefix(stderr, "siglake: job checked: "+says) {
+			t.Errorf("%s: exit %d, want %d and %q: %s", settings, code, exitUsage, says, stderr)
+		}
+	}
+	for settings, says := range map[string]string{
+		"{list: a.csv, signals: news, audit: 2%, since: 30d}":  "--audit has no effect with --since 30d",
+		"{list: a.csv, signals: [news, growht]}":               "did you mean growth?",
+		"{list: gone.csv, signals: news}":                      "gone.csv at present",
+		"{list: a.csv, signals: news, since: last, audit: 2%}": "",
+		"{command: resume}":                                    "",
+		"{command: status, max-age: 26h, job: x}":              "",
+	} {
+		code, stderr := checkJob(t, settings)
+		if code != exitComplete || !strings.Contains(stderr, says) || (says != "") != strings.Contains(stderr, "job=checked") {
+			t.Errorf("%s: exit %d, want %d and %q: %s", settings, code, exitComplete, says, stderr)
+		}
+	}
+}
+
+// checkJob checks a job file with one job.
+func checkJob(t *testing.T, settings string) (code int, stderr string) {
+	t.Helper()
+	config := writeJobFile(t, "version: 1\ndefaults: {lake: lake, max-credits: 5}\njobs:\n  checked: "+settings+"\n", map[string]string{"a.csv": "domain\n"})
+	code, _, stderr = says(t, "config", "check", "--config", config)
+	return code, stderr
+}

@@ -452,7 +452,7 @@ var faultMenu = []string{"500-refused%4", "503-billed%1", "429-burst%2", "drop-a
 func TestKill(t *testing.T) {
 	t.Parallel()
 	killLoop(t, proof.Size(2, 30, 1000), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
-		return newWorld(t, program, seed, 1500, faultMenu...), 60 * time.Millisecond
+		return newWorld(t, program, seed, proof.Size(600, 1500, 1500), faultMenu...), 60 * time.Millisecond
 	}, func(w *world, _ *rand.Rand) int { return w.check() })
 }
 
@@ -494,7 +494,7 @@ func buildProgram(t *testing.T) string {
 // builtProgram is built once for all tests; TestMain removes it.
 var builtProgram = sync.OnceValues(func() (string, error) {
 	program := filepath.Join(programDir, "siglake")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	return program, nil

@@ -216,7 +216,7 @@ func (w *world) countSessions() (lost, begun int) {
 func TestKillV3(t *testing.T) {
 	t.Parallel()
 	killLoop(t, proof.Size(1, 12, 500), func(t *testing.T, program string, seed uint64) (*world, time.Duration) {
-		w := mixedWorld(t, seed, 900)
+		w := mixedWorld(t, seed, proof.Size(400, 900, 900))
 		w.startProcesses(program, seed, faultMenu...)
 		return w, 60 * time.Millisecond
 	}, func(w *world, _ *rand.Rand) int { return w.check() })

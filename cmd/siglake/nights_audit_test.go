@@ -86,3 +86,27 @@ func TestNightsAudit(t *testing.T) {
 		}
 	}
 }
+
+// TestNightFlagsWithoutNights: flags of --since last say that they have no effect in a run that asks one
+// window; if the window was not chosen, before it buys anything.
+func TestNightFlagsWithoutNights(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{})
+	for _, flags := range [][]string{{"--audit", "2%"}, {"--completeness", "strict"}, {"--backfill", "30d"}, {"--lateness", "news=20"}, {"--nightly-types", "riskNews"}} {
+		v := r.rerun(domainLines(3), append([]string{"--signals", "news"}, flags...)...)
+		if v.code != exitUsage || v.calls != 0 || !strings.Contains(v.stderr, flags[0]) || !strings.Contains(v.stderr, "--since last") {
+			t.Errorf("%v: exit %d after %d calls, want %d and none: %s", flags, v.code, v.calls, exitUsage, v.stderr)
+		}
+	}
+	v := r.rerun(domainLines(3), "--signals", "news", "--since", "30d", "--audit", "2%", "--completeness", "economy")
+	if v.code != exitComplete || !strings.Contains(v.stderr, "--audit has no effect with --since 30d") {
+		t.Errorf("a chosen window: exit %d, want %d and a warning: %s", v.code, exitComplete, v.stderr)
+	}
+	if v := r.rerun(domainLines(3), "--signals", "news", "--since", "last", "--audit", "2%"); v.code != exitComplete || strings.Contains(v.stderr, "no effect") {
+		t.Errorf("--since last: exit %d, want %d and no warning: %s", v.code, exitComplete, v.stderr)
+	}
+	if s := r.statusJSON(); s.Credits != r.sim.Bill().Credits {
+		t.Errorf("%d credits in status, %d by the simulator", s.Credits, r.sim.Bill().Credits)
+	}
+}

@@ -153,7 +153,8 @@ func (l *storedLake) mustRefuse(path string) {
 	commands := [][]string{
 		append([]string{"run", path}, baseFlags...), append([]string{"run", path, "--new-run"}, baseFlags...),
 		append([]string{"run", path, "--refresh"}, baseFlags...), append([]string{"plan", path}, baseFlags...),
-		{"resolve", path}, {"score", path}, {"visitors", "--domain", "shop.example.com"}, {"resume"}, {"doctor"},
+		{"resolve", path}, {"score", path}, {"visitors", "--domain", "shop.example.com"},
+		{"visitors", "--domain", "shop.example.com", "--dry-run"}, {"resume"}, {"doctor"},
 	}
 	for _, words := range commands {
 		code, output, requests := l.buy(words...)

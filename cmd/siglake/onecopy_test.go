@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
@@ -178,7 +180,9 @@ func TestRevisionsAcrossVersions(t *testing.T) {
 			first = r
 		}
 		r.lake = first.lake
-		if v := r.rerun(listOfPeople(100), "--signals", "contact", "--since", "180d", "--api", c.api, "--refresh"); v.code != exitComplete {
+		metrics := filepath.Join(t.TempDir(), "siglake.prom")
+		v := r.rerun(listOfPeople(100), "--signals", "contact", "--since", "180d", "--api", c.api, "--refresh", "--log-format", "json", "--metrics-file", metrics)
+		if v.code != exitComplete {
 			t.Fatalf("%v: exit %d: %s", c, v.code, v.stderr)
 		}
 		n := r.manifest.Events.Returned
@@ -187,6 +191,7 @@ func TestRevisionsAcrossVersions(t *testing.T) {
 		if got.Written != want.Written || got.New != want.New || got.Changed != want.Changed || got.Known != want.Known || n < 10 {
 			t.Errorf("%v: events are %+v, want %+v", c, got, want)
 		}
+		r.checkEventParts(v, metrics)
 	}
 	revisions := map[int64]int{}
 	for _, row := range globbedEvents(t, first.lake) {
@@ -199,6 +204,50 @@ func TestRevisionsAcrossVersions(t *testing.T) {
 		t.Errorf("rows by revision: %v, want as many of 1 as of 2", slices.Sorted(maps.Keys(revisions)))
 	}
 	first.mustExit(exitComplete, "verify")
+}
+
+// checkEventParts makes sure that summary, log, metrics, status and history split the events of the last
+// run into new, changed and known ones as the manifest does.
+func (r *rig) checkEventParts(v runResult, metrics string) {
+	r.t.Helper()
+	e := r.manifest.Events
+	summary := fmt.Sprintf("%d new, %d changed, %d already in the lake", e.New, e.Changed, e.Known)
+	if e.New == e.Returned {
+		summary = "all new"
+	}
+	raw, err := os.ReadFile(metrics)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for part, n := range map[string]int64{"new": e.New, "changed": e.Changed, "known": e.Known} {
+		logged, sample := fmt.Sprintf(`"%s_events":%d,`, part, n), regexp.MustCompile(fmt.Sprintf(`siglake_last_events\{.*state="%s"\} %d\n`, part, n))
+		if !strings.Contains(v.stderr, logged) || !sample.Match(raw) {
+			r.t.Errorf("%s: want %s in the log and %s in the metrics:\n%s\n%s", part, logged, sample, v.stderr, raw)
+		}
+	}
+	if !strings.Contains(v.stdout, summary) {
+		r.t.Errorf("the summary does not say %q:\n%s", summary, v.stdout)
+	}
+	var history app.History
+	r.decode([]byte(r.mustExit(exitComplete, "runs", "--json")), &history)
+	s := history.Runs[len(history.Runs)-1]
+	if s.New == nil || *s.New != e.New || *s.Changed != e.Changed || *s.Known != e.Known || *s.Events != e.Written {
+		r.t.Errorf("runs --json: %+v, want %+v", s, e)
+	}
+	if line := strings.Fields(r.mustExit(exitComplete, "runs", "--last", "1")); !strings.Contains(strings.Join(line, " "), fmt.Sprintf(" %d %d %d %d 0 run ", s.Credits, e.New, e.Changed, e.Known)) {
+		r.t.Errorf("runs: %q, want the parts of %+v", line, e)
+	}
+	if g := r.lastGeneration(); g.New != e.New || g.Changed != e.Changed || g.Known != e.Known {
+		r.t.Errorf("status: generation %+v, want %+v", g, e)
+	}
+}
+
+// lastGeneration is the newest one that status --json shows.
+func (r *rig) lastGeneration() app.GenerationStatus {
+	r.t.Helper()
+	var s app.LakeStatus
+	r.decode([]byte(r.mustExit(exitComplete, "status", "--json")), &s)
+	return s.Generations[0]
 }
 
 // TestEarlierFileIsMissing: a night does without a file of an earlier one. What that may hold is

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -54,11 +55,7 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	if invocationOf(c).checkOnly {
 		return app.CheckOptions(env, p.run)
 	}
-	j, _ := p.newJob(env)
-	if !p.run.API.Simulate && !env.Rehearses() && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
-		j.OpenAPI = nil // the plan goes by what is published
-	}
-	planned, err := j.Plan(c.Context)
+	planned, err := p.newPlanJob(env).Plan(c.Context)
 	if err != nil {
 		return err
 	}
@@ -70,7 +67,37 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 		format.Fprintf(env.Stdout, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
 			planned.List, format.Thousands(planned.Entities), format.Thousands(planned.Calls), format.Thousands(planned.Credits.P50), format.Thousands(planned.Credits.Ceiling))
 	default:
-		report.PrintPlan(env.Stdout, planned, p.run.Command, p.run.Money.MaxCredits != "")
+		report.PrintPlan(env.Stdout, planned, invocationOf(c).plannedCommand(p.run.Command), p.run.Money.MaxCredits != "")
 	}
 	return nil
+}
+
+// plannedCommand is the command line that does what siglake plan was asked to plan.
+func (inv *invocation) plannedCommand(command string) string {
+	words := []string{"siglake", command}
+	for i := 2; i < len(inv.args); i++ {
+		name, _, joined := strings.Cut(strings.TrimLeft(inv.args[i], "-"), "=")
+		isFlag := len(inv.args[i]) > 1 && inv.args[i][0] == '-'
+		switch {
+		case isFlag && slices.Contains([]string{"json", "quiet", "q"}, name):
+		case isFlag && slices.Contains([]string{"for", "price-per-credit"}, name):
+			if !joined {
+				i++
+			}
+		default:
+			words = append(words, shellWord(inv.args[i]))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord quotes a word for a shell, if it needs that.
+func shellWord(word string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./,:=@%+", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -392,7 +392,7 @@ func TestPlanBudget(t *testing.T) {
 			t.Errorf("plan %v: want no %q in:\n%s", more, never, stdout)
 		}
 	}
-	says([]string{"Next: siglake run the first 200 lines with the same flags (they cost at most 800 credits)"}, "--max-credits")
+	says([]string{"--sample 200"}, "--max-credits")
 	says([]string{"--max-credits 3 allows no request: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
 
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })

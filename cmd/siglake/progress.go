@@ -20,7 +20,8 @@ import (
 // logInterval is the least time between two progress lines of an unattended run.
 const logInterval = 15 * time.Second
 
-// newMeter makes a meter. total is the expected number of lines, 0 if unknown.
+// newMeter makes a meter. total is the expected number of lines, 0 if unknown; activity is that of a
+// run, nil while a list is only read.
 func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64, activity *pipeline.Activity) app.Meter {
 	none := app.Meter{Show: func(pipeline.Progress) {}, Close: func() {}}
 	if quiet {
@@ -38,6 +39,10 @@ func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64, activity *
 				return
 			}
 			lastLogged = time.Now()
+			if activity == nil {
+				log.Info("reading the list", "lines", p.Lines, "of", total)
+				return
+			}
 			log.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.InDoubt)
 		},
 		Close: func() {},
@@ -65,6 +70,9 @@ func newBarMeter(w io.Writer, total int64, activity *pipeline.Activity) app.Mete
 	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(24), mpb.WithRefreshRate(150*time.Millisecond))
 	text := decor.Any(func(decor.Statistics) string {
 		p := now.Load()
+		if activity == nil {
+			return " read"
+		}
 		s := fmt.Sprintf(" %s batches · %s events · %s credits", format.Thousands(p.Batches), format.Thousands(p.Events), format.Thousands(p.Credits))
 		if p.Rate != nil && p.Rate.Minute.Limit > 0 {
 			s += fmt.Sprintf(" · %d/%d this minute", p.Rate.Minute.Used, p.Rate.Minute.Limit)

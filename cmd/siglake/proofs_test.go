@@ -11,8 +11,8 @@ import (
 // run under it the tests whose goroutines differ; make test runs all others without it, and
 // SIGLAKE_PROOF=full runs them all with it.
 var underRaceDetector = []string{
-	"TestBudget", "TestConcurrency", "TestInterrupted", "TestListOnS3", "TestLocked", "TestLookalikes", "TestReconcileNarrows",
-	"TestRefreshContinued", "TestSessionEndsUnderWay", "TestStatus", "TestTwoWriters", "TestVisitors",
+	"TestConcurrency", "TestInterrupted", "TestListOnS3", "TestLocked", "TestRefreshContinued", "TestSessionEndsUnderWay",
+	"TestTwoWriters", "TestVisitors",
 }
 
 // TestUnderRaceDetector: the list names tests.

@@ -11,6 +11,7 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 )
 
 // purchaseCommand is a command that buys something: what its flags fill in.
@@ -21,6 +22,7 @@ type purchaseCommand struct {
 	end *report.RunEnd // of this execution of the command
 	// Of commands that request pages: only say what they would request.
 	dryRun bool
+	yes    bool // buy without asking
 }
 
 // newPurchase has the defaults of the flags that every such command has.
@@ -48,12 +50,12 @@ func simulateFlag(dest *bool, usage string) cli.Flag {
 // some of their own.
 func (p *purchaseCommand) productFlags(extra ...[]cli.Flag) []cli.Flag {
 	return joinFlags(p.targetFlags(), joinFlags(extra...),
-		moneyFlags(&p.run.Money), apiFlags(&p.run.API), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
+		moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, apiFlags(&p.run.API), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 
 // runFlags are those of siglake run.
 func (p *purchaseCommand) runFlags() []cli.Flag {
-	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), ttlFlags(&p.run.TTL), listFlags(&p.run.Source),
+	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, ttlFlags(&p.run.TTL), listFlags(&p.run.Source), lineFlags(&p.run.Source),
 		apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 
@@ -127,11 +129,7 @@ func (p *purchaseCommand) dryRunFlag() cli.Flag {
 
 // planPages prints what the command would request.
 func (p *purchaseCommand) planPages(ctx context.Context, env *app.Env) error {
-	j, _ := p.newJob(env)
-	if !p.run.API.Simulate && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
-		j.OpenAPI = nil // the plan goes by what is published
-	}
-	plan, err := j.PlanPages(ctx)
+	plan, err := p.newPlanJob(env).PlanPages(ctx)
 	if err == nil {
 		report.PrintPagesPlan(env.Stdout, plan)
 	}
@@ -170,9 +168,25 @@ func (p *purchaseCommand) newJob(env *app.Env) (j *app.Job, bill func() *simulat
 	}
 }
 
+// newPlanJob prepares the job of a plan, which needs no API key: without one it goes by what is
+// published.
+func (p *purchaseCommand) newPlanJob(env *app.Env) *app.Job {
+	j, _ := p.newJob(env)
+	if !p.run.API.Simulate && !env.Rehearses() && p.run.API.KeyFile == "" && strings.TrimSpace(env.Getenv(app.KeyVariable)) == "" {
+		j.OpenAPI = nil
+	}
+	j.NewMeter = func(total int64, _ *pipeline.Activity) app.Meter {
+		return newMeter(env.Stderr, env.Log, p.out.Quiet || p.out.JSON, total, nil)
+	}
+	return j
+}
+
 // buy runs the job, and prints what it came to.
 func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	j, bill := p.newJob(env)
+	if p.mustAsk(env) {
+		j.Confirm = p.askBefore(env)
+	}
 	logsJSON := p.out.LogFormat == "json"
 	j.NewMeter = func(total int64, now *pipeline.Activity) app.Meter {
 		w := env.Stderr
@@ -195,7 +209,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 		}
 		report.PrintSummary(env.Stdout, p.run.Lake, m)
 		if b := bill(); b != nil {
-			format.Fprintf(env.Stdout, "  Simulator's own bill: %s credits, %s of them delivered\n", format.Thousands(b.Credits), format.Thousands(b.Delivered))
+			format.Fprintf(env.Stdout, "  Simulator's own bill: %s, %s of them delivered\n", format.Count(int(b.Credits), "credit"), format.Thousands(b.Delivered))
 		}
 		if p.run.Demo {
 			format.Fprintf(env.Stdout, "\n")
@@ -208,12 +222,12 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	case err != nil:
 		return err
 	case m != nil:
-		return statusOf(manifestCode(m))
+		return statusOf(j.ExitOf(manifestCode(m), m.Accounts.ByStatus[schema.Rejected], m.Accounts.Lines))
 	case !p.out.Quiet:
 		report.PrintNothingToDo(env.Stdout, nothing)
 	}
 	if nothing.RunID == "" {
 		return nil
 	}
-	return statusOf(app.OutcomeExit(nothing.Outcome))
+	return statusOf(j.ExitOf(app.OutcomeExit(nothing.Outcome), nothing.Rejected, nothing.Lines))
 }

@@ -13,13 +13,15 @@ func runsCommand() *cli.Command {
 		Name:  "runs",
 		Usage: "list the runs of a lake: when, how they ended, what they cost and brought",
 		Description: "The history is read from the journal. EXIT is the exit code of the run's process, and - if the process died or is at\n" +
-			"work. EVENTS counts the rows that the run added to the event tables, and 429S the calls that the API refused as too\n" +
-			"many.",
+			"work. A WINDOW of last asked for what the lake did not have. NEW and CHANGED count the events that the run added to\n" +
+			"the event tables, KNOWN those that it paid for although the lake had them, and 429S the calls that the API refused as\n" +
+			"too many.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			jsonFlag(&out),
 			asOfFlag(),
 			listFilterFlag(&o.List),
+			jobFilterFlag(&o.Job),
 			&cli.StringFlag{Name: "since", Destination: &o.Since, EnvVars: []string{"SIGLAKE_SINCE"},
 				Usage: "only runs that started since this `DATE` (2026-01-31) or age (30d, 6w, 3m)"},
 			&cli.BoolFlag{Name: "month", Destination: &o.Month, EnvVars: []string{"SIGLAKE_MONTH"},

@@ -231,7 +231,7 @@ func TestKillOnS3(t *testing.T) {
 	landed, doubts, rounds := 0, 0, 0
 	for seed := uint64(1); landed < kills; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			w := newWorld(t, program, seed, 1000, faultMenu...)
+			w := newWorld(t, program, seed, proof.Size(400, 1000, 1000), faultMenu...)
 			w.lake = store.URI(fmt.Sprintf("lakes/%d", seed))
 			w.flags = append(w.flags, access...)
 			rounds++

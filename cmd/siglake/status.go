@@ -20,20 +20,24 @@ func statusCommand() *cli.Command {
 			"or --in-doubt decided about: a decision does not change what was charged. DEFERRED counts the lines still to be\n" +
 			"requested, except those that a later run about the same list took over; it is an estimate if a run ended before it\n" +
 			"read the list. EXIT is the exit code of the run's process, and - if the process died.\n\n" +
-			"Exit codes: 0, or 22 if --max-age is set and the last good run about a list is older.",
+			"Exit codes: 0, or 22 if --max-age is set and the last good run of a job, or about a list, is older.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			jsonFlag(&out),
 			asOfFlag(),
 			listFilterFlag(&o.List),
+			jobFilterFlag(&o.Job),
 			&cli.IntFlag{Name: "last", Destination: &o.Last, EnvVars: []string{"SIGLAKE_LAST"}, DefaultText: "20, with --json all",
 				Usage: "show only the newest `N` runs; totals are those of all"},
 			&cli.StringFlag{Name: "max-age", Destination: &o.MaxAge, EnvVars: []string{"SIGLAKE_MAX_AGE"},
-				Usage: "for monitors: exit 22 if the last run about a list that ended well is older than this `AGE` (26h, 2d)"},
+				Usage: "for monitors: exit 22 if the last run of a job, or about a list, that ended well is older than this `AGE` (26h, 2d)"},
 		}, storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("status takes no arguments, got %q", c.Args().First())
+			}
+			if invocationOf(c).checkOnly {
+				return o.Check()
 			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
@@ -51,8 +55,8 @@ func statusCommand() *cli.Command {
 			default:
 				err = report.PrintStatus(env.Stdout, status, env.Now())
 			}
-			if err == nil && status.Stale() {
-				return exitStatus(exitStale)
+			if err == nil && status.Stale {
+				return report.StaleError(status, o.MaxAge)
 			}
 			return err
 		},
@@ -63,4 +67,10 @@ func statusCommand() *cli.Command {
 func listFilterFlag(dest *string) cli.Flag {
 	return &cli.StringFlag{Name: "list", Destination: dest, EnvVars: []string{"SIGLAKE_LIST"},
 		Usage: "only runs about this `LIST`, as it was named when they began"}
+}
+
+// jobFilterFlag names a job whose runs a lake has.
+func jobFilterFlag(dest *string) cli.Flag {
+	return &cli.StringFlag{Name: "job", Destination: dest, EnvVars: []string{"SIGLAKE_JOB"},
+		Usage: "only runs of this `JOB` of a job file"}
 }

@@ -285,7 +285,7 @@ func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.Lis
 		if v.reason != "" && !j.Demo && !(v.version == pipeline.V2 && j.conn.client == nil) {
 			note(apiChoice)
 		}
-		if out, err = signalQueries(ctx, j.windowOptions(), v, now); err != nil {
+		if out, err = j.signalQueries(ctx, v, now); err != nil {
 			return nil, "", err
 		}
 		for _, q := range out {

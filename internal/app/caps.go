@@ -113,7 +113,7 @@ func (j *Job) budgetConfig(resumed *ledger.Run) policy.BudgetConfig {
 	if a == nil || j.spec.Budget > 0 && j.spec.Budget-spent <= a.credits {
 		return cfg
 	}
-	cfg.Credits, cfg.Cap, cfg.RetryAt = spent+a.credits, a.cap.text(), a.resets
+	cfg.Credits, cfg.Cap, cfg.CapCredits, cfg.RetryAt = spent+a.credits, a.cap.text(), a.cap.credits, a.resets
 	return cfg
 }
 

@@ -16,15 +16,23 @@ type CompactOptions struct {
 	Store      StoreOptions
 }
 
-// CompactLake merges a lake's small files; the manifest is nil when there are too few.
-func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Manifest, error) {
-	target, ok := parseSize(o.TargetSize)
-	if !ok || target < 1<<20 {
-		return nil, UsageErrorf("--target-size %q: expected a size from 1MiB, such as 64MiB or 1GiB", o.TargetSize)
+// Check finds options that are wrong by themselves.
+func (o *CompactOptions) Check() error {
+	if target, ok := parseSize(o.TargetSize); !ok || target < 1<<20 {
+		return UsageErrorf("--target-size %q: expected a size from 1MiB, such as 64MiB or 1GiB", o.TargetSize)
 	}
 	if o.MinFiles < 2 {
-		return nil, UsageErrorf("--min-files %d: expected a number from 2", o.MinFiles)
+		return UsageErrorf("--min-files %d: expected a number from 2", o.MinFiles)
 	}
+	return nil
+}
+
+// CompactLake merges a lake's small files; the manifest is nil when there are too few.
+func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Manifest, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	target, _ := parseSize(o.TargetSize)
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, "siglake compact")
 	if err != nil {
 		return nil, err

@@ -407,9 +407,25 @@ func describeList(l *sources.List) pipeline.Input {
 	}
 	return pipeline.Input{
 		URI: in.URI, Objects: objects, SHA256: in.SHA256, Bytes: in.Bytes, Lines: in.Lines, Records: in.Records,
-		Encoding: in.Encoding, Compression: in.Compression, Format: in.Format, Sheet: in.Sheet, Delimiter: in.Delimiter, Mapping: in.Mapping, Notes: in.Notes,
-		SharedKeys: shared,
+		Encoding: in.Encoding, Compression: in.Compression, Delimiter: in.Delimiter, Mapping: in.Mapping, Notes: in.Notes,
+		SharedKeys: shared, Sheet: in.Sheet, Format: string(in.Format), HeaderLine: in.HeaderLine, Columns: describeColumns(in.Columns),
 	}
+}
+
+// describeColumns returns the columns that hold a field or look like an identifier.
+func describeColumns(columns []sources.Column) []pipeline.InputColumn {
+	var described []pipeline.InputColumn
+	for _, c := range columns {
+		if len(c.Fields) == 0 && c.Looks == "" {
+			continue
+		}
+		var fields []pipeline.InputColumnField
+		for _, f := range c.Fields {
+			fields = append(fields, pipeline.InputColumnField{Field: f.Field, Reason: string(f.Reason)})
+		}
+		described = append(described, pipeline.InputColumn{Number: c.Number, Name: c.Name, Fields: fields, Looks: c.Looks, Filled: c.Filled, Alike: c.Alike, Unused: c.Unused})
+	}
+	return described
 }
 
 // newRunID names a run by its start and four random bytes, so that runs sort by

@@ -44,6 +44,8 @@ type Env struct {
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Interactive says that a person reads Stderr and answers on Stdin.
+	Interactive bool
 
 	// UsageSettles is how long the vendor may take to book a call in the account's usage.
 	// 0: 45 s.

@@ -19,6 +19,7 @@ const (
 	KindLocked    Kind = "locked"    // another run works on the lake
 	KindIntegrity Kind = "integrity" // the lake or its journal contradicts itself
 	KindDeferred  Kind = "deferred"  // nothing is wrong that the same command cannot do later
+	KindStale     Kind = "stale"     // the last good run is too old
 )
 
 // Error is an error of a use case, with its kind.

@@ -10,7 +10,7 @@ const (
 	ExitUnexplained = 12
 	ExitDeferred    = 20 // part was not asked; run again to continue
 	ExitInDoubt     = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
-	ExitStale       = 22 // of status --max-age: a list's last good run is too old
+	ExitStale       = 22 // of status --max-age: the last good run of a job or list is too old
 	ExitAuth        = 30 // key, account or plan
 	ExitStorage     = 40 // disk or lake
 	ExitLocked      = 50 // another run is at work on the lake

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,9 @@ func Settings(o *RunOptions) map[string]string {
 	if o.Pages.PageSize > 0 {
 		settings["page-size"] = strconv.Itoa(o.Pages.PageSize)
 	}
+	if o.Source.Sample > 0 {
+		settings["sample"], settings["sample-seed"] = strconv.Itoa(o.Source.Sample), strconv.FormatUint(o.Source.SampleSeed, 10)
+	}
 	return settings
 }
 
@@ -101,7 +105,11 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	o.Pages = PageOptions{Exclude: settings["exclude"], Sites: list("domain"), Limit: number("limit"), PageSize: number("page-size")}
 	o.Source = ListOptions{
 		Map: list("map"), Object: settings["object"], Header: settings["header"], Delimiter: settings["delimiter"], Encoding: settings["encoding"],
-		Sheet: settings["sheet"],
+		Sheet:  settings["sheet"],
+		Sample: number("sample"), SampleSeed: 1,
+	}
+	if seed := settings["sample-seed"]; seed != "" && err == nil {
+		o.Source.SampleSeed, err = strconv.ParseUint(seed, 10, 64)
 	}
 	o.Work.PartitionBy = settings["partition-by"]
 	if seed, simulated := strings.CutPrefix(settings["base-url"], simulatedAddress); !simulated {
@@ -128,8 +136,10 @@ func changesText(asked *pipeline.RunSpec, r *ledger.Run) string {
 		return fmt.Sprintf("its command was siglake %s, not siglake %s", before, now)
 	}
 	var parts []string
-	for name, now := range asked.Settings {
-		if before := r.Settings[name]; before != now {
+	names := maps.Clone(asked.Settings)
+	maps.Copy(names, r.Settings)
+	for name := range names {
+		if now, before := asked.Settings[name], r.Settings[name]; before != now {
 			parts = append(parts, fmt.Sprintf("--%s was %q and is now %q", name, before, now))
 		}
 	}

@@ -99,6 +99,26 @@ func (in *listInput) findFiles(ctx context.Context) (err error) {
 	return nil
 }
 
+// drawSample makes a sample all that is read of the list from now on, if the job asks for one.
+func (j *Job) drawSample(ctx context.Context) error {
+	in := j.listInput
+	if j.Source.Sample == 0 {
+		return nil
+	}
+	o := in.options
+	defer func() { in.options.Rejects = o.Rejects }()
+	in.options.Rejects = nil
+	list, err := in.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	if in.options.Sample, err = list.DrawSample(ctx, j.Source.Sample, j.Source.SampleSeed); err != nil && ctx.Err() == nil {
+		return &Error{KindUsage, err}
+	}
+	return err
+}
+
 // open opens the list at its beginning. What was opened before can be read on.
 func (in *listInput) open(ctx context.Context) (*sources.List, error) {
 	o := in.options
@@ -166,8 +186,11 @@ func (r *reading) close() { _ = r.List.Close() } // it was only read
 // expectedLines is the number of lines of a plain local file but for its header, for
 // the progress bar; 0 when it cannot be known without reading the list once more.
 func (in *listInput) expectedLines(list *sources.List) int64 {
+	if in.options.Sample != nil {
+		return int64(in.options.Sample.Len())
+	}
 	objects, read := in.options.Objects, list.Input()
-	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression+read.Format != "" {
+	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" || read.Format == sources.FormatXLSX {
 		return 0
 	}
 	if read.Header != nil {

@@ -33,13 +33,18 @@ func DefaultNights() NightOptions {
 // isNightly reports whether the job asks from where the lake ends.
 func (j *Job) isNightly() bool { return j.Service == pipeline.Signals && j.Query.Since == sinceLast }
 
-// windowOptions are the query's, with the longest window of a night.
-func (j *Job) windowOptions() *QueryOptions {
-	o := j.Query
+// windowText is how a window is given: in which flag, and what it says.
+type windowText struct{ flag, text string }
+
+// sinceFlag is that of a run that asks one window.
+const sinceFlag = "--since"
+
+// window is the longest one that the job asks.
+func (j *Job) window() windowText {
 	if j.isNightly() {
-		o.Since = j.Nights.Backfill
+		return windowText{"--backfill", j.Nights.Backfill}
 	}
-	return &o
+	return windowText{sinceFlag, j.Query.Since}
 }
 
 // chooseSince makes --since last the default of unattended runs.
@@ -58,6 +63,58 @@ func (o *RunOptions) chooseSince() error {
 	}
 	_, err := o.Nights.policy()
 	return err
+}
+
+// checkWindow checks how the window is written, and notices flags of --since last in a run that asks
+// one window. One that was not chosen was most likely not meant.
+func (j *Job) checkWindow() error {
+	if j.Service != pipeline.Signals {
+		return nil
+	}
+	w := j.window()
+	if _, err := parseDay(w.flag, w.text, j.env.Now()); err != nil && !j.isNightly() {
+		return UsageErrorf("%v, or last, which asks for what the lake does not have", err)
+	} else if err != nil || j.isNightly() {
+		return err
+	}
+	names := strings.Join(j.Nights.changed(), ", ")
+	switch {
+	case names == "":
+	case !j.Query.SinceSet:
+		return UsageErrorf("%s has no effect without --since last: add --since last, or omit %[1]s", names)
+	default:
+		j.warnJob(fmt.Sprintf("%s has no effect with --since %s", names, j.Query.Since))
+	}
+	return nil
+}
+
+// warnJob warns about the options of the job, which it names if they stand in a job file.
+func (j *Job) warnJob(text string) {
+	var about []any
+	if j.Money.Job != "" {
+		about = []any{"job", j.Money.Job}
+	}
+	j.env.Log.Warn(text, about...)
+}
+
+// changed are the flags with values that are not the default ones.
+func (o *NightOptions) changed() (names []string) {
+	defaults := DefaultNights()
+	for _, f := range []struct {
+		name    string
+		changed bool
+	}{
+		{"--completeness", orDefault(o.Completeness, defaults.Completeness) != defaults.Completeness},
+		{"--backfill", orDefault(o.Backfill, defaults.Backfill) != defaults.Backfill},
+		{"--lateness", len(SplitWords(o.Lateness)) > 0},
+		{"--nightly-types", len(SplitWords(o.NightlyTypes)) > 0},
+		{"--audit", o.Audit != ""},
+	} {
+		if f.changed {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // policy reads the options; the day is not known yet.
@@ -106,7 +163,7 @@ func (o *NightOptions) auditShare() (float64, error) {
 	case err != nil || !strings.HasSuffix(o.Audit, "%") || !(percent > 0 && percent <= 100):
 		return 0, UsageErrorf("--audit %q: expected a share up to 100%%, for example 2%%", o.Audit)
 	case o.Completeness != string(nights.Economy):
-		return 0, UsageErrorf("--audit measures what --completeness economy misses; --completeness %s asks for all days again: leave one of them out", o.Completeness)
+		return 0, UsageErrorf("--audit %s with --completeness %s: an audit asks for earlier days again to measure what economy misses, and %[2]s asks for each of them again in any case: omit --audit, or choose --completeness economy. If events come later than %[2]s expects, raise --lateness", o.Audit, o.Completeness)
 	}
 	return percent / 100, nil
 }
@@ -135,9 +192,9 @@ func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, p
 		return nil, err
 	}
 	p.Today = ledger.DayOf(queries[len(queries)-1].Until)
-	back, err := parseSince(j.Nights.Backfill, p.Today.Date())
+	back, err := parseSince(j.window().flag, j.window().text, p.Today.Date())
 	if err != nil {
-		return nil, UsageErrorf("--backfill: %s", strings.TrimPrefix(err.Error(), "--since "))
+		return nil, err
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
 	p.Reread = chargesEveryType(l.ledger)

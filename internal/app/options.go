@@ -61,6 +61,11 @@ type ListOptions struct {
 	Sheet     string // of a workbook: a name or number
 	// StrictFiles refuses a folder with a file that is no list.
 	StrictFiles bool
+
+	Sample     int // lines that are drawn at random; 0: all are read
+	SampleSeed uint64
+
+	AllowRejected string // N or N%; empty: none
 }
 
 // MoneyOptions say what may be bought.
@@ -143,7 +148,7 @@ func DefaultQuery() QueryOptions {
 
 // DefaultList has the default values of the flags that fill in ListOptions.
 func DefaultList() ListOptions {
-	return ListOptions{Object: "auto", Header: "auto", Delimiter: "auto", Encoding: "auto"}
+	return ListOptions{Object: "auto", Header: "auto", Delimiter: "auto", Encoding: "auto", SampleSeed: 1}
 }
 
 // DefaultMoney has the default values of the flags that fill in MoneyOptions.

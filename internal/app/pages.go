@@ -41,22 +41,29 @@ type pagedQuery struct {
 	accounts []schema.Account
 }
 
+// check finds what is wrong with single values.
+func (o *PageOptions) check(s pipeline.Service) error {
+	maxSize := 100
+	if s == pipeline.Visits {
+		maxSize = 150
+	}
+	switch {
+	case o.PageSize < 1 || o.PageSize > maxSize:
+		return UsageErrorf("--page-size %d: expected 1 to %d", o.PageSize, maxSize)
+	case o.Limit == 0 && s == pipeline.Lookalikes:
+		return UsageErrorf("--limit 0: expected a number of results from 1")
+	case o.Limit < 0:
+		return UsageErrorf("--limit %d: expected a number of results", o.Limit)
+	}
+	return nil
+}
+
 // newPagedQuery reads the seeds, or the sites.
 func newPagedQuery(ctx context.Context, o *RunOptions, input *listInput, now time.Time) (*pagedQuery, error) {
 	day := now.UTC()
 	p := &pagedQuery{limit: int64(o.Pages.Limit)}
-	maxSize := 100
-	if o.Service == pipeline.Visits {
-		maxSize = 150
-	}
-	size := o.Pages.PageSize
-	switch {
-	case size < 1 || size > maxSize:
-		return nil, UsageErrorf("--page-size %d: expected 1 to %d", size, maxSize)
-	case p.limit == 0 && o.Service == pipeline.Lookalikes:
-		return nil, UsageErrorf("--limit 0: expected a number of results from 1")
-	case p.limit < 0:
-		return nil, UsageErrorf("--limit %d: expected a number of results", p.limit)
+	if err := o.Pages.check(o.Service); err != nil {
+		return nil, err
 	}
 	p.query = pipeline.Query{APIVersion: pipeline.V3, Since: day.Format("2006-01-02"), Until: day.Format("2006-01-02")}
 	if o.Service == pipeline.Visits {
@@ -70,9 +77,9 @@ func newPagedQuery(ctx context.Context, o *RunOptions, input *listInput, now tim
 	if p.query.Object, err = seedObject(accounts); err != nil {
 		return nil, err
 	}
-	ask := pipeline.LookalikeAsk{PageSize: size}
+	ask := pipeline.LookalikeAsk{PageSize: o.Pages.PageSize}
 	if p.query.Object == schema.Contact {
-		ask.PageSize = min(size, 50) // the vendor's own client stops there
+		ask.PageSize = min(ask.PageSize, 50) // the vendor's own client stops there
 	}
 	if ask.Seeds, err = uniqueAccounts("--seeds "+o.List, accounts, p.query.Object); err != nil {
 		return nil, err
@@ -113,7 +120,7 @@ func (o *PageOptions) siteNames() []string {
 func (p *pagedQuery) addSites(o *RunOptions, now time.Time) (err error) {
 	q := &p.query
 	q.Object = schema.Company
-	if q.Since, err = parseSince(o.Query.Since, now); err != nil {
+	if q.Since, err = parseSince("--since", o.Query.Since, now); err != nil {
 		return err
 	}
 	if from, _ := time.Parse(time.DateOnly, q.Since); from.Before(now.UTC().AddDate(0, -3, -1)) {

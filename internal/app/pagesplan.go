@@ -28,39 +28,21 @@ type PagesPlan struct {
 	Notes       []string `json:"notes"`
 }
 
-// PlanPages finds out what lookalikes or visitors would request, and buys nothing. Without OpenAPI it
-// goes by what the vendor publishes.
+// PlanPages finds out what lookalikes or visitors would request. It buys nothing.
 func (j *Job) PlanPages(ctx context.Context) (*PagesPlan, error) {
 	if j.Lake == "" {
 		return nil, UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
 	}
-	if err := j.parseOptions(); err != nil {
-		return nil, err
-	}
-	if err := j.readList(ctx); err != nil {
-		return nil, err
-	}
-	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
-	var err error
-	if j.OpenAPI != nil {
-		j.conn, err = connectAPI(ctx, j.env, j.API, j.OpenAPI)
-	} else {
-		j.conn, err = publishedAPI(j.env, j.API)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer j.conn.disconnect()
-	l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
-	if err != nil {
-		return nil, err
-	}
-	if l != nil {
-		defer l.close() //nolint:errcheck // nothing was written
-		if err := l.checkSimulated(j.isSimulated()); err != nil {
-			return nil, err
-		}
-	}
+	var plan *PagesPlan
+	err := j.inspect(ctx, func(l *lake) (err error) {
+		plan, err = j.buildPagesPlan(ctx, l)
+		return err
+	})
+	return plan, err
+}
+
+// buildPagesPlan finds out what the pages would cost. The lake is nil if there is none yet.
+func (j *Job) buildPagesPlan(ctx context.Context, l *lake) (plan *PagesPlan, err error) {
 	p := &planner{job: j, lake: l, report: &PlanReport{Notes: []string{}}}
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
@@ -73,7 +55,7 @@ func (j *Job) PlanPages(ctx context.Context) (*PagesPlan, error) {
 	if j.conn.client != nil && p.tariff.Price == 0 && queries[0].Price == 0 {
 		p.report.addNote("the account does not state the price of a result: siglake assumes 1 credit")
 	}
-	plan := &PagesPlan{Command: j.Command, Subject: j.paged.subject.Key, Lake: j.Lake, CreditsLeft: p.report.CreditsLeft}
+	plan = &PagesPlan{Command: j.Command, Subject: j.paged.subject.Key, Lake: j.Lake, CreditsLeft: p.report.CreditsLeft}
 	if err := p.addPages(ctx, plan, &queries[0]); err != nil {
 		return nil, err
 	}

@@ -20,25 +20,29 @@ import (
 
 // PlanReport is everything a plan says. Its JSON form is what --json prints.
 type PlanReport struct {
-	List             string                  `json:"list"`
-	Lake             string                  `json:"lake,omitempty"`
-	ResumesRun       string                  `json:"goes_on_with,omitempty"` // run that the same command would go on with
-	Lines            int64                   `json:"lines"`
-	WithoutCall      map[schema.Status]int64 `json:"lines_without_a_call"`
-	Entities         int64                   `json:"entities"`
-	Pairs            int64                   `json:"entity_signal_pairs"`
-	RepurchasedPairs int64                   `json:"pairs_bought_before"` // the same day, by another question
-	Calls            int64                   `json:"calls"`
-	Queries          []pipeline.Query        `json:"queries"`
-	Credits          forecast.Estimate       `json:"credits"`
-	MaxEventPrice    int64                   `json:"credits_per_event_at_most"`
-	SpentBefore      int64                   `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is continued: they count against its budget
-	AdvisedBudget    int64                   `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
-	Money            *MoneyEstimate          `json:"money,omitempty"`
-	Time             PlanTime                `json:"time"`
-	Windows          []PlanWindow            `json:"windows"`
-	CreditsLeft      *int64                  `json:"account_credits_left,omitempty"`
-	Notes            []string                `json:"notes"`
+	List        string                  `json:"list"`
+	Lake        string                  `json:"lake,omitempty"`
+	Input       pipeline.Input          `json:"input"`                  // how the list is read
+	ResumesRun  string                  `json:"goes_on_with,omitempty"` // run that the same command would go on with
+	Lines       int64                   `json:"lines"`
+	WithoutCall map[schema.Status]int64 `json:"lines_without_a_call"`
+	Entities    int64                   `json:"entities"`
+	// Entities by the identifier of their line: id, linkedin, email, domain or name.
+	Identifiers      map[schema.Identifier]int64 `json:"entities_by_identifier"`
+	Pairs            int64                       `json:"entity_signal_pairs"`
+	RepurchasedPairs int64                       `json:"pairs_bought_before"` // the same day, by another question
+	Calls            int64                       `json:"calls"`
+	Queries          []pipeline.Query            `json:"queries"`
+	SinceLast        bool                        `json:"since_last,omitempty"` // the days of the queries are those of --backfill
+	Credits          forecast.Estimate           `json:"credits"`
+	MaxEventPrice    int64                       `json:"credits_per_event_at_most"`
+	SpentBefore      int64                       `json:"credits_spent_already,omitempty"` // or in doubt, by the run that is continued: they count against its budget
+	AdvisedBudget    int64                       `json:"max_credits_advised,omitempty"`   // absent: a sample should be bought first
+	Money            *MoneyEstimate              `json:"money,omitempty"`
+	Time             PlanTime                    `json:"time"`
+	Windows          []PlanWindow                `json:"windows"`
+	CreditsLeft      *int64                      `json:"account_credits_left,omitempty"`
+	Notes            []string                    `json:"notes"`
 
 	Rejects   []pipeline.RejectLine `json:"-"`
 	freeCalls int64                 // calls that cost nothing, ahead of the others
@@ -71,8 +75,7 @@ type MoneyEstimate struct {
 	Ceiling   string `json:"ceiling"`
 }
 
-// Plan finds out what the command would do. Without OpenAPI it goes by what the
-// vendor publishes.
+// Plan finds out what the command would do. It buys nothing.
 func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	switch j.Command {
 	case "run":
@@ -92,11 +95,22 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		}
 		return nil, UsageErrorf(text, j.Command)
 	}
+	var report *PlanReport
+	err := j.inspect(ctx, func(l *lake) (err error) {
+		report, err = j.buildPlan(ctx, l)
+		return err
+	})
+	return report, err
+}
+
+// inspect opens the list, the API and the lake for a plan, and closes them after it. The plan gets nil
+// if there is no lake yet. Without OpenAPI it goes by what the vendor publishes.
+func (j *Job) inspect(ctx context.Context, plan func(*lake) error) error {
 	if err := j.parseOptions(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := j.readList(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
@@ -106,26 +120,27 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		j.conn, err = publishedAPI(j.env, j.API)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer j.conn.disconnect()
 	l, err := openLakeIfExists(ctx, j.env, j.Store, j.Lake)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if l != nil {
-		defer l.close() //nolint:errcheck // nothing was written
-		if err := l.checkSimulated(j.isSimulated()); err != nil {
-			return nil, err
-		}
-		if err := checkJournal(ctx, l, j.Store, l.ledger, false); err != nil {
-			if l.changedSinceOpen(ctx) {
-				return nil, &Error{KindLocked, fmt.Errorf("a run worked on %s meanwhile: plan again when it has ended", j.Lake)}
-			}
-			return nil, lakeError(err)
-		}
+	if l == nil {
+		return plan(nil)
 	}
-	return j.buildPlan(ctx, l)
+	defer l.close() //nolint:errcheck // nothing was written
+	if err := l.checkSimulated(j.isSimulated()); err != nil {
+		return err
+	}
+	if err := checkJournal(ctx, l, j.Store, l.ledger, false); err != nil {
+		if l.changedSinceOpen(ctx) {
+			return &Error{KindLocked, fmt.Errorf("a run worked on %s meanwhile: plan again when it has ended", j.Lake)}
+		}
+		return lakeError(err)
+	}
+	return plan(l)
 }
 
 // assumeReread reads the answers to calls in doubt as the run will before it requests anything.
@@ -155,7 +170,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	}
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
-	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, Notes: []string{}}}
+	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, SinceLast: j.isNightly(), Notes: []string{}}}
 	if l != nil {
 		if err := p.report.assumeReread(ctx, l.ledger); err != nil {
 			return nil, err
@@ -195,10 +210,13 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 			runner.Purchases = shared
 		}
 	}
-	plan, err := dryRun(ctx, list, p.report.Queries, runner)
+	meter := j.readingMeter(list)
+	plan, err := dryRun(ctx, meter, p.report.Queries, runner)
+	meter.Close()
 	if err != nil {
 		return nil, err
 	}
+	p.report.Input = describeList(list)
 	if l != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt
 		before, err := j.reread(ctx, p.report.Queries, l.ledger.Purchases(nil, ttlOf(&j.spec)))
 		if err != nil {
@@ -334,7 +352,7 @@ func (p *planner) addPlan(plan *pipeline.Plan) {
 		r.addNote(inapplicableText(j.object) + ": " + strings.Join(inapplicable, ", "))
 	}
 	r.Queries = slices.DeleteFunc(slices.Clone(r.Queries), func(q pipeline.Query) bool { return q.Object != j.object })
-	r.Entities, r.Pairs, r.Calls, r.RepurchasedPairs = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs
+	r.Entities, r.Pairs, r.Calls, r.RepurchasedPairs, r.Identifiers = plan.Entities(), plan.Pairs(), plan.Calls(), plan.RepurchasedPairs, plan.Identifiers
 	if r.RepurchasedPairs > 0 {
 		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: their events are charged again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
 	}
@@ -410,7 +428,7 @@ func (l *lake) heldPagesText() string {
 }
 
 // dryRun counts what a runner would ask about the list.
-func dryRun(ctx context.Context, list *sources.List, asked []pipeline.Query, runner *pipeline.Runner) (*pipeline.Plan, error) {
+func dryRun(ctx context.Context, list pipeline.Source, asked []pipeline.Query, runner *pipeline.Runner) (*pipeline.Plan, error) {
 	runner.Queries, runner.Searches = queriesByObject(asked)
 	plan, err := runner.Plan(ctx, list)
 	if err != nil {

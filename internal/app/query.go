@@ -20,23 +20,29 @@ const maxWindow = 366 * 24 * time.Hour
 // optionsFunc says what may be asked about an object.
 type optionsFunc func(context.Context, schema.Object) (*lusha.Options, error)
 
+// check finds what is wrong with single values. Which signals there are, the API says.
+func (o *QueryOptions) check() error {
+	if len(SplitWords(o.Signals)) == 0 {
+		return UsageErrorf("name the signals to request with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
+	}
+	if n := o.MaxResults; n < 1 || n > 100 {
+		return UsageErrorf("--max-results %d: expected 1 to 100", n)
+	}
+	return nil
+}
+
 // signalQueries turns the options into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
 // API would refuse.
-func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
-	words := SplitWords(o.Signals)
-	if len(words) == 0 {
-		return nil, UsageErrorf("name the signals to request with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
+func (j *Job) signalQueries(ctx context.Context, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
+	o, words, window := &j.Query, SplitWords(j.Query.Signals), j.window()
+	if err := o.check(); err != nil {
+		return nil, err
 	}
-	since, err := parseSince(o.Since, now)
+	since, err := parseSince(window.flag, window.text, now)
 	if err != nil {
 		return nil, err
 	}
-	limit := o.MaxResults
-	if limit < 1 || limit > 100 {
-		return nil, UsageErrorf("--max-results %d: expected 1 to 100", limit)
-	}
-
 	offered := map[schema.Object]*lusha.Options{}
 	for _, object := range []schema.Object{schema.Contact, schema.Company} {
 		if !mayConcern(words, object) {
@@ -56,7 +62,7 @@ func signalQueries(ctx context.Context, o *QueryOptions, v *apiVersion, now time
 	for _, object := range []schema.Object{schema.Contact, schema.Company} {
 		if keys := chosen[object]; len(keys) > 0 {
 			out = append(out, pipeline.Query{
-				Object: object, APIVersion: v.version, Ask: pipeline.SignalsAsk{Types: keys, MaxResults: limit}, Since: since, Until: now.UTC().Format(time.DateOnly),
+				Object: object, APIVersion: v.version, Ask: pipeline.SignalsAsk{Types: keys, MaxResults: o.MaxResults}, Since: since, Until: now.UTC().Format(time.DateOnly),
 			})
 			if object == schema.Company {
 				company = &out[len(out)-1]
@@ -340,46 +346,45 @@ func matchOffered(flag string, words, offered []string) ([]string, error) {
 	return out, nil
 }
 
-// parseSince reads a date or an age and gives the first day of the window.
-func parseSince(s string, now time.Time) (string, error) {
+// parseSince reads a date or an age, and gives the first day of the window. flag is where it was given.
+func parseSince(flag, s string, now time.Time) (string, error) {
 	today := now.UTC().Truncate(24 * time.Hour)
-	day, err := parseDay(s, today)
+	day, err := parseDay(flag, s, today)
 	if err != nil {
 		return "", err
 	}
 	switch {
 	case day.After(today):
-		return "", UsageErrorf("--since %s is in the future: today is %s (UTC)", day.Format(time.DateOnly), today.Format(time.DateOnly))
+		return "", UsageErrorf("%s %s is in the future: today is %s (UTC)", flag, day.Format(time.DateOnly), today.Format(time.DateOnly))
 	case today.Sub(day) > maxWindow:
-		return "", UsageErrorf("--since %s is more than a year back; the API promises no older events, so the earliest date is %s", day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
+		return "", UsageErrorf("%s %s is more than a year back; the API promises no older events, so the earliest date is %s", flag, day.Format(time.DateOnly), today.Add(-maxWindow).Format(time.DateOnly))
 	}
 	return day.Format(time.DateOnly), nil
 }
 
-// parseDay reads --since: a date, or an age before today.
-func parseDay(s string, today time.Time) (time.Time, error) {
+// parseDay reads a date, or an age before today.
+func parseDay(flag, s string, today time.Time) (time.Time, error) {
 	day, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		n, numeric := 0, error(nil)
-		if len(s) > 1 {
-			n, numeric = strconv.Atoi(s[:len(s)-1])
-		}
-		switch {
-		case len(s) < 2 || numeric != nil || n < 0 || n > 9999:
-			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
-		case s[len(s)-1] == 'd':
-			day = today.AddDate(0, 0, -n)
-		case s[len(s)-1] == 'w':
-			day = today.AddDate(0, 0, -7*n)
-		case s[len(s)-1] == 'm':
-			day = today.AddDate(0, -n, 0)
-		case s[len(s)-1] == 'y':
-			day = today.AddDate(-n, 0, 0)
-		default:
-			return day, UsageErrorf("--since %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last", s)
+	if err == nil {
+		return day, nil
+	}
+	n, numeric := 0, error(nil)
+	if len(s) > 1 {
+		n, numeric = strconv.Atoi(s[:len(s)-1])
+	}
+	if len(s) > 1 && numeric == nil && n >= 0 && n <= 9999 {
+		switch s[len(s)-1] {
+		case 'd':
+			return today.AddDate(0, 0, -n), nil
+		case 'w':
+			return today.AddDate(0, 0, -7*n), nil
+		case 'm':
+			return today.AddDate(0, -n, 0), nil
+		case 'y':
+			return today.AddDate(-n, 0, 0), nil
 		}
 	}
-	return day, nil
+	return day, UsageErrorf("%s %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y", flag, s)
 }
 
 // SplitWords trims list values; the library has split them at commas.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +31,8 @@ type Job struct {
 	OpenAPI  func(context.Context) (Endpoint, error)
 	NewMeter func(total int64, now *pipeline.Activity) Meter // shows the progress of a run
 	Report   func(*pipeline.Manifest)                        // reports how a run ended
+	// Confirm asks the user whether to buy. Nil: there is nothing to ask.
+	Confirm func(context.Context, Question) (bool, error)
 
 	// Parsed options.
 	spec        pipeline.RunSpec // as far as options and list decide it
@@ -36,9 +40,12 @@ type Job struct {
 	inDoubt     inDoubtPolicy
 	caps        []periodCap
 
+	allowedRejects rejectAllowance
+
 	listInput     *listInput
 	object        schema.Object // of the lines of the list
 	paged         *pagedQuery   // of a service that is asked page by page
+	readingLogged bool          // how the list is read is logged
 	unfitReported bool          // signals that do not fit the list are reported
 	damage        error         // what a pass noticed of the lake's earlier files
 	built         *builtQueries // by this pass; nil: none yet
@@ -70,6 +77,9 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 		return nil, nil, err
 	}
 	defer j.conn.disconnect()
+	if err := j.confirm(ctx); err != nil {
+		return nil, nil, err
+	}
 	m, nothing, err := j.runOnce(ctx)
 	if err == nil && m != nil && ctx.Err() == nil && j.leavesV2(ctx, m) && j.reduceBudget(m) {
 		j.env.Log.Warn("API V2 has ended: requesting the rest in V3", "answer", j.v2Ended)
@@ -90,12 +100,44 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	return m, nothing, err
 }
 
-// CheckOptions finds options that are wrong by themselves, and opens nothing.
+// CheckOptions finds options that are wrong by themselves, and opens nothing. What may be right by the
+// time of the run is warned about.
 func CheckOptions(env *Env, o RunOptions) error {
 	if o.Lake == "" {
 		return errNoLake
 	}
-	return NewJob(env, o).parseOptions()
+	j := NewJob(env, o)
+	err := j.parseOptions()
+	switch {
+	case err != nil:
+	case o.Command == ResumeName: // it takes the settings of its run
+	case o.Service.IsPaged():
+		err = o.Pages.check(o.Service)
+	case o.Service == pipeline.Signals:
+		err = o.Query.check()
+	}
+	if err == nil {
+		j.warnOfAbsent()
+	}
+	return err
+}
+
+// warnOfAbsent warns about signals that this version does not know, which may be new at the vendor, and
+// about lists that are not there, which may be written every night.
+func (j *Job) warnOfAbsent() {
+	for _, word := range SplitWords(j.Query.Signals) {
+		if len(schema.MatchSignals(word)) == 0 {
+			j.warnJob(fmt.Sprintf("--signals: %q is no signal type or category that this version knows%s", word, SuggestSignal(word)))
+		}
+	}
+	for _, list := range []string{j.List, j.Pages.Exclude} {
+		if list == "" || list == "-" || strings.HasPrefix(list, "s3://") {
+			continue
+		}
+		if _, err := os.Stat(list); errors.Is(err, fs.ErrNotExist) {
+			j.warnJob("there is no list " + list + " at present")
+		}
+	}
 }
 
 // readList fingerprints the list and identifies the run.
@@ -105,6 +147,9 @@ func (j *Job) readList(ctx context.Context) (err error) {
 	}
 	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
 		return err
+	}
+	if err := j.drawSample(ctx); err != nil {
+		return errors.Join(err, j.listInput.close())
 	}
 	j.spec.Settings, j.spec.Input = Settings(&j.RunOptions), j.listInput.digest
 	j.spec.CommandDigest = commandDigest(j.spec.Settings, j.spec.Input)
@@ -125,6 +170,9 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.chooseSince(); err != nil {
 		return err
 	}
+	if err := j.checkWindow(); err != nil {
+		return err
+	}
 	j.spec = pipeline.RunSpec{Job: j.Money.Job, URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
 	if j.spec.Partition, err = j.Work.partition(); err != nil {
 		return err
@@ -134,6 +182,9 @@ func (j *Job) parseOptions() (err error) {
 	}
 	if j.listOptions.Object == "" && j.Service == pipeline.Signals {
 		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
+	}
+	if j.allowedRejects, err = parseRejectAllowance(j.Source.AllowRejected); err != nil {
+		return err
 	}
 	if j.spec.Budget, err = j.Money.budget(); err != nil {
 		return err
@@ -179,6 +230,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	lines := &reading{j.listInput, list}
 	defer lines.close()
 	j.object = list.Input().Object
+	j.logReading(list)
 	l, err := openOrCreateLake(ctx, j.env, j.Store, j.Lake, "siglake "+j.Command)
 	if err != nil {
 		return nil, nil, err
@@ -533,6 +585,9 @@ type NothingToDo struct {
 	WrittenOff int   // calls that were taken as paid and lost
 	MaxLoss    int64 // credits that they may have cost
 	InDoubt    int   // calls that nothing was decided about
+	Rejected   int64 // lines
+	Lines      int64 // of the run; 0: not known without its manifest
+	SinceLast  bool  // it asks for what the lake does not have
 
 	Subject   string // of the pages
 	Results   int64
@@ -543,9 +598,15 @@ type NothingToDo struct {
 // newNothingToDo describes a command that a run has carried out already.
 func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
 	writtenOff := l.ledger.WrittenOffCalls(r)
+	var lines int64
+	if r.Published.Totals != nil {
+		lines = r.Published.Totals.Lines
+	}
 	return &NothingToDo{
 		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: currentOutcome(l.ledger, r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
 		WrittenOff: len(writtenOff), MaxLoss: l.ledger.MaxCost(writtenOff...), InDoubt: len(l.ledger.UndecidedCalls(r)),
+		Rejected: r.Published.Rejected, Lines: lines,
+		SinceLast: r.Settings["since"] == sinceLast,
 	}
 }
 
@@ -570,6 +631,9 @@ func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, err
 		return o, err
 	}
 	o.Bucket = func(ctx context.Context, uri string) (*bucket.Bucket, error) { return bucket.Open(ctx, uri, store) }
+	if l.Sample < 0 {
+		return o, UsageErrorf("--sample %d: expected a number of lines", l.Sample)
+	}
 	for _, m := range SplitWords(l.Map) {
 		field, column, found := strings.Cut(m, "=")
 		if !found || column == "" {

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,16 +25,21 @@ type RunStatus struct {
 	Open       int64     `json:"open_lines"`
 	InDoubt    int64     `json:"held_lines"`
 	List       string    `json:"list"`
-	Service    string    `json:"service"` // the command that began it
+	Service    string    `json:"service"`       // the command that began it
+	Job        string    `json:"job,omitempty"` // of a job file, which it belongs to
 
 	Started     time.Time     `json:"started"`
-	Finished    *time.Time    `json:"finished"`     // null: it is not published
-	Seconds     *int64        `json:"took_seconds"` // between the two
-	Since       string        `json:"window_since"` // day; empty for services without a window
+	Finished    *time.Time    `json:"finished"`             // null: it is not published
+	Seconds     *int64        `json:"took_seconds"`         // between the two
+	Since       string        `json:"window_since"`         // day; empty for services without a window
+	SinceLast   bool          `json:"since_last,omitempty"` // of the window, it asked for what the lake did not have
 	Until       string        `json:"window_until"`
 	Lines       int64         `json:"lines"` // with a status, or answered so far
 	ListRecords int64         `json:"list_records,omitempty"`
-	Events      *int64        `json:"events"` // rows written to the event tables; null: not known
+	Events      *int64        `json:"events"`         // rows written to the event tables; null: not known
+	New         *int64        `json:"new_events"`     // of these; null: not known
+	Changed     *int64        `json:"changed_events"` // further revisions of known ones
+	Known       *int64        `json:"known_events"`   // paid for, and not written: the lake had them
 	RateLimited *int64        `json:"http_429"`
 	Exit        *int          `json:"exit_code"` // null: not published, or closed by another command
 	Stop        string        `json:"stop,omitempty"`
@@ -89,9 +95,10 @@ func (l *lake) newestRuns() map[*ledger.Run]bool {
 func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.Run]bool) RunStatus {
 	s := RunStatus{
 		Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Liability(r)),
-		List: listOf(r), Service: serviceOf(r), Started: r.FirstStarted.UTC(), ListRecords: r.ListRecords,
+		List: listOf(r), Service: serviceOf(r), Job: r.Job, Started: r.FirstStarted.UTC(), ListRecords: r.ListRecords,
 	}
 	s.Since, s.Until = windowOf(r)
+	s.SinceLast = r.Settings["since"] == sinceLast
 	if r.Published == nil {
 		s.Lines = answeredEntities(r)
 		if newest[r] {
@@ -108,6 +115,9 @@ func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.
 		l.env.Log.Warn("the figures of a run cannot be read", "run", r.ID, "error", err)
 	} else {
 		s.Lines, s.Events, s.RateLimited, s.Stop = totals.Lines, &totals.Events, &totals.RateLimited, string(totals.Stop)
+		if totals.HasEvents() {
+			s.New, s.Changed, s.Known = &totals.New, &totals.Changed, &totals.Known
+		}
 		if r.Rereads == "" && totals.Stop != pipeline.StopClosed {
 			exit := RunExit(r.Published.Outcome, totals.Stop, totals.Excess)
 			s.Exit = &exit
@@ -145,10 +155,11 @@ func windowOf(r *ledger.Run) (since, until string) {
 	return since, until
 }
 
-// ListStatus is how the runs of one command about one list stand.
+// ListStatus is how the runs of one job about one list stand, or those of one command outside of jobs.
 type ListStatus struct {
 	List     string     `json:"list"`
 	Service  string     `json:"service"`
+	Job      string     `json:"job,omitempty"`
 	Runs     int        `json:"runs"`
 	LastRun  string     `json:"last_run"`
 	LastGood string     `json:"last_good_run,omitempty"`
@@ -156,10 +167,12 @@ type ListStatus struct {
 	Age      *int64     `json:"age_seconds"`        // of the last good run, since it finished
 	Open     int64      `json:"open_lines"`         // not requested since
 	Stale    bool       `json:"stale"`              // older than --max-age
+
+	lastStarted time.Time
 }
 
-// listStatuses are those of the lake's lists, in the order of their first runs. maxAge is 0 if no
-// age is too old.
+// listStatuses are those of the lake's jobs and lists, in the order of their first runs. maxAge is 0 if
+// no age is too old.
 func (l *lake) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus {
 	lists := []ListStatus{}
 	byID := map[string]*ledger.Run{}
@@ -171,14 +184,14 @@ func (l *lake) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus
 		if run.Rereads != "" {
 			continue
 		}
-		i := slices.IndexFunc(lists, func(s ListStatus) bool { return s.List == r.List && s.Service == r.Service })
+		i := slices.IndexFunc(lists, func(s ListStatus) bool { return s.List == r.List && s.Service == r.Service && s.Job == r.Job })
 		if i < 0 {
 			i = len(lists)
-			lists = append(lists, ListStatus{List: r.List, Service: r.Service})
+			lists = append(lists, ListStatus{List: r.List, Service: r.Service, Job: r.Job})
 		}
 		s := &lists[i]
 		s.Runs++
-		s.LastRun = r.Run
+		s.LastRun, s.lastStarted = r.Run, r.Started
 		s.Open += r.Open
 		if r.Finished != nil && l.endedWell(run, r.Exit) {
 			s.LastGood, s.GoodAt = r.Run, r.Finished
@@ -187,14 +200,21 @@ func (l *lake) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus
 	now := l.env.Now()
 	for i := range lists {
 		s := &lists[i]
-		s.Stale = maxAge > 0 && s.GoodAt == nil
 		if s.GoodAt != nil {
-			age := max(0, now.Sub(*s.GoodAt))
-			seconds := int64(age / time.Second)
-			s.Age, s.Stale = &seconds, maxAge > 0 && age > maxAge
+			age := max(0, int64(now.Sub(*s.GoodAt)/time.Second))
+			s.Age = &age
 		}
+		s.Stale = maxAge > 0 && (s.GoodAt == nil || now.Sub(*s.GoodAt) > maxAge) && !s.isReplaced(lists, now.Add(-maxAge))
 	}
 	return lists
+}
+
+// isReplaced reports whether runs by hand ended before a moment, and a job has run the same command
+// about the same list since.
+func (s *ListStatus) isReplaced(lists []ListStatus, before time.Time) bool {
+	return s.Job == "" && s.lastStarted.Before(before) && slices.ContainsFunc(lists, func(o ListStatus) bool {
+		return o.Job != "" && o.List == s.List && o.Service == s.Service && o.lastStarted.After(s.lastStarted)
+	})
 }
 
 // endedWell reports whether a published run left nothing to do: by its exit code, or because what it
@@ -217,6 +237,7 @@ func (l *lake) endedWell(r *ledger.Run, exit *int) bool {
 type HistoryOptions struct {
 	Lake  string
 	List  string // only its runs; empty: all
+	Job   string // only its runs; empty: all
 	Since string // only runs that started on this day or later: a date or an age; empty: all
 	Last  int    // only so many of the newest; 0: all
 	Month bool   // one line per month and list
@@ -242,6 +263,9 @@ type MonthLine struct {
 	RateLimited int64  `json:"http_429"`
 	Credits     int64  `json:"credits"`
 	Events      int64  `json:"events"`
+	New         int64  `json:"new_events"` // of runs of which it is known, as the next two
+	Changed     int64  `json:"changed_events"`
+	Known       int64  `json:"known_events"`
 }
 
 // ReadHistory lists the runs of a lake, from its journal.
@@ -249,7 +273,7 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 	var since time.Time
 	if o.Since != "" && o.Since != sinceLast { // which SIGLAKE_SINCE may be, for the runs themselves
 		var err error
-		if since, err = parseDay(o.Since, env.Now().UTC().Truncate(24*time.Hour)); err != nil {
+		if since, err = parseDay("--since", o.Since, env.Now().UTC().Truncate(24*time.Hour)); err != nil {
 			return nil, err
 		}
 	}
@@ -261,7 +285,7 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	runs, err := l.runStatuses(ctx, o.List, l.holder(ctx))
+	runs, err := l.runStatuses(ctx, o.List, o.Job, l.holder(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -276,13 +300,17 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 	return h, nil
 }
 
-// runStatuses are those of the runs about a list; of all if it is empty. A list that no run is about
-// is an error: it is most likely misspelt.
-func (l *lake) runStatuses(ctx context.Context, list string, holder *HolderStatus) ([]RunStatus, error) {
+// runStatuses are those of the runs of a job, and about a list; of all if both are empty. Names without
+// a run are an error: they are most likely misspelt.
+func (l *lake) runStatuses(ctx context.Context, list, job string, holder *HolderStatus) ([]RunStatus, error) {
 	newest, last, all := l.newestRuns(), lastCommand(l.ledger.Runs()), []RunStatus{}
-	lists := map[string]bool{}
+	lists, jobs := map[string]bool{}, map[string]bool{}
 	for _, r := range l.ledger.Runs() {
-		if lists[listOf(r)] = true; list != "" && listOf(r) != list {
+		lists[listOf(r)] = true
+		if r.Job != "" {
+			jobs[r.Job] = true
+		}
+		if list != "" && listOf(r) != list || job != "" && r.Job != job {
 			continue
 		}
 		s := l.runStatus(ctx, r, newest)
@@ -296,15 +324,19 @@ func (l *lake) runStatuses(ctx context.Context, list string, holder *HolderStatu
 		}
 		all = append(all, s)
 	}
-	if list != "" && !lists[list] {
-		names := make([]string, 0, len(lists))
-		for name := range lists {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return nil, UsageErrorf("--list %s: no run of this lake is about it; its lists are %s", list, cmp.Or(strings.Join(names, ", "), "none yet"))
+	switch {
+	case list != "" && !lists[list]:
+		return nil, UsageErrorf("--list %s: no run of this lake is about it; its lists are %s", list, namesText(lists))
+	case job != "" && !jobs[job]:
+		return nil, UsageErrorf("--job %s: no run of this lake belongs to it; its jobs are %s", job, namesText(jobs))
+	case list != "" && job != "" && len(all) == 0:
+		return nil, UsageErrorf("--job %s --list %s: the job has no run about this list", job, list)
 	}
 	return all, nil
+}
+
+func namesText(names map[string]bool) string {
+	return cmp.Or(strings.Join(slices.Sorted(maps.Keys(names)), ", "), "none yet")
 }
 
 // demoName is the command that runs a sample list.
@@ -332,7 +364,7 @@ func (l *lake) months(runs []RunStatus) []MonthLine {
 		for _, part := range []struct {
 			sum  *int64
 			part *int64
-		}{{&m.Seconds, r.Seconds}, {&m.RateLimited, r.RateLimited}, {&m.Events, r.Events}} {
+		}{{&m.Seconds, r.Seconds}, {&m.RateLimited, r.RateLimited}, {&m.Events, r.Events}, {&m.New, r.New}, {&m.Changed, r.Changed}, {&m.Known, r.Known}} {
 			if part.part != nil {
 				*part.sum += *part.part
 			}

@@ -17,6 +17,7 @@ type LakeStatus struct {
 	RunsBefore int           `json:"runs_before,omitempty"` // earlier ones, with --last
 	Process    *HolderStatus `json:"process,omitempty"`     // has the lock at the moment
 	Lists      []ListStatus  `json:"lists"`
+	Stale      bool          `json:"stale"` // one of them is, or there is none
 	Credits    int64         `json:"credits"`
 	MaxCost    int64         `json:"credits_most"` // with all that is unsettled
 	Liability  Liability     `json:"unsettled"`
@@ -40,17 +41,13 @@ type AuditStatus struct {
 	MissedMost  float64 `json:"missed_share_most"`
 }
 
-// Stale reports whether the last good run of a list is older than allowed.
-func (s *LakeStatus) Stale() bool {
-	return slices.ContainsFunc(s.Lists, func(l ListStatus) bool { return l.Stale })
-}
-
 // StatusOptions say what status is asked about.
 type StatusOptions struct {
 	Lake   string
 	List   string // only its runs; empty: all
+	Job    string // only its runs; empty: all
 	Last   int    // only so many of the newest runs; 0: all
-	MaxAge string // of the last good run of each list, as 26h or 2d; empty: any
+	MaxAge string // of the last good run of each job and list, as 26h or 2d; empty: any
 	Store  StoreOptions
 }
 
@@ -74,14 +71,15 @@ func newLiability(u ledger.Liability) Liability {
 }
 
 // status sums the journal up.
-func (l *lake) status(ctx context.Context, list string, maxAge time.Duration) (*LakeStatus, error) {
+func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duration) (*LakeStatus, error) {
 	total := l.ledger.Liability(nil)
 	status := &LakeStatus{Lake: l.uri, Process: l.holder(ctx), Liability: newLiability(total), Next: []string{}}
 	var err error
-	if status.Runs, err = l.runStatuses(ctx, list, status.Process); err != nil {
+	if status.Runs, err = l.runStatuses(ctx, o.List, o.Job, status.Process); err != nil {
 		return nil, err
 	}
 	status.Lists = l.listStatuses(status.Runs, maxAge)
+	status.Stale = maxAge > 0 && (len(status.Lists) == 0 || slices.ContainsFunc(status.Lists, func(s ListStatus) bool { return s.Stale }))
 	onWire, running := 0, false
 	for _, r := range status.Runs {
 		status.Credits += r.Credits
@@ -99,14 +97,28 @@ func (l *lake) status(ctx context.Context, list string, maxAge time.Duration) (*
 		if last.Published == nil {
 			status.Unfinished = last.ID
 		}
-		if last.Published == nil || l.leftRun() != nil || status.Reopened {
-			status.Next = append(status.Next, "siglake resume --lake "+l.uri)
+		switch left, reopened := l.leftRun(), l.reopenedRun(); {
+		case last.Published == nil:
+			status.Next = append(status.Next, l.continueText(last))
+		case left != nil:
+			status.Next = append(status.Next, l.continueText(left))
+		case reopened != nil:
+			status.Next = append(status.Next, l.continueText(reopened))
 		}
 	}
 	if total.InDoubt.Calls > onWire {
 		status.Next = append(status.Next, "siglake held list --lake "+l.uri)
 	}
 	return status, nil
+}
+
+// continueText is the command that requests what a run left: its job, which has caps and a list of its
+// own, or siglake resume.
+func (l *lake) continueText(r *ledger.Run) string {
+	if r.Job != "" {
+		return "siglake job " + r.Job
+	}
+	return "siglake resume --lake " + l.uri
 }
 
 // leftRun is the newest run that left lines which its command still requests in the same window; nil:
@@ -121,21 +133,30 @@ func (l *lake) leftRun() *ledger.Run {
 	return nil
 }
 
+// Check finds options that are wrong by themselves.
+func (o *StatusOptions) Check() error {
+	if o.Last < 0 {
+		return UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
+	}
+	_, err := parseMaxAge(o.MaxAge)
+	return err
+}
+
 // ReadStatus sums a lake up, with its newest generations.
 func ReadStatus(ctx context.Context, env *Env, o StatusOptions) (*LakeStatus, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	maxAge, err := parseMaxAge(o.MaxAge)
 	if err != nil {
 		return nil, err
-	}
-	if o.Last < 0 {
-		return nil, UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
 	}
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	status, err := l.status(ctx, o.List, maxAge)
+	status, err := l.status(ctx, &o, maxAge)
 	if err != nil {
 		return nil, err
 	}

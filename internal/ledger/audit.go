@@ -38,7 +38,17 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 		return nil, err
 	}
 	// Not every record is read below: replay reads heads, and the rest is for a rebuild.
-	if err := l.log.Walk(ctx, true, func(wal.Position, byte, []byte, int64) error { return nil }); err != nil {
+	caps := map[string][]sessionCap{}
+	err = l.log.Walk(ctx, true, func(p wal.Position, k byte, head []byte, _ int64) error {
+		if kind(k) != kindRun {
+			return nil
+		}
+		return decodeHead(head, func(r *pipeline.RunSpec) error {
+			caps[r.ID] = append(caps[r.ID], sessionCap{p, r.Budget})
+			return nil
+		})
+	})
+	if err != nil {
 		return nil, err
 	}
 	if err := l.readPast(ctx); err != nil {
@@ -54,7 +64,7 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 	}
 	r.findBoughtTwice(ctx)
 	r.findRepeatedPages()
-	r.result.OverBudget = findOverBudget(l.state.runs)
+	r.result.OverBudget = findOverBudget(l.state.runs, caps)
 	return r.result, nil
 }
 
@@ -235,18 +245,32 @@ func (r *auditor) isSamePage(ctx context.Context, first, second *Call) bool {
 	return secondPage.Session == "" && len(secondAsk.Exclude) <= len(firstAsk.Exclude) && firstPage.Limit > 0
 }
 
+// sessionCap is the cap of a process that worked on a run, which began at a position; 0: none.
+type sessionCap struct {
+	at      wal.Position
+	credits int64
+}
+
+// capAt is the cap at a position.
+func capAt(p wal.Position, caps []sessionCap) (credits int64) {
+	for _, c := range caps {
+		if c.at.Before(p) {
+			credits = c.credits
+		}
+	}
+	return credits
+}
+
 // findOverBudget walks the records in the order of writing. At each it adds the cost of the
-// answered calls, at most their ceilings, and the ceilings of those without an answer.
-func findOverBudget(runs []*Run) (findings []string) {
+// answered calls, at most their ceilings, and the ceilings of those without an answer. What a call may
+// cost counts against the cap of the process that made it: a run can be resumed with a lower one.
+func findOverBudget(runs []*Run, caps map[string][]sessionCap) (findings []string) {
 	type step struct {
 		at     wal.Position
 		call   *Call
 		change int64
 	}
 	for _, r := range runs {
-		if r.Budget == 0 {
-			continue
-		}
 		var steps []step
 		for _, c := range r.Calls {
 			steps = append(steps, step{c.intentAt, c, c.Ceiling})
@@ -267,8 +291,9 @@ func findOverBudget(runs []*Run) (findings []string) {
 		})
 		var sum int64
 		for _, s := range steps {
-			if sum += s.change; sum > r.Budget {
-				findings = append(findings, fmt.Sprintf("%s: %d credits spent or possible, of %d", callName(s.call), sum, r.Budget))
+			sum += s.change
+			if most := capAt(s.at, caps[r.ID]); most > 0 && s.change > 0 && sum > most {
+				findings = append(findings, fmt.Sprintf("%s: %d credits spent or possible, of %d", callName(s.call), sum, most))
 			}
 		}
 	}

@@ -170,7 +170,15 @@ type Totals struct {
 	Events      int64             `json:"events"`           // rows that were written to the event tables
 	Stop        pipeline.StopKind `json:"stop,omitempty"`   // why it stopped before the end; empty: it did not
 	Excess      int64             `json:"excess,omitempty"` // credits beyond what the events explain
+	// Of the rows: those of new events, and of known ones with other contents; and the events that were
+	// paid for although the lake had them.
+	New     int64 `json:"new,omitempty"`
+	Changed int64 `json:"changed,omitempty"`
+	Known   int64 `json:"known,omitempty"`
 }
+
+// HasEvents reports whether the parts of the events are known: an earlier version did not note them.
+func (t *Totals) HasEvents() bool { return t.New+t.Changed == t.Events }
 
 // tooManyRequests is the HTTP status of a refusal by the rate limits.
 const tooManyRequests = 429
@@ -180,6 +188,7 @@ func newTotals(m *pipeline.Manifest) *Totals {
 	t := &Totals{
 		Lines: m.Accounts.Lines, Calls: m.Calls.Total, RateLimited: m.Calls.ByStatus[tooManyRequests],
 		Credits: m.Credits.Charged, Events: m.Events.Written, Excess: m.Credits.Excess,
+		New: m.Events.New, Changed: m.Events.Changed, Known: m.Events.Known,
 	}
 	if m.Run.Stop != nil {
 		t.Stop = m.Run.Stop.Kind

@@ -14,9 +14,10 @@ type BudgetConfig struct {
 	Credits int64 // the cap
 	Spent   int64 // the highest cost of the run's earlier calls
 	// Cap names the cap if it is not the run's own, which is --max-credits, and RetryAt is when it
-	// allows more.
-	Cap     string
-	RetryAt time.Time
+	// allows more: CapCredits in all.
+	Cap        string
+	CapCredits int64
+	RetryAt    time.Time
 }
 
 // Budgeter keeps the highest possible cost of a run below a cap. It reserves the
@@ -121,6 +122,9 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 		stop.Reason = fmt.Sprintf("%s leaves %d credits to this run, of which %d are spent or reserved, and one more %s can cost %d",
 			g.cfg.Cap, g.cfg.Credits-g.cfg.Spent, g.spent-g.cfg.Spent, unit, next.Ceiling())
 		stop.Advice, stop.RetryAt = "run the same command again when the cap begins anew, or with a higher cap", g.cfg.RetryAt
+		if next.Ceiling() > g.cfg.CapCredits { // it will stop every run
+			stop.Advice, stop.RetryAt = fmt.Sprintf("raise the cap to %d or more%s: as it is, it never allows one %s", next.Ceiling(), advice, unit), time.Time{}
+		}
 		return stop
 	}
 	if next.Query.Service() == pipeline.Search { // the calls that use the ids come on top

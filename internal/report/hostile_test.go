@@ -109,7 +109,12 @@ var printers = map[string]func(w io.Writer){
 	},
 	"PrintCheckup":  func(w io.Writer) { PrintCheckup(w, filled[[]app.CheckResult](), "{\n}", false) },
 	"PrintFindings": func(w io.Writer) { PrintFindings(w, filled[[]app.Finding](), false) },
-	"PrintPlan":     func(w io.Writer) { PrintPlan(w, filled[*app.PlanReport](), hostile, false) },
+	"PrintList":     func(w io.Writer) { PrintList(w, filled[*app.ListReport]()) },
+	"PrintQuestion": func(w io.Writer) {
+		PrintQuestion(w, app.Question{Plan: filled[*app.PlanReport]()})
+		PrintQuestion(w, app.Question{Pages: filled[*app.PagesPlan]()})
+	},
+	"PrintPlan": func(w io.Writer) { PrintPlan(w, filled[*app.PlanReport](), hostile, false) },
 	"PrintCatalogue": func(w io.Writer) {
 		s := filled[[]schema.Signal]()
 		for i := range s {

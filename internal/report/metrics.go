@@ -47,9 +47,12 @@ var metrics = []metric{
 	{"siglake_last_credits_beyond_events", "", "Credits of the last run that its events do not explain.",
 		func(_ *RunEnd, s *RunSummary) []metricSample { return oneSample(s.BeyondEvents) }},
 	{"siglake_last_calls", "", "Calls of the last run by outcome.", callSamples},
-	{"siglake_last_events", "", "Events returned to the last run: new, returned again, or kept out by a filter.",
+	{"siglake_last_events", "", "Events returned to the last run: new, changed, known to the lake with equal content, returned twice, or kept out by a filter.",
 		func(_ *RunEnd, s *RunSummary) []metricSample {
-			return []metricSample{labelled("state", "new", s.NewEvents), labelled("state", "again", s.AgainEvents), labelled("state", "filtered", s.Filtered)}
+			return []metricSample{
+				labelled("state", "new", s.NewEvents), labelled("state", "changed", s.ChangedEvents), labelled("state", "known", s.KnownEvents),
+				labelled("state", "duplicate", s.Duplicates), labelled("state", "filtered", s.Filtered),
+			}
 		}},
 	{"siglake_last_lines", "", "Lines of the last run's list by status.", lineSamples},
 	{"siglake_rate_window_calls", "", "Calls in the account's rate windows after the last answer that stated them.",

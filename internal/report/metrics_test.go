@@ -37,7 +37,7 @@ func TestMetrics(t *testing.T) {
 		{Credits: pipeline.CreditTotals{Charged: 5, InDoubtCeiling: 40}, Calls: pipeline.CallTotals{ByOutcome: map[pipeline.Outcome]int64{pipeline.Charged: 1, pipeline.InDoubt: 1}}},
 		{
 			Credits: pipeline.CreditTotals{Charged: 6, UnknownCeiling: 30, Excess: 2}, Reconciliation: &pipeline.Reconciliation{Remaining: &left},
-			Events:   pipeline.EventTotals{Returned: 12, Written: 9, New: 9, Duplicate: 2, Filtered: 1},
+			Events:   pipeline.EventTotals{Returned: 20, Written: 12, New: 9, Changed: 3, Known: 5, Duplicate: 2, Filtered: 1},
 			Accounts: pipeline.AccountTotals{ByStatus: map[schema.Status]int64{schema.Deferred: 3, schema.Rejected: 1}},
 			Calls: pipeline.CallTotals{ByOutcome: map[pipeline.Outcome]int64{pipeline.Charged: 2}, LastRate: &pipeline.Rate{
 				Minute: pipeline.Window{Limit: 100, Used: 7}, Hour: pipeline.Window{Limit: -1, Used: -1}, Day: pipeline.Window{Limit: 5000, Used: 8},
@@ -51,7 +51,7 @@ func TestMetrics(t *testing.T) {
 		"siglake_last_success_timestamp_seconds": "2000", "siglake_last_end_timestamp_seconds": "2000", "siglake_last_exit_code": "10", "siglake_last_duration_seconds": "90.050",
 		"siglake_last_credits": "11", "siglake_last_credits_in_doubt_ceiling": "40", "siglake_last_credits_unknown_ceiling": "30", "siglake_last_credits_beyond_events": "2",
 		`siglake_last_calls|outcome="charged"`: "3", `siglake_last_calls|outcome="not_charged"`: "0", `siglake_last_calls|outcome="ambiguous"`: "1",
-		`siglake_last_events|state="new"`: "9", `siglake_last_events|state="again"`: "2", `siglake_last_events|state="filtered"`: "1",
+		`siglake_last_events|state="new"`: "9", `siglake_last_events|state="changed"`: "3", `siglake_last_events|state="known"`: "5", `siglake_last_events|state="duplicate"`: "2", `siglake_last_events|state="filtered"`: "1",
 		`siglake_last_lines|status="deferred"`: "3", `siglake_last_lines|status="rejected"`: "1",
 		`siglake_rate_window_calls|window="minute"`: "7", `siglake_rate_window_calls|window="day"`: "8",
 		`siglake_rate_window_limit_calls|window="minute"`: "100", `siglake_rate_window_limit_calls|window="day"`: "5000",

@@ -10,6 +10,11 @@ import (
 // PrintPagesPlan prints what lookalikes or visitors would request.
 func PrintPagesPlan(w io.Writer, p *app.PagesPlan) {
 	format.Fprintf(w, "Plan of siglake %s for %s; nothing was bought\n\n", p.Command, p.Subject)
+	printPagesFigures(w, p)
+}
+
+// printPagesFigures prints the figures and notes of a plan of pages.
+func printPagesFigures(w io.Writer, p *app.PagesPlan) {
 	bought := format.Count(int(p.Bought), "result") + ", which are not bought again"
 	if p.Exhausted {
 		bought = format.Count(int(p.Bought), "result") + "; there are no more"

@@ -48,7 +48,7 @@ func (p CreditPrice) CostOf(e forecast.Estimate) *app.MoneyEstimate {
 	return &app.MoneyEstimate{PerCredit: p.text, Currency: p.currency, P5: cost(e.P5), P50: cost(e.P50), P95: cost(e.P95), Ceiling: cost(e.Ceiling)}
 }
 
-// PrintPlan is a plan of a command for people. With a budget it advises none.
+// PrintPlan is a plan for people of a command, given as it is typed. With a budget it advises none.
 func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	format.Fprintf(w, "\nPlan for %s: nothing was spent.\n\n", p.List)
 	printFigures(w, p)
@@ -58,12 +58,7 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 			format.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
 		}
 	}
-	for i, n := range p.Notes {
-		if i == 0 {
-			format.Fprintf(w, "\n")
-		}
-		format.Fprintf(w, "  Note: %s\n", n)
-	}
+	printNotes(w, p.Notes)
 	if p.ResumesRun != "" {
 		format.Fprintf(w, "\n  The same command continues run %s.\n", p.ResumesRun)
 	}
@@ -71,16 +66,41 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	case p.Entities == 0:
 		format.Fprintf(w, "\n  There is nothing to request.\n")
 	case p.AdvisedBudget == 0:
-		format.Fprintf(w, "\n  Next: siglake %s the first %d lines with the same flags (they cost at most %s credits), then plan again\n",
-			command, app.SampleLines, format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines))
+		format.Fprintf(w, "\n  Next: buy a random sample, which costs at most %s credits, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
+			format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines), command, app.SampleLines)
 	case !budgeted:
-		format.Fprintf(w, "\n  Next: siglake %s with the same flags and --max-credits %d, which is enough nineteen times in twenty (batches shrink near the cap, which takes more calls)\n", command, p.AdvisedBudget)
+		format.Fprintf(w, "\n  Next: run it with a cap, which is enough nineteen times in twenty (batches shrink near it, which takes more calls):\n    %s --max-credits %d\n", command, p.AdvisedBudget)
+	}
+}
+
+// PrintQuestion prints what a command would buy, before it asks whether it may.
+func PrintQuestion(w io.Writer, q app.Question) {
+	if q.Pages != nil {
+		format.Fprintf(w, "\nsiglake %s for %s will request:\n\n", q.Pages.Command, q.Pages.Subject)
+		printPagesFigures(w, q.Pages)
+	} else {
+		format.Fprintf(w, "\n%s will be requested:\n\n", q.Plan.List)
+		printFigures(w, q.Plan)
+		printNotes(w, q.Plan.Notes)
+	}
+	format.Fprintf(w, "\n  No --max-credits caps what this costs.\n")
+}
+
+func printNotes(w io.Writer, notes []string) {
+	for i, n := range notes {
+		if i == 0 {
+			format.Fprintf(w, "\n")
+		}
+		format.Fprintf(w, "  Note: %s\n", n)
 	}
 }
 
 // printFigures prints the table of a plan: what would be asked, and what that takes.
 func printFigures(w io.Writer, p *app.PlanReport) {
 	row := func(name, figure, detail string) { format.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
+	for i, line := range readingLines(&p.Input) {
+		row(map[bool]string{true: "List"}[i == 0], "", line)
+	}
 	var withoutCall []string
 	for _, s := range schema.Statuses {
 		if n := p.WithoutCall[s]; n > 0 {
@@ -100,14 +120,18 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 			row("Scores", "", fmt.Sprintf("one for each %s: %s", q.Object, priceText(q)))
 			continue
 		}
-		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s to %s, at most %d events per signal: %s", q.Object, q.Since, q.Until, q.MaxResults(), format.List(q.ResultTypes(), 4)))
+		window := q.Since + " to " + q.Until
+		if p.SinceLast {
+			window = "what the lake does not have of " + window
+		}
+		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s, at most %d events per signal: %s", q.Object, window, q.MaxResults(), format.List(q.ResultTypes(), 4)))
 	}
-	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal")
+	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal"+identifiersText(p.Identifiers))
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))
 	e := p.Credits
 	basis := "a guess: see the note"
 	if e.ObservedEntities > 0 {
-		basis = fmt.Sprintf("from %s entities that this lake has requested", format.Thousands(e.ObservedEntities))
+		basis = fmt.Sprintf("from %s answers about entities in this lake", format.Thousands(e.ObservedEntities))
 	}
 	row("Credits", format.Thousands(e.P50), fmt.Sprintf("expected; nine times in ten %s to %s; never more than %s", format.Thousands(e.P5), format.Thousands(e.P95), format.Thousands(e.Ceiling)))
 	row("", "", basis)
@@ -123,6 +147,20 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 	}
 	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
 	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms per answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
+}
+
+// identifiersText says by what entities are requested.
+func identifiersText(counts map[schema.Identifier]int64) string {
+	var parts []string
+	for _, kind := range []schema.Identifier{schema.ByID, schema.ByLinkedIn, schema.ByEmail, schema.ByDomain, schema.ByName} {
+		if n := counts[kind]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s by %s", format.Thousands(n), kind))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(parts, ", ")
 }
 
 func priceText(q pipeline.Query) string {

@@ -40,7 +40,7 @@ type RunSummary struct {
 	Run      string `json:"run,omitempty"` // the last one
 	Lake     string `json:"lake"`
 	List     string `json:"list"`
-	Window   string `json:"window,omitempty"` // first and last day
+	Window   string `json:"window,omitempty"` // first and last day, or last and a day for --since last
 	Outcome  string `json:"outcome,omitempty"`
 	ExitCode int    `json:"exit_code"`
 	Reason   string `json:"reason,omitempty"`
@@ -55,8 +55,9 @@ type RunSummary struct {
 	Events        int64                      `json:"events"`
 	NewEvents     int64                      `json:"new_events"`
 	ChangedEvents int64                      `json:"changed_events"` // further revisions of known ones
-	AgainEvents   int64                      `json:"events_again"`   // returned although the lake, or this run, has them
-	Filtered      int64                      `json:"events_filtered"`
+	KnownEvents   int64                      `json:"known_events"`   // returned although the lake has them
+	Duplicates    int64                      `json:"duplicate_events"`
+	Filtered      int64                      `json:"filtered_events"`
 
 	Credits        int64 `json:"credits"`
 	UnknownCeiling int64 `json:"credits_unknown_at_most"`
@@ -87,13 +88,14 @@ func (e *RunEnd) Summary() RunSummary {
 		s.Events += m.Events.Returned
 		s.NewEvents += m.Events.New
 		s.ChangedEvents += m.Events.Changed
-		s.AgainEvents += m.Events.Known + m.Events.Duplicate
+		s.KnownEvents += m.Events.Known
+		s.Duplicates += m.Events.Duplicate
 		s.Filtered += m.Events.Filtered
 	}
 	if m := e.last(); m != nil {
 		by := m.Accounts.ByStatus
 		s.Lines, s.Rejected, s.Deferred, s.Held = m.Accounts.Lines, by[schema.Rejected], by[schema.Deferred], by[schema.InDoubt]
-		s.Run, s.Generation, s.Outcome, s.Window = m.Run.ID, m.Generation, string(m.Run.Outcome), windowOf(m.Queries)
+		s.Run, s.Generation, s.Outcome, s.Window = m.Run.ID, m.Generation, string(m.Run.Outcome), windowOf(m)
 		if s.Reason == "" {
 			s.Reason = stopReason(m)
 		}
@@ -114,17 +116,20 @@ func (e *RunEnd) last() *pipeline.Manifest {
 	return e.Runs[len(e.Runs)-1]
 }
 
-// windowOf is the window of queries as an interval of days; empty without one.
-func windowOf(queries []pipeline.Query) string {
+// windowOf is the window of a run as an interval of days; empty without one.
+func windowOf(m *pipeline.Manifest) string {
 	first, last := "", ""
-	for _, q := range queries {
+	for _, q := range m.Queries {
 		if first == "" || q.Since < first {
 			first = q.Since
 		}
 		last = max(last, q.Until)
 	}
-	if first == "" {
+	switch {
+	case first == "":
 		return ""
+	case m.Run.SinceLast:
+		return "last/" + last
 	}
 	return first + "/" + last
 }
@@ -139,7 +144,7 @@ func LogEnd(log *slog.Logger, e *RunEnd) {
 	args := []any{
 		"command", s.Command, "run", s.Run, "outcome", s.Outcome, "lake", s.Lake, "list", s.List, "window", s.Window,
 		"lines", s.Lines, "deferred", s.Deferred, "held", s.Held, "rejected", s.Rejected,
-		"calls", s.Calls, "events", s.Events, "new_events", s.NewEvents, "events_again", s.AgainEvents,
+		"calls", s.Calls, "events", s.Events, "new_events", s.NewEvents, "changed_events", s.ChangedEvents, "known_events", s.KnownEvents,
 		"credits", s.Credits, "credits_unknown_at_most", s.UnknownCeiling, "credits_in_doubt_at_most", s.InDoubtCeiling, "credits_beyond_events", s.BeyondEvents,
 		"generation", s.Generation, "duration_ms", s.DurationMS, "exit_code", s.ExitCode, "reason", s.Reason,
 	}
@@ -156,8 +161,8 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 	if s.Reason != "" {
 		format.Fprintf(w, ", %s", s.Reason)
 	}
-	format.Fprintf(w, "\n%s new events of %s returned, %s credits, %s deferred and %s held\n",
-		format.Thousands(s.NewEvents), format.Thousands(s.Events), format.Thousands(s.Credits), format.Count(int(s.Deferred), "line"), format.Thousands(s.Held))
+	format.Fprintf(w, "\n%s: %s; %s, %s deferred and %s held\n", format.Count(int(s.Events), "event"), knownText(s.NewEvents, s.ChangedEvents, s.KnownEvents),
+		format.Count(int(s.Credits), "credit"), format.Count(int(s.Deferred), "line"), format.Thousands(s.Held))
 	for _, m := range e.Runs {
 		PrintSummary(w, e.Lake, m)
 	}
@@ -169,7 +174,10 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 // EndLine is a RunEnd in one line.
 func EndLine(e *RunEnd) string {
 	s := e.Summary()
-	text := fmt.Sprintf("%s %s: %s new events, %s credits", s.Command, s.List, format.Thousands(s.NewEvents), format.Thousands(s.Credits))
+	text := fmt.Sprintf("%s %s: %s, %s", s.Command, s.List, format.Count(int(s.NewEvents), "new event"), format.Count(int(s.Credits), "credit"))
+	if s.KnownEvents > 0 {
+		text += fmt.Sprintf(", %s events were already in the lake", format.Thousands(s.KnownEvents))
+	}
 	if s.Deferred > 0 {
 		text += ", " + format.Count(int(s.Deferred), "line") + " deferred"
 	}

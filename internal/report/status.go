@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -24,7 +25,7 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 		}
 		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Run, r.State, exitText(r.Exit), timeText(r.Finished), windowText(&r), generation,
 			format.Thousands(int64(r.Calls)), format.Thousands(r.Credits), numberText(r.Events),
-			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), format.Thousands(r.Open), r.Service, r.List)
+			shareText(r.Liability.UnknownCharge), shareText(r.Liability.InDoubt), shareText(r.Liability.Decided), format.Thousands(r.Open), commandText(r.Job, r.Service), r.List)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -73,7 +74,15 @@ func processText(p *app.HolderStatus) string {
 	return fmt.Sprintf("process %d on %s", p.PID, p.Host)
 }
 
-// printLists says when the last good run about each list finished.
+// commandText is what began a run: a job of a job file, or a command.
+func commandText(job, service string) string {
+	if job != "" {
+		return "job " + job
+	}
+	return service
+}
+
+// printLists says when the last good run of each job, and about each list, finished.
 func printLists(out io.Writer, lists []app.ListStatus) error {
 	if len(lists) == 0 {
 		return nil
@@ -81,7 +90,7 @@ func printLists(out io.Writer, lists []app.ListStatus) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	format.Fprintf(w, "\nLAST GOOD RUN\tFINISHED\tAGE\tRUNS\tDEFERRED\tCOMMAND\tLIST\n")
 	for _, l := range lists {
-		good, age := "none", "-"
+		good, age := "none", "never"
 		if l.LastGood != "" {
 			good = l.LastGood
 		}
@@ -91,9 +100,30 @@ func printLists(out io.Writer, lists []app.ListStatus) error {
 		if l.Stale {
 			age += ", too old"
 		}
-		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", good, timeText(l.GoodAt), age, format.Thousands(int64(l.Runs)), format.Thousands(l.Open), l.Service, l.List)
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", good, timeText(l.GoodAt), age, format.Thousands(int64(l.Runs)), format.Thousands(l.Open), commandText(l.Job, l.Service), l.List)
 	}
 	return w.Flush()
+}
+
+// StaleError says which jobs and lists have no good run of late.
+func StaleError(status *app.LakeStatus, maxAge string) error {
+	var behind []string
+	for i := range status.Lists {
+		s := &status.Lists[i]
+		if !s.Stale {
+			continue
+		}
+		about := strings.TrimSuffix(commandText(s.Job, "siglake "+s.Service)+" about "+s.List, " about ")
+		if s.Age == nil {
+			behind = append(behind, fmt.Sprintf("no run of %s ended well", about))
+		} else {
+			behind = append(behind, fmt.Sprintf("the last good run of %s ended %s ago", about, ageText(time.Duration(*s.Age)*time.Second)))
+		}
+	}
+	if len(status.Lists) == 0 {
+		behind = append(behind, fmt.Sprintf("the lake %s has no run", status.Lake))
+	}
+	return &app.Error{Kind: app.KindStale, Err: fmt.Errorf("--max-age %s: %s; siglake runs --lake %s shows how runs ended", maxAge, format.List(behind, 3), status.Lake)}
 }
 
 // PrintHistory prints the runs of a lake, or their sums by month.
@@ -104,21 +134,21 @@ func PrintHistory(out io.Writer, h *app.History) error {
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(h.Months) > 0 {
-		format.Fprintf(w, "MONTH\tRUNS\tGOOD\tTOOK\tCALLS\t429S\tCREDITS\tEVENTS\tCOMMAND\tLIST\n")
+		format.Fprintf(w, "MONTH\tRUNS\tGOOD\tTOOK\tCALLS\t429S\tCREDITS\tNEW\tCHANGED\tKNOWN\tCOMMAND\tLIST\n")
 		for _, m := range h.Months {
-			format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Month, format.Thousands(int64(m.Runs)), format.Thousands(int64(m.Good)),
-				ageText(time.Duration(m.Seconds)*time.Second), format.Thousands(m.Calls), format.Thousands(m.RateLimited), format.Thousands(m.Credits), format.Thousands(m.Events), m.Service, m.List)
+			format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Month, format.Thousands(int64(m.Runs)), format.Thousands(int64(m.Good)),
+				ageText(time.Duration(m.Seconds)*time.Second), format.Thousands(m.Calls), format.Thousands(m.RateLimited), format.Thousands(m.Credits), format.Thousands(m.New), format.Thousands(m.Changed), format.Thousands(m.Known), m.Service, m.List)
 		}
 		return w.Flush()
 	}
-	format.Fprintf(w, "STARTED\tTOOK\tSTATE\tEXIT\tWINDOW\tLINES\tCALLS\t429S\tCREDITS\tEVENTS\tDEFERRED\tCOMMAND\tLIST\tRUN\n")
+	format.Fprintf(w, "STARTED\tTOOK\tSTATE\tEXIT\tWINDOW\tLINES\tCALLS\t429S\tCREDITS\tNEW\tCHANGED\tKNOWN\tDEFERRED\tCOMMAND\tLIST\tRUN\n")
 	for _, r := range h.Runs {
 		took := "-"
 		if r.Seconds != nil {
 			took = ageText(time.Duration(*r.Seconds) * time.Second)
 		}
-		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", timeText(&r.Started), took, r.State, exitText(r.Exit), windowText(&r),
-			format.Thousands(r.Lines), format.Thousands(int64(r.Calls)), numberText(r.RateLimited), format.Thousands(r.Credits), numberText(r.Events), format.Thousands(r.Deferred), r.Service, r.List, r.Run)
+		format.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", timeText(&r.Started), took, r.State, exitText(r.Exit), windowText(&r),
+			format.Thousands(r.Lines), format.Thousands(int64(r.Calls)), numberText(r.RateLimited), format.Thousands(r.Credits), numberText(r.New), numberText(r.Changed), numberText(r.Known), format.Thousands(r.Deferred), commandText(r.Job, r.Service), r.List, r.Run)
 	}
 	return w.Flush()
 }
@@ -163,6 +193,9 @@ func windowText(r *app.RunStatus) string {
 	if r.Until == "" {
 		return "-"
 	}
+	if r.SinceLast {
+		return "last.." + r.Until
+	}
 	return r.Since + ".." + r.Until
 }
 
@@ -192,12 +225,22 @@ func totalText(s *app.LakeStatus) string {
 	if s.MaxCost > s.Credits {
 		text = fmt.Sprintf("%s to %s credits", format.Thousands(s.Credits), format.Thousands(s.MaxCost))
 	}
+	inDoubt, onWire := "in doubt, 0 to %s", 0
+	for i := range s.Runs {
+		onWire += s.Runs[i].OnWire
+	}
+	switch {
+	case onWire > 0 && onWire == s.Liability.InDoubt.Calls:
+		inDoubt = "on the wire, 0 to %s"
+	case onWire > 0:
+		inDoubt = "in doubt or on the wire, 0 to %s"
+	}
 	for _, part := range []struct {
 		app.Share
 		noun, text string
 	}{
 		{s.Liability.UnknownCharge, "answered call", "whose charge is unknown, 0 to %s: compare the account's usage"},
-		{s.Liability.InDoubt, "call", "in doubt, 0 to %s"},
+		{s.Liability.InDoubt, "call", inDoubt},
 		{s.Liability.Retry, "call", "released for retry and perhaps charged, 0 to %s"},
 		{s.Liability.WrittenOff, "call", "accepted as lost and perhaps charged, 0 to %s"},
 	} {

@@ -84,6 +84,9 @@ func PrintNothingToDo(w io.Writer, n *app.NothingToDo) {
 		format.Fprintf(w, "%s accepted as paid and lost, 0 to %s credits: siglake does not request their lines again in this window.\n", format.Count(n.WrittenOff, "call"), format.Thousands(n.MaxLoss))
 	}
 	advice := "Run the command tomorrow for tomorrow's window; --refresh buys today's window again."
+	if n.SinceLast {
+		advice = "Run the command tomorrow for what is due then."
+	}
 	if n.Service == pipeline.Lookalikes {
 		advice = "Raise --limit to fetch further results; --refresh starts over and buys the same results again."
 	}
@@ -110,11 +113,15 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		outcome = "complete, with keys that stand for several lines"
 	}
 	if n := m.Credits.UnknownCalls; n > 0 {
-		outcome += fmt.Sprintf(", %s unknown,", format.Count(int(n), "charge"))
+		outcome += fmt.Sprintf(", %s unknown", format.Count(int(n), "charge"))
 	}
-	format.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
-	if text := mappingText(m.Input.Mapping); text != "" {
-		format.Fprintf(w, "  List          read as %s\n", text)
+	if outcome == outcomeText(pipeline.RunComplete) {
+		format.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
+	} else {
+		format.Fprintf(w, "\nRun %s: %s; took %s%s\n\n", m.Run.ID, outcome, took, simulated)
+	}
+	for i, line := range readingLines(&m.Input) {
+		format.Fprintf(w, "  %-13s %s\n", map[bool]string{true: "List"}[i == 0], line)
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
@@ -140,7 +147,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 // printTotals prints the table of a run: what was asked, what it cost, what was written.
 func printTotals(w io.Writer, lake string, m *pipeline.Manifest) {
 	row := func(name string, total int64, detail string) {
-		format.Fprintf(w, "  %-8s %12s   %s\n", name, format.Thousands(total), detail)
+		format.Fprintf(w, "%s\n", strings.TrimRight(fmt.Sprintf("  %-8s %12s   %s", name, format.Thousands(total), detail), " "))
 	}
 	row("Lines", m.Accounts.Lines, statusText(m))
 	row("Calls", m.Calls.Total, callText(m))
@@ -208,16 +215,6 @@ var productLabels = map[string][2]string{
 	schema.ProductScore:     {"Scores", "in data/signal_scores"},
 	schema.ProductLookalike: {"Results", "lookalikes, in data/lookalikes"},
 	schema.ProductVisit:     {"Visits", "companies, in data/website_visits"},
-}
-
-// mappingText says which columns of the list were taken for what.
-func mappingText(mapping map[string]string) string {
-	var parts []string
-	for field, column := range mapping {
-		parts = append(parts, field+" = "+column)
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, " · ")
 }
 
 func exampleQuery(lake string) string {
@@ -293,10 +290,20 @@ func accountText(a *pipeline.Reconciliation) string {
 	return "which matches the charges of this run"
 }
 
+// knownText says which of the events that were bought the lake had.
+func knownText(added, changed, known int64) string {
+	return fmt.Sprintf("%s new, %s changed, %s already in the lake", format.Thousands(added), format.Thousands(changed), format.Thousands(known))
+}
+
 func eventText(m *pipeline.Manifest) string {
 	var parts []string
-	if m.Events.Known > 0 || m.Events.Changed > 0 {
-		parts = append(parts, fmt.Sprintf("%s new, %s changed, %s already in the lake", format.Thousands(m.Events.New), format.Thousands(m.Events.Changed), format.Thousands(m.Events.Known)))
+	switch e := m.Events; {
+	case e.Known > 0 || e.Changed > 0:
+		parts = append(parts, knownText(e.New, e.Changed, e.Known))
+	case e.New > 0 && e.New == e.Returned:
+		parts = append(parts, "all new")
+	case e.New > 0:
+		parts = append(parts, format.Thousands(e.New)+" new")
 	}
 	for _, c := range schema.Categories {
 		if n := m.Events.ByCategory[c]; n > 0 {
@@ -329,8 +336,12 @@ func chargeText(m *pipeline.Manifest) string {
 		parts = append(parts, format.Thousands(n)+" of them for searches")
 		costs = slices.DeleteFunc(costs, func(c cost) bool { return c.signal == schema.ProductMatch })
 	}
-	for _, c := range costs[:min(3, len(costs))] {
+	const shown = 3
+	for _, c := range costs[:min(shown, len(costs))] {
 		parts = append(parts, format.Thousands(c.credits)+" "+c.signal)
+	}
+	if n := len(costs) - shown; n > 0 {
+		parts = append(parts, "the rest for "+format.Count(n, "other signal"))
 	}
 	if m.Credits.Excess > 0 {
 		parts = append(parts, format.Thousands(m.Credits.Excess)+" more than the returned events explain, spread over them")

@@ -437,7 +437,7 @@ func TestManyClientsEveryFault(t *testing.T) {
 			faults = append(faults, f)
 		}
 		const clients, each = 36, 20
-		s := rig(t, Config{Seed: 3, Faults: faults, Latency: 50 * time.Millisecond, Credits: 40_000, Refuse: map[string]int{"b3-1.example": 451}})
+		s := rig(t, Config{Seed: 3, Faults: faults, Latency: 50 * time.Millisecond, Credits: 12_000, Refuse: map[string]int{"b3-1.example": 451}})
 		client, stop := serve(s)
 		defer stop()
 		claimed := make([]int64, clients)
@@ -445,7 +445,7 @@ func TestManyClientsEveryFault(t *testing.T) {
 		for c := range clients {
 			wg.Go(func() {
 				for i := range each {
-					body := fmt.Sprintf(`{%s,"signals":["allSignals"]}`, companiesV2(fmt.Sprintf("b%d-", i), 10))
+					body := fmt.Sprintf(`{%s,"signals":["allSignals"]}`, companiesV2(fmt.Sprintf("b%d-", i), 3))
 					o := send(client, "http://simulator.test", companySearch, fmt.Sprintf("key-%d-%d", c, i/4), body, time.Minute)
 					var a answerV2
 					if o.err == nil && o.status/100 == 2 && json.Unmarshal(o.body, &a) == nil && a.Charge != nil {

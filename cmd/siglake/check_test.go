@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/schema"
+)
+
+// TestCheck: check shows how a list is read and what is wrong with its lines, writes the rejected ones to
+// a file that can be mended and checked, and opens no network.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list, rejects := filepath.Join(dir, "list.csv"), filepath.Join(dir, "rejects.csv")
+	if err := os.WriteFile(list, []byte("Firma;Webseite;Kunde Nr;Partner-Web\nNordwind;nordwind-test.de;1;a.de\nSüd;sued-test.de;2;b.de\nOst;;3;c.de\nNordwind;nordwind-test.de;4;d.de\nWest;rj.gov.br;5;\n;?;6;\nGesamt;;;\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := envFor(t)
+	e.Transport = noNetwork{t}
+	check := func(words ...string) (code int, stdout, stderr string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		code = e.execute(t.Context(), append([]string{"siglake", "check"}, words...), nil, &out, &errs)
+		return code, out.String(), errs.String()
+	}
+	code, out, errs := check(list, "--rejects", rejects)
+	if code != exitRejects {
+		t.Errorf("exit %d, want %d\n%s%s", code, exitRejects, out, errs)
+	}
+	for _, want := range []string{
+		"CSV, utf-8, semicolon-separated, header on line 1", "domain = Webseite (header)", "key = Kunde Nr (header)", "Partner-Web",
+		"7, as companies: 2 by domain, 2 by name · 1 duplicate · 2 rejected", "line 2      by domain: nordwind-test.de · name Nordwind · key 1", "list.csv:7", "a total, not an account",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("check does not print %q:\n%s", want, out)
+		}
+	}
+	mended, err := os.ReadFile(rejects)
+	if err != nil || !strings.HasPrefix(string(mended), "Firma;Webseite;Kunde Nr;Partner-Web;reject_reason\n;?;6;;\"") {
+		t.Errorf("the rejects are %q, %v", mended, err)
+	}
+	if code, _, errs := check(list, "--rejects", rejects); code != exitUsage || !strings.Contains(errs, "exists") {
+		t.Errorf("over an existing file: exit %d\n%s", code, errs)
+	}
+	if err := os.WriteFile(rejects, []byte(strings.Replace(strings.Replace(string(mended), ";?;6", ";zeta-test.de;6", 1), "Gesamt;;;", "Gesamt;gesamt-test.de;7;", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := check(rejects); code != exitComplete {
+		t.Errorf("the mended rejects: exit %d\n%s%s", code, out, errs)
+	}
+	if code, _, _ := check(list, "--allow-rejected", "2"); code != exitComplete {
+		t.Errorf("--allow-rejected 2: exit %d, want %d", code, exitComplete)
+	}
+	_, out, _ = check(list, "--json")
+	var r app.ListReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if r.Lines != 7 || r.Rejected != 2 || r.Duplicates != 1 || r.Identifiers[schema.ByDomain] != 2 || r.Input.Format != "csv" || r.Input.HeaderLine != 1 || len(r.First) != 5 || len(r.Reasons) != 2 {
+		t.Errorf("--json gives %+v", r)
+	}
+	missing := filepath.Join(dir, "none.csv")
+	if code, _, errs := check(missing, "--rejects", filepath.Join(dir, "r2.csv")); code != exitUsage || !strings.Contains(errs, "none.csv") {
+		t.Errorf("a list that is not there: exit %d\n%s", code, errs)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".siglake*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "r2.csv")); err == nil {
+		t.Error("rejects of a list that cannot be read were written")
+	}
+}

@@ -1,0 +1,268 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sources"
+)
+
+// ListReport says how a list is read. Its JSON form is what siglake check --json prints.
+type ListReport struct {
+	List   string         `json:"list"`
+	Input  pipeline.Input `json:"input"`
+	Object schema.Object  `json:"object"`
+	Lines  int64          `json:"lines"` // records
+	// Lines that would be requested, by identifier: id, linkedin, email, domain or name.
+	Identifiers map[schema.Identifier]int64 `json:"lines_by_identifier"`
+	Duplicates  int64                       `json:"duplicates"`
+	Rejected    int64                       `json:"rejected"`
+	Noted       int64                       `json:"lines_with_notes"`
+	Reasons     []RejectReason              `json:"reject_reasons"` // most frequent first
+	First       []schema.Account            `json:"first_lines"`
+	RejectsFile string                      `json:"rejects_file,omitempty"`
+}
+
+// RejectReason is a reason for which lines are rejected, with the first of them.
+type RejectReason struct {
+	Reason string `json:"reason"`
+	Lines  int64  `json:"lines"`
+	File   string `json:"file"`
+	Line   int64  `json:"line"`
+	Value  string `json:"value,omitempty"`
+}
+
+// ColumnsText says which column of a list is which field, and why.
+func ColumnsText(in *pipeline.Input) string {
+	var parts []string
+	for _, c := range in.Columns {
+		for _, f := range c.Fields {
+			parts = append(parts, fmt.Sprintf("%s = %s (%s)", f.Field, c.Name, f.Reason))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " · ")
+}
+
+// logReading says how the list is read, once a command and before anything is bought.
+func (j *Job) logReading(list *sources.List) {
+	if j.readingLogged {
+		return
+	}
+	j.readingLogged = true
+	in := describeList(list)
+	attrs := []any{"list", j.List, "format", in.Format, "encoding", in.Encoding, "delimiter", in.Delimiter, "header_line", in.HeaderLine, "columns", ColumnsText(&in)}
+	if len(in.Notes) > 0 {
+		attrs = append(attrs, "notes", strings.Join(in.Notes, "; "))
+	}
+	j.env.Log.Info("reading the list", attrs...)
+}
+
+const (
+	shownLines = 5
+	// maxReasons is how many reasons are counted one by one: most texts have a value in them.
+	maxReasons   = 1000
+	otherReasons = "other reasons"
+)
+
+// ListMeter shows how far a list is read.
+type ListMeter func(total int64) Meter
+
+// CheckList reads a list to its end, without a network but that of a list on S3. It writes the rejected lines to a
+// file that must not exist yet; empty: to none.
+func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, meter ListMeter) (report *ListReport, exit int, err error) {
+	j := NewJob(env, o)
+	if j.allowedRejects, err = parseRejectAllowance(o.Source.AllowRejected); err != nil {
+		return nil, 0, err
+	}
+	if j.listOptions, err = o.Source.parse(o.Store.S3, env.Stdin); err != nil {
+		return nil, 0, err
+	}
+	out, err := createRejects(rejects)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = errors.Join(err, out.close(err == nil)) }()
+	if out.w != nil {
+		j.listOptions.Rejects = out.w
+	}
+	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
+		return nil, 0, err
+	}
+	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
+	if err := j.drawSample(ctx); err != nil {
+		return nil, 0, err
+	}
+	list, err := j.listInput.open(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	j.NewMeter = func(total int64, _ *pipeline.Activity) Meter { return meter(total) }
+	reading := j.readingMeter(list)
+	c := &listCheck{source: reading, report: &ListReport{List: j.List, Object: list.Input().Object, RejectsFile: rejects, Reasons: []RejectReason{}, First: []schema.Account{}}, reasons: map[string]*RejectReason{}}
+	plan, err := (&pipeline.Runner{BatchSize: pipeline.MaxBatch, Queries: anyQueries()}).Plan(ctx, c)
+	reading.Close()
+	if err != nil {
+		return nil, 0, runError(err)
+	}
+	r := c.finish(plan)
+	r.Input = describeList(list)
+	exit = ExitComplete
+	if r.Rejected > 0 {
+		exit = j.ExitOf(ExitRejects, r.Rejected, r.Lines)
+	}
+	return r, exit, nil
+}
+
+// anyQueries stand for what may be requested about lines of each kind.
+func anyQueries() map[schema.Object]*pipeline.Query {
+	queries := map[schema.Object]*pipeline.Query{}
+	for _, o := range []schema.Object{schema.Contact, schema.Company} {
+		queries[o] = &pipeline.Query{Object: o, Ask: pipeline.SignalsAsk{Types: []string{"any"}, MaxResults: 1}}
+	}
+	return queries
+}
+
+// listCheck counts the lines that pass it.
+type listCheck struct {
+	source  pipeline.Source
+	report  *ListReport
+	reasons map[string]*RejectReason
+}
+
+// Accounts is that of the list.
+func (c *listCheck) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
+	return func(yield func(schema.Account, error) bool) {
+		for a, err := range c.source.Accounts(ctx) {
+			if err == nil {
+				c.add(&a)
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
+}
+
+func (c *listCheck) add(a *schema.Account) {
+	r := c.report
+	r.Lines++
+	if len(r.First) < shownLines {
+		r.First = append(r.First, *a)
+	}
+	if len(a.Notes) > 0 {
+		r.Noted++
+	}
+	if a.Reject == nil {
+		return
+	}
+	text := a.Reject.Reason
+	if c.reasons[text] == nil && len(c.reasons) >= maxReasons {
+		text = otherReasons
+	}
+	if c.reasons[text] == nil {
+		c.reasons[text] = &RejectReason{Reason: text, File: a.File, Line: a.Line, Value: a.Reject.Value}
+	}
+	c.reasons[text].Lines++
+}
+
+// finish completes the report with what the plan counts.
+func (c *listCheck) finish(plan *pipeline.Plan) *ListReport {
+	r := c.report
+	r.Identifiers, r.Rejected, r.Duplicates = plan.Identifiers, plan.Accounts.ByStatus[schema.Rejected], plan.Accounts.ByStatus[schema.Duplicate]
+	for _, reason := range slices.SortedFunc(maps.Values(c.reasons), func(a, b *RejectReason) int {
+		if a.Lines != b.Lines {
+			return int(b.Lines - a.Lines)
+		}
+		return int(a.Line - b.Line)
+	}) {
+		r.Reasons = append(r.Reasons, *reason)
+	}
+	return r
+}
+
+// rejectsFile is a file that appears under its name when it is complete.
+type rejectsFile struct {
+	name string
+	file *os.File
+	w    io.Writer // nil: there is no file
+}
+
+func createRejects(name string) (r rejectsFile, err error) {
+	if name == "" {
+		return r, nil
+	}
+	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = errors.New("it exists")
+		}
+		return r, UsageErrorf("--rejects %s: %v; name a file that does not exist yet", name, err)
+	}
+	r.name = name
+	if r.file, err = os.CreateTemp(filepath.Dir(name), ".siglake-rejects-*"); err != nil {
+		return r, &Error{KindStorage, fmt.Errorf("--rejects %s: %w", name, err)}
+	}
+	r.w = r.file
+	return r, nil
+}
+
+// close gives the file its name, or removes it.
+func (r *rejectsFile) close(complete bool) error {
+	if r.file == nil {
+		return nil
+	}
+	err := r.file.Close()
+	if err == nil && complete {
+		err = os.Rename(r.file.Name(), r.name)
+	}
+	if err != nil || !complete {
+		err = errors.Join(err, os.Remove(r.file.Name()))
+	}
+	if err != nil {
+		return &Error{KindStorage, fmt.Errorf("--rejects %s: %w", r.name, err)}
+	}
+	return nil
+}
+
+// readingMeter is a list with a meter of its lines.
+func (j *Job) readingMeter(list *sources.List) *meteredList {
+	m := &meteredList{list: list, Meter: Meter{Show: func(pipeline.Progress) {}, Close: func() {}}}
+	if j.NewMeter != nil {
+		m.Meter = j.NewMeter(j.listInput.expectedLines(list), nil)
+	}
+	return m
+}
+
+// meteredList shows how far a list is read.
+type meteredList struct {
+	list *sources.List
+	Meter
+}
+
+// Accounts is that of the list.
+func (m *meteredList) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
+	return func(yield func(schema.Account, error) bool) {
+		var lines int64
+		for a, err := range m.list.Accounts(ctx) {
+			if lines++; lines%4096 == 0 {
+				m.Show(pipeline.Progress{Lines: lines})
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+		m.Show(pipeline.Progress{Lines: lines})
+	}
+}

@@ -1,0 +1,13 @@
+package ledger
+
+import (
+	"os"
+	"testing"
+
+	"github.com/siglake/siglake/internal/proof"
+)
+
+// TestMain runs the tests. The race detector looks at those with goroutines that differ.
+func TestMain(m *testing.M) {
+	os.Exit(proof.Main(m, "TestCheckpointGolden", "TestPastUnreadable", "TestRecordReservation", "TestSalvageRecords", "TestSalvageTruncated"))
+}

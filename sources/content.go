@@ -1,0 +1,381 @@
+package sources
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// The cells of the sample decide where the header does not: the first records of a file, at most
+// sampleRecords of them. A column is of a kind if at least nine in ten of its filled cells are.
+
+// kind is what a cell looks like, regardless of the name of its column.
+type kind int
+
+const (
+	kindEmpty kind = iota
+	kindText
+	kindDigits
+	kindDomain
+	kindEmail
+	kindPerson  // a LinkedIn profile
+	kindCompany // a LinkedIn company page
+	kindToken   // an opaque id of the API
+	numKinds
+)
+
+var kindFields = map[kind]field{kindDomain: fieldDomain, kindEmail: fieldEmail, kindPerson: fieldLinkedIn, kindToken: fieldID}
+
+// kindNames are the contents of columns in messages.
+var kindNames = [numKinds]string{"nothing", "plain text", "numbers", "domains", "e-mail addresses", "LinkedIn profiles", "LinkedIn company pages", "ids of the API"}
+
+func kindOf(cell string) kind {
+	lower := strings.ToLower(cell)
+	switch {
+	case cell == "":
+		return kindEmpty
+	case strings.Contains(lower, "linkedin.com/company/"), strings.Contains(lower, "linkedin.com/school/"), strings.Contains(lower, "linkedin.com/showcase/"):
+		return kindCompany
+	case strings.Contains(lower, "linkedin.com/"):
+		return kindPerson
+	case strings.Contains(cell, "@"):
+		if _, _, err := Email(cell); err == nil {
+			return kindEmail
+		}
+		return kindText
+	case strings.Trim(cell, "0123456789") == "":
+		return kindDigits
+	case looksLikeDomain(cell):
+		return kindDomain
+	case isToken(cell):
+		return kindToken
+	}
+	return kindText
+}
+
+// content is what the cells of a column in the sample are.
+type content struct {
+	filled int // cells with a value
+	count  [numKinds]int
+	dotted int // cells of plain text with a dot: perhaps domains of a kind that is unknown here
+	// Of the domains and profiles: those that can be requested, and the addresses of a home page.
+	own, home int
+	// Cells with the most frequent domain.
+	sameHost int
+}
+
+// readContent looks at the cells of column i.
+func readContent(rows [][]string, i int) content {
+	var c content
+	hosts := map[string]int{}
+	for _, row := range rows {
+		if i >= len(row) || isPlaceholder(row[i]) {
+			continue
+		}
+		k := kindOf(row[i])
+		c.filled++
+		c.count[k]++
+		if k == kindText && strings.ContainsAny(row[i], ".@") {
+			c.dotted++
+		}
+		if k == kindPerson {
+			if _, _, err := LinkedIn(row[i]); err == nil {
+				c.own++
+			}
+		}
+		if k != kindDomain {
+			continue
+		}
+		domain, _, err := Domain(row[i])
+		if err != nil {
+			continue
+		}
+		hosts[domain]++
+		c.sameHost = max(c.sameHost, hosts[domain])
+		c.own++
+		if isHomePage(row[i]) {
+			c.home++
+		}
+	}
+	return c
+}
+
+// kind is the kind of nine in ten of the filled cells; kindEmpty if there are none, kindText if they
+// differ.
+func (c *content) kind() kind {
+	for k, n := range c.count {
+		if n > 0 && n*10 >= c.filled*9 {
+			return kind(k)
+		}
+	}
+	if c.filled == 0 {
+		return kindEmpty
+	}
+	return kindText
+}
+
+// share says how many cells are of a kind.
+func (c *content) share(k kind) string {
+	return fmt.Sprintf("%d of %d sampled cells are %s", c.count[k], c.filled, kindNames[k])
+}
+
+// isOneSite reports whether most of the addresses lie on one site.
+func (c *content) isOneSite() bool { return c.filled >= 4 && c.sameHost*2 > c.filled }
+
+// isHomePage reports whether a web address has no path but that of a start page.
+func isHomePage(s string) bool {
+	a, err := parseAddress(s)
+	if err != nil {
+		return false
+	}
+	path, _, _ := strings.Cut(a.path, "?")
+	path, _, _ = strings.Cut(path, "#")
+	path = strings.ToLower(strings.Trim(path, "/"))
+	page, extension, _ := strings.Cut(path, ".")
+	if extension != "" {
+		return slices.Contains([]string{"index", "default", "home"}, page)
+	}
+	return len(path) <= 2 || len(path) == 5 && (path[2] == '-' || path[2] == '_' || path[2] == '/') || page == "home"
+}
+
+// use says what the content of a column can be used for, whatever its header.
+type use int
+
+const (
+	useNot use = iota
+	useDoubtful
+	useSure
+)
+
+// use judges whether the cells of column i are the identifiers of the lines. They are not if the
+// header names another entity, or if most of the addresses lie on one site, or on sites that many
+// companies share. Addresses of pages are doubtful.
+func (l *layout) use(i int, k kind) use {
+	c := &l.contents[i]
+	if c.kind() != k || c.filled == 0 {
+		return useNot
+	}
+	sure := useSure
+	switch {
+	case k != kindDomain && k != kindPerson:
+	case c.own*10 < c.filled*9, k == kindDomain && c.isOneSite():
+		return useNot
+	case k == kindDomain && c.home*10 < c.filled*9:
+		sure = useDoubtful
+	}
+	switch {
+	case l.namesOther(i):
+		return useNot
+	case i < len(l.header) && headerWords.names(wordPerhapsOther, headerTokens(l.header[i])):
+		return useDoubtful
+	}
+	return sure
+}
+
+// namesOther reports whether the header of column i names another entity ("Parent Website").
+func (l *layout) namesOther(i int) bool {
+	return i < len(l.header) && headerWords.names(wordOther, headerTokens(l.header[i]))
+}
+
+// fits says how the content of a column agrees with a role.
+func (c *content) fits(r role) int {
+	const (
+		contradicts = iota
+		unclear
+		agrees
+	)
+	k := c.kind()
+	switch {
+	case r == roleKey || r == rolePersonKey || r == roleCompanyPage || k == kindEmpty:
+		return unclear
+	case k == kindText && c.count[kindText]*10 < c.filled*9: // cells of different kinds
+		return unclear
+	}
+	var right, wrong []kind
+	switch r {
+	case roleSite:
+		right, wrong = []kind{kindDomain}, []kind{kindPerson, kindCompany, kindDigits, kindToken}
+	case roleEmail:
+		right, wrong = []kind{kindEmail}, []kind{kindDomain, kindPerson, kindCompany, kindDigits, kindToken}
+	case roleLinkedIn:
+		right, wrong = []kind{kindPerson}, []kind{kindDomain, kindEmail, kindCompany, kindDigits, kindToken}
+	case roleID, roleCompanyID, rolePersonID:
+		right, wrong = []kind{kindDigits, kindToken}, []kind{kindDomain, kindEmail, kindPerson, kindCompany}
+	default: // names
+		right, wrong = []kind{kindText}, []kind{kindDomain, kindEmail, kindPerson, kindCompany, kindDigits, kindToken}
+	}
+	switch {
+	case slices.Contains(right, k):
+		return agrees
+	case slices.Contains(wrong, k):
+		return contradicts
+	}
+	return unclear
+}
+
+// candidates are the columns that hold identifiers of a kind and are not used for it: those that are
+// surely meant, and the doubtful ones. A column with a known header is none, unless its content
+// contradicts the header, or it is a key.
+func (l *layout) candidates(k kind) (sure, doubtful []int) {
+	for i := range l.names {
+		if l.unused[i] != "" && l.contradicted[i] == "" || l.usedAsIdentifier(i) {
+			continue
+		}
+		switch l.use(i, k) {
+		case useSure:
+			sure = append(sure, i)
+		case useDoubtful:
+			doubtful = append(doubtful, i)
+		}
+	}
+	if unnamed := slices.DeleteFunc(slices.Clone(sure), func(i int) bool { return l.columns[fieldKey] == i }); len(unnamed) > 0 {
+		sure = unnamed // a key may be a domain, too
+	}
+	return sure, doubtful
+}
+
+// usedAsIdentifier reports whether a column holds a field other than the key.
+func (l *layout) usedAsIdentifier(i int) bool {
+	for f, column := range l.columns {
+		if column == i && field(f) != fieldKey {
+			return true
+		}
+	}
+	return false
+}
+
+// decidedByMap reports whether --map names what is requested.
+func decidedByMap(m map[string]string) bool {
+	for name := range m {
+		if f, _ := fieldNamed(name); f != fieldKey {
+			return true
+		}
+	}
+	return false
+}
+
+// useContent finds the columns that the header does not name by their content. It fails if several
+// could be meant and the accounts would otherwise be requested by name.
+func (l *layout) useContent(m map[string]string) error {
+	if decidedByMap(m) {
+		l.noteUnused()
+		return nil
+	}
+	kinds := []kind{kindToken, kindDomain}
+	if l.object == schema.Contact {
+		kinds = []kind{kindToken, kindPerson, kindEmail, kindDomain}
+	}
+	for _, k := range kinds {
+		f := kindFields[k]
+		if l.object == schema.Contact && f == fieldDomain {
+			f = fieldCompanyDomain
+			if !l.has(fieldName) && !(l.has(fieldFirstName) && l.has(fieldLastName)) {
+				continue
+			}
+		}
+		sure, doubtful := l.candidates(k)
+		if len(sure) == 1 && l.holdsWords(f) {
+			l.contradicted[l.columns[f]] = kindNames[kindText]
+			l.columns[f] = -1
+		}
+		if l.has(f) && !(f == fieldDomain && l.emailDomain && len(sure) > 0) {
+			continue
+		}
+		switch {
+		case len(sure) == 1 && !l.has(f):
+			l.columns[f], l.reasons[f] = sure[0], ReasonContent
+			l.notes = append(l.notes, fmt.Sprintf("%s is read as %s: %s", l.names[sure[0]], fieldNames[f], l.contents[sure[0]].share(k)))
+		case len(sure)+len(doubtful) > 0 && (l.byNameOnly() || !l.canIdentify(l.object)):
+			return l.ambiguous(f, k, append(sure, doubtful...))
+		}
+	}
+	l.noteUnused()
+	return nil
+}
+
+// holdsWords reports whether the column of a field was chosen by its header and holds nothing but
+// words.
+func (l *layout) holdsWords(f field) bool {
+	if !l.has(f) || l.reasons[f] != ReasonHeader {
+		return false
+	}
+	c := &l.contents[l.columns[f]]
+	return c.filled > 0 && c.count[kindText] == c.filled && c.dotted == 0
+}
+
+// byNameOnly reports whether names are all that the accounts can be requested by, or domains of
+// e-mail addresses.
+func (l *layout) byNameOnly() bool {
+	return l.canIdentify(l.object) && !l.has(fieldID) && !l.has(fieldLinkedIn) && !l.has(fieldEmail) && (!l.has(fieldDomain) || l.emailDomain)
+}
+
+// ambiguous is the error about columns of which none is surely meant.
+func (l *layout) ambiguous(f field, k kind, columns []int) error {
+	var found, fixes []string
+	for _, i := range columns {
+		found = append(found, fmt.Sprintf("%s (%s)", l.columnText(i), l.contents[i].share(k)))
+		fixes = append(fixes, fmt.Sprintf("--map %s=%s", fieldNames[f], l.mapReference(i)))
+	}
+	e := &Error{Line: l.line, Problem: fmt.Sprintf("no header names the %s, and it may be in %s", fieldNames[f], strings.Join(found, ", "))}
+	switch {
+	case l.has(fieldDomain):
+		e.Problem = fmt.Sprintf("%s holds domains of e-mail addresses, and the %s may be in %s", l.names[l.columns[fieldDomain]], fieldNames[f], strings.Join(found, ", "))
+		fixes = append(fixes, fmt.Sprintf("--map domain=%s", l.mapReference(l.columns[fieldDomain])))
+	case l.has(fieldName):
+		e.Problem += fmt.Sprintf("; without it, siglake would request by name (%s)", l.names[l.columns[fieldName]])
+		fixes = append(fixes, fmt.Sprintf("--map name=%s", l.mapReference(l.columns[fieldName])))
+	case l.has(fieldFirstName) && l.has(fieldLastName):
+		e.Problem += fmt.Sprintf("; without it, siglake would request by name (%s, %s)", l.names[l.columns[fieldFirstName]], l.names[l.columns[fieldLastName]])
+		fixes = append(fixes, fmt.Sprintf("--map first_name=%s", l.mapReference(l.columns[fieldFirstName])))
+	}
+	e.Expected = "one column that is meant"
+	e.Fix = "add " + strings.Join(fixes, " or ")
+	return e
+}
+
+// noteUnused notes the columns of identifiers that stay unused although the accounts are requested by
+// name.
+func (l *layout) noteUnused() {
+	if !l.byNameOnly() || l.header == nil {
+		return
+	}
+	for i := range l.names {
+		c := &l.contents[i]
+		k := c.kind()
+		f, ok := kindFields[k]
+		if partly := c.count[kindDomain]; !ok && partly*2 >= c.filled && partly > 0 {
+			k, f, ok = kindDomain, fieldDomain, true
+		}
+		if !ok || l.usedAsIdentifier(i) || l.unused[i] != "" {
+			continue
+		}
+		switch {
+		case l.namesOther(i):
+			l.unused[i] = "its header names another entity"
+		case k == kindDomain && c.own*10 < c.count[k]*9:
+			l.unused[i] = "the addresses lie on sites that many companies share"
+		case k == kindPerson && c.own*10 < c.filled*9:
+			l.unused[i] = "the addresses are no public profiles"
+		case k == kindDomain && c.isOneSite():
+			l.unused[i] = "most of the addresses lie on one site"
+		case l.object == schema.Company && k == kindEmail:
+			l.unused[i] = fmt.Sprintf("companies are requested by name; --map domain=%s requests them by the domains of these addresses", l.mapReference(i))
+		case l.object == schema.Company && k == kindPerson:
+			l.unused[i] = "a company is not requested by a profile"
+			continue
+		default:
+			l.unused[i] = fmt.Sprintf("--map %s=%s uses it", fieldNames[f], l.mapReference(i))
+		}
+		l.notes = append(l.notes, fmt.Sprintf("%s holds %s and is not used: %s", l.names[i], kindNames[k], l.unused[i]))
+	}
+}
+
+// columnText names a column in a message, with its number if it has a header.
+func (l *layout) columnText(i int) string {
+	if name := l.names[i]; l.header != nil && name != columnName(nil, i+1) {
+		return fmt.Sprintf("%d %q", i+1, truncate(name))
+	}
+	return l.names[i]
+}

@@ -1,0 +1,109 @@
+package sources
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// TestContent reads lists whose headers do not say all: fields maps fields to columns, fails is a
+// part of the error, note a part of a note.
+func TestContent(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, text  string
+		o           Options
+		fields      map[string]string
+		note, fails string
+	}{
+		{name: "one column of domains under an unknown header", text: "Firma,Netzort\nAcme,acme.com\nBeta,www.beta.com/de/\n",
+			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "Netzort is read as domain: 2 of 2"},
+		{name: "nine in ten", text: "Firma,Netzort\n" + strings.Repeat("Acme,acme.com\nBeta,beta.com\nGamma,gamma.de\n", 3) + "Delta,Nordhafen\n",
+			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "9 of 10"},
+		{name: "placeholders are empty cells", text: "Firma,Netzort\nAcme,acme.com\nBeta,N/A\nGamma,-\n",
+			fields: map[string]string{"name": "Firma", "domain": "Netzort"}, note: "1 of 1"},
+		{name: "two columns of domains", text: "Firma,Ort A,Ort B\nAcme,acme.com,acme.de\nBeta,beta.com,beta.de\n",
+			fails: `may be in 2 "Ort A" (2 of 2 sampled cells are domains), 3 "Ort B" (2 of 2 sampled cells are domains); without it, siglake would request by name (Firma); expected one column that is meant; fix: add --map domain="Ort A" or --map domain="Ort B" or --map name=Firma`},
+		{name: "two columns, and the user wants names", text: "Firma,Ort A,Ort B\nAcme,acme.com,acme.de\nBeta,beta.com,beta.de\n", o: Options{Map: map[string]string{"name": "Firma"}},
+			fields: map[string]string{"name": "Firma"}, note: `Ort A holds domains and is not used: --map domain="Ort A" uses it`},
+		{name: "a known header needs no content", text: "Firma,Website,Ort B\nAcme,acme.com,acme.de\n", fields: map[string]string{"name": "Firma", "domain": "Website"}},
+		{name: "pages are doubtful", text: "Firma,Stellen\nAcme,https://acme.com/karriere/jobs\nBeta,https://beta.com/jobs/list\n", fails: "--map domain=Stellen or --map name=Firma"},
+		{name: "sites of many companies", text: "Firma,Seite\nAcme,https://www.facebook.com/acme\nBeta,https://www.facebook.com/beta\n",
+			fields: map[string]string{"name": "Firma"}, note: "Seite holds domains and is not used: the addresses lie on sites that many companies share"},
+		{name: "domains in some cells", text: "Firma,Netzort\nAcme,acme.com\nBeta,folgt noch\nGamma,gamma.de\n",
+			fields: map[string]string{"name": "Firma"}, note: "Netzort holds domains and is not used: --map domain=Netzort uses it"},
+		{name: "links that only their owner can open", text: "First Name,Last Name,Company,Lead\nAda,King,Acme,https://www.linkedin.com/sales/lead/ACwAA1\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "First Name", "last_name": "Last Name", "company_name": "Company"}, note: "no public profiles"},
+		{name: "links into one system", text: "Firma,Eintrag\nAcme,https://crm.example/1\nBeta,https://crm.example/2\nGamma,https://crm.example/3\nDelta,https://crm.example/4\n",
+			fields: map[string]string{"name": "Firma"}, note: "most of the addresses lie on one site"},
+		{name: "another company's domain", text: "Company,Competitor Domain\nAcme,rival.com\nBeta,foe.com\n", fields: map[string]string{"name": "Company"}, note: "Competitor Domain holds domains and is not used: its header names another entity"},
+		{name: "perhaps the company's domain", text: "Company,Partner Domain\nAcme,rival.com\nBeta,foe.com\n", fails: `--map domain="Partner Domain" or --map name=Company`},
+		{name: "domain of e-mail addresses against another column", text: "Company,Email Domain,Netzort\nAcme,mail.acme.com,acme.com\nBeta,beta.net,beta.com\n",
+			fails: `--map domain=Netzort or --map domain="Email Domain"`},
+		{name: "domain of e-mail addresses alone", text: "Company,Email Domain\nAcme,acme.com\nBeta,beta.net\n", fields: map[string]string{"name": "Company", "domain": "Email Domain"}},
+		{name: "names are domains", text: "Company\nacme.com\nbeta.com\n", fields: map[string]string{"domain": "Company"}, note: "Company is read as domain"},
+		{name: "the domains are e-mail addresses", text: "Company,Domain\nAcme,ada@acme.com\nBeta,bo@beta.com\n", o: Options{Object: schema.Company},
+			fields: map[string]string{"name": "Company", "domain": "Domain"}, note: "Domain holds e-mail addresses, not domains"},
+		{name: "the domains of contacts are their addresses", text: "First Name,Last Name,Company,Domain\nAda,King,Acme,ada@acme.com\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "First Name", "last_name": "Last Name", "company_name": "Company", "email": "Domain"}, note: "Domain is read as email"},
+		{name: "shifted header", text: "Company,Website,City\n1,Acme,acme.com\n2,Beta,beta.com\n", o: Options{Object: schema.Company},
+			fields: map[string]string{"domain": "City"}, note: "Company is not used: it holds numbers"},
+		{name: "a website of profiles", text: "Name,Employer,Website\nAda King,Acme,https://linkedin.com/in/ada\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"name": "Name", "company_name": "Employer", "linkedin": "Website"}, note: "Website is read as linkedin"},
+		{name: "a website of company pages", text: "Company,Website\nAcme,linkedin.com/company/acme\n", fields: map[string]string{"name": "Company"}, note: "Website holds company pages"},
+		{name: "profiles under an unknown header", text: "Vorname;Nachname;Firma;Netzwerk\nAda;King;Acme;https://linkedin.com/in/ada\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "Vorname", "last_name": "Nachname", "company_name": "Firma", "linkedin": "Netzwerk"}, note: "Netzwerk is read as linkedin"},
+		{name: "profiles of others", text: "First Name,Last Name,Company,Manager Profile\nAda,King,Acme,https://linkedin.com/in/boss\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "First Name", "last_name": "Last Name", "company_name": "Company"}, note: "another entity"},
+		{name: "contacts by name beside two columns of domains", text: "First Name,Last Name,Company,A1,B1\nAda,King,Acme,acme.com,acme.de\n", o: Options{Object: schema.Contact},
+			fails: "--map company_domain=A1 or --map company_domain=B1"},
+		{name: "contacts by address beside two columns of domains", text: "First Name,Last Name,Company,Email,A1,B1\nAda,King,Acme,ada@acme.com,acme.com,acme.de\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "First Name", "last_name": "Last Name", "company_name": "Company", "email": "Email"}},
+		{name: "ids of the API", text: "Firma,Kennzeichen\nAcme,v1.kJ8xQ2mmPq\nBeta,v1.aB9yR3nnQr\n", fields: map[string]string{"name": "Firma", "id": "Kennzeichen"}, note: "Kennzeichen is read as id"},
+		{name: "a key of domains", text: "ID,Company\nacme.com,Acme\nbeta.com,Beta\n", fields: map[string]string{"key": "ID", "name": "Company", "domain": "ID"}, note: "ID is read as domain"},
+		{name: "companies or contacts", text: "Firma,Kontaktweg\nAcme,ada@acme.com\n", fails: "--object=contact or --object=company"},
+		{name: "contacts by content", text: "Wer,Kontaktweg\nAda,ada@acme.com\n", fields: map[string]string{"email": "Kontaktweg"}, note: "Kontaktweg is read as email"},
+		{name: "companies by name beside addresses", text: "Firma,E-Mail\nAcme,ada@acme.com\n", o: Options{Object: schema.Company}, fields: map[string]string{"name": "Firma"}, note: "--map domain=E-Mail requests them by the domains"},
+		{name: "the column that is filled", text: "Company,Domain,Website\nAcme,,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}},
+		{name: "given name and name", text: "Vorname;Name;Firma\nAda;King;Acme\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "Vorname", "last_name": "Name", "company_name": "Firma"}},
+		{name: "given name and full name", text: "Vorname;Name;Firma\nAda;Ada King;Acme\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "Vorname", "name": "Name", "company_name": "Firma"}},
+		{name: "nom and prénom", text: "Nom;Prénom;Société\nKing;Ada;Acme\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "Prénom", "last_name": "Nom", "company_name": "Société"}},
+		{name: "nombre and apellidos", text: "Nombre;Apellidos;Empresa\nAda;King;Acme\n", o: Options{Object: schema.Contact},
+			fields: map[string]string{"first_name": "Nombre", "last_name": "Apellidos", "company_name": "Empresa"}},
+		{name: "nombre alone", text: "Nombre;Web\nAcme;acme.es\n", o: Options{Object: schema.Company}, fields: map[string]string{"name": "Nombre", "domain": "Web"}},
+		{name: "a quoted --map", text: "Firma,\"Ort, A\",Ort$B\nAcme,acme.com,acme.de\n", fails: "add --map domain=2 or --map domain=3"},
+		{name: "no header, one usable column of two", text: "Acme,acme.com,https://www.facebook.com/acme\nBeta,beta.com,https://www.facebook.com/beta\n", fields: map[string]string{"domain": "column 2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.o.Stdin = strings.NewReader(c.text)
+			l, err := Open(context.Background(), "-", c.o)
+			if err != nil {
+				if c.fails == "" || !strings.Contains(err.Error(), c.fails) {
+					t.Fatalf("Open() = %v, want an error with %q", err, c.fails)
+				}
+				return
+			}
+			defer l.Close()
+			in := l.Input()
+			if c.fails != "" {
+				t.Fatalf("Open() reads %v, want an error with %q", in.Mapping, c.fails)
+			}
+			if len(in.Mapping) != len(c.fields) {
+				t.Errorf("read as %v, want %v", in.Mapping, c.fields)
+			}
+			for f, column := range c.fields {
+				if in.Mapping[f] != column {
+					t.Errorf("%s = %q, want %q", f, in.Mapping[f], column)
+				}
+			}
+			if notes := strings.Join(in.Notes, "\n"); !strings.Contains(notes, c.note) {
+				t.Errorf("notes are\n%s\nwant one with %q", notes, c.note)
+			}
+		})
+	}
+}

@@ -1,0 +1,301 @@
+package sources
+
+import (
+	_ "embed"
+	"fmt"
+	"html"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/siglake/siglake/schema"
+)
+
+//go:embed nonaccounts.txt
+var nonAccountText string
+
+// nonAccounts are the texts of nonaccounts.txt: sets of folded texts, and beginnings of lines.
+type nonAccounts struct {
+	placeholders, errors, counted, verbs, totals, ends map[string]bool
+
+	notices []string // folded, with a space between two words
+	longest int      // of placeholders, in bytes as written
+}
+
+var notAccounts = func() *nonAccounts {
+	n, err := parseNonAccounts(nonAccountText)
+	if err != nil {
+		panic(err) // the tests read the same text
+	}
+	return n
+}()
+
+// parseNonAccounts reads sections of lines such as "de: keine, unbekannt".
+func parseNonAccounts(text string) (*nonAccounts, error) {
+	n := &nonAccounts{}
+	sets := map[string]*map[string]bool{
+		"[placeholder]": &n.placeholders, "[error]": &n.errors, "[counted]": &n.counted, "[count-verb]": &n.verbs, "[total]": &n.totals, "[end]": &n.ends,
+	}
+	for _, set := range sets {
+		*set = map[string]bool{}
+	}
+	var section string
+	for i, line := range strings.Split(text, "\n") {
+		switch language, list, ok := strings.Cut(line, ": "); {
+		case line == "" || line[0] == '#':
+		case line[0] == '[':
+			if section = line; sets[section] == nil && section != "[notice]" {
+				return nil, fmt.Errorf("line %d: unknown section %s", i+1, section)
+			}
+		case !ok || section == "" || len(language) > 2:
+			return nil, fmt.Errorf("line %d: expected LANGUAGE: TEXT, TEXT", i+1)
+		default:
+			for text := range strings.SplitSeq(list, ", ") {
+				n.add(sets[section], section, strings.TrimSuffix(text, ","))
+			}
+		}
+	}
+	return n, nil
+}
+
+func (n *nonAccounts) add(set *map[string]bool, section, text string) {
+	for _, spelling := range []string{text, umlauts.Replace(text)} {
+		switch section {
+		case "[notice]":
+			if folded := foldWords(spelling); !slices.Contains(n.notices, folded) {
+				n.notices = append(n.notices, folded)
+			}
+		case "[placeholder]":
+			n.longest = max(n.longest, len(text))
+			if strings.ContainsAny(text, "0123456789") {
+				(*set)[text] = true
+				continue
+			}
+			fallthrough
+		default:
+			(*set)[strings.ReplaceAll(foldWords(spelling), " ", "")] = true
+		}
+	}
+}
+
+// foldWords is a text in lower case, without accents and punctuation, with one space between words and
+// numbers.
+func foldWords(text string) string {
+	var b strings.Builder
+	gap := false
+	last := runeOther
+	for _, r := range text {
+		class := runeClassOf(r)
+		if class == runeOther {
+			gap = b.Len() > 0
+			last = class
+			continue
+		}
+		if gap || (class == runeDigit) != (last == runeDigit) && last != runeOther {
+			b.WriteByte(' ')
+			gap = false
+		}
+		foldRune(&b, r)
+		last = class
+	}
+	return b.String()
+}
+
+// isPlaceholder reports whether a cell is empty or stands for an empty one: a word for nothing in one
+// of several languages, whatever stands around it, an error of a spreadsheet, or dashes, dots and
+// question marks.
+func isPlaceholder(s string) bool {
+	if len(s) > notAccounts.longest+len("[[]] .") {
+		return false
+	}
+	if s == `\N` || s == `\n` || strings.Trim(s, "-–—_.?* ") == "" {
+		return true
+	}
+	letters, digits, ascii := 0, false, true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			ascii = false
+		case '0' <= c && c <= '9':
+			digits = true
+		case 'a' <= c|0x20 && c|0x20 <= 'z':
+			letters++
+		}
+	}
+	switch {
+	case digits:
+		return notAccounts.placeholders[strings.ToLower(s)] || s[0] == '#' && notAccounts.isError(s)
+	case ascii && letters == 0:
+		return s[0] == '#' && notAccounts.isError(s)
+	case s[0] == '#':
+		return notAccounts.isError(s)
+	case ascii:
+		var room [64]byte
+		folded := room[:0]
+		for i := range len(s) {
+			if c := s[i] | 0x20; 'a' <= c && c <= 'z' {
+				folded = append(folded, c)
+			}
+		}
+		return notAccounts.placeholders[string(folded)]
+	}
+	return notAccounts.placeholders[strings.ReplaceAll(foldWords(s), " ", "")]
+}
+
+// isError reports whether a cell that begins with a number sign is an error of a spreadsheet.
+func (n *nonAccounts) isError(s string) bool {
+	name := strings.TrimRight(strings.TrimLeft(s, "#¡"), "!?")
+	if strings.Trim(s, "#") == "" { // a number that did not fit into its column
+		return true
+	}
+	return n.errors[strings.ToLower(name)] || n.errors[strings.ReplaceAll(foldWords(name), " ", "")]
+}
+
+// entity is an HTML entity.
+var entity = regexp.MustCompile(`&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});`)
+
+// decodeEntities decodes HTML entities, also those that were encoded twice.
+func decodeEntities(s string) string {
+	for range 2 {
+		if strings.IndexByte(s, '&') < 0 || strings.IndexByte(s, ';') < 0 {
+			break
+		}
+		s = entity.ReplaceAllStringFunc(s, html.UnescapeString)
+	}
+	return s
+}
+
+// notAccount says why a record that could only be requested by a name is no account: it repeats the
+// header, it belongs to the frame of a report, or most of its columns are missing.
+func (r *rowParser) notAccount() *schema.Reject {
+	first, filled, words := "", 0, 0
+	headers := 0 // cells that are the name of a column
+	for _, c := range r.cells {
+		text := tidyText(string(trimCell(c)))
+		if text == "" {
+			continue
+		}
+		if filled++; filled == 1 {
+			first = text
+		}
+		if strings.IndexFunc(text, unicode.IsLetter) >= 0 {
+			words++
+		}
+		if _, exact, ok := meaningOf(strings.Trim(text, `"'`)); ok && exact {
+			headers++
+		}
+	}
+	switch {
+	case filled > 1 && (headers == filled || r.repeatsRoles()):
+		return &schema.Reject{Reason: "repeats a header: its cells are names of columns; was the list pasted together?"}
+	case words <= 1:
+		if kind := notAccounts.frameOf(first, r.width > 1 && len(r.cells) > 0); kind != "" {
+			return &schema.Reject{Value: truncate(first), Reason: kind + ", not an account"}
+		}
+	}
+	if n := len(r.cells); r.width > 2 && (n == 1 || 2*n <= r.width && n < r.width-1) {
+		return &schema.Reject{Value: truncate(first),
+			Reason: fmt.Sprintf("the record has %d of %d columns, and only a name: a line of a report, or delimiters are missing", n, r.width)}
+	}
+	return nil
+}
+
+// repeatsRoles reports whether the columns that are read hold names of columns, in two of them at least.
+func (r *rowParser) repeatsRoles() bool {
+	headers := map[int]bool{} // by column
+	for _, i := range r.columns {
+		if i < 0 || i >= len(r.cells) || len(trimCell(r.cells[i])) == 0 {
+			continue
+		}
+		if _, exact, ok := meaningOf(strings.Trim(tidyText(string(r.cells[i])), `"'`)); !ok || !exact {
+			return false
+		}
+		headers[i] = true
+	}
+	return len(headers) > 1
+}
+
+var (
+	digitsOnly = regexp.MustCompile(`^[\d.,\s]+$`)
+	yearOrMark = regexp.MustCompile(`(?i)^(copyright\s*)?(©|\(c\))|^copyright\s+(by\s|[12]\d{3})`)
+)
+
+// frameOf says what part of a report a text is; empty: of none. alone says that the list has other
+// columns, which are empty on this line: then single words are clear enough.
+func (n *nonAccounts) frameOf(text string, alone bool) string {
+	if len(text) > 400 || text == "" {
+		return ""
+	}
+	if yearOrMark.MatchString(text) {
+		return "a copyright notice"
+	}
+	folded := foldWords(text)
+	tokens := strings.Fields(folded)
+	if len(tokens) == 0 {
+		return ""
+	}
+	decorated := !unicode.In([]rune(text)[0], unicode.L, unicode.N)
+	joined := strings.Join(tokens, "")
+	switch {
+	case n.ends[joined] && (alone || decorated || len(tokens) > 1 || joined == "eof"):
+		return "the end of a report"
+	case n.isTotal(text, tokens, alone):
+		return "a total"
+	case n.isCount(tokens):
+		return "a count of lines"
+	}
+	for _, notice := range n.notices {
+		rest, ok := strings.CutPrefix(folded, notice)
+		if !ok || rest != "" && rest[0] != ' ' {
+			continue
+		}
+		switch one := !strings.Contains(notice, " "); {
+		case notice == "copyright" || notice == "c": // by the mark or the year
+		case !one || strings.Contains(text, ":") && strings.HasPrefix(folded[len(notice):], " "):
+			return "a note about the report"
+		case one && rest != "" && strings.Trim(rest, "0123456789 ofvandesuri/") == "" && strings.ContainsAny(rest, "0123456789"): // "Page 1 of 3"
+			return "a page number"
+		}
+	}
+	return ""
+}
+
+// isTotal reports whether a text sums a report up: a word for a total, alone, with a number, or with a
+// count of lines.
+func (n *nonAccounts) isTotal(text string, tokens []string, alone bool) bool {
+	for size := min(3, len(tokens)); size > 0; size-- {
+		if !n.totals[strings.Join(tokens[:size], "")] {
+			continue
+		}
+		rest := tokens[size:]
+		switch {
+		case len(rest) == 0:
+			return alone || size > 1 || strings.HasSuffix(text, ":")
+		case digitsOnly.MatchString(strings.Join(rest, " ")), n.isCount(rest):
+			return true
+		}
+	}
+	return false
+}
+
+// isCount reports whether words count lines: "12 rows", "2 rows selected", "Record count: 5".
+func (n *nonAccounts) isCount(tokens []string) bool {
+	numbers, counted := 0, 0
+	for i := 0; i < len(tokens); i++ {
+		switch t := tokens[i]; {
+		case digitsOnly.MatchString(t):
+			numbers++
+		case n.counted[t]:
+			counted++
+		case i+1 < len(tokens) && n.verbs[t+tokens[i+1]]:
+			i++
+		case n.verbs[t]:
+		case t == "sec" || t == "s" || t == "ms": // "2 rows in set (0.01 sec)"
+		default:
+			return false
+		}
+	}
+	return numbers > 0 && counted > 0 && len(tokens) < 9
+}
