@@ -42,8 +42,11 @@ type Manifest struct {
 	// Paths of earlier files with which the events could not be compared.
 	Unread []string `json:"not_compared,omitempty"`
 	// Paths of the files that a compaction's files replace.
-	Replaces []string      `json:"replaces,omitempty"`
-	PerCall  []CallSummary `json:"per_call"`
+	Replaces []string `json:"replaces,omitempty"`
+	// Files that a pruning removes: replaced ones, lists of files of earlier generations, and what
+	// abandoned compactions left.
+	Removes []string      `json:"removes,omitempty"`
+	PerCall []CallSummary `json:"per_call"`
 }
 
 // Link is the path of a manifest, or of a list of files, with the digest of its bytes.
@@ -80,7 +83,15 @@ const (
 	CompactionGeneration GenerationKind = "compaction"
 	// Answers to calls in doubt of an earlier run, which a later version can read.
 	RereadGeneration GenerationKind = "reread"
+	// No row changes: files that hold no row of the lake, or that hold them a second time, are removed.
+	PruneGeneration GenerationKind = "prune"
 )
+
+// IsMaintenance reports whether a generation is of no run: it buys nothing, and the journal does not
+// know it.
+func (k GenerationKind) IsMaintenance() bool {
+	return k == CompactionGeneration || k == PruneGeneration
+}
 
 // RunOutcome is how a run ended.
 type RunOutcome string

@@ -54,6 +54,8 @@ type backend interface {
 	// verification: no part of publication depends on it. A missing folder is
 	// empty.
 	listNames(ctx context.Context, folder string) iter.Seq2[string, error]
+	// removeObject removes an object, which may be missing.
+	removeObject(ctx context.Context, name string) error
 	// maxParallel is how many objects may be published at once.
 	maxParallel() int
 }

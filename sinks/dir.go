@@ -196,4 +196,15 @@ func (p *dirBackend) listNames(_ context.Context, folder string) iter.Seq2[strin
 	}
 }
 
+// removeObject removes a file, and the directory of a partition that is empty then.
+func (p *dirBackend) removeObject(_ context.Context, name string) error {
+	if err := p.Remove(name); err != nil {
+		return err
+	}
+	for dir := path.Dir(name); strings.Contains(dir, "="); dir = path.Dir(dir) {
+		p.RemoveEmpty(dir)
+	}
+	return nil
+}
+
 func (p *dirBackend) maxParallel() int { return 1 } // a rename is quick, and unsynced is one list

@@ -87,6 +87,9 @@ func manifestName(generation int64) string {
 // which current.json names the newest.
 type generations struct {
 	backend backend // where visible things live
+	// Files that prunings have removed, as far as the chain was read for that. A list among them follows
+	// from the manifests.
+	removed map[string]bool
 }
 
 // CurrentGeneration returns the link to the manifest that current.json names, and its

@@ -21,6 +21,8 @@ import (
 type Inspector struct {
 	published generations
 	dir       *durable.Dir // nil on S3
+	chain     []*pipeline.Manifest
+	merged    *mergedFiles // nil: the chain was not read, or nothing was pruned
 }
 
 // Inspect opens a lake read-only. It uses only Bucket of the options.
@@ -35,7 +37,7 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open lake: %w", err)
 		}
-		return &Inspector{published: generations{&s3Backend{bucket: b}}}, ctx.Err()
+		return &Inspector{published: generations{backend: &s3Backend{bucket: b}}}, ctx.Err()
 	}
 	base, err := CheckDir(uri)
 	if err != nil {
@@ -45,7 +47,7 @@ func Inspect(ctx context.Context, uri string, o Options) (*Inspector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
-	return &Inspector{generations{&dirBackend{Dir: d}}, d}, ctx.Err()
+	return &Inspector{published: generations{backend: &dirBackend{Dir: d}}, dir: d}, ctx.Err()
 }
 
 // Close releases the lake.
@@ -101,6 +103,13 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 		chain = append(chain, m)
 	}
 	slices.Reverse(chain)
+	if removed := RemovedFiles(chain); err == nil && len(removed) > 0 {
+		var current generationRef
+		if current, _, err = i.published.readCurrent(ctx); err == nil {
+			i.chain, i.merged, i.published.removed = chain, &mergedFiles{removed: removed}, removed
+			i.merged.live, err = i.published.generationFiles(ctx, current.manifestLink())
+		}
+	}
 	return chain, err
 }
 
@@ -223,8 +232,51 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 		return nil, err
 	}
 	s.Generation, s.Link = m.Generation, m.Snapshot
-	s.Files, err = i.published.generationFiles(ctx, link)
+	since, err := i.manifestsSince(ctx, &current, m.Generation)
+	if err != nil {
+		return nil, err
+	}
+	i.published.removed = RemovedFiles(since)
+	if s.Files, err = i.published.generationFiles(ctx, link); err == nil {
+		err = i.checkUnpruned(since, s)
+	}
 	return s, err
+}
+
+// manifestsSince returns the manifests after a generation, oldest first.
+func (i *Inspector) manifestsSince(ctx context.Context, current *generationRef, generation int64) (since []*pipeline.Manifest, err error) {
+	if generation >= current.Generation {
+		return nil, nil
+	}
+	for link := current.manifestLink(); link != nil; {
+		m, err := i.published.readManifest(ctx, link)
+		if err != nil {
+			return nil, err
+		}
+		if m.Generation <= generation {
+			break
+		}
+		since = append(since, m)
+		link = m.Previous
+	}
+	slices.Reverse(since)
+	return since, nil
+}
+
+// checkUnpruned makes sure that no later pruning has removed files of a generation.
+func (i *Inspector) checkUnpruned(since []*pipeline.Manifest, s *Snapshot) error {
+	removed, gone := RemovedFiles(since), 0
+	for _, f := range s.Files {
+		if removed[f.Path] {
+			gone++
+		}
+	}
+	if gone == 0 {
+		return nil
+	}
+	p := PrunePlan{announced: removed}
+	p.findOldest(since)
+	return fmt.Errorf("siglake prune removed %d of the files of generation %d; the oldest one that can be read is %d. For what was known at an earlier time, filter the newest generation by first_seen_at: see siglake help sql", gone, s.Generation, p.Oldest)
 }
 
 // CheckSnapshots recomputes the list of files of each generation of a chain. It reports
@@ -232,6 +284,7 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 // that they replaced.
 func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manifest) (broken []string, err error) {
 	var files []DataFile
+	removed := RemovedFiles(chain)
 	for _, m := range chain {
 		after, err := applyManifest(files, m)
 		if err != nil {
@@ -245,7 +298,9 @@ func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manife
 			if *link != *m.Snapshot {
 				broken = append(broken, fmt.Sprintf("generation %d lists its files in %s; those that follow are in %s", m.Generation, m.Snapshot.Path, link.Path))
 			}
-			if _, err := i.published.readSnapshot(ctx, m.Snapshot); errors.Is(err, ErrIntegrity) {
+			if _, err := i.published.readSnapshot(ctx, m.Snapshot); errors.Is(err, fs.ErrNotExist) && removed[m.Snapshot.Path] {
+				// It follows from the manifests, as was just seen.
+			} else if errors.Is(err, ErrIntegrity) {
 				broken = append(broken, err.Error())
 			} else if err != nil {
 				return nil, err

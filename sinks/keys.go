@@ -19,14 +19,14 @@ import (
 )
 
 // readKeysOf reads the keys of published files, side by side: of those rows whose uids the filter may
-// have. A file that is missing or damaged is noted as unread, and the rows of this run are written
+// have, of some runs only if only is set. A file that is missing or damaged is noted as unread, and the rows of this run are written
 // whatever it may hold: they are paid for, and it may be a copy.
-func (l *Lake) readKeysOf(ctx context.Context, files []DataFile, wanted *uidFilter) ([]arrow.Record, error) {
+func (l *Lake) readKeysOf(ctx context.Context, files []DataFile, wanted *uidFilter, only map[string]bool) ([]arrow.Record, error) {
 	found, failed := make([]arrow.Record, len(files)), make([]error, len(files))
 	var readers sync.WaitGroup // awaited below
 	for i, f := range files {
 		readers.Go(func() {
-			found[i], failed[i] = readFileKeys(ctx, l.earlierIn.published.backend, f.Path, l.options.RunID, wanted)
+			found[i], failed[i] = readFileKeys(ctx, l.earlierIn.published.backend, f.Path, l.options.RunID, wanted, only)
 		})
 	}
 	readers.Wait()
@@ -46,7 +46,7 @@ var (
 	errOwnRows = errors.New("it holds rows of this run")
 )
 
-func readFileKeys(ctx context.Context, from backend, path, runID string, wanted *uidFilter) (keys arrow.Record, err error) {
+func readFileKeys(ctx context.Context, from backend, path, runID string, wanted *uidFilter, only map[string]bool) (keys arrow.Record, err error) {
 	o, err := from.openObject(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errUnreadable
@@ -56,7 +56,7 @@ func readFileKeys(ctx context.Context, from backend, path, runID string, wanted 
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
 	tracked := &trackedObject{object: o}
-	keys, err = readKeys(tracked, runID, wanted)
+	keys, err = readKeys(tracked, runID, wanted, only)
 	switch {
 	case err == nil || errors.Is(err, errOwnRows):
 		return keys, err
@@ -97,7 +97,7 @@ const tailSize = 256 << 10
 // readKeys reads the keys of those rows of a file whose uids the filter may have. It reads the
 // columns of keys only, and of a row group without such a row only the uids. A file from before there
 // were digests has none.
-func readKeys(o *trackedObject, runID string, wanted *uidFilter) (keys arrow.Record, err error) {
+func readKeys(o *trackedObject, runID string, wanted *uidFilter, only map[string]bool) (keys arrow.Record, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("not a readable Parquet file: %v", p)
@@ -114,10 +114,10 @@ func readKeys(o *trackedObject, runID string, wanted *uidFilter) (keys arrow.Rec
 	if err != nil {
 		return nil, err
 	}
-	if runs, _ := file.Lookup(metaRuns); slices.Contains(strings.Split(runs, ","), runID) {
+	if runs, _ := file.Lookup(metaRuns); only == nil && slices.Contains(strings.Split(runs, ","), runID) {
 		return nil, errOwnRows
 	}
-	k := keyReader{object: o, file: file, builder: array.NewRecordBuilder(memory.DefaultAllocator, keySchema)}
+	k := keyReader{object: o, file: file, only: only, builder: array.NewRecordBuilder(memory.DefaultAllocator, keySchema)}
 	defer k.builder.Release()
 	if !k.findColumns() {
 		return nil, nil
@@ -135,12 +135,13 @@ type keyReader struct {
 	object  *trackedObject
 	file    *parquet.File
 	builder *array.RecordBuilder
-	columns [4]int // of the file: uid, digest, first_seen_at, revision
+	columns [5]int          // of the file: uid, digest, first_seen_at, revision, run
+	only    map[string]bool // runs; nil: all
 	rows    []int64
 }
 
 func (k *keyReader) findColumns() bool {
-	names := [...]string{"event_uid", schema.ContentDigest, "first_seen_at", "revision"}
+	names := [...]string{"event_uid", schema.ContentDigest, "first_seen_at", "revision", "run_id"}
 	found := 0
 	for at, field := range k.file.Schema().Fields() {
 		for i, name := range names {
@@ -155,8 +156,12 @@ func (k *keyReader) findColumns() bool {
 
 func (k *keyReader) readGroup(group int, wanted *uidFilter) error {
 	k.rows = k.rows[:0]
-	err := k.readColumn(group, k.columns[0], func(row int64, v parquet.Value) {
-		if !v.IsNull() && wanted.mayHave(v.ByteArray()) {
+	counts, err := k.rowsOfRuns(group)
+	if err != nil {
+		return err
+	}
+	err = k.readColumn(group, k.columns[0], func(row int64, v parquet.Value) {
+		if !v.IsNull() && counts(row) && wanted.mayHave(v.ByteArray()) {
 			k.rows = append(k.rows, row)
 			appendValue(k.builder.Field(keyUID), v)
 		}
@@ -180,6 +185,20 @@ func (k *keyReader) readGroup(group int, wanted *uidFilter) error {
 		k.builder.Field(keyNumber).(*array.Int64Builder).Append(publishedRow)
 	}
 	return nil
+}
+
+// rowsOfRuns tells which rows of a group are of runs that count.
+func (k *keyReader) rowsOfRuns(group int) (counts func(row int64) bool, err error) {
+	if k.only == nil {
+		return func(int64) bool { return true }, nil
+	}
+	of := map[int64]bool{}
+	err = k.readColumn(group, k.columns[4], func(row int64, v parquet.Value) {
+		if !v.IsNull() && k.only[string(v.ByteArray())] {
+			of[row] = true
+		}
+	})
+	return func(row int64) bool { return of[row] }, err
 }
 
 // readColumn calls visit with every value of a column of a row group.

@@ -314,12 +314,59 @@ func (f *uidFilter) mayHave(uid []byte) bool {
 type Earlier struct {
 	published generations
 	link      *pipeline.Link
-	unread    []string // files that could not be compared then
+	unread    []string     // files that could not be compared then
+	merged    *mergedFiles // nil: all files are there
 }
 
-// Before is what the lake held before a manifest was published.
+// mergedFiles stand for files that a pruning has removed.
+type mergedFiles struct {
+	removed map[string]bool
+	live    []DataFile      // of the newest generation
+	runs    map[string]bool // whose rows count
+	// Partitions of which the live files are read.
+	partitions map[string]bool
+}
+
+// Before is what the lake held before a manifest was published. If files of that time were pruned, the
+// manifest is one of the chain that was read last.
 func (i *Inspector) Before(m *pipeline.Manifest) *Earlier {
-	return &Earlier{i.published, m.Previous, m.Unread}
+	e := &Earlier{i.published, m.Previous, m.Unread, nil}
+	if i.merged == nil {
+		return e
+	}
+	own := *i.merged
+	own.runs = map[string]bool{}
+	for _, earlier := range i.chain {
+		if earlier.Generation < m.Generation && !earlier.Run.Kind.IsMaintenance() {
+			own.runs[earlier.Run.ID] = true
+		}
+	}
+	e.merged = &own
+	return e
+}
+
+// runsOf are the runs whose rows count in a partition; nil: all.
+func (e *Earlier) runsOf(partition string) map[string]bool {
+	if e.merged == nil || !e.merged.partitions[partition] {
+		return nil
+	}
+	return e.merged.runs
+}
+
+// replaceRemoved puts the live files of a partition in the place of its files, if one of them was
+// removed: they hold the same rows, and later ones.
+func (m *mergedFiles) replaceRemoved(files map[string][]DataFile) {
+	m.partitions = map[string]bool{}
+	for key, of := range files {
+		if slices.ContainsFunc(of, func(f DataFile) bool { return m.removed[f.Path] }) {
+			m.partitions[key], files[key] = true, nil
+		}
+	}
+	for _, f := range m.live {
+		if key := f.Table + "/" + f.Partition; m.partitions[key] {
+			files[key] = append(files[key], f)
+		}
+	}
 }
 
 // earlierFiles are the files with which new rows are compared, by partition.
@@ -352,6 +399,9 @@ func (l *Lake) compareWith(ctx context.Context, from *Earlier) error {
 			l.earlier[key] = append(l.earlier[key], f)
 		}
 	}
+	if from.merged != nil {
+		from.merged.replaceRemoved(l.earlier)
+	}
 	return nil
 }
 
@@ -364,7 +414,7 @@ func (l *Lake) compareWithoutOwn(ctx context.Context) error {
 			return err
 		}
 		if link = m.Previous; m.Run.ID == l.options.RunID {
-			return l.compareWith(ctx, &Earlier{l.earlierIn.published, m.Previous, m.Unread})
+			return l.compareWith(ctx, &Earlier{l.earlierIn.published, m.Previous, m.Unread, l.earlierIn.merged})
 		}
 	}
 	return fmt.Errorf("%w: a compaction holds rows of run %s, which no manifest names", ErrIntegrity, l.options.RunID)
@@ -377,7 +427,7 @@ func (l *Lake) compare(ctx context.Context, p *partition) (*verdicts, error) {
 		return nil, err
 	}
 	for files := range slices.Chunk(earlier[p.Partition.String()], l.earlierIn.published.backend.maxParallel()) {
-		found, err := l.readKeysOf(ctx, files, &p.compared.wanted)
+		found, err := l.readKeysOf(ctx, files, &p.compared.wanted, l.earlierIn.runsOf(p.Partition.String()))
 		if errors.Is(err, errOwnRows) {
 			if err := l.compareWithoutOwn(ctx); err != nil {
 				return nil, err

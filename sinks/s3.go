@@ -122,6 +122,16 @@ func (p *s3Backend) prepareWrites(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+func (p *s3Backend) removeObject(ctx context.Context, name string) error {
+	b, ok := p.bucket.(interface {
+		Delete(ctx context.Context, name string) error
+	})
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return b.Delete(ctx, name)
+}
+
 func (p *s3Backend) maxParallel() int { return maxUploads }
 
 // s3Object reads one version of an object. Readers of Parquet files make many small

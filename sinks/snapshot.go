@@ -86,7 +86,8 @@ func (g *generations) writeSnapshot(ctx context.Context, m *pipeline.Manifest) (
 
 // generationFiles returns the files of the generation that link names: from its list, or
 // from the manifests since the last generation that has a list. Lakes of earlier
-// versions have no lists, so the first publication reads their whole chain, once.
+// versions have no lists, so the first publication reads their whole chain, once; old
+// lists are pruned.
 func (g *generations) generationFiles(ctx context.Context, link *pipeline.Link) (files []DataFile, err error) {
 	var unlisted []*pipeline.Manifest // newest first
 	for link != nil {
@@ -95,10 +96,12 @@ func (g *generations) generationFiles(ctx context.Context, link *pipeline.Link) 
 			return nil, err
 		}
 		if m.Snapshot != nil {
-			if files, err = g.readSnapshot(ctx, m.Snapshot); err != nil {
+			if files, err = g.readSnapshot(ctx, m.Snapshot); err == nil {
+				break
+			}
+			if !g.removed[m.Snapshot.Path] || !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
-			break
 		}
 		unlisted = append(unlisted, m)
 		link = m.Previous
@@ -108,7 +111,23 @@ func (g *generations) generationFiles(ctx context.Context, link *pipeline.Link) 
 			return nil, fmt.Errorf("%w: generation %d: %w", ErrIntegrity, m.Generation, err)
 		}
 	}
+	if len(unlisted) > 0 {
+		return files, checkDerived(unlisted[0], files)
+	}
 	return files, nil
+}
+
+// checkDerived makes sure that the files that follow from the manifests are those that a generation's
+// list had, which siglake prune removes.
+func checkDerived(m *pipeline.Manifest, files []DataFile) error {
+	if m.Snapshot == nil {
+		return nil
+	}
+	link, _, err := encodeSnapshot(m.Generation, files)
+	if err == nil && *link != *m.Snapshot {
+		err = fmt.Errorf("%w: the list of files of generation %d is missing, and does not follow from the manifests", ErrIntegrity, m.Generation)
+	}
+	return err
 }
 
 // MissingNeighbours names the files that were published before into the partitions of a published

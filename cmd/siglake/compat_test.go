@@ -400,8 +400,8 @@ var (
 	unstable = []string{"lake", "next", "run", "finished", "started", "list", "continues", "call", "time", "problem",
 		// Added since.
 		"lists", "window_since", "window_until", "took_seconds", "lines", "list_records", "events", "http_429", "exit_code", "stop",
-		"new_events", "changed_events", "known_events"}
-	unstablePlan = []string{"lake", "list", "time", "windows", "notes", "account_credits_left"}
+		"new_events", "changed_events", "known_events", "stale"}
+	unstablePlan = []string{"lake", "list", "time", "windows", "notes", "account_credits_left", "input", "entities_by_identifier"}
 )
 
 // read reads a file of the lake; nil when it is not there.

@@ -15,7 +15,7 @@ func nightFlags(o *app.NightOptions) []cli.Flag {
 		&cli.StringFlag{Name: "backfill", Value: o.Backfill, Destination: &o.Backfill, EnvVars: []string{"SIGLAKE_BACKFILL"}, Category: category,
 			Usage: "window of an entity and signal that was never asked, as `AGE` or date"},
 		words(&o.Lateness, &cli.StringSliceFlag{Name: "lateness", EnvVars: []string{"SIGLAKE_LATENESS"}, Category: category,
-			Usage: "days after their date until events of a signal or category become visible at most, as `SIGNAL=DAYS`; 30 by default"}),
+			Usage: "days after their date until events of a signal or category become visible at most, as `SIGNAL=DAYS`; learned from the lake by default, and 30 while it has few events"}),
 		words(&o.NightlyTypes, &cli.StringSliceFlag{Name: "nightly-types", EnvVars: []string{"SIGLAKE_NIGHTLY_TYPES"}, Category: category,
 			Usage: "signals or categories to ask every night, whatever their cadence"}),
 		&cli.StringFlag{Name: "audit", Value: o.Audit, Destination: &o.Audit, EnvVars: []string{"SIGLAKE_AUDIT"}, Category: category,

@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "check", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "ddl"}},
+	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }
 
@@ -82,6 +82,7 @@ var guides = map[string]guide{
 	"salvage":    {[]string{"siglake salvage --lake lake", "siglake salvage --lake lake --accept-loss"}, []string{"lake"}},
 	"rebuild":    {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
 	"compact":    {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
+	"prune":      {[]string{"siglake prune --lake lake --older-than 30d", "siglake prune --lake lake --journal --older-than 400d"}, []string{"lake", "nights"}},
 	"ddl":        {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
 	"doctor":     {[]string{"siglake doctor --lake lake --simulate"}, []string{"nights", "s3"}},
 	"signals":    {[]string{"siglake signals", "siglake signals riskNews", "siglake signals growth --json"}, []string{"api"}},

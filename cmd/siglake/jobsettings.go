@@ -15,7 +15,7 @@ import (
 )
 
 // jobCommands are the commands that a job can run: those that end, and ask no questions.
-var jobCommands = []string{"run", "resume", "resolve", "score", "lookalikes", "visitors", "plan", "compact", "verify", "status", "doctor"}
+var jobCommands = []string{"run", "resume", "resolve", "score", "lookalikes", "visitors", "plan", "compact", "prune", "verify", "status", "doctor"}
 
 // jobs are the jobs of a file.
 type jobs struct {

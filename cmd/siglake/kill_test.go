@@ -41,7 +41,7 @@ import (
 const runAsProgram = "SIGLAKE_TEST_BE_PROGRAM"
 
 // clockAhead, set in a child's environment, is how far its clock is ahead. Then the account's
-// usage settles in usageSettlesInTests.
+// usage settles in usageSettlesInTests, and checkpoints are frequent.
 const (
 	clockAhead          = "SIGLAKE_TEST_CLOCK_AHEAD"
 	usageSettlesInTests = 60 * time.Millisecond
@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 			env.Now = func() time.Time { return time.Now().Add(ahead) }
-			env.UsageSettles = usageSettlesInTests
+			env.UsageSettles, env.CheckpointEvery = usageSettlesInTests, 16<<10
 		}
 		os.Exit(run(env))
 	}

@@ -50,7 +50,8 @@ func TestNightsDisturbed(t *testing.T) {
 			if trouble > 1 && v.code != exitComplete && v.code != exitInDoubt {
 				t.Fatalf("seed %d, night %d: exit %d: %s", seed, night, v.code, v.stderr)
 			}
-			if bill := n.sim.Bill(); bill.Credits != bill.Distinct {
+			// To learn whether windows contain their first day may buy a hundredth again.
+			if bill := n.sim.Bill(); bill.Credits < bill.Distinct || bill.Credits-bill.Distinct > bill.Credits/100 {
 				t.Fatalf("seed %d, night %d: %d credits for %d different events: %s", seed, night, bill.Credits, bill.Distinct, v.stderr)
 			}
 		}

@@ -53,10 +53,9 @@ func checkJournal(ctx context.Context, l *lake, o StoreOptions, opened *ledger.L
 	return err
 }
 
-// missingFromJournal is what a generation names and the journal lacks; empty: nothing. A compaction
-// requests nothing, and the journal does not know it.
+// missingFromJournal is what a generation names and the journal lacks; empty: nothing.
 func missingFromJournal(l *ledger.Ledger, m *pipeline.Manifest) string {
-	if m.Run.Kind == pipeline.CompactionGeneration {
+	if m.Run.Kind.IsMaintenance() {
 		return ""
 	}
 	return l.Missing(m)

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/nights"
 	"github.com/siglake/siglake/pipeline"
@@ -182,22 +182,47 @@ func signalsNamed(flag, word string) (keys []string, err error) {
 	return keys, nil
 }
 
-// schedule is that of a run with these queries; nil for a run that asks one window.
-func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, purchases pipeline.Purchases) (*nights.Schedule, error) {
+// learnedPolicy is that of the options, with what the ledger shows about the signal types of queries.
+func (j *Job) learnedPolicy(ctx context.Context, l *lake, queries []pipeline.Query) (p nights.Policy, err error) {
+	if p, err = j.Nights.policy(); err != nil {
+		return p, err
+	}
+	cursors, err := l.ledger.Cursors(ctx)
+	if err != nil {
+		return p, lakeError(err)
+	}
+	p.Learn(cursors, signalTypes(queries))
+	return p, nil
+}
+
+// signalTypes are the signal types of queries.
+func signalTypes(queries []pipeline.Query) (types []string) {
+	for i := range queries {
+		if queries[i].Service() == pipeline.Signals {
+			types = append(types, queries[i].ResultTypes()...)
+		}
+	}
+	return types
+}
+
+// schedule is that of a run with these queries; nil for a run that asks one window. lateness is what the
+// run expected when it began; nil: it has not begun.
+func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, purchases pipeline.Purchases, lateness map[string]int) (*nights.Schedule, error) {
 	if !j.isNightly() || len(queries) == 0 {
 		return nil, nil
 	}
-	p, err := j.Nights.policy()
+	p, err := j.learnedPolicy(ctx, l, queries)
 	if err != nil {
 		return nil, err
 	}
+	p.Keep(lateness)
 	p.Today = ledger.DayOf(queries[len(queries)-1].Until)
 	back, err := parseSince(j.window().flag, j.window().text, p.Today.Date())
 	if err != nil {
 		return nil, err
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
-	p.Reread = chargesEveryType(l.ledger)
+	p.Reread = forecast.ChargesEmptyTypes(l.ledger.History())
 	schedule, err := nights.NewSchedule(ctx, l.ledger, purchases, p)
 	if err != nil {
 		return nil, lakeError(err)
@@ -207,66 +232,28 @@ func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, p
 
 // setSchedule gives the runner the schedule of a nightly run.
 func (j *Job) setSchedule(ctx context.Context, l *lake, r *pipeline.Runner, queries []pipeline.Query) error {
-	schedule, err := j.schedule(ctx, l, queries, r.Purchases)
+	schedule, err := j.schedule(ctx, l, queries, r.Purchases, r.Spec.Lateness)
 	if err == nil && schedule != nil {
 		r.Schedule = schedule
+		if schedule.Rereads() {
+			j.env.Log.Info(rereadText)
+		}
 	}
 	return err
 }
 
-// schedule is that of the planned run; without a lake everything is asked for the first time.
-func (p *planner) schedule(ctx context.Context) (*nights.Schedule, error) {
-	if p.lake == nil {
-		return nil, nil
-	}
-	return p.job.schedule(ctx, p.lake, p.report.Queries, p.purchases())
-}
-
 // noteLateness states in the spec of a run when its answers close a pair.
-func (j *Job) noteLateness(spec *pipeline.RunSpec) error {
+func (j *Job) noteLateness(ctx context.Context, l *lake, spec *pipeline.RunSpec) error {
 	if !j.isNightly() {
 		return nil
 	}
-	p, err := j.Nights.policy()
+	p, err := j.learnedPolicy(ctx, l, spec.Queries)
 	if err != nil {
 		return err
 	}
 	spec.Lateness = map[string]int{}
-	for _, q := range spec.Queries {
-		for _, signal := range q.ResultTypes() {
-			spec.Lateness[signal] = p.LatenessOf(signal)
-		}
+	for _, signal := range signalTypes(spec.Queries) {
+		spec.Lateness[signal] = p.LatenessOf(signal).Days
 	}
 	return nil
-}
-
-// chargesEveryType reports whether calls that returned nothing were charged for more than themselves:
-// then the account is charged for every type that is asked, and asking seldom is all that saves credits.
-func chargesEveryType(l *ledger.Ledger) bool {
-	calls, credits := int64(0), int64(0)
-	for _, h := range l.History() {
-		if h.All.Events == 0 {
-			calls, credits = calls+h.Calls, credits+h.Credits
-		}
-	}
-	return credits > calls
-}
-
-// nightText says what a night asks, and why.
-func nightText(p nights.Counts, o *NightOptions, maxResults int) []string {
-	var notes []string
-	add := func(n int64, text string) {
-		if n > 0 {
-			notes = append(notes, fmt.Sprintf("%s %s", format.Count(int(n), "pair"), text))
-		}
-	}
-	add(p.First, "of entity and signal never asked: the run asks for the days of --backfill")
-	add(p.LookBack, "without a recent event: the run looks back as far as events are late")
-	add(p.Onward, "with a recent event: the run asks from the day after it")
-	add(p.Closing, "asked once more for days that may have had late events (--completeness "+o.Completeness+")")
-	add(p.Audited, fmt.Sprintf("with a recent event: the run asks for all days of the look-back, to measure what is missed (--audit %s). It buys their known events again, for at most %s results",
-		o.Audit, format.Thousands(p.Audited*int64(maxResults))))
-	add(p.NotDue, "not due tonight: the run does not ask")
-	add(p.Held, "held until a call in doubt is decided about")
-	return notes
 }

@@ -42,6 +42,7 @@ type PlanReport struct {
 	Time             PlanTime                    `json:"time"`
 	Windows          []PlanWindow                `json:"windows"`
 	CreditsLeft      *int64                      `json:"account_credits_left,omitempty"`
+	Night            *PlanNight                  `json:"night,omitempty"` // of a run with --since last
 	Notes            []string                    `json:"notes"`
 
 	Rejects   []pipeline.RejectLine `json:"-"`
@@ -198,6 +199,7 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	queries := p.report.Queries
 	var shared *overlap
 	switch {
 	case schedule != nil:
@@ -229,8 +231,8 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 		p.report.addNote(text)
 	}
 	if schedule != nil {
-		for _, text := range nightText(schedule.Counts, &j.Nights, j.Query.MaxResults) {
-			p.report.addNote(text)
+		if err := p.addNight(ctx, queries, schedule); err != nil {
+			return nil, err
 		}
 	}
 	if l != nil {

@@ -34,6 +34,9 @@ func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 	if err := l.recoverRuns(ctx); err != nil {
 		return rebuilt, lakeError(err)
 	}
+	if err := l.checkUnpruned(ctx); err != nil {
+		return rebuilt, err
+	}
 	for _, r := range l.ledger.Runs() {
 		if r.Published == nil {
 			rebuilt.Unfinished = append(rebuilt.Unfinished, r.ID)

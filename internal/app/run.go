@@ -244,7 +244,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err := j.allowance.check(); err != nil {
 		return nil, nil, err
 	}
-	spec, err := j.completeSpec(ctx, match, l.ledger.Runs(), list)
+	spec, err := j.completeSpec(ctx, match, l, list)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -489,7 +489,7 @@ func (o *MoneyOptions) budget() (int64, error) {
 
 // completeSpec completes the spec of the job with what only the lake and the API know.
 // The run is a new one, or another session of an unfinished one.
-func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger.Run, list *sources.List) (pipeline.RunSpec, error) {
+func (j *Job) completeSpec(ctx context.Context, match runMatch, l *lake, list *sources.List) (pipeline.RunSpec, error) {
 	now := j.env.Now().UTC()
 	spec := j.spec
 	spec.Session, spec.Started, spec.Endpoint, spec.ListRecords = 1, now, j.conn.baseURL, j.listInput.expectedLines(list)
@@ -497,7 +497,7 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		continueSpec(&spec, match.resume)
 		return spec, nil
 	}
-	if err := j.readUsage(ctx, &spec, before); err != nil {
+	if err := j.readUsage(ctx, &spec, l.ledger.Runs()); err != nil {
 		return spec, err
 	}
 	if spec.Price == 0 && spec.Budget > 0 {
@@ -517,7 +517,7 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 		return spec, err
 	}
 	priceQueries(spec.Queries, spec.Tariff)
-	if err := j.noteLateness(&spec); err != nil {
+	if err := j.noteLateness(ctx, l, &spec); err != nil {
 		return spec, err
 	}
 	spec.ID, err = newRunID(now, rand.Reader)
@@ -529,6 +529,7 @@ func (j *Job) completeSpec(ctx context.Context, match runMatch, before []*ledger
 func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
 	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
 	spec.Job = cmp.Or(r.Job, spec.Job) // what it cost before stays with its job
+	spec.Lateness = r.Lateness
 	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
 	for i := range spec.Queries {
 		if q := &spec.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {

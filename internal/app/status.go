@@ -184,8 +184,8 @@ func parseMaxAge(text string) (time.Duration, error) {
 	return 0, UsageErrorf("--max-age %q: expected an age such as 26h, 90m or 2d", text)
 }
 
-// GenerationStatus is one publication: a run, or a compaction, which asks and
-// costs nothing.
+// GenerationStatus is one publication: a run, or a compaction or pruning, which asks
+// and costs nothing.
 type GenerationStatus struct {
 	Generation int64  `json:"generation"`
 	Kind       string `json:"kind"`

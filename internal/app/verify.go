@@ -22,6 +22,7 @@ type Finding struct {
 	Detail     string
 	Violations []string // nil when it holds
 	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
+	pruned     bool     // answers are gone from the journal
 }
 
 // VerifyLake checks the invariants of a lake. When some are violated it returns an
@@ -52,9 +53,9 @@ func VerifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key stri
 }
 
 // IsRebuildable reports whether a lake that is rebuilt from the journal would
-// violate none of the invariants.
+// violate none of the invariants. One with pruned answers cannot be rebuilt.
 func IsRebuildable(findings []Finding) bool {
-	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return len(f.Violations) > 0 && f.inLedger })
+	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return f.pruned || len(f.Violations) > 0 && f.inLedger })
 }
 
 // verify checks the invariants of the lake.
@@ -72,7 +73,7 @@ func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
 		return nil, err
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
-	published, err := checkPublished(ctx, l, sink)
+	published, err := checkPublished(ctx, l, sink, audit)
 	if err != nil {
 		return nil, err
 	}
@@ -90,21 +91,34 @@ func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
 	p := published
 	return []Finding{
 		{1, "the ledger equals the sum of the charges, and every charge is allocated to the credit",
-			fmt.Sprintf("%s credits over %s answers", format.Thousands(audit.Charged), format.Thousands(int64(audit.Answers))), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0},
+			answersText(audit), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0, len(audit.Pruned) > 0},
 		{2, "the vendor's bill lies within the interval",
-			intervalText(audit), p.undeclared, false},
+			intervalText(audit), p.undeclared, false, false},
 		{3, "every attempt was recorded before it was sent, and the journal has all that manifests name",
-			format.Thousands(int64(audit.Attempts)) + " attempts", slices.Concat(audit.WithoutIntent, audit.Checkpoint, p.older), true},
-		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true},
-		{5, "published rows match the answers", p.rowText(), p.differing, false},
-		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false},
-		{7, "every visible file is intact", format.Bytes(p.bytes) + " read", p.damaged, false},
-		{8, "the generations form one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false},
-		{9, "every line has exactly one status", format.Thousands(p.lines) + " lines", p.badStatus, false},
-		{10, "no run could exceed its budget at any time", format.Count(audit.Runs, "run"), audit.OverBudget, true},
-		{11, "the API key is stored nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true},
-		{12, "a finished run has nothing left to request", p.finishedText, p.unfinished, false},
+			format.Thousands(int64(audit.Attempts)) + " attempts", slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), true, false},
+		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true, false},
+		{5, "published rows match the answers", p.rowText(), p.differing, false, false},
+		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false, false},
+		{7, "every visible file is intact", format.Bytes(p.bytes) + " read", p.damaged, false, false},
+		{8, "the generations form one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false, false},
+		{9, "every line has exactly one status", format.Thousands(p.lines) + " lines", p.badStatus, false, false},
+		{10, "no run could exceed its budget at any time", format.Count(audit.Runs, "run"), audit.OverBudget, true, false},
+		{11, "the API key is stored nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true, false},
+		{12, "a finished run has nothing left to request", p.finishedText, p.unfinished, false, false},
 	}, nil
+}
+
+// answersText counts the answers and their charges.
+func answersText(a *ledger.Audit) string {
+	text := fmt.Sprintf("%s credits over %s answers", format.Thousands(a.Charged), format.Thousands(int64(a.Answers)))
+	pruned := 0
+	for _, n := range a.Pruned {
+		pruned += n
+	}
+	if pruned > 0 {
+		text += fmt.Sprintf("; of %s that siglake prune removed, the recorded outcomes", format.Thousands(int64(pruned)))
+	}
+	return text
 }
 
 // intervalText is the vendor's bill as far as it is known. What was decided about
@@ -136,6 +150,7 @@ func secretText(secret func([]byte) bool, p *publicationCheck) string {
 type publicationCheck struct {
 	lake   *lake
 	sink   *sinks.Inspector
+	audit  *ledger.Audit
 	chain  []*pipeline.Manifest     // of all generations
 	listed map[string]pipeline.File // files in manifests that are not checked yet, by path
 
@@ -143,7 +158,11 @@ type publicationCheck struct {
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
 	events, lines, bytes, scanned   int64
 	finishedText                    string
-	incomplete                      []string // runs of which a salvage lost calls, which was accepted
+	incomplete                      []string        // runs of which a salvage lost calls, which was accepted
+	pruned                          int             // runs with pruned answers
+	removed                         map[string]bool // files that siglake prune removes
+	gone                            int             // those of them that are not there
+	unread                          int             // compactions that replaced some of these
 
 	unbalanced, undeclared, differing, unlisted, damaged, brokenChain, badStatus, unfinished, leaks, older []string
 }
@@ -152,6 +171,12 @@ func (p *publicationCheck) rowText() string {
 	text := fmt.Sprintf("%s rebuilt, %s event rows", format.Count(p.runs, "run"), format.Thousands(p.events))
 	if p.compactions > 0 {
 		text += ", " + format.Count(p.compactions, "compaction") + " re-read"
+	}
+	if p.unread > 0 {
+		text += ", " + format.Count(p.unread, "compaction") + " not re-read, since siglake prune removed the replaced files"
+	}
+	if p.pruned > 0 {
+		text += "; " + format.Count(p.pruned, "run") + " not rebuilt, since siglake prune removed the answers: only their credits were compared"
 	}
 	if len(p.incomplete) > 0 {
 		text += "; not compared, since a salvage of the journal lost answers: " + format.List(p.incomplete, 5)
@@ -164,6 +189,9 @@ func (p *publicationCheck) fileText() string {
 	if p.compacted > 0 {
 		text += fmt.Sprintf(", %d of compactions", p.compacted)
 	}
+	if p.gone > 0 {
+		text += fmt.Sprintf("; %s removed by siglake prune", format.Thousands(int64(p.gone)))
+	}
 	if p.orphans > 0 {
 		text += fmt.Sprintf("; %d unused, of abandoned compactions", p.orphans)
 	}
@@ -171,8 +199,8 @@ func (p *publicationCheck) fileText() string {
 }
 
 // checkPublished makes the rows of every published run again, and compares.
-func checkPublished(ctx context.Context, l *lake, sink *sinks.Inspector) (*publicationCheck, error) {
-	p := &publicationCheck{lake: l, sink: sink, listed: map[string]pipeline.File{}}
+func checkPublished(ctx context.Context, l *lake, sink *sinks.Inspector, audit *ledger.Audit) (*publicationCheck, error) {
+	p := &publicationCheck{lake: l, sink: sink, audit: audit, listed: map[string]pipeline.File{}}
 	for _, check := range []func(context.Context) error{p.checkGenerations, p.checkJournal, p.checkRuns, p.checkFiles} {
 		if err := check(ctx); err != nil {
 			return nil, err
@@ -190,10 +218,11 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	}
+	p.removed = sinks.RemovedFiles(p.chain)
 	for _, m := range p.chain {
 		p.generations++
 		p.list(m)
-		if m.Run.Kind != pipeline.CompactionGeneration {
+		if !m.Run.Kind.IsMaintenance() {
 			p.checkTotals(m)
 		} else if err := p.checkCompaction(ctx, m); err != nil {
 			return err
@@ -236,7 +265,7 @@ func (p *publicationCheck) list(m *pipeline.Manifest) {
 func (p *publicationCheck) checkRuns(ctx context.Context) error {
 	manifests := map[string]*pipeline.Manifest{}
 	for _, m := range p.chain {
-		if m.Run.Kind != pipeline.CompactionGeneration {
+		if !m.Run.Kind.IsMaintenance() {
 			manifests[m.Run.ID] = m
 		}
 	}
@@ -264,6 +293,10 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 		if m.SchemaVersion() == 0 {
 			continue // of a version that this build cannot write
 		}
+		if p.audit.Pruned[r] > 0 {
+			p.checkPruned(r, m)
+			continue
+		}
 		if n := p.lake.ledger.LostCalls(r); n > 0 {
 			p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
 			continue
@@ -277,6 +310,14 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 		p.finishedText = format.Count(len(runs), "run") + ", all finished"
 	}
 	return nil
+}
+
+// checkPruned compares what is left to compare of a run with pruned answers.
+func (p *publicationCheck) checkPruned(r *ledger.Run, m *pipeline.Manifest) {
+	p.pruned++
+	if credits := p.lake.ledger.PublishedCredits(r); credits != m.Credits.Charged {
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %d credits, its recorded outcomes %d", r.ID, m.Credits.Charged, credits))
+	}
 }
 
 // comparePrepared compares a published manifest with the one that its run prepared.
@@ -342,7 +383,10 @@ func (p *publicationCheck) checkFiles(ctx context.Context) error {
 		p.checkFile(ctx, path)
 	}
 	for path := range p.listed {
-		if isListed(p.chain, path) {
+		switch {
+		case p.removed[path]:
+			p.gone++
+		case isListed(p.chain, path):
 			p.damaged = append(p.damaged, path+" is listed in a manifest and missing")
 		}
 	}
@@ -367,6 +411,14 @@ func (p *publicationCheck) checkFile(ctx context.Context, path string) {
 // checkCompaction compares the rows of a compaction's files with those of the
 // files that it replaced. A file that cannot be read is reported elsewhere, too.
 func (p *publicationCheck) checkCompaction(ctx context.Context, m *pipeline.Manifest) error {
+	if len(m.Replaces) == 0 {
+		return nil // a pruning
+	}
+	isRemoved := func(path string) bool { return p.removed[path] }
+	if slices.ContainsFunc(m.Replaces, isRemoved) || slices.ContainsFunc(m.Files, func(f pipeline.File) bool { return isRemoved(f.Path) }) {
+		p.unread++
+		return nil
+	}
 	p.compactions++
 	replaced, written := map[string][]string{}, map[string][]string{} // paths by table
 	for _, path := range m.Replaces {

@@ -147,6 +147,10 @@ func (f *forecaster) addSignals(a *pipeline.PlannedQuery, share float64) {
 	case a.Query.APIVersion == pipeline.V3: // the history is of lines, some of which the API did not know
 		n += float64(a.Entities-a.Unresolved) * (1/max(share, 0.1) - 1)
 	}
+	if tariff.perAsked > 0 {
+		f.addAsked(a, n*tariff.perAsked)
+		return
+	}
 	// Of one entity: mean, variance type by type, mean over observed entities.
 	var sum, ownVariance, thin float64
 	for _, signal := range a.Query.ResultTypes() {
@@ -179,6 +183,19 @@ func (f *forecaster) addSignals(a *pipeline.PlannedQuery, share float64) {
 	f.sampling += n * entityVariance
 	if thin > 0 {
 		f.parameter += n * math.Sqrt(entityVariance*thin/max(sum, thin))
+	}
+}
+
+// addAsked adds a query of which each signal type has a price, whatever is returned. Only the share of
+// entities that the API knows is uncertain.
+func (f *forecaster) addAsked(a *pipeline.PlannedQuery, each float64) {
+	for _, signal := range a.Query.ResultTypes() {
+		f.addPrior(signal, [3]float64{0.9 * each, each, 1.1 * each})
+	}
+	for i := range f.history {
+		if h := &f.history[i]; h.Query.Object == a.Query.Object && h.Query.Service() == a.Query.Service() {
+			f.observed = max(f.observed, h.Entities)
+		}
 	}
 }
 
@@ -420,13 +437,37 @@ func searchCost(a *pipeline.PlannedQuery, f matchRate) (credits [3]float64) {
 type tariff struct {
 	perEvent float64
 	perPair  float64 // if not 0, the price of all events of one entity and type
+	perAsked float64 // if not 0, the mean price of a type that an entity is asked for, with events or without
+}
+
+// emptyBlock is the number of entities for which an answer without results costs a credit at most, as
+// the vendor's description has it, if that is all that it charges for nothing.
+const emptyBlock = 25
+
+// ChargesEmptyTypes reports whether an account was charged for types or entities without events: most
+// calls cost something else than the price of their events, and all of them together more than that and
+// a small sum for each call that returns nothing. One call with a strange charge proves nothing.
+func ChargesEmptyTypes(history []History) bool {
+	var calls, consistent, excess, forCalls int64
+	for i := range history {
+		h := &history[i]
+		if h.Query.Service() != pipeline.Signals {
+			continue
+		}
+		calls += h.Calls
+		consistent += max(h.PerEvent, h.PerPair)
+		excess += max(0, h.Credits-h.All.Events*max(h.Query.Price, 1))
+		forCalls += h.Calls + h.Entities/emptyBlock
+	}
+	return 2*consistent < calls && excess > forCalls
 }
 
 // tariffOf derives the tariff of one service and object: a contact's events have a price
 // of their own.
 func tariffOf(history []History, q *pipeline.Query) tariff {
 	price := max(q.Price, 1)
-	var calls, perEvent, perPair, events, credits int64
+	var calls, perEvent, perPair, events, credits, asked int64
+	own := make([]History, 0, len(history))
 	for _, e := range history {
 		if e.Query.Object != q.Object || e.Query.Service() != q.Service() {
 			continue
@@ -436,9 +477,13 @@ func tariffOf(history []History, q *pipeline.Query) tariff {
 		perPair += e.PerPair
 		events += e.All.Events
 		credits += e.Credits
+		asked += e.Entities * int64(len(e.Query.ResultTypes()))
+		own = append(own, e)
 	}
 	t := tariff{perEvent: float64(price)}
 	switch {
+	case asked > 0 && ChargesEmptyTypes(own):
+		t.perAsked = float64(credits) / float64(asked)
 	case events == 0 || perEvent == calls:
 	case perPair == calls:
 		t.perPair = float64(price)

@@ -59,3 +59,59 @@ func TestEstimateAtTheEdges(t *testing.T) {
 		}
 	}
 }
+
+// TestChargesEmptyTypes: own bills show whether types or entities without events are charged for. A
+// charge for calls without results, and a strange charge or two, do not.
+func TestChargesEmptyTypes(t *testing.T) {
+	t.Parallel()
+	// of is what calls about 100 entities each returned and cost.
+	of := func(calls, events, pairs, credits, price int64) History {
+		h := History{
+			Query: pipeline.Query{Object: schema.Company, Price: price, Ask: pipeline.SignalsAsk{Types: []string{"riskNews"}}},
+			Calls: calls, Entities: 100 * calls, All: Moments{Hits: pairs, Events: events}, Credits: credits,
+		}
+		if credits == events*price {
+			h.PerEvent = calls
+		}
+		if credits == pairs*price {
+			h.PerPair = calls
+		}
+		return h
+	}
+	search := of(1, 0, 0, 4000, 1)
+	search.Query.Ask = pipeline.SearchAsk{}
+	for name, c := range map[string]struct {
+		history []History
+		want    bool
+	}{
+		"nothing is known":                {nil, false},
+		"per event":                       {[]History{of(10, 300, 250, 300, 1)}, false},
+		"per event, at another price":     {[]History{of(10, 300, 250, 900, 3)}, false},
+		"per type":                        {[]History{of(10, 300, 250, 250, 1)}, false},
+		"a credit for each empty call":    {[]History{of(10, 0, 0, 10, 1), of(10, 3, 3, 10, 1)}, false},
+		"a credit for 25 entities":        {[]History{of(10, 0, 0, 40, 1)}, false},
+		"each type that is requested":     {[]History{of(10, 30, 28, 1000, 1)}, true},
+		"each type, at another price":     {[]History{of(10, 30, 28, 3000, 3)}, true},
+		"each entity without an event":    {[]History{of(10, 30, 28, 1002, 1)}, true},
+		"also in calls with many events":  {[]History{of(30, 8000, 7000, 66_000, 1)}, true},
+		"one strange charge among others": {[]History{of(10, 30, 28, 30, 1), of(1, 3, 3, 5000, 1)}, false},
+		"of searches":                     {[]History{search}, false},
+	} {
+		if got := ChargesEmptyTypes(c.history); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
+// TestForecastOfAskedTypes: where each type that is asked for costs a credit, a plan costs as many as
+// it asks, whatever the events.
+func TestForecastOfAskedTypes(t *testing.T) {
+	t.Parallel()
+	before := newQuery(schema.Company, 20, 10, "2026-01-01")
+	h := History{Query: *before, Calls: 10, Entities: 1000, All: Moments{Hits: 300, Events: 330}, BySignal: map[string]Moments{"type0": {Hits: 300, Events: 330, SumSquares: 400}}, Credits: 900 * 20}
+	q := newQuery(schema.Company, 5, 10, "2026-03-01")
+	e := New(&pipeline.Plan{Queries: []pipeline.PlannedQuery{{Query: q, Entities: 400, Calls: 4, Ceiling: 400 * 5 * 10}}}, []History{h})
+	if want := int64(400 * 5 * 9 / 10); e.P50 != want || e.P5 != want*9/10 || e.P95 < want*11/10 || e.P95 > want*11/10+1 || e.BySignal["type4"] != want/5 || e.ObservedEntities != 1000 {
+		t.Errorf("%+v; want %d credits, a tenth more or less", e, want)
+	}
+}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -26,16 +27,26 @@ func newArchive(log *wal.Log, decode Decode) *archive {
 	return &archive{log: log, decode: decode, pairs: map[*Call]*returnedPairs{}}
 }
 
-// readExchange returns a call as it was requested and answered: the batch, and the call before
-// decoding. A call without a recorded answer is in doubt.
-func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *pipeline.Call, error) {
+// readRequest returns what a call requested.
+func (a *archive) readRequest(ctx context.Context, c *Call) (*pipeline.Batch, error) {
 	r, err := a.log.Read(ctx, c.intentAt)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b := &pipeline.Batch{ID: c.Batch, Query: c.Query, ByID: c.ByID, NextAttempt: c.Attempt}
 	if err := decodeBody(r.Body, &b.Items); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", c.intentAt, err)
+		return nil, fmt.Errorf("%s: %w", c.intentAt, err)
+	}
+	return b, nil
+}
+
+// readExchange returns a call as it was requested and answered: the batch, and the call before
+// decoding. A call without a recorded answer is in doubt. The error is ErrPruned if the answer was
+// removed.
+func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *pipeline.Call, error) {
+	b, err := a.readRequest(ctx, c)
+	if err != nil {
+		return nil, nil, err
 	}
 	call := &pipeline.Call{
 		ID: c.ID, Batch: c.Batch, Attempt: c.Attempt, Object: c.Query.Object, Entities: c.Entities, Types: len(c.Query.ResultTypes()),
@@ -44,7 +55,11 @@ func (a *archive) readExchange(ctx context.Context, c *Call) (*pipeline.Batch, *
 	if c.responseAt == nil {
 		return b, call, nil
 	}
-	if r, err = a.log.Read(ctx, *c.responseAt); err != nil {
+	r, err := a.log.Read(ctx, *c.responseAt)
+	if err == nil && r.Pruned {
+		err = fmt.Errorf("%s: %w", callName(c), ErrPruned)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	var h responseRecord
@@ -123,6 +138,9 @@ func (a *archive) cachedPairs(ctx context.Context, c *Call) *returnedPairs {
 
 func (a *archive) readPairs(ctx context.Context, c *Call) *returnedPairs {
 	b, call, err := a.readExchange(ctx, c)
+	if errors.Is(err, ErrPruned) {
+		return a.recordedPairs(ctx, c)
+	}
 	if err != nil {
 		return nil
 	}

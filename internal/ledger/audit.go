@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -27,17 +28,25 @@ type Audit struct {
 	WithSecret   []string // answers that contain the key
 	// That the checkpoint from which the ledger was opened differs from the records before it.
 	Checkpoint []string
+	// Runs of which answers were pruned, with their number. They are not in Mismatched: of such an
+	// answer the recorded outcome counts.
+	Pruned map[*Run]int
+	// Answers that are gone although no pruning was recorded that removed them.
+	Unannounced []string
 }
 
 // Audit reads every record, decodes every answer again and checks what the ledger alone can show.
 // secret reports whether an answer contains the key; nil: this is not checked.
 func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
-	r := &auditor{l.state, l.archive, &Audit{Runs: len(l.state.runs), Liability: l.Liability(nil)}}
+	r := &auditor{state: l.state, archive: l.archive, result: &Audit{Runs: len(l.state.runs), Liability: l.Liability(nil), Pruned: map[*Run]int{}}}
 	var err error
 	if r.result.Checkpoint, err = l.auditCheckpoint(ctx); err != nil {
 		return nil, err
 	}
 	// Not every record is read below: replay reads heads, and the rest is for a rebuild.
+	if r.pruned, err = l.findPruned(ctx, false); err != nil {
+		return nil, err
+	}
 	caps := map[string][]sessionCap{}
 	err = l.log.Walk(ctx, true, func(p wal.Position, k byte, head []byte, _ int64) error {
 		if kind(k) != kindRun {
@@ -72,6 +81,7 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 type auditor struct {
 	state   *state
 	archive *archive
+	pruned  *prunedAnswers
 	result  *Audit
 }
 
@@ -83,6 +93,10 @@ func (r *auditor) auditCall(ctx context.Context, c *Call, secret func([]byte) bo
 		a.WithoutIntent = append(a.WithoutIntent, callName(c))
 	}
 	b, call, err := r.archive.readExchange(ctx, c)
+	if errors.Is(err, ErrPruned) {
+		r.auditPruned(c)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -97,13 +111,30 @@ func (r *auditor) auditCall(ctx context.Context, c *Call, secret func([]byte) bo
 	if call.Outcome == pipeline.Charged && call.Charge.Known {
 		a.Charged += call.Charge.Credits
 	}
-	if call.Outcome == pipeline.Charged && call.Charge.Known && call.Charge.Credits > c.Ceiling {
-		a.AboveCeiling = append(a.AboveCeiling, fmt.Sprintf("%s was charged %d credits, above its ceiling of %d", callName(c), call.Charge.Credits, c.Ceiling))
-	}
+	r.checkCeiling(c, call.Outcome, call.Charge)
 	if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); call.Outcome != c.Outcome || call.Outcome == pipeline.Charged && noted != answered {
 		a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, call.Outcome, answered))
 	}
 	return nil
+}
+
+// auditPruned counts a call without its answer, as it was recorded.
+func (r *auditor) auditPruned(c *Call) {
+	r.result.Pruned[c.Run]++
+	if c.Outcome == pipeline.Charged {
+		r.result.Answers++
+		r.result.Charged += c.Charge.Credits
+	}
+	r.checkCeiling(c, c.Outcome, c.Charge)
+	if !r.pruned.isAnnounced(c) {
+		r.result.Unannounced = append(r.result.Unannounced, "the answer to "+callName(c)+" was removed, and no siglake prune recorded that")
+	}
+}
+
+func (r *auditor) checkCeiling(c *Call, o pipeline.Outcome, charge pipeline.Charge) {
+	if o == pipeline.Charged && charge.Known && charge.Credits > c.Ceiling {
+		r.result.AboveCeiling = append(r.result.AboveCeiling, fmt.Sprintf("%s was charged %d credits, above its ceiling of %d", callName(c), charge.Credits, c.Ceiling))
+	}
 }
 
 func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
@@ -208,7 +239,7 @@ func (r *auditor) findRepeatedPages() {
 }
 
 func (r *auditor) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) bool {
-	b, _, err := r.archive.readExchange(ctx, c)
+	b, err := r.archive.readRequest(ctx, c)
 	return err != nil || slices.ContainsFunc(b.Items, func(i pipeline.Item) bool {
 		return pipeline.IdentityOf(&i.Account) == key || i.ID != "" && pipeline.IdentityByID(c.Query.Object, i.ID) == key
 	})

@@ -32,6 +32,8 @@ type checkpointDocument struct {
 	Unsettled  []checkpointCall      `json:"unsettled"`
 	HasCursors bool                  `json:"cursors"`
 	Series     []checkpointSeries    `json:"series"`
+
+	Edges map[pipeline.APIVersion]*Edge `json:"edges,omitempty"`
 }
 
 type checkpointRun struct {
@@ -56,6 +58,8 @@ type checkpointSeries struct {
 	Signal  string         `json:"signal"`
 	Filters pipeline.Query `json:"filters"`
 	Rows    int            `json:"rows"`
+
+	Lateness *checkpointLateness `json:"lateness,omitempty"`
 }
 
 // checkpointCall is what the block of calls does not hold of one that may still change.
@@ -164,10 +168,10 @@ func (k *kept) document() *checkpointDocument {
 	if s.cursors == nil {
 		return d
 	}
-	d.HasCursors = true
+	d.HasCursors, d.Edges = true, s.cursors.edges
 	for i := range s.cursors.series {
 		c := &s.cursors.series[i]
-		d.Series = append(d.Series, checkpointSeries{c.signal, c.filters, len(c.cursors)})
+		d.Series = append(d.Series, checkpointSeries{c.signal, c.filters, len(c.cursors), c.lateness.document()})
 	}
 	return d
 }
@@ -318,7 +322,7 @@ func decodeCheckpoint(body []byte) (*state, error) {
 		return nil, fmt.Errorf("%w: its parts contradict each other", wal.ErrCorrupt)
 	}
 	if document.HasCursors {
-		s.stored = &storedCursors{blocks[3], blocks[4], document.Series}
+		s.stored = &storedCursors{blocks[3], blocks[4], document.Series, document.Edges}
 	}
 	return s, nil
 }
@@ -473,7 +477,7 @@ func (s *state) decodeIndex(b []byte) bool {
 	d := decoder{b: b}
 	var calls []uint32
 	keys, total := d.count(len(b)), d.count(len(b))
-	s.index.Grow(total)
+	s.index.Grow(total + total/8) // and what is recorded behind the checkpoint
 	for range keys {
 		key := d.bytes(len(idmap.Key{}))
 		calls = calls[:0]
@@ -496,10 +500,12 @@ func (s *state) decodeIndex(b []byte) bool {
 type storedCursors struct {
 	rows, cursors []byte
 	series        []checkpointSeries
+	edges         map[pipeline.APIVersion]*Edge
 }
 
 func (t *cursorTable) decode(stored *storedCursors) bool {
 	rows, cursors := stored.rows, stored.cursors
+	t.edges = stored.edges
 	if len(rows)%len(idmap.Key{}) != 0 {
 		return false
 	}
@@ -520,6 +526,9 @@ func (t *cursorTable) decode(stored *storedCursors) bool {
 				*field(&one.cursors[n]) = binary.LittleEndian.Uint16(cursors[2*n:])
 			}
 			cursors = cursors[size:]
+		}
+		if !one.lateness.restore(s.Lateness) {
+			return false
 		}
 		t.series = append(t.series, one)
 	}

@@ -89,6 +89,10 @@ func (n *nights) answersOf(t testing.TB, l *Ledger, night int) []string {
 		t.Fatal(err)
 	}
 	p := l.Purchases(nil, TTL{})
+	for _, signal := range nightSignals {
+		counts := cursors.Lateness(signal)
+		add("lateness of %s: %v, edge %+v", signal, counts, cursors.Edge(n.query(night).APIVersion))
+	}
 	for company := range n.companies + 1 {
 		for _, q := range []*pipeline.Query{n.query(night), n.query(night - 1)} {
 			add("coverage of %d on %s: %s", company, q.Until, jsonOf(t, p.Coverage(ctx, n.account(company), q)))
@@ -223,7 +227,7 @@ func TestCheckpointDamaged(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(head, body []byte) ([]byte, []byte){
 		"another version": func(head, body []byte) ([]byte, []byte) {
-			return bytes.Replace(head, []byte(`"version":1`), []byte(`"version":9`), 1), body
+			return bytes.Replace(head, []byte(`"version":2`), []byte(`"version":9`), 1), body
 		},
 		"one of another journal": func(head, body []byte) ([]byte, []byte) {
 			return bytes.Replace(head, []byte(`"segment":`), []byte(`"segment":1`), 1), body
@@ -278,6 +282,19 @@ func TestCheckpointDamaged(t *testing.T) {
 // TestCheckpointDiffers: verify finds a checkpoint that says something else than the records before it.
 func TestCheckpointDiffers(t *testing.T) {
 	t.Parallel()
+	for name, change := range map[string]func(*cursorTable){
+		"a cursor":   func(c *cursorTable) { c.series[0].cursors[0].Newest++ },
+		"a lateness": func(c *cursorTable) { c.series[0].lateness.AtMost[3]++ },
+		"an edge":    func(c *cursorTable) { c.edgeOf(pipeline.V2).Absent++ },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testCheckpointDiffers(t, change)
+		})
+	}
+}
+
+func testCheckpointDiffers(t *testing.T, change func(*cursorTable)) {
 	n := manyNights()
 	store := openStore(t, t.TempDir(), unsynced)
 	n.addAll(t, store, 0, 3)
@@ -291,7 +308,7 @@ func TestCheckpointDiffers(t *testing.T) {
 	if _, err := l.Cursors(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	l.state.cursors.series[0].cursors[0].Newest++
+	change(l.state.cursors)
 	body, calls, err := encodeCheckpoint(l.state)
 	if err != nil {
 		t.Fatal(err)
@@ -419,6 +436,9 @@ func TestCheckpointGolden(t *testing.T) {
 	// What a journal of this version has besides.
 	s.losses, s.bounds = []Loss{{Run: "r", Call: "c", InDoubt: true}}, bounds{{1, 3, 7}}
 	s.undated, s.cursors = nil, new(cursorTable)
+	for _, c := range s.calls {
+		c.outcomeAt = wal.Position{} // a checkpoint has the outcome itself
+	}
 	body, kept, err := encodeCheckpoint(s)
 	if err != nil {
 		t.Fatal(err)
@@ -528,5 +548,59 @@ func TestPastUnreadable(t *testing.T) {
 	wantStorageStop(t, fetch(2, 2))
 	if asked != 1 {
 		t.Error("a call was made although it is not known what was bought before")
+	}
+}
+
+// TestCheckpointKeepsUnsettled: a checkpoint keeps every call that may have been charged without a
+// statement of it, whatever was decided about it, with what it can have cost and what it holds, while
+// it leaves settled calls of the same nights behind.
+func TestCheckpointKeepsUnsettled(t *testing.T) {
+	t.Parallel()
+	n := manyNights()
+	n.companies = 20
+	n.lose = func(night int, b *pipeline.Batch) bool { return night < 3 && b.ID == "000001" }
+	n.uncharged = func(night, company int) bool { return night == 3 && company == 0 }
+	store := openStore(t, t.TempDir(), unsynced)
+	n.addAll(t, store, 0, 4)
+	l, err := Open(t.Context(), store, n.options(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inDoubt := l.CallsInDoubt()
+	if len(inDoubt) != 3 {
+		t.Fatalf("%d calls in doubt, want 3", len(inDoubt))
+	}
+	for i, d := range []Decision{Retry, WriteOff} {
+		if err := l.Recorder(inDoubt[i].Run).RecordDecision(inDoubt[i], d, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.addAll(t, store, 4, 45)
+
+	full, kept := n.open(t, store, 45, true), n.open(t, store, 45, false)
+	want := full.Liability(nil)
+	if want.InDoubt.Calls != 1 || want.Retry.Calls != 1 || want.WrittenOff.Calls != 1 || want.UnknownCharge.Calls != 1 || want.MaxCost == 0 {
+		t.Fatalf("liability %+v, want one call of each kind", want)
+	}
+	if diff := cmp.Diff(want, kept.Liability(nil)); diff != "" {
+		t.Errorf("liability (-from all records +from the checkpoint):\n%s", diff)
+	}
+	if calls := kept.CallsInDoubt(); len(calls) != 1 || calls[0].Run.ID != inDoubt[2].Run.ID || calls[0].ID != inDoubt[2].ID {
+		t.Errorf("%d calls in doubt, want %s", len(calls), callName(inDoubt[2]))
+	}
+	p := kept.Purchases(nil, TTL{})
+	if c := p.Coverage(t.Context(), n.account(0), n.query(45)); len(c.OtherDaysInDoubt) == 0 {
+		t.Error("the call in doubt is not named before its window is bought again")
+	}
+	if kept.state.past.days == 0 {
+		t.Error("the questions read what the checkpoint has left behind")
+	}
+	for _, r := range kept.Runs()[:4] {
+		if len(r.Calls) != 1 || r.CallCount() != 2 {
+			t.Errorf("run %s: %d of %d calls kept, want the unsettled one of two", r.ID, len(r.Calls), r.CallCount())
+		}
 	}
 }

@@ -97,14 +97,16 @@ type cursorTable struct {
 	rows   idmap.Map // of identities, from 1
 	count  int       // of rows
 	series []cursorSeries
+	edges  map[pipeline.APIVersion]*Edge
 }
 
 // cursorSeries has the cursors of one signal type with one set of filters, by row. It may be shorter
 // than there are rows.
 type cursorSeries struct {
-	signal  string
-	filters pipeline.Query
-	cursors []Cursor
+	signal   string
+	filters  pipeline.Query
+	cursors  []Cursor
+	lateness LatenessCounts
 }
 
 func (t *cursorTable) find(identity pipeline.Identity, q *pipeline.Query, signal string) (c Cursor, known bool) {
@@ -118,7 +120,7 @@ func (t *cursorTable) find(identity pipeline.Identity, q *pipeline.Query, signal
 }
 
 // seriesOf returns the cursors of a signal type, with room for every row.
-func (t *cursorTable) seriesOf(q *pipeline.Query, signal string) []Cursor {
+func (t *cursorTable) seriesOf(q *pipeline.Query, signal string) *cursorSeries {
 	i := slices.IndexFunc(t.series, func(s cursorSeries) bool { return s.signal == signal && s.filters.SameFilters(q, signal) })
 	if i < 0 {
 		i = len(t.series)
@@ -129,7 +131,20 @@ func (t *cursorTable) seriesOf(q *pipeline.Query, signal string) []Cursor {
 	if n := t.count - len(s.cursors); n > 0 {
 		s.cursors = append(s.cursors, make([]Cursor, n)...)
 	}
-	return s.cursors
+	return s
+}
+
+// before is what is known about one entity, under any of its identities.
+func (s *cursorSeries) before(rows []uint32) (last Cursor) {
+	for _, row := range rows {
+		c := s.cursors[row-1]
+		newest := max(last.Newest, c.Newest)
+		if c.LastAsked > last.LastAsked {
+			last = c
+		}
+		last.Newest = newest
+	}
+	return last
 }
 
 // answeredPair is what an answer has of one signal type of one entity.
@@ -140,7 +155,21 @@ type answeredPair struct {
 	oldest Day // 0: no event has a date
 }
 
-// apply moves the cursors of the identities that an answer decided.
+// answeredEntity is what an answer has of one entity.
+type answeredEntity struct {
+	identities int
+	pairs      []answeredPair
+}
+
+// find is the pair of a signal type, by its place in the query; nil: nothing was returned.
+func (e *answeredEntity) find(signal int) *answeredPair {
+	if at := slices.IndexFunc(e.pairs, func(p answeredPair) bool { return p.signal == signal }); at >= 0 {
+		return &e.pairs[at]
+	}
+	return nil
+}
+
+// apply moves the cursors of the identities that an answer decided, and learns from their events.
 func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 	since, until, asked := DayOf(c.Query.Since), DayOf(c.Query.Until), dayOf(c.Time)
 	if c.Query.Service() != pipeline.Signals || since == 0 || until == 0 || len(identities) == 0 {
@@ -156,18 +185,22 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 	if err != nil {
 		return err
 	}
-	limit := c.Query.MaxResults()
+	limit, edge, first := c.Query.MaxResults(), t.edgeOf(c.Query.APIVersion), since
+	if edge.IsExclusive() {
+		first++
+	}
 	for i, signal := range c.Query.ResultTypes() {
-		a := ask{since: since, until: until, asked: asked, lateness: c.Run.lateness(signal)}
-		cursors := t.seriesOf(c.Query, signal)
-		for n, row := range rows {
-			var pair *answeredPair
-			if returned[n] != nil {
-				if at := slices.IndexFunc(returned[n], func(p answeredPair) bool { return p.signal == i }); at >= 0 {
-					pair = &returned[n][at]
-				}
+		a := ask{since: first, until: until, asked: asked, lateness: c.Run.lateness(signal)}
+		s := t.seriesOf(c.Query, signal)
+		for n := 0; n < len(rows); {
+			entity := rows[n : n+returned[n].identities]
+			pair, before := returned[n].find(i), s.before(entity)
+			edge.observe(since, until, before, pair, limit)
+			s.lateness.observe(a, before, pair)
+			for _, row := range entity {
+				s.cursors[row-1].advance(a, pair, limit)
 			}
-			cursors[row-1].advance(a, pair, limit)
+			n += len(entity)
 		}
 	}
 	return nil
@@ -291,9 +324,13 @@ func pairsOf(q *pipeline.Query, until Day, item *pipeline.ItemReply) (pairs []an
 	return pairs
 }
 
-// decodePairs returns the pairs of every identity of an answer.
-func decodePairs(b []byte, identities int, until Day) ([][]answeredPair, error) {
-	all := make([][]answeredPair, identities)
+// decodePairs returns the entities of an answer, each at the place of the first of its identities.
+// Those without events are as many as they have identities.
+func decodePairs(b []byte, identities int, until Day) ([]answeredEntity, error) {
+	all := make([]answeredEntity, identities)
+	for i := range all {
+		all[i].identities = 1
+	}
 	if len(b) == 0 {
 		return all, nil
 	}
@@ -311,9 +348,9 @@ func decodePairs(b []byte, identities int, until Day) ([][]answeredPair, error) 
 		for i := range pairs {
 			pairs[i] = answeredPair{signal: d.count(math.MaxInt32), events: d.uvarint(), newest: day(), oldest: day()}
 		}
-		for range own {
-			all[at] = pairs
-			at++
+		if own > 0 {
+			all[at] = answeredEntity{own, pairs}
+			at += own
 		}
 	}
 	if d.bad {

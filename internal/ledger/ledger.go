@@ -94,6 +94,7 @@ type Call struct {
 	duration    time.Duration // from the request to the end of its answer
 	intentAt    wal.Position
 	responseAt  *wal.Position
+	outcomeAt   wal.Position   // of its last outcome; zero: a checkpoint has it, or it is not recorded
 	piecesAt    []wal.Position // of an answer in several records, without the last
 	length      int64          // of its answer in bytes; 0 in old records
 	cut         bool           // its answer was cut
@@ -385,7 +386,7 @@ func (l *Ledger) PreparedManifest(ctx context.Context, r *Run) (*pipeline.Manife
 
 // CallItems returns what a call requested.
 func (l *Ledger) CallItems(ctx context.Context, c *Call) ([]pipeline.Item, error) {
-	b, _, err := l.archive.readExchange(ctx, c)
+	b, err := l.archive.readRequest(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,9 @@ type nights struct {
 	// The events that a company has on a night; nil: one in a hundred has one.
 	events func(night, company int) []pipeline.RawEvent
 	// Which calls get no answer; nil: all do.
-	lose            func(night int, b *pipeline.Batch) bool
+	lose func(night int, b *pipeline.Batch) bool
+	// Whether the answer about a company states no charge; nil: all do.
+	uncharged       func(night, company int) bool
 	checkpointEvery int64
 	asks            bool // for cursors, every night
 }
@@ -65,6 +67,7 @@ func (n *nights) query(night int) *pipeline.Query {
 func (n *nights) decode(b *pipeline.Batch, c *pipeline.Call) (items, _ []pipeline.ItemReply) {
 	var night int
 	var total int64
+	unknown := false
 	items = make([]pipeline.ItemReply, len(b.Items))
 	if _, err := fmt.Sscanf(string(c.Body), "night %d", &night); err != nil {
 		for i := range items {
@@ -74,13 +77,16 @@ func (n *nights) decode(b *pipeline.Batch, c *pipeline.Call) (items, _ []pipelin
 	}
 	for i := range items {
 		company := int(b.Items[i].Account.Row)
+		unknown = unknown || n.uncharged != nil && n.uncharged(night, company)
 		items[i] = pipeline.ItemReply{Status: schema.NoSignal, CallID: c.ID, Entity: schema.Entity{Object: schema.Company, ID: fmt.Sprint(1_000_000 + company)}}
 		if items[i].Events = n.eventsOf(night, company); len(items[i].Events) > 0 {
 			items[i].Status = schema.Enriched
 			total += int64(len(items[i].Events))
 		}
 	}
-	c.Outcome, c.Charge = pipeline.Charged, pipeline.StatedCharge(total, "")
+	if c.Outcome, c.Charge = pipeline.Charged, pipeline.StatedCharge(total, ""); unknown {
+		c.Charge = pipeline.Charge{}
+	}
 	return items, nil
 }
 
@@ -181,8 +187,10 @@ func BenchmarkOpen(b *testing.B) {
 	n := &nights{companies: 10_000, batch: 100, asks: true, first: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	store := openStore(b, b.TempDir(), unsynced)
 	night := 0
+	options := n.options(0)
+	options.Now = func() time.Time { return n.day(night).Add(3 * time.Hour) } // or checkpoints keep every call
 	for _, count := range []int{10, 60, 365} {
-		l, err := Open(b.Context(), store, n.options(night))
+		l, err := Open(b.Context(), store, options)
 		for ; night < count && err == nil; night++ {
 			err = n.record(b.Context(), l, night)
 		}

@@ -30,6 +30,7 @@ const (
 	kindPiece          kind = 14 // a piece of an answer, before its kindResponse; head callHead, body as received, zstd
 	kindLoss           kind = 15 // something of a call was missing when the ledger was salvaged; head lossRecord
 	kindCheckpoint     kind = 16 // what the records before it say; head checkpointHead, body see encodeCheckpoint, zstd
+	kindPrune          kind = 17 // bodies of answers are about to be removed; head PruneRecord
 )
 
 type intentRecord struct {

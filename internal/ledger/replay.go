@@ -68,7 +68,7 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 			r.state.losses = append(r.state.losses, h.Loss)
 			return nil
 		})
-	case kindCheckpoint: // of the records before it
+	case kindCheckpoint, kindPrune: // of the records before it; see PrunedRuns
 		return nil
 	case kindCommit:
 		return decodeHead(head, func(h *Commit) error { return r.applyCommit(p, h) })

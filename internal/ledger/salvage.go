@@ -69,7 +69,7 @@ func Salvage(ctx context.Context, from, to wal.Store, o SalvageOptions) (*Salvag
 		begun: map[string]bool{}, calls: map[string]*salvagedCall{}, texts: map[string]int{}, numbers: map[int]int{}, lost: map[string]int{},
 	}
 	for _, m := range o.Published {
-		if m.Run.Kind != pipeline.CompactionGeneration { // a journal does not know those
+		if !m.Run.Kind.IsMaintenance() {
 			s.published[m.Run.ID] = m
 		}
 	}
@@ -241,7 +241,7 @@ func (s *salvager) write(r wal.SalvagedRecord) error {
 		return s.writeIntent(&r)
 	case k == kindReconciliation:
 		return s.writeReconciliation(&r, h.From)
-	case k == kindLoss:
+	case k == kindLoss || k == kindPrune:
 		return s.add(k, r.Head, r.Body)
 	case h.Call != "":
 		return s.writeCall(&r, &h)
@@ -482,6 +482,10 @@ func (s *salvager) writeCall(r *wal.SalvagedRecord, h *salvagedHead) error {
 			if err := s.ensureRun(h.By); err != nil {
 				return err
 			}
+		}
+		if r.Pruned {
+			_, err := s.log.WritePruned(byte(k), head)
+			return err
 		}
 		return s.add(k, head, body)
 	}

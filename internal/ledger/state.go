@@ -111,6 +111,7 @@ func (s *state) settledCalls(key pipeline.Identity, include func(*Call) bool) (c
 // identities are those that its answer decided, or that are in doubt.
 func (s *state) settle(c *Call, p wal.Position, k kind, h *outcomeRecord, identities []byte) error {
 	c.setOutcome(k, h)
+	c.outcomeAt = p
 	s.addToHistory(c, k, h, identities)
 	if c.Outcome == pipeline.Charged || c.cut { // a refusal says nothing about answers
 		length := forecast.AnswerLength{Ceiling: c.resultCeiling(), Length: c.length, Cut: c.Outcome != pipeline.Charged}

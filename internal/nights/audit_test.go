@@ -59,7 +59,7 @@ func (p *modelPair) ask(policy *Policy, signal string, counts *pipeline.AuditCou
 	}
 	p.cursor.LastAsked = policy.Today
 	if due.kind == audit {
-		counts.AddPair(answer, int64(due.since), int64(policy.Today)-int64(policy.LatenessOf(signal))-1, int64(newest))
+		counts.AddPair(answer, int64(due.since), int64(policy.Today)-int64(policy.LatenessOf(signal).Days)-1, int64(newest))
 	}
 }
 

@@ -27,12 +27,14 @@ type Policy struct {
 	Today        ledger.Day
 	Completeness Completeness
 	Backfill     int // the window of a pair that was never asked
-	// How long after their date events of a type become visible at most; DefaultLateness if absent.
+	// How long after their date events of a type become visible at most; what was learned, if absent.
 	Lateness map[string]int
+	learned  map[string]Lateness
 	// Types that are asked every night, whatever their cadence.
 	Nightly map[string]bool
-	// Reread asks due pairs with one window for all, as long as a period and the overlap: for an
-	// account that is charged for every type that is asked, with events or without.
+	// Reread asks due pairs with one window for all, as long as a period and the lateness: for an
+	// account that is charged for types without events. There a question costs about as much with
+	// known events as without, so that a short window would save nothing and miss what is late.
 	Reread bool
 	// The share of the pairs with a recent event that are due, of which all days of the look-back are
 	// asked again.
@@ -43,8 +45,8 @@ type Policy struct {
 const (
 	DefaultBackfill = 90
 	DefaultLateness = 30
-	// overlap is how far a question of Reread reaches into the days asked before.
-	overlap = 7
+	weeklySettle    = 5
+	monthlySettle   = 10
 	// closeEvery is how often a pair with ever newer events is asked again in strict nights.
 	closeEvery = 30
 )
@@ -58,22 +60,25 @@ type cadence struct {
 
 // cadenceOf is that of a type of the catalogue. A type with another cadence is asked weekly.
 func (p *Policy) cadenceOf(signal string) cadence {
-	s, _ := schema.LookupSignal(signal)
-	switch {
-	case s.Cadence == "daily" || p.Nightly[signal]:
+	c := defaultCadence(signal)
+	if p.Nightly[signal] {
 		return cadence{period: 1}
-	case s.Cadence == "monthly":
-		return cadence{period: 31, settle: 10}
 	}
-	return cadence{period: 7, settle: 5}
+	if l, ok := p.learned[signal]; ok {
+		c.settle = l.Settle
+	}
+	return c
 }
 
-// LatenessOf is how long after their date events of a type become visible at most, in days.
-func (p *Policy) LatenessOf(signal string) int {
-	if days, ok := p.Lateness[signal]; ok {
-		return days
+func defaultCadence(signal string) cadence {
+	s, _ := schema.LookupSignal(signal)
+	switch s.Cadence {
+	case "daily":
+		return cadence{period: 1}
+	case "monthly":
+		return cadence{period: 31, settle: monthlySettle}
 	}
-	return DefaultLateness
+	return cadence{period: 7, settle: weeklySettle}
 }
 
 // dueOn is the newest night on or before a day on which a type was due, and the one after it.
@@ -115,6 +120,7 @@ type pair struct {
 	next  ledger.Day
 	// What an audit would ask for, of a pair that is asked onward.
 	lookBack ledger.Day
+	probe    bool // it is asked from the day of its newest event, to learn about the edge of windows
 }
 
 // due decides what is due of a pair with a cursor; the zero cursor is that of a pair that was never
@@ -128,10 +134,7 @@ func (p *Policy) due(signal string, c ledger.Cursor) pair {
 	case c.LastAsked >= last:
 		return pair{next: next}
 	}
-	lateness := p.LatenessOf(signal)
-	if p.Reread {
-		lateness = overlap
-	}
+	lateness := p.LatenessOf(signal).Days
 	// Pairs that were asked on time share one window, so that they share calls.
 	since := p.back(p.Today, cadence.period+lateness)
 	if p.Today-c.LastAsked > ledger.Day(cadence.period) { //nolint:gosec // days

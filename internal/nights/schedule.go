@@ -17,6 +17,8 @@ type Schedule struct {
 	cursors   *ledger.Cursors
 	purchases pipeline.Purchases
 	doubts    map[pipeline.Identity][]*ledger.Call
+	edges     map[pipeline.APIVersion]ledger.Edge // as the night began
+	maxProbes int64
 
 	// What was decided so far.
 	Counts Counts
@@ -29,11 +31,11 @@ type Counts struct {
 	Onward   int64 `json:"after_the_newest"` // from the day after the newest event
 	Closing  int64 `json:"closing"`          // asked once more, to find late events
 	Audited  int64 `json:"audited"`          // with a recent event, and asked for days before it again
-	NotDue   int64 `json:"not_due"`
+	// With a recent event, and asked from its day on, to learn whether windows contain their first day.
+	EdgeProbes int64 `json:"edge_probes"`
+	NotDue     int64 `json:"not_due"`
 	// Held until a call in doubt is decided about.
 	Held int64 `json:"held"`
-	// Pairs with an event within the backfill: asking for it again would buy it again.
-	Known int64 `json:"with_known_events"`
 }
 
 // NewSchedule makes the schedule of a night from what the ledger knows. purchases say which entity an
@@ -43,8 +45,13 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 	if err != nil {
 		return nil, err
 	}
-	s := &Schedule{policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{}}
+	s := &Schedule{
+		policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{},
+		edges: map[pipeline.APIVersion]ledger.Edge{pipeline.V2: cursors.Edge(pipeline.V2), pipeline.V3: cursors.Edge(pipeline.V3)},
+	}
+	spent := int64(0)
 	for _, run := range l.Runs() {
+		spent += run.ChargedCredits()
 		for _, c := range run.Calls {
 			if c.Outcome != pipeline.InDoubt && c.Outcome != "" || c.Query.Service() != pipeline.Signals {
 				continue
@@ -58,8 +65,12 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 			}
 		}
 	}
+	s.maxProbes = maxProbes(spent)
 	return s, nil
 }
+
+// Rereads reports whether the schedule asks every due pair for all days of the look-back.
+func (s *Schedule) Rereads() bool { return s.policy.Reread }
 
 func (s *Schedule) addDoubt(c *ledger.Call, item *pipeline.Item) {
 	identity := pipeline.IdentityOf(&item.Account)
@@ -78,6 +89,7 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 	var next ledger.Day
 	for _, signal := range q.ResultTypes() {
 		p := s.policy.audited(s.policy.due(signal, s.cursorOf(identities, q, signal)), identities[0], signal)
+		s.probeEdge(&p, q)
 		held := s.applyDoubts(&p, &due, identities, q, signal)
 		s.count(p, held)
 		switch {
@@ -92,11 +104,11 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 		}
 	}
 	for _, since := range slices.Sorted(maps.Keys(byWindow)) {
-		due.Questions = append(due.Questions, pipeline.Question{Types: byWindow[since], Since: since.String(), Divisible: true})
+		due.Questions = append(due.Questions, pipeline.Question{Types: byWindow[since], Since: s.startOf(since, q), Divisible: true})
 	}
 	for _, signal := range q.ResultTypes() {
 		if p, ok := alone[signal]; ok {
-			due.Questions = append(due.Questions, pipeline.Question{Types: []string{signal}, Since: p.since.String(), Audit: p.kind == audit})
+			due.Questions = append(due.Questions, pipeline.Question{Types: []string{signal}, Since: s.startOf(p.since, q), Audit: p.kind == audit})
 		}
 	}
 	if len(due.Questions) > 0 {
@@ -144,6 +156,8 @@ func (s *Schedule) applyDoubts(p *pair, due *pipeline.Due, identities []pipeline
 	if len(s.doubts) == 0 || p.kind == notDue {
 		return false
 	}
+	var undecided *ledger.Call
+	var again, lost, open ledger.Day // first day to ask again, last ones taken as answered and undecided; 0: none
 	for _, identity := range identities {
 		for _, c := range s.doubts[identity] {
 			if !slices.Contains(c.Query.ResultTypes(), signal) || !c.Query.SameFilters(q, signal) || s.wasAskedAgain(identity, c, signal) {
@@ -152,20 +166,35 @@ func (s *Schedule) applyDoubts(p *pair, due *pipeline.Due, identities []pipeline
 			since, until := ledger.DayOf(c.Query.Since), ledger.DayOf(c.Query.Until)
 			switch {
 			case c.InDoubt():
-				if p.since = max(p.since, until+1); p.since > s.policy.Today {
-					held, due.InDoubt = true, c.InDoubtCall()
+				if until >= open {
+					open, undecided = until, c
 				}
-			case c.Decision == ledger.WriteOff: // taken as answered
-				p.since = max(p.since, min(until+1, s.policy.Today))
-			case c.Decision == ledger.Retry:
-				due.RiskOfDoubleCharge = true
-				p.since = min(p.since, since)
+			case c.Decision == ledger.WriteOff:
+				lost = max(lost, until)
 			default:
-				p.since = min(p.since, since)
+				due.RiskOfDoubleCharge = due.RiskOfDoubleCharge || c.Decision == ledger.Retry
+				if again == 0 || since < again {
+					again = since
+				}
 			}
 		}
 	}
-	return held
+	// What may be asked again is asked, also where it was lost before or since, but never what is
+	// undecided: a window has no end.
+	if lost > 0 {
+		p.since = max(p.since, min(lost+1, s.policy.Today))
+	}
+	if again > 0 {
+		p.since = min(p.since, again)
+	}
+	if undecided == nil {
+		return false
+	}
+	if p.since = max(p.since, open+1); p.since > s.policy.Today {
+		due.InDoubt = undecided.InDoubtCall()
+		return true
+	}
+	return false
 }
 
 // wasAskedAgain reports whether later answers contain all that a call asked about a pair.
@@ -182,5 +211,11 @@ func (s *Schedule) count(p pair, held bool) {
 	default:
 		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing, audit: &n.Audited}
 		*counters[p.kind]++
+		if p.probe {
+			n.EdgeProbes++
+		}
 	}
 }
+
+// Expected is how late the events of signal types are expected, in their order.
+func (s *Schedule) Expected(signals []string) []Lateness { return s.policy.Expected(signals) }

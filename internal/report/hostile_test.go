@@ -107,6 +107,15 @@ var printers = map[string]func(w io.Writer){
 		PrintCompaction(w, filled[app.CompactOptions](), nil)
 		PrintCompaction(w, filled[app.CompactOptions](), hostileManifest())
 	},
+	"PrintPruning": func(w io.Writer) {
+		r := filled[*app.PruneReport]()
+		for _, done := range []bool{false, true} {
+			r.Done = done
+			PrintPruning(w, r)
+		}
+		PrintPruning(w, &app.PruneReport{Lake: hostile})
+		PrintPruning(w, &app.PruneReport{Lake: hostile, Journal: r.Journal})
+	},
 	"PrintCheckup":  func(w io.Writer) { PrintCheckup(w, filled[[]app.CheckResult](), "{\n}", false) },
 	"PrintFindings": func(w io.Writer) { PrintFindings(w, filled[[]app.Finding](), false) },
 	"PrintList":     func(w io.Writer) { PrintList(w, filled[*app.ListReport]()) },

@@ -110,14 +110,18 @@ func (s *Server) fillEvents(f *finding, o *order) {
 	}
 }
 
-// priceEvents adds up the cost of the events: each event, or each type of an entity that has any.
+// priceEvents adds up the cost of the events: each event, or each type of an entity that has any or
+// that was requested.
 func (s *Server) priceEvents(a *answer) {
 	each := a.tariffs[eventActions[a.order.object]].credits
 	perType := s.switches.Billing == "per_type" || s.switches.Billing == "per_type_min1"
 	for i := range a.findings {
 		for j, list := range a.findings[i].events {
 			n := int64(len(list))
-			if perType {
+			switch {
+			case s.switches.Billing == "requested":
+				n = 1
+			case perType:
 				n = min(n, 1)
 			}
 			a.addCharge(a.order.types[j].key, n*each)

@@ -303,30 +303,32 @@ func TestAdminBill(t *testing.T) {
 
 func TestCharge(t *testing.T) {
 	body := `{` + companiesV2("c", 100) + `,"signals":["allSignals"],"startDate":"2026-01-01"}`
-	count := func(a answerV2) (events, types int64) {
+	count := func(a answerV2) (events, types, requested int64) {
 		for ref, entry := range a.Companies {
 			for key := range entry {
 				if signalByKey(key) == nil {
 					continue
 				}
 				n := int64(len(a.events(t, ref, key)))
+				requested++ // a type without events is an empty list
 				events += n
 				types += min(n, 1)
 			}
 		}
-		return events, types
+		return events, types, requested
 	}
-	for mode, want := range map[string]func(events, types int64) int64{
-		"per_event":     func(events, _ int64) int64 { return events },
-		"min1":          func(events, _ int64) int64 { return events },
-		"per_type":      func(_, types int64) int64 { return types },
-		"per_type_min1": func(_, types int64) int64 { return types },
+	for mode, want := range map[string]func(events, types, requested int64) int64{
+		"per_event":     func(events, _, _ int64) int64 { return events },
+		"min1":          func(events, _, _ int64) int64 { return events },
+		"per_type":      func(_, types, _ int64) int64 { return types },
+		"per_type_min1": func(_, types, _ int64) int64 { return types },
+		"requested":     func(_, _, requested int64) int64 { return requested },
 	} {
 		s := rig(t, Config{Switches: Switches{Billing: mode}})
 		a := postV2(t, s, companySearch, body)
-		events, types := count(a)
+		events, types, requested := count(a)
 		b := s.Bill()
-		if w := want(events, types); *a.Charge != w || b.Credits != w || events == types {
+		if w := want(events, types, requested); *a.Charge != w || b.Credits != w || events == types || types == requested {
 			t.Errorf("billing %s: charge = %d, bill = %d, want %d of %d events and %d types", mode, *a.Charge, b.Credits, w, events, types)
 		}
 		sum := int64(0)
@@ -340,7 +342,7 @@ func TestCharge(t *testing.T) {
 }
 
 func TestEmptyAnswerCharge(t *testing.T) {
-	for mode, want := range map[string]int64{"per_event": 0, "min1": 1, "per_type": 0, "per_type_min1": 1} {
+	for mode, want := range map[string]int64{"per_event": 0, "min1": 1, "per_type": 0, "per_type_min1": 1, "requested": 1} {
 		s := rig(t, Config{Switches: Switches{Billing: mode}})
 		a := postV2(t, s, companyIDs, `{"companyIds":[5],"signals":["riskNews"],"startDate":"2026-05-01"}`)
 		if *a.Charge != want || s.Bill().Credits != want {

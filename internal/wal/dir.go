@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/siglake/siglake/internal/durable"
@@ -25,7 +26,12 @@ import (
 // lock of the lake fails, for example because its file was removed. Before each append
 // the writer makes sure that the segment still has its name and no successor: where
 // files cannot be locked, that is all that protects the log.
-type Dir struct{ dir *durable.Dir }
+type Dir struct {
+	dir *durable.Dir
+
+	mu         sync.Mutex
+	lastPruned map[string]*prunedSegment // the pruned segment that was opened last, by its name
+}
 
 const (
 	segmentSuffix = ".journal"
@@ -33,6 +39,8 @@ const (
 	dirMagic      = "siglkdir"
 	dirBlockSize  = 4096
 	watermarkSize = 16 // u64 durable, u32 CRC32C of it and the segment's name, zeros
+
+	createExclusively = os.O_RDWR | os.O_CREATE | os.O_EXCL
 )
 
 var watermarkOffsets = [2]int64{512, 1024}
@@ -48,7 +56,7 @@ func OpenDir(path string, hook durable.Hook) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{dir}, nil
+	return &Dir{dir: dir}, nil
 }
 
 // Close releases the directory. Open segments stay open.
@@ -118,7 +126,7 @@ func (s *dirSegment) createFile(head []byte, space int64) (err error) {
 	if err := s.dir.Remove(tempFile); err != nil {
 		return err
 	}
-	if s.f, err = s.dir.OpenFile(tempFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o660); err != nil {
+	if s.f, err = s.dir.OpenFile(tempFile, createExclusively, 0o660); err != nil {
 		return err
 	}
 	if err := lockSegment(s.f); err != nil {
@@ -287,7 +295,15 @@ func (d *Dir) Open(_ context.Context, name string) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dirReader{dir: d.dir, segment: name, f: f}, nil
+	r := &dirReader{dir: d.dir, segment: name, f: f}
+	pruned, err := d.openPruned(r)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	if pruned != nil {
+		return &prunedReader{pruned, f.Discard}, nil
+	}
+	return r, nil
 }
 
 // dirReader is a file that is being read.

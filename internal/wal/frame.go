@@ -14,7 +14,7 @@ import (
 //	 8  u32  length of the body
 //	12  u32  CRC32C of the head
 //	16  u32  CRC32C of the body
-//	20  u8   kind
+//	20  u8   kind; its highest bit says that the body was removed, see Log.Prune
 //	21       three zeros
 //	24  u64  durable: what was known to be durable of this segment
 //
@@ -26,6 +26,7 @@ type frame struct {
 	headSum          uint32
 	bodySum          uint32
 	durable          int64
+	pruned           bool // the body was removed
 }
 
 const (
@@ -79,7 +80,8 @@ func headerChecksum(h []byte, id uint64, off int64) uint32 {
 // this offset.
 func parseHeader(h []byte, id uint64, off int64) (frame, bool) {
 	f := frame{
-		kind:    h[20],
+		kind:    h[20] &^ prunedFlag,
+		pruned:  h[20]&prunedFlag != 0,
 		headLen: int64(binary.LittleEndian.Uint32(h[4:])),
 		bodyLen: int64(binary.LittleEndian.Uint32(h[8:])),
 		headSum: binary.LittleEndian.Uint32(h[12:]),
@@ -190,7 +192,7 @@ func (s *scanner) verifyFrame(off int64, f frame, body bool) (bool, error) {
 		return false, err
 	}
 	s.head = append(s.head[:0], head...)
-	if !body {
+	if !body || f.pruned {
 		return true, nil
 	}
 	from := off + frameHeaderSize + f.headLen

@@ -105,7 +105,7 @@ func FuzzSegment(f *testing.F) {
 	f.Add(make([]byte, 100), uint64(2), int64(60))
 	f.Fuzz(func(t *testing.T, data []byte, id uint64, known int64) {
 		data = append(make([]byte, segmentHeaderSize), data...)
-		end, err := findEnd(&objectReader{Reader: bytes.NewReader(data)}, segment{name: "s", id: id, durable: known})
+		end, err := findEnd(&objectReader{sizedReader: bytes.NewReader(data)}, segment{name: "s", id: id, durable: known})
 		if err == nil && (end < segmentHeaderSize || end > int64(len(data)) || end < known) {
 			t.Fatalf("findEnd = %d, of %d with %d durable", end, len(data), known)
 		}

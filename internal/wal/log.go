@@ -72,6 +72,7 @@ func (p Position) Before(o Position) bool {
 type Record struct {
 	Kind       byte
 	Head, Body []byte
+	Pruned     bool // its body was removed
 }
 
 // Options configure a log; the zero value works.
@@ -670,15 +671,19 @@ func (l *Log) Read(ctx context.Context, p Position) (Record, error) {
 	if !ok || p.offset+f.size() > s.end {
 		return Record{}, corruptError(s.name, p.offset, "no record here, or its header is damaged")
 	}
-	if have := int64(len(b)); have < f.size() {
-		b = append(b, make([]byte, f.size()-have)...)
+	need := f.size()
+	if f.pruned {
+		need = frameHeaderSize + f.headLen
+	}
+	if have := int64(len(b)); have < need {
+		b = append(b, make([]byte, need-have)...)
 		if err := readFull(r, b[have:], p.offset+have); err != nil {
 			return Record{}, err
 		}
 		whiten(b[have:], s.id, p.offset+have)
 	}
 	rec := f.record(b)
-	if checksum(rec.Head) != f.headSum || checksum(rec.Body) != f.bodySum {
+	if checksum(rec.Head) != f.headSum || !rec.Pruned && checksum(rec.Body) != f.bodySum {
 		return Record{}, corruptError(s.name, p.offset, "the record here is damaged")
 	}
 	return rec, nil
@@ -721,7 +726,7 @@ var First = Position{1, segmentHeaderSize}
 
 // Walk calls visit for every record that is durable now, in order. The head is valid
 // until visit returns. Bodies are verified on request, and skipped otherwise; Open has
-// verified those of the last segment.
+// verified those of the last segment. body is the length of the body, or PrunedBody.
 func (l *Log) Walk(ctx context.Context, bodies bool, visit func(p Position, kind byte, head []byte, body int64) error) error {
 	return l.WalkFrom(ctx, First, bodies, visit)
 }
@@ -833,7 +838,11 @@ func (l *Log) walkSegment(ctx context.Context, scan *scanner, from Position, s s
 		if !intact {
 			return corruptError(s.name, off, "the record here is damaged")
 		}
-		if err := visit(Position{from.segment, off}, f.kind, scan.head, f.bodyLen); err != nil {
+		body := f.bodyLen
+		if f.pruned {
+			body = PrunedBody
+		}
+		if err := visit(Position{from.segment, off}, f.kind, scan.head, body); err != nil {
 			return err
 		}
 		off += f.size()

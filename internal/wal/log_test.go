@@ -61,6 +61,9 @@ func contents(l *Log) ([]entry, error) {
 		if err != nil {
 			return err
 		}
+		if rec.Pruned && body == PrunedBody {
+			rec.Body, body = []byte(prunedText), int64(len(prunedText))
+		}
 		if rec.Kind != kind || !bytes.Equal(rec.Head, head) || int64(len(rec.Body)) != body {
 			return fmt.Errorf("read(%v) and walk differ", p)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -48,13 +49,14 @@ type ObjectsOptions struct {
 //	parts/<segment>/<offset>  the others, one for every append, and the seal behind the last
 //	whole/<segment>           a copy of a sealed segment, in one object, for speed
 //
-// All are written once and never deleted. A seal as the first part of a segment
+// All are written once and never deleted, unless the segment is pruned: then its whole is
+// replaced by what is left of it, and the parts between the first one and the seal are deleted. A seal as the first part of a segment
 // marks a log that another one has replaced. Each begins with 32 bytes; numbers are
 // little endian:
 //
 //	 0  a magic word
 //	 8  u32  CRC32C of the segment's name and of everything from 12 on
-//	12  u8   what it is: part, seal or whole
+//	12  u8   what it is: part, seal, whole or pruned
 //	13       three zeros
 //	16  u64  offset in the segment
 //	24  u64  a random number, 0 in a whole
@@ -80,11 +82,12 @@ type Objects struct {
 
 // cachedSegment is what is known of a segment.
 type cachedSegment struct {
-	data    []byte // append-only
-	sealed  bool   // it is complete
-	packed  bool   // the bucket also has it in one object
-	writing bool   // this process appends to it
-	lastUse int64  // for eviction of the least recently used
+	data    []byte // append-only; of a pruned segment what is left of it
+	pruned  *prunedSegment
+	sealed  bool  // it is complete
+	packed  bool  // the bucket also has it in one object
+	writing bool  // this process appends to it
+	lastUse int64 // for eviction of the least recently used
 }
 
 const (
@@ -93,6 +96,7 @@ const (
 	objectPart       = 1
 	objectSeal       = 2
 	objectPacked     = 3
+	objectPruned     = 4
 
 	maxConcurrentFetches = 32 // requests at once
 	readAheadSegments    = 16 // segments read at a time
@@ -384,12 +388,13 @@ func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
 		if r := o.cachedReader(name); r != nil {
 			return r, nil
 		}
-		parts, err := o.fetchListedParts(ctx, name)
-		if err != nil {
-			return nil, err
-		}
 		c = &cachedSegment{}
-		r, err := o.readParts(ctx, name, c, parts)
+		r, err := o.readListedParts(ctx, name, c)
+		if err != nil && o.fetchPacked(ctx, name) == nil { // a pruning has removed parts meanwhile
+			if r := o.cachedReader(name); r != nil {
+				return r, nil
+			}
+		}
 		o.mu.Lock()
 		fenced := o.fenced
 		o.mu.Unlock()
@@ -416,7 +421,10 @@ func (o *Objects) cachedReader(name string) Reader {
 func (o *Objects) newReader(name string, c *cachedSegment) Reader {
 	o.useCount++
 	c.lastUse = o.useCount
-	return &objectReader{Reader: bytes.NewReader(c.data[:len(c.data):len(c.data)]), store: o, name: name}
+	if c.pruned != nil {
+		return &objectReader{sizedReader: c.pruned, store: o, name: name}
+	}
+	return &objectReader{sizedReader: bytes.NewReader(c.data[:len(c.data):len(c.data)]), store: o, name: name}
 }
 
 // evictCache drops the least recently used segments until the cache fits its limit.
@@ -453,12 +461,15 @@ func (o *Objects) fetchPacked(ctx context.Context, name string) error {
 		} else if err != nil {
 			return err
 		}
-		kind, data, ok := decodeObject(b, names[i], 0)
-		if !ok || kind != objectPacked {
-			return corruptError(names[i], 0, "the object "+o.packedName(names[i])+" is damaged; its parts still exist")
+		switch kind, data, ok := decodeObject(b, names[i], 0); {
+		case ok && kind == objectPacked:
+			found[i] = &cachedSegment{data: data, sealed: true, packed: true}
+			return nil
+		case ok && kind == objectPruned:
+			found[i], err = cachePruned(names[i], data)
+			return err
 		}
-		found[i] = &cachedSegment{data: data, sealed: true, packed: true}
-		return nil
+		return corruptError(names[i], 0, "the object "+o.packedName(names[i])+" is damaged; unless the segment was pruned, its parts still exist")
 	})
 	if err != nil {
 		return err
@@ -512,6 +523,14 @@ func (o *Objects) fetchListedParts(ctx context.Context, name string) (map[int64]
 		parts[off] = got[i]
 	}
 	return parts, nil
+}
+
+func (o *Objects) readListedParts(ctx context.Context, name string, c *cachedSegment) (Reader, error) {
+	parts, err := o.fetchListedParts(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return o.readParts(ctx, name, c, parts)
 }
 
 // readParts extends what is cached of a segment, first from the parts that were
@@ -590,9 +609,15 @@ func forEachConcurrently(n int, do func(i int) error) error {
 
 // objectReader reads a segment as of its opening.
 type objectReader struct {
-	*bytes.Reader
+	sizedReader
 	store *Objects
 	name  string
+}
+
+// sizedReader reads the content of a segment.
+type sizedReader interface {
+	io.ReaderAt
+	Size() int64
 }
 
 func (r *objectReader) Close() error { return nil }
@@ -637,7 +662,7 @@ func (r *objectReader) Recover(_, end int64) error {
 			}
 		}
 	}
-	if int64(len(c.data)) != end {
+	if c.size() != end {
 		return errGrown
 	}
 	o.compactSealed(ctx)

@@ -94,6 +94,9 @@ func (o *Objects) openDamaged(ctx context.Context, name string) (Reader, error) 
 	if err != nil {
 		return nil, err
 	}
+	if c := decodePruned(objects[0], name); c != nil { // parts that a crash left hold nothing else
+		return &objectReader{sizedReader: c.pruned, store: o, name: name}, nil
+	}
 	m := &remains{name: name, taken: map[int64]bool{}}
 	for _, whole := range []bool{false, true} { // whole objects last, over damaged ones
 		m.put(objects[0], objectPacked, 0, whole)
@@ -109,7 +112,20 @@ func (o *Objects) openDamaged(ctx context.Context, name string) (Reader, error) 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.salvaged = salvagedSegment{name, max(int64(len(m.data)), segmentHeaderSize), m.taken}
-	return &objectReader{Reader: bytes.NewReader(m.data), store: o, name: name}, nil
+	return &objectReader{sizedReader: bytes.NewReader(m.data), store: o, name: name}, nil
+}
+
+// decodePruned is what is left of a pruned segment; nil if the object holds none that is whole.
+func decodePruned(b []byte, name string) *cachedSegment {
+	kind, content, ok := decodeObject(b, name, 0)
+	if !ok || kind != objectPruned {
+		return nil
+	}
+	c, err := cachePruned(name, content)
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 // partOffsets lists the offsets of a segment's parts, in order. The first part is always named.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,8 +63,21 @@ func openRemains(ctx context.Context, store Store, name string) (Reader, error) 
 	if d, ok := store.(damagedStore); ok {
 		return d.openDamaged(ctx, name)
 	}
-	return store.Open(ctx, name)
+	r, err := store.Open(ctx, name)
+	if errors.Is(err, ErrCorrupt) {
+		return emptyReader{}, nil
+	}
+	return r, err
 }
+
+// emptyReader reads a segment of which nothing can be read.
+type emptyReader struct{}
+
+func (emptyReader) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+func (emptyReader) Size() int64                       { return 0 }
+func (emptyReader) Durable() (int64, error)           { return 0, nil }
+func (emptyReader) Recover(_, _ int64) error          { return nil }
+func (emptyReader) Close() error                      { return nil }
 
 // Salvage reads every whole record of a log that cannot be opened, in order, and returns the places
 // without one. It changes nothing. A record is whole if its checksums say so: they depend on the
@@ -266,6 +280,9 @@ func readRecord(r Reader, id uint64, at int64, f frame) (Record, error) {
 
 // record is the record of a frame in its unwhitened bytes.
 func (f frame) record(b []byte) Record {
+	if f.pruned {
+		return Record{Kind: f.kind, Head: b[frameHeaderSize:][:f.headLen:f.headLen], Pruned: true}
+	}
 	return Record{Kind: f.kind, Head: b[frameHeaderSize:][:f.headLen:f.headLen], Body: b[frameHeaderSize+f.headLen:][:f.bodyLen:f.bodyLen]}
 }
 

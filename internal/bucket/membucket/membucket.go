@@ -170,6 +170,14 @@ func (h Handle) Swap(ctx context.Context, name, etag string, data []byte) error 
 	})
 }
 
+// Delete removes an object.
+func (h Handle) Delete(ctx context.Context, name string) error {
+	return h.do(ctx, "delete", name, func() error {
+		delete(h.Objects, name)
+		return nil
+	})
+}
+
 // List lists the objects with names that begin with prefix.
 func (h Handle) List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {

@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/sinks"
+)
+
+// PruneOptions say what is removed from a lake.
+type PruneOptions struct {
+	Lake      string
+	OlderThan string // AGE
+	// Remove answers from the journal, instead of files from the lake.
+	Journal bool
+	// Remove it; else only say what would be removed.
+	Yes   bool
+	Store StoreOptions
+}
+
+// pruneHolder is who holds the lock of a lake that is pruned.
+const pruneHolder = "siglake prune"
+
+// PruneReport says what a pruning removes, or has removed.
+type PruneReport struct {
+	Lake    string          `json:"lake"`
+	Before  time.Time       `json:"before"`
+	Done    bool            `json:"done"`  // it was removed; false: this is the plan
+	Bytes   int64           `json:"bytes"` // that it frees, about
+	Files   *FilePruning    `json:"files,omitempty"`
+	Journal *JournalPruning `json:"journal,omitempty"`
+}
+
+// FilePruning is what is removed from a lake's files.
+type FilePruning struct {
+	sinks.PrunePlan
+	Generation int64 `json:"generation,omitempty"` // that says so
+}
+
+// JournalPruning is what is removed from a journal.
+type JournalPruning struct {
+	Checkpoint string `json:"checkpoint"` // its place; empty: there is none, so nothing is removed
+	Answers    int    `json:"answers"`
+	Credits    int64  `json:"credits"` // that they were charged
+	// Runs that cannot be rebuilt any more, oldest first.
+	Runs []PrunedRun `json:"runs"`
+	// Answers that stay although a checkpoint follows them, by the reason.
+	Kept map[ledger.KeepReason]int `json:"kept"`
+}
+
+// PrunedRun is a run of which answers are removed.
+type PrunedRun struct {
+	Run       string    `json:"run"`
+	List      string    `json:"list"`
+	Published time.Time `json:"published"`
+}
+
+func newPrunedRun(r *ledger.Run) PrunedRun {
+	return PrunedRun{r.ID, r.URI, r.Published.Time.UTC()}
+}
+
+// IsEmpty reports whether there is nothing to remove.
+func (r *PruneReport) IsEmpty() bool {
+	return r.Bytes == 0 && (r.Files == nil || r.Files.IsEmpty()) && (r.Journal == nil || r.Journal.Answers == 0)
+}
+
+// PruneLake removes what a lake does not need any more: files that a compaction has superseded, or
+// old answers in the journal. It first plans; the report is the plan if nothing may be removed yet.
+func PruneLake(ctx context.Context, env *Env, o PruneOptions) (report PruneReport, err error) {
+	age, err := parseAge("older-than", o.OlderThan)
+	if err == nil && age < 24*time.Hour {
+		err = UsageErrorf("--older-than %q: expected an age of at least a day, such as 30d", o.OlderThan)
+	}
+	if err != nil {
+		return report, err
+	}
+	holder := readOnly
+	if o.Yes {
+		holder = pruneHolder
+	}
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, holder)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	report.Lake, report.Before = o.Lake, env.Now().UTC().Add(-age)
+	if o.Yes {
+		if err := l.recoverRuns(ctx); err != nil {
+			return report, lakeError(err)
+		}
+	}
+	if o.Journal {
+		return report, l.pruneJournal(ctx, &report, o.Yes)
+	}
+	return report, l.pruneFiles(ctx, &report, o.Yes)
+}
+
+// mayProceed makes sure that no other process can be at work on the lake.
+func (l *lake) mayProceed() error {
+	if l.store.lock.Valid() {
+		return nil
+	}
+	return lockError(l.uri, l.store.lock.Err())
+}
+
+// pruneJournal plans, and removes on request, old answers in the journal.
+func (l *lake) pruneJournal(ctx context.Context, report *PruneReport, remove bool) error {
+	plan, err := l.ledger.PlanPruning(ctx, report.Before)
+	if err != nil {
+		return pruneError(err)
+	}
+	j := &JournalPruning{Checkpoint: plan.Checkpoint, Answers: plan.Answers, Credits: plan.Credits, Kept: plan.Kept, Runs: []PrunedRun{}}
+	for _, r := range plan.Runs {
+		j.Runs = append(j.Runs, newPrunedRun(r))
+	}
+	report.Journal, report.Bytes = j, plan.Bytes
+	if plan.IsEmpty() || !remove {
+		return nil
+	}
+	if err := l.ledger.Prune(ctx, plan, l.mayProceed); err != nil {
+		return pruneError(err)
+	}
+	report.Done = true
+	return nil
+}
+
+// pruneFiles plans, and removes on request, files that no generation needs.
+func (l *lake) pruneFiles(ctx context.Context, report *PruneReport, remove bool) error {
+	inspector, err := sinks.Inspect(ctx, l.uri, l.options)
+	if err != nil {
+		return lakeError(err)
+	}
+	defer inspector.Close() //nolint:errcheck // it was only read
+	plan, err := inspector.PlanPrune(ctx, report.Before)
+	if err != nil {
+		return pruneError(err)
+	}
+	report.Files, report.Bytes = &FilePruning{PrunePlan: *plan}, plan.Bytes
+	if plan.IsEmpty() || !remove {
+		return nil
+	}
+	report.Files.Generation, err = sinks.Prune(ctx, l.uri, l.options, plan, sinks.PruneOptions{Versions: ComponentVersions(l.env.Build), Proceed: l.mayProceed})
+	if err != nil {
+		return pruneError(err)
+	}
+	report.Done = true
+	return nil
+}
+
+// pruneError is the error of a pruning that did not come to its end.
+func pruneError(err error) error {
+	var own *Error
+	switch {
+	case errors.As(err, &own):
+		return err
+	case errors.Is(err, context.Canceled):
+		return &Error{KindDeferred, errors.New("stopped; what was announced is not removed completely: run the same command again")}
+	}
+	return lakeError(fmt.Errorf("prune: %w", err))
+}
+
+// checkUnpruned makes sure that the journal has every answer.
+func (l *lake) checkUnpruned(ctx context.Context) error {
+	runs, records, err := l.ledger.Pruned(ctx)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	first, last := newPrunedRun(runs[0]), newPrunedRun(runs[len(runs)-1])
+	when := ""
+	for _, r := range records {
+		when = " on " + r.Time.UTC().Format(time.DateOnly)
+	}
+	return UsageErrorf("%s cannot be rebuilt: siglake prune --journal removed%s the answers of %s, from %s (published %s) to %s (published %s), and only the lake's own files have their rows. "+
+		"To have the lake elsewhere, copy all of it; to rebuild it, restore a copy of %s/journal made before that", l.uri, when, format.Count(len(runs), "run"),
+		first.Run, first.Published.Format(time.DateOnly), last.Run, last.Published.Format(time.DateOnly), StateDir)
+}
